@@ -1,0 +1,141 @@
+// Package config holds every setting of every service: one struct, one literal of defaults, one loader.
+//
+// Precedence: flags > environment (SIGNRELAY_…) > YAML file > Default. Unknown keys fail; all mistakes are reported at
+// once; every secret also comes from the variable's name with _FILE.
+package config
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Config is all settings. Field tags: yaml is the key in the file; secret:"true" marks what config print masks and what
+// may come from a …_FILE variable.
+type Config struct {
+	Sources   []Source  `yaml:"sources"`
+	SMS       SMS       `yaml:"sms"`
+	Email     Email     `yaml:"email"`
+	Shortener Shortener `yaml:"shortener"`
+
+	NATS  NATS  `yaml:"nats"`
+	Redis Redis `yaml:"redis"`
+
+	Ingest  Ingest  `yaml:"ingest"`  // SIGNRELAY_INGEST_ADDR
+	Links   Listen  `yaml:"links"`   // the shortener's GET /l/{code}: SIGNRELAY_LINKS_ADDR
+	Sandbox Sandbox `yaml:"sandbox"` // SIGNRELAY_SANDBOX_ADDR; its inbox: SIGNRELAY_SMTP_ADDR
+	Admin   Listen  `yaml:"admin"`   // SIGNRELAY_ADMIN_ADDR
+
+	DataDir string `yaml:"data_dir"` // where standalone keeps its state: SIGNRELAY_DATA_DIR
+	Log     Log    `yaml:"log"`
+}
+
+// Source is one account at one provider whose callbacks are taken.
+type Source struct {
+	Name       string  `yaml:"name"`     // [a-z0-9-]{1,32}, unique within its provider
+	Provider   string  `yaml:"provider"` // a pack's name
+	SenderName string  `yaml:"sender_name"`
+	Locale     string  `yaml:"locale"` // default "en"
+	Region     string  `yaml:"region"` // for numbers without a country code; default "US"
+	Webhook    Webhook `yaml:"webhook"`
+	API        API     `yaml:"api"`
+	Notify     Notify  `yaml:"notify"`
+}
+
+// Webhook is what authenticates a source's callbacks.
+type Webhook struct {
+	Secrets         []string `yaml:"secrets" secret:"true"` // several while one is being rotated
+	Certificate     string   `yaml:"certificate"`           // PEM; esign-v1
+	Token           string   `yaml:"token" secret:"true"`   // esign-v1: wanted as ?token=
+	Digest          string   `yaml:"digest"`                // esign-v1: sha1 (default) or sha256
+	AllowUnverified bool     `yaml:"allow_unverified"`      // esign-v1 `signed` with neither token nor signature
+}
+
+// API is how a provider's REST API is reached; each provider asks for some of it.
+type API struct {
+	BaseURL string `yaml:"base_url"`
+	Token   string `yaml:"token" secret:"true"`
+	Key     string `yaml:"key" secret:"true"`
+	Secret  string `yaml:"secret" secret:"true"`
+	User    string `yaml:"user"`
+	Group   string `yaml:"group"`
+}
+
+// Notify narrows what a source's signers are told; empty lists mean everything.
+type Notify struct {
+	Channels []string `yaml:"channels"` // sms, email
+	Kinds    []string `yaml:"kinds"`    // invitation, progress, completed, …
+}
+
+// SMS is how text messages leave.
+type SMS struct {
+	Vonage Vonage `yaml:"vonage"`
+}
+
+// Vonage is the operator's account there.
+type Vonage struct {
+	APIKey    string        `yaml:"api_key" secret:"true"` // exactly 8 characters
+	APISecret string        `yaml:"api_secret" secret:"true"`
+	From      string        `yaml:"from"`     // sender id or number
+	BaseURL   string        `yaml:"base_url"` // default https://rest.nexmo.com
+	Timeout   time.Duration `yaml:"timeout"`  // of one call; default 10s
+}
+
+// Email is how letters leave.
+type Email struct {
+	From string `yaml:"from"` // "Acme <no-reply@acme.example>"
+	SMTP SMTP   `yaml:"smtp"`
+}
+
+// SMTP is the operator's mail server.
+type SMTP struct {
+	Host     string        `yaml:"host"`
+	Port     int           `yaml:"port"` // default 587
+	Username string        `yaml:"username"`
+	Password string        `yaml:"password" secret:"true"`
+	TLS      string        `yaml:"tls"`     // mandatory (default), opportunistic, none
+	Timeout  time.Duration `yaml:"timeout"` // of one dialogue; default 15s
+}
+
+// Shortener is where short links come from.
+type Shortener struct {
+	Kind      string `yaml:"kind"`       // builtin
+	PublicURL string `yaml:"public_url"` // what signers' links begin with, e.g. https://sign.acme.example
+}
+
+// NATS is the broker.
+type NATS struct {
+	URL      string `yaml:"url"`      // SIGNRELAY_NATS_URL; standalone embeds its own when empty
+	Addr     string `yaml:"addr"`     // where standalone's embedded server listens: SIGNRELAY_NATS_ADDR
+	Creds    string `yaml:"creds"`    // path of a credentials file
+	Replicas int    `yaml:"replicas"` // of each stream; default 1
+	// Options are added by whoever embeds a service (standalone connects in-process); never from a file.
+	Options []nats.Option `yaml:"-"`
+}
+
+// Redis is the memory of what was done before.
+type Redis struct {
+	URL string `yaml:"url" secret:"true"` // redis://user:password@host:port/db: SIGNRELAY_REDIS_URL
+}
+
+// Listen is a listener's address.
+type Listen struct {
+	Addr string `yaml:"addr"`
+}
+
+// Ingest is the public door.
+type Ingest struct {
+	Addr        string `yaml:"addr"`
+	MaxInFlight int    `yaml:"max_in_flight"` // requests at once before 503; default 1024
+}
+
+// Sandbox stands in for the outside world.
+type Sandbox struct {
+	Addr     string `yaml:"addr"`
+	SMTPAddr string `yaml:"smtp_addr"`
+}
+
+// Log is how the services speak.
+type Log struct {
+	Level string `yaml:"level"` // debug, info (default), warn, error
+}

@@ -1,0 +1,82 @@
+// Package dedupe remembers what was done, so that it is not done twice, and never claims that something was done which
+// was not.
+//
+// The order of a user's steps is the point: claim → do it → confirm. A failed attempt gives its claim back. A claim whose
+// owner died stays behind, and whoever finds it is told Pending: nobody knows whether it was done.
+package dedupe
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+)
+
+// State is what a claim found.
+type State int
+
+const (
+	// Claimed: nobody did it before, and it is ours now.
+	Claimed State = iota + 1
+	// Confirmed: it was done before.
+	Confirmed
+	// Held: somebody else is doing it right now.
+	Held
+	// Pending: it is ours now, but it may have been done before: its earlier owner died, or the memory has a gap. Ask
+	// whoever knows (the log, a delivery receipt) before doing it.
+	Pending
+)
+
+// Claim is the answer for one id.
+type Claim struct {
+	State State
+	// Result is what Confirm stored with it; only when Confirmed.
+	Result []byte
+}
+
+// Store is a memory. Every implementation passes the conformance suite in dedupetest. All methods are safe to repeat with
+// the same arguments, because clients repeat them on their own when an answer is lost.
+type Store interface {
+	// Claim looks the ids up and claims the unknown ones for owner, in one round trip; the answers are index-aligned.
+	Claim(ctx context.Context, owner string, ids ...string) ([]Claim, error)
+
+	// Confirm records that these were done. It needs no claim: the caller knows.
+	Confirm(ctx context.Context, done ...Done) error
+
+	// GiveBack ends owner's claims. With Undone the ids are free again, as they were found; with Unknown they stay
+	// behind as Pending at once.
+	GiveBack(ctx context.Context, owner string, outcome Outcome, ids ...string) error
+}
+
+// Done is one thing done, with what the doer wants to hear again should it be asked to do it twice; Result may be nil.
+type Done struct {
+	ID     string
+	Result []byte
+}
+
+// Outcome is what the giver of a claim knows.
+type Outcome int
+
+const (
+	// Undone: it certainly did not happen.
+	Undone Outcome = iota + 1
+	// Unknown: it may have happened.
+	Unknown
+)
+
+// Options of a store.
+type Options struct {
+	// Namespace keeps users of one Redis or one bucket apart: the stage's name.
+	Namespace string
+	// Lease is how long a claim is its owner's; longer than the longest attempt.
+	Lease time.Duration
+	// Remember is how long a confirmation, and a claim left behind, is kept.
+	Remember time.Duration
+}
+
+// ErrAway means that the memory cannot be reached. It says nothing about the ids.
+var ErrAway = errors.New("dedupe memory is away")
+
+// NewOwner makes a claimant's token: one for each attempt, so that a repeated call of one attempt is told from another
+// attempt.
+func NewOwner() string { return rand.Text()[:16] }

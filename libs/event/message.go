@@ -1,0 +1,95 @@
+package event
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel"
+	"google.golang.org/protobuf/proto"
+
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// DataSchema names the payload's schema in ce-dataschema.
+const DataSchema = "urn:protobuf:signrelay.signing.v1.SigningEvent"
+
+// Message is e as it is published: its subject, CloudEvents 1.0 headers in binary mode, Nats-Msg-Id, the trace of ctx,
+// and the protobuf payload.
+func Message(ctx context.Context, e *signingv1.SigningEvent) (*nats.Msg, error) {
+	if e.GetId() == "" {
+		return nil, errors.New("event without an id")
+	}
+	data, err := proto.Marshal(e)
+	if err != nil {
+		return nil, fmt.Errorf("encode event %s: %w", e.GetId(), err)
+	}
+	h := nats.Header{
+		"Nats-Msg-Id":        {e.GetId()},
+		"ce-specversion":     {"1.0"},
+		"ce-id":              {e.GetId()},
+		"ce-source":          {"/signrelay/" + e.GetSource() + "/" + e.GetProvider()},
+		"ce-type":            {"signrelay." + e.GetType() + ".v1"},
+		"ce-time":            {Time(e).Format(time.RFC3339Nano)},
+		"ce-datacontenttype": {"application/protobuf"},
+		"ce-dataschema":      {DataSchema},
+	}
+	if id := e.GetDocument().GetId(); id != "" {
+		h["ce-subject"] = []string{percentEncode(id)}
+	}
+	otel.GetTextMapPropagator().Inject(ctx, carrier(h))
+	return &nats.Msg{Subject: Subject(e), Header: h, Data: data}, nil
+}
+
+// Time is when e happened: its own time, or when it was received where its provider told none.
+func Time(e *signingv1.SigningEvent) time.Time {
+	if e.GetOccurredAt() != nil {
+		return e.GetOccurredAt().AsTime()
+	}
+	return e.GetReceivedAt().AsTime()
+}
+
+// Decode reads a message's payload.
+func Decode(data []byte) (*signingv1.SigningEvent, error) {
+	e := new(signingv1.SigningEvent)
+	if err := proto.Unmarshal(data, e); err != nil {
+		return nil, fmt.Errorf("not a SigningEvent: %w", err)
+	}
+	return e, nil
+}
+
+// TraceContext is ctx with the trace that the message's headers carry.
+func TraceContext(ctx context.Context, h nats.Header) context.Context {
+	return otel.GetTextMapPropagator().Extract(ctx, carrier(h))
+}
+
+// carrier lets OpenTelemetry read and write NATS headers with their case as it is ("traceparent").
+type carrier nats.Header
+
+func (c carrier) Get(key string) string { return nats.Header(c).Get(key) }
+func (c carrier) Set(key, value string) { nats.Header(c).Set(key, value) }
+func (c carrier) Keys() []string {
+	keys := make([]string, 0, len(c))
+	for k := range c {
+		keys = append(keys, k)
+	}
+	return keys
+}
+
+// percentEncode encodes a header value as the CloudEvents HTTP binding 1.0.2 §3.1.3.2 wants it: space, double quote,
+// percent, and everything outside printable ASCII.
+func percentEncode(s string) string {
+	plain := func(c byte) bool { return c > ' ' && c < 0x7f && c != '"' && c != '%' }
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; plain(c) {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}

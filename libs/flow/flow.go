@@ -1,0 +1,142 @@
+// Package flow is the map of the house: every stream and every stage in the order of the flow, with their subjects and
+// policies, in one table each. Provisioning, the stages' runners, and the picture in the README come from it.
+package flow
+
+import "time"
+
+// Stream is a JetStream stream. All have limits retention: a work queue forgets its duplicate window on a restart, and
+// its messages cannot be browsed.
+type Stream struct {
+	Name     string
+	Subjects []string
+	MaxAge   time.Duration
+	Keeps    string // what it is for, in the operator's words
+}
+
+// Names of the streams.
+const (
+	Signing    = "SIGNING"
+	Notify     = "NOTIFY"
+	Quarantine = "QUARANTINE"
+	DLQ        = "DLQ"
+)
+
+const day = 24 * time.Hour
+
+// DuplicateWindow is how long a stream itself refuses a Nats-Msg-Id that it has seen: about 150 bytes of memory an id,
+// so 18 MB at 1,000 events a second. What must be remembered longer is in package dedupe.
+const DuplicateWindow = 2 * time.Minute
+
+// Streams in the order of the flow.
+var Streams = []Stream{
+	{Name: Signing, Subjects: []string{"signing.v1.>"}, MaxAge: 90 * day, Keeps: "the one log of everything that happened to a document"},
+	{Name: Notify, Subjects: []string{"notify.v1.>"}, MaxAge: 14 * day, Keeps: "messages to signers on their way from stage to stage"},
+	{Name: Quarantine, Subjects: []string{"quarantine.v1.>"}, MaxAge: 30 * day, Keeps: "authentic callbacks that nobody could read, byte for byte"},
+	{Name: DLQ, Subjects: []string{"dlq.v1.>"}, MaxAge: 30 * day, Keeps: "work given up on, byte for byte, with the reason"},
+}
+
+// Bucket is a JetStream key-value bucket.
+type Bucket struct {
+	Name   string
+	MaxAge time.Duration // of an entry; 0 keeps it
+	Keeps  string
+}
+
+// Names of the buckets.
+const (
+	Memory = "MEMORY"
+	State  = "STATE"
+	Links  = "LINKS"
+)
+
+// Remember is how long an ingested event's id is remembered: longer than the longest retry of a provider, PleaseSign's
+// three days.
+const Remember = 4 * day
+
+// Buckets of the flow.
+var Buckets = []Bucket{
+	{Name: Memory, MaxAge: RememberSent, Keeps: "claims and confirmations where there is no Redis"},
+	{Name: State, Keeps: "what the services must know of each other's outages"},
+	{Name: Links, MaxAge: 90 * day, Keeps: "our own short links"},
+}
+
+// RememberSent is how long a sent message's id is remembered: longer than NOTIFY keeps the work, so that no redelivery
+// or replay of the stream can outlive it.
+const RememberSent = 15 * day
+
+// Policy is how often and how patiently a stage tries.
+type Policy struct {
+	MaxAttempts int           // then the input is given up and goes to the DLQ
+	FirstDelay  time.Duration // after the first failed attempt; doubles with each
+	MaxDelay    time.Duration
+}
+
+// patient tries for about a day: 1 s, 2 s, 4 s, … 10 min, 151 attempts. A provider's or a mail server's bad day must not
+// bury a signer's link.
+var patient = Policy{MaxAttempts: 151, FirstDelay: time.Second, MaxDelay: 10 * time.Minute}
+
+// Stage is a consumer: its place in the flow and its policy. Its durable consumer bears its name.
+type Stage struct {
+	Name    string
+	Stream  string        // what it reads
+	Takes   []string      // filter subjects in that stream
+	Gives   []string      // what it publishes
+	Does    string        // in the operator's words
+	Workers int           // inputs in hand at once in one replica
+	Timeout time.Duration // of one attempt
+	// Effect is true when the stage does something outside that must not be done twice: it claims each input first.
+	Effect bool
+	Policy Policy
+}
+
+// Names of the stages.
+const (
+	Enricher    = "enricher"
+	Shortener   = "shortener"
+	SMSSender   = "sms-sender"
+	EmailSender = "email-sender"
+)
+
+// Stages in the order of the flow.
+var Stages = []Stage{
+	{
+		Name: Enricher, Stream: Signing,
+		Takes: []string{
+			"signing.v1.*.*.document.sent.>",
+			"signing.v1.*.*.document.completed.>",
+			"signing.v1.*.*.recipient.signed.>",
+		},
+		Gives: []string{"notify.v1.link.>", "notify.v1.send.>"},
+		Does:  "asks the provider's REST API who must be told what", Workers: 16, Timeout: 30 * time.Second, Policy: patient,
+	},
+	{
+		Name: Shortener, Stream: Notify, Takes: []string{"notify.v1.link.>"},
+		Gives: []string{"notify.v1.send.>", "signing.v1.*.*.link.opened.>"},
+		Does:  "makes the short link, and serves it", Workers: 16, Timeout: 30 * time.Second, Policy: patient,
+	},
+	{
+		Name: SMSSender, Stream: Notify, Takes: []string{"notify.v1.send.sms.>"},
+		Gives: []string{"signing.v1.*.*.notification.*.>"},
+		Does:  "one SMS through Vonage", Workers: 16, Timeout: 20 * time.Second, Effect: true, Policy: patient,
+	},
+	{
+		Name: EmailSender, Stream: Notify, Takes: []string{"notify.v1.send.email.>"},
+		Gives: []string{"signing.v1.*.*.notification.*.>"},
+		Does:  "one e-mail over SMTP", Workers: 8, Timeout: 40 * time.Second, Effect: true, Policy: patient,
+	},
+}
+
+// StageNamed returns the stage of that name; the names are this package's constants, so another one is a mistake in the
+// program and panics.
+func StageNamed(name string) Stage {
+	for _, s := range Stages {
+		if s.Name == name {
+			return s
+		}
+	}
+	panic("flow: no stage " + name)
+}
+
+// AckWait is how long the server waits for word of a message before it gives it to somebody else. The runner extends it
+// every third of it, so it bounds only how long a dead replica's work lies idle.
+const AckWait = 30 * time.Second

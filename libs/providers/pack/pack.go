@@ -1,0 +1,117 @@
+// Package pack says what a provider is to the rest of the house. One folder beside it is one provider's pack; the
+// services know packs only by what stands here.
+package pack
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/config"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// Pack is everything about one provider.
+type Pack struct {
+	// Name is the provider's name in settings, URLs and subjects: [a-z0-9-].
+	Name string
+	// Doors are the paths under /webhooks/<provider>/<source> that its callbacks come to.
+	Doors []Door
+	// Webhook is the pure half for one source. It fails when the source's settings cannot authenticate anything, and
+	// says which key to set.
+	Webhook func(config.Source) (Webhook, error)
+	// API is the REST half for one source; nil where the pack has none. The client brings transport and timeouts.
+	API func(config.Source, *http.Client) (API, error)
+	// Samples are recorded callbacks, <name>.http: a request line, headers, an empty line, the body.
+	Samples fs.FS
+}
+
+// Door is one path that a provider calls.
+type Door struct {
+	Path         string   // below the source: "" or "/all"
+	Methods      []string // POST, GET
+	ContentTypes []string // media types taken with a body; a request without a Content-Type is taken too
+}
+
+// Request is one callback, its parts kept apart: a value in the query is never a header, nor the reverse.
+type Request struct {
+	Method     string
+	Door       string // the Door's Path
+	Header     http.Header
+	Query      url.Values
+	Body       []byte // the raw bytes, as they came
+	ReceivedAt time.Time
+}
+
+// Webhook is the pure half of a pack: no network, no clock, so a recorded request is a complete test.
+type Webhook interface {
+	// Verify says what vouches for the request, over its raw bytes and in constant time. Anything else is
+	// ErrUnauthentic; never does a missing secret verify.
+	Verify(Request) (signingv1.Verification, error)
+
+	// Normalize reads an authentic request into canonical events, in the order in which they happened, with their ids.
+	// An unknown type comes back as other.recorded. What nobody can read is an *Unreadable, and is quarantined.
+	Normalize(Request, signingv1.Verification) ([]*signingv1.SigningEvent, error)
+}
+
+// ErrUnauthentic means that nothing vouches for a request. Wrap it with a reason that holds nothing of the request.
+var ErrUnauthentic = errors.New("not authentic")
+
+// Unreadable means that an authentic request could not be read. Reason is bounded (it becomes a metric's label and a
+// subject's token, [a-z-]{1,40}); Detail is for the operator and holds nothing personal.
+type Unreadable struct {
+	Reason string // "not-json", "id-missing", "not-a-form"
+	Detail string // what is wrong and where, e.g. `field "id" is missing`
+}
+
+func (u *Unreadable) Error() string { return u.Reason + ": " + u.Detail }
+
+// API is the REST half of a pack: it asks the provider what callbacks do not tell. It calls only the source's base URL,
+// whatever a payload says.
+type API interface {
+	// Document asks for one document and its people.
+	Document(ctx context.Context, id string) (*Document, error)
+}
+
+// Document is a document as its provider's API tells it.
+type Document struct {
+	ID         string
+	Title      string
+	Recipients []Recipient // in signing order
+}
+
+// Recipient is a person on a document, as the provider's API tells it.
+type Recipient struct {
+	ID                  string
+	FirstName, LastName string
+	Email, Mobile       string // as the provider wrote them
+	ByEmail, BySMS      bool   // on which channels this person wants to be told
+	Signed              bool   // as far as the API tells
+	SigningURL          string // a secret; empty where there is none now
+	DownloadURL         string // where the signed document is; empty where the API tells none
+}
+
+// CallError is a REST call that failed. Its text holds no secret and nothing personal.
+type CallError struct {
+	Op         string        // "GET request"
+	Status     int           // HTTP status; 0 when no answer came
+	RetryAfter time.Duration // as the provider named it; 0 where it did not
+	Permanent  bool          // asking again cannot help
+	Err        error
+}
+
+func (e *CallError) Error() string {
+	text := e.Op
+	if e.Status != 0 {
+		text += ": " + http.StatusText(e.Status)
+	}
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}
+
+func (e *CallError) Unwrap() error { return e.Err }

@@ -1,0 +1,33 @@
+// Package service is what every program of the house has in common: its connections, its doors, its health, its end.
+package service
+
+import (
+	"log/slog"
+	"net/http"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/dedupe"
+)
+
+// Env is what a service's Run is given: settings, connections and doors. Run(ctx, Env) mounts its handlers, calls Up, and
+// works until ctx ends; then it finishes what is in hand and returns. It never closes what it was given.
+type Env struct {
+	Name    string
+	Config  config.Config
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	NATS    *nats.Conn
+	JS      jetstream.JetStream
+	Health  *Health
+	// Public is the service's public door. The listener opens when every service behind it is Up, so no provider is ever
+	// answered 404 by a half-started program.
+	Public *http.ServeMux
+	// Claims opens the memory: Redis, or a JetStream bucket in standalone.
+	Claims func(dedupe.Options) dedupe.Store
+	// Up tells that Run has mounted its handlers and is about to work. Call it once.
+	Up func()
+}

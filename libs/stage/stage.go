@@ -1,0 +1,45 @@
+// Package stage is what a consumer is: one function of business, and around it everything that makes its work happen
+// once, be retried, be buried, and be seen.
+package stage
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Func is one stage's business, and nothing else: no broker, no clock, no retry. It returns what follows from its
+// input. In an effect stage it is called again only while it is not known to have succeeded.
+type Func[In any] func(ctx context.Context, in Event[In]) ([]Out, error)
+
+// Event is one input.
+type Event[T any] struct {
+	ID      string // stable across redeliveries: the idempotency key
+	Attempt int    // 1 on the first delivery
+	// Unknown is true when an earlier attempt of an effect stage may have had its effect: its owner died, or the
+	// connection dropped in the middle. Look for traces of it before doing it again, and mark what you do.
+	Unknown bool
+	Data    T
+}
+
+// Out is one thing that follows from an input. Its message's Nats-Msg-Id is the identity by which consumers dedupe: make
+// it with event.DerivedID, from the input's id and from what the output is (kind, person, channel), never from its
+// position: a provider that lists its people in another order on the retry must not swap their ids.
+type Out = *nats.Msg
+
+// Permanent marks an error that no retry can mend: the input goes to the DLQ now.
+func Permanent(err error) error { return &verdictError{kind: giveUp, err: err} }
+
+// RetryAfter marks an error whose other side said when to come again.
+func RetryAfter(d time.Duration, err error) error {
+	return &verdictError{kind: retry, after: d, err: err}
+}
+
+// Unknown marks an error after which nobody knows whether the effect happened. The claim is not given back; the next
+// attempt sees Event.Unknown.
+func Unknown(err error) error { return &verdictError{kind: retry, unknown: true, err: err} }
+
+// Skip ends the work on purpose, with no output. The reason is bounded (a metric's label): [a-z-]{1,40}.
+func Skip(reason string) error { return &verdictError{kind: skip, err: errors.New(reason)} }
