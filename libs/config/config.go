@@ -10,8 +10,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Config is all settings. Field tags: yaml is the key in the file; secret:"true" marks what config print masks and what
-// may come from a …_FILE variable.
+// Config is all settings. Field tags: yaml is the key in the file; secret:"true" marks what Print masks and what may come
+// from a …_FILE variable, secret:"url" a URL of which only the password is masked, secret:"urls" a list of such with commas; file:"true" marks what is no secret
+// but may come from a …_FILE variable.
 type Config struct {
 	Sources   []Source  `yaml:"sources"`
 	SMS       SMS       `yaml:"sms"`
@@ -44,11 +45,11 @@ type Source struct {
 
 // Webhook is what authenticates a source's callbacks.
 type Webhook struct {
-	Secrets         []string `yaml:"secrets" secret:"true"` // several while one is being rotated
-	Certificate     string   `yaml:"certificate"`           // PEM; esign-v1
-	Token           string   `yaml:"token" secret:"true"`   // esign-v1: wanted as ?token=
-	Digest          string   `yaml:"digest"`                // esign-v1: sha1 (default) or sha256
-	AllowUnverified bool     `yaml:"allow_unverified"`      // esign-v1 `signed` with neither token nor signature
+	Secrets         []string `yaml:"secrets" secret:"true"`   // several while one is being rotated
+	Certificate     string   `yaml:"certificate" file:"true"` // PEM; esign-v1
+	Token           string   `yaml:"token" secret:"true"`     // esign-v1: wanted as ?token=
+	Digest          string   `yaml:"digest"`                  // esign-v1: sha1 (default) or sha256
+	AllowUnverified bool     `yaml:"allow_unverified"`        // esign-v1 `signed` with neither token nor signature
 }
 
 // API is how a provider's REST API is reached; each provider asks for some of it.
@@ -105,17 +106,17 @@ type Shortener struct {
 
 // NATS is the broker.
 type NATS struct {
-	URL      string `yaml:"url"`      // SIGNRELAY_NATS_URL; standalone embeds its own when empty
-	Addr     string `yaml:"addr"`     // where standalone's embedded server listens: SIGNRELAY_NATS_ADDR
-	Creds    string `yaml:"creds"`    // path of a credentials file
-	Replicas int    `yaml:"replicas"` // of each stream; default 1
+	URL      string `yaml:"url" secret:"urls"` // SIGNRELAY_NATS_URL; standalone embeds its own when empty
+	Addr     string `yaml:"addr"`              // where standalone's embedded server listens: SIGNRELAY_NATS_ADDR
+	Creds    string `yaml:"creds"`             // path of a credentials file
+	Replicas int    `yaml:"replicas"`          // of each stream; default 1
 	// Options are added by whoever embeds a service (standalone connects in-process); never from a file.
 	Options []nats.Option `yaml:"-"`
 }
 
 // Redis is the memory of what was done before.
 type Redis struct {
-	URL string `yaml:"url" secret:"true"` // redis://user:password@host:port/db: SIGNRELAY_REDIS_URL
+	URL string `yaml:"url" secret:"url"` // redis://user:password@host:port/db: SIGNRELAY_REDIS_URL
 }
 
 // Listen is a listener's address.
@@ -131,8 +132,9 @@ type Ingest struct {
 
 // Sandbox stands in for the outside world.
 type Sandbox struct {
-	Addr     string `yaml:"addr"`
-	SMTPAddr string `yaml:"smtp_addr"`
+	Addr      string `yaml:"addr"`
+	SMTPAddr  string `yaml:"smtp_addr"`
+	IngestURL string `yaml:"ingest_url"` // where stories are played to; default http://127.0.0.1:8080
 }
 
 // Log is how the services speak.

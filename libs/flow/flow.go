@@ -75,6 +75,18 @@ type Policy struct {
 // bury a signer's link.
 var patient = Policy{MaxAttempts: 151, FirstDelay: time.Second, MaxDelay: 10 * time.Minute}
 
+// Door is a service that puts into the log what came from outside.
+type Door struct {
+	Name  string
+	Gives []string // what it publishes
+	Does  string   // in the operator's words
+}
+
+// Doors of the flow.
+var Doors = []Door{
+	{Name: "ingest", Gives: []string{"signing.v1.>", "quarantine.v1.>"}, Does: "verify, normalize, dedupe, publish, answer"},
+}
+
 // Stage is a consumer: its place in the flow and its policy. Its durable consumer bears its name.
 type Stage struct {
 	Name    string

@@ -28,6 +28,8 @@ type Env struct {
 	Public *http.ServeMux
 	// Claims opens the memory: Redis, or a JetStream bucket in standalone.
 	Claims func(dedupe.Options) dedupe.Store
+	// Gaps is where a service marks that it does something which the memory will not remember, because it is away.
+	Gaps *dedupe.Gaps
 	// Up tells that Run has mounted its handlers and is about to work. Call it once.
 	Up func()
 }

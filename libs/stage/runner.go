@@ -1,10 +1,14 @@
 package stage
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/flow"
@@ -22,4 +26,79 @@ type Runner[In any] struct {
 	Claims  dedupe.Store
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
+}
+
+// finishFor is how long the attempts in hand may go on after the end: 5 s less than the 30 s a program has to leave in.
+const finishFor = 25 * time.Second
+
+// Run works until ctx ends; then it takes nothing more, finishes what is in hand, hands the rest back, and returns nil.
+// It waits for a broker that is away. It fails when the stage's consumer is missing or unfit, or the connection was
+// closed.
+func (r Runner[In]) Run(ctx context.Context) error { return r.run(ctx, finishFor) }
+
+func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
+	if r.Stage.Effect && r.Claims == nil {
+		return fmt.Errorf("stage %s has an effect outside and no memory of its claims", r.Stage.Name)
+	}
+	metrics, err := newMetrics(r.Metrics)
+	if err != nil {
+		return err
+	}
+	source := source{r.Stage, r.JS, r.Log}
+	consumer, err := source.consumer(ctx)
+	if err != nil || ctx.Err() != nil {
+		return err
+	}
+	work := chain(r.do,
+		observed(r.Stage.Name, r.Log, metrics),
+		settled(r.Stage.Policy),
+		leased(r.JS.Conn(), consumer.CachedInfo().Config.AckWait),
+		buried(r.Stage, r.JS),
+		published(r.JS),
+		claimed(r.Stage, r.Claims),
+		timed(r.Stage.Timeout),
+		recovered,
+	)
+
+	workers, ctx := errgroup.WithContext(ctx)
+	inHand, abandon := context.WithCancelCause(context.WithoutCancel(ctx)) // the end stops no attempt at once
+	defer abandon(nil)
+	go func() {
+		<-ctx.Done()
+		select {
+		case <-time.After(finish):
+			abandon(errShutdown)
+		case <-inHand.Done():
+		}
+	}()
+	for range r.Stage.Workers {
+		workers.Go(func() error {
+			return source.take(ctx, consumer, func(msg jetstream.Msg) {
+				a, err := newAttempt(msg)
+				if err != nil {
+					r.Log.ErrorContext(inHand, "message without metadata", "error", err)
+					return
+				}
+				_, _ = work(inHand, a) // settled and observed
+			})
+		})
+	}
+	err = workers.Wait()
+	flush, cancel := context.WithTimeout(context.WithoutCancel(inHand), time.Second)
+	defer cancel()
+	_ = r.JS.Conn().FlushWithContext(flush) // the last answers; what does not get out comes back after the ack wait
+	return err
+}
+
+// do is the business, innermost of all.
+func (r Runner[In]) do(ctx context.Context, a *attempt) ([]Out, error) {
+	data, err := r.Decode(a.msg.Data())
+	if err != nil {
+		return nil, &verdictError{kind: giveUp, reason: "undecodable", err: err}
+	}
+	in := Event[In]{ID: a.id, Attempt: a.number, Unknown: a.unknown, Data: data}
+	if r.GivenUp != nil {
+		a.givenUp = func(reason error) []Out { return r.GivenUp(in, reason) }
+	}
+	return r.Do(ctx, in)
 }

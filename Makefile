@@ -1,0 +1,99 @@
+# The everyday commands. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Order of the flow; each is a Go module of its own.
+SERVICES := ingest enricher shortener sms-sender email-sender sandbox
+MODULES  := proto libs $(addprefix services/,$(SERVICES)) services/standalone tests
+
+BUF_VERSION           := v1.75.0
+GOLANGCI_LINT_VERSION := v2.15.0
+# The plugin's version is the runtime's, which proto/go.mod pins.
+PROTOC_GEN_GO_VERSION := v1.36.12
+TOOLS := $(CURDIR)/.tools
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X github.com/signrelay/signrelay/libs/service.version=$(VERSION)"
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: bin/signrelay ## Build and run everything in one process: the newcomer's command
+	@./bin/signrelay run
+
+.PHONY: test
+test: redis-server ## Run every module's tests with the race detector
+	@for m in $(MODULES); do echo "== $$m"; (cd $$m && go test -race -timeout 15m $(TESTFLAGS) ./...) || exit 1; done
+
+.PHONY: build
+build: $(addprefix bin/,signrelay $(SERVICES)) ## Build every program into bin/
+
+.PHONY: demo
+demo: build redis-server ## Play the seeds' callbacks through a fresh standalone and show the messages that come out
+	@go run ./services/standalone/cmd/demo
+
+.PHONY: e2e
+e2e: build redis-server ## Tell the stories through the public doors: in one process, and with a process a service
+	@cd tests && go test -race -timeout 15m -count=1 ./e2e/...
+
+.PHONY: bench
+bench: build redis-server ## Measure: callbacks a second, CPU a callback, memory, start (takes about two minutes)
+	@cd tests && go test -run '^$$' -bench . -benchtime 1x -timeout 15m ./bench/...
+
+.PHONY: fuzz
+fuzz: ## Fuzz each provider's pack for a minute
+	@for p in clickwrap esignv1 pleasesign; do (cd libs && go test -run '^$$' -fuzz Fuzz -fuzztime 60s ./providers/$$p) || exit 1; done
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint $(TOOLS)/buf ## Lint Go and protobuf
+	@for m in $(MODULES); do echo "== $$m"; (cd $$m && $(TOOLS)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	@cd proto && $(TOOLS)/buf lint && $(TOOLS)/buf breaking --against released.binpb
+
+.PHONY: generate
+generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go ## Generate code from proto/, and the README's picture from libs/flow
+	@cd proto && PATH="$(TOOLS):$$PATH" $(TOOLS)/buf generate
+	@cd libs && go run ./flow/picture -write ../README.md
+	@go work sync && for m in $(MODULES); do (cd $$m && go mod tidy) || exit 1; done
+
+.PHONY: generate-check
+generate-check: generate ## Fail when generated files, go.mod or go.sum files are stale
+	@if [ -n "$$(git status --porcelain -- proto README.md '*go.mod' '*go.sum' go.work)" ]; then \
+	  git --no-pager diff -- proto README.md '*go.mod' '*go.sum' go.work | head -60; echo "stale: run make generate and commit"; exit 1; fi
+
+.PHONY: proto-release
+proto-release: $(TOOLS)/buf ## Make today's contract the one that breaking changes are measured against (at a release)
+	@cd proto && $(TOOLS)/buf build -o released.binpb
+
+.PHONY: clean
+clean: ## Remove built programs and tools
+	rm -rf bin .tools
+
+# What the tests need and Go cannot bring.
+.PHONY: redis-server
+redis-server:
+	@command -v redis-server >/dev/null || [ -n "$${SIGNRELAY_TEST_REDIS_URL:-}" ] || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing redis-server for the tests"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server >/dev/null; \
+	  else echo "the tests need redis-server: install the package redis-server (Debian) or redis (Homebrew, Fedora), or set SIGNRELAY_TEST_REDIS_URL"; exit 1; fi; }
+
+# go build knows itself what is up to date.
+.PHONY: bin/signrelay
+bin/signrelay:
+	@cd services/standalone && go build $(GOFLAGS_BUILD) -o $(CURDIR)/bin/signrelay ./cmd/signrelay
+
+.PHONY: $(addprefix bin/,$(SERVICES))
+$(addprefix bin/,$(SERVICES)): bin/%:
+	@cd services/$* && go build $(GOFLAGS_BUILD) -o $(CURDIR)/bin/$* ./cmd/$*
+
+$(TOOLS)/golangci-lint: Makefile
+	@echo "building golangci-lint $(GOLANGCI_LINT_VERSION)"; GOWORK=off GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION); touch $@
+
+$(TOOLS)/buf: Makefile
+	@echo "building buf $(BUF_VERSION)"; GOWORK=off GOBIN=$(TOOLS) go install github.com/bufbuild/buf/cmd/buf@$(BUF_VERSION); touch $@
+
+$(TOOLS)/protoc-gen-go: Makefile
+	@GOWORK=off GOBIN=$(TOOLS) go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION); touch $@

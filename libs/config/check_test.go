@@ -1,0 +1,99 @@
+package config_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/config"
+)
+
+var providers = []string{"clickwrap", "esign-v1", "pleasesign"}
+
+func TestAllMistakesAtOnce(t *testing.T) {
+	t.Parallel()
+	cfg := config.Default()
+	source := config.DefaultSource()
+	source.Name, source.Provider = "ok", "clickwrap"
+	twin := source
+	bad := config.Source{
+		Name: "Bad_Name", Provider: "docusign",
+		Webhook: config.Webhook{Digest: "md5", Secrets: []string{""}},
+		API:     config.API{BaseURL: "api.example"},
+		Notify:  config.Notify{Channels: []string{"fax"}, Kinds: []string{"completed", "gossip"}},
+	}
+	cfg.Sources = []config.Source{source, bad, twin}
+	cfg.SMS.Vonage = config.Vonage{APIKey: "short", BaseURL: "https://user:hunter2@x"}
+	cfg.Email = config.Email{SMTP: config.SMTP{Host: "smtp:587", Port: 70000, Password: "hunter2", TLS: "maybe"}}
+	cfg.Shortener = config.Shortener{Kind: "bitly", PublicURL: "sign.example"}
+	cfg.NATS = config.NATS{URL: "http://hunter2@x", Addr: "4222"}
+	cfg.Redis.URL = "http://:hunter2@x"
+	cfg.Ingest = config.Ingest{Addr: "nowhere"}
+	cfg.Links.Addr, cfg.Sandbox.Addr, cfg.Sandbox.SMTPAddr, cfg.Admin.Addr = ":x", ":99999", "", "1.2.3.4"
+	cfg.Sandbox.IngestURL = "http://x?a=b"
+	cfg.DataDir = ""
+	cfg.Log.Level = "loud"
+
+	perSource := func(s config.Source) error {
+		return errors.Join(errors.New("webhook.secrets: needed"), errors.New("api.token: needed"))
+	}
+	wantLines(t, lines(t, config.Check(cfg, providers, perSource)),
+		`sources[0]: clickwrap/ok: webhook.secrets: needed`,
+		`sources[0]: clickwrap/ok: api.token: needed`,
+		`sources[1].name: want 1 to 32 of a-z, 0-9 and -, not "Bad_Name"`,
+		`sources[1].provider: want one of clickwrap, esign-v1, pleasesign, not "docusign"`,
+		`sources[1].webhook.digest: want sha1 or sha256, not "md5"`,
+		`sources[1].webhook.secrets: an empty secret would let everybody in: remove it`,
+		`sources[1].api.base_url: want an absolute URL, such as https://sign.acme.example`,
+		`sources[1].notify.channels: want sms or email, not "fax"`,
+		`sources[1].notify.kinds: want invitation or progress or completed or reminder or declined or voided or expired or undeliverable, not "gossip"`,
+		`sources[2].name: clickwrap has another source "ok": give this one a name of its own`,
+		`sms.vonage.api_key: a Vonage key has 8 characters, this one has 5`,
+		`sms.vonage.api_secret: api_key is set: set the secret too`,
+		`sms.vonage.from: api_key is set: set the sender id or number too`,
+		`sms.vonage.base_url: want a URL with no user, no query and no fragment, such as https://sign.acme.example`,
+		`sms.vonage.timeout: must be more than 0`,
+		`email.from: smtp.host is set: set the sender too, as "Acme <no-reply@acme.example>"`,
+		`email.smtp.host: want a name or an IP address alone; the port is smtp.port`,
+		`email.smtp.port: want a port from 1 to 65535, not 70000`,
+		`email.smtp.username: password is set: set the user's name too`,
+		`email.smtp.tls: want mandatory or opportunistic or none, not "maybe"`,
+		`email.smtp.timeout: must be more than 0`,
+		`shortener.kind: want builtin, not "bitly"`,
+		`shortener.public_url: want an absolute URL, such as https://sign.acme.example`,
+		`nats.url: want nats://host:port or tls://host:port, several separated by commas`,
+		`nats.addr: want host:port, such as 127.0.0.1:8080 or :8080, not "4222"`,
+		`nats.replicas: want 1 for a single node or 3 for a cluster, not 0`,
+		`redis.url: want redis://user:password@host:port/db, or rediss:// for TLS`,
+		`ingest.addr: want host:port, such as 127.0.0.1:8080 or :8080, not "nowhere"`,
+		`ingest.max_in_flight: must be more than 0`,
+		`links.addr: want host:port, such as 127.0.0.1:8080 or :8080, not ":x"`,
+		`sandbox.addr: want host:port, such as 127.0.0.1:8080 or :8080, not ":99999"`,
+		`sandbox.smtp_addr: want host:port, such as 127.0.0.1:8080 or :8080, not ""`,
+		`sandbox.ingest_url: want a URL with no user, no query and no fragment, such as https://sign.acme.example`,
+		`admin.addr: want host:port, such as 127.0.0.1:8080 or :8080, not "1.2.3.4"`,
+		`data_dir: name a folder, such as ./data`,
+		`log.level: want debug or info or warn or error, not "loud"`,
+	)
+}
+
+func TestWhatPassesTheCheck(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*config.Config){
+		"one name at two providers": func(c *config.Config) {
+			a, b := config.DefaultSource(), config.DefaultSource()
+			a.Name, a.Provider, b.Name, b.Provider = "demo", "clickwrap", "demo", "pleasesign"
+			c.Sources = []config.Source{a, b}
+		},
+		"a sender with a name": func(c *config.Config) { c.Email.From = "\"Acme, Inc\" <no-reply@acme.example>" },
+		"a cluster":            func(c *config.Config) { c.NATS.URL = "nats://a:4222, tls://u:p@b:4222" },
+		"an IPv6 mail server":  func(c *config.Config) { c.Email.SMTP.Host, c.Email.From = "::1", "a@b.example" },
+		"any free port":        func(c *config.Config) { c.Ingest.Addr = "[::1]:0" },
+		"a Redis with TLS":     func(c *config.Config) { c.Redis.URL = "rediss://u:p@r:6380/1" },
+	} {
+		cfg := config.Default()
+		change(&cfg)
+		if err := config.Check(cfg, providers, nil); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package config
+
+import "time"
+
+// Default is what holds where nobody said otherwise. Only the public door listens on all interfaces.
+func Default() Config {
+	return Config{
+		SMS: SMS{Vonage: Vonage{
+			BaseURL: "https://rest.nexmo.com",
+			Timeout: 10 * time.Second,
+		}},
+		Email: Email{SMTP: SMTP{
+			Port:    587,
+			TLS:     "mandatory",
+			Timeout: 15 * time.Second,
+		}},
+		Shortener: Shortener{Kind: "builtin"},
+
+		NATS: NATS{Addr: "127.0.0.1:4222", Replicas: 1},
+
+		Ingest: Ingest{Addr: ":8080", MaxInFlight: 1024},
+		Links:  Listen{Addr: "127.0.0.1:8083"},
+		Sandbox: Sandbox{
+			Addr:      "127.0.0.1:8082",
+			SMTPAddr:  "127.0.0.1:2525",
+			IngestURL: "http://127.0.0.1:8080",
+		},
+		Admin: Listen{Addr: "127.0.0.1:9090"},
+
+		DataDir: "./data",
+		Log:     Log{Level: "info"},
+	}
+}
+
+// DefaultSource is what holds for a source that does not say otherwise.
+func DefaultSource() Source {
+	return Source{
+		Locale:  "en",
+		Region:  "US",
+		Webhook: Webhook{Digest: "sha1"},
+	}
+}
+
+// withDefaults fills in what s leaves empty.
+func (s Source) withDefaults() Source {
+	d := DefaultSource()
+	if s.Locale == "" {
+		s.Locale = d.Locale
+	}
+	if s.Region == "" {
+		s.Region = d.Region
+	}
+	if s.Webhook.Digest == "" {
+		s.Webhook.Digest = d.Webhook.Digest
+	}
+	return s
+}

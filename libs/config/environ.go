@@ -1,0 +1,130 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+const (
+	prefix = "SIGNRELAY_"
+	// tests' own variables, such as SIGNRELAY_TEST_REDIS_URL, are no settings
+	testPrefix = prefix + "TEST_"
+)
+
+// Names that are shorter than their key.
+var aliases = map[string]string{
+	"SIGNRELAY_SMTP_ADDR": "sandbox.smtp_addr",
+}
+
+// environment is the SIGNRELAY_ variables that nobody has taken yet. An empty variable is as good as none: that is how
+// compose files and manifests pass on what was not set.
+type environment map[string]string
+
+func newEnvironment(environ []string) environment {
+	e := environment{}
+	for _, line := range environ {
+		name, text, _ := strings.Cut(line, "=")
+		if strings.HasPrefix(name, prefix) && !strings.HasPrefix(name, testPrefix) && text != "" {
+			e[name] = text
+		}
+	}
+	return e
+}
+
+func (e environment) take(name string) string {
+	text := e[name]
+	delete(e, name)
+	return text
+}
+
+// apply sets what the variables say: all is cfg's own settings, and each source in cfg has its variables too. What then
+// is left over is a mistake.
+func (e environment) apply(cfg *Config, all []setting) (mistakes []error) {
+	names := []string{"SIGNRELAY_CONFIG"}
+	offer := func(s setting, name string) {
+		names = append(names, name)
+		if s.file {
+			names = append(names, name+"_FILE")
+		}
+		if err := e.set(s, name); err != nil {
+			mistakes = append(mistakes, err)
+		}
+	}
+
+	for _, s := range all {
+		offer(s, s.variable(prefix))
+		for name, key := range aliases {
+			if key == s.key {
+				offer(s, name)
+			}
+		}
+	}
+	for i := range cfg.Sources {
+		source := &cfg.Sources[i]
+		below := prefix + "SOURCE_" + variablePart(source.Provider) + "_" + variablePart(source.Name) + "_"
+		for _, s := range settings(reflect.ValueOf(source).Elem()) {
+			if s.key != "name" && s.key != "provider" {
+				offer(s, s.variable(below))
+			}
+		}
+	}
+
+	left := make([]string, 0, len(e))
+	for name := range e {
+		left = append(left, name)
+	}
+	slices.Sort(left)
+	for _, name := range left {
+		hint := didYouMean(name, names)
+		base, isFile := strings.CutSuffix(name, "_FILE")
+		switch {
+		case hint != "":
+		case isFile && slices.Contains(names, base):
+			hint = "; only a secret comes from a file"
+		case strings.HasPrefix(name, prefix+"SOURCE_"):
+			hint = "; the file must name the source, by its name and provider"
+		}
+		mistakes = append(mistakes, fmt.Errorf("%s: no such setting%s", name, hint))
+	}
+	return mistakes
+}
+
+// set takes the setting from the variable, or from the file that the variable with _FILE names.
+func (e environment) set(s setting, name string) error {
+	text, separator := e.take(name), ","
+	if s.file {
+		path := e.take(name + "_FILE")
+		switch {
+		case path != "" && text != "":
+			return fmt.Errorf("%s and %s_FILE are both set: keep one", name, name)
+		case path != "":
+			data, err := os.ReadFile(path)
+			if err != nil {
+				// Without the path: somebody may have put the secret itself there.
+				var cause *fs.PathError
+				if errors.As(err, &cause) {
+					err = cause.Err
+				}
+				return fmt.Errorf("%s_FILE: read the file that it names: %w", name, err)
+			}
+			text, separator = trimNewline(string(data)), "\n"
+		}
+	}
+	if text == "" {
+		return nil
+	}
+	if err := s.set(text, separator); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// trimNewline cuts the one newline that an editor or echo leaves at a file's end.
+func trimNewline(s string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(s, "\n"), "\r")
+}

@@ -1,0 +1,138 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/signrelay/signrelay/libs/config"
+)
+
+const example = "../../deployments/signrelay.example.yaml"
+
+func TestTheExampleIsRightAndComplete(t *testing.T) {
+	t.Parallel()
+	cfg := load(t, []string{"--config", example}, nil)
+	if err := config.Check(cfg, providers, nil); err != nil {
+		t.Error(err)
+	}
+
+	data, err := os.ReadFile(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree map[string]any
+	if err := yaml.Unmarshal(data, &tree); err != nil {
+		t.Fatal(err)
+	}
+	// Whatever one source leaves out another must show.
+	sources := map[string]any{}
+	for _, s := range tree["sources"].([]any) {
+		merge(sources, s.(map[string]any))
+	}
+	wantAllKeys(t, "sources[]", sources, reflect.TypeFor[config.Source]())
+	wantAllKeys(t, "", tree, reflect.TypeFor[config.Config]())
+}
+
+func merge(into, from map[string]any) {
+	for k, v := range from {
+		below, isMap := v.(map[string]any)
+		known, has := into[k].(map[string]any)
+		if isMap && has {
+			merge(known, below)
+		} else {
+			into[k] = v
+		}
+	}
+}
+
+func wantAllKeys(t *testing.T, path string, tree map[string]any, of reflect.Type) {
+	t.Helper()
+	for i := range of.NumField() {
+		key := of.Field(i).Tag.Get("yaml")
+		if key == "-" {
+			continue
+		}
+		value, ok := tree[key]
+		if !ok {
+			t.Errorf("the example does not show %s.%s", path, key)
+			continue
+		}
+		if of.Field(i).Type.Kind() == reflect.Struct {
+			wantAllKeys(t, path+"."+key, value.(map[string]any), of.Field(i).Type)
+		}
+	}
+}
+
+func TestPrintHoldsNoSecret(t *testing.T) {
+	t.Parallel()
+	cfg := load(t, []string{"--config", example}, nil)
+	// Every secret gets a value that can be searched for.
+	fillSecrets(reflect.ValueOf(&cfg).Elem(), "")
+	cfg.Redis.URL = "redis://app:hunter2,@/x@redis:6379/0"
+	cfg.NATS.URL = "nats://app:hunter2@a:4222,nats://hunter2@b:4222,c:4222"
+	cfg.Sources[0].API.BaseURL = "https://app:hunter2@api.example"
+	before := cfg.Sources[0].Webhook.Secrets[0]
+
+	var out strings.Builder
+	if err := config.Print(&out, cfg); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(out.String(), "hunter2") {
+		t.Errorf("a secret is printed:\n%s", out.String())
+	}
+	for _, want := range []string{
+		"url: redis://app:********@redis:6379/0",
+		"url: nats://app:********@a:4222,nats://********@b:4222,c:4222",
+		"timeout: 10s", "sender_name: Acme Legal", "-----BEGIN CERTIFICATE-----", `- "********"`,
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing in:\n%s", want, out.String())
+		}
+	}
+	if cfg.Sources[0].Webhook.Secrets[0] != before || cfg.SMS.Vonage.APISecret != "hunter2" {
+		t.Error("printing masked the settings themselves")
+	}
+}
+
+func fillSecrets(v reflect.Value, secret string) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fillSecrets(v.Field(i), v.Type().Field(i).Tag.Get("secret"))
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			fillSecrets(v.Index(i), secret)
+		}
+	case reflect.String:
+		if secret != "" {
+			v.SetString("hunter2")
+		}
+	}
+}
+
+func TestWhatIsPrintedCanBeLoaded(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{nil, {"--config", example}} {
+		cfg := load(t, args, nil)
+		var first, second strings.Builder
+		if err := config.Print(&first, cfg); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "printed.yaml")
+		if err := os.WriteFile(path, []byte(first.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := config.Print(&second, load(t, []string{"--config", path}, nil)); err != nil {
+			t.Fatal(err)
+		}
+		if first.String() != second.String() {
+			t.Errorf("printed:\n%s\nloaded and printed again:\n%s", first.String(), second.String())
+		}
+	}
+}

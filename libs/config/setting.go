@@ -1,0 +1,94 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// setting is one leaf of the settings: what one flag or one variable sets.
+type setting struct {
+	key    string // "sms.vonage.api_key"
+	secret string // its secret tag
+	file   bool   // may come from a …_FILE variable
+	value  reflect.Value
+}
+
+// settings lists the leaves of a struct in its own order: strings, numbers, durations, and lists of strings.
+func settings(v reflect.Value) []setting {
+	var all []setting
+	for i := range v.NumField() {
+		field, value := v.Type().Field(i), v.Field(i)
+		key := field.Tag.Get("yaml")
+		switch {
+		case key == "-":
+		case value.Kind() == reflect.Struct:
+			for _, s := range settings(value) {
+				s.key = key + "." + s.key
+				all = append(all, s)
+			}
+		case value.Kind() == reflect.Slice && value.Type().Elem().Kind() == reflect.Struct: // the sources
+		default:
+			secret := field.Tag.Get("secret")
+			all = append(all, setting{
+				key: key, secret: secret, value: value,
+				file: secret != "" || field.Tag.Get("file") != "",
+			})
+		}
+	}
+	return all
+}
+
+// variable is the name of the setting's variable, below prefix.
+func (s setting) variable(prefix string) string { return prefix + variablePart(s.key) }
+
+func variablePart(s string) string {
+	return strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(s))
+}
+
+// set reads text as the setting's type. A list is separated by separator.
+func (s setting) set(text, separator string) error {
+	switch s.value.Interface().(type) {
+	case string:
+		s.value.SetString(text)
+	case bool:
+		b, err := strconv.ParseBool(text)
+		if err != nil {
+			return fmt.Errorf("want true or false, not %q", text)
+		}
+		s.value.SetBool(b)
+	case int:
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return fmt.Errorf("want a whole number, not %q", text)
+		}
+		s.value.SetInt(int64(n))
+	case time.Duration:
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			return fmt.Errorf("want a duration such as 500ms, 10s or 5m, not %q", text)
+		}
+		s.value.SetInt(int64(d))
+	case []string:
+		var list []string
+		for part := range strings.SplitSeq(text, separator) {
+			if part = strings.TrimSpace(part); part != "" {
+				list = append(list, part)
+			}
+		}
+		s.value.Set(reflect.ValueOf(list))
+	default:
+		return fmt.Errorf("settings of type %s cannot be read from text", s.value.Type())
+	}
+	return nil
+}
+
+// text is the setting's value as a person would write it.
+func (s setting) text() string {
+	if list, ok := s.value.Interface().([]string); ok {
+		return strings.Join(list, ",")
+	}
+	return fmt.Sprint(s.value.Interface())
+}

@@ -1,0 +1,185 @@
+package dedupe
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Bucket is the memory of a program that has no Redis: a JetStream key-value bucket. Its entries are written as Redis's
+// are; times are by this program's clock.
+type Bucket struct {
+	kv jetstream.KeyValue
+	Options
+}
+
+// NewBucket opens the memory in kv, whose own TTL bounds Options.Remember.
+func NewBucket(kv jetstream.KeyValue, o Options) *Bucket {
+	return &Bucket{kv: kv, Options: o}
+}
+
+func (b *Bucket) key(id string) string { return b.Namespace + "." + id }
+
+const bucketEpochKey = "epoch"
+
+// epochRefresh keeps the epoch from ageing out of the bucket like the entries around it.
+const epochRefresh = 24 * time.Hour
+
+func (b *Bucket) claim(ctx context.Context, owner string, ids []string) ([]Claim, string, error) {
+	epoch, err := b.kv.Get(ctx, bucketEpochKey)
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound):
+		return nil, "", nil
+	case err != nil:
+		return nil, "", bucketAway(ctx, "claim", err)
+	}
+	if time.Since(epoch.Created()) > epochRefresh {
+		if _, err := b.kv.Put(ctx, bucketEpochKey, epoch.Value()); err != nil {
+			return nil, "", bucketAway(ctx, "refresh epoch", err)
+		}
+	}
+	claims := make([]Claim, len(ids))
+	for i, id := range ids {
+		if claims[i], err = b.claimOne(ctx, owner, id); err != nil {
+			return nil, "", bucketAway(ctx, "claim", err)
+		}
+	}
+	return claims, string(epoch.Value()), nil
+}
+
+// claimOne settles one id. Somebody may write between our look and our write; then we look again, and a fourth change
+// under our hands means that others are busy with it.
+func (b *Bucket) claimOne(ctx context.Context, owner, id string) (Claim, error) {
+	for range 4 {
+		_, err := b.kv.Create(ctx, b.key(id), b.entry('c', owner))
+		if err == nil {
+			return Claim{State: Claimed}, nil
+		}
+		if !errors.Is(err, jetstream.ErrKeyExists) {
+			return Claim{}, err
+		}
+		found, err := b.kv.Get(ctx, b.key(id))
+		if errors.Is(err, jetstream.ErrKeyNotFound) {
+			continue // given back in between
+		}
+		if err != nil {
+			return Claim{}, err
+		}
+		claim, takeOver, err := b.judge(found.Value(), owner)
+		if err != nil || !takeOver {
+			return claim, err
+		}
+		_, err = b.kv.Update(ctx, b.key(id), b.entry('p', owner), found.Revision())
+		if err == nil {
+			return Claim{State: Pending}, nil
+		}
+		if !errors.Is(err, jetstream.ErrKeyExists) {
+			return Claim{}, err
+		}
+	}
+	return Claim{State: Held}, nil
+}
+
+// judge reads an entry that stands in the way; takeOver means that its lease has lapsed.
+func (b *Bucket) judge(entry []byte, owner string) (claim Claim, takeOver bool, err error) {
+	if len(entry) > 0 && entry[0] == '1' {
+		claim = Claim{State: Confirmed}
+		if len(entry) > 1 {
+			claim.Result = entry[1:]
+		}
+		return claim, false, nil
+	}
+	kind, whose, ends, ok := parseEntry(entry)
+	switch {
+	case !ok:
+		return Claim{}, false, errors.New("an entry that is neither a claim nor a confirmation")
+	case whose == owner && kind == 'c':
+		return Claim{State: Claimed}, false, nil
+	case whose == owner:
+		return Claim{State: Pending}, false, nil
+	case ends > time.Now().UnixMilli():
+		return Claim{State: Held}, false, nil
+	default:
+		return Claim{}, true, nil
+	}
+}
+
+func (b *Bucket) entry(kind byte, owner string) []byte {
+	return fmt.Appendf(nil, "%c%s|%d", kind, owner, time.Now().Add(b.Lease).UnixMilli())
+}
+
+func parseEntry(entry []byte) (kind byte, owner string, ends int64, ok bool) {
+	if len(entry) == 0 || (entry[0] != 'c' && entry[0] != 'p') {
+		return 0, "", 0, false
+	}
+	whose, end, found := bytes.Cut(entry[1:], []byte("|"))
+	ends, err := strconv.ParseInt(string(end), 10, 64)
+	return entry[0], string(whose), ends, found && err == nil
+}
+
+// Confirm implements Store.
+func (b *Bucket) Confirm(ctx context.Context, done ...Done) error {
+	for _, d := range done {
+		if _, err := b.kv.Put(ctx, b.key(d.ID), []byte(confirmation(d))); err != nil {
+			return bucketAway(ctx, "confirm", err)
+		}
+	}
+	return nil
+}
+
+// GiveBack implements Store.
+func (b *Bucket) GiveBack(ctx context.Context, owner string, outcome Outcome, ids ...string) error {
+	for _, id := range ids {
+		if err := b.giveBackOne(ctx, owner, outcome, id); err != nil {
+			return bucketAway(ctx, "give back", err)
+		}
+	}
+	return nil
+}
+
+func (b *Bucket) giveBackOne(ctx context.Context, owner string, outcome Outcome, id string) error {
+	found, err := b.kv.Get(ctx, b.key(id))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	kind, whose, _, ok := parseEntry(found.Value())
+	switch {
+	case !ok || whose != owner:
+		return nil // confirmed, or somebody else's by now
+	case outcome == Unknown || kind == 'p':
+		_, err = b.kv.Update(ctx, b.key(id), []byte("p|0"), found.Revision())
+	default:
+		err = b.kv.Delete(ctx, b.key(id), jetstream.LastRevision(found.Revision()))
+	}
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		return nil // changed in between: no longer ours
+	}
+	return err
+}
+
+func (b *Bucket) begin(ctx context.Context, epoch string) error {
+	_, err := b.kv.Create(ctx, bucketEpochKey, []byte(epoch))
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		return nil
+	}
+	return bucketAway(ctx, "begin epoch", err)
+}
+
+func bucketAway(ctx context.Context, op string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Errorf("%s: %w", op, context.Cause(ctx))
+	default:
+		return fmt.Errorf("%s: %w: %w", op, ErrAway, err)
+	}
+}

@@ -1,0 +1,225 @@
+// Package dedupetest is the conformance suite of dedupe.Store: whatever keeps the memory, this is how it behaves.
+package dedupetest
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/signrelay/signrelay/libs/dedupe"
+)
+
+// Open opens an empty memory; the suite opens several with other options over the same keeper when it calls the result
+// of one Open more than once.
+type Open func(t *testing.T) func(dedupe.Options) dedupe.Store
+
+// Run runs the suite.
+func Run(t *testing.T, open Open) {
+	t.Helper()
+	for name, test := range map[string]func(*testing.T, func(dedupe.Options) dedupe.Store){
+		"an unknown id is claimed by one and held for others":       claimedAndHeld,
+		"a repeated claim of one owner gets the same answer":        repeated,
+		"a confirmed id stays confirmed, with its result":           confirmed,
+		"an id given back is free":                                  givenBack,
+		"an id given back with unknown outcome is pending":          unknown,
+		"a lapsed claim is pending, for one":                        lapsed,
+		"a pending claim given back undone is pending still":        pendingStays,
+		"only the owner gives back":                                 othersClaim,
+		"a confirmation outlives a late give-back":                  lateGiveBack,
+		"answers are in the order of the ids":                       ordered,
+		"of many at once one gets it":                               race,
+		"namespaces are apart":                                      namespaces,
+		"an ended context is not an outage":                         ended,
+		"confirming needs no claim, and is safe to repeat":          confirmFreely,
+		"a repeated take-over of a lapsed claim says pending again": repeatedTakeOver,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, open(t))
+		})
+	}
+}
+
+// The usual options: a lease that no test outlives.
+var usual = dedupe.Options{Namespace: "test", Lease: time.Minute, Remember: time.Hour}
+
+func claimedAndHeld(t *testing.T, open func(dedupe.Options) dedupe.Store) {
+	s := open(usual)
+	want(t, s, "a", "x", dedupe.Claimed)
+	want(t, s, "b", "x", dedupe.Held)
+}
+
+func repeated(t *testing.T, open func(dedupe.Options) dedupe.Store) {
+	s := open(usual)
+	want(t, s, "a", "x", dedupe.Claimed)
+	want(t, s, "a", "x", dedupe.Claimed)
+}
+
+func confirmed(t *testing.T, open func(dedupe.Options) dedupe.Store) {
+	s := open(usual)
+	want(t, s, "a", "plain", dedupe.Claimed)
+	want(t, s, "a", "rich", dedupe.Claimed)
+	result := []byte("0|\x00\xff result")
+	must(t, s.Confirm(t.Context(), dedupe.Done{ID: "plain"}, dedupe.Done{ID: "rich", Result: result}))
+	got, err := s.Claim(t.Context(), "b", "plain", "rich")
+	must(t, err)
+	expected := []dedupe.Claim{{State: dedupe.Confirmed}, {State: dedupe.Confirmed, Result: result}}
+	if diff := cmp.Diff(expected, got); diff != "" {
+		t.Errorf("claims (-want +got):\n%s", diff)
+	}
+}
+
+func givenBack(t *testing.T, open func(dedupe.Options) dedupe.Store) {
+	s := open(usual)
+	want(t, s, "a", "x", dedupe.Claimed)
+	must(t, s.GiveBack(t.Context(), "a", dedupe.Undone, "x"))
+	want(t, s, "b", "x", dedupe.Claimed)
+}
+
+func unknown(t *testing.T, open func(dedupe.Options) dedupe.Store) {
+	s := open(usual)
+	want(t, s, "a", "x", dedupe.Claimed)
+	must(t, s.GiveBack(t.Context(), "a", dedupe.Unknown, "x"))
+	want(t, s, "b", "x", dedupe.Pending)
+	want(t, s, "c", "x", dedupe.Held)
+}
+
+func lapsed(t *testing.T, open func(dedupe.Options) dedupe.Store) {
+	short := usual
+	short.Lease = 20 * time.Millisecond
+	s := open(short)
+	want(t, s, "a", "x", dedupe.Claimed)
+	long := open(usual)
+	until(t, func() bool { return state(t, long, "b", "x") == dedupe.Pending })
+	want(t, long, "c", "x", dedupe.Held)
+}
+
+func repeatedTakeOver(t *testing.T, open func(dedupe.Options) dedupe.Store) {
+	s := open(usual)
+	want(t, s, "a", "x", dedupe.Claimed)
+	must(t, s.GiveBack(t.Context(), "a", dedupe.Unknown, "x"))
+	want(t, s, "b", "x", dedupe.Pending)
+	want(t, s, "b", "x", dedupe.Pending)
+}
+
+func pendingStays(t *testing.T, open func(dedupe.Options) dedupe.Store) {
+	s := open(usual)
+	want(t, s, "a", "x", dedupe.Claimed)
+	must(t, s.GiveBack(t.Context(), "a", dedupe.Unknown, "x"))
+	want(t, s, "b", "x", dedupe.Pending)
+	must(t, s.GiveBack(t.Context(), "b", dedupe.Undone, "x"))
+	want(t, s, "c", "x", dedupe.Pending)
+}
+
+func othersClaim(t *testing.T, open func(dedupe.Options) dedupe.Store) {
+	s := open(usual)
+	want(t, s, "a", "x", dedupe.Claimed)
+	must(t, s.GiveBack(t.Context(), "b", dedupe.Undone, "x"))
+	want(t, s, "b", "x", dedupe.Held)
+}
+
+func lateGiveBack(t *testing.T, open func(dedupe.Options) dedupe.Store) {
+	s := open(usual)
+	want(t, s, "a", "x", dedupe.Claimed)
+	must(t, s.Confirm(t.Context(), dedupe.Done{ID: "x"}))
+	must(t, s.GiveBack(t.Context(), "a", dedupe.Undone, "x"))
+	must(t, s.GiveBack(t.Context(), "a", dedupe.Unknown, "x"))
+	want(t, s, "b", "x", dedupe.Confirmed)
+}
+
+func ordered(t *testing.T, open func(dedupe.Options) dedupe.Store) {
+	s := open(usual)
+	want(t, s, "a", "held", dedupe.Claimed)
+	must(t, s.Confirm(t.Context(), dedupe.Done{ID: "done"}))
+	got, err := s.Claim(t.Context(), "b", "new", "held", "done", "newer")
+	must(t, err)
+	expected := []dedupe.Claim{{State: dedupe.Claimed}, {State: dedupe.Held}, {State: dedupe.Confirmed}, {State: dedupe.Claimed}}
+	if diff := cmp.Diff(expected, got); diff != "" {
+		t.Errorf("claims (-want +got):\n%s", diff)
+	}
+}
+
+func race(t *testing.T, open func(dedupe.Options) dedupe.Store) {
+	s := open(usual)
+	const claimants = 16
+	states := make([]dedupe.State, claimants)
+	var all sync.WaitGroup
+	for i := range claimants {
+		all.Go(func() { states[i] = state(t, s, dedupe.NewOwner(), "x") })
+	}
+	all.Wait()
+	counts := map[dedupe.State]int{}
+	for _, st := range states {
+		counts[st]++
+	}
+	if diff := cmp.Diff(map[dedupe.State]int{dedupe.Claimed: 1, dedupe.Held: claimants - 1}, counts); diff != "" {
+		t.Errorf("how many got what (-want +got):\n%s", diff)
+	}
+}
+
+func namespaces(t *testing.T, open func(dedupe.Options) dedupe.Store) {
+	other := usual
+	other.Namespace = "other"
+	want(t, open(usual), "a", "x", dedupe.Claimed)
+	want(t, open(other), "a", "x", dedupe.Claimed)
+	must(t, open(usual).Confirm(t.Context(), dedupe.Done{ID: "x"}))
+	want(t, open(other), "b", "x", dedupe.Held)
+}
+
+func ended(t *testing.T, open func(dedupe.Options) dedupe.Store) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := open(usual).Claim(ctx, "a", "x"); err == nil {
+		t.Error("a claim with an ended context succeeded")
+	}
+}
+
+func confirmFreely(t *testing.T, open func(dedupe.Options) dedupe.Store) {
+	s := open(usual)
+	must(t, s.Confirm(t.Context(), dedupe.Done{ID: "x"}))
+	must(t, s.Confirm(t.Context(), dedupe.Done{ID: "x"}))
+	want(t, s, "a", "x", dedupe.Confirmed)
+}
+
+func state(t *testing.T, s dedupe.Store, owner, id string) dedupe.State {
+	t.Helper()
+	claims, err := s.Claim(t.Context(), owner, id)
+	if err != nil || len(claims) != 1 {
+		t.Errorf("claim: %d answers, %v", len(claims), err)
+		return 0
+	}
+	return claims[0].State
+}
+
+func want(t *testing.T, s dedupe.Store, owner, id string, expected dedupe.State) {
+	t.Helper()
+	if got := state(t, s, owner, id); got != expected {
+		t.Errorf("owner %s claims %s: state %d, want %d", owner, id, got, expected)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// until waits for a condition that time brings about (a lease that ends by Redis's clock).
+func until(t *testing.T, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		if holds() {
+			return
+		}
+		select {
+		case <-t.Context().Done():
+			t.Fatal("ended while waiting")
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	t.Fatal("the condition did not come about within 10 s")
+}

@@ -1,0 +1,143 @@
+package dedupe
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Keeper is where a memory is kept: *Redis or *Bucket.
+type Keeper interface {
+	// claim is Store.Claim, and tells the epoch; without one it claims nothing and says "".
+	claim(ctx context.Context, owner string, ids []string) ([]Claim, string, error)
+	// begin writes the epoch unless one stands.
+	begin(ctx context.Context, epoch string) error
+
+	Confirm(ctx context.Context, done ...Done) error
+	GiveBack(ctx context.Context, owner string, outcome Outcome, ids ...string) error
+}
+
+// Log is what the guard must know of the log of events.
+type Log interface {
+	// Bounds returns the first sequence still held and the last ever stored, 0 for nothing.
+	Bounds(ctx context.Context) (first, last uint64, err error)
+}
+
+// Guard is a Store that knows the gaps in its memory, and says Pending instead of Claimed where something may have been
+// done that it does not remember. It knows two kinds of gap.
+//
+// The keeper forgot everything (emptied, replaced, restored): the epoch is gone that is the first thing written to an
+// empty keeper. The new epoch bears the log's last sequence at that moment, so it is known whether the log holds anything
+// from before. A fresh set-up has an empty log, and no gap.
+//
+// Events were stored while the keeper was away: whoever does that marks it in Gaps, where all replicas see it.
+//
+// Both close by themselves after the time for which things are remembered.
+type Guard struct {
+	keeper   Keeper
+	log      Log
+	gaps     *Gaps
+	remember time.Duration
+	verdict  atomic.Pointer[verdict]
+}
+
+// verdict is what is known of an epoch: whether everything that matters happened in it, and until when that holds.
+type verdict struct {
+	epoch   string
+	covers  bool
+	expires time.Time
+}
+
+// NewGuard makes a Store of a keeper.
+func NewGuard(k Keeper, log Log, gaps *Gaps, remember time.Duration) *Guard {
+	return &Guard{keeper: k, log: log, gaps: gaps, remember: remember}
+}
+
+// Claim implements Store.
+func (g *Guard) Claim(ctx context.Context, owner string, ids ...string) ([]Claim, error) {
+	claims, epoch, err := g.keeper.claim(ctx, owner, ids)
+	if err == nil && epoch == "" {
+		claims, epoch, err = g.claimInNewEpoch(ctx, owner, ids)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if g.remembersAll(ctx, epoch) {
+		return claims, nil
+	}
+	for i := range claims {
+		if claims[i].State == Claimed {
+			claims[i].State = Pending
+		}
+	}
+	return claims, nil
+}
+
+func (g *Guard) claimInNewEpoch(ctx context.Context, owner string, ids []string) ([]Claim, string, error) {
+	_, last, err := g.log.Bounds(ctx)
+	if err != nil {
+		return nil, "", fmt.Errorf("begin a new epoch of the memory: %w: %w", ErrAway, err)
+	}
+	if err := g.keeper.begin(ctx, newEpoch(last, time.Now())); err != nil {
+		return nil, "", err
+	}
+	claims, epoch, err := g.keeper.claim(ctx, owner, ids)
+	if err == nil && epoch == "" {
+		err = fmt.Errorf("the memory forgets what was just written: %w", ErrAway)
+	}
+	return claims, epoch, err
+}
+
+// recheck is how long "the log still holds something from before the epoch" is believed: it changes when the log's limits
+// remove the last such message, after days.
+const recheck = time.Minute
+
+func (g *Guard) remembersAll(ctx context.Context, epoch string) bool {
+	if g.gaps.since(time.Now().Add(-g.remember)) {
+		return false
+	}
+	now := time.Now()
+	if v := g.verdict.Load(); v != nil && v.epoch == epoch && now.Before(v.expires) {
+		return v.covers
+	}
+	v := &verdict{epoch: epoch, expires: now.Add(recheck)}
+	last, began, ok := parseEpoch(epoch)
+	switch {
+	case !ok:
+	case last == 0 || now.Sub(began) > g.remember:
+		v.covers = true
+	default:
+		first, _, err := g.log.Bounds(ctx)
+		if err != nil {
+			return false // asking the log too often is safe; not asking is not
+		}
+		v.covers = first > last
+	}
+	g.verdict.Store(v)
+	return v.covers
+}
+
+// Confirm implements Store.
+func (g *Guard) Confirm(ctx context.Context, done ...Done) error {
+	return g.keeper.Confirm(ctx, done...)
+}
+
+// GiveBack implements Store.
+func (g *Guard) GiveBack(ctx context.Context, owner string, outcome Outcome, ids ...string) error {
+	return g.keeper.GiveBack(ctx, owner, outcome, ids...)
+}
+
+// newEpoch is "<last sequence of the log>@<unix seconds>".
+func newEpoch(last uint64, now time.Time) string {
+	return fmt.Sprintf("%d@%d", last, now.Unix())
+}
+
+func parseEpoch(epoch string) (last uint64, began time.Time, ok bool) {
+	seq, unix, found := strings.Cut(epoch, "@")
+	last, errSeq := strconv.ParseUint(seq, 10, 64)
+	seconds, errTime := strconv.ParseInt(unix, 10, 64)
+	return last, time.Unix(seconds, 0), found && errSeq == nil && errTime == nil
+}

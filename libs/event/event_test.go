@@ -1,0 +1,169 @@
+package event_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+	"pgregory.net/rapid"
+
+	"github.com/signrelay/signrelay/libs/event"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+func signed() *signingv1.SigningEvent {
+	return &signingv1.SigningEvent{
+		Source: "acme", Provider: "clickwrap", Type: "recipient.signed",
+		Document:   &signingv1.Document{Id: "596f858584281715b3493d0c"},
+		Recipient:  &signingv1.Recipient{Id: "58001ea30c7ffa3111e9fa48"},
+		OccurredAt: timestamppb.New(time.Date(2017, 7, 19, 16, 15, 43, 512_000_000, time.UTC)),
+	}
+}
+
+// An id is a promise to every subscriber and to every Redis in use: it must not change from release to release.
+func TestIDsAreStable(t *testing.T) {
+	t.Parallel()
+	e := signed()
+	for name, c := range map[string]struct{ got, want string }{
+		"a transition":  {event.TransitionID(e), "2timo25187djgbs55hmqlbbj2g"},
+		"sent again":    {event.TransitionID(e, "5a26bbf9e623117c2a6eed1b"), "cm4dhjip2oa770v7rg46b1ms08"},
+		"an occurrence": {event.OccurrenceID(e, "596f85af84281715b3495147"), "s1nthl642roqok5b4he2sln00c"},
+		"derived":       {event.DerivedID("0123456789abcdefghijklmnop", "enricher", "invitation/1/sms"), "rqcaegjkjbs33900l9ch284hc8"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: id %s, want %s", name, c.got, c.want)
+		}
+	}
+}
+
+func TestEachPartOfAnIDCounts(t *testing.T) {
+	t.Parallel()
+	base := event.TransitionID(signed())
+	for name, change := range map[string]func(*signingv1.SigningEvent){
+		"source":    func(e *signingv1.SigningEvent) { e.Source = "other" },
+		"provider":  func(e *signingv1.SigningEvent) { e.Provider = "other" },
+		"type":      func(e *signingv1.SigningEvent) { e.Type = "recipient.declined" },
+		"document":  func(e *signingv1.SigningEvent) { e.Document.Id = "other" },
+		"recipient": func(e *signingv1.SigningEvent) { e.Recipient.Id = "other" },
+	} {
+		e := signed()
+		change(e)
+		if event.TransitionID(e) == base {
+			t.Errorf("another %s makes the same id", name)
+		}
+	}
+	e := signed()
+	e.ReceivedAt, e.ProviderEventId, e.Verification = timestamppb.Now(), "x", signingv1.Verification_VERIFICATION_RSA
+	if event.TransitionID(e) != base {
+		t.Error("how the fact was heard of changes its id")
+	}
+}
+
+func TestIDPartsDoNotRunTogether(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := rapid.String().Draw(t, "a"), rapid.String().Draw(t, "b")
+		c := rapid.StringN(1, 5, 20).Draw(t, "c")
+		e := signed()
+		if event.OccurrenceID(e, a+c, b) == event.OccurrenceID(e, a, c+b) {
+			t.Fatalf("%q,%q and %q,%q make one id", a+c, b, a, c+b)
+		}
+	})
+}
+
+func TestHappensOnceNeedsItsSubject(t *testing.T) {
+	t.Parallel()
+	if !event.HappensOnce(signed()) {
+		t.Error("a signature happens once")
+	}
+	nobody := signed()
+	nobody.Recipient = nil
+	if event.HappensOnce(nobody) {
+		t.Error("two signatures that do not say whose would become one event")
+	}
+	opened := signed()
+	opened.Type = "recipient.opened"
+	if event.HappensOnce(opened) {
+		t.Error("a document can be opened twice")
+	}
+}
+
+var legal = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
+
+func TestDocumentTokenIsAlwaysLegalAndTellsDocumentsApart(t *testing.T) {
+	t.Parallel()
+	for id, want := range map[string]string{
+		"": "_", "PLSDOC19704278f8c51564ff0c707817": "PLSDOC19704278f8c51564ff0c707817",
+		"_": "Xw", "a.b": "YS5i", "*": "Kg", ">": "Pg", "a b": "YSBi", "a\r\nb": "YQ0KYg",
+	} {
+		if got := event.DocumentToken(id); got != want {
+			t.Errorf("token of %q: %q, want %q", id, got, want)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		id := rapid.String().Draw(t, "id")
+		if token := event.DocumentToken(id); !legal.MatchString(token) {
+			t.Fatalf("token of %q: %q", id, token)
+		}
+	})
+	if token := event.DocumentToken(strings.Repeat("x", 1<<20)); !legal.MatchString(token) {
+		t.Errorf("token of a huge id: %d bytes", len(token))
+	}
+}
+
+func TestMessageIsACloudEventInBinaryMode(t *testing.T) {
+	t.Parallel()
+	e := signed()
+	e.Id = event.TransitionID(e)
+	msg, err := event.Message(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := nats.Header{
+		"Nats-Msg-Id":        {e.GetId()},
+		"ce-specversion":     {"1.0"},
+		"ce-id":              {e.GetId()},
+		"ce-source":          {"/signrelay/acme/clickwrap"},
+		"ce-type":            {"signrelay.recipient.signed.v1"},
+		"ce-subject":         {"596f858584281715b3493d0c"},
+		"ce-time":            {"2017-07-19T16:15:43.512Z"},
+		"ce-datacontenttype": {"application/protobuf"},
+		"ce-dataschema":      {"urn:protobuf:signrelay.signing.v1.SigningEvent"},
+	}
+	if diff := cmp.Diff(want, msg.Header); diff != "" {
+		t.Errorf("headers (-want +got):\n%s", diff)
+	}
+	if want := "signing.v1.acme.clickwrap.recipient.signed.596f858584281715b3493d0c"; msg.Subject != want {
+		t.Errorf("subject %s, want %s", msg.Subject, want)
+	}
+	back, err := event.Decode(msg.Data)
+	if err != nil || !proto.Equal(back, e) {
+		t.Errorf("payload reads back as %v, %v", back, err)
+	}
+}
+
+func TestHostileDocumentIDStaysInItsHeader(t *testing.T) {
+	t.Parallel()
+	e := signed()
+	e.Document.Id = "x\r\nce-id: forged\"%\u00e9"
+	e.Id = event.TransitionID(e)
+	msg, err := event.Message(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := msg.Header.Get("ce-subject"), "x%0D%0Ace-id:%20forged%22%25%C3%A9"; got != want {
+		t.Errorf("ce-subject %q, want %q", got, want)
+	}
+}
+
+func TestEventWithoutAnIDIsRefused(t *testing.T) {
+	t.Parallel()
+	if _, err := event.Message(t.Context(), signed()); err == nil {
+		t.Error("an event without an id became a message")
+	}
+}

@@ -1,0 +1,95 @@
+package event
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
+)
+
+// Log reads a stream by subject: a document's life, or whether one event was stored. It asks the server directly and
+// leaves no consumer behind.
+type Log struct {
+	JS     jetstream.JetStream
+	Stream string
+}
+
+// batch is how many messages one request brings: 256 of about 1 KiB are one read from disk and one window of TCP.
+const batch = 256
+
+// Has tells whether an event of that subject and id was stored since then.
+func (l Log) Has(ctx context.Context, subject, id string, since time.Time) (bool, error) {
+	for m, err := range l.Messages(ctx, subject, since) {
+		if err != nil {
+			return false, err
+		}
+		if m.Header.Get("Nats-Msg-Id") == id {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Messages yields the messages of a subject or filter that were stored since then, oldest first; the zero time means
+// all of them. An error ends it.
+func (l Log) Messages(ctx context.Context, filter string, since time.Time) iter.Seq2[*jetstream.RawStreamMsg, error] {
+	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
+		start := jetstreamext.GetBatchSeq(1)
+		if !since.IsZero() {
+			start = jetstreamext.GetBatchStartTime(since)
+		}
+		for {
+			last, more, err := l.messages(ctx, filter, start, yield)
+			if err != nil {
+				yield(nil, fmt.Errorf("read %s: %w", l.Stream, err))
+				return
+			}
+			if !more {
+				return
+			}
+			start = jetstreamext.GetBatchSeq(last + 1)
+		}
+	}
+}
+
+// messages yields one batch. It believes the count of messages still to come that each message bears, and not the end of
+// the batch: an answer cut short must not read as "there is nothing more".
+func (l Log) messages(
+	ctx context.Context, filter string, start jetstreamext.GetBatchOpt, yield func(*jetstream.RawStreamMsg, error) bool,
+) (last uint64, more bool, err error) {
+	answers, err := jetstreamext.GetBatch(ctx, l.JS, l.Stream, batch, jetstreamext.GetBatchSubject(filter), start)
+	if err != nil {
+		return 0, false, err
+	}
+	for m, err := range answers {
+		if errors.Is(err, jetstreamext.ErrNoMessages) {
+			return 0, false, nil
+		}
+		if err != nil {
+			return 0, false, err
+		}
+		if !yield(m, nil) {
+			return 0, false, nil
+		}
+		last, more = m.Sequence, m.Header.Get("Nats-Num-Pending") != "0"
+	}
+	if last == 0 {
+		return 0, false, errors.New("no answer")
+	}
+	return last, more, nil
+}
+
+// Bounds returns the sequences of the first message that the stream still holds and of the last it ever stored; a last of
+// 0 means that nothing was ever stored.
+func (l Log) Bounds(ctx context.Context) (first, last uint64, err error) {
+	s, err := l.JS.Stream(ctx, l.Stream)
+	if err != nil {
+		return 0, 0, fmt.Errorf("ask for %s: %w", l.Stream, err)
+	}
+	state := s.CachedInfo().State
+	return state.FirstSeq, state.LastSeq, nil
+}

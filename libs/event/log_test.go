@@ -1,0 +1,87 @@
+package event_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/realtest"
+)
+
+func TestLogFindsWhatWasStoredAndNothingElse(t *testing.T) {
+	t.Parallel()
+	js := connected(t)
+	log := event.Log{JS: js, Stream: flow.Signing}
+
+	if has, err := log.Has(t.Context(), "signing.v1.a.b.c.d._", "id-0", time.Time{}); err != nil || has {
+		t.Fatalf("an empty log: %v, %v", has, err)
+	}
+	const many = 600 // more than two batches
+	for i := range many {
+		msg := &nats.Msg{Subject: "signing.v1.a.b.c.d._", Header: nats.Header{"Nats-Msg-Id": {fmt.Sprintf("id-%d", i)}}}
+		if _, err := js.PublishMsgAsync(msg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-js.PublishAsyncComplete()
+	for id, want := range map[string]bool{"id-0": true, "id-300": true, "id-599": true, "id-600": false} {
+		if has, err := log.Has(t.Context(), "signing.v1.a.b.c.d._", id, time.Time{}); err != nil || has != want {
+			t.Errorf("%s: %v, %v; want %v", id, has, err, want)
+		}
+		if has, err := log.Has(t.Context(), "signing.v1.a.b.c.d.other", id, time.Time{}); err != nil || has {
+			t.Errorf("%s on another subject: %v, %v", id, has, err)
+		}
+		if has, err := log.Has(t.Context(), "signing.v1.a.b.c.d._", id, time.Now().Add(time.Hour)); err != nil || has {
+			t.Errorf("%s since later: %v, %v", id, has, err)
+		}
+		if has, err := log.Has(t.Context(), "signing.v1.a.b.c.d._", id, time.Now().Add(-time.Hour)); err != nil || has != want {
+			t.Errorf("%s since before: %v, %v; want %v", id, has, err, want)
+		}
+	}
+	n := 0
+	for m, err := range log.Messages(t.Context(), "signing.v1.>", time.Time{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := fmt.Sprintf("id-%d", n); m.Header.Get("Nats-Msg-Id") != want {
+			t.Fatalf("message %d is %s", n, m.Header.Get("Nats-Msg-Id"))
+		}
+		n++
+	}
+	if n != many {
+		t.Errorf("%d messages, want %d", n, many)
+	}
+	if first, last, err := log.Bounds(t.Context()); err != nil || first != 1 || last != many {
+		t.Errorf("bounds %d to %d, %v; want 1 to %d", first, last, err, many)
+	}
+}
+
+func TestLogOfAMissingStreamIsAnErrorAndNotEmpty(t *testing.T) {
+	t.Parallel()
+	log := event.Log{JS: connected(t), Stream: "NOWHERE"}
+	if _, err := log.Has(t.Context(), "signing.v1.>", "x", time.Time{}); err == nil {
+		t.Error("a missing log answers \"not stored\"")
+	}
+}
+
+func connected(t *testing.T) jetstream.JetStream {
+	t.Helper()
+	nc, err := nats.Connect(realtest.NATS(t).URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := flow.Provision(t.Context(), js, 1); err != nil {
+		t.Fatal(err)
+	}
+	return js
+}

@@ -1,0 +1,56 @@
+package flow
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Mermaid draws the tables as a Mermaid flowchart: what the README shows.
+func Mermaid() string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("flowchart LR")
+	line("  providers([\"e-signature providers\"])")
+	for _, d := range Doors {
+		line("  %s[\"%s<br/><small>%s</small>\"]", id(d.Name), d.Name, d.Does)
+	}
+	for _, s := range Streams {
+		line("  %s[(\"%s\")]", s.Name, s.Name)
+	}
+	for _, s := range Stages {
+		line("  %s[\"%s<br/><small>%s</small>\"]", id(s.Name), s.Name, s.Does)
+	}
+	for _, d := range Doors {
+		line("  providers -->|callbacks| %s", id(d.Name))
+		for _, stream := range streamsOf(d.Gives) {
+			line("  %s --> %s", id(d.Name), stream)
+		}
+	}
+	for _, s := range Stages {
+		line("  %s --> %s", s.Stream, id(s.Name))
+		for _, stream := range streamsOf(s.Gives) {
+			line("  %s --> %s", id(s.Name), stream)
+		}
+		line("  %s -.->|given up| %s", id(s.Name), DLQ)
+	}
+	return b.String()
+}
+
+// id is a name as Mermaid takes it for a node.
+func id(name string) string { return strings.ReplaceAll(name, "-", "_") }
+
+// streamsOf names the streams that hold these subjects, in the order of the flow.
+func streamsOf(subjects []string) []string {
+	var names []string
+	for _, s := range Streams {
+		holds := func(subject string) bool {
+			first, _, _ := strings.Cut(subject, ".")
+			return slices.ContainsFunc(s.Subjects, func(own string) bool { return strings.HasPrefix(own, first+".") })
+		}
+		if slices.ContainsFunc(subjects, holds) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}

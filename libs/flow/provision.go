@@ -1,0 +1,97 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Provision makes every stream, bucket and durable consumer of the tables, or brings those that are there to what the
+// tables say. It may be run at any time, by several at once, and again after an upgrade. Nothing else makes them: a
+// worker that made its own would hide a wrong set-up, and KEDA scales to the maximum when a consumer is missing.
+func Provision(ctx context.Context, js jetstream.JetStream, replicas int) error {
+	for _, s := range Streams {
+		if _, err := js.CreateOrUpdateStream(ctx, streamConfig(s, replicas)); err != nil {
+			return fmt.Errorf("provision stream %s: %w", s.Name, err)
+		}
+	}
+	for _, b := range Buckets {
+		if _, err := js.CreateOrUpdateKeyValue(ctx, bucketConfig(b, replicas)); err != nil {
+			return fmt.Errorf("provision bucket %s: %w", b.Name, err)
+		}
+	}
+	for _, s := range Stages {
+		if err := provisionConsumer(ctx, js, s); err != nil {
+			return fmt.Errorf("provision consumer %s on %s: %w", s.Name, s.Stream, err)
+		}
+	}
+	return nil
+}
+
+func streamConfig(s Stream, replicas int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        s.Name,
+		Description: s.Keeps,
+		Subjects:    s.Subjects,
+		Retention:   jetstream.LimitsPolicy,
+		Storage:     jetstream.FileStorage,
+		Discard:     jetstream.DiscardOld,
+		MaxAge:      s.MaxAge,
+		Duplicates:  DuplicateWindow,
+		Replicas:    max(replicas, 1),
+		AllowDirect: true, // the log is asked for one event by its subject: "was this stored?"
+	}
+}
+
+func bucketConfig(b Bucket, replicas int) jetstream.KeyValueConfig {
+	return jetstream.KeyValueConfig{
+		Bucket:      b.Name,
+		Description: b.Keeps,
+		TTL:         b.MaxAge,
+		History:     1,
+		Storage:     jetstream.FileStorage,
+		Replicas:    max(replicas, 1),
+	}
+}
+
+func provisionConsumer(ctx context.Context, js jetstream.JetStream, s Stage) error {
+	want := jetstream.ConsumerConfig{
+		Durable:        s.Name,
+		Description:    s.Does,
+		FilterSubjects: s.Takes,
+		DeliverPolicy:  jetstream.DeliverAllPolicy,
+		AckPolicy:      jetstream.AckExplicitPolicy,
+		AckWait:        AckWait,
+		MaxDeliver:     -1, // the runner counts, so that nothing dies without an entry in the DLQ
+		MaxAckPending:  maxAckPending,
+	}
+	_, err := js.CreateOrUpdateConsumer(ctx, s.Stream, want)
+	return err
+}
+
+// maxAckPending bounds what all replicas of a stage have in hand together, work waiting for its retry included: a
+// provider that is down for an hour must not stop the stage for the sources of the others before so many wait.
+const maxAckPending = 10_000
+
+// Provisioned tells whether Provision has run: what is missing, or nil.
+func Provisioned(ctx context.Context, js jetstream.JetStream) error {
+	var missing []error
+	for _, s := range Streams {
+		if _, err := js.Stream(ctx, s.Name); err != nil {
+			missing = append(missing, fmt.Errorf("stream %s: %w", s.Name, err))
+		}
+	}
+	for _, b := range Buckets {
+		if _, err := js.KeyValue(ctx, b.Name); err != nil {
+			missing = append(missing, fmt.Errorf("bucket %s: %w", b.Name, err))
+		}
+	}
+	for _, s := range Stages {
+		if _, err := js.Consumer(ctx, s.Stream, s.Name); err != nil {
+			missing = append(missing, fmt.Errorf("consumer %s on %s: %w", s.Name, s.Stream, err))
+		}
+	}
+	return errors.Join(missing...)
+}

@@ -1,0 +1,39 @@
+// Package notification says how a message to a signer travels between the stages, and what the log hears of it: its
+// subjects and messages in NOTIFY, and the notification.* events in SIGNING.
+package notification
+
+import (
+	"strings"
+
+	"github.com/signrelay/signrelay/libs/event"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+// LinkSubject is where a notification waits for its short link: notify.v1.link.<source>.<provider>.<document>.
+func LinkSubject(n *notifyv1.Notification) string {
+	return "notify.v1.link." + document(n)
+}
+
+// SendSubject is where a notification waits for its sender: notify.v1.send.<channel>.<source>.<provider>.<document>.
+func SendSubject(n *notifyv1.Notification) string {
+	return "notify.v1.send." + ChannelName(n.GetChannel()) + "." + document(n)
+}
+
+func document(n *notifyv1.Notification) string {
+	return n.GetSource() + "." + n.GetProvider() + "." + event.DocumentToken(n.GetDocumentId())
+}
+
+// KindName is a kind's name in settings, events and metrics: "invitation".
+func KindName(k notifyv1.Kind) string {
+	return strings.ToLower(strings.TrimPrefix(k.String(), "KIND_"))
+}
+
+// ChannelName is a channel's name in settings, subjects, events and metrics: "sms", "email".
+func ChannelName(c notifyv1.Channel) string {
+	return strings.ToLower(strings.TrimPrefix(c.String(), "CHANNEL_"))
+}
+
+// PurposeName is what a link is for, in links and events: "sign", "download".
+func PurposeName(p notifyv1.Link_Purpose) string {
+	return strings.ToLower(strings.TrimPrefix(p.String(), "PURPOSE_"))
+}

@@ -1,0 +1,37 @@
+// Package clickwrap is the pack of Ironclad Clickwrap, formerly PactSafe: webhooks with a shared token in a header, and
+// the REST API v1.1.
+package clickwrap
+
+import (
+	"embed"
+	"io/fs"
+	"net/http"
+
+	"github.com/signrelay/signrelay/libs/providers/pack"
+)
+
+// Name is the provider's name in settings, URLs and subjects.
+const Name = "clickwrap"
+
+// Pack is everything about Clickwrap.
+var Pack = pack.Pack{
+	Name: Name,
+	// The operator chooses in Clickwrap whether it calls by POST (JSON) or GET (the fields in the query).
+	Doors: []pack.Door{{
+		Path:         "",
+		Methods:      []string{http.MethodPost, http.MethodGet},
+		ContentTypes: []string{"application/json"},
+	}},
+	Webhook: newWebhook,
+	API:     newAPI,
+	Samples: samples(),
+}
+
+//go:embed testdata/*.http
+var recordings embed.FS
+
+func samples() fs.FS {
+	// Sub fails on an illegal path only, and this is none.
+	sub, _ := fs.Sub(recordings, "testdata")
+	return sub
+}

@@ -1,0 +1,18 @@
+package clickwrap_test
+
+import (
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/providers/clickwrap"
+	"github.com/signrelay/signrelay/libs/providers/providertest"
+)
+
+var setup = providertest.Setup{
+	Source:      config.Source{Name: "demo", Provider: clickwrap.Name, Webhook: config.Webhook{Secrets: []string{"12345"}}},
+	Credentials: []string{"Pactsafe-Webhook-Token"},
+}
+
+func TestPack(t *testing.T) { providertest.Run(t, clickwrap.Pack, setup) }
+
+func FuzzPack(f *testing.F) { providertest.Fuzz(f, clickwrap.Pack, setup) }

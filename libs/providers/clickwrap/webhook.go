@@ -1,0 +1,166 @@
+package clickwrap
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/providers/jsonflat"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// tokenHeader carries what Clickwrap's settings call the secret code, on POST and GET alike.
+const tokenHeader = "Pactsafe-Webhook-Token"
+
+type webhook struct {
+	source string
+	tokens [][sha256.Size]byte // hashed, so that comparing them tells neither content nor length
+}
+
+func newWebhook(s config.Source) (pack.Webhook, error) {
+	if len(s.Webhook.Secrets) == 0 {
+		return nil, errors.New("webhook.secrets is empty: set it to the webhook's secret code")
+	}
+	w := &webhook{source: s.Name}
+	for i, secret := range s.Webhook.Secrets {
+		if secret == "" {
+			return nil, fmt.Errorf("webhook.secrets[%d] is empty", i)
+		}
+		w.tokens = append(w.tokens, sha256.Sum256([]byte(secret)))
+	}
+	return w, nil
+}
+
+// Verify compares the token with every secret, whichever matches first.
+func (w *webhook) Verify(r pack.Request) (signingv1.Verification, error) {
+	sent := r.Header.Values(tokenHeader)
+	if len(sent) != 1 {
+		return 0, fmt.Errorf("%w: %d %s headers, want one", pack.ErrUnauthentic, len(sent), tokenHeader)
+	}
+	token, match := sha256.Sum256([]byte(sent[0])), 0
+	for i := range w.tokens {
+		match |= subtle.ConstantTimeCompare(token[:], w.tokens[i][:])
+	}
+	if match == 0 {
+		return 0, fmt.Errorf("%w: %s is not the token", pack.ErrUnauthentic, tokenHeader)
+	}
+	return signingv1.Verification_VERIFICATION_TOKEN, nil
+}
+
+// Normalize reads the one event of a callback.
+func (w *webhook) Normalize(r pack.Request, v signingv1.Verification) ([]*signingv1.SigningEvent, error) {
+	fields, err := read(r)
+	if err != nil {
+		return nil, err
+	}
+	e := &signingv1.SigningEvent{
+		Source:          w.source,
+		Provider:        Name,
+		ProviderType:    fields.Take("event_type"),
+		ProviderEventId: fields.Take("id"),
+		OccurredAt:      occurredAt(fields.Peek("created_time")),
+		ReceivedAt:      timestamppb.New(r.ReceivedAt),
+		Verification:    v,
+	}
+	switch {
+	case e.GetProviderType() == "":
+		return nil, missing("event_type")
+	case e.GetProviderEventId() == "":
+		return nil, missing("id")
+	}
+	e.Type = types[e.GetProviderType()]
+	if e.GetType() == "" {
+		e.Type = "other.recorded"
+	}
+
+	switch e.GetType() {
+	case "agreement.published", "endpoint.tested": // these concern no document and no person
+	default:
+		if id := fields.Take("request"); id != "" {
+			e.Document = &signingv1.Document{Id: id}
+		} else if strings.HasPrefix(e.GetProviderType(), "request_") {
+			return nil, missing("request")
+		}
+		e.Recipient = recipient(fields)
+	}
+	e.Agreement = agreement(fields)
+	e.Id = identify(e, fields.Peek("activity"))
+	e.Attributes = fields.Attributes()
+	return []*signingv1.SigningEvent{e}, nil
+}
+
+// read takes the fields from where the method puts them, and from nowhere else.
+func read(r pack.Request) (*jsonflat.Object, error) {
+	if r.Method == http.MethodGet {
+		return jsonflat.Form(r.Query)
+	}
+	return jsonflat.Parse(r.Body)
+}
+
+func missing(field string) error {
+	return &pack.Unreadable{
+		Reason: strings.ReplaceAll(field, "_", "-") + "-missing",
+		Detail: fmt.Sprintf("field %q is missing, empty, or neither a string nor a number", field),
+	}
+}
+
+// recipient is signer on request_signed, signer_id on activities.
+func recipient(fields *jsonflat.Object) *signingv1.Recipient {
+	id := fields.Take("signer")
+	switch {
+	case id == "":
+		id = fields.Take("signer_id")
+	case id == fields.Peek("signer_id"):
+		fields.Drop("signer_id")
+	}
+	if id == "" {
+		return nil
+	}
+	return &signingv1.Recipient{Id: id}
+}
+
+func agreement(fields *jsonflat.Object) *signingv1.Agreement {
+	contract, version := fields.Take("contract"), fields.Take("version")
+	revision, group := fields.Take("revision"), fields.Take("group")
+	if contract+version+revision+group == "" {
+		return nil
+	}
+	return &signingv1.Agreement{Contract: contract, Version: version, Revision: revision, Group: group}
+}
+
+// occurredAt reads "2017-07-19T16:15:43.512Z"; nil where there is no such time (nor one in the year 0, which a
+// timestamp cannot hold).
+func occurredAt(text string) *timestamppb.Timestamp {
+	parsed, err := time.Parse(time.RFC3339, text)
+	if t := timestamppb.New(parsed); err == nil && t.IsValid() {
+		return t
+	}
+	return nil
+}
+
+// identify gives e its id. A request can be sent again on purpose, so its activity, or else the callback's id, tells
+// one sending from the next. An activity outside a request (a click-through agreement) has no document: the same
+// person may decline two of them.
+func identify(e *signingv1.SigningEvent, activity string) string {
+	switch {
+	case e.GetType() == "document.sent" && activity != "":
+		return event.TransitionID(e, activity)
+	case e.GetType() == "document.sent":
+		return event.TransitionID(e, e.GetProviderEventId())
+	case event.HappensOnce(e) && e.GetDocument().GetId() != "":
+		return event.TransitionID(e)
+	case e.GetType() == "other.recorded":
+		return event.OccurrenceID(e, e.GetProviderType(), e.GetProviderEventId())
+	default:
+		return event.OccurrenceID(e, e.GetProviderEventId())
+	}
+}

@@ -1,0 +1,185 @@
+package clickwrap_test
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/providers/clickwrap"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+const token = signingv1.Verification_VERIFICATION_TOKEN
+
+func TestSettingsThatAuthenticateNothingAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, secrets := range map[string][]string{"none": nil, "an empty one": {"12345", ""}} {
+		_, err := clickwrap.Pack.Webhook(config.Source{Name: "demo", Webhook: config.Webhook{Secrets: secrets}})
+		if err == nil || !strings.Contains(err.Error(), "webhook.secrets") || strings.Contains(err.Error(), "12345") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestTwoTokensAreNone(t *testing.T) {
+	t.Parallel()
+	w := newWebhook(t)
+	r := post(`{}`)
+	r.Header["Pactsafe-Webhook-Token"] = []string{"12345", "other"}
+	if v, err := w.Verify(r); !errors.Is(err, pack.ErrUnauthentic) {
+		t.Errorf("%v, %v", v, err)
+	}
+	r.Header["Pactsafe-Webhook-Token"] = []string{"12345"}
+	if v, err := w.Verify(r); err != nil || v != token {
+		t.Errorf("control: %v, %v", v, err)
+	}
+}
+
+func TestGetAndPostTellOneFact(t *testing.T) {
+	t.Parallel()
+	w := newWebhook(t)
+	posted := events(t, w, sample(t, "request-signed"))
+	got := events(t, w, sample(t, "get-request-signed"))
+	if posted[0].GetId() != got[0].GetId() {
+		t.Error("the ids differ")
+	}
+	r := sample(t, "get-request-signed")
+	r.Body = []byte(`{"id":"x","event_type":"request_complete","request":"y"}`)
+	if e := events(t, w, r)[0]; e.GetType() != "recipient.signed" {
+		t.Errorf("GET read a body: %s", e.GetType())
+	}
+	p := sample(t, "request-signed")
+	p.Query = url.Values{"event_type": {"request_complete"}, "request": {"y"}}
+	if e := events(t, w, p)[0]; e.GetType() != "recipient.signed" || e.GetDocument().GetId() == "y" {
+		t.Errorf("POST read a query: %s", e.GetType())
+	}
+}
+
+func TestOneFactOneID(t *testing.T) {
+	t.Parallel()
+	w := newWebhook(t)
+	id := func(body string) string { t.Helper(); return events(t, w, post(body))[0].GetId() }
+	for name, tt := range map[string]struct {
+		a, b string
+		same bool
+	}{
+		"a retry that bears a new id": {
+			`{"event_type":"request_complete","request":"R","id":"1"}`, `{"event_type":"request_complete","request":"R","id":"2"}`, true,
+		},
+		"two requests": {
+			`{"event_type":"request_complete","request":"R","id":"1"}`, `{"event_type":"request_complete","request":"S","id":"1"}`, false,
+		},
+		"two signers": {
+			`{"event_type":"request_signed","request":"R","signer":"1","id":"1"}`, `{"event_type":"request_signed","request":"R","signer":"2","id":"1"}`, false,
+		},
+		"signatures of nobody named": {
+			`{"event_type":"request_signed","request":"R","id":"1"}`, `{"event_type":"request_signed","request":"R","id":"2"}`, false,
+		},
+		"sent again on purpose": {
+			`{"event_type":"request_sent","request":"R","activity":"1","id":"1"}`, `{"event_type":"request_sent","request":"R","activity":"2","id":"1"}`, false,
+		},
+		"one sending told twice": {
+			`{"event_type":"request_sent","request":"R","activity":"1","id":"1"}`, `{"event_type":"request_sent","request":"R","activity":"1","id":"2"}`, true,
+		},
+		"sent again, without activity": {
+			`{"event_type":"request_sent","request":"R","id":"1"}`, `{"event_type":"request_sent","request":"R","id":"2"}`, false,
+		},
+		"one person declines two click-throughs": {
+			`{"event_type":"activity_disagreed","signer_id":"P","contract":1,"id":"1"}`, `{"event_type":"activity_disagreed","signer_id":"P","contract":2,"id":"2"}`, false,
+		},
+		"one visit told twice": {
+			`{"event_type":"activity_visited","request":"R","id":"1"}`, `{"event_type":"activity_visited","request":"R","id":"1"}`, true,
+		},
+		"two unknown types, one id": {
+			`{"event_type":"activity_a","id":"1"}`, `{"event_type":"activity_b","id":"1"}`, false,
+		},
+	} {
+		if same := id(tt.a) == id(tt.b); same != tt.same {
+			t.Errorf("%s: the same is %v", name, same)
+		}
+	}
+}
+
+func TestWhatNobodyCanReadIsQuarantined(t *testing.T) {
+	t.Parallel()
+	w := newWebhook(t)
+	for body, reason := range map[string]string{
+		``:     "not-json",
+		`null`: "not-json",
+		`[{"id":"1","event_type":"request_sent"}]`: "not-json",
+		`{"id":"1"}`:                                    "event-type-missing",
+		`{"id":"1","event_type":""}`:                    "event-type-missing",
+		`{"event_type":"activity_agreed"}`:              "id-missing",
+		`{"event_type":"activity_agreed","id":{"a":1}}`: "id-missing",
+		`{"event_type":"activity_agreed","id":["a"]}`:   "id-missing",
+		`{"event_type":"request_sent","id":"1"}`:        "request-missing",
+		`{"event_type":"request_new","id":"1"}`:         "request-missing",
+		"{\"id\":\"\xff\"}":                             "not-text",
+	} {
+		got, err := w.Normalize(post(body), token)
+		var u *pack.Unreadable
+		if !errors.As(err, &u) || u.Reason != reason {
+			t.Errorf("%s: %v, %v; want %s", body, got, err, reason)
+		}
+	}
+}
+
+func TestATimeThatIsNoneIsKeptRaw(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"yesterday", "0000-01-01T00:00:00Z", ""} {
+		e := events(t, newWebhook(t), post(`{"event_type":"test_event","id":"1","created_time":"`+text+`"}`))[0]
+		if got, ok := e.GetAttributes()["created_time"]; e.GetOccurredAt() != nil || !ok || got != text {
+			t.Errorf("%q: at %v, kept %q", text, e.GetOccurredAt(), got)
+		}
+	}
+}
+
+// A 1 KiB callback must take less than 15 us: ingest has 70 us for everything.
+func BenchmarkNormalize(b *testing.B) {
+	w := newWebhook(b)
+	r := sample(b, "activity-agreed-custom-data")
+	b.SetBytes(int64(len(r.Body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := w.Normalize(r, token); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func newWebhook(t testing.TB) pack.Webhook {
+	t.Helper()
+	w, err := clickwrap.Pack.Webhook(setup.Source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func sample(t testing.TB, name string) pack.Request {
+	t.Helper()
+	s, err := pack.ReadSample(clickwrap.Pack.Samples, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Request.ReceivedAt = time.Unix(1, 0)
+	return s.Request
+}
+
+func post(body string) pack.Request {
+	return pack.Request{Method: http.MethodPost, Header: http.Header{}, Body: []byte(body), ReceivedAt: time.Unix(1, 0)}
+}
+
+func events(t testing.TB, w pack.Webhook, r pack.Request) []*signingv1.SigningEvent {
+	t.Helper()
+	list, err := w.Normalize(r, token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}

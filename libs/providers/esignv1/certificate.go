@@ -1,0 +1,65 @@
+package esignv1
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"fmt"
+)
+
+// publicKey is the RSA key in the PEM of a certificate or of a bare public key. The operator pins it, so neither issuer
+// nor dates matter. The provider's own certificate is of 2013: X.509 v1, serial 0, an @ in its name; crypto/x509 is
+// right to be strict about such, so only the key is cut out of it.
+func publicKey(text string) (*rsa.PublicKey, error) {
+	for rest := []byte(text); ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			return nil, errors.New("no PEM block CERTIFICATE or PUBLIC KEY in it")
+		}
+		var key crypto.PublicKey
+		var err error
+		switch block.Type {
+		case "CERTIFICATE":
+			key, err = certifiedKey(block.Bytes)
+		case "PUBLIC KEY":
+			key, err = x509.ParsePKIXPublicKey(block.Bytes)
+		case "RSA PUBLIC KEY":
+			key, err = x509.ParsePKCS1PublicKey(block.Bytes)
+		default:
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", block.Type, err)
+		}
+		pub, ok := key.(*rsa.PublicKey)
+		switch {
+		case !ok:
+			return nil, fmt.Errorf("its key is not RSA but %T", key)
+		case pub.Size() < 128:
+			return nil, fmt.Errorf("its key has %d bits, fewer than 1024", pub.N.BitLen())
+		}
+		return pub, nil
+	}
+}
+
+// certifiedKey cuts the public key out of a certificate (RFC 5280, section 4.1): whatever follows it is not looked at.
+func certifiedKey(der []byte) (crypto.PublicKey, error) {
+	var certificate struct {
+		TBS struct {
+			Version   int `asn1:"optional,explicit,default:0,tag:0"`
+			Serial    asn1.RawValue
+			Algorithm asn1.RawValue
+			Issuer    asn1.RawValue
+			Validity  asn1.RawValue
+			Subject   asn1.RawValue
+			PublicKey asn1.RawValue
+		}
+	}
+	if _, err := asn1.Unmarshal(der, &certificate); err != nil {
+		return nil, err
+	}
+	return x509.ParsePKIXPublicKey(certificate.TBS.PublicKey.FullBytes)
+}

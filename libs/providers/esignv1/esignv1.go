@@ -1,0 +1,43 @@
+// Package esignv1 is the pack of the eSignature API v1 (Legalesign), provider "esign-v1": a batch of status changes
+// every six minutes, signed with RSA, and a call when a document is signed.
+package esignv1
+
+import (
+	"embed"
+	"io/fs"
+	"net/http"
+
+	"github.com/signrelay/signrelay/libs/providers/pack"
+)
+
+// Name is the provider's name in settings, URLs and subjects.
+const Name = "esign-v1"
+
+// The two callbacks: everything every six minutes, and one when a document is signed.
+const (
+	doorAll    = "/all"
+	doorSigned = "/signed"
+)
+
+// The provider posts a dictionary and nowhere says how it is encoded: both ways that forms are posted are taken.
+var forms = []string{"application/x-www-form-urlencoded", "multipart/form-data"}
+
+// Pack is everything about the eSignature API v1.
+var Pack = pack.Pack{
+	Name: Name,
+	Doors: []pack.Door{
+		{Path: doorAll, Methods: []string{http.MethodPost}, ContentTypes: forms},
+		{Path: doorSigned, Methods: []string{http.MethodPost}, ContentTypes: forms},
+	},
+	Webhook: newWebhook,
+	Samples: samples(),
+}
+
+//go:embed testdata/*.http
+var recordings embed.FS
+
+func samples() fs.FS {
+	// Sub fails on an illegal path only, and this is none.
+	sub, _ := fs.Sub(recordings, "testdata")
+	return sub
+}

@@ -1,0 +1,70 @@
+package esignv1_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/providers/esignv1"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/providers/providertest"
+)
+
+func TestPack(t *testing.T) { providertest.Run(t, esignv1.Pack, setup(t)) }
+
+func FuzzPack(f *testing.F) { providertest.Fuzz(f, esignv1.Pack, setup(f)) }
+
+// setup has a key of its own: only the provider has the one that signs real callbacks.
+func setup(t testing.TB) providertest.Setup {
+	key, certificate := newKey(t)
+	_, another := newKey(t)
+	source := config.Source{Name: "demo", Provider: esignv1.Name, Webhook: config.Webhook{Certificate: certificate, Token: "demo"}}
+	stranger := source
+	stranger.Webhook.Certificate = another
+	return providertest.Setup{
+		Source:      source,
+		Credentials: []string{"token", "signed", "X-Signed"},
+		Sign: func(t testing.TB, r pack.Request) pack.Request {
+			signed, err := esignv1.SignSample(key, r, crypto.SHA1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return signed
+		},
+		// Into the string "status" or the name "resource_uri" of what is signed.
+		Lengthen: func(_ testing.TB, r pack.Request) pack.Request {
+			at := bytes.LastIndex(r.Body, []byte("resource_uri"))
+			r.Body = append(append(bytes.Clone(r.Body[:at]), 'x'), r.Body[at:]...)
+			return r
+		},
+		Strangers: []config.Source{stranger},
+	}
+}
+
+func newKey(t testing.TB) (*rsa.PrivateKey, string) {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: "esign.example/email@esign.example"},
+		// Over long ago: the operator pins the key, so its dates do not matter.
+		NotBefore: time.Date(2013, 2, 1, 0, 0, 0, 0, time.UTC),
+		NotAfter:  time.Date(2014, 2, 1, 0, 0, 0, 0, time.UTC),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}

@@ -1,0 +1,64 @@
+package esignv1
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/url"
+
+	"github.com/signrelay/signrelay/libs/providers/pack"
+)
+
+// readForm reads the form in a request's body, and nothing of its query. Values are decoded and otherwise untouched:
+// the signature covers their bytes.
+func readForm(r pack.Request) (url.Values, error) {
+	if !isMultipart(r) {
+		values, err := url.ParseQuery(string(r.Body))
+		if err != nil {
+			return nil, notAForm("the body's escapes are broken")
+		}
+		return values, nil
+	}
+	_, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || params["boundary"] == "" {
+		return nil, notAForm("the Content-Type names no boundary")
+	}
+	values := url.Values{}
+	parts := multipart.NewReader(bytes.NewReader(r.Body), params["boundary"])
+	for n := 0; ; n++ {
+		part, err := parts.NextPart()
+		if errors.Is(err, io.EOF) {
+			return values, nil
+		}
+		if err != nil {
+			return nil, notAForm(fmt.Sprintf("part %d is broken", n))
+		}
+		value, err := io.ReadAll(part)
+		if err != nil {
+			return nil, notAForm(fmt.Sprintf("part %d is cut off", n))
+		}
+		values.Add(part.FormName(), string(value))
+	}
+}
+
+func isMultipart(r pack.Request) bool {
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return kind == "multipart/form-data"
+}
+
+func notAForm(why string) error { return &pack.Unreadable{Reason: "not-a-form", Detail: why} }
+
+// one is the value of a field that may be there once at most: of two, one would be verified and the other read.
+func one(form url.Values, name string) (value string, there bool, err error) {
+	switch values := form[name]; len(values) {
+	case 0:
+		return "", false, nil
+	case 1:
+		return values[0], true, nil
+	default:
+		return "", false, &pack.Unreadable{Reason: "form-ambiguous", Detail: fmt.Sprintf("field %q is there %d times", name, len(values))}
+	}
+}

@@ -1,0 +1,80 @@
+package esignv1
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	_ "crypto/sha1" // the provider's digest
+	_ "crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/signrelay/signrelay/libs/providers/pack"
+)
+
+// Unsigned stands in a recording where the provider's signature goes: only the provider has the key.
+const Unsigned = "{{signature}}"
+
+// Sign is the provider's signature of data: RSA PKCS #1 v1.5 in base64.
+func Sign(key *rsa.PrivateKey, data []byte, digest crypto.Hash) (string, error) {
+	signature, err := rsa.SignPKCS1v15(rand.Reader, key, digest, sum(digest, data))
+	if err != nil {
+		return "", fmt.Errorf("sign callback: %w", err)
+	}
+	return base64.StdEncoding.EncodeToString(signature), nil
+}
+
+// SignSample is a recording with its signature filled in, for whoever stands in for the provider. A recording that
+// wants none comes back as it is.
+func SignSample(key *rsa.PrivateKey, r pack.Request, digest crypto.Hash) (pack.Request, error) {
+	f, err := readForm(r)
+	if err != nil {
+		return r, fmt.Errorf("sign callback: %w", err)
+	}
+	covered := "data"
+	if r.Door == doorSigned {
+		covered = "json_signed"
+	}
+	if len(f[covered]) == 0 {
+		return r, nil
+	}
+	signature, err := Sign(key, []byte(f.Get(covered)), digest)
+	if err != nil {
+		return r, err
+	}
+	inBody := signature
+	if !isMultipart(r) {
+		inBody = url.QueryEscape(signature)
+	}
+	r.Body = []byte(strings.ReplaceAll(string(r.Body), Unsigned, inBody))
+	r.Header = r.Header.Clone()
+	for _, values := range r.Header {
+		if i := slices.Index(values, Unsigned); i >= 0 {
+			values[i] = signature
+		}
+	}
+	return r, nil
+}
+
+func (w *webhook) checkSignature(data, signature string) error {
+	// Some encoders break base64 into lines, and a plus that nobody escaped in a form arrives as a space.
+	signature = strings.ReplaceAll(strings.TrimSpace(signature), " ", "+")
+	raw, err := base64.StdEncoding.DecodeString(signature)
+	if err != nil {
+		return errors.New("the signature is not base64")
+	}
+	if rsa.VerifyPKCS1v15(w.key, w.digest, sum(w.digest, []byte(data)), raw) != nil {
+		return errors.New("the signature is not the data's")
+	}
+	return nil
+}
+
+func sum(digest crypto.Hash, data []byte) []byte {
+	h := digest.New()
+	h.Write(data)
+	return h.Sum(nil)
+}

@@ -1,0 +1,143 @@
+package esignv1
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// signedHeader carries the signature of json_signed on the signed door.
+const signedHeader = "X-Signed"
+
+type webhook struct {
+	source     string
+	key        *rsa.PublicKey // nil where no certificate is set
+	digest     crypto.Hash
+	token      *[sha256.Size]byte // hashed; nil where none is set
+	unverified bool
+}
+
+func newWebhook(s config.Source) (pack.Webhook, error) {
+	w := &webhook{source: s.Name, unverified: s.Webhook.AllowUnverified}
+	switch s.Webhook.Digest {
+	case "", "sha1":
+		w.digest = crypto.SHA1 // what the provider signs with; forging it needs a second preimage, which SHA-1 withstands
+	case "sha256":
+		w.digest = crypto.SHA256
+	default:
+		return nil, errors.New("webhook.digest is neither sha1 nor sha256")
+	}
+	if s.Webhook.Certificate != "" {
+		key, err := publicKey(s.Webhook.Certificate)
+		if err != nil {
+			return nil, fmt.Errorf("webhook.certificate: %w", err)
+		}
+		w.key = key
+	}
+	if s.Webhook.Token != "" {
+		hashed := sha256.Sum256([]byte(s.Webhook.Token))
+		w.token = &hashed
+	}
+	if w.key == nil && w.token == nil && !w.unverified {
+		return nil, errors.New("nothing can authenticate its callbacks: set webhook.certificate, webhook.token, or both (or webhook.allow_unverified)")
+	}
+	return w, nil
+}
+
+// Verify wants the token on both doors where one is set, and a signature on all where a certificate is set. On the
+// signed door the provider signs only some callbacks: a signature that is there must be right.
+func (w *webhook) Verify(r pack.Request) (signingv1.Verification, error) {
+	vouched := signingv1.Verification_VERIFICATION_UNSPECIFIED
+	if w.token != nil {
+		if err := w.checkToken(r.Query["token"]); err != nil {
+			return 0, fmt.Errorf("%w: %s", pack.ErrUnauthentic, err.Error())
+		}
+		vouched = signingv1.Verification_VERIFICATION_TOKEN
+	}
+	if w.key != nil {
+		signed, err := w.checkBody(r)
+		if err != nil {
+			return 0, fmt.Errorf("%w: %s", pack.ErrUnauthentic, err.Error())
+		}
+		if signed {
+			vouched = signingv1.Verification_VERIFICATION_RSA
+		}
+	}
+	switch {
+	case vouched != signingv1.Verification_VERIFICATION_UNSPECIFIED:
+		return vouched, nil
+	case w.unverified:
+		return signingv1.Verification_VERIFICATION_NONE, nil
+	default:
+		return 0, fmt.Errorf("%w: neither a signature nor a token", pack.ErrUnauthentic)
+	}
+}
+
+func (w *webhook) checkToken(sent []string) error {
+	if len(sent) != 1 {
+		return fmt.Errorf("%d tokens in the query, want one", len(sent))
+	}
+	hashed := sha256.Sum256([]byte(sent[0]))
+	if subtle.ConstantTimeCompare(hashed[:], w.token[:]) == 0 {
+		return errors.New("the token in the query is not ours")
+	}
+	return nil
+}
+
+// checkBody checks the signature over the field it covers; false where the signed door's callback bears none.
+func (w *webhook) checkBody(r pack.Request) (signed bool, err error) {
+	form, err := readForm(r)
+	if r.Door == doorSigned {
+		if err != nil {
+			return false, nil // no signature in what is no form; where a token vouches for it, it is quarantined
+		}
+		data, there, err := one(form, "json_signed")
+		signatures := r.Header.Values(signedHeader)
+		if err != nil || !there || len(signatures) == 0 {
+			return false, err
+		}
+		if len(signatures) > 1 {
+			return false, fmt.Errorf("%d %s headers", len(signatures), signedHeader)
+		}
+		return true, w.checkSignature(data, signatures[0])
+	}
+	if err != nil {
+		return false, err
+	}
+	data, there, err := one(form, "data")
+	if err != nil {
+		return false, err
+	}
+	signature, signed, err := one(form, "signed")
+	if err != nil {
+		return false, err
+	}
+	if !there || !signed {
+		return false, errors.New("the form has no data or no signature")
+	}
+	return true, w.checkSignature(data, signature)
+}
+
+// Normalize reads all of a batch's items in their order, or the one document that was signed.
+func (w *webhook) Normalize(r pack.Request, v signingv1.Verification) ([]*signingv1.SigningEvent, error) {
+	form, err := readForm(r)
+	if err != nil {
+		return nil, err
+	}
+	stamp := &signingv1.SigningEvent{
+		Source: w.source, Provider: Name, Verification: v, ReceivedAt: timestamppb.New(r.ReceivedAt),
+	}
+	if r.Door == doorSigned {
+		return normalizeSigned(form, stamp)
+	}
+	return normalizeAll(form, stamp)
+}

@@ -1,0 +1,18 @@
+package pleasesign_test
+
+import (
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/providers/pleasesign"
+	"github.com/signrelay/signrelay/libs/providers/providertest"
+)
+
+var setup = providertest.Setup{
+	Source:      config.Source{Name: "demo", Provider: pleasesign.Name, Webhook: config.Webhook{Secrets: []string{"test"}}},
+	Credentials: []string{"X-Pleasesign-Signature"},
+}
+
+func TestPack(t *testing.T) { providertest.Run(t, pleasesign.Pack, setup) }
+
+func FuzzPack(f *testing.F) { providertest.Fuzz(f, pleasesign.Pack, setup) }

@@ -1,0 +1,227 @@
+package pleasesign
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/providers/jsonflat"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// signatureHeader carries the lower-case hex HMAC-SHA256 of the raw body.
+const signatureHeader = "X-Pleasesign-Signature"
+
+// linkLife is how long the links of document.complete work: as long as a webhook may be retried.
+const linkLife = 72 * time.Hour
+
+type webhook struct {
+	source string
+	keys   []string
+}
+
+func newWebhook(s config.Source) (pack.Webhook, error) {
+	if len(s.Webhook.Secrets) == 0 {
+		return nil, errors.New("webhook.secrets is empty: set it to the webhook's verification key")
+	}
+	if i := slices.Index(s.Webhook.Secrets, ""); i >= 0 {
+		return nil, fmt.Errorf("webhook.secrets[%d] is empty", i)
+	}
+	return &webhook{source: s.Name, keys: slices.Clone(s.Webhook.Secrets)}, nil
+}
+
+// Sign is the signature of a body under a key, as PleaseSign sends it.
+func Sign(key string, body []byte) string { return hex.EncodeToString(sum(key, body)) }
+
+func sum(key string, body []byte) []byte {
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write(body)
+	return mac.Sum(nil)
+}
+
+// Verify compares the signature with the body's under every key.
+func (w *webhook) Verify(r pack.Request) (signingv1.Verification, error) {
+	sent := r.Header.Values(signatureHeader)
+	if len(sent) != 1 {
+		return 0, fmt.Errorf("%w: %d %s headers, want one", pack.ErrUnauthentic, len(sent), signatureHeader)
+	}
+	signature := []byte(sent[0])
+	for _, key := range w.keys {
+		if hmac.Equal(signature, hex.AppendEncode(nil, sum(key, r.Body))) {
+			return signingv1.Verification_VERIFICATION_HMAC, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: %s is not the body's signature", pack.ErrUnauthentic, signatureHeader)
+}
+
+// Normalize reads the event of a callback. A document.void is two facts: the document is declined, and its recipient
+// declined it.
+func (w *webhook) Normalize(r pack.Request, v signingv1.Verification) ([]*signingv1.SigningEvent, error) {
+	fields, err := jsonflat.Parse(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	e := &signingv1.SigningEvent{
+		Source:          w.source,
+		Provider:        Name,
+		ProviderType:    fields.Take("event"),
+		ProviderEventId: fields.Take("id"),
+		ReceivedAt:      timestamppb.New(r.ReceivedAt),
+		Verification:    v,
+	}
+	switch {
+	case e.GetProviderType() == "":
+		return nil, missing("event")
+	case e.GetProviderEventId() == "":
+		return nil, missing("id")
+	}
+	what, known := types[e.GetProviderType()]
+	if !known {
+		what = kind{canonical: recorded}
+	}
+	e.Type = what.canonical
+	e.OccurredAt = occurredAt(fields, what.dates)
+	if w.redact(fields) {
+		e.Type = tested
+	}
+
+	if e.GetType() != tested { // a test's ids are of nobody and nothing
+		if id := fields.Take("document_id"); id != "" {
+			e.Document = &signingv1.Document{Id: id}
+		} else if known {
+			return nil, missing("document_id")
+		}
+		e.Recipient = recipient(fields)
+	}
+	if e.GetType() == "document.completed" {
+		e.Links = takeLinks(fields, e.GetOccurredAt())
+	}
+	e.Id = identify(e)
+	e.Attributes = fields.Attributes()
+
+	events := []*signingv1.SigningEvent{e}
+	if e.GetType() == "document.declined" && e.GetRecipient().GetId() != "" {
+		who := proto.CloneOf(e)
+		who.Type = "recipient.declined"
+		who.Id = identify(who)
+		events = append(events, who)
+	}
+	return events, nil
+}
+
+func missing(field string) error {
+	return &pack.Unreadable{
+		Reason: strings.ReplaceAll(field, "_", "-") + "-missing",
+		Detail: fmt.Sprintf("field %q is missing, empty, or neither a string nor a number", field),
+	}
+}
+
+// redact blackens every field that bears one of our keys under a key's name, and tells whether there was one at the top
+// level: PleaseSign's dummy webhooks send the verification key along. The name counts too, because a key may be an
+// everyday word.
+func (w *webhook) redact(fields *jsonflat.Object) (dummy bool) {
+	for _, name := range fields.Keys() {
+		if !isKeyName(name) || !slices.Contains(w.keys, fields.Peek(name)) {
+			continue
+		}
+		fields.Set(name, "[redacted]")
+		dummy = dummy || !strings.Contains(name, ".")
+	}
+	return dummy
+}
+
+// isKeyName tells names like verification_key, webhook_token, secret, apiKey, data.key.
+func isKeyName(name string) bool {
+	name, _, _ = strings.Cut(strings.ToLower(name), "#") // key#2 is a key that came twice
+	return strings.HasSuffix(name, "key") || strings.HasSuffix(name, "token") || strings.HasSuffix(name, "secret")
+}
+
+func recipient(fields *jsonflat.Object) *signingv1.Recipient {
+	r := &signingv1.Recipient{
+		Id:        fields.Take("recipient_id"),
+		FirstName: fields.Take("first_name"),
+		LastName:  fields.Take("last_name"),
+		Email:     fields.Take("email"),
+		Mobile:    fields.Take("mobile"),
+		Method:    fields.Take("method"),
+	}
+	if proto.Size(r) == 0 {
+		return nil
+	}
+	return r
+}
+
+func takeLinks(fields *jsonflat.Object, completed *timestamppb.Timestamp) []*signingv1.Link {
+	var found []*signingv1.Link
+	for _, name := range links {
+		address := fields.Take(name)
+		if address == "" {
+			continue
+		}
+		link := &signingv1.Link{Kind: name, Url: address}
+		if completed != nil {
+			link.ExpiresAt = timestamppb.New(completed.AsTime().Add(linkLife))
+		}
+		found = append(found, link)
+	}
+	return found
+}
+
+// occurredAt is the first of names that holds a time; for an event that we do not know, the first field *_date that does.
+func occurredAt(fields *jsonflat.Object, names []string) *timestamppb.Timestamp {
+	if names == nil {
+		for _, name := range fields.Keys() {
+			if strings.HasSuffix(name, "_date") && !strings.Contains(name, ".") {
+				names = append(names, name)
+			}
+		}
+	}
+	for _, name := range names {
+		if t := unixTime(fields.Peek(name)); t != nil {
+			return t
+		}
+	}
+	return nil
+}
+
+// unixTime reads seconds since 1970, which come as a number or as a string; nil where there is no such time, or one
+// that a timestamp cannot hold (the years 1 to 9999).
+func unixTime(text string) *timestamppb.Timestamp {
+	seconds, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(seconds) || math.Abs(seconds) > 1e12 {
+		return nil
+	}
+	// 53 bits hold seconds to a microsecond for 285 years around 1970.
+	whole, fraction := math.Modf(seconds)
+	t := timestamppb.New(time.Unix(int64(whole), int64(math.Round(fraction*1e6))*1e3))
+	if !t.IsValid() {
+		return nil
+	}
+	return t
+}
+
+// identify gives e its id. PleaseSign's dummy events of all types bear one id, and so do its documentation's: where
+// several of its types share one of ours, its own name belongs in the hash.
+func identify(e *signingv1.SigningEvent) string {
+	switch {
+	case event.HappensOnce(e):
+		return event.TransitionID(e)
+	case e.GetType() == recorded, e.GetType() == tested:
+		return event.OccurrenceID(e, e.GetProviderType(), e.GetProviderEventId())
+	default:
+		return event.OccurrenceID(e, e.GetProviderEventId())
+	}
+}

@@ -1,0 +1,190 @@
+package pleasesign_test
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/providers/pleasesign"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+const hmac = signingv1.Verification_VERIFICATION_HMAC
+
+func TestSettingsThatAuthenticateNothingAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, secrets := range map[string][]string{"none": nil, "an empty one": {"s3cret", ""}} {
+		_, err := pleasesign.Pack.Webhook(config.Source{Name: "demo", Webhook: config.Webhook{Secrets: secrets}})
+		if err == nil || !strings.Contains(err.Error(), "webhook.secrets") || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestTheDocumentedVector(t *testing.T) {
+	t.Parallel()
+	body := `{"id":"a366b74dc750a2c58d8179aaf3170f42","event":"document.created","document_id":"PLSDOC6b776e1a931ef27ca87e56b6fb","created_date":1609974510}`
+	const want = "2859aa9815835fd023acef531d0cad4156bdc95ddc2208e7ed67db9ac976779c"
+	if got := pleasesign.Sign("test", []byte(body)); got != want {
+		t.Errorf("signature %s", got)
+	}
+	r := post(body)
+	for signature, ok := range map[string]bool{want: true, strings.ToUpper(want): false, want[:63]: false, want + "\n": false, "": false} {
+		r.Header.Set("X-PLEASESIGN-SIGNATURE", signature)
+		if _, err := newWebhook(t, "other", "test").Verify(r); (err == nil) != ok {
+			t.Errorf("%q: %v", signature, err)
+		}
+	}
+	r.Header["X-Pleasesign-Signature"] = []string{want, want}
+	if _, err := newWebhook(t, "test").Verify(r); !errors.Is(err, pack.ErrUnauthentic) {
+		t.Error("two signatures:", err)
+	}
+}
+
+func TestDatesAreSecondsAsNumberOrString(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`1531228693`:     "2018-07-10T13:18:13Z",
+		`"1531228693"`:   "2018-07-10T13:18:13Z",
+		`1531228693.25`:  "2018-07-10T13:18:13.25Z",
+		`1.531228693e9`:  "2018-07-10T13:18:13Z",
+		`null`:           "",
+		`"soon"`:         "",
+		`true`:           "",
+		`[1531228693]`:   "",
+		`1e300`:          "",
+		`-1e11`:          "",
+		`"NaN"`:          "",
+		`"Infinity"`:     "",
+		`1531228693000`:  "", // milliseconds: the year 50492
+		`99999999999999`: "",
+	} {
+		e := events(t, newWebhook(t, "k"), `{"id":"1","event":"document.complete","document_id":"D","signed":"https://x","complete_date":`+text+`}`)[0]
+		got := ""
+		if e.GetOccurredAt() != nil {
+			got = e.GetOccurredAt().AsTime().Format(time.RFC3339Nano)
+		}
+		if got != want {
+			t.Errorf("%s is %q, want %q", text, got, want)
+		}
+		link := e.GetLinks()[0]
+		if (want == "") != (link.GetExpiresAt() == nil) || want != "" && link.GetExpiresAt().AsTime().Sub(e.GetOccurredAt().AsTime()) != 72*time.Hour {
+			t.Errorf("%s: the link expires at %v", text, link.GetExpiresAt().AsTime())
+		}
+		if _, kept := e.GetAttributes()["complete_date"]; !kept {
+			t.Errorf("%s: the raw date is gone", text)
+		}
+	}
+}
+
+func TestAKeyThatComesAlongMakesATestAndIsNotStored(t *testing.T) {
+	t.Parallel()
+	for fields, want := range map[string]string{
+		`"verification_key":"test"`:        "endpoint.tested",
+		`"webhook_token":"test"`:           "endpoint.tested",
+		`"Key":"test"`:                     "endpoint.tested",
+		`"secret":"test"`:                  "endpoint.tested",
+		`"token":"0","token":"test"`:       "endpoint.tested",
+		`"token":"another"`:                "document.sent",
+		`"note":"test"`:                    "document.sent",
+		`"custom":{"key":"test"}`:          "document.sent",
+		`"verification_key":["test-like"]`: "document.sent",
+	} {
+		e := events(t, newWebhook(t, "new", "test"), `{"id":"1","event":"document.created","document_id":"D",`+fields+`}`)[0]
+		if e.GetType() != want {
+			t.Errorf("%s is %s, want %s", fields, e.GetType(), want)
+		}
+		for name, text := range e.GetAttributes() {
+			if text == "test" && name != "note" {
+				t.Errorf("%s: %s was stored", fields, name)
+			}
+		}
+	}
+	for _, name := range []string{"test", "webhook.test"} {
+		if e := events(t, newWebhook(t, "k"), `{"id":"1","event":"`+name+`"}`)[0]; e.GetType() != "endpoint.tested" {
+			t.Errorf("%s is %s", name, e.GetType())
+		}
+	}
+}
+
+func TestADeclinedDocumentNamesWhoDeclined(t *testing.T) {
+	t.Parallel()
+	w := newWebhook(t, "k")
+	got := events(t, w, `{"id":"1","event":"document.void","document_id":"D","recipient_id":"R"}`)
+	if len(got) != 2 || got[0].GetType() != "document.declined" || got[1].GetType() != "recipient.declined" {
+		t.Fatalf("%v", got)
+	}
+	if got[0].GetRecipient().GetId() != "R" || got[1].GetRecipient().GetId() != "R" || got[1].GetDocument().GetId() != "D" {
+		t.Errorf("%v", got)
+	}
+	if got := events(t, w, `{"id":"1","event":"document.void","document_id":"D","recipient_id":null}`); len(got) != 1 {
+		t.Errorf("nobody declined: %v", got)
+	}
+}
+
+// The documentation's examples of all seven events bear one id.
+func TestEventsOfOneIDAreTold(t *testing.T) {
+	t.Parallel()
+	w := newWebhook(t, "k")
+	seen := map[string]string{}
+	for _, name := range []string{
+		"document.created", "document.void", "document.complete", "recipient.sent", "recipient.failed", "recipient.opened",
+		"recipient.complete", "document.archived", "recipient.reassigned", "test", "webhook.test",
+	} {
+		e := events(t, w, `{"id":"fe6de8a8ebfa5fc13edea83ab35c298c","event":"`+name+`","document_id":"D","recipient_id":"R"}`)[0]
+		if other := seen[e.GetId()]; other != "" {
+			t.Errorf("%s and %s have one id", name, other)
+		}
+		seen[e.GetId()] = name
+	}
+	again := events(t, w, `{"id":"another","event":"recipient.complete","document_id":"D","recipient_id":"R"}`)[0]
+	if seen[again.GetId()] != "recipient.complete" {
+		t.Error("one signature has two ids")
+	}
+}
+
+func TestWhatNobodyCanReadIsQuarantined(t *testing.T) {
+	t.Parallel()
+	w := newWebhook(t, "k")
+	for body, reason := range map[string]string{
+		``:           "not-json",
+		`[]`:         "not-json",
+		`{"id":"1"}`: "event-missing",
+		`{"event":"document.created","document_id":"D"}`:                      "id-missing",
+		`{"event":"document.created","id":"1"}`:                               "document-id-missing",
+		`{"event":"recipient.sent","id":"1","document_id":null}`:              "document-id-missing",
+		`{"a":` + strings.Repeat(`{"a":`, 64) + `1` + strings.Repeat(`}`, 65): "too-deep",
+	} {
+		got, err := w.Normalize(post(body), hmac)
+		var u *pack.Unreadable
+		if !errors.As(err, &u) || u.Reason != reason {
+			t.Errorf("%.60s: %v, %v; want %s", body, got, err, reason)
+		}
+	}
+}
+
+func newWebhook(t testing.TB, keys ...string) pack.Webhook {
+	t.Helper()
+	w, err := pleasesign.Pack.Webhook(config.Source{Name: "demo", Webhook: config.Webhook{Secrets: keys}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func post(body string) pack.Request {
+	return pack.Request{Method: http.MethodPost, Header: http.Header{}, Body: []byte(body), ReceivedAt: time.Unix(1, 0)}
+}
+
+func events(t testing.TB, w pack.Webhook, body string) []*signingv1.SigningEvent {
+	t.Helper()
+	list, err := w.Normalize(post(body), hmac)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}

@@ -1,0 +1,69 @@
+package providertest
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// Fuzz throws arbitrary requests at a pack, beginning with its recordings. Nothing panics; what is not authentic is
+// ErrUnauthentic; what was read is legal and the same twice; what was not is a *pack.Unreadable.
+func Fuzz(f *testing.F, p pack.Pack, s Setup) {
+	for _, name := range recordings(f, p) {
+		r := request(f, p, s, name)
+		door := 0
+		for i, d := range p.Doors {
+			if d.Path == r.Door {
+				door = i
+			}
+		}
+		f.Add(uint8(door), r.Method == http.MethodGet, r.Header.Get("Content-Type"), r.Header.Get(s.Credentials[0]), r.Query.Encode(), r.Body)
+	}
+	w := webhook(f, p, s.Source)
+
+	f.Fuzz(func(t *testing.T, door uint8, get bool, contentType, credential, query string, body []byte) {
+		values, _ := url.ParseQuery(query)
+		r := pack.Request{
+			Method:     http.MethodPost,
+			Door:       p.Doors[int(door)%len(p.Doors)].Path,
+			Header:     http.Header{},
+			Query:      values,
+			Body:       body,
+			ReceivedAt: receivedAt,
+		}
+		if get {
+			r.Method = http.MethodGet
+		}
+		if contentType != "" {
+			r.Header.Set("Content-Type", contentType)
+		}
+		if credential != "" {
+			r.Header.Set(s.Credentials[0], credential)
+		}
+
+		if _, err := w.Verify(r); err != nil && !errors.Is(err, pack.ErrUnauthentic) {
+			t.Errorf("%v is not ErrUnauthentic", err)
+		}
+		// Most of what fuzzing makes is not authentic; reading must bear it all the same.
+		for _, v := range []signingv1.Verification{signingv1.Verification_VERIFICATION_TOKEN, signingv1.Verification_VERIFICATION_RSA} {
+			events, err := w.Normalize(r, v)
+			if err != nil {
+				checkUnreadable(t, err)
+				if len(events) > 0 {
+					t.Errorf("%d events and %v", len(events), err)
+				}
+				continue
+			}
+			checkLegal(t, s.Source, p, events)
+			again, err := w.Normalize(r, v)
+			if err != nil || !bytes.Equal(marshal(t, events), marshal(t, again)) {
+				t.Errorf("not the same twice (%v)", err)
+			}
+		}
+	})
+}

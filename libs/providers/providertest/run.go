@@ -1,0 +1,383 @@
+// Package providertest is the conformance suite of the packs: what every provider must keep, whatever it sends. A pack's
+// test is two lines, providertest.Run and providertest.Fuzz; what they test is in the pack's recordings.
+package providertest
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// Setup is what a pack's recordings need.
+type Setup struct {
+	// Source accepts every recording.
+	Source config.Source
+	// Strangers are the same source with another public key: each refuses every recording that bears a signature. What
+	// follows from webhook.secrets and webhook.token the suite adds itself.
+	Strangers []config.Source
+	// Credentials names the headers, query parameters and form fields that vouch for a request: without one it is
+	// refused, or says that less vouches for it.
+	Credentials []string
+	// Sign completes a recording whose signature can be made only with a key of the test's; nil where all are stored
+	// complete.
+	Sign func(testing.TB, pack.Request) pack.Request
+	// Lengthen puts one byte more into what a signature covers; nil where it covers the whole body.
+	Lengthen func(testing.TB, pack.Request) pack.Request
+}
+
+// receivedAt stands for the clock; golden files hold it.
+var receivedAt = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// Run puts every recording of the pack through the suite.
+func Run(t *testing.T, p pack.Pack, s Setup) {
+	t.Parallel()
+	names := recordings(t, p)
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			recording(t, p, s, name)
+		})
+	}
+}
+
+func recording(t *testing.T, p pack.Pack, s Setup, name string) {
+	w := webhook(t, p, s.Source)
+	r := request(t, p, s, name)
+
+	t.Run("its door is open", func(t *testing.T) {
+		i := slices.IndexFunc(p.Doors, func(d pack.Door) bool { return d.Path == r.Door })
+		if i < 0 || !slices.Contains(p.Doors[i].Methods, r.Method) {
+			t.Errorf("no door %q takes %s", r.Door, r.Method)
+		}
+	})
+
+	vouched, err := w.Verify(r)
+	if err != nil {
+		t.Fatal("refused as it is:", err)
+	}
+	if vouched <= signingv1.Verification_VERIFICATION_NONE || vouched > signingv1.Verification_VERIFICATION_RSA {
+		t.Fatal("vouched for by", vouched)
+	}
+	events, err := w.Normalize(r, vouched)
+	if err != nil {
+		t.Fatal("unreadable as it is:", err)
+	}
+
+	t.Run("legal", func(t *testing.T) { checkLegal(t, s.Source, p, events) })
+	t.Run("stamped", func(t *testing.T) {
+		for _, e := range events {
+			if e.GetVerification() != vouched || !e.GetReceivedAt().AsTime().Equal(receivedAt) {
+				t.Errorf("says verification %v, received at %v", e.GetVerification(), e.GetReceivedAt().AsTime())
+			}
+		}
+	})
+	t.Run("the same twice", func(t *testing.T) { checkSameTwice(t, w, r, vouched, events) })
+	t.Run("golden", func(t *testing.T) { checkGolden(t, name, events) })
+	t.Run("nothing lost", func(t *testing.T) { checkNothingLost(t, s, r, events) })
+	t.Run("type is in provider_type", func(t *testing.T) {
+		for _, e := range events {
+			if e.GetProviderType() == "" {
+				t.Errorf("%s has no provider_type", e.GetType())
+			}
+		}
+	})
+
+	t.Run("one byte more", func(t *testing.T) { checkLonger(t, s, w, r, vouched) })
+	t.Run("without a credential", func(t *testing.T) { checkStripped(t, s, w, r, vouched) })
+	t.Run("another key", func(t *testing.T) { checkStrangers(t, p, s, r, vouched) })
+	t.Run("while a secret is rotated", func(t *testing.T) { checkRotation(t, p, s, r, vouched) })
+	t.Run("cut off", func(t *testing.T) { checkCutOff(t, w, r, vouched, events) })
+}
+
+func checkSameTwice(t *testing.T, w pack.Webhook, r pack.Request, v signingv1.Verification, events []*signingv1.SigningEvent) {
+	again, err := w.Normalize(r, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(marshal(t, events), marshal(t, again)) {
+		t.Error(cmp.Diff(events, again, protocmp.Transform()))
+	}
+	// A retry comes later and is the same fact.
+	later := r
+	later.ReceivedAt = r.ReceivedAt.Add(time.Hour)
+	if again, err = w.Normalize(later, v); err != nil {
+		t.Fatal(err)
+	}
+	for i := range events {
+		if again[i].GetId() != events[i].GetId() {
+			t.Errorf("event %d has another id an hour later", i)
+		}
+	}
+}
+
+// checkLonger holds for signatures only: a token vouches for the sender, not for each byte.
+func checkLonger(t *testing.T, s Setup, w pack.Webhook, r pack.Request, v signingv1.Verification) {
+	if v != signingv1.Verification_VERIFICATION_HMAC && v != signingv1.Verification_VERIFICATION_RSA {
+		return
+	}
+	longer := r
+	if s.Lengthen != nil {
+		longer = s.Lengthen(t, r)
+	} else {
+		longer.Body = append(slices.Clone(r.Body), ' ')
+	}
+	if len(longer.Body) <= len(r.Body) {
+		t.Fatal("nothing was added")
+	}
+	wantRefused(t, w, longer)
+}
+
+func checkStripped(t *testing.T, s Setup, w pack.Webhook, r pack.Request, v signingv1.Verification) {
+	stripped := 0
+	for _, name := range s.Credentials {
+		less, found := without(r, name)
+		if !found {
+			continue
+		}
+		stripped++
+		switch weaker, err := w.Verify(less); {
+		case err == nil && weaker >= v:
+			t.Errorf("without %s still vouched for by %v", name, weaker)
+		case err != nil && !errors.Is(err, pack.ErrUnauthentic):
+			t.Errorf("without %s: %v is not ErrUnauthentic", name, err)
+		}
+	}
+	if stripped == 0 {
+		t.Errorf("has none of the credentials %q", s.Credentials)
+	}
+	bare := r
+	bare.Header, bare.Query = http.Header{"Content-Type": r.Header["Content-Type"]}, url.Values{}
+	wantRefused(t, w, bare)
+	// What vouches must stand in its own place: a token in the query is not one in a header, nor the reverse.
+	swapped := r
+	swapped.Header, swapped.Query = bare.Header.Clone(), url.Values{}
+	for _, name := range s.Credentials {
+		for _, value := range r.Header.Values(name) {
+			swapped.Query.Add(name, value)
+		}
+		for _, value := range r.Query[name] {
+			swapped.Header.Add(name, value)
+		}
+	}
+	wantRefused(t, w, swapped)
+}
+
+func checkStrangers(t *testing.T, p pack.Pack, s Setup, r pack.Request, v signingv1.Verification) {
+	var strangers []config.Source
+	if v > signingv1.Verification_VERIFICATION_TOKEN {
+		strangers = slices.Clone(s.Strangers)
+	}
+	if len(s.Source.Webhook.Secrets) > 0 {
+		other := s.Source
+		other.Webhook.Secrets = []string{"another-secret"}
+		strangers = append(strangers, other)
+	}
+	if s.Source.Webhook.Token != "" {
+		other := s.Source
+		other.Webhook.Token = "another-token"
+		strangers = append(strangers, other)
+	}
+	if len(strangers) == 0 {
+		t.Fatal("there are no strangers")
+	}
+	for _, other := range strangers {
+		wantRefused(t, webhook(t, p, other), r)
+	}
+}
+
+func checkRotation(t *testing.T, p pack.Pack, s Setup, r pack.Request, v signingv1.Verification) {
+	secrets := s.Source.Webhook.Secrets
+	if len(secrets) == 0 {
+		return
+	}
+	for _, set := range [][]string{append([]string{"new"}, secrets...), append(slices.Clone(secrets), "old")} {
+		rotated := s.Source
+		rotated.Webhook.Secrets = set
+		if got, err := webhook(t, p, rotated).Verify(r); err != nil || got != v {
+			t.Errorf("with %d secrets: %v, %v", len(set), got, err)
+		}
+	}
+}
+
+// checkCutOff cuts the body: a part of it must not pass for the whole.
+func checkCutOff(t *testing.T, w pack.Webhook, r pack.Request, v signingv1.Verification, events []*signingv1.SigningEvent) {
+	if len(r.Body) == 0 {
+		return
+	}
+	whole := marshal(t, events)
+	for _, keep := range []int{len(r.Body) - 1, len(r.Body) / 2, 1, 0} {
+		cut := r
+		cut.Body = r.Body[:keep]
+		if _, err := w.Verify(cut); err != nil {
+			if !errors.Is(err, pack.ErrUnauthentic) {
+				t.Errorf("%d bytes: %v is not ErrUnauthentic", keep, err)
+			}
+			continue
+		}
+		got, err := w.Normalize(cut, v)
+		if err != nil {
+			checkUnreadable(t, err)
+			continue
+		}
+		if bytes.Equal(whole, marshal(t, got)) {
+			t.Errorf("%d of %d bytes were verified and read as if they were all", keep, len(r.Body))
+		}
+	}
+}
+
+// checkLegal holds for whatever comes out of a pack, in recordings and in fuzzing.
+func checkLegal(t testing.TB, source config.Source, p pack.Pack, events []*signingv1.SigningEvent) {
+	t.Helper()
+	if len(events) == 0 {
+		t.Fatal("neither events nor an error")
+	}
+	seen := map[string]bool{}
+	for i, e := range events {
+		if !idPattern.MatchString(e.GetId()) {
+			t.Errorf("event %d: id %q", i, e.GetId())
+		}
+		if seen[e.GetId()] {
+			t.Errorf("event %d: id %s came before", i, e.GetId())
+		}
+		seen[e.GetId()] = true
+		if !typePattern.MatchString(e.GetType()) {
+			t.Errorf("event %d: type %q", i, e.GetType())
+		}
+		if e.GetSource() != source.Name || e.GetProvider() != p.Name {
+			t.Errorf("event %d: from %s/%s", i, e.GetSource(), e.GetProvider())
+		}
+		subject := event.Subject(e)
+		if tokens := strings.Split(subject, "."); len(tokens) != 7 || slices.ContainsFunc(tokens, illegalToken) {
+			t.Errorf("event %d: subject %q", i, subject)
+		}
+		if at := e.GetOccurredAt(); at != nil && at.CheckValid() != nil {
+			t.Errorf("event %d: occurred at %v", i, at.CheckValid())
+		}
+		if _, err := proto.Marshal(e); err != nil { // a string that is not UTF-8 could never be published
+			t.Errorf("event %d: %v", i, err)
+		}
+	}
+}
+
+var (
+	idPattern     = regexp.MustCompile(`^[0-9a-v]{26}$`)
+	typePattern   = regexp.MustCompile(`^[a-z]+\.[a-z-]+$`)
+	tokenPattern  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,172}$`)
+	reasonPattern = regexp.MustCompile(`^[a-z-]{1,40}$`)
+)
+
+func illegalToken(token string) bool { return !tokenPattern.MatchString(token) }
+
+func checkUnreadable(t testing.TB, err error) {
+	t.Helper()
+	var u *pack.Unreadable
+	if !errors.As(err, &u) {
+		t.Fatalf("%T is no *pack.Unreadable: %v", err, err)
+	}
+	if !reasonPattern.MatchString(u.Reason) {
+		t.Errorf("reason %q is no metric's label", u.Reason)
+	}
+	if u.Detail == "" || len(u.Detail) > 200 {
+		t.Errorf("detail has %d bytes", len(u.Detail))
+	}
+}
+
+func wantRefused(t *testing.T, w pack.Webhook, r pack.Request) {
+	t.Helper()
+	switch v, err := w.Verify(r); {
+	case err == nil:
+		t.Errorf("vouched for by %v", v)
+	case !errors.Is(err, pack.ErrUnauthentic):
+		t.Errorf("%v is not ErrUnauthentic", err)
+	case v != signingv1.Verification_VERIFICATION_UNSPECIFIED:
+		t.Errorf("refused, yet %v", v)
+	}
+}
+
+func recordings(t testing.TB, p pack.Pack) []string {
+	t.Helper()
+	files, err := fs.Glob(p.Samples, "*.http")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d recordings, %v", len(files), err)
+	}
+	for i := range files {
+		files[i] = strings.TrimSuffix(files[i], ".http")
+	}
+	return files
+}
+
+func request(t testing.TB, p pack.Pack, s Setup, name string) pack.Request {
+	t.Helper()
+	sample, err := pack.ReadSample(p.Samples, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := sample.Request
+	r.ReceivedAt = receivedAt
+	if s.Sign != nil {
+		r = s.Sign(t, r)
+	}
+	return r
+}
+
+func webhook(t testing.TB, p pack.Pack, s config.Source) pack.Webhook {
+	t.Helper()
+	w, err := p.Webhook(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func marshal(t testing.TB, events []*signingv1.SigningEvent) []byte {
+	t.Helper()
+	var all []byte
+	for _, e := range events {
+		var err error
+		if all, err = (proto.MarshalOptions{Deterministic: true}).MarshalAppend(all, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+// without takes a credential out of wherever it stands.
+func without(r pack.Request, name string) (less pack.Request, found bool) {
+	if len(r.Header.Values(name)) > 0 {
+		r.Header, found = r.Header.Clone(), true
+		r.Header.Del(name)
+	}
+	if r.Query.Has(name) {
+		query := url.Values{}
+		for key, values := range r.Query {
+			if key != name {
+				query[key] = values
+			}
+		}
+		r.Query, found = query, true
+	}
+	if form := formOf(r); form.Has(name) {
+		found = true
+		form.Del(name)
+		r.Body = []byte(form.Encode())
+		r.Header = r.Header.Clone()
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	return r, found
+}

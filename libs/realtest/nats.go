@@ -1,0 +1,83 @@
+// Package realtest gives tests the real parts: a NATS server with JetStream, and Redis. Both can be stopped and started
+// again at the same address with what they had stored, so a test can take a part away and bring it back.
+package realtest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Broker is a NATS server with JetStream, for one test.
+type Broker struct {
+	URL string
+
+	t    testing.TB
+	opts server.Options
+	s    *server.Server
+}
+
+// NATS starts a broker on a free loopback port; it ends with the test.
+func NATS(t testing.TB) *Broker {
+	t.Helper()
+	b := &Broker{t: t, opts: server.Options{
+		Host:               "127.0.0.1",
+		Port:               server.RANDOM_PORT,
+		JetStream:          true,
+		StoreDir:           t.TempDir(),
+		JetStreamMaxMemory: 64 << 20,
+		JetStreamMaxStore:  1 << 30, // a limit only; without one the server reserves what the disk has left
+		NoLog:              true,
+		NoSigs:             true,
+	}}
+	b.Start()
+	t.Cleanup(b.Stop)
+	return b
+}
+
+// Start starts a stopped broker, at the same URL and with the same streams.
+func (b *Broker) Start() {
+	b.t.Helper()
+	if b.s != nil {
+		return
+	}
+	opts := b.opts // the server changes the options that it is given
+	s, err := server.NewServer(&opts)
+	if err != nil {
+		b.t.Fatalf("NATS server: %v", err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(10 * time.Second) {
+		s.Shutdown()
+		b.t.Fatal("NATS server was not ready within 10 s")
+	}
+	b.s, b.URL, b.opts.Port = s, s.ClientURL(), opts.Port
+}
+
+// Stop takes the broker away, as an orderly stop of the server does.
+func (b *Broker) Stop() {
+	if b.s == nil {
+		return
+	}
+	b.s.Shutdown()
+	b.s.WaitForShutdown()
+	b.s = nil
+}
+
+// Connect opens a connection to the broker that comes back when the broker does; it ends with the test.
+func (b *Broker) Connect() (*nats.Conn, jetstream.JetStream) {
+	b.t.Helper()
+	conn, err := nats.Connect(b.URL, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.ReconnectBufSize(-1))
+	if err != nil {
+		b.t.Fatalf("connect to the test's broker: %v", err)
+	}
+	b.t.Cleanup(conn.Close)
+	js, err := jetstream.New(conn)
+	if err != nil {
+		b.t.Fatalf("JetStream: %v", err)
+	}
+	return conn, js
+}

@@ -1,0 +1,172 @@
+package realtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// RedisServer is a Redis for one test, with nothing in it at first.
+type RedisServer struct {
+	URL string // redis://127.0.0.1:<port>/<db>
+
+	start func()
+	stop  func()
+	up    bool
+}
+
+// Redis starts a redis-server on a free loopback port, with an append-only file that is written before each answer; it
+// ends with the test. With SIGNRELAY_TEST_REDIS_URL it takes a database of that server instead, and Stop cuts the
+// connections to it. Use FLUSHDB, never FLUSHALL.
+func Redis(t testing.TB) *RedisServer {
+	t.Helper()
+	if url := os.Getenv("SIGNRELAY_TEST_REDIS_URL"); url != "" {
+		return outsideRedis(t, url)
+	}
+	program, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Fatal("redis-server is not in PATH: install the Debian package redis-server, or set SIGNRELAY_TEST_REDIS_URL to a Redis for tests")
+	}
+
+	p := &redisProcess{t: t, program: program, dir: t.TempDir()}
+	r := &RedisServer{start: p.start, stop: p.stop}
+	// Another process may take the free port before redis-server does, so try a few.
+	for range 10 {
+		p.port = freePort(t)
+		if err = p.run(); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.up, r.URL = true, "redis://"+p.addr()+"/0"
+	t.Cleanup(r.Stop)
+	return r
+}
+
+// Start starts a stopped Redis, at the same URL and with what it had stored.
+func (r *RedisServer) Start() {
+	if !r.up {
+		r.start()
+		r.up = true
+	}
+}
+
+// Stop takes Redis away, as an orderly stop of the server does.
+func (r *RedisServer) Stop() {
+	if r.up {
+		r.stop()
+		r.up = false
+	}
+}
+
+// redisProcess is a redis-server of our own.
+type redisProcess struct {
+	t       testing.TB
+	program string
+	dir     string
+	port    int
+	cmd     *exec.Cmd
+	exited  chan struct{}
+}
+
+func (p *redisProcess) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)) }
+
+func (p *redisProcess) start() {
+	p.t.Helper()
+	if err := p.run(); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// run starts the process and waits until it answers.
+func (p *redisProcess) run() error {
+	cmd := exec.Command(p.program,
+		"--bind", "127.0.0.1", "--port", strconv.Itoa(p.port), "--dir", p.dir,
+		"--save", "", "--appendonly", "yes", "--appendfsync", "always", "--loglevel", "warning")
+	// A test binary that is killed, as by its own timeout, leaves no server behind.
+	cmd.SysProcAttr = orphansDie()
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start redis-server: %w", err)
+	}
+	p.cmd, p.exited = cmd, make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // how it ended does not matter: it was told to, or it does not answer
+		close(p.exited)
+	}()
+
+	client := plainClient(&redis.Options{Addr: p.addr()})
+	defer client.Close()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		pid, err := serverPID(ctx, client)
+		cancel()
+		switch {
+		case err == nil && pid == cmd.Process.Pid:
+			return nil
+		case err == nil:
+			p.stop()
+			return fmt.Errorf("port %d answers as another Redis", p.port)
+		case time.Now().After(deadline):
+			p.stop()
+			return fmt.Errorf("redis-server does not answer on port %d: %w", p.port, err)
+		}
+		select {
+		case <-p.exited:
+			return fmt.Errorf("redis-server ended at once; is port %d taken?", p.port)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+func (p *redisProcess) stop() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // fails only when it has ended
+	select {
+	case <-p.exited:
+	case <-time.After(5 * time.Second):
+		_ = p.cmd.Process.Kill()
+		<-p.exited
+	}
+}
+
+// serverPID tells which process answers: the port may be another test's by now.
+func serverPID(ctx context.Context, client *redis.Client) (int, error) {
+	info, err := client.InfoMap(ctx, "server").Result()
+	if err != nil {
+		return 0, err
+	}
+	pid, err := strconv.Atoi(info["Server"]["process_id"])
+	if err != nil {
+		return 0, errors.New("INFO server tells no process_id")
+	}
+	return pid, nil
+}
+
+// plainClient tries everything once, so that the loop around it decides how long to wait.
+func plainClient(o *redis.Options) *redis.Client {
+	o.MaxRetries, o.DialerRetries, o.ContextTimeoutEnabled = -1, 1, true
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return redis.NewClient(o)
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("find a free port: %v", err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}

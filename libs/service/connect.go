@@ -1,0 +1,78 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/signrelay/signrelay/libs/config"
+)
+
+// ConnectNATS opens a connection that never gives up: it returns at once when no server answers yet, and comes back after
+// every outage. While it is away a publish fails at once, and so certainly has not happened; nothing waits in a buffer of
+// the client, where a crash would lose it after somebody was told it was on its way. It fails on credentials that cannot
+// be read and on an address that is none.
+func ConnectNATS(cfg config.NATS, name string, log *slog.Logger) (*nats.Conn, error) {
+	options := []nats.Option{
+		nats.Name(name),
+		nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(250 * time.Millisecond),
+		nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond), // replicas do not come back all at once
+		nats.ReconnectBufSize(-1),
+		nats.IgnoreAuthErrorAbort(), // a rotated credential may be right again at the next try
+		// A peer that vanished without a word is noticed after 20 to 30 s, not after the default of 6 minutes.
+		nats.PingInterval(10 * time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.ConnectHandler(func(*nats.Conn) { log.Info("nats connected") }),
+		nats.ReconnectHandler(func(*nats.Conn) { log.Info("nats reconnected") }),
+		nats.DisconnectErrHandler(func(c *nats.Conn, err error) {
+			if !c.IsClosed() {
+				log.Warn("nats disconnected", "err", err)
+			}
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("nats error", "err", err) }),
+	}
+	if cfg.Creds != "" {
+		options = append(options, nats.UserCredentials(cfg.Creds))
+	}
+	conn, err := nats.Connect(cfg.URL, append(options, cfg.Options...)...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS: %w", withoutURL(err))
+	}
+	return conn, nil
+}
+
+// ConnectRedis opens a client; it connects when it is first used. Its timeouts are short because what is asked of Redis
+// stands between a provider and its 2xx, and there is a way on without Redis.
+func ConnectRedis(redisURL, name string) (*redis.Client, error) {
+	o, err := redis.ParseURL(redisURL)
+	if err != nil {
+		return nil, fmt.Errorf("redis.url: %w", withoutURL(err))
+	}
+	o.ClientName = name
+	o.ContextTimeoutEnabled = true // else a caller's deadline does not bound the socket
+	o.MaxRetries = 1               // claims are safe to repeat: they are decided by whose token stands there
+	o.DialTimeout = time.Second
+	o.DialerRetries = 1
+	o.ReadTimeout = 500 * time.Millisecond
+	o.WriteTimeout = 500 * time.Millisecond
+	o.MinIdleConns = 4
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return redis.NewClient(o), nil
+}
+
+// withoutURL unwraps the error in which net/url repeats the whole address, password and all.
+func withoutURL(err error) error {
+	var parse *url.Error
+	if errors.As(err, &parse) {
+		return fmt.Errorf("not a URL: %w", parse.Err)
+	}
+	return err
+}

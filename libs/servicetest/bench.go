@@ -1,0 +1,181 @@
+// Package servicetest runs a service on real parts for its tests: a provisioned broker, a memory of claims, and doors.
+package servicetest
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/dedupe"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/realtest"
+	"github.com/signrelay/signrelay/libs/service"
+)
+
+// Bench is what one service of one test stands on.
+type Bench struct {
+	Env    service.Env
+	Broker *realtest.Broker
+	Logged *Logged // what the service logged
+
+	t testing.TB
+}
+
+// patience is how long a test waits for what should come at once.
+const patience = 20 * time.Second
+
+// New provisions a broker of its own. The Env may be changed until Start.
+func New(t testing.TB, settings config.Config) *Bench {
+	t.Helper()
+	broker := realtest.NATS(t)
+	conn, js := broker.Connect()
+	b := &Bench{Broker: broker, Logged: new(Logged), t: t}
+	b.must("provision", flow.Provision(t.Context(), js, 1))
+	memory, err := js.KeyValue(t.Context(), flow.Memory)
+	b.must("open the memory", err)
+	state, err := js.KeyValue(t.Context(), flow.State)
+	b.must("open the state", err)
+	gaps, err := dedupe.WatchGaps(context.WithoutCancel(t.Context()), state)
+	b.must("watch the gaps", err)
+	t.Cleanup(func() { _ = gaps.Close() })
+
+	b.Env = service.Env{
+		Name: t.Name(), Config: settings, Metrics: prometheus.NewRegistry(), NATS: conn, JS: js,
+		Log:    slog.New(slog.NewJSONHandler(b.Logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Health: new(service.Health), Public: http.NewServeMux(), Gaps: gaps,
+		Claims: func(o dedupe.Options) dedupe.Store {
+			return dedupe.NewGuard(dedupe.NewBucket(memory, o), event.Log{JS: js, Stream: flow.Signing}, gaps, o.Remember)
+		},
+	}
+	return b
+}
+
+// Start runs the service and returns when it is up; the service ends with the test, and must then end well.
+func (b *Bench) Start(run func(context.Context, service.Env) error) {
+	b.t.Helper()
+	up := make(chan struct{})
+	b.Env.Up = func() { close(up) }
+	ctx, stop := context.WithCancel(context.WithoutCancel(b.t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, b.Env) }()
+	b.t.Cleanup(func() {
+		stop()
+		select {
+		case err := <-ended:
+			b.must("the service's end", err)
+		case <-time.After(30 * time.Second):
+			b.t.Error("the service did not end within 30 s")
+		}
+	})
+	select {
+	case <-up:
+	case err := <-ended:
+		ended <- nil
+		b.t.Fatalf("the service ended before it was up: %v", err)
+	case <-time.After(patience):
+		b.t.Fatal("the service was not up in time")
+	}
+}
+
+// Door opens the service's public door and returns its URL.
+func (b *Bench) Door() string {
+	server := httptest.NewServer(b.Env.Public)
+	b.t.Cleanup(server.Close)
+	return server.URL
+}
+
+// Publish stores a message and fails the test where the stream does not take it.
+func (b *Bench) Publish(m *nats.Msg, err error) {
+	b.t.Helper()
+	b.must("make a message", err)
+	ack, err := b.Env.JS.PublishMsg(b.t.Context(), m)
+	b.must("publish "+m.Subject, err)
+	if ack.Duplicate {
+		b.t.Fatalf("the stream took %s for a duplicate", m.Subject)
+	}
+}
+
+// Await returns the first count messages on a subject or filter, stored before or after the call, in the stream's order.
+func (b *Bench) Await(stream, filter string, count int) []jetstream.Msg {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
+	defer cancel()
+	consumer, err := b.Env.JS.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{FilterSubjects: []string{filter}})
+	b.must("read "+stream, err)
+	messages, err := consumer.Messages()
+	b.must("read "+stream, err)
+	defer messages.Stop()
+	var found []jetstream.Msg
+	for len(found) < count {
+		m, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			b.t.Fatalf("%d of %d messages on %s in %s: %v\nlog:\n%s", len(found), count, filter, stream, err, b.Logged)
+		}
+		found = append(found, m)
+	}
+	return found
+}
+
+// Settled waits until a stage has answered everything that it was given.
+func (b *Bench) Settled(name string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
+	defer cancel()
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for {
+		consumer, err := b.Env.JS.Consumer(ctx, flow.StageNamed(name).Stream, name)
+		b.must("ask for the consumer "+name, err)
+		state := consumer.CachedInfo()
+		if state.NumPending == 0 && state.NumAckPending == 0 {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			b.t.Fatalf("%s has %d to do and %d in hand\nlog:\n%s", name, state.NumPending, state.NumAckPending, b.Logged)
+		}
+	}
+}
+
+// Count returns how many messages a stream holds now on a subject or filter.
+func (b *Bench) Count(stream, filter string) int {
+	b.t.Helper()
+	s, err := b.Env.JS.Stream(b.t.Context(), stream)
+	b.must("ask for "+stream, err)
+	info, err := s.Info(b.t.Context(), jetstream.WithSubjectFilter(filter))
+	b.must("ask for "+stream, err)
+	count := 0
+	for _, n := range info.State.Subjects {
+		count += int(n)
+	}
+	return count
+}
+
+// NeverLogged fails the test when one of the secrets was logged.
+func (b *Bench) NeverLogged(secrets ...string) {
+	b.t.Helper()
+	logged := b.Logged.String()
+	for _, s := range secrets {
+		if strings.Contains(logged, s) {
+			b.t.Errorf("%q was logged:\n%s", s, logged)
+		}
+	}
+}
+
+func (b *Bench) must(what string, err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatalf("%s: %v", what, err)
+	}
+}

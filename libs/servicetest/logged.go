@@ -1,0 +1,24 @@
+package servicetest
+
+import (
+	"bytes"
+	"sync"
+)
+
+// Logged is what was logged so far.
+type Logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *Logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *Logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}

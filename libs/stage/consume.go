@@ -1,0 +1,108 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/flow"
+)
+
+const (
+	pause    = time.Second            // before asking a broker again that could not be asked
+	handBack = 100 * time.Millisecond // after which somebody else gets what came too late for us
+)
+
+// source is where a stage's inputs come from: its durable consumer, which somebody else made.
+type source struct {
+	stage flow.Stage
+	js    jetstream.JetStream
+	log   *slog.Logger
+}
+
+// consumer looks the consumer up, for as long as it takes to reach the broker. Only what waiting cannot mend is an error.
+func (s source) consumer(ctx context.Context) (jetstream.Consumer, error) {
+	for {
+		c, err := s.js.Consumer(ctx, s.stage.Stream, s.stage.Name)
+		if err == nil {
+			return c, s.fit(c.CachedInfo().Config)
+		}
+		if err := s.wait(ctx, err); err != nil || ctx.Err() != nil {
+			return nil, err
+		}
+	}
+}
+
+// fit refuses a consumer that would lose work.
+func (s source) fit(c jetstream.ConsumerConfig) error {
+	if c.AckPolicy != jetstream.AckExplicitPolicy || c.MaxDeliver > 0 {
+		return fmt.Errorf("consumer %s on stream %s must ack explicitly and deliver without limit (it has %v, %d): run `signrelay provision`",
+			s.stage.Name, s.stage.Stream, c.AckPolicy, c.MaxDeliver)
+	}
+	return nil
+}
+
+// take hands messages to work, one at a time, until ctx ends. It asks for one message when it is free to do it, so that
+// none waits here while another worker, or another replica, is idle.
+func (s source) take(ctx context.Context, c jetstream.Consumer, work func(jetstream.Msg)) error {
+	for ctx.Err() == nil {
+		messages, err := c.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(30*time.Second), jetstream.PullHeartbeat(5*time.Second))
+		if err == nil {
+			err = s.each(ctx, messages, work)
+		}
+		if err := s.wait(ctx, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// each works through messages until ctx ends or the iterator does. What arrives after the end is handed back.
+func (s source) each(ctx context.Context, messages jetstream.MessagesContext, work func(jetstream.Msg)) error {
+	defer messages.Stop()
+	defer context.AfterFunc(ctx, messages.Drain)()
+	for {
+		msg, err := messages.Next()
+		switch {
+		case errors.Is(err, jetstream.ErrNoHeartbeat): // 10 s without a word: the broker is away, or the consumer is gone
+			if _, err := s.js.Consumer(ctx, s.stage.Stream, s.stage.Name); gone(err) {
+				return err
+			}
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			_ = msg.NakWithDelay(handBack) // lost, it comes back after the ack wait
+		default:
+			work(msg)
+		}
+	}
+}
+
+// wait waits a little after trouble with the broker, unless it cannot pass: the consumer is not there, or the connection
+// was closed for good.
+func (s source) wait(ctx context.Context, trouble error) error {
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case gone(trouble):
+		return fmt.Errorf("consumer %s on stream %s is missing; run `signrelay provision`: %w", s.stage.Name, s.stage.Stream, trouble)
+	case errors.Is(trouble, nats.ErrConnectionClosed):
+		return fmt.Errorf("stage %s: %w", s.stage.Name, trouble)
+	}
+	s.log.WarnContext(ctx, "broker trouble", "stage", s.stage.Name, "error", trouble)
+	select {
+	case <-ctx.Done():
+	case <-time.After(pause):
+	}
+	return nil
+}
+
+func gone(err error) bool {
+	return errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) ||
+		errors.Is(err, jetstream.ErrConsumerDeleted)
+}

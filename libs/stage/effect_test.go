@@ -1,0 +1,198 @@
+package stage
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+func letter(id string) nats.Header { return nats.Header{"Nats-Msg-Id": {id}} }
+
+func TestAnEffectInOrder(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	r := h.effect(h.memory())
+	r.Do = func(context.Context, Event[string]) ([]Out, error) {
+		h.say("send")
+		return []Out{out("out.sent", "sent", "it was sent")}, nil
+	}
+	h.run(r)
+	h.publish("letter", letter("a"))
+	h.wants("claim: ours", "send", "confirm", "out.sent", "+ACK?")
+}
+
+func TestAnEffectIsNotRedoneWhenItsOutputCannotBePublished(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.refuse("OUT", "out.>", true)
+	r := h.effect(h.memory())
+	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
+		h.say("send")
+		sent := out("out.sent", "sent", "it was sent")
+		sent.Header.Set("ce-type", "signrelay.notification.sent.v1")
+		return []Out{sent}, nil
+	}
+	h.run(r)
+	h.publish("letter", letter("a"))
+	h.wants("claim: ours", "send", "confirm", "out.sent", "-NAK after")
+	for range 4 { // more often than MaxAttempts
+		h.wants("claim: done before", "out.sent", "-NAK after")
+	}
+	h.refuse("OUT", "out.>", false)
+	for word := h.hear(); word != "+ACK?"; word = h.hear() {
+		if word == "send" || word == "dlq.v1.tester" {
+			t.Fatal(word)
+		}
+	}
+	stored := h.stored("OUT")
+	if len(stored) != 1 || string(stored[0].Data) != "it was sent" || stored[0].Subject != "out.sent" ||
+		stored[0].Header.Get("Nats-Msg-Id") != "sent" || stored[0].Header.Get("ce-type") != "signrelay.notification.sent.v1" {
+		t.Errorf("stored %+v, want the output as it was made", stored)
+	}
+}
+
+func TestAFailedEffectGivesItsClaimBack(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	m := h.memory()
+	r := h.effect(m)
+	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
+		h.say("send, unknown %v", in.Unknown)
+		if in.Attempt == 1 {
+			return nil, errPlain
+		}
+		return nil, nil
+	}
+	h.run(r)
+	h.publish("letter", letter("a"))
+	h.wants("claim: ours", "send, unknown false", "give back: undone", "-NAK after",
+		"claim: ours", "send, unknown false", "confirm", "+ACK?")
+}
+
+func TestAnUnknownOutcomeStaysUnknown(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	r := h.effect(h.memory())
+	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
+		h.say("send, unknown %v", in.Unknown)
+		switch in.Attempt {
+		case 1:
+			return nil, Unknown(errPlain)
+		case 2:
+			return nil, errPlain // says nothing about the first
+		default:
+			return nil, nil
+		}
+	}
+	h.run(r)
+	h.publish("letter", letter("a"))
+	h.wants("claim: ours", "send, unknown false", "give back: unknown", "-NAK after",
+		"claim: pending", "send, unknown true", "give back: unknown", "-NAK after",
+		"claim: pending", "send, unknown true", "confirm", "+ACK?")
+}
+
+func TestAPanicLeavesTheOutcomeUnknown(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	r := h.effect(h.memory())
+	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
+		if in.Attempt == 1 {
+			panic("in the middle")
+		}
+		h.say("send, unknown %v", in.Unknown)
+		return nil, nil
+	}
+	h.run(r)
+	h.publish("letter", letter("a"))
+	h.wants("claim: ours", "give back: unknown", "-NAK after", "claim: pending", "send, unknown true", "confirm", "+ACK?")
+}
+
+func TestAClaimLeftBehindIsUnknown(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	m := h.memory()
+	m.hold("a")
+	m.lapse()
+	r := h.effect(m)
+	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
+		h.say("send, unknown %v", in.Unknown)
+		return nil, nil
+	}
+	h.run(r)
+	h.publish("letter", letter("a"))
+	h.wants("claim: pending", "send, unknown true", "confirm", "+ACK?")
+}
+
+func TestWhatSomebodyElseDoesIsNotDone(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	m := h.memory()
+	m.hold("a")
+	h.run(h.effect(m))
+	h.publish("letter", letter("a"))
+	for range 5 { // more often than MaxAttempts: it is no failure
+		h.wants("claim: held", "-NAK after")
+		if h.delay < 50*time.Millisecond || h.delay > 63*time.Millisecond {
+			t.Errorf("comes back after %v, want about five first delays each time", h.delay)
+		}
+	}
+	m.put("a", entry{})
+	for word := h.hear(); word != "claim: ours"; word = h.hear() {
+	}
+	h.wants("do", "confirm", "+ACK?")
+}
+
+func TestWithoutAMemoryNothingIsDone(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	m := h.memory()
+	m.failClaims = 5 // more often than MaxAttempts
+	h.run(h.effect(m))
+	h.publish("letter", letter("a"))
+	for range 5 {
+		h.wants("memory away", "-NAK after")
+	}
+	h.wants("claim: ours", "do", "confirm", "+ACK?")
+}
+
+func TestConfirmIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	m := h.memory()
+	m.failConfirms = 2
+	h.run(h.effect(m))
+	h.publish("letter", letter("a"))
+	h.wants("claim: ours", "do", "confirm: away", "confirm: away", "confirm", "+ACK?")
+}
+
+func TestWhatWasDoneButNotConfirmedIsNotGivenBack(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	m := h.memory()
+	m.failConfirms = 1
+	r := h.effect(m)
+	r.Stage.Timeout = 5 * time.Second
+	r.Stage.Policy.FirstDelay, r.Stage.Policy.MaxDelay = 6*time.Second, 6*time.Second // no second try within Timeout
+	r.Stage.Timeout = 100 * time.Millisecond
+	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
+		h.say("send, unknown %v", in.Unknown)
+		return []Out{out("out.sent", "sent", "")}, nil
+	}
+	h.run(r)
+	h.publish("letter", letter("a"))
+	h.wants("claim: ours", "send, unknown false", "confirm: away", "-NAK after")
+	m.lapse()
+	h.wants("claim: pending", "send, unknown true", "confirm", "out.sent", "+ACK?")
+}
+
+func TestASkippedEffectGivesItsClaimBack(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	r := h.effect(h.memory())
+	r.Do = func(context.Context, Event[string]) ([]Out, error) { return nil, Skip("not-ours") }
+	h.run(r)
+	h.publish("letter", letter("a"))
+	h.wants("claim: ours", "give back: undone", "+ACK?")
+}

@@ -1,0 +1,242 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
+
+	"github.com/signrelay/signrelay/libs/flow"
+)
+
+func TestMain(m *testing.M) {
+	otel.SetTextMapPropagator(propagation.TraceContext{})
+	os.Exit(m.Run())
+}
+
+// patience is how long a test waits for what must come.
+const patience = 20 * time.Second
+
+// house is a broker with the streams IN, OUT and DLQ, a consumer on IN, and an ear on the wire.
+//
+// What the parts of a test do in the process (the business, the memory) they say on the wire too, over the runner's
+// connection: the server puts all of it in one order.
+type house struct {
+	*testing.T
+	options *server.Options
+	server  *server.Server
+	nc      *nats.Conn // the runner's
+	js      jetstream.JetStream
+	outside jetstream.JetStream // the test's
+	wire    chan *nats.Msg
+	delay   time.Duration // of the last -NAK heard
+}
+
+func setup(t *testing.T) *house {
+	h := &house{T: t, options: &server.Options{JetStream: true, StoreDir: t.TempDir(), Port: -1, NoSigs: true}, wire: make(chan *nats.Msg, 10_000)}
+	h.start()
+	t.Cleanup(func() { h.server.Shutdown(); h.server.WaitForShutdown() })
+	h.nc, h.js = h.connect()
+	var ear *nats.Conn
+	ear, h.outside = h.connect()
+	for _, subject := range []string{"$JS.ACK.>", "out.>", "dlq.>", "said.>"} {
+		_, err := ear.ChanSubscribe(subject, h.wire)
+		h.must(err)
+	}
+	h.must(ear.Flush())
+	for name, subject := range map[string]string{"IN": "in.>", "OUT": "out.>", "DLQ": "dlq.v1.>"} {
+		_, err := h.outside.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{subject}})
+		h.must(err)
+	}
+	h.consumer(30 * time.Second)
+	return h
+}
+
+func (h *house) start() {
+	var err error
+	h.server, err = server.NewServer(h.options)
+	h.must(err)
+	h.server.Start()
+	if !h.server.ReadyForConnections(patience) {
+		h.Fatal("the broker does not start")
+	}
+	h.options.Port = h.server.Addr().(*net.TCPAddr).Port // a restart is found where it was
+}
+
+func (h *house) connect() (*nats.Conn, jetstream.JetStream) {
+	nc, err := nats.Connect(h.server.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	h.must(err)
+	h.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	h.must(err)
+	return nc, js
+}
+
+// consumer makes the stage's consumer, or changes its ack wait.
+func (h *house) consumer(ackWait time.Duration) {
+	c := h.fit("tester")
+	c.AckWait = ackWait
+	_, err := h.outside.CreateOrUpdateConsumer(h.Context(), "IN", c)
+	h.must(err)
+}
+
+// fit is a consumer as provision makes it.
+func (h *house) fit(name string) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{Durable: name, AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: -1}
+}
+
+// refuse makes a stream refuse what comes, or take it again.
+func (h *house) refuse(stream, subjects string, refuse bool) {
+	config := jetstream.StreamConfig{Name: stream, Subjects: []string{subjects}, MaxMsgSize: -1}
+	if refuse {
+		config.MaxMsgSize = 1
+	}
+	_, err := h.outside.UpdateStream(context.Background(), config)
+	h.must(err)
+}
+
+// stage is a fast stage without an effect: three attempts, 10 ms and 20 ms apart.
+func (h *house) stage() Runner[string] {
+	return Runner[string]{
+		Stage: flow.Stage{
+			Name: "tester", Stream: "IN", Workers: 1, Timeout: patience,
+			Policy: flow.Policy{MaxAttempts: 3, FirstDelay: 10 * time.Millisecond, MaxDelay: time.Second},
+		},
+		JS: h.js,
+		Decode: func(data []byte) (string, error) {
+			if string(data) == "garbage" {
+				return "", errors.New("cannot be read")
+			}
+			return string(data), nil
+		},
+		Do:      func(context.Context, Event[string]) ([]Out, error) { h.say("do"); return nil, nil },
+		Log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Metrics: prometheus.NewRegistry(),
+	}
+}
+
+// run runs r until the test ends, and wants it to end well.
+func (h *house) run(r Runner[string]) (stop func()) {
+	ctx, cancel := context.WithCancel(h.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	stop = func() {
+		cancel()
+		if err, ok := <-ended; ok && err != nil {
+			h.Errorf("Run: %v", err)
+		}
+	}
+	h.Cleanup(func() { close(ended) })
+	h.Cleanup(stop)
+	return stop
+}
+
+// publish puts an input into IN and returns its sequence.
+func (h *house) publish(data string, header nats.Header) uint64 {
+	ack, err := h.outside.PublishMsg(context.Background(), &nats.Msg{Subject: "in.acme", Header: header, Data: []byte(data)})
+	h.must(err)
+	return ack.Sequence
+}
+
+// say makes a word of a test's part heard on the wire.
+func (h *house) say(format string, args ...any) {
+	_ = h.nc.Publish("said.x", fmt.Appendf(nil, format, args...))
+}
+
+// wants waits for the next words on the wire; extensions of leases do not count.
+func (h *house) wants(want ...string) {
+	h.Helper()
+	for i, w := range want {
+		if got := h.hear(); got != w {
+			h.Fatalf("heard %q, want %q, after %q", got, w, want[:i])
+		}
+	}
+}
+
+func (h *house) hear() string {
+	h.Helper()
+	for {
+		if word := h.next(); word != "+WPI" {
+			return word
+		}
+	}
+}
+
+// next waits for one word: what was said, an output's subject, or an answer to the broker, with "?" where it asks for
+// the broker's own.
+func (h *house) next() string {
+	h.Helper()
+	select {
+	case msg := <-h.wire:
+		data := string(msg.Data)
+		switch {
+		case strings.HasPrefix(msg.Subject, "said."):
+			return data
+		case !strings.HasPrefix(msg.Subject, "$JS.ACK."):
+			return msg.Subject
+		case strings.HasPrefix(data, "-NAK "):
+			var nanoseconds int64
+			if _, err := fmt.Sscanf(data, `-NAK {"delay": %d}`, &nanoseconds); err != nil {
+				h.Errorf("%q is no delayed Nak", data)
+			}
+			h.delay = time.Duration(nanoseconds)
+			return "-NAK after"
+		case data == "+ACK" && msg.Reply != "":
+			return "+ACK?"
+		default:
+			return data
+		}
+	case <-time.After(patience):
+		h.Fatal("nothing more on the wire")
+		return ""
+	}
+}
+
+// stored returns all of a stream's messages.
+func (h *house) stored(stream string) []*jetstream.RawStreamMsg {
+	h.Helper()
+	s, err := h.outside.Stream(context.Background(), stream)
+	h.must(err)
+	var all []*jetstream.RawStreamMsg
+	for seq := uint64(1); seq <= s.CachedInfo().State.LastSeq; seq++ {
+		msg, err := s.GetMsg(context.Background(), seq)
+		h.must(err)
+		all = append(all, msg)
+	}
+	return all
+}
+
+func (h *house) must(err error) {
+	h.Helper()
+	if err != nil {
+		h.Fatal(err)
+	}
+}
+
+// await waits for something in the process.
+func await[T any](t *testing.T, c <-chan T, what string) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(patience):
+		t.Fatalf("%s did not come", what)
+	}
+	return v
+}
+
+func out(subject, id, data string) Out {
+	return &nats.Msg{Subject: subject, Header: nats.Header{"Nats-Msg-Id": {id}}, Data: []byte(data)}
+}

@@ -1,0 +1,91 @@
+package stage
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/signrelay/signrelay/libs/dedupe"
+	"github.com/signrelay/signrelay/libs/flow"
+)
+
+// memoryFor bounds one call to the memory.
+const memoryFor = 3 * time.Second
+
+func claim(ctx context.Context, memory dedupe.Store, owner, id string) (dedupe.Claim, error) {
+	ctx, cancel := context.WithTimeout(ctx, memoryFor)
+	defer cancel()
+	found, err := memory.Claim(ctx, owner, id)
+	if err != nil {
+		return dedupe.Claim{}, err
+	}
+	return found[0], nil
+}
+
+// confirm records what was done, and tries again with the stage's back-off while the lease holds, for at most another
+// Timeout. It tries at least once even when the lease is lost: the effect happened all the same.
+func confirm(ctx context.Context, s flow.Stage, memory dedupe.Store, it dedupe.Done) error {
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	for n := 1; ; n++ {
+		try, cancel := context.WithTimeout(context.WithoutCancel(ctx), memoryFor)
+		err := memory.Confirm(try, it)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(backOff(s.Policy, n)):
+		}
+	}
+}
+
+// giveBack ends the claim after a failed attempt. What an earlier attempt left unknown stays unknown: this one's failure
+// says nothing about it.
+func giveBack(ctx context.Context, memory dedupe.Store, owner string, a *attempt, failure error) error {
+	outcome := dedupe.Undone
+	if a.unknown || listen(failure).unknown {
+		outcome = dedupe.Unknown
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), memoryFor)
+	defer cancel()
+	if err := memory.GiveBack(ctx, owner, outcome, a.id); err != nil {
+		return fmt.Errorf("give the claim back: %w", err)
+	}
+	return nil
+}
+
+// remembered is an output as it is stored with the confirmation.
+type remembered struct {
+	Subject string      `json:"s"`
+	Header  nats.Header `json:"h"`
+	Data    []byte      `json:"d"`
+}
+
+func pack(outs []Out) []byte {
+	all := make([]remembered, len(outs))
+	for i, out := range outs {
+		all[i] = remembered{out.Subject, out.Header, out.Data}
+	}
+	packed, _ := json.Marshal(all) // strings and bytes always encode
+	return packed
+}
+
+func unpack(packed []byte) ([]Out, error) {
+	var all []remembered
+	if len(packed) > 0 {
+		if err := json.Unmarshal(packed, &all); err != nil {
+			return nil, ours("memory-unreadable", fmt.Errorf("read what followed from what was done: %w", err))
+		}
+	}
+	outs := make([]Out, len(all))
+	for i, it := range all {
+		outs[i] = &nats.Msg{Subject: it.Subject, Header: it.Header, Data: it.Data}
+	}
+	return outs, nil
+}

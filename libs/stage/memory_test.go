@@ -1,0 +1,113 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/signrelay/signrelay/libs/dedupe"
+)
+
+// memory is a dedupe.Store in a map. It says its calls on the wire, so that their order among the others is seen.
+type memory struct {
+	*house
+	mu      sync.Mutex
+	entries map[string]entry
+
+	failClaims   int // so many calls find the memory away
+	failConfirms int
+}
+
+type entry struct {
+	owner     string // empty when nobody holds it
+	pending   bool   // nobody knows whether it was done
+	confirmed bool
+	result    []byte
+}
+
+func (h *house) memory() *memory { return &memory{house: h, entries: map[string]entry{}} }
+
+// effect is a stage with an effect.
+func (h *house) effect(m *memory) Runner[string] {
+	r := h.stage()
+	r.Stage.Effect, r.Claims = true, m
+	return r
+}
+
+func (m *memory) Claim(_ context.Context, owner string, ids ...string) ([]dedupe.Claim, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.failClaims > 0 {
+		m.failClaims--
+		m.say("memory away")
+		return nil, fmt.Errorf("%w: refused", dedupe.ErrAway)
+	}
+	claims := make([]dedupe.Claim, len(ids))
+	for i, id := range ids {
+		e := m.entries[id]
+		switch {
+		case e.confirmed:
+			claims[i] = dedupe.Claim{State: dedupe.Confirmed, Result: e.result}
+		case e.owner != "" && e.owner != owner:
+			claims[i] = dedupe.Claim{State: dedupe.Held}
+		case e.pending:
+			claims[i] = dedupe.Claim{State: dedupe.Pending}
+		default:
+			claims[i] = dedupe.Claim{State: dedupe.Claimed}
+		}
+		if s := claims[i].State; s == dedupe.Claimed || s == dedupe.Pending {
+			m.entries[id] = entry{owner: owner, pending: e.pending}
+		}
+		m.say("claim: %s", map[dedupe.State]string{
+			dedupe.Claimed: "ours", dedupe.Confirmed: "done before", dedupe.Held: "held", dedupe.Pending: "pending",
+		}[claims[i].State])
+	}
+	return claims, nil
+}
+
+func (m *memory) Confirm(_ context.Context, all ...dedupe.Done) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.failConfirms > 0 {
+		m.failConfirms--
+		m.say("confirm: away")
+		return dedupe.ErrAway
+	}
+	for _, it := range all {
+		m.entries[it.ID] = entry{confirmed: true, result: it.Result}
+	}
+	m.say("confirm")
+	return nil
+}
+
+func (m *memory) GiveBack(_ context.Context, owner string, outcome dedupe.Outcome, ids ...string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, id := range ids {
+		if e := m.entries[id]; e.owner == owner && owner != "" {
+			m.entries[id] = entry{pending: e.pending || outcome == dedupe.Unknown}
+		}
+	}
+	m.say("give back: %s", map[dedupe.Outcome]string{dedupe.Undone: "undone", dedupe.Unknown: "unknown"}[outcome])
+	return nil
+}
+
+// hold makes somebody else hold an id.
+func (m *memory) hold(id string) { m.put(id, entry{owner: "somebody else"}) }
+
+// lapse ends every lease.
+func (m *memory) lapse() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, e := range m.entries {
+		if e.owner != "" {
+			m.entries[id] = entry{pending: true}
+		}
+	}
+}
+
+func (m *memory) put(id string, e entry) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.entries[id] = e
+}

@@ -1,0 +1,139 @@
+package stage
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+func TestOneLogLineAnAttempt(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	var log bytes.Buffer
+	r := h.effect(h.memory())
+	r.Log = slog.New(slog.NewJSONHandler(&log, nil))
+	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
+		switch in.Attempt {
+		case 1:
+			return nil, Unknown(errPlain)
+		case 2:
+			panic("in the middle")
+		default:
+			return nil, nil
+		}
+	}
+	stop := h.run(r)
+	h.publish("letter", letter("a"))
+	for h.hear() != "+ACK?" {
+	}
+	stop()
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	want := []map[string]any{
+		{"level": "WARN", "attempt": 1.0, "verdict": "retry", "reason": "failed", "unknown": false, "error": "it failed"},
+		{"level": "WARN", "attempt": 2.0, "verdict": "retry", "reason": "panic", "unknown": true, "error": "panic: in the middle"},
+		{"level": "INFO", "attempt": 3.0, "verdict": "done", "reason": "", "unknown": true, "error": nil},
+	}
+	if len(lines) != len(want) {
+		t.Fatalf("%d lines, want %d:\n%s", len(lines), len(want), log.String())
+	}
+	for i, line := range lines {
+		var got map[string]any
+		h.must(json.Unmarshal([]byte(line), &got))
+		want[i]["msg"], want[i]["stage"], want[i]["id"], want[i]["subject"] = "attempt", "tester", "a", "in.acme"
+		for key, value := range want[i] {
+			if got[key] != value {
+				t.Errorf("line %d: %s is %v, want %v", i+1, key, got[key], value)
+			}
+		}
+		if _, ok := got["took_ms"].(float64); !ok {
+			t.Errorf("line %d: took_ms is %v", i+1, got["took_ms"])
+		}
+		if _, stack := got["stack"]; stack != (i == 1) {
+			t.Errorf("line %d: stack is %v", i+1, got["stack"])
+		}
+	}
+}
+
+// Two stages of one program count into one registry.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	registry := prometheus.NewRegistry()
+	first, second := h.effect(h.memory()), h.stage()
+	first.Metrics, second.Metrics = registry, registry
+	second.Stage.Name = "second"
+	first.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
+		if in.Attempt == 1 {
+			return nil, Unknown(errPlain)
+		}
+		return nil, nil
+	}
+	second.Do = func(context.Context, Event[string]) ([]Out, error) { return nil, Unknown(errors.New("for ever")) }
+
+	stop := h.run(first)
+	h.publish("letter", letter("a"))
+	for h.hear() != "+ACK?" {
+	}
+	stop()
+	_, err := h.js.CreateConsumer(t.Context(), "IN", h.fit("second"))
+	h.must(err)
+	stop = h.run(second)
+	for h.hear() != "+TERM attempts-exhausted" {
+	}
+	stop()
+
+	got := count(t, registry)
+	for series, want := range map[string]float64{
+		"signrelay_stage_attempts_total{outcome=retry,reason=failed,stage=tester}":               1,
+		"signrelay_stage_attempts_total{outcome=done,reason=,stage=tester}":                      1,
+		"signrelay_stage_attempts_total{outcome=retry,reason=failed,stage=second}":               2,
+		"signrelay_stage_attempts_total{outcome=give-up,reason=attempts-exhausted,stage=second}": 1,
+		"signrelay_stage_seconds{stage=tester}":                                                  2,
+		"signrelay_stage_seconds{stage=second}":                                                  3,
+		"signrelay_stage_unknown_total{stage=tester}":                                            1,
+		"signrelay_stage_unknown_total{stage=second}":                                            1,
+	} {
+		if got[series] != want {
+			t.Errorf("%s is %v, want %v", series, got[series], want)
+		}
+		delete(got, series)
+	}
+	if len(got) > 0 {
+		t.Errorf("and also %v", got)
+	}
+}
+
+func TestAMetricOfAnotherKindIsNotShared(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "signrelay_stage_unknown_total", Help: "another"}))
+	if _, err := newMetrics(registry); err == nil {
+		t.Error("counts into somebody else's metric")
+	}
+}
+
+// count reads every series of a registry: a counter's value, a histogram's number of observations.
+func count(t *testing.T, registry *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]float64{}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			var labels []string
+			for _, l := range metric.GetLabel() {
+				labels = append(labels, l.GetName()+"="+l.GetValue())
+			}
+			all[family.GetName()+"{"+strings.Join(labels, ",")+"}"] = metric.GetCounter().GetValue() + float64(metric.GetHistogram().GetSampleCount())
+		}
+	}
+	return all
+}

@@ -1,0 +1,49 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+)
+
+// publishFor bounds one publish, its stream's ack included.
+const publishFor = 5 * time.Second
+
+// published stores what follows before the input is acked. Doing it again is harmless, because outputs have stable ids.
+func published(js jetstream.JetStream) middleware {
+	return func(next handler) handler {
+		return func(ctx context.Context, a *attempt) ([]Out, error) {
+			outs, err := next(ctx, a)
+			if err != nil {
+				return nil, err
+			}
+			return nil, publish(ctx, js, outs...)
+		}
+	}
+}
+
+// publish publishes all outs at once and waits for every ack: when it returns nil, all are stored.
+func publish(ctx context.Context, js jetstream.JetStream, outs ...Out) error {
+	ctx, cancel := context.WithTimeout(ctx, publishFor)
+	defer cancel()
+	var all errgroup.Group
+	for _, out := range outs {
+		all.Go(func() error {
+			if out.Header.Get(jetstream.MsgIDHeader) == "" {
+				return fmt.Errorf("output on %s has no %s", out.Subject, jetstream.MsgIDHeader)
+			}
+			carry(ctx, out)
+			if _, err := js.PublishMsg(ctx, out); err != nil {
+				return fmt.Errorf("publish on %s: %w", out.Subject, err)
+			}
+			return nil
+		})
+	}
+	if err := all.Wait(); err != nil {
+		return ours("publish", err)
+	}
+	return nil
+}

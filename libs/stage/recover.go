@@ -1,0 +1,28 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+)
+
+// recovered turns a panic into an error. It is transient, because the next version of the program may not panic; and it
+// leaves an effect's outcome unknown, because nobody saw how far the work had come.
+func recovered(next handler) handler {
+	return func(ctx context.Context, a *attempt) (outs []Out, err error) {
+		defer func() {
+			if value := recover(); value != nil {
+				err = &verdictError{kind: retry, reason: "panic", unknown: true, err: &panicError{value, debug.Stack()}}
+			}
+		}()
+		return next(ctx, a)
+	}
+}
+
+// panicError is a panic, with the stack that goes to the log and to the DLQ.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }

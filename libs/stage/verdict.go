@@ -1,0 +1,122 @@
+package stage
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/flow"
+)
+
+// Kind is what happens to an input after an attempt.
+type Kind string
+
+const (
+	done   Kind = "done"    // acked
+	retry  Kind = "retry"   // handed back, to come again after a delay
+	skip   Kind = "skip"    // acked, on purpose without output
+	giveUp Kind = "give-up" // to the DLQ, then terminated
+)
+
+// Verdict is what Decide says.
+type Verdict struct {
+	Kind   Kind
+	Reason string // bounded, [a-z-]; empty when done
+	// Delay is the least that a retry waits, and Spread what is added to it at random, so that inputs that failed
+	// together do not come back together.
+	Delay, Spread time.Duration
+}
+
+// Wait is how long a retry waits, for a random fraction in [0, 1). It is never 0: a Nak without a delay ignores every
+// back-off and burns all attempts in milliseconds.
+func (v Verdict) Wait(fraction float64) time.Duration {
+	return max(v.Delay+time.Duration(fraction*float64(v.Spread)), time.Millisecond)
+}
+
+// longestNamed bounds the time that another side may name: a mistyped Retry-After of a year would outlive the input.
+const longestNamed = 24 * time.Hour
+
+// Decide is the only map from errors to what happens next. A plain error is transient. What was our own trouble (a memory
+// or a stream that is away, the end of the program, a lost lease) never makes an input be given up.
+func Decide(err error, attempt int, p flow.Policy) Verdict {
+	if err == nil {
+		return Verdict{Kind: done}
+	}
+	said := listen(err)
+	switch {
+	case said.kind == skip:
+		return Verdict{Kind: skip, Reason: label(said.err.Error())}
+	case said.kind == giveUp:
+		return Verdict{Kind: giveUp, Reason: cmp.Or(said.reason, "permanent")}
+	case attempt >= p.MaxAttempts && !said.ours:
+		return Verdict{Kind: giveUp, Reason: cmp.Or(said.reason, "attempts-exhausted")}
+	case said.after > 0: // never sooner than named
+		d := min(said.after, longestNamed)
+		return Verdict{Kind: retry, Reason: cmp.Or(said.reason, "named"), Delay: d, Spread: d / 4}
+	default: // the back-off, spread by a quarter to either side
+		d := backOff(p, attempt)
+		return Verdict{Kind: retry, Reason: cmp.Or(said.reason, "failed"), Delay: d - d/4, Spread: d / 2}
+	}
+}
+
+// backOff is the mean delay after a failed attempt. With the policy of the table in package flow (1 s, at most 10 min,
+// 151 attempts), whose other side never answers:
+//
+//	after attempt   1    2    3    4     5     6     7      8      9     10   11 … 150      151
+//	delay         1 s  2 s  4 s  8 s  16 s  32 s  64 s  128 s  256 s  512 s  600 s each  given up
+//	since first   1 s  3 s  7 s 15 s  31 s  63 s 127 s  255 s  511 s 1023 s  … 85,023 s
+//
+// In all 85,023 s, which is 23 h 37 min.
+func backOff(p flow.Policy, attempt int) time.Duration {
+	d := p.FirstDelay
+	for n := 1; n < attempt && d < p.MaxDelay; n++ {
+		d *= 2
+	}
+	return min(d, p.MaxDelay)
+}
+
+// verdictError is an error that says more than that something failed.
+type verdictError struct {
+	kind    Kind
+	reason  string        // bounded; empty for the kind's own
+	after   time.Duration // the other side named it
+	unknown bool          // nobody knows whether the effect happened
+	ours    bool          // our own trouble: says nothing about the input, and is not counted against it
+	err     error
+}
+
+func (e *verdictError) Error() string { return fmt.Sprint(e.err) }
+func (e *verdictError) Unwrap() error { return e.err }
+
+// ours marks our own trouble, which is retried for as long as it lasts.
+func ours(reason string, err error) error {
+	return &verdictError{kind: retry, reason: reason, ours: true, err: err}
+}
+
+// listen reads everything that the errors inside err say. The outermost decides the kind; a time named and an unknown
+// outcome count wherever they were said, so that Unknown(RetryAfter(d, err)) is both.
+func listen(err error) verdictError {
+	var e *verdictError
+	if !errors.As(err, &e) {
+		return verdictError{kind: retry, err: err}
+	}
+	said := *e
+	for errors.As(e.err, &e) {
+		said.reason = cmp.Or(said.reason, e.reason)
+		said.after = max(said.after, e.after)
+		said.unknown = said.unknown || e.unknown
+	}
+	return said
+}
+
+var labels = regexp.MustCompile(`^[a-z-]{1,40}$`)
+
+// label keeps a stage's own reason from becoming a metric without bounds.
+func label(reason string) string {
+	if labels.MatchString(reason) {
+		return reason
+	}
+	return "other"
+}

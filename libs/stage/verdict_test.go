@@ -1,0 +1,87 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/flow"
+)
+
+var errPlain = errors.New("it failed")
+
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	p := flow.Policy{MaxAttempts: 5, FirstDelay: time.Second, MaxDelay: 10 * time.Second}
+	ends := func(k Kind, reason string) Verdict { return Verdict{Kind: k, Reason: reason} }
+	again := func(reason string, delay, spread time.Duration) Verdict { return Verdict{retry, reason, delay, spread} }
+	panicked := &verdictError{kind: retry, reason: "panic", unknown: true, err: errPlain}
+	for name, c := range map[string]struct {
+		err     error
+		attempt int
+		want    Verdict
+	}{
+		"no error":                         {nil, 1, ends(done, "")},
+		"no error on the last attempt":     {nil, 5, ends(done, "")},
+		"plain":                            {errPlain, 1, again("failed", 750*time.Millisecond, 500*time.Millisecond)},
+		"plain, third":                     {errPlain, 3, again("failed", 3*time.Second, 2*time.Second)},
+		"a timeout is plain":               {context.DeadlineExceeded, 1, again("failed", 750*time.Millisecond, 500*time.Millisecond)},
+		"last attempt":                     {errPlain, 5, ends(giveUp, "attempts-exhausted")},
+		"after the last":                   {errPlain, 9, ends(giveUp, "attempts-exhausted")},
+		"permanent":                        {Permanent(errPlain), 1, ends(giveUp, "permanent")},
+		"permanent inside":                 {fmt.Errorf("call: %w", Permanent(errPlain)), 1, ends(giveUp, "permanent")},
+		"permanent joined":                 {errors.Join(errPlain, Permanent(errPlain)), 1, ends(giveUp, "permanent")},
+		"named":                            {RetryAfter(time.Minute, errPlain), 1, again("named", time.Minute, 15*time.Second)},
+		"named on the last attempt":        {RetryAfter(time.Minute, errPlain), 5, ends(giveUp, "attempts-exhausted")},
+		"named nothing":                    {RetryAfter(0, errPlain), 2, again("failed", 1500*time.Millisecond, time.Second)},
+		"named a year":                     {RetryAfter(365*24*time.Hour, errPlain), 1, again("named", 24*time.Hour, 6*time.Hour)},
+		"unknown":                          {Unknown(errPlain), 1, again("failed", 750*time.Millisecond, 500*time.Millisecond)},
+		"unknown on the last attempt":      {Unknown(errPlain), 5, ends(giveUp, "attempts-exhausted")},
+		"unknown and named":                {Unknown(RetryAfter(time.Minute, errPlain)), 1, again("named", time.Minute, 15*time.Second)},
+		"skip":                             {Skip("already-signed"), 1, ends(skip, "already-signed")},
+		"skip on the last attempt":         {Skip("already-signed"), 5, ends(skip, "already-signed")},
+		"skip without bounds":              {Skip("user 17 is gone"), 1, ends(skip, "other")},
+		"panic":                            {panicked, 1, again("panic", 750*time.Millisecond, 500*time.Millisecond)},
+		"panic on the last attempt":        {panicked, 5, ends(giveUp, "panic")},
+		"our trouble":                      {ours("publish", errPlain), 1, again("publish", 750*time.Millisecond, 500*time.Millisecond)},
+		"our trouble, for long":            {ours("publish", errPlain), 500, again("publish", 7500*time.Millisecond, 5*time.Second)},
+		"stopped in the middle":            {ours("shutdown", context.Canceled), 5, again("shutdown", 7500*time.Millisecond, 5*time.Second)},
+		"our trouble hides what was meant": {ours("dlq", Permanent(errPlain)), 5, again("dlq", 7500*time.Millisecond, 5*time.Second)},
+	} {
+		if got := Decide(c.err, c.attempt, p); got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+}
+
+func TestWaitStaysInItsSpread(t *testing.T) {
+	t.Parallel()
+	v := Verdict{Kind: retry, Delay: 3 * time.Second, Spread: 2 * time.Second}
+	for fraction, want := range map[float64]time.Duration{0: 3 * time.Second, 0.5: 4 * time.Second, 0.75: 4500 * time.Millisecond} {
+		if got := v.Wait(fraction); got != want {
+			t.Errorf("Wait(%v) = %v, want %v", fraction, got, want)
+		}
+	}
+	if got := (Verdict{Kind: retry}).Wait(0); got <= 0 {
+		t.Errorf("a retry waits %v: that is a bare Nak", got)
+	}
+}
+
+// The table in backOff's comment.
+func TestBackOffTable(t *testing.T) {
+	t.Parallel()
+	p := flow.StageNamed(flow.SMSSender).Policy
+	at := map[int]time.Duration{1: 1, 2: 3, 3: 7, 4: 15, 5: 31, 6: 63, 7: 127, 8: 255, 9: 511, 10: 1023, 150: 85_023}
+	var total time.Duration
+	for n := 1; n < p.MaxAttempts; n++ {
+		total += backOff(p, n)
+		if want, ok := at[n]; ok && total != want*time.Second {
+			t.Errorf("after attempt %d: %v in all, want %v", n, total, want*time.Second)
+		}
+	}
+	if p.MaxAttempts != 151 {
+		t.Errorf("the table is for 151 attempts, the policy has %d", p.MaxAttempts)
+	}
+}

@@ -1,0 +1,95 @@
+// Package telemetry is how the house speaks to its operators: logs in which no signer and no secret can be read, and
+// traces where the operator asks for them.
+package telemetry
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log/slog"
+)
+
+// Logger writes JSON lines from that level on (debug, info, warn, error; anything else is info), each with the service's
+// name. Attributes whose key speaks of a person or a secret are masked, and so are e-mail addresses, phone numbers, and
+// all of a URL behind its host, wherever they stand: in the message, in a text, in an error.
+func Logger(w io.Writer, level, service string) *slog.Logger {
+	var from slog.Level
+	if err := from.UnmarshalText([]byte(level)); err != nil {
+		from = slog.LevelInfo
+	}
+	handler := slog.NewJSONHandler(w, &slog.HandlerOptions{Level: from, ReplaceAttr: maskAttr})
+	return slog.New(handler).With("service", service)
+}
+
+// maskAttr sees every attribute, in groups too, and the message. Values that hold no text pass.
+func maskAttr(groups []string, a slog.Attr) slog.Attr {
+	personal := isPersonal(a.Key)
+	for _, g := range groups {
+		personal = personal || isPersonal(g)
+	}
+	switch a.Value.Kind() {
+	case slog.KindBool, slog.KindDuration, slog.KindTime:
+	case slog.KindString:
+		a.Value = slog.StringValue(maskText(a.Value.String(), personal))
+	case slog.KindAny:
+		a.Value = maskAny(a.Value.Any(), personal)
+	default: // numbers
+		if personal {
+			a.Value = slog.StringValue(masked)
+		}
+	}
+	return a
+}
+
+func maskText(s string, personal bool) string {
+	if personal && s != "" {
+		return masked
+	}
+	return Mask(s)
+}
+
+// maskAny masks what the handler would write as JSON: an error as its text, anything else as the tree that it is.
+func maskAny(v any, personal bool) slog.Value {
+	switch v := v.(type) {
+	case nil, *slog.Source:
+		return slog.AnyValue(v)
+	case slog.Level:
+		return slog.AnyValue(v)
+	case error:
+		return slog.StringValue(maskText(v.Error(), personal))
+	}
+	if personal {
+		return slog.StringValue(masked)
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return slog.StringValue("cannot be written as JSON")
+	}
+	var tree any
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	if err := decoder.Decode(&tree); err != nil {
+		return slog.StringValue("cannot be read as JSON")
+	}
+	return slog.AnyValue(maskTree(tree, false))
+}
+
+func maskTree(tree any, personal bool) any {
+	switch v := tree.(type) {
+	case string:
+		return maskText(v, personal)
+	case json.Number:
+		if personal {
+			return masked
+		}
+	case []any:
+		for i := range v {
+			v[i] = maskTree(v[i], personal)
+		}
+	case map[string]any:
+		for key := range v {
+			v[key] = maskTree(v[key], personal || isPersonal(key))
+		}
+	}
+	return tree
+}

@@ -1,0 +1,178 @@
+package telemetry
+
+import "strings"
+
+// masked stands for what must not be read.
+const masked = "********"
+
+// Keys that are personal or secret as they are.
+var personalKeys = map[string]bool{
+	"to": true, "from": true, "name": true, "recipient": true, "signer": true, "sender": true,
+	"api_key": true, "apikey": true, "access_key": true, "private_key": true, "body": true, "text": true, "html": true, "cookie": true,
+}
+
+// Words that make a key personal or secret wherever they stand in it: first_name, redisURL, x-webhook-token. They are
+// compared with the key's lower-case letters alone, and stand under their first letter because every attribute of every
+// line is looked at.
+var personalWords = [256][]string{
+	'a': {"authorization"},
+	'c': {"credential"},
+	'e': {"email"},
+	'f': {"firstname", "fullname"},
+	'l': {"lastname"},
+	'm': {"mobile"},
+	'p': {"password", "passwd", "phone"},
+	'r': {"recipientname"},
+	's': {"secret", "signature", "sendername", "signername"},
+	't': {"token"},
+	'u': {"url"},
+}
+
+// isPersonal tells whether a key speaks of a person or of a secret.
+func isPersonal(key string) bool {
+	var buf [128]byte
+	letters := buf[:0]
+	lower := buf[64:64]
+	for i := range min(len(key), 64) {
+		c := key[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		lower = append(lower, c)
+		if c != '_' && c != '-' && c != '.' {
+			letters = append(letters, c)
+		}
+	}
+	if personalKeys[string(lower)] {
+		return true
+	}
+	for i, c := range letters {
+		for _, word := range personalWords[c] {
+			if rest := letters[i:]; len(rest) >= len(word) && string(rest[:len(word)]) == word {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Mask replaces e-mail addresses, phone numbers (a plus and at least nine digits) and what stands in a URL before and
+// behind its host. A text with none of them, as nearly all are, costs one look at each byte and no memory.
+func Mask(s string) string {
+	if !strings.ContainsAny(s, "@+%") && !strings.Contains(s, "://") {
+		return s
+	}
+	return maskPhones(maskAddresses(maskURLs(s)))
+}
+
+// maskURLs keeps a URL's scheme and host alone. A signing link is a secret, and so may be a query.
+func maskURLs(s string) string {
+	var b strings.Builder
+	rest := s
+	for {
+		i := strings.Index(rest, "://")
+		if i < 0 {
+			break
+		}
+		start := i + len("://")
+		end := start + endOfWord(rest[start:])
+		host := rest[start:end]
+		// A password may hold a slash, so the last @ ends the user's part, not the last before a slash.
+		user := strings.LastIndexByte(host, '@') + 1
+		path := user + strings.IndexAny(host[user:]+"/", "/?#")
+
+		b.WriteString(rest[:start])
+		b.WriteString(host[user:path])
+		if behind := host[path:]; behind != "" && behind != "/" {
+			b.WriteString("/" + masked)
+		}
+		rest = rest[end:]
+	}
+	if b.Len() == 0 {
+		return s
+	}
+	return b.String() + rest
+}
+
+// maskAddresses masks every word around an @. Only a version of a module in a stack trace (/nats.go@v1.55.0) is none.
+func maskAddresses(s string) string {
+	var b strings.Builder
+	rest := s
+	for {
+		at := strings.IndexByte(rest, '@')
+		if at < 0 {
+			break
+		}
+		start := startOfWord(rest[:at])
+		end := at + 1 + endOfWord(rest[at+1:])
+		domain := rest[at+1 : end]
+		b.WriteString(rest[:start])
+		switch {
+		case start == at || domain == "": // an @ that stands alone
+			b.WriteString(rest[start:end])
+		case isVersion(domain) && strings.Contains(rest[start:at], "/") && !strings.Contains(rest[start:at], ":"):
+			b.WriteString(rest[start:end])
+		default:
+			b.WriteString(masked)
+		}
+		rest = rest[end:]
+	}
+	if b.Len() == 0 {
+		return s
+	}
+	return b.String() + rest
+}
+
+// isVersion tells whether s begins as v1.2 does.
+func isVersion(s string) bool {
+	return len(s) >= 4 && s[0] == 'v' && isDigit(s[1]) && strings.IndexByte(s, '.') > 0 && !strings.Contains(s, "@")
+}
+
+// maskPhones masks a plus, also as a query writes it (%2B), and the nine or more digits behind it, which may be set
+// apart by single spaces, dots, dashes and brackets.
+func maskPhones(s string) string {
+	var b strings.Builder
+	written := 0
+	for i := 0; i < len(s); i++ {
+		start := i
+		switch {
+		case s[i] == '+':
+		case s[i] == '%' && i+2 < len(s) && s[i+1] == '2' && s[i+2]|0x20 == 'b':
+			i += 2
+		default:
+			continue
+		}
+		digits, end := 0, i+1
+		for j := i + 1; j < len(s); j++ {
+			if isDigit(s[j]) {
+				digits, end = digits+1, j+1
+			} else if strings.IndexByte(" .-()", s[j]) < 0 || j > end+1 { // at most two in a row: "+1 (317) 403"
+				break
+			}
+		}
+		if digits >= 9 {
+			b.WriteString(s[written:start])
+			b.WriteString(masked)
+			written = end
+			i = end - 1
+		}
+	}
+	if written == 0 {
+		return s
+	}
+	return b.String() + s[written:]
+}
+
+// What ends a word in a log's text: space, quotes, brackets, and what lists are made with.
+const wordEnds = " \t\r\n\"'`<>()[]{},;|"
+
+func endOfWord(s string) int {
+	if i := strings.IndexAny(s, wordEnds); i >= 0 {
+		return i
+	}
+	return len(s)
+}
+
+func startOfWord(s string) int { return strings.LastIndexAny(s, wordEnds) + 1 }
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }

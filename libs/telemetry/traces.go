@@ -1,0 +1,53 @@
+package telemetry
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"go.opentelemetry.io/contrib/exporters/autoexport"
+	"go.opentelemetry.io/contrib/propagators/autoprop"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/resource"
+	"go.opentelemetry.io/otel/sdk/trace"
+)
+
+// Traces sets OpenTelemetry up for the whole process, so call it once, in main. Spans go where the standard OTEL_…
+// variables say, and nowhere unless OTEL_TRACES_EXPORTER or an OTLP endpoint is set. A trace that came in is passed on
+// either way (OTEL_PROPAGATORS; tracecontext and baggage by default). shutdown sends what is left; it is never nil.
+func Traces(ctx context.Context, service string) (shutdown func(context.Context) error, err error) {
+	otel.SetTextMapPropagator(autoprop.NewTextMapPropagator())
+	off := func(context.Context) error { return nil }
+	if !tracesWanted() {
+		return off, nil
+	}
+	exporter, err := autoexport.NewSpanExporter(ctx)
+	if err != nil {
+		return off, fmt.Errorf("open the exporter of traces: %w", err)
+	}
+	// OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, read last, win.
+	about, err := resource.New(ctx,
+		resource.WithTelemetrySDK(),
+		resource.WithAttributes(attribute.String("service.name", service)),
+		resource.WithFromEnv(),
+	)
+	if err != nil {
+		return off, fmt.Errorf("describe this program in traces: %w", err)
+	}
+	provider := trace.NewTracerProvider(trace.WithBatcher(exporter), trace.WithResource(about))
+	otel.SetTracerProvider(provider)
+	return provider.Shutdown, nil
+}
+
+// tracesWanted is our own question because the exporter's default is a collector on this host.
+func tracesWanted() bool {
+	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
+		return false
+	}
+	if name := os.Getenv("OTEL_TRACES_EXPORTER"); name != "" {
+		return name != "none"
+	}
+	return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
+}

@@ -1,0 +1,171 @@
+package templates_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/templates"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+func example(kind notifyv1.Kind) *notifyv1.Notification {
+	return &notifyv1.Notification{
+		Id: "0123456789abcdefghijklmnop", Kind: kind, Locale: "en-AU", SenderName: "PactSafe",
+		DocumentTitle: "PS Employment Agreement", ActorName: "Eric Smith", SignaturesMissing: 1,
+		To:   &notifyv1.Person{FirstName: "Eric"},
+		Link: &notifyv1.Link{Target: "https://provider.example/secret", Short: "https://bit.ly/2131NDa"},
+	}
+}
+
+// The three example texts of the provider's own article, word for word.
+func TestSMSFollowsTheProvidersExamples(t *testing.T) {
+	t.Parallel()
+	progress := example(notifyv1.Kind_KIND_PROGRESS)
+	progress.DocumentTitle = "Employment Agreement"
+	for want, n := range map[string]*notifyv1.Notification{
+		`You've been sent "PS Employment Agreement" by PactSafe. Please review & sign: https://bit.ly/2131NDa`:            example(notifyv1.Kind_KIND_INVITATION),
+		`Eric Smith has signed "Employment Agreement". One more signature is needed to complete the document.`:            progress,
+		`"PS Employment Agreement" has been accepted by all parties. Download your document here: https://bit.ly/2131NDa`: example(notifyv1.Kind_KIND_COMPLETED),
+	} {
+		got, err := templates.SMS(n)
+		if err != nil || got != want {
+			t.Errorf("SMS = %q, %v; want %q", got, err, want)
+		}
+	}
+}
+
+func TestMissingSignaturesAreCountedInWords(t *testing.T) {
+	t.Parallel()
+	for missing, want := range map[uint32]string{
+		1:  "One more signature is needed",
+		2:  "Two more signatures are needed",
+		10: "Ten more signatures are needed",
+		11: "11 more signatures are needed",
+	} {
+		n := example(notifyv1.Kind_KIND_PROGRESS)
+		n.SignaturesMissing = missing
+		got, err := templates.SMS(n)
+		if err != nil || !strings.Contains(got, ". "+want+" to complete the document.") {
+			t.Errorf("%d missing: SMS = %q, %v; want %q in it", missing, got, err, want)
+		}
+	}
+}
+
+func TestEveryKindHasItsTexts(t *testing.T) {
+	t.Parallel()
+	for kind, name := range notifyv1.Kind_name {
+		if kind == 0 {
+			continue
+		}
+		n := example(notifyv1.Kind(kind))
+		sms, err := templates.SMS(n)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		subject, text, html, err := templates.Email(n)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for part, s := range map[string]string{"sms": sms, "subject": subject, "text": text, "html": html} {
+			if !strings.Contains(s, "PS Employment Agreement") || strings.Contains(s, "<no value>") || strings.Contains(s, "provider.example") {
+				t.Errorf("%s, %s = %q", name, part, s)
+			}
+		}
+		if strings.ContainsAny(sms+subject, "\r\n") {
+			t.Errorf("%s breaks the line: %q, %q", name, sms, subject)
+		}
+	}
+}
+
+func TestEmailCarriesTheLinkOnceToReadAndOnceToClick(t *testing.T) {
+	t.Parallel()
+	_, text, html, err := templates.Email(example(notifyv1.Kind_KIND_INVITATION))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(text, "Hello Eric,\n") || strings.Count(text, "https://bit.ly/2131NDa") != 1 {
+		t.Errorf("text = %q", text)
+	}
+	if !strings.Contains(html, `href="https://bit.ly/2131NDa"`) || !strings.Contains(html, `lang="en-AU"`) {
+		t.Errorf("html = %q", html)
+	}
+}
+
+func TestWhatStrangersWroteIsHarmless(t *testing.T) {
+	t.Parallel()
+	n := example(notifyv1.Kind_KIND_PROGRESS)
+	n.ActorName = "Eric\r\nBcc: all@example.com\u202e\u2066\u2028 \x07 Smith"
+	n.DocumentTitle = "<b>Offer</b> & \"Terms\"\n\n\tpage 1 " + strings.Repeat("x", 200)
+
+	sms, err := templates.SMS(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `Eric Bcc: all@example.com Smith has signed "<b>Offer</b> & "Terms" page 1 xxx`; !strings.HasPrefix(sms, want) {
+		t.Errorf("SMS = %q, want it to begin %q", sms, want)
+	}
+	if !strings.Contains(sms, `x...". One`) || len(sms) > 250 {
+		t.Errorf("the long title is not cut: %q", sms)
+	}
+	subject, _, html, err := templates.Email(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(subject, "\r\n\u202e\u2028\x07") {
+		t.Errorf("subject = %q", subject)
+	}
+	if strings.Contains(html, "<b>Offer") || !strings.Contains(html, "&lt;b&gt;Offer") {
+		t.Errorf("html is not escaped: %q", html)
+	}
+}
+
+func TestNamesKeepTheirLetters(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"Zoë O'Brien-Łukasz", "می\u200cخواهم", "李小龍", "👩\u200d🚀"} {
+		n := example(notifyv1.Kind_KIND_PROGRESS)
+		n.ActorName = name
+		got, err := templates.SMS(n)
+		if err != nil || !strings.HasPrefix(got, name+" has signed") {
+			t.Errorf("SMS = %q, %v; want it to begin with %q", got, err, name)
+		}
+	}
+}
+
+func TestWhatIsNotToldIsLeftOut(t *testing.T) {
+	t.Parallel()
+	n := example(notifyv1.Kind_KIND_INVITATION)
+	n.DocumentTitle, n.SenderName, n.Locale, n.To = "", "", "", nil
+	got, err := templates.SMS(n)
+	if want := "You've been sent a document. Please review & sign: https://bit.ly/2131NDa"; err != nil || got != want {
+		t.Errorf("SMS = %q, %v; want %q", got, err, want)
+	}
+	n = example(notifyv1.Kind_KIND_PROGRESS)
+	n.ActorName, n.Locale = "", "de"
+	got, err = templates.SMS(n)
+	if err != nil || !strings.HasPrefix(got, "Somebody has signed") {
+		t.Errorf("SMS = %q, %v", got, err)
+	}
+}
+
+func TestUnrenderable(t *testing.T) {
+	t.Parallel()
+	unshortened := example(notifyv1.Kind_KIND_INVITATION)
+	unshortened.Link.Short = ""
+	nothingMissing := example(notifyv1.Kind_KIND_PROGRESS)
+	nothingMissing.SignaturesMissing = 0
+	for name, n := range map[string]*notifyv1.Notification{
+		"no kind":         example(notifyv1.Kind_KIND_UNSPECIFIED),
+		"a kind to come":  example(notifyv1.Kind(99)),
+		"no short link":   unshortened,
+		"nothing missing": nothingMissing,
+	} {
+		if s, err := templates.SMS(n); !errors.Is(err, templates.ErrUnrenderable) {
+			t.Errorf("%s: SMS = %q, %v", name, s, err)
+		}
+		if _, _, _, err := templates.Email(n); !errors.Is(err, templates.ErrUnrenderable) || strings.Contains(fmt.Sprint(err), "secret") {
+			t.Errorf("%s: Email: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,31 @@
+// Package emailsender is the stage that sends one e-mail for one notification, over SMTP.
+package emailsender
+
+import (
+	"context"
+
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/service"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+// Run works until ctx ends.
+func Run(ctx context.Context, env service.Env) error {
+	s := sender{from: env.Config.Email.From, server: newServer(env.Config.Email.SMTP)}
+	return notification.Deliver(ctx, env, flow.StageNamed(flow.EmailSender), s.hand)
+}
+
+type sender struct {
+	from   string
+	server server
+}
+
+// hand sends one notification as one letter to one recipient.
+func (s sender) hand(ctx context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
+	letter, err := compose(s.from, n)
+	if err != nil {
+		return notification.Receipt{}, err
+	}
+	return s.server.send(ctx, letter)
+}

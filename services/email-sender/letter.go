@@ -1,0 +1,41 @@
+package emailsender
+
+import (
+	"errors"
+	netmail "net/mail"
+	"strings"
+
+	"github.com/wneessen/go-mail"
+
+	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/templates"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+// compose writes n's letter. Its Message-ID comes from the notification's id and not from chance: whoever gets the letter
+// twice after an attempt of unknown outcome has a mail program that can see that it is the same one.
+func compose(from string, n *notifyv1.Notification) (*mail.Msg, error) {
+	sender, err := netmail.ParseAddress(from)
+	if err != nil {
+		return nil, notification.OperatorMustAct("from-malformed", errors.New("email.from must be one address"))
+	}
+	subject, text, html, err := templates.Email(n)
+	if err != nil {
+		return nil, notification.Refused("not-renderable", err)
+	}
+	letter := mail.NewMsg()
+	if err := letter.From(from); err != nil {
+		return nil, notification.OperatorMustAct("from-malformed", errors.New("email.from must be one address"))
+	}
+	if err := letter.To(n.GetTo().GetEmail()); err != nil {
+		return nil, notification.Refused("address-malformed", nil) // the error quotes the address
+	}
+	_, domain, _ := strings.Cut(sender.Address, "@")
+	letter.SetMessageIDWithValue(n.GetId() + "@" + domain)
+	letter.SetGenHeader("Auto-Submitted", "auto-generated") // no holiday replies, please (RFC 3834)
+	letter.SetUserAgent("Signrelay")
+	letter.Subject(subject)
+	letter.SetBodyString(mail.TypeTextPlain, text)
+	letter.AddAlternativeString(mail.TypeTextHTML, html)
+	return letter, nil
+}

@@ -1,0 +1,203 @@
+package enricher_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/servicetest"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+	"github.com/signrelay/signrelay/services/enricher"
+)
+
+// request is what the stand-in's GET /v1.1/requests/:id answers: the provider's documented shape, with who is who.
+const request = `{"name": "Employment Agreement", "signers": [
+  {"signer_id": "s1", "send_to": {"email": true, "mobile_number": true}, "request_url": "https://provider.example/r?s=1",
+   "signer": {"email": "eric@example.com", "mobile_number": "317-555-1234", "first_name": "Eric", "last_name": "Smith"}},
+  {"signer_id": "s2", "send_to": {"email": false, "mobile_number": true}, "request_url": "https://provider.example/r?s=2",
+   "signer": {"email": "ann@example.com", "mobile_number": "+13175550002", "first_name": "Ann"}}]}`
+
+func settings(api *httptest.Server) config.Config {
+	return config.Config{Sources: []config.Source{
+		{
+			Name: "acme", Provider: "clickwrap", SenderName: "PactSafe", Locale: "en", Region: "US",
+			API: config.API{BaseURL: api.URL, Token: "api-token"},
+		},
+		{Name: "quiet", Provider: "clickwrap"},
+	}}
+}
+
+// clickwrap stands in for the provider: it answers with what the test says, in that order and the last for ever.
+func clickwrap(t *testing.T, answers ...http.HandlerFunc) (api *httptest.Server, calls *atomic.Int32) {
+	calls = new(atomic.Int32)
+	api = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := int(calls.Add(1))
+		if r.URL.Path != "/v1.1/requests/doc1" || r.Header.Get("Authorization") != "Bearer api-token" {
+			t.Errorf("call %d is %s %s", n, r.Method, r.URL.Path)
+		}
+		answers[min(n, len(answers))-1](w, r)
+	}))
+	t.Cleanup(api.Close)
+	return api, calls
+}
+
+func tells(body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }
+}
+
+func fact(source, eventType, recipient string) *signingv1.SigningEvent {
+	e := &signingv1.SigningEvent{
+		Source: source, Provider: "clickwrap", Type: eventType, OccurredAt: timestamppb.New(time.Unix(1500480943, 0)),
+		Document: &signingv1.Document{Id: "doc1"},
+	}
+	if recipient != "" {
+		e.Recipient = &signingv1.Recipient{Id: recipient}
+	}
+	e.Id = event.TransitionID(e)
+	return e
+}
+
+func await(t *testing.T, b *servicetest.Bench, filter string, count int) map[string]*notifyv1.Notification {
+	t.Helper()
+	found := map[string]*notifyv1.Notification{}
+	for _, m := range b.Await(flow.Notify, filter, count) {
+		n, err := notification.Decode(m.Data())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id := m.Headers().Get("Nats-Msg-Id"); id != n.GetId() {
+			t.Errorf("Nats-Msg-Id %s, notification %s", id, n.GetId())
+		}
+		found[m.Subject()+" "+n.GetTo().GetRecipientId()] = n
+	}
+	return found
+}
+
+func TestSentInvites(t *testing.T) {
+	t.Parallel()
+	api, _ := clickwrap(t, tells(request))
+	b := servicetest.New(t, settings(api))
+	b.Start(enricher.Run)
+	b.Publish(event.Message(t.Context(), fact("acme", "document.sent", "")))
+
+	found := await(t, b, "notify.v1.>", 3)
+	sms := found["notify.v1.link.acme.clickwrap.doc1 s2"]
+	if sms == nil || len(found) != 2 { // s1's two channels have one subject until they are sent
+		t.Fatalf("found %v", found)
+	}
+	if sms.GetKind() != notifyv1.Kind_KIND_INVITATION || sms.GetTo().GetMobile() != "+13175550002" ||
+		sms.GetLink().GetTarget() != "https://provider.example/r?s=2" || sms.GetSenderName() != "PactSafe" ||
+		sms.GetDocumentTitle() != "Employment Agreement" || sms.GetOccurredAt().AsTime().Unix() != 1500480943 {
+		t.Errorf("invitation %v", sms)
+	}
+	b.NeverLogged("example.com", "3175550002", "provider.example", "api-token", "Eric")
+}
+
+// One signature of two: the other signer hears of it; with the second, nobody does, whatever the API says by then.
+func TestSignedTellsTheOthersUntilNothingIsMissing(t *testing.T) {
+	t.Parallel()
+	api, _ := clickwrap(t, tells(request)) // its API never learns who signed
+	b := servicetest.New(t, settings(api))
+	b.Start(enricher.Run)
+
+	b.Publish(event.Message(t.Context(), fact("acme", "recipient.signed", "s1")))
+	progress := await(t, b, "notify.v1.send.>", 1)["notify.v1.send.sms.acme.clickwrap.doc1 s2"]
+	if progress.GetActorName() != "Eric Smith" || progress.GetSignaturesMissing() != 1 || progress.GetLink() != nil {
+		t.Errorf("progress %v", progress)
+	}
+
+	b.Publish(event.Message(t.Context(), fact("acme", "recipient.signed", "s2")))
+	b.Publish(event.Message(t.Context(), fact("acme", "document.completed", "")))
+	await(t, b, "notify.v1.link.>", 3) // the control: everybody hears of the completion
+	b.Settled(flow.Enricher)
+	if n := b.Count(flow.Notify, "notify.v1.send.>"); n != 1 {
+		t.Errorf("%d progress messages, want 1", n)
+	}
+}
+
+func TestSignedTellsNobodyOnceCompleted(t *testing.T) {
+	t.Parallel()
+	api, _ := clickwrap(t, tells(request))
+	b := servicetest.New(t, settings(api))
+	b.Publish(event.Message(t.Context(), fact("acme", "document.completed", "")))
+	b.Publish(event.Message(t.Context(), fact("acme", "recipient.signed", "s1")))
+	b.Start(enricher.Run)
+	await(t, b, "notify.v1.link.>", 3)
+	b.Settled(flow.Enricher)
+	if n := b.Count(flow.Notify, "notify.v1.send.>"); n != 0 {
+		t.Errorf("%d progress messages, want none", n)
+	}
+}
+
+// The provider throttles, and then answers: the work waits as long as it says.
+func TestThrottledWorkComesBack(t *testing.T) {
+	t.Parallel()
+	throttled := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}
+	api, calls := clickwrap(t, throttled, tells(request))
+	b := servicetest.New(t, settings(api))
+	b.Start(enricher.Run)
+	began := time.Now()
+	b.Publish(event.Message(t.Context(), fact("acme", "document.sent", "")))
+	await(t, b, "notify.v1.link.>", 3)
+	if waited := time.Since(began); waited < time.Second || calls.Load() != 2 {
+		t.Errorf("%d calls within %v", calls.Load(), waited)
+	}
+}
+
+func TestTokenGoesNowhereElse(t *testing.T) {
+	t.Parallel()
+	var elsewhere atomic.Int32
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
+	defer other.Close()
+	leads := func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusFound) }
+	api, calls := clickwrap(t, leads, tells(request))
+	b := servicetest.New(t, settings(api))
+	b.Start(enricher.Run)
+	b.Publish(event.Message(t.Context(), fact("acme", "document.sent", "")))
+	await(t, b, "notify.v1.link.>", 3)
+	if elsewhere.Load() != 0 || calls.Load() != 2 {
+		t.Errorf("%d calls elsewhere, %d at the provider", elsewhere.Load(), calls.Load())
+	}
+}
+
+func TestEventsThatConcernNobodyHere(t *testing.T) {
+	t.Parallel()
+	api, calls := clickwrap(t, tells(request))
+	b := servicetest.New(t, settings(api))
+	b.Start(enricher.Run)
+	b.Publish(event.Message(t.Context(), fact("quiet", "document.sent", "")))   // no API in the settings
+	b.Publish(event.Message(t.Context(), fact("unknown", "document.sent", ""))) // no such source: to the DLQ, to be replayed
+	b.Publish(event.Message(t.Context(), fact("acme", "document.sent", "")))    // the control
+	await(t, b, "notify.v1.link.acme.>", 3)
+	b.Await(flow.DLQ, "dlq.v1.>", 1)
+	b.Settled(flow.Enricher)
+	if n := b.Count(flow.Notify, "notify.v1.>"); n != 3 || calls.Load() != 1 {
+		t.Errorf("%d notifications, %d calls", n, calls.Load())
+	}
+	if n := b.Count(flow.DLQ, "dlq.v1.>"); n != 1 {
+		t.Errorf("%d in the DLQ, want 1", n)
+	}
+}
+
+func TestRunRefusesUnusableSettings(t *testing.T) {
+	t.Parallel()
+	b := servicetest.New(t, config.Config{Sources: []config.Source{
+		{Name: "acme", Provider: "clickwrap", API: config.API{BaseURL: "https://api.example"}}, // a URL and no token
+		{Name: "other", Provider: "nobody"},
+	}})
+	if err := enricher.Run(t.Context(), b.Env); err == nil {
+		t.Error("Run took a source without a token and one without a provider")
+	}
+}

@@ -1,0 +1,124 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
+
+	"github.com/signrelay/signrelay/libs/providers/pack"
+)
+
+var tracer = otel.Tracer("github.com/signrelay/signrelay/services/ingest")
+
+// handler serves one door. It decides nothing by itself but the order of the steps.
+func (d *doors) handler(r route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		began := time.Now()
+		ctx := otel.GetTextMapPropagator().Extract(req.Context(), propagation.HeaderCarrier(req.Header))
+		ctx, span := tracer.Start(ctx, "ingest "+r.provider)
+		defer span.End()
+
+		src, known := r.sources[req.PathValue("source")]
+		var a answer
+		if known {
+			a = d.serve(ctx, w, req, r, src)
+		} else {
+			a = answerProblem(http.StatusNotFound, "no-such-source", "The settings name no such source for this provider.")
+		}
+		a.write(w)
+
+		name := "unknown" // the path's own text would let strangers make labels
+		if known {
+			name = src.settings.Name
+		}
+		d.metrics.observe(name, r.provider, a, time.Since(began))
+		d.env.Log.Log(ctx, a.level(), "callback",
+			"source", name, "provider", r.provider, "door", r.door.Path, "status", a.status, "outcome", a.outcome,
+			"reason", a.reason, "events", len(a.ids), "took_ms", time.Since(began).Milliseconds(), "error", a.err)
+	})
+}
+
+func (d *doors) serve(ctx context.Context, w http.ResponseWriter, req *http.Request, r route, src source) answer {
+	select {
+	case d.inFlight <- struct{}{}:
+		defer func() { <-d.inFlight }()
+	default:
+		return unavailable("too-many-in-flight", nil)
+	}
+	if !slices.Contains(r.door.Methods, req.Method) {
+		w.Header().Set("Allow", strings.Join(r.door.Methods, ", "))
+		return answerProblem(http.StatusMethodNotAllowed, "method", "This door takes "+strings.Join(r.door.Methods, " or ")+".")
+	}
+	if !contentTypeTaken(req, r.door) {
+		return answerProblem(http.StatusUnsupportedMediaType, "content-type",
+			"This door takes "+strings.Join(r.door.ContentTypes, " or ")+", without a Content-Encoding.")
+	}
+	body, refused := d.read(w, req)
+	if refused != nil {
+		return *refused
+	}
+	callback := pack.Request{
+		Method: req.Method, Door: r.door.Path, Header: req.Header, Query: req.URL.Query(), Body: body, ReceivedAt: time.Now().UTC(),
+	}
+	verification, err := src.webhook.Verify(callback)
+	if err != nil {
+		// The reason is for the operator's log alone; telling a forger what was wrong helps him.
+		a := answerProblem(http.StatusUnauthorized, "unauthentic", "The signature or token is wrong or missing.")
+		a.err = err
+		return a
+	}
+	events, err := src.webhook.Normalize(callback, verification)
+	if unreadable := new(pack.Unreadable); errors.As(err, &unreadable) {
+		return d.quarantine(ctx, callback, src, verification, unreadable)
+	}
+	if err != nil {
+		return d.quarantine(ctx, callback, src, verification, &pack.Unreadable{Reason: "not-normalized", Detail: err.Error()})
+	}
+	return d.store.Put(ctx, events)
+}
+
+// contentTypeTaken tells whether the door reads such a body. A missing Content-Type is taken: not every provider sends one,
+// and the signature is what counts.
+func contentTypeTaken(req *http.Request, door pack.Door) bool {
+	if req.Header.Get("Content-Encoding") != "" && req.Header.Get("Content-Encoding") != "identity" {
+		return false
+	}
+	header := req.Header.Get("Content-Type")
+	if header == "" || req.Method == http.MethodGet {
+		return true
+	}
+	media, _, err := mime.ParseMediaType(header)
+	return err == nil && slices.Contains(door.ContentTypes, media)
+}
+
+func (d *doors) read(w http.ResponseWriter, req *http.Request) ([]byte, *answer) {
+	tooLarge := answerProblem(http.StatusRequestEntityTooLarge, "too-large", "The body is larger than the limit of 1 MiB.")
+	if req.ContentLength > d.maxBody {
+		return nil, &tooLarge
+	}
+	reader := http.MaxBytesReader(w, req.Body, d.maxBody)
+	var body []byte
+	var err error
+	if req.ContentLength > 0 {
+		body = make([]byte, req.ContentLength)
+		_, err = io.ReadFull(reader, body)
+	} else {
+		body, err = io.ReadAll(reader)
+	}
+	if over := new(http.MaxBytesError); errors.As(err, &over) {
+		return nil, &tooLarge
+	}
+	if err != nil {
+		a := answerProblem(http.StatusBadRequest, "incomplete", "The body ended early or came too slowly.")
+		return nil, &a
+	}
+	return body, nil
+}

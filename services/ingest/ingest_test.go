@@ -1,0 +1,561 @@
+package ingest_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/dedupe"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/realtest"
+	"github.com/signrelay/signrelay/libs/service"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+	"github.com/signrelay/signrelay/services/ingest"
+)
+
+const requestSent = `{"type":"webhook","integration":"596f854922d3a615b6dce9f7","sent_to":"https://requestb.in/xy5t8exy",
+"event_type":"request_sent","description":"PactSafe sent \"Example Contract\"","site":2,"request":"596f858584281715b3493d0c",
+"activity":"5a26bbf9e623117c2a6eed1b","user":45,"updated_time":"2017-07-19T16:15:28.510Z",
+"created_time":"2017-07-19T16:15:28.509Z","deliverable":true,"id":"596f85a084281715b349513f"}`
+
+const requestSentSubject = "signing.v1.acme.clickwrap.document.sent.596f858584281715b3493d0c"
+
+func TestAcceptedMeansStoredOnce(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	first := h.post(t, "/webhooks/clickwrap/acme", requestSent)
+	if first.status != http.StatusAccepted || first.body["status"] != "accepted" {
+		t.Fatalf("first: %d %v", first.status, first.body)
+	}
+	again := h.post(t, "/webhooks/clickwrap/acme", requestSent)
+	if again.status != http.StatusOK || again.body["status"] != "duplicate" {
+		t.Fatalf("again: %d %v", again.status, again.body)
+	}
+	stored := h.stored(t, "signing.v1.>")
+	if len(stored) != 1 {
+		t.Fatalf("the log holds %d events, want 1", len(stored))
+	}
+	ids, _ := first.body["ids"].([]any)
+	if len(ids) != 1 || ids[0] != stored[0].GetId() {
+		t.Errorf("answered ids %v, stored %s", ids, stored[0].GetId())
+	}
+	if got, want := stored[0].GetOccurredAt().AsTime(), time.Date(2017, 7, 19, 16, 15, 28, 509_000_000, time.UTC); !got.Equal(want) {
+		t.Errorf("occurred at %v, want the event's own time %v", got, want)
+	}
+	if stored[0].GetVerification() != signingv1.Verification_VERIFICATION_TOKEN {
+		t.Errorf("verification %v", stored[0].GetVerification())
+	}
+}
+
+func TestRefusalsStoreNothing(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	token := http.Header{"Pactsafe-Webhook-Token": {"12345"}, "Content-Type": {"application/json"}}
+	with := func(name, value string) http.Header {
+		changed := token.Clone()
+		changed.Set(name, value)
+		return changed
+	}
+	without := func(name string) http.Header {
+		changed := token.Clone()
+		changed.Del(name)
+		return changed
+	}
+	big := strings.Repeat(" ", 1<<20) + requestSent
+	for name, c := range map[string]struct {
+		method, path string
+		header       http.Header
+		body         io.Reader
+		want         int
+	}{
+		"no such source":        {"POST", "/webhooks/clickwrap/nobody", token, strings.NewReader(requestSent), 404},
+		"no such provider":      {"POST", "/webhooks/docusign/acme", token, strings.NewReader(requestSent), 404},
+		"another's source":      {"POST", "/webhooks/pleasesign/acme", token, strings.NewReader(requestSent), 404},
+		"method":                {"PUT", "/webhooks/clickwrap/acme", token, strings.NewReader(requestSent), 405},
+		"too large":             {"POST", "/webhooks/clickwrap/acme", token, strings.NewReader(big), 413},
+		"too large, in chunks":  {"POST", "/webhooks/clickwrap/acme", token, io.MultiReader(strings.NewReader(big)), 413},
+		"content type":          {"POST", "/webhooks/clickwrap/acme", with("Content-Type", "text/xml"), strings.NewReader(requestSent), 415},
+		"content encoding":      {"POST", "/webhooks/clickwrap/acme", with("Content-Encoding", "gzip"), strings.NewReader(requestSent), 415},
+		"wrong token":           {"POST", "/webhooks/clickwrap/acme", with("Pactsafe-Webhook-Token", "54321"), strings.NewReader(requestSent), 401},
+		"empty token":           {"POST", "/webhooks/clickwrap/acme", with("Pactsafe-Webhook-Token", ""), strings.NewReader(requestSent), 401},
+		"no token":              {"POST", "/webhooks/clickwrap/acme", without("Pactsafe-Webhook-Token"), strings.NewReader(requestSent), 401},
+		"token in a cookie":     {"POST", "/webhooks/clickwrap/acme", http.Header{"Cookie": {"Pactsafe-Webhook-Token=12345; pactsafe-webhook-token=12345"}}, strings.NewReader(requestSent), 401},
+		"token in the query":    {"POST", "/webhooks/clickwrap/acme?Pactsafe-Webhook-Token=12345&token=12345", without("Pactsafe-Webhook-Token"), strings.NewReader(requestSent), 401},
+		"forged HMAC":           {"POST", "/webhooks/pleasesign/plain", http.Header{"X-Pleasesign-Signature": {strings.Repeat("0", 64)}}, strings.NewReader(`{"id":"x"}`), 401},
+		"HMAC over other bytes": {"POST", "/webhooks/pleasesign/plain", http.Header{"X-Pleasesign-Signature": {seedSignature}}, strings.NewReader(seedBody + " "), 401},
+		"truncated HMAC body":   {"POST", "/webhooks/pleasesign/plain", http.Header{"X-Pleasesign-Signature": {seedSignature}}, strings.NewReader(seedBody[:len(seedBody)-1]), 401},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := h.send(t, c.method, c.path, c.header, c.body)
+			if got.status != c.want || got.contentType != "application/problem+json" {
+				t.Errorf("%d %s %v, want %d", got.status, got.contentType, got.body, c.want)
+			}
+			if c.want == 405 && got.header.Get("Allow") != "POST, GET" {
+				t.Errorf("Allow: %q", got.header.Get("Allow"))
+			}
+		})
+	}
+	if stored := h.stored(t, "signing.v1.>"); len(stored) != 0 {
+		t.Errorf("the log holds %d events", len(stored))
+	}
+	if n := h.count(t, flow.Quarantine); n != 0 {
+		t.Errorf("the quarantine holds %d", n)
+	}
+	if keys := h.claims(t); len(keys) != 0 {
+		t.Errorf("refused callbacks left claims: %v", keys)
+	}
+	// The control: the seed's own vector is accepted at the same door.
+	if got := h.send(t, "POST", "/webhooks/pleasesign/plain", http.Header{"X-Pleasesign-Signature": {seedSignature}}, strings.NewReader(seedBody)); got.status != 202 {
+		t.Errorf("the seed's vector: %d %v", got.status, got.body)
+	}
+}
+
+// The PleaseSign documentation's example and the digest printed beside it, which comes from the key "test".
+const (
+	seedBody      = `{"id":"a366b74dc750a2c58d8179aaf3170f42","event":"document.created","document_id":"PLSDOC6b776e1a931ef27ca87e56b6fb","created_date":1609974510}`
+	seedSignature = "2859aa9815835fd023acef531d0cad4156bdc95ddc2208e7ed67db9ac976779c"
+)
+
+func TestGETIsAnsweredLikePOST(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	query := "?type=webhook&event_type=request_complete&request=596f858584281715b3493d0c&id=596f85af22d3a615b6dcfe2f&created_time=2017-07-19T16:15:43.520Z"
+	header := http.Header{"Pactsafe-Webhook-Token": {"12345"}}
+	if got := h.send(t, "GET", "/webhooks/clickwrap/acme"+query, header, nil); got.status != 202 {
+		t.Fatalf("GET: %d %v", got.status, got.body)
+	}
+	told := `{"event_type":"request_complete","request":"596f858584281715b3493d0c","id":"596f85af22d3a615b6dcfe2f"}`
+	if got := h.post(t, "/webhooks/clickwrap/acme", told); got.status != 200 {
+		t.Fatalf("the same fact by POST: %d %v", got.status, got.body)
+	}
+}
+
+func TestTheUnreadableIsKeptByteForByteAndBroughtIn(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	for body, reason := range map[string]string{
+		"this is no JSON\r\n":   "not-json",
+		"{\"id\":\"\x00\xff\"}": "not-text",
+		`{"event_type":"request_sent","request":"596f858584281715b3493d0c", "x":  1}`: "id-missing",
+	} {
+		got := h.post(t, "/webhooks/clickwrap/acme", body)
+		if got.status != 202 || got.body["status"] != "quarantined" || got.body["reason"] != reason {
+			t.Fatalf("%q: %d %v, want quarantined for %s", body, got.status, got.body, reason)
+		}
+		log := event.Log{JS: h.js, Stream: flow.Quarantine}
+		var kept *jetstream.RawStreamMsg
+		for m, err := range log.Messages(t.Context(), "quarantine.v1.acme.clickwrap."+reason, time.Time{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept = m
+		}
+		if kept == nil || string(kept.Data) != body {
+			t.Fatalf("kept %v, want %q", kept, body)
+		}
+		if text, _ := json.Marshal(kept.Header); strings.Contains(string(text), "12345") {
+			t.Errorf("the source's secret is in the quarantine: %s", text)
+		}
+		if _, err := ingest.Replay(t.Context(), h.env, kept.Header, kept.Data); err == nil {
+			t.Error("what nobody can read was brought in")
+		}
+		ids, err := ingest.Replay(t.Context(), h.env, kept.Header, []byte(requestSent))
+		if err != nil || len(ids) != 1 {
+			t.Errorf("replay of a repaired body: %v, %v", ids, err)
+		}
+	}
+	if stored := h.stored(t, requestSentSubject); len(stored) != 1 || stored[0].GetVerification() != signingv1.Verification_VERIFICATION_TOKEN {
+		t.Errorf("the log holds %v", stored)
+	}
+}
+
+func TestWithoutNATSTheAnswerIs503AndNoClaimStaysBehind(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.broker.Stop()
+	got := h.post(t, "/webhooks/clickwrap/acme", requestSent)
+	if got.status != 503 || got.header.Get("Retry-After") == "" {
+		t.Fatalf("%d %v, Retry-After %q", got.status, got.body, got.header.Get("Retry-After"))
+	}
+	if keys := h.claims(t); len(keys) != 0 {
+		t.Errorf("claims stay behind: %v", keys)
+	}
+	h.broker.Start()
+	h.until(t, "the provider's retry is accepted", func() bool {
+		return h.post(t, "/webhooks/clickwrap/acme", requestSent).status == 202
+	})
+	if stored := h.stored(t, "signing.v1.>"); len(stored) != 1 {
+		t.Errorf("the log holds %d events, want 1", len(stored))
+	}
+}
+
+func TestWithoutRedisCallbacksAreAcceptedAndNotDoubled(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.redis.Stop()
+	if got := h.post(t, "/webhooks/clickwrap/acme", requestSent); got.status != 202 {
+		t.Fatalf("without Redis: %d %v", got.status, got.body)
+	}
+	if got := h.post(t, "/webhooks/clickwrap/acme", requestSent); got.status != 200 {
+		t.Fatalf("again without Redis: %d %v", got.status, got.body)
+	}
+	h.redis.Start()
+	// Redis knows nothing of the event, and the stream's own window is over.
+	h.closeDuplicateWindow(t)
+	h.until(t, "Redis is reached again", func() bool { return h.client.Ping(t.Context()).Err() == nil })
+	if got := h.post(t, "/webhooks/clickwrap/acme", requestSent); got.status != 200 {
+		t.Errorf("a retry after Redis came back: %d %v, want 200 duplicate", got.status, got.body)
+	}
+	if stored := h.stored(t, "signing.v1.>"); len(stored) != 1 {
+		t.Errorf("the log holds %d events, want 1", len(stored))
+	}
+}
+
+func TestAnEmptiedRedisIsNoticed(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.post(t, "/webhooks/clickwrap/acme", requestSent)
+	h.closeDuplicateWindow(t)
+	if err := h.client.FlushDB(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.post(t, "/webhooks/clickwrap/acme", requestSent); got.status != 200 {
+		t.Errorf("%d %v, want 200 duplicate", got.status, got.body)
+	}
+	if stored := h.stored(t, "signing.v1.>"); len(stored) != 1 {
+		t.Errorf("the log holds %d events, want 1", len(stored))
+	}
+}
+
+// A process that dies leaves its claim. Whether it had published decides what the retry an hour later must do.
+func TestALapsedClaimIsSettledByTheLog(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		published bool
+		want      int
+	}{
+		"died between publish and confirm": {true, 200},
+		"died between claim and publish":   {false, 202},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := open(t)
+			id := h.idOf(t, requestSent)
+			if c.published {
+				h.post(t, "/webhooks/clickwrap/acme", requestSent)
+				h.closeDuplicateWindow(t)
+			}
+			// What the dead process left: its claim, its lease long over.
+			if err := h.client.Set(t.Context(), "i:"+id, "cdead|1", time.Hour).Err(); err != nil {
+				t.Fatal(err)
+			}
+			if got := h.post(t, "/webhooks/clickwrap/acme", requestSent); got.status != c.want {
+				t.Errorf("the retry: %d %v, want %d", got.status, got.body, c.want)
+			}
+			if stored := h.stored(t, "signing.v1.>"); len(stored) != 1 {
+				t.Errorf("the log holds %d events, want 1", len(stored))
+			}
+		})
+	}
+}
+
+func TestAClaimHeldByAnotherRequestIs503(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	id := h.idOf(t, requestSent)
+	h.post(t, "/webhooks/clickwrap/acme", strings.ReplaceAll(requestSent, "5a26bbf9e623117c2a6eed1b", "other")) // begins the epoch
+	held := dedupe.NewRedis(h.client, dedupe.Options{Namespace: "i", Lease: time.Minute, Remember: time.Hour})
+	other := dedupe.NewGuard(held, event.Log{JS: h.js, Stream: flow.Signing}, h.env.Gaps, time.Hour)
+	if _, err := other.Claim(t.Context(), "other", id); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.post(t, "/webhooks/clickwrap/acme", requestSent); got.status != 503 {
+		t.Errorf("%d %v, want 503", got.status, got.body)
+	}
+	if err := other.GiveBack(t.Context(), "other", dedupe.Undone, id); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.post(t, "/webhooks/clickwrap/acme", requestSent); got.status != 202 {
+		t.Errorf("after it was given back: %d %v", got.status, got.body)
+	}
+}
+
+// The provider does not wait for ever, and many send at once: the same callback ten times concurrently is one event.
+func TestTenAtOnceAreOne(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	statuses := make(chan int, 10)
+	for range 10 {
+		go func() { statuses <- h.post(t, "/webhooks/clickwrap/acme", requestSent).status }()
+	}
+	counts := map[int]int{}
+	for range 10 {
+		counts[<-statuses]++
+	}
+	if counts[202] != 1 || counts[202]+counts[200]+counts[503] != 10 {
+		t.Errorf("answers %v, want one 202, and 200 or 503 for the others", counts)
+	}
+	if stored := h.stored(t, "signing.v1.>"); len(stored) != 1 {
+		t.Errorf("the log holds %d events, want 1", len(stored))
+	}
+}
+
+func TestTooManyInFlightIs503(t *testing.T) {
+	t.Parallel()
+	h := open(t, func(c *config.Config) { c.Ingest.MaxInFlight = 1 })
+	body, feed := io.Pipe()
+	first := make(chan int, 1)
+	go func() {
+		header := http.Header{"Pactsafe-Webhook-Token": {"12345"}}
+		first <- h.send(t, "POST", "/webhooks/clickwrap/acme", header, body).status
+	}()
+	half := len(requestSent) / 2
+	if _, err := io.WriteString(feed, requestSent[:half]); err != nil {
+		t.Fatal(err)
+	}
+	h.until(t, "the second is refused while the first is being read", func() bool {
+		return h.post(t, "/webhooks/clickwrap/acme", `{"event_type":"test_event","id":"x"}`).status == 503
+	})
+	if _, err := io.WriteString(feed, requestSent[half:]); err != nil {
+		t.Fatal(err)
+	}
+	_ = feed.Close()
+	if status := <-first; status != 202 {
+		t.Errorf("the first: %d", status)
+	}
+}
+
+func TestTheSameFactByBothV1CallbacksIsOneEvent(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	all := `data=` + url.QueryEscape(`[{"timestamp":"2018-03-20T07:09:52","name":"status","value":"40","resource_uri":"/api/v1/signer/s1/"},`+
+		`{"timestamp":"2018-03-20T07:09:52","name":"status","value":"30","resource_uri":"/api/v1/document/d1/"}]`) + `&signed=x`
+	signed := "resource_uri=" + url.QueryEscape("/api/v1/document/d1/") + "&group=" + url.QueryEscape("/api/v1/group/g/") + "&name=Lease&uuid=d1&tag=t"
+	if got := h.send(t, "POST", "/webhooks/esign-v1/old/signed?token=demo", form, strings.NewReader(signed)); got.status != 202 {
+		t.Fatalf("signed: %d %v", got.status, got.body)
+	}
+	if got := h.send(t, "POST", "/webhooks/esign-v1/old/all?token=demo", form, strings.NewReader(all)); got.status != 202 {
+		t.Fatalf("all: %d %v", got.status, got.body)
+	}
+	if stored := h.stored(t, "signing.v1.*.*.document.completed.>"); len(stored) != 1 {
+		t.Errorf("document.completed is in the log %d times, want once", len(stored))
+	}
+	if stored := h.stored(t, "signing.v1.*.*.recipient.signed.>"); len(stored) != 1 {
+		t.Errorf("recipient.signed is in the log %d times, want once", len(stored))
+	}
+}
+
+// --- the set-up ---
+
+type harness struct {
+	env    service.Env
+	js     jetstream.JetStream
+	broker *realtest.Broker
+	redis  *realtest.RedisServer
+	client *redis.Client
+	url    string
+}
+
+func open(t *testing.T, changes ...func(*config.Config)) *harness {
+	t.Helper()
+	cfg := config.Default()
+	cfg.Sources = []config.Source{
+		{Name: "acme", Provider: "clickwrap", Webhook: config.Webhook{Secrets: []string{"12345"}}},
+		{Name: "plain", Provider: "pleasesign", Webhook: config.Webhook{Secrets: []string{"test"}}},
+		{Name: "old", Provider: "esign-v1", Webhook: config.Webhook{Token: "demo"}},
+	}
+	for _, change := range changes {
+		change(&cfg)
+	}
+	h := &harness{broker: realtest.NATS(t), redis: realtest.Redis(t)}
+	log := slog.New(slog.DiscardHandler)
+	cfg.NATS.URL = h.broker.URL
+	nc, err := service.ConnectNATS(cfg.NATS, "ingest", log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	if h.js, err = jetstream.New(nc); err != nil {
+		t.Fatal(err)
+	}
+	if err := flow.Provision(t.Context(), h.js, 1); err != nil {
+		t.Fatal(err)
+	}
+	if h.client, err = service.ConnectRedis(h.redis.URL, "ingest"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.client.Close() })
+	kv, err := h.js.KeyValue(t.Context(), flow.State)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gaps, err := dedupe.WatchGaps(t.Context(), kv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = gaps.Close() })
+
+	up := make(chan struct{})
+	h.env = service.Env{
+		Name: "ingest", Config: cfg, Log: log, Metrics: prometheus.NewRegistry(), NATS: nc, JS: h.js,
+		Public: http.NewServeMux(), Gaps: gaps, Up: func() { close(up) },
+		Claims: func(o dedupe.Options) dedupe.Store {
+			return dedupe.NewGuard(dedupe.NewRedis(h.client, o), event.Log{JS: h.js, Stream: flow.Signing}, gaps, o.Remember)
+		},
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- ingest.Run(ctx, h.env) }()
+	select {
+	case <-up:
+	case err := <-ended:
+		t.Fatalf("ingest ended: %v", err)
+	}
+	server := httptest.NewServer(h.env.Public)
+	t.Cleanup(func() {
+		server.Close()
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("ingest ended: %v", err)
+		}
+	})
+	h.url = server.URL
+	return h
+}
+
+type reply struct {
+	status      int
+	contentType string
+	header      http.Header
+	body        map[string]any
+}
+
+func (h *harness) post(t *testing.T, path, body string) reply {
+	t.Helper()
+	return h.send(t, "POST", path, http.Header{"Pactsafe-Webhook-Token": {"12345"}, "Content-Type": {"application/json"}}, strings.NewReader(body))
+}
+
+func (h *harness) send(t *testing.T, method, path string, header http.Header, body io.Reader) reply {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, h.url+path, body)
+	if err != nil {
+		t.Error(err)
+		return reply{}
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Error(err)
+		return reply{}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	r := reply{status: resp.StatusCode, contentType: resp.Header.Get("Content-Type"), header: resp.Header}
+	if err := json.NewDecoder(resp.Body).Decode(&r.body); err != nil {
+		t.Errorf("%s %s answered %d without JSON: %v", method, path, r.status, err)
+	}
+	return r
+}
+
+func (h *harness) stored(t *testing.T, filter string) []*signingv1.SigningEvent {
+	t.Helper()
+	var events []*signingv1.SigningEvent
+	for m, err := range (event.Log{JS: h.js, Stream: flow.Signing}).Messages(t.Context(), filter, time.Time{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := event.Decode(m.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, e)
+	}
+	return events
+}
+
+func (h *harness) count(t *testing.T, stream string) uint64 {
+	t.Helper()
+	s, err := h.js.Stream(t.Context(), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.CachedInfo().State.Msgs
+}
+
+// claims are the keys of ingest's memory.
+func (h *harness) claims(t *testing.T) []string {
+	t.Helper()
+	keys, err := h.client.Keys(t.Context(), "i:*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// idOf stores a callback in a house of its own and tells its event's id.
+func (h *harness) idOf(t *testing.T, body string) string {
+	t.Helper()
+	reply := open(t).post(t, "/webhooks/clickwrap/acme", body)
+	ids, _ := reply.body["ids"].([]any)
+	if len(ids) != 1 {
+		t.Fatalf("ids of %s: %v", body, reply.body)
+	}
+	id, _ := ids[0].(string)
+	return id
+}
+
+// closeDuplicateWindow makes the stream forget the ids it has seen, as two minutes would.
+func (h *harness) closeDuplicateWindow(t *testing.T) {
+	t.Helper()
+	s, err := h.js.Stream(t.Context(), flow.Signing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := s.CachedInfo().Config
+	cfg.Duplicates = 100 * time.Millisecond // the shortest that the server takes
+	if _, err := h.js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	probe := &nats.Msg{Subject: "signing.v1.probe.probe.probe.probe._", Header: nats.Header{"Nats-Msg-Id": {"probe"}}}
+	ack, err := h.js.PublishMsg(t.Context(), probe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.until(t, "the window is over", func() bool {
+		ack, err = h.js.PublishMsg(t.Context(), probe)
+		return err == nil && !ack.Duplicate
+	})
+	if err := s.Purge(t.Context(), jetstream.WithPurgeSubject(probe.Subject)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (h *harness) until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); {
+		if holds() {
+			return
+		}
+		select {
+		case <-t.Context().Done():
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	t.Fatalf("within 15 s it did not come about that %s", what)
+}

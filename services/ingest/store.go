@@ -1,0 +1,272 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/dedupe"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/service"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// Store puts events into the log, each once: claim → publish and wait for the ack → confirm. This order is the product:
+// marking an event as seen before it is stored loses it for good when the process dies in between.
+type Store struct {
+	js      jetstream.JetStream
+	memory  dedupe.Store
+	gaps    *dedupe.Gaps
+	log     event.Log
+	metrics *metrics
+}
+
+const (
+	// putWithin bounds all steps for one callback. PleaseSign's time limit is not told; five seconds is the shortest that
+	// is usual.
+	putWithin = 5 * time.Second
+	// lease is how long a claim is ours: longer than putWithin, so that nobody takes it over while we work.
+	lease = 15 * time.Second
+)
+
+// NewStore makes the way into the log.
+func NewStore(env service.Env) *Store {
+	return &Store{
+		js:      env.JS,
+		memory:  env.Claims(dedupe.Options{Namespace: "i", Lease: lease, Remember: flow.Remember}),
+		gaps:    env.Gaps,
+		log:     event.Log{JS: env.JS, Stream: flow.Signing},
+		metrics: newMetrics(env.Metrics),
+	}
+}
+
+// Put stores the events of one callback. It goes on when the caller goes away: a provider that hangs up must not leave
+// half of its callback behind.
+func (s *Store) Put(ctx context.Context, events []*signingv1.SigningEvent) answer {
+	if len(events) == 0 {
+		return accepted(nil)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), putWithin)
+	defer cancel()
+
+	items := make([]item, len(events))
+	for i, e := range events {
+		msg, err := event.Message(ctx, e)
+		if err != nil {
+			return unavailable("not-encoded", err)
+		}
+		items[i] = item{id: e.GetId(), typ: e.GetType(), msg: msg}
+	}
+	owner := dedupe.NewOwner()
+	remembered := s.claim(ctx, owner, items)
+	if !remembered {
+		if err := s.gaps.Mark(ctx); err != nil {
+			return unavailable("log-away", err)
+		}
+	}
+	s.askLog(ctx, items)
+	s.publish(ctx, items)
+	if remembered {
+		s.settle(ctx, owner, items)
+	}
+	return s.verdict(items)
+}
+
+// item is one event on its way into the log.
+type item struct {
+	id    string
+	typ   string
+	msg   *nats.Msg
+	state state
+	ours  bool // we hold its claim
+	err   error
+}
+
+type state int
+
+const (
+	fresh    state = iota // certainly not stored yet: publish it
+	unsure                // may be stored: ask the log
+	stored                // was stored before
+	put                   // stored by us just now
+	held                  // another request is storing it right now
+	refused               // certainly not stored by us
+	doubtful              // the publish may or may not have reached the stream
+)
+
+// claim claims all items and tells whether the memory was there. Without it every item is unsure: the log and the
+// stream's own duplicate window decide.
+func (s *Store) claim(ctx context.Context, owner string, items []item) bool {
+	ids := make([]string, len(items))
+	for i := range items {
+		ids[i] = items[i].id
+	}
+	claims, err := s.memory.Claim(ctx, owner, ids...)
+	if err != nil {
+		s.metrics.unremembered.Add(float64(len(items)))
+		for i := range items {
+			items[i].state = unsure
+		}
+		return false
+	}
+	for i, c := range claims {
+		switch c.State {
+		case dedupe.Claimed:
+			items[i].state, items[i].ours = fresh, true
+		case dedupe.Pending:
+			items[i].state, items[i].ours = unsure, true
+		case dedupe.Confirmed:
+			items[i].state = stored
+		case dedupe.Held:
+			items[i].state = held
+		}
+	}
+	return true
+}
+
+// askLog asks the log for each item that may be stored already.
+func (s *Store) askLog(ctx context.Context, items []item) {
+	for i := range items {
+		it := &items[i]
+		if it.state != unsure {
+			continue
+		}
+		s.metrics.logAsked.Inc()
+		has, err := s.log.Has(ctx, it.msg.Subject, it.id, time.Now().Add(-flow.Remember))
+		switch {
+		case err != nil:
+			it.state, it.err = refused, fmt.Errorf("ask the log: %w", err)
+		case has:
+			it.state = stored
+		default:
+			it.state = fresh
+		}
+	}
+}
+
+// publish sends all fresh items at once, in their order, and waits for the stream's ack of each.
+func (s *Store) publish(ctx context.Context, items []item) {
+	futures := make([]jetstream.PubAckFuture, len(items))
+	alone := len(items) == 1
+	for i := range items {
+		it := &items[i]
+		switch {
+		case it.state != fresh:
+		case alone:
+			ack, err := s.js.PublishMsg(ctx, it.msg, jetstream.WithRetryAttempts(0))
+			it.settle(ack, err)
+		default:
+			future, err := s.js.PublishMsgAsync(it.msg, jetstream.WithStallWait(putWithin/2))
+			if err != nil {
+				it.settle(nil, err)
+				continue
+			}
+			futures[i] = future
+		}
+	}
+	for i, future := range futures {
+		if future == nil {
+			continue
+		}
+		select {
+		case ack := <-future.Ok():
+			items[i].settle(ack, nil)
+		case err := <-future.Err():
+			items[i].settle(nil, err)
+		case <-ctx.Done():
+			items[i].settle(nil, ctx.Err())
+		}
+	}
+}
+
+func (it *item) settle(ack *jetstream.PubAck, err error) {
+	switch {
+	case err == nil && ack.Duplicate:
+		it.state = stored
+	case err == nil:
+		it.state = put
+	case neverSent(err):
+		it.state, it.err = refused, err
+	default:
+		it.state, it.err = doubtful, err
+	}
+}
+
+// neverSent tells whether a failed publish certainly did not reach the stream: nobody listened, we were not connected (the
+// connection buffers nothing), or the server refused it.
+func neverSent(err error) bool {
+	var refusal *jetstream.APIError
+	return errors.As(err, &refusal) ||
+		errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
+		errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, nats.ErrConnectionClosed) ||
+		errors.Is(err, nats.ErrConnectionReconnecting) || errors.Is(err, nats.ErrMaxPayload) ||
+		errors.Is(err, jetstream.ErrTooManyStalledMsgs)
+}
+
+// settle tells the memory what became of our claims. When it fails the claims lapse by themselves, and whoever finds them
+// asks the log.
+func (s *Store) settle(ctx context.Context, owner string, items []item) {
+	var done []dedupe.Done
+	var undone, unknown []string
+	for _, it := range items {
+		switch {
+		case !it.ours:
+		case it.state == put || it.state == stored:
+			done = append(done, dedupe.Done{ID: it.id})
+		case it.state == doubtful:
+			unknown = append(unknown, it.id)
+		default:
+			undone = append(undone, it.id)
+		}
+	}
+	// The time limit may be what failed; what is left to say needs its own.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if len(done) > 0 && s.memory.Confirm(ctx, done...) != nil {
+		s.metrics.unconfirmed.Add(float64(len(done)))
+	}
+	if len(undone) > 0 && s.memory.GiveBack(ctx, owner, dedupe.Undone, undone...) != nil {
+		s.metrics.unconfirmed.Add(float64(len(undone)))
+	}
+	if len(unknown) > 0 && s.memory.GiveBack(ctx, owner, dedupe.Unknown, unknown...) != nil {
+		s.metrics.unconfirmed.Add(float64(len(unknown)))
+	}
+}
+
+// verdict is 2xx only when every event is in the log.
+func (s *Store) verdict(items []item) answer {
+	ids := make([]string, len(items))
+	news, busy := 0, false
+	var failed error
+	for i, it := range items {
+		ids[i] = it.id
+		switch it.state {
+		case put:
+			news++
+			s.metrics.events.WithLabelValues(it.typ).Inc()
+		case held:
+			busy = true
+		case refused, doubtful, fresh, unsure:
+			failed = errors.Join(failed, it.err)
+			if failed == nil {
+				failed = errors.New("not published")
+			}
+		case stored:
+		}
+	}
+	switch {
+	case failed != nil:
+		return unavailable("log-away", failed)
+	case busy:
+		return unavailable("held", nil)
+	case news == 0:
+		return duplicate(ids)
+	default:
+		return accepted(ids)
+	}
+}

@@ -1,0 +1,131 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// getMessages is GET /api/messages[?to=&channel=].
+func (s *Server) getMessages(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	writeJSON(w, http.StatusOK, s.inbox.list(query.Get("to"), query.Get("channel")))
+}
+
+// deleteMessages is DELETE /api/messages.
+func (s *Server) deleteMessages(w http.ResponseWriter, _ *http.Request) {
+	s.inbox.clear()
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// getStories is GET /api/stories.
+func (s *Server) getStories(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, stories)
+}
+
+// The pause between a story's callbacks, in milliseconds.
+const (
+	usualPause = 300
+	maxPause   = 10_000
+)
+
+// postPlay is POST /api/play.
+func (s *Server) postPlay(w http.ResponseWriter, r *http.Request) {
+	var wanted struct {
+		Provider string `json:"provider"`
+		Story    string `json:"story"`
+		PauseMS  *int   `json:"pause_ms"` // default 300
+	}
+	if err := readJSON(r, &wanted); err != nil {
+		problem{Status: http.StatusBadRequest, Detail: err.Error()}.write(w)
+		return
+	}
+	pause := usualPause
+	if wanted.PauseMS != nil {
+		pause = *wanted.PauseMS
+	}
+	if pause < 0 || pause > maxPause {
+		problem{Status: http.StatusBadRequest, Detail: fmt.Sprintf("pause_ms is between 0 and %d", maxPause)}.write(w)
+		return
+	}
+
+	// A story takes as long as its pauses and ingest's outages. A read deadline that passes ends the request's context,
+	// so both are lifted.
+	connection := http.NewResponseController(w)
+	if err := errors.Join(connection.SetReadDeadline(time.Time{}), connection.SetWriteDeadline(time.Time{})); err != nil {
+		problem{Status: http.StatusInternalServerError, Detail: "the connection's deadlines could not be lifted"}.write(w)
+		return
+	}
+	played, err := s.Play(r.Context(), wanted.Provider, wanted.Story, time.Duration(pause)*time.Millisecond)
+	switch {
+	case err == nil:
+		s.log.Info("story played", "provider", wanted.Provider, "story", wanted.Story, "callbacks", len(played.Callbacks))
+		writeJSON(w, http.StatusOK, played)
+	case errors.Is(err, errNoStory):
+		problem{Status: http.StatusNotFound, Detail: err.Error(), Stories: stories}.write(w)
+	case errors.Is(err, errNoSource):
+		problem{Status: http.StatusConflict, Detail: err.Error()}.write(w)
+	default:
+		problem{Status: http.StatusBadGateway, Detail: err.Error(), Played: &played}.write(w)
+	}
+}
+
+// postFault is POST /api/faults.
+func (s *Server) postFault(w http.ResponseWriter, r *http.Request) {
+	var ordered fault
+	if err := readJSON(r, &ordered); err != nil {
+		problem{Status: http.StatusBadRequest, Detail: err.Error()}.write(w)
+		return
+	}
+	if err := ordered.complete(); err != nil {
+		problem{Status: http.StatusBadRequest, Detail: err.Error()}.write(w)
+		return
+	}
+	s.faults.add(ordered)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// deleteFaults is DELETE /api/faults: what is still ordered is called off.
+func (s *Server) deleteFaults(w http.ResponseWriter, _ *http.Request) {
+	s.faults.clear()
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// readJSON reads a body that is one JSON object with known keys.
+func readJSON(r *http.Request, into any) error {
+	decoder := json.NewDecoder(r.Body)
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return fmt.Errorf("the body is not the JSON object wanted: %w", err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("the body holds more than one JSON object")
+	}
+	return nil
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the client is gone, and nobody is left to tell
+}
+
+// problem is an error answer of our own API, RFC 9457.
+type problem struct {
+	Type    string  `json:"type"`
+	Title   string  `json:"title"`
+	Status  int     `json:"status"`
+	Detail  string  `json:"detail"`
+	Stories []story `json:"stories,omitempty"` // what can be played
+	*Played         // what was played before it failed
+}
+
+func (p problem) write(w http.ResponseWriter) {
+	p.Type, p.Title = "about:blank", http.StatusText(p.Status)
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // the client is gone, and nobody is left to tell
+}

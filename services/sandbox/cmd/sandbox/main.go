@@ -1,0 +1,2 @@
+// Command sandbox stands in for the outside world.
+package main

@@ -1,0 +1,103 @@
+package sandbox
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Message is what a signer received.
+type Message struct {
+	Channel    string    `json:"channel"` // "sms" or "email"
+	To         string    `json:"to"`      // as it was sent: a number without its plus, or an address
+	From       string    `json:"from"`
+	Subject    string    `json:"subject"` // of an e-mail
+	Text       string    `json:"text"`
+	HTML       string    `json:"html"`      // of an e-mail
+	Reference  string    `json:"reference"` // Vonage's client-ref; an e-mail's Message-ID without its brackets
+	ReceivedAt time.Time `json:"received_at"`
+
+	number int // 1, 2, 3, … in order of arrival; never used again
+}
+
+// inboxBytes bounds what is kept, about 100,000 text messages; then the oldest go.
+const inboxBytes = 64 << 20
+
+// messageBytes is what a message takes beside its texts.
+const messageBytes = 256
+
+func (m *Message) size() int {
+	return messageBytes + len(m.To) + len(m.From) + len(m.Subject) + len(m.Text) + len(m.HTML) + len(m.Reference)
+}
+
+// inbox keeps what all signers received, in order of arrival.
+type inbox struct {
+	mu       sync.Mutex
+	messages []Message
+	bytes    int
+	maxBytes int
+	received int
+}
+
+func newInbox(maxBytes int) *inbox { return &inbox{maxBytes: maxBytes} }
+
+// receive takes a message in and stamps it.
+func (b *inbox) receive(m Message) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.received++
+	m.number = b.received
+	m.ReceivedAt = time.Now().UTC()
+	b.messages = append(b.messages, m)
+	b.bytes += m.size()
+
+	gone := 0
+	for b.bytes > b.maxBytes && gone < len(b.messages)-1 { // the newest stays, whatever its size
+		b.bytes -= b.messages[gone].size()
+		b.messages[gone] = Message{}
+		gone++
+	}
+	b.messages = b.messages[gone:]
+}
+
+// list returns the messages to an address or number and on a channel, in order of arrival; empty means any.
+func (b *inbox) list(to, channel string) []Message {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	found := []Message{}
+	for _, m := range b.messages {
+		if (channel == "" || m.Channel == channel) && (to == "" || sameAddress(m.To, to)) {
+			found = append(found, m)
+		}
+	}
+	return found
+}
+
+// letter returns one e-mail by its number.
+func (b *inbox) letter(number int) (Message, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := slices.IndexFunc(b.messages, func(m Message) bool { return m.number == number && m.Channel == channelEmail })
+	if i < 0 {
+		return Message{}, false
+	}
+	return b.messages[i], true
+}
+
+func (b *inbox) clear() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.messages, b.bytes = nil, 0
+}
+
+// sameAddress compares without case, and without the plus before a number: in a query it must be written %2B, and
+// whoever forgets that has sent a space.
+func sameAddress(a, b string) bool {
+	return strings.EqualFold(strings.TrimLeft(a, "+ "), strings.TrimLeft(b, "+ "))
+}
+
+const (
+	channelSMS   = "sms"
+	channelEmail = "email"
+)

@@ -1,0 +1,166 @@
+// Package sandbox stands in for the outside world: the provider's REST API, Vonage, and a mail server. It plays sample
+// callbacks, keeps what signers received, and can be told to be slow, to refuse, to drop and to throttle.
+//
+// Nothing in it is ours: it speaks the providers' own formats over real HTTP and SMTP, and uses neither NATS nor Redis.
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/service"
+)
+
+// Run stands in for the outside world until ctx ends. It listens itself, on the sandbox's own two addresses: what stands
+// for other people's servers does not share a door with ours.
+func Run(ctx context.Context, env service.Env) error {
+	server, err := New(env.Config, env.Log)
+	if err != nil {
+		return err
+	}
+	env.Up()
+	return server.Serve(ctx)
+}
+
+// Server is the outside world, on one HTTP and one SMTP listener.
+type Server struct {
+	cfg config.Config
+	log *slog.Logger
+
+	inbox     *inbox
+	faults    *faults
+	clickwrap *clickwrap
+	callbacks *http.Client
+
+	httpListener, smtpListener net.Listener
+	handler                    http.Handler
+
+	stopping chan struct{} // closed when Serve is told to end: nobody lingers any longer
+}
+
+// New opens both listeners, so that their addresses are known even where the settings say port 0. Serve answers them.
+func New(cfg config.Config, log *slog.Logger) (*Server, error) {
+	s := &Server{
+		cfg:       cfg,
+		log:       log,
+		inbox:     newInbox(inboxBytes),
+		faults:    newFaults(),
+		clickwrap: newClickwrap(),
+		callbacks: newCallbackClient(),
+		stopping:  make(chan struct{}),
+	}
+	s.handler = s.routes()
+
+	var err error
+	if s.httpListener, err = net.Listen("tcp", cfg.Sandbox.Addr); err != nil {
+		return nil, fmt.Errorf("listen for the sandbox's HTTP: %w", err)
+	}
+	if s.smtpListener, err = net.Listen("tcp", cfg.Sandbox.SMTPAddr); err != nil {
+		return nil, errors.Join(fmt.Errorf("listen for the sandbox's SMTP: %w", err), s.httpListener.Close())
+	}
+	return s, nil
+}
+
+// HTTPAddr is where HTTP is served, host:port.
+func (s *Server) HTTPAddr() string { return s.httpListener.Addr().String() }
+
+// SMTPAddr is where mail is taken, host:port.
+func (s *Server) SMTPAddr() string { return s.smtpListener.Addr().String() }
+
+// Handler is all of the sandbox's HTTP.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// leaveWithin is how long calls in hand may take when the sandbox ends.
+const leaveWithin = 5 * time.Second
+
+// Serve answers both listeners until ctx ends, then finishes the calls in hand within five seconds. Call it once.
+func (s *Server) Serve(ctx context.Context) error {
+	web := &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      2 * time.Minute, // a slow answer may take one minute; see maxDelay
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	post := s.postOffice()
+
+	failed := make(chan error, 2)
+	go func() { failed <- web.Serve(s.httpListener) }()
+	go func() { failed <- post.Serve(s.smtpListener) }()
+	s.log.Info("sandbox is open", "http", s.HTTPAddr(), "smtp", s.SMTPAddr())
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+		err = fmt.Errorf("serve the sandbox: %w", err)
+	}
+	close(s.stopping)
+	return errors.Join(err, leave(web, post))
+}
+
+// leave closes the doors and waits for the calls in hand.
+func leave(web *http.Server, post *smtp.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
+	defer cancel()
+	var err error
+	if stuck := web.Shutdown(ctx); stuck != nil {
+		err = errors.Join(fmt.Errorf("end the sandbox's HTTP: %w", stuck), web.Close())
+	}
+	// Who stays connected to the mail server without a word is left behind: it cannot tell idle from busy.
+	if stuck := post.Shutdown(ctx); stuck != nil && !errors.Is(stuck, context.DeadlineExceeded) && !errors.Is(stuck, net.ErrClosed) {
+		err = errors.Join(err, fmt.Errorf("end the sandbox's SMTP: %w", stuck))
+	}
+	return err
+}
+
+// linger waits, but not beyond the sandbox's end.
+func (s *Server) linger(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.stopping:
+	}
+}
+
+// maxForm bounds the body of everything that comes over HTTP: a form of Vonage's, or one of our own small requests.
+const maxForm = 64 << 10
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+
+	// The outside world.
+	mux.HandleFunc("GET /v1.1/requests/{id}", s.faulty("clickwrap", throttleClickwrap, s.getClickwrapRequest))
+	mux.HandleFunc("GET /sign/{request}/{signer}", s.getSigningPage)
+	mux.HandleFunc("POST /sms/json", s.faulty("vonage", throttleVonage, s.sendSMS))
+
+	// Our own window on it.
+	mux.HandleFunc("GET /{$}", s.getPage)
+	mux.HandleFunc("GET /letters/{number}", s.getLetter)
+	mux.HandleFunc("GET /api/messages", s.getMessages)
+	mux.HandleFunc("DELETE /api/messages", s.deleteMessages)
+	mux.HandleFunc("GET /api/stories", s.getStories)
+	mux.HandleFunc("POST /api/play", s.postPlay)
+	mux.HandleFunc("POST /api/faults", s.postFault)
+	mux.HandleFunc("DELETE /api/faults", s.deleteFaults)
+
+	// A page elsewhere, open in the same browser, must not play stories here.
+	guarded := http.NewCrossOriginProtection().Handler(mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		guarded.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,92 @@
+package sandbox
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+)
+
+// maxLetter is the largest letter taken, in bytes.
+const maxLetter = 10 << 20
+
+// postOffice is the mail server. It speaks without TLS: it is on loopback, and has no certificate to show.
+func (s *Server) postOffice() *smtp.Server {
+	post := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
+		return &mailSession{sandbox: s, conn: c}, nil
+	}))
+	post.Domain = "sandbox.invalid"
+	post.MaxMessageBytes = maxLetter
+	post.MaxRecipients = 50
+	post.ReadTimeout = 2 * time.Minute
+	post.WriteTimeout = 30 * time.Second
+	post.AllowInsecureAuth = true
+	post.EnableSMTPUTF8 = true
+	post.ErrorLog = slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
+	return post
+}
+
+// mailSession is one connection's dialogue.
+type mailSession struct {
+	sandbox *Server
+	conn    *smtp.Conn
+	fault   fault // of the transaction in hand
+	to      []string
+}
+
+// AuthMechanisms tells what may be used to log in, for those who want to.
+func (*mailSession) AuthMechanisms() []string { return []string{sasl.Plain} }
+
+// Auth takes any name and password.
+func (*mailSession) Auth(string) (sasl.Server, error) {
+	return sasl.NewPlainServer(func(_, _, _ string) error { return nil }), nil
+}
+
+// Mail begins a transaction, which is what a fault counts as one call.
+func (m *mailSession) Mail(string, *smtp.MailOptions) error {
+	m.Reset()
+	switch m.fault = m.sandbox.faults.take("smtp"); m.fault.Mode {
+	case refuse:
+		return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "The sandbox was told to refuse this letter"}
+	case throttle:
+		return &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "Too many letters, come back later"}
+	}
+	return nil
+}
+
+// Rcpt notes whom the letter is for.
+func (m *mailSession) Rcpt(to string, _ *smtp.RcptOptions) error {
+	m.to = append(m.to, to)
+	return nil
+}
+
+// Data takes the letter, and puts one into the inbox for each recipient.
+func (m *mailSession) Data(r io.Reader) error {
+	letter, err := readLetter(r)
+	if errors.Is(err, smtp.ErrDataTooLarge) {
+		return smtp.ErrDataTooLarge
+	}
+	if err != nil { // its text may quote the letter, and the sender logs our answer
+		return &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 6, 0}, Message: "This letter cannot be read"}
+	}
+	for _, to := range m.to {
+		letter.To = to
+		m.sandbox.inbox.receive(letter)
+	}
+	switch m.fault.Mode {
+	case slow:
+		m.sandbox.linger(m.fault.delay())
+	case drop:
+		return m.conn.Conn().Close() // the letter is here, and its sender will never know
+	}
+	return nil
+}
+
+// Reset forgets the transaction in hand.
+func (m *mailSession) Reset() { m.fault, m.to = fault{}, nil }
+
+// Logout has nothing to end.
+func (*mailSession) Logout() error { return nil }

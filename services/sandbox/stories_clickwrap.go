@@ -1,0 +1,40 @@
+package sandbox
+
+// The people of the stories. The numbers are the seed's, and ones that are never given to anybody (555-01xx).
+var (
+	ericSmith = signer{first: "Eric", last: "Smith", email: "eric.smith@example.com", mobile: "+13175551234", byEmail: true, bySMS: true}
+	janeRoe   = signer{first: "Jane", last: "Roe", email: "jane.roe@example.com", mobile: "+13175550142", byEmail: true}
+	samLee    = signer{first: "Sam", last: "Lee", email: "sam.lee@example.com", mobile: "(317) 555-0187", byEmail: true, bySMS: true}
+)
+
+// clickwrapStories are the guide's three flows, and the cases it warns of.
+var clickwrapStories = []story{
+	{
+		Provider: "clickwrap", Name: "seed",
+		Title: "The three flows of the guide",
+		Description: `"PS Employment Agreement" goes to Eric Smith (text and e-mail) and Jane Roe (e-mail only), both sign, and it is complete. ` +
+			`"Employment Agreement" goes to Eric Smith and Sam Lee, and only Eric Smith signs.`,
+		documents: []document{
+			{title: "PS Employment Agreement", signers: []signer{ericSmith, janeRoe}},
+			{title: "Employment Agreement", signers: []signer{ericSmith, samLee}},
+		},
+		happens: []happening{
+			sent(0), signed(0, 0), signed(0, 1), completed(0),
+			sent(1), signed(1, 0),
+		},
+	},
+	{
+		Provider: "clickwrap", Name: "one-signer",
+		Title:       "One signer, the end before the signature",
+		Description: `A single signer's signature and the end of the document come in either order: here the end comes first. Nobody is told of progress.`,
+		documents:   []document{{title: "Mutual NDA", signers: []signer{ericSmith}}},
+		happens:     []happening{sent(0), completed(0), signed(0, 0)},
+	},
+	{
+		Provider: "clickwrap", Name: "two-signers",
+		Title:       "Two signers, one after the other",
+		Description: `Eric Smith and Sam Lee both get a text and an e-mail; when the first has signed, the second is told so; then it is complete.`,
+		documents:   []document{{title: "E-Waiver Form", signers: []signer{ericSmith, samLee}}},
+		happens:     []happening{sent(0), signed(0, 0), signed(0, 1), completed(0)},
+	},
+}

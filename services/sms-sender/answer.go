@@ -1,0 +1,161 @@
+package smssender
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/notification"
+)
+
+// answer is what came of one call.
+type answer struct {
+	written    bool   // the request, or some of it, left
+	status     int    // HTTP; 0 where no answer came
+	retryAfter string // the header
+	parts      []part // of an answer that could be read
+	err        error
+}
+
+// part is Vonage's word on one part of the message.
+type part struct {
+	status string
+	id     string // message-id
+}
+
+// Statuses of a part that decide for the whole message.
+const (
+	sent          = "0"
+	internalError = "5"
+)
+
+// verdict is what an answer means: a receipt, or an error that says what happens next. It is pure, so that a table is
+// its test.
+func (a answer) verdict() (notification.Receipt, error) {
+	switch {
+	case len(a.parts) > 0:
+		return verdictOfParts(a.parts)
+	case !a.written:
+		return notification.Receipt{}, notification.Again("unreachable", withoutURL(a.err))
+	case a.status == 0:
+		return notification.Receipt{}, notification.Doubtful("no-answer", withoutURL(a.err))
+	case a.status >= 200 && a.status < 300:
+		// The SDK's own words could quote the answer, and that has the number in it.
+		return notification.Receipt{}, notification.Doubtful("answer-unreadable", nil)
+	default:
+		return notification.Receipt{}, verdictOfHTTP(a.status, a.retryAfter)
+	}
+}
+
+// verdictOfHTTP is what a status outside 2xx means. A server that fails in the middle may have taken the message first;
+// one that says when to come again has not.
+func verdictOfHTTP(status int, retryAfter string) error {
+	reason, cause := fmt.Sprintf("http-%d", status), errors.New(http.StatusText(status))
+	wait, told := waitOf(retryAfter)
+	switch {
+	case told && (status == http.StatusTooManyRequests || status >= 500):
+		return notification.AgainIn(wait, reason, cause)
+	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
+		return notification.Again(reason, cause)
+	case status >= 500:
+		return notification.Doubtful(reason, cause)
+	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusNotFound, status < 400:
+		return notification.OperatorMustAct(reason, cause) // the secret or the base URL is wrong
+	default:
+		return notification.Refused(reason, cause)
+	}
+}
+
+// verdictOfParts is what the parts' statuses mean together. Once one part was taken the message is on its way: sending
+// it again would send that part twice.
+func verdictOfParts(parts []part) (notification.Receipt, error) {
+	receipt := notification.Receipt{Parts: uint32(len(parts))}
+	taken, refused := 0, ""
+	for _, p := range parts {
+		switch p.status {
+		case sent:
+			taken++
+			receipt.Reference = cmp.Or(receipt.Reference, p.id)
+		case internalError: // one part that may have been sent outweighs those that were not
+			refused = internalError
+		default:
+			refused = cmp.Or(refused, p.status)
+		}
+	}
+	switch taken {
+	case len(parts):
+		return receipt, nil
+	case 0:
+		return notification.Receipt{}, verdictOfStatus(refused)
+	default:
+		receipt.Reason = "some-parts-refused"
+		return receipt, nil
+	}
+}
+
+// refusal is what one of Vonage's statuses means.
+type refusal struct {
+	reason string
+	then   func(reason string, cause error) error
+}
+
+// refusals is Vonage's table of statuses (sms.yml 1.0.10 and its error page). What is not in it is permanent too.
+var refusals = map[string]refusal{
+	"1":           {"throttled", notification.Again},
+	"2":           {"missing-parameters", notification.Refused},
+	"3":           {"invalid-parameters", notification.Refused},
+	"4":           {"bad-credentials", notification.OperatorMustAct},
+	internalError: {"internal-error", notification.Doubtful}, // it may have been sent
+	"6":           {"invalid-message", notification.Refused},
+	"7":           {"number-barred", notification.Refused},
+	"8":           {"account-barred", notification.OperatorMustAct},
+	"9":           {"quota-exceeded", notification.OperatorMustAct},
+	"10":          {"too-many-binds", notification.Again},
+	"11":          {"account-not-http-enabled", notification.Refused},
+	"12":          {"message-too-long", notification.Refused},
+	"14":          {"bad-signature", notification.Refused},
+	"15":          {"invalid-sender", notification.Refused},
+	"22":          {"bad-network-code", notification.Refused},
+	"23":          {"bad-callback-url", notification.Refused},
+	"29":          {"number-not-allowed", notification.Refused}, // a demo account's list
+	"32":          {"signature-and-secret", notification.Refused},
+	"33":          {"number-deactivated", notification.Refused},
+}
+
+func verdictOfStatus(status string) error {
+	if status == "" {
+		return notification.Doubtful("answer-unreadable", nil)
+	}
+	r, ok := refusals[status]
+	if !ok {
+		r = refusal{"status-unknown", notification.Refused}
+	}
+	return r.then(r.reason, fmt.Errorf("vonage status %.8q", status))
+}
+
+// longestWait bounds what a Retry-After may ask for: no header puts a signer's link off for a week.
+const longestWait = time.Hour
+
+// waitOf reads a Retry-After of seconds or of an HTTP date.
+func waitOf(header string) (time.Duration, bool) {
+	if seconds, err := strconv.Atoi(header); err == nil && seconds >= 0 {
+		return min(time.Duration(min(seconds, int(longestWait/time.Second)))*time.Second, longestWait), true
+	}
+	if at, err := http.ParseTime(header); err == nil {
+		return min(max(time.Until(at), 0), longestWait), true
+	}
+	return 0, false
+}
+
+// withoutURL is a failed call's cause, without the URL that net/http puts before it.
+func withoutURL(err error) error {
+	var call *url.Error
+	if errors.As(err, &call) {
+		return call.Err
+	}
+	return err
+}

@@ -1,0 +1,156 @@
+// Command signrelay is the whole house in one program: it runs everything in one process, and it is what an operator asks
+// and tells a running system with.
+//
+// Exit status: 0 done, 1 failed, 2 wrong use.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+
+	"github.com/signrelay/signrelay/libs/config"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(dispatch(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+// command is one word of the command line.
+type command struct {
+	name  string // "quarantine list": words are apart by one space
+	args  string
+	does  string
+	flags func(*flag.FlagSet) // its own, beside the settings'; nil for none
+	run   func(context.Context, *call) error
+}
+
+// call is one use of a command.
+type call struct {
+	cfg    config.Config
+	args   []string // behind the flags
+	flags  *flag.FlagSet
+	stdout io.Writer
+	stderr io.Writer
+}
+
+func (c *call) flag(name string) string { return c.flags.Lookup(name).Value.String() }
+func (c *call) json() bool              { return c.flag("json") == "true" }
+
+// commands in the order in which one meets them.
+var commands = []command{
+	{"run", "", "run everything in one process, with an embedded NATS server", nil, run},
+	{"provision", "", "make the streams, buckets and consumers, or bring them up to date", nil, provision},
+	{"config check", "", "say all that is wrong with the settings", nil, configCheck},
+	{"config print", "", "print the settings as they are understood, secrets masked", nil, configPrint},
+	{"send", "<provider> [<sample>]", "send a sample callback to ingest; without a sample, list them", sendFlags, send},
+	{"tail", "[<subject filter>]", "show events as they are stored", tailFlags, tail},
+	{"timeline", "<document>", "show all that happened to one document", jsonFlag, timeline},
+	{"quarantine list", "", "list callbacks that nobody could read", jsonFlag, quarantineList},
+	{"quarantine show", "<number>", "show one, byte for byte", quarantineShowFlags, quarantineShow},
+	{"quarantine replay", "<number>|all", "read them again and bring in what can be read", quarantineReplayFlags, quarantineReplay},
+	{"version", "", "say which version this is", nil, version},
+}
+
+// usageError is wrong use: exit status 2.
+type usageError struct{ text string }
+
+func (e usageError) Error() string { return e.text }
+
+func dispatch(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	cmd, rest, found := find(args)
+	if !found {
+		help(stderr)
+		if len(args) > 0 && (args[0] == "help" || args[0] == "-h" || args[0] == "--help") {
+			return 0
+		}
+		if len(args) > 0 {
+			fmt.Fprintf(stderr, "\nsignrelay: no command %q\n", strings.Join(args, " "))
+		}
+		return 2
+	}
+	err := use(ctx, cmd, rest, environ, stdout, stderr)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, flag.ErrHelp):
+		commandHelp(stdout, cmd)
+		return 0
+	case errors.As(err, new(usageError)):
+		fmt.Fprintf(stderr, "signrelay %s: %s\nUse: signrelay %s %s\n", cmd.name, err, cmd.name, cmd.args)
+		return 2
+	default:
+		fmt.Fprintf(stderr, "signrelay %s: %s\n", cmd.name, err)
+		return 1
+	}
+}
+
+// find returns the command whose words begin args, the longer one first.
+func find(args []string) (command, []string, bool) {
+	for words := min(2, len(args)); words > 0; words-- {
+		for _, c := range commands {
+			if c.name == strings.Join(args[:words], " ") {
+				return c, args[words:], true
+			}
+		}
+	}
+	return command{}, nil, false
+}
+
+func use(ctx context.Context, cmd command, args, environ []string, stdout, stderr io.Writer) error {
+	fs := flag.NewFlagSet(cmd.name, flag.ContinueOnError)
+	if cmd.flags != nil {
+		cmd.flags(fs)
+	}
+	cfg, rest, err := config.LoadWith(fs, args, environ)
+	if errors.Is(err, flag.ErrHelp) {
+		return err
+	}
+	if err != nil {
+		return usageError{err.Error()}
+	}
+	return cmd.run(ctx, &call{cfg: cfg, args: rest, flags: fs, stdout: stdout, stderr: stderr})
+}
+
+func help(w io.Writer) {
+	fmt.Fprintln(w, "signrelay: e-signature callbacks into one durable log, and the messages that follow")
+	fmt.Fprintln(w)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, c := range commands {
+		fmt.Fprintf(table, "  signrelay %s %s\t%s\n", c.name, c.args, c.does)
+	}
+	_ = table.Flush()
+	fmt.Fprintln(w, "\nsignrelay <command> -h lists a command's flags.")
+}
+
+func commandHelp(w io.Writer, cmd command) {
+	fmt.Fprintf(w, "signrelay %s %s\n  %s\n", cmd.name, cmd.args, cmd.does)
+	if cmd.flags != nil {
+		own := flag.NewFlagSet(cmd.name, flag.ContinueOnError)
+		cmd.flags(own)
+		fmt.Fprintln(w, "\nIts flags:")
+		own.SetOutput(w)
+		own.PrintDefaults()
+	}
+	fmt.Fprintln(w, "\nSettings, as flags and as environment variables:")
+	_ = config.Usage(w)
+}
+
+func jsonFlag(fs *flag.FlagSet) { fs.Bool("json", false, "one JSON object a line") }
+
+// only returns the call's single argument.
+func (c *call) only(what string) (string, error) {
+	if len(c.args) != 1 {
+		return "", usageError{fmt.Sprintf("wants %s, got %d arguments", what, len(c.args))}
+	}
+	return c.args[0], nil
+}

@@ -1,0 +1,125 @@
+package standalone
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/config"
+)
+
+// DemoSource is the name of the source of each provider that stands where the settings name none.
+const DemoSource = "demo"
+
+// WithDemo fills in what a newcomer without a file lacks: a source of each provider, and the sandbox in place of the
+// outside world. Settings with a source of their own are left alone.
+//
+// The secrets are public on purpose. PleaseSign's is "test", with which the documentation's own example verifies.
+func WithDemo(cfg config.Config) (config.Config, error) {
+	if len(cfg.Sources) > 0 {
+		return cfg, nil
+	}
+	smtpHost, smtpPort, err := splitPort(cfg.Sandbox.SMTPAddr)
+	if err != nil {
+		return cfg, fmt.Errorf("sandbox.smtp_addr: %w", err)
+	}
+	_, certificate, err := demoKey(cfg.DataDir)
+	if err != nil {
+		return cfg, err
+	}
+	world := "http://" + cfg.Sandbox.Addr
+	source := func(provider, sender string, w config.Webhook) config.Source {
+		return config.Source{
+			Name: DemoSource, Provider: provider, SenderName: sender, Locale: "en", Region: "US", Webhook: w,
+			API: config.API{BaseURL: world, Token: "demo-token", Key: "demo-key", Secret: "demo-secret", User: "demo"},
+		}
+	}
+	cfg.Sources = []config.Source{
+		source("clickwrap", "PactSafe", config.Webhook{Secrets: []string{"12345"}}),
+		source("esign-v1", "Legalesign", config.Webhook{Token: "demo", Certificate: certificate, Digest: "sha1"}),
+		source("pleasesign", "PleaseSign", config.Webhook{Secrets: []string{"test"}}),
+	}
+	cfg.SMS.Vonage.APIKey, cfg.SMS.Vonage.APISecret = "sandbox0", "sandbox-secret"
+	cfg.SMS.Vonage.BaseURL, cfg.SMS.Vonage.From = world, "Signrelay"
+	cfg.Email.From = "Signrelay <no-reply@signrelay.example>"
+	cfg.Email.SMTP.Host, cfg.Email.SMTP.Port, cfg.Email.SMTP.TLS = smtpHost, smtpPort, "none"
+	if cfg.Shortener.PublicURL == "" {
+		_, port, err := splitPort(cfg.Ingest.Addr)
+		if err != nil {
+			return cfg, fmt.Errorf("ingest.addr: %w", err)
+		}
+		cfg.Shortener.PublicURL = "http://localhost:" + strconv.Itoa(port)
+		cfg.Sandbox.IngestURL = "http://127.0.0.1:" + strconv.Itoa(port)
+	}
+	return cfg, nil
+}
+
+func splitPort(addr string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", 0, err
+	}
+	port, err = strconv.Atoi(text)
+	return host, port, err
+}
+
+// DemoKey is the private key of the demo's esign-v1 certificate, which the sandbox and `signrelay send` sign with; it is
+// made by the first start.
+func DemoKey(dataDir string) (*rsa.PrivateKey, error) {
+	key, _, err := demoKey(dataDir)
+	return key, err
+}
+
+// demoKey reads the demo's esign-v1 key and certificate from the data directory, or makes them.
+func demoKey(dataDir string) (key *rsa.PrivateKey, certificate string, err error) {
+	path := filepath.Join(dataDir, "demo-esign-v1.pem")
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if data, err = makeDemoKey(); err == nil {
+			err = errors.Join(os.MkdirAll(dataDir, 0o700), os.WriteFile(path, data, 0o600))
+		}
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("demo certificate: %w", err)
+	}
+	keyBlock, rest := pem.Decode(data)
+	certificateBlock, _ := pem.Decode(rest)
+	if keyBlock == nil || certificateBlock == nil {
+		return nil, "", fmt.Errorf("demo certificate: %s is not what it was written as; remove it", path)
+	}
+	key, err = x509.ParsePKCS1PrivateKey(keyBlock.Bytes)
+	if err != nil {
+		return nil, "", fmt.Errorf("demo certificate: %w", err)
+	}
+	return key, string(pem.EncodeToMemory(certificateBlock)), nil
+}
+
+func makeDemoKey() ([]byte, error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: "signrelay demo"},
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().AddDate(10, 0, 0),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return nil, err
+	}
+	data := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
+	return append(data, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...), nil
+}

@@ -1,0 +1,73 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	house.Cleanup()
+	os.Exit(status)
+}
+
+const (
+	connections = 64
+	requests    = 30_000
+	rounds      = 3
+)
+
+// BenchmarkAccepted measures callbacks accepted a second (1 KiB, signed, unique: verify, normalize, Redis, stream ack)
+// beside a bare handler in the same run, and ingest's own CPU a callback. NATS writes through to the disk only where
+// the house's settings say so: "fsync" is sync_interval always, "no fsync" the server's own default.
+func BenchmarkAccepted(b *testing.B) {
+	for name, fsync := range map[string]bool{"no fsync": false, "fsync": true} {
+		b.Run(name, func(b *testing.B) {
+			h := house.Ingest(b, fsync)
+			bare := house.Bare(b)
+			ingest := strings.TrimPrefix(h.IngestURL, "http://")
+			load(b, ingest, callbacks(2000, "warm"), connections, "202")
+			load(b, bare, callbacks(2000, "warm"), connections, "202")
+			n := requests
+			if fsync {
+				n /= 5
+			}
+			var ours, theirs, own float64
+			for b.Loop() {
+				for round := range rounds {
+					batch := callbacks(n, fmt.Sprintf("%d-%d", time.Now().UnixNano()%1e6, round))
+					reference := load(b, bare, batch, connections, "202")
+					before := cpu(b, h.Processes["ingest"].PID())
+					got := load(b, ingest, batch, connections, "202")
+					used := cpu(b, h.Processes["ingest"].PID()) - before
+					b.Logf("round %d: %.0f/s p50 %v p99 %v, own CPU %v a callback; bare %.0f/s", round,
+						got.perSecond, got.p50.Round(10*time.Microsecond), got.p99.Round(10*time.Microsecond), used/time.Duration(n), reference.perSecond)
+					ours, theirs, own = ours+got.perSecond, theirs+reference.perSecond, own+float64(used.Microseconds())/float64(n)
+				}
+			}
+			b.ReportMetric(ours/rounds, "callbacks/s")
+			b.ReportMetric(ours/theirs, "of-bare")
+			b.ReportMetric(own/rounds, "own-CPU-µs/callback")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// BenchmarkStandalone measures the start and the idle memory of `signrelay run`.
+func BenchmarkStandalone(b *testing.B) {
+	for b.Loop() {
+		house.Program(b, "signrelay")
+		h := house.Standalone(b)
+		h.Processes["signrelay"].Stop()
+		began := time.Now()
+		h.Processes["signrelay"].Start()
+		b.ReportMetric(float64(time.Since(began).Milliseconds()), "ms-until-ready")
+		b.ReportMetric(float64(memory(b, h.Processes["signrelay"].PID()))/1e6, "MB-idle")
+	}
+	b.ReportMetric(0, "ns/op")
+}

@@ -1,0 +1,314 @@
+package house
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/realtest"
+)
+
+// House is a running Signrelay with the sandbox around it.
+type House struct {
+	IngestURL  string
+	SandboxURL string
+	NATSURL    string
+	DataDir    string
+	Processes  map[string]*Process
+
+	t        testing.TB
+	env      []string
+	lazySync bool // NATS syncs every two minutes, its own default
+}
+
+// Standalone starts everything in one process, as `make run` does, on ports of its own.
+func Standalone(t testing.TB) *House {
+	t.Helper()
+	h := newHouse(t)
+	admin := freeAddress(t)
+	env := append(h.env, "SIGNRELAY_ADMIN_ADDR="+admin)
+	h.Processes["signrelay"] = newProcess(t, "signrelay", Program(t, "signrelay"), "http://"+admin+"/readyz", env, "run").Start()
+	return h
+}
+
+// Apart starts each service as a process of its own, against a NATS server and a Redis of their own, after provisioning.
+func Apart(t testing.TB) *House {
+	t.Helper()
+	h := newHouse(t)
+	h.startNATS(t)
+	h.env = append(h.env, "SIGNRELAY_NATS_URL="+h.NATSURL, "SIGNRELAY_REDIS_URL="+realtest.Redis(t).URL, "SIGNRELAY_CONFIG="+h.writeSettings(t))
+	if out, err := h.Command(t, "provision"); err != nil {
+		t.Fatalf("provision: %v\n%s", err, out)
+	}
+	for _, name := range []string{"sandbox", "ingest", "enricher", "shortener", "sms-sender", "email-sender"} {
+		h.StartService(t, name, name)
+	}
+	return h
+}
+
+// StartService starts one more process of a service, under a name of its own.
+func (h *House) StartService(t testing.TB, service, name string) *Process {
+	t.Helper()
+	admin := freeAddress(t)
+	p := newProcess(t, name, Program(t, service), "http://"+admin+"/readyz", append(h.env, "SIGNRELAY_ADMIN_ADDR="+admin))
+	h.Processes[name] = p.Start()
+	return p
+}
+
+func newHouse(t testing.TB) *House {
+	t.Helper()
+	ingest, sandbox, smtp, natsAddr := freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)
+	h := &House{
+		IngestURL: "http://" + ingest, SandboxURL: "http://" + sandbox, NATSURL: "nats://" + natsAddr,
+		DataDir: t.TempDir(), Processes: map[string]*Process{}, t: t,
+	}
+	h.env = []string{
+		"SIGNRELAY_INGEST_ADDR=" + ingest, "SIGNRELAY_SANDBOX_ADDR=" + sandbox, "SIGNRELAY_SMTP_ADDR=" + smtp,
+		"SIGNRELAY_SANDBOX_INGEST_URL=" + h.IngestURL, "SIGNRELAY_NATS_ADDR=" + natsAddr, "SIGNRELAY_DATA_DIR=" + h.DataDir,
+		"SIGNRELAY_LINKS_ADDR=" + freeAddress(t),
+	}
+	return h
+}
+
+// startNATS runs the real server as a process, with the settings that deployments use.
+func (h *House) startNATS(t testing.TB) {
+	t.Helper()
+	monitor := freeAddress(t)
+	host, port, _ := strings.Cut(strings.TrimPrefix(h.NATSURL, "nats://"), ":")
+	syncInterval := "always"
+	if h.lazySync {
+		syncInterval = "2m"
+	}
+	settings := fmt.Sprintf("host: %s\nport: %s\nhttp: %q\nmax_payload: 8MB\njetstream { store_dir: %q, sync_interval: %s }\n",
+		host, port, monitor, filepath.Join(h.DataDir, "nats"), syncInterval)
+	path := filepath.Join(h.DataDir, "nats.conf")
+	if err := os.WriteFile(path, []byte(settings), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.Processes["nats"] = newProcess(t, "nats", Program(t, "nats-server"), "http://"+monitor+"/healthz", nil, "-c", path).Start()
+}
+
+// writeSettings writes a file as an operator would, with the sandbox as the world.
+func (h *House) writeSettings(t testing.TB) string {
+	t.Helper()
+	links := h.setting("SIGNRELAY_LINKS_ADDR")
+	smtpHost, smtpPort, _ := strings.Cut(h.setting("SIGNRELAY_SMTP_ADDR"), ":")
+	settings := fmt.Sprintf(`
+sources:
+  - {name: demo, provider: clickwrap, sender_name: PactSafe, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: demo-token}}
+  - {name: demo, provider: pleasesign, sender_name: PleaseSign, webhook: {secrets: ["test"]}}
+  - {name: demo, provider: esign-v1, sender_name: Legalesign, webhook: {token: demo}}
+sms: {vonage: {api_key: sandbox0, api_secret: sandbox-secret, from: Signrelay, base_url: %[1]q}}
+email: {from: "Signrelay <no-reply@signrelay.example>", smtp: {host: %[2]q, port: %[3]s, tls: none}}
+shortener: {kind: builtin, public_url: "http://%[4]s"}
+`, h.SandboxURL, smtpHost, smtpPort, links)
+	path := filepath.Join(h.DataDir, "signrelay.yaml")
+	if err := os.WriteFile(path, []byte(settings), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func (h *House) setting(name string) string {
+	for _, e := range h.env {
+		if value, found := strings.CutPrefix(e, name+"="); found {
+			return value
+		}
+	}
+	return ""
+}
+
+// Command runs `signrelay <args>` against the house and returns what it printed; a status other than 0 is an error.
+func (h *House) Command(t testing.TB, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, Program(t, "signrelay"), args...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "SIGNRELAY_NATS_URL=" + h.NATSURL}, h.env...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("signrelay %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return stdout.String(), nil
+}
+
+// Message is what a signer received, as the sandbox tells it.
+type Message struct {
+	Channel   string `json:"channel"`
+	To        string `json:"to"`
+	From      string `json:"from"`
+	Subject   string `json:"subject"`
+	Text      string `json:"text"`
+	HTML      string `json:"html"`
+	Reference string `json:"reference"`
+}
+
+// Play plays a story and returns the ids of its documents.
+func (h *House) Play(t testing.TB, provider, story string) []string {
+	t.Helper()
+	var played struct {
+		Documents []string `json:"documents"`
+	}
+	body := fmt.Sprintf(`{"provider":%q,"story":%q}`, provider, story)
+	status, answer := h.do(t, http.MethodPost, h.SandboxURL+"/api/play", body)
+	if status != http.StatusOK {
+		t.Fatalf("play %s/%s: %d %s", provider, story, status, answer)
+	}
+	if err := json.Unmarshal(answer, &played); err != nil {
+		t.Fatalf("play %s/%s: %v", provider, story, err)
+	}
+	return played.Documents
+}
+
+// Messages is all that signers received so far.
+func (h *House) Messages(t testing.TB) []Message {
+	t.Helper()
+	var messages []Message
+	status, answer := h.do(t, http.MethodGet, h.SandboxURL+"/api/messages", "")
+	if err := json.Unmarshal(answer, &messages); err != nil || status != http.StatusOK {
+		t.Fatalf("messages: %d %v\n%s", status, err, answer)
+	}
+	return messages
+}
+
+func (h *House) do(t testing.TB, method, target, body string) (int, []byte) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, target, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, answer
+}
+
+// Callback posts a callback to ingest and returns the status and the answer.
+func (h *House) Callback(t testing.TB, method, path string, query url.Values, header http.Header, body []byte) (int, map[string]any) {
+	t.Helper()
+	target := h.IngestURL + path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, target, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var answer map[string]any
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		t.Fatalf("%s %s: %d without JSON: %v", method, path, resp.StatusCode, err)
+	}
+	return resp.StatusCode, answer
+}
+
+// JetStream connects a test to the house's log.
+func (h *House) JetStream(t testing.TB) jetstream.JetStream {
+	t.Helper()
+	nc, err := nats.Connect(h.NATSURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+// Idle waits until every stage has done all that there is to do: then what has not arrived does not come.
+func (h *House) Idle(t testing.TB) {
+	t.Helper()
+	js := h.JetStream(t)
+	h.Until(t, "every stage is idle", func() bool {
+		for _, s := range flow.Stages {
+			consumer, err := js.Consumer(context.Background(), s.Stream, s.Name)
+			if err != nil {
+				return false
+			}
+			if info := consumer.CachedInfo(); info.NumPending > 0 || info.NumAckPending > 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// Until waits for something that others bring about.
+func (h *House) Until(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+		if holds() {
+			return
+		}
+		select {
+		case <-t.Context().Done():
+			t.Fatalf("ended while waiting until %s", what)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	t.Fatalf("within 30 s it did not come about that %s", what)
+}
+
+// Ingest starts ingest alone with its NATS and Redis, for benchmarks; with fsync NATS writes through to the disk before it
+// acknowledges.
+func Ingest(t testing.TB, fsync bool) *House {
+	t.Helper()
+	h := newHouse(t)
+	h.lazySync = !fsync
+	h.startNATS(t)
+	h.env = append(h.env, "SIGNRELAY_NATS_URL="+h.NATSURL, "SIGNRELAY_REDIS_URL="+realtest.Redis(t).URL, "SIGNRELAY_CONFIG="+h.writeSettings(t))
+	if out, err := h.Command(t, "provision"); err != nil {
+		t.Fatalf("provision: %v\n%s", err, out)
+	}
+	h.StartService(t, "ingest", "ingest")
+	return h
+}
+
+// Bare starts the benchmarks' reference and returns its address.
+func Bare(t testing.TB) string {
+	t.Helper()
+	addr := freeAddress(t)
+	p := newProcess(t, "bare", Program(t, "bare"), "", nil, addr).Start()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		if conn, err := net.Dial("tcp", addr); err == nil {
+			_ = conn.Close()
+			return addr
+		}
+	}
+	t.Fatalf("bare does not listen:\n%s", p.Output())
+	return ""
+}

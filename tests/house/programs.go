@@ -1,0 +1,85 @@
+// Package house starts Signrelay as its users run it, with real processes, for the tests that tell stories through its
+// public doors.
+package house
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+)
+
+// programs builds each program once for a test run. They are built without the race detector: the stories are about
+// processes, and the packages' own tests run with it.
+type programs struct {
+	dir   string
+	mutex sync.Mutex
+	built map[string]*build
+}
+
+type build struct {
+	once sync.Once
+	err  error
+}
+
+var built = sync.OnceValues(func() (*programs, error) {
+	dir, err := os.MkdirTemp("", "signrelay-programs-")
+	return &programs{dir: dir, built: map[string]*build{}}, err
+})
+
+// Cleanup removes the built programs; call it at the end of TestMain.
+func Cleanup() {
+	if p, err := built(); err == nil {
+		_ = os.RemoveAll(p.dir)
+	}
+}
+
+// Root is the folder of the whole house.
+func Root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..")
+}
+
+// Program returns the path of a program, built from source: "signrelay", "nats-server", or a service's name.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	p, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.mutex.Lock()
+	b := p.built[name]
+	if b == nil {
+		b = &build{}
+		p.built[name] = b
+	}
+	p.mutex.Unlock()
+	path := filepath.Join(p.dir, name)
+	b.once.Do(func() { b.err = p.build(name, path) })
+	if b.err != nil {
+		t.Fatal(b.err)
+	}
+	return path
+}
+
+func (p *programs) build(name, path string) error {
+	module, pkg := filepath.Join(Root(), "services", name), "./cmd/"+name
+	switch name {
+	case "signrelay":
+		module = filepath.Join(Root(), "services", "standalone")
+	case "bare":
+		module, pkg = filepath.Join(Root(), "tests"), "./bench/bare"
+	case "nats-server":
+		module, pkg = filepath.Join(Root(), "tests"), "github.com/nats-io/nats-server/v2"
+	}
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-o", path, pkg)
+	cmd.Dir = module
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", name, err, output)
+	}
+	return nil
+}
