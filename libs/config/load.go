@@ -37,7 +37,8 @@ func LoadWith(fs *flag.FlagSet, args, environ []string) (cfg Config, rest []stri
 		}
 	}
 	fs.SetOutput(io.Discard)
-	if err := fs.Parse(args); err != nil {
+	rest, err = parse(fs, args)
+	if err != nil {
 		return cfg, nil, flagError(fs, err)
 	}
 
@@ -68,7 +69,24 @@ func LoadWith(fs *flag.FlagSet, args, environ []string) (cfg Config, rest []stri
 	}
 	cfg.Shortener.PublicURL = strings.TrimRight(cfg.Shortener.PublicURL, "/")
 	cfg.Sandbox.IngestURL = strings.TrimRight(cfg.Sandbox.IngestURL, "/")
-	return cfg, fs.Args(), errors.Join(mistakes...)
+	return cfg, rest, errors.Join(mistakes...)
+}
+
+// parse reads flags wherever they stand, before and behind the other arguments; behind "--" nothing is a flag.
+func parse(fs *flag.FlagSet, args []string) (rest []string, err error) {
+	for {
+		if err := fs.Parse(args); err != nil {
+			return nil, err
+		}
+		behind := fs.Args()
+		if len(behind) == 0 {
+			return rest, nil
+		}
+		if ended := len(args) - len(behind); ended > 0 && args[ended-1] == "--" {
+			return append(rest, behind...), nil
+		}
+		rest, args = append(rest, behind[0]), behind[1:]
+	}
 }
 
 // flagError adds to an unknown flag what was probably meant.

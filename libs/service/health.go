@@ -132,6 +132,9 @@ func (h *Health) check() (results map[string]result, failing bool) {
 		h.results = runChecks(checks)
 		h.at = time.Now()
 	}
+	if h.results == nil {
+		h.results = map[string]result{}
+	}
 	for _, r := range h.results {
 		failing = failing || !r.OK && !r.Degrades
 	}
@@ -164,8 +167,9 @@ func (c *check) once(ctx context.Context) result {
 	case c.busy <- struct{}{}:
 		answer := make(chan error, 1)
 		go func() {
-			answer <- c.run(ctx)
+			err := c.run(ctx)
 			<-c.busy
+			answer <- err
 		}()
 		select {
 		case err = <-answer:

@@ -100,10 +100,11 @@ func TestTheBrokerComesBack(t *testing.T) {
 	h.server.Shutdown()
 	h.server.WaitForShutdown()
 	h.start()
-	for {
-		if _, err := h.outside.Publish(context.Background(), "in.acme", []byte("after")); err == nil {
-			break
-		}
+	for published := false; !published; {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		_, err := h.outside.Publish(ctx, "in.acme", []byte("after"))
+		published = err == nil
+		cancel()
 	}
 	if got := await(t, done, "an input after the outage"); got != "after" {
 		t.Fatal(got)

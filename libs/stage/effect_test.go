@@ -173,9 +173,7 @@ func TestWhatWasDoneButNotConfirmedIsNotGivenBack(t *testing.T) {
 	m := h.memory()
 	m.failConfirms = 1
 	r := h.effect(m)
-	r.Stage.Timeout = 5 * time.Second
-	r.Stage.Policy.FirstDelay, r.Stage.Policy.MaxDelay = 6*time.Second, 6*time.Second // no second try within Timeout
-	r.Stage.Timeout = 100 * time.Millisecond
+	r.Stage.Timeout, r.Stage.Policy.FirstDelay = 100*time.Millisecond, 500*time.Millisecond // no second try in time
 	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
 		h.say("send, unknown %v", in.Unknown)
 		return []Out{out("out.sent", "sent", "")}, nil

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -133,13 +134,12 @@ func (h *house) run(r Runner[string]) (stop func()) {
 	ctx, cancel := context.WithCancel(h.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()
-	stop = func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
-		if err, ok := <-ended; ok && err != nil {
+		if err := await(h.T, ended, "the end"); err != nil {
 			h.Errorf("Run: %v", err)
 		}
-	}
-	h.Cleanup(func() { close(ended) })
+	})
 	h.Cleanup(stop)
 	return stop
 }

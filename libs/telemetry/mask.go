@@ -8,7 +8,7 @@ const masked = "********"
 // Keys that are personal or secret as they are.
 var personalKeys = map[string]bool{
 	"to": true, "from": true, "name": true, "recipient": true, "signer": true, "sender": true,
-	"api_key": true, "apikey": true, "access_key": true, "private_key": true, "body": true, "text": true, "html": true, "cookie": true,
+	"api_key": true, "apikey": true, "access_key": true, "private_key": true, "body": true, "html": true, "cookie": true,
 }
 
 // Words that make a key personal or secret wherever they stand in it: first_name, redisURL, x-webhook-token. They are

@@ -1,12 +1,10 @@
 package emailsender
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"net"
-	"time"
 
 	"github.com/wneessen/go-mail"
 
@@ -20,29 +18,21 @@ type server struct {
 	policy   mail.TLSPolicy
 }
 
-const (
-	submission     = 587 // STARTTLS, RFC 6409
-	submissions    = 465 // TLS from the first byte, RFC 8314
-	defaultTimeout = 15 * time.Second
-)
+// submissions is the port where TLS begins with the first byte (RFC 8314).
+const submissions = 465
 
 // policies is what the setting "tls" means.
-var policies = map[string]mail.TLSPolicy{
-	"": mail.TLSMandatory, "mandatory": mail.TLSMandatory, "opportunistic": mail.TLSOpportunistic, "none": mail.NoTLS,
-}
+var policies = map[string]mail.TLSPolicy{"mandatory": mail.TLSMandatory, "opportunistic": mail.TLSOpportunistic, "none": mail.NoTLS}
 
 func newServer(settings config.SMTP) server {
-	settings.Port = cmp.Or(settings.Port, submission)
-	settings.Timeout = cmp.Or(settings.Timeout, defaultTimeout)
-	policy, ok := policies[settings.TLS]
-	if !ok {
-		policy = mail.TLSMandatory // what nobody understands must not weaken it
-	}
-	return server{settings: settings, policy: policy}
+	return server{settings: settings, policy: policies[settings.TLS]} // mandatory, where nothing is set
 }
 
 // send holds one dialogue of one letter.
 func (s server) send(ctx context.Context, letter *mail.Msg) (notification.Receipt, error) {
+	if s.settings.Host == "" {
+		return notification.Receipt{}, notification.OperatorMustAct("not-configured", errors.New("email.smtp.host is empty"))
+	}
 	// The end of ctx closes the connection: the library watches ctx only while it dials.
 	ctx, cancel := context.WithTimeout(ctx, s.settings.Timeout)
 	defer cancel()

@@ -94,9 +94,6 @@ func fullName(first, last string) string {
 // region's. It asks for a possible number and not for a valid one: the tables of assigned numbers in a library age, and a
 // new one must not be cut off.
 func e164(number, region string) string {
-	if region == "" {
-		region = "US"
-	}
 	parsed, err := phonenumbers.Parse(number, region)
 	if err != nil || phonenumbers.IsPossibleNumberWithReason(parsed) != phonenumbers.IS_POSSIBLE {
 		return ""

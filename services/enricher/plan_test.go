@@ -1,6 +1,7 @@
 package enricher
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -157,6 +158,7 @@ func TestPlan(t *testing.T) {
 			for _, id := range test.signed {
 				signed[id] = true
 			}
+			test.source.Region = cmp.Or(test.source.Region, "US")
 			told, untold := plan(test.source, test.event, &pack.Document{Recipients: test.people}, signed)
 			var got []string
 			ids := map[string]bool{}
@@ -182,7 +184,7 @@ func TestPlanYieldsTheSameIDsInAnyOrder(t *testing.T) {
 	t.Parallel()
 	nameless := pack.Recipient{Email: "dee@example.com", ByEmail: true, SigningURL: "https://p.example/dee"}
 	ids := func(people ...pack.Recipient) map[string]string {
-		told, _ := plan(config.Source{}, happened("document.sent", nil), &pack.Document{Recipients: people}, nil)
+		told, _ := plan(config.Source{Region: "US"}, happened("document.sent", nil), &pack.Document{Recipients: people}, nil)
 		found := map[string]string{}
 		for _, n := range told {
 			found[notification.ChannelName(n.GetChannel())+n.GetTo().GetEmail()+n.GetTo().GetMobile()] = n.GetId()
@@ -198,7 +200,7 @@ func TestPlanYieldsTheSameIDsInAnyOrder(t *testing.T) {
 
 func TestPlanFillsInWhatTheTextsNeed(t *testing.T) {
 	t.Parallel()
-	source := config.Source{SenderName: "PactSafe", Locale: "en-AU"}
+	source := config.Source{SenderName: "PactSafe", Locale: "en-AU", Region: "US"}
 	told, _ := plan(source, happened("document.sent", nil), &pack.Document{Title: "Offer", Recipients: []pack.Recipient{ann}}, nil)
 	if len(told) != 1 {
 		t.Fatalf("%d told", len(told))

@@ -8,9 +8,8 @@ replace (
 )
 
 require (
+	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6
 	github.com/emersion/go-smtp v0.25.1
 	github.com/signrelay/signrelay/libs v0.0.0
 	github.com/signrelay/signrelay/proto v0.0.0
 )
-
-require github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6 // indirect

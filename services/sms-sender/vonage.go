@@ -31,22 +31,11 @@ type sms struct {
 	reference string // at most 40 characters; comes back in the delivery receipt
 }
 
-const (
-	defaultBaseURL = "https://rest.nexmo.com"
-	defaultTimeout = 10 * time.Second
-
-	// idleFor is how long a connection is kept for the next call: shorter than servers do. A POST that meets a connection
-	// which the server is just closing has an unknown outcome.
-	idleFor = 20 * time.Second
-)
+// idleFor is how long a connection is kept for the next call: shorter than servers do. A POST that meets a connection
+// which the server is just closing has an unknown outcome.
+const idleFor = 20 * time.Second
 
 func newVonage(settings config.Vonage, workers int) *vonage {
-	if settings.BaseURL == "" {
-		settings.BaseURL = defaultBaseURL
-	}
-	if settings.Timeout == 0 {
-		settings.Timeout = defaultTimeout
-	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = workers
 	transport.IdleConnTimeout = idleFor
@@ -59,8 +48,8 @@ func (v *vonage) send(ctx context.Context, m sms) (answer, error) {
 	if len(to) < 7 || len(to) > 15 || strings.Trim(to, "0123456789") != "" {
 		return answer{}, notification.Refused("number-malformed", nil)
 	}
-	if len(v.settings.APIKey) != 8 {
-		return answer{}, notification.OperatorMustAct("api-key-malformed", errors.New("sms.vonage.api_key must have 8 characters"))
+	if v.settings.APIKey == "" {
+		return answer{}, notification.OperatorMustAct("not-configured", errors.New("sms.vonage.api_key is empty"))
 	}
 
 	ctx, cancel := context.WithTimeout(ctx, v.settings.Timeout)

@@ -40,6 +40,7 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 	}
 	world := "http://" + cfg.Sandbox.Addr
 	source := func(provider, sender string, w config.Webhook) config.Source {
+		w.Digest = "sha1"
 		return config.Source{
 			Name: DemoSource, Provider: provider, SenderName: sender, Locale: "en", Region: "US", Webhook: w,
 			API: config.API{BaseURL: world, Token: "demo-token", Key: "demo-key", Secret: "demo-secret", User: "demo"},
@@ -47,20 +48,20 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 	}
 	cfg.Sources = []config.Source{
 		source("clickwrap", "PactSafe", config.Webhook{Secrets: []string{"12345"}}),
-		source("esign-v1", "Legalesign", config.Webhook{Token: "demo", Certificate: certificate, Digest: "sha1"}),
+		source("esign-v1", "Legalesign", config.Webhook{Token: "demo", Certificate: certificate}),
 		source("pleasesign", "PleaseSign", config.Webhook{Secrets: []string{"test"}}),
 	}
 	cfg.SMS.Vonage.APIKey, cfg.SMS.Vonage.APISecret = "sandbox0", "sandbox-secret"
 	cfg.SMS.Vonage.BaseURL, cfg.SMS.Vonage.From = world, "Signrelay"
 	cfg.Email.From = "Signrelay <no-reply@signrelay.example>"
 	cfg.Email.SMTP.Host, cfg.Email.SMTP.Port, cfg.Email.SMTP.TLS = smtpHost, smtpPort, "none"
+	_, port, err := splitPort(cfg.Ingest.Addr)
+	if err != nil {
+		return cfg, fmt.Errorf("ingest.addr: %w", err)
+	}
+	cfg.Sandbox.IngestURL = "http://127.0.0.1:" + strconv.Itoa(port)
 	if cfg.Shortener.PublicURL == "" {
-		_, port, err := splitPort(cfg.Ingest.Addr)
-		if err != nil {
-			return cfg, fmt.Errorf("ingest.addr: %w", err)
-		}
 		cfg.Shortener.PublicURL = "http://localhost:" + strconv.Itoa(port)
-		cfg.Sandbox.IngestURL = "http://127.0.0.1:" + strconv.Itoa(port)
 	}
 	return cfg, nil
 }

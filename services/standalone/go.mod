@@ -14,6 +14,8 @@ replace (
 )
 
 require (
+	github.com/nats-io/nats-server/v2 v2.15.2
+	github.com/nats-io/nats.go v1.55.0
 	github.com/signrelay/signrelay/libs v0.0.0
 	github.com/signrelay/signrelay/proto v0.0.0
 	github.com/signrelay/signrelay/services/email-sender v0.0.0

@@ -24,6 +24,7 @@ var Pack = pack.Pack{
 	}},
 	Webhook: newWebhook,
 	API:     newAPI,
+	Sign:    sign,
 	Samples: samples(),
 }
 

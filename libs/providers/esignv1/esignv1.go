@@ -30,6 +30,7 @@ var Pack = pack.Pack{
 		{Path: doorSigned, Methods: []string{http.MethodPost}, ContentTypes: forms},
 	},
 	Webhook: newWebhook,
+	Sign:    sign,
 	Samples: samples(),
 }
 

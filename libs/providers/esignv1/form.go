@@ -31,6 +31,10 @@ func readForm(r pack.Request) (url.Values, error) {
 	for n := 0; ; n++ {
 		part, err := parts.NextPart()
 		if errors.Is(err, io.EOF) {
+			// The reader takes the end of the body for the end of the form.
+			if !bytes.Contains(r.Body, []byte("--"+params["boundary"]+"--")) {
+				return nil, notAForm("its last boundary is missing")
+			}
 			return values, nil
 		}
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"net/url"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -93,38 +94,47 @@ func (w *webhook) checkToken(sent []string) error {
 	return nil
 }
 
-// checkBody checks the signature over the field it covers; false where the signed door's callback bears none.
+// checkBody checks the signature over the field that it covers; false where the callback bears none and need not.
 func (w *webhook) checkBody(r pack.Request) (signed bool, err error) {
 	form, err := readForm(r)
 	if r.Door == doorSigned {
 		if err != nil {
-			return false, nil // no signature in what is no form; where a token vouches for it, it is quarantined
+			return false, nil // what is no form bears no signature; where a token vouches for it, it is quarantined
 		}
-		data, there, err := one(form, "json_signed")
-		signatures := r.Header.Values(signedHeader)
-		if err != nil || !there || len(signatures) == 0 {
-			return false, err
-		}
-		if len(signatures) > 1 {
-			return false, fmt.Errorf("%d %s headers", len(signatures), signedHeader)
-		}
-		return true, w.checkSignature(data, signatures[0])
+		return w.checkSigned(form, r.Header.Values(signedHeader))
 	}
 	if err != nil {
 		return false, err
 	}
+	return true, w.checkAll(form)
+}
+
+func (w *webhook) checkAll(form url.Values) error {
 	data, there, err := one(form, "data")
 	if err != nil {
-		return false, err
+		return err
 	}
 	signature, signed, err := one(form, "signed")
 	if err != nil {
-		return false, err
+		return err
 	}
 	if !there || !signed {
-		return false, errors.New("the form has no data or no signature")
+		return errors.New("the form has no data or no signature")
 	}
-	return true, w.checkSignature(data, signature)
+	return w.checkSignature(data, signature)
+}
+
+func (w *webhook) checkSigned(form url.Values, signatures []string) (signed bool, err error) {
+	data, there, err := one(form, "json_signed")
+	switch {
+	case err != nil:
+		return false, err
+	case !there || len(signatures) == 0:
+		return false, nil
+	case len(signatures) > 1:
+		return false, fmt.Errorf("%d %s headers", len(signatures), signedHeader)
+	}
+	return true, w.checkSignature(data, signatures[0])
 }
 
 // Normalize reads all of a batch's items in their order, or the one document that was signed.

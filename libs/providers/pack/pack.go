@@ -4,6 +4,7 @@ package pack
 
 import (
 	"context"
+	"crypto/rsa"
 	"errors"
 	"io/fs"
 	"net/http"
@@ -25,6 +26,9 @@ type Pack struct {
 	Webhook func(config.Source) (Webhook, error)
 	// API is the REST half for one source; nil where the pack has none. The client brings transport and timeouts.
 	API func(config.Source, *http.Client) (API, error)
+	// Sign makes a request authentic for a source, as the provider does: for samples, stories and tests. Only providers that
+	// sign with a private key use key.
+	Sign func(src config.Source, key *rsa.PrivateKey, r Request) (Request, error)
 	// Samples are recorded callbacks, <name>.http: a request line, headers, an empty line, the body.
 	Samples fs.FS
 }

@@ -21,6 +21,7 @@ var Pack = pack.Pack{
 		ContentTypes: []string{"application/json"},
 	}},
 	Webhook: newWebhook,
+	Sign:    sign,
 	Samples: samples(),
 }
 

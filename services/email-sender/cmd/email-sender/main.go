@@ -1,4 +1,4 @@
-// Command email-sender runs the e-mail sender alone.
+// Command email-sender sends e-mails.
 package main
 
 import (
@@ -6,4 +6,10 @@ import (
 	emailsender "github.com/signrelay/signrelay/services/email-sender"
 )
 
-func main() { service.Main("email-sender", emailsender.Run) }
+func main() {
+	service.Main(service.Service{
+		Name:       "email-sender",
+		Run:        emailsender.Run,
+		NeedsRedis: true,
+	})
+}

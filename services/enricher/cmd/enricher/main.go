@@ -1,4 +1,4 @@
-// Command enricher runs the enricher alone.
+// Command enricher asks providers who must be told what.
 package main
 
 import (
@@ -6,4 +6,9 @@ import (
 	"github.com/signrelay/signrelay/services/enricher"
 )
 
-func main() { service.Main("enricher", enricher.Run) }
+func main() {
+	service.Main(service.Service{
+		Name: "enricher",
+		Run:  enricher.Run,
+	})
+}

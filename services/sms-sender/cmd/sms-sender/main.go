@@ -1,4 +1,4 @@
-// Command sms-sender runs the SMS sender alone.
+// Command sms-sender sends text messages.
 package main
 
 import (
@@ -6,4 +6,10 @@ import (
 	smssender "github.com/signrelay/signrelay/services/sms-sender"
 )
 
-func main() { service.Main("sms-sender", smssender.Run) }
+func main() {
+	service.Main(service.Service{
+		Name:       "sms-sender",
+		Run:        smssender.Run,
+		NeedsRedis: true,
+	})
+}

@@ -1,0 +1,33 @@
+package esignv1
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"errors"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+)
+
+// sign adds the source's token, and where the source has a certificate the signature of the key behind it.
+func sign(src config.Source, key *rsa.PrivateKey, r pack.Request) (pack.Request, error) {
+	if src.Webhook.Token != "" {
+		query := make(map[string][]string, len(r.Query)+1)
+		for name, values := range r.Query {
+			query[name] = values
+		}
+		query["token"] = []string{src.Webhook.Token}
+		r.Query = query
+	}
+	if src.Webhook.Certificate == "" {
+		return r, nil
+	}
+	if key == nil {
+		return r, errors.New("no private key to sign with: only the provider has it")
+	}
+	digest := crypto.SHA1
+	if src.Webhook.Digest == "sha256" {
+		digest = crypto.SHA256
+	}
+	return SignSample(key, r, digest)
+}

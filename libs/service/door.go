@@ -1,0 +1,92 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// door is an open HTTP listener.
+type door struct {
+	server   *http.Server
+	listener net.Listener
+}
+
+// openPublic opens a door to the world. Its limits bound what one slow or hostile caller can hold: a callback of 1 MiB
+// comes within 15 s, and its answer leaves within 30 s of the request's first byte.
+func openPublic(addr string, handler http.Handler, log *slog.Logger, failed chan<- error) (*door, error) {
+	return openDoor(addr, &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       75 * time.Second, // longer than a load balancer's 60 s, so that it never meets a closing connection
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}, failed)
+}
+
+// openAdmin opens the door for probes, Prometheus and pprof. It has no limit on answers: a CPU profile takes 30 s.
+func openAdmin(addr string, health *Health, metrics *prometheus.Registry, log *slog.Logger, failed chan<- error) (*door, error) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", health.live)
+	mux.HandleFunc("GET /readyz", health.ready)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{Registry: metrics}))
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return openDoor(addr, &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       75 * time.Second,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}, failed)
+}
+
+// newMetrics is a registry with what every Go program tells of itself.
+func newMetrics() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collectors.NewBuildInfoCollector(),
+	)
+	return r
+}
+
+// openDoor listens and serves. Should serving end by itself, failed is told.
+func openDoor(addr string, server *http.Server, failed chan<- error) (*door, error) {
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			select {
+			case failed <- fmt.Errorf("serve %s: %w", addr, err):
+			default: // one reason to end is enough
+			}
+		}
+	}()
+	return &door{server: server, listener: listener}, nil
+}
+
+// close takes no new requests and waits for those in hand until ctx ends; then it cuts them off.
+func (d *door) close(ctx context.Context) error {
+	if err := d.server.Shutdown(ctx); err != nil {
+		return errors.Join(fmt.Errorf("requests in hand were cut off: %w", err), d.server.Close())
+	}
+	return nil
+}

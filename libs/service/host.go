@@ -1,0 +1,397 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/dedupe"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+)
+
+// Service is one service, as a host runs it.
+type Service struct {
+	Name string
+	Run  func(context.Context, Env) error
+	// Public is the address of its public door; nil for a service without one. Services with one address share the door.
+	Public func(config.Config) string
+	// NeedsRedis: its replicas must share their memory, so it does not run alone without Redis.
+	NeedsRedis bool
+	// OutlivesRedis: it does its work while Redis is away, so a program with it in it stays ready then.
+	OutlivesRedis bool
+	// NoParts: it uses neither NATS nor Redis; its Env has no connections.
+	NoParts bool
+}
+
+// Host runs services in one process: they share its connections, its health, its metrics and its admin listener.
+type Host struct {
+	Config   config.Config
+	Log      *slog.Logger
+	Services []Service
+	// Opened is called once, when all services are up and all doors are open; it may be nil.
+	Opened func(Doors)
+}
+
+// Doors is where a host listens.
+type Doors struct {
+	Admin  net.Addr
+	Public map[string]net.Addr // by the service's name
+}
+
+// How long the end may take, of the 30 s that Kubernetes gives.
+const (
+	// leaveWithin bounds it all: requests in hand first, then the services.
+	leaveWithin = 25 * time.Second
+	// doorsWithin bounds the requests, so that one slow caller does not take the time of the services.
+	doorsWithin = 10 * time.Second
+)
+
+// Run runs services until ctx ends; see Host.Run.
+func Run(ctx context.Context, cfg config.Config, log *slog.Logger, services ...Service) error {
+	return Host{Config: cfg, Log: log, Services: services}.Run(ctx)
+}
+
+// Run opens what the services need, runs them, and opens the public doors when all of them are up. It waits for NATS, and
+// for what Provision makes in it, as long as it takes.
+//
+// When ctx ends it says so to probes at once, finishes the requests in hand, then ends the services' context and waits for
+// them, at most 25 s in all; connections close last. It returns early with the error of a service that failed.
+func (h Host) Run(ctx context.Context) (err error) {
+	health := new(Health)
+	metrics := newMetrics()
+	failed := make(chan error, 1)
+	admin, err := openAdmin(h.Config.Admin.Addr, health, metrics, h.Log, failed)
+	if err != nil {
+		return fmt.Errorf("admin door: %w", err)
+	}
+	defer func() { _ = admin.server.Close() }()
+	h.Log.Info("admin door is open", "addr", admin.listener.Addr().String())
+
+	p, err := h.openParts(ctx, health)
+	if err != nil {
+		if ctx.Err() != nil { // told to end while it waited
+			return nil
+		}
+		return err
+	}
+	defer p.close()
+
+	// The services' own context: it ends after the doors are closed.
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	r := h.start(work, p, health, metrics)
+
+	doors, err := h.open(ctx, r, health, admin, failed)
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case <-r.ended: // wait tells why
+		case err = <-failed:
+		}
+	}
+
+	h.Log.Info("leaving")
+	health.drain()
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveWithin)
+	defer cancel()
+	err = errors.Join(err, closeDoors(limit, doors))
+	stopWork()
+	return errors.Join(err, r.wait(limit))
+}
+
+// parts is what services work with, and how to take it down.
+type parts struct {
+	nats   *nats.Conn
+	js     jetstream.JetStream
+	claims func(dedupe.Options) dedupe.Store
+	gaps   *dedupe.Gaps
+	closes []func() // run last to first
+}
+
+func (p *parts) close() {
+	for i := len(p.closes) - 1; i >= 0; i-- {
+		p.closes[i]()
+	}
+}
+
+// openParts connects, and waits until the broker is provisioned.
+func (h Host) openParts(ctx context.Context, health *Health) (_ *parts, err error) {
+	p := &parts{}
+	if !h.any(func(s Service) bool { return !s.NoParts }) {
+		return p, nil
+	}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+
+	if p.nats, err = ConnectNATS(h.Config.NATS, h.name(), h.Log); err != nil {
+		return nil, err
+	}
+	p.closes = append(p.closes, func() {
+		_ = p.nats.FlushTimeout(time.Second) // acks on their way; when NATS is away they come again
+		p.nats.Close()
+	})
+	if p.js, err = jetstream.New(p.nats); err != nil {
+		return nil, fmt.Errorf("open JetStream: %w", err)
+	}
+	health.Add("nats", func(ctx context.Context) error {
+		if !p.nats.IsConnected() {
+			return errNoNATS
+		}
+		_, err := p.js.Stream(ctx, flow.Signing)
+		return err
+	})
+
+	var client *redis.Client
+	if h.Config.Redis.URL != "" {
+		if client, err = ConnectRedis(h.Config.Redis.URL); err != nil {
+			return nil, err
+		}
+		p.closes = append(p.closes, func() { _ = client.Close() })
+		add := health.Add
+		if h.any(func(s Service) bool { return s.OutlivesRedis }) {
+			add = health.AddSoft
+		}
+		add("redis", func(ctx context.Context) error { return client.Ping(ctx).Err() })
+	}
+
+	if err := p.waitProvisioned(ctx, h.Log); err != nil {
+		return nil, err
+	}
+	state, err := p.js.KeyValue(ctx, flow.State)
+	if err != nil {
+		return nil, fmt.Errorf("open bucket %s: %w", flow.State, err)
+	}
+	if p.gaps, err = dedupe.WatchGaps(ctx, state); err != nil {
+		return nil, err
+	}
+	p.closes = append(p.closes, func() { _ = p.gaps.Close() })
+	p.claims, err = claims(ctx, client, p.js, p.gaps)
+	return p, err
+}
+
+// claims opens the memory of what was done: in Redis where there is one, else in a bucket of the broker.
+func claims(ctx context.Context, client *redis.Client, js jetstream.JetStream, gaps *dedupe.Gaps) (func(dedupe.Options) dedupe.Store, error) {
+	keeper := func(o dedupe.Options) dedupe.Keeper { return dedupe.NewRedis(client, o) }
+	if client == nil {
+		memory, err := js.KeyValue(ctx, flow.Memory)
+		if err != nil {
+			return nil, fmt.Errorf("open bucket %s: %w", flow.Memory, err)
+		}
+		keeper = func(o dedupe.Options) dedupe.Keeper { return dedupe.NewBucket(memory, o) }
+	}
+	log := event.Log{JS: js, Stream: flow.Signing}
+	return func(o dedupe.Options) dedupe.Store {
+		return dedupe.NewGuard(keeper(o), log, gaps, o.Remember)
+	}, nil
+}
+
+var errNoNATS = errors.New("no NATS server can be reached")
+
+// waitProvisioned returns when the broker answers and has all that Provision makes, or when ctx ends.
+func (p *parts) waitProvisioned(ctx context.Context, log *slog.Logger) error {
+	told := &lastWords{}
+	retry := time.NewTicker(250 * time.Millisecond)
+	defer retry.Stop()
+	for {
+		err := errNoNATS
+		if p.nats.IsConnected() {
+			try, cancel := context.WithTimeout(ctx, 5*time.Second)
+			err = flow.Provisioned(try, p.js)
+			cancel()
+		}
+		if err == nil {
+			return nil
+		}
+		if !told.repeated(err.Error()) {
+			log.Warn("waiting for a provisioned NATS", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-retry.C:
+		}
+	}
+}
+
+// running is the services at work.
+type running struct {
+	public map[string]*http.ServeMux // by address
+	allUp  chan struct{}
+	ended  chan struct{} // closed when a service ends before it was told to
+	done   chan struct{} // closed when all have ended
+
+	mu     sync.Mutex
+	atWork map[string]bool
+	errs   []error
+	early  sync.Once
+}
+
+// start runs every service in a goroutine of its own.
+func (h Host) start(work context.Context, p *parts, health *Health, metrics *prometheus.Registry) *running {
+	r := &running{
+		public: map[string]*http.ServeMux{},
+		allUp:  make(chan struct{}),
+		ended:  make(chan struct{}),
+		done:   make(chan struct{}),
+		atWork: map[string]bool{},
+	}
+	var up, done sync.WaitGroup
+	for _, s := range h.Services {
+		env := Env{
+			Name:   s.Name,
+			Config: h.Config,
+			Log:    h.Log,
+			// Services of one process may have metrics of one name. The label is not "service", because Prometheus's own
+			// discovery in Kubernetes sets that.
+			Metrics: prometheus.WrapRegistererWith(prometheus.Labels{"component": s.Name}, metrics),
+			Health:  health,
+			Public:  r.mux(s, h.Config),
+		}
+		if len(h.Services) > 1 {
+			env.Log = h.Log.With("component", s.Name)
+		}
+		if !s.NoParts {
+			env.NATS, env.JS, env.Claims, env.Gaps = p.nats, p.js, p.claims, p.gaps
+		}
+		up.Add(1)
+		env.Up = sync.OnceFunc(up.Done)
+		r.atWork[s.Name] = true
+		done.Go(func() { r.run(work, s, env) })
+	}
+	go func() { up.Wait(); close(r.allUp) }()
+	go func() { done.Wait(); close(r.done) }()
+	return r
+}
+
+// mux is the handler behind the service's public door.
+func (r *running) mux(s Service, cfg config.Config) *http.ServeMux {
+	if s.Public == nil {
+		return nil
+	}
+	addr := s.Public(cfg)
+	if r.public[addr] == nil {
+		r.public[addr] = http.NewServeMux()
+	}
+	return r.public[addr]
+}
+
+func (r *running) run(work context.Context, s Service, env Env) {
+	err := s.Run(work, env)
+	told := work.Err() != nil
+	switch {
+	case told && (err == nil || errors.Is(err, context.Canceled)):
+		err = nil
+	case err == nil:
+		err = fmt.Errorf("%s ended before it was told to", s.Name)
+	default:
+		err = fmt.Errorf("%s: %w", s.Name, err)
+	}
+
+	r.mu.Lock()
+	delete(r.atWork, s.Name)
+	if err != nil {
+		r.errs = append(r.errs, err)
+	}
+	r.mu.Unlock()
+	if !told {
+		r.early.Do(func() { close(r.ended) })
+	}
+}
+
+// wait returns when all services have ended, with their errors; or when limit ends, with who is still at work.
+func (r *running) wait(limit context.Context) error {
+	select {
+	case <-r.done:
+	case <-limit.Done():
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	errs := r.errs
+	for name := range r.atWork {
+		errs = append(errs, fmt.Errorf("%s is still at work %s after it was told to end", name, leaveWithin))
+	}
+	return errors.Join(errs...)
+}
+
+// open waits until all services are up, and opens the doors. When the end comes first it opens none.
+func (h Host) open(ctx context.Context, r *running, health *Health, admin *door, failed chan error) (doors []*door, err error) {
+	select {
+	case <-r.allUp:
+	case <-r.ended:
+		return nil, nil
+	case <-ctx.Done():
+		return nil, nil
+	case err := <-failed:
+		return nil, err
+	}
+
+	open := Doors{Admin: admin.listener.Addr(), Public: map[string]net.Addr{}}
+	byAddr := map[string]*door{}
+	for _, s := range h.Services {
+		if s.Public == nil {
+			continue
+		}
+		addr := s.Public(h.Config)
+		if byAddr[addr] == nil {
+			d, err := openPublic(addr, r.public[addr], h.Log, failed)
+			if err != nil {
+				return doors, fmt.Errorf("public door of %s: %w", s.Name, err)
+			}
+			byAddr[addr] = d
+			doors = append(doors, d)
+			h.Log.Info("public door is open", "addr", d.listener.Addr().String())
+		}
+		open.Public[s.Name] = byAddr[addr].listener.Addr()
+	}
+	health.setUp()
+	h.Log.Info("up")
+	if h.Opened != nil {
+		h.Opened(open)
+	}
+	return doors, nil
+}
+
+// closeDoors closes all doors at once and waits for the requests in hand.
+func closeDoors(limit context.Context, doors []*door) error {
+	ctx, cancel := context.WithTimeout(limit, doorsWithin)
+	defer cancel()
+	errs := make([]error, len(doors))
+	var wg sync.WaitGroup
+	for i, d := range doors {
+		wg.Go(func() { errs[i] = d.close(ctx) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (h Host) any(is func(Service) bool) bool {
+	for _, s := range h.Services {
+		if is(s) {
+			return true
+		}
+	}
+	return false
+}
+
+// name is what the parts' own listings call this process.
+func (h Host) name() string {
+	if len(h.Services) == 1 {
+		return h.Services[0].Name
+	}
+	return "signrelay"
+}

@@ -1,0 +1,112 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/providers"
+	"github.com/signrelay/signrelay/libs/telemetry"
+)
+
+// Main is the main of a program with one service in it: it ends the process with status 0 when it was told to end and
+// did, 1 when it failed, 2 on wrong use or wrong settings.
+func Main(s Service) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, s, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+func run(ctx context.Context, s Service, args, environ []string, stdout, stderr io.Writer) int {
+	cfg, rest, err := config.Load(args, environ)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintf(stdout, "%s runs the %s alone. Its settings:\n\n", s.Name, s.Name)
+		if err := config.Usage(stdout); err != nil {
+			return 1
+		}
+		return 0
+	}
+	if len(rest) > 0 {
+		err = errors.Join(err, fmt.Errorf("%q: want no arguments, only flags", rest[0]))
+	}
+	if err = errors.Join(err, Check(cfg), checkAlone(s, cfg)); err != nil {
+		fmt.Fprintln(stderr, err)
+		return 2
+	}
+
+	log := telemetry.Logger(stderr, cfg.Log.Level, s.Name)
+	OneVoice(log)
+	shutdown, err := telemetry.Traces(ctx, s.Name)
+	if err != nil {
+		log.Error("cannot start", "err", err)
+		return 1
+	}
+	err = Run(ctx, cfg, log, s)
+	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if err := shutdown(flush); err != nil {
+		log.Warn("the last traces are lost", "err", err)
+	}
+	if err != nil {
+		log.Error("failed", "err", err)
+		return 1
+	}
+	log.Info("ended")
+	return 0
+}
+
+// Check judges the settings, and asks each source's pack about the source.
+func Check(cfg config.Config) error {
+	names := make([]string, len(providers.All))
+	for i, p := range providers.All {
+		names[i] = p.Name
+	}
+	return config.Check(cfg, names, func(s config.Source) error {
+		p, _ := providers.ByName(s.Provider)
+		_, err := p.Webhook(s)
+		// Without any key the source's API is not used, and nothing need be right about it.
+		if p.API != nil && s.API != (config.API{}) {
+			_, errAPI := p.API(s, http.DefaultClient)
+			err = errors.Join(err, errAPI)
+		}
+		return err
+	})
+}
+
+// checkAlone says what a service that runs alone lacks.
+func checkAlone(s Service, cfg config.Config) error {
+	var errs []error
+	if !s.NoParts && cfg.NATS.URL == "" {
+		errs = append(errs, fmt.Errorf("nats.url: %s runs alone and needs a NATS server: set SIGNRELAY_NATS_URL", s.Name))
+	}
+	if s.NeedsRedis && cfg.Redis.URL == "" {
+		errs = append(errs, fmt.Errorf("redis.url: %s runs alone and shares its memory with its replicas: set SIGNRELAY_REDIS_URL", s.Name))
+	}
+	return errors.Join(errs...)
+}
+
+// OneVoice sends into the log what libraries would write to standard error on their own. It concerns the whole process,
+// so call it once, in main.
+func OneVoice(log *slog.Logger) {
+	redis.SetLogger(redisLog{log})
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry", "err", err) }))
+}
+
+type redisLog struct{ log *slog.Logger }
+
+func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
+	l.log.DebugContext(ctx, "redis client", "text", fmt.Sprintf(format, v...))
+}

@@ -1,0 +1,71 @@
+package servicetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/dedupe"
+)
+
+// Ends is a memory that tells how claims ended.
+type Ends struct {
+	dedupe.Store
+	ended chan end
+}
+
+type end struct {
+	id  string
+	how string
+}
+
+// RecordEnds puts an Ends before the bench's memory. Call it before Start.
+func (b *Bench) RecordEnds() *Ends {
+	e := &Ends{ended: make(chan end, 1024)}
+	open := b.Env.Claims
+	b.Env.Claims = func(o dedupe.Options) dedupe.Store {
+		e.Store = open(o)
+		return e
+	}
+	return e
+}
+
+// Confirm implements dedupe.Store.
+func (e *Ends) Confirm(ctx context.Context, done ...dedupe.Done) error {
+	err := e.Store.Confirm(ctx, done...)
+	for _, d := range done {
+		e.ended <- end{d.ID, "confirmed"}
+	}
+	return err
+}
+
+// GiveBack implements dedupe.Store.
+func (e *Ends) GiveBack(ctx context.Context, owner string, outcome dedupe.Outcome, ids ...string) error {
+	err := e.Store.GiveBack(ctx, owner, outcome, ids...)
+	how := "undone"
+	if outcome == dedupe.Unknown {
+		how = "unknown"
+	}
+	for _, id := range ids {
+		e.ended <- end{id, how}
+	}
+	return err
+}
+
+// First returns how each of the claims ended first: "confirmed", "undone" or "unknown".
+func (e *Ends) First(t testing.TB, count int) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	late := time.After(patience)
+	for len(found) < count {
+		select {
+		case next := <-e.ended:
+			if _, ok := found[next.id]; !ok {
+				found[next.id] = next.how
+			}
+		case <-late:
+			t.Fatalf("%d of %d claims ended: %v", len(found), count, found)
+		}
+	}
+	return found
+}

@@ -1,0 +1,305 @@
+package emailsender_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net"
+	netmail "net/mail"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-smtp"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/servicetest"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+	emailsender "github.com/signrelay/signrelay/services/email-sender"
+)
+
+// post is a real mail server. What it does to a letter is told by the recipient's name, the part before the @.
+type post struct {
+	addr *net.TCPAddr
+
+	mu      sync.Mutex
+	rules   map[string][]rule // of the letters in turn, the last for ever
+	letters map[string][]letter
+	seen    map[string]int
+}
+
+// rule says what happens to one letter: at RCPT, or after its last line.
+type rule struct {
+	rcpt error
+	data func(*smtp.Conn) error
+}
+
+type letter struct {
+	from, to string
+	body     []byte
+}
+
+func newPost(t *testing.T) *post {
+	p := &post{rules: map[string][]rule{}, letters: map[string][]letter{}, seen: map[string]int{}}
+	server := smtp.NewServer(p)
+	server.Domain = "mail.example"
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.addr = listener.Addr().(*net.TCPAddr)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(listener)
+	}()
+	t.Cleanup(func() {
+		_ = server.Close()
+		<-served
+	})
+	return p
+}
+
+func (p *post) NewSession(c *smtp.Conn) (smtp.Session, error) { return &dialogue{post: p, conn: c}, nil }
+
+func (p *post) got(name string) []letter {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.letters[name]
+}
+
+type dialogue struct {
+	post     *post
+	conn     *smtp.Conn
+	from, to string
+	rule     rule
+}
+
+func (d *dialogue) Reset()        {}
+func (d *dialogue) Logout() error { return nil }
+
+func (d *dialogue) Mail(from string, _ *smtp.MailOptions) error {
+	d.from = from
+	return nil
+}
+
+func (d *dialogue) Rcpt(to string, _ *smtp.RcptOptions) error {
+	d.to, _, _ = strings.Cut(to, "@")
+	d.post.mu.Lock()
+	defer d.post.mu.Unlock()
+	if rules := d.post.rules[d.to]; len(rules) > 0 {
+		d.rule = rules[min(d.post.seen[d.to], len(rules)-1)]
+	}
+	d.post.seen[d.to]++
+	return d.rule.rcpt
+}
+
+func (d *dialogue) Data(r io.Reader) error {
+	body, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	d.post.mu.Lock()
+	d.post.letters[d.to] = append(d.post.letters[d.to], letter{from: d.from, to: d.to, body: body})
+	d.post.mu.Unlock()
+	if d.rule.data != nil {
+		return d.rule.data(d.conn)
+	}
+	return &smtp.SMTPError{Code: 250, EnhancedCode: smtp.EnhancedCode{2, 0, 0}, Message: "Ok: queued as 4XyZ12"}
+}
+
+func says(code int, text string) error {
+	return &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{code / 100, 0, 0}, Message: text}
+}
+
+// drops closes the connection after the last line, without an answer.
+func drops(c *smtp.Conn) error { return c.Conn().Close() }
+
+func settings(p *post) config.Config {
+	return config.Config{Email: config.Email{
+		From: "Acme Documents <no-reply@acme.example>",
+		SMTP: config.SMTP{Host: "127.0.0.1", Port: p.addr.Port, TLS: "none", Timeout: time.Second},
+	}}
+}
+
+// invitation is one to <id>@reader.example.
+func invitation(id string) *notifyv1.Notification {
+	return &notifyv1.Notification{
+		Id: id, EventId: "the-event", Source: "acme", Provider: "clickwrap", DocumentId: "doc1",
+		DocumentTitle: "Prüfung & \"Vertrag\"", SenderName: "PactSafe", Locale: "en",
+		Kind: notifyv1.Kind_KIND_INVITATION, Channel: notifyv1.Channel_CHANNEL_EMAIL,
+		To:   &notifyv1.Person{RecipientId: "s1", FirstName: "Eric", Email: id + "@reader.example"},
+		Link: &notifyv1.Link{Target: "https://provider.example/secret", Short: "https://sign.acme.example/l/abc"},
+	}
+}
+
+func publish(t *testing.T, b *servicetest.Bench, n *notifyv1.Notification) {
+	t.Helper()
+	b.Publish(notification.Message(t.Context(), notification.SendSubject(n), n.GetId(), n))
+}
+
+func decode(t *testing.T, m jetstream.Msg) *signingv1.SigningEvent {
+	t.Helper()
+	e, err := event.Decode(m.Data())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestOneLetterAndTheLogHearsOfIt(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	b := servicetest.New(t, settings(p))
+	b.Start(emailsender.Run)
+	const id = "0123456789abcdefghijklmnop"
+	publish(t, b, invitation(id))
+
+	m := b.Await(flow.Signing, "signing.v1.>", 1)[0]
+	e := decode(t, m)
+	want := &signingv1.Notice{NotificationId: id, Kind: "invitation", Channel: "email", Reference: "4XyZ12", Parts: 1, EventId: "the-event"}
+	if m.Subject() != "signing.v1.acme.clickwrap.notification.sent.doc1" || e.GetNotice().String() != want.String() ||
+		e.GetId() != event.DerivedID(id, "email-sender", "sent") || m.Headers().Get("Nats-Msg-Id") != e.GetId() {
+		t.Errorf("%s: %v", m.Subject(), e)
+	}
+
+	letters := p.got(id)
+	if len(letters) != 1 || letters[0].from != "no-reply@acme.example" {
+		t.Fatalf("letters %v", letters)
+	}
+	got, err := netmail.ReadMessage(bytes.NewReader(letters[0].body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject, err := new(mime.WordDecoder).DecodeHeader(got.Header.Get("Subject"))
+	if err != nil || subject != `Please review & sign "Prüfung & "Vertrag""` {
+		t.Errorf("subject %q, %v", subject, err)
+	}
+	if got.Header.Get("Message-Id") != "<"+id+"@acme.example>" || got.Header.Get("To") != "<"+id+"@reader.example>" ||
+		got.Header.Get("From") != `"Acme Documents" <no-reply@acme.example>` || got.Header.Get("Auto-Submitted") != "auto-generated" {
+		t.Errorf("header %v", got.Header)
+	}
+	_, params, err := mime.ParseMediaType(got.Header.Get("Content-Type"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := multipart.NewReader(got.Body, params["boundary"])
+	for _, want := range []struct{ contentType, text string }{
+		{"text/plain", "https://sign.acme.example/l/abc"}, {"text/html", `<a href="https://sign.acme.example/l/abc"`},
+	} {
+		part, err := parts.NextPart()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(part)
+		if err != nil || !strings.HasPrefix(part.Header.Get("Content-Type"), want.contentType) ||
+			!strings.Contains(string(text), want.text) || strings.Contains(string(text), "provider.example") {
+			t.Errorf("part %v: %s, %v", part.Header, text, err)
+		}
+	}
+	b.NeverLogged("reader.example", "sign.acme.example", "Vertrag")
+}
+
+// Each end of a dialogue, on the wire, and how its claim ends: confirmed (the letter was taken), undone (it certainly was
+// not), or unknown.
+func TestDialogues(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	b := servicetest.New(t, settings(p))
+	ends := b.RecordEnds()
+	want := map[string]string{}
+	add := func(name, how string, r rule) {
+		p.rules[name] = []rule{r}
+		want[name] = how
+	}
+	add("taken", "confirmed", rule{})
+	add("taken-and-gone", "confirmed", rule{data: func(c *smtp.Conn) error { // the 250 arrives, the answer to QUIT does not
+		_, err := c.Conn().Write([]byte("250 2.0.0 queued as gone\r\n"))
+		return errors.Join(err, c.Conn().Close())
+	}})
+	add("greylisted", "undone", rule{rcpt: says(451, "come later, greylisted@reader.example")})
+	add("no-such-user", "undone", rule{rcpt: says(550, "no-such-user@reader.example is nobody")})
+	add("login-first", "undone", rule{rcpt: says(530, "authentication required")})
+	add("hangs-at-rcpt", "undone", rule{rcpt: errHang})
+	add("full", "undone", rule{data: func(*smtp.Conn) error { return says(452, "mailbox full") }})
+	add("spam", "undone", rule{data: func(*smtp.Conn) error { return says(554, "spam") }})
+	add("dropped", "unknown", rule{data: drops})
+	add("hangs-at-the-end", "unknown", rule{data: func(*smtp.Conn) error { return errHang }})
+	b.Start(emailsender.Run)
+	for name := range want {
+		publish(t, b, invitation(name))
+	}
+	got := ends.First(t, len(want))
+	for name := range want {
+		if got[name] != want[name] {
+			t.Errorf("%s ended %s, want %s", name, got[name], want[name])
+		}
+	}
+	b.NeverLogged("reader.example", "sign.acme.example")
+
+	reasons := map[string]string{}
+	for _, m := range b.Await(flow.Signing, "signing.v1.*.*.notification.failed.>", 2) {
+		notice := decode(t, m).GetNotice()
+		reasons[notice.GetNotificationId()] = notice.GetReason()
+	}
+	if want := map[string]string{"no-such-user": "smtp-550", "spam": "smtp-554"}; !reflect.DeepEqual(reasons, want) {
+		t.Errorf("given up %v, want %v", reasons, want)
+	}
+}
+
+func TestAnUnknownOutcomeIsSentAgainUnderItsNameAndMarked(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	p.rules["n1"] = []rule{{data: drops}, {}}
+	b := servicetest.New(t, settings(p))
+	b.Start(emailsender.Run)
+	publish(t, b, invitation("n1"))
+	e := decode(t, b.Await(flow.Signing, "signing.v1.*.*.notification.sent.>", 1)[0])
+	letters := p.got("n1")
+	if len(letters) != 2 || !e.GetNotice().GetPossibleDuplicate() {
+		t.Fatalf("%d letters, notice %v", len(letters), e.GetNotice())
+	}
+	for i, l := range letters {
+		if m, err := netmail.ReadMessage(bytes.NewReader(l.body)); err != nil || m.Header.Get("Message-Id") != "<n1@acme.example>" {
+			t.Errorf("letter %d: %v, %v", i, m, err)
+		}
+	}
+}
+
+func TestNothingLeavesInTheClearWhereTLSIsMandatory(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	cfg := settings(p)
+	cfg.Email.SMTP.TLS = "mandatory"
+	b := servicetest.New(t, cfg)
+	ends := b.RecordEnds()
+	b.Start(emailsender.Run)
+	publish(t, b, invitation("n1"))
+	if how := ends.First(t, 1)["n1"]; how != "undone" || len(p.got("n1")) != 0 {
+		t.Errorf("ended %s, %d letters", how, len(p.got("n1")))
+	}
+}
+
+func TestWhatIsNoAddressIsGivenUp(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	b := servicetest.New(t, settings(p))
+	b.Start(emailsender.Run)
+	n := invitation("n1")
+	n.To.Email = "eric@reader.example>\r\nBcc: all@reader.example"
+	publish(t, b, n)
+	notice := decode(t, b.Await(flow.Signing, "signing.v1.*.*.notification.failed.>", 1)[0]).GetNotice()
+	if notice.GetReason() != "address-malformed" {
+		t.Errorf("notice %v", notice)
+	}
+	b.NeverLogged("reader.example")
+}

@@ -1,0 +1,118 @@
+package smssender
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/stage"
+)
+
+// parts makes an answer of Vonage with these statuses.
+func parts(statuses ...string) answer {
+	a := answer{written: true, status: http.StatusOK}
+	for i, s := range statuses {
+		a.parts = append(a.parts, part{status: s, id: "id" + string(rune('1'+i))})
+	}
+	return a
+}
+
+func httpStatus(status int, retryAfter string) answer {
+	return answer{written: true, status: status, retryAfter: retryAfter, err: errors.New("429 Too Many Requests")}
+}
+
+func TestVerdict(t *testing.T) {
+	t.Parallel()
+	const (
+		soon  = 750 * time.Millisecond // the back-off's first second, less its spread
+		pause = 15 * time.Minute
+	)
+	for _, test := range []struct {
+		name   string
+		answer answer
+		kind   stage.Kind
+		wait   time.Duration // of a retry
+		reason string
+		sent   notification.Receipt
+	}{
+		{name: "taken", answer: parts("0"), kind: "done", sent: notification.Receipt{Reference: "id1", Parts: 1}},
+		{name: "taken in three parts", answer: parts("0", "0", "0"), kind: "done", sent: notification.Receipt{Reference: "id1", Parts: 3}},
+		{name: "mixed", answer: parts("9", "0"), kind: "done", sent: notification.Receipt{Reference: "id2", Parts: 2, Reason: "some-parts-refused"}},
+		{name: "mixed with a doubt", answer: parts("0", "5"), kind: "done", sent: notification.Receipt{Reference: "id1", Parts: 2, Reason: "some-parts-refused"}},
+
+		{name: "throttled", answer: parts("1"), kind: "retry", wait: soon, reason: "throttled"},
+		{name: "too many binds", answer: parts("10"), kind: "retry", wait: soon, reason: "too-many-binds"},
+		{name: "internal error", answer: parts("5"), kind: "retry", wait: soon, reason: "internal-error"},
+		{name: "refused, with a doubt", answer: parts("6", "5"), kind: "retry", wait: soon, reason: "internal-error"},
+		{name: "credentials", answer: parts("4"), kind: "retry", wait: pause, reason: "bad-credentials"},
+		{name: "account barred", answer: parts("8"), kind: "retry", wait: pause, reason: "account-barred"},
+		{name: "no credit", answer: parts("9", "9"), kind: "retry", wait: pause, reason: "quota-exceeded"},
+		{name: "number barred", answer: parts("7"), kind: "give-up", reason: "number-barred"},
+		{name: "deactivated", answer: parts("33"), kind: "give-up", reason: "number-deactivated"},
+		{name: "a status of tomorrow", answer: parts("99"), kind: "give-up", reason: "status-unknown"},
+		{name: "no status", answer: parts(""), kind: "retry", wait: soon, reason: "answer-unreadable"},
+
+		{name: "unreadable", answer: httpStatus(200, ""), kind: "retry", wait: soon, reason: "answer-unreadable"},
+		{name: "429", answer: httpStatus(429, ""), kind: "retry", wait: soon, reason: "http-429"},
+		{name: "429 with Retry-After", answer: httpStatus(429, "90"), kind: "retry", wait: 90 * time.Second, reason: "http-429"},
+		{name: "429 with a year", answer: httpStatus(429, "31536000"), kind: "retry", wait: time.Hour, reason: "http-429"},
+		{name: "429 with nonsense", answer: httpStatus(429, "soon"), kind: "retry", wait: soon, reason: "http-429"},
+		{name: "503 with Retry-After", answer: httpStatus(503, "7"), kind: "retry", wait: 7 * time.Second, reason: "http-503"},
+		{name: "500", answer: httpStatus(500, ""), kind: "retry", wait: soon, reason: "http-500"},
+		{name: "401", answer: httpStatus(401, ""), kind: "retry", wait: pause, reason: "http-401"},
+		{name: "redirect", answer: httpStatus(302, ""), kind: "retry", wait: pause, reason: "http-302"},
+		{name: "400", answer: httpStatus(400, ""), kind: "give-up", reason: "http-400"},
+
+		{name: "nothing written", answer: answer{err: errors.New("refused")}, kind: "retry", wait: soon, reason: "unreachable"},
+		{name: "no answer", answer: answer{written: true, err: errors.New("EOF")}, kind: "retry", wait: soon, reason: "no-answer"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			receipt, err := test.answer.verdict()
+			v := stage.Decide(err, 1, flow.StageNamed(flow.SMSSender).Policy)
+			if v.Kind != test.kind || v.Delay != test.wait || receipt != test.sent {
+				t.Errorf("verdict %s after %v, receipt %+v, %v", v.Kind, v.Delay, receipt, err)
+			}
+			var trouble *notification.Trouble
+			if errors.As(err, &trouble) != (test.reason != "") || test.reason != "" && trouble.Reason != test.reason {
+				t.Errorf("error %v, want reason %q", err, test.reason)
+			}
+		})
+	}
+}
+
+func TestRetryAfterAsADate(t *testing.T) {
+	t.Parallel()
+	wait, ok := waitOf(time.Now().Add(10 * time.Minute).UTC().Format(http.TimeFormat))
+	if !ok || wait < 9*time.Minute || wait > 10*time.Minute {
+		t.Errorf("wait %v, %v", wait, ok)
+	}
+	if wait, ok := waitOf("-3"); ok {
+		t.Errorf("a wait of -3 s is %v", wait)
+	}
+}
+
+func TestTextType(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`You've been sent "Offer" by PactSafe. Please review & sign: https://x.example/l/abc`: "text",
+		"Zoé, Ærø & Größe: 5 € [~] {^} \\ |":                                                  "text",
+		"Zoë":            "unicode",
+		"Łukasz":         "unicode",
+		"smart ’quotes’": "unicode",
+		"`":              "unicode",
+		"👍":              "unicode",
+		"ç":              "unicode", // only the capital is in the alphabet
+	} {
+		if got := textType(text); got != want {
+			t.Errorf("textType(%q) = %s, want %s", text, got, want)
+		}
+	}
+	if n := len([]rune(gsm7)); n != 127+10 || strings.Count(gsm7, "e") != 1 { // 128 less the escape, and the extension
+		t.Errorf("the alphabet has %d characters", n)
+	}
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/services/ingest"
+)
+
+func quarantineShowFlags(fs *flag.FlagSet) {
+	fs.Bool("body", false, "the body alone, byte for byte")
+}
+
+func quarantineReplayFlags(fs *flag.FlagSet) {
+	fs.String("body", "", "a file with a repaired body, in place of the kept one")
+}
+
+// kept is a quarantined callback, as it is listed.
+type kept struct {
+	Number   uint64    `json:"number"`
+	Received time.Time `json:"received_at"`
+	Source   string    `json:"source"`
+	Provider string    `json:"provider"`
+	Reason   string    `json:"reason"`
+	Detail   string    `json:"detail"`
+	Bytes    int       `json:"bytes"`
+}
+
+func describe(m *jetstream.RawStreamMsg) kept {
+	return kept{
+		Number: m.Sequence, Received: m.Time, Source: m.Header.Get(ingest.HeaderSource), Provider: m.Header.Get(ingest.HeaderProvider),
+		Reason: m.Header.Get(ingest.HeaderReason), Detail: m.Header.Get(ingest.HeaderDetail), Bytes: len(m.Data),
+	}
+}
+
+func quarantineList(ctx context.Context, c *call) error {
+	js, done, err := connect(ctx, c.cfg)
+	if err != nil {
+		return err
+	}
+	defer done()
+	log := event.Log{JS: js, Stream: flow.Quarantine}
+	for m, err := range log.Messages(ctx, "quarantine.v1.>", time.Time{}) {
+		if err != nil {
+			return err
+		}
+		k := describe(m)
+		if c.json() {
+			line, err := json.Marshal(k)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.stdout, "%s\n", line)
+			continue
+		}
+		fmt.Fprintf(c.stdout, "%-6d %s  %-22s %6d bytes  %s: %s\n",
+			k.Number, k.Received.UTC().Format(time.RFC3339), k.Source+"/"+k.Provider, k.Bytes, k.Reason, k.Detail)
+	}
+	return nil
+}
+
+func quarantineShow(ctx context.Context, c *call) error {
+	env, done, err := open(ctx, c.cfg)
+	if err != nil {
+		return err
+	}
+	defer done()
+	m, err := c.quarantined(ctx, env)
+	if err != nil {
+		return err
+	}
+	if c.flag("body") != "true" {
+		for name, values := range m.Header {
+			for _, value := range values {
+				fmt.Fprintf(c.stdout, "%s: %s\n", name, value)
+			}
+		}
+		fmt.Fprintln(c.stdout)
+	}
+	_, err = c.stdout.Write(m.Data)
+	return err
+}
+
+func quarantineReplay(ctx context.Context, c *call) error {
+	env, done, err := open(ctx, c.cfg)
+	if err != nil {
+		return err
+	}
+	defer done()
+	var repaired []byte
+	if path := c.flag("body"); path != "" {
+		if repaired, err = os.ReadFile(path); err != nil {
+			return err
+		}
+	}
+	if len(c.args) == 1 && c.args[0] == "all" {
+		if repaired != nil {
+			return usageError{"--body repairs one callback, not all"}
+		}
+		return c.replayAll(ctx, env)
+	}
+	m, err := c.quarantined(ctx, env)
+	if err != nil {
+		return err
+	}
+	if repaired == nil {
+		repaired = m.Data
+	}
+	return c.replayOne(ctx, env, m, repaired)
+}
+
+func (c *call) replayAll(ctx context.Context, env service.Env) error {
+	log := event.Log{JS: env.JS, Stream: flow.Quarantine}
+	var failed error
+	for m, err := range log.Messages(ctx, "quarantine.v1.>", time.Time{}) {
+		if err != nil {
+			return errors.Join(failed, err)
+		}
+		failed = errors.Join(failed, c.replayOne(ctx, env, m, m.Data))
+	}
+	return failed
+}
+
+// replayOne brings one callback in, and takes it out of the quarantine only when its events are stored.
+func (c *call) replayOne(ctx context.Context, env service.Env, m *jetstream.RawStreamMsg, body []byte) error {
+	ids, err := ingest.Replay(ctx, env, m.Header, body)
+	if err != nil {
+		return fmt.Errorf("number %d stays in quarantine: %w", m.Sequence, err)
+	}
+	stream, err := env.JS.Stream(ctx, flow.Quarantine)
+	if err != nil {
+		return fmt.Errorf("number %d is stored, but still in quarantine: %w", m.Sequence, err)
+	}
+	if err := stream.DeleteMsg(ctx, m.Sequence); err != nil {
+		return fmt.Errorf("number %d is stored, but still in quarantine: %w", m.Sequence, err)
+	}
+	fmt.Fprintf(c.stdout, "number %d is stored: %v\n", m.Sequence, ids)
+	return nil
+}
+
+// quarantined returns the callback that the argument names.
+func (c *call) quarantined(ctx context.Context, env service.Env) (*jetstream.RawStreamMsg, error) {
+	text, err := c.only("a number from `signrelay quarantine list`")
+	if err != nil {
+		return nil, err
+	}
+	number, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || number == 0 {
+		return nil, usageError{fmt.Sprintf("%q is no number from `signrelay quarantine list`", text)}
+	}
+	stream, err := env.JS.Stream(ctx, flow.Quarantine)
+	if err != nil {
+		return nil, err
+	}
+	m, err := stream.GetMsg(ctx, number)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, fmt.Errorf("the quarantine holds no number %d", number)
+	}
+	return m, err
+}

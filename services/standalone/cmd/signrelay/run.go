@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/libs/telemetry"
+	"github.com/signrelay/signrelay/services/standalone"
+)
+
+func run(ctx context.Context, c *call) error {
+	log := telemetry.Logger(c.stderr, c.cfg.Log.Level, "signrelay")
+	service.OneVoice(log)
+	flush, err := telemetry.Traces(ctx, "signrelay")
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	err = standalone.Run(ctx, c.cfg, log, func() { welcome(c.stdout, c.cfg, time.Since(began)) })
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	return errors.Join(err, flush(last))
+}
+
+// welcome tells a newcomer where to look and what to try.
+func welcome(w io.Writer, cfg config.Config, took time.Duration) {
+	fmt.Fprintf(w, "\nSignrelay is ready after %d ms. Its state is in %s.\n\n", took.Milliseconds(), cfg.DataDir)
+	fmt.Fprintf(w, "  callbacks  http://%s/webhooks/<provider>/<source>\n", dialable(cfg.Ingest.Addr))
+	fmt.Fprintf(w, "  admin      http://%s/readyz?verbose and /metrics\n", dialable(cfg.Admin.Addr))
+	if len(cfg.Sources) > 0 {
+		fmt.Fprintln(w)
+		return
+	}
+	fmt.Fprintf(w, "  sandbox    http://%s  (play a story, see what signers receive)\n", dialable(cfg.Sandbox.Addr))
+	fmt.Fprintf(w, `
+Try it:
+
+  curl -i http://%s/webhooks/clickwrap/demo \
+    -H 'Content-Type: application/json' -H 'Pactsafe-Webhook-Token: 12345' \
+    -d '{"event_type":"request_sent","request":"596f858584281715b3493d0c","activity":"5a26bbf9e623117c2a6eed1b",
+         "created_time":"2017-07-19T16:15:28.509Z","id":"596f85a084281715b349513f"}'
+
+  bin/signrelay timeline 596f858584281715b3493d0c
+
+No source is set up: these are demo sources with public secrets, and the sandbox stands in for the world.
+A settings file (--config) makes it real; deployments/signrelay.example.yaml shows every key.
+
+`, dialable(cfg.Ingest.Addr))
+}
+
+// dialable is a listener's address as one types it.
+func dialable(addr string) string {
+	if addr != "" && addr[0] == ':' {
+		return "localhost" + addr
+	}
+	return addr
+}
+
+func provision(ctx context.Context, c *call) error {
+	cfg := reachable(c.cfg)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := standalone.Provision(ctx, cfg, quiet()); err != nil {
+		return err
+	}
+	for _, s := range flow.Streams {
+		fmt.Fprintf(c.stdout, "stream    %-12s %s\n", s.Name, s.Keeps)
+	}
+	for _, b := range flow.Buckets {
+		fmt.Fprintf(c.stdout, "bucket    %-12s %s\n", b.Name, b.Keeps)
+	}
+	for _, s := range flow.Stages {
+		fmt.Fprintf(c.stdout, "consumer  %-12s on %s: %s\n", s.Name, s.Stream, s.Does)
+	}
+	return nil
+}
+
+// reachable is the settings with the address of the broker that a command talks to: the one they name, else the embedded
+// one of a running standalone.
+func reachable(cfg config.Config) config.Config {
+	if cfg.NATS.URL == "" {
+		cfg.NATS.URL = "nats://" + cfg.NATS.Addr
+	}
+	return cfg
+}
+
+// open gives a command what a service has.
+func open(ctx context.Context, cfg config.Config) (service.Env, func(), error) {
+	cfg, err := standalone.WithDemo(reachable(cfg))
+	if err != nil {
+		return service.Env{}, nil, err
+	}
+	return service.Open(ctx, cfg, "signrelay-command", quiet())
+}
+
+// connect gives a command the log.
+func connect(ctx context.Context, cfg config.Config) (jetstream.JetStream, func(), error) {
+	env, done, err := open(ctx, cfg)
+	return env.JS, done, err
+}
+
+// quiet drops what libraries say beside the error that a command ends with.
+func quiet() *slog.Logger {
+	if os.Getenv("SIGNRELAY_LOG_LEVEL") == "debug" {
+		return telemetry.Logger(os.Stderr, "debug", "signrelay")
+	}
+	service.OneVoice(slog.New(slog.DiscardHandler))
+	return slog.New(slog.DiscardHandler)
+}
+
+func version(_ context.Context, c *call) error {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return errors.New("this program was built without build information")
+	}
+	fmt.Fprintf(c.stdout, "signrelay %s, %s\n", service.Version(), info.GoVersion)
+	return nil
+}

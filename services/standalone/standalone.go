@@ -1,0 +1,86 @@
+// Package standalone is the whole house in one process, with an embedded NATS server. Its services are those of the
+// images; it adds the broker, the provisioning, and for a newcomer the sandbox as the world outside.
+package standalone
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/service"
+	emailsender "github.com/signrelay/signrelay/services/email-sender"
+	"github.com/signrelay/signrelay/services/enricher"
+	"github.com/signrelay/signrelay/services/ingest"
+	"github.com/signrelay/signrelay/services/sandbox"
+	"github.com/signrelay/signrelay/services/shortener"
+	smssender "github.com/signrelay/signrelay/services/sms-sender"
+)
+
+// Run runs everything until ctx ends. Opened, when it is not nil, is called once all doors are open.
+func Run(ctx context.Context, cfg config.Config, log *slog.Logger, opened func()) error {
+	demo := len(cfg.Sources) == 0
+	cfg, err := WithDemo(cfg)
+	if err != nil {
+		return err
+	}
+	if err := service.Check(cfg); err != nil {
+		return err
+	}
+	if cfg.NATS.URL == "" {
+		broker, err := startBroker(cfg, log)
+		if err != nil {
+			return err
+		}
+		defer func() {
+			broker.Shutdown()
+			broker.WaitForShutdown()
+		}()
+		cfg.NATS.URL = broker.ClientURL()
+		cfg.NATS.Options = append(cfg.NATS.Options, nats.InProcessServer(broker))
+	}
+	if err := Provision(ctx, cfg, log); err != nil {
+		return err
+	}
+	host := service.Host{Config: cfg, Log: log, Services: services(demo)}
+	host.Opened = func(service.Doors) {
+		if opened != nil {
+			opened()
+		}
+	}
+	return host.Run(ctx)
+}
+
+// Provision makes what flow's tables say on the broker of the settings.
+func Provision(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+	nc, err := service.ConnectNATS(cfg.NATS, "signrelay-provision", log)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return fmt.Errorf("open JetStream: %w", err)
+	}
+	return flow.Provision(ctx, js, cfg.NATS.Replicas)
+}
+
+// services in the order of the flow. One public door serves callbacks and links.
+func services(demo bool) []service.Service {
+	public := func(c config.Config) string { return c.Ingest.Addr }
+	all := []service.Service{
+		{Name: "ingest", Run: ingest.Run, Public: public, OutlivesRedis: true},
+		{Name: flow.Enricher, Run: enricher.Run},
+		{Name: flow.Shortener, Run: shortener.Run, Public: public},
+		{Name: flow.SMSSender, Run: smssender.Run},
+		{Name: flow.EmailSender, Run: emailsender.Run},
+	}
+	if demo {
+		all = append(all, service.Service{Name: "sandbox", Run: sandbox.Run, NoParts: true})
+	}
+	return all
+}
