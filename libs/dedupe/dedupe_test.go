@@ -32,6 +32,15 @@ func TestRedisConforms(t *testing.T) {
 	})
 }
 
+func TestPipelinedRedisConforms(t *testing.T) {
+	t.Parallel()
+	dedupetest.Run(t, func(t *testing.T) func(dedupe.Options) dedupe.Store {
+		js := broker(t)
+		client := pipelined(t, realtest.Redis(t).URL)
+		return func(o dedupe.Options) dedupe.Store { return guarded(t, js, dedupe.NewRedis(client, o), o) }
+	})
+}
+
 func TestBucketConforms(t *testing.T) {
 	t.Parallel()
 	dedupetest.Run(t, func(t *testing.T) func(dedupe.Options) dedupe.Store {
@@ -117,10 +126,23 @@ func TestAbsentRedisIsAway(t *testing.T) {
 // The client repeats a command whose answer was lost. That must not read as "somebody else has it".
 func TestLostAnswerIsNotADuplicate(t *testing.T) {
 	t.Parallel()
+	for name, connect := range map[string]func(*testing.T, string) redis.Cmdable{
+		"one command at a time": func(t *testing.T, url string) redis.Cmdable { return redisClient(t, url) },
+		"pipelined":             func(t *testing.T, url string) redis.Cmdable { return pipelined(t, url) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			lostAnswer(t, connect)
+		})
+	}
+}
+
+func lostAnswer(t *testing.T, connect func(*testing.T, string) redis.Cmdable) {
+	t.Helper()
 	js := broker(t)
 	server := realtest.Redis(t)
 	proxy := newCutter(t, strings.Split(server.URL, "/")[2])
-	client := redisClient(t, "redis://"+proxy.addr+"/"+server.URL[strings.LastIndex(server.URL, "/")+1:])
+	client := connect(t, "redis://"+proxy.addr+"/"+server.URL[strings.LastIndex(server.URL, "/")+1:])
 	s := guarded(t, js, dedupe.NewRedis(client, usual), usual)
 	wantState(t, s, "warm", dedupe.Claimed) // the script is loaded, the epoch written
 	proxy.cutNext.Store(true)
@@ -215,6 +237,15 @@ func redisClient(t *testing.T, url string) *redis.Client {
 	client := redis.NewClient(o)
 	t.Cleanup(func() { _ = client.Close() })
 	return client
+}
+
+func pipelined(t *testing.T, url string) *redis.AutoPipeliner {
+	t.Helper()
+	p, err := redisClient(t, url).AutoPipeline()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // cutter is a proxy that can let one command through and cut the connection instead of answering.

@@ -16,14 +16,14 @@ import (
 // A claim is decided by whose token stands there and not by whether SET NX succeeded: the client repeats a command whose
 // answer was lost, and the repetition of a plain SET NX would read as "somebody did it" (go-redis issue 2985).
 type Redis struct {
-	client redis.Scripter
-	plain  redis.Cmdable
+	client redis.Cmdable
 	Options
 }
 
-// NewRedis opens the memory in a Redis of version 6 or newer.
-func NewRedis(client redis.UniversalClient, o Options) *Redis {
-	return &Redis{client: client, plain: client, Options: o}
+// NewRedis opens the memory in a Redis of version 6 or newer. The client may be one that sends the commands of concurrent
+// callers together (AutoPipeline): each of ours stands alone.
+func NewRedis(client redis.Cmdable, o Options) *Redis {
+	return &Redis{client: client, Options: o}
 }
 
 // epochKey stands as long as this Redis has forgotten nothing. It is the first thing written to an empty one.
@@ -92,9 +92,9 @@ func parseAnswer(a string) (Claim, error) {
 func (r *Redis) Confirm(ctx context.Context, done ...Done) error {
 	if len(done) == 1 {
 		d := done[0]
-		return away(ctx, "confirm", r.plain.Set(ctx, r.key(d.ID), confirmation(d), r.Remember).Err())
+		return away(ctx, "confirm", r.client.Set(ctx, r.key(d.ID), confirmation(d), r.Remember).Err())
 	}
-	_, err := r.plain.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, d := range done {
 			p.Set(ctx, r.key(d.ID), confirmation(d), r.Remember)
 		}
@@ -117,7 +117,7 @@ func (r *Redis) GiveBack(ctx context.Context, owner string, outcome Outcome, ids
 }
 
 func (r *Redis) begin(ctx context.Context, epoch string) error {
-	return away(ctx, "begin epoch", r.plain.SetNX(ctx, epochKey, epoch, 0).Err())
+	return away(ctx, "begin epoch", r.client.SetNX(ctx, epochKey, epoch, 0).Err())
 }
 
 // away says ErrAway of whatever keeps Redis from answering, but not of the caller's own end.

@@ -194,7 +194,7 @@ func (h *house) waiting() int {
 func TestTheEndDoesNotWaitForEver(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	r := h.stage()
+	r := h.effect(h.memory())
 	r.Stage.Policy.MaxAttempts = 1 // what the end stops is not counted
 	r.Do = func(ctx context.Context, _ Event[string]) ([]Out, error) {
 		h.say("do")
@@ -205,12 +205,12 @@ func TestTheEndDoesNotWaitForEver(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- r.run(ctx, 50*time.Millisecond) }()
 	h.publish("letter", nil)
-	h.wants("do")
+	h.wants("claim: ours", "do")
 	cancel()
 	if err := await(t, ended, "the end"); err != nil {
 		t.Errorf("Run: %v", err)
 	}
-	h.wants("-NAK after")
+	h.wants("give back: undone", "-NAK after")
 }
 
 // late is an iterator whose message comes when nobody wants it any more.

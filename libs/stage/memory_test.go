@@ -34,9 +34,12 @@ func (h *house) effect(m *memory) Runner[string] {
 	return r
 }
 
-func (m *memory) Claim(_ context.Context, owner string, ids ...string) ([]dedupe.Claim, error) {
+func (m *memory) Claim(ctx context.Context, owner string, ids ...string) ([]dedupe.Claim, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if m.failClaims > 0 {
 		m.failClaims--
 		m.say("memory away")
@@ -65,9 +68,12 @@ func (m *memory) Claim(_ context.Context, owner string, ids ...string) ([]dedupe
 	return claims, nil
 }
 
-func (m *memory) Confirm(_ context.Context, all ...dedupe.Done) error {
+func (m *memory) Confirm(ctx context.Context, all ...dedupe.Done) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if m.failConfirms > 0 {
 		m.failConfirms--
 		m.say("confirm: away")
@@ -80,9 +86,12 @@ func (m *memory) Confirm(_ context.Context, all ...dedupe.Done) error {
 	return nil
 }
 
-func (m *memory) GiveBack(_ context.Context, owner string, outcome dedupe.Outcome, ids ...string) error {
+func (m *memory) GiveBack(ctx context.Context, owner string, outcome dedupe.Outcome, ids ...string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	for _, id := range ids {
 		if e := m.entries[id]; e.owner == owner && owner != "" {
 			m.entries[id] = entry{pending: e.pending || outcome == dedupe.Unknown}

@@ -65,9 +65,9 @@ func TestMetrics(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	registry := prometheus.NewRegistry()
-	first, second := h.effect(h.memory()), h.stage()
-	first.Metrics, second.Metrics = registry, registry
-	second.Stage.Name = "second"
+	first, second, pure := h.effect(h.memory()), h.effect(h.memory()), h.stage()
+	first.Metrics, second.Metrics, pure.Metrics = registry, registry, registry
+	second.Stage.Name, pure.Stage.Name = "second", "pure"
 	first.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
 		if in.Attempt == 1 {
 			return nil, Unknown(errPlain)
@@ -81,12 +81,15 @@ func TestMetrics(t *testing.T) {
 	for h.hear() != "+ACK?" {
 	}
 	stop()
-	_, err := h.js.CreateConsumer(t.Context(), "IN", h.fit("second"))
-	h.must(err)
-	stop = h.run(second)
-	for h.hear() != "+TERM attempts-exhausted" {
+	pure.Do = second.Do
+	for _, r := range []Runner[string]{second, pure} {
+		_, err := h.js.CreateConsumer(t.Context(), "IN", h.fit(r.Stage.Name))
+		h.must(err)
+		stop = h.run(r)
+		for h.hear() != "+TERM attempts-exhausted" {
+		}
+		stop()
 	}
-	stop()
 
 	got := count(t, registry)
 	for series, want := range map[string]float64{
@@ -94,10 +97,13 @@ func TestMetrics(t *testing.T) {
 		"signrelay_stage_attempts_total{outcome=done,reason=,stage=tester}":                      1,
 		"signrelay_stage_attempts_total{outcome=retry,reason=failed,stage=second}":               2,
 		"signrelay_stage_attempts_total{outcome=give-up,reason=attempts-exhausted,stage=second}": 1,
+		"signrelay_stage_attempts_total{outcome=retry,reason=failed,stage=pure}":                 2,
+		"signrelay_stage_attempts_total{outcome=give-up,reason=attempts-exhausted,stage=pure}":   1,
+		"signrelay_stage_seconds{stage=pure}":                                                    3,
 		"signrelay_stage_seconds{stage=tester}":                                                  2,
 		"signrelay_stage_seconds{stage=second}":                                                  3,
 		"signrelay_stage_unknown_total{stage=tester}":                                            1,
-		"signrelay_stage_unknown_total{stage=second}":                                            1,
+		"signrelay_stage_unknown_total{stage=second}":                                            2,
 	} {
 		if got[series] != want {
 			t.Errorf("%s is %v, want %v", series, got[series], want)

@@ -50,7 +50,7 @@ func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
 		return err
 	}
 	work := chain(r.do,
-		observed(r.Stage.Name, r.Log, metrics),
+		observed(r.Stage, r.Log, metrics),
 		settled(r.Stage.Policy),
 		leased(r.JS.Conn(), consumer.CachedInfo().Config.AckWait),
 		buried(r.Stage, r.JS),

@@ -39,8 +39,7 @@ type post struct {
 
 // rule says what happens to one letter: at RCPT, or after its last line.
 type rule struct {
-	rcpt error
-	data func(*smtp.Conn) error
+	rcpt, data func(*smtp.Conn) error // nil takes it
 }
 
 type letter struct {
@@ -69,7 +68,9 @@ func newPost(t *testing.T) *post {
 	return p
 }
 
-func (p *post) NewSession(c *smtp.Conn) (smtp.Session, error) { return &dialogue{post: p, conn: c}, nil }
+func (p *post) NewSession(c *smtp.Conn) (smtp.Session, error) {
+	return &dialogue{post: p, conn: c}, nil
+}
 
 func (p *post) got(name string) []letter {
 	p.mu.Lock()
@@ -94,13 +95,21 @@ func (d *dialogue) Mail(from string, _ *smtp.MailOptions) error {
 
 func (d *dialogue) Rcpt(to string, _ *smtp.RcptOptions) error {
 	d.to, _, _ = strings.Cut(to, "@")
-	d.post.mu.Lock()
-	defer d.post.mu.Unlock()
-	if rules := d.post.rules[d.to]; len(rules) > 0 {
-		d.rule = rules[min(d.post.seen[d.to], len(rules)-1)]
+	d.rule = d.post.next(d.to)
+	if d.rule.rcpt != nil {
+		return d.rule.rcpt(d.conn)
 	}
-	d.post.seen[d.to]++
-	return d.rule.rcpt
+	return nil
+}
+
+func (p *post) next(name string) rule {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen[name]++
+	if rules := p.rules[name]; len(rules) > 0 {
+		return rules[min(p.seen[name], len(rules))-1]
+	}
+	return rule{}
 }
 
 func (d *dialogue) Data(r io.Reader) error {
@@ -117,12 +126,20 @@ func (d *dialogue) Data(r io.Reader) error {
 	return &smtp.SMTPError{Code: 250, EnhancedCode: smtp.EnhancedCode{2, 0, 0}, Message: "Ok: queued as 4XyZ12"}
 }
 
-func says(code int, text string) error {
-	return &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{code / 100, 0, 0}, Message: text}
+func says(code int, text string) func(*smtp.Conn) error {
+	return func(*smtp.Conn) error {
+		return &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{code / 100, 0, 0}, Message: text}
+	}
 }
 
-// drops closes the connection after the last line, without an answer.
+// drops closes the connection without an answer.
 func drops(c *smtp.Conn) error { return c.Conn().Close() }
+
+// hangs says nothing until the sender goes.
+func hangs(c *smtp.Conn) error {
+	_, err := c.Conn().Read(make([]byte, 1))
+	return err
+}
 
 func settings(p *post) config.Config {
 	return config.Config{Email: config.Email{
@@ -229,11 +246,12 @@ func TestDialogues(t *testing.T) {
 	add("greylisted", "undone", rule{rcpt: says(451, "come later, greylisted@reader.example")})
 	add("no-such-user", "undone", rule{rcpt: says(550, "no-such-user@reader.example is nobody")})
 	add("login-first", "undone", rule{rcpt: says(530, "authentication required")})
-	add("hangs-at-rcpt", "undone", rule{rcpt: errHang})
-	add("full", "undone", rule{data: func(*smtp.Conn) error { return says(452, "mailbox full") }})
-	add("spam", "undone", rule{data: func(*smtp.Conn) error { return says(554, "spam") }})
+	add("dropped-at-rcpt", "undone", rule{rcpt: drops})
+	add("hangs-at-rcpt", "undone", rule{rcpt: hangs})
+	add("full", "undone", rule{data: says(452, "mailbox full")})
+	add("spam", "undone", rule{data: says(554, "spam")})
 	add("dropped", "unknown", rule{data: drops})
-	add("hangs-at-the-end", "unknown", rule{data: func(*smtp.Conn) error { return errHang }})
+	add("hangs-at-the-end", "unknown", rule{data: hangs})
 	b.Start(emailsender.Run)
 	for name := range want {
 		publish(t, b, invitation(name))

@@ -16,6 +16,8 @@ import (
 type server struct {
 	settings config.SMTP
 	policy   mail.TLSPolicy
+	atOnce   bool // TLS begins with the first byte
+	tls      *tls.Config
 }
 
 // submissions is the port where TLS begins with the first byte (RFC 8314).
@@ -25,7 +27,12 @@ const submissions = 465
 var policies = map[string]mail.TLSPolicy{"mandatory": mail.TLSMandatory, "opportunistic": mail.TLSOpportunistic, "none": mail.NoTLS}
 
 func newServer(settings config.SMTP) server {
-	return server{settings: settings, policy: policies[settings.TLS]} // mandatory, where nothing is set
+	policy := policies[settings.TLS] // mandatory, where nothing is set
+	return server{
+		settings: settings, policy: policy,
+		atOnce: settings.Port == submissions && policy != mail.NoTLS,
+		tls:    &tls.Config{ServerName: settings.Host, MinVersion: tls.VersionTLS12},
+	}
 }
 
 // send holds one dialogue of one letter.
@@ -51,13 +58,13 @@ func (s server) options(ctx context.Context) []mail.Option {
 		mail.WithPort(s.settings.Port), mail.WithTimeout(s.settings.Timeout), mail.WithoutRset(), mail.WithoutNoop(),
 	}
 	auth := mail.SMTPAuthAutoDiscover
-	if s.settings.Port == submissions && s.policy != mail.NoTLS {
+	if s.atOnce {
 		// The library believes a connection that it did not dial to be in the clear, and would discover no mechanism; PLAIN
 		// looks at the connection itself.
 		auth = mail.SMTPAuthPlain
 		options = append(options, mail.WithSSL(), mail.WithDialContextFunc(s.dialTLS(ctx)))
 	} else {
-		options = append(options, mail.WithTLSPolicy(s.policy), mail.WithDialContextFunc(s.dial(ctx)))
+		options = append(options, mail.WithTLSPolicy(s.policy), mail.WithTLSConfig(s.tls), mail.WithDialContextFunc(s.dial(ctx)))
 	}
 	if s.settings.Username != "" {
 		options = append(options, mail.WithSMTPAuth(auth), mail.WithUsername(s.settings.Username), mail.WithPassword(s.settings.Password))
@@ -84,7 +91,7 @@ func (s server) dialTLS(sending context.Context) mail.DialContextFunc {
 		if err != nil {
 			return nil, err
 		}
-		secured := tls.Client(conn, &tls.Config{ServerName: s.settings.Host, MinVersion: tls.VersionTLS12})
+		secured := tls.Client(conn, s.tls)
 		if err := secured.HandshakeContext(dialling); err != nil {
 			return nil, errors.Join(err, conn.Close())
 		}

@@ -116,12 +116,12 @@ func TestSignedTellsTheOthersUntilNothingIsMissing(t *testing.T) {
 	}
 
 	b.Publish(event.Message(t.Context(), fact("acme", "recipient.signed", "s2")))
-	b.Publish(event.Message(t.Context(), fact("acme", "document.completed", "")))
-	await(t, b, "notify.v1.link.>", 3) // the control: everybody hears of the completion
 	b.Settled(flow.Enricher)
 	if n := b.Count(flow.Notify, "notify.v1.send.>"); n != 1 {
 		t.Errorf("%d progress messages, want 1", n)
 	}
+	b.Publish(event.Message(t.Context(), fact("acme", "document.completed", "")))
+	await(t, b, "notify.v1.link.>", 3) // the control: everybody hears of the completion
 }
 
 func TestSignedTellsNobodyOnceCompleted(t *testing.T) {

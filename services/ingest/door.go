@@ -12,8 +12,10 @@ import (
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
 var tracer = otel.Tracer("github.com/signrelay/signrelay/services/ingest")
@@ -76,13 +78,37 @@ func (d *doors) serve(ctx context.Context, w http.ResponseWriter, req *http.Requ
 		return a
 	}
 	events, err := src.webhook.Normalize(callback, verification)
-	if unreadable := new(pack.Unreadable); errors.As(err, &unreadable) {
-		return d.quarantine(ctx, callback, src, verification, unreadable)
+	if err == nil {
+		err = d.fit(callback, events)
 	}
-	if err != nil {
+	var unreadable *pack.Unreadable
+	switch {
+	case err == nil:
+		return d.store.Put(ctx, events)
+	case errors.Is(err, pack.ErrNothing):
+		return accepted(nil)
+	case errors.As(err, &unreadable):
+		return d.quarantine(ctx, callback, src, verification, unreadable)
+	default:
 		return d.quarantine(ctx, callback, src, verification, &pack.Unreadable{Reason: "not-normalized", Detail: err.Error()})
 	}
-	return d.store.Put(ctx, events)
+}
+
+// mostGrowth is how much larger than its callback an event can be: names of nested fields are written out in full, and
+// the packs bound that to 16 times.
+const mostGrowth = 16
+
+// fit fails when an event is larger than the broker's largest message: it would be refused now and at every retry.
+func (d *doors) fit(r pack.Request, events []*signingv1.SigningEvent) error {
+	if int64(len(r.Body)) < d.maxEvent/mostGrowth {
+		return nil
+	}
+	for _, e := range events {
+		if int64(proto.Size(e)) > d.maxEvent {
+			return &pack.Unreadable{Reason: "event-too-large", Detail: "an event of it is larger than the broker's largest message (max_payload)"}
+		}
+	}
+	return nil
 }
 
 // contentTypeTaken tells whether the door reads such a body. A missing Content-Type is taken: not every provider sends one,

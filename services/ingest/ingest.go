@@ -31,7 +31,8 @@ func Run(ctx context.Context, env service.Env) error {
 type doors struct {
 	routes   []route
 	store    *Store
-	maxBody  int64
+	maxBody  int64         // bytes
+	maxEvent int64         // bytes of an event in the log
 	inFlight chan struct{} // one place each request being served
 	metrics  *metrics
 	env      service.Env
@@ -65,9 +66,10 @@ func newDoors(env service.Env, packs []pack.Pack) (*doors, error) {
 		metrics:  newMetrics(env.Metrics),
 		env:      env,
 	}
-	if fits := env.NATS.MaxPayload() - overhead; fits < maxBody {
-		env.Log.Warn("the broker's max_payload is small: larger callbacks are refused", "max_body_bytes", fits)
-		d.maxBody = fits
+	d.maxEvent = env.NATS.MaxPayload() - overhead
+	if d.maxEvent < maxBody {
+		env.Log.Warn("the broker's max_payload is small: larger callbacks are refused", "max_body_bytes", d.maxEvent)
+		d.maxBody = d.maxEvent
 	}
 	for _, p := range packs {
 		sources, err := sourcesOf(p, env.Config.Sources)

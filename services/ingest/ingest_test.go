@@ -297,7 +297,40 @@ func TestAClaimHeldByAnotherRequestIs503(t *testing.T) {
 	}
 }
 
-// The provider does not wait for ever, and many send at once: the same callback ten times concurrently is one event.
+// An event that the broker cannot take would be answered 503 for ever; it is kept as it came instead.
+func TestAnEventLargerThanTheBrokerTakesIsQuarantined(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	deep := strings.Repeat(`{"`+strings.Repeat("n", 400)+`":`, 30) + "[" + strings.Repeat("1,", 100_000) + "1]" + strings.Repeat("}", 30)
+	var wide strings.Builder
+	for i := range 1500 {
+		fmt.Fprintf(&wide, `,"f%d":%d`, i, i)
+	}
+	wideAndDeep := strings.Replace(deep, "[", `{"x":[`, 1)
+	wideAndDeep = strings.Replace(wideAndDeep, "1]", "1]"+wide.String()+"}", 1)
+	got := h.post(t, "/webhooks/clickwrap/acme", `{"event_type":"request_sent","request":"r","id":"e","extra":`+wideAndDeep+`}`)
+	if got.status != 202 || got.body["status"] != "quarantined" {
+		t.Errorf("%d %v, want quarantined", got.status, got.body)
+	}
+	if n := h.count(t, flow.Quarantine); n != 1 {
+		t.Errorf("the quarantine holds %d, want 1", n)
+	}
+}
+
+func TestABatchWithoutChangesIsAccepted(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	got := h.send(t, "POST", "/webhooks/esign-v1/old/all?token=demo", form, strings.NewReader("data=[]&signed=x"))
+	if got.status != 202 || got.body["status"] != "accepted" {
+		t.Errorf("%d %v", got.status, got.body)
+	}
+	if n := h.count(t, flow.Quarantine); n != 0 {
+		t.Errorf("the quarantine holds %d", n)
+	}
+}
+
+// Many senders at once: the same callback ten times concurrently is one event.
 func TestTenAtOnceAreOne(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -404,7 +437,7 @@ func open(t *testing.T, changes ...func(*config.Config)) *harness {
 	if err := flow.Provision(t.Context(), h.js, 1); err != nil {
 		t.Fatal(err)
 	}
-	if h.client, err = service.ConnectRedis(h.redis.URL, "ingest"); err != nil {
+	if h.client, err = service.ConnectRedis(h.redis.URL); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = h.client.Close() })

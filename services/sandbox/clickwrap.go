@@ -34,7 +34,16 @@ type clickwrapSigner struct {
 	signed bool
 }
 
-func newClickwrap() *clickwrap { return &clickwrap{requests: map[string]*clickwrapRequest{}} }
+// newClickwrap holds one request from its start, the one that the documentation's sample callbacks are about, so that a
+// callback pasted from there finds its signer.
+func newClickwrap() *clickwrap {
+	c := &clickwrap{requests: map[string]*clickwrapRequest{}}
+	c.keep(&clickwrapRequest{
+		id: "596f858584281715b3493d0c", title: "Example Contract",
+		signers: []clickwrapSigner{{signer: ericPrugh, id: "58001ea30c7ffa3111e9fa48"}},
+	})
+	return c
+}
 
 // put takes a document in, as its sender would, and returns its fresh id. Clickwrap's ids are 24 hexadecimal characters.
 func (c *clickwrap) put(d document) string {
@@ -42,6 +51,11 @@ func (c *clickwrap) put(d document) string {
 	for _, s := range d.signers {
 		request.signers = append(request.signers, clickwrapSigner{signer: s, id: randomHex(12)})
 	}
+	c.keep(request)
+	return request.id
+}
+
+func (c *clickwrap) keep(request *clickwrapRequest) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.requests[request.id] = request
@@ -50,7 +64,6 @@ func (c *clickwrap) put(d document) string {
 		delete(c.requests, c.order[0])
 		c.order = c.order[1:]
 	}
-	return request.id
 }
 
 // find returns a copy of a request as it is now.

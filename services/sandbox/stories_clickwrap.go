@@ -4,6 +4,7 @@ package sandbox
 var (
 	ericSmith = signer{first: "Eric", last: "Smith", email: "eric.smith@example.com", mobile: "+13175551234", byEmail: true, bySMS: true}
 	janeRoe   = signer{first: "Jane", last: "Roe", email: "jane.roe@example.com", mobile: "+13175550142", byEmail: true}
+	ericPrugh = signer{first: "Eric", last: "Prugh", email: "eric.prugh@example.com", mobile: "+13175550123", byEmail: true, bySMS: true}
 	samLee    = signer{first: "Sam", last: "Lee", email: "sam.lee@example.com", mobile: "(317) 555-0187", byEmail: true, bySMS: true}
 )
 

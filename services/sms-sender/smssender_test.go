@@ -26,6 +26,7 @@ import (
 // vonage stands in for the SMS API at the level of HTTP. What it does is told for each message by its client-ref.
 type vonage struct {
 	*httptest.Server
+	t *testing.T
 
 	mu      sync.Mutex
 	answers map[string][]http.HandlerFunc // of the calls in turn, the last for ever
@@ -33,7 +34,7 @@ type vonage struct {
 }
 
 func newVonage(t *testing.T) *vonage {
-	v := &vonage{answers: map[string][]http.HandlerFunc{}, forms: map[string][]url.Values{}}
+	v := &vonage{t: t, answers: map[string][]http.HandlerFunc{}, forms: map[string][]url.Values{}}
 	v.Server = httptest.NewServer(v)
 	t.Cleanup(v.Close)
 	return v
@@ -41,6 +42,7 @@ func newVonage(t *testing.T) *vonage {
 
 func (v *vonage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost || r.URL.Path != "/sms/json" || r.ParseForm() != nil {
+		v.t.Errorf("unexpected %s %s", r.Method, r.URL.Path)
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}

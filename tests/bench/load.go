@@ -2,14 +2,10 @@
 package bench
 
 import (
-	"bufio"
-	"bytes"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
+	"context"
 	"fmt"
-	"net"
-	"net/textproto"
+	"io"
+	"net/http"
 	"os"
 	"runtime"
 	"slices"
@@ -19,22 +15,26 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/signrelay/signrelay/libs/providers/pleasesign"
 )
 
-// callbacks makes n unique callbacks of 1 KiB as raw HTTP requests: PleaseSign's recipient.complete, signed with "test".
-func callbacks(n int, run string) [][]byte {
-	requests := make([][]byte, n)
-	for i := range requests {
+// callback is one request to send.
+type callback struct {
+	body, signature string
+}
+
+// callbacks makes n unique callbacks of 1 KiB: PleaseSign's recipient.complete, signed with the key "test".
+func callbacks(n int, run string) []callback {
+	all := make([]callback, n)
+	for i := range all {
 		body := fmt.Sprintf(`{"id":"%s-%d","event":"recipient.complete","document_id":"PLSDOC%s%08d","recipient_id":"r%d",`+
 			`"first_name":"John","last_name":"Doe","email":"example@pleasesign.com.au","mobile":"61437111222","method":"email",`+
 			`"complete_date":1531228693,"note":"`, run, i, run, i, i)
 		body += strings.Repeat("x", 1024-len(body)-2) + `"}`
-		mac := hmac.New(sha256.New, []byte("test"))
-		mac.Write([]byte(body))
-		requests[i] = fmt.Appendf(nil, "POST /webhooks/pleasesign/demo HTTP/1.1\r\nHost: signrelay\r\nContent-Type: application/json\r\n"+
-			"X-Pleasesign-Signature: %s\r\nContent-Length: %d\r\n\r\n%s", hex.EncodeToString(mac.Sum(nil)), len(body), body)
+		all[i] = callback{body: body, signature: pleasesign.Sign("test", []byte(body))}
 	}
-	return requests
+	return all
 }
 
 // result is what one load showed.
@@ -43,24 +43,31 @@ type result struct {
 	p50, p99  time.Duration
 }
 
-// load sends the requests over so many connections, each one request at a time, and fails unless each is answered want. It
-// speaks HTTP over bare connections: a client library would cost more of the machine's cores than what is measured.
-func load(b *testing.B, addr string, requests [][]byte, connections int, want string) result {
+// load sends the callbacks over so many connections, each one request at a time, and fails unless each is answered 202. It
+// is an ordinary net/http client: what it costs of the machine's cores is the same for all that it measures.
+func load(b *testing.B, url string, all []callback, connections int) result {
 	b.Helper()
 	var next atomic.Int64
-	latencies := make([]time.Duration, len(requests))
+	latencies := make([]time.Duration, len(all))
 	errs := make(chan error, connections)
-	var all sync.WaitGroup
+	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: connections, DisableCompression: true}}
+	defer client.CloseIdleConnections()
 	runtime.GC()
+	var workers sync.WaitGroup
 	began := time.Now()
 	for range connections {
-		all.Go(func() {
-			if err := sendAll(addr, requests, &next, latencies, want); err != nil {
-				errs <- err
+		workers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(all)); i = next.Add(1) - 1 {
+				sent := time.Now()
+				if err := post(b.Context(), client, url, all[i]); err != nil {
+					errs <- err
+					return
+				}
+				latencies[i] = time.Since(sent)
 			}
 		})
 	}
-	all.Wait()
+	workers.Wait()
 	took := time.Since(began)
 	select {
 	case err := <-errs:
@@ -69,63 +76,30 @@ func load(b *testing.B, addr string, requests [][]byte, connections int, want st
 	}
 	slices.Sort(latencies)
 	return result{
-		perSecond: float64(len(requests)) / took.Seconds(),
+		perSecond: float64(len(all)) / took.Seconds(),
 		p50:       latencies[len(latencies)/2], p99: latencies[len(latencies)*99/100],
 	}
 }
 
-func sendAll(addr string, requests [][]byte, next *atomic.Int64, latencies []time.Duration, want string) error {
-	conn, err := net.Dial("tcp", addr)
+func post(ctx context.Context, client *http.Client, url string, c callback) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(c.body))
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }()
-	reader := bufio.NewReader(conn)
-	for {
-		i := int(next.Add(1)) - 1
-		if i >= len(requests) {
-			return nil
-		}
-		began := time.Now()
-		if _, err := conn.Write(requests[i]); err != nil {
-			return err
-		}
-		status, err := readAnswer(reader)
-		if err != nil {
-			return err
-		}
-		latencies[i] = time.Since(began)
-		if status != want {
-			return fmt.Errorf("request %d was answered %s, want %s", i, status, want)
-		}
-	}
-}
-
-func readAnswer(r *bufio.Reader) (status string, err error) {
-	text := textproto.NewReader(r)
-	line, err := text.ReadLine()
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("X-Pleasesign-Signature", c.signature)
+	resp, err := client.Do(req)
 	if err != nil {
-		return "", err
+		return err
 	}
-	_, status, _ = strings.Cut(line, " ")
-	status, _, _ = strings.Cut(status, " ")
-	length := 0
-	for {
-		header, err := text.ReadLineBytes()
-		if err != nil {
-			return "", err
-		}
-		if len(header) == 0 {
-			break
-		}
-		if name, value, _ := bytes.Cut(header, []byte(":")); strings.EqualFold(string(name), "Content-Length") {
-			if length, err = strconv.Atoi(strings.TrimSpace(string(value))); err != nil {
-				return "", err
-			}
-		}
+	defer func() { _ = resp.Body.Close() }()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		return err
 	}
-	_, err = r.Discard(length)
-	return status, err
+	if resp.StatusCode != http.StatusAccepted {
+		return fmt.Errorf("answered %s", resp.Status)
+	}
+	return nil
 }
 
 // cpu is the processor time that a process has used so far; Linux only.

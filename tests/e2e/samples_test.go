@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"io/fs"
+	"os"
 	"strings"
 	"testing"
 
@@ -152,12 +153,12 @@ func TestQuarantineFromTheCommandLine(t *testing.T) {
 func TestAcceptedSurvivesAKill(t *testing.T) {
 	t.Parallel()
 	h := house.Standalone(t)
-	if out, err := h.Command(t, "send", "pleasesign", "hmac-vector", "--url", h.IngestURL); err != nil {
+	if out, err := h.Command(t, "send", "pleasesign", "validating-webhooks", "--url", h.IngestURL); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	h.Processes["signrelay"].Kill()
 	h.Processes["signrelay"].Start()
-	if out, err := h.Command(t, "send", "pleasesign", "hmac-vector", "--url", h.IngestURL); err != nil || !strings.Contains(out, `"duplicate"`) {
+	if out, err := h.Command(t, "send", "pleasesign", "validating-webhooks", "--url", h.IngestURL); err != nil || !strings.Contains(out, `"duplicate"`) {
 		t.Errorf("the retry: %v\n%s", err, out)
 	}
 	log, err := h.Command(t, "timeline", "PLSDOC6b776e1a931ef27ca87e56b6fb")
@@ -189,5 +190,12 @@ func TestExitStatus(t *testing.T) {
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("signrelay %s: %v, want %q\n%s", args, err, want, out)
 		}
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"regexp"
@@ -14,12 +15,25 @@ import (
 	"github.com/signrelay/signrelay/tests/house"
 )
 
-// The seed's three flows, and every message that comes of them: to whom, on which channel, word for word. L stands for a
-// link, which must open.
+// The seed's three flows, and every message that comes of them: to whom, on which channel, and the text of the documentation
+// word for word. L stands for a link, which must open; an e-mail shows by its subject.
+//
+// Eric Smith and Sam Lee want texts and e-mails, Jane Roe e-mails alone. The last signature makes no progress message.
 var seedMessages = []string{
-	// Eric Smith wants e-mail and SMS, Jane Roe e-mail alone.
 	`sms 13175551234: You've been sent "PS Employment Agreement" by PactSafe. Please review & sign: L`,
+	`email eric.smith@example.com: Please review & sign "PS Employment Agreement" [1 link]`,
+	`email jane.roe@example.com: Please review & sign "PS Employment Agreement" [1 link]`,
+	`email jane.roe@example.com: Eric Smith has signed "PS Employment Agreement" [0 links]`,
 	`sms 13175551234: "PS Employment Agreement" has been accepted by all parties. Download your document here: L`,
+	`email eric.smith@example.com: "PS Employment Agreement" has been accepted by all parties [1 link]`,
+	`email jane.roe@example.com: "PS Employment Agreement" has been accepted by all parties [1 link]`,
+
+	`sms 13175551234: You've been sent "Employment Agreement" by PactSafe. Please review & sign: L`,
+	`email eric.smith@example.com: Please review & sign "Employment Agreement" [1 link]`,
+	`sms 13175550187: You've been sent "Employment Agreement" by PactSafe. Please review & sign: L`,
+	`email sam.lee@example.com: Please review & sign "Employment Agreement" [1 link]`,
+	`sms 13175550187: Eric Smith has signed "Employment Agreement". One more signature is needed to complete the document.`,
+	`email sam.lee@example.com: Eric Smith has signed "Employment Agreement" [0 links]`,
 }
 
 func TestTheSeedsStory(t *testing.T) {
@@ -44,6 +58,9 @@ func tellTheSeedsStory(t *testing.T, h *house.House) {
 	var got []string
 	for _, m := range h.Messages(t) {
 		text, links := withoutLinks(m.Text)
+		if m.Channel == "email" {
+			text = fmt.Sprintf("%s [%d link%s]", m.Subject, len(links), strings.Repeat("s", 1-min(len(links), 1)))
+		}
 		got = append(got, m.Channel+" "+m.To+": "+text)
 		for _, link := range links {
 			opens(t, link)

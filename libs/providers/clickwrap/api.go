@@ -79,7 +79,7 @@ func (a *api) Document(ctx context.Context, id string) (*pack.Document, error) {
 	if err != nil {
 		return nil, &pack.CallError{Op: getRequest, Err: cause(ctx, err)}
 	}
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }()
 	if answer.StatusCode != http.StatusOK {
 		// Read a little, so that the connection can be used again; what it says may be personal.
 		_, _ = io.CopyN(io.Discard, answer.Body, 4<<10)

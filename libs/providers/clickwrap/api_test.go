@@ -143,7 +143,7 @@ func TestRefusals(t *testing.T) {
 					fmt.Fprint(w, `{"error":{"message":"no eric@example.com here"}}`)
 				}
 			})
-			call := wantCallError(t, a, t.Context())
+			call := wantCallError(t.Context(), t, a)
 			if call.Status != status || call.Permanent != tt.permanent || call.RetryAfter.Round(10*time.Second) != tt.wait.Round(10*time.Second) {
 				t.Errorf("status %d, permanent %v, after %v", call.Status, call.Permanent, call.RetryAfter)
 			}
@@ -167,7 +167,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := apiOf(t, "", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
-			if call := wantCallError(t, a, t.Context()); call.Permanent || call.Err == nil {
+			if call := wantCallError(t.Context(), t, a); call.Permanent || call.Err == nil {
 				t.Errorf("%+v", call)
 			}
 		})
@@ -188,7 +188,7 @@ func TestNoAnswer(t *testing.T) {
 			<-arrived
 			cancel()
 		}()
-		if call := wantCallError(t, a, ctx); call.Permanent || !errors.Is(call, context.Canceled) {
+		if call := wantCallError(ctx, t, a); call.Permanent || !errors.Is(call, context.Canceled) {
 			t.Errorf("%+v", call)
 		}
 	})
@@ -197,18 +197,18 @@ func TestNoAnswer(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		a := apiOf(t, "", func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprint(w, `{"signers":[`)
-			w.(http.Flusher).Flush()
+			_ = http.NewResponseController(w).Flush()
 			cancel()
 			<-r.Context().Done()
 		})
-		if call := wantCallError(t, a, ctx); call.Permanent || !errors.Is(call, context.Canceled) {
+		if call := wantCallError(ctx, t, a); call.Permanent || !errors.Is(call, context.Canceled) {
 			t.Errorf("%+v", call)
 		}
 	})
 	t.Run("hangs up", func(t *testing.T) {
 		t.Parallel()
 		a := apiOf(t, "", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-		if call := wantCallError(t, a, t.Context()); call.Permanent || call.Status != 0 {
+		if call := wantCallError(t.Context(), t, a); call.Permanent || call.Status != 0 {
 			t.Errorf("%+v", call)
 		}
 	})
@@ -216,7 +216,7 @@ func TestNoAnswer(t *testing.T) {
 		t.Parallel()
 		gone := httptest.NewServer(nil)
 		gone.Close()
-		if call := wantCallError(t, newAPI(t, gone.URL, gone.Client()), t.Context()); call.Permanent || call.Status != 0 {
+		if call := wantCallError(t.Context(), t, newAPI(t, gone.URL, gone.Client())); call.Permanent || call.Status != 0 {
 			t.Errorf("%+v", call)
 		}
 	})
@@ -239,7 +239,7 @@ func TestTheTokenStaysOnItsHost(t *testing.T) {
 	a := apiOf(t, "", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusTemporaryRedirect)
 	})
-	if call := wantCallError(t, a, t.Context()); call.Status != http.StatusTemporaryRedirect || call.Permanent {
+	if call := wantCallError(t.Context(), t, a); call.Status != http.StatusTemporaryRedirect || call.Permanent {
 		t.Errorf("%+v", call)
 	}
 
@@ -288,7 +288,7 @@ func newAPI(t *testing.T, base string, client *http.Client) pack.API {
 }
 
 // wantCallError calls, and looks for anything in the error's text that must not be in a log.
-func wantCallError(t *testing.T, a pack.API, ctx context.Context) *pack.CallError {
+func wantCallError(ctx context.Context, t *testing.T, a pack.API) *pack.CallError {
 	t.Helper()
 	d, err := a.Document(ctx, requestID)
 	var call *pack.CallError

@@ -13,6 +13,9 @@ var setup = providertest.Setup{
 	Credentials: []string{"Pactsafe-Webhook-Token"},
 }
 
-func TestPack(t *testing.T) { providertest.Run(t, clickwrap.Pack, setup) }
+func TestPack(t *testing.T) {
+	t.Parallel()
+	providertest.Run(t, clickwrap.Pack, setup)
+}
 
 func FuzzPack(f *testing.F) { providertest.Fuzz(f, clickwrap.Pack, setup) }

@@ -14,6 +14,6 @@ func sign(src config.Source, _ *rsa.PrivateKey, r pack.Request) (pack.Request, e
 		return r, errors.New("webhook.secrets: no token to send")
 	}
 	r.Header = r.Header.Clone()
-	r.Header.Set(tokenHeader, src.Webhook.Secrets[0])
+	r.Header.Set(authHeader, src.Webhook.Secrets[0])
 	return r, nil
 }

@@ -18,8 +18,8 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// tokenHeader carries what Clickwrap's settings call the secret code, on POST and GET alike.
-const tokenHeader = "Pactsafe-Webhook-Token"
+// authHeader carries what Clickwrap's settings call the secret code, on POST and GET alike.
+const authHeader = "Pactsafe-Webhook-Token"
 
 type webhook struct {
 	source string
@@ -42,16 +42,16 @@ func newWebhook(s config.Source) (pack.Webhook, error) {
 
 // Verify compares the token with every secret, whichever matches first.
 func (w *webhook) Verify(r pack.Request) (signingv1.Verification, error) {
-	sent := r.Header.Values(tokenHeader)
+	sent := r.Header.Values(authHeader)
 	if len(sent) != 1 {
-		return 0, fmt.Errorf("%w: %d %s headers, want one", pack.ErrUnauthentic, len(sent), tokenHeader)
+		return 0, fmt.Errorf("%w: %d %s headers, want one", pack.ErrUnauthentic, len(sent), authHeader)
 	}
 	token, match := sha256.Sum256([]byte(sent[0])), 0
 	for i := range w.tokens {
 		match |= subtle.ConstantTimeCompare(token[:], w.tokens[i][:])
 	}
 	if match == 0 {
-		return 0, fmt.Errorf("%w: %s is not the token", pack.ErrUnauthentic, tokenHeader)
+		return 0, fmt.Errorf("%w: %s is not the token", pack.ErrUnauthentic, authHeader)
 	}
 	return signingv1.Verification_VERIFICATION_TOKEN, nil
 }

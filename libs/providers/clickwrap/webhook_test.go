@@ -152,20 +152,20 @@ func BenchmarkNormalize(b *testing.B) {
 	}
 }
 
-func newWebhook(t testing.TB) pack.Webhook {
-	t.Helper()
+func newWebhook(tb testing.TB) pack.Webhook {
+	tb.Helper()
 	w, err := clickwrap.Pack.Webhook(setup.Source)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return w
 }
 
-func sample(t testing.TB, name string) pack.Request {
-	t.Helper()
+func sample(tb testing.TB, name string) pack.Request {
+	tb.Helper()
 	s, err := pack.ReadSample(clickwrap.Pack.Samples, name)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s.Request.ReceivedAt = time.Unix(1, 0)
 	return s.Request
@@ -175,11 +175,11 @@ func post(body string) pack.Request {
 	return pack.Request{Method: http.MethodPost, Header: http.Header{}, Body: []byte(body), ReceivedAt: time.Unix(1, 0)}
 }
 
-func events(t testing.TB, w pack.Webhook, r pack.Request) []*signingv1.SigningEvent {
-	t.Helper()
+func events(tb testing.TB, w pack.Webhook, r pack.Request) []*signingv1.SigningEvent {
+	tb.Helper()
 	list, err := w.Normalize(r, token)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return list
 }

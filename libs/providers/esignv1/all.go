@@ -25,7 +25,7 @@ func normalizeAll(form url.Values, stamp *signingv1.SigningEvent) ([]*signingv1.
 		return nil, err
 	}
 	if len(items) == 0 {
-		return nil, &pack.Unreadable{Reason: "data-empty", Detail: "the list has no items"}
+		return nil, pack.ErrNothing // six minutes in which nothing changed
 	}
 	events := make([]*signingv1.SigningEvent, 0, len(items))
 	seen := make(map[string]bool, len(items))

@@ -18,24 +18,29 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/providertest"
 )
 
-func TestPack(t *testing.T) { providertest.Run(t, esignv1.Pack, setup(t)) }
+func TestPack(t *testing.T) {
+	t.Parallel()
+	providertest.Run(t, esignv1.Pack, setup(t))
+}
 
 func FuzzPack(f *testing.F) { providertest.Fuzz(f, esignv1.Pack, setup(f)) }
 
 // setup has a key of its own: only the provider has the one that signs real callbacks.
-func setup(t testing.TB) providertest.Setup {
-	key, certificate := newKey(t)
-	_, another := newKey(t)
+func setup(tb testing.TB) providertest.Setup {
+	tb.Helper()
+	key, certificate := newKey(tb)
+	_, another := newKey(tb)
 	source := config.Source{Name: "demo", Provider: esignv1.Name, Webhook: config.Webhook{Certificate: certificate, Token: "demo"}}
 	stranger := source
 	stranger.Webhook.Certificate = another
 	return providertest.Setup{
 		Source:      source,
 		Credentials: []string{"token", "signed", "X-Signed"},
-		Sign: func(t testing.TB, r pack.Request) pack.Request {
+		Sign: func(tb testing.TB, r pack.Request) pack.Request {
+			tb.Helper()
 			signed, err := esignv1.SignSample(key, r, crypto.SHA1)
 			if err != nil {
-				t.Fatal(err)
+				tb.Fatal(err)
 			}
 			return signed
 		},
@@ -49,11 +54,11 @@ func setup(t testing.TB) providertest.Setup {
 	}
 }
 
-func newKey(t testing.TB) (*rsa.PrivateKey, string) {
-	t.Helper()
+func newKey(tb testing.TB) (*rsa.PrivateKey, string) {
+	tb.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
@@ -64,7 +69,7 @@ func newKey(t testing.TB) (*rsa.PrivateKey, string) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return key, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }

@@ -55,7 +55,8 @@ func signedFields(form url.Values, v signingv1.Verification) (fields, beside *js
 	}
 	others := url.Values{}
 	for name, values := range form {
-		if name != "json_signed" && !(len(values) == 1 && values[0] == fields.Peek(name)) {
+		repeated := len(values) == 1 && values[0] == fields.Peek(name)
+		if name != "json_signed" && !repeated {
 			others[name] = values
 		}
 	}

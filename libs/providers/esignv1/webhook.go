@@ -97,16 +97,15 @@ func (w *webhook) checkToken(sent []string) error {
 // checkBody checks the signature over the field that it covers; false where the callback bears none and need not.
 func (w *webhook) checkBody(r pack.Request) (signed bool, err error) {
 	form, err := readForm(r)
-	if r.Door == doorSigned {
-		if err != nil {
-			return false, nil // what is no form bears no signature; where a token vouches for it, it is quarantined
-		}
+	switch {
+	case r.Door == doorAll && err != nil:
+		return false, err
+	case r.Door == doorAll:
+		return true, w.checkAll(form)
+	default:
+		// What is no form has no fields, so it bears no signature; where a token vouches for it, it is quarantined.
 		return w.checkSigned(form, r.Header.Values(signedHeader))
 	}
-	if err != nil {
-		return false, err
-	}
-	return true, w.checkAll(form)
 }
 
 func (w *webhook) checkAll(form url.Values) error {

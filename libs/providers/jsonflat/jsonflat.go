@@ -250,7 +250,8 @@ func (r *reader) object(o *Object, prefix string, depth int) error {
 }
 
 func (r *reader) value(o *Object, key string, depth int) error {
-	start, fits := r.at, true
+	start := r.at
+	var fits bool
 	switch r.s[r.at] {
 	case '"':
 		fits = o.add(key, r.text(), true)

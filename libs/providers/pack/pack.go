@@ -57,12 +57,17 @@ type Webhook interface {
 	Verify(Request) (signingv1.Verification, error)
 
 	// Normalize reads an authentic request into canonical events, in the order in which they happened, with their ids.
-	// An unknown type comes back as other.recorded. What nobody can read is an *Unreadable, and is quarantined.
+	// An unknown type comes back as other.recorded. What nobody can read is an *Unreadable, and is quarantined; what tells of
+	// nothing is ErrNothing. No events without an error would be a fact lost.
 	Normalize(Request, signingv1.Verification) ([]*signingv1.SigningEvent, error)
 }
 
 // ErrUnauthentic means that nothing vouches for a request. Wrap it with a reason that holds nothing of the request.
 var ErrUnauthentic = errors.New("not authentic")
+
+// ErrNothing means that an authentic request was read and tells of nothing: a batch without changes. It is accepted, and
+// nothing is stored.
+var ErrNothing = errors.New("nothing happened")
 
 // Unreadable means that an authentic request could not be read. Reason is bounded (it becomes a metric's label and a
 // subject's token, [a-z-]{1,40}); Detail is for the operator and holds nothing personal.

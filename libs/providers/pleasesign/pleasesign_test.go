@@ -13,6 +13,9 @@ var setup = providertest.Setup{
 	Credentials: []string{"X-Pleasesign-Signature"},
 }
 
-func TestPack(t *testing.T) { providertest.Run(t, pleasesign.Pack, setup) }
+func TestPack(t *testing.T) {
+	t.Parallel()
+	providertest.Run(t, pleasesign.Pack, setup)
+}
 
 func FuzzPack(f *testing.F) { providertest.Fuzz(f, pleasesign.Pack, setup) }

@@ -167,7 +167,7 @@ func TestWhatNobodyCanReadIsQuarantined(t *testing.T) {
 	}
 }
 
-func newWebhook(t testing.TB, keys ...string) pack.Webhook {
+func newWebhook(t *testing.T, keys ...string) pack.Webhook {
 	t.Helper()
 	w, err := pleasesign.Pack.Webhook(config.Source{Name: "demo", Webhook: config.Webhook{Secrets: keys}})
 	if err != nil {
@@ -180,7 +180,7 @@ func post(body string) pack.Request {
 	return pack.Request{Method: http.MethodPost, Header: http.Header{}, Body: []byte(body), ReceivedAt: time.Unix(1, 0)}
 }
 
-func events(t testing.TB, w pack.Webhook, body string) []*signingv1.SigningEvent {
+func events(t *testing.T, w pack.Webhook, body string) []*signingv1.SigningEvent {
 	t.Helper()
 	list, err := w.Normalize(post(body), hmac)
 	if err != nil {

@@ -46,7 +46,7 @@ var receivedAt = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // Run puts every recording of the pack through the suite.
 func Run(t *testing.T, p pack.Pack, s Setup) {
-	t.Parallel()
+	t.Helper()
 	names := recordings(t, p)
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
@@ -242,35 +242,35 @@ func checkCutOff(t *testing.T, w pack.Webhook, r pack.Request, v signingv1.Verif
 }
 
 // checkLegal holds for whatever comes out of a pack, in recordings and in fuzzing.
-func checkLegal(t testing.TB, source config.Source, p pack.Pack, events []*signingv1.SigningEvent) {
-	t.Helper()
+func checkLegal(tb testing.TB, source config.Source, p pack.Pack, events []*signingv1.SigningEvent) {
+	tb.Helper()
 	if len(events) == 0 {
-		t.Fatal("neither events nor an error")
+		tb.Fatal("neither events nor an error")
 	}
 	seen := map[string]bool{}
 	for i, e := range events {
 		if !idPattern.MatchString(e.GetId()) {
-			t.Errorf("event %d: id %q", i, e.GetId())
+			tb.Errorf("event %d: id %q", i, e.GetId())
 		}
 		if seen[e.GetId()] {
-			t.Errorf("event %d: id %s came before", i, e.GetId())
+			tb.Errorf("event %d: id %s came before", i, e.GetId())
 		}
 		seen[e.GetId()] = true
 		if !typePattern.MatchString(e.GetType()) {
-			t.Errorf("event %d: type %q", i, e.GetType())
+			tb.Errorf("event %d: type %q", i, e.GetType())
 		}
 		if e.GetSource() != source.Name || e.GetProvider() != p.Name {
-			t.Errorf("event %d: from %s/%s", i, e.GetSource(), e.GetProvider())
+			tb.Errorf("event %d: from %s/%s", i, e.GetSource(), e.GetProvider())
 		}
 		subject := event.Subject(e)
 		if tokens := strings.Split(subject, "."); len(tokens) != 7 || slices.ContainsFunc(tokens, illegalToken) {
-			t.Errorf("event %d: subject %q", i, subject)
+			tb.Errorf("event %d: subject %q", i, subject)
 		}
 		if at := e.GetOccurredAt(); at != nil && at.CheckValid() != nil {
-			t.Errorf("event %d: occurred at %v", i, at.CheckValid())
+			tb.Errorf("event %d: occurred at %v", i, at.CheckValid())
 		}
 		if _, err := proto.Marshal(e); err != nil { // a string that is not UTF-8 could never be published
-			t.Errorf("event %d: %v", i, err)
+			tb.Errorf("event %d: %v", i, err)
 		}
 	}
 }
@@ -284,17 +284,17 @@ var (
 
 func illegalToken(token string) bool { return !tokenPattern.MatchString(token) }
 
-func checkUnreadable(t testing.TB, err error) {
-	t.Helper()
+func checkUnreadable(tb testing.TB, err error) {
+	tb.Helper()
 	var u *pack.Unreadable
 	if !errors.As(err, &u) {
-		t.Fatalf("%T is no *pack.Unreadable: %v", err, err)
+		tb.Fatalf("%T is no *pack.Unreadable: %v", err, err)
 	}
 	if !reasonPattern.MatchString(u.Reason) {
-		t.Errorf("reason %q is no metric's label", u.Reason)
+		tb.Errorf("reason %q is no metric's label", u.Reason)
 	}
 	if u.Detail == "" || len(u.Detail) > 200 {
-		t.Errorf("detail has %d bytes", len(u.Detail))
+		tb.Errorf("detail has %d bytes", len(u.Detail))
 	}
 }
 
@@ -310,11 +310,11 @@ func wantRefused(t *testing.T, w pack.Webhook, r pack.Request) {
 	}
 }
 
-func recordings(t testing.TB, p pack.Pack) []string {
-	t.Helper()
+func recordings(tb testing.TB, p pack.Pack) []string {
+	tb.Helper()
 	files, err := fs.Glob(p.Samples, "*.http")
 	if err != nil || len(files) == 0 {
-		t.Fatalf("%d recordings, %v", len(files), err)
+		tb.Fatalf("%d recordings, %v", len(files), err)
 	}
 	for i := range files {
 		files[i] = strings.TrimSuffix(files[i], ".http")
@@ -322,36 +322,36 @@ func recordings(t testing.TB, p pack.Pack) []string {
 	return files
 }
 
-func request(t testing.TB, p pack.Pack, s Setup, name string) pack.Request {
-	t.Helper()
+func request(tb testing.TB, p pack.Pack, s Setup, name string) pack.Request {
+	tb.Helper()
 	sample, err := pack.ReadSample(p.Samples, name)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	r := sample.Request
 	r.ReceivedAt = receivedAt
 	if s.Sign != nil {
-		r = s.Sign(t, r)
+		r = s.Sign(tb, r)
 	}
 	return r
 }
 
-func webhook(t testing.TB, p pack.Pack, s config.Source) pack.Webhook {
-	t.Helper()
+func webhook(tb testing.TB, p pack.Pack, s config.Source) pack.Webhook {
+	tb.Helper()
 	w, err := p.Webhook(s)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return w
 }
 
-func marshal(t testing.TB, events []*signingv1.SigningEvent) []byte {
-	t.Helper()
+func marshal(tb testing.TB, events []*signingv1.SigningEvent) []byte {
+	tb.Helper()
 	var all []byte
 	for _, e := range events {
 		var err error
 		if all, err = (proto.MarshalOptions{Deterministic: true}).MarshalAppend(all, e); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return all

@@ -1,0 +1,71 @@
+package notification_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/notification"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+func example() *notifyv1.Notification {
+	return &notifyv1.Notification{
+		Id: "n1", Source: "acme", Provider: "esign-v1", DocumentId: "doc 1.>", DocumentTitle: "Offer",
+		Kind: notifyv1.Kind_KIND_UNDELIVERABLE, Channel: notifyv1.Channel_CHANNEL_EMAIL,
+		To: &notifyv1.Person{RecipientId: "s1", FirstName: "Eric", Email: "eric@reader.example"},
+	}
+}
+
+func TestSubjects(t *testing.T) {
+	t.Parallel()
+	const document = "ZG9jIDEuPg" // an id that is no token, as base64url
+	for got, want := range map[string]string{
+		notification.LinkSubject(example()): "notify.v1.link.acme.esign-v1." + document,
+		notification.SendSubject(example()): "notify.v1.send.email.acme.esign-v1." + document,
+	} {
+		if got != want {
+			t.Errorf("subject %s, want %s", got, want)
+		}
+	}
+}
+
+func TestMessageIsReadBack(t *testing.T) {
+	t.Parallel()
+	m, err := notification.Message(t.Context(), "notify.v1.x", "the-id", example())
+	if err != nil || m.Header.Get("Nats-Msg-Id") != "the-id" {
+		t.Fatalf("message %v, %v", m, err)
+	}
+	n, err := notification.Decode(m.Data)
+	if err != nil || n.String() != example().String() {
+		t.Errorf("read back %v, %v", n, err)
+	}
+	for name, data := range map[string][]byte{"garbage": {0xff}, "nothing": nil} {
+		if n, err := notification.Decode(data); err == nil {
+			t.Errorf("%s was read as %v", name, n)
+		}
+	}
+	nameless := example()
+	nameless.Id = ""
+	if _, err := notification.Message(t.Context(), "notify.v1.x", "the-id", nameless); err == nil {
+		t.Error("a notification without an id was let through")
+	}
+}
+
+// Doing it again yields the same event, and what became of a message tells nothing of its reader but the id.
+func TestOutcomes(t *testing.T) {
+	t.Parallel()
+	sent := notification.Sent(example(), "email-sender", time.Unix(1, 0), notification.Receipt{Reference: "ref", Parts: 1})
+	again := notification.Sent(example(), "email-sender", time.Unix(2, 0), notification.Receipt{PossibleDuplicate: true})
+	failed := notification.Failed(example(), "email-sender", time.Unix(1, 0), "smtp-550")
+	if sent.GetId() != again.GetId() || sent.GetId() == failed.GetId() {
+		t.Errorf("ids %s, %s, %s", sent.GetId(), again.GetId(), failed.GetId())
+	}
+	if sent.GetType() != "notification.sent" || failed.GetType() != "notification.failed" || failed.GetNotice().GetReason() != "smtp-550" ||
+		sent.GetNotice().GetKind() != "undeliverable" || sent.GetNotice().GetChannel() != "email" {
+		t.Errorf("events %v, %v", sent, failed)
+	}
+	if s := sent.String(); strings.Contains(s, "eric") || strings.Contains(s, "Eric") {
+		t.Errorf("event %s", s)
+	}
+}

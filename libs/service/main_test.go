@@ -1,0 +1,88 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/config"
+)
+
+// use runs the program as main does.
+func use(t *testing.T, ctx context.Context, s Service, args, environ []string) (status int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	status = run(ctx, s, args, environ, &out, &errs)
+	return status, out.String(), errs.String()
+}
+
+func TestHelpListsTheSettings(t *testing.T) {
+	t.Parallel()
+	status, stdout, stderr := use(t, t.Context(), Service{Name: "ingest"}, []string{"-h"}, nil)
+	if status != 0 || stderr != "" || !strings.Contains(stdout, "--ingest.addr") || !strings.Contains(stdout, "SIGNRELAY_INGEST_ADDR") {
+		t.Errorf("%d\n%s\n%s", status, stdout, stderr)
+	}
+}
+
+func TestWrongUseIsStatus2AndTellsAllAtOnce(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "signrelay.yaml")
+	text := "sources: [{name: acme, provider: clickwrap}]\nlgo: {}\n" // no secret, and an unknown key
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	status, _, stderr := use(t, t.Context(), Service{Name: "ingest", NeedsRedis: true},
+		[]string{"--config", path, "serve"}, []string{"SIGNRELAY_LOG_LEVEL=loud"})
+	if status != 2 {
+		t.Errorf("status %d", status)
+	}
+	for _, want := range []string{
+		"lgo (line 2): unknown key", `"serve": want no arguments`, "sources[0]: clickwrap/acme: ", "log.level: want ",
+		"nats.url: ingest runs alone", "SIGNRELAY_NATS_URL", "redis.url: ingest runs alone", "SIGNRELAY_REDIS_URL",
+	} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("%q is missing in:\n%s", want, stderr)
+		}
+	}
+}
+
+func TestTheExampleFitsThePacks(t *testing.T) {
+	t.Parallel()
+	cfg, _, err := config.Load([]string{"--config", "../../deployments/signrelay.example.yaml"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(cfg); err != nil {
+		t.Error(err)
+	}
+}
+
+// Not parallel: the program sets what is one in the process, such as the propagator of traces.
+func TestStatusOfTheEnd(t *testing.T) {
+	environ := []string{"SIGNRELAY_ADMIN_ADDR=127.0.0.1:0"}
+	sandbox := func(run func(context.Context, Env) error) Service {
+		return Service{Name: "sandbox", NoParts: true, Run: run}
+	}
+
+	ctx, stop := context.WithCancel(t.Context())
+	status, _, stderr := use(t, ctx, sandbox(func(ctx context.Context, env Env) error {
+		env.Up()
+		stop()
+		<-ctx.Done()
+		return nil
+	}), nil, environ)
+	if status != 0 || !strings.Contains(stderr, `"msg":"ended"`) {
+		t.Errorf("told to end: %d\n%s", status, stderr)
+	}
+
+	status, _, stderr = use(t, t.Context(), sandbox(func(context.Context, Env) error {
+		return errors.New("no mail for eric.smith@acme.example")
+	}), nil, environ)
+	if status != 1 || !strings.Contains(stderr, `"err":"sandbox: no mail for ********"`) {
+		t.Errorf("failed: %d\n%s", status, stderr)
+	}
+}

@@ -1,0 +1,28 @@
+package stage
+
+import (
+	"errors"
+	"log/slog"
+)
+
+// attrs is what an attempt's log line says of it. Nothing in it is personal: the subject holds a document's id at most.
+func (a *attempt) attrs(err error) []slog.Attr {
+	attrs := []slog.Attr{
+		slog.String("id", a.id), slog.Int("attempt", a.number), slog.String("subject", a.msg.Subject()),
+		slog.String("verdict", string(a.verdict.Kind)), slog.String("reason", a.verdict.Reason), slog.Bool("unknown", a.unknown),
+	}
+	if err != nil {
+		attrs = append(attrs, slog.String("error", err.Error()))
+	}
+	if p := new(panicError); errors.As(err, &p) {
+		attrs = append(attrs, slog.String("stack", string(p.stack)))
+	}
+	if a.unanswered != nil {
+		attrs = append(attrs, slog.String("unanswered", a.unanswered.Error()))
+	}
+	return attrs
+}
+
+func level(k Kind) slog.Level {
+	return map[Kind]slog.Level{retry: slog.LevelWarn, giveUp: slog.LevelError}[k] // others are LevelInfo, 0
+}

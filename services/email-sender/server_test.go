@@ -1,0 +1,196 @@
+package emailsender
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+	"github.com/wneessen/go-mail"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/notification"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+func aLetter(t *testing.T) *mail.Msg {
+	t.Helper()
+	letter, err := compose("no-reply@acme.example", &notifyv1.Notification{
+		Id: "n1", Kind: notifyv1.Kind_KIND_VOIDED, To: &notifyv1.Person{Email: "eric@reader.example"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return letter
+}
+
+func listen(t *testing.T) (net.Listener, int) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l, l.Addr().(*net.TCPAddr).Port
+}
+
+// The server greets and then says nothing more. The library would wait for its own time-out, half a minute here.
+func TestTheEndOfTheAttemptEndsTheDialogue(t *testing.T) {
+	t.Parallel()
+	l, port := listen(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		_, _ = conn.Write([]byte("220 mail.example ESMTP\r\n"))
+		_, _ = conn.Read(make([]byte, 1)) // the EHLO
+		cancel()
+		_, _ = io.Copy(io.Discard, conn) // until the sender closes
+	}()
+	ended := make(chan error, 1)
+	letter := aLetter(t)
+	go func() {
+		s := newServer(config.SMTP{Host: "127.0.0.1", Port: port, TLS: "none", Timeout: 30 * time.Second})
+		_, err := s.send(ctx, letter)
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("sent to a server that says nothing")
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the dialogue went on after the attempt's end")
+	}
+}
+
+// secure is a mail server that wants TLS and a password.
+type secure struct{ taken chan string }
+
+func (s *secure) NewSession(c *smtp.Conn) (smtp.Session, error) {
+	return &session{server: s, conn: c}, nil
+}
+
+type session struct {
+	server *secure
+	conn   *smtp.Conn
+	user   string
+}
+
+func (s *session) Reset()        {}
+func (s *session) Logout() error { return nil }
+
+func (s *session) AuthMechanisms() []string { return []string{sasl.Plain} }
+func (s *session) Auth(string) (sasl.Server, error) {
+	return sasl.NewPlainServer(func(_, user, password string) error {
+		if user != "acme" || password != "right" {
+			return &smtp.SMTPError{Code: 535, EnhancedCode: smtp.EnhancedCode{5, 7, 8}, Message: "no, acme"}
+		}
+		s.user = user
+		return nil
+	}), nil
+}
+
+func (s *session) Mail(string, *smtp.MailOptions) error {
+	if _, encrypted := s.conn.TLSConnectionState(); !encrypted || s.user == "" {
+		return &smtp.SMTPError{Code: 530, Message: "TLS and a password first"}
+	}
+	return nil
+}
+func (s *session) Rcpt(string, *smtp.RcptOptions) error { return nil }
+func (s *session) Data(r io.Reader) error {
+	_, err := io.Copy(io.Discard, r)
+	s.server.taken <- s.user
+	return err
+}
+
+// certificate is one for 127.0.0.1, and who believes it.
+func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "mail.example"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(parsed)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
+}
+
+func TestTLSAndPassword(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name              string
+		atOnce, believed  bool
+		password, outcome string
+	}{
+		{name: "STARTTLS", believed: true, password: "right", outcome: ""},
+		{name: "TLS at once", atOnce: true, believed: true, password: "right", outcome: ""},
+		{name: "STARTTLS, a stranger's certificate", password: "right", outcome: "unreachable"},
+		{name: "TLS at once, a stranger's certificate", atOnce: true, password: "right", outcome: "unreachable"},
+		{name: "STARTTLS, wrong password", believed: true, password: "wrong", outcome: "smtp-535"},
+		{name: "TLS at once, wrong password", atOnce: true, believed: true, password: "wrong", outcome: "smtp-535"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			l, port := listen(t)
+			cert, roots := certificate(t)
+			post := &secure{taken: make(chan string, 1)}
+			backend := smtp.NewServer(post)
+			backend.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+			if test.atOnce {
+				l = tls.NewListener(l, backend.TLSConfig)
+			}
+			go func() { _ = backend.Serve(l) }()
+			t.Cleanup(func() { _ = backend.Close() })
+
+			s := newServer(config.SMTP{Host: "127.0.0.1", Port: port, TLS: "mandatory", Timeout: 10 * time.Second, Username: "acme", Password: test.password})
+			s.atOnce = test.atOnce // port 465 is not a test's to take
+			if test.believed {
+				s.tls.RootCAs = roots
+			}
+			_, err := s.send(t.Context(), aLetter(t))
+			if got := reason(err); got != test.outcome {
+				t.Fatalf("ended %q, want %q: %v", got, test.outcome, err)
+			}
+			if test.outcome == "" && <-post.taken != "acme" {
+				t.Error("the letter was taken from a stranger")
+			}
+		})
+	}
+}
+
+// reason is what notification.failed would say.
+func reason(err error) string {
+	var trouble *notification.Trouble
+	if errors.As(err, &trouble) {
+		return trouble.Reason
+	}
+	return ""
+}

@@ -1,0 +1,243 @@
+// Command demo plays the documentation's story through a fresh standalone and prints the messages that signers got. It
+// exits 0 only when the three texts of the documentation came out word for word and every link opened.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/libs/telemetry"
+	"github.com/signrelay/signrelay/services/standalone"
+)
+
+// The documentation's example texts, and where a link stands in them.
+var examples = []*regexp.Regexp{
+	regexp.MustCompile(`^You've been sent "PS Employment Agreement" by PactSafe\. Please review & sign: https?://\S+$`),
+	regexp.MustCompile(`^Eric Smith has signed "Employment Agreement"\. One more signature is needed to complete the document\.$`),
+	regexp.MustCompile(`^"PS Employment Agreement" has been accepted by all parties\. Download your document here: https?://\S+$`),
+}
+
+// messagesOfTheStory is how many messages the story makes; see the story's texts in tests/e2e.
+const messagesOfTheStory = 13
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := demo(ctx, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1) //nolint:gocritic // stop only unhooks a signal
+	}
+}
+
+func demo(ctx context.Context, w io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	dir, err := os.MkdirTemp("", "signrelay-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	cfg, err := settings(dir)
+	if err != nil {
+		return err
+	}
+	house := start(ctx, cfg)
+	defer house.stop()
+	if err := house.awaitOpen(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "A fresh Signrelay is up; its sandbox plays the three flows of the Clickwrap documentation.\n\n")
+	sandbox := "http://" + cfg.Sandbox.Addr
+	if err := play(ctx, w, sandbox); err != nil {
+		return err
+	}
+	messages, err := awaitMessages(ctx, sandbox)
+	if err != nil {
+		return err
+	}
+	return tell(ctx, w, messages)
+}
+
+// settings are the newcomer's, on free ports and with a directory of their own.
+func settings(dir string) (config.Config, error) {
+	cfg := config.Default()
+	cfg.DataDir, cfg.Log.Level = dir, "warn"
+	for _, addr := range []*string{&cfg.Ingest.Addr, &cfg.Sandbox.Addr, &cfg.Sandbox.SMTPAddr, &cfg.Admin.Addr, &cfg.NATS.Addr} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return cfg, err
+		}
+		*addr = listener.Addr().String()
+		if err := listener.Close(); err != nil {
+			return cfg, err
+		}
+	}
+	return cfg, nil
+}
+
+// house is a running standalone.
+type house struct {
+	open  chan struct{}
+	ended chan error
+	end   context.CancelFunc
+}
+
+func start(ctx context.Context, cfg config.Config) *house {
+	ctx, cancel := context.WithCancel(ctx)
+	h := &house{open: make(chan struct{}), ended: make(chan error, 1), end: cancel}
+	log := telemetry.Logger(os.Stderr, cfg.Log.Level, "signrelay")
+	service.OneVoice(log)
+	go func() { h.ended <- standalone.Run(ctx, cfg, log, func() { close(h.open) }) }()
+	return h
+}
+
+func (h *house) awaitOpen(ctx context.Context) error {
+	select {
+	case <-h.open:
+		return nil
+	case err := <-h.ended:
+		h.ended <- err
+		return fmt.Errorf("signrelay ended: %w", err)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (h *house) stop() {
+	h.end()
+	<-h.ended
+}
+
+func play(ctx context.Context, w io.Writer, sandbox string) error {
+	var played struct {
+		Callbacks []struct {
+			Event  string   `json:"event"`
+			Status int      `json:"status"`
+			IDs    []string `json:"ids"`
+		} `json:"callbacks"`
+	}
+	if err := call(ctx, http.MethodPost, sandbox+"/api/play", `{"provider":"clickwrap","story":"seed"}`, &played); err != nil {
+		return err
+	}
+	for _, c := range played.Callbacks {
+		fmt.Fprintf(w, "  callback  %-17s answered %d, stored as %s\n", c.Event, c.Status, strings.Join(c.IDs, ", "))
+		if c.Status != http.StatusAccepted {
+			return fmt.Errorf("%s was answered %d", c.Event, c.Status)
+		}
+	}
+	return nil
+}
+
+type message struct {
+	Channel, To, Subject, Text string
+}
+
+// awaitMessages waits until the story's messages have come, and half a second longer for any that should not.
+func awaitMessages(ctx context.Context, sandbox string) (messages []message, err error) {
+	poll := time.NewTicker(50 * time.Millisecond)
+	defer poll.Stop()
+	var enough time.Time
+	for {
+		if err := call(ctx, http.MethodGet, sandbox+"/api/messages", "", &messages); err != nil {
+			return nil, err
+		}
+		switch {
+		case len(messages) < messagesOfTheStory:
+		case enough.IsZero():
+			enough = time.Now()
+		case time.Since(enough) > 500*time.Millisecond:
+			return messages, nil
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%d of %d messages came: %w", len(messages), messagesOfTheStory, ctx.Err())
+		}
+	}
+}
+
+var link = regexp.MustCompile(`https?://\S+`)
+
+// tell prints the messages and judges them.
+func tell(ctx context.Context, w io.Writer, messages []message) error {
+	fmt.Fprintf(w, "\nWhat the signers got:\n\n")
+	var wrong []error
+	for _, m := range messages {
+		fmt.Fprintf(w, "  %-5s to %s\n", m.Channel, m.To)
+		if m.Subject != "" {
+			fmt.Fprintf(w, "        Subject: %s\n", m.Subject)
+		}
+		for line := range strings.Lines(m.Text) {
+			fmt.Fprintf(w, "        %s\n", strings.TrimRight(line, "\r\n"))
+		}
+		fmt.Fprintln(w)
+		for _, l := range link.FindAllString(m.Text, -1) {
+			wrong = append(wrong, opens(ctx, l))
+		}
+	}
+	if len(messages) != messagesOfTheStory {
+		wrong = append(wrong, fmt.Errorf("%d messages came, want %d", len(messages), messagesOfTheStory))
+	}
+	for _, example := range examples {
+		wrong = append(wrong, found(example, messages))
+	}
+	if err := errors.Join(wrong...); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "All %d messages came, the documentation's three texts word for word among them, and every link opened.\n", len(messages))
+	return nil
+}
+
+func found(example *regexp.Regexp, messages []message) error {
+	for _, m := range messages {
+		if m.Channel == "sms" && example.MatchString(m.Text) {
+			return nil
+		}
+	}
+	return fmt.Errorf("no text reads %s", example)
+}
+
+func opens(ctx context.Context, link string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, link, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("a link does not open: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("a link leads to %s", resp.Status)
+	}
+	return nil
+}
+
+func call(ctx context.Context, method, url, body string, answer any) error {
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s %s: %s", method, req.URL.Path, resp.Status)
+	}
+	return json.NewDecoder(resp.Body).Decode(answer)
+}
