@@ -33,7 +33,7 @@ func TestAllMistakesAtOnce(t *testing.T) {
 	cfg.DataDir = ""
 	cfg.Log.Level = "loud"
 
-	perSource := func(s config.Source) error {
+	perSource := func(config.Source) error {
 		return errors.Join(errors.New("webhook.secrets: needed"), errors.New("api.token: needed"))
 	}
 	wantLines(t, lines(t, config.Check(cfg, providers, perSource)),

@@ -31,8 +31,10 @@ func TestTheExampleIsRightAndComplete(t *testing.T) {
 	}
 	// Whatever one source leaves out another must show.
 	sources := map[string]any{}
-	for _, s := range tree["sources"].([]any) {
-		merge(sources, s.(map[string]any))
+	list, _ := tree["sources"].([]any)
+	for _, s := range list {
+		source, _ := s.(map[string]any)
+		merge(sources, source)
 	}
 	wantAllKeys(t, "sources[]", sources, reflect.TypeFor[config.Source]())
 	wantAllKeys(t, "", tree, reflect.TypeFor[config.Config]())
@@ -63,7 +65,8 @@ func wantAllKeys(t *testing.T, path string, tree map[string]any, of reflect.Type
 			continue
 		}
 		if of.Field(i).Type.Kind() == reflect.Struct {
-			wantAllKeys(t, path+"."+key, value.(map[string]any), of.Field(i).Type)
+			below, _ := value.(map[string]any)
+			wantAllKeys(t, path+"."+key, below, of.Field(i).Type)
 		}
 	}
 }
@@ -113,6 +116,7 @@ func fillSecrets(v reflect.Value, secret string) {
 		if secret != "" {
 			v.SetString("hunter2")
 		}
+	default:
 	}
 }
 

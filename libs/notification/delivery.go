@@ -73,7 +73,7 @@ func (d delivery) repeat(ctx context.Context, n *notifyv1.Notification, earlier 
 // givenUp says in the log that the notification was given up.
 func (d delivery) givenUp(in stage.Event[*notifyv1.Notification], cause error) []stage.Out {
 	reason := "gave-up"
-	var trouble *Trouble
+	var trouble *HandoverError
 	if errors.As(cause, &trouble) {
 		reason = trouble.Reason
 	}

@@ -6,26 +6,26 @@ import (
 	"github.com/signrelay/signrelay/libs/stage"
 )
 
-// Trouble is a handing over that did not succeed.
-type Trouble struct {
+// HandoverError is a handing over that did not succeed.
+type HandoverError struct {
 	// Reason is bounded, [a-z0-9-]{1,40}: it is what notification.failed tells the log.
 	Reason string
 	// Err is the cause, with nothing personal in it; nil where the reason says it all.
 	Err error
 }
 
-func (t *Trouble) Error() string {
+func (t *HandoverError) Error() string {
 	if t.Err == nil {
 		return t.Reason
 	}
 	return t.Reason + ": " + t.Err.Error()
 }
 
-func (t *Trouble) Unwrap() error { return t.Err }
+func (t *HandoverError) Unwrap() error { return t.Err }
 
 // Again is trouble that passes: the stage's own back-off tries again. Nothing was handed over.
 func Again(reason string, cause error) error {
-	return &Trouble{Reason: reason, Err: cause}
+	return &HandoverError{Reason: reason, Err: cause}
 }
 
 // AgainIn is trouble whose other side said when to come again.

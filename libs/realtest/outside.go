@@ -57,7 +57,7 @@ func takeDatabase(t testing.TB, o redis.Options) int {
 			t.Cleanup(func() { register.Del(context.Background(), key) })
 			o.DB = db
 			mine := plainClient(&o)
-			defer mine.Close()
+			defer func() { _ = mine.Close() }()
 			if err := mine.FlushDB(ctx).Err(); err != nil {
 				t.Fatalf("empty database %d: %v", db, err)
 			}
@@ -108,12 +108,12 @@ func (d *door) open() {
 
 // pass copies both ways until either side, or the door, closes.
 func (d *door) pass(l net.Listener, in net.Conn) {
-	defer in.Close()
+	defer func() { _ = in.Close() }()
 	out, err := net.Dial("tcp", d.to)
 	if err != nil {
 		return
 	}
-	defer out.Close()
+	defer func() { _ = out.Close() }()
 
 	d.mu.Lock()
 	if d.listener != l { // closed meanwhile

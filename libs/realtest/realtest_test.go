@@ -52,7 +52,7 @@ func TestRedisKeepsItsKeysAndItsAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := redis.NewClient(opts)
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	if err := client.Set(ctx, "k", "kept", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestEveryTestHasARedisOfItsOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 		client := redis.NewClient(opts)
-		defer client.Close()
+		defer func() { _ = client.Close() }()
 		if taken, err := client.SetNX(ctx, "mine", 1, 0).Result(); err != nil || !taken {
 			t.Fatalf("key is not free: %v, %v", taken, err)
 		}

@@ -76,12 +76,12 @@ type redisProcess struct {
 	t       testing.TB
 	program string
 	dir     string
-	port    int
+	port    string
 	cmd     *exec.Cmd
 	exited  chan struct{}
 }
 
-func (p *redisProcess) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)) }
+func (p *redisProcess) addr() string { return net.JoinHostPort("127.0.0.1", p.port) }
 
 func (p *redisProcess) start() {
 	p.t.Helper()
@@ -93,7 +93,7 @@ func (p *redisProcess) start() {
 // run starts the process and waits until it answers.
 func (p *redisProcess) run() error {
 	cmd := exec.Command(p.program,
-		"--bind", "127.0.0.1", "--port", strconv.Itoa(p.port), "--dir", p.dir,
+		"--bind", "127.0.0.1", "--port", p.port, "--dir", p.dir,
 		"--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--loglevel", "warning")
 	// A test binary that is killed, as by its own timeout, leaves no server behind.
 	cmd.SysProcAttr = orphansDie()
@@ -107,7 +107,7 @@ func (p *redisProcess) run() error {
 	}()
 
 	client := plainClient(&redis.Options{Addr: p.addr()})
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	deadline := time.Now().Add(10 * time.Second)
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -118,14 +118,14 @@ func (p *redisProcess) run() error {
 			return nil
 		case err == nil:
 			p.stop()
-			return fmt.Errorf("port %d answers as another Redis", p.port)
+			return fmt.Errorf("port %s answers as another Redis", p.port)
 		case time.Now().After(deadline):
 			p.stop()
-			return fmt.Errorf("redis-server does not answer on port %d: %w", p.port, err)
+			return fmt.Errorf("redis-server does not answer on port %s: %w", p.port, err)
 		}
 		select {
 		case <-p.exited:
-			return fmt.Errorf("redis-server ended at once; is port %d taken?", p.port)
+			return fmt.Errorf("redis-server ended at once; is port %s taken?", p.port)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
@@ -161,12 +161,16 @@ func plainClient(o *redis.Options) *redis.Client {
 	return redis.NewClient(o)
 }
 
-func freePort(t testing.TB) int {
+func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatalf("find a free port: %v", err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	defer func() { _ = l.Close() }()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatalf("find a free port: %v", err)
+	}
+	return port
 }

@@ -80,7 +80,7 @@ func TestAnOutageOfNATSIsToldOnce(t *testing.T) {
 	log := telemetry.Logger(&out, "info", "test")
 	for _, text := range []string{"refused", "refused", "timeout", "timeout", "", "timeout"} {
 		if !words.repeated(text) {
-			log.Info(text)
+			log.Info("nats cannot be reached", "err", text)
 		}
 	}
 	if n := strings.Count(out.String(), "\n"); n != 4 {

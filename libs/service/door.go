@@ -68,7 +68,8 @@ func newMetrics() *prometheus.Registry {
 
 // openDoor listens and serves. Should serving end by itself, failed is told.
 func openDoor(addr string, server *http.Server, failed chan<- error) (*door, error) {
-	listener, err := net.Listen("tcp", addr)
+	// To listen does not block, so no context need end it.
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}

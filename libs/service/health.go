@@ -94,12 +94,17 @@ func (h *Health) ready(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, status+"\n")
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(struct { // an error here is a prober that went away
+	body, err := json.Marshal(struct {
 		Status string            `json:"status"`
 		Checks map[string]result `json:"checks"`
 	}{status, results})
+	if err != nil {
+		http.Error(w, status, code)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_, _ = w.Write(append(body, '\n'))
 }
 
 // status is draining, starting, failing or ready, and what the checks said at most checkEvery ago.

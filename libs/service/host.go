@@ -257,6 +257,9 @@ func (h Host) start(work context.Context, p *parts, health *Health, metrics *pro
 		done:   make(chan struct{}),
 		atWork: map[string]bool{},
 	}
+	for _, s := range h.Services {
+		r.atWork[s.Name] = true
+	}
 	var up, done sync.WaitGroup
 	for _, s := range h.Services {
 		env := Env{
@@ -277,7 +280,6 @@ func (h Host) start(work context.Context, p *parts, health *Health, metrics *pro
 		}
 		up.Add(1)
 		env.Up = sync.OnceFunc(up.Done)
-		r.atWork[s.Name] = true
 		done.Go(func() { r.run(work, s, env) })
 	}
 	go func() { up.Wait(); close(r.allUp) }()

@@ -71,7 +71,7 @@ func freeAddr(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	return l.Addr().String()
 }
 
@@ -142,7 +142,7 @@ func get(url string) (int, string, error) {
 	if err != nil {
 		return 0, "", err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	return resp.StatusCode, string(body), err
 }
@@ -427,7 +427,7 @@ func TestADoorThatIsTakenEndsTheHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
+	defer func() { _ = taken.Close() }()
 	atTaken := func(c *config.Config) { c.Ingest.Addr = taken.Addr().String() }
 	door := idle("ingest", func(s *Service) {
 		s.NoParts, s.Public = true, func(c config.Config) string { return c.Ingest.Addr }
@@ -518,7 +518,7 @@ func TestMetricsOfServicesDoNotClash(t *testing.T) {
 	t.Parallel()
 	counts := func(name string) Service {
 		return Service{Name: name, NoParts: true, Run: func(ctx context.Context, env Env) error {
-			c := prometheus.NewCounter(prometheus.CounterOpts{Name: "signrelay_tests_total"})
+			c := prometheus.NewCounter(prometheus.CounterOpts{Name: "signrelay_tests_total", Help: "Tests."})
 			env.Metrics.MustRegister(c)
 			c.Inc()
 			env.Up()

@@ -13,7 +13,7 @@ import (
 )
 
 // use runs the program as main does.
-func use(t *testing.T, ctx context.Context, s Service, args, environ []string) (status int, stdout, stderr string) {
+func use(ctx context.Context, t *testing.T, s Service, args, environ []string) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	status = run(ctx, s, args, environ, &out, &errs)
@@ -22,7 +22,7 @@ func use(t *testing.T, ctx context.Context, s Service, args, environ []string) (
 
 func TestHelpListsTheSettings(t *testing.T) {
 	t.Parallel()
-	status, stdout, stderr := use(t, t.Context(), Service{Name: "ingest"}, []string{"-h"}, nil)
+	status, stdout, stderr := use(t.Context(), t, Service{Name: "ingest"}, []string{"-h"}, nil)
 	if status != 0 || stderr != "" || !strings.Contains(stdout, "--ingest.addr") || !strings.Contains(stdout, "SIGNRELAY_INGEST_ADDR") {
 		t.Errorf("%d\n%s\n%s", status, stdout, stderr)
 	}
@@ -35,7 +35,7 @@ func TestWrongUseIsStatus2AndTellsAllAtOnce(t *testing.T) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	status, _, stderr := use(t, t.Context(), Service{Name: "ingest", NeedsRedis: true},
+	status, _, stderr := use(t.Context(), t, Service{Name: "ingest", NeedsRedis: true},
 		[]string{"--config", path, "serve"}, []string{"SIGNRELAY_LOG_LEVEL=loud"})
 	if status != 2 {
 		t.Errorf("status %d", status)
@@ -61,7 +61,7 @@ func TestTheExampleFitsThePacks(t *testing.T) {
 	}
 }
 
-// Not parallel: the program sets what is one in the process, such as the propagator of traces.
+//nolint:paralleltest // the program sets what is one in the process, such as the propagator of traces
 func TestStatusOfTheEnd(t *testing.T) {
 	environ := []string{"SIGNRELAY_ADMIN_ADDR=127.0.0.1:0"}
 	sandbox := func(run func(context.Context, Env) error) Service {
@@ -69,7 +69,7 @@ func TestStatusOfTheEnd(t *testing.T) {
 	}
 
 	ctx, stop := context.WithCancel(t.Context())
-	status, _, stderr := use(t, ctx, sandbox(func(ctx context.Context, env Env) error {
+	status, _, stderr := use(ctx, t, sandbox(func(ctx context.Context, env Env) error {
 		env.Up()
 		stop()
 		<-ctx.Done()
@@ -79,7 +79,7 @@ func TestStatusOfTheEnd(t *testing.T) {
 		t.Errorf("told to end: %d\n%s", status, stderr)
 	}
 
-	status, _, stderr = use(t, t.Context(), sandbox(func(context.Context, Env) error {
+	status, _, stderr = use(t.Context(), t, sandbox(func(context.Context, Env) error {
 		return errors.New("no mail for eric.smith@acme.example")
 	}), nil, environ)
 	if status != 1 || !strings.Contains(stderr, `"err":"sandbox: no mail for ********"`) {

@@ -28,7 +28,7 @@ type source struct {
 // consumer looks the consumer up, for as long as it takes to reach the broker. Only what waiting cannot mend is an error.
 func (s source) consumer(ctx context.Context) (jetstream.Consumer, error) {
 	for {
-		c, err := s.js.Consumer(ctx, s.stage.Stream, s.stage.Name)
+		c, err := s.lookUp(ctx)
 		if err == nil {
 			return c, s.fit(c.CachedInfo().Config)
 		}
@@ -36,6 +36,12 @@ func (s source) consumer(ctx context.Context) (jetstream.Consumer, error) {
 			return nil, err
 		}
 	}
+}
+
+func (s source) lookUp(ctx context.Context) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // a broker that is just starting drops questions
+	defer cancel()
+	return s.js.Consumer(ctx, s.stage.Stream, s.stage.Name)
 }
 
 // fit refuses a consumer that would lose work.
@@ -70,7 +76,7 @@ func (s source) each(ctx context.Context, messages jetstream.MessagesContext, wo
 		msg, err := messages.Next()
 		switch {
 		case errors.Is(err, jetstream.ErrNoHeartbeat): // 10 s without a word: the broker is away, or the consumer is gone
-			if _, err := s.js.Consumer(ctx, s.stage.Stream, s.stage.Name); gone(err) {
+			if _, err := s.lookUp(ctx); gone(err) {
 				return err
 			}
 		case err != nil:

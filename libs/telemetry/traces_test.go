@@ -12,8 +12,7 @@ import (
 	"github.com/signrelay/signrelay/libs/telemetry"
 )
 
-// These set the process's environment and its tracer, so they run one after the other.
-
+//nolint:paralleltest // sets the process's environment and its tracer
 func TestTracesAreOffUnlessAskedFor(t *testing.T) {
 	for name, env := range map[string]map[string]string{
 		"nothing set": {},
@@ -38,6 +37,7 @@ func TestTracesAreOffUnlessAskedFor(t *testing.T) {
 	}
 }
 
+//nolint:paralleltest // sets the process's environment and its tracer
 func TestTracesGoWhereTheVariablesSay(t *testing.T) {
 	got := make(chan string, 1)
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.URL.Path }))
@@ -61,6 +61,7 @@ func TestTracesGoWhereTheVariablesSay(t *testing.T) {
 	}
 }
 
+//nolint:paralleltest // sets the process's environment and its tracer
 func TestTracesSayWhatIsWrong(t *testing.T) {
 	setenv(t, map[string]string{"OTEL_TRACES_EXPORTER": "pigeon"})
 	shutdown, err := telemetry.Traces(t.Context(), "ingest")

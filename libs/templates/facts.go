@@ -51,6 +51,7 @@ func factsOf(n *notifyv1.Notification) (facts, error) {
 		if about.Missing == 0 {
 			return facts{}, fmt.Errorf("%w: no signature is missing", ErrUnrenderable)
 		}
+	default: // the others need no more than a title and names, and do without where they must
 	}
 	return about, nil
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	netmail "net/mail"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -29,7 +30,7 @@ import (
 
 // post is a real mail server. What it does to a letter is told by the recipient's name, the part before the @.
 type post struct {
-	addr *net.TCPAddr
+	port int
 
 	mu      sync.Mutex
 	rules   map[string][]rule // of the letters in turn, the last for ever
@@ -48,6 +49,7 @@ type letter struct {
 }
 
 func newPost(t *testing.T) *post {
+	t.Helper()
 	p := &post{rules: map[string][]rule{}, letters: map[string][]letter{}, seen: map[string]int{}}
 	server := smtp.NewServer(p)
 	server.Domain = "mail.example"
@@ -55,7 +57,13 @@ func newPost(t *testing.T) *post {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.addr = listener.Addr().(*net.TCPAddr)
+	_, text, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.port, err = strconv.Atoi(text); err != nil {
+		t.Fatal(err)
+	}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -144,7 +152,7 @@ func hangs(c *smtp.Conn) error {
 func settings(p *post) config.Config {
 	return config.Config{Email: config.Email{
 		From: "Acme Documents <no-reply@acme.example>",
-		SMTP: config.SMTP{Host: "127.0.0.1", Port: p.addr.Port, TLS: "none", Timeout: time.Second},
+		SMTP: config.SMTP{Host: "127.0.0.1", Port: p.port, TLS: "none", Timeout: time.Second},
 	}}
 }
 

@@ -12,6 +12,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"strconv"
 	"testing"
 	"time"
 
@@ -42,7 +43,15 @@ func listen(t *testing.T) (net.Listener, int) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	return l, l.Addr().(*net.TCPAddr).Port
+	_, text, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, port
 }
 
 // The server greets and then says nothing more. The library would wait for its own time-out, half a minute here.
@@ -56,7 +65,7 @@ func TestTheEndOfTheAttemptEndsTheDialogue(t *testing.T) {
 		if err != nil {
 			return
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		_, _ = conn.Write([]byte("220 mail.example ESMTP\r\n"))
 		_, _ = conn.Read(make([]byte, 1)) // the EHLO
 		cancel()
@@ -188,7 +197,7 @@ func TestTLSAndPassword(t *testing.T) {
 
 // reason is what notification.failed would say.
 func reason(err error) string {
-	var trouble *notification.Trouble
+	var trouble *notification.HandoverError
 	if errors.As(err, &trouble) {
 		return trouble.Reason
 	}

@@ -38,6 +38,7 @@ func settings(api *httptest.Server) config.Config {
 
 // clickwrap stands in for the provider: it answers with what the test says, in that order and the last for ever.
 func clickwrap(t *testing.T, answers ...http.HandlerFunc) (api *httptest.Server, calls *atomic.Int32) {
+	t.Helper()
 	calls = new(atomic.Int32)
 	api = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := int(calls.Add(1))

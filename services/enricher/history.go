@@ -33,7 +33,7 @@ func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent
 		if err != nil {
 			return history{}, fmt.Errorf("read who has signed: %w", err)
 		}
-		_ = signature
+		past.signed[signerKey(signature)] = true
 	}
 	for m, err := range e.log.Messages(ctx, prefix+".document.*."+document, time.Time{}) {
 		if err != nil {

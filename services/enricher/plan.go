@@ -1,6 +1,7 @@
 package enricher
 
 import (
+	"cmp"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -25,7 +26,7 @@ func plan(
 
 	about := &notifyv1.Notification{
 		EventId: happened.GetId(), Source: happened.GetSource(), Provider: happened.GetProvider(),
-		DocumentId: happened.GetDocument().GetId(), DocumentTitle: title(document, happened),
+		DocumentId: happened.GetDocument().GetId(), DocumentTitle: cmp.Or(document.Title, happened.GetDocument().GetTitle()),
 		Kind: kinds[happened.GetType()], SenderName: src.SenderName, Locale: src.Locale, OccurredAt: happened.GetOccurredAt(),
 	}
 	p := planner{source: src, about: about}
@@ -50,14 +51,11 @@ func plan(
 		}
 	case notifyv1.Kind_KIND_COMPLETED:
 		for _, person := range people {
-			target := person.DownloadURL
-			if target == "" {
-				target = person.SigningURL
-			}
-			if target != "" {
+			if target := cmp.Or(person.DownloadURL, person.SigningURL); target != "" {
 				p.tell(person, link(notifyv1.Link_PURPOSE_DOWNLOAD, target))
 			}
 		}
+	default: // an event that nobody is told of; kinds has no other
 	}
 	return p.told, p.untold
 }
@@ -72,13 +70,6 @@ func missing(people []pack.Recipient, who int, signed map[string]bool) int {
 		}
 	}
 	return max(len(people)-max(known, len(signed)), 0)
-}
-
-func title(document *pack.Document, happened *signingv1.SigningEvent) string {
-	if document.Title != "" {
-		return document.Title
-	}
-	return happened.GetDocument().GetTitle()
 }
 
 func link(purpose notifyv1.Link_Purpose, target string) *notifyv1.Link {

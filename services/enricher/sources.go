@@ -52,9 +52,14 @@ const answerWithin = 20 * time.Second
 // perHost is how many connections to one provider are kept: one for each of the stage's workers.
 const perHost = 16
 
+// idleFor is how long a connection is kept for the next question.
+const idleFor = 90 * time.Second
+
 func httpClient() *http.Client {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = perHost
+	transport := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
+		MaxIdleConnsPerHost: perHost, IdleConnTimeout: idleFor, TLSHandshakeTimeout: answerWithin / 2,
+	}
 	return &http.Client{Transport: transport, Timeout: answerWithin, CheckRedirect: sameHost}
 }
 

@@ -43,7 +43,7 @@ func TestSignerDoesNotWaitForTheLog(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /l/{code}", &door{
 		links: links, js: stuck, log: b.Env.Log,
-		asked: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "asked"}, []string{"outcome"}),
+		asked: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "asked_total", Help: "Requests."}, []string{"outcome"}),
 	})
 	server := httptest.NewServer(mux)
 	defer server.Close() // waits for the handler, as a shutdown does
@@ -52,7 +52,7 @@ func TestSignerDoesNotWaitForTheLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }()
 	select {
 	case <-stuck.gaveUp:
 		t.Error("the redirect came only after the log was given up")

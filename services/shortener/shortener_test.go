@@ -20,6 +20,7 @@ import (
 const target = "https://provider.example/r?s=secret&x=1"
 
 func bench(t *testing.T) *servicetest.Bench {
+	t.Helper()
 	b := servicetest.New(t, config.Config{Shortener: config.Shortener{PublicURL: "https://sign.acme.example/"}})
 	b.Start(shortener.Run)
 	return b
@@ -116,19 +117,30 @@ func TestLinkThatIsNoWebAddressIsGivenUp(t *testing.T) {
 	}
 }
 
+// answer is one of the door, read to its end.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
 // ask makes one request and follows no redirect.
-func ask(t *testing.T, method, url string) *http.Response {
+func ask(t *testing.T, method, url string) answer {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := http.DefaultTransport.RoundTrip(r)
+	got, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = answer.Body.Close() })
-	return answer
+	defer func() { _ = got.Body.Close() }()
+	body, err := io.ReadAll(got.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{got.StatusCode, got.Header, string(body)}
 }
 
 // door shortens one link and returns it as the local door serves it.
@@ -139,10 +151,10 @@ func door(t *testing.T, b *servicetest.Bench) string {
 	return b.Door() + strings.TrimPrefix(short, "https://sign.acme.example")
 }
 
-func checkHeaders(t *testing.T, answer *http.Response) {
+func checkHeaders(t *testing.T, got answer) {
 	t.Helper()
-	if answer.Header.Get("Cache-Control") != "no-store" || answer.Header.Get("Referrer-Policy") != "no-referrer" {
-		t.Errorf("headers %v", answer.Header)
+	if got.header.Get("Cache-Control") != "no-store" || got.header.Get("Referrer-Policy") != "no-referrer" {
+		t.Errorf("headers %v", got.header)
 	}
 }
 
@@ -153,15 +165,15 @@ func TestShortLinkLeadsToItsTargetAndTheLogHearsOfIt(t *testing.T) {
 
 	for range 2 { // the robot first, then the signer, twice
 		head := ask(t, http.MethodHead, url)
-		if head.StatusCode != http.StatusFound || head.Header.Get("Location") != target {
-			t.Errorf("HEAD: %d to %q", head.StatusCode, head.Header.Get("Location"))
+		if head.status != http.StatusFound || head.header.Get("Location") != target {
+			t.Errorf("HEAD: %d to %q", head.status, head.header.Get("Location"))
 		}
 		checkHeaders(t, head)
 	}
 	for range 2 {
 		get := ask(t, http.MethodGet, url)
-		if get.StatusCode != http.StatusFound || get.Header.Get("Location") != target {
-			t.Errorf("GET: %d to %q", get.StatusCode, get.Header.Get("Location"))
+		if get.status != http.StatusFound || get.header.Get("Location") != target {
+			t.Errorf("GET: %d to %q", get.status, get.header.Get("Location"))
 		}
 		checkHeaders(t, get)
 	}
@@ -189,15 +201,14 @@ func TestUnknownLinks(t *testing.T) {
 	url := door(t, b)
 	base := url[:strings.LastIndexByte(url, '/')+1]
 	for _, code := range []string{"aaaaaaaaaaaaaa", "A", strings.Repeat("a", 5000), "a%20b", "%2e%2e%2fx", "pair.x", "*"} {
-		answer := ask(t, http.MethodGet, base+code)
-		body, err := io.ReadAll(answer.Body)
-		if err != nil || answer.StatusCode != http.StatusNotFound || answer.Header.Get("Location") != "" || strings.Contains(string(body), "<") {
-			t.Errorf("%.20s: %d, %q, %v", code, answer.StatusCode, body, err)
+		got := ask(t, http.MethodGet, base+code)
+		if got.status != http.StatusNotFound || got.header.Get("Location") != "" || strings.Contains(got.body, "<") {
+			t.Errorf("%.20s: %+v", code, got)
 		}
 	}
 	checkHeaders(t, ask(t, http.MethodGet, base+"aaaaaaaaaaaaaa"))
-	if answer := ask(t, http.MethodPost, url); answer.StatusCode != http.StatusMethodNotAllowed {
-		t.Errorf("POST: %d", answer.StatusCode)
+	if got := ask(t, http.MethodPost, url); got.status != http.StatusMethodNotAllowed {
+		t.Errorf("POST: %d", got.status)
 	}
 	if n := b.Count(flow.Signing, "signing.v1.>"); n != 0 {
 		t.Errorf("%d events", n)
@@ -211,8 +222,8 @@ func TestSignerIsRedirectedThoughTheLogIsAway(t *testing.T) {
 	if err := b.Env.JS.DeleteStream(t.Context(), flow.Signing); err != nil {
 		t.Fatal(err)
 	}
-	if answer := ask(t, http.MethodGet, url); answer.StatusCode != http.StatusFound || answer.Header.Get("Location") != target {
-		t.Errorf("GET: %d to %q", answer.StatusCode, answer.Header.Get("Location"))
+	if got := ask(t, http.MethodGet, url); got.status != http.StatusFound || got.header.Get("Location") != target {
+		t.Errorf("GET: %d to %q", got.status, got.header.Get("Location"))
 	}
 }
 
@@ -223,11 +234,11 @@ func TestDoorSaysWhenItCannotLook(t *testing.T) {
 	if err := b.Env.JS.DeleteKeyValue(t.Context(), flow.Links); err != nil {
 		t.Fatal(err)
 	}
-	answer := ask(t, http.MethodGet, url)
-	if answer.StatusCode != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" {
-		t.Errorf("GET: %d, Retry-After %q", answer.StatusCode, answer.Header.Get("Retry-After"))
+	got := ask(t, http.MethodGet, url)
+	if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
+		t.Errorf("GET: %d, Retry-After %q", got.status, got.header.Get("Retry-After"))
 	}
-	checkHeaders(t, answer)
+	checkHeaders(t, got)
 }
 
 func TestRunWantsAPublicURL(t *testing.T) {

@@ -77,7 +77,7 @@ func TestVerdict(t *testing.T) {
 			if v.Kind != test.kind || v.Delay != test.wait || receipt != test.sent {
 				t.Errorf("verdict %s after %v, receipt %+v, %v", v.Kind, v.Delay, receipt, err)
 			}
-			var trouble *notification.Trouble
+			var trouble *notification.HandoverError
 			if errors.As(err, &trouble) != (test.reason != "") || test.reason != "" && trouble.Reason != test.reason {
 				t.Errorf("error %v, want reason %q", err, test.reason)
 			}

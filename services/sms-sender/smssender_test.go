@@ -34,6 +34,7 @@ type vonage struct {
 }
 
 func newVonage(t *testing.T) *vonage {
+	t.Helper()
 	v := &vonage{t: t, answers: map[string][]http.HandlerFunc{}, forms: map[string][]url.Values{}}
 	v.Server = httptest.NewServer(v)
 	t.Cleanup(v.Close)

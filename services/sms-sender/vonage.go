@@ -36,10 +36,9 @@ type sms struct {
 const idleFor = 20 * time.Second
 
 func newVonage(settings config.Vonage, workers int) *vonage {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = workers
-	transport.IdleConnTimeout = idleFor
-	return &vonage{settings: settings, transport: transport}
+	return &vonage{settings: settings, transport: &http.Transport{
+		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: workers, IdleConnTimeout: idleFor,
+	}}
 }
 
 // send makes one call and returns what came of it. The error is a verdict: the message was certainly not sent.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ func Standalone(t testing.TB) *House {
 	t.Helper()
 	h := newHouse(t)
 	admin := freeAddress(t)
-	env := append(h.env, "SIGNRELAY_ADMIN_ADDR="+admin)
+	env := append(slices.Clone(h.env), "SIGNRELAY_ADMIN_ADDR="+admin)
 	h.Processes["signrelay"] = newProcess(t, "signrelay", Program(t, "signrelay"), "http://"+admin+"/readyz", env, "run").Start()
 	return h
 }
@@ -65,7 +66,7 @@ func Apart(t testing.TB) *House {
 func (h *House) StartService(t testing.TB, service, name string) *Process {
 	t.Helper()
 	admin := freeAddress(t)
-	p := newProcess(t, name, Program(t, service), "http://"+admin+"/readyz", append(h.env, "SIGNRELAY_ADMIN_ADDR="+admin))
+	p := newProcess(t, name, Program(t, service), "http://"+admin+"/readyz", append(slices.Clone(h.env), "SIGNRELAY_ADMIN_ADDR="+admin))
 	h.Processes[name] = p.Start()
 	return p
 }
