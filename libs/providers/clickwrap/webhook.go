@@ -94,6 +94,7 @@ func (w *webhook) Normalize(r pack.Request, v signingv1.Verification) ([]*signin
 	}
 	e.Agreement = agreement(fields)
 	e.Id = identify(e, fields.Peek("activity"))
+	describe(e, fields.Peek("description"))
 	e.Attributes = fields.Attributes()
 	return []*signingv1.SigningEvent{e}, nil
 }
