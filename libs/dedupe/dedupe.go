@@ -16,13 +16,13 @@ import (
 type State int
 
 const (
-	// Claimed: nobody did it before, and it is ours now.
+	// Claimed means that nobody did it before, and it is ours now.
 	Claimed State = iota + 1
-	// Confirmed: it was done before.
+	// Confirmed means that it was done before.
 	Confirmed
-	// Held: somebody else is doing it right now.
+	// Held means that somebody else is doing it right now.
 	Held
-	// Pending: it is ours now, but it may have been done before: its earlier owner died, or the memory has a gap. Ask
+	// Pending means that it is ours now, but may have been done before: its earlier owner died, or the memory has a gap. Ask
 	// whoever knows (the log, a delivery receipt) before doing it.
 	Pending
 )
@@ -58,9 +58,9 @@ type Done struct {
 type Outcome int
 
 const (
-	// Undone: it certainly did not happen.
+	// Undone means that it certainly did not happen.
 	Undone Outcome = iota + 1
-	// Unknown: it may have happened.
+	// Unknown means that it may have happened.
 	Unknown
 )
 

@@ -168,8 +168,10 @@ func TestTheEndLetsWorkInHandFinish(t *testing.T) {
 	go func() { ended <- r.Run(ctx) }()
 	h.publish("letter", nil)
 	h.wants("do")
+	for h.waiting() != 1 { // until the idle worker asks
+	}
 	cancel()
-	for h.waiting() > 0 { // until the idle worker asks for nothing more
+	for h.waiting() != 0 { // until it asks no more
 	}
 	h.publish("too late", nil)
 	close(release)

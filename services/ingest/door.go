@@ -81,7 +81,7 @@ func (d *doors) serve(ctx context.Context, w http.ResponseWriter, req *http.Requ
 	if err == nil {
 		err = d.fit(callback, events)
 	}
-	var unreadable *pack.Unreadable
+	var unreadable *pack.UnreadableError
 	switch {
 	case err == nil:
 		return d.store.Put(ctx, events)
@@ -90,7 +90,7 @@ func (d *doors) serve(ctx context.Context, w http.ResponseWriter, req *http.Requ
 	case errors.As(err, &unreadable):
 		return d.quarantine(ctx, callback, src, verification, unreadable)
 	default:
-		return d.quarantine(ctx, callback, src, verification, &pack.Unreadable{Reason: "not-normalized", Detail: err.Error()})
+		return d.quarantine(ctx, callback, src, verification, &pack.UnreadableError{Reason: "not-normalized", Detail: err.Error()})
 	}
 }
 
@@ -105,7 +105,7 @@ func (d *doors) fit(r pack.Request, events []*signingv1.SigningEvent) error {
 	}
 	for _, e := range events {
 		if int64(proto.Size(e)) > d.maxEvent {
-			return &pack.Unreadable{Reason: "event-too-large", Detail: "an event of it is larger than the broker's largest message (max_payload)"}
+			return &pack.UnreadableError{Reason: "event-too-large", Detail: "an event of it is larger than the broker's largest message (max_payload)"}
 		}
 	}
 	return nil

@@ -38,7 +38,7 @@ const (
 
 // quarantine keeps an authentic callback that nobody could read, so that a later version or a repaired body brings it in.
 func (d *doors) quarantine(
-	ctx context.Context, r pack.Request, src source, v signingv1.Verification, why *pack.Unreadable,
+	ctx context.Context, r pack.Request, src source, v signingv1.Verification, why *pack.UnreadableError,
 ) answer {
 	msg, err := quarantineMessage(r, src.settings, v, why)
 	if err != nil {
@@ -54,7 +54,7 @@ func (d *doors) quarantine(
 	return a
 }
 
-func quarantineMessage(r pack.Request, src config.Source, v signingv1.Verification, why *pack.Unreadable) (*nats.Msg, error) {
+func quarantineMessage(r pack.Request, src config.Source, v signingv1.Verification, why *pack.UnreadableError) (*nats.Msg, error) {
 	header, query := withoutSecrets(r, src)
 	headerJSON, err := json.Marshal(header)
 	if err != nil {
@@ -106,7 +106,7 @@ func withoutSecrets(r pack.Request, src config.Source) (http.Header, url.Values)
 
 // Replay brings a quarantined callback in: its pack reads it anew, with body in place of the kept one where body is not
 // nil, and its events are stored like those of any callback. It returns their ids. What still cannot be read is a
-// *pack.Unreadable, and stays in quarantine.
+// *pack.UnreadableError, and stays in quarantine.
 func Replay(ctx context.Context, env service.Env, h nats.Header, body []byte) ([]string, error) {
 	p, known := providers.ByName(h.Get(HeaderProvider))
 	if !known {

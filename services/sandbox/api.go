@@ -110,7 +110,7 @@ func readJSON(r *http.Request, into any) error {
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the client is gone, and nobody is left to tell
+	_ = json.NewEncoder(w).Encode(body) //nolint:errchkjson // strings and numbers; an error here is a client that is gone
 }
 
 // problem is an error answer of our own API, RFC 9457.
@@ -127,5 +127,5 @@ func (p problem) write(w http.ResponseWriter) {
 	p.Type, p.Title = "about:blank", http.StatusText(p.Status)
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p) // the client is gone, and nobody is left to tell
+	_ = json.NewEncoder(w).Encode(p) //nolint:errchkjson // strings and numbers; an error here is a client that is gone
 }

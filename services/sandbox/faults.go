@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -49,7 +50,7 @@ func (f *fault) complete() error {
 		f.DelayMS = usualDelay
 	}
 	if f.Count < 0 {
-		return fmt.Errorf("count is the number of calls, 1 or more")
+		return errors.New("count is the number of calls, 1 or more")
 	}
 	if f.DelayMS < 0 || f.DelayMS > maxDelay {
 		return fmt.Errorf("delay_ms is between 1 and %d", maxDelay)

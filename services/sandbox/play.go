@@ -96,8 +96,7 @@ const (
 
 func newCallbackClient() *http.Client {
 	return &http.Client{
-		Timeout:   callTimeout,
-		Transport: http.DefaultTransport.(*http.Transport).Clone(),
+		Timeout: callTimeout,
 		// A callback that is sent elsewhere was not taken.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -140,7 +139,7 @@ func (s *Server) callOnce(ctx context.Context, c callback) (Outcome, time.Durati
 		}
 		return outcome, usualWait, fmt.Errorf("no answer: %w", err)
 	}
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }()
 	outcome.Status = answer.StatusCode
 
 	body, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))

@@ -59,11 +59,12 @@ func New(cfg config.Config, log *slog.Logger) (*Server, error) {
 	}
 	s.handler = s.routes()
 
+	ctx, listen := context.Background(), net.ListenConfig{} // of addresses at hand: there is nothing to wait for
 	var err error
-	if s.httpListener, err = net.Listen("tcp", cfg.Sandbox.Addr); err != nil {
+	if s.httpListener, err = listen.Listen(ctx, "tcp", cfg.Sandbox.Addr); err != nil {
 		return nil, fmt.Errorf("listen for the sandbox's HTTP: %w", err)
 	}
-	if s.smtpListener, err = net.Listen("tcp", cfg.Sandbox.SMTPAddr); err != nil {
+	if s.smtpListener, err = listen.Listen(ctx, "tcp", cfg.Sandbox.SMTPAddr); err != nil {
 		return nil, errors.Join(fmt.Errorf("listen for the sandbox's SMTP: %w", err), s.httpListener.Close())
 	}
 	return s, nil

@@ -88,7 +88,7 @@ func (w world) try(ctx context.Context, method, path, body string, header http.H
 	if err != nil {
 		return answer{}, err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	read, err := io.ReadAll(response.Body)
 	return answer{response.StatusCode, response.Header, string(read)}, err
 }

@@ -23,7 +23,7 @@ const (
 // alphabet arrives as a question mark: that is what a sender sees who forgot type=unicode.
 func asReceived(text string, unicode bool) (string, int) {
 	if unicode {
-		return text, parts(text, ucsAlone, ucsPart, func(r rune) int { return utf16.RuneLen(r) })
+		return text, parts(text, ucsAlone, ucsPart, utf16.RuneLen)
 	}
 	text = strings.Map(func(r rune) rune {
 		if strings.ContainsRune(gsmOne, r) || strings.ContainsRune(gsmTwo, r) {

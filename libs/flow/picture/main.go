@@ -38,5 +38,5 @@ func write(path string) error {
 	if text == string(data) {
 		return nil
 	}
-	return os.WriteFile(path, []byte(text), 0o644)
+	return os.WriteFile(path, []byte(text), 0o600)
 }

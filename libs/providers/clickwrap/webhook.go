@@ -108,7 +108,7 @@ func read(r pack.Request) (*jsonflat.Object, error) {
 }
 
 func missing(field string) error {
-	return &pack.Unreadable{
+	return &pack.UnreadableError{
 		Reason: strings.ReplaceAll(field, "_", "-") + "-missing",
 		Detail: fmt.Sprintf("field %q is missing, empty, or neither a string nor a number", field),
 	}

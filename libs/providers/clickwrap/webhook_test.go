@@ -122,7 +122,7 @@ func TestWhatNobodyCanReadIsQuarantined(t *testing.T) {
 		"{\"id\":\"\xff\"}":                             "not-text",
 	} {
 		got, err := w.Normalize(post(body), token)
-		var u *pack.Unreadable
+		var u *pack.UnreadableError
 		if !errors.As(err, &u) || u.Reason != reason {
 			t.Errorf("%s: %v, %v; want %s", body, got, err, reason)
 		}

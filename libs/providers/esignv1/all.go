@@ -18,7 +18,7 @@ func normalizeAll(form url.Values, stamp *signingv1.SigningEvent) ([]*signingv1.
 		return nil, err
 	}
 	if !there {
-		return nil, &pack.Unreadable{Reason: "data-missing", Detail: `the form has no field "data"`}
+		return nil, &pack.UnreadableError{Reason: "data-missing", Detail: `the form has no field "data"`}
 	}
 	items, err := jsonflat.ParseList([]byte(data))
 	if err != nil {
@@ -40,7 +40,7 @@ func normalizeAll(form url.Values, stamp *signingv1.SigningEvent) ([]*signingv1.
 	for i, item := range items {
 		uri := item.Peek("resource_uri")
 		if uri == "" {
-			return nil, &pack.Unreadable{Reason: "resource-missing", Detail: fmt.Sprintf(`item %d: field "resource_uri" is missing, empty or no string`, i)}
+			return nil, &pack.UnreadableError{Reason: "resource-missing", Detail: fmt.Sprintf(`item %d: field "resource_uri" is missing, empty or no string`, i)}
 		}
 		// The same fact twice in one batch is one event.
 		if e := change(item, uri, begin(stamp)); !seen[e.GetId()] {

@@ -53,7 +53,7 @@ func isMultipart(r pack.Request) bool {
 	return kind == "multipart/form-data"
 }
 
-func notAForm(why string) error { return &pack.Unreadable{Reason: "not-a-form", Detail: why} }
+func notAForm(why string) error { return &pack.UnreadableError{Reason: "not-a-form", Detail: why} }
 
 // one is the value of a field that may be there once at most: of two, one would be verified and the other read.
 func one(form url.Values, name string) (value string, there bool, err error) {
@@ -63,6 +63,6 @@ func one(form url.Values, name string) (value string, there bool, err error) {
 	case 1:
 		return values[0], true, nil
 	default:
-		return "", false, &pack.Unreadable{Reason: "form-ambiguous", Detail: fmt.Sprintf("field %q is there %d times", name, len(values))}
+		return "", false, &pack.UnreadableError{Reason: "form-ambiguous", Detail: fmt.Sprintf("field %q is there %d times", name, len(values))}
 	}
 }

@@ -21,7 +21,7 @@ func normalizeSigned(form url.Values, stamp *signingv1.SigningEvent) ([]*signing
 		id = uuid
 	}
 	if id == "" {
-		return nil, &pack.Unreadable{Reason: "document-missing", Detail: `neither "resource_uri" nor "uuid" names a document`}
+		return nil, &pack.UnreadableError{Reason: "document-missing", Detail: `neither "resource_uri" nor "uuid" names a document`}
 	}
 	if id == uuid {
 		fields.Drop("uuid")
@@ -48,7 +48,7 @@ func signedFields(form url.Values, v signingv1.Verification) (fields, beside *js
 		return nil, nil, err
 	}
 	if !there {
-		return nil, nil, &pack.Unreadable{Reason: "data-missing", Detail: `the form has no field "json_signed"`}
+		return nil, nil, &pack.UnreadableError{Reason: "data-missing", Detail: `the form has no field "json_signed"`}
 	}
 	if fields, err = jsonflat.Parse([]byte(data)); err != nil {
 		return nil, nil, err

@@ -341,7 +341,7 @@ func TestWhatNobodyCanReadIsQuarantined(t *testing.T) {
 		{multipart("--b\r\nContent-Disposition: form-data; name=data\r\n\r\n[]\r\n--b\r\n"), "not-a-form", ""},
 	} {
 		got, err := w.Normalize(tt.r, token)
-		var u *pack.Unreadable
+		var u *pack.UnreadableError
 		if !errors.As(err, &u) || u.Reason != tt.reason || !strings.Contains(u.Detail, tt.detail) || strings.Contains(u.Detail, "secret") {
 			t.Errorf("%s: %v, %v; want %s", tt.r.Body, got, err, tt.reason)
 		}

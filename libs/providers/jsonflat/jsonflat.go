@@ -46,7 +46,7 @@ type field struct {
 	taken     bool
 }
 
-// Parse reads one JSON object. What it cannot read is a *pack.Unreadable.
+// Parse reads one JSON object. What it cannot read is a *pack.UnreadableError.
 func Parse(data []byte) (*Object, error) {
 	if err := check(data); err != nil {
 		return nil, err
@@ -54,12 +54,12 @@ func Parse(data []byte) (*Object, error) {
 	r := &reader{s: string(data)}
 	r.space()
 	if r.s[r.at] != '{' {
-		return nil, &pack.Unreadable{Reason: "not-json", Detail: "not a JSON object"}
+		return nil, &pack.UnreadableError{Reason: "not-json", Detail: "not a JSON object"}
 	}
 	return r.flat(len(data))
 }
 
-// ParseList reads a JSON array of objects. What it cannot read is a *pack.Unreadable that names the item's index.
+// ParseList reads a JSON array of objects. What it cannot read is a *pack.UnreadableError that names the item's index.
 func ParseList(data []byte) ([]*Object, error) {
 	if err := check(data); err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func ParseList(data []byte) ([]*Object, error) {
 	r := &reader{s: string(data)}
 	r.space()
 	if r.s[r.at] != '[' {
-		return nil, &pack.Unreadable{Reason: "not-json", Detail: "not a JSON array"}
+		return nil, &pack.UnreadableError{Reason: "not-json", Detail: "not a JSON array"}
 	}
 	r.at++
 	var list []*Object
@@ -81,7 +81,7 @@ func ParseList(data []byte) ([]*Object, error) {
 			continue
 		case '{':
 		default:
-			return nil, &pack.Unreadable{Reason: "not-json", Detail: fmt.Sprintf("item %d is not an object", len(list))}
+			return nil, &pack.UnreadableError{Reason: "not-json", Detail: fmt.Sprintf("item %d is not an object", len(list))}
 		}
 		start := r.at
 		if err := r.skip(); err != nil {
@@ -102,7 +102,7 @@ func Form(values url.Values) (*Object, error) {
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		for _, text := range values[key] {
 			if !utf8.ValidString(key) || !utf8.ValidString(text) {
-				return nil, &pack.Unreadable{Reason: "not-text", Detail: "a field of the form is not UTF-8"}
+				return nil, &pack.UnreadableError{Reason: "not-text", Detail: "a field of the form is not UTF-8"}
 			}
 			o.add(key, text, true)
 		}
@@ -194,16 +194,16 @@ func (o *Object) add(key, text string, scalar bool) bool {
 // check says why data is not JSON in UTF-8. Its words hold nothing of data.
 func check(data []byte) error {
 	if !utf8.Valid(data) {
-		return &pack.Unreadable{Reason: "not-text", Detail: "not UTF-8"}
+		return &pack.UnreadableError{Reason: "not-text", Detail: "not UTF-8"}
 	}
 	if json.Valid(data) {
 		return nil
 	}
 	var syntax *json.SyntaxError
 	if err := json.Unmarshal(data, new(json.RawMessage)); errors.As(err, &syntax) {
-		return &pack.Unreadable{Reason: "not-json", Detail: fmt.Sprintf("no JSON from byte %d on", syntax.Offset)}
+		return &pack.UnreadableError{Reason: "not-json", Detail: fmt.Sprintf("no JSON from byte %d on", syntax.Offset)}
 	}
-	return &pack.Unreadable{Reason: "not-json", Detail: "no JSON"}
+	return &pack.UnreadableError{Reason: "not-json", Detail: "no JSON"}
 }
 
 // reader walks over text that is known to be JSON, so it looks only at what can come next.
@@ -285,7 +285,7 @@ func (r *reader) value(o *Object, key string, depth int) error {
 		}
 	}
 	if !fits {
-		return &pack.Unreadable{Reason: "too-large", Detail: fmt.Sprintf("over %d bytes when flat, at byte %d", o.limit, r.at)}
+		return &pack.UnreadableError{Reason: "too-large", Detail: fmt.Sprintf("over %d bytes when flat, at byte %d", o.limit, r.at)}
 	}
 	return nil
 }
@@ -352,13 +352,13 @@ func (r *reader) space() {
 }
 
 func inItem(index int, err error) error {
-	var u *pack.Unreadable
+	var u *pack.UnreadableError
 	if errors.As(err, &u) {
-		return &pack.Unreadable{Reason: u.Reason, Detail: fmt.Sprintf("item %d: %s", index, u.Detail)}
+		return &pack.UnreadableError{Reason: u.Reason, Detail: fmt.Sprintf("item %d: %s", index, u.Detail)}
 	}
 	return err
 }
 
 func (r *reader) tooDeep() error {
-	return &pack.Unreadable{Reason: "too-deep", Detail: fmt.Sprintf("nested deeper than %d at byte %d", MaxDepth, r.at)}
+	return &pack.UnreadableError{Reason: "too-deep", Detail: fmt.Sprintf("nested deeper than %d at byte %d", MaxDepth, r.at)}
 }

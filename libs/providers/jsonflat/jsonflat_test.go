@@ -113,7 +113,7 @@ func TestUnreadable(t *testing.T) {
 
 func wantUnreadable(t *testing.T, err error, reason, detail string) {
 	t.Helper()
-	var u *pack.Unreadable
+	var u *pack.UnreadableError
 	if !errors.As(err, &u) {
 		t.Fatalf("got %v, want %s", err, reason)
 	}
@@ -130,9 +130,9 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		o, err := jsonflat.Parse(data)
 		if err != nil {
-			var u *pack.Unreadable
+			var u *pack.UnreadableError
 			if !errors.As(err, &u) {
-				t.Fatalf("%T is no Unreadable", err)
+				t.Fatalf("%T is no UnreadableError", err)
 			}
 			readable := utf8.Valid(data) && json.Valid(data) && bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{"))
 			if readable != (u.Reason == "too-deep" || u.Reason == "too-large") {

@@ -57,7 +57,7 @@ type Webhook interface {
 	Verify(Request) (signingv1.Verification, error)
 
 	// Normalize reads an authentic request into canonical events, in the order in which they happened, with their ids.
-	// An unknown type comes back as other.recorded. What nobody can read is an *Unreadable, and is quarantined; what tells of
+	// An unknown type comes back as other.recorded. What nobody can read is an *UnreadableError, and is quarantined; what tells of
 	// nothing is ErrNothing. No events without an error would be a fact lost.
 	Normalize(Request, signingv1.Verification) ([]*signingv1.SigningEvent, error)
 }
@@ -69,14 +69,14 @@ var ErrUnauthentic = errors.New("not authentic")
 // nothing is stored.
 var ErrNothing = errors.New("nothing happened")
 
-// Unreadable means that an authentic request could not be read. Reason is bounded (it becomes a metric's label and a
+// UnreadableError means that an authentic request could not be read. Reason is bounded (it becomes a metric's label and a
 // subject's token, [a-z-]{1,40}); Detail is for the operator and holds nothing personal.
-type Unreadable struct {
+type UnreadableError struct {
 	Reason string // "not-json", "id-missing", "not-a-form"
 	Detail string // what is wrong and where, e.g. `field "id" is missing`
 }
 
-func (u *Unreadable) Error() string { return u.Reason + ": " + u.Detail }
+func (u *UnreadableError) Error() string { return u.Reason + ": " + u.Detail }
 
 // API is the REST half of a pack: it asks the provider what callbacks do not tell. It calls only the source's base URL,
 // whatever a payload says.

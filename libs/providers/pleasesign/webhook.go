@@ -123,7 +123,7 @@ func (w *webhook) Normalize(r pack.Request, v signingv1.Verification) ([]*signin
 }
 
 func missing(field string) error {
-	return &pack.Unreadable{
+	return &pack.UnreadableError{
 		Reason: strings.ReplaceAll(field, "_", "-") + "-missing",
 		Detail: fmt.Sprintf("field %q is missing, empty, or neither a string nor a number", field),
 	}

@@ -160,7 +160,7 @@ func TestWhatNobodyCanReadIsQuarantined(t *testing.T) {
 		`{"a":` + strings.Repeat(`{"a":`, 64) + `1` + strings.Repeat(`}`, 65): "too-deep",
 	} {
 		got, err := w.Normalize(post(body), hmac)
-		var u *pack.Unreadable
+		var u *pack.UnreadableError
 		if !errors.As(err, &u) || u.Reason != reason {
 			t.Errorf("%.60s: %v, %v; want %s", body, got, err, reason)
 		}

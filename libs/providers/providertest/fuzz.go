@@ -12,7 +12,7 @@ import (
 )
 
 // Fuzz throws arbitrary requests at a pack, beginning with its recordings. Nothing panics; what is not authentic is
-// ErrUnauthentic; what was read is legal and the same twice; what was not is a *pack.Unreadable.
+// ErrUnauthentic; what was read is legal and the same twice; what was not is a *pack.UnreadableError.
 func Fuzz(f *testing.F, p pack.Pack, s Setup) {
 	for _, name := range recordings(f, p) {
 		r := request(f, p, s, name)

@@ -286,9 +286,9 @@ func illegalToken(token string) bool { return !tokenPattern.MatchString(token) }
 
 func checkUnreadable(tb testing.TB, err error) {
 	tb.Helper()
-	var u *pack.Unreadable
+	var u *pack.UnreadableError
 	if !errors.As(err, &u) {
-		tb.Fatalf("%T is no *pack.Unreadable: %v", err, err)
+		tb.Fatalf("%T is no *pack.UnreadableError: %v", err, err)
 	}
 	if !reasonPattern.MatchString(u.Reason) {
 		tb.Errorf("reason %q is no metric's label", u.Reason)
