@@ -85,6 +85,7 @@ func ConnectRedis(redisURL string) (*redis.Client, error) {
 		return nil, errors.New("redis.url: want redis://user:password@host:port/db; in a password / and @ are written %2F and %40")
 	}
 	o.ClientName = "signrelay"
+	o.Protocol = 2                 // version 3 looks for pushed notices before every answer, which nobody sends us
 	o.ContextTimeoutEnabled = true // else a caller's deadline does not bound the socket
 	o.MaxRetries = 1               // claims are safe to repeat: they are decided by whose token stands there
 	o.DialTimeout = time.Second

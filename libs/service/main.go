@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -49,6 +50,7 @@ func run(ctx context.Context, s Service, args, environ []string, stdout, stderr 
 
 	log := telemetry.Logger(stderr, cfg.Log.Level, s.Name)
 	OneVoice(log)
+	TuneMemory()
 	shutdown, err := telemetry.Traces(ctx, s.Name)
 	if err != nil {
 		log.Error("cannot start", "err", err)
@@ -96,6 +98,17 @@ func checkAlone(s Service, cfg config.Config) error {
 		errs = append(errs, fmt.Errorf("redis.url: %s runs alone and shares its memory with its replicas: set SIGNRELAY_REDIS_URL", s.Name))
 	}
 	return errors.Join(errs...)
+}
+
+// gcPercent trades memory for CPU: a service's live heap is about 10 MB, so it collects at 40 MB instead of 20, and spends
+// half as much on collecting. The variable GOGC overrides it.
+const gcPercent = 300
+
+// TuneMemory sets it for the whole process, so call it once, in main.
+func TuneMemory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 }
 
 // OneVoice sends into the log what libraries would write to standard error on their own. It concerns the whole process,

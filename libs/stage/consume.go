@@ -84,7 +84,9 @@ func (s source) each(ctx context.Context, messages jetstream.MessagesContext, wo
 		case ctx.Err() != nil:
 			_ = msg.NakWithDelay(handBack) // lost, it comes back after the ack wait
 		default:
-			work(msg)
+			if work(msg); ctx.Err() != nil {
+				return ctx.Err() // without asking for another, which would come too late
+			}
 		}
 	}
 }

@@ -33,7 +33,7 @@ func buried(s flow.Stage, js jetstream.JetStream) middleware {
 				return nil, errors.Join(lost, err)
 			}
 			if panicked != nil {
-				err = fmt.Errorf("%w; what follows was not made: %v", err, panicked)
+				err = fmt.Errorf("%w; what follows was not made: %s", err, panicked.Error())
 			}
 			return nil, err
 		}

@@ -2,9 +2,11 @@ package stage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +19,7 @@ func TestADeadLetterHoldsTheOriginal(t *testing.T) {
 	h := setup(t)
 	r := h.stage()
 	r.Do = func(context.Context, Event[string]) ([]Out, error) {
-		return nil, Permanent(fmt.Errorf("refused\r\nfor good"))
+		return nil, Permanent(errors.New("refused\r\nfor good"))
 	}
 	h.run(r)
 	headers := nats.Header{
@@ -32,7 +34,7 @@ func TestADeadLetterHoldsTheOriginal(t *testing.T) {
 
 	letter := h.stored("DLQ")[0]
 	for key, want := range map[string]string{
-		"Stage": "tester", "Reason": "permanent", "Attempts": "1", "Stream": "IN", "Sequence": fmt.Sprint(sequence),
+		"Stage": "tester", "Reason": "permanent", "Attempts": "1", "Stream": "IN", "Sequence": strconv.FormatUint(sequence, 10),
 		"First-Seen": h.stored("IN")[0].Time.UTC().Format(time.RFC3339), "Error": "refused  for good", "Subject": "in.acme",
 	} {
 		if got := letter.Header.Get("Signrelay-Dlq-" + key); got != want {

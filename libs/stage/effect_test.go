@@ -28,7 +28,7 @@ func TestAnEffectIsNotRedoneWhenItsOutputCannotBePublished(t *testing.T) {
 	h := setup(t)
 	h.refuse("OUT", "out.>", true)
 	r := h.effect(h.memory())
-	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
+	r.Do = func(_ context.Context, _ Event[string]) ([]Out, error) {
 		h.say("send")
 		sent := out("out.sent", "sent", "it was sent")
 		sent.Header.Set("ce-type", "signrelay.notification.sent.v1")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -124,7 +123,7 @@ func (h *house) stage() Runner[string] {
 			return string(data), nil
 		},
 		Do:      func(context.Context, Event[string]) ([]Out, error) { h.say("do"); return nil, nil },
-		Log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Log:     slog.New(slog.DiscardHandler),
 		Metrics: prometheus.NewRegistry(),
 	}
 }

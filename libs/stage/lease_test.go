@@ -93,7 +93,7 @@ func TestAFailureAfterALostLeaseIsNotCounted(t *testing.T) {
 	stop(errShutdown)
 	for _, err := range []error{Permanent(errPlain), Skip("not-ours")} { // the business came to its own end
 		_, got := timed(time.Hour)(func(context.Context, *attempt) ([]Out, error) { return nil, err })(ctx, nil)
-		if got != err {
+		if !errors.Is(got, err) || listen(got).ours {
 			t.Errorf("%v became %v", err, got)
 		}
 	}

@@ -31,7 +31,7 @@ func answer(ctx context.Context, msg jetstream.Msg, v Verdict) error {
 	case giveUp:
 		return msg.TermWithReason(v.Reason)
 	case retry:
-		return msg.NakWithDelay(v.Wait(rand.Float64()))
+		return msg.NakWithDelay(v.Wait(rand.Float64())) //nolint:gosec // it spreads retries; guessing it gains nothing
 	default:
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackFor)
 		defer cancel()

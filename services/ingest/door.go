@@ -42,6 +42,9 @@ func (d *doors) handler(r route) http.Handler {
 			name = src.settings.Name
 		}
 		d.metrics.observe(name, r.provider, a, time.Since(began))
+		if !d.env.Log.Enabled(ctx, a.level()) {
+			return
+		}
 		d.env.Log.Log(ctx, a.level(), "callback",
 			"source", name, "provider", r.provider, "door", r.door.Path, "status", a.status, "outcome", a.outcome,
 			"reason", a.reason, "events", len(a.ids), "took_ms", time.Since(began).Milliseconds(), "error", a.err)
