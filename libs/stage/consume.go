@@ -96,7 +96,7 @@ func (s source) each(ctx context.Context, messages jetstream.MessagesContext, wo
 func (s source) wait(ctx context.Context, trouble error) error {
 	switch {
 	case ctx.Err() != nil:
-		return nil
+		return nil //nolint:nilerr // told to end, which is no trouble
 	case gone(trouble):
 		return fmt.Errorf("consumer %s on stream %s is missing; run `signrelay provision`: %w", s.stage.Name, s.stage.Stream, trouble)
 	case errors.Is(trouble, nats.ErrConnectionClosed):
