@@ -31,6 +31,7 @@ type House struct {
 	NATSURL    string
 	DataDir    string
 	Processes  map[string]*Process
+	Redis      *realtest.RedisServer // nil in standalone
 
 	t        testing.TB
 	env      []string
@@ -52,14 +53,21 @@ func Apart(t testing.TB) *House {
 	t.Helper()
 	h := newHouse(t)
 	h.startNATS(t)
-	h.env = append(h.env, "SIGNRELAY_NATS_URL="+h.NATSURL, "SIGNRELAY_REDIS_URL="+realtest.Redis(t).URL, "SIGNRELAY_CONFIG="+h.writeSettings(t))
-	if out, err := h.Command(t, "provision"); err != nil {
-		t.Fatalf("provision: %v\n%s", err, out)
-	}
+	h.provision(t)
 	for _, name := range []string{"sandbox", "ingest", "enricher", "shortener", "sms-sender", "email-sender"} {
 		h.StartService(t, name, name)
 	}
 	return h
+}
+
+// provision starts Redis beside NATS, writes the settings, and makes the streams.
+func (h *House) provision(t testing.TB) {
+	t.Helper()
+	h.Redis = realtest.Redis(t)
+	h.env = append(h.env, "SIGNRELAY_NATS_URL="+h.NATSURL, "SIGNRELAY_REDIS_URL="+h.Redis.URL, "SIGNRELAY_CONFIG="+h.writeSettings(t))
+	if out, err := h.Command(t, "provision"); err != nil {
+		t.Fatalf("provision: %v\n%s", err, out)
+	}
 }
 
 // StartService starts one more process of a service, under a name of its own.
@@ -209,8 +217,17 @@ func (h *House) do(t testing.TB, method, target, body string) (int, []byte) {
 	return resp.StatusCode, answer
 }
 
-// Callback posts a callback to ingest and returns the status and the answer.
+// Callback sends a callback to ingest and returns the status and the answer.
 func (h *House) Callback(t testing.TB, method, path string, query url.Values, header http.Header, body []byte) (int, map[string]any) {
+	t.Helper()
+	status, answer, _ := h.CallbackWithHeader(t, method, path, query, header, body)
+	return status, answer
+}
+
+// CallbackWithHeader is Callback, and returns the answer's header too.
+func (h *House) CallbackWithHeader(
+	t testing.TB, method, path string, query url.Values, header http.Header, body []byte,
+) (int, map[string]any, http.Header) {
 	t.Helper()
 	target := h.IngestURL + path
 	if len(query) > 0 {
@@ -232,7 +249,14 @@ func (h *House) Callback(t testing.TB, method, path string, query url.Values, he
 	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
 		t.Fatalf("%s %s: %d without JSON: %v", method, path, resp.StatusCode, err)
 	}
-	return resp.StatusCode, answer
+	return resp.StatusCode, answer, resp.Header
+}
+
+// Ready is what a process's /readyz answers.
+func (h *House) Ready(t testing.TB, process string) int {
+	t.Helper()
+	status, _ := h.do(t, http.MethodGet, h.Processes[process].ready, "")
+	return status
 }
 
 // JetStream connects a test to the house's log.
@@ -291,10 +315,7 @@ func Ingest(t testing.TB, fsync bool) *House {
 	h := newHouse(t)
 	h.lazySync = !fsync
 	h.startNATS(t)
-	h.env = append(h.env, "SIGNRELAY_NATS_URL="+h.NATSURL, "SIGNRELAY_REDIS_URL="+realtest.Redis(t).URL, "SIGNRELAY_CONFIG="+h.writeSettings(t))
-	if out, err := h.Command(t, "provision"); err != nil {
-		t.Fatalf("provision: %v\n%s", err, out)
-	}
+	h.provision(t)
 	h.StartService(t, "ingest", "ingest")
 	return h
 }

@@ -9,9 +9,10 @@ import (
 
 func main() {
 	service.Main(service.Service{
-		Name:       "ingest",
-		Run:        ingest.Run,
-		Public:     func(c config.Config) string { return c.Ingest.Addr },
-		NeedsRedis: true,
+		Name:          "ingest",
+		Run:           ingest.Run,
+		Public:        func(c config.Config) string { return c.Ingest.Addr },
+		NeedsRedis:    true,
+		OutlivesRedis: true, // the log and the stream's own window stand in
 	})
 }
