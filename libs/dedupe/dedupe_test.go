@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
@@ -197,15 +196,7 @@ func bucket(t *testing.T, js jetstream.JetStream, o dedupe.Options) *dedupe.Buck
 
 func broker(t *testing.T) jetstream.JetStream {
 	t.Helper()
-	nc, err := nats.Connect(realtest.NATS(t).URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, js := realtest.NATS(t).Connect()
 	if err := flow.Provision(t.Context(), js, 1); err != nil {
 		t.Fatal(err)
 	}

@@ -71,15 +71,7 @@ func TestLogOfAMissingStreamIsAnErrorAndNotEmpty(t *testing.T) {
 
 func connected(t *testing.T) jetstream.JetStream {
 	t.Helper()
-	nc, err := nats.Connect(realtest.NATS(t).URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, js := realtest.NATS(t).Connect()
 	if err := flow.Provision(t.Context(), js, 1); err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/flow"
@@ -16,15 +15,7 @@ import (
 
 func TestProvisionMakesTheTablesAndNothingElseTwice(t *testing.T) {
 	t.Parallel()
-	nc, err := nats.Connect(realtest.NATS(t).URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, js := realtest.NATS(t).Connect()
 	if err := flow.Provisioned(t.Context(), js); err == nil {
 		t.Error("an empty server counts as provisioned")
 	}

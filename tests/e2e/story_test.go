@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -97,5 +98,14 @@ func opens(t *testing.T, link string) {
 	page, _ := io.ReadAll(resp.Body)
 	if resp.StatusCode != http.StatusOK || len(page) == 0 || resp.Request.URL.String() == link {
 		t.Errorf("a link leads to %s: %s, %d bytes", resp.Request.URL.Host, resp.Status, len(page))
+	}
+}
+
+// make demo is for people; here it only has to be right about itself.
+func TestTheDemo(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), house.Program(t, "demo")).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "All 13 messages came") {
+		t.Errorf("the demo: %v\n%s", err, out)
 	}
 }

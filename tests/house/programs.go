@@ -69,7 +69,7 @@ func Program(t testing.TB, name string) string {
 func (p *programs) build(name, path string) error {
 	module, pkg := filepath.Join(Root(), "services", name), "./cmd/"+name
 	switch name {
-	case "signrelay":
+	case "signrelay", "demo":
 		module = filepath.Join(Root(), "services", "standalone")
 	case "bare":
 		module, pkg = filepath.Join(Root(), "tests"), "./bench/bare"

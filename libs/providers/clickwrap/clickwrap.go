@@ -4,7 +4,6 @@ package clickwrap
 
 import (
 	"embed"
-	"io/fs"
 	"net/http"
 
 	"github.com/signrelay/signrelay/libs/providers/pack"
@@ -25,14 +24,8 @@ var Pack = pack.Pack{
 	Webhook: newWebhook,
 	API:     newAPI,
 	Sign:    sign,
-	Samples: samples(),
+	Samples: pack.Recordings(recordings),
 }
 
 //go:embed testdata/*.http
 var recordings embed.FS
-
-func samples() fs.FS {
-	// Sub fails on an illegal path only, and this is none.
-	sub, _ := fs.Sub(recordings, "testdata")
-	return sub
-}

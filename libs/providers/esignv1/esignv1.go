@@ -4,7 +4,6 @@ package esignv1
 
 import (
 	"embed"
-	"io/fs"
 	"net/http"
 
 	"github.com/signrelay/signrelay/libs/providers/pack"
@@ -31,14 +30,8 @@ var Pack = pack.Pack{
 	},
 	Webhook: newWebhook,
 	Sign:    sign,
-	Samples: samples(),
+	Samples: pack.Recordings(recordings),
 }
 
 //go:embed testdata/*.http
 var recordings embed.FS
-
-func samples() fs.FS {
-	// Sub fails on an illegal path only, and this is none.
-	sub, _ := fs.Sub(recordings, "testdata")
-	return sub
-}

@@ -2,6 +2,7 @@ package pack
 
 import (
 	"bytes"
+	"embed"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -9,6 +10,13 @@ import (
 	"net/url"
 	"strings"
 )
+
+// Recordings are the samples that a pack embeds from its testdata.
+func Recordings(embedded embed.FS) fs.FS {
+	// Sub fails on an illegal path only, and this is none.
+	sub, _ := fs.Sub(embedded, "testdata")
+	return sub
+}
 
 // Sample is one recorded callback.
 type Sample struct {
