@@ -80,7 +80,7 @@ func TestARequestNeedsTheTokenAndMustExist(t *testing.T) {
 			t.Errorf("%q: answered %s", authorization, a.body)
 		}
 	}
-	a := w.do("GET", "/v1.1/requests/596f858584281715b3493d0c", "", bearer)
+	a := w.do("GET", "/v1.1/requests/5a0000000000000000000000", "", bearer)
 	wantStatus(t, a, 404)
 	if !strings.Contains(a.body, `"status":404`) {
 		t.Errorf("answered %s", a.body)
@@ -93,6 +93,16 @@ func TestAnUnknownSigningPageIsNotFound(t *testing.T) {
 	w := open(t, in.URL)
 	id := w.play("one-signer").Documents[0]
 	wantStatus(t, w.get("/sign/"+id+"/"+id), 404)
-	wantStatus(t, w.get("/sign/596f858584281715b3493d0c/"+w.request(id).Signers[0].SignerID), 404)
+	wantStatus(t, w.get("/sign/5a0000000000000000000000/"+w.request(id).Signers[0].SignerID), 404)
 	wantStatus(t, w.get("/sign/"+id+"/"+w.request(id).Signers[0].SignerID), 200)
+}
+
+// A callback pasted from the documentation finds its signer, before any story was played.
+func TestTheDocumentationsRequestIsThere(t *testing.T) {
+	t.Parallel()
+	w := open(t, newIngest(t).URL)
+	r := w.request("596f858584281715b3493d0c")
+	if r.Name != "Example Contract" || len(r.Signers) != 1 || r.Signers[0].SignerID != "58001ea30c7ffa3111e9fa48" {
+		t.Errorf("request %+v", r)
+	}
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-const requestPath = "/v1.1/requests/596f858584281715b3493d0c"
+const requestPath = "/v1.1/requests/5a0000000000000000000000"
 
 func TestRefusedCallsAreNotDone(t *testing.T) {
 	t.Parallel()
