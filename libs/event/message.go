@@ -27,21 +27,32 @@ func Message(ctx context.Context, e *signingv1.SigningEvent) (*nats.Msg, error) 
 	if err != nil {
 		return nil, fmt.Errorf("encode event %s: %w", e.GetId(), err)
 	}
-	h := nats.Header{
-		"Nats-Msg-Id":        {e.GetId()},
-		"ce-specversion":     {"1.0"},
-		"ce-id":              {e.GetId()},
-		"ce-source":          {"/signrelay/" + e.GetSource() + "/" + e.GetProvider()},
-		"ce-type":            {"signrelay." + e.GetType() + ".v1"},
-		"ce-time":            {Time(e).Format(time.RFC3339Nano)},
-		"ce-datacontenttype": {"application/protobuf"},
-		"ce-dataschema":      {DataSchema},
-	}
+	h := headers(
+		"Nats-Msg-Id", e.GetId(),
+		"ce-specversion", "1.0",
+		"ce-id", e.GetId(),
+		"ce-source", "/signrelay/"+e.GetSource()+"/"+e.GetProvider(),
+		"ce-type", "signrelay."+e.GetType()+".v1",
+		"ce-time", Time(e).Format(time.RFC3339Nano),
+		"ce-datacontenttype", "application/protobuf",
+		"ce-dataschema", DataSchema,
+	)
 	if id := e.GetDocument().GetId(); id != "" {
 		h["ce-subject"] = []string{percentEncode(id)}
 	}
 	otel.GetTextMapPropagator().Inject(ctx, carrier(h))
 	return &nats.Msg{Subject: Subject(e), Header: h, Data: data}, nil
+}
+
+// headers makes headers of names and values, taking turns. All values share one array: ingest makes 20,000 of these a second.
+func headers(namesAndValues ...string) nats.Header {
+	h := make(nats.Header, len(namesAndValues)/2+2) // and room for ce-subject and traceparent
+	values := make([]string, len(namesAndValues)/2)
+	for i := range values {
+		values[i] = namesAndValues[2*i+1]
+		h[namesAndValues[2*i]] = values[i : i+1 : i+1]
+	}
+	return h
 }
 
 // Time is when e happened: its own time, or when it was received where its provider told none.
@@ -83,6 +94,9 @@ func (c carrier) Keys() []string {
 // percent, and everything outside printable ASCII.
 func percentEncode(s string) string {
 	plain := func(c byte) bool { return c > ' ' && c < 0x7f && c != '"' && c != '%' }
+	if !strings.ContainsFunc(s, func(r rune) bool { return r > 0x7f || !plain(byte(r)) }) {
+		return s
+	}
 	var b strings.Builder
 	for i := range len(s) {
 		if c := s[i]; plain(c) {

@@ -224,9 +224,12 @@ func (s *Store) settle(ctx context.Context, owner string, items []item) {
 			undone = append(undone, it.id)
 		}
 	}
-	// The time limit may be what failed; what is left to say needs its own.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
+	if len(undone)+len(unknown) > 0 {
+		// The time limit may be what failed; what is left to say needs its own.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+	}
 	if len(done) > 0 && s.memory.Confirm(ctx, done...) != nil {
 		s.metrics.unconfirmed.Add(float64(len(done)))
 	}
