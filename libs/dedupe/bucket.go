@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 )
 
 // Bucket is the memory of a program that has no Redis: a JetStream key-value bucket. Its entries are written as Redis's
@@ -24,6 +25,10 @@ func NewBucket(kv jetstream.KeyValue, o Options) *Bucket {
 }
 
 func (b *Bucket) key(id string) string { return b.Namespace + "." + id }
+
+// atOnce is how many ids of one call are written at the same time: each waits for the disk, and a batch of the eSignature
+// API v1 can have thousands.
+const atOnce = 32
 
 const bucketEpochKey = "epoch"
 
@@ -44,10 +49,16 @@ func (b *Bucket) claim(ctx context.Context, owner string, ids []string) ([]Claim
 		}
 	}
 	claims := make([]Claim, len(ids))
+	var all errgroup.Group
+	all.SetLimit(atOnce)
 	for i, id := range ids {
-		if claims[i], err = b.claimOne(ctx, owner, id); err != nil {
-			return nil, "", bucketAway(ctx, "claim", err)
-		}
+		all.Go(func() (err error) {
+			claims[i], err = b.claimOne(ctx, owner, id)
+			return err
+		})
+	}
+	if err := all.Wait(); err != nil {
+		return nil, "", bucketAway(ctx, "claim", err)
 	}
 	return claims, string(epoch.Value()), nil
 }
@@ -124,12 +135,15 @@ func parseEntry(entry []byte) (kind byte, owner string, ends int64, ok bool) {
 
 // Confirm implements Store.
 func (b *Bucket) Confirm(ctx context.Context, done ...Done) error {
+	var all errgroup.Group
+	all.SetLimit(atOnce)
 	for _, d := range done {
-		if _, err := b.kv.Put(ctx, b.key(d.ID), []byte(confirmation(d))); err != nil {
-			return bucketAway(ctx, "confirm", err)
-		}
+		all.Go(func() error {
+			_, err := b.kv.Put(ctx, b.key(d.ID), []byte(confirmation(d)))
+			return err
+		})
 	}
-	return nil
+	return bucketAway(ctx, "confirm", all.Wait())
 }
 
 // GiveBack implements Store.

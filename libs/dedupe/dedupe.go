@@ -10,6 +10,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"time"
+
+	"github.com/signrelay/signrelay/libs/event"
 )
 
 // State is what a claim found.
@@ -32,6 +34,9 @@ type Claim struct {
 	State State
 	// Result is what Confirm stored with it; only when Confirmed.
 	Result []byte
+	// Span is when it would have been done; only when Pending, and only where it is known. It spares whoever asks the log
+	// from reading all of it.
+	Span event.Span
 }
 
 // Store is a memory. Every implementation passes the conformance suite in dedupetest. All methods are safe to repeat with

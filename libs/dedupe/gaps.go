@@ -4,18 +4,27 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/event"
 )
 
 // Gaps is what all replicas know of times when things were done that the memory does not remember: one entry in a bucket
 // beside the log, written before the first such thing is done, and watched by everybody.
 type Gaps struct {
 	kv      jetstream.KeyValue
-	last    atomic.Int64 // unix ms of the latest known gap; 0 for none
+	known   atomic.Pointer[gap]
 	watcher jetstream.KeyWatcher
+}
+
+// gap is a span, as "<begin>-<end>" in unix milliseconds. A gap that follows another within the time for which things are
+// remembered extends it: one span is read at once, and outages are few.
+type gap struct {
+	begin, end time.Time
 }
 
 const gapKey = "dedupe.gap"
@@ -51,31 +60,50 @@ func (g *Gaps) follow() {
 }
 
 func (g *Gaps) note(entry jetstream.KeyValueEntry) {
-	if ms, err := strconv.ParseInt(string(entry.Value()), 10, 64); err == nil && ms > g.last.Load() {
-		g.last.Store(ms)
+	begin, end, found := strings.Cut(string(entry.Value()), "-")
+	from, errBegin := strconv.ParseInt(begin, 10, 64)
+	to, errEnd := strconv.ParseInt(end, 10, 64)
+	if found && errBegin == nil && errEnd == nil {
+		g.known.Store(&gap{time.UnixMilli(from), time.UnixMilli(to)})
 	}
 }
 
-// markEvery is how often a gap that goes on is written anew. Gaps are judged against days, so a minute is nothing.
-const markEvery = time.Minute
+const (
+	// markEvery is how often a gap that goes on is written anew. Gaps are judged against days, so a minute is nothing.
+	markEvery = time.Minute
+	// joinWithin is how close gaps must be to become one; no memory is longer.
+	joinWithin = 15 * 24 * time.Hour
+	// skew is how far the clocks of services and broker may differ.
+	skew = time.Minute
+)
 
 // Mark records that something is about to be done that the memory will not remember. It returns when the mark is stored.
 func (g *Gaps) Mark(ctx context.Context) error {
-	now := time.Now().UnixMilli()
-	if now-g.last.Load() < markEvery.Milliseconds() {
-		return nil
+	now := time.Now()
+	begin := now
+	if last := g.known.Load(); last != nil {
+		if now.Sub(last.end) < markEvery {
+			return nil
+		}
+		if now.Sub(last.end) < joinWithin {
+			begin = last.begin
+		}
 	}
-	if _, err := g.kv.Put(ctx, gapKey, []byte(strconv.FormatInt(now, 10))); err != nil {
+	entry := strconv.FormatInt(begin.UnixMilli(), 10) + "-" + strconv.FormatInt(now.UnixMilli(), 10)
+	if _, err := g.kv.PutString(ctx, gapKey, entry); err != nil {
 		return fmt.Errorf("mark a gap of the memory: %w", err)
 	}
-	g.last.Store(max(now, g.last.Load()))
+	g.known.Store(&gap{begin, now})
 	return nil
 }
 
-// since tells whether there was a gap after t, by up to markEvery.
-func (g *Gaps) since(t time.Time) bool {
-	last := g.last.Load()
-	return last != 0 && last+markEvery.Milliseconds() > t.UnixMilli()
+// since returns the span in which something may have been done that is not remembered, if it reaches beyond t.
+func (g *Gaps) since(t time.Time) (event.Span, bool) {
+	known := g.known.Load()
+	if known == nil || known.end.Add(markEvery+skew).Before(t) {
+		return event.Span{}, false
+	}
+	return event.Span{Since: known.begin.Add(-skew), Until: known.end.Add(markEvery + skew)}, true
 }
 
 // Close ends the watch.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/signrelay/signrelay/libs/event"
 )
 
 // Keeper is where a memory is kept: *Redis or *Bucket.
@@ -29,11 +31,14 @@ type Log interface {
 // Guard is a Store that knows the gaps in its memory, and says Pending instead of Claimed where something may have been
 // done that it does not remember. It knows two kinds of gap.
 //
-// The keeper forgot everything (emptied, replaced, restored): the epoch is gone that is the first thing written to an
+// The keeper forgot everything (emptied, replaced by a new one): the epoch is gone that is the first thing written to an
 // empty keeper. The new epoch bears the log's last sequence at that moment, so it is known whether the log holds anything
 // from before. A fresh set-up has an empty log, and no gap.
 //
 // Events were stored while the keeper was away: whoever does that marks it in Gaps, where all replicas see it.
+//
+// A keeper that was restored from a backup still bears its epoch and is not noticed: whoever restores one removes the key
+// signrelay:epoch first.
 //
 // Both close by themselves after the time for which things are remembered.
 type Guard struct {
@@ -65,12 +70,10 @@ func (g *Guard) Claim(ctx context.Context, owner string, ids ...string) ([]Claim
 	if err != nil {
 		return nil, err
 	}
-	if g.remembersAll(ctx, epoch) {
-		return claims, nil
-	}
+	gap, found := g.gap(ctx, epoch)
 	for i := range claims {
-		if claims[i].State == Claimed {
-			claims[i].State = Pending
+		if found && claims[i].State == Claimed {
+			claims[i] = Claim{State: Pending, Span: gap}
 		}
 	}
 	return claims, nil
@@ -95,21 +98,33 @@ func (g *Guard) claimInNewEpoch(ctx context.Context, owner string, ids []string)
 // remove the last such message, after days.
 const recheck = time.Minute
 
-func (g *Guard) remembersAll(ctx context.Context, epoch string) bool {
-	if g.gaps.since(time.Now().Add(-g.remember)) {
-		return false
+// gap returns the span in which something may have been done that is not remembered, if there is one.
+func (g *Guard) gap(ctx context.Context, epoch string) (event.Span, bool) {
+	oldest := time.Now().Add(-g.remember)
+	marked, found := g.gaps.since(oldest)
+	last, began, ok := parseEpoch(epoch)
+	if ok && g.covers(ctx, epoch, last, began) {
+		return marked, found
 	}
+	before := event.Span{Since: oldest, Until: began.Add(skew)}
+	if !ok {
+		before.Until = time.Time{}
+	}
+	if found && marked.Until.After(before.Until) && !before.Until.IsZero() {
+		before.Until = marked.Until
+	}
+	return before, true
+}
+
+// covers tells whether all that matters happened in this epoch: nothing had been stored when it began, or it is old
+// enough, or the log's limits removed what is from before.
+func (g *Guard) covers(ctx context.Context, epoch string, last uint64, began time.Time) bool {
 	now := time.Now()
 	if v := g.verdict.Load(); v != nil && v.epoch == epoch && now.Before(v.expires) {
 		return v.covers
 	}
-	v := &verdict{epoch: epoch, expires: now.Add(recheck)}
-	last, began, ok := parseEpoch(epoch)
-	switch {
-	case !ok:
-	case last == 0 || now.Sub(began) > g.remember:
-		v.covers = true
-	default:
+	v := &verdict{epoch: epoch, expires: now.Add(recheck), covers: true}
+	if last != 0 && now.Sub(began) <= g.remember {
 		first, _, err := g.log.Bounds(ctx)
 		if err != nil {
 			return false // asking the log too often is safe; not asking is not

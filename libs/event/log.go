@@ -7,6 +7,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 )
@@ -21,17 +22,33 @@ type Log struct {
 // batch is how many messages one request brings: 256 of about 1 KiB are one read from disk and one window of TCP.
 const batch = 256
 
-// Has tells whether an event of that subject and id was stored since then.
-func (l Log) Has(ctx context.Context, subject, id string, since time.Time) (bool, error) {
-	for m, err := range l.Messages(ctx, subject, since) {
+// Which tells which of the ids stand on the subject, among the messages stored in the span. It reads the span once,
+// however many ids there are: all signers of an eSignature v1 account share one subject.
+func (l Log) Which(ctx context.Context, subject string, in Span, ids ...string) (map[string]bool, error) {
+	wanted := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		wanted[id] = true
+	}
+	found := make(map[string]bool)
+	for m, err := range l.Messages(ctx, subject, in.Since) {
 		if err != nil {
-			return false, err
+			return nil, err
 		}
-		if m.Header.Get("Nats-Msg-Id") == id {
-			return true, nil
+		if !in.Until.IsZero() && m.Time.After(in.Until) {
+			break
+		}
+		if id := m.Header.Get("Nats-Msg-Id"); wanted[id] {
+			if found[id] = true; len(found) == len(wanted) {
+				break
+			}
 		}
 	}
-	return false, nil
+	return found, nil
+}
+
+// Span is a span of time by the broker's clock; a zero end is open.
+type Span struct {
+	Since, Until time.Time
 }
 
 // Messages yields the messages of a subject or filter that were stored since then, oldest first; the zero time means
@@ -61,6 +78,10 @@ func (l Log) Messages(ctx context.Context, filter string, since time.Time) iter.
 func (l Log) messages(
 	ctx context.Context, filter string, start jetstreamext.GetBatchOpt, yield func(*jetstream.RawStreamMsg, error) bool,
 ) (last uint64, more bool, err error) {
+	if !l.JS.Conn().IsConnected() {
+		// The library subscribes before it asks, and leaves the subscription behind when asking fails.
+		return 0, false, nats.ErrDisconnected
+	}
 	answers, err := jetstreamext.GetBatch(ctx, l.JS, l.Stream, batch, jetstreamext.GetBatchSubject(filter), start)
 	if err != nil {
 		return 0, false, err

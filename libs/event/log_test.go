@@ -18,7 +18,7 @@ func TestLogFindsWhatWasStoredAndNothingElse(t *testing.T) {
 	js := connected(t)
 	log := event.Log{JS: js, Stream: flow.Signing}
 
-	if has, err := log.Has(t.Context(), "signing.v1.a.b.c.d._", "id-0", time.Time{}); err != nil || has {
+	if has, err := has(t, log, "signing.v1.a.b.c.d._", "id-0", event.Span{}); err != nil || has {
 		t.Fatalf("an empty log: %v, %v", has, err)
 	}
 	const many = 600 // more than two batches
@@ -30,16 +30,19 @@ func TestLogFindsWhatWasStoredAndNothingElse(t *testing.T) {
 	}
 	<-js.PublishAsyncComplete()
 	for id, want := range map[string]bool{"id-0": true, "id-300": true, "id-599": true, "id-600": false} {
-		if has, err := log.Has(t.Context(), "signing.v1.a.b.c.d._", id, time.Time{}); err != nil || has != want {
+		if has, err := has(t, log, "signing.v1.a.b.c.d._", id, event.Span{}); err != nil || has != want {
 			t.Errorf("%s: %v, %v; want %v", id, has, err, want)
 		}
-		if has, err := log.Has(t.Context(), "signing.v1.a.b.c.d.other", id, time.Time{}); err != nil || has {
+		if has, err := has(t, log, "signing.v1.a.b.c.d.other", id, event.Span{}); err != nil || has {
 			t.Errorf("%s on another subject: %v, %v", id, has, err)
 		}
-		if has, err := log.Has(t.Context(), "signing.v1.a.b.c.d._", id, time.Now().Add(time.Hour)); err != nil || has {
+		if has, err := has(t, log, "signing.v1.a.b.c.d._", id, event.Span{Since: time.Now().Add(time.Hour)}); err != nil || has {
 			t.Errorf("%s since later: %v, %v", id, has, err)
 		}
-		if has, err := log.Has(t.Context(), "signing.v1.a.b.c.d._", id, time.Now().Add(-time.Hour)); err != nil || has != want {
+		if has, err := has(t, log, "signing.v1.a.b.c.d._", id, event.Span{Until: time.Now().Add(-time.Hour)}); err != nil || has {
+			t.Errorf("%s until before: %v, %v", id, has, err)
+		}
+		if has, err := has(t, log, "signing.v1.a.b.c.d._", id, event.Span{Since: time.Now().Add(-time.Hour)}); err != nil || has != want {
 			t.Errorf("%s since before: %v, %v; want %v", id, has, err, want)
 		}
 	}
@@ -64,9 +67,15 @@ func TestLogFindsWhatWasStoredAndNothingElse(t *testing.T) {
 func TestLogOfAMissingStreamIsAnErrorAndNotEmpty(t *testing.T) {
 	t.Parallel()
 	log := event.Log{JS: connected(t), Stream: "NOWHERE"}
-	if _, err := log.Has(t.Context(), "signing.v1.>", "x", time.Time{}); err == nil {
+	if _, err := has(t, log, "signing.v1.>", "x", event.Span{}); err == nil {
 		t.Error("a missing log answers \"not stored\"")
 	}
+}
+
+func has(t *testing.T, log event.Log, subject, id string, in event.Span) (bool, error) {
+	t.Helper()
+	found, err := log.Which(t.Context(), subject, in, id, "never")
+	return found[id], err
 }
 
 func connected(t *testing.T) jetstream.JetStream {

@@ -38,7 +38,7 @@ func Message(ctx context.Context, e *signingv1.SigningEvent) (*nats.Msg, error) 
 		"ce-dataschema", DataSchema,
 	)
 	if id := e.GetDocument().GetId(); id != "" {
-		h["ce-subject"] = []string{percentEncode(id)}
+		h["ce-subject"] = []string{subjectAttribute(id)}
 	}
 	otel.GetTextMapPropagator().Inject(ctx, carrier(h))
 	return &nats.Msg{Subject: Subject(e), Header: h, Data: data}, nil
@@ -88,6 +88,15 @@ func (c carrier) Keys() []string {
 		keys = append(keys, k)
 	}
 	return keys
+}
+
+// subjectAttribute is a document's id as ce-subject: itself, or for an id of somebody's making that is longer than any
+// provider's, its token. The server refuses headers of more than 64 KiB, at every retry.
+func subjectAttribute(id string) string {
+	if len(id) > longestToken {
+		return DocumentToken(id)
+	}
+	return percentEncode(id)
 }
 
 // percentEncode encodes a header value as the CloudEvents HTTP binding 1.0.2 §3.1.3.2 wants it: space, double quote,

@@ -126,6 +126,10 @@ func (p *parts) close() {
 	}
 }
 
+// publishWithin is when an asynchronous publish without an ack counts as failed; without a limit it would be waited for
+// until the next reconnect.
+const publishWithin = 5 * time.Second
+
 // openParts connects, and waits until the broker is provisioned.
 func (h Host) openParts(ctx context.Context, health *Health) (_ *parts, err error) {
 	p := &parts{}
@@ -145,7 +149,7 @@ func (h Host) openParts(ctx context.Context, health *Health) (_ *parts, err erro
 		_ = p.nats.FlushTimeout(time.Second) // acks on their way; when NATS is away they come again
 		p.nats.Close()
 	})
-	if p.js, err = jetstream.New(p.nats); err != nil {
+	if p.js, err = jetstream.New(p.nats, jetstream.WithPublishAsyncTimeout(publishWithin)); err != nil {
 		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
 	health.Add("nats", func(ctx context.Context) error {

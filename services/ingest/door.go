@@ -3,9 +3,12 @@ package ingest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -70,8 +73,11 @@ func (d *doors) serve(ctx context.Context, w http.ResponseWriter, req *http.Requ
 	if refused != nil {
 		return *refused
 	}
+	// Pairs that cannot be read are left out of query. On a door's token that is as good as none; on GET they are content.
+	query, queryErr := url.ParseQuery(req.URL.RawQuery)
 	callback := pack.Request{
-		Method: req.Method, Door: r.door.Path, Header: req.Header, Query: req.URL.Query(), Body: body, ReceivedAt: time.Now().UTC(),
+		Method: req.Method, Door: r.door.Path, Header: req.Header, Query: query, RawQuery: req.URL.RawQuery, Body: body,
+		ReceivedAt: time.Now().UTC(),
 	}
 	verification, err := src.webhook.Verify(callback)
 	if err != nil {
@@ -80,8 +86,10 @@ func (d *doors) serve(ctx context.Context, w http.ResponseWriter, req *http.Requ
 		a.err = err
 		return a
 	}
-	events, err := src.webhook.Normalize(callback, verification)
-	if err == nil {
+	var events []*signingv1.SigningEvent
+	if queryErr != nil && req.Method == http.MethodGet {
+		err = errQuery
+	} else if events, err = d.normalize(ctx, src, callback, verification); err == nil {
 		err = d.fit(callback, events)
 	}
 	var unreadable *pack.UnreadableError
@@ -95,6 +103,23 @@ func (d *doors) serve(ctx context.Context, w http.ResponseWriter, req *http.Requ
 	default:
 		return d.quarantine(ctx, callback, src, verification, &pack.UnreadableError{Reason: "not-normalized", Detail: err.Error()})
 	}
+}
+
+var errQuery = &pack.UnreadableError{Reason: "not-a-query", Detail: "the query has a pair that is not URL-encoded"}
+
+// normalize has the pack read the callback. A pack that panics on it has a fault, which is not the provider's: the callback
+// is kept for the version that can read it.
+func (d *doors) normalize(
+	ctx context.Context, src source, r pack.Request, v signingv1.Verification,
+) (events []*signingv1.SigningEvent, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			// Not the panic's own text, which may quote the body.
+			d.env.Log.ErrorContext(ctx, "a pack panicked", "provider", src.settings.Provider, "stack", string(debug.Stack()))
+			events, err = nil, &pack.UnreadableError{Reason: "pack-panicked", Detail: "the provider's pack has a fault; see the log"}
+		}
+	}()
+	return src.webhook.Normalize(r, v)
 }
 
 // mostGrowth is how much larger than its callback an event can be: names of nested fields are written out in full, and
@@ -129,7 +154,7 @@ func contentTypeTaken(req *http.Request, door pack.Door) bool {
 }
 
 func (d *doors) read(w http.ResponseWriter, req *http.Request) ([]byte, *answer) {
-	tooLarge := answerProblem(http.StatusRequestEntityTooLarge, "too-large", "The body is larger than the limit of 1 MiB.")
+	tooLarge := answerProblem(http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf("The body is larger than the limit of %d bytes.", d.maxBody))
 	if req.ContentLength > d.maxBody {
 		return nil, &tooLarge
 	}

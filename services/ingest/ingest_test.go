@@ -171,16 +171,112 @@ func TestTheUnreadableIsKeptByteForByteAndBroughtIn(t *testing.T) {
 		if text := fmt.Sprint(kept.Header); strings.Contains(text, "12345") {
 			t.Errorf("the source's secret is in the quarantine: %s", text)
 		}
-		if _, err := ingest.Replay(t.Context(), h.env, kept.Header, kept.Data); err == nil {
+		if _, err := ingest.Replay(t.Context(), h.env, kept.Header, kept.Data, false); err == nil {
 			t.Error("what nobody can read was brought in")
 		}
-		ids, err := ingest.Replay(t.Context(), h.env, kept.Header, []byte(requestSent))
+		ids, err := ingest.Replay(t.Context(), h.env, kept.Header, []byte(requestSent), true)
 		if err != nil || len(ids) != 1 {
 			t.Errorf("replay of a repaired body: %v, %v", ids, err)
 		}
 	}
-	if stored := h.stored(t, requestSentSubject); len(stored) != 1 || stored[0].GetVerification() != signingv1.Verification_VERIFICATION_TOKEN {
+	// Nobody vouches for what an operator wrote.
+	if stored := h.stored(t, requestSentSubject); len(stored) != 1 || stored[0].GetVerification() != signingv1.Verification_VERIFICATION_NONE ||
+		stored[0].GetAttributes()[ingest.RepairedAttribute] != "true" {
 		t.Errorf("the log holds %v", stored)
+	}
+}
+
+// A query is content on GET: what cannot be read of it must not fall on the floor.
+func TestAnUnreadableQueryIsKeptAsItCame(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	query := "event_type=activity_visited&id=abc1&request=r1&description=100%&custom_data.x=1;2&tag=ok"
+	header := http.Header{"Pactsafe-Webhook-Token": {"12345"}, "X-Original-Uri": {"/x?token=12345"}}
+	if got := h.send(t, "GET", "/webhooks/clickwrap/acme?"+query, header, nil); got.status != 202 || got.body["reason"] != "not-a-query" {
+		t.Fatalf("%d %v", got.status, got.body)
+	}
+	for m, err := range (event.Log{JS: h.js, Stream: flow.Quarantine}).Messages(t.Context(), "quarantine.v1.>", time.Time{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kept := m.Header.Get(ingest.HeaderQuery); kept != query {
+			t.Errorf("kept %q, want %q", kept, query)
+		}
+		if text := fmt.Sprint(m.Header); strings.Contains(text, "12345") {
+			t.Errorf("the source's secret is in the quarantine: %s", text)
+		}
+	}
+	if n := h.count(t, flow.Quarantine); n != 1 {
+		t.Errorf("the quarantine holds %d, want 1", n)
+	}
+}
+
+// Headers beyond what the broker takes must not make an authentic callback fail for ever.
+func TestHugeHeadersAndIdsAreStored(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	id := strings.Repeat("\u00e9", 11_500)
+	if got := h.post(t, "/webhooks/clickwrap/acme", `{"event_type":"request_sent","id":"e","request":"`+id+`"}`); got.status != 202 || got.body["status"] != "accepted" {
+		t.Errorf("a huge id: %d %v", got.status, got.body)
+	}
+	header := http.Header{"Pactsafe-Webhook-Token": {"12345"}, "X-Noise": {strings.Repeat("<", 30_000)}}
+	if got := h.send(t, "POST", "/webhooks/clickwrap/acme", header, strings.NewReader("no JSON")); got.status != 202 || got.body["status"] != "quarantined" {
+		t.Errorf("huge headers: %d %v", got.status, got.body)
+	}
+}
+
+// A callback that lay in quarantine for longer than the memory reaches may have been told by another callback meanwhile.
+func TestALateReplayAsksTheWholeLog(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.warm(t)
+	if got := h.post(t, "/webhooks/clickwrap/acme", "no JSON"); got.body["status"] != "quarantined" {
+		t.Fatalf("%d %v", got.status, got.body)
+	}
+	var kept *jetstream.RawStreamMsg
+	for m, err := range (event.Log{JS: h.js, Stream: flow.Quarantine}).Messages(t.Context(), "quarantine.v1.>", time.Time{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept = m
+	}
+	h.post(t, "/webhooks/clickwrap/acme", requestSent)
+	h.closeDuplicateWindow(t)
+	if err := h.client.Del(t.Context(), "i:"+h.stored(t, requestSentSubject)[0].GetId()).Err(); err != nil { // it aged out of the memory
+		t.Fatal(err)
+	}
+	if _, err := ingest.Replay(t.Context(), h.env, kept.Header, []byte(requestSent), true); err != nil {
+		t.Fatal(err)
+	}
+	if stored := h.stored(t, requestSentSubject); len(stored) != 1 {
+		t.Errorf("the log holds the event %d times, want once", len(stored))
+	}
+}
+
+// After a gap of the memory a batch is looked up at once, however many of its kind the log holds.
+func TestABatchAfterAGapIsLookedUpAtOnce(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.warm(t)
+	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	items := func(from, to int) io.Reader {
+		var list []string
+		for i := from; i < to; i++ {
+			list = append(list, fmt.Sprintf(`{"timestamp":%q,"name":"status","value":"15","resource_uri":"/api/v1/signer/s%d/"}`,
+				time.Now().UTC().Format("2006-01-02T15:04:05"), i))
+		}
+		return strings.NewReader("signed=x&data=" + url.QueryEscape("["+strings.Join(list, ",")+"]"))
+	}
+	for from := 0; from < 3000; from += 1000 {
+		if got := h.send(t, "POST", "/webhooks/esign-v1/old/all?token=demo", form, items(from, from+1000)); got.status != 202 {
+			t.Fatalf("%d %v", got.status, got.body)
+		}
+	}
+	if err := h.env.Gaps.Mark(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.send(t, "POST", "/webhooks/esign-v1/old/all?token=demo", form, items(3000, 3300)); got.status != 202 {
+		t.Errorf("300 new items after a gap: %d %v", got.status, got.body)
 	}
 }
 

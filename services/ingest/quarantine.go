@@ -5,11 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -36,6 +38,10 @@ const (
 	HeaderDetail       = "Signrelay-Detail"
 )
 
+// longestHeaders bounds the kept request headers, in bytes. The server takes 64 KiB of headers in all; beside these there is
+// the query, which a request has room for 32 KiB of.
+const longestHeaders = 16 << 10
+
 // quarantine keeps an authentic callback that nobody could read, so that a later version or a repaired body brings it in.
 func (d *doors) quarantine(
 	ctx context.Context, r pack.Request, src source, v signingv1.Verification, why *pack.UnreadableError,
@@ -60,8 +66,12 @@ func quarantineMessage(r pack.Request, src config.Source, v signingv1.Verificati
 	if err != nil {
 		return nil, fmt.Errorf("encode headers: %w", err)
 	}
+	if len(headerJSON) > longestHeaders {
+		// What a pack reads of them is short; the rest is the sender's own affair.
+		headerJSON, _ = json.Marshal(http.Header{"Content-Type": header.Values("Content-Type")})
+	}
 	sum := sha256.New()
-	for _, part := range []string{src.Provider, src.Name, r.Method, r.Door, query.Encode()} {
+	for _, part := range []string{src.Provider, src.Name, r.Method, r.Door, query} {
 		fmt.Fprintf(sum, "%d:%s", len(part), part)
 	}
 	sum.Write(r.Body)
@@ -73,7 +83,7 @@ func quarantineMessage(r pack.Request, src config.Source, v signingv1.Verificati
 			HeaderProvider:     {src.Provider},
 			HeaderMethod:       {r.Method},
 			HeaderDoor:         {r.Door},
-			HeaderQuery:        {query.Encode()},
+			HeaderQuery:        {query},
 			HeaderHeader:       {string(headerJSON)},
 			HeaderVerification: {strconv.Itoa(int(v))},
 			HeaderReceivedAt:   {r.ReceivedAt.Format(time.RFC3339Nano)},
@@ -84,30 +94,34 @@ func quarantineMessage(r pack.Request, src config.Source, v signingv1.Verificati
 	}, nil
 }
 
-// withoutSecrets is the request's headers and query without any value that authenticates the source: what is kept for 30
-// days must not hold the keys to the door. Verification has been done and is kept as its result.
-func withoutSecrets(r pack.Request, src config.Source) (http.Header, url.Values) {
-	secrets := append(slices.Clone(src.Webhook.Secrets), src.Webhook.Token)
-	secret := func(value string) bool { return value != "" && slices.Contains(secrets, value) }
-	header := make(http.Header, len(r.Header))
+// withoutSecrets is the request's headers, and its query as it came, without anything that holds what authenticates the
+// source: what is kept for 30 days must not hold the keys to the door. Proxies repeat the query in headers of their own.
+func withoutSecrets(r pack.Request, src config.Source) (header http.Header, query string) {
+	secret := func(text string) bool {
+		for _, s := range append(slices.Clone(src.Webhook.Secrets), src.Webhook.Token) {
+			if s != "" && (strings.Contains(text, s) || strings.Contains(text, url.QueryEscape(s))) {
+				return true
+			}
+		}
+		return false
+	}
+	header = make(http.Header, len(r.Header))
 	for name, values := range r.Header {
-		if name != "Authorization" && name != "Cookie" && !slices.ContainsFunc(values, secret) {
+		if name != "Authorization" && name != "Proxy-Authorization" && name != "Cookie" && !slices.ContainsFunc(values, secret) {
 			header[name] = values
 		}
 	}
-	query := make(url.Values, len(r.Query))
-	for name, values := range r.Query {
-		if !slices.ContainsFunc(values, secret) {
-			query[name] = values
-		}
-	}
-	return header, query
+	pairs := slices.DeleteFunc(strings.Split(r.RawQuery, "&"), secret)
+	return header, strings.Join(pairs, "&")
 }
 
-// Replay brings a quarantined callback in: its pack reads it anew, with body in place of the kept one where body is not
-// nil, and its events are stored like those of any callback. It returns their ids. What still cannot be read is a
-// *pack.UnreadableError, and stays in quarantine.
-func Replay(ctx context.Context, env service.Env, h nats.Header, body []byte) ([]string, error) {
+// RepairedAttribute marks events whose callback's body an operator repaired; their verification is none.
+const RepairedAttribute = "signrelay.repaired"
+
+// Replay brings a quarantined callback in: its pack reads it anew, and its events are stored like those of any callback. It
+// returns their ids. With repaired, body is not the kept one but an operator's. What still cannot be read is a
+// *pack.UnreadableError.
+func Replay(ctx context.Context, env service.Env, h nats.Header, body []byte, repaired bool) ([]string, error) {
 	p, known := providers.ByName(h.Get(HeaderProvider))
 	if !known {
 		return nil, fmt.Errorf("no provider %q", h.Get(HeaderProvider))
@@ -124,11 +138,25 @@ func Replay(ctx context.Context, env service.Env, h nats.Header, body []byte) ([
 	if err != nil {
 		return nil, err
 	}
+	if repaired {
+		v = signingv1.Verification_VERIFICATION_NONE // nobody vouches for what an operator wrote
+	}
 	events, err := src.webhook.Normalize(r, v)
-	if err != nil {
+	switch {
+	case errors.Is(err, pack.ErrNothing):
+		return nil, nil
+	case err != nil:
 		return nil, err
 	}
-	a := NewStore(env).Put(ctx, events)
+	if repaired {
+		for _, e := range events {
+			if e.Attributes == nil {
+				e.Attributes = map[string]string{}
+			}
+			e.Attributes[RepairedAttribute] = "true"
+		}
+	}
+	a := NewStore(env).PutLate(ctx, events)
 	if a.outcome != "accepted" && a.outcome != "duplicate" {
 		return nil, fmt.Errorf("store: %s: %w", a.reason, a.err)
 	}
@@ -136,10 +164,10 @@ func Replay(ctx context.Context, env service.Env, h nats.Header, body []byte) ([
 }
 
 func quarantinedRequest(h nats.Header, body []byte) (pack.Request, signingv1.Verification, error) {
-	r := pack.Request{Method: h.Get(HeaderMethod), Door: h.Get(HeaderDoor), Body: body}
+	r := pack.Request{Method: h.Get(HeaderMethod), Door: h.Get(HeaderDoor), RawQuery: h.Get(HeaderQuery), Body: body}
 	var err error
-	if r.Query, err = url.ParseQuery(h.Get(HeaderQuery)); err != nil {
-		return r, 0, fmt.Errorf("read kept query: %w", err)
+	if r.Query, err = url.ParseQuery(r.RawQuery); err != nil && r.Method == http.MethodGet {
+		return r, 0, errQuery
 	}
 	if err := json.Unmarshal([]byte(h.Get(HeaderHeader)), &r.Header); err != nil {
 		return r, 0, fmt.Errorf("read kept headers: %w", err)

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +49,22 @@ func NewStore(env service.Env) *Store {
 // Put stores the events of one callback. It goes on when the caller goes away: a provider that hangs up must not leave
 // half of its callback behind.
 func (s *Store) Put(ctx context.Context, events []*signingv1.SigningEvent) answer {
+	return s.put(ctx, events, func(c dedupe.Claim) state {
+		if c.State == dedupe.Claimed {
+			return fresh
+		}
+		return unsure
+	})
+}
+
+// PutLate is Put for a callback that lay about for longer than the memory reaches: whatever the memory does not know, the
+// whole log is asked for.
+func (s *Store) PutLate(ctx context.Context, events []*signingv1.SigningEvent) answer {
+	return s.put(ctx, events, func(dedupe.Claim) state { return everUnsure })
+}
+
+// put stores events; judge says what a claim that is ours means.
+func (s *Store) put(ctx context.Context, events []*signingv1.SigningEvent, judge func(dedupe.Claim) state) answer {
 	if len(events) == 0 {
 		return accepted(nil)
 	}
@@ -60,10 +77,10 @@ func (s *Store) Put(ctx context.Context, events []*signingv1.SigningEvent) answe
 		if err != nil {
 			return unavailable("not-encoded", err)
 		}
-		items[i] = item{id: e.GetId(), typ: e.GetType(), msg: msg}
+		items[i] = item{event: e, msg: msg}
 	}
 	owner := dedupe.NewOwner()
-	remembered := s.claim(ctx, owner, items)
+	remembered := s.claim(ctx, owner, items, judge)
 	if !remembered {
 		if err := s.gaps.Mark(ctx); err != nil {
 			return unavailable("log-away", err)
@@ -79,47 +96,46 @@ func (s *Store) Put(ctx context.Context, events []*signingv1.SigningEvent) answe
 
 // item is one event on its way into the log.
 type item struct {
-	id    string
-	typ   string
+	event *signingv1.SigningEvent
 	msg   *nats.Msg
 	state state
-	ours  bool // we hold its claim
+	span  event.Span // when it would have been stored; only when unsure, and where it is known
+	ours  bool       // we hold its claim
 	err   error
 }
 
 type state int
 
 const (
-	fresh    state = iota // certainly not stored yet: publish it
-	unsure                // may be stored: ask the log
-	stored                // was stored before
-	put                   // stored by us just now
-	held                  // another request is storing it right now
-	refused               // certainly not stored by us
-	doubtful              // the publish may or may not have reached the stream
+	fresh      state = iota // certainly not stored yet: publish it
+	unsure                  // may be stored: ask the log, as far back as callbacks are retried
+	everUnsure              // may be stored at any time: ask all of the log
+	stored                  // was stored before
+	put                     // stored by us just now
+	held                    // another request is storing it right now
+	refused                 // certainly not stored by us
+	doubtful                // the publish may or may not have reached the stream
 )
 
 // claim claims all items and tells whether the memory was there. Without it every item is unsure: the log and the
 // stream's own duplicate window decide.
-func (s *Store) claim(ctx context.Context, owner string, items []item) bool {
+func (s *Store) claim(ctx context.Context, owner string, items []item, judge func(dedupe.Claim) state) bool {
 	ids := make([]string, len(items))
 	for i := range items {
-		ids[i] = items[i].id
+		ids[i] = items[i].event.GetId()
 	}
 	claims, err := s.memory.Claim(ctx, owner, ids...)
 	if err != nil {
 		s.metrics.unremembered.Add(float64(len(items)))
 		for i := range items {
-			items[i].state = unsure
+			items[i].state = judge(dedupe.Claim{State: dedupe.Pending})
 		}
 		return false
 	}
 	for i, c := range claims {
 		switch c.State {
-		case dedupe.Claimed:
-			items[i].state, items[i].ours = fresh, true
-		case dedupe.Pending:
-			items[i].state, items[i].ours = unsure, true
+		case dedupe.Claimed, dedupe.Pending:
+			items[i].state, items[i].span, items[i].ours = judge(c), c.Span, true
 		case dedupe.Confirmed:
 			items[i].state = stored
 		case dedupe.Held:
@@ -129,24 +145,63 @@ func (s *Store) claim(ctx context.Context, owner string, items []item) bool {
 	return true
 }
 
-// askLog asks the log for each item that may be stored already.
+// askLog asks the log for all items that may be stored already: once a subject, because all of an eSignature v1 account's
+// signers share theirs.
 func (s *Store) askLog(ctx context.Context, items []item) {
+	bySubject := make(map[string][]*item)
 	for i := range items {
-		it := &items[i]
-		if it.state != unsure {
-			continue
-		}
-		s.metrics.logAsked.Inc()
-		has, err := s.log.Has(ctx, it.msg.Subject, it.id, time.Now().Add(-flow.Remember))
-		switch {
-		case err != nil:
-			it.state, it.err = refused, fmt.Errorf("ask the log: %w", err)
-		case has:
-			it.state = stored
-		default:
-			it.state = fresh
+		if it := &items[i]; it.state == unsure || it.state == everUnsure {
+			bySubject[it.msg.Subject] = append(bySubject[it.msg.Subject], it)
 		}
 	}
+	for subject, group := range bySubject {
+		s.metrics.logAsked.Add(float64(len(group)))
+		ids := make([]string, len(group))
+		for i, it := range group {
+			ids[i] = it.event.GetId()
+		}
+		found, err := s.log.Which(ctx, subject, spanOf(group), ids...)
+		for _, it := range group {
+			switch {
+			case err != nil:
+				it.state, it.err = refused, fmt.Errorf("ask the log: %w", err)
+			case found[it.event.GetId()]:
+				it.state = stored
+			default:
+				it.state = fresh
+			}
+		}
+	}
+}
+
+// zoneError is how wrong an event's own time can be: providers that name no zone are up to 14 hours off, and a day is round.
+const zoneError = 24 * time.Hour
+
+// spanOf is when the items of one subject may have been stored: as the memory says, but no longer ago than callbacks are
+// retried. Where the subject is that of all events without a document, and so a long one, it is also no longer ago than
+// they happened.
+func spanOf(items []*item) event.Span {
+	now := time.Now()
+	span, horizon := items[0].span, now.Add(-flow.Remember)
+	happened := now.Add(-zoneError)
+	for _, it := range items {
+		if it.state == everUnsure {
+			return event.Span{}
+		}
+		if it.span.Since.IsZero() {
+			span = event.Span{}
+		}
+		if t := event.Time(it.event).Add(-zoneError); t.Before(happened) {
+			happened = t
+		}
+	}
+	if items[0].event.GetDocument().GetId() == "" && happened.After(horizon) {
+		horizon = happened
+	}
+	if span.Since.Before(horizon) {
+		span.Since = horizon
+	}
+	return span
 }
 
 // publish sends all fresh items at once, in their order, and waits for the stream's ack of each.
@@ -197,15 +252,19 @@ func (it *item) settle(ack *jetstream.PubAck, err error) {
 	}
 }
 
+// storingElsewhere is a cluster's word that another publish of the same id is on its way into the stream.
+const storingElsewhere = 10158
+
 // neverSent tells whether a failed publish certainly did not reach the stream: nobody listened, we were not connected (the
 // connection buffers nothing), or the server refused it.
 func neverSent(err error) bool {
 	var refusal *jetstream.APIError
-	return errors.As(err, &refusal) ||
-		errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
-		errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, nats.ErrConnectionClosed) ||
-		errors.Is(err, nats.ErrConnectionReconnecting) || errors.Is(err, nats.ErrMaxPayload) ||
-		errors.Is(err, jetstream.ErrTooManyStalledMsgs)
+	if errors.As(err, &refusal) {
+		return refusal.ErrorCode != storingElsewhere
+	}
+	return errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
+		errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, nats.ErrConnectionReconnecting) ||
+		errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, jetstream.ErrTooManyStalledMsgs)
 }
 
 // settle tells the memory what became of our claims. When it fails the claims lapse by themselves, and whoever finds them
@@ -217,11 +276,11 @@ func (s *Store) settle(ctx context.Context, owner string, items []item) {
 		switch {
 		case !it.ours:
 		case it.state == put || it.state == stored:
-			done = append(done, dedupe.Done{ID: it.id})
+			done = append(done, dedupe.Done{ID: it.event.GetId()})
 		case it.state == doubtful:
-			unknown = append(unknown, it.id)
+			unknown = append(unknown, it.event.GetId())
 		default:
-			undone = append(undone, it.id)
+			undone = append(undone, it.event.GetId())
 		}
 	}
 	if len(undone)+len(unknown) > 0 {
@@ -232,6 +291,9 @@ func (s *Store) settle(ctx context.Context, owner string, items []item) {
 	}
 	if len(done) > 0 && s.memory.Confirm(ctx, done...) != nil {
 		s.metrics.unconfirmed.Add(float64(len(done)))
+		// The claims still stand there, unless what kept Redis from hearing us takes them too. A mark that fails as well
+		// leaves just the claims.
+		_ = s.gaps.Mark(ctx)
 	}
 	if len(undone) > 0 && s.memory.GiveBack(ctx, owner, dedupe.Undone, undone...) != nil {
 		s.metrics.unconfirmed.Add(float64(len(undone)))
@@ -241,30 +303,30 @@ func (s *Store) settle(ctx context.Context, owner string, items []item) {
 	}
 }
 
+var errUnpublished = errors.New("not published")
+
 // verdict is 2xx only when every event is in the log.
 func (s *Store) verdict(items []item) answer {
 	ids := make([]string, len(items))
-	news, busy := 0, false
-	var failed error
+	news, failures, busy := 0, 0, false
+	var first error
 	for i, it := range items {
-		ids[i] = it.id
+		ids[i] = it.event.GetId()
 		switch it.state {
 		case put:
 			news++
-			s.metrics.events.WithLabelValues(it.typ).Inc()
+			s.metrics.events.WithLabelValues(it.event.GetType()).Inc()
 		case held:
 			busy = true
-		case refused, doubtful, fresh, unsure:
-			failed = errors.Join(failed, it.err)
-			if failed == nil {
-				failed = errors.New("not published")
-			}
+		case refused, doubtful, fresh, unsure, everUnsure:
+			failures++
+			first = cmp.Or(first, it.err)
 		case stored:
 		}
 	}
 	switch {
-	case failed != nil:
-		return unavailable("log-away", failed)
+	case failures > 0:
+		return unavailable("log-away", fmt.Errorf("%d of %d events not stored, the first: %w", failures, len(items), cmp.Or(first, errUnpublished)))
 	case busy:
 		return unavailable("held", nil)
 	case news == 0:

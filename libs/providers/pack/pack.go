@@ -46,6 +46,7 @@ type Request struct {
 	Door       string // the Door's Path
 	Header     http.Header
 	Query      url.Values
+	RawQuery   string // the query as it came
 	Body       []byte // the raw bytes, as they came
 	ReceivedAt time.Time
 }

@@ -71,12 +71,16 @@ func quarantineList(ctx context.Context, c *call) error {
 }
 
 func quarantineShow(ctx context.Context, c *call) error {
+	number, err := c.number()
+	if err != nil {
+		return err
+	}
 	env, done, err := open(ctx, c.cfg)
 	if err != nil {
 		return err
 	}
 	defer done()
-	m, err := c.quarantined(ctx, env)
+	m, err := quarantined(ctx, env, number)
 	if err != nil {
 		return err
 	}
@@ -92,30 +96,34 @@ func quarantineShow(ctx context.Context, c *call) error {
 	return err
 }
 
-func quarantineReplay(ctx context.Context, c *call) error {
+func quarantineReplay(ctx context.Context, c *call) (err error) {
+	all := len(c.args) == 1 && c.args[0] == "all"
+	var number uint64
+	if !all {
+		if number, err = c.number(); err != nil {
+			return err
+		}
+	}
+	var repaired []byte
+	if path := c.flag("body"); path != "" {
+		if all {
+			return usageError{"--body repairs one callback, not all"}
+		}
+		if repaired, err = os.ReadFile(path); err != nil {
+			return err
+		}
+	}
 	env, done, err := open(ctx, c.cfg)
 	if err != nil {
 		return err
 	}
 	defer done()
-	var repaired []byte
-	if path := c.flag("body"); path != "" {
-		if repaired, err = os.ReadFile(path); err != nil {
-			return err
-		}
-	}
-	if len(c.args) == 1 && c.args[0] == "all" {
-		if repaired != nil {
-			return usageError{"--body repairs one callback, not all"}
-		}
+	if all {
 		return c.replayAll(ctx, env)
 	}
-	m, err := c.quarantined(ctx, env)
+	m, err := quarantined(ctx, env, number)
 	if err != nil {
 		return err
-	}
-	if repaired == nil {
-		repaired = m.Data
 	}
 	return c.replayOne(ctx, env, m, repaired)
 }
@@ -127,14 +135,19 @@ func (c *call) replayAll(ctx context.Context, env service.Env) error {
 		if err != nil {
 			return errors.Join(failed, err)
 		}
-		failed = errors.Join(failed, c.replayOne(ctx, env, m, m.Data))
+		failed = errors.Join(failed, c.replayOne(ctx, env, m, nil))
 	}
 	return failed
 }
 
-// replayOne brings one callback in, and takes it out of the quarantine only when its events are stored.
-func (c *call) replayOne(ctx context.Context, env service.Env, m *jetstream.RawStreamMsg, body []byte) error {
-	ids, err := ingest.Replay(ctx, env, m.Header, body)
+// replayOne brings one callback in, with the repaired body where there is one, and takes it out of the quarantine only when
+// its events are stored.
+func (c *call) replayOne(ctx context.Context, env service.Env, m *jetstream.RawStreamMsg, repaired []byte) error {
+	body := m.Data
+	if repaired != nil {
+		body = repaired
+	}
+	ids, err := ingest.Replay(ctx, env, m.Header, body, repaired != nil)
 	if err != nil {
 		return fmt.Errorf("number %d stays in quarantine: %w", m.Sequence, err)
 	}
@@ -149,16 +162,20 @@ func (c *call) replayOne(ctx context.Context, env service.Env, m *jetstream.RawS
 	return nil
 }
 
-// quarantined returns the callback that the argument names.
-func (c *call) quarantined(ctx context.Context, env service.Env) (*jetstream.RawStreamMsg, error) {
+// number is the call's argument, a sequence in QUARANTINE.
+func (c *call) number() (uint64, error) {
 	text, err := c.only("a number from `signrelay quarantine list`")
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	number, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || number == 0 {
-		return nil, usageError{fmt.Sprintf("%q is no number from `signrelay quarantine list`", text)}
+		return 0, usageError{fmt.Sprintf("%q is no number from `signrelay quarantine list`", text)}
 	}
+	return number, nil
+}
+
+func quarantined(ctx context.Context, env service.Env, number uint64) (*jetstream.RawStreamMsg, error) {
 	stream, err := env.JS.Stream(ctx, flow.Quarantine)
 	if err != nil {
 		return nil, err
