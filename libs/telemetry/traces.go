@@ -10,15 +10,16 @@ import (
 	"go.opentelemetry.io/contrib/propagators/autoprop"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	"go.opentelemetry.io/otel/sdk/trace"
 )
 
 // Traces sets OpenTelemetry up for the whole process, so call it once, in main. Spans go where the standard OTEL_…
 // variables say, and nowhere unless OTEL_TRACES_EXPORTER or an OTLP endpoint is set. A trace that came in is passed on
-// either way (OTEL_PROPAGATORS; tracecontext and baggage by default). shutdown sends what is left; it is never nil.
+// either way (OTEL_PROPAGATORS; tracecontext by default, because baggage would carry a stranger's headers into the log). shutdown sends what is left; it is never nil.
 func Traces(ctx context.Context, service string) (shutdown func(context.Context) error, err error) {
-	otel.SetTextMapPropagator(autoprop.NewTextMapPropagator())
+	otel.SetTextMapPropagator(autoprop.NewTextMapPropagator(propagation.TraceContext{}))
 	off := func(context.Context) error { return nil }
 	if !tracesWanted() {
 		return off, nil

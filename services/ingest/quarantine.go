@@ -68,7 +68,9 @@ func quarantineMessage(r pack.Request, src config.Source, v signingv1.Verificati
 	}
 	if len(headerJSON) > longestHeaders {
 		// What a pack reads of them is short; the rest is the sender's own affair.
-		headerJSON, _ = json.Marshal(http.Header{"Content-Type": header.Values("Content-Type")})
+		if headerJSON, err = json.Marshal(http.Header{"Content-Type": header.Values("Content-Type")}); err != nil {
+			return nil, fmt.Errorf("encode headers: %w", err)
+		}
 	}
 	sum := sha256.New()
 	for _, part := range []string{src.Provider, src.Name, r.Method, r.Door, query} {

@@ -75,21 +75,20 @@ func splitPort(addr string) (host string, port int, err error) {
 	return host, port, err
 }
 
-// DemoKey is the private key of the demo's esign-v1 certificate, which the sandbox and `signrelay send` sign with; it is
-// made by the first start.
+// DemoKey is the private key of the demo's esign-v1 certificate, which the sandbox and `signrelay send` sign with. It is
+// the one that `signrelay run` made in the data directory; where there is none, one that nobody else knows.
 func DemoKey(dataDir string) (*rsa.PrivateKey, error) {
 	key, _, err := demoKey(dataDir)
 	return key, err
 }
 
-// demoKey reads the demo's esign-v1 key and certificate from the data directory, or makes them.
+func demoKeyPath(dataDir string) string { return filepath.Join(dataDir, "demo-esign-v1.pem") }
+
+// demoKey reads the demo's esign-v1 key and certificate from the data directory, or makes them up.
 func demoKey(dataDir string) (key *rsa.PrivateKey, certificate string, err error) {
-	path := filepath.Join(dataDir, "demo-esign-v1.pem")
-	data, err := os.ReadFile(path)
+	data, err := os.ReadFile(demoKeyPath(dataDir))
 	if errors.Is(err, fs.ErrNotExist) {
-		if data, err = makeDemoKey(); err == nil {
-			err = errors.Join(os.MkdirAll(dataDir, 0o700), os.WriteFile(path, data, 0o600))
-		}
+		data, err = newDemoKey()
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("demo certificate: %w", err)
@@ -97,7 +96,7 @@ func demoKey(dataDir string) (key *rsa.PrivateKey, certificate string, err error
 	keyBlock, rest := pem.Decode(data)
 	certificateBlock, _ := pem.Decode(rest)
 	if keyBlock == nil || certificateBlock == nil {
-		return nil, "", fmt.Errorf("demo certificate: %s is not what it was written as; remove it", path)
+		return nil, "", fmt.Errorf("demo certificate: %s is not what it was written as; remove it", demoKeyPath(dataDir))
 	}
 	key, err = x509.ParsePKCS1PrivateKey(keyBlock.Bytes)
 	if err != nil {
@@ -106,7 +105,22 @@ func demoKey(dataDir string) (key *rsa.PrivateKey, certificate string, err error
 	return key, string(pem.EncodeToMemory(certificateBlock)), nil
 }
 
-func makeDemoKey() ([]byte, error) {
+// makeDemoKey writes them into the data directory, unless they are there.
+func makeDemoKey(dataDir string) error {
+	if _, err := os.Stat(demoKeyPath(dataDir)); err == nil {
+		return nil
+	}
+	data, err := newDemoKey()
+	if err == nil {
+		err = errors.Join(os.MkdirAll(dataDir, 0o700), os.WriteFile(demoKeyPath(dataDir), data, 0o600))
+	}
+	if err != nil {
+		return fmt.Errorf("demo certificate: %w", err)
+	}
+	return nil
+}
+
+func newDemoKey() ([]byte, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return nil, err

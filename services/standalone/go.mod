@@ -14,6 +14,7 @@ replace (
 )
 
 require (
+	github.com/gofrs/flock v0.13.1
 	github.com/nats-io/nats-server/v2 v2.15.2
 	github.com/nats-io/nats.go v1.55.0
 	github.com/signrelay/signrelay/libs v0.0.0

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -24,6 +25,11 @@ import (
 // Run runs everything until ctx ends. Opened, when it is not nil, is called once all doors are open.
 func Run(ctx context.Context, cfg config.Config, log *slog.Logger, opened func()) error {
 	demo := len(cfg.Sources) == 0
+	if demo {
+		if err := makeDemoKey(cfg.DataDir); err != nil {
+			return err
+		}
+	}
 	cfg, err := WithDemo(cfg)
 	if err != nil {
 		return err
@@ -32,16 +38,13 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, opened func()
 		return err
 	}
 	if cfg.NATS.URL == "" {
-		broker, err := startBroker(cfg, log)
+		embedded, err := startBroker(ctx, cfg, log)
 		if err != nil {
 			return err
 		}
-		defer func() {
-			broker.Shutdown()
-			broker.WaitForShutdown()
-		}()
-		cfg.NATS.URL = broker.ClientURL()
-		cfg.NATS.Options = append(cfg.NATS.Options, nats.InProcessServer(broker))
+		defer embedded.stop()
+		cfg.NATS.URL = embedded.ClientURL()
+		cfg.NATS.Options = append(cfg.NATS.Options, nats.InProcessServer(embedded))
 	}
 	if err := Provision(ctx, cfg, log); err != nil {
 		return err
@@ -55,18 +58,35 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, opened func()
 	return host.Run(ctx)
 }
 
-// Provision makes what flow's tables say on the broker of the settings.
+// Provision makes what flow's tables say on the broker of the settings. It waits for the broker until ctx ends.
 func Provision(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	nc, err := service.ConnectNATS(cfg.NATS, "signrelay-provision", log)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
+	if err := connected(ctx, nc); err != nil {
+		return err
+	}
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return fmt.Errorf("open JetStream: %w", err)
 	}
 	return flow.Provision(ctx, js, cfg.NATS.Replicas)
+}
+
+// connected waits for the connection.
+func connected(ctx context.Context, nc *nats.Conn) error {
+	changed := nc.StatusChanged(nats.CONNECTED)
+	for !nc.IsConnected() {
+		select {
+		case <-changed:
+		case <-time.After(100 * time.Millisecond): // it may have changed before we listened
+		case <-ctx.Done():
+			return fmt.Errorf("no NATS answers at nats.url: %w", ctx.Err())
+		}
+	}
+	return nil
 }
 
 // services in the order of the flow. One public door serves callbacks and links.

@@ -170,6 +170,19 @@ func TestAcceptedSurvivesAKill(t *testing.T) {
 	}
 }
 
+// Two brokers on one directory would lose what both had acknowledged.
+func TestASecondStandaloneOnTheSameDataIsRefused(t *testing.T) {
+	t.Parallel()
+	h := house.Standalone(t)
+	out, err := h.Command(t, "run", "--nats.url=", "--nats.addr=127.0.0.1:0")
+	if err == nil || !strings.Contains(err.Error(), "in use by another signrelay") {
+		t.Errorf("a second run: %v\n%s", err, out)
+	}
+	if out, err := h.Command(t, "send", "clickwrap", "request-sent"); err != nil {
+		t.Errorf("the first afterwards: %v\n%s", err, out)
+	}
+}
+
 func TestExitStatus(t *testing.T) {
 	t.Parallel()
 	h := house.Standalone(t)

@@ -69,10 +69,11 @@ func (e usageError) Error() string { return e.text }
 func dispatch(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	cmd, rest, found := find(args)
 	if !found {
-		help(stderr)
 		if len(args) > 0 && (args[0] == "help" || args[0] == "-h" || args[0] == "--help") {
+			help(stdout)
 			return 0
 		}
+		help(stderr)
 		if len(args) > 0 {
 			fmt.Fprintf(stderr, "\nsignrelay: no command %q\n", strings.Join(args, " "))
 		}

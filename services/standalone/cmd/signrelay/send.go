@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -19,7 +20,7 @@ import (
 
 func sendFlags(fs *flag.FlagSet) {
 	fs.String("source", "", "the source to send as; the provider's first when empty")
-	fs.String("url", "http://127.0.0.1:8080", "where ingest is")
+	fs.String("url", "", "where ingest is; as ingest.addr says when empty")
 }
 
 func send(ctx context.Context, c *call) error {
@@ -53,7 +54,8 @@ func send(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	return post(ctx, c, strings.TrimRight(c.flag("url"), "/")+"/webhooks/"+p.Name+"/"+src.Name, signed)
+	ingest := strings.TrimRight(cmp.Or(c.flag("url"), "http://"+dialable(cfg.Ingest.Addr)), "/")
+	return post(ctx, c, ingest+"/webhooks/"+p.Name+"/"+src.Name, signed)
 }
 
 func providerNames() []string {
