@@ -11,7 +11,9 @@ BUF_VERSION           := v1.75.0
 GOLANGCI_LINT_VERSION := v2.15.0
 # The plugin's version is the runtime's, which proto/go.mod pins.
 PROTOC_GEN_GO_VERSION := v1.36.12
-TOOLS := $(CURDIR)/.tools
+BUF           := $(CURDIR)/.tools/buf-$(BUF_VERSION)/buf
+GOLANGCI_LINT := $(CURDIR)/.tools/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
+PROTOC_GEN_GO := $(CURDIR)/.tools/protoc-gen-go-$(PROTOC_GEN_GO_VERSION)/protoc-gen-go
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X github.com/signrelay/signrelay/libs/service.version=$(VERSION)"
@@ -48,24 +50,24 @@ fuzz: ## Fuzz each provider's pack for a minute
 	@for p in clickwrap esignv1 pleasesign; do (cd libs && go test -run '^$$' -fuzz Fuzz -fuzztime 60s ./providers/$$p) || exit 1; done
 
 .PHONY: lint
-lint: $(TOOLS)/golangci-lint $(TOOLS)/buf ## Lint Go and protobuf
-	@for m in $(MODULES); do echo "== $$m"; (cd $$m && $(TOOLS)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
-	@cd proto && $(TOOLS)/buf lint && $(TOOLS)/buf breaking --against released.binpb
+lint: $(GOLANGCI_LINT) $(BUF) ## Lint Go and protobuf
+	@for m in $(MODULES); do echo "== $$m"; (cd $$m && $(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	@cd proto && $(BUF) lint && $(BUF) breaking --against released.binpb
 
 .PHONY: generate
-generate: $(TOOLS)/buf $(TOOLS)/protoc-gen-go ## Generate code from proto/, and the README's picture from libs/flow
-	@cd proto && PATH="$(TOOLS):$$PATH" $(TOOLS)/buf generate
+generate: $(BUF) $(PROTOC_GEN_GO) ## Generate code from proto/, and the README's picture from libs/flow
+	@cd proto && PATH="$(dir $(PROTOC_GEN_GO)):$$PATH" $(BUF) generate
 	@cd libs && go run ./flow/picture -write ../README.md
 	@go work sync && for m in $(MODULES); do (cd $$m && go mod tidy) || exit 1; done
 
 .PHONY: generate-check
 generate-check: generate ## Fail when generated files, go.mod or go.sum files are stale
 	@if [ -n "$$(git status --porcelain -- proto README.md '*go.mod' '*go.sum' go.work)" ]; then \
-	  git --no-pager diff -- proto README.md '*go.mod' '*go.sum' go.work | head -60; echo "stale: run make generate and commit"; exit 1; fi
+	  git --no-pager diff -- proto README.md '*go.mod' '*go.sum' go.work | head -60 || true; echo "stale: run make generate and commit"; exit 1; fi
 
 .PHONY: proto-release
-proto-release: $(TOOLS)/buf ## Make today's contract the one that breaking changes are measured against (at a release)
-	@cd proto && $(TOOLS)/buf build -o released.binpb
+proto-release: $(BUF) ## Make today's contract the one that breaking changes are measured against (at a release)
+	@cd proto && $(BUF) build -o released.binpb
 
 .PHONY: clean
 clean: ## Remove built programs and tools
@@ -89,11 +91,12 @@ bin/signrelay:
 $(addprefix bin/,$(SERVICES)): bin/%:
 	@cd services/$* && go build $(GOFLAGS_BUILD) -o $(CURDIR)/bin/$* ./cmd/$*
 
-$(TOOLS)/golangci-lint: Makefile
-	@echo "building golangci-lint $(GOLANGCI_LINT_VERSION)"; GOWORK=off GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION); touch $@
+# A tool's folder bears its version, so that a new version is built and an old one is not built again.
+$(GOLANGCI_LINT):
+	@echo "building golangci-lint $(GOLANGCI_LINT_VERSION)"; GOWORK=off GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 
-$(TOOLS)/buf: Makefile
-	@echo "building buf $(BUF_VERSION)"; GOWORK=off GOBIN=$(TOOLS) go install github.com/bufbuild/buf/cmd/buf@$(BUF_VERSION); touch $@
+$(BUF):
+	@echo "building buf $(BUF_VERSION)"; GOWORK=off GOBIN=$(@D) go install github.com/bufbuild/buf/cmd/buf@$(BUF_VERSION)
 
-$(TOOLS)/protoc-gen-go: Makefile
-	@GOWORK=off GOBIN=$(TOOLS) go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION); touch $@
+$(PROTOC_GEN_GO):
+	@GOWORK=off GOBIN=$(@D) go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION)
