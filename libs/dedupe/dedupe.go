@@ -7,8 +7,9 @@ package dedupe
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
+	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/event"
@@ -83,5 +84,5 @@ type Options struct {
 var ErrAway = errors.New("dedupe memory is away")
 
 // NewOwner makes a claimant's token: one for each attempt, so that a repeated call of one attempt is told from another
-// attempt.
-func NewOwner() string { return rand.Text()[:16] }
+// attempt. It is 64 random bits and no secret: whoever can write to the memory needs none.
+func NewOwner() string { return strconv.FormatUint(rand.Uint64(), 36) }

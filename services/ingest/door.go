@@ -146,7 +146,7 @@ func contentTypeTaken(req *http.Request, door pack.Door) bool {
 		return false
 	}
 	header := req.Header.Get("Content-Type")
-	if header == "" || req.Method == http.MethodGet {
+	if header == "" || req.Method == http.MethodGet || slices.Contains(door.ContentTypes, header) {
 		return true
 	}
 	media, _, err := mime.ParseMediaType(header)
@@ -158,14 +158,13 @@ func (d *doors) read(w http.ResponseWriter, req *http.Request) ([]byte, *answer)
 	if req.ContentLength > d.maxBody {
 		return nil, &tooLarge
 	}
-	reader := http.MaxBytesReader(w, req.Body, d.maxBody)
 	var body []byte
 	var err error
-	if req.ContentLength > 0 {
+	if req.ContentLength > 0 { // the server lets no more than that through
 		body = make([]byte, req.ContentLength)
-		_, err = io.ReadFull(reader, body)
+		_, err = io.ReadFull(req.Body, body)
 	} else {
-		body, err = io.ReadAll(reader)
+		body, err = io.ReadAll(http.MaxBytesReader(w, req.Body, d.maxBody))
 	}
 	if over := new(http.MaxBytesError); errors.As(err, &over) {
 		return nil, &tooLarge
