@@ -101,7 +101,7 @@ func checkAlone(s Service, cfg config.Config) error {
 }
 
 // How much garbage is let lie, in percent of the live heap; the variable GOGC overrides it. It trades memory for CPU: ingest's
-// live heap is about 8 MB, so it collects at 70 MB instead of 16, and spends a fifth of Go's default on it.
+// live heap is about 8 MB, so it collects at 70 MB instead of at 16.
 const (
 	GCAlone    = 800 // a service in a process of its own
 	GCTogether = 300 // all of them in one, whose memory is to stay below 80 MB when idle
