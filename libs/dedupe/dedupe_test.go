@@ -3,9 +3,11 @@ package dedupe_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -31,13 +33,56 @@ func TestRedisConforms(t *testing.T) {
 	})
 }
 
-func TestPipelinedRedisConforms(t *testing.T) {
+// Concurrent callers share calls to Redis; each gets its own answers, in order.
+func TestCallersInOneBatchGetTheirOwnAnswers(t *testing.T) {
 	t.Parallel()
-	dedupetest.Run(t, func(t *testing.T) func(dedupe.Options) dedupe.Store {
-		js := broker(t)
-		client := pipelined(t, realtest.Redis(t).URL)
-		return func(o dedupe.Options) dedupe.Store { return guarded(t, js, dedupe.NewRedis(client, o), o) }
-	})
+	js := broker(t)
+	s := guarded(t, js, dedupe.NewRedis(redisClient(t, realtest.Redis(t).URL), usual), usual)
+	var all sync.WaitGroup
+	for i := range 200 {
+		all.Go(func() {
+			done, fresh := fmt.Sprintf("done-%d", i), fmt.Sprintf("new-%d", i)
+			result := []byte(strings.Repeat("r", i%7))
+			if err := s.Confirm(t.Context(), dedupe.Done{ID: done, Result: result}); err != nil {
+				t.Error(err)
+				return
+			}
+			got, err := s.Claim(t.Context(), dedupe.NewOwner(), fresh, done)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if got[0].State != dedupe.Claimed || got[1].State != dedupe.Confirmed || string(got[1].Result) != string(result) {
+				t.Errorf("caller %d got %v", i, got)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// A caller who stops waiting gets no answer, and takes nobody else's with him.
+func TestACallerWhoLeavesIsLeft(t *testing.T) {
+	t.Parallel()
+	js := broker(t)
+	s := guarded(t, js, dedupe.NewRedis(redisClient(t, realtest.Redis(t).URL), usual), usual)
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	var all sync.WaitGroup
+	for i := range 50 {
+		all.Go(func() {
+			if i == 25 {
+				leave()
+			}
+			if i%2 == 0 {
+				_, _ = s.Claim(ctx, "leaver", fmt.Sprintf("left-%d", i))
+				return
+			}
+			if got, err := s.Claim(t.Context(), "stayer", fmt.Sprintf("stays-%d", i)); err != nil || got[0].State != dedupe.Claimed {
+				t.Errorf("who stayed got %v, %v", got, err)
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestBucketConforms(t *testing.T) {
@@ -125,23 +170,10 @@ func TestAbsentRedisIsAway(t *testing.T) {
 // The client repeats a command whose answer was lost. That must not read as "somebody else has it".
 func TestLostAnswerIsNotADuplicate(t *testing.T) {
 	t.Parallel()
-	for name, connect := range map[string]func(*testing.T, string) redis.Cmdable{
-		"one command at a time": func(t *testing.T, url string) redis.Cmdable { return redisClient(t, url) },
-		"pipelined":             func(t *testing.T, url string) redis.Cmdable { return pipelined(t, url) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			lostAnswer(t, connect)
-		})
-	}
-}
-
-func lostAnswer(t *testing.T, connect func(*testing.T, string) redis.Cmdable) {
-	t.Helper()
 	js := broker(t)
 	server := realtest.Redis(t)
 	proxy := newCutter(t, strings.Split(server.URL, "/")[2])
-	client := connect(t, "redis://"+proxy.addr+"/"+server.URL[strings.LastIndex(server.URL, "/")+1:])
+	client := redisClient(t, "redis://"+proxy.addr+"/"+server.URL[strings.LastIndex(server.URL, "/")+1:])
 	s := guarded(t, js, dedupe.NewRedis(client, usual), usual)
 	wantState(t, s, "warm", dedupe.Claimed) // the script is loaded, the epoch written
 	proxy.cutNext.Store(true)
@@ -228,15 +260,6 @@ func redisClient(t *testing.T, url string) *redis.Client {
 	client := redis.NewClient(o)
 	t.Cleanup(func() { _ = client.Close() })
 	return client
-}
-
-func pipelined(t *testing.T, url string) *redis.AutoPipeliner {
-	t.Helper()
-	p, err := redisClient(t, url).AutoPipeline()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
 }
 
 // cutter is a proxy that can let one command through and cut the connection instead of answering.

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -16,24 +17,22 @@ import (
 // A claim is decided by whose token stands there and not by whether SET NX succeeded: the client repeats a command whose
 // answer was lost, and the repetition of a plain SET NX would read as "somebody did it" (go-redis issue 2985).
 type Redis struct {
-	client redis.Cmdable
+	client redis.UniversalClient
+	batch  batcher
 	Options
 }
 
-// NewRedis opens the memory in a Redis of version 6 or newer. The client may be one that sends the commands of concurrent
-// callers together (AutoPipeline): each of ours stands alone.
-func NewRedis(client redis.Cmdable, o Options) *Redis {
-	return &Redis{client: client, Options: o}
+// NewRedis opens the memory in a Redis of version 6 or newer.
+func NewRedis(client redis.UniversalClient, o Options) *Redis {
+	r := &Redis{client: client, Options: o}
+	r.batch.send = r.sendBatch
+	return r
 }
 
 // epochKey stands as long as this Redis has forgotten nothing. It is the first thing written to an empty one.
 const epochKey = "signrelay:epoch"
 
 var (
-	//go:embed claim.lua
-	claimSource string
-	claimScript = redis.NewScript(claimSource)
-
 	//go:embed giveback.lua
 	giveBackSource string
 	giveBackScript = redis.NewScript(giveBackSource)
@@ -41,36 +40,25 @@ var (
 
 func (r *Redis) key(id string) string { return r.Namespace + ":" + id }
 
-func (r *Redis) keys(ids []string, first ...string) []string {
-	keys := make([]string, 0, len(first)+len(ids))
-	keys = append(keys, first...)
-	for _, id := range ids {
-		keys = append(keys, r.key(id))
-	}
-	return keys
-}
-
 func (r *Redis) claim(ctx context.Context, owner string, ids []string) ([]Claim, string, error) {
-	answer, err := claimScript.Run(ctx, r.client, r.keys(ids, epochKey), owner, r.Lease.Milliseconds(), r.Remember.Milliseconds()).StringSlice()
-	if err != nil {
+	w := &want{what: "c", ids: ids, values: slices.Repeat([]string{owner}, len(ids))}
+	if err := r.batch.do(ctx, w); err != nil {
 		return nil, "", away(ctx, "claim", err)
 	}
-	if len(answer) == 0 {
-		return nil, "", nil // no epoch: nothing was claimed
-	}
-	if len(answer) != len(ids)+1 {
-		return nil, "", fmt.Errorf("claim: %d answers for %d ids", len(answer)-1, len(ids))
+	if w.epoch == "" {
+		return nil, "", nil // nothing was claimed
 	}
 	claims := make([]Claim, len(ids))
-	for i, a := range answer[1:] {
+	for i, a := range w.answers {
+		var err error
 		if claims[i], err = parseAnswer(a); err != nil {
 			return nil, "", err
 		}
 	}
-	return claims, answer[0], nil
+	return claims, w.epoch, nil
 }
 
-// parseAnswer reads the claim script's word for one id: "c" claimed, "p" pending, "h" held, "1…" confirmed with a result.
+// parseAnswer reads batch.lua's word for one id: "c" claimed, "p" pending, "h" held, "1…" confirmed with a result.
 func parseAnswer(a string) (Claim, error) {
 	switch {
 	case a == "c":
@@ -90,17 +78,11 @@ func parseAnswer(a string) (Claim, error) {
 
 // Confirm implements Store.
 func (r *Redis) Confirm(ctx context.Context, done ...Done) error {
-	if len(done) == 1 {
-		d := done[0]
-		return away(ctx, "confirm", r.client.Set(ctx, r.key(d.ID), confirmation(d), r.Remember).Err())
+	w := &want{what: "d", ids: make([]string, len(done)), values: make([]string, len(done))}
+	for i, d := range done {
+		w.ids[i], w.values[i] = d.ID, confirmation(d)
 	}
-	_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for _, d := range done {
-			p.Set(ctx, r.key(d.ID), confirmation(d), r.Remember)
-		}
-		return nil
-	})
-	return away(ctx, "confirm", err)
+	return away(ctx, "confirm", r.batch.do(ctx, w))
 }
 
 // confirmation is the entry of a thing done. A bare "1" costs no memory beside its key: Redis shares small integers.
@@ -112,7 +94,11 @@ func (r *Redis) GiveBack(ctx context.Context, owner string, outcome Outcome, ids
 	if outcome == Unknown {
 		unknown = 1
 	}
-	err := giveBackScript.Run(ctx, r.client, r.keys(ids), owner, unknown, r.Remember.Milliseconds()).Err()
+	keys := make([]string, len(ids))
+	for i, id := range ids {
+		keys[i] = r.key(id)
+	}
+	err := giveBackScript.Run(ctx, r.client, keys, owner, unknown, r.Remember.Milliseconds()).Err()
 	return away(ctx, "give back", err)
 }
 

@@ -192,13 +192,7 @@ func (h Host) openParts(ctx context.Context, health *Health) (_ *parts, err erro
 func claims(ctx context.Context, client *redis.Client, js jetstream.JetStream, gaps *dedupe.Gaps) (func(dedupe.Options) dedupe.Store, error) {
 	var keeper func(dedupe.Options) dedupe.Keeper
 	if client != nil {
-		// The commands of concurrent callers travel together, in one write and one read instead of a pair for each: a fifth of
-		// ingest's CPU, and more of Redis's.
-		batched, err := client.AutoPipeline()
-		if err != nil {
-			return nil, fmt.Errorf("pipeline Redis: %w", err)
-		}
-		keeper = func(o dedupe.Options) dedupe.Keeper { return dedupe.NewRedis(batched, o) }
+		keeper = func(o dedupe.Options) dedupe.Keeper { return dedupe.NewRedis(client, o) }
 	} else {
 		memory, err := js.KeyValue(ctx, flow.Memory)
 		if err != nil {
