@@ -41,11 +41,11 @@ func (b *Bucket) claim(ctx context.Context, owner string, ids []string) ([]Claim
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return nil, "", nil
 	case err != nil:
-		return nil, "", bucketAway(ctx, "claim", err)
+		return nil, "", away(ctx, "claim", err)
 	}
 	if time.Since(epoch.Created()) > epochRefresh {
 		if _, err := b.kv.Put(ctx, bucketEpochKey, epoch.Value()); err != nil {
-			return nil, "", bucketAway(ctx, "refresh epoch", err)
+			return nil, "", away(ctx, "refresh epoch", err)
 		}
 	}
 	claims := make([]Claim, len(ids))
@@ -58,7 +58,7 @@ func (b *Bucket) claim(ctx context.Context, owner string, ids []string) ([]Claim
 		})
 	}
 	if err := all.Wait(); err != nil {
-		return nil, "", bucketAway(ctx, "claim", err)
+		return nil, "", away(ctx, "claim", err)
 	}
 	return claims, string(epoch.Value()), nil
 }
@@ -143,14 +143,14 @@ func (b *Bucket) Confirm(ctx context.Context, done ...Done) error {
 			return err
 		})
 	}
-	return bucketAway(ctx, "confirm", all.Wait())
+	return away(ctx, "confirm", all.Wait())
 }
 
 // GiveBack implements Store.
 func (b *Bucket) GiveBack(ctx context.Context, owner string, outcome Outcome, ids ...string) error {
 	for _, id := range ids {
 		if err := b.giveBackOne(ctx, owner, outcome, id); err != nil {
-			return bucketAway(ctx, "give back", err)
+			return away(ctx, "give back", err)
 		}
 	}
 	return nil
@@ -184,16 +184,5 @@ func (b *Bucket) begin(ctx context.Context, epoch string) error {
 	if errors.Is(err, jetstream.ErrKeyExists) {
 		return nil
 	}
-	return bucketAway(ctx, "begin epoch", err)
-}
-
-func bucketAway(ctx context.Context, op string, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fmt.Errorf("%s: %w", op, context.Cause(ctx))
-	default:
-		return fmt.Errorf("%s: %w: %w", op, ErrAway, err)
-	}
+	return away(ctx, "begin epoch", err)
 }

@@ -8,6 +8,7 @@ package dedupe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"time"
@@ -82,6 +83,18 @@ type Options struct {
 
 // ErrAway means that the memory cannot be reached. It says nothing about the ids.
 var ErrAway = errors.New("dedupe memory is away")
+
+// away says ErrAway of whatever keeps a keeper from answering, but not of the caller's own end.
+func away(ctx context.Context, op string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Errorf("%s: %w", op, context.Cause(ctx))
+	default:
+		return fmt.Errorf("%s: %w: %w", op, ErrAway, err)
+	}
+}
 
 // NewOwner makes a claimant's token: one for each attempt, so that a repeated call of one attempt is told from another
 // attempt. It is 64 random bits and no secret: whoever can write to the memory needs none.

@@ -4,7 +4,6 @@ import (
 	"context"
 	_ "embed"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/redis/go-redis/v9"
@@ -104,16 +103,4 @@ func (r *Redis) GiveBack(ctx context.Context, owner string, outcome Outcome, ids
 
 func (r *Redis) begin(ctx context.Context, epoch string) error {
 	return away(ctx, "begin epoch", r.client.SetNX(ctx, epochKey, epoch, 0).Err())
-}
-
-// away says ErrAway of whatever keeps Redis from answering, but not of the caller's own end.
-func away(ctx context.Context, op string, err error) error {
-	switch {
-	case err == nil, errors.Is(err, redis.Nil):
-		return nil
-	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fmt.Errorf("%s: %w", op, context.Cause(ctx))
-	default:
-		return fmt.Errorf("%s: %w: %w", op, ErrAway, err)
-	}
 }

@@ -95,7 +95,7 @@ func (d *doors) serve(ctx context.Context, w http.ResponseWriter, req *http.Requ
 	var unreadable *pack.UnreadableError
 	switch {
 	case err == nil:
-		return d.store.Put(ctx, events)
+		return d.store.putNow(ctx, events)
 	case errors.Is(err, pack.ErrNothing):
 		return accepted(nil)
 	case errors.As(err, &unreadable):

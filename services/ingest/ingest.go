@@ -30,7 +30,7 @@ func Run(ctx context.Context, env service.Env) error {
 // doors is all doors of all packs, and what they share.
 type doors struct {
 	routes   []route
-	store    *Store
+	store    *store
 	maxBody  int64         // bytes
 	maxEvent int64         // bytes of an event in the log
 	inFlight chan struct{} // one place each request being served
@@ -59,11 +59,15 @@ const overhead = 64 << 10
 const maxBody = 1 << 20
 
 func newDoors(env service.Env, packs []pack.Pack) (*doors, error) {
+	m, err := newMetrics(env.Metrics)
+	if err != nil {
+		return nil, err
+	}
 	d := &doors{
-		store:    NewStore(env),
+		store:    newStore(env, m),
 		maxBody:  maxBody,
 		inFlight: make(chan struct{}, env.Config.Ingest.MaxInFlight),
-		metrics:  newMetrics(env.Metrics),
+		metrics:  m,
 		env:      env,
 	}
 	d.maxEvent = env.NATS.MaxPayload() - overhead

@@ -2,14 +2,11 @@ package ingest_test
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -17,7 +14,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/signrelay/signrelay/libs/config"
@@ -26,6 +22,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/libs/servicetest"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 	"github.com/signrelay/signrelay/services/ingest"
 )
@@ -519,59 +516,18 @@ func open(t *testing.T, changes ...func(*config.Config)) *harness {
 	for _, change := range changes {
 		change(&cfg)
 	}
-	h := &harness{broker: realtest.NATS(t), redis: realtest.Redis(t)}
-	log := slog.New(slog.DiscardHandler)
-	cfg.NATS.URL = h.broker.URL
-	nc, err := service.ConnectNATS(cfg.NATS, "ingest", log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	if h.js, err = jetstream.New(nc); err != nil {
-		t.Fatal(err)
-	}
-	if err := flow.Provision(t.Context(), h.js, 1); err != nil {
-		t.Fatal(err)
-	}
+	b := servicetest.New(t, cfg)
+	h := &harness{js: b.Env.JS, broker: b.Broker, redis: realtest.Redis(t)}
+	var err error
 	if h.client, err = service.ConnectRedis(h.redis.URL); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = h.client.Close() })
-	kv, err := h.js.KeyValue(t.Context(), flow.State)
-	if err != nil {
-		t.Fatal(err)
+	b.Env.Claims = func(o dedupe.Options) dedupe.Store {
+		return dedupe.NewGuard(dedupe.NewRedis(h.client, o), event.Log{JS: h.js, Stream: flow.Signing}, b.Env.Gaps, o.Remember)
 	}
-	gaps, err := dedupe.WatchGaps(t.Context(), kv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = gaps.Close() })
-
-	up := make(chan struct{})
-	h.env = service.Env{
-		Name: "ingest", Config: cfg, Log: log, Metrics: prometheus.NewRegistry(), NATS: nc, JS: h.js,
-		Public: http.NewServeMux(), Gaps: gaps, Up: func() { close(up) },
-		Claims: func(o dedupe.Options) dedupe.Store {
-			return dedupe.NewGuard(dedupe.NewRedis(h.client, o), event.Log{JS: h.js, Stream: flow.Signing}, gaps, o.Remember)
-		},
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- ingest.Run(ctx, h.env) }()
-	select {
-	case <-up:
-	case err := <-ended:
-		t.Fatalf("ingest ended: %v", err)
-	}
-	server := httptest.NewServer(h.env.Public)
-	t.Cleanup(func() {
-		server.Close()
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("ingest ended: %v", err)
-		}
-	})
-	h.url = server.URL
+	b.Start(ingest.Run)
+	h.env, h.url = b.Env, b.Door()
 	return h
 }
 

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/signrelay/signrelay/libs/telemetry"
 )
 
 // metrics of ingest. Every label is bounded: sources and providers by the settings, outcomes and reasons by the code.
@@ -17,42 +19,32 @@ type metrics struct {
 	logAsked     prometheus.Counter
 }
 
-func newMetrics(r prometheus.Registerer) *metrics {
-	return &metrics{
-		requests: registered(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+func newMetrics(r prometheus.Registerer) (*metrics, error) {
+	m := &metrics{}
+	return m, errors.Join(
+		telemetry.Register(r, &m.requests, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_ingest_requests_total", Help: "Callbacks answered, by outcome and its reason.",
 		}, []string{"source", "provider", "outcome", "reason"})),
-		seconds: registered(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		telemetry.Register(r, &m.seconds, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "signrelay_ingest_seconds", Help: "Time from a callback's headers to its answer.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 		}, []string{"provider"})),
-		events: registered(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+		telemetry.Register(r, &m.events, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_ingest_events_total", Help: "Events stored in the log, by canonical type.",
 		}, []string{"type"})),
-		unremembered: registered(r, prometheus.NewCounter(prometheus.CounterOpts{
+		telemetry.Register(r, &m.unremembered, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "signrelay_ingest_unremembered_total", Help: "Events taken while the dedupe memory was away.",
 		})),
-		unconfirmed: registered(r, prometheus.NewCounter(prometheus.CounterOpts{
+		telemetry.Register(r, &m.unconfirmed, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "signrelay_ingest_unconfirmed_total", Help: "Claims whose end the dedupe memory could not be told; they lapse by themselves.",
 		})),
-		logAsked: registered(r, prometheus.NewCounter(prometheus.CounterOpts{
+		telemetry.Register(r, &m.logAsked, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "signrelay_ingest_log_asked_total", Help: "Events for which the log was asked whether it holds them.",
 		})),
-	}
+	)
 }
 
 func (m *metrics) observe(source, provider string, a answer, took time.Duration) {
 	m.requests.WithLabelValues(source, provider, a.outcome, a.reason).Inc()
 	m.seconds.WithLabelValues(provider).Observe(took.Seconds())
-}
-
-// registered registers c, or returns the one that another part of the program registered before.
-func registered[C prometheus.Collector](r prometheus.Registerer, c C) C {
-	err := r.Register(c)
-	if already := new(prometheus.AlreadyRegisteredError); errors.As(err, already) {
-		if before, ok := already.ExistingCollector.(C); ok {
-			return before
-		}
-	}
-	return c
 }

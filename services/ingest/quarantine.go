@@ -158,7 +158,11 @@ func Replay(ctx context.Context, env service.Env, h nats.Header, body []byte, re
 			e.Attributes[RepairedAttribute] = "true"
 		}
 	}
-	a := NewStore(env).PutLate(ctx, events)
+	m, err := newMetrics(env.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	a := newStore(env, m).putLate(ctx, events)
 	if a.outcome != "accepted" && a.outcome != "duplicate" {
 		return nil, fmt.Errorf("store: %s: %w", a.reason, a.err)
 	}

@@ -17,9 +17,9 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// Store puts events into the log, each once: claim → publish and wait for the ack → confirm. This order is the product:
+// store puts events into the log, each once: claim → publish and wait for the ack → confirm. This order is the product:
 // marking an event as seen before it is stored loses it for good when the process dies in between.
-type Store struct {
+type store struct {
 	js      jetstream.JetStream
 	memory  dedupe.Store
 	gaps    *dedupe.Gaps
@@ -35,20 +35,19 @@ const (
 	lease = 15 * time.Second
 )
 
-// NewStore makes the way into the log.
-func NewStore(env service.Env) *Store {
-	return &Store{
+func newStore(env service.Env, m *metrics) *store {
+	return &store{
 		js:      env.JS,
 		memory:  env.Claims(dedupe.Options{Namespace: "i", Lease: lease, Remember: flow.Remember}),
 		gaps:    env.Gaps,
 		log:     event.Log{JS: env.JS, Stream: flow.Signing},
-		metrics: newMetrics(env.Metrics),
+		metrics: m,
 	}
 }
 
-// Put stores the events of one callback. It goes on when the caller goes away: a provider that hangs up must not leave
+// putNow stores the events of one callback. It goes on when the caller goes away: a provider that hangs up must not leave
 // half of its callback behind.
-func (s *Store) Put(ctx context.Context, events []*signingv1.SigningEvent) answer {
+func (s *store) putNow(ctx context.Context, events []*signingv1.SigningEvent) answer {
 	return s.put(ctx, events, func(c dedupe.Claim) state {
 		if c.State == dedupe.Claimed {
 			return fresh
@@ -57,14 +56,14 @@ func (s *Store) Put(ctx context.Context, events []*signingv1.SigningEvent) answe
 	})
 }
 
-// PutLate is Put for a callback that lay about for longer than the memory reaches: whatever the memory does not know, the
+// putLate is putNow for a callback that lay about for longer than the memory reaches: whatever the memory does not know, the
 // whole log is asked for.
-func (s *Store) PutLate(ctx context.Context, events []*signingv1.SigningEvent) answer {
+func (s *store) putLate(ctx context.Context, events []*signingv1.SigningEvent) answer {
 	return s.put(ctx, events, func(dedupe.Claim) state { return everUnsure })
 }
 
 // put stores events; judge says what a claim that is ours means.
-func (s *Store) put(ctx context.Context, events []*signingv1.SigningEvent, judge func(dedupe.Claim) state) answer {
+func (s *store) put(ctx context.Context, events []*signingv1.SigningEvent, judge func(dedupe.Claim) state) answer {
 	if len(events) == 0 {
 		return accepted(nil)
 	}
@@ -119,7 +118,7 @@ const (
 
 // claim claims all items and tells whether the memory was there. Without it every item is unsure: the log and the
 // stream's own duplicate window decide.
-func (s *Store) claim(ctx context.Context, owner string, items []item, judge func(dedupe.Claim) state) bool {
+func (s *store) claim(ctx context.Context, owner string, items []item, judge func(dedupe.Claim) state) bool {
 	ids := make([]string, len(items))
 	for i := range items {
 		ids[i] = items[i].event.GetId()
@@ -147,7 +146,7 @@ func (s *Store) claim(ctx context.Context, owner string, items []item, judge fun
 
 // askLog asks the log for all items that may be stored already: once a subject, because all of an eSignature v1 account's
 // signers share theirs.
-func (s *Store) askLog(ctx context.Context, items []item) {
+func (s *store) askLog(ctx context.Context, items []item) {
 	bySubject := make(map[string][]*item)
 	for i := range items {
 		if it := &items[i]; it.state == unsure || it.state == everUnsure {
@@ -205,7 +204,7 @@ func spanOf(items []*item) event.Span {
 }
 
 // publish sends all fresh items at once, in their order, and waits for the stream's ack of each.
-func (s *Store) publish(ctx context.Context, items []item) {
+func (s *store) publish(ctx context.Context, items []item) {
 	futures := make([]jetstream.PubAckFuture, len(items))
 	alone := len(items) == 1
 	for i := range items {
@@ -269,7 +268,7 @@ func neverSent(err error) bool {
 
 // settle tells the memory what became of our claims. When it fails the claims lapse by themselves, and whoever finds them
 // asks the log.
-func (s *Store) settle(ctx context.Context, owner string, items []item) {
+func (s *store) settle(ctx context.Context, owner string, items []item) {
 	var done []dedupe.Done
 	var undone, unknown []string
 	for _, it := range items {
@@ -306,7 +305,7 @@ func (s *Store) settle(ctx context.Context, owner string, items []item) {
 var errUnpublished = errors.New("not published")
 
 // verdict is 2xx only when every event is in the log.
-func (s *Store) verdict(items []item) answer {
+func (s *store) verdict(items []item) answer {
 	ids := make([]string, len(items))
 	news, failures, busy := 0, 0, false
 	var first error
