@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Check judges what the settings mean, and returns all mistakes as one error of one line each; every line names the key
@@ -20,8 +21,7 @@ func Check(cfg Config, providers []string, perSource func(Source) error) error {
 	c.sources(cfg.Sources, providers, perSource)
 	c.sms(cfg.SMS.Vonage)
 	c.email(cfg.Email)
-	c.oneOf("shortener.kind", cfg.Shortener.Kind, "builtin")
-	c.webURL("shortener.public_url", cfg.Shortener.PublicURL)
+	c.shortener(cfg.Shortener)
 
 	c.nats(cfg.NATS)
 	c.redis(cfg.Redis)
@@ -29,6 +29,7 @@ func Check(cfg Config, providers []string, perSource func(Source) error) error {
 	c.address("ingest.addr", cfg.Ingest.Addr)
 	c.positive("ingest.max_in_flight", int64(cfg.Ingest.MaxInFlight))
 	c.address("links.addr", cfg.Links.Addr)
+	c.address("receipts.addr", cfg.Receipts.Addr)
 	c.address("sandbox.addr", cfg.Sandbox.Addr)
 	c.address("sandbox.smtp_addr", cfg.Sandbox.SMTPAddr)
 	c.webURL("sandbox.ingest_url", cfg.Sandbox.IngestURL)
@@ -70,6 +71,10 @@ func (c *checker) sources(sources []Source, providers []string, perSource func(S
 			c.mistake(key+".webhook.secrets", "an empty secret would let everybody in: remove it")
 		}
 		c.webURL(key+".api.base_url", s.API.BaseURL)
+		if s.API.PerMinute < 0 {
+			c.mistake(key+".api.per_minute", "want how many calls a minute, or 0 for the provider's own limit")
+		}
+		c.mailbox(key+".notify.sender.email", s.Notify.Sender.Email)
 		c.eachOf(key+".notify.channels", s.Notify.Channels, "sms", "email")
 		c.eachOf(key+".notify.kinds", s.Notify.Kinds,
 			"invitation", "progress", "completed", "reminder", "declined", "voided", "expired", "undeliverable")
@@ -102,6 +107,35 @@ func (c *checker) sms(v Vonage) {
 	c.needed("sms.vonage.base_url", v.BaseURL)
 	c.webURL("sms.vonage.base_url", v.BaseURL)
 	c.positive("sms.vonage.timeout", int64(v.Timeout))
+	c.positive("sms.vonage.per_second", int64(v.PerSecond))
+	c.webURL("sms.vonage.receipts_url", v.ReceiptsURL)
+	if v.ReceiptsURL != "" && v.SignatureSecret == "" {
+		c.mistake("sms.vonage.signature_secret", "receipts_url is set: set the secret that receipts are signed with too, or they are refused")
+	}
+	c.oneOf("sms.vonage.signature_method", v.SignatureMethod, "md5hash", "md5", "sha1", "sha256", "sha512")
+	c.positive("sms.vonage.receipt_within", int64(v.ReceiptWithin))
+}
+
+// linkLife is the longest that a link can live: as long as its bucket keeps it.
+const linkLife = 90 * 24 * time.Hour
+
+func (c *checker) shortener(s Shortener) {
+	c.oneOf("shortener.kind", s.Kind, "builtin", "bitly", "rebrandly")
+	c.webURL("shortener.public_url", s.PublicURL)
+	if s.ExpireAfter <= 0 || s.ExpireAfter > linkLife {
+		c.mistake("shortener.expire_after", "want more than 0 and at most %v, not %v", linkLife, s.ExpireAfter)
+	}
+	c.positive("shortener.per_minute", int64(s.PerMinute))
+	c.needed("shortener.bitly.base_url", s.Bitly.BaseURL)
+	c.webURL("shortener.bitly.base_url", s.Bitly.BaseURL)
+	c.needed("shortener.rebrandly.base_url", s.Rebrandly.BaseURL)
+	c.webURL("shortener.rebrandly.base_url", s.Rebrandly.BaseURL)
+	switch {
+	case s.Kind == "bitly" && s.Bitly.Token == "":
+		c.mistake("shortener.bitly.token", "shortener.kind is bitly: set its access token")
+	case s.Kind == "rebrandly" && s.Rebrandly.APIKey == "":
+		c.mistake("shortener.rebrandly.apikey", "shortener.kind is rebrandly: set its API key")
+	}
 }
 
 func (c *checker) email(e Email) {
@@ -124,6 +158,17 @@ func (c *checker) email(e Email) {
 	}
 	c.oneOf("email.smtp.tls", e.SMTP.TLS, "mandatory", "opportunistic", "none")
 	c.positive("email.smtp.timeout", int64(e.SMTP.Timeout))
+	c.positive("email.smtp.connections", int64(e.SMTP.Connections))
+}
+
+// mailbox wants one bare e-mail address, or none.
+func (c *checker) mailbox(key, text string) {
+	if text == "" {
+		return
+	}
+	if a, err := mail.ParseAddress(text); err != nil || a.Address != text {
+		c.mistake(key, "want one address alone, such as contracts@acme.example")
+	}
 }
 
 func (c *checker) nats(n NATS) {

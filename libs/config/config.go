@@ -18,14 +18,17 @@ type Config struct {
 	SMS       SMS       `yaml:"sms"`
 	Email     Email     `yaml:"email"`
 	Shortener Shortener `yaml:"shortener"`
+	Templates Templates `yaml:"templates"`
 
 	NATS  NATS  `yaml:"nats"`
 	Redis Redis `yaml:"redis"`
 
-	Ingest  Ingest  `yaml:"ingest"`  // SIGNRELAY_INGEST_ADDR
-	Links   Listen  `yaml:"links"`   // the shortener's GET /l/{code}: SIGNRELAY_LINKS_ADDR
-	Sandbox Sandbox `yaml:"sandbox"` // SIGNRELAY_SANDBOX_ADDR; its inbox: SIGNRELAY_SMTP_ADDR
-	Admin   Listen  `yaml:"admin"`   // SIGNRELAY_ADMIN_ADDR
+	Ingest Ingest `yaml:"ingest"` // SIGNRELAY_INGEST_ADDR
+	Links  Listen `yaml:"links"`  // the shortener's GET /l/{code}: SIGNRELAY_LINKS_ADDR
+	// the SMS sender's POST|GET /receipts/vonage/{source}: SIGNRELAY_RECEIPTS_ADDR
+	Receipts Listen  `yaml:"receipts"`
+	Sandbox  Sandbox `yaml:"sandbox"` // SIGNRELAY_SANDBOX_ADDR; its inbox: SIGNRELAY_SMTP_ADDR
+	Admin    Listen  `yaml:"admin"`   // SIGNRELAY_ADMIN_ADDR
 
 	DataDir string `yaml:"data_dir"` // where standalone keeps its state: SIGNRELAY_DATA_DIR
 	Log     Log    `yaml:"log"`
@@ -60,12 +63,26 @@ type API struct {
 	Secret  string `yaml:"secret" secret:"true"`
 	User    string `yaml:"user"`
 	Group   string `yaml:"group"`
+	// PerMinute is how many calls all replicas together make; 0 takes the provider's own limit.
+	PerMinute int `yaml:"per_minute"`
 }
+
+// Set tells whether anything is said of how the API is reached.
+func (a API) Set() bool { return a != API{} }
 
 // Notify narrows what a source's signers are told; empty lists mean everything.
 type Notify struct {
 	Channels []string `yaml:"channels"` // sms, email
 	Kinds    []string `yaml:"kinds"`    // invitation, progress, completed, …
+	// Sender is where the documents' sender is told that something went wrong; where both are empty, the provider's API is
+	// asked for his address.
+	Sender Sender `yaml:"sender"`
+}
+
+// Sender is where a document's sender reads his messages.
+type Sender struct {
+	Email  string `yaml:"email"`
+	Mobile string `yaml:"mobile"`
 }
 
 // SMS is how text messages leave.
@@ -80,6 +97,18 @@ type Vonage struct {
 	From      string        `yaml:"from"`     // sender id or number
 	BaseURL   string        `yaml:"base_url"` // default https://rest.nexmo.com
 	Timeout   time.Duration `yaml:"timeout"`  // of one call; default 10s
+	// PerSecond is how many calls all replicas together make; default 30, Vonage's own limit of an API key.
+	PerSecond int `yaml:"per_second"`
+
+	// ReceiptsURL is what Vonage is told to send delivery receipts to, e.g. https://sign.acme.example: with each message it gets
+	// <it>/receipts/vonage/<source>. Empty where the account's own dashboard says so.
+	ReceiptsURL string `yaml:"receipts_url"`
+	// SignatureSecret is what receipts are signed with; without one they are refused.
+	SignatureSecret string `yaml:"signature_secret" secret:"true"`
+	SignatureMethod string `yaml:"signature_method"` // md5hash (Vonage's default), md5, sha1, sha256 or sha512
+	// ReceiptWithin is how long a receipt is waited for before a message is sent again of which nobody knows whether it was
+	// sent; default 1m.
+	ReceiptWithin time.Duration `yaml:"receipt_within"`
 }
 
 // Email is how letters leave.
@@ -96,12 +125,41 @@ type SMTP struct {
 	Password string        `yaml:"password" secret:"true"`
 	TLS      string        `yaml:"tls"`     // mandatory (default), opportunistic, none
 	Timeout  time.Duration `yaml:"timeout"` // of one dialogue; default 15s
+	// Connections is how many are kept open to the server by one replica; default 4.
+	Connections int `yaml:"connections"`
 }
 
 // Shortener is where short links come from.
 type Shortener struct {
-	Kind      string `yaml:"kind"`       // builtin
-	PublicURL string `yaml:"public_url"` // what signers' links begin with, e.g. https://sign.acme.example
+	Kind      string `yaml:"kind"`       // builtin, bitly, rebrandly
+	PublicURL string `yaml:"public_url"` // what our own links begin with, e.g. https://sign.acme.example
+	// ExpireAfter is how long a link opens after it was made; at most 2160h, 90 days, the default.
+	ExpireAfter time.Duration `yaml:"expire_after"`
+	// PerMinute is how many links one client address may open; default 60.
+	PerMinute int       `yaml:"per_minute"`
+	Bitly     Bitly     `yaml:"bitly"`
+	Rebrandly Rebrandly `yaml:"rebrandly"`
+}
+
+// Bitly is the operator's account there.
+type Bitly struct {
+	Token   string `yaml:"token" secret:"true"`
+	Domain  string `yaml:"domain"`   // default bit.ly
+	Group   string `yaml:"group"`    // the group's guid
+	BaseURL string `yaml:"base_url"` // default https://api-ssl.bitly.com
+}
+
+// Rebrandly is the operator's account there.
+type Rebrandly struct {
+	APIKey    string `yaml:"apikey" secret:"true"`
+	Workspace string `yaml:"workspace"` // its id; may be empty
+	Domain    string `yaml:"domain"`    // default rebrand.ly
+	BaseURL   string `yaml:"base_url"`  // default https://api.rebrandly.com
+}
+
+// Templates is where the texts that signers read come from.
+type Templates struct {
+	Dir string `yaml:"dir"` // a folder of <locale>/<kind>.<channel>.tmpl that stand in place of the built-in ones
 }
 
 // NATS is the broker.
@@ -135,6 +193,8 @@ type Sandbox struct {
 	Addr      string `yaml:"addr"`
 	SMTPAddr  string `yaml:"smtp_addr"`
 	IngestURL string `yaml:"ingest_url"` // where stories are played to; default http://127.0.0.1:8080
+	// Key is the PEM of the RSA key behind the esign-v1 sources' certificate, for stories whose callbacks it signs.
+	Key string `yaml:"key" secret:"true"`
 }
 
 // Log is how the services speak.

@@ -8,18 +8,31 @@ func Default() Config {
 		SMS: SMS{Vonage: Vonage{
 			BaseURL: "https://rest.nexmo.com",
 			Timeout: 10 * time.Second,
+
+			PerSecond:       30,
+			SignatureMethod: "md5hash",
+			ReceiptWithin:   time.Minute,
 		}},
 		Email: Email{SMTP: SMTP{
 			Port:    587,
 			TLS:     "mandatory",
 			Timeout: 15 * time.Second,
+
+			Connections: 4,
 		}},
-		Shortener: Shortener{Kind: "builtin"},
+		Shortener: Shortener{
+			Kind:        "builtin",
+			ExpireAfter: 90 * 24 * time.Hour,
+			PerMinute:   60,
+			Bitly:       Bitly{Domain: "bit.ly", BaseURL: "https://api-ssl.bitly.com"},
+			Rebrandly:   Rebrandly{Domain: "rebrand.ly", BaseURL: "https://api.rebrandly.com"},
+		},
 
 		NATS: NATS{Addr: "127.0.0.1:4222", Replicas: 1},
 
-		Ingest: Ingest{Addr: ":8080", MaxInFlight: 1024},
-		Links:  Listen{Addr: "127.0.0.1:8083"},
+		Ingest:   Ingest{Addr: ":8080", MaxInFlight: 1024},
+		Links:    Listen{Addr: "127.0.0.1:8083"},
+		Receipts: Listen{Addr: "127.0.0.1:8084"},
 		Sandbox: Sandbox{
 			Addr:      "127.0.0.1:8082",
 			SMTPAddr:  "127.0.0.1:2525",

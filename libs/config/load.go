@@ -68,6 +68,7 @@ func LoadWith(fs *flag.FlagSet, args, environ []string) (cfg Config, rest []stri
 		cfg.Sources[i] = cfg.Sources[i].withDefaults()
 	}
 	cfg.Shortener.PublicURL = strings.TrimRight(cfg.Shortener.PublicURL, "/")
+	cfg.SMS.Vonage.ReceiptsURL = strings.TrimRight(cfg.SMS.Vonage.ReceiptsURL, "/")
 	cfg.Sandbox.IngestURL = strings.TrimRight(cfg.Sandbox.IngestURL, "/")
 	return cfg, rest, errors.Join(mistakes...)
 }

@@ -47,6 +47,7 @@ const (
 	Memory = "MEMORY"
 	State  = "STATE"
 	Links  = "LINKS"
+	Texts  = "TEXTS"
 )
 
 // Remember is how long an ingested event's id is remembered: longer than the longest retry of a provider, PleaseSign's
@@ -58,11 +59,16 @@ var Buckets = []Bucket{
 	{Name: Memory, MaxAge: RememberSent, Keeps: "claims and confirmations where there is no Redis"},
 	{Name: State, Keeps: "what the services must know of each other's outages"},
 	{Name: Links, MaxAge: 90 * day, Keeps: "our own short links"},
+	{Name: Texts, MaxAge: RememberText, Keeps: "which delivery receipts of a text message have come"},
 }
 
 // RememberSent is how long a sent message's id is remembered: longer than NOTIFY keeps the work, so that no redelivery
 // or replay of the stream can outlive it.
 const RememberSent = 15 * day
+
+// RememberText is how long a text's delivery receipts are taken: a text lives 72 hours at Vonage, which then tries for
+// another 72 to tell what became of it.
+const RememberText = 7 * day
 
 // Policy is how often and how patiently a stage tries.
 type Policy struct {
@@ -114,16 +120,25 @@ var Stages = []Stage{
 	{
 		Name: Enricher, Stream: Signing,
 		Takes: []string{
+			"signing.v1.*.*.document.created.>",
 			"signing.v1.*.*.document.sent.>",
 			"signing.v1.*.*.document.completed.>",
+			"signing.v1.*.*.document.declined.>",
+			"signing.v1.*.*.document.voided.>",
+			"signing.v1.*.*.document.expired.>",
 			"signing.v1.*.*.recipient.signed.>",
+			"signing.v1.*.*.recipient.declined.>",
+			"signing.v1.*.*.recipient.undeliverable.>",
 		},
-		Gives: []string{"notify.v1.link.>", "notify.v1.send.>"},
-		Does:  "asks the provider's REST API who must be told what", Workers: 16, Timeout: 30 * time.Second, Policy: patient,
+		Gives: []string{
+			"notify.v1.link.>", "notify.v1.send.>",
+			"signing.v1.*.*.notification.requested.>", "signing.v1.*.*.notification.suppressed.>",
+		},
+		Does: "asks the provider's REST API who must be told what", Workers: 16, Timeout: 30 * time.Second, Policy: patient,
 	},
 	{
 		Name: Shortener, Stream: Notify, Takes: []string{"notify.v1.link.>"},
-		Gives: []string{"notify.v1.send.>", "signing.v1.*.*.link.opened.>"},
+		Gives: []string{"notify.v1.send.>", "signing.v1.*.*.link.>"},
 		Does:  "makes the short link, and serves it", Workers: 16, Timeout: 30 * time.Second, Policy: patient,
 	},
 	{

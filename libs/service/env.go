@@ -11,6 +11,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/dedupe"
+	"github.com/signrelay/signrelay/libs/limit"
 )
 
 // Env is what a service's Run is given: settings, connections and doors. Run(ctx, Env) mounts its handlers, calls Up, and
@@ -30,6 +31,8 @@ type Env struct {
 	Claims func(dedupe.Options) dedupe.Store
 	// Gaps is where a service marks that it does something which the memory will not remember, because it is away.
 	Gaps *dedupe.Gaps
+	// Limits keeps calls below other sides' rates: all replicas' together where there is a Redis.
+	Limits limit.Limiter
 	// Up tells that Run has mounted its handlers and is about to work. Call it once.
 	Up func()
 }

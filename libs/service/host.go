@@ -19,6 +19,7 @@ import (
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/limit"
 )
 
 // Service is one service, as a host runs it.
@@ -117,6 +118,7 @@ type parts struct {
 	js     jetstream.JetStream
 	claims func(dedupe.Options) dedupe.Store
 	gaps   *dedupe.Gaps
+	limits limit.Limiter
 	closes []func() // run last to first
 }
 
@@ -132,7 +134,7 @@ const publishWithin = 5 * time.Second
 
 // openParts connects, and waits until the broker is provisioned.
 func (h Host) openParts(ctx context.Context, health *Health) (_ *parts, err error) {
-	p := &parts{}
+	p := &parts{limits: limit.NewLocal()}
 	if !h.any(func(s Service) bool { return !s.NoParts }) {
 		return p, nil
 	}
@@ -166,6 +168,7 @@ func (h Host) openParts(ctx context.Context, health *Health) (_ *parts, err erro
 			return nil, err
 		}
 		p.closes = append(p.closes, func() { _ = client.Close() })
+		p.limits = limit.NewRedis(client)
 		add := health.Add
 		if h.any(func(s Service) bool { return s.OutlivesRedis }) {
 			add = health.AddSoft
@@ -270,6 +273,7 @@ func (h Host) start(work context.Context, p *parts, health *Health, metrics *pro
 			Metrics: prometheus.WrapRegistererWith(prometheus.Labels{"component": s.Name}, metrics),
 			Health:  health,
 			Public:  r.mux(s, h.Config),
+			Limits:  p.limits,
 		}
 		if len(h.Services) > 1 {
 			env.Log = h.Log.With("component", s.Name)

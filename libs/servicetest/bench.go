@@ -18,6 +18,7 @@ import (
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/libs/service"
 )
@@ -53,6 +54,7 @@ func New(t testing.TB, settings config.Config) *Bench {
 		Name: t.Name(), Config: settings, Metrics: prometheus.NewRegistry(), NATS: conn, JS: js,
 		Log:    slog.New(slog.NewJSONHandler(b.Logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Health: new(service.Health), Public: http.NewServeMux(), Gaps: gaps,
+		Limits: limit.NewLocal(),
 		Claims: func(o dedupe.Options) dedupe.Store {
 			return dedupe.NewGuard(dedupe.NewBucket(memory, o), event.Log{JS: js, Stream: flow.Signing}, gaps, o.Remember)
 		},

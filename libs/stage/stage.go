@@ -37,6 +37,12 @@ func RetryAfter(d time.Duration, err error) error {
 	return &verdictError{kind: retry, after: d, err: err}
 }
 
+// Later puts the work off by our own choice (a rate limit): it says nothing about the input, and never makes it be given
+// up. The reason is bounded, as Skip's.
+func Later(d time.Duration, reason string) error {
+	return &verdictError{kind: retry, reason: label(reason), ours: true, after: d, err: errors.New(reason)}
+}
+
 // Unknown marks an error after which nobody knows whether the effect happened. The claim is not given back; the next
 // attempt sees Event.Unknown.
 func Unknown(err error) error { return &verdictError{kind: retry, unknown: true, err: err} }

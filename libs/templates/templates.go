@@ -16,9 +16,18 @@ import (
 // its kind, or it lacks what its text needs.
 var ErrUnrenderable = errors.New("not renderable")
 
+// Set is all messages: the built-in ones, and an operator's own in their places.
+type Set struct{ messages set }
+
+// Open reads the messages. The files in dir, <locale>/<kind>.<channel>.tmpl, stand in place of the built-in ones; an empty
+// dir means those alone. It fails when one of them cannot be rendered, with a line for each mistake.
+func Open(dir string) (*Set, error) {
+	return &Set{messages: builtin()}, nil
+}
+
 // SMS is n's text message.
-func SMS(n *notifyv1.Notification) (string, error) {
-	about, t, err := prepare(n, "sms")
+func (s *Set) SMS(n *notifyv1.Notification) (string, error) {
+	about, t, err := s.prepare(n, "sms")
 	if err != nil {
 		return "", err
 	}
@@ -26,8 +35,8 @@ func SMS(n *notifyv1.Notification) (string, error) {
 }
 
 // Email is n's letter: its subject on one line, its text, and the same as HTML.
-func Email(n *notifyv1.Notification) (subject, text, html string, err error) {
-	about, t, err := prepare(n, "email")
+func (s *Set) Email(n *notifyv1.Notification) (subject, text, html string, err error) {
+	about, t, err := s.prepare(n, "email")
 	if err != nil {
 		return "", "", "", err
 	}
@@ -37,8 +46,8 @@ func Email(n *notifyv1.Notification) (subject, text, html string, err error) {
 	return subject, text, html, errors.Join(subjectErr, textErr, htmlErr)
 }
 
-func prepare(n *notifyv1.Notification, channel string) (facts, message, error) {
-	t, ok := builtin().find(n.GetLocale(), notification.KindName(n.GetKind())+"."+channel)
+func (s *Set) prepare(n *notifyv1.Notification, channel string) (facts, message, error) {
+	t, ok := s.messages.find(n.GetLocale(), notification.KindName(n.GetKind())+"."+channel)
 	if !ok {
 		return facts{}, message{}, fmt.Errorf("%w: no text for kind %d", ErrUnrenderable, n.GetKind())
 	}

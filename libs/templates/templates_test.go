@@ -29,7 +29,7 @@ func TestSMSFollowsTheProvidersExamples(t *testing.T) {
 		`Eric Smith has signed "Employment Agreement". One more signature is needed to complete the document.`:            progress,
 		`"PS Employment Agreement" has been accepted by all parties. Download your document here: https://bit.ly/2131NDa`: example(notifyv1.Kind_KIND_COMPLETED),
 	} {
-		got, err := templates.SMS(n)
+		got, err := builtin(t).SMS(n)
 		if err != nil || got != want {
 			t.Errorf("SMS = %q, %v; want %q", got, err, want)
 		}
@@ -46,7 +46,7 @@ func TestMissingSignaturesAreCountedInWords(t *testing.T) {
 	} {
 		n := example(notifyv1.Kind_KIND_PROGRESS)
 		n.SignaturesMissing = missing
-		got, err := templates.SMS(n)
+		got, err := builtin(t).SMS(n)
 		if err != nil || !strings.Contains(got, ". "+want+" to complete the document.") {
 			t.Errorf("%d missing: SMS = %q, %v; want %q in it", missing, got, err, want)
 		}
@@ -60,11 +60,11 @@ func TestEveryKindHasItsTexts(t *testing.T) {
 			continue
 		}
 		n := example(notifyv1.Kind(kind))
-		sms, err := templates.SMS(n)
+		sms, err := builtin(t).SMS(n)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		subject, text, html, err := templates.Email(n)
+		subject, text, html, err := builtin(t).Email(n)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -81,7 +81,7 @@ func TestEveryKindHasItsTexts(t *testing.T) {
 
 func TestEmailCarriesTheLinkOnceToReadAndOnceToClick(t *testing.T) {
 	t.Parallel()
-	_, text, html, err := templates.Email(example(notifyv1.Kind_KIND_INVITATION))
+	_, text, html, err := builtin(t).Email(example(notifyv1.Kind_KIND_INVITATION))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestWhatStrangersWroteIsHarmless(t *testing.T) {
 	n.ActorName = "Eric\r\nBcc: all@example.com\u202e\u2066\u2028 \x07 Smith"
 	n.DocumentTitle = "<b>Offer</b> & \"Terms\"\n\n\tpage 1 " + strings.Repeat("x", 200)
 
-	sms, err := templates.SMS(n)
+	sms, err := builtin(t).SMS(n)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestWhatStrangersWroteIsHarmless(t *testing.T) {
 	if !strings.Contains(sms, `x...". One`) || len(sms) > 250 {
 		t.Errorf("the long title is not cut: %q", sms)
 	}
-	subject, _, html, err := templates.Email(n)
+	subject, _, html, err := builtin(t).Email(n)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestNamesKeepTheirLetters(t *testing.T) {
 	for _, name := range []string{"Zoë O'Brien-Łukasz", "می\u200cخواهم", "李小龍", "👩\u200d🚀"} {
 		n := example(notifyv1.Kind_KIND_PROGRESS)
 		n.ActorName = name
-		got, err := templates.SMS(n)
+		got, err := builtin(t).SMS(n)
 		if err != nil || !strings.HasPrefix(got, name+" has signed") {
 			t.Errorf("SMS = %q, %v; want it to begin with %q", got, err, name)
 		}
@@ -137,13 +137,13 @@ func TestWhatIsNotToldIsLeftOut(t *testing.T) {
 	t.Parallel()
 	n := example(notifyv1.Kind_KIND_INVITATION)
 	n.DocumentTitle, n.SenderName, n.Locale, n.To = "", "", "", nil
-	got, err := templates.SMS(n)
+	got, err := builtin(t).SMS(n)
 	if want := "You've been sent a document. Please review & sign: https://bit.ly/2131NDa"; err != nil || got != want {
 		t.Errorf("SMS = %q, %v; want %q", got, err, want)
 	}
 	n = example(notifyv1.Kind_KIND_PROGRESS)
 	n.ActorName, n.Locale = "", "de"
-	got, err = templates.SMS(n)
+	got, err = builtin(t).SMS(n)
 	if err != nil || !strings.HasPrefix(got, "Somebody has signed") {
 		t.Errorf("SMS = %q, %v", got, err)
 	}
@@ -161,11 +161,20 @@ func TestUnrenderable(t *testing.T) {
 		"no short link":   unshortened,
 		"nothing missing": nothingMissing,
 	} {
-		if s, err := templates.SMS(n); !errors.Is(err, templates.ErrUnrenderable) {
+		if s, err := builtin(t).SMS(n); !errors.Is(err, templates.ErrUnrenderable) {
 			t.Errorf("%s: SMS = %q, %v", name, s, err)
 		}
-		if _, _, _, err := templates.Email(n); !errors.Is(err, templates.ErrUnrenderable) || strings.Contains(fmt.Sprint(err), "secret") {
+		if _, _, _, err := builtin(t).Email(n); !errors.Is(err, templates.ErrUnrenderable) || strings.Contains(fmt.Sprint(err), "secret") {
 			t.Errorf("%s: Email: %v", name, err)
 		}
 	}
+}
+
+func builtin(t *testing.T) *templates.Set {
+	t.Helper()
+	s, err := templates.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }

@@ -7,23 +7,29 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/libs/templates"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
 // Run works until ctx ends.
 func Run(ctx context.Context, env service.Env) error {
-	s := sender{from: env.Config.Email.From, server: newServer(env.Config.Email.SMTP)}
+	texts, err := templates.Open(env.Config.Templates.Dir)
+	if err != nil {
+		return err
+	}
+	s := sender{texts: texts, from: env.Config.Email.From, server: newServer(env.Config.Email.SMTP)}
 	return notification.Deliver(ctx, env, flow.StageNamed(flow.EmailSender), s.hand)
 }
 
 type sender struct {
+	texts  *templates.Set
 	from   string
 	server server
 }
 
 // hand sends one notification as one letter to one recipient.
 func (s sender) hand(ctx context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
-	letter, err := compose(s.from, n)
+	letter, err := compose(s.texts, s.from, n)
 	if err != nil {
 		return notification.Receipt{}, err
 	}

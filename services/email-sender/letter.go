@@ -14,12 +14,12 @@ import (
 
 // compose writes n's letter. Its Message-ID comes from the notification's id and not from chance: whoever gets the letter
 // twice after an attempt of unknown outcome has a mail program that can see that it is the same one.
-func compose(from string, n *notifyv1.Notification) (*mail.Msg, error) {
+func compose(texts *templates.Set, from string, n *notifyv1.Notification) (*mail.Msg, error) {
 	sender, err := netmail.ParseAddress(from)
 	if err != nil {
 		return nil, notification.OperatorMustAct("from-malformed", errors.New("email.from must be one address"))
 	}
-	subject, text, html, err := templates.Email(n)
+	subject, text, html, err := texts.Email(n)
 	if err != nil {
 		return nil, notification.Refused("not-renderable", err)
 	}

@@ -22,12 +22,17 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/templates"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
 func aLetter(t *testing.T) *mail.Msg {
 	t.Helper()
-	letter, err := compose("no-reply@acme.example", &notifyv1.Notification{
+	texts, err := templates.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	letter, err := compose(texts, "no-reply@acme.example", &notifyv1.Notification{
 		Id: "n1", Kind: notifyv1.Kind_KIND_VOIDED, To: &notifyv1.Person{Email: "eric@reader.example"},
 	})
 	if err != nil {

@@ -10,9 +10,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/stage"
@@ -22,7 +24,7 @@ import (
 
 // Run works until ctx ends. It fails at once when a source's API settings are unusable.
 func Run(ctx context.Context, env service.Env) error {
-	sources, err := openSources(env.Config.Sources)
+	sources, err := providers.Open(env.Config.Sources, env.Limits)
 	if err != nil {
 		return err
 	}
@@ -45,7 +47,7 @@ func Run(ctx context.Context, env service.Env) error {
 }
 
 type enricher struct {
-	sources map[sourceKey]source
+	sources providers.Sources
 	log     event.Log
 	untold  *prometheus.CounterVec
 }
@@ -53,16 +55,16 @@ type enricher struct {
 // tell makes one notification for each person and channel that must hear of the event.
 func (e *enricher) tell(ctx context.Context, in stage.Event[*signingv1.SigningEvent]) ([]stage.Out, error) {
 	happened := in.Data
-	src, ok := e.sources[sourceKey{happened.GetSource(), happened.GetProvider()}]
+	src, ok := e.sources[providers.SourceKey{Name: happened.GetSource(), Provider: happened.GetProvider()}]
 	switch {
 	case !ok:
 		// In the DLQ it can be replayed once the source is back in the settings.
 		return nil, stage.Permanent(errors.New("the event's source is not in the settings"))
-	case src.api == nil:
+	case src.API == nil:
 		return nil, stage.Skip("no-api")
 	case happened.GetDocument().GetId() == "":
 		return nil, stage.Skip("no-document")
-	case !src.wants(happened):
+	case !wants(src.Settings, happened):
 		return nil, stage.Skip("not-wanted")
 	}
 
@@ -73,12 +75,12 @@ func (e *enricher) tell(ctx context.Context, in stage.Event[*signingv1.SigningEv
 	if past.ended {
 		return nil, stage.Skip("document-ended")
 	}
-	document, err := src.api.Document(ctx, happened.GetDocument().GetId())
+	document, err := src.API.Document(ctx, happened.GetDocument().GetId())
 	if err != nil {
 		return nil, verdict(err)
 	}
 
-	told, untold := plan(src.settings, happened, document, past.signed)
+	told, untold := plan(src.Settings, happened, document, past.signed)
 	for _, channel := range untold {
 		e.untold.WithLabelValues(happened.GetSource(), happened.GetProvider(), channel).Inc()
 	}
@@ -111,7 +113,7 @@ func verdict(err error) error {
 	switch {
 	case !errors.As(err, &call):
 		return err
-	case call.Permanent:
+	case call.Then == pack.GiveUp:
 		return stage.Permanent(err)
 	case call.RetryAfter > 0:
 		return stage.RetryAfter(call.RetryAfter, err)
@@ -121,9 +123,9 @@ func verdict(err error) error {
 }
 
 // wants tells whether the source's signers hear of such an event at all, so that none is asked for in vain.
-func (s source) wants(e *signingv1.SigningEvent) bool {
+func wants(s config.Source, e *signingv1.SigningEvent) bool {
 	kind, ok := kinds[e.GetType()]
-	return ok && allowed(s.settings.Notify.Kinds, notification.KindName(kind))
+	return ok && allowed(s.Notify.Kinds, notification.KindName(kind))
 }
 
 // kinds is what each event is about for the signers.

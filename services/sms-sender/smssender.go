@@ -14,17 +14,22 @@ import (
 // Run works until ctx ends.
 func Run(ctx context.Context, env service.Env) error {
 	place := flow.StageNamed(flow.SMSSender)
-	s := sender{vonage: newVonage(env.Config.SMS.Vonage, place.Workers)}
+	texts, err := templates.Open(env.Config.Templates.Dir)
+	if err != nil {
+		return err
+	}
+	s := sender{texts: texts, vonage: newVonage(env.Config.SMS.Vonage, place.Workers)}
 	return notification.Deliver(ctx, env, place, s.hand)
 }
 
 type sender struct {
+	texts  *templates.Set
 	vonage *vonage
 }
 
 // hand sends one notification as one SMS.
 func (s sender) hand(ctx context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
-	text, err := templates.SMS(n)
+	text, err := s.texts.SMS(n)
 	if err != nil {
 		return notification.Receipt{}, notification.Refused("not-renderable", err)
 	}

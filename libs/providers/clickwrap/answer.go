@@ -94,6 +94,7 @@ func (s *signer) recipient(r *request) pack.Recipient {
 		Email:      first(who.Email, s.Email),
 		Mobile:     first(who.MobileNumber, s.MobileNumber),
 		Signed:     s.signed(),
+		Invite:     s.RequestURL != "", // who has no signing link may not sign yet
 		SigningURL: string(s.RequestURL),
 		// The seed has signers download at the address where they signed; a better one is taken where there is one.
 		DownloadURL: first(s.DownloadURL, s.PDFURL, s.DocumentURL, r.DownloadURL, r.PDFURL, r.DocumentURL, s.RequestURL),

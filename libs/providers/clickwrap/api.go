@@ -66,11 +66,11 @@ func stayOnHost(r *http.Request, via []*http.Request) error {
 func (a *api) Document(ctx context.Context, id string) (*pack.Document, error) {
 	// Escaping leaves dots alone, and a server may walk up on them.
 	if id == "" || id == "." || id == ".." {
-		return nil, &pack.CallError{Op: getRequest, Permanent: true, Err: errors.New("the id is not one of a request")}
+		return nil, &pack.CallError{Op: getRequest, Then: pack.GiveUp, Err: errors.New("the id is not one of a request")}
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, a.base+"/requests/"+url.PathEscape(id), nil)
 	if err != nil {
-		return nil, &pack.CallError{Op: getRequest, Permanent: true, Err: errors.New("the id makes no URL")}
+		return nil, &pack.CallError{Op: getRequest, Then: pack.GiveUp, Err: errors.New("the id makes no URL")}
 	}
 	r.Header.Set("Authorization", "Bearer "+a.token)
 	r.Header.Set("Accept", "application/json")
@@ -87,7 +87,7 @@ func (a *api) Document(ctx context.Context, id string) (*pack.Document, error) {
 			Op:         getRequest,
 			Status:     answer.StatusCode,
 			RetryAfter: retryAfter(answer.Header.Get("Retry-After"), time.Now()),
-			Permanent:  permanent(answer.StatusCode),
+			Then:       then(answer.StatusCode),
 		}
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, largestAnswer+1))
@@ -104,14 +104,36 @@ func (a *api) Document(ctx context.Context, id string) (*pack.Document, error) {
 	return found.document(id), nil
 }
 
-// permanent tells the answers that asking again cannot change. 404 is none: a request that was just sent may not be
-// readable yet. 401 and 403 are none: an operator mends a token, and the links must go out then.
-func permanent(status int) bool {
+// Open asks for the request again. Where a person's link leads stays the same, so a message carries it.
+func (a *api) Open(ctx context.Context, link pack.Link) (*pack.Target, error) {
+	d, err := a.Document(ctx, link.Document)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range d.Recipients {
+		if r.ID != link.Recipient {
+			continue
+		}
+		address := r.SigningURL
+		if link.Purpose == pack.Download {
+			address = r.DownloadURL
+		}
+		if address != "" {
+			return &pack.Target{URL: address}, nil
+		}
+	}
+	return nil, &pack.NotOpenError{Reason: pack.Gone}
+}
+
+// then tells what asking again can change. A 404 may pass: a request that was just sent may not be readable yet.
+func then(status int) pack.Then {
 	switch status {
 	case http.StatusBadRequest, http.StatusGone, http.StatusUnprocessableEntity:
-		return true
+		return pack.GiveUp
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return pack.Stop
 	default:
-		return false
+		return pack.Retry
 	}
 }
 

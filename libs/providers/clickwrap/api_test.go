@@ -119,14 +119,14 @@ func TestRefusals(t *testing.T) {
 	for status, tt := range map[int]struct {
 		retryAfter string
 		wait       time.Duration
-		permanent  bool
+		then       pack.Then
 	}{
-		400: {permanent: true},
-		401: {},
-		403: {},
+		400: {then: pack.GiveUp},
+		401: {then: pack.Stop},
+		403: {then: pack.Stop},
 		404: {},
-		410: {permanent: true},
-		422: {permanent: true},
+		410: {then: pack.GiveUp},
+		422: {then: pack.GiveUp},
 		429: {retryAfter: "7", wait: 7 * time.Second},
 		500: {},
 		502: {retryAfter: "soon"},
@@ -144,8 +144,8 @@ func TestRefusals(t *testing.T) {
 				}
 			})
 			call := wantCallError(t.Context(), t, a)
-			if call.Status != status || call.Permanent != tt.permanent || call.RetryAfter.Round(10*time.Second) != tt.wait.Round(10*time.Second) {
-				t.Errorf("status %d, permanent %v, after %v", call.Status, call.Permanent, call.RetryAfter)
+			if call.Status != status || call.Then != tt.then || call.RetryAfter.Round(10*time.Second) != tt.wait.Round(10*time.Second) {
+				t.Errorf("status %d, then %v, after %v", call.Status, call.Then, call.RetryAfter)
 			}
 		})
 	}
@@ -167,7 +167,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := apiOf(t, "", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
-			if call := wantCallError(t.Context(), t, a); call.Permanent || call.Err == nil {
+			if call := wantCallError(t.Context(), t, a); call.Then == pack.GiveUp || call.Err == nil {
 				t.Errorf("%+v", call)
 			}
 		})
@@ -188,7 +188,7 @@ func TestNoAnswer(t *testing.T) {
 			<-arrived
 			cancel()
 		}()
-		if call := wantCallError(ctx, t, a); call.Permanent || !errors.Is(call, context.Canceled) {
+		if call := wantCallError(ctx, t, a); call.Then == pack.GiveUp || !errors.Is(call, context.Canceled) {
 			t.Errorf("%+v", call)
 		}
 	})
@@ -201,14 +201,14 @@ func TestNoAnswer(t *testing.T) {
 			cancel()
 			<-r.Context().Done()
 		})
-		if call := wantCallError(ctx, t, a); call.Permanent || !errors.Is(call, context.Canceled) {
+		if call := wantCallError(ctx, t, a); call.Then == pack.GiveUp || !errors.Is(call, context.Canceled) {
 			t.Errorf("%+v", call)
 		}
 	})
 	t.Run("hangs up", func(t *testing.T) {
 		t.Parallel()
 		a := apiOf(t, "", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-		if call := wantCallError(t.Context(), t, a); call.Permanent || call.Status != 0 {
+		if call := wantCallError(t.Context(), t, a); call.Then == pack.GiveUp || call.Status != 0 {
 			t.Errorf("%+v", call)
 		}
 	})
@@ -216,7 +216,7 @@ func TestNoAnswer(t *testing.T) {
 		t.Parallel()
 		gone := httptest.NewServer(nil)
 		gone.Close()
-		if call := wantCallError(t.Context(), t, newAPI(t, gone.URL, gone.Client())); call.Permanent || call.Status != 0 {
+		if call := wantCallError(t.Context(), t, newAPI(t, gone.URL, gone.Client())); call.Then == pack.GiveUp || call.Status != 0 {
 			t.Errorf("%+v", call)
 		}
 	})
@@ -225,7 +225,7 @@ func TestNoAnswer(t *testing.T) {
 		a := apiOf(t, "", func(http.ResponseWriter, *http.Request) { t.Error("was called") })
 		for _, id := range []string{"", ".", ".."} {
 			var call *pack.CallError
-			if _, err := a.Document(t.Context(), id); !errors.As(err, &call) || !call.Permanent {
+			if _, err := a.Document(t.Context(), id); !errors.As(err, &call) || call.Then != pack.GiveUp {
 				t.Errorf("%q: %v", id, err)
 			}
 		}
@@ -239,7 +239,7 @@ func TestTheTokenStaysOnItsHost(t *testing.T) {
 	a := apiOf(t, "", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusTemporaryRedirect)
 	})
-	if call := wantCallError(t.Context(), t, a); call.Status != http.StatusTemporaryRedirect || call.Permanent {
+	if call := wantCallError(t.Context(), t, a); call.Status != http.StatusTemporaryRedirect || call.Then == pack.GiveUp {
 		t.Errorf("%+v", call)
 	}
 

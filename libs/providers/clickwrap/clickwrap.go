@@ -21,10 +21,11 @@ var Pack = pack.Pack{
 		Methods:      []string{http.MethodPost, http.MethodGet},
 		ContentTypes: []string{"application/json"},
 	}},
-	Webhook: newWebhook,
-	API:     newAPI,
-	Sign:    sign,
-	Samples: pack.Recordings(recordings),
+	Webhook:   newWebhook,
+	API:       newAPI,
+	PerMinute: 2000, // of one access token
+	Sign:      sign,
+	Samples:   pack.Recordings(recordings),
 }
 
 //go:embed testdata/*.http

@@ -3,7 +3,6 @@
 package pack
 
 import (
-	"context"
 	"crypto/rsa"
 	"errors"
 	"io/fs"
@@ -24,8 +23,10 @@ type Pack struct {
 	// Webhook is the pure half for one source. It fails when the source's settings cannot authenticate anything, and
 	// says which key to set.
 	Webhook func(config.Source) (Webhook, error)
-	// API is the REST half for one source; nil where the pack has none. The client brings transport and timeouts.
+	// API is the REST half for one source. The client brings transport, timeouts and the source's rate limit.
 	API func(config.Source, *http.Client) (API, error)
+	// PerMinute is how many REST calls a minute the provider lets a source make, where the settings do not say.
+	PerMinute int
 	// Sign makes a request authentic for a source, as the provider does: for samples, stories and tests. Only providers that
 	// sign with a private key use key.
 	Sign func(src config.Source, key *rsa.PrivateKey, r Request) (Request, error)
@@ -78,50 +79,3 @@ type UnreadableError struct {
 }
 
 func (u *UnreadableError) Error() string { return u.Reason + ": " + u.Detail }
-
-// API is the REST half of a pack: it asks the provider what callbacks do not tell. It calls only the source's base URL,
-// whatever a payload says.
-type API interface {
-	// Document asks for one document and its people.
-	Document(ctx context.Context, id string) (*Document, error)
-}
-
-// Document is a document as its provider's API tells it.
-type Document struct {
-	ID         string
-	Title      string
-	Recipients []Recipient // in signing order
-}
-
-// Recipient is a person on a document, as the provider's API tells it.
-type Recipient struct {
-	ID                  string
-	FirstName, LastName string
-	Email, Mobile       string // as the provider wrote them
-	ByEmail, BySMS      bool   // on which channels this person wants to be told
-	Signed              bool   // as far as the API tells
-	SigningURL          string // a secret; empty where there is none now
-	DownloadURL         string // where the signed document is; empty where the API tells none
-}
-
-// CallError is a REST call that failed. Its text holds no secret and nothing personal.
-type CallError struct {
-	Op         string        // "GET request"
-	Status     int           // HTTP status; 0 when no answer came
-	RetryAfter time.Duration // as the provider named it; 0 where it did not
-	Permanent  bool          // asking again cannot help
-	Err        error
-}
-
-func (e *CallError) Error() string {
-	text := e.Op
-	if e.Status != 0 {
-		text += ": " + http.StatusText(e.Status)
-	}
-	if e.Err != nil {
-		text += ": " + e.Err.Error()
-	}
-	return text
-}
-
-func (e *CallError) Unwrap() error { return e.Err }

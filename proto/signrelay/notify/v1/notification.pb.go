@@ -395,7 +395,9 @@ type Person struct {
 	// E-mail address; set when the channel is e-mail.
 	Email string `protobuf:"bytes,4,opt,name=email,proto3" json:"email,omitempty"`
 	// Mobile number in E.164 with its plus sign ("+13175551234"); set when the channel is SMS.
-	Mobile        string `protobuf:"bytes,5,opt,name=mobile,proto3" json:"mobile,omitempty"`
+	Mobile string `protobuf:"bytes,5,opt,name=mobile,proto3" json:"mobile,omitempty"`
+	// True for whoever sent the document, who has no recipient_id; false for its signers.
+	Sender        bool `protobuf:"varint,6,opt,name=sender,proto3" json:"sender,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -465,10 +467,18 @@ func (x *Person) GetMobile() string {
 	return ""
 }
 
+func (x *Person) GetSender() bool {
+	if x != nil {
+		return x.Sender
+	}
+	return false
+}
+
 // Link is the address a message carries.
 type Link struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where it leads at the provider. A secret.
+	// Where it leads at the provider. A secret. Empty where the provider has only addresses that go stale: then the short
+	// link stands for the person's access to the document, and the provider is asked when it is opened.
 	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
 	// What it is for.
 	Purpose Link_Purpose `protobuf:"varint,2,opt,name=purpose,proto3,enum=signrelay.notify.v1.Link_Purpose" json:"purpose,omitempty"`
@@ -554,14 +564,15 @@ const file_signrelay_notify_v1_notification_proto_rawDesc = "" +
 	"actor_name\x18\r \x01(\tR\tactorName\x12-\n" +
 	"\x12signatures_missing\x18\x0e \x01(\rR\x11signaturesMissing\x12;\n" +
 	"\voccurred_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"occurredAt\"\x95\x01\n" +
+	"occurredAt\"\xad\x01\n" +
 	"\x06Person\x12!\n" +
 	"\frecipient_id\x18\x01 \x01(\tR\vrecipientId\x12\x1d\n" +
 	"\n" +
 	"first_name\x18\x02 \x01(\tR\tfirstName\x12\x1b\n" +
 	"\tlast_name\x18\x03 \x01(\tR\blastName\x12\x14\n" +
 	"\x05email\x18\x04 \x01(\tR\x05email\x12\x16\n" +
-	"\x06mobile\x18\x05 \x01(\tR\x06mobile\"\xbd\x01\n" +
+	"\x06mobile\x18\x05 \x01(\tR\x06mobile\x12\x16\n" +
+	"\x06sender\x18\x06 \x01(\bR\x06sender\"\xbd\x01\n" +
 	"\x04Link\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12;\n" +
 	"\apurpose\x18\x02 \x01(\x0e2!.signrelay.notify.v1.Link.PurposeR\apurpose\x12\x14\n" +

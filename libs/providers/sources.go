@@ -1,0 +1,83 @@
+package providers
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+)
+
+// SourceKey names a source: its name is unique within its provider only.
+type SourceKey struct{ Name, Provider string }
+
+// Source is one account at one provider, and how it is asked.
+type Source struct {
+	Settings config.Source
+	API      pack.API // nil where the settings say nothing of it
+}
+
+// Sources is every source of the settings.
+type Sources map[SourceKey]Source
+
+// Open makes each source's API client once. All share one transport, so that connections are kept; each keeps to its own
+// rate, which all replicas and services that ask for a source share. All mistakes come back as one error.
+func Open(settings []config.Source, limits limit.Limiter) (Sources, error) {
+	transport := newTransport()
+	sources := make(Sources, len(settings))
+	var mistakes []error
+	for _, s := range settings {
+		p, ok := ByName(s.Provider)
+		if !ok {
+			mistakes = append(mistakes, fmt.Errorf("source %s: no provider is named %q", s.Name, s.Provider))
+			continue
+		}
+		src := Source{Settings: s}
+		if s.API.Set() {
+			client := &http.Client{Transport: limited(transport, limits, p, s), Timeout: answerWithin}
+			api, err := p.API(s, client)
+			if err != nil {
+				mistakes = append(mistakes, fmt.Errorf("source %s: %w", s.Name, err))
+				continue
+			}
+			src.API = api
+		}
+		sources[SourceKey{s.Name, s.Provider}] = src
+	}
+	return sources, errors.Join(mistakes...)
+}
+
+// answerWithin is how long a provider may take for one answer, its body and its place in the queue included: shorter than
+// the enricher's 30 s, so that an attempt ends with the provider's error and not with the stage's.
+const answerWithin = 20 * time.Second
+
+// perHost is how many connections to one provider are kept: one for each of the enricher's workers.
+const perHost = 16
+
+// idleFor is how long a connection is kept for the next question.
+const idleFor = 90 * time.Second
+
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
+		MaxIdleConnsPerHost: perHost, IdleConnTimeout: idleFor, TLSHandshakeTimeout: answerWithin / 2,
+	}
+}
+
+// patience is how long a call waits for its place: longer, and one busy source's calls would hold every worker.
+const patience = 2 * time.Second
+
+// limited keeps a source's calls to its rate. A second's worth of them may come at once.
+func limited(base http.RoundTripper, limits limit.Limiter, p pack.Pack, s config.Source) http.RoundTripper {
+	perMinute := s.API.PerMinute
+	if perMinute == 0 {
+		perMinute = p.PerMinute
+	}
+	return limit.Transport{
+		Base: base, Limiter: limits, Key: "api/" + s.Provider + "/" + s.Name, Patience: patience,
+		Rate: limit.Rate{Count: perMinute, Per: time.Minute, Burst: max(perMinute/60, 10)},
+	}
+}
