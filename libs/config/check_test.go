@@ -3,6 +3,7 @@ package config_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
 )
@@ -18,16 +19,19 @@ func TestAllMistakesAtOnce(t *testing.T) {
 	bad := config.Source{
 		Name: "Bad_Name", Provider: "docusign",
 		Webhook: config.Webhook{Digest: "md5", Secrets: []string{""}},
-		API:     config.API{BaseURL: "api.example"},
-		Notify:  config.Notify{Channels: []string{"fax"}, Kinds: []string{"completed", "gossip"}},
+		API:     config.API{BaseURL: "api.example", PerMinute: -1},
+		Notify: config.Notify{
+			Channels: []string{"fax"}, Kinds: []string{"completed", "gossip"}, Sender: config.Sender{Email: "Ann <ann@acme.example>"},
+		},
 	}
 	cfg.Sources = []config.Source{source, bad, twin}
-	cfg.SMS.Vonage = config.Vonage{APIKey: "short", BaseURL: "https://user:hunter2@x"}
+	cfg.SMS.Vonage = config.Vonage{APIKey: "short", BaseURL: "https://user:hunter2@x", ReceiptsURL: "https://r.example", SignatureMethod: "rot13"}
 	cfg.Email = config.Email{SMTP: config.SMTP{Host: "smtp:587", Port: 70000, Password: "hunter2", TLS: "maybe"}}
-	cfg.Shortener = config.Shortener{Kind: "bitly", PublicURL: "sign.example"}
+	cfg.Shortener = config.Shortener{Kind: "bitly", PublicURL: "sign.example", ExpireAfter: 2161 * time.Hour}
 	cfg.NATS = config.NATS{URL: "http://hunter2@x", Addr: "4222"}
 	cfg.Redis.URL = "http://:hunter2@x"
 	cfg.Ingest = config.Ingest{Addr: "nowhere"}
+	cfg.Receipts.Addr = "8084"
 	cfg.Links.Addr, cfg.Sandbox.Addr, cfg.Sandbox.SMTPAddr, cfg.Admin.Addr = ":x", ":99999", "", "1.2.3.4"
 	cfg.Sandbox.IngestURL = "http://x?a=b"
 	cfg.DataDir = ""
@@ -44,6 +48,8 @@ func TestAllMistakesAtOnce(t *testing.T) {
 		`sources[1].webhook.digest: want sha1 or sha256, not "md5"`,
 		`sources[1].webhook.secrets: an empty secret would let everybody in: remove it`,
 		`sources[1].api.base_url: want an absolute URL, such as https://sign.acme.example`,
+		`sources[1].api.per_minute: want how many calls a minute, or 0 for the provider's own limit`,
+		`sources[1].notify.sender.email: want one address alone, such as contracts@acme.example`,
 		`sources[1].notify.channels: want sms or email, not "fax"`,
 		`sources[1].notify.kinds: want invitation or progress or completed or reminder or declined or voided or expired or undeliverable, not "gossip"`,
 		`sources[2].name: clickwrap has another source "ok": give this one a name of its own`,
@@ -52,14 +58,23 @@ func TestAllMistakesAtOnce(t *testing.T) {
 		`sms.vonage.from: api_key is set: set the sender id or number too`,
 		`sms.vonage.base_url: want a URL with no user, no query and no fragment, such as https://sign.acme.example`,
 		`sms.vonage.timeout: must be more than 0`,
+		`sms.vonage.per_second: must be more than 0`,
+		`sms.vonage.signature_secret: receipts_url is set: set the secret that receipts are signed with too, or they are refused`,
+		`sms.vonage.signature_method: want md5hash or md5 or sha1 or sha256 or sha512, not "rot13"`,
+		`sms.vonage.receipt_within: must be more than 0`,
 		`email.from: smtp.host is set: set the sender too, as "Acme <no-reply@acme.example>"`,
 		`email.smtp.host: want a name or an IP address alone; the port is smtp.port`,
 		`email.smtp.port: want a port from 1 to 65535, not 70000`,
 		`email.smtp.username: password is set: set the user's name too`,
 		`email.smtp.tls: want mandatory or opportunistic or none, not "maybe"`,
 		`email.smtp.timeout: must be more than 0`,
-		`shortener.kind: want builtin, not "bitly"`,
+		`email.smtp.connections: must be more than 0`,
 		`shortener.public_url: want an absolute URL, such as https://sign.acme.example`,
+		`shortener.expire_after: want more than 0 and at most 2160h0m0s, not 2161h0m0s`,
+		`shortener.per_minute: must be more than 0`,
+		`shortener.bitly.base_url: must not be empty`,
+		`shortener.rebrandly.base_url: must not be empty`,
+		`shortener.bitly.token: shortener.kind is bitly: set its access token`,
 		`nats.url: want nats://host:port or tls://host:port, several separated by commas`,
 		`nats.addr: want host:port, such as 127.0.0.1:8080 or :8080, not "4222"`,
 		`nats.replicas: want 1 for a single node or 3 for a cluster, not 0`,
@@ -67,6 +82,7 @@ func TestAllMistakesAtOnce(t *testing.T) {
 		`ingest.addr: want host:port, such as 127.0.0.1:8080 or :8080, not "nowhere"`,
 		`ingest.max_in_flight: must be more than 0`,
 		`links.addr: want host:port, such as 127.0.0.1:8080 or :8080, not ":x"`,
+		`receipts.addr: want host:port, such as 127.0.0.1:8080 or :8080, not "8084"`,
 		`sandbox.addr: want host:port, such as 127.0.0.1:8080 or :8080, not ":99999"`,
 		`sandbox.smtp_addr: want host:port, such as 127.0.0.1:8080 or :8080, not ""`,
 		`sandbox.ingest_url: want a URL with no user, no query and no fragment, such as https://sign.acme.example`,

@@ -34,23 +34,28 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 	if err != nil {
 		return cfg, fmt.Errorf("sandbox.smtp_addr: %w", err)
 	}
-	_, certificate, err := demoKey(cfg.DataDir)
+	key, certificate, err := demoKey(cfg.DataDir)
 	if err != nil {
 		return cfg, err
 	}
 	world := "http://" + cfg.Sandbox.Addr
-	source := func(provider, sender string, w config.Webhook) config.Source {
+	source := func(provider, sender, region string, w config.Webhook, api config.API) config.Source {
 		w.Digest = "sha1"
 		return config.Source{
-			Name: DemoSource, Provider: provider, SenderName: sender, Locale: "en", Region: "US", Webhook: w,
-			API: config.API{BaseURL: world, Token: "demo-token", Key: "demo-key", Secret: "demo-secret", User: "demo"},
+			Name: DemoSource, Provider: provider, SenderName: sender, Locale: "en", Region: region, Webhook: w, API: api,
+			// Where the documents' sender reads that one was declined.
+			Notify: config.Notify{Sender: config.Sender{Email: "sender@signrelay.example"}},
 		}
 	}
 	cfg.Sources = []config.Source{
-		source("clickwrap", "PactSafe", config.Webhook{Secrets: []string{"12345"}}),
-		source("esign-v1", "Legalesign", config.Webhook{Token: "demo", Certificate: certificate}),
-		source("pleasesign", "PleaseSign", config.Webhook{Secrets: []string{"test"}}),
+		source("clickwrap", "PactSafe", "US", config.Webhook{Secrets: []string{"12345"}},
+			config.API{BaseURL: world, Token: "demo-token"}),
+		source("esign-v1", "Legalesign", "GB", config.Webhook{Token: "demo", Certificate: certificate},
+			config.API{BaseURL: world + "/api/v1", User: "demo", Secret: "demo-secret", PerMinute: demoPerMinute}),
+		source("pleasesign", "PleaseSign", "AU", config.Webhook{Secrets: []string{"test"}},
+			config.API{BaseURL: world, Key: "demo-key", Secret: "demo-secret", PerMinute: demoPerMinute}),
 	}
+	cfg.Sandbox.Key = keyPEM(key)
 	cfg.SMS.Vonage.APIKey, cfg.SMS.Vonage.APISecret = "sandbox0", "sandbox-secret"
 	cfg.SMS.Vonage.BaseURL, cfg.SMS.Vonage.From = world, "Signrelay"
 	cfg.Email.From = "Signrelay <no-reply@signrelay.example>"
@@ -60,11 +65,16 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 		return cfg, fmt.Errorf("ingest.addr: %w", err)
 	}
 	cfg.Sandbox.IngestURL = "http://127.0.0.1:" + strconv.Itoa(port)
+	cfg.SMS.Vonage.ReceiptsURL = cfg.Sandbox.IngestURL
+	cfg.SMS.Vonage.SignatureSecret, cfg.SMS.Vonage.SignatureMethod = "demo-signature", "sha256"
 	if cfg.Shortener.PublicURL == "" {
 		cfg.Shortener.PublicURL = "http://localhost:" + strconv.Itoa(port)
 	}
 	return cfg, nil
 }
+
+// demoPerMinute lets a newcomer click as fast as he likes: the sandbox is no provider with limits.
+const demoPerMinute = 6000
 
 func splitPort(addr string) (host string, port int, err error) {
 	host, text, err := net.SplitHostPort(addr)
@@ -135,6 +145,9 @@ func newDemoKey() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
-	return append(data, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...), nil
+	return append([]byte(keyPEM(key)), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...), nil
+}
+
+func keyPEM(key *rsa.PrivateKey) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
 }

@@ -89,14 +89,14 @@ func connected(ctx context.Context, nc *nats.Conn) error {
 	return nil
 }
 
-// services in the order of the flow. One public door serves callbacks and links.
+// services in the order of the flow. One public door serves callbacks, links and receipts.
 func services(demo bool) []service.Service {
 	public := func(c config.Config) string { return c.Ingest.Addr }
 	all := []service.Service{
 		{Name: "ingest", Run: ingest.Run, Public: public, OutlivesRedis: true},
 		{Name: flow.Enricher, Run: enricher.Run},
 		{Name: flow.Shortener, Run: shortener.Run, Public: public},
-		{Name: flow.SMSSender, Run: smssender.Run},
+		{Name: flow.SMSSender, Run: smssender.Run, Public: public},
 		{Name: flow.EmailSender, Run: emailsender.Run},
 	}
 	if demo {

@@ -1,0 +1,178 @@
+package limit_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/realtest"
+)
+
+// hourly is so slow that what a test itself takes does not show in a wait that is rounded to minutes.
+var hourly = limit.Rate{Count: 1, Per: time.Hour, Burst: 3}
+
+const ever = 1000 * time.Hour
+
+func redisLimiter(t *testing.T, url string) *limit.Redis {
+	t.Helper()
+	o, err := redis.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.MaxRetries, o.DialTimeout = -1, time.Second
+	client := redis.NewClient(o)
+	t.Cleanup(func() { _ = client.Close() })
+	return limit.NewRedis(client)
+}
+
+// take wants the place that is so many minutes away.
+func take(t *testing.T, l limit.Limiter, key string, patience time.Duration, minutes int, taken bool) {
+	t.Helper()
+	wait, got, err := l.Take(t.Context(), key, hourly, patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rounded := wait.Round(time.Minute); rounded != time.Duration(minutes)*time.Minute || got != taken {
+		t.Errorf("a place in %v, taken %v; want %d minutes, %v", wait, got, minutes, taken)
+	}
+}
+
+func TestLimiters(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(*testing.T) limit.Limiter{
+		"of one process":    func(*testing.T) limit.Limiter { return limit.NewLocal() },
+		"through Redis":     func(t *testing.T) limit.Limiter { return redisLimiter(t, realtest.Redis(t).URL) },
+		"Redis that is not": func(t *testing.T) limit.Limiter { return redisLimiter(t, "redis://127.0.0.1:1/0") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := open(t)
+
+			// A burst, then an even spread.
+			for _, minutes := range []int{0, 0, 0, 60, 120} {
+				take(t, l, "a", ever, minutes, true)
+			}
+			// Who has no patience takes no place away.
+			take(t, l, "a", time.Hour, 180, false)
+			take(t, l, "a", time.Hour, 180, false)
+			take(t, l, "a", ever, 180, true)
+			// Another key has places of its own.
+			take(t, l, "b", 0, 0, true)
+
+			// A pause holds everybody back, and behind it there is no burst. A shorter one does not end it.
+			for _, d := range []time.Duration{30 * time.Minute, time.Minute} {
+				if err := l.Pause(t.Context(), "c", d); err != nil {
+					t.Fatal(err)
+				}
+			}
+			take(t, l, "c", 0, 30, false)
+			take(t, l, "c", ever, 30, true)
+			take(t, l, "c", ever, 90, true)
+		})
+	}
+}
+
+func TestReplicasShareOneRate(t *testing.T) {
+	t.Parallel()
+	url := realtest.Redis(t).URL
+	one, other := redisLimiter(t, url), redisLimiter(t, url)
+	take(t, one, "a", ever, 0, true)
+	take(t, other, "a", ever, 0, true)
+	take(t, one, "a", ever, 0, true)
+	take(t, other, "a", ever, 60, true)
+	if err := one.Pause(t.Context(), "a", 10*time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	take(t, other, "a", 0, 600, false)
+}
+
+func TestWaiting(t *testing.T) {
+	t.Parallel()
+	l := limit.NewLocal()
+	brisk := limit.Rate{Count: 1000, Per: time.Second, Burst: 1}
+	start := time.Now()
+	for range 11 {
+		if err := limit.Wait(t.Context(), l, "a", brisk, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took := time.Since(start); took < 10*time.Millisecond {
+		t.Errorf("11 calls at 1,000 a second took %v", took)
+	}
+
+	if err := l.Pause(t.Context(), "a", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	var later *limit.LaterError
+	if err := limit.Wait(t.Context(), l, "a", brisk, time.Minute); !errors.As(err, &later) || later.After < 59*time.Minute {
+		t.Errorf("beyond patience: %v", err)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := limit.Wait(ended, l, "a", brisk, 2*time.Hour); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the caller's end: %v", err)
+	}
+}
+
+// What the other side names holds for everybody who shares the key, and no other.
+func TestTransportHearsWhenToComeAgain(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		status     int
+		retryAfter string
+		paused     bool
+	}{
+		"throttled":              {429, "30", true},
+		"away":                   {503, time.Now().Add(time.Minute).UTC().Format(http.TimeFormat), true},
+		"throttled, no time":     {429, "", false},
+		"another answer":         {200, "30", false},
+		"a server's own trouble": {500, "30", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var calls atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				calls.Add(1)
+				if tt.retryAfter != "" {
+					w.Header().Set("Retry-After", tt.retryAfter)
+				}
+				w.WriteHeader(tt.status)
+			}))
+			t.Cleanup(server.Close)
+			shared := limit.NewLocal()
+			call := func(key string) error {
+				client := &http.Client{Transport: limit.Transport{
+					Base: server.Client().Transport, Limiter: shared, Key: key, Patience: time.Second,
+					Rate: limit.Rate{Count: 1000, Per: time.Second, Burst: 10},
+				}}
+				answer, err := client.Post(server.URL, "text/plain", strings.NewReader("x"))
+				if err == nil {
+					_ = answer.Body.Close()
+				}
+				return err
+			}
+			if err := call("a"); err != nil {
+				t.Fatal(err)
+			}
+			err := call("a")
+			var later *limit.LaterError
+			if paused := errors.As(err, &later); paused != tt.paused || (err != nil && !paused) {
+				t.Errorf("the next call: %v; paused should be %v", err, tt.paused)
+			}
+			if tt.paused && calls.Load() != 1 {
+				t.Errorf("the server was called %d times", calls.Load())
+			}
+			if err := call("b"); err != nil {
+				t.Errorf("under another key: %v", err)
+			}
+		})
+	}
+}
