@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,17 +34,22 @@ type House struct {
 	Processes  map[string]*Process
 	Redis      *realtest.RedisServer // nil in standalone
 
-	t        testing.TB
+	t testing.TB
+
+	connecting sync.Mutex
+	js         jetstream.JetStream // made when it is first asked for
+
 	env      []string
 	lazySync bool // NATS syncs every two minutes, its own default
 }
 
-// Standalone starts everything in one process, as `make run` does, on ports of its own.
-func Standalone(t testing.TB) *House {
+// Standalone starts everything in one process, as `make run` does, on ports of its own; more is environment besides.
+func Standalone(t testing.TB, more ...string) *House {
 	t.Helper()
 	h := newHouse(t)
 	admin := freeAddress(t)
 	env := append(slices.Clone(h.env), "SIGNRELAY_ADMIN_ADDR="+admin)
+	env = append(env, more...)
 	h.Processes["signrelay"] = newProcess(t, "signrelay", Program(t, "signrelay"), "http://"+admin+"/readyz", env, "run").Start()
 	return h
 }
@@ -54,8 +60,22 @@ func Apart(t testing.TB) *House {
 	h := newHouse(t)
 	h.startNATS(t)
 	h.provision(t)
-	for _, name := range []string{"sandbox", "ingest", "enricher", "shortener", "sms-sender", "email-sender"} {
+	for _, name := range Services {
 		h.StartService(t, name, name)
+	}
+	return h
+}
+
+// Services that run as processes of their own, in the order of the flow; the sandbox is the world outside.
+var Services = []string{"sandbox", "ingest", "enricher", "shortener", "sms-sender", "email-sender"}
+
+// Twice is Apart with two replicas of each stage. Those of one public door would share it behind a load balancer; here
+// the second has a door of its own, at which nobody knocks.
+func Twice(t testing.TB) *House {
+	t.Helper()
+	h := Apart(t)
+	for _, name := range Services[2:] {
+		h.StartService(t, name, name+"-2", "SIGNRELAY_LINKS_ADDR="+freeAddress(t), "SIGNRELAY_RECEIPTS_ADDR="+freeAddress(t))
 	}
 	return h
 }
@@ -70,11 +90,12 @@ func (h *House) provision(t testing.TB) {
 	}
 }
 
-// StartService starts one more process of a service, under a name of its own.
-func (h *House) StartService(t testing.TB, service, name string) *Process {
+// StartService starts one more process of a service, under a name of its own; its env goes before the house's.
+func (h *House) StartService(t testing.TB, service, name string, env ...string) *Process {
 	t.Helper()
 	admin := freeAddress(t)
-	p := newProcess(t, name, Program(t, service), "http://"+admin+"/readyz", append(slices.Clone(h.env), "SIGNRELAY_ADMIN_ADDR="+admin))
+	env = slices.Concat(h.env, env, []string{"SIGNRELAY_ADMIN_ADDR=" + admin})
+	p := newProcess(t, name, Program(t, service), "http://"+admin+"/readyz", env)
 	h.Processes[name] = p.Start()
 	return p
 }
@@ -89,7 +110,7 @@ func newHouse(t testing.TB) *House {
 	h.env = []string{
 		"SIGNRELAY_INGEST_ADDR=" + ingest, "SIGNRELAY_SANDBOX_ADDR=" + sandbox, "SIGNRELAY_SMTP_ADDR=" + smtp,
 		"SIGNRELAY_SANDBOX_INGEST_URL=" + h.IngestURL, "SIGNRELAY_NATS_ADDR=" + natsAddr, "SIGNRELAY_DATA_DIR=" + h.DataDir,
-		"SIGNRELAY_LINKS_ADDR=" + freeAddress(t),
+		"SIGNRELAY_LINKS_ADDR=" + freeAddress(t), "SIGNRELAY_RECEIPTS_ADDR=" + freeAddress(t),
 	}
 	return h
 }
@@ -119,13 +140,18 @@ func (h *House) writeSettings(t testing.TB) string {
 	smtpHost, smtpPort, _ := strings.Cut(h.setting("SIGNRELAY_SMTP_ADDR"), ":")
 	settings := fmt.Sprintf(`
 sources:
-  - {name: demo, provider: clickwrap, sender_name: PactSafe, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: demo-token}}
-  - {name: demo, provider: pleasesign, sender_name: PleaseSign, webhook: {secrets: ["test"]}}
-  - {name: demo, provider: esign-v1, sender_name: Legalesign, webhook: {token: demo}}
-sms: {vonage: {api_key: sandbox0, api_secret: sandbox-secret, from: Signrelay, base_url: %[1]q}}
+  - {name: demo, provider: clickwrap, sender_name: PactSafe, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: demo-token},
+     notify: {sender: {email: sender@signrelay.example}}}
+  - {name: demo, provider: pleasesign, sender_name: PleaseSign, region: AU, webhook: {secrets: ["test"]},
+     api: {base_url: %[1]q, key: demo-key, secret: demo-secret, per_minute: 6000}, notify: {sender: {email: sender@signrelay.example}}}
+  - {name: demo, provider: esign-v1, sender_name: Legalesign, region: GB, webhook: {token: demo},
+     api: {base_url: "%[1]s/api/v1", user: demo, secret: demo-secret, per_minute: 6000}, notify: {sender: {email: sender@signrelay.example}}}
+sms: {vonage: {api_key: sandbox0, api_secret: sandbox-secret, from: Signrelay, base_url: %[1]q,
+      receipts_url: "http://%[5]s", signature_secret: demo-signature, signature_method: sha256, receipt_within: 2s}}
 email: {from: "Signrelay <no-reply@signrelay.example>", smtp: {host: %[2]q, port: %[3]s, tls: none}}
-shortener: {kind: builtin, public_url: "http://%[4]s"}
-`, h.SandboxURL, smtpHost, smtpPort, links)
+shortener: {kind: builtin, public_url: "http://%[4]s", bitly: {token: demo-token, group: demo, base_url: %[1]q},
+            rebrandly: {apikey: demo-key, base_url: %[1]q}}
+`, h.SandboxURL, smtpHost, smtpPort, links, h.setting("SIGNRELAY_RECEIPTS_ADDR"))
 	path := filepath.Join(h.DataDir, "signrelay.yaml")
 	if err := os.WriteFile(path, []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
@@ -166,6 +192,8 @@ type Message struct {
 	Text      string `json:"text"`
 	HTML      string `json:"html"`
 	Reference string `json:"reference"`
+
+	ReceivedAt time.Time `json:"received_at"`
 }
 
 // Play plays a story and returns the ids of its documents.
@@ -259,14 +287,24 @@ func (h *House) Ready(t testing.TB, process string) int {
 	return status
 }
 
-// JetStream connects a test to the house's log.
+// JetStream is the house's log, over a connection of the test's own.
 func (h *House) JetStream(t testing.TB) jetstream.JetStream {
+	t.Helper()
+	h.connecting.Lock()
+	defer h.connecting.Unlock()
+	if h.js == nil {
+		h.js = h.connect(t)
+	}
+	return h.js
+}
+
+func (h *House) connect(t testing.TB) jetstream.JetStream {
 	t.Helper()
 	nc, err := nats.Connect(h.NATSURL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(nc.Close)
+	h.t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)

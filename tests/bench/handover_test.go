@@ -1,0 +1,72 @@
+package bench
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+const (
+	handovers = 300 // one at a time, so that the pipeline is idle before each
+	warmUps   = 20
+)
+
+// BenchmarkHandover measures how long after a callback's 202 its text is handed to Vonage, pipeline idle: enricher (with
+// its call of the provider's API), shortener, SMS sender, each message on disk before its ack. Both times are of one clock.
+func BenchmarkHandover(b *testing.B) {
+	for name, start := range map[string]func(testing.TB) *house.House{
+		"in-one-process": func(t testing.TB) *house.House { return house.Standalone(t) },
+		"apart":          house.Apart,
+	} {
+		b.Run(name, func(b *testing.B) {
+			h := start(b)
+			for b.Loop() {
+				accepted := make([]time.Time, handovers)
+				for i := range handovers {
+					accepted[i] = invite(b, h, i)
+				}
+				var took []time.Duration
+				for i, m := range texts(b, h) {
+					took = append(took, m.ReceivedAt.Sub(accepted[i]))
+				}
+				took = took[warmUps:]
+				slices.Sort(took)
+				b.ReportMetric(float64(took[len(took)/2].Microseconds())/1e3, "ms-p50")
+				b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1e3, "ms-p99")
+				b.ReportMetric(0, "ns/op")
+			}
+		})
+	}
+}
+
+// invite sends the documentation's request again on purpose, waits until its signer's text has come, and returns when the
+// callback was accepted.
+func invite(b *testing.B, h *house.House, i int) time.Time {
+	b.Helper()
+	body := fmt.Sprintf(`{"event_type":"request_sent","request":"596f858584281715b3493d0c","activity":"a%d","id":"e%d"}`, i, i)
+	status, answer := h.Callback(b, http.MethodPost, "/webhooks/clickwrap/demo", nil, http.Header{
+		"Pactsafe-Webhook-Token": {"12345"}, "Content-Type": {"application/json"},
+	}, []byte(body))
+	accepted := time.Now()
+	if status != http.StatusAccepted {
+		b.Fatalf("%d %v", status, answer)
+	}
+	h.Until(b, "the text has come", func() bool { return len(texts(b, h)) > i })
+	h.Idle(b) // the e-mail too
+	return accepted
+}
+
+func texts(b *testing.B, h *house.House) []house.Message {
+	b.Helper()
+	var found []house.Message
+	for _, m := range h.Messages(b) {
+		if m.Channel == "sms" {
+			found = append(found, m)
+		}
+	}
+	return found
+}
