@@ -65,7 +65,18 @@ func TestOutcomes(t *testing.T) {
 		sent.GetNotice().GetKind() != "undeliverable" || sent.GetNotice().GetChannel() != "email" {
 		t.Errorf("events %v, %v", sent, failed)
 	}
-	if s := sent.String(); strings.Contains(s, "eric") || strings.Contains(s, "Eric") {
+	requested := notification.Requested(example(), "enricher", time.Unix(1, 0))
+	suppressed := notification.Suppressed(example(), "enricher", time.Unix(1, 0), "no-address")
+	if requested.GetType() != "notification.requested" || suppressed.GetType() != "notification.suppressed" || requested.GetId() == suppressed.GetId() ||
+		suppressed.GetNotice().GetReason() != "no-address" || suppressed.GetNotice().GetChannel() != "email" {
+		t.Errorf("events %v, %v", requested, suppressed)
+	}
+	unreachable := example()
+	unreachable.Channel = notifyv1.Channel_CHANNEL_UNSPECIFIED
+	if e := notification.Suppressed(unreachable, "enricher", time.Unix(1, 0), "no-sender-address"); e.GetNotice().GetChannel() != "" {
+		t.Errorf("event %v has a channel", e)
+	}
+	if s := sent.String() + requested.String() + suppressed.String(); strings.Contains(s, "eric") || strings.Contains(s, "Eric") {
 		t.Errorf("event %s", s)
 	}
 }

@@ -14,10 +14,28 @@ import (
 
 // The types of the events that tell what became of a notification.
 const (
-	SentType      = "notification.sent"
-	DeliveredType = "notification.delivered"
-	FailedType    = "notification.failed"
+	RequestedType  = "notification.requested"  // it was made, and is on its way
+	SuppressedType = "notification.suppressed" // somebody was to get it and cannot; it was not made
+	SentType       = "notification.sent"
+	DeliveredType  = "notification.delivered"
+	FailedType     = "notification.failed"
 )
+
+// Requested is the event that the stage made n.
+func Requested(n *notifyv1.Notification, stage string, at time.Time) *signingv1.SigningEvent {
+	return outcome(n, RequestedType, event.DerivedID(n.GetId(), stage, "requested"), at)
+}
+
+// Suppressed is the event that the stage would have made n and could not. The reason is bounded and never personal. Where n
+// has no channel, because nothing is known of any, the event has none.
+func Suppressed(n *notifyv1.Notification, stage string, at time.Time, reason string) *signingv1.SigningEvent {
+	e := outcome(n, SuppressedType, event.DerivedID(n.GetId(), stage, "suppressed"), at)
+	e.Notice.Reason = reason
+	if n.GetChannel() == notifyv1.Channel_CHANNEL_UNSPECIFIED {
+		e.Notice.Channel = ""
+	}
+	return e
+}
 
 // Receipt is what the outside provider said when it took a message.
 type Receipt struct {
@@ -62,24 +80,22 @@ func outcome(n *notifyv1.Notification, eventType, id string, at time.Time) *sign
 	return e
 }
 
-// Earlier looks in the log for word that n was handed over before: its notification.sent, else its
-// notification.delivered, else nil. Only the one document's notices are read, oldest first.
+// Earlier looks in the log for word that n was handed over before: its notification.sent, else what a delivery receipt told
+// of it, else nil. Only the one document's notices are read, oldest first.
 func Earlier(ctx context.Context, log event.Log, n *notifyv1.Notification) (*signingv1.SigningEvent, error) {
-	var delivered *signingv1.SigningEvent
+	var receipt *signingv1.SigningEvent
 	for m, err := range log.Messages(ctx, "signing.v1."+n.GetSource()+"."+n.GetProvider()+".notification.*."+event.DocumentToken(n.GetDocumentId()), time.Time{}) {
 		if err != nil {
 			return nil, fmt.Errorf("look for an earlier handing over: %w", err)
 		}
 		e, err := event.Decode(m.Data)
-		if err != nil || e.GetNotice().GetNotificationId() != n.GetId() {
+		if err != nil || e.GetNotice().GetNotificationId() != n.GetId() || !handedOver(e) {
 			continue // somebody else's; what cannot be read is no word of ours
 		}
-		switch e.GetType() {
-		case SentType:
+		if e.GetType() == SentType {
 			return e, nil
-		case DeliveredType:
-			delivered = e
 		}
+		receipt = e
 	}
-	return delivered, nil
+	return receipt, nil
 }

@@ -3,6 +3,7 @@ package servicetest
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -128,18 +129,19 @@ func (b *Bench) Await(stream, filter string, count int) []jetstream.Msg {
 	return found
 }
 
-// Settled waits until a stage has answered everything that it was given.
+// Settled waits until a stage has answered everything that was published for it before the call.
 func (b *Bench) Settled(name string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
+	last := b.last(ctx, flow.StageNamed(name))
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
 	for {
 		consumer, err := b.Env.JS.Consumer(ctx, flow.StageNamed(name).Stream, name)
 		b.must("ask for the consumer "+name, err)
 		state := consumer.CachedInfo()
-		if state.NumPending == 0 && state.NumAckPending == 0 {
+		if state.Delivered.Stream >= last && state.NumPending == 0 && state.NumAckPending == 0 {
 			return
 		}
 		select {
@@ -148,6 +150,24 @@ func (b *Bench) Settled(name string) {
 			b.t.Fatalf("%s has %d to do and %d in hand\nlog:\n%s", name, state.NumPending, state.NumAckPending, b.Logged)
 		}
 	}
+}
+
+// last is the sequence of the last message for a stage. Its consumer hears of a message a moment after the publisher
+// does, and has nothing pending until then.
+func (b *Bench) last(ctx context.Context, s flow.Stage) uint64 {
+	b.t.Helper()
+	stream, err := b.Env.JS.Stream(ctx, s.Stream)
+	b.must("ask for "+s.Stream, err)
+	var last uint64
+	for _, filter := range s.Takes {
+		m, err := stream.GetLastMsgForSubject(ctx, filter)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		b.must("ask for the last on "+filter, err)
+		last = max(last, m.Sequence)
+	}
+	return last
 }
 
 // Count returns how many messages a stream holds now on a subject or filter.

@@ -5,10 +5,10 @@ package enricher
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
+	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
@@ -18,7 +18,6 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/stage"
-	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
@@ -28,17 +27,15 @@ func Run(ctx context.Context, env service.Env) error {
 	if err != nil {
 		return err
 	}
-	e := &enricher{
-		sources: sources,
-		log:     event.Log{JS: env.JS, Stream: flow.Signing},
-		untold: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "signrelay_enricher_untold_total",
-			Help: "People who were to be told on a channel and have no usable address on it.",
-		}, []string{"source", "provider", "channel"}),
+	return run(ctx, env, sources)
+}
+
+func run(ctx context.Context, env service.Env, sources providers.Sources) error {
+	metrics, err := newMetrics(env.Metrics)
+	if err != nil {
+		return err
 	}
-	if err := env.Metrics.Register(e.untold); err != nil {
-		return fmt.Errorf("register the enricher's metrics: %w", err)
-	}
+	e := &enricher{sources: sources, log: event.Log{JS: env.JS, Stream: flow.Signing}, metrics: metrics}
 	runner := stage.Runner[*signingv1.SigningEvent]{
 		Stage: flow.StageNamed(flow.Enricher), JS: env.JS, Decode: event.Decode, Do: e.tell, Log: env.Log, Metrics: env.Metrics,
 	}
@@ -49,93 +46,98 @@ func Run(ctx context.Context, env service.Env) error {
 type enricher struct {
 	sources providers.Sources
 	log     event.Log
-	untold  *prometheus.CounterVec
+	metrics metrics
 }
 
-// tell makes one notification for each person and channel that must hear of the event.
+// tell makes one notification for each person and channel that must hear of the event. What costs nothing is asked
+// first, then the log, then the provider.
 func (e *enricher) tell(ctx context.Context, in stage.Event[*signingv1.SigningEvent]) ([]stage.Out, error) {
-	happened := in.Data
-	src, ok := e.sources[providers.SourceKey{Name: happened.GetSource(), Provider: happened.GetProvider()}]
-	switch {
-	case !ok:
-		// In the DLQ it can be replayed once the source is back in the settings.
-		return nil, stage.Permanent(errors.New("the event's source is not in the settings"))
-	case src.API == nil:
-		return nil, stage.Skip("no-api")
-	case happened.GetDocument().GetId() == "":
-		return nil, stage.Skip("no-document")
-	case !wants(src.Settings, happened):
-		return nil, stage.Skip("not-wanted")
+	src, err := e.source(in.Data)
+	if err != nil {
+		return nil, err
 	}
-
+	happened, err := withDocument(ctx, src.API, in.Data)
+	if err != nil {
+		return nil, err
+	}
 	past, err := e.history(ctx, happened)
 	if err != nil {
 		return nil, err
 	}
-	if past.ended {
+	if over(happened, past.completed, past.ended) {
 		return nil, stage.Skip("document-ended")
 	}
 	document, err := src.API.Document(ctx, happened.GetDocument().GetId())
 	if err != nil {
 		return nil, verdict(err)
 	}
-
-	told, untold := plan(src.Settings, happened, document, past.signed)
-	for _, channel := range untold {
-		e.untold.WithLabelValues(happened.GetSource(), happened.GetProvider(), channel).Inc()
+	if err := confirm(happened, document, in.Attempt, time.Now()); err != nil {
+		return nil, err
 	}
-	if len(told) == 0 {
+	if over(happened, document.Status == pack.StatusCompleted, ended(document.Status)) {
+		return nil, stage.Skip("document-ended")
+	}
+
+	p := plan(src.Settings, happened, document, past)
+	if len(p.told)+len(p.untold) == 0 {
 		return nil, stage.Skip("nobody-to-tell")
 	}
-	return messages(ctx, told)
+	e.metrics.count(p)
+	return outs(ctx, p, time.Now())
 }
 
-// messages addresses each notification: one with a link goes to the shortener first.
-func messages(ctx context.Context, told []*notifyv1.Notification) ([]stage.Out, error) {
-	outs := make([]stage.Out, 0, len(told))
-	for _, n := range told {
-		subject := notification.SendSubject(n)
-		if n.GetLink() != nil {
-			subject = notification.LinkSubject(n)
-		}
-		m, err := notification.Message(ctx, subject, n.GetId(), n)
-		if err != nil {
-			return nil, stage.Permanent(err)
-		}
-		outs = append(outs, m)
-	}
-	return outs, nil
-}
-
-// verdict is what a failed REST call means for the work.
-func verdict(err error) error {
-	var call *pack.CallError
+// source is the account that the event came from, where it can be asked and wants its people told.
+func (e *enricher) source(happened *signingv1.SigningEvent) (providers.Source, error) {
+	src, ok := e.sources[providers.SourceKey{Name: happened.GetSource(), Provider: happened.GetProvider()}]
 	switch {
-	case !errors.As(err, &call):
-		return err
-	case call.Then == pack.GiveUp:
-		return stage.Permanent(err)
-	case call.RetryAfter > 0:
-		return stage.RetryAfter(call.RetryAfter, err)
+	case !ok:
+		// In the DLQ it can be replayed once the source is back in the settings.
+		return src, stage.Permanent(errors.New("the event's source is not in the settings"))
+	case !wants(src.Settings, happened):
+		return src, stage.Skip("not-wanted")
+	case src.API == nil:
+		return src, stage.Skip("no-api")
 	default:
-		return err
+		return src, nil
 	}
 }
 
-// wants tells whether the source's signers hear of such an event at all, so that none is asked for in vain.
+// wants tells whether the source's people hear of such an event at all, so that none is asked for in vain.
 func wants(s config.Source, e *signingv1.SigningEvent) bool {
-	kind, ok := kinds[e.GetType()]
-	return ok && allowed(s.Notify.Kinds, notification.KindName(kind))
-}
-
-// kinds is what each event is about for the signers.
-var kinds = map[string]notifyv1.Kind{
-	"document.sent":      notifyv1.Kind_KIND_INVITATION,
-	"recipient.signed":   notifyv1.Kind_KIND_PROGRESS,
-	"document.completed": notifyv1.Kind_KIND_COMPLETED,
+	for _, kind := range kinds[e.GetType()] {
+		if allowed(s.Notify.Kinds, notification.KindName(kind)) {
+			return true
+		}
+	}
+	return false
 }
 
 // allowed tells whether a source's list has the name; an empty list has all.
 func allowed(list []string, name string) bool {
 	return len(list) == 0 || slices.Contains(list, name)
+}
+
+// withDocument is the event with the document that it happened to. A provider whose callbacks about a person do not say
+// which document he is on is asked for it; all that follows then bears that document.
+func withDocument(ctx context.Context, api pack.API, happened *signingv1.SigningEvent) (*signingv1.SigningEvent, error) {
+	if happened.GetDocument().GetId() != "" {
+		return happened, nil
+	}
+	finder, ok := api.(pack.Finder)
+	if !ok || happened.GetRecipient().GetId() == "" {
+		return nil, stage.Skip("no-document")
+	}
+	id, err := finder.DocumentOf(ctx, happened.GetRecipient().GetId())
+	if err != nil {
+		return nil, verdict(err)
+	}
+	if id == "" {
+		return nil, stage.Skip("no-document")
+	}
+	found := proto.CloneOf(happened)
+	if found.Document == nil {
+		found.Document = new(signingv1.Document)
+	}
+	found.Document.Id = id
+	return found, nil
 }

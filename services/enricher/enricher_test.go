@@ -3,10 +3,12 @@ package enricher_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/signrelay/signrelay/libs/config"
@@ -55,10 +57,14 @@ func tells(body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }
 }
 
+func fails(status int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
+}
+
 func fact(source, eventType, recipient string) *signingv1.SigningEvent {
 	e := &signingv1.SigningEvent{
 		Source: source, Provider: "clickwrap", Type: eventType, OccurredAt: timestamppb.New(time.Unix(1500480943, 0)),
-		Document: &signingv1.Document{Id: "doc1"},
+		Document: &signingv1.Document{Id: "doc1"}, Verification: signingv1.Verification_VERIFICATION_TOKEN,
 	}
 	if recipient != "" {
 		e.Recipient = &signingv1.Recipient{Id: recipient}
@@ -101,6 +107,73 @@ func TestSentInvites(t *testing.T) {
 		t.Errorf("invitation %v", sms)
 	}
 	b.NeverLogged("example.com", "3175550002", "provider.example", "api-token", "Eric")
+
+	// The log hears of each, and nothing that is personal.
+	for _, m := range b.Await(flow.Signing, "signing.v1.acme.clickwrap.notification.requested.doc1", 3) {
+		word, err := event.Decode(m.Data())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id := word.GetRecipient().GetId(); id != "s1" && id != "s2" || word.GetNotice().GetKind() != "invitation" || word.GetNotice().GetEventId() != sms.GetEventId() ||
+			word.GetNotice().GetNotificationId() == "" || word.GetId() != m.Headers().Get("Nats-Msg-Id") || word.GetDocument().GetId() != "doc1" {
+			t.Errorf("requested %v", word)
+		}
+		for _, personal := range []string{"@", "317555", "Eric", "provider.example"} {
+			if strings.Contains(string(m.Data()), personal) {
+				t.Errorf("%q in %v", personal, word)
+			}
+		}
+	}
+	if n := b.Count(flow.Signing, "signing.v1.*.*.notification.suppressed.>"); n != 0 {
+		t.Errorf("%d suppressed, want none", n)
+	}
+}
+
+func TestWhoCannotBeToldIsKnown(t *testing.T) {
+	t.Parallel()
+	api, _ := clickwrap(t, tells(strings.ReplaceAll(request, `"+13175550002"`, `"555"`)))
+	b := servicetest.New(t, settings(api))
+	b.Start(enricher.Run)
+	b.Publish(event.Message(t.Context(), fact("acme", "document.sent", "")))
+	word, err := event.Decode(b.Await(flow.Signing, "signing.v1.acme.clickwrap.notification.suppressed.doc1", 1)[0].Data())
+	if err != nil || word.GetRecipient().GetId() != "s2" || word.GetNotice().GetReason() != "no-address" || word.GetNotice().GetChannel() != "sms" {
+		t.Errorf("suppressed %v, %v", word, err)
+	}
+	await(t, b, "notify.v1.link.>", 2) // the control: the other signer hears of it on both channels
+	families, err := b.Env.Metrics.(prometheus.Gatherer).Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			counted[f.GetName()] += m.GetCounter().GetValue()
+		}
+	}
+	if counted["signrelay_enricher_untold_total"] != 1 || counted["signrelay_enricher_requested_total"] != 2 {
+		t.Errorf("counted %v", counted)
+	}
+}
+
+// A sender is told at the settings' address what nobody may read at a signer's.
+func TestDeclinedTellsTheSenderAndTheOthers(t *testing.T) {
+	t.Parallel()
+	api, _ := clickwrap(t, tells(request))
+	s := settings(api)
+	s.Sources[0].Notify.Sender.Email = "contracts@acme.example"
+	b := servicetest.New(t, s)
+	b.Start(enricher.Run)
+	b.Publish(event.Message(t.Context(), fact("acme", "recipient.declined", "s1")))
+	found := await(t, b, "notify.v1.>", 2)
+	sender, other := found["notify.v1.send.email.acme.clickwrap.doc1 "], found["notify.v1.send.sms.acme.clickwrap.doc1 s2"]
+	if !sender.GetTo().GetSender() || sender.GetTo().GetEmail() != "contracts@acme.example" || sender.GetActorName() != "Eric Smith" ||
+		sender.GetKind() != notifyv1.Kind_KIND_DECLINED || other.GetKind() != notifyv1.Kind_KIND_DECLINED || other.GetTo().GetSender() {
+		t.Errorf("told %v", found)
+	}
+	b.Settled(flow.Enricher)
+	if n := b.Count(flow.Notify, "notify.v1.>"); n != 2 {
+		t.Errorf("%d messages, want 2", n)
+	}
 }
 
 // One signature of two: the other signer hears of it; with the second, nobody does, whatever the API says by then.
@@ -154,6 +227,80 @@ func TestThrottledWorkComesBack(t *testing.T) {
 	await(t, b, "notify.v1.link.>", 3)
 	if waited := time.Since(began); waited < time.Second || calls.Load() != 2 {
 		t.Errorf("%d calls within %v", calls.Load(), waited)
+	}
+}
+
+// What passes is tried again, and then everybody is told once.
+func TestPassingTrouble(t *testing.T) {
+	t.Parallel()
+	for name, trouble := range map[string]http.HandlerFunc{
+		"not readable yet": fails(http.StatusNotFound),
+		"broken":           fails(http.StatusInternalServerError),
+		"garbage":          tells("<html>"),
+		"half an answer":   tells(request[:len(request)/2]),
+		"hung up":          func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			api, calls := clickwrap(t, trouble, tells(request))
+			b := servicetest.New(t, settings(api))
+			b.Start(enricher.Run)
+			b.Publish(event.Message(t.Context(), fact("acme", "document.sent", "")))
+			await(t, b, "notify.v1.link.>", 3)
+			b.Settled(flow.Enricher)
+			if n := b.Count(flow.Notify, "notify.v1.>"); n != 3 || calls.Load() != 2 {
+				t.Errorf("%d messages after %d calls", n, calls.Load())
+			}
+		})
+	}
+}
+
+// What only the operator can mend waits for him: nobody is told, nothing is given up, and it is not asked again at once.
+func TestRefusedTokenWaitsForTheOperator(t *testing.T) {
+	t.Parallel()
+	refused := make(chan struct{})
+	var calls atomic.Int32
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/doc1") {
+			if calls.Add(1) == 1 {
+				close(refused)
+			}
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		_, _ = w.Write([]byte(request))
+	}))
+	t.Cleanup(api.Close)
+	b := servicetest.New(t, settings(api))
+	b.Start(enricher.Run)
+	b.Publish(event.Message(t.Context(), fact("acme", "document.sent", "")))
+	<-refused
+	other := fact("acme", "document.sent", "")
+	other.Document.Id = "doc2"
+	other.Id = event.TransitionID(other)
+	b.Publish(event.Message(t.Context(), other))
+	await(t, b, "notify.v1.link.acme.clickwrap.doc2", 3) // the control
+	if n := b.Count(flow.Notify, "notify.v1.*.acme.clickwrap.doc1"); n != 0 || calls.Load() != 1 {
+		t.Errorf("%d messages, %d calls", n, calls.Load())
+	}
+	if n := b.Count(flow.DLQ, "dlq.v1.>"); n != 0 {
+		t.Errorf("%d in the DLQ", n)
+	}
+	if !strings.Contains(b.Logged.String(), `"verdict":"retry","reason":"named"`) {
+		t.Errorf("the work does not wait for a named time:\n%s", b.Logged)
+	}
+}
+
+func TestWhatCannotHelpIsGivenUp(t *testing.T) {
+	t.Parallel()
+	api, calls := clickwrap(t, fails(http.StatusBadRequest))
+	b := servicetest.New(t, settings(api))
+	b.Start(enricher.Run)
+	b.Publish(event.Message(t.Context(), fact("acme", "document.sent", "")))
+	letter := b.Await(flow.DLQ, "dlq.v1.enricher", 1)[0]
+	b.Settled(flow.Enricher)
+	if letter.Headers().Get("Signrelay-Dlq-Reason") != "permanent" || calls.Load() != 1 || b.Count(flow.Notify, "notify.v1.>") != 0 {
+		t.Errorf("%v after %d calls", letter.Headers(), calls.Load())
 	}
 }
 

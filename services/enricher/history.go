@@ -6,45 +6,82 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/providers/pack"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
 // history is what the log knows of a document's past.
 type history struct {
-	signed map[string]bool // by recipient id
-	ended  bool            // completed, declined or voided: nobody is to be asked or told to wait any more
+	signatures []*signingv1.SigningEvent // one for each signer
+	declined   map[string]bool           // by recipient id
+	sending    string                    // the id of the latest document.sent; empty where there is none
+	completed  bool
+	ended      bool // completed, declined, voided or expired, and not sent again since
 }
 
 // history reads it. The provider's API may lag behind its own callbacks, and the log behind the provider: what either has
 // heard has happened. The completed document is told about whatever came before, and nothing is read for it.
 func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent) (history, error) {
-	past := history{signed: map[string]bool{}}
-	if happened.GetType() == "document.completed" {
-		return past, nil
+	if happened.GetType() == documentCompleted {
+		return history{}, nil
 	}
-	prefix := "signing.v1." + happened.GetSource() + "." + happened.GetProvider()
-	document := event.DocumentToken(happened.GetDocument().GetId())
+	prefix := "signing.v1." + happened.GetSource() + "." + happened.GetProvider() + "."
+	document := "." + event.DocumentToken(happened.GetDocument().GetId())
+	var events []*signingv1.SigningEvent
+	for _, types := range []string{"document.*", recipientSigned, recipientDeclined} {
+		for m, err := range e.log.Messages(ctx, prefix+types+document, time.Time{}) {
+			if err != nil {
+				return history{}, fmt.Errorf("read the document's past: %w", err)
+			}
+			past, err := event.Decode(m.Data)
+			if err != nil {
+				return history{}, fmt.Errorf("read the document's past: %w", err)
+			}
+			events = append(events, past)
+		}
+	}
+	return recall(events), nil
+}
 
-	for m, err := range e.log.Messages(ctx, prefix+".recipient.signed."+document, time.Time{}) {
-		if err != nil {
-			return history{}, fmt.Errorf("read who has signed: %w", err)
+// recall sums up what happened, in whichever order it was heard. What nothing vouches for is left out: somebody's
+// invention must not silence what others are to be told.
+func recall(events []*signingv1.SigningEvent) history {
+	past := history{declined: map[string]bool{}}
+	signed := map[string]bool{}
+	var sent, over time.Time
+	var refusals []*signingv1.SigningEvent
+	for _, e := range events {
+		if e.GetVerification() == signingv1.Verification_VERIFICATION_NONE {
+			continue
 		}
-		signature, err := event.Decode(m.Data)
-		if err != nil {
-			return history{}, fmt.Errorf("read who has signed: %w", err)
+		switch at := event.Time(e); e.GetType() {
+		case documentSent:
+			if past.sending == "" || !at.Before(sent) {
+				past.sending, sent = e.GetId(), at
+			}
+		case documentCompleted:
+			past.completed = true
+		case documentDeclined, documentVoided, documentExpired:
+			over = later(over, at)
+		case recipientSigned:
+			if key := signerKey(e); !signed[key] {
+				signed[key] = true
+				past.signatures = append(past.signatures, e)
+			}
+		case recipientDeclined:
+			refusals = append(refusals, e)
 		}
-		past.signed[signerKey(signature)] = true
 	}
-	for m, err := range e.log.Messages(ctx, prefix+".document.*."+document, time.Time{}) {
-		if err != nil {
-			return history{}, fmt.Errorf("read what became of the document: %w", err)
-		}
-		switch m.Subject {
-		case prefix + ".document.completed." + document, prefix + ".document.declined." + document, prefix + ".document.voided." + document:
-			past.ended = true
+	// A request that expired, or that somebody declined, can be sent again.
+	before := func(at time.Time) bool { return past.sending != "" && at.Before(sent) }
+	for _, e := range refusals {
+		if at := event.Time(e); !signed[signerKey(e)] && !before(at) { // who signed after all has thought better of it
+			past.declined[e.GetRecipient().GetId()] = true
+			over = later(over, at)
 		}
 	}
-	return past, nil
+	past.ended = past.completed || !over.IsZero() && !before(over)
+	return past
 }
 
 // signerKey tells signers apart: by the provider's id of the person; a signature of nobody in particular counts as one
@@ -54,4 +91,29 @@ func signerKey(signature *signingv1.SigningEvent) string {
 		return id
 	}
 	return "event/" + signature.GetId()
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// over tells whether it is too late to tell anybody of the event, by what is known of the document's end. That a document
+// is completed is always told; that it came to another end, unless it is completed.
+func over(happened *signingv1.SigningEvent, completed, ended bool) bool {
+	switch happened.GetType() {
+	case documentCompleted:
+		return false
+	case documentDeclined, documentVoided, documentExpired, recipientDeclined:
+		return completed
+	default:
+		return ended
+	}
+}
+
+// ended tells whether a document has come to an end, as far as the provider's API tells.
+func ended(status pack.Status) bool {
+	return status != pack.StatusUnknown && status != pack.StatusOpen
 }

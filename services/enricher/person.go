@@ -3,10 +3,7 @@ package enricher
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"net/mail"
 	"strings"
-
-	"github.com/nyaruka/phonenumbers"
 
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -73,40 +70,17 @@ func only(people []pack.Recipient, fits func(pack.Recipient) bool) int {
 	return who
 }
 
-// actorName is the actor's name as the API has it, else as the callback told it.
+// actorName is the actor's name as the API has it, else as the callback told it, else empty: the texts have their own
+// word for somebody.
 func actorName(people []pack.Recipient, who int, happened *signingv1.SigningEvent) string {
 	if who >= 0 {
 		if name := fullName(people[who].FirstName, people[who].LastName); name != "" {
 			return name
 		}
 	}
-	if name := fullName(happened.GetRecipient().GetFirstName(), happened.GetRecipient().GetLastName()); name != "" {
-		return name
-	}
-	return "Somebody"
+	return fullName(happened.GetRecipient().GetFirstName(), happened.GetRecipient().GetLastName())
 }
 
 func fullName(first, last string) string {
 	return strings.TrimSpace(strings.TrimSpace(first) + " " + strings.TrimSpace(last))
-}
-
-// e164 is a free-text number as "+13175551234", or empty where it is none. Numbers without a country code are the
-// region's. It asks for a possible number and not for a valid one: the tables of assigned numbers in a library age, and a
-// new one must not be cut off.
-func e164(number, region string) string {
-	parsed, err := phonenumbers.Parse(number, region)
-	if err != nil || phonenumbers.IsPossibleNumberWithReason(parsed) != phonenumbers.IS_POSSIBLE {
-		return ""
-	}
-	return phonenumbers.Format(parsed, phonenumbers.E164)
-}
-
-// bareAddress is an e-mail address and nothing else (no display name, no list), or empty where it is none.
-func bareAddress(email string) string {
-	email = strings.TrimSpace(email)
-	parsed, err := mail.ParseAddress(email)
-	if err != nil || parsed.Address != email {
-		return ""
-	}
-	return email
 }

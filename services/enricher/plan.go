@@ -2,112 +2,153 @@ package enricher
 
 import (
 	"cmp"
-	"strings"
-
-	"google.golang.org/protobuf/proto"
 
 	"github.com/signrelay/signrelay/libs/config"
-	"github.com/signrelay/signrelay/libs/event"
-	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// plan says who is told what on which channel: pure, so that a table is its test. signed has the recipients whose
-// signature the log knows. The channels on which somebody wants to be told and has no usable address come back as
-// untold, one entry a person.
-func plan(
-	src config.Source, happened *signingv1.SigningEvent, document *pack.Document, signed map[string]bool,
-) (told []*notifyv1.Notification, untold []string) {
-	people := distinct(document.Recipients)
-	who := actor(people, happened)
+// The events that people are told of.
+const (
+	documentCreated        = "document.created"
+	documentSent           = "document.sent"
+	documentCompleted      = "document.completed"
+	documentDeclined       = "document.declined"
+	documentVoided         = "document.voided"
+	documentExpired        = "document.expired"
+	recipientSigned        = "recipient.signed"
+	recipientDeclined      = "recipient.declined"
+	recipientUndeliverable = "recipient.undeliverable"
+)
 
-	about := &notifyv1.Notification{
-		EventId: happened.GetId(), Source: happened.GetSource(), Provider: happened.GetProvider(),
-		DocumentId: happened.GetDocument().GetId(), DocumentTitle: cmp.Or(document.Title, happened.GetDocument().GetTitle()),
-		Kind: kinds[happened.GetType()], SenderName: src.SenderName, Locale: src.Locale, OccurredAt: happened.GetOccurredAt(),
-	}
-	p := planner{source: src, about: about}
-	switch about.Kind {
-	case notifyv1.Kind_KIND_INVITATION:
-		for _, person := range people {
-			// No signing link means that it is not this person's turn.
-			if !person.Signed && !signed[person.ID] && person.SigningURL != "" {
-				p.tell(person, link(notifyv1.Link_PURPOSE_SIGN, person.SigningURL))
-			}
-		}
-	case notifyv1.Kind_KIND_PROGRESS:
-		about.SignaturesMissing = uint32(missing(people, who, signed))
-		about.ActorName = actorName(people, who, happened)
-		if about.SignaturesMissing == 0 {
-			break // the last signature: document.completed tells it
-		}
-		for i, person := range people {
-			if i != who {
-				p.tell(person, nil)
-			}
-		}
-	case notifyv1.Kind_KIND_COMPLETED:
-		for _, person := range people {
-			if target := cmp.Or(person.DownloadURL, person.SigningURL); target != "" {
-				p.tell(person, link(notifyv1.Link_PURPOSE_DOWNLOAD, target))
-			}
-		}
-	default: // an event that nobody is told of; kinds has no other
-	}
-	return p.told, p.untold
+// kinds is which messages may follow from each event.
+var kinds = map[string][]notifyv1.Kind{
+	documentCreated:        {notifyv1.Kind_KIND_INVITATION},
+	documentSent:           {notifyv1.Kind_KIND_INVITATION},
+	recipientSigned:        {notifyv1.Kind_KIND_PROGRESS, notifyv1.Kind_KIND_INVITATION},
+	documentCompleted:      {notifyv1.Kind_KIND_COMPLETED},
+	documentDeclined:       {notifyv1.Kind_KIND_DECLINED},
+	recipientDeclined:      {notifyv1.Kind_KIND_DECLINED},
+	documentVoided:         {notifyv1.Kind_KIND_VOIDED},
+	documentExpired:        {notifyv1.Kind_KIND_EXPIRED},
+	recipientUndeliverable: {notifyv1.Kind_KIND_UNDELIVERABLE},
 }
 
-// missing counts the signatures still missing, never below zero. The log may name signers by ids that the API does not
-// know; then its count is believed where it is the larger one.
-func missing(people []pack.Recipient, who int, signed map[string]bool) int {
-	known := 0
-	for i, person := range people {
-		if person.Signed || signed[person.ID] || i == who {
-			known++
-		}
-	}
-	return max(len(people)-max(known, len(signed)), 0)
-}
-
-func link(purpose notifyv1.Link_Purpose, target string) *notifyv1.Link {
-	return &notifyv1.Link{Purpose: purpose, Target: target}
-}
-
-// planner collects the notifications of one event.
-type planner struct {
-	source config.Source
-	about  *notifyv1.Notification // what they have in common
+// planned is what follows from one event.
+type planned struct {
 	told   []*notifyv1.Notification
-	untold []string
+	untold []untold
 }
 
-// tell plans one message on each channel that the person wants.
-func (p *planner) tell(person pack.Recipient, to *notifyv1.Link) {
-	if person.BySMS {
-		p.on(notifyv1.Channel_CHANNEL_SMS, person, &notifyv1.Person{Mobile: e164(person.Mobile, p.source.Region)}, to)
+// untold is a message that somebody was to get and cannot.
+type untold struct {
+	message *notifyv1.Notification // without an address
+	reason  string
+}
+
+// plan says who is told what on which channel: pure, so that a table is its test. The document is as the provider's API
+// tells it, and it is not too late (see over).
+func plan(src config.Source, happened *signingv1.SigningEvent, document *pack.Document, past history) planned {
+	p := planner{
+		source: src, document: document, happened: happened, past: past,
+		signers: newSigners(happened, document, past),
 	}
-	if person.ByEmail {
-		p.on(notifyv1.Channel_CHANNEL_EMAIL, person, &notifyv1.Person{Email: bareAddress(person.Email)}, to)
+	for _, kind := range kinds[happened.GetType()] {
+		if allowed(src.Notify.Kinds, notification.KindName(kind)) {
+			p.plan(p.about(kind))
+		}
+	}
+	return p.planned
+}
+
+// planner collects the messages of one event.
+type planner struct {
+	source   config.Source
+	happened *signingv1.SigningEvent
+	document *pack.Document
+	past     history
+	signers  signers
+	planned
+}
+
+// about is what all messages of a kind have in common.
+func (p *planner) about(kind notifyv1.Kind) *notifyv1.Notification {
+	return &notifyv1.Notification{
+		EventId: p.happened.GetId(), Source: p.happened.GetSource(), Provider: p.happened.GetProvider(),
+		DocumentId: p.happened.GetDocument().GetId(), DocumentTitle: cmp.Or(p.document.Title, p.happened.GetDocument().GetTitle()),
+		Kind: kind, SenderName: p.source.SenderName, Locale: p.source.Locale, OccurredAt: p.happened.GetOccurredAt(),
 	}
 }
 
-func (p *planner) on(channel notifyv1.Channel, person pack.Recipient, reader *notifyv1.Person, to *notifyv1.Link) {
-	name := notification.ChannelName(channel)
-	if !allowed(p.source.Notify.Channels, name) {
-		return
+func (p *planner) plan(about *notifyv1.Notification) {
+	switch about.GetKind() {
+	case notifyv1.Kind_KIND_INVITATION:
+		p.invite(about)
+	case notifyv1.Kind_KIND_PROGRESS:
+		p.progress(about)
+	case notifyv1.Kind_KIND_COMPLETED:
+		for _, person := range p.signers.people {
+			p.tell(about, person, notifyv1.Link_PURPOSE_DOWNLOAD)
+		}
+	case notifyv1.Kind_KIND_DECLINED:
+		about.ActorName = actorName(p.signers.people, p.signers.actor, p.happened)
+		p.end(about)
+	case notifyv1.Kind_KIND_VOIDED, notifyv1.Kind_KIND_EXPIRED:
+		p.end(about)
+	case notifyv1.Kind_KIND_UNDELIVERABLE:
+		p.undeliverable(about)
+	default: // kinds has no other; reminders are somebody else's
 	}
-	if reader.GetMobile() == "" && reader.GetEmail() == "" {
-		p.untold = append(p.untold, name)
-		return
-	}
-	reader.RecipientId, reader.FirstName, reader.LastName = person.ID, person.FirstName, person.LastName
+}
 
-	n := proto.CloneOf(p.about)
-	key := strings.Join([]string{notification.KindName(n.GetKind()), personKey(person), name}, "/")
-	n.Id = event.DerivedID(n.GetEventId(), flow.Enricher, key)
-	n.Channel, n.To, n.Link = channel, reader, to
-	p.told = append(p.told, n)
+// invite asks those to sign whose turn it is: all of them where the document begins, and on a signature only those whose
+// turn has come by it. Who signs in no order, or first, is never invited by a signature.
+func (p *planner) invite(about *notifyv1.Notification) {
+	for _, person := range p.signers.people {
+		switch {
+		case !person.Invite, person.Signed, person.Declined, !p.signers.turn(person):
+		case p.signers.signature && p.signers.knew(person):
+		default:
+			p.tell(about, person, notifyv1.Link_PURPOSE_SIGN)
+		}
+	}
+}
+
+// progress tells the other signers how many signatures are missing: those who knew of the document before. Whose turn has
+// just come gets the invitation, and people further behind nothing yet. With the last signature document.completed tells
+// it, and with a single signer there is no other signature.
+func (p *planner) progress(about *notifyv1.Notification) {
+	about.SignaturesMissing = uint32(p.signers.missing())
+	if about.GetSignaturesMissing() == 0 {
+		return
+	}
+	about.ActorName = actorName(p.signers.people, p.signers.actor, p.happened)
+	for i, person := range p.signers.people {
+		if i != p.signers.actor && p.signers.knew(person) {
+			p.tell(about, person, notifyv1.Link_PURPOSE_UNSPECIFIED)
+		}
+	}
+}
+
+// end tells that the document is not to be signed any more: those who knew of it, but for who declined it, and the
+// sender.
+func (p *planner) end(about *notifyv1.Notification) {
+	for _, person := range p.signers.people {
+		if !person.Declined && p.signers.knew(person) {
+			p.tell(about, person, notifyv1.Link_PURPOSE_UNSPECIFIED)
+		}
+	}
+	p.tellSender(about)
+}
+
+// undeliverable tells the sender whom his document did not reach. Such callbacks may come an hour late; who has signed
+// by then was reached.
+func (p *planner) undeliverable(about *notifyv1.Notification) {
+	if who := p.signers.actor; who >= 0 && p.signers.people[who].Signed {
+		return
+	}
+	about.ActorName = actorName(p.signers.people, p.signers.actor, p.happened)
+	p.tellSender(about)
 }

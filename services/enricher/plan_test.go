@@ -21,187 +21,388 @@ func happened(eventType string, recipient *signingv1.Recipient) *signingv1.Signi
 	}
 }
 
+func by(id string) *signingv1.Recipient { return &signingv1.Recipient{Id: id} }
+
 // Three signers: one by SMS, one by e-mail, one by both.
 var (
-	ann = pack.Recipient{ID: "ann", FirstName: "Ann", LastName: "Lee", Mobile: "(317) 555-0001", BySMS: true, SigningURL: "https://p.example/ann"}
-	bob = pack.Recipient{ID: "bob", FirstName: "Bob", Email: "bob@example.com", ByEmail: true, SigningURL: "https://p.example/bob", DownloadURL: "https://p.example/bob.pdf"}
-	cyd = pack.Recipient{ID: "cyd", LastName: "Ito", Email: "cyd@example.com", ByEmail: true, Mobile: "+61 412 345 678", BySMS: true, SigningURL: "https://p.example/cyd"}
+	ann = pack.Recipient{ID: "ann", FirstName: "Ann", LastName: "Lee", Mobile: "(317) 555-0001", BySMS: true, Invite: true, SigningURL: "https://p.example/ann"}
+	bob = pack.Recipient{ID: "bob", FirstName: "Bob", Email: "bob@example.com", ByEmail: true, Invite: true, SigningURL: "https://p.example/bob", DownloadURL: "https://p.example/bob.pdf"}
+	cyd = pack.Recipient{ID: "cyd", LastName: "Ito", Email: "cyd@example.com", ByEmail: true, Mobile: "+61 412 345 678", BySMS: true, Invite: true, SigningURL: "https://p.example/cyd"}
 )
 
-func with(r pack.Recipient, change func(*pack.Recipient)) pack.Recipient {
-	change(&r)
+func with(r pack.Recipient, changes ...func(*pack.Recipient)) pack.Recipient {
+	for _, change := range changes {
+		change(&r)
+	}
 	return r
 }
 
-func signed(r *pack.Recipient) { r.Signed = true }
+func signed(r *pack.Recipient)     { r.Signed = true }
+func declined(r *pack.Recipient)   { r.Declined = true }
+func uninvited(r *pack.Recipient)  { r.Invite = false }
+func nameless(r *pack.Recipient)   { r.FirstName, r.LastName = "", "" }
+func anonymous(r *pack.Recipient)  { r.ID = "" }
+func unresolved(r *pack.Recipient) { r.SigningURL, r.DownloadURL = "", "" }
+func byEmail(r *pack.Recipient) {
+	r.Email, r.ByEmail, r.Mobile, r.BySMS = r.ID+"@example.com", true, "", false
+}
+
+func place(order int) func(*pack.Recipient) { return func(r *pack.Recipient) { r.Order = order } }
 
 // line is a notification on one line: what, how, to whom, and what it says.
 func line(n *notifyv1.Notification) string {
 	s := fmt.Sprintf("%s by %s to %s%s", notification.KindName(n.GetKind()), notification.ChannelName(n.GetChannel()), n.GetTo().GetMobile(), n.GetTo().GetEmail())
-	if n.GetLink() != nil {
-		s += fmt.Sprintf(", %s at %s", notification.PurposeName(n.GetLink().GetPurpose()), n.GetLink().GetTarget())
+	if n.GetTo().GetSender() {
+		s += ", the sender"
 	}
-	if n.GetActorName() != "" {
-		s += fmt.Sprintf(", %s signed, %d missing", n.GetActorName(), n.GetSignaturesMissing())
+	if n.GetLink() != nil {
+		s += fmt.Sprintf(", %s at %s", notification.PurposeName(n.GetLink().GetPurpose()), cmp.Or(n.GetLink().GetTarget(), "the click"))
+	}
+	if n.GetKind() == notifyv1.Kind_KIND_PROGRESS {
+		s += fmt.Sprintf(", %q signed, %d missing", n.GetActorName(), n.GetSignaturesMissing())
+	} else if n.GetActorName() != "" {
+		s += ", of " + n.GetActorName()
 	}
 	return s
 }
 
-func TestPlan(t *testing.T) {
+func (u untold) String() string {
+	who := u.message.GetTo().GetRecipientId()
+	if u.message.GetTo().GetSender() {
+		who = "the sender"
+	}
+	return fmt.Sprintf("%s by %s to %s: %s", notification.KindName(u.message.GetKind()), notification.ChannelName(u.message.GetChannel()), who, u.reason)
+}
+
+type planTest struct {
+	name   string
+	source config.Source
+	event  *signingv1.SigningEvent
+	status pack.Status
+	sender pack.Sender
+	people []pack.Recipient
+	signed []string // by the log
+	want   []string
+	untold []string
+}
+
+func (test planTest) run(t *testing.T) {
+	t.Helper()
+	past := history{}
+	for _, id := range test.signed {
+		past.signatures = append(past.signatures, &signingv1.SigningEvent{Type: recipientSigned, Recipient: by(id)})
+	}
+	test.source.Region = cmp.Or(test.source.Region, "US")
+	p := plan(test.source, test.event, &pack.Document{Status: test.status, Sender: test.sender, Recipients: test.people}, past)
+	var told, missed []string
+	ids := map[string]bool{}
+	for _, n := range p.told {
+		told = append(told, line(n))
+		ids[n.GetId()] = true
+	}
+	for _, u := range p.untold {
+		missed = append(missed, u.String())
+		ids[u.message.GetId()] = true
+		if u.message.GetTo().GetEmail()+u.message.GetTo().GetMobile()+u.message.GetTo().GetFirstName() != "" {
+			t.Errorf("an address or a name in %v", u.message)
+		}
+	}
+	if !slices.Equal(told, test.want) {
+		t.Errorf("told\n  %s\nwant\n  %s", strings.Join(told, "\n  "), strings.Join(test.want, "\n  "))
+	}
+	if !slices.Equal(missed, test.untold) {
+		t.Errorf("untold %v, want %v", missed, test.untold)
+	}
+	if len(ids) != len(p.told)+len(p.untold) {
+		t.Errorf("%d ids for %d messages", len(ids), len(p.told)+len(p.untold))
+	}
+}
+
+func TestInvitations(t *testing.T) {
 	t.Parallel()
 	all := []pack.Recipient{ann, bob, cyd}
-	for _, test := range []struct {
-		name   string
-		source config.Source
-		event  *signingv1.SigningEvent
-		people []pack.Recipient
-		signed []string
-		want   []string
-		untold []string
-	}{
+	toAll := []string{
+		"invitation by sms to +13175550001, sign at https://p.example/ann",
+		"invitation by email to bob@example.com, sign at https://p.example/bob",
+		"invitation by sms to +61412345678, sign at https://p.example/cyd",
+		"invitation by email to cyd@example.com, sign at https://p.example/cyd",
+	}
+	first, second, third := with(ann, byEmail, place(1)), with(bob, place(2)), with(cyd, byEmail, place(3))
+	for _, test := range []planTest{
+		{name: "sent invites everybody on the channels he wants", event: happened(documentSent, nil), people: all, want: toAll},
+		{name: "so does created", event: happened(documentCreated, nil), people: all, want: toAll},
 		{
-			name: "sent invites everybody on the channels of send_to", event: happened("document.sent", nil), people: all,
-			want: []string{
-				"invitation by sms to +13175550001, sign at https://p.example/ann",
-				"invitation by email to bob@example.com, sign at https://p.example/bob",
-				"invitation by sms to +61412345678, sign at https://p.example/cyd",
-				"invitation by email to cyd@example.com, sign at https://p.example/cyd",
-			},
+			name: "nobody who has signed by the API or the log, who declined, or whom the provider invites", event: happened(documentSent, nil),
+			people: []pack.Recipient{with(ann, signed), bob, with(cyd, uninvited), with(ann, declined, func(r *pack.Recipient) { r.ID = "dee" })}, signed: []string{"bob"},
 		},
 		{
-			name: "sent invites nobody who has signed by the API or the log, nor whose turn has not come", event: happened("document.sent", nil),
-			people: []pack.Recipient{with(ann, signed), bob, with(cyd, func(r *pack.Recipient) { r.SigningURL = "" })}, signed: []string{"bob"},
+			name: "a link without an address is resolved at the click", event: happened(documentSent, nil), status: pack.StatusOpen,
+			people: []pack.Recipient{with(bob, unresolved)},
+			want:   []string{"invitation by email to bob@example.com, sign at the click"},
 		},
 		{
-			name: "a source narrows the channels", event: happened("document.sent", nil), people: all,
-			source: config.Source{Notify: config.Notify{Channels: []string{"email"}}},
-			want: []string{
-				"invitation by email to bob@example.com, sign at https://p.example/bob",
-				"invitation by email to cyd@example.com, sign at https://p.example/cyd",
-			},
+			name: "no link without an id to ask with, nor from a provider that has nothing but addresses", event: happened(documentSent, nil), status: pack.StatusOpen,
+			people: []pack.Recipient{with(bob, unresolved, anonymous)},
+			untold: []string{"invitation by email to : no-link"},
 		},
 		{
-			name: "signed tells the others, and how many are missing", event: happened("recipient.signed", &signingv1.Recipient{Id: "ann"}), people: all,
-			want: []string{
-				"progress by email to bob@example.com, Ann Lee signed, 2 missing",
-				"progress by sms to +61412345678, Ann Lee signed, 2 missing",
-				"progress by email to cyd@example.com, Ann Lee signed, 2 missing",
-			},
+			name: "nor from a provider that has nothing but addresses", event: happened(documentSent, nil), people: []pack.Recipient{with(bob, unresolved)},
+			untold: []string{"invitation by email to bob: no-link"},
 		},
 		{
-			name: "signed counts what the API or the log knows, nobody twice", event: happened("recipient.signed", &signingv1.Recipient{Id: "ann"}),
-			people: []pack.Recipient{with(ann, signed), with(bob, signed), cyd}, signed: []string{"ann"},
-			want: []string{
-				"progress by email to bob@example.com, Ann Lee signed, 1 missing",
-				"progress by sms to +61412345678, Ann Lee signed, 1 missing",
-				"progress by email to cyd@example.com, Ann Lee signed, 1 missing",
-			},
+			name: "in order only whose turn it is", event: happened(documentSent, nil), people: []pack.Recipient{third, second, first},
+			want: []string{"invitation by email to ann@example.com, sign at https://p.example/ann"},
 		},
 		{
-			name: "signed counts the log's signers that the API does not know", event: happened("recipient.signed", &signingv1.Recipient{Id: "x", FirstName: "Eric", LastName: "Smith"}),
-			people: []pack.Recipient{bob, ann}, signed: []string{"x"},
-			want: []string{
-				"progress by email to bob@example.com, Eric Smith signed, 1 missing",
-				"progress by sms to +13175550001, Eric Smith signed, 1 missing",
-			},
+			name: "in order after signatures that the API or the log knows", event: happened(documentSent, nil), people: []pack.Recipient{with(first, signed), second, third}, signed: []string{"bob"},
+			want: []string{"invitation by email to cyd@example.com, sign at https://p.example/cyd"},
 		},
 		{
-			name: "the actor is known by address where not by id", event: happened("recipient.signed", &signingv1.Recipient{Id: "x", Email: "BOB@example.com"}),
-			people: []pack.Recipient{bob, ann},
-			want:   []string{"progress by sms to +13175550001, Bob signed, 1 missing"},
+			name: "a signature invites whose turn has come by it", event: happened(recipientSigned, by("ann")), people: []pack.Recipient{first, second, third},
+			source: config.Source{Notify: config.Notify{Kinds: []string{"invitation"}}},
+			want:   []string{"invitation by email to bob@example.com, sign at https://p.example/bob"},
 		},
 		{
-			name: "somebody signed", event: happened("recipient.signed", nil), people: []pack.Recipient{ann, with(bob, func(r *pack.Recipient) { r.FirstName = "" })}, signed: []string{"event/1"},
-			want: []string{
-				"progress by sms to +13175550001, Somebody signed, 1 missing",
-				"progress by email to bob@example.com, Somebody signed, 1 missing",
-			},
-		},
-		{name: "no progress with a single signer", event: happened("recipient.signed", &signingv1.Recipient{Id: "ann"}), people: []pack.Recipient{ann}},
-		{
-			name: "no progress with the last signature", event: happened("recipient.signed", &signingv1.Recipient{Id: "ann"}),
-			people: []pack.Recipient{ann, with(bob, signed)}, signed: []string{"ann"},
+			name: "not before the whole group has signed", event: happened(recipientSigned, by("ann")), people: []pack.Recipient{first, with(bob, place(1)), third},
+			source: config.Source{Notify: config.Notify{Kinds: []string{"invitation"}}},
 		},
 		{
-			name: "completed tells all, with the download or else the signing page", event: happened("document.completed", nil), people: []pack.Recipient{with(ann, signed), with(bob, signed)},
-			want: []string{
-				"completed by sms to +13175550001, download at https://p.example/ann",
-				"completed by email to bob@example.com, download at https://p.example/bob.pdf",
-			},
-		},
-		{
-			name: "who has no usable address on a channel is told on the other", event: happened("document.sent", nil),
-			people: []pack.Recipient{
-				with(cyd, func(r *pack.Recipient) { r.Mobile = "555-1234" }),
-				with(bob, func(r *pack.Recipient) { r.Email = "bob at example" }),
-			},
+			name: "the whole group has signed by the log", event: happened(recipientSigned, by("ann")), people: []pack.Recipient{first, with(bob, place(1)), third}, signed: []string{"bob"},
+			source: config.Source{Notify: config.Notify{Kinds: []string{"invitation"}}},
 			want:   []string{"invitation by email to cyd@example.com, sign at https://p.example/cyd"},
-			untold: []string{"sms", "email"},
 		},
 		{
-			name: "two people with one address are two, one listed twice is one", event: happened("document.sent", nil),
+			name: "a late signature opens what the next group's did not", event: happened(recipientSigned, by("ann")), people: []pack.Recipient{first, with(second, signed), third},
+			source: config.Source{Notify: config.Notify{Kinds: []string{"invitation"}}},
+			want:   []string{"invitation by email to cyd@example.com, sign at https://p.example/cyd"},
+		},
+		{
+			name: "nobody whose turn had come before", event: happened(recipientSigned, by("ann")), people: []pack.Recipient{with(first, place(0)), with(second, place(0))},
+			source: config.Source{Notify: config.Notify{Kinds: []string{"invitation"}}},
+		},
+		{
+			name: "a signature of nobody in particular opens what is open", event: happened(recipientSigned, nil), people: []pack.Recipient{with(first, signed), second, third},
+			source: config.Source{Notify: config.Notify{Kinds: []string{"invitation"}}},
+			want:   []string{"invitation by email to bob@example.com, sign at https://p.example/bob"},
+		},
+		{
+			name: "two people with one address are two, one listed twice is one", event: happened(documentSent, nil),
 			people: []pack.Recipient{bob, with(bob, func(r *pack.Recipient) { r.ID = "bea" }), bob},
 			want: []string{
 				"invitation by email to bob@example.com, sign at https://p.example/bob",
 				"invitation by email to bob@example.com, sign at https://p.example/bob",
 			},
 		},
-		{
-			name: "numbers without a country code are the source's", event: happened("document.sent", nil), source: config.Source{Region: "AU"},
-			people: []pack.Recipient{with(ann, func(r *pack.Recipient) { r.Mobile = "0412 345 678" })},
-			want:   []string{"invitation by sms to +61412345678, sign at https://p.example/ann"},
-		},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			signed := map[string]bool{}
-			for _, id := range test.signed {
-				signed[id] = true
-			}
-			test.source.Region = cmp.Or(test.source.Region, "US")
-			told, untold := plan(test.source, test.event, &pack.Document{Recipients: test.people}, signed)
-			var got []string
-			ids := map[string]bool{}
-			for _, n := range told {
-				got = append(got, line(n))
-				ids[n.GetId()] = true
-			}
-			if !slices.Equal(got, test.want) {
-				t.Errorf("told\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(test.want, "\n  "))
-			}
-			if !slices.Equal(untold, test.untold) {
-				t.Errorf("untold %v, want %v", untold, test.untold)
-			}
-			if len(ids) != len(told) {
-				t.Errorf("%d ids for %d notifications", len(ids), len(told))
-			}
-		})
+		t.Run(test.name, func(t *testing.T) { t.Parallel(); test.run(t) })
 	}
 }
 
-// A provider may list its people in another order, with another link, on the retry.
-func TestPlanYieldsTheSameIDsInAnyOrder(t *testing.T) {
+func TestProgress(t *testing.T) {
 	t.Parallel()
-	nameless := pack.Recipient{Email: "dee@example.com", ByEmail: true, SigningURL: "https://p.example/dee"}
-	ids := func(people ...pack.Recipient) map[string]string {
-		told, _ := plan(config.Source{Region: "US"}, happened("document.sent", nil), &pack.Document{Recipients: people}, nil)
-		found := map[string]string{}
-		for _, n := range told {
-			found[notification.ChannelName(n.GetChannel())+n.GetTo().GetEmail()+n.GetTo().GetMobile()] = n.GetId()
-		}
-		return found
+	all := []pack.Recipient{ann, bob, cyd}
+	one := []string{
+		"progress by sms to +61412345678, \"Ann Lee\" signed, 1 missing",
+		"progress by email to cyd@example.com, \"Ann Lee\" signed, 1 missing",
 	}
-	first := ids(ann, nameless, cyd)
-	again := ids(with(cyd, func(r *pack.Recipient) { r.SigningURL += "?2" }), with(nameless, func(r *pack.Recipient) { r.SigningURL += "?2" }), ann)
-	if len(first) != 4 || fmt.Sprint(first) != fmt.Sprint(again) {
-		t.Errorf("ids %v, then %v", first, again)
+	progress := config.Source{Notify: config.Notify{Kinds: []string{"progress"}}}
+	for _, test := range []planTest{
+		{
+			name: "tells the others how many are missing", event: happened(recipientSigned, by("ann")), people: all,
+			want: []string{
+				"progress by email to bob@example.com, \"Ann Lee\" signed, 2 missing",
+				"progress by sms to +61412345678, \"Ann Lee\" signed, 2 missing",
+				"progress by email to cyd@example.com, \"Ann Lee\" signed, 2 missing",
+			},
+		},
+		{
+			name: "counts what the API or the log knows, nobody twice", event: happened(recipientSigned, by("ann")),
+			people: []pack.Recipient{with(ann, signed), with(bob, signed), cyd}, signed: []string{"ann"},
+			want: append([]string{"progress by email to bob@example.com, \"Ann Lee\" signed, 1 missing"}, one...),
+		},
+		{
+			name: "counts the log's signers that the API does not know", event: happened(recipientSigned, &signingv1.Recipient{Id: "x", FirstName: "Eric", LastName: "Smith"}),
+			people: []pack.Recipient{bob, ann}, signed: []string{"x"},
+			want: []string{
+				"progress by email to bob@example.com, \"Eric Smith\" signed, 1 missing",
+				"progress by sms to +13175550001, \"Eric Smith\" signed, 1 missing",
+			},
+		},
+		{
+			name: "the actor is known by address where not by id", event: happened(recipientSigned, &signingv1.Recipient{Id: "x", Email: "BOB@example.com"}),
+			people: []pack.Recipient{bob, ann},
+			want:   []string{"progress by sms to +13175550001, \"Bob\" signed, 1 missing"},
+		},
+		{
+			name: "somebody signed", event: happened(recipientSigned, nil), people: []pack.Recipient{ann, with(bob, nameless)}, signed: []string{"event/1"},
+			want: []string{
+				"progress by sms to +13175550001, \"\" signed, 1 missing",
+				"progress by email to bob@example.com, \"\" signed, 1 missing",
+			},
+		},
+		{name: "none with a single signer", event: happened(recipientSigned, by("ann")), people: []pack.Recipient{ann}},
+		{
+			name: "none with the last signature", event: happened(recipientSigned, by("ann")),
+			people: []pack.Recipient{ann, with(bob, signed)}, signed: []string{"ann"},
+		},
+		{
+			name: "people of a later group know nothing yet", event: happened(recipientSigned, by("ann")), source: progress,
+			people: []pack.Recipient{ann, bob, with(cyd, place(1))},
+			want:   []string{"progress by email to bob@example.com, \"Ann Lee\" signed, 2 missing"},
+		},
+		{
+			name: "whose turn has come by it is invited, and gets nothing more", event: happened(recipientSigned, by("ann")),
+			people: []pack.Recipient{with(bob, signed), ann, with(cyd, byEmail, place(1)), with(cyd, byEmail, place(2), func(r *pack.Recipient) { r.ID = "dee" })},
+			want: []string{
+				"progress by email to bob@example.com, \"Ann Lee\" signed, 2 missing",
+				"invitation by email to cyd@example.com, sign at https://p.example/cyd",
+			},
+		},
+		{
+			name: "who signed out of order knows", event: happened(recipientSigned, by("ann")), source: progress,
+			people: []pack.Recipient{ann, with(bob, signed, place(2)), with(cyd, place(1))},
+			want:   []string{"progress by email to bob@example.com, \"Ann Lee\" signed, 1 missing"},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) { t.Parallel(); test.run(t) })
+	}
+}
+
+func TestEndings(t *testing.T) {
+	t.Parallel()
+	told := config.Source{Notify: config.Notify{Sender: config.Sender{Email: "Contracts <contracts@acme.example>", Mobile: "317 555 0100"}}}
+	acme := pack.Sender{Name: "Pat Ng", Email: "pat@acme.example"}
+	later := with(cyd, byEmail, place(1))
+	for _, test := range []planTest{
+		{
+			name: "completed tells all, with the download or else the signing page", event: happened(documentCompleted, nil), people: []pack.Recipient{with(ann, signed), with(bob, signed)},
+			want: []string{
+				"completed by sms to +13175550001, download at https://p.example/ann",
+				"completed by email to bob@example.com, download at https://p.example/bob.pdf",
+			},
+		},
+		{
+			name: "completed, and the provider is asked at the click", event: happened(documentCompleted, nil), status: pack.StatusCompleted, people: []pack.Recipient{with(bob, unresolved, uninvited)},
+			want: []string{"completed by email to bob@example.com, download at the click"},
+		},
+		{
+			name: "completed, and nobody can be asked", event: happened(documentCompleted, nil), people: []pack.Recipient{with(bob, unresolved)},
+			untold: []string{"completed by email to bob: no-link"},
+		},
+		{
+			name: "declined tells the sender and who knew, but not who declined", event: happened(recipientDeclined, by("bob")), source: told, people: []pack.Recipient{with(ann, signed), bob, later},
+			want: []string{
+				"declined by sms to +13175550001, of Bob",
+				"declined by sms to +13175550100, the sender, of Bob",
+				"declined by email to contracts@acme.example, the sender, of Bob",
+			},
+		},
+		{
+			name: "declined by whom the API says", event: happened(documentDeclined, nil), sender: acme, people: []pack.Recipient{with(bob, declined), later},
+			want: []string{"declined by email to pat@acme.example, the sender, of Bob"},
+		},
+		{
+			name: "declined by whom the callback says", event: happened(documentDeclined, by("bob")), sender: acme, people: []pack.Recipient{with(bob, nameless), ann},
+			want: []string{
+				"declined by sms to +13175550001",
+				"declined by email to pat@acme.example, the sender",
+			},
+		},
+		{
+			name: "declined by nobody knows whom", event: happened(documentDeclined, nil), sender: acme, people: []pack.Recipient{bob},
+			want: []string{
+				"declined by email to bob@example.com",
+				"declined by email to pat@acme.example, the sender",
+			},
+		},
+		{
+			name: "voided tells the sender and who knew", event: happened(documentVoided, nil), sender: acme, people: []pack.Recipient{with(bob, signed), with(ann, place(1)), with(cyd, place(2))},
+			want: []string{
+				"voided by email to bob@example.com",
+				"voided by sms to +13175550001",
+				"voided by email to pat@acme.example, the sender",
+			},
+		},
+		{
+			name: "expired likewise; a sender who signs reads it once", event: happened(documentExpired, nil), sender: pack.Sender{Email: "BOB@example.com"}, people: []pack.Recipient{bob, ann},
+			want: []string{
+				"expired by email to bob@example.com",
+				"expired by sms to +13175550001",
+			},
+		},
+		{
+			name: "undeliverable tells the sender alone", event: happened(recipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{ann, bob},
+			want: []string{"undeliverable by email to pat@acme.example, the sender, of Ann Lee"},
+		},
+		{
+			name: "undeliverable to somebody", event: happened(recipientUndeliverable, nil), sender: acme, people: []pack.Recipient{ann, bob},
+			want: []string{"undeliverable by email to pat@acme.example, the sender"},
+		},
+		{name: "who has signed was reached", event: happened(recipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{with(ann, signed), bob}},
+		{
+			name: "nobody knows where the sender reads", event: happened(recipientUndeliverable, by("ann")), people: []pack.Recipient{ann},
+			untold: []string{"undeliverable by unspecified to the sender: no-sender-address"},
+		},
+		{
+			name: "the settings know, and the API is not believed", event: happened(recipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{ann},
+			source: config.Source{Notify: config.Notify{Sender: config.Sender{Mobile: "317 555 0100"}}},
+			want:   []string{"undeliverable by sms to +13175550100, the sender, of Ann Lee"},
+		},
+		{
+			name: "the sender has a channel that is off", event: happened(recipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{ann},
+			source: config.Source{Notify: config.Notify{Channels: []string{"sms"}}},
+			untold: []string{"undeliverable by email to the sender: channel-off"},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) { t.Parallel(); test.run(t) })
+	}
+}
+
+func TestChannelsAndAddresses(t *testing.T) {
+	t.Parallel()
+	all := []pack.Recipient{ann, bob, cyd}
+	for _, test := range []planTest{
+		{
+			name: "a source narrows the channels; who is told nothing at all is known", event: happened(documentSent, nil), people: all,
+			source: config.Source{Notify: config.Notify{Channels: []string{"email"}}},
+			want: []string{
+				"invitation by email to bob@example.com, sign at https://p.example/bob",
+				"invitation by email to cyd@example.com, sign at https://p.example/cyd",
+			},
+			untold: []string{"invitation by sms to ann: channel-off"},
+		},
+		{
+			name: "a source narrows the kinds", event: happened(recipientSigned, by("ann")), people: []pack.Recipient{ann, bob, with(cyd, place(1))}, signed: []string{"bob"},
+			source: config.Source{Notify: config.Notify{Kinds: []string{"progress"}}},
+			want:   []string{"progress by email to bob@example.com, \"Ann Lee\" signed, 1 missing"},
+		},
+		{
+			name: "who has no usable address on a channel is told on the other", event: happened(documentSent, nil),
+			people: []pack.Recipient{
+				with(cyd, func(r *pack.Recipient) { r.Mobile = "555-1234" }),
+				with(bob, func(r *pack.Recipient) { r.Email = "bob at example" }),
+			},
+			want:   []string{"invitation by email to cyd@example.com, sign at https://p.example/cyd"},
+			untold: []string{"invitation by sms to cyd: no-address", "invitation by email to bob: no-address"},
+		},
+		{
+			name: "numbers without a country code are the source's", event: happened(documentSent, nil), source: config.Source{Region: "AU"},
+			people: []pack.Recipient{with(ann, func(r *pack.Recipient) { r.Mobile = "0412 345 678" })},
+			want:   []string{"invitation by sms to +61412345678, sign at https://p.example/ann"},
+		},
+		{
+			name: "who wants to be told nowhere is not", event: happened(documentSent, nil),
+			people: []pack.Recipient{with(cyd, func(r *pack.Recipient) { r.ByEmail, r.BySMS = false, false })},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) { t.Parallel(); test.run(t) })
 	}
 }
 
 func TestPlanFillsInWhatTheTextsNeed(t *testing.T) {
 	t.Parallel()
 	source := config.Source{SenderName: "PactSafe", Locale: "en-AU", Region: "US"}
-	told, _ := plan(source, happened("document.sent", nil), &pack.Document{Title: "Offer", Recipients: []pack.Recipient{ann}}, nil)
+	told := plan(source, happened(documentSent, nil), &pack.Document{Title: "Offer", Recipients: []pack.Recipient{ann}}, history{}).told
 	if len(told) != 1 {
 		t.Fatalf("%d told", len(told))
 	}
@@ -209,5 +410,9 @@ func TestPlanFillsInWhatTheTextsNeed(t *testing.T) {
 	if n.GetDocumentTitle() != "Offer" || n.GetSenderName() != "PactSafe" || n.GetLocale() != "en-AU" || n.GetDocumentId() != "doc" ||
 		n.GetEventId() != "0123456789abcdefghijklmnop" || n.GetTo().GetRecipientId() != "ann" || n.GetTo().GetFirstName() != "Ann" || n.GetTo().GetEmail() != "" {
 		t.Errorf("notification %v", n)
+	}
+	told = plan(source, happened(documentVoided, nil), &pack.Document{Sender: pack.Sender{Name: "Pat van Ng", Email: "pat@acme.example"}}, history{}).told
+	if len(told) != 1 || told[0].GetTo().GetFirstName() != "Pat" || told[0].GetTo().GetLastName() != "van Ng" || told[0].GetTo().GetRecipientId() != "" {
+		t.Errorf("to the sender: %v", told)
 	}
 }

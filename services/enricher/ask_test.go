@@ -1,0 +1,228 @@
+package enricher
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/providers"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/libs/servicetest"
+	"github.com/signrelay/signrelay/libs/stage"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// provider is an API that tells a status, and whose callbacks about a person do not say which document he is on.
+type provider struct {
+	pack.API // it opens nothing here
+
+	mu       sync.Mutex
+	document pack.Document
+	asked    []string
+	foreign  bool // its documents are of another group
+}
+
+func (p *provider) Document(_ context.Context, id string) (*pack.Document, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked = append(p.asked, id)
+	if p.foreign {
+		return nil, pack.ErrNotOurs
+	}
+	d := p.document
+	d.ID = id
+	return &d, nil
+}
+
+func (p *provider) DocumentOf(_ context.Context, recipient string) (string, error) {
+	return "document-of-" + recipient, nil
+}
+
+func (p *provider) set(change func(*pack.Document)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(&p.document)
+}
+
+func (p *provider) calls() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.asked)
+}
+
+// start runs the service with one source of that provider.
+func start(t *testing.T, api pack.API) *servicetest.Bench {
+	t.Helper()
+	b := servicetest.New(t, config.Config{})
+	b.Start(func(ctx context.Context, env service.Env) error { return run(ctx, env, sources(api)) })
+	return b
+}
+
+func sources(api pack.API) providers.Sources {
+	settings := config.Source{Name: "acme", Provider: "clickwrap", Region: "US"}
+	return providers.Sources{{Name: "acme", Provider: "clickwrap"}: {Settings: settings, API: api}}
+}
+
+// beside is an enricher without a runner, for single attempts.
+func beside(t *testing.T, b *servicetest.Bench, sources providers.Sources) *enricher {
+	t.Helper()
+	m, err := newMetrics(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &enricher{sources: sources, log: event.Log{JS: b.Env.JS, Stream: flow.Signing}, metrics: m}
+}
+
+func publish(t *testing.T, b *servicetest.Bench, e *signingv1.SigningEvent) {
+	t.Helper()
+	b.Publish(event.Message(t.Context(), e))
+}
+
+// about is an event that came in a moment ago, with what vouches for it.
+func about(eventType, document, recipient string, v signingv1.Verification) *signingv1.SigningEvent {
+	e := happened(eventType, nil)
+	e.Document, e.Verification, e.ReceivedAt = nil, v, timestamppb.Now()
+	if document != "" {
+		e.Document = &signingv1.Document{Id: document}
+	}
+	if recipient != "" {
+		e.Recipient = by(recipient)
+	}
+	e.Id = event.TransitionID(e)
+	return e
+}
+
+const (
+	hmac    = signingv1.Verification_VERIFICATION_HMAC
+	rsa     = signingv1.Verification_VERIFICATION_RSA
+	nothing = signingv1.Verification_VERIFICATION_NONE
+)
+
+// A signer's event that names no document: everything that follows bears the document that the API names.
+func TestTheDocumentOfAPersonIsAskedFor(t *testing.T) {
+	t.Parallel()
+	api := &provider{document: pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{with(ann, unresolved), with(bob, unresolved, place(1))}}}
+	b := start(t, api)
+	publish(t, b, about(recipientSigned, "", "ann", rsa))
+	n, err := notification.Decode(b.Await(flow.Notify, "notify.v1.link.acme.clickwrap.document-of-ann", 1)[0].Data())
+	if err != nil || n.GetDocumentId() != "document-of-ann" || n.GetTo().GetRecipientId() != "bob" || n.GetLink() == nil || n.GetLink().GetTarget() != "" {
+		t.Errorf("invitation %v, %v", n, err)
+	}
+	b.Await(flow.Signing, "signing.v1.acme.clickwrap.notification.requested.document-of-ann", 1)
+
+	publish(t, b, about(recipientSigned, "", "", rsa)) // of nobody, on nothing
+	b.Settled(flow.Enricher)
+	if n := b.Count(flow.Notify, "notify.v1.>"); n != 1 {
+		t.Errorf("%d messages, want 1", n)
+	}
+}
+
+func TestDocumentsOfOtherGroupsAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	api := &provider{foreign: true}
+	b := start(t, api)
+	publish(t, b, about(documentCompleted, "doc", "", rsa))
+	b.Settled(flow.Enricher)
+	if api.calls() != 1 || b.Count(flow.Notify, "notify.v1.>")+b.Count(flow.DLQ, "dlq.v1.>") != 0 {
+		t.Errorf("%d calls, %d messages, %d in the DLQ", api.calls(), b.Count(flow.Notify, "notify.v1.>"), b.Count(flow.DLQ, "dlq.v1.>"))
+	}
+}
+
+// A hint that nothing vouches for tells nobody, until the API says the same; a signed one is believed at once.
+func TestAHintIsConfirmedBeforeAnybodyIsTold(t *testing.T) {
+	t.Parallel()
+	api := &provider{document: pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{bob}}}
+	b := start(t, api)
+	publish(t, b, about(documentCompleted, "hinted", "", nothing))
+	publish(t, b, about(documentCompleted, "signed", "", hmac))
+	b.Await(flow.Notify, "notify.v1.link.acme.clickwrap.signed", 1)
+	e := beside(t, b, sources(api))
+	hint := stage.Event[*signingv1.SigningEvent]{Attempt: 2, Data: about(documentCompleted, "hinted", "", nothing)}
+	if outs, err := e.tell(t.Context(), hint); err == nil || len(outs) != 0 {
+		t.Errorf("%d follow, %v", len(outs), err)
+	}
+	if n := b.Count(flow.Notify, "notify.v1.*.acme.clickwrap.hinted"); n != 0 {
+		t.Errorf("%d messages for a hint", n)
+	}
+
+	api.set(func(d *pack.Document) { d.Status = pack.StatusCompleted })
+	if outs, err := e.tell(t.Context(), hint); err != nil || len(outs) != 2 { // the message, and word of it
+		t.Errorf("confirmed, %d follow, %v", len(outs), err)
+	}
+}
+
+// Both callbacks come, in either order: the last signature is never progress, by the API's status or by the log.
+func TestNoProgressAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	for _, status := range []pack.Status{pack.StatusCompleted, pack.StatusDeclined, pack.StatusVoided, pack.StatusExpired} {
+		t.Run(string(status), func(t *testing.T) {
+			t.Parallel()
+			api := &provider{document: pack.Document{Status: status, Recipients: []pack.Recipient{ann, bob}}}
+			b := start(t, api)
+			publish(t, b, about(recipientSigned, "doc", "ann", hmac))
+			b.Settled(flow.Enricher)
+			if n := b.Count(flow.Notify, "notify.v1.>"); n != 0 {
+				t.Errorf("%d messages, want none", n)
+			}
+			api.set(func(d *pack.Document) { d.Status = pack.StatusOpen })
+			publish(t, b, about(recipientSigned, "other", "ann", hmac))
+			b.Await(flow.Notify, "notify.v1.send.email.acme.clickwrap.other", 1) // the control
+		})
+	}
+	for _, end := range []string{documentCompleted, documentDeclined, documentVoided, documentExpired} {
+		t.Run("the log says "+end, func(t *testing.T) {
+			t.Parallel()
+			api := &provider{document: pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{ann, bob}}}
+			b := servicetest.New(t, config.Config{})
+			publish(t, b, about(end, "doc", "", hmac))
+			publish(t, b, about(recipientSigned, "doc", "ann", hmac))
+			publish(t, b, about(recipientSigned, "other", "ann", hmac)) // the control
+			b.Start(func(ctx context.Context, env service.Env) error { return run(ctx, env, sources(api)) })
+			b.Await(flow.Notify, "notify.v1.send.email.acme.clickwrap.other", 1)
+			b.Settled(flow.Enricher)
+			const words = "signing.v1.acme.clickwrap.notification.*.doc" // the end itself is told
+			for _, m := range b.Await(flow.Signing, words, max(b.Count(flow.Signing, words), 1)) {
+				if word, err := event.Decode(m.Data()); err != nil || word.GetNotice().GetKind() == "progress" {
+					t.Errorf("%v, %v", word, err)
+				}
+			}
+		})
+	}
+}
+
+// The provider takes the question and never answers: the attempt ends with its time, and the work comes again.
+func TestHangingProvider(t *testing.T) {
+	t.Parallel()
+	arrived, release := make(chan struct{}), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		close(arrived)
+		<-release
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { close(release) })
+	b := servicetest.New(t, config.Config{Sources: []config.Source{{Name: "acme", Provider: "clickwrap", API: config.API{BaseURL: server.URL, Token: "api-token"}}}})
+	opened, err := providers.Open(b.Env.Config.Sources, b.Env.Limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := beside(t, b, opened)
+	ctx, end := context.WithCancel(t.Context())
+	go func() {
+		<-arrived
+		end() // the attempt's time is over
+	}()
+	outs, err := e.tell(ctx, stage.Event[*signingv1.SigningEvent]{Attempt: 1, Data: about(documentSent, "doc", "", hmac)})
+	if v := stage.Decide(err, 1, flow.StageNamed(flow.Enricher).Policy); v.Kind != "retry" || v.Reason != "failed" || len(outs) != 0 {
+		t.Errorf("%+v, %v, %d follow", v, err, len(outs))
+	}
+}

@@ -1,0 +1,83 @@
+package enricher
+
+import (
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/stage"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+func TestConfirm(t *testing.T) {
+	t.Parallel()
+	const (
+		none     = signingv1.Verification_VERIFICATION_NONE
+		token    = signingv1.Verification_VERIFICATION_TOKEN
+		believed = stage.Kind("done")
+		asked    = stage.Kind("retry")
+		dropped  = stage.Kind("skip")
+		buried   = stage.Kind("give-up")
+	)
+	received := time.Unix(1_500_000_000, 0)
+	for _, test := range []struct {
+		name         string
+		eventType    string
+		verification signingv1.Verification
+		status       pack.Status
+		bob          pack.Recipient
+		attempt      int
+		age          time.Duration
+		want         stage.Kind
+	}{
+		{"hmac", documentCompleted, signingv1.Verification_VERIFICATION_HMAC, pack.StatusOpen, bob, 1, 0, believed},
+		{"rsa", documentCompleted, signingv1.Verification_VERIFICATION_RSA, pack.StatusOpen, bob, 1, 0, believed},
+		{"told by the API itself", documentCompleted, signingv1.Verification_VERIFICATION_CONFIRMED, pack.StatusOpen, bob, 1, 0, believed},
+
+		{"completed", documentCompleted, none, pack.StatusCompleted, bob, 1, 0, believed},
+		{"completed, with a token", documentCompleted, token, pack.StatusCompleted, bob, 1, 0, believed},
+		{"not completed", documentCompleted, none, pack.StatusOpen, bob, 1, 0, asked},
+		{"not completed, with a token", documentCompleted, token, pack.StatusVoided, bob, 1, 0, asked},
+		{"still not completed", documentCompleted, token, pack.StatusOpen, bob, 9, 4 * time.Minute, asked},
+		{"never completed", documentCompleted, token, pack.StatusOpen, bob, 10, 5 * time.Minute, buried},
+		{"an old one is asked about again", documentCompleted, token, pack.StatusOpen, bob, 1, time.Hour, asked},
+		{"nobody can tell, with a token", documentCompleted, token, pack.StatusUnknown, bob, 1, 0, believed},
+		{"nobody can tell", documentCompleted, none, pack.StatusUnknown, bob, 1, 0, dropped},
+
+		{"declined", documentDeclined, none, pack.StatusDeclined, bob, 1, 0, believed},
+		{"declined, as voided", documentDeclined, none, pack.StatusVoided, bob, 1, 0, believed},
+		{"not declined", documentDeclined, none, pack.StatusCompleted, bob, 1, 0, asked},
+		{"voided", documentVoided, none, pack.StatusVoided, bob, 1, 0, believed},
+		{"not voided", documentVoided, none, pack.StatusDeclined, bob, 1, 0, asked},
+		{"expired", documentExpired, none, pack.StatusExpired, bob, 1, 0, believed},
+		{"not expired", documentExpired, none, pack.StatusOpen, bob, 1, 0, asked},
+		{"signed", recipientSigned, none, pack.StatusOpen, with(bob, signed), 1, 0, believed},
+		{"signed, for all have", recipientSigned, none, pack.StatusCompleted, bob, 1, 0, believed},
+		{"not signed", recipientSigned, none, pack.StatusOpen, bob, 1, 0, asked},
+		{"refused", recipientDeclined, none, pack.StatusOpen, with(bob, declined), 1, 0, believed},
+		{"refused, for the document is", recipientDeclined, none, pack.StatusDeclined, bob, 1, 0, believed},
+		{"not refused", recipientDeclined, none, pack.StatusOpen, bob, 1, 0, asked},
+
+		{"sent", documentSent, none, pack.StatusOpen, bob, 1, 0, believed},
+		{"sent, and nobody can tell", documentSent, none, pack.StatusUnknown, bob, 1, 0, dropped},
+		{"a letter came back, with a token", recipientUndeliverable, token, pack.StatusOpen, bob, 1, 0, believed},
+		{"a letter came back", recipientUndeliverable, none, pack.StatusOpen, bob, 1, 0, dropped},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			e := happened(test.eventType, by("bob"))
+			e.Verification, e.ReceivedAt = test.verification, timestamppb.New(received)
+			err := confirm(e, &pack.Document{Status: test.status, Recipients: []pack.Recipient{with(ann, signed, declined), test.bob}}, test.attempt, received.Add(test.age))
+			got := stage.Decide(err, test.attempt, flow.StageNamed(flow.Enricher).Policy)
+			if got.Kind != test.want {
+				t.Errorf("%s (%v), want %s", got.Kind, err, test.want)
+			}
+			if got.Kind == asked && got.Delay != 30*time.Second {
+				t.Errorf("asked again in %v", got.Delay)
+			}
+		})
+	}
+}

@@ -1,0 +1,87 @@
+package enricher
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// What is known of a document's end does not depend on the order in which it was heard.
+func TestRecallEndings(t *testing.T) {
+	t.Parallel()
+	unvouched := once(documentCompleted, "", 5)
+	unvouched.Verification = signingv1.Verification_VERIFICATION_NONE
+	for _, test := range []struct {
+		name             string
+		events           []*signingv1.SigningEvent
+		completed, ended bool
+	}{
+		{"nothing", nil, false, false},
+		{"sent", []*signingv1.SigningEvent{once(documentSent, "", 1)}, false, false},
+		{"completed", []*signingv1.SigningEvent{once(documentSent, "", 1), once(documentCompleted, "", 5)}, true, true},
+		{"completed, as nobody vouches for", []*signingv1.SigningEvent{unvouched}, false, false},
+		{"declined", []*signingv1.SigningEvent{once(documentSent, "", 1), once(documentDeclined, "", 5)}, false, true},
+		{"voided", []*signingv1.SigningEvent{once(documentVoided, "", 5)}, false, true},
+		{"expired", []*signingv1.SigningEvent{once(documentSent, "", 1), once(documentExpired, "", 5)}, false, true},
+		{"expired and sent again", []*signingv1.SigningEvent{once(documentSent, "", 1), once(documentExpired, "", 5), once(documentSent, "", 9, "again")}, false, false},
+		{"completed and sent again", []*signingv1.SigningEvent{once(documentCompleted, "", 5), once(documentSent, "", 9, "again")}, true, true},
+		{"refused", []*signingv1.SigningEvent{once(documentSent, "", 1), once(recipientDeclined, "bob", 5)}, false, true},
+		{"refused, and signed after all", []*signingv1.SigningEvent{once(recipientDeclined, "bob", 5), once(recipientSigned, "bob", 6)}, false, false},
+		{"refused, and sent again", []*signingv1.SigningEvent{once(recipientDeclined, "bob", 5), once(documentSent, "", 9)}, false, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			for _, order := range permutations(len(test.events)) {
+				var heard []*signingv1.SigningEvent
+				for _, i := range order {
+					heard = append(heard, test.events[i])
+				}
+				if past := recall(heard); past.completed != test.completed || past.ended != test.ended {
+					t.Errorf("order %v: completed %v, ended %v", order, past.completed, past.ended)
+				}
+			}
+		})
+	}
+}
+
+func TestRecallPeople(t *testing.T) {
+	t.Parallel()
+	somebody, somebodyElse := once(recipientSigned, "", 3), once(recipientSigned, "", 4)
+	somebodyElse.Id = "another"
+	past := recall([]*signingv1.SigningEvent{
+		once(recipientSigned, "ann", 1), once(recipientSigned, "ann", 2), somebody, somebodyElse, once(recipientDeclined, "bob", 5),
+		once(documentSent, "", 6, "b"), once(documentSent, "", 2, "a"),
+	})
+	if len(past.signatures) != 3 || past.declined["bob"] || past.sending != once(documentSent, "", 6, "b").GetId() {
+		t.Errorf("%d signatures, declined %v, sent as %s", len(past.signatures), past.declined, past.sending)
+	}
+	if past := recall([]*signingv1.SigningEvent{once(documentSent, "", 2), once(recipientDeclined, "bob", 5)}); !past.declined["bob"] {
+		t.Error("bob's refusal is forgotten")
+	}
+}
+
+func TestTooLate(t *testing.T) {
+	t.Parallel()
+	for eventType, late := range map[string][]pack.Status{
+		documentCreated:        {pack.StatusCompleted, pack.StatusDeclined, pack.StatusVoided, pack.StatusExpired},
+		documentSent:           {pack.StatusCompleted, pack.StatusDeclined, pack.StatusVoided, pack.StatusExpired},
+		recipientSigned:        {pack.StatusCompleted, pack.StatusDeclined, pack.StatusVoided, pack.StatusExpired},
+		recipientUndeliverable: {pack.StatusCompleted, pack.StatusDeclined, pack.StatusVoided, pack.StatusExpired},
+		documentCompleted:      {},
+		documentDeclined:       {pack.StatusCompleted},
+		recipientDeclined:      {pack.StatusCompleted},
+		documentVoided:         {pack.StatusCompleted},
+		documentExpired:        {pack.StatusCompleted},
+	} {
+		for _, status := range []pack.Status{
+			pack.StatusUnknown, pack.StatusOpen, pack.StatusCompleted, pack.StatusDeclined, pack.StatusVoided, pack.StatusExpired,
+		} {
+			want := slices.Contains(late, status)
+			if got := over(happened(eventType, nil), status == pack.StatusCompleted, ended(status)); got != want {
+				t.Errorf("%s of a document that is %q: too late is %v, want %v", eventType, status, got, want)
+			}
+		}
+	}
+}

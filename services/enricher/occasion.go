@@ -1,0 +1,53 @@
+package enricher
+
+import (
+	"strings"
+
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/notification"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// messageID is a message's id: of what it is about, and of whom it reaches how. Who lists the people in another order on
+// a retry does not swap their messages' ids.
+func messageID(about *notifyv1.Notification, occasion, person string, channel notifyv1.Channel) string {
+	key := strings.Join([]string{notification.KindName(about.GetKind()), person, notification.ChannelName(channel)}, "/")
+	return event.DerivedID(occasion, flow.Enricher, key)
+}
+
+// occasion is the id of what a message is really about, which is not always the event that told us: two events that tell
+// one thing make one message, which the senders send once.
+//
+// An invitation belongs to a sending. Several events may begin a document, and the last two signatures of a group,
+// handled side by side, may each find that the next group's turn has come. So it is the document.sent that it follows:
+// the event itself, else the latest in the log, else the one that there would be if the provider told it. A request that
+// is sent again on purpose (Clickwrap) is another sending, and invites again.
+//
+// That a document was declined is told by document.declined, by recipient.declined (Clickwrap), or by both (PleaseSign).
+// It is the document's.
+func occasion(kind notifyv1.Kind, happened *signingv1.SigningEvent, past history) string {
+	switch kind {
+	case notifyv1.Kind_KIND_INVITATION:
+		if happened.GetType() == documentSent {
+			return happened.GetId()
+		}
+		if past.sending != "" {
+			return past.sending
+		}
+		return transition(happened, documentSent)
+	case notifyv1.Kind_KIND_DECLINED:
+		return transition(happened, documentDeclined)
+	default:
+		return happened.GetId()
+	}
+}
+
+// transition is the id that the document's own event of that type has.
+func transition(happened *signingv1.SigningEvent, eventType string) string {
+	return event.TransitionID(&signingv1.SigningEvent{
+		Source: happened.GetSource(), Provider: happened.GetProvider(), Type: eventType,
+		Document: &signingv1.Document{Id: happened.GetDocument().GetId()},
+	})
+}

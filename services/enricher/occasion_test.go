@@ -1,0 +1,158 @@
+package enricher
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// once is an event with the id that packs give it, at so many seconds.
+func once(eventType, recipient string, at int64, again ...string) *signingv1.SigningEvent {
+	e := happened(eventType, nil)
+	if recipient != "" {
+		e.Recipient = by(recipient)
+	}
+	e.OccurredAt = &timestamppb.Timestamp{Seconds: at}
+	e.Id = event.TransitionID(e, again...)
+	return e
+}
+
+// messages are a plan's messages, as kind, person and channel, and their ids.
+func messages(e *signingv1.SigningEvent, document *pack.Document, log []*signingv1.SigningEvent) map[string]string {
+	found := map[string]string{}
+	source := config.Source{Region: "US", Notify: config.Notify{Sender: config.Sender{Email: "pat@acme.example"}}}
+	for _, n := range plan(source, e, document, recall(log)).told {
+		key := fmt.Sprint(notification.KindName(n.GetKind()), " to ", cmp.Or(n.GetTo().GetRecipientId(), n.GetTo().GetEmail()), " by ", n.GetChannel())
+		if n.GetKind().String() == "KIND_PROGRESS" {
+			key += " of " + n.GetEventId() // one for each signature
+		}
+		found[key] = n.GetId()
+	}
+	return found
+}
+
+// permutations yields every order of n things.
+func permutations(n int) [][]int {
+	if n == 0 {
+		return [][]int{nil}
+	}
+	var all [][]int
+	for _, shorter := range permutations(n - 1) {
+		for at := range n {
+			all = append(all, slices.Insert(slices.Clone(shorter), at, n-1))
+		}
+	}
+	return all
+}
+
+// Two sign first, the third when both have, the fourth at last. Whatever the order in which the first two's events are
+// handled, each handled twice, the third is invited by one and the same message.
+func TestMessagesAreTheSameInEveryOrder(t *testing.T) {
+	t.Parallel()
+	dee := with(bob, func(r *pack.Recipient) { r.ID, r.Email = "dee", "dee@example.com" }, place(2))
+	blind := []pack.Recipient{ann, bob, with(cyd, place(1)), dee} // an API that never tells who signed
+	ahead := []pack.Recipient{with(ann, signed), with(bob, signed), with(cyd, place(1)), dee}
+	events := []*signingv1.SigningEvent{
+		once(documentCreated, "", 1), once(documentSent, "", 2), once(recipientSigned, "ann", 3), once(recipientSigned, "bob", 4),
+	}
+	for _, test := range []struct {
+		name   string
+		people []pack.Recipient
+		whole  bool // the log knows all of it from the start
+	}{
+		{"the API knows all", ahead, false}, {"the log knows all", blind, true}, {"both know all", ahead, true}, {"both lag", blind, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var first map[string]string
+			for _, order := range permutations(len(events)) {
+				var log []*signingv1.SigningEvent
+				if test.whole {
+					log = events
+				}
+				told := map[string]string{}
+				for range 2 { // every one of them again
+					for _, i := range order {
+						if !test.whole && !slices.Contains(log, events[i]) {
+							log = append(slices.Clone(log), events[i])
+						}
+						for key, id := range messages(events[i], &pack.Document{Recipients: test.people}, log) {
+							if told[key] != "" && told[key] != id {
+								t.Fatalf("order %v: %s has two ids", order, key)
+							}
+							told[key] = id
+						}
+					}
+				}
+				if told["invitation to cyd by CHANNEL_SMS"] == "" || told["invitation to cyd by CHANNEL_EMAIL"] == "" {
+					t.Fatalf("order %v: the third is not invited: %v", order, told)
+				}
+				if _, ok := told["invitation to dee by CHANNEL_EMAIL"]; ok {
+					t.Fatalf("order %v: the fourth is invited", order)
+				}
+				if first == nil {
+					first = told
+				}
+				// Where both lag, what is known when an event is handled depends on the order; elsewhere nothing does.
+				if lag := !test.whole && !test.people[0].Signed; !lag && !maps.Equal(told, first) {
+					t.Fatalf("order %v told %v, another %v", order, told, first)
+				}
+				for key, id := range told {
+					if other, ok := first[key]; ok && other != id {
+						t.Fatalf("order %v: %s has another id than in another order", order, key)
+					}
+				}
+			}
+		})
+	}
+}
+
+// A provider may list its people in another order, with another link, on the retry.
+func TestIDsDoNotFollowTheListing(t *testing.T) {
+	t.Parallel()
+	dee := pack.Recipient{Email: "dee@example.com", ByEmail: true, Invite: true, SigningURL: "https://p.example/dee"} // without an id
+	other := func(r *pack.Recipient) { r.SigningURL += "?2" }
+	first := messages(once(documentSent, "", 1), &pack.Document{Recipients: []pack.Recipient{ann, dee, cyd}}, nil)
+	again := messages(once(documentSent, "", 1), &pack.Document{Recipients: []pack.Recipient{with(cyd, other), with(dee, other), ann}}, nil)
+	if len(first) != 4 || !maps.Equal(first, again) {
+		t.Errorf("ids %v, then %v", first, again)
+	}
+}
+
+func TestSendingAgainInvitesAgain(t *testing.T) {
+	t.Parallel()
+	document := &pack.Document{Recipients: []pack.Recipient{with(bob, signed), with(ann, place(1))}}
+	one, two, signature := once(documentSent, "", 1, "activity-1"), once(documentSent, "", 9, "activity-2"), once(recipientSigned, "bob", 5)
+	const invitation = "invitation to ann by CHANNEL_SMS"
+	first := messages(one, document, []*signingv1.SigningEvent{one})[invitation]
+	before := messages(signature, document, []*signingv1.SigningEvent{signature, one})[invitation]
+	second := messages(two, document, []*signingv1.SigningEvent{two, one})[invitation]
+	late := messages(one, document, []*signingv1.SigningEvent{one, two})[invitation] // handled when both are in the log
+	after := messages(signature, document, []*signingv1.SigningEvent{two, signature, one})[invitation]
+	if first == "" || first != before || first != late || first == second || second != after {
+		t.Errorf("invited as %s, %s, %s; sent again: %s, %s", first, before, late, second, after)
+	}
+}
+
+func TestDecliningIsToldOnce(t *testing.T) {
+	t.Parallel()
+	document := &pack.Document{Recipients: []pack.Recipient{ann, with(bob, declined)}}
+	byDocument, byPerson := once(documentDeclined, "", 1), once(recipientDeclined, "bob", 1)
+	if one, other := messages(byDocument, document, nil), messages(byPerson, document, nil); len(one) != 2 || !maps.Equal(one, other) {
+		t.Errorf("told %v and %v", one, other)
+	}
+	// The control: another fact is another message.
+	if one, other := messages(once(documentVoided, "", 1), document, nil), messages(once(documentExpired, "", 1), document, nil); len(one) != 2 || maps.Equal(one, other) {
+		t.Errorf("told %v and %v", one, other)
+	}
+}

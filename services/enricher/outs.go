@@ -1,0 +1,43 @@
+package enricher
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/stage"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// outs is the plan as it leaves: each message on its way (one with a link goes to the shortener first), and word of it in
+// the log, as of those that could not be made.
+func outs(ctx context.Context, p planned, now time.Time) ([]stage.Out, error) {
+	var all []stage.Out
+	var words []*signingv1.SigningEvent
+	for _, n := range p.told {
+		subject := notification.SendSubject(n)
+		if n.GetLink() != nil {
+			subject = notification.LinkSubject(n)
+		}
+		m, err := notification.Message(ctx, subject, n.GetId(), n)
+		if err != nil {
+			return nil, stage.Permanent(err)
+		}
+		all = append(all, m)
+		words = append(words, notification.Requested(n, flow.Enricher, now))
+	}
+	for _, u := range p.untold {
+		words = append(words, notification.Suppressed(u.message, flow.Enricher, now, u.reason))
+	}
+	for _, word := range words {
+		m, err := event.Message(ctx, word)
+		if err != nil {
+			return nil, stage.Permanent(fmt.Errorf("tell the log: %w", err))
+		}
+		all = append(all, m)
+	}
+	return all, nil
+}

@@ -1,0 +1,72 @@
+package enricher
+
+import (
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// signers is a document's people at the moment of an event.
+type signers struct {
+	people     []pack.Recipient // Signed and Declined where the API, the log, or the event itself says so
+	actor      int              // whom the event is about, in people; -1 where nobody fits
+	signature  bool             // the event is the actor's signature
+	signatures int              // how many there are
+}
+
+func newSigners(happened *signingv1.SigningEvent, document *pack.Document, past history) signers {
+	s := signers{people: distinct(document.Recipients), signature: happened.GetType() == recipientSigned}
+	s.actor = actor(s.people, happened)
+	if happened.GetType() == documentDeclined && happened.GetRecipient() == nil {
+		s.actor = only(s.people, func(p pack.Recipient) bool { return p.Declined })
+	}
+	for _, signature := range past.signatures {
+		if who := actor(s.people, signature); who >= 0 {
+			s.people[who].Signed = true
+		}
+	}
+	for i := range s.people {
+		p := &s.people[i]
+		p.Declined = p.Declined || past.declined[p.ID] && p.ID != ""
+		if i == s.actor {
+			p.Signed = p.Signed || s.signature
+			p.Declined = p.Declined || happened.GetType() == documentDeclined || happened.GetType() == recipientDeclined
+		}
+		if p.Signed {
+			s.signatures++
+		}
+	}
+	// The log may name signers by ids that the API does not know; then its count is believed where it is the larger one.
+	s.signatures = max(s.signatures, len(past.signatures))
+	return s
+}
+
+// missing counts the signatures still missing, never below zero.
+func (s signers) missing() int { return max(len(s.people)-s.signatures, 0) }
+
+// turn tells whether a person may sign now: all with a lesser order have signed.
+func (s signers) turn(person pack.Recipient) bool {
+	for _, other := range s.people {
+		if other.Order < person.Order && !other.Signed {
+			return false
+		}
+	}
+	return true
+}
+
+// knew tells whether a person had heard of the document before the event: who has signed had, and whose turn had come.
+// With the actor's own signature taken away again, that also tells whose turn has come by it. Where nobody knows whose
+// signature it is, it may have been anybody's.
+func (s signers) knew(person pack.Recipient) bool {
+	if person.Signed {
+		return true
+	}
+	for i, other := range s.people {
+		if other.Order >= person.Order {
+			continue
+		}
+		if !other.Signed || s.signature && (s.actor == i || s.actor < 0) {
+			return false
+		}
+	}
+	return true
+}

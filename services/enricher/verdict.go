@@ -1,0 +1,36 @@
+package enricher
+
+import (
+	"errors"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/stage"
+)
+
+// operatorPause is how long the work waits where only the operator can help: with the policy's 151 attempts that is a
+// day and a half in which to mend a setting.
+const operatorPause = 15 * time.Minute
+
+// verdict is what a failed question to a provider's REST API means for the work.
+func verdict(err error) error {
+	var later *limit.LaterError
+	var call *pack.CallError
+	switch {
+	case errors.Is(err, pack.ErrNotOurs):
+		return stage.Skip("other-group")
+	case errors.As(err, &later): // our own limit: nobody was asked
+		return stage.Later(later.After, "rate-limit")
+	case !errors.As(err, &call):
+		return err
+	case call.Then == pack.GiveUp:
+		return stage.Permanent(err)
+	case call.Then == pack.Stop:
+		return stage.RetryAfter(max(operatorPause, call.RetryAfter), err)
+	case call.RetryAfter > 0:
+		return stage.RetryAfter(call.RetryAfter, err)
+	default:
+		return err
+	}
+}
