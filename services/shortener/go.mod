@@ -12,6 +12,7 @@ require (
 	github.com/prometheus/client_golang v1.25.0
 	github.com/signrelay/signrelay/libs v0.0.0
 	github.com/signrelay/signrelay/proto v0.0.0
+	github.com/x-way/crawlerdetect v0.2.28
 	google.golang.org/protobuf v1.36.12
 )
 

@@ -7,21 +7,29 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/stage"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// Run works until ctx ends. It fails at once when nobody said what the short links begin with, or when the bucket of
-// links is not provisioned.
+// Run works until ctx ends. It fails at once when nobody said what the short links begin with, when a source's API
+// settings are wrong, or when the bucket of links is not provisioned.
 func Run(ctx context.Context, env service.Env) error {
-	base, err := linkBase(env.Config.Shortener.PublicURL)
+	sources, err := providers.Open(env.Config.Sources, env.Limits)
+	if err != nil {
+		return fmt.Errorf("open the sources: %w", err)
+	}
+	return run(ctx, env, sources)
+}
+
+func run(ctx context.Context, env service.Env, sources providers.Sources) error {
+	settings := env.Config.Shortener
+	base, err := linkBase(settings.PublicURL)
 	if err != nil {
 		return err
 	}
@@ -29,29 +37,29 @@ func Run(ctx context.Context, env service.Env) error {
 	if err != nil {
 		return fmt.Errorf("open bucket %s: %w", flow.Links, err)
 	}
-	links := book{bucket: bucket}
-	door := &door{
-		links: links, js: env.JS, log: env.Log,
-		asked: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "signrelay_shortener_opened_total",
-			Help: "Requests for short links, by what they met with.",
-		}, []string{"outcome"}),
-	}
-	if err := env.Metrics.Register(door.asked); err != nil {
-		return fmt.Errorf("register the shortener's metrics: %w", err)
+	links := book{bucket: bucket, life: settings.ExpireAfter, now: time.Now}
+
+	door, err := newDoor(env, links, sources)
+	if err != nil {
+		return err
 	}
 	env.Public.Handle("GET /l/{code}", door) // the pattern takes HEAD as well
+	env.Public.Handle("POST /l/{code}", door)
 
-	shortener := &shortener{links: links, base: base}
+	third, err := newThirdParty(env)
+	if err != nil {
+		return err
+	}
+	s := &shortener{links: links, base: base, sources: sources, third: third}
 	runner := stage.Runner[*notifyv1.Notification]{
-		Stage: flow.StageNamed(flow.Shortener), JS: env.JS, Decode: notification.Decode, Do: shortener.shorten,
+		Stage: flow.StageNamed(flow.Shortener), JS: env.JS, Decode: notification.Decode, Do: s.shorten,
 		Log: env.Log, Metrics: env.Metrics,
 	}
 	env.Up()
 	return runner.Run(ctx)
 }
 
-// linkBase is what every short link begins with: "https://sign.acme.example/l/".
+// linkBase is what every short link of ours begins with: "https://sign.acme.example/l/".
 func linkBase(publicURL string) (string, error) {
 	u, err := url.Parse(publicURL)
 	if err != nil || !isWeb(u) || u.RawQuery != "" || u.Fragment != "" {
@@ -60,31 +68,40 @@ func linkBase(publicURL string) (string, error) {
 	return strings.TrimRight(u.String(), "/") + "/l/", nil
 }
 
-// isWeb tells whether u is an absolute http or https address: all that a signer is ever sent to.
-func isWeb(u *url.URL) bool {
-	return (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
-}
-
 type shortener struct {
-	links book
-	base  string
+	links   book
+	base    string
+	sources providers.Sources
+	third   *thirdParty // nil where our own links are the short ones
 }
 
 // shorten sets the notification's short link and passes it on to its sender. Done again, it finds the same link.
+//
+// The stage claims nothing, though it calls an outside shortener: both give the same answer to the same question, and
+// what they gave is kept beside the link, so doing it again is harmless.
 func (s *shortener) shorten(ctx context.Context, in stage.Event[*notifyv1.Notification]) ([]stage.Out, error) {
 	n := in.Data
-	target, err := url.Parse(n.GetLink().GetTarget())
-	if err != nil || !isWeb(target) {
-		return nil, stage.Permanent(errors.New("the link's target is no http(s) address")) // and the target is a secret
-	}
-	code, err := s.links.code(ctx, linkOf(n, target))
-	if err != nil {
-		return nil, err
-	}
-	n.Link.Short = s.base + code
-	m, err := notification.Message(ctx, notification.SendSubject(n), event.DerivedID(n.GetId(), flow.Shortener, "send"), n)
+	wanted, err := linkOf(n)
 	if err != nil {
 		return nil, stage.Permanent(err)
 	}
-	return []stage.Out{m}, nil
+	if wanted.Target == "" && s.sources[providers.SourceKey{Name: n.GetSource(), Provider: n.GetProvider()}].API == nil {
+		return nil, notification.OperatorMustAct("no-api", errors.New("the link is opened by asking its provider, and the settings do not say how"))
+	}
+	e, err := s.links.give(ctx, pairOf(n), wanted)
+	if err != nil {
+		return nil, err
+	}
+	short, also := s.base+e.code, []stage.Out(nil)
+	if s.third != nil {
+		if short, also, err = s.third.form(ctx, in, s.links, e, short); err != nil {
+			return nil, err
+		}
+	}
+	n.Link.Short = short
+	m, err := sendMessage(ctx, n)
+	if err != nil {
+		return nil, stage.Permanent(err)
+	}
+	return append(also, m), nil
 }

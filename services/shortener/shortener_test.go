@@ -1,38 +1,61 @@
 package shortener_test
 
 import (
-	"io"
+	"context"
+	"fmt"
 	"net/http"
 	"regexp"
-	"strings"
 	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/providers"
+	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/servicetest"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
-	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 	"github.com/signrelay/signrelay/services/shortener"
 )
 
-const target = "https://provider.example/r?s=secret&x=1"
+const (
+	target = "https://provider.example/r?s=secret&x=1"
+	public = "https://sign.acme.example"
+)
 
-func bench(t *testing.T) *servicetest.Bench {
+// bench is a shortener at work: its settings may be changed first, and its sources are those given.
+func bench(t *testing.T, sources providers.Sources, change ...func(*config.Shortener)) *servicetest.Bench {
 	t.Helper()
-	b := servicetest.New(t, config.Config{Shortener: config.Shortener{PublicURL: "https://sign.acme.example/"}})
-	b.Start(shortener.Run)
+	settings := config.Default()
+	settings.Shortener.PublicURL = public + "/"
+	for _, c := range change {
+		c(&settings.Shortener)
+	}
+	b := servicetest.New(t, settings)
+	t.Cleanup(func() { b.NeverLogged("secret", "3175551234", "/l/") }) // in every test, when the service has ended
+	b.Start(func(ctx context.Context, env service.Env) error { return shortener.RunWith(ctx, env, sources) })
 	return b
 }
 
-// invitation is one notification to one person on one channel; its id is as long as a real one.
+// invitation is one notification to one person on one channel.
 func invitation(id, recipient string, channel notifyv1.Channel) *notifyv1.Notification {
 	return &notifyv1.Notification{
 		Id: id, EventId: "e", Source: "acme", Provider: "clickwrap", DocumentId: "doc 1",
 		Kind: notifyv1.Kind_KIND_INVITATION, Channel: channel, To: &notifyv1.Person{RecipientId: recipient, Mobile: "+13175551234"},
 		Link: &notifyv1.Link{Target: target, Purpose: notifyv1.Link_PURPOSE_SIGN},
 	}
+}
+
+// leading is an invitation of a person whose link leads to a target, at a time.
+func leading(id, recipient, to string, at int64) *notifyv1.Notification {
+	n := invitation(id, recipient, notifyv1.Channel_CHANNEL_SMS)
+	n.Link.Target = to
+	n.OccurredAt = timestamppb.New(time.Unix(at, 0))
+	return n
 }
 
 func publish(t *testing.T, b *servicetest.Bench, n *notifyv1.Notification) {
@@ -56,7 +79,7 @@ func shortened(t *testing.T, b *servicetest.Bench, count int) map[string]string 
 
 func TestNotificationGetsItsShortLinkAndGoesOn(t *testing.T) {
 	t.Parallel()
-	b := bench(t)
+	b := bench(t, nil)
 	publish(t, b, invitation("n1", "s1", notifyv1.Channel_CHANNEL_SMS))
 
 	m := b.Await(flow.Notify, "notify.v1.send.>", 1)[0]
@@ -74,40 +97,125 @@ func TestNotificationGetsItsShortLinkAndGoesOn(t *testing.T) {
 	if short := n.GetLink().GetShort(); !regexp.MustCompile(`^https://sign\.acme\.example/l/[a-z2-7]{14}$`).MatchString(short) {
 		t.Errorf("short link %q", short)
 	}
-	b.NeverLogged("secret", "3175551234", n.GetLink().GetShort())
 }
 
 func TestOnePersonsLinkIsOneLink(t *testing.T) {
 	t.Parallel()
-	b := bench(t)
+	b := bench(t, nil)
 	download := invitation("n5", "s1", notifyv1.Channel_CHANNEL_SMS)
 	download.Link.Purpose = notifyv1.Link_PURPOSE_DOWNLOAD
+	reminder := invitation("n3", "s1", notifyv1.Channel_CHANNEL_SMS)
+	reminder.Kind = notifyv1.Kind_KIND_REMINDER
+	other := invitation("n6", "s1", notifyv1.Channel_CHANNEL_SMS)
+	other.DocumentId = "doc 2"
 	for _, n := range []*notifyv1.Notification{
 		invitation("n1", "s1", notifyv1.Channel_CHANNEL_SMS),
 		invitation("n2", "s1", notifyv1.Channel_CHANNEL_EMAIL),
-		invitation("n3", "s1", notifyv1.Channel_CHANNEL_SMS), // a reminder, say
+		reminder,
 		invitation("n4", "s2", notifyv1.Channel_CHANNEL_SMS), // somebody else, same target
 		download,
+		other,
 	} {
 		publish(t, b, n)
 	}
-	links := shortened(t, b, 5)
+	links := shortened(t, b, 6)
 	if links["n1"] != links["n2"] || links["n1"] != links["n3"] {
 		t.Errorf("one person has several links: %v", links)
 	}
-	if links["n4"] == links["n1"] || links["n5"] == links["n1"] || links["n4"] == links["n5"] {
+	different := map[string]bool{}
+	for _, id := range []string{"n1", "n4", "n5", "n6"} {
+		different[links[id]] = true
+	}
+	if len(different) != 4 {
 		t.Errorf("different links are one: %v", links)
 	}
 }
 
-func TestLinkThatIsNoWebAddressIsGivenUp(t *testing.T) {
+func TestPeopleWithoutAnIdAreToldApart(t *testing.T) {
 	t.Parallel()
-	b := bench(t)
-	for id, bad := range map[string]string{"n1": "javascript:alert(1)", "n2": "//provider.example/x", "n3": "", "n4": "file:///etc/passwd"} {
+	b := bench(t, asking(new(fakeAPI)))
+	nowhere := func(id, mobile, email string) *notifyv1.Notification {
+		n := leading(id, "", "", 1)
+		n.To = &notifyv1.Person{Mobile: mobile, Email: email}
+		return n
+	}
+	for _, n := range []*notifyv1.Notification{
+		leading("a1", "", "https://provider.example/a?secret", 1), leading("a2", "", "https://provider.example/a?secret", 2),
+		leading("b1", "", "https://provider.example/b?secret", 1),
+		nowhere("c1", "+13175551234", ""), nowhere("c2", "+13175551234", ""),
+		nowhere("d1", "+13175551235", ""), nowhere("e1", "", "eve@signer.example"),
+	} {
+		publish(t, b, n)
+	}
+	links := shortened(t, b, 7)
+	if links["a1"] != links["a2"] || links["c1"] != links["c2"] {
+		t.Errorf("one person has several links: %v", links)
+	}
+	different := map[string]bool{}
+	for _, id := range []string{"a1", "b1", "c1", "d1", "e1"} {
+		different[links[id]] = true
+	}
+	if len(different) != 5 {
+		t.Errorf("several people share a link: %v", links)
+	}
+}
+
+func TestNewerTargetTakesTheOldersPlace(t *testing.T) {
+	t.Parallel()
+	b := bench(t, nil)
+	publish(t, b, leading("n1", "s1", "https://provider.example/first?secret", 100))
+	first := shortened(t, b, 1)["n1"]
+	if got := ask(t, http.MethodGet, local(b, first)); got.header.Get("Location") != "https://provider.example/first?secret" {
+		t.Fatalf("before: %+v", got)
+	}
+	publish(t, b, leading("n2", "s1", "https://provider.example/second?secret", 200)) // the request was sent again
+	b.Await(flow.Notify, "notify.v1.send.>", 2)
+	publish(t, b, leading("n3", "s1", "https://provider.example/first?secret", 100)) // an older message comes late
+	links := shortened(t, b, 3)
+	if links["n2"] != first || links["n3"] != first {
+		t.Errorf("one person has several links: %v", links)
+	}
+	if got := ask(t, http.MethodGet, local(b, first)); got.header.Get("Location") != "https://provider.example/second?secret" {
+		t.Errorf("after: %+v", got)
+	}
+}
+
+// Two replicas work through many people's messages, two to each, which are often in hand at the same time.
+func TestReplicasAgree(t *testing.T) {
+	t.Parallel()
+	b := bench(t, nil)
+	b.Env.Public, b.Env.Metrics = http.NewServeMux(), prometheus.NewRegistry()
+	b.Start(func(ctx context.Context, env service.Env) error { return shortener.RunWith(ctx, env, nil) })
+	const people = 40
+	for i := range people {
+		publish(t, b, invitation(fmt.Sprintf("sms%d", i), fmt.Sprintf("s%d", i), notifyv1.Channel_CHANNEL_SMS))
+		publish(t, b, invitation(fmt.Sprintf("email%d", i), fmt.Sprintf("s%d", i), notifyv1.Channel_CHANNEL_EMAIL))
+	}
+	links := shortened(t, b, 2*people)
+	different := map[string]bool{}
+	for i := range people {
+		sms, email := links[fmt.Sprintf("sms%d", i)], links[fmt.Sprintf("email%d", i)]
+		if sms != email {
+			t.Errorf("person %d has two links", i)
+		}
+		different[sms] = true
+	}
+	if len(different) != people {
+		t.Errorf("%d links for %d people", len(different), people)
+	}
+}
+
+func TestLinkThatCannotLeadAnywhereIsGivenUp(t *testing.T) {
+	t.Parallel()
+	b := bench(t, asking(new(fakeAPI)))
+	for id, bad := range map[string]string{"n1": "javascript:alert('secret')", "n2": "//provider.example/secret", "n4": "file:///etc/secret"} {
 		n := invitation(id, "s1", notifyv1.Channel_CHANNEL_SMS)
 		n.Link.Target = bad
 		publish(t, b, n)
 	}
+	nothing := invitation("n3", "", notifyv1.Channel_CHANNEL_SMS)
+	nothing.Link.Target, nothing.DocumentId = "", ""
+	publish(t, b, nothing)
 	publish(t, b, invitation("n5", "s1", notifyv1.Channel_CHANNEL_SMS)) // the control
 	shortened(t, b, 1)
 	b.Await(flow.DLQ, "dlq.v1.>", 4)
@@ -117,136 +225,14 @@ func TestLinkThatIsNoWebAddressIsGivenUp(t *testing.T) {
 	}
 }
 
-// answer is one of the door, read to its end.
-type answer struct {
-	status int
-	header http.Header
-	body   string
-}
-
-// ask makes one request and follows no redirect.
-func ask(t *testing.T, method, url string) answer {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := http.DefaultTransport.RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = got.Body.Close() }()
-	body, err := io.ReadAll(got.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer{got.StatusCode, got.Header, string(body)}
-}
-
-// door shortens one link and returns it as the local door serves it.
-func door(t *testing.T, b *servicetest.Bench) string {
-	t.Helper()
-	publish(t, b, invitation("n1", "s1", notifyv1.Channel_CHANNEL_SMS))
-	short := shortened(t, b, 1)["n1"]
-	return b.Door() + strings.TrimPrefix(short, "https://sign.acme.example")
-}
-
-func checkHeaders(t *testing.T, got answer) {
-	t.Helper()
-	if got.header.Get("Cache-Control") != "no-store" || got.header.Get("Referrer-Policy") != "no-referrer" {
-		t.Errorf("headers %v", got.header)
-	}
-}
-
-func TestShortLinkLeadsToItsTargetAndTheLogHearsOfIt(t *testing.T) {
-	t.Parallel()
-	b := bench(t)
-	url := door(t, b)
-
-	for range 2 { // the robot first, then the signer, twice
-		head := ask(t, http.MethodHead, url)
-		if head.status != http.StatusFound || head.header.Get("Location") != target {
-			t.Errorf("HEAD: %d to %q", head.status, head.header.Get("Location"))
-		}
-		checkHeaders(t, head)
-	}
-	for range 2 {
-		get := ask(t, http.MethodGet, url)
-		if get.status != http.StatusFound || get.header.Get("Location") != target {
-			t.Errorf("GET: %d to %q", get.status, get.header.Get("Location"))
-		}
-		checkHeaders(t, get)
-	}
-	filter := "signing.v1.acme.clickwrap.link.opened." + event.DocumentToken("doc 1")
-	ids := map[string]bool{}
-	for _, m := range b.Await(flow.Signing, filter, 2) {
-		e, err := event.Decode(m.Data())
-		if err != nil {
-			t.Fatal(err)
-		}
-		ids[e.GetId()] = true
-		if e.GetDocument().GetId() != "doc 1" || e.GetRecipient().GetId() != "s1" || e.GetNotice().GetKind() != "invitation" ||
-			e.GetVerification() != signingv1.Verification_VERIFICATION_INTERNAL || e.GetOccurredAt() == nil || e.GetAttributes()["purpose"] != "sign" {
-			t.Errorf("event %v", e)
-		}
-	}
-	if len(ids) != 2 || b.Count(flow.Signing, "signing.v1.>") != 2 {
-		t.Errorf("two openings are %d events, of %d ids", b.Count(flow.Signing, "signing.v1.>"), len(ids))
-	}
-}
-
-func TestUnknownLinks(t *testing.T) {
-	t.Parallel()
-	b := bench(t)
-	url := door(t, b)
-	base := url[:strings.LastIndexByte(url, '/')+1]
-	for _, code := range []string{"aaaaaaaaaaaaaa", "A", strings.Repeat("a", 5000), "a%20b", "%2e%2e%2fx", "pair.x", "*"} {
-		got := ask(t, http.MethodGet, base+code)
-		if got.status != http.StatusNotFound || got.header.Get("Location") != "" || strings.Contains(got.body, "<") {
-			t.Errorf("%.20s: %+v", code, got)
-		}
-	}
-	checkHeaders(t, ask(t, http.MethodGet, base+"aaaaaaaaaaaaaa"))
-	if got := ask(t, http.MethodPost, url); got.status != http.StatusMethodNotAllowed {
-		t.Errorf("POST: %d", got.status)
-	}
-	if n := b.Count(flow.Signing, "signing.v1.>"); n != 0 {
-		t.Errorf("%d events", n)
-	}
-}
-
-func TestSignerIsRedirectedThoughTheLogIsAway(t *testing.T) {
-	t.Parallel()
-	b := bench(t)
-	url := door(t, b)
-	if err := b.Env.JS.DeleteStream(t.Context(), flow.Signing); err != nil {
-		t.Fatal(err)
-	}
-	if got := ask(t, http.MethodGet, url); got.status != http.StatusFound || got.header.Get("Location") != target {
-		t.Errorf("GET: %d to %q", got.status, got.header.Get("Location"))
-	}
-}
-
-func TestDoorSaysWhenItCannotLook(t *testing.T) {
-	t.Parallel()
-	b := bench(t)
-	url := door(t, b)
-	if err := b.Env.JS.DeleteKeyValue(t.Context(), flow.Links); err != nil {
-		t.Fatal(err)
-	}
-	got := ask(t, http.MethodGet, url)
-	if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
-		t.Errorf("GET: %d, Retry-After %q", got.status, got.header.Get("Retry-After"))
-	}
-	checkHeaders(t, got)
-}
-
 func TestRunWantsAPublicURL(t *testing.T) {
 	t.Parallel()
-	for _, url := range []string{"", "sign.acme.example", "ftp://sign.acme.example", "https://sign.acme.example?x=1"} {
-		b := servicetest.New(t, config.Config{Shortener: config.Shortener{PublicURL: url}})
-		if err := shortener.Run(t.Context(), b.Env); err == nil {
-			t.Errorf("Run took %q", url)
+	for _, kind := range []string{"builtin", "bitly", "rebrandly"} {
+		for _, url := range []string{"", "sign.acme.example", "ftp://sign.acme.example", "https://sign.acme.example?x=1"} {
+			b := servicetest.New(t, config.Config{Shortener: config.Shortener{Kind: kind, PublicURL: url}})
+			if err := shortener.Run(t.Context(), b.Env); err == nil {
+				t.Errorf("%s: Run took %q", kind, url)
+			}
 		}
 	}
 }

@@ -1,0 +1,81 @@
+package shortener
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+)
+
+// bitly is Bitly's API v4 (dev.bitly.com). It gives the same link for the same address and group.
+type bitly struct {
+	caller
+	domain, group string
+}
+
+// Its limits: a plan of 1,000 calls an hour has 100 a minute, and any has 5 connections from one IP address. Ninety
+// evenly spread and ten at once are never more than 100 in a minute.
+var bitlyRate = limit.Rate{Count: 90, Per: time.Minute, Burst: 10}
+
+const bitlyAtOnce = 5
+
+func newBitly(s config.Bitly, limits limit.Limiter) *bitly {
+	header := http.Header{"Authorization": {"Bearer " + s.Token}}
+	return &bitly{
+		caller: newCaller(s.BaseURL, header, bitlyRate, bitlyAtOnce, limits, "shortener/bitly"),
+		domain: s.Domain, group: s.Group,
+	}
+}
+
+type bitlyQuestion struct {
+	LongURL      string `json:"long_url"`
+	Domain       string `json:"domain,omitempty"`
+	GroupGUID    string `json:"group_guid,omitempty"`
+	ForceNewLink bool   `json:"force_new_link"` // false: the one there is comes back
+}
+
+type bitlyProblem struct {
+	Message string `json:"message"`
+	Errors  []struct {
+		Code string `json:"error_code"`
+	} `json:"errors"`
+}
+
+func (b *bitly) shorten(ctx context.Context, link string) (string, error) {
+	a, err := b.ask(ctx, http.MethodPost, "/v4/shorten", bitlyQuestion{LongURL: link, Domain: b.domain, GroupGUID: b.group})
+	if err != nil {
+		return "", err
+	}
+	if a.status != http.StatusOK && a.status != http.StatusCreated {
+		return "", bitlyRefusal(a)
+	}
+	var made struct {
+		Link string `json:"link"`
+	}
+	if err := a.decode(&made); err != nil {
+		return "", err
+	}
+	return usable(made.Link)
+}
+
+func bitlyRefusal(a answer) error {
+	var problem bitlyProblem
+	_ = a.decode(&problem) // the status says enough
+	code := problem.Message
+	for _, detail := range problem.Errors {
+		code = cmp.Or(detail.Code, code)
+	}
+	e := a.refusal(code)
+	switch {
+	case strings.Contains(problem.Message+code, "MONTHLY"): // whatever its status: it lasts longer than a signer waits
+		e.reason, e.then = "plan-limit", pack.GiveUp
+	case a.status == http.StatusForbidden: // the token may not use the group or the domain
+		e.reason, e.then = "credentials", pack.Stop
+	}
+	return e
+}

@@ -1,0 +1,4 @@
+package shortener
+
+// RunWith is Run with sources whose APIs a test made.
+var RunWith = run

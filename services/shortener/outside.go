@@ -1,0 +1,178 @@
+package shortener
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+)
+
+// outside is somebody else's shortener.
+type outside interface {
+	// shorten returns the short form of one of our links, and the same one when it is asked again: a lost answer costs
+	// nothing. It fails with an *outsideError, or with a *limit.LaterError in the chain.
+	shorten(ctx context.Context, link string) (string, error)
+}
+
+// outsideError is a short form that was not to be had. Its text holds neither link nor credentials.
+type outsideError struct {
+	reason string        // bounded, [a-z-]: a metric's label and an event's attribute
+	then   pack.Then     // what it means for the next call
+	after  time.Duration // as the other side named it; 0 where it did not
+	err    error
+}
+
+func (e *outsideError) Error() string { return e.reason + ": " + e.err.Error() }
+func (e *outsideError) Unwrap() error { return e.err }
+
+// newOutside is the shortener of the settings, and nil where our own links are the short ones.
+func newOutside(s config.Shortener, limits limit.Limiter) outside {
+	switch s.Kind {
+	case "bitly":
+		return newBitly(s.Bitly, limits)
+	case "rebrandly":
+		return newRebrandly(s.Rebrandly, limits)
+	default:
+		return nil
+	}
+}
+
+const (
+	callWithin   = 5 * time.Second // one call, its place in the queue included
+	callPatience = 2 * time.Second // for that place; longer, and a backlog would hold every worker
+
+	// largestAnswer bounds what is read of an answer; a link has about 1 KiB.
+	largestAnswer = 64 << 10
+)
+
+// caller makes the calls to one outside shortener.
+type caller struct {
+	client http.Client
+	base   string // without a slash at the end
+	header http.Header
+}
+
+// newCaller makes a caller that keeps to a rate, and has so many calls in the air at most.
+func newCaller(base string, header http.Header, rate limit.Rate, atOnce int, limits limit.Limiter, key string) caller {
+	// In HTTP/1 a connection is a call, so that connections limit calls.
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	header.Set("Content-Type", "application/json")
+	header.Set("Accept", "application/json")
+	return caller{
+		base: strings.TrimRight(base, "/"), header: header,
+		client: http.Client{
+			Timeout: callWithin,
+			Transport: limit.Transport{
+				Base: &http.Transport{
+					Proxy: http.ProxyFromEnvironment, Protocols: protocols,
+					MaxConnsPerHost: atOnce, MaxIdleConnsPerHost: atOnce, IdleConnTimeout: 90 * time.Second,
+				},
+				Limiter: limits, Key: key, Rate: rate, Patience: callPatience,
+			},
+			// Nobody else gets the credentials or the link.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+}
+
+// answer is what came back, whatever its status.
+type answer struct {
+	status int
+	body   []byte
+	after  time.Duration // Retry-After
+}
+
+// ask makes one call. question is sent as JSON; nil for none.
+func (c *caller) ask(ctx context.Context, method, path string, question any) (answer, error) {
+	body, err := json.Marshal(question)
+	if err != nil {
+		return answer{}, fmt.Errorf("encode a question: %w", err)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return answer{}, &outsideError{reason: "settings", then: pack.Stop, err: errors.New("base_url makes no URL")}
+	}
+	if question == nil {
+		r.Body, r.GetBody, r.ContentLength = http.NoBody, nil, 0
+	}
+	r.Header = c.header.Clone()
+	got, err := c.client.Do(r)
+	if err != nil {
+		return answer{}, noAnswer(err)
+	}
+	defer func() { _ = got.Body.Close() }()
+	a := answer{status: got.StatusCode, after: limit.RetryAfter(got.Header, time.Now())}
+	if a.body, err = io.ReadAll(io.LimitReader(got.Body, largestAnswer)); err != nil {
+		return answer{}, noAnswer(err)
+	}
+	return a, nil
+}
+
+// noAnswer is a call of which nobody knows whether it was heard. It drops the address, which may hold a link's name.
+func noAnswer(err error) error {
+	if in := new(url.Error); errors.As(err, &in) {
+		err = in.Err
+	}
+	if errors.As(err, new(*limit.LaterError)) {
+		return err
+	}
+	return &outsideError{reason: "no-answer", then: pack.Retry, err: err}
+}
+
+// decode reads a body that should hold what was asked for. Where it does not, something stood in between.
+func (a answer) decode(into any) error {
+	if err := json.Unmarshal(a.body, into); err != nil {
+		return &outsideError{reason: "unreadable", then: pack.Retry, err: fmt.Errorf("HTTP %d without the JSON that was asked for", a.status)}
+	}
+	return nil
+}
+
+// An error's code as both vendors write them: INVALID_ARG_DOMAIN, AlreadyExists.
+var codes = regexp.MustCompile(`^[A-Za-z_]{1,60}$`)
+
+// refusal says what an answer that is none means, by its status and the vendor's own code for it.
+func (a answer) refusal(code string) *outsideError {
+	e := &outsideError{after: a.after, err: fmt.Errorf("HTTP %d", a.status)}
+	if codes.MatchString(code) { // else it may be a sentence, with anything in it
+		e.err = fmt.Errorf("HTTP %d %s", a.status, code)
+	}
+	switch {
+	case a.status == http.StatusPaymentRequired:
+		e.reason, e.then = "plan-limit", pack.GiveUp
+	case a.status == http.StatusUnauthorized:
+		e.reason, e.then = "credentials", pack.Stop
+	case a.status == http.StatusTooManyRequests:
+		e.reason, e.then = "throttled", pack.Retry
+	case a.status == http.StatusRequestTimeout || a.status >= http.StatusInternalServerError:
+		e.reason, e.then = "unavailable", pack.Retry
+	default:
+		e.reason, e.then = "refused", pack.GiveUp
+	}
+	return e
+}
+
+// longestShort is the longest that a short link may be: a text message has 160 characters.
+const longestShort = 100
+
+// usable passes a short form that a signer can be sent to.
+func usable(short string) (string, error) {
+	u, err := url.Parse(short)
+	if err != nil || !isWeb(u) || u.User != nil || len(short) > longestShort || strings.ContainsFunc(short, unprintable) {
+		return "", &outsideError{reason: "unusable", then: pack.GiveUp, err: errors.New("what came back is no short http(s) address")}
+	}
+	return short, nil
+}
+
+func unprintable(r rune) bool { return r <= ' ' || r > '~' }

@@ -1,0 +1,45 @@
+package shortener
+
+import (
+	"net/http"
+	"testing"
+)
+
+func TestVisitorKey(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		a, b string
+		same bool
+	}{
+		{"192.0.2.1:1000", "192.0.2.1:2000", true},
+		{"192.0.2.1:1000", "192.0.2.2:1000", false},
+		{"192.0.2.1:1000", "[::ffff:192.0.2.1]:1000", true},
+		{"[2001:db8:1:2::1]:1", "[2001:db8:1:2:ffff::9]:2", true},
+		{"[2001:db8:1:2::1]:1", "[2001:db8:1:3::1]:1", false},
+		{"[fe80::1%eth0]:1", "[fe80::1]:1", true},
+	} {
+		if got := visitorKey(c.a) == visitorKey(c.b); got != c.same {
+			t.Errorf("%s and %s are one client: %v", c.a, c.b, got)
+		}
+	}
+}
+
+func TestIsRobot(t *testing.T) {
+	t.Parallel()
+	for agent, want := range map[string]bool{
+		"": true, " ": true, "curl/8.5.0": true, "python-requests/2.31": true, "TelegramBot (like TwitterBot)": true,
+		"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)": true,
+		"BitlyBot/3.0 (+http://bitly.com/)":                                        true,
+		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_11_1) AppleWebKit/601.2.4 (KHTML, like Gecko) Version/9.0.1 Safari/601.2.4 facebookexternalhit/1.1 Facebot Twitterbot/1.0": true,
+		"Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.0 Mobile/15E148 Safari/604.1":                             false,
+		"Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) GSA/300.0 Mobile/15E148 Safari/604.1":                                false,
+		"Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148 Instagram 300.0":                                       false,
+		"Mozilla/5.0 (Linux; Android 14; CUBOT X70) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Mobile Safari/537.36":                                                 false,
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36 Edg/130.0.0.0":                                       false,
+	} {
+		r := &http.Request{Method: http.MethodGet, Header: http.Header{"User-Agent": {agent}}}
+		if got := isRobot(r); got != want {
+			t.Errorf("%q is a robot: %v", agent, got)
+		}
+	}
+}

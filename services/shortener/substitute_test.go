@@ -1,0 +1,124 @@
+package shortener_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/servicetest"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// viaBitly is a bench whose links go through an account at Bitly that answers as it is told: with how many calls came before
+// this one.
+func viaBitly(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, before int32)) (*servicetest.Bench, *atomic.Int32) {
+	t.Helper()
+	calls := new(atomic.Int32)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer(w, r, calls.Add(1)-1)
+	}))
+	t.Cleanup(server.Close)
+	return bench(t, nil, func(s *config.Shortener) {
+		s.Kind, s.Bitly = "bitly", config.Bitly{Token: "token", Domain: "bit.ly", Group: "B1", BaseURL: server.URL}
+	}), calls
+}
+
+func gives(w http.ResponseWriter, _ *http.Request, before int32) {
+	_, _ = fmt.Fprintf(w, `{"link":"https://bit.ly/%d"}`, before)
+}
+
+func TestOutsideFormIsMadeOnceAndKept(t *testing.T) {
+	t.Parallel()
+	b, calls := viaBitly(t, gives)
+	publish(t, b, invitation("n1", "s1", notifyv1.Channel_CHANNEL_SMS))
+	shortened(t, b, 1)
+	reminder := invitation("n2", "s1", notifyv1.Channel_CHANNEL_EMAIL)
+	reminder.Kind = notifyv1.Kind_KIND_REMINDER
+	publish(t, b, reminder)
+	publish(t, b, invitation("n3", "s2", notifyv1.Channel_CHANNEL_SMS))
+	links := shortened(t, b, 3)
+	if links["n1"] != "https://bit.ly/0" || links["n2"] != links["n1"] || links["n3"] != "https://bit.ly/1" || calls.Load() != 2 {
+		t.Errorf("%v after %d calls", links, calls.Load())
+	}
+	b.Settled(flow.Shortener)
+	if n := b.Count(flow.Signing, "signing.v1.>"); n != 0 {
+		t.Errorf("%d events", n)
+	}
+}
+
+// Whatever the shortener does for good, the signer gets our own link at once, and the log hears of it.
+func TestOurOwnLinkTakesTheOutsideFormsPlace(t *testing.T) {
+	t.Parallel()
+	for reason, answer := range map[string]http.HandlerFunc{
+		"refused":     func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) },
+		"credentials": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) },
+		"plan-limit":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusPaymentRequired) },
+		"unusable":    func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"link":"javascript:alert(1)"}`)) },
+		"throttled": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "3600")
+			w.WriteHeader(http.StatusTooManyRequests)
+		},
+	} {
+		t.Run(reason, func(t *testing.T) {
+			t.Parallel()
+			b, calls := viaBitly(t, func(w http.ResponseWriter, r *http.Request, _ int32) { answer(w, r) })
+			publish(t, b, invitation("n1", "s1", notifyv1.Channel_CHANNEL_SMS))
+			short := shortened(t, b, 1)["n1"]
+			if !strings.HasPrefix(short, public+"/l/") || calls.Load() != 1 {
+				t.Errorf("%q after %d calls", short, calls.Load())
+			}
+			checkRedirect(t, ask(t, http.MethodGet, local(b, short)), http.StatusFound, target)
+			checkCounted(t, b, "signrelay_shortener_substituted_total", reason+" bitly", 1)
+			m := b.Await(flow.Signing, "signing.v1.acme.clickwrap.link.substituted."+event.DocumentToken("doc 1"), 1)[0]
+			e, err := event.Decode(m.Data())
+			if err != nil || e.GetId() != event.DerivedID("n1", "shortener", "substituted") || e.GetRecipient().GetId() != "s1" ||
+				e.GetAttributes()["shortener"] != "bitly" || e.GetAttributes()["reason"] != reason ||
+				e.GetNotice().GetNotificationId() != "n1" || e.GetNotice().GetKind() != "invitation" || e.GetNotice().GetChannel() != "sms" ||
+				e.GetVerification() != signingv1.Verification_VERIFICATION_INTERNAL || e.GetOccurredAt() == nil {
+				t.Errorf("event %v, %v", e, err)
+			}
+		})
+	}
+}
+
+func TestPassingTroubleIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	b, calls := viaBitly(t, func(w http.ResponseWriter, r *http.Request, before int32) {
+		if before == 0 {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		gives(w, r, before)
+	})
+	publish(t, b, invitation("n1", "s1", notifyv1.Channel_CHANNEL_SMS))
+	if short := shortened(t, b, 1)["n1"]; short != "https://bit.ly/1" || calls.Load() != 2 {
+		t.Errorf("%q after %d calls", short, calls.Load())
+	}
+	if n := b.Count(flow.Signing, "signing.v1.>"); n != 0 {
+		t.Errorf("%d events", n)
+	}
+}
+
+func TestOurOwnLimitHoldsNobodyUpForLong(t *testing.T) {
+	t.Parallel()
+	b, calls := viaBitly(t, gives)
+	if err := b.Env.Limits.Pause(t.Context(), "shortener/bitly", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, b, invitation("n1", "s1", notifyv1.Channel_CHANNEL_SMS))
+	if short := shortened(t, b, 1)["n1"]; !strings.HasPrefix(short, public+"/l/") || calls.Load() != 0 {
+		t.Errorf("%q after %d calls", short, calls.Load())
+	}
+	m := b.Await(flow.Signing, "signing.v1.acme.clickwrap.link.substituted.>", 1)[0]
+	if e, err := event.Decode(m.Data()); err != nil || e.GetAttributes()["reason"] != "rate-limit" {
+		t.Errorf("event %v, %v", e, err)
+	}
+}

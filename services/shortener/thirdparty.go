@@ -1,0 +1,148 @@
+package shortener
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/libs/stage"
+	"github.com/signrelay/signrelay/libs/telemetry"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+// thirdParty asks the outside shortener, and says when our own link has to do.
+type thirdParty struct {
+	name        string // "bitly", "rebrandly"
+	outside     outside
+	trouble     trouble
+	log         *slog.Logger
+	substituted *prometheus.CounterVec
+}
+
+// newThirdParty is nil where the settings want our own links.
+func newThirdParty(env service.Env) (*thirdParty, error) {
+	o := newOutside(env.Config.Shortener, env.Limits)
+	if o == nil {
+		return nil, nil
+	}
+	t := &thirdParty{name: env.Config.Shortener.Kind, outside: o, trouble: trouble{now: time.Now}, log: env.Log}
+	return t, telemetry.Register(env.Metrics, &t.substituted, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "signrelay_shortener_substituted_total",
+		Help: "Messages that got our own link because the outside shortener gave none, by why.",
+	}, []string{"shortener", "reason"}))
+}
+
+// formWithin bounds one attempt, which can be six calls: below the stage's own 30 s.
+const formWithin = 15 * time.Second
+
+// form returns the outside form of our own link: the one kept beside it, or a new one. Where there is none to be had, it is
+// our own link, and the event that says so comes with it. Its errors are the stage's.
+func (t *thirdParty) form(ctx context.Context, in stage.Event[*notifyv1.Notification], links book, e entry, own string) (string, []stage.Out, error) {
+	if e.Outside.By == t.name && e.Outside.Of == own {
+		return e.Outside.Short, nil, nil
+	}
+	reason := t.trouble.reason()
+	if reason == "" {
+		bounded, cancel := context.WithTimeout(ctx, formWithin)
+		short, failed := t.outside.shorten(bounded, own)
+		cancel()
+		if failed == nil {
+			e, err := links.keep(ctx, e, outsideForm{By: t.name, Of: own, Short: short})
+			return e.Outside.Short, nil, err
+		}
+		v := judge(failed, in.Attempt)
+		if v.again != nil {
+			return "", nil, v.again
+		}
+		if reason = v.reason; v.lasts {
+			t.trouble.begin(reason)
+		}
+		t.log.WarnContext(ctx, "our own link is used", "shortener", t.name, "reason", reason, "error", failed)
+	}
+	t.substituted.WithLabelValues(t.name, reason).Inc()
+	told, err := substituted(ctx, in.Data, t.name, reason)
+	if err != nil {
+		return "", nil, stage.Permanent(err)
+	}
+	return own, []stage.Out{told}, nil
+}
+
+// How long a signer waits for an outside link: a minute. By the stage's back-off the seventh attempt comes 63 s after the
+// first. Where a time was named, by the other side or by our own limiter, as many of them as there were attempts must fit
+// into the minute; our own limiter is not asked more often than every 10 s.
+const (
+	lastAttempt = 7
+	longestWait = time.Minute
+	leastWait   = 10 * time.Second
+)
+
+// judgement says what follows from a failed attempt.
+type judgement struct {
+	again  error  // what the stage is told, to try again; nil when our own link is to be used
+	reason string // why our own link is used
+	lasts  bool   // the next message would fail as well
+}
+
+// judge is the only map from an outside shortener's failures to what follows.
+func judge(failed error, attempt int) judgement {
+	tooLong := func(wait time.Duration) bool {
+		return attempt >= lastAttempt || time.Duration(attempt)*wait > longestWait
+	}
+	if later := new(limit.LaterError); errors.As(failed, &later) {
+		wait := max(later.After, leastWait)
+		if tooLong(wait) {
+			return judgement{reason: "rate-limit"}
+		}
+		return judgement{again: stage.Later(wait, "rate-limit")}
+	}
+	it := new(outsideError)
+	if !errors.As(failed, &it) {
+		return judgement{again: failed} // our own mistake, not theirs
+	}
+	switch {
+	case it.then == pack.GiveUp:
+		return judgement{reason: it.reason}
+	case it.then == pack.Stop || tooLong(it.after):
+		return judgement{reason: it.reason, lasts: true}
+	case it.after > 0:
+		return judgement{again: stage.RetryAfter(it.after, failed)}
+	default:
+		return judgement{again: failed}
+	}
+}
+
+// trouble is an outside shortener that cannot be used for now. Without it each message of an outage would wait its own
+// minute, and those behind it longer, because the waiting hold all the workers.
+type trouble struct {
+	now func() time.Time
+
+	mu    sync.Mutex
+	until time.Time
+	why   string
+}
+
+// troubleFor is how long it is left alone.
+const troubleFor = time.Minute
+
+func (t *trouble) begin(why string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.until, t.why = t.now().Add(troubleFor), why
+}
+
+// reason is why it cannot be used now; empty when it can.
+func (t *trouble) reason() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.now().Before(t.until) {
+		return t.why
+	}
+	return ""
+}

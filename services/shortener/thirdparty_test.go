@@ -1,0 +1,138 @@
+package shortener
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/stage"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+var policy = flow.StageNamed(flow.Shortener).Policy
+
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	plain := &outsideError{reason: "unavailable", then: pack.Retry, err: errors.New("x")}
+	named := func(after time.Duration) error {
+		return &outsideError{reason: "throttled", then: pack.Retry, after: after, err: errors.New("x")}
+	}
+	own := func(after time.Duration) error { return fmt.Errorf("call: %w", &limit.LaterError{After: after}) }
+	for _, c := range []struct {
+		name    string
+		failed  error
+		attempt int
+		reason  string        // of our own link; empty where it is tried again
+		lasts   bool          // for the next messages too
+		wait    time.Duration // the least before the next try
+	}{
+		{"refused", &outsideError{reason: "refused", then: pack.GiveUp, err: errors.New("x")}, 1, "refused", false, 0},
+		{"credentials", &outsideError{reason: "credentials", then: pack.Stop, err: errors.New("x")}, 1, "credentials", true, 0},
+		{"plain, first", plain, 1, "", false, time.Second * 3 / 4},
+		{"plain, sixth", plain, 6, "", false, time.Second * 24},
+		{"plain, seventh", plain, 7, "unavailable", true, 0},
+		{"named", named(20 * time.Second), 1, "", false, 20 * time.Second},
+		{"named, third", named(20 * time.Second), 3, "", false, 20 * time.Second},
+		{"named, fourth", named(20 * time.Second), 4, "throttled", true, 0},
+		{"named too far away", named(time.Hour), 1, "throttled", true, 0},
+		{"our limit", own(time.Second), 1, "", false, leastWait},
+		{"our limit, sixth", own(time.Second), 6, "", false, leastWait},
+		{"our limit, seventh", own(time.Second), 7, "rate-limit", false, 0},
+		{"our limit, far away", own(2 * time.Minute), 1, "rate-limit", false, 0},
+		{"our own mistake", errors.New("x"), 9, "", false, time.Minute},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			got := judge(c.failed, c.attempt)
+			if got.reason != c.reason || got.lasts != c.lasts || (got.again == nil) != (c.reason != "") {
+				t.Errorf("%+v", got)
+			}
+			if got.again == nil {
+				return
+			}
+			if v := stage.Decide(got.again, c.attempt, policy); v.Kind != "retry" || v.Delay < c.wait {
+				t.Errorf("the stage's verdict is %+v", v)
+			}
+		})
+	}
+	if v := stage.Decide(judge(own(time.Second), 6).again, policy.MaxAttempts+1, policy); v.Kind != "retry" {
+		t.Errorf("our own limit makes the stage give up: %+v", v)
+	}
+}
+
+// failing is an outside shortener that fails as it is told, and counts how often it was asked.
+type failing struct {
+	with  error
+	asked int
+}
+
+func (f *failing) shorten(context.Context, string) (string, error) {
+	f.asked++
+	if f.with != nil {
+		return "", f.with
+	}
+	return "https://bit.ly/3abCdEf", nil
+}
+
+// In an outage the first message waits its minute; those that come after it do not wait theirs. A minute later the
+// shortener is asked again.
+func TestOutageIsWaitedForOnce(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	links := book{bucket: newBucket(t), life: time.Hour, now: time.Now}
+	f := &failing{with: &outsideError{reason: "unavailable", then: pack.Retry, err: errors.New("x")}}
+	third := &thirdParty{
+		name: "bitly", outside: f, trouble: trouble{now: func() time.Time { return now }}, log: slog.New(slog.DiscardHandler),
+		substituted: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "x_total", Help: "Links."}, []string{"shortener", "reason"}),
+	}
+	s := &shortener{links: links, base: "https://sign.acme.example/l/", third: third}
+	shorten := func(id string, attempt int) (string, int, error) {
+		n := &notifyv1.Notification{
+			Id: id, Source: "acme", Provider: "clickwrap", DocumentId: id, Channel: notifyv1.Channel_CHANNEL_SMS,
+			To: &notifyv1.Person{RecipientId: "s1"}, Link: &notifyv1.Link{Target: "https://provider.example/r"},
+		}
+		outs, err := s.shorten(t.Context(), stage.Event[*notifyv1.Notification]{ID: id, Attempt: attempt, Data: n})
+		return n.GetLink().GetShort(), len(outs), err
+	}
+	for attempt := 1; attempt < lastAttempt; attempt++ {
+		if short, _, err := shorten("n1", attempt); err == nil {
+			t.Fatalf("attempt %d gave %s", attempt, short)
+		}
+	}
+	if short, outs, err := shorten("n1", lastAttempt); err != nil || outs != 2 || short[:len(s.base)] != s.base {
+		t.Errorf("%q, %d outputs, %v", short, outs, err)
+	}
+	if f.asked != lastAttempt {
+		t.Errorf("asked %d times", f.asked)
+	}
+	now = now.Add(59 * time.Second)
+	if short, outs, err := shorten("n2", 1); err != nil || outs != 2 || short[:len(s.base)] != s.base || f.asked != lastAttempt {
+		t.Errorf("in the outage: %q, %d outputs, %v; asked %d times", short, outs, err, f.asked)
+	}
+	now, f.with = now.Add(2*time.Second), nil
+	if short, outs, err := shorten("n3", 1); err != nil || outs != 1 || short != "https://bit.ly/3abCdEf" {
+		t.Errorf("after the outage: %q, %d outputs, %v", short, outs, err)
+	}
+}
+
+// A link that nobody could open is not sent: it waits until the operator has said how its provider is asked.
+func TestLinkWaitsForTheSettingsThatOpenIt(t *testing.T) {
+	t.Parallel()
+	s := &shortener{links: book{bucket: newBucket(t), life: time.Hour, now: time.Now}, base: "https://sign.acme.example/l/"}
+	n := &notifyv1.Notification{
+		Id: "n1", Source: "acme", Provider: "pleasesign", DocumentId: "d", Channel: notifyv1.Channel_CHANNEL_SMS,
+		To: &notifyv1.Person{RecipientId: "s1"}, Link: &notifyv1.Link{},
+	}
+	_, err := s.shorten(t.Context(), stage.Event[*notifyv1.Notification]{ID: "n1", Attempt: 1, Data: n})
+	if v := stage.Decide(err, 1, policy); v.Kind != "retry" || v.Delay < time.Minute {
+		t.Errorf("%v: %+v", err, v)
+	}
+}

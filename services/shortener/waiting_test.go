@@ -1,0 +1,105 @@
+package shortener
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/providers"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/servicetest"
+)
+
+// stuckLog takes an event and does not answer before the publisher gives up.
+type stuckLog struct {
+	jetstream.JetStream
+	gaveUp chan struct{}
+}
+
+func (s stuckLog) PublishMsg(ctx context.Context, _ *nats.Msg, _ ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	<-ctx.Done()
+	close(s.gaveUp)
+	return nil, ctx.Err()
+}
+
+// openDoor serves a door with one link in its book and returns the link's address.
+func openDoor(t *testing.T, sources providers.Sources, l link, change func(*door)) string {
+	t.Helper()
+	b := servicetest.New(t, config.Default())
+	bucket, err := b.Env.JS.KeyValue(t.Context(), flow.Links)
+	if err != nil {
+		t.Fatal(err)
+	}
+	links := book{bucket: bucket, life: time.Hour, now: time.Now}
+	e, err := links.give(t.Context(), "pair", l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := newDoor(b.Env, links, sources)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(d)
+	mux := http.NewServeMux()
+	mux.Handle("GET /l/{code}", d)
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close) // waits for the handler, as a shutdown does
+	return server.URL + "/l/" + e.code
+}
+
+// statusOf makes one request as a person's browser, and follows no redirect.
+func statusOf(t *testing.T, url string) int {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	return answer.StatusCode
+}
+
+func TestSignerDoesNotWaitForTheLog(t *testing.T) {
+	t.Parallel()
+	gaveUp := make(chan struct{})
+	url := openDoor(t, nil, link{Target: "https://provider.example/r", Source: "acme", Provider: "clickwrap"},
+		func(d *door) { d.js = stuckLog{JetStream: d.js, gaveUp: gaveUp} })
+	status := statusOf(t, url)
+	select {
+	case <-gaveUp:
+		t.Error("the redirect came only after the log was given up")
+	default:
+	}
+	if status != http.StatusFound {
+		t.Errorf("answer %d", status)
+	}
+	<-gaveUp // and it does give up
+}
+
+// silent is a provider that takes a question and never answers.
+type silent struct{ pack.API }
+
+func (silent) Open(ctx context.Context, _ pack.Link) (*pack.Target, error) {
+	<-ctx.Done()
+	return nil, &pack.CallError{Op: "GET link", Err: ctx.Err()}
+}
+
+func TestSignerDoesNotWaitForASilentProvider(t *testing.T) {
+	t.Parallel()
+	url := openDoor(t, providers.Sources{{Name: "acme", Provider: "pleasesign"}: {API: silent{}}},
+		link{Document: "doc", Recipient: "s1", Source: "acme", Provider: "pleasesign"},
+		func(d *door) { d.patience = time.Millisecond })
+	if status := statusOf(t, url); status != http.StatusServiceUnavailable {
+		t.Errorf("answer %d", status)
+	}
+}
