@@ -19,6 +19,7 @@ const (
 	Notify     = "NOTIFY"
 	Quarantine = "QUARANTINE"
 	DLQ        = "DLQ"
+	Replay     = "REPLAY"
 )
 
 const day = 24 * time.Hour
@@ -32,7 +33,9 @@ var Streams = []Stream{
 	{Name: Signing, Subjects: []string{"signing.v1.>"}, MaxAge: 90 * day, Keeps: "the one log of everything that happened to a document"},
 	{Name: Notify, Subjects: []string{"notify.v1.>"}, MaxAge: 14 * day, Keeps: "messages to signers on their way from stage to stage"},
 	{Name: Quarantine, Subjects: []string{"quarantine.v1.>"}, MaxAge: 30 * day, Keeps: "authentic callbacks that nobody could read, byte for byte"},
-	{Name: DLQ, Subjects: []string{"dlq.v1.>"}, MaxAge: 30 * day, Keeps: "work given up on, byte for byte, with the reason"},
+	{Name: DLQ, Subjects: append([]string{"dlq.v1.>"}, Advisories()...), MaxAge: 30 * day, Keeps: "work given up on, byte for byte, with the reason"},
+	// Kept as long as DLQ: that a replay's subject is taken is how a second one of the same letter is noticed.
+	{Name: Replay, Subjects: []string{"replay.v1.>"}, MaxAge: 30 * day, Keeps: "dead letters that an operator gave back to their stage"},
 }
 
 // Bucket is a JetStream key-value bucket.
@@ -93,7 +96,8 @@ var Doors = []Door{
 	{Name: "ingest", Gives: []string{"signing.v1.>", "quarantine.v1.>"}, Does: "verify, normalize, dedupe, publish, answer"},
 }
 
-// Stage is a consumer: its place in the flow and its policy. Its durable consumer bears its name.
+// Stage is a consumer: its place in the flow and its policy. Its durable consumer bears its name, and so does the one by
+// which it alone hears of what is replayed to it.
 type Stage struct {
 	Name    string
 	Stream  string        // what it reads
@@ -104,7 +108,13 @@ type Stage struct {
 	Timeout time.Duration // of one attempt
 	// Effect is true when the stage does something outside that must not be done twice: it claims each input first.
 	Effect bool
-	Policy Policy
+	// Ordered is true when inputs must leave in the stream's order: one replica works and the others stand by, and what
+	// all of them have in hand together is at most Workers.
+	Ordered bool
+	// Optional is true when the stage runs only where the settings ask for it. Its consumer is made all the same, so that
+	// it finds the whole log when it is asked for later, and KEDA finds the consumer; until then it only shows a lag.
+	Optional bool
+	Policy   Policy
 }
 
 // Names of the stages.
@@ -113,6 +123,7 @@ const (
 	Shortener   = "shortener"
 	SMSSender   = "sms-sender"
 	EmailSender = "email-sender"
+	KafkaBridge = "kafka-bridge"
 )
 
 // Stages in the order of the flow.
@@ -151,6 +162,11 @@ var Stages = []Stage{
 		Gives: []string{"signing.v1.*.*.notification.*.>"},
 		Does:  "one e-mail over SMTP", Workers: 8, Timeout: 40 * time.Second, Effect: true, Policy: patient,
 	},
+	{
+		Name: KafkaBridge, Stream: Signing, Takes: []string{"signing.v1.>"},
+		Does: "the log onto a Kafka topic, each document in order", Workers: 256, Timeout: 30 * time.Second, Policy: patient,
+		Ordered: true, Optional: true,
+	},
 }
 
 // StageNamed returns the stage of that name; the names are this package's constants, so another one is a mistake in the
@@ -163,6 +179,30 @@ func StageNamed(name string) Stage {
 	}
 	panic("flow: no stage " + name)
 }
+
+// Replays is the filter, in REPLAY, of what is replayed to the stage and to nobody else.
+func (s Stage) Replays() string { return "replay.v1." + s.Name + ".>" }
+
+// Advisories are the subjects on which the server says that a stage's message will not be delivered again, though the
+// stage never acked it: somebody terminated it, or limited the consumer's deliveries.
+func Advisories() []string {
+	var subjects []string
+	for _, s := range Stages {
+		for _, stream := range []string{s.Stream, Replay} {
+			for _, kind := range []string{"MAX_DELIVERIES", "MSG_TERMINATED"} {
+				subjects = append(subjects, "$JS.EVENT.ADVISORY.CONSUMER."+kind+"."+stream+"."+s.Name)
+			}
+		}
+	}
+	return subjects
+}
+
+// Active is the group of replicas of an ordered stage of which one works at a time. StandBy is how long the one that works
+// may be silent before the server lets another: it asks for work every third of it.
+const (
+	Active  = "active"
+	StandBy = 15 * time.Second
+)
 
 // AckWait is how long the server waits for word of a message before it gives it to somebody else. The runner extends it
 // every third of it, so it bounds only how long a dead replica's work lies idle.

@@ -2,6 +2,7 @@ package flow_test
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,36 +44,93 @@ func TestProvisionMakesTheTablesAndNothingElseTwice(t *testing.T) {
 			t.Errorf("%s: subjects (-want +got):\n%s", want.Name, diff)
 		}
 	}
-	for _, want := range flow.Stages {
-		c, err := js.Consumer(t.Context(), want.Stream, want.Name)
+	for _, s := range flow.Stages {
+		consumerIs(t, js, s.Stream, s.Name, s.Takes)
+		consumerIs(t, js, flow.Replay, s.Name, []string{s.Replays()})
+	}
+}
+
+func consumerIs(t *testing.T, js jetstream.JetStream, stream, name string, wantTakes []string) {
+	t.Helper()
+	c, err := js.Consumer(t.Context(), stream, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := c.CachedInfo().Config
+	if got.MaxDeliver != -1 || got.AckPolicy != jetstream.AckExplicitPolicy || got.AckWait != flow.AckWait {
+		t.Errorf("%s on %s: %+v", name, stream, got)
+	}
+	takes := got.FilterSubjects
+	if len(takes) == 0 {
+		takes = []string{got.FilterSubject}
+	}
+	if diff := cmp.Diff(wantTakes, takes); diff != "" {
+		t.Errorf("%s on %s: takes (-want +got):\n%s", name, stream, diff)
+	}
+}
+
+// What the server says of a stage's message is work given up on; what it says of other people's consumers is not.
+func TestTheDLQHearsTheServerOfOurStagesAlone(t *testing.T) {
+	t.Parallel()
+	_, js := realtest.NATS(t).Connect()
+	if err := flow.Provision(t.Context(), js, 1); err != nil {
+		t.Fatal(err)
+	}
+	others, err := js.CreateConsumer(t.Context(), flow.Notify, jetstream.ConsumerConfig{Durable: "billing", AckPolicy: jetstream.AckExplicitPolicy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, err := js.Consumer(t.Context(), flow.Notify, flow.SMSSender)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replays, err := js.Consumer(t.Context(), flow.Replay, flow.SMSSender)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, subject := range []string{"notify.v1.send.sms.a.b.c", "replay.v1.sms-sender.NOTIFY.1.1"} {
+		if _, err := js.Publish(t.Context(), subject, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []jetstream.Consumer{others, ours, replays} {
+		m, err := c.Next()
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := c.CachedInfo().Config
-		if got.MaxDeliver != -1 || got.AckPolicy != jetstream.AckExplicitPolicy || got.AckWait != flow.AckWait {
-			t.Errorf("%s: %+v", want.Name, got)
+		if err := m.TermWithReason("by hand"); err != nil {
+			t.Fatal(err)
 		}
-		takes := got.FilterSubjects
-		if len(takes) == 0 {
-			takes = []string{got.FilterSubject}
+	}
+	dlq, err := js.OrderedConsumer(t.Context(), flow.DLQ, jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var heard []string
+	for range 2 {
+		m, err := dlq.Next(jetstream.FetchMaxWait(20 * time.Second))
+		if err != nil {
+			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want.Takes, takes); diff != "" {
-			t.Errorf("%s: takes (-want +got):\n%s", want.Name, diff)
-		}
+		heard = append(heard, strings.TrimPrefix(m.Subject(), "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED."))
+	}
+	slices.Sort(heard)
+	if diff := cmp.Diff([]string{"NOTIFY.sms-sender", "REPLAY.sms-sender"}, heard); diff != "" {
+		t.Errorf("the DLQ hears (-want +got):\n%s", diff)
 	}
 }
 
 func TestTablesHoldTogether(t *testing.T) {
 	t.Parallel()
-	streams := map[string]bool{}
+	age := map[string]time.Duration{}
 	for _, s := range flow.Streams {
-		streams[s.Name] = true
+		age[s.Name] = s.MaxAge
 		if s.MaxAge < flow.DuplicateWindow {
 			t.Errorf("%s forgets messages before their ids", s.Name)
 		}
 	}
 	for _, s := range flow.Stages {
-		if !streams[s.Stream] {
+		if age[s.Stream] == 0 {
 			t.Errorf("%s reads %s, which is no stream", s.Name, s.Stream)
 		}
 		if s.Workers <= 0 || s.Timeout <= 0 || s.Policy.MaxAttempts <= 1 || s.Does == "" || len(s.Takes) == 0 {
@@ -81,6 +139,9 @@ func TestTablesHoldTogether(t *testing.T) {
 		if flow.StageNamed(s.Name).Name != s.Name {
 			t.Errorf("%s is not found by its name", s.Name)
 		}
+	}
+	if age[flow.Replay] < age[flow.DLQ] {
+		t.Error("REPLAY forgets what was replayed before DLQ forgets the letter: it could be replayed twice")
 	}
 	const pleaseSignRetries = 72 * time.Hour
 	if flow.Remember <= pleaseSignRetries {

@@ -33,7 +33,9 @@ func Mermaid() string {
 			line("  %s --> %s", id(s.Name), stream)
 		}
 		line("  %s -.->|given up| %s", id(s.Name), DLQ)
+		line("  %s -.-> %s", Replay, id(s.Name))
 	}
+	line("  %s -.->|replayed by an operator| %s", DLQ, Replay)
 	return b.String()
 }
 

@@ -23,8 +23,11 @@ func Provision(ctx context.Context, js jetstream.JetStream, replicas int) error 
 		}
 	}
 	for _, s := range Stages {
-		if err := provisionConsumer(ctx, js, s); err != nil {
-			return fmt.Errorf("provision consumer %s on %s: %w", s.Name, s.Stream, err)
+		if err := provisionConsumer(ctx, js, s, s.Stream, s.Takes); err != nil {
+			return err
+		}
+		if err := provisionConsumer(ctx, js, s, Replay, []string{s.Replays()}); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -56,19 +59,29 @@ func bucketConfig(b Bucket, replicas int) jetstream.KeyValueConfig {
 	}
 }
 
-func provisionConsumer(ctx context.Context, js jetstream.JetStream, s Stage) error {
+func provisionConsumer(ctx context.Context, js jetstream.JetStream, s Stage, stream string, takes []string) error {
+	if _, err := js.CreateOrUpdateConsumer(ctx, stream, consumerConfig(s, stream, takes)); err != nil {
+		return fmt.Errorf("provision consumer %s on %s: %w", s.Name, stream, err)
+	}
+	return nil
+}
+
+func consumerConfig(s Stage, stream string, takes []string) jetstream.ConsumerConfig {
 	want := jetstream.ConsumerConfig{
 		Durable:        s.Name,
 		Description:    s.Does,
-		FilterSubjects: s.Takes,
+		FilterSubjects: takes,
 		DeliverPolicy:  jetstream.DeliverAllPolicy,
 		AckPolicy:      jetstream.AckExplicitPolicy,
 		AckWait:        AckWait,
 		MaxDeliver:     -1, // the runner counts, so that nothing dies without an entry in the DLQ
 		MaxAckPending:  maxAckPending,
 	}
-	_, err := js.CreateOrUpdateConsumer(ctx, s.Stream, want)
-	return err
+	if s.Ordered && stream == s.Stream {
+		want.MaxAckPending = s.Workers
+		want.PriorityPolicy, want.PriorityGroups, want.PinnedTTL = jetstream.PriorityPolicyPinned, []string{Active}, StandBy
+	}
+	return want
 }
 
 // maxAckPending bounds what all replicas of a stage have in hand together, work waiting for its retry included: a
@@ -89,8 +102,10 @@ func Provisioned(ctx context.Context, js jetstream.JetStream) error {
 		}
 	}
 	for _, s := range Stages {
-		if _, err := js.Consumer(ctx, s.Stream, s.Name); err != nil {
-			missing = append(missing, fmt.Errorf("consumer %s on %s: %w", s.Name, s.Stream, err))
+		for _, stream := range []string{s.Stream, Replay} {
+			if _, err := js.Consumer(ctx, stream, s.Name); err != nil {
+				missing = append(missing, fmt.Errorf("consumer %s on %s: %w", s.Name, stream, err))
+			}
 		}
 	}
 	return errors.Join(missing...)

@@ -4,25 +4,57 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/stage"
+	"github.com/signrelay/signrelay/libs/telemetry"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// Hand hands one message to the outside provider. It fails with Again, AgainIn, OperatorMustAct, Refused or Doubtful.
+// Hand hands one message to the outside provider. It fails with Again, AgainIn, OperatorMustAct, Refused or Doubtful, or
+// with stage.Later where nothing was tried.
 type Hand func(context.Context, *notifyv1.Notification) (Receipt, error)
 
-// Deliver is a sender's Run: it works at its stage until ctx ends, and hands each notification over once.
+// Sender is what a sender does in its own way.
+type Sender struct {
+	Hand Hand
+	// Trace looks elsewhere than in the log for word that an earlier attempt handed n over: what the provider told of it, or
+	// nil. Nil itself where there is nowhere else to look.
+	Trace func(ctx context.Context, n *notifyv1.Notification) (*Receipt, error)
+	// WordWithin is how long after an attempt of unknown outcome word of it may come; it is not handed over again sooner. 0
+	// where no word ever comes.
+	WordWithin time.Duration
+}
+
+// Deliver is a sender's Run where nothing but the log knows what was handed over.
 func Deliver(ctx context.Context, env service.Env, place flow.Stage, hand Hand) error {
-	d := delivery{stage: place.Name, log: event.Log{JS: env.JS, Stream: flow.Signing}, hand: hand}
-	// An attempt that takes longer than the stage's timeout was ended by it; the rest is for telling the memory so.
-	lease := place.Timeout + 10*time.Second
+	return Sender{Hand: hand}.Deliver(ctx, env, place)
+}
+
+// Deliver is a sender's Run: it works at its stage until ctx ends, and hands each notification over once.
+func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) error {
+	bucket, err := env.JS.KeyValue(ctx, flow.Texts)
+	if err != nil {
+		return fmt.Errorf("open bucket %s: %w", flow.Texts, err)
+	}
+	d := delivery{Sender: s, stage: place.Name, log: event.Log{JS: env.JS, Stream: flow.Signing}, doubts: doubts{bucket}}
+	if err := telemetry.Register(env.Metrics, &d.unknown, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "signrelay_notifications_unknown_total",
+		Help: "Messages that were sent after an attempt of unknown outcome, so that their reader may have got them twice.",
+	}, []string{"channel"})); err != nil {
+		return err
+	}
+	// An attempt that takes longer than the stage's timeout was ended by it; the rest is for telling the memory so. The
+	// claim of a sender that died lapses only when word of what it did would have come.
+	lease := place.Timeout + max(10*time.Second, s.WordWithin)
 	runner := stage.Runner[*notifyv1.Notification]{
 		Stage: place, JS: env.JS, Decode: Decode, Do: d.do, GivenUp: d.givenUp,
 		Claims: env.Claims(dedupe.Options{Namespace: place.Name, Lease: lease, Remember: flow.RememberSent}),
@@ -34,40 +66,64 @@ func Deliver(ctx context.Context, env service.Env, place flow.Stage, hand Hand) 
 
 // delivery is what every sender's stage does around the one call that hands a message over.
 type delivery struct {
-	stage string    // its name
-	log   event.Log // SIGNING
-	hand  Hand
+	Sender
+	stage   string    // its name
+	log     event.Log // SIGNING
+	doubts  doubts
+	unknown *prometheus.CounterVec
 }
 
-// do hands the notification over and says so in the log. When an earlier attempt may have handed it over already, the log
-// is asked first, and what is then sent is marked as a possible duplicate.
+// do hands the notification over and says so in the log. When an earlier attempt may have handed it over already, word of it
+// is looked for first, and what is then sent is marked as a possible duplicate.
 func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]) ([]stage.Out, error) {
 	n := in.Data
+	if in.Unknown || in.Replays > 0 { // a dead letter outlives the memory of claims by half a month
+		outs, found, err := d.earlier(ctx, n)
+		if err != nil || found {
+			return outs, err
+		}
+	}
 	if in.Unknown {
-		earlier, err := Earlier(ctx, d.log, n)
-		if err != nil {
+		if err := d.doubts.tooMany(ctx, n.GetId()); err != nil {
 			return nil, err
 		}
-		if earlier != nil {
-			return d.repeat(ctx, n, earlier)
-		}
 	}
-	receipt, err := d.hand(ctx, n)
+	receipt, err := d.Hand(ctx, n)
 	if err != nil {
-		return nil, err
+		if doubtful(err) {
+			err = errors.Join(err, d.doubts.add(context.WithoutCancel(ctx), n.GetId()))
+		}
+		return nil, waitForWord(err, d.WordWithin)
 	}
-	receipt.PossibleDuplicate = in.Unknown
+	if in.Unknown {
+		receipt.PossibleDuplicate = true
+		d.unknown.WithLabelValues(ChannelName(n.GetChannel())).Inc()
+	}
 	return outs(ctx, Sent(n, d.stage, time.Now(), receipt))
 }
 
-// repeat says what the log has not heard yet: nothing where it has notification.sent, and that where only the delivery
-// receipt arrived.
-func (d delivery) repeat(ctx context.Context, n *notifyv1.Notification, earlier *signingv1.SigningEvent) ([]stage.Out, error) {
-	if earlier.GetType() == SentType {
-		return nil, nil
+// earlier looks for word that an earlier attempt handed n over, and says what the log has not heard of it yet: nothing where
+// it has notification.sent, and that where only a delivery receipt came.
+func (d delivery) earlier(ctx context.Context, n *notifyv1.Notification) (missing []stage.Out, found bool, err error) {
+	told, err := Earlier(ctx, d.log, n)
+	switch {
+	case err != nil:
+		return nil, false, err
+	case told.GetType() == SentType:
+		return nil, true, nil
+	case told != nil:
+		receipt := Receipt{Reference: told.GetNotice().GetReference(), Parts: told.GetNotice().GetParts()}
+		missing, err = outs(ctx, Sent(n, d.stage, event.Time(told), receipt))
+		return missing, true, err
+	case d.Trace == nil:
+		return nil, false, nil
 	}
-	receipt := Receipt{Reference: earlier.GetNotice().GetReference(), Parts: earlier.GetNotice().GetParts()}
-	return outs(ctx, Sent(n, d.stage, event.Time(earlier), receipt))
+	receipt, err := d.Trace(ctx, n)
+	if err != nil || receipt == nil {
+		return nil, false, err
+	}
+	missing, err = outs(ctx, Sent(n, d.stage, time.Now(), *receipt))
+	return missing, true, err
 }
 
 // givenUp says in the log that the notification was given up.
@@ -77,7 +133,11 @@ func (d delivery) givenUp(in stage.Event[*notifyv1.Notification], cause error) [
 	if errors.As(cause, &trouble) {
 		reason = trouble.Reason
 	}
-	failed, err := outs(context.Background(), Failed(in.Data, d.stage, time.Now(), reason))
+	e := Failed(in.Data, d.stage, time.Now(), reason)
+	if in.Replays > 0 { // a failure of its own: the log has heard of the first
+		e.Id = event.DerivedID(e.GetId(), d.stage, "replay/"+strconv.Itoa(in.Replays))
+	}
+	failed, err := outs(context.Background(), e)
 	if err != nil {
 		return nil // only an event without an id fails, and this one has its id from DerivedID
 	}

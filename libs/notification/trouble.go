@@ -1,6 +1,7 @@
 package notification
 
 import (
+	"errors"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/stage"
@@ -12,6 +13,8 @@ type HandoverError struct {
 	Reason string
 	// Err is the cause, with nothing personal in it; nil where the reason says it all.
 	Err error
+
+	doubtful bool // made by Doubtful
 }
 
 func (t *HandoverError) Error() string {
@@ -47,7 +50,22 @@ func Refused(reason string, cause error) error {
 	return stage.Permanent(Again(reason, cause))
 }
 
-// Doubtful is trouble after which nobody knows whether the message was handed over.
+// Doubtful is trouble after which nobody knows whether the message was handed over. It is not handed over again sooner than
+// the sender's WordWithin.
 func Doubtful(reason string, cause error) error {
-	return stage.Unknown(Again(reason, cause))
+	return stage.Unknown(&HandoverError{Reason: reason, Err: cause, doubtful: true})
+}
+
+// doubtful tells whether nobody knows if the message was handed over.
+func doubtful(err error) bool {
+	var trouble *HandoverError
+	return errors.As(err, &trouble) && trouble.doubtful
+}
+
+// waitForWord puts the attempt after a doubtful one off until word of it would have come.
+func waitForWord(err error, within time.Duration) error {
+	if within > 0 && doubtful(err) {
+		return stage.Unknown(stage.RetryAfter(within, err))
+	}
+	return err
 }

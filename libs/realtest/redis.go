@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ type RedisServer struct {
 
 	start func()
 	stop  func()
+	kill  func() // nil for a server that is not ours
 	up    bool
 }
 
@@ -38,8 +40,9 @@ func Redis(t testing.TB) *RedisServer {
 		t.Fatal("redis-server is not in PATH: install the Debian package redis-server, or set SIGNRELAY_TEST_REDIS_URL to a Redis for tests")
 	}
 
+	quiet()
 	p := &redisProcess{t: t, program: program, dir: t.TempDir()}
-	r := &RedisServer{start: p.start, stop: p.stop}
+	r := &RedisServer{start: p.start, stop: p.stop, kill: p.kill}
 	// Another process may take the free port before redis-server does, so try a few.
 	for range 10 {
 		p.port = freePort(t)
@@ -67,6 +70,18 @@ func (r *RedisServer) Start() {
 func (r *RedisServer) Stop() {
 	if r.up {
 		r.stop()
+		r.up = false
+	}
+}
+
+// Kill ends Redis as a crash does. A server that is not ours is stopped instead.
+func (r *RedisServer) Kill() {
+	switch {
+	case !r.up:
+	case r.kill == nil:
+		r.Stop()
+	default:
+		r.kill()
 		r.up = false
 	}
 }
@@ -141,6 +156,11 @@ func (p *redisProcess) stop() {
 	}
 }
 
+func (p *redisProcess) kill() {
+	_ = p.cmd.Process.Kill() // fails only when it has ended
+	<-p.exited
+}
+
 // serverPID tells which process answers: the port may be another test's by now.
 func serverPID(ctx context.Context, client *redis.Client) (int, error) {
 	info, err := client.InfoMap(ctx, "server").Result()
@@ -153,6 +173,13 @@ func serverPID(ctx context.Context, client *redis.Client) (int, error) {
 	}
 	return pid, nil
 }
+
+// quiet keeps the client from telling the screen of each connection that a server which is just starting refused.
+var quiet = sync.OnceFunc(func() { redis.SetLogger(silence{}) })
+
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
 
 // plainClient tries everything once, so that the loop around it decides how long to wait.
 func plainClient(o *redis.Options) *redis.Client {

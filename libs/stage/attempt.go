@@ -5,20 +5,36 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
 )
+
+// Input is a message that a stage was given, exactly as it was published, and where.
+type Input struct {
+	ID        string // the key of its claim, the same on each delivery and each replay
+	Subject   string
+	Header    nats.Header
+	Data      []byte
+	Stream    string
+	Sequence  uint64
+	FirstSeen time.Time // when it was stored there
+	Replays   int       // how often an operator replayed it
+}
 
 // attempt is one delivery of one input, on its way through the middleware.
 type attempt struct {
-	msg    jetstream.Msg
-	meta   *jetstream.MsgMetadata
-	id     string
-	number int // 1 on the first delivery
+	msg     jetstream.Msg // what was delivered, and is answered
+	meta    *jetstream.MsgMetadata
+	input   Input // what it is about: the message itself or, of a replay, the input of the dead letter
+	number  int   // 1 on the first delivery
+	earlier int   // attempts before the replay
 
-	unknown    bool                     // an earlier attempt may have had its effect; claimed sets it
+	unknown    bool                     // an earlier attempt may have had its effect; claimed sets it, and a replay's letter
 	givenUp    func(reason error) []Out // what follows when the input is given up; nil for nothing
 	verdict    Verdict                  // settled sets it
 	unanswered error                    // why the broker did not hear the verdict; settled sets it
@@ -43,13 +59,21 @@ func newAttempt(msg jetstream.Msg) (*attempt, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read a message's metadata: %w", err)
 	}
-	return &attempt{msg: msg, meta: meta, id: inputID(msg, meta), number: int(meta.NumDelivered)}, nil
+	in := Input{
+		Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data(),
+		Stream: meta.Stream, Sequence: meta.Sequence.Stream, FirstSeen: meta.Timestamp,
+	}
+	in.ID = inputID(in)
+	a := &attempt{msg: msg, meta: meta, input: in, number: int(meta.NumDelivered)}
+	if letter, ok := readLetter(msg.Headers(), msg.Data()); ok && meta.Stream == flow.Replay {
+		a.input, a.earlier, a.unknown = letter.Input, letter.Attempts, letter.Unknown
+	}
+	return a, nil
 }
 
 // inputID is the same on each delivery of one message. A message that brings no id is known by its place in its stream;
 // the time is in it because a stream made anew counts from 1 again.
-func inputID(msg jetstream.Msg, meta *jetstream.MsgMetadata) string {
-	h := msg.Headers()
-	place := strconv.FormatUint(meta.Sequence.Stream, 10) + "@" + strconv.FormatInt(meta.Timestamp.UnixNano(), 10)
-	return cmp.Or(h.Get(jetstream.MsgIDHeader), h.Get("ce-id"), event.DerivedID(meta.Stream, "sequence", place))
+func inputID(in Input) string {
+	place := strconv.FormatUint(in.Sequence, 10) + "@" + strconv.FormatInt(in.FirstSeen.UnixNano(), 10)
+	return cmp.Or(in.Header.Get(jetstream.MsgIDHeader), in.Header.Get("ce-id"), event.DerivedID(in.Stream, "sequence", place))
 }

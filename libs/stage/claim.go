@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/signrelay/signrelay/libs/crash"
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/flow"
 )
@@ -18,7 +19,7 @@ func claimed(s flow.Stage, memory dedupe.Store) middleware {
 		}
 		return func(ctx context.Context, a *attempt) ([]Out, error) {
 			owner := dedupe.NewOwner()
-			found, err := claim(ctx, memory, owner, a.id)
+			found, err := claim(ctx, memory, owner, a.input.ID)
 			if err != nil {
 				return nil, ours("memory-away", fmt.Errorf("claim: %w", err))
 			}
@@ -31,14 +32,17 @@ func claimed(s flow.Stage, memory dedupe.Store) middleware {
 			default: // held: soon, but not so often that a lease's worth of waiting eats the attempts
 				return nil, &verdictError{kind: retry, reason: "held", ours: true, after: 5 * s.Policy.FirstDelay, err: errHeld}
 			}
+			crash.Point("claimed")
 			outs, err := next(ctx, a)
+			crash.Point("sent")
 			if err != nil {
 				return nil, errors.Join(err, giveBack(ctx, memory, owner, a, err))
 			}
-			if err := confirm(ctx, s, memory, dedupe.Done{ID: a.id, Result: pack(outs)}); err != nil {
+			if err := confirm(ctx, s, memory, dedupe.Done{ID: a.input.ID, Result: pack(outs)}); err != nil {
 				// Not given back: it was done. The lease lapses, and the next attempt finds it pending.
 				return nil, ours("unconfirmed", fmt.Errorf("confirm what was done: %w", err))
 			}
+			crash.Point("confirmed")
 			return outs, nil
 		}
 	}

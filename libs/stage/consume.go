@@ -18,11 +18,13 @@ const (
 	handBack = 100 * time.Millisecond // after which somebody else gets what came too late for us
 )
 
-// source is where a stage's inputs come from: its durable consumer, which somebody else made.
+// source is where a stage's inputs come from: its durable consumer on a stream, which somebody else made.
 type source struct {
-	stage flow.Stage
-	js    jetstream.JetStream
-	log   *slog.Logger
+	stage   flow.Stage
+	stream  string
+	workers int
+	js      jetstream.JetStream
+	log     *slog.Logger
 }
 
 // consumer looks the consumer up, for as long as it takes to reach the broker. Only what waiting cannot mend is an error.
@@ -41,14 +43,14 @@ func (s source) consumer(ctx context.Context) (jetstream.Consumer, error) {
 func (s source) lookUp(ctx context.Context) (jetstream.Consumer, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // a broker that is just starting drops questions
 	defer cancel()
-	return s.js.Consumer(ctx, s.stage.Stream, s.stage.Name)
+	return s.js.Consumer(ctx, s.stream, s.stage.Name)
 }
 
 // fit refuses a consumer that would lose work.
 func (s source) fit(c jetstream.ConsumerConfig) error {
 	if c.AckPolicy != jetstream.AckExplicitPolicy || c.MaxDeliver > 0 {
 		return fmt.Errorf("consumer %s on stream %s must ack explicitly and deliver without limit (it has %v, %d): run `signrelay provision`",
-			s.stage.Name, s.stage.Stream, c.AckPolicy, c.MaxDeliver)
+			s.stage.Name, s.stream, c.AckPolicy, c.MaxDeliver)
 	}
 	return nil
 }
@@ -98,7 +100,7 @@ func (s source) wait(ctx context.Context, trouble error) error {
 	case ctx.Err() != nil:
 		return nil //nolint:nilerr // told to end, which is no trouble
 	case gone(trouble):
-		return fmt.Errorf("consumer %s on stream %s is missing; run `signrelay provision`: %w", s.stage.Name, s.stage.Stream, trouble)
+		return fmt.Errorf("consumer %s on stream %s is missing; run `signrelay provision`: %w", s.stage.Name, s.stream, trouble)
 	case errors.Is(trouble, nats.ErrConnectionClosed):
 		return fmt.Errorf("stage %s: %w", s.stage.Name, trouble)
 	}

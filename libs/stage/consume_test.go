@@ -78,7 +78,7 @@ func TestSilenceOfADeletedConsumer(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	h.must(h.outside.DeleteConsumer(t.Context(), "IN", "tester"))
-	s := source{h.stage().Stage, h.js, h.stage().Log}
+	s := source{h.stage().Stage, "IN", 1, h.js, h.stage().Log}
 	if err := s.each(t.Context(), silent{}, nil); !gone(err) {
 		t.Errorf("%v", err)
 	}
@@ -242,7 +242,7 @@ func TestWhatComesAfterTheEndIsHandedBack(t *testing.T) {
 	h.must(err)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	s := source{h.stage().Stage, h.js, h.stage().Log}
+	s := source{h.stage().Stage, "IN", 1, h.js, h.stage().Log}
 	err = s.each(ctx, &late{ctx: ctx, msg: msg}, func(jetstream.Msg) { t.Error("worked on") })
 	if !errors.Is(err, jetstream.ErrMsgIteratorClosed) {
 		t.Errorf("%v", err)

@@ -29,7 +29,7 @@ func buried(s flow.Stage, js jetstream.JetStream) middleware {
 				}
 				return a.givenUp(err), nil
 			})(ctx, a)
-			if lost := publish(ctx, js, follow...); lost != nil {
+			if lost := publish(ctx, js, traced(ctx, follow)...); lost != nil {
 				return nil, errors.Join(lost, err)
 			}
 			if panicked != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/trace"
 )
 
 func TestADeadLetterHoldsTheOriginal(t *testing.T) {
@@ -46,9 +47,29 @@ func TestADeadLetterHoldsTheOriginal(t *testing.T) {
 	}
 	read := maps.Clone(letter.Header)
 	read["Nats-Stream"] = []string{"DLQ"} // as a direct get adds
-	original := Original(read, letter.Data)
-	if !reflect.DeepEqual(original, &nats.Msg{Subject: "in.acme", Header: headers, Data: []byte("the \x00 bytes")}) {
-		t.Errorf("the original comes back as %+v", original)
+	back, _ := readLetter(read, letter.Data)
+	if back.Subject != "in.acme" || string(back.Data) != "the \x00 bytes" || !reflect.DeepEqual(back.Header, headers) {
+		t.Errorf("the original comes back as %+v", back.Input)
+	}
+}
+
+// What follows from giving up continues our trace; the letter holds the input's headers and no other.
+func TestALetterGetsNoTraceOfOurs(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.publish("letter", nil)
+	a, err := newAttempt(h.hand("IN"))
+	h.must(err)
+	ctx := trace.ContextWithSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}}))
+	_, _ = buried(h.stage().Stage, h.js)(func(_ context.Context, a *attempt) ([]Out, error) {
+		a.givenUp = func(error) []Out { return []Out{out("out.failed", "failed", "it failed")} }
+		return nil, Permanent(errPlain)
+	})(ctx, a)
+	if got := h.stored("OUT")[0].Header.Get("traceparent"); got == "" {
+		t.Error("what follows has no trace")
+	}
+	if got := h.stored("DLQ")[0].Header.Get("traceparent"); got != "" {
+		t.Errorf("the letter has the trace %s, which its input had not", got)
 	}
 }
 

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 // patience is how long a test waits for what must come.
 const patience = 20 * time.Second
 
-// house is a broker with the streams IN, OUT and DLQ, a consumer on IN, and an ear on the wire.
+// house is a broker with the streams IN, OUT, DLQ, REPLAY and SIGNING, consumers on IN and REPLAY, and an ear on the wire.
 //
 // What the parts of a test do in the process (the business, the memory) they say on the wire too, over the runner's
 // connection: the server puts all of it in one order.
@@ -57,11 +57,13 @@ func setup(t *testing.T) *house {
 		h.must(err)
 	}
 	h.must(ear.Flush())
-	for name, subject := range map[string]string{"IN": "in.>", "OUT": "out.>", "DLQ": "dlq.v1.>"} {
-		_, err := h.outside.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{subject}})
+	for name, subject := range map[string]string{"IN": "in.>", "OUT": "out.>", "DLQ": "dlq.v1.>", "REPLAY": "replay.v1.>", "SIGNING": "signing.v1.>"} {
+		_, err := h.outside.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{subject}, AllowDirect: true})
 		h.must(err)
 	}
 	h.consumer(30 * time.Second)
+	_, err := h.outside.CreateConsumer(t.Context(), "REPLAY", h.fit("tester"))
+	h.must(err)
 	return h
 }
 

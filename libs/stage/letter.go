@@ -14,6 +14,43 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
+// Letter is a dead letter: an input that a stage gave up, or that the server says it will deliver no more.
+type Letter struct {
+	Number   uint64    // its place in DLQ, by which an operator names it
+	Buried   time.Time // by the broker's clock
+	Stage    string    // which gave it up
+	Reason   string    // bounded, [a-z-]
+	Error    string    // in full; empty where nobody told one
+	Stack    string    // of a panic
+	Attempts int       // all together, those before a replay included
+	Unknown  bool      // nobody knows whether its effect happened
+	Gone     bool      // its stream holds it no longer: only its place is known
+	Input
+
+	replaySequence uint64   // where the stage got it from, when that was REPLAY
+	numbers        []uint64 // all messages in DLQ that are about it, the one that stands for it first
+}
+
+// place is where a stage got an input from: what a letter and the server's advisory about it have in common.
+type place struct {
+	stage, stream string
+	sequence      uint64
+}
+
+// placeOf is what a message in DLQ is about; the zero place is none.
+func placeOf(m *jetstream.RawStreamMsg) place {
+	l, ok := readLetter(m.Header, nil)
+	switch {
+	case !ok:
+		a := readAdvisory(m)
+		return place{a.Stage, a.Stream, a.Sequence}
+	case l.replaySequence > 0:
+		return place{l.Stage, flow.Replay, l.replaySequence}
+	default:
+		return place{l.Stage, l.Stream, l.Sequence}
+	}
+}
+
 // What a dead letter says beside the input's own bytes and headers. Headers of the input that the server would obey
 // (Nats-Msg-Id, Nats-Expected-…) stand behind kept, as do any that would be taken for the letter's own.
 const (
@@ -27,42 +64,87 @@ const (
 	longestStack = 2 << 10
 )
 
-// deadLetter is the input as it is buried. Its id comes from its place, so burying it again is harmless.
+// deadLetter is the input as it is buried. Its id comes from the place that it was delivered from, so burying it again is
+// harmless.
 func deadLetter(s flow.Stage, a *attempt, reason string, err error) *nats.Msg {
+	l := Letter{
+		Stage: s.Name, Reason: reason, Attempts: a.earlier + a.number, Unknown: a.unknown || listen(err).unknown, Input: a.input,
+		Error: oneLine(err.Error(), longestError),
+	}
+	if p := new(panicError); errors.As(err, &p) {
+		l.Stack = oneLine(string(p.stack), longestStack)
+	}
+	if a.meta.Stream == flow.Replay {
+		l.replaySequence = a.meta.Sequence.Stream
+	}
+	return l.message("dlq.v1."+s.Name, fmt.Sprintf("dlq-%s-%s-%d", s.Name, a.meta.Stream, a.meta.Sequence.Stream))
+}
+
+// message is the letter as it is published, in the DLQ or back to its stage.
+func (l Letter) message(subject, msgID string) *nats.Msg {
 	h := make(nats.Header)
-	for key, values := range a.msg.Headers() {
+	for key, values := range l.Header {
 		if servers(key) || strings.HasPrefix(key, said) {
 			key = kept + key
 		}
 		h[key] = values
 	}
-	sequence := strconv.FormatUint(a.meta.Sequence.Stream, 10)
-	h.Set(jetstream.MsgIDHeader, fmt.Sprintf("dlq-%s-%s-%s", s.Name, a.meta.Stream, sequence))
-	h.Set(said+"Stage", s.Name)
-	h.Set(said+"Reason", reason)
-	h.Set(said+"Attempts", strconv.Itoa(a.number))
-	h.Set(said+"Stream", a.meta.Stream)
-	h.Set(said+"Sequence", sequence)
-	h.Set(said+"Subject", a.msg.Subject())
-	h.Set(said+"First-Seen", a.meta.Timestamp.UTC().Format(time.RFC3339))
-	h.Set(said+"Error", oneLine(err.Error(), longestError))
-	if p := new(panicError); errors.As(err, &p) {
-		h.Set(said+"Stack", oneLine(string(p.stack), longestStack))
+	say := func(key, value string) {
+		if value != "" {
+			h.Set(said+key, value)
+		}
 	}
-	return &nats.Msg{Subject: "dlq.v1." + s.Name, Header: h, Data: a.msg.Data()}
+	h.Set(jetstream.MsgIDHeader, msgID)
+	say("Stage", l.Stage)
+	say("Reason", l.Reason)
+	say("Attempts", strconv.Itoa(l.Attempts))
+	say("Id", l.ID)
+	say("Stream", l.Stream)
+	say("Sequence", strconv.FormatUint(l.Sequence, 10))
+	say("Subject", l.Subject)
+	say("First-Seen", l.FirstSeen.UTC().Format(time.RFC3339))
+	say("Error", l.Error)
+	say("Stack", l.Stack)
+	if l.Unknown {
+		say("Unknown", "true")
+	}
+	if l.Replays > 0 {
+		say("Replays", strconv.Itoa(l.Replays))
+	}
+	if l.replaySequence > 0 {
+		say("Replay-Sequence", strconv.FormatUint(l.replaySequence, 10))
+	}
+	return &nats.Msg{Subject: subject, Header: h, Data: l.Data}
 }
 
-// Original is the input that a dead letter holds, exactly as it was published: subject, headers, bytes. A replay that
-// comes within the stream's duplicate window has to give it another Nats-Msg-Id.
-func Original(letter nats.Header, data []byte) *nats.Msg {
+// readLetter reads what message wrote; false means that it is no letter.
+func readLetter(h nats.Header, data []byte) (Letter, bool) {
+	number := func(key string) uint64 {
+		n, _ := strconv.ParseUint(h.Get(said+key), 10, 63)
+		return n
+	}
+	l := Letter{
+		Stage: h.Get(said + "Stage"), Reason: h.Get(said + "Reason"), Error: h.Get(said + "Error"), Stack: h.Get(said + "Stack"),
+		Attempts: int(number("Attempts")), Unknown: h.Get(said+"Unknown") == "true", replaySequence: number("Replay-Sequence"),
+		Input: Input{
+			ID: h.Get(said + "Id"), Subject: h.Get(said + "Subject"), Header: original(h), Data: data,
+			Stream: h.Get(said + "Stream"), Sequence: number("Sequence"), Replays: int(number("Replays")),
+		},
+	}
+	l.FirstSeen, _ = time.Parse(time.RFC3339, h.Get(said+"First-Seen"))
+	return l, l.Stage != "" && l.ID != "" && l.Subject != "" && l.Stream != "" && l.Sequence > 0
+}
+
+// original is the header of the input that a dead letter holds, exactly as it was published.
+func original(letter nats.Header) nats.Header {
 	h := maps.Clone(letter)
 	maps.DeleteFunc(h, func(key string, _ []string) bool { return servers(key) || strings.HasPrefix(key, said) })
 	for key, values := range letter {
-		if original, ok := strings.CutPrefix(key, kept); ok {
-			h[original] = values
+		if own, ok := strings.CutPrefix(key, kept); ok {
+			h[own] = values
 		}
 	}
-	return &nats.Msg{Subject: letter.Get(said + "Subject"), Header: h, Data: data}
+	return h
 }
 
 func servers(key string) bool { return strings.HasPrefix(key, "Nats-") }

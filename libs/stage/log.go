@@ -8,8 +8,11 @@ import (
 // attrs is what an attempt's log line says of it. Nothing in it is personal: the subject holds a document's id at most.
 func (a *attempt) attrs(err error) []slog.Attr {
 	attrs := []slog.Attr{
-		slog.String("id", a.id), slog.Int("attempt", a.number), slog.String("subject", a.msg.Subject()),
+		slog.String("id", a.input.ID), slog.Int("attempt", a.number), slog.String("subject", a.input.Subject),
 		slog.String("verdict", string(a.verdict.Kind)), slog.String("reason", a.verdict.Reason), slog.Bool("unknown", a.unknown),
+	}
+	if a.input.Replays > 0 {
+		attrs = append(attrs, slog.Int("replay", a.input.Replays))
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String("error", err.Error()))

@@ -54,7 +54,7 @@ func giveBack(ctx context.Context, memory dedupe.Store, owner string, a *attempt
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), memoryFor)
 	defer cancel()
-	if err := memory.GiveBack(ctx, owner, outcome, a.id); err != nil {
+	if err := memory.GiveBack(ctx, owner, outcome, a.input.ID); err != nil {
 		return fmt.Errorf("give the claim back: %w", err)
 	}
 	return nil

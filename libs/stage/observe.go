@@ -18,7 +18,7 @@ func observed(s flow.Stage, log *slog.Logger, m metrics) middleware {
 	tracer := otel.Tracer("github.com/signrelay/signrelay/libs/stage")
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {
-			ctx, span := tracer.Start(event.TraceContext(ctx, a.msg.Headers()), s.Name, trace.WithSpanKind(trace.SpanKindConsumer))
+			ctx, span := tracer.Start(event.TraceContext(ctx, a.input.Header), s.Name, trace.WithSpanKind(trace.SpanKindConsumer))
 			defer span.End()
 			begun := time.Now()
 			outs, err := next(ctx, a)

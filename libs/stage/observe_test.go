@@ -83,8 +83,10 @@ func TestMetrics(t *testing.T) {
 	stop()
 	pure.Do = second.Do
 	for _, r := range []Runner[string]{second, pure} {
-		_, err := h.js.CreateConsumer(t.Context(), "IN", h.fit(r.Stage.Name))
-		h.must(err)
+		for _, stream := range []string{"IN", "REPLAY"} {
+			_, err := h.js.CreateConsumer(t.Context(), stream, h.fit(r.Stage.Name))
+			h.must(err)
+		}
 		stop = h.run(r)
 		for h.hear() != "+TERM attempts-exhausted" {
 		}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/signrelay/signrelay/libs/crash"
 )
 
 // publishFor bounds one publish, its stream's ack included.
@@ -20,7 +22,10 @@ func published(js jetstream.JetStream) middleware {
 			if err != nil {
 				return nil, err
 			}
-			return nil, publish(ctx, js, outs...)
+			crash.Point("made")
+			err = publish(ctx, js, traced(ctx, outs)...)
+			crash.Point("published")
+			return nil, err
 		}
 	}
 }
@@ -35,7 +40,6 @@ func publish(ctx context.Context, js jetstream.JetStream, outs ...Out) error {
 			if out.Header.Get(jetstream.MsgIDHeader) == "" {
 				return fmt.Errorf("output on %s has no %s", out.Subject, jetstream.MsgIDHeader)
 			}
-			carry(ctx, out)
 			if _, err := js.PublishMsg(ctx, out); err != nil {
 				return fmt.Errorf("publish on %s: %w", out.Subject, err)
 			}

@@ -14,7 +14,8 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// Runner runs one stage: it takes inputs from the stage's durable consumer, has them done, and answers the broker.
+// Runner runs one stage: it takes inputs from the stage's durable consumer, and from REPLAY those that an operator gives
+// back to it, has them done, and answers the broker.
 type Runner[In any] struct {
 	Stage  flow.Stage
 	JS     jetstream.JetStream
@@ -32,8 +33,8 @@ type Runner[In any] struct {
 const finishFor = 25 * time.Second
 
 // Run works until ctx ends; then it takes nothing more, finishes what is in hand, hands the rest back, and returns nil.
-// It waits for a broker that is away. It fails when the stage's consumer is missing or unfit, or the connection was
-// closed.
+// It waits for a broker that is away. It fails when one of the stage's consumers is missing or unfit, or the connection
+// was closed.
 func (r Runner[In]) Run(ctx context.Context) error { return r.run(ctx, finishFor) }
 
 func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
@@ -44,21 +45,14 @@ func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
 	if err != nil {
 		return err
 	}
-	source := source{r.Stage, r.JS, r.Log}
-	consumer, err := source.consumer(ctx)
-	if err != nil || ctx.Err() != nil {
-		return err
+	// One worker is enough for what operators replay, and leaves the others to what has just happened.
+	sources := []source{{r.Stage, r.Stage.Stream, r.Stage.Workers, r.JS, r.Log}, {r.Stage, flow.Replay, 1, r.JS, r.Log}}
+	consumers := make([]jetstream.Consumer, len(sources))
+	for i, s := range sources {
+		if consumers[i], err = s.consumer(ctx); err != nil || ctx.Err() != nil {
+			return err
+		}
 	}
-	work := chain(r.do,
-		observed(r.Stage, r.Log, metrics),
-		settled(r.Stage.Policy),
-		leased(r.JS.Conn(), consumer.CachedInfo().Config.AckWait),
-		buried(r.Stage, r.JS),
-		published(r.JS),
-		claimed(r.Stage, r.Claims),
-		timed(r.Stage.Timeout),
-		recovered,
-	)
 
 	workers, ctx := errgroup.WithContext(ctx)
 	inHand, abandon := context.WithCancelCause(context.WithoutCancel(ctx)) // the end stops no attempt at once
@@ -71,17 +65,20 @@ func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
 		case <-inHand.Done():
 		}
 	}()
-	for range r.Stage.Workers {
-		workers.Go(func() error {
-			return source.take(ctx, consumer, func(msg jetstream.Msg) {
-				a, err := newAttempt(msg)
-				if err != nil {
-					r.Log.ErrorContext(inHand, "message without metadata", "error", err)
-					return
-				}
-				_, _ = work(inHand, a) // settled and observed
+	for i, s := range sources {
+		work := r.chain(metrics, consumers[i].CachedInfo().Config.AckWait)
+		for range s.workers {
+			workers.Go(func() error {
+				return s.take(ctx, consumers[i], func(msg jetstream.Msg) {
+					a, err := newAttempt(msg)
+					if err != nil {
+						r.Log.ErrorContext(inHand, "message without metadata", "error", err)
+						return
+					}
+					_, _ = work(inHand, a) // settled and observed
+				})
 			})
-		})
+		}
 	}
 	err = workers.Wait()
 	flush, cancel := context.WithTimeout(context.WithoutCancel(inHand), time.Second)
@@ -90,13 +87,27 @@ func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
 	return err
 }
 
+// chain is all that happens to an attempt, outermost first.
+func (r Runner[In]) chain(m metrics, ackWait time.Duration) handler {
+	return chain(r.do,
+		observed(r.Stage, r.Log, m),
+		settled(r.Stage.Policy),
+		leased(r.JS.Conn(), ackWait),
+		buried(r.Stage, r.JS),
+		published(r.JS),
+		claimed(r.Stage, r.Claims),
+		timed(r.Stage.Timeout),
+		recovered,
+	)
+}
+
 // do is the business, innermost of all.
 func (r Runner[In]) do(ctx context.Context, a *attempt) ([]Out, error) {
-	data, err := r.Decode(a.msg.Data())
+	data, err := r.Decode(a.input.Data)
 	if err != nil {
 		return nil, &verdictError{kind: giveUp, reason: "undecodable", err: err}
 	}
-	in := Event[In]{ID: a.id, Attempt: a.number, Unknown: a.unknown, Data: data}
+	in := Event[In]{ID: a.input.ID, Attempt: a.number, Unknown: a.unknown, Replays: a.input.Replays, Data: data}
 	if r.GivenUp != nil {
 		a.givenUp = func(reason error) []Out { return r.GivenUp(in, reason) }
 	}

@@ -16,11 +16,14 @@ type Func[In any] func(ctx context.Context, in Event[In]) ([]Out, error)
 
 // Event is one input.
 type Event[T any] struct {
-	ID      string // stable across redeliveries: the idempotency key
+	ID      string // stable across redeliveries and replays: the idempotency key
 	Attempt int    // 1 on the first delivery
 	// Unknown is true when an earlier attempt of an effect stage may have had its effect: its owner died, or the
 	// connection dropped in the middle. Look for traces of it before doing it again, and mark what you do.
 	Unknown bool
+	// Replays is how often an operator gave the input back to the stage after it was given up; 0 as a rule. An earlier
+	// life may have left its traces in the log, later than any memory of claims reaches.
+	Replays int
 	Data    T
 }
 

@@ -7,13 +7,16 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 )
 
-// carry gives out the trace of ctx, unless it has one.
-func carry(ctx context.Context, out Out) {
+// traced gives outs the trace of ctx, unless they have one.
+func traced(ctx context.Context, outs []Out) []Out {
 	carried := propagation.MapCarrier{}
 	otel.GetTextMapPropagator().Inject(ctx, carried)
-	for key, value := range carried {
-		if out.Header.Get(key) == "" {
-			out.Header.Set(key, value)
+	for _, out := range outs {
+		for key, value := range carried {
+			if out.Header.Get(key) == "" {
+				out.Header.Set(key, value)
+			}
 		}
 	}
+	return outs
 }

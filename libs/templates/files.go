@@ -3,69 +3,172 @@ package templates
 import (
 	"embed"
 	"fmt"
-	htmltemplate "html/template"
 	"io/fs"
+	"os"
 	"path"
+	"regexp"
+	"slices"
 	"strings"
-	"sync"
-	texttemplate "text/template"
+	"unicode/utf8"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/notification"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-//go:embed en
-var files embed.FS
+//go:embed de en
+var embedded embed.FS
 
-// fallback is the locale of who reads none of ours.
-const fallback = "en"
-
-// set is all messages, by "<locale>/<kind>.<channel>".
-type set map[string]message
-
-// message is one file, read twice: what is text is not escaped, and what is HTML is.
-type message struct {
-	text *texttemplate.Template
-	html *htmltemplate.Template
+// file is one template's source.
+type file struct {
+	path string // as its folder has it: <locale>/<name>.tmpl
+	text string
 }
 
-var builtin = sync.OnceValue(func() set {
-	s, err := parse(files)
-	if err != nil {
-		panic(err) // the files are in the program, and a test renders every one
-	}
-	return s
-})
+// files is one layer of them, by path in lower case and without ".tmpl".
+type files map[string]file
 
-// find returns the message in the nearest locale: "en-AU", then "en", then the fallback.
-func (s set) find(locale, name string) (message, bool) {
-	for tag := locale; tag != ""; {
-		if m, ok := s[tag+"/"+name]; ok {
-			return m, true
-		}
-		tag = tag[:max(strings.LastIndexByte(tag, '-'), 0)]
+func (all files) add(to []file, name string) []file {
+	if f, ok := all[name]; ok {
+		to = append(to, f)
 	}
-	m, ok := s[fallback+"/"+name]
-	return m, ok
+	return to
 }
 
-// parse reads <locale>/<kind>.<channel>.tmpl. A locale's words.tmpl and frame.tmpl are at the hand of each of its
-// messages.
-func parse(root fs.FS) (set, error) {
-	found, err := fs.Glob(root, "*/*.*.tmpl")
+// The channels' names.
+const (
+	sms   = "sms"
+	email = "email"
+)
+
+const extension = ".tmpl"
+
+// messageNames and sharedNames are what a locale's folder may hold.
+var (
+	messageNames = allMessageNames()
+	sharedNames  = []string{"words", "frame"}
+)
+
+func allMessageNames() []string {
+	var names []string
+	for number := range notifyv1.Kind_name {
+		if kind := notifyv1.Kind(number); kind != notifyv1.Kind_KIND_UNSPECIFIED {
+			names = append(names, notification.KindName(kind)+"."+sms, notification.KindName(kind)+"."+email)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// shipped is the files in the program.
+func shipped() files {
+	found, mistakes, err := read(embedded)
+	if err != nil || len(mistakes) > 0 {
+		panic(fmt.Sprint("templates: ", mistakes, err)) // they do not change, and a test reads them
+	}
+	return found
+}
+
+// readOwn reads an operator's folder. The mistakes are about single files; the error is about the folder.
+func readOwn(dir string) (files, []error, error) {
+	if info, err := os.Stat(dir); err != nil {
+		return nil, nil, fmt.Errorf("templates.dir: %w", err)
+	} else if !info.IsDir() {
+		return nil, nil, fmt.Errorf("templates.dir: %s is not a folder", dir)
+	}
+	found, mistakes, err := read(os.DirFS(dir))
 	if err != nil {
-		return nil, fmt.Errorf("list the templates: %w", err)
+		return nil, nil, fmt.Errorf("templates.dir: read %s: %w", dir, err)
 	}
-	s := set{}
-	for _, file := range found {
-		locale, name := path.Dir(file), strings.TrimSuffix(path.Base(file), ".tmpl")
-		shared := []string{locale + "/words.tmpl", locale + "/frame.tmpl"}
-		text, err := texttemplate.New(name).ParseFS(root, append(shared, file)...)
-		if err != nil {
-			return nil, fmt.Errorf("read template %s as text: %w", file, err)
-		}
-		html, err := htmltemplate.New(name).ParseFS(root, append(shared, file)...)
-		if err != nil {
-			return nil, fmt.Errorf("read template %s as HTML: %w", file, err)
-		}
-		s[locale+"/"+name] = message{text: text, html: html}
+	return found, mistakes, nil
+}
+
+// tag is a locale's name: a BCP 47 tag.
+var tag = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$`)
+
+// read reads <locale>/<name>.tmpl. Whatever else lies there is a mistake: a file with a wrong name would never be used,
+// and nobody would notice. Names that begin with a dot are passed over: Kubernetes mounts a ConfigMap with some.
+func read(root fs.FS) (files, []error, error) {
+	folders, err := entries(root, ".")
+	if err != nil {
+		return nil, nil, err
 	}
-	return s, nil
+	found, mistakes := files{}, []error{}
+	for _, folder := range folders {
+		info, err := fs.Stat(root, folder) // and not the entry's own: it may be a symbolic link
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case !info.IsDir():
+			mistakes = append(mistakes, fmt.Errorf("%s:1: want it in a locale's folder, such as en/%s", folder, folder))
+		case !tag.MatchString(folder):
+			mistakes = append(mistakes, fmt.Errorf("%s: no locale has this name: want one such as de or en-AU", folder))
+		default:
+			wrong, err := found.read(root, folder)
+			if err != nil {
+				return nil, nil, err
+			}
+			mistakes = append(mistakes, wrong...)
+		}
+	}
+	return found, mistakes, nil
+}
+
+// read adds one locale's files.
+func (all files) read(root fs.FS, folder string) (mistakes []error, err error) {
+	names, err := entries(root, folder)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		f := file{path: path.Join(folder, name)}
+		if err := known(name); err != nil {
+			mistakes = append(mistakes, fmt.Errorf("%s:1: %w", f.path, err))
+			continue
+		}
+		text, err := fs.ReadFile(root, f.path)
+		if err != nil {
+			return nil, err
+		}
+		f.text = string(text)
+		if !utf8.ValidString(f.text) {
+			mistakes = append(mistakes, fmt.Errorf("%s:1: want UTF-8", f.path))
+			continue
+		}
+		key := strings.ToLower(folder) + "/" + strings.TrimSuffix(name, extension)
+		if twin, ok := all[key]; ok {
+			mistakes = append(mistakes, fmt.Errorf("%s:1: is the same locale's as %s", f.path, twin.path))
+		}
+		all[key] = f
+	}
+	return mistakes, nil
+}
+
+// entries returns the names in a folder that do not begin with a dot.
+func entries(root fs.FS, folder string) ([]string, error) {
+	all, err := fs.ReadDir(root, folder)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range all {
+		if !strings.HasPrefix(e.Name(), ".") {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// known says why a file's name is none of ours, or nothing.
+func known(name string) error {
+	all := slices.Concat(messageNames, sharedNames)
+	stem, ok := strings.CutSuffix(name, extension)
+	switch {
+	case ok && slices.Contains(all, stem):
+		return nil
+	case ok:
+		return fmt.Errorf("no message has this name: want <kind>.<channel>.tmpl, words.tmpl or frame.tmpl%s", config.DidYouMean(stem, all))
+	default:
+		return fmt.Errorf("want a name that ends in %s, such as invitation.sms%s", extension, extension)
+	}
 }

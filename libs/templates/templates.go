@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/signrelay/signrelay/libs/notification"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -17,42 +18,69 @@ import (
 var ErrUnrenderable = errors.New("not renderable")
 
 // Set is all messages: the built-in ones, and an operator's own in their places.
-type Set struct{ messages set }
+type Set struct{ messages messages }
 
 // Open reads the messages. The files in dir, <locale>/<kind>.<channel>.tmpl, stand in place of the built-in ones; an empty
-// dir means those alone. It fails when one of them cannot be rendered, with a line for each mistake.
+// dir means those alone. It fails with one line for each mistake in dir, which begins with the file and the line, and
+// renders every message with sample facts to find them: see docs/templates.md.
 func Open(dir string) (*Set, error) {
-	return &Set{messages: builtin()}, nil
+	if dir == "" {
+		return builtin(), nil
+	}
+	own, mistakes, err := readOwn(dir)
+	if err != nil {
+		return nil, err
+	}
+	found, unread := parse(shipped(), own)
+	set := &Set{messages: found}
+	mistakes = append(mistakes, unread...)
+	if len(mistakes) == 0 { // what cannot be read is not tried out
+		mistakes = try(set)
+	}
+	if len(mistakes) > 0 {
+		return nil, told(dir, mistakes)
+	}
+	return set, nil
 }
+
+// builtin is the messages that come with the program.
+var builtin = sync.OnceValue(func() *Set {
+	found, mistakes := parse(shipped(), nil)
+	if len(mistakes) > 0 {
+		panic(errors.Join(mistakes...)) // the files are in the program, and a test tries every one
+	}
+	return &Set{messages: found}
+})
 
 // SMS is n's text message.
 func (s *Set) SMS(n *notifyv1.Notification) (string, error) {
-	about, t, err := s.prepare(n, "sms")
+	about, m, err := s.prepare(n, sms)
 	if err != nil {
 		return "", err
 	}
-	return render(t.text, "sms", about)
+	return render(m.text, "sms", about)
 }
 
 // Email is n's letter: its subject on one line, its text, and the same as HTML.
 func (s *Set) Email(n *notifyv1.Notification) (subject, text, html string, err error) {
-	about, t, err := s.prepare(n, "email")
+	about, m, err := s.prepare(n, email)
 	if err != nil {
 		return "", "", "", err
 	}
-	subject, subjectErr := render(t.text, "subject", about)
-	text, textErr := render(t.text, "text", about)
-	html, htmlErr := render(t.html, "html", about)
+	subject, subjectErr := render(m.text, "subject", about)
+	text, textErr := render(m.text, "text", about)
+	html, htmlErr := render(m.html, "html", about)
 	return subject, text, html, errors.Join(subjectErr, textErr, htmlErr)
 }
 
 func (s *Set) prepare(n *notifyv1.Notification, channel string) (facts, message, error) {
-	t, ok := s.messages.find(n.GetLocale(), notification.KindName(n.GetKind())+"."+channel)
+	m, ok := s.messages.find(n.GetLocale(), notification.KindName(n.GetKind())+"."+channel)
 	if !ok {
 		return facts{}, message{}, fmt.Errorf("%w: no text for kind %d", ErrUnrenderable, n.GetKind())
 	}
 	about, err := factsOf(n)
-	return about, t, err
+	about.Locale = m.speaks(n.GetLocale())
+	return about, m, err
 }
 
 // template is what text/template and html/template have in common.

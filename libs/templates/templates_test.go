@@ -103,7 +103,7 @@ func TestWhatStrangersWroteIsHarmless(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := `Eric Bcc: all@example.com Smith has signed "<b>Offer</b> & "Terms" page 1 xxx`; !strings.HasPrefix(sms, want) {
+	if want := `Eric Bcc: all@example. com Smith has signed "<b>Offer</b> & "Terms" page 1 xxx`; !strings.HasPrefix(sms, want) {
 		t.Errorf("SMS = %q, want it to begin %q", sms, want)
 	}
 	if !strings.Contains(sms, `x...". One`) || len(sms) > 250 {
@@ -142,10 +142,126 @@ func TestWhatIsNotToldIsLeftOut(t *testing.T) {
 		t.Errorf("SMS = %q, %v; want %q", got, err, want)
 	}
 	n = example(notifyv1.Kind_KIND_PROGRESS)
-	n.ActorName, n.Locale = "", "de"
+	n.ActorName, n.Locale = "", "fr"
 	got, err = builtin(t).SMS(n)
 	if err != nil || !strings.HasPrefix(got, "Somebody has signed") {
 		t.Errorf("SMS = %q, %v", got, err)
+	}
+}
+
+// The sender is not told what only a signer cares for, nor that his own document is from himself.
+func TestTheSendersTexts(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		kind             notifyv1.Kind
+		locale           string
+		toSigner, sender string
+	}{
+		{
+			notifyv1.Kind_KIND_DECLINED, "en",
+			`Eric Smith has declined to sign "PS Employment Agreement". Nothing more is needed from you.`,
+			`Eric Smith has declined to sign "PS Employment Agreement".`,
+		},
+		{
+			notifyv1.Kind_KIND_VOIDED, "en",
+			`"PS Employment Agreement" from PactSafe has been withdrawn. Nothing more is needed from you.`,
+			`"PS Employment Agreement" has been withdrawn.`,
+		},
+		{
+			notifyv1.Kind_KIND_EXPIRED, "en",
+			`"PS Employment Agreement" from PactSafe has expired and can no longer be signed.`,
+			`"PS Employment Agreement" has expired and can no longer be signed.`,
+		},
+		{
+			notifyv1.Kind_KIND_UNDELIVERABLE, "en",
+			`Eric Smith could not be reached and has not received "PS Employment Agreement".`,
+			`Eric Smith could not be reached and has not received "PS Employment Agreement".`,
+		},
+		{
+			notifyv1.Kind_KIND_DECLINED, "de",
+			`Eric Smith möchte "PS Employment Agreement" nicht unterschreiben. Sie müssen nichts weiter tun.`,
+			`Eric Smith möchte "PS Employment Agreement" nicht unterschreiben.`,
+		},
+		{
+			notifyv1.Kind_KIND_VOIDED, "de",
+			`"PS Employment Agreement" von PactSafe wurde zurückgezogen. Sie müssen nichts weiter tun.`,
+			`"PS Employment Agreement" wurde zurückgezogen.`,
+		},
+	} {
+		n := example(test.kind)
+		n.Locale = test.locale
+		for want, sender := range map[string]bool{test.toSigner: false, test.sender: true} {
+			if test.toSigner == test.sender && !sender {
+				continue
+			}
+			n.To.Sender = sender
+			got, err := builtin(t).SMS(n)
+			if err != nil || got != want {
+				t.Errorf("sender %v: %q, %v; want %q", sender, got, err, want)
+			}
+			_, text, html, err := builtin(t).Email(n)
+			if err != nil || !strings.Contains(text, want) || !strings.Contains(html, strings.ReplaceAll(want, `"`, "&#34;")) && !strings.Contains(html, want) {
+				t.Errorf("sender %v: text %q, html %s, %v; want %q", sender, text, html, err, want)
+			}
+		}
+	}
+}
+
+func TestGerman(t *testing.T) {
+	t.Parallel()
+	nameless := example(notifyv1.Kind_KIND_INVITATION)
+	nameless.DocumentTitle, nameless.SenderName = "", ""
+	three := example(notifyv1.Kind_KIND_PROGRESS)
+	three.SignaturesMissing = 3
+	for want, n := range map[string]*notifyv1.Notification{
+		`PactSafe hat Ihnen "PS Employment Agreement" gesendet. Bitte prüfen und unterschreiben: https://bit.ly/2131NDa`:                       example(notifyv1.Kind_KIND_INVITATION),
+		`Sie haben ein Dokument erhalten. Bitte prüfen und unterschreiben: https://bit.ly/2131NDa`:                                             nameless,
+		`Eric Smith hat "PS Employment Agreement" unterschrieben. Es fehlt noch eine Unterschrift.`:                                            example(notifyv1.Kind_KIND_PROGRESS),
+		`Eric Smith hat "PS Employment Agreement" unterschrieben. Es fehlen noch drei Unterschriften.`:                                         three,
+		`"PS Employment Agreement" wurde von allen Beteiligten angenommen. Hier können Sie das Dokument herunterladen: https://bit.ly/2131NDa`: example(notifyv1.Kind_KIND_COMPLETED),
+		`"PS Employment Agreement" von PactSafe wartet noch auf Ihre Unterschrift. Bitte prüfen und unterschreiben: https://bit.ly/2131NDa`:    example(notifyv1.Kind_KIND_REMINDER),
+	} {
+		n.Locale = "de-CH"
+		got, err := builtin(t).SMS(n)
+		if err != nil || got != want {
+			t.Errorf("SMS = %q, %v; want %q", got, err, want)
+		}
+	}
+}
+
+// gsm is the letters of a text message (GSM 03.38).
+const gsm = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+
+// No text of ours needs more than two parts (306 places), nor letters with which a part holds but 67.
+func TestTextsAreShort(t *testing.T) {
+	t.Parallel()
+	for _, locale := range []string{"en", "de"} {
+		for number := range notifyv1.Kind_name {
+			kind := notifyv1.Kind(number)
+			if kind == notifyv1.Kind_KIND_UNSPECIFIED {
+				continue
+			}
+			if locale != "en" && texts(t, builtin(t), kind, locale) == texts(t, builtin(t), kind, "en") {
+				t.Errorf("%v has no text in %s", kind, locale)
+			}
+			n := example(kind)
+			n.Locale, n.SignaturesMissing = locale, 10
+			n.DocumentTitle = strings.Repeat("Vertrag ", 5)[:40]
+			n.SenderName, n.ActorName = "Acme Personalabteilung", "Maximiliane Musterfrau"
+			n.Link.Short = "https://sign.acme.example/l/" + strings.Repeat("x", 12)
+			text, err := builtin(t).SMS(n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strange := strings.Map(func(r rune) rune {
+				if strings.ContainsRune(gsm, r) {
+					return -1
+				}
+				return r
+			}, text); strange != "" || len([]rune(text)) > 306 {
+				t.Errorf("%v in %s: %d characters, %q among them: %q", kind, locale, len([]rune(text)), strange, text)
+			}
+		}
 	}
 }
 

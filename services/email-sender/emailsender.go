@@ -17,14 +17,16 @@ func Run(ctx context.Context, env service.Env) error {
 	if err != nil {
 		return err
 	}
-	s := sender{texts: texts, from: env.Config.Email.From, server: newServer(env.Config.Email.SMTP)}
+	post := newPool(newServer(env.Config.Email.SMTP))
+	defer post.close()
+	s := sender{texts: texts, from: env.Config.Email.From, post: post}
 	return notification.Deliver(ctx, env, flow.StageNamed(flow.EmailSender), s.hand)
 }
 
 type sender struct {
-	texts  *templates.Set
-	from   string
-	server server
+	texts *templates.Set
+	from  string
+	post  *pool
 }
 
 // hand sends one notification as one letter to one recipient.
@@ -33,5 +35,5 @@ func (s sender) hand(ctx context.Context, n *notifyv1.Notification) (notificatio
 	if err != nil {
 		return notification.Receipt{}, err
 	}
-	return s.server.send(ctx, letter)
+	return s.post.send(ctx, letter)
 }

@@ -152,7 +152,8 @@ func hangs(c *smtp.Conn) error {
 func settings(p *post) config.Config {
 	return config.Config{Email: config.Email{
 		From: "Acme Documents <no-reply@acme.example>",
-		SMTP: config.SMTP{Host: "127.0.0.1", Port: p.port, TLS: "none", Timeout: time.Second},
+		// As many connections as the stage has workers, so that no letter waits for another's dialogue.
+		SMTP: config.SMTP{Host: "127.0.0.1", Port: p.port, TLS: "none", Timeout: time.Second, Connections: 8},
 	}}
 }
 
@@ -312,6 +313,35 @@ func TestNothingLeavesInTheClearWhereTLSIsMandatory(t *testing.T) {
 	publish(t, b, invitation("n1"))
 	if how := ends.First(t, 1)["n1"]; how != "undone" || len(p.got("n1")) != 0 {
 		t.Errorf("ended %s, %d letters", how, len(p.got("n1")))
+	}
+}
+
+func TestNamesAndTitlesAddNoHeader(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	b := servicetest.New(t, settings(p))
+	b.Start(emailsender.Run)
+	n := invitation("n1")
+	n.DocumentTitle = "Offer\r\nBcc: all@reader.example\r\n\r\n.\r\n<script>alert(1)</script>"
+	n.SenderName = "Acme\r\n.\r\nMAIL FROM:<x@reader.example>"
+	n.To.FirstName = "Eric\nX-Evil: yes"
+	publish(t, b, n)
+	b.Await(flow.Signing, "signing.v1.*.*.notification.sent.>", 1)
+	letters := p.got("n1")
+	if len(letters) != 1 || len(p.got("all")) != 0 {
+		t.Fatalf("%d letters", len(letters))
+	}
+	got, err := netmail.ReadMessage(bytes.NewReader(letters[0].body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, html, found := strings.Cut(string(letters[0].body), "text/html")
+	if got.Header.Get("Bcc") != "" || got.Header.Get("X-Evil") != "" || !found || strings.Contains(html, "<script>") {
+		t.Errorf("letter %s", letters[0].body)
+	}
+	subject, err := new(mime.WordDecoder).DecodeHeader(got.Header.Get("Subject"))
+	if err != nil || !strings.HasPrefix(subject, `Please review & sign "Offer Bcc: all@reader.example .`) { // the control
+		t.Errorf("subject %q, %v", subject, err)
 	}
 }
 

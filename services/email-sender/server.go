@@ -3,13 +3,12 @@ package emailsender
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
+	"strconv"
 
 	"github.com/wneessen/go-mail"
 
 	"github.com/signrelay/signrelay/libs/config"
-	"github.com/signrelay/signrelay/libs/notification"
 )
 
 // server is the operator's mail server.
@@ -35,66 +34,58 @@ func newServer(settings config.SMTP) server {
 	}
 }
 
-// send holds one dialogue of one letter.
-func (s server) send(ctx context.Context, letter *mail.Msg) (notification.Receipt, error) {
-	if s.settings.Host == "" {
-		return notification.Receipt{}, notification.OperatorMustAct("not-configured", errors.New("email.smtp.host is empty"))
-	}
-	// The end of ctx closes the connection: the library watches ctx only while it dials.
-	ctx, cancel := context.WithTimeout(ctx, s.settings.Timeout)
-	defer cancel()
-	client, err := mail.NewClient(s.settings.Host, s.options(ctx)...)
+// dial opens a connection that is ready for a letter: greeted, encrypted where the settings want it, and logged in.
+func (s server) dial(ctx context.Context) (*connection, error) {
+	wire, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(s.settings.Host, strconv.Itoa(s.settings.Port)))
 	if err != nil {
-		return notification.Receipt{}, notification.OperatorMustAct("smtp-settings", err)
+		return nil, err
 	}
-	err = client.DialAndSendWithContext(ctx, letter)
-	return verdict(letter, err)
+	c := &connection{wire: wire}
+	defer c.closeWith(ctx)()
+	if err := s.begin(ctx, c); err != nil {
+		_ = wire.Close() // the library leaves it open
+		return nil, err
+	}
+	return c, nil
 }
 
-// options of one dialogue. RSET and NOOP are of use on kept connections only, and each could fail after the letter was
-// taken.
-func (s server) options(ctx context.Context) []mail.Option {
+// begin speaks on the wire until the first letter may come.
+func (s server) begin(ctx context.Context, c *connection) error {
+	conn := c.wire
+	if s.atOnce {
+		secured := tls.Client(c.wire, s.tls)
+		if err := secured.HandshakeContext(ctx); err != nil {
+			return err
+		}
+		conn = secured
+	}
+	client, err := mail.NewClient(s.settings.Host, s.options(conn)...)
+	if err != nil {
+		return err
+	}
+	c.client = client
+	c.dialogue, err = client.DialToSMTPClientWithContext(ctx)
+	return err
+}
+
+// options of one connection. The library's NOOP before a letter and RSET after it are left out: one RSET before the next
+// letter does for both, and cannot fail between the server's yes to a letter and our hearing of it.
+func (s server) options(conn net.Conn) []mail.Option {
 	options := []mail.Option{
 		mail.WithPort(s.settings.Port), mail.WithTimeout(s.settings.Timeout), mail.WithoutRset(), mail.WithoutNoop(),
+		mail.WithDialContextFunc(func(context.Context, string, string) (net.Conn, error) { return conn, nil }),
 	}
 	auth := mail.SMTPAuthAutoDiscover
 	if s.atOnce {
 		// The library believes a connection that it did not dial to be in the clear, and would discover no mechanism; PLAIN
 		// looks at the connection itself.
 		auth = mail.SMTPAuthPlain
-		options = append(options, mail.WithSSL(), mail.WithDialContextFunc(s.dialTLS(ctx)))
+		options = append(options, mail.WithSSL())
 	} else {
-		options = append(options, mail.WithTLSPolicy(s.policy), mail.WithTLSConfig(s.tls), mail.WithDialContextFunc(s.dial(ctx)))
+		options = append(options, mail.WithTLSPolicy(s.policy), mail.WithTLSConfig(s.tls))
 	}
 	if s.settings.Username != "" {
 		options = append(options, mail.WithSMTPAuth(auth), mail.WithUsername(s.settings.Username), mail.WithPassword(s.settings.Password))
 	}
 	return options
-}
-
-// dial returns a dialler whose connections close with the send's ctx. The ctx it is called with ends with the dialling.
-func (s server) dial(sending context.Context) mail.DialContextFunc {
-	return func(dialling context.Context, network, address string) (net.Conn, error) {
-		conn, err := new(net.Dialer).DialContext(dialling, network, address)
-		if err != nil {
-			return nil, err
-		}
-		context.AfterFunc(sending, func() { _ = conn.Close() })
-		return conn, nil
-	}
-}
-
-func (s server) dialTLS(sending context.Context) mail.DialContextFunc {
-	dial := s.dial(sending)
-	return func(dialling context.Context, network, address string) (net.Conn, error) {
-		conn, err := dial(dialling, network, address)
-		if err != nil {
-			return nil, err
-		}
-		secured := tls.Client(conn, s.tls)
-		if err := secured.HandshakeContext(dialling); err != nil {
-			return nil, errors.Join(err, conn.Close())
-		}
-		return secured, nil
-	}
 }

@@ -79,8 +79,8 @@ func TestTheEndOfTheAttemptEndsTheDialogue(t *testing.T) {
 	ended := make(chan error, 1)
 	letter := aLetter(t)
 	go func() {
-		s := newServer(config.SMTP{Host: "127.0.0.1", Port: port, TLS: "none", Timeout: 30 * time.Second})
-		_, err := s.send(ctx, letter)
+		p := newPool(newServer(config.SMTP{Host: "127.0.0.1", Port: port, TLS: "none", Timeout: 30 * time.Second}))
+		_, err := p.send(ctx, letter)
 		ended <- err
 	}()
 	select {
@@ -166,8 +166,8 @@ func TestTLSAndPassword(t *testing.T) {
 	}{
 		{name: "STARTTLS", believed: true, password: "right", outcome: ""},
 		{name: "TLS at once", atOnce: true, believed: true, password: "right", outcome: ""},
-		{name: "STARTTLS, a stranger's certificate", password: "right", outcome: "unreachable"},
-		{name: "TLS at once, a stranger's certificate", atOnce: true, password: "right", outcome: "unreachable"},
+		{name: "STARTTLS, a stranger's certificate", password: "right", outcome: "certificate"},
+		{name: "TLS at once, a stranger's certificate", atOnce: true, password: "right", outcome: "certificate"},
 		{name: "STARTTLS, wrong password", believed: true, password: "wrong", outcome: "smtp-535"},
 		{name: "TLS at once, wrong password", atOnce: true, believed: true, password: "wrong", outcome: "smtp-535"},
 	} {
@@ -189,7 +189,9 @@ func TestTLSAndPassword(t *testing.T) {
 			if test.believed {
 				s.tls.RootCAs = roots
 			}
-			_, err := s.send(t.Context(), aLetter(t))
+			p := newPool(s)
+			defer p.close()
+			_, err := p.send(t.Context(), aLetter(t))
 			if got := reason(err); got != test.outcome {
 				t.Fatalf("ended %q, want %q: %v", got, test.outcome, err)
 			}

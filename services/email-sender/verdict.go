@@ -1,8 +1,12 @@
 package emailsender
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/textproto"
 	"regexp"
 	"strings"
@@ -39,6 +43,8 @@ func verdictOfSending(failed *mail.SendError) error {
 		return notification.Again(reason, cause)
 	case code == authenticationRequired:
 		return notification.OperatorMustAct(reason, cause)
+	case code >= 500 && code < 600 && failed.Reason == mail.ErrSMTPMailFrom:
+		return notification.OperatorMustAct(reason, cause) // about our own address, which every letter bears
 	case code >= 500 && code < 600:
 		return notification.Refused(reason, cause)
 	case failed.Reason == mail.ErrSMTPDataClose:
@@ -50,21 +56,64 @@ func verdictOfSending(failed *mail.SendError) error {
 	}
 }
 
-// authenticationRequired is the one code of 500 and more that is about the account (RFC 4954).
+// authenticationRequired is the one code of 500 and more that is always about the account (RFC 4954).
 const authenticationRequired = 530
 
-// verdictOfDialling is about the way to the server: connecting, the greeting, TLS, authentication. Nothing was sent.
+// ended tells whether the server had ended a kept connection before it knew of the next letter: it says 421, or nothing
+// at all, to MAIL FROM. Some do so after so many letters, or so many minutes.
+func ended(err error) bool {
+	var failed *mail.SendError
+	if !errors.As(err, &failed) || failed.Reason != mail.ErrSMTPMailFrom && failed.Reason != mail.ErrConnCheck {
+		return false
+	}
+	return failed.ErrorCode() == 0 || failed.ErrorCode() == serviceEnds
+}
+
+// serviceEnds is the code after which the server closes the connection (RFC 5321 §3.8).
+const serviceEnds = 421
+
+// answered tells whether the server is still there after an error, and can be taken leave of.
+func answered(err error) bool {
+	var failed *mail.SendError
+	return errors.As(err, &failed) && failed.ErrorCode() != 0 && failed.ErrorCode() != serviceEnds
+}
+
+// verdictOfDialling is about the way to the server: connecting, the greeting, TLS, the login. Nothing was sent.
 func verdictOfDialling(err error) error {
-	var said *textproto.Error
+	var (
+		said     *textproto.Error
+		stranger *tls.CertificateVerificationError
+	)
 	switch {
-	case !errors.As(err, &said):
-		return notification.Again("unreachable", err)
-	case said.Code >= 500:
+	case refusal(err):
+		errors.As(err, &said)
 		// The server's words could quote the account's name; its code says enough.
 		return notification.OperatorMustAct(fmt.Sprintf("smtp-%d", said.Code), errors.New("the server refused before the letter"))
-	default:
+	case errors.As(err, &said):
 		return notification.Again(fmt.Sprintf("smtp-%d", said.Code), errors.New("the server put off before the letter"))
+	case errors.As(err, &stranger):
+		return notification.OperatorMustAct("certificate", err)
+	case passing(err):
+		return notification.Again("unreachable", err)
+	default: // the server does not know what the settings want of it: TLS, or a way to log in
+		return notification.OperatorMustAct("smtp-settings", err)
 	}
+}
+
+// refusal tells whether the server refused us before any letter: our password, or us.
+func refusal(err error) bool {
+	var said *textproto.Error
+	return errors.As(err, &said) && said.Code >= 500
+}
+
+// passing tells whether the network, or a server that fell silent or babbles, was the trouble.
+func passing(err error) bool {
+	var (
+		network net.Error
+		babble  textproto.ProtocolError
+	)
+	return errors.As(err, &network) || errors.As(err, &babble) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 var queued = regexp.MustCompile(`(?i)queued as ([[:graph:]]{1,64})`)

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/signrelay/signrelay/libs/crash"
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
@@ -85,11 +86,14 @@ func (s *store) put(ctx context.Context, events []*signingv1.SigningEvent, judge
 			return unavailable("log-away", err)
 		}
 	}
+	crash.Point("claimed")
 	s.askLog(ctx, items)
 	s.publish(ctx, items)
+	crash.Point("published")
 	if remembered {
 		s.settle(ctx, owner, items)
 	}
+	crash.Point("confirmed")
 	return s.verdict(items)
 }
 

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
+	"slices"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/notification"
@@ -14,10 +14,10 @@ import (
 
 // answer is what came of one call.
 type answer struct {
-	written    bool   // the request, or some of it, left
-	status     int    // HTTP; 0 where no answer came
-	retryAfter string // the header
-	parts      []part // of an answer that could be read
+	written    bool          // the request, or some of it, left
+	status     int           // HTTP; 0 where no answer came
+	retryAfter time.Duration // the header; 0 where there is none
+	parts      []part        // of an answer that could be read
 	err        error
 }
 
@@ -27,10 +27,12 @@ type part struct {
 	id     string // message-id
 }
 
-// Statuses of a part that decide for the whole message.
+// Statuses of a part that mean something for the whole message, or for all messages.
 const (
 	sent          = "0"
-	internalError = "5"
+	throttled     = "1"
+	internalError = "5" // it may have been sent
+	tooManyBinds  = "10"
 )
 
 // verdict is what an answer means: a receipt, or an error that says what happens next. It is pure, so that a table is
@@ -53,12 +55,11 @@ func (a answer) verdict() (notification.Receipt, error) {
 
 // verdictOfHTTP is what a status outside 2xx means. A server that fails in the middle may have taken the message first;
 // one that says when to come again has not.
-func verdictOfHTTP(status int, retryAfter string) error {
+func verdictOfHTTP(status int, retryAfter time.Duration) error {
 	reason, cause := fmt.Sprintf("http-%d", status), errors.New(http.StatusText(status))
-	wait, told := waitOf(retryAfter)
 	switch {
-	case told && (status == http.StatusTooManyRequests || status >= 500):
-		return notification.AgainIn(wait, reason, cause)
+	case retryAfter > 0 && (status == http.StatusTooManyRequests || status >= 500):
+		return notification.AgainIn(min(retryAfter, longestWait), reason, cause)
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
 		return notification.Again(reason, cause)
 	case status >= 500:
@@ -105,16 +106,16 @@ type refusal struct {
 
 // refusals is Vonage's table of statuses (sms.yml 1.0.10 and its error page). What is not in it is permanent too.
 var refusals = map[string]refusal{
-	"1":           {"throttled", notification.Again},
+	throttled:     {"throttled", notification.Again},
 	"2":           {"missing-parameters", notification.Refused},
 	"3":           {"invalid-parameters", notification.Refused},
 	"4":           {"bad-credentials", notification.OperatorMustAct},
-	internalError: {"internal-error", notification.Doubtful}, // it may have been sent
+	internalError: {"internal-error", notification.Doubtful},
 	"6":           {"invalid-message", notification.Refused},
 	"7":           {"number-barred", notification.Refused},
 	"8":           {"account-barred", notification.OperatorMustAct},
 	"9":           {"quota-exceeded", notification.OperatorMustAct},
-	"10":          {"too-many-binds", notification.Again},
+	tooManyBinds:  {"too-many-binds", notification.Again},
 	"11":          {"account-not-http-enabled", notification.Refused},
 	"12":          {"message-too-long", notification.Refused},
 	"14":          {"bad-signature", notification.Refused},
@@ -140,16 +141,20 @@ func verdictOfStatus(status string) error {
 // longestWait bounds what a Retry-After may ask for: no header puts a signer's link off for a week.
 const longestWait = time.Hour
 
-// waitOf reads a Retry-After of seconds or of an HTTP date.
-func waitOf(header string) (time.Duration, bool) {
-	if seconds, err := strconv.Atoi(header); err == nil && seconds >= 0 {
-		return min(time.Duration(min(seconds, int(longestWait/time.Second)))*time.Second, longestWait), true
+// pause is how long nobody is to call after this answer; 0 for no pause.
+func (a answer) pause() time.Duration {
+	asked := a.status == http.StatusTooManyRequests || a.status == http.StatusServiceUnavailable && a.retryAfter > 0 ||
+		slices.ContainsFunc(a.parts, func(p part) bool { return p.status == throttled || p.status == tooManyBinds })
+	if !asked {
+		return 0
 	}
-	if at, err := http.ParseTime(header); err == nil {
-		return min(max(time.Until(at), 0), longestWait), true
-	}
-	return 0, false
+	return min(cmp.Or(a.retryAfter, usualPause), longestPause)
 }
+
+const (
+	usualPause   = time.Second      // Vonage counts the calls of each second
+	longestPause = 10 * time.Minute // of what one answer can do to everybody else's messages
+)
 
 // withoutURL is a failed call's cause, without the URL that net/http puts before it.
 func withoutURL(err error) error {

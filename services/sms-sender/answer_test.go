@@ -3,7 +3,6 @@ package smssender
 import (
 	"errors"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -21,7 +20,7 @@ func parts(statuses ...string) answer {
 	return a
 }
 
-func httpStatus(status int, retryAfter string) answer {
+func httpStatus(status int, retryAfter time.Duration) answer {
 	return answer{written: true, status: status, retryAfter: retryAfter, err: errors.New("429 Too Many Requests")}
 }
 
@@ -56,16 +55,15 @@ func TestVerdict(t *testing.T) {
 		{name: "a status of tomorrow", answer: parts("99"), kind: "give-up", reason: "status-unknown"},
 		{name: "no status", answer: parts(""), kind: "retry", wait: soon, reason: "answer-unreadable"},
 
-		{name: "unreadable", answer: httpStatus(200, ""), kind: "retry", wait: soon, reason: "answer-unreadable"},
-		{name: "429", answer: httpStatus(429, ""), kind: "retry", wait: soon, reason: "http-429"},
-		{name: "429 with Retry-After", answer: httpStatus(429, "90"), kind: "retry", wait: 90 * time.Second, reason: "http-429"},
-		{name: "429 with a year", answer: httpStatus(429, "31536000"), kind: "retry", wait: time.Hour, reason: "http-429"},
-		{name: "429 with nonsense", answer: httpStatus(429, "soon"), kind: "retry", wait: soon, reason: "http-429"},
-		{name: "503 with Retry-After", answer: httpStatus(503, "7"), kind: "retry", wait: 7 * time.Second, reason: "http-503"},
-		{name: "500", answer: httpStatus(500, ""), kind: "retry", wait: soon, reason: "http-500"},
-		{name: "401", answer: httpStatus(401, ""), kind: "retry", wait: pause, reason: "http-401"},
-		{name: "redirect", answer: httpStatus(302, ""), kind: "retry", wait: pause, reason: "http-302"},
-		{name: "400", answer: httpStatus(400, ""), kind: "give-up", reason: "http-400"},
+		{name: "unreadable", answer: httpStatus(200, 0), kind: "retry", wait: soon, reason: "answer-unreadable"},
+		{name: "429", answer: httpStatus(429, 0), kind: "retry", wait: soon, reason: "http-429"},
+		{name: "429 with Retry-After", answer: httpStatus(429, 90*time.Second), kind: "retry", wait: 90 * time.Second, reason: "http-429"},
+		{name: "429 with a year", answer: httpStatus(429, 365*24*time.Hour), kind: "retry", wait: time.Hour, reason: "http-429"},
+		{name: "503 with Retry-After", answer: httpStatus(503, 7*time.Second), kind: "retry", wait: 7 * time.Second, reason: "http-503"},
+		{name: "500", answer: httpStatus(500, 0), kind: "retry", wait: soon, reason: "http-500"},
+		{name: "401", answer: httpStatus(401, 0), kind: "retry", wait: pause, reason: "http-401"},
+		{name: "redirect", answer: httpStatus(302, 0), kind: "retry", wait: pause, reason: "http-302"},
+		{name: "400", answer: httpStatus(400, 0), kind: "give-up", reason: "http-400"},
 
 		{name: "nothing written", answer: answer{err: errors.New("refused")}, kind: "retry", wait: soon, reason: "unreachable"},
 		{name: "no answer", answer: answer{written: true, err: errors.New("EOF")}, kind: "retry", wait: soon, reason: "no-answer"},
@@ -85,34 +83,27 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-func TestRetryAfterAsADate(t *testing.T) {
+func TestPause(t *testing.T) {
 	t.Parallel()
-	wait, ok := waitOf(time.Now().Add(10 * time.Minute).UTC().Format(http.TimeFormat))
-	if !ok || wait < 9*time.Minute || wait > 10*time.Minute {
-		t.Errorf("wait %v, %v", wait, ok)
-	}
-	if wait, ok := waitOf("-3"); ok {
-		t.Errorf("a wait of -3 s is %v", wait)
-	}
-}
-
-func TestTextType(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]string{
-		`You've been sent "Offer" by PactSafe. Please review & sign: https://x.example/l/abc`: "text",
-		"Zoé, Ærø & Größe: 5 € [~] {^} \\ |":                                                  "text",
-		"Zoë":            "unicode",
-		"Łukasz":         "unicode",
-		"smart ’quotes’": "unicode",
-		"`":              "unicode",
-		"👍":              "unicode",
-		"ç":              "unicode", // only the capital is in the alphabet
+	for _, test := range []struct {
+		name   string
+		answer answer
+		want   time.Duration
+	}{
+		{"taken", parts("0"), 0},
+		{"no credit", parts("9"), 0},
+		{"throttled", parts("1"), time.Second},
+		{"too many binds", parts("10"), time.Second},
+		{"throttled in the middle", parts("0", "1"), time.Second},
+		{"429", httpStatus(429, 0), time.Second},
+		{"429 with Retry-After", httpStatus(429, 7*time.Second), 7 * time.Second},
+		{"429 with a year", httpStatus(429, 365*24*time.Hour), 10 * time.Minute},
+		{"503", httpStatus(503, 0), 0}, // busy with who knows what
+		{"503 with Retry-After", httpStatus(503, 7*time.Second), 7 * time.Second},
+		{"no answer", answer{written: true, err: errors.New("EOF")}, 0},
 	} {
-		if got := textType(text); got != want {
-			t.Errorf("textType(%q) = %s, want %s", text, got, want)
+		if got := test.answer.pause(); got != test.want {
+			t.Errorf("%s: a pause of %v, want %v", test.name, got, test.want)
 		}
-	}
-	if n := len([]rune(gsm7)); n != 127+10 || strings.Count(gsm7, "e") != 1 { // 128 less the escape, and the extension
-		t.Errorf("the alphabet has %d characters", n)
 	}
 }

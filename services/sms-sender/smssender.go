@@ -1,41 +1,123 @@
-// Package smssender is the stage that sends one SMS for one notification, through Vonage.
+// Package smssender is the stage that sends one SMS for one notification, through Vonage, and the door that takes what Vonage
+// tells of it afterwards: POST|GET /receipts/vonage/{source}.
 package smssender
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
 
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/libs/stage"
 	"github.com/signrelay/signrelay/libs/templates"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// Run works until ctx ends.
+// Run works until ctx ends. It fails at once when an operator's template is wrong, or when the bucket of texts is not
+// provisioned.
 func Run(ctx context.Context, env service.Env) error {
-	place := flow.StageNamed(flow.SMSSender)
-	texts, err := templates.Open(env.Config.Templates.Dir)
+	place, settings := flow.StageNamed(flow.SMSSender), env.Config.SMS.Vonage
+	words, err := templates.Open(env.Config.Templates.Dir)
 	if err != nil {
 		return err
 	}
-	s := sender{texts: texts, vonage: newVonage(env.Config.SMS.Vonage, place.Workers)}
-	return notification.Deliver(ctx, env, place, s.hand)
+	metrics, err := newMetrics(env.Metrics)
+	if err != nil {
+		return err
+	}
+	bucket, err := env.JS.KeyValue(ctx, flow.Texts)
+	if err != nil {
+		return fmt.Errorf("open bucket %s: %w", flow.Texts, err)
+	}
+	awaited := texts{bucket: bucket, js: env.JS}
+	door := newDoor(env.Config, awaited, env.Log, metrics)
+	env.Public.Handle("GET /receipts/vonage/{source}", door)
+	env.Public.Handle("POST /receipts/vonage/{source}", door)
+
+	s := sender{words: words, vonage: newVonage(settings, env.Limits, place.Workers), log: env.Log, metrics: metrics}
+	deliver := notification.Sender{Hand: s.hand}
+	if settings.SignatureSecret != "" { // else receipts are refused, and nothing need wait for them
+		s.texts = &awaited
+		deliver = notification.Sender{Hand: s.hand, Trace: awaited.trace, WordWithin: settings.ReceiptWithin}
+	}
+	return deliver.Deliver(ctx, env, place)
 }
 
 type sender struct {
-	texts  *templates.Set
-	vonage *vonage
+	words   *templates.Set
+	vonage  *vonage
+	texts   *texts // nil where no receipts come
+	log     *slog.Logger
+	metrics metrics
 }
+
+// mostParts bounds what one message costs. The built-in texts have four at most; a longer one is a mistake in an operator's
+// template, and is better mended than paid for.
+const mostParts = 10
 
 // hand sends one notification as one SMS.
 func (s sender) hand(ctx context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
-	text, err := s.texts.SMS(n)
-	if err != nil {
-		return notification.Receipt{}, notification.Refused("not-renderable", err)
-	}
-	a, err := s.vonage.send(ctx, sms{to: n.GetTo().GetMobile(), text: text, reference: n.GetId()})
+	m, parts, err := s.compose(n)
 	if err != nil {
 		return notification.Receipt{}, err
 	}
-	return a.verdict()
+	if err := s.vonage.wait(ctx); err != nil {
+		return notification.Receipt{}, err
+	}
+	if err := s.expect(ctx, n, parts); err != nil {
+		return notification.Receipt{}, err
+	}
+	a := s.vonage.send(ctx, m)
+	receipt, err := a.verdict()
+	if err != nil {
+		return notification.Receipt{}, err
+	}
+	s.metrics.parts.WithLabelValues(n.GetSource(), n.GetProvider()).Add(float64(receipt.Parts))
+	if int(receipt.Parts) != parts {
+		s.correct(ctx, n, receipt.Parts)
+	}
+	return receipt, nil
+}
+
+// compose writes the message, and counts its parts.
+func (s sender) compose(n *notifyv1.Notification) (sms, int, error) {
+	text, err := s.words.SMS(n)
+	if err != nil {
+		return sms{}, 0, notification.Refused("not-renderable", err)
+	}
+	kind, parts := segments(text)
+	if parts > mostParts {
+		return sms{}, 0, notification.Refused("message-too-long", fmt.Errorf("%d parts, and %d at most", parts, mostParts))
+	}
+	m, err := s.vonage.address(sms{to: n.GetTo().GetMobile(), text: text, kind: kind, reference: n.GetId(), source: n.GetSource()})
+	return m, parts, err
+}
+
+// awayPause is when a bucket that is away is tried again.
+const awayPause = 5 * time.Second
+
+// expect lets the message's receipts find it. Without that it is not sent.
+func (s sender) expect(ctx context.Context, n *notifyv1.Notification, parts int) error {
+	if s.texts == nil {
+		return nil
+	}
+	if err := s.texts.expect(ctx, n, parts); err != nil {
+		return errors.Join(stage.Later(awayPause, "texts-away"), err)
+	}
+	return nil
+}
+
+// correct believes Vonage's count of parts rather than ours. The message is sent: what fails here costs its
+// notification.delivered at most.
+func (s sender) correct(ctx context.Context, n *notifyv1.Notification, parts uint32) {
+	if s.texts == nil {
+		return
+	}
+	if err := s.texts.count(ctx, n, parts); err != nil {
+		s.log.WarnContext(ctx, "a text's parts are not corrected", "id", n.GetId(), "error", err)
+	}
 }

@@ -1,21 +1,25 @@
 package smssender_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/servicetest"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -23,77 +27,11 @@ import (
 	smssender "github.com/signrelay/signrelay/services/sms-sender"
 )
 
-// vonage stands in for the SMS API at the level of HTTP. What it does is told for each message by its client-ref.
-type vonage struct {
-	*httptest.Server
-	t *testing.T
-
-	mu      sync.Mutex
-	answers map[string][]http.HandlerFunc // of the calls in turn, the last for ever
-	forms   map[string][]url.Values
-}
-
-func newVonage(t *testing.T) *vonage {
-	t.Helper()
-	v := &vonage{t: t, answers: map[string][]http.HandlerFunc{}, forms: map[string][]url.Values{}}
-	v.Server = httptest.NewServer(v)
-	t.Cleanup(v.Close)
-	return v
-}
-
-func (v *vonage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost || r.URL.Path != "/sms/json" || r.ParseForm() != nil {
-		v.t.Errorf("unexpected %s %s", r.Method, r.URL.Path)
-		w.WriteHeader(http.StatusNotFound)
-		return
-	}
-	ref := r.PostForm.Get("client-ref")
-	v.mu.Lock()
-	v.forms[ref] = append(v.forms[ref], r.PostForm)
-	answers := v.answers[ref]
-	answer := answers[min(len(v.forms[ref]), len(answers))-1]
-	v.mu.Unlock()
-	answer(w, r)
-}
-
-func (v *vonage) calls(ref string) []url.Values {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.forms[ref]
-}
-
-func says(body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write([]byte(body))
-	}
-}
-
-// statuses is the API's answer with one part for each status.
-func statuses(all ...string) http.HandlerFunc {
-	var parts []string
-	for i, s := range all {
-		parts = append(parts, fmt.Sprintf(`{"to":"13175551234","message-id":"0A00000%d","status":%q,"remaining-balance":"3.14","message-price":"0.03","network":"12345","error-text":"of 13175551234"}`, i, s))
-	}
-	return says(fmt.Sprintf(`{"message-count":"%d","messages":[%s]}`, len(all), strings.Join(parts, ",")))
-}
-
-func hangs(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
-
-func drops(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
-
-func throttles(retryAfter string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Retry-After", retryAfter)
-		w.WriteHeader(http.StatusTooManyRequests)
-	}
-}
-
 const secret = "the-api-secret"
 
 func settings(baseURL string) config.Config {
 	return config.Config{SMS: config.SMS{Vonage: config.Vonage{
-		APIKey: "abcd1234", APISecret: secret, From: "Acme", BaseURL: baseURL, Timeout: 500 * time.Millisecond,
+		APIKey: "abcd1234", APISecret: secret, From: "Acme", BaseURL: baseURL, Timeout: 500 * time.Millisecond, PerSecond: 1000,
 	}}}
 }
 
@@ -171,12 +109,34 @@ func TestTextOutsideTheAlphabetIsUnicode(t *testing.T) {
 	}
 }
 
+// pausesOnly keeps a pause from stopping the other messages of the same test.
+type pausesOnly struct {
+	limit.Limiter
+	mu     sync.Mutex
+	pauses []time.Duration
+}
+
+func (p *pausesOnly) Pause(_ context.Context, _ string, d time.Duration) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pauses = append(p.pauses, d)
+	return nil
+}
+
+func (p *pausesOnly) sorted() []time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Sorted(slices.Values(p.pauses))
+}
+
 // Each of the API's answers, on the wire, and how its claim ends: confirmed (the message went), undone (it certainly did
 // not), or unknown.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, settings(v.URL))
+	pauses := &pausesOnly{Limiter: b.Env.Limits}
+	b.Env.Limits = pauses
 	ends := b.RecordEnds()
 	want := map[string]string{}
 	add := func(id, how string, answers ...http.HandlerFunc) {
@@ -185,12 +145,12 @@ func TestAnswers(t *testing.T) {
 	}
 	add("sent", "confirmed", statuses("0"))
 	add("mixed", "confirmed", statuses("0", "9"))
-	add("throttled", "undone", statuses("1"))
+	add("throttled", "undone", statuses("1"), statuses("0"))
 	add("bad-credentials", "undone", statuses("4"))
 	add("internal-error", "unknown", statuses("5"))
 	add("invalid", "undone", statuses("6"))
 	add("no-credit", "undone", statuses("9"))
-	add("too-many-binds", "undone", statuses("10"))
+	add("too-many-binds", "undone", statuses("10"), statuses("0"))
 	add("empty-object", "unknown", says(`{}`))
 	add("no-messages", "unknown", says(`{"message-count":"0","messages":[]}`))
 	add("numbers", "unknown", says(`{"message-count":1,"messages":[{"status":0}]}`))
@@ -207,6 +167,8 @@ func TestAnswers(t *testing.T) {
 		_, _ = w.Write([]byte(`{"message-count":"1","messages":[{"status":"0"`))
 	})
 	add("429", "undone", throttles("60"))
+	add("401", "undone", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	add("500", "unknown", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
 	add("503", "undone", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	add("502", "unknown", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	add("redirect", "undone", func(w http.ResponseWriter, r *http.Request) {
@@ -222,6 +184,9 @@ func TestAnswers(t *testing.T) {
 				t.Errorf("%s ended %s, want %s", id, got[id], want[id])
 			}
 		}
+	}
+	if got, want := pauses.sorted(), []time.Duration{time.Second, time.Second, 60 * time.Second}; !slices.Equal(got, want) {
+		t.Errorf("pauses of %v, want %v: one for each that asked for fewer calls", got, want)
 	}
 	b.NeverLogged("3175551234", secret, "sign.acme.example")
 }
@@ -252,56 +217,6 @@ func TestThrottledMessageGoesWhenItsTimeHasCome(t *testing.T) {
 	}
 }
 
-func TestAnUnknownOutcomeIsSentAgainAndMarked(t *testing.T) {
-	t.Parallel()
-	v := newVonage(t)
-	b := servicetest.New(t, settings(v.URL))
-	v.answers["n1"] = []http.HandlerFunc{drops, statuses("1"), statuses("0")} // the doubt outlives a certain refusal
-	b.Start(smssender.Run)
-	publish(t, b, invitation("n1"))
-	e := decode(t, b.Await(flow.Signing, "signing.v1.*.*.notification.sent.>", 1)[0])
-	if len(v.calls("n1")) != 3 || !e.GetNotice().GetPossibleDuplicate() {
-		t.Errorf("%d calls, notice %v", len(v.calls("n1")), e.GetNotice())
-	}
-}
-
-// The connection drops after the message was taken; its delivery receipt reaches the log before the next attempt.
-func TestAnUnknownOutcomeThatTheLogKnowsIsNotSentAgain(t *testing.T) {
-	t.Parallel()
-	v := newVonage(t)
-	b := servicetest.New(t, settings(v.URL))
-	receipt := &signingv1.SigningEvent{
-		Id: "receipt", Source: "acme", Provider: "clickwrap", Type: notification.DeliveredType,
-		Document: &signingv1.Document{Id: "doc1"}, Notice: &signingv1.Notice{NotificationId: "n1", Reference: "0A0000FF", Parts: 1},
-	}
-	message, err := event.Message(t.Context(), receipt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v.answers["n1"] = []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) {
-		if _, err := b.Env.JS.PublishMsg(r.Context(), message); err != nil {
-			t.Error(err)
-		}
-		drops(w, r)
-	}}
-	v.answers["n2"] = []http.HandlerFunc{drops, statuses("0")} // the control: nobody knows of this one
-	b.Start(smssender.Run)
-	publish(t, b, invitation("n1"))
-	publish(t, b, invitation("n2"))
-
-	notices := map[string]*signingv1.Notice{}
-	for _, m := range b.Await(flow.Signing, "signing.v1.*.*.notification.sent.>", 2) {
-		e := decode(t, m)
-		notices[e.GetNotice().GetNotificationId()] = e.GetNotice()
-	}
-	if n := notices["n1"]; len(v.calls("n1")) != 1 || n.GetReference() != "0A0000FF" || n.GetPossibleDuplicate() {
-		t.Errorf("%d calls for n1, notice %v", len(v.calls("n1")), n)
-	}
-	if n := notices["n2"]; len(v.calls("n2")) != 2 || !n.GetPossibleDuplicate() {
-		t.Errorf("%d calls for n2, notice %v", len(v.calls("n2")), n)
-	}
-}
-
 func TestWhatCannotBeSentIsGivenUpWithItsReason(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
@@ -315,17 +230,101 @@ func TestWhatCannotBeSentIsGivenUpWithItsReason(t *testing.T) {
 	linkless := invitation("n3")
 	linkless.Link = nil
 	publish(t, b, linkless)
+	endless := invitation("n4")
+	endless.Link.Short = "https://sign.acme.example/" + strings.Repeat("l", 1500)
+	publish(t, b, endless)
 
 	reasons := map[string]string{}
-	for _, m := range b.Await(flow.Signing, "signing.v1.acme.clickwrap.notification.failed.doc1", 3) {
+	for _, m := range b.Await(flow.Signing, "signing.v1.acme.clickwrap.notification.failed.doc1", 4) {
 		e := decode(t, m)
 		reasons[e.GetNotice().GetNotificationId()] = e.GetNotice().GetReason()
 	}
-	if want := map[string]string{"n1": "number-barred", "n2": "number-malformed", "n3": "not-renderable"}; !reflect.DeepEqual(reasons, want) {
+	want := map[string]string{"n1": "number-barred", "n2": "number-malformed", "n3": "not-renderable", "n4": "message-too-long"}
+	if !reflect.DeepEqual(reasons, want) {
 		t.Errorf("reasons %v, want %v", reasons, want)
 	}
-	b.Await(flow.DLQ, "dlq.v1.>", 3)
-	if len(v.calls("n2"))+len(v.calls("n3")) != 0 {
+	b.Await(flow.DLQ, "dlq.v1.>", 4)
+	if len(v.calls("n2"))+len(v.calls("n3"))+len(v.calls("n4")) != 0 {
 		t.Error("something was sent to nowhere")
 	}
+}
+
+// far is a limiter whose first place is far away.
+type far struct {
+	limit.Limiter
+	mu    sync.Mutex
+	asked []string
+}
+
+func (f *far) Take(ctx context.Context, key string, rate limit.Rate, patience time.Duration) (time.Duration, bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, fmt.Sprintf("%s %v %v", key, rate, patience))
+	if len(f.asked) == 1 {
+		return 50 * time.Millisecond, false, nil
+	}
+	return f.Limiter.Take(ctx, key, rate, patience)
+}
+
+// A message that is over the account's rate was certainly not sent, and goes when there is a place for it.
+func TestAMessageOverTheRateGoesLater(t *testing.T) {
+	t.Parallel()
+	v := newVonage(t)
+	b := servicetest.New(t, awaiting(v.URL))
+	limiter := &far{Limiter: b.Env.Limits}
+	b.Env.Limits = limiter
+	ends := b.RecordEnds()
+	b.Start(smssender.Run)
+	publish(t, b, invitation("n1"))
+	if how := ends.First(t, 1)["n1"]; how != "undone" {
+		t.Errorf("the claim ended %s, want undone", how)
+	}
+	e := decode(t, b.Await(flow.Signing, "signing.v1.>", 1)[0])
+	if e.GetType() != "notification.sent" || e.GetNotice().GetPossibleDuplicate() || len(v.calls("n1")) != 1 {
+		t.Errorf("%d calls, event %v", len(v.calls("n1")), e)
+	}
+	limiter.mu.Lock()
+	defer limiter.mu.Unlock()
+	if got := limiter.asked; len(got) != 2 || got[0] != got[1] || !strings.HasSuffix(got[0], " {1000 1s 1} 2s") || strings.Contains(got[0], "abcd1234") {
+		t.Errorf("asked for %q", got)
+	}
+}
+
+func TestPartsAreCounted(t *testing.T) {
+	t.Parallel()
+	v := newVonage(t)
+	b := servicetest.New(t, settings(v.URL))
+	v.answers["n1"] = []http.HandlerFunc{statuses("0", "0", "0")}
+	v.answers["n2"] = []http.HandlerFunc{statuses("7")}
+	b.Start(smssender.Run)
+	publish(t, b, invitation("n1"))
+	publish(t, b, invitation("n2"))
+	b.Await(flow.Signing, "signing.v1.>", 2)
+	if got := counted(t, b, "signrelay_sms_parts_total", "clickwrap acme"); got != 3 {
+		t.Errorf("%v parts, want 3", got)
+	}
+}
+
+// counted is the value of a counter with these values of its labels, in the order of their names.
+func counted(t *testing.T, b *servicetest.Bench, name, labels string) float64 {
+	t.Helper()
+	families, err := b.Env.Metrics.(*prometheus.Registry).Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			var values []string
+			for _, l := range m.GetLabel() {
+				values = append(values, l.GetValue())
+			}
+			if strings.Join(values, " ") == labels {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	return 0
 }

@@ -2,6 +2,8 @@ package smssender
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +16,9 @@ import (
 	sdk "github.com/vonage/vonage-go-sdk"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/stage"
 )
 
 // vonage is the operator's account at Vonage. Its SDK knows no context, no HTTP status and no time-out, so each call has
@@ -22,60 +26,100 @@ import (
 type vonage struct {
 	settings  config.Vonage
 	transport http.RoundTripper
+	limits    limit.Limiter
+	key       string // of the account's rate
 }
 
 // sms is one message to one number.
 type sms struct {
-	to        string // E.164 with its plus sign
+	to        string // E.164 with its plus sign; without it once addressed
 	text      string
+	kind      string // the API's type
 	reference string // at most 40 characters; comes back in the delivery receipt
+	source    string // whose door the receipt comes to
 }
 
 // idleFor is how long a connection is kept for the next call: shorter than servers do. A POST that meets a connection
 // which the server is just closing has an unknown outcome.
 const idleFor = 20 * time.Second
 
-func newVonage(settings config.Vonage, workers int) *vonage {
-	return &vonage{settings: settings, transport: &http.Transport{
-		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: workers, IdleConnTimeout: idleFor,
-	}}
+func newVonage(settings config.Vonage, limits limit.Limiter, workers int) *vonage {
+	account := sha256.Sum256([]byte(settings.APIKey)) // half a secret, which has no business in a Redis
+	return &vonage{
+		settings: settings, limits: limits, key: "vonage/" + hex.EncodeToString(account[:8]),
+		transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: workers, IdleConnTimeout: idleFor,
+		},
+	}
 }
 
-// send makes one call and returns what came of it. The error is a verdict: the message was certainly not sent.
-func (v *vonage) send(ctx context.Context, m sms) (answer, error) {
-	to := strings.TrimPrefix(m.to, "+") // the API wants the number without it, and the SDK sends it as it is
-	if len(to) < 7 || len(to) > 15 || strings.Trim(to, "0123456789") != "" {
-		return answer{}, notification.Refused("number-malformed", nil)
+// address makes a message one that can be sent. The error is a verdict.
+func (v *vonage) address(m sms) (sms, error) {
+	m.to = strings.TrimPrefix(m.to, "+") // the API wants the number without it, and the SDK sends it as it is
+	if len(m.to) < 7 || len(m.to) > 15 || strings.Trim(m.to, "0123456789") != "" {
+		return sms{}, notification.Refused("number-malformed", nil)
 	}
 	if v.settings.APIKey == "" {
-		return answer{}, notification.OperatorMustAct("not-configured", errors.New("sms.vonage.api_key is empty"))
+		return sms{}, notification.OperatorMustAct("not-configured", errors.New("sms.vonage.api_key is empty"))
 	}
+	return m, nil
+}
 
-	ctx, cancel := context.WithTimeout(ctx, v.settings.Timeout)
+// patience is how long a message waits for its turn with its sender's worker; who has to wait longer goes back to the stream.
+const patience = 2 * time.Second
+
+// wait waits for the account's turn, which all replicas share. The calls are spread evenly: Vonage counts each second's.
+func (v *vonage) wait(ctx context.Context) error {
+	rate := limit.Rate{Count: v.settings.PerSecond, Per: time.Second, Burst: 1}
+	err := limit.Wait(ctx, v.limits, v.key, rate, patience)
+	var later *limit.LaterError
+	if errors.As(err, &later) {
+		return stage.Later(later.After, "rate-limit")
+	}
+	return err
+}
+
+// send makes one call and returns what came of it. Where Vonage asks for fewer calls, no replica makes one for a while.
+func (v *vonage) send(ctx context.Context, m sms) answer {
+	call, cancel := context.WithTimeout(ctx, v.settings.Timeout)
 	defer cancel()
+	a := v.call(call, m)
+	if pause := a.pause(); pause > 0 {
+		// It is advice: a limiter that cannot be told costs one more refused call.
+		_ = v.limits.Pause(context.WithoutCancel(ctx), v.key, pause)
+	}
+	return a
+}
+
+func (v *vonage) call(ctx context.Context, m sms) answer {
 	call := &call{ctx: ctx, transport: v.transport}
 	client := sdk.NewSMSClient(sdk.CreateAuthFromKeySecret(v.settings.APIKey, v.settings.APISecret))
 	client.Config.BasePath = strings.TrimRight(v.settings.BaseURL, "/") + "/sms" // the SDK appends /json
 	client.Config.HTTPClient = &http.Client{Transport: call, CheckRedirect: stay}
 
-	result, err := sendRecovering(client, strings.TrimPrefix(v.settings.From, "+"), to, m)
+	options := sdk.SMSOpts{Type: m.kind, ClientRef: m.reference}
+	if v.settings.ReceiptsURL != "" {
+		options.StatusReportReq = true
+		options.Callback = strings.TrimRight(v.settings.ReceiptsURL, "/") + "/receipts/vonage/" + m.source
+	}
+	result, err := sendRecovering(client, strings.TrimPrefix(v.settings.From, "+"), m, options)
 	a := answer{written: call.written.Load(), status: call.status, retryAfter: call.retryAfter, err: err}
 	for _, m := range result.Messages {
 		a.parts = append(a.parts, part{status: m.Status, id: m.MessageId})
 	}
-	return a, nil
+	return a
 }
 
 // sendRecovering is the SDK's Send. The SDK takes the first of the answer's messages without looking whether there is
 // one, and panics.
-func sendRecovering(client *sdk.SMSClient, from, to string, m sms) (result sdk.Sms, err error) {
+func sendRecovering(client *sdk.SMSClient, from string, m sms, options sdk.SMSOpts) (result sdk.Sms, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the answer has no messages: %v", p)
 		}
 	}()
 	// The second result is empty on most refusals and the error is nil on all of them; the statuses say all.
-	result, _, err = client.Send(from, to, m.text, sdk.SMSOpts{Type: textType(m.text), ClientRef: m.reference})
+	result, _, err = client.Send(from, m.to, m.text, options)
 	return result, err
 }
 
@@ -92,7 +136,7 @@ type call struct {
 
 	written    atomic.Bool // the request was begun to be written; by the transport's own goroutine
 	status     int
-	retryAfter string
+	retryAfter time.Duration
 }
 
 func (c *call) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -101,7 +145,7 @@ func (c *call) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.status, c.retryAfter = resp.StatusCode, resp.Header.Get("Retry-After")
+	c.status, c.retryAfter = resp.StatusCode, limit.RetryAfter(resp.Header, time.Now())
 	resp.Body = struct {
 		io.Reader
 		io.Closer

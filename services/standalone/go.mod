@@ -8,6 +8,7 @@ replace (
 	github.com/signrelay/signrelay/services/email-sender => ../email-sender
 	github.com/signrelay/signrelay/services/enricher => ../enricher
 	github.com/signrelay/signrelay/services/ingest => ../ingest
+	github.com/signrelay/signrelay/services/kafka-bridge => ../kafka-bridge
 	github.com/signrelay/signrelay/services/sandbox => ../sandbox
 	github.com/signrelay/signrelay/services/shortener => ../shortener
 	github.com/signrelay/signrelay/services/sms-sender => ../sms-sender
@@ -22,9 +23,11 @@ require (
 	github.com/signrelay/signrelay/services/email-sender v0.0.0
 	github.com/signrelay/signrelay/services/enricher v0.0.0
 	github.com/signrelay/signrelay/services/ingest v0.0.0
+	github.com/signrelay/signrelay/services/kafka-bridge v0.0.0
 	github.com/signrelay/signrelay/services/sandbox v0.0.0
 	github.com/signrelay/signrelay/services/shortener v0.0.0
 	github.com/signrelay/signrelay/services/sms-sender v0.0.0
+	golang.org/x/term v0.47.0
 	google.golang.org/protobuf v1.36.12
 )
 
@@ -50,16 +53,22 @@ require (
 	github.com/nats-io/nkeys v0.4.16 // indirect
 	github.com/nats-io/nuid v1.0.1 // indirect
 	github.com/nyaruka/phonenumbers v1.8.1 // indirect
+	github.com/pierrec/lz4/v4 v4.1.33 // indirect
 	github.com/prometheus/client_golang v1.25.0 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/otlptranslator v1.0.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
 	github.com/redis/go-redis/v9 v9.23.0 // indirect
+	github.com/segmentio/kafka-go v0.4.51 // indirect
 	github.com/synadia-io/orbit.go/jetstreamext v0.3.1 // indirect
 	github.com/synadia-io/orbit.go/natsext v0.1.2 // indirect
 	github.com/vonage/vonage-go-sdk v0.14.0 // indirect
 	github.com/wneessen/go-mail v0.8.1 // indirect
+	github.com/x-way/crawlerdetect v0.2.28 // indirect
+	github.com/xdg-go/pbkdf2 v1.0.0 // indirect
+	github.com/xdg-go/scram v1.1.2 // indirect
+	github.com/xdg-go/stringprep v1.0.4 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
 	go.opentelemetry.io/contrib/bridges/prometheus v0.72.0 // indirect
 	go.opentelemetry.io/contrib/exporters/autoexport v0.72.0 // indirect

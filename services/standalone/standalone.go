@@ -17,6 +17,7 @@ import (
 	emailsender "github.com/signrelay/signrelay/services/email-sender"
 	"github.com/signrelay/signrelay/services/enricher"
 	"github.com/signrelay/signrelay/services/ingest"
+	kafkabridge "github.com/signrelay/signrelay/services/kafka-bridge"
 	"github.com/signrelay/signrelay/services/sandbox"
 	"github.com/signrelay/signrelay/services/shortener"
 	smssender "github.com/signrelay/signrelay/services/sms-sender"
@@ -49,7 +50,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, opened func()
 	if err := Provision(ctx, cfg, log); err != nil {
 		return err
 	}
-	host := service.Host{Config: cfg, Log: log, Services: services(demo)}
+	host := service.Host{Config: cfg, Log: log, Services: services(cfg, demo)}
 	host.Opened = func(service.Doors) {
 		if opened != nil {
 			opened()
@@ -90,7 +91,7 @@ func connected(ctx context.Context, nc *nats.Conn) error {
 }
 
 // services in the order of the flow. One public door serves callbacks, links and receipts.
-func services(demo bool) []service.Service {
+func services(cfg config.Config, demo bool) []service.Service {
 	public := func(c config.Config) string { return c.Ingest.Addr }
 	all := []service.Service{
 		{Name: "ingest", Run: ingest.Run, Public: public, OutlivesRedis: true},
@@ -98,6 +99,9 @@ func services(demo bool) []service.Service {
 		{Name: flow.Shortener, Run: shortener.Run, Public: public},
 		{Name: flow.SMSSender, Run: smssender.Run, Public: public},
 		{Name: flow.EmailSender, Run: emailsender.Run},
+	}
+	if cfg.Kafka.Set() {
+		all = append(all, service.Service{Name: flow.KafkaBridge, Run: kafkabridge.RunBeside})
 	}
 	if demo {
 		all = append(all, service.Service{Name: "sandbox", Run: sandbox.Run, NoParts: true})

@@ -16,45 +16,196 @@ import (
 	"github.com/signrelay/signrelay/tests/house"
 )
 
-// The seed's three flows, and every message that comes of them: to whom, on which channel, and the text of the documentation
-// word for word. L stands for a link, which must open; an e-mail shows by its subject.
-//
-// Eric Smith and Sam Lee want texts and e-mails, Jane Roe e-mails alone. The last signature makes no progress message.
-var seedMessages = []string{
-	`sms 13175551234: You've been sent "PS Employment Agreement" by PactSafe. Please review & sign: L`,
-	`email eric.smith@example.com: Please review & sign "PS Employment Agreement" [1 link]`,
-	`email jane.roe@example.com: Please review & sign "PS Employment Agreement" [1 link]`,
-	`email jane.roe@example.com: Eric Smith has signed "PS Employment Agreement" [0 links]`,
-	`sms 13175551234: "PS Employment Agreement" has been accepted by all parties. Download your document here: L`,
-	`email eric.smith@example.com: "PS Employment Agreement" has been accepted by all parties [1 link]`,
-	`email jane.roe@example.com: "PS Employment Agreement" has been accepted by all parties [1 link]`,
-
-	`sms 13175551234: You've been sent "Employment Agreement" by PactSafe. Please review & sign: L`,
-	`email eric.smith@example.com: Please review & sign "Employment Agreement" [1 link]`,
-	`sms 13175550187: You've been sent "Employment Agreement" by PactSafe. Please review & sign: L`,
-	`email sam.lee@example.com: Please review & sign "Employment Agreement" [1 link]`,
-	`sms 13175550187: Eric Smith has signed "Employment Agreement". One more signature is needed to complete the document.`,
-	`email sam.lee@example.com: Eric Smith has signed "Employment Agreement" [0 links]`,
+// A story and every message that comes of it: to whom, on which channel, and what it says. L stands for a link, which must
+// lead to a page; an e-mail shows by its subject and its number of links. What is not listed must not come.
+type story struct {
+	provider, name string
+	messages       []string
 }
 
-func TestTheSeedsStory(t *testing.T) {
+var stories = []story{
+	// The guide's three flows, its three texts word for word. Eric Smith and Sam Lee want texts and e-mails, Jane Roe e-mails
+	// alone. The last signature makes no progress message.
+	{"clickwrap", "seed", []string{
+		`sms 13175551234: You've been sent "PS Employment Agreement" by PactSafe. Please review & sign: L`,
+		`email eric.smith@example.com: Please review & sign "PS Employment Agreement" [1 link]`,
+		`email jane.roe@example.com: Please review & sign "PS Employment Agreement" [1 link]`,
+		`email jane.roe@example.com: Eric Smith has signed "PS Employment Agreement" [0 links]`,
+		`sms 13175551234: "PS Employment Agreement" has been accepted by all parties. Download your document here: L`,
+		`email eric.smith@example.com: "PS Employment Agreement" has been accepted by all parties [1 link]`,
+		`email jane.roe@example.com: "PS Employment Agreement" has been accepted by all parties [1 link]`,
+
+		`sms 13175551234: You've been sent "Employment Agreement" by PactSafe. Please review & sign: L`,
+		`email eric.smith@example.com: Please review & sign "Employment Agreement" [1 link]`,
+		`sms 13175550187: You've been sent "Employment Agreement" by PactSafe. Please review & sign: L`,
+		`email sam.lee@example.com: Please review & sign "Employment Agreement" [1 link]`,
+		`sms 13175550187: Eric Smith has signed "Employment Agreement". One more signature is needed to complete the document.`,
+		`email sam.lee@example.com: Eric Smith has signed "Employment Agreement" [0 links]`,
+	}},
+	// The end comes before the signature: no progress message, in whichever order they come.
+	{"clickwrap", "one-signer", []string{
+		`sms 13175551234: You've been sent "Mutual NDA" by PactSafe. Please review & sign: L`,
+		`email eric.smith@example.com: Please review & sign "Mutual NDA" [1 link]`,
+		`sms 13175551234: "Mutual NDA" has been accepted by all parties. Download your document here: L`,
+		`email eric.smith@example.com: "Mutual NDA" has been accepted by all parties [1 link]`,
+	}},
+	{"clickwrap", "two-signers", []string{
+		`sms 13175551234: You've been sent "E-Waiver Form" by PactSafe. Please review & sign: L`,
+		`email eric.smith@example.com: Please review & sign "E-Waiver Form" [1 link]`,
+		`sms 13175550187: You've been sent "E-Waiver Form" by PactSafe. Please review & sign: L`,
+		`email sam.lee@example.com: Please review & sign "E-Waiver Form" [1 link]`,
+		`sms 13175550187: Eric Smith has signed "E-Waiver Form". One more signature is needed to complete the document.`,
+		`email sam.lee@example.com: Eric Smith has signed "E-Waiver Form" [0 links]`,
+		`sms 13175551234: "E-Waiver Form" has been accepted by all parties. Download your document here: L`,
+		`email eric.smith@example.com: "E-Waiver Form" has been accepted by all parties [1 link]`,
+		`sms 13175550187: "E-Waiver Form" has been accepted by all parties. Download your document here: L`,
+		`email sam.lee@example.com: "E-Waiver Form" has been accepted by all parties [1 link]`,
+	}},
+	// Sent again on purpose, so both are invited again.
+	{"clickwrap", "resend", []string{
+		`sms 13175551234: You've been sent "Consulting Agreement" by PactSafe. Please review & sign: L`,
+		`email eric.smith@example.com: Please review & sign "Consulting Agreement" [1 link]`,
+		`email jane.roe@example.com: Please review & sign "Consulting Agreement" [1 link]`,
+		`sms 13175551234: You've been sent "Consulting Agreement" by PactSafe. Please review & sign: L`,
+		`email eric.smith@example.com: Please review & sign "Consulting Agreement" [1 link]`,
+		`email jane.roe@example.com: Please review & sign "Consulting Agreement" [1 link]`,
+	}},
+	{"clickwrap", "declined", []string{
+		`sms 13175551234: You've been sent "Non-Compete Agreement" by PactSafe. Please review & sign: L`,
+		`email eric.smith@example.com: Please review & sign "Non-Compete Agreement" [1 link]`,
+		`sms 13175550187: You've been sent "Non-Compete Agreement" by PactSafe. Please review & sign: L`,
+		`email sam.lee@example.com: Please review & sign "Non-Compete Agreement" [1 link]`,
+		`sms 13175550187: Eric Smith has declined to sign "Non-Compete Agreement". Nothing more is needed from you.`,
+		`email sam.lee@example.com: Eric Smith has declined to sign "Non-Compete Agreement" [0 links]`,
+		`email sender@signrelay.example: Eric Smith has declined to sign "Non-Compete Agreement" [0 links]`,
+	}},
+
+	{"pleasesign", "one-signer", []string{
+		`sms 61491570006: You've been sent "Residential Tenancy Agreement" by PleaseSign. Please review & sign: L`,
+		`email olivia.nguyen@example.com: Please review & sign "Residential Tenancy Agreement" [1 link]`,
+		`sms 61491570006: "Residential Tenancy Agreement" has been accepted by all parties. Download your document here: L`,
+		`email olivia.nguyen@example.com: "Residential Tenancy Agreement" has been accepted by all parties [1 link]`,
+	}},
+	{"pleasesign", "two-signers", []string{
+		`sms 61491570006: You've been sent "Contract of Sale" by PleaseSign. Please review & sign: L`,
+		`email olivia.nguyen@example.com: Please review & sign "Contract of Sale" [1 link]`,
+		`sms 61491570156: You've been sent "Contract of Sale" by PleaseSign. Please review & sign: L`,
+		`email jack.wilson@example.com: Please review & sign "Contract of Sale" [1 link]`,
+		`sms 61491570156: Olivia Nguyen has signed "Contract of Sale". One more signature is needed to complete the document.`,
+		`email jack.wilson@example.com: Olivia Nguyen has signed "Contract of Sale" [0 links]`,
+		`sms 61491570006: "Contract of Sale" has been accepted by all parties. Download your document here: L`,
+		`email olivia.nguyen@example.com: "Contract of Sale" has been accepted by all parties [1 link]`,
+		`sms 61491570156: "Contract of Sale" has been accepted by all parties. Download your document here: L`,
+		`email jack.wilson@example.com: "Contract of Sale" has been accepted by all parties [1 link]`,
+	}},
+	// Who comes second hears of the document when his turn has come, and is told once.
+	{"pleasesign", "ordered-signing", []string{
+		`sms 61491570006: You've been sent "Building Contract" by PleaseSign. Please review & sign: L`,
+		`email olivia.nguyen@example.com: Please review & sign "Building Contract" [1 link]`,
+		`sms 61491570156: You've been sent "Building Contract" by PleaseSign. Please review & sign: L`,
+		`email jack.wilson@example.com: Please review & sign "Building Contract" [1 link]`,
+		`sms 61491570006: "Building Contract" has been accepted by all parties. Download your document here: L`,
+		`email olivia.nguyen@example.com: "Building Contract" has been accepted by all parties [1 link]`,
+		`sms 61491570156: "Building Contract" has been accepted by all parties. Download your document here: L`,
+		`email jack.wilson@example.com: "Building Contract" has been accepted by all parties [1 link]`,
+	}},
+	// One callback, two facts, one message to each.
+	{"pleasesign", "declined", []string{
+		`sms 61491570006: You've been sent "Partnership Agreement" by PleaseSign. Please review & sign: L`,
+		`email olivia.nguyen@example.com: Please review & sign "Partnership Agreement" [1 link]`,
+		`sms 61491570156: You've been sent "Partnership Agreement" by PleaseSign. Please review & sign: L`,
+		`email jack.wilson@example.com: Please review & sign "Partnership Agreement" [1 link]`,
+		`sms 61491570156: Olivia Nguyen has declined to sign "Partnership Agreement". Nothing more is needed from you.`,
+		`email jack.wilson@example.com: Olivia Nguyen has declined to sign "Partnership Agreement" [0 links]`,
+		`email sender@signrelay.example: Olivia Nguyen has declined to sign "Partnership Agreement" [0 links]`,
+	}},
+	// Mia Kelly gets her link from PleaseSign itself, whose letter comes back.
+	{"pleasesign", "bounced", []string{
+		`sms 61491570006: You've been sent "Service Agreement" by PleaseSign. Please review & sign: L`,
+		`email olivia.nguyen@example.com: Please review & sign "Service Agreement" [1 link]`,
+		`email sender@signrelay.example: Mia Kelly could not be reached about "Service Agreement" [0 links]`,
+	}},
+	{"pleasesign", "mixed", []string{
+		`sms 61491570006: You've been sent "Loan Agreement" by PleaseSign. Please review & sign: L`,
+		`email olivia.nguyen@example.com: Please review & sign "Loan Agreement" [1 link]`,
+		`sms 61491570006: Mia Kelly has signed "Loan Agreement". One more signature is needed to complete the document.`,
+		`email olivia.nguyen@example.com: Mia Kelly has signed "Loan Agreement" [0 links]`,
+		`sms 61491570006: "Loan Agreement" has been accepted by all parties. Download your document here: L`,
+		`email olivia.nguyen@example.com: "Loan Agreement" has been accepted by all parties [1 link]`,
+		`email mia.kelly@example.com: "Loan Agreement" has been accepted by all parties [1 link]`,
+	}},
+
+	// Both callbacks tell of the end; she is told once.
+	{"esign-v1", "one-signer", []string{
+		`sms 447700900123: You've been sent "Statement of Work" by Legalesign. Please review & sign: L`,
+		`email amelia.clarke@example.com: Please review & sign "Statement of Work" [1 link]`,
+		`sms 447700900123: "Statement of Work" has been accepted by all parties. Download your document here: L`,
+		`email amelia.clarke@example.com: "Statement of Work" has been accepted by all parties [1 link]`,
+	}},
+	{"esign-v1", "two-signers", []string{
+		`sms 447700900123: You've been sent "Shareholder Agreement" by Legalesign. Please review & sign: L`,
+		`email amelia.clarke@example.com: Please review & sign "Shareholder Agreement" [1 link]`,
+		`sms 447700900456: You've been sent "Shareholder Agreement" by Legalesign. Please review & sign: L`,
+		`email oliver.hughes@example.com: Please review & sign "Shareholder Agreement" [1 link]`,
+		`sms 447700900123: "Shareholder Agreement" has been accepted by all parties. Download your document here: L`,
+		`email amelia.clarke@example.com: "Shareholder Agreement" has been accepted by all parties [1 link]`,
+		`sms 447700900456: "Shareholder Agreement" has been accepted by all parties. Download your document here: L`,
+		`email oliver.hughes@example.com: "Shareholder Agreement" has been accepted by all parties [1 link]`,
+	}},
+	// Nobody is asked to sign what he signed while nobody heard of it. What is in an archive has no page yet: see A below.
+	{"esign-v1", "long-night", []string{
+		`sms 447700900123: "Supply Agreement" has been accepted by all parties. Download your document here: L`,
+		`email amelia.clarke@example.com: "Supply Agreement" has been accepted by all parties [1 link]`,
+		`sms 447700900456: "Supply Agreement" has been accepted by all parties. Download your document here: L`,
+		`email oliver.hughes@example.com: "Supply Agreement" has been accepted by all parties [1 link]`,
+		`email isla.morgan@example.com: Please review & sign "Data Processing Addendum" [1 link]`,
+	}},
+	{"esign-v1", "declined", []string{
+		`sms 447700900123: You've been sent "Lease Renewal" by Legalesign. Please review & sign: L`,
+		`email amelia.clarke@example.com: Please review & sign "Lease Renewal" [1 link]`,
+		`sms 447700900456: You've been sent "Lease Renewal" by Legalesign. Please review & sign: L`,
+		`email oliver.hughes@example.com: Please review & sign "Lease Renewal" [1 link]`,
+		`sms 447700900456: Amelia Clarke has declined to sign "Lease Renewal". Nothing more is needed from you.`,
+		`email oliver.hughes@example.com: Amelia Clarke has declined to sign "Lease Renewal" [0 links]`,
+		`email sender@signrelay.example: Amelia Clarke has declined to sign "Lease Renewal" [0 links]`,
+	}},
+}
+
+// pages is what links to a document lead to when its story is over, where that is not a page with status 200: one that says
+// why there is nothing to sign or to download.
+var pages = map[string]int{
+	"Supply Agreement":      http.StatusServiceUnavailable, // comes from an archive within four hours
+	"Partnership Agreement": http.StatusGone,
+	"Lease Renewal":         http.StatusGone,
+}
+
+func TestStories(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(testing.TB) *house.House{
-		"in one process":           house.Standalone,
-		"with a process a service": house.Apart,
+		"in one process":             func(t testing.TB) *house.House { return house.Standalone(t) },
+		"with a process a service":   house.Apart,
+		"with two processes a stage": house.Twice,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := start(t)
-			h.Play(t, "clickwrap", "seed")
-			tellTheSeedsStory(t, h)
+			for _, s := range stories {
+				h.ClearMessages(t)
+				h.Play(t, s.provider, s.name)
+				s.tell(t, h)
+			}
+			h.Idle(t)
+			if shared := h.Replicas("enricher"); len(shared) > 1 {
+				everyReplicaWorked(t, h)
+			}
 		})
 	}
 }
 
-func tellTheSeedsStory(t *testing.T, h *house.House) {
+// tell waits for the story's messages, and compares all that came with them.
+func (s story) tell(t *testing.T, h *house.House) {
 	t.Helper()
-	h.Until(t, "the messages have come", func() bool { return len(h.Messages(t)) >= len(seedMessages) })
+	h.Until(t, fmt.Sprintf("the messages of %s/%s have come", s.provider, s.name), func() bool { return len(h.Messages(t)) >= len(s.messages) })
 	h.Idle(t)
 	var got []string
 	for _, m := range h.Messages(t) {
@@ -64,14 +215,23 @@ func tellTheSeedsStory(t *testing.T, h *house.House) {
 		}
 		got = append(got, m.Channel+" "+m.To+": "+text)
 		for _, link := range links {
-			opens(t, link)
+			leads(t, link, statusOf(m))
 		}
 	}
 	slices.Sort(got)
-	want := slices.Sorted(slices.Values(seedMessages))
+	want := slices.Sorted(slices.Values(s.messages))
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("messages (-want +got):\n%s", diff)
+		t.Errorf("%s/%s: messages (-want +got):\n%s", s.provider, s.name, diff)
 	}
+}
+
+func statusOf(m house.Message) int {
+	for title, status := range pages {
+		if strings.Contains(m.Text, title) {
+			return status
+		}
+	}
+	return http.StatusOK
 }
 
 var link = regexp.MustCompile(`https?://\S+`)
@@ -81,14 +241,18 @@ func withoutLinks(text string) (string, []string) {
 	return strings.TrimSpace(link.ReplaceAllString(text, "L")), links
 }
 
-// opens follows a link as a signer's browser does.
-func opens(t *testing.T, link string) {
+// phone is what a signer's browser calls itself.
+const phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1"
+
+// leads follows a link as a signer's browser does, and wants a page with that status.
+func leads(t *testing.T, link string, want int) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, link, nil)
 	if err != nil {
 		t.Error(err)
 		return
 	}
+	req.Header.Set("User-Agent", phone)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Errorf("a link does not open: %v", err)
@@ -96,8 +260,21 @@ func opens(t *testing.T, link string) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	page, _ := io.ReadAll(resp.Body)
-	if resp.StatusCode != http.StatusOK || len(page) == 0 || resp.Request.URL.String() == link {
-		t.Errorf("a link leads to %s: %s, %d bytes", resp.Request.URL.Host, resp.Status, len(page))
+	if resp.StatusCode != want || len(page) == 0 {
+		t.Errorf("a link leads to %s: %s, want %d; %d bytes", resp.Request.URL.Host, resp.Status, want, len(page))
+	}
+}
+
+// everyReplicaWorked wants each replica of each stage to have had work: the story test is no proof of sharing where one of
+// two did it all.
+func everyReplicaWorked(t *testing.T, h *house.House) {
+	t.Helper()
+	for _, service := range house.Services[2:] {
+		for _, p := range h.Replicas(service) {
+			if !strings.Contains(p.Output(), `"msg":"attempt"`) {
+				t.Errorf("%s had nothing to do", p.Name)
+			}
+		}
 	}
 }
 

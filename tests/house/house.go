@@ -31,6 +31,8 @@ type House struct {
 	SandboxURL string
 	NATSURL    string
 	DataDir    string
+	Variant    Variant       // how the services are built
+	Patience   time.Duration // how long is waited for what others bring about; 30 s at first
 	Processes  map[string]*Process
 	Redis      *realtest.RedisServer // nil in standalone
 
@@ -40,6 +42,7 @@ type House struct {
 	js         jetstream.JetStream // made when it is first asked for
 
 	env      []string
+	node     node // the NATS server, where there is one alone
 	lazySync bool // NATS syncs every two minutes, its own default
 }
 
@@ -57,12 +60,19 @@ func Standalone(t testing.TB, more ...string) *House {
 // Apart starts each service as a process of its own, against a NATS server and a Redis of their own, after provisioning.
 func Apart(t testing.TB) *House {
 	t.Helper()
-	h := newHouse(t)
-	h.startNATS(t)
-	h.provision(t)
+	h := Parts(t, aroundTheSandbox)
 	for _, name := range Services {
 		h.StartService(t, name, name)
 	}
+	return h
+}
+
+// Parts starts what the services stand on, and none of them: a NATS server and a Redis, with streams for settings.
+func Parts(t testing.TB, settings func(*House) string) *House {
+	t.Helper()
+	h := newHouse(t)
+	h.startNATS(t)
+	h.provision(t, settings(h))
 	return h
 }
 
@@ -75,16 +85,27 @@ func Twice(t testing.TB) *House {
 	t.Helper()
 	h := Apart(t)
 	for _, name := range Services[2:] {
-		h.StartService(t, name, name+"-2", "SIGNRELAY_LINKS_ADDR="+freeAddress(t), "SIGNRELAY_RECEIPTS_ADDR="+freeAddress(t))
+		h.StartReplica(t, name, 2)
 	}
 	return h
 }
 
+// StartReplica starts the n-th process of a service, named "<service>-<n>".
+func (h *House) StartReplica(t testing.TB, service string, n int) *Process {
+	t.Helper()
+	return h.StartService(t, service, fmt.Sprintf("%s-%d", service, n),
+		"SIGNRELAY_LINKS_ADDR="+freeAddress(t), "SIGNRELAY_RECEIPTS_ADDR="+freeAddress(t))
+}
+
 // provision starts Redis beside NATS, writes the settings, and makes the streams.
-func (h *House) provision(t testing.TB) {
+func (h *House) provision(t testing.TB, settings string) {
 	t.Helper()
 	h.Redis = realtest.Redis(t)
-	h.env = append(h.env, "SIGNRELAY_NATS_URL="+h.NATSURL, "SIGNRELAY_REDIS_URL="+h.Redis.URL, "SIGNRELAY_CONFIG="+h.writeSettings(t))
+	path := filepath.Join(h.DataDir, "signrelay.yaml")
+	if err := os.WriteFile(path, []byte(settings), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.env = append(h.env, "SIGNRELAY_NATS_URL="+h.NATSURL, "SIGNRELAY_REDIS_URL="+h.Redis.URL, "SIGNRELAY_CONFIG="+path)
 	if out, err := h.Command(t, "provision"); err != nil {
 		t.Fatalf("provision: %v\n%s", err, out)
 	}
@@ -95,7 +116,7 @@ func (h *House) StartService(t testing.TB, service, name string, env ...string) 
 	t.Helper()
 	admin := freeAddress(t)
 	env = slices.Concat(h.env, env, []string{"SIGNRELAY_ADMIN_ADDR=" + admin})
-	p := newProcess(t, name, Program(t, service), "http://"+admin+"/readyz", env)
+	p := newProcess(t, name, ProgramAs(t, service, h.Variant), "http://"+admin+"/readyz", env)
 	h.Processes[name] = p.Start()
 	return p
 }
@@ -105,40 +126,22 @@ func newHouse(t testing.TB) *House {
 	ingest, sandbox, smtp, natsAddr := freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)
 	h := &House{
 		IngestURL: "http://" + ingest, SandboxURL: "http://" + sandbox, NATSURL: "nats://" + natsAddr,
-		DataDir: t.TempDir(), Processes: map[string]*Process{}, t: t,
+		Patience: 30 * time.Second, DataDir: t.TempDir(), Processes: map[string]*Process{}, t: t,
 	}
 	h.env = []string{
 		"SIGNRELAY_INGEST_ADDR=" + ingest, "SIGNRELAY_SANDBOX_ADDR=" + sandbox, "SIGNRELAY_SMTP_ADDR=" + smtp,
 		"SIGNRELAY_SANDBOX_INGEST_URL=" + h.IngestURL, "SIGNRELAY_NATS_ADDR=" + natsAddr, "SIGNRELAY_DATA_DIR=" + h.DataDir,
 		"SIGNRELAY_LINKS_ADDR=" + freeAddress(t), "SIGNRELAY_RECEIPTS_ADDR=" + freeAddress(t),
+		"SIGNRELAY_SHORTENER_PER_MINUTE=6000", // all signers of a story click from one address
 	}
 	return h
 }
 
-// startNATS runs the real server as a process, with the settings that deployments use.
-func (h *House) startNATS(t testing.TB) {
-	t.Helper()
-	monitor := freeAddress(t)
-	host, port, _ := strings.Cut(strings.TrimPrefix(h.NATSURL, "nats://"), ":")
-	syncInterval := "always"
-	if h.lazySync {
-		syncInterval = "2m"
-	}
-	settings := fmt.Sprintf("host: %s\nport: %s\nhttp: %q\nmax_payload: 8MB\njetstream { store_dir: %q, sync_interval: %s }\n",
-		host, port, monitor, filepath.Join(h.DataDir, "nats"), syncInterval)
-	path := filepath.Join(h.DataDir, "nats.conf")
-	if err := os.WriteFile(path, []byte(settings), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	h.Processes["nats"] = newProcess(t, "nats", Program(t, "nats-server"), "http://"+monitor+"/healthz", nil, "-c", path).Start()
-}
-
-// writeSettings writes a file as an operator would, with the sandbox as the world.
-func (h *House) writeSettings(t testing.TB) string {
-	t.Helper()
-	links := h.setting("SIGNRELAY_LINKS_ADDR")
-	smtpHost, smtpPort, _ := strings.Cut(h.setting("SIGNRELAY_SMTP_ADDR"), ":")
-	settings := fmt.Sprintf(`
+// aroundTheSandbox is a file as an operator would write it, with the sandbox as the world.
+func aroundTheSandbox(h *House) string {
+	links := h.Address("SIGNRELAY_LINKS_ADDR")
+	smtpHost, smtpPort, _ := strings.Cut(h.Address("SIGNRELAY_SMTP_ADDR"), ":")
+	return fmt.Sprintf(`
 sources:
   - {name: demo, provider: clickwrap, sender_name: PactSafe, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: demo-token},
      notify: {sender: {email: sender@signrelay.example}}}
@@ -151,15 +154,11 @@ sms: {vonage: {api_key: sandbox0, api_secret: sandbox-secret, from: Signrelay, b
 email: {from: "Signrelay <no-reply@signrelay.example>", smtp: {host: %[2]q, port: %[3]s, tls: none}}
 shortener: {kind: builtin, public_url: "http://%[4]s", bitly: {token: demo-token, group: demo, base_url: %[1]q},
             rebrandly: {apikey: demo-key, base_url: %[1]q}}
-`, h.SandboxURL, smtpHost, smtpPort, links, h.setting("SIGNRELAY_RECEIPTS_ADDR"))
-	path := filepath.Join(h.DataDir, "signrelay.yaml")
-	if err := os.WriteFile(path, []byte(settings), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+`, h.SandboxURL, smtpHost, smtpPort, links, h.Address("SIGNRELAY_RECEIPTS_ADDR"))
 }
 
-func (h *House) setting(name string) string {
+// Address is what one of the variables SIGNRELAY_…_ADDR says.
+func (h *House) Address(name string) string {
 	for _, e := range h.env {
 		if value, found := strings.CutPrefix(e, name+"="); found {
 			return value
@@ -222,6 +221,25 @@ func (h *House) Messages(t testing.TB) []Message {
 		t.Fatalf("messages: %d %v\n%s", status, err, answer)
 	}
 	return messages
+}
+
+// ClearMessages forgets what signers received.
+func (h *House) ClearMessages(t testing.TB) {
+	t.Helper()
+	if status, answer := h.do(t, http.MethodDelete, h.SandboxURL+"/api/messages", ""); status != http.StatusNoContent {
+		t.Fatalf("clear the messages: %d %s", status, answer)
+	}
+}
+
+// Replicas are a service's processes.
+func (h *House) Replicas(service string) []*Process {
+	var all []*Process
+	for name, p := range h.Processes {
+		if name == service || strings.HasPrefix(name, service+"-") {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 func (h *House) do(t testing.TB, method, target, body string) (int, []byte) {
@@ -318,6 +336,9 @@ func (h *House) Idle(t testing.TB) {
 	js := h.JetStream(t)
 	h.Until(t, "every stage is idle", func() bool {
 		for _, s := range flow.Stages {
+			if s.Optional {
+				continue
+			}
 			consumer, err := js.Consumer(context.Background(), s.Stream, s.Name)
 			if err != nil {
 				return false
@@ -333,7 +354,7 @@ func (h *House) Idle(t testing.TB) {
 // Until waits for something that others bring about.
 func (h *House) Until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(h.Patience); time.Now().Before(deadline); {
 		if holds() {
 			return
 		}
@@ -343,7 +364,7 @@ func (h *House) Until(t testing.TB, what string, holds func() bool) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	t.Fatalf("within 30 s it did not come about that %s", what)
+	t.Fatalf("within %v it did not come about that %s", h.Patience, what)
 }
 
 // Ingest starts ingest alone with its NATS and Redis, for benchmarks; with fsync NATS writes through to the disk before it
@@ -353,7 +374,7 @@ func Ingest(t testing.TB, fsync bool) *House {
 	h := newHouse(t)
 	h.lazySync = !fsync
 	h.startNATS(t)
-	h.provision(t)
+	h.provision(t, aroundTheSandbox(h))
 	h.StartService(t, "ingest", "ingest")
 	return h
 }

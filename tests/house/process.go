@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"strconv"
@@ -18,14 +17,15 @@ import (
 type Process struct {
 	Name string
 
-	t      testing.TB
-	path   string
-	args   []string
-	env    []string
-	ready  string // URL that answers 200 when it is
-	output lockedBuffer
-	cmd    *exec.Cmd
-	ended  chan struct{}
+	t       testing.TB
+	path    string
+	args    []string
+	env     []string
+	ready   string // URL that answers 200 when it is
+	healthy string // of a NATS server: URL that answers 200 when it has all its streams
+	output  lockedBuffer
+	cmd     *exec.Cmd
+	ended   chan struct{}
 }
 
 // newProcess describes a program; Start runs it. It inherits nothing of SIGNRELAY_… from the test's own environment.
@@ -79,21 +79,6 @@ func (p *Process) awaitReady() {
 	}
 }
 
-func answers(url string) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return false
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return false
-	}
-	_ = resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
-}
-
 // Kill ends it at once, as a crash does, and waits until it is gone.
 func (p *Process) Kill() {
 	if p.cmd != nil && p.cmd.Process != nil {
@@ -116,6 +101,9 @@ func (p *Process) Stop() int {
 	}
 	return p.cmd.ProcessState.ExitCode()
 }
+
+// Ended is closed when it has ended, by whatever cause.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
 
 // PID is its process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -44,29 +45,42 @@ func Root() string {
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
+// Variant is another way to build the services, with arguments for go build; the zero one is as they are for use.
+type Variant struct {
+	Name string // names the programs apart
+	Args []string
+}
+
 // Program returns the path of a program, built from source: "signrelay", "nats-server", or a service's name.
 func Program(t testing.TB, name string) string {
+	t.Helper()
+	return ProgramAs(t, name, Variant{})
+}
+
+// ProgramAs returns the path of a program that is built in another way.
+func ProgramAs(t testing.TB, name string, as Variant) string {
 	t.Helper()
 	p, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.mutex.Lock()
-	b := p.built[name]
+	file := strings.Trim(name+"-"+as.Name, "-")
+	b := p.built[file]
 	if b == nil {
 		b = &build{}
-		p.built[name] = b
+		p.built[file] = b
 	}
 	p.mutex.Unlock()
-	path := filepath.Join(p.dir, name)
-	b.once.Do(func() { b.err = p.build(name, path) })
+	path := filepath.Join(p.dir, file)
+	b.once.Do(func() { b.err = p.build(name, path, as.Args) })
 	if b.err != nil {
 		t.Fatal(b.err)
 	}
 	return path
 }
 
-func (p *programs) build(name, path string) error {
+func (p *programs) build(name, path string, more []string) error {
 	module, pkg := filepath.Join(Root(), "services", name), "./cmd/"+name
 	switch name {
 	case "signrelay", "demo":
@@ -76,7 +90,8 @@ func (p *programs) build(name, path string) error {
 	case "nats-server":
 		module, pkg = filepath.Join(Root(), "tests"), "github.com/nats-io/nats-server/v2"
 	}
-	cmd := exec.CommandContext(context.Background(), "go", "build", "-o", path, pkg)
+	args := append(append([]string{"build", "-o", path}, more...), pkg)
+	cmd := exec.CommandContext(context.Background(), "go", args...)
 	cmd.Dir = module
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", name, err, output)

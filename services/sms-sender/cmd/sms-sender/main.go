@@ -1,7 +1,8 @@
-// Command sms-sender sends text messages.
+// Command sms-sender sends text messages, and takes their delivery receipts.
 package main
 
 import (
+	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/service"
 	smssender "github.com/signrelay/signrelay/services/sms-sender"
 )
@@ -10,6 +11,7 @@ func main() {
 	service.Main(service.Service{
 		Name:       "sms-sender",
 		Run:        smssender.Run,
+		Public:     func(c config.Config) string { return c.Receipts.Addr },
 		NeedsRedis: true,
 	})
 }

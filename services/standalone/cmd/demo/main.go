@@ -215,6 +215,7 @@ func opens(ctx context.Context, link string) error {
 	if err != nil {
 		return err
 	}
+	req.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0") // a robot would be shown a page of ours
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return fmt.Errorf("a link does not open: %w", err)

@@ -6,15 +6,23 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"text/tabwriter"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"golang.org/x/term"
 
 	"github.com/signrelay/signrelay/libs/config"
 )
@@ -22,7 +30,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(dispatch(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+	os.Exit(dispatch(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr))
 }
 
 // command is one word of the command line.
@@ -36,11 +44,13 @@ type command struct {
 
 // call is one use of a command.
 type call struct {
-	cfg    config.Config
-	args   []string // behind the flags
-	flags  *flag.FlagSet
-	stdout io.Writer
-	stderr io.Writer
+	cfg      config.Config
+	args     []string // behind the flags
+	flags    *flag.FlagSet
+	stdin    io.Reader
+	attended bool // stdin is a terminal
+	stdout   io.Writer
+	stderr   io.Writer
 }
 
 func (c *call) flag(name string) string { return c.flags.Lookup(name).Value.String() }
@@ -55,6 +65,10 @@ var commands = []command{
 	{"send", "<provider> [<sample>]", "send a sample callback to ingest; without a sample, list them", sendFlags, send},
 	{"tail", "[<subject filter>]", "show events as they are stored", tailFlags, tail},
 	{"timeline", "<document>", "show all that happened to one document", jsonFlag, timeline},
+	{"dlq list", "", "list the work that was given up", dlqListFlags, dlqList},
+	{"dlq show", "<number>", "show one, without its body or (--body) the body alone", dlqShowFlags, dlqShow},
+	{"dlq replay", "<number>…|--stage <stage>|…|--all", "give some back to the stages that gave them up", dlqReplayFlags, dlqReplay},
+	{"dlq drop", "<number>…", "remove some for good", nil, dlqDrop},
 	{"quarantine list", "", "list callbacks that nobody could read", jsonFlag, quarantineList},
 	{"quarantine show", "<number>", "show one, byte for byte", quarantineShowFlags, quarantineShow},
 	{"quarantine replay", "<number>|all", "read them again and bring in what can be read", quarantineReplayFlags, quarantineReplay},
@@ -66,7 +80,7 @@ type usageError struct{ text string }
 
 func (e usageError) Error() string { return e.text }
 
-func dispatch(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+func dispatch(ctx context.Context, args, environ []string, stdin *os.File, stdout, stderr io.Writer) int {
 	cmd, rest, found := find(args)
 	if !found {
 		if len(args) > 0 && (args[0] == "help" || args[0] == "-h" || args[0] == "--help") {
@@ -79,7 +93,7 @@ func dispatch(ctx context.Context, args, environ []string, stdout, stderr io.Wri
 		}
 		return 2
 	}
-	err := use(ctx, cmd, rest, environ, stdout, stderr)
+	err := use(ctx, cmd, rest, environ, stdin, stdout, stderr)
 	switch {
 	case err == nil:
 		return 0
@@ -107,7 +121,7 @@ func find(args []string) (command, []string, bool) {
 	return command{}, nil, false
 }
 
-func use(ctx context.Context, cmd command, args, environ []string, stdout, stderr io.Writer) error {
+func use(ctx context.Context, cmd command, args, environ []string, stdin *os.File, stdout, stderr io.Writer) error {
 	fs := flag.NewFlagSet(cmd.name, flag.ContinueOnError)
 	if cmd.flags != nil {
 		cmd.flags(fs)
@@ -119,7 +133,7 @@ func use(ctx context.Context, cmd command, args, environ []string, stdout, stder
 	if err != nil {
 		return usageError{err.Error()}
 	}
-	return cmd.run(ctx, &call{cfg: cfg, args: rest, flags: fs, stdout: stdout, stderr: stderr})
+	return cmd.run(ctx, &call{cfg: cfg, args: rest, flags: fs, stdin: stdin, attended: term.IsTerminal(int(stdin.Fd())), stdout: stdout, stderr: stderr})
 }
 
 func help(w io.Writer) {
@@ -147,6 +161,45 @@ func commandHelp(w io.Writer, cmd command) {
 }
 
 func jsonFlag(fs *flag.FlagSet) { fs.Bool("json", false, "one JSON object a line") }
+
+func printJSON(w io.Writer, v any) error {
+	line, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s\n", line)
+	return err
+}
+
+func printHeader(w io.Writer, h nats.Header) {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		for _, value := range h[name] {
+			fmt.Fprintf(w, "%s: %s\n", name, value)
+		}
+	}
+}
+
+// number reads the number of something in a listing.
+func number(text, listing string) (uint64, error) {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || n == 0 {
+		return 0, usageError{fmt.Sprintf("%q is no number from `%s`", text, listing)}
+	}
+	return n, nil
+}
+
+// since is the beginning that --since names; the zero time where it names none.
+func (c *call) since() (time.Time, error) {
+	ago, err := time.ParseDuration(c.flag("since"))
+	switch {
+	case err != nil:
+		return time.Time{}, usageError{err.Error()}
+	case ago <= 0:
+		return time.Time{}, nil
+	default:
+		return time.Now().Add(-ago), nil
+	}
+}
 
 // only returns the call's single argument.
 func (c *call) only(what string) (string, error) {

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -17,6 +15,8 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/services/ingest"
 )
+
+const quarantineListing = "signrelay quarantine list"
 
 func quarantineShowFlags(fs *flag.FlagSet) {
 	fs.Bool("body", false, "the body alone, byte for byte")
@@ -57,11 +57,9 @@ func quarantineList(ctx context.Context, c *call) error {
 		}
 		k := describe(m)
 		if c.json() {
-			line, err := json.Marshal(k)
-			if err != nil {
+			if err := printJSON(c.stdout, k); err != nil {
 				return err
 			}
-			fmt.Fprintf(c.stdout, "%s\n", line)
 			continue
 		}
 		fmt.Fprintf(c.stdout, "%-6d %s  %-22s %6d bytes  %s: %s\n",
@@ -85,11 +83,7 @@ func quarantineShow(ctx context.Context, c *call) error {
 		return err
 	}
 	if c.flag("body") != "true" {
-		for name, values := range m.Header {
-			for _, value := range values {
-				fmt.Fprintf(c.stdout, "%s: %s\n", name, value)
-			}
-		}
+		printHeader(c.stdout, m.Header)
 		fmt.Fprintln(c.stdout)
 	}
 	_, err = c.stdout.Write(m.Data)
@@ -164,15 +158,11 @@ func (c *call) replayOne(ctx context.Context, env service.Env, m *jetstream.RawS
 
 // number is the call's argument, a sequence in QUARANTINE.
 func (c *call) number() (uint64, error) {
-	text, err := c.only("a number from `signrelay quarantine list`")
+	text, err := c.only("a number from `" + quarantineListing + "`")
 	if err != nil {
 		return 0, err
 	}
-	number, err := strconv.ParseUint(text, 10, 64)
-	if err != nil || number == 0 {
-		return 0, usageError{fmt.Sprintf("%q is no number from `signrelay quarantine list`", text)}
-	}
-	return number, nil
+	return number(text, quarantineListing)
 }
 
 func quarantined(ctx context.Context, env service.Env, number uint64) (*jetstream.RawStreamMsg, error) {

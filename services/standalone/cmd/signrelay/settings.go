@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/libs/templates"
 	"github.com/signrelay/signrelay/services/standalone"
 )
 
@@ -14,7 +16,8 @@ func configCheck(_ context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := service.Check(cfg); err != nil {
+	_, badTexts := templates.Open(cfg.Templates.Dir)
+	if err := errors.Join(service.Check(cfg), badTexts); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.stdout, "ok: %d sources\n", len(cfg.Sources))

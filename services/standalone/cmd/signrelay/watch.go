@@ -30,13 +30,9 @@ func tail(ctx context.Context, c *call) error {
 			return err
 		}
 	}
-	ago, err := time.ParseDuration(c.flag("since"))
+	since, err := c.since()
 	if err != nil {
-		return usageError{err.Error()}
-	}
-	var since time.Time
-	if ago > 0 {
-		since = time.Now().Add(-ago)
+		return err
 	}
 	js, done, err := connect(ctx, c.cfg)
 	if err != nil {

@@ -1,0 +1,169 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Difference is one way in which the broker is not as the tables say.
+type Difference struct {
+	Of      string // "stream SIGNING", "bucket LINKS", "consumer enricher on SIGNING"
+	Setting string // "max_age"; empty where all of it is missing
+	Is      string
+	Want    string
+}
+
+func (d Difference) String() string {
+	if d.Setting == "" {
+		return d.Of + " is missing"
+	}
+	return fmt.Sprintf("%s: %s is %s, not %s", d.Of, d.Setting, d.Is, d.Want)
+}
+
+// Drift compares the broker with what Provision would make of it, and changes nothing. Its error means that the broker
+// could not be asked.
+func Drift(ctx context.Context, js jetstream.JetStream, replicas int) ([]Difference, error) {
+	d := &drift{ctx: ctx, js: js}
+	for _, s := range Streams {
+		d.stream(s.Name, "stream "+s.Name, streamSettings(streamConfig(s, replicas)))
+	}
+	for _, b := range Buckets {
+		// A bucket is a stream of this name; its entries are the subjects, and its history is kept a subject.
+		d.stream("KV_"+b.Name, "bucket "+b.Name, bucketSettings(bucketConfig(b, replicas)))
+	}
+	for _, s := range Stages {
+		d.consumer(s, s.Stream, s.Takes)
+		d.consumer(s, Replay, []string{s.Replays()})
+	}
+	return d.found, d.err
+}
+
+type drift struct {
+	ctx   context.Context //nolint:containedctx // lives for one call of Drift
+	js    jetstream.JetStream
+	found []Difference
+	err   error // of asking; then nothing more is asked
+}
+
+// settingsOf is what is compared, by the names that the server and its command line use.
+type settingsOf map[string]string
+
+func (d *drift) stream(name, of string, want settingsOf) {
+	if d.err != nil {
+		return
+	}
+	s, err := d.js.Stream(d.ctx, name)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		d.found = append(d.found, Difference{Of: of})
+	case err != nil:
+		d.err = fmt.Errorf("ask for %s: %w", of, err)
+	default:
+		d.compare(of, streamSettings(s.CachedInfo().Config), want)
+	}
+}
+
+func (d *drift) consumer(s Stage, stream string, takes []string) {
+	if d.err != nil {
+		return
+	}
+	of := "consumer " + s.Name + " on " + stream
+	c, err := d.js.Consumer(d.ctx, stream, s.Name)
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
+		d.found = append(d.found, Difference{Of: of})
+	case err != nil:
+		d.err = fmt.Errorf("ask for %s: %w", of, err)
+	default:
+		info := c.CachedInfo()
+		d.compare(of, consumerSettings(info.Config), consumerSettings(consumerConfig(s, stream, takes)))
+		if info.Paused {
+			d.found = append(d.found, Difference{Of: of, Setting: "paused", Is: "true", Want: "false"})
+		}
+	}
+}
+
+// compare looks at what is wanted and at nothing else, in the order of the names.
+func (d *drift) compare(of string, is, want settingsOf) {
+	names := make([]string, 0, len(want))
+	for name := range want {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if is[name] != want[name] {
+			d.found = append(d.found, Difference{Of: of, Setting: name, Is: is[name], Want: want[name]})
+		}
+	}
+}
+
+func streamSettings(c jetstream.StreamConfig) settingsOf {
+	return settingsOf{
+		"subjects":             list(c.Subjects),
+		"retention":            c.Retention.String(),
+		"storage":              c.Storage.String(),
+		"discard":              c.Discard.String(),
+		"max_age":              c.MaxAge.String(),
+		"duplicate_window":     c.Duplicates.String(),
+		"num_replicas":         fmt.Sprint(c.Replicas),
+		"allow_direct":         fmt.Sprint(c.AllowDirect),
+		"max_msgs":             unlimited(c.MaxMsgs),
+		"max_bytes":            unlimited(c.MaxBytes),
+		"max_msgs_per_subject": unlimited(c.MaxMsgsPerSubject),
+		"max_msg_size":         unlimited(int64(c.MaxMsgSize)),
+		"no_ack":               fmt.Sprint(c.NoAck),
+		"sealed":               fmt.Sprint(c.Sealed),
+	}
+}
+
+// bucketSettings is what the stream behind a bucket must say; the library sees to the rest when it makes one.
+func bucketSettings(c jetstream.KeyValueConfig) settingsOf {
+	return settingsOf{
+		"subjects":             "$KV." + c.Bucket + ".>",
+		"storage":              c.Storage.String(),
+		"max_age":              c.TTL.String(),
+		"num_replicas":         fmt.Sprint(c.Replicas),
+		"allow_direct":         "true",
+		"max_bytes":            unlimited(c.MaxBytes),
+		"max_msgs_per_subject": unlimited(int64(c.History)),
+	}
+}
+
+func consumerSettings(c jetstream.ConsumerConfig) settingsOf {
+	filters := c.FilterSubjects
+	if c.FilterSubject != "" {
+		filters = append(slices.Clone(filters), c.FilterSubject)
+	}
+	return settingsOf{
+		"durable_name":     c.Durable,
+		"filter_subjects":  list(filters),
+		"deliver_policy":   c.DeliverPolicy.String(),
+		"ack_policy":       c.AckPolicy.String(),
+		"ack_wait":         c.AckWait.String(),
+		"max_deliver":      unlimited(int64(c.MaxDeliver)),
+		"max_ack_pending":  fmt.Sprint(c.MaxAckPending),
+		"backoff":          fmt.Sprint(c.BackOff),
+		"headers_only":     fmt.Sprint(c.HeadersOnly),
+		"priority_policy":  fmt.Sprint(c.PriorityPolicy),
+		"priority_groups":  list(c.PriorityGroups),
+		"priority_timeout": c.PinnedTTL.String(),
+	}
+}
+
+// list is the same for the same members in any order.
+func list(members []string) string {
+	return strings.Join(slices.Sorted(slices.Values(members)), ", ")
+}
+
+// unlimited is a limit for people: the server writes -1 for none, and takes 0 for it.
+func unlimited(n int64) string {
+	if n <= 0 {
+		return "unlimited"
+	}
+	return fmt.Sprint(n)
+}

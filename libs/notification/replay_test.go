@@ -1,0 +1,117 @@
+package notification_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/libs/servicetest"
+	"github.com/signrelay/signrelay/libs/stage"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+// replays is a sender whose first hand-overs are refused for good, with an operator who replays them.
+type replays struct {
+	*servicetest.Bench
+	t       *testing.T
+	handed  atomic.Int32
+	refuses int32
+}
+
+func newReplays(t *testing.T, refuses int32) *replays {
+	t.Helper()
+	r := &replays{Bench: servicetest.New(t, config.Default()), t: t, refuses: refuses}
+	r.Start(func(ctx context.Context, env service.Env) error {
+		return notification.Deliver(ctx, env, flow.StageNamed(flow.EmailSender), func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
+			if r.handed.Add(1) <= r.refuses {
+				return notification.Receipt{}, notification.Refused("refused", errors.New("550"))
+			}
+			return notification.Receipt{Reference: "queued"}, nil
+		})
+	})
+	n := example()
+	r.Publish(notification.Message(t.Context(), notification.SendSubject(n), n.GetId(), n))
+	return r
+}
+
+// replay replays the one letter there is once it has been buried.
+func (r *replays) replay(letters int) {
+	r.t.Helper()
+	r.Await(flow.DLQ, "dlq.v1.email-sender", letters)
+	told := &nats.Msg{Subject: "signing.v1.acme.esign-v1.replay.requested._", Header: nats.Header{"Nats-Msg-Id": {r.t.Name()}}}
+	dlq := stage.Letters{JS: r.Env.JS}
+	for letter, err := range dlq.All(r.t.Context()) {
+		if err == nil {
+			err = dlq.Replay(r.t.Context(), letter, told)
+		}
+		if err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+const sentSubject, failedSubject = "signing.v1.acme.esign-v1.notification.sent.>", "signing.v1.acme.esign-v1.notification.failed.>"
+
+func TestAReplayedNotificationIsHandedOver(t *testing.T) {
+	t.Parallel()
+	r := newReplays(t, 1)
+	r.replay(1)
+	e, err := event.Decode(r.Await(flow.Signing, sentSubject, 1)[0].Data())
+	if err != nil || e.GetNotice().GetPossibleDuplicate() || r.handed.Load() != 2 {
+		t.Errorf("handed over %d times, %v, %v", r.handed.Load(), e, err)
+	}
+}
+
+// The memory of claims is shorter than the DLQ's: what the log knows to be sent is not sent again, though the claim is free.
+func TestAReplayOfWhatWasSentSendsNothing(t *testing.T) {
+	t.Parallel()
+	r := newReplays(t, 1)
+	r.Await(flow.DLQ, "dlq.v1.email-sender", 1)
+	r.Publish(event.Message(t.Context(), notification.Sent(example(), "email-sender", time.Now(), notification.Receipt{})))
+	r.replay(1)
+	r.settled()
+	if r.handed.Load() != 1 {
+		t.Errorf("handed over %d times, want the first alone", r.handed.Load())
+	}
+}
+
+// A second failure is another fact than the first, and not the same id in the log twice.
+func TestAReplayThatFailsIsAFailureOfItsOwn(t *testing.T) {
+	t.Parallel()
+	r := newReplays(t, 2)
+	r.replay(1)
+	failed := r.Await(flow.Signing, failedSubject, 2)
+	if first, second := failed[0].Headers().Get("ce-id"), failed[1].Headers().Get("ce-id"); first == second || first == "" {
+		t.Errorf("their ids are %q and %q", first, second)
+	}
+}
+
+// settled waits until the replay was answered.
+func (r *replays) settled() {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		consumer, err := r.Env.JS.Consumer(ctx, flow.Replay, flow.EmailSender)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if state := consumer.CachedInfo(); state.AckFloor.Stream == 1 {
+			return
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			r.t.Fatal("the replay was not answered")
+		}
+	}
+}

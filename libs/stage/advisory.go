@@ -1,0 +1,86 @@
+package stage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/flow"
+)
+
+// Reasons of what was given up without a stage's word.
+const (
+	maxDeliveries = "max-deliveries" // the consumer was changed to deliver a limited number of times
+	terminated    = "terminated"     // somebody else than the stage terminated the message
+)
+
+// advisory is what the server says of a message that it will not deliver again.
+type advisory struct {
+	Stage      string `json:"consumer"`
+	Stream     string `json:"stream"`
+	Sequence   uint64 `json:"stream_seq"`
+	Deliveries int    `json:"deliveries"`
+	Text       string `json:"reason"` // of the one who terminated it
+
+	kind string
+}
+
+// readAdvisory reads a message of DLQ that is no letter; the zero advisory is of nothing.
+func readAdvisory(m *jetstream.RawStreamMsg) (a advisory) {
+	switch {
+	case strings.HasPrefix(m.Subject, "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES."):
+		a.kind = maxDeliveries
+	case strings.HasPrefix(m.Subject, "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED."):
+		a.kind = terminated
+	default:
+		return advisory{}
+	}
+	if err := json.Unmarshal(m.Data, &a); err != nil {
+		return advisory{}
+	}
+	return a
+}
+
+// lookUp makes a letter of an advisory: of the message itself, as long as its stream holds it.
+func (l Letters) lookUp(ctx context.Context, a advisory) (Letter, error) {
+	letter := Letter{Input: Input{Stream: a.Stream, Sequence: a.Sequence}, Gone: true}
+	m, err := l.message(ctx, a.Stream, a.Sequence)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
+	case err != nil:
+		return Letter{}, fmt.Errorf("look message %d of %s up: %w", a.Sequence, a.Stream, err)
+	case a.Stream == flow.Replay:
+		replayed, ok := readLetter(m.Header, m.Data)
+		letter.Input, letter.Gone = replayed.Input, !ok
+		letter.Attempts, letter.replaySequence = replayed.Attempts, a.Sequence
+	default:
+		letter.Input = Input{
+			Subject: m.Subject, Header: m.Header, Data: m.Data, Stream: a.Stream, Sequence: a.Sequence, FirstSeen: m.Time,
+		}
+		letter.ID, letter.Gone = inputID(letter.Input), false
+	}
+	letter.Stage, letter.Reason, letter.Error = a.Stage, a.kind, oneLine(a.Text, longestError)
+	letter.Attempts += a.Deliveries
+	letter.Unknown = true // the stage did not say how far the last attempt had come
+	return letter, nil
+}
+
+// message is a message as it was published: without the headers in which the server says where it stands.
+func (l Letters) message(ctx context.Context, stream string, sequence uint64) (*jetstream.RawStreamMsg, error) {
+	s, err := l.JS.Stream(ctx, stream)
+	if err != nil {
+		return nil, err
+	}
+	m, err := s.GetMsg(ctx, sequence)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range []string{"Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp"} {
+		m.Header.Del(key)
+	}
+	return m, nil
+}

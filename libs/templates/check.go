@@ -1,0 +1,130 @@
+package templates
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/signrelay/signrelay/libs/notification"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+// mistakes collects them, each once: words that many messages use are wrong in one place.
+type mistakes struct{ lines []string }
+
+func (m *mistakes) add(err error) {
+	if err == nil {
+		return
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") { // a letter's parts may each have one
+		if at := place.FindStringIndex(line); at != nil {
+			line = line[at[0]:] // without what the template packages say before it
+		}
+		if !slices.Contains(m.lines, line) {
+			m.lines = append(m.lines, line)
+		}
+	}
+}
+
+func (m *mistakes) all() []error {
+	var all []error
+	for _, line := range m.lines {
+		all = append(all, errors.New(line))
+	}
+	return all
+}
+
+// place is a file and a line.
+var place = regexp.MustCompile(`[A-Za-z0-9-]+/[a-z.]+\.tmpl:\d+`)
+
+// told is all mistakes as one error, in the order of the files.
+func told(dir string, all []error) error {
+	lines := make([]string, len(all))
+	for i, err := range all {
+		lines[i] = "templates.dir: " + strings.TrimRight(dir, "/") + "/" + err.Error()
+	}
+	slices.Sort(lines)
+	return errors.New(strings.Join(lines, "\n"))
+}
+
+// try renders every message for every sample, and says what went wrong.
+func try(s *Set) []error {
+	var wrong mistakes
+	for _, n := range samples() {
+		for key, m := range s.messages {
+			locale, name, _ := strings.Cut(key, "/")
+			kind, channel, _ := strings.Cut(name, ".")
+			if kind != notification.KindName(n.GetKind()) {
+				continue
+			}
+			n.Locale = locale
+			hear := func(part, text string, err error) {
+				if err == nil {
+					err = m.judge(n, part, text)
+				}
+				wrong.add(err)
+			}
+			if channel == sms {
+				text, err := s.SMS(n)
+				hear("sms", text, err)
+				continue
+			}
+			subject, text, html, err := s.Email(n)
+			hear("subject", subject, err)
+			hear("text", text, err)
+			hear("html", html, err)
+		}
+	}
+	return wrong.all()
+}
+
+// judge says what is wrong with a part that could be rendered.
+func (m message) judge(n *notifyv1.Notification, part, text string) error {
+	block := m.text.Lookup(part)
+	where, _ := block.ErrorContext(block.Root)
+	switch link := n.GetLink().GetShort(); {
+	case text == "":
+		return fmt.Errorf("%s: %q is empty", where, part)
+	case (part == "subject" || part == "sms") && strings.ContainsAny(text, "\r\n"):
+		return fmt.Errorf("%s: %q is more than one line", where, part)
+	case part != "subject" && link != "" && !strings.Contains(text, link):
+		return fmt.Errorf("%s: %q does not show {{.Link}}, and without it nobody can open the document", where, part)
+	default:
+		return nil
+	}
+}
+
+// samples is notifications of every kind: one with everything, one with as little as there may be, one with hard values,
+// and one to the sender; and for progress each number that languages have words for.
+func samples() []*notifyv1.Notification {
+	var all []*notifyv1.Notification
+	for number := range notifyv1.Kind_name {
+		kind := notifyv1.Kind(number)
+		if kind == notifyv1.Kind_KIND_UNSPECIFIED {
+			continue
+		}
+		full := &notifyv1.Notification{
+			Kind: kind, DocumentTitle: "Employment Agreement", SenderName: "Acme", ActorName: "Eric Smith",
+			To: &notifyv1.Person{FirstName: "Zoë"}, SignaturesMissing: 1,
+		}
+		if linked(kind) {
+			full.Link = &notifyv1.Link{Short: "https://sign.acme.example/l/Ab3-_9xYz0123456"}
+		}
+		all = append(all, full,
+			&notifyv1.Notification{Kind: kind, SignaturesMissing: 1, Link: full.GetLink()},
+			&notifyv1.Notification{
+				Kind: kind, DocumentTitle: `</a><script>"{{.}}" 'x'` + strings.Repeat(" لا", 100), SenderName: "<b>&amp;", ActorName: "{{template}}\n李小龍",
+				To: &notifyv1.Person{FirstName: "\u202e\"><img>"}, SignaturesMissing: 1000, Link: full.GetLink(),
+			},
+			&notifyv1.Notification{
+				Kind: kind, DocumentTitle: "Offer", SenderName: "Acme", ActorName: "Eric Smith",
+				To: &notifyv1.Person{Sender: true}, SignaturesMissing: 1, Link: full.GetLink(),
+			})
+		for missing := uint32(2); kind == notifyv1.Kind_KIND_PROGRESS && missing <= 12; missing++ {
+			all = append(all, &notifyv1.Notification{Kind: kind, SignaturesMissing: missing})
+		}
+	}
+	return all
+}

@@ -1,0 +1,155 @@
+package templates
+
+import (
+	"fmt"
+	htmltemplate "html/template"
+	"maps"
+	"slices"
+	"strings"
+	texttemplate "text/template"
+)
+
+// fallback is the locale of who reads none of ours.
+const fallback = "en"
+
+// message is one file, read twice: what is text is not escaped, and what is HTML is.
+type message struct {
+	locale string
+	text   *texttemplate.Template
+	html   *htmltemplate.Template // of an e-mail
+}
+
+// messages is all of them, by "<locale>/<kind>.<channel>" in lower case.
+type messages map[string]message
+
+// find returns the message in the nearest locale: "en-AU", then "en", then the fallback.
+func (all messages) find(locale, name string) (message, bool) {
+	for _, tag := range append(lineage(locale), fallback) {
+		if m, ok := all[tag+"/"+name]; ok {
+			return m, true
+		}
+	}
+	return message{}, false
+}
+
+// speaks is the locale that the message is in for a reader of some locale: an English message is "en" to a reader of
+// French, and "en-AU" to one of Australian English.
+func (m message) speaks(locale string) string {
+	if slices.Contains(lineage(locale), m.locale) {
+		return locale
+	}
+	return m.locale
+}
+
+// lineage is a locale and those that it is a kind of, the nearest first: "en-au", "en".
+func lineage(locale string) []string {
+	var tags []string
+	for tag := strings.ToLower(locale); tag != ""; tag = tag[:max(strings.LastIndexByte(tag, '-'), 0)] {
+		tags = append(tags, tag)
+	}
+	return tags
+}
+
+// parse reads all messages of all locales out of ours and an operator's own files, and says what is wrong with them.
+//
+// A message's file is the nearest: own before ours, "en-AU" before "en". The words and the frame that it may use are laid
+// over each other the other way round: ours in English, the operator's in English, then those of the language, then those
+// of the region. So a words.tmpl defines only what it changes, and a locale without one has the English words.
+func parse(ours, own files) (messages, []error) {
+	locales := map[string]bool{}
+	for _, layer := range []files{ours, own} {
+		for name := range layer {
+			locale, _, _ := strings.Cut(name, "/")
+			locales[locale] = true
+		}
+	}
+	found, wrong := messages{}, mistakes{}
+	for _, locale := range slices.Sorted(maps.Keys(locales)) {
+		tags := lineage(locale)
+		var shared []file
+		for _, tag := range append([]string{fallback}, reversed(tags)...) {
+			for _, layer := range []files{ours, own} {
+				for _, name := range sharedNames {
+					shared = layer.add(shared, tag+"/"+name)
+				}
+			}
+		}
+		for _, name := range messageNames {
+			f, ok := nearest(tags, name, own, ours)
+			if !ok {
+				continue
+			}
+			m, err := newMessage(locale, name, append(slices.Clip(shared), f))
+			wrong.add(err)
+			wrong.add(f.lacks(blocks(name)))
+			found[locale+"/"+name] = m
+		}
+	}
+	return found, wrong.all()
+}
+
+func reversed(tags []string) []string {
+	tags = slices.Clone(tags)
+	slices.Reverse(tags)
+	return tags
+}
+
+// nearest returns the first of the tags' files, and of one tag's the first layer's.
+func nearest(tags []string, name string, layers ...files) (file, bool) {
+	for _, tag := range tags {
+		for _, layer := range layers {
+			if f, ok := layer[tag+"/"+name]; ok {
+				return f, true
+			}
+		}
+	}
+	return file{}, false
+}
+
+// newMessage reads the files in their order; what a later one defines counts.
+func newMessage(locale, name string, parts []file) (message, error) {
+	m := message{locale: locale, text: texttemplate.New(name)}
+	letter := strings.HasSuffix(name, "."+email)
+	if letter {
+		m.html = htmltemplate.New(name)
+	}
+	for _, f := range parts {
+		// A template that is named after its file says so in its errors.
+		if _, err := m.text.New(f.path).Parse(f.text); err != nil {
+			return m, err
+		}
+		if !letter {
+			continue
+		}
+		if _, err := m.html.New(f.path).Parse(f.text); err != nil {
+			return m, err
+		}
+	}
+	return m, nil
+}
+
+// blocks is what a message's file must define.
+func blocks(name string) []string {
+	if strings.HasSuffix(name, "."+sms) {
+		return []string{"sms"}
+	}
+	return []string{"subject", "text", "html"}
+}
+
+// lacks says which of the blocks the file does not define.
+func (f file) lacks(blocks []string) error {
+	t, err := texttemplate.New("").Parse(f.text)
+	if err != nil {
+		return nil //nolint:nilerr // said when the message was read
+	}
+	var missing []string
+	for _, block := range blocks {
+		if t.Lookup(block) == nil {
+			missing = append(missing, fmt.Sprintf("{{define %q}}", block))
+		}
+	}
+	if missing == nil {
+		return nil
+	}
+	return fmt.Errorf("%s:1: %s is missing", f.path, strings.Join(missing, ", "))
+}

@@ -1,0 +1,267 @@
+package smssender_test
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/servicetest"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+	smssender "github.com/signrelay/signrelay/services/sms-sender"
+)
+
+const (
+	signing       = "the-signing-secret"
+	receiptWithin = time.Second
+
+	deliveredOnly = "signing.v1.*.*.notification.delivered.>"
+	failedOnly    = "signing.v1.*.*.notification.failed.>"
+)
+
+// awaiting is settings with which receipts are taken.
+func awaiting(baseURL string) config.Config {
+	c := settings(baseURL)
+	c.Sources = []config.Source{{Name: "acme", Provider: "clickwrap"}, {Name: "other", Provider: "pleasesign"}}
+	c.SMS.Vonage.ReceiptsURL = "https://sign.acme.example/"
+	c.SMS.Vonage.SignatureSecret, c.SMS.Vonage.SignatureMethod = signing, "sha256"
+	c.SMS.Vonage.ReceiptWithin = receiptWithin
+	c.SMS.Vonage.Timeout = 15 * time.Second // receipts come while a call is answered
+	return c
+}
+
+// dlr is a signed receipt of a part, with changes in pairs of name and value.
+func dlr(ref, part, status string, changes ...string) url.Values {
+	p := url.Values{
+		"msisdn": {"13175551234"}, "to": {"Acme"}, "network-code": {"310090"}, "messageId": {part}, "price": {"0.03330000"},
+		"status": {status}, "scts": {"2611041019"}, "err-code": {"0"}, "api-key": {"abcd1234"}, "client-ref": {ref},
+		"message-timestamp": {"2026-11-04 10:20:30"}, "timestamp": {"1793787630"}, "nonce": {"df2d1ef9-7d0b-4a8f"},
+	}
+	for i := 0; i < len(changes); i += 2 {
+		p.Set(changes[i], changes[i+1])
+	}
+	mac := hmac.New(sha256.New, []byte(signing))
+	for _, name := range slices.Sorted(maps.Keys(p)) {
+		mac.Write([]byte("&" + name + "=" + strings.NewReplacer("&", "_", "=", "_").Replace(p.Get(name))))
+	}
+	p.Set("sig", hex.EncodeToString(mac.Sum(nil)))
+	return p
+}
+
+// answered is what the door said.
+type answered struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func ask(t *testing.T, method, address, contentType, body string) answered {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body))
+	if err != nil {
+		t.Error(err)
+		return answered{}
+	}
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Error(err)
+		return answered{}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return answered{resp.StatusCode, resp.Header, string(text)}
+}
+
+const asForm, asJSON = "application/x-www-form-urlencoded", "application/json"
+
+func postForm(t *testing.T, door string, p url.Values) answered {
+	t.Helper()
+	return ask(t, http.MethodPost, door+"/receipts/vonage/acme", asForm, p.Encode())
+}
+
+func wantReceipt(t *testing.T, status int, got answered) {
+	t.Helper()
+	if got.status != status {
+		t.Errorf("the door said %d %s, want %d", got.status, got.body, status)
+	}
+}
+
+// sent sends a message and waits until the log has heard of it.
+func sent(t *testing.T, b *servicetest.Bench, id string) {
+	t.Helper()
+	before := b.Count(flow.Signing, "signing.v1.*.*.notification.sent.>")
+	publish(t, b, invitation(id))
+	b.Await(flow.Signing, "signing.v1.*.*.notification.sent.>", before+1)
+	b.Settled(flow.SMSSender)
+}
+
+func TestTheCallAsksForReceipts(t *testing.T) {
+	t.Parallel()
+	v := newVonage(t)
+	b := servicetest.New(t, awaiting(v.URL))
+	b.Start(smssender.Run)
+	sent(t, b, "n1")
+	form := v.calls("n1")[0]
+	if form.Get("callback") != "https://sign.acme.example/receipts/vonage/acme" || form.Get("status-report-req") != "true" {
+		t.Errorf("form %v", form)
+	}
+}
+
+// A receipt comes for each part; the message arrived when its last part did.
+func TestAMessageIsDeliveredWhenAllItsPartsAre(t *testing.T) {
+	t.Parallel()
+	v := newVonage(t)
+	b := servicetest.New(t, awaiting(v.URL))
+	v.answers["n1"] = []http.HandlerFunc{statuses("0", "0", "0")}
+	b.Start(smssender.Run)
+	door := b.Door()
+	sent(t, b, "n1")
+
+	// In each of the ways that Vonage's dashboard offers.
+	first, second, third := dlr("n1", "0A000000", "delivered"), dlr("n1", "0A000001", "delivered"), dlr("n1", "0A000002", "delivered", "message-timestamp", "2026-11-04 10:20:45")
+	object := map[string]string{}
+	for name := range second {
+		object[name] = second.Get(name)
+	}
+	text, err := json.Marshal(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantReceipt(t, 200, ask(t, http.MethodGet, door+"/receipts/vonage/acme?"+first.Encode(), "", ""))
+	wantReceipt(t, 200, postForm(t, door, dlr("n1", "0A000002", "accepted")))
+	wantReceipt(t, 200, ask(t, http.MethodPost, door+"/receipts/vonage/acme", asJSON+"; charset=utf-8", string(text)))
+	wantReceipt(t, 200, postForm(t, door, second)) // again
+	if n := b.Count(flow.Signing, deliveredOnly); n != 0 {
+		t.Errorf("%d deliveries before the last part's", n)
+	}
+	got := postForm(t, door, third)
+	if wantReceipt(t, 200, got); got.body != `{"status":"recorded"}` {
+		t.Errorf("the door said %s", got.body)
+	}
+	m := b.Await(flow.Signing, deliveredOnly, 1)[0]
+	e := decode(t, m)
+	want := &signingv1.Notice{NotificationId: "n1", Kind: "invitation", Channel: "sms", Reference: "0A000000", Parts: 3, EventId: "the-event"}
+	if e.GetNotice().String() != want.String() || e.GetId() != event.DerivedID("n1", "sms-sender", "delivered") || m.Subject() != "signing.v1.acme.clickwrap.notification.delivered.doc1" ||
+		e.GetRecipient().String() != (&signingv1.Recipient{Id: "s1"}).String() || e.GetVerification() != signingv1.Verification_VERIFICATION_INTERNAL ||
+		!e.GetOccurredAt().AsTime().Equal(time.Date(2026, 11, 4, 10, 20, 45, 0, time.UTC)) {
+		t.Errorf("event %v on %s", e, m.Subject())
+	}
+
+	if got := postForm(t, door, third); got.status != 200 || got.body != `{"status":"repeated"}` {
+		t.Errorf("a repeated receipt: %d %s", got.status, got.body)
+	}
+	wantReceipt(t, 200, postForm(t, door, dlr("n1", "0A000001", "failed"))) // too late to be true
+	if delivered, failed := b.Count(flow.Signing, deliveredOnly), b.Count(flow.Signing, failedOnly); delivered != 1 || failed != 0 {
+		t.Errorf("%d delivered, %d failed", delivered, failed)
+	}
+	if recorded, again := counted(t, b, "signrelay_receipts_total", "recorded delivered"), counted(t, b, "signrelay_receipts_total", "repeated delivered"); recorded != 3 || again != 2 {
+		t.Errorf("%v receipts counted as recorded and %v as repeated, want 3 and 2", recorded, again)
+	}
+	b.NeverLogged("3175551234", signing, first.Get("sig"), "abcd1234")
+}
+
+// Replicas and connections take the receipts of one message at the same time.
+func TestReceiptsThatComeAtOnce(t *testing.T) {
+	t.Parallel()
+	v := newVonage(t)
+	b := servicetest.New(t, awaiting(v.URL))
+	const parts = 8
+	v.answers["n1"] = []http.HandlerFunc{statuses(slices.Repeat([]string{"0"}, parts)...)}
+	b.Start(smssender.Run)
+	door := b.Door()
+	sent(t, b, "n1")
+	var all sync.WaitGroup
+	for i := range parts {
+		all.Go(func() { wantReceipt(t, 200, postForm(t, door, dlr("n1", fmt.Sprintf("0A00000%d", i), "delivered"))) })
+	}
+	all.Wait()
+	if n := b.Count(flow.Signing, deliveredOnly); n != 1 {
+		t.Errorf("%d deliveries, want 1", n)
+	}
+}
+
+func TestTheFirstLostPartFailsTheMessage(t *testing.T) {
+	t.Parallel()
+	v := newVonage(t)
+	b := servicetest.New(t, awaiting(v.URL))
+	v.answers["n1"] = []http.HandlerFunc{statuses("0", "0")}
+	b.Start(smssender.Run)
+	door := b.Door()
+	sent(t, b, "n1")
+	wantReceipt(t, 200, postForm(t, door, dlr("n1", "0A000001", "failed", "err-code", "7")))
+	e := decode(t, b.Await(flow.Signing, failedOnly, 1)[0])
+	want := &signingv1.Notice{NotificationId: "n1", Kind: "invitation", Channel: "sms", Reference: "0A000001", Parts: 2, EventId: "the-event", Reason: "handset-busy"}
+	if e.GetNotice().String() != want.String() || e.GetId() != event.DerivedID("n1", "sms-sender", "undelivered") {
+		t.Errorf("event %v", e)
+	}
+	wantReceipt(t, 200, postForm(t, door, dlr("n1", "0A000000", "expired")))
+	wantReceipt(t, 200, postForm(t, door, dlr("n1", "0A000001", "failed", "err-code", "7")))
+	if delivered, failed := b.Count(flow.Signing, deliveredOnly), b.Count(flow.Signing, failedOnly); delivered != 0 || failed != 1 {
+		t.Errorf("%d delivered, %d failed", delivered, failed)
+	}
+	if got := b.Count(flow.DLQ, "dlq.v1.>"); got != 0 {
+		t.Errorf("%d messages were given up: it was handed over", got)
+	}
+}
+
+// The receipt overtakes Vonage's own answer, which moreover says that there are fewer parts than we counted.
+func TestAReceiptThatComesBeforeTheAnswer(t *testing.T) {
+	t.Parallel()
+	v := newVonage(t)
+	b := servicetest.New(t, awaiting(v.URL))
+	door := b.Door()
+	early := func(id string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			wantReceipt(t, 200, postForm(t, door, dlr(id, "0A000000", "delivered")))
+			if n := b.Count(flow.Signing, "signing.v1.*.*.notification.sent.>"); n != 0 {
+				t.Errorf("%d messages were recorded as sent before the answer", n)
+			}
+			statuses("0")(w, r)
+		}
+	}
+	v.answers["n1"] = []http.HandlerFunc{early("n1")}
+	b.Start(smssender.Run)
+	two := invitation("n1")
+	two.DocumentTitle = strings.Repeat("long ", 30) // a hundred characters of it make two parts
+	publish(t, b, two)
+	if e := decode(t, b.Await(flow.Signing, deliveredOnly, 1)[0]); e.GetNotice().GetParts() != 1 {
+		t.Errorf("event %v", e)
+	}
+	b.Await(flow.Signing, "signing.v1.*.*.notification.sent.>", 1)
+	if len(v.calls("n1")) != 1 {
+		t.Errorf("%d calls", len(v.calls("n1")))
+	}
+}
+
+// until waits until something is so.
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	look, late := time.NewTicker(10*time.Millisecond), time.After(20*time.Second)
+	defer look.Stop()
+	for !is() {
+		select {
+		case <-look.C:
+		case <-late:
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}

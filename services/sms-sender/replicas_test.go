@@ -1,0 +1,133 @@
+package smssender_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/dedupe"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/realtest"
+	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/libs/servicetest"
+	smssender "github.com/signrelay/signrelay/services/sms-sender"
+)
+
+// startReplicas starts two replicas on one broker and one Redis, and returns a client of that Redis.
+func startReplicas(t *testing.T, c config.Config) (*servicetest.Bench, *redis.Client) {
+	t.Helper()
+	server := realtest.Redis(t)
+	b := servicetest.New(t, c)
+	var client *redis.Client
+	for range 2 {
+		var err error
+		if client, err = service.ConnectRedis(server.URL); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = client.Close() })
+		b.Env.Limits = limit.NewRedis(client)
+		b.Env.Claims = func(o dedupe.Options) dedupe.Store {
+			return dedupe.NewGuard(dedupe.NewRedis(client, o), event.Log{JS: b.Env.JS, Stream: flow.Signing}, b.Env.Gaps, o.Remember)
+		}
+		b.Env.Public, b.Env.Metrics = http.NewServeMux(), prometheus.NewRegistry()
+		b.Start(smssender.Run)
+	}
+	return b, client
+}
+
+// The account's rate holds for both replicas together. Whoever waits for its place comes no sooner than that, so however slow
+// the machine is, the n-th call cannot come before the n-th place.
+func TestTwoReplicasShareOneRate(t *testing.T) {
+	t.Parallel()
+	const calls, perSecond = 20, 40
+	one := flow.StageNamed(flow.SMSSender).Workers
+	if calls <= one {
+		t.Fatalf("%d calls at once prove no second replica where one has %d workers", calls, one)
+	}
+	v := newVonage(t)
+	c := settings(v.URL)
+	c.SMS.Vonage.PerSecond, c.SMS.Vonage.Timeout = perSecond, 15*time.Second
+	b, _ := startReplicas(t, c)
+
+	// No call is answered before all have come: one replica alone has too few workers for that.
+	all := make(chan struct{})
+	release := sync.OnceFunc(func() { close(all) })
+	together := func(w http.ResponseWriter, r *http.Request) {
+		if len(v.times()) == calls {
+			release()
+		}
+		select {
+		case <-all:
+			statuses("0")(w, r)
+		case <-r.Context().Done():
+		}
+	}
+	for i := range calls {
+		v.answers[fmt.Sprintf("n%d", i)] = []http.HandlerFunc{together}
+	}
+	began := time.Now()
+	for i := range calls {
+		publish(t, b, invitation(fmt.Sprintf("n%d", i)))
+	}
+	sent := sentNotices(t, b, calls)
+	for id, n := range sent {
+		if len(v.calls(id)) != 1 || n.GetPossibleDuplicate() {
+			t.Errorf("%d calls for %s, notice %v", len(v.calls(id)), id, n)
+		}
+	}
+	times := v.times()
+	slices.SortFunc(times, time.Time.Compare)
+	for i, came := range times {
+		// Redis counts in whole microseconds of another clock: a millisecond for both.
+		if place := time.Duration(i) * time.Second / perSecond; came.Sub(began) < place-time.Millisecond {
+			t.Errorf("call %d came after %v, before its place at %v", i+1, came.Sub(began), place)
+		}
+	}
+}
+
+// When Vonage asks one replica to call less, the other holds back too.
+func TestTwoReplicasHoldBackTogether(t *testing.T) {
+	t.Parallel()
+	v := newVonage(t)
+	b, client := startReplicas(t, settings(v.URL))
+	v.answers["first"] = []http.HandlerFunc{throttles("600")}
+	publish(t, b, invitation("first"))
+	awaitLogged(t, b, `"error":"http-429`, 1)
+	keys, err := client.Keys(t.Context(), "signrelay:limit:*:paused").Result()
+	if err != nil || len(keys) != 1 || strings.Contains(keys[0], "abcd1234") {
+		t.Fatalf("paused keys %v, %v", keys, err)
+	}
+
+	const others = 20
+	for i := range others {
+		publish(t, b, invitation(fmt.Sprintf("n%d", i)))
+	}
+	awaitLogged(t, b, `"reason":"rate-limit"`, others)
+	if n := len(v.times()); n != 1 {
+		t.Errorf("%d calls, want only the one that was told to wait", n)
+	}
+	// The control: when the pause is over the next one goes.
+	if err := client.Del(t.Context(), keys...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, b, invitation("last"))
+	b.Await(flow.Signing, "signing.v1.*.*.notification.sent.>", 1)
+	if len(v.calls("last")) != 1 {
+		t.Error("the last one was not sent")
+	}
+}
+
+func awaitLogged(t *testing.T, b *servicetest.Bench, words string, count int) {
+	t.Helper()
+	until(t, words+" is logged", func() bool { return strings.Count(b.Logged.String(), words) >= count })
+}

@@ -1,0 +1,63 @@
+package smssender
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestSegments(t *testing.T) {
+	t.Parallel()
+	a, euro, polish, pen := strings.Repeat("a", 1000), strings.Repeat("€", 1000), strings.Repeat("ł", 1000), strings.Repeat("🖋", 1000)
+	cut := func(s string, runes int) string { return string([]rune(s)[:runes]) }
+	for _, test := range []struct {
+		name, text string
+		kind       string
+		parts      int
+	}{
+		{"nothing", "", "text", 1},
+		{"an invitation", `You've been sent "Offer" by PactSafe. Please review & sign: https://x.example/l/abc`, "text", 1},
+		{"all of the alphabet", gsm7, "text", 1},
+		{"all of its extension", gsm7Extension, "text", 1},
+
+		{"a full message", cut(a, 160), "text", 1},
+		{"one septet more", cut(a, 161), "text", 2},
+		{"two full parts", cut(a, 306), "text", 2},
+		{"three parts", cut(a, 307), "text", 3},
+		{"a full message of pairs", cut(euro, 80), "text", 1},
+		{"one pair more", cut(euro, 81), "text", 2},
+		{"pairs leave a septet of each part empty", cut(euro, 152), "text", 2},
+		{"and so need a third", cut(euro, 153), "text", 3},
+		{"a pair at the end of a full message", cut(a, 158) + "€", "text", 1},
+		{"a pair across its end", cut(a, 159) + "€", "text", 2},
+		{"a pair up to the end of a part", cut(a, 151) + "€" + cut(a, 153), "text", 2},
+		{"a pair across the end of a part", cut(a, 152) + "€" + cut(a, 152), "text", 3},
+
+		{"a full message of units", cut(polish, 70), "unicode", 1},
+		{"one unit more", cut(polish, 71), "unicode", 2},
+		{"two full parts of units", cut(polish, 134), "unicode", 2},
+		{"three parts of units", cut(polish, 135), "unicode", 3},
+		{"a full message of surrogates", cut(pen, 35), "unicode", 1},
+		{"one emoji more", cut(pen, 36), "unicode", 2},
+		{"surrogates leave a unit of each part empty", cut(pen, 66), "unicode", 2},
+		{"and so need a third too", cut(pen, 67), "unicode", 3},
+		{"an emoji up to the end of a part", cut(polish, 65) + "🖋" + cut(polish, 67), "unicode", 2},
+		{"an emoji across the end of a part", cut(polish, 66) + "🖋" + cut(polish, 66), "unicode", 3},
+		{"one letter makes all of it unicode", cut(a, 159) + "ł", "unicode", 3},
+		{"an extension costs one unit there", cut(euro, 69) + "ł", "unicode", 1},
+
+		{"western letters and signs", "Zoé, Ærø & Größe: 5 € [~] {^} \\ |", "text", 1},
+		{"a letter that is missing", "Zoë", "unicode", 1},
+		{"only the capital is there", "ç", "unicode", 1},
+		{"typographer's quotes", "smart ’quotes’", "unicode", 1},
+		{"a grave accent alone", "`", "unicode", 1},
+		{"a tab", "\t", "unicode", 1},
+		{"half a character", "a\xff", "unicode", 1},
+	} {
+		if kind, parts := segments(test.text); kind != test.kind || parts != test.parts {
+			t.Errorf("%s: %d parts of %s, want %d of %s", test.name, parts, kind, test.parts, test.kind)
+		}
+	}
+	if n := len([]rune(gsm7 + gsm7Extension)); n != 127+10 { // 128 less the escape, and the extension
+		t.Errorf("the alphabet has %d characters", n)
+	}
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"cmp"
+	"strings"
+
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/stage"
+)
+
+// about is what a dead letter concerns. What its payload tells is empty where nobody can read that.
+type about struct {
+	source, provider string // from its subject; "_" where that has no such thing
+	document         string // its id, or its token in the subject
+	recipient        string // the provider's id of the person
+	what             string // "document.sent", "invitation by sms"
+	person           string // an address, which tells people apart and is never shown
+}
+
+func aboutOf(l stage.Letter) about {
+	words := append(strings.Split(l.Subject, "."), "", "", "", "", "", "", "")
+	switch {
+	case strings.HasPrefix(l.Subject, "signing.v1."):
+		return aboutEvent(about{source: words[2], provider: words[3], document: words[6]}, l.Data)
+	case strings.HasPrefix(l.Subject, "notify.v1.link."):
+		return aboutNotification(about{source: words[3], provider: words[4], document: words[5]}, l.Data)
+	case strings.HasPrefix(l.Subject, "notify.v1.send."):
+		return aboutNotification(about{source: words[4], provider: words[5], document: words[6]}, l.Data)
+	default:
+		return about{}.complete()
+	}
+}
+
+func aboutEvent(a about, data []byte) about {
+	if e, err := event.Decode(data); err == nil && e.GetId() != "" {
+		a.document, a.recipient, a.what = e.GetDocument().GetId(), e.GetRecipient().GetId(), e.GetType()
+	}
+	return a.complete()
+}
+
+func aboutNotification(a about, data []byte) about {
+	if n, err := notification.Decode(data); err == nil {
+		a.document, a.recipient = n.GetDocumentId(), n.GetTo().GetRecipientId()
+		a.what = notification.KindName(n.GetKind()) + " by " + notification.ChannelName(n.GetChannel())
+		a.person = cmp.Or(strings.ToLower(n.GetTo().GetEmail()), n.GetTo().GetMobile(), "?"+a.recipient)
+	}
+	return a.complete()
+}
+
+// complete fills in what an event's subject cannot do without.
+func (a about) complete() about {
+	a.source, a.provider = cmp.Or(a.source, event.None), cmp.Or(a.provider, event.None)
+	if a.document == event.None {
+		a.document = ""
+	}
+	return a
+}

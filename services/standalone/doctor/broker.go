@@ -1,0 +1,207 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/service"
+)
+
+// What of the NATS server the services need.
+const (
+	oldestNATS = "2.12" // the first with scheduled messages
+	// smallestPayload has room for a callback of 1 MiB with its attributes' names and headers.
+	smallestPayload = 2_000_000
+)
+
+// broker is everything about NATS, over one connection.
+func (e *examination) broker(ctx context.Context) []Finding {
+	conn, err := e.connectNATS(ctx)
+	if err != nil {
+		return []Finding{{"nats", Fail, told(err), "is it running, does nats.url lead there, and do nats.creds let us in?"}}
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return []Finding{{"nats", Fail, told(err), "start the server with JetStream"}}
+	}
+	all := []Finding{fine("nats", "reached"), version(conn), payload(conn)}
+	all = append(all, e.permissions(ctx, conn))
+	all = append(all, e.streams(ctx, js)...)
+	return append(all, e.fsync(ctx))
+}
+
+// connectWithin is how long the broker may take to let us in; a person is waiting.
+const connectWithin = 5 * time.Second
+
+// connectNATS connects as the services do, but waits and says why it failed.
+func (e *examination) connectNATS(ctx context.Context) (*nats.Conn, error) {
+	why := make(chan error, 1)
+	settings := e.cfg.NATS
+	settings.Options = append(settings.Options[:len(settings.Options):len(settings.Options)],
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			select {
+			case why <- err:
+			default:
+			}
+		}))
+	conn, err := service.ConnectNATS(settings, "signrelay-doctor", slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectWithin)
+	defer cancel()
+	changed := conn.StatusChanged(nats.CONNECTED)
+	retry := time.NewTicker(100 * time.Millisecond) // it may have changed before we listened
+	defer retry.Stop()
+	for !conn.IsConnected() {
+		select {
+		case <-changed:
+		case <-retry.C:
+		case <-ctx.Done():
+			conn.Close()
+			select {
+			case err := <-why:
+				return nil, err
+			default:
+				return nil, fmt.Errorf("no answer within %v", connectWithin)
+			}
+		}
+	}
+	return conn, nil
+}
+
+func version(conn *nats.Conn) Finding {
+	is := conn.ConnectedServerVersion()
+	if atLeast(is, oldestNATS) {
+		return fine("nats version", "%s", is)
+	}
+	return Finding{"nats version", Fail, is, "update the server to " + oldestNATS + " or newer"}
+}
+
+func payload(conn *nats.Conn) Finding {
+	is := conn.MaxPayload()
+	if is >= smallestPayload {
+		return fine("nats max_payload", "%d bytes", is)
+	}
+	return Finding{"nats max_payload", Fail, fmt.Sprintf("%d bytes: a large callback would be refused at every retry", is), "set max_payload: 8MB in the server's configuration"}
+}
+
+// streams compares streams, buckets and consumers with the map, and looks at copies, room and clock, which the log's own
+// description tells.
+func (e *examination) streams(ctx context.Context, js jetstream.JetStream) []Finding {
+	ctx, cancel := context.WithTimeout(ctx, connectWithin)
+	defer cancel()
+	differences, err := flow.Drift(ctx, js, e.cfg.NATS.Replicas)
+	if err != nil {
+		return []Finding{{"streams", Fail, told(err), "is JetStream on, and may the credentials use $JS.API? see \"permissions\""}}
+	}
+	all := []Finding{}
+	for _, d := range differences {
+		mend := "run `signrelay provision`; where it says that this cannot be changed, the stream must be made anew"
+		if d.Setting == "paused" {
+			mend = "resume it: nats consumer resume"
+		}
+		all = append(all, Finding{"streams", Fail, d.String(), mend})
+	}
+	if len(all) == 0 {
+		all = append(all, fine("streams", "%d streams, %d buckets and %d consumers are as the map says", len(flow.Streams), len(flow.Buckets), 2*len(flow.Stages)))
+	}
+	asked := time.Now()
+	log, err := js.Stream(ctx, flow.Signing)
+	if err != nil {
+		return all // missing, and said so
+	}
+	info := log.CachedInfo()
+	return append(all, e.replicas(info), room(ctx, js), clock("nats clock", info.TimeStamp, asked, time.Now()))
+}
+
+func (e *examination) replicas(info *jetstream.StreamInfo) Finding {
+	const check = "replicas"
+	copies := info.Config.Replicas
+	if info.Cluster == nil || info.Cluster.Name == "" {
+		return fine(check, "one server; what it cannot read from its disk any more is lost: back it up")
+	}
+	if copies < 3 {
+		return Finding{check, Fail, fmt.Sprintf("a cluster, but the log has %d of the 3 copies with which a server can be lost", copies), "set nats.replicas: 3, and run `signrelay provision`"}
+	}
+	behind := 0
+	for _, peer := range info.Cluster.Replicas {
+		if peer.Offline || !peer.Current {
+			behind++
+		}
+	}
+	if behind > 0 {
+		return Finding{check, Warn, fmt.Sprintf("%d copies of the log, of which %d are behind or offline", copies, behind), "start the servers that are missing, and wait until they have caught up"}
+	}
+	return fine(check, "%d copies of the log, all up to date", copies)
+}
+
+// fullAt is where an operator should begin to do something about it.
+const fullAt = 0.8
+
+func room(ctx context.Context, js jetstream.JetStream) Finding {
+	const check = "room"
+	account, err := js.AccountInfo(ctx)
+	if err != nil {
+		return Finding{check, Warn, "the account's use of the disk cannot be seen: " + told(err), "look at it yourself: nats account info"}
+	}
+	used, limit := account.Store, account.Limits.MaxStore
+	switch {
+	case limit <= 0:
+		return fine(check, "%d MB on disk, without a limit of the account; the disk's own cannot be seen from here", used>>20)
+	case float64(used) > fullAt*float64(limit):
+		return Finding{check, Warn, fmt.Sprintf("%d of %d MB on disk: when it is full, callbacks are answered 503", used>>20, limit>>20), "raise the account's limit, or give it a larger disk"}
+	default:
+		return fine(check, "%d of %d MB on disk", used>>20, limit>>20)
+	}
+}
+
+// How far two clocks may be apart. A minute is what dedupe allows for in its spans of the log; more, and a lost memory is
+// looked up in the wrong part of it.
+const (
+	clockWarn = 5 * time.Second
+	clockFail = time.Minute
+)
+
+// clock judges another clock by an answer that was asked for and came at times of our own.
+func clock(check string, theirs, asked, came time.Time) Finding {
+	if theirs.IsZero() {
+		return Finding{check, Warn, "cannot be seen", "see that NTP runs on both machines"}
+	}
+	apart := theirs.Sub(asked.Add(came.Sub(asked) / 2)).Abs()
+	said := fmt.Sprintf("%v apart from this machine's", apart.Round(time.Millisecond))
+	switch {
+	case apart > clockFail:
+		return Finding{check, Fail, said, "let NTP set both clocks"}
+	case apart > clockWarn:
+		return Finding{check, Warn, said, "let NTP set both clocks"}
+	default:
+		return fine(check, "%s", said)
+	}
+}
+
+// atLeast compares versions by their first two numbers.
+func atLeast(is, oldest string) bool {
+	return parseVersion(is) >= parseVersion(oldest)
+}
+
+func parseVersion(text string) int {
+	major, rest, _ := strings.Cut(text, ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	a, errMajor := strconv.Atoi(major)
+	b, errMinor := strconv.Atoi(minor)
+	if errors.Join(errMajor, errMinor) != nil {
+		return -1
+	}
+	return a*1000 + b
+}

@@ -1,0 +1,174 @@
+package faults
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// result is one row of the table.
+type result struct {
+	Fault    string `json:"fault"`
+	Accepted int    `json:"accepted"`    // callbacks answered 2xx
+	Stored   int    `json:"stored"`      // their events in the log
+	Handed   int    `json:"handed_over"` // messages that the world took, each counted once
+	Lost     int    `json:"lost"`        // accepted and not stored, or due and not handed over
+	Doubled  int    `json:"doubled"`     // stored twice, or handed over twice without being marked
+	Unknown  int    `json:"unknown"`     // handed over again after an attempt of unknown outcome, and marked so
+	Given    int    `json:"given_up"`    // in the DLQ
+	Again    int    `json:"again"`       // deliveries to a stage beyond the first
+	Seconds  int    `json:"seconds"`
+}
+
+// audit compares what was accepted with what the log and the world have.
+func audit(t testing.TB, h *house.House, d *driver, w *world, fault string, began time.Time) result {
+	t.Helper()
+	documents := d.all()
+	r := result{Fault: fault, Accepted: len(documents), Seconds: int(time.Since(began).Seconds())}
+	stored, marked := readLog(t, h)
+	handed := w.handed()
+	for _, document := range documents {
+		switch n := stored[document]; {
+		case n == 0:
+			r.Lost++
+		case n > 1:
+			r.Stored, r.Doubled = r.Stored+1, r.Doubled+1
+		default:
+			r.Stored++
+		}
+		for _, channel := range []string{"sms", "email"} {
+			key := handover{document, channel}
+			n := handed[key]
+			delete(handed, key)
+			switch {
+			case n == 0:
+				r.Lost++
+				continue
+			case n > 1 && marked[key]:
+				r.Unknown++
+			case n > 1:
+				r.Doubled++
+			}
+			r.Handed++
+		}
+	}
+	r.Doubled += len(handed) // nobody was to get these
+	dlq, err := h.JetStream(t).Stream(t.Context(), flow.DLQ)
+	if err != nil {
+		t.Fatalf("ask for %s: %v", flow.DLQ, err)
+	}
+	r.Given = int(dlq.CachedInfo().State.Msgs)
+	r.Again = deliveredAgain(t, h)
+	return r
+}
+
+// deliveredAgain counts the deliveries to all stages beyond the first of each message.
+func deliveredAgain(t testing.TB, h *house.House) int {
+	t.Helper()
+	again := 0
+	for _, s := range flow.Stages {
+		if s.Optional {
+			continue
+		}
+		consumer, err := h.JetStream(t).Consumer(t.Context(), s.Stream, s.Name)
+		if err != nil {
+			t.Fatalf("ask for the consumer %s: %v", s.Name, err)
+		}
+		again += int(consumer.CachedInfo().Delivered.Consumer) - messagesFor(t, h, s)
+	}
+	return again
+}
+
+func messagesFor(t testing.TB, h *house.House, s flow.Stage) int {
+	t.Helper()
+	stream, err := h.JetStream(t).Stream(t.Context(), s.Stream)
+	if err != nil {
+		t.Fatalf("ask for %s: %v", s.Stream, err)
+	}
+	count := 0
+	for _, subject := range s.Takes {
+		info, err := stream.Info(t.Context(), jetstream.WithSubjectFilter(subject))
+		if err != nil {
+			t.Fatalf("ask for %s: %v", s.Stream, err)
+		}
+		for _, n := range info.State.Subjects {
+			count += int(n)
+		}
+	}
+	return count
+}
+
+// readLog counts each document's document.sent, and finds which messages are marked as possible duplicates.
+func readLog(t testing.TB, h *house.House) (stored map[string]int, marked map[handover]bool) {
+	t.Helper()
+	stored, marked = map[string]int{}, map[handover]bool{}
+	log := event.Log{JS: h.JetStream(t), Stream: flow.Signing}
+	for m, err := range log.Messages(t.Context(), "signing.v1.>", time.Time{}) {
+		if err != nil {
+			t.Fatalf("read the log: %v", err)
+		}
+		e, err := event.Decode(m.Data)
+		if err != nil {
+			t.Fatalf("read the log: %v", err)
+		}
+		switch {
+		case e.GetType() == "document.sent":
+			stored[e.GetDocument().GetId()]++
+		case e.GetType() == notification.SentType && e.GetNotice().GetPossibleDuplicate():
+			marked[handover{e.GetDocument().GetId(), e.GetNotice().GetChannel()}] = true
+		}
+	}
+	return stored, marked
+}
+
+// table collects the rows of all faults and prints them when the last is done.
+type table struct {
+	mutex sync.Mutex
+	rows  []result
+}
+
+func (tb *table) add(r result) {
+	tb.mutex.Lock()
+	defer tb.mutex.Unlock()
+	tb.rows = append(tb.rows, r)
+}
+
+// print shows the table, and writes it as JSON to the file that SIGNRELAY_TEST_FAULTS_JSON names.
+func (tb *table) print(w io.Writer) error {
+	tb.mutex.Lock()
+	defer tb.mutex.Unlock()
+	if len(tb.rows) == 0 {
+		return nil
+	}
+	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(columns, "accepted\tstored\thanded over\tlost\tdoubled\tunknown\tgiven up\tagain\tseconds\t  fault")
+	for _, r := range tb.rows {
+		fmt.Fprintf(columns, "%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t  %s\n",
+			r.Accepted, r.Stored, r.Handed, r.Lost, r.Doubled, r.Unknown, r.Given, r.Again, r.Seconds, strings.TrimSpace(r.Fault))
+	}
+	if err := columns.Flush(); err != nil {
+		return err
+	}
+	path := os.Getenv("SIGNRELAY_TEST_FAULTS_JSON")
+	if path == "" {
+		return nil
+	}
+	data, err := json.MarshalIndent(tb.rows, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(data, '\n'), 0o600)
+}

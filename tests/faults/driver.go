@@ -1,0 +1,144 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// driver plays the provider: it calls, and calls again until it is answered 2xx, as often and as long as providers do, only
+// in quick motion.
+type driver struct {
+	url    string
+	row    string
+	client *http.Client
+	tries  time.Duration // how long one callback is tried
+	failed atomic.Int64  // tries that were not answered 2xx
+
+	mutex     sync.Mutex
+	documents []string // told of so far
+}
+
+const (
+	callsAtOnce = 8
+	retryEvery  = 250 * time.Millisecond // an hour, at PleaseSign
+	callsFor    = 90 * time.Second       // three days
+)
+
+func newDriver(h *house.House, row string) *driver {
+	return &driver{url: h.IngestURL + "/webhooks/clickwrap/demo", row: row, client: &http.Client{Timeout: 20 * time.Second}, tries: callsFor}
+}
+
+const (
+	least    = 60                     // documents a row, with two messages each
+	briskly  = 5 * time.Millisecond   // between two callbacks of one caller, until there are so many
+	steadily = 100 * time.Millisecond // and then, for as long as the fault lasts
+)
+
+// load tells of documents until the fault is over and there are enough, and tries each callback until it is answered 2xx. It
+// returns how many were not.
+func (d *driver) load(ctx context.Context, over <-chan struct{}) (refused int64) {
+	var failed atomic.Int64
+	var callers sync.WaitGroup
+	for range callsAtOnce {
+		callers.Go(func() {
+			for {
+				document, count := d.another()
+				if !d.call(ctx, document) {
+					failed.Add(1)
+				}
+				pace := briskly
+				if count >= least {
+					pace = steadily
+					select {
+					case <-over:
+						return
+					default:
+					}
+				}
+				time.Sleep(pace)
+			}
+		})
+	}
+	callers.Wait()
+	return failed.Load()
+}
+
+// another is a new document, and how many there are with it.
+func (d *driver) another() (document string, count int) {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	document = fmt.Sprintf("d-%s-%04d", d.row, len(d.documents))
+	d.documents = append(d.documents, document)
+	return document, len(d.documents)
+}
+
+// all is every document told of so far.
+func (d *driver) all() []string {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	return slices.Clone(d.documents)
+}
+
+// again tells of every document once more, as a provider does that heard no answer. It wants each to be accepted now, or
+// known.
+func (d *driver) again(t testing.TB) {
+	t.Helper()
+	documents := d.all()
+	var next atomic.Int64
+	var callers sync.WaitGroup
+	for range callsAtOnce {
+		callers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(documents)); i = next.Add(1) - 1 {
+				if !d.call(t.Context(), documents[i]) {
+					t.Errorf("the callback of %s was not accepted within %v", documents[i], d.tries)
+				}
+			}
+		})
+	}
+	callers.Wait()
+}
+
+// call sends one callback until it is answered 2xx.
+func (d *driver) call(ctx context.Context, document string) bool {
+	body := fmt.Sprintf(`{"event_type":"request_sent","request":%q,"activity":"a-%s","id":"e-%s","created_time":"2026-01-02T03:04:05.000Z"}`,
+		document, document, document)
+	for deadline := time.Now().Add(d.tries); time.Now().Before(deadline) && ctx.Err() == nil; {
+		switch d.once(ctx, body) {
+		case http.StatusAccepted, http.StatusOK: // 200: an earlier try was accepted, and its answer was lost
+			return true
+		}
+		d.failed.Add(1)
+		select {
+		case <-ctx.Done():
+		case <-time.After(retryEvery):
+		}
+	}
+	return false
+}
+
+// once returns the status of one try; 0 for no answer.
+func (d *driver) once(ctx context.Context, body string) int {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.url, strings.NewReader(body))
+	if err != nil {
+		return 0
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Pactsafe-Webhook-Token", "12345")
+	resp, err := d.client.Do(req)
+	if err != nil {
+		return 0
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}

@@ -1,0 +1,368 @@
+// Package faults proves that nothing is lost and nothing is sent twice, whatever dies and whenever: with the real
+// services, a real NATS server and a real Redis, killed for real, while a provider calls and the world outside counts.
+package faults
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+var results table
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	if err := results.print(os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		status = 1
+	}
+	house.Cleanup()
+	os.Exit(status)
+}
+
+// all tells whether the whole table is wanted (make faults-all) and not only the rows that CI has time for.
+func all() bool { return os.Getenv("SIGNRELAY_TEST_FAULTS") == "all" }
+
+// crashing programs have the points of package crash in them.
+var crashing = house.Variant{Name: "faults", Args: []string{"-tags", "faults"}}
+
+// stand is what one row stands on.
+type stand struct {
+	*house.House
+	world  *world
+	driver *driver
+}
+
+// newStand starts all services, and the replicas of each besides; a service that crash names dies at that point.
+func newStand(t *testing.T, row string, b behaviour, replicas int, crash map[string]string, as house.Variant) *stand {
+	t.Helper()
+	w := newWorld(t, b)
+	h := house.Parts(t, func(h *house.House) string { return settings(h, w) })
+	return furnish(t, h, w, row, replicas, crash, as)
+}
+
+// newClusterStand is a stand on three NATS servers, with two replicas of each service.
+func newClusterStand(t *testing.T, row string) *stand {
+	t.Helper()
+	w := newWorld(t, behaviour{})
+	h := house.Cluster(t, func(h *house.House) string { return settings(h, w) })
+	return furnish(t, h, w, row, 2, nil, house.Variant{})
+}
+
+func furnish(t *testing.T, h *house.House, w *world, row string, replicas int, crash map[string]string, as house.Variant) *stand {
+	t.Helper()
+	h.Variant, h.Patience = as, 100*time.Second
+	s := &stand{House: h, world: w, driver: newDriver(h, strings.ReplaceAll(row, " ", "-"))}
+	for _, name := range services {
+		var env []string
+		if point := crash[name]; point != "" {
+			env = []string{"SIGNRELAY_TEST_CRASH=" + point}
+		}
+		h.StartService(t, name, name, env...)
+		for n := 2; n <= replicas && name != "ingest"; n++ {
+			h.StartReplica(t, name, n)
+		}
+	}
+	return s
+}
+
+var services = house.Services[1:] // without the sandbox
+
+func settings(h *house.House, w *world) string {
+	receipts := ""
+	if w.behaves.receipts {
+		receipts = "http://" + h.Address("SIGNRELAY_RECEIPTS_ADDR")
+	}
+	host, port, _ := strings.Cut(w.SMTP.Addr().String(), ":")
+	return fmt.Sprintf(`
+sources:
+  - {name: demo, provider: clickwrap, sender_name: PactSafe, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: t, per_minute: 60000}}
+sms: {vonage: {api_key: faults00, api_secret: s, from: Signrelay, base_url: %[1]q, per_second: 1000, timeout: 3s,
+      receipts_url: %[2]q, signature_secret: %[3]q, signature_method: sha256, receipt_within: 5s}}
+email: {from: no-reply@signrelay.example, smtp: {host: %[4]q, port: %[5]s, tls: none, timeout: %[7]s}}
+shortener: {public_url: "http://%[6]s"}
+`, w.HTTP.URL, receipts, receiptSecret, host, port, h.Address("SIGNRELAY_LINKS_ADDR"), w.patience())
+}
+
+// prove lets the provider call while the fault happens, waits until all is done, lets the provider call everything once
+// more, and wants nothing lost and nothing doubled.
+func (s *stand) prove(t *testing.T, fault string, happens func()) result {
+	t.Helper()
+	r := s.measure(t, fault, happens)
+	if r.Lost != 0 || r.Doubled != 0 || r.Given != 0 || r.Stored != r.Accepted || r.Handed != 2*r.Accepted {
+		t.Errorf("%+v", r)
+	}
+	return r
+}
+
+func (s *stand) measure(t *testing.T, fault string, happens func()) result {
+	t.Helper()
+	began := time.Now()
+	over, called := make(chan struct{}), make(chan int64)
+	go func() { called <- s.driver.load(t.Context(), over) }()
+	happens()
+	close(over)
+	if refused := <-called; refused > 0 && s.driver.tries == callsFor {
+		t.Errorf("%d callbacks were not accepted within %v", refused, callsFor)
+	}
+	s.driver.tries = callsFor
+	s.Idle(t)
+	s.driver.again(t)
+	s.Idle(t)
+	r := audit(t, s.House, s.driver, s.world, fault, began)
+	results.add(r)
+	return r
+}
+
+// diesOnce waits until a service has died at its point, and starts it again without one.
+func (s *stand) diesOnce(t *testing.T, service string) {
+	t.Helper()
+	select {
+	case <-s.Processes[service].Ended():
+	case <-time.After(time.Minute):
+		t.Errorf("%s did not come to its point", service)
+		return
+	}
+	s.StartService(t, service, service)
+}
+
+func TestNothingIsLostOrDoubled(t *testing.T) {
+	t.Parallel()
+
+	t.Run("no fault", func(t *testing.T) {
+		t.Parallel()
+		s := newStand(t, "none", behaviour{}, 1, nil, house.Variant{})
+		if r := s.prove(t, "none", func() {}); r.Unknown != 0 {
+			t.Errorf("%d unknown outcomes without a fault", r.Unknown)
+		}
+	})
+
+	// kill -9 between any two steps of any service.
+	for _, at := range []struct {
+		service, point string
+		often          bool // in CI too
+		unknown        bool // nobody can know whether it was sent
+	}{
+		{"ingest", "claimed", false, false},
+		{"ingest", "published", true, false},
+		{"ingest", "confirmed", false, false},
+		{"enricher", "made", true, false},
+		{"enricher", "published", false, false},
+		{"shortener", "made", false, false},
+		{"shortener", "published", false, false},
+		{"sms-sender", "claimed", false, false},
+		{"sms-sender", "sent", true, true},
+		{"sms-sender", "confirmed", true, false},
+		{"sms-sender", "published", false, false},
+		{"email-sender", "claimed", false, false},
+		{"email-sender", "sent", false, true},
+		{"email-sender", "confirmed", false, false},
+		{"email-sender", "published", false, false},
+	} {
+		if !at.often && !all() {
+			continue
+		}
+		t.Run(at.service+" dies when it has "+at.point, func(t *testing.T) {
+			t.Parallel()
+			s := newStand(t, at.service+"-"+at.point, behaviour{}, 1, map[string]string{at.service: at.point + "@20"}, crashing)
+			s.prove(t, fmt.Sprintf("kill -9 of %s after %q", at.service, at.point), func() { s.diesOnce(t, at.service) })
+		})
+	}
+
+	t.Run("services die at random", func(t *testing.T) {
+		t.Parallel()
+		s := newStand(t, "random", behaviour{receipts: true}, 2, nil, house.Variant{})
+		dice := rand.New(rand.NewPCG(seed(), 1))
+		s.prove(t, fmt.Sprintf("kill -9 of services at random times, two replicas (seed %d)", seed()), func() {
+			for range 8 {
+				time.Sleep(time.Duration(dice.IntN(150)) * time.Millisecond)
+				name := services[dice.IntN(len(services))]
+				s.Processes[name].Kill()
+				s.Processes[name].Start()
+			}
+		})
+	})
+
+	t.Run("rolling restart under load", func(t *testing.T) {
+		t.Parallel()
+		s := newStand(t, "rolling", behaviour{}, 2, nil, house.Variant{})
+		r := s.prove(t, "SIGTERM of each service in turn under load, thrice, two replicas", func() {
+			for _, name := range slices.Concat(services, services, services) {
+				if status := s.Processes[name].Stop(); status != 0 {
+					t.Errorf("%s: exit status %d", name, status)
+				}
+				s.Processes[name].Start()
+			}
+		})
+		if r.Unknown != 0 {
+			t.Errorf("an orderly end left %d unknown outcomes", r.Unknown)
+		}
+	})
+
+	t.Run("NATS is away for longer than the provider tries", func(t *testing.T) {
+		t.Parallel()
+		s := newStand(t, "long", behaviour{}, 1, nil, house.Variant{})
+		s.driver.tries = 2 * time.Second
+		s.prove(t, "NATS away for longer than the provider tries; it sends all again later", func() {
+			s.Processes["nats"].Kill()
+			time.Sleep(6 * time.Second)
+			s.Processes["nats"].Start()
+		})
+	})
+
+	t.Run("the disk is full", func(t *testing.T) {
+		t.Parallel()
+		s := newStand(t, "full", behaviour{}, 1, nil, house.Variant{})
+		s.prove(t, "NATS has no room on its disk for a while", func() {
+			s.RestartNATS(t, "120KB")
+			before := s.driver.failed.Load()
+			s.Until(t, "the log is full", func() bool { return s.driver.failed.Load() > before+50 })
+			s.RestartNATS(t, "")
+		})
+	})
+
+	t.Run("a cluster of three loses nodes", func(t *testing.T) {
+		t.Parallel()
+		if !all() {
+			t.Skip("make faults-all has it: three more processes")
+		}
+		s := newClusterStand(t, "cluster")
+		s.prove(t, "kill -9 of each node of a NATS cluster of three, in turn", func() {
+			for _, node := range []string{"nats-1", "nats-2", "nats-3"} {
+				time.Sleep(time.Second)
+				s.Processes[node].Kill()
+				time.Sleep(2 * time.Second)
+				s.Processes[node].Start()
+				s.Until(t, node+" has caught up", func() bool { return s.Healthy(node) })
+			}
+		})
+	})
+
+	t.Run("NATS dies", func(t *testing.T) {
+		t.Parallel()
+		s := newStand(t, "nats", behaviour{}, 1, nil, house.Variant{})
+		s.prove(t, "kill -9 of NATS under load, thrice", func() {
+			for range 3 {
+				time.Sleep(100 * time.Millisecond)
+				s.Processes["nats"].Kill()
+				time.Sleep(300 * time.Millisecond)
+				s.Processes["nats"].Start()
+			}
+		})
+	})
+
+	t.Run("Redis dies", func(t *testing.T) {
+		t.Parallel()
+		s := newStand(t, "redis", behaviour{}, 1, nil, house.Variant{})
+		s.prove(t, "kill -9 of Redis under load, thrice", func() {
+			for range 3 {
+				time.Sleep(100 * time.Millisecond)
+				s.Redis.Kill()
+				time.Sleep(300 * time.Millisecond)
+				s.Redis.Start()
+			}
+		})
+	})
+
+	t.Run("Redis forgets everything", func(t *testing.T) {
+		t.Parallel()
+		s := newStand(t, "forgets", behaviour{}, 1, nil, house.Variant{})
+		s.prove(t, "Redis emptied between a callback and its retry", func() {
+			s.Until(t, "there is something to forget", func() bool { return len(s.driver.all()) >= least })
+			s.Idle(t)
+			forgetWindow(t, s)
+			flush(t, s.Redis.URL)
+		})
+	})
+
+	t.Run("the retry comes an hour after a crash between publish and confirm", func(t *testing.T) {
+		t.Parallel()
+		// Every publish is followed by a crash, so that the retry meets a lapsed claim; the stream's own window is over then.
+		s := newStand(t, "hour", behaviour{}, 1, map[string]string{"ingest": "published@1"}, crashing)
+		forgetWindow(t, s)
+		s.prove(t, "kill -9 between publish and confirm, retried after the stream's window", func() { s.diesOnce(t, "ingest") })
+	})
+
+	for name, tt := range map[string]struct {
+		behaves behaviour
+		often   bool
+	}{
+		"the provider's API fails, drops and hangs": {behaviour{rest: firstCalls(30, refuse, drop, slow, hang)}, true},
+		"Vonage throttles and refuses":              {behaviour{vonage: firstCalls(30, refuse)}, true},
+		"Vonage drops before and after it took":     {behaviour{vonage: firstCalls(20, drop, takeDrop)}, true},
+		"Vonage drops after it took, receipts come": {behaviour{vonage: firstCalls(20, takeDrop), receipts: true}, true},
+		"Vonage hangs":                {behaviour{vonage: firstCalls(8, hang)}, false},
+		"SMTP refuses for now":        {behaviour{mail: firstCalls(20, refuse)}, false},
+		"SMTP drops at the final dot": {behaviour{mail: firstCalls(10, drop, takeDrop)}, true},
+		"SMTP hangs at the final dot": {behaviour{mail: firstCalls(4, hang)}, false},
+		"the provider's API is slow":  {behaviour{rest: firstCalls(40, slow)}, false},
+	} {
+		if !tt.often && !all() {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStand(t, "world", tt.behaves, 1, nil, house.Variant{})
+			r := s.prove(t, name, func() {})
+			if tt.behaves.receipts && r.Unknown != 0 {
+				t.Errorf("%d were sent again although their receipts came", r.Unknown)
+			}
+		})
+	}
+}
+
+// firstCalls lets the first n calls end in turn as told, and all others well.
+func firstCalls(n int, how ...answer) func(int) answer {
+	return func(call int) answer {
+		if call > n {
+			return well
+		}
+		return how[(call-1)%len(how)]
+	}
+}
+
+// forgetWindow makes SIGNING's own duplicate window as short as it can be, so that an hour need not be waited for. NOTIFY
+// keeps its window: its inputs' ids are remembered by the senders.
+func forgetWindow(t *testing.T, s *stand) {
+	t.Helper()
+	js := s.JetStream(t)
+	stream, err := js.Stream(t.Context(), flow.Signing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := stream.CachedInfo().Config
+	cfg.Duplicates = 100 * time.Millisecond
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func flush(t *testing.T, redisURL string) {
+	t.Helper()
+	o, err := redis.ParseURL(redisURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(o)
+	defer func() { _ = client.Close() }()
+	if err := client.FlushDB(context.Background()).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// seed makes a run repeatable: SIGNRELAY_TEST_FAULTS_SEED, else 1.
+func seed() uint64 {
+	var n uint64 = 1
+	_, _ = fmt.Sscan(os.Getenv("SIGNRELAY_TEST_FAULTS_SEED"), &n)
+	return n
+}

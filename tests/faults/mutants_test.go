@@ -1,0 +1,133 @@
+package faults
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// mutant is a mistake, made on purpose in a copy of one file: the proof must see it.
+type mutant struct {
+	name, file string
+	was, is    string
+
+	service, point string // where the service dies; empty where the world is the fault
+	behaves        func() behaviour
+	sees           func(result) bool
+}
+
+func lostOrGivenUp(r result) bool { return r.Lost > 0 || r.Given > 0 }
+
+var mutants = []mutant{
+	{
+		name: "ingest confirms before it publishes", file: "services/ingest/store.go",
+		was: `crash.Point("claimed")`,
+		is: `for _, it := range items {
+		_ = s.memory.Confirm(ctx, dedupe.Done{ID: it.event.GetId()})
+	}
+	crash.Point("claimed")`,
+		service: "ingest", point: "claimed@20", sees: lostOrGivenUp,
+	},
+	{
+		name: "a stage acks before it publishes", file: "libs/stage/publish.go",
+		was:     `crash.Point("made")`,
+		is:      `_ = a.msg.DoubleAck(ctx); crash.Point("made")`,
+		service: "enricher", point: "made@20", sees: lostOrGivenUp,
+	},
+	{
+		name: "a stage does not extend its lease", file: "libs/stage/lease.go",
+		was:     `extend(ctx, conn, a.msg.Reply(), ackWait/3)`,
+		is:      `error(nil)`,
+		behaves: func() behaviour { return behaviour{mail: firstCalls(2, slowest)} },
+		sees:    func(r result) bool { return r.Again > 0 },
+	},
+	{
+		name: "a bare Nak", file: "libs/stage/settle.go",
+		was: `msg.NakWithDelay(v.Wait(rand.Float64()))`,
+		is:  `func() error { _ = v.Wait(rand.Float64()); return msg.Nak() }()`,
+		behaves: func() behaviour {
+			var began time.Time // with the first call; the world's lock is held
+			return behaviour{rest: func(n int) answer {
+				if n == 1 {
+					began = time.Now()
+				}
+				if time.Since(began) < 15*time.Second {
+					return refuse
+				}
+				return well
+			}}
+		},
+		sees: lostOrGivenUp,
+	},
+}
+
+// TestTheProofSeesMistakes breaks the order of steps on purpose, and the same fault that does no harm to the real programs must
+// show in the table.
+func TestTheProofSeesMistakes(t *testing.T) {
+	t.Parallel()
+	for _, m := range mutants {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			for _, as := range []house.Variant{crashing, m.variant(t)} {
+				s := m.stand(t, as)
+				r := s.measure(t, "("+as.Name+") "+m.name, func() {
+					if m.service != "" {
+						s.diesOnce(t, m.service)
+					}
+				})
+				broken := as.Name != crashing.Name
+				if saw := m.sees(r) || r.Lost+r.Doubled > 0; saw != broken {
+					t.Errorf("broken %v, seen %v: %+v", broken, saw, r)
+				}
+				for _, p := range s.Processes {
+					p.Kill() // the next stand needs the cores
+				}
+			}
+		})
+	}
+}
+
+func (m mutant) stand(t *testing.T, as house.Variant) *stand {
+	t.Helper()
+	b := behaviour{}
+	if m.behaves != nil {
+		b = m.behaves()
+	}
+	crash := map[string]string{}
+	if m.service != "" {
+		crash[m.service] = m.point
+	}
+	return newStand(t, "mutant-"+strings.Fields(m.name)[1], b, 1, crash, as)
+}
+
+// variant builds the programs with the mistake, over the file as it stands.
+func (m mutant) variant(t *testing.T) house.Variant {
+	t.Helper()
+	path := filepath.Join(house.Root(), m.file)
+	source, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(string(source), m.was) != 1 {
+		t.Fatalf("%s no longer has %q exactly once: the mistake must be made in another way", m.file, m.was)
+	}
+	dir := t.TempDir()
+	mutated := filepath.Join(dir, "mutated.go")
+	if err := os.WriteFile(mutated, []byte(strings.Replace(string(source), m.was, m.is, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	overlay := filepath.Join(dir, "overlay.json")
+	data, err := json.Marshal(map[string]map[string]string{"Replace": {path: mutated}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(overlay, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return house.Variant{Name: "mutant " + m.name, Args: []string{"-tags", "faults", "-overlay", overlay}}
+}

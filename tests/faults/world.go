@@ -1,0 +1,289 @@
+package faults
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-smtp"
+)
+
+// world is the outside: the provider's REST API, Vonage and a mail server. It counts what it took, which is the truth that
+// all is measured by: whatever the pipeline believes, a message was handed over when the world has it.
+type world struct {
+	HTTP *httptest.Server
+	SMTP net.Listener
+
+	behaves behaviour
+	mutex   sync.Mutex
+	asked   map[string]int      // calls so far, by party
+	taken   map[handover]int    // messages taken
+	replies sync.WaitGroup      // receipts on their way
+	gone    chan struct{}       // closed when the test ends
+	keys    map[string]struct{} // client-refs and Message-IDs
+}
+
+// handover is one message to one person: document and channel.
+type handover struct{ document, channel string }
+
+// behaviour is how a party answers its n-th call (1, 2, …); nil behaves well.
+type behaviour struct {
+	rest, vonage, mail func(n int) answer
+	receipts           bool // Vonage tells what became of each text
+}
+
+// answer is how one call ends.
+type answer int
+
+const (
+	well     answer = iota // as it should
+	refuse                 // 500 or 451, nothing taken
+	hang                   // no answer until the other side leaves, nothing taken
+	slow                   // as it should, after two seconds
+	slowest                // as it should, after the broker's ack wait
+	drop                   // the connection breaks, nothing taken
+	takeDrop               // taken, and the connection breaks before the answer
+)
+
+const (
+	slowFor    = 2 * time.Second
+	slowestFor = 33 * time.Second // the broker's ack wait is 30 s
+
+	receiptSecret = "faults"
+)
+
+func newWorld(t testing.TB, b behaviour) *world {
+	t.Helper()
+	w := &world{behaves: b, asked: map[string]int{}, taken: map[handover]int{}, gone: make(chan struct{}), keys: map[string]struct{}{}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1.1/requests/{id}", w.request)
+	mux.HandleFunc("POST /sms/json", w.text)
+	w.HTTP = httptest.NewServer(mux)
+	var err error
+	if w.SMTP, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	post := smtp.NewServer(w)
+	post.AllowInsecureAuth = true
+	go func() { _ = post.Serve(w.SMTP) }()
+	t.Cleanup(func() {
+		close(w.gone)
+		w.replies.Wait()
+		w.HTTP.CloseClientConnections()
+		w.HTTP.Close()
+		_ = post.Close()
+	})
+	return w
+}
+
+// next is how the party's next call ends.
+func (w *world) next(party string, how func(int) answer) answer {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.asked[party]++
+	if how == nil {
+		return well
+	}
+	return how(w.asked[party])
+}
+
+func (w *world) take(document, channel string) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.taken[handover{document, channel}]++
+}
+
+// handed is a copy of what was taken so far.
+func (w *world) handed() map[handover]int {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	all := make(map[handover]int, len(w.taken))
+	for k, n := range w.taken {
+		all[k] = n
+	}
+	return all
+}
+
+// pause waits, but not beyond the end of the test or of the caller.
+func (w *world) pause(d time.Duration, left <-chan struct{}) {
+	select {
+	case <-time.After(d):
+	case <-w.gone:
+	case <-left:
+	}
+}
+
+// request is the provider's answer for any document: one signer, by text and by e-mail.
+func (w *world) request(rw http.ResponseWriter, r *http.Request) {
+	switch how := w.next("rest", w.behaves.rest); how {
+	case refuse:
+		http.Error(rw, "{}", http.StatusInternalServerError)
+		return
+	case drop, takeDrop:
+		panic(http.ErrAbortHandler)
+	case hang:
+		w.pause(time.Hour, r.Context().Done())
+		return
+	case slow:
+		w.pause(slowFor, r.Context().Done())
+	case slowest:
+		w.pause(slowestFor, r.Context().Done())
+	case well:
+	}
+	id := r.PathValue("id")
+	_ = json.NewEncoder(rw).Encode(map[string]any{
+		"name": id,
+		"signers": []any{map[string]any{
+			"signer_id": "s-" + id,
+			"send_to":   map[string]bool{"email": true, "mobile_number": true},
+			"signer":    map[string]string{"email": id + "@signer.example", "mobile_number": "+13175550123"},
+			// The person's own address stays the same, so the message may carry a link to it.
+			"request_url": w.HTTP.URL + "/sign/" + id,
+		}},
+	})
+}
+
+var titled = regexp.MustCompile(`"(d-[a-z0-9-]+)"`)
+
+// text is Vonage's SMS API.
+func (w *world) text(rw http.ResponseWriter, r *http.Request) {
+	how := w.next("vonage", w.behaves.vonage)
+	rw.Header().Set("Content-Type", "application/json")
+	found := titled.FindStringSubmatch(r.FormValue("text"))
+	if found == nil {
+		http.Error(rw, "no title", http.StatusBadRequest)
+		return
+	}
+	switch how {
+	case refuse:
+		_, _ = io.WriteString(rw, `{"message-count":"1","messages":[{"status":"1","error-text":"throttled"}]}`)
+		return
+	case drop:
+		panic(http.ErrAbortHandler)
+	case hang:
+		w.pause(time.Hour, r.Context().Done())
+		return
+	case slow:
+		w.pause(slowFor, r.Context().Done())
+	case slowest:
+		w.pause(slowestFor, r.Context().Done())
+	case well, takeDrop:
+	}
+	w.take(found[1], "sms")
+	if callback := r.FormValue("callback"); callback != "" && w.behaves.receipts {
+		ref := r.FormValue("client-ref")
+		w.replies.Go(func() { w.receipt(callback, ref) })
+	}
+	if how == takeDrop {
+		panic(http.ErrAbortHandler)
+	}
+	_ = json.NewEncoder(rw).Encode(map[string]any{"message-count": "1", "messages": []any{map[string]string{
+		"to": r.FormValue("to"), "message-id": "m-" + r.FormValue("client-ref"), "status": "0", "client-ref": r.FormValue("client-ref"),
+	}}})
+}
+
+// receipt tells that a text was delivered, until it is taken: Vonage tries for days.
+func (w *world) receipt(callback, reference string) {
+	form := url.Values{
+		"msisdn": {"13175550123"}, "to": {"Signrelay"}, "messageId": {"m-" + reference}, "status": {"delivered"}, "err-code": {"0"},
+		"client-ref": {reference}, "message-timestamp": {time.Now().UTC().Format(time.DateTime)},
+		"timestamp": {fmt.Sprint(time.Now().Unix())}, "nonce": {reference},
+	}
+	form.Set("sig", signature(form))
+	for {
+		resp, err := http.PostForm(callback, form)
+		if err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		select {
+		case <-w.gone:
+			return
+		case <-time.After(300 * time.Millisecond):
+		}
+	}
+}
+
+// signature is Vonage's SHA-256 HMAC: the sorted fields as &key=value, with & and = in values replaced.
+func signature(form url.Values) string {
+	keys := make([]string, 0, len(form))
+	for k := range form {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	mac := hmac.New(sha256.New, []byte(receiptSecret))
+	for _, k := range keys {
+		fmt.Fprintf(mac, "&%s=%s", k, strings.NewReplacer("&", "_", "=", "_").Replace(form.Get(k)))
+	}
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// NewSession implements smtp.Backend.
+func (w *world) NewSession(c *smtp.Conn) (smtp.Session, error) {
+	return &dialogue{world: w, conn: c}, nil
+}
+
+// dialogue is one letter after another on one connection.
+type dialogue struct {
+	world *world
+	conn  *smtp.Conn
+}
+
+func (*dialogue) Mail(string, *smtp.MailOptions) error { return nil }
+func (*dialogue) Rcpt(string, *smtp.RcptOptions) error { return nil }
+func (*dialogue) Reset()                               {}
+func (*dialogue) Logout() error                        { return nil }
+
+// Data is the letter itself; what it answers comes after the last line.
+func (d *dialogue) Data(r io.Reader) error {
+	letter, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	how := d.world.next("mail", d.world.behaves.mail)
+	found := titled.FindStringSubmatch(string(letter))
+	switch {
+	case found == nil:
+		return &smtp.SMTPError{Code: 554, Message: "no title"}
+	case how == refuse:
+		return &smtp.SMTPError{Code: 451, Message: "try again"}
+	case how == hang:
+		d.world.pause(time.Minute, nil)
+		return d.conn.Conn().Close()
+	case how == drop:
+		return d.conn.Conn().Close()
+	case how == slow:
+		d.world.pause(slowFor, nil)
+	case how == slowest:
+		d.world.pause(slowestFor, nil)
+	}
+	d.world.take(found[1], "email")
+	if how == takeDrop {
+		return d.conn.Conn().Close()
+	}
+	return nil
+}
+
+// patience is how long the mail server may take, as the settings say: as long as the slowest answer, where the world gives
+// such.
+func (w *world) patience() string {
+	if w.behaves.mail != nil && w.behaves.mail(1) == slowest {
+		return "38s"
+	}
+	return "5s"
+}

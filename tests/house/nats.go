@@ -1,0 +1,124 @@
+package house
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// node is one NATS server, with the settings that deployments use.
+type node struct {
+	name    string
+	addr    string
+	monitor string
+	dir     string
+	sync    string // sync_interval
+	room    string // max_file_store; empty for what the disk has
+	cluster string // its own address for the others; empty for a server alone
+	routes  []string
+}
+
+// startNATS runs the real server as a process.
+func (h *House) startNATS(t testing.TB) {
+	t.Helper()
+	h.node = node{
+		name: "nats", addr: strings.TrimPrefix(h.NATSURL, "nats://"), monitor: freeAddress(t),
+		dir: filepath.Join(h.DataDir, "nats"), sync: "always",
+	}
+	if h.lazySync {
+		h.node.sync = "2m"
+	}
+	h.startNode(t, h.node)
+}
+
+// RestartNATS ends the server and starts it on the same streams with so much room on its disk ("120KB"); with none named,
+// with all there is.
+func (h *House) RestartNATS(t testing.TB, room string) {
+	t.Helper()
+	h.Processes["nats"].Stop()
+	h.node.room = room
+	h.node.write(t)
+	h.Processes["nats"].Start()
+}
+
+// Cluster is Parts on a cluster of three NATS servers, whose streams have three replicas.
+func Cluster(t testing.TB, settings func(*House) string) *House {
+	t.Helper()
+	h := newHouse(t)
+	nodes := make([]node, 3)
+	var urls, routes []string
+	for i := range nodes {
+		nodes[i] = node{
+			name: fmt.Sprintf("nats-%d", i+1), addr: freeAddress(t), monitor: freeAddress(t), cluster: freeAddress(t),
+			dir: filepath.Join(h.DataDir, fmt.Sprintf("nats-%d", i+1)), sync: "always",
+		}
+		urls = append(urls, "nats://"+nodes[i].addr)
+		routes = append(routes, "nats://"+nodes[i].cluster)
+	}
+	h.NATSURL = strings.Join(urls, ",")
+	h.env = append(h.env, "SIGNRELAY_NATS_REPLICAS=3")
+	for _, n := range nodes {
+		n.routes = routes
+		h.startNode(t, n)
+	}
+	h.Until(t, "the cluster has a leader", func() bool { return h.Healthy("nats-1") && h.Healthy("nats-2") && h.Healthy("nats-3") })
+	h.provision(t, settings(h))
+	return h
+}
+
+// Healthy tells whether a NATS server says that all its streams and consumers are up to date.
+func (h *House) Healthy(node string) bool { return answers(h.Processes[node].healthy) }
+
+func (h *House) startNode(t testing.TB, n node) {
+	t.Helper()
+	// A server of a cluster is ready for others before it is healthy, which takes a majority.
+	ready, healthy := "http://"+n.monitor+"/healthz", "http://"+n.monitor+"/healthz"
+	if n.cluster != "" {
+		ready = "http://" + n.monitor + "/varz"
+	}
+	p := newProcess(t, n.name, Program(t, "nats-server"), ready, nil, "-c", n.write(t))
+	p.healthy = healthy
+	h.Processes[n.name] = p.Start()
+}
+
+// write writes the server's settings and returns where.
+func (n node) write(t testing.TB) string {
+	t.Helper()
+	host, port, _ := strings.Cut(n.addr, ":")
+	var s strings.Builder
+	fmt.Fprintf(&s, "server_name: %s\nhost: %s\nport: %s\nhttp: %q\nmax_payload: 8MB\n", n.name, host, port, n.monitor)
+	fmt.Fprintf(&s, "jetstream {\n  store_dir: %q\n  sync_interval: %s\n", n.dir, n.sync)
+	if n.room != "" {
+		fmt.Fprintf(&s, "  max_file_store: %s\n", n.room)
+	}
+	fmt.Fprintf(&s, "}\n")
+	if n.cluster != "" {
+		fmt.Fprintf(&s, "cluster {\n  name: house\n  listen: %q\n  routes: [%s]\n}\n", n.cluster, strings.Join(n.routes, ", "))
+	}
+	path := n.dir + ".conf"
+	if err := os.WriteFile(path, []byte(s.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// answers tells whether a GET is answered 200.
+func answers(url string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
