@@ -52,11 +52,7 @@ func (s *Server) postPlay(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	// A story takes as long as its pauses and ingest's outages. A read deadline that passes ends the request's context,
-	// so both are lifted.
-	connection := http.NewResponseController(w)
-	if err := errors.Join(connection.SetReadDeadline(time.Time{}), connection.SetWriteDeadline(time.Time{})); err != nil {
-		problem{Status: http.StatusInternalServerError, Detail: "the connection's deadlines could not be lifted"}.write(w)
+	if !lift(w) {
 		return
 	}
 	played, err := s.Play(r.Context(), wanted.Provider, wanted.Story, time.Duration(pause)*time.Millisecond)
@@ -71,6 +67,22 @@ func (s *Server) postPlay(w http.ResponseWriter, r *http.Request) {
 	default:
 		problem{Status: http.StatusBadGateway, Detail: err.Error(), Played: &played}.write(w)
 	}
+}
+
+// lift takes away the connection's deadlines: a story takes as long as its pauses and ingest's outages, and a read deadline
+// that passes ends the request's context.
+func lift(w http.ResponseWriter) bool {
+	connection := http.NewResponseController(w)
+	if err := errors.Join(connection.SetReadDeadline(time.Time{}), connection.SetWriteDeadline(time.Time{})); err != nil {
+		problem{Status: http.StatusInternalServerError, Detail: "the connection's deadlines could not be lifted"}.write(w)
+		return false
+	}
+	return true
+}
+
+// getFaults is GET /api/faults: what is still ordered.
+func (s *Server) getFaults(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, s.faults.list())
 }
 
 // postFault is POST /api/faults.

@@ -2,8 +2,11 @@ package sandbox_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -125,6 +128,11 @@ func TestAFaultThatMakesNoSenseIsRefused(t *testing.T) {
 	for body, detail := range map[string]string{
 		`{"target":"nobody","mode":"slow"}`:                  "target is one of",
 		`{"target":"smtp","mode":"explode"}`:                 "mode is one of",
+		`{"target":"smtp","mode":"garbage"}`:                 "mode is one of",
+		`{"target":"smtp","mode":"250"}`:                     "400 to 599",
+		`{"target":"clickwrap","mode":"200"}`:                "201 to 599",
+		`{"target":"clickwrap","mode":"fail"}`:               "mode is one of",
+		`{"target":"receipts","mode":"500"}`:                 "1 to 99",
 		`{"target":"smtp","mode":"slow","count":-1}`:         "count",
 		`{"target":"smtp","mode":"slow","delay_ms":60001}`:   "delay_ms",
 		`{"target":"smtp","mode":"slow","delay_ms":-1}`:      "delay_ms",
@@ -134,6 +142,133 @@ func TestAFaultThatMakesNoSenseIsRefused(t *testing.T) {
 		wantProblem(t, w.post("/api/faults", body), 400, detail)
 	}
 	wantGoodAgain(t, w)
+}
+
+// outside is one HTTP party of the outside world, and a call of it that is good.
+var outside = []struct {
+	target string
+	call   func(world) (answer, error)
+	good   int // what it answers
+}{
+	{"clickwrap", func(w world) (answer, error) {
+		return w.try(w.t.Context(), "GET", "/v1.1/requests/596f858584281715b3493d0c", "", bearer)
+	}, 200},
+	{"pleasesign", func(w world) (answer, error) {
+		return w.try(w.t.Context(), "GET", "/document/PLSDOC19704278f8c51564ff0c707817", "", pleasesignKeys)
+	}, 200},
+	{"esign-v1", func(w world) (answer, error) {
+		return w.try(w.t.Context(), "GET", "/api/v1/document/%5Bdoc-id%5D/", "", esignKeys)
+	}, 200},
+	{"bitly", func(w world) (answer, error) {
+		return w.try(w.t.Context(), "POST", "/v4/shorten", `{"long_url":"`+long+`","force_new_link":true}`, bitlyKey)
+	}, 201},
+	{"rebrandly", func(w world) (answer, error) {
+		return w.try(w.t.Context(), "POST", "/v1/links", `{"destination":"`+long+`"}`, rebrandlyKey)
+	}, 200},
+	{"vonage", func(w world) (answer, error) {
+		return w.try(w.t.Context(), "POST", "/sms/json", smsForm().Encode(), formHeader)
+	}, 200},
+}
+
+func TestEveryPartyFailsInEveryWay(t *testing.T) {
+	t.Parallel()
+	for _, party := range outside {
+		w := open(t, "")
+		for _, mode := range []string{"refuse", "throttle", "drop", "cut", "garbage", "slow", "401", "404", "500", "503"} {
+			w.fault(`{"target":"` + party.target + `","mode":"` + mode + `","delay_ms":1}`)
+			a, err := party.call(w)
+			got := "answered"
+			switch {
+			case errors.Is(err, io.ErrUnexpectedEOF):
+				got = "cut"
+			case errors.Is(err, io.EOF):
+				got = "drop"
+			case err != nil:
+				t.Errorf("%s, %s: %v", party.target, mode, err)
+			case a.status != party.good:
+				got = strconv.Itoa(a.status)
+			case !json.Valid([]byte(a.body)):
+				got = "garbage"
+			case strings.Contains(a.body, `"status":"1"`):
+				got = "throttle"
+			}
+			want := map[string]string{"refuse": "500", "throttle": "429", "slow": "answered"}[mode]
+			switch {
+			case party.target == "vonage" && mode == "throttle":
+				want = mode // in its own words
+			case party.target == "bitly" && mode == "garbage":
+				want = "200"
+			case want == "":
+				want = mode
+			}
+			if got != want {
+				t.Errorf("%s, %s: %s, want %s: %s", party.target, mode, got, want, a.body)
+			}
+			if mode == "throttle" && party.target != "vonage" && a.header.Get("Retry-After") != "1" {
+				t.Errorf("%s: Retry-After is %q", party.target, a.header.Get("Retry-After"))
+			}
+		}
+		if a, err := party.call(w); err != nil || a.status != party.good { // the control
+			t.Errorf("%s is not good again: %d %v", party.target, a.status, err)
+		}
+	}
+}
+
+func TestVonageSaysItsOwnStatus(t *testing.T) {
+	t.Parallel()
+	w := open(t, "")
+	for _, status := range []string{"4", "9", "29"} {
+		w.fault(`{"target":"vonage","mode":"` + status + `"}`)
+		if got := w.sms(smsForm()); len(got.Messages) != 1 || got.Messages[0].Status != status || got.Messages[0].MessageID != "" {
+			t.Errorf("%s: answered %+v", status, got)
+		}
+	}
+	for _, mode := range []string{"cut", "garbage"} { // done, and the sender cannot know
+		w.fault(`{"target":"vonage","mode":"` + mode + `"}`)
+		_, _ = w.try(t.Context(), "POST", "/sms/json", smsForm("text", mode).Encode(), formHeader)
+	}
+	if got := w.received(""); len(got) != 2 || got[0].Text != "cut" || got[1].Text != "garbage" {
+		t.Errorf("received %+v", got)
+	}
+	wantGoodAgain(t, w)
+}
+
+func TestAReplyCodeIsGivenForTheRecipient(t *testing.T) {
+	t.Parallel()
+	w := open(t, "")
+	for _, code := range []int{450, 550, 552} {
+		w.fault(`{"target":"smtp","mode":"` + strconv.Itoa(code) + `"}`)
+		wantReply(t, send(dial(t, w), alternative, "j@example.com"), code)
+	}
+	w.fault(`{"target":"smtp","mode":"cut"}`)
+	if err := send(dial(t, w), alternative, "j@example.com"); err == nil {
+		t.Error("a letter was taken and is none")
+	}
+	if got := w.received(""); len(got) != 0 {
+		t.Errorf("%d letters arrived", len(got))
+	}
+	wantGoodAgain(t, w)
+}
+
+func TestOrderedFaultsAreListed(t *testing.T) {
+	t.Parallel()
+	w := open(t, "")
+	w.fault(`{"target":"smtp","mode":"550"}`)
+	w.fault(`{"target":"vonage","mode":"throttle","count":2}`)
+	w.fault(`{"target":"vonage","mode":"slow","delay_ms":5}`)
+	w.sms(smsForm())
+	const want = `[{"target":"vonage","mode":"throttle","count":1,"delay_ms":1000},` +
+		`{"target":"vonage","mode":"slow","count":1,"delay_ms":5},{"target":"smtp","mode":"550","count":1,"delay_ms":1000}]` + "\n"
+	if got := w.get("/api/faults"); got.body != want {
+		t.Errorf("listed are %s", got.body)
+	}
+	if page := w.get("/").body; !strings.Contains(page, "<li>vonage: throttle, 1 call</li>") {
+		t.Error("the page does not list them")
+	}
+	wantStatus(t, w.do("DELETE", "/api/faults", "", nil), 204)
+	if got := w.get("/api/faults"); got.body != "[]\n" {
+		t.Errorf("called off, and listed are %s", got.body)
+	}
 }
 
 // wantGoodAgain is the control: with no fault left, everything works.

@@ -21,13 +21,18 @@ const pageMessages = 200
 // The page's parts.
 type (
 	page struct {
-		Nonce   string
+		Nonce     string
+		Providers []storiesOf
+		Targets   []string // who can fail
+		Faults    []fault  // what is ordered
+		Shown     int
+		Hidden    int // older messages that are not shown
+		Phones    []*phone
+		Letters   []letter
+	}
+	storiesOf struct {
+		Name    string
 		Stories []story
-		State   string // changes when a message came or all were deleted
-		Shown   int
-		Hidden  int // older messages that are not shown
-		Phones  []*phone
-		Letters []letter
 	}
 	phone struct {
 		Number  string
@@ -39,18 +44,20 @@ type (
 	}
 )
 
+// titles are the providers' names for people.
+var titles = map[string]string{clickwrapName: "Ironclad Clickwrap", pleasesignName: "PleaseSign", esignName: "the eSignature API v1"}
+
 // getPage is GET /: what signers received, and the stories to play.
 func (s *Server) getPage(w http.ResponseWriter, _ *http.Request) {
-	p := page{Nonce: randomHex(16), Stories: stories}
+	p := page{Nonce: randomHex(16), Targets: faultTargets, Faults: s.faults.list(), Providers: []storiesOf{
+		{titles[clickwrapName], clickwrapStories}, {titles[pleasesignName], pleasesignStories}, {titles[esignName], esignStories},
+	}}
 	received := s.inbox.list("", "")
 	if len(received) > pageMessages {
 		p.Hidden = len(received) - pageMessages
 		received = received[p.Hidden:]
 	}
 	p.Shown = len(received)
-	if p.Shown > 0 {
-		p.State = strconv.Itoa(received[p.Shown-1].number)
-	}
 	phones := map[string]*phone{}
 	for _, m := range received {
 		if m.Channel == channelEmail {
@@ -63,7 +70,7 @@ func (s *Server) getPage(w http.ResponseWriter, _ *http.Request) {
 		}
 		phones[m.To].Bubbles = append(phones[m.To].Bubbles, m)
 	}
-	writePage(w, "page.html", p.Nonce, p)
+	writePage(w, http.StatusOK, "page.html", "form-action 'none'; script-src 'nonce-"+p.Nonce+"'; connect-src 'self'", p)
 }
 
 // getLetter is GET /letters/{number}: an e-mail's HTML as it came, shut in so that nothing in it runs or is fetched.
@@ -85,44 +92,25 @@ func (s *Server) getLetter(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(letter.HTML)) // the browser is gone, and nobody is left to tell
 }
 
-// getSigningPage is GET /sign/{request}/{signer}, where a signer's link leads: to review, or to the finished document.
-func (s *Server) getSigningPage(w http.ResponseWriter, r *http.Request) {
-	request, ok := s.clickwrap.find(r.PathValue("request"))
-	if !ok {
-		http.NotFound(w, r)
-		return
-	}
-	for _, who := range request.signers {
-		if who.id == r.PathValue("signer") {
-			writePage(w, "sign.html", "", struct {
-				Title            string
-				Who              string
-				Signed, Complete bool
-			}{request.title, who.name(), who.signed, request.complete})
-			return
-		}
-	}
-	http.NotFound(w, r)
-}
-
 // writePage renders a page whole before it sends a byte, so that a mistake in a template is a 500 and not half a page.
-func writePage(w http.ResponseWriter, name, nonce string, data any) {
+func writePage(w http.ResponseWriter, status int, name, policy string, data any) {
 	var body bytes.Buffer
 	if err := pages.ExecuteTemplate(&body, name, data); err != nil {
 		http.Error(w, fmt.Sprintf("render %s: %v", name, err), http.StatusInternalServerError)
 		return
 	}
-	policy := "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
-	if nonce != "" {
-		policy += "; script-src 'nonce-" + nonce + "'; connect-src 'self'"
-	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", policy)
-	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'; "+policy)
+	// To ourselves the browser must say where a form comes from, or it is taken for a page's elsewhere.
+	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
 	_, _ = body.WriteTo(w) // the browser is gone, and nobody is left to tell
 }
+
+// signPolicy is what a signing page may do beyond being read: post its own form.
+const signPolicy = "form-action 'self'"
 
 // publicURL is what links to the sandbox begin with: the host that the caller knows it by.
 func publicURL(r *http.Request) string { return "http://" + r.Host }

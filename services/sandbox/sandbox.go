@@ -1,16 +1,19 @@
-// Package sandbox stands in for the outside world: the provider's REST API, Vonage, and a mail server. It plays sample
-// callbacks, keeps what signers received, and can be told to be slow, to refuse, to drop and to throttle.
+// Package sandbox stands in for the outside world: the providers' REST APIs and signing pages, Vonage, Bitly, Rebrandly, and a mail
+// server. It plays stories as real callbacks, keeps what signers received, and can be told to be slow, to refuse, to drop and to
+// throttle.
 //
 // Nothing in it is ours: it speaks the providers' own formats over real HTTP and SMTP, and uses neither NATS nor Redis.
 package sandbox
 
 import (
 	"context"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -35,10 +38,16 @@ type Server struct {
 	cfg config.Config
 	log *slog.Logger
 
-	inbox     *inbox
-	faults    *faults
-	clickwrap *clickwrap
-	callbacks *http.Client
+	inbox  *inbox
+	faults *faults
+
+	clickwrap, pleasesign, esign *provider
+	tickets                      *tickets // in the addresses that they give out
+	key                          *rsa.PrivateKey
+	callbacks                    *http.Client
+
+	bitly, rebrandly *shortLinks
+	receipts         *receipts
 
 	httpListener, smtpListener net.Listener
 	handler                    http.Handler
@@ -48,19 +57,30 @@ type Server struct {
 
 // New opens both listeners, so that their addresses are known even where the settings say port 0. Serve answers them.
 func New(cfg config.Config, log *slog.Logger) (*Server, error) {
+	key, err := readKey(cfg.Sandbox.Key)
+	if err != nil {
+		return nil, err
+	}
+	words := newTickets()
 	s := &Server{
-		cfg:       cfg,
-		log:       log,
-		inbox:     newInbox(inboxBytes),
-		faults:    newFaults(),
-		clickwrap: newClickwrap(),
-		callbacks: newCallbackClient(),
-		stopping:  make(chan struct{}),
+		cfg:        cfg,
+		log:        log,
+		inbox:      newInbox(inboxBytes),
+		faults:     newFaults(),
+		clickwrap:  newClickwrap(cfg),
+		pleasesign: newPleasesign(words),
+		esign:      newEsign(),
+		tickets:    words,
+		key:        key,
+		callbacks:  newCallbackClient(),
+		bitly:      newShortLinks(),
+		rebrandly:  newShortLinks(),
+		receipts:   newReceipts(cfg.SMS.Vonage, log),
+		stopping:   make(chan struct{}),
 	}
 	s.handler = s.routes()
 
 	ctx, listen := context.Background(), net.ListenConfig{} // of addresses at hand: there is nothing to wait for
-	var err error
 	if s.httpListener, err = listen.Listen(ctx, "tcp", cfg.Sandbox.Addr); err != nil {
 		return nil, fmt.Errorf("listen for the sandbox's HTTP: %w", err)
 	}
@@ -108,7 +128,9 @@ func (s *Server) Serve(ctx context.Context) error {
 		err = fmt.Errorf("serve the sandbox: %w", err)
 	}
 	close(s.stopping)
-	return errors.Join(err, leave(web, post))
+	err = errors.Join(err, leave(web, post))
+	s.receipts.end()
+	return err
 }
 
 // leave closes the doors and waits for the calls in hand.
@@ -136,32 +158,30 @@ func (s *Server) linger(d time.Duration) {
 	}
 }
 
-// maxForm bounds the body of everything that comes over HTTP: a form of Vonage's, or one of our own small requests.
-const maxForm = 64 << 10
+// provider is the stand-in of that name; every provider that stories know has one.
+func (s *Server) provider(name string) *provider {
+	switch name {
+	case clickwrapName:
+		return s.clickwrap
+	case pleasesignName:
+		return s.pleasesign
+	default:
+		return s.esign
+	}
+}
 
-func (s *Server) routes() http.Handler {
-	mux := http.NewServeMux()
-
-	// The outside world.
-	mux.HandleFunc("GET /v1.1/requests/{id}", s.faulty("clickwrap", throttleClickwrap, s.getClickwrapRequest))
-	mux.HandleFunc("GET /sign/{request}/{signer}", s.getSigningPage)
-	mux.HandleFunc("POST /sms/json", s.faulty("vonage", throttleVonage, s.sendSMS))
-
-	// Our own window on it.
-	mux.HandleFunc("GET /{$}", s.getPage)
-	mux.HandleFunc("GET /letters/{number}", s.getLetter)
-	mux.HandleFunc("GET /api/messages", s.getMessages)
-	mux.HandleFunc("DELETE /api/messages", s.deleteMessages)
-	mux.HandleFunc("GET /api/stories", s.getStories)
-	mux.HandleFunc("POST /api/play", s.postPlay)
-	mux.HandleFunc("POST /api/faults", s.postFault)
-	mux.HandleFunc("DELETE /api/faults", s.deleteFaults)
-
-	// A page elsewhere, open in the same browser, must not play stories here.
-	guarded := http.NewCrossOriginProtection().Handler(mux)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		guarded.ServeHTTP(w, r)
+// knows tells whether a source of that provider has these credentials.
+func (s *Server) knows(provider string, fits func(config.API) bool) bool {
+	return slices.ContainsFunc(s.cfg.Sources, func(source config.Source) bool {
+		return source.Provider == provider && fits(source.API)
 	})
+}
+
+// world is what addresses in callbacks begin with, which nobody asked for under a name of his own.
+func (s *Server) world() string {
+	host, port, err := net.SplitHostPort(s.HTTPAddr())
+	if ip := net.ParseIP(host); err == nil && ip.IsUnspecified() {
+		return "http://" + net.JoinHostPort("127.0.0.1", port)
+	}
+	return "http://" + s.HTTPAddr()
 }

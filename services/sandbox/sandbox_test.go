@@ -2,12 +2,19 @@ package sandbox_test
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
+	"encoding/pem"
 	"io"
 	"log/slog"
+	"math/big"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,18 +51,50 @@ func open(t *testing.T, ingestURL string) world {
 func settings(ingestURL string) config.Config {
 	return config.Config{
 		Sources: []config.Source{
-			{Name: "other", Provider: "pleasesign", API: config.API{Token: "not-clickwraps"}},
+			{
+				Name: "au", Provider: "pleasesign",
+				Webhook: config.Webhook{Secrets: []string{"test"}},
+				API:     config.API{Token: "not-clickwraps", Key: "ps-key", Secret: "ps-secret"},
+			},
 			{
 				Name: "demo", Provider: "clickwrap",
 				Webhook: config.Webhook{Secrets: []string{"12345", "54321"}},
 				API:     config.API{Token: "rest-token"},
 			},
 			{Name: "tokenless", Provider: "clickwrap"},
+			{
+				Name: "gb", Provider: "esign-v1",
+				Webhook: config.Webhook{Token: "demo", Certificate: esignKey().certificate, Digest: "sha1"},
+				API:     config.API{User: "me", Secret: "v1-secret", Group: "my-group"},
+			},
+			{Name: "second", Provider: "esign-v1", API: config.API{User: "other", Secret: "other-secret"}},
 		},
-		SMS:     config.SMS{Vonage: config.Vonage{APIKey: "abcd1234", APISecret: "s3cret"}},
-		Sandbox: config.Sandbox{Addr: "127.0.0.1:0", SMTPAddr: "127.0.0.1:0", IngestURL: ingestURL},
+		SMS: config.SMS{Vonage: config.Vonage{
+			APIKey: "abcd1234", APISecret: "s3cret", SignatureSecret: "signing", SignatureMethod: "sha256",
+		}},
+		Shortener: config.Shortener{
+			Bitly:     config.Bitly{Token: "bitly-token", Domain: "acme.link", Group: "G1"},
+			Rebrandly: config.Rebrandly{APIKey: "rb-key", Workspace: "W1", Domain: "go.acme.example"},
+		},
+		Sandbox: config.Sandbox{Addr: "127.0.0.1:0", SMTPAddr: "127.0.0.1:0", IngestURL: ingestURL, Key: esignKey().pem},
 	}
 }
+
+// esignKey is the key that esign-v1 callbacks are signed with, and its certificate; made once, because it takes a while.
+var esignKey = sync.OnceValue(func() (made struct{ pem, certificate string }) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "esign.example"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		panic(err)
+	}
+	made.pem = string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
+	made.certificate = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	return made
+})
 
 func (w world) url(path string) string { return "http://" + w.HTTPAddr() + path }
 
@@ -83,7 +122,10 @@ func (w world) try(ctx context.Context, method, path, body string, header http.H
 	for name, values := range header {
 		r.Header[name] = values
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	response, err := client.Do(r)
 	if err != nil {
 		return answer{}, err

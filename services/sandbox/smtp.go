@@ -57,14 +57,21 @@ func (m *mailSession) Mail(string, *smtp.MailOptions) error {
 	return nil
 }
 
-// Rcpt notes whom the letter is for.
+// Rcpt notes whom the letter is for. A fault that is a reply code is given here, where servers say that a mailbox is full
+// or unknown.
 func (m *mailSession) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if code := m.fault.number(); code > 0 {
+		return &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{code / 100, 0, 0}, Message: "The sandbox was told to say so"}
+	}
 	m.to = append(m.to, to)
 	return nil
 }
 
 // Data takes the letter, and puts one into the inbox for each recipient.
 func (m *mailSession) Data(r io.Reader) error {
+	if m.fault.Mode == cut {
+		return m.conn.Conn().Close() // before the final dot: nobody takes this letter for sent
+	}
 	letter, err := readLetter(r)
 	if errors.Is(err, smtp.ErrDataTooLarge) {
 		return smtp.ErrDataTooLarge

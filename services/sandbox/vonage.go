@@ -36,6 +36,7 @@ const (
 	smsCredentials   = "4"
 	smsTooLong       = "12"
 	smsInvalidSender = "15"
+	smsBadCallback   = "23"
 )
 
 // longestReference is what Vonage takes as client-ref.
@@ -81,24 +82,37 @@ func (s *Server) sendSMS(w http.ResponseWriter, r *http.Request) {
 	case !smsSender.MatchString(form.Get("from")):
 		refuseSMS(w, smsInvalidSender, "Illegal Sender Address - rejected")
 		return
+	case form.Get("callback") != "" && !isWebURL(form.Get("callback")):
+		refuseSMS(w, smsBadCallback, "Invalid value for param: callback")
+		return
 	}
 
-	text, parts := asReceived(form.Get("text"), kind == "unicode")
+	words, parts := asReceived(form.Get("text"), kind == "unicode")
 	if parts > maxParts {
 		refuseSMS(w, smsTooLong, "Message too long")
 		return
 	}
-	s.inbox.receive(Message{
-		Channel: channelSMS, To: form.Get("to"), From: form.Get("from"), Text: text, Reference: form.Get("client-ref"),
-	})
+	fate := s.faults.take("receipts")
+	if !fate.undelivered() {
+		s.inbox.receive(Message{
+			Channel: channelSMS, To: form.Get("to"), From: form.Get("from"), Text: words, Reference: form.Get("client-ref"),
+		})
+	}
 
 	answer := smsAnswer{Count: strconv.Itoa(parts)}
+	taken := text{to: form.Get("to"), from: form.Get("from"), reference: form.Get("client-ref")}
 	for range parts {
+		id := strings.ToUpper(randomHex(8))
+		taken.parts = append(taken.parts, id)
 		answer.Messages = append(answer.Messages, smsEntry{
-			To: form.Get("to"), MessageID: strings.ToUpper(randomHex(8)), Status: smsOK,
+			To: form.Get("to"), MessageID: id, Status: smsOK,
 			Balance: "100.00000000", Price: "0.00000000", Network: "00000", ClientRef: form.Get("client-ref"),
 		})
 	}
+	if report := form.Get("status-report-req"); report != "false" && report != "0" {
+		taken.callback = form.Get("callback")
+	}
+	s.receipts.send(taken, fate)
 	writeJSON(w, http.StatusOK, answer)
 }
 
@@ -106,8 +120,19 @@ func refuseSMS(w http.ResponseWriter, status, why string) {
 	writeJSON(w, http.StatusOK, smsAnswer{Count: "1", Messages: []smsEntry{{Status: status, ErrorText: why}}})
 }
 
-func throttleVonage(w http.ResponseWriter, _ *http.Request) {
-	refuseSMS(w, smsThrottled, "Throughput Rate Exceeded - please wait [ 1000 ] and retry")
+// vonageSays is an error of Vonage's: below 100 one of its own, in a good answer, else one of HTTP. Throttling is its own.
+func vonageSays(w http.ResponseWriter, status int) {
+	switch {
+	case status == http.StatusTooManyRequests && w.Header().Get("Retry-After") == "":
+		http.Error(w, "Too Many Requests", status)
+	case status == http.StatusTooManyRequests:
+		w.Header().Del("Retry-After")
+		refuseSMS(w, smsThrottled, "Throughput Rate Exceeded - please wait [ 1000 ] and retry")
+	case status < 100:
+		refuseSMS(w, strconv.Itoa(status), "The sandbox was told to say so")
+	default:
+		http.Error(w, http.StatusText(status), status)
+	}
 }
 
 // same compares a secret in constant time; a secret that is not set is never the same.
