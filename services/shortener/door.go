@@ -31,7 +31,7 @@ type door struct {
 
 func newDoor(env service.Env, links book, sources providers.Sources) (*door, error) {
 	d := &door{
-		links: links, sources: sources, visitors: newVisitors(env.Config.Shortener.PerMinute, env.Limits),
+		links: links, sources: sources, visitors: newVisitors(env.Config.Shortener, env.Limits),
 		patience: askWithin, js: env.JS, log: env.Log,
 	}
 	return d, telemetry.Register(env.Metrics, &d.asked, prometheus.NewCounterVec(prometheus.CounterOpts{

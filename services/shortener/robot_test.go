@@ -3,23 +3,44 @@ package shortener
 import (
 	"net/http"
 	"testing"
+
+	"github.com/signrelay/signrelay/libs/config"
 )
 
-func TestVisitorKey(t *testing.T) {
+func TestWhoAVisitorIs(t *testing.T) {
 	t.Parallel()
+	behind := newVisitors(config.Shortener{TrustedProxies: []string{"10.0.0.0/8", "fd00::/8"}}, nil)
+	alone := newVisitors(config.Shortener{}, nil)
+	type visit struct{ remote, forwarded string }
 	for _, c := range []struct {
-		a, b string
+		v    visitors
+		a, b visit
 		same bool
 	}{
-		{"192.0.2.1:1000", "192.0.2.1:2000", true},
-		{"192.0.2.1:1000", "192.0.2.2:1000", false},
-		{"192.0.2.1:1000", "[::ffff:192.0.2.1]:1000", true},
-		{"[2001:db8:1:2::1]:1", "[2001:db8:1:2:ffff::9]:2", true},
-		{"[2001:db8:1:2::1]:1", "[2001:db8:1:3::1]:1", false},
-		{"[fe80::1%eth0]:1", "[fe80::1]:1", true},
+		{alone, visit{"192.0.2.1:1000", ""}, visit{"192.0.2.1:2000", ""}, true},
+		{alone, visit{"192.0.2.1:1000", ""}, visit{"192.0.2.2:1000", ""}, false},
+		{alone, visit{"192.0.2.1:1000", ""}, visit{"[::ffff:192.0.2.1]:1000", ""}, true},
+		{alone, visit{"[2001:db8:1:2::1]:1", ""}, visit{"[2001:db8:1:2:ffff::9]:2", ""}, true},
+		{alone, visit{"[2001:db8:1:2::1]:1", ""}, visit{"[2001:db8:1:3::1]:1", ""}, false},
+		{alone, visit{"[fe80::1%eth0]:1", ""}, visit{"[fe80::1]:1", ""}, true},
+		// Nobody is believed who is no proxy of ours.
+		{alone, visit{"10.0.0.1:1", "192.0.2.1"}, visit{"10.0.0.1:1", "192.0.2.2"}, true},
+		{behind, visit{"192.0.2.9:1", "192.0.2.1"}, visit{"192.0.2.9:1", "192.0.2.2"}, true},
+		// Behind a proxy of ours each client is one of his own, whatever he wrote himself.
+		{behind, visit{"10.0.0.1:1", "192.0.2.1"}, visit{"10.0.0.1:1", "192.0.2.2"}, false},
+		{behind, visit{"10.0.0.1:1", "192.0.2.1"}, visit{"10.0.0.2:1", "192.0.2.1, 10.0.0.7"}, true},
+		{behind, visit{"10.0.0.1:1", "8.8.8.8, 192.0.2.1"}, visit{"[fd00::1]:1", "9.9.9.9, 192.0.2.1"}, true},
+		{behind, visit{"10.0.0.1:1", "unknown"}, visit{"10.0.0.1:1", ""}, true},
 	} {
-		if got := visitorKey(c.a) == visitorKey(c.b); got != c.same {
-			t.Errorf("%s and %s are one client: %v", c.a, c.b, got)
+		key := func(at visit) string {
+			r := &http.Request{RemoteAddr: at.remote, Header: http.Header{}}
+			if at.forwarded != "" {
+				r.Header.Set("X-Forwarded-For", at.forwarded)
+			}
+			return visitorKey(c.v.client(r))
+		}
+		if got := key(c.a) == key(c.b); got != c.same {
+			t.Errorf("%v and %v are one client: %v", c.a, c.b, got)
 		}
 	}
 }

@@ -10,9 +10,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/tests/house"
 )
 
@@ -195,6 +198,7 @@ func TestStories(t *testing.T) {
 				s.tell(t, h)
 			}
 			h.Idle(t)
+			everyMessageIsInTheLog(t, h)
 			if shared := h.Replicas("enricher"); len(shared) > 1 {
 				everyReplicaWorked(t, h)
 			}
@@ -264,6 +268,59 @@ func leads(t *testing.T, link string, want int) {
 		t.Errorf("a link leads to %s: %s, want %d; %d bytes", resp.Request.URL.Host, resp.Status, want, len(page))
 	}
 }
+
+// everyMessageIsInTheLog wants each message's whole way in the log: requested once, sent once, and a text delivered once; and
+// the openings of its links.
+func everyMessageIsInTheLog(t *testing.T, h *house.House) {
+	t.Helper()
+	steps := map[string]map[string]int{} // by notification
+	texts, opened := 0, 0
+	collect := func() {
+		steps, texts, opened = map[string]map[string]int{}, 0, 0
+		log := event.Log{JS: h.JetStream(t), Stream: flow.Signing}
+		for m, err := range log.Messages(t.Context(), "signing.v1.>", allOfIt) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := event.Decode(m.Data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch id := e.GetNotice().GetNotificationId(); {
+			case e.GetType() == "link.opened":
+				opened++
+			case id != "":
+				if steps[id] == nil {
+					steps[id] = map[string]int{}
+				}
+				steps[id][e.GetType()]++
+				if e.GetType() == "notification.delivered" {
+					texts++
+				}
+			}
+		}
+	}
+	due, sms := 0, 0
+	for _, s := range stories {
+		due += len(s.messages)
+		for _, m := range s.messages {
+			if strings.HasPrefix(m, "sms ") {
+				sms++
+			}
+		}
+	}
+	h.Until(t, "every text's delivery receipt has come", func() bool { collect(); return texts >= sms })
+	if len(steps) != due || opened == 0 {
+		t.Errorf("the log knows of %d messages and %d openings, want %d and some", len(steps), opened, due)
+	}
+	for id, happened := range steps {
+		if happened["notification.requested"] != 1 || happened["notification.sent"] != 1 || happened["notification.delivered"] > 1 {
+			t.Errorf("notification %s: %v", id, happened)
+		}
+	}
+}
+
+var allOfIt time.Time // the log since ever
 
 // everyReplicaWorked wants each replica of each stage to have had work: the story test is no proof of sharing where one of
 // two did it all.

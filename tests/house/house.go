@@ -231,6 +231,14 @@ func (h *House) ClearMessages(t testing.TB) {
 	}
 }
 
+// Fault orders a fault of the sandbox, as POST /api/faults takes it.
+func (h *House) Fault(t testing.TB, order string) {
+	t.Helper()
+	if status, answer := h.do(t, http.MethodPost, h.SandboxURL+"/api/faults", order); status/100 != 2 {
+		t.Fatalf("order the fault %s: %d %s", order, status, answer)
+	}
+}
+
 // Replicas are a service's processes.
 func (h *House) Replicas(service string) []*Process {
 	var all []*Process

@@ -1,0 +1,35 @@
+package shortener
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/limit"
+)
+
+// Reach asks the outside shortener of the settings who we are to it, which makes no link and changes nothing. Its error
+// says why it could not be used; where our own links are the short ones there is nobody to ask.
+func Reach(ctx context.Context, s config.Shortener, limits limit.Limiter) error {
+	o := newOutside(s, limits)
+	if o == nil {
+		return nil
+	}
+	return o.known(ctx)
+}
+
+func (b *bitly) known(ctx context.Context) error {
+	a, err := b.ask(ctx, http.MethodGet, "/v4/user", nil)
+	if err == nil && a.status != http.StatusOK {
+		err = bitlyRefusal(a)
+	}
+	return err
+}
+
+func (b *rebrandly) known(ctx context.Context) error {
+	a, err := b.ask(ctx, http.MethodGet, "/v1/account", nil)
+	if err == nil && a.status != http.StatusOK {
+		err, _ = rebrandlyRefusal(a)
+	}
+	return err
+}

@@ -1,0 +1,151 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// A provider that heard no answer calls again, at once and later, through whichever door it has: one fact, one message to
+// each person. Two processes of each stage share the work, so that no memory of one process does it.
+func TestACallbackThatComesOftenTextsNobodyTwice(t *testing.T) {
+	t.Parallel()
+	h := house.Twice(t)
+	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	batch := url.Values{"data": {`[{"timestamp":"2018-03-20T07:09:52","name":"status","value":"30","resource_uri":"/api/v1/document/[doc-id]/"}]`}}
+	single := url.Values{"resource_uri": {"/api/v1/document/[doc-id]/"}, "uuid": {"[doc-id]"}, "name": {"name of doc"}}
+	token := url.Values{"token": {"demo"}}
+	callbacks := []func() (int, map[string]any){
+		func() (int, map[string]any) {
+			return h.Callback(t, http.MethodPost, "/webhooks/clickwrap/demo", nil,
+				http.Header{"Content-Type": {"application/json"}, "Pactsafe-Webhook-Token": {"12345"}},
+				[]byte(`{"event_type":"request_sent","request":"596f858584281715b3493d0c","activity":"a1","id":"e1"}`))
+		},
+		// The end of one document, told by both callbacks of the eSignature API v1.
+		func() (int, map[string]any) {
+			return h.Callback(t, http.MethodPost, "/webhooks/esign-v1/demo/all", token, form, []byte(batch.Encode()))
+		},
+		func() (int, map[string]any) {
+			return h.Callback(t, http.MethodPost, "/webhooks/esign-v1/demo/signed", token, form, []byte(single.Encode()))
+		},
+	}
+	tenTimes := func() (accepted int) {
+		var mutex sync.Mutex
+		var all sync.WaitGroup
+		for _, callback := range callbacks {
+			for range 10 {
+				all.Go(func() {
+					status, answer := callback()
+					for status == http.StatusServiceUnavailable { // another one is storing it just now
+						status, answer = callback()
+					}
+					mutex.Lock()
+					defer mutex.Unlock()
+					switch status {
+					case http.StatusAccepted:
+						accepted++
+					case http.StatusOK:
+					default:
+						t.Errorf("answered %d %v", status, answer)
+					}
+				})
+			}
+		}
+		all.Wait()
+		return accepted
+	}
+	if n := tenTimes(); n != 2 {
+		t.Errorf("%d of 30 callbacks about two facts were news", n)
+	}
+	h.Until(t, "somebody was told of each", func() bool { return len(told(t, h)) >= 2 })
+	h.Idle(t)
+	if n := tenTimes(); n != 0 {
+		t.Errorf("later, %d of 30 were news", n)
+	}
+	h.Idle(t)
+	seen := map[string]int{}
+	for _, m := range h.Messages(t) {
+		seen[m.Channel+" "+m.To+" "+m.Subject+" "+strings.SplitN(m.Text, "http", 2)[0]]++
+	}
+	for message, n := range seen {
+		if n != 1 {
+			t.Errorf("%d times: %s", n, message)
+		}
+	}
+}
+
+// told is the documents of which somebody was told.
+func told(t *testing.T, h *house.House) map[string]bool {
+	t.Helper()
+	documents := map[string]bool{}
+	for subject := range subjects(t, h, "signing.v1.*.*.notification.sent.>") {
+		documents[subject[strings.LastIndexByte(subject, '.')+1:]] = true
+	}
+	return documents
+}
+
+// subjects is how many messages the log has on each subject.
+func subjects(t *testing.T, h *house.House, filter string) map[string]int {
+	t.Helper()
+	found := map[string]int{}
+	log := event.Log{JS: h.JetStream(t), Stream: flow.Signing}
+	for m, err := range log.Messages(t.Context(), filter, allOfIt) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		found[m.Subject]++
+	}
+	return found
+}
+
+// Bitly and Rebrandly make the links of messages while they work, and lead to ours; when they fail, our own are used and the log
+// says so. A signer always gets a link that opens.
+func TestOutsideShorteners(t *testing.T) {
+	t.Parallel()
+	for kind, path := range map[string]string{"bitly": "/b/", "rebrandly": "/r/"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			h := house.Apart(t)
+			h.Processes["shortener"].Stop()
+			h.StartService(t, "shortener", "shortener", "SIGNRELAY_SHORTENER_KIND="+kind)
+			links := func() (found []string) {
+				h.ClearMessages(t)
+				h.Play(t, "clickwrap", "one-signer")
+				h.Until(t, "four messages have come", func() bool { return len(h.Messages(t)) >= 4 })
+				h.Idle(t)
+				for _, m := range h.Messages(t) {
+					_, l := withoutLinks(m.Text)
+					found = append(found, l...)
+				}
+				return found
+			}
+			for _, l := range links() {
+				if !strings.HasPrefix(l, h.SandboxURL+path) {
+					t.Errorf("a link begins with %.30s", l)
+				}
+				leads(t, l, http.StatusOK)
+			}
+			if n := len(subjects(t, h, "signing.v1.*.*.link.substituted.>")); n != 0 {
+				t.Errorf("%d links were substituted while %s worked", n, kind)
+			}
+
+			h.Fault(t, fmt.Sprintf(`{"target":%q,"mode":"401","count":1000}`, kind))
+			for _, l := range links() {
+				if !strings.HasPrefix(l, "http://"+h.Address("SIGNRELAY_LINKS_ADDR")+"/l/") {
+					t.Errorf("a substitute begins with %.30s", l)
+				}
+				leads(t, l, http.StatusOK)
+			}
+			if n := len(subjects(t, h, "signing.v1.*.*.link.substituted.>")); n == 0 {
+				t.Errorf("the log does not say that %s failed", kind)
+			}
+		})
+	}
+}
