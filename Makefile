@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # Order of the flow; each is a Go module of its own.
-SERVICES := ingest enricher shortener sms-sender email-sender sandbox
+SERVICES := ingest enricher shortener sms-sender email-sender kafka-bridge sandbox
 MODULES  := proto libs $(addprefix services/,$(SERVICES)) services/standalone tests
 
 BUF_VERSION           := v1.75.0
@@ -27,8 +27,8 @@ run: bin/signrelay ## Build and run everything in one process: the newcomer's co
 	@./bin/signrelay run
 
 .PHONY: test
-test: redis-server ## Run every module's tests with the race detector
-	@for m in $(MODULES); do echo "== $$m"; (cd $$m && go test -race -timeout 15m $(TESTFLAGS) ./...) || exit 1; done
+test: redis-server kafka-broker ## Run every module's tests with the race detector
+	@for m in $(MODULES); do echo "== $$m"; (cd $$m && go test -race -timeout 15m $(TESTFLAGS) $$(go list ./... | grep -v /tests/faults)) || exit 1; done
 
 .PHONY: build
 build: $(addprefix bin/,signrelay $(SERVICES)) ## Build every program into bin/
@@ -40,6 +40,14 @@ demo: build redis-server ## Play the seeds' callbacks through a fresh standalone
 .PHONY: e2e
 e2e: build redis-server ## Tell the stories through the public doors: in one process, and with a process a service
 	@cd tests && go test -race -timeout 15m -count=1 ./e2e/...
+
+.PHONY: faults
+faults: redis-server ## Prove that nothing is lost and nothing sent twice: kill, cut, fill, and show the table (two minutes)
+	@cd tests/faults && go test -count=1 -parallel 4 -timeout 20m
+
+.PHONY: faults-all
+faults-all: redis-server ## The same with every row
+	@cd tests/faults && SIGNRELAY_TEST_FAULTS=all go test -count=1 -parallel 4 -timeout 30m
 
 .PHONY: bench
 bench: build redis-server ## Measure: callbacks a second, CPU a callback, memory, start (takes about two minutes)
@@ -81,6 +89,11 @@ redis-server:
 	    echo "installing redis-server for the tests"; \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server >/dev/null; \
 	  else echo "the tests need redis-server: install the package redis-server (Debian) or redis (Homebrew, Fedora), or set SIGNRELAY_TEST_REDIS_URL"; exit 1; fi; }
+
+# Without Java and Maven a protocol server in the tests' own process stands in, and they say so; in CI they fail.
+.PHONY: kafka-broker
+kafka-broker:
+	@if command -v java >/dev/null && command -v mvn >/dev/null; then tests/kafka/fetch.sh >/dev/null; fi
 
 # go build knows itself what is up to date.
 .PHONY: bin/signrelay

@@ -1,10 +1,13 @@
 package config
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/mail"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -25,6 +28,7 @@ func Check(cfg Config, providers []string, perSource func(Source) error) error {
 
 	c.nats(cfg.NATS)
 	c.redis(cfg.Redis)
+	c.kafka(cfg.Kafka)
 
 	c.address("ingest.addr", cfg.Ingest.Addr)
 	c.positive("ingest.max_in_flight", int64(cfg.Ingest.MaxInFlight))
@@ -126,6 +130,11 @@ func (c *checker) shortener(s Shortener) {
 		c.mistake("shortener.expire_after", "want more than 0 and at most %v, not %v", linkLife, s.ExpireAfter)
 	}
 	c.positive("shortener.per_minute", int64(s.PerMinute))
+	for _, network := range s.TrustedProxies {
+		if _, err := netip.ParsePrefix(network); err != nil {
+			c.mistake("shortener.trusted_proxies", "want networks such as 10.0.0.0/8 or 2001:db8::/32, not %q", network)
+		}
+	}
 	c.needed("shortener.bitly.base_url", s.Bitly.BaseURL)
 	c.webURL("shortener.bitly.base_url", s.Bitly.BaseURL)
 	c.needed("shortener.rebrandly.base_url", s.Rebrandly.BaseURL)
@@ -197,6 +206,47 @@ func (c *checker) redis(r Redis) {
 		c.mistake("redis.url", "want redis://user:password@host:port/db, or rediss:// for TLS")
 	case u.Scheme != "unix" && u.Hostname() == "":
 		c.mistake("redis.url", "the host is missing: want redis://host:port/db")
+	}
+}
+
+// kafkaTopic is what Kafka takes for a topic's name.
+var kafkaTopic = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
+func (c *checker) kafka(k Kafka) {
+	for _, broker := range k.Brokers {
+		host, port, err := net.SplitHostPort(broker)
+		if n, errPort := strconv.Atoi(port); err != nil || errPort != nil || host == "" || n < 1 || n > 65535 {
+			c.mistake("kafka.brokers", "want host:port, several separated by commas, not %q", broker)
+		}
+	}
+	if !kafkaTopic.MatchString(k.Topic) || k.Topic == "." || k.Topic == ".." {
+		c.mistake("kafka.topic", "want 1 to 249 of letters, digits, dots, dashes and underscores, not %q", k.Topic)
+	}
+	c.oneOf("kafka.format", k.Format, "protobuf", "json")
+	c.positive("kafka.partitions", int64(k.Partitions))
+	c.positive("kafka.replication_factor", int64(k.ReplicationFactor))
+
+	t := k.TLS
+	switch {
+	case !t.Enabled && (t.CA != "" || t.Certificate != "" || t.Key != ""):
+		c.mistake("kafka.tls.enabled", "a certificate or key is set: set it to true, or nothing is encrypted")
+	case (t.Certificate == "") != (t.Key == ""):
+		c.mistake("kafka.tls.key", "want certificate and key together, or neither")
+	case t.Certificate != "":
+		if _, err := tls.X509KeyPair([]byte(t.Certificate), []byte(t.Key)); err != nil {
+			c.mistake("kafka.tls.certificate", "want PEM of a certificate, and in key of the key that belongs to it")
+		}
+	}
+	if t.CA != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(t.CA)) {
+		c.mistake("kafka.tls.ca", "want PEM of certificates")
+	}
+
+	c.oneOf("kafka.sasl.mechanism", k.SASL.Mechanism, "none", "plain", "scram-sha-256", "scram-sha-512")
+	switch named := k.SASL.User != "" && k.SASL.Password != ""; {
+	case k.SASL.Mechanism == "none" && (k.SASL.User != "" || k.SASL.Password != ""):
+		c.mistake("kafka.sasl.mechanism", "a user or password is set: say plain, scram-sha-256 or scram-sha-512")
+	case k.SASL.Mechanism != "none" && !named:
+		c.mistake("kafka.sasl.user", "sasl.mechanism is set: set user and password too")
 	}
 }
 

@@ -27,9 +27,13 @@ func TestAllMistakesAtOnce(t *testing.T) {
 	cfg.Sources = []config.Source{source, bad, twin}
 	cfg.SMS.Vonage = config.Vonage{APIKey: "short", BaseURL: "https://user:hunter2@x", ReceiptsURL: "https://r.example", SignatureMethod: "rot13"}
 	cfg.Email = config.Email{SMTP: config.SMTP{Host: "smtp:587", Port: 70000, Password: "hunter2", TLS: "maybe"}}
-	cfg.Shortener = config.Shortener{Kind: "bitly", PublicURL: "sign.example", ExpireAfter: 2161 * time.Hour}
+	cfg.Shortener = config.Shortener{Kind: "bitly", PublicURL: "sign.example", ExpireAfter: 2161 * time.Hour, TrustedProxies: []string{"10.0.0.1"}}
 	cfg.NATS = config.NATS{URL: "http://hunter2@x", Addr: "4222"}
 	cfg.Redis.URL = "http://:hunter2@x"
+	cfg.Kafka = config.Kafka{
+		Brokers: []string{"kafka"}, Topic: "a topic", Format: "avro",
+		TLS: config.KafkaTLS{CA: "no PEM"}, SASL: config.KafkaSASL{Mechanism: "gssapi", User: "u"},
+	}
 	cfg.Ingest = config.Ingest{Addr: "nowhere"}
 	cfg.Receipts.Addr = "8084"
 	cfg.Links.Addr, cfg.Sandbox.Addr, cfg.Sandbox.SMTPAddr, cfg.Admin.Addr = ":x", ":99999", "", "1.2.3.4"
@@ -72,6 +76,7 @@ func TestAllMistakesAtOnce(t *testing.T) {
 		`shortener.public_url: want an absolute URL, such as https://sign.acme.example`,
 		`shortener.expire_after: want more than 0 and at most 2160h0m0s, not 2161h0m0s`,
 		`shortener.per_minute: must be more than 0`,
+		`shortener.trusted_proxies: want networks such as 10.0.0.0/8 or 2001:db8::/32, not "10.0.0.1"`,
 		`shortener.bitly.base_url: must not be empty`,
 		`shortener.rebrandly.base_url: must not be empty`,
 		`shortener.bitly.token: shortener.kind is bitly: set its access token`,
@@ -79,6 +84,15 @@ func TestAllMistakesAtOnce(t *testing.T) {
 		`nats.addr: want host:port, such as 127.0.0.1:8080 or :8080, not "4222"`,
 		`nats.replicas: want 1 for a single node or 3 for a cluster, not 0`,
 		`redis.url: want redis://user:password@host:port/db, or rediss:// for TLS`,
+		`kafka.brokers: want host:port, several separated by commas, not "kafka"`,
+		`kafka.topic: want 1 to 249 of letters, digits, dots, dashes and underscores, not "a topic"`,
+		`kafka.format: want protobuf or json, not "avro"`,
+		`kafka.partitions: must be more than 0`,
+		`kafka.replication_factor: must be more than 0`,
+		`kafka.tls.enabled: a certificate or key is set: set it to true, or nothing is encrypted`,
+		`kafka.tls.ca: want PEM of certificates`,
+		`kafka.sasl.mechanism: want none or plain or scram-sha-256 or scram-sha-512, not "gssapi"`,
+		`kafka.sasl.user: sasl.mechanism is set: set user and password too`,
 		`ingest.addr: want host:port, such as 127.0.0.1:8080 or :8080, not "nowhere"`,
 		`ingest.max_in_flight: must be more than 0`,
 		`links.addr: want host:port, such as 127.0.0.1:8080 or :8080, not ":x"`,
@@ -105,6 +119,11 @@ func TestWhatPassesTheCheck(t *testing.T) {
 		"an IPv6 mail server":  func(c *config.Config) { c.Email.SMTP.Host, c.Email.From = "::1", "a@b.example" },
 		"any free port":        func(c *config.Config) { c.Ingest.Addr = "[::1]:0" },
 		"a Redis with TLS":     func(c *config.Config) { c.Redis.URL = "rediss://u:p@r:6380/1" },
+		"Kafka with a user": func(c *config.Config) {
+			c.Kafka.Brokers = []string{"a:9092", "[::1]:9092"}
+			c.Kafka.TLS.Enabled = true
+			c.Kafka.SASL = config.KafkaSASL{Mechanism: "plain", User: "u", Password: "p"}
+		},
 	} {
 		cfg := config.Default()
 		change(&cfg)

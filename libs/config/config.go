@@ -22,6 +22,7 @@ type Config struct {
 
 	NATS  NATS  `yaml:"nats"`
 	Redis Redis `yaml:"redis"`
+	Kafka Kafka `yaml:"kafka"`
 
 	Ingest Ingest `yaml:"ingest"` // SIGNRELAY_INGEST_ADDR
 	Links  Listen `yaml:"links"`  // the shortener's GET /l/{code}: SIGNRELAY_LINKS_ADDR
@@ -136,7 +137,11 @@ type Shortener struct {
 	// ExpireAfter is how long a link opens after it was made; at most 2160h, 90 days, the default.
 	ExpireAfter time.Duration `yaml:"expire_after"`
 	// PerMinute is how many links one client address may open; default 60.
-	PerMinute int       `yaml:"per_minute"`
+	PerMinute int `yaml:"per_minute"`
+	// TrustedProxies are the networks of the proxies before the links' door, whose X-Forwarded-For tells who the client is,
+	// e.g. 10.0.0.0/8. With none it is believed nobody, and the limit is for whoever connects.
+	TrustedProxies []string `yaml:"trusted_proxies"`
+
 	Bitly     Bitly     `yaml:"bitly"`
 	Rebrandly Rebrandly `yaml:"rebrandly"`
 }
@@ -175,6 +180,39 @@ type NATS struct {
 // Redis is the memory of what was done before.
 type Redis struct {
 	URL string `yaml:"url" secret:"url"` // redis://user:password@host:port/db: SIGNRELAY_REDIS_URL
+}
+
+// Kafka is where the log is carried on to; without brokers it is not.
+type Kafka struct {
+	Brokers []string `yaml:"brokers"` // host:port, some of the cluster's: SIGNRELAY_KAFKA_BROKERS, separated by commas
+	Topic   string   `yaml:"topic"`   // default signrelay.signing.v1
+	Format  string   `yaml:"format"`  // protobuf (default) or json
+
+	// CreateTopic makes the topic where it is missing, with this many partitions and copies; else it is waited for.
+	CreateTopic       bool `yaml:"create_topic"`
+	Partitions        int  `yaml:"partitions"`         // default 12
+	ReplicationFactor int  `yaml:"replication_factor"` // default 3
+
+	TLS  KafkaTLS  `yaml:"tls"`
+	SASL KafkaSASL `yaml:"sasl"`
+}
+
+// Set tells whether the log is carried on to Kafka.
+func (k Kafka) Set() bool { return len(k.Brokers) > 0 }
+
+// KafkaTLS is how the connections to the brokers are encrypted.
+type KafkaTLS struct {
+	Enabled     bool   `yaml:"enabled"`
+	CA          string `yaml:"ca" file:"true"`          // PEM of who signed the brokers' certificates; empty takes the system's
+	Certificate string `yaml:"certificate" file:"true"` // PEM of our own, where the brokers want one
+	Key         string `yaml:"key" secret:"true"`       // PEM of its key
+}
+
+// KafkaSASL is who we are to the brokers.
+type KafkaSASL struct {
+	Mechanism string `yaml:"mechanism"` // none (default), plain, scram-sha-256, scram-sha-512
+	User      string `yaml:"user"`
+	Password  string `yaml:"password" secret:"true"`
 }
 
 // Listen is a listener's address.

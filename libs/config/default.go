@@ -29,6 +29,13 @@ func Default() Config {
 		},
 
 		NATS: NATS{Addr: "127.0.0.1:4222", Replicas: 1},
+		Kafka: Kafka{
+			Topic:             "signrelay.signing.v1",
+			Format:            "protobuf",
+			Partitions:        12,
+			ReplicationFactor: 3,
+			SASL:              KafkaSASL{Mechanism: "none"},
+		},
 
 		Ingest:   Ingest{Addr: ":8080", MaxInFlight: 1024},
 		Links:    Listen{Addr: "127.0.0.1:8083"},

@@ -80,7 +80,7 @@ func (e environment) apply(cfg *Config, all []setting) (mistakes []error) {
 	}
 	slices.Sort(left)
 	for _, name := range left {
-		hint := didYouMean(name, names)
+		hint := DidYouMean(name, names)
 		base, isFile := strings.CutSuffix(name, "_FILE")
 		switch {
 		case hint != "":

@@ -99,7 +99,7 @@ func flagError(fs *flag.FlagSet, err error) error {
 	var names []string
 	fs.VisitAll(func(f *flag.Flag) { names = append(names, "--"+f.Name) })
 	name = "--" + strings.TrimLeft(name, "-")
-	return fmt.Errorf("%s: unknown flag%s", name, didYouMean(name, names))
+	return fmt.Errorf("%s: unknown flag%s", name, DidYouMean(name, names))
 }
 
 // Usage lists every flag with its variable and its default.

@@ -206,7 +206,7 @@ sources:
   - {name: acme, provider: clickwrap, webhok: {secrets: [x]}}
 sms:
   vonage: {form: Acme}
-kafka: {brokers: here}
+mainframe: {address: here}
 `)
 	wantLines(t, mistakes(t, []string{"--config", path}, []string{
 		"SIGNRELAY_INGEST_ADR=:1", "SIGNRELAY_SOURCE_CLICKWRAP_OTHER_PLACE_API_TOKEN=x", "SIGNRELAY_ZZZZ=x",
@@ -214,7 +214,7 @@ kafka: {brokers: here}
 	}),
 		`sources[0].webhok (line 3): unknown key; did you mean webhook?`,
 		`sms.vonage.form (line 5): unknown key; did you mean from?`,
-		`kafka (line 6): unknown key`,
+		`mainframe (line 6): unknown key`,
 		`SIGNRELAY_INGEST_ADR: no such setting; did you mean SIGNRELAY_INGEST_ADDR?`,
 		`SIGNRELAY_SOURCE_CLICKWRAP_ACME_API_TOKN: no such setting; did you mean SIGNRELAY_SOURCE_CLICKWRAP_ACME_API_TOKEN?`,
 		`SIGNRELAY_SOURCE_CLICKWRAP_OTHER_PLACE_API_TOKEN: no such setting; the file must name the source, by its name and provider`,

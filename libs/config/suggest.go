@@ -1,8 +1,8 @@
 package config
 
-// didYouMean names the known word that is nearest to an unknown one, or says nothing when more than two letters differ (or
+// DidYouMean names the known word that is nearest to an unknown one, or says nothing when more than two letters differ (or
 // half of a short word).
-func didYouMean(unknown string, known []string) string {
+func DidYouMean(unknown string, known []string) string {
 	best, nearest := "", min(2, len(unknown)/2)+1
 	for _, k := range known {
 		if d := distance(unknown, k); d < nearest {

@@ -113,7 +113,7 @@ func (r *yamlReader) readStruct(key string, pairs []*ast.MappingValueNode, into 
 			}
 		}
 		if !found {
-			r.mistake(full, pair.Key, "unknown key%s", didYouMean(name, known))
+			r.mistake(full, pair.Key, "unknown key%s", DidYouMean(name, known))
 		}
 	}
 }

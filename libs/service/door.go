@@ -25,7 +25,7 @@ type door struct {
 // comes within 15 s, and its answer leaves within 30 s of the request's first byte.
 func openPublic(addr string, handler http.Handler, log *slog.Logger, failed chan<- error) (*door, error) {
 	return openDoor(addr, &http.Server{
-		Handler:           handler,
+		Handler:           oneInChunks(handler),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
 		WriteTimeout:      30 * time.Second,
@@ -33,6 +33,18 @@ func openPublic(addr string, handler http.Handler, log *slog.Logger, failed chan
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}, failed)
+}
+
+// oneInChunks ends a connection after a request in chunks. One with a Content-Length besides, whose end another server may
+// see elsewhere, must be the last of its connection (RFC 9112, section 6.3): what follows it could be a stranger's, read as
+// the next caller's. net/http drops that length and does not say so; providers send a length and no chunks.
+func oneInChunks(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TransferEncoding) > 0 {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // openAdmin opens the door for probes, Prometheus and pprof. It has no limit on answers: a CPU profile takes 30 s.

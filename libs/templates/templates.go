@@ -68,6 +68,8 @@ func (s *Set) Email(n *notifyv1.Notification) (subject, text, html string, err e
 		return "", "", "", err
 	}
 	subject, subjectErr := render(m.text, "subject", about)
+	// "=?utf-8?q?=0D=0A?=" is plain ASCII that mail programs decode (RFC 2047), and so would bring in all that is kept out.
+	subject = strings.ReplaceAll(subject, "=?", "= ?")
 	text, textErr := render(m.text, "text", about)
 	html, htmlErr := render(m.html, "html", about)
 	return subject, text, html, errors.Join(subjectErr, textErr, htmlErr)

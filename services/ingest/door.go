@@ -55,12 +55,6 @@ func (d *doors) handler(r route) http.Handler {
 }
 
 func (d *doors) serve(ctx context.Context, w http.ResponseWriter, req *http.Request, r route, src source) answer {
-	select {
-	case d.inFlight <- struct{}{}:
-		defer func() { <-d.inFlight }()
-	default:
-		return unavailable("too-many-in-flight", nil)
-	}
 	if !slices.Contains(r.door.Methods, req.Method) {
 		w.Header().Set("Allow", strings.Join(r.door.Methods, ", "))
 		return answerProblem(http.StatusMethodNotAllowed, "method", "This door takes "+strings.Join(r.door.Methods, " or ")+".")
@@ -72,6 +66,12 @@ func (d *doors) serve(ctx context.Context, w http.ResponseWriter, req *http.Requ
 	body, refused := d.read(w, req)
 	if refused != nil {
 		return *refused
+	}
+	select {
+	case d.inFlight <- struct{}{}:
+		defer func() { <-d.inFlight }()
+	default:
+		return unavailable("too-many-in-flight", nil)
 	}
 	// Pairs that cannot be read are left out of query. On a door's token that is as good as none; on GET they are content.
 	query, queryErr := url.ParseQuery(req.URL.RawQuery)
@@ -140,9 +140,10 @@ func (d *doors) fit(r pack.Request, events []*signingv1.SigningEvent) error {
 }
 
 // contentTypeTaken tells whether the door reads such a body. A missing Content-Type is taken: not every provider sends one,
-// and the signature is what counts.
+// and the signature is what counts. Of two, whoever stands before us may have looked at the other one.
 func contentTypeTaken(req *http.Request, door pack.Door) bool {
-	if req.Header.Get("Content-Encoding") != "" && req.Header.Get("Content-Encoding") != "identity" {
+	encodings, types := req.Header.Values("Content-Encoding"), req.Header.Values("Content-Type")
+	if len(types) > 1 || slices.ContainsFunc(encodings, func(e string) bool { return e != "" && e != "identity" }) {
 		return false
 	}
 	header := req.Header.Get("Content-Type")
@@ -153,10 +154,23 @@ func contentTypeTaken(req *http.Request, door pack.Door) bool {
 	return err == nil && slices.Contains(door.ContentTypes, media)
 }
 
+// smallBody is many times what a callback has, in bytes. So much is read without a place: strangers who keep a few bytes to
+// themselves for the 15 s that a request may take must not hold places that callbacks need.
+const smallBody = 64 << 10
+
 func (d *doors) read(w http.ResponseWriter, req *http.Request) ([]byte, *answer) {
 	tooLarge := answerProblem(http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf("The body is larger than the limit of %d bytes.", d.maxBody))
 	if req.ContentLength > d.maxBody {
 		return nil, &tooLarge
+	}
+	if req.ContentLength < 0 || req.ContentLength > smallBody {
+		select {
+		case d.reading <- struct{}{}:
+			defer func() { <-d.reading }()
+		default:
+			a := unavailable("too-many-in-flight", nil)
+			return nil, &a
+		}
 	}
 	var body []byte
 	var err error

@@ -33,7 +33,8 @@ type doors struct {
 	store    *store
 	maxBody  int64         // bytes
 	maxEvent int64         // bytes of an event in the log
-	inFlight chan struct{} // one place each request being served
+	reading  chan struct{} // one place each large body being read
+	inFlight chan struct{} // one place each callback being stored
 	metrics  *metrics
 	env      service.Env
 }
@@ -66,6 +67,7 @@ func newDoors(env service.Env, packs []pack.Pack) (*doors, error) {
 	d := &doors{
 		store:    newStore(env, m),
 		maxBody:  maxBody,
+		reading:  make(chan struct{}, max(env.Config.Ingest.MaxInFlight/4, 1)),
 		inFlight: make(chan struct{}, env.Config.Ingest.MaxInFlight),
 		metrics:  m,
 		env:      env,

@@ -443,24 +443,20 @@ func TestTenAtOnceAreOne(t *testing.T) {
 	}
 }
 
-func TestTooManyInFlightIs503(t *testing.T) {
+// Whoever keeps half of a body to himself holds a place only where the body is large: strangers do so, and callbacks are small.
+func TestTooManyLargeBodiesAre503AndSmallOnesAreTaken(t *testing.T) {
 	t.Parallel()
 	h := open(t, func(c *config.Config) { c.Ingest.MaxInFlight = 1 })
-	// By hand, because a client library sends nothing before it has enough to send.
-	slow, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = slow.Close() }()
-	half := len(requestSent) / 2
-	if _, err := fmt.Fprintf(slow, "POST /webhooks/clickwrap/acme HTTP/1.1\r\nHost: x\r\nPactsafe-Webhook-Token: 12345\r\n"+
-		"Content-Length: %d\r\n\r\n%s", len(requestSent), requestSent[:half]); err != nil {
-		t.Fatal(err)
-	}
-	h.until(t, "the second is refused while the first is being read", func() bool {
-		return h.post(t, "/webhooks/clickwrap/acme", `{"event_type":"test_event","id":"x"}`).status == 503
+	large := requestSent + strings.Repeat(" ", 100<<10)
+	slow := begin(t, h, large[:len(large)/2], len(large))
+	begin(t, h, `{"event_type":`, 100)
+	h.until(t, "a second large one is refused while the first is being read", func() bool {
+		return h.post(t, "/webhooks/clickwrap/acme", `{"event_type":"test_event","id":"x"}`+strings.Repeat(" ", 100<<10)).status == 503
 	})
-	if _, err := io.WriteString(slow, requestSent[half:]); err != nil {
+	if got := h.post(t, "/webhooks/clickwrap/acme", `{"event_type":"test_event","id":"y"}`); got.status != 202 {
+		t.Errorf("a small one meanwhile: %d %v", got.status, got.body)
+	}
+	if _, err := io.WriteString(slow, large[len(large)/2:]); err != nil {
 		t.Fatal(err)
 	}
 	answer, err := http.ReadResponse(bufio.NewReader(slow), nil)
@@ -470,6 +466,43 @@ func TestTooManyInFlightIs503(t *testing.T) {
 	_ = answer.Body.Close()
 	if answer.StatusCode != http.StatusAccepted {
 		t.Errorf("the first: %s", answer.Status)
+	}
+}
+
+// begin sends a callback's head and the beginning of its body, by hand: a client library sends nothing before it has enough
+// to send.
+func begin(t *testing.T, h *harness, body string, length int) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if _, err := fmt.Fprintf(conn, "POST /webhooks/clickwrap/acme HTTP/1.1\r\nHost: x\r\nPactsafe-Webhook-Token: 12345\r\n"+
+		"Content-Length: %d\r\n\r\n%s", length, body); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+func TestTooManyInFlightIs503(t *testing.T) {
+	t.Parallel()
+	h := open(t, func(c *config.Config) { c.Ingest.MaxInFlight = 1 })
+	h.warm(t)
+	statuses := make(chan int, 2)
+	h.until(t, "one of two at once is refused", func() bool {
+		// A memory that thinks keeps the first in flight.
+		if err := h.client.Do(t.Context(), "CLIENT", "PAUSE", "300", "WRITE").Err(); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			go func() { statuses <- h.post(t, "/webhooks/clickwrap/acme", requestSent).status }()
+		}
+		one, other := <-statuses, <-statuses
+		return min(one, other) < 300 && max(one, other) == 503
+	})
+	if stored := h.stored(t, requestSentSubject); len(stored) != 1 {
+		t.Errorf("the log holds the event %d times, want once", len(stored))
 	}
 }
 

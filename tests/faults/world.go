@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +12,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -143,17 +143,9 @@ func (w *world) request(rw http.ResponseWriter, r *http.Request) {
 		w.pause(slowestFor, r.Context().Done())
 	case well:
 	}
-	id := r.PathValue("id")
-	_ = json.NewEncoder(rw).Encode(map[string]any{
-		"name": id,
-		"signers": []any{map[string]any{
-			"signer_id": "s-" + id,
-			"send_to":   map[string]bool{"email": true, "mobile_number": true},
-			"signer":    map[string]string{"email": id + "@signer.example", "mobile_number": "+13175550123"},
-			// The person's own address stays the same, so the message may carry a link to it.
-			"request_url": w.HTTP.URL + "/sign/" + id,
-		}},
-	})
+	fmt.Fprintf(rw, `{"name":%[1]q,"signers":[{"signer_id":"s-%[1]s","send_to":{"email":true,"mobile_number":true},`+
+		`"signer":{"email":"%[1]s@signer.example","mobile_number":"+13175550123"},"request_url":"%[2]s/sign/%[1]s"}]}`,
+		r.PathValue("id"), w.HTTP.URL)
 }
 
 var titled = regexp.MustCompile(`"(d-[a-z0-9-]+)"`)
@@ -190,9 +182,8 @@ func (w *world) text(rw http.ResponseWriter, r *http.Request) {
 	if how == takeDrop {
 		panic(http.ErrAbortHandler)
 	}
-	_ = json.NewEncoder(rw).Encode(map[string]any{"message-count": "1", "messages": []any{map[string]string{
-		"to": r.FormValue("to"), "message-id": "m-" + r.FormValue("client-ref"), "status": "0", "client-ref": r.FormValue("client-ref"),
-	}}})
+	fmt.Fprintf(rw, `{"message-count":"1","messages":[{"to":%q,"message-id":"m-%[2]s","status":"0","client-ref":"%[2]s"}]}`,
+		r.FormValue("to"), r.FormValue("client-ref"))
 }
 
 // receipt tells that a text was delivered, until it is taken: Vonage tries for days.
@@ -200,7 +191,7 @@ func (w *world) receipt(callback, reference string) {
 	form := url.Values{
 		"msisdn": {"13175550123"}, "to": {"Signrelay"}, "messageId": {"m-" + reference}, "status": {"delivered"}, "err-code": {"0"},
 		"client-ref": {reference}, "message-timestamp": {time.Now().UTC().Format(time.DateTime)},
-		"timestamp": {fmt.Sprint(time.Now().Unix())}, "nonce": {reference},
+		"timestamp": {strconv.FormatInt(time.Now().Unix(), 10)}, "nonce": {reference},
 	}
 	form.Set("sig", signature(form))
 	for {

@@ -1,5 +1,5 @@
 // Package esignv1 is the pack of the eSignature API v1 (Legalesign), provider "esign-v1": a batch of status changes
-// every six minutes, signed with RSA, and a call when a document is signed.
+// every six minutes, signed with RSA, a call when a document is signed, and the REST API, whose signing links open once.
 package esignv1
 
 import (
@@ -28,9 +28,11 @@ var Pack = pack.Pack{
 		{Path: doorAll, Methods: []string{http.MethodPost}, ContentTypes: forms},
 		{Path: doorSigned, Methods: []string{http.MethodPost}, ContentTypes: forms},
 	},
-	Webhook: newWebhook,
-	Sign:    sign,
-	Samples: pack.Recordings(recordings),
+	Webhook:   newWebhook,
+	API:       newAPI,
+	PerMinute: 100, // the trial accounts'; that of others is not published
+	Sign:      sign,
+	Samples:   pack.Recordings(recordings),
 }
 
 //go:embed testdata/*.http

@@ -1,4 +1,5 @@
-// Package pleasesign is the pack of PleaseSign: webhooks signed with HMAC-SHA256.
+// Package pleasesign is the pack of PleaseSign: webhooks signed with HMAC-SHA256, and the REST API, whose signing links are
+// asked for when they are clicked.
 package pleasesign
 
 import (
@@ -19,9 +20,11 @@ var Pack = pack.Pack{
 		Methods:      []string{http.MethodPost},
 		ContentTypes: []string{"application/json"},
 	}},
-	Webhook: newWebhook,
-	Sign:    sign,
-	Samples: pack.Recordings(recordings),
+	Webhook:   newWebhook,
+	API:       newAPI,
+	PerMinute: 300, // our own choice: PleaseSign publishes none
+	Sign:      sign,
+	Samples:   pack.Recordings(recordings),
 }
 
 //go:embed testdata/*.http

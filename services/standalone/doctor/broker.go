@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +26,7 @@ const (
 
 // broker is everything about NATS, over one connection.
 func (e *examination) broker(ctx context.Context) []Finding {
-	conn, err := e.connectNATS(ctx)
+	conn, err := e.connectNATS()
 	if err != nil {
 		return []Finding{{"nats", Fail, told(err), "is it running, does nats.url lead there, and do nats.creds let us in?"}}
 	}
@@ -40,44 +41,14 @@ func (e *examination) broker(ctx context.Context) []Finding {
 	return append(all, e.fsync(ctx))
 }
 
-// connectWithin is how long the broker may take to let us in; a person is waiting.
+// connectWithin is how long the broker, or another server, may take to let us in; a person is waiting.
 const connectWithin = 5 * time.Second
 
-// connectNATS connects as the services do, but waits and says why it failed.
-func (e *examination) connectNATS(ctx context.Context) (*nats.Conn, error) {
-	why := make(chan error, 1)
+// connectNATS connects as the services do, but once: what is not there now is not there.
+func (e *examination) connectNATS() (*nats.Conn, error) {
 	settings := e.cfg.NATS
-	settings.Options = append(settings.Options[:len(settings.Options):len(settings.Options)],
-		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
-			select {
-			case why <- err:
-			default:
-			}
-		}))
-	conn, err := service.ConnectNATS(settings, "signrelay-doctor", slog.New(slog.DiscardHandler))
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, connectWithin)
-	defer cancel()
-	changed := conn.StatusChanged(nats.CONNECTED)
-	retry := time.NewTicker(100 * time.Millisecond) // it may have changed before we listened
-	defer retry.Stop()
-	for !conn.IsConnected() {
-		select {
-		case <-changed:
-		case <-retry.C:
-		case <-ctx.Done():
-			conn.Close()
-			select {
-			case err := <-why:
-				return nil, err
-			default:
-				return nil, fmt.Errorf("no answer within %v", connectWithin)
-			}
-		}
-	}
-	return conn, nil
+	settings.Options = append(slices.Clone(settings.Options), nats.RetryOnFailedConnect(false), nats.Timeout(connectWithin))
+	return service.ConnectNATS(settings, "signrelay-doctor", slog.New(slog.DiscardHandler))
 }
 
 func version(conn *nats.Conn) Finding {

@@ -42,10 +42,15 @@ type Options struct {
 	For []string
 	// IngestURL is where providers reach ingest; empty looks for it nowhere.
 	IngestURL string
+	// Embedded is true when the broker is that of a running standalone.
+	Embedded bool
 	// MonitorURL is the NATS server's monitoring address, which alone tells how it syncs to disk; empty where it cannot be
 	// reached.
 	MonitorURL string
 }
+
+// Check tells what is wrong with the options.
+func (o Options) Check() error { return unknownServices(o.For) }
 
 // within bounds one group of checks: a provider may take 20 s for an answer.
 const within = 30 * time.Second

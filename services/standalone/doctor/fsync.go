@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -36,6 +37,8 @@ func (e *examination) fsync(ctx context.Context) Finding {
 		return Finding{check, Fail, every.String() + ": a power cut takes that much of what was answered 2xx", mend}
 	}
 }
+
+var errNotSaid = errors.New("the monitoring does not tell of JetStream")
 
 // syncOf asks the monitoring: GET /jsz has the JetStream configuration in it.
 func syncOf(ctx context.Context, monitor string) (always bool, every time.Duration, err error) {

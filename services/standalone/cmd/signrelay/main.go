@@ -62,6 +62,7 @@ var commands = []command{
 	{"provision", "", "make the streams, buckets and consumers, or bring them up to date", nil, provision},
 	{"config check", "", "say all that is wrong with the settings", nil, configCheck},
 	{"config print", "", "print the settings as they are understood, secrets masked", nil, configPrint},
+	{"doctor", "", "look at a set-up, and say what is wrong and how to mend it", doctorFlags, doctorCommand},
 	{"send", "<provider> [<sample>]", "send a sample callback to ingest; without a sample, list them", sendFlags, send},
 	{"tail", "[<subject filter>]", "show events as they are stored", tailFlags, tail},
 	{"timeline", "<document>", "show all that happened to one document", jsonFlag, timeline},

@@ -1,0 +1,129 @@
+package esignv1
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+	"strconv"
+
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/providers/rest"
+)
+
+// document is the answer to GET /document/{id}/.
+type document struct {
+	Name    rest.Text `json:"name"`
+	Status  rest.Text `json:"status"`
+	Group   rest.Text `json:"group"` // "/api/v1/group/my-group/"
+	DoEmail rest.Yes  `json:"do_email"`
+
+	// Signers have an order from 0 on, whether they sign in it or not. The specification spells the field in two ways.
+	SignersInOrder *rest.Yes `json:"signers_in_order"`
+	SignerInOrder  *rest.Yes `json:"signer_in_order"`
+
+	// The people are told twice, and in lists of documents only in the second way.
+	SignerObjects []signer      `json:"signer_objects"`
+	Signers       [][]rest.Text `json:"signers"`
+}
+
+type signer struct {
+	FirstName   rest.Text   `json:"firstname"`
+	LastName    rest.Text   `json:"lastname"`
+	Email       rest.Text   `json:"email"`
+	Tel         rest.Text   `json:"tel"`
+	Order       rest.Number `json:"order"`
+	Status      rest.Text   `json:"status"`
+	UUID        rest.Text   `json:"uuid"`
+	ResourceURI rest.Text   `json:"resource_uri"`
+}
+
+// decode reads an answer; false where it is none. It wants signers, told in either way, empty or not, and a status.
+func decode(body []byte) (*document, bool) {
+	found := new(document)
+	if json.Unmarshal(body, found) != nil || found.Status == "" || (found.SignerObjects == nil && found.Signers == nil) {
+		return nil, false
+	}
+	return found, true
+}
+
+func (d *document) document(id string) *pack.Document {
+	out := &pack.Document{ID: id, Title: string(d.Name), Status: statusOf[d.Status]}
+	for _, s := range d.people() {
+		person := pack.Recipient{
+			ID: s.id(), FirstName: string(s.FirstName), LastName: string(s.LastName),
+			Email: string(s.Email), Mobile: string(s.Tel), ByEmail: s.Email != "", BySMS: s.Tel != "",
+			Order:  int(s.Order),
+			Signed: s.Status == "40" || s.Status == "50", Declined: s.Status == "60",
+			Invite: !bool(d.DoEmail), // else the provider writes to everybody itself
+		}
+		out.Recipients = append(out.Recipients, person)
+	}
+	slices.SortStableFunc(out.Recipients, func(a, b pack.Recipient) int { return cmp.Compare(a.Order, b.Order) })
+	if !d.inOrder() {
+		for i := range out.Recipients {
+			out.Recipients[i].Order = 0
+		}
+	}
+	return out
+}
+
+var statusOf = map[rest.Text]pack.Status{
+	"10": pack.StatusOpen, // created; only its signers tell whether it was sent
+	"20": pack.StatusOpen, // all fields filled in
+	"30": pack.StatusCompleted,
+	"40": pack.StatusVoided,
+	"50": pack.StatusDeclined,
+}
+
+// inOrder tells whether the signers sign one after the other. Where the answer does not say, they do: an invitation that
+// waits for its turn comes late, one before it is a link that does not open.
+func (d *document) inOrder() bool {
+	said := cmp.Or(d.SignersInOrder, d.SignerInOrder)
+	return said == nil || bool(*said)
+}
+
+func (d *document) people() []signer {
+	if len(d.SignerObjects) > 0 {
+		return d.SignerObjects
+	}
+	var all []signer
+	for _, fields := range d.Signers {
+		all = append(all, listed(fields))
+	}
+	return all
+}
+
+// listed reads [signer URI, first name, last name, e-mail address, mobile number, has fields, status, order].
+func listed(fields []rest.Text) signer {
+	at := func(i int) rest.Text {
+		if i < len(fields) {
+			return fields[i]
+		}
+		return ""
+	}
+	order, _ := strconv.Atoi(string(at(7)))
+	return signer{
+		ResourceURI: at(0), FirstName: at(1), LastName: at(2), Email: at(3), Tel: at(4), Status: at(6), Order: rest.Number(order),
+	}
+}
+
+// id is the one that callbacks have in their resource_uri.
+func (s signer) id() string {
+	if s.UUID != "" {
+		return string(s.UUID)
+	}
+	_, id := resource(string(s.ResourceURI))
+	return id
+}
+
+// decodeDocumentOf reads the answer to GET /signer/{id}/; empty where it names no document.
+func decodeDocumentOf(body []byte) string {
+	var found struct {
+		Document rest.Text `json:"document"` // "/api/v1/document/<id>/"
+	}
+	if json.Unmarshal(body, &found) != nil {
+		return ""
+	}
+	_, id := resource(string(found.Document))
+	return id
+}

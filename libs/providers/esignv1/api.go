@@ -1,0 +1,148 @@
+package esignv1
+
+import (
+	"context"
+	"errors"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/providers/rest"
+)
+
+var server = rest.Server{BaseURL: "https://eu-api.legalesign.com", Version: "/api/v1"}
+
+type api struct {
+	rest  *rest.Client
+	group string // empty for every group
+}
+
+// newAPI makes the client, whose paths all end in a slash: the provider knows no others.
+func newAPI(s config.Source, client *http.Client) (pack.API, error) {
+	if err := rest.Require(rest.Setting{Key: "user", Value: s.API.User}, rest.Setting{Key: "secret", Value: s.API.Secret}); err != nil {
+		return nil, err
+	}
+	c, err := rest.New(s.API, server, http.Header{"Authorization": {"ApiKey " + s.API.User + ":" + s.API.Secret}}, client)
+	if err != nil {
+		return nil, err
+	}
+	_, group := resource(s.API.Group) // set as "my-group" or as "/api/v1/group/my-group/"
+	return &api{rest: c, group: group}, nil
+}
+
+// Document asks for a document and its signers. It fails with pack.ErrNotOurs where the settings name another group: the
+// provider calls back about every group that the user administers, those of trials included.
+func (a *api) Document(ctx context.Context, id string) (*pack.Document, error) {
+	call := rest.Call{Op: "GET document", Path: "/document/{id}/", ID: id}
+	body, err := a.rest.Get(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	found, ok := decode(body)
+	if !ok {
+		return nil, call.Unreadable()
+	}
+	if a.group != "" {
+		switch _, group := resource(string(found.Group)); group {
+		case a.group:
+		case "":
+			return nil, call.Unreadable()
+		default:
+			return nil, pack.ErrNotOurs
+		}
+	}
+	return found.document(id), nil
+}
+
+// DocumentOf asks for the document of a signer, of which callbacks about signers say nothing.
+func (a *api) DocumentOf(ctx context.Context, recipient string) (string, error) {
+	call := rest.Call{Op: "GET signer", Path: "/signer/{id}/", ID: recipient}
+	body, err := a.rest.Get(ctx, call)
+	if err != nil {
+		return "", err
+	}
+	id := decodeDocumentOf(body)
+	if !rest.Harmless(id) {
+		return "", call.Unreadable()
+	}
+	return id, nil
+}
+
+// Open asks how far the document is before it asks for a link, and says so where there is nothing to open.
+func (a *api) Open(ctx context.Context, link pack.Link) (*pack.Target, error) {
+	found, err := a.Document(ctx, link.Document)
+	switch {
+	case errors.Is(err, pack.ErrNotOurs):
+		return nil, &pack.NotOpenError{Reason: pack.Gone}
+	case err != nil:
+		return nil, rest.OrGone(err)
+	}
+	if err := found.Closed(link); err != nil {
+		return nil, err
+	}
+	if link.Purpose == pack.Download {
+		return a.pdf(ctx, link.Document)
+	}
+	return a.newLink(ctx, link.Recipient)
+}
+
+// newLink asks for a link that opens once: 201, nothing in it, and the link in Location.
+func (a *api) newLink(ctx context.Context, signer string) (*pack.Target, error) {
+	call := rest.Call{Op: "GET new-link", Path: "/signer/{id}/new-link/", ID: signer}
+	answer, err := a.rest.Ask(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if answer.StatusCode != http.StatusCreated && answer.StatusCode != http.StatusOK {
+		return nil, call.Refused(answer)
+	}
+	address := answer.Header.Get("Location")
+	if address == "" {
+		body, err := call.Body(ctx, answer)
+		if err != nil {
+			return nil, err
+		}
+		address = rest.URLIn(body)
+	}
+	if !rest.Address(address) {
+		return nil, call.Unreadable()
+	}
+	return &pack.Target{URL: address}, nil
+}
+
+// unarchiving is how long the provider takes to fetch a document from its archive.
+const unarchiving = 4 * time.Hour
+
+// The types of a document. A page of HTML with status 200 is a proxy's, or a login.
+var documentTypes = map[string]bool{"application/pdf": true, "application/octet-stream": true}
+
+// pdf asks for the finished document, which comes at once, is elsewhere, or has to be fetched from the archive.
+func (a *api) pdf(ctx context.Context, id string) (*pack.Target, error) {
+	call := rest.Call{Op: "GET pdf", Path: "/pdf/{id}/", ID: id}
+	answer, err := a.rest.Ask(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	media, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type")) // of an odd one, empty
+	if answer.StatusCode == http.StatusOK && documentTypes[media] {
+		return &pack.Target{Body: answer.Body, ContentType: media, Size: answer.ContentLength}, nil
+	}
+	defer func() { _ = answer.Body.Close() }()
+	switch answer.StatusCode {
+	case http.StatusOK:
+		return nil, call.Unreadable()
+	case http.StatusCreated:
+		return nil, &pack.NotOpenError{Reason: pack.NotYet, In: unarchiving}
+	case http.StatusFound:
+		address := answer.Header.Get("Location")
+		if !rest.Address(address) {
+			return nil, call.Unreadable()
+		}
+		return &pack.Target{URL: address}, nil
+	default:
+		return nil, call.Refused(answer)
+	}
+}

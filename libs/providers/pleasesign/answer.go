@@ -1,0 +1,122 @@
+package pleasesign
+
+import (
+	"cmp"
+	"encoding/json"
+	"regexp"
+	"slices"
+
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/providers/rest"
+)
+
+// document is the answer to GET /document/:id.
+type document struct {
+	Title       rest.Text `json:"title"`
+	Status      rest.Text `json:"status"`
+	SenderName  rest.Text `json:"sender_name"`
+	SenderEmail rest.Text `json:"sender_email"`
+	Recipients  []person  `json:"recipients"`
+}
+
+type person struct {
+	ID        rest.Text   `json:"id"`
+	FirstName rest.Text   `json:"first_name"`
+	LastName  rest.Text   `json:"last_name"`
+	Email     rest.Text   `json:"email"`
+	Mobile    rest.Text   `json:"mobile"`
+	Status    rest.Text   `json:"status"`
+	Silent    rest.Yes    `json:"silent"`
+	Routing   rest.Number `json:"routing"`
+}
+
+// How far a document or a recipient has come, in PleaseSign's words.
+const (
+	building = "building" // the document's file is being prepared
+	failed   = "failed"   // the recipient's letter came back
+	complete = "complete"
+	void     = "void"
+)
+
+// decode reads an answer; false where it is none. It wants recipients, empty or not, and a status: of an answer without
+// them nobody could tell that it says "nobody".
+func decode(body []byte) (*document, bool) {
+	found := new(document)
+	if json.Unmarshal(body, found) != nil || found.Recipients == nil || found.Status == "" {
+		return nil, false
+	}
+	return found, true
+}
+
+func (d *document) document(id string) *pack.Document {
+	out := &pack.Document{
+		ID: id, Title: string(d.Title), Status: d.status(),
+		Sender: pack.Sender{Name: string(d.SenderName), Email: string(d.SenderEmail)},
+	}
+	for _, r := range d.Recipients {
+		out.Recipients = append(out.Recipients, pack.Recipient{
+			ID: string(r.ID), FirstName: string(r.FirstName), LastName: string(r.LastName),
+			Email: string(r.Email), Mobile: international(string(r.Mobile)),
+			ByEmail: r.Email != "", BySMS: r.Mobile != "",
+			Order: int(r.Routing), Signed: r.Status == complete, Declined: r.Status == void && d.declined(),
+			Invite: bool(r.Silent), // PleaseSign writes to everybody else itself
+		})
+	}
+	slices.SortStableFunc(out.Recipients, func(a, b pack.Recipient) int { return cmp.Compare(a.Order, b.Order) })
+	return out
+}
+
+// status reads "void", which stands for declined and for withdrawn, by who is void on it.
+func (d *document) status() pack.Status {
+	switch d.Status {
+	case building, "pending", "sent": // a list's filter calls a draft pending
+		return pack.StatusOpen
+	case complete:
+		return pack.StatusCompleted
+	case void:
+		if d.declined() {
+			return pack.StatusDeclined
+		}
+		return pack.StatusVoided
+	default:
+		return pack.StatusUnknown
+	}
+}
+
+// declined tells whether the document is void because somebody declined it: one recipient is void, and it is he. The
+// documentation does not say whether the others become void with the document, however it ends; with several, nobody can
+// tell who did what.
+func (d *document) declined() bool {
+	voids := 0
+	for _, r := range d.Recipients {
+		if r.Status == void {
+			voids++
+		}
+	}
+	return d.Status == void && voids == 1
+}
+
+// unsignable says why there is no signing address for a recipient whose turn has come; empty where there is one. There is
+// none while the document is prepared, and none for whom a letter did not reach: he is corrected by his sender, and
+// then is another recipient.
+func (d *document) unsignable(id string) pack.NotOpen {
+	if d.Status == building || d.Status == "pending" {
+		return pack.NotYet
+	}
+	for _, r := range d.Recipients {
+		if string(r.ID) == id && r.Status == failed {
+			return pack.Gone
+		}
+	}
+	return ""
+}
+
+// PleaseSign has Australian mobile numbers only, and writes them without the plus: 61491570313.
+var australian = regexp.MustCompile(`^61[0-9]{9}$`)
+
+func international(mobile string) string {
+	if australian.MatchString(mobile) {
+		return "+" + mobile
+	}
+	return mobile
+}

@@ -1,0 +1,81 @@
+package pleasesign
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/providers/rest"
+)
+
+// The European twin is https://public.pleasesign.eu.
+var server = rest.Server{BaseURL: "https://public.pleasesign.com.au"}
+
+type api struct{ rest *rest.Client }
+
+func newAPI(s config.Source, client *http.Client) (pack.API, error) {
+	if err := rest.Require(rest.Setting{Key: "key", Value: s.API.Key}, rest.Setting{Key: "secret", Value: s.API.Secret}); err != nil {
+		return nil, err
+	}
+	credentials := http.Header{"X-Pleasesign-Key": {s.API.Key}, "X-Pleasesign-Secret": {s.API.Secret}}
+	c, err := rest.New(s.API, server, credentials, client)
+	if err != nil {
+		return nil, err
+	}
+	return &api{rest: c}, nil
+}
+
+// Document asks for a document and its recipients.
+func (a *api) Document(ctx context.Context, id string) (*pack.Document, error) {
+	found, err := a.document(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return found.document(id), nil
+}
+
+func (a *api) document(ctx context.Context, id string) (*document, error) {
+	call := rest.Call{Op: "GET document", Path: "/document/{id}", ID: id}
+	body, err := a.rest.Get(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	found, ok := decode(body)
+	if !ok {
+		return nil, call.Unreadable()
+	}
+	return found, nil
+}
+
+// Open asks how far the document is before it asks for an address: a signing address is given out too early, and opens to
+// an error then, and the finished document's is given out before it is finished.
+func (a *api) Open(ctx context.Context, link pack.Link) (*pack.Target, error) {
+	found, err := a.document(ctx, link.Document)
+	if err != nil {
+		return nil, rest.OrGone(err)
+	}
+	if err := found.document(link.Document).Closed(link); err != nil {
+		return nil, err
+	}
+	if link.Purpose == pack.Download {
+		return a.address(ctx, rest.Call{Op: "GET master", Path: "/document/{id}/master", ID: link.Document})
+	}
+	if reason := found.unsignable(link.Recipient); reason != "" {
+		return nil, &pack.NotOpenError{Reason: reason}
+	}
+	return a.address(ctx, rest.Call{Op: "GET signingurl", Path: "/recipient/{id}/signingurl", ID: link.Recipient})
+}
+
+// address asks for an address, which is a secret and works for a day at most.
+func (a *api) address(ctx context.Context, call rest.Call) (*pack.Target, error) {
+	body, err := a.rest.Get(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	address := rest.URLIn(body)
+	if !rest.Address(address) {
+		return nil, call.Unreadable()
+	}
+	return &pack.Target{URL: address}, nil
+}

@@ -1,0 +1,198 @@
+package pleasesign_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/providers/pleasesign"
+	"github.com/signrelay/signrelay/libs/providers/providertest"
+)
+
+const documentID = "PLSDOC19704278f8c51564ff0c707817"
+
+func TestAPI(t *testing.T) {
+	t.Parallel()
+	recipient := `"recipients":[{"id":"` + providertest.Recipient + `","email":"jane@example.com","status":%q,"silent":true,"routing":1}]}`
+	providertest.RunAPI(t, pleasesign.Pack, providertest.APISetup{
+		Settings: config.API{Key: "PLSAPP-key", Secret: "api-secret"},
+		Incomplete: map[string]config.API{
+			"api.key":    {Secret: "api-secret"},
+			"api.secret": {Key: "PLSAPP-key"},
+		},
+		Header: http.Header{
+			"X-Pleasesign-Key": {"PLSAPP-key"}, "X-Pleasesign-Secret": {"api-secret"}, "Accept": {"application/json"},
+		},
+		Document:  "/document/" + providertest.Document,
+		Unsigned:  `{"status":"sent",` + fmt.Sprintf(recipient, "sent"),
+		Completed: `{"status":"complete",` + fmt.Sprintf(recipient, "complete"),
+		Then: map[pack.Purpose]string{
+			pack.Sign:     "/recipient/" + providertest.Recipient + "/signingurl",
+			pack.Download: "/document/" + providertest.Document + "/master",
+		},
+	})
+}
+
+func TestDocuments(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		body string
+		want pack.Document
+	}{
+		"as the documentation prints it": {
+			`{"id":"PLSDOC19704278f8c51564ff0c707817","title":"Example document","message":"Lorem ipsum dolor sit amet.","status":"complete",
+			  "brand_id":"60b4eb348cb410fbd2dbc410790fd99c","sender_id":"a6564df8db9e9624","sender_name":"John Doe","sender_email":"example@pleasesign.com.au",
+			  "sender_business":"PleaseSign Developers","created_date":1531228693,"sent_date":1531228693,"complete_date":1531228693,"void_date":1531228693,
+			  "void_reason":"Lorem ipsum dolor sit amet.","recipients":[{"id":"52cc002fac06025cddad05de87f75b37","first_name":"Jane","last_name":"Doe",
+			  "email":"example@pleasesign.com.au","mobile":null,"status":"complete","silent":false,"redirect":"https://www.google.com.au/",
+			  "redirect_void":"https://www.google.com.au/","routing":1,"nominee_id":null,"created_date":1531228693,"complete_date":1531228693,
+			  "reminder_date":null,"reminder_count":0}]}`,
+			pack.Document{
+				Title: "Example document", Status: pack.StatusCompleted, Sender: pack.Sender{Name: "John Doe", Email: "example@pleasesign.com.au"},
+				Recipients: []pack.Recipient{{
+					ID: "52cc002fac06025cddad05de87f75b37", FirstName: "Jane", LastName: "Doe", Email: "example@pleasesign.com.au", ByEmail: true, Order: 1, Signed: true,
+				}},
+			},
+		},
+		"in order, some told by us": {
+			`{"status":"sent","recipients":[{"id":"3","routing":10,"silent":true,"status":"pending"},{"id":"2","routing":"2","silent":"true","status":"sent"},
+			  {"id":"1","routing":1,"silent":null,"status":"complete"}]}`,
+			pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{
+				{ID: "1", Order: 1, Signed: true}, {ID: "2", Order: 2, Invite: true}, {ID: "3", Order: 10, Invite: true},
+			}},
+		},
+		"numbers": {
+			`{"status":"building","recipients":[{"id":"1","mobile":"61491570313"},{"id":"2","mobile":61491570313},{"id":"3","mobile":"+61491570313"},
+			  {"id":"4","mobile":"6149157031"},{"id":"5","mobile":""},{"id":"6","mobile":false,"email":null}]}`,
+			pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{
+				{ID: "1", Mobile: "+61491570313", BySMS: true}, {ID: "2", Mobile: "+61491570313", BySMS: true}, {ID: "3", Mobile: "+61491570313", BySMS: true},
+				{ID: "4", Mobile: "6149157031", BySMS: true}, {ID: "5"}, {ID: "6"},
+			}},
+		},
+		"declined by one": {
+			`{"status":"void","recipients":[{"id":"1","status":"complete"},{"id":"2","status":"void"},{"id":"3","status":"sent"}]}`,
+			pack.Document{Status: pack.StatusDeclined, Recipients: []pack.Recipient{{ID: "1", Signed: true}, {ID: "2", Declined: true}, {ID: "3"}}},
+		},
+		"withdrawn": {
+			`{"status":"void","recipients":[{"id":"1","status":"complete"},{"id":"2","status":"sent"}]}`,
+			pack.Document{Status: pack.StatusVoided, Recipients: []pack.Recipient{{ID: "1", Signed: true}, {ID: "2"}}},
+		},
+		"all void, which tells nothing": {
+			`{"status":"void","recipients":[{"id":"1","status":"void"},{"id":"2","status":"void"}]}`,
+			pack.Document{Status: pack.StatusVoided, Recipients: []pack.Recipient{{ID: "1"}, {ID: "2"}}},
+		},
+		"odd types": {
+			`{"id":1,"title":7,"status":"archived","sender_name":null,"sender_email":{},"recipients":[{"id":5,"first_name":[],"last_name":{},"status":null,"routing":"x","silent":"1"}]}`,
+			pack.Document{Title: "7", Recipients: []pack.Recipient{{ID: "5", Invite: true}}},
+		},
+		"nobody": {`{"status":"sent","recipients":[]}`, pack.Document{Status: pack.StatusOpen}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := apiOf(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, tt.body) })
+			got, err := a.Document(t.Context(), documentID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.want.ID = documentID
+			if diff := cmp.Diff(&tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	for _, body := range []string{`{"status":"sent"}`, `{"status":"sent","recipients":null}`, `{"recipients":[]}`, `{"status":"sent","recipients":{}}`} {
+		a := apiOf(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
+		var call *pack.CallError
+		if d, err := a.Document(t.Context(), documentID); !errors.As(err, &call) || call.Then != pack.Retry {
+			t.Errorf("%s: %+v, %v", body, d, err)
+		}
+	}
+}
+
+// Nothing is asked for where the document tells that there is nothing: its stand-in has no other answer.
+func TestOpen(t *testing.T) {
+	t.Parallel()
+	const sign, download = pack.Sign, pack.Download
+	for name, tt := range map[string]struct {
+		document string
+		purpose  pack.Purpose
+		reason   pack.NotOpen // empty where an address is asked for
+	}{
+		"his turn":                   {`"status":"sent","recipients":[{"id":"R","status":"sent"}]`, sign, ""},
+		"his turn, but not told yet": {`"status":"sent","recipients":[{"id":"1","status":"complete","routing":1},{"id":"R","status":"pending","routing":2}]`, sign, ""},
+		"others sign beside him":     {`"status":"sent","recipients":[{"id":"1","status":"sent","routing":1},{"id":"R","status":"sent","routing":1}]`, sign, ""},
+		"a word that we do not know": {`"status":"sent","recipients":[{"id":"R","status":"visited"}]`, sign, ""},
+		"others sign before":         {`"status":"sent","recipients":[{"id":"1","status":"sent","routing":1},{"id":"R","status":"pending","routing":2}]`, sign, pack.NotYet},
+		"the file is prepared":       {`"status":"building","recipients":[{"id":"R","status":"pending"}]`, sign, pack.NotYet},
+		"he has signed":              {`"status":"sent","recipients":[{"id":"R","status":"complete"},{"id":"2","status":"sent"}]`, sign, pack.AlreadySigned},
+		"all have signed":            {`"status":"complete","recipients":[{"id":"R","status":"complete"}]`, sign, pack.AlreadySigned},
+		"he declined":                {`"status":"void","recipients":[{"id":"R","status":"void"}]`, sign, pack.Ended},
+		"withdrawn":                  {`"status":"void","recipients":[{"id":"R","status":"sent"}]`, sign, pack.Ended},
+		"withdrawn after he signed":  {`"status":"void","recipients":[{"id":"R","status":"complete"}]`, sign, pack.Ended},
+		"it did not reach him":       {`"status":"sent","recipients":[{"id":"R","status":"failed"}]`, sign, pack.Gone},
+		"corrected to another":       {`"status":"sent","recipients":[{"id":"2","status":"sent"}]`, sign, pack.Gone},
+
+		"finished":            {`"status":"complete","recipients":[{"id":"R","status":"complete"}]`, download, ""},
+		"not finished":        {`"status":"sent","recipients":[{"id":"R","status":"complete"},{"id":"2","status":"sent"}]`, download, pack.NotYet},
+		"never finished":      {`"status":"void","recipients":[{"id":"R","status":"complete"}]`, download, pack.Ended},
+		"who knows":           {`"status":"archived","recipients":[{"id":"R","status":"complete"}]`, download, pack.NotYet},
+		"corrected to others": {`"status":"complete","recipients":[{"id":"2","status":"complete"}]`, download, pack.Gone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			asked := ""
+			a := apiOf(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/document/"+documentID {
+					fmt.Fprint(w, "{"+tt.document+"}")
+					return
+				}
+				asked = r.URL.Path
+				fmt.Fprint(w, `{"id":"R","url":"https://sign.example?e=84364f3c73e8&p=c71ea459c014"}`)
+			})
+			got, err := a.Open(t.Context(), pack.Link{Document: documentID, Recipient: "R", Purpose: tt.purpose})
+			var not *pack.NotOpenError
+			switch {
+			case tt.reason != "":
+				if !errors.As(err, &not) || not.Reason != tt.reason || asked != "" {
+					t.Errorf("%+v, %v, asked for %q; want %s", got, err, asked, tt.reason)
+				}
+			case err != nil || got.URL != "https://sign.example?e=84364f3c73e8&p=c71ea459c014" || got.Body != nil:
+				t.Errorf("%+v, %v", got, err)
+			}
+		})
+	}
+}
+
+// A recipient's id is the provider's word, and no better than a link's.
+func TestARecipientThatWalks(t *testing.T) {
+	t.Parallel()
+	a := apiOf(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/document/"+documentID {
+			t.Errorf("%s was asked for", r.RequestURI)
+		}
+		fmt.Fprint(w, `{"status":"sent","recipients":[{"id":"../document/1","status":"sent"}]}`)
+	})
+	var call *pack.CallError
+	_, err := a.Open(t.Context(), pack.Link{Document: documentID, Recipient: "../document/1", Purpose: pack.Sign})
+	if !errors.As(err, &call) || call.Then != pack.GiveUp {
+		t.Error(err)
+	}
+}
+
+func apiOf(t *testing.T, h http.HandlerFunc) pack.API {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	settings := config.API{BaseURL: server.URL, Key: "PLSAPP-key", Secret: "api-secret"}
+	a, err := pleasesign.Pack.API(config.Source{Name: "demo", API: settings}, server.Client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}

@@ -1,0 +1,209 @@
+package providertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+)
+
+// APISetup is what the suite must know of a provider's REST API to stand in for it.
+type APISetup struct {
+	Settings   config.API            // that let a client in; the suite adds where its stand-in is
+	Incomplete map[string]config.API // settings that lack one key, by that key
+	Version    string                // what all paths begin with; empty for nothing
+	Header     http.Header           // what every call must bring
+
+	Document  string // the path of the document below, after Version
+	Unsigned  string // the document, on which Recipient may sign now
+	Completed string // the document, which Recipient may download
+
+	// Then are the paths of what is asked after the document when a link is opened; none where a link needs nothing more.
+	Then map[pack.Purpose]string
+}
+
+// The document and the recipient that the suite asks for. They are secrets, as far as errors go.
+const (
+	Document  = "PLSDOC19704278f8c51564ff0c707817"
+	Recipient = "52cc002fac06025cddad05de87f75b37"
+)
+
+// RunAPI puts the pack's REST client through the suite: what every client keeps, however the other side behaves.
+func RunAPI(t *testing.T, p pack.Pack, s APISetup) {
+	t.Helper()
+	suite := apiSuite{p, s}
+	for name, check := range map[string]func(*testing.T){
+		"the call":              suite.call,
+		"settings":              suite.settings,
+		"an id that walks":      suite.walkingIDs,
+		"refusals":              suite.refusals,
+		"answers that are none": suite.garbage,
+		"no answer":             suite.silence,
+		"our own limit":         suite.limited,
+		"redirects":             suite.redirects,
+		"after the document":    suite.after,
+		"the document's link":   suite.opened,
+		"who is not on it":      suite.strangers,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			check(t)
+		})
+	}
+}
+
+type apiSuite struct {
+	p pack.Pack
+	s APISetup
+}
+
+// asks is every question there is to a client, with an id in the place that comes first in a path.
+func asks(a pack.API) map[string]func(ctx context.Context, id string) error {
+	all := map[string]func(context.Context, string) error{
+		"Document": func(ctx context.Context, id string) error {
+			_, err := a.Document(ctx, id)
+			return err
+		},
+	}
+	for _, purpose := range []pack.Purpose{pack.Sign, pack.Download} {
+		all["Open to "+string(purpose)] = func(ctx context.Context, id string) error {
+			_, err := a.Open(ctx, pack.Link{Document: id, Recipient: Recipient, Purpose: purpose})
+			return err
+		}
+	}
+	if finder, ok := a.(pack.Finder); ok {
+		all["DocumentOf"] = func(ctx context.Context, id string) error {
+			_, err := finder.DocumentOf(ctx, id)
+			return err
+		}
+	}
+	return all
+}
+
+func (s apiSuite) call(t *testing.T) {
+	for _, under := range []string{"", "/", s.s.Version, s.s.Version + "/"} {
+		asked := make(chan *http.Request, 1)
+		a := s.api(t, under, func(w http.ResponseWriter, r *http.Request) {
+			asked <- r
+			fmt.Fprint(w, s.s.Unsigned)
+		})
+		const id = "[a b]?c=%2e&ü"
+		d, err := a.Document(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.wantAsked(t, <-asked, strings.Replace(s.s.Document, Document, "%5Ba%20b%5D%3Fc=%252e&%C3%BC", 1))
+		if d.ID != id || len(d.Recipients) == 0 {
+			t.Errorf("%+v", d)
+		}
+	}
+}
+
+// wantAsked wants the exact path, and the credentials.
+func (s apiSuite) wantAsked(t *testing.T, r *http.Request, path string) {
+	t.Helper()
+	if r.Method != http.MethodGet || r.RequestURI != s.s.Version+path {
+		t.Errorf("%s %s, want %s", r.Method, r.RequestURI, s.s.Version+path)
+	}
+	for name := range s.s.Header {
+		if r.Header.Get(name) != s.s.Header.Get(name) {
+			t.Errorf("%s: %q", name, r.Header.Get(name))
+		}
+	}
+}
+
+func (s apiSuite) settings(t *testing.T) {
+	check := func(key string, settings config.API) {
+		_, err := s.p.API(config.Source{Name: "demo", API: settings}, http.DefaultClient)
+		if err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("%s: %v", key, err)
+			return
+		}
+		s.wantNoLeak(t, err, "api.example", "pass-word")
+	}
+	for key, settings := range s.s.Incomplete {
+		check(key, settings)
+	}
+	for _, base := range []string{
+		"api.example", "ftp://api.example", "https://", "https://api.example?x=1", "https://u:pass-word@api.example", "https://api.example/%zz",
+	} {
+		other := s.s.Settings
+		other.BaseURL = base
+		check("api.base_url", other)
+	}
+	if _, err := s.p.API(config.Source{Name: "demo", API: s.s.Settings}, http.DefaultClient); err != nil {
+		t.Error("control:", err)
+	}
+	// Only a base URL: the error names all that is missing.
+	_, err := s.p.API(config.Source{Name: "demo", API: config.API{BaseURL: "https://api.example"}}, http.DefaultClient)
+	for key := range s.s.Incomplete {
+		if err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("a base URL alone: %v, without %s", err, key)
+		}
+	}
+}
+
+func (s apiSuite) walkingIDs(t *testing.T) {
+	a := s.api(t, "", func(_ http.ResponseWriter, r *http.Request) { t.Errorf("was called: %s", r.RequestURI) })
+	for name, ask := range asks(a) {
+		for _, id := range []string{"", ".", "..", "...", "../groups", "a/b", `a\b`, "a\x00b", "a\r\nb"} {
+			var call *pack.CallError
+			if err := ask(t.Context(), id); !errors.As(err, &call) || call.Then != pack.GiveUp {
+				t.Errorf("%s of %q: %v", name, id, err)
+			}
+		}
+	}
+}
+
+func (s apiSuite) api(t *testing.T, under string, h http.HandlerFunc) pack.API {
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return s.apiAt(t, server.URL+under, server.Client())
+}
+
+func (s apiSuite) apiAt(t *testing.T, base string, client *http.Client) pack.API {
+	settings := s.s.Settings
+	settings.BaseURL = base
+	a, err := s.p.API(config.Source{Name: "demo", Provider: s.p.Name, API: settings}, client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func (s apiSuite) wantCallError(t *testing.T, name string, err error) *pack.CallError {
+	t.Helper()
+	var call *pack.CallError
+	if !errors.As(err, &call) {
+		t.Fatalf("%s: %v", name, err)
+	}
+	s.wantNoLeak(t, err, Document, Recipient, address, "127.0.0.1", "http:", "https:")
+	return call
+}
+
+func (s apiSuite) secrets() []string {
+	return []string{s.s.Settings.Token, s.s.Settings.Key, s.s.Settings.Secret}
+}
+
+func (s apiSuite) wantNoLeak(t *testing.T, err error, more ...string) {
+	t.Helper()
+	for _, secret := range append(s.secrets(), more...) {
+		if secret != "" && strings.Contains(err.Error(), secret) {
+			t.Errorf("%q is in %q", secret, err)
+		}
+	}
+}
+
+func wantNotOpen(t *testing.T, name string, err error, reason pack.NotOpen) {
+	t.Helper()
+	var not *pack.NotOpenError
+	if !errors.As(err, &not) || not.Reason != reason {
+		t.Errorf("%s: %v, want %s", name, err, reason)
+	}
+}

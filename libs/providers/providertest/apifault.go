@@ -1,0 +1,204 @@
+package providertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+)
+
+// refused is what the suite's stand-in answers, and what is to come of it.
+type refused struct {
+	status     int
+	retryAfter string
+	wait       time.Duration
+	then       pack.Then
+}
+
+func refusals() []refused {
+	inAMinute := time.Now().Add(time.Minute + 500*time.Millisecond).UTC().Format(http.TimeFormat)
+	return []refused{
+		{status: http.StatusBadRequest, then: pack.GiveUp},
+		{status: http.StatusUnauthorized, then: pack.Stop},
+		{status: http.StatusForbidden, then: pack.Stop},
+		{status: http.StatusNotFound},
+		{status: http.StatusGone, then: pack.GiveUp},
+		{status: http.StatusUnprocessableEntity, then: pack.GiveUp},
+		{status: http.StatusTooManyRequests, retryAfter: "7", wait: 7 * time.Second},
+		{status: http.StatusInternalServerError},
+		{status: http.StatusBadGateway, retryAfter: "soon"},
+		{status: http.StatusServiceUnavailable, retryAfter: inAMinute, wait: time.Minute},
+		{status: http.StatusGatewayTimeout, retryAfter: "-5"},
+		{status: http.StatusNoContent},
+		{status: http.StatusNotModified},
+	}
+}
+
+func (r refused) answer(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", r.retryAfter)
+	w.WriteHeader(r.status)
+	if r.status != http.StatusNoContent && r.status != http.StatusNotModified {
+		fmt.Fprint(w, `{"message":"no `+address+` here","error":{"message":"no `+address+` here"}}`)
+	}
+}
+
+func (r refused) check(t *testing.T, s apiSuite, name string, err error) {
+	t.Helper()
+	call := s.wantCallError(t, name, err)
+	if call.Status != r.status || call.Then != r.then || call.RetryAfter.Round(10*time.Second) != r.wait.Round(10*time.Second) {
+		t.Errorf("%s: status %d, then %v, after %v", name, call.Status, call.Then, call.RetryAfter)
+	}
+}
+
+func (s apiSuite) refusals(t *testing.T) {
+	for _, r := range refusals() {
+		a := s.api(t, "", func(w http.ResponseWriter, _ *http.Request) { r.answer(w) })
+		for name, ask := range asks(a) {
+			name = fmt.Sprintf("%s, %d", name, r.status)
+			err := ask(t.Context(), Document)
+			if strings.HasPrefix(name, "Open") && (r.status == http.StatusNotFound || r.status == http.StatusGone) {
+				wantNotOpen(t, name, err, pack.Gone)
+				continue
+			}
+			r.check(t, s, name, err)
+		}
+	}
+}
+
+// address is a signer's, which is in whatever the stand-in says that must not get into an error.
+const address = "eric@example.com"
+
+func (s apiSuite) garbage(t *testing.T) {
+	for what, body := range map[string]string{
+		"empty":       "",
+		"a page":      "<html>" + address + "</html>",
+		"a list":      "[]",
+		"a text":      `"` + address + `"`,
+		"null":        "null",
+		"an object":   `{"message":"` + address + `"}`,
+		"cut off":     s.s.Unsigned[:len(s.s.Unsigned)-2],
+		"two answers": s.s.Unsigned + s.s.Unsigned,
+		"over 1 MiB":  s.s.Unsigned + strings.Repeat(" ", 1<<20),
+	} {
+		a := s.api(t, "", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
+		for name, ask := range asks(a) {
+			call := s.wantCallError(t, name+", "+what, ask(t.Context(), Document))
+			if call.Then != pack.Retry || call.Err == nil {
+				t.Errorf("%s, %s: %+v", name, what, call)
+			}
+		}
+	}
+}
+
+// silent are the ways not to answer; begin is called when there is nothing more to come.
+var silent = map[string]func(w http.ResponseWriter, r *http.Request, begin func()){
+	"hangs": func(_ http.ResponseWriter, r *http.Request, begin func()) {
+		begin()
+		<-r.Context().Done()
+	},
+	"hangs in the middle": func(w http.ResponseWriter, r *http.Request, begin func()) {
+		fmt.Fprint(w, `{"`)
+		_ = http.NewResponseController(w).Flush()
+		begin()
+		<-r.Context().Done()
+	},
+	"hangs up":               func(http.ResponseWriter, *http.Request, func()) { panic(http.ErrAbortHandler) },
+	"hangs up in the middle": func(w http.ResponseWriter, _ *http.Request, _ func()) { hangUpInTheMiddle(w) },
+}
+
+func hangUpInTheMiddle(w http.ResponseWriter) {
+	w.Header().Set("Content-Length", "100")
+	fmt.Fprint(w, `{"`)
+	panic(http.ErrAbortHandler)
+}
+
+func (s apiSuite) silence(t *testing.T) {
+	for what, behave := range silent {
+		var mu sync.Mutex
+		var end context.CancelFunc
+		a := s.api(t, "", func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			cancel := end
+			mu.Unlock()
+			behave(w, r, cancel)
+		})
+		for name, ask := range asks(a) {
+			ctx, cancel := context.WithCancel(t.Context())
+			mu.Lock()
+			end = cancel
+			mu.Unlock()
+			err := ask(ctx, Document)
+			call := s.wantCallError(t, name+" "+what, err)
+			if hangs := strings.HasPrefix(what, "hangs") && !strings.HasPrefix(what, "hangs up"); call.Then != pack.Retry || call.Status != 0 || hangs != errors.Is(err, context.Canceled) {
+				t.Errorf("%s %s: %+v", name, what, call)
+			}
+			cancel()
+		}
+	}
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	for name, ask := range asks(s.apiAt(t, gone.URL, gone.Client())) {
+		if call := s.wantCallError(t, name, ask(t.Context(), Document)); call.Then != pack.Retry || call.Status != 0 {
+			t.Errorf("%s, nobody there: %+v", name, call)
+		}
+	}
+}
+
+// limited wants our own limit to be told from the provider's: nobody was asked.
+func (s apiSuite) limited(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("was called") }))
+	t.Cleanup(server.Close)
+	full := limit.NewLocal()
+	if err := full.Pause(t.Context(), "k", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	a := s.apiAt(t, server.URL, &http.Client{Transport: limit.Transport{
+		Base: http.DefaultTransport, Limiter: full, Key: "k", Rate: limit.Rate{Count: 1, Per: time.Second, Burst: 1},
+	}})
+	for name, ask := range asks(a) {
+		var later *limit.LaterError
+		err := ask(t.Context(), Document)
+		if call := s.wantCallError(t, name, err); !errors.As(err, &later) || later.After < 59*time.Minute || call.Then != pack.Retry {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// redirects wants credentials to stay on the host in the settings. On it they may follow.
+func (s apiSuite) redirects(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("another host was called: %s %v", r.RequestURI, r.Header)
+	}))
+	t.Cleanup(elsewhere.Close)
+	for _, to := range []string{elsewhere.URL + "/", strings.Replace(elsewhere.URL, "http:", "https:", 1) + "/"} {
+		for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect} {
+			a := s.api(t, "", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, status) })
+			for name, ask := range asks(a) {
+				if call := s.wantCallError(t, name, ask(t.Context(), Document)); call.Status != status || call.Then == pack.GiveUp {
+					t.Errorf("%s: %+v", name, call)
+				}
+			}
+		}
+	}
+	var followed atomic.Bool
+	a := s.api(t, "", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/moved" {
+			http.Redirect(w, r, "/moved", http.StatusTemporaryRedirect)
+			return
+		}
+		followed.Store(true)
+		fmt.Fprint(w, s.s.Unsigned)
+	})
+	if _, err := a.Document(t.Context(), Document); err != nil || !followed.Load() {
+		t.Error("control: on its own host:", err)
+	}
+}

@@ -1,0 +1,188 @@
+package providers_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/providers"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/realtest"
+)
+
+// Two replicas that share their places through Redis, and two services of one process.
+func TestASourcesRateHoldsForWhoeverAsks(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(*testing.T) (one, other limit.Limiter){
+		"replicas": func(t *testing.T) (limit.Limiter, limit.Limiter) {
+			url := realtest.Redis(t).URL
+			return redisLimiter(t, url), redisLimiter(t, url)
+		},
+		"one process": func(*testing.T) (limit.Limiter, limit.Limiter) {
+			shared := limit.NewLocal()
+			return shared, shared
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var calls atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				calls.Add(1)
+				w.WriteHeader(http.StatusNotFound)
+			}))
+			t.Cleanup(server.Close)
+			one, other := open(t)
+			first, second := sourcesAt(t, server.URL, one), sourcesAt(t, server.URL, other)
+
+			// One a minute, and ten at once: the next is a minute away, and nobody waits so long.
+			for i := range 12 {
+				asked := first
+				if i%2 == 1 {
+					asked = second
+				}
+				_, err := asked[slow].API.Document(t.Context(), "D")
+				var later *limit.LaterError
+				if held := errors.As(err, &later); held != (i >= 10) || err == nil {
+					t.Errorf("call %d: %v", i+1, err)
+				}
+			}
+			if calls.Load() != 10 {
+				t.Errorf("the provider was called %d times", calls.Load())
+			}
+			if _, err := second[brisk].API.Document(t.Context(), "D"); errors.As(err, new(*limit.LaterError)) {
+				t.Error("another source was held back too:", err)
+			}
+		})
+	}
+}
+
+func TestAPauseHoldsForWhoeverAsks(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		calls.Add(1)
+		w.Header().Set("Retry-After", "60")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	t.Cleanup(server.Close)
+	shared := limit.NewLocal()
+	first, second := sourcesAt(t, server.URL, shared), sourcesAt(t, server.URL, shared)
+
+	_, err := first[brisk].API.Document(t.Context(), "D")
+	var call *pack.CallError
+	if !errors.As(err, &call) || call.Status != http.StatusTooManyRequests || call.RetryAfter.Seconds() != 60 {
+		t.Error(err)
+	}
+	for _, sources := range []providers.Sources{first, second} {
+		var later *limit.LaterError
+		if _, err := sources[brisk].API.Document(t.Context(), "D"); !errors.As(err, &later) || calls.Load() != 1 {
+			t.Errorf("%v after %d calls", err, calls.Load())
+		}
+	}
+	if _, err := second[slow].API.Document(t.Context(), "D"); !errors.As(err, &call) || call.Status != http.StatusTooManyRequests || calls.Load() != 2 {
+		t.Error("control: another source is asked:", err)
+	}
+}
+
+func TestCredentialsStayWithTheirProvider(t *testing.T) {
+	t.Parallel()
+	var elsewhere atomic.Int32
+	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
+	t.Cleanup(thief.Close)
+	var home atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		home.Add(1)
+		http.Redirect(w, r, thief.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	}))
+	t.Cleanup(server.Close)
+
+	sources := sourcesAt(t, server.URL, limit.NewLocal())
+	for key, src := range sources {
+		if key == none {
+			continue
+		}
+		_, err := src.API.Document(t.Context(), "D")
+		var call *pack.CallError
+		if !errors.As(err, &call) || call.Status != http.StatusTemporaryRedirect {
+			t.Errorf("%v: %v", key, err)
+		}
+		wantNoSecret(t, err)
+	}
+	if elsewhere.Load() != 0 || int(home.Load()) != len(sources)-1 {
+		t.Errorf("%d calls at home, %d elsewhere", home.Load(), elsewhere.Load())
+	}
+}
+
+func TestSourcesThatCannotBeAsked(t *testing.T) {
+	t.Parallel()
+	sources := sourcesAt(t, "http://127.0.0.1:1", limit.NewLocal())
+	if src, ok := sources[none]; !ok || src.API != nil || src.Settings.Name != none.Name {
+		t.Errorf("a source without settings of its API: %+v", src)
+	}
+
+	_, err := providers.Open([]config.Source{
+		{Name: "a", Provider: "clickwrap", API: config.API{BaseURL: "http://127.0.0.1"}},
+		{Name: "b", Provider: "pleasesign", API: config.API{Key: secret}},
+		{Name: "c", Provider: "esign-v1", API: config.API{Secret: secret}},
+		{Name: "d", Provider: "nobody", API: config.API{Secret: secret}},
+	}, limit.NewLocal())
+	for _, part := range []string{"source a: api.token", "source b: api.secret", "source c: api.user", `source d: no provider is named "nobody"`} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%q is not in: %v", part, err)
+		}
+	}
+	wantNoSecret(t, err)
+}
+
+const secret = "api-pass-word"
+
+var (
+	slow  = providers.SourceKey{Name: "slow", Provider: "clickwrap"}
+	brisk = providers.SourceKey{Name: "brisk", Provider: "clickwrap"}
+	none  = providers.SourceKey{Name: "none", Provider: "clickwrap"}
+)
+
+// sourcesAt is one source of each provider and more, all of them at one server.
+func sourcesAt(t *testing.T, base string, limits limit.Limiter) providers.Sources {
+	t.Helper()
+	source := func(name, provider string, api config.API) config.Source {
+		api.BaseURL = base
+		return config.Source{Name: name, Provider: provider, API: api}
+	}
+	sources, err := providers.Open([]config.Source{
+		source(slow.Name, slow.Provider, config.API{Token: secret, PerMinute: 1}),
+		source(brisk.Name, brisk.Provider, config.API{Token: secret}),
+		{Name: none.Name, Provider: none.Provider},
+		source("legal", "esign-v1", config.API{User: "user", Secret: secret}),
+		source("onboarding", "pleasesign", config.API{Key: "key", Secret: secret}),
+	}, limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sources
+}
+
+func redisLimiter(t *testing.T, url string) limit.Limiter {
+	t.Helper()
+	o, err := redis.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(o)
+	t.Cleanup(func() { _ = client.Close() })
+	return limit.NewRedis(client)
+}
+
+func wantNoSecret(t *testing.T, err error) {
+	t.Helper()
+	if err != nil && strings.Contains(err.Error(), secret) {
+		t.Errorf("%q", err)
+	}
+}

@@ -1,0 +1,20 @@
+package emailsender
+
+import (
+	"context"
+
+	"github.com/signrelay/signrelay/libs/config"
+)
+
+// Reach goes to the mail server as a letter does, up to the login, and takes leave without one. Its error is that of a
+// letter that would not leave.
+func Reach(ctx context.Context, settings config.SMTP) error {
+	ctx, cancel := context.WithTimeout(ctx, settings.Timeout)
+	defer cancel()
+	c, err := newServer(settings).dial(ctx)
+	if err != nil {
+		return verdictOfDialling(err)
+	}
+	c.quit()
+	return nil
+}

@@ -1,0 +1,173 @@
+package kafkabridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/flow"
+)
+
+// bridge is one replica.
+type bridge struct {
+	stage   flow.Stage
+	js      jetstream.JetStream
+	log     *slog.Logger
+	metrics metrics
+	topic   *topic
+	encode  encoder
+	active  bool // the server lets this replica work
+}
+
+// run carries windows over until ctx ends.
+func (b *bridge) run(ctx context.Context) error {
+	// A replica that cannot reach Kafka does not keep the place of one that can.
+	wait := patience{topic: b.topic}
+	for ctx.Err() == nil {
+		if _, err := b.topic.partitions(ctx); err != nil {
+			wait.failed(ctx, err)
+			continue
+		}
+		wait.passed(ctx)
+		break
+	}
+	var c jetstream.Consumer
+	for ctx.Err() == nil {
+		var err error
+		if c == nil {
+			c, err = lookUp(ctx, b.js, b.stage)
+		}
+		if err == nil {
+			err = b.window(ctx, c)
+		}
+		if err := b.trouble(ctx, err); err != nil {
+			return err
+		}
+	}
+	b.leave(ctx, c)
+	return nil
+}
+
+// pause is how long is waited before asking a broker again that could not be asked.
+const pause = time.Second
+
+// trouble waits a little after trouble with the log, unless waiting cannot mend it.
+func (b *bridge) trouble(ctx context.Context, err error) error {
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return nil //nolint:nilerr // told to end, which is no trouble
+	case notOurs(err):
+		b.setActive(false)
+		return nil
+	case gone(err):
+		return fmt.Errorf("consumer %s on stream %s is missing or unfit; run `signrelay provision`: %w", b.stage.Name, b.stage.Stream, err)
+	case errors.Is(err, nats.ErrConnectionClosed):
+		return err
+	}
+	b.log.WarnContext(ctx, "broker trouble", "stage", b.stage.Name, "error", err)
+	select {
+	case <-ctx.Done():
+	case <-time.After(pause):
+	}
+	return nil
+}
+
+// window takes a window of the log, writes it, and acks it. What could not be written before the end is handed back.
+func (b *bridge) window(ctx context.Context, c jetstream.Consumer) error {
+	taken, err := pull(ctx, c, b.stage.Workers, 0)
+	if len(taken) == 0 {
+		return err
+	}
+	b.setActive(true)
+	if ctx.Err() != nil {
+		handBack(taken)
+		return nil
+	}
+	began := time.Now()
+
+	h := &hand{messages: map[uint64]jetstream.Msg{}}
+	holding, release := context.WithCancel(context.WithoutCancel(ctx))
+	held := make(chan struct{})
+	go func() {
+		defer close(held)
+		h.hold(holding, c.CachedInfo().Config.AckWait, func() { _, _ = b.lag(holding, c) })
+	}()
+	letGo := func() { release(); <-held } // an extension after the answer would put off what the answer asked for
+	defer letGo()
+
+	if err := errors.Join(err, h.add(taken), b.complete(ctx, c, h)); err != nil {
+		letGo()
+		handBack(h.inOrder())
+		return err
+	}
+	written, left := b.carry(ctx, h.inOrder())
+	letGo()
+	if err = ack(ctx, written); err == nil {
+		b.metrics.lag.Sub(float64(len(written)))
+	}
+	handBack(left)
+	b.metrics.seconds.Observe(time.Since(began).Seconds())
+	return err
+}
+
+// complete takes what a replica that died, or that is no longer let work, still has in hand: it stands before what is in
+// ours, and comes when its lease lapses or it was acked. Only who has all that is in hand anywhere knows that nothing
+// earlier is left, and may write.
+func (b *bridge) complete(ctx context.Context, c jetstream.Consumer, h *hand) error {
+	for told := false; ; {
+		pending, err := b.lag(ctx, c)
+		missing := pending - h.size()
+		if err != nil || missing <= 0 {
+			return err
+		}
+		if !told {
+			told = true
+			b.log.InfoContext(ctx, "waiting for events in another replica's hand", "events", missing)
+		}
+		more, err := pull(ctx, c, max(b.stage.Workers-h.size(), 1), missing)
+		if err := errors.Join(h.add(more), err, ctx.Err()); err != nil {
+			return err
+		}
+	}
+}
+
+// lag asks the server how many events are in hand anywhere, and tells how many are not in Kafka yet.
+func (b *bridge) lag(ctx context.Context, c jetstream.Consumer) (inHand int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	info, err := c.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the consumer: %w", err)
+	}
+	b.metrics.lag.Set(float64(info.NumPending) + float64(info.NumAckPending))
+	return info.NumAckPending, nil
+}
+
+func (b *bridge) setActive(active bool) {
+	if b.active == active {
+		return
+	}
+	b.active = active
+	b.metrics.active.Set(map[bool]float64{true: 1}[active])
+	b.metrics.lag.Set(0)
+	b.log.Info("kafka-bridge", "active", active)
+}
+
+// leave lets another replica work at once, instead of after StandBy.
+func (b *bridge) leave(ctx context.Context, c jetstream.Consumer) {
+	if !b.active || c == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	_ = b.js.Conn().FlushWithContext(ctx) // what was handed back, first
+	if s, err := b.js.Stream(ctx, b.stage.Stream); err == nil {
+		_ = s.UnpinConsumer(ctx, b.stage.Name, flow.Active)
+	}
+	b.setActive(false)
+}

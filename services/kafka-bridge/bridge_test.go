@@ -1,0 +1,198 @@
+package kafkabridge
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/stage"
+)
+
+func TestEveryEventOfADocumentInOrder(t *testing.T) {
+	t.Parallel()
+	kafka := newBrokers(t).start()
+	h := setup(t, kafka.settings())
+	h.publish(700, 7)
+	r := h.replica()
+	h.publish(50, 7)
+	h.inOrder(kafka.read(750))
+	h.Settled(flow.KafkaBridge)
+	if got := value(t, r.metrics, "signrelay_kafka_records_total"); got != 750 {
+		t.Errorf("%v records counted", got)
+	}
+}
+
+func TestKafkaIsAwayAtTheStart(t *testing.T) {
+	t.Parallel()
+	kafka := newBrokers(t)
+	h := setup(t, kafka.settings())
+	h.publish(20, 3)
+	r := h.replica()
+	h.until("the bridge says that Kafka is away", func() bool { return r.check(t.Context()) != nil })
+	kafka.start()
+	h.inOrder(kafka.read(20))
+	h.until("it is ready", func() bool { return r.check(t.Context()) == nil })
+}
+
+func TestKafkaIsAwayForAWhile(t *testing.T) {
+	t.Parallel()
+	kafka := newBrokers(t).start()
+	h := setup(t, kafka.settings())
+	r := h.replica()
+	h.publish(20, 3)
+	h.Settled(flow.KafkaBridge)
+	kafka.stop()
+	const many = 600 // more than a window
+	h.publish(many, 3)
+	h.until("it tells the lag", func() bool { return value(t, r.metrics, "signrelay_kafka_lag") >= many })
+	h.until("the bridge says that Kafka is away", func() bool { return r.check(t.Context()) != nil })
+	if got := h.inHand(); got > flow.StageNamed(flow.KafkaBridge).Workers {
+		t.Errorf("%d events in hand", got)
+	}
+	kafka.start()
+	h.inOrder(kafka.read(20 + many))
+	h.Settled(flow.KafkaBridge)
+	h.until("it tells that it has caught up", func() bool { return value(t, r.metrics, "signrelay_kafka_lag") == 0 })
+}
+
+func TestAMissingTopicIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	kafka := newBrokers(t).start()
+	settings := kafka.settings()
+	settings.Kafka.CreateTopic = false
+	h := setup(t, settings)
+	h.publish(5, 1)
+	r := h.replica()
+	h.until("it says that the topic is missing", func() bool {
+		err := r.check(t.Context())
+		return err != nil && strings.Contains(err.Error(), "kafka.create_topic")
+	})
+	if got := h.inHand(); got != 0 {
+		t.Errorf("it took %d events for which it has no place", got)
+	}
+	kafka.make(nil)
+	h.inOrder(kafka.read(5))
+}
+
+// What a dead replica had in hand stands before what is still in the log, and comes later.
+func TestADeadReplicasEventsComeFirst(t *testing.T) {
+	t.Parallel()
+	kafka := newBrokers(t).start()
+	h := setup(t, kafka.settings())
+	h.publish(30, 1)
+	h.dies(10)
+	h.replica()
+	h.inOrder(kafka.read(30))
+	if !strings.Contains(h.Logged.String(), "another replica's hand") {
+		t.Error("nothing was in another replica's hand: this tests nothing")
+	}
+}
+
+func TestOneReplicaWorksAndTheOtherStandsBy(t *testing.T) {
+	t.Parallel()
+	kafka := newBrokers(t).start()
+	h := setup(t, kafka.settings())
+	one, two := h.replica(), h.replica()
+	active := func(r *replica) bool { return value(t, r.metrics, "signrelay_kafka_active") == 1 }
+	for range 10 {
+		h.publish(30, 4)
+		h.Settled(flow.KafkaBridge)
+	}
+	if active(one) == active(two) {
+		t.Fatalf("active: %v and %v", active(one), active(two))
+	}
+	if active(two) {
+		one, two = two, one
+	}
+	one.stop()
+	h.publish(30, 4)
+	h.inOrder(kafka.read(330))
+	if got := value(t, two.metrics, "signrelay_kafka_records_total"); got != 30 {
+		t.Errorf("the one that stood by wrote %v", got)
+	}
+}
+
+func TestTheEndHandsBackWhatKafkaDidNotTake(t *testing.T) {
+	t.Parallel()
+	kafka := newBrokers(t).start()
+	h := setup(t, kafka.settings())
+	r := h.replica()
+	h.publish(10, 2)
+	h.Settled(flow.KafkaBridge)
+	failures := func() float64 { return value(t, r.metrics, "signrelay_kafka_failures_total") }
+	before := failures()
+	kafka.stop()
+	h.publish(40, 2)
+	h.until("it has some in hand and cannot write them", func() bool { return h.inHand() > 0 && failures() > before })
+	r.stop()
+	h.replica()
+	kafka.start()
+	h.inOrder(kafka.read(50))
+}
+
+func TestWhatKafkaWillNeverTakeIsBuried(t *testing.T) {
+	t.Parallel()
+	kafka := newBrokers(t).start()
+	kafka.make(map[string]string{"max.message.bytes": "4000"})
+	h := setup(t, kafka.settings())
+	h.publish(40, 1) // together more than 4,000 bytes
+	large := anEvent(40, "document-0")
+	large.Attributes = map[string]string{"render_data.text": strings.Repeat("x", 5000)}
+	h.Publish(event.Message(t.Context(), large))
+	m, err := event.Message(t.Context(), anEvent(41, "document-0"))
+	m.Data = []byte("no protobuf")
+	h.Publish(m, err)
+	h.written = 42
+	h.publish(40, 1)
+
+	r := h.replica()
+	records := kafka.read(80)
+	h.written -= 2
+	h.inOrder(records)
+	h.Settled(flow.KafkaBridge)
+	if got := value(t, r.metrics, "signrelay_kafka_buried_total"); got != 2 {
+		t.Errorf("%v events buried", got)
+	}
+	letters := map[string]stage.Letter{}
+	for letter, err := range (stage.Letters{JS: h.Env.JS}).All(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		letters[letter.ID] = letter
+	}
+	if got := letters["event-000040"]; got.Reason != "message-too-large" || got.Stage != flow.KafkaBridge {
+		t.Errorf("too large: %+v", got)
+	}
+	if got := letters["event-000041"]; got.Reason != "undecodable" || string(got.Data) != "no protobuf" {
+		t.Errorf("not readable: %+v", got)
+	}
+
+	// The operator lets the topic take more, and replays.
+	kafka.configure("max.message.bytes", "40000")
+	told, err := event.Message(t.Context(), anEvent(42+40, "document-9"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := (stage.Letters{JS: h.Env.JS}).Replay(t.Context(), letters["event-000040"], told); err != nil {
+		t.Fatal(err)
+	}
+	h.until("the replayed event is in Kafka", func() bool {
+		for _, r := range kafka.read(82) {
+			if header(r, "ce_id") == "event-000040" {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func TestWithoutBrokersItSaysSo(t *testing.T) {
+	t.Parallel()
+	h := setup(t, newBrokers(t).settings())
+	h.Env.Config.Kafka.Brokers = nil
+	if err := Run(context.Background(), h.Env); err == nil || !strings.Contains(err.Error(), "SIGNRELAY_KAFKA_BROKERS") {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,0 +1,14 @@
+// Command kafka-bridge carries the log onto a Kafka topic.
+package main
+
+import (
+	"github.com/signrelay/signrelay/libs/service"
+	kafkabridge "github.com/signrelay/signrelay/services/kafka-bridge"
+)
+
+func main() {
+	service.Main(service.Service{
+		Name: "kafka-bridge",
+		Run:  kafkabridge.Run,
+	})
+}

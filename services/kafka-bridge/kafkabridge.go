@@ -1,0 +1,52 @@
+// Package kafkabridge carries the log, SIGNING, onto a Kafka topic: each document's events in the log's order, none
+// missing, and after a crash at most one window of them twice, with the same ids.
+//
+// It is no stage.Runner: workers beside each other, and retries that come back later, would change the order. It takes a
+// window of messages in the log's order, writes all of them, trying again in place, acks them, and takes the next.
+package kafkabridge
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/service"
+)
+
+// Run works until ctx ends. It waits for a broker that is away and for a topic that is missing, and is not ready
+// meanwhile.
+func Run(ctx context.Context, env service.Env) error {
+	return run(ctx, env, env.Health.Add)
+}
+
+// RunBeside is Run in a process of several services: that Kafka is away shows in /readyz?verbose, and does not make the
+// others unready.
+func RunBeside(ctx context.Context, env service.Env) error {
+	return run(ctx, env, env.Health.AddSoft)
+}
+
+func run(ctx context.Context, env service.Env, addCheck func(string, func(context.Context) error)) error {
+	settings := env.Config.Kafka
+	if !settings.Set() {
+		return errors.New("kafka.brokers: the bridge needs some of the cluster's brokers: set SIGNRELAY_KAFKA_BROKERS")
+	}
+	m, err := newMetrics(env.Metrics)
+	if err != nil {
+		return err
+	}
+	t, err := openTopic(settings, env.Log, m)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	addCheck("kafka", t.check)
+
+	all, ctx := errgroup.WithContext(ctx)
+	b := &bridge{stage: flow.StageNamed(flow.KafkaBridge), js: env.JS, log: env.Log, metrics: m, topic: t, encode: encoding(settings.Format)}
+	all.Go(func() error { return b.run(ctx) })
+	all.Go(func() error { return b.replay(ctx, env) })
+	env.Up()
+	return all.Wait()
+}

@@ -1,0 +1,44 @@
+package kafkabridge
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/signrelay/signrelay/libs/telemetry"
+)
+
+// metrics are what the bridge tells of itself.
+type metrics struct {
+	records  prometheus.Counter
+	buried   *prometheus.CounterVec // reason
+	failures *prometheus.CounterVec // reason
+	lag      prometheus.Gauge
+	active   prometheus.Gauge
+	seconds  prometheus.Histogram
+}
+
+func newMetrics(r prometheus.Registerer) (m metrics, err error) {
+	err = errors.Join(
+		telemetry.Register(r, &m.records, prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "signrelay_kafka_records_total", Help: "Events that Kafka has acknowledged from all replicas in sync.",
+		})),
+		telemetry.Register(r, &m.buried, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "signrelay_kafka_buried_total", Help: "Events that Kafka will not take, which went to the DLQ.",
+		}, []string{"reason"})),
+		telemetry.Register(r, &m.failures, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "signrelay_kafka_failures_total", Help: "Writes that failed and were tried again.",
+		}, []string{"reason"})),
+		telemetry.Register(r, &m.lag, prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "signrelay_kafka_lag", Help: "Events of the log that are not in Kafka yet; 0 from a replica that stands by.",
+		})),
+		telemetry.Register(r, &m.active, prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "signrelay_kafka_active", Help: "1 from the replica that works, 0 from those that stand by.",
+		})),
+		telemetry.Register(r, &m.seconds, prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "signrelay_kafka_window_seconds", Help: "Time from taking a window of events to their ack.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		})),
+	)
+	return m, err
+}

@@ -1,0 +1,71 @@
+package kafkabridge
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// patience waits between attempts of one thing: 100 ms, doubled with each, at most 5 s, a quarter to either side. It goes
+// on for as long as it takes: what waits behind is in the log, not in memory.
+type patience struct {
+	topic *topic
+	mean  time.Duration
+	told  string // the reason that was logged; each is once
+}
+
+const (
+	firstDelay = 100 * time.Millisecond
+	maxDelay   = 5 * time.Second
+)
+
+// failed says so, to the operator and to /readyz, and waits, at most until ctx ends.
+func (p *patience) failed(ctx context.Context, err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	p.topic.mu.Lock()
+	p.topic.trouble = err
+	p.topic.mu.Unlock()
+	reason := reason(err)
+	p.topic.metrics.failures.WithLabelValues(reason).Inc()
+	if p.told != reason {
+		p.told = reason
+		p.topic.log.WarnContext(ctx, "kafka trouble", "reason", reason, "err", err)
+	}
+	p.mean = min(max(2*p.mean, firstDelay), maxDelay)
+	select {
+	case <-ctx.Done():
+	case <-time.After(p.mean - p.mean/4 + rand.N(p.mean/2)): //nolint:gosec // it spreads retries; guessing it gains nothing
+	}
+}
+
+// passed forgets the trouble.
+func (p *patience) passed(ctx context.Context) {
+	if p.told != "" {
+		p.topic.log.InfoContext(ctx, "kafka is back")
+	}
+	p.mean, p.told = 0, ""
+	p.topic.mu.Lock()
+	p.topic.trouble = nil
+	p.topic.mu.Unlock()
+}
+
+// reason is a bounded word for a failure: the broker's own name of it where it said one.
+func reason(err error) string {
+	var said kafka.Error
+	switch {
+	case errors.As(err, &said):
+		return strings.ReplaceAll(strings.ToLower(said.Title()), " ", "-")
+	case errors.Is(err, errMade):
+		return "topic-made"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	default:
+		return "unreachable"
+	}
+}

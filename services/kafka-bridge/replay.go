@@ -1,0 +1,48 @@
+package kafkabridge
+
+import (
+	"context"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/libs/stage"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// replay writes what operators give back to the bridge after it was given up, such as when the topic takes larger messages
+// now. Its place in the order is lost: its document has gone on. So any stage's runner does.
+func (b *bridge) replay(ctx context.Context, env service.Env) error {
+	only := b.stage
+	only.Stream, only.Workers = flow.Replay, 1
+	r := stage.Runner[*signingv1.SigningEvent]{
+		Stage: only, JS: env.JS, Decode: event.Decode, Log: env.Log, Metrics: env.Metrics,
+		Do: func(ctx context.Context, in stage.Event[*signingv1.SigningEvent]) ([]stage.Out, error) {
+			return nil, b.again(ctx, in.Data)
+		},
+	}
+	return r.Run(ctx)
+}
+
+// again writes one event. It tells of itself all that its headers told.
+func (b *bridge) again(ctx context.Context, e *signingv1.SigningEvent) error {
+	m, err := event.Message(ctx, e)
+	if err != nil {
+		return stage.Permanent(err)
+	}
+	record, err := b.encode.record(m.Header, m.Data)
+	if err != nil {
+		return stage.Permanent(err)
+	}
+	for partition := range b.partitioned(ctx, []*item{{record: record}}) {
+		if err := b.topic.write(ctx, partition, []kafka.Message{record}); refused(err) != "" {
+			return stage.Permanent(err)
+		} else if err != nil {
+			return err
+		}
+		return nil
+	}
+	return ctx.Err() // the topic was waited for until the end
+}

@@ -1,0 +1,156 @@
+package kafkabridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/flow"
+)
+
+// topic is the Kafka topic that the log is carried onto.
+//
+// It uses the client's Produce and not its Writer: a Writer splits what it is given into batches, of which a later one may
+// be written though an earlier one was not; and a context's end leaves a batch in its queue, which grows while the
+// brokers are away. Here a request is one batch, and what is in hand is all there is.
+type topic struct {
+	config.Kafka
+	client    *kafka.Client
+	transport *kafka.Transport
+	log       *slog.Logger
+	metrics   metrics
+
+	mu      sync.Mutex
+	trouble error // why the last attempt failed, until one succeeds
+}
+
+const (
+	// answerWithin bounds a write. The broker is told half of it to wait for its replicas.
+	answerWithin = 10 * time.Second
+	// layoutFor is how long the client believes what it knows of the cluster: after a broker's restart, or when the topic
+	// appears, the next attempt after at most this long finds it.
+	layoutFor = 2 * time.Second
+)
+
+func openTopic(settings config.Kafka, log *slog.Logger, m metrics) (*topic, error) {
+	transport, err := dialing(settings)
+	if err != nil {
+		return nil, err
+	}
+	return &topic{
+		Kafka: settings, transport: transport, log: log, metrics: m,
+		client: &kafka.Client{Addr: kafka.TCP(settings.Brokers...), Transport: transport, Timeout: answerWithin},
+	}, nil
+}
+
+func (t *topic) close() { t.transport.CloseIdleConnections() }
+
+// check is for /readyz: the last attempt went well, the topic is there, and a broker answers.
+func (t *topic) check(ctx context.Context) error {
+	t.mu.Lock()
+	err := t.trouble
+	t.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if _, err := t.partitions(ctx); err != nil {
+		return err
+	}
+	_, err = t.client.ApiVersions(ctx, &kafka.ApiVersionsRequest{})
+	return err
+}
+
+// partitions is how many the topic has. A missing topic is made when the settings say so, and else an error.
+func (t *topic) partitions(ctx context.Context) (int, error) {
+	layout, err := t.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{t.Topic}})
+	if err != nil {
+		return 0, fmt.Errorf("ask for the brokers: %w", err)
+	}
+	if len(layout.Topics) != 1 {
+		return 0, errors.New("the brokers say nothing of the topic")
+	}
+	found := layout.Topics[0]
+	switch {
+	case errors.Is(found.Error, kafka.UnknownTopicOrPartition) && t.CreateTopic:
+		return 0, t.create(ctx)
+	case errors.Is(found.Error, kafka.UnknownTopicOrPartition):
+		return 0, fmt.Errorf("topic %s is missing: make it, or set kafka.create_topic: %w", t.Topic, found.Error)
+	case found.Error != nil:
+		return 0, fmt.Errorf("topic %s: %w", t.Topic, found.Error)
+	case len(found.Partitions) == 0:
+		return 0, fmt.Errorf("topic %s has no partitions", t.Topic)
+	}
+	return len(found.Partitions), nil
+}
+
+var errMade = errors.New("the topic was made and is not known to all brokers yet")
+
+// create makes the topic. It keeps events as long as the log does, takes the largest that ingest can make (a callback of
+// 1 MiB, with its fields' names), and counts an event as written when it is on all copies but one.
+func (t *topic) create(ctx context.Context) error {
+	answer, err := t.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{
+		Topic: t.Topic, NumPartitions: t.Partitions, ReplicationFactor: t.ReplicationFactor,
+		ConfigEntries: []kafka.ConfigEntry{
+			{ConfigName: "retention.ms", ConfigValue: strconv.FormatInt(logAge().Milliseconds(), 10)},
+			{ConfigName: "max.message.bytes", ConfigValue: strconv.Itoa(4 << 20)},
+			{ConfigName: "min.insync.replicas", ConfigValue: strconv.Itoa(max(t.ReplicationFactor-1, 1))},
+		},
+	}}})
+	if err == nil {
+		err = answer.Errors[t.Topic]
+	}
+	if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
+		return fmt.Errorf("make topic %s: %w", t.Topic, err)
+	}
+	return errMade
+}
+
+// logAge is how long the log keeps events.
+func logAge() time.Duration {
+	for _, s := range flow.Streams {
+		if s.Name == flow.Signing {
+			return s.MaxAge
+		}
+	}
+	return -1 // for ever
+}
+
+// write writes records as one batch, all or none of which a partition takes. It returns nil when all replicas in sync have
+// it. After any other error than one that refused tells, it may have been written all the same.
+func (t *topic) write(ctx context.Context, partition int, records []kafka.Message) error {
+	now := time.Now()
+	batch := make([]kafka.Record, len(records))
+	for i, r := range records {
+		batch[i] = kafka.Record{Key: kafka.NewBytes(r.Key), Value: kafka.NewBytes(r.Value), Headers: r.Headers, Time: now}
+	}
+	answer, err := t.client.Produce(ctx, &kafka.ProduceRequest{
+		Topic: t.Topic, Partition: partition, RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(batch...),
+	})
+	if err == nil {
+		err = answer.Error
+	}
+	if err != nil {
+		return fmt.Errorf("write to partition %d: %w", partition, err)
+	}
+	t.metrics.records.Add(float64(len(records)))
+	return nil
+}
+
+// refused tells whether the broker will never take the batch as it is, and why in a bounded word; "" is no.
+func refused(err error) string {
+	switch {
+	case errors.Is(err, kafka.MessageSizeTooLarge), errors.Is(err, kafka.RecordListTooLarge):
+		return "message-too-large"
+	case errors.Is(err, kafka.InvalidRecord):
+		return "invalid-record"
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/signrelay/signrelay/services/standalone"
+	"github.com/signrelay/signrelay/services/standalone/doctor"
+)
+
+func doctorFlags(fs *flag.FlagSet) {
+	jsonFlag(fs)
+	fs.String("for", "", "the services that the credentials are for, separated by commas; empty for all")
+	fs.String("ingest-url", "", "where providers reach ingest; with --kill, as ingest.addr says when empty")
+	fs.String("nats-monitor", "", "the NATS server's monitoring address, which tells how it syncs, e.g. http://nats:8222")
+
+	fs.Bool("kill", false, "in a set-up for tests: send test events while its parts are killed, and count what the log holds")
+	fs.Bool("yes-this-is-a-test", false, "with --kill: nothing in this set-up is anybody's")
+	fs.Int("callbacks", 50, "with --kill: how many are sent")
+	fs.Duration("every", 100*time.Millisecond, "with --kill: the time between two of them")
+	fs.String("kill-command", "", "with --kill: a command for the shell that kills a part; without one, kill by hand meanwhile")
+	fs.Int("kills", 3, "with --kill: how often the command is run")
+	fs.Duration("patience", 5*time.Minute, "with --kill: how long a callback is tried again")
+}
+
+func doctorCommand(ctx context.Context, c *call) error {
+	if len(c.args) > 0 {
+		return usageError{"wants no arguments, only flags"}
+	}
+	if c.flag("kill") == "true" {
+		return proveNoLoss(ctx, c)
+	}
+	o := doctor.Options{
+		Embedded: c.cfg.NATS.URL == "", IngestURL: strings.TrimRight(c.flag("ingest-url"), "/"), MonitorURL: c.flag("nats-monitor"),
+	}
+	if c.flag("for") != "" {
+		o.For = strings.Split(c.flag("for"), ",")
+	}
+	if err := o.Check(); err != nil {
+		return usageError{err.Error()}
+	}
+	cfg, err := standalone.WithDemo(reachable(c.cfg))
+	if err != nil {
+		return err
+	}
+	quiet()
+	failed := 0
+	var unwritten error
+	doctor.Examine(ctx, cfg, o, func(f doctor.Finding) {
+		if f.Status == doctor.Fail {
+			failed++
+		}
+		unwritten = cmp.Or(unwritten, c.tell(f))
+	})
+	switch {
+	case unwritten != nil:
+		return unwritten
+	case failed == 1:
+		return fmt.Errorf("1 check failed")
+	case failed > 1:
+		return fmt.Errorf("%d checks failed", failed)
+	default:
+		return nil
+	}
+}
+
+// tell prints one line a check.
+func (c *call) tell(f doctor.Finding) error {
+	if c.json() {
+		return printJSON(c.stdout, f)
+	}
+	line := fmt.Sprintf("%-4s  %-22s  %s", f.Status, f.Check, f.Found)
+	if f.Mend != "" {
+		line += "\n      " + strings.Repeat(" ", 24) + "mend: " + f.Mend
+	}
+	_, err := fmt.Fprintln(c.stdout, line)
+	return err
+}

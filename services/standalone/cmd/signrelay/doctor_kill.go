@@ -1,0 +1,95 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/signrelay/signrelay/services/standalone"
+	"github.com/signrelay/signrelay/services/standalone/doctor"
+)
+
+// proveNoLoss is doctor --kill.
+func proveNoLoss(ctx context.Context, c *call) error {
+	if c.flag("yes-this-is-a-test") != "true" {
+		return usageError{"--kill is for a set-up in which nothing is anybody's: say so with --yes-this-is-a-test"}
+	}
+	p, err := c.proof()
+	if err != nil {
+		return err
+	}
+	env, done, err := open(ctx, c.cfg)
+	if err != nil {
+		return err
+	}
+	defer done()
+	cfg, err := standalone.WithDemo(c.cfg)
+	if err != nil {
+		return err
+	}
+	if !c.json() {
+		fmt.Fprintf(c.stdout, "Sending %d test events, one every %v; ", p.Callbacks, p.Every)
+		if p.Kill == nil {
+			fmt.Fprintf(c.stdout, "kill what you like, and start it again. It takes at least %v.\n", time.Duration(p.Callbacks)*p.Every)
+		} else {
+			fmt.Fprintf(c.stdout, "the command that kills is run %d times meanwhile.\n", p.Kills)
+		}
+	}
+	outcome, err := p.Prove(ctx, cfg, env.JS)
+	if err != nil {
+		return err
+	}
+	if c.json() {
+		err = printJSON(c.stdout, outcome)
+	} else {
+		err = printOutcome(c.stdout, outcome)
+	}
+	return cmp.Or(err, outcome.Failed())
+}
+
+// proof reads the flags.
+func (c *call) proof() (doctor.Proof, error) {
+	callbacks, errCallbacks := strconv.Atoi(c.flag("callbacks"))
+	kills, errKills := strconv.Atoi(c.flag("kills"))
+	every, errEvery := time.ParseDuration(c.flag("every"))
+	patience, errPatience := time.ParseDuration(c.flag("patience"))
+	if err := errors.Join(errCallbacks, errKills, errEvery, errPatience); err != nil {
+		return doctor.Proof{}, usageError{err.Error()}
+	}
+	if callbacks < 1 || kills < 1 || every < 0 || patience <= 0 {
+		return doctor.Proof{}, usageError{"--callbacks, --kills and --patience must be more than 0, --every not less"}
+	}
+	p := doctor.Proof{
+		IngestURL: strings.TrimRight(cmp.Or(c.flag("ingest-url"), "http://"+dialable(c.cfg.Ingest.Addr)), "/"),
+		Callbacks: callbacks, Every: every, Kills: kills, Patience: patience,
+	}
+	if command := c.flag("kill-command"); command != "" {
+		p.Kill = func(ctx context.Context) error {
+			cmd := exec.CommandContext(ctx, "sh", "-c", command)
+			cmd.Stdout, cmd.Stderr = c.stderr, c.stderr
+			return cmd.Run()
+		}
+	}
+	return p, nil
+}
+
+func printOutcome(w io.Writer, o doctor.Outcome) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "callbacks\tkills\tattempts\tnot 2xx\tno answer\taccepted\tstored once\tlost\tdoubled\tnever accepted\t")
+	fmt.Fprintf(table, "%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n",
+		o.Sent, o.Kills, o.Attempts, o.Refused, o.Unheard, o.Accepted, o.Stored, o.Lost, o.Doubled, o.Unsettled)
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if !o.Interrupted() {
+		fmt.Fprintln(w, "Nothing failed meanwhile, so this proves little: kill something while the callbacks are on their way.")
+	}
+	return nil
+}

@@ -1,0 +1,375 @@
+package doctor_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/realtest"
+	"github.com/signrelay/signrelay/services/standalone/doctor"
+)
+
+// report is what Examine told, by check; several lines of one check are joined.
+type report map[string]doctor.Finding
+
+func examine(t *testing.T, cfg config.Config, o doctor.Options) report {
+	t.Helper()
+	found := report{}
+	doctor.Examine(t.Context(), cfg, o, func(f doctor.Finding) {
+		line, err := json.Marshal(f)
+		if err != nil {
+			t.Error(err)
+		}
+		for _, secret := range []string{"s3cret", "eric@", "sandbox-secret"} {
+			if strings.Contains(string(line), secret) {
+				t.Errorf("a secret or a person is told: %s", line)
+			}
+		}
+		if (f.Status == doctor.OK) == (f.Mend != "") {
+			t.Errorf("%s: %s, and how to mend it is %q", f.Check, f.Status, f.Mend)
+		}
+		if before, twice := found[f.Check]; twice {
+			f.Found = before.Found + "\n" + f.Found
+		}
+		found[f.Check] = f
+	})
+	return found
+}
+
+func (r report) want(t *testing.T, check string, status doctor.Status, words ...string) {
+	t.Helper()
+	f := r[check]
+	for _, w := range words {
+		if !strings.Contains(f.Found, w) {
+			t.Errorf("%s found %q, want %q in it", check, f.Found, w)
+		}
+	}
+	if f.Status != status {
+		t.Errorf("%s: %+v, want %s", check, f, status)
+	}
+}
+
+// A broker with users, and with its monitoring open.
+func broker(t *testing.T, change func(*server.Options)) (*server.Server, func(user string) string) {
+	t.Helper()
+	may := func(publish ...string) *server.Permissions {
+		return &server.Permissions{
+			Publish:   &server.SubjectPermission{Allow: publish},
+			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+		}
+	}
+	asks := []string{"$JS.API.STREAM.INFO.>", "$JS.API.CONSUMER.INFO.>", "$JS.API.DIRECT.GET.>", "$JS.API.INFO"}
+	o := &server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, HTTPHost: "127.0.0.1", HTTPPort: server.RANDOM_PORT,
+		JetStream: true, StoreDir: t.TempDir(), JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: 1 << 30,
+		MaxPayload: 8 << 20, NoLog: true, NoSigs: true,
+		Users: []*server.User{
+			{Username: "all", Password: "s3cret"},
+			{Username: "ingest", Password: "s3cret", Permissions: may(append(asks, "signing.v1.>", "quarantine.v1.>", "$KV.STATE.>")...)},
+			{Username: "texts", Password: "s3cret", Permissions: may(append(asks, "signing.v1.*.*.notification.*.>", "dlq.v1.>",
+				"$KV.TEXTS.>", "$JS.API.CONSUMER.MSG.NEXT.*.sms-sender", "$JS.ACK.*.sms-sender.>")...)},
+		},
+	}
+	if change != nil {
+		change(o)
+	}
+	s, err := server.NewServer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("NATS server was not ready within 10 s")
+	}
+	return s, func(user string) string { return "nats://" + user + ":s3cret@" + s.Addr().String() }
+}
+
+func connected(t *testing.T, url string) jetstream.JetStream {
+	t.Helper()
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+func TestTheBroker(t *testing.T) {
+	t.Parallel()
+	s, url := broker(t, func(o *server.Options) { o.SyncAlways = true })
+	js := connected(t, url("all"))
+	monitor := "http://" + s.MonitorAddr().String()
+	cfg := config.Default()
+	cfg.NATS.URL = url("all")
+
+	found := examine(t, cfg, doctor.Options{})
+	found.want(t, "streams", doctor.Fail, "stream SIGNING is missing", "consumer enricher on SIGNING is missing")
+	if err := flow.Provision(t.Context(), js, 1); err != nil {
+		t.Fatal(err)
+	}
+	found = examine(t, cfg, doctor.Options{MonitorURL: monitor})
+	for _, check := range []string{"nats", "nats version", "nats max_payload", "permissions", "streams", "replicas", "room", "nats clock"} {
+		found.want(t, check, doctor.OK)
+	}
+	found.want(t, "nats sync_interval", doctor.OK, "always")
+	examine(t, cfg, doctor.Options{}).want(t, "nats sync_interval", doctor.Warn, "cannot be seen")
+	examine(t, cfg, doctor.Options{Embedded: true}).want(t, "nats sync_interval", doctor.OK)
+	examine(t, cfg, doctor.Options{MonitorURL: "http://127.0.0.1:1"}).want(t, "nats sync_interval", doctor.Warn, "no answer")
+
+	if _, err := js.PauseConsumer(t.Context(), flow.Notify, flow.SMSSender, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	cfg.NATS.Replicas = 3
+	examine(t, cfg, doctor.Options{}).want(t, "streams", doctor.Fail, "consumer sms-sender on NOTIFY: paused is true", "SIGNING: num_replicas is 1, not 3")
+
+	// Nothing that was tried has left anything behind.
+	for _, stream := range []string{flow.Signing, flow.Notify, flow.Quarantine, flow.DLQ, flow.Replay, "KV_LINKS", "KV_STATE", "KV_TEXTS"} {
+		held, err := js.Stream(t.Context(), stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := held.CachedInfo().State.LastSeq; n != 0 {
+			t.Errorf("%s has got %d messages", stream, n)
+		}
+	}
+	for _, stage := range flow.Stages {
+		c, err := js.Consumer(t.Context(), stage.Stream, stage.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := c.CachedInfo(); i.NumWaiting != 0 || i.AckFloor.Consumer != 0 || i.Delivered.Consumer != 0 {
+			t.Errorf("consumer %s was touched: %+v", stage.Name, i)
+		}
+	}
+}
+
+func TestABrokerThatIsNotAsItShould(t *testing.T) {
+	t.Parallel()
+	s, url := broker(t, func(o *server.Options) { o.MaxPayload, o.SyncInterval = 1<<20, time.Minute })
+	cfg := config.Default()
+	cfg.NATS.URL = url("all")
+	found := examine(t, cfg, doctor.Options{MonitorURL: "http://" + s.MonitorAddr().String()})
+	found.want(t, "nats max_payload", doctor.Fail, "1048576 bytes")
+	found.want(t, "nats sync_interval", doctor.Fail, "1m0s")
+
+	cfg.NATS.URL = "nats://all:wrong-s3cret@" + s.Addr().String()
+	examine(t, cfg, doctor.Options{}).want(t, "nats", doctor.Fail, "uthorization")
+	cfg.NATS.URL = "nats://127.0.0.1:1"
+	examine(t, cfg, doctor.Options{}).want(t, "nats", doctor.Fail, "no servers")
+}
+
+func TestWhatTheCredentialsMay(t *testing.T) {
+	t.Parallel()
+	_, url := broker(t, nil)
+	if err := flow.Provision(t.Context(), connected(t, url("all")), 1); err != nil {
+		t.Fatal(err)
+	}
+	cfg := config.Default()
+	cfg.NATS.URL = url("ingest")
+	found := examine(t, cfg, doctor.Options{})
+	found.want(t, "permissions", doctor.Fail, "sms-sender: $JS.API.CONSUMER.MSG.NEXT.NOTIFY.sms-sender", "enricher: $JS.ACK.SIGNING.enricher", "shortener: $KV.LINKS.doctor")
+	if strings.Contains(found["permissions"].Found, "ingest:") {
+		t.Errorf("ingest is said to lack something: %s", found["permissions"].Found)
+	}
+	found.want(t, "streams", doctor.OK)
+	examine(t, cfg, doctor.Options{For: []string{"ingest"}}).want(t, "permissions", doctor.OK)
+	cfg.NATS.URL = url("texts")
+	examine(t, cfg, doctor.Options{For: []string{"sms-sender"}}).want(t, "permissions", doctor.OK)
+	examine(t, cfg, doctor.Options{For: []string{"ingest"}}).want(t, "permissions", doctor.Fail, "ingest: quarantine.v1.doctor")
+	if err := (doctor.Options{For: []string{"ingest", "sms"}}).Check(); err == nil || !strings.Contains(err.Error(), `"sms"`) {
+		t.Errorf("a service that there is not: %v", err)
+	}
+}
+
+func TestTheMemory(t *testing.T) {
+	t.Parallel()
+	server := realtest.Redis(t)
+	o, err := redis.ParseURL(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(o)
+	t.Cleanup(func() { _ = client.Close() })
+	ctx := t.Context()
+	cfg := config.Default()
+	cfg.Redis.URL = server.URL
+	set := func(name, value string) {
+		t.Helper()
+		if err := client.ConfigSet(ctx, name, value).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	epoch := func(value string) {
+		t.Helper()
+		if err := client.Set(ctx, "signrelay:epoch", value, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	found := examine(t, cfg, doctor.Options{})
+	for _, check := range []string{"redis", "redis version", "redis role", "redis appendonly", "redis maxmemory", "redis clock"} {
+		found.want(t, check, doctor.OK)
+	}
+	found.want(t, "redis epoch", doctor.Warn, "none")
+	epoch(fmt.Sprintf("0@%d", time.Now().Unix()))
+	examine(t, cfg, doctor.Options{}).want(t, "redis epoch", doctor.OK)
+	epoch(fmt.Sprintf("7@%d", time.Now().Unix()))
+	examine(t, cfg, doctor.Options{}).want(t, "redis epoch", doctor.Warn, "emptied or is new")
+	epoch(fmt.Sprintf("7@%d", time.Now().Add(-flow.Remember-time.Hour).Unix()))
+	examine(t, cfg, doctor.Options{}).want(t, "redis epoch", doctor.OK)
+	epoch("something else")
+	set("appendonly", "no")
+	set("maxmemory-policy", "allkeys-lru")
+	found = examine(t, cfg, doctor.Options{})
+	found.want(t, "redis epoch", doctor.Fail)
+	found.want(t, "redis appendonly", doctor.Fail)
+	found.want(t, "redis maxmemory", doctor.Warn, "allkeys-lru")
+	set("maxmemory", "100mb")
+	examine(t, cfg, doctor.Options{}).want(t, "redis maxmemory", doctor.Fail, "of 100 MB")
+
+	server.Stop()
+	examine(t, cfg, doctor.Options{}).want(t, "redis", doctor.Fail)
+	cfg.Redis.URL = ""
+	examine(t, cfg, doctor.Options{}).want(t, "redis", doctor.Warn)
+	examine(t, cfg, doctor.Options{Embedded: true}).want(t, "redis", doctor.OK)
+}
+
+// The REST API of one provider, as it answers one question.
+func TestProvidersAPIs(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status int
+		body   string
+		want   doctor.Status
+	}{
+		"no such document":  {404, `{"error":"not found"}`, doctor.OK},
+		"gone":              {410, ``, doctor.OK},
+		"not an id":         {400, ``, doctor.OK},
+		"credentials":       {401, ``, doctor.Fail},
+		"permissions":       {403, ``, doctor.Fail},
+		"too often":         {429, ``, doctor.Warn},
+		"trouble":           {500, ``, doctor.Fail},
+		"somebody else":     {200, `<html>`, doctor.Fail},
+		"knows everything":  {200, `{"signers":[{"signer":{"email":"eric@reader.example"},"request_url":"https://x.example/s3cret"}]}`, doctor.Warn},
+		"the wrong address": {302, ``, doctor.Fail},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method != http.MethodGet || r.Header.Get("Authorization") != "Bearer s3cret" {
+					t.Errorf("%s with %q", r.Method, r.Header.Get("Authorization"))
+				}
+				w.WriteHeader(c.status)
+				_, _ = w.Write([]byte(c.body))
+			}))
+			t.Cleanup(s.Close)
+			cfg := config.Default()
+			cfg.Sources = []config.Source{{Name: "acme", Provider: "clickwrap", API: config.API{BaseURL: s.URL, Token: "s3cret"}}}
+			examine(t, cfg, doctor.Options{}).want(t, "api clickwrap/acme", c.want)
+		})
+	}
+	cfg := config.Default()
+	cfg.Sources = []config.Source{
+		{Name: "away", Provider: "clickwrap", API: config.API{BaseURL: "http://127.0.0.1:1", Token: "s3cret"}},
+		{Name: "half", Provider: "pleasesign", API: config.API{Key: "s3cret"}},
+		{Name: "none", Provider: "esign-v1"},
+	}
+	found := examine(t, cfg, doctor.Options{})
+	found.want(t, "api clickwrap/away", doctor.Fail, "the connection failed")
+	found.want(t, "api pleasesign/half", doctor.Fail)
+	found.want(t, "api esign-v1/none", doctor.Warn)
+	found.want(t, "secrets clickwrap/away", doctor.Fail, "webhook.secrets")
+}
+
+func TestDoorsAndOtherParties(t *testing.T) {
+	t.Parallel()
+	var behind http.HandlerFunc
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { behind(w, r) }))
+	t.Cleanup(s.Close)
+	cfg := config.Default()
+	cfg.Sources = []config.Source{{Name: "acme", Provider: "clickwrap", Webhook: config.Webhook{Secrets: []string{"s3cret"}}}}
+	cfg.Shortener.PublicURL, cfg.SMS.Vonage.ReceiptsURL = s.URL, s.URL
+	cfg.SMS.Vonage.APIKey, cfg.SMS.Vonage.BaseURL = "12345678", s.URL
+	cfg.Kafka.Brokers = []string{strings.TrimPrefix(s.URL, "http://"), "127.0.0.1:1"}
+	o := doctor.Options{IngestURL: s.URL}
+
+	behind = func(w http.ResponseWriter, r *http.Request) { // ours
+		status := http.StatusNotFound
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/l/"):
+			w.Header().Set("X-Robots-Tag", "noindex, nofollow")
+		case r.URL.Path == "/receipts/vonage/acme":
+			status = http.StatusUnauthorized
+			fallthrough
+		default:
+			w.Header().Set("Content-Type", "application/problem+json")
+		}
+		w.WriteHeader(status)
+	}
+	found := examine(t, cfg, o)
+	for _, check := range []string{"public_url", "receipts_url", "ingest", "vonage", "kafka broker 1", "secrets clickwrap/acme"} {
+		found.want(t, check, doctor.OK)
+	}
+	found.want(t, "vonage receipts", doctor.Warn)
+	found.want(t, "kafka broker 2", doctor.Fail)
+	found.want(t, "smtp", doctor.Fail, "email.smtp.host is empty")
+	found.want(t, "shortener builtin", doctor.OK)
+
+	behind = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) } // somebody else
+	found = examine(t, cfg, o)
+	for _, check := range []string{"public_url", "receipts_url", "ingest"} {
+		found.want(t, check, doctor.Fail, "somebody else")
+	}
+	s.Close()
+	found = examine(t, cfg, o)
+	for _, check := range []string{"public_url", "receipts_url", "ingest", "vonage"} {
+		found.want(t, check, doctor.Fail)
+	}
+	cfg.Sources[0].Notify.Channels = []string{"email"}
+	cfg.Shortener.PublicURL = ""
+	found = examine(t, cfg, doctor.Options{})
+	found.want(t, "vonage", doctor.OK, "not needed")
+	found.want(t, "public_url", doctor.Fail)
+	if _, looked := found["ingest"]; looked {
+		t.Error("ingest was looked for without an address")
+	}
+}
+
+func TestEveryMistakeIsALine(t *testing.T) {
+	t.Parallel()
+	cfg := config.Default()
+	cfg.Sources = []config.Source{{Name: "Acme", Provider: "nobody"}}
+	cfg.SMS.Vonage.APIKey = "short"
+	cfg.Templates.Dir = "/nowhere-at-all"
+	lines := 0
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	doctor.Examine(ctx, cfg, doctor.Options{}, func(f doctor.Finding) {
+		if f.Check == "settings" && f.Status == doctor.Fail {
+			lines++
+		}
+		if f.Check == "templates" && f.Status != doctor.Fail {
+			t.Errorf("templates: %+v", f)
+		}
+	})
+	if lines < 4 {
+		t.Errorf("%d lines about the settings", lines)
+	}
+}

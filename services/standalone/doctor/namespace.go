@@ -1,0 +1,43 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/flow"
+)
+
+// onlyTests fails with ErrNotATest unless all sources are named for tests, and nobody else's events are in the log.
+func onlyTests(ctx context.Context, cfg config.Config, js jetstream.JetStream) error {
+	if len(cfg.Sources) == 0 {
+		return fmt.Errorf("%w: it has no sources", ErrNotATest)
+	}
+	own := map[[2]string]bool{}
+	for _, s := range cfg.Sources {
+		if !forTests(s.Name) {
+			return fmt.Errorf("%w: its source %s is not named demo or test…", ErrNotATest, nameOf(s))
+		}
+		own[[2]string{s.Name, s.Provider}] = true
+	}
+	stream, err := js.Stream(ctx, flow.Signing)
+	if err != nil {
+		return fmt.Errorf("ask for %s: %w", flow.Signing, err)
+	}
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter("signing.v1.>"))
+	if err != nil {
+		return fmt.Errorf("list the subjects of %s: %w", flow.Signing, err)
+	}
+	for subject := range info.State.Subjects {
+		token := strings.Split(subject, ".")
+		if len(token) < 4 || !own[[2]string{token[2], token[3]}] {
+			return fmt.Errorf("%w: the log holds events of another source than those of the settings", ErrNotATest)
+		}
+	}
+	return nil
+}
+
+func forTests(name string) bool { return name == "demo" || strings.HasPrefix(name, "test") }

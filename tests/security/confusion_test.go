@@ -1,0 +1,126 @@
+package security
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// A token counts where its provider puts it, once, and nowhere else; and no header makes another request of one.
+func confusingHeaders(t *testing.T, s *stand) {
+	const source = "confused"
+	secret := token(source)
+	cw := clickwrap(source, clickwrapSent("confused-1"))
+	bare := cw.with(func(c *callback) { c.header.Del("Pactsafe-Webhook-Token") })
+	ps := pleasesign(source, pleasesignSent("confused-2"))
+	all := s.esignAll(source, esignSent("confused-3"))
+	set := func(c callback, name string, values ...string) callback {
+		return c.with(func(c *callback) { c.header[name] = values })
+	}
+	query := func(c callback, text string) callback { return c.with(func(c *callback) { c.query = text }) }
+	for name, c := range map[string]callback{
+		"clickwrap: in the query":                  query(bare, "Pactsafe-Webhook-Token="+secret+"&token="+secret),
+		"clickwrap: in a cookie":                   set(bare, "Cookie", "Pactsafe-Webhook-Token="+secret),
+		"clickwrap: as a bearer":                   set(bare, "Authorization", "Bearer "+secret),
+		"clickwrap: under another name":            set(bare, "X-Pactsafe-Webhook-Token", secret),
+		"clickwrap: with underscores":              set(bare, "Pactsafe_Webhook_Token", secret),
+		"clickwrap: in the body":                   bare.with(func(c *callback) { c.body = strings.Replace(c.body, "{", `{"Pactsafe-Webhook-Token":"`+secret+`",`, 1) }),
+		"clickwrap: a wrong one and the right one": set(cw, "Pactsafe-Webhook-Token", "wrong", secret),
+		"clickwrap: the right one and a wrong one": set(cw, "Pactsafe-Webhook-Token", secret, "wrong"),
+		"clickwrap: the right one twice":           set(cw, "Pactsafe-Webhook-Token", secret, secret),
+		"clickwrap: both in one":                   set(cw, "Pactsafe-Webhook-Token", secret+", "+secret),
+		"clickwrap: GET with it in the query":      query(callback{method: http.MethodGet, path: cw.path}, "event_type=request_sent&request=confused-4&id=e&Pactsafe-Webhook-Token="+secret),
+		"pleasesign: twice":                        set(ps, "X-Pleasesign-Signature", hmacOf(secret, ps.body), "0"),
+		"pleasesign: in the query":                 query(set(ps, "X-Pleasesign-Signature"), "X-Pleasesign-Signature="+hmacOf(secret, ps.body)),
+		"esign: the token twice":                   query(all, "token="+secret+"&token="+secret),
+		"esign: the token and an empty one":        query(all, "token="+secret+"&token="),
+		"esign: the token as an array":             query(all, "token[]="+secret),
+		"esign: behind a semicolon":                query(all, "x=1;token="+secret),
+		"esign: the token in a header":             set(query(all, ""), "Token", secret),
+		"esign: the token in the form":             query(all, "").with(func(c *callback) { c.body += "&token=" + secret }),
+		"esign: the form in the query":             all.with(func(c *callback) { c.query += "&" + c.body; c.body = "" }),
+		"esign: data twice":                        all.with(func(c *callback) { c.body += "&data=" + url.QueryEscape(esignSent("confused-5")) }),
+		"esign: signed twice":                      all.with(func(c *callback) { c.body += "&signed=x" }),
+	} {
+		s.refuses(t, name, c, http.StatusUnauthorized)
+	}
+	for name, c := range map[string]callback{
+		"two content types":                 set(cw, "Content-Type", "application/json", "text/xml"),
+		"two content types in one":          set(cw, "Content-Type", "application/json, text/xml"),
+		"a form for JSON":                   set(cw, "Content-Type", "application/x-www-form-urlencoded"),
+		"JSON for a form":                   set(all, "Content-Type", "application/json"),
+		"an encoding":                       set(cw, "Content-Encoding", "gzip"),
+		"no encoding and one":               set(cw, "Content-Encoding", "identity", "gzip"),
+		"no encoding and one in one header": set(cw, "Content-Encoding", "identity, gzip"),
+	} {
+		s.refuses(t, name, c, http.StatusUnsupportedMediaType)
+	}
+	for _, method := range []string{"PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "HEAD", "PROPFIND"} {
+		for _, path := range []string{cw.path, ps.path, all.path} {
+			s.refuses(t, method, cw.with(func(c *callback) { c.method, c.path = method, path }), http.StatusMethodNotAllowed)
+		}
+	}
+	s.refuses(t, "GET where only POST is", ps.with(func(c *callback) { c.method = http.MethodGet }), http.StatusMethodNotAllowed)
+	if n := s.stored(t, "signing.v1."+source+".>"); n != 0 {
+		t.Errorf("the log holds %d events", n)
+	}
+
+	// No header makes another method, host or path of an authentic one: it is taken for what it is.
+	fooled := cw.with(func(c *callback) {
+		c.query = "event_type=request_complete&request=confused-9&id=e9"
+		for _, name := range []string{"X-Http-Method", "X-Http-Method-Override", "X-Method-Override"} {
+			c.header[name] = []string{"GET"}
+		}
+		c.header["X-Original-Url"] = []string{"/webhooks/pleasesign/other"}
+		c.header["X-Rewrite-Url"] = []string{"/webhooks/pleasesign/other"}
+		c.header["X-Forwarded-Prefix"] = []string{"/other"}
+	})
+	s.accepts(t, "POST that says it is GET", fooled)
+	if n := s.stored(t, "signing.v1."+source+".clickwrap.document.sent.confused-1"); n != 1 {
+		t.Errorf("its body is in the log %d times", n)
+	}
+	if n := s.stored(t, "signing.v1.*.*.*.*.confused-9"); n != 0 {
+		t.Error("its query was read though it is a POST")
+	}
+	s.accepts(t, "pleasesign", ps)
+	s.accepts(t, "esign", all)
+}
+
+// A source is found by its name as the settings have it, at its provider's path, and no spelling leads elsewhere.
+func confusingPaths(t *testing.T, s *stand) {
+	honest := clickwrap("confused", clickwrapSent("paths-1"))
+	for _, path := range []string{
+		"/webhooks/clickwrap/nobody", "/webhooks/clickwrap/", "/webhooks/clickwrap", "/webhooks/", "/webhooks", "/",
+		"/webhooks/docusign/confused", "/webhooks/pleasesign/plain",
+		"/webhooks/clickwrap/plain", // a source of another provider
+		"/webhooks/clickwrap/CONFUSED", "/webhooks/Clickwrap/confused", "/WEBHOOKS/clickwrap/confused",
+		"/webhooks/clickwrap/confused/", "/webhooks/clickwrap/confused/all", "/webhooks/clickwrap/confused;v=1", "/webhooks/clickwrap/confused,other",
+		"/webhooks/clickwrap/%2e%2e/clickwrap/confused", "/webhooks/clickwrap/..%2fclickwrap%2fconfused", "/webhooks%2fclickwrap%2fconfused",
+		"/webhooks/clickwrap/confused%2f", "/webhooks/clickwrap/confused%00", "/webhooks/clickwrap/confused%20", "/webhooks/clickwrap/confused%0d%0aX:1",
+		"/webhooks/clickwrap/.%2fconfused", "/webhooks/clickwrap/confused%2e", "/webhooks/clickwrap/%252e%252e", "/webhooks/clickwrap/conf%c3%bcsed",
+		"/webhooks/clickwrap/{source}", "/webhooks/clickwrap/*", "/webhooks/clickwrap/%3e", "/webhooks/clickwrap/con%66used%3fx",
+		"/webhooks/clickwrap/../clickwrap/confused", "/webhooks//clickwrap/confused", "//webhooks/clickwrap/confused", "/./webhooks/clickwrap/confused",
+		"//evil.example/../webhooks/clickwrap/confused",
+		// What belongs to operators is behind another door.
+		"/metrics", "/livez", "/readyz", "/debug/pprof/", "/debug/pprof/heap", "/debug/vars",
+	} {
+		a := s.send(t, honest.with(func(c *callback) { c.path = path }))
+		if a.status < 300 {
+			t.Errorf("%s: %d %s", path, a.status, a.text)
+		}
+		if to := a.header.Get("Location"); strings.HasPrefix(to, "//") || strings.Contains(to, "://") {
+			t.Errorf("%s leads to another host: %s", path, to)
+		}
+		if strings.Contains(a.text, "goroutine") {
+			t.Errorf("%s tells of the program", path)
+		}
+	}
+	if n := s.stored(t, "signing.v1.*.*.*.*.paths-1"); n != 0 {
+		t.Errorf("the log holds %d events", n)
+	}
+	s.accepts(t, "the path as it is", honest)
+	if n := s.stored(t, "signing.v1.confused.clickwrap.document.sent.paths-1"); n != 1 {
+		t.Errorf("the log holds it %d times", n)
+	}
+}

@@ -1,0 +1,89 @@
+package security
+
+import (
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"pgregory.net/rapid"
+
+	"github.com/signrelay/signrelay/libs/event"
+)
+
+// sevenTokens is every subject that an event may have.
+var sevenTokens = regexp.MustCompile(`^signing\.v1\.[a-z0-9-]+\.[a-z0-9-]+\.[a-z-]+\.[a-z-]+\.[A-Za-z0-9_-]{1,171}$`)
+
+// Whatever a document's id is made of, its event has one legal subject, which is no other document's, and bears the id as
+// it came.
+func strangeIDs(t *testing.T, s *stand) {
+	const source = "ids"
+	told := func(id string) callback {
+		body, err := json.Marshal(map[string]string{"event_type": "activity_visited", "request": id, "id": "e-" + id})
+		if err != nil {
+			panic(err)
+		}
+		return clickwrap(source, string(body))
+	}
+	s.accepts(t, "a document that nobody touches", told("ids-quiet"))
+	sent := map[string]bool{"ids-quiet": true}
+	try := func(t testing.TB, id string) {
+		if sent[id] {
+			return
+		}
+		sent[id] = true
+		s.accepts(t, "id", told(id))
+	}
+	for _, id := range []string{
+		"*", ">", "*.>", "ids-quiet.*", "ids-quiet.>", ".ids-quiet", "ids-quiet.", "a.b.c.d", "..", "$JS.API.>", "$SYS.>", "_INBOX.x", "_", "",
+		" ids-quiet", "ids-quiet ", "ids\tquiet", "ids-quiet\r\n", "ids-quiet\r\nPUB x 1", "ids-quiet\x00", "\u2028", "\u202e", "é", "日本", "🖋", "\ufeffids-quiet",
+		"../../document/x", "%2e%2e%2f", "http://evil.example/", "';--", "{{.Link}}", "ids-quiet\nNats-Expected-Last-Sequence: 0",
+		strings.Repeat("*", 128), strings.Repeat("a", 129), strings.Repeat("é", 400), strings.Repeat(".", 20_000),
+	} {
+		if id != "" { // a request without an id is no document's
+			try(t, id)
+		}
+	}
+	letters := rapid.SampledFrom([]rune("*>. \t\r\n\x00_$-aA0/\\%é\u202e\U0001f58b"))
+	rapid.Check(t, func(rt *rapid.T) {
+		try(t, rapid.OneOf(rapid.StringN(1, 40, 200), rapid.StringOfN(letters, 1, 40, -1)).Draw(rt, "id"))
+	})
+
+	found := map[string]bool{}
+	subjects := map[string]string{}
+	s.each(t, "SIGNING", "signing.v1."+source+".>", func(m jetstream.Msg) {
+		if !sevenTokens.MatchString(m.Subject()) {
+			t.Errorf("the subject %q", m.Subject())
+		}
+		e, err := event.Decode(m.Data())
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := e.GetDocument().GetId()
+		found[id] = true
+		if other, taken := subjects[m.Subject()]; taken {
+			t.Errorf("%q and %q have one subject", other, id)
+		}
+		subjects[m.Subject()] = id
+		for name, values := range m.Headers() {
+			if strings.ContainsAny(strings.Join(values, ""), "\r\n\x00") || len(values) != 1 {
+				t.Errorf("the header %s of %q: %q", name, id, values)
+			}
+		}
+		if told := m.Headers().Get("Ce-Subject") + m.Headers().Get("ce-subject"); len(id) <= 128 && id != "" {
+			if decoded, err := url.PathUnescape(told); err != nil || decoded != id {
+				t.Errorf("ce-subject %q of %q: %v", told, id, err)
+			}
+		}
+	})
+	for id := range sent {
+		if !found[id] {
+			t.Errorf("the event of %q is not in the log under its source", id)
+		}
+	}
+	if n := s.stored(t, event.DocumentFilter("ids-quiet")); n != 1 {
+		t.Errorf("the quiet document's timeline has %d events", n)
+	}
+}

@@ -1,0 +1,208 @@
+package security
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"mime/quotedprintable"
+	"net/mail"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+// Words that strangers write: titles and names. They must arrive as words.
+var hostile = []string{
+	"\r\nBcc: victim@evil.example", "\nX-Injected: yes", "\r\n\r\n<script>alert(1)</script>", "\r\n.\r\nMAIL FROM:<x@evil.example>",
+	`<img src="http://evil.example/x.gif">`, `"><script>alert(1)</script>`, `<a href="javascript:alert(1)">x</a>`, "<!--", "</p></body></html>",
+	`{{.Link}}{{template "x"}}{{printf "%s" .}}`, "http://evil.example/pay", "https://evil.example", "www.evil.example/x",
+	"&to=447700900999&text=other", "\x00\x07\x1b[31m", "\u202egpj.exe", "\u2028\u2029", "\ufeff\u200b", "--boundary--",
+	"=?utf-8?q?=0d=0aBcc:_victim=40evil.example?=", "=?utf-8?q?=E2=80=AEgpj.exe?=", "%0d%0aBcc:%20victim@evil.example",
+}
+
+// What a stranger wrote makes no header, no markup, no recipient and no link of its own, in no provider's letters and texts.
+func hostileWords(t *testing.T, s *stand) {
+	const source, good, mobile = "letters", "good@signer.example", "+13175550144"
+	for i, words := range hostile {
+		title := func(provider string) string { return fmt.Sprintf("W%s%02d %s", provider, i, words) }
+		document := func(provider string) string { return fmt.Sprintf("words-%s-%02d", provider, i) }
+		s.world.tell("/v1.1/requests/"+document("cw"), request(title("cw"), signer{ID: "p", First: words, Last: words, Email: good, Mobile: mobile}))
+		s.world.tell("/document/"+document("ps"), paper(title("ps"), person{ID: "p", First: words, Last: words, Email: good, Mobile: mobile}))
+		s.world.tell("/api/v1/document/"+document("es")+"/", deed(title("es"), party{ID: "p", First: words, Last: words, Email: good, Tel: mobile}))
+		s.accepts(t, "clickwrap", clickwrap(source, clickwrapSent(document("cw"))))
+		s.accepts(t, "pleasesign", pleasesign(source, pleasesignSent(document("ps"))))
+		s.accepts(t, "esign", s.esignAll(source, esignSent(document("es"))))
+	}
+	for i, words := range hostile {
+		for _, provider := range []string{"cw", "ps", "es"} {
+			s.settled(t, fmt.Sprintf("words-%s-%02d", provider, i), 2)
+			marker := fmt.Sprintf("W%s%02d", provider, i)
+			letters, texts := s.world.lettersWith(marker), s.world.textsWith(marker)
+			if len(letters) != 1 || len(texts) != 1 {
+				t.Errorf("%q: %d letters and %d texts", words, len(letters), len(texts))
+				continue
+			}
+			if !slices.Equal(letters[0].to, []string{good}) {
+				t.Errorf("%q: the letter goes to %q", words, letters[0].to)
+			}
+			s.harmless(t, words, letters[0].raw)
+			if to := texts[0]["to"]; to != strings.TrimPrefix(mobile, "+") {
+				t.Errorf("%q: the text goes to %q", words, to)
+			}
+			s.oneLine(t, words, texts[0]["text"])
+			s.oneLink(t, words, texts[0]["text"])
+		}
+	}
+}
+
+// headers that our letters have, and no others.
+var headers = []string{
+	"Auto-Submitted", "Content-Transfer-Encoding", "Content-Type", "Date", "From", "Message-Id", "Mime-Version", "Subject", "To", "User-Agent", "X-Mailer",
+}
+
+func (s *stand) harmless(t *testing.T, words, raw string) {
+	t.Helper()
+	l, err := mail.ReadMessage(strings.NewReader(raw))
+	if err != nil {
+		t.Errorf("%q: the letter cannot be read: %v", words, err)
+		return
+	}
+	for name, values := range l.Header {
+		if !slices.Contains(headers, name) || len(values) != 1 {
+			t.Errorf("%q: the header %s: %q", words, name, values)
+		}
+	}
+	if to, err := l.Header.AddressList("To"); err != nil || len(to) != 1 || to[0].Address != "good@signer.example" {
+		t.Errorf("%q: To: %v, %v", words, to, err)
+	}
+	subject, err := new(mime.WordDecoder).DecodeHeader(l.Header.Get("Subject"))
+	if err != nil {
+		t.Errorf("%q: the subject cannot be read: %v", words, err)
+	}
+	s.oneLine(t, words, subject)
+	for kind, text := range parts(t, l) {
+		switch kind {
+		case "text/plain":
+			s.oneLink(t, words, text)
+		case "text/html":
+			for _, tag := range []string{"<script", "<img", "<a href=\"javascript", "<!--"} {
+				if strings.Contains(strings.ToLower(text), tag) {
+					t.Errorf("%q: %s in the HTML:\n%s", words, tag, text)
+				}
+			}
+			for _, to := range regexp.MustCompile(`<[^>]*(?:href|src|action)="?([^" >]*)`).FindAllStringSubmatch(text, -1) {
+				if !strings.HasPrefix(to[1], s.links()) {
+					t.Errorf("%q: the HTML leads to %s", words, to[1])
+				}
+			}
+			if strings.Count(text, "</html>") != 1 || !strings.HasSuffix(strings.TrimSpace(text), "</html>") {
+				t.Errorf("%q: the HTML ends early:\n%s", words, text)
+			}
+		default:
+			t.Errorf("%q: a part of type %s", words, kind)
+		}
+	}
+}
+
+// parts are a letter's bodies by their types, decoded.
+func parts(t *testing.T, l *mail.Message) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	_, params, err := mime.ParseMediaType(l.Header.Get("Content-Type"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader := multipart.NewReader(l.Body, params["boundary"])
+	for {
+		part, err := reader.NextRawPart()
+		if err != nil {
+			break
+		}
+		raw, err := io.ReadAll(part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if part.Header.Get("Content-Transfer-Encoding") == "quoted-printable" {
+			if raw, err = io.ReadAll(quotedprintable.NewReader(bytes.NewReader(raw))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		kind, _, _ := mime.ParseMediaType(part.Header.Get("Content-Type"))
+		found[kind] += string(raw)
+	}
+	if len(found) != 2 {
+		t.Errorf("a letter of %d parts", len(found))
+	}
+	return found
+}
+
+// links is what every link that a signer is sent begins with.
+func (s *stand) links() string { return "http://" + s.Address("SIGNRELAY_LINKS_ADDR") + "/l/" }
+
+// Phones make a link of what has a scheme or begins with www.
+var address = regexp.MustCompile(`(?i)\S*(?:://|www\.\S)\S*`)
+
+// oneLink wants a text's only link to be ours.
+func (s *stand) oneLink(t *testing.T, words, text string) {
+	t.Helper()
+	found := address.FindAllString(text, -1)
+	if len(found) != 1 || !strings.HasPrefix(found[0], s.links()) {
+		t.Errorf("%q: the links %q in %q", words, found, text)
+	}
+}
+
+// oneLine wants a text without what breaks lines, rings bells, or turns the reading around.
+func (s *stand) oneLine(t *testing.T, words, text string) {
+	t.Helper()
+	if i := strings.IndexFunc(text, func(r rune) bool { return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) }); i >= 0 {
+		t.Errorf("%q: %q in %q", words, text[i:], text)
+	}
+}
+
+// Addresses that the provider's API tells go to one person each, or nowhere.
+func hostileAddresses(t *testing.T, s *stand) {
+	const source, good = "letters", "good@signer.example"
+	emails := []string{
+		"a@signer.example\r\nRCPT TO:<victim@evil.example>", "a@signer.example, victim@evil.example", "a@signer.example,victim@evil.example",
+		"Good <victim@evil.example>", "<victim@evil.example>", "victim@evil.example>", "a@signer.example\nBcc: victim@evil.example",
+		"a@signer.example;victim@evil.example", "a@signer.example\x00", "group: victim@evil.example;", "a@signer.example> SIZE=1 <victim@evil.example",
+		"\"a\r\nBcc: victim@evil.example\"@signer.example", "victim@evil.example(comment)", "@signer.example:victim@evil.example", "",
+	}
+	mobiles := []string{
+		"+13175550155&to=447700900999", "+13175550155\r\n&to=447700900999", "+13175550155,+447700900999", "+13175550155;447700900999",
+		"+99999999999999999999", "tel:+13175550155;phone-context=evil.example", "+1317555015５", "*#06#", "abc", "+0", "",
+	}
+	people := []signer{{ID: "good", Email: good, Mobile: "+13175550155"}}
+	planned := 2
+	for i, email := range emails {
+		people = append(people, signer{ID: fmt.Sprintf("e%d", i), Email: email})
+		planned += min(len(email), 1)
+	}
+	for i, mobile := range mobiles {
+		people = append(people, signer{ID: fmt.Sprintf("m%d", i), Mobile: mobile})
+		planned += min(len(mobile), 1)
+	}
+	s.world.tell("/v1.1/requests/addresses", request("Addresses", people...))
+	s.accepts(t, "the document", clickwrap(source, clickwrapSent("addresses")))
+	s.settled(t, "addresses", planned)
+
+	letters := s.world.lettersWith("Addresses")
+	for _, l := range letters {
+		if !slices.Equal(l.to, []string{good}) || strings.Contains(l.raw, "victim") {
+			t.Errorf("a letter to %q:\n%s", l.to, l.raw)
+		}
+	}
+	texts := s.world.textsWith("Addresses")
+	for _, form := range texts {
+		if form["to"] != "13175550155" {
+			t.Errorf("a text to %q", form["to"])
+		}
+	}
+	if len(letters) != 1 || len(texts) == 0 {
+		t.Errorf("%d letters and %d texts", len(letters), len(texts))
+	}
+}

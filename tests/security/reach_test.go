@@ -1,0 +1,122 @@
+package security
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"testing"
+)
+
+// The enricher asks the server in its settings, at the paths that its provider documents, and no other: whatever ids and
+// addresses a callback brings.
+func hostileIDs(t *testing.T, s *stand) {
+	const source = "reach"
+	canary := s.world.canary
+	ids := []string{
+		"../../x", "..", ".", "/x", "//" + canary.Host + "/x", canary.URL + "/x", "@" + canary.Host + "/x", ":x@" + canary.Host, `\\` + canary.Host + `\x`, "x?admin=1",
+		"x#y", "%2e%2e%2f%2e%2e%2fx", "..%2f..%2fx", "..;/x", "x/../../y", "x\r\nHost: " + canary.Host, "x\x00", " ", "x y", "*", "{id}", "é", strings.Repeat("x", 9_000),
+	}
+	for i, id := range ids {
+		for provider, fields := range map[string]map[string]any{
+			"clickwrap":  {"event_type": "request_sent", "request": id, "id": fmt.Sprintf("r%d", i), "sent_to": canary.URL, "callback": canary.URL},
+			"pleasesign": {"event": "document.created", "document_id": id, "id": fmt.Sprintf("r%d", i), "created_date": 1767323045, "url": canary.URL, "signing_url": canary.URL},
+		} {
+			body, err := json.Marshal(fields)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := clickwrap(source, string(body))
+			if provider == "pleasesign" {
+				c = pleasesign(source, string(body))
+			}
+			s.accepts(t, provider+" "+id, c)
+		}
+	}
+	for i, uri := range []string{
+		canary.URL + "/api/v1/document/abs-1/", "//" + canary.Host + "/api/v1/document/abs-2/", "/api/v1/document/../../../abs-3/", "/api/v1/document/..%2f..%2fabs-4/",
+		"/api/v1/document/abs-5?x=" + canary.URL, "/api/v1/document/@" + canary.Host + "/", "/api/v1/document/.../", canary.URL + "/api/v1/signer/abs-6/", "/api/v1/signer/../abs-7/",
+	} {
+		for _, value := range []string{"10", "40"} {
+			items, err := json.Marshal([]map[string]string{{"timestamp": fmt.Sprintf("2026-01-02T03:04:%02d", i), "name": "status", "value": value, "resource_uri": uri}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.accepts(t, uri, s.esignAll(source, string(items)))
+		}
+	}
+	// A signer whose document is elsewhere, as the API itself has it.
+	s.world.tell("/api/v1/signer/elsewhere/", map[string]string{"document": canary.URL + "/api/v1/document/lured/"})
+	s.accepts(t, "a signer elsewhere", s.esignAll(source, `[{"timestamp":"2026-01-02T03:04:05","name":"status","value":"40","resource_uri":"/api/v1/signer/elsewhere/"}]`))
+
+	// What comes after them is asked for, and so are those of them that are only ugly.
+	s.accepts(t, "an honest document", clickwrap(source, clickwrapSent("reach-last")))
+	for _, asked := range []string{"reach-last", "abs-1", "abs-2", "%252e%252e%252f", "lured", "x%3Fadmin=1", "x%23y"} {
+		s.Until(t, asked+" is asked for", func() bool { return len(s.world.questions(asked)) > 0 })
+	}
+	s.world.mutex.Lock()
+	defer s.world.mutex.Unlock()
+	for _, q := range s.world.asked {
+		if "http://"+q.host != s.world.URL {
+			t.Errorf("asked in the name of %s", q.host)
+		}
+		decoded, err := url.PathUnescape(q.path)
+		if err != nil || path.Clean(decoded) != strings.TrimSuffix(decoded, "/") || !documented(q.path) {
+			t.Errorf("asked for %s", q.path)
+		}
+		credentials := q.header.Get("Authorization") + q.header.Get("X-Pleasesign-Secret")
+		if !strings.Contains(credentials, clickwrapAPIToken) && !strings.Contains(credentials, pleasesignAPISecret) && !strings.Contains(credentials, esignAPISecret) {
+			t.Errorf("asked for %s without credentials", q.path)
+		}
+	}
+}
+
+// documented tells whether a path is one that a provider documents, with an id in its place.
+func documented(path string) bool {
+	for _, shape := range []string{
+		"/v1.1/requests/*", "/document/*", "/document/*/master", "/recipient/*/signingurl",
+		"/api/v1/document/*/", "/api/v1/signer/*/", "/api/v1/signer/*/new-link/", "/api/v1/pdf/*/",
+	} {
+		before, after, _ := strings.Cut(shape, "*")
+		id, ok := strings.CutPrefix(path, before)
+		if id, ok2 := strings.CutSuffix(id, after); ok && ok2 && id != "" && !strings.Contains(id, "/") {
+			return true
+		}
+	}
+	return false
+}
+
+// Credentials, and the ids in a path, stay with the server in the settings, whatever it redirects to.
+func hostileRedirects(t *testing.T, s *stand) {
+	const source = "reach"
+	canary := s.world.canary
+	to := []string{canary.URL + "/x", "//" + canary.Host + "/x", strings.Replace(canary.URL, "http://", "http://u:p@", 1), "https://" + canary.Host + "/x"}
+	for i, location := range to {
+		for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
+			id := fmt.Sprintf("redirect-%d-%d", i, status)
+			away := func(rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("Location", location)
+				rw.WriteHeader(status)
+			}
+			s.world.answer("/v1.1/requests/"+id+"-cw", away)
+			s.world.answer("/document/"+id+"-ps", away)
+			s.world.answer("/api/v1/document/"+id+"-es/", away)
+			s.accepts(t, "clickwrap", clickwrap(source, clickwrapSent(id+"-cw")))
+			s.accepts(t, "pleasesign", pleasesign(source, pleasesignSent(id+"-ps")))
+			s.accepts(t, "esign", s.esignAll(source, esignSent(id+"-es")))
+			for _, end := range []string{"-cw", "-ps", "-es"} {
+				// The second question comes when the first one's answer has been dealt with.
+				s.Until(t, id+end+" is asked for twice", func() bool { return len(s.world.questions(id+end)) >= 2 })
+			}
+		}
+	}
+	// One that stays on the server is followed.
+	s.world.answer("/v1.1/requests/redirect-here", func(rw http.ResponseWriter, r *http.Request) {
+		http.Redirect(rw, r, s.world.URL+"/v1.1/requests/redirect-there", http.StatusFound)
+	})
+	s.world.tell("/v1.1/requests/redirect-there", request("Redirected", signer{ID: "p", Email: "here@signer.example"}))
+	s.accepts(t, "redirected here", clickwrap(source, clickwrapSent("redirect-here")))
+	s.Until(t, "who is redirected on the same server is told", func() bool { return len(s.world.lettersWith("Redirected")) == 1 })
+}

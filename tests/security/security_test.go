@@ -1,0 +1,208 @@
+// Package security attacks a running Signrelay over the wire, as a stranger would: at its public doors, and from the
+// servers that it asks. Beside each attack stands an honest request that passes. SECURITY.md lists what is promised.
+package security
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	house.Cleanup()
+	os.Exit(status)
+}
+
+// stand is a house with a process a service, and a world around it that can be hostile.
+type stand struct {
+	*house.House
+	world   *world
+	key     *rsa.PrivateKey // the eSignature API's
+	answers answers
+}
+
+// Each attack has sources of its own at every provider, so that what it left behind can be told from the others'.
+var sources = []string{"forged", "replayed", "confused", "wire", "slow", "bodies", "ids", "letters", "links", "reach", "receipts", "story", "other"}
+
+// What the sources' callbacks are authenticated by.
+func token(source string) string { return "token-of-" + source + "-6f1c" }
+
+// What must never be read anywhere but in the settings.
+const (
+	clickwrapAPIToken   = "clickwrap-api-9b27"
+	pleasesignAPIKey    = "pleasesign-key-51d0"
+	pleasesignAPISecret = "pleasesign-secret-c8e4"
+	esignAPISecret      = "esign-secret-77aa"
+	vonageSecret        = "vonage-secret-0e3f"
+	receiptSecret       = "receipt-secret-d41d"
+)
+
+func newStand(t *testing.T) *stand {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &stand{world: newWorld(t), key: key}
+	s.House = house.Parts(t, s.settings)
+	for _, name := range house.Services[1:] { // the world is our own
+		s.StartService(t, name, name)
+	}
+	return s
+}
+
+// settings log all there is to log, so that what is silent is silent at every level.
+func (s *stand) settings(h *house.House) string {
+	public := x509.MarshalPKCS1PublicKey(&s.key.PublicKey)
+	certificate := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: public}))
+	var list strings.Builder
+	for _, name := range sources {
+		fmt.Fprintf(&list, `
+  - {name: %[1]s, provider: clickwrap, sender_name: Acme, webhook: {secrets: [%[2]q]}, api: {base_url: %[3]q, token: %[4]q, per_minute: 60000}}
+  - {name: %[1]s, provider: pleasesign, sender_name: Acme, region: AU, webhook: {secrets: [%[2]q]},
+     api: {base_url: %[3]q, key: %[5]q, secret: %[6]q, per_minute: 60000}}
+  - {name: %[1]s, provider: esign-v1, sender_name: Acme, region: GB, webhook: {token: %[2]q, certificate: %[7]q},
+     api: {base_url: %[3]q, user: u, secret: %[8]q, per_minute: 60000}}
+`, name, token(name), s.world.URL, clickwrapAPIToken, pleasesignAPIKey, pleasesignAPISecret, certificate, esignAPISecret)
+	}
+	// A source of the kind that its provider signs nothing for: whoever has the token is believed.
+	fmt.Fprintf(&list, "  - {name: plain, provider: esign-v1, webhook: {token: %q}}\n", token("plain"))
+	host, port, _ := strings.Cut(s.world.mail.Addr().String(), ":")
+	return fmt.Sprintf(`
+sources:
+%[1]s
+sms: {vonage: {api_key: security, api_secret: %[2]q, from: Acme, base_url: %[3]q, per_second: 1000,
+      receipts_url: "http://%[4]s", signature_secret: %[5]q, signature_method: sha256}}
+email: {from: "Acme <no-reply@acme.example>", smtp: {host: %[6]q, port: %[7]s, tls: none}}
+shortener: {public_url: "http://%[8]s"}
+log: {level: debug}
+`, list.String(), vonageSecret, s.world.URL, h.Address("SIGNRELAY_RECEIPTS_ADDR"), receiptSecret, host, port, h.Address("SIGNRELAY_LINKS_ADDR"))
+}
+
+// TestAttacks has one house for all of them; afterwards nothing of it all may be read where it does not belong.
+func TestAttacks(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	t.Run("while", func(t *testing.T) {
+		for name, attack := range map[string]func(*testing.T, *stand){
+			"forged callbacks":              forgedCallbacks,
+			"signatures at another door":    signaturesAtAnotherDoor,
+			"replayed callbacks":            replayedCallbacks,
+			"confusing headers":             confusingHeaders,
+			"confusing paths":               confusingPaths,
+			"smuggled requests":             smuggledRequests,
+			"slow callers":                  slowCallers,
+			"bodies":                        monstrousBodies,
+			"forms":                         monstrousForms,
+			"a document's id":               strangeIDs,
+			"words in letters and texts":    hostileWords,
+			"addresses of people":           hostileAddresses,
+			"where links lead":              hostileTargets,
+			"whom the enricher asks":        hostileIDs,
+			"where the API redirects":       hostileRedirects,
+			"where an address is asked for": hostileAnswersAtTheClick,
+			"delivery receipts":             forgedReceipts,
+			"a whole story":                 wholeStory,
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				attack(t, s)
+			})
+		}
+	})
+	silence(t, s)
+	if heard := s.world.canary.heard(); len(heard) != 0 {
+		t.Errorf("a server that nobody has business with was asked: %v", heard)
+	}
+}
+
+// stored is how many events the log holds on a filter.
+func (s *stand) stored(t *testing.T, filter string) int {
+	t.Helper()
+	return s.count(t, "SIGNING", filter)
+}
+
+// quarantined is how many callbacks of a source nobody could read.
+func (s *stand) quarantined(t *testing.T, source string) int {
+	t.Helper()
+	return s.count(t, "QUARANTINE", "quarantine.v1."+source+".>")
+}
+
+func (s *stand) count(t *testing.T, stream, filter string) int {
+	t.Helper()
+	found, err := s.JetStream(t).Stream(t.Context(), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := found.Info(t.Context(), jetstream.WithSubjectFilter(filter))
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, n := range info.State.Subjects {
+		count += int(n)
+	}
+	return count
+}
+
+// each reads all messages of a stream on a filter, as they are now.
+func (s *stand) each(t *testing.T, stream, filter string, read func(jetstream.Msg)) {
+	t.Helper()
+	left := s.count(t, stream, filter)
+	if left == 0 {
+		return
+	}
+	consumer, err := s.JetStream(t).OrderedConsumer(t.Context(), stream, jetstream.OrderedConsumerConfig{FilterSubjects: []string{filter}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages, err := consumer.Messages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer messages.Stop()
+	ctx, cancel := context.WithTimeout(t.Context(), s.Patience)
+	defer cancel()
+	for ; left > 0; left-- {
+		m, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			t.Fatalf("%d messages of %s are missing: %v", left, stream, err)
+		}
+		read(m)
+	}
+}
+
+// buried is how many inputs about a document a stage gave up.
+func (s *stand) buried(t *testing.T, stage, document string) int {
+	t.Helper()
+	count := 0
+	s.each(t, "DLQ", "dlq.v1."+stage, func(m jetstream.Msg) {
+		if strings.HasSuffix(m.Headers().Get("Signrelay-Dlq-Subject"), "."+document) {
+			count++
+		}
+	})
+	return count
+}
+
+// settled waits until so many messages about a document were planned, and all of them have been handed over or given up.
+func (s *stand) settled(t *testing.T, document string, planned int) {
+	t.Helper()
+	told := func(what string) int { return s.stored(t, "signing.v1.*.*.notification."+what+"."+document) }
+	s.Until(t, fmt.Sprintf("%d messages about %s are planned", planned, document), func() bool {
+		return told("requested")+told("suppressed") >= planned
+	})
+	s.Until(t, "the messages about "+document+" have left", func() bool {
+		return told("sent")+told("failed")+s.buried(t, "shortener", document) >= told("requested")
+	})
+}

@@ -1,0 +1,203 @@
+package security
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/redis/go-redis/v9"
+)
+
+// Everybody in the story that silence listens for, with what nobody but they may read.
+var personal = []string{
+	"Thessaly", "Quillfeather", "thessaly.q@signer.example", "13175550177", "sign.provider.example/s/7f3e9a", // Clickwrap's
+	"Bartholomew", "Ravensworth", "bart.r@signer.example", "61491570157", "signingurl-4c1d", // PleaseSign's
+	"Philippa", "Umberland", "pippa.u@signer.example", "447700900177", "newlink-88e2", // the eSignature API's
+}
+
+// titles of documents may say what nobody but their people should know.
+var titles = []string{"Termination-of-Quillfeather", "Custody-of-Ravensworth", "Debt-of-Umberland"}
+
+// wholeStory has everything in it that could let something slip: people told on both channels, links that are opened, a
+// receipt, a callback that nobody can read, one that is refused, an API that fails, and a text that is given up.
+func wholeStory(t *testing.T, s *stand) {
+	const source = "story"
+	s.world.tell("/v1.1/requests/story-cw", request(titles[0], signer{
+		ID: "cw1", First: "Thessaly", Last: "Quillfeather", Email: "thessaly.q@signer.example", Mobile: "+13175550177",
+		SigningURL: "https://sign.provider.example/s/7f3e9a",
+	}, signer{ID: "cw2", First: "Other", Email: "other@signer.example"}))
+	s.world.tell("/document/story-ps", paper(titles[1], person{
+		ID: "ps1", First: "Bartholomew", Last: "Ravensworth", Email: "bart.r@signer.example", Mobile: "61491570157",
+	}))
+	s.world.tell("/recipient/ps1/signingurl", map[string]string{"url": "https://sign.provider.example/signingurl-4c1d"})
+	s.world.tell("/api/v1/document/story-es/", deed(titles[2], party{
+		ID: "es1", First: "Philippa", Last: "Umberland", Email: "pippa.u@signer.example", Tel: "+447700900177",
+	}))
+	s.world.answer("/api/v1/signer/es1/new-link/", func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Location", "https://sign.provider.example/newlink-88e2")
+		rw.WriteHeader(http.StatusCreated)
+	})
+	about := `"first_name":"Bartholomew","last_name":"Ravensworth","email":"bart.r@signer.example","mobile":"61491570157",`
+	s.accepts(t, "clickwrap", clickwrap(source, clickwrapSent("story-cw")))
+	s.accepts(t, "pleasesign", pleasesign(source, strings.Replace(pleasesignSent("story-ps"), "{", "{"+about, 1)))
+	s.accepts(t, "esign", s.esignAll(source, esignSent("story-es")))
+	for document, messages := range map[string]int{"story-cw": 3, "story-ps": 2, "story-es": 2} {
+		s.settled(t, document, messages)
+	}
+	s.accepts(t, "signed", clickwrap(source, `{"event_type":"request_signed","request":"story-cw","signer":"cw1","id":"e2","description":"Thessaly Quillfeather signed"}`))
+	s.settled(t, "story-cw", 4)
+
+	for title, address := range map[string]string{titles[0]: "7f3e9a", titles[1]: "signingurl-4c1d", titles[2]: "newlink-88e2"} {
+		texts := s.world.textsWith(title)
+		if len(texts) == 0 {
+			t.Fatalf("no text about %s", title)
+		}
+		link := regexp.MustCompile(`http\S+`).FindString(texts[0]["text"])
+		if a := s.click(t, link); !strings.Contains(a.header.Get("Location"), address) {
+			t.Errorf("the link leads to %d %q", a.status, a.header.Get("Location"))
+		}
+		sent := signedReceipt(receipt(texts[0]["client-ref"]))
+		if a, err := ask(http.MethodPost, "http://"+s.Address("SIGNRELAY_RECEIPTS_ADDR")+"/receipts/vonage/story",
+			http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, strings.NewReader(form(sent))); err != nil || a.status != http.StatusOK {
+			t.Errorf("the receipt: %d %v", a.status, err)
+		}
+	}
+
+	// What goes wrong is what gets talked about.
+	forged := pleasesign(source, "{"+about+`"id":"x"}`)
+	forged.header.Set("X-Pleasesign-Signature", hmacOf("another", "x"))
+	s.refuses(t, "a forged callback", forged, http.StatusUnauthorized)
+	unreadable := pleasesign(source, "{"+about)
+	if a := s.send(t, unreadable); a.fields["status"] != "quarantined" {
+		t.Errorf("a callback cut in two: %d %s", a.status, a.text)
+	}
+	inPath := clickwrap("thessaly.q@signer.example", clickwrapSent("x"))
+	s.refuses(t, "an address for a source", inPath, http.StatusNotFound)
+	s.world.answer("/v1.1/requests/story-fails", func(rw http.ResponseWriter, _ *http.Request) {
+		rw.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(rw, `{"error":"Thessaly Quillfeather <thessaly.q@signer.example> has no 13175550177"}`)
+	})
+	s.accepts(t, "a document that its API fails on", clickwrap(source, clickwrapSent("story-fails")))
+	s.Until(t, "it is given up", func() bool { return s.buried(t, "enricher", "story-fails") == 1 })
+	s.world.answer("/v1.1/requests/story-babble", func(rw http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(rw, `{"signers": "Thessaly Quillfeather", thessaly.q@signer.example`)
+	})
+	s.accepts(t, "a document that its API babbles about", clickwrap(source, clickwrapSent("story-babble")))
+	s.Until(t, "it is asked for twice", func() bool { return len(s.world.questions("story-babble")) >= 2 })
+	if a := s.click(t, s.links()+"thessalyquillf"); a.status != http.StatusNotFound {
+		t.Errorf("a made-up link: %d", a.status)
+	}
+}
+
+// silence looks for every personal word, secret and link of the story in all that is not a payload: what each process said,
+// what it counts, the subjects and headers of every stream, what Redis keeps, and what strangers were answered.
+func silence(t *testing.T, s *stand) {
+	secrets := []string{clickwrapAPIToken, pleasesignAPIKey, pleasesignAPISecret, esignAPISecret, vonageSecret, receiptSecret}
+	for _, name := range append(sources, "plain") {
+		secrets = append(secrets, token(name))
+	}
+	var codes []string
+	s.each(t, "NOTIFY", "notify.v1.send.>", func(m jetstream.Msg) {
+		codes = append(codes, regexp.MustCompile(regexp.QuoteMeta(s.links())+`[a-z2-7]{14}`).FindAllString(string(m.Data()), -1)...)
+	})
+	for i := range codes {
+		codes[i] = strings.TrimPrefix(codes[i], s.links())
+	}
+	if len(codes) < 5 {
+		t.Errorf("only %d links to look for", len(codes))
+	}
+	words := append(append(append([]string{}, personal...), titles...), append(secrets, codes...)...)
+
+	quiet := func(where, text string) {
+		for _, word := range words {
+			if i := strings.Index(strings.ToLower(text), strings.ToLower(word)); i >= 0 {
+				t.Errorf("%s has %q in it: …%s…", where, word, text[max(0, i-200):min(len(text), i+200)])
+			}
+		}
+	}
+	for name, p := range s.Processes {
+		if said := p.Output(); name == "nats" || strings.Contains(said, `"msg":"up"`) {
+			quiet("what "+name+" said", said)
+		} else {
+			t.Errorf("%s said nothing", name)
+		}
+		if name != "nats" {
+			quiet("what "+name+" counts", s.metrics(t, name))
+		}
+	}
+	payloads := ""
+	for _, stream := range []string{"SIGNING", "NOTIFY", "QUARANTINE", "DLQ"} {
+		s.each(t, stream, ">", func(m jetstream.Msg) {
+			quiet("a subject of "+stream, m.Subject())
+			quiet("the headers of "+stream, fmt.Sprint(m.Headers()))
+			payloads += string(m.Data())
+		})
+	}
+	quiet("Redis", s.remembered(t))
+	s.answers.mutex.Lock()
+	for _, text := range s.answers.texts {
+		quiet("an answer", text)
+	}
+	s.answers.mutex.Unlock()
+
+	// The control: it was all there to be let slip.
+	for _, word := range append(personal[:4], titles...) {
+		if !strings.Contains(payloads, word) {
+			t.Errorf("no payload has %q in it", word)
+		}
+	}
+}
+
+// metrics is what a process counts.
+func (s *stand) metrics(t *testing.T, process string) string {
+	t.Helper()
+	admin := regexp.MustCompile(`"admin door is open".*?"addr":"([^"]+)"`).FindStringSubmatch(s.Processes[process].Output())
+	if admin == nil {
+		t.Fatalf("%s does not say where its admin door is", process)
+	}
+	a, err := ask(http.MethodGet, "http://"+admin[1]+"/metrics", nil, nil)
+	if err != nil || a.status != http.StatusOK || !strings.Contains(a.text, "go_goroutines") {
+		t.Fatalf("the metrics of %s: %d %v", process, a.status, err)
+	}
+	return a.text
+}
+
+// gauge is one of the figures of a process that has no labels.
+func (s *stand) gauge(t *testing.T, process, name string) float64 {
+	t.Helper()
+	found := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindStringSubmatch(s.metrics(t, process))
+	if found == nil {
+		t.Fatalf("%s does not count %s", process, name)
+	}
+	figure, err := strconv.ParseFloat(found[1], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return figure
+}
+
+// remembered is all keys and values in Redis.
+func (s *stand) remembered(t *testing.T) string {
+	t.Helper()
+	o, err := redis.ParseURL(s.Redis.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(o)
+	defer func() { _ = client.Close() }()
+	var all strings.Builder
+	keys := client.Scan(t.Context(), 0, "*", 1000).Iterator()
+	found := 0
+	for ; keys.Next(t.Context()); found++ {
+		fmt.Fprintln(&all, keys.Val(), client.Get(t.Context(), keys.Val()).Val())
+	}
+	if err := keys.Err(); err != nil || found < 10 {
+		t.Errorf("%d keys in Redis: %v", found, err)
+	}
+	return all.String()
+}

@@ -1,0 +1,201 @@
+package security
+
+import (
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/emersion/go-smtp"
+)
+
+// world is every server that Signrelay asks: the providers' REST APIs under one address, Vonage, and a mail server. What it
+// answers is the attack, and what it is asked and given is what the attack is measured by.
+type world struct {
+	URL    string
+	canary *canary
+	mail   net.Listener
+
+	mutex   sync.Mutex
+	answers map[string]http.HandlerFunc // by the path that was asked, decoded
+	asked   []question
+	texts   []map[string]string
+	letters []letter
+}
+
+// question is one call of a provider's REST API.
+type question struct {
+	host, path string // the path as it was on the wire
+	header     http.Header
+}
+
+// letter is one e-mail as the mail server got it.
+type letter struct {
+	to  []string // the envelope's
+	raw string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{answers: map[string]http.HandlerFunc{}, canary: newCanary(t)}
+	server := httptest.NewServer(w)
+	w.URL = server.URL
+	var err error
+	if w.mail, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	post := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &dialogue{world: w}, nil }))
+	go func() { _ = post.Serve(w.mail) }()
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+		_ = post.Close()
+	})
+	return w
+}
+
+// canary is a server that nobody has any business with. It must be silent.
+type canary struct {
+	URL, Host string
+	mutex     sync.Mutex
+	calls     []string
+}
+
+func newCanary(t *testing.T) *canary {
+	t.Helper()
+	c := new(canary)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		c.mutex.Lock()
+		defer c.mutex.Unlock()
+		c.calls = append(c.calls, r.Method+" "+r.URL.String())
+	}))
+	t.Cleanup(server.Close)
+	c.URL, c.Host = server.URL, strings.TrimPrefix(server.URL, "http://")
+	return c
+}
+
+// heard is what the canary was asked so far.
+func (c *canary) heard() []string {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	return slices.Clone(c.calls)
+}
+
+// ServeHTTP answers what the tests laid down, and 404 for all else.
+func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/sms/json" {
+		w.text(rw, r)
+		return
+	}
+	w.mutex.Lock()
+	w.asked = append(w.asked, question{r.Host, r.URL.EscapedPath(), r.Header.Clone()})
+	answer := w.answers[r.URL.Path]
+	w.mutex.Unlock()
+	if answer == nil {
+		http.NotFound(rw, r)
+		return
+	}
+	answer(rw, r)
+}
+
+// answers lays down what a path is answered with.
+func (w *world) answer(path string, how http.HandlerFunc) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.answers[path] = how
+}
+
+// tell lays down a JSON answer.
+func (w *world) tell(path string, body any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		panic(err) // maps and strings
+	}
+	w.answer(path, func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write(text) })
+}
+
+// questions are the calls so far whose path holds a text.
+func (w *world) questions(about string) []question {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	var found []question
+	for _, q := range w.asked {
+		if strings.Contains(q.path, about) {
+			found = append(found, q)
+		}
+	}
+	return found
+}
+
+// text is Vonage's SMS API.
+func (w *world) text(rw http.ResponseWriter, r *http.Request) {
+	_ = r.ParseForm()
+	form := map[string]string{}
+	for name, values := range r.PostForm {
+		form[name] = strings.Join(values, " AND ")
+	}
+	w.mutex.Lock()
+	w.texts = append(w.texts, form)
+	w.mutex.Unlock()
+	rw.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(rw).Encode(map[string]any{"message-count": "1", "messages": []any{map[string]string{
+		"to": form["to"], "message-id": "m-" + form["client-ref"], "status": "0", "client-ref": form["client-ref"],
+	}}})
+}
+
+// textsWith are the texts so far that hold a word.
+func (w *world) textsWith(word string) []map[string]string {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	var found []map[string]string
+	for _, form := range w.texts {
+		if strings.Contains(form["text"], word) {
+			found = append(found, form)
+		}
+	}
+	return found
+}
+
+// lettersWith are the letters so far that hold a word, which has to be short and plain enough not to be encoded.
+func (w *world) lettersWith(word string) []letter {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	var found []letter
+	for _, l := range w.letters {
+		if strings.Contains(l.raw, word) {
+			found = append(found, l)
+		}
+	}
+	return found
+}
+
+// dialogue is one connection to the mail server.
+type dialogue struct {
+	world *world
+	to    []string
+}
+
+func (*dialogue) Mail(string, *smtp.MailOptions) error { return nil }
+func (d *dialogue) Reset()                             { d.to = nil }
+func (*dialogue) Logout() error                        { return nil }
+
+func (d *dialogue) Rcpt(to string, _ *smtp.RcptOptions) error {
+	d.to = append(d.to, to)
+	return nil
+}
+
+func (d *dialogue) Data(r io.Reader) error {
+	raw, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	d.world.mutex.Lock()
+	defer d.world.mutex.Unlock()
+	d.world.letters = append(d.world.letters, letter{d.to, string(raw)})
+	return nil
+}
