@@ -223,7 +223,7 @@ type Listen struct {
 // Ingest is the public door.
 type Ingest struct {
 	Addr        string `yaml:"addr"`
-	MaxInFlight int    `yaml:"max_in_flight"` // requests at once before 503; default 1024
+	MaxInFlight int    `yaml:"max_in_flight"` // callbacks being stored at once before 503; default 1024
 }
 
 // Sandbox stands in for the outside world.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -110,14 +111,14 @@ func streamSettings(c jetstream.StreamConfig) settingsOf {
 		"discard":              c.Discard.String(),
 		"max_age":              c.MaxAge.String(),
 		"duplicate_window":     c.Duplicates.String(),
-		"num_replicas":         fmt.Sprint(c.Replicas),
-		"allow_direct":         fmt.Sprint(c.AllowDirect),
+		"num_replicas":         strconv.Itoa(c.Replicas),
+		"allow_direct":         strconv.FormatBool(c.AllowDirect),
 		"max_msgs":             unlimited(c.MaxMsgs),
 		"max_bytes":            unlimited(c.MaxBytes),
 		"max_msgs_per_subject": unlimited(c.MaxMsgsPerSubject),
 		"max_msg_size":         unlimited(int64(c.MaxMsgSize)),
-		"no_ack":               fmt.Sprint(c.NoAck),
-		"sealed":               fmt.Sprint(c.Sealed),
+		"no_ack":               strconv.FormatBool(c.NoAck),
+		"sealed":               strconv.FormatBool(c.Sealed),
 	}
 }
 
@@ -127,7 +128,7 @@ func bucketSettings(c jetstream.KeyValueConfig) settingsOf {
 		"subjects":             "$KV." + c.Bucket + ".>",
 		"storage":              c.Storage.String(),
 		"max_age":              c.TTL.String(),
-		"num_replicas":         fmt.Sprint(c.Replicas),
+		"num_replicas":         strconv.Itoa(c.Replicas),
 		"allow_direct":         "true",
 		"max_bytes":            unlimited(c.MaxBytes),
 		"max_msgs_per_subject": unlimited(int64(c.History)),
@@ -146,9 +147,9 @@ func consumerSettings(c jetstream.ConsumerConfig) settingsOf {
 		"ack_policy":       c.AckPolicy.String(),
 		"ack_wait":         c.AckWait.String(),
 		"max_deliver":      unlimited(int64(c.MaxDeliver)),
-		"max_ack_pending":  fmt.Sprint(c.MaxAckPending),
+		"max_ack_pending":  strconv.Itoa(c.MaxAckPending),
 		"backoff":          fmt.Sprint(c.BackOff),
-		"headers_only":     fmt.Sprint(c.HeadersOnly),
+		"headers_only":     strconv.FormatBool(c.HeadersOnly),
 		"priority_policy":  fmt.Sprint(c.PriorityPolicy),
 		"priority_groups":  list(c.PriorityGroups),
 		"priority_timeout": c.PinnedTTL.String(),
@@ -165,5 +166,5 @@ func unlimited(n int64) string {
 	if n <= 0 {
 		return "unlimited"
 	}
-	return fmt.Sprint(n)
+	return strconv.FormatInt(n, 10)
 }

@@ -84,22 +84,31 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 		}
 	}
 	if in.Unknown {
-		if err := d.doubts.tooMany(ctx, n.GetId()); err != nil {
+		if err := d.doubts.again(ctx, doubtKey(in)); err != nil {
 			return nil, err
 		}
 	}
 	receipt, err := d.Hand(ctx, n)
 	if err != nil {
-		if doubtful(err) {
-			err = errors.Join(err, d.doubts.add(context.WithoutCancel(ctx), n.GetId()))
-		}
-		return nil, waitForWord(err, d.WordWithin)
+		return nil, waitForWord(errors.Join(err, d.note(context.WithoutCancel(ctx), in, doubtful(err))), d.WordWithin)
 	}
 	if in.Unknown {
 		receipt.PossibleDuplicate = true
 		d.unknown.WithLabelValues(ChannelName(n.GetChannel())).Inc()
 	}
 	return outs(ctx, Sent(n, d.stage, time.Now(), receipt))
+}
+
+// note keeps count of what is not known after a handing over that failed. One that followed such a one was counted before.
+func (d delivery) note(ctx context.Context, in stage.Event[*notifyv1.Notification], doubtful bool) error {
+	switch {
+	case doubtful && !in.Unknown:
+		return d.doubts.add(ctx, doubtKey(in), 1)
+	case !doubtful && in.Unknown:
+		return d.doubts.add(ctx, doubtKey(in), -1)
+	default:
+		return nil
+	}
 }
 
 // earlier looks for word that an earlier attempt handed n over, and says what the log has not heard of it yet: nothing where

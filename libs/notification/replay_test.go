@@ -95,6 +95,51 @@ func TestAReplayThatFailsIsAFailureOfItsOwn(t *testing.T) {
 	}
 }
 
+// Whoever dies in a handing over tells nobody of it. That counts all the same.
+func TestNobodyReadsAMessageManyTimesBecauseItsSenderDies(t *testing.T) {
+	t.Parallel()
+	b := servicetest.New(t, config.Default())
+	place := flow.StageNamed(flow.EmailSender)
+	place.Policy.FirstDelay = 10 * time.Millisecond
+	var handed atomic.Int32
+	b.Start(func(ctx context.Context, env service.Env) error {
+		return notification.Deliver(ctx, env, place, func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
+			handed.Add(1)
+			panic("after it was handed over")
+		})
+	})
+	n := example()
+	b.Publish(notification.Message(t.Context(), notification.SendSubject(n), n.GetId(), n))
+	e, err := event.Decode(b.Await(flow.Signing, failedSubject, 1)[0].Data())
+	if err != nil || e.GetNotice().GetReason() != "outcome-unknown" || handed.Load() != 3 {
+		t.Errorf("handed over %d times, %v, %v", handed.Load(), e, err)
+	}
+}
+
+// An operator who replays what was given up because nobody knew of it wants it sent, whatever the doubts of its first life.
+func TestAReplayOfAnUnknownOutcomeIsHandedOver(t *testing.T) {
+	t.Parallel()
+	b := servicetest.New(t, config.Default())
+	place := flow.StageNamed(flow.EmailSender)
+	place.Policy.FirstDelay = 10 * time.Millisecond
+	r := &replays{Bench: b, t: t, refuses: 3}
+	r.Start(func(ctx context.Context, env service.Env) error {
+		return notification.Deliver(ctx, env, place, func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
+			if r.handed.Add(1) <= r.refuses {
+				return notification.Receipt{}, notification.Doubtful("no-answer", nil)
+			}
+			return notification.Receipt{Reference: "queued"}, nil
+		})
+	})
+	n := example()
+	r.Publish(notification.Message(t.Context(), notification.SendSubject(n), n.GetId(), n))
+	r.replay(1)
+	e, err := event.Decode(r.Await(flow.Signing, sentSubject, 1)[0].Data())
+	if err != nil || !e.GetNotice().GetPossibleDuplicate() || r.handed.Load() != 4 {
+		t.Errorf("handed over %d times, %v, %v", r.handed.Load(), e, err)
+	}
+}
+
 // settled waits until the replay was answered.
 func (r *replays) settled() {
 	r.t.Helper()

@@ -71,6 +71,11 @@ func newAttempt(msg jetstream.Msg) (*attempt, error) {
 	return a, nil
 }
 
+// counted is which attempt it is by the policy.
+func (a *attempt) counted(p flow.Policy) int {
+	return counted(p, a.number, time.Since(a.meta.Timestamp))
+}
+
 // inputID is the same on each delivery of one message. A message that brings no id is known by its place in its stream;
 // the time is in it because a stream made anew counts from 1 again.
 func inputID(in Input) string {

@@ -39,8 +39,9 @@ func claimed(s flow.Stage, memory dedupe.Store) middleware {
 				return nil, errors.Join(err, giveBack(ctx, memory, owner, a, err))
 			}
 			if err := confirm(ctx, s, memory, dedupe.Done{ID: a.input.ID, Result: pack(outs)}); err != nil {
-				// Not given back: it was done. The lease lapses, and the next attempt finds it pending.
-				return nil, ours("unconfirmed", fmt.Errorf("confirm what was done: %w", err))
+				// Not given back: it was done. The lease lapses, and the next attempt finds it pending, and what followed
+				// from it in the log.
+				return outs, ours("unconfirmed", fmt.Errorf("%w: %w", errUnconfirmed, err))
 			}
 			crash.Point("confirmed")
 			return outs, nil
@@ -48,4 +49,7 @@ func claimed(s flow.Stage, memory dedupe.Store) middleware {
 	}
 }
 
-var errHeld = errors.New("somebody else is doing it")
+var (
+	errHeld        = errors.New("somebody else is doing it")
+	errUnconfirmed = errors.New("the memory did not hear that it was done")
+)

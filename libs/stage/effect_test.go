@@ -180,7 +180,8 @@ func TestWhatWasDoneButNotConfirmedIsNotGivenBack(t *testing.T) {
 	}
 	h.run(r)
 	h.publish("letter", letter("a"))
-	h.wants("claim: ours", "send, unknown false", "confirm: away", "-NAK after")
+	// The log hears of it all the same: there the next attempt finds that it was done.
+	h.wants("claim: ours", "send, unknown false", "confirm: away", "out.sent", "-NAK after")
 	m.lapse()
 	h.wants("claim: pending", "send, unknown true", "confirm", "out.sent", "+ACK?")
 }

@@ -2,6 +2,7 @@ package stage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,16 +15,17 @@ import (
 // publishFor bounds one publish, its stream's ack included.
 const publishFor = 5 * time.Second
 
-// published stores what follows before the input is acked. Doing it again is harmless, because outputs have stable ids.
+// published stores what follows before the input is acked, also where the memory did not hear of what was done: the log is
+// asked then. Doing it again is harmless, because outputs have stable ids.
 func published(js jetstream.JetStream) middleware {
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {
 			outs, err := next(ctx, a)
-			if err != nil {
+			if err != nil && !errors.Is(err, errUnconfirmed) {
 				return nil, err
 			}
 			crash.Point("made")
-			err = publish(ctx, js, traced(ctx, outs)...)
+			err = errors.Join(err, publish(ctx, js, traced(ctx, outs)...))
 			crash.Point("published")
 			return nil, err
 		}

@@ -130,6 +130,31 @@ func TestTimeoutEndsAnAttempt(t *testing.T) {
 		"context deadline exceeded", "dlq.v1.tester", "+TERM attempts-exhausted")
 }
 
+// A backlog behind a rate limit is delivered hundreds of times before its first call. What then fails for the first time has
+// all its attempts before it.
+func TestWhatWePutOffOurselvesTakesNoAttempts(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	r := h.stage()
+	r.Stage.Policy.FirstDelay, r.Stage.Policy.MaxDelay = time.Hour, time.Hour
+	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
+		if in.Attempt <= 5 { // more often than MaxAttempts
+			return nil, Later(time.Millisecond, "rate-limit")
+		}
+		h.say("fail")
+		return nil, errPlain
+	}
+	h.run(r)
+	h.publish("letter", nil)
+	for range 5 {
+		h.wants("-NAK after")
+	}
+	h.wants("fail", "-NAK after")
+	if h.delay < 45*time.Minute || h.delay > 75*time.Minute {
+		t.Errorf("comes back after %v, want a quarter around the first delay", h.delay)
+	}
+}
+
 func TestIDs(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

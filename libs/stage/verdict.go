@@ -77,6 +77,21 @@ func backOff(p flow.Policy, attempt int) time.Duration {
 	return min(d, p.MaxDelay)
 }
 
+// counted is how many of an input's deliveries are attempts in the sense of the policy: no more than its own back-off would
+// have made in the time since the input came. A backlog behind a rate limit is delivered hundreds of times in minutes, and a
+// busy other side may say "in a second" again and again; neither may use up what is meant to last a day.
+func counted(p flow.Policy, delivered int, age time.Duration) int {
+	n := 1
+	for n < delivered && n < p.MaxAttempts {
+		d := backOff(p, n)
+		if age -= d - d/4; age < 0 { // its shortest, see Decide
+			break
+		}
+		n++
+	}
+	return n
+}
+
 // verdictError is an error that says more than that something failed.
 type verdictError struct {
 	kind    Kind

@@ -56,6 +56,29 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+func TestCounted(t *testing.T) {
+	t.Parallel()
+	p := flow.Policy{MaxAttempts: 5, FirstDelay: 4 * time.Second, MaxDelay: 8 * time.Second} // at least 3 s, then 6 s each
+	for name, c := range map[string]struct {
+		delivered int
+		age       time.Duration
+		want      int
+	}{
+		"the first":                       {1, 0, 1},
+		"by the back-off at its shortest": {3, 9 * time.Second, 3},
+		"sooner than the back-off":        {3, 9*time.Second - 1, 2},
+		"later":                           {3, time.Hour, 3},
+		"the last":                        {5, 21 * time.Second, 5},
+		"after the last":                  {9, time.Hour, 5},
+		"put off hundreds of times":       {300, 10 * time.Second, 3},
+		"by a clock that is behind":       {300, -time.Hour, 1},
+	} {
+		if got := counted(p, c.delivered, c.age); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+}
+
 func TestWaitStaysInItsSpread(t *testing.T) {
 	t.Parallel()
 	v := Verdict{Kind: retry, Delay: 3 * time.Second, Spread: 2 * time.Second}

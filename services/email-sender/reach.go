@@ -2,19 +2,25 @@ package emailsender
 
 import (
 	"context"
+	"errors"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/notification"
 )
 
-// Reach goes to the mail server as a letter does, up to the login, and takes leave without one. Its error is that of a
-// letter that would not leave.
+// Reach goes to the mail server as a letter does, up to the login, and takes leave without one. Its error says why a letter
+// would not leave.
 func Reach(ctx context.Context, settings config.SMTP) error {
 	ctx, cancel := context.WithTimeout(ctx, settings.Timeout)
 	defer cancel()
 	c, err := newServer(settings).dial(ctx)
-	if err != nil {
-		return verdictOfDialling(err)
+	if err == nil {
+		c.quit()
+		return nil
 	}
-	c.quit()
-	return nil
+	err = verdictOfDialling(err)
+	if why := new(notification.HandoverError); errors.As(err, &why) {
+		return why // without what the stage would do about it
+	}
+	return err
 }

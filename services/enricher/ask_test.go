@@ -127,6 +127,22 @@ func TestTheDocumentOfAPersonIsAskedFor(t *testing.T) {
 	}
 }
 
+// The id "*" is no legal token, so its subject is that of the document "Kg", which is its base64url. Its end is not theirs.
+func TestDocumentsOfOneTokenHaveEachTheirOwnPast(t *testing.T) {
+	t.Parallel()
+	b := servicetest.New(t, config.Config{})
+	api := &provider{document: pack.Document{Recipients: []pack.Recipient{ann, bob}}}
+	e := beside(t, b, sources(api))
+	publish(t, b, about(documentVoided, "*", "", hmac))
+	publish(t, b, about(documentVoided, "other", "", hmac))
+	for document, follow := range map[string]int{"Kg": 2, "*": 0, "other": 0} { // a message, and word of it
+		signed := stage.Event[*signingv1.SigningEvent]{Attempt: 1, Data: about(recipientSigned, document, "ann", hmac)}
+		if outs, err := e.tell(t.Context(), signed); len(outs) != follow {
+			t.Errorf("%s: %d follow, want %d: %v", document, len(outs), follow, err)
+		}
+	}
+}
+
 func TestDocumentsOfOtherGroupsAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	api := &provider{foreign: true}

@@ -37,6 +37,9 @@ func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent
 			if err != nil {
 				return history{}, fmt.Errorf("read the document's past: %w", err)
 			}
+			if past.GetDocument().GetId() != happened.GetDocument().GetId() {
+				continue // an id that is no legal token shares its token with the id that spells its base64url
+			}
 			events = append(events, past)
 		}
 	}

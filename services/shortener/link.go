@@ -66,7 +66,7 @@ func linkOf(n *notifyv1.Notification) (link, error) {
 
 // isWeb tells whether u is an absolute http or https address: all that a signer is ever sent to.
 func isWeb(u *url.URL) bool {
-	return (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
+	return (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil // a name before the host only deceives
 }
 
 // pairOf is the hash of whom and what the link is for: the same for an invitation, its reminder and a redelivery, also

@@ -23,8 +23,6 @@ type outside interface {
 	// shorten returns the short form of one of our links, and the same one when it is asked again: a lost answer costs
 	// nothing. It fails with an *outsideError, or with a *limit.LaterError in the chain.
 	shorten(ctx context.Context, link string) (string, error)
-	// known asks who we are there, and changes nothing. Its errors are those of shorten.
-	known(ctx context.Context) error
 }
 
 // outsideError is a short form that was not to be had. Its text holds neither link nor credentials.

@@ -11,11 +11,14 @@ import (
 // Reach asks the outside shortener of the settings who we are to it, which makes no link and changes nothing. Its error
 // says why it could not be used; where our own links are the short ones there is nobody to ask.
 func Reach(ctx context.Context, s config.Shortener, limits limit.Limiter) error {
-	o := newOutside(s, limits)
-	if o == nil {
+	switch s.Kind {
+	case "bitly":
+		return newBitly(s.Bitly, limits).known(ctx)
+	case "rebrandly":
+		return newRebrandly(s.Rebrandly, limits).known(ctx)
+	default:
 		return nil
 	}
-	return o.known(ctx)
 }
 
 func (b *bitly) known(ctx context.Context) error {

@@ -208,7 +208,7 @@ func TestReplicasAgree(t *testing.T) {
 func TestLinkThatCannotLeadAnywhereIsGivenUp(t *testing.T) {
 	t.Parallel()
 	b := bench(t, asking(new(fakeAPI)))
-	for id, bad := range map[string]string{"n1": "javascript:alert('secret')", "n2": "//provider.example/secret", "n4": "file:///etc/secret"} {
+	for id, bad := range map[string]string{"n1": "javascript:alert('secret')", "n2": "//provider.example/secret", "n4": "file:///etc/secret", "n6": "https://provider.example@evil.example/secret"} {
 		n := invitation(id, "s1", notifyv1.Channel_CHANNEL_SMS)
 		n.Link.Target = bad
 		publish(t, b, n)
@@ -218,7 +218,7 @@ func TestLinkThatCannotLeadAnywhereIsGivenUp(t *testing.T) {
 	publish(t, b, nothing)
 	publish(t, b, invitation("n5", "s1", notifyv1.Channel_CHANNEL_SMS)) // the control
 	shortened(t, b, 1)
-	b.Await(flow.DLQ, "dlq.v1.>", 4)
+	b.Await(flow.DLQ, "dlq.v1.>", 5)
 	b.Settled(flow.Shortener)
 	if n := b.Count(flow.Notify, "notify.v1.send.>"); n != 1 {
 		t.Errorf("%d messages passed, want 1", n)

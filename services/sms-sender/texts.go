@@ -90,8 +90,14 @@ func (b texts) change(ctx context.Context, id string, change func(*text) (news b
 	return false, errors.New("change a text: other replicas changed it at the same time, again and again")
 }
 
+// longestReference is longer than any notification's id, which has 26 characters; Vonage takes 40.
+const longestReference = 64
+
 // read returns a text and its revision, or errUnknown.
 func (b texts) read(ctx context.Context, id string) (t text, revision uint64, err error) {
+	if len(id) > longestReference { // nobody's of ours, and a subject that the broker would end the connection for
+		return text{}, 0, errUnknown
+	}
 	found, err := b.bucket.Get(ctx, id)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrInvalidKey): // strangers' references are any text

@@ -339,7 +339,7 @@ func everyReplicaWorked(t *testing.T, h *house.House) {
 func TestTheDemo(t *testing.T) {
 	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), house.Program(t, "demo")).CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "All 13 messages came") {
+	if err != nil || !strings.Contains(string(out), "All 17 messages came") {
 		t.Errorf("the demo: %v\n%s", err, out)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/tests/house"
 )
@@ -285,6 +286,33 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 		})
 	})
 
+	t.Run("the clock jumps", func(t *testing.T) {
+		t.Parallel()
+		if !all() {
+			t.Skip("make faults-all has it: Go's own library is built for it")
+		}
+		clock, as, variable := newClock(t)
+		w := newWorld(t, behaviour{})
+		h := house.Parts(t, func(h *house.House) string { return settings(h, w) })
+		h.Env = []string{variable}
+		s := furnish(t, h, w, "clock", 2, nil, as)
+		began := time.Now()
+		r := s.prove(t, "the services' clock jumps: an hour forward, a day back, and to the right time, thrice", func() {
+			for range 3 {
+				for _, to := range []time.Duration{time.Hour, -24 * time.Hour, 0} {
+					time.Sleep(150 * time.Millisecond)
+					clock.jump(to)
+				}
+			}
+			clock.jump(-24 * time.Hour)
+			s.Until(t, "the log bears a time of yesterday", func() bool { return sentBefore(t, s, began.Add(-time.Hour)) })
+			clock.jump(0)
+		})
+		if r.Unknown != 0 {
+			t.Errorf("a wrong clock left %d unknown outcomes", r.Unknown)
+		}
+	})
+
 	t.Run("the retry comes an hour after a crash between publish and confirm", func(t *testing.T) {
 		t.Parallel()
 		// Every publish is followed by a crash, so that the retry meets a lapsed claim; the stream's own window is over then.
@@ -345,6 +373,21 @@ func forgetWindow(t *testing.T, s *stand) {
 	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// sentBefore tells whether a sender said that it sent something before then: by its own clock.
+func sentBefore(t *testing.T, s *stand, then time.Time) bool {
+	t.Helper()
+	log := event.Log{JS: s.JetStream(t), Stream: flow.Signing}
+	for m, err := range log.Messages(t.Context(), "signing.v1.*.*.notification.sent.>", time.Time{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, err := event.Decode(m.Data); err == nil && event.Time(e).Before(then) {
+			return true
+		}
+	}
+	return false
 }
 
 func flush(t *testing.T, redisURL string) {

@@ -32,6 +32,7 @@ type House struct {
 	NATSURL    string
 	DataDir    string
 	Variant    Variant       // how the services are built
+	Env        []string      // of every service besides
 	Patience   time.Duration // how long is waited for what others bring about; 30 s at first
 	Processes  map[string]*Process
 	Redis      *realtest.RedisServer // nil in standalone
@@ -115,7 +116,7 @@ func (h *House) provision(t testing.TB, settings string) {
 func (h *House) StartService(t testing.TB, service, name string, env ...string) *Process {
 	t.Helper()
 	admin := freeAddress(t)
-	env = slices.Concat(h.env, env, []string{"SIGNRELAY_ADMIN_ADDR=" + admin})
+	env = slices.Concat(h.env, h.Env, env, []string{"SIGNRELAY_ADMIN_ADDR=" + admin})
 	p := newProcess(t, name, ProgramAs(t, service, h.Variant), "http://"+admin+"/readyz", env)
 	h.Processes[name] = p.Start()
 	return p

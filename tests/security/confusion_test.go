@@ -89,19 +89,19 @@ func confusingHeaders(t *testing.T, s *stand) {
 
 // A source is found by its name as the settings have it, at its provider's path, and no spelling leads elsewhere.
 func confusingPaths(t *testing.T, s *stand) {
-	honest := clickwrap("confused", clickwrapSent("paths-1"))
+	honest := clickwrap("paths", clickwrapSent("paths-1"))
 	for _, path := range []string{
 		"/webhooks/clickwrap/nobody", "/webhooks/clickwrap/", "/webhooks/clickwrap", "/webhooks/", "/webhooks", "/",
-		"/webhooks/docusign/confused", "/webhooks/pleasesign/plain",
+		"/webhooks/docusign/paths", "/webhooks/pleasesign/plain",
 		"/webhooks/clickwrap/plain", // a source of another provider
-		"/webhooks/clickwrap/CONFUSED", "/webhooks/Clickwrap/confused", "/WEBHOOKS/clickwrap/confused",
-		"/webhooks/clickwrap/confused/", "/webhooks/clickwrap/confused/all", "/webhooks/clickwrap/confused;v=1", "/webhooks/clickwrap/confused,other",
-		"/webhooks/clickwrap/%2e%2e/clickwrap/confused", "/webhooks/clickwrap/..%2fclickwrap%2fconfused", "/webhooks%2fclickwrap%2fconfused",
-		"/webhooks/clickwrap/confused%2f", "/webhooks/clickwrap/confused%00", "/webhooks/clickwrap/confused%20", "/webhooks/clickwrap/confused%0d%0aX:1",
-		"/webhooks/clickwrap/.%2fconfused", "/webhooks/clickwrap/confused%2e", "/webhooks/clickwrap/%252e%252e", "/webhooks/clickwrap/conf%c3%bcsed",
-		"/webhooks/clickwrap/{source}", "/webhooks/clickwrap/*", "/webhooks/clickwrap/%3e", "/webhooks/clickwrap/con%66used%3fx",
-		"/webhooks/clickwrap/../clickwrap/confused", "/webhooks//clickwrap/confused", "//webhooks/clickwrap/confused", "/./webhooks/clickwrap/confused",
-		"//evil.example/../webhooks/clickwrap/confused",
+		"/webhooks/clickwrap/PATHS", "/webhooks/Clickwrap/paths", "/WEBHOOKS/clickwrap/paths",
+		"/webhooks/clickwrap/paths/", "/webhooks/clickwrap/paths/all", "/webhooks/clickwrap/paths;v=1", "/webhooks/clickwrap/paths,other",
+		"/webhooks/clickwrap/%2e%2e/clickwrap/paths", "/webhooks/clickwrap/..%2fclickwrap%2fpaths", "/webhooks%2fclickwrap%2fpaths",
+		"/webhooks/clickwrap/paths%2f", "/webhooks/clickwrap/paths%00", "/webhooks/clickwrap/paths%20", "/webhooks/clickwrap/paths%0d%0aX:1",
+		"/webhooks/clickwrap/.%2fpaths", "/webhooks/clickwrap/paths%2e", "/webhooks/clickwrap/%252e%252e", "/webhooks/clickwrap/p%c3%a4ths",
+		"/webhooks/clickwrap/{source}", "/webhooks/clickwrap/*", "/webhooks/clickwrap/%3e", "/webhooks/clickwrap/p%61ths%3fx",
+		"/webhooks/clickwrap/../clickwrap/paths", "/webhooks//clickwrap/paths", "//webhooks/clickwrap/paths", "/./webhooks/clickwrap/paths",
+		"//evil.example/../webhooks/clickwrap/paths",
 		// What belongs to operators is behind another door.
 		"/metrics", "/livez", "/readyz", "/debug/pprof/", "/debug/pprof/heap", "/debug/vars",
 	} {
@@ -120,7 +120,7 @@ func confusingPaths(t *testing.T, s *stand) {
 		t.Errorf("the log holds %d events", n)
 	}
 	s.accepts(t, "the path as it is", honest)
-	if n := s.stored(t, "signing.v1.confused.clickwrap.document.sent.paths-1"); n != 1 {
+	if n := s.stored(t, "signing.v1.paths.clickwrap.document.sent.paths-1"); n != 1 {
 		t.Errorf("the log holds it %d times", n)
 	}
 }

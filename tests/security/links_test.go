@@ -110,4 +110,5 @@ func hostileAnswersAtTheClick(t *testing.T, s *stand) {
 			t.Errorf("%s, redirected: %d to %q", title, a.status, a.header.Get("Location"))
 		}
 	}
+	s.world.canary.silent(t)
 }

@@ -131,7 +131,7 @@ func forgedReceipts(t *testing.T, s *stand) {
 		t.Errorf("the log has heard %d times that the text was delivered", n)
 	}
 	// Authentic, and about a text that nobody sent: it is believed and changes nothing. Its reference is no key of a bucket.
-	for _, reference := range []string{"nobody", "*", ">", "../x", "a b", "", strings.Repeat("x", 9_000)} {
+	for _, reference := range []string{"nobody", "*", ">", "../x", "a b", "", strings.Repeat("x", 9000)} {
 		fields := receipt(reference)
 		fields["messageId"] = "m"
 		if a := post(source, asForm, form(signedReceipt(fields))); a.status != http.StatusOK || a.fields["status"] != "unknown" {

@@ -102,8 +102,8 @@ func silence(t *testing.T, s *stand) {
 		secrets = append(secrets, token(name))
 	}
 	var codes []string
-	s.each(t, "NOTIFY", "notify.v1.send.>", func(m jetstream.Msg) {
-		codes = append(codes, regexp.MustCompile(regexp.QuoteMeta(s.links())+`[a-z2-7]{14}`).FindAllString(string(m.Data()), -1)...)
+	s.each(t, "NOTIFY", "notify.v1.send.>", func(m *jetstream.RawStreamMsg) {
+		codes = append(codes, regexp.MustCompile(regexp.QuoteMeta(s.links())+`[a-z2-7]{14}`).FindAllString(string(m.Data), -1)...)
 	})
 	for i := range codes {
 		codes[i] = strings.TrimPrefix(codes[i], s.links())
@@ -132,10 +132,10 @@ func silence(t *testing.T, s *stand) {
 	}
 	payloads := ""
 	for _, stream := range []string{"SIGNING", "NOTIFY", "QUARANTINE", "DLQ"} {
-		s.each(t, stream, ">", func(m jetstream.Msg) {
-			quiet("a subject of "+stream, m.Subject())
-			quiet("the headers of "+stream, fmt.Sprint(m.Headers()))
-			payloads += string(m.Data())
+		s.each(t, stream, ">", func(m *jetstream.RawStreamMsg) {
+			quiet("a subject of "+stream, m.Subject)
+			quiet("the headers of "+stream, fmt.Sprint(m.Header))
+			payloads += string(m.Data)
 		})
 	}
 	quiet("Redis", s.remembered(t))

@@ -160,6 +160,37 @@ func TestTheBroker(t *testing.T) {
 	}
 }
 
+func TestTheProbesTouchNoWork(t *testing.T) {
+	t.Parallel()
+	_, url := broker(t, nil)
+	js := connected(t, url("all"))
+	if err := flow.Provision(t.Context(), js, 1); err != nil {
+		t.Fatal(err)
+	}
+	c, err := js.Consumer(t.Context(), flow.Notify, flow.SMSSender)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := js.Publish(t.Context(), "notify.v1.send.sms.acme.clickwrap.d1", []byte("work")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m, err := c.Next(); err != nil { // in somebody's hands
+		t.Fatal(m, err)
+	}
+	cfg := config.Default()
+	cfg.NATS.URL = url("all")
+	examine(t, cfg, doctor.Options{}).want(t, "permissions", doctor.OK)
+	info, err := c.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.NumAckPending != 1 || info.NumPending != 1 || info.Delivered.Consumer != 1 || info.AckFloor.Consumer != 0 || info.NumWaiting != 0 {
+		t.Errorf("the work was touched: %+v", info)
+	}
+}
+
 func TestABrokerThatIsNotAsItShould(t *testing.T) {
 	t.Parallel()
 	s, url := broker(t, func(o *server.Options) { o.MaxPayload, o.SyncInterval = 1<<20, time.Minute })
@@ -258,17 +289,18 @@ func TestProvidersAPIs(t *testing.T) {
 		status int
 		body   string
 		want   doctor.Status
+		says   string
 	}{
-		"no such document":  {404, `{"error":"not found"}`, doctor.OK},
-		"gone":              {410, ``, doctor.OK},
-		"not an id":         {400, ``, doctor.OK},
-		"credentials":       {401, ``, doctor.Fail},
-		"permissions":       {403, ``, doctor.Fail},
-		"too often":         {429, ``, doctor.Warn},
-		"trouble":           {500, ``, doctor.Fail},
-		"somebody else":     {200, `<html>`, doctor.Fail},
-		"knows everything":  {200, `{"signers":[{"signer":{"email":"eric@reader.example"},"request_url":"https://x.example/s3cret"}]}`, doctor.Warn},
-		"the wrong address": {302, ``, doctor.Fail},
+		"no such document":  {404, `{"error":"not found"}`, doctor.OK, "lets us in"},
+		"gone":              {410, ``, doctor.OK, "lets us in"},
+		"not an id":         {400, ``, doctor.OK, "lets us in"},
+		"credentials":       {401, ``, doctor.Fail, "does not let us in"},
+		"permissions":       {403, ``, doctor.Fail, "does not let us in"},
+		"too often":         {429, ``, doctor.Warn, "too often"},
+		"trouble":           {500, ``, doctor.Fail, "Internal Server Error"},
+		"somebody else":     {200, `<html>`, doctor.Fail, "does not hold what was asked for"},
+		"knows everything":  {200, `{"signers":[{"signer":{"email":"eric@reader.example"},"request_url":"https://x.example/s3cret"}]}`, doctor.Warn, "does not exist"},
+		"the wrong address": {302, ``, doctor.Fail, "Found"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -282,7 +314,7 @@ func TestProvidersAPIs(t *testing.T) {
 			t.Cleanup(s.Close)
 			cfg := config.Default()
 			cfg.Sources = []config.Source{{Name: "acme", Provider: "clickwrap", API: config.API{BaseURL: s.URL, Token: "s3cret"}}}
-			examine(t, cfg, doctor.Options{}).want(t, "api clickwrap/acme", c.want)
+			examine(t, cfg, doctor.Options{}).want(t, "api clickwrap/acme", c.want, c.says)
 		})
 	}
 	cfg := config.Default()

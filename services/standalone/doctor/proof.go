@@ -42,9 +42,9 @@ type Outcome struct {
 	Kills     int `json:"kills"`      // times that the command was run
 	Accepted  int `json:"accepted"`   // callbacks that were answered 2xx in the end
 	Stored    int `json:"stored_once"`
-	Lost      int `json:"lost"`     // accepted, and not in the log
-	Doubled   int `json:"doubled"`  // in the log more than once
-	Unsettled int `json:"never_accepted"`  // never answered 2xx
+	Lost      int `json:"lost"`           // accepted, and not in the log
+	Doubled   int `json:"doubled"`        // in the log more than once
+	Unsettled int `json:"never_accepted"` // never answered 2xx
 }
 
 // Failed says what the proof found against the set-up, or nil.

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"strings"
@@ -60,7 +61,7 @@ func doctorCommand(ctx context.Context, c *call) error {
 	case unwritten != nil:
 		return unwritten
 	case failed == 1:
-		return fmt.Errorf("1 check failed")
+		return errors.New("1 check failed")
 	case failed > 1:
 		return fmt.Errorf("%d checks failed", failed)
 	default:
@@ -73,9 +74,9 @@ func (c *call) tell(f doctor.Finding) error {
 	if c.json() {
 		return printJSON(c.stdout, f)
 	}
-	line := fmt.Sprintf("%-4s  %-22s  %s", f.Status, f.Check, f.Found)
+	line := fmt.Sprintf("%-4s  %-24s  %s", f.Status, f.Check, f.Found)
 	if f.Mend != "" {
-		line += "\n      " + strings.Repeat(" ", 24) + "mend: " + f.Mend
+		line += "\n      " + strings.Repeat(" ", 26) + "mend: " + f.Mend
 	}
 	_, err := fmt.Fprintln(c.stdout, line)
 	return err

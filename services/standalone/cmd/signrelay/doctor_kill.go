@@ -39,7 +39,7 @@ func proveNoLoss(ctx context.Context, c *call) error {
 		if p.Kill == nil {
 			fmt.Fprintf(c.stdout, "kill what you like, and start it again. It takes at least %v.\n", time.Duration(p.Callbacks)*p.Every)
 		} else {
-			fmt.Fprintf(c.stdout, "the command that kills is run %d times meanwhile.\n", p.Kills)
+			fmt.Fprintf(c.stdout, "runs of the command that kills meanwhile: %d.\n", p.Kills)
 		}
 	}
 	outcome, err := p.Prove(ctx, cfg, env.JS)

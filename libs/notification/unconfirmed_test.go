@@ -1,0 +1,74 @@
+package notification_test
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/dedupe"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/libs/servicetest"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+// forgetful is a memory that goes away before its first confirmation; when it is back the claim has lapsed.
+type forgetful struct {
+	dedupe.Store
+	mu    sync.Mutex
+	owner string
+	away  bool
+}
+
+func (f *forgetful) Claim(ctx context.Context, owner string, ids ...string) ([]dedupe.Claim, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.owner = owner
+	return f.Store.Claim(ctx, owner, ids...)
+}
+
+func (f *forgetful) Confirm(ctx context.Context, done ...dedupe.Done) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.away {
+		return f.Store.Confirm(ctx, done...)
+	}
+	f.away = true
+	if err := f.GiveBack(ctx, f.owner, dedupe.Unknown, done[0].ID); err != nil {
+		return err
+	}
+	return dedupe.ErrAway
+}
+
+// The sender lives, and knows that the message left: a memory that is away for longer than it can wait makes nobody read it
+// twice.
+func TestWhatTheMemoryDidNotHearIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	b := servicetest.New(t, config.Default())
+	open := b.Env.Claims
+	b.Env.Claims = func(o dedupe.Options) dedupe.Store { return &forgetful{Store: open(o)} }
+	place := flow.StageNamed(flow.EmailSender)
+	place.Timeout = 500 * time.Millisecond // and so one try at confirming
+	var handed atomic.Int32
+	b.Start(func(ctx context.Context, env service.Env) error {
+		return notification.Deliver(ctx, env, place, func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
+			handed.Add(1)
+			return notification.Receipt{Reference: "queued"}, nil
+		})
+	})
+	n := example()
+	b.Publish(notification.Message(t.Context(), notification.SendSubject(n), n.GetId(), n))
+	e, err := event.Decode(b.Await(flow.Signing, sentSubject, 1)[0].Data())
+	if err != nil || e.GetNotice().GetPossibleDuplicate() {
+		t.Errorf("%v, %v", e, err)
+	}
+	b.Settled(flow.EmailSender)
+	if handed.Load() != 1 {
+		t.Errorf("handed over %d times", handed.Load())
+	}
+}

@@ -1,0 +1,35 @@
+package emailsender
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/config"
+)
+
+func TestReachTakesNoLetterAlong(t *testing.T) {
+	t.Parallel()
+	settings := config.SMTP{Host: "127.0.0.1", TLS: "none", Timeout: ample}
+	r := newRobot(t, nil)
+	settings.Port = r.port
+	if err := Reach(t.Context(), settings); err != nil {
+		t.Fatal(err)
+	}
+	r.await(t, "1 QUIT")
+	r.mu.Lock()
+	if slices.ContainsFunc(r.heard, func(s string) bool { return strings.HasSuffix(s, " MAIL") || strings.HasSuffix(s, " DATA") }) {
+		t.Errorf("said %q", r.heard)
+	}
+	r.mu.Unlock()
+
+	refusing := newRobot(t, map[string]string{"1 CONNECT": "554 not you"})
+	settings.Port = refusing.port
+	if err := Reach(t.Context(), settings); reason(err) != "smtp-554" || !strings.HasPrefix(err.Error(), "smtp-554") {
+		t.Errorf("refused: %v", err)
+	}
+	settings.Username, settings.Password, settings.Port = "acme", "right", r.port // a robot knows no login
+	if err := Reach(t.Context(), settings); reason(err) != "smtp-settings" {
+		t.Errorf("without a login: %v", err)
+	}
+}

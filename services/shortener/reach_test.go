@@ -1,0 +1,52 @@
+package shortener
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+)
+
+func TestOutsideIsAskedWhoWeAre(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, v vendor) {
+		status := http.StatusOK
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			known := map[string]bool{"/base/v4/user": r.Header.Get("Authorization") == "Bearer token", "/base/v1/account": r.Header.Get("Apikey") == "token"}
+			if r.Method != http.MethodGet || !known[r.URL.Path] {
+				t.Errorf("%s %s", r.Method, r.URL.Path)
+			}
+			w.WriteHeader(status)
+		}))
+		t.Cleanup(server.Close)
+		ask := func() error {
+			return Reach(t.Context(), config.Shortener{
+				Kind:      v.kind,
+				Bitly:     config.Bitly{Token: "token", BaseURL: server.URL + "/base/"},
+				Rebrandly: config.Rebrandly{APIKey: "token", BaseURL: server.URL + "/base"},
+			}, limit.NewLocal())
+		}
+		if err := ask(); err != nil {
+			t.Error(err)
+		}
+		status = http.StatusUnauthorized
+		checkOutside(t, ask(), "credentials", pack.Stop, 0)
+		status = http.StatusBadGateway
+		checkOutside(t, ask(), "unavailable", pack.Retry, 0)
+	})
+}
+
+func TestReach(t *testing.T) {
+	t.Parallel()
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	s := config.Shortener{Kind: "bitly", Bitly: config.Bitly{BaseURL: gone.URL}}
+	checkOutside(t, Reach(t.Context(), s, limit.NewLocal()), "no-answer", pack.Retry, 0)
+	s.Kind = "builtin"
+	if err := Reach(t.Context(), s, limit.NewLocal()); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/providers"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/services/standalone"
+)
+
+// page is callbacks as one provider's documentation prints them. They are about a document that the sandbox holds from its
+// start, and that stays as it is.
+type page struct {
+	provider, title string
+	callbacks       []callback
+}
+
+type callback struct {
+	sample   string
+	status   int // of the answer
+	messages int // that come of it
+}
+
+var printed = []page{
+	// One person who is to sign: an invitation by text and by e-mail, and no progress message.
+	{"pleasesign", "PleaseSign", []callback{
+		{"document-created", http.StatusAccepted, 2},
+		{"recipient-sent", http.StatusAccepted, 0},
+		{"recipient-opened", http.StatusAccepted, 0},
+		{"recipient-complete", http.StatusAccepted, 0},
+	}},
+	// Both callbacks tell that one document is finished: one download link by text and by e-mail.
+	{"esign-v1", "the eSignature API v1", []callback{
+		{"all", http.StatusAccepted, 2},
+		{"signed", http.StatusOK, 0},
+	}},
+}
+
+// send sends the callback, signed as the provider signs.
+func (c callback) send(ctx context.Context, w io.Writer, cfg config.Config, provider string) error {
+	cfg, err := standalone.WithDemo(cfg)
+	if err != nil {
+		return err
+	}
+	key, err := standalone.DemoKey(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	p, _ := providers.ByName(provider)
+	sample, err := pack.ReadSample(p.Samples, c.sample)
+	if err != nil {
+		return err
+	}
+	signed, err := p.Sign(sourceOf(cfg, provider), key, sample.Request)
+	if err != nil {
+		return err
+	}
+	status, ids, err := post(ctx, "http://"+cfg.Ingest.Addr+"/webhooks/"+provider+"/"+standalone.DemoSource, signed)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "  callback  %-18s answered %d, %s\n", strings.ReplaceAll(c.sample, "-", "."), status, stored(ids))
+	if status != c.status {
+		return fmt.Errorf("%s was answered %d, want %d", c.sample, status, c.status)
+	}
+	return nil
+}
+
+func stored(ids []string) string {
+	if len(ids) == 0 {
+		return "known already"
+	}
+	return "stored as " + strings.Join(ids, ", ")
+}
+
+func sourceOf(cfg config.Config, provider string) config.Source {
+	for _, s := range cfg.Sources {
+		if s.Provider == provider {
+			return s
+		}
+	}
+	return config.Source{} // the demo has one of each
+}
+
+func post(ctx context.Context, url string, r pack.Request) (status int, ids []string, err error) {
+	req, err := http.NewRequestWithContext(ctx, r.Method, url+r.Door+"?"+r.Query.Encode(), bytes.NewReader(r.Body))
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Header = r.Header
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var answer struct {
+		IDs []string `json:"ids"`
+	}
+	err = json.NewDecoder(resp.Body).Decode(&answer)
+	return resp.StatusCode, answer.IDs, err
+}

@@ -1,0 +1,185 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// browser is a page in a real browser, as wide as a phone.
+type browser struct {
+	t   *testing.T
+	ctx context.Context
+
+	mutex    sync.Mutex
+	troubles []string // what the browser's console would show in red
+}
+
+// newBrowser starts Chromium. Where there is none the test is skipped; in CI that is a failure.
+func newBrowser(t *testing.T) *browser {
+	t.Helper()
+	var path string
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("CI tests the pages in Chromium: install it")
+		}
+		t.Skip("no Chromium: install the package chromium")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()))
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // Chromium's own sandbox does not work for root
+	}
+	allocator, end := chromedp.NewExecAllocator(t.Context(), options...)
+	ctx, leave := chromedp.NewContext(allocator)
+	b := &browser{t: t, ctx: ctx}
+	t.Cleanup(func() {
+		_ = chromedp.Cancel(ctx) // waits until the browser has ended, so that its folder can be removed
+		leave()
+		end()
+	})
+	chromedp.ListenTarget(ctx, func(event any) {
+		b.mutex.Lock()
+		defer b.mutex.Unlock()
+		switch e := event.(type) {
+		case *runtime.EventExceptionThrown:
+			b.troubles = append(b.troubles, e.ExceptionDetails.Error())
+		case *log.EventEntryAdded:
+			if e.Entry.Level == log.LevelError {
+				b.troubles = append(b.troubles, e.Entry.Text)
+			}
+		}
+	})
+	b.do(emulation.SetDeviceMetricsOverride(390, 844, 1, true))
+	return b
+}
+
+func (b *browser) do(actions ...chromedp.Action) {
+	b.t.Helper()
+	if err := chromedp.Run(b.ctx, actions...); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// text is what is to be read at a selector.
+func (b *browser) text(selector string) string {
+	b.t.Helper()
+	var text string
+	b.do(chromedp.Text(selector, &text, chromedp.ByQuery))
+	return text
+}
+
+// fits wants the page to be no wider than the phone, and the browser to have complained of nothing.
+func (b *browser) fits() {
+	b.t.Helper()
+	var width int
+	b.do(chromedp.Evaluate(`document.documentElement.scrollWidth`, &width))
+	if width > 390 {
+		b.t.Errorf("the page is %d pixels wide on a phone of 390", width)
+	}
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	if len(b.troubles) > 0 {
+		b.t.Errorf("the browser complains: %q", b.troubles)
+	}
+}
+
+// The sandbox's page, by hand: a story is played with one click, its texts and letters appear by themselves, a fault is
+// ordered and called off, a link in a text is opened and signed behind, and the page can be emptied.
+func TestTheSandboxInABrowser(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t)
+	h := house.Standalone(t)
+	b.do(chromedp.Navigate(h.SandboxURL + "/"))
+	if got := b.text("#inbox"); !strings.Contains(got, "Nothing yet.") {
+		t.Errorf("at first: %q", got)
+	}
+	b.do(chromedp.Click(`button[data-provider="clickwrap"][data-story="two-signers"]`, chromedp.ByQuery))
+	h.Until(t, "ten messages are shown", func() bool { return b.count(".bubble, .letter") == 10 })
+	for _, want := range []string{
+		`Eric Smith has signed "E-Waiver Form". One more signature is needed to complete the document.`,
+		`"E-Waiver Form" has been accepted by all parties`, "eric.smith@example.com",
+	} {
+		if !strings.Contains(b.text("#inbox"), want) {
+			t.Errorf("the page does not show %q", want)
+		}
+	}
+	if got := b.text("#told"); !strings.Contains(got, "4 callbacks taken.") {
+		t.Errorf("of the story it says %q", got)
+	}
+	b.fits()
+
+	b.do(
+		chromedp.Evaluate(`document.querySelector("#faults").closest("details").open = true`, nil),
+		chromedp.SetValue(`[name=target]`, "vonage", chromedp.ByQuery), chromedp.SetValue(`[name=mode]`, "refuse", chromedp.ByQuery),
+		chromedp.Submit("#faults", chromedp.ByQuery), chromedp.WaitVisible("#ordered li", chromedp.ByQuery),
+	)
+	if got := b.text("#ordered"); got != "vonage: refuse, 1 call" {
+		t.Errorf("ordered: %q", got)
+	}
+	b.do(chromedp.Click("#calloff", chromedp.ByQuery), chromedp.WaitNotPresent("#ordered li", chromedp.ByQuery))
+	b.fits()
+
+	b.do(chromedp.Click("#clear", chromedp.ByQuery))
+	h.Until(t, "the page is empty", func() bool { return b.count(".bubble, .letter") == 0 })
+	b.fits()
+}
+
+// count is how many elements there are.
+func (b *browser) count(selector string) int {
+	b.t.Helper()
+	var n int
+	b.do(chromedp.Evaluate(fmt.Sprintf(`document.querySelectorAll(%q).length`, selector), &n))
+	return n
+}
+
+// Whoever is taken for a robot sees our own page, and its button leads on to the provider's, whatever the page's policy
+// says of forms.
+func TestTheLinksButtonInABrowser(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t)
+	h := house.Standalone(t)
+	h.Play(t, "pleasesign", "declined")
+	h.Play(t, "clickwrap", "resend")
+	h.Until(t, "somebody was invited", func() bool { return linkIn(h.Messages(t), "Consulting Agreement") != "" && linkIn(h.Messages(t), "Partnership Agreement") != "" })
+
+	b.do(emulation.SetUserAgentOverride("WhatsApp/2.23.20"), chromedp.Navigate(linkIn(h.Messages(t), "Consulting Agreement")))
+	if got := b.text("h1"); got != "Open your link" {
+		t.Errorf("a robot reads %q", got)
+	}
+	b.fits()
+	b.do(chromedp.Click("button", chromedp.ByQuery), chromedp.WaitVisible(`form[action*="sign"], form input, main p`, chromedp.ByQuery))
+	h.Until(t, "the provider's page is shown", func() bool { return strings.Contains(b.text("h1"), "Consulting Agreement") })
+	b.fits()
+
+	b.do(emulation.SetUserAgentOverride(phone), chromedp.Navigate(linkIn(h.Messages(t), "Partnership Agreement")))
+	if got := b.text("h1"); got != "This document is closed" {
+		t.Errorf("behind a link to what was declined one reads %q", got)
+	}
+}
+
+// linkIn is the link in the first message about a document; empty where there is none yet.
+func linkIn(messages []house.Message, title string) string {
+	for _, m := range messages {
+		if _, links := withoutLinks(m.Text); strings.Contains(m.Text, title) && len(links) > 0 {
+			return links[0]
+		}
+	}
+	return ""
+}

@@ -1,0 +1,114 @@
+package faults
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// clock is the wall clock of the services, which jumps. Timers go on as they do on a real machine: by the monotonic clock,
+// which does not jump.
+type clock struct {
+	t    *testing.T
+	path string // of the file that says how many seconds it is off
+}
+
+// The programs ask the kernel for the time themselves, so it is their own library that must be told: these lines go into
+// package time in a copy, when they are built.
+const (
+	now       = "	sec, nsec, mono := runtimeNow()\n	if mono == 0 {"
+	nowJumped = "	sec, nsec, mono := runtimeNow()\n	sec += jumpSeconds\n	if mono == 0 {"
+
+	jumpedFile = `package time
+
+import "syscall"
+
+// jumpSeconds is how many seconds the wall clock is off. Now is called where nothing may be read, so somebody else reads the file.
+var jumpSeconds int64
+
+func init() {
+	path, asked := syscall.Getenv("SIGNRELAY_TEST_CLOCK")
+	if !asked {
+		return
+	}
+	go func() {
+		for {
+			readJump(path)
+			Sleep(10 * Millisecond)
+		}
+	}()
+}
+
+func readJump(path string) {
+	fd, err := syscall.Open(path, syscall.O_RDONLY, 0)
+	if err != nil {
+		return
+	}
+	var text [32]byte
+	n, _ := syscall.Read(fd, text[:])
+	syscall.Close(fd)
+	var seconds, sign int64 = 0, 1
+	for _, c := range text[:max(n, 0)] {
+		switch {
+		case c == '-':
+			sign = -1
+		case '0' <= c && c <= '9':
+			seconds = 10*seconds + int64(c-'0')
+		}
+	}
+	jumpSeconds = sign * seconds
+}
+`
+)
+
+// newClock makes a clock, and the way to build programs that go by it, started with its variable.
+func newClock(t *testing.T) (c clock, as house.Variant, variable string) {
+	t.Helper()
+	source := filepath.Join(runtime.GOROOT(), "src", "time", "time.go")
+	data, err := os.ReadFile(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(string(data), now) != 1 {
+		t.Fatal("package time has another Now than this test knows: the jump must be put into it in another way")
+	}
+	dir := t.TempDir()
+	c = clock{t: t, path: filepath.Join(dir, "clock")}
+	c.jump(0)
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	replace := map[string]map[string]string{"Replace": {
+		source: write("time.go", strings.Replace(string(data), now, nowJumped, 1)),
+		filepath.Join(filepath.Dir(source), "jumped.go"): write("jumped.go", jumpedFile),
+	}}
+	overlay, err := json.Marshal(replace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	as = house.Variant{Name: "clock", Args: []string{"-overlay", write("overlay.json", string(overlay))}}
+	return c, as, "SIGNRELAY_TEST_CLOCK=" + c.path
+}
+
+// jump sets the clock so far from the real time.
+func (c clock) jump(d time.Duration) {
+	c.t.Helper()
+	next := c.path + ".next" // so that nobody reads half a number
+	if err := os.WriteFile(next, fmt.Appendf(nil, "%d\n", int(d.Seconds())), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := os.Rename(next, c.path); err != nil {
+		c.t.Fatal(err)
+	}
+}
