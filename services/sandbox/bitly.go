@@ -70,13 +70,25 @@ func isWebURL(text string) bool {
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != ""
 }
 
+// toBitly lets those in who bring the account's token.
+func (s *Server) toBitly(next http.HandlerFunc) http.HandlerFunc {
+	return s.faulty("bitly", bitlySays, func(w http.ResponseWriter, r *http.Request) {
+		if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); !ok || !same(token, s.cfg.Shortener.Bitly.Token) {
+			bitlySays(w, http.StatusForbidden)
+			return
+		}
+		next(w, r)
+	})
+}
+
+// getBitlyUser is GET /v4/user: who the token is.
+func (s *Server) getBitlyUser(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]any{"login": "sandbox", "is_active": true, "default_group_guid": s.cfg.Shortener.Bitly.Group})
+}
+
 // shortenBitly is POST /v4/shorten. The same address, domain and group always get the same link.
 func (s *Server) shortenBitly(w http.ResponseWriter, r *http.Request) {
 	account := s.cfg.Shortener.Bitly
-	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); !ok || !same(token, account.Token) {
-		bitlySays(w, http.StatusForbidden)
-		return
-	}
 	var wanted struct {
 		LongURL  string `json:"long_url"`
 		Domain   string `json:"domain"`

@@ -24,6 +24,11 @@ func (s *Server) toRebrandly(next http.HandlerFunc) http.HandlerFunc {
 	})
 }
 
+// getRebrandlyAccount is GET /v1/account: who the key is.
+func (s *Server) getRebrandlyAccount(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]string{"id": "sandbox", "username": "sandbox"})
+}
+
 const (
 	longestDestination = 2048
 	rebrandlyDomain    = "rebrand.ly"

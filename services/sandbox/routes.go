@@ -31,8 +31,10 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /files/{ticket}/document.pdf", s.getFile)
 
 	// Shorteners and Vonage.
-	mux.HandleFunc("POST /v4/shorten", s.faulty("bitly", bitlySays, s.shortenBitly))
+	mux.HandleFunc("GET /v4/user", s.toBitly(s.getBitlyUser))
+	mux.HandleFunc("POST /v4/shorten", s.toBitly(s.shortenBitly))
 	mux.HandleFunc("GET /b/{tag}", getShort(s.bitly))
+	mux.HandleFunc("GET /v1/account", s.toRebrandly(s.getRebrandlyAccount))
 	mux.HandleFunc("POST /v1/links", s.toRebrandly(s.postRebrandly))
 	mux.HandleFunc("GET /v1/links", s.toRebrandly(s.getRebrandly))
 	mux.HandleFunc("GET /v1/links/{id}", s.toRebrandly(s.getRebrandlyLink))

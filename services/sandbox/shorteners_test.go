@@ -46,6 +46,16 @@ func (w world) wantLeads(short, to string) {
 	}
 }
 
+// Who asks who he is hears it, and nobody else does.
+func TestShortenersKnowTheirAccounts(t *testing.T) {
+	t.Parallel()
+	w := open(t, "")
+	wantStatus(t, w.do("GET", "/v4/user", "", bitlyKey), 200)
+	wantStatus(t, w.do("GET", "/v4/user", "", rebrandlyKey), 403)
+	wantStatus(t, w.do("GET", "/v1/account", "", rebrandlyKey), 200)
+	wantStatus(t, w.do("GET", "/v1/account", "", bitlyKey), 401)
+}
+
 func TestBitlyGivesOneAddressOneLink(t *testing.T) {
 	t.Parallel()
 	w := open(t, "")

@@ -60,12 +60,13 @@ func verdictOfHTTP(status int, retryAfter time.Duration) error {
 	switch {
 	case retryAfter > 0 && (status == http.StatusTooManyRequests || status >= 500):
 		return notification.AgainIn(min(retryAfter, longestWait), reason, cause)
-	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
+	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable, status == http.StatusRequestTimeout:
 		return notification.Again(reason, cause)
 	case status >= 500:
 		return notification.Doubtful(reason, cause)
-	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusNotFound, status < 400:
-		return notification.OperatorMustAct(reason, cause) // the secret or the base URL is wrong
+	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusNotFound, status < 400,
+		status == http.StatusPaymentRequired, status == http.StatusProxyAuthRequired:
+		return notification.OperatorMustAct(reason, cause) // the secret, the base URL or a proxy is wrong, or a bill unpaid
 	default:
 		return notification.Refused(reason, cause)
 	}

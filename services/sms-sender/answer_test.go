@@ -64,6 +64,9 @@ func TestVerdict(t *testing.T) {
 		{name: "401", answer: httpStatus(401, 0), kind: "retry", wait: pause, reason: "http-401"},
 		{name: "redirect", answer: httpStatus(302, 0), kind: "retry", wait: pause, reason: "http-302"},
 		{name: "400", answer: httpStatus(400, 0), kind: "give-up", reason: "http-400"},
+		{name: "402", answer: httpStatus(402, 0), kind: "retry", wait: pause, reason: "http-402"},
+		{name: "407, of a proxy", answer: httpStatus(407, 0), kind: "retry", wait: pause, reason: "http-407"},
+		{name: "408", answer: httpStatus(408, 0), kind: "retry", wait: soon, reason: "http-408"},
 
 		{name: "nothing written", answer: answer{err: errors.New("refused")}, kind: "retry", wait: soon, reason: "unreachable"},
 		{name: "no answer", answer: answer{written: true, err: errors.New("EOF")}, kind: "retry", wait: soon, reason: "no-answer"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,7 +19,7 @@ import (
 // driver plays the provider: it calls, and calls again until it is answered 2xx, as often and as long as providers do, only
 // in quick motion.
 type driver struct {
-	url    string
+	urls   []string // of all of ingest's replicas
 	row    string
 	client *http.Client
 	tries  time.Duration // how long one callback is tried
@@ -35,7 +36,7 @@ const (
 )
 
 func newDriver(h *house.House, row string) *driver {
-	return &driver{url: h.IngestURL + "/webhooks/clickwrap/demo", row: row, client: &http.Client{Timeout: 20 * time.Second}, tries: callsFor}
+	return &driver{urls: h.IngestURLs, row: row, client: &http.Client{Timeout: 20 * time.Second}, tries: callsFor}
 }
 
 const (
@@ -112,8 +113,9 @@ func (d *driver) again(t testing.TB) {
 func (d *driver) call(ctx context.Context, document string) bool {
 	body := fmt.Sprintf(`{"event_type":"request_sent","request":%q,"activity":"a-%s","id":"e-%s","created_time":"2026-01-02T03:04:05.000Z"}`,
 		document, document, document)
-	for deadline := time.Now().Add(d.tries); time.Now().Before(deadline) && ctx.Err() == nil; {
-		switch d.once(ctx, body) {
+	deadline := time.Now().Add(d.tries)
+	for try := rand.IntN(len(d.urls)); time.Now().Before(deadline) && ctx.Err() == nil; try++ { // each try at the next replica
+		switch d.once(ctx, d.urls[try%len(d.urls)], body) {
 		case http.StatusAccepted, http.StatusOK: // 200: an earlier try was accepted, and its answer was lost
 			return true
 		}
@@ -127,8 +129,8 @@ func (d *driver) call(ctx context.Context, document string) bool {
 }
 
 // once returns the status of one try; 0 for no answer.
-func (d *driver) once(ctx context.Context, body string) int {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.url, strings.NewReader(body))
+func (d *driver) once(ctx context.Context, door, body string) int {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, door+"/webhooks/clickwrap/demo", strings.NewReader(body))
 	if err != nil {
 		return 0
 	}

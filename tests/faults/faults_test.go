@@ -63,17 +63,18 @@ func newClusterStand(t *testing.T, row string) *stand {
 func furnish(t *testing.T, h *house.House, w *world, row string, replicas int, crash map[string]string, as house.Variant) *stand {
 	t.Helper()
 	h.Variant, h.Patience = as, 100*time.Second
-	s := &stand{House: h, world: w, driver: newDriver(h, strings.ReplaceAll(row, " ", "-"))}
+	s := &stand{House: h, world: w}
 	for _, name := range services {
 		var env []string
 		if point := crash[name]; point != "" {
 			env = []string{"SIGNRELAY_TEST_CRASH=" + point}
 		}
 		h.StartService(t, name, name, env...)
-		for n := 2; n <= replicas && name != "ingest"; n++ {
+		for n := 2; n <= replicas; n++ {
 			h.StartReplica(t, name, n)
 		}
 	}
+	s.driver = newDriver(h, row)
 	return s
 }
 

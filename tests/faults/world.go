@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -78,6 +79,7 @@ func newWorld(t testing.TB, b behaviour) *world {
 	}
 	post := smtp.NewServer(w)
 	post.AllowInsecureAuth = true
+	post.ErrorLog = log.New(io.Discard, "", 0) // of the callers that were killed
 	go func() { _ = post.Serve(w.SMTP) }()
 	t.Cleanup(func() {
 		close(w.gone)

@@ -28,6 +28,7 @@ import (
 // House is a running Signrelay with the sandbox around it.
 type House struct {
 	IngestURL  string
+	IngestURLs []string // of all replicas
 	SandboxURL string
 	NATSURL    string
 	DataDir    string
@@ -91,11 +92,17 @@ func Twice(t testing.TB) *House {
 	return h
 }
 
-// StartReplica starts the n-th process of a service, named "<service>-<n>".
+// StartReplica starts the n-th process of a service, named "<service>-<n>", with doors of its own. An ingest is called at
+// IngestURLs too.
 func (h *House) StartReplica(t testing.TB, service string, n int) *Process {
 	t.Helper()
-	return h.StartService(t, service, fmt.Sprintf("%s-%d", service, n),
-		"SIGNRELAY_LINKS_ADDR="+freeAddress(t), "SIGNRELAY_RECEIPTS_ADDR="+freeAddress(t))
+	ingest := freeAddress(t)
+	p := h.StartService(t, service, fmt.Sprintf("%s-%d", service, n),
+		"SIGNRELAY_INGEST_ADDR="+ingest, "SIGNRELAY_LINKS_ADDR="+freeAddress(t), "SIGNRELAY_RECEIPTS_ADDR="+freeAddress(t))
+	if service == "ingest" {
+		h.IngestURLs = append(h.IngestURLs, "http://"+ingest)
+	}
+	return p
 }
 
 // provision starts Redis beside NATS, writes the settings, and makes the streams.
@@ -126,7 +133,7 @@ func newHouse(t testing.TB) *House {
 	t.Helper()
 	ingest, sandbox, smtp, natsAddr := freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)
 	h := &House{
-		IngestURL: "http://" + ingest, SandboxURL: "http://" + sandbox, NATSURL: "nats://" + natsAddr,
+		IngestURL: "http://" + ingest, IngestURLs: []string{"http://" + ingest}, SandboxURL: "http://" + sandbox, NATSURL: "nats://" + natsAddr,
 		Patience: 30 * time.Second, DataDir: t.TempDir(), Processes: map[string]*Process{}, t: t,
 	}
 	h.env = []string{
