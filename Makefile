@@ -38,8 +38,8 @@ demo: build redis-server ## Play the seeds' callbacks through a fresh standalone
 	@go run ./services/standalone/cmd/demo
 
 .PHONY: e2e
-e2e: build redis-server ## Tell the stories through the public doors: in one process, and with a process a service
-	@cd tests && go test -race -timeout 15m -count=1 ./e2e/...
+e2e: build redis-server ## Tell the stories through the public doors, and attack them: in one process, and with a process a service
+	@cd tests && go test -race -timeout 15m -count=1 ./e2e/... ./security/...
 
 .PHONY: faults
 faults: redis-server ## Prove that nothing is lost and nothing sent twice: kill, cut, fill, and show the table (two minutes)
