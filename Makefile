@@ -27,7 +27,7 @@ run: bin/signrelay ## Build and run everything in one process: the newcomer's co
 	@./bin/signrelay run
 
 .PHONY: test
-test: redis-server kafka-broker ## Run every module's tests with the race detector
+test: redis-server kafka-broker chromium ## Run every module's tests with the race detector
 	@for m in $(MODULES); do echo "== $$m"; (cd $$m && go test -race -timeout 15m $(TESTFLAGS) $$(go list ./... | grep -v /tests/faults)) || exit 1; done
 
 .PHONY: build
@@ -38,7 +38,7 @@ demo: build redis-server ## Play the seeds' callbacks through a fresh standalone
 	@go run ./services/standalone/cmd/demo
 
 .PHONY: e2e
-e2e: build redis-server ## Tell the stories through the public doors, and attack them: in one process, and with a process a service
+e2e: build redis-server chromium ## Tell the stories through the public doors, and attack them: in one process, and with a process a service
 	@cd tests && go test -race -timeout 15m -count=1 ./e2e/... ./security/...
 
 .PHONY: faults
@@ -89,6 +89,13 @@ redis-server:
 	    echo "installing redis-server for the tests"; \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server >/dev/null; \
 	  else echo "the tests need redis-server: install the package redis-server (Debian) or redis (Homebrew, Fedora), or set SIGNRELAY_TEST_REDIS_URL"; exit 1; fi; }
+
+# Pages are tested in a real browser where there is one; in CI there must be.
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || [ "$${CI:-}" != true ] || { \
+	  echo "installing chromium for the tests"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
 
 # Without Java and Maven a protocol server in the tests' own process stands in, and they say so; in CI they fail.
 .PHONY: kafka-broker

@@ -125,7 +125,7 @@ type SMTP struct {
 	Username string        `yaml:"username"`
 	Password string        `yaml:"password" secret:"true"`
 	TLS      string        `yaml:"tls"`     // mandatory (default), opportunistic, none
-	Timeout  time.Duration `yaml:"timeout"` // of one dialogue; default 15s
+	Timeout  time.Duration `yaml:"timeout"` // of one dialogue; default 30s
 	// Connections is how many are kept open to the server by one replica; default 4.
 	Connections int `yaml:"connections"`
 }

@@ -16,7 +16,7 @@ func Default() Config {
 		Email: Email{SMTP: SMTP{
 			Port:    587,
 			TLS:     "mandatory",
-			Timeout: 15 * time.Second,
+			Timeout: 30 * time.Second, // servers look through a letter before they take it
 
 			Connections: 4,
 		}},

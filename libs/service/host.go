@@ -28,7 +28,7 @@ type Service struct {
 	Run  func(context.Context, Env) error
 	// Public is the address of its public door; nil for a service without one. Services with one address share the door.
 	Public func(config.Config) string
-	// NeedsRedis: its replicas must share their memory, so it does not run alone without Redis.
+	// NeedsRedis: its replicas must share their memory or their rates, so it does not run alone without Redis.
 	NeedsRedis bool
 	// OutlivesRedis: it does its work while Redis is away, so a program with it in it stays ready then.
 	OutlivesRedis bool

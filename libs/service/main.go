@@ -95,7 +95,7 @@ func checkAlone(s Service, cfg config.Config) error {
 		errs = append(errs, fmt.Errorf("nats.url: %s runs alone and needs a NATS server: set SIGNRELAY_NATS_URL", s.Name))
 	}
 	if s.NeedsRedis && cfg.Redis.URL == "" {
-		errs = append(errs, fmt.Errorf("redis.url: %s runs alone and shares its memory with its replicas: set SIGNRELAY_REDIS_URL", s.Name))
+		errs = append(errs, fmt.Errorf("redis.url: %s runs alone and shares its memory and its rates with its replicas: set SIGNRELAY_REDIS_URL", s.Name))
 	}
 	return errors.Join(errs...)
 }

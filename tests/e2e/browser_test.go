@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
@@ -46,14 +47,10 @@ func newBrowser(t *testing.T) *browser {
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium's own sandbox does not work for root
 	}
-	allocator, end := chromedp.NewExecAllocator(t.Context(), options...)
-	ctx, leave := chromedp.NewContext(allocator)
+	allocator, end := chromedp.NewExecAllocator(context.Background(), options...) // t's context ends before the clean-up
+	ctx, _ := chromedp.NewContext(allocator)
 	b := &browser{t: t, ctx: ctx}
-	t.Cleanup(func() {
-		_ = chromedp.Cancel(ctx) // waits until the browser has ended, so that its folder can be removed
-		leave()
-		end()
-	})
+	t.Cleanup(end) // waits until the browser has ended, so that its folder can be removed
 	chromedp.ListenTarget(ctx, func(event any) {
 		b.mutex.Lock()
 		defer b.mutex.Unlock()
@@ -66,14 +63,20 @@ func newBrowser(t *testing.T) *browser {
 			}
 		}
 	})
-	b.do(emulation.SetDeviceMetricsOverride(390, 844, 1, true))
+	// The context of the first call is the browser's own, so that one has no time limit.
+	if err := chromedp.Run(ctx, emulation.SetDeviceMetricsOverride(390, 844, 1, true)); err != nil {
+		t.Fatal(err)
+	}
 	return b
 }
 
+// do does one thing after the other in the page; an element that never comes ends the test.
 func (b *browser) do(actions ...chromedp.Action) {
 	b.t.Helper()
-	if err := chromedp.Run(b.ctx, actions...); err != nil {
-		b.t.Fatal(err)
+	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	defer cancel()
+	if err := chromedp.Run(ctx, actions...); err != nil {
+		b.t.Fatalf("in the browser: %v", err)
 	}
 }
 
@@ -101,7 +104,7 @@ func (b *browser) fits() {
 }
 
 // The sandbox's page, by hand: a story is played with one click, its texts and letters appear by themselves, a fault is
-// ordered and called off, a link in a text is opened and signed behind, and the page can be emptied.
+// ordered and called off, and the page can be emptied.
 func TestTheSandboxInABrowser(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
@@ -128,7 +131,7 @@ func TestTheSandboxInABrowser(t *testing.T) {
 	b.do(
 		chromedp.Evaluate(`document.querySelector("#faults").closest("details").open = true`, nil),
 		chromedp.SetValue(`[name=target]`, "vonage", chromedp.ByQuery), chromedp.SetValue(`[name=mode]`, "refuse", chromedp.ByQuery),
-		chromedp.Submit("#faults", chromedp.ByQuery), chromedp.WaitVisible("#ordered li", chromedp.ByQuery),
+		chromedp.Click("#faults button:not([type])", chromedp.ByQuery), chromedp.WaitVisible("#ordered li", chromedp.ByQuery),
 	)
 	if got := b.text("#ordered"); got != "vonage: refuse, 1 call" {
 		t.Errorf("ordered: %q", got)
@@ -157,14 +160,17 @@ func TestTheLinksButtonInABrowser(t *testing.T) {
 	h := house.Standalone(t)
 	h.Play(t, "pleasesign", "declined")
 	h.Play(t, "clickwrap", "resend")
-	h.Until(t, "somebody was invited", func() bool { return linkIn(h.Messages(t), "Consulting Agreement") != "" && linkIn(h.Messages(t), "Partnership Agreement") != "" })
+	h.Until(t, "somebody was invited to each", func() bool {
+		messages := h.Messages(t)
+		return linkIn(messages, "Consulting Agreement") != "" && linkIn(messages, "Partnership Agreement") != ""
+	})
 
 	b.do(emulation.SetUserAgentOverride("WhatsApp/2.23.20"), chromedp.Navigate(linkIn(h.Messages(t), "Consulting Agreement")))
 	if got := b.text("h1"); got != "Open your link" {
 		t.Errorf("a robot reads %q", got)
 	}
 	b.fits()
-	b.do(chromedp.Click("button", chromedp.ByQuery), chromedp.WaitVisible(`form[action*="sign"], form input, main p`, chromedp.ByQuery))
+	b.do(chromedp.Click("button", chromedp.ByQuery))
 	h.Until(t, "the provider's page is shown", func() bool { return strings.Contains(b.text("h1"), "Consulting Agreement") })
 	b.fits()
 

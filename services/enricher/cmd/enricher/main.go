@@ -8,7 +8,9 @@ import (
 
 func main() {
 	service.Main(service.Service{
-		Name: "enricher",
-		Run:  enricher.Run,
+		Name:          "enricher",
+		Run:           enricher.Run,
+		NeedsRedis:    true,
+		OutlivesRedis: true, // a rate is then kept within each process
 	})
 }

@@ -9,8 +9,10 @@ import (
 
 func main() {
 	service.Main(service.Service{
-		Name:   "shortener",
-		Run:    shortener.Run,
-		Public: func(c config.Config) string { return c.Links.Addr },
+		Name:          "shortener",
+		Run:           shortener.Run,
+		Public:        func(c config.Config) string { return c.Links.Addr },
+		NeedsRedis:    true,
+		OutlivesRedis: true, // links open, and a rate is kept within each process
 	})
 }

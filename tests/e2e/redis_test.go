@@ -1,0 +1,53 @@
+package e2e
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// Replicas share their rates and what they remember through Redis, so none runs alone without one.
+func TestServicesAloneWantRedis(t *testing.T) {
+	t.Parallel()
+	limit, cancel := context.WithTimeout(t.Context(), time.Minute) // one that runs would wait for NATS for ever
+	defer cancel()
+	for _, service := range house.Services[1:] {
+		cmd := exec.CommandContext(limit, house.Program(t, service))
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "SIGNRELAY_NATS_URL=nats://127.0.0.1:1", "SIGNRELAY_SHORTENER_PUBLIC_URL=https://sign.acme.example"}
+		out, err := cmd.CombinedOutput()
+		if err == nil || cmd.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), "SIGNRELAY_REDIS_URL") || strings.Contains(string(out), "SIGNRELAY_NATS_URL") {
+			t.Errorf("%s without Redis: %v\n%s", service, err, out)
+		}
+	}
+}
+
+// Redis goes: people still open their links, so the shortener stays behind its load balancer; the senders, which could
+// send twice, wait for it.
+func TestLinksOpenWithoutRedis(t *testing.T) {
+	t.Parallel()
+	h := house.Apart(t)
+	h.Play(t, "clickwrap", "resend")
+	h.Until(t, "the texts have come", func() bool { return len(h.Messages(t)) == 6 })
+
+	h.Redis.Stop()
+	h.Until(t, "the senders say that they are not ready", func() bool {
+		return h.Ready(t, "sms-sender") == http.StatusServiceUnavailable && h.Ready(t, "email-sender") == http.StatusServiceUnavailable
+	})
+	for _, service := range []string{"enricher", "shortener"} {
+		if status := h.Ready(t, service); status != http.StatusOK {
+			t.Errorf("%s answers %d", service, status)
+		}
+	}
+	leads(t, linkIn(h.Messages(t), "Consulting Agreement"), http.StatusOK)
+
+	h.ClearMessages(t)
+	h.Redis.Start()
+	h.Play(t, "clickwrap", "resend")
+	h.Until(t, "the senders have gone on", func() bool { return len(h.Messages(t)) == 6 })
+}
