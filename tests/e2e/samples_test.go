@@ -162,7 +162,7 @@ func TestAcceptedSurvivesAKill(t *testing.T) {
 		t.Errorf("the retry: %v\n%s", err, out)
 	}
 	log, err := h.Command(t, "timeline", "PLSDOC6b776e1a931ef27ca87e56b6fb")
-	if err != nil || strings.Count(log, "\n") != 1 {
+	if err != nil || strings.Count(log, "document.sent") != 1 {
 		t.Errorf("timeline: %v\n%s", err, log)
 	}
 	if status := h.Processes["signrelay"].Stop(); status != 0 {

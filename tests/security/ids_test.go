@@ -69,7 +69,8 @@ func strangeIDs(t *testing.T, s *stand) {
 		}
 		id := e.GetDocument().GetId()
 		found[id] = true
-		if other, taken := subjects[m.Subject]; taken {
+		token := event.DocumentToken(id) // an id that is no legal token has that of the id which spells its base64url: DESIGN's choice
+		if other, taken := subjects[m.Subject]; taken && id != token && other != token {
 			t.Errorf("%q and %q have one subject", other, id)
 		}
 		subjects[m.Subject] = id

@@ -8,7 +8,8 @@ import (
 
 func main() {
 	service.Main(service.Service{
-		Name: "kafka-bridge",
-		Run:  kafkabridge.Run,
+		Name:          "kafka-bridge",
+		Run:           kafkabridge.Run,
+		OutlivesRedis: true, // it uses none
 	})
 }
