@@ -43,14 +43,22 @@ func newBrowser(t *testing.T) *browser {
 		}
 		t.Skip("no Chromium: install the package chromium")
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()))
+	// Not the test's own folder: Chromium's helpers write on for a moment after it has ended.
+	folder, err := os.MkdirTemp("", "signrelay-browser-") //nolint:usetesting // see above
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.UserDataDir(folder))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium's own sandbox does not work for root
 	}
 	allocator, end := chromedp.NewExecAllocator(context.Background(), options...) // t's context ends before the clean-up
 	ctx, _ := chromedp.NewContext(allocator)
 	b := &browser{t: t, ctx: ctx}
-	t.Cleanup(end) // waits until the browser has ended, so that its folder can be removed
+	t.Cleanup(func() {
+		end()
+		_ = os.RemoveAll(folder) // what a helper leaves behind is of no use to anybody
+	})
 	chromedp.ListenTarget(ctx, func(event any) {
 		b.mutex.Lock()
 		defer b.mutex.Unlock()

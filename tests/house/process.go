@@ -3,9 +3,11 @@ package house
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"syscall"
@@ -129,17 +131,19 @@ func (b *lockedBuffer) String() string {
 }
 
 // freeAddress is a loopback address on which nobody listens now. Ports below the kernel's range for outgoing connections
-// are tried one after another, so that no client's connection takes it before the program does.
+// are tried one after another, so that no client's connection takes it before the program does; and out of a block that is
+// this test program's alone, so that no other package's test does.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	nextPort.Lock()
-	defer nextPort.Unlock()
-	for range 2000 {
-		nextPort.port++
-		if nextPort.port >= 32000 {
-			nextPort.port = 20000
-		}
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(nextPort.port))
+	ports.Lock()
+	defer ports.Unlock()
+	if ports.first == 0 {
+		ports.first = claimBlock(t)
+	}
+	for range blockSize {
+		port := ports.first + ports.next%blockSize
+		ports.next++
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 		listener, err := net.Listen("tcp", addr)
 		if err == nil {
 			_ = listener.Close()
@@ -150,7 +154,33 @@ func freeAddress(t testing.TB) string {
 	return ""
 }
 
-var nextPort = struct {
+var ports struct {
 	sync.Mutex
-	port int
-}{port: 20000 + os.Getpid()*37%10000}
+	first, next int
+	lock        *os.File // held until the process ends
+}
+
+const (
+	firstPort = 20000
+	blockSize = 1000
+	blocks    = 12
+)
+
+// claimBlock takes a block of ports for this process, by a lock that ends with it.
+func claimBlock(t testing.TB) int {
+	t.Helper()
+	for n := range blocks {
+		path := filepath.Join(os.TempDir(), fmt.Sprintf("signrelay-ports-%d.lock", n))
+		file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			continue // another user's
+		}
+		if syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			ports.lock = file
+			return firstPort + n*blockSize
+		}
+		_ = file.Close()
+	}
+	t.Fatalf("%d other test programs hold all blocks of ports", blocks)
+	return 0
+}
