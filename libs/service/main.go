@@ -80,7 +80,7 @@ func Check(cfg config.Config) error {
 		p, _ := providers.ByName(s.Provider)
 		_, err := p.Webhook(s)
 		// Without any key the source's API is not used, and nothing need be right about it.
-		if p.API != nil && s.API != (config.API{}) {
+		if s.API.Set() {
 			_, errAPI := p.API(s, http.DefaultClient)
 			err = errors.Join(err, errAPI)
 		}
