@@ -195,20 +195,44 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 		})
 	})
 
-	t.Run("rolling restart under load", func(t *testing.T) {
-		t.Parallel()
-		s := newStand(t, "rolling", behaviour{}, 2, nil, house.Variant{})
-		r := s.prove(t, "SIGTERM of each service in turn under load, thrice, two replicas", func() {
-			for _, name := range slices.Concat(services, services, services) {
-				if status := s.Processes[name].Stop(); status != 0 {
-					t.Errorf("%s: exit status %d", name, status)
+	for _, replicas := range []int{1, 2} {
+		t.Run(fmt.Sprintf("rolling restart under load, replicas: %d", replicas), func(t *testing.T) {
+			t.Parallel()
+			s := newStand(t, fmt.Sprintf("rolling-%d", replicas), behaviour{}, replicas, nil, house.Variant{})
+			r := s.prove(t, fmt.Sprintf("SIGTERM of each service in turn under load, thrice (replicas: %d)", replicas), func() {
+				for _, name := range slices.Concat(services, services, services) {
+					if status := s.Processes[name].Stop(); status != 0 {
+						t.Errorf("%s: exit status %d", name, status)
+					}
+					s.Processes[name].Start()
 				}
-				s.Processes[name].Start()
+			})
+			if r.Unknown != 0 {
+				t.Errorf("an orderly end left %d unknown outcomes", r.Unknown)
 			}
 		})
-		if r.Unknown != 0 {
-			t.Errorf("an orderly end left %d unknown outcomes", r.Unknown)
-		}
+	}
+
+	t.Run("replicas come and go under load", func(t *testing.T) {
+		t.Parallel()
+		s := newStand(t, "scaled", behaviour{receipts: true}, 1, nil, house.Variant{})
+		s.prove(t, "each service from one replica to four and back to one, under load; every other one leaves by kill -9", func() {
+			for _, name := range services {
+				for n := 2; n <= 4; n++ {
+					s.StartReplica(t, name, n)
+				}
+			}
+			for i, name := range services {
+				for n := 2; n <= 4; n++ {
+					p := s.Processes[fmt.Sprintf("%s-%d", name, n)]
+					if (i+n)%2 == 0 {
+						p.Kill()
+					} else if status := p.Stop(); status != 0 {
+						t.Errorf("%s: exit status %d", p.Name, status)
+					}
+				}
+			}
+		})
 	})
 
 	t.Run("NATS is away for longer than the provider tries", func(t *testing.T) {

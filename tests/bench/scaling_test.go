@@ -1,0 +1,191 @@
+package bench
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+const (
+	// pending is how many documents wait for a stage: 16 at once at 200 ms each are 80 a second, so one replica takes 20 s.
+	pending = 1600
+	// answersAfter is how long the provider and Vonage take: a call across the world. Less, and two cores would be the bound.
+	answersAfter = 200 * time.Millisecond
+)
+
+// BenchmarkReplicas measures how many inputs a second pass a stage that waits for the other side, with 1, 2 and 4 replicas,
+// each a process: the enricher for the provider's REST API, the SMS sender for Vonage. Each document must be asked for and each
+// text handed over exactly once.
+func BenchmarkReplicas(b *testing.B) {
+	for b.Loop() {
+		one := map[string]float64{}
+		for _, replicas := range []int{1, 2, 4} {
+			for stage, rate := range pass(b, replicas) {
+				if replicas == 1 {
+					one[stage] = rate
+				}
+				b.Logf("%-10s %d replicas: %4.0f/s, %.2f of one", stage, replicas, rate, rate/one[stage])
+				b.ReportMetric(rate/one[stage], fmt.Sprintf("%s-%d-of-one", stage, replicas))
+			}
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// pass lets the documents pass the enricher and then the SMS sender, each with so many replicas, and returns each stage's rate a
+// second. All replicas are ready before the work comes.
+func pass(b *testing.B, replicas int) map[string]float64 {
+	b.Helper()
+	far := newFar(b)
+	h := house.Hasty(b, far.settings)
+	h.Patience = 2 * time.Minute
+	h.StartService(b, "ingest", "ingest")
+	for _, stage := range []string{"enricher", "sms-sender"} {
+		h.StartService(b, stage, stage)
+		for n := 2; n <= replicas; n++ {
+			h.StartReplica(b, stage, n)
+		}
+	}
+	announce(b, h)
+	h.Until(b, "each document was asked for", func() bool { return len(far.asked.times()) >= pending })
+
+	// The texts wait for their links, so that they reach the SMS sender faster than it can send.
+	h.StartService(b, "shortener", "shortener")
+	h.Until(b, "each text was handed over", func() bool { return len(far.sent.times()) >= pending })
+	h.StartService(b, "email-sender", "email-sender") // of which there is nothing to send; Idle waits for it
+	h.Idle(b)
+	for what, seen := range map[string]*register{"asked for": &far.asked, "sent": &far.sent} {
+		if doubled := seen.doubled(); len(doubled) > 0 {
+			b.Errorf("%d replicas: %s more than once: %d documents", replicas, what, len(doubled))
+		}
+		if n := len(seen.times()); n != pending {
+			b.Errorf("%d replicas: %s: %d of %d documents", replicas, what, n, pending)
+		}
+	}
+	return map[string]float64{"enricher": steady(far.asked.times()), "sms-sender": steady(far.sent.times())}
+}
+
+// announce tells ingest of all documents, as fast as it takes them.
+func announce(b *testing.B, h *house.House) {
+	b.Helper()
+	documents := make(chan int)
+	var callers sync.WaitGroup
+	for range connections {
+		callers.Go(func() {
+			for i := range documents {
+				body := fmt.Sprintf(`{"event_type":"request_sent","request":"d-%05d","activity":"a%d","id":"e%d"}`, i, i, i)
+				status, answer := h.Callback(b, http.MethodPost, "/webhooks/clickwrap/demo", nil, http.Header{
+					"Pactsafe-Webhook-Token": {"12345"}, "Content-Type": {"application/json"},
+				}, []byte(body))
+				if status != http.StatusAccepted {
+					b.Errorf("%d %v", status, answer)
+				}
+			}
+		})
+	}
+	for i := range pending {
+		documents <- i
+	}
+	close(documents)
+	callers.Wait()
+}
+
+// steady is the rate a second between the first tenth and the last, when all replicas have work.
+func steady(at []time.Time) float64 {
+	at = at[len(at)/10 : len(at)*9/10]
+	return float64(len(at)-1) / at[len(at)-1].Sub(at[0]).Seconds()
+}
+
+// far is a provider and a Vonage a long way off.
+type far struct {
+	*httptest.Server
+	asked, sent register
+}
+
+func newFar(b *testing.B) *far {
+	b.Helper()
+	f := &far{asked: register{of: map[string]int{}}, sent: register{of: map[string]int{}}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1.1/requests/{id}", f.request)
+	mux.HandleFunc("POST /sms/json", f.text)
+	f.Server = httptest.NewServer(mux)
+	b.Cleanup(f.Close)
+	return f
+}
+
+// request is the provider's answer for any document: one signer, by text.
+func (f *far) request(w http.ResponseWriter, r *http.Request) {
+	time.Sleep(answersAfter)
+	f.asked.note(r.PathValue("id"))
+	fmt.Fprintf(w, `{"name":%[1]q,"signers":[{"signer_id":"s-%[1]s","send_to":{"mobile_number":true},`+
+		`"signer":{"mobile_number":"+13175550123"},"request_url":"%[2]s/sign/%[1]s"}]}`, r.PathValue("id"), f.URL)
+}
+
+var titled = regexp.MustCompile(`"(d-\d+)"`)
+
+// text is Vonage's SMS API.
+func (f *far) text(w http.ResponseWriter, r *http.Request) {
+	found := titled.FindStringSubmatch(r.FormValue("text"))
+	if found == nil {
+		http.Error(w, "no title", http.StatusBadRequest)
+		return
+	}
+	time.Sleep(answersAfter)
+	f.sent.note(found[1])
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w, `{"message-count":"1","messages":[{"to":"13175550123","message-id":"m-%[1]s","status":"0","client-ref":%[1]q}]}`,
+		r.FormValue("client-ref"))
+}
+
+// settings have rates that are no bound.
+func (f *far) settings(h *house.House) string {
+	host, port, _ := strings.Cut(h.Address("SIGNRELAY_SMTP_ADDR"), ":")
+	return fmt.Sprintf(`
+sources:
+  - {name: demo, provider: clickwrap, sender_name: PactSafe, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: t, per_minute: 600000}}
+sms: {vonage: {api_key: bench000, api_secret: s, from: Signrelay, base_url: %[1]q, per_second: 10000}}
+email: {from: no-reply@signrelay.example, smtp: {host: %[2]q, port: %[3]s, tls: none}}
+shortener: {public_url: "http://%[4]s"}
+`, f.URL, host, port, h.Address("SIGNRELAY_LINKS_ADDR"))
+}
+
+// register is when each document was seen first, and how often.
+type register struct {
+	mutex sync.Mutex
+	first []time.Time
+	of    map[string]int
+}
+
+func (r *register) note(document string) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.of[document]++; r.of[document] == 1 {
+		r.first = append(r.first, time.Now())
+	}
+}
+
+func (r *register) times() []time.Time {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return slices.Clone(r.first)
+}
+
+func (r *register) doubled() []string {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	var all []string
+	for document, n := range r.of {
+		if n > 1 {
+			all = append(all, document)
+		}
+	}
+	return all
+}
