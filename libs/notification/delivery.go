@@ -5,16 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/stage"
-	"github.com/signrelay/signrelay/libs/telemetry"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
@@ -46,10 +44,7 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 		return fmt.Errorf("open bucket %s: %w", flow.Texts, err)
 	}
 	d := delivery{Sender: s, stage: place.Name, log: event.Log{JS: env.JS, Stream: flow.Signing}, doubts: doubts{bucket}}
-	if err := telemetry.Register(env.Metrics, &d.unknown, prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "signrelay_notifications_unknown_total",
-		Help: "Messages that were sent after an attempt of unknown outcome, so that their reader may have got them twice.",
-	}, []string{"channel"})); err != nil {
+	if d.metrics, err = newMetrics(env.Metrics, strings.TrimSuffix(place.Name, "-sender")); err != nil {
 		return err
 	}
 	// An attempt that takes longer than the stage's timeout was ended by it; the rest is for telling the memory so. The
@@ -70,7 +65,7 @@ type delivery struct {
 	stage   string    // its name
 	log     event.Log // SIGNING
 	doubts  doubts
-	unknown *prometheus.CounterVec
+	metrics metrics
 }
 
 // do hands the notification over and says so in the log. When an earlier attempt may have handed it over already, word of it
@@ -90,12 +85,14 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 	}
 	receipt, err := d.Hand(ctx, n)
 	if err != nil {
+		d.metrics.troubled(n, err)
 		return nil, waitForWord(errors.Join(err, d.note(context.WithoutCancel(ctx), in, doubtful(err))), d.WordWithin)
 	}
 	if in.Unknown {
 		receipt.PossibleDuplicate = true
-		d.unknown.WithLabelValues(ChannelName(n.GetChannel())).Inc()
+		d.metrics.unknown.WithLabelValues(ChannelName(n.GetChannel())).Inc()
 	}
+	d.metrics.sent.WithLabelValues(n.GetSource(), n.GetProvider(), ChannelName(n.GetChannel()), KindName(n.GetKind())).Inc()
 	return outs(ctx, Sent(n, d.stage, time.Now(), receipt))
 }
 
@@ -142,7 +139,9 @@ func (d delivery) givenUp(in stage.Event[*notifyv1.Notification], cause error) [
 	if errors.As(cause, &trouble) {
 		reason = trouble.Reason
 	}
-	e := Failed(in.Data, d.stage, time.Now(), reason)
+	n := in.Data
+	d.metrics.failed.WithLabelValues(n.GetSource(), n.GetProvider(), ChannelName(n.GetChannel()), reason).Inc()
+	e := Failed(n, d.stage, time.Now(), reason)
 	if in.Replays > 0 { // a failure of its own: the log has heard of the first
 		e.Id = event.DerivedID(e.GetId(), d.stage, "replay/"+strconv.Itoa(in.Replays))
 	}

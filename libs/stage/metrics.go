@@ -8,10 +8,11 @@ import (
 	"github.com/signrelay/signrelay/libs/telemetry"
 )
 
-// metrics are what all stages of a program count into; every label is bounded.
+// metrics are what all stages of a program tell; every label is bounded.
 type metrics struct {
 	attempts *prometheus.CounterVec   // stage, outcome, reason
 	seconds  *prometheus.HistogramVec // stage
+	age      *prometheus.HistogramVec // stage
 	unknown  *prometheus.CounterVec   // stage
 }
 
@@ -24,9 +25,24 @@ func newMetrics(r prometheus.Registerer) (m metrics, err error) {
 			Name: "signrelay_stage_seconds", Help: "Time of one attempt, from delivery to answer.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"stage"})),
+		telemetry.Register(r, &m.age, prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "signrelay_stage_age_seconds", Help: "Time from an input's being stored to the end of it: done, skipped or given up.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 900, 3600, 14400, 86400},
+		}, []string{"stage"})),
 		telemetry.Register(r, &m.unknown, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_stage_unknown_total", Help: "Attempts after which, or before which, nobody knew whether the effect had happened.",
 		}, []string{"stage"})),
 	)
 	return m, err
+}
+
+// begin says 0 of what is rare and watched: of a count that appears as 1, nobody sees that it grew.
+func (m metrics) begin(stage string, effect bool) {
+	for _, reason := range []string{"permanent", "attempts-exhausted", "panic", "undecodable"} {
+		m.attempts.WithLabelValues(stage, string(giveUp), reason)
+	}
+	m.attempts.WithLabelValues(stage, string(done), "")
+	if effect {
+		m.unknown.WithLabelValues(stage)
+	}
 }

@@ -27,6 +27,9 @@ func observed(s flow.Stage, log *slog.Logger, m metrics) middleware {
 			v := a.verdict
 			m.attempts.WithLabelValues(s.Name, string(v.Kind), v.Reason).Inc()
 			m.seconds.WithLabelValues(s.Name).Observe(took.Seconds())
+			if v.Kind != retry {
+				m.age.WithLabelValues(s.Name).Observe(time.Since(a.meta.Timestamp).Seconds())
+			}
 			if s.Effect && (a.unknown || v.Kind == giveUp && listen(err).unknown) {
 				m.unknown.WithLabelValues(s.Name).Inc()
 			}

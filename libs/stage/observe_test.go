@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 func TestOneLogLineAnAttempt(t *testing.T) {
@@ -104,6 +107,9 @@ func TestMetrics(t *testing.T) {
 		"signrelay_stage_seconds{stage=pure}":                                                    3,
 		"signrelay_stage_seconds{stage=tester}":                                                  2,
 		"signrelay_stage_seconds{stage=second}":                                                  3,
+		"signrelay_stage_age_seconds{stage=pure}":                                                1,
+		"signrelay_stage_age_seconds{stage=tester}":                                              1,
+		"signrelay_stage_age_seconds{stage=second}":                                              1,
 		"signrelay_stage_unknown_total{stage=tester}":                                            1,
 		"signrelay_stage_unknown_total{stage=second}":                                            2,
 	} {
@@ -112,9 +118,100 @@ func TestMetrics(t *testing.T) {
 		}
 		delete(got, series)
 	}
-	if len(got) > 0 {
-		t.Errorf("and also %v", got)
+	// What has not happened is there as 0, so that the first time is seen as growth; a stage without an effect has no unknown ones.
+	for _, series := range []string{
+		"signrelay_stage_attempts_total{outcome=give-up,reason=permanent,stage=tester}",
+		"signrelay_stage_attempts_total{outcome=give-up,reason=panic,stage=pure}",
+		"signrelay_stage_waiting_messages{stage=pure,stream=REPLAY}",
+	} {
+		if _, there := got[series]; !there {
+			t.Errorf("%s is not told", series)
+		}
 	}
+	for series, value := range got {
+		if value != 0 || strings.HasPrefix(series, "signrelay_stage_unknown_total") {
+			t.Errorf("and also %s: %v", series, value)
+		}
+	}
+}
+
+func TestTheLagIsTold(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	working, release := make(chan struct{}, 3), make(chan struct{})
+	r := h.stage()
+	r.Do = func(context.Context, Event[string]) ([]Out, error) {
+		working <- struct{}{}
+		<-release
+		return nil, nil
+	}
+	for _, id := range []string{"a", "b", "c"} {
+		h.publish("letter", letter(id))
+	}
+	stop := h.run(r)
+	<-working // with one of three in hand
+
+	look := func(want map[string]float64) {
+		t.Helper()
+		registry := prometheus.NewRegistry()
+		ctx, cancel := context.WithCancel(t.Context())
+		told := make(chan error, 1)
+		go func() { told <- TellLag(ctx, h.js, r.Stage, r.Log, registry) }()
+		var got map[string]float64
+		for deadline := time.Now().Add(patience); time.Now().Before(deadline) && !maps.Equal(got, want); {
+			got = gauges(t, registry)
+		}
+		if cancel(); !maps.Equal(got, want) {
+			t.Errorf("told %v, want %v", got, want)
+		}
+		h.must(<-told)
+	}
+	look(map[string]float64{
+		"signrelay_stage_waiting_messages IN": 2, "signrelay_stage_unanswered_messages IN": 1,
+		"signrelay_stage_waiting_messages REPLAY": 0, "signrelay_stage_unanswered_messages REPLAY": 0,
+	})
+	close(release)
+	for range 3 {
+		h.hear()
+	}
+	stop()
+	look(map[string]float64{
+		"signrelay_stage_waiting_messages IN": 0, "signrelay_stage_unanswered_messages IN": 0,
+		"signrelay_stage_waiting_messages REPLAY": 0, "signrelay_stage_unanswered_messages REPLAY": 0,
+	})
+
+	// An old number is no number.
+	l, err := newLag(prometheus.NewRegistry())
+	h.must(err)
+	here := source{stage: r.Stage, stream: "IN", js: h.js, log: r.Log}
+	gone := here
+	gone.stream = "NOWHERE"
+	l.waiting.WithLabelValues("tester", "NOWHERE").Set(7)
+	l.ask(t.Context(), gone)
+	l.ask(t.Context(), here)
+	if n := testutil.CollectAndCount(l.waiting); n != 1 {
+		t.Errorf("%d streams are told, want the one that answered", n)
+	}
+}
+
+// gauges reads every gauge, by its name and stream.
+func gauges(t *testing.T, registry *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]float64{}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			for _, l := range metric.GetLabel() {
+				if l.GetName() == "stream" {
+					all[family.GetName()+" "+l.GetValue()] = metric.GetGauge().GetValue()
+				}
+			}
+		}
+	}
+	return all
 }
 
 func TestAMetricOfAnotherKindIsNotShared(t *testing.T) {

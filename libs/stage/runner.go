@@ -45,6 +45,7 @@ func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
 	if err != nil {
 		return err
 	}
+	metrics.begin(r.Stage.Name, r.Stage.Effect)
 	// One worker is enough for what operators replay, and leaves the others to what has just happened.
 	sources := []source{{r.Stage, r.Stage.Stream, r.Stage.Workers, r.JS, r.Log}, {r.Stage, flow.Replay, 1, r.JS, r.Log}}
 	consumers := make([]jetstream.Consumer, len(sources))
@@ -65,6 +66,7 @@ func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
 		case <-inHand.Done():
 		}
 	}()
+	workers.Go(func() error { return TellLag(ctx, r.JS, r.Stage, r.Log, r.Metrics) })
 	for i, s := range sources {
 		work := r.chain(metrics, consumers[i].CachedInfo().Config.AckWait)
 		for range s.workers {

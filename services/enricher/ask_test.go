@@ -68,13 +68,14 @@ func start(t *testing.T, api pack.API) *servicetest.Bench {
 	return b
 }
 
-func sources(api pack.API) providers.Sources {
+func sources(api pack.API) func() providers.Sources {
 	settings := config.Source{Name: "acme", Provider: "clickwrap", Region: "US"}
-	return providers.Sources{{Name: "acme", Provider: "clickwrap"}: {Settings: settings, API: api}}
+	all := providers.Sources{{Name: "acme", Provider: "clickwrap"}: {Settings: settings, API: api}}
+	return func() providers.Sources { return all }
 }
 
 // beside is an enricher without a runner, for single attempts.
-func beside(t *testing.T, b *servicetest.Bench, sources providers.Sources) *enricher {
+func beside(t *testing.T, b *servicetest.Bench, sources func() providers.Sources) *enricher {
 	t.Helper()
 	m, err := newMetrics(prometheus.NewRegistry())
 	if err != nil {
@@ -231,7 +232,7 @@ func TestHangingProvider(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := beside(t, b, opened)
+	e := beside(t, b, func() providers.Sources { return opened })
 	ctx, end := context.WithCancel(t.Context())
 	go func() {
 		<-arrived

@@ -23,18 +23,19 @@ import (
 
 // Run works until ctx ends. It fails at once when a source's API settings are unusable.
 func Run(ctx context.Context, env service.Env) error {
-	sources, err := providers.Open(env.Config.Sources, env.Limits)
+	sources, err := config.Make(env.Live, func(c config.Config) (providers.Sources, error) { return providers.Open(c.Sources, env.Limits) })
 	if err != nil {
 		return err
 	}
-	return run(ctx, env, sources)
+	return run(ctx, env, sources.Now)
 }
 
-func run(ctx context.Context, env service.Env, sources providers.Sources) error {
+func run(ctx context.Context, env service.Env, sources func() providers.Sources) error {
 	metrics, err := newMetrics(env.Metrics)
 	if err != nil {
 		return err
 	}
+	metrics.begin(sources())
 	e := &enricher{sources: sources, log: event.Log{JS: env.JS, Stream: flow.Signing}, metrics: metrics}
 	runner := stage.Runner[*signingv1.SigningEvent]{
 		Stage: flow.StageNamed(flow.Enricher), JS: env.JS, Decode: event.Decode, Do: e.tell, Log: env.Log, Metrics: env.Metrics,
@@ -44,7 +45,7 @@ func run(ctx context.Context, env service.Env, sources providers.Sources) error 
 }
 
 type enricher struct {
-	sources providers.Sources
+	sources func() providers.Sources // as the settings are now
 	log     event.Log
 	metrics metrics
 }
@@ -68,6 +69,7 @@ func (e *enricher) tell(ctx context.Context, in stage.Event[*signingv1.SigningEv
 		return nil, stage.Skip("document-ended")
 	}
 	document, err := src.API.Document(ctx, happened.GetDocument().GetId())
+	e.metrics.answered(src.Settings, err)
 	if err != nil {
 		return nil, verdict(err)
 	}
@@ -88,7 +90,7 @@ func (e *enricher) tell(ctx context.Context, in stage.Event[*signingv1.SigningEv
 
 // source is the account that the event came from, where it can be asked and wants its people told.
 func (e *enricher) source(happened *signingv1.SigningEvent) (providers.Source, error) {
-	src, ok := e.sources[providers.SourceKey{Name: happened.GetSource(), Provider: happened.GetProvider()}]
+	src, ok := e.sources()[providers.SourceKey{Name: happened.GetSource(), Provider: happened.GetProvider()}]
 	switch {
 	case !ok:
 		// In the DLQ it can be replayed once the source is back in the settings.

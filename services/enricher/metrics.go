@@ -1,17 +1,24 @@
 package enricher
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/providers"
+	"github.com/signrelay/signrelay/libs/providers/pack"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
 // metrics count attempts: one that is made again, because its messages could not be stored, counts again.
 type metrics struct {
-	requested, untold *prometheus.CounterVec
+	requested, untold, asked *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) (metrics, error) {
@@ -24,13 +31,54 @@ func newMetrics(r prometheus.Registerer) (metrics, error) {
 			Name: "signrelay_enricher_untold_total",
 			Help: "Messages that somebody was to get on a channel and cannot, by reason.",
 		}, []string{"source", "provider", "channel", "reason"}),
+		asked: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "signrelay_enricher_asked_total",
+			Help: "Questions to the provider's REST API for a document, by how they ended.",
+		}, []string{"source", "provider", "outcome"}),
 	}
-	for _, c := range []prometheus.Collector{m.requested, m.untold} {
+	for _, c := range []prometheus.Collector{m.requested, m.untold, m.asked} {
 		if err := r.Register(c); err != nil {
 			return metrics{}, fmt.Errorf("register the enricher's metrics: %w", err)
 		}
 	}
 	return m, nil
+}
+
+// begin says 0 of a source before its first question, so that the first failure is seen as one.
+func (m metrics) begin(sources providers.Sources) {
+	for key, s := range sources {
+		if s.API == nil {
+			continue
+		}
+		for _, outcome := range []string{"answered", "refused", "failed"} {
+			m.asked.WithLabelValues(key.Name, key.Provider, outcome)
+		}
+		for _, channel := range []notifyv1.Channel{notifyv1.Channel_CHANNEL_SMS, notifyv1.Channel_CHANNEL_EMAIL} {
+			m.untold.WithLabelValues(key.Name, key.Provider, notification.ChannelName(channel), noAddress)
+		}
+	}
+}
+
+// answered counts how a question ended: answered, also where the answer is that there is nothing for us; refused, where no
+// question helps until the operator has mended something; throttled; or failed. With our own limit nobody was asked.
+func (m metrics) answered(s config.Source, err error) {
+	var later *limit.LaterError
+	var call *pack.CallError
+	outcome := "failed"
+	switch {
+	case errors.As(err, &later), errors.Is(err, context.Canceled):
+		return
+	case err == nil, errors.Is(err, pack.ErrNotOurs):
+		outcome = "answered"
+	case !errors.As(err, &call):
+	case call.Then == pack.Stop:
+		outcome = "refused"
+	case call.Status == http.StatusTooManyRequests:
+		outcome = "throttled"
+	case call.Then == pack.GiveUp, call.Status == http.StatusNotFound:
+		outcome = "answered"
+	}
+	m.asked.WithLabelValues(s.Name, s.Provider, outcome).Inc()
 }
 
 func (m metrics) count(p planned) {

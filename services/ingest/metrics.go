@@ -12,6 +12,8 @@ import (
 // metrics of ingest. Every label is bounded: sources and providers by the settings, outcomes and reasons by the code.
 type metrics struct {
 	requests     *prometheus.CounterVec
+	quarantined  *prometheus.CounterVec
+	called       *prometheus.GaugeVec
 	seconds      *prometheus.HistogramVec
 	events       *prometheus.CounterVec
 	unremembered prometheus.Counter
@@ -25,6 +27,13 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		telemetry.Register(r, &m.requests, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_ingest_requests_total", Help: "Callbacks answered, by outcome and its reason.",
 		}, []string{"source", "provider", "outcome", "reason"})),
+		telemetry.Register(r, &m.quarantined, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "signrelay_ingest_quarantined_total", Help: "Authentic callbacks that nobody could read, kept in QUARANTINE; of which reason, the requests tell.",
+		}, []string{"source", "provider"})),
+		telemetry.Register(r, &m.called, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "signrelay_ingest_last_callback_timestamp_seconds",
+			Help: "When this replica last took an authentic callback, in Unix time.",
+		}, []string{"source", "provider"})),
 		telemetry.Register(r, &m.seconds, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "signrelay_ingest_seconds", Help: "Time from a callback's headers to its answer.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
@@ -44,7 +53,23 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	)
 }
 
+// begin says 0 of a source before its first callback: of a count that appears as 1 nobody sees that it grew, and of one that
+// is not there nobody sees that it does not.
+func (m *metrics) begin(source, provider string) {
+	m.requests.WithLabelValues(source, provider, "accepted", "")
+	m.requests.WithLabelValues(source, provider, "duplicate", "")
+	m.requests.WithLabelValues(source, provider, "refused", "unauthentic")
+	m.requests.WithLabelValues(source, provider, "unavailable", "log-away")
+	m.quarantined.WithLabelValues(source, provider)
+}
+
 func (m *metrics) observe(source, provider string, a answer, took time.Duration) {
 	m.requests.WithLabelValues(source, provider, a.outcome, a.reason).Inc()
+	if a.outcome == "quarantined" {
+		m.quarantined.WithLabelValues(source, provider).Inc()
+	}
+	if a.status < 300 {
+		m.called.WithLabelValues(source, provider).SetToCurrentTime()
+	}
 	m.seconds.WithLabelValues(provider).Observe(took.Seconds())
 }

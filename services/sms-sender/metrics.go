@@ -10,6 +10,7 @@ import (
 
 type metrics struct {
 	parts    *prometheus.CounterVec // source, provider
+	awaited  prometheus.Counter
 	receipts *prometheus.CounterVec // status, outcome
 }
 
@@ -18,6 +19,9 @@ func newMetrics(r prometheus.Registerer) (m metrics, err error) {
 		telemetry.Register(r, &m.parts, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_sms_parts_total", Help: "Parts of text messages that Vonage took, each of which costs.",
 		}, []string{"source", "provider"})),
+		telemetry.Register(r, &m.awaited, prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "signrelay_receipts_awaited_total", Help: "Parts that Vonage took and whose delivery receipts can come.",
+		})),
 		telemetry.Register(r, &m.receipts, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_receipts_total", Help: "Delivery receipts, by the part's status where they are authentic, and by what became of them.",
 		}, []string{"status", "outcome"})),

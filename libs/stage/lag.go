@@ -1,0 +1,70 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/telemetry"
+)
+
+// lagEvery is how often the server is asked how far a stage is behind: as often as Prometheus usually comes by.
+const lagEvery = 15 * time.Second
+
+// lag is how far a stage is behind. All its replicas tell the same, so it is read as a maximum and never as a sum.
+type lag struct {
+	waiting *prometheus.GaugeVec // stage, stream
+	inHand  *prometheus.GaugeVec // stage, stream
+}
+
+func newLag(r prometheus.Registerer) (l lag, err error) {
+	err = errors.Join(
+		telemetry.Register(r, &l.waiting, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "signrelay_stage_waiting_messages", Help: "Inputs that no replica has been given yet.",
+		}, []string{"stage", "stream"})),
+		telemetry.Register(r, &l.inHand, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "signrelay_stage_unanswered_messages", Help: "Inputs that were given to a replica and are not done: at work, or waiting for another attempt.",
+		}, []string{"stage", "stream"})),
+	)
+	return l, err
+}
+
+// TellLag tells how far a stage is behind, on its stream and on REPLAY, until ctx ends. A Runner does so by itself; this is
+// for a consumer that cannot be one.
+func TellLag(ctx context.Context, js jetstream.JetStream, s flow.Stage, log *slog.Logger, r prometheus.Registerer) error {
+	l, err := newLag(r)
+	if err != nil {
+		return err
+	}
+	sources := []source{{s, s.Stream, 0, js, log}, {s, flow.Replay, 0, js, log}}
+	tick := time.NewTicker(lagEvery)
+	defer tick.Stop()
+	for {
+		for _, s := range sources {
+			l.ask(ctx, s)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// ask asks the server about one consumer. What it does not say is not told: an old number would look like news.
+func (l lag) ask(ctx context.Context, s source) {
+	c, err := s.lookUp(ctx)
+	if err != nil {
+		l.waiting.DeleteLabelValues(s.stage.Name, s.stream)
+		l.inHand.DeleteLabelValues(s.stage.Name, s.stream)
+		return
+	}
+	is := c.CachedInfo()
+	l.waiting.WithLabelValues(s.stage.Name, s.stream).Set(float64(is.NumPending))
+	l.inHand.WithLabelValues(s.stage.Name, s.stream).Set(float64(is.NumAckPending))
+}

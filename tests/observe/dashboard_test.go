@@ -1,0 +1,151 @@
+package observe_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/flow"
+)
+
+type dashboard struct {
+	Title         string  `json:"title"`
+	SchemaVersion int     `json:"schemaVersion"`
+	Panels        []panel `json:"panels"`
+	Templating    struct {
+		List []struct {
+			Name       string `json:"name"`
+			Type       string `json:"type"`
+			Definition string `json:"definition"`
+		} `json:"list"`
+	} `json:"templating"`
+}
+
+type panel struct {
+	ID    int    `json:"id"`
+	Type  string `json:"type"`
+	Title string `json:"title"`
+	Grid  struct {
+		X int `json:"x"`
+		Y int `json:"y"`
+		W int `json:"w"`
+		H int `json:"h"`
+	} `json:"gridPos"`
+	Datasource datasource `json:"datasource"`
+	Targets    []struct {
+		RefID      string     `json:"refId"`
+		Expr       string     `json:"expr"`
+		Datasource datasource `json:"datasource"`
+	} `json:"targets"`
+}
+
+type datasource struct {
+	Type string `json:"type"`
+	UID  string `json:"uid"`
+}
+
+func board(t *testing.T) (d dashboard) {
+	t.Helper()
+	if err := json.Unmarshal(read(t, "deployments", "grafana", "signrelay.json"), &d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestTheDashboardCanBeImported(t *testing.T) {
+	t.Parallel()
+	d := board(t)
+	if d.Title == "" || d.SchemaVersion < 36 {
+		t.Errorf("title %q, schemaVersion %d", d.Title, d.SchemaVersion)
+	}
+	core := []string{"row", "stat", "timeseries", "table"} // what comes with Grafana itself
+	ids, taken := map[int]bool{}, map[[2]int]string{}
+	for _, p := range d.Panels {
+		if ids[p.ID] {
+			t.Errorf("two panels have the id %d", p.ID)
+		}
+		ids[p.ID] = true
+		if !slices.Contains(core, p.Type) {
+			t.Errorf("%s is a %s", p.Title, p.Type)
+		}
+		if p.Grid.X < 0 || p.Grid.W < 1 || p.Grid.H < 1 || p.Grid.X+p.Grid.W > 24 {
+			t.Errorf("%s stands at %+v", p.Title, p.Grid)
+		}
+		for x := p.Grid.X; x < p.Grid.X+p.Grid.W; x++ {
+			for y := p.Grid.Y; y < p.Grid.Y+p.Grid.H; y++ {
+				if other, ok := taken[[2]int{x, y}]; ok {
+					t.Errorf("%s and %s overlap at %d, %d", other, p.Title, x, y)
+				}
+				taken[[2]int{x, y}] = p.Title
+			}
+		}
+		if p.Type != "row" && (p.Datasource.UID != "${datasource}" || len(p.Targets) == 0) {
+			t.Errorf("%s asks nobody", p.Title)
+		}
+		refs := map[string]bool{}
+		for _, target := range p.Targets {
+			if target.Expr == "" || target.Datasource != p.Datasource || refs[target.RefID] {
+				t.Errorf("%s: %+v", p.Title, target)
+			}
+			refs[target.RefID] = true
+		}
+	}
+	var variables []string
+	for _, v := range d.Templating.List {
+		variables = append(variables, v.Name)
+	}
+	if !slices.Equal(variables, []string{"datasource", "source", "provider"}) {
+		t.Errorf("variables %v", variables)
+	}
+}
+
+// The flow goes from left to right, and each of its columns says the same five things from top to bottom.
+func TestTheDashboardShowsTheFlow(t *testing.T) {
+	t.Parallel()
+	d := board(t)
+	columns := []string{"ingest"}
+	for _, s := range flow.Stages {
+		columns = append(columns, s.Name)
+	}
+	x := -1
+	for _, name := range columns {
+		var column []panel
+		for _, p := range d.Panels {
+			if strings.HasPrefix(p.Title, name+": ") {
+				column = append(column, p)
+			}
+		}
+		if len(column) != 5 {
+			t.Errorf("%s has %d panels", name, len(column))
+			continue
+		}
+		slices.SortFunc(column, func(a, b panel) int { return a.Grid.Y - b.Grid.Y })
+		var said []string
+		for _, p := range column {
+			_, what, _ := strings.Cut(p.Title, ": ")
+			said = append(said, what)
+			if p.Grid.X != column[0].Grid.X {
+				t.Errorf("%s stands out of its column", p.Title)
+			}
+		}
+		if want := []string{"in", "out", "lag", "errors", "time"}; name != "ingest" && !slices.Equal(said, want) {
+			t.Errorf("%s says %v", name, said)
+		}
+		if column[0].Grid.X <= x {
+			t.Errorf("%s stands left of what comes before it", name)
+		}
+		x = column[0].Grid.X
+	}
+}
+
+// queries are the dashboard's, as Grafana sends them with all sources and providers chosen.
+func (p panel) queries() (all []string) {
+	for _, target := range p.Targets {
+		all = append(all, strings.NewReplacer("$__rate_interval", "5m", "$source", ".*", "$provider", ".*").Replace(target.Expr))
+	}
+	return all
+}
+
+func (p panel) String() string { return fmt.Sprintf("panel %d, %q", p.ID, p.Title) }

@@ -1,0 +1,105 @@
+package observe_test
+
+import (
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+)
+
+// rule is an alert, or a recording rule, which has no Alert.
+type rule struct {
+	Alert       string            `yaml:"alert"`
+	Record      string            `yaml:"record"`
+	Expr        string            `yaml:"expr"`
+	Labels      map[string]string `yaml:"labels"`
+	Annotations map[string]string `yaml:"annotations"`
+}
+
+func rules(t *testing.T) (all []rule) {
+	t.Helper()
+	var written struct {
+		Groups []struct {
+			Rules []rule `yaml:"rules"`
+		} `yaml:"groups"`
+	}
+	if err := yaml.Unmarshal(read(t, "deployments", "prometheus", "signrelay.rules.yaml"), &written); err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range written.Groups {
+		all = append(all, g.Rules...)
+	}
+	return all
+}
+
+func TestRulesPassTheirOwnTests(t *testing.T) {
+	t.Parallel()
+	promtool := debian(t, "promtool")
+	for _, args := range [][]string{
+		{"check", "rules", "signrelay.rules.yaml"},
+		{"check", "config", "prometheus.yml"},
+		{"test", "rules", "signrelay.rules.test.yaml", "silence.rules.test.yaml"},
+	} {
+		cmd := exec.CommandContext(t.Context(), promtool, args...)
+		cmd.Dir = file("deployments", "prometheus")
+		if said, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, said)
+		}
+	}
+}
+
+func TestEveryAlertIsComplete(t *testing.T) {
+	t.Parallel()
+	tested := string(read(t, "deployments", "prometheus", "signrelay.rules.test.yaml")) +
+		string(read(t, "deployments", "prometheus", "silence.rules.test.yaml"))
+	const runbook = "https://github.com/signrelay/signrelay/blob/main/docs/operate.md#"
+	var alerts []string
+	for _, r := range rules(t) {
+		if r.Alert == "" {
+			continue
+		}
+		alerts = append(alerts, r.Alert)
+		if s := r.Labels["severity"]; s != "critical" && s != "warning" {
+			t.Errorf("%s: severity %q", r.Alert, s)
+		}
+		if r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
+			t.Errorf("%s has no summary or description", r.Alert)
+		}
+		if got := r.Annotations["runbook_url"]; got != runbook+strings.ToLower(r.Alert) {
+			t.Errorf("%s: runbook_url is %s", r.Alert, got)
+		}
+		if !strings.Contains(tested, `{labels: '{alertname="`+r.Alert+`"`) {
+			t.Errorf("%s never fires in the rules' tests", r.Alert)
+		}
+	}
+
+	// The runbook's section has a heading for each alert, in the rules' order, and no other.
+	_, section, _ := strings.Cut(string(read(t, "docs", "operate.md")), "\n## Alerts\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var headings []string
+	for _, found := range regexp.MustCompile(`(?m)^### (\S+)$`).FindAllStringSubmatch(section, -1) {
+		headings = append(headings, found[1])
+	}
+	if !slices.Equal(headings, alerts) {
+		t.Errorf("the runbook has\n%v\nand the rules have\n%v", headings, alerts)
+	}
+}
+
+// A second file beside the rules would be loaded by nobody.
+func TestPrometheusLoadsTheRules(t *testing.T) {
+	t.Parallel()
+	var config struct {
+		RuleFiles []string `yaml:"rule_files"`
+	}
+	if err := yaml.Unmarshal(read(t, "deployments", "prometheus", "prometheus.yml"), &config); err != nil {
+		t.Fatal(err)
+	}
+	there, err := filepath.Glob(file("deployments", "prometheus", "*.rules.yaml"))
+	if err != nil || len(there) != 1 || !slices.Equal(config.RuleFiles, []string{filepath.Base(there[0])}) {
+		t.Errorf("prometheus.yml loads %v; there are %v (%v)", config.RuleFiles, there, err)
+	}
+}
