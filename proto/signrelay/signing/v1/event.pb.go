@@ -134,7 +134,7 @@ type SigningEvent struct {
 	// are joined by dots ("render_data.Salesforce.Amount"). Numbers and booleans are as written in the callback, arrays
 	// are JSON, null is the empty string. Times are here too, as the provider wrote them.
 	Attributes map[string]string `protobuf:"bytes,14,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// What Signrelay did with a message to a signer; set on notification.* and link.opened only.
+	// What Signrelay did with a message to a signer; set on notification.* and link.* only.
 	Notice        *Notice `protobuf:"bytes,15,opt,name=notice,proto3" json:"notice,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -1,0 +1,374 @@
+package contract_test
+
+import (
+	"bufio"
+	"crypto/hmac"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/providers"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// Every documented answer of every door is brought about, and is as documented: first with everything at work, then with NATS
+// away.
+func TestEveryDoorAnswersAsDocumented(t *testing.T) {
+	t.Parallel()
+	o := openapi(t)
+	visitor{t: t, h: house.Standalone(t, "SIGNRELAY_SHORTENER_PER_MINUTE=40"), o: o}.atWork()
+	visitor{t: t, h: house.Apart(t), o: o}.withoutNATS()
+	if !t.Failed() {
+		o.everyAnswerWasSeen(t)
+	}
+}
+
+// visitor knocks at doors and holds the answers against the document.
+type visitor struct {
+	t *testing.T
+	h *house.House
+	o *openAPI
+}
+
+var (
+	asJSON          = http.Header{"Content-Type": {"application/json"}}
+	asForm          = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	byPhone         = http.Header{"User-Agent": {phone}}
+	fromElsewhere   = http.Header{"Sec-Fetch-Site": {"cross-site"}, "Content-Type": {"application/json"}}
+	clickwrapToken  = http.Header{"Pactsafe-Webhook-Token": {"12345"}}
+	clickwrapHeader = http.Header{"Pactsafe-Webhook-Token": {"12345"}, "Content-Type": {"application/json"}}
+)
+
+func (v visitor) atWork() {
+	v.callbacks()
+	v.links()
+	v.receipts(v.h.IngestURL)
+	v.admin("signrelay", http.StatusOK)
+	v.sandbox()
+}
+
+func (v visitor) withoutNATS() {
+	h := v.h
+	h.Processes["shortener"].Stop()
+	h.StartService(v.t, "shortener", "shortener", "SIGNRELAY_SHORTENER_EXPIRE_AFTER=1ns")
+	v.send("clickwrap", "request-sent")
+	h.Until(v.t, "a link has come", func() bool { return len(links(v.t, h)) > 0 })
+	link := links(v.t, h)[0]
+	v.wants(http.StatusGone, "/l/{code}", v.ask(http.MethodHead, link, byPhone, "")) // expired, which robots are told too
+	h.Processes["nats"].Stop()
+
+	const away = http.StatusServiceUnavailable
+	door := h.IngestURL + "/webhooks/clickwrap/demo"
+	v.wants(away, "/webhooks/clickwrap/{source}", v.ask(http.MethodPost, door, clickwrapHeader, `{"event_type":"activity_visited","id":"e1","request":"r1"}`))
+	v.wants(away, "/webhooks/clickwrap/{source}", v.ask(http.MethodGet, door+"?event_type=activity_visited&id=e1&request=r1", clickwrapToken, ""))
+	for _, sample := range [][2]string{{"pleasesign", "document-created"}, {"esign-v1", "all"}, {"esign-v1", "signed"}} {
+		req, path := v.sample(sample[0], sample[1])
+		v.wants(away, path, req)
+	}
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		v.wants(away, "/l/{code}", v.ask(method, link, byPhone, ""))
+	}
+	door = "http://" + h.Address("SIGNRELAY_RECEIPTS_ADDR") + "/receipts/vonage/demo"
+	receipt := signed(receiptOf("0123456789abcdefghijklmnop"))
+	v.wants(away, "/receipts/vonage/{source}", v.ask(http.MethodPost, door, asForm, receipt))
+	v.wants(away, "/receipts/vonage/{source}", v.ask(http.MethodGet, door+"?"+receipt, nil, ""))
+	for _, name := range house.Services[1:] {
+		v.admin(name, away)
+	}
+	h.Processes["ingest"].Stop()
+	v.wants(http.StatusBadGateway, "/api/play", v.ask(http.MethodPost, h.SandboxURL+"/api/play", asJSON, `{"provider":"clickwrap","story":"one-signer"}`))
+}
+
+func (v visitor) ask(method, target string, header http.Header, body string) *http.Request {
+	v.t.Helper()
+	req, err := http.NewRequestWithContext(v.t.Context(), method, target, strings.NewReader(body))
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	maps.Copy(req.Header, header)
+	return req
+}
+
+// wants sends the request, and wants that status and an answer as documented.
+func (v visitor) wants(status int, path string, req *http.Request) answered {
+	v.t.Helper()
+	a := knock(v.t, req)
+	if a.status != status {
+		v.t.Errorf("%s %s: %d, want %d: %.300s", req.Method, path, a.status, status, a.body)
+	}
+	v.o.check(v.t, path, req, a)
+	return a
+}
+
+// sample is a recorded callback as its provider sends it, and the documented path that it goes to.
+func (v visitor) sample(provider, name string) (req *http.Request, path string) {
+	v.t.Helper()
+	p, _ := providers.ByName(provider)
+	s, err := pack.ReadSample(p.Samples, name)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	source, key := v.demo(provider)
+	r, err := p.Sign(source, key, s.Request)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	path = "/webhooks/" + provider + "/{source}" + r.Door
+	target := v.h.IngestURL + strings.Replace(path, "{source}", "demo", 1)
+	if len(r.Query) > 0 {
+		target += "?" + r.Query.Encode()
+	}
+	req = v.ask(r.Method, target, nil, string(r.Body))
+	for header, values := range r.Header {
+		if header != "Host" && header != "Content-Length" {
+			req.Header[header] = values
+		}
+	}
+	return req, path
+}
+
+// demo is a provider's source at the house, and its private key where it has one.
+func (v visitor) demo(provider string) (config.Source, *rsa.PrivateKey) {
+	v.t.Helper()
+	source := config.Source{Name: "demo", Provider: provider}
+	switch provider {
+	case "clickwrap":
+		source.Webhook.Secrets = []string{"12345"}
+	case "pleasesign":
+		source.Webhook.Secrets = []string{"test"}
+	default:
+		source.Webhook.Token = "demo"
+	}
+	data, err := os.ReadFile(filepath.Join(v.h.DataDir, "demo-esign-v1.pem"))
+	if err != nil { // only everything in one process makes one
+		return source, nil
+	}
+	block, certificate := pem.Decode(data)
+	key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	source.Webhook.Certificate = string(certificate)
+	return source, key
+}
+
+// send sends a sample that is taken.
+func (v visitor) send(provider, name string) {
+	v.t.Helper()
+	req, path := v.sample(provider, name)
+	v.wants(http.StatusAccepted, path, req)
+}
+
+// callbacks are sent to each door: well, twice, and in each way that is refused.
+func (v visitor) callbacks() {
+	for _, s := range [][2]string{
+		{"clickwrap", "request-sent"}, {"clickwrap", "get-request-signed"}, {"pleasesign", "document-created"}, {"esign-v1", "signed"}, {"esign-v1", "all"},
+	} {
+		v.send(s[0], s[1])
+		again, path := v.sample(s[0], s[1])
+		v.wants(http.StatusOK, path, again)
+
+		bare, _ := v.sample(s[0], s[1])
+		bare.URL.RawQuery = strings.ReplaceAll(bare.URL.RawQuery, "token=demo", "token=other")
+		bare.Header = http.Header{"Content-Type": bare.Header["Content-Type"]}
+		v.wants(http.StatusUnauthorized, path, bare)
+
+		lost, _ := v.sample(s[0], s[1])
+		lost.URL.Path = strings.Replace(lost.URL.Path, "/demo", "/nobody", 1)
+		v.wants(http.StatusNotFound, path, lost)
+		if again.Method == http.MethodGet {
+			continue
+		}
+		door := v.h.IngestURL + strings.Replace(path, "{source}", "demo", 1)
+		v.wants(http.StatusMethodNotAllowed, path, v.ask(http.MethodPut, door, nil, ""))
+		v.wants(http.StatusUnsupportedMediaType, path, v.ask(http.MethodPost, door, http.Header{"Content-Type": {"text/xml"}}, "<x/>"))
+		v.wants(http.StatusRequestEntityTooLarge, path, v.ask(http.MethodPost, door, http.Header{}, strings.Repeat("x", 1<<20+1)))
+		v.cutOff(path, door)
+	}
+	v.wants(http.StatusAccepted, "/webhooks/clickwrap/{source}", v.ask(http.MethodPost, v.h.IngestURL+"/webhooks/clickwrap/demo", clickwrapHeader, `{"event_type":"x"}`))
+	v.wants(http.StatusAccepted, "/webhooks/clickwrap/{source}", v.ask(http.MethodGet, v.h.IngestURL+"/webhooks/clickwrap/demo?event_type=x", clickwrapToken, ""))
+}
+
+// cutOff sends a callback whose body ends early.
+func (v visitor) cutOff(path, door string) {
+	v.t.Helper()
+	address, _ := url.Parse(door)
+	conn, err := net.Dial("tcp", address.Host)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.Write([]byte("POST " + address.Path + " HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")); err != nil {
+		v.t.Fatal(err)
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		v.t.Fatal(err)
+	}
+	req := v.ask(http.MethodPost, door, nil, "")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	a := answerOf(v.t, resp)
+	if a.status != http.StatusBadRequest {
+		v.t.Errorf("a body that ends early: %d %s", a.status, a.body)
+	}
+	v.o.check(v.t, path, req, a)
+}
+
+// links are opened by people and robots, while their documents are open, signed, closed, and out of reach.
+func (v visitor) links() {
+	link := func(status int, method, target string, header http.Header) {
+		v.t.Helper()
+		v.wants(status, "/l/{code}", v.ask(method, target, header, ""))
+	}
+	const get, head, post = http.MethodGet, http.MethodHead, http.MethodPost
+	v.h.Until(v.t, "the sample's link has come", func() bool { return len(links(v.t, v.h)) > 0 })
+	open := links(v.t, v.h)[0]
+	link(http.StatusFound, get, open, byPhone)
+	link(http.StatusSeeOther, post, open, byPhone)
+	link(http.StatusOK, get, open, http.Header{"User-Agent": {"WhatsApp/2.23.20"}})
+	link(http.StatusOK, head, open, byPhone)
+	link(http.StatusServiceUnavailable, get, open, http.Header{"User-Agent": {phone}, "Sec-Purpose": {"prefetch"}})
+	link(http.StatusMethodNotAllowed, http.MethodPut, open, byPhone)
+
+	none := open[:len(open)-14] + "aaaaaaaaaaaaaa"
+	for _, method := range []string{get, head, post} {
+		link(http.StatusNotFound, method, none, byPhone)
+	}
+	finished, closed := v.linkOf("esign-v1", "one-signer"), v.linkOf("esign-v1", "declined")
+	for _, method := range []string{get, post} {
+		link(http.StatusOK, method, finished, byPhone)
+		link(http.StatusGone, method, closed, byPhone)
+		v.h.Fault(v.t, `{"target":"esign-v1","mode":"refuse"}`)
+		link(http.StatusServiceUnavailable, method, finished, byPhone)
+	}
+	for _, method := range []string{get, head, post} {
+		for range 60 { // more than shortener.per_minute
+			req := v.ask(method, open, byPhone, "")
+			a := knock(v.t, req)
+			v.o.check(v.t, "/l/{code}", req, a)
+			if a.status == http.StatusTooManyRequests {
+				break
+			}
+		}
+	}
+}
+
+// linkOf plays a story and returns the link that its first signer was invited with, by a text.
+func (v visitor) linkOf(provider, story string) (link string) {
+	v.t.Helper()
+	invitations := "signing.v1.demo." + provider + ".notification.requested." + event.DocumentToken(v.h.Play(v.t, provider, story)[0])
+	log := event.Log{JS: v.h.JetStream(v.t), Stream: flow.Signing}
+	v.h.Until(v.t, "the story's link has come", func() bool {
+		texts := map[string]string{}
+		for _, m := range v.h.Messages(v.t) {
+			texts[m.Reference] = m.Text
+		}
+		for m, err := range log.Messages(v.t.Context(), invitations, time.Time{}) {
+			if err != nil {
+				v.t.Fatal(err)
+			}
+			e, err := event.Decode(m.Data)
+			if err != nil {
+				v.t.Fatal(err)
+			}
+			if n := e.GetNotice(); n.GetKind() == "invitation" && n.GetChannel() == "sms" {
+				link = shortLink.FindString(texts[n.GetNotificationId()])
+			}
+		}
+		return link != ""
+	})
+	return link
+}
+
+func receiptOf(reference string) map[string]string {
+	return map[string]string{"messageId": "0A0000000123ABCD", "status": "delivered", "err-code": "0", "client-ref": reference, "message-timestamp": "2026-01-02 03:04:05"}
+}
+
+// signed is a receipt as Vonage signs it, as a form.
+func signed(fields map[string]string) string {
+	mac := hmac.New(sha256.New, []byte("demo-signature"))
+	form := url.Values{}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		mac.Write([]byte("&" + name + "=" + fields[name]))
+		form.Set(name, fields[name])
+	}
+	form.Set("sig", hex.EncodeToString(mac.Sum(nil)))
+	return form.Encode()
+}
+
+func (v visitor) receipts(base string) {
+	const path = "/receipts/vonage/{source}"
+	var text house.Message
+	v.h.Until(v.t, "a text has come", func() bool {
+		i := slices.IndexFunc(v.h.Messages(v.t), func(m house.Message) bool { return m.Channel == "sms" })
+		if i >= 0 {
+			text = v.h.Messages(v.t)[i]
+		}
+		return i >= 0
+	})
+	door, elsewhere := base+"/receipts/vonage/demo", base+"/receipts/vonage/nobody"
+	ours, odd := signed(receiptOf(text.Reference)), signed(map[string]string{"status": "delivered"})
+	for range 2 { // recorded, repeated
+		v.wants(http.StatusOK, path, v.ask(http.MethodPost, door, asForm, ours))
+	}
+	v.wants(http.StatusOK, path, v.ask(http.MethodGet, door+"?"+signed(receiptOf("nobodys")), nil, "")) // unknown
+	for query, status := range map[string]int{ours + "x": http.StatusUnauthorized, odd: http.StatusBadRequest} {
+		v.wants(status, path, v.ask(http.MethodPost, door, asForm, query))
+		v.wants(status, path, v.ask(http.MethodGet, door+"?"+query, nil, ""))
+	}
+	v.wants(http.StatusNotFound, path, v.ask(http.MethodPost, elsewhere, asForm, ours))
+	v.wants(http.StatusNotFound, path, v.ask(http.MethodGet, elsewhere+"?"+ours, nil, ""))
+	v.wants(http.StatusRequestEntityTooLarge, path, v.ask(http.MethodPost, door, asForm, strings.Repeat("x", 64<<10+1)))
+	v.wants(http.StatusMethodNotAllowed, path, v.ask(http.MethodPut, door, nil, ""))
+}
+
+// admin asks a process how it is, until it is as it should be.
+func (v visitor) admin(process string, ready int) {
+	v.t.Helper()
+	admin := v.h.Processes[process].AdminURL()
+	v.h.Until(v.t, process+" says how it is", func() bool { return v.h.Ready(v.t, process) == ready })
+	v.wants(ready, "/readyz", v.ask(http.MethodGet, admin+"/readyz", nil, ""))
+	v.wants(ready, "/readyz", v.ask(http.MethodGet, admin+"/readyz?verbose", nil, ""))
+	v.wants(http.StatusOK, "/livez", v.ask(http.MethodGet, admin+"/livez", nil, ""))
+	v.wants(http.StatusOK, "/metrics", v.ask(http.MethodGet, admin+"/metrics", nil, ""))
+}
+
+func (v visitor) sandbox() {
+	api := v.h.SandboxURL + "/api/"
+	const get, post, remove = http.MethodGet, http.MethodPost, http.MethodDelete
+	v.wants(http.StatusOK, "/api/messages", v.ask(get, api+"messages?channel=sms", nil, ""))
+	v.wants(http.StatusOK, "/api/messages", v.ask(get, api+"messages", nil, ""))
+	v.wants(http.StatusNoContent, "/api/messages", v.ask(remove, api+"messages", nil, ""))
+	v.wants(http.StatusOK, "/api/stories", v.ask(get, api+"stories", nil, ""))
+	v.wants(http.StatusOK, "/api/play", v.ask(post, api+"play", asJSON, `{"provider":"pleasesign","story":"one-signer","pause_ms":0}`))
+	v.wants(http.StatusBadRequest, "/api/play", v.ask(post, api+"play", asJSON, `{"provider":"pleasesign","story":"one-signer","pause_ms":-1}`))
+	v.wants(http.StatusNotFound, "/api/play", v.ask(post, api+"play", asJSON, `{"provider":"pleasesign","story":"none"}`))
+	v.wants(http.StatusNoContent, "/api/faults", v.ask(post, api+"faults", asJSON, `{"target":"vonage","mode":"throttle","count":3}`))
+	v.wants(http.StatusBadRequest, "/api/faults", v.ask(post, api+"faults", asJSON, `{"target":"nobody","mode":"throttle"}`))
+	v.wants(http.StatusOK, "/api/faults", v.ask(get, api+"faults", nil, ""))
+	v.wants(http.StatusNoContent, "/api/faults", v.ask(remove, api+"faults", nil, ""))
+	for path, methods := range map[string][]string{"messages": {remove}, "play": {post}, "faults": {post, remove}} {
+		for _, method := range methods {
+			v.wants(http.StatusForbidden, "/api/"+path, v.ask(method, api+path, fromElsewhere, "{}"))
+		}
+	}
+}

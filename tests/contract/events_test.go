@@ -1,0 +1,314 @@
+package contract_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/nats-io/nats.go"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/providers"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+const topic = "signrelay.signing.v1"
+
+// Everything that can happen happens in a real instance: all samples, all stories, a text that does not arrive, links opened, and
+// an outside shortener that gives none (only the person who cannot be reached is made up). Then every message of the log and every record in Kafka is as asyncapi.yaml says,
+// and every type that it lists has come.
+func TestEveryEventIsAsDocumented(t *testing.T) {
+	t.Parallel()
+	kafka, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, topic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(kafka.Close)
+	bitly := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", http.StatusUnauthorized) }))
+	t.Cleanup(bitly.Close)
+	h := house.Standalone(t,
+		"SIGNRELAY_KAFKA_BROKERS="+kafka.ListenAddrs()[0], "SIGNRELAY_KAFKA_FORMAT=json",
+		"SIGNRELAY_SHORTENER_KIND=bitly", "SIGNRELAY_SHORTENER_BITLY_TOKEN=x", "SIGNRELAY_SHORTENER_BITLY_BASE_URL="+bitly.URL)
+
+	h.Fault(t, `{"target":"receipts","mode":"fail","count":1}`)
+	sendSamples(t, h)
+	playStories(t, h)
+	openLinks(t, h)
+	suppress(t, h)
+
+	asyncapi := read(t, "asyncapi.yaml")
+	documented := documentedTypes(t, asyncapi)
+	d := documents{
+		payload: compile(t, closed(asyncapi).(map[string]any), "#/components/schemas/SigningEvent"),
+		alone:   compile(t, closed(read(t, "event.schema.json")).(map[string]any), ""),
+		record:  headersOf(t, asyncapi, "json"), headers: map[string]*jsonschema.Schema{},
+	}
+	for _, typ := range documented {
+		d.headers[typ] = headersOf(t, asyncapi, typ)
+	}
+	address := subjectOf(t, asyncapi)
+
+	seen, stored := map[string]bool{}, map[string]*signingv1.SigningEvent{}
+	log := event.Log{JS: h.JetStream(t), Stream: flow.Signing}
+	look := func() {
+		for m, err := range log.Messages(t.Context(), "signing.v1.>", time.Time{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := event.Decode(m.Data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen[e.GetType()], stored[e.GetId()] = true, e
+			d.checkMessage(t, address, m.Subject, m.Header, e)
+		}
+	}
+	missing := func() []string {
+		return slices.DeleteFunc(slices.Clone(documented), func(typ string) bool { return seen[typ] })
+	}
+	defer func() {
+		if never := missing(); len(never) > 0 {
+			t.Errorf("of these types no event came: %v", never)
+		}
+	}()
+	h.Until(t, "every documented type has come", func() bool { look(); return len(missing()) == 0 || t.Failed() })
+	h.Processes["signrelay"].Stop() // and the bridge is at rest
+	d.checkRecords(t, kafka.ListenAddrs()[0], stored)
+}
+
+// documents are what an event is held against.
+type documents struct {
+	headers        map[string]*jsonschema.Schema // of a message, by type
+	record         *jsonschema.Schema            // headers of a record with JSON in it
+	payload, alone *jsonschema.Schema            // of the body: in asyncapi.yaml, and in event.schema.json
+}
+
+func (d documents) checkMessage(t *testing.T, address *regexp.Regexp, subject string, header nats.Header, e *signingv1.SigningEvent) {
+	t.Helper()
+	parts := address.FindStringSubmatch(subject)
+	if parts == nil {
+		t.Errorf("subject %s is not as documented", subject)
+		return
+	}
+	tokens := map[string]string{}
+	for i, name := range address.SubexpNames() {
+		tokens[name] = parts[i]
+	}
+	if got, want := tokens["source"]+" "+tokens["provider"]+" "+tokens["entity"]+"."+tokens["action"], e.GetSource()+" "+e.GetProvider()+" "+e.GetType(); got != want {
+		t.Errorf("subject %s is of another event: %s", subject, want)
+	}
+	schema := d.headers[e.GetType()]
+	if schema == nil {
+		t.Errorf("asyncapi.yaml has no type %s", e.GetType())
+		return
+	}
+	values := map[string]any{}
+	for name := range header {
+		if !strings.HasPrefix(name, "Nats-") || name == "Nats-Msg-Id" { // the server's own, of reading
+			values[name] = header.Get(name)
+		}
+	}
+	if err := schema.Validate(values); err != nil {
+		t.Errorf("headers of %s: %v", e.GetType(), err)
+	}
+	if values["ce-id"] != e.GetId() || values["Nats-Msg-Id"] != e.GetId() {
+		t.Errorf("%s has one id in its headers and another in its body", e.GetType())
+	}
+	text, err := protojson.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.checkBody(t, text)
+}
+
+func (d documents) checkBody(t *testing.T, text []byte) {
+	t.Helper()
+	for name, schema := range map[string]*jsonschema.Schema{"asyncapi.yaml": d.payload, "event.schema.json": d.alone} {
+		if err := schema.Validate(parse(t, text)); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, text)
+		}
+	}
+}
+
+// checkRecords reads the topic until every stored event was there.
+func (d documents) checkRecords(t *testing.T, broker string, stored map[string]*signingv1.SigningEvent) {
+	t.Helper()
+	consumer, err := sarama.NewConsumer([]string{broker}, sarama.NewConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = consumer.Close() }()
+	partition, err := consumer.ConsumePartition(topic, 0, sarama.OffsetOldest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = partition.Close() }()
+	for waiting := maps.Clone(stored); len(waiting) > 0; {
+		select {
+		case r := <-partition.Messages():
+			var e struct {
+				ID                  string
+				Document, Recipient struct{ ID string }
+			}
+			if err := json.Unmarshal(r.Value, &e); err != nil {
+				t.Fatal(err)
+			}
+			delete(waiting, e.ID)
+			d.checkBody(t, r.Value)
+			headers := map[string]any{}
+			for _, h := range r.Headers {
+				headers[string(h.Key)] = string(h.Value)
+			}
+			if err := d.record.Validate(headers); err != nil || headers["ce_id"] != e.ID {
+				t.Errorf("headers of a record: %v", err)
+			}
+			if key := first(e.Document.ID, e.Recipient.ID, e.ID); key != string(r.Key) {
+				t.Errorf("the key of %s is %s, and documented as %s", e.ID, r.Key, key)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%d events are not in Kafka", len(waiting))
+		}
+	}
+}
+
+func first(texts ...string) string {
+	return texts[slices.IndexFunc(texts, func(s string) bool { return s != "" })]
+}
+
+// subjectOf is the documented address as an expression with a group for each parameter.
+func subjectOf(t *testing.T, asyncapi map[string]any) *regexp.Regexp {
+	t.Helper()
+	channel := at(t, asyncapi, "channels", "log")
+	expression := regexp.QuoteMeta(at(t, channel, "address").(string))
+	for name := range at(t, channel, "parameters").(map[string]any) {
+		expression = strings.Replace(expression, `\{`+name+`\}`, `(?P<`+name+`>[A-Za-z0-9_-]+)`, 1)
+	}
+	if strings.Contains(expression, "{") {
+		t.Fatalf("the address has a parameter that is not described: %s", expression)
+	}
+	return regexp.MustCompile("^" + expression + "$")
+}
+
+func sendSamples(t *testing.T, h *house.House) {
+	t.Helper()
+	for _, p := range providers.All {
+		names, err := fs.Glob(p.Samples, "*.http")
+		if err != nil || len(names) == 0 {
+			t.Fatalf("%s has no samples: %v", p.Name, err)
+		}
+		for _, name := range names {
+			if out, err := h.Command(t, "send", p.Name, strings.TrimSuffix(name, ".http"), "--url", h.IngestURL); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+		}
+	}
+}
+
+func playStories(t *testing.T, h *house.House) {
+	t.Helper()
+	var stories []struct{ Provider, Story string }
+	answer := call(t, http.MethodGet, h.SandboxURL+"/api/stories", nil, "")
+	if err := json.Unmarshal(answer.body, &stories); err != nil || len(stories) == 0 {
+		t.Fatalf("%d stories: %v", len(stories), err)
+	}
+	for _, s := range stories {
+		// With time to ask the stand-in before a document changes again, so that its people are told.
+		order := fmt.Sprintf(`{"provider":%q,"story":%q,"pause_ms":100}`, s.Provider, s.Story)
+		if answer := call(t, http.MethodPost, h.SandboxURL+"/api/play", nil, order); answer.status != http.StatusOK {
+			t.Fatalf("%s: %d %s", order, answer.status, answer.body)
+		}
+	}
+}
+
+// suppress puts the one event into the log that no story makes, as the enricher does: all of their people can be reached.
+func suppress(t *testing.T, h *house.House) {
+	t.Helper()
+	nobody := &notifyv1.Notification{
+		Id: event.DerivedID("", flow.Enricher, t.Name()), Source: "demo", Provider: "clickwrap", DocumentId: "unreached",
+		Kind: notifyv1.Kind_KIND_INVITATION, To: &notifyv1.Person{RecipientId: "p1"},
+	}
+	m, err := event.Message(t.Context(), notification.Suppressed(nobody, flow.Enricher, time.Now(), "no-address"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.JetStream(t).PublishMsg(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var shortLink = regexp.MustCompile(`https?://\S+/l/[a-z2-7]{14}`)
+
+func openLinks(t *testing.T, h *house.House) {
+	t.Helper()
+	h.Until(t, "links have come", func() bool { return len(links(t, h)) >= 5 })
+	for _, link := range links(t, h) {
+		call(t, http.MethodGet, link, http.Header{"User-Agent": {phone}}, "")
+	}
+}
+
+func links(t *testing.T, h *house.House) []string {
+	t.Helper()
+	var found []string
+	for _, m := range h.Messages(t) {
+		found = append(found, shortLink.FindAllString(m.Text, -1)...)
+	}
+	return found
+}
+
+const phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1"
+
+// answered is what a door answered.
+type answered struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// call knocks at a door and follows no redirect.
+func call(t *testing.T, method, target string, header http.Header, body string) answered {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if header != nil {
+		req.Header = header
+	}
+	return knock(t, req)
+}
+
+func knock(t *testing.T, req *http.Request) answered {
+	t.Helper()
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	return answerOf(t, resp)
+}
+
+func answerOf(t *testing.T, resp *http.Response) answered {
+	t.Helper()
+	var text bytes.Buffer
+	if _, err := text.ReadFrom(resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	return answered{status: resp.StatusCode, header: resp.Header, body: text.Bytes()}
+}

@@ -1,0 +1,276 @@
+package contract_test
+
+import (
+	"bytes"
+	"go/ast"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/pb33f/libopenapi"
+	validator "github.com/pb33f/libopenapi-validator"
+	v3 "github.com/pb33f/libopenapi/datamodel/high/v3"
+
+	"github.com/signrelay/signrelay/libs/providers"
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// openAPI is openapi.yaml, and what has been seen of it.
+type openAPI struct {
+	validator.Validator
+	model *v3.Document
+	seen  map[answerKind]bool
+}
+
+// answerKind is a documented answer: "POST", "/webhooks/clickwrap/{source}", "202".
+type answerKind struct{ method, path, status string }
+
+func (a answerKind) String() string { return a.method + " " + a.path + " " + a.status }
+
+func openapi(t *testing.T) *openAPI {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(house.Root(), "docs", "openapi.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := libopenapi.NewDocument(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := document.BuildV3Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, errs := validator.NewValidator(document)
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	return &openAPI{Validator: v, model: &model.Model, seen: map[answerKind]bool{}}
+}
+
+func TestTheDocumentIsOpenAPI(t *testing.T) {
+	t.Parallel()
+	if valid, errs := openapi(t).ValidateDocument(); !valid {
+		for _, e := range errs {
+			t.Error(e.Message, e.Reason)
+			for _, s := range e.SchemaValidationErrors {
+				t.Error(s.Reason, s.FieldPath)
+			}
+		}
+	}
+}
+
+// answers are all documented ones.
+func (o *openAPI) answers() []answerKind {
+	var all []answerKind
+	for path, item := range o.model.Paths.PathItems.FromOldest() {
+		for method, operation := range item.GetOperations().FromOldest() {
+			for status := range operation.Responses.Codes.FromOldest() {
+				all = append(all, answerKind{strings.ToUpper(method), path, status})
+			}
+		}
+	}
+	return all
+}
+
+// check holds an answer against the document: its status, its headers, its content type, its body. A request of a method that the
+// path does not have is answered as the document says of that path's first operation.
+func (o *openAPI) check(t *testing.T, path string, req *http.Request, a answered) {
+	t.Helper()
+	item := o.model.Paths.PathItems.GetOrZero(path)
+	if item == nil {
+		t.Fatalf("%s is not documented", path)
+	}
+	method := req.Method
+	operation := item.GetOperations().GetOrZero(strings.ToLower(method))
+	if operation == nil && a.status == http.StatusMethodNotAllowed {
+		for method, operation = range item.GetOperations().FromOldest() {
+			break
+		}
+		method = strings.ToUpper(method)
+	}
+	if operation == nil {
+		t.Errorf("%s %s is not documented", method, path)
+		return
+	}
+	status := strconv.Itoa(a.status)
+	response := operation.Responses.Codes.GetOrZero(status)
+	if response == nil {
+		t.Errorf("%s %s answers %s, which is not documented: %s", method, path, status, a.body)
+		return
+	}
+	o.seen[answerKind{method, path, status}] = true
+
+	asked := req.Clone(t.Context())
+	asked.Method = method
+	if a.status < 300 {
+		o.checkRequest(t, asked)
+	}
+	got := &http.Response{StatusCode: a.status, Header: a.header, Body: io.NopCloser(bytes.NewReader(a.body)), Request: asked}
+	if valid, errs := o.ValidateHttpResponse(asked, got); !valid {
+		for _, e := range errs {
+			t.Errorf("%s %s %s: %s: %s %v\n%.300s", method, path, status, e.Message, e.Reason, e.SchemaValidationErrors, a.body)
+		}
+	}
+	// Without documented content there is no body, which the validator does not look at.
+	if (response.Content == nil || response.Content.Len() == 0) && len(a.body) > 0 {
+		t.Errorf("%s %s %s has a body, and none is documented: %.100s", method, path, status, a.body)
+	}
+}
+
+// checkRequest holds a request that was taken against the document.
+func (o *openAPI) checkRequest(t *testing.T, req *http.Request) {
+	t.Helper()
+	body, err := req.GetBody() // the sent one is used up
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Body = body
+	if valid, errs := o.ValidateHttpRequest(req); !valid {
+		for _, e := range errs {
+			t.Errorf("%s %s is taken, and not as documented: %s: %s %v", req.Method, req.URL.Path, e.Message, e.Reason, e.SchemaValidationErrors)
+		}
+	}
+}
+
+// Routes that openapi.yaml leaves out, and why.
+var undocumented = map[string]string{
+	"/debug/pprof/":        "Go's own",
+	"/debug/pprof/cmdline": "Go's own",
+	"/debug/pprof/profile": "Go's own",
+	"/debug/pprof/symbol":  "Go's own",
+	"/debug/pprof/trace":   "Go's own",
+	"/webhooks/":           "says that there is no such door",
+
+	"GET /v1.1/requests/{id}":          "the stand-in for Clickwrap",
+	"GET /document/{id}":               "the stand-in for PleaseSign",
+	"GET /document/{id}/master":        "the stand-in for PleaseSign",
+	"GET /recipient/{id}/signingurl":   "the stand-in for PleaseSign",
+	"GET /api/v1/*":                    "the stand-in for the eSignature API v1",
+	"GET /api/v1/*/{$}":                "the stand-in for the eSignature API v1",
+	"GET /sign/{request}/{signer}":     "the stand-in for Clickwrap's signing page",
+	"POST /sign/{request}/{signer}":    "the stand-in for Clickwrap's signing page",
+	"GET /pleasesign":                  "the stand-in for PleaseSign's signing page",
+	"POST /pleasesign":                 "the stand-in for PleaseSign's signing page",
+	"GET /esign/{ticket}":              "the stand-in for the eSignature API v1's signing page",
+	"GET /esign/session/{ticket}":      "the stand-in for the eSignature API v1's signing page",
+	"POST /esign/session/{ticket}":     "the stand-in for the eSignature API v1's signing page",
+	"GET /files/{ticket}/document.pdf": "the stand-in for a provider's files",
+	"GET /v4/user":                     "the stand-in for Bitly",
+	"POST /v4/shorten":                 "the stand-in for Bitly",
+	"GET /b/{tag}":                     "the stand-in for Bitly",
+	"GET /v1/account":                  "the stand-in for Rebrandly",
+	"POST /v1/links":                   "the stand-in for Rebrandly",
+	"GET /v1/links":                    "the stand-in for Rebrandly",
+	"GET /v1/links/{id}":               "the stand-in for Rebrandly",
+	"GET /r/{tag}":                     "the stand-in for Rebrandly",
+	"POST /sms/json":                   "the stand-in for Vonage",
+	"GET /{$}":                         "the sandbox's page, for people",
+	"GET /letters/{number}":            "the sandbox's page, for people",
+}
+
+// Every route of the code is documented or left out with a reason, and every documented path has its route. Ingest's routes
+// come of the packs' doors.
+func TestTheRoutesAreThoseOfTheCode(t *testing.T) {
+	t.Parallel()
+	o := openapi(t)
+	documented := map[string]bool{}
+	for _, a := range o.answers() {
+		documented[a.method+" "+a.path] = true
+	}
+	routes := map[string]bool{}
+	for _, folder := range []string{"services", "libs/service"} {
+		maps.Copy(routes, registered(t, filepath.Join(house.Root(), folder)))
+	}
+	delete(routes, "/webhooks/*/{source}*")
+	for _, p := range providers.All {
+		for _, door := range p.Doors {
+			for _, method := range door.Methods {
+				routes[method+" /webhooks/"+p.Name+"/{source}"+door.Path] = true
+			}
+		}
+	}
+	for route := range routes {
+		if undocumented[route] == "" && !documented[route] {
+			t.Errorf("the code has the route %q, which openapi.yaml has not", route)
+		}
+	}
+	for route := range undocumented {
+		if !routes[route] {
+			t.Errorf("the code has no route %q any more", route)
+		}
+	}
+	for route := range documented {
+		if !routes[route] && !routes[strings.Replace(route, "HEAD ", "GET ", 1)] { // GET's pattern takes HEAD
+			t.Errorf("openapi.yaml has %q, and no code registers it", route)
+		}
+	}
+	if len(routes) < 40 {
+		t.Errorf("%d routes were found: are they still registered with Handle and HandleFunc?", len(routes))
+	}
+}
+
+var looksLikeARoute = regexp.MustCompile(`^([A-Z]+ )?/`)
+
+// registered are the patterns that the folder's code gives to a ServeMux; what a variable stands for in one is "*".
+func registered(t *testing.T, folder string) map[string]bool {
+	t.Helper()
+	routes := map[string]bool{}
+	eachFile(t, folder, func(path string, file *ast.File) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok || len(call.Args) != 2 {
+				return true
+			}
+			method, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok || method.Sel.Name != "Handle" && method.Sel.Name != "HandleFunc" {
+				return true
+			}
+			pattern := pattern(call.Args[0])
+			if !looksLikeARoute.MatchString(pattern) {
+				t.Errorf("%s registers a route that this test cannot read: %s", path, pattern)
+			}
+			routes[pattern] = true
+			return true
+		})
+	})
+	return routes
+}
+
+func pattern(e ast.Expr) string {
+	if sum, ok := e.(*ast.BinaryExpr); ok {
+		return strings.ReplaceAll(pattern(sum.X)+pattern(sum.Y), "**", "*")
+	}
+	if word, ok := literal(e); ok {
+		return word
+	}
+	return "*"
+}
+
+// unprovoked are the documented answers that this test cannot bring about, and who does.
+var unprovoked = map[string]string{
+	"POST /api/play 409": "every provider has a source where there is a sandbox to ask; services/sandbox tests it",
+}
+
+// everyAnswerWasSeen fails for documented answers that were not.
+func (o *openAPI) everyAnswerWasSeen(t *testing.T) {
+	t.Helper()
+	for _, a := range o.answers() {
+		if !o.seen[a] && unprovoked[a.String()] == "" {
+			t.Errorf("%s is documented and was not seen", a)
+		}
+		if o.seen[a] && unprovoked[a.String()] != "" {
+			t.Errorf("%s was seen after all", a)
+		}
+	}
+	if n := len(o.seen); n < 50 {
+		t.Errorf("%d answers were seen: %v", n, slices.Collect(maps.Keys(o.seen)))
+	}
+}

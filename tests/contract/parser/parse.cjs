@@ -1,0 +1,9 @@
+// Reads an AsyncAPI document from standard input, prints what is wrong with it, one line each, and ends with 1 if anything is.
+const { readFileSync } = require('node:fs')
+const { Parser } = require('@asyncapi/parser')
+
+new Parser().parse(readFileSync(0, 'utf8')).then(({ document, diagnostics }) => {
+  const wrong = diagnostics.filter(d => d.severity <= 1) // errors and warnings
+  for (const d of wrong) console.log(`${d.path.join('.')}: ${d.message}`)
+  process.exitCode = document && wrong.length === 0 ? 0 : 1
+})
