@@ -1,0 +1,53 @@
+{{/* The ports in a list of host:port or of URLs, apart by commas, else the usual one; as YAML under the key ports. */}}
+{{- define "signrelay.ports" -}}
+{{- $ports := list -}}
+{{- range splitList "," .in -}}
+{{- with regexFind ":[0-9]+(/|\\?|$)" (trim .) -}}
+{{- $ports = append $ports (regexFind "[0-9]+" . | int) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml (dict "ports" (default (list .usual) ($ports | uniq))) -}}
+{{- end -}}
+
+{{/* Where a service may connect to: names, the parties that it calls, and the sandbox where that stands in for them. */}}
+{{- define "signrelay.egress" -}}
+{{- $policy := .root.Values.networkPolicy -}}
+{{- $config := .root.Values.config -}}
+{{- $in := dict
+  "nats" (dict "in" (dig "nats" "url" "" $config) "usual" 4222)
+  "redis" (dict "in" (dig "redis" "url" "" $config) "usual" 6379)
+  "kafka" (dict "in" (dig "kafka" "brokers" list $config | join ",") "usual" 9092)
+  "smtp" (dict "in" "" "usual" (dig "email" "smtp" "port" 587 $config | int))
+  "web" (dict "in" "" "usual" 443) -}}
+- to: {{- toYaml $policy.dns.to | nindent 4 }}
+  ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
+{{- range .row.calls }}
+{{- $party := get $policy . }}
+{{- $found := include "signrelay.ports" (get $in .) | fromYaml }}
+- ports:
+    {{- range $party.ports | default $found.ports }}
+    - {port: {{ int . }}, protocol: TCP}
+    {{- end }}
+  {{- with $party.to }}
+  to: {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- if .root.Values.services.sandbox.enabled }}
+{{- $rows := .root.Files.Get "files/services.yaml" | fromYaml }}
+{{- $to := list }}
+{{- if or (has "web" .row.calls) (has "smtp" .row.calls) }}{{ $to = list "sandbox" }}{{ end }}
+{{- if eq .name "sandbox" }}{{ $to = list "ingest" "sms-sender" }}{{ end }}
+{{- range $to }}
+- to:
+    - podSelector:
+        matchLabels: {{- include "signrelay.selector" (dict "root" $.root "name" .) | nindent 10 }}
+  ports:
+    {{- range (get $rows .).doors }}
+    - {port: {{ .port }}, protocol: TCP}
+    {{- end }}
+{{- end }}
+{{- end }}
+{{- with $policy.extraEgress }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}

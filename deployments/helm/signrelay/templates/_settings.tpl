@@ -1,0 +1,115 @@
+{{/* A service's settings file: the parts of .Values.config that it reads. */}}
+{{- define "signrelay.settings" -}}
+{{- $settings := dict -}}
+{{- range $part := .row.reads -}}
+{{- if and (eq $part "sources") (not (has "api" $.row.reads)) -}}
+{{- $sources := list -}}
+{{- range $.root.Values.config.sources -}}
+{{- $sources = append $sources (omit . "api") -}}
+{{- end -}}
+{{- $_ := set $settings $part $sources -}}
+{{- else if hasKey $.root.Values.config $part -}}
+{{- $_ := set $settings $part (get $.root.Values.config $part) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $settings -}}
+{{- end -}}
+
+{{/* The secrets that a service reads, as YAML: setting to {name, key}. */}}
+{{- define "signrelay.secrets" -}}
+{{- $mine := dict -}}
+{{- range $setting, $ref := .root.Values.secrets -}}
+{{- $words := splitList "." $setting -}}
+{{- $part := first $words -}}
+{{- if eq $part "source" -}}
+{{- $part = ternary "api" "sources" (eq (index $words 3) "api") -}}
+{{- end -}}
+{{- if has $part $.row.reads -}}
+{{- $_ := set $mine $setting $ref -}}
+{{- end -}}
+{{- end -}}
+{{- $users := .root.Values.nats.users -}}
+{{- if and $users.secret (has "nats" .row.reads) -}}
+{{- $user := ternary "operator" .name (eq .name "provision") -}}
+{{- $key := ternary $user (printf "%s.creds" $user) (eq $users.kind "password") -}}
+{{- $_ := set $mine (printf "nats.%s" $users.kind) (dict "name" $users.secret "key" $key) -}}
+{{- end -}}
+{{- toYaml $mine -}}
+{{- end -}}
+
+{{/* A setting's variable: nats.tls.ca is SIGNRELAY_NATS_TLS_CA. */}}
+{{- define "signrelay.variable" -}}
+SIGNRELAY_{{ . | replace "." "_" | replace "-" "_" | upper }}
+{{- end -}}
+
+{{/* The settings below a key that there are not, one a line. */}}
+{{- define "signrelay.unknown" -}}
+{{- range $key, $value := .values -}}
+{{- $path := printf "%s%s" $.above $key -}}
+{{- if kindIs "map" $value -}}
+{{- include "signrelay.unknown" (dict "known" $.known "above" (printf "%s." $path) "values" $value) -}}
+{{- else if eq $path "sources" -}}
+{{- range $value -}}
+{{- include "signrelay.unknown" (dict "known" $.known "above" "sources." "values" .) -}}
+{{- end -}}
+{{- else if not (hasKey $.known $path) -}}
+{{- printf "%s\n" $path -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* All that is wrong with the values and that their schema cannot say. */}}
+{{- define "signrelay.check" -}}
+{{- $wrong := list -}}
+{{- $services := include "signrelay.services" . | fromYaml -}}
+{{- $known := .Files.Get "files/settings.yaml" | fromYaml -}}
+{{- range include "signrelay.unknown" (dict "known" $known "above" "" "values" .Values.config) | trim | splitList "\n" | uniq | compact -}}
+{{- $wrong = append $wrong (printf "config.%s: no such setting" .) -}}
+{{- end -}}
+{{- $sources := list -}}
+{{- range .Values.config.sources -}}
+{{- $sources = append $sources (printf "%s.%s" .provider .name) -}}
+{{- end -}}
+{{- range $setting, $_ := .Values.secrets -}}
+{{- $words := splitList "." $setting -}}
+{{- $key := $setting -}}
+{{- if eq (first $words) "source" -}}
+{{- $key = printf "sources.%s" (slice $words 3 | join ".") -}}
+{{- if not (has (slice $words 1 3 | join ".") $sources) -}}
+{{- $wrong = append $wrong (printf "secrets.\"%s\": config.sources has no %s of %s" $setting (index $words 2) (index $words 1)) -}}
+{{- end -}}
+{{- end -}}
+{{- if not (hasKey $known $key) -}}
+{{- $wrong = append $wrong (printf "secrets.\"%s\": no such setting" $setting) -}}
+{{- else if ne (get $known $key) "file" -}}
+{{- $wrong = append $wrong (printf "secrets.\"%s\": is no secret, and belongs in config" $setting) -}}
+{{- end -}}
+{{- end -}}
+{{- range $party, $variable := dict "nats" "nats://nats.nats:4222" "redis" "redis://redis.redis:6379/0" -}}
+{{- if not (or (dig $party "url" "" $.Values.config) (hasKey $.Values.secrets (printf "%s.url" $party))) -}}
+{{- $wrong = append $wrong (printf "config.%s.url is missing: set it, such as %s, or secrets.\"%s.url\" where a password is in it" $party $variable $party) -}}
+{{- end -}}
+{{- end -}}
+{{- if not .Values.config.sources -}}
+{{- $wrong = append $wrong "config.sources is empty: name at least one, or no callback is taken" -}}
+{{- end -}}
+{{- if and (hasKey $services "shortener") (not (dig "shortener" "public_url" "" .Values.config)) -}}
+{{- $wrong = append $wrong "config.shortener.public_url is missing: set what signers' links begin with, such as https://sign.acme.example" -}}
+{{- end -}}
+{{- if and .Values.keda.enabled (not .Values.keda.monitoringEndpoint) -}}
+{{- $wrong = append $wrong "keda.monitoringEndpoint is missing: set host:port of the NATS server's monitoring" -}}
+{{- end -}}
+{{- range $name, $row := $services -}}
+{{- range $row.doors -}}
+{{- if and $.Values.ingress.enabled .path (not (or $row.host $.Values.ingress.host)) -}}
+{{- $wrong = append $wrong (printf "ingress.host is missing: set it, or services.%s.host" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $row.maxReplicas (lt (int $row.maxReplicas) (int $row.replicas)) -}}
+{{- $wrong = append $wrong (printf "services.%s.maxReplicas is less than its replicas" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if $wrong -}}
+{{- fail (printf "\n  %s" (join "\n  " $wrong)) -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,162 @@
+package helm_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+
+	keda "github.com/kedacore/keda/v2/apis/keda/v1alpha1"
+	autoscaling "k8s.io/api/autoscaling/v2"
+	"sigs.k8s.io/yaml"
+
+	"github.com/signrelay/signrelay/libs/flow"
+)
+
+// unknownServices finds services that the chart forgets, and such that are none. Two run only where the values ask for them.
+func unknownServices(m manifests) []string {
+	var r report
+	folders, err := os.ReadDir(filepath.Join(root, "services"))
+	if err != nil {
+		return []string{err.Error()}
+	}
+	running := services(m)
+	for _, f := range folders {
+		switch name := f.Name(); name {
+		case "standalone":
+		case "kafka-bridge", "sandbox":
+			wanted := map[string]bool{"kafka-bridge": m.setting("kafka", "brokers") != nil, "sandbox": sandboxOn(m)}
+			r.unless((running[name] != nil) == wanted[name], "%s runs: %t", name, running[name] != nil)
+			delete(running, name)
+		default:
+			r.unless(running[name] != nil, "%s does not run", name)
+			delete(running, name)
+		}
+	}
+	r.unless(len(running) == 0, "there are no services %v", sorted(running))
+	return r.wrong
+}
+
+// unscaledStages finds stages that KEDA does not scale by both of their consumers, and ordered ones that it does.
+func unscaledStages(m manifests) []string {
+	var r report
+	on, _ := part(m.values, "keda")["enabled"].(bool)
+	perWorker := number(part(m.values, "keda")["waitingPerWorker"])
+	known := map[string]bool{}
+	for _, s := range flow.Stages {
+		d := services(m)[s.Name]
+		if d == nil {
+			continue // it is said elsewhere which must run
+		}
+		scaled, found := named[*keda.ScaledObject](m, d.Name)
+		if s.Ordered || !on {
+			r.unless(!found, "%s is scaled", s.Name)
+			r.unless(!s.Ordered || value(d.Spec.Replicas) <= 2, "%s has more than one that stands by", s.Name)
+			continue
+		}
+		if !found {
+			r.add("%s is not scaled", s.Name)
+			continue
+		}
+		known[scaled.Name] = true
+		var triggers [][3]string
+		for _, trigger := range scaled.Spec.Triggers {
+			r.unless(trigger.Type == "nats-jetstream", "%s is scaled by %s", s.Name, trigger.Type)
+			triggers = append(triggers, [3]string{trigger.Metadata["stream"], trigger.Metadata["consumer"], trigger.Metadata["lagThreshold"]})
+			r.unless(trigger.Metadata["account"] == "SIGNRELAY", "%s is looked for in account %s", s.Name, trigger.Metadata["account"])
+			r.unless(trigger.Metadata["natsServerMonitoringEndpoint"] != "", "%s: nobody is asked", s.Name)
+		}
+		lag := strconv.Itoa(s.Workers * perWorker)
+		want := [][3]string{{s.Stream, s.Name, lag}, {flow.Replay, s.Name, lag}}
+		r.unless(slices.Equal(triggers, want), "%s is scaled by %v, not %v", s.Name, triggers, want)
+	}
+	for _, o := range of[*keda.ScaledObject](m) {
+		r.unless(known[o.Name], "%s is no stage", o.Name)
+	}
+	return r.wrong
+}
+
+// unownedReplicas finds scalers without a Deployment, and Deployments whose number two decide, or that may have none.
+func unownedReplicas(m manifests) []string {
+	var r report
+	scaled := map[string]bool{}
+	bounds := func(name string, least, most *int32) {
+		scaled[name] = true
+		r.unless(value(least) >= 1 && value(most) >= value(least), "%s is scaled from %d to %d", name, value(least), value(most))
+	}
+	for _, h := range of[*autoscaling.HorizontalPodAutoscaler](m) {
+		to := h.Spec.ScaleTargetRef
+		r.unless(to.Kind == "Deployment" && to.APIVersion == "apps/v1", "the HPA scales a %s", to.Kind)
+		bounds(to.Name, h.Spec.MinReplicas, &h.Spec.MaxReplicas)
+	}
+	for _, o := range of[*keda.ScaledObject](m) {
+		bounds(o.Spec.ScaleTargetRef.Name, o.Spec.MinReplicaCount, o.Spec.MaxReplicaCount)
+		// What KEDA's own admission says.
+		for _, err := range []error{keda.CheckReplicaCountBoundsAreValid(o), keda.CheckFallbackValid(o)} {
+			r.unless(err == nil, "%s: %v", o.Name, err)
+		}
+	}
+	for _, d := range services(m) {
+		r.unless((d.Spec.Replicas == nil) == scaled[d.Name], "%s: its replicas and its scaler disagree", d.Name)
+		r.unless(d.Spec.Replicas == nil || *d.Spec.Replicas > 0, "%s has none", d.Name)
+		delete(scaled, d.Name)
+	}
+	r.unless(len(scaled) == 0, "nobody runs %v", sorted(scaled))
+	return r.wrong
+}
+
+func TestTheChartKnowsTheFlow(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile(filepath.Join(chartPath, "files", "flow.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	type row struct {
+		Consumer string   `json:"consumer"`
+		Streams  []string `json:"streams"`
+		Workers  int      `json:"workers"`
+		Ordered  bool     `json:"ordered"`
+	}
+	rows := map[string]row{}
+	if err := yaml.UnmarshalStrict(data, &rows); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range flow.Stages {
+		got, want := rows[s.Name], row{s.Name, []string{s.Stream, flow.Replay}, s.Workers, s.Ordered}
+		if got.Consumer != want.Consumer || !slices.Equal(got.Streams, want.Streams) || got.Workers != want.Workers || got.Ordered != want.Ordered {
+			t.Errorf("%s is %+v, and in libs/flow %+v: run make generate", s.Name, got, want)
+		}
+	}
+	if len(rows) != len(flow.Stages) {
+		t.Errorf("%d stages, and %d in libs/flow: run make generate", len(rows), len(flow.Stages))
+	}
+}
+
+// setting is what the values say below config, or nil.
+func (m manifests) setting(section, key string) any {
+	return part(part(m.values, "config"), section)[key]
+}
+
+func sandboxOn(m manifests) bool {
+	on, _ := part(part(m.values, "services"), "sandbox")["enabled"].(bool)
+	return on
+}
+
+func part(values map[string]any, key string) map[string]any {
+	below, _ := values[key].(map[string]any)
+	return below
+}
+
+func number(v any) int {
+	switch n := v.(type) {
+	case float64:
+		return int(n)
+	case int64:
+		return int(n)
+	case int:
+		return n
+	default:
+		return 0
+	}
+}

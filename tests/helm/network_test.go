@@ -1,0 +1,122 @@
+package helm_test
+
+import (
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+
+	core "k8s.io/api/core/v1"
+	networking "k8s.io/api/networking/v1"
+
+	"github.com/signrelay/signrelay/libs/config"
+)
+
+// calls is whom each program connects to.
+var calls = map[string][]string{
+	"ingest":       {"nats", "redis"},
+	"enricher":     {"nats", "redis", "web"},
+	"shortener":    {"nats", "redis", "web"},
+	"sms-sender":   {"nats", "redis", "web"},
+	"email-sender": {"nats", "redis", "smtp"},
+	"kafka-bridge": {"nats", "kafka"},
+	"sandbox":      {"ingest", "receipts"},
+	"provision":    {"nats"},
+}
+
+// wrongPolicies finds pods that are open to all, and such that cannot do their work.
+func wrongPolicies(m manifests) []string {
+	var r report
+	all := of[*networking.NetworkPolicy](m)
+	if on, _ := part(m.values, "networkPolicy")["enabled"].(bool); !on {
+		r.unless(len(all) == 0, "there are policies")
+		return r.wrong
+	}
+	for name, pod := range pods(m) {
+		cfg, err := settings(m, pod)
+		if err != nil {
+			continue // it is said elsewhere
+		}
+		closed := false
+		ingress, egress := map[int32]bool{}, map[int32]bool{}
+		for _, p := range all {
+			if !matches(p.Spec.PodSelector.MatchLabels, pod.Labels) {
+				continue
+			}
+			closed = closed || slices.Contains(p.Spec.PolicyTypes, networking.PolicyTypeIngress) && slices.Contains(p.Spec.PolicyTypes, networking.PolicyTypeEgress)
+			for _, rule := range p.Spec.Ingress {
+				// Without a peer it would be everybody.
+				r.unless(len(rule.From) > 0, "%s lets everybody in", name)
+				open(&r, name, ingress, rule.Ports)
+			}
+			for _, rule := range p.Spec.Egress {
+				open(&r, name, egress, rule.Ports)
+			}
+		}
+		r.unless(closed, "%s is open to all", name)
+
+		doors := map[int32]bool{}
+		for _, p := range pod.Spec.Containers[0].Ports {
+			doors[p.ContainerPort] = true
+		}
+		r.unless(slices.Equal(sorted(ingress), sorted(doors)), "%s is called at %v and listens at %v", name, sorted(ingress), sorted(doors))
+		want := needed(m, name, cfg)
+		r.unless(slices.Equal(sorted(egress), sorted(want)), "%s may call %v and calls %v", name, sorted(egress), sorted(want))
+	}
+	return r.wrong
+}
+
+func open(r *report, name string, ports map[int32]bool, rules []networking.NetworkPolicyPort) {
+	r.unless(len(rules) > 0, "%s: a rule for all ports", name)
+	for _, p := range rules {
+		r.unless(p.Port != nil && p.EndPort == nil && p.Protocol != nil, "%s: a rule for many ports", name)
+		r.unless(value(p.Protocol) == core.ProtocolTCP || value(p.Port).IntVal == 53, "%s: a rule for %s", name, value(p.Protocol))
+		ports[value(p.Port).IntVal] = true
+	}
+}
+
+// needed is the ports of all that the program calls: the settings' own, and the sandbox's where that stands in for the world.
+func needed(m manifests, name string, cfg config.Config) map[int32]bool {
+	ports := map[int32]bool{53: true}
+	if extra, _ := part(m.values, "networkPolicy")["extraEgress"].([]any); len(extra) > 0 {
+		ports[4318] = true // the example's
+	}
+	for _, party := range calls[name] {
+		switch party {
+		case "nats":
+			for server := range strings.SplitSeq(cfg.NATS.URL, ",") {
+				ports[portOf(server, 4222)] = true
+			}
+		case "redis":
+			ports[portOf(cfg.Redis.URL, 6379)] = true
+		case "kafka":
+			for _, b := range cfg.Kafka.Brokers {
+				ports[portOf("kafka://"+b, 9092)] = true
+			}
+		case "smtp":
+			ports[int32(cfg.Email.SMTP.Port)] = true
+		case "web":
+			ports[443] = true
+		case "ingest":
+			ports[8080] = true
+		case "receipts":
+			ports[8084] = true
+		}
+	}
+	if sandboxOn(m) && (slices.Contains(calls[name], "web") || slices.Contains(calls[name], "smtp")) {
+		ports[8082], ports[2525] = true, true
+	}
+	return ports
+}
+
+func portOf(address string, usual int32) int32 {
+	u, err := url.Parse(strings.TrimSpace(address))
+	if err != nil || u.Port() == "" {
+		return usual
+	}
+	n, err := net.LookupPort("tcp", u.Port())
+	if err != nil {
+		return usual
+	}
+	return int32(n)
+}

@@ -1,0 +1,136 @@
+package helm_test
+
+import (
+	"slices"
+	"strings"
+
+	core "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+const (
+	drain   = 27 // seconds that a service takes at most to end: 25 to finish what is in hand, 2 for its last traces
+	imageID = 65532
+)
+
+// harmfulPods finds what a pod could do that none of ours needs: the "restricted" standard, and more.
+func harmfulPods(m manifests) []string {
+	var r report
+	for name, pod := range pods(m) {
+		spec := pod.Spec
+		r.unless(isFalse(spec.AutomountServiceAccountToken), "%s holds a token for the cluster's API", name)
+		r.unless(isFalse(spec.EnableServiceLinks), "%s gets variables for every Service", name)
+		r.unless(!spec.HostNetwork && !spec.HostPID && !spec.HostIPC, "%s shares with the node", name)
+		sc := spec.SecurityContext
+		if sc == nil || !isTrue(sc.RunAsNonRoot) || value(sc.RunAsUser) != imageID || value(sc.FSGroup) != imageID {
+			r.add("%s is not the image's user", name)
+		} else {
+			r.unless(sc.SeccompProfile != nil && sc.SeccompProfile.Type == core.SeccompProfileTypeRuntimeDefault, "%s may make any system call", name)
+		}
+		for _, v := range spec.Volumes {
+			// For the image's group, and for nobody else in the pod.
+			if v.Projected != nil {
+				r.unless(value(v.Projected.DefaultMode) == 0o440, "%s: its secrets are %o", name, value(v.Projected.DefaultMode))
+			}
+			r.unless(v.HostPath == nil, "%s sees the node's %s", name, v.Name)
+		}
+		for _, c := range spec.Containers {
+			sc := c.SecurityContext
+			if sc == nil {
+				r.add("%s may do what it likes", name)
+				continue
+			}
+			r.unless(isTrue(sc.ReadOnlyRootFilesystem), "%s may write", name)
+			r.unless(isFalse(sc.AllowPrivilegeEscalation), "%s may rise", name)
+			r.unless(sc.Capabilities != nil && slices.Contains(sc.Capabilities.Drop, "ALL") && len(sc.Capabilities.Add) == 0, "%s has capabilities", name)
+			r.unless(!c.Resources.Requests.Cpu().IsZero() && !c.Resources.Requests.Memory().IsZero(), "%s asks for nothing", name)
+			r.unless(c.Resources.Limits.Memory().Cmp(*c.Resources.Requests.Memory()) > 0, "%s may take all memory", name)
+			for _, mount := range c.VolumeMounts {
+				r.unless(mount.ReadOnly, "%s may write %s", name, mount.MountPath)
+			}
+		}
+	}
+	return r.wrong
+}
+
+// unwatchedPods finds services that nobody probes, that are killed before they have finished, or that are all gone at once.
+func unwatchedPods(m manifests) []string {
+	var r report
+	for name, d := range services(m) {
+		spec, c := d.Spec.Template.Spec, d.Spec.Template.Spec.Containers[0]
+		r.unless(asks(c.LivenessProbe, "/livez"), "%s is not asked /livez", name)
+		r.unless(asks(c.ReadinessProbe, "/readyz"), "%s is not asked /readyz", name)
+		r.unless(port(c, "admin") == 9090, "%s has no admin door at 9090", name)
+
+		hasDoor, before := len(c.Ports) > 1, int64(0)
+		if c.Lifecycle != nil && c.Lifecycle.PreStop != nil && c.Lifecycle.PreStop.Sleep != nil {
+			before = c.Lifecycle.PreStop.Sleep.Seconds
+		}
+		r.unless(!hasDoor || before > 0, "%s closes its door while it is still called", name)
+		grace := value(spec.TerminationGracePeriodSeconds)
+		r.unless(grace > 30 && grace >= before+drain, "%s gets %d s to end, and needs %d", name, grace, before+drain)
+
+		roll := d.Spec.Strategy.RollingUpdate
+		r.unless(roll != nil && roll.MaxUnavailable != nil && *roll.MaxUnavailable == intstr.FromInt32(0), "%s is rolled out with fewer than it has", name)
+		r.unless(d.Spec.MinReadySeconds > 0, "%s is taken for well at once", name)
+		for _, spread := range spec.TopologySpreadConstraints {
+			r.unless(spread.LabelSelector != nil && matches(spread.LabelSelector.MatchLabels, d.Spec.Template.Labels), "%s spreads other pods", name)
+		}
+		r.unless(len(spec.TopologySpreadConstraints) > 0, "%s may be on one node alone", name)
+	}
+	return r.wrong
+}
+
+// strangeImages finds images that the Dockerfile does not make.
+func strangeImages(m manifests) []string {
+	var r report
+	for name, pod := range pods(m) {
+		program := name
+		if name == "provision" {
+			program = "signrelay"
+			r.unless(slices.Equal(pod.Spec.Containers[0].Args, []string{"provision"}), "provision does %v", pod.Spec.Containers[0].Args)
+		} else {
+			r.unless(len(pod.Spec.Containers[0].Args) == 0, "%s has arguments", name)
+		}
+		image := pod.Spec.Containers[0].Image
+		path, version, tagged := strings.Cut(image[strings.LastIndex(image, "/")+1:], ":")
+		path, _, _ = strings.Cut(path, "@")
+		r.unless(tagged && version != "" && version != "latest" && path == program, "%s runs %s", name, image)
+	}
+	return r.wrong
+}
+
+func asks(p *core.Probe, path string) bool {
+	return p != nil && p.HTTPGet != nil && p.HTTPGet.Path == path && p.HTTPGet.Port == intstr.FromString("admin") && p.TimeoutSeconds > 2
+}
+
+// port is the number of a container's port of that name, or 0.
+func port(c core.Container, name string) int32 {
+	for _, p := range c.Ports {
+		if p.Name == name {
+			return p.ContainerPort
+		}
+	}
+	return 0
+}
+
+// matches tells whether a selector chooses these labels. An empty one chooses all, which nothing of ours should.
+func matches(selector, labels map[string]string) bool {
+	for key, want := range selector {
+		if labels[key] != want {
+			return false
+		}
+	}
+	return len(selector) > 0
+}
+
+func isTrue(b *bool) bool  { return b != nil && *b }
+func isFalse(b *bool) bool { return b != nil && !*b }
+
+func value[T any](p *T) T {
+	if p == nil {
+		var zero T
+		return zero
+	}
+	return *p
+}

@@ -1,0 +1,275 @@
+package helm_test
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	core "k8s.io/api/core/v1"
+
+	"github.com/signrelay/signrelay/libs/config"
+	libservice "github.com/signrelay/signrelay/libs/service"
+)
+
+// misunderstoodSettings runs what each program does first: it reads its variables, its file and its secrets, and judges them.
+func misunderstoodSettings(m manifests) []string {
+	var r report
+	read := map[string]bool{} // the secrets
+	for name, pod := range pods(m) {
+		cfg, err := settings(m, pod)
+		if err != nil {
+			r.add("%s: %v", name, err)
+			continue
+		}
+		if err := libservice.Check(cfg); err != nil {
+			r.add("%s: %v", name, err)
+		}
+		main, err := os.ReadFile(filepath.Join(root, "services", name, "cmd", name, "main.go"))
+		r.unless(err == nil || name == "provision", "%s has no program: %v", name, err)
+		r.unless(cfg.NATS.URL != "" || strings.Contains(string(main), "NoParts: true"), "%s does not know NATS", name)
+		r.unless(cfg.Redis.URL != "" || !regexp.MustCompile(`NeedsRedis:\s+true`).Match(main), "%s does not know Redis", name)
+		for _, setting := range sorted(mounted(pod)) {
+			read[setting] = true
+		}
+	}
+	for setting := range part(m.values, "secrets") {
+		r.unless(read[setting], "nobody reads the secret %s", setting)
+	}
+	return r.wrong
+}
+
+// unknownUsers finds services that call themselves otherwise than the accounts of deployments/nats do.
+func unknownUsers(m manifests) []string {
+	var r report
+	users := part(part(m.values, "nats"), "users")["secret"] != ""
+	accounts, err := os.ReadFile(filepath.Join(root, "deployments", "nats", "accounts.conf"))
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for name, pod := range pods(m) {
+		cfg, err := settings(m, pod)
+		if err != nil || name == "sandbox" {
+			continue // it is said elsewhere
+		}
+		want := ""
+		if users {
+			want = name
+		}
+		if users && name == "provision" {
+			want = "operator"
+		}
+		r.unless(cfg.NATS.User == want, "%s is %q to NATS", name, cfg.NATS.User)
+		r.unless(!users || cfg.NATS.Password != "", "%s has no password for NATS", name)
+		r.unless(want == "" || strings.Contains(string(accounts), "{user: "+want+","), "NATS does not know %s", want)
+	}
+	return r.wrong
+}
+
+// settings is what the pod's program would read, with every secret made up.
+func settings(m manifests, pod core.PodTemplateSpec) (config.Config, error) {
+	disk, err := os.MkdirTemp("", "helm-")
+	if err != nil {
+		return config.Config{}, err
+	}
+	defer func() { _ = os.RemoveAll(disk) }()
+	c := pod.Spec.Containers[0]
+	for _, mount := range c.VolumeMounts {
+		files, err := contents(m, pod, mount.Name)
+		if err != nil {
+			return config.Config{}, err
+		}
+		for path, text := range files {
+			path = filepath.Join(disk, mount.MountPath, path)
+			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+				return config.Config{}, err
+			}
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				return config.Config{}, err
+			}
+		}
+	}
+	environ := make([]string, 0, len(c.Env))
+	for _, e := range c.Env {
+		text := e.Value
+		if strings.HasPrefix(text, "/etc/signrelay/") {
+			text = filepath.Join(disk, text)
+			if _, err := os.Stat(text); err != nil {
+				return config.Config{}, fmt.Errorf("%s is %s, where there is nothing", e.Name, e.Value)
+			}
+		}
+		environ = append(environ, e.Name+"="+text)
+	}
+	cfg, _, err := config.Load(nil, environ)
+	return cfg, err
+}
+
+// contents is what a volume holds, by path.
+func contents(m manifests, pod core.PodTemplateSpec, volume string) (map[string]string, error) {
+	for _, v := range pod.Spec.Volumes {
+		switch {
+		case v.Name != volume:
+		case v.ConfigMap != nil:
+			data, found := named[*core.ConfigMap](m, v.ConfigMap.Name)
+			if !found {
+				return nil, fmt.Errorf("no ConfigMap %s", v.ConfigMap.Name)
+			}
+			if len(v.ConfigMap.Items) == 0 {
+				return data.Data, nil
+			}
+			files := map[string]string{}
+			for _, item := range v.ConfigMap.Items {
+				files[item.Path] = data.Data[item.Key]
+			}
+			return files, nil
+		default:
+			files := map[string]string{}
+			for setting := range mounted(pod) {
+				files[setting] = made(setting)
+			}
+			return files, nil
+		}
+	}
+	return nil, fmt.Errorf("no volume %s", volume)
+}
+
+// mounted is the pod's secrets: setting to the name of the Secret.
+func mounted(pod core.PodTemplateSpec) map[string]string {
+	all := map[string]string{}
+	for _, v := range pod.Spec.Volumes {
+		if v.Projected == nil {
+			continue
+		}
+		for _, s := range v.Projected.Sources {
+			for _, item := range s.Secret.Items {
+				all[item.Path] = s.Secret.Name
+			}
+		}
+	}
+	return all
+}
+
+// made is a secret of the form that the setting wants.
+func made(setting string) string {
+	switch {
+	case strings.HasSuffix(setting, ".ca"), strings.HasSuffix(setting, ".certificate"):
+		return certificate
+	case setting == "sms.vonage.api_key":
+		return "a1b2c3d4"
+	case setting == "nats.url":
+		return "nats://user:secret@nats:4222"
+	case setting == "redis.url":
+		return "redis://user:secret@redis:6379/0"
+	default:
+		return "made-up"
+	}
+}
+
+var certificate = func() string {
+	key, err := rsa.GenerateKey(rand.Reader, 2048) // the eSignature API v1 signs with nothing else
+	if err != nil {
+		panic(err)
+	}
+	of := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().AddDate(1, 0, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, of, of, &key.PublicKey, key)
+	if err != nil {
+		panic(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}()
+
+func TestAServiceHoldsNoSecretOfOthers(t *testing.T) {
+	t.Parallel()
+	m, err := render(loadChart(t), example(t, "production"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	webhooks := []string{"signrelay-acme", "signrelay-legal", "signrelay-onboarding"}
+	want := map[string][]string{
+		"ingest":       append(webhooks, "signrelay-ca", "signrelay-nats", "signrelay-redis"),
+		"enricher":     append(webhooks, "signrelay-ca", "signrelay-nats", "signrelay-redis"),
+		"shortener":    append(webhooks, "signrelay-bitly", "signrelay-ca", "signrelay-nats", "signrelay-redis"),
+		"sms-sender":   append(webhooks, "signrelay-ca", "signrelay-nats", "signrelay-redis", "signrelay-vonage"),
+		"email-sender": {"signrelay-ca", "signrelay-nats", "signrelay-redis", "signrelay-smtp"},
+		"kafka-bridge": {"signrelay-ca", "signrelay-kafka", "signrelay-nats"},
+		"provision":    {"signrelay-ca", "signrelay-nats"},
+	}
+	all := pods(m)
+	for name, pod := range all {
+		names := map[string]bool{}
+		for setting, secret := range mounted(pod) {
+			names[secret] = true
+			// Only these two call the providers.
+			if regexp.MustCompile(`^source\..*\.api\.`).MatchString(setting) && name != "enricher" && name != "shortener" {
+				t.Errorf("%s holds %s", name, setting)
+			}
+		}
+		slices.Sort(want[name])
+		if got := sorted(names); !slices.Equal(got, want[name]) {
+			t.Errorf("%s holds %v, not %v", name, got, want[name])
+		}
+		for _, s := range cfgSources(t, m, pod) {
+			if calls := name == "enricher" || name == "shortener"; s.Name == "legal" && s.API.Set() != calls {
+				t.Errorf("%s knows how to call the provider: %t", name, s.API.Set())
+			}
+		}
+	}
+	if got := mounted(all["enricher"])["source.clickwrap.acme.api.token"]; got != "signrelay-acme" {
+		t.Errorf("the enricher's token for the provider comes from %q", got)
+	}
+	if len(all) != len(want) {
+		t.Errorf("the pods are %v", sorted(all))
+	}
+}
+
+func cfgSources(t *testing.T, m manifests, pod core.PodTemplateSpec) []config.Source {
+	t.Helper()
+	cfg, err := settings(m, pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg.Sources
+}
+
+// New settings are new pods, and only of the services that read them.
+func TestOnlyWhoReadsASettingIsRolledOut(t *testing.T) {
+	t.Parallel()
+	before, err := render(loadChart(t), example(t, "production"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for change, want := range map[string][]string{
+		`config: {email: {smtp: {port: 2587}}}`:               {"email-sender"},
+		`config: {kafka: {format: json}}`:                     {"kafka-bridge"},
+		`config: {sms: {vonage: {from: Acme2}}}`:              {"sms-sender"},
+		`config: {ingest: {max_in_flight: 10}}`:               {"ingest"},
+		`templates: {"en/completed.sms.tmpl": "x"}`:           {"email-sender", "sms-sender"},
+		`networkPolicy: {enabled: false}`:                     nil,
+		`services: {enricher: {maxReplicas: 9}}`:              nil,
+		`config: {redis: {url: "rediss://other.redis:6380"}}`: {"email-sender", "enricher", "ingest", "shortener", "sms-sender"},
+	} {
+		after, err := render(loadChart(t), example(t, "production", change))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rolled []string
+		old := services(before)
+		for name, d := range services(after) {
+			if d.Spec.Template.String() != old[name].Spec.Template.String() {
+				rolled = append(rolled, name)
+			}
+		}
+		if slices.Sort(rolled); !slices.Equal(rolled, want) {
+			t.Errorf("%s: rolls out %v, not %v", change, rolled, want)
+		}
+	}
+}

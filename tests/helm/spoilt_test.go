@@ -1,0 +1,135 @@
+package helm_test
+
+import (
+	"bytes"
+	"testing"
+
+	"helm.sh/helm/v4/pkg/chart/common"
+)
+
+// spoilt is the control of every check: a chart with one mistake in it, of which the check must say so.
+var spoilt = []struct {
+	check, file, old, new string
+}{
+	{"names are legal and unique", "templates/services.yaml", `"signrelay.fullname" $ }}-{{ $name }}`, `"signrelay.fullname" $ }}-door`},
+	{"names are legal and unique", "templates/_services.tpl", `{{- define "signrelay.labels" -}}`, "{{- define \"signrelay.labels\" -}}\nteam: \"a b\""},
+
+	{"pods are harmless", "templates/_pod.tpl", "automountServiceAccountToken: false\n", ""},
+	{"pods are harmless", "templates/_pod.tpl", "enableServiceLinks: false\n", ""},
+	{"pods are harmless", "templates/_pod.tpl", "  runAsNonRoot: true\n", ""},
+	{"pods are harmless", "templates/_pod.tpl", "  fsGroup: 65532 # may read the secrets' files\n", ""},
+	{"pods are harmless", "templates/_pod.tpl", "type: RuntimeDefault", "type: Unconfined"},
+	{"pods are harmless", "templates/_pod.tpl", "  readOnlyRootFilesystem: true\n", ""},
+	{"pods are harmless", "templates/_pod.tpl", "defaultMode: 0440", "defaultMode: 0444"},
+	{"pods are harmless", "templates/_pod.tpl", "drop: [ALL]", "drop: [NET_RAW]"},
+	{"pods are harmless", "templates/_pod.tpl", "resources: {{- toYaml .row.resources | nindent 2 }}", ""},
+
+	{"pods are watched and given time", "templates/deployments.yaml", "path: /readyz", "path: /livez"},
+	{"pods are watched and given time", "templates/deployments.yaml", "terminationGracePeriodSeconds: 35", "terminationGracePeriodSeconds: 31"},
+	{"pods are watched and given time", "templates/deployments.yaml", "preStop: {sleep: {seconds: 5}}", "{}"},
+	{"pods are watched and given time", "templates/deployments.yaml", "maxUnavailable: 0", "maxUnavailable: 1"},
+
+	{"images are ours", "templates/_pod.tpl", `ternary "signrelay" .name (eq .name "provision")`, `print .name`},
+	{"images are ours", "templates/_pod.tpl", ":{{ $values.image.tag | default .root.Chart.AppVersion }}", ":latest"},
+
+	{"what a pod mounts is there", "templates/_pod.tpl", "name: {{ include \"signrelay.fullname\" .root }}-{{ .name }}}", "name: settings}"},
+	{"what a pod mounts is there", "templates/settings.yaml", `replace "/" "__"`, `replace "/" "."`},
+
+	{"selectors find pods", "templates/disruption.yaml", `include "signrelay.selector" $of`, `include "signrelay.selector" (dict "root" $ "name" "")`},
+	{"selectors find pods", "templates/services.yaml", "targetPort: {{ .name }}", "targetPort: web"},
+	{"selectors find pods", "templates/monitoring.yaml", "port: admin", "port: http"},
+
+	{"routes lead to doors", "files/services.yaml", "path: /l}", "path: /links}"},
+	{"routes lead to doors", "templates/ingress.yaml", `"port" (dict "name" .name)`, `"port" (dict "name" "web")`},
+
+	{"alerts and dashboard are the house's", "files/alerts.yaml", "for: 5m", "for: 50m"},
+	{"alerts and dashboard are the house's", "files/dashboard.json", `"refresh"`, `"refreshed"`},
+
+	{"replicas are somebody's", "templates/deployments.yaml", `{{- if not (include "signrelay.scaled" $of) }}`, "{{- if true }}"},
+	{"replicas are somebody's", "templates/scaling.yaml", "minReplicaCount: {{ $row.replicas }}", "minReplicaCount: 0"},
+	{"replicas are somebody's", "templates/scaling.yaml", "scaleTargetRef: {name: {{ $fullname }}-{{ $name }}}", "scaleTargetRef: {name: {{ $name }}}"},
+	{"replicas are somebody's", "templates/scaling.yaml", "failureThreshold: 3", "failureThreshold: -1"},
+
+	{"provisioning comes first", "templates/provision.yaml", `helm.sh/hook-weight: "-2"`, `helm.sh/hook-weight: "0"`},
+	{"provisioning comes first", "templates/provision.yaml", "helm.sh/hook: pre-install,pre-upgrade", "helm.sh/hook: pre-install"},
+
+	{"services are those that there are", "templates/_services.tpl", "{{- if and $values.enabled (not $idle) -}}", `{{- if and $values.enabled (not $idle) (ne $name "enricher") -}}`},
+	{"services are those that there are", "templates/_services.tpl", `(not (dig "kafka" "brokers" list $.Values.config))`, "true"},
+
+	{"stages are scaled as the flow says", "files/flow.yaml", "streams: [SIGNING, REPLAY]", "streams: [SIGNING]"},
+	{"stages are scaled as the flow says", "files/flow.yaml", "ordered: true", "ordered: false"},
+	{"stages are scaled as the flow says", "files/flow.yaml", "workers: 8 ", "workers: 9 "},
+	{"stages are scaled as the flow says", "templates/scaling.yaml", "consumer: {{ $row.stage.consumer }}", "consumer: worker"},
+
+	{"programs understand their settings", "files/services.yaml", "setting: SIGNRELAY_LINKS_ADDR", "setting: SIGNRELAY_SHORTENER_ADDR"},
+	{"programs understand their settings", "files/services.yaml", "reads: [sources, api, shortener, nats, redis, log]", "reads: [sources, api, shortener, nats, log]"},
+	{"programs understand their settings", "files/services.yaml", "reads: [kafka, nats, log]", "reads: [nats, log]"},
+	{"programs understand their settings", "templates/_pod.tpl", `ternary "_FILE" ""`, `ternary "" ""`},
+
+	{"NATS knows the users", "templates/_pod.tpl", `value: {{ ternary "operator" .name (eq .name "provision") }}`, "value: signrelay"},
+
+	{"policies let through what is needed", "templates/network.yaml", "policyTypes: [Ingress, Egress]", "policyTypes: [Ingress]"},
+	{"policies let through what is needed", "templates/network.yaml", "- from: {{- toYaml $callers | nindent 8 }}\n      ports:", "- ports:"},
+	{"policies let through what is needed", "files/services.yaml", "calls: [nats, kafka]", "calls: [nats, kafka, web]"},
+	{"policies let through what is needed", "files/services.yaml", "calls: [nats, redis, smtp]", "calls: [nats, redis]"},
+	{"policies let through what is needed", "templates/_network.tpl", "- {port: {{ int . }}, protocol: TCP}", "- {protocol: TCP}"},
+}
+
+func TestEveryCheckSeesASpoiltChart(t *testing.T) {
+	t.Parallel()
+	tried := map[string]bool{}
+	for _, s := range spoilt {
+		tried[s.check] = true
+		t.Run(s.check+"/"+s.new, func(t *testing.T) {
+			t.Parallel()
+			c := loadChart(t)
+			found := false
+			for _, f := range append(append([]*common.File{}, c.Templates...), c.Files...) {
+				if f.Name == s.file {
+					found = bytes.Contains(f.Data, []byte(s.old))
+					f.Data = bytes.ReplaceAll(f.Data, []byte(s.old), []byte(s.new))
+				}
+			}
+			if !found {
+				t.Fatalf("there is no %q in %s", s.old, s.file)
+			}
+			m, err := render(c, example(t, "production"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, check := range checks {
+				if check.name == s.check && len(check.find(m)) > 0 {
+					return
+				}
+			}
+			t.Errorf("with %q the check finds nothing", s.new)
+		})
+	}
+	for _, c := range checks {
+		if !tried[c.name] {
+			t.Errorf("nothing shows that %q can fail", c.name)
+		}
+	}
+}
+
+// A field that Kubernetes does not know is dropped by it without a word; here it is an error.
+func TestAnUnknownFieldIsRefused(t *testing.T) {
+	t.Parallel()
+	for file, change := range map[string][2]string{
+		"templates/deployments.yaml": {"minReadySeconds", "minReadysSeconds"},
+		"templates/scaling.yaml":     {"pollingInterval:", "pollInterval:"},
+		"templates/monitoring.yaml":  {"podMetricsEndpoints", "podMetricEndpoints"},
+		"templates/network.yaml":     {"policyTypes", "policytypes"},
+		"templates/_pod.tpl":         {"runAsNonRoot", "runAsNonroot"},
+	} {
+		c := loadChart(t)
+		for _, f := range c.Templates {
+			if f.Name == file {
+				f.Data = bytes.ReplaceAll(f.Data, []byte(change[0]), []byte(change[1]))
+			}
+		}
+		if _, err := render(c, example(t, "production")); err == nil {
+			t.Errorf("%s: %s is taken", file, change[1])
+		}
+	}
+}

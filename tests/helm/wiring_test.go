@@ -1,0 +1,167 @@
+package helm_test
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	batch "k8s.io/api/batch/v1"
+	core "k8s.io/api/core/v1"
+	networking "k8s.io/api/networking/v1"
+	policy "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/yaml"
+)
+
+// missingVolumes finds mounts of nothing, and settings that the release does not hold. Secrets are the operator's.
+func missingVolumes(m manifests) []string {
+	var r report
+	for name, pod := range pods(m) {
+		volumes := map[string]bool{}
+		for _, v := range pod.Spec.Volumes {
+			volumes[v.Name] = true
+			if v.ConfigMap == nil {
+				continue
+			}
+			settings, found := named[*core.ConfigMap](m, v.ConfigMap.Name)
+			r.unless(found, "%s wants ConfigMap %s", name, v.ConfigMap.Name)
+			for _, item := range v.ConfigMap.Items {
+				r.unless(found && settings.Data[item.Key] != "", "%s wants %s of ConfigMap %s", name, item.Key, v.ConfigMap.Name)
+			}
+		}
+		for _, mount := range pod.Spec.Containers[0].VolumeMounts {
+			r.unless(volumes[mount.Name], "%s mounts %s", name, mount.Name)
+			delete(volumes, mount.Name)
+		}
+		r.unless(len(volumes) == 0, "%s does not mount %v", name, sorted(volumes))
+	}
+	return r.wrong
+}
+
+// blindSelectors finds Services, budgets and monitors that choose no pods, or others than they are for.
+func blindSelectors(m manifests) []string {
+	var r report
+	chosen := func(selector map[string]string) (names []string) {
+		for name, pod := range pods(m) {
+			if matches(selector, pod.Labels) {
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		return names
+	}
+	for name, d := range services(m) {
+		r.unless(slices.Equal(chosen(d.Spec.Selector.MatchLabels), []string{name}), "Deployment %s chooses %v", name, chosen(d.Spec.Selector.MatchLabels))
+		budget, found := named[*policy.PodDisruptionBudget](m, d.Name)
+		r.unless(name == "sandbox" || found && slices.Equal(chosen(budget.Spec.Selector.MatchLabels), []string{name}), "%s has no budget", name)
+	}
+	for _, s := range of[*core.Service](m) {
+		name := service(s)
+		r.unless(slices.Equal(chosen(s.Spec.Selector), []string{name}), "Service %s chooses %v", s.Name, chosen(s.Spec.Selector))
+		for _, p := range s.Spec.Ports {
+			c := pods(m)[name].Spec.Containers[0]
+			r.unless(p.TargetPort.Type == intstr.String && port(c, p.TargetPort.StrVal) == p.Port, "Service %s: %s is no port of the pods", s.Name, p.Name)
+		}
+	}
+	for _, p := range of[*monitoring.PodMonitor](m) {
+		got := len(chosen(p.Spec.Selector.MatchLabels))
+		r.unless(got == len(pods(m)), "the PodMonitor sees %d of %d", got, len(pods(m)))
+		r.unless(len(p.Spec.PodMetricsEndpoints) == 1 && value(p.Spec.PodMetricsEndpoints[0].Port) == "admin", "the PodMonitor asks another door")
+		r.unless(p.Labels[p.Spec.JobLabel] == "signrelay", "the PodMonitor's job is %s", p.Labels[p.Spec.JobLabel])
+	}
+	return r.wrong
+}
+
+// strangeAlerts finds a PrometheusRule or a dashboard that is not what deployments/prometheus and deployments/grafana have.
+func strangeAlerts(m manifests) []string {
+	var r report
+	for _, p := range of[*monitoring.PrometheusRule](m) {
+		data, err := os.ReadFile(filepath.Join(root, "deployments", "prometheus", "signrelay.rules.yaml"))
+		var want monitoring.PrometheusRuleSpec
+		if err == nil {
+			err = yaml.UnmarshalStrict(data, &want)
+		}
+		r.unless(err == nil && len(want.Groups) > 0 && reflect.DeepEqual(p.Spec, want), "the alerts are others: %v", err)
+	}
+	for _, c := range of[*core.ConfigMap](m) {
+		if text, is := c.Data["signrelay.json"]; is {
+			data, err := os.ReadFile(filepath.Join(root, "deployments", "grafana", "signrelay.json"))
+			var got, want map[string]any
+			err = errors.Join(err, json.Unmarshal([]byte(text), &got), json.Unmarshal(data, &want))
+			r.unless(err == nil && len(want) > 0 && reflect.DeepEqual(got, want), "the dashboard is another: %v", err)
+		}
+	}
+	return r.wrong
+}
+
+// routes are what the world calls, and whose they are.
+var routes = map[string]string{"/webhooks": "ingest", "/l": "shortener", "/receipts": "sms-sender"}
+
+// lostRoutes finds public routes that lead nowhere, or to a service that has no such route.
+func lostRoutes(m manifests) []string {
+	var r report
+	for _, i := range of[*networking.Ingress](m) {
+		found := map[string]bool{}
+		for _, rule := range i.Spec.Rules {
+			r.unless(rule.Host != "", "a route is for every host")
+			for _, p := range rule.HTTP.Paths {
+				found[p.Path] = true
+				name := routes[p.Path]
+				s, is := named[*core.Service](m, p.Backend.Service.Name)
+				r.unless(is && service(s) == name, "%s leads to %s", p.Path, p.Backend.Service.Name)
+				r.unless(is && slices.ContainsFunc(s.Spec.Ports, func(sp core.ServicePort) bool { return sp.Name == p.Backend.Service.Port.Name }),
+					"%s leads to port %s", p.Path, p.Backend.Service.Port.Name)
+				r.unless(value(p.PathType) == networking.PathTypePrefix, "%s is for itself alone", p.Path)
+				r.unless(serves(name, p.Path), "%s does not serve %s", name, p.Path)
+			}
+		}
+		r.unless(len(found) == len(routes), "the routes are %v", sorted(found))
+	}
+	return r.wrong
+}
+
+// serves tells whether the service's code mounts something below the path.
+func serves(name, path string) bool {
+	mounted := regexp.MustCompile(`"(?:[A-Z]+ )?` + regexp.QuoteMeta(path) + `/`)
+	files, _ := filepath.Glob(filepath.Join(root, "services", name, "*.go"))
+	return slices.ContainsFunc(files, func(file string) bool {
+		data, err := os.ReadFile(file)
+		return err == nil && !strings.HasSuffix(file, "_test.go") && mounted.Match(data)
+	})
+}
+
+// lateProvisioning finds what the job needs and does not have when it runs: all hooks of a lesser weight, and nothing else.
+func lateProvisioning(m manifests) []string {
+	var r report
+	for _, j := range of[*batch.Job](m) {
+		hook, is := m.hooks[j]
+		r.unless(is, "the job is no hook")
+		before := func(o object) bool {
+			other, is := m.hooks[o]
+			return is && other.Weight < hook.Weight && slices.Equal(other.Events, hook.Events)
+		}
+		events := make([]string, 0, len(hook.Events))
+		for _, e := range hook.Events {
+			events = append(events, e.String())
+		}
+		r.unless(slices.Equal(events, []string{"pre-install", "pre-upgrade"}), "the job runs at %v", events)
+		for _, v := range j.Spec.Template.Spec.Volumes {
+			if v.ConfigMap != nil {
+				settings, found := named[*core.ConfigMap](m, v.ConfigMap.Name)
+				r.unless(found && before(settings), "ConfigMap %s comes after the job", v.ConfigMap.Name)
+			}
+		}
+		if own, found := named[*networking.NetworkPolicy](m, j.Name); found {
+			r.unless(before(own), "its policy comes after the job")
+		}
+		r.unless(value(j.Spec.ActiveDeadlineSeconds) > 0 && value(j.Spec.ActiveDeadlineSeconds) < 300, "the job outlives helm's patience")
+	}
+	r.unless(len(of[*batch.Job](m)) == 1, "there is no job")
+	return r.wrong
+}
