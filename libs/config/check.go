@@ -1,8 +1,6 @@
 package config
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -166,6 +164,7 @@ func (c *checker) email(e Email) {
 		c.mistake("email.smtp.username", "password is set: set the user's name too")
 	}
 	c.oneOf("email.smtp.tls", e.SMTP.TLS, "mandatory", "opportunistic", "none")
+	c.tls("email.smtp", TLS{CA: e.SMTP.CA})
 	c.positive("email.smtp.timeout", int64(e.SMTP.Timeout))
 	c.positive("email.smtp.connections", int64(e.SMTP.Connections))
 }
@@ -190,6 +189,15 @@ func (c *checker) nats(n NATS) {
 			}
 		}
 	}
+	switch {
+	case n.User == "" && n.Password != "":
+		c.mistake("nats.user", "password is set: set the user's name too")
+	case n.User != "" && n.Creds != "":
+		c.mistake("nats.user", "creds is set too: keep one")
+	case n.User != "" && strings.Contains(n.URL, "@"):
+		c.mistake("nats.user", "nats.url has a user in it too: keep one")
+	}
+	c.tls("nats.tls", n.TLS)
 	c.address("nats.addr", n.Addr)
 	if n.Replicas < 1 || n.Replicas > 5 {
 		c.mistake("nats.replicas", "want 1 for a single node or 3 for a cluster, not %d", n.Replicas)
@@ -206,7 +214,15 @@ func (c *checker) redis(r Redis) {
 		c.mistake("redis.url", "want redis://user:password@host:port/db, or rediss:// for TLS")
 	case u.Scheme != "unix" && u.Hostname() == "":
 		c.mistake("redis.url", "the host is missing: want redis://host:port/db")
+	case u.Scheme != "rediss" && r.TLS.Set():
+		c.mistake("redis.tls", "a certificate or key is set: want rediss:// in redis.url, or nothing is encrypted")
+	case u.User != nil && (r.Username != "" || r.Password != ""):
+		c.mistake("redis.password", "redis.url has a user or password in it too: keep one")
 	}
+	if r.Username != "" && r.Password == "" {
+		c.mistake("redis.password", "username is set: set the password too")
+	}
+	c.tls("redis.tls", r.TLS)
 }
 
 // kafkaTopic is what Kafka takes for a topic's name.
@@ -226,20 +242,10 @@ func (c *checker) kafka(k Kafka) {
 	c.positive("kafka.partitions", int64(k.Partitions))
 	c.positive("kafka.replication_factor", int64(k.ReplicationFactor))
 
-	t := k.TLS
-	switch {
-	case !t.Enabled && (t.CA != "" || t.Certificate != "" || t.Key != ""):
+	if !k.TLS.Enabled && k.TLS.Parts().Set() {
 		c.mistake("kafka.tls.enabled", "a certificate or key is set: set it to true, or nothing is encrypted")
-	case (t.Certificate == "") != (t.Key == ""):
-		c.mistake("kafka.tls.key", "want certificate and key together, or neither")
-	case t.Certificate != "":
-		if _, err := tls.X509KeyPair([]byte(t.Certificate), []byte(t.Key)); err != nil {
-			c.mistake("kafka.tls.certificate", "want PEM of a certificate, and in key of the key that belongs to it")
-		}
 	}
-	if t.CA != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(t.CA)) {
-		c.mistake("kafka.tls.ca", "want PEM of certificates")
-	}
+	c.tls("kafka.tls", k.TLS.Parts())
 
 	c.oneOf("kafka.sasl.mechanism", k.SASL.Mechanism, "none", "plain", "scram-sha-256", "scram-sha-512")
 	switch named := k.SASL.User != "" && k.SASL.Password != ""; {
@@ -247,6 +253,12 @@ func (c *checker) kafka(k Kafka) {
 		c.mistake("kafka.sasl.mechanism", "a user or password is set: say plain, scram-sha-256 or scram-sha-512")
 	case k.SASL.Mechanism != "none" && !named:
 		c.mistake("kafka.sasl.user", "sasl.mechanism is set: set user and password too")
+	}
+}
+
+func (c *checker) tls(key string, t TLS) {
+	if _, err := t.Client(""); err != nil {
+		c.mistakes = append(c.mistakes, fmt.Errorf("%s.%w", key, err))
 	}
 }
 

@@ -5,14 +5,16 @@
 package config
 
 import (
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 )
 
 // Config is all settings. Field tags: yaml is the key in the file; secret:"true" marks what Print masks and what may come
-// from a …_FILE variable, secret:"url" a URL of which only the password is masked, secret:"urls" a list of such with commas; file:"true" marks what is no secret
-// but may come from a …_FILE variable.
+// from a …_FILE variable, secret:"url" a URL of which only the password is masked, secret:"urls" a list of such with commas;
+// file:"true" marks what is no secret but may come from a …_FILE variable, file:"once" what is read from there at the start
+// alone. Everything else from such files may be replaced while a program runs: see Live.
 type Config struct {
 	Sources   []Source  `yaml:"sources"`
 	SMS       SMS       `yaml:"sms"`
@@ -33,6 +35,8 @@ type Config struct {
 
 	DataDir string `yaml:"data_dir"` // where standalone keeps its state: SIGNRELAY_DATA_DIR
 	Log     Log    `yaml:"log"`
+
+	files []fromFile `yaml:"-"` // where settings came from files
 }
 
 // Source is one account at one provider whose callbacks are taken.
@@ -50,11 +54,14 @@ type Source struct {
 // Webhook is what authenticates a source's callbacks.
 type Webhook struct {
 	Secrets         []string `yaml:"secrets" secret:"true"`   // several while one is being rotated
-	Certificate     string   `yaml:"certificate" file:"true"` // PEM; esign-v1
-	Token           string   `yaml:"token" secret:"true"`     // esign-v1: wanted as ?token=
+	Certificate     string   `yaml:"certificate" file:"true"` // PEM; esign-v1; several while it is being rotated
+	Token           string   `yaml:"token" secret:"true"`     // esign-v1: wanted as ?token=; several lines while it is being rotated
 	Digest          string   `yaml:"digest"`                  // esign-v1: sha1 (default) or sha256
 	AllowUnverified bool     `yaml:"allow_unverified"`        // esign-v1 `signed` with neither token nor signature
 }
+
+// Tokens is each that is taken.
+func (w Webhook) Tokens() []string { return lines(w.Token) }
 
 // API is how a provider's REST API is reached; each provider asks for some of it.
 type API struct {
@@ -104,12 +111,27 @@ type Vonage struct {
 	// ReceiptsURL is what Vonage is told to send delivery receipts to, e.g. https://sign.acme.example: with each message it gets
 	// <it>/receipts/vonage/<source>. Empty where the account's own dashboard says so.
 	ReceiptsURL string `yaml:"receipts_url"`
-	// SignatureSecret is what receipts are signed with; without one they are refused.
+	// SignatureSecret is what receipts are signed with; without one they are refused. Several lines are several secrets, while
+	// it is being rotated.
 	SignatureSecret string `yaml:"signature_secret" secret:"true"`
 	SignatureMethod string `yaml:"signature_method"` // md5hash (Vonage's default), md5, sha1, sha256 or sha512
 	// ReceiptWithin is how long a receipt is waited for before a message is sent again of which nobody knows whether it was
 	// sent; default 1m.
 	ReceiptWithin time.Duration `yaml:"receipt_within"`
+}
+
+// SignatureSecrets is each that receipts may be signed with.
+func (v Vonage) SignatureSecrets() []string { return lines(v.SignatureSecret) }
+
+// lines is what stands on the lines of a text, those with nothing on them left out.
+func lines(text string) []string {
+	var all []string
+	for line := range strings.Lines(text) {
+		if line = trimNewline(line); line != "" {
+			all = append(all, line)
+		}
+	}
+	return all
 }
 
 // Email is how letters leave.
@@ -124,8 +146,9 @@ type SMTP struct {
 	Port     int           `yaml:"port"` // default 587
 	Username string        `yaml:"username"`
 	Password string        `yaml:"password" secret:"true"`
-	TLS      string        `yaml:"tls"`     // mandatory (default), opportunistic, none
-	Timeout  time.Duration `yaml:"timeout"` // of one dialogue; default 30s
+	TLS      string        `yaml:"tls"`            // mandatory (default), opportunistic, none
+	CA       string        `yaml:"ca" file:"true"` // PEM of who signed the server's certificate; empty takes the system's
+	Timeout  time.Duration `yaml:"timeout"`        // of one dialogue; default 30s
 	// Connections is how many are kept open to the server by one replica; default 4.
 	Connections int `yaml:"connections"`
 }
@@ -169,10 +192,13 @@ type Templates struct {
 
 // NATS is the broker.
 type NATS struct {
-	URL      string `yaml:"url" secret:"urls"` // SIGNRELAY_NATS_URL; standalone embeds its own when empty
-	Addr     string `yaml:"addr"`              // where standalone's embedded server listens: SIGNRELAY_NATS_ADDR
-	Creds    string `yaml:"creds"`             // path of a credentials file
-	Replicas int    `yaml:"replicas"`          // of each stream; default 1
+	URL      string `yaml:"url" secret:"urls" file:"once"` // SIGNRELAY_NATS_URL; standalone embeds its own when empty
+	Addr     string `yaml:"addr"`                          // where standalone's embedded server listens: SIGNRELAY_NATS_ADDR
+	User     string `yaml:"user"`                          // who we are there: SIGNRELAY_NATS_USER
+	Password string `yaml:"password" secret:"true"`
+	Creds    string `yaml:"creds"`    // path of a credentials file, in place of user and password; read at each connect
+	TLS      TLS    `yaml:"tls"`      // with any of it set, nothing is said in the clear
+	Replicas int    `yaml:"replicas"` // of each stream; default 1
 	// Options are added by whoever embeds a service (standalone connects in-process); never from a file.
 	Options []nats.Option `yaml:"-"`
 }
@@ -180,6 +206,18 @@ type NATS struct {
 // Redis is the memory of what was done before.
 type Redis struct {
 	URL string `yaml:"url" secret:"url"` // redis://user:password@host:port/db: SIGNRELAY_REDIS_URL
+	// Username and Password may stand here rather than in the URL: a password in a file of its own can be rotated. A password
+	// alone is that of Redis's user "default".
+	Username string `yaml:"username"`
+	Password string `yaml:"password" secret:"true"`
+	TLS      TLS    `yaml:"tls"` // of a rediss:// URL
+}
+
+// TLS is whom our connections to one party believe, and who we are on them. All of it is PEM.
+type TLS struct {
+	CA          string `yaml:"ca" file:"true"`          // of who signed the other side's certificate; empty takes the system's
+	Certificate string `yaml:"certificate" file:"true"` // our own, where the other side wants one
+	Key         string `yaml:"key" secret:"true"`       // of our certificate
 }
 
 // Kafka is where the log is carried on to; without brokers it is not.
@@ -203,10 +241,13 @@ func (k Kafka) Set() bool { return len(k.Brokers) > 0 }
 // KafkaTLS is how the connections to the brokers are encrypted.
 type KafkaTLS struct {
 	Enabled     bool   `yaml:"enabled"`
-	CA          string `yaml:"ca" file:"true"`          // PEM of who signed the brokers' certificates; empty takes the system's
-	Certificate string `yaml:"certificate" file:"true"` // PEM of our own, where the brokers want one
-	Key         string `yaml:"key" secret:"true"`       // PEM of its key
+	CA          string `yaml:"ca" file:"true"`          // see TLS
+	Certificate string `yaml:"certificate" file:"true"` // see TLS
+	Key         string `yaml:"key" secret:"true"`       // see TLS
 }
+
+// Parts is what the connections of Kafka have in common with all others.
+func (k KafkaTLS) Parts() TLS { return TLS{CA: k.CA, Certificate: k.Certificate, Key: k.Key} }
 
 // KafkaSASL is who we are to the brokers.
 type KafkaSASL struct {
@@ -232,7 +273,7 @@ type Sandbox struct {
 	SMTPAddr  string `yaml:"smtp_addr"`
 	IngestURL string `yaml:"ingest_url"` // where stories are played to; default http://127.0.0.1:8080
 	// Key is the PEM of the RSA key behind the esign-v1 sources' certificate, for stories whose callbacks it signs.
-	Key string `yaml:"key" secret:"true"`
+	Key string `yaml:"key" secret:"true" file:"once"`
 }
 
 // Log is how the services speak.

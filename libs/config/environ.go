@@ -46,21 +46,25 @@ func (e environment) take(name string) string {
 // is left over is a mistake.
 func (e environment) apply(cfg *Config, all []setting) (mistakes []error) {
 	names := []string{"SIGNRELAY_CONFIG"}
-	offer := func(s setting, name string) {
+	offer := func(s setting, key, name string) {
 		names = append(names, name)
 		if s.file {
 			names = append(names, name+"_FILE")
 		}
-		if err := e.set(s, name); err != nil {
+		file, err := e.set(s, name)
+		if err != nil {
 			mistakes = append(mistakes, err)
+		} else if file != nil && !s.once {
+			file.key = key
+			cfg.files = append(cfg.files, *file)
 		}
 	}
 
 	for _, s := range all {
-		offer(s, s.variable(prefix))
+		offer(s, s.key, s.variable(prefix))
 		for name, key := range aliases {
 			if key == s.key {
-				offer(s, name)
+				offer(s, s.key, name)
 			}
 		}
 	}
@@ -69,7 +73,7 @@ func (e environment) apply(cfg *Config, all []setting) (mistakes []error) {
 		below := prefix + "SOURCE_" + variablePart(source.Provider) + "_" + variablePart(source.Name) + "_"
 		for _, s := range settings(reflect.ValueOf(source).Elem()) {
 			if s.key != "name" && s.key != "provider" {
-				offer(s, s.variable(below))
+				offer(s, sourceKey(i, s.key), s.variable(below))
 			}
 		}
 	}
@@ -94,34 +98,43 @@ func (e environment) apply(cfg *Config, all []setting) (mistakes []error) {
 	return mistakes
 }
 
-// set takes the setting from the variable, or from the file that the variable with _FILE names.
-func (e environment) set(s setting, name string) error {
-	text, separator := e.take(name), ","
+// set takes the setting from the variable, or from the file that the variable with _FILE names, and says which.
+func (e environment) set(s setting, name string) (*fromFile, error) {
+	text, separator, file := e.take(name), ",", (*fromFile)(nil)
 	if s.file {
 		path := e.take(name + "_FILE")
 		switch {
 		case path != "" && text != "":
-			return fmt.Errorf("%s and %s_FILE are both set: keep one", name, name)
+			return nil, fmt.Errorf("%s and %s_FILE are both set: keep one", name, name)
 		case path != "":
-			data, err := os.ReadFile(path)
-			if err != nil {
-				// Without the path: somebody may have put the secret itself there.
-				var cause *fs.PathError
-				if errors.As(err, &cause) {
-					err = cause.Err
-				}
-				return fmt.Errorf("%s_FILE: read the file that it names: %w", name, err)
+			var err error
+			if text, err = readSetting(name+"_FILE", path); err != nil {
+				return nil, err
 			}
-			text, separator = trimNewline(string(data)), "\n"
+			separator, file = "\n", &fromFile{variable: name + "_FILE", path: path, text: text, seen: text}
 		}
 	}
 	if text == "" {
-		return nil
+		return nil, nil //nolint:nilnil // nothing is set
 	}
 	if err := s.set(text, separator); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return nil
+	return file, nil
+}
+
+// readSetting reads what stands in the file that a variable names.
+func readSetting(variable, path string) (string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		// Without the path: somebody may have put the secret itself there.
+		var cause *fs.PathError
+		if errors.As(err, &cause) {
+			err = cause.Err
+		}
+		return "", fmt.Errorf("%s: read the file that it names: %w", variable, err)
+	}
+	return trimNewline(string(data)), nil
 }
 
 // trimNewline cuts the one newline that an editor or echo leaves at a file's end.

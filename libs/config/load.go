@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -61,6 +62,7 @@ func LoadWith(fs *flag.FlagSet, args, environ []string) (cfg Config, rest []stri
 			if err := s.set(text, ","); err != nil {
 				mistakes = append(mistakes, fmt.Errorf("--%s: %w", s.key, err))
 			}
+			cfg.files = slices.DeleteFunc(cfg.files, func(f fromFile) bool { return f.key == s.key })
 		}
 	}
 

@@ -13,6 +13,7 @@ type setting struct {
 	key    string // "sms.vonage.api_key"
 	secret string // its secret tag
 	file   bool   // may come from a …_FILE variable
+	once   bool   // and is read from there at the start alone
 	value  reflect.Value
 }
 
@@ -35,6 +36,7 @@ func settings(v reflect.Value) []setting {
 			all = append(all, setting{
 				key: key, secret: secret, value: value,
 				file: secret != "" || field.Tag.Get("file") != "",
+				once: field.Tag.Get("file") == "once",
 			})
 		}
 	}

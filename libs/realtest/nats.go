@@ -23,6 +23,12 @@ type Broker struct {
 // NATS starts a broker on a free loopback port; it ends with the test.
 func NATS(t testing.TB) *Broker {
 	t.Helper()
+	return NATSWith(t, func(*server.Options) {})
+}
+
+// NATSWith is NATS with other options, such as users or TLS.
+func NATSWith(t testing.TB, change func(*server.Options)) *Broker {
+	t.Helper()
 	b := &Broker{t: t, opts: server.Options{
 		Host:               "127.0.0.1",
 		Port:               server.RANDOM_PORT,
@@ -33,9 +39,21 @@ func NATS(t testing.TB) *Broker {
 		NoLog:              true,
 		NoSigs:             true,
 	}}
+	change(&b.opts)
 	b.Start()
 	t.Cleanup(b.Stop)
 	return b
+}
+
+// Change changes the options of the running broker, as a reload of its configuration does: whoever is not let in any more is
+// sent away.
+func (b *Broker) Change(change func(*server.Options)) {
+	b.t.Helper()
+	change(&b.opts)
+	opts := b.opts
+	if err := b.s.ReloadOptions(&opts); err != nil {
+		b.t.Fatalf("reload the NATS server: %v", err)
+	}
 }
 
 // Start starts a stopped broker, at the same URL and with the same streams.

@@ -20,6 +20,8 @@ import (
 // RedisServer is a Redis for one test, with nothing in it at first.
 type RedisServer struct {
 	URL string // redis://127.0.0.1:<port>/<db>
+	// Secure is rediss://127.0.0.1:<port>/0 of a server with TLS, which is let in at URL too.
+	Secure string
 
 	start func()
 	stop  func()
@@ -40,8 +42,36 @@ func Redis(t testing.TB) *RedisServer {
 		t.Fatal("redis-server is not in PATH: install the Debian package redis-server, or set SIGNRELAY_TEST_REDIS_URL to a Redis for tests")
 	}
 
+	return startRedis(t, program)
+}
+
+// RedisWithTLS is Redis with a certificate, its key, and the authorities whose clients it believes; they are files' paths.
+// Clients must have certificates where mutual is true. It is always a server of its own.
+func RedisWithTLS(t testing.TB, certificate, key, authorities string, mutual bool) *RedisServer {
+	t.Helper()
+	program, err := exec.LookPath("redis-server")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("redis-server is not in PATH")
+		}
+		t.Skip("redis-server is not in PATH, and only one of our own has TLS: install the Debian package redis-server")
+	}
+	clients := "no"
+	if mutual {
+		clients = "yes"
+	}
+	port := freePort(t)
+	r := startRedis(t, program, "--tls-port", port, "--tls-cert-file", certificate, "--tls-key-file", key,
+		"--tls-ca-cert-file", authorities, "--tls-auth-clients", clients)
+	r.Secure = "rediss://127.0.0.1:" + port + "/0"
+	return r
+}
+
+func startRedis(t testing.TB, program string, options ...string) *RedisServer {
+	t.Helper()
 	quiet()
-	p := &redisProcess{t: t, program: program, dir: t.TempDir()}
+	p := &redisProcess{t: t, program: program, dir: t.TempDir(), options: options}
+	var err error
 	r := &RedisServer{start: p.start, stop: p.stop, kill: p.kill}
 	// Another process may take the free port before redis-server does, so try a few.
 	for range 10 {
@@ -91,6 +121,7 @@ type redisProcess struct {
 	t       testing.TB
 	program string
 	dir     string
+	options []string
 	port    string
 	cmd     *exec.Cmd
 	exited  chan struct{}
@@ -107,9 +138,10 @@ func (p *redisProcess) start() {
 
 // run starts the process and waits until it answers.
 func (p *redisProcess) run() error {
-	cmd := exec.Command(p.program,
+	cmd := exec.Command(p.program, append([]string{
 		"--bind", "127.0.0.1", "--port", p.port, "--dir", p.dir,
-		"--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--loglevel", "warning")
+		"--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--loglevel", "warning",
+	}, p.options...)...)
 	// A test binary that is killed, as by its own timeout, leaves no server behind.
 	cmd.SysProcAttr = orphansDie()
 	if err := cmd.Start(); err != nil {

@@ -1,17 +1,18 @@
 package service
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/url"
 	"os"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/signrelay/signrelay/libs/config"
 )
@@ -21,13 +22,33 @@ import (
 // the client, where a crash would lose it after somebody was told it was on its way. It fails on credentials that cannot
 // be read and on an address that is none.
 func ConnectNATS(cfg config.NATS, name string, log *slog.Logger) (*nats.Conn, error) {
+	return connectNATS(func() config.NATS { return cfg }, name, log)
+}
+
+// connectNATS is ConnectNATS with settings that may be replaced: each connection is made with the password and the
+// certificates of then.
+func connectNATS(now func() config.NATS, name string, log *slog.Logger) (*nats.Conn, error) {
+	cfg := now()
 	failed := &lastWords{}
+	// Twice a second while it is away, so a reason is told once.
+	tell := func(err error) {
+		if !failed.repeated(err.Error()) {
+			log.Warn("nats cannot be reached", "err", explainNATS(err))
+		}
+	}
+	var opened atomic.Pointer[nats.Conn]
 	options := []nats.Option{
 		nats.Name(name),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
-		nats.ReconnectWait(250 * time.Millisecond),
-		nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond), // replicas do not come back all at once
+		nats.CustomReconnectDelay(func(int) time.Duration {
+			// Of what fails behind the dialling, TLS and the login, the library says nothing but this.
+			if c := opened.Load(); c != nil && c.LastError() != nil {
+				tell(c.LastError())
+			}
+			// Replicas do not come back all at once.
+			return reconnectWait + rand.N(reconnectWait) //nolint:gosec // nobody gains by guessing it
+		}),
 		nats.ReconnectBufSize(-1),
 		nats.IgnoreAuthErrorAbort(), // a rotated credential may be right again at the next try
 		// A peer that vanished without a word is noticed after 20 to 30 s, not after the default of 6 minutes.
@@ -38,15 +59,10 @@ func ConnectNATS(cfg config.NATS, name string, log *slog.Logger) (*nats.Conn, er
 			failed.repeated("")
 			log.Info("nats reconnected")
 		}),
-		// Twice a second while it is away, so a reason is told once.
-		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
-			if !failed.repeated(err.Error()) {
-				log.Warn("nats cannot be reached", "err", err)
-			}
-		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { tell(err) }),
 		nats.DisconnectErrHandler(func(c *nats.Conn, err error) {
 			if !c.IsClosed() {
-				log.Warn("nats disconnected", "err", err)
+				log.Warn("nats disconnected", "err", explainNATS(err))
 			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("nats error", "err", err) }),
@@ -58,6 +74,18 @@ func ConnectNATS(cfg config.NATS, name string, log *slog.Logger) (*nats.Conn, er
 		}
 		options = append(options, nats.UserCredentials(cfg.Creds))
 	}
+	if cfg.User != "" {
+		options = append(options, nats.UserInfoHandler(func() (user, password string) {
+			cfg := now()
+			return cfg.User, cfg.Password
+		}))
+	}
+	if cfg.TLS.Set() {
+		if _, err := cfg.TLS.Client(""); err != nil {
+			return nil, fmt.Errorf("nats.tls.%w", err)
+		}
+		options = append(options, nats.ClientTLSConfig(ownCertificate(now), authorities(now)))
+	}
 	conn, err := nats.Connect(cfg.URL, append(options, cfg.Options...)...)
 	if err != nil {
 		if errors.As(err, new(*url.Error)) { // it repeats the address, password and all
@@ -65,7 +93,53 @@ func ConnectNATS(cfg config.NATS, name string, log *slog.Logger) (*nats.Conn, er
 		}
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
+	opened.Store(conn)
 	return conn, nil
+}
+
+// reconnectWait is the least between two attempts to come back.
+const reconnectWait = 250 * time.Millisecond
+
+// ownCertificate is our certificate of now; without one it is empty, which is none.
+func ownCertificate(now func() config.NATS) nats.TLSCertHandler {
+	return func() (tls.Certificate, error) {
+		secure, err := now().TLS.Client("")
+		if err != nil || len(secure.Certificates) == 0 {
+			return tls.Certificate{}, err
+		}
+		return secure.Certificates[0], nil
+	}
+}
+
+// authorities is whom we believe now; nil is whom the system believes.
+func authorities(now func() config.NATS) nats.RootCAsHandler {
+	return func() (*x509.CertPool, error) {
+		secure, err := now().TLS.Client("")
+		if err != nil {
+			return nil, err
+		}
+		return secure.RootCAs, nil
+	}
+}
+
+// explainNATS says which setting is wrong when a connection is refused.
+func explainNATS(err error) error {
+	switch {
+	case errors.Is(err, nats.ErrAuthorization):
+		return fmt.Errorf("nats.user and nats.password, or nats.creds, are not let in: %w", err)
+	case errors.Is(err, nats.ErrSecureConnWanted):
+		return fmt.Errorf("nats.tls is set, and the server speaks no TLS: %w", err)
+	default:
+		return config.Explain("nats.tls", err)
+	}
+}
+
+// noNATS is why there is no connection, as far as it is known.
+func noNATS(conn *nats.Conn) error {
+	if err := conn.LastError(); err != nil {
+		return fmt.Errorf("%w: %w", errNoNATS, explainNATS(err))
+	}
+	return errNoNATS
 }
 
 // lastWords tells whether a reason was heard just before.
@@ -74,25 +148,4 @@ type lastWords struct{ text atomic.Pointer[string] }
 func (l *lastWords) repeated(text string) bool {
 	before := l.text.Swap(&text)
 	return before != nil && *before == text
-}
-
-// ConnectRedis opens a client; it connects when it is first used. Its timeouts are short because what is asked of Redis
-// stands between a provider and its 2xx, and there is a way on without Redis.
-func ConnectRedis(redisURL string) (*redis.Client, error) {
-	o, err := redis.ParseURL(redisURL)
-	if err != nil {
-		// Without the reason, which repeats parts of the address, and so of the password.
-		return nil, errors.New("redis.url: want redis://user:password@host:port/db; in a password / and @ are written %2F and %40")
-	}
-	o.ClientName = "signrelay"
-	o.Protocol = 2                 // version 3 looks for pushed notices before every answer, which nobody sends us
-	o.ContextTimeoutEnabled = true // else a caller's deadline does not bound the socket
-	o.MaxRetries = 1               // claims are safe to repeat: they are decided by whose token stands there
-	o.DialTimeout = time.Second
-	o.DialerRetries = 1
-	o.ReadTimeout = 500 * time.Millisecond
-	o.WriteTimeout = 500 * time.Millisecond
-	o.MinIdleConns = 4
-	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return redis.NewClient(o), nil
 }

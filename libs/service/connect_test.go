@@ -64,8 +64,8 @@ func TestAddressesThatAreNoneTellNoPassword(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	_, badNATS := ConnectNATS(config.NATS{URL: "nats://app:hunter2 @%zz:1"}, "test", log)
 	_, noCreds := ConnectNATS(config.NATS{URL: "nats://127.0.0.1:1", Creds: t.TempDir() + "/none"}, "test", log)
-	_, badRedis := ConnectRedis("redis://app:hunter2/x@r:6379")
-	_, otherRedis := ConnectRedis("redis://hunter2/x@r")
+	_, badRedis := ConnectRedis(config.Redis{URL: "redis://app:hunter2/x@r:6379"})
+	_, otherRedis := ConnectRedis(config.Redis{URL: "redis://hunter2/x@r"})
 	for name, err := range map[string]error{"nats": badNATS, "creds": noCreds, "redis": badRedis, "redis path": otherRedis} {
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", name, err)

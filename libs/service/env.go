@@ -17,8 +17,10 @@ import (
 // Env is what a service's Run is given: settings, connections and doors. Run(ctx, Env) mounts its handlers, calls Up, and
 // works until ctx ends; then it finishes what is in hand and returns. It never closes what it was given.
 type Env struct {
-	Name    string
-	Config  config.Config
+	Name   string
+	Config config.Config // as it was at the start
+	// Live is the settings as they are now. What may come from a file may be replaced there: secrets, certificates, keys.
+	Live    *config.Live
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	NATS    *nats.Conn

@@ -72,6 +72,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, services ...S
 func (h Host) Run(ctx context.Context) (err error) {
 	health := new(Health)
 	metrics := newMetrics()
+	describe(metrics, h.name(), health)
 	failed := make(chan error, 1)
 	admin, err := openAdmin(h.Config.Admin.Addr, health, metrics, h.Log, failed)
 	if err != nil {
@@ -80,7 +81,10 @@ func (h Host) Run(ctx context.Context) (err error) {
 	defer func() { _ = admin.server.Close() }()
 	h.Log.Info("admin door is open", "addr", admin.listener.Addr().String())
 
-	p, err := h.openParts(ctx, health)
+	live := config.NewLive(h.Config)
+	go reload(ctx, live, metrics, h.Log)
+
+	p, err := h.openParts(ctx, live, health)
 	if err != nil {
 		if ctx.Err() != nil { // told to end while it waited
 			return nil
@@ -92,7 +96,7 @@ func (h Host) Run(ctx context.Context) (err error) {
 	// The services' own context: it ends after the doors are closed.
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
-	r := h.start(work, p, health, metrics)
+	r := h.start(work, p, live, health, metrics)
 
 	doors, err := h.open(ctx, r, health, admin, failed)
 	if err == nil {
@@ -133,7 +137,7 @@ func (p *parts) close() {
 const publishWithin = 5 * time.Second
 
 // openParts connects, and waits until the broker is provisioned.
-func (h Host) openParts(ctx context.Context, health *Health) (_ *parts, err error) {
+func (h Host) openParts(ctx context.Context, live *config.Live, health *Health) (_ *parts, err error) {
 	p := &parts{limits: limit.NewLocal()}
 	if !h.any(func(s Service) bool { return !s.NoParts }) {
 		return p, nil
@@ -144,7 +148,7 @@ func (h Host) openParts(ctx context.Context, health *Health) (_ *parts, err erro
 		}
 	}()
 
-	if p.nats, err = ConnectNATS(h.Config.NATS, h.name(), h.Log); err != nil {
+	if p.nats, err = connectNATS(func() config.NATS { return live.Now().NATS }, h.name(), h.Log); err != nil {
 		return nil, err
 	}
 	p.closes = append(p.closes, func() {
@@ -156,7 +160,7 @@ func (h Host) openParts(ctx context.Context, health *Health) (_ *parts, err erro
 	}
 	health.Add("nats", func(ctx context.Context) error {
 		if !p.nats.IsConnected() {
-			return errNoNATS
+			return noNATS(p.nats)
 		}
 		_, err := p.js.Stream(ctx, flow.Signing)
 		return err
@@ -164,7 +168,7 @@ func (h Host) openParts(ctx context.Context, health *Health) (_ *parts, err erro
 
 	var client *redis.Client
 	if h.Config.Redis.URL != "" {
-		if client, err = ConnectRedis(h.Config.Redis.URL); err != nil {
+		if client, err = connectRedis(func() config.Redis { return live.Now().Redis }); err != nil {
 			return nil, err
 		}
 		p.closes = append(p.closes, func() { _ = client.Close() })
@@ -173,7 +177,7 @@ func (h Host) openParts(ctx context.Context, health *Health) (_ *parts, err erro
 		if h.any(func(s Service) bool { return s.OutlivesRedis }) {
 			add = health.AddSoft
 		}
-		add("redis", func(ctx context.Context) error { return client.Ping(ctx).Err() })
+		add("redis", pingRedis(client))
 	}
 
 	if err := p.waitProvisioned(ctx, h.Log); err != nil {
@@ -251,7 +255,7 @@ type running struct {
 }
 
 // start runs every service in a goroutine of its own.
-func (h Host) start(work context.Context, p *parts, health *Health, metrics *prometheus.Registry) *running {
+func (h Host) start(work context.Context, p *parts, live *config.Live, health *Health, metrics *prometheus.Registry) *running {
 	r := &running{
 		public: map[string]*http.ServeMux{},
 		allUp:  make(chan struct{}),
@@ -267,6 +271,7 @@ func (h Host) start(work context.Context, p *parts, health *Health, metrics *pro
 		env := Env{
 			Name:   s.Name,
 			Config: h.Config,
+			Live:   live,
 			Log:    h.Log,
 			// Services of one process may have metrics of one name. The label is not "service", because Prometheus's own
 			// discovery in Kubernetes sets that.

@@ -34,14 +34,22 @@ func Main(s Service) {
 func run(ctx context.Context, s Service, args, environ []string, stdout, stderr io.Writer) int {
 	cfg, rest, err := config.Load(args, environ)
 	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintf(stdout, "%s runs the %s alone. Its settings:\n\n", s.Name, s.Name)
+		fmt.Fprintf(stdout, "%s runs the %s alone; `%s healthcheck` asks a running one whether it is ready. Its settings:\n\n", s.Name, s.Name, s.Name)
 		if err := config.Usage(stdout); err != nil {
 			return 1
 		}
 		return 0
 	}
+	if len(rest) == 1 && rest[0] == "healthcheck" {
+		// What else may be wrong with the settings is the running program's business.
+		if err := Healthcheck(ctx, cfg); err != nil {
+			fmt.Fprintln(stderr, err)
+			return 1
+		}
+		return 0
+	}
 	if len(rest) > 0 {
-		err = errors.Join(err, fmt.Errorf("%q: want no arguments, only flags", rest[0]))
+		err = errors.Join(err, fmt.Errorf("%q: want no arguments, only flags, or healthcheck alone", rest[0]))
 	}
 	if err = errors.Join(err, Check(cfg), checkAlone(s, cfg)); err != nil {
 		fmt.Fprintln(stderr, err)

@@ -19,7 +19,8 @@ const openWithin = 5 * time.Second
 func Open(ctx context.Context, cfg config.Config, name string, log *slog.Logger) (Env, func(), error) {
 	limit, cancel := context.WithTimeout(ctx, openWithin)
 	defer cancel()
-	p, err := Host{Config: cfg, Log: log, Services: []Service{{Name: name}}}.openParts(limit, new(Health))
+	live := config.NewLive(cfg)
+	p, err := Host{Config: cfg, Log: log, Services: []Service{{Name: name}}}.openParts(limit, live, new(Health))
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("no provisioned NATS within %s at nats.url: is it running, and was `signrelay provision` run?", openWithin)
 	}
@@ -27,7 +28,7 @@ func Open(ctx context.Context, cfg config.Config, name string, log *slog.Logger)
 		return Env{}, nil, err
 	}
 	env := Env{
-		Name: name, Config: cfg, Log: log, Metrics: prometheus.NewRegistry(), NATS: p.nats, JS: p.js, Claims: p.claims, Gaps: p.gaps,
+		Name: name, Config: cfg, Live: live, Log: log, Metrics: prometheus.NewRegistry(), NATS: p.nats, JS: p.js, Claims: p.claims, Gaps: p.gaps,
 	}
 	return env, p.close, nil
 }

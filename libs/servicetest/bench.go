@@ -52,7 +52,7 @@ func New(t testing.TB, settings config.Config) *Bench {
 	t.Cleanup(func() { _ = gaps.Close() })
 
 	b.Env = service.Env{
-		Name: t.Name(), Config: settings, Metrics: prometheus.NewRegistry(), NATS: conn, JS: js,
+		Name: t.Name(), Config: settings, Live: config.NewLive(settings), Metrics: prometheus.NewRegistry(), NATS: conn, JS: js,
 		Log:    slog.New(slog.NewJSONHandler(b.Logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Health: new(service.Health), Public: http.NewServeMux(), Gaps: gaps,
 		Limits: limit.NewLocal(),
@@ -67,6 +67,7 @@ func New(t testing.TB, settings config.Config) *Bench {
 func (b *Bench) Start(run func(context.Context, service.Env) error) {
 	b.t.Helper()
 	up := make(chan struct{})
+	b.Env.Live = config.NewLive(b.Env.Config)
 	b.Env.Up = func() { close(up) }
 	ctx, stop := context.WithCancel(context.WithoutCancel(b.t.Context()))
 	ended := make(chan error, 1)

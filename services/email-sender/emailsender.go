@@ -17,7 +17,7 @@ func Run(ctx context.Context, env service.Env) error {
 	if err != nil {
 		return err
 	}
-	post := newPool(newServer(env.Config.Email.SMTP))
+	post := newPool(func() server { return newServer(env.Live.Now().Email.SMTP) })
 	defer post.close()
 	s := sender{texts: texts, from: env.Config.Email.From, post: post}
 	return notification.Deliver(ctx, env, flow.StageNamed(flow.EmailSender), s.hand)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wneessen/go-mail"
 
+	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/stage"
 )
@@ -16,14 +17,15 @@ import (
 // pool keeps connections open between letters: a greeting, TLS and a login cost more than a letter. Never more than the
 // setting email.smtp.connections stand at once, in use and idle together.
 type pool struct {
-	server  server
+	server  func() server // as the settings are now: each new connection is made with the password of then
 	places  chan struct{} // one is taken by each connection in use
 	idleFor time.Duration // then an idle connection is closed
 
 	mu      sync.Mutex
 	idle    []*connection // the one used last is at the end, and used first
 	refused error         // what the server said to our name and password, or why it does not want us
-	until   time.Time     // it is not asked again before
+	until   time.Time     // it is not asked again before, unless with other settings
+	asked   config.SMTP   // the settings that it refused
 }
 
 const (
@@ -36,13 +38,13 @@ const (
 	soon = time.Second
 )
 
-func newPool(s server) *pool {
-	return &pool{server: s, places: make(chan struct{}, max(s.settings.Connections, 1)), idleFor: idleFor}
+func newPool(now func() server) *pool {
+	return &pool{server: now, places: make(chan struct{}, max(now().settings.Connections, 1)), idleFor: idleFor}
 }
 
 // send hands over one letter within the setting email.smtp.timeout, and waits at most that long for a free connection.
 func (p *pool) send(ctx context.Context, letter *mail.Msg) (notification.Receipt, error) {
-	if p.server.settings.Host == "" {
+	if p.server().settings.Host == "" {
 		return notification.Receipt{}, notification.OperatorMustAct("not-configured", errors.New("email.smtp.host is empty"))
 	}
 	if !p.enter(ctx) {
@@ -51,7 +53,7 @@ func (p *pool) send(ctx context.Context, letter *mail.Msg) (notification.Receipt
 	defer func() { <-p.places }()
 
 	kept := p.take(ctx)
-	ctx, cancel := context.WithTimeout(ctx, p.server.settings.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, p.server().settings.Timeout)
 	defer cancel()
 	if kept != nil {
 		err := kept.carry(ctx, letter)
@@ -69,7 +71,7 @@ func (p *pool) send(ctx context.Context, letter *mail.Msg) (notification.Receipt
 
 // enter waits for a place.
 func (p *pool) enter(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, p.server.settings.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, p.server().settings.Timeout)
 	defer cancel()
 	select {
 	case p.places <- struct{}{}:
@@ -93,7 +95,7 @@ func (p *pool) take(ctx context.Context) *connection {
 	c.leaving.Stop()
 	p.mu.Unlock()
 
-	if !c.alive(ctx, p.server.settings.Timeout/3) {
+	if !c.alive(ctx, p.server().settings.Timeout/3) {
 		c.hangUp()
 		return nil
 	}
@@ -102,20 +104,21 @@ func (p *pool) take(ctx context.Context) *connection {
 
 // dial opens a connection, unless the server has just refused us.
 func (p *pool) dial(ctx context.Context) (*connection, error) {
+	now := p.server()
 	p.mu.Lock()
-	refused, until := p.refused, p.until
+	refused, until, asked := p.refused, p.until, p.asked
 	p.mu.Unlock()
-	if refused != nil && time.Now().Before(until) {
+	if refused != nil && time.Now().Before(until) && now.settings == asked {
 		return nil, refused
 	}
-	c, err := p.server.dial(ctx)
+	c, err := now.dial(ctx)
 	if err == nil {
 		return c, nil
 	}
 	verdict := verdictOfDialling(err)
 	if refusal(err) {
 		p.mu.Lock()
-		p.refused, p.until = verdict, time.Now().Add(quiet)
+		p.refused, p.until, p.asked = verdict, time.Now().Add(quiet), now.settings
 		p.mu.Unlock()
 	}
 	return nil, verdict

@@ -52,7 +52,7 @@ func TestLettersShareConnections(t *testing.T) {
 func TestTheEndOfTheServiceTakesLeave(t *testing.T) {
 	t.Parallel()
 	r := newRobot(t, nil)
-	b := servicetest.New(t, config.Config{Email: config.Email{From: "no-reply@acme.example", SMTP: r.pool(t, ample).server.settings}})
+	b := servicetest.New(t, config.Config{Email: config.Email{From: "no-reply@acme.example", SMTP: r.pool(t, ample).server().settings}})
 	t.Cleanup(func() { // after the service has ended
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -323,17 +323,17 @@ func TestSettingsThatDoNotFitTheServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRobot(t, nil)
-			s := r.pool(t, ample).server
+			s := r.pool(t, ample).server()
 			change(&s)
 			s = newServer(s.settings)
 			s.settings.Port = r.port // port 465 is not a test's to take
-			_, err := newPool(s).send(t.Context(), aLetter(t))
+			_, err := newPool(func() server { return s }).send(t.Context(), aLetter(t))
 			if outcomeOf(err) != (outcome{"retry", operator, "smtp-settings"}) || r.letters() != 0 {
 				t.Errorf("%+v, %d letters: %v", outcomeOf(err), r.letters(), err)
 			}
 		})
 	}
-	_, err := newPool(server{}).send(t.Context(), aLetter(t))
+	_, err := newPool(fixed(config.SMTP{})).send(t.Context(), aLetter(t))
 	if outcomeOf(err) != (outcome{"retry", operator, "not-configured"}) {
 		t.Error(err)
 	}

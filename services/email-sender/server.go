@@ -3,6 +3,7 @@ package emailsender
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"strconv"
 
@@ -16,7 +17,6 @@ type server struct {
 	settings config.SMTP
 	policy   mail.TLSPolicy
 	atOnce   bool // TLS begins with the first byte
-	tls      *tls.Config
 }
 
 // submissions is the port where TLS begins with the first byte (RFC 8314).
@@ -30,7 +30,6 @@ func newServer(settings config.SMTP) server {
 	return server{
 		settings: settings, policy: policy,
 		atOnce: settings.Port == submissions && policy != mail.NoTLS,
-		tls:    &tls.Config{ServerName: settings.Host, MinVersion: tls.VersionTLS12},
 	}
 }
 
@@ -51,15 +50,19 @@ func (s server) dial(ctx context.Context) (*connection, error) {
 
 // begin speaks on the wire until the first letter may come.
 func (s server) begin(ctx context.Context, c *connection) error {
+	secure, err := config.TLS{CA: s.settings.CA}.Client(s.settings.Host)
+	if err != nil {
+		return fmt.Errorf("email.smtp.%w", err)
+	}
 	conn := c.wire
 	if s.atOnce {
-		secured := tls.Client(c.wire, s.tls)
+		secured := tls.Client(c.wire, secure)
 		if err := secured.HandshakeContext(ctx); err != nil {
 			return err
 		}
 		conn = secured
 	}
-	client, err := mail.NewClient(s.settings.Host, s.options(conn)...)
+	client, err := mail.NewClient(s.settings.Host, s.options(conn, secure)...)
 	if err != nil {
 		return err
 	}
@@ -70,7 +73,7 @@ func (s server) begin(ctx context.Context, c *connection) error {
 
 // options of one connection. The library's NOOP before a letter and RSET after it are left out: one RSET before the next
 // letter does for both, and cannot fail between the server's yes to a letter and our hearing of it.
-func (s server) options(conn net.Conn) []mail.Option {
+func (s server) options(conn net.Conn, secure *tls.Config) []mail.Option {
 	options := []mail.Option{
 		mail.WithPort(s.settings.Port), mail.WithTimeout(s.settings.Timeout), mail.WithoutRset(), mail.WithoutNoop(),
 		mail.WithDialContextFunc(func(context.Context, string, string) (net.Conn, error) { return conn, nil }),
@@ -82,7 +85,7 @@ func (s server) options(conn net.Conn) []mail.Option {
 		auth = mail.SMTPAuthPlain
 		options = append(options, mail.WithSSL())
 	} else {
-		options = append(options, mail.WithTLSPolicy(s.policy), mail.WithTLSConfig(s.tls))
+		options = append(options, mail.WithTLSPolicy(s.policy), mail.WithTLSConfig(secure))
 	}
 	if s.settings.Username != "" {
 		options = append(options, mail.WithSMTPAuth(auth), mail.WithUsername(s.settings.Username), mail.WithPassword(s.settings.Password))

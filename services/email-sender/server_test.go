@@ -2,17 +2,13 @@ package emailsender
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +18,8 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/realtest"
+	"github.com/signrelay/signrelay/libs/servicetest"
 	"github.com/signrelay/signrelay/libs/templates"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
@@ -39,6 +37,11 @@ func aLetter(t *testing.T) *mail.Msg {
 		t.Fatal(err)
 	}
 	return letter
+}
+
+// fixed is a server whose settings stay as they are.
+func fixed(settings config.SMTP) func() server {
+	return func() server { return newServer(settings) }
 }
 
 func listen(t *testing.T) (net.Listener, int) {
@@ -79,7 +82,7 @@ func TestTheEndOfTheAttemptEndsTheDialogue(t *testing.T) {
 	ended := make(chan error, 1)
 	letter := aLetter(t)
 	go func() {
-		p := newPool(newServer(config.SMTP{Host: "127.0.0.1", Port: port, TLS: "none", Timeout: 30 * time.Second}))
+		p := newPool(fixed(config.SMTP{Host: "127.0.0.1", Port: port, TLS: "none", Timeout: 30 * time.Second}))
 		_, err := p.send(ctx, letter)
 		ended <- err
 	}()
@@ -94,7 +97,11 @@ func TestTheEndOfTheAttemptEndsTheDialogue(t *testing.T) {
 }
 
 // secure is a mail server that wants TLS and a password.
-type secure struct{ taken chan string }
+type secure struct {
+	taken    chan string
+	password atomic.Pointer[string] // nil is "right"
+	logins   atomic.Int64
+}
 
 func (s *secure) NewSession(c *smtp.Conn) (smtp.Session, error) {
 	return &session{server: s, conn: c}, nil
@@ -112,7 +119,12 @@ func (s *session) Logout() error { return nil }
 func (s *session) AuthMechanisms() []string { return []string{sasl.Plain} }
 func (s *session) Auth(string) (sasl.Server, error) {
 	return sasl.NewPlainServer(func(_, user, password string) error {
-		if user != "acme" || password != "right" {
+		s.server.logins.Add(1)
+		wanted := "right"
+		if now := s.server.password.Load(); now != nil {
+			wanted = *now
+		}
+		if user != "acme" || password != wanted {
 			return &smtp.SMTPError{Code: 535, EnhancedCode: smtp.EnhancedCode{5, 7, 8}, Message: "no, acme"}
 		}
 		s.user = user
@@ -133,30 +145,6 @@ func (s *session) Data(r io.Reader) error {
 	return err
 }
 
-// certificate is one for 127.0.0.1, and who believes it.
-func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "mail.example"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(parsed)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
-}
-
 func TestTLSAndPassword(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -174,24 +162,28 @@ func TestTLSAndPassword(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			l, port := listen(t)
-			cert, roots := certificate(t)
+			authority := realtest.NewAuthority(t)
 			post := &secure{taken: make(chan string, 1)}
 			backend := smtp.NewServer(post)
-			backend.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+			backend.TLSConfig = authority.Server(false)
 			if test.atOnce {
 				l = tls.NewListener(l, backend.TLSConfig)
 			}
 			go func() { _ = backend.Serve(l) }()
 			t.Cleanup(func() { _ = backend.Close() })
 
-			s := newServer(config.SMTP{Host: "127.0.0.1", Port: port, TLS: "mandatory", Timeout: 10 * time.Second, Username: "acme", Password: test.password})
-			s.atOnce = test.atOnce // port 465 is not a test's to take
+			settings := config.SMTP{Host: "127.0.0.1", Port: port, TLS: "mandatory", Timeout: 10 * time.Second, Username: "acme", Password: test.password}
 			if test.believed {
-				s.tls.RootCAs = roots
+				settings.CA = authority.PEM
 			}
-			p := newPool(s)
+			s := newServer(settings)
+			s.atOnce = test.atOnce // port 465 is not a test's to take
+			p := newPool(func() server { return s })
 			defer p.close()
 			_, err := p.send(t.Context(), aLetter(t))
+			if test.outcome == "certificate" && !strings.Contains(err.Error(), "email.smtp.ca does not hold who signed") {
+				t.Errorf("it does not say which setting is wrong: %v", err)
+			}
 			if got := reason(err); got != test.outcome {
 				t.Fatalf("ended %q, want %q: %v", got, test.outcome, err)
 			}
@@ -199,6 +191,64 @@ func TestTLSAndPassword(t *testing.T) {
 				t.Error("the letter was taken from a stranger")
 			}
 		})
+	}
+}
+
+// The server gets another authority's certificate and another password. A refusal holds until the settings have changed.
+func TestTheServerIsRotated(t *testing.T) {
+	t.Parallel()
+	old, next := realtest.NewAuthority(t), realtest.NewAuthority(t)
+	l, port := listen(t)
+	post := &secure{taken: make(chan string, 1)}
+	var tlsNow atomic.Pointer[tls.Config]
+	tlsNow.Store(old.Server(false))
+	backend := smtp.NewServer(post)
+	backend.TLSConfig = &tls.Config{
+		MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return tlsNow.Load(), nil },
+	}
+	go func() { _ = backend.Serve(l) }()
+	t.Cleanup(func() { _ = backend.Close() })
+
+	cfg, files := servicetest.Load(t, "", map[string]string{"EMAIL_SMTP_CA": old.PEM, "EMAIL_SMTP_PASSWORD": "right"},
+		"SIGNRELAY_EMAIL_SMTP_HOST=127.0.0.1", "SIGNRELAY_EMAIL_SMTP_PORT="+strconv.Itoa(port), "SIGNRELAY_EMAIL_SMTP_USERNAME=acme",
+		"SIGNRELAY_EMAIL_FROM=no-reply@acme.example")
+	live := config.NewLive(cfg)
+	send := func() string {
+		p := newPool(func() server { return newServer(live.Now().Email.SMTP) })
+		defer p.close()
+		_, err := p.send(t.Context(), aLetter(t))
+		if err == nil {
+			<-post.taken
+		}
+		return reason(err)
+	}
+	if got := send(); got != "" {
+		t.Fatal(got)
+	}
+	tlsNow.Store(next.Server(false))
+	if got := send(); got != "certificate" {
+		t.Errorf("%q with another's certificate", got)
+	}
+	files.Replace(live, "EMAIL_SMTP_CA", next.PEM)
+	if got := send(); got != "" {
+		t.Error(got)
+	}
+
+	left := "left"
+	post.password.Store(&left)
+	p := newPool(func() server { return newServer(live.Now().Email.SMTP) })
+	defer p.close()
+	for range 2 {
+		if _, err := p.send(t.Context(), aLetter(t)); reason(err) != "smtp-535" {
+			t.Errorf("%v with the old password", err)
+		}
+	}
+	if n := post.logins.Load(); n != 3 {
+		t.Errorf("%d logins: a wrong password was told again at once", n)
+	}
+	files.Replace(live, "EMAIL_SMTP_PASSWORD", "left")
+	if _, err := p.send(t.Context(), aLetter(t)); err != nil {
+		t.Error(err)
 	}
 }
 

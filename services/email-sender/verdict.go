@@ -13,6 +13,7 @@ import (
 
 	"github.com/wneessen/go-mail"
 
+	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/notification"
 )
 
@@ -92,7 +93,7 @@ func verdictOfDialling(err error) error {
 	case errors.As(err, &said):
 		return notification.Again(fmt.Sprintf("smtp-%d", said.Code), errors.New("the server put off before the letter"))
 	case errors.As(err, &stranger):
-		return notification.OperatorMustAct("certificate", err)
+		return notification.OperatorMustAct("certificate", config.Explain("email.smtp", err))
 	case passing(err):
 		return notification.Again("unreachable", err)
 	default: // the server does not know what the settings want of it: TLS, or a way to log in

@@ -31,7 +31,7 @@ func (d *doors) handler(r route) http.Handler {
 		ctx, span := tracer.Start(ctx, "ingest "+r.provider)
 		defer span.End()
 
-		src, known := r.sources[req.PathValue("source")]
+		src, known := d.accounts.Now()[r.provider][req.PathValue("source")]
 		var a answer
 		if known {
 			a = d.serve(ctx, w, req, r, src)

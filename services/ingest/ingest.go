@@ -30,6 +30,7 @@ func Run(ctx context.Context, env service.Env) error {
 // doors is all doors of all packs, and what they share.
 type doors struct {
 	routes   []route
+	accounts *config.Made[accounts]
 	store    *store
 	maxBody  int64         // bytes
 	maxEvent int64         // bytes of an event in the log
@@ -43,8 +44,10 @@ type doors struct {
 type route struct {
 	provider string
 	door     pack.Door
-	sources  map[string]source
 }
+
+// accounts is the sources by their provider and their name. They are opened anew when their secrets are replaced.
+type accounts map[string]map[string]source
 
 // source is one account that callbacks come from.
 type source struct {
@@ -77,16 +80,31 @@ func newDoors(env service.Env, packs []pack.Pack) (*doors, error) {
 		env.Log.Warn("the broker's max_payload is small: larger callbacks are refused", "max_body_bytes", d.maxEvent)
 		d.maxBody = d.maxEvent
 	}
+	d.accounts, err = config.Make(env.Live, func(c config.Config) (accounts, error) { return openAccounts(packs, c.Sources) })
+	if err != nil {
+		return nil, err
+	}
 	for _, p := range packs {
-		sources, err := sourcesOf(p, env.Config.Sources)
-		if err != nil {
-			return nil, err
+		for name := range d.accounts.Now()[p.Name] {
+			m.begin(name, p.Name)
 		}
 		for _, door := range p.Doors {
-			d.routes = append(d.routes, route{provider: p.Name, door: door, sources: sources})
+			d.routes = append(d.routes, route{provider: p.Name, door: door})
 		}
 	}
 	return d, nil
+}
+
+func openAccounts(packs []pack.Pack, all []config.Source) (accounts, error) {
+	opened := accounts{}
+	for _, p := range packs {
+		sources, err := sourcesOf(p, all)
+		if err != nil {
+			return nil, err
+		}
+		opened[p.Name] = sources
+	}
+	return opened, nil
 }
 
 func sourcesOf(p pack.Pack, all []config.Source) (map[string]source, error) {
@@ -109,6 +127,6 @@ func (d *doors) mount(mux *http.ServeMux) {
 		mux.Handle("/webhooks/"+r.provider+"/{source}"+r.door.Path, d.handler(r))
 	}
 	mux.HandleFunc("/webhooks/", func(w http.ResponseWriter, _ *http.Request) {
-		problem(w, http.StatusNotFound, "no such door", "The path is /webhooks/<provider>/<source>, as the settings name them.")
+		problem(w, http.StatusNotFound, "no-such-door", "The path is /webhooks/<provider>/<source>, as the settings name them.")
 	})
 }

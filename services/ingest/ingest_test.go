@@ -552,7 +552,7 @@ func open(t *testing.T, changes ...func(*config.Config)) *harness {
 	b := servicetest.New(t, cfg)
 	h := &harness{js: b.Env.JS, broker: b.Broker, redis: realtest.Redis(t)}
 	var err error
-	if h.client, err = service.ConnectRedis(h.redis.URL); err != nil {
+	if h.client, err = service.ConnectRedis(config.Redis{URL: h.redis.URL}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = h.client.Close() })

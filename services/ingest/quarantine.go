@@ -100,7 +100,7 @@ func quarantineMessage(r pack.Request, src config.Source, v signingv1.Verificati
 // source: what is kept for 30 days must not hold the keys to the door. Proxies repeat the query in headers of their own.
 func withoutSecrets(r pack.Request, src config.Source) (header http.Header, query string) {
 	secret := func(text string) bool {
-		for _, s := range append(slices.Clone(src.Webhook.Secrets), src.Webhook.Token) {
+		for _, s := range slices.Concat(src.Webhook.Secrets, src.Webhook.Tokens()) {
 			if s != "" && (strings.Contains(text, s) || strings.Contains(text, url.QueryEscape(s))) {
 				return true
 			}

@@ -21,7 +21,7 @@ import (
 // door serves the short links to signers.
 type door struct {
 	links    book
-	sources  providers.Sources
+	sources  func() providers.Sources // as the settings are now
 	visitors visitors
 	patience time.Duration // with a provider; askWithin
 	js       jetstream.JetStream
@@ -29,15 +29,21 @@ type door struct {
 	asked    *prometheus.CounterVec
 }
 
-func newDoor(env service.Env, links book, sources providers.Sources) (*door, error) {
+func newDoor(env service.Env, links book, sources func() providers.Sources) (*door, error) {
 	d := &door{
 		links: links, sources: sources, visitors: newVisitors(env.Config.Shortener, env.Limits),
 		patience: askWithin, js: env.JS, log: env.Log,
 	}
-	return d, telemetry.Register(env.Metrics, &d.asked, prometheus.NewCounterVec(prometheus.CounterOpts{
+	if err := telemetry.Register(env.Metrics, &d.asked, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "signrelay_shortener_opened_total",
 		Help: "Requests for short links, by what they met with.",
-	}, []string{"outcome"}))
+	}, []string{"outcome"})); err != nil {
+		return nil, err
+	}
+	for _, outcome := range []string{"redirected", failed.outcome, busy.outcome} {
+		d.asked.WithLabelValues(outcome) // 0, so that the first is seen as growth
+	}
+	return d, nil
 }
 
 // ServeHTTP answers GET and HEAD, and POST, which only the button on one of our own pages sends: that is a person.

@@ -22,7 +22,7 @@ const askWithin = 8 * time.Second
 // ask asks the provider where the link leads right now, and sends the person there. What comes back may work once, so it
 // is kept nowhere: who clicks twice asks twice.
 func (d *door) ask(w http.ResponseWriter, r *http.Request, l link) {
-	src := d.sources[providers.SourceKey{Name: l.Source, Provider: l.Provider}]
+	src := d.sources()[providers.SourceKey{Name: l.Source, Provider: l.Provider}]
 	if src.API == nil {
 		d.log.ErrorContext(r.Context(), "short link not opened: the settings do not say how its provider is asked", "source", l.Source, "provider", l.Provider)
 		d.show(w, r, busyFor(0))

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/providers"
@@ -20,14 +21,14 @@ import (
 // Run works until ctx ends. It fails at once when nobody said what the short links begin with, when a source's API
 // settings are wrong, or when the bucket of links is not provisioned.
 func Run(ctx context.Context, env service.Env) error {
-	sources, err := providers.Open(env.Config.Sources, env.Limits)
+	sources, err := config.Make(env.Live, func(c config.Config) (providers.Sources, error) { return providers.Open(c.Sources, env.Limits) })
 	if err != nil {
 		return fmt.Errorf("open the sources: %w", err)
 	}
-	return run(ctx, env, sources)
+	return run(ctx, env, sources.Now)
 }
 
-func run(ctx context.Context, env service.Env, sources providers.Sources) error {
+func run(ctx context.Context, env service.Env, sources func() providers.Sources) error {
 	settings := env.Config.Shortener
 	base, err := linkBase(settings.PublicURL)
 	if err != nil {
@@ -71,8 +72,8 @@ func linkBase(publicURL string) (string, error) {
 type shortener struct {
 	links   book
 	base    string
-	sources providers.Sources
-	third   *thirdParty // nil where our own links are the short ones
+	sources func() providers.Sources // as the settings are now
+	third   *thirdParty              // nil where our own links are the short ones
 }
 
 // shorten sets the notification's short link and passes it on to its sender. Done again, it finds the same link.
@@ -85,7 +86,7 @@ func (s *shortener) shorten(ctx context.Context, in stage.Event[*notifyv1.Notifi
 	if err != nil {
 		return nil, stage.Permanent(err)
 	}
-	if wanted.Target == "" && s.sources[providers.SourceKey{Name: n.GetSource(), Provider: n.GetProvider()}].API == nil {
+	if wanted.Target == "" && s.sources()[providers.SourceKey{Name: n.GetSource(), Provider: n.GetProvider()}].API == nil {
 		return nil, notification.OperatorMustAct("no-api", errors.New("the link is opened by asking its provider, and the settings do not say how"))
 	}
 	e, err := s.links.give(ctx, pairOf(n), wanted)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/stage"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -90,7 +91,7 @@ func TestOutageIsWaitedForOnce(t *testing.T) {
 	links := book{bucket: newBucket(t), life: time.Hour, now: time.Now}
 	f := &failing{with: &outsideError{reason: "unavailable", then: pack.Retry, err: errors.New("x")}}
 	third := &thirdParty{
-		name: "bitly", outside: f, trouble: trouble{now: func() time.Time { return now }}, log: slog.New(slog.DiscardHandler),
+		name: "bitly", outside: func() outside { return f }, trouble: trouble{now: func() time.Time { return now }}, log: slog.New(slog.DiscardHandler),
 		substituted: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "x_total", Help: "Links."}, []string{"shortener", "reason"}),
 	}
 	s := &shortener{links: links, base: "https://sign.acme.example/l/", third: third}
@@ -126,7 +127,10 @@ func TestOutageIsWaitedForOnce(t *testing.T) {
 // A link that nobody could open is not sent: it waits until the operator has said how its provider is asked.
 func TestLinkWaitsForTheSettingsThatOpenIt(t *testing.T) {
 	t.Parallel()
-	s := &shortener{links: book{bucket: newBucket(t), life: time.Hour, now: time.Now}, base: "https://sign.acme.example/l/"}
+	s := &shortener{
+		links: book{bucket: newBucket(t), life: time.Hour, now: time.Now}, base: "https://sign.acme.example/l/",
+		sources: func() providers.Sources { return nil },
+	}
 	n := &notifyv1.Notification{
 		Id: "n1", Source: "acme", Provider: "pleasesign", DocumentId: "d", Channel: notifyv1.Channel_CHANNEL_SMS,
 		To: &notifyv1.Person{RecipientId: "s1"}, Link: &notifyv1.Link{},

@@ -42,7 +42,7 @@ func openDoor(t *testing.T, sources providers.Sources, l link, change func(*door
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := newDoor(b.Env, links, sources)
+	d, err := newDoor(b.Env, links, func() providers.Sources { return sources })
 	if err != nil {
 		t.Fatal(err)
 	}

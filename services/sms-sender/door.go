@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/service"
 )
 
 // door takes Vonage's delivery receipts: POST|GET /receipts/vonage/{source}. A text is found by its own reference and not by
@@ -18,23 +19,22 @@ import (
 // one address for the texts of all.
 type door struct {
 	texts   texts
-	sources map[string]bool // names
-	secret  string
-	method  string
+	sources map[string]bool      // names
+	account func() config.Vonage // as the settings are now
 	log     *slog.Logger
 	metrics metrics
 }
 
-func newDoor(settings config.Config, t texts, log *slog.Logger, m metrics) *door {
+func newDoor(env service.Env, t texts, m metrics) *door {
 	d := &door{
-		texts: t, sources: map[string]bool{}, log: log, metrics: m,
-		secret: settings.SMS.Vonage.SignatureSecret, method: settings.SMS.Vonage.SignatureMethod,
+		texts: t, sources: map[string]bool{}, log: env.Log, metrics: m,
+		account: func() config.Vonage { return env.Live.Now().SMS.Vonage },
 	}
-	for _, s := range settings.Sources {
+	for _, s := range env.Config.Sources {
 		d.sources[s.Name] = true
 	}
-	if d.secret == "" {
-		log.Warn("delivery receipts of text messages are refused: sms.vonage.signature_secret is empty, so nobody can sign them")
+	if env.Config.SMS.Vonage.SignatureSecret == "" {
+		env.Log.Warn("delivery receipts of text messages are refused: sms.vonage.signature_secret is empty, so nobody can sign them")
 	}
 	return d
 }
@@ -65,13 +65,14 @@ const largest = 64 << 10
 
 // serve returns the receipt only where it is authentic.
 func (d *door) serve(w http.ResponseWriter, r *http.Request, source string) (receipt, told) {
+	account := d.account()
 	switch {
 	case r.Method != http.MethodPost && r.Method != http.MethodGet: // the pattern lets HEAD in
 		w.Header().Set("Allow", "GET, POST")
 		return receipt{}, told{status: http.StatusMethodNotAllowed, outcome: "malformed", detail: "This door takes GET or POST."}
 	case !d.sources[source]:
 		return receipt{}, told{status: http.StatusNotFound, outcome: "refused", detail: "The settings name no such source."}
-	case d.secret == "":
+	case account.SignatureSecret == "":
 		return receipt{}, unauthentic(errors.New("sms.vonage.signature_secret is empty"))
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, largest))
@@ -85,7 +86,7 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request, source string) (rec
 	if err != nil {
 		return receipt{}, malformed(err)
 	}
-	if !signedBy(p, d.secret, d.method) {
+	if !signedByAny(p, account.SignatureSecrets(), account.SignatureMethod) {
 		return receipt{}, unauthentic(errors.New("the signature is wrong or missing"))
 	}
 	rec, err := readReceipt(p, time.Now())

@@ -252,6 +252,31 @@ func TestAReceiptThatComesBeforeTheAnswer(t *testing.T) {
 	}
 }
 
+// The account's secrets are replaced while the service runs. Receipts that were signed before are taken while both are in
+// the file, and no longer.
+func TestTheAccountIsRotated(t *testing.T) {
+	t.Parallel()
+	v := newVonage(t)
+	cfg, files := servicetest.Load(t, "sources: [{name: acme, provider: clickwrap}]", map[string]string{
+		"SMS_VONAGE_API_SECRET": "before", "SMS_VONAGE_SIGNATURE_SECRET": signing, "SOURCE_CLICKWRAP_ACME_WEBHOOK_SECRETS": "12345",
+	}, "SIGNRELAY_SMS_VONAGE_API_KEY=abcd1234", "SIGNRELAY_SMS_VONAGE_FROM=Acme", "SIGNRELAY_SMS_VONAGE_BASE_URL="+v.URL,
+		"SIGNRELAY_SMS_VONAGE_SIGNATURE_METHOD=sha256")
+	b := servicetest.New(t, cfg)
+	b.Start(smssender.Run)
+	door := b.Door()
+	sent(t, b, "n1")
+	files.Replace(b.Env.Live, "SMS_VONAGE_API_SECRET", "after")
+	sent(t, b, "n2")
+	if before, after := v.calls("n1")[0].Get("api_secret"), v.calls("n2")[0].Get("api_secret"); before != "before" || after != "after" {
+		t.Errorf("sent with %s, then with %s", before, after)
+	}
+
+	files.Replace(b.Env.Live, "SMS_VONAGE_SIGNATURE_SECRET", "another\n"+signing+"\n")
+	wantReceipt(t, 200, postForm(t, door, dlr("n1", "0A000000", "delivered")))
+	files.Replace(b.Env.Live, "SMS_VONAGE_SIGNATURE_SECRET", "another\n")
+	wantReceipt(t, 401, postForm(t, door, dlr("n2", "0A000000", "delivered")))
+}
+
 // until waits until something is so.
 func until(t *testing.T, what string, is func() bool) {
 	t.Helper()

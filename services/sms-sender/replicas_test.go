@@ -31,7 +31,7 @@ func startReplicas(t *testing.T, c config.Config) (*servicetest.Bench, *redis.Cl
 	var client *redis.Client
 	for range 2 {
 		var err error
-		if client, err = service.ConnectRedis(server.URL); err != nil {
+		if client, err = service.ConnectRedis(config.Redis{URL: server.URL}); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = client.Close() })

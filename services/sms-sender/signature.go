@@ -25,6 +25,11 @@ func signedBy(p map[string]string, secret, method string) bool {
 	return hmac.Equal(given, sign(p, secret, method))
 }
 
+// signedByAny tells it of several secrets, of which one is being rotated out.
+func signedByAny(p map[string]string, secrets []string, method string) bool {
+	return slices.ContainsFunc(secrets, func(secret string) bool { return signedBy(p, secret, method) })
+}
+
 // sign makes the signature of parameters: over all but "sig", in the order of their names, with what separates them made
 // harmless inside values.
 func sign(p map[string]string, secret, method string) []byte {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/service"
@@ -34,11 +35,12 @@ func Run(ctx context.Context, env service.Env) error {
 		return fmt.Errorf("open bucket %s: %w", flow.Texts, err)
 	}
 	awaited := texts{bucket: bucket, js: env.JS}
-	door := newDoor(env.Config, awaited, env.Log, metrics)
+	door := newDoor(env, awaited, metrics)
 	env.Public.Handle("GET /receipts/vonage/{source}", door)
 	env.Public.Handle("POST /receipts/vonage/{source}", door)
 
-	s := sender{words: words, vonage: newVonage(settings, env.Limits, place.Workers), log: env.Log, metrics: metrics}
+	now := func() config.Vonage { return env.Live.Now().SMS.Vonage }
+	s := sender{words: words, vonage: newVonage(now, env.Limits, place.Workers), log: env.Log, metrics: metrics}
 	deliver := notification.Sender{Hand: s.hand}
 	if settings.SignatureSecret != "" { // else receipts are refused, and nothing need wait for them
 		s.texts = &awaited
@@ -77,6 +79,9 @@ func (s sender) hand(ctx context.Context, n *notifyv1.Notification) (notificatio
 		return notification.Receipt{}, err
 	}
 	s.metrics.parts.WithLabelValues(n.GetSource(), n.GetProvider()).Add(float64(receipt.Parts))
+	if s.texts != nil {
+		s.metrics.awaited.Add(float64(receipt.Parts))
+	}
 	if int(receipt.Parts) != parts {
 		s.correct(ctx, n, receipt.Parts)
 	}

@@ -24,10 +24,9 @@ import (
 // vonage is the operator's account at Vonage. Its SDK knows no context, no HTTP status and no time-out, so each call has
 // an SDK client of its own, which costs two small allocations, over one shared transport.
 type vonage struct {
-	settings  config.Vonage
+	settings  func() config.Vonage // as they are now
 	transport http.RoundTripper
 	limits    limit.Limiter
-	key       string // of the account's rate
 }
 
 // sms is one message to one number.
@@ -43,14 +42,19 @@ type sms struct {
 // which the server is just closing has an unknown outcome.
 const idleFor = 20 * time.Second
 
-func newVonage(settings config.Vonage, limits limit.Limiter, workers int) *vonage {
-	account := sha256.Sum256([]byte(settings.APIKey)) // half a secret, which has no business in a Redis
+func newVonage(settings func() config.Vonage, limits limit.Limiter, workers int) *vonage {
 	return &vonage{
-		settings: settings, limits: limits, key: "vonage/" + hex.EncodeToString(account[:8]),
+		settings: settings, limits: limits,
 		transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: workers, IdleConnTimeout: idleFor,
 		},
 	}
+}
+
+// account is the key of the account's rate.
+func account(settings config.Vonage) string {
+	hashed := sha256.Sum256([]byte(settings.APIKey)) // half a secret, which has no business in a Redis
+	return "vonage/" + hex.EncodeToString(hashed[:8])
 }
 
 // address makes a message one that can be sent. The error is a verdict.
@@ -59,7 +63,7 @@ func (v *vonage) address(m sms) (sms, error) {
 	if len(m.to) < 7 || len(m.to) > 15 || strings.Trim(m.to, "0123456789") != "" {
 		return sms{}, notification.Refused("number-malformed", nil)
 	}
-	if v.settings.APIKey == "" {
+	if v.settings().APIKey == "" {
 		return sms{}, notification.OperatorMustAct("not-configured", errors.New("sms.vonage.api_key is empty"))
 	}
 	return m, nil
@@ -70,8 +74,9 @@ const patience = 2 * time.Second
 
 // wait waits for the account's turn, which all replicas share. The calls are spread evenly: Vonage counts each second's.
 func (v *vonage) wait(ctx context.Context) error {
-	rate := limit.Rate{Count: v.settings.PerSecond, Per: time.Second, Burst: 1}
-	err := limit.Wait(ctx, v.limits, v.key, rate, patience)
+	now := v.settings()
+	rate := limit.Rate{Count: now.PerSecond, Per: time.Second, Burst: 1}
+	err := limit.Wait(ctx, v.limits, account(now), rate, patience)
 	var later *limit.LaterError
 	if errors.As(err, &later) {
 		return stage.Later(later.After, "rate-limit")
@@ -81,28 +86,29 @@ func (v *vonage) wait(ctx context.Context) error {
 
 // send makes one call and returns what came of it. Where Vonage asks for fewer calls, no replica makes one for a while.
 func (v *vonage) send(ctx context.Context, m sms) answer {
-	call, cancel := context.WithTimeout(ctx, v.settings.Timeout)
+	now := v.settings()
+	call, cancel := context.WithTimeout(ctx, now.Timeout)
 	defer cancel()
-	a := v.call(call, m)
+	a := v.call(call, now, m)
 	if pause := a.pause(); pause > 0 {
 		// It is advice: a limiter that cannot be told costs one more refused call.
-		_ = v.limits.Pause(context.WithoutCancel(ctx), v.key, pause)
+		_ = v.limits.Pause(context.WithoutCancel(ctx), account(now), pause)
 	}
 	return a
 }
 
-func (v *vonage) call(ctx context.Context, m sms) answer {
+func (v *vonage) call(ctx context.Context, now config.Vonage, m sms) answer {
 	call := &call{ctx: ctx, transport: v.transport}
-	client := sdk.NewSMSClient(sdk.CreateAuthFromKeySecret(v.settings.APIKey, v.settings.APISecret))
-	client.Config.BasePath = strings.TrimRight(v.settings.BaseURL, "/") + "/sms" // the SDK appends /json
+	client := sdk.NewSMSClient(sdk.CreateAuthFromKeySecret(now.APIKey, now.APISecret))
+	client.Config.BasePath = strings.TrimRight(now.BaseURL, "/") + "/sms" // the SDK appends /json
 	client.Config.HTTPClient = &http.Client{Transport: call, CheckRedirect: stay}
 
 	options := sdk.SMSOpts{Type: m.kind, ClientRef: m.reference}
-	if v.settings.ReceiptsURL != "" {
+	if now.ReceiptsURL != "" {
 		options.StatusReportReq = true
-		options.Callback = strings.TrimRight(v.settings.ReceiptsURL, "/") + "/receipts/vonage/" + m.source
+		options.Callback = strings.TrimRight(now.ReceiptsURL, "/") + "/receipts/vonage/" + m.source
 	}
-	result, err := sendRecovering(client, strings.TrimPrefix(v.settings.From, "+"), m, options)
+	result, err := sendRecovering(client, strings.TrimPrefix(now.From, "+"), m, options)
 	a := answer{written: call.written.Load(), status: call.status, retryAfter: call.retryAfter, err: err}
 	for _, m := range result.Messages {
 		a.parts = append(a.parts, part{status: m.Status, id: m.MessageId})

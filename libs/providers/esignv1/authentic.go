@@ -11,12 +11,12 @@ import (
 
 // sign adds the source's token, and where the source has a certificate the signature of the key behind it.
 func sign(src config.Source, key *rsa.PrivateKey, r pack.Request) (pack.Request, error) {
-	if src.Webhook.Token != "" {
+	if tokens := src.Webhook.Tokens(); len(tokens) > 0 {
 		query := make(map[string][]string, len(r.Query)+1)
 		for name, values := range r.Query {
 			query[name] = values
 		}
-		query["token"] = []string{src.Webhook.Token}
+		query["token"] = tokens[:1]
 		r.Query = query
 	}
 	if src.Webhook.Certificate == "" {

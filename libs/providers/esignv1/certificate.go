@@ -10,14 +10,15 @@ import (
 	"fmt"
 )
 
-// publicKey is the RSA key in the PEM of a certificate or of a bare public key. The operator pins it, so neither issuer
+// publicKeys is the RSA keys in the PEM of certificates or of bare public keys. The operator pins them, so neither issuer
 // nor dates matter. The provider's own certificate is of 2013: X.509 v1, serial 0, an @ in its name; crypto/x509 is
 // right to be strict about such, so only the key is cut out of it.
-func publicKey(text string) (*rsa.PublicKey, error) {
+func publicKeys(text string) ([]*rsa.PublicKey, error) {
+	var keys []*rsa.PublicKey
 	for rest := []byte(text); ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
-			return nil, errors.New("no PEM block CERTIFICATE or PUBLIC KEY in it")
+			break
 		}
 		var key crypto.PublicKey
 		var err error
@@ -41,8 +42,12 @@ func publicKey(text string) (*rsa.PublicKey, error) {
 		case pub.Size() < 128:
 			return nil, fmt.Errorf("its key has %d bits, fewer than 1024", pub.N.BitLen())
 		}
-		return pub, nil
+		keys = append(keys, pub)
 	}
+	if keys == nil {
+		return nil, errors.New("no PEM block CERTIFICATE or PUBLIC KEY in it")
+	}
+	return keys, nil
 }
 
 // certifiedKey cuts the public key out of a certificate (RFC 5280, section 4.1): whatever follows it is not looked at.

@@ -67,7 +67,8 @@ func (w *webhook) checkSignature(data, signature string) error {
 	if err != nil {
 		return errors.New("the signature is not base64")
 	}
-	if rsa.VerifyPKCS1v15(w.key, w.digest, sum(w.digest, []byte(data)), raw) != nil {
+	hashed := sum(w.digest, []byte(data))
+	if !slices.ContainsFunc(w.keys, func(key *rsa.PublicKey) bool { return rsa.VerifyPKCS1v15(key, w.digest, hashed, raw) == nil }) {
 		return errors.New("the signature is not the data's")
 	}
 	return nil

@@ -21,9 +21,9 @@ const signedHeader = "X-Signed"
 
 type webhook struct {
 	source     string
-	key        *rsa.PublicKey // nil where no certificate is set
+	keys       []*rsa.PublicKey // one signs; several while the certificate is being rotated; none where none is set
 	digest     crypto.Hash
-	token      *[sha256.Size]byte // hashed; nil where none is set
+	tokens     [][sha256.Size]byte // hashed; likewise
 	unverified bool
 }
 
@@ -38,17 +38,19 @@ func newWebhook(s config.Source) (pack.Webhook, error) {
 		return nil, errors.New("webhook.digest is neither sha1 nor sha256")
 	}
 	if s.Webhook.Certificate != "" {
-		key, err := publicKey(s.Webhook.Certificate)
+		keys, err := publicKeys(s.Webhook.Certificate)
 		if err != nil {
 			return nil, fmt.Errorf("webhook.certificate: %w", err)
 		}
-		w.key = key
+		w.keys = keys
 	}
-	if s.Webhook.Token != "" {
-		hashed := sha256.Sum256([]byte(s.Webhook.Token))
-		w.token = &hashed
+	for _, token := range s.Webhook.Tokens() {
+		w.tokens = append(w.tokens, sha256.Sum256([]byte(token)))
 	}
-	if w.key == nil && w.token == nil && !w.unverified {
+	if s.Webhook.Token != "" && w.tokens == nil {
+		return nil, errors.New("webhook.token: there is none on its lines")
+	}
+	if w.keys == nil && w.tokens == nil && !w.unverified {
 		return nil, errors.New("nothing can authenticate its callbacks: set webhook.certificate, webhook.token, or both (or webhook.allow_unverified)")
 	}
 	return w, nil
@@ -58,13 +60,13 @@ func newWebhook(s config.Source) (pack.Webhook, error) {
 // signed door the provider signs only some callbacks: a signature that is there must be right.
 func (w *webhook) Verify(r pack.Request) (signingv1.Verification, error) {
 	vouched := signingv1.Verification_VERIFICATION_UNSPECIFIED
-	if w.token != nil {
+	if w.tokens != nil {
 		if err := w.checkToken(r.Query["token"]); err != nil {
 			return 0, fmt.Errorf("%w: %s", pack.ErrUnauthentic, err.Error())
 		}
 		vouched = signingv1.Verification_VERIFICATION_TOKEN
 	}
-	if w.key != nil {
+	if w.keys != nil {
 		signed, err := w.checkBody(r)
 		if err != nil {
 			return 0, fmt.Errorf("%w: %s", pack.ErrUnauthentic, err.Error())
@@ -88,7 +90,11 @@ func (w *webhook) checkToken(sent []string) error {
 		return fmt.Errorf("%d tokens in the query, want one", len(sent))
 	}
 	hashed := sha256.Sum256([]byte(sent[0]))
-	if subtle.ConstantTimeCompare(hashed[:], w.token[:]) == 0 {
+	ours := 0
+	for _, token := range w.tokens {
+		ours |= subtle.ConstantTimeCompare(hashed[:], token[:])
+	}
+	if ours == 0 {
 		return errors.New("the token in the query is not ours")
 	}
 	return nil

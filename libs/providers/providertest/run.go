@@ -201,16 +201,34 @@ func checkStrangers(t *testing.T, p pack.Pack, s Setup, r pack.Request, v signin
 	}
 }
 
+// checkRotation wants what is old and what is new taken side by side, in either order.
 func checkRotation(t *testing.T, p pack.Pack, s Setup, r pack.Request, v signingv1.Verification) {
-	secrets := s.Source.Webhook.Secrets
-	if len(secrets) == 0 {
-		return
+	is := s.Source.Webhook
+	var rotated []config.Webhook
+	rotate := func(change func(*config.Webhook)) {
+		w := is
+		change(&w)
+		rotated = append(rotated, w)
 	}
-	for _, set := range [][]string{append([]string{"new"}, secrets...), append(slices.Clone(secrets), "old")} {
-		rotated := s.Source
-		rotated.Webhook.Secrets = set
-		if got, err := webhook(t, p, rotated).Verify(r); err != nil || got != v {
-			t.Errorf("with %d secrets: %v, %v", len(set), got, err)
+	if len(is.Secrets) > 0 {
+		rotate(func(w *config.Webhook) { w.Secrets = append([]string{"new"}, is.Secrets...) })
+		rotate(func(w *config.Webhook) { w.Secrets = append(slices.Clone(is.Secrets), "old") })
+	}
+	if is.Token != "" {
+		rotate(func(w *config.Webhook) { w.Token = "new\n" + is.Token + "\n" })
+		rotate(func(w *config.Webhook) { w.Token = is.Token + "\r\nold" })
+	}
+	for _, stranger := range s.Strangers {
+		if other := stranger.Webhook.Certificate; other != "" && other != is.Certificate {
+			rotate(func(w *config.Webhook) { w.Certificate = other + is.Certificate })
+			rotate(func(w *config.Webhook) { w.Certificate = is.Certificate + other })
+		}
+	}
+	for i, w := range rotated {
+		source := s.Source
+		source.Webhook = w
+		if got, err := webhook(t, p, source).Verify(r); err != nil || got != v {
+			t.Errorf("rotation %d: %v, %v", i, got, err)
 		}
 	}
 }

@@ -1,0 +1,183 @@
+package config_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/realtest"
+)
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reread looks once, by the check that services make.
+func reread(t *testing.T, live *config.Live, atOnce bool) (replaced []string, err error) {
+	t.Helper()
+	return live.Reread(func(c config.Config) error { return config.Check(c, []string{"clickwrap", "pleasesign"}, nil) }, atOnce)
+}
+
+func wantReplaced(t *testing.T, live *config.Live, keys ...string) {
+	t.Helper()
+	replaced, err := reread(t, live, true)
+	if err != nil || !slices.Equal(replaced, keys) {
+		t.Errorf("replaced %q, want %q: %v", replaced, keys, err)
+	}
+}
+
+const twoSources = "sources: [{name: acme, provider: clickwrap}, {name: plain, provider: pleasesign}]"
+
+func TestWhatComesFromFilesIsReplaced(t *testing.T) {
+	t.Parallel()
+	password, secrets := file(t, "one\n"), file(t, "first\n")
+	live := config.NewLive(load(t, []string{"--config", file(t, twoSources)}, []string{
+		"SIGNRELAY_NATS_USER=ingest", "SIGNRELAY_NATS_PASSWORD_FILE=" + password,
+		"SIGNRELAY_SOURCE_PLEASESIGN_PLAIN_WEBHOOK_SECRETS_FILE=" + secrets,
+	}))
+	before := live.Now()
+	wantReplaced(t, live)
+
+	write(t, password, "two\n")
+	write(t, secrets, "first\nsecond\n")
+	wantReplaced(t, live, "nats.password", "sources[1].webhook.secrets")
+	now := live.Now()
+	if now.NATS.Password != "two" || !slices.Equal(now.Sources[1].Webhook.Secrets, []string{"first", "second"}) {
+		t.Errorf("%+v", now)
+	}
+	if before.NATS.Password != "one" || !slices.Equal(before.Sources[1].Webhook.Secrets, []string{"first"}) {
+		t.Error("the settings that others hold have changed under their hands")
+	}
+	if now.NATS.User != "ingest" || now.Sources[0].Name != "acme" {
+		t.Error("what comes from no file is lost")
+	}
+	wantReplaced(t, live)
+}
+
+// Somebody may be just writing it.
+func TestANewValueMustStandThereAtTwoLooks(t *testing.T) {
+	t.Parallel()
+	password := file(t, "one")
+	live := config.NewLive(load(t, nil, []string{"SIGNRELAY_NATS_USER=ingest", "SIGNRELAY_NATS_PASSWORD_FILE=" + password}))
+	for _, look := range []struct{ text, want string }{{"tw", "one"}, {"two", "one"}, {"two", "two"}, {"two", "two"}} {
+		write(t, password, look.text)
+		if _, err := reread(t, live, false); err != nil || live.Now().NATS.Password != look.want {
+			t.Errorf("after %q it is %q, want %q: %v", look.text, live.Now().NATS.Password, look.want, err)
+		}
+	}
+}
+
+// Kubernetes swaps the link two folders above all the files of a secret.
+func TestALinkIsSwapped(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	swap := func(version, text string) {
+		if err := os.Mkdir(filepath.Join(dir, version), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, version, "password"), text)
+		if err := errors.Join(os.Symlink(version, filepath.Join(dir, "new")), os.Rename(filepath.Join(dir, "new"), filepath.Join(dir, "..data"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	swap("..1", "one")
+	if err := os.Symlink(filepath.Join("..data", "password"), filepath.Join(dir, "password")); err != nil {
+		t.Fatal(err)
+	}
+	live := config.NewLive(load(t, nil, []string{"SIGNRELAY_NATS_USER=ingest", "SIGNRELAY_NATS_PASSWORD_FILE=" + filepath.Join(dir, "password")}))
+	swap("..2", "two")
+	wantReplaced(t, live, "nats.password")
+}
+
+func TestABrokenValueKeepsTheOldOne(t *testing.T) {
+	t.Parallel()
+	authority := realtest.NewAuthority(t)
+	cert1, key1 := authority.Issue("one")
+	cert2, key2 := authority.Issue("two")
+	certificate, key, ca, password := file(t, cert1), file(t, key1), file(t, authority.PEM), file(t, "one")
+	live := config.NewLive(load(t, nil, []string{
+		"SIGNRELAY_NATS_URL=tls://127.0.0.1", "SIGNRELAY_NATS_TLS_CERTIFICATE_FILE=" + certificate, "SIGNRELAY_NATS_TLS_KEY_FILE=" + key,
+		"SIGNRELAY_REDIS_URL=rediss://127.0.0.1", "SIGNRELAY_REDIS_TLS_CA_FILE=" + ca, "SIGNRELAY_REDIS_PASSWORD_FILE=" + password,
+	}))
+	refused := func(about string, keys ...string) {
+		t.Helper()
+		replaced, err := reread(t, live, true)
+		if !slices.Equal(replaced, keys) || err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), about) {
+			t.Errorf("replaced %q, want %q: %v, want something about %s", replaced, keys, err, about)
+		}
+	}
+
+	// Half of a pair does not hold up the rest, and comes when the other half is there.
+	write(t, certificate, cert2)
+	write(t, password, "two")
+	refused("nats.tls.certificate", "redis.password")
+	if live.Now().NATS.TLS.Certificate != strings.TrimSuffix(cert1, "\n") {
+		t.Error("a certificate without its key is in use")
+	}
+	write(t, key, key2)
+	wantReplaced(t, live, "nats.tls.certificate", "nats.tls.key")
+
+	write(t, ca, "-----BEGIN CERTIFICATE-----\nhunter2\n-----END CERTIFICATE-----\n")
+	refused("redis.tls.ca")
+	write(t, ca, "\n")
+	refused("SIGNRELAY_REDIS_TLS_CA_FILE: the file that it names is empty")
+	if err := os.Remove(ca); err != nil {
+		t.Fatal(err)
+	}
+	write(t, password, "three")
+	refused("SIGNRELAY_REDIS_TLS_CA_FILE: read the file that it names: no such file", "redis.password")
+	if now := live.Now(); now.Redis.TLS.CA != strings.TrimSuffix(authority.PEM, "\n") || now.Redis.Password != "three" {
+		t.Errorf("%+v", now.Redis)
+	}
+	write(t, ca, realtest.NewAuthority(t).PEM)
+	wantReplaced(t, live, "redis.tls.ca")
+}
+
+// What cannot be replaced without a restart, or does not come from the file, is not looked at.
+func TestWhatIsNotReplaced(t *testing.T) {
+	t.Parallel()
+	url, password := file(t, "nats://one"), file(t, "one")
+	live := config.NewLive(load(t, []string{"--redis.password", "flag"}, []string{
+		"SIGNRELAY_NATS_URL_FILE=" + url, "SIGNRELAY_REDIS_PASSWORD_FILE=" + password,
+	}))
+	write(t, url, "nats://two")
+	write(t, password, "two")
+	wantReplaced(t, live)
+	if now := live.Now(); now.NATS.URL != "nats://one" || now.Redis.Password != "flag" {
+		t.Errorf("%+v %+v", now.NATS, now.Redis)
+	}
+}
+
+func TestWhatIsMadeOfSettings(t *testing.T) {
+	t.Parallel()
+	password := file(t, "one")
+	live := config.NewLive(load(t, nil, []string{"SIGNRELAY_NATS_USER=ingest", "SIGNRELAY_NATS_PASSWORD_FILE=" + password}))
+	times := 0
+	made, err := config.Make(live, func(c config.Config) (string, error) {
+		times++
+		if c.NATS.Password == "bad" {
+			return "", errors.New("bad")
+		}
+		return "made of " + c.NATS.Password, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"one", "two", "bad"} {
+		write(t, password, text)
+		if _, err := reread(t, live, true); err != nil {
+			t.Fatal(err)
+		}
+		made.Now()
+	}
+	if got := made.Now(); got != "made of two" || times != 3 {
+		t.Errorf("%q after %d times, want the last one that could be made, and 3", got, times)
+	}
+}

@@ -1,0 +1,55 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Set tells whether anything is said of TLS.
+func (t TLS) Set() bool { return t != TLS{} }
+
+// Client is how a connection to the server of that name is encrypted: at least TLS 1.2. Its error begins with the key of the
+// setting that is wrong, below that of t.
+func (t TLS) Client(server string) (*tls.Config, error) {
+	c := &tls.Config{ServerName: server, MinVersion: tls.VersionTLS12}
+	if t.CA != "" {
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM([]byte(t.CA)) {
+			return nil, errors.New("ca: want PEM of certificates")
+		}
+	}
+	switch {
+	case (t.Certificate == "") != (t.Key == ""):
+		return nil, errors.New("key: want certificate and key together, or neither")
+	case t.Certificate != "":
+		own, err := tls.X509KeyPair([]byte(t.Certificate), []byte(t.Key))
+		if err != nil { // its text is about the key
+			return nil, errors.New("certificate: want PEM of a certificate, and in key of the key that belongs to it")
+		}
+		c.Certificates = []tls.Certificate{own}
+	}
+	return c, nil
+}
+
+// Explain adds to an error of a connection which setting it is about: below key, such as "nats.tls", stand those of a TLS.
+// Any other error comes back as it is.
+func Explain(key string, err error) error {
+	var stranger x509.UnknownAuthorityError
+	var other x509.HostnameError
+	var refused tls.AlertError
+	switch {
+	case err == nil, strings.Contains(err.Error(), key+"."): // nothing is wrong, or it is said
+		return err
+	case errors.As(err, &stranger):
+		return fmt.Errorf("%s.ca does not hold who signed the server's certificate: %w", key, err)
+	case errors.As(err, &other):
+		return fmt.Errorf("the server's certificate is for another name than the settings call it by: %w", err)
+	case errors.As(err, &refused), strings.Contains(err.Error(), "remote error: tls: "):
+		return fmt.Errorf("the server refused %s.certificate, or wants one: %w", key, err)
+	default:
+		return err
+	}
+}

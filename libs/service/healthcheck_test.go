@@ -1,0 +1,55 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A container's engine asks by the program itself, which finds the door by the same settings.
+func TestHealthcheckIsTheDoorsOwnWord(t *testing.T) {
+	t.Parallel()
+	broken := make(chan struct{})
+	h := open(t, settings(t), Service{Name: "sandbox", NoParts: true, Run: func(ctx context.Context, env Env) error {
+		env.Health.Add("the-world", func(context.Context) error {
+			select {
+			case <-broken:
+				return errors.New("is away")
+			default:
+				return nil
+			}
+		})
+		env.Up()
+		<-ctx.Done()
+		return nil
+	}})
+	h.opened()
+	ask := func() (int, string) {
+		status, _, stderr := use(t.Context(), t, Service{Name: "sandbox", NoParts: true}, []string{"healthcheck"},
+			[]string{"SIGNRELAY_ADMIN_ADDR=" + strings.Replace(h.cfg.Admin.Addr, "127.0.0.1", "", 1)}) // as in a container: on all interfaces
+		return status, stderr
+	}
+	if status, said := ask(); status != 0 || said != "" {
+		t.Errorf("ready: %d %s", status, said)
+	}
+	close(broken)
+	for deadline := time.Now().Add(patience); ; <-time.After(20 * time.Millisecond) { // what the checks said is believed for a second
+		status, said := ask()
+		if status == 1 && strings.Contains(said, "the-world") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not ready: %d %s", status, said)
+		}
+	}
+}
+
+func TestHealthcheckOfAProgramThatDoesNotRun(t *testing.T) {
+	t.Parallel()
+	status, _, stderr := use(t.Context(), t, Service{Name: "ingest"}, []string{"healthcheck"}, []string{"SIGNRELAY_ADMIN_ADDR=" + freeAddr(t)})
+	if status != 1 || !strings.Contains(stderr, "no answer at the admin door") {
+		t.Errorf("%d %s", status, stderr)
+	}
+}

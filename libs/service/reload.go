@@ -1,0 +1,64 @@
+package service
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/signrelay/signrelay/libs/config"
+)
+
+// rereadEvery is how often the files that settings came from are looked into. A new value must stand there at two looks, so
+// it is in use after 10 s at most. Looking is simpler than being told: Kubernetes swaps a link two folders above a mounted
+// secret, certbot renames, editors write in place.
+const rereadEvery = 5 * time.Second
+
+// reload keeps live up to date with its files until ctx ends. SIGHUP has it look at once. A program without such files
+// leaves SIGHUP alone: it is what a terminal says when it closes.
+func reload(ctx context.Context, live *config.Live, metrics prometheus.Registerer, log *slog.Logger) {
+	if live.Files() == 0 {
+		return
+	}
+	looks := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "signrelay_config_reloads_total",
+		Help: "Looks into the files of settings that found a new value, by whether it is in use (replaced) or cannot be used (refused).",
+	}, []string{"outcome"})
+	metrics.MustRegister(looks)
+	replaced, refused := looks.WithLabelValues("replaced"), looks.WithLabelValues("refused")
+
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGHUP)
+	defer signal.Stop(asked)
+	look := time.NewTicker(rereadEvery)
+	defer look.Stop()
+	told := &lastWords{}
+	for {
+		atOnce := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-asked:
+			atOnce = true
+		case <-look.C:
+		}
+		keys, err := live.Reread(Check, atOnce)
+		if len(keys) > 0 {
+			replaced.Inc()
+			log.Info("settings replaced from their files", "settings", strings.Join(keys, ", "))
+		}
+		if err == nil {
+			told.repeated("")
+			continue
+		}
+		refused.Inc()
+		if !told.repeated(err.Error()) {
+			log.Error("new settings in files cannot be used; the old ones stay", "err", err)
+		}
+	}
+}

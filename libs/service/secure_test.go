@@ -1,0 +1,294 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/realtest"
+	"github.com/signrelay/signrelay/libs/telemetry"
+)
+
+// secrets is a folder of files that settings come from.
+type secrets struct {
+	t    *testing.T
+	dir  string
+	live *config.Live
+}
+
+// write writes a file, and returns its path.
+func (s *secrets) write(name, text string) string {
+	s.t.Helper()
+	path := filepath.Join(s.dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return path
+}
+
+// load reads the settings from files: each name is a setting's, such as NATS_PASSWORD.
+func (s *secrets) load(files map[string]string, environ ...string) config.Config {
+	s.t.Helper()
+	for name, text := range files {
+		environ = append(environ, "SIGNRELAY_"+name+"_FILE="+s.write(name, text))
+	}
+	cfg, _, err := config.Load(nil, environ)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.live = config.NewLive(cfg)
+	return cfg
+}
+
+// replace replaces some of the files, and has them looked into.
+func (s *secrets) replace(files map[string]string) {
+	s.t.Helper()
+	for name, text := range files {
+		s.write(name, text)
+	}
+	if replaced, err := s.live.Reread(Check, true); err != nil || len(replaced) != len(files) {
+		s.t.Fatalf("replaced %q: %v", replaced, err)
+	}
+}
+
+// let makes a broker that lets in one user, and who has a certificate of the authority's.
+func let(authority *realtest.Authority, password string) func(*server.Options) {
+	return func(o *server.Options) {
+		o.Username, o.Password = "ingest", password
+		o.TLSConfig, o.TLSVerify, o.TLSTimeout = authority.Server(true), true, 5
+	}
+}
+
+func (s *secrets) connect(log *lockedBuffer) *nats.Conn {
+	s.t.Helper()
+	conn, err := connectNATS(func() config.NATS { return s.live.Now().NATS }, "test", telemetry.Logger(log, "info", "test"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(conn.Close)
+	return conn
+}
+
+func TestNATSWithTLSAndPassword(t *testing.T) {
+	t.Parallel()
+	authority, stranger := realtest.NewAuthority(t), realtest.NewAuthority(t)
+	broker := realtest.NATSWith(t, let(authority, "right"))
+	certificate, key := authority.Issue("ingest")
+	strange, strangeKey := stranger.Issue("ingest")
+	for name, c := range map[string]struct{ ca, certificate, key, password, told string }{
+		"all is right":           {authority.PEM, certificate, key, "right", "nats connected"},
+		"a wrong CA":             {stranger.PEM, certificate, key, "right", "nats.tls.ca does not hold who signed"},
+		"the system's CAs":       {"", certificate, key, "right", "nats.tls.ca does not hold who signed"},
+		"a wrong certificate":    {authority.PEM, strange, strangeKey, "right", "nats.tls.certificate"},
+		"no certificate":         {authority.PEM, "", "", "right", "nats cannot be reached"}, // the server may be gone before its reason is read
+		"a wrong password":       {authority.PEM, certificate, key, "wrong", "nats.user and nats.password"},
+		"a server without a TLS": {authority.PEM, certificate, key, "right", "speaks no TLS"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := broker.URL
+			if strings.HasPrefix(name, "a server") {
+				url = realtest.NATS(t).URL
+			}
+			s := &secrets{t: t, dir: t.TempDir()}
+			s.load(map[string]string{"NATS_TLS_CA": c.ca, "NATS_TLS_CERTIFICATE": c.certificate, "NATS_TLS_KEY": c.key, "NATS_PASSWORD": c.password},
+				"SIGNRELAY_NATS_URL="+url, "SIGNRELAY_NATS_USER=ingest")
+			log := &lockedBuffer{}
+			conn := s.connect(log)
+			until(t, "it is told", func() bool { return strings.Contains(log.String(), c.told) })
+			if conn.IsConnected() != (name == "all is right") {
+				t.Errorf("connected: %v", conn.IsConnected())
+			}
+			if said := log.String(); strings.Contains(said, "wrong\"") || strings.Contains(said, "PRIVATE") {
+				t.Errorf("a secret was logged: %s", said)
+			}
+		})
+	}
+}
+
+// The broker gets a new password and a certificate of another authority while the service is connected. It comes back with
+// what its files then say, in whichever order they are replaced.
+func TestNATSIsRotated(t *testing.T) {
+	t.Parallel()
+	for _, filesFirst := range []bool{true, false} {
+		t.Run(fmt.Sprintf("files first %v", filesFirst), func(t *testing.T) {
+			t.Parallel()
+			old, next := realtest.NewAuthority(t), realtest.NewAuthority(t)
+			broker := realtest.NATSWith(t, let(old, "one"))
+			s := &secrets{t: t, dir: t.TempDir()}
+			certificate, key := old.Issue("ingest")
+			s.load(map[string]string{"NATS_TLS_CA": old.PEM, "NATS_TLS_CERTIFICATE": certificate, "NATS_TLS_KEY": key, "NATS_PASSWORD": "one"},
+				"SIGNRELAY_NATS_URL="+broker.URL, "SIGNRELAY_NATS_USER=ingest")
+			log := &lockedBuffer{}
+			conn := s.connect(log)
+			until(t, "it is connected", conn.IsConnected)
+
+			files := func() {
+				certificate, key := next.Issue("ingest")
+				s.replace(map[string]string{"NATS_TLS_CA": next.PEM, "NATS_TLS_CERTIFICATE": certificate, "NATS_TLS_KEY": key, "NATS_PASSWORD": "two"})
+			}
+			if filesFirst {
+				files()
+				if conn.Stats().Reconnects != 0 {
+					t.Error("a connection that is good was given up")
+				}
+			}
+			broker.Change(let(next, "two"))
+			if !filesFirst {
+				until(t, "it is away", func() bool { return strings.Contains(log.String(), "nats cannot be reached") })
+				files()
+			}
+			until(t, "it is back", func() bool { return strings.Contains(log.String(), "nats reconnected") })
+			if err := conn.Publish("s", nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for !is() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+}
+
+func TestRedisWithTLSAndPassword(t *testing.T) {
+	t.Parallel()
+	authority, stranger := realtest.NewAuthority(t), realtest.NewAuthority(t)
+	admin, secure := secureRedis(t, authority)
+	if err := admin.Do(t.Context(), "ACL", "SETUSER", "ingest", "on", ">right", "~*", "+@all").Err(); err != nil {
+		t.Fatal(err)
+	}
+	certificate, key := authority.Issue("ingest")
+	for name, c := range map[string]struct{ ca, certificate, key, password, told string }{
+		"all is right":     {authority.PEM, certificate, key, "right", ""},
+		"a wrong CA":       {stranger.PEM, certificate, key, "right", "redis.tls.ca does not hold who signed"},
+		"no certificate":   {authority.PEM, "", "", "right", " "}, // the server may be gone before its reason is read
+		"a wrong password": {authority.PEM, certificate, key, "wrong", "redis.username and redis.password"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, err := ConnectRedis(config.Redis{
+				URL: secure, Username: "ingest", Password: c.password, TLS: config.TLS{CA: c.ca, Certificate: c.certificate, Key: c.key},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = client.Close() }()
+			err = pingRedis(client)(t.Context())
+			if (err == nil) != (c.told == "") || err != nil && !strings.Contains(err.Error(), c.told) {
+				t.Errorf("%v, want %q", err, c.told)
+			}
+		})
+	}
+	// The same in the URL, as ever.
+	withUser := strings.Replace(secure, "rediss://", "rediss://ingest:right@", 1)
+	client, err := ConnectRedis(config.Redis{URL: withUser, TLS: config.TLS{CA: authority.PEM, Certificate: certificate, Key: key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	if err := client.Ping(t.Context()).Err(); err != nil {
+		t.Error(err)
+	}
+}
+
+// secureRedis is a Redis that wants certificates of the authority's, and a client for its operator.
+func secureRedis(t *testing.T, authority *realtest.Authority) (admin *redis.Client, secure string) {
+	t.Helper()
+	s := &secrets{t: t, dir: t.TempDir()}
+	certificate, key := authority.Issue("server")
+	r := realtest.RedisWithTLS(t, s.write("certificate", certificate), s.write("key", key), s.write("ca", authority.PEM), true)
+	admin, err := ConnectRedis(config.Redis{URL: r.URL}) // its plain door, which lets the operator in
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = admin.Close() })
+	return admin, r.Secure
+}
+
+// Redis gets another authority's certificate and forgets the old password, and all connections are cut.
+func TestRedisIsRotated(t *testing.T) {
+	t.Parallel()
+	old, next := realtest.NewAuthority(t), realtest.NewAuthority(t)
+	admin, secure := secureRedis(t, old)
+	do := func(args ...any) {
+		t.Helper()
+		if err := admin.Do(t.Context(), args...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do("ACL", "SETUSER", "ingest", "on", ">one", "~*", "+@all")
+	certificate, key := old.Issue("ingest")
+	s := &secrets{t: t, dir: t.TempDir()}
+	s.load(map[string]string{"REDIS_TLS_CA": old.PEM, "REDIS_TLS_CERTIFICATE": certificate, "REDIS_TLS_KEY": key, "REDIS_PASSWORD": "one"},
+		"SIGNRELAY_REDIS_URL="+secure, "SIGNRELAY_REDIS_USERNAME=ingest")
+	client, err := connectRedis(func() config.Redis { return s.live.Now().Redis })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	ping := pingRedis(client)
+	if err := ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	serverCert, serverKey := next.Issue("server")
+	do("CONFIG", "SET", "tls-cert-file", s.write("new-certificate", serverCert), "tls-key-file", s.write("new-key", serverKey),
+		"tls-ca-cert-file", s.write("new-ca", next.PEM))
+	do("ACL", "SETUSER", "ingest", ">two", "<one")
+	do("CLIENT", "KILL", "USER", "ingest")
+	until(t, "it is away", func() bool { return ping(t.Context()) != nil })
+
+	certificate, key = next.Issue("ingest")
+	s.replace(map[string]string{"REDIS_TLS_CA": next.PEM, "REDIS_TLS_CERTIFICATE": certificate, "REDIS_TLS_KEY": key, "REDIS_PASSWORD": "two"})
+	until(t, "it is back", func() bool { return ping(t.Context()) == nil })
+}
+
+// A host looks into its files by itself, counts what it finds, and lives on with what it cannot use.
+func TestAHostReplacesItsSecrets(t *testing.T) {
+	t.Parallel()
+	broker := provisioned(t)
+	s := &secrets{t: t, dir: t.TempDir()}
+	cfg := s.load(map[string]string{"NATS_PASSWORD": "one"}, "SIGNRELAY_NATS_USER=ingest", "SIGNRELAY_NATS_URL="+broker.URL)
+	cfg.Admin.Addr = freeAddr(t)
+	live := make(chan *config.Live, 1)
+	h := open(t, cfg, Service{Name: "ingest", Run: func(ctx context.Context, env Env) error {
+		live <- env.Live
+		env.Up()
+		<-ctx.Done()
+		return nil
+	}})
+	now := <-live
+	s.write("NATS_PASSWORD", "hunter2")
+	until(t, "it is replaced", func() bool { return now.Now().NATS.Password == "hunter2" })
+	s.write("NATS_PASSWORD", "")
+	metric := func(line string) func() bool {
+		return func() bool {
+			_, text, err := get(h.admin + "/metrics")
+			return err == nil && strings.Contains(text, line)
+		}
+	}
+	until(t, "it is refused", metric(`signrelay_config_reloads_total{outcome="refused"}`))
+	until(t, "it is counted", metric(`signrelay_config_reloads_total{outcome="replaced"} 1`))
+	if now.Now().NATS.Password != "hunter2" {
+		t.Error("the old value is gone")
+	}
+	if said := h.log.String(); strings.Contains(said, "hunter2") || !strings.Contains(said, "nats.password") {
+		t.Errorf("logged: %s", said)
+	}
+}
