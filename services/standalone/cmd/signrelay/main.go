@@ -59,7 +59,7 @@ func (c *call) json() bool              { return c.flag("json") == "true" }
 // commands in the order in which one meets them.
 var commands = []command{
 	{"run", "", "run everything in one process, with an embedded NATS server", nil, run},
-	{"provision", "", "make the streams, buckets and consumers, or bring them up to date", nil, provision},
+	{"provision", "", "make the streams, buckets and consumers, or bring them up to date", provisionFlags, provision},
 	{"config check", "", "say all that is wrong with the settings", nil, configCheck},
 	{"config print", "", "print the settings as they are understood, secrets masked", nil, configPrint},
 	{"doctor", "", "look at a set-up, and say what is wrong and how to mend it", doctorFlags, doctorCommand},
@@ -73,6 +73,8 @@ var commands = []command{
 	{"quarantine list", "", "list callbacks that nobody could read", jsonFlag, quarantineList},
 	{"quarantine show", "<number>", "show one, byte for byte", quarantineShowFlags, quarantineShow},
 	{"quarantine replay", "<number>|all", "read them again and bring in what can be read", quarantineReplayFlags, quarantineReplay},
+	{"sandbox certificate", "<folder>", "make the key and certificate of a sandbox that runs beside the services", nil, sandboxCertificate},
+	{"healthcheck", "", "ask a running `signrelay run` whether it is ready", nil, healthcheck},
 	{"version", "", "say which version this is", nil, version},
 }
 

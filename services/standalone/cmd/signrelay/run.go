@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -68,10 +69,21 @@ func dialable(addr string) string {
 	return addr
 }
 
+func provisionFlags(fs *flag.FlagSet) {
+	fs.Bool("copy", false, "with a subscriber's credentials: make the copy of the log in its account, and nothing else")
+}
+
 func provision(ctx context.Context, c *call) error {
 	cfg := reachable(c.cfg)
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
+	if c.flag("copy") == "true" {
+		if err := standalone.ProvisionCopy(ctx, cfg, quiet()); err != nil {
+			return err
+		}
+		fmt.Fprintf(c.stdout, "copy of   %-12s in the account of these credentials\n", flow.Signing)
+		return nil
+	}
 	if err := standalone.Provision(ctx, cfg, quiet()); err != nil {
 		return err
 	}
@@ -119,6 +131,8 @@ func quiet() *slog.Logger {
 	service.OneVoice(slog.New(slog.DiscardHandler))
 	return slog.New(slog.DiscardHandler)
 }
+
+func healthcheck(ctx context.Context, c *call) error { return service.Healthcheck(ctx, c.cfg) }
 
 func version(_ context.Context, c *call) error {
 	info, ok := debug.ReadBuildInfo()

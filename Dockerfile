@@ -1,0 +1,60 @@
+# One image a service, with nothing in it but the program: docker build --build-arg SERVICE=ingest -t signrelay/ingest .
+# SERVICE is one of the stages below; `make images` builds all. BuildKit does it, as Docker does by default.
+ARG SERVICE=signrelay
+ARG GO_VERSION=1.26.8
+
+# All programs are built at once, whichever is asked for: they share most of their packages, so eight images cost one build.
+FROM golang:${GO_VERSION}-bookworm AS build
+ARG VERSION=unknown
+# GOPROXY is the builder's own; unset, Go's default holds.
+ARG GOPROXY
+ENV CGO_ENABLED=0 GOTOOLCHAIN=local
+WORKDIR /src
+# /out/data is an empty folder: a volume that is mounted over it belongs to the image's user.
+RUN --mount=type=bind,target=/src \
+    --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    mkdir -p /out/data && \
+    for main in services/*/cmd/*/main.go; do \
+      folder=${main%/cmd/*}; program=${main%/main.go}; program=${program##*/}; \
+      (cd "$folder" && GOWORK=off go build -trimpath -buildvcs=false -o "/out/$program" \
+        -ldflags "-s -w -X github.com/signrelay/signrelay/libs/service.version=$VERSION" "./cmd/$program") || exit 1; \
+    done
+
+FROM scratch AS image
+ARG SERVICE
+ARG VERSION=unknown
+LABEL org.opencontainers.image.title="signrelay ${SERVICE}" \
+      org.opencontainers.image.description="E-signature callbacks into one durable log, and the messages that follow" \
+      org.opencontainers.image.source="https://github.com/signrelay/signrelay" \
+      org.opencontainers.image.version="${VERSION}"
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build --chown=65532:65532 /out/data /data
+COPY --from=build /out/${SERVICE} /service
+# Nobody's, and a number: Kubernetes' runAsNonRoot cannot judge a name. Nothing is written outside /data, and there only by
+# `signrelay run`: the root file system may be read-only.
+USER 65532:65532
+WORKDIR /data
+# The admin door; on loopback unless SIGNRELAY_ADMIN_ADDR=:9090 lets probes and Prometheus in.
+EXPOSE 9090
+STOPSIGNAL SIGTERM
+# There is no shell to ask with, so the program asks its own admin door whether it is ready.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["/service", "healthcheck"]
+ENTRYPOINT ["/service"]
+
+# In the order of the flow, with their own doors.
+FROM image AS ingest
+EXPOSE 8080
+FROM image AS enricher
+FROM image AS shortener
+EXPOSE 8083
+FROM image AS sms-sender
+EXPOSE 8084
+FROM image AS email-sender
+FROM image AS kafka-bridge
+FROM image AS sandbox
+EXPOSE 8082 2525
+# The command line, and everything in one process: docker run signrelay/signrelay run
+FROM image AS signrelay
+EXPOSE 8080 8082
+
+FROM ${SERVICE}

@@ -1,0 +1,40 @@
+package standalone
+
+import (
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// The files of a sandbox that runs beside the services, rather than in one process with them.
+const (
+	// SandboxKey is what sandbox.key wants, as PEM.
+	SandboxKey = "esign-v1.key"
+	// SandboxCertificate is what webhook.certificate of an esign-v1 source wants, as PEM.
+	SandboxCertificate = "esign-v1.crt"
+)
+
+// MakeSandboxCertificate makes up the key with which a sandbox signs esign-v1 callbacks, and its certificate, in the folder.
+// What is there is left alone; then it returns false.
+func MakeSandboxCertificate(folder string) (made bool, err error) {
+	key, certificate := filepath.Join(folder, SandboxKey), filepath.Join(folder, SandboxCertificate)
+	if _, err := os.Stat(certificate); !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	data, err := newDemoKey()
+	if err != nil {
+		return false, fmt.Errorf("make the sandbox's certificate: %w", err)
+	}
+	keyBlock, rest := pem.Decode(data)
+	if err := os.WriteFile(key, pem.EncodeToMemory(keyBlock), 0o600); err != nil {
+		return false, fmt.Errorf("write the sandbox's key: %w", err)
+	}
+	// Last, because its presence says that both are there.
+	if err := os.WriteFile(certificate, rest, 0o600); err != nil {
+		return false, fmt.Errorf("write the sandbox's certificate: %w", err)
+	}
+	return true, nil
+}

@@ -1,0 +1,347 @@
+package compose_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+const (
+	base     = "docker-compose.yml"
+	realFile = "deployments/compose/real.yml"
+	cluster  = "deployments/compose/cluster.yml"
+)
+
+// load reads compose files as docker compose does, with these variables and no others.
+func load(t *testing.T, env []string, files ...string) *types.Project {
+	t.Helper()
+	paths := make([]string, len(files))
+	for i, file := range files {
+		paths[i] = filepath.Join(house.Root(), file)
+	}
+	options, err := cli.NewProjectOptions(paths, cli.WithWorkingDirectory(house.Root()), cli.WithEnv(env), cli.WithDefaultProfiles())
+	if err != nil {
+		t.Fatal(err)
+	}
+	project, err := options.LoadProject(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return project
+}
+
+func TestServicesAreThoseOfTheMap(t *testing.T) {
+	t.Parallel()
+	parts := []string{"nats", "redis", "kafka", "provision"}
+	demo := []string{"demo-certificate", "sandbox"}
+	nodes, windows := []string{"nats-2", "nats-3"}, []string{"prometheus", "grafana"}
+	for name, row := range map[string]struct {
+		files   []string
+		profile string
+		want    []string
+	}{
+		"default":             {[]string{base}, "", slices.Concat(parts, ours(), demo)},
+		"real":                {[]string{base, realFile}, "", slices.Concat(parts, ours())},
+		"three nodes":         {[]string{base, cluster}, "", slices.Concat(parts, nodes, ours(), demo)},
+		"real on three nodes": {[]string{base, realFile, cluster}, "", slices.Concat(parts, nodes, ours())},
+		"observed":            {[]string{base}, "observe", slices.Concat(parts, ours(), demo, windows)},
+		"the command line":    {[]string{base}, "command", slices.Concat(parts, ours(), demo, []string{"signrelay"})},
+	} {
+		got := load(t, []string{"COMPOSE_PROFILES=" + row.profile}, row.files...).ServiceNames()
+		slices.Sort(got)
+		slices.Sort(row.want)
+		if diff := cmp.Diff(row.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// Of the flow's own containers, and the sandbox's, none is anybody's or may do or write anything.
+func TestContainersAreConfined(t *testing.T) {
+	t.Parallel()
+	project := load(t, []string{"COMPOSE_PROFILES=observe"}, base, cluster)
+	for _, name := range project.ServiceNames() {
+		s := project.Services[name]
+		if !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") || s.Privileged {
+			t.Errorf("%s has privileges", name)
+		}
+		if s.ContainerName != "" {
+			t.Errorf("%s has a container's name, so there can be one only", name)
+		}
+		if s.Logging == nil || s.Logging.Driver != "local" {
+			t.Errorf("%s may fill the disk with its log", name)
+		}
+		if !s.ReadOnly && name != "kafka" {
+			t.Errorf("%s may write to its root file system", name)
+		}
+		if jobs := []string{"provision", "demo-certificate"}; slices.Contains(jobs, name) {
+			if s.Restart != "on-failure" || s.HealthCheck == nil || !s.HealthCheck.Disable {
+				t.Errorf("%s is a job: it ends, and is healthy by that", name)
+			}
+		} else if s.Restart != "unless-stopped" || s.HealthCheck == nil || len(s.HealthCheck.Test) == 0 {
+			t.Errorf("%s is not started again, or nobody asks whether it is healthy", name)
+		}
+	}
+	for _, name := range append(ours(), "sandbox", "provision", "demo-certificate") {
+		s := project.Services[name]
+		if s.User != "65532:65532" {
+			t.Errorf("%s runs as %q", name, s.User)
+		}
+		// The services leave within 25 s.
+		if s.StopGracePeriod == nil || time.Duration(*s.StopGracePeriod) != 30*time.Second {
+			t.Errorf("%s is not given 30 s to leave", name)
+		}
+		program := name
+		if name == "provision" || name == "demo-certificate" {
+			program = "signrelay"
+		}
+		if s.Build == nil || s.Build.Args["SERVICE"] == nil || *s.Build.Args["SERVICE"] != program || s.Image != "signrelay/"+program+":dev" {
+			t.Errorf("%s is not an image of %s", name, program)
+		}
+	}
+}
+
+// Each service is a NATS user of its own name, with the password that the servers are given for it.
+func TestNATSUsersAreTheServices(t *testing.T) {
+	t.Parallel()
+	var env []string
+	passwordOf := func(user string) string {
+		return "NATS_" + strings.ToUpper(strings.ReplaceAll(user, "-", "_")) + "_PASSWORD"
+	}
+	for _, user := range append(ours(), "operator") {
+		env = append(env, passwordOf(user)+"=of-"+user)
+	}
+	project := load(t, env, base, cluster)
+	for name, user := range users() {
+		s := project.Services[name]
+		if got := value(s.Environment, "SIGNRELAY_NATS_USER"); got != user {
+			t.Errorf("%s is NATS user %q", name, got)
+		}
+		for _, node := range []string{"nats", "nats-2", "nats-3"} {
+			at := value(project.Services[node].Environment, passwordOf(user))
+			if got := value(s.Environment, "SIGNRELAY_NATS_PASSWORD"); got != "of-"+user || at != got {
+				t.Errorf("%s has the password %q, and %s wants %q", name, got, node, at)
+			}
+		}
+	}
+	// Whatever the servers' files want is there.
+	accounts, err := filepath.Glob(filepath.Join(house.Root(), "deployments/nats/*.conf"))
+	if err != nil || len(accounts) == 0 {
+		t.Fatal(accounts, err)
+	}
+	for _, path := range accounts {
+		for _, name := range regexp.MustCompile(`\$(NATS_\w+)`).FindAllStringSubmatch(uncommented(t, path), -1) {
+			for _, node := range []string{"nats", "nats-2", "nats-3"} {
+				if value(project.Services[node].Environment, name[1]) == "" {
+					t.Errorf("%s wants %s, which %s does not get", filepath.Base(path), name[1], node)
+				}
+			}
+		}
+	}
+}
+
+func users() map[string]string {
+	all := map[string]string{"provision": "operator"}
+	for _, name := range ours() {
+		all[name] = name
+	}
+	return all
+}
+
+func value(env types.MappingWithEquals, name string) string {
+	if v := env[name]; v != nil {
+		return *v
+	}
+	return ""
+}
+
+func uncommented(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(strings.TrimSpace(line), "#") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "")
+}
+
+// Every service takes the settings that it is given, and listens where its ports are published.
+func TestSettingsAreTaken(t *testing.T) {
+	t.Parallel()
+	for _, files := range [][]string{{base}, {base, cluster}} {
+		project := load(t, nil, files...)
+		published := map[string][]string{}
+		for _, name := range append(ours(), "sandbox", "provision") {
+			s := project.Services[name]
+			cfg := settingsOf(t, s)
+			for _, p := range s.Ports {
+				if p.HostIP != "127.0.0.1" {
+					t.Errorf("%s is published to the world, on %s", name, p.HostIP)
+				}
+				published[name] = append(published[name], ":"+strconv.Itoa(int(p.Target)))
+			}
+			if cfg.Admin.Addr != ":9090" {
+				t.Errorf("%s: nobody can ask its admin door, %s", name, cfg.Admin.Addr)
+			}
+			for at, addr := range map[string]string{
+				"ingest": cfg.Ingest.Addr, "shortener": cfg.Links.Addr, "sms-sender": cfg.Receipts.Addr, "sandbox": cfg.Sandbox.Addr,
+			} {
+				if at == name && !slices.Contains(published[name], addr) {
+					t.Errorf("%s listens on %s, which is not published", name, addr)
+				}
+			}
+		}
+		want := map[string][]string{"ingest": {":8080"}, "shortener": {":8083"}, "sms-sender": {":8084"}, "sandbox": {":8082"}}
+		if diff := cmp.Diff(want, published); diff != "" {
+			t.Errorf("published ports (-want +got):\n%s", diff)
+		}
+		for _, part := range []string{"nats", "redis", "kafka"} {
+			if len(project.Services[part].Ports) > 0 {
+				t.Errorf("%s is published", part)
+			}
+		}
+	}
+	replicas := settingsOf(t, load(t, nil, base, cluster).Services["provision"]).NATS.Replicas
+	if replicas != 3 {
+		t.Errorf("on three nodes the streams have %d copies", replicas)
+	}
+}
+
+// settingsOf is what the container's program makes of its environment and its file.
+func settingsOf(t *testing.T, s types.ServiceConfig) config.Config {
+	t.Helper()
+	var environ []string
+	for name := range s.Environment {
+		text := value(s.Environment, name)
+		if made, found := strings.CutPrefix(text, "/data/"); found { // at the first start
+			text = filepath.Join(madeAtFirst(t), made)
+		}
+		for _, v := range s.Volumes {
+			if v.Target == text && v.Type == types.VolumeTypeBind {
+				text = v.Source
+			}
+		}
+		environ = append(environ, name+"="+text)
+	}
+	cfg, _, err := config.Load(nil, environ)
+	if err == nil {
+		err = service.Check(cfg)
+	}
+	if err != nil {
+		t.Errorf("%s: %v", s.Name, err)
+	}
+	return cfg
+}
+
+// madeAtFirst is a folder with the sandbox's key and, in its certificate's place, the public half.
+func madeAtFirst(t *testing.T) string {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	for name, block := range map[string]*pem.Block{
+		"esign-v1.key": {Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)},
+		"esign-v1.crt": {Type: "PUBLIC KEY", Bytes: public},
+	} {
+		if err := os.WriteFile(filepath.Join(folder, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
+}
+
+// Everything that .env may say is in .env.example, with the value that holds without it.
+func TestTheExampleHasEveryVariable(t *testing.T) {
+	t.Parallel()
+	inFiles := map[string]string{}
+	for _, file := range []string{base, realFile, cluster} {
+		for _, found := range regexp.MustCompile(`\$\{(\w+):-([^}]*)\}`).FindAllStringSubmatch(uncommented(t, filepath.Join(house.Root(), file)), -1) {
+			inFiles[found[1]] = found[2]
+		}
+	}
+	example := map[string]string{}
+	text, err := os.ReadFile(filepath.Join(house.Root(), ".env.example"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, found := range regexp.MustCompile(`(?m)^([A-Z_]+)=(.*)$`).FindAllStringSubmatch(string(text), -1) {
+		example[found[1]] = found[2]
+	}
+	delete(inFiles, "SIGNRELAY_SETTINGS") // shown in a comment, because one's own file is not there yet
+	if diff := cmp.Diff(inFiles, example); diff != "" {
+		t.Errorf("(-files +example):\n%s", diff)
+	}
+}
+
+// What is pinned here is what the tests run with.
+func TestVersionsArePinned(t *testing.T) {
+	t.Parallel()
+	project := load(t, nil, base, cluster)
+	for _, row := range []struct{ service, path, version string }{
+		{"nats", "services/standalone/go.mod", `nats-server/v2 v([\d.]+)`},
+		{"nats-2", "services/standalone/go.mod", `nats-server/v2 v([\d.]+)`},
+		{"kafka", "tests/kafka/pom.xml", `<kafka.version>([\d.]+)<`},
+	} {
+		text := uncommented(t, filepath.Join(house.Root(), row.path))
+		want := regexp.MustCompile(row.version).FindStringSubmatch(text)
+		if want == nil || !strings.Contains(project.Services[row.service].Image, ":"+want[1]) {
+			t.Errorf("%s is %s; %s says %v", row.service, project.Services[row.service].Image, row.path, want)
+		}
+	}
+	if image := project.Services["redis"].Image; !regexp.MustCompile(`:\d+\.\d+\.\d+`).MatchString(image) {
+		t.Errorf("redis is %s", image)
+	}
+}
+
+// The Dockerfile has a stage for each program, and none is there that nobody builds.
+func TestTheDockerfileHasEveryProgram(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(house.Root(), "Dockerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stages []string
+	for _, found := range regexp.MustCompile(`(?m)^FROM image AS (\S+)$`).FindAllSubmatch(text, -1) {
+		stages = append(stages, string(found[1]))
+	}
+	if diff := cmp.Diff(append(ours(), "sandbox", "signrelay"), stages); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	version := regexp.MustCompile(`(?m)^ARG GO_VERSION=(\d+\.\d+)`).FindSubmatch(text)
+	work, err := os.ReadFile(filepath.Join(house.Root(), "go.work"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if version == nil || !bytes.Contains(work, append([]byte("go "), version[1]...)) {
+		t.Errorf("Go %s is not that of go.work", version)
+	}
+}
