@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/signrelay/signrelay/libs/crash"
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
@@ -21,23 +22,20 @@ type bridge struct {
 	metrics metrics
 	topic   *topic
 	encode  encoder
+	wait    patience
 	active  bool // the server lets this replica work
+	reached bool // Kafka has answered since the bridge started, or since it last let go
+	tired   bool // it let go of what it could not write
 }
 
 // run carries windows over until ctx ends.
 func (b *bridge) run(ctx context.Context) error {
-	// A replica that cannot reach Kafka does not keep the place of one that can.
-	wait := patience{topic: b.topic}
-	for ctx.Err() == nil {
-		if _, err := b.topic.partitions(ctx); err != nil {
-			wait.failed(ctx, err)
-			continue
-		}
-		wait.passed(ctx)
-		break
-	}
 	var c jetstream.Consumer
 	for ctx.Err() == nil {
+		// A replica that cannot reach Kafka does not keep the place of one that can.
+		if !b.reached && !b.reach(ctx) {
+			continue
+		}
 		var err error
 		if c == nil {
 			c, err = lookUp(ctx, b.js, b.stage)
@@ -51,6 +49,20 @@ func (b *bridge) run(ctx context.Context) error {
 	}
 	b.leave(ctx, c)
 	return nil
+}
+
+// reach asks the brokers whether they are there, and waits a little when they are not.
+func (b *bridge) reach(ctx context.Context) bool {
+	if err := b.topic.reach(ctx); err != nil {
+		b.setActive(false)
+		b.wait.failed(ctx, err)
+		return false
+	}
+	b.reached = true
+	if !b.tired { // else only a write tells that all is well
+		b.wait.passed(ctx)
+	}
+	return true
 }
 
 // pause is how long is waited before asking a broker again that could not be asked.
@@ -81,6 +93,10 @@ func (b *bridge) trouble(ctx context.Context, err error) error {
 func (b *bridge) window(ctx context.Context, c jetstream.Consumer) error {
 	taken, err := pull(ctx, c, b.stage.Workers, 0)
 	if len(taken) == 0 {
+		if err == nil || notOurs(err) {
+			b.tired = false
+			b.wait.passed(ctx) // Kafka was reached, and there is nothing for us to write
+		}
 		return err
 	}
 	b.setActive(true)
@@ -95,7 +111,7 @@ func (b *bridge) window(ctx context.Context, c jetstream.Consumer) error {
 	held := make(chan struct{})
 	go func() {
 		defer close(held)
-		h.hold(holding, c.CachedInfo().Config.AckWait, func() { _, _ = b.lag(holding, c) })
+		h.hold(holding, c.CachedInfo().Config.AckWait)
 	}()
 	letGo := func() { release(); <-held } // an extension after the answer would put off what the answer asked for
 	defer letGo()
@@ -105,11 +121,11 @@ func (b *bridge) window(ctx context.Context, c jetstream.Consumer) error {
 		handBack(h.inOrder())
 		return err
 	}
-	written, left := b.carry(ctx, h.inOrder())
+	// After this long without a pull the server lets another replica work, which then waits for what is in this one's hand.
+	written, left := b.carry(ctx, h.inOrder(), c.CachedInfo().Config.PinnedTTL)
 	letGo()
-	if err = ack(ctx, written); err == nil {
-		b.metrics.lag.Sub(float64(len(written)))
-	}
+	crash.Point("written")
+	err = ack(ctx, written)
 	handBack(left)
 	b.metrics.seconds.Observe(time.Since(began).Seconds())
 	return err
@@ -120,8 +136,8 @@ func (b *bridge) window(ctx context.Context, c jetstream.Consumer) error {
 // earlier is left, and may write.
 func (b *bridge) complete(ctx context.Context, c jetstream.Consumer, h *hand) error {
 	for told := false; ; {
-		pending, err := b.lag(ctx, c)
-		missing := pending - h.size()
+		inHand, err := b.inHand(ctx, c)
+		missing := inHand - h.size()
 		if err != nil || missing <= 0 {
 			return err
 		}
@@ -136,25 +152,12 @@ func (b *bridge) complete(ctx context.Context, c jetstream.Consumer, h *hand) er
 	}
 }
 
-// lag asks the server how many events are in hand anywhere, and tells how many are not in Kafka yet.
-func (b *bridge) lag(ctx context.Context, c jetstream.Consumer) (inHand int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	info, err := c.Info(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("ask for the consumer: %w", err)
-	}
-	b.metrics.lag.Set(float64(info.NumPending) + float64(info.NumAckPending))
-	return info.NumAckPending, nil
-}
-
 func (b *bridge) setActive(active bool) {
 	if b.active == active {
 		return
 	}
 	b.active = active
 	b.metrics.active.Set(map[bool]float64{true: 1}[active])
-	b.metrics.lag.Set(0)
 	b.log.Info("kafka-bridge", "active", active)
 }
 

@@ -46,7 +46,7 @@ func TestKafkaIsAwayForAWhile(t *testing.T) {
 	kafka.stop()
 	const many = 600 // more than a window
 	h.publish(many, 3)
-	h.until("it tells the lag", func() bool { return value(t, r.metrics, "signrelay_kafka_lag") >= many })
+	h.until("it tells the lag", func() bool { return value(t, r.metrics, "signrelay_kafka_lag_events") >= many })
 	h.until("the bridge says that Kafka is away", func() bool { return r.check(t.Context()) != nil })
 	if got := h.inHand(); got > flow.StageNamed(flow.KafkaBridge).Workers {
 		t.Errorf("%d events in hand", got)
@@ -54,7 +54,7 @@ func TestKafkaIsAwayForAWhile(t *testing.T) {
 	kafka.start()
 	h.inOrder(kafka.read(20 + many))
 	h.Settled(flow.KafkaBridge)
-	h.until("it tells that it has caught up", func() bool { return value(t, r.metrics, "signrelay_kafka_lag") == 0 })
+	h.until("it tells that it has caught up", func() bool { return value(t, r.metrics, "signrelay_kafka_lag_events") == 0 })
 }
 
 func TestAMissingTopicIsWaitedFor(t *testing.T) {
@@ -95,7 +95,7 @@ func TestOneReplicaWorksAndTheOtherStandsBy(t *testing.T) {
 	kafka := newBrokers(t).start()
 	h := setup(t, kafka.settings())
 	one, two := h.replica(), h.replica()
-	active := func(r *replica) bool { return value(t, r.metrics, "signrelay_kafka_active") == 1 }
+	active := func(r *replica) bool { return value(t, r.metrics, "signrelay_kafka_active_replicas") == 1 }
 	for range 10 {
 		h.publish(30, 4)
 		h.Settled(flow.KafkaBridge)

@@ -2,11 +2,11 @@ package kafkabridge
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/segmentio/kafka-go"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/signrelay/signrelay/libs/stage"
 )
@@ -27,8 +27,8 @@ type item struct {
 }
 
 // carry writes messages and returns those that are in Kafka, or that it will never take and that are in the DLQ. It tries
-// again for as long as it takes; left are those that were not written when ctx ended.
-func (b *bridge) carry(ctx context.Context, messages []jetstream.Msg) (written, left []jetstream.Msg) {
+// again, however often; left are those that were not written when ctx ended, or when nothing had been written for letGo.
+func (b *bridge) carry(ctx context.Context, messages []jetstream.Msg, letGo time.Duration) (written, left []jetstream.Msg) {
 	// The end of ctx stops no write at once, but there is no other attempt after it.
 	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -44,11 +44,23 @@ func (b *bridge) carry(ctx context.Context, messages []jetstream.Msg) (written, 
 		}
 	}
 
-	var partitions sync.WaitGroup
-	for partition, items := range b.partitioned(ctx, all) {
-		partitions.Go(func() { b.fill(ctx, writing, partition, items) })
+	last := time.Now()
+	for remain := undone(all); remain > 0 && ctx.Err() == nil; {
+		err := b.round(ctx, writing, all)
+		before := remain
+		if remain = undone(all); remain < before {
+			last = time.Now()
+		}
+		if err == nil {
+			b.wait.passed(ctx)
+			continue
+		}
+		b.wait.failed(ctx, err)
+		if time.Since(last) > letGo {
+			b.reached = false
+			break
+		}
 	}
-	partitions.Wait()
 
 	for _, i := range all {
 		if i.done {
@@ -60,35 +72,55 @@ func (b *bridge) carry(ctx context.Context, messages []jetstream.Msg) (written, 
 	return written, left
 }
 
-// partitioned deals out what is to be written: by the key's hash as Kafka's own client has it, so that who joins the topic
-// with another one of the same keys finds them in the partitions he expects.
-func (b *bridge) partitioned(ctx context.Context, all []*item) map[int][]*item {
+func undone(all []*item) int {
 	count := 0
-	for wait := (patience{topic: b.topic}); count == 0 && ctx.Err() == nil; {
-		var err error
-		if count, err = b.topic.partitions(ctx); err != nil {
-			wait.failed(ctx, err)
-			continue
+	for _, i := range all {
+		if !i.done {
+			count++
 		}
-		wait.passed(ctx)
 	}
-	numbers := make([]int, count)
-	for n := range numbers {
-		numbers[n] = n
+	return count
+}
+
+// round writes what is not written yet, partitions beside each other, each until something fails. The next round deals anew:
+// the topic may have been made anew meanwhile, with other partitions.
+func (b *bridge) round(ctx, writing context.Context, all []*item) error {
+	count, err := b.topic.partitions(ctx)
+	if err != nil {
+		return err
 	}
+	numbers := numbers(count)
 	dealt := map[int][]*item{}
 	for _, i := range all {
-		if count > 0 && !i.done {
-			n := kafka.Murmur2Balancer{Consistent: true}.Balance(i.record, numbers...)
+		if !i.done {
+			n := partition(i.record, numbers)
 			dealt[n] = append(dealt[n], i)
 		}
 	}
-	return dealt
+	var partitions errgroup.Group
+	for n, items := range dealt {
+		partitions.Go(func() error { return b.fill(ctx, writing, n, items) })
+	}
+	return partitions.Wait()
+}
+
+// partition is chosen by the key's hash as Kafka's own client has it, so that who joins the topic with another one of the
+// same keys finds them in the partitions he expects.
+func partition(record kafka.Message, numbers []int) int {
+	return kafka.Murmur2Balancer{Consistent: true}.Balance(record, numbers...)
+}
+
+// numbers are those of so many partitions.
+func numbers(count int) []int {
+	all := make([]int, count)
+	for n := range all {
+		all[n] = n
+	}
+	return all
 }
 
 // fill writes a partition's items in order, a batch after the other, and goes on only when one is written.
-func (b *bridge) fill(ctx, writing context.Context, partition int, items []*item) {
-	wait := patience{topic: b.topic}
+func (b *bridge) fill(ctx, writing context.Context, partition int, items []*item) error {
 	most := len(items)
 	for len(items) > 0 {
 		batch := nextBatch(items, most)
@@ -100,7 +132,6 @@ func (b *bridge) fill(ctx, writing context.Context, partition int, items []*item
 		why := refused(err)
 		switch {
 		case err == nil:
-			wait.passed(ctx)
 			for _, i := range batch {
 				i.done = true
 			}
@@ -109,16 +140,14 @@ func (b *bridge) fill(ctx, writing context.Context, partition int, items []*item
 			continue
 		case why != "":
 			if batch[0].done = b.bury(ctx, batch[0], why, err); !batch[0].done {
-				return
+				return ctx.Err()
 			}
 		default:
-			if wait.failed(ctx, err); ctx.Err() != nil {
-				return
-			}
-			continue
+			return err
 		}
 		items = items[len(batch):]
 	}
+	return nil
 }
 
 // nextBatch is the first items that go together: at most so many, and below batchBytes or one alone.

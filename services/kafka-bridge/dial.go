@@ -1,12 +1,10 @@
 package kafkabridge
 
 import (
+	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
-	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/sasl"
@@ -16,43 +14,69 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 )
 
-// dialing is how connections to the brokers are made.
-func dialing(settings config.Kafka) (*kafka.Transport, error) {
-	secure, err := encryption(settings.TLS)
-	if err != nil {
-		return nil, err
+// dialing is how connections to the brokers are made: each with the certificates and the password of then.
+func dialing(now func() config.Kafka) (*kafka.Transport, error) {
+	settings := now()
+	if _, err := settings.TLS.Parts().Client(""); err != nil {
+		return nil, fmt.Errorf("kafka.tls.%w", err)
 	}
 	who, err := identity(settings.SASL)
 	if err != nil {
 		return nil, err
 	}
-	return &kafka.Transport{
-		Dial:        (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
-		DialTimeout: 5 * time.Second, // TLS and SASL included
+	t := &kafka.Transport{
+		Dial:        dial,
+		DialTimeout: loginWithin, // TLS included; SASL has as long again
 		MetadataTTL: layoutFor, MetadataTopics: []string{settings.Topic},
-		ClientID: "signrelay", TLS: secure, SASL: who,
-	}, nil
+		ClientID: "signrelay",
+	}
+	if settings.TLS.Enabled {
+		t.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			return encrypted(ctx, now().TLS, network, address)
+		}
+	}
+	if who != nil {
+		t.SASL = login{name: who.Name(), now: now}
+	}
+	return t, nil
 }
 
-func encryption(settings config.KafkaTLS) (*tls.Config, error) {
-	if !settings.Enabled {
-		return nil, nil //nolint:nilnil // what the transport takes for none
+// encrypted dials with the certificates of the settings. The client's own way to TLS keeps those of the beginning.
+func encrypted(ctx context.Context, settings config.KafkaTLS, network, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
 	}
-	secure := &tls.Config{MinVersion: tls.VersionTLS12}
-	if settings.CA != "" {
-		secure.RootCAs = x509.NewCertPool()
-		if !secure.RootCAs.AppendCertsFromPEM([]byte(settings.CA)) {
-			return nil, errors.New("kafka.tls.ca: want PEM of certificates")
-		}
+	secure, err := settings.Parts().Client(host)
+	if err != nil {
+		return nil, fmt.Errorf("kafka.tls.%w", err)
 	}
-	if settings.Certificate != "" {
-		own, err := tls.X509KeyPair([]byte(settings.Certificate), []byte(settings.Key))
-		if err != nil {
-			return nil, errors.New("kafka.tls.certificate: want PEM, and in key of the key that belongs to it")
-		}
-		secure.Certificates = []tls.Certificate{own}
+	wire, err := dial(ctx, network, address)
+	if err != nil {
+		return nil, err
 	}
-	return secure, nil
+	conn := tls.Client(wire, secure)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		_ = wire.Close()
+		return nil, config.Explain("kafka.tls", err)
+	}
+	return conn, nil
+}
+
+// login is who we are to the brokers, with the password of now.
+type login struct {
+	name string
+	now  func() config.Kafka
+}
+
+func (l login) Name() string { return l.name }
+
+func (l login) Start(ctx context.Context) (sasl.StateMachine, []byte, error) {
+	who, err := identity(l.now().SASL)
+	if err != nil {
+		return nil, nil, err
+	}
+	return who.Start(ctx)
 }
 
 func identity(settings config.KafkaSASL) (sasl.Mechanism, error) {

@@ -1,22 +1,14 @@
 package kafkabridge
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/realtest"
+	"github.com/signrelay/signrelay/libs/servicetest"
 )
 
 func TestWhoWeAreToTheBrokers(t *testing.T) {
@@ -49,8 +41,8 @@ func TestWhoWeAreToTheBrokers(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	certificate, ca := certificate(t)
-	kafka := newBrokers(t, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})).start()
+	authority := realtest.NewAuthority(t)
+	kafka := newBrokers(t, kfake.TLS(authority.Server(false))).start()
 	settings := kafka.settings()
 	settings.Kafka.TLS = config.KafkaTLS{Enabled: true}
 	h := setup(t, settings)
@@ -62,26 +54,36 @@ func TestTLS(t *testing.T) {
 	})
 	stranger.stop()
 
-	h.Env.Config.Kafka.TLS.CA = ca
+	h.Env.Config.Kafka.TLS.CA = authority.PEM
 	friend := h.replica()
 	h.until("the events are written", func() bool { return value(t, friend.metrics, "signrelay_kafka_records_total") == 3 })
 }
 
-// certificate is one for 127.0.0.1, and PEM of who signed it: itself.
-func certificate(t *testing.T) (tls.Certificate, string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
+// The brokers' authority and our password come into our files while the bridge runs, and what waited is written.
+func TestWhoWeAreIsRotated(t *testing.T) {
+	t.Parallel()
+	authority := realtest.NewAuthority(t)
+	kafka := newBrokers(t, kfake.TLS(authority.Server(false)), kfake.EnableSASL(), kfake.Superuser("PLAIN", "signrelay", "right")).start()
+	cfg, files := servicetest.Load(t, "", map[string]string{"KAFKA_TLS_CA": realtest.NewAuthority(t).PEM, "KAFKA_SASL_PASSWORD": "wrong"},
+		"SIGNRELAY_KAFKA_TLS_ENABLED=true", "SIGNRELAY_KAFKA_SASL_MECHANISM=plain", "SIGNRELAY_KAFKA_SASL_USER=signrelay")
+	settings := kafka.settings()
+	settings.Kafka.TLS, settings.Kafka.SASL = cfg.Kafka.TLS, cfg.Kafka.SASL
+	cfg.Kafka = settings.Kafka
+	h := setup(t, cfg)
+	h.publish(3, 1)
+	r := h.replica()
+	h.until("it does not believe the brokers", func() bool {
+		err := r.check(t.Context())
+		return err != nil && strings.Contains(err.Error(), "kafka.tls.ca does not hold who signed")
+	})
+	files.Replace(r.live, "KAFKA_TLS_CA", authority.PEM)
+	h.until("the brokers do not let it in", func() bool {
+		err := r.check(t.Context())
+		return err != nil && !strings.Contains(err.Error(), "kafka.tls") // this one hangs up without a word
+	})
+	if got := value(t, r.metrics, "signrelay_kafka_records_total"); got != 0 {
+		t.Errorf("%v written before it was let in", got)
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "kafka.example"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
-		string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	files.Replace(r.live, "KAFKA_SASL_PASSWORD", "right")
+	h.until("the events are written", func() bool { return value(t, r.metrics, "signrelay_kafka_records_total") == 3 })
 }

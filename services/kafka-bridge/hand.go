@@ -49,7 +49,7 @@ func (h *hand) inOrder() []jetstream.Msg {
 
 // hold extends the lease on all that is in hand every third of the ack wait, until ctx ends. An extension that is lost has
 // the message delivered again, here or to another replica: it is written twice then, and neither lost nor out of order.
-func (h *hand) hold(ctx context.Context, ackWait time.Duration, each func()) {
+func (h *hand) hold(ctx context.Context, ackWait time.Duration) {
 	tick := time.NewTicker(ackWait / 3)
 	defer tick.Stop()
 	for {
@@ -61,7 +61,6 @@ func (h *hand) hold(ctx context.Context, ackWait time.Duration, each func()) {
 		for _, m := range h.inOrder() {
 			_ = m.InProgress()
 		}
-		each()
 	}
 }
 

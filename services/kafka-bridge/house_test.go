@@ -125,9 +125,9 @@ func (b *brokers) configure(name, value string) {
 	}
 }
 
-func (b *brokers) ask(request kmsg.Request) kmsg.Response {
+func (b *brokers) ask(request kmsg.Request, options ...kgo.Opt) kmsg.Response {
 	b.t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.addr))
+	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(b.addr))...)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -158,6 +158,11 @@ type house struct {
 func setup(t *testing.T, settings config.Config) *house {
 	t.Helper()
 	h := &house{Bench: servicetest.New(t, settings), t: t}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("log:\n%s", h.Logged)
+		}
+	})
 	c, err := h.Env.JS.Consumer(t.Context(), flow.Signing, flow.KafkaBridge)
 	if err != nil {
 		t.Fatal(err)
@@ -174,7 +179,8 @@ func setup(t *testing.T, settings config.Config) *house {
 type replica struct {
 	check   func(context.Context) error
 	metrics *prometheus.Registry
-	stop    func() // and wait for its end
+	live    *config.Live // its settings
+	stop    func()       // and wait for its end
 }
 
 func (h *house) replica() *replica {
@@ -182,6 +188,8 @@ func (h *house) replica() *replica {
 	r := &replica{metrics: prometheus.NewRegistry()}
 	env := h.Env
 	env.Metrics, env.Health = r.metrics, new(service.Health)
+	env.Live = config.NewLive(env.Config)
+	r.live = env.Live
 	up := make(chan struct{})
 	env.Up = func() { close(up) }
 	ctx, cancel := context.WithCancel(context.WithoutCancel(h.t.Context()))
@@ -287,7 +295,7 @@ func (h *house) until(what string, holds func() bool) {
 		select {
 		case <-look.C:
 		case <-late:
-			h.t.Fatalf("it did not come about that %s\nlog:\n%s", what, h.Logged)
+			h.t.Fatalf("it did not come about that %s", what)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/service"
 )
@@ -36,7 +37,7 @@ func run(ctx context.Context, env service.Env, addCheck func(string, func(contex
 	if err != nil {
 		return err
 	}
-	t, err := openTopic(settings, env.Log, m)
+	t, err := openTopic(func() config.Kafka { return env.Live.Now().Kafka }, env.Log, m)
 	if err != nil {
 		return err
 	}
@@ -45,7 +46,9 @@ func run(ctx context.Context, env service.Env, addCheck func(string, func(contex
 
 	all, ctx := errgroup.WithContext(ctx)
 	b := &bridge{stage: flow.StageNamed(flow.KafkaBridge), js: env.JS, log: env.Log, metrics: m, topic: t, encode: encoding(settings.Format)}
+	b.wait.topic = t
 	all.Go(func() error { return b.run(ctx) })
+	all.Go(func() error { return b.watch(ctx) })
 	all.Go(func() error { return b.replay(ctx, env) })
 	env.Up()
 	return all.Wait()

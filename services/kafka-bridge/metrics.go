@@ -10,12 +10,13 @@ import (
 
 // metrics are what the bridge tells of itself.
 type metrics struct {
-	records  prometheus.Counter
-	buried   *prometheus.CounterVec // reason
-	failures *prometheus.CounterVec // reason
-	lag      prometheus.Gauge
-	active   prometheus.Gauge
-	seconds  prometheus.Histogram
+	records   prometheus.Counter
+	buried    *prometheus.CounterVec // reason
+	failures  *prometheus.CounterVec // reason
+	throttled prometheus.Counter
+	lag       prometheus.Gauge
+	active    prometheus.Gauge
+	seconds   prometheus.Histogram
 }
 
 func newMetrics(r prometheus.Registerer) (m metrics, err error) {
@@ -27,18 +28,24 @@ func newMetrics(r prometheus.Registerer) (m metrics, err error) {
 			Name: "signrelay_kafka_buried_total", Help: "Events that Kafka will not take, which went to the DLQ.",
 		}, []string{"reason"})),
 		telemetry.Register(r, &m.failures, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "signrelay_kafka_failures_total", Help: "Writes that failed and were tried again.",
+			Name: "signrelay_kafka_failures_total", Help: "Attempts to reach or write to Kafka that failed and were made again.",
 		}, []string{"reason"})),
+		telemetry.Register(r, &m.throttled, prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "signrelay_kafka_throttled_seconds_total", Help: "Time that brokers told the bridge to be silent, by a quota.",
+		})),
 		telemetry.Register(r, &m.lag, prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "signrelay_kafka_lag", Help: "Events of the log that are not in Kafka yet; 0 from a replica that stands by.",
+			Name: "signrelay_kafka_lag_events", Help: "Events of the log that are not in Kafka yet. Every replica tells of all: take the highest, not the sum.",
 		})),
 		telemetry.Register(r, &m.active, prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "signrelay_kafka_active", Help: "1 from the replica that works, 0 from those that stand by.",
+			Name: "signrelay_kafka_active_replicas", Help: "1 from the replica that works, 0 from those that stand by.",
 		})),
 		telemetry.Register(r, &m.seconds, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "signrelay_kafka_window_seconds", Help: "Time from taking a window of events to their ack.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		})),
 	)
+	for _, reason := range []string{"undecodable", "message-too-large", "invalid-record"} {
+		m.buried.WithLabelValues(reason) // 0, so that the first is seen as growth
+	}
 	return m, err
 }

@@ -1,17 +1,21 @@
 package kafkabridge
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 )
 
-// patience waits between attempts of one thing: 100 ms, doubled with each, at most 5 s, a quarter to either side. It goes
-// on for as long as it takes: what waits behind is in the log, not in memory.
+// patience waits between attempts: 100 ms, doubled with each, at most 5 s, a quarter to either side. It knows no last one:
+// what waits behind is in the log, not in memory.
 type patience struct {
 	topic *topic
 	mean  time.Duration
@@ -25,8 +29,8 @@ const (
 
 // failed says so, to the operator and to /readyz, and waits, at most until ctx ends.
 func (p *patience) failed(ctx context.Context, err error) {
-	if errors.Is(err, context.Canceled) {
-		return
+	if ctx.Err() != nil {
+		return // told to end, which is no trouble
 	}
 	p.topic.mu.Lock()
 	p.topic.trouble = err
@@ -57,13 +61,21 @@ func (p *patience) passed(ctx context.Context) {
 
 // reason is a bounded word for a failure: the broker's own name of it where it said one.
 func reason(err error) string {
-	var said kafka.Error
+	var (
+		said     kafka.Error
+		alert    tls.AlertError
+		stranger *tls.CertificateVerificationError
+	)
 	switch {
 	case errors.As(err, &said):
-		return strings.ReplaceAll(strings.ToLower(said.Title()), " ", "-")
+		return strings.ReplaceAll(strings.ToLower(cmp.Or(said.Title(), "unknown")), " ", "-")
 	case errors.Is(err, errMade):
 		return "topic-made"
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.As(err, &stranger), errors.As(err, &alert): // theirs, or what they say of ours
+		return "certificate"
+	case errors.Is(err, protocol.ErrNoTopic), errors.Is(err, protocol.ErrNoPartition), errors.Is(err, protocol.ErrNoLeader):
+		return "no-leader"
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return "timeout"
 	default:
 		return "unreachable"

@@ -11,8 +11,14 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// pullBytes bounds what a window holds beside its first message, whatever its size: 256 events of 1 MiB would be too much.
-const pullBytes = 8 << 20
+// pullBytes bounds what a window holds, whatever its size: 256 events of 1 MiB would be too much. It is looked at between
+// slices of so many messages, so that the most it holds is 8 MiB and a slice of 32 MiB. The server must not be asked to bound
+// bytes: the status with which it then ends a full batch comes before the messages, where a consumer has copies, and the
+// client drops what comes behind it.
+const (
+	pullBytes = 8 << 20
+	slice     = 32
+)
 
 // pull takes what the log has now, at most so many messages, and waits a while for the first. There is more than the
 // first when it says so, or when the caller knows that so many are there. A replica that stands by gets nothing.
@@ -26,20 +32,27 @@ func pull(ctx context.Context, c jetstream.Consumer, most, there int) ([]jetstre
 		return messages, fmt.Errorf("read a message's metadata: %w", err)
 	}
 	rest := min(most-1, max(there-1, int(min(meta.NumPending, 1<<20))))
-	if rest <= 0 {
-		return messages, nil
+	for held := 0; rest > 0 && held < pullBytes; {
+		want := min(rest, slice)
+		more, err := fetch(ctx, c, want)
+		messages = append(messages, more...)
+		if err != nil || len(more) < want {
+			return messages, err
+		}
+		for _, m := range more {
+			held += len(m.Data())
+		}
+		rest -= want
 	}
-	more, err := fetch(ctx, c, rest, jetstream.FetchMaxBytes(pullBytes))
-	return append(messages, more...), err
+	return messages, nil
 }
 
 // fetch makes one request, and returns what came even when it failed. It waits a third of the time after which the server
 // takes this replica for dead.
-func fetch(ctx context.Context, c jetstream.Consumer, most int, options ...jetstream.FetchOpt) ([]jetstream.Msg, error) {
+func fetch(ctx context.Context, c jetstream.Consumer, most int) ([]jetstream.Msg, error) {
 	limit, cancel := context.WithTimeout(ctx, c.CachedInfo().Config.PinnedTTL/3)
 	defer cancel()
-	options = append(options, jetstream.FetchPriorityGroup(flow.Active), jetstream.FetchContext(limit))
-	answer, err := c.Fetch(most, options...)
+	answer, err := c.Fetch(most, jetstream.FetchPriorityGroup(flow.Active), jetstream.FetchContext(limit))
 	if err != nil {
 		return nil, fmt.Errorf("pull: %w", err)
 	}

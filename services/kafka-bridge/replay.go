@@ -36,13 +36,13 @@ func (b *bridge) again(ctx context.Context, e *signingv1.SigningEvent) error {
 	if err != nil {
 		return stage.Permanent(err)
 	}
-	for partition := range b.partitioned(ctx, []*item{{record: record}}) {
-		if err := b.topic.write(ctx, partition, []kafka.Message{record}); refused(err) != "" {
-			return stage.Permanent(err)
-		} else if err != nil {
-			return err
-		}
-		return nil
+	count, err := b.topic.partitions(ctx)
+	if err != nil {
+		return err
 	}
-	return ctx.Err() // the topic was waited for until the end
+	err = b.topic.write(ctx, partition(record, numbers(count)), []kafka.Message{record})
+	if refused(err) != "" {
+		return stage.Permanent(err)
+	}
+	return err
 }

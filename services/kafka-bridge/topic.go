@@ -28,7 +28,8 @@ type topic struct {
 	metrics   metrics
 
 	mu      sync.Mutex
-	trouble error // why the last attempt failed, until one succeeds
+	trouble error     // why the last attempt failed, until one succeeds
+	silent  time.Time // until when the brokers want nothing
 }
 
 const (
@@ -39,8 +40,9 @@ const (
 	layoutFor = 2 * time.Second
 )
 
-func openTopic(settings config.Kafka, log *slog.Logger, m metrics) (*topic, error) {
-	transport, err := dialing(settings)
+func openTopic(now func() config.Kafka, log *slog.Logger, m metrics) (*topic, error) {
+	settings := now()
+	transport, err := dialing(now)
 	if err != nil {
 		return nil, err
 	}
@@ -60,10 +62,16 @@ func (t *topic) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return t.reach(ctx)
+}
+
+// reach tells whether the topic is there and a broker answers. It asks one: what the client knows of the topic is what it
+// last heard, and stands while all are away.
+func (t *topic) reach(ctx context.Context) error {
 	if _, err := t.partitions(ctx); err != nil {
 		return err
 	}
-	_, err = t.client.ApiVersions(ctx, &kafka.ApiVersionsRequest{})
+	_, err := t.client.ApiVersions(ctx, &kafka.ApiVersionsRequest{})
 	return err
 }
 
@@ -125,6 +133,9 @@ func logAge() time.Duration {
 // write writes records as one batch, all or none of which a partition takes. It returns nil when all replicas in sync have
 // it. After any other error than one that refused tells, it may have been written all the same.
 func (t *topic) write(ctx context.Context, partition int, records []kafka.Message) error {
+	if err := t.keepSilent(ctx); err != nil {
+		return err
+	}
 	now := time.Now()
 	batch := make([]kafka.Record, len(records))
 	for i, r := range records {
@@ -134,6 +145,7 @@ func (t *topic) write(ctx context.Context, partition int, records []kafka.Messag
 		Topic: t.Topic, Partition: partition, RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(batch...),
 	})
 	if err == nil {
+		t.silence(answer.Throttle)
 		err = answer.Error
 	}
 	if err != nil {

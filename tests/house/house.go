@@ -43,9 +43,10 @@ type House struct {
 	connecting sync.Mutex
 	js         jetstream.JetStream // made when it is first asked for
 
-	env      []string
-	node     node // the NATS server, where there is one alone
-	lazySync bool // NATS syncs every two minutes, its own default
+	env         []string
+	node        node        // the NATS server, where there is one alone
+	credentials nats.Option // of the test's own connection, where the server wants some
+	lazySync    bool        // NATS syncs every two minutes, its own default
 }
 
 // Standalone starts everything in one process, as `make run` does, on ports of its own; more is environment besides.
@@ -73,7 +74,17 @@ func Apart(t testing.TB) *House {
 func Parts(t testing.TB, settings func(*House) string) *House {
 	t.Helper()
 	h := newHouse(t)
-	h.startNATS(t)
+	h.startNATS(t, node{})
+	h.provision(t, settings(h))
+	return h
+}
+
+// Hasty is Parts on a NATS server that writes through to the disk every two minutes: for a long log in a short time.
+func Hasty(t testing.TB, settings func(*House) string) *House {
+	t.Helper()
+	h := newHouse(t)
+	h.lazySync = true
+	h.startNATS(t, node{})
 	h.provision(t, settings(h))
 	return h
 }
@@ -122,10 +133,21 @@ func (h *House) provision(t testing.TB, settings string) {
 // StartService starts one more process of a service, under a name of its own; its env goes before the house's.
 func (h *House) StartService(t testing.TB, service, name string, env ...string) *Process {
 	t.Helper()
+	return h.service(t, service, name, env).Start()
+}
+
+// LaunchService is StartService for a process that need not become ready.
+func (h *House) LaunchService(t testing.TB, service, name string, env ...string) *Process {
+	t.Helper()
+	return h.service(t, service, name, env).Launch()
+}
+
+func (h *House) service(t testing.TB, service, name string, env []string) *Process {
+	t.Helper()
 	admin := freeAddress(t)
 	env = slices.Concat(h.env, h.Env, env, []string{"SIGNRELAY_ADMIN_ADDR=" + admin})
 	p := newProcess(t, name, ProgramAs(t, service, h.Variant), "http://"+admin+"/readyz", env)
-	h.Processes[name] = p.Start()
+	h.Processes[name] = p
 	return p
 }
 
@@ -334,7 +356,11 @@ func (h *House) JetStream(t testing.TB) jetstream.JetStream {
 
 func (h *House) connect(t testing.TB) jetstream.JetStream {
 	t.Helper()
-	nc, err := nats.Connect(h.NATSURL)
+	var options []nats.Option
+	if h.credentials != nil {
+		options = append(options, h.credentials)
+	}
+	nc, err := nats.Connect(h.NATSURL, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -389,7 +415,7 @@ func Ingest(t testing.TB, fsync bool) *House {
 	t.Helper()
 	h := newHouse(t)
 	h.lazySync = !fsync
-	h.startNATS(t)
+	h.startNATS(t, node{})
 	h.provision(t, aroundTheSandbox(h))
 	h.StartService(t, "ingest", "ingest")
 	return h

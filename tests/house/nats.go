@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,15 +22,17 @@ type node struct {
 	room    string // max_file_store; empty for what the disk has
 	cluster string // its own address for the others; empty for a server alone
 	routes  []string
+	// Where it is set up as a deployment: by this file, with these variables.
+	deployed string
+	env      []string
 }
 
-// startNATS runs the real server as a process.
-func (h *House) startNATS(t testing.TB) {
+// startNATS runs the real server as a process, with what is special about it.
+func (h *House) startNATS(t testing.TB, special node) {
 	t.Helper()
-	h.node = node{
-		name: "nats", addr: strings.TrimPrefix(h.NATSURL, "nats://"), monitor: freeAddress(t),
-		dir: filepath.Join(h.DataDir, "nats"), sync: "always",
-	}
+	h.node = special
+	h.node.name, h.node.addr, h.node.monitor = "nats", strings.TrimPrefix(h.NATSURL, "nats://"), freeAddress(t)
+	h.node.dir, h.node.sync = filepath.Join(h.DataDir, "nats"), "always"
 	if h.lazySync {
 		h.node.sync = "2m"
 	}
@@ -49,13 +52,17 @@ func (h *House) RestartNATS(t testing.TB, room string) {
 // Cluster is Parts on a cluster of three NATS servers, whose streams have three replicas.
 func Cluster(t testing.TB, settings func(*House) string) *House {
 	t.Helper()
-	h := newHouse(t)
+	return cluster(t, newHouse(t), settings, node{})
+}
+
+func cluster(t testing.TB, h *House, settings func(*House) string, special node) *House {
+	t.Helper()
 	nodes := make([]node, 3)
 	var urls, routes []string
 	for i := range nodes {
 		nodes[i] = node{
 			name: fmt.Sprintf("nats-%d", i+1), addr: freeAddress(t), monitor: freeAddress(t), cluster: freeAddress(t),
-			dir: filepath.Join(h.DataDir, fmt.Sprintf("nats-%d", i+1)), sync: "always",
+			dir: filepath.Join(h.DataDir, fmt.Sprintf("nats-%d", i+1)), sync: "always", deployed: special.deployed, env: special.env,
 		}
 		urls = append(urls, "nats://"+nodes[i].addr)
 		routes = append(routes, "nats://"+nodes[i].cluster)
@@ -81,7 +88,12 @@ func (h *House) startNode(t testing.TB, n node) {
 	if n.cluster != "" {
 		ready = "http://" + n.monitor + "/varz"
 	}
-	p := newProcess(t, n.name, Program(t, "nats-server"), ready, nil, "-c", n.write(t))
+	args := []string{"-c", n.write(t)}
+	if n.cluster != "" && n.deployed != "" { // each on a port of its own
+		n.env = append(slices.Clone(n.env), "NATS_SERVER_NAME="+n.name, "NATS_ROUTES=["+strings.ReplaceAll(strings.Join(n.routes, ", "), "//", "//route:"+PasswordOf("route")+"@")+"]")
+		args = append(args, "--cluster", "nats://route:"+PasswordOf("route")+"@"+n.cluster)
+	}
+	p := newProcess(t, n.name, Program(t, "nats-server"), ready, n.env, args...)
 	p.healthy = healthy
 	h.Processes[n.name] = p.Start()
 }
@@ -91,13 +103,20 @@ func (n node) write(t testing.TB) string {
 	t.Helper()
 	host, port, _ := strings.Cut(n.addr, ":")
 	var s strings.Builder
+	if n.deployed != "" { // what follows takes the place of what it says
+		file, err := filepath.Rel(filepath.Dir(n.dir), n.deployed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&s, "include %q\n", file)
+	}
 	fmt.Fprintf(&s, "server_name: %s\nhost: %s\nport: %s\nhttp: %q\nmax_payload: 8MB\n", n.name, host, port, n.monitor)
 	fmt.Fprintf(&s, "jetstream {\n  store_dir: %q\n  sync_interval: %s\n", n.dir, n.sync)
 	if n.room != "" {
 		fmt.Fprintf(&s, "  max_file_store: %s\n", n.room)
 	}
 	fmt.Fprintf(&s, "}\n")
-	if n.cluster != "" {
+	if n.cluster != "" && n.deployed == "" {
 		fmt.Fprintf(&s, "cluster {\n  name: house\n  listen: %q\n  routes: [%s]\n}\n", n.cluster, strings.Join(n.routes, ", "))
 	}
 	path := n.dir + ".conf"

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -43,8 +44,21 @@ func newProcess(t testing.TB, name, path, ready string, env []string, args ...st
 	return p
 }
 
+// SetEnv sets a variable of the program's environment for when it is next started.
+func (p *Process) SetEnv(name, value string) { p.env = append(p.env, name+"="+value) }
+
 // Start runs the program and waits until it is ready.
 func (p *Process) Start() *Process {
+	p.t.Helper()
+	p.Launch()
+	if p.ready != "" {
+		p.awaitReady()
+	}
+	return p
+}
+
+// Launch runs the program, which need not become ready.
+func (p *Process) Launch() *Process {
 	p.t.Helper()
 	p.cmd = exec.CommandContext(context.Background(), p.path, p.args...)
 	p.cmd.Env = p.env
@@ -58,9 +72,6 @@ func (p *Process) Start() *Process {
 		_ = cmd.Wait()
 		close(ended)
 	}(p.cmd, p.ended)
-	if p.ready != "" {
-		p.awaitReady()
-	}
 	return p
 }
 
@@ -110,6 +121,9 @@ func (p *Process) Ended() <-chan struct{} { return p.ended }
 // PID is its process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
+// AdminURL is where its admin door is.
+func (p *Process) AdminURL() string { return strings.TrimSuffix(p.ready, "/readyz") }
+
 // Output is all it said so far.
 func (p *Process) Output() string { return p.output.String() }
 
@@ -152,6 +166,12 @@ func freeAddress(t testing.TB) string {
 	}
 	t.Fatal("no free port")
 	return ""
+}
+
+// FreeAddress is the like for what a test starts itself.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	return freeAddress(t)
 }
 
 var ports struct {

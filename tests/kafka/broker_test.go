@@ -29,13 +29,14 @@ type broker struct {
 	addr string
 	run  func() error
 	stop func()
+	kill func() // at once, as a crash does
 
-	t *testing.T
+	t testing.TB
 }
 
 // newBroker starts a broker of the version in pom.xml, in KRaft mode. Where there is no Java or Maven, a Kafka protocol
 // server in this process stands in for it, and the test says so; in CI that is a failure.
-func newBroker(t *testing.T) *broker {
+func newBroker(t testing.TB) *broker {
 	t.Helper()
 	_, noJava := exec.LookPath("java")
 	_, noMaven := exec.LookPath("mvn")
@@ -46,19 +47,25 @@ func newBroker(t *testing.T) *broker {
 		t.Logf("no real Kafka broker: a protocol server in this process stands in for it. Install Java 17 and Maven for the real one: %v", missing)
 		return newStandIn(t)
 	}
+	return newRealBroker(t, fetched(t), special{})
+}
+
+// fetched is the folder of the broker's program.
+func fetched(t testing.TB) string {
+	t.Helper()
 	fetch := exec.CommandContext(t.Context(), "sh", filepath.Join(house.Root(), "tests", "kafka", "fetch.sh"))
 	fetch.Stderr = t.Output()
 	folder, err := fetch.Output()
 	if err != nil {
 		t.Fatalf("fetch the Kafka broker: %v", err)
 	}
-	return newRealBroker(t, strings.TrimSpace(string(folder)))
+	return strings.TrimSpace(string(folder))
 }
 
 // newStandIn is a protocol server that keeps what it has on disk, too.
-func newStandIn(t *testing.T) *broker {
+func newStandIn(t testing.TB) *broker {
 	t.Helper()
-	b := &broker{t: t, addr: freeAddress(t)}
+	b := &broker{t: t, addr: house.FreeAddress(t)}
 	_, port, _ := net.SplitHostPort(b.addr)
 	number, _ := strconv.Atoi(port)
 	dir := t.TempDir()
@@ -73,17 +80,25 @@ func newStandIn(t *testing.T) *broker {
 			cluster = nil
 		}
 	}
+	b.kill = b.stop
 	t.Cleanup(b.stop)
 	b.start()
 	return b
 }
 
-func newRealBroker(t *testing.T, folder string) *broker {
+// special is what a broker has besides.
+type special struct {
+	listeners string   // more of them, each after a comma
+	settings  string   // lines of server.properties
+	format    []string // arguments of the storage's formatting
+}
+
+func newRealBroker(t testing.TB, folder string, with special) *broker {
 	t.Helper()
 	var err error
 	// Another process may take a free port before the broker does, so try a few.
 	for range 3 {
-		b := realBroker(t, folder, t.TempDir())
+		b := realBroker(t, folder, t.TempDir(), with)
 		t.Cleanup(b.stop)
 		if err = b.run(); err == nil {
 			return b
@@ -95,16 +110,16 @@ func newRealBroker(t *testing.T, folder string) *broker {
 }
 
 // realBroker is a broker whose data is in dir.
-func realBroker(t *testing.T, folder, dir string) *broker {
+func realBroker(t testing.TB, folder, dir string, with special) *broker {
 	t.Helper()
-	b := &broker{t: t, addr: freeAddress(t)}
+	b := &broker{t: t, addr: house.FreeAddress(t)}
 	settings := filepath.Join(dir, "server.properties")
-	controller := freeAddress(t)
+	controller := house.FreeAddress(t)
 	err := os.WriteFile(settings, fmt.Appendf(nil, `
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@%[2]s
-listeners=PLAINTEXT://%[1]s,CONTROLLER://%[2]s
+listeners=PLAINTEXT://%[1]s,CONTROLLER://%[2]s%[4]s
 controller.listener.names=CONTROLLER
 log.dirs=%[3]s
 auto.create.topics.enable=false
@@ -115,7 +130,8 @@ offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
-`, b.addr, controller, filepath.Join(dir, "data")), 0o600)
+%[5]s
+`, b.addr, controller, filepath.Join(dir, "data"), with.listeners, with.settings), 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +142,7 @@ group.initial.rebalance.delay.ms=0
 	}
 	id := make([]byte, 16)
 	_, _ = rand.Read(id)
-	format := java("kafka.tools.StorageTool", "format", "--cluster-id", base64.RawURLEncoding.EncodeToString(id), "--config", settings)
+	format := java(append([]string{"kafka.tools.StorageTool", "format", "--cluster-id", base64.RawURLEncoding.EncodeToString(id), "--config", settings}, with.format...)...)
 	if said, err := format.CombinedOutput(); err != nil {
 		t.Fatalf("format the broker's storage: %v\n%s", err, said)
 	}
@@ -144,6 +160,11 @@ group.initial.rebalance.delay.ms=0
 			_ = process.Process.Kill()
 			<-ended
 		}
+		process = nil
+	}
+	b.kill = func() {
+		_ = process.Process.Kill()
+		<-ended
 		process = nil
 	}
 	b.run = func() error {
@@ -215,15 +236,4 @@ func settings() *sarama.Config {
 	s.Metadata.Retry.Max, s.Metadata.Retry.Backoff = 0, 100*time.Millisecond
 	s.Net.DialTimeout = 2 * time.Second
 	return s
-}
-
-// freeAddress is a loopback address on which nobody listens now.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,15 +39,22 @@ func TestMain(m *testing.M) {
 // bridged is a log without services, a broker, and what a team has read from it.
 type bridged struct {
 	*house.House
-	t         *testing.T
+	t         testing.TB
 	team      *team
 	published int
+	size      int // of an event's text, in bytes
 }
 
-// setup makes the log. Leases are short, so that nobody waits half a minute for a dead replica's work.
+// setup makes the log, and a team that reads the topic.
 func setup(t *testing.T, b *broker, more string) *bridged {
 	t.Helper()
-	h := house.Parts(t, func(*house.House) string {
+	return on(t, b, house.Parts, newTeam(t, b, topic), more)
+}
+
+// on makes the log of a house. Leases are short, so that nobody waits half a minute for a dead replica's work.
+func on(t *testing.T, b *broker, kind func(testing.TB, func(*house.House) string) *house.House, reader *team, more string) *bridged {
+	t.Helper()
+	h := kind(t, func(*house.House) string {
 		return fmt.Sprintf("kafka: {brokers: [%q], replication_factor: 1, partitions: 3%s}\n", b.addr, more)
 	})
 	c, err := h.JetStream(t).Consumer(t.Context(), flow.Signing, flow.KafkaBridge)
@@ -59,14 +67,16 @@ func setup(t *testing.T, b *broker, more string) *bridged {
 		t.Fatal(err)
 	}
 	h.Patience = 2 * time.Minute
-	return &bridged{House: h, t: t, team: newTeam(t, b)}
+	return &bridged{House: h, t: t, team: reader, size: len("small")}
 }
 
 func (b *bridged) publish(count, documents int) {
 	b.t.Helper()
 	js := b.JetStream(b.t)
 	for range count {
-		m, err := event.Message(b.t.Context(), anEvent(b.published, fmt.Sprintf("document-%d", b.published%documents)))
+		e := anEvent(b.published, fmt.Sprintf("document-%d", b.published%documents))
+		e.Attributes = map[string]string{"render_data.text": strings.Repeat("x", b.size)}
+		m, err := event.Message(b.t.Context(), e)
 		if err != nil {
 			b.t.Fatal(err)
 		}
@@ -99,16 +109,20 @@ func anEvent(n int, document string) *signingv1.SigningEvent {
 
 func (b *bridged) untilRead(count int) {
 	b.t.Helper()
-	b.Until(b.t, fmt.Sprintf("the team has read %d events", count), func() bool { return len(b.team.ids()) >= count })
+	b.Until(b.t, fmt.Sprintf("the team has read %d events", count), func() bool { return b.team.distinct() >= count })
 }
 
 // team is a consumer group that reads the topic to its end, through every outage.
 type team struct {
-	mu   sync.Mutex
-	read []*sarama.ConsumerMessage // each partition's in order
+	mu       sync.Mutex
+	read     []*sarama.ConsumerMessage // each partition's in order; none where it only counts
+	times    map[string]int            // by id, how often it came
+	last     map[string]string         // by document, the last event that came the first time
+	disorder []string
+	counts   bool // it does not keep what it reads
 }
 
-func newTeam(t *testing.T, b *broker) *team {
+func newTeam(t *testing.T, b *broker, topic string) *team {
 	t.Helper()
 	s := settings()
 	s.Metadata.Retry.Max = 100
@@ -116,7 +130,7 @@ func newTeam(t *testing.T, b *broker) *team {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reader := &team{}
+	reader := &team{times: map[string]int{}, last: map[string]string{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
 	done.Go(func() {
@@ -142,12 +156,35 @@ func (*team) Cleanup(sarama.ConsumerGroupSession) error { return nil }
 
 func (r *team) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.ConsumerGroupClaim) error {
 	for m := range claim.Messages() {
-		r.mu.Lock()
-		r.read = append(r.read, m)
-		r.mu.Unlock()
+		r.take(m)
 		session.MarkMessage(m, "")
 	}
 	return nil
+}
+
+func (r *team) take(m *sarama.ConsumerMessage) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.counts {
+		r.read = append(r.read, m)
+	}
+	id, document := id(m), string(m.Key)
+	if r.times[id]++; r.times[id] > 1 {
+		return
+	}
+	if before := r.last[document]; before >= id {
+		r.disorder = append(r.disorder, fmt.Sprintf("%s: %s came after %s", document, id, before))
+	}
+	r.last[document] = id
+}
+
+func id(m *sarama.ConsumerMessage) string {
+	for _, h := range m.Headers {
+		if string(h.Key) == "ce_id" {
+			return string(h.Value)
+		}
+	}
+	return ""
 }
 
 // once is what the team has read, each id the first time.
@@ -180,19 +217,33 @@ func (r *team) once(t *testing.T) []cloudevents.Event {
 	return events
 }
 
-// ids are the ids that the team has read.
-func (r *team) ids() map[string]bool {
+// distinct is how many events the team has read.
+func (r *team) distinct() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	ids := map[string]bool{}
-	for _, m := range r.read {
-		for _, h := range m.Headers {
-			if string(h.Key) == "ce_id" {
-				ids[string(h.Value)] = true
-			}
+	return len(r.times)
+}
+
+// inOrder wants that the team has read all that was published, each document's events in order, and returns those that
+// came more than once.
+func (b *bridged) inOrder() (again map[string]int) {
+	b.t.Helper()
+	b.team.mu.Lock()
+	defer b.team.mu.Unlock()
+	for _, complaint := range b.team.disorder {
+		b.t.Error(complaint)
+	}
+	if len(b.team.times) != b.published {
+		b.t.Errorf("%d events, want %d", len(b.team.times), b.published)
+	}
+	again = map[string]int{}
+	for id, times := range b.team.times {
+		if times > 1 {
+			again[id] = times
 		}
 	}
-	return ids
+	b.t.Logf("%d events, %d of them more than once", len(b.team.times), len(again))
+	return again
 }
 
 func TestEveryEventInOrderThroughRestartsAndKills(t *testing.T) {
@@ -204,42 +255,66 @@ func TestEveryEventInOrderThroughRestartsAndKills(t *testing.T) {
 	b.publish(1000, 7)
 	b.untilRead(1000)
 
-	// The broker goes away. Whoever works has a window in hand when it is killed; the other one goes on.
-	broker.stop()
-	b.publish(1000, 7)
-	working := "one"
+	// Whoever works is killed while it writes and the broker is killed too; the other one goes on when the broker is back.
+	working, left := "one", "two"
 	if !b.working("one") {
-		working = "two"
+		working, left = left, working
 	}
-	b.Processes[working].Kill()
-	broker.start()
-	b.untilRead(2000)
+	b.during(func() {
+		b.publish(4000, 7)
+	}, 1500, func() {
+		b.Processes[working].Kill()
+		broker.kill()
+		broker.start()
+	})
+	b.untilRead(5000)
 
-	// Whoever works is killed while events flow.
+	// The broker is away and back, and whoever works is killed while it is away.
 	b.StartService(t, "kafka-bridge", "three")
-	left := map[string]string{"one": "two", "two": "one"}[working]
-	var killed sync.WaitGroup
-	killed.Go(func() {
-		for len(b.team.ids()) < 2500 && t.Context().Err() == nil {
+	broker.kill()
+	b.publish(1000, 7)
+	b.Processes[left].Kill()
+	broker.start()
+	b.untilRead(6000)
+
+	// Whoever works hangs with events in hand, and comes to itself when another has taken its work.
+	b.StartService(t, "kafka-bridge", "four")
+	hangs := "three"
+	if b.working("four") {
+		hangs = "four"
+	}
+	b.during(func() { b.publish(4000, 7) }, 6500, func() { b.signal(hangs, syscall.SIGSTOP) })
+	b.untilRead(b.published)
+	b.signal(hangs, syscall.SIGCONT)
+	b.publish(1000, 7)
+	b.untilRead(b.published)
+	for _, name := range []string{"three", "four"} {
+		if status := b.Processes[name].Stop(); status != 0 {
+			t.Errorf("%s ended with status %d", name, status)
+		}
+	}
+	b.inOrder()
+}
+
+// during does two things at once: the second as soon as the team has read so many events.
+func (b *bridged) during(first func(), count int, second func()) {
+	b.t.Helper()
+	var done sync.WaitGroup
+	done.Go(func() {
+		for b.team.distinct() < count && b.t.Context().Err() == nil {
 			runtime.Gosched()
 		}
-		b.Processes[left].Kill()
+		second()
 	})
-	b.publish(4000, 7)
-	killed.Wait()
-	b.untilRead(b.published)
+	first()
+	done.Wait()
+}
 
-	last := map[string]string{}
-	events := b.team.once(t)
-	for _, e := range events {
-		if before := last[e.Subject()]; before >= e.ID() {
-			t.Errorf("%s: %s came after %s", e.Subject(), e.ID(), before)
-		}
-		last[e.Subject()] = e.ID()
+func (b *bridged) signal(process string, s syscall.Signal) {
+	b.t.Helper()
+	if err := syscall.Kill(b.Processes[process].PID(), s); err != nil {
+		b.t.Error(err)
 	}
-	b.team.mu.Lock()
-	defer b.team.mu.Unlock()
-	t.Logf("%d events, %d of them again", len(events), len(b.team.read)-len(events))
 }
 
 // working tells whether the server lets a replica work, as it last said.

@@ -1,0 +1,234 @@
+package kafkabridge
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/flow"
+)
+
+// refusing has the brokers refuse every write until the returned func is called.
+func (b *brokers) refusing(with *kerr.Error) (stop func()) {
+	return b.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: with, Count: -1}).Remove
+}
+
+// silent has the brokers answer no request of a kind, until the returned func is called.
+func (b *brokers) silent(key kmsg.Key) (stop func()) {
+	var over atomic.Bool
+	b.cluster.ControlKey(key.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+		if over.Load() {
+			b.cluster.DropControl()
+			return nil, nil, false
+		}
+		b.cluster.KeepControl()
+		return nil, nil, true
+	})
+	return func() { over.Store(true) }
+}
+
+func (r *replica) failures(t *testing.T) float64 {
+	t.Helper()
+	return value(t, r.metrics, "signrelay_kafka_failures_total")
+}
+
+// The bridge has a window in hand for partitions that are no more.
+func TestTheTopicIsDeletedAndMadeAnewWithFewerPartitions(t *testing.T) {
+	t.Parallel()
+	kafka := newBrokers(t).start()
+	h := setup(t, kafka.settings()) // it makes twelve
+	r := h.replica()
+	h.publish(24, 24)
+	h.Settled(flow.KafkaBridge)
+	accept := kafka.refusing(kerr.NotEnoughReplicas)
+	h.publish(24, 24)
+	h.until("a window is in hand that cannot be written", func() bool { return h.inHand() > 0 && r.failures(t) > 0 })
+	if err := kafka.cluster.DeleteTopic("signrelay.signing.v1"); err != nil {
+		t.Fatal(err)
+	}
+	kafka.make(nil) // three
+	accept()
+	h.Settled(flow.KafkaBridge)
+	h.written = 24 // those before are gone with the topic
+	records := kafka.read(24)
+	h.inOrder(records)
+	if id := header(records[0], "ce_id"); id < "event-000024" {
+		t.Errorf("%s was not to come again", id)
+	}
+}
+
+func TestTheTopicIsDeletedAndTheBridgeMakesItAnew(t *testing.T) {
+	t.Parallel()
+	kafka := newBrokers(t).start()
+	h := setup(t, kafka.settings())
+	r := h.replica()
+	accept := kafka.refusing(kerr.NotEnoughReplicas)
+	h.publish(24, 24)
+	h.until("a window is in hand that cannot be written", func() bool { return h.inHand() > 0 && r.failures(t) > 0 })
+	if err := kafka.cluster.DeleteTopic("signrelay.signing.v1"); err != nil {
+		t.Fatal(err)
+	}
+	accept()
+	h.inOrder(kafka.read(24))
+}
+
+func TestPartitionsMoveToAnotherBroker(t *testing.T) {
+	t.Parallel()
+	kafka := newBrokers(t, kfake.NumBrokers(2), kfake.Ports()).start()
+	kafka.addr = kafka.cluster.ListenAddrs()[0]
+	h := setup(t, kafka.settings())
+	r := h.replica()
+	h.publish(60, 12)
+	h.Settled(flow.KafkaBridge)
+	moved := kafka.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotLeaderForPartition, Count: 3})
+	for p := range int32(12) {
+		if err := kafka.cluster.MoveTopicPartition("signrelay.signing.v1", p, 1-kafka.cluster.LeaderFor("signrelay.signing.v1", p)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.publish(60, 12)
+	h.inOrder(kafka.read(120))
+	if moved.Hits() == 0 || r.failures(t) == 0 {
+		t.Error("nobody asked the wrong broker: this tests nothing")
+	}
+}
+
+// One replica may not write any more; the other one may, and waits for what the first has in hand.
+func TestAReplicaThatCannotWriteLetsAnother(t *testing.T) {
+	t.Parallel()
+	all := kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: "signrelay.signing.v1", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationAll, Allow: true}
+	kafka := newBrokers(t, kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("PLAIN", "root", "root"),
+		kfake.User("PLAIN", "one", "one", all), kfake.User("PLAIN", "two", "two", all)).start()
+	root := kgo.SASL(plain.Auth{User: "root", Pass: "root"}.AsMechanism())
+	if err := kafka.cluster.CreateTopic("signrelay.signing.v1", 3, nil); err != nil {
+		t.Fatal(err)
+	}
+	settings := kafka.settings()
+	settings.Kafka.SASL = config.KafkaSASL{Mechanism: "plain", User: "one", Password: "one"}
+	h := setup(t, settings)
+	one := h.replica()
+	h.publish(30, 4)
+	h.Settled(flow.KafkaBridge)
+	h.Env.Config.Kafka.SASL = config.KafkaSASL{Mechanism: "plain", User: "two", Password: "two"}
+	two := h.replica()
+
+	revoke := kmsg.NewCreateACLsRequestCreation()
+	revoke.ResourceType, revoke.ResourceName, revoke.ResourcePatternType = all.Resource, all.Name, all.Pattern
+	revoke.Principal, revoke.Host, revoke.Operation, revoke.PermissionType = "User:one", "*", kmsg.ACLOperationWrite, kmsg.ACLPermissionTypeDeny
+	ask := kmsg.NewPtrCreateACLsRequest()
+	ask.Creations = append(ask.Creations, revoke)
+	answer := kafka.ask(ask, root).(*kmsg.CreateACLsResponse)
+	if err := kerr.ErrorForCode(answer.Results[0].ErrorCode); err != nil {
+		t.Fatal(err)
+	}
+	h.publish(30, 4)
+	h.until("the one says what it may not", func() bool {
+		err := one.check(t.Context())
+		return err != nil && strings.Contains(err.Error(), "Topic Authorization Failed")
+	})
+	h.inOrder(kafka.read(60, root))
+	h.until("the other one has written them", func() bool { return value(t, two.metrics, "signrelay_kafka_records_total") == 30 })
+}
+
+// Brokers that take connections and say nothing. The end does not wait for them, and nothing is lost.
+func TestTheEndWhileTheBrokerHangs(t *testing.T) {
+	t.Parallel()
+	for name, key := range map[string]kmsg.Key{"from the start": kmsg.ApiVersions, "in a write": kmsg.Produce} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			kafka := newBrokers(t).start()
+			kafka.make(nil)
+			answer := kafka.silent(key)
+			h := setup(t, kafka.settings())
+			h.publish(30, 4)
+			r := h.replica()
+			h.until("it waits for an answer", func() bool {
+				return (key != kmsg.Produce || h.inHand() > 0) && r.failures(t) > 0
+			})
+			r.stop() // fails after 25 s
+			answer()
+			h.replica()
+			h.inOrder(kafka.read(30))
+		})
+	}
+}
+
+// The client bounds a connection's beginning but for the login. A broker that hangs just then must not hang the bridge.
+func TestABrokerHangsOnceInTheLogin(t *testing.T) {
+	t.Parallel()
+	kafka := newBrokers(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "signrelay", "hunter2")).start()
+	kafka.cluster.ControlKey(kmsg.SASLHandshake.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) { return nil, nil, true })
+	settings := kafka.settings()
+	settings.Kafka.SASL = config.KafkaSASL{Mechanism: "plain", User: "signrelay", Password: "hunter2"}
+	h := setup(t, settings)
+	h.publish(3, 1)
+	r := h.replica()
+	h.until("the events are written", func() bool { return value(t, r.metrics, "signrelay_kafka_records_total") == 3 })
+	if r.failures(t) == 0 {
+		t.Error("no broker hung: this tests nothing")
+	}
+}
+
+// No number of failures and no length of an outage is the last.
+func TestNothingIsGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, err := newMetrics(prometheus.NewRegistry())
+		if err != nil {
+			t.Fatal(err)
+		}
+		wait := patience{topic: &topic{metrics: m, log: slog.New(slog.DiscardHandler)}}
+		began := time.Now()
+		for attempts := 1; time.Since(began) < 30*24*time.Hour; attempts++ {
+			before := time.Now()
+			wait.failed(t.Context(), kerr.NotEnoughReplicas)
+			if pause := time.Since(before); pause <= 0 || pause > 2*maxDelay {
+				t.Fatalf("attempt %d: a pause of %v", attempts, pause)
+			}
+		}
+	})
+}
+
+// A quota's silence is kept, and no longer than ctx.
+func TestAQuotaIsHeeded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		metrics := prometheus.NewRegistry()
+		m, err := newMetrics(metrics)
+		if err != nil {
+			t.Fatal(err)
+		}
+		topic := &topic{metrics: m}
+		began := time.Now()
+		if err := topic.keepSilent(t.Context()); err != nil || time.Since(began) > 0 {
+			t.Errorf("without a quota: %v after %v", err, time.Since(began))
+		}
+		topic.silence(time.Minute)
+		topic.silence(time.Second) // another broker's; it shortens nothing
+		topic.silence(0)
+		if err := topic.keepSilent(t.Context()); err != nil || time.Since(began) != time.Minute {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		topic.silence(time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := topic.keepSilent(ctx); err == nil {
+			t.Error("it outlasted its time")
+		}
+		if got := value(t, metrics, "signrelay_kafka_throttled_seconds_total"); got != 121 {
+			t.Errorf("%v s told", got)
+		}
+	})
+}

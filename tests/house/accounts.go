@@ -1,0 +1,64 @@
+package house
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/signrelay/signrelay/libs/flow"
+)
+
+// Guarded is Parts on a NATS server as deployments/nats sets it up, with accounts. Everybody's password is PasswordOf; the house's
+// own connection and its commands are the operator's.
+func Guarded(t testing.TB, settings func(*House) string) *House {
+	t.Helper()
+	return GuardedBy(t, settings, filepath.Join(Root(), "deployments", "nats"))
+}
+
+// GuardedBy is Guarded by files of the test's own.
+func GuardedBy(t testing.TB, settings func(*House) string, files string) *House {
+	t.Helper()
+	h := guarded(t)
+	h.startNATS(t, node{deployed: filepath.Join(files, "nats.conf"), env: passwords()})
+	h.provision(t, settings(h))
+	return h
+}
+
+// GuardedCluster is Cluster as deployments/nats sets it up, with accounts.
+func GuardedCluster(t testing.TB, settings func(*House) string) *House {
+	t.Helper()
+	return cluster(t, guarded(t), settings, node{deployed: filepath.Join(Root(), "deployments", "nats", "cluster.conf"), env: passwords()})
+}
+
+func guarded(t testing.TB) *House {
+	t.Helper()
+	h := newHouse(t)
+	h.credentials = nats.UserInfo(flow.Operator, PasswordOf(flow.Operator))
+	h.env = append(h.env, As(flow.Operator)...)
+	return h
+}
+
+// passwords is the environment of a NATS server with accounts: those of the services, and two teams'.
+func passwords() []string {
+	users := []string{"sys", "route", flow.Operator, "billing", "audit"}
+	for _, u := range flow.Users() {
+		users = append(users, u.Name)
+	}
+	env := make([]string, len(users))
+	for i, user := range users {
+		env[i] = flow.Password(user) + "=" + PasswordOf(user)
+	}
+	return env
+}
+
+// AroundTheSandbox are the settings of a house whose world is the sandbox.
+func AroundTheSandbox(h *House) string { return aroundTheSandbox(h) }
+
+// PasswordOf is a user's password at a guarded house.
+func PasswordOf(user string) string { return "password-of-" + user }
+
+// As is the environment of a program that is that user.
+func As(user string) []string {
+	return []string{"SIGNRELAY_NATS_USER=" + user, "SIGNRELAY_NATS_PASSWORD=" + PasswordOf(user)}
+}

@@ -1,0 +1,134 @@
+package kafka_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/segmentio/kafka-go"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+const benched = 100_000 // events of 1 KiB
+
+// BenchmarkBridge measures how fast the bridge carries a backlog over, and what CPU that takes; beside it how fast the same
+// client writes the same records, in windows of the same size, and does nothing else.
+func BenchmarkBridge(b *testing.B) {
+	broker := newBroker(b)
+	b.Run("bridge", func(b *testing.B) {
+		for b.Loop() {
+			bridge(b, broker)
+		}
+	})
+	b.Run("bare-producer", func(b *testing.B) {
+		for b.Loop() {
+			bare(b, broker)
+		}
+	})
+}
+
+func bridge(b *testing.B, broker *broker) {
+	b.Helper()
+	h := house.Hasty(b, func(*house.House) string {
+		return fmt.Sprintf("kafka: {brokers: [%q], replication_factor: 1, partitions: 3, create_topic: true, topic: bridge}\n", broker.addr)
+	})
+	js := h.JetStream(b)
+	(&bridged{House: h, t: b, size: 900}).publish(benched, 97)
+	h.Patience = 5 * time.Minute
+	p := h.StartService(b, "kafka-bridge", "bridge")
+	began, before := time.Now(), cpu(b, p.PID())
+	first := left(b, js)
+	h.Until(b, "all is in Kafka", func() bool { return left(b, js) == 0 })
+	report(b, first, time.Since(began), cpu(b, p.PID())-before)
+}
+
+// left is how many events the bridge has not acked.
+func left(b *testing.B, js jetstream.JetStream) int {
+	b.Helper()
+	c, err := js.Consumer(b.Context(), flow.Signing, flow.KafkaBridge)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return int(c.CachedInfo().NumPending) + c.CachedInfo().NumAckPending
+}
+
+func bare(b *testing.B, broker *broker) {
+	b.Helper()
+	transport := &kafka.Transport{}
+	defer transport.CloseIdleConnections()
+	client := &kafka.Client{Addr: kafka.TCP(broker.addr), Transport: transport, Timeout: 10 * time.Second}
+	if _, err := client.CreateTopics(b.Context(), &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{Topic: "bare", NumPartitions: 3, ReplicationFactor: 1}}}); err != nil {
+		b.Fatal(err)
+	}
+	e := anEvent(0, "document-0")
+	e.Attributes = map[string]string{"render_data.text": strings.Repeat("x", 900)}
+	value, err := proto.Marshal(e)
+	if err != nil {
+		b.Fatal(err)
+	}
+	window := flow.StageNamed(flow.KafkaBridge).Workers
+	began, before := time.Now(), cpu(b, os.Getpid())
+	for written := 0; written < benched; written += window {
+		var partitions sync.WaitGroup
+		for partition := range 3 {
+			partitions.Go(func() {
+				batch := make([]kafka.Record, 0, window)
+				for n := partition; n < window; n += 3 {
+					batch = append(batch, kafka.Record{Key: kafka.NewBytes([]byte("document-0")), Value: kafka.NewBytes(value), Time: began})
+				}
+				for { // the topic's first leaders may be a moment away
+					answer, err := client.Produce(b.Context(), &kafka.ProduceRequest{
+						Topic: "bare", Partition: partition, RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(batch...),
+					})
+					if err == nil && answer.Error == nil {
+						return
+					}
+					if written > 0 {
+						b.Errorf("%v %v", err, answer)
+						return
+					}
+				}
+			})
+		}
+		partitions.Wait()
+	}
+	report(b, benched, time.Since(began), cpu(b, os.Getpid())-before)
+}
+
+func report(b *testing.B, events int, took, cpu time.Duration) {
+	b.Helper()
+	b.ReportMetric(float64(events)/took.Seconds(), "events/s")
+	b.ReportMetric(float64(cpu.Microseconds())/float64(events), "µs-CPU/event")
+	b.ReportMetric(0, "ns/op")
+}
+
+// cpu is what a process has used so far. The kernel counts in hundredths of a second.
+func cpu(b *testing.B, pid int) time.Duration {
+	b.Helper()
+	if pid == os.Getpid() {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+			b.Fatal(err)
+		}
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(after)
+	var user, system int64
+	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(user+system) * time.Second / 100
+}

@@ -1,0 +1,178 @@
+package kafka_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/IBM/sarama"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/signrelay/signrelay/libs/event"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+	"github.com/signrelay/signrelay/tests/examples"
+)
+
+// reading is a broker with the log on it, and an example that reads it as a consumer group.
+type reading struct {
+	*bridged
+	broker   *broker
+	language string
+
+	signatures int
+	want       []string
+}
+
+// signed has the log tell of so many signatures more, each beside something that is none, and waits for the topic.
+func (r *reading) signed(t *testing.T, count int) {
+	t.Helper()
+	for range count {
+		s := examples.Signature(r.signatures)
+		r.store(t, s)
+		r.store(t, anEvent(r.signatures, s.GetDocument().GetId()))
+		r.want = append(r.want, examples.Line(s))
+		r.signatures++
+	}
+	r.untilRead(2 * r.signatures)
+}
+
+func (r *reading) store(t *testing.T, e *signingv1.SigningEvent) {
+	t.Helper()
+	m, err := event.Message(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.JetStream(t).PublishMsg(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *reading) environment() []string {
+	return []string{"KAFKA_BROKERS=" + r.broker.addr, "KAFKA_GROUP=" + r.language}
+}
+
+func (r *reading) start(t *testing.T) *examples.Subscriber {
+	t.Helper()
+	return examples.Start(t, r.language, "kafka", r.environment()...)
+}
+
+// untilDone waits until the group has committed all there is.
+func (r *reading) untilDone(t *testing.T) {
+	t.Helper()
+	client, err := sarama.NewClient([]string{r.broker.addr}, settings())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	admin, err := sarama.NewClusterAdminFromClient(client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	partitions, err := client.Partitions(topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Until(t, "the group has committed all", func() bool {
+		committed, err := admin.ListConsumerGroupOffsets(r.language, map[string][]int32{topic: partitions})
+		if err != nil {
+			return false
+		}
+		for _, p := range partitions {
+			end, err := client.GetOffset(topic, p, sarama.OffsetNewest)
+			if block := committed.GetBlock(topic, p); err != nil || block == nil || max(block.Offset, 0) != end {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (r *reading) check(t *testing.T, printed []string) {
+	t.Helper()
+	want := slices.Sorted(slices.Values(r.want))
+	if diff := cmp.Diff(want, slices.Sorted(slices.Values(printed))); diff != "" {
+		t.Fatalf("printed (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheExamplesPrintEverySignatureOnce(t *testing.T) {
+	t.Parallel()
+	for _, language := range examples.Languages {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			if language == "python" {
+				examples.Python(t) // skips where there is none
+			}
+			broker := newBroker(t)
+			r := &reading{bridged: setup(t, broker, ", create_topic: true"), broker: broker, language: language}
+			r.StartService(t, "kafka-bridge", "bridge")
+
+			r.signed(t, 50)
+			s := r.start(t)
+			r.untilDone(t)
+			printed := s.Stop()
+			r.check(t, printed)
+
+			// While it is away events come; when it is back it begins where it stopped.
+			r.signed(t, 50)
+			s = r.start(t)
+			r.untilDone(t)
+			printed = append(printed, s.Kill()...)
+			r.check(t, printed)
+
+			// What the topic holds twice is done once, also when the broker went away in between.
+			s = r.start(t)
+			r.signed(t, 50)
+			r.untilDone(t)
+			broker.stop()
+			broker.start()
+			r.repeat(t)
+			r.untilDone(t)
+			printed = append(printed, s.Stop()...)
+			r.check(t, printed)
+
+			// Whoever is killed in the middle of his work has not committed it: it comes again.
+			r.signed(t, 1000)
+			s = examples.StartUnread(t, language, "kafka", r.environment()...)
+			r.Until(t, "it stands still in the middle of its work", s.Stuck)
+			part := s.Kill()
+			if len(part) == 0 || len(part) == 1000 {
+				t.Fatalf("it had printed %d of 1000 when it was killed", len(part))
+			}
+			s = r.start(t)
+			r.untilDone(t)
+			part = append(part, s.Stop()...)
+			slices.Sort(part)
+			again := len(part)
+			part = slices.Compact(part)
+			if again -= len(part); again > 3 { // one a partition
+				t.Errorf("%d came again", again)
+			}
+			r.check(t, append(printed, part...))
+		})
+	}
+}
+
+// repeat writes the last fifty signatures' records again, as the bridge does after a crash.
+func (r *reading) repeat(t *testing.T) {
+	t.Helper()
+	s := settings()
+	s.Producer.Return.Successes = true
+	s.Producer.Partitioner = sarama.NewManualPartitioner
+	producer, err := sarama.NewSyncProducer([]string{r.broker.addr}, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = producer.Close() }()
+	r.team.mu.Lock()
+	read := r.team.read[len(r.team.read)-100:]
+	r.team.mu.Unlock()
+	for _, m := range read {
+		again := &sarama.ProducerMessage{Topic: topic, Partition: m.Partition, Key: sarama.ByteEncoder(m.Key), Value: sarama.ByteEncoder(m.Value)}
+		for _, h := range m.Headers {
+			again.Headers = append(again.Headers, *h)
+		}
+		if _, _, err := producer.SendMessage(again); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

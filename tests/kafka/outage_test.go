@@ -1,0 +1,214 @@
+package kafka_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/IBM/sarama"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/signrelay/signrelay/libs/flow"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// A backlog of 200 MB waits while the broker is away. It waits in the log: the bridge's memory stays as it was.
+func TestALongOutageTakesNoMemory(t *testing.T) {
+	t.Parallel()
+	const (
+		many  = 200_000
+		grown = 64 << 20 // bytes
+	)
+	broker := newBroker(t)
+	reader := newTeam(t, broker, topic)
+	reader.counts = true
+	b := on(t, broker, house.Hasty, reader, ", create_topic: true")
+	b.size = 1000
+	p := b.StartService(t, "kafka-bridge", "bridge")
+	b.publish(5000, 97)
+	b.untilRead(5000)
+	before := resident(t, p)
+
+	broker.stop()
+	b.publish(many, 97)
+	b.Until(t, "the lag is told", func() bool { return metric(t, p, "signrelay_kafka_lag_events") >= many })
+	b.Until(t, "it is not ready", func() bool { return b.Ready(t, "bridge") != http.StatusOK })
+	b.Until(t, "it does not count as the one that works", func() bool { return metric(t, p, "signrelay_kafka_active_replicas") == 0 })
+	most := resident(t, p)
+	broker.start()
+	b.Until(t, "the team has read all", func() bool {
+		most = max(most, resident(t, p))
+		return b.team.distinct() == b.published
+	})
+	b.inOrder()
+	b.Until(t, "it tells that it has caught up", func() bool { return metric(t, p, "signrelay_kafka_lag_events") == 0 })
+	t.Logf("resident memory: %d MB before, %d MB at most", before>>20, most>>20)
+	if most-before > grown {
+		t.Errorf("it grew by %d MB with a backlog of %d MB", (most-before)>>20, int64(many)*int64(b.size)>>20)
+	}
+}
+
+// The bridge dies when Kafka has acknowledged a window and NATS has not heard of it yet: that window comes again, with the
+// same ids, and nothing else does.
+func TestACrashAfterAWriteRepeatsOneWindow(t *testing.T) {
+	t.Parallel()
+	window := flow.StageNamed(flow.KafkaBridge).Workers
+	broker := newBroker(t)
+	b := setup(t, broker, ", create_topic: true")
+	b.Variant = house.Variant{Name: "faults", Args: []string{"-tags", "faults"}}
+	b.publish(10*window, 7)
+	p := b.LaunchService(t, "kafka-bridge", "dies", "SIGNRELAY_TEST_CRASH=written@3")
+	<-p.Ended()
+	b.untilRead(2*window + 1) // it had written more than it had acked
+	b.StartService(t, "kafka-bridge", "bridge")
+	b.untilRead(b.published)
+	b.untilNothingIsLeft(broker)
+
+	again := b.inOrder()
+	if len(again) == 0 || len(again) > window {
+		t.Errorf("%d events came more than once, want 1 to %d", len(again), window)
+	}
+	for id, times := range again {
+		if number, _ := strconv.Atoi(strings.TrimPrefix(id, "event-")); times != 2 || number < 2*window || number >= 3*window {
+			t.Errorf("%s came %d times", id, times)
+		}
+	}
+}
+
+// A quota has the broker leave requests unread for longer than the bridge waits for an answer. It asks less, and nothing
+// comes twice.
+func TestAQuotaRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	s := newSecured(t)
+	admin, err := sarama.NewClusterAdmin([]string{s.addr}, settings())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close() }()
+	if err := admin.AlterClientQuotas(
+		[]sarama.QuotaEntityComponent{{EntityType: sarama.QuotaEntityClientID, MatchType: sarama.QuotaMatchExact, Name: "signrelay"}},
+		sarama.ClientQuotasOp{Key: "producer_byte_rate", Value: 20_000}, false,
+	); err != nil {
+		t.Fatal(err)
+	}
+	b := setup(t, s.broker, ", create_topic: true")
+	b.size = 1000
+	b.publish(600, 7)
+	p := b.StartService(t, "kafka-bridge", "bridge")
+	b.untilRead(b.published)
+	b.untilNothingIsLeft(s.broker)
+	if again := b.inOrder(); len(again) > 0 {
+		t.Errorf("%d events came again", len(again))
+	}
+	if metric(t, p, "signrelay_kafka_throttled_seconds_total") == 0 {
+		t.Error("there was no quota: this tests nothing")
+	}
+}
+
+func TestStandaloneCarriesAStoryToKafka(t *testing.T) {
+	t.Parallel()
+	broker := newBroker(t)
+	h := house.Standalone(t, "SIGNRELAY_KAFKA_BROKERS="+broker.addr, "SIGNRELAY_KAFKA_CREATE_TOPIC=true", "SIGNRELAY_KAFKA_REPLICATION_FACTOR=1")
+	b := &bridged{House: h, t: t, team: newTeam(t, broker, topic)}
+	document := h.Play(t, "clickwrap", "one-signer")[0]
+	h.Idle(t)
+	told, err := h.Command(t, "timeline", document, "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(told), "\n")
+	if len(lines) < 4 {
+		t.Fatalf("a short life:\n%s", told)
+	}
+	for _, line := range lines {
+		e := new(signingv1.SigningEvent)
+		if err := protojson.Unmarshal([]byte(line), e); err != nil {
+			t.Fatal(err)
+		}
+		b.Until(t, e.GetType()+" is in Kafka", func() bool {
+			b.team.mu.Lock()
+			defer b.team.mu.Unlock()
+			return b.team.times[e.GetId()] > 0
+		})
+	}
+	for _, e := range b.team.once(t) {
+		if e.Subject() != document {
+			t.Errorf("%s is of document %q", e.ID(), e.Subject())
+		}
+	}
+}
+
+// untilNothingIsLeft waits until the bridge has acked all there is and the team has read all there is.
+func (b *bridged) untilNothingIsLeft(broker *broker) {
+	b.t.Helper()
+	b.Until(b.t, "the bridge has acked all", func() bool {
+		c, err := b.JetStream(b.t).Consumer(b.t.Context(), flow.Signing, flow.KafkaBridge)
+		return err == nil && c.CachedInfo().NumPending == 0 && c.CachedInfo().NumAckPending == 0
+	})
+	client, err := sarama.NewClient([]string{broker.addr}, settings())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	partitions, err := client.Partitions(topic)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	records := 0
+	for _, p := range partitions {
+		end, err := client.GetOffset(topic, p, sarama.OffsetNewest)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		records += int(end)
+	}
+	b.Until(b.t, fmt.Sprintf("the team has read %d records", records), func() bool {
+		b.team.mu.Lock()
+		defer b.team.mu.Unlock()
+		return len(b.team.read) >= records
+	})
+}
+
+// metric is one of a process's own metrics, summed over its labels.
+func metric(t *testing.T, p *house.Process, name string) float64 {
+	t.Helper()
+	resp, err := http.Get(p.AdminURL() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for _, found := range regexp.MustCompile(`(?m)^`+name+`(?:\{[^}]*\})? (\S+)$`).FindAllSubmatch(text, -1) {
+		value, err := strconv.ParseFloat(string(found[1]), 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += value
+	}
+	return sum
+}
+
+// resident is how much memory a process has, in bytes.
+func resident(t *testing.T, p *house.Process) int64 {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(status)
+	if found == nil {
+		t.Fatal("no VmRSS")
+	}
+	kilobytes, _ := strconv.ParseInt(string(found[1]), 10, 64)
+	return kilobytes << 10
+}

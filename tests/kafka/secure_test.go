@@ -1,0 +1,272 @@
+package kafka_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// secured is a broker that also takes connections of those who say who they are: with a password at login, or with a
+// certificate at mutual.
+type secured struct {
+	*broker
+	login, mutual   string // addresses
+	ca, stranger    string // PEM of who signed the broker's certificate, and of one who did not
+	certificate     string // PEM of a client's, and of its key
+	key             string
+	strangersClient [2]string // the like, signed by nobody the broker believes
+}
+
+const password = "correct-horse"
+
+func newSecured(t *testing.T) *secured {
+	t.Helper()
+	_, noJava := exec.LookPath("java")
+	_, noMaven := exec.LookPath("mvn")
+	if missing := errors.Join(noJava, noMaven); missing != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("CI tests against a real Kafka broker: %v", missing)
+		}
+		t.Skipf("only a real Kafka broker shows this: install Java 17 and Maven: %v", missing)
+	}
+	ours, theirs := newAuthority(t), newAuthority(t)
+	s := &secured{login: house.FreeAddress(t), mutual: house.FreeAddress(t), ca: ours.pem, stranger: theirs.pem}
+	s.certificate, s.key = ours.sign(t, "signrelay")
+	s.strangersClient[0], s.strangersClient[1] = theirs.sign(t, "signrelay")
+
+	dir := t.TempDir()
+	own, key := ours.sign(t, "broker")
+	for name, text := range map[string]string{"broker.pem": key + own, "ca.pem": ours.pem} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.broker = newRealBroker(t, fetched(t), special{
+		listeners: fmt.Sprintf(",LOGIN://%s,MUTUAL://%s", s.login, s.mutual),
+		settings: fmt.Sprintf(`
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_SSL,MUTUAL:SSL
+ssl.keystore.type=PEM
+ssl.keystore.location=%[1]s/broker.pem
+ssl.truststore.type=PEM
+ssl.truststore.location=%[1]s/ca.pem
+listener.name.mutual.ssl.client.auth=required
+listener.name.login.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.login.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_signrelay="%[2]s";
+listener.name.login.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+allow.everyone.if.no.acl.found=true
+`, dir, password),
+		format: []string{"--add-scram", "SCRAM-SHA-512=[name=signrelay,password=" + password + "]"},
+	})
+	return s
+}
+
+// indented is PEM as a block of YAML takes it.
+func indented(text string) string {
+	return "|\n      " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n      ") + "\n"
+}
+
+// at is a log whose bridge comes to one of the broker's doors, with a topic of its own.
+func (s *secured) at(t *testing.T, door, topic, more string) *bridged {
+	t.Helper()
+	kind := func(t testing.TB, _ func(*house.House) string) *house.House {
+		return house.Parts(t, func(*house.House) string {
+			return fmt.Sprintf("kafka:\n  brokers: [%q]\n  replication_factor: 1\n  partitions: 3\n  create_topic: true\n  topic: %s\n%s", door, topic, more)
+		})
+	}
+	return on(t, s.broker, kind, newTeam(t, s.broker, topic), "")
+}
+
+func TestWhoTheBridgeIsToARealBroker(t *testing.T) {
+	t.Parallel()
+	s := newSecured(t)
+	tls := "  tls:\n    enabled: true\n    ca: " + indented(s.ca)
+	login := func(mechanism string) string {
+		return tls + fmt.Sprintf("  sasl: {mechanism: %s, user: signrelay, password: %s}\n", mechanism, password)
+	}
+	client := []string{"SIGNRELAY_KAFKA_TLS_CERTIFICATE=" + s.certificate, "SIGNRELAY_KAFKA_TLS_KEY=" + s.key}
+	wrongPassword := []string{"SIGNRELAY_KAFKA_SASL_PASSWORD=battery-staple"}
+	wrongCA := "SIGNRELAY_KAFKA_TLS_CA=" + s.stranger
+	type wrong struct {
+		env  []string
+		says string // in /readyz?verbose and in the log
+	}
+	for name, tt := range map[string]struct {
+		door, settings string
+		right          []string
+		wrong          map[string]wrong
+	}{
+		"scram-sha-512": {s.login, login("scram-sha-512"), nil, map[string]wrong{
+			"another password": {wrongPassword, "SASL Authentication Failed"},
+			"another CA":       {[]string{wrongCA}, "certificate"},
+		}},
+		"plain": {s.login, login("plain"), nil, map[string]wrong{
+			"another password": {wrongPassword, "SASL Authentication Failed"},
+		}},
+		"certificate": {s.mutual, tls, client, map[string]wrong{
+			"no certificate":         {nil, "certificate"},
+			"a stranger's":           {[]string{"SIGNRELAY_KAFKA_TLS_CERTIFICATE=" + s.strangersClient[0], "SIGNRELAY_KAFKA_TLS_KEY=" + s.strangersClient[1]}, "certificate"},
+			"another CA of brokers'": {append([]string{wrongCA}, client...), "certificate"},
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := s.at(t, tt.door, name, tt.settings)
+			for name, wrong := range tt.wrong {
+				b.publish(10, 2)
+				p := b.LaunchService(t, "kafka-bridge", name, wrong.env...)
+				b.Until(t, name+": /readyz?verbose names it", func() bool { return strings.Contains(verbose(p), wrong.says) })
+				b.Until(t, name+": the log names it", func() bool { return strings.Contains(p.Output(), wrong.says) })
+				if b.Ready(t, name) == http.StatusOK {
+					t.Errorf("%s: it is ready", name)
+				}
+				if status := p.Stop(); status != 0 {
+					t.Errorf("%s: it ended with status %d", name, status)
+				}
+				for _, secret := range []string{password, "battery-staple", "PRIVATE KEY"} {
+					if strings.Contains(p.Output(), secret) {
+						t.Errorf("%s: the log has a secret", name)
+					}
+				}
+			}
+			if got := b.team.distinct(); got != 0 {
+				t.Errorf("%d events were written by who was not let in", got)
+			}
+			b.StartService(t, "kafka-bridge", "bridge", tt.right...)
+			b.untilRead(b.published)
+			b.inOrder()
+		})
+	}
+}
+
+// The bridge may write at first, then not, and then again.
+func TestTheRightToWriteIsTakenAndGivenBack(t *testing.T) {
+	t.Parallel()
+	s := newSecured(t)
+	const topic = "rights"
+	b := s.at(t, s.login, topic, "  tls:\n    enabled: true\n    ca: "+indented(s.ca)+"  sasl: {mechanism: scram-sha-512, user: signrelay, password: "+password+"}\n")
+	p := b.StartService(t, "kafka-bridge", "bridge")
+	b.publish(100, 7)
+	b.untilRead(100)
+
+	admin, err := sarama.NewClusterAdmin([]string{s.addr}, settings())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = admin.Close() }()
+	everybody := sarama.Acl{Principal: "User:*", Host: "*", Operation: sarama.AclOperationAll, PermissionType: sarama.AclPermissionAllow}
+	denied := sarama.Acl{Principal: "User:signrelay", Host: "*", Operation: sarama.AclOperationWrite, PermissionType: sarama.AclPermissionDeny}
+	resource := sarama.Resource{ResourceType: sarama.AclResourceTopic, ResourceName: topic, ResourcePatternType: sarama.AclPatternLiteral}
+	if err := admin.CreateACLs([]*sarama.ResourceAcls{{Resource: resource, Acls: []*sarama.Acl{&everybody, &denied}}}); err != nil {
+		t.Fatal(err)
+	}
+	b.publish(1000, 7)
+	b.Until(t, "/readyz?verbose names it", func() bool { return strings.Contains(verbose(p), "Topic Authorization Failed") })
+	b.Until(t, "the log names it", func() bool { return strings.Contains(p.Output(), "topic-authorization-failed") })
+	user, name := denied.Principal, resource.ResourceName
+	if _, err := admin.DeleteACL(sarama.AclFilter{
+		ResourceType: sarama.AclResourceTopic, ResourceName: &name, ResourcePatternTypeFilter: sarama.AclPatternLiteral,
+		Principal: &user, Operation: sarama.AclOperationWrite, PermissionType: sarama.AclPermissionDeny,
+	}, false); err != nil {
+		t.Fatal(err)
+	}
+	b.untilRead(b.published)
+	b.inOrder()
+	b.Until(t, "it is ready", func() bool { return b.Ready(t, "bridge") == http.StatusOK })
+}
+
+// verbose is what a process answers at /readyz?verbose; nothing while it does not answer.
+func verbose(p *house.Process) string {
+	resp, err := http.Get(p.AdminURL() + "/readyz?verbose")
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, _ := io.ReadAll(resp.Body)
+	return string(body)
+}
+
+// authority signs certificates.
+type authority struct {
+	pem         string
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	a := &authority{key: newKey(t)}
+	template := template("authority")
+	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
+	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.certificate, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	a.pem = block("CERTIFICATE", der)
+	return a
+}
+
+// sign makes a certificate for this machine, and its key.
+func (a *authority) sign(t *testing.T, name string) (certificate, key string) {
+	t.Helper()
+	own := newKey(t)
+	template := template(name)
+	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, own.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return block("CERTIFICATE", der), block("PRIVATE KEY", secret)
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func template(name string) *x509.Certificate {
+	number, _ := rand.Int(rand.Reader, big.NewInt(1<<62))
+	return &x509.Certificate{
+		SerialNumber: number, Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+}
+
+func block(kind string, der []byte) string {
+	var b bytes.Buffer
+	_ = pem.Encode(&b, &pem.Block{Type: kind, Bytes: der})
+	return b.String()
+}
