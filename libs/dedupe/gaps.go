@@ -2,6 +2,7 @@ package dedupe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -14,12 +15,23 @@ import (
 )
 
 // Gaps is what all replicas know of times when things were done that the memory does not remember: one entry in a bucket
-// beside the log, written before the first such thing is done, and watched by everybody.
+// beside the log, written before the first such thing is done, and looked at by everybody.
 type Gaps struct {
-	kv      jetstream.KeyValue
-	known   atomic.Pointer[gap]
-	watcher jetstream.KeyWatcher
+	kv     jetstream.KeyValue
+	known  atomic.Pointer[gap]
+	looked atomic.Pointer[time.Time] // when the entry was last seen
+	stop   context.CancelFunc
+	ended  chan struct{}
 }
+
+// lookEvery is how often the entry is looked at. Who has not seen a mark yet may take for new what was just stored, which the
+// stream's own window (flow.DuplicateWindow, 2 minutes) refuses then. A watch would be told at once, but takes a consumer, and
+// who may make consumers may have the server deliver anything to anybody.
+const lookEvery = 5 * time.Second
+
+// believe is how long what was seen is believed, half of that window. Who could not look for longer, because NATS was away for
+// him alone, knows nothing.
+const believe = time.Minute
 
 // gap is a span, as "<begin>-<end>" in unix milliseconds. A gap that follows another within the time for which things are
 // remembered extends it: one span is read at once, and outages are few.
@@ -29,41 +41,56 @@ type gap struct {
 
 const gapKey = "dedupe.gap"
 
-// WatchGaps reads the last gap and keeps watching; Close ends it.
+// WatchGaps reads the last gap and keeps looking for another; Close ends it.
 func WatchGaps(ctx context.Context, kv jetstream.KeyValue) (*Gaps, error) {
-	watcher, err := kv.Watch(context.WithoutCancel(ctx), gapKey)
-	if err != nil {
-		return nil, fmt.Errorf("watch gaps of the memory: %w", err)
+	g := &Gaps{kv: kv, ended: make(chan struct{})}
+	if err := g.look(ctx); err != nil {
+		return nil, err
 	}
-	g := &Gaps{kv: kv, watcher: watcher}
+	ctx, g.stop = context.WithCancel(context.WithoutCancel(ctx))
+	go g.follow(ctx)
+	return g, nil
+}
+
+func (g *Gaps) follow(ctx context.Context) {
+	defer close(g.ended)
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
 	for {
 		select {
-		case entry := <-watcher.Updates():
-			if entry != nil {
-				g.note(entry)
-				continue
-			}
-			go g.follow()
-			return g, nil
 		case <-ctx.Done():
-			return nil, fmt.Errorf("read gaps of the memory: %w", ctx.Err())
+			return
+		case <-tick.C:
 		}
+		_ = g.look(ctx) // NATS is away: nothing is stored meanwhile
 	}
 }
 
-func (g *Gaps) follow() {
-	for entry := range g.watcher.Updates() {
-		if entry != nil {
-			g.note(entry)
-		}
+func (g *Gaps) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, lookEvery)
+	defer cancel()
+	asked := time.Now()
+	entry, err := g.kv.Get(ctx, gapKey)
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound):
+	case err != nil:
+		return fmt.Errorf("read gaps of the memory: %w", err)
+	default:
+		g.note(entry)
 	}
+	g.looked.Store(&asked)
+	return nil
 }
 
 func (g *Gaps) note(entry jetstream.KeyValueEntry) {
 	begin, end, found := strings.Cut(string(entry.Value()), "-")
 	from, errBegin := strconv.ParseInt(begin, 10, 64)
 	to, errEnd := strconv.ParseInt(end, 10, 64)
-	if found && errBegin == nil && errEnd == nil {
+	if !found || errBegin != nil || errEnd != nil {
+		return
+	}
+	// A mark of our own may have been made since the entry was asked for.
+	if last := g.known.Load(); last == nil || last.end.Before(time.UnixMilli(to)) {
 		g.known.Store(&gap{time.UnixMilli(from), time.UnixMilli(to)})
 	}
 }
@@ -97,8 +124,12 @@ func (g *Gaps) Mark(ctx context.Context) error {
 	return nil
 }
 
-// since returns the span in which something may have been done that is not remembered, if it reaches beyond t.
+// since returns the span in which something may have been done that is not remembered, if it reaches beyond t. Its end is open
+// when nobody knows.
 func (g *Gaps) since(t time.Time) (event.Span, bool) {
+	if time.Since(*g.looked.Load()) > believe {
+		return event.Span{Since: t}, true
+	}
 	known := g.known.Load()
 	if known == nil || known.end.Add(markEvery+skew).Before(t) {
 		return event.Span{}, false
@@ -106,5 +137,9 @@ func (g *Gaps) since(t time.Time) (event.Span, bool) {
 	return event.Span{Since: known.begin.Add(-skew), Until: known.end.Add(markEvery + skew)}, true
 }
 
-// Close ends the watch.
-func (g *Gaps) Close() error { return g.watcher.Stop() }
+// Close ends the looking.
+func (g *Gaps) Close() error {
+	g.stop()
+	<-g.ended
+	return nil
+}

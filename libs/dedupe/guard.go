@@ -102,6 +102,9 @@ const recheck = time.Minute
 func (g *Guard) gap(ctx context.Context, epoch string) (event.Span, bool) {
 	oldest := time.Now().Add(-g.remember)
 	marked, found := g.gaps.since(oldest)
+	if found && marked.Until.IsZero() {
+		return marked, true
+	}
 	last, began, ok := parseEpoch(epoch)
 	if ok && g.covers(ctx, epoch, last, began) {
 		return marked, found

@@ -88,21 +88,32 @@ var patient = Policy{MaxAttempts: 151, FirstDelay: time.Second, MaxDelay: 10 * t
 type Door struct {
 	Name  string
 	Gives []string // what it publishes
-	Does  string   // in the operator's words
+	Uses  Uses
+	Does  string // in the operator's words
+}
+
+// Uses is what a service works with beside what it takes and gives.
+type Uses struct {
+	Streams []string // in which it looks up what was stored before
+	Buckets []string // whose entries it reads and writes
 }
 
 // Doors of the flow.
 var Doors = []Door{
-	{Name: "ingest", Gives: []string{"signing.v1.>", "quarantine.v1.>"}, Does: "verify, normalize, dedupe, publish, answer"},
+	{Name: "ingest", Gives: []string{"signing.v1.>", "quarantine.v1.>"}, Does: "verify, normalize, dedupe, publish, answer", Uses: Uses{
+		Streams: []string{Signing}, // "was this stored?", after a crash or where the memory has a gap
+		Buckets: []string{State},
+	}},
 }
 
 // Stage is a consumer: its place in the flow and its policy. Its durable consumer bears its name, and so does the one by
 // which it alone hears of what is replayed to it.
 type Stage struct {
 	Name    string
-	Stream  string        // what it reads
-	Takes   []string      // filter subjects in that stream
-	Gives   []string      // what it publishes
+	Stream  string   // what it reads
+	Takes   []string // filter subjects in that stream
+	Gives   []string // what it publishes
+	Uses    Uses
 	Does    string        // in the operator's words
 	Workers int           // inputs in hand at once in one replica
 	Timeout time.Duration // of one attempt
@@ -145,21 +156,25 @@ var Stages = []Stage{
 			"notify.v1.link.>", "notify.v1.send.>",
 			"signing.v1.*.*.notification.requested.>", "signing.v1.*.*.notification.suppressed.>",
 		},
+		Uses: Uses{Streams: []string{Signing}}, // a document's past
 		Does: "asks the provider's REST API who must be told what", Workers: 16, Timeout: 30 * time.Second, Policy: patient,
 	},
 	{
 		Name: Shortener, Stream: Notify, Takes: []string{"notify.v1.link.>"},
 		Gives: []string{"notify.v1.send.>", "signing.v1.*.*.link.>"},
+		Uses:  Uses{Buckets: []string{Links}},
 		Does:  "makes the short link, and serves it", Workers: 16, Timeout: 30 * time.Second, Policy: patient,
 	},
 	{
 		Name: SMSSender, Stream: Notify, Takes: []string{"notify.v1.send.sms.>"},
 		Gives: []string{"signing.v1.*.*.notification.*.>"},
+		Uses:  Uses{Streams: []string{Signing}, Buckets: []string{Texts}}, // what was sent before, and how often it was in doubt
 		Does:  "one SMS through Vonage", Workers: 16, Timeout: 20 * time.Second, Effect: true, Policy: patient,
 	},
 	{
 		Name: EmailSender, Stream: Notify, Takes: []string{"notify.v1.send.email.>"},
 		Gives: []string{"signing.v1.*.*.notification.*.>"},
+		Uses:  Uses{Streams: []string{Signing}, Buckets: []string{Texts}}, // what was sent before, and how often it was in doubt
 		Does:  "one e-mail over SMTP", Workers: 8, Timeout: 40 * time.Second, Effect: true, Policy: patient,
 	},
 	{

@@ -110,3 +110,34 @@ func Provisioned(ctx context.Context, js jetstream.JetStream) error {
 	}
 	return errors.Join(missing...)
 }
+
+// ProvisionCopy makes a subscriber's copy of the log, in the account of the subscriber's own credentials. The server keeps it up
+// to date, with the log's own sequences; it bears the log's name, so that it is read as the log is. A copy that is there stays as
+// it is, because a subscriber may not change it. It fails where a stream of that name is no copy.
+func ProvisionCopy(ctx context.Context, js jetstream.JetStream, replicas int) error {
+	want := copyConfig(replicas)
+	_, err := js.CreateStream(ctx, want)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		var is jetstream.Stream
+		if is, err = js.Stream(ctx, Signing); err == nil && !copies(is.CachedInfo().Config.Mirror, want.Mirror) {
+			err = errors.New("a stream of this name is there that is no copy; remove it")
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("provision the copy of %s: %w", Signing, err)
+	}
+	return nil
+}
+
+func copies(is, want *jetstream.StreamSource) bool {
+	return is != nil && is.External != nil && is.Name == want.Name && *is.External == *want.External
+}
+
+// copyConfig is as the log's, the first of Streams.
+func copyConfig(replicas int) jetstream.StreamConfig {
+	c := streamConfig(Streams[0], replicas)
+	c.Subjects, c.Duplicates = nil, 0 // what it takes, it takes from the log
+	c.Mirror = &jetstream.StreamSource{Name: Signing, External: &jetstream.ExternalStream{APIPrefix: copyAPI, DeliverPrefix: copyDelivery}}
+	c.MirrorDirect = true
+	return c
+}

@@ -61,6 +61,17 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, opened func()
 
 // Provision makes what flow's tables say on the broker of the settings. It waits for the broker until ctx ends.
 func Provision(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+	return provision(ctx, cfg, log, flow.Provision)
+}
+
+// ProvisionCopy makes a subscriber's copy of the log there, with the subscriber's credentials in the settings.
+func ProvisionCopy(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+	return provision(ctx, cfg, log, flow.ProvisionCopy)
+}
+
+func provision(
+	ctx context.Context, cfg config.Config, log *slog.Logger, what func(context.Context, jetstream.JetStream, int) error,
+) error {
 	nc, err := service.ConnectNATS(cfg.NATS, "signrelay-provision", log)
 	if err != nil {
 		return err
@@ -73,7 +84,7 @@ func Provision(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("open JetStream: %w", err)
 	}
-	return flow.Provision(ctx, js, cfg.NATS.Replicas)
+	return what(ctx, js, cfg.NATS.Replicas)
 }
 
 // connected waits for the connection.

@@ -36,7 +36,7 @@ func (e *examination) broker(ctx context.Context) []Finding {
 		return []Finding{{"nats", Fail, told(err), "start the server with JetStream"}}
 	}
 	all := []Finding{fine("nats", "reached"), version(conn), payload(conn)}
-	all = append(all, e.permissions(ctx, conn))
+	all = append(all, e.permissions(ctx, conn)...)
 	all = append(all, e.streams(ctx, js)...)
 	return append(all, e.fsync(ctx))
 }

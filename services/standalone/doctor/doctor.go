@@ -58,7 +58,7 @@ const within = 30 * time.Second
 // Examine tells what it found, in the order of the checks. They run at once, because what is broken often answers late.
 func Examine(ctx context.Context, cfg config.Config, o Options, tell func(Finding)) {
 	limits := limit.Limiter(limit.NewLocal())
-	if client, err := service.ConnectRedis(cfg.Redis.URL); err == nil {
+	if client, err := service.ConnectRedis(cfg.Redis); err == nil {
 		defer func() { _ = client.Close() }()
 		limits = limit.NewRedis(client) // the doctor's calls count with those of the services
 	}

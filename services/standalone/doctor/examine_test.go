@@ -70,17 +70,16 @@ func broker(t *testing.T, change func(*server.Options)) (*server.Server, func(us
 			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
 		}
 	}
-	asks := []string{"$JS.API.STREAM.INFO.>", "$JS.API.CONSUMER.INFO.>", "$JS.API.DIRECT.GET.>", "$JS.API.INFO"}
 	o := &server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, HTTPHost: "127.0.0.1", HTTPPort: server.RANDOM_PORT,
 		JetStream: true, StoreDir: t.TempDir(), JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: 1 << 30,
 		MaxPayload: 8 << 20, NoLog: true, NoSigs: true,
 		Users: []*server.User{
 			{Username: "all", Password: "s3cret"},
-			{Username: "ingest", Password: "s3cret", Permissions: may(append(asks, "signing.v1.>", "quarantine.v1.>", "$KV.STATE.>")...)},
-			{Username: "texts", Password: "s3cret", Permissions: may(append(asks, "signing.v1.*.*.notification.*.>", "dlq.v1.>",
-				"$KV.TEXTS.>", "$JS.API.CONSUMER.MSG.NEXT.*.sms-sender", "$JS.ACK.*.sms-sender.>")...)},
 		},
+	}
+	for _, u := range flow.Users() {
+		o.Users = append(o.Users, &server.User{Username: u.Name, Password: "s3cret", Permissions: may(u.Publish...)})
 	}
 	if change != nil {
 		change(o)
@@ -208,7 +207,7 @@ func TestABrokerThatIsNotAsItShould(t *testing.T) {
 
 func TestWhatTheCredentialsMay(t *testing.T) {
 	t.Parallel()
-	_, url := broker(t, nil)
+	s, url := broker(t, nil)
 	if err := flow.Provision(t.Context(), connected(t, url("all")), 1); err != nil {
 		t.Fatal(err)
 	}
@@ -220,10 +219,24 @@ func TestWhatTheCredentialsMay(t *testing.T) {
 		t.Errorf("ingest is said to lack something: %s", found["permissions"].Found)
 	}
 	found.want(t, "streams", doctor.OK)
-	examine(t, cfg, doctor.Options{For: []string{"ingest"}}).want(t, "permissions", doctor.OK)
-	cfg.NATS.URL = url("texts")
-	examine(t, cfg, doctor.Options{For: []string{"sms-sender"}}).want(t, "permissions", doctor.OK)
+
+	// Each service's own credentials may do all that it needs, and nothing else that is tried.
+	for _, u := range flow.Users() {
+		cfg.NATS.URL = url(u.Name)
+		found := examine(t, cfg, doctor.Options{For: []string{u.Name}})
+		found.want(t, "permissions", doctor.OK)
+		if f, told := found["permissions beyond"]; told {
+			t.Errorf("%s: %+v", u.Name, f)
+		}
+		cfg.NATS.URL = url("all")
+		examine(t, cfg, doctor.Options{For: []string{u.Name}}).want(t, "permissions beyond", doctor.Warn, u.Name+" need not: $JS.API.STREAM.DELETE.doctor")
+	}
+	cfg.NATS.URL = url("sms-sender")
 	examine(t, cfg, doctor.Options{For: []string{"ingest"}}).want(t, "permissions", doctor.Fail, "ingest: quarantine.v1.doctor")
+
+	// Who says in the settings which service he is need not say it again.
+	cfg.NATS.URL, cfg.NATS.User, cfg.NATS.Password = "nats://"+s.Addr().String(), "kafka-bridge", "s3cret"
+	examine(t, cfg, doctor.Options{}).want(t, "permissions", doctor.OK)
 	if err := (doctor.Options{For: []string{"ingest", "sms"}}).Check(); err == nil || !strings.Contains(err.Error(), `"sms"`) {
 		t.Errorf("a service that there is not: %v", err)
 	}

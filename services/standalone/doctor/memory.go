@@ -28,7 +28,7 @@ func (e *examination) memory(ctx context.Context) []Finding {
 		}
 		return []Finding{{"redis", Warn, "none is set: services that run alone do not start", "set redis.url, unless all run in one process"}}
 	}
-	client, err := service.ConnectRedis(e.cfg.Redis.URL)
+	client, err := service.ConnectRedis(e.cfg.Redis)
 	if err != nil {
 		return []Finding{{"redis", Fail, told(err), "mend redis.url"}}
 	}

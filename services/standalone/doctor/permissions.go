@@ -6,90 +6,121 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// need is a subject that a service publishes on, and what is sent there to see whether it may. None of it has an effect:
-// a stream refuses a message that expects to be in another one, a consumer does not understand the request, and an ack of
-// no known kind acknowledges nothing.
-type need struct {
+// probe is a subject that a service may publish on, and what is sent there to see whether the credentials may. None of it has an
+// effect: a stream refuses a message that expects to be in another one, JetStream does not understand the request or answers it
+// to nobody, and an ack of no known kind acknowledges nothing.
+type probe struct {
 	service string
 	subject string
 	header  nats.Header
+	reply   string
 	body    string
 }
 
-// needs are what the services publish on, by the map.
-func needs() []need {
-	var all []need
-	for _, d := range flow.Doors {
-		all = append(all, stored(d.Name, d.Gives...)...)
-		all = append(all, stored(d.Name, "$KV."+flow.State+".>")...)
-		all = append(all, asked(d.Name, flow.Signing)...)
-	}
-	for _, s := range flow.Stages {
-		all = append(all, stored(s.Name, append(s.Gives, "dlq.v1.>")...)...)
-		for _, stream := range []string{s.Stream, flow.Replay} {
-			all = append(all,
-				need{service: s.Name, subject: "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + s.Name, body: "{"},
-				need{service: s.Name, subject: "$JS.ACK." + stream + "." + s.Name + ".1.0.0.0.0", body: "nothing"})
+// probes are what the services may do, by the map; and, as nobody's, what only an operator may.
+func probes() []probe {
+	all := []probe{{subject: "$JS.API.STREAM.DELETE.doctor", body: "{"}}
+	for _, u := range flow.Users() {
+		for _, pattern := range u.Publish {
+			if strings.HasPrefix(pattern, "$JS.ACK.*.") || strings.HasPrefix(pattern, "$JS.FC.*.") {
+				continue // no server asks for it unless it is told to
+			}
+			all = append(all, probeOf(u.Name, pattern))
 		}
-		all = append(all, asked(s.Name, s.Stream)...)
-	}
-	all = append(all, stored(flow.Shortener, "$KV."+flow.Links+".>")...)
-	return append(all, stored(flow.SMSSender, "$KV."+flow.Texts+".>")...)
-}
-
-// stored are messages on concrete subjects of the patterns, none of which is stored.
-func stored(service string, patterns ...string) []need {
-	var all []need
-	for _, pattern := range patterns {
-		subject := strings.NewReplacer("*", "doctor", ">", "doctor").Replace(pattern)
-		all = append(all, need{service: service, subject: subject, header: nats.Header{"Nats-Expected-Stream": {"none"}}, body: "nothing"})
 	}
 	return all
 }
 
-// asked are the questions that every service asks about its stream; without a reply address nobody answers them.
-func asked(service, stream string) []need {
-	return []need{
-		{service: service, subject: "$JS.API.STREAM.INFO." + stream},
-		{service: service, subject: "$JS.API.DIRECT.GET." + stream},
+func probeOf(service, pattern string) probe {
+	p := probe{service: service, subject: strings.NewReplacer("*", "doctor", ">", "doctor").Replace(pattern), body: "nothing"}
+	switch {
+	case strings.HasPrefix(pattern, "$JS.API.CONSUMER."):
+		p.reply, p.body = nats.NewInbox(), "{" // nobody listens there
+	case strings.HasPrefix(pattern, "$JS.API."):
+		p.body = "" // a question; without a reply address nobody answers it
+	case strings.HasPrefix(pattern, "$JS.ACK."):
+		p.subject = strings.Replace(pattern, ">", "1.0.0.0.0", 1)
+	case !strings.HasPrefix(pattern, "$JS."):
+		p.header = nats.Header{"Nats-Expected-Stream": {"none"}}
 	}
+	return p
 }
 
-// permissions tries all that the services must be allowed. The server says no to a publish before it answers the ping
-// that follows it.
-func (e *examination) permissions(ctx context.Context, conn *nats.Conn) Finding {
+// permissions tries all that the services must be allowed, and where the credentials are those of some alone, whether they
+// are allowed more.
+func (e *examination) permissions(ctx context.Context, conn *nats.Conn) []Finding {
 	const check = "permissions"
-	tried, refused := 0, []string{}
-	for _, n := range needs() {
-		if len(e.For) > 0 && !slices.Contains(e.For, n.service) {
+	whose := e.whose()
+	needed, refused, beyond := 0, []string{}, []string{}
+	for _, p := range probes() {
+		wanted := p.service != "" && (len(whose) == 0 || slices.Contains(whose, p.service))
+		if !wanted && (len(whose) == 0 || covered(whose, p.subject)) {
 			continue
 		}
-		tried++
-		m := &nats.Msg{Subject: n.subject, Header: n.header, Data: []byte(n.body)}
-		if strings.HasPrefix(n.subject, "$JS.API.CONSUMER.") {
-			m.Reply = nats.NewInbox() // nobody listens there
+		allowed, err := try(ctx, conn, p)
+		switch {
+		case err != nil:
+			return []Finding{{check, Fail, "the connection broke: " + told(err), "look at the NATS server's log"}}
+		case wanted && !allowed:
+			refused = append(refused, p.service+": "+p.subject)
+		case !wanted && allowed && !slices.Contains(beyond, p.subject):
+			beyond = append(beyond, p.subject)
 		}
-		err := conn.PublishMsg(m)
-		if err == nil {
-			err = conn.FlushWithContext(ctx)
-		}
-		if err != nil {
-			return Finding{check, Fail, "the connection broke: " + told(err), "look at the NATS server's log"}
-		}
-		if last := conn.LastError(); last != nil && strings.Contains(last.Error(), `"`+n.subject+`"`) {
-			refused = append(refused, n.service+": "+n.subject)
+		if wanted {
+			needed++
 		}
 	}
+	var all []Finding
 	if len(refused) > 0 {
-		return Finding{check, Fail, "the credentials may not publish on " + strings.Join(refused, ", "),
-			"allow it; where the credentials are those of some services only, name these with --for"}
+		all = append(all, Finding{check, Fail, "the credentials may not publish on " + strings.Join(refused, ", "),
+			"allow it, as deployments/nats/accounts.conf does; where the credentials are those of some services only, name these with --for"})
+	} else {
+		all = append(all, fine(check, "the credentials may publish on all of %d subjects that were tried", needed))
 	}
-	return fine(check, "the credentials may publish on all of %d subjects that were tried", tried)
+	if len(beyond) > 0 {
+		all = append(all, Finding{check + " beyond", Warn, fmt.Sprintf("the credentials may publish where %s need not: %s, and %d more",
+			strings.Join(whose, ", "), beyond[0], len(beyond)-1), "give each service a user of its own, as deployments/nats/accounts.conf does"})
+	}
+	return all
+}
+
+// whose are the services that the credentials are for: those that are named, or the one that nats.user is; empty for all.
+func (e *examination) whose() []string {
+	if len(e.For) == 0 && unknownServices([]string{e.cfg.NATS.User}) == nil {
+		return []string{e.cfg.NATS.User}
+	}
+	return e.For
+}
+
+// covered tells whether one of the services may publish on the subject.
+func covered(services []string, subject string) bool {
+	for _, u := range flow.Users() {
+		if slices.Contains(services, u.Name) && slices.ContainsFunc(u.Publish, func(pattern string) bool {
+			return server.SubjectMatchesFilter(subject, pattern)
+		}) {
+			return true
+		}
+	}
+	return false
+}
+
+// try tells whether a probe may be published. The server says no to a publish before it answers the ping that follows it.
+func try(ctx context.Context, conn *nats.Conn, p probe) (allowed bool, err error) {
+	err = conn.PublishMsg(&nats.Msg{Subject: p.subject, Reply: p.reply, Header: p.header, Data: []byte(p.body)})
+	if err == nil {
+		err = conn.FlushWithContext(ctx)
+	}
+	if err != nil {
+		return false, err
+	}
+	last := conn.LastError()
+	return last == nil || !strings.Contains(last.Error(), `"`+p.subject+`"`), nil
 }
 
 // unknownServices are those of names that the map does not know.

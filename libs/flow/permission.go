@@ -1,0 +1,82 @@
+package flow
+
+import (
+	"slices"
+	"strings"
+)
+
+// User is a service as the NATS server knows it, with the subjects that it may publish on. JetStream is asked by publishing,
+// so what may be read is decided by what may be asked.
+type User struct {
+	Name    string // the service's
+	Publish []string
+}
+
+// Users are those of the services, in the order of the flow. What is not listed is refused.
+func Users() []User {
+	var users []User
+	for _, d := range Doors {
+		users = append(users, user(d.Name, d.Gives, d.Uses, nil))
+	}
+	for _, s := range Stages {
+		users = append(users, user(s.Name, append(slices.Clone(s.Gives), "dlq.v1."+s.Name), s.Uses, s.works()))
+	}
+	return users
+}
+
+func user(name string, gives []string, uses Uses, works []string) User {
+	may := slices.Concat(gives, works)
+	for _, s := range uses.Streams {
+		// The server lets a batch be asked for by its subject in the request's body alone: so who may look one id up may read
+		// the stream. It makes no consumer by it, and takes nothing from anybody.
+		may = append(may, direct+s)
+	}
+	for _, b := range uses.Buckets {
+		may = append(may, "$KV."+b+".>", direct+"KV_"+b+".$KV."+b+".>")
+	}
+	for _, subject := range everybody {
+		if !slices.Contains(may, subject) {
+			may = append(may, subject)
+		}
+	}
+	return User{Name: name, Publish: may}
+}
+
+// Of the requests to JetStream, these two are answered with many messages.
+const (
+	direct = "$JS.API.DIRECT.GET."
+	pull   = "$JS.API.CONSUMER.MSG.NEXT."
+)
+
+// works is how a stage gets its inputs from its two consumers, and settles them. A consumer is not its to make or change.
+func (s Stage) works() []string {
+	var may []string
+	for _, stream := range []string{s.Stream, Replay} {
+		may = append(may, pull+stream+"."+s.Name)
+		may = append(may, acks(stream, s.Name)...)
+	}
+	if s.Ordered {
+		may = append(may, "$JS.API.CONSUMER.UNPIN."+s.Stream+"."+s.Name) // lets the next replica work at once
+	}
+	return may
+}
+
+// acks are the subjects on which a consumer's messages are settled: as servers write them today, and as 2.14 and newer can
+// be told to, with a domain and an account before the stream.
+func acks(stream, consumer string) []string {
+	return []string{"$JS.ACK." + stream + "." + consumer + ".>", "$JS.ACK.*.*." + stream + "." + consumer + ".>"}
+}
+
+// everybody may see what streams and consumers there are, and what the services tell each other of outages.
+var everybody = []string{
+	"$JS.API.INFO",
+	"$JS.API.STREAM.INFO.*",
+	"$JS.API.CONSUMER.INFO.*.*",
+	direct + "KV_" + State + ".$KV." + State + ".>",
+}
+
+// Password is the variable of the NATS server's environment that holds a user's password.
+func Password(user string) string { return "NATS_" + capitals(user) + "_PASSWORD" }
+
+// capitals is a name as variables and accounts are written.
+func capitals(name string) string { return strings.ToUpper(strings.ReplaceAll(name, "-", "_")) }

@@ -1,0 +1,77 @@
+package permissions_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// user is somebody's own connection.
+type user struct {
+	testing.TB
+
+	name string
+	nc   *nats.Conn
+	js   jetstream.JetStream
+}
+
+func connect(t testing.TB, h *house.House, name string) user {
+	t.Helper()
+	return user{TB: t, name: name}.to(h.NATSURL, nats.UserInfo(name, house.PasswordOf(name)))
+}
+
+func (u user) to(url string, options ...nats.Option) user {
+	u.Helper()
+	var err error
+	if u.nc, err = nats.Connect(url, append(options, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))...); err != nil {
+		u.Fatalf("%s: %v", u.name, err)
+	}
+	u.Cleanup(u.nc.Close)
+	if u.js, err = jetstream.New(u.nc); err != nil {
+		u.Fatal(err)
+	}
+	return u
+}
+
+// may publishes, and tells whether the server let it: it says no before it answers the ping that follows.
+func (u user) may(m *nats.Msg) bool {
+	u.Helper()
+	if err := errors.Join(u.nc.PublishMsg(m), u.nc.Flush()); err != nil {
+		u.Fatalf("%s on %s: %v", u.name, m.Subject, err)
+	}
+	last := u.nc.LastError()
+	return last == nil || !strings.Contains(last.Error(), `"`+m.Subject+`"`)
+}
+
+// mayHear tells whether the user may subscribe.
+func (u user) mayHear(subject string) bool {
+	u.Helper()
+	sub, err := u.nc.SubscribeSync(subject)
+	if err = errors.Join(err, u.nc.Flush()); err != nil {
+		u.Fatalf("%s to %s: %v", u.name, subject, err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	last := u.nc.LastError()
+	return last == nil || !strings.Contains(last.Error(), `Subscription to "`+subject+`"`)
+}
+
+// asked is what JetStream answers a request; nothing where it may not be asked. What is taken from a consumer is acknowledged.
+func (u user) asked(subject, body string) string {
+	u.Helper()
+	m, err := u.nc.Request(subject, []byte(body), 500*time.Millisecond)
+	if err != nil {
+		return ""
+	}
+	if strings.HasPrefix(m.Reply, "$JS.ACK.") {
+		if _, err := u.nc.Request(m.Reply, []byte("+ACK"), 5*time.Second); err != nil {
+			u.Errorf("%s: ack: %v", u.name, err)
+		}
+	}
+	return m.Header.Get("Nats-Stream") + string(m.Data)
+}
