@@ -5,15 +5,19 @@ SHELL := /bin/bash
 
 # Order of the flow; each is a Go module of its own.
 SERVICES := ingest enricher shortener sms-sender email-sender kafka-bridge sandbox
-MODULES  := proto libs $(addprefix services/,$(SERVICES)) services/standalone tests
+MODULES  := proto libs $(addprefix services/,$(SERVICES)) services/standalone examples/go tests
+# Kubernetes' and KEDA's libraries are to choose no version for the services, so the chart's test is not in go.work.
+APART    := tests/helm
 
 BUF_VERSION           := v1.75.0
 GOLANGCI_LINT_VERSION := v2.15.0
 # The plugin's version is the runtime's, which proto/go.mod pins.
 PROTOC_GEN_GO_VERSION := v1.36.12
+NATSCLI_VERSION       := v0.5.1
 BUF           := $(CURDIR)/.tools/buf-$(BUF_VERSION)/buf
 GOLANGCI_LINT := $(CURDIR)/.tools/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
 PROTOC_GEN_GO := $(CURDIR)/.tools/protoc-gen-go-$(PROTOC_GEN_GO_VERSION)/protoc-gen-go
+NATSCLI       := $(CURDIR)/.tools/natscli-$(NATSCLI_VERSION)/nats
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X github.com/signrelay/signrelay/libs/service.version=$(VERSION)"
@@ -27,8 +31,9 @@ run: bin/signrelay ## Build and run everything in one process: the newcomer's co
 	@./bin/signrelay run
 
 .PHONY: test
-test: redis-server kafka-broker chromium ## Run every module's tests with the race detector
+test: redis-server kafka-broker chromium prometheus asyncapi-parser kcat python $(NATSCLI) ## Run every module's tests with the race detector
 	@for m in $(MODULES); do echo "== $$m"; (cd $$m && go test -race -timeout 15m $(TESTFLAGS) $$(go list ./... | grep -v /tests/faults)) || exit 1; done
+	@for m in $(APART); do echo "== $$m"; (cd $$m && GOWORK=off go test -timeout 15m $(TESTFLAGS) ./...) || exit 1; done
 
 .PHONY: build
 build: $(addprefix bin/,signrelay $(SERVICES)) ## Build every program into bin/
@@ -57,21 +62,35 @@ bench: build redis-server ## Measure: callbacks a second, CPU a callback, memory
 fuzz: ## Fuzz each provider's pack for a minute
 	@for p in clickwrap esignv1 pleasesign; do (cd libs && go test -run '^$$' -fuzz Fuzz -fuzztime 60s ./providers/$$p) || exit 1; done
 
+.PHONY: images
+images: ## Build an image of each program, signrelay/<program>, with Docker
+	@for p in $(SERVICES) signrelay; do \
+	  DOCKER_BUILDKIT=1 docker build --quiet --build-arg SERVICE=$$p --build-arg VERSION=$(VERSION) $${GOPROXY:+--build-arg GOPROXY} \
+	    --tag signrelay/$$p:$(VERSION) --tag signrelay/$$p:dev . || exit 1; done
+
+.PHONY: compose-test
+compose-test: ## Bring the compose files up for real and kill containers during stories (ten minutes; a Docker engine, Compose 2.20)
+	@cd tests && SIGNRELAY_TEST_COMPOSE=1 go test -v -count=1 -timeout 40m -run 'ForReal|ThreeNodes|WithoutTheSandbox' ./compose/
+
 .PHONY: lint
 lint: $(GOLANGCI_LINT) $(BUF) ## Lint Go and protobuf
 	@for m in $(MODULES); do echo "== $$m"; (cd $$m && $(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+	@for m in $(APART); do echo "== $$m"; (cd $$m && GOWORK=off $(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 	@cd proto && $(BUF) lint && $(BUF) breaking --against released.binpb
 
 .PHONY: generate
-generate: $(BUF) $(PROTOC_GEN_GO) ## Generate code from proto/, and the README's picture from libs/flow
+generate: $(BUF) $(PROTOC_GEN_GO) ## Generate code and JSON Schema from proto/, and the README's picture, the NATS accounts and the chart's table from libs/flow
 	@cd proto && PATH="$(dir $(PROTOC_GEN_GO)):$$PATH" $(BUF) generate
-	@cd libs && go run ./flow/picture -write ../README.md
+	@cd libs && go run ./flow/picture -write ../README.md && go run ./flow/accounts -write ../deployments/nats
+	@cd libs && go run ./flow/scaling -write ../deployments/helm/signrelay/files/flow.yaml && go run ./config/names -write ../deployments/helm/signrelay/files/settings.yaml
+	@(cd proto && $(BUF) build -o -) | (cd libs && go run ./event/schema -write ../docs)
 	@go work sync && for m in $(MODULES); do (cd $$m && go mod tidy) || exit 1; done
+	@for m in $(APART); do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
 
 .PHONY: generate-check
 generate-check: generate ## Fail when generated files, go.mod or go.sum files are stale
-	@if [ -n "$$(git status --porcelain -- proto README.md '*go.mod' '*go.sum' go.work)" ]; then \
-	  git --no-pager diff -- proto README.md '*go.mod' '*go.sum' go.work | head -60 || true; echo "stale: run make generate and commit"; exit 1; fi
+	@if [ -n "$$(git status --porcelain -- proto README.md deployments/nats deployments/helm/signrelay/files docs/event.schema.json docs/asyncapi.yaml '*go.mod' '*go.sum' go.work)" ]; then \
+	  git --no-pager diff -- proto README.md deployments/nats deployments/helm/signrelay/files docs/event.schema.json docs/asyncapi.yaml '*go.mod' '*go.sum' go.work | head -60 || true; echo "stale: run make generate and commit"; exit 1; fi
 
 .PHONY: proto-release
 proto-release: $(BUF) ## Make today's contract the one that breaking changes are measured against (at a release)
@@ -97,10 +116,39 @@ chromium:
 	  echo "installing chromium for the tests"; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
 
+# Alert rules and the dashboard are tried in a real Prometheus where there is one; in CI there must be.
+.PHONY: prometheus
+prometheus:
+	@command -v prometheus >/dev/null && command -v promtool >/dev/null || [ "$${CI:-}" != true ] || { \
+	  echo "installing prometheus for the tests"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus >/dev/null; }
+
+# docs/subscribe.md's kcat commands are run where there is kcat; in CI there must be.
+.PHONY: kcat
+kcat:
+	@command -v kcat >/dev/null || [ "$${CI:-}" != true ] || { \
+	  echo "installing kcat for the tests"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends kcat >/dev/null; }
+
+# The examples in Python are run where there is Python with venv; in CI there must be. The tests bring the packages.
+.PHONY: python
+python:
+	@python3 -c 'import ensurepip' 2>/dev/null || [ "$${CI:-}" != true ] || { \
+	  echo "installing python3 for the tests"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null; }
+
 # Without Java and Maven a protocol server in the tests' own process stands in, and they say so; in CI they fail.
 .PHONY: kafka-broker
 kafka-broker:
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then tests/kafka/fetch.sh >/dev/null; fi
+
+# asyncapi.yaml is read with the AsyncAPI initiative's own parser where there is Node.js; in CI there must be.
+.PHONY: asyncapi-parser
+asyncapi-parser:
+	@command -v npm >/dev/null || [ "$${CI:-}" != true ] || { \
+	  echo "installing nodejs and npm for the tests"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null; }
+	@if command -v npm >/dev/null; then tests/contract/parser/fetch.sh >/dev/null; fi
 
 # go build knows itself what is up to date.
 .PHONY: bin/signrelay
@@ -120,3 +168,6 @@ $(BUF):
 
 $(PROTOC_GEN_GO):
 	@GOWORK=off GOBIN=$(@D) go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION)
+
+$(NATSCLI):
+	@echo "building the nats command line $(NATSCLI_VERSION)"; GOWORK=off GOBIN=$(@D) go install github.com/nats-io/natscli/nats@$(NATSCLI_VERSION)

@@ -96,7 +96,7 @@ kafka() {
 prometheus() {
   r=$work/prometheus
   skeleton "$r" nobody 65534
-  cp "$(command -v prometheus)" "$r/bin/prometheus"
+  cp "$(sh -c 'command -v prometheus')" "$r/bin/prometheus" # here it is this function
   libraries "$r" "$r/bin/prometheus"
   mkdir -p "$r/prometheus"
   chown 65534:65534 "$r/prometheus"

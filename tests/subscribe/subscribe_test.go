@@ -1,10 +1,9 @@
-// Package subscribe_test runs what docs/subscribe.md tells subscribers to do.
 package subscribe_test
 
 import (
 	"context"
 	"os"
-	"regexp"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,12 +12,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/realtest"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/subscribe"
 )
 
 // The page's own lines stand between the marks below.
@@ -47,58 +47,34 @@ func oneDocument(ctx context.Context, js jetstream.JetStream, document string) (
 	// page
 }
 
-func work(ctx context.Context, js jetstream.JetStream, handle func(id string, e *signingv1.SigningEvent) error) error {
-	// page: work
-	consumer, err := js.CreateOrUpdateConsumer(ctx, "SIGNING", jetstream.ConsumerConfig{
-		Durable:        "billing",
-		FilterSubjects: []string{"signing.v1.*.*.recipient.signed.>"},
-		AckPolicy:      jetstream.AckExplicitPolicy,
-	})
-	if err != nil {
-		return err
-	}
-	messages, err := consumer.Messages()
-	if err != nil {
-		return err
-	}
-	defer messages.Stop()
-	for {
-		m, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return err
-		}
-		e := new(signingv1.SigningEvent)
-		if err := proto.Unmarshal(m.Data(), e); err != nil {
-			return err
-		}
-		if err := handle(m.Headers().Get("ce-id"), e); err != nil { // the same id again: done already
-			_ = m.NakWithDelay(10 * time.Second)
-			continue
-		}
-		if err := m.Ack(); err != nil {
-			return err
-		}
-	}
-	// page
-}
-
-func TestThePageShowsWhatIsTested(t *testing.T) {
+// Every snippet of the page stands in a program that a test runs: here, or in examples/, which tests/examples and tests/kafka run.
+func TestEverySnippetOfThePageIsRun(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../../docs/subscribe.md")
-	if err != nil {
-		t.Fatal(err)
+	programs := map[string][]string{
+		"go":     {"tests/subscribe/subscribe_test.go", "examples/go/nats/main.go", "examples/go/kafka/main.go"},
+		"python": {"examples/python/nats_subscriber.py", "examples/python/kafka_subscriber.py"},
 	}
-	source, err := os.ReadFile("subscribe_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	parts := regexp.MustCompile(`(?s)\t// page: ([a-z ]+)\n(.*?)\n\t// page\n`).FindAllStringSubmatch(string(source), -1)
-	if len(parts) != 4 {
-		t.Fatalf("%d parts", len(parts))
-	}
-	for _, p := range parts {
-		if lines := strings.ReplaceAll("\n"+p[2], "\n\t", "\n"); !strings.Contains(string(page), lines+"\n```") {
-			t.Errorf("docs/subscribe.md does not show %q:\n%s", p[1], lines)
+	for language, files := range programs {
+		blocks := subscribe.Blocks(t, language)
+		if len(blocks) < 2 {
+			t.Errorf("%d blocks of %s", len(blocks), language)
+		}
+		var sources []string
+		for _, file := range files {
+			source, err := os.ReadFile(filepath.Join(house.Root(), file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			sources = append(sources, string(source))
+		}
+		for _, block := range blocks {
+			indented := "\n\t" + strings.ReplaceAll(strings.TrimSuffix(block, "\n"), "\n", "\n\t") + "\n"
+			indented = strings.ReplaceAll(indented, "\n\t\n", "\n\n")
+			if !slices.ContainsFunc(sources, func(source string) bool {
+				return strings.Contains(source, "\n"+block) || strings.Contains(source, indented)
+			}) {
+				t.Errorf("in no program that is run:\n%s", block)
+			}
 		}
 	}
 }
@@ -170,29 +146,5 @@ func toTheEnd(t *testing.T, consumer jetstream.Consumer) (ids []string) {
 		if meta.NumPending == 0 {
 			return ids
 		}
-	}
-}
-
-func TestWork(t *testing.T) {
-	t.Parallel()
-	js, _ := setup(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var ids []string
-	err := work(ctx, js, func(id string, e *signingv1.SigningEvent) error {
-		if e.GetType() != "recipient.signed" || e.GetId() != id {
-			t.Errorf("%s: %v", id, e)
-		}
-		if ids = append(ids, id); len(ids) == 5 {
-			cancel()
-		}
-		return nil
-	})
-	if ctx.Err() == nil {
-		t.Fatal(err)
-	}
-	slices.Sort(ids)
-	if diff := cmp.Diff([]string{"1", "3", "5", "7", "9"}, ids); diff != "" {
-		t.Errorf("ids (-want +got):\n%s", diff)
 	}
 }

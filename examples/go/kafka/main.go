@@ -1,0 +1,154 @@
+// Command kafka prints one line for every signature in Signrelay's log, read from Kafka as a consumer group. Copy it, and
+// put your work in the place of the line.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl/scram"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx)
+	stop()
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context) error {
+	dialer, err := dialer(os.Getenv("KAFKA_USER"), os.Getenv("KAFKA_PASSWORD"))
+	if err != nil {
+		return err
+	}
+	seen := &memory{ids: map[string]bool{}}
+	handle := func(id string, e *signingv1.SigningEvent) error {
+		if seen.has(id) {
+			return nil // done already
+		}
+		if err := work(id, e); err != nil {
+			return err
+		}
+		seen.add(id)
+		return nil
+	}
+	return subscribe(ctx, kafka.ReaderConfig{
+		Brokers: strings.Split(setting("KAFKA_BROKERS", "127.0.0.1:9092"), ","),
+		Topic:   setting("KAFKA_TOPIC", "signrelay.signing.v1"),
+		GroupID: setting("KAFKA_GROUP", "billing"),
+		Dialer:  dialer,
+
+		SessionTimeout:        10 * time.Second, // after which a killed replica's partitions go to the others
+		WatchPartitionChanges: true,             // so that the topic may be made later
+	}, handle)
+}
+
+// subscribe hands every signature to handle until ctx ends.
+func subscribe(ctx context.Context, cfg kafka.ReaderConfig, handle func(id string, e *signingv1.SigningEvent) error) error {
+	// page: kafka
+	r := kafka.NewReader(cfg) // Brokers, Topic, and a GroupID, by which the brokers remember what you have committed
+	defer func() { _ = r.Close() }()
+	for {
+		m, err := r.FetchMessage(ctx)
+		if ctx.Err() != nil {
+			return nil
+		} else if err != nil { // the reader tries again, with a pause of its own
+			log.Printf("fetch: %v", err)
+			continue
+		}
+		if header(m, "ce_type") == "signrelay.recipient.signed.v1" {
+			e, err := decode(m)
+			if err != nil {
+				return err
+			}
+			if err := handle(header(m, "ce_id"), e); err != nil {
+				return err // nothing is committed: it comes again when you start again
+			}
+		}
+		if err := r.CommitMessages(context.WithoutCancel(ctx), m); err != nil { // after the work, not before
+			log.Printf("commit: %v; a later commit stands for it", err)
+		}
+	}
+	// page
+}
+
+func header(m kafka.Message, name string) string {
+	for _, h := range m.Headers {
+		if h.Key == name {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
+// decode reads an event in either form; a field that this program does not know yet is no error in either.
+func decode(m kafka.Message) (*signingv1.SigningEvent, error) {
+	e := new(signingv1.SigningEvent)
+	if header(m, "content-type") == "application/json" {
+		return e, protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(m.Value, e)
+	}
+	return e, proto.Unmarshal(m.Value, e)
+}
+
+// work is what your program does with a signature. This one prints it.
+func work(id string, e *signingv1.SigningEvent) error {
+	when := e.GetOccurredAt()
+	if when == nil {
+		when = e.GetReceivedAt() // the provider told no time
+	}
+	_, err := fmt.Printf("%s %s %s/%s document=%s recipient=%s %q\n", when.AsTime().Format(time.RFC3339), id,
+		e.GetSource(), e.GetProvider(), e.GetDocument().GetId(), e.GetRecipient().GetId(), e.GetDocument().GetTitle())
+	return err
+}
+
+// memory knows the last 10,000 ids that were done by this process. Where doing one twice hurts, let your database know
+// them: a unique key on the id, written in the transaction that does the work.
+type memory struct {
+	ids   map[string]bool
+	order []string
+}
+
+func (m *memory) has(id string) bool { return m.ids[id] }
+
+func (m *memory) add(id string) {
+	m.ids[id], m.order = true, append(m.order, id)
+	if len(m.order) > 10_000 {
+		delete(m.ids, m.order[0])
+		m.order = m.order[1:]
+	}
+}
+
+// dialer speaks TLS and SCRAM-SHA-512 where there is a user, and plain TCP where there is none.
+func dialer(user, password string) (*kafka.Dialer, error) {
+	d := &kafka.Dialer{Timeout: 10 * time.Second, DualStack: true}
+	if user == "" {
+		return d, nil
+	}
+	mechanism, err := scram.Mechanism(scram.SHA512, user, password)
+	if err != nil {
+		return nil, fmt.Errorf("KAFKA_USER and KAFKA_PASSWORD: %w", err)
+	}
+	d.SASLMechanism, d.TLS = mechanism, &tls.Config{MinVersion: tls.VersionTLS12}
+	return d, nil
+}
+
+func setting(name, otherwise string) string {
+	if value := os.Getenv(name); value != "" {
+		return value
+	}
+	return otherwise
+}

@@ -1,0 +1,143 @@
+// Command nats prints one line for every signature in Signrelay's log, read over NATS JetStream. Copy it, and put your
+// work in the place of the line.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx)
+	stop()
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context) error {
+	nc, err := nats.Connect(setting("NATS_URL", "nats://127.0.0.1:4222"),
+		nats.UserInfo(os.Getenv("NATS_USER"), os.Getenv("NATS_PASSWORD")),
+		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), // for ever
+	)
+	if err != nil {
+		return fmt.Errorf("connect to NATS: %w", err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	seen := &memory{ids: map[string]bool{}}
+	handle := func(id string, e *signingv1.SigningEvent) error {
+		if seen.has(id) {
+			return nil // done already
+		}
+		if err := work(id, e); err != nil {
+			return err
+		}
+		seen.add(id)
+		return nil
+	}
+	for ctx.Err() == nil {
+		if err := subscribe(ctx, js, setting("NATS_DURABLE", "billing"), handle); err != nil {
+			log.Printf("subscribe: %v; again in 2 s", err)
+			wait(ctx, 2*time.Second)
+		}
+	}
+	return nil
+}
+
+// subscribe hands every signature to handle until ctx ends, and then what has been fetched already. One that handle could
+// not do comes again; so does one whose ack was lost.
+func subscribe(ctx context.Context, js jetstream.JetStream, durable string, handle func(id string, e *signingv1.SigningEvent) error) error {
+	// page: work
+	consumer, err := js.CreateOrUpdateConsumer(ctx, "SIGNING", jetstream.ConsumerConfig{
+		Durable:       durable, // the server remembers by this name what you have acked
+		FilterSubject: "signing.v1.*.*.recipient.signed.>",
+		AckPolicy:     jetstream.AckExplicitPolicy,
+	})
+	if err != nil {
+		return err
+	}
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(10)) // what you do within the 30 s after which it comes again
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, messages.Drain)()
+	for {
+		m, err := messages.Next()
+		if errors.Is(err, jetstream.ErrMsgIteratorClosed) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		e := new(signingv1.SigningEvent)
+		if err := proto.Unmarshal(m.Data(), e); err != nil {
+			return err
+		}
+		if err := handle(m.Headers().Get("ce-id"), e); err != nil {
+			_ = m.NakWithDelay(10 * time.Second)
+			continue
+		}
+		if err := m.Ack(); err != nil { // after the work, not before
+			return err
+		}
+	}
+	// page
+}
+
+// work is what your program does with a signature. This one prints it.
+func work(id string, e *signingv1.SigningEvent) error {
+	when := e.GetOccurredAt()
+	if when == nil {
+		when = e.GetReceivedAt() // the provider told no time
+	}
+	_, err := fmt.Printf("%s %s %s/%s document=%s recipient=%s %q\n", when.AsTime().Format(time.RFC3339), id,
+		e.GetSource(), e.GetProvider(), e.GetDocument().GetId(), e.GetRecipient().GetId(), e.GetDocument().GetTitle())
+	return err
+}
+
+// memory knows the last 10,000 ids that were done by this process. Where doing one twice hurts, let your database know
+// them: a unique key on the id, written in the transaction that does the work.
+type memory struct {
+	ids   map[string]bool
+	order []string
+}
+
+func (m *memory) has(id string) bool { return m.ids[id] }
+
+func (m *memory) add(id string) {
+	m.ids[id], m.order = true, append(m.order, id)
+	if len(m.order) > 10_000 {
+		delete(m.ids, m.order[0])
+		m.order = m.order[1:]
+	}
+}
+
+func setting(name, otherwise string) string {
+	if value := os.Getenv(name); value != "" {
+		return value
+	}
+	return otherwise
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

@@ -1,0 +1,284 @@
+package examples_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/tests/examples"
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	house.Cleanup()
+	os.Exit(status)
+}
+
+// log is one that an example reads under the durable name "billing".
+type log struct {
+	*house.House
+	t        *testing.T
+	language string
+}
+
+// setup is a Signrelay that runs, with the sandbox around it.
+func setup(t *testing.T, language string) log {
+	t.Helper()
+	return read(t, language, func() *house.House { return house.Standalone(t) })
+}
+
+// alone is a log in which nobody writes but the test.
+func alone(t *testing.T, language string) log {
+	t.Helper()
+	return read(t, language, func() *house.House { return house.Parts(t, func(*house.House) string { return "" }) })
+}
+
+func read(t *testing.T, language string, start func() *house.House) log {
+	t.Helper()
+	if language == "python" {
+		examples.Python(t) // skips where there is none
+	}
+	h := start()
+	h.Patience = 2 * time.Minute
+	return log{House: h, t: t, language: language}
+}
+
+func (l log) start() *examples.Subscriber {
+	l.t.Helper()
+	return examples.Start(l.t, l.language, "nats", "NATS_URL="+l.NATSURL)
+}
+
+// play plays stories of all providers, in which people sign, and others do not.
+func (l log) play() {
+	l.t.Helper()
+	l.Play(l.t, "pleasesign", "two-signers")
+	l.Play(l.t, "pleasesign", "declined")
+	l.Play(l.t, "clickwrap", "two-signers")
+	l.Play(l.t, "esign-v1", "two-signers")
+}
+
+// untilDone waits until the stories are over, and the subscriber has acknowledged every signature.
+func (l log) untilDone() {
+	l.t.Helper()
+	l.Idle(l.t)
+	l.untilAcknowledged()
+}
+
+func (l log) untilAcknowledged() {
+	l.t.Helper()
+	js := l.JetStream(l.t)
+	l.Until(l.t, "the subscriber has done all", func() bool {
+		consumer, err := js.Consumer(context.Background(), flow.Signing, "billing")
+		if err != nil {
+			return false
+		}
+		info := consumer.CachedInfo()
+		return info.NumPending == 0 && info.NumAckPending == 0
+	})
+}
+
+// signatures are the lines for what the log holds, from its beginning.
+func (l log) signatures() (lines []string) {
+	l.t.Helper()
+	stored := event.Log{JS: l.JetStream(l.t), Stream: flow.Signing}
+	for m, err := range stored.Messages(l.t.Context(), "signing.v1.*.*.recipient.signed.>", time.Time{}) {
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		e, err := event.Decode(m.Data)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		lines = append(lines, examples.Line(e))
+	}
+	return lines
+}
+
+func TestEverySignatureIsPrintedOnce(t *testing.T) {
+	t.Parallel()
+	for _, language := range examples.Languages {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			l := setup(t, language)
+
+			s := l.start()
+			l.play()
+			l.untilDone()
+			printed := s.Stop()
+			l.check(printed)
+
+			// While it is away events come; when it is back it begins where it stopped.
+			l.play()
+			s = l.start()
+			l.untilDone()
+			printed = append(printed, s.Kill()...)
+			l.check(printed)
+		})
+	}
+}
+
+// check compares what was printed with the log.
+func (l log) check(printed []string) {
+	l.t.Helper()
+	want := l.signatures()
+	if len(want) == 0 {
+		l.t.Fatal("the stories bring no signature")
+	}
+	slices.Sort(want)
+	if diff := cmp.Diff(want, slices.Sorted(slices.Values(printed))); diff != "" {
+		l.t.Fatalf("printed (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatComesTwiceIsDoneOnce(t *testing.T) {
+	t.Parallel()
+	for _, language := range examples.Languages {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			l := alone(t, language)
+			s := l.start()
+			for range 2 {
+				for n := range 3 {
+					l.publish(n, "")
+				}
+			}
+			l.untilAcknowledged()
+			if twice := l.signatures(); len(twice) != 6 {
+				t.Fatalf("the log holds %d, want each of the 3 twice", len(twice))
+			}
+			if printed := s.Stop(); len(printed) != 3 {
+				t.Errorf("printed:\n%s", strings.Join(printed, "\n"))
+			}
+		})
+	}
+}
+
+// Whoever is killed in the middle of his work has not acknowledged it: it comes again.
+func TestWhatWasInHandComesAgain(t *testing.T) {
+	t.Parallel()
+	for _, language := range examples.Languages {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			l := alone(t, language)
+			const count = 1000
+			for n := range count {
+				l.publish(n, strconv.Itoa(n))
+			}
+			s := examples.StartUnread(t, language, "nats", "NATS_URL="+l.NATSURL)
+			l.Until(t, "it stands still in the middle of its work", s.Stuck)
+			printed := s.Kill()
+			if len(printed) == 0 || len(printed) == count {
+				t.Fatalf("it had printed %d of %d when it was killed", len(printed), count)
+			}
+			s = l.start()
+			l.untilAcknowledged()
+			printed = append(printed, s.Stop()...)
+			slices.Sort(printed)
+			again := len(printed)
+			printed = slices.Compact(printed)
+			again -= len(printed)
+			l.check(printed)
+			if again > 20 { // it fetches ten at a time
+				t.Errorf("%d came again", again)
+			}
+		})
+	}
+}
+
+// publish puts a signature into the log; without a message id, the log takes it twice.
+func (l log) publish(n int, messageID string) {
+	l.t.Helper()
+	m, err := event.Message(l.t.Context(), examples.Signature(n))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if messageID == "" {
+		m.Header.Del(nats.MsgIdHdr)
+	}
+	l.Until(l.t, "the log takes it", func() bool {
+		_, err := l.JetStream(l.t).PublishMsg(context.Background(), m)
+		return err == nil
+	})
+}
+
+// A team has a name, a password, and a copy of the log in an account of its own.
+func TestATeamReadsItsOwnCopy(t *testing.T) {
+	t.Parallel()
+	for _, language := range examples.Languages {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			l := read(t, language, func() *house.House { return house.Guarded(t, house.AroundTheSandbox) })
+			password := house.PasswordOf("billing")
+			if said, err := l.Command(t, "provision", "--copy", "--nats.user", "billing", "--nats.password", password); err != nil {
+				t.Fatalf("%v\n%s", err, said)
+			}
+			for n := range 20 {
+				l.publish(n, strconv.Itoa(n))
+			}
+			s := examples.Start(t, language, "nats", "NATS_URL="+l.NATSURL, "NATS_USER=billing", "NATS_PASSWORD="+password)
+			l.Until(t, "the last one is printed", func() bool { return len(s.Lines()) >= 20 })
+			l.check(s.Stop())
+		})
+	}
+}
+
+func TestItGoesOnWhenNATSIsBack(t *testing.T) {
+	t.Parallel()
+	for _, language := range examples.Languages {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			l := alone(t, language)
+			s := l.start()
+			for n := range 20 {
+				if n == 10 {
+					l.untilAcknowledged()
+					l.Processes["nats"].Kill()
+					l.Processes["nats"].Start()
+				}
+				l.publish(n, strconv.Itoa(n))
+			}
+			l.untilAcknowledged()
+			l.check(s.Stop())
+		})
+	}
+}
+
+func TestItEndsAlsoWhenNATSIsAway(t *testing.T) {
+	t.Parallel()
+	for _, language := range examples.Languages {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			l := setup(t, language)
+			s := l.start()
+			l.play()
+			l.untilDone()
+			l.Processes["signrelay"].Kill()
+			s.Stop()
+
+			// It ends also when it has never found a server: here is one that says nothing.
+			mute, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = mute.Close() }()
+			s = examples.Start(t, language, "nats", "NATS_URL=nats://"+mute.Addr().String())
+			caller, err := mute.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = caller.Close() }()
+			s.Stop()
+		})
+	}
+}

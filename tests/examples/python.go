@@ -1,0 +1,41 @@
+package examples
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// environment is the Python that python.sh makes, or why there is none.
+var environment = sync.OnceValues(func() (string, error) {
+	var said strings.Builder
+	cmd := exec.CommandContext(context.Background(), "sh", filepath.Join(house.Root(), "tests", "examples", "python.sh"))
+	cmd.Stderr = &said
+	folder, err := cmd.Output()
+	if err != nil {
+		return said.String(), err
+	}
+	return strings.TrimSpace(string(folder)), nil
+})
+
+// Python returns a Python with the examples' packages and the CloudEvents SDK, and the variables under which it finds the
+// contract's event_pb2. Where python3 or its packages cannot be had the test is skipped, and says so; in CI it fails.
+func Python(t *testing.T) (program string, env []string) {
+	t.Helper()
+	folder, err := environment()
+	switch {
+	case err == nil:
+		return filepath.Join(folder, "bin", "python"), []string{"PYTHONPATH=" + filepath.Join(folder, "contract"), "PYTHONDONTWRITEBYTECODE=1"}
+	case os.Getenv("CI") == "true":
+		t.Fatalf("CI runs the Python examples: %v\n%s", err, folder)
+	default:
+		t.Skipf("not run: it takes python3 with venv, pip, and its package index: %v\n%s", err, folder)
+	}
+	return "", nil
+}

@@ -1,0 +1,149 @@
+// Package examples runs the programs of examples/ as other teams do, each as a process.
+package examples
+
+import (
+	"bufio"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// Languages that the examples are written in.
+var Languages = []string{"go", "python"}
+
+// Subscriber is an example that runs.
+type Subscriber struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	output *os.File
+
+	mutex sync.Mutex
+	lines []string
+	read  sync.WaitGroup
+}
+
+// Start runs the example for "nats" or "kafka" in a language; its lines are read as they come.
+func Start(t *testing.T, language, over string, env ...string) *Subscriber {
+	t.Helper()
+	s := StartUnread(t, language, over, env...)
+	s.read.Go(s.collect)
+	return s
+}
+
+// StartUnread runs an example whose lines nobody reads until it has ended: it stands still in the middle of its work when
+// the pipe is full.
+func StartUnread(t *testing.T, language, over string, env ...string) *Subscriber {
+	t.Helper()
+	output, input, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = input.Close() }()
+	cmd := command(t, language, over)
+	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"))
+	cmd.Env = append(cmd.Env, env...)
+	cmd.Stdout, cmd.Stderr = input, t.Output()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a killed test leaves nobody behind
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s := &Subscriber{t: t, cmd: cmd, output: output}
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil {
+			s.Kill()
+		}
+		_ = output.Close()
+	})
+	return s
+}
+
+var building sync.Mutex
+
+func command(t *testing.T, language, over string) *exec.Cmd {
+	t.Helper()
+	folder := filepath.Join(house.Root(), "examples", language)
+	if language == "python" {
+		python, env := Python(t)
+		cmd := exec.CommandContext(context.Background(), python, over+"_subscriber.py")
+		cmd.Dir, cmd.Env = folder, env
+		return cmd
+	}
+	building.Lock()
+	defer building.Unlock()
+	program := filepath.Join(t.TempDir(), over)
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./"+over)
+	build.Dir = folder
+	if said, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", over, err, said)
+	}
+	return exec.CommandContext(context.Background(), program)
+}
+
+func (s *Subscriber) collect() {
+	for lines := bufio.NewScanner(s.output); lines.Scan(); {
+		s.mutex.Lock()
+		s.lines = append(s.lines, lines.Text())
+		s.mutex.Unlock()
+	}
+}
+
+// Lines are those it has printed so far.
+func (s *Subscriber) Lines() []string {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return slices.Clone(s.lines)
+}
+
+// Stuck tells whether it cannot go on printing: a pipe takes 64 KiB in pages, and no line spans two of them.
+func (s *Subscriber) Stuck() bool {
+	raw, err := s.output.SyscallConn()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var waiting int
+	if err := raw.Control(func(fd uintptr) { waiting, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }); err != nil {
+		s.t.Fatal(err)
+	}
+	return err == nil && waiting > 60<<10
+}
+
+// Kill ends it at once, as a crash does, and returns all lines that it printed.
+func (s *Subscriber) Kill() []string {
+	_ = s.cmd.Process.Kill() // fails only when it has ended
+	return s.rest()
+}
+
+// Stop asks it to end by SIGTERM, which it does with status 0, and returns all lines that it printed.
+func (s *Subscriber) Stop() []string {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		s.t.Fatal(err)
+	}
+	late := time.AfterFunc(30*time.Second, func() {
+		s.t.Error("it has not ended within 30 s of SIGTERM")
+		_ = s.cmd.Process.Kill()
+	})
+	defer late.Stop()
+	lines := s.rest()
+	if status := s.cmd.ProcessState.ExitCode(); status != 0 {
+		s.t.Errorf("it ended with status %d", status)
+	}
+	return lines
+}
+
+func (s *Subscriber) rest() []string {
+	s.read.Wait()
+	s.collect() // what nobody has read, if nobody did
+	_ = s.cmd.Wait()
+	return s.Lines()
+}

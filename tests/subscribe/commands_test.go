@@ -1,0 +1,214 @@
+package subscribe_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/subscribe"
+)
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	house.Cleanup()
+	os.Exit(status)
+}
+
+// Whoever adds a command to the page says here what it does, or in tests/kafka.
+func TestEveryCommandOfThePageIsRun(t *testing.T) {
+	t.Parallel()
+	run := 0
+	for _, tool := range []string{"nats", "signrelay", "python", "pip", "export", "kcat"} {
+		run += len(subscribe.Commands(t, tool))
+	}
+	lines := 0
+	for _, block := range subscribe.Blocks(t, "sh") {
+		lines += strings.Count(block, "\n")
+	}
+	if run != lines {
+		t.Errorf("of %d commands, tests run %d", lines, run)
+	}
+}
+
+// team is a team with a copy of the log: ten events, in turn of two documents, the odd ones of them signatures.
+type team struct {
+	*house.House
+	t     *testing.T
+	shell *subscribe.Shell
+	next  int
+}
+
+func newTeam(t *testing.T) *team {
+	t.Helper()
+	h := house.Guarded(t, house.AroundTheSandbox)
+	password := house.PasswordOf("billing")
+	if said, err := h.Command(t, "provision", "--copy", "--nats.user", "billing", "--nats.password", password); err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	var env []string
+	for _, line := range subscribe.Commands(t, "export") {
+		for _, variable := range strings.Fields(line)[1:] {
+			env = append(env, strings.NewReplacer("nats://nats.example:4222", h.NATSURL, "…", password,
+				"$NATS_URL", h.NATSURL, "$NATS_USER", "billing", "$NATS_PASSWORD", password).Replace(variable))
+		}
+	}
+	x := &team{House: h, t: t, shell: subscribe.NewShell(t, env...)}
+	for range 10 {
+		x.publish()
+	}
+	nc, err := nats.Connect(h.NATSURL, nats.UserInfo("billing", password))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Until(t, "the copy has what the log has", func() bool {
+		log, err := js.Stream(context.Background(), flow.Signing)
+		return err == nil && log.CachedInfo().State.LastSeq == 10
+	})
+	return x
+}
+
+func (x *team) publish() {
+	x.t.Helper()
+	document := &signingv1.Document{Id: []string{"other", "PLSDOC1970"}[x.next%2]}
+	m, err := event.Message(x.t.Context(), &signingv1.SigningEvent{
+		Id: "event-" + strconv.Itoa(x.next), Source: "acme", Provider: "pleasesign", Document: document, OccurredAt: timestamppb.Now(),
+		Type: []string{"recipient.opened", "recipient.signed"}[x.next%2],
+	})
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	if _, err := x.JetStream(x.t).PublishMsg(x.t.Context(), m); err != nil {
+		x.t.Fatal(err)
+	}
+	x.next++
+}
+
+// A command has to show some events, and none of others.
+type command struct {
+	shows, hides []string
+	live         bool // it shows what comes while it runs
+}
+
+var odd = command{shows: []string{"event-1\n", "event-9\n"}, hides: []string{"event-0\n", "event-8\n"}}
+
+func TestTheNATSCommandLine(t *testing.T) {
+	t.Parallel()
+	x := newTeam(t)
+	x.shell.WithTool("nats", natsCLI(t))
+	all := command{shows: []string{"event-0\n", "event-9\n"}}
+	does := map[string]command{
+		"--new 'signing.v1.*.*.recipient.signed.>'": {shows: []string{"recipient.signed"}, hides: []string{"event-9\n", "recipient.opened"}, live: true},
+		"--since 1h 'signing.v1.>'":                 all,
+		"--start-sequence 6 'signing.v1.>'":         {shows: []string{"event-5\n", "event-9\n"}, hides: []string{"event-4\n"}},
+		"--all 'signing.v1.*.*.*.*.PLSDOC1970'":     odd,
+		"--all --translate 'protoc -I proto --decode=signrelay.signing.v1.SigningEvent signrelay/signing/v1/event.proto' 'signing.v1.>'": {
+			shows: []string{`id: "event-0"`, `id: "event-9"`, `provider: "pleasesign"`}},
+	}
+	for _, line := range subscribe.Commands(t, "nats") {
+		c, known := does[strings.TrimPrefix(line, "nats sub --stream SIGNING ")]
+		if !known {
+			t.Errorf("nobody knows what this is to show: %s", line)
+			continue
+		}
+		if strings.Contains(line, "protoc") {
+			x.shell.WithPython()
+		}
+		x.follow(line, c)
+	}
+}
+
+func (x *team) follow(line string, c command) {
+	x.t.Helper()
+	said := x.shell.Follow(line, c.shows, func() {
+		if c.live {
+			x.publish()
+		}
+	})
+	x.hidden(line, said, c)
+}
+
+func (x *team) hidden(line, said string, c command) {
+	x.t.Helper()
+	for _, text := range c.hides {
+		if strings.Contains(said, text) {
+			x.t.Errorf("%s: shows %q:\n%s", line, text, said)
+		}
+	}
+}
+
+func TestOurCommandLine(t *testing.T) {
+	t.Parallel()
+	x := newTeam(t)
+	x.shell.WithTool("signrelay", house.Program(t, "signrelay"))
+	for _, line := range subscribe.Commands(t, "signrelay") {
+		switch line {
+		case "signrelay tail --json 'signing.v1.*.*.recipient.signed.>'":
+			x.follow(line, command{shows: []string{"recipient.signed"}, hides: []string{`"event-9"`, "recipient.opened"}, live: true})
+		case "signrelay tail --json --since 1h --no-follow":
+			if said := x.shell.Run(line); strings.Count(said, "\n") != x.next || !strings.Contains(said, `"event-0"`) {
+				t.Errorf("%s, of %d events:\n%s", line, x.next, said)
+			}
+		case "signrelay timeline --json PLSDOC1970":
+			said := x.shell.Run(line)
+			if strings.Count(said, "\n") != x.next/2 || !strings.Contains(said, `"event-1"`) || strings.Contains(said, `"other"`) {
+				t.Errorf("%s, of %d events:\n%s", line, x.next/2, said)
+			}
+		default:
+			t.Errorf("nobody knows what this is to show: %s", line)
+		}
+	}
+}
+
+// The contract is made as the page says, and holds what the examples read. The packages are those that the tests have
+// installed from the same file.
+func TestTheContractInPython(t *testing.T) {
+	t.Parallel()
+	shell := subscribe.NewShell(t)
+	shell.WithPython()
+	for _, line := range subscribe.Commands(t, "pip") {
+		if line != "pip install -r examples/python/requirements.txt" {
+			t.Errorf("nobody installs this: %s", line)
+		}
+	}
+	for _, line := range subscribe.Commands(t, "python") {
+		shell.Run(line)
+	}
+	said := shell.Run(`python -c 'from signrelay.signing.v1.event_pb2 import SigningEvent; print(SigningEvent(id="it works").id)'`)
+	if said != "it works\n" {
+		t.Error(said)
+	}
+}
+
+// natsCLI is the command line of NATS, as the Makefile builds it.
+func natsCLI(t *testing.T) string {
+	t.Helper()
+	if built, err := filepath.Glob(filepath.Join(house.Root(), ".tools", "natscli-*", "nats")); err == nil && len(built) > 0 {
+		return built[len(built)-1]
+	}
+	path, err := exec.LookPath("nats")
+	switch {
+	case err == nil:
+	case os.Getenv("CI") == "true":
+		t.Fatal("CI tests with the nats command line: run make test")
+	default:
+		t.Skip("not run: the nats command line is not built; make test builds it")
+	}
+	return path
+}

@@ -1,0 +1,48 @@
+// Package subscribe runs what docs/subscribe.md tells other teams to type.
+package subscribe
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+var (
+	fence   = regexp.MustCompile("(?s)```([a-z]+)\n(.*?)```")
+	comment = regexp.MustCompile(`\s{2,}#.*$`)
+)
+
+// Blocks are the page's blocks of a language, in their order.
+func Blocks(t *testing.T, language string) (blocks []string) {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join(house.Root(), "docs", "subscribe.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range fence.FindAllStringSubmatch(string(page), -1) {
+		if b[1] == language {
+			blocks = append(blocks, b[2])
+		}
+	}
+	return blocks
+}
+
+// Commands are the page's command lines that begin with a tool's name, without their comments.
+func Commands(t *testing.T, tool string) (commands []string) {
+	t.Helper()
+	for _, b := range Blocks(t, "sh") {
+		for line := range strings.Lines(b) {
+			if line = comment.ReplaceAllString(strings.TrimSpace(line), ""); strings.HasPrefix(line, tool+" ") {
+				commands = append(commands, line)
+			}
+		}
+	}
+	if len(commands) == 0 {
+		t.Fatalf("docs/subscribe.md has no command %s", tool)
+	}
+	return commands
+}

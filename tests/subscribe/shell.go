@@ -1,0 +1,134 @@
+package subscribe
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/tests/examples"
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// Shell is where a reader of the page sits: a folder with proto/ and examples/ in it, and the tools on the path.
+type Shell struct {
+	t   *testing.T
+	dir string
+	env []string
+}
+
+// NewShell makes one; env is what the page tells to export.
+func NewShell(t *testing.T, env ...string) *Shell {
+	t.Helper()
+	dir := t.TempDir()
+	s := &Shell{t: t, dir: dir, env: append(env, "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"), "HOME="+dir)}
+	if err := os.Mkdir(filepath.Join(dir, "bin"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range []string{"proto", "examples"} {
+		s.link(filepath.Join(house.Root(), folder), folder)
+	}
+	return s
+}
+
+func (s *Shell) link(from, to string) {
+	s.t.Helper()
+	if err := os.Symlink(from, filepath.Join(s.dir, to)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// WithTool puts a program onto the path.
+func (s *Shell) WithTool(name, path string) {
+	s.t.Helper()
+	s.link(path, filepath.Join("bin", name))
+}
+
+// WithPython puts the examples' Python onto the path, and a protoc, which it brings along. Without one the test is skipped.
+func (s *Shell) WithPython() {
+	s.t.Helper()
+	python, _ := examples.Python(s.t)
+	protoc := "#!/bin/sh\nexec '" + python + "' -m grpc_tools.protoc \"$@\"\n"
+	// A link to a virtual environment's Python would be a Python without its packages.
+	for name, script := range map[string]string{"python": "#!/bin/sh\nexec '" + python + "' \"$@\"\n", "protoc": protoc} {
+		if err := os.WriteFile(filepath.Join(s.dir, "bin", name), []byte(script), 0o700); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// Run runs a command that ends, and returns what it printed.
+func (s *Shell) Run(command string) string {
+	s.t.Helper()
+	cmd := s.command(command)
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Run(); err != nil {
+		s.t.Fatalf("%s: %v\n%s", command, err, said.String())
+	}
+	return said.String()
+}
+
+// Follow runs a command that does not end by itself until it has printed all that is wanted, and returns what it printed.
+// Again and again, something is brought about meanwhile.
+func (s *Shell) Follow(command string, wanted []string, meanwhile func()) string {
+	s.t.Helper()
+	cmd := s.command(command)
+	var said output
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() {
+		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			s.t.Error(err)
+		}
+		_ = cmd.Wait()
+	}()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); meanwhile() {
+		missing := false
+		for _, w := range wanted {
+			missing = missing || !strings.Contains(said.String(), w)
+		}
+		if !missing {
+			return said.String()
+		}
+		select {
+		case <-s.t.Context().Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	s.t.Fatalf("%s: has not printed %q:\n%s", command, wanted, said.String())
+	return ""
+}
+
+func (s *Shell) command(command string) *exec.Cmd {
+	cmd := exec.CommandContext(context.Background(), "sh", "-c", command)
+	cmd.Dir, cmd.Env = s.dir, s.env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+type output struct {
+	mutex sync.Mutex
+	text  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	return o.text.String()
+}
