@@ -50,10 +50,10 @@ func up(t *testing.T, env []string, files ...string) *world {
 		t: t, sandbox: "http://127.0.0.1:" + ports[0], links: "127.0.0.1:" + ports[1],
 		nats: "nats://127.0.0.1:" + ports[2], kafka: "127.0.0.1:" + ports[3],
 		args: []string{"compose", "--project-name", "signrelay-test-" + ports[0], "--project-directory", house.Root(), "--env-file", os.DevNull},
-		env: append(os.Environ(), append(env, "VERSION=test", "SANDBOX_PORT="+ports[0], "LINKS_PORTS="+ports[1], "TEST_NATS_PORT="+ports[2],
-			"TEST_KAFKA_PORT="+ports[3], "INGEST_PORTS="+ports[4], "RECEIPTS_PORTS=0", "BIND=127.0.0.1", "COMPOSE_PROFILES=")...),
+		env: append(os.Environ(), append(env, "VERSION=test", "SANDBOX_PORT="+ports[0], "LINKS_PORTS="+ports[1], "NATS_PORT="+ports[2],
+			"KAFKA_PORT="+ports[3], "INGEST_PORTS="+ports[4], "RECEIPTS_PORTS=0", "BIND=127.0.0.1", "COMPOSE_PROFILES=")...),
 	}
-	for _, file := range append(files, "tests/compose/doors.yml") {
+	for _, file := range files {
 		w.args = append(w.args, "--file", filepath.Join(house.Root(), file))
 	}
 	t.Cleanup(func() {
