@@ -55,8 +55,8 @@ faults-all: redis-server ## The same with every row
 	@cd tests/faults && SIGNRELAY_TEST_FAULTS=all go test -count=1 -parallel 4 -timeout 30m
 
 .PHONY: bench
-bench: build redis-server ## Measure: callbacks a second, CPU a callback, memory, start (takes about two minutes)
-	@cd tests && go test -run '^$$' -bench . -benchtime 1x -timeout 15m ./bench/...
+bench: build redis-server ## Measure: callbacks a second, CPU a callback, memory, start, replicas, a million callbacks' cost (ten minutes)
+	@cd tests && go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./bench/...
 
 .PHONY: fuzz
 fuzz: ## Fuzz each provider's pack for a minute

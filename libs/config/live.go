@@ -45,12 +45,14 @@ func (l *Live) Files() int { return len(l.files) }
 // of these settings. Where a file cannot be read, is empty, or holds what check refuses, the old value stays, and err has a
 // line that says why. Settings side by side, such as a certificate and its key, are taken together or not at all.
 //
-// A new value is taken when it stood there at the last look too: it may be just being written. With atOnce it is taken now.
+// A new value is taken when it, and all that stands beside it, was there at the last look too: they may be just being
+// written. With atOnce it is taken now.
 func (l *Live) Reread(check func(Config) error, atOnce bool) (replaced []string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var mistakes []error
-	var fresh []int // places in files
+	var fresh []int              // places in files
+	writing := map[string]bool{} // the parents of what has changed since the last look
 	for i := range l.files {
 		f := &l.files[i]
 		text, err := readSetting(f.variable, f.path)
@@ -62,8 +64,10 @@ func (l *Live) Reread(check func(Config) error, atOnce bool) (replaced []string,
 		case text != f.text && (atOnce || text == f.seen):
 			fresh = append(fresh, i)
 		}
+		writing[parent(f.key)] = writing[parent(f.key)] || text != f.seen && !atOnce
 		f.seen = text
 	}
+	fresh = slices.DeleteFunc(fresh, func(i int) bool { return writing[parent(l.files[i].key)] })
 	if len(fresh) == 0 {
 		return nil, errors.Join(mistakes...)
 	}

@@ -74,6 +74,40 @@ func TestANewValueMustStandThereAtTwoLooks(t *testing.T) {
 	}
 }
 
+// A new key with an old secret would be refused by the other side, which then is not asked for a quarter of an hour.
+func TestAPairWrittenAcrossALookIsReplacedTogether(t *testing.T) {
+	t.Parallel()
+	key, secret, password := file(t, "oldoldol"), file(t, "old"), file(t, "old")
+	live := config.NewLive(load(t, nil, []string{
+		"SIGNRELAY_SMS_VONAGE_FROM=Acme", "SIGNRELAY_SMS_VONAGE_API_KEY_FILE=" + key, "SIGNRELAY_SMS_VONAGE_API_SECRET_FILE=" + secret,
+		"SIGNRELAY_REDIS_URL=redis://127.0.0.1", "SIGNRELAY_REDIS_PASSWORD_FILE=" + password,
+	}))
+	look := func(want ...string) {
+		t.Helper()
+		if replaced, err := reread(t, live, false); err != nil || !slices.Equal(replaced, want) {
+			t.Errorf("replaced %q, want %q: %v", replaced, want, err)
+		}
+	}
+	write(t, key, "newnewne")
+	write(t, password, "new")
+	look()
+	write(t, secret, "new")
+	look("redis.password") // which belongs to neither
+	look("sms.vonage.api_key", "sms.vonage.api_secret")
+
+	// Half of a pair that stays away does not hold up the other.
+	if err := os.Remove(secret); err != nil {
+		t.Fatal(err)
+	}
+	write(t, key, "newestne")
+	for range 2 {
+		_, _ = reread(t, live, false)
+	}
+	if got := live.Now().SMS.Vonage; got.APIKey != "newestne" || got.APISecret != "new" {
+		t.Errorf("%+v", got)
+	}
+}
+
 // Kubernetes swaps the link two folders above all the files of a secret.
 func TestALinkIsSwapped(t *testing.T) {
 	t.Parallel()

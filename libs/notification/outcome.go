@@ -81,21 +81,20 @@ func outcome(n *notifyv1.Notification, eventType, id string, at time.Time) *sign
 }
 
 // Earlier looks in the log for word that n was handed over before: its notification.sent, else what a delivery receipt told
-// of it, else nil. Only the one document's notices are read, oldest first.
+// of it, else nil. Only the one document's outcomes are read, and each type by its whole subject: for a filter with "*" the
+// server looks through up to 8 MB of the log, 20 ms of its processor.
 func Earlier(ctx context.Context, log event.Log, n *notifyv1.Notification) (*signingv1.SigningEvent, error) {
-	var receipt *signingv1.SigningEvent
-	for m, err := range log.Messages(ctx, "signing.v1."+n.GetSource()+"."+n.GetProvider()+".notification.*."+event.DocumentToken(n.GetDocumentId()), time.Time{}) {
-		if err != nil {
-			return nil, fmt.Errorf("look for an earlier handing over: %w", err)
+	prefix, document := "signing.v1."+n.GetSource()+"."+n.GetProvider()+".", "."+event.DocumentToken(n.GetDocumentId())
+	for _, outcome := range []string{SentType, DeliveredType, FailedType} {
+		for m, err := range log.Messages(ctx, prefix+outcome+document, time.Time{}) {
+			if err != nil {
+				return nil, fmt.Errorf("look for an earlier handing over: %w", err)
+			}
+			// What is somebody else's, or cannot be read, is no word of ours.
+			if e, err := event.Decode(m.Data); err == nil && e.GetNotice().GetNotificationId() == n.GetId() && handedOver(e) {
+				return e, nil
+			}
 		}
-		e, err := event.Decode(m.Data)
-		if err != nil || e.GetNotice().GetNotificationId() != n.GetId() || !handedOver(e) {
-			continue // somebody else's; what cannot be read is no word of ours
-		}
-		if e.GetType() == SentType {
-			return e, nil
-		}
-		receipt = e
 	}
-	return receipt, nil
+	return nil, nil
 }

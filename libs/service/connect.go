@@ -50,6 +50,9 @@ func connectNATS(now func() config.NATS, name string, log *slog.Logger) (*nats.C
 			return reconnectWait + rand.N(reconnectWait) //nolint:gosec // nobody gains by guessing it
 		}),
 		nats.ReconnectBufSize(-1),
+		// Each question to the log waits for at most 257 messages on a channel of its own. The default makes room for 65,536 of
+		// them, half a megabyte a question.
+		nats.SyncQueueLen(512),
 		nats.IgnoreAuthErrorAbort(), // a rotated credential may be right again at the next try
 		// A peer that vanished without a word is noticed after 20 to 30 s, not after the default of 6 minutes.
 		nats.PingInterval(10 * time.Second),

@@ -14,9 +14,9 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 )
 
-// rereadEvery is how often the files that settings came from are looked into. A new value must stand there at two looks, so
-// it is in use after 10 s at most. Looking is simpler than being told: Kubernetes swaps a link two folders above a mounted
-// secret, certbot renames, editors write in place.
+// rereadEvery is how often the files that settings came from are looked into. A new value, and all that stands beside it, must
+// be there at two looks, so they are in use 10 s after the last of them was written. Looking is simpler than being told:
+// Kubernetes swaps a link two folders above a mounted secret, certbot renames, editors write in place.
 const rereadEvery = 5 * time.Second
 
 // reload keeps live up to date with its files until ctx ends. SIGHUP has it look at once. A program without such files

@@ -19,6 +19,12 @@ type history struct {
 	ended      bool // completed, declined, voided or expired, and not sent again since
 }
 
+// decisive is what recall goes by. Each is asked for by its whole subject, which the server finds at once: for a filter with "*" it
+// looks through up to 8 MB of the log, 20 ms of its processor.
+var decisive = []string{
+	documentSent, documentCompleted, documentDeclined, documentVoided, documentExpired, recipientSigned, recipientDeclined,
+}
+
 // history reads it. The provider's API may lag behind its own callbacks, and the log behind the provider: what either has
 // heard has happened. The completed document is told about whatever came before, and nothing is read for it.
 func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent) (history, error) {
@@ -28,8 +34,8 @@ func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent
 	prefix := "signing.v1." + happened.GetSource() + "." + happened.GetProvider() + "."
 	document := "." + event.DocumentToken(happened.GetDocument().GetId())
 	var events []*signingv1.SigningEvent
-	for _, types := range []string{"document.*", recipientSigned, recipientDeclined} {
-		for m, err := range e.log.Messages(ctx, prefix+types+document, time.Time{}) {
+	for _, typ := range decisive {
+		for m, err := range e.log.Messages(ctx, prefix+typ+document, time.Time{}) {
 			if err != nil {
 				return history{}, fmt.Errorf("read the document's past: %w", err)
 			}

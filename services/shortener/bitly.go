@@ -24,10 +24,11 @@ var bitlyRate = limit.Rate{Count: 90, Per: time.Minute, Burst: 10}
 
 const bitlyAtOnce = 5
 
-func newBitly(s config.Bitly, limits limit.Limiter) *bitly {
-	header := http.Header{"Authorization": {"Bearer " + s.Token}}
+func newBitly(now func() config.Bitly, limits limit.Limiter) *bitly {
+	s := now()
+	credentials := func() http.Header { return http.Header{"Authorization": {"Bearer " + now().Token}} }
 	return &bitly{
-		caller: newCaller(s.BaseURL, header, bitlyRate, bitlyAtOnce, limits, "shortener/bitly"),
+		caller: newCaller(s.BaseURL, credentials, bitlyRate, bitlyAtOnce, limits, "shortener/bitly"),
 		domain: s.Domain, group: s.Group,
 	}
 }

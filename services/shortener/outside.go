@@ -36,13 +36,14 @@ type outsideError struct {
 func (e *outsideError) Error() string { return e.reason + ": " + e.err.Error() }
 func (e *outsideError) Unwrap() error { return e.err }
 
-// newOutside is the shortener of the settings, and nil where our own links are the short ones.
-func newOutside(s config.Shortener, limits limit.Limiter) outside {
-	switch s.Kind {
+// newOutside is the shortener of the settings, and nil where our own links are the short ones. Of the settings its
+// credentials alone may be others later.
+func newOutside(now func() config.Shortener, limits limit.Limiter) outside {
+	switch now().Kind {
 	case "bitly":
-		return newBitly(s.Bitly, limits)
+		return newBitly(func() config.Bitly { return now().Bitly }, limits)
 	case "rebrandly":
-		return newRebrandly(s.Rebrandly, limits)
+		return newRebrandly(func() config.Rebrandly { return now().Rebrandly }, limits)
 	default:
 		return nil
 	}
@@ -58,20 +59,18 @@ const (
 
 // caller makes the calls to one outside shortener.
 type caller struct {
-	client http.Client
-	base   string // without a slash at the end
-	header http.Header
+	client      http.Client
+	base        string             // without a slash at the end
+	credentials func() http.Header // of now: a client of new ones would have connections of its own, beside those that stand
 }
 
 // newCaller makes a caller that keeps to a rate, and has so many calls in the air at most.
-func newCaller(base string, header http.Header, rate limit.Rate, atOnce int, limits limit.Limiter, key string) caller {
+func newCaller(base string, credentials func() http.Header, rate limit.Rate, atOnce int, limits limit.Limiter, key string) caller {
 	// In HTTP/1 a connection is a call, so that connections limit calls.
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	header.Set("Content-Type", "application/json")
-	header.Set("Accept", "application/json")
 	return caller{
-		base: strings.TrimRight(base, "/"), header: header,
+		base: strings.TrimRight(base, "/"), credentials: credentials,
 		client: http.Client{
 			Timeout: callWithin,
 			Transport: limit.Transport{
@@ -107,7 +106,9 @@ func (c *caller) ask(ctx context.Context, method, path string, question any) (an
 	if question == nil {
 		r.Body, r.GetBody, r.ContentLength = http.NoBody, nil, 0
 	}
-	r.Header = c.header.Clone()
+	r.Header = c.credentials()
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Accept", "application/json")
 	got, err := c.client.Do(r)
 	if err != nil {
 		return answer{}, noAnswer(err)

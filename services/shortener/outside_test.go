@@ -104,11 +104,12 @@ func (v vendor) open(t *testing.T, h http.Handler, limits limit.Limiter) outside
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	return newOutside(config.Shortener{
+	settings := config.Shortener{
 		Kind:      v.kind,
 		Bitly:     config.Bitly{Token: "token", Domain: "go.acme.example", Group: "Bgroup", BaseURL: server.URL + "/base/"},
 		Rebrandly: config.Rebrandly{APIKey: "token", Workspace: "space", Domain: "go.acme.example", BaseURL: server.URL + "/base"},
-	}, limits)
+	}
+	return newOutside(func() config.Shortener { return settings }, limits)
 }
 
 // each runs a test for every vendor.
@@ -364,7 +365,8 @@ func TestBitlyOpensFiveConnections(t *testing.T) {
 	}
 	server.Start()
 	defer server.Close()
-	o := newBitly(config.Bitly{Token: "token", Domain: "go.acme.example", Group: "Bgroup", BaseURL: server.URL + "/base"}, limit.NewLocal())
+	settings := config.Bitly{Token: "token", Domain: "go.acme.example", Group: "Bgroup", BaseURL: server.URL + "/base"}
+	o := newBitly(func() config.Bitly { return settings }, limit.NewLocal())
 
 	asking := make(chan struct{}, 10)
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GetConn: func(string) { asking <- struct{}{} }})

@@ -13,9 +13,9 @@ import (
 func Reach(ctx context.Context, s config.Shortener, limits limit.Limiter) error {
 	switch s.Kind {
 	case "bitly":
-		return newBitly(s.Bitly, limits).known(ctx)
+		return newBitly(func() config.Bitly { return s.Bitly }, limits).known(ctx)
 	case "rebrandly":
-		return newRebrandly(s.Rebrandly, limits).known(ctx)
+		return newRebrandly(func() config.Rebrandly { return s.Rebrandly }, limits).known(ctx)
 	default:
 		return nil
 	}

@@ -29,13 +29,17 @@ var rebrandlyRate = limit.Rate{Count: 9, Per: time.Second, Burst: 1}
 // rebrandlyAtOnce is as many as the stage has workers.
 const rebrandlyAtOnce = 16
 
-func newRebrandly(s config.Rebrandly, limits limit.Limiter) *rebrandly {
-	header := http.Header{"Apikey": {s.APIKey}}
-	if s.Workspace != "" {
-		header.Set("Workspace", s.Workspace)
+func newRebrandly(now func() config.Rebrandly, limits limit.Limiter) *rebrandly {
+	s := now()
+	credentials := func() http.Header {
+		header := http.Header{"Apikey": {now().APIKey}}
+		if s.Workspace != "" {
+			header.Set("Workspace", s.Workspace)
+		}
+		return header
 	}
 	return &rebrandly{
-		caller: newCaller(s.BaseURL, header, rebrandlyRate, rebrandlyAtOnce, limits, "shortener/rebrandly"),
+		caller: newCaller(s.BaseURL, credentials, rebrandlyRate, rebrandlyAtOnce, limits, "shortener/rebrandly"),
 		domain: s.Domain,
 	}
 }

@@ -20,8 +20,8 @@ import (
 
 // thirdParty asks the outside shortener, and says when our own link has to do.
 type thirdParty struct {
-	name        string         // "bitly", "rebrandly"
-	outside     func() outside // with the credentials of now
+	name        string // "bitly", "rebrandly"
+	outside     outside
 	trouble     trouble
 	log         *slog.Logger
 	substituted *prometheus.CounterVec
@@ -29,11 +29,11 @@ type thirdParty struct {
 
 // newThirdParty is nil where the settings want our own links.
 func newThirdParty(env service.Env) (*thirdParty, error) {
-	o, err := config.Make(env.Live, func(c config.Config) (outside, error) { return newOutside(c.Shortener, env.Limits), nil })
-	if err != nil || o.Now() == nil {
-		return nil, err
+	o := newOutside(func() config.Shortener { return env.Live.Now().Shortener }, env.Limits)
+	if o == nil {
+		return nil, nil //nolint:nilnil // our own links need nobody
 	}
-	t := &thirdParty{name: env.Config.Shortener.Kind, outside: o.Now, trouble: trouble{now: time.Now}, log: env.Log}
+	t := &thirdParty{name: env.Config.Shortener.Kind, outside: o, trouble: trouble{now: time.Now}, log: env.Log}
 	return t, telemetry.Register(env.Metrics, &t.substituted, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "signrelay_shortener_substituted_total",
 		Help: "Messages that got our own link because the outside shortener gave none, by why.",
@@ -52,7 +52,7 @@ func (t *thirdParty) form(ctx context.Context, in stage.Event[*notifyv1.Notifica
 	reason := t.trouble.reason()
 	if reason == "" {
 		bounded, cancel := context.WithTimeout(ctx, formWithin)
-		short, failed := t.outside().shorten(bounded, own)
+		short, failed := t.outside.shorten(bounded, own)
 		cancel()
 		if failed == nil {
 			e, err := links.keep(ctx, e, outsideForm{By: t.name, Of: own, Short: short})

@@ -91,7 +91,7 @@ func TestOutageIsWaitedForOnce(t *testing.T) {
 	links := book{bucket: newBucket(t), life: time.Hour, now: time.Now}
 	f := &failing{with: &outsideError{reason: "unavailable", then: pack.Retry, err: errors.New("x")}}
 	third := &thirdParty{
-		name: "bitly", outside: func() outside { return f }, trouble: trouble{now: func() time.Time { return now }}, log: slog.New(slog.DiscardHandler),
+		name: "bitly", outside: f, trouble: trouble{now: func() time.Time { return now }}, log: slog.New(slog.DiscardHandler),
 		substituted: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "x_total", Help: "Links."}, []string{"shortener", "reason"}),
 	}
 	s := &shortener{links: links, base: "https://sign.acme.example/l/", third: third}

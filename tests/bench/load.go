@@ -21,7 +21,8 @@ import (
 
 // callback is one request to send.
 type callback struct {
-	body, signature string
+	body          string
+	header, value string // that authenticate it
 }
 
 // callbacks makes n unique callbacks of 1 KiB: PleaseSign's recipient.complete, signed with the key "test".
@@ -32,7 +33,7 @@ func callbacks(n int, run string) []callback {
 			`"first_name":"John","last_name":"Doe","email":"example@pleasesign.com.au","mobile":"61437111222","method":"email",`+
 			`"complete_date":1531228693,"note":"`, run, i, run, i, i)
 		body += strings.Repeat("x", 1024-len(body)-2) + `"}`
-		all[i] = callback{body: body, signature: pleasesign.Sign("test", []byte(body))}
+		all[i] = callback{body: body, header: "X-Pleasesign-Signature", value: pleasesign.Sign("test", []byte(body))}
 	}
 	return all
 }
@@ -87,7 +88,7 @@ func post(ctx context.Context, client *http.Client, url string, c callback) erro
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("X-Pleasesign-Signature", c.signature)
+	req.Header.Set(c.header, c.value)
 	resp, err := client.Do(req)
 	if err != nil {
 		return err

@@ -44,8 +44,8 @@ func BenchmarkReplicas(b *testing.B) {
 // second. All replicas are ready before the work comes.
 func pass(b *testing.B, replicas int) map[string]float64 {
 	b.Helper()
-	far := newFar(b)
-	h := house.Hasty(b, far.settings)
+	far := newFar(b, answersAfter)
+	h := house.Hasty(b, func(h *house.House) string { return far.settings(h, h.Address("SIGNRELAY_SMTP_ADDR")) })
 	h.Patience = 2 * time.Minute
 	h.StartService(b, "ingest", "ingest")
 	for _, stage := range []string{"enricher", "sms-sender"} {
@@ -104,15 +104,17 @@ func steady(at []time.Time) float64 {
 	return float64(len(at)-1) / at[len(at)-1].Sub(at[0]).Seconds()
 }
 
-// far is a provider and a Vonage a long way off.
+// far is a provider and a Vonage, a long way off where they answer late.
 type far struct {
 	*httptest.Server
+	after       time.Duration
+	mail        bool
 	asked, sent register
 }
 
-func newFar(b *testing.B) *far {
+func newFar(b *testing.B, after time.Duration) *far {
 	b.Helper()
-	f := &far{asked: register{of: map[string]int{}}, sent: register{of: map[string]int{}}}
+	f := &far{after: after, asked: register{of: map[string]int{}}, sent: register{of: map[string]int{}}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1.1/requests/{id}", f.request)
 	mux.HandleFunc("POST /sms/json", f.text)
@@ -121,12 +123,13 @@ func newFar(b *testing.B) *far {
 	return f
 }
 
-// request is the provider's answer for any document: one signer, by text.
+// request is the provider's answer for any document: one signer, by text, and by e-mail where there is mail.
 func (f *far) request(w http.ResponseWriter, r *http.Request) {
-	time.Sleep(answersAfter)
+	time.Sleep(f.after)
 	f.asked.note(r.PathValue("id"))
-	fmt.Fprintf(w, `{"name":%[1]q,"signers":[{"signer_id":"s-%[1]s","send_to":{"mobile_number":true},`+
-		`"signer":{"mobile_number":"+13175550123"},"request_url":"%[2]s/sign/%[1]s"}]}`, r.PathValue("id"), f.URL)
+	fmt.Fprintf(w, `{"name":%[1]q,"signers":[{"signer_id":"s-%[1]s","send_to":{"mobile_number":true,"email":%[3]t},`+
+		`"signer":{"mobile_number":"+13175550123","email":"%[1]s@signer.example"},"request_url":"%[2]s/sign/%[1]s"}]}`,
+		r.PathValue("id"), f.URL, f.mail)
 }
 
 var titled = regexp.MustCompile(`"(d-\d+)"`)
@@ -138,7 +141,7 @@ func (f *far) text(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no title", http.StatusBadRequest)
 		return
 	}
-	time.Sleep(answersAfter)
+	time.Sleep(f.after)
 	f.sent.note(found[1])
 	w.Header().Set("Content-Type", "application/json")
 	fmt.Fprintf(w, `{"message-count":"1","messages":[{"to":"13175550123","message-id":"m-%[1]s","status":"0","client-ref":%[1]q}]}`,
@@ -146,8 +149,8 @@ func (f *far) text(w http.ResponseWriter, r *http.Request) {
 }
 
 // settings have rates that are no bound.
-func (f *far) settings(h *house.House) string {
-	host, port, _ := strings.Cut(h.Address("SIGNRELAY_SMTP_ADDR"), ":")
+func (f *far) settings(h *house.House, mail string) string {
+	host, port, _ := strings.Cut(mail, ":")
 	return fmt.Sprintf(`
 sources:
   - {name: demo, provider: clickwrap, sender_name: PactSafe, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: t, per_minute: 600000}}

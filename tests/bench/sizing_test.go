@@ -1,0 +1,181 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-smtp"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+const (
+	heard = 100_000 // callbacks of which nobody is told
+	told  = 20_000  // callbacks of which one person is told, by text and by e-mail
+)
+
+// BenchmarkSize measures what a million callbacks cost: of those that are only stored, and of those of which somebody is told
+// as well. It sends fewer and multiplies. docs/operate.md has the table.
+func BenchmarkSize(b *testing.B) {
+	for b.Loop() {
+		far := newFar(b, 0)
+		far.mail = true
+		post := newMailbox(b)
+		h := house.Hasty(b, func(h *house.House) string { return far.settings(h, post.address) })
+		h.Patience = 15 * time.Minute
+		h.StartService(b, "ingest", "ingest")
+
+		before := take(b, h)
+		load(b, h.IngestURL+"/webhooks/clickwrap/demo", clickwrap(heard, "activity_visited"), connections)
+		stored := take(b, h)
+		for _, stage := range house.Services[2:] {
+			h.StartService(b, stage, stage)
+		}
+		begun := take(b, h)
+		load(b, h.IngestURL+"/webhooks/clickwrap/demo", clickwrap(told, "request_sent"), connections)
+		h.Until(b, "each person was told", func() bool { return len(far.sent.times()) >= told && post.letters.Load() >= told })
+		h.Idle(b)
+		done := take(b, h)
+		// The log of a benchmark is cut after ten lines.
+		_, _ = os.Stdout.WriteString(table(stored.since(before, heard), done.since(begun, told)) + memories(b, h))
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// clickwrap makes n callbacks about as many documents, as large as the provider's own examples.
+func clickwrap(n int, kind string) []callback {
+	all := make([]callback, n)
+	for i := range all {
+		all[i] = callback{header: "Pactsafe-Webhook-Token", value: "12345", body: fmt.Sprintf(
+			`{"type":"webhook","event_type":%[1]q,"description":"PactSafe sent \"Example Contract\"","site":2,"request":"d-%06[2]d",`+
+				`"activity":"5a26bbf9e623117c%08[2]d","user":45,"created_time":"2017-07-19T16:15:28.509Z","deliverable":true,"id":"596f85a084281715%08[2]d"}`,
+			kind, i)}
+	}
+	return all
+}
+
+// spent is what the parts have used so far.
+type spent struct {
+	cpu   map[string]time.Duration
+	disk  map[string]uint64
+	redis int64
+}
+
+func take(b *testing.B, h *house.House) spent {
+	b.Helper()
+	s := spent{cpu: map[string]time.Duration{}, disk: map[string]uint64{}}
+	for name, p := range h.Processes {
+		s.cpu[name] = cpu(b, p.PID())
+	}
+	for _, name := range []string{flow.Signing, flow.Notify, "KV_" + flow.Links, "KV_" + flow.Texts} {
+		stream, err := h.JetStream(b).Stream(b.Context(), name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		s.disk[name] = stream.CachedInfo().State.Bytes
+	}
+	o, err := redis.ParseURL(h.Redis.URL)
+	if err != nil {
+		b.Fatal(err)
+	}
+	client := redis.NewClient(o)
+	defer func() { _ = client.Close() }()
+	info, err := client.InfoMap(b.Context(), "memory", "cpu").Result()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := fmt.Sscan(info["Memory"]["used_memory"], &s.redis); err != nil {
+		b.Fatal(err)
+	}
+	var user, system float64
+	if _, err := fmt.Sscan(info["CPU"]["used_cpu_user"]+" "+info["CPU"]["used_cpu_sys"], &user, &system); err != nil {
+		b.Fatal(err)
+	}
+	s.cpu["redis"] = time.Duration((user + system) * float64(time.Second))
+	return s
+}
+
+// since is what a million callbacks cost, of which n were made.
+func (s spent) since(before spent, n int) map[string]float64 {
+	million, cost := 1e6/float64(n), map[string]float64{}
+	for name, used := range s.cpu {
+		cost[name+", CPU seconds"] = (used - before.cpu[name]).Seconds() * million
+	}
+	for name, bytes := range s.disk {
+		cost[name+", MB on disk, each copy"] = float64(bytes-before.disk[name]) * million / 1e6
+	}
+	cost["redis, MB of memory"] = float64(s.redis-before.redis) * million / 1e6
+	return cost
+}
+
+func table(stored, all map[string]float64) string {
+	var t strings.Builder
+	fmt.Fprintf(&t, "\na million callbacks (measured: %d, %d)  only stored  one person told by text and e-mail\n", heard, told)
+	for _, what := range slices.Sorted(maps.Keys(all)) {
+		fmt.Fprintf(&t, "%-38s %12.0f %12.0f\n", what, stored[what], all[what])
+	}
+	return t.String()
+}
+
+// memories is what each process has in RAM.
+func memories(b *testing.B, h *house.House) string {
+	b.Helper()
+	var t strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(h.Processes)) {
+		fmt.Fprintf(&t, "%-38s %12d MB\n", name+" has in RAM", memory(b, h.Processes[name].PID())/1e6)
+	}
+	return t.String()
+}
+
+// mailbox is a mail server that counts and forgets.
+type mailbox struct {
+	address string
+	letters atomic.Int64
+}
+
+func newMailbox(b *testing.B) *mailbox {
+	b.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(b.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := &mailbox{address: listener.Addr().String()}
+	server := smtp.NewServer(m)
+	server.ErrorLog = log.New(io.Discard, "", 0)
+	go func() { _ = server.Serve(listener) }()
+	b.Cleanup(func() { _ = server.Close() })
+	return m
+}
+
+// NewSession implements smtp.Backend.
+func (m *mailbox) NewSession(*smtp.Conn) (smtp.Session, error) { return m, nil }
+
+// Mail implements smtp.Session.
+func (m *mailbox) Mail(string, *smtp.MailOptions) error { return nil }
+
+// Rcpt implements smtp.Session.
+func (m *mailbox) Rcpt(string, *smtp.RcptOptions) error { return nil }
+
+// Data implements smtp.Session.
+func (m *mailbox) Data(r io.Reader) error {
+	_, err := io.Copy(io.Discard, r)
+	m.letters.Add(1)
+	return err
+}
+
+// Reset implements smtp.Session.
+func (m *mailbox) Reset() {}
+
+// Logout implements smtp.Session.
+func (m *mailbox) Logout() error { return nil }

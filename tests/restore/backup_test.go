@@ -1,0 +1,151 @@
+package restore
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// backup is a copy of what the services stand on.
+type backup struct {
+	dir   string
+	user  string // of NATS; empty where it asks for none
+	nats  string // the nats command line
+	redis string // where Redis keeps its files
+}
+
+// newBackup wants the tools that the book wants. Without them the test is skipped; in CI they must be there.
+func newBackup(t *testing.T, h *house.House) *backup {
+	t.Helper()
+	found, _ := filepath.Glob(filepath.Join(house.Root(), ".tools", "natscli-*", "nats"))
+	if len(found) == 0 {
+		if path, err := exec.LookPath("nats"); err == nil {
+			found = []string{path}
+		}
+	}
+	missing := ""
+	switch {
+	case len(found) == 0:
+		missing = "the nats command line"
+	case os.Getenv("SIGNRELAY_TEST_REDIS_URL") != "":
+		missing = "a Redis of its own, and not SIGNRELAY_TEST_REDIS_URL"
+	}
+	for _, tool := range []string{"redis-cli", "redis-server"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			missing = tool
+		}
+	}
+	if missing != "" {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("the test wants %s", missing)
+		}
+		t.Skipf("the test wants %s", missing)
+	}
+	client := redisClient(t, h)
+	dir, err := client.ConfigGet(t.Context(), "dir").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &backup{dir: t.TempDir(), nats: found[0], redis: dir["dir"]}
+}
+
+// take copies NATS first and Redis after it, while everything runs.
+func (b *backup) take(t *testing.T, h *house.House) {
+	t.Helper()
+	b.command(t, h, "backup", "account", "--force", filepath.Join(b.dir, "nats"))
+	run(t, "redis-cli", "-u", h.Redis.URL, "--rdb", filepath.Join(b.dir, "redis.rdb"))
+}
+
+// restoreNATS brings the copy into a server with nothing in it.
+func (b *backup) restoreNATS(t *testing.T, h *house.House) {
+	t.Helper()
+	h.Processes["nats"].Kill()
+	if err := os.RemoveAll(filepath.Join(h.DataDir, "nats")); err != nil {
+		t.Fatal(err)
+	}
+	h.Processes["nats"].Start()
+	b.command(t, h, "backup", "restore", "account", filepath.Join(b.dir, "nats"))
+}
+
+func (b *backup) command(t *testing.T, h *house.House, args ...string) {
+	t.Helper()
+	args = append([]string{"--server", h.NATSURL}, args...)
+	if b.user != "" {
+		args = append([]string{"--user", b.user, "--password", house.PasswordOf(b.user)}, args...)
+	}
+	run(t, b.nats, args...)
+}
+
+// restoreRedis brings the copy into a server with nothing in it. A server with an append-only file does not read a dump, so one
+// without reads it, and makes the file.
+func (b *backup) restoreRedis(t *testing.T, h *house.House) {
+	t.Helper()
+	h.Redis.Kill()
+	if err := os.RemoveAll(filepath.Join(b.redis, "appendonlydir")); err != nil {
+		t.Fatal(err)
+	}
+	dump, err := os.ReadFile(filepath.Join(b.dir, "redis.rdb"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(b.redis, "dump.rdb"), dump, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	client := redisClient(t, h)
+	_, port, _ := strings.Cut(client.Options().Addr, ":")
+	server := exec.CommandContext(t.Context(), "redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", b.redis, "--appendonly", "no", "--loglevel", "warning")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	h.Until(t, "Redis has read the dump", func() bool { return client.Ping(t.Context()).Err() == nil })
+	run(t, "redis-cli", "-u", h.Redis.URL, "config", "set", "appendonly", "yes")
+	h.Until(t, "Redis has made its append-only file", func() bool {
+		info, err := client.InfoMap(t.Context(), "persistence").Result()
+		return err == nil && info["Persistence"]["aof_rewrite_in_progress"] == "0" && info["Persistence"]["aof_rewrite_scheduled"] == "0"
+	})
+	_ = client.Shutdown(t.Context()).Err() // which breaks the connection
+	_ = server.Wait()
+	h.Redis.Start()
+}
+
+// forgetTheEpoch makes the services ask the log.
+func forgetTheEpoch(t *testing.T, h *house.House) {
+	t.Helper()
+	run(t, "redis-cli", "-u", h.Redis.URL, "del", "signrelay:epoch")
+}
+
+// forgetCallbacks lets in again what providers send again.
+func forgetCallbacks(t *testing.T, h *house.House) {
+	t.Helper()
+	run(t, "sh", "-c", "redis-cli -u "+h.Redis.URL+" --scan --pattern 'i:*' | xargs -r -n 1000 redis-cli -u "+h.Redis.URL+" unlink")
+}
+
+func redisClient(t *testing.T, h *house.House) *redis.Client {
+	t.Helper()
+	o, err := redis.ParseURL(h.Redis.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(o)
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+func run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", filepath.Base(name), strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}

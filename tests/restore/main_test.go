@@ -1,0 +1,15 @@
+// Package restore takes backups as docs/operate.md says, loses everything, and shows what comes back and what comes twice.
+package restore
+
+import (
+	"os"
+	"testing"
+
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	house.Cleanup()
+	os.Exit(status)
+}

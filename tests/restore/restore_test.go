@@ -1,0 +1,262 @@
+package restore
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// What each loss and each mistake brings about. In all of them a document is told of before the backup, a second is on its way
+// to the phone while the backup is taken, and of a third is told after it; then parts are lost and restored, and the
+// provider calls again with all three.
+func TestRestore(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name        string
+		nats, redis bool // lost, and restored from the backup
+		steps       []func(*testing.T, *house.House)
+		again       [3]string // what the second call of each is answered
+		texts       [3]int    // how often each phone rang in the end
+		stored      [3]int    // how often each is in the log
+		marked      [3]bool   // whether the log says of its text that it may be a second one
+	}{
+		{
+			name: "NATS and Redis are lost", nats: true, redis: true,
+			steps: []func(*testing.T, *house.House){forgetCallbacks, forgetTheEpoch},
+			again: [3]string{"duplicate", "duplicate", "accepted"},
+			// Nobody knows any more that the second and the third were texted.
+			texts: [3]int{1, 2, 2}, stored: [3]int{1, 1, 1}, marked: [3]bool{false, true, true},
+		},
+		{
+			name: "NATS is lost", nats: true,
+			steps: []func(*testing.T, *house.House){forgetCallbacks, forgetTheEpoch},
+			again: [3]string{"duplicate", "duplicate", "accepted"},
+			texts: [3]int{1, 1, 1}, stored: [3]int{1, 1, 1},
+		},
+		{
+			name: "NATS is lost, and Redis is left as it is", nats: true, // a mistake: the third never comes back
+			again: [3]string{"duplicate", "duplicate", "duplicate"},
+			texts: [3]int{1, 1, 1}, stored: [3]int{1, 1, 0},
+		},
+		{
+			name: "NATS is lost, and the epoch is kept", nats: true, // a mistake: the log is not asked
+			steps: []func(*testing.T, *house.House){forgetCallbacks},
+			again: [3]string{"accepted", "accepted", "accepted"},
+			texts: [3]int{1, 1, 1}, stored: [3]int{2, 2, 1},
+		},
+		{
+			name: "Redis is lost", redis: true,
+			steps: []func(*testing.T, *house.House){forgetTheEpoch},
+			again: [3]string{"duplicate", "duplicate", "duplicate"},
+			texts: [3]int{1, 1, 1}, stored: [3]int{1, 1, 1},
+		},
+		{
+			name: "Redis is lost, and its epoch is kept", redis: true, // a mistake: it believes that it knows all
+			again: [3]string{"duplicate", "duplicate", "accepted"},
+			texts: [3]int{1, 1, 2}, stored: [3]int{1, 1, 2},
+		},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			h := house.Parts(t, w.settings)
+			b := newBackup(t, h)
+			for _, service := range services {
+				h.StartService(t, service, service)
+			}
+			documents := [3]string{"d-1", "d-2", "d-3"}
+
+			call(t, h, documents[0], "accepted")
+			h.Until(t, "the first is told", func() bool { return w.texts(documents[0]) == 1 })
+			h.Idle(t)
+			h.Processes["sms-sender"].Stop()
+			call(t, h, documents[1], "accepted")
+			h.Until(t, "the second's text waits", func() bool { return waiting(t, h) == 1 })
+			b.take(t, h)
+			h.Processes["sms-sender"].Start()
+			call(t, h, documents[2], "accepted")
+			h.Until(t, "all are told", func() bool { return w.texts(documents[1]) == 1 && w.texts(documents[2]) == 1 })
+			h.Idle(t)
+
+			for _, service := range services {
+				h.Processes[service].Stop()
+			}
+			if row.nats {
+				b.restoreNATS(t, h)
+			}
+			if row.redis {
+				b.restoreRedis(t, h)
+			}
+			for _, step := range row.steps {
+				step(t, h)
+			}
+			if out, err := h.Command(t, "provision"); err != nil {
+				t.Fatalf("provision: %v\n%s", err, out)
+			}
+			if out, err := h.Command(t, "doctor"); !strings.Contains(out, "ok    streams") { // of the world outside there is only some
+				t.Errorf("the doctor is not content: %v\n%s", err, out)
+			}
+			letTimePass(t, h)
+			for _, service := range services {
+				h.Processes[service].Start()
+			}
+			h.Idle(t)
+
+			for i, document := range documents {
+				call(t, h, document, row.again[i])
+			}
+			call(t, h, "d-4", "accepted") // and it goes on
+			h.Until(t, "a new one is told", func() bool { return w.texts("d-4") == 1 })
+			h.Idle(t)
+			for i, document := range documents {
+				if n := w.texts(document); n != row.texts[i] {
+					t.Errorf("document %d: %d texts, want %d", i+1, n, row.texts[i])
+				}
+				if n := stored(t, h, document); n != row.stored[i] {
+					t.Errorf("document %d: %d times in the log, want %d", i+1, n, row.stored[i])
+				}
+				if marked := marked(t, h, document); marked != row.marked[i] {
+					t.Errorf("document %d: marked as a possible duplicate: %v, want %v", i+1, marked, row.marked[i])
+				}
+			}
+		})
+	}
+}
+
+var services = []string{"ingest", "enricher", "shortener", "sms-sender", "email-sender"}
+
+// call is the provider's callback about the document, the same each time.
+func call(t *testing.T, h *house.House, document, want string) {
+	t.Helper()
+	callAbout(t, h, document, "a-"+document, want)
+}
+
+// callAbout is call for a document that is sent several times on purpose.
+func callAbout(t *testing.T, h *house.House, document, activity, want string) {
+	t.Helper()
+	body := fmt.Sprintf(`{"event_type":"request_sent","request":%[1]q,"activity":%[2]q,"id":"e-%[2]s"}`, document, activity)
+	status, answer := h.Callback(t, http.MethodPost, "/webhooks/clickwrap/demo", nil, http.Header{
+		"Pactsafe-Webhook-Token": {"12345"}, "Content-Type": {"application/json"},
+	}, []byte(body))
+	if answer["status"] != want {
+		t.Errorf("%s: answered %d %v, want %s", document, status, answer, want)
+	}
+}
+
+// waiting is how many texts wait for the SMS sender.
+func waiting(t *testing.T, h *house.House) int {
+	t.Helper()
+	consumer, err := h.JetStream(t).Consumer(t.Context(), flow.Notify, flow.SMSSender)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := consumer.CachedInfo()
+	return int(info.NumPending) + info.NumAckPending
+}
+
+// stored is how often the log has it that the document was sent.
+func stored(t *testing.T, h *house.House, document string) int {
+	t.Helper()
+	stream, err := h.JetStream(t).Stream(t.Context(), flow.Signing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := stream.Info(t.Context(), jetstream.WithSubjectFilter("signing.v1.*.*.document.sent."+document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, count := range info.State.Subjects {
+		n += int(count)
+	}
+	return n
+}
+
+// marked tells whether a text about the document was sent that may be a second one.
+func marked(t *testing.T, h *house.House, document string) bool {
+	t.Helper()
+	for m, err := range (event.Log{JS: h.JetStream(t), Stream: flow.Signing}).Messages(t.Context(), "signing.v1.*.*.notification.sent."+document, time.Time{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent, err := event.Decode(m.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sent.GetNotice().GetPossibleDuplicate() {
+			return true
+		}
+	}
+	return false
+}
+
+// letTimePass has the streams forget the ids of which they refuse a second message for two minutes: a provider calls again after
+// an hour.
+func letTimePass(t *testing.T, h *house.House) {
+	t.Helper()
+	for _, name := range []string{flow.Signing, flow.Notify} {
+		stream, err := h.JetStream(t).Stream(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := stream.CachedInfo().Config
+		c.Duplicates = 100 * time.Millisecond
+		if _, err := h.JetStream(t).UpdateStream(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.RestartNATS(t, "") // a server learns from its streams what is within the window
+}
+
+// The user of the command line may take backups and restore them, on a server with an account for each party.
+func TestTheOperatorMay(t *testing.T) {
+	t.Parallel()
+	h := house.Guarded(t, newWorld(t).settings)
+	b := newBackup(t, h)
+	h.StartService(t, "ingest", "ingest", house.As("ingest")...)
+	call(t, h, "d-1", "accepted")
+	b.user = "operator"
+	b.take(t, h)
+	h.Processes["ingest"].Stop()
+	b.restoreNATS(t, h)
+	if n := stored(t, h, "d-1"); n != 1 {
+		t.Errorf("%d times in the log, want once", n)
+	}
+}
+
+// Everything in one process keeps all it knows in one folder: a copy of it, taken while it is stopped, is consistent.
+func TestStandalone(t *testing.T) {
+	t.Parallel()
+	h := house.Standalone(t)
+	const sandboxed = "596f858584281715b3493d0c" // which the sandbox knows
+	callAbout(t, h, sandboxed, "a-1", "accepted")
+	h.Idle(t)
+
+	p, copied := h.Processes["signrelay"], filepath.Join(t.TempDir(), "data")
+	p.Stop()
+	if err := os.CopyFS(copied, os.DirFS(h.DataDir)); err != nil {
+		t.Fatal(err)
+	}
+	p.Start()
+	callAbout(t, h, sandboxed, "a-2", "accepted")
+	p.Kill()
+	if err := os.RemoveAll(h.DataDir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(h.DataDir, os.DirFS(copied)); err != nil {
+		t.Fatal(err)
+	}
+	p.Start()
+	callAbout(t, h, sandboxed, "a-1", "duplicate")
+	callAbout(t, h, sandboxed, "a-2", "accepted") // what came after the backup is let in again
+}
