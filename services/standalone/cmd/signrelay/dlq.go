@@ -137,10 +137,12 @@ func dlqList(ctx context.Context, c *call) error {
 		return err
 	}
 	defer done()
+	none := true
 	for letter, err := range chosen(ctx, stage.Letters{JS: js}, w) {
 		if err != nil {
 			return err
 		}
+		none = false
 		b := describeLetter(letter)
 		if c.json() {
 			if err := printJSON(c.stdout, b); err != nil {
@@ -150,6 +152,9 @@ func dlqList(ctx context.Context, c *call) error {
 		}
 		fmt.Fprintf(c.stdout, "%-6d %s  %-12s  %-22s  %-24s  %4d attempts  %s\n", b.Number, b.Buried.UTC().Format(time.RFC3339), b.Stage,
 			b.Source+"/"+b.Provider, b.About, b.Attempts, strings.TrimSuffix(b.Reason+": "+b.Error, ": "))
+	}
+	if none {
+		fmt.Fprintln(c.stderr, "No such dead letters")
 	}
 	return nil
 }

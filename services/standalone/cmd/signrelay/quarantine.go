@@ -50,11 +50,13 @@ func quarantineList(ctx context.Context, c *call) error {
 		return err
 	}
 	defer done()
+	none := true
 	log := event.Log{JS: js, Stream: flow.Quarantine}
 	for m, err := range log.Messages(ctx, "quarantine.v1.>", time.Time{}) {
 		if err != nil {
 			return err
 		}
+		none = false
 		k := describe(m)
 		if c.json() {
 			if err := printJSON(c.stdout, k); err != nil {
@@ -64,6 +66,9 @@ func quarantineList(ctx context.Context, c *call) error {
 		}
 		fmt.Fprintf(c.stdout, "%-6d %s  %-22s %6d bytes  %s: %s\n",
 			k.Number, k.Received.UTC().Format(time.RFC3339), k.Source+"/"+k.Provider, k.Bytes, k.Reason, k.Detail)
+	}
+	if none {
+		fmt.Fprintln(c.stderr, "Nothing is quarantined")
 	}
 	return nil
 }

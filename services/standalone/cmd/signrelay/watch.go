@@ -98,13 +98,18 @@ func awaitLog(ctx context.Context, js jetstream.JetStream) error {
 
 func showStored(ctx context.Context, c *call, js jetstream.JetStream, filter string, since time.Time) error {
 	log := event.Log{JS: js, Stream: flow.Signing}
+	none := true
 	for m, err := range log.Messages(ctx, filter, since) {
 		if err != nil {
 			return err
 		}
+		none = false
 		if err := show(c.stdout, m.Data, c.json()); err != nil {
 			return err
 		}
+	}
+	if none {
+		fmt.Fprintln(c.stderr, "The log holds nothing on "+filter)
 	}
 	return nil
 }

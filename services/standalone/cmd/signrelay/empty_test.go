@@ -1,0 +1,33 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/realtest"
+)
+
+// Who lists what there is none of is told so, beside the listing, which stays empty for programs that read it.
+func TestNothingIsSaidAloud(t *testing.T) {
+	t.Parallel()
+	broker := realtest.NATS(t)
+	_, js := broker.Connect()
+	if err := flow.Provision(t.Context(), js, 1); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"timeline d1":                        "The log holds nothing on signing.v1.*.*.*.*.d1\n",
+		"dlq list --stage sms-sender":        "No such dead letters\n",
+		"quarantine list":                    "Nothing is quarantined\n",
+		"tail --no-follow --since 1h --json": "The log holds nothing on signing.v1.>\n",
+	} {
+		var stdout, stderr bytes.Buffer
+		args := append(strings.Fields(line), "--nats.url", broker.URL)
+		if status := dispatch(t.Context(), args, nil, os.Stdin, &stdout, &stderr); status != 0 || stdout.Len() > 0 || stderr.String() != want {
+			t.Errorf("%s: status %d, %q, and beside it %q", line, status, stdout.String(), stderr.String())
+		}
+	}
+}
