@@ -109,46 +109,35 @@ redis-server:
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server >/dev/null; \
 	  else echo "the tests need redis-server: install the package redis-server (Debian) or redis (Homebrew, Fedora), or set SIGNRELAY_TEST_REDIS_URL"; exit 1; fi; }
 
-# Pages are tested in a real browser where there is one; in CI there must be.
+# What only some tests need is used where it is there; in CI it must be: $(call in-ci,<test whether it is>,<packages>).
+in-ci = @$(1) >/dev/null 2>&1 || [ "$${CI:-}" != true ] || { echo "installing $(2) for the tests"; \
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; }
+
 .PHONY: chromium
-chromium:
-	@command -v chromium >/dev/null || [ "$${CI:-}" != true ] || { \
-	  echo "installing chromium for the tests"; \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+chromium: # pages are tested in a real browser
+	$(call in-ci,command -v chromium,chromium)
 
-# Alert rules and the dashboard are tried in a real Prometheus where there is one; in CI there must be.
 .PHONY: prometheus
-prometheus:
-	@command -v prometheus >/dev/null && command -v promtool >/dev/null || [ "$${CI:-}" != true ] || { \
-	  echo "installing prometheus for the tests"; \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus >/dev/null; }
+prometheus: # alert rules and the dashboard are tried in a real Prometheus
+	$(call in-ci,command -v promtool,prometheus)
 
-# docs/subscribe.md's kcat commands are run where there is kcat; in CI there must be.
 .PHONY: kcat
-kcat:
-	@command -v kcat >/dev/null || [ "$${CI:-}" != true ] || { \
-	  echo "installing kcat for the tests"; \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends kcat >/dev/null; }
+kcat: # docs/subscribe.md's commands are run
+	$(call in-ci,command -v kcat,kcat)
 
-# The examples in Python are run where there is Python with venv; in CI there must be. The tests bring the packages.
 .PHONY: python
-python:
-	@python3 -c 'import ensurepip' 2>/dev/null || [ "$${CI:-}" != true ] || { \
-	  echo "installing python3 for the tests"; \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null; }
+python: # the examples are run; the tests bring the packages
+	$(call in-ci,python3 -c 'import ensurepip',python3 python3-venv)
+
+.PHONY: asyncapi-parser
+asyncapi-parser: # asyncapi.yaml is read with the AsyncAPI initiative's own parser
+	$(call in-ci,command -v npm,nodejs npm)
+	@if command -v npm >/dev/null; then tests/contract/parser/fetch.sh >/dev/null; fi
 
 # Without Java and Maven a protocol server in the tests' own process stands in, and they say so; in CI they fail.
 .PHONY: kafka-broker
 kafka-broker:
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then tests/kafka/fetch.sh >/dev/null; fi
-
-# asyncapi.yaml is read with the AsyncAPI initiative's own parser where there is Node.js; in CI there must be.
-.PHONY: asyncapi-parser
-asyncapi-parser:
-	@command -v npm >/dev/null || [ "$${CI:-}" != true ] || { \
-	  echo "installing nodejs and npm for the tests"; \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null; }
-	@if command -v npm >/dev/null; then tests/contract/parser/fetch.sh >/dev/null; fi
 
 # go build knows itself what is up to date.
 .PHONY: bin/signrelay

@@ -145,7 +145,7 @@ func startPrometheus(t *testing.T, program string, h *house.House) prometheus {
 	var targets []string
 	for _, name := range slices.Sorted(maps.Keys(h.Processes)) {
 		if name != "nats" {
-			targets = append(targets, h.Processes[name].Admin())
+			targets = append(targets, strings.TrimPrefix(h.Processes[name].AdminURL(), "http://"))
 		}
 	}
 	config := fmt.Sprintf("global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [%q]\nscrape_configs:\n"+

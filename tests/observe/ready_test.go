@@ -39,7 +39,7 @@ type health struct {
 
 func (p probed) probe(t *testing.T) (status int, h health) {
 	t.Helper()
-	status, body := get(t, "http://"+p.Admin()+"/readyz?verbose")
+	status, body := get(t, p.AdminURL()+"/readyz?verbose")
 	if status != 0 {
 		if err := json.Unmarshal(body, &h); err != nil {
 			t.Fatalf("%d %s", status, body)
@@ -51,7 +51,7 @@ func (p probed) probe(t *testing.T) (status int, h health) {
 // told tells whether /metrics has that line.
 func (p probed) told(t *testing.T, line string) bool {
 	t.Helper()
-	_, body := get(t, "http://"+p.Admin()+"/metrics")
+	_, body := get(t, p.AdminURL()+"/metrics")
 	return strings.Contains("\n"+string(body), "\n"+line+"\n")
 }
 
