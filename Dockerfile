@@ -8,11 +8,11 @@ FROM golang:${GO_VERSION}-bookworm AS build
 ARG VERSION=unknown
 # GOPROXY is the builder's own; unset, Go's default holds.
 ARG GOPROXY
-ENV CGO_ENABLED=0 GOTOOLCHAIN=local
+ENV CGO_ENABLED=0 GOTOOLCHAIN=local GOMODCACHE=/cache/modules GOCACHE=/cache/build
 WORKDIR /src
 # /out/data is an empty folder: a volume that is mounted over it belongs to the image's user.
 RUN --mount=type=bind,target=/src \
-    --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    --mount=type=cache,target=/cache \
     mkdir -p /out/data && \
     for main in services/*/cmd/*/main.go; do \
       folder=${main%/cmd/*}; program=${main%/main.go}; program=${program##*/}; \
