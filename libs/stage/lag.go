@@ -34,9 +34,8 @@ func newLag(r prometheus.Registerer) (l lag, err error) {
 	return l, err
 }
 
-// TellLag tells how far a stage is behind, on its stream and on REPLAY, until ctx ends. A Runner does so by itself; this is
-// for a consumer that cannot be one.
-func TellLag(ctx context.Context, js jetstream.JetStream, s flow.Stage, log *slog.Logger, r prometheus.Registerer) error {
+// tellLag tells how far a stage is behind, on its stream and on REPLAY, until ctx ends.
+func tellLag(ctx context.Context, js jetstream.JetStream, s flow.Stage, log *slog.Logger, r prometheus.Registerer) error {
 	l, err := newLag(r)
 	if err != nil {
 		return err

@@ -66,7 +66,7 @@ func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
 		case <-inHand.Done():
 		}
 	}()
-	workers.Go(func() error { return TellLag(ctx, r.JS, r.Stage, r.Log, r.Metrics) })
+	workers.Go(func() error { return tellLag(ctx, r.JS, r.Stage, r.Log, r.Metrics) })
 	for i, s := range sources {
 		work := r.chain(metrics, consumers[i].CachedInfo().Config.AckWait)
 		for range s.workers {
