@@ -8,8 +8,11 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/libs/telemetry"
 )
@@ -85,5 +88,45 @@ func TestAnOutageOfNATSIsToldOnce(t *testing.T) {
 	}
 	if n := strings.Count(out.String(), "\n"); n != 4 {
 		t.Errorf("told %d times, want refused, timeout, (back), timeout:\n%s", n, out.String())
+	}
+}
+
+// An answer of the log waits whole for whoever reads it slowly: what finds no room on the subscription is dropped, and nobody learns
+// whether it was stored.
+func TestAnAnswerOfTheLogHasRoom(t *testing.T) {
+	t.Parallel()
+	conn, err := ConnectNATS(config.NATS{URL: realtest.NATS(t).URL}, "test", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := flow.Provision(t.Context(), js, 1); err != nil {
+		t.Fatal(err)
+	}
+	const stored, subject = 600, "signing.v1.acme.clickwrap.recipient.opened.d1"
+	for range stored {
+		if _, err := js.PublishAsync(subject, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-js.PublishAsyncComplete()
+
+	read := 0
+	for _, err := range (event.Log{JS: js, Stream: flow.Signing}).Messages(t.Context(), subject, time.Time{}) {
+		if err != nil {
+			t.Fatalf("after %d: %v", read, err)
+		}
+		if read++; read%100 == 1 { // what is asked after it is answered after it, so all of the batch is here now
+			if _, err := js.Stream(t.Context(), flow.Signing); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if read != stored || conn.LastError() != nil {
+		t.Errorf("read %d of %d: %v", read, stored, conn.LastError())
 	}
 }
