@@ -38,9 +38,7 @@ type broker struct {
 // server in this process stands in for it, and the test says so; in CI that is a failure.
 func newBroker(t testing.TB) *broker {
 	t.Helper()
-	_, noJava := exec.LookPath("java")
-	_, noMaven := exec.LookPath("mvn")
-	if missing := errors.Join(noJava, noMaven); missing != nil {
+	if missing := noBroker(); missing != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatalf("CI tests against a real Kafka broker: %v", missing)
 		}
@@ -48,6 +46,13 @@ func newBroker(t testing.TB) *broker {
 		return newStandIn(t)
 	}
 	return newRealBroker(t, fetched(t), special{})
+}
+
+// noBroker is what a real one lacks here; nil where there can be one.
+func noBroker() error {
+	_, noJava := exec.LookPath("java")
+	_, noMaven := exec.LookPath("mvn")
+	return errors.Join(noJava, noMaven)
 }
 
 // fetched is the folder of the broker's program.

@@ -8,14 +8,12 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
 	"math/big"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -23,6 +21,7 @@ import (
 
 	"github.com/IBM/sarama"
 
+	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/tests/house"
 )
 
@@ -41,13 +40,8 @@ const password = "correct-horse"
 
 func newSecured(t *testing.T) *secured {
 	t.Helper()
-	_, noJava := exec.LookPath("java")
-	_, noMaven := exec.LookPath("mvn")
-	if missing := errors.Join(noJava, noMaven); missing != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("CI tests against a real Kafka broker: %v", missing)
-		}
-		t.Skipf("only a real Kafka broker shows this: install Java 17 and Maven: %v", missing)
+	if missing := noBroker(); missing != nil {
+		realtest.Missing(t, "only a real Kafka broker shows this: install Java 17 and Maven: %v", missing)
 	}
 	ours, theirs := newAuthority(t), newAuthority(t)
 	s := &secured{login: house.FreeAddress(t), mutual: house.FreeAddress(t), ca: ours.pem, stranger: theirs.pem}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/tests/house"
 )
 
@@ -25,36 +26,20 @@ type backup struct {
 // newBackup wants the tools that the book wants. Without them the test is skipped; in CI they must be there.
 func newBackup(t *testing.T, h *house.House) *backup {
 	t.Helper()
-	found, _ := filepath.Glob(filepath.Join(house.Root(), ".tools", "natscli-*", "nats"))
-	if len(found) == 0 {
-		if path, err := exec.LookPath("nats"); err == nil {
-			found = []string{path}
-		}
-	}
-	missing := ""
-	switch {
-	case len(found) == 0:
-		missing = "the nats command line"
-	case os.Getenv("SIGNRELAY_TEST_REDIS_URL") != "":
-		missing = "a Redis of its own, and not SIGNRELAY_TEST_REDIS_URL"
+	if os.Getenv("SIGNRELAY_TEST_REDIS_URL") != "" {
+		realtest.Missing(t, "the test wants a Redis of its own, and not SIGNRELAY_TEST_REDIS_URL")
 	}
 	for _, tool := range []string{"redis-cli", "redis-server"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			missing = tool
+			realtest.Missing(t, "the test wants %s", tool)
 		}
-	}
-	if missing != "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("the test wants %s", missing)
-		}
-		t.Skipf("the test wants %s", missing)
 	}
 	client := redisClient(t, h)
 	dir, err := client.ConfigGet(t.Context(), "dir").Result()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &backup{dir: t.TempDir(), nats: found[0], redis: dir["dir"]}
+	return &backup{dir: t.TempDir(), nats: house.NATSCLI(t), redis: dir["dir"]}
 }
 
 // take copies NATS first and Redis after it, while everything runs.

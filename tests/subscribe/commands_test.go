@@ -3,8 +3,6 @@ package subscribe_test
 import (
 	"context"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -111,7 +109,7 @@ var odd = command{shows: []string{"event-1\n", "event-9\n"}, hides: []string{"ev
 func TestTheNATSCommandLine(t *testing.T) {
 	t.Parallel()
 	x := newTeam(t)
-	x.shell.WithTool("nats", natsCLI(t))
+	x.shell.WithTool("nats", house.NATSCLI(t))
 	all := command{shows: []string{"event-0\n", "event-9\n"}}
 	does := map[string]command{
 		"--new 'signing.v1.*.*.recipient.signed.>'": {shows: []string{"recipient.signed"}, hides: []string{"event-9\n", "recipient.opened"}, live: true},
@@ -194,21 +192,4 @@ func TestTheContractInPython(t *testing.T) {
 	if said != "it works\n" {
 		t.Error(said)
 	}
-}
-
-// natsCLI is the command line of NATS, as the Makefile builds it.
-func natsCLI(t *testing.T) string {
-	t.Helper()
-	if built, err := filepath.Glob(filepath.Join(house.Root(), ".tools", "natscli-*", "nats")); err == nil && len(built) > 0 {
-		return built[len(built)-1]
-	}
-	path, err := exec.LookPath("nats")
-	switch {
-	case err == nil:
-	case os.Getenv("CI") == "true":
-		t.Fatal("CI tests with the nats command line: run make test")
-	default:
-		t.Skip("not run: the nats command line is not built; make test builds it")
-	}
-	return path
 }

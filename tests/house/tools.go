@@ -1,0 +1,23 @@
+package house
+
+import (
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/realtest"
+)
+
+// NATSCLI is the command line of NATS, as the Makefile builds it, else one in PATH. Without any the test is skipped; in CI it
+// fails.
+func NATSCLI(t testing.TB) string {
+	t.Helper()
+	if built, err := filepath.Glob(filepath.Join(Root(), ".tools", "natscli-*", "nats")); err == nil && len(built) > 0 {
+		return built[len(built)-1]
+	}
+	path, err := exec.LookPath("nats")
+	if err != nil {
+		realtest.Missing(t, "not run: the nats command line is not built; make test builds it")
+	}
+	return path
+}
