@@ -282,6 +282,8 @@ func TestWithoutNATSTheAnswerIs503AndNoClaimStaysBehind(t *testing.T) {
 	h := open(t)
 	h.warm(t)
 	h.broker.Stop()
+	// Until the client has noticed, a publish may go into the dying connection: then it is in doubt, and its claim stays pending.
+	h.until(t, "the client notices", func() bool { return !h.env.NATS.IsConnected() })
 	got := h.post(t, "/webhooks/clickwrap/acme", requestSent)
 	if got.status != 503 || got.header.Get("Retry-After") == "" {
 		t.Fatalf("%d %v, Retry-After %q", got.status, got.body, got.header.Get("Retry-After"))
