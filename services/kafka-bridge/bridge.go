@@ -93,10 +93,10 @@ func (b *bridge) trouble(ctx context.Context, err error) error {
 func (b *bridge) window(ctx context.Context, c jetstream.Consumer) error {
 	taken, err := pull(ctx, c, b.stage.Workers, 0)
 	if len(taken) == 0 {
-		if err == nil || notOurs(err) {
+		if err == nil { // Kafka was reached, and there is nothing for us to write
 			b.tired = false
-			b.wait.passed(ctx) // Kafka was reached, and there is nothing for us to write
-		}
+			b.wait.passed(ctx)
+		} // That another may work (notOurs) is told to whoever lets go, also where no other is.
 		return err
 	}
 	b.setActive(true)

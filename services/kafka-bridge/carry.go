@@ -52,12 +52,13 @@ func (b *bridge) carry(ctx context.Context, messages []jetstream.Msg, letGo time
 			last = time.Now()
 		}
 		if err == nil {
+			b.tired = false
 			b.wait.passed(ctx)
 			continue
 		}
 		b.wait.failed(ctx, err)
 		if time.Since(last) > letGo {
-			b.reached = false
+			b.reached, b.tired = false, true
 			break
 		}
 	}

@@ -272,6 +272,16 @@ func (h *house) inHand() int {
 	return c.CachedInfo().NumAckPending
 }
 
+// redelivered is how many of them have been in a hand before.
+func (h *house) redelivered() int {
+	h.t.Helper()
+	c, err := h.Env.JS.Consumer(h.t.Context(), flow.Signing, flow.KafkaBridge)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return c.CachedInfo().NumRedelivered
+}
+
 // dies takes events as a replica does that dies with them.
 func (h *house) dies(count int) {
 	h.t.Helper()

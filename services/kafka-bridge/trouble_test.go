@@ -142,6 +142,26 @@ func TestAReplicaThatCannotWriteLetsAnother(t *testing.T) {
 	h.until("the other one has written them", func() bool { return value(t, two.metrics, "signrelay_kafka_records_total") == 30 })
 }
 
+// A replica that lets go of what it cannot write, and takes it again, does not say in between that all is well.
+func TestLettingGoIsNotTheEndOfTrouble(t *testing.T) {
+	t.Parallel()
+	kafka := newBrokers(t).start()
+	kafka.make(nil)
+	h := setup(t, kafka.settings())
+	r := h.replica()
+	accept := kafka.refusing(kerr.NotEnoughReplicas)
+	h.publish(1, 1)
+	h.until("it has let go and tried again", func() bool { return h.redelivered() > 0 && r.failures(t) > 0 })
+	tried := r.failures(t)
+	h.until("it fails again", func() bool { return r.failures(t) > tried })
+	if logged := h.Logged.String(); strings.Contains(logged, "kafka is back") || strings.Count(logged, "kafka trouble") != 1 {
+		t.Error("one lasting trouble was told as several")
+	}
+	accept()
+	h.inOrder(kafka.read(1))
+	h.until("all is well", func() bool { return r.check(t.Context()) == nil })
+}
+
 // Brokers that take connections and say nothing. The end does not wait for them, and nothing is lost.
 func TestTheEndWhileTheBrokerHangs(t *testing.T) {
 	t.Parallel()
