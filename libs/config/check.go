@@ -114,6 +114,9 @@ func (c *checker) sms(v Vonage) {
 	if v.ReceiptsURL != "" && v.SignatureSecret == "" {
 		c.mistake("sms.vonage.signature_secret", "receipts_url is set: set the secret that receipts are signed with too, or they are refused")
 	}
+	if v.SignatureSecret != "" && v.SignatureSecrets() == nil {
+		c.mistake("sms.vonage.signature_secret", "there is none on its lines")
+	}
 	c.oneOf("sms.vonage.signature_method", v.SignatureMethod, "md5hash", "md5", "sha1", "sha256", "sha512")
 	c.positive("sms.vonage.receipt_within", int64(v.ReceiptWithin))
 }

@@ -124,10 +124,10 @@ func (r *receipts) receipt(t text, id string, f fault) url.Values {
 		form.Set("status", "failed")
 		form.Set("err-code", strconv.Itoa(max(f.number(), 1)))
 	}
-	if r.account.SignatureSecret != "" {
+	if secrets := r.account.SignatureSecrets(); len(secrets) > 0 { // several while one is being rotated
 		form.Set("timestamp", strconv.FormatInt(now.Unix(), 10))
 		form.Set("nonce", randomHex(8))
-		form.Set("sig", signReceipt(form, r.account.SignatureSecret, r.account.SignatureMethod))
+		form.Set("sig", signReceipt(form, secrets[0], r.account.SignatureMethod))
 	}
 	return form
 }

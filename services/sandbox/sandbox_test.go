@@ -70,7 +70,7 @@ func settings(ingestURL string) config.Config {
 			{Name: "second", Provider: "esign-v1", API: config.API{User: "other", Secret: "other-secret"}},
 		},
 		SMS: config.SMS{Vonage: config.Vonage{
-			APIKey: "abcd1234", APISecret: "s3cret", SignatureSecret: "signing", SignatureMethod: "sha256",
+			APIKey: "abcd1234", APISecret: "s3cret", SignatureSecret: "signing\nthe next", SignatureMethod: "sha256",
 		}},
 		Shortener: config.Shortener{
 			Bitly:     config.Bitly{Token: "bitly-token", Domain: "acme.link", Group: "G1"},
