@@ -3,13 +3,10 @@ package stage
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/telemetry"
 )
 
@@ -34,13 +31,12 @@ func newLag(r prometheus.Registerer) (l lag, err error) {
 	return l, err
 }
 
-// tellLag tells how far a stage is behind, on its stream and on REPLAY, until ctx ends.
-func tellLag(ctx context.Context, js jetstream.JetStream, s flow.Stage, log *slog.Logger, r prometheus.Registerer) error {
+// tellLag tells how far a stage is behind, on each of its sources, until ctx ends.
+func tellLag(ctx context.Context, sources []source, r prometheus.Registerer) error {
 	l, err := newLag(r)
 	if err != nil {
 		return err
 	}
-	sources := []source{{s, s.Stream, 0, js, log}, {s, flow.Replay, 0, js, log}}
 	tick := time.NewTicker(lagEvery)
 	defer tick.Stop()
 	for {

@@ -46,8 +46,7 @@ func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
 		return err
 	}
 	metrics.begin(r.Stage.Name, r.Stage.Effect)
-	// One worker is enough for what operators replay, and leaves the others to what has just happened.
-	sources := []source{{r.Stage, r.Stage.Stream, r.Stage.Workers, r.JS, r.Log}, {r.Stage, flow.Replay, 1, r.JS, r.Log}}
+	sources := r.sources()
 	consumers := make([]jetstream.Consumer, len(sources))
 	for i, s := range sources {
 		if consumers[i], err = s.consumer(ctx); err != nil || ctx.Err() != nil {
@@ -66,7 +65,7 @@ func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
 		case <-inHand.Done():
 		}
 	}()
-	workers.Go(func() error { return tellLag(ctx, r.JS, r.Stage, r.Log, r.Metrics) })
+	workers.Go(func() error { return tellLag(ctx, sources, r.Metrics) })
 	for i, s := range sources {
 		work := r.chain(metrics, consumers[i].CachedInfo().Config.AckWait)
 		for range s.workers {
@@ -87,6 +86,16 @@ func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
 	defer cancel()
 	_ = r.JS.Conn().FlushWithContext(flush) // the last answers; what does not get out comes back after the ack wait
 	return err
+}
+
+// sources are the stage's own stream, and what operators replay to it: for that one worker is enough, and leaves the others to what
+// has just happened.
+func (r Runner[In]) sources() []source {
+	replayed := source{r.Stage, flow.Replay, 1, r.JS, r.Log}
+	if r.Stage.Stream == flow.Replay { // an ordered stage takes its own stream by other means
+		return []source{replayed}
+	}
+	return []source{{r.Stage, r.Stage.Stream, r.Stage.Workers, r.JS, r.Log}, replayed}
 }
 
 // chain is all that happens to an attempt, outermost first.

@@ -16,7 +16,7 @@ import (
 // now. Its place in the order is lost: its document has gone on. So any stage's runner does.
 func (b *bridge) replay(ctx context.Context, env service.Env) error {
 	only := b.stage
-	only.Stream, only.Workers = flow.Replay, 1
+	only.Stream = flow.Replay
 	r := stage.Runner[*signingv1.SigningEvent]{
 		Stage: only, JS: env.JS, Decode: event.Decode, Log: env.Log, Metrics: env.Metrics,
 		Do: func(ctx context.Context, in stage.Event[*signingv1.SigningEvent]) ([]stage.Out, error) {
