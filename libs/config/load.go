@@ -104,6 +104,22 @@ func flagError(fs *flag.FlagSet, err error) error {
 	return fmt.Errorf("%s: unknown flag%s", name, DidYouMean(name, names))
 }
 
+// Names lists every setting, and whether it is a text or may come from a file; a source's are sources.<setting>, whichever source it
+// is.
+func Names(w io.Writer) {
+	list := func(above string, of any) {
+		for _, s := range settings(reflect.ValueOf(of).Elem()) {
+			kind := "text"
+			if s.file {
+				kind = "file"
+			}
+			fmt.Fprintf(w, "%s%s: %s\n", above, s.key, kind)
+		}
+	}
+	list("sources.", new(Source))
+	list("", new(Config))
+}
+
 // Usage lists every flag with its variable and its default.
 func Usage(w io.Writer) error {
 	cfg := Default()
