@@ -94,7 +94,7 @@ func connectNATS(now func() config.NATS, name string, log *slog.Logger) (*nats.C
 		if errors.As(err, new(*url.Error)) { // it repeats the address, password and all
 			err = errors.New("nats.url is not a URL")
 		}
-		return nil, fmt.Errorf("connect to NATS: %w", err)
+		return nil, fmt.Errorf("connect to NATS: %w", explainNATS(err))
 	}
 	opened.Store(conn)
 	return conn, nil

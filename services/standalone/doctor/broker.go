@@ -28,7 +28,7 @@ const (
 func (e *examination) broker(ctx context.Context) []Finding {
 	conn, err := e.connectNATS()
 	if err != nil {
-		return []Finding{{"nats", Fail, told(err), "is it running, does nats.url lead there, and do nats.creds let us in?"}}
+		return []Finding{{"nats", Fail, told(err), "is it running, does nats.url lead there, and is who nats.user or nats.creds says let in?"}}
 	}
 	defer conn.Close()
 	js, err := jetstream.New(conn)

@@ -200,7 +200,7 @@ func TestABrokerThatIsNotAsItShould(t *testing.T) {
 	found.want(t, "nats sync_interval", doctor.Fail, "1m0s")
 
 	cfg.NATS.URL = "nats://all:wrong-s3cret@" + s.Addr().String()
-	examine(t, cfg, doctor.Options{}).want(t, "nats", doctor.Fail, "uthorization")
+	examine(t, cfg, doctor.Options{}).want(t, "nats", doctor.Fail, "nats.user and nats.password", "uthorization")
 	cfg.NATS.URL = "nats://127.0.0.1:1"
 	examine(t, cfg, doctor.Options{}).want(t, "nats", doctor.Fail, "no servers")
 }
