@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Account is the NATS account with the streams. The services and the subscribers have accounts of their own, because within one
+// account is the NATS account with the streams. The services and the subscribers have accounts of their own, because within one
 // there is no wall: the server sends its answers wherever the asker says, and asks nobody whether he may.
-const Account = "SIGNRELAY"
+const account = "SIGNRELAY"
 
 // Operator is the user of the command line: provision, doctor, dlq, tail. It may do everything in the account.
 const Operator = "operator"
@@ -37,7 +37,7 @@ accounts {
   }
 
 `)
-	fmt.Fprintf(&b, "  # The streams. What others may import of them, they may do.\n  %s {\n    jetstream: enabled\n", Account)
+	fmt.Fprintf(&b, "  # The streams. What others may import of them, they may do.\n  %s {\n    jetstream: enabled\n", account)
 	fmt.Fprintf(&b, "    # The command line: signrelay provision, doctor, dlq, tail. It may do everything here.\n")
 	fmt.Fprintf(&b, "    users: [{user: %s, password: $%s}]\n    exports: [\n", Operator, Password(Operator))
 	exported := map[string]bool{}
@@ -66,7 +66,7 @@ accounts {
 		}
 		b.WriteString("      ]\n    }}]\n    imports: [\n")
 		for _, subject := range u.Publish {
-			fmt.Fprintf(&b, "      {service: {account: %s, subject: %s}}\n", Account, quote(subject))
+			fmt.Fprintf(&b, "      {service: {account: %s, subject: %s}}\n", account, quote(subject))
 		}
 		b.WriteString("    ]\n  }\n")
 	}
@@ -90,9 +90,9 @@ func reader() string {
 	b.WriteString("# Made by \"make generate\" from libs/flow: change it there. What an account in subscribers.conf is made of.\n\n")
 	b.WriteString("# What it needs to copy the log.\nTHE_LOG: [\n")
 	for _, i := range []string{
-		"service: {account: " + Account + ", subject: " + quote("$JS.API.CONSUMER.CREATE."+Signing) + "}, to: " + quote(copyAPI+".CONSUMER.CREATE."+Signing),
-		"service: {account: " + Account + ", subject: " + quote("$JS.FC."+Signing+".>") + "}",
-		"stream: {account: " + Account + ", subject: " + quote(copyDelivery+".>") + "}",
+		"service: {account: " + account + ", subject: " + quote("$JS.API.CONSUMER.CREATE."+Signing) + "}, to: " + quote(copyAPI+".CONSUMER.CREATE."+Signing),
+		"service: {account: " + account + ", subject: " + quote("$JS.FC."+Signing+".>") + "}",
+		"stream: {account: " + account + ", subject: " + quote(copyDelivery+".>") + "}",
 	} {
 		fmt.Fprintf(&b, "  {%s}\n", i)
 	}

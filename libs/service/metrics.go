@@ -1,6 +1,8 @@
 package service
 
 import (
+	"strconv"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -31,11 +33,7 @@ func (h *Health) Collect(metrics chan<- prometheus.Metric) {
 	status, results := h.status()
 	metrics <- prometheus.MustNewConstMetric(readyDesc, prometheus.GaugeValue, oneIf(status == "ready"))
 	for name, r := range results {
-		degrades := "false"
-		if r.Degrades {
-			degrades = "true"
-		}
-		metrics <- prometheus.MustNewConstMetric(checkDesc, prometheus.GaugeValue, oneIf(r.OK), name, degrades)
+		metrics <- prometheus.MustNewConstMetric(checkDesc, prometheus.GaugeValue, oneIf(r.OK), name, strconv.FormatBool(r.Degrades))
 	}
 }
 

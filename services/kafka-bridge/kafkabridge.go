@@ -45,8 +45,7 @@ func run(ctx context.Context, env service.Env, addCheck func(string, func(contex
 	addCheck("kafka", t.check)
 
 	all, ctx := errgroup.WithContext(ctx)
-	b := &bridge{stage: flow.StageNamed(flow.KafkaBridge), js: env.JS, log: env.Log, metrics: m, topic: t, encode: encoding(settings.Format)}
-	b.wait.topic = t
+	b := &bridge{stage: flow.StageNamed(flow.KafkaBridge), js: env.JS, log: env.Log, metrics: m, topic: t, encode: encoding(settings.Format), wait: patience{topic: t}}
 	all.Go(func() error { return b.run(ctx) })
 	all.Go(func() error { return b.watch(ctx) })
 	all.Go(func() error { return b.replay(ctx, env) })

@@ -28,7 +28,7 @@ func probes() []probe {
 	all := []probe{{subject: "$JS.API.STREAM.DELETE.doctor", body: "{"}}
 	for _, u := range flow.Users() {
 		for _, pattern := range u.Publish {
-			if strings.HasPrefix(pattern, "$JS.ACK.*.") || strings.HasPrefix(pattern, "$JS.FC.*.") {
+			if strings.HasPrefix(pattern, "$JS.ACK.*.") {
 				continue // no server asks for it unless it is told to
 			}
 			all = append(all, probeOf(u.Name, pattern))
@@ -126,11 +126,8 @@ func try(ctx context.Context, conn *nats.Conn, p probe) (allowed bool, err error
 // unknownServices are those of names that the map does not know.
 func unknownServices(names []string) error {
 	known := []string{}
-	for _, d := range flow.Doors {
-		known = append(known, d.Name)
-	}
-	for _, s := range flow.Stages {
-		known = append(known, s.Name)
+	for _, u := range flow.Users() {
+		known = append(known, u.Name)
 	}
 	for _, name := range names {
 		if !slices.Contains(known, name) {

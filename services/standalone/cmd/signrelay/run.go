@@ -117,7 +117,7 @@ func open(ctx context.Context, cfg config.Config) (service.Env, func(), error) {
 	return service.Open(ctx, cfg, "signrelay-command", quiet())
 }
 
-// connect gives a command the log.
+// connect gives a command all streams.
 func connect(ctx context.Context, cfg config.Config) (jetstream.JetStream, func(), error) {
 	env, done, err := open(ctx, cfg)
 	return env.JS, done, err
