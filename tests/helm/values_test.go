@@ -151,7 +151,10 @@ secrets: {nats.url: {name: a, key: b}, redis.url: {name: a, key: c}}`,
 		"credentials files":   `nats: {users: {secret: signrelay-nats, kind: creds}}`,
 		"services turned off": `services: {sms-sender: {enabled: false}}`,
 		"KEDA":                `keda: {enabled: true, monitoringEndpoint: "nats:8222", waitingPerWorker: 3}`,
-		"policies":            `networkPolicy: {enabled: true, callers: [], monitoring: [], nats: {ports: [4222]}}`,
+		"one port said": `
+config: {nats: {url: "nats://a:4223,nats://b"}}
+networkPolicy: {enabled: true}`,
+		"policies": `networkPolicy: {enabled: true, callers: [], monitoring: [], nats: {ports: [4222]}}`,
 	} {
 		m, err := render(loadChart(t), example(t, "minimal", values))
 		if err != nil {

@@ -1,12 +1,11 @@
-{{/* The ports in a list of host:port or of URLs, apart by commas, else the usual one; as YAML under the key ports. */}}
+{{/* The ports in a list of host:port or of URLs, apart by commas: of each its own, else the usual one; as YAML under the key ports. */}}
 {{- define "signrelay.ports" -}}
+{{- $usual := .usual -}}
 {{- $ports := list -}}
 {{- range splitList "," .in -}}
-{{- with regexFind ":[0-9]+(/|\\?|$)" (trim .) -}}
-{{- $ports = append $ports (regexFind "[0-9]+" . | int) -}}
+{{- $ports = append $ports (regexFind ":[0-9]+(/|\\?|$)" (trim .) | regexFind "[0-9]+" | default $usual | int) -}}
 {{- end -}}
-{{- end -}}
-{{- toYaml (dict "ports" (default (list .usual) ($ports | uniq))) -}}
+{{- toYaml (dict "ports" ($ports | uniq)) -}}
 {{- end -}}
 
 {{/* Where a service may connect to: names, the parties that it calls, and the sandbox where that stands in for them. */}}

@@ -37,7 +37,7 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }
 
 {{/* The number of its pods is somebody else's: the HPA's or KEDA's. An ordered stage is not scaled: one works at a time. */}}
 {{- define "signrelay.scaled" -}}
-{{- if or (and .root.Values.hpa.enabled (eq .name "ingest")) (and .root.Values.keda.enabled .row.stage (not (dig "ordered" false (.row.stage | default dict)))) -}}
+{{- if or (and .root.Values.hpa.enabled (eq .name "ingest")) (and .root.Values.keda.enabled .row.stage (not .row.stage.ordered)) -}}
 yes
 {{- end -}}
 {{- end -}}
