@@ -25,7 +25,7 @@ import (
 )
 
 func TestForReal(t *testing.T) {
-	w := up(t, nil, "docker-compose.yml")
+	w := up(t, nil, base)
 	w.ready()
 
 	t.Run("a story of each provider reaches the inbox", func(t *testing.T) {
@@ -111,11 +111,11 @@ func TestForReal(t *testing.T) {
 }
 
 func TestThreeNodes(t *testing.T) {
-	w := up(t, nil, "docker-compose.yml", "deployments/compose/cluster.yml")
+	w := up(t, nil, base, cluster)
 	w.ready()
 	js := w.jetStream()
 	w.tell(1, 0, nil)
-	w.examine("--nats.replicas", "3")
+	w.examine() // which wants as many copies of each stream as cluster.yml says
 
 	// The one that leads the log.
 	stream, err := js.Stream(t.Context(), flow.Signing)
@@ -139,7 +139,7 @@ shortener: {public_url: "https://sign.acme.example"}
 	if err := os.WriteFile(settings, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	w := up(t, []string{"SIGNRELAY_SETTINGS=" + settings}, "docker-compose.yml", "deployments/compose/real.yml")
+	w := up(t, []string{"SIGNRELAY_SETTINGS=" + settings}, base, realFile)
 	w.ready()
 	running := map[string]bool{}
 	for _, c := range w.containers() {

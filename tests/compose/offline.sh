@@ -51,4 +51,4 @@ cd "$root/tests"
 go test -c -o "$work/compose.test" ./compose
 cd compose
 export SIGNRELAY_TEST_COMPOSE=1
-nsenter --target "$engine" --net -- "$work/compose.test" -test.v -test.timeout 40m -test.run "${1:-ForReal|ThreeNodes|WithoutTheSandbox}"
+nsenter --target "$engine" --net -- "$work/compose.test" -test.v -test.timeout 40m -test.run "${1:-.}"

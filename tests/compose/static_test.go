@@ -191,12 +191,13 @@ func uncommented(t *testing.T, path string) string {
 // Every service takes the settings that it is given, and listens where its ports are published.
 func TestSettingsAreTaken(t *testing.T) {
 	t.Parallel()
+	made := madeAtFirst(t)
 	for _, files := range [][]string{{base}, {base, cluster}} {
 		project := load(t, nil, files...)
 		published := map[string][]string{}
 		for _, name := range append(ours(), "sandbox", "provision") {
 			s := project.Services[name]
-			cfg := settingsOf(t, s)
+			cfg := settingsOf(t, made, s)
 			for _, p := range s.Ports {
 				if p.HostIP != "127.0.0.1" {
 					t.Errorf("%s is published to the world, on %s", name, p.HostIP)
@@ -225,20 +226,20 @@ func TestSettingsAreTaken(t *testing.T) {
 			}
 		}
 	}
-	replicas := settingsOf(t, load(t, nil, base, cluster).Services["provision"]).NATS.Replicas
+	replicas := settingsOf(t, made, load(t, nil, base, cluster).Services["provision"]).NATS.Replicas
 	if replicas != 3 {
 		t.Errorf("on three nodes the streams have %d copies", replicas)
 	}
 }
 
-// settingsOf is what the container's program makes of its environment and its file.
-func settingsOf(t *testing.T, s types.ServiceConfig) config.Config {
+// settingsOf is what the container's program makes of its environment and its file; data is the folder in its volume's place.
+func settingsOf(t *testing.T, data string, s types.ServiceConfig) config.Config {
 	t.Helper()
 	var environ []string
 	for name := range s.Environment {
 		text := value(s.Environment, name)
-		if made, found := strings.CutPrefix(text, "/data/"); found { // at the first start
-			text = filepath.Join(madeAtFirst(t), made)
+		if file, found := strings.CutPrefix(text, "/data/"); found {
+			text = filepath.Join(data, file)
 		}
 		for _, v := range s.Volumes {
 			if v.Target == text && v.Type == types.VolumeTypeBind {
@@ -257,7 +258,7 @@ func settingsOf(t *testing.T, s types.ServiceConfig) config.Config {
 	return cfg
 }
 
-// madeAtFirst is a folder with the sandbox's key and, in its certificate's place, the public half.
+// madeAtFirst is a folder with what the first start makes: the sandbox's key and, in its certificate's place, the public half.
 func madeAtFirst(t *testing.T) string {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)

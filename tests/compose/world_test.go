@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -46,7 +45,10 @@ const patience = 4 * time.Minute
 func up(t *testing.T, env []string, files ...string) *world {
 	t.Helper()
 	needEngine(t)
-	ports := freePorts(t, 6)
+	var ports [5]string
+	for i := range ports {
+		_, ports[i], _ = net.SplitHostPort(house.FreeAddress(t)) // none that a connection takes while the images are built
+	}
 	w := &world{
 		t: t, sandbox: "http://127.0.0.1:" + ports[0], links: "127.0.0.1:" + ports[1],
 		nats: "nats://127.0.0.1:" + ports[2], kafka: "127.0.0.1:" + ports[3],
@@ -81,20 +83,6 @@ func needEngine(t *testing.T) {
 			realtest.Missing(t, "wants a Docker engine that answers, and Compose 2.20 or newer (docker %s: %v)\n%s", strings.Join(args, " "), err, said)
 		}
 	}
-}
-
-func freePorts(t *testing.T, count int) []string {
-	t.Helper()
-	var ports []string
-	for range count {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = l.Close() }()
-		ports = append(ports, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
-	}
-	return ports
 }
 
 // try runs docker compose.
