@@ -85,10 +85,12 @@ func (b *Broker) Stop() {
 	b.s = nil
 }
 
-// Connect opens a connection to the broker that comes back when the broker does; it ends with the test.
-func (b *Broker) Connect() (*nats.Conn, jetstream.JetStream) {
+// Connect opens a connection to the broker that comes back when the broker does; it ends with the test. A broker with users or
+// TLS wants options for them.
+func (b *Broker) Connect(options ...nats.Option) (*nats.Conn, jetstream.JetStream) {
 	b.t.Helper()
-	conn, err := nats.Connect(b.URL, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.ReconnectBufSize(-1))
+	own := []nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond), nats.ReconnectBufSize(-1)}
+	conn, err := nats.Connect(b.URL, append(own, options...)...)
 	if err != nil {
 		b.t.Fatalf("connect to the test's broker: %v", err)
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"syscall"
@@ -23,10 +25,11 @@ type RedisServer struct {
 	// Secure is rediss://127.0.0.1:<port>/0 of a server with TLS, which is let in at URL too.
 	Secure string
 
-	start func()
-	stop  func()
-	kill  func() // nil for a server that is not ours
-	up    bool
+	start  func()
+	stop   func()
+	kill   func()           // nil for a server that is not ours
+	change func(*Authority) // nil for a server without TLS
+	up     bool
 }
 
 // Redis starts a redis-server on a free loopback port, with an append-only file that is written before each answer and
@@ -42,37 +45,52 @@ func Redis(t testing.TB) *RedisServer {
 		t.Fatal("redis-server is not in PATH: install the Debian package redis-server, or set SIGNRELAY_TEST_REDIS_URL to a Redis for tests")
 	}
 
-	return startRedis(t, program)
+	return startRedis(t, program, nil)
 }
 
-// RedisWithTLS is Redis with a certificate, its key, and the authorities whose clients it believes; they are files' paths.
-// Clients must have certificates where mutual is true. It is always a server of its own.
-func RedisWithTLS(t testing.TB, certificate, key, authorities string, mutual bool) *RedisServer {
+// RedisWithTLS is Redis with a certificate of the authority's, which also believes the authority's clients. Clients must have
+// certificates where mutual is true. It is always a server of its own.
+func RedisWithTLS(t testing.TB, authority *Authority, mutual bool) *RedisServer {
 	t.Helper()
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
 		Missing(t, "redis-server is not in PATH, and only one of our own has TLS: install the Debian package redis-server")
 	}
-	clients := "no"
+	tls := identity(t, authority)
+	tls["tls-auth-clients"] = "no"
 	if mutual {
-		clients = "yes"
+		tls["tls-auth-clients"] = "yes"
 	}
-	port := freePort(t)
-	r := startRedis(t, program, "--tls-port", port, "--tls-cert-file", certificate, "--tls-key-file", key,
-		"--tls-ca-cert-file", authorities, "--tls-auth-clients", clients)
-	r.Secure = "rediss://127.0.0.1:" + port + "/0"
-	return r
+	return startRedis(t, program, tls)
 }
 
-func startRedis(t testing.TB, program string, options ...string) *RedisServer {
+// identity is the settings of a server with a new certificate of the authority's. Its files are in a folder of their own.
+func identity(t testing.TB, authority *Authority) map[string]string {
+	t.Helper()
+	dir := t.TempDir()
+	certificate, key := authority.Issue("server")
+	settings := make(map[string]string)
+	for name, text := range map[string]string{"tls-cert-file": certificate, "tls-key-file": key, "tls-ca-cert-file": authority.PEM} {
+		settings[name] = filepath.Join(dir, name)
+		if err := os.WriteFile(settings[name], []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return settings
+}
+
+func startRedis(t testing.TB, program string, tls map[string]string) *RedisServer {
 	t.Helper()
 	quiet()
-	p := &redisProcess{t: t, program: program, dir: t.TempDir(), options: options}
+	p := &redisProcess{t: t, program: program, dir: t.TempDir(), tls: tls}
 	var err error
 	r := &RedisServer{start: p.start, stop: p.stop, kill: p.kill}
-	// Another process may take the free port before redis-server does, so try a few.
+	// Another process may take a free port before redis-server does, so try a few.
 	for range 10 {
 		p.port = freePort(t)
+		if tls != nil {
+			tls["tls-port"] = freePort(t)
+		}
 		if err = p.run(); err == nil {
 			break
 		}
@@ -81,9 +99,16 @@ func startRedis(t testing.TB, program string, options ...string) *RedisServer {
 		t.Fatal(err)
 	}
 	r.up, r.URL = true, "redis://"+p.addr()+"/0"
+	if tls != nil {
+		r.Secure, r.change = "rediss://127.0.0.1:"+tls["tls-port"]+"/0", p.change
+	}
 	t.Cleanup(r.Stop)
 	return r
 }
+
+// Change gives the running server of RedisWithTLS a new certificate, of the authority's, whose clients it believes from now
+// on. It cuts no connection.
+func (r *RedisServer) Change(authority *Authority) { r.change(authority) }
 
 // Start starts a stopped Redis, at the same URL and with what it had stored.
 func (r *RedisServer) Start() {
@@ -118,7 +143,7 @@ type redisProcess struct {
 	t       testing.TB
 	program string
 	dir     string
-	options []string
+	tls     map[string]string // the settings of its TLS by their names; nil without
 	port    string
 	cmd     *exec.Cmd
 	exited  chan struct{}
@@ -135,10 +160,14 @@ func (p *redisProcess) start() {
 
 // run starts the process and waits until it answers.
 func (p *redisProcess) run() error {
-	cmd := exec.Command(p.program, append([]string{
+	args := []string{
 		"--bind", "127.0.0.1", "--port", p.port, "--dir", p.dir,
 		"--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--loglevel", "warning",
-	}, p.options...)...)
+	}
+	for name, value := range p.tls {
+		args = append(args, "--"+name, value)
+	}
+	cmd := exec.Command(p.program, args...)
 	// A test binary that is killed, as by its own timeout, leaves no server behind.
 	cmd.SysProcAttr = orphansDie()
 	if err := cmd.Start(); err != nil {
@@ -188,6 +217,23 @@ func (p *redisProcess) stop() {
 func (p *redisProcess) kill() {
 	_ = p.cmd.Process.Kill() // fails only when it has ended
 	<-p.exited
+}
+
+func (p *redisProcess) change(authority *Authority) {
+	p.t.Helper()
+	next := identity(p.t, authority)
+	set := []any{"CONFIG", "SET"} // all at once: a certificate and another's key are refused
+	for name, value := range next {
+		set = append(set, name, value)
+	}
+	client := plainClient(&redis.Options{Addr: p.addr()})
+	defer func() { _ = client.Close() }()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := client.Do(ctx, set...).Err(); err != nil {
+		p.t.Fatalf("change the certificate of redis-server: %v", err)
+	}
+	maps.Copy(p.tls, next) // for when it is started again
 }
 
 // serverPID tells which process answers: the port may be another test's by now.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 )
 
 // A container's engine asks by the program itself, which finds the door by the same settings.
@@ -35,15 +34,10 @@ func TestHealthcheckIsTheDoorsOwnWord(t *testing.T) {
 		t.Errorf("ready: %d %s", status, said)
 	}
 	close(broken)
-	for deadline := time.Now().Add(patience); ; <-time.After(20 * time.Millisecond) { // what the checks said is believed for a second
+	until(t, "it is not ready", func() bool { // what the checks said is believed for a second
 		status, said := ask()
-		if status == 1 && strings.Contains(said, "the-world") {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not ready: %d %s", status, said)
-		}
-	}
+		return status == 1 && strings.Contains(said, "the-world")
+	})
 }
 
 func TestHealthcheckOfAProgramThatDoesNotRun(t *testing.T) {

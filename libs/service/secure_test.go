@@ -169,7 +169,7 @@ func until(t *testing.T, what string, is func() bool) {
 func TestRedisWithTLSAndPassword(t *testing.T) {
 	t.Parallel()
 	authority, stranger := realtest.NewAuthority(t), realtest.NewAuthority(t)
-	admin, secure := secureRedis(t, authority)
+	r, admin := secureRedis(t, authority)
 	if err := admin.Do(t.Context(), "ACL", "SETUSER", "ingest", "on", ">right", "~*", "+@all").Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestRedisWithTLSAndPassword(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client, err := ConnectRedis(config.Redis{
-				URL: secure, Username: "ingest", Password: c.password, TLS: config.TLS{CA: c.ca, Certificate: c.certificate, Key: c.key},
+				URL: r.Secure, Username: "ingest", Password: c.password, TLS: config.TLS{CA: c.ca, Certificate: c.certificate, Key: c.key},
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -196,7 +196,7 @@ func TestRedisWithTLSAndPassword(t *testing.T) {
 		})
 	}
 	// The same in the URL, as ever.
-	withUser := strings.Replace(secure, "rediss://", "rediss://ingest:right@", 1)
+	withUser := strings.Replace(r.Secure, "rediss://", "rediss://ingest:right@", 1)
 	client, err := ConnectRedis(config.Redis{URL: withUser, TLS: config.TLS{CA: authority.PEM, Certificate: certificate, Key: key}})
 	if err != nil {
 		t.Fatal(err)
@@ -208,24 +208,22 @@ func TestRedisWithTLSAndPassword(t *testing.T) {
 }
 
 // secureRedis is a Redis that wants certificates of the authority's, and a client for its operator.
-func secureRedis(t *testing.T, authority *realtest.Authority) (admin *redis.Client, secure string) {
+func secureRedis(t *testing.T, authority *realtest.Authority) (r *realtest.RedisServer, admin *redis.Client) {
 	t.Helper()
-	s := &secrets{t: t, dir: t.TempDir()}
-	certificate, key := authority.Issue("server")
-	r := realtest.RedisWithTLS(t, s.write("certificate", certificate), s.write("key", key), s.write("ca", authority.PEM), true)
+	r = realtest.RedisWithTLS(t, authority, true)
 	admin, err := ConnectRedis(config.Redis{URL: r.URL}) // its plain door, which lets the operator in
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = admin.Close() })
-	return admin, r.Secure
+	return r, admin
 }
 
 // Redis gets another authority's certificate and forgets the old password, and all connections are cut.
 func TestRedisIsRotated(t *testing.T) {
 	t.Parallel()
 	old, next := realtest.NewAuthority(t), realtest.NewAuthority(t)
-	admin, secure := secureRedis(t, old)
+	r, admin := secureRedis(t, old)
 	do := func(args ...any) {
 		t.Helper()
 		if err := admin.Do(t.Context(), args...).Err(); err != nil {
@@ -236,7 +234,7 @@ func TestRedisIsRotated(t *testing.T) {
 	certificate, key := old.Issue("ingest")
 	s := &secrets{t: t, dir: t.TempDir()}
 	s.load(map[string]string{"REDIS_TLS_CA": old.PEM, "REDIS_TLS_CERTIFICATE": certificate, "REDIS_TLS_KEY": key, "REDIS_PASSWORD": "one"},
-		"SIGNRELAY_REDIS_URL="+secure, "SIGNRELAY_REDIS_USERNAME=ingest")
+		"SIGNRELAY_REDIS_URL="+r.Secure, "SIGNRELAY_REDIS_USERNAME=ingest")
 	client, err := connectRedis(func() config.Redis { return s.live.Now().Redis })
 	if err != nil {
 		t.Fatal(err)
@@ -247,9 +245,7 @@ func TestRedisIsRotated(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	serverCert, serverKey := next.Issue("server")
-	do("CONFIG", "SET", "tls-cert-file", s.write("new-certificate", serverCert), "tls-key-file", s.write("new-key", serverKey),
-		"tls-ca-cert-file", s.write("new-ca", next.PEM))
+	r.Change(next)
 	do("ACL", "SETUSER", "ingest", ">two", "<one")
 	do("CLIENT", "KILL", "USER", "ingest")
 	until(t, "it is away", func() bool { return ping(t.Context()) != nil })

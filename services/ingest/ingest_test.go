@@ -14,6 +14,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/signrelay/signrelay/libs/config"
@@ -307,6 +309,14 @@ func TestWithoutRedisCallbacksAreAcceptedAndNotDoubled(t *testing.T) {
 	h.redis.Stop()
 	if got := h.post(t, "/webhooks/clickwrap/acme", requestSent); got.status != 202 {
 		t.Fatalf("without Redis: %d %v", got.status, got.body)
+	}
+	counted := `
+		# HELP signrelay_ingest_unremembered_total Events taken while the dedupe memory was away.
+		# TYPE signrelay_ingest_unremembered_total counter
+		signrelay_ingest_unremembered_total 1
+	`
+	if err := testutil.GatherAndCompare(h.registry(t), strings.NewReader(counted), "signrelay_ingest_unremembered_total"); err != nil {
+		t.Error(err)
 	}
 	if got := h.post(t, "/webhooks/clickwrap/acme", requestSent); got.status != 200 {
 		t.Fatalf("again without Redis: %d %v", got.status, got.body)
@@ -626,6 +636,16 @@ func (h *harness) count(t *testing.T, stream string) uint64 {
 	return s.CachedInfo().State.Msgs
 }
 
+// registry is what ingest's metrics are read from.
+func (h *harness) registry(t *testing.T) *prometheus.Registry {
+	t.Helper()
+	registry, ok := h.env.Metrics.(*prometheus.Registry)
+	if !ok {
+		t.Fatalf("%T", h.env.Metrics)
+	}
+	return registry
+}
+
 // claims are the keys of ingest's memory.
 func (h *harness) claims(t *testing.T) []string {
 	t.Helper()
@@ -684,7 +704,7 @@ func (h *harness) closeDuplicateWindow(t *testing.T) {
 
 func (h *harness) until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
 		if holds() {
 			return
 		}
@@ -693,5 +713,5 @@ func (h *harness) until(t *testing.T, what string, holds func() bool) {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	t.Fatalf("within 15 s it did not come about that %s", what)
+	t.Fatalf("within 30 s it did not come about that %s", what)
 }

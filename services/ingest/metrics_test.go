@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
@@ -14,10 +13,7 @@ import (
 func TestEachSourceIsCounted(t *testing.T) {
 	t.Parallel()
 	h := open(t)
-	registry, ok := h.env.Metrics.(*prometheus.Registry)
-	if !ok {
-		t.Fatalf("%T", h.env.Metrics)
-	}
+	registry := h.registry(t)
 	began := float64(time.Now().Unix())
 	h.send(t, "POST", "/webhooks/clickwrap/acme", http.Header{}, strings.NewReader("{}")) // unauthentic
 	if n, err := testutil.GatherAndCount(registry, "signrelay_ingest_last_callback_timestamp_seconds"); err != nil || n != 0 {

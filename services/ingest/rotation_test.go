@@ -104,13 +104,12 @@ func TestBrokerAndRedisAreRotatedUnderLoad(t *testing.T) {
 	if err := flow.Provision(t.Context(), operator, 1); err != nil {
 		t.Fatal(err)
 	}
-	serverCert, serverKey := old.Issue("redis")
 	cfg, files := servicetest.Load(t, oneSource, map[string]string{
 		"NATS_TLS_CA": old.PEM, "NATS_PASSWORD": "one", "REDIS_TLS_CA": old.PEM, "REDIS_PASSWORD": "one",
 		"SOURCE_CLICKWRAP_ACME_WEBHOOK_SECRETS": "12345",
 	}, "SIGNRELAY_NATS_URL="+broker.URL, "SIGNRELAY_NATS_USER=ingest", "SIGNRELAY_REDIS_USERNAME=ingest",
 		"SIGNRELAY_INGEST_ADDR=127.0.0.1:0", "SIGNRELAY_ADMIN_ADDR=127.0.0.1:0")
-	memory := realtest.RedisWithTLS(t, files.Write("certificate", serverCert), files.Write("key", serverKey), files.Write("ca", old.PEM), false)
+	memory := realtest.RedisWithTLS(t, old, false)
 	cfg.Redis.URL = memory.Secure
 	admin, err := service.ConnectRedis(config.Redis{URL: memory.URL})
 	if err != nil {
@@ -154,14 +153,13 @@ func TestBrokerAndRedisAreRotatedUnderLoad(t *testing.T) {
 		from := sent.Load()
 		return func() bool { return sent.Load() > from+50 }
 	}
-	await(t, "callbacks come", more())
+	h.until(t, "callbacks come", more())
 
-	newCert, newKey := next.Issue("redis")
-	do("CONFIG", "SET", "tls-cert-file", files.Write("certificate2", newCert), "tls-key-file", files.Write("key2", newKey), "tls-ca-cert-file", files.Write("ca2", next.PEM))
+	memory.Change(next)
 	do("ACL", "SETUSER", "ingest", ">two", "<one")
 	do("CLIENT", "KILL", "USER", "ingest")
 	broker.Change(let(next, "two"))
-	await(t, "it says that it is not let in", func() bool {
+	h.until(t, "it says that it is not let in", func() bool {
 		return put.Load() > 0 && strings.Contains(logged.String(), "nats.tls.ca does not hold who signed")
 	})
 	for name, text := range map[string]string{"NATS_TLS_CA": next.PEM, "NATS_PASSWORD": "two", "REDIS_TLS_CA": next.PEM, "REDIS_PASSWORD": "two"} {
@@ -170,8 +168,8 @@ func TestBrokerAndRedisAreRotatedUnderLoad(t *testing.T) {
 	if err := syscall.Kill(syscall.Getpid(), syscall.SIGHUP); err != nil { // the host's own look would come in 5 s
 		t.Fatal(err)
 	}
-	await(t, "it is back", func() bool { return strings.Contains(logged.String(), "nats reconnected") })
-	await(t, "callbacks come again", more())
+	h.until(t, "it is back", func() bool { return strings.Contains(logged.String(), "nats reconnected") })
+	h.until(t, "callbacks come again", more())
 	stop()
 	callers.Wait()
 
@@ -206,15 +204,7 @@ func operate(t *testing.T, broker *realtest.Broker, authority *realtest.Authorit
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := nats.Connect(broker.URL, nats.UserInfo("operator", "operator"), nats.Secure(secure))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(conn.Close)
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, js := broker.Connect(nats.UserInfo("operator", "operator"), nats.Secure(secure))
 	return js
 }
 
@@ -245,16 +235,4 @@ func host(t *testing.T, cfg config.Config, logged *servicetest.Logged) *harness 
 		t.Fatalf("not open in time\n%s", logged)
 	}
 	return nil
-}
-
-func await(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	late := time.After(30 * time.Second)
-	for !is() {
-		select {
-		case <-late:
-			t.Fatalf("waited in vain until %s", what)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
 }
