@@ -36,7 +36,8 @@ func NewAuthority(t testing.TB) *Authority {
 	return a
 }
 
-// Issue makes a certificate for 127.0.0.1, and for a client of that name. Both results are PEM.
+// Issue makes a certificate for 127.0.0.1, and for a client of that name. Both results are PEM; the key is PKCS#8, because a
+// Kafka broker reads no other.
 func (a *Authority) Issue(name string) (certificate, key string) {
 	a.t.Helper()
 	own := newKey(a.t)
@@ -49,11 +50,11 @@ func (a *Authority) Issue(name string) (certificate, key string) {
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}, a.certificate, own)
-	der, err := x509.MarshalECPrivateKey(own)
+	der, err := x509.MarshalPKCS8PrivateKey(own)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	return certificate, string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
+	return certificate, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
 // Server is how a server speaks TLS with a new certificate of the authority's. Where mutual is true it wants one of the

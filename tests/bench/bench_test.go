@@ -41,9 +41,9 @@ func BenchmarkAccepted(b *testing.B) {
 				for round := range rounds {
 					batch := callbacks(n, fmt.Sprintf("%d-%d", time.Now().UnixNano()%1e6, round))
 					reference := load(b, bare, batch, connections)
-					before := cpu(b, h.Processes["ingest"].PID())
+					before := house.CPU(b, h.Processes["ingest"].PID())
 					got := load(b, ingest, batch, connections)
-					used := cpu(b, h.Processes["ingest"].PID()) - before
+					used := house.CPU(b, h.Processes["ingest"].PID()) - before
 					b.Logf("round %d: %.0f/s p50 %v p99 %v, own CPU %v a callback; bare %.0f/s", round,
 						got.perSecond, got.p50.Round(10*time.Microsecond), got.p99.Round(10*time.Microsecond), used/time.Duration(n), reference.perSecond)
 					ours, theirs, own = ours+got.perSecond, theirs+reference.perSecond, own+float64(used.Microseconds())/float64(n)
@@ -66,7 +66,7 @@ func BenchmarkStandalone(b *testing.B) {
 		began := time.Now()
 		h.Processes["signrelay"].Start()
 		b.ReportMetric(float64(time.Since(began).Milliseconds()), "ms-until-ready")
-		b.ReportMetric(float64(memory(b, h.Processes["signrelay"].PID()))/1e6, "MB-idle")
+		b.ReportMetric(float64(house.Memory(b, h.Processes["signrelay"].PID()))/1e6, "MB-idle")
 	}
 	b.ReportMetric(0, "ns/op")
 }

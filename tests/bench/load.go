@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -101,36 +99,4 @@ func post(ctx context.Context, client *http.Client, url string, c callback) erro
 		return fmt.Errorf("answered %s", resp.Status)
 	}
 	return nil
-}
-
-// cpu is the processor time that a process has used so far; Linux only.
-func cpu(b *testing.B, pid int) time.Duration {
-	b.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		b.Fatal(err)
-	}
-	_, fields, _ := strings.Cut(string(stat), ") ")
-	parts := strings.Fields(fields)
-	const ticks = 100 // a second, on every Linux that Go knows
-	user, _ := strconv.Atoi(parts[11])
-	system, _ := strconv.Atoi(parts[12])
-	return time.Duration(user+system) * time.Second / ticks
-}
-
-// memory is what a process has in RAM, in bytes; Linux only.
-func memory(b *testing.B, pid int) int {
-	b.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		b.Fatal(err)
-	}
-	for line := range strings.Lines(string(status)) {
-		if rest, found := strings.CutPrefix(line, "VmRSS:"); found {
-			kilobytes, _ := strconv.Atoi(strings.Fields(rest)[0])
-			return kilobytes << 10
-		}
-	}
-	b.Fatal("no VmRSS")
-	return 0
 }

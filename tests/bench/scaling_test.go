@@ -3,9 +3,6 @@ package bench
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
-	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -44,8 +41,8 @@ func BenchmarkReplicas(b *testing.B) {
 // second. All replicas are ready before the work comes.
 func pass(b *testing.B, replicas int) map[string]float64 {
 	b.Helper()
-	far := newFar(b, answersAfter)
-	h := house.Hasty(b, func(h *house.House) string { return far.settings(h, h.Address("SIGNRELAY_SMTP_ADDR")) })
+	far := house.NewFar(b, answersAfter)
+	h := house.Hasty(b, func(h *house.House) string { return settings(h, far, h.Address("SIGNRELAY_SMTP_ADDR")) })
 	h.Patience = 2 * time.Minute
 	h.StartService(b, "ingest", "ingest")
 	for _, stage := range []string{"enricher", "sms-sender"} {
@@ -55,22 +52,22 @@ func pass(b *testing.B, replicas int) map[string]float64 {
 		}
 	}
 	announce(b, h)
-	h.Until(b, "each document was asked for", func() bool { return len(far.asked.times()) >= pending })
+	h.Until(b, "each document was asked for", func() bool { return len(far.Asked.Times()) >= pending })
 
 	// The texts wait for their links, so that they reach the SMS sender faster than it can send.
 	h.StartService(b, "shortener", "shortener")
-	h.Until(b, "each text was handed over", func() bool { return len(far.sent.times()) >= pending })
+	h.Until(b, "each text was handed over", func() bool { return len(far.Sent.Times()) >= pending })
 	h.StartService(b, "email-sender", "email-sender") // of which there is nothing to send; Idle waits for it
 	h.Idle(b)
-	for what, seen := range map[string]*register{"asked for": &far.asked, "sent": &far.sent} {
-		if doubled := seen.doubled(); len(doubled) > 0 {
-			b.Errorf("%d replicas: %s more than once: %d documents", replicas, what, len(doubled))
+	for what, seen := range map[string]*house.Register{"asked for": &far.Asked, "sent": &far.Sent} {
+		if doubled := seen.Doubled(); doubled > 0 {
+			b.Errorf("%d replicas: %s more than once: %d documents", replicas, what, doubled)
 		}
-		if n := len(seen.times()); n != pending {
+		if n := len(seen.Times()); n != pending {
 			b.Errorf("%d replicas: %s: %d of %d documents", replicas, what, n, pending)
 		}
 	}
-	return map[string]float64{"enricher": steady(far.asked.times()), "sms-sender": steady(far.sent.times())}
+	return map[string]float64{"enricher": steady(far.Asked.Times()), "sms-sender": steady(far.Sent.Times())}
 }
 
 // announce tells ingest of all documents, as fast as it takes them.
@@ -104,52 +101,8 @@ func steady(at []time.Time) float64 {
 	return float64(len(at)-1) / at[len(at)-1].Sub(at[0]).Seconds()
 }
 
-// far is a provider and a Vonage, a long way off where they answer late.
-type far struct {
-	*httptest.Server
-	after       time.Duration
-	mail        bool
-	asked, sent register
-}
-
-func newFar(b *testing.B, after time.Duration) *far {
-	b.Helper()
-	f := &far{after: after, asked: register{of: map[string]int{}}, sent: register{of: map[string]int{}}}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1.1/requests/{id}", f.request)
-	mux.HandleFunc("POST /sms/json", f.text)
-	f.Server = httptest.NewServer(mux)
-	b.Cleanup(f.Close)
-	return f
-}
-
-// request is the provider's answer for any document: one signer, by text, and by e-mail where there is mail.
-func (f *far) request(w http.ResponseWriter, r *http.Request) {
-	time.Sleep(f.after)
-	f.asked.note(r.PathValue("id"))
-	fmt.Fprintf(w, `{"name":%[1]q,"signers":[{"signer_id":"s-%[1]s","send_to":{"mobile_number":true,"email":%[3]t},`+
-		`"signer":{"mobile_number":"+13175550123","email":"%[1]s@signer.example"},"request_url":"%[2]s/sign/%[1]s"}]}`,
-		r.PathValue("id"), f.URL, f.mail)
-}
-
-var titled = regexp.MustCompile(`"(d-\d+)"`)
-
-// text is Vonage's SMS API.
-func (f *far) text(w http.ResponseWriter, r *http.Request) {
-	found := titled.FindStringSubmatch(r.FormValue("text"))
-	if found == nil {
-		http.Error(w, "no title", http.StatusBadRequest)
-		return
-	}
-	time.Sleep(f.after)
-	f.sent.note(found[1])
-	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprintf(w, `{"message-count":"1","messages":[{"to":"13175550123","message-id":"m-%[1]s","status":"0","client-ref":%[1]q}]}`,
-		r.FormValue("client-ref"))
-}
-
 // settings have rates that are no bound.
-func (f *far) settings(h *house.House, mail string) string {
+func settings(h *house.House, far *house.Far, mail string) string {
 	host, port, _ := strings.Cut(mail, ":")
 	return fmt.Sprintf(`
 sources:
@@ -157,38 +110,5 @@ sources:
 sms: {vonage: {api_key: bench000, api_secret: s, from: Signrelay, base_url: %[1]q, per_second: 10000}}
 email: {from: no-reply@signrelay.example, smtp: {host: %[2]q, port: %[3]s, tls: none}}
 shortener: {public_url: "http://%[4]s"}
-`, f.URL, host, port, h.Address("SIGNRELAY_LINKS_ADDR"))
-}
-
-// register is when each document was seen first, and how often.
-type register struct {
-	mutex sync.Mutex
-	first []time.Time
-	of    map[string]int
-}
-
-func (r *register) note(document string) {
-	r.mutex.Lock()
-	defer r.mutex.Unlock()
-	if r.of[document]++; r.of[document] == 1 {
-		r.first = append(r.first, time.Now())
-	}
-}
-
-func (r *register) times() []time.Time {
-	r.mutex.Lock()
-	defer r.mutex.Unlock()
-	return slices.Clone(r.first)
-}
-
-func (r *register) doubled() []string {
-	r.mutex.Lock()
-	defer r.mutex.Unlock()
-	var all []string
-	for document, n := range r.of {
-		if n > 1 {
-			all = append(all, document)
-		}
-	}
-	return all
+`, far.URL, host, port, h.Address("SIGNRELAY_LINKS_ADDR"))
 }

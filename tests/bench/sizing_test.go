@@ -29,10 +29,10 @@ const (
 // as well. It sends fewer and multiplies. docs/operate.md has the table.
 func BenchmarkSize(b *testing.B) {
 	for b.Loop() {
-		far := newFar(b, 0)
-		far.mail = true
+		far := house.NewFar(b, 0)
+		far.Mail = true
 		post := newMailbox(b)
-		h := house.Hasty(b, func(h *house.House) string { return far.settings(h, post.address) })
+		h := house.Hasty(b, func(h *house.House) string { return settings(h, far, post.address) })
 		h.Patience = 15 * time.Minute
 		h.StartService(b, "ingest", "ingest")
 
@@ -44,7 +44,7 @@ func BenchmarkSize(b *testing.B) {
 		}
 		begun := take(b, h)
 		load(b, h.IngestURL+"/webhooks/clickwrap/demo", clickwrap(told, "request_sent"), connections)
-		h.Until(b, "each person was told", func() bool { return len(far.sent.times()) >= told && post.letters.Load() >= told })
+		h.Until(b, "each person was told", func() bool { return len(far.Sent.Times()) >= told && post.letters.Load() >= told })
 		h.Idle(b)
 		done := take(b, h)
 		// The log of a benchmark is cut after ten lines.
@@ -76,7 +76,7 @@ func take(b *testing.B, h *house.House) spent {
 	b.Helper()
 	s := spent{cpu: map[string]time.Duration{}, disk: map[string]uint64{}}
 	for name, p := range h.Processes {
-		s.cpu[name] = cpu(b, p.PID())
+		s.cpu[name] = house.CPU(b, p.PID())
 	}
 	for _, name := range []string{flow.Signing, flow.Notify, "KV_" + flow.Links, "KV_" + flow.Texts} {
 		stream, err := h.JetStream(b).Stream(b.Context(), name)
@@ -133,7 +133,7 @@ func memories(b *testing.B, h *house.House) string {
 	b.Helper()
 	var t strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(h.Processes)) {
-		fmt.Fprintf(&t, "%-38s %12d MB\n", name+" has in RAM", memory(b, h.Processes[name].PID())/1e6)
+		fmt.Fprintf(&t, "%-38s %12d MB\n", name+" has in RAM", house.Memory(b, h.Processes[name].PID())/1e6)
 	}
 	return t.String()
 }

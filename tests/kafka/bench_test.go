@@ -5,7 +5,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -44,10 +43,10 @@ func bridge(b *testing.B, broker *broker) {
 	(&bridged{House: h, t: b, size: 900}).publish(benched, 97)
 	h.Patience = 5 * time.Minute
 	p := h.StartService(b, "kafka-bridge", "bridge")
-	began, before := time.Now(), cpu(b, p.PID())
+	began, before := time.Now(), house.CPU(b, p.PID())
 	first := left(b, js)
 	h.Until(b, "all is in Kafka", func() bool { return left(b, js) == 0 })
-	report(b, first, time.Since(began), cpu(b, p.PID())-before)
+	report(b, first, time.Since(began), house.CPU(b, p.PID())-before)
 }
 
 // left is how many events the bridge has not acked.
@@ -75,7 +74,7 @@ func bare(b *testing.B, broker *broker) {
 		b.Fatal(err)
 	}
 	window := flow.StageNamed(flow.KafkaBridge).Workers
-	began, before := time.Now(), cpu(b, os.Getpid())
+	began, before := time.Now(), house.CPU(b, os.Getpid())
 	for written := 0; written < benched; written += window {
 		var partitions sync.WaitGroup
 		for partition := range 3 {
@@ -100,7 +99,7 @@ func bare(b *testing.B, broker *broker) {
 		}
 		partitions.Wait()
 	}
-	report(b, benched, time.Since(began), cpu(b, os.Getpid())-before)
+	report(b, benched, time.Since(began), house.CPU(b, os.Getpid())-before)
 }
 
 func report(b *testing.B, events int, took, cpu time.Duration) {
@@ -108,27 +107,4 @@ func report(b *testing.B, events int, took, cpu time.Duration) {
 	b.ReportMetric(float64(events)/took.Seconds(), "events/s")
 	b.ReportMetric(float64(cpu.Microseconds())/float64(events), "µs-CPU/event")
 	b.ReportMetric(0, "ns/op")
-}
-
-// cpu is what a process has used so far. The kernel counts in hundredths of a second.
-func cpu(b *testing.B, pid int) time.Duration {
-	b.Helper()
-	if pid == os.Getpid() {
-		var u syscall.Rusage
-		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-			b.Fatal(err)
-		}
-		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		b.Fatal(err)
-	}
-	_, after, _ := strings.Cut(string(stat), ") ")
-	fields := strings.Fields(after)
-	var user, system int64
-	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(user+system) * time.Second / 100
 }

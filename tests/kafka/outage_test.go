@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -33,17 +32,17 @@ func TestALongOutageTakesNoMemory(t *testing.T) {
 	p := b.StartService(t, "kafka-bridge", "bridge")
 	b.publish(5000, 97)
 	b.untilRead(5000)
-	before := resident(t, p)
+	before := house.Memory(t, p.PID())
 
 	broker.stop()
 	b.publish(many, 97)
 	b.Until(t, "the lag is told", func() bool { return metric(t, p, "signrelay_kafka_lag_events") >= many })
 	b.Until(t, "it is not ready", func() bool { return b.Ready(t, "bridge") != http.StatusOK })
 	b.Until(t, "it does not count as the one that works", func() bool { return metric(t, p, "signrelay_kafka_active_replicas") == 0 })
-	most := resident(t, p)
+	most := house.Memory(t, p.PID())
 	broker.start()
 	b.Until(t, "the team has read all", func() bool {
-		most = max(most, resident(t, p))
+		most = max(most, house.Memory(t, p.PID()))
 		return b.team.distinct() == b.published
 	})
 	b.inOrder()
@@ -196,19 +195,4 @@ func metric(t *testing.T, p *house.Process, name string) float64 {
 		sum += value
 	}
 	return sum
-}
-
-// resident is how much memory a process has, in bytes.
-func resident(t *testing.T, p *house.Process) int64 {
-	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(status)
-	if found == nil {
-		t.Fatal("no VmRSS")
-	}
-	kilobytes, _ := strconv.ParseInt(string(found[1]), 10, 64)
-	return kilobytes << 10
 }

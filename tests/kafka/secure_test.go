@@ -1,23 +1,13 @@
 package kafka_test
 
 import (
-	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/IBM/sarama"
 
@@ -43,14 +33,14 @@ func newSecured(t *testing.T) *secured {
 	if missing := noBroker(); missing != nil {
 		realtest.Missing(t, "only a real Kafka broker shows this: install Java 17 and Maven: %v", missing)
 	}
-	ours, theirs := newAuthority(t), newAuthority(t)
-	s := &secured{login: house.FreeAddress(t), mutual: house.FreeAddress(t), ca: ours.pem, stranger: theirs.pem}
-	s.certificate, s.key = ours.sign(t, "signrelay")
-	s.strangersClient[0], s.strangersClient[1] = theirs.sign(t, "signrelay")
+	ours, theirs := realtest.NewAuthority(t), realtest.NewAuthority(t)
+	s := &secured{login: house.FreeAddress(t), mutual: house.FreeAddress(t), ca: ours.PEM, stranger: theirs.PEM}
+	s.certificate, s.key = ours.Issue("signrelay")
+	s.strangersClient[0], s.strangersClient[1] = theirs.Issue("signrelay")
 
 	dir := t.TempDir()
-	own, key := ours.sign(t, "broker")
-	for name, text := range map[string]string{"broker.pem": key + own, "ca.pem": ours.pem} {
+	own, key := ours.Issue("broker")
+	for name, text := range map[string]string{"broker.pem": key + own, "ca.pem": ours.PEM} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -199,68 +189,4 @@ func verbose(p *house.Process) string {
 	defer func() { _ = resp.Body.Close() }()
 	body, _ := io.ReadAll(resp.Body)
 	return string(body)
-}
-
-// authority signs certificates.
-type authority struct {
-	pem         string
-	certificate *x509.Certificate
-	key         *ecdsa.PrivateKey
-}
-
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	a := &authority{key: newKey(t)}
-	template := template("authority")
-	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
-	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if a.certificate, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	a.pem = block("CERTIFICATE", der)
-	return a
-}
-
-// sign makes a certificate for this machine, and its key.
-func (a *authority) sign(t *testing.T, name string) (certificate, key string) {
-	t.Helper()
-	own := newKey(t)
-	template := template(name)
-	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
-	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, own.Public(), a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(own)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return block("CERTIFICATE", der), block("PRIVATE KEY", secret)
-}
-
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func template(name string) *x509.Certificate {
-	number, _ := rand.Int(rand.Reader, big.NewInt(1<<62))
-	return &x509.Certificate{
-		SerialNumber: number, Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-}
-
-func block(kind string, der []byte) string {
-	var b bytes.Buffer
-	_ = pem.Encode(&b, &pem.Block{Type: kind, Bytes: der})
-	return b.String()
 }

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/tests/house"
@@ -68,8 +66,8 @@ func TestRestore(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
-			h := house.Parts(t, w.settings)
+			far := house.NewFar(t, 0)
+			h := house.Parts(t, around(far))
 			b := newBackup(t, h)
 			for _, service := range services {
 				h.StartService(t, service, service)
@@ -77,7 +75,7 @@ func TestRestore(t *testing.T) {
 			documents := [3]string{"d-1", "d-2", "d-3"}
 
 			call(t, h, documents[0], "accepted")
-			h.Until(t, "the first is told", func() bool { return w.texts(documents[0]) == 1 })
+			h.Until(t, "the first is told", func() bool { return far.Sent.Of(documents[0]) == 1 })
 			h.Idle(t)
 			h.Processes["sms-sender"].Stop()
 			call(t, h, documents[1], "accepted")
@@ -85,7 +83,7 @@ func TestRestore(t *testing.T) {
 			b.take(t, h)
 			h.Processes["sms-sender"].Start()
 			call(t, h, documents[2], "accepted")
-			h.Until(t, "all are told", func() bool { return w.texts(documents[1]) == 1 && w.texts(documents[2]) == 1 })
+			h.Until(t, "all are told", func() bool { return far.Sent.Of(documents[1]) == 1 && far.Sent.Of(documents[2]) == 1 })
 			h.Idle(t)
 
 			for _, service := range services {
@@ -116,10 +114,10 @@ func TestRestore(t *testing.T) {
 				call(t, h, document, row.again[i])
 			}
 			call(t, h, "d-4", "accepted") // and it goes on
-			h.Until(t, "a new one is told", func() bool { return w.texts("d-4") == 1 })
+			h.Until(t, "a new one is told", func() bool { return far.Sent.Of("d-4") == 1 })
 			h.Idle(t)
 			for i, document := range documents {
-				if n := w.texts(document); n != row.texts[i] {
+				if n := far.Sent.Of(document); n != row.texts[i] {
 					t.Errorf("document %d: %d texts, want %d", i+1, n, row.texts[i])
 				}
 				if n := stored(t, h, document); n != row.stored[i] {
@@ -130,6 +128,20 @@ func TestRestore(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// around are the settings of a house whose world is far.
+func around(far *house.Far) func(*house.House) string {
+	return func(h *house.House) string {
+		host, port, _ := strings.Cut(h.Address("SIGNRELAY_SMTP_ADDR"), ":")
+		return fmt.Sprintf(`
+sources:
+  - {name: demo, provider: clickwrap, sender_name: PactSafe, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: t}}
+sms: {vonage: {api_key: restore0, api_secret: s, from: Signrelay, base_url: %[1]q}}
+email: {from: no-reply@signrelay.example, smtp: {host: %[2]q, port: %[3]s, tls: none}}
+shortener: {public_url: "http://%[4]s"}
+`, far.URL, host, port, h.Address("SIGNRELAY_LINKS_ADDR"))
 	}
 }
 
@@ -167,19 +179,7 @@ func waiting(t *testing.T, h *house.House) int {
 // stored is how often the log has it that the document was sent.
 func stored(t *testing.T, h *house.House, document string) int {
 	t.Helper()
-	stream, err := h.JetStream(t).Stream(t.Context(), flow.Signing)
-	if err != nil {
-		t.Fatal(err)
-	}
-	info, err := stream.Info(t.Context(), jetstream.WithSubjectFilter("signing.v1.*.*.document.sent."+document))
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	for _, count := range info.State.Subjects {
-		n += int(count)
-	}
-	return n
+	return h.Count(t, flow.Signing, "signing.v1.*.*.document.sent."+document)
 }
 
 // marked tells whether a text about the document was sent that may be a second one.
@@ -221,7 +221,7 @@ func letTimePass(t *testing.T, h *house.House) {
 // The user of the command line may take backups and restore them, on a server with an account for each party.
 func TestTheOperatorMay(t *testing.T) {
 	t.Parallel()
-	h := house.Guarded(t, newWorld(t).settings)
+	h := house.Guarded(t, around(house.NewFar(t, 0)))
 	b := newBackup(t, h)
 	h.StartService(t, "ingest", "ingest", house.As("ingest")...)
 	call(t, h, "d-1", "accepted")

@@ -1,0 +1,55 @@
+package house
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// CPU is the processor time that a process has used so far; Linux only. The kernel tells others' in hundredths of a second, and
+// this process's own exactly.
+func CPU(t testing.TB, pid int) time.Duration {
+	t.Helper()
+	if pid == os.Getpid() {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+			t.Fatal(err)
+		}
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(stat), ") ") // its name may have spaces
+	fields := strings.Fields(after)
+	var user, system int
+	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
+		t.Fatal(err)
+	}
+	const ticks = 100 // a second, on every Linux that Go knows
+	return time.Duration(user+system) * time.Second / ticks
+}
+
+// Memory is what a process has in RAM, in bytes; Linux only.
+func Memory(t testing.TB, pid int) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, found := strings.CutPrefix(line, "VmRSS:"); found {
+			var kilobytes int
+			if _, err := fmt.Sscanf(strings.TrimSpace(rest), "%d kB", &kilobytes); err != nil {
+				t.Fatal(err)
+			}
+			return kilobytes << 10
+		}
+	}
+	t.Fatal("no VmRSS")
+	return 0
+}
