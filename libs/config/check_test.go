@@ -106,6 +106,68 @@ func TestAllMistakesAtOnce(t *testing.T) {
 	)
 }
 
+// Settings that may be right alone, and together say two things, or half of one; and what should be certificates and is none.
+func TestSettingsThatContradictEachOther(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*config.Config)
+		want   []string
+	}{
+		"a NATS password of nobody": {
+			func(c *config.Config) { c.NATS.URL, c.NATS.Password = "nats://n", "hunter2" },
+			[]string{`nats.user: password is set: set the user's name too`},
+		},
+		"a NATS user beside creds": {
+			func(c *config.Config) {
+				c.NATS.URL, c.NATS.User, c.NATS.Password, c.NATS.Creds = "nats://n", "u", "hunter2", "hunter2"
+			},
+			[]string{`nats.user: creds is set too: keep one`},
+		},
+		"a NATS user beside one in the URL": {
+			func(c *config.Config) {
+				c.NATS.URL, c.NATS.User, c.NATS.Password = "nats://n,nats://v:hunter2@n", "u", "hunter2"
+			},
+			[]string{`nats.user: nats.url has a user in it too: keep one`},
+		},
+		"a NATS authority that is no PEM": {
+			func(c *config.Config) { c.NATS.TLS.CA = "hunter2" },
+			[]string{`nats.tls.ca: want PEM of certificates`},
+		},
+		"a certificate for a Redis in the clear": {
+			func(c *config.Config) { c.Redis.URL, c.Redis.TLS.CA = "redis://r", "hunter2" },
+			[]string{
+				`redis.tls: a certificate or key is set: want rediss:// in redis.url, or nothing is encrypted`,
+				`redis.tls.ca: want PEM of certificates`,
+			},
+		},
+		"a Redis password beside one in the URL": {
+			func(c *config.Config) { c.Redis.URL, c.Redis.Password = "redis://:hunter2@r", "hunter3" },
+			[]string{`redis.password: redis.url has a user or password in it too: keep one`},
+		},
+		"a Redis user beside one in the URL": {
+			func(c *config.Config) {
+				c.Redis.URL, c.Redis.Username, c.Redis.Password = "redis://u:hunter2@r", "u", "hunter2"
+			},
+			[]string{`redis.password: redis.url has a user or password in it too: keep one`},
+		},
+		"a Redis user without a password": {
+			func(c *config.Config) { c.Redis.URL, c.Redis.Username = "redis://r", "u" },
+			[]string{`redis.password: username is set: set the password too`},
+		},
+		"a mail server's authority that is no PEM": {
+			func(c *config.Config) { c.Email.SMTP.CA = "hunter2" },
+			[]string{`email.smtp.ca: want PEM of certificates`},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := config.Default()
+			c.change(&cfg)
+			wantLines(t, lines(t, config.Check(cfg, providers, nil)), c.want...)
+		})
+	}
+}
+
 func TestWhatPassesTheCheck(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*config.Config){

@@ -3,6 +3,7 @@ package config_test
 import (
 	"errors"
 	"flag"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,6 +61,23 @@ func TestNothingSaidMeansDefault(t *testing.T) {
 	}
 	if err := config.Check(cfg, nil, nil); err != nil {
 		t.Errorf("the defaults do not pass the check: %v", err)
+	}
+}
+
+// Callbacks come from outside; whoever wants another door seen from there says so.
+func TestOnlyThePublicDoorIsSeenFromOutside(t *testing.T) {
+	t.Parallel()
+	cfg := load(t, nil, nil)
+	if cfg.Ingest.Addr != ":8080" {
+		t.Errorf("ingest listens on %s", cfg.Ingest.Addr)
+	}
+	for name, addr := range map[string]string{
+		"links": cfg.Links.Addr, "receipts": cfg.Receipts.Addr, "sandbox": cfg.Sandbox.Addr, "sandbox's SMTP": cfg.Sandbox.SMTPAddr,
+		"NATS": cfg.NATS.Addr, "admin": cfg.Admin.Addr,
+	} {
+		if at, err := netip.ParseAddrPort(addr); err != nil || !at.Addr().IsLoopback() {
+			t.Errorf("%s listens on %s, beyond loopback", name, addr)
+		}
 	}
 }
 

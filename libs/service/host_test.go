@@ -421,6 +421,30 @@ func TestAServiceThatFailsEndsTheHost(t *testing.T) {
 	}
 }
 
+// Kubernetes kills after 30 s, and says nobody's name. This takes the whole 25 s: the doors are real, so no bubble of
+// synctest can make its clock run ahead.
+func TestAServiceThatNeverEndsDoesNotHoldTheHost(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	defer close(release)
+	h := open(t, settings(t), idle("ingest", func(s *Service) { s.NoParts = true }),
+		Service{Name: "sms-sender", NoParts: true, Run: func(_ context.Context, env Env) error {
+			env.Up()
+			<-release
+			return nil
+		}})
+	h.opened()
+	h.stop()
+	select {
+	case err := <-h.ended:
+		if want := "sms-sender is still at work 25s after it was told to end"; err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("the host is still there after 30 s")
+	}
+}
+
 func TestADoorThatIsTakenEndsTheHost(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

@@ -98,6 +98,7 @@ func TestTheEndOfTheAttemptEndsTheDialogue(t *testing.T) {
 
 // secure is a mail server that wants TLS and a password.
 type secure struct {
+	open     bool // it takes letters from strangers, and in the clear
 	taken    chan string
 	password atomic.Pointer[string] // nil is "right"
 	logins   atomic.Int64
@@ -133,6 +134,9 @@ func (s *session) Auth(string) (sasl.Server, error) {
 }
 
 func (s *session) Mail(string, *smtp.MailOptions) error {
+	if s.server.open {
+		return nil
+	}
 	if _, encrypted := s.conn.TLSConnectionState(); !encrypted || s.user == "" {
 		return &smtp.SMTPError{Code: 530, Message: "TLS and a password first"}
 	}
@@ -189,6 +193,58 @@ func TestTLSAndPassword(t *testing.T) {
 			}
 			if test.outcome == "" && <-post.taken != "acme" {
 				t.Error("the letter was taken from a stranger")
+			}
+		})
+	}
+}
+
+// Opportunistic is TLS where the server offers it, with all that TLS promises, and letters in the clear where it offers none.
+// A password is never told in the clear, not even to a server that would take it.
+func TestTLSWhereTheServerOffersIt(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name                    string
+		offers, believed, login bool
+		outcome                 string
+		logins                  int64
+	}{
+		{name: "none offered", outcome: ""},
+		{name: "none offered, a password set", login: true, outcome: "smtp-settings"},
+		{name: "offered", offers: true, believed: true, login: true, outcome: "", logins: 1},
+		{name: "offered, a stranger's certificate", offers: true, login: true, outcome: "certificate"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			l, port := listen(t)
+			authority := realtest.NewAuthority(t)
+			// Where TLS is offered and believed it is wanted too; a stranger would take all there is in the clear.
+			post := &secure{taken: make(chan string, 1), open: !test.believed}
+			backend := smtp.NewServer(post)
+			backend.AllowInsecureAuth = true
+			if test.offers {
+				backend.TLSConfig = authority.Server(false)
+			}
+			go func() { _ = backend.Serve(l) }()
+			t.Cleanup(func() { _ = backend.Close() })
+
+			settings := config.SMTP{Host: "127.0.0.1", Port: port, TLS: "opportunistic", Timeout: 10 * time.Second}
+			if test.login {
+				settings.Username, settings.Password = "acme", "right"
+			}
+			if test.believed {
+				settings.CA = authority.PEM
+			}
+			p := newPool(fixed(settings))
+			defer p.close()
+			_, err := p.send(t.Context(), aLetter(t))
+			if got := reason(err); got != test.outcome || (err == nil) != (test.outcome == "") {
+				t.Errorf("ended %q, want %q: %v", got, test.outcome, err)
+			}
+			if n := post.logins.Load(); n != test.logins {
+				t.Errorf("the password was told %d times, want %d", n, test.logins)
+			}
+			if taken := len(post.taken); (taken == 1) != (test.outcome == "") {
+				t.Errorf("%d letters were taken", taken)
 			}
 		})
 	}

@@ -36,11 +36,7 @@ const topic = "signrelay.signing.v1"
 // and every type that it lists has come.
 func TestEveryEventIsAsDocumented(t *testing.T) {
 	t.Parallel()
-	kafka, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, topic))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(kafka.Close)
+	kafka := house.Kafka(t, kfake.SeedTopics(1, topic))
 	bitly := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", http.StatusUnauthorized) }))
 	t.Cleanup(bitly.Close)
 	h := house.Standalone(t,
@@ -245,12 +241,7 @@ func suppress(t *testing.T, h *house.House) {
 		Kind: notifyv1.Kind_KIND_INVITATION, To: &notifyv1.Person{RecipientId: "p1"},
 	}
 	m, err := event.Message(t.Context(), notification.Suppressed(nobody, flow.Enricher, time.Now(), "no-address"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := h.JetStream(t).PublishMsg(t.Context(), m); err != nil {
-		t.Fatal(err)
-	}
+	h.Publish(t, m, err)
 }
 
 var shortLink = regexp.MustCompile(`https?://\S+/l/[a-z2-7]{14}`)

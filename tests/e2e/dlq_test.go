@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
@@ -63,29 +62,6 @@ func oneLetter(t *testing.T, h *house.House, stage string) (d deadLetter) {
 	return d
 }
 
-func publish(t *testing.T, h *house.House, m *nats.Msg, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := h.JetStream(t).PublishMsg(t.Context(), m); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// held is how many messages a stream holds on a subject.
-func held(t *testing.T, h *house.House, stream, subject string) int {
-	t.Helper()
-	count := 0
-	for _, err := range (event.Log{JS: h.JetStream(t), Stream: stream}).Messages(t.Context(), subject, time.Time{}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		count++
-	}
-	return count
-}
-
 // The mail server refuses an address for good; the operator has it mended, and replays: the letter arrives, once, and the
 // document's life tells all of it.
 func TestAGivenUpLetterIsReplayed(t *testing.T) {
@@ -98,7 +74,7 @@ func TestAGivenUpLetterIsReplayed(t *testing.T) {
 		To: &notifyv1.Person{RecipientId: "r1", FirstName: "Eric", LastName: "Smith", Email: "eric.smith@example.com"},
 	}
 	m, err := notification.Message(t.Context(), notification.SendSubject(n), n.GetId(), n)
-	publish(t, h, m, err)
+	h.Publish(t, m, err)
 	letter := oneLetter(t, h, "email-sender")
 	if letter.Attempts != 1 || letter.Replays != 0 || letter.Stream != "NOTIFY" || letter.Sequence != 1 || letter.Source != "demo" || letter.About != "voided by email" {
 		t.Errorf("the letter: %+v", letter)
@@ -132,7 +108,7 @@ func TestAGivenUpLetterIsReplayed(t *testing.T) {
 	if said, err := h.Command(t, "dlq", "replay", number, "--yes"); err != nil || !strings.Contains(said, "number "+number+" is replayed") {
 		t.Fatalf("replay: %v\n%s", err, said)
 	}
-	h.Until(t, "the log has notification.sent", func() bool { return held(t, h, "SIGNING", "signing.v1.*.*.notification.sent.d1") == 1 })
+	h.Until(t, "the log has notification.sent", func() bool { return h.Count(t, "SIGNING", "signing.v1.*.*.notification.sent.d1") == 1 })
 	if got := h.Messages(t); len(got) != 1 || got[0].To != "eric.smith@example.com" {
 		t.Errorf("messages: %+v", got)
 	}
@@ -163,7 +139,7 @@ func TestAReplayOfAnEventIsNoSecondEvent(t *testing.T) {
 	}
 	e.Id = event.TransitionID(e)
 	m, err := event.Message(t.Context(), e)
-	publish(t, h, m, err)
+	h.Publish(t, m, err)
 	before := oneLetter(t, h, "enricher")
 	if said, err := h.Command(t, "dlq", "replay", "--source", "closed", "--yes"); err != nil || !strings.Contains(said, "1 × document.sent") {
 		t.Fatalf("replay: %v\n%s", err, said)
@@ -179,10 +155,10 @@ func TestAReplayOfAnEventIsNoSecondEvent(t *testing.T) {
 	if after.Replays != 1 || after.Attempts != 2 || after.Stream != "SIGNING" || after.Sequence != before.Sequence || after.Reason != before.Reason {
 		t.Errorf("given up again: %+v; before: %+v", after, before)
 	}
-	if n := held(t, h, "SIGNING", m.Subject); n != 1 {
+	if n := h.Count(t, "SIGNING", m.Subject); n != 1 {
 		t.Errorf("the log holds the event %d times", n)
 	}
-	if n := held(t, h, "SIGNING", "signing.v1.closed.clickwrap.replay.requested.d2"); n != 1 {
+	if n := h.Count(t, "SIGNING", "signing.v1.closed.clickwrap.replay.requested.d2"); n != 1 {
 		t.Errorf("the log heard of %d replays, want 1", n)
 	}
 }
@@ -190,13 +166,13 @@ func TestAReplayOfAnEventIsNoSecondEvent(t *testing.T) {
 func TestDroppingAndWrongUse(t *testing.T) {
 	t.Parallel()
 	h := house.Standalone(t)
-	publish(t, h, &nats.Msg{Subject: "notify.v1.send.sms.demo.clickwrap.d3", Data: []byte("\xff")}, nil)
+	h.Publish(t, &nats.Msg{Subject: "notify.v1.send.sms.demo.clickwrap.d3", Data: []byte("\xff")}, nil)
 	garbled := oneLetter(t, h, "sms-sender")
 	if garbled.Reason != "undecodable" || garbled.Source != "demo" {
 		t.Errorf("%+v", garbled)
 	}
 	n, err := proto.Marshal(&notifyv1.Notification{Id: "n4"})
-	publish(t, h, &nats.Msg{Subject: "notify.v1.link.demo.clickwrap.d4", Data: append(n, 0xff)}, err)
+	h.Publish(t, &nats.Msg{Subject: "notify.v1.link.demo.clickwrap.d4", Data: append(n, 0xff)}, err)
 	kept := oneLetter(t, h, "shortener")
 
 	number := strconv.FormatUint(garbled.Number, 10)

@@ -77,7 +77,7 @@ func TestTheDoctorFindsNothingWhereNothingIs(t *testing.T) {
 			t.Errorf("%s: %+v", check, found[check])
 		}
 	}
-	if n := held(t, h, "SIGNING", "signing.v1.>"); n != 0 || len(h.Messages(t)) != 0 {
+	if n := h.Count(t, "SIGNING", "signing.v1.>"); n != 0 || len(h.Messages(t)) != 0 {
 		t.Errorf("it left %d events", n)
 	}
 	text, err := h.Command(t, "doctor")
@@ -200,7 +200,7 @@ func TestTheDoctorProvesThatNothingIsLost(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	h.Idle(t)
-	if n := held(t, h, "SIGNING", "signing.v1.*.*.endpoint.tested.>"); n != 60 {
+	if n := h.Count(t, "SIGNING", "signing.v1.*.*.endpoint.tested.>"); n != 60 {
 		t.Errorf("the log holds %d test events", n)
 	}
 	if messages := h.Messages(t); len(messages) != 0 {
@@ -221,11 +221,11 @@ func TestTheDoctorProvesThatNothingIsLost(t *testing.T) {
 	if err := os.WriteFile(path+".real", []byte(strings.Replace(string(settings), "name: demo", "name: acme", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	before := held(t, h, "SIGNING", "signing.v1.>")
+	before := h.Count(t, "SIGNING", "signing.v1.>")
 	if _, err := h.Command(t, "doctor", "--config", path+".real", "--kill", "--yes-this-is-a-test"); exitStatus(err) != "exit status 1" || !strings.Contains(err.Error(), "no set-up for tests") {
 		t.Errorf("with a source that is not named for tests: %v", err)
 	}
-	if after := held(t, h, "SIGNING", "signing.v1.>"); after != before {
+	if after := h.Count(t, "SIGNING", "signing.v1.>"); after != before {
 		t.Errorf("%d events came into the log", after-before)
 	}
 }

@@ -13,6 +13,7 @@ import (
 // A subscriber who knows CloudEvents and nothing of us reads the log with the SDK for Python. tests/e2e does it in Go.
 func TestTheCloudEventsSDKForPythonReadsTheLog(t *testing.T) {
 	t.Parallel()
+	examples.Python(t) // skips where there is none
 	l := alone(t, "python")
 	l.publish(0, "0")
 	read := examples.InPython(t, "nats", l.NATSURL, "1")

@@ -46,9 +46,6 @@ func alone(t *testing.T, language string) log {
 
 func read(t *testing.T, language string, start func() *house.House) log {
 	t.Helper()
-	if language == "python" {
-		examples.Python(t) // skips where there is none
-	}
 	h := start()
 	h.Patience = 2 * time.Minute
 	return log{House: h, t: t, language: language}
@@ -107,25 +104,22 @@ func (l log) signatures() (lines []string) {
 
 func TestEverySignatureIsPrintedOnce(t *testing.T) {
 	t.Parallel()
-	for _, language := range examples.Languages {
-		t.Run(language, func(t *testing.T) {
-			t.Parallel()
-			l := setup(t, language)
+	examples.Each(t, func(t *testing.T, language string) {
+		l := setup(t, language)
 
-			s := l.start()
-			l.play()
-			l.untilDone()
-			printed := s.Stop()
-			l.check(printed)
+		s := l.start()
+		l.play()
+		l.untilDone()
+		printed := s.Stop()
+		l.check(printed)
 
-			// While it is away events come; when it is back it begins where it stopped.
-			l.play()
-			s = l.start()
-			l.untilDone()
-			printed = append(printed, s.Kill()...)
-			l.check(printed)
-		})
-	}
+		// While it is away events come; when it is back it begins where it stopped.
+		l.play()
+		s = l.start()
+		l.untilDone()
+		printed = append(printed, s.Kill()...)
+		l.check(printed)
+	})
 }
 
 // check compares what was printed with the log.
@@ -143,57 +137,51 @@ func (l log) check(printed []string) {
 
 func TestWhatComesTwiceIsDoneOnce(t *testing.T) {
 	t.Parallel()
-	for _, language := range examples.Languages {
-		t.Run(language, func(t *testing.T) {
-			t.Parallel()
-			l := alone(t, language)
-			s := l.start()
-			for range 2 {
-				for n := range 3 {
-					l.publish(n, "")
-				}
+	examples.Each(t, func(t *testing.T, language string) {
+		l := alone(t, language)
+		s := l.start()
+		for range 2 {
+			for n := range 3 {
+				l.publish(n, "")
 			}
-			l.untilAcknowledged()
-			if twice := l.signatures(); len(twice) != 6 {
-				t.Fatalf("the log holds %d, want each of the 3 twice", len(twice))
-			}
-			if printed := s.Stop(); len(printed) != 3 {
-				t.Errorf("printed:\n%s", strings.Join(printed, "\n"))
-			}
-		})
-	}
+		}
+		l.untilAcknowledged()
+		if twice := l.signatures(); len(twice) != 6 {
+			t.Fatalf("the log holds %d, want each of the 3 twice", len(twice))
+		}
+		if printed := s.Stop(); len(printed) != 3 {
+			t.Errorf("printed:\n%s", strings.Join(printed, "\n"))
+		}
+	})
 }
 
 // Whoever is killed in the middle of his work has not acknowledged it: it comes again.
 func TestWhatWasInHandComesAgain(t *testing.T) {
 	t.Parallel()
-	for _, language := range examples.Languages {
-		t.Run(language, func(t *testing.T) {
-			t.Parallel()
-			l := alone(t, language)
-			const count = 1000
-			for n := range count {
-				l.publish(n, strconv.Itoa(n))
-			}
-			s := examples.StartUnread(t, language, "nats", "NATS_URL="+l.NATSURL)
-			l.Until(t, "it stands still in the middle of its work", s.Stuck)
-			printed := s.Kill()
-			if len(printed) == 0 || len(printed) == count {
-				t.Fatalf("it had printed %d of %d when it was killed", len(printed), count)
-			}
-			s = l.start()
-			l.untilAcknowledged()
-			printed = append(printed, s.Stop()...)
-			slices.Sort(printed)
-			again := len(printed)
-			printed = slices.Compact(printed)
-			again -= len(printed)
-			l.check(printed)
-			if again > 20 { // it fetches ten at a time
-				t.Errorf("%d came again", again)
-			}
-		})
-	}
+	examples.Each(t, func(t *testing.T, language string) {
+		l := alone(t, language)
+		const count = 1000
+		for n := range count {
+			l.publish(n, strconv.Itoa(n))
+		}
+		s := examples.StartUnread(t, language, "nats", "NATS_URL="+l.NATSURL)
+		l.Until(t, "it stands still in the middle of its work", s.Stuck)
+		printed := s.Kill()
+		if len(printed) == 0 || len(printed) == count {
+			t.Fatalf("it had printed %d of %d when it was killed", len(printed), count)
+		}
+		s = l.start()
+		l.untilAcknowledged()
+		printed = append(printed, s.Stop()...)
+		slices.Sort(printed)
+		again := len(printed)
+		printed = slices.Compact(printed)
+		again -= len(printed)
+		l.check(printed)
+		if again > 20 { // it fetches ten at a time
+			t.Errorf("%d came again", again)
+		}
+	})
 }
 
 // publish puts a signature into the log; without a message id, the log takes it twice.
@@ -215,70 +203,58 @@ func (l log) publish(n int, messageID string) {
 // A team has a name, a password, and a copy of the log in an account of its own.
 func TestATeamReadsItsOwnCopy(t *testing.T) {
 	t.Parallel()
-	for _, language := range examples.Languages {
-		t.Run(language, func(t *testing.T) {
-			t.Parallel()
-			l := read(t, language, func() *house.House { return house.Guarded(t, house.AroundTheSandbox) })
-			password := house.PasswordOf("billing")
-			if said, err := l.Command(t, "provision", "--copy", "--nats.user", "billing", "--nats.password", password); err != nil {
-				t.Fatalf("%v\n%s", err, said)
-			}
-			for n := range 20 {
-				l.publish(n, strconv.Itoa(n))
-			}
-			s := examples.Start(t, language, "nats", "NATS_URL="+l.NATSURL, "NATS_USER=billing", "NATS_PASSWORD="+password)
-			l.Until(t, "the last one is printed", func() bool { return len(s.Lines()) >= 20 })
-			l.check(s.Stop())
-		})
-	}
+	examples.Each(t, func(t *testing.T, language string) {
+		l := read(t, language, func() *house.House { return house.Guarded(t, house.AroundTheSandbox) })
+		l.CopyLog(t, "billing")
+		for n := range 20 {
+			l.publish(n, strconv.Itoa(n))
+		}
+		s := examples.Start(t, language, "nats", "NATS_URL="+l.NATSURL, "NATS_USER=billing", "NATS_PASSWORD="+house.PasswordOf("billing"))
+		l.Until(t, "the last one is printed", func() bool { return len(s.Lines()) >= 20 })
+		l.check(s.Stop())
+	})
 }
 
 func TestItGoesOnWhenNATSIsBack(t *testing.T) {
 	t.Parallel()
-	for _, language := range examples.Languages {
-		t.Run(language, func(t *testing.T) {
-			t.Parallel()
-			l := alone(t, language)
-			s := l.start()
-			for n := range 20 {
-				if n == 10 {
-					l.untilAcknowledged()
-					l.Processes["nats"].Kill()
-					l.Processes["nats"].Start()
-				}
-				l.publish(n, strconv.Itoa(n))
+	examples.Each(t, func(t *testing.T, language string) {
+		l := alone(t, language)
+		s := l.start()
+		for n := range 20 {
+			if n == 10 {
+				l.untilAcknowledged()
+				l.Processes["nats"].Kill()
+				l.Processes["nats"].Start()
 			}
-			l.untilAcknowledged()
-			l.check(s.Stop())
-		})
-	}
+			l.publish(n, strconv.Itoa(n))
+		}
+		l.untilAcknowledged()
+		l.check(s.Stop())
+	})
 }
 
 func TestItEndsAlsoWhenNATSIsAway(t *testing.T) {
 	t.Parallel()
-	for _, language := range examples.Languages {
-		t.Run(language, func(t *testing.T) {
-			t.Parallel()
-			l := setup(t, language)
-			s := l.start()
-			l.play()
-			l.untilDone()
-			l.Processes["signrelay"].Kill()
-			s.Stop()
+	examples.Each(t, func(t *testing.T, language string) {
+		l := setup(t, language)
+		s := l.start()
+		l.play()
+		l.untilDone()
+		l.Processes["signrelay"].Kill()
+		s.Stop()
 
-			// It ends also when it has never found a server: here is one that says nothing.
-			mute, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = mute.Close() }()
-			s = examples.Start(t, language, "nats", "NATS_URL=nats://"+mute.Addr().String())
-			caller, err := mute.Accept()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = caller.Close() }()
-			s.Stop()
-		})
-	}
+		// It ends also when it has never found a server: here is one that says nothing.
+		mute, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = mute.Close() }()
+		s = examples.Start(t, language, "nats", "NATS_URL=nats://"+mute.Addr().String())
+		caller, err := mute.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = caller.Close() }()
+		s.Stop()
+	})
 }

@@ -21,6 +21,20 @@ import (
 // Languages that the examples are written in.
 var Languages = []string{"go", "python"}
 
+// Each runs a test in every language, at the same time; in Python it is skipped where there is none.
+func Each(t *testing.T, test func(t *testing.T, language string)) {
+	t.Helper()
+	for _, language := range Languages {
+		t.Run(language, func(t *testing.T) {
+			t.Parallel()
+			if language == "python" {
+				Python(t) // skips where there is none
+			}
+			test(t, language)
+		})
+	}
+}
+
 // Subscriber is an example that runs.
 type Subscriber struct {
 	t      *testing.T

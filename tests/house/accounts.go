@@ -52,11 +52,16 @@ func passwords() []string {
 	return env
 }
 
-// AroundTheSandbox are the settings of a house whose world is the sandbox.
-func AroundTheSandbox(h *House) string { return aroundTheSandbox(h) }
-
 // PasswordOf is a user's password at a guarded house.
 func PasswordOf(user string) string { return "password-of-" + user }
+
+// CopyLog has a team's copy of the log made, as docs/operate.md says.
+func (h *House) CopyLog(t testing.TB, team string) {
+	t.Helper()
+	if said, err := h.Command(t, "provision", "--copy", "--nats.user", team, "--nats.password", PasswordOf(team)); err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+}
 
 // As is the environment of a program that is that user.
 func As(user string) []string {

@@ -63,7 +63,7 @@ func Standalone(t testing.TB, more ...string) *House {
 // Apart starts each service as a process of its own, against a NATS server and a Redis of their own, after provisioning.
 func Apart(t testing.TB) *House {
 	t.Helper()
-	h := Parts(t, aroundTheSandbox)
+	h := Parts(t, AroundTheSandbox)
 	for _, name := range Services {
 		h.StartService(t, name, name)
 	}
@@ -167,8 +167,8 @@ func newHouse(t testing.TB) *House {
 	return h
 }
 
-// aroundTheSandbox is a file as an operator would write it, with the sandbox as the world.
-func aroundTheSandbox(h *House) string {
+// AroundTheSandbox is a file as an operator would write it, with the sandbox as the world.
+func AroundTheSandbox(h *House) string {
 	links := h.Address("SIGNRELAY_LINKS_ADDR")
 	smtpHost, smtpPort, _ := strings.Cut(h.Address("SIGNRELAY_SMTP_ADDR"), ":")
 	return fmt.Sprintf(`
@@ -372,6 +372,35 @@ func (h *House) connect(t testing.TB) jetstream.JetStream {
 	return js
 }
 
+// Count is how many messages a stream holds on a filter.
+func (h *House) Count(t testing.TB, stream, filter string) int {
+	t.Helper()
+	found, err := h.JetStream(t).Stream(t.Context(), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := found.Info(t.Context(), jetstream.WithSubjectFilter(filter))
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, n := range info.State.Subjects {
+		count += int(n)
+	}
+	return count
+}
+
+// Publish puts a message into the log; err is what making it said.
+func (h *House) Publish(t testing.TB, m *nats.Msg, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.JetStream(t).PublishMsg(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Idle waits until every stage has done all that there is to do: then what has not arrived does not come.
 func (h *House) Idle(t testing.TB) {
 	t.Helper()
@@ -416,7 +445,7 @@ func Ingest(t testing.TB, fsync bool) *House {
 	h := newHouse(t)
 	h.lazySync = !fsync
 	h.startNATS(t, node{})
-	h.provision(t, aroundTheSandbox(h))
+	h.provision(t, AroundTheSandbox(h))
 	h.StartService(t, "ingest", "ingest")
 	return h
 }

@@ -49,6 +49,9 @@ func (h *House) RestartNATS(t testing.TB, room string) {
 	h.Processes["nats"].Start()
 }
 
+// NATSMonitor is where the server, where there is one alone, tells of itself.
+func (h *House) NATSMonitor() string { return "http://" + h.node.monitor }
+
 // Cluster is Parts on a cluster of three NATS servers, whose streams have three replicas.
 func Cluster(t testing.TB, settings func(*House) string) *House {
 	t.Helper()
@@ -104,18 +107,19 @@ func (n node) write(t testing.TB) string {
 	host, port, _ := strings.Cut(n.addr, ":")
 	var s strings.Builder
 	if n.deployed != "" { // what follows takes the place of what it says
-		file, err := filepath.Rel(filepath.Dir(n.dir), n.deployed)
-		if err != nil {
-			t.Fatal(err)
+		fmt.Fprintf(&s, "include %q\n", n.copyDeployed(t))
+	}
+	fmt.Fprintf(&s, "server_name: %s\nhost: %s\nport: %s\nhttp: %q\n", n.name, host, port, n.monitor)
+	if n.deployed == "" { // what a deployment says of messages and of the disk is what is tested
+		fmt.Fprintf(&s, "max_payload: 8MB\n")
+	}
+	if n.deployed == "" || n.room != "" { // a second block takes the place of the whole first
+		fmt.Fprintf(&s, "jetstream {\n  store_dir: %q\n  sync_interval: %s\n", n.dir, n.sync)
+		if n.room != "" {
+			fmt.Fprintf(&s, "  max_file_store: %s\n", n.room)
 		}
-		fmt.Fprintf(&s, "include %q\n", file)
+		fmt.Fprintf(&s, "}\n")
 	}
-	fmt.Fprintf(&s, "server_name: %s\nhost: %s\nport: %s\nhttp: %q\nmax_payload: 8MB\n", n.name, host, port, n.monitor)
-	fmt.Fprintf(&s, "jetstream {\n  store_dir: %q\n  sync_interval: %s\n", n.dir, n.sync)
-	if n.room != "" {
-		fmt.Fprintf(&s, "  max_file_store: %s\n", n.room)
-	}
-	fmt.Fprintf(&s, "}\n")
 	if n.cluster != "" && n.deployed == "" {
 		fmt.Fprintf(&s, "cluster {\n  name: house\n  listen: %q\n  routes: [%s]\n}\n", n.cluster, strings.Join(n.routes, ", "))
 	}
@@ -124,6 +128,38 @@ func (n node) write(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// copyDeployed copies a deployment's files beside the server's own, with its streams where the test has them, and returns where
+// the server's file is, from there. The server takes no other store_dir than the file's, and a second jetstream block takes the
+// place of all that the first says.
+func (n node) copyDeployed(t testing.TB) string {
+	t.Helper()
+	const stored = "store_dir: /data"
+	files, err := filepath.Glob(filepath.Join(filepath.Dir(n.deployed), "*.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := n.dir + "-deployed"
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found += strings.Count(string(text), stored)
+		mine := strings.ReplaceAll(string(text), stored, fmt.Sprintf("store_dir: %q", n.dir))
+		if err := os.WriteFile(filepath.Join(to, filepath.Base(file)), []byte(mine), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found != 1 {
+		t.Fatalf("%s is said %d times beside %s", stored, found, n.deployed)
+	}
+	return filepath.Join(filepath.Base(to), filepath.Base(n.deployed))
 }
 
 // answers tells whether a GET is answered 200.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -34,11 +33,7 @@ func TestEveryQueryReturnsData(t *testing.T) {
 	program := debian(t, "prometheus")
 	h := house.Apart(t)
 	h.Patience = 2 * time.Minute
-	kafka, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "signrelay.signing.v1"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(kafka.Close)
+	kafka := house.Kafka(t, kfake.SeedTopics(1, "signrelay.signing.v1"))
 	secret := filepath.Join(t.TempDir(), "password") // a program with a secret in a file tells how often it was replaced
 	if err := os.WriteFile(secret, []byte("password"), 0o600); err != nil {
 		t.Fatal(err)
@@ -155,7 +150,7 @@ func startPrometheus(t *testing.T, program string, h *house.House) prometheus {
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	addr := freeAddress(t)
+	addr := house.FreeAddress(t)
 	cmd := exec.Command(program, "--config.file="+path, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+addr)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a killed test leaves nobody behind
 	var said bytes.Buffer
@@ -249,15 +244,4 @@ func (p prometheus) names(t *testing.T) map[string]bool {
 		told[name] = true
 	}
 	return told
-}
-
-// freeAddress is a loopback address on which nobody listens now.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kfake"
-
 	"github.com/signrelay/signrelay/tests/house"
 )
 
@@ -61,11 +59,7 @@ func (p probed) told(t *testing.T, line string) bool {
 func TestReadyzNamesThePartThatIsAway(t *testing.T) {
 	t.Parallel()
 	h := house.Parts(t, func(*house.House) string { return settings })
-	kafka, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(kafka.Close)
+	kafka := house.Kafka(t)
 	for _, name := range []string{"ingest", "enricher", "shortener", "sms-sender", "email-sender", "kafka-bridge"} {
 		p := probed{House: h, wires: map[string]*wire{
 			"nats":  newWire(t, strings.TrimPrefix(h.NATSURL, "nats://")),
@@ -122,10 +116,7 @@ func (p probed) away(t *testing.T, part string, w *wire, broken state, degrades 
 func TestReadyzNamesKafka(t *testing.T) {
 	t.Parallel()
 	h := house.Parts(t, func(*house.House) string { return settings })
-	kafka, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
+	kafka := house.Kafka(t)
 	p := probed{House: h}
 	p.Process = h.StartService(t, "kafka-bridge", "kafka-bridge", "SIGNRELAY_KAFKA_BROKERS="+kafka.ListenAddrs()[0])
 	kafka.Close()

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,21 @@ func TestTheFilesAreUpToDate(t *testing.T) {
 		is, err := os.ReadFile(filepath.Join(house.Root(), "deployments", "nats", name))
 		if err != nil || string(is) != want {
 			t.Errorf("deployments/nats/%s is not what `make generate` makes (%v)", name, err)
+		}
+	}
+}
+
+// One server alone as nats.conf sets it up: a provider's 2xx survives a power cut, and no callback is too large.
+func TestWhatIsAcknowledgedIsOnDisk(t *testing.T) {
+	t.Parallel()
+	h := house.Guarded(t, house.AroundTheSandbox)
+	out, err := h.Command(t, "doctor", "--json", "--nats-monitor", h.NATSMonitor()) // no service is there, which it finds too
+	for _, want := range []string{
+		`{"check":"nats sync_interval","status":"ok","found":"always"}`,
+		`{"check":"nats max_payload","status":"ok","found":"8388608 bytes"}`,
+	} {
+		if !slices.Contains(strings.Split(out, "\n"), want) {
+			t.Errorf("the doctor does not say %s: %v\n%s", want, err, out)
 		}
 	}
 }

@@ -7,11 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/twmb/franz-go/pkg/kfake"
-
-	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -21,11 +17,7 @@ import (
 // apart starts every service as a process and a user of its own, with a Kafka for the bridge.
 func apart(t *testing.T) *house.House {
 	t.Helper()
-	kafka, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(kafka.Close)
+	kafka := house.Kafka(t)
 	h := house.Guarded(t, func(h *house.House) string {
 		return house.AroundTheSandbox(h) +
 			fmt.Sprintf("kafka: {brokers: [%q], create_topic: true, replication_factor: 1, partitions: 3}\n", kafka.ListenAddrs()[0])
@@ -46,21 +38,11 @@ func refusals(h *house.House) []string {
 func TestEachServiceAsItself(t *testing.T) {
 	t.Parallel()
 	h := apart(t)
-	held := func(stream, filter string) (n int) {
-		for _, err := range (event.Log{JS: h.JetStream(t), Stream: stream}).Messages(t.Context(), filter, time.Time{}) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			n++
-		}
-		return n
-	}
-
 	h.Play(t, "clickwrap", "two-signers")
 	h.Play(t, "pleasesign", "two-signers")
 	h.Play(t, "esign-v1", "one-signer")
 	h.Until(t, "all messages have come", func() bool { return len(h.Messages(t)) == 24 })
-	h.Until(t, "all texts have receipts", func() bool { return held(flow.Signing, "signing.v1.*.*.notification.delivered.>") == 12 })
+	h.Until(t, "all texts have receipts", func() bool { return h.Count(t, flow.Signing, "signing.v1.*.*.notification.delivered.>") == 12 })
 
 	// A link opens, and the log hears of it.
 	for _, m := range h.Messages(t) {
@@ -69,7 +51,7 @@ func TestEachServiceAsItself(t *testing.T) {
 			break
 		}
 	}
-	h.Until(t, "the log has link.opened", func() bool { return held(flow.Signing, "signing.v1.*.*.link.opened.>") == 1 })
+	h.Until(t, "the log has link.opened", func() bool { return h.Count(t, flow.Signing, "signing.v1.*.*.link.opened.>") == 1 })
 
 	// While Redis is away, ingest marks a gap; what comes again is then looked up in the log.
 	callback := func(at string) (int, any) {
@@ -87,7 +69,7 @@ func TestEachServiceAsItself(t *testing.T) {
 		status, said := callback("596f85a084281715b349513f")
 		return status == http.StatusOK && said == "duplicate"
 	})
-	if n := held("KV_"+flow.State, "$KV.STATE.dedupe.gap"); n != 1 {
+	if n := h.Count(t, "KV_"+flow.State, "$KV.STATE.dedupe.gap"); n != 1 {
 		t.Errorf("%d gaps are marked", n)
 	}
 	if status, said := h.Callback(t, http.MethodPost, "/webhooks/clickwrap/demo", nil,
@@ -104,13 +86,8 @@ func TestEachServiceAsItself(t *testing.T) {
 		To: &notifyv1.Person{RecipientId: "r1", FirstName: "Eric", LastName: "Smith", Email: "eric.smith@example.com"},
 	}
 	m, err := notification.Message(t.Context(), notification.SendSubject(n), n.GetId(), n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := h.JetStream(t).PublishMsg(t.Context(), m); err != nil {
-		t.Fatal(err)
-	}
-	h.Until(t, "the letter is given up", func() bool { return held(flow.DLQ, "dlq.v1.email-sender") == 1 })
+	h.Publish(t, m, err)
+	h.Until(t, "the letter is given up", func() bool { return h.Count(t, flow.DLQ, "dlq.v1.email-sender") == 1 })
 	for _, command := range [][]string{
 		{"dlq", "replay", "--all", "--yes"}, {"dlq", "list"}, {"quarantine", "list"}, {"timeline", "d1"}, {"tail", "--no-follow"},
 	} {
@@ -118,7 +95,7 @@ func TestEachServiceAsItself(t *testing.T) {
 			t.Errorf("%v: %v\n%s", command, err, said)
 		}
 	}
-	h.Until(t, "the letter has arrived", func() bool { return held(flow.Signing, "signing.v1.*.*.notification.sent.d1") == 1 })
+	h.Until(t, "the letter has arrived", func() bool { return h.Count(t, flow.Signing, "signing.v1.*.*.notification.sent.d1") == 1 })
 	bridge, err := h.JetStream(t).Consumer(t.Context(), flow.Signing, flow.KafkaBridge)
 	if err != nil {
 		t.Fatal(err)

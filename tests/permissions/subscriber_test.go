@@ -25,19 +25,16 @@ func subscribed(t *testing.T) (h *house.House, operator, team user) {
 		publish(operator, n)
 	}
 	for range 2 { // it may be said again
-		copyLog(h, t, "billing")
+		h.CopyLog(t, "billing")
 	}
-	team = user{TB: t, name: "billing"}.to(h.NATSURL, nats.UserInfo("billing", house.PasswordOf("billing")))
+	team = connect(t, h, "billing")
 	h.Until(t, "the copy is there", func() bool { return messages(team) == 10 })
 	return h, operator, team
 }
 
-// copyLog has a team's copy made, as docs/operate.md says.
 func copyLog(h *house.House, t *testing.T, team string) {
 	t.Helper()
-	if said, err := h.Command(t, "provision", "--copy", "--nats.user", team, "--nats.password", house.PasswordOf(team)); err != nil {
-		t.Fatalf("%v\n%s", err, said)
-	}
+	h.CopyLog(t, team)
 }
 
 func publish(operator user, n int) {

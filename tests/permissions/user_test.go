@@ -23,20 +23,16 @@ type user struct {
 
 func connect(t testing.TB, h *house.House, name string) user {
 	t.Helper()
-	return user{TB: t, name: name}.to(h.NATSURL, nats.UserInfo(name, house.PasswordOf(name)))
-}
-
-func (u user) to(url string, options ...nats.Option) user {
-	u.Helper()
-	var err error
-	if u.nc, err = nats.Connect(url, append(options, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))...); err != nil {
-		u.Fatalf("%s: %v", u.name, err)
+	nc, err := nats.Connect(h.NATSURL, nats.UserInfo(name, house.PasswordOf(name)), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
 	}
-	u.Cleanup(u.nc.Close)
-	if u.js, err = jetstream.New(u.nc); err != nil {
-		u.Fatal(err)
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return u
+	return user{TB: t, name: name, nc: nc, js: js}
 }
 
 // may publishes, and tells whether the server let it: it says no before it answers the ping that follows.

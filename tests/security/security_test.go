@@ -14,8 +14,10 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/tests/house"
 )
 
@@ -60,6 +62,8 @@ func newStand(t *testing.T) *stand {
 	for _, name := range house.Services[1:] { // the world is our own
 		s.StartService(t, name, name)
 	}
+	kafka := house.Kafka(t, kfake.SeedTopics(1, "signrelay.signing.v1"))
+	s.StartService(t, flow.KafkaBridge, flow.KafkaBridge, "SIGNRELAY_KAFKA_BROKERS="+kafka.ListenAddrs()[0])
 	return s
 }
 
@@ -124,6 +128,10 @@ func TestAttacks(t *testing.T) {
 			})
 		}
 	})
+	s.Until(t, "Kafka has all of it", func() bool {
+		c, err := s.JetStream(t).Consumer(t.Context(), flow.Signing, flow.KafkaBridge)
+		return err == nil && c.CachedInfo().NumPending == 0 && c.CachedInfo().NumAckPending == 0
+	})
 	silence(t, s)
 	s.world.canary.silent(t)
 	if a, err := ask("GET", s.world.canary.URL, nil, nil); err != nil || a.status != 200 || len(s.world.canary.calls) != 1 {
@@ -134,30 +142,13 @@ func TestAttacks(t *testing.T) {
 // stored is how many events the log holds on a filter.
 func (s *stand) stored(t *testing.T, filter string) int {
 	t.Helper()
-	return s.count(t, "SIGNING", filter)
+	return s.Count(t, "SIGNING", filter)
 }
 
 // quarantined is how many callbacks of a source nobody could read.
 func (s *stand) quarantined(t *testing.T, source string) int {
 	t.Helper()
-	return s.count(t, "QUARANTINE", "quarantine.v1."+source+".>")
-}
-
-func (s *stand) count(t *testing.T, stream, filter string) int {
-	t.Helper()
-	found, err := s.JetStream(t).Stream(t.Context(), stream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	info, err := found.Info(t.Context(), jetstream.WithSubjectFilter(filter))
-	if err != nil {
-		t.Fatal(err)
-	}
-	count := 0
-	for _, n := range info.State.Subjects {
-		count += int(n)
-	}
-	return count
+	return s.Count(t, "QUARANTINE", "quarantine.v1."+source+".>")
 }
 
 // each reads all messages of a stream on a filter, as they are now.

@@ -52,9 +52,7 @@ func newTeam(t *testing.T) *team {
 	t.Helper()
 	h := house.Guarded(t, house.AroundTheSandbox)
 	password := house.PasswordOf("billing")
-	if said, err := h.Command(t, "provision", "--copy", "--nats.user", "billing", "--nats.password", password); err != nil {
-		t.Fatalf("%v\n%s", err, said)
-	}
+	h.CopyLog(t, "billing")
 	var env []string
 	for _, line := range subscribe.Commands(t, "export") {
 		for _, variable := range strings.Fields(line)[1:] {
@@ -89,12 +87,7 @@ func (x *team) publish() {
 		Id: "event-" + strconv.Itoa(x.next), Source: "acme", Provider: "pleasesign", Document: document, OccurredAt: timestamppb.Now(),
 		Type: []string{"recipient.opened", "recipient.signed"}[x.next%2],
 	})
-	if err != nil {
-		x.t.Fatal(err)
-	}
-	if _, err := x.JetStream(x.t).PublishMsg(x.t.Context(), m); err != nil {
-		x.t.Fatal(err)
-	}
+	x.Publish(x.t, m, err)
 	x.next++
 }
 

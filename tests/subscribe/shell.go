@@ -8,11 +8,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/signrelay/signrelay/libs/servicetest"
 	"github.com/signrelay/signrelay/tests/examples"
 	"github.com/signrelay/signrelay/tests/house"
 )
@@ -81,7 +81,7 @@ func (s *Shell) Run(command string) string {
 func (s *Shell) Follow(command string, wanted []string, meanwhile func()) string {
 	s.t.Helper()
 	cmd := s.command(command)
-	var said output
+	var said servicetest.Logged
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
@@ -114,21 +114,4 @@ func (s *Shell) command(command string) *exec.Cmd {
 	cmd.Dir, cmd.Env = s.dir, s.env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	return cmd
-}
-
-type output struct {
-	mutex sync.Mutex
-	text  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mutex.Lock()
-	defer o.mutex.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mutex.Lock()
-	defer o.mutex.Unlock()
-	return o.text.String()
 }

@@ -1,0 +1,18 @@
+package house
+
+import (
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+// Kafka is a broker that ends with the test; options are what is special about it.
+func Kafka(t testing.TB, options ...kfake.Opt) *kfake.Cluster {
+	t.Helper()
+	kafka, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1)}, options...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(kafka.Close)
+	return kafka
+}
