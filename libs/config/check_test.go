@@ -113,6 +113,10 @@ func TestSettingsThatContradictEachOther(t *testing.T) {
 		change func(*config.Config)
 		want   []string
 	}{
+		"a signature secret of blank lines": {
+			func(c *config.Config) { c.SMS.Vonage.SignatureSecret = "\n\n" },
+			[]string{`sms.vonage.signature_secret: there is none on its lines`},
+		},
 		"a NATS password of nobody": {
 			func(c *config.Config) { c.NATS.URL, c.NATS.Password = "nats://n", "hunter2" },
 			[]string{`nats.user: password is set: set the user's name too`},

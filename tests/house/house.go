@@ -53,7 +53,7 @@ type House struct {
 func Standalone(t testing.TB, more ...string) *House {
 	t.Helper()
 	h := newHouse(t)
-	admin := freeAddress(t)
+	admin := FreeAddress(t)
 	env := append(slices.Clone(h.env), "SIGNRELAY_ADMIN_ADDR="+admin)
 	env = append(env, more...)
 	h.Processes["signrelay"] = newProcess(t, "signrelay", Program(t, "signrelay"), "http://"+admin+"/readyz", env, "run").Start()
@@ -107,9 +107,9 @@ func Twice(t testing.TB) *House {
 // IngestURLs too.
 func (h *House) StartReplica(t testing.TB, service string, n int) *Process {
 	t.Helper()
-	ingest := freeAddress(t)
+	ingest := FreeAddress(t)
 	p := h.StartService(t, service, fmt.Sprintf("%s-%d", service, n),
-		"SIGNRELAY_INGEST_ADDR="+ingest, "SIGNRELAY_LINKS_ADDR="+freeAddress(t), "SIGNRELAY_RECEIPTS_ADDR="+freeAddress(t))
+		"SIGNRELAY_INGEST_ADDR="+ingest, "SIGNRELAY_LINKS_ADDR="+FreeAddress(t), "SIGNRELAY_RECEIPTS_ADDR="+FreeAddress(t))
 	if service == "ingest" {
 		h.IngestURLs = append(h.IngestURLs, "http://"+ingest)
 	}
@@ -144,7 +144,7 @@ func (h *House) LaunchService(t testing.TB, service, name string, env ...string)
 
 func (h *House) service(t testing.TB, service, name string, env []string) *Process {
 	t.Helper()
-	admin := freeAddress(t)
+	admin := FreeAddress(t)
 	env = slices.Concat(h.env, h.Env, env, []string{"SIGNRELAY_ADMIN_ADDR=" + admin})
 	p := newProcess(t, name, ProgramAs(t, service, h.Variant), "http://"+admin+"/readyz", env)
 	h.Processes[name] = p
@@ -153,7 +153,7 @@ func (h *House) service(t testing.TB, service, name string, env []string) *Proce
 
 func newHouse(t testing.TB) *House {
 	t.Helper()
-	ingest, sandbox, smtp, natsAddr := freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)
+	ingest, sandbox, smtp, natsAddr := FreeAddress(t), FreeAddress(t), FreeAddress(t), FreeAddress(t)
 	h := &House{
 		IngestURL: "http://" + ingest, IngestURLs: []string{"http://" + ingest}, SandboxURL: "http://" + sandbox, NATSURL: "nats://" + natsAddr,
 		Patience: 30 * time.Second, DataDir: t.TempDir(), Processes: map[string]*Process{}, t: t,
@@ -161,7 +161,7 @@ func newHouse(t testing.TB) *House {
 	h.env = []string{
 		"SIGNRELAY_INGEST_ADDR=" + ingest, "SIGNRELAY_SANDBOX_ADDR=" + sandbox, "SIGNRELAY_SMTP_ADDR=" + smtp,
 		"SIGNRELAY_SANDBOX_INGEST_URL=" + h.IngestURL, "SIGNRELAY_NATS_ADDR=" + natsAddr, "SIGNRELAY_DATA_DIR=" + h.DataDir,
-		"SIGNRELAY_LINKS_ADDR=" + freeAddress(t), "SIGNRELAY_RECEIPTS_ADDR=" + freeAddress(t),
+		"SIGNRELAY_LINKS_ADDR=" + FreeAddress(t), "SIGNRELAY_RECEIPTS_ADDR=" + FreeAddress(t),
 		"SIGNRELAY_SHORTENER_PER_MINUTE=6000", // all signers of a story click from one address
 	}
 	return h
@@ -453,7 +453,7 @@ func Ingest(t testing.TB, fsync bool) *House {
 // Bare starts the benchmarks' reference and returns its address.
 func Bare(t testing.TB) string {
 	t.Helper()
-	addr := freeAddress(t)
+	addr := FreeAddress(t)
 	p := newProcess(t, "bare", Program(t, "bare"), "", nil, addr).Start()
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
 		if conn, err := net.Dial("tcp", addr); err == nil {

@@ -31,7 +31,7 @@ type node struct {
 func (h *House) startNATS(t testing.TB, special node) {
 	t.Helper()
 	h.node = special
-	h.node.name, h.node.addr, h.node.monitor = "nats", strings.TrimPrefix(h.NATSURL, "nats://"), freeAddress(t)
+	h.node.name, h.node.addr, h.node.monitor = "nats", strings.TrimPrefix(h.NATSURL, "nats://"), FreeAddress(t)
 	h.node.dir, h.node.sync = filepath.Join(h.DataDir, "nats"), "always"
 	if h.lazySync {
 		h.node.sync = "2m"
@@ -64,7 +64,7 @@ func cluster(t testing.TB, h *House, settings func(*House) string, special node)
 	var urls, routes []string
 	for i := range nodes {
 		nodes[i] = node{
-			name: fmt.Sprintf("nats-%d", i+1), addr: freeAddress(t), monitor: freeAddress(t), cluster: freeAddress(t),
+			name: fmt.Sprintf("nats-%d", i+1), addr: FreeAddress(t), monitor: FreeAddress(t), cluster: FreeAddress(t),
 			dir: filepath.Join(h.DataDir, fmt.Sprintf("nats-%d", i+1)), sync: "always", deployed: special.deployed, env: special.env,
 		}
 		urls = append(urls, "nats://"+nodes[i].addr)

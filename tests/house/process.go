@@ -144,10 +144,10 @@ func (b *lockedBuffer) String() string {
 	return b.text.String()
 }
 
-// freeAddress is a loopback address on which nobody listens now. Ports below the kernel's range for outgoing connections
+// FreeAddress is a loopback address on which nobody listens now. Ports below the kernel's range for outgoing connections
 // are tried one after another, so that no client's connection takes it before the program does; and out of a block that is
 // this test program's alone, so that no other package's test does.
-func freeAddress(t testing.TB) string {
+func FreeAddress(t testing.TB) string {
 	t.Helper()
 	ports.Lock()
 	defer ports.Unlock()
@@ -166,12 +166,6 @@ func freeAddress(t testing.TB) string {
 	}
 	t.Fatal("no free port")
 	return ""
-}
-
-// FreeAddress is the like for what a test starts itself.
-func FreeAddress(t testing.TB) string {
-	t.Helper()
-	return freeAddress(t)
 }
 
 var ports struct {

@@ -52,7 +52,7 @@ func TestACluster(t *testing.T) {
 	for _, name := range house.Services {
 		h.StartService(t, name, name, house.As(name)...)
 	}
-	copyLog(h, t, "billing")
+	h.CopyLog(t, "billing")
 	operator, team := connect(t, h, flow.Operator), connect(t, h, "billing")
 	for _, u := range []user{operator, team} {
 		if copies := must(u).CachedInfo().Config.Replicas; copies != 3 {
@@ -97,7 +97,7 @@ func TestAnotherTeam(t *testing.T) {
 	}
 	h := house.GuardedBy(t, house.AroundTheSandbox, files)
 	publish(connect(t, h, flow.Operator), 0)
-	copyLog(h, t, "billing")
+	h.CopyLog(t, "billing")
 	if letIn(h, "audit", house.PasswordOf("audit")) {
 		t.Error("the team is let in before it is there")
 	}
@@ -113,7 +113,7 @@ func TestAnotherTeam(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.RestartNATS(t, "")
-	copyLog(h, t, "audit")
+	h.CopyLog(t, "audit")
 	publish(connect(t, h, flow.Operator), 1)
 	for _, name := range []string{"billing", "audit"} {
 		team := connect(t, h, name)

@@ -32,11 +32,6 @@ func subscribed(t *testing.T) (h *house.House, operator, team user) {
 	return h, operator, team
 }
 
-func copyLog(h *house.House, t *testing.T, team string) {
-	t.Helper()
-	h.CopyLog(t, team)
-}
-
 func publish(operator user, n int) {
 	operator.Helper()
 	subject := fmt.Sprintf("signing.v1.acme.clickwrap.recipient.signed.d%d", n%2)
