@@ -71,10 +71,16 @@ type delivery struct {
 // do hands the notification over and says so in the log. When an earlier attempt may have handed it over already, word of it
 // is looked for first, and what is then sent is marked as a possible duplicate.
 func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]) ([]stage.Out, error) {
-	n := in.Data
-	if in.Unknown || in.Replays > 0 { // a dead letter outlives the memory of claims by half a month
+	n, now := in.Data, time.Now()
+	if in.Unknown || in.Replays > 0 || forgotten(n, now) { // a dead letter outlives the memory of claims by half a month
 		outs, found, err := d.earlier(ctx, n)
 		if err != nil || found {
+			return outs, err
+		}
+	}
+	if forgotten(n, now) {
+		outs, settled, err := d.settled(ctx, in, now)
+		if err != nil || settled {
 			return outs, err
 		}
 	}

@@ -84,16 +84,29 @@ func outcome(n *notifyv1.Notification, eventType, id string, at time.Time) *sign
 // of it, else nil. Only the one document's outcomes are read, and each type by its whole subject: for a filter with "*" the
 // server looks through up to 8 MB of the log, 20 ms of its processor.
 func Earlier(ctx context.Context, log event.Log, n *notifyv1.Notification) (*signingv1.SigningEvent, error) {
-	prefix, document := "signing.v1."+n.GetSource()+"."+n.GetProvider()+".", "."+event.DocumentToken(n.GetDocumentId())
 	for _, outcome := range []string{SentType, DeliveredType, FailedType} {
-		for m, err := range log.Messages(ctx, prefix+outcome+document, time.Time{}) {
-			if err != nil {
-				return nil, fmt.Errorf("look for an earlier handing over: %w", err)
-			}
-			// What is somebody else's, or cannot be read, is no word of ours.
-			if e, err := event.Decode(m.Data); err == nil && e.GetNotice().GetNotificationId() == n.GetId() && handedOver(e) {
-				return e, nil
-			}
+		if e, err := find(ctx, log, n, outcome, handedOver); err != nil || e != nil {
+			return e, err
+		}
+	}
+	return nil, nil
+}
+
+// find returns the first event of the type that the log has of n and that wanted takes, or nil.
+func find(
+	ctx context.Context, log event.Log, n *notifyv1.Notification, eventType string, wanted func(*signingv1.SigningEvent) bool,
+) (*signingv1.SigningEvent, error) {
+	subject := event.Subject(&signingv1.SigningEvent{
+		Source: n.GetSource(), Provider: n.GetProvider(), Type: eventType, Document: &signingv1.Document{Id: n.GetDocumentId()},
+	})
+	for m, err := range log.Messages(ctx, subject, time.Time{}) {
+		if err != nil {
+			return nil, fmt.Errorf("look for an earlier handing over: %w", err)
+		}
+		// An event of another notification, or one that cannot be read, says nothing of this one.
+		e, err := event.Decode(m.Data)
+		if err == nil && e.GetNotice().GetNotificationId() == n.GetId() && wanted(e) {
+			return e, nil
 		}
 	}
 	return nil, nil

@@ -118,7 +118,7 @@ func (r Runner[In]) do(ctx context.Context, a *attempt) ([]Out, error) {
 	if err != nil {
 		return nil, &verdictError{kind: giveUp, reason: "undecodable", err: err}
 	}
-	in := Event[In]{ID: a.input.ID, Attempt: a.number, Unknown: a.unknown, Replays: a.input.Replays, Data: data}
+	in := Event[In]{ID: a.input.ID, Attempt: a.number, Unknown: a.unknown, Replays: a.input.Replays, Stored: a.input.FirstSeen, Data: data}
 	if r.GivenUp != nil {
 		a.givenUp = func(reason error) []Out { return r.GivenUp(in, reason) }
 	}

@@ -24,6 +24,7 @@ type Event[T any] struct {
 	// Replays is how often an operator gave the input back to the stage after it was given up; 0 as a rule. An earlier
 	// life may have left its traces in the log, later than any memory of claims reaches.
 	Replays int
+	Stored  time.Time // when the stream stored the input, by the broker's clock
 	Data    T
 }
 

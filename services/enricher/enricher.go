@@ -85,7 +85,7 @@ func (e *enricher) tell(ctx context.Context, in stage.Event[*signingv1.SigningEv
 		return nil, stage.Skip("nobody-to-tell")
 	}
 	e.metrics.count(p)
-	return outs(ctx, p, time.Now())
+	return outs(ctx, happened, p, in.Stored)
 }
 
 // source is the account that the event came from, where it can be asked and wants its people told.

@@ -106,6 +106,10 @@ func TestSentInvites(t *testing.T) {
 		sms.GetDocumentTitle() != "Employment Agreement" || sms.GetOccurredAt().AsTime().Unix() != 1500480943 {
 		t.Errorf("invitation %v", sms)
 	}
+	stored, err := b.Await(flow.Signing, "signing.v1.acme.clickwrap.document.sent.doc1", 1)[0].Metadata()
+	if err != nil || !sms.GetRecordedAt().AsTime().Equal(stored.Timestamp) {
+		t.Errorf("recorded at %v, want when the log stored its event, %v (%v)", sms.GetRecordedAt().AsTime(), stored, err)
+	}
 	b.NeverLogged("example.com", "3175550002", "provider.example", "api-token", "Eric")
 
 	// The log hears of each, and nothing that is personal.
@@ -115,7 +119,7 @@ func TestSentInvites(t *testing.T) {
 			t.Fatal(err)
 		}
 		if id := word.GetRecipient().GetId(); id != "s1" && id != "s2" || word.GetNotice().GetKind() != "invitation" || word.GetNotice().GetEventId() != sms.GetEventId() ||
-			word.GetNotice().GetNotificationId() == "" || word.GetId() != m.Headers().Get("Nats-Msg-Id") || word.GetDocument().GetId() != "doc1" {
+			!word.GetOccurredAt().AsTime().Equal(stored.Timestamp) || word.GetNotice().GetNotificationId() == "" || word.GetId() != m.Headers().Get("Nats-Msg-Id") || word.GetDocument().GetId() != "doc1" {
 			t.Errorf("requested %v", word)
 		}
 		for _, personal := range []string{"@", "317555", "Eric", "provider.example"} {

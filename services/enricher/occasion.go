@@ -44,6 +44,19 @@ func occasion(kind notifyv1.Kind, happened *signingv1.SigningEvent, past history
 	}
 }
 
+// alone tells whether no other event than this one can have caused its messages of that kind before. An invitation that follows a
+// signature may have followed another one, and that a document was declined is told twice.
+func alone(kind notifyv1.Kind, happened *signingv1.SigningEvent) bool {
+	switch kind {
+	case notifyv1.Kind_KIND_INVITATION:
+		return happened.GetType() == documentSent || happened.GetType() == documentCreated
+	case notifyv1.Kind_KIND_DECLINED:
+		return false
+	default:
+		return true
+	}
+}
+
 // transition is the id that the document's own event of that type has.
 func transition(happened *signingv1.SigningEvent, eventType string) string {
 	return event.TransitionID(&signingv1.SigningEvent{

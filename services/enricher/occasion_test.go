@@ -13,6 +13,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
@@ -154,5 +155,30 @@ func TestDecliningIsToldOnce(t *testing.T) {
 	// The control: another fact is another message.
 	if one, other := messages(once(documentVoided, "", 1), document, nil), messages(once(documentExpired, "", 1), document, nil); len(one) != 2 || maps.Equal(one, other) {
 		t.Errorf("told %v and %v", one, other)
+	}
+}
+
+// Only where no other event can have caused a message does its event's age say how old the message can be.
+func TestAlone(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		kind      notifyv1.Kind
+		eventType string
+		want      bool
+	}{
+		"invited when it is sent":            {notifyv1.Kind_KIND_INVITATION, documentSent, true},
+		"invited when it is made":            {notifyv1.Kind_KIND_INVITATION, documentCreated, true},
+		"invited by somebody's signature":    {notifyv1.Kind_KIND_INVITATION, recipientSigned, false},
+		"progress":                           {notifyv1.Kind_KIND_PROGRESS, recipientSigned, true},
+		"completed":                          {notifyv1.Kind_KIND_COMPLETED, documentCompleted, true},
+		"declined, told of the document":     {notifyv1.Kind_KIND_DECLINED, documentDeclined, false},
+		"declined, told of the recipient":    {notifyv1.Kind_KIND_DECLINED, recipientDeclined, false},
+		"voided":                             {notifyv1.Kind_KIND_VOIDED, documentVoided, true},
+		"expired":                            {notifyv1.Kind_KIND_EXPIRED, documentExpired, true},
+		"the provider cannot reach a reader": {notifyv1.Kind_KIND_UNDELIVERABLE, recipientUndeliverable, true},
+	} {
+		if got := alone(c.kind, happened(c.eventType, nil)); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
@@ -13,11 +15,15 @@ import (
 )
 
 // outs is the plan as it leaves: each message on its way (one with a link goes to the shortener first), and word of it in
-// the log, as of those that could not be made.
-func outs(ctx context.Context, p planned, now time.Time) ([]stage.Out, error) {
+// the log, as of those that could not be made. All of it bears the time at which the log stored the event that it follows from:
+// made again from the same event, it is the same.
+func outs(ctx context.Context, happened *signingv1.SigningEvent, p planned, stored time.Time) ([]stage.Out, error) {
 	var all []stage.Out
 	var words []*signingv1.SigningEvent
 	for _, n := range p.told {
+		if alone(n.GetKind(), happened) {
+			n.RecordedAt = timestamppb.New(stored)
+		}
 		subject := notification.SendSubject(n)
 		if n.GetLink() != nil {
 			subject = notification.LinkSubject(n)
@@ -27,10 +33,10 @@ func outs(ctx context.Context, p planned, now time.Time) ([]stage.Out, error) {
 			return nil, stage.Permanent(err)
 		}
 		all = append(all, m)
-		words = append(words, notification.Requested(n, flow.Enricher, now))
+		words = append(words, notification.Requested(n, flow.Enricher, stored))
 	}
 	for _, u := range p.untold {
-		words = append(words, notification.Suppressed(u.message, flow.Enricher, now, u.reason))
+		words = append(words, notification.Suppressed(u.message, flow.Enricher, stored, u.reason))
 	}
 	for _, word := range words {
 		m, err := event.Message(ctx, word)

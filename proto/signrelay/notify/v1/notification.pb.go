@@ -243,7 +243,10 @@ type Notification struct {
 	// How many signatures are still missing; set on progress.
 	SignaturesMissing uint32 `protobuf:"varint,14,opt,name=signatures_missing,json=signaturesMissing,proto3" json:"signatures_missing,omitempty"`
 	// When the fact behind it happened; for "sent on …" and for measuring delay.
-	OccurredAt    *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
+	OccurredAt *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
+	// When the log stored the event that caused it, by the broker's clock; unset where another event may have caused the same
+	// message before. A sender asks the log before it sends what it may have sent longer ago than its memory reaches.
+	RecordedAt    *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -379,6 +382,13 @@ func (x *Notification) GetSignaturesMissing() uint32 {
 func (x *Notification) GetOccurredAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.OccurredAt
+	}
+	return nil
+}
+
+func (x *Notification) GetRecordedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RecordedAt
 	}
 	return nil
 }
@@ -543,7 +553,7 @@ var File_signrelay_notify_v1_notification_proto protoreflect.FileDescriptor
 
 const file_signrelay_notify_v1_notification_proto_rawDesc = "" +
 	"\n" +
-	"&signrelay/notify/v1/notification.proto\x12\x13signrelay.notify.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc\x04\n" +
+	"&signrelay/notify/v1/notification.proto\x12\x13signrelay.notify.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf9\x04\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\bevent_id\x18\x02 \x01(\tR\aeventId\x12\x16\n" +
@@ -564,7 +574,9 @@ const file_signrelay_notify_v1_notification_proto_rawDesc = "" +
 	"actor_name\x18\r \x01(\tR\tactorName\x12-\n" +
 	"\x12signatures_missing\x18\x0e \x01(\rR\x11signaturesMissing\x12;\n" +
 	"\voccurred_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"occurredAt\"\xad\x01\n" +
+	"occurredAt\x12;\n" +
+	"\vrecorded_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"recordedAt\"\xad\x01\n" +
 	"\x06Person\x12!\n" +
 	"\frecipient_id\x18\x01 \x01(\tR\vrecipientId\x12\x1d\n" +
 	"\n" +
@@ -625,12 +637,13 @@ var file_signrelay_notify_v1_notification_proto_depIdxs = []int32{
 	4, // 2: signrelay.notify.v1.Notification.to:type_name -> signrelay.notify.v1.Person
 	5, // 3: signrelay.notify.v1.Notification.link:type_name -> signrelay.notify.v1.Link
 	6, // 4: signrelay.notify.v1.Notification.occurred_at:type_name -> google.protobuf.Timestamp
-	2, // 5: signrelay.notify.v1.Link.purpose:type_name -> signrelay.notify.v1.Link.Purpose
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	6, // 5: signrelay.notify.v1.Notification.recorded_at:type_name -> google.protobuf.Timestamp
+	2, // 6: signrelay.notify.v1.Link.purpose:type_name -> signrelay.notify.v1.Link.Purpose
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_signrelay_notify_v1_notification_proto_init() }

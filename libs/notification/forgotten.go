@@ -1,0 +1,48 @@
+package notification
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/stage"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// skew is how far the clocks of a sender and of the broker may differ.
+const skew = time.Hour
+
+// logReaches is how long ago the log surely knows what was sent: a day less than it keeps events.
+var logReaches = flow.Streams[0].MaxAge - 24*time.Hour
+
+// forgotten tells whether n may have been handed over so long ago that the memory of claims does not know it any more. A
+// consumer that is made again reads old events again, and the enricher then makes the same notifications again.
+func forgotten(n *notifyv1.Notification, now time.Time) bool {
+	return n.GetRecordedAt() == nil || now.Sub(n.GetRecordedAt().AsTime()) > flow.RememberSent-skew
+}
+
+// settled tells whether a forgotten notification, of which the log knows no handing over, is not to be handed over now, and
+// what the log is to hear of it. An earlier attempt gave it up, and an operator has not replayed it; or its event is older than
+// the log, so that the log may have forgotten as well.
+func (d delivery) settled(ctx context.Context, in stage.Event[*notifyv1.Notification], now time.Time) (missing []stage.Out, settled bool, err error) {
+	n := in.Data
+	if in.Replays == 0 {
+		e, err := find(ctx, d.log, n, FailedType, func(*signingv1.SigningEvent) bool { return true })
+		if err != nil || e != nil {
+			return nil, e != nil, err
+		}
+	}
+	if n.GetRecordedAt() == nil || now.Sub(n.GetRecordedAt().AsTime()) < logReaches {
+		return nil, false, nil
+	}
+	missing, err = outs(ctx, Suppressed(n, d.stage, now, tooOld))
+	if err != nil {
+		return nil, false, fmt.Errorf("suppress a notification: %w", err)
+	}
+	return missing, true, nil
+}
+
+// tooOld is the reason of a notification that is not sent because nothing tells whether it was sent before.
+const tooOld = "older-than-the-log"
