@@ -12,7 +12,7 @@ type facts struct {
 	Title    string // of the document; empty where nobody told
 	Sender   string // "PactSafe"; may be empty
 	Actor    string // who acted; may be empty
-	Name     string // the reader's given name; may be empty
+	Name     string // the reader's given name; empty where there is none to greet with
 	ToSender bool   // the reader is who sent the document
 	Missing  uint32 // signatures
 	Link     string // the short link; set wherever the kind has one
@@ -30,8 +30,8 @@ func factsOf(n *notifyv1.Notification) (facts, error) {
 	about := facts{
 		Title:    cut(unlinked(plain(n.GetDocumentTitle())), longestTitle),
 		Sender:   cut(plain(n.GetSenderName()), longestName), // the operator's own setting: "Acme.com" stays
-		Actor:    cut(spaced(plain(n.GetActorName())), longestName),
-		Name:     cut(spaced(plain(n.GetTo().GetFirstName())), longestName),
+		Actor:    cut(spaced(named(plain(n.GetActorName()))), longestName),
+		Name:     greeting(n.GetTo().GetFirstName(), n.GetTo().GetLastName()),
 		ToSender: n.GetTo().GetSender(),
 		Missing:  n.GetSignaturesMissing(),
 		Link:     n.GetLink().GetShort(),

@@ -1,0 +1,99 @@
+package templates
+
+import (
+	"strings"
+	"unicode"
+)
+
+// longestGreeting bounds a name in a greeting, in words: a sentence in the name's place is no name.
+const longestGreeting = 3
+
+// greeting is the given name as a letter greets with it, or empty where it is not surely a given name: "Hello," is right for
+// everybody, and "Hello Dr.," or "Hello null," looks like fraud. Providers that have one field for the whole name are read
+// as its first word and the rest, so "Smith, Eric" arrives as "Smith," and "Eric", and "Dr. Eric Smith" as "Dr." and the rest.
+func greeting(first, last string) string {
+	words := strings.Fields(plain(first))
+	if len(words) == 0 || len(words) > longestGreeting || company(plain(last)) {
+		return ""
+	}
+	for _, word := range words {
+		if !givenName(word) || noGivenName[strings.ToLower(word)] {
+			return ""
+		}
+	}
+	return cut(strings.Join(words, " "), longestName)
+}
+
+// givenName tells whether a word looks like a given name or a part of one: letters, with hyphens and apostrophes between them.
+// An initial does not, nor a word in capitals alone, which may be an abbreviation. Scripts without capitals have names of one
+// letter.
+func givenName(word string) bool {
+	letters, lower, capital := 0, false, false
+	var before rune
+	for _, r := range word {
+		switch {
+		case unicode.IsLetter(r):
+			letters++
+			lower = lower || unicode.IsLower(r)
+			capital = capital || unicode.IsUpper(r) || unicode.IsTitle(r)
+		case leans(r) && letters > 0: // accents and joiners
+		case strings.ContainsRune("-'’ʼ·", r) && unicode.In(before, unicode.L, unicode.M): // Jean-Luc, D'Arcy, Gal·la
+		default:
+			return false
+		}
+		before = r
+	}
+	switch {
+	case letters == 0, strings.ContainsRune("-·", before):
+		return false
+	case capital && !lower:
+		return false
+	default:
+		return letters > 1 || !lower
+	}
+}
+
+// noGivenName are titles, what programs write for nothing, and what people enter in place of a name, in lower case.
+var noGivenName = set(`
+	mr mrs ms miss mx dr doctor prof professor sir madam sirs rev reverend hon esq
+	herr herrn frau fräulein familie eheleute firma dipl ing mag
+	monsieur madame mademoiselle mme mlle mgr maître sr sra srta señor señora señorita signor signora sig dott dhr mevr mevrouw
+	null nil none undefined nan unknown anonymous unbekannt noname nobody tba tbd
+	test tester name first firstname last lastname surname vorname nachname
+	customer client kunde user signer recipient signatory owner tenant admin administrator info office sales hr
+	dear hello hi the and or und oder et y family estate company
+`)
+
+// company tells whether a family name ends as a company's does: "Acme" is then no person's given name.
+func company(last string) bool {
+	words := strings.Fields(strings.ToLower(last))
+	return len(words) > 0 && companies[strings.Trim(words[len(words)-1], ".,()")]
+}
+
+var companies = set(`inc llc llp ltd limited plc corp corporation company co gmbh ag kg ohg ug se sarl sas bv nv pty trust`)
+
+func set(words string) map[string]bool {
+	found := map[string]bool{}
+	for _, word := range strings.Fields(words) {
+		found[word] = true
+	}
+	return found
+}
+
+// nothings are what programs write where they have no value, exactly as they write it: people do have the family name Null.
+var nothings = map[string]bool{"null": true, "undefined": true, "nil": true, "<nil>": true, "None": true, "NaN": true}
+
+// named is a full name without the words that stand for nothing; empty where no letter is left.
+func named(name string) string {
+	var words []string
+	for _, word := range strings.Fields(name) {
+		if !nothings[word] {
+			words = append(words, word)
+		}
+	}
+	name = strings.Join(words, " ")
+	if !strings.ContainsFunc(name, func(r rune) bool { return unicode.In(r, unicode.L, unicode.N, unicode.S) }) {
+		return ""
+	}
+	return name
+}
