@@ -82,10 +82,14 @@ func example(t *testing.T, name string, over ...string) map[string]any {
 
 // render is `helm template signrelay`, hooks included, each object read strictly.
 func render(c *chart.Chart, values map[string]any) (manifests, error) {
+	return renderAs(c, values, "signing", "signrelay")
+}
+
+func renderAs(c *chart.Chart, values map[string]any, namespace, name string) (manifests, error) {
 	install := action.NewInstall(action.NewConfiguration())
 	install.DryRunStrategy = action.DryRunClient
 	install.KubeVersion = &common.KubeVersion{Version: "v1.30.0", Major: "1", Minor: "30"} // the oldest that the chart says it runs on
-	install.ReleaseName, install.Namespace, install.Replace = "signrelay", "signing", true
+	install.ReleaseName, install.Namespace, install.Replace = name, namespace, true
 	answer, err := install.Run(c, values)
 	if err != nil {
 		return manifests{}, err

@@ -38,11 +38,13 @@ var spoilt = []struct {
 	{"selectors find pods", "templates/disruption.yaml", `include "signrelay.selector" $of`, `include "signrelay.selector" (dict "root" $ "name" "")`},
 	{"selectors find pods", "templates/services.yaml", "targetPort: {{ .name }}", "targetPort: web"},
 	{"selectors find pods", "templates/monitoring.yaml", "port: admin", "port: http"},
+	{"selectors find pods", "templates/monitoring.yaml", "replacement: {{ $fullname }}", "replacement: signing"},
 
 	{"routes lead to doors", "files/services.yaml", "path: /l}", "path: /links}"},
 	{"routes lead to doors", "templates/ingress.yaml", `"port" (dict "name" .name)`, `"port" (dict "name" "web")`},
 
 	{"alerts and dashboard are the house's", "files/alerts.yaml", "for: 5m", "for: 50m"},
+	{"alerts and dashboard are the house's", "templates/monitoring.yaml", `namespace="%s", job="%s"`, `namespace=~".*%s", job="%s"`},
 	{"alerts and dashboard are the house's", "files/dashboard.json", `"refresh"`, `"refreshed"`},
 
 	{"replicas are somebody's", "templates/deployments.yaml", `{{- if not (include "signrelay.scaled" $of) }}`, "{{- if true }}"},

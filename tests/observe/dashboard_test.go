@@ -3,6 +3,7 @@ package observe_test
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +20,8 @@ type dashboard struct {
 			Name       string `json:"name"`
 			Type       string `json:"type"`
 			Definition string `json:"definition"`
+			Multi      bool   `json:"multi"`
+			IncludeAll bool   `json:"includeAll"`
 		} `json:"list"`
 	} `json:"templating"`
 }
@@ -95,8 +98,11 @@ func TestTheDashboardCanBeImported(t *testing.T) {
 	var variables []string
 	for _, v := range d.Templating.List {
 		variables = append(variables, v.Name)
+		if one := v.Name == "namespace" || v.Name == "job"; one && (v.Multi || v.IncludeAll) {
+			t.Errorf("%s lays several installs together", v.Name)
+		}
 	}
-	if !slices.Equal(variables, []string{"datasource", "source", "provider"}) {
+	if !slices.Equal(variables, []string{"datasource", "namespace", "job", "source", "provider"}) {
 		t.Errorf("variables %v", variables)
 	}
 }
@@ -140,10 +146,32 @@ func TestTheDashboardShowsTheFlow(t *testing.T) {
 	}
 }
 
-// queries are the dashboard's, as Grafana sends them with all sources and providers chosen.
+// One install at a time: of two that are laid together, one's figures hide the other's outage.
+func TestTheDashboardShowsOneInstall(t *testing.T) {
+	t.Parallel()
+	const one = `{namespace="$namespace", job="$job"`
+	metric := regexp.MustCompile(`\b(?:signrelay_[a-z0-9_]+|process_[a-z_]+|ALERTS)\b(\{[^}]*\})?`)
+	d := board(t)
+	for _, p := range d.Panels {
+		for _, target := range p.Targets {
+			for _, found := range metric.FindAllStringSubmatch(target.Expr, -1) {
+				if !strings.HasPrefix(found[1], one) {
+					t.Errorf("%v asks for %s of every install", p, found[0])
+				}
+			}
+		}
+	}
+	for _, v := range d.Templating.List {
+		if (v.Name == "source" || v.Name == "provider") && !strings.Contains(v.Definition, one) {
+			t.Errorf("$%s offers those of every install: %s", v.Name, v.Definition)
+		}
+	}
+}
+
+// queries are the dashboard's, as Grafana sends them with all sources and providers chosen, of an install outside Kubernetes.
 func (p panel) queries() (all []string) {
 	for _, target := range p.Targets {
-		all = append(all, strings.NewReplacer("$__rate_interval", "5m", "$source", ".*", "$provider", ".*").Replace(target.Expr))
+		all = append(all, strings.NewReplacer("$__rate_interval", "5m", "$source", ".*", "$provider", ".*", "$namespace", "", "$job", "signrelay").Replace(target.Expr))
 	}
 	return all
 }

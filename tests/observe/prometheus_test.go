@@ -108,7 +108,7 @@ func TestEveryQueryReturnsData(t *testing.T) {
 	}
 
 	told := p.names(t)
-	for _, name := range []string{"signrelay.rules.yaml", "signrelay.rules.test.yaml", "silence.rules.test.yaml"} {
+	for _, name := range []string{"signrelay.rules.yaml", "signrelay.rules.test.yaml", "installs.rules.test.yaml", "silence.rules.test.yaml"} {
 		checkNames(t, name, string(read(t, "deployments", "prometheus", name)), told)
 	}
 	checkNames(t, "signrelay.json", string(read(t, "deployments", "grafana", "signrelay.json")), told)

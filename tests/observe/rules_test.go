@@ -42,7 +42,7 @@ func TestRulesPassTheirOwnTests(t *testing.T) {
 	for _, args := range [][]string{
 		{"check", "rules", "signrelay.rules.yaml"},
 		{"check", "config", "prometheus.yml"},
-		{"test", "rules", "signrelay.rules.test.yaml", "silence.rules.test.yaml"},
+		{"test", "rules", "signrelay.rules.test.yaml", "installs.rules.test.yaml", "silence.rules.test.yaml"},
 	} {
 		cmd := exec.CommandContext(t.Context(), promtool, args...)
 		cmd.Dir = file("deployments", "prometheus")

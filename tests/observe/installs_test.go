@@ -1,0 +1,169 @@
+package observe_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+)
+
+// anInstall is what every selector of the rules has, and what the chart replaces by its own release's namespace and job.
+const anInstall = `job=~".*signrelay.*"`
+
+// ruleTests is a file for `promtool test rules`.
+type ruleTests struct {
+	RuleFiles []string   `yaml:"rule_files"`
+	Interval  string     `yaml:"evaluation_interval"`
+	Tests     []ruleTest `yaml:"tests"`
+}
+
+type ruleTest struct {
+	Name     string `yaml:"name"`
+	Interval string `yaml:"interval"`
+	Series   []struct {
+		Series string `yaml:"series"`
+		Values string `yaml:"values"`
+	} `yaml:"input_series"`
+	Queries []struct {
+		Expr     string `yaml:"expr"`
+		EvalTime string `yaml:"eval_time"`
+		Samples  []struct {
+			Labels string  `yaml:"labels"`
+			Value  float64 `yaml:"value"`
+		} `yaml:"exp_samples"`
+	} `yaml:"promql_expr_test"`
+}
+
+// Every test of the rules is an install of its own, all in one Prometheus at once: what each expects still holds, though the others
+// fail where it is well and are well where it fails.
+func TestInstallsDoNotChangeEachOthersAlerts(t *testing.T) {
+	t.Parallel()
+	promtool := debian(t, "promtool")
+	rules := string(read(t, "deployments", "prometheus", "signrelay.rules.yaml"))
+	inNamespaces := func(labels string, i int) string { return fmt.Sprintf(`namespace="install-%d", `, i) + labels }
+	asJobs := func(labels string, i int) string {
+		return strings.Replace(labels, `job="signrelay"`, fmt.Sprintf(`job="signrelay-%d"`, i), 1)
+	}
+	for _, c := range []struct {
+		name, rules string
+		label       func(labels string, i int) string
+		only        string // of ALERTS
+		holds       bool
+	}{
+		{"a namespace each", rules, inNamespaces, `namespace="install-%d"`, true},
+		{"a job each", rules, asJobs, `job="signrelay-%d"`, true},
+		{"rules that look at all namespaces together", strings.ReplaceAll(rules, "(namespace, ", "("), inNamespaces, `namespace="install-%d"`, false},
+		{"rules that look at all jobs together", strings.NewReplacer("(namespace, job, ", "(namespace, ", "(namespace, job)", "(namespace)").Replace(rules), asJobs, `job="signrelay-%d"`, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			together := togetherAs(t, c.label, c.only)
+			data, err := yaml.Marshal(together)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, text := range map[string]string{"rules.yaml": c.rules, "test.yaml": string(data)} {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			said, err := exec.CommandContext(t.Context(), promtool, "test", "rules", filepath.Join(dir, "test.yaml")).CombinedOutput()
+			if failed := strings.Contains(string(said), "FAILED"); err == nil != c.holds || failed == c.holds {
+				t.Errorf("promtool: %v\n%s", err, said)
+			}
+		})
+	}
+}
+
+// togetherAs lays all tests of signrelay.rules.test.yaml that have one interval into one test.
+func togetherAs(t *testing.T, label func(labels string, i int) string, only string) ruleTests {
+	t.Helper()
+	var written ruleTests
+	if err := yaml.Unmarshal(read(t, "deployments", "prometheus", "signrelay.rules.test.yaml"), &written); err != nil {
+		t.Fatal(err)
+	}
+	byInterval := map[string]*ruleTest{}
+	queries := 0
+	for i, one := range written.Tests {
+		all := byInterval[one.Interval]
+		if all == nil {
+			all = &ruleTest{Name: "all at once", Interval: one.Interval}
+			byInterval[one.Interval] = all
+		}
+		for _, s := range one.Series {
+			name, labels, _ := strings.Cut(s.Series, "{")
+			s.Series = name + "{" + label(labels, i)
+			all.Series = append(all.Series, s)
+		}
+		for _, q := range one.Queries {
+			q.Expr = strings.Replace(q.Expr, "ALERTS{", "ALERTS{"+fmt.Sprintf(only, i)+", ", 1)
+			all.Queries = append(all.Queries, q)
+			queries++
+		}
+	}
+	if len(written.Tests) < 10 || queries < 2*len(written.Tests) {
+		t.Fatalf("%d tests with %d queries were read", len(written.Tests), queries)
+	}
+	together := ruleTests{RuleFiles: []string{"rules.yaml"}, Interval: written.Interval}
+	for _, all := range byInterval {
+		together.Tests = append(together.Tests, *all)
+	}
+	return together
+}
+
+// A selector without the install's label would not become the release's own in the chart; an aggregation or a match without
+// namespace and job would lay installs together.
+func TestEveryRuleKeepsInstallsApart(t *testing.T) {
+	t.Parallel()
+	for _, r := range rules(t) {
+		name := r.Alert + r.Record
+		for _, wrong := range mixesInstalls(r.Expr) {
+			t.Errorf("%s: %s", name, wrong)
+		}
+	}
+	for _, expr := range []string{
+		`sum(signrelay_ready{job=~".*signrelay.*"})`,
+		`sum by (stage) (signrelay_ready{job=~".*signrelay.*"})`,
+		`signrelay_ready{job=~".*signrelay.*"} and on (stage) signrelay_ready{job=~".*signrelay.*"}`,
+		`sum without (instance) (signrelay_ready{job=~".*signrelay.*"})`,
+		`signrelay_ready == 0`,
+		`signrelay_ready{component="ingest"} == 0`,
+		`up == 0`,
+		`signrelay:stage_ended:rate10m > 0`,
+	} {
+		if len(mixesInstalls(expr)) == 0 {
+			t.Errorf("nothing is found in %s", expr)
+		}
+	}
+}
+
+var (
+	selectors    = regexp.MustCompile(`\b(?:signrelay[_:][a-z0-9_:]+|up|process_[a-z_]+)\b(\{[^}]*\})?`)
+	aggregations = regexp.MustCompile(`(?:^|[^:\w])(?:sum|min|max|avg|count|group|quantile|stddev|topk|bottomk)\b\s*(by \([^)]*\)|without \([^)]*\)|)`)
+	matchings    = regexp.MustCompile(`\b(?:on|ignoring)\s*\([^)]*\)`)
+)
+
+func mixesInstalls(expr string) (wrong []string) {
+	for _, found := range selectors.FindAllStringSubmatch(expr, -1) {
+		if !strings.HasPrefix(found[1], "{"+anInstall) {
+			wrong = append(wrong, found[0]+" does not begin with "+anInstall)
+		}
+	}
+	for _, found := range aggregations.FindAllStringSubmatch(expr, -1) {
+		if !regexp.MustCompile(`^by \(namespace, job\b`).MatchString(found[1]) {
+			wrong = append(wrong, found[0]+" is not by (namespace, job)")
+		}
+	}
+	for _, found := range matchings.FindAllString(expr, -1) {
+		if !regexp.MustCompile(`^on \(namespace, job\b`).MatchString(found) {
+			wrong = append(wrong, found+" is not on (namespace, job)")
+		}
+	}
+	return wrong
+}
