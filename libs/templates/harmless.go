@@ -4,12 +4,15 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+	"unicode/utf8"
+
+	"github.com/rivo/uniseg"
 )
 
 // plain is s on one line and in letters that can be seen: what breaks lines or rings bells is a space, spaces are single,
 // and what hides, or turns the direction of the text around, is left out.
 func plain(s string) string {
-	s = strings.Map(shown, strings.ToValidUTF8(s, " "))
+	s = visible(strings.ToValidUTF8(s, " "))
 	s = strings.Trim(strings.Join(strings.Fields(s), " "), string(joiners))
 	if !strings.ContainsFunc(s, stands) {
 		return "" // joiners and accents of nothing
@@ -17,17 +20,20 @@ func plain(s string) string {
 	return s
 }
 
-// cut ends in "..." what is longer than the limit, in characters.
+// cut ends in "..." what is longer than the limit, in code points. It cuts between grapheme clusters, so that no letter loses
+// its accent, and no flag or emoji its other half.
 func cut(s string, limit int) string {
-	letters := []rune(s)
-	if len(letters) <= limit {
+	if utf8.RuneCountInString(s) <= limit {
 		return s
 	}
-	end := limit - len("...")
-	for end > 0 && (leans(letters[end]) || letters[end-1] == zeroWidthJoiner) {
-		end-- // not through the middle of a letter or an emoji
+	room, end := limit-len("..."), 0
+	for clusters := uniseg.NewGraphemes(s); clusters.Next(); {
+		if room -= len(clusters.Runes()); room < 0 {
+			break
+		}
+		_, end = clusters.Positions()
 	}
-	return strings.TrimSpace(string(letters[:end])) + "..."
+	return strings.TrimSpace(s[:end]) + "..."
 }
 
 // Joiners are written in Persian and Indic names, and hold emoji together.
@@ -37,6 +43,22 @@ const (
 )
 
 var joiners = []rune{zeroWidthNonJoiner, zeroWidthJoiner, ' '}
+
+// regionFlag is the flag of a part of a country, such as Scotland: a black flag, and its name in tags.
+var regionFlag = regexp.MustCompile(`\x{1F3F4}[\x{E0030}-\x{E0039}\x{E0061}-\x{E007A}]{3,6}\x{E007F}`)
+
+// visible leaves out what cannot be seen. Tags are left out but for those of a flag.
+func visible(s string) string {
+	var b strings.Builder
+	from := 0
+	for _, flag := range regionFlag.FindAllStringIndex(s, -1) {
+		b.WriteString(strings.Map(shown, s[from:flag[0]]))
+		b.WriteString(s[flag[0]:flag[1]])
+		from = flag[1]
+	}
+	b.WriteString(strings.Map(shown, s[from:]))
+	return b.String()
+}
 
 // shown is a character as it may be shown: itself, a space, or nothing (-1).
 func shown(r rune) rune {
@@ -58,11 +80,6 @@ func shown(r rune) rune {
 
 // stands tells whether a character shows something by itself.
 func stands(r rune) bool { return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) }
-
-// leans tells whether a character belongs to the one before it: accents, variation selectors, joiners, skin tones.
-func leans(r rune) bool {
-	return unicode.Is(unicode.M, r) || r == zeroWidthNonJoiner || r == zeroWidthJoiner || r >= '\U0001f3fb' && r <= '\U0001f3ff'
-}
 
 // Phones and mail programs make a link of whatever looks like an address, and the only link of a message is to be ours.
 var (

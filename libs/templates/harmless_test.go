@@ -27,6 +27,7 @@ func signed(t *testing.T, name string) string {
 func TestNamesAsTheyAreShown(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 56)
+	const scotland = "🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
 	for name, want := range map[string]string{
 		"Eric Smith":                       "Eric Smith",
 		"Zoë O'Brien-Łukasz":               "Zoë O'Brien-Łukasz",
@@ -53,6 +54,13 @@ func TestNamesAsTheyAreShown(t *testing.T) {
 		long + "e\u0301\u0302yyyy":         long + "...",
 		long + "👩\u200d🚀xx":                long + "...",
 		long + " 👍🏿xxx":                    long + "...",
+		long + "🇩🇪xxx":                     long + "...",
+		long[:54] + "🇩🇪🇫🇷xxx":              long[:54] + "🇩🇪...",
+		long + "1\ufe0f\u20e3xx":           long + "...",
+		long + "\u1100\u1161\u11a8xx":      long + "...", // a syllable of three letters
+		scotland + " Eric":                 scotland + " Eric",
+		long + scotland:                    long + "...",
+		long + "👨\u200d👩\u200d👧":           long + "...",
 		strings.Repeat("\u0301", 99) + "x": "...",
 	} {
 		if got := signed(t, name); got != want {

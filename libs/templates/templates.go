@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/signrelay/signrelay/libs/gsm7"
 	"github.com/signrelay/signrelay/libs/notification"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
@@ -52,13 +53,14 @@ var builtin = sync.OnceValue(func() *Set {
 	return &Set{messages: found}
 })
 
-// SMS is n's text message.
+// SMS is n's text message, in the alphabet of text messages where nothing is lost by that (see gsm7.Fold).
 func (s *Set) SMS(n *notifyv1.Notification) (string, error) {
 	about, m, err := s.prepare(n, sms)
 	if err != nil {
 		return "", err
 	}
-	return render(m.text, "sms", about)
+	text, err := render(m.text, "sms", about)
+	return gsm7.Fold(text), err
 }
 
 // Email is n's letter: its subject on one line, its text, and the same as HTML.

@@ -265,6 +265,26 @@ func TestTextsAreShort(t *testing.T) {
 	}
 }
 
+// One typographic character does not make a text cost twice as much; a letter that the alphabet lacks stays.
+func TestTypographyCostsNothing(t *testing.T) {
+	t.Parallel()
+	for title, want := range map[string]string{
+		"Eric’s “Offer” – 2026…":        `Eric's "Offer" - 2026...`,
+		"Cafe\u0301 Non‑Compete\u202f€ 5": "Café Non-Compete € 5",
+		"Łódź – 2026":                   "Łódź – 2026",
+	} {
+		n := example(notifyv1.Kind_KIND_INVITATION)
+		n.DocumentTitle = title
+		got, err := builtin(t).SMS(n)
+		if err != nil || !strings.Contains(got, `"`+want+`" by PactSafe`) {
+			t.Errorf("%q is %q, %v; want %q in it", title, got, err, want)
+		}
+		if subject, _, _, err := builtin(t).Email(n); err != nil || !strings.Contains(subject, strings.ReplaceAll(title, "\u202f", " ")) {
+			t.Errorf("a letter shows %q as %q, %v", title, subject, err)
+		}
+	}
+}
+
 func TestUnrenderable(t *testing.T) {
 	t.Parallel()
 	unshortened := example(notifyv1.Kind_KIND_INVITATION)

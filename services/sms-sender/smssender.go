@@ -11,6 +11,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/gsm7"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/stage"
@@ -57,6 +58,12 @@ type sender struct {
 	metrics metrics
 }
 
+// The API's types of a text.
+const (
+	typeText    = "text"
+	typeUnicode = "unicode"
+)
+
 // mostParts bounds what one message costs. The built-in texts have four at most; a longer one is a mistake in an operator's
 // template, and is better mended than paid for.
 const mostParts = 10
@@ -94,7 +101,11 @@ func (s sender) compose(n *notifyv1.Notification) (sms, int, error) {
 	if err != nil {
 		return sms{}, 0, notification.Refused("not-renderable", err)
 	}
-	kind, parts := segments(text)
+	kind := typeText // of what is outside the alphabet, it makes question marks
+	parts, unicode := gsm7.Parts(text)
+	if unicode {
+		kind = typeUnicode
+	}
 	if parts > mostParts {
 		return sms{}, 0, notification.Refused("message-too-long", fmt.Errorf("%d parts, and %d at most", parts, mostParts))
 	}

@@ -1,11 +1,11 @@
-package smssender
+package gsm7
 
 import (
 	"strings"
 	"testing"
 )
 
-func TestSegments(t *testing.T) {
+func TestParts(t *testing.T) {
 	t.Parallel()
 	a, euro, polish, pen := strings.Repeat("a", 1000), strings.Repeat("€", 1000), strings.Repeat("ł", 1000), strings.Repeat("🖋", 1000)
 	cut := func(s string, runes int) string { return string([]rune(s)[:runes]) }
@@ -16,8 +16,8 @@ func TestSegments(t *testing.T) {
 	}{
 		{"nothing", "", "text", 1},
 		{"an invitation", `You've been sent "Offer" by PactSafe. Please review & sign: https://x.example/l/abc`, "text", 1},
-		{"all of the alphabet", gsm7, "text", 1},
-		{"all of its extension", gsm7Extension, "text", 1},
+		{"all of the alphabet", alphabet, "text", 1},
+		{"all of its extension", extension, "text", 1},
 
 		{"a full message", cut(a, 160), "text", 1},
 		{"one septet more", cut(a, 161), "text", 2},
@@ -53,11 +53,16 @@ func TestSegments(t *testing.T) {
 		{"a tab", "\t", "unicode", 1},
 		{"half a character", "a\xff", "unicode", 1},
 	} {
-		if kind, parts := segments(test.text); kind != test.kind || parts != test.parts {
+		parts, unicode := Parts(test.text)
+		kind := "text"
+		if unicode {
+			kind = "unicode"
+		}
+		if kind != test.kind || parts != test.parts {
 			t.Errorf("%s: %d parts of %s, want %d of %s", test.name, parts, kind, test.parts, test.kind)
 		}
 	}
-	if n := len([]rune(gsm7 + gsm7Extension)); n != 127+10 { // 128 less the escape, and the extension
+	if n := len([]rune(alphabet + extension)); n != 127+10 { // 128 less the escape, and the extension
 		t.Errorf("the alphabet has %d characters", n)
 	}
 }

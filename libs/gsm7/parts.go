@@ -1,0 +1,84 @@
+// Package gsm7 knows the alphabet of text messages (GSM 03.38), and in how many parts a text travels.
+package gsm7
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// The alphabet. A character of its extension table is an escape and a septet.
+const (
+	alphabet = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ" +
+		" !\"#¤%&'()*+,-./0123456789:;<=>?" +
+		"¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§" +
+		"¿abcdefghijklmnopqrstuvwxyzäöñüà"
+	extension = "\f^{}\\[~]|€"
+)
+
+// How much goes into one message of 140 bytes: septets of the alphabet, or units of UCS-2. A part of a longer text has 6
+// bytes less, which say where it belongs.
+const (
+	septetsAlone, septetsOfPart = 160, 153
+	unitsAlone, unitsOfPart     = 70, 67
+)
+
+// Parts is how a text travels: in how many parts, and whether as UCS-2 because the alphabet lacks one of its characters.
+// UCS-2 holds less than half as much and so costs more than twice as much.
+func Parts(text string) (parts int, unicode bool) {
+	if strings.ContainsFunc(text, outside) {
+		return partsOf(text, units, unitsAlone, unitsOfPart), true
+	}
+	return partsOf(text, septets, septetsAlone, septetsOfPart), false
+}
+
+// Outside is the characters of a text that the alphabet lacks, each once, in their order.
+func Outside(text string) string {
+	var found strings.Builder
+	for _, r := range text {
+		if outside(r) && !strings.ContainsRune(found.String(), r) {
+			found.WriteRune(r)
+		}
+	}
+	return found.String()
+}
+
+func outside(r rune) bool { return septets(r) == 0 }
+
+// partsOf counts a text's parts. No character is cut in two: an escape stays with its septet, and a surrogate with its
+// other half.
+func partsOf(text string, width func(rune) int, alone, ofPart int) int {
+	total, parts, room := 0, 1, ofPart
+	for _, r := range text {
+		w := width(r)
+		if total += w; w > room {
+			parts, room = parts+1, ofPart
+		}
+		room -= w
+	}
+	if total <= alone {
+		return 1
+	}
+	return parts
+}
+
+// septets is what a character takes in the alphabet; 0 for what it lacks.
+func septets(r rune) int {
+	switch {
+	case r == utf8.RuneError: // the tables are searched by bytes, of which this one could be half
+		return 0
+	case strings.ContainsRune(alphabet, r):
+		return 1
+	case strings.ContainsRune(extension, r):
+		return 2
+	default:
+		return 0
+	}
+}
+
+// units is what a character takes in UCS-2: two for what is beyond the first 65,536.
+func units(r rune) int {
+	if r > 0xffff {
+		return 2
+	}
+	return 1
+}
