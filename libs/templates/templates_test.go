@@ -269,9 +269,9 @@ func TestTextsAreShort(t *testing.T) {
 func TestTypographyCostsNothing(t *testing.T) {
 	t.Parallel()
 	for title, want := range map[string]string{
-		"Eric’s “Offer” – 2026…":        `Eric's "Offer" - 2026...`,
+		"Eric’s “Offer” – 2026…":          `Eric's "Offer" - 2026...`,
 		"Cafe\u0301 Non‑Compete\u202f€ 5": "Café Non-Compete € 5",
-		"Łódź – 2026":                   "Łódź – 2026",
+		"Łódź – 2026":                     "Łódź – 2026",
 	} {
 		n := example(notifyv1.Kind_KIND_INVITATION)
 		n.DocumentTitle = title
