@@ -53,6 +53,11 @@ func givenName(word string) bool {
 	}
 }
 
+// leans tells whether a character belongs to the letter before it: accents, variation selectors, joiners.
+func leans(r rune) bool {
+	return unicode.Is(unicode.M, r) || r == zeroWidthNonJoiner || r == zeroWidthJoiner
+}
+
 // noGivenName are titles, what programs write for nothing, and what people enter in place of a name, in lower case.
 var noGivenName = set(`
 	mr mrs ms miss mx dr doctor prof professor sir madam sirs rev reverend hon esq
