@@ -27,7 +27,7 @@ local function claim(key, owner)
   if string.sub(entry, 1, 1) == '1' then return entry end
   local kind, whose, ends = string.match(entry, '^([cp])([^|]*)|(%d+)$')
   if not kind then return '?' end
-  if whose == owner then return kind end -- the caller's own call, repeated by the client: the same answer again
+  if whose == owner then return take(key, kind, owner) end -- repeated by the client, or to extend the lease: the same answer
   if tonumber(ends) > clock() then return 'h' end
   return take(key, 'p', owner)
 end

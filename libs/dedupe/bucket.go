@@ -81,13 +81,13 @@ func (b *Bucket) claimOne(ctx context.Context, owner, id string) (Claim, error) 
 		if err != nil {
 			return Claim{}, err
 		}
-		claim, takeOver, err := b.judge(found.Value(), owner)
-		if err != nil || !takeOver {
+		claim, take, err := b.judge(found.Value(), owner)
+		if err != nil || take == 0 {
 			return claim, err
 		}
-		_, err = b.kv.Update(ctx, b.key(id), b.entry('p', owner), found.Revision())
+		_, err = b.kv.Update(ctx, b.key(id), b.entry(take, owner), found.Revision())
 		if err == nil {
-			return Claim{State: Pending}, nil
+			return claim, nil
 		}
 		if !errors.Is(err, jetstream.ErrKeyExists) {
 			return Claim{}, err
@@ -96,27 +96,28 @@ func (b *Bucket) claimOne(ctx context.Context, owner, id string) (Claim, error) 
 	return Claim{State: Held}, nil
 }
 
-// judge reads an entry that stands in the way; takeOver means that its lease has lapsed.
-func (b *Bucket) judge(entry []byte, owner string) (claim Claim, takeOver bool, err error) {
+// judge reads an entry that is there already. take is the kind of entry to replace it with, once its lease has lapsed or to
+// extend the owner's; 0 leaves it.
+func (b *Bucket) judge(entry []byte, owner string) (claim Claim, take byte, err error) {
 	if len(entry) > 0 && entry[0] == '1' {
 		claim = Claim{State: Confirmed}
 		if len(entry) > 1 {
 			claim.Result = entry[1:]
 		}
-		return claim, false, nil
+		return claim, 0, nil
 	}
 	kind, whose, ends, ok := parseEntry(entry)
 	switch {
 	case !ok:
-		return Claim{}, false, errors.New("an entry that is neither a claim nor a confirmation")
+		return Claim{}, 0, errors.New("an entry that is neither a claim nor a confirmation")
 	case whose == owner && kind == 'c':
-		return Claim{State: Claimed}, false, nil
+		return Claim{State: Claimed}, 'c', nil
 	case whose == owner:
-		return Claim{State: Pending}, false, nil
+		return Claim{State: Pending}, 'p', nil
 	case ends > time.Now().UnixMilli():
-		return Claim{State: Held}, false, nil
+		return Claim{State: Held}, 0, nil
 	default:
-		return Claim{}, true, nil
+		return Claim{State: Pending}, 'p', nil
 	}
 }
 

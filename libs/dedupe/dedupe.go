@@ -39,12 +39,16 @@ type Claim struct {
 	// Span is when it would have been done; only when Pending, and only where it is known. It spares whoever asks the log
 	// from reading all of it.
 	Span event.Span
+	// Gap is true when it is Pending because the memory has a gap, and not because an earlier claim of this id lapsed: then
+	// nothing says that anybody ever tried.
+	Gap bool
 }
 
 // Store is a memory. Every implementation passes the conformance suite in dedupetest. All methods are safe to repeat with
 // the same arguments, because clients repeat them on their own when an answer is lost.
 type Store interface {
-	// Claim looks the ids up and claims the unknown ones for owner, in one round trip; the answers are index-aligned.
+	// Claim looks the ids up and claims the unknown ones for owner, in one round trip; the answers are index-aligned. Called
+	// again by the owner of a claim, it gives the same answer and extends the lease.
 	Claim(ctx context.Context, owner string, ids ...string) ([]Claim, error)
 
 	// Confirm records that these were done. It needs no claim: the caller knows.
@@ -79,6 +83,9 @@ type Options struct {
 	Lease time.Duration
 	// Remember is how long a confirmation, and a claim left behind, is kept.
 	Remember time.Duration
+	// Waits is true for a user that does nothing while the memory is away. The gaps that others mark, who go on without it,
+	// say nothing about what this user did.
+	Waits bool
 }
 
 // ErrAway means that the memory cannot be reached. It says nothing about the ids.

@@ -130,7 +130,7 @@ func TestGapIsSeenByAllReplicas(t *testing.T) {
 	js := broker(t)
 	client := redisClient(t, realtest.Redis(t).URL)
 	here, there := gaps(t, js), gaps(t, js)
-	other := dedupe.NewGuard(dedupe.NewRedis(client, usual), log(js), there, usual.Remember)
+	other := dedupe.NewGuard(dedupe.NewRedis(client, usual), log(js), there, usual)
 	wantState(t, other, "before", dedupe.Claimed)
 	if err := here.Mark(t.Context()); err != nil {
 		t.Fatal(err)
@@ -199,7 +199,7 @@ func wantState(t *testing.T, s dedupe.Store, id string, expected dedupe.State) {
 
 func guarded(t *testing.T, js jetstream.JetStream, k dedupe.Keeper, o dedupe.Options) dedupe.Store {
 	t.Helper()
-	return dedupe.NewGuard(k, log(js), gaps(t, js), o.Remember)
+	return dedupe.NewGuard(k, log(js), gaps(t, js), o)
 }
 
 func log(js jetstream.JetStream) event.Log { return event.Log{JS: js, Stream: flow.Signing} }

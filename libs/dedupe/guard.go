@@ -44,7 +44,7 @@ type Log interface {
 type Guard struct {
 	keeper   Keeper
 	log      Log
-	gaps     *Gaps
+	gaps     *Gaps // nil where marked gaps do not matter
 	remember time.Duration
 	verdict  atomic.Pointer[verdict]
 }
@@ -56,9 +56,12 @@ type verdict struct {
 	expires time.Time
 }
 
-// NewGuard makes a Store of a keeper.
-func NewGuard(k Keeper, log Log, gaps *Gaps, remember time.Duration) *Guard {
-	return &Guard{keeper: k, log: log, gaps: gaps, remember: remember}
+// NewGuard makes a Store of a keeper that was opened with o.
+func NewGuard(k Keeper, log Log, gaps *Gaps, o Options) *Guard {
+	if o.Waits {
+		gaps = nil // only what the keeper forgot matters
+	}
+	return &Guard{keeper: k, log: log, gaps: gaps, remember: o.Remember}
 }
 
 // Claim implements Store.
@@ -73,7 +76,7 @@ func (g *Guard) Claim(ctx context.Context, owner string, ids ...string) ([]Claim
 	gap, found := g.gap(ctx, epoch)
 	for i := range claims {
 		if found && claims[i].State == Claimed {
-			claims[i] = Claim{State: Pending, Span: gap}
+			claims[i] = Claim{State: Pending, Span: gap, Gap: true}
 		}
 	}
 	return claims, nil
@@ -101,7 +104,11 @@ const recheck = time.Minute
 // gap returns the span in which something may have been done that is not remembered, if there is one.
 func (g *Guard) gap(ctx context.Context, epoch string) (event.Span, bool) {
 	oldest := time.Now().Add(-g.remember)
-	marked, found := g.gaps.since(oldest)
+	var marked event.Span
+	var found bool
+	if g.gaps != nil {
+		marked, found = g.gaps.since(oldest)
+	}
 	if found && marked.Until.IsZero() {
 		return marked, true
 	}

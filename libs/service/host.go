@@ -209,7 +209,7 @@ func claims(ctx context.Context, client *redis.Client, js jetstream.JetStream, g
 	}
 	log := event.Log{JS: js, Stream: flow.Signing}
 	return func(o dedupe.Options) dedupe.Store {
-		return dedupe.NewGuard(keeper(o), log, gaps, o.Remember)
+		return dedupe.NewGuard(keeper(o), log, gaps, o)
 	}, nil
 }
 

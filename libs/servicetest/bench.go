@@ -57,7 +57,7 @@ func New(t testing.TB, settings config.Config) *Bench {
 		Health: new(service.Health), Public: http.NewServeMux(), Gaps: gaps,
 		Limits: limit.NewLocal(),
 		Claims: func(o dedupe.Options) dedupe.Store {
-			return dedupe.NewGuard(dedupe.NewBucket(memory, o), event.Log{JS: js, Stream: flow.Signing}, gaps, o.Remember)
+			return dedupe.NewGuard(dedupe.NewBucket(memory, o), event.Log{JS: js, Stream: flow.Signing}, gaps, o)
 		},
 	}
 	return b

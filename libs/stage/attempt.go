@@ -3,6 +3,7 @@ package stage
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -35,6 +36,7 @@ type attempt struct {
 	earlier int   // attempts before the replay
 
 	unknown    bool                     // an earlier attempt may have had its effect; claimed sets it, and a replay's letter
+	gap        bool                     // the memory has a gap that the input may have been done in; claimed sets it
 	givenUp    func(reason error) []Out // what follows when the input is given up; nil for nothing
 	verdict    Verdict                  // settled sets it
 	unanswered error                    // why the broker did not hear the verdict; settled sets it
@@ -71,9 +73,13 @@ func newAttempt(msg jetstream.Msg) (*attempt, error) {
 	return a, nil
 }
 
-// counted is which attempt it is by the policy.
-func (a *attempt) counted(p flow.Policy) int {
-	return counted(p, a.number, time.Since(a.meta.Timestamp))
+// counted is which attempt it is by the policy, given how it ended.
+func (a *attempt) counted(p flow.Policy, err error) int {
+	begin := a.meta.Timestamp
+	if later := new(sinceError); errors.As(err, &later) && later.since.After(begin) {
+		begin = later.since
+	}
+	return counted(p, a.number, time.Since(begin))
 }
 
 // inputID is the same on each delivery of one message. A message that brings no id is known by its place in its stream;

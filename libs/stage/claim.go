@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/signrelay/signrelay/libs/crash"
 	"github.com/signrelay/signrelay/libs/dedupe"
@@ -12,7 +13,7 @@ import (
 
 // claimed lets an effect happen once: claim, do it, confirm; what failed gives its claim back. A redelivery that finds it
 // done yields again what followed from it. Without an answer from the memory nothing is done.
-func claimed(s flow.Stage, memory dedupe.Store) middleware {
+func claimed(s flow.Stage, memory dedupe.Store, lease time.Duration) middleware {
 	return func(next handler) handler {
 		if !s.Effect {
 			return next
@@ -26,14 +27,14 @@ func claimed(s flow.Stage, memory dedupe.Store) middleware {
 			switch found.State {
 			case dedupe.Claimed:
 			case dedupe.Pending:
-				a.unknown = true
+				a.doubt(found)
 			case dedupe.Confirmed:
 				return unpack(found.Result)
 			default: // held: soon, but not so often that a lease's worth of waiting eats the attempts
 				return nil, &verdictError{kind: retry, reason: "held", ours: true, after: 5 * s.Policy.FirstDelay, err: errHeld}
 			}
 			crash.Point("claimed")
-			outs, err := next(ctx, a)
+			outs, err := holding(ctx, memory, owner, lease, next, a)
 			crash.Point("sent")
 			if err != nil {
 				return nil, errors.Join(err, giveBack(ctx, memory, owner, a, err))
@@ -47,6 +48,49 @@ func claimed(s flow.Stage, memory dedupe.Store) middleware {
 			return outs, nil
 		}
 	}
+}
+
+// doubt reads a pending claim. A claim that lapsed belonged to an attempt whose end nobody saw. Where the memory has a gap,
+// only an input that was stored before the end of it can have been done in it, and only one that was delivered before.
+func (a *attempt) doubt(found dedupe.Claim) {
+	switch end := found.Span.Until; {
+	case !found.Gap:
+		a.unknown = true
+	case end.IsZero() || a.input.FirstSeen.Before(end):
+		a.gap = true
+		a.unknown = a.unknown || a.number > 1
+	}
+}
+
+// holding makes the attempt and extends its claim meanwhile, every third of the lease. When somebody else has it, the
+// attempt ends: he may be doing the same. A memory that is away changes nothing: what was begun is better finished.
+func holding(ctx context.Context, memory dedupe.Store, owner string, lease time.Duration, next handler, a *attempt) ([]Out, error) {
+	if lease <= 0 {
+		return next(ctx, a)
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	released := make(chan struct{})
+	go func() {
+		defer close(released)
+		tick := time.NewTicker(lease / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			found, err := claim(ctx, memory, owner, a.input.ID)
+			if err == nil && (found.State == dedupe.Held || found.State == dedupe.Confirmed) {
+				stop(errLeaseLost)
+				return
+			}
+		}
+	}()
+	outs, err := next(ctx, a)
+	stop(nil)
+	<-released // an extension after the claim was given back would take it again
+	return outs, err
 }
 
 var (

@@ -16,7 +16,7 @@ func buried(s flow.Stage, js jetstream.JetStream) middleware {
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {
 			outs, err := next(ctx, a)
-			v := Decide(err, a.counted(s.Policy), s.Policy)
+			v := Decide(err, a.counted(s.Policy, err), s.Policy)
 			if v.Kind != giveUp {
 				return outs, err
 			}

@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/signrelay/signrelay/libs/dedupe"
+	"github.com/signrelay/signrelay/libs/event"
 )
 
 func letter(id string) nats.Header { return nats.Header{"Nats-Msg-Id": {id}} }
@@ -194,4 +197,75 @@ func TestASkippedEffectGivesItsClaimBack(t *testing.T) {
 	h.run(r)
 	h.publish("letter", letter("a"))
 	h.wants("claim: ours", "give back: undone", "+ACK?")
+}
+
+// A slow effect keeps its claim for as long as it takes, and gives it back when it ends.
+func TestAClaimIsExtendedWhileTheEffectTakesItsTime(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	m := h.memory()
+	r := h.effect(m)
+	r.Lease = 60 * time.Millisecond
+	extended := make(chan struct{})
+	m.claimed = func(n int) {
+		if n == 4 { // the claim itself and three extensions
+			close(extended)
+		}
+	}
+	r.Do = func(ctx context.Context, _ Event[string]) ([]Out, error) {
+		select {
+		case <-extended:
+		case <-ctx.Done():
+			t.Error("the attempt was ended")
+		}
+		return nil, nil
+	}
+	h.run(r)
+	h.publish("letter", letter("a"))
+	for word := h.hear(); word != "confirm"; word = h.hear() {
+		if word != "claim: ours" {
+			t.Fatalf("heard %q", word)
+		}
+	}
+	h.wants("+ACK?")
+}
+
+// Who lost the claim to somebody else stops: both would do the same.
+func TestAnEffectEndsWhenItsClaimIsLost(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	m := h.memory()
+	r := h.effect(m)
+	r.Lease = 30 * time.Millisecond
+	r.Do = func(ctx context.Context, _ Event[string]) ([]Out, error) {
+		m.hold("a")
+		<-ctx.Done()
+		return nil, Unknown(context.Cause(ctx))
+	}
+	h.run(r)
+	h.publish("letter", letter("a"))
+	h.wants("claim: ours", "claim: held", "give back: unknown", "-NAK after", "claim: held")
+}
+
+// Where the memory has a gap, an input is only in doubt if it was there before the gap's end and somebody was given it.
+func TestOnlyWhatWasThereBeforeTheGapsEndIsInDoubt(t *testing.T) {
+	t.Parallel()
+	stored := time.Now()
+	before, after := event.Span{Until: stored.Add(-time.Second)}, event.Span{Until: stored.Add(time.Second)}
+	for name, c := range map[string]struct {
+		found        dedupe.Claim
+		number       int
+		unknown, gap bool
+	}{
+		"a lapsed claim":                     {dedupe.Claim{}, 1, true, false},
+		"stored after the gap":               {dedupe.Claim{Gap: true, Span: before}, 3, false, false},
+		"stored before its end, never taken": {dedupe.Claim{Gap: true, Span: after}, 1, false, true},
+		"stored before its end, and taken":   {dedupe.Claim{Gap: true, Span: after}, 2, true, true},
+		"a gap whose end is not known":       {dedupe.Claim{Gap: true}, 1, false, true},
+	} {
+		a := &attempt{number: c.number, input: Input{FirstSeen: stored}}
+		if a.doubt(c.found); a.unknown != c.unknown || a.gap != c.gap {
+			t.Errorf("%s: unknown %v, gap %v", name, a.unknown, a.gap)
+		}
+	}
 }

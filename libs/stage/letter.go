@@ -24,6 +24,7 @@ type Letter struct {
 	Stack    string    // of a panic
 	Attempts int       // all together, those before a replay included
 	Unknown  bool      // nobody knows whether its effect happened
+	Fault    string    // whose fault it was that it was given up, bounded; empty where the stage does not say
 	Gone     bool      // its stream holds it no longer: only its place is known
 	Input
 
@@ -71,6 +72,9 @@ func deadLetter(s flow.Stage, a *attempt, reason string, err error) *nats.Msg {
 		Stage: s.Name, Reason: reason, Attempts: a.earlier + a.number, Unknown: a.unknown || listen(err).unknown, Input: a.input,
 		Error: oneLine(err.Error(), longestError),
 	}
+	if whose := faulty(nil); errors.As(err, &whose) {
+		l.Fault = whose.Whose()
+	}
 	if p := new(panicError); errors.As(err, &p) {
 		l.Stack = oneLine(string(p.stack), longestStack)
 	}
@@ -79,6 +83,9 @@ func deadLetter(s flow.Stage, a *attempt, reason string, err error) *nats.Msg {
 	}
 	return l.message("dlq.v1."+s.Name, fmt.Sprintf("dlq-%s-%s-%d", s.Name, a.meta.Stream, a.meta.Sequence.Stream))
 }
+
+// faulty is an error that says whose fault it is, in a bounded word.
+type faulty interface{ Whose() string }
 
 // message is the letter as it is published, in the DLQ or back to its stage.
 func (l Letter) message(subject, msgID string) *nats.Msg {
@@ -97,6 +104,7 @@ func (l Letter) message(subject, msgID string) *nats.Msg {
 	h.Set(jetstream.MsgIDHeader, msgID)
 	say("Stage", l.Stage)
 	say("Reason", l.Reason)
+	say("Fault", l.Fault)
 	say("Attempts", strconv.Itoa(l.Attempts))
 	say("Id", l.ID)
 	say("Stream", l.Stream)
@@ -125,7 +133,7 @@ func readLetter(h nats.Header, data []byte) (Letter, bool) {
 	}
 	l := Letter{
 		Stage: h.Get(said + "Stage"), Reason: h.Get(said + "Reason"), Error: h.Get(said + "Error"), Stack: h.Get(said + "Stack"),
-		Attempts: int(number("Attempts")), Unknown: h.Get(said+"Unknown") == "true", replaySequence: number("Replay-Sequence"),
+		Fault: h.Get(said + "Fault"), Attempts: int(number("Attempts")), Unknown: h.Get(said+"Unknown") == "true", replaySequence: number("Replay-Sequence"),
 		Input: Input{
 			ID: h.Get(said + "Id"), Subject: h.Get(said + "Subject"), Header: original(h), Data: data,
 			Stream: h.Get(said + "Stream"), Sequence: number("Sequence"), Replays: int(number("Replays")),

@@ -25,10 +25,13 @@ func claim(ctx context.Context, memory dedupe.Store, owner, id string) (dedupe.C
 	return found[0], nil
 }
 
+// confirmFor is how long a worker waits for a memory that is away before it goes on without it.
+const confirmFor = 40 * time.Second
+
 // confirm records what was done, and tries again with the stage's back-off while the lease holds, for at most another
-// Timeout. It tries at least once even when the lease is lost: the effect happened all the same.
+// Timeout and confirmFor. It tries at least once even when the lease is lost: the effect happened all the same.
 func confirm(ctx context.Context, s flow.Stage, memory dedupe.Store, it dedupe.Done) error {
-	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, min(s.Timeout, confirmFor))
 	defer cancel()
 	for n := 1; ; n++ {
 		try, cancel := context.WithTimeout(context.WithoutCancel(ctx), memoryFor)

@@ -16,6 +16,9 @@ type memory struct {
 
 	failClaims   int // so many calls find the memory away
 	failConfirms int
+
+	claims  int         // calls of Claim so far
+	claimed func(n int) // called after each
 }
 
 type entry struct {
@@ -39,6 +42,9 @@ func (m *memory) Claim(ctx context.Context, owner string, ids ...string) ([]dedu
 	defer m.mu.Unlock()
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
+	}
+	if m.claims++; m.claimed != nil {
+		defer m.claimed(m.claims)
 	}
 	if m.failClaims > 0 {
 		m.failClaims--

@@ -23,8 +23,10 @@ type Runner[In any] struct {
 	Do     Func[In]
 	// GivenUp says what follows when an input is given up (notification.failed); nil where nothing does.
 	GivenUp func(in Event[In], reason error) []Out
-	// Claims is the memory of an effect stage; nil for a stage without an effect.
+	// Claims is the memory of an effect stage; nil for a stage without an effect. Lease is how long it holds a claim: an
+	// attempt extends its own every third of that.
 	Claims  dedupe.Store
+	Lease   time.Duration
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 }
@@ -106,7 +108,7 @@ func (r Runner[In]) chain(m metrics, ackWait time.Duration) handler {
 		leased(r.JS.Conn(), ackWait),
 		buried(r.Stage, r.JS),
 		published(r.JS),
-		claimed(r.Stage, r.Claims),
+		claimed(r.Stage, r.Claims, r.Lease),
 		timed(r.Stage.Timeout),
 		recovered,
 	)
@@ -118,7 +120,9 @@ func (r Runner[In]) do(ctx context.Context, a *attempt) ([]Out, error) {
 	if err != nil {
 		return nil, &verdictError{kind: giveUp, reason: "undecodable", err: err}
 	}
-	in := Event[In]{ID: a.input.ID, Attempt: a.number, Unknown: a.unknown, Replays: a.input.Replays, Stored: a.input.FirstSeen, Data: data}
+	in := Event[In]{
+		ID: a.input.ID, Attempt: a.number, Unknown: a.unknown, Gap: a.gap, Replays: a.input.Replays, Stored: a.input.FirstSeen, Data: data,
+	}
 	if r.GivenUp != nil {
 		a.givenUp = func(reason error) []Out { return r.GivenUp(in, reason) }
 	}

@@ -18,7 +18,7 @@ func settled(p flow.Policy) middleware {
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {
 			outs, err := next(ctx, a)
-			a.verdict = Decide(err, a.counted(p), p)
+			a.verdict = Decide(err, a.counted(p, err), p)
 			a.unanswered = answer(ctx, a.msg, a.verdict)
 			return outs, err
 		}

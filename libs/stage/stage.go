@@ -21,6 +21,9 @@ type Event[T any] struct {
 	// Unknown is true when an earlier attempt of an effect stage may have had its effect: its owner died, or the
 	// connection dropped in the middle. Look for traces of it before doing it again, and mark what you do.
 	Unknown bool
+	// Gap is true when the memory of claims lost what it knew of the time in which the input may have been done: ask the log
+	// before you do it. It does not mean that anybody tried.
+	Gap bool
 	// Replays is how often an operator gave the input back to the stage after it was given up; 0 as a rule. An earlier
 	// life may have left its traces in the log, later than any memory of claims reaches.
 	Replays int
@@ -43,9 +46,25 @@ func RetryAfter(d time.Duration, err error) error {
 
 // Later puts the work off by our own choice (a rate limit): it says nothing about the input, and never makes it be given
 // up. The reason is bounded, as Skip's.
-func Later(d time.Duration, reason string) error {
-	return &verdictError{kind: retry, reason: label(reason), ours: true, after: d, err: errors.New(reason)}
+func Later(d time.Duration, reason string) error { return PutOff(d, reason, errors.New(reason)) }
+
+// PutOff is Later for an attempt that failed with err: the failure is not held against the input, because the other side
+// fails for every input, or because only the operator can help.
+func PutOff(d time.Duration, reason string, err error) error {
+	return &verdictError{kind: retry, reason: label(reason), ours: true, after: d, err: err}
 }
+
+// Since says from when on attempts count against the policy, where that is later than the input itself: the time before
+// was spent waiting for somebody else. It does not change what err means.
+func Since(t time.Time, err error) error { return &sinceError{t, err} }
+
+type sinceError struct {
+	since time.Time
+	err   error
+}
+
+func (e *sinceError) Error() string { return e.err.Error() }
+func (e *sinceError) Unwrap() error { return e.err }
 
 // Unknown marks an error after which nobody knows whether the effect happened. The claim is not given back; the next
 // attempt sees Event.Unknown.

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
@@ -76,6 +78,41 @@ func TestCounted(t *testing.T) {
 		if got := counted(p, c.delivered, c.age); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
+	}
+}
+
+// What an input waited for somebody else is not held against it: its attempts count from the end of that.
+func TestAttemptsCountSince(t *testing.T) {
+	t.Parallel()
+	p := flow.StageNamed(flow.SMSSender).Policy
+	begin := time.Now().Add(-48 * time.Hour)
+	a := &attempt{number: 1000, meta: &jetstream.MsgMetadata{Timestamp: begin}}
+	failed := Permanent(errPlain)
+	for name, c := range map[string]struct {
+		err  error
+		want int
+	}{
+		"from the beginning":         {errPlain, p.MaxAttempts},
+		"since a moment ago":         {Since(time.Now(), errPlain), 1},
+		"since before it came":       {Since(begin.Add(-time.Hour), errPlain), p.MaxAttempts},
+		"since a moment ago, within": {errors.Join(Since(time.Now(), Unknown(errPlain)), errPlain), 1},
+	} {
+		if got := a.counted(p, c.err); got != c.want {
+			t.Errorf("%s: attempt %d, want %d", name, got, c.want)
+		}
+	}
+	if v := Decide(Since(time.Now(), failed), 1, p); v.Kind != giveUp { // what the error means stays
+		t.Errorf("verdict %v", v)
+	}
+}
+
+// What is put off after a failure is never given up for it, and its outcome stays as unknown as it was.
+func TestWhatIsPutOffIsNotHeldAgainstTheInput(t *testing.T) {
+	t.Parallel()
+	p := flow.StageNamed(flow.SMSSender).Policy
+	err := PutOff(time.Minute, "circuit-open", Unknown(errPlain))
+	if v := Decide(err, p.MaxAttempts, p); v.Kind != retry || v.Delay != time.Minute || v.Reason != "circuit-open" || !listen(err).unknown {
+		t.Errorf("verdict %+v, unknown %v", v, listen(err).unknown)
 	}
 }
 

@@ -387,7 +387,7 @@ func TestAClaimHeldByAnotherRequestIs503(t *testing.T) {
 	id := h.idOf(t, requestSent)
 	h.post(t, "/webhooks/clickwrap/acme", strings.ReplaceAll(requestSent, "5a26bbf9e623117c2a6eed1b", "other")) // begins the epoch
 	held := dedupe.NewRedis(h.client, dedupe.Options{Namespace: "i", Lease: time.Minute, Remember: time.Hour})
-	other := dedupe.NewGuard(held, event.Log{JS: h.js, Stream: flow.Signing}, h.env.Gaps, time.Hour)
+	other := dedupe.NewGuard(held, event.Log{JS: h.js, Stream: flow.Signing}, h.env.Gaps, dedupe.Options{Remember: time.Hour})
 	if _, err := other.Claim(t.Context(), "other", id); err != nil {
 		t.Fatal(err)
 	}
@@ -569,7 +569,7 @@ func open(t *testing.T, changes ...func(*config.Config)) *harness {
 	}
 	t.Cleanup(func() { _ = h.client.Close() })
 	b.Env.Claims = func(o dedupe.Options) dedupe.Store {
-		return dedupe.NewGuard(dedupe.NewRedis(h.client, o), event.Log{JS: h.js, Stream: flow.Signing}, b.Env.Gaps, o.Remember)
+		return dedupe.NewGuard(dedupe.NewRedis(h.client, o), event.Log{JS: h.js, Stream: flow.Signing}, b.Env.Gaps, o)
 	}
 	b.Start(ingest.Run)
 	h.env, h.url = b.Env, b.Door()

@@ -37,7 +37,7 @@ func startReplicas(t *testing.T, c config.Config) (*servicetest.Bench, *redis.Cl
 		t.Cleanup(func() { _ = client.Close() })
 		b.Env.Limits = limit.NewRedis(client)
 		b.Env.Claims = func(o dedupe.Options) dedupe.Store {
-			return dedupe.NewGuard(dedupe.NewRedis(client, o), event.Log{JS: b.Env.JS, Stream: flow.Signing}, b.Env.Gaps, o.Remember)
+			return dedupe.NewGuard(dedupe.NewRedis(client, o), event.Log{JS: b.Env.JS, Stream: flow.Signing}, b.Env.Gaps, o)
 		}
 		b.Env.Public, b.Env.Metrics = http.NewServeMux(), prometheus.NewRegistry()
 		b.Start(smssender.Run)

@@ -35,6 +35,7 @@ func Run(t *testing.T, open Open) {
 		"an ended context is not an outage":                         ended,
 		"confirming needs no claim, and is safe to repeat":          confirmFreely,
 		"a repeated take-over of a lapsed claim says pending again": repeatedTakeOver,
+		"an owner who claims again extends the lease":               extended,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -103,6 +104,23 @@ func repeatedTakeOver(t *testing.T, open func(dedupe.Options) dedupe.Store) {
 	must(t, s.GiveBack(t.Context(), "a", dedupe.Unknown, "x"))
 	want(t, s, "b", "x", dedupe.Pending)
 	want(t, s, "b", "x", dedupe.Pending)
+}
+
+// The claim is made with a lease of a minute and extended by one of 20 ms, so that the test sees the change by its end.
+func extended(t *testing.T, open func(dedupe.Options) dedupe.Store) {
+	long := open(usual)
+	short := usual
+	short.Lease = 20 * time.Millisecond
+	s := open(short)
+	want(t, long, "a", "fresh", dedupe.Claimed)
+	want(t, long, "a", "taken-over", dedupe.Claimed)
+	must(t, long.GiveBack(t.Context(), "a", dedupe.Unknown, "taken-over"))
+	want(t, long, "b", "taken-over", dedupe.Pending)
+	want(t, s, "a", "fresh", dedupe.Claimed)
+	want(t, s, "b", "taken-over", dedupe.Pending)
+	for _, id := range []string{"fresh", "taken-over"} {
+		until(t, func() bool { return state(t, long, "c", id) == dedupe.Pending })
+	}
 }
 
 func pendingStays(t *testing.T, open func(dedupe.Options) dedupe.Store) {
