@@ -7,7 +7,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -74,7 +73,7 @@ func (d *doors) serve(ctx context.Context, w http.ResponseWriter, req *http.Requ
 		return unavailable("too-many-in-flight", nil)
 	}
 	// Pairs that cannot be read are left out of query. On a door's token that is as good as none; on GET they are content.
-	query, queryErr := url.ParseQuery(req.URL.RawQuery)
+	query, queryErr := pack.ParseForm(req.URL.RawQuery)
 	callback := pack.Request{
 		Method: req.Method, Door: r.door.Path, Header: req.Header, Query: query, RawQuery: req.URL.RawQuery, Body: body,
 		ReceivedAt: time.Now().UTC(),

@@ -172,7 +172,7 @@ func Replay(ctx context.Context, env service.Env, h nats.Header, body []byte, re
 func quarantinedRequest(h nats.Header, body []byte) (pack.Request, signingv1.Verification, error) {
 	r := pack.Request{Method: h.Get(HeaderMethod), Door: h.Get(HeaderDoor), RawQuery: h.Get(HeaderQuery), Body: body}
 	var err error
-	if r.Query, err = url.ParseQuery(r.RawQuery); err != nil && r.Method == http.MethodGet {
+	if r.Query, err = pack.ParseForm(r.RawQuery); err != nil && r.Method == http.MethodGet {
 		return r, 0, errQuery
 	}
 	if err := json.Unmarshal([]byte(h.Get(HeaderHeader)), &r.Header); err != nil {

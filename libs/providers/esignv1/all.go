@@ -1,55 +1,105 @@
 package esignv1
 
 import (
+	"errors"
 	"fmt"
-	"maps"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/signrelay/signrelay/libs/providers/jsonflat"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// normalizeAll reads the field data: a JSON array of {timestamp, name, value, resource_uri}.
-func normalizeAll(form url.Values, stamp *signingv1.SigningEvent) ([]*signingv1.SigningEvent, error) {
+// batch is the field data: a JSON array of {timestamp, name, value, resource_uri}; and the fields beside it that no signature
+// covers.
+func batch(r pack.Request) (data string, beside url.Values, err error) {
+	form, err := readForm(r)
+	if err != nil {
+		return "", nil, err
+	}
 	data, there, err := one(form, "data")
+	if err == nil && !there {
+		err = &pack.UnreadableError{Reason: "data-missing", Detail: `the form has no field "data"`}
+	}
+	delete(form, "data")
+	delete(form, "signed")
+	return data, form, err
+}
+
+// Items implements pack.Batches.
+func (w *webhook) Items(r pack.Request) ([]pack.Request, error) {
+	if r.Door != doorAll || r.Item != nil {
+		return nil, nil
+	}
+	data, beside, err := batch(r)
 	if err != nil {
 		return nil, err
 	}
-	if !there {
-		return nil, &pack.UnreadableError{Reason: "data-missing", Detail: `the form has no field "data"`}
-	}
-	items, err := jsonflat.ParseList([]byte(data))
+	texts, err := jsonflat.Items([]byte(data))
 	if err != nil {
 		return nil, err
 	}
-	if len(items) == 0 {
+	if len(texts) == 0 {
 		return nil, pack.ErrNothing // six minutes in which nothing changed
+	}
+	if _, err := jsonflat.Form(beside); err != nil {
+		return nil, err
+	}
+	items := make([]pack.Request, len(texts))
+	for i, text := range texts {
+		items[i] = r
+		items[i].Body, items[i].Item = text, &i
+	}
+	items[0].Beside = beside
+	return items, nil
+}
+
+// Holds implements pack.Batches.
+func (w *webhook) Holds(r, item pack.Request) bool {
+	data, _, err := batch(r)
+	return err == nil && strings.Contains(data, string(item.Body))
+}
+
+func (w *webhook) normalizeAll(r pack.Request, stamp *signingv1.SigningEvent) ([]*signingv1.SigningEvent, error) {
+	items, err := w.Items(r)
+	if err != nil {
+		return nil, err
 	}
 	events := make([]*signingv1.SigningEvent, 0, len(items))
 	seen := make(map[string]bool, len(items))
-	others := maps.Clone(form)
-	delete(others, "data")
-	delete(others, "signed")
-	beside, err := jsonflat.Form(others)
-	if err != nil {
-		return nil, err
-	}
-
 	for i, item := range items {
-		uri := item.Peek("resource_uri")
-		if uri == "" {
-			return nil, &pack.UnreadableError{Reason: "resource-missing", Detail: fmt.Sprintf(`item %d: field "resource_uri" is missing, empty or no string`, i)}
+		found, err := normalizeItem(item, stamp)
+		if u := new(pack.UnreadableError); errors.As(err, &u) {
+			return nil, &pack.UnreadableError{Reason: u.Reason, Detail: fmt.Sprintf("item %d: %s", i, u.Detail)}
 		}
 		// The same fact twice in one batch is one event.
-		if e := change(item, uri, begin(stamp)); !seen[e.GetId()] {
+		if e := found[0]; !seen[e.GetId()] {
 			seen[e.GetId()] = true
 			events = append(events, e)
 		}
 	}
-	keepBeside(events[0], beside)
 	return events, nil
+}
+
+// normalizeItem reads one item of a batch. Its only errors are *pack.UnreadableErrors.
+func normalizeItem(r pack.Request, stamp *signingv1.SigningEvent) ([]*signingv1.SigningEvent, error) {
+	item, err := jsonflat.Parse(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	uri := item.Peek("resource_uri")
+	if uri == "" {
+		return nil, &pack.UnreadableError{Reason: "resource-missing", Detail: `field "resource_uri" is missing, empty or no string`}
+	}
+	beside, err := jsonflat.Form(r.Beside)
+	if err != nil {
+		return nil, err
+	}
+	e := change(item, uri, begin(stamp))
+	keepBeside(e, beside)
+	return []*signingv1.SigningEvent{e}, nil
 }
 
 // change is one item: a field of a signer or of a document has a new value.

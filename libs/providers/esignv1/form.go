@@ -15,8 +15,11 @@ import (
 // readForm reads the form in a request's body, and nothing of its query. Values are decoded and otherwise untouched:
 // the signature covers their bytes.
 func readForm(r pack.Request) (url.Values, error) {
+	if err := pack.CheckUTF16(r.Body); err != nil {
+		return nil, err
+	}
 	if !isMultipart(r) {
-		values, err := url.ParseQuery(string(r.Body))
+		values, err := pack.ParseForm(string(r.Body))
 		if err != nil {
 			return nil, notAForm("the body's escapes are broken")
 		}
@@ -27,7 +30,7 @@ func readForm(r pack.Request) (url.Values, error) {
 		return nil, notAForm("the Content-Type names no boundary")
 	}
 	values := url.Values{}
-	parts := multipart.NewReader(bytes.NewReader(r.Body), params["boundary"])
+	parts := multipart.NewReader(bytes.NewReader(pack.TrimBOM(r.Body)), params["boundary"])
 	for n := 0; ; n++ {
 		part, err := parts.NextPart()
 		if errors.Is(err, io.EOF) {
@@ -44,7 +47,7 @@ func readForm(r pack.Request) (url.Values, error) {
 		if err != nil {
 			return nil, notAForm(fmt.Sprintf("part %d is cut off", n))
 		}
-		values.Add(part.FormName(), string(value))
+		values.Add(string(pack.TrimBOM([]byte(part.FormName()))), string(value))
 	}
 }
 

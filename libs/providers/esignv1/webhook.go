@@ -142,17 +142,22 @@ func (w *webhook) checkSigned(form url.Values, signatures []string) (signed bool
 	return true, w.checkSignature(data, signatures[0])
 }
 
-// Normalize reads all of a batch's items in their order, or the one document that was signed.
+// Normalize reads all of a batch's items in their order, one of them, or the one document that was signed. Of a whole batch
+// it fails with the first item that cannot be read.
 func (w *webhook) Normalize(r pack.Request, v signingv1.Verification) ([]*signingv1.SigningEvent, error) {
-	form, err := readForm(r)
-	if err != nil {
-		return nil, err
-	}
 	stamp := &signingv1.SigningEvent{
 		Source: w.source, Provider: Name, Verification: v, ReceivedAt: timestamppb.New(r.ReceivedAt),
 	}
-	if r.Door == doorSigned {
+	switch {
+	case r.Item != nil:
+		return normalizeItem(r, stamp)
+	case r.Door == doorSigned:
+		form, err := readForm(r)
+		if err != nil {
+			return nil, err
+		}
 		return normalizeSigned(form, stamp)
+	default:
+		return w.normalizeAll(r, stamp)
 	}
-	return normalizeAll(form, stamp)
 }

@@ -48,6 +48,7 @@ type field struct {
 
 // Parse reads one JSON object. What it cannot read is a *pack.UnreadableError.
 func Parse(data []byte) (*Object, error) {
+	data = pack.TrimBOM(data)
 	if err := check(data); err != nil {
 		return nil, err
 	}
@@ -59,41 +60,50 @@ func Parse(data []byte) (*Object, error) {
 	return r.flat(len(data))
 }
 
-// ParseList reads a JSON array of objects. What it cannot read is a *pack.UnreadableError that names the item's index.
-func ParseList(data []byte) ([]*Object, error) {
-	if err := check(data); err != nil {
-		return nil, err
+// Items cuts a JSON array into its items, as they stand there. It does not look into them: an item that is no JSON does not
+// spoil the others. Empty places, as behind a last comma, are no items. What cannot be cut is a *pack.UnreadableError.
+func Items(data []byte) ([][]byte, error) {
+	data = bytes.Trim(pack.TrimBOM(data), " \t\r\n")
+	if len(data) == 0 || data[0] != '[' {
+		return nil, noArray(data)
 	}
-	r := &reader{s: string(data)}
-	r.space()
-	if r.s[r.at] != '[' {
-		return nil, &pack.UnreadableError{Reason: "not-json", Detail: "not a JSON array"}
-	}
-	r.at++
-	var list []*Object
-	for {
-		r.space()
-		switch r.s[r.at] {
-		case ']':
-			return list, nil
-		case ',':
-			r.at++
+	var items [][]byte
+	start, depth, inText := 1, 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case inText && c == '\\':
+			i++
+		case c == '"':
+			inText = !inText
+		case inText:
+		case c == '[', c == '{':
+			depth++
+		case c == ']', c == '}':
+			depth--
+		}
+		if inText || depth > 1 || depth == 1 && data[i] != ',' {
 			continue
-		case '{':
-		default:
-			return nil, &pack.UnreadableError{Reason: "not-json", Detail: fmt.Sprintf("item %d is not an object", len(list))}
 		}
-		start := r.at
-		if err := r.skip(); err != nil {
-			return nil, inItem(len(list), err)
+		if item := bytes.Trim(data[start:i], " \t\r\n"); len(item) > 0 {
+			items = append(items, item)
 		}
-		item := &reader{s: r.s[start:r.at]}
-		o, err := item.flat(len(item.s))
-		if err != nil {
-			return nil, inItem(len(list), err)
+		start = i + 1
+		if depth == 1 {
+			continue
 		}
-		list = append(list, o)
+		if data[i] != ']' || start < len(data) {
+			return nil, noArray(data)
+		}
+		return items, nil
 	}
+	return nil, noArray(data)
+}
+
+func noArray(data []byte) error {
+	if err := check(data); err != nil {
+		return err
+	}
+	return &pack.UnreadableError{Reason: "not-json", Detail: "not a JSON array"}
 }
 
 // Form reads the fields of a form or a query: each is a text. A name that comes again is kept as name#2.
@@ -113,6 +123,14 @@ func Form(values url.Values) (*Object, error) {
 // Peek is the text of the string or number under key; "" where there is none.
 func (o *Object) Peek(key string) string {
 	if i, ok := o.index[key]; ok && o.fields[i].scalar {
+		return o.fields[i].text
+	}
+	return ""
+}
+
+// Text is the text under key, whatever kind it is of; "" where there is none.
+func (o *Object) Text(key string) string {
+	if i, ok := o.index[key]; ok {
 		return o.fields[i].text
 	}
 	return ""
@@ -193,6 +211,9 @@ func (o *Object) add(key, text string, scalar bool) bool {
 
 // check says why data is not JSON in UTF-8. Its words hold nothing of data.
 func check(data []byte) error {
+	if err := pack.CheckUTF16(data); err != nil {
+		return err
+	}
 	if !utf8.Valid(data) {
 		return &pack.UnreadableError{Reason: "not-text", Detail: "not UTF-8"}
 	}
@@ -349,14 +370,6 @@ func (r *reader) space() {
 			return
 		}
 	}
-}
-
-func inItem(index int, err error) error {
-	var u *pack.UnreadableError
-	if errors.As(err, &u) {
-		return &pack.UnreadableError{Reason: u.Reason, Detail: fmt.Sprintf("item %d: %s", index, u.Detail)}
-	}
-	return err
 }
 
 func (r *reader) tooDeep() error {

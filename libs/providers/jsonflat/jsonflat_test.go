@@ -85,11 +85,11 @@ func TestFormFieldsThatComeAgainAreKept(t *testing.T) {
 func TestUnreadable(t *testing.T) {
 	t.Parallel()
 	object := func(b string) error { _, err := jsonflat.Parse([]byte(b)); return err }
-	list := func(b string) error { _, err := jsonflat.ParseList([]byte(b)); return err }
+	list := func(b string) error { _, err := jsonflat.Items([]byte(b)); return err }
 	nested := func(n int) string { return strings.Repeat(`{"a":`, n) + "1" + strings.Repeat("}", n) }
 	array := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 
-	for _, ok := range []error{object(nested(64)), object(`{"a":` + array(64) + `}`), list(`[]`), list(`[{},{"a":1}]`)} {
+	for _, ok := range []error{object(nested(64)), object(`{"a":` + array(64) + `}`), list(`[]`), list(`[{},{"a":1}]`), list(array(100_000))} {
 		if ok != nil {
 			t.Error("control:", ok)
 		}
@@ -102,13 +102,59 @@ func TestUnreadable(t *testing.T) {
 	wantUnreadable(t, object("{\"a\":\"\xff\"}"), "not-text", "")
 	wantUnreadable(t, object(nested(65)), "too-deep", "deeper than 64")
 	wantUnreadable(t, object(`{"a":`+array(65)+`}`), "too-deep", "deeper than 64")
-	wantUnreadable(t, list(`{}`), "not-json", "not a JSON array")
-	wantUnreadable(t, list(`[{"a":1}, "secret"]`), "not-json", "item 1")
-	wantUnreadable(t, list(`[{"a":1},`+nested(65)+`]`), "too-deep", "item 1")
+	for _, broken := range []string{`{}`, `"secret"`, `5`} {
+		wantUnreadable(t, list(broken), "not-json", "not a JSON array")
+	}
+	for _, broken := range []string{
+		`[`, `[{"a":1},{"secret`, `[{"a":"secret},{}]`, `[{"a":1}`, `[[]`, `["\"]`, `[{"a":1}]secret`, `[{"a":1}}`, `[{]}]`, `[]]`,
+	} {
+		wantUnreadable(t, list(broken), "not-json", "no JSON from byte")
+	}
+	wantUnreadable(t, list("\xff"), "not-text", "")
+	for text, encoding := range map[string]string{
+		"\xff\xfe{\x00}\x00": "UTF-16LE", "{\x00}\x00": "UTF-16LE", "\xfe\xff\x00{\x00}": "UTF-16BE", "\x00[\x00]": "UTF-16BE", "\xff\xfe": "UTF-16LE",
+	} {
+		wantUnreadable(t, object(text), "utf-16", encoding)
+		wantUnreadable(t, list(text), "utf-16", encoding)
+	}
 
 	// 10,000 leaves behind one name of 10,000 bytes would be 100 MB.
 	long := `{"` + strings.Repeat("n", 10_000) + `":{` + strings.Repeat(`"a":1,`, 9_999) + `"a":1}}`
 	wantUnreadable(t, object(long), "too-large", "")
+}
+
+// One broken item must not take the others with it: what is in an item is not looked at.
+func TestItemsAreCutWhateverIsInThem(t *testing.T) {
+	t.Parallel()
+	for data, want := range map[string][]string{
+		`[]`: nil, " [ ] ": nil, `[,]`: nil,
+		`[{"a":1}]`:                           {`{"a":1}`},
+		"\ufeff[{\"a\":1} ,\r\n5,\tnull ]":    {`{"a":1}`, "5", "null"},
+		`[{"a":"]},[{\""},["b,c",{"d":[]}]]`:  {`{"a":"]},[{\""}`, `["b,c",{"d":[]}]`},
+		`[{"a":tru},{"a":1}{"b":2},,{},]`:     {`{"a":tru}`, `{"a":1}{"b":2}`, `{}`},
+		"[{\"a\":\"\xff\"},{\"b\":\"\\\\\"}]": {"{\"a\":\"\xff\"}", `{"b":"\\"}`},
+		"[\x00,{}]":                           {"\x00", "{}"},
+	} {
+		items, err := jsonflat.Items([]byte(data))
+		var got []string
+		for _, item := range items {
+			got = append(got, string(item))
+		}
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%q: %v %s", data, err, diff)
+		}
+	}
+}
+
+func TestAByteOrderMarkIsReadPast(t *testing.T) {
+	t.Parallel()
+	o, err := jsonflat.Parse([]byte("\ufeff {\"a\":\"\ufeffb\"}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"a": "\ufeffb"}, o.Attributes()); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func wantUnreadable(t *testing.T, err error, reason, detail string) {

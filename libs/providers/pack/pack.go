@@ -50,6 +50,11 @@ type Request struct {
 	RawQuery   string // the query as it came
 	Body       []byte // the raw bytes, as they came
 	ReceivedAt time.Time
+
+	// Item is the place, from 0, of the item of a batch that Body is; nil for a whole callback. See Batches.
+	Item *int
+	// Beside is what came with a batch and belongs to none of its items: its first item has it.
+	Beside url.Values
 }
 
 // Webhook is the pure half of a pack: no network, no clock, so a recorded request is a complete test.
@@ -64,6 +69,19 @@ type Webhook interface {
 	Normalize(Request, signingv1.Verification) ([]*signingv1.SigningEvent, error)
 }
 
+// Batches is a Webhook whose callbacks may hold several items. Each is read and stored, or quarantined, on its own: one that
+// nobody can read must not hold back the others.
+type Batches interface {
+	Webhook
+
+	// Items cuts an authentic callback into requests of one item each, in their order, which Normalize then reads. A callback
+	// that is no batch has none. Errors are those of Normalize, about the callback as a whole.
+	Items(Request) ([]Request, error)
+
+	// Holds tells whether the bytes of an item stand in a batch as it came: then what vouches for the batch vouches for it.
+	Holds(batch, item Request) bool
+}
+
 // ErrUnauthentic means that nothing vouches for a request. Wrap it with a reason that holds nothing of the request.
 var ErrUnauthentic = errors.New("not authentic")
 
@@ -72,7 +90,7 @@ var ErrUnauthentic = errors.New("not authentic")
 var ErrNothing = errors.New("nothing happened")
 
 // UnreadableError means that an authentic request could not be read. Reason is bounded (it becomes a metric's label and a
-// subject's token, [a-z-]{1,40}); Detail is for the operator and holds nothing personal.
+// subject's token, [a-z0-9-]{1,40}); Detail is for the operator and holds nothing personal.
 type UnreadableError struct {
 	Reason string // "not-json", "id-missing", "not-a-form"
 	Detail string // what is wrong and where, e.g. `field "id" is missing`

@@ -29,8 +29,9 @@ const signatureHeader = "X-Pleasesign-Signature"
 const linkLife = 72 * time.Hour
 
 type webhook struct {
-	source string
-	keys   []string
+	source  string
+	keys    []string
+	secrets pack.Secrets // the keys, as they are looked for in bodies
 }
 
 func newWebhook(s config.Source) (pack.Webhook, error) {
@@ -40,7 +41,8 @@ func newWebhook(s config.Source) (pack.Webhook, error) {
 	if i := slices.Index(s.Webhook.Secrets, ""); i >= 0 {
 		return nil, fmt.Errorf("webhook.secrets[%d] is empty", i)
 	}
-	return &webhook{source: s.Name, keys: slices.Clone(s.Webhook.Secrets)}, nil
+	keys := slices.Clone(s.Webhook.Secrets)
+	return &webhook{source: s.Name, keys: keys, secrets: pack.SecretsOf(config.Source{Webhook: config.Webhook{Secrets: keys}})}, nil
 }
 
 // Sign is the signature of a body under a key, as PleaseSign sends it.
@@ -74,6 +76,7 @@ func (w *webhook) Normalize(r pack.Request, v signingv1.Verification) ([]*signin
 	if err != nil {
 		return nil, err
 	}
+	dummy := w.redact(fields)
 	e := &signingv1.SigningEvent{
 		Source:          w.source,
 		Provider:        Name,
@@ -94,7 +97,7 @@ func (w *webhook) Normalize(r pack.Request, v signingv1.Verification) ([]*signin
 	}
 	e.Type = what.canonical
 	e.OccurredAt = occurredAt(fields, what.dates)
-	if w.redact(fields) {
+	if dummy {
 		e.Type = tested
 	}
 
@@ -129,24 +132,21 @@ func missing(field string) error {
 	}
 }
 
-// redact blackens every field that bears one of our keys under a key's name, and tells whether there was one at the top
-// level: PleaseSign's dummy webhooks send the verification key along. The name counts too, because a key may be an
-// everyday word.
+// redact replaces every value that is one of our keys or holds one, and tells whether there was one: PleaseSign's dummy
+// webhooks send the verification key along, in a field of any name. An event's name that we know is none, because a key may
+// be a word such as "test".
 func (w *webhook) redact(fields *jsonflat.Object) (dummy bool) {
+	_, known := types[fields.Peek("event")]
 	for _, name := range fields.Keys() {
-		if !isKeyName(name) || !slices.Contains(w.keys, fields.Peek(name)) {
+		if name == "event" && known {
 			continue
 		}
-		fields.Set(name, "[redacted]")
-		dummy = dummy || !strings.Contains(name, ".")
+		if redacted, found := w.secrets.Redact(fields.Text(name)); found {
+			fields.Set(name, redacted)
+			dummy = true
+		}
 	}
 	return dummy
-}
-
-// isKeyName tells names like verification_key, webhook_token, secret, apiKey, data.key.
-func isKeyName(name string) bool {
-	name, _, _ = strings.Cut(strings.ToLower(name), "#") // key#2 is a key that came twice
-	return strings.HasSuffix(name, "key") || strings.HasSuffix(name, "token") || strings.HasSuffix(name, "secret")
 }
 
 func recipient(fields *jsonflat.Object) *signingv1.Recipient {

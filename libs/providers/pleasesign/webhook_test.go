@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protojson"
+
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/providers/pleasesign"
@@ -84,24 +86,36 @@ func TestDatesAreSecondsAsNumberOrString(t *testing.T) {
 func TestAKeyThatComesAlongMakesATestAndIsNotStored(t *testing.T) {
 	t.Parallel()
 	for fields, want := range map[string]string{
-		`"verification_key":"test"`:        "endpoint.tested",
-		`"webhook_token":"test"`:           "endpoint.tested",
-		`"Key":"test"`:                     "endpoint.tested",
-		`"secret":"test"`:                  "endpoint.tested",
-		`"token":"0","token":"test"`:       "endpoint.tested",
-		`"token":"another"`:                "document.sent",
-		`"note":"test"`:                    "document.sent",
-		`"custom":{"key":"test"}`:          "document.sent",
-		`"verification_key":["test-like"]`: "document.sent",
+		`"verification_key":"test"`:                   "endpoint.tested",
+		`"verification":"test"`:                       "endpoint.tested",
+		`"Key":"test"`:                                "endpoint.tested",
+		`"token":"0","token":"test"`:                  "endpoint.tested",
+		`"note":"test"`:                               "endpoint.tested",
+		`"custom":{"deep":{"key":"test"}}`:            "endpoint.tested",
+		`"list":["a","test"]`:                         "endpoint.tested",
+		`"list":[{"a":"test"}]`:                       "endpoint.tested",
+		`"first_name":"test"`:                         "endpoint.tested",
+		`"note":"n3wk3y-with-length"`:                 "endpoint.tested",
+		`"url":"https://x/?key=n3wk3y-with-length&a"`: "endpoint.tested",
+		`"note":"7"`:                                  "endpoint.tested",
+		`"note":7`:                                    "endpoint.tested",
+		`"list":[7]`:                                  "endpoint.tested",
+		`"token":"another"`:                           "document.sent",
+		`"note":"a test"`:                             "document.sent",
+		`"note":"Test"`:                               "document.sent",
+		`"note":77`:                                   "document.sent",
+		`"list":["test-like"]`:                        "document.sent",
 	} {
-		e := events(t, newWebhook(t, "new", "test"), `{"id":"1","event":"document.created","document_id":"D",`+fields+`}`)[0]
+		e := events(t, newWebhook(t, "n3wk3y-with-length", "test", "7"), `{"id":"1","event":"document.created","document_id":"D",`+fields+`}`)[0]
 		if e.GetType() != want {
 			t.Errorf("%s is %s, want %s", fields, e.GetType(), want)
 		}
-		for name, text := range e.GetAttributes() {
-			if text == "test" && name != "note" {
-				t.Errorf("%s: %s was stored", fields, name)
-			}
+		stored, err := protojson.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := string(stored); want == "endpoint.tested" && (strings.Contains(text, `"test"`) || strings.Contains(text, "n3wk3y") || strings.Contains(text, `"7"`)) {
+			t.Errorf("%s: the key was stored: %s", fields, text)
 		}
 	}
 	for _, name := range []string{"test", "webhook.test"} {

@@ -297,7 +297,7 @@ var (
 	idPattern     = regexp.MustCompile(`^[0-9a-v]{26}$`)
 	typePattern   = regexp.MustCompile(`^[a-z]+\.[a-z-]+$`)
 	tokenPattern  = regexp.MustCompile(`^[A-Za-z0-9_-]{1,172}$`)
-	reasonPattern = regexp.MustCompile(`^[a-z-]{1,40}$`)
+	reasonPattern = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
 )
 
 func illegalToken(token string) bool { return !tokenPattern.MatchString(token) }

@@ -1,0 +1,114 @@
+package pack
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/signrelay/signrelay/libs/config"
+)
+
+// Redacted stands in place of a secret.
+const Redacted = "[redacted]"
+
+// shortest is the length in bytes from which a secret is found within other text. A shorter one may be an everyday word, so
+// it is found only where it is a whole value: a key "test" leaves "a contest" alone.
+const shortest = 12
+
+// Secrets are what authenticates one source. Nothing that is stored of its callbacks may hold one of them.
+type Secrets struct {
+	values    []string
+	spellings []string // of all values, as JSON, forms and queries write them
+	long      []string // the spellings of those of at least shortest bytes
+	whole     []wholeValue
+}
+
+// wholeValue finds a short secret where it is a whole value of a body or a query, and replaces it.
+type wholeValue struct {
+	where       *regexp.Regexp
+	replacement string
+}
+
+// SecretsOf are a source's secrets: those of its webhook and of its API.
+func SecretsOf(src config.Source) Secrets {
+	var s Secrets
+	for _, value := range slices.Concat(src.Webhook.Secrets, src.Webhook.Tokens(), []string{src.API.Token, src.API.Key, src.API.Secret}) {
+		if value != "" && !slices.Contains(s.values, value) {
+			s.add(value)
+		}
+	}
+	return s
+}
+
+func (s *Secrets) add(value string) {
+	spellings := spellingsOf(value)
+	s.values, s.spellings = append(s.values, value), append(s.spellings, spellings...)
+	if len(value) >= shortest {
+		s.long = append(s.long, spellings...)
+		return
+	}
+	for i, text := range spellings {
+		spellings[i] = regexp.QuoteMeta(text)
+	}
+	one := "(?:" + strings.Join(spellings, "|") + ")"
+	find := func(where, replacement string) {
+		s.whole = append(s.whole, wholeValue{regexp.MustCompile(where), replacement})
+	}
+	find(`"`+one+`"`, `"`+Redacted+`"`)                             // a JSON string
+	find(`(^|[=&])`+one+`(&|$)`, "${1}"+Redacted+"${2}")            // a value of a form or a query
+	find(`(\n)`+one+`(\r?\n--|\n|\r?$)`, "${1}"+Redacted+"${2}")    // a part of a multipart form
+	find(`([:\[,]\s*)`+one+`(\s*[,}\]])`, `${1}"`+Redacted+`"${2}`) // a JSON number
+}
+
+func spellingsOf(value string) []string {
+	var encoded bytes.Buffer
+	encoder := json.NewEncoder(&encoded)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(value) // a string: it cannot fail
+	quoted := strings.TrimSpace(encoded.String())
+	inJSON := quoted[1 : len(quoted)-1]
+	all := []string{value, url.QueryEscape(value), url.PathEscape(value), inJSON, strings.ReplaceAll(inJSON, "/", `\/`)}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// In tells whether a text holds a secret, be it a part of a word.
+func (s Secrets) In(text string) bool {
+	return slices.ContainsFunc(s.spellings, func(one string) bool { return strings.Contains(text, one) })
+}
+
+// Redact returns the value of one field without the secrets in it, and tells whether there was one: the value is a secret,
+// holds a long one, or is a JSON array with one in it.
+func (s Secrets) Redact(value string) (redacted string, found bool) {
+	switch {
+	case slices.Contains(s.values, value):
+		return Redacted, true
+	case strings.HasPrefix(value, "["):
+		return s.RedactAll(value)
+	default:
+		redacted = s.redactLong(value)
+		return redacted, redacted != value
+	}
+}
+
+// RedactAll is Redact for a whole body or query, whose values stand in JSON or in a form.
+func (s Secrets) RedactAll(text string) (redacted string, found bool) {
+	redacted = s.redactLong(text)
+	if s.In(redacted) {
+		for _, w := range s.whole {
+			// Twice, because two values side by side share what separates them.
+			redacted = w.where.ReplaceAllString(w.where.ReplaceAllString(redacted, w.replacement), w.replacement)
+		}
+	}
+	return redacted, redacted != text
+}
+
+func (s Secrets) redactLong(text string) string {
+	for _, one := range s.long {
+		text = strings.ReplaceAll(text, one, Redacted)
+	}
+	return text
+}

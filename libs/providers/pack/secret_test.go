@@ -1,0 +1,51 @@
+package pack_test
+
+import (
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+)
+
+func TestSecretsAreRedactedWhereTheyAreWholeValuesOrLong(t *testing.T) {
+	t.Parallel()
+	const long = `k/9+aB"c=dEf&gH`
+	s := pack.SecretsOf(config.Source{
+		Webhook: config.Webhook{Secrets: []string{"test", long}, Token: "demo\n12345"},
+		API:     config.API{Key: "api-key", Secret: "api-secret-of-some-length"},
+	})
+	for value, want := range map[string]string{
+		"test": "[redacted]", "12345": "[redacted]", "demo": "[redacted]", "api-key": "[redacted]", long: "[redacted]",
+		`["a","test",12345,12345]`: `["a","[redacted]","[redacted]","[redacted]"]`, `[{"k":"test"}]`: `[{"k":"[redacted]"}]`,
+		"https://x.example/?k=" + long:                                "https://x.example/?k=[redacted]",
+		"https://x.example/?k=k%2F9%2BaB%22c%3DdEf%26gH":              "https://x.example/?k=[redacted]",
+		"api-secret-of-some-length, twice: api-secret-of-some-length": "[redacted], twice: [redacted]",
+		"Test": "Test", "contest": "contest", "test ": "test ", "": "", "123456": "123456", `say "test"`: `say "test"`, `["contest"]`: `["contest"]`,
+	} {
+		got, found := s.Redact(value)
+		if got != want || found != (value != want) {
+			t.Errorf("%q is %q, want %q", value, got, want)
+		}
+	}
+	for text, want := range map[string]string{
+		`{"verification":"test","id":"1"}`:                     `{"verification":"[redacted]","id":"1"}`,
+		`{"a":["test","test"], "n": 12345 ,"m":[12345,12345]}`: `{"a":["[redacted]","[redacted]"], "n": "[redacted]" ,"m":["[redacted]","[redacted]"]}`,
+		`{"key":"k\/9+aB\"c=dEf&gH"`:                           `{"key":"[redacted]"`,
+		`token=demo&token=demo&name=demonstration`:             `token=[redacted]&token=[redacted]&name=demonstration`,
+		`demo`: `[redacted]`,
+		"--b\r\nContent-Disposition: form-data; name=\"token\"\r\n\r\ndemo\r\n--b--": "--b\r\nContent-Disposition: form-data; name=\"token\"\r\n\r\n[redacted]\r\n--b--",
+		`{"title":"a test of 12345 things","n":123456,"contest":"latest"}`:           `{"title":"a test of 12345 things","n":123456,"contest":"latest"}`,
+		`{"description":"\"test\" was sent"}`:                                        `{"description":"\"test\" was sent"}`,
+	} {
+		if got, found := s.RedactAll(text); got != want || found != (text != want) {
+			t.Errorf("%s is\n%s, want\n%s", text, got, want)
+		}
+	}
+	if !s.In("Bearer 12345x") || s.In("Bearer 1234") {
+		t.Error("a header with a secret in it is not noticed")
+	}
+	none := pack.SecretsOf(config.Source{Webhook: config.Webhook{Secrets: []string{""}, Token: "\n"}})
+	if got, found := none.RedactAll(`{"a":"","b":[]}`); found || none.In("") {
+		t.Errorf("no secrets, and %q", got)
+	}
+}
