@@ -39,6 +39,7 @@ func (t TLS) Client(server string) (*tls.Config, error) {
 func Explain(key string, err error) error {
 	var stranger x509.UnknownAuthorityError
 	var other x509.HostnameError
+	var invalid x509.CertificateInvalidError
 	var refused tls.AlertError
 	switch {
 	case err == nil, strings.Contains(err.Error(), key+"."): // nothing is wrong, or it is said
@@ -47,7 +48,9 @@ func Explain(key string, err error) error {
 		return fmt.Errorf("%s.ca does not hold who signed the server's certificate: %w", key, err)
 	case errors.As(err, &other):
 		return fmt.Errorf("the server's certificate is for another name than the settings call it by: %w", err)
-	case errors.As(err, &refused), strings.Contains(err.Error(), "remote error: tls: "):
+	case errors.As(err, &invalid):
+		return fmt.Errorf("the server's certificate cannot be used, such as one that has expired: %w", err)
+	case errors.As(err, &refused), strings.Contains(err.Error(), "remote error: tls: "), strings.Contains(err.Error(), "closed by remote after TLS handshake"):
 		return fmt.Errorf("the server refused %s.certificate, or wants one: %w", key, err)
 	default:
 		return err

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -101,6 +102,29 @@ func (r *Redis) GiveBack(ctx context.Context, owner string, outcome Outcome, ids
 	return away(ctx, "give back", err)
 }
 
+// begin uses SET, as everything here does: a user of Redis is allowed few commands.
 func (r *Redis) begin(ctx context.Context, epoch string) error {
-	return away(ctx, "begin epoch", r.client.SetNX(ctx, epochKey, epoch, 0).Err())
+	err := r.client.SetArgs(ctx, epochKey, epoch, redis.SetArgs{Mode: "NX"}).Err()
+	if errors.Is(err, redis.Nil) { // one stands
+		return nil
+	}
+	return away(ctx, "begin epoch", err)
+}
+
+// probeFor is how long a probe's entry may stay behind.
+const probeFor = 10 * time.Second
+
+// Probe does what a claim does, with the same scripts, on a key of its own in the namespace: it writes a claim, and gives it back. A
+// Redis that answers PING may refuse that: a replica, a full one, a cluster, or one whose user lacks a command or a key.
+func (r *Redis) Probe(ctx context.Context) error {
+	key, owner := r.key("probe"), NewOwner()
+	// Written as a confirmation is, because a Redis without an epoch takes no claim.
+	write := []any{probeFor.Milliseconds(), probeFor.Milliseconds(), "d", "c" + owner + "|0"}
+	if err := batchScript.Eval(ctx, r.client, []string{epochKey, key}, write...).Err(); err != nil {
+		return err
+	}
+	if err := r.client.Time(ctx).Err(); err != nil {
+		return err
+	}
+	return giveBackScript.Run(ctx, r.client, []string{key}, owner, 0, probeFor.Milliseconds()).Err()
 }

@@ -106,6 +106,22 @@ var Doors = []Door{
 	}},
 }
 
+// IngestMemory is the namespace of ingest's claims in the memory. It is short, because every callback's key has it.
+const IngestMemory = "i"
+
+// MemoryOf is the namespace of a service's claims in the memory; empty where it claims nothing.
+func MemoryOf(service string) string {
+	for _, s := range Stages {
+		if s.Name == service && s.Effect {
+			return s.Name
+		}
+	}
+	if service == "ingest" {
+		return IngestMemory
+	}
+	return ""
+}
+
 // Stage is a consumer: its place in the flow and its policy. Its durable consumer bears its name, and so does the one by
 // which it alone hears of what is replayed to it.
 type Stage struct {

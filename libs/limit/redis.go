@@ -57,3 +57,9 @@ func (r *Redis) Pause(ctx context.Context, key string, d time.Duration) error {
 	}
 	return nil
 }
+
+// Probe takes a slot under a key of its own, as a call does, and says why Redis does not give one. Take itself goes on without Redis.
+func (r *Redis) Probe(ctx context.Context) error {
+	next, paused := keys("probe")
+	return r.take.Run(ctx, r.client, []string{next, paused}, 1, 0, 0).Err()
+}

@@ -52,7 +52,7 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 	lease := place.Timeout + max(10*time.Second, s.WordWithin)
 	runner := stage.Runner[*notifyv1.Notification]{
 		Stage: place, JS: env.JS, Decode: Decode, Do: d.do, GivenUp: d.givenUp,
-		Claims: env.Claims(dedupe.Options{Namespace: place.Name, Lease: lease, Remember: flow.RememberSent}),
+		Claims: env.Claims(dedupe.Options{Namespace: flow.MemoryOf(place.Name), Lease: lease, Remember: flow.RememberSent}),
 		Log:    env.Log, Metrics: env.Metrics,
 	}
 	env.Up()

@@ -61,7 +61,19 @@ func RedisWithTLS(t testing.TB, authority *Authority, mutual bool) *RedisServer 
 	if mutual {
 		tls["tls-auth-clients"] = "yes"
 	}
+	tls["tls-port"] = freePort(t)
 	return startRedis(t, program, tls)
+}
+
+// RedisWith is Redis with other settings of redis-server, such as cluster-enabled. It is always a server of its own, so a test may also
+// change it while it runs.
+func RedisWith(t testing.TB, settings map[string]string) *RedisServer {
+	t.Helper()
+	program, err := exec.LookPath("redis-server")
+	if err != nil {
+		Missing(t, "redis-server is not in PATH, and only one of our own has other settings: install the Debian package redis-server")
+	}
+	return startRedis(t, program, settings)
 }
 
 // identity is the settings of a server with a new certificate of the authority's. Its files are in a folder of their own.
@@ -79,17 +91,18 @@ func identity(t testing.TB, authority *Authority) map[string]string {
 	return settings
 }
 
-func startRedis(t testing.TB, program string, tls map[string]string) *RedisServer {
+func startRedis(t testing.TB, program string, settings map[string]string) *RedisServer {
 	t.Helper()
 	quiet()
-	p := &redisProcess{t: t, program: program, dir: t.TempDir(), tls: tls}
+	p := &redisProcess{t: t, program: program, dir: t.TempDir(), settings: settings}
+	_, secure := settings["tls-port"]
 	var err error
 	r := &RedisServer{start: p.start, stop: p.stop, kill: p.kill}
 	// Another process may take a free port before redis-server does, so try a few.
 	for range 10 {
 		p.port = freePort(t)
-		if tls != nil {
-			tls["tls-port"] = freePort(t)
+		if secure {
+			settings["tls-port"] = freePort(t)
 		}
 		if err = p.run(); err == nil {
 			break
@@ -99,8 +112,8 @@ func startRedis(t testing.TB, program string, tls map[string]string) *RedisServe
 		t.Fatal(err)
 	}
 	r.up, r.URL = true, "redis://"+p.addr()+"/0"
-	if tls != nil {
-		r.Secure, r.change = "rediss://127.0.0.1:"+tls["tls-port"]+"/0", p.change
+	if secure {
+		r.Secure, r.change = "rediss://127.0.0.1:"+settings["tls-port"]+"/0", p.change
 	}
 	t.Cleanup(r.Stop)
 	return r
@@ -140,13 +153,13 @@ func (r *RedisServer) Kill() {
 
 // redisProcess is a redis-server of our own.
 type redisProcess struct {
-	t       testing.TB
-	program string
-	dir     string
-	tls     map[string]string // the settings of its TLS by their names; nil without
-	port    string
-	cmd     *exec.Cmd
-	exited  chan struct{}
+	t        testing.TB
+	program  string
+	dir      string
+	settings map[string]string // beside the usual ones, by their names
+	port     string
+	cmd      *exec.Cmd
+	exited   chan struct{}
 }
 
 func (p *redisProcess) addr() string { return net.JoinHostPort("127.0.0.1", p.port) }
@@ -164,7 +177,7 @@ func (p *redisProcess) run() error {
 		"--bind", "127.0.0.1", "--port", p.port, "--dir", p.dir,
 		"--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--loglevel", "warning",
 	}
-	for name, value := range p.tls {
+	for name, value := range p.settings {
 		args = append(args, "--"+name, value)
 	}
 	cmd := exec.Command(p.program, args...)
@@ -233,7 +246,7 @@ func (p *redisProcess) change(authority *Authority) {
 	if err := client.Do(ctx, set...).Err(); err != nil {
 		p.t.Fatalf("change the certificate of redis-server: %v", err)
 	}
-	maps.Copy(p.tls, next) // for when it is started again
+	maps.Copy(p.settings, next) // for when it is started again
 }
 
 // serverPID tells which process answers: the port may be another test's by now.

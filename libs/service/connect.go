@@ -1,18 +1,22 @@
 package service
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/url"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/config"
 )
@@ -73,7 +77,7 @@ func connectNATS(now func() config.NATS, name string, log *slog.Logger) (*nats.C
 	if cfg.Creds != "" {
 		// Looked at now, because the connection itself would go on trying.
 		if _, err := os.Stat(cfg.Creds); err != nil {
-			return nil, fmt.Errorf("nats.creds: %w", err)
+			return nil, settingError{fmt.Errorf("nats.creds: %w", err)}
 		}
 		options = append(options, nats.UserCredentials(cfg.Creds))
 	}
@@ -85,14 +89,14 @@ func connectNATS(now func() config.NATS, name string, log *slog.Logger) (*nats.C
 	}
 	if cfg.TLS.Set() {
 		if _, err := cfg.TLS.Client(""); err != nil {
-			return nil, fmt.Errorf("nats.tls.%w", err)
+			return nil, settingError{fmt.Errorf("nats.tls.%w", err)}
 		}
 		options = append(options, nats.ClientTLSConfig(ownCertificate(now), authorities(now)))
 	}
 	conn, err := nats.Connect(cfg.URL, append(options, cfg.Options...)...)
 	if err != nil {
 		if errors.As(err, new(*url.Error)) { // it repeats the address, password and all
-			err = errors.New("nats.url is not a URL")
+			return nil, settingError{errors.New("nats.url is not a URL")}
 		}
 		return nil, fmt.Errorf("connect to NATS: %w", explainNATS(err))
 	}
@@ -125,16 +129,90 @@ func authorities(now func() config.NATS) nats.RootCAsHandler {
 	}
 }
 
+// ConnectNow is ConnectNATS for a command, which a person waits for: it returns a connection that is up, or why there is none. It tries
+// again until ctx ends, but not at a server that refuses us.
+func ConnectNow(ctx context.Context, cfg config.NATS, name string, log *slog.Logger) (*nats.Conn, error) {
+	cfg.Options = append(slices.Clone(cfg.Options), nats.RetryOnFailedConnect(false))
+	failed := &lastWords{}
+	for {
+		conn, err := ConnectNATS(cfg, name, log)
+		if err == nil || refused(err) {
+			return conn, err
+		}
+		if !failed.repeated(err.Error()) {
+			log.Warn("nats cannot be reached", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(reconnectWait):
+		}
+	}
+}
+
+// StopWhenForbidden has a command's connection call stop when the server forbids what it asks: no answer would come.
+func StopWhenForbidden(cfg config.NATS, stop func()) config.NATS {
+	cfg.Options = append(slices.Clone(cfg.Options), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		if errors.Is(err, nats.ErrPermissionViolation) {
+			stop()
+		}
+	}))
+	return cfg
+}
+
+// refused reports whether trying again, with the same settings, gets the same answer.
+func refused(err error) bool {
+	var certificate *tls.CertificateVerificationError
+	var unknown *net.DNSError
+	return errors.As(err, &unknown) && unknown.IsNotFound || errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrSecureConnWanted) ||
+		errors.As(err, &certificate) || errors.As(err, new(tls.AlertError)) || errors.As(err, new(settingError))
+}
+
+// settingError is the error of a setting with which no connection is tried.
+type settingError struct{ error }
+
+func (e settingError) Unwrap() error { return e.error }
+
 // explainNATS says which setting is wrong when a connection is refused.
 func explainNATS(err error) error {
+	var unknown *net.DNSError
 	switch {
-	case errors.Is(err, nats.ErrAuthorization):
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
 		return fmt.Errorf("nats.user and nats.password, or nats.creds, are not let in: %w", err)
 	case errors.Is(err, nats.ErrSecureConnWanted):
 		return fmt.Errorf("nats.tls is set, and the server speaks no TLS: %w", err)
+	case errors.As(err, &unknown) && unknown.IsNotFound:
+		return fmt.Errorf("the host in nats.url has no address: check its name: %w", err)
+	case errors.Is(err, nats.ErrNoServers):
+		return fmt.Errorf("nothing listens at nats.url: is the server running, and is the port right? %w", err)
+	case errors.Is(err, nats.ErrNoInfoReceived), errors.Is(err, nats.ErrTimeout), errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("no NATS server answers at nats.url: is the port right, and is the network open? %w", err)
 	default:
 		return config.Explain("nats.tls", err)
 	}
+}
+
+// ExplainJetStream says why a question to JetStream has no answer. A server that does not allow the question says so on the
+// connection and not in an answer, so the question itself times out.
+func ExplainJetStream(conn *nats.Conn, err error) error {
+	last := conn.LastError()
+	switch {
+	case err == nil:
+		return nil
+	case noJetStream(err):
+		return fmt.Errorf("the NATS server, or the account of nats.user, has no JetStream: %w", jetstream.ErrJetStreamNotEnabled)
+	case last != nil && errors.Is(last, nats.ErrPermissionViolation):
+		return fmt.Errorf("nats.user may not do this, see deployments/nats/accounts.conf: %w", last)
+	case !conn.IsConnected():
+		return noNATS(conn)
+	default:
+		return err
+	}
+}
+
+func noJetStream(err error) bool {
+	return errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) ||
+		errors.Is(err, nats.ErrNoResponders)
 }
 
 // noNATS is why there is no connection, as far as it is known.

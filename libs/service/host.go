@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -84,7 +85,12 @@ func (h Host) Run(ctx context.Context) (err error) {
 	live := config.NewLive(h.Config)
 	go reload(ctx, live, metrics, h.Log)
 
-	p, err := h.openParts(ctx, live, health)
+	p, err := h.openParts(ctx, live, health, opening{
+		connect: func() (*nats.Conn, error) {
+			return connectNATS(func() config.NATS { return live.Now().NATS }, h.name(), h.Log)
+		},
+		hopeless: func(error) bool { return false },
+	})
 	if err != nil {
 		if ctx.Err() != nil { // told to end while it waited
 			return nil
@@ -136,8 +142,14 @@ func (p *parts) close() {
 // until the next reconnect.
 const publishWithin = 5 * time.Second
 
+// opening is how patient whoever opens the parts is: a service waits for what may be mended, a command says what is wrong.
+type opening struct {
+	connect  func() (*nats.Conn, error)
+	hopeless func(error) bool // of an answer of the broker
+}
+
 // openParts connects, and waits until the broker is provisioned.
-func (h Host) openParts(ctx context.Context, live *config.Live, health *Health) (_ *parts, err error) {
+func (h Host) openParts(ctx context.Context, live *config.Live, health *Health, how opening) (_ *parts, err error) {
 	p := &parts{limits: limit.NewLocal()}
 	if !h.any(func(s Service) bool { return !s.NoParts }) {
 		return p, nil
@@ -148,7 +160,7 @@ func (h Host) openParts(ctx context.Context, live *config.Live, health *Health) 
 		}
 	}()
 
-	if p.nats, err = connectNATS(func() config.NATS { return live.Now().NATS }, h.name(), h.Log); err != nil {
+	if p.nats, err = how.connect(); err != nil {
 		return nil, err
 	}
 	p.closes = append(p.closes, func() {
@@ -163,24 +175,28 @@ func (h Host) openParts(ctx context.Context, live *config.Live, health *Health) 
 			return noNATS(p.nats)
 		}
 		_, err := p.js.Stream(ctx, flow.Signing)
-		return err
+		return ExplainJetStream(p.nats, err)
 	})
 
 	var client *redis.Client
+	probes := new(RedisProbes)
 	if h.Config.Redis.URL != "" {
 		if client, err = connectRedis(func() config.Redis { return live.Now().Redis }); err != nil {
 			return nil, err
 		}
 		p.closes = append(p.closes, func() { _ = client.Close() })
-		p.limits = limit.NewRedis(client)
+		limits := limit.NewRedis(client)
+		p.limits = limits
+		probes.Add(limits.Probe)
 		add := health.Add
 		if h.any(func(s Service) bool { return s.OutlivesRedis }) {
 			add = health.AddSoft
 		}
-		add("redis", pingRedis(client))
+		add("redis", probes.Check)
 	}
 
-	if err := p.waitProvisioned(ctx, h.Log); err != nil {
+	provisioned := func(ctx context.Context) error { return flow.Provisioned(ctx, p.js) }
+	if err := answered(ctx, p.nats, h.Log, how.hopeless, provisioned); err != nil {
 		return nil, err
 	}
 	state, err := p.js.KeyValue(ctx, flow.State)
@@ -191,15 +207,22 @@ func (h Host) openParts(ctx context.Context, live *config.Live, health *Health) 
 		return nil, err
 	}
 	p.closes = append(p.closes, func() { _ = p.gaps.Close() })
-	p.claims, err = claims(ctx, client, p.js, p.gaps)
+	p.claims, err = claims(ctx, client, probes, p.js, p.gaps)
 	return p, err
 }
 
-// claims opens the memory of what was done: in Redis where there is one, else in a bucket of the broker.
-func claims(ctx context.Context, client *redis.Client, js jetstream.JetStream, gaps *dedupe.Gaps) (func(dedupe.Options) dedupe.Store, error) {
+// claims opens the memory of what was done: in Redis where there is one, else in a bucket of the broker. What is opened in Redis is probed
+// from then on.
+func claims(
+	ctx context.Context, client *redis.Client, probes *RedisProbes, js jetstream.JetStream, gaps *dedupe.Gaps,
+) (func(dedupe.Options) dedupe.Store, error) {
 	var keeper func(dedupe.Options) dedupe.Keeper
 	if client != nil {
-		keeper = func(o dedupe.Options) dedupe.Keeper { return dedupe.NewRedis(client, o) }
+		keeper = func(o dedupe.Options) dedupe.Keeper {
+			r := dedupe.NewRedis(client, o)
+			probes.Add(r.Probe)
+			return r
+		}
 	} else {
 		memory, err := js.KeyValue(ctx, flow.Memory)
 		if err != nil {
@@ -215,27 +238,34 @@ func claims(ctx context.Context, client *redis.Client, js jetstream.JetStream, g
 
 var errNoNATS = errors.New("no NATS server can be reached")
 
-// waitProvisioned returns when the broker answers and has all that Provision makes, or when ctx ends.
-func (p *parts) waitProvisioned(ctx context.Context, log *slog.Logger) error {
+// answered returns when the broker has what Provision makes, which ask asks for, or when ctx ends or it is hopeless: then with the last
+// reason.
+func answered(ctx context.Context, conn *nats.Conn, log *slog.Logger, hopeless func(error) bool, ask func(context.Context) error) error {
 	told := &lastWords{}
 	retry := time.NewTicker(250 * time.Millisecond)
 	defer retry.Stop()
+	var reason error
 	for {
 		err := errNoNATS
-		if p.nats.IsConnected() {
+		if conn.IsConnected() {
 			try, cancel := context.WithTimeout(ctx, 5*time.Second)
-			err = flow.Provisioned(try, p.js)
+			err = ExplainJetStream(conn, ask(try))
 			cancel()
 		}
-		if err == nil {
-			return nil
+		if err == nil || hopeless(err) {
+			return err
+		}
+		if reason == nil || ctx.Err() == nil || !errors.Is(err, ctx.Err()) { // a question that was cut off gives no reason
+			reason = err
 		}
 		if !told.repeated(err.Error()) {
 			log.Warn("waiting for a provisioned NATS", "err", err)
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			// One missing stream says it: without Provision all are missing.
+			first, _, _ := strings.Cut(reason.Error(), "\n")
+			return fmt.Errorf("no provisioned NATS at nats.url: %s; was `signrelay provision` run?", first)
 		case <-retry.C:
 		}
 	}

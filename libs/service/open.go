@@ -2,28 +2,31 @@ package service
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/flow"
 )
 
 // openWithin is how long a command waits for the parts; a person is waiting for it.
 const openWithin = 5 * time.Second
 
-// Open gives a command the connections that a service is given, and a function that closes them. It has no doors.
+// Open gives a command the connections that a service is given, and a function that closes them. It has no listeners.
 func Open(ctx context.Context, cfg config.Config, name string, log *slog.Logger) (Env, func(), error) {
 	limit, cancel := context.WithTimeout(ctx, openWithin)
 	defer cancel()
+	cfg.NATS = StopWhenForbidden(cfg.NATS, cancel)
 	live := config.NewLive(cfg)
-	p, err := Host{Config: cfg, Log: log, Services: []Service{{Name: name}}}.openParts(limit, live, new(Health))
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("no provisioned NATS within %s at nats.url: is it running, and was `signrelay provision` run?", openWithin)
-	}
+	h := Host{Config: cfg, Log: log, Services: []Service{{Name: name}}}
+	p, err := h.openParts(limit, live, new(Health), opening{
+		connect:  func() (*nats.Conn, error) { return ConnectNow(limit, cfg.NATS, name, log) },
+		hopeless: noJetStream,
+	})
 	if err != nil {
 		return Env{}, nil, err
 	}
@@ -31,4 +34,27 @@ func Open(ctx context.Context, cfg config.Config, name string, log *slog.Logger)
 		Name: name, Config: cfg, Live: live, Log: log, Metrics: prometheus.NewRegistry(), NATS: p.nats, JS: p.js, Claims: p.claims, Gaps: p.gaps,
 	}
 	return env, p.close, nil
+}
+
+// OpenLog gives a command the log and nothing else: a subscriber's account holds a copy of it, and no other stream.
+func OpenLog(ctx context.Context, cfg config.Config, name string, log *slog.Logger) (jetstream.JetStream, func(), error) {
+	limit, cancel := context.WithTimeout(ctx, openWithin)
+	defer cancel()
+	cfg.NATS = StopWhenForbidden(cfg.NATS, cancel)
+	conn, err := ConnectNow(limit, cfg.NATS, name, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	js, err := jetstream.New(conn)
+	if err == nil {
+		err = answered(limit, conn, log, noJetStream, func(ctx context.Context) error {
+			_, err := js.Stream(ctx, flow.Signing)
+			return err
+		})
+	}
+	if err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	return js, conn.Close, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -37,6 +38,7 @@ func connectRedis(now func() config.Redis) (*redis.Client, error) {
 	o.ReadTimeout = 500 * time.Millisecond
 	o.WriteTimeout = 500 * time.Millisecond
 	o.MinIdleConns = 4
+	o.DisableIdentity = true // one command less that the user must be allowed
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	o.CredentialsProviderContext = func(context.Context) (string, string, error) { return redisLogin(now()) }
 	if o.TLSConfig != nil {
@@ -78,13 +80,59 @@ func redisLogin(cfg config.Redis) (user, password string, err error) {
 	return o.Username, o.Password, nil
 }
 
-// pingRedis tells whether Redis answers, and which setting is wrong where it does not let us in.
-func pingRedis(client *redis.Client) func(context.Context) error {
-	return func(ctx context.Context) error {
-		err := client.Ping(ctx).Err()
-		if err != nil && (strings.HasPrefix(err.Error(), "WRONGPASS") || strings.HasPrefix(err.Error(), "NOAUTH")) {
-			return fmt.Errorf("redis.username and redis.password, or those in redis.url, are not let in: %w", err)
+// RedisProbes is what a program asks of Redis, and so what Redis is judged by: PING says nothing of whether it takes a claim.
+type RedisProbes struct {
+	mu  sync.Mutex
+	all []func(context.Context) error
+}
+
+// Add adds a probe.
+func (p *RedisProbes) Add(probe func(context.Context) error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all = append(p.all, probe)
+}
+
+// Check runs all probes, and explains the first that fails.
+func (p *RedisProbes) Check(ctx context.Context) error {
+	p.mu.Lock()
+	all := p.all
+	p.mu.Unlock()
+	for _, probe := range all {
+		if err := probe(ctx); err != nil {
+			return ExplainRedis(err)
 		}
-		return config.Explain("redis.tls", err)
 	}
+	return nil
+}
+
+// redisRefusals are the codes with which Redis refuses, and what to do about each. Redis 6 has the code of a command in a script inside the
+// error's text, Redis 7 in front.
+var redisRefusals = []struct{ code, says string }{
+	{"WRONGPASS", "redis.username and redis.password, or those in redis.url, are not let in"},
+	{"NOAUTH", "redis.username and redis.password, or those in redis.url, are not let in"},
+	{"NOPERM", "the user of redis.url lacks a command or a key: give it those in docs/operate.md, \"A Redis user\""},
+	{"can't run this command", "the user of redis.url lacks a command or a key: give it those in docs/operate.md, \"A Redis user\""},
+	{"READONLY", "redis.url leads to a replica, which takes no claims: let it lead to the primary, or promote this one"},
+	{"OOM", "Redis is full (maxmemory), so it takes no claims: give it more memory"},
+	{"CROSSSLOT", "redis.url leads to a Redis Cluster, which does not take several keys at once: use one server without cluster-enabled"},
+	{"MOVED", "redis.url leads to a Redis Cluster, which keeps the keys elsewhere: use one server without cluster-enabled"},
+	{"CLUSTERDOWN", "redis.url leads to a Redis Cluster that is not complete: use one server without cluster-enabled"},
+	{"MISCONF", "Redis cannot write to its disk, so it takes no claims: see its log, and make room"},
+	{"NOREPLICAS", "Redis has fewer replicas than min-replicas-to-write, so it takes no claims: bring them back"},
+	{"LOADING", "Redis reads its data from disk after a start: wait"},
+	{"MASTERDOWN", "redis.url leads to a replica whose primary is away: let it lead to the primary, or promote this one"},
+	{"unknown command", "this Redis has no scripts (EVAL), which claims need: allow them, or use another"},
+	{"max number of clients", "Redis takes no more connections: raise its maxclients"},
+	{"DB index is out of range", "redis.url names a database that this Redis has not: end it in /0"},
+}
+
+// ExplainRedis says which setting or part is wrong when Redis refuses.
+func ExplainRedis(err error) error {
+	for _, r := range redisRefusals {
+		if strings.Contains(err.Error(), r.code) {
+			return fmt.Errorf("%s: %w", r.says, err)
+		}
+	}
+	return config.Explain("redis.tls", err)
 }

@@ -189,7 +189,7 @@ func TestRedisWithTLSAndPassword(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = client.Close() }()
-			err = pingRedis(client)(t.Context())
+			err = redisProbes(client).Check(t.Context())
 			if (err == nil) != (c.told == "") || err != nil && !strings.Contains(err.Error(), c.told) {
 				t.Errorf("%v, want %q", err, c.told)
 			}
@@ -240,7 +240,7 @@ func TestRedisIsRotated(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = client.Close() }()
-	ping := pingRedis(client)
+	ping := redisProbes(client).Check
 	if err := ping(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ const (
 func newStore(env service.Env, m *metrics) *store {
 	return &store{
 		js:      env.JS,
-		memory:  env.Claims(dedupe.Options{Namespace: "i", Lease: lease, Remember: flow.Remember}),
+		memory:  env.Claims(dedupe.Options{Namespace: flow.IngestMemory, Lease: lease, Remember: flow.Remember}),
 		gaps:    env.Gaps,
 		log:     event.Log{JS: env.JS, Stream: flow.Signing},
 		metrics: m,

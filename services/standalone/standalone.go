@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -72,33 +71,18 @@ func ProvisionCopy(ctx context.Context, cfg config.Config, log *slog.Logger) err
 func provision(
 	ctx context.Context, cfg config.Config, log *slog.Logger, what func(context.Context, jetstream.JetStream, int) error,
 ) error {
-	nc, err := service.ConnectNATS(cfg.NATS, "signrelay-provision", log)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	nc, err := service.ConnectNow(ctx, service.StopWhenForbidden(cfg.NATS, cancel), "signrelay-provision", log)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	if err := connected(ctx, nc); err != nil {
-		return err
-	}
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return fmt.Errorf("open JetStream: %w", err)
 	}
-	return what(ctx, js, cfg.NATS.Replicas)
-}
-
-// connected waits for the connection.
-func connected(ctx context.Context, nc *nats.Conn) error {
-	changed := nc.StatusChanged(nats.CONNECTED)
-	for !nc.IsConnected() {
-		select {
-		case <-changed:
-		case <-time.After(100 * time.Millisecond): // it may have changed before we listened
-		case <-ctx.Done():
-			return fmt.Errorf("no NATS answers at nats.url: %w", ctx.Err())
-		}
-	}
-	return nil
+	return service.ExplainJetStream(nc, what(ctx, js, cfg.NATS.Replicas))
 }
 
 // services in the order of the flow. One public door serves callbacks, links and receipts.

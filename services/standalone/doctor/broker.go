@@ -37,7 +37,7 @@ func (e *examination) broker(ctx context.Context) []Finding {
 	}
 	all := []Finding{fine("nats", "reached"), version(conn), payload(conn)}
 	all = append(all, e.permissions(ctx, conn)...)
-	all = append(all, e.streams(ctx, js)...)
+	all = append(all, e.streams(ctx, conn, js)...)
 	return append(all, e.fsync(ctx))
 }
 
@@ -69,12 +69,12 @@ func payload(conn *nats.Conn) Finding {
 
 // streams compares streams, buckets and consumers with the map, and looks at copies, room and clock, which the log's own
 // description tells.
-func (e *examination) streams(ctx context.Context, js jetstream.JetStream) []Finding {
+func (e *examination) streams(ctx context.Context, conn *nats.Conn, js jetstream.JetStream) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, connectWithin)
 	defer cancel()
 	differences, err := flow.Drift(ctx, js, e.cfg.NATS.Replicas)
 	if err != nil {
-		return []Finding{{"streams", Fail, told(err), "is JetStream on, and may the credentials use $JS.API? see \"permissions\""}}
+		return []Finding{{"streams", Fail, told(service.ExplainJetStream(conn, err)), "is JetStream on, and may the credentials use $JS.API? see \"permissions\""}}
 	}
 	all := []Finding{}
 	for _, d := range differences {

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/service"
 )
 
@@ -38,15 +41,32 @@ func (e *examination) memory(ctx context.Context) []Finding {
 	now, err := client.Time(ctx).Result()
 	came := time.Now()
 	if err != nil {
-		return []Finding{{"redis", Fail, told(err), "is it running, does redis.url lead there, and is the password right?"}}
+		return []Finding{{"redis", Fail, told(service.ExplainRedis(err)), "is it running, does redis.url lead there, and is the password right?"}}
 	}
+	claim := e.claim(ctx, client)
 	info, err := client.Info(ctx).Result()
 	if err != nil {
-		return []Finding{fine("redis", "reached"), clock("redis clock", now, asked, came),
+		return []Finding{fine("redis", "reached"), claim, clock("redis clock", now, asked, came),
 			{"redis settings", Warn, "cannot be seen: " + told(err), "see yourself to appendonly yes and maxmemory-policy noeviction, or allow INFO"}}
 	}
 	is := fields(info)
-	return []Finding{fine("redis", "reached"), redisVersion(is), role(is), appendOnly(is), eviction(is), e.epoch(ctx, client), clock("redis clock", now, asked, came)}
+	return []Finding{fine("redis", "reached"), claim, redisVersion(is), role(is), appendOnly(is), eviction(is), e.epoch(ctx, client), clock("redis clock", now, asked, came)}
+}
+
+// claim does in Redis what the services do there, on keys of its own.
+func (e *examination) claim(ctx context.Context, client *redis.Client) Finding {
+	const check = "redis claim"
+	probes := new(service.RedisProbes)
+	probes.Add(limit.NewRedis(client).Probe)
+	for _, u := range flow.Users() {
+		if namespace := flow.MemoryOf(u.Name); namespace != "" && (len(e.whose()) == 0 || slices.Contains(e.whose(), u.Name)) {
+			probes.Add(dedupe.NewRedis(client, dedupe.Options{Namespace: namespace}).Probe)
+		}
+	}
+	if err := probes.Check(ctx); err != nil {
+		return Finding{check, Fail, told(err), "see docs/operate.md, \"A Redis user\"; where the user is that of some services only, name these with --for"}
+	}
+	return fine(check, "claims are taken and given back")
 }
 
 // fields are INFO's lines, "name:value".

@@ -114,8 +114,11 @@ func open(ctx context.Context, cfg config.Config) (service.Env, func(), error) {
 	if err != nil {
 		return service.Env{}, nil, err
 	}
-	return service.Open(ctx, cfg, "signrelay-command", quiet())
+	return service.Open(ctx, cfg, commandName, quiet())
 }
+
+// commandName is what NATS's own listings call a command's connection.
+const commandName = "signrelay-command"
 
 // connect gives a command all streams.
 func connect(ctx context.Context, cfg config.Config) (jetstream.JetStream, func(), error) {

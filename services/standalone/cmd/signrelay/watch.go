@@ -60,40 +60,9 @@ func timeline(ctx context.Context, c *call) error {
 	return showStored(ctx, c, js, event.DocumentFilter(document), time.Time{})
 }
 
-// connectLog gives a command the log and nothing else: a subscriber's account holds a copy of it, and no other stream.
+// connectLog gives a command the log and nothing else.
 func connectLog(ctx context.Context, cfg config.Config) (jetstream.JetStream, func(), error) {
-	nc, err := service.ConnectNATS(reachable(cfg).NATS, "signrelay-command", quiet())
-	if err != nil {
-		return nil, nil, err
-	}
-	js, err := jetstream.New(nc)
-	if err == nil {
-		err = awaitLog(ctx, js)
-	}
-	if err != nil {
-		nc.Close()
-		return nil, nil, err
-	}
-	return js, nc.Close, nil
-}
-
-// awaitLog waits until the log answers, for a person's patience.
-func awaitLog(ctx context.Context, js jetstream.JetStream) error {
-	const patience = 5 * time.Second
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	retry := time.NewTicker(250 * time.Millisecond)
-	defer retry.Stop()
-	for {
-		if _, err := js.Stream(ctx, flow.Signing); err == nil {
-			return nil
-		}
-		select {
-		case <-retry.C:
-		case <-ctx.Done():
-			return fmt.Errorf("no provisioned NATS within %s at nats.url: is it running, and was `signrelay provision` run?", patience)
-		}
-	}
+	return service.OpenLog(ctx, reachable(cfg), commandName, quiet())
 }
 
 func showStored(ctx context.Context, c *call, js jetstream.JetStream, filter string, since time.Time) error {
