@@ -22,10 +22,10 @@ type lag struct {
 func newLag(r prometheus.Registerer) (l lag, err error) {
 	err = errors.Join(
 		telemetry.Register(r, &l.waiting, prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "signrelay_stage_waiting_messages", Help: "Inputs that no replica has been given yet.",
+			Name: "signrelay_stage_waiting_messages", Help: "Inputs that are not done: no replica has been given them yet, or they are at work or wait for another attempt.",
 		}, []string{"stage", "stream"})),
 		telemetry.Register(r, &l.inHand, prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "signrelay_stage_unanswered_messages", Help: "Inputs that were given to a replica and are not done: at work, or waiting for another attempt.",
+			Name: "signrelay_stage_unanswered_messages", Help: "Those of the waiting inputs that were given to a replica: at work, or waiting for another attempt.",
 		}, []string{"stage", "stream"})),
 	)
 	return l, err
@@ -60,6 +60,6 @@ func (l lag) ask(ctx context.Context, s source) {
 		return
 	}
 	is := c.CachedInfo()
-	l.waiting.WithLabelValues(s.stage.Name, s.stream).Set(float64(is.NumPending))
+	l.waiting.WithLabelValues(s.stage.Name, s.stream).Set(float64(is.NumPending) + float64(is.NumAckPending))
 	l.inHand.WithLabelValues(s.stage.Name, s.stream).Set(float64(is.NumAckPending))
 }

@@ -167,7 +167,7 @@ func TestTheLagIsTold(t *testing.T) {
 		h.must(<-told)
 	}
 	look(map[string]float64{
-		"signrelay_stage_waiting_messages IN": 2, "signrelay_stage_unanswered_messages IN": 1,
+		"signrelay_stage_waiting_messages IN": 3, "signrelay_stage_unanswered_messages IN": 1,
 		"signrelay_stage_waiting_messages REPLAY": 0, "signrelay_stage_unanswered_messages REPLAY": 0,
 	})
 	close(release)

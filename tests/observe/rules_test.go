@@ -1,6 +1,8 @@
 package observe_test
 
 import (
+	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -101,5 +103,39 @@ func TestPrometheusLoadsTheRules(t *testing.T) {
 	there, err := filepath.Glob(file("deployments", "prometheus", "*.rules.yaml"))
 	if err != nil || len(there) != 1 || !slices.Equal(config.RuleFiles, []string{filepath.Base(there[0])}) {
 		t.Errorf("prometheus.yml loads %v; there are %v (%v)", config.RuleFiles, there, err)
+	}
+}
+
+// reasonsInCode are the literals with which a stage puts work off, in the program text.
+var reasonsInCode = regexp.MustCompile(`(?:\bours\(|\bstage\.Later\([^"\n]*|\bstage\.PutOff\([^"\n]*|kind: retry, reason: )"([a-z-]+)"`)
+
+// Somebody who is woken by a stage that only retries finds its reason in the runbook, and what to do about it.
+func TestTheRunbookHasEveryReasonOfARetry(t *testing.T) {
+	t.Parallel()
+	_, section, _ := strings.Cut(string(read(t, "docs", "operate.md")), "\n### SignrelayStageStuck\n")
+	section, _, _ = strings.Cut(section, "\n### ")
+	found := map[string]bool{"failed": true, "named": true} // what stage.Decide says where nobody gave a reason
+	for _, folder := range []string{"libs", "services"} {
+		err := filepath.WalkDir(file(folder), func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			for _, reason := range reasonsInCode.FindAllSubmatch(text, -1) {
+				found[string(reason[1])] = true
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(found) < 8 {
+		t.Errorf("only %d reasons are found in the code", len(found))
+	}
+	for reason := range found {
+		if !regexp.MustCompile("(?m)^\\|[^|]*`" + reason + "`[^|]*\\|").MatchString(section) {
+			t.Errorf("the runbook of SignrelayStageStuck has no row for reason %s", reason)
+		}
 	}
 }
