@@ -9,7 +9,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// The canonical types that can happen to a document, or to a person on a document, only once.
+// The canonical types that happen to a document, or to a person on a document, only once in each sending.
 var once = map[string]bool{
 	"document.sent":      true,
 	"document.completed": true,
@@ -20,8 +20,8 @@ var once = map[string]bool{
 	"recipient.declined": true,
 }
 
-// HappensOnce tells whether e is a transition that can happen only once and that can be told apart from others of its
-// type by its document and person alone. A callback about a recipient that does not say who is none: two people's
+// HappensOnce tells whether e is a transition that happens only once in each sending and that can be told apart from others
+// of its type by its document and person. A callback about a recipient that does not say who is none: two people's
 // signatures must not become one event.
 func HappensOnce(e *signingv1.SigningEvent) bool {
 	if !once[e.GetType()] {
@@ -35,9 +35,9 @@ func HappensOnce(e *signingv1.SigningEvent) bool {
 	}
 }
 
-// TransitionID is the id of a fact that happens once, whoever tells it and however often: of its source, provider,
-// document, recipient and type. Where a provider can repeat the transition on purpose (a Clickwrap request sent anew),
-// again is what tells the repetitions apart.
+// TransitionID is the id of a fact that happens once, whichever callback reports it and however often: of its source,
+// provider, document, recipient and type. Where a provider can send again, or one person answers several contracts, again is
+// what tells those facts apart. It comes from the event itself, never from its receipt (docs/adr/0011).
 func TransitionID(e *signingv1.SigningEvent, again ...string) string {
 	parts := []string{"once", e.GetSource(), e.GetProvider(), e.GetDocument().GetId(), e.GetRecipient().GetId(), e.GetType()}
 	return hash(append(parts, again...)...)

@@ -2,64 +2,108 @@ package clickwrap
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
+	"github.com/signrelay/signrelay/libs/providers/jsonflat"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
 // What Clickwrap's descriptions tell and its fields do not: who acted and what the request is called. They are sentences
-// for people, so they are the last resort of whoever writes to a signer: the request as the guide shows it has neither
-// names nor a title. The attribute "description" keeps the whole sentence.
-var (
-	// PactSafe sent "Example Contract"
-	sentSentence = regexp.MustCompile(`(?s)^.* sent "(.*)"$`)
-	// Eric Prugh signed "Example Contract"
-	signedSentence = regexp.MustCompile(`(?s)^(.*?) signed "(.*)"$`)
-	// "Example Contract" has been completed
-	completeSentence = regexp.MustCompile(`(?s)^"(.*)" has been completed$`)
-	// Eric Prugh (Eric@pactsafe.com) agreed to "Mutual NDA" in Request "Example Contract"
-	activitySentence = regexp.MustCompile(`(?s)^(.*?) \((\S+@\S+)\) .*?(?: in Request "(.*)")?$`)
-)
-
-// describe adds to e what the description tells. Only a document's event gets a title, and only an act has an actor.
+// for people, and titles stand in them unescaped, so a sentence can have several readings; then it is not read. The
+// attribute "description" keeps the whole sentence, and the API knows the title.
+//
+//	PactSafe sent "Example Contract"
+//	Eric Prugh signed "Example Contract"
+//	"Example Contract" has been completed
+//	Eric Prugh (Eric@pactsafe.com) agreed to "Mutual NDA" in Request "Example Contract"
 func describe(e *signingv1.SigningEvent, description string) {
 	var name, email, title string
 	switch {
 	case e.GetProviderType() == "request_sent":
-		title = quoted(sentSentence.FindStringSubmatch(description))
-	case e.GetProviderType() == "request_complete":
-		title = quoted(completeSentence.FindStringSubmatch(description))
+		_, title = split(description, ` sent "`)
 	case e.GetProviderType() == "request_signed":
-		if m := signedSentence.FindStringSubmatch(description); m != nil {
-			name, title = m[1], m[2]
+		name, title = split(description, ` signed "`)
+	case e.GetProviderType() == "request_complete":
+		sentence, _ := strings.CutSuffix(description, " has been completed")
+		if quote, ok := strings.CutPrefix(sentence, `"`); ok && sentence != description {
+			title = quoted(quote)
 		}
 	case strings.HasPrefix(e.GetProviderType(), "activity_"):
-		if m := activitySentence.FindStringSubmatch(description); m != nil {
-			name, email, title = m[1], m[2], m[3]
-		}
+		name, email = actor(description)
+		_, title = split(description, ` in Request "`)
 	}
 	if e.GetDocument() != nil {
 		e.Document.Title = title
 	}
-	if name == "" {
+	given, family := names(name)
+	if given+family == "" {
 		return
 	}
 	if e.GetRecipient() == nil {
 		e.Recipient = &signingv1.Recipient{}
 	}
-	e.Recipient.FirstName, e.Recipient.LastName = split(name)
-	e.Recipient.Email = email
+	e.Recipient.FirstName, e.Recipient.LastName, e.Recipient.Email = given, family, email
 }
 
-func quoted(match []string) string {
-	if match == nil {
+// split reads <who><verb and opening quote><title>". It reads nothing where the verb and quote occur twice, because the
+// title begins behind either.
+func split(sentence, opening string) (who, title string) {
+	who, quote, _ := strings.Cut(sentence, opening)
+	if strings.Contains(quote, opening) {
+		return "", ""
+	}
+	if title = quoted(quote); title == "" {
+		return "", ""
+	}
+	return who, title
+}
+
+// quoted is what stands before the last quote; empty where another quote may be the end of it: one that no quote within the
+// title opens.
+func quoted(text string) string {
+	title, ended := strings.CutSuffix(text, `"`)
+	depth := 0
+	for i := range len(title) {
+		switch {
+		case title[i] != '"':
+		case i == 0 || strings.IndexByte(" ([", title[i-1]) >= 0:
+			depth++
+		default:
+			depth--
+		}
+		if depth < 0 {
+			return ""
+		}
+	}
+	if !ended || depth > 0 {
 		return ""
 	}
-	return match[1]
+	return title
 }
 
-// split takes the last word for the family name: "Eric van Dyke" is Eric van, Dyke; joined again it is what it was.
-func split(name string) (given, family string) {
+// address is how an activity's description names who acted: Eric Prugh (Eric@pactsafe.com) …
+var address = regexp.MustCompile(`\((\S+@\S+?)\)`)
+
+// actor reads who acted; nothing where a contract's title holds an address too, or comes before it.
+func actor(description string) (name, email string) {
+	found := address.FindAllStringSubmatchIndex(description, 2)
+	if len(found) != 1 {
+		return "", ""
+	}
+	name, spaced := strings.CutSuffix(description[:found[0][0]], " ")
+	if !spaced || strings.Contains(name, `"`) || !strings.HasPrefix(description[found[0][1]:], " ") {
+		return "", ""
+	}
+	return name, description[found[0][2]:found[0][3]]
+}
+
+// names takes the last word for the family name: "Eric van Dyke" is Eric van, Dyke; joined again it is what it was. A name
+// of words for nothing ("null null") is none.
+func names(name string) (given, family string) {
+	if !slices.ContainsFunc(strings.Fields(name), func(word string) bool { return !jsonflat.Absent(word) }) {
+		return "", ""
+	}
 	if i := strings.LastIndexByte(name, ' '); i >= 0 {
 		return name[:i], name[i+1:]
 	}

@@ -1,6 +1,7 @@
 package clickwrap
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/providers/instant"
 	"github.com/signrelay/signrelay/libs/providers/jsonflat"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -66,8 +68,8 @@ func (w *webhook) Normalize(r pack.Request, v signingv1.Verification) ([]*signin
 		Source:          w.source,
 		Provider:        Name,
 		ProviderType:    fields.Take("event_type"),
-		ProviderEventId: fields.Take("id"),
-		OccurredAt:      occurredAt(fields.Peek("created_time")),
+		ProviderEventId: fields.TakeID("id"),
+		OccurredAt:      fields.Time("created_time", "updated_time"),
 		ReceivedAt:      timestamppb.New(r.ReceivedAt),
 		Verification:    v,
 	}
@@ -85,7 +87,7 @@ func (w *webhook) Normalize(r pack.Request, v signingv1.Verification) ([]*signin
 	switch e.GetType() {
 	case "agreement.published", "endpoint.tested": // these concern no document and no person
 	default:
-		if id := fields.Take("request"); id != "" {
+		if id := fields.TakeID("request"); id != "" {
 			e.Document = &signingv1.Document{Id: id}
 		} else if strings.HasPrefix(e.GetProviderType(), "request_") {
 			return nil, missing("request")
@@ -93,7 +95,7 @@ func (w *webhook) Normalize(r pack.Request, v signingv1.Verification) ([]*signin
 		e.Recipient = recipient(fields)
 	}
 	e.Agreement = agreement(fields)
-	e.Id = identify(e, fields.Peek("activity"))
+	e.Id = identify(e, fields)
 	describe(e, fields.Peek("description"))
 	e.Attributes = fields.Attributes()
 	return []*signingv1.SigningEvent{e}, nil
@@ -116,10 +118,10 @@ func missing(field string) error {
 
 // recipient is signer on request_signed, signer_id on activities.
 func recipient(fields *jsonflat.Object) *signingv1.Recipient {
-	id := fields.Take("signer")
+	id := fields.TakeID("signer")
 	switch {
 	case id == "":
-		id = fields.Take("signer_id")
+		id = fields.TakeID("signer_id")
 	case id == fields.Peek("signer_id"):
 		fields.Drop("signer_id")
 	}
@@ -130,38 +132,48 @@ func recipient(fields *jsonflat.Object) *signingv1.Recipient {
 }
 
 func agreement(fields *jsonflat.Object) *signingv1.Agreement {
-	contract, version := fields.Take("contract"), fields.Take("version")
-	revision, group := fields.Take("revision"), fields.Take("group")
+	contract, version := fields.TakeID("contract"), fields.TakeID("version")
+	revision, group := fields.TakeID("revision"), fields.TakeID("group")
 	if contract+version+revision+group == "" {
 		return nil
 	}
 	return &signingv1.Agreement{Contract: contract, Version: version, Revision: revision, Group: group}
 }
 
-// occurredAt reads "2017-07-19T16:15:43.512Z"; nil where there is no such time (nor one in the year 0, which a
-// timestamp cannot hold).
-func occurredAt(text string) *timestamppb.Timestamp {
-	parsed, err := time.Parse(time.RFC3339, text)
-	if t := timestamppb.New(parsed); err == nil && t.IsValid() {
-		return t
+// identify gives e its id (docs/adr/0011). A request can be sent again on purpose, and then it can expire, be signed and
+// be declined again: such facts are known by their sending, too. It completes once, Clickwrap says. An activity outside a
+// request (a click-through agreement) has no document: the same person may decline two of them.
+func identify(e *signingv1.SigningEvent, fields *jsonflat.Object) string {
+	activity := fields.PeekID("activity")
+	switch typ := e.GetType(); {
+	case typ == "document.sent":
+		return event.TransitionID(e, cmp.Or(activity, e.GetProviderEventId()))
+	case !event.HappensOnce(e) || e.GetDocument().GetId() == "":
+		return occurrence(e)
+	case typ == "document.completed":
+		return event.TransitionID(e)
+	case typ == "recipient.declined": // one person answers each contract of a request
+		return event.TransitionID(e, sending(e, fields, activity), e.GetAgreement().GetContract())
+	default:
+		return event.TransitionID(e, sending(e, fields, activity))
 	}
-	return nil
 }
 
-// identify gives e its id. A request can be sent again on purpose, so its activity, or else the callback's id, tells
-// one sending from the next. An activity outside a request (a click-through agreement) has no document: the same
-// person may decline two of them.
-func identify(e *signingv1.SigningEvent, activity string) string {
-	switch {
-	case e.GetType() == "document.sent" && activity != "":
-		return event.TransitionID(e, activity)
-	case e.GetType() == "document.sent":
-		return event.TransitionID(e, e.GetProviderEventId())
-	case event.HappensOnce(e) && e.GetDocument().GetId() != "":
-		return event.TransitionID(e)
-	case e.GetType() == "other.recorded":
-		return event.OccurrenceID(e, e.GetProviderType(), e.GetProviderEventId())
-	default:
-		return event.OccurrenceID(e, e.GetProviderEventId())
+// sending tells the fact of one sending from that of the next by what the callback itself says: its activity, else the
+// fact's own time, else the callback's id. Not by updated_time, which need not be the same when the callback is retried.
+func sending(e *signingv1.SigningEvent, fields *jsonflat.Object, activity string) string {
+	if activity != "" {
+		return activity
 	}
+	if t, ok := instant.Parse(fields.Peek("created_time")); ok {
+		return t.Format(time.RFC3339Nano)
+	}
+	return e.GetProviderEventId()
+}
+
+func occurrence(e *signingv1.SigningEvent) string {
+	if e.GetType() == "other.recorded" {
+		return event.OccurrenceID(e, e.GetProviderType(), e.GetProviderEventId())
+	}
+	return event.OccurrenceID(e, e.GetProviderEventId())
 }

@@ -92,6 +92,48 @@ func TestOneFactOneID(t *testing.T) {
 		"one person declines two click-throughs": {
 			`{"event_type":"activity_disagreed","signer_id":"P","contract":1,"id":"1"}`, `{"event_type":"activity_disagreed","signer_id":"P","contract":2,"id":"2"}`, false,
 		},
+		"one request's contracts, declined by one person": {
+			`{"event_type":"activity_disagreed","request":"R","signer_id":"P","contract":1,"activity":"A1","id":"1"}`, `{"event_type":"activity_disagreed","request":"R","signer_id":"P","contract":2,"activity":"A2","id":"2"}`, false,
+		},
+		"two contracts under one activity": {
+			`{"event_type":"activity_disagreed","request":"R","signer_id":"P","contract":1,"activity":"A","id":"1"}`, `{"event_type":"activity_disagreed","request":"R","signer_id":"P","contract":2,"activity":"A","id":"2"}`, false,
+		},
+		"one contract declined in two sendings": {
+			`{"event_type":"activity_disagreed","request":"R","signer_id":"P","contract":1,"activity":"A1","id":"1"}`, `{"event_type":"activity_disagreed","request":"R","signer_id":"P","contract":1,"activity":"A2","id":"2"}`, false,
+		},
+		"one decline told twice": {
+			`{"event_type":"activity_disagreed","request":"R","signer_id":"P","contract":1,"activity":"A1","id":"1"}`, `{"event_type":"activity_disagreed","request":"R","signer_id":"P","contract":"1","activity":"A1","id":"2"}`, true,
+		},
+		"expired twice, by its own time": {
+			`{"event_type":"request_expired","request":"R","created_time":"2026-11-02T10:00:00Z","id":"1"}`, `{"event_type":"request_expired","request":"R","created_time":"2026-11-04T10:00:00Z","id":"2"}`, false,
+		},
+		"one expiry, its time written in two ways": {
+			`{"event_type":"request_expired","request":"R","created_time":"2026-11-02T10:00:00Z","updated_time":"2026-11-02T10:00:01Z","id":"1"}`, `{"event_type":"request_expired","request":"R","created_time":"2026-11-02 10:00:00 UTC","updated_time":"2026-11-02T11:00:00Z","id":"2"}`, true,
+		},
+		"expired twice, by its activity": {
+			`{"event_type":"request_expired","request":"R","activity":"A1","created_time":"2026-11-02T10:00:00Z","id":"1"}`, `{"event_type":"request_expired","request":"R","activity":"A2","created_time":"2026-11-02T10:00:00Z","id":"2"}`, false,
+		},
+		"expired twice, without time": {
+			`{"event_type":"request_expired","request":"R","id":"1"}`, `{"event_type":"request_expired","request":"R","id":"2"}`, false,
+		},
+		"expired without created_time, told twice": {
+			`{"event_type":"request_expired","request":"R","updated_time":"2026-11-02T10:00:00Z","id":"1"}`, `{"event_type":"request_expired","request":"R","updated_time":"2026-11-02T11:00:00Z","id":"1"}`, true,
+		},
+		"one person signs in two sendings": {
+			`{"event_type":"request_signed","request":"R","signer":"P","created_time":"2026-11-02T10:00:00Z","id":"1"}`, `{"event_type":"request_signed","request":"R","signer":"P","created_time":"2026-11-04T10:00:00Z","id":"2"}`, false,
+		},
+		"one signature told twice": {
+			`{"event_type":"request_signed","request":"R","signer":"P","created_time":"2026-11-02T10:00:00Z","id":"1"}`, `{"event_type":"request_signed","request":"R","signer":"P","created_time":"2026-11-02T10:00:00.000+0000","id":"2"}`, true,
+		},
+		"an activity that is the word null tells nothing apart": {
+			`{"event_type":"request_sent","request":"R","activity":"null","id":"1"}`, `{"event_type":"request_sent","request":"R","activity":"null","id":"2"}`, false,
+		},
+		"a signer who is the word null": {
+			`{"event_type":"request_signed","request":"R","signer":"null","activity":"A","id":"1"}`, `{"event_type":"request_signed","request":"R","signer":"null","activity":"A","id":"2"}`, false,
+		},
+		"a signer who is the word None": {
+			`{"event_type":"activity_disagreed","request":"R","signer_id":"None","id":"1"}`, `{"event_type":"activity_disagreed","request":"R","signer_id":"None","id":"2"}`, false,
+		},
 		"one visit told twice": {
 			`{"event_type":"activity_visited","request":"R","id":"1"}`, `{"event_type":"activity_visited","request":"R","id":"1"}`, true,
 		},
@@ -129,12 +171,58 @@ func TestWhatNobodyCanReadIsQuarantined(t *testing.T) {
 	}
 }
 
-func TestATimeThatIsNoneIsKeptRaw(t *testing.T) {
+func TestAWordForNothingIsNobody(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"yesterday", "0000-01-01T00:00:00Z", ""} {
-		e := events(t, newWebhook(t), post(`{"event_type":"test_event","id":"1","created_time":"`+text+`"}`))[0]
-		if got, ok := e.GetAttributes()["created_time"]; e.GetOccurredAt() != nil || !ok || got != text {
-			t.Errorf("%q: at %v, kept %q", text, e.GetOccurredAt(), got)
+	for _, word := range []string{"null", "NULL", "undefined", "None", "nil", " ", "[object Object]"} {
+		e := events(t, newWebhook(t), post(`{"event_type":"request_signed","request":"R","signer":"`+word+`","id":"1"}`))[0]
+		if e.GetRecipient() != nil || e.GetAttributes()["signer"] != word {
+			t.Errorf("%q: %v, kept %q", word, e.GetRecipient(), e.GetAttributes()["signer"])
+		}
+		e = events(t, newWebhook(t), post(`{"event_type":"request_signed","request":"R","signer":"`+word+`","signer_id":"P","id":"1"}`))[0]
+		if e.GetRecipient().GetId() != "P" {
+			t.Errorf("%q beside a signer_id: %v", word, e.GetRecipient())
+		}
+	}
+}
+
+func TestAnUnknownEventHasNoStrongMeaning(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"request_completed", "REQUEST_COMPLETE", "request_complete ", "request_declined", "complete", "activity_signed", "null"} {
+		e := events(t, newWebhook(t), post(`{"event_type":"`+name+`","request":"R","id":"1"}`))[0]
+		if e.GetType() != "other.recorded" || e.GetProviderType() != name {
+			t.Errorf("%q is %s of %q", name, e.GetType(), e.GetProviderType())
+		}
+	}
+}
+
+func TestTheTimeIsTheEventsOwn(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ fields, at, unread string }{
+		{`"created_time":"2017-07-19T16:15:43.520Z"`, "2017-07-19T16:15:43.52Z", ""},
+		{`"created_time":"2017-07-19T16:15:43.520+0000"`, "2017-07-19T16:15:43.52Z", ""},
+		{`"created_time":"2017-07-19T16:15:43.520 0000"`, "2017-07-19T16:15:43.52Z", ""}, // a GET whose "+" was not escaped
+		{`"created_time":"2025-03-11 18:05:30 UTC"`, "2025-03-11T18:05:30Z", ""},
+		{`"created_time":1500480943520`, "2017-07-19T16:15:43.52Z", ""},
+		{`"created_time":"1500480943"`, "2017-07-19T16:15:43Z", ""},
+		{`"updated_time":"2017-07-19T16:15:43.520Z"`, "2017-07-19T16:15:43.52Z", ""},
+		{`"created_time":null,"updated_time":"2017-07-19T16:15:43.520Z"`, "2017-07-19T16:15:43.52Z", ""},
+		{`"created_time":"yesterday","updated_time":"2017-07-19T16:15:43.520Z"`, "2017-07-19T16:15:43.52Z", "created_time"},
+		{`"created_time":"yesterday","updated_time":"03/04/2025 10:00"`, "", "created_time,updated_time"},
+		{`"created_time":"0000-01-01T00:00:00Z"`, "", "created_time"},
+		{`"created_time":["2017-07-19T16:15:43.520Z"]`, "", "created_time"},
+		{`"created_time":""`, "", ""},
+		{`"site":2`, "", ""},
+	} {
+		e := events(t, newWebhook(t), post(`{"event_type":"test_event","id":"1",`+c.fields+`}`))[0]
+		at := ""
+		if e.GetOccurredAt() != nil {
+			at = e.GetOccurredAt().AsTime().Format(time.RFC3339Nano)
+		}
+		if at != c.at || e.GetAttributes()[pack.TimeUnread] != c.unread {
+			t.Errorf("%s: at %q, unread %q", c.fields, at, e.GetAttributes()[pack.TimeUnread])
+		}
+		if name, _, _ := strings.Cut(strings.Trim(c.unread, `"`), ","); name != "" && e.GetAttributes()[name] == "" {
+			t.Errorf("%s: the raw text of %s is gone", c.fields, name)
 		}
 	}
 }

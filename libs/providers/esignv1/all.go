@@ -105,7 +105,7 @@ func normalizeItem(r pack.Request, stamp *signingv1.SigningEvent) ([]*signingv1.
 // change is one item: a field of a signer or of a document has a new value.
 func change(item *jsonflat.Object, uri string, e *signingv1.SigningEvent) *signingv1.SigningEvent {
 	name, value, timestamp := item.Peek("name"), item.Peek("value"), item.Peek("timestamp")
-	e.OccurredAt = occurredAt(timestamp)
+	e.OccurredAt = item.Time("timestamp")
 	e.Type = recorded
 
 	entity, id := resource(uri)

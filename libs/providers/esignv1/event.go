@@ -4,9 +4,8 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/providers/instant"
 	"github.com/signrelay/signrelay/libs/providers/jsonflat"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
@@ -51,28 +50,25 @@ func resource(uri string) (entity, id string) {
 	case "documents":
 		entity = "document"
 	}
+	if jsonflat.Absent(id) { // "/api/v1/signer/None/"
+		id = ""
+	}
 	return entity, id
 }
 
-// The provider writes times without a zone and does not say which it is: UTC is taken, and the raw text is kept.
-// Digits may lack their leading zero.
-var layouts = []string{"2006-1-2T15:4:5", time.RFC3339, "2006-1-2 15:4:5"}
-
-func occurredAt(text string) *timestamppb.Timestamp {
-	for _, layout := range layouts {
-		parsed, err := time.Parse(layout, text)
-		if t := timestamppb.New(parsed); err == nil && t.IsValid() {
-			return t
-		}
-	}
-	return nil
-}
-
-// identify gives e its id. The provider has no ids of events: what cannot happen but once is known by its document and
-// person (so that all and signed tell one fact), everything else by all fields of its item.
-func identify(e *signingv1.SigningEvent, uri, name, value, timestamp string) string {
-	if event.HappensOnce(e) {
+// identify gives e its id. The provider has no ids of events: the ends of a document are known by the document, so that
+// both routes tell one fact, and a signer's by the signer and its own time: a signer can be reset, and then signs or
+// declines again (docs/adr/0011). Everything else is known by all fields of its item, the last of which is its time.
+func identify(e *signingv1.SigningEvent, item ...string) string {
+	timestamp := item[len(item)-1]
+	switch {
+	case !event.HappensOnce(e):
+		return event.OccurrenceID(e, item...)
+	case e.GetDocument() != nil || timestamp == "":
 		return event.TransitionID(e)
 	}
-	return event.OccurrenceID(e, uri, name, value, timestamp)
+	if t, ok := instant.Parse(timestamp); ok {
+		timestamp = t.Format(time.RFC3339Nano)
+	}
+	return event.TransitionID(e, timestamp)
 }

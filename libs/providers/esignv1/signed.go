@@ -1,7 +1,10 @@
 package esignv1
 
 import (
+	"cmp"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/signrelay/signrelay/libs/providers/jsonflat"
@@ -15,7 +18,7 @@ func normalizeSigned(form url.Values, stamp *signingv1.SigningEvent) ([]*signing
 	if err != nil {
 		return nil, err
 	}
-	uri, uuid := fields.Take("resource_uri"), fields.Peek("uuid")
+	uri, uuid := fields.Take("resource_uri"), fields.PeekID("uuid")
 	entity, id := resource(uri)
 	if entity != "document" || id == "" {
 		id = uuid
@@ -28,10 +31,13 @@ func normalizeSigned(form url.Values, stamp *signingv1.SigningEvent) ([]*signing
 	}
 	e := begin(stamp)
 	e.Document = &signingv1.Document{Id: id, Uri: uri, Title: fields.Take("name"), Group: fields.Take("group")}
-	e.OccurredAt = occurredAt(fields.Peek("timestamp"))
-	var name, value string
-	e.Type, e.ProviderType, name, value = signedMeaning(fields)
-	e.Id = identify(e, "/document/"+id+"/", name, value, fields.Peek("timestamp"))
+	e.OccurredAt = fields.Time("timestamp")
+	said := reasons(fields)
+	e.Type, e.ProviderType = meaning(said), said.providerType()
+	if entity != "" && entity != "document" {
+		e.Type = recorded // it tells of a signer or a group, and not of the document
+	}
+	e.Id = identify(e, slices.Concat([]string{"/document/" + id + "/"}, said, []string{fields.Peek("timestamp")})...)
 	e.Attributes = fields.Attributes()
 	keepBeside(e, beside)
 	return []*signingv1.SigningEvent{e}, nil
@@ -64,18 +70,57 @@ func signedFields(form url.Values, v signingv1.Verification) (fields, beside *js
 	return fields, beside, err
 }
 
-// signedMeaning is what a callback of the signed door means: the document is completed, unless a field says otherwise
-// in so many words. A word that we do not know does not.
-func signedMeaning(fields *jsonflat.Object) (canonical, providerType, name, value string) {
-	for _, name := range []string{"status", "event"} {
-		value := fields.Peek(name)
-		canonical := documentStatus[value]
-		if canonical == "" {
-			canonical = wordStatus[strings.ToLower(value)]
-		}
-		if canonical != "" {
-			return canonical, "signed." + name + "=" + value, name, value
+// triggers are the fields that say why the signed route was called, by their names without case and punctuation.
+var triggers = []string{"status", "event", "eventcode", "eventtype", "trigger", "action", "notify", "notifywhen"}
+
+var punctuation = strings.NewReplacer("_", "", "-", "", " ", "", ".", "")
+
+// said is why the signed route was called, as name, text, name, text and so on.
+type said []string
+
+func reasons(fields *jsonflat.Object) said {
+	var all said
+	for _, name := range fields.Keys() {
+		field, _, _ := strings.Cut(strings.ToLower(name), "#") // event#2 is an event that came twice
+		if text := fields.Text(name); strings.TrimSpace(text) != "" && slices.Contains(triggers, punctuation.Replace(field)) {
+			all = append(all, name, text)
 		}
 	}
-	return "document.completed", "signed", "status", "30"
+	return all
+}
+
+// meaning is what a callback of the signed route means. The document is completed where nothing says why the route was
+// called, or where it says so; a text that is not known, or two that disagree, are nothing that has a canonical type.
+func meaning(s said) string {
+	if len(s) == 0 {
+		return completed
+	}
+	var found string
+	for i := 1; i < len(s); i += 2 {
+		text := strings.TrimSpace(s[i])
+		m := cmp.Or(documentStatus[text], wordStatus[strings.ToLower(text)], recorded)
+		if found != "" && found != m {
+			return recorded
+		}
+		found = m
+	}
+	return found
+}
+
+// plain is a text that may stand in a type's name; another may be an address.
+var plain = regexp.MustCompile(`^[A-Za-z0-9._ -]{1,40}$`)
+
+// providerType is the route with what was said: "signed.event=rejected". The route's own word adds nothing to it.
+func (s said) providerType() string {
+	var words []string
+	for i := 0; i < len(s); i += 2 {
+		switch {
+		case strings.EqualFold(s[i+1], "signed"):
+		case plain.MatchString(s[i+1]):
+			words = append(words, s[i]+"="+s[i+1])
+		default:
+			words = append(words, s[i])
+		}
+	}
+	return strings.Join(append([]string{"signed"}, words...), ".")
 }

@@ -6,7 +6,7 @@ var (
 	documentStatus = map[string]string{
 		"10": "document.created",
 		"20": "document.filled",
-		"30": "document.completed",
+		"30": completed,
 		"40": "document.voided",
 		"50": "document.declined",
 	}
@@ -23,12 +23,15 @@ var (
 		"50": "recipient.downloaded",
 		"60": "recipient.declined",
 	}
-	// The signed door may also be subscribed to "sent" and "rejected", whose forms say so, if at all, by a word. "sent"
-	// has no canonical type here: all tells who was sent what.
+	// The words that the signed route may give for why it was called: it can be subscribed to "signed", "sent" and
+	// "rejected". "sent" has no canonical type here: all tells who was sent what.
 	wordStatus = map[string]string{
-		"sent":     recorded,
+		"signed":   completed,
 		"rejected": "document.declined",
 	}
 )
 
-const recorded = "other.recorded"
+const (
+	completed = "document.completed"
+	recorded  = "other.recorded"
+)

@@ -225,7 +225,8 @@ func TestABatchKeepsItsOrderAndDropsRepetitions(t *testing.T) {
 		item("/api/v1/signer/S/", "status", "20", "2018-03-20T07:00:00"), // the same again
 		item("/api/v1/signer/S/", "status", "20", "2018-03-20T07:05:00"), // opened once more
 		item("/api/v1/signer/S/", "status", "40", "2018-03-20T07:09:00"),
-		item("/api/v1/signer/S/", "status", "40", "2018-03-20T07:09:01"), // signed only once
+		item("/api/v1/signers/S/", "status", "40", "2018-03-20 07:09:00 UTC"), // the same in another form
+		item("/api/v1/signer/S/", "status", "40", "2018-03-21T07:09:00"),      // reset meanwhile, and signed again
 		item("/api/v1/signer/T/", "status", "40", "2018-03-20T07:09:01"),
 	)), token)
 	var got []string
@@ -236,6 +237,7 @@ func TestABatchKeepsItsOrderAndDropsRepetitions(t *testing.T) {
 		"recipient.opened S 2018-03-20T07:00:00",
 		"recipient.opened S 2018-03-20T07:05:00",
 		"recipient.signed S 2018-03-20T07:09:00",
+		"recipient.signed S 2018-03-21T07:09:00",
 		"recipient.signed T 2018-03-20T07:09:01",
 	}, got); diff != "" {
 		t.Error(diff)
@@ -263,21 +265,128 @@ func TestTheSignedDoorTrustsOnlyWhatIsSigned(t *testing.T) {
 	}
 }
 
-func TestTheSignedDoorSaysOtherwiseInKnownWordsOnly(t *testing.T) {
+func TestTheSignedDoorCompletesWithoutAnotherTriggerOnly(t *testing.T) {
 	t.Parallel()
 	w := newWebhook(t, config.Webhook{Token: "demo"})
 	for form, want := range map[string]string{
-		"uuid=D":                  "document.completed signed",
-		"uuid=D&event=signed":     "document.completed signed",
-		"uuid=D&event=E-7":        "document.completed signed",
-		"uuid=D&status=30":        "document.completed signed.status=30",
-		"uuid=D&status=40":        "document.voided signed.status=40",
-		"uuid=D&event=Rejected":   "document.declined signed.event=Rejected",
-		"uuid=D&event=sent&tag=x": "other.recorded signed.event=sent",
+		"uuid=D":                                "document.completed signed",
+		"uuid=D&event=":                         "document.completed signed",
+		"uuid=D&event=signed":                   "document.completed signed",
+		"uuid=D&event=SIGNED":                   "document.completed signed",
+		"uuid=D&status=30":                      "document.completed signed.status=30",
+		"uuid=D&status=30&event=signed":         "document.completed signed.status=30",
+		"uuid=D&status=40":                      "document.voided signed.status=40",
+		"uuid=D&status=10":                      "document.created signed.status=10",
+		"uuid=D&event=Rejected":                 "document.declined signed.event=Rejected",
+		"uuid=D&event=sent&tag=x":               "other.recorded signed.event=sent",
+		"uuid=D&event=created":                  "other.recorded signed.event=created",
+		"uuid=D&event=E-7":                      "other.recorded signed.event=E-7",
+		"uuid=D&event=unsigned":                 "other.recorded signed.event=unsigned",
+		"uuid=D&event=none":                     "other.recorded signed.event=none",
+		"uuid=D&event=null":                     "other.recorded signed.event=null",
+		"uuid=D&Event+Code=viewed":              "other.recorded signed.Event Code=viewed",
+		"uuid=D&trigger=archived":               "other.recorded signed.trigger=archived",
+		"uuid=D&notify_when=4":                  "other.recorded signed.notify_when=4",
+		"uuid=D&status=99":                      "other.recorded signed.status=99",
+		"uuid=D&status=030":                     "other.recorded signed.status=030",
+		"uuid=D&status=40&event=rejected":       "other.recorded signed.event=rejected.status=40", // they disagree
+		"uuid=D&event=signed&event=created":     "other.recorded signed.event#2=created",
+		"uuid=D&event=eric@example.com":         "other.recorded signed.event",
+		"resource_uri=/api/v1/signer/S/&uuid=D": "other.recorded signed",
+		"resource_uri=/api/v1/group/g/&uuid=D":  "other.recorded signed",
+		"uuid=D&tag=created&name=rejected":      "document.completed signed", // what people write is no trigger
 	} {
 		e := events(t, w, post("/signed", form), token)[0]
 		if got := e.GetType() + " " + e.GetProviderType(); got != want {
 			t.Errorf("%s: %s", form, got)
+		}
+	}
+	for text, want := range map[string]string{
+		`{"uuid":"D"}`:                            "document.completed",
+		`{"uuid":"D","event":null}`:               "document.completed",
+		`{"uuid":"D","event":"signed"}`:           "document.completed",
+		`{"uuid":"D","event":"created"}`:          "other.recorded",
+		`{"uuid":"D","event":["signed"]}`:         "other.recorded",
+		`{"uuid":"D","event":true}`:               "other.recorded",
+		`{"uuid":"D","event":{"type":"created"}}`: "other.recorded",
+		`{"uuid":"D","status":30}`:                "document.completed",
+	} {
+		e := events(t, w, post("/signed", url.Values{"json_signed": {text}}.Encode()), rsaSig)[0]
+		if e.GetType() != want {
+			t.Errorf("%s: %s, want %s", text, e.GetType(), want)
+		}
+	}
+}
+
+// A true completion after another trigger must not be taken for its repetition.
+func TestAnotherTriggerDoesNotTakeTheCompletionsID(t *testing.T) {
+	t.Parallel()
+	w := newWebhook(t, config.Webhook{Token: "demo"})
+	seen := map[string]string{}
+	for _, form := range []string{"uuid=D", "uuid=D&event=created", "uuid=D&event=viewed", "uuid=D&status=99", "uuid=D&event=rejected", "resource_uri=/api/v1/signer/S/&uuid=D"} {
+		e := events(t, w, post("/signed", form), token)[0]
+		if other := seen[e.GetId()]; other != "" {
+			t.Errorf("%s and %s have one id", form, other)
+		}
+		seen[e.GetId()] = form
+	}
+}
+
+func TestAnUnknownStatusHasNoStrongMeaning(t *testing.T) {
+	t.Parallel()
+	w := newWebhook(t, config.Webhook{Token: "demo"})
+	for _, i := range []map[string]any{
+		item("/api/v1/document/D/", "status", "31", ""),
+		item("/api/v1/document/D/", "status", "030", ""),
+		item("/api/v1/document/D/", "status", "signed", ""),
+		item("/api/v1/document/D/", "Status", "30", ""),
+		item("/api/v1/document/D/", "substatus", "30", ""),
+		item("/api/v1/document/None/", "status", "30", ""),
+		item("/api/v1/documentgroup/D/", "status", "30", ""),
+		item("/api/v1/signer/S/", "status", "41", ""),
+		item("/api/v1/signer/S/", "state", "40", ""),
+		item("/api/v1/signer/null/", "status", "40", ""),
+	} {
+		if e := events(t, w, post("/all", batch(i)), token)[0]; e.GetType() != "other.recorded" {
+			t.Errorf("%v is %s", i, e.GetType())
+		}
+	}
+}
+
+// "None" is how the provider's own language writes nothing: two such signers are not one person.
+func TestAWordForNothingIsNobody(t *testing.T) {
+	t.Parallel()
+	w := newWebhook(t, config.Webhook{Token: "demo"})
+	list := events(t, w, post("/all", batch(
+		item("/api/v1/signer/None/", "status", "40", "2018-03-20T07:00:00"), item("/api/v1/signer/None/", "status", "40", "2018-03-20T07:00:01"),
+	)), token)
+	if len(list) != 2 || list[0].GetRecipient() != nil || list[0].GetAttributes()["resource_uri"] != "/api/v1/signer/None/" {
+		t.Errorf("%v", list)
+	}
+	if _, err := w.Normalize(post("/signed", "uuid=None&name=N"), token); err == nil {
+		t.Error("a document called None was taken")
+	}
+}
+
+func TestTimesAreReadInEveryForm(t *testing.T) {
+	t.Parallel()
+	w := newWebhook(t, config.Webhook{Token: "demo"})
+	for text, want := range map[any]string{
+		"2018-03-20T07:09:52": "2018-03-20T07:09:52Z", "2018-3-20T7:9:52": "2018-03-20T07:09:52Z", "2018-03-20 07:09:52 UTC": "2018-03-20T07:09:52Z",
+		"2018-03-20T08:09:52+01": "2018-03-20T07:09:52Z", "2018-03-20T08:09:52 0100": "2018-03-20T07:09:52Z", 1521529792: "2018-03-20T07:09:52Z", "1521529792000": "2018-03-20T07:09:52Z",
+		"yesterday": "", "20/03/2018 07:09": "", "": "",
+	} {
+		i := item("/api/v1/document/D/", "status", "30", "")
+		i["timestamp"] = text
+		e := events(t, w, post("/all", batch(i)), token)[0]
+		got, unread := "", ""
+		if e.GetOccurredAt() != nil {
+			got = e.GetOccurredAt().AsTime().Format(time.RFC3339Nano)
+		} else if text != "" {
+			unread = "timestamp"
+		}
+		if got != want || e.GetAttributes()[pack.TimeUnread] != unread {
+			t.Errorf("%v is %q, want %q; unread %q", text, got, want, e.GetAttributes()[pack.TimeUnread])
 		}
 	}
 }

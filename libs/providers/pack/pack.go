@@ -82,6 +82,10 @@ type Batches interface {
 	Holds(batch, item Request) bool
 }
 
+// TimeUnread is the attribute of an event whose callback held a time that has no single reading. Its text names the fields,
+// joined by commas; they stand beside it as they came.
+const TimeUnread = "signrelay.time_unread"
+
 // ErrUnauthentic means that nothing vouches for a request. Wrap it with a reason that holds nothing of the request.
 var ErrUnauthentic = errors.New("not authentic")
 

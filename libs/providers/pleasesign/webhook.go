@@ -6,9 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -81,7 +79,7 @@ func (w *webhook) Normalize(r pack.Request, v signingv1.Verification) ([]*signin
 		Source:          w.source,
 		Provider:        Name,
 		ProviderType:    fields.Take("event"),
-		ProviderEventId: fields.Take("id"),
+		ProviderEventId: fields.TakeID("id"),
 		ReceivedAt:      timestamppb.New(r.ReceivedAt),
 		Verification:    v,
 	}
@@ -96,13 +94,13 @@ func (w *webhook) Normalize(r pack.Request, v signingv1.Verification) ([]*signin
 		what = kind{canonical: recorded}
 	}
 	e.Type = what.canonical
-	e.OccurredAt = occurredAt(fields, what.dates)
+	e.OccurredAt = fields.Time(dates(fields, what.dates)...)
 	if dummy {
 		e.Type = tested
 	}
 
 	if e.GetType() != tested { // a test's ids are of nobody and nothing
-		if id := fields.Take("document_id"); id != "" {
+		if id := fields.TakeID("document_id"); id != "" {
 			e.Document = &signingv1.Document{Id: id}
 		} else if known {
 			return nil, missing("document_id")
@@ -151,7 +149,7 @@ func (w *webhook) redact(fields *jsonflat.Object) (dummy bool) {
 
 func recipient(fields *jsonflat.Object) *signingv1.Recipient {
 	r := &signingv1.Recipient{
-		Id:        fields.Take("recipient_id"),
+		Id:        fields.TakeID("recipient_id"),
 		FirstName: fields.Take("first_name"),
 		LastName:  fields.Take("last_name"),
 		Email:     fields.Take("email"),
@@ -180,37 +178,22 @@ func takeLinks(fields *jsonflat.Object, completed *timestamppb.Timestamp) []*sig
 	return found
 }
 
-// occurredAt is the first of names that holds a time; for an event that we do not know, the first field *_date that does.
-func occurredAt(fields *jsonflat.Object, names []string) *timestamppb.Timestamp {
-	if names == nil {
-		for _, name := range fields.Keys() {
-			if strings.HasSuffix(name, "_date") && !strings.Contains(name, ".") {
-				names = append(names, name)
-			}
+// dates are the fields that tell when an event happened: those of its kind, else the only other field *_date. Of several
+// others none is known to be it: a document also has an expiry date.
+func dates(fields *jsonflat.Object, known []string) []string {
+	var others []string
+	for _, name := range fields.Keys() {
+		if slices.Contains(known, name) && !jsonflat.Absent(fields.Peek(name)) {
+			return known
+		}
+		if strings.HasSuffix(name, "_date") && !strings.Contains(name, ".") {
+			others = append(others, name)
 		}
 	}
-	for _, name := range names {
-		if t := unixTime(fields.Peek(name)); t != nil {
-			return t
-		}
+	if len(others) == 1 {
+		return others
 	}
-	return nil
-}
-
-// unixTime reads seconds since 1970, which come as a number or as a string; nil where there is no such time, or one
-// that a timestamp cannot hold (the years 1 to 9999).
-func unixTime(text string) *timestamppb.Timestamp {
-	seconds, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsNaN(seconds) || math.Abs(seconds) > 1e12 {
-		return nil
-	}
-	// 53 bits hold seconds to a microsecond for 285 years around 1970.
-	whole, fraction := math.Modf(seconds)
-	t := timestamppb.New(time.Unix(int64(whole), int64(math.Round(fraction*1e6))*1e3))
-	if !t.IsValid() {
-		return nil
-	}
-	return t
+	return known
 }
 
 // identify gives e its id. PleaseSign's dummy events of all types bear one id, and so do its documentation's: where

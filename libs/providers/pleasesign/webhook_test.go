@@ -47,23 +47,27 @@ func TestTheDocumentedVector(t *testing.T) {
 	}
 }
 
-func TestDatesAreSecondsAsNumberOrString(t *testing.T) {
+func TestDatesAreReadInEveryForm(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		`1531228693`:     "2018-07-10T13:18:13Z",
-		`"1531228693"`:   "2018-07-10T13:18:13Z",
-		`1531228693.25`:  "2018-07-10T13:18:13.25Z",
-		`1.531228693e9`:  "2018-07-10T13:18:13Z",
-		`null`:           "",
-		`"soon"`:         "",
-		`true`:           "",
-		`[1531228693]`:   "",
-		`1e300`:          "",
-		`-1e11`:          "",
-		`"NaN"`:          "",
-		`"Infinity"`:     "",
-		`1531228693000`:  "", // milliseconds: the year 50492
-		`99999999999999`: "",
+		`1531228693`:                        "2018-07-10T13:18:13Z",
+		`"1531228693"`:                      "2018-07-10T13:18:13Z",
+		`1531228693.25`:                     "2018-07-10T13:18:13.25Z",
+		`1.531228693e9`:                     "2018-07-10T13:18:13Z",
+		`1531228693000`:                     "2018-07-10T13:18:13Z",
+		`"2018-07-10T13:18:13Z"`:            "2018-07-10T13:18:13Z",
+		`"2018-07-10T23:18:13+1000"`:        "2018-07-10T13:18:13Z",
+		`"Tue, 10 Jul 2018 13:18:13 +0000"`: "2018-07-10T13:18:13Z",
+		`null`:                              "",
+		`"soon"`:                            "",
+		`true`:                              "",
+		`[1531228693]`:                      "",
+		`1e300`:                             "",
+		`-1e11`:                             "",
+		`"NaN"`:                             "",
+		`"Infinity"`:                        "",
+		`"10/07/2018 13:18"`:                "",
+		`99999999999999`:                    "",
 	} {
 		e := events(t, newWebhook(t, "k"), `{"id":"1","event":"document.complete","document_id":"D","signed":"https://x","complete_date":`+text+`}`)[0]
 		got := ""
@@ -73,12 +77,69 @@ func TestDatesAreSecondsAsNumberOrString(t *testing.T) {
 		if got != want {
 			t.Errorf("%s is %q, want %q", text, got, want)
 		}
+		unread, want := "", want
+		if want == "" && text != "null" && text != `"NaN"` {
+			unread = "complete_date"
+		}
+		if e.GetAttributes()[pack.TimeUnread] != unread {
+			t.Errorf("%s: said to be unread: %q, want %q", text, e.GetAttributes()[pack.TimeUnread], unread)
+		}
 		link := e.GetLinks()[0]
 		if (want == "") != (link.GetExpiresAt() == nil) || want != "" && link.GetExpiresAt().AsTime().Sub(e.GetOccurredAt().AsTime()) != 72*time.Hour {
 			t.Errorf("%s: the link expires at %v", text, link.GetExpiresAt().AsTime())
 		}
 		if _, kept := e.GetAttributes()["complete_date"]; !kept {
 			t.Errorf("%s: the raw date is gone", text)
+		}
+	}
+}
+
+func TestWhichDateIsTheEvents(t *testing.T) {
+	t.Parallel()
+	for fields, want := range map[string]string{
+		`"event":"document.created","processed_date":1531228693,"created_date":1531228000`: "2018-07-10T13:18:13Z",
+		`"event":"document.created","created_date":1531228693`:                             "2018-07-10T13:18:13Z",
+		`"event":"document.created","processed_date":null,"created_date":1531228693`:       "2018-07-10T13:18:13Z",
+		`"event":"document.complete","completed_date":1531228693`:                          "2018-07-10T13:18:13Z",
+		`"event":"document.complete","complete_date":null,"sealed_date":1531228693`:        "",
+		`"event":"document.complete","sealed_date":1531228693,"expiry_date":1631228693`:    "",
+		`"event":"document.expiring","expiry_date":1631228693,"warned_date":1531228693`:    "",
+		`"event":"document.archived","archived_date":"2018-07-10 13:18:13"`:                "2018-07-10T13:18:13Z",
+	} {
+		e := events(t, newWebhook(t, "k"), `{"id":"1","document_id":"D",`+fields+`}`)[0]
+		got := ""
+		if e.GetOccurredAt() != nil {
+			got = e.GetOccurredAt().AsTime().Format(time.RFC3339Nano)
+		}
+		if got != want {
+			t.Errorf("%s is at %q, want %q", fields, got, want)
+		}
+	}
+}
+
+func TestAWordForNothingIsNoID(t *testing.T) {
+	t.Parallel()
+	w := newWebhook(t, "k")
+	for _, word := range []string{"null", "undefined", "None", " "} {
+		if got := events(t, w, `{"id":"1","event":"document.void","document_id":"D","recipient_id":"`+word+`"}`); len(got) != 1 || got[0].GetRecipient() != nil {
+			t.Errorf("%q declined: %v", word, got)
+		}
+		if e := events(t, w, `{"id":"1","event":"recipient.complete","document_id":"D","recipient_id":"`+word+`","first_name":"Eric"}`)[0]; e.GetRecipient().GetId() != "" || e.GetAttributes()["recipient_id"] != word {
+			t.Errorf("%q signed: %v", word, e)
+		}
+		one, two := events(t, w, `{"id":"1","event":"recipient.complete","document_id":"D","recipient_id":"`+word+`"}`), events(t, w, `{"id":"2","event":"recipient.complete","document_id":"D","recipient_id":"`+word+`"}`)
+		if one[0].GetId() == two[0].GetId() {
+			t.Errorf("two signatures of %q are one", word)
+		}
+	}
+}
+
+func TestAnUnknownEventHasNoStrongMeaning(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"document.completed", "Document.Complete", "document.complete ", "document.voided", "recipient.signed", "complete", "null"} {
+		e := events(t, newWebhook(t, "k"), `{"id":"1","event":"`+name+`","document_id":"D","recipient_id":"R"}`)[0]
+		if e.GetType() != "other.recorded" || e.GetProviderType() != name {
+			t.Errorf("%q is %s of %q", name, e.GetType(), e.GetProviderType())
 		}
 	}
 }

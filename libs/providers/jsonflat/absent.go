@@ -1,0 +1,29 @@
+package jsonflat
+
+import "strings"
+
+// Absent tells whether text is what a program writes for an id that it does not have: nothing, blanks, or the word for
+// nothing of the language that it is written in.
+func Absent(text string) bool {
+	switch strings.ToLower(strings.TrimSpace(text)) {
+	case "", "null", "(null)", "undefined", "none", "nil", "<nil>", "nan", "[object object]":
+		return true
+	}
+	return false
+}
+
+// PeekID is Peek for an id: "" also where the text stands for none (see Absent).
+func (o *Object) PeekID(key string) string {
+	if id := o.Peek(key); !Absent(id) {
+		return id
+	}
+	return ""
+}
+
+// TakeID is Take for an id. A text that stands for none stays among the attributes.
+func (o *Object) TakeID(key string) string {
+	if o.PeekID(key) == "" {
+		return ""
+	}
+	return o.Take(key)
+}
