@@ -3,6 +3,7 @@ package enricher
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/event"
@@ -14,9 +15,35 @@ import (
 type history struct {
 	signatures []*signingv1.SigningEvent // one for each signer
 	declined   map[string]bool           // by recipient id
-	sending    string                    // the id of the latest document.sent; empty where there is none
+	sendings   []sending                 // the document.sent events, by their time
 	completed  bool
 	ended      bool // completed, declined, voided or expired, and not sent again since
+}
+
+// sending is one document.sent.
+type sending struct {
+	id string
+	at time.Time
+}
+
+// latest is the id of the latest document.sent; empty where there is none.
+func (h history) latest() string {
+	if len(h.sendings) == 0 {
+		return ""
+	}
+	return h.sendings[len(h.sendings)-1].id
+}
+
+// resending is the id of the sending in which an event happened, where that is not the document's first: what is told of the
+// second sending is not what was told of the first. Of the first it is nothing, so that it does not matter whether the log has
+// heard of it.
+func (h history) resending(happened *signingv1.SigningEvent) []string {
+	for i := len(h.sendings) - 1; i > 0; i-- {
+		if !h.sendings[i].at.After(event.Time(happened)) {
+			return []string{h.sendings[i].id}
+		}
+	}
+	return nil
 }
 
 // decisive is what recall goes by. Each is asked for by its whole subject, which the server finds at once: for a filter with "*" it
@@ -57,7 +84,7 @@ func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent
 func recall(events []*signingv1.SigningEvent) history {
 	past := history{declined: map[string]bool{}}
 	signed := map[string]bool{}
-	var sent, over time.Time
+	var over time.Time
 	var refusals []*signingv1.SigningEvent
 	for _, e := range events {
 		if e.GetVerification() == signingv1.Verification_VERIFICATION_NONE {
@@ -65,9 +92,7 @@ func recall(events []*signingv1.SigningEvent) history {
 		}
 		switch at := event.Time(e); e.GetType() {
 		case documentSent:
-			if past.sending == "" || !at.Before(sent) {
-				past.sending, sent = e.GetId(), at
-			}
+			past.sendings = append(past.sendings, sending{e.GetId(), at})
 		case documentCompleted:
 			past.completed = true
 		case documentDeclined, documentVoided, documentExpired:
@@ -81,8 +106,11 @@ func recall(events []*signingv1.SigningEvent) history {
 			refusals = append(refusals, e)
 		}
 	}
+	slices.SortStableFunc(past.sendings, func(a, b sending) int { return a.at.Compare(b.at) })
 	// A request that expired, or that somebody declined, can be sent again.
-	before := func(at time.Time) bool { return past.sending != "" && at.Before(sent) }
+	before := func(at time.Time) bool {
+		return len(past.sendings) > 0 && at.Before(past.sendings[len(past.sendings)-1].at)
+	}
 	for _, e := range refusals {
 		if at := event.Time(e); !signed[signerKey(e)] && !before(at) { // who signed after all has thought better of it
 			past.declined[e.GetRecipient().GetId()] = true

@@ -54,8 +54,8 @@ func TestRecallPeople(t *testing.T) {
 		once(recipientSigned, "ann", 1), once(recipientSigned, "ann", 2), somebody, somebodyElse, once(recipientDeclined, "bob", 5),
 		once(documentSent, "", 6, "b"), once(documentSent, "", 2, "a"),
 	})
-	if len(past.signatures) != 3 || past.declined["bob"] || past.sending != once(documentSent, "", 6, "b").GetId() {
-		t.Errorf("%d signatures, declined %v, sent as %s", len(past.signatures), past.declined, past.sending)
+	if len(past.signatures) != 3 || past.declined["bob"] || past.latest() != once(documentSent, "", 6, "b").GetId() {
+		t.Errorf("%d signatures, declined %v, sent as %s", len(past.signatures), past.declined, past.latest())
 	}
 	if past := recall([]*signingv1.SigningEvent{once(documentSent, "", 2), once(recipientDeclined, "bob", 5)}); !past.declined["bob"] {
 		t.Error("bob's refusal is forgotten")

@@ -25,27 +25,34 @@ func messageID(about *notifyv1.Notification, occasion, person string, channel no
 // the event itself, else the latest in the log, else the one that there would be if the provider told it. A request that
 // is sent again on purpose (Clickwrap) is another sending, and invites again.
 //
-// That a document was declined is told by document.declined, by recipient.declined (Clickwrap), or by both (PleaseSign).
-// It is the document's.
+// That a document was declined is told by document.declined, by recipient.declined (Clickwrap, for each contract), or by both
+// (PleaseSign). It is the document's. A decline, an expiry and a person's signature are each one occasion in one sending,
+// however many callbacks tell of it.
 func occasion(kind notifyv1.Kind, happened *signingv1.SigningEvent, past history) string {
 	switch kind {
 	case notifyv1.Kind_KIND_INVITATION:
 		if happened.GetType() == documentSent {
 			return happened.GetId()
 		}
-		if past.sending != "" {
-			return past.sending
+		if past.latest() != "" {
+			return past.latest()
 		}
-		return transition(happened, documentSent)
+		return transition(happened, documentSent, nil)
 	case notifyv1.Kind_KIND_DECLINED:
-		return transition(happened, documentDeclined)
-	default:
-		return happened.GetId()
+		return transition(happened, documentDeclined, nil, past.resending(happened)...)
+	case notifyv1.Kind_KIND_EXPIRED:
+		return transition(happened, documentExpired, nil, past.resending(happened)...)
+	case notifyv1.Kind_KIND_PROGRESS:
+		if happened.GetRecipient().GetId() != "" {
+			return transition(happened, recipientSigned, happened.GetRecipient(), past.resending(happened)...)
+		}
 	}
+	return happened.GetId()
 }
 
 // alone tells whether no other event than this one can have caused its messages of that kind before. An invitation that follows a
-// signature may have followed another one, and that a document was declined is told twice.
+// signature may have followed another one, and that a document was declined is told twice. A signature or an expiry that several
+// events of one sending tell is told by them within days.
 func alone(kind notifyv1.Kind, happened *signingv1.SigningEvent) bool {
 	switch kind {
 	case notifyv1.Kind_KIND_INVITATION:
@@ -57,10 +64,10 @@ func alone(kind notifyv1.Kind, happened *signingv1.SigningEvent) bool {
 	}
 }
 
-// transition is the id that the document's own event of that type has.
-func transition(happened *signingv1.SigningEvent, eventType string) string {
+// transition is the id that the document's or the person's own event of that type has, where the provider cannot send again.
+func transition(happened *signingv1.SigningEvent, eventType string, who *signingv1.Recipient, again ...string) string {
 	return event.TransitionID(&signingv1.SigningEvent{
 		Source: happened.GetSource(), Provider: happened.GetProvider(), Type: eventType,
-		Document: &signingv1.Document{Id: happened.GetDocument().GetId()},
-	})
+		Document: &signingv1.Document{Id: happened.GetDocument().GetId()}, Recipient: who,
+	}, again...)
 }

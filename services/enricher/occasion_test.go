@@ -145,6 +145,44 @@ func TestSendingAgainInvitesAgain(t *testing.T) {
 	}
 }
 
+// Each contract that a person declines, each report of a signature or an expiry, is an event; people hear of it once in a
+// sending, and again when the next sending comes to the same end.
+func TestWhatSeveralEventsTellIsToldOncePerSending(t *testing.T) {
+	t.Parallel()
+	document := &pack.Document{Recipients: []pack.Recipient{ann, with(bob, declined)}}
+	signers := &pack.Document{Recipients: []pack.Recipient{ann, with(bob, signed), cyd}}
+	sent, again := once(documentSent, "", 1, "B1"), once(documentSent, "", 5, "B3")
+	for name, c := range map[string]struct {
+		document     *pack.Document
+		first, other *signingv1.SigningEvent // of the first sending
+		later        *signingv1.SigningEvent // of the second
+	}{
+		"a decline on two contracts": {document, once(recipientDeclined, "bob", 2, "A1", "1"), once(recipientDeclined, "bob", 3, "A2", "2"), once(recipientDeclined, "bob", 6, "A3", "1")},
+		"an expiry":                  {document, once(documentExpired, "", 2, "t2"), once(documentExpired, "", 3, "t3"), once(documentExpired, "", 6, "t6")},
+		"a signature":                {signers, once(recipientSigned, "bob", 2, "A1"), once(recipientSigned, "bob", 3, "A2"), once(recipientSigned, "bob", 6, "A3")},
+	} {
+		ids := func(e *signingv1.SigningEvent, log ...*signingv1.SigningEvent) string {
+			all := slices.Sorted(maps.Values(messages(e, c.document, log)))
+			if len(all) == 0 {
+				t.Fatalf("%s: nobody is told", name)
+			}
+			return fmt.Sprint(all)
+		}
+		first := ids(c.first, sent)
+		for when, got := range map[string]string{
+			"another event tells it": ids(c.other, sent, c.first), "before the sending is known": ids(c.first),
+			"when it was sent again": ids(c.first, sent, again), "and is told by another event then": ids(c.other, again, sent, c.first),
+		} {
+			if got != first {
+				t.Errorf("%s, %s: told as %s, before as %s", name, when, got, first)
+			}
+		}
+		if later := ids(c.later, sent, again, c.first); later == first {
+			t.Errorf("%s: what became of the second sending is told as that of the first, so nobody hears of it", name)
+		}
+	}
+}
+
 func TestDecliningIsToldOnce(t *testing.T) {
 	t.Parallel()
 	document := &pack.Document{Recipients: []pack.Recipient{ann, with(bob, declined)}}
