@@ -41,7 +41,7 @@ func TestHelmLintIsClean(t *testing.T) {
 
 func TestTheNotesSayWhatThereIs(t *testing.T) {
 	t.Parallel()
-	for name, want := range map[string][2]bool{"minimal": {false, false}, "production": {true, false}, "sandbox": {false, true}} {
+	for name, want := range map[string][2]bool{"minimal": {false, false}, "production": {true, false}, "sandbox": {false, true}, "openshift": {true, false}} {
 		m, err := render(loadChart(t), example(t, name))
 		if err != nil {
 			t.Fatal(err)

@@ -19,6 +19,7 @@ var checks = []check{
 	{"pods are watched and given time", unwatchedPods},
 	{"images are ours", strangeImages},
 	{"what a pod mounts is there", missingVolumes},
+	{"accounts are there", missingAccounts},
 	{"selectors find pods", blindSelectors},
 	{"routes lead to doors", lostRoutes},
 	{"alerts and dashboard are the house's", strangeAlerts},

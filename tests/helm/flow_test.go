@@ -64,8 +64,10 @@ func unscaledStages(m manifests) []string {
 		for _, trigger := range scaled.Spec.Triggers {
 			r.unless(trigger.Type == "nats-jetstream", "%s is scaled by %s", s.Name, trigger.Type)
 			triggers = append(triggers, [3]string{trigger.Metadata["stream"], trigger.Metadata["consumer"], trigger.Metadata["lagThreshold"]})
-			r.unless(trigger.Metadata["account"] == "SIGNRELAY", "%s is looked for in account %s", s.Name, trigger.Metadata["account"])
-			r.unless(trigger.Metadata["natsServerMonitoringEndpoint"] != "", "%s: nobody is asked", s.Name)
+			for parameter, is := range map[string]string{"account": "SIGNRELAY", "natsServerMonitoringEndpoint": text(m.values, "keda", "monitoringEndpoint")} {
+				got, given := trigger.Metadata[parameter]
+				r.unless(given && got == is && is != "" || !given && authenticates(m, trigger, parameter), "%s: %s is %q", s.Name, parameter, got)
+			}
 		}
 		lag := strconv.Itoa(s.Workers * perWorker)
 		want := [][3]string{{s.Stream, s.Name, lag}, {flow.Replay, s.Name, lag}}
@@ -75,6 +77,23 @@ func unscaledStages(m manifests) []string {
 		r.unless(known[o.Name], "%s is no stage", o.Name)
 	}
 	return r.wrong
+}
+
+// authenticates tells whether a parameter of the trigger comes from a Secret: by the chart's own TriggerAuthentication or by another's.
+func authenticates(m manifests, trigger keda.ScaleTriggers, parameter string) bool {
+	if trigger.AuthenticationRef == nil {
+		return false
+	}
+	own, found := named[*keda.TriggerAuthentication](m, trigger.AuthenticationRef.Name)
+	return !found || slices.ContainsFunc(own.Spec.SecretTargetRef, func(ref keda.AuthSecretTargetRef) bool {
+		return ref.Parameter == parameter && ref.Name != "" && ref.Key != ""
+	})
+}
+
+// text is a value of that section, "" where there is none.
+func text(values map[string]any, section, key string) string {
+	s, _ := part(values, section)[key].(string)
+	return s
 }
 
 // unownedReplicas finds scalers without a Deployment, and Deployments whose number two decide, or that may have none.

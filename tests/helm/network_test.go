@@ -22,6 +22,7 @@ var calls = map[string][]string{
 	"kafka-bridge": {"nats", "kafka"},
 	"sandbox":      {"ingest", "receipts"},
 	"provision":    {"nats"},
+	"doctor":       {"nats", "redis", "kafka", "smtp", "web", "ingest"},
 }
 
 // wrongPolicies finds pods that are open to all, and such that cannot do their work.
@@ -47,10 +48,10 @@ func wrongPolicies(m manifests) []string {
 			for _, rule := range p.Spec.Ingress {
 				// Without a peer it would be everybody.
 				r.unless(len(rule.From) > 0, "%s lets everybody in", name)
-				open(&r, name, ingress, rule.Ports)
+				open(&r, 0, name, ingress, rule.Ports)
 			}
 			for _, rule := range p.Spec.Egress {
-				open(&r, name, egress, rule.Ports)
+				open(&r, dnsPort(m), name, egress, rule.Ports)
 			}
 		}
 		r.unless(closed, "%s is open to all", name)
@@ -66,18 +67,18 @@ func wrongPolicies(m manifests) []string {
 	return r.wrong
 }
 
-func open(r *report, name string, ports map[int32]bool, rules []networking.NetworkPolicyPort) {
+func open(r *report, dns int32, name string, ports map[int32]bool, rules []networking.NetworkPolicyPort) {
 	r.unless(len(rules) > 0, "%s: a rule for all ports", name)
 	for _, p := range rules {
 		r.unless(p.Port != nil && p.EndPort == nil && p.Protocol != nil, "%s: a rule for many ports", name)
-		r.unless(value(p.Protocol) == core.ProtocolTCP || value(p.Port).IntVal == 53, "%s: a rule for %s", name, value(p.Protocol))
+		r.unless(value(p.Protocol) == core.ProtocolTCP || value(p.Port).IntVal == dns, "%s: a rule for %s", name, value(p.Protocol))
 		ports[value(p.Port).IntVal] = true
 	}
 }
 
 // needed is the ports of all that the program calls: the settings' own, and the sandbox's where that stands in for the world.
 func needed(m manifests, name string, cfg config.Config) map[int32]bool {
-	ports := map[int32]bool{53: true}
+	ports := map[int32]bool{dnsPort(m): true}
 	if extra, _ := part(m.values, "networkPolicy")["extraEgress"].([]any); len(extra) > 0 {
 		ports[4318] = true // the example's
 	}
@@ -107,6 +108,11 @@ func needed(m manifests, name string, cfg config.Config) map[int32]bool {
 		ports[8082], ports[2525] = true, true
 	}
 	return ports
+}
+
+func dnsPort(m manifests) int32 {
+	ports, _ := part(part(m.values, "networkPolicy"), "dns")["ports"].([]any)
+	return int32(number(ports[0]))
 }
 
 func portOf(address string, usual int32) int32 {

@@ -2,6 +2,7 @@ package helm_test
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	core "k8s.io/api/core/v1"
@@ -22,8 +23,8 @@ func harmfulPods(m manifests) []string {
 		r.unless(isFalse(spec.EnableServiceLinks), "%s gets variables for every Service", name)
 		r.unless(!spec.HostNetwork && !spec.HostPID && !spec.HostIPC, "%s shares with the node", name)
 		sc := spec.SecurityContext
-		if sc == nil || !isTrue(sc.RunAsNonRoot) || value(sc.RunAsUser) != imageID || value(sc.FSGroup) != imageID {
-			r.add("%s is not the image's user", name)
+		if sc == nil || !isTrue(sc.RunAsNonRoot) || sc.RunAsUser != nil || sc.RunAsGroup != nil || value(sc.FSGroup) != imageID {
+			r.add("%s is not the image's user, or cannot read its secrets", name)
 		} else {
 			r.unless(sc.SeccompProfile != nil && sc.SeccompProfile.Type == core.SeccompProfileTypeRuntimeDefault, "%s may make any system call", name)
 		}
@@ -34,7 +35,8 @@ func harmfulPods(m manifests) []string {
 			}
 			r.unless(v.HostPath == nil, "%s sees the node's %s", name, v.Name)
 		}
-		for _, c := range spec.Containers {
+		r.unless(isShare(c0(pod), 0.9), "%s does not collect its garbage below its limit", name)
+		for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
 			sc := c.SecurityContext
 			if sc == nil {
 				r.add("%s may do what it likes", name)
@@ -43,10 +45,13 @@ func harmfulPods(m manifests) []string {
 			r.unless(isTrue(sc.ReadOnlyRootFilesystem), "%s may write", name)
 			r.unless(isFalse(sc.AllowPrivilegeEscalation), "%s may rise", name)
 			r.unless(sc.Capabilities != nil && slices.Contains(sc.Capabilities.Drop, "ALL") && len(sc.Capabilities.Add) == 0, "%s has capabilities", name)
+			if !ours(c) {
+				continue // its resources and folders are the operator's
+			}
 			r.unless(!c.Resources.Requests.Cpu().IsZero() && !c.Resources.Requests.Memory().IsZero(), "%s asks for nothing", name)
 			r.unless(c.Resources.Limits.Memory().Cmp(*c.Resources.Requests.Memory()) > 0, "%s may take all memory", name)
 			for _, mount := range c.VolumeMounts {
-				r.unless(mount.ReadOnly, "%s may write %s", name, mount.MountPath)
+				r.unless(mount.ReadOnly || mount.Name == "cache", "%s may write %s", name, mount.MountPath)
 			}
 		}
 	}
@@ -60,6 +65,7 @@ func unwatchedPods(m manifests) []string {
 		spec, c := d.Spec.Template.Spec, d.Spec.Template.Spec.Containers[0]
 		r.unless(asks(c.LivenessProbe, "/livez"), "%s is not asked /livez", name)
 		r.unless(asks(c.ReadinessProbe, "/readyz"), "%s is not asked /readyz", name)
+		r.unless(c.ReadinessProbe == nil || c.ReadinessProbe.FailureThreshold >= 3, "one slow check takes %s out", name)
 		r.unless(port(c, "admin") == 9090, "%s has no admin door at 9090", name)
 
 		hasDoor, before := len(c.Ports) > 1, int64(0)
@@ -86,11 +92,15 @@ func strangeImages(m manifests) []string {
 	var r report
 	for name, pod := range pods(m) {
 		program := name
-		if name == "provision" {
+		switch args := pod.Spec.Containers[0].Args; name {
+		case "provision":
 			program = "signrelay"
-			r.unless(slices.Equal(pod.Spec.Containers[0].Args, []string{"provision"}), "provision does %v", pod.Spec.Containers[0].Args)
-		} else {
-			r.unless(len(pod.Spec.Containers[0].Args) == 0, "%s has arguments", name)
+			r.unless(slices.Equal(args, []string{"provision"}), "provision does %v", args)
+		case "doctor":
+			program = "signrelay"
+			r.unless(len(args) >= 2 && args[0] == "doctor" && args[1] == "--ingest-url=http://"+strings.TrimSuffix(pod.Name, "doctor")+"ingest:8080", "doctor does %v", args)
+		default:
+			r.unless(len(args) == 0, "%s has arguments", name)
 		}
 		image := pod.Spec.Containers[0].Image
 		path, version, tagged := strings.Cut(image[strings.LastIndex(image, "/")+1:], ":")
@@ -98,6 +108,23 @@ func strangeImages(m manifests) []string {
 		r.unless(tagged && version != "" && version != "latest" && path == program, "%s runs %s", name, image)
 	}
 	return r.wrong
+}
+
+// c0 is the pod's container of ours.
+func c0(pod core.PodTemplateSpec) core.Container { return pod.Spec.Containers[0] }
+
+// ours tells a container of the chart's from one that the values bring.
+func ours(c core.Container) bool { return c.Name != "proxy" && c.Name != "wait" }
+
+// isShare tells whether GOMEMLIMIT is that share of the memory limit.
+func isShare(c core.Container, share float64) bool {
+	for _, e := range c.Env {
+		if e.Name == "GOMEMLIMIT" {
+			bytes, err := strconv.ParseInt(e.Value, 10, 64)
+			return err == nil && bytes == int64(share*float64(c.Resources.Limits.Memory().Value()))
+		}
+	}
+	return false
 }
 
 func asks(p *core.Probe, path string) bool {

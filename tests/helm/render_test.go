@@ -27,6 +27,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
+	gateway "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -36,7 +37,7 @@ const (
 )
 
 // examples are the chart's own, each a whole set of values.
-var examples = []string{"minimal", "production", "sandbox"}
+var examples = []string{"minimal", "production", "sandbox", "openshift"}
 
 // object is what Kubernetes is given.
 type object interface {
@@ -85,11 +86,13 @@ func render(c *chart.Chart, values map[string]any) (manifests, error) {
 	return renderAs(c, values, "signing", "signrelay")
 }
 
-func renderAs(c *chart.Chart, values map[string]any, namespace, name string) (manifests, error) {
+// renderAs renders a release in a cluster that has these APIs beside Kubernetes' own.
+func renderAs(c *chart.Chart, values map[string]any, namespace, name string, apis ...string) (manifests, error) {
 	install := action.NewInstall(action.NewConfiguration())
 	install.DryRunStrategy = action.DryRunClient
 	install.KubeVersion = &common.KubeVersion{Version: "v1.30.0", Major: "1", Minor: "30"} // the oldest that the chart says it runs on
 	install.ReleaseName, install.Namespace, install.Replace = name, namespace, true
+	install.APIVersions = apis
 	answer, err := install.Run(c, values)
 	if err != nil {
 		return manifests{}, err
@@ -124,6 +127,7 @@ func renderAs(c *chart.Chart, values map[string]any, namespace, name string) (ma
 var strict = func() runtime.Decoder {
 	utilruntime.Must(keda.AddToScheme(scheme.Scheme))
 	utilruntime.Must(monitoring.AddToScheme(scheme.Scheme))
+	utilruntime.Must(gateway.Install(scheme.Scheme))
 	return json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme.Scheme, scheme.Scheme, json.SerializerOptions{Yaml: true, Strict: true})
 }()
 
@@ -181,6 +185,9 @@ func pods(m manifests) map[string]core.PodTemplateSpec {
 	}
 	for _, j := range of[*batch.Job](m) {
 		all[service(j)] = j.Spec.Template
+	}
+	for _, p := range of[*core.Pod](m) {
+		all[service(p)] = core.PodTemplateSpec{ObjectMeta: p.ObjectMeta, Spec: p.Spec}
 	}
 	return all
 }

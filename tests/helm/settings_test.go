@@ -35,11 +35,11 @@ func misunderstoodSettings(m manifests) []string {
 			r.add("%s: %v", name, err)
 		}
 		main, err := os.ReadFile(filepath.Join(root, "services", name, "cmd", name, "main.go"))
-		r.unless(err == nil || name == "provision", "%s has no program: %v", name, err)
+		r.unless(err == nil || isCommand(name), "%s has no program: %v", name, err)
 		r.unless(cfg.NATS.URL != "" || strings.Contains(string(main), "NoParts: true"), "%s does not know NATS", name)
 		r.unless(cfg.Redis.URL != "" || !regexp.MustCompile(`NeedsRedis:\s+true`).Match(main), "%s does not know Redis", name)
 		for _, setting := range sorted(mounted(pod)) {
-			read[setting] = true
+			read[setting] = read[setting] || name != "doctor" // which reads what the services read
 		}
 	}
 	for setting := range part(m.values, "secrets") {
@@ -65,7 +65,7 @@ func unknownUsers(m manifests) []string {
 		if users {
 			want = name
 		}
-		if users && name == "provision" {
+		if users && isCommand(name) {
 			want = "operator"
 		}
 		r.unless(cfg.NATS.User == want, "%s is %q to NATS", name, cfg.NATS.User)
@@ -74,6 +74,9 @@ func unknownUsers(m manifests) []string {
 	}
 	return r.wrong
 }
+
+// isCommand tells the pods that run the command line, as the operator.
+func isCommand(name string) bool { return name == "provision" || name == "doctor" }
 
 // settings is what the pod's program would read, with every secret made up.
 func settings(m manifests, pod core.PodTemplateSpec) (config.Config, error) {
@@ -202,6 +205,8 @@ func TestAServiceHoldsNoSecretOfOthers(t *testing.T) {
 		"email-sender": {"signrelay-ca", "signrelay-nats", "signrelay-redis", "signrelay-smtp"},
 		"kafka-bridge": {"signrelay-ca", "signrelay-kafka", "signrelay-nats"},
 		"provision":    {"signrelay-ca", "signrelay-nats"},
+		"doctor": append(webhooks, "signrelay-bitly", "signrelay-ca", "signrelay-kafka", "signrelay-nats", "signrelay-redis", "signrelay-smtp",
+			"signrelay-vonage"),
 	}
 	all := pods(m)
 	for name, pod := range all {
@@ -209,7 +214,7 @@ func TestAServiceHoldsNoSecretOfOthers(t *testing.T) {
 		for setting, secret := range mounted(pod) {
 			names[secret] = true
 			// Only these two call the providers.
-			if regexp.MustCompile(`^source\..*\.api\.`).MatchString(setting) && name != "enricher" && name != "shortener" {
+			if regexp.MustCompile(`^source\..*\.api\.`).MatchString(setting) && name != "enricher" && name != "shortener" && name != "doctor" {
 				t.Errorf("%s holds %s", name, setting)
 			}
 		}
@@ -218,7 +223,7 @@ func TestAServiceHoldsNoSecretOfOthers(t *testing.T) {
 			t.Errorf("%s holds %v, not %v", name, got, want[name])
 		}
 		for _, s := range cfgSources(t, m, pod) {
-			if calls := name == "enricher" || name == "shortener"; s.Name == "legal" && s.API.Set() != calls {
+			if calls := name == "enricher" || name == "shortener" || name == "doctor"; s.Name == "legal" && s.API.Set() != calls {
 				t.Errorf("%s knows how to call the provider: %t", name, s.API.Set())
 			}
 		}

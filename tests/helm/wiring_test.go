@@ -2,6 +2,7 @@ package helm_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"os"
@@ -17,8 +18,20 @@ import (
 	networking "k8s.io/api/networking/v1"
 	policy "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	gateway "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
 )
+
+// missingAccounts finds pods of a service account that the release does not make, and accounts that hold a token.
+func missingAccounts(m manifests) []string {
+	var r report
+	for name, pod := range pods(m) {
+		account, found := named[*core.ServiceAccount](m, pod.Spec.ServiceAccountName)
+		r.unless(found || pod.Spec.ServiceAccountName == "default", "%s wants the account %q", name, pod.Spec.ServiceAccountName)
+		r.unless(!found || isFalse(account.AutomountServiceAccountToken), "the account of %s brings a token", name)
+	}
+	return r.wrong
+}
 
 // missingVolumes finds mounts of nothing, and settings that the release does not hold. Secrets are the operator's.
 func missingVolumes(m manifests) []string {
@@ -89,7 +102,8 @@ func strangeAlerts(m manifests) []string {
 		data, err := os.ReadFile(filepath.Join(root, "deployments", "prometheus", "signrelay.rules.yaml"))
 		var want monitoring.PrometheusRuleSpec
 		if err == nil {
-			data = bytes.ReplaceAll(data, []byte(`job=~".*signrelay.*"`), []byte(`namespace="signing", job="`+p.Name+`"`))
+			data = bytes.ReplaceAll(data, []byte(`job=~".*signrelay.*"`), []byte(`namespace="signing", job="`+cmp.Or(text(m.values, "alerts", "job"), p.Name)+`"`))
+			data = bytes.ReplaceAll(data, []byte("https://github.com/signrelay/signrelay/blob/main/docs/operate.md"), []byte(text(m.values, "alerts", "runbookUrl")))
 			err = yaml.UnmarshalStrict(data, &want)
 		}
 		r.unless(err == nil && len(want.Groups) > 0 && reflect.DeepEqual(p.Spec, want), "the alerts are others: %v", err)
@@ -128,6 +142,23 @@ func lostRoutes(m manifests) []string {
 		}
 		r.unless(len(found) == len(routes), "the routes are %v", sorted(found))
 	}
+	on, _ := part(m.values, "gateway")["enabled"].(bool)
+	found := map[string]bool{}
+	for _, h := range of[*gateway.HTTPRoute](m) {
+		r.unless(len(h.Spec.ParentRefs) > 0, "%s is attached to no Gateway", h.Name)
+		r.unless(len(h.Spec.Hostnames) == 1 && h.Spec.Hostnames[0] != "", "%s is for %v", h.Name, h.Spec.Hostnames)
+		for _, rule := range h.Spec.Rules {
+			path := value(rule.Matches[0].Path.Value)
+			found[path] = true
+			r.unless(value(rule.Matches[0].Path.Type) == gateway.PathMatchPathPrefix, "%s is for itself alone", path)
+			to := rule.BackendRefs[0].BackendObjectReference
+			s, is := named[*core.Service](m, string(to.Name))
+			r.unless(is && service(s) == routes[path], "%s leads to %s", path, to.Name)
+			r.unless(is && slices.ContainsFunc(s.Spec.Ports, func(sp core.ServicePort) bool { return sp.Port == int32(value(to.Port)) && sp.Name == "http" }),
+				"%s leads to port %d", path, value(to.Port))
+		}
+	}
+	r.unless(len(found) == len(routes) || !on && len(found) == 0, "the Gateway's routes are %v", sorted(found))
 	return r.wrong
 }
 
@@ -164,6 +195,9 @@ func lateProvisioning(m manifests) []string {
 		}
 		if own, found := named[*networking.NetworkPolicy](m, j.Name); found {
 			r.unless(before(own), "its policy comes after the job")
+		}
+		if own, found := named[*core.ServiceAccount](m, j.Spec.Template.Spec.ServiceAccountName); found {
+			r.unless(before(own), "its account comes after the job")
 		}
 		r.unless(value(j.Spec.ActiveDeadlineSeconds) > 0 && value(j.Spec.ActiveDeadlineSeconds) < 300, "the job outlives helm's patience")
 	}

@@ -19,8 +19,13 @@
   "smtp" (dict "in" "" "usual" (dig "email" "smtp" "port" 587 $config | int))
   "web" (dict "in" "" "usual" 443) -}}
 - to: {{- toYaml $policy.dns.to | nindent 4 }}
-  ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
+  ports:
+    {{- range $policy.dns.ports }}
+    - {port: {{ int . }}, protocol: UDP}
+    - {port: {{ int . }}, protocol: TCP}
+    {{- end }}
 {{- range .row.calls }}
+{{- if or (ne . "kafka") (dig "kafka" "brokers" list $config) }}
 {{- $party := get $policy . }}
 {{- $found := include "signrelay.ports" (get $in .) | fromYaml }}
 - ports:
@@ -31,11 +36,14 @@
   to: {{- toYaml . | nindent 4 }}
   {{- end }}
 {{- end }}
-{{- if .root.Values.services.sandbox.enabled }}
+{{- end }}
 {{- $rows := .root.Files.Get "files/services.yaml" | fromYaml }}
 {{- $to := list }}
-{{- if or (has "web" .row.calls) (has "smtp" .row.calls) }}{{ $to = list "sandbox" }}{{ end }}
+{{- if eq .name "doctor" }}{{ $to = list "ingest" }}{{ end }}
+{{- if .root.Values.services.sandbox.enabled }}
+{{- if or (has "web" .row.calls) (has "smtp" .row.calls) }}{{ $to = append $to "sandbox" }}{{ end }}
 {{- if eq .name "sandbox" }}{{ $to = list "ingest" "sms-sender" }}{{ end }}
+{{- end }}
 {{- range $to }}
 - to:
     - podSelector:
@@ -44,7 +52,6 @@
     {{- range (get $rows .).doors }}
     - {port: {{ .port }}, protocol: TCP}
     {{- end }}
-{{- end }}
 {{- end }}
 {{- with $policy.extraEgress }}
 {{ toYaml . }}

@@ -2,6 +2,7 @@
 {{- define "signrelay.pod" -}}
 {{- $secrets := include "signrelay.secrets" . | fromYaml -}}
 {{- $values := .root.Values -}}
+serviceAccountName: {{ include "signrelay.account" . }}
 automountServiceAccountToken: false
 # Else a Service called signrelay-ingest would become variables such as SIGNRELAY_INGEST_PORT, which are no settings.
 enableServiceLinks: false
@@ -13,21 +14,28 @@ imagePullSecrets:
 {{- end }}
 securityContext:
   runAsNonRoot: true
-  runAsUser: 65532
-  runAsGroup: 65532
-  fsGroup: 65532 # may read the secrets' files
   seccompProfile: {type: RuntimeDefault}
-{{- with $values.priorityClassName }}
+  {{- if not (.root.Capabilities.APIVersions.Has "security.openshift.io/v1") }}
+  {{- range $key, $id := $values.podSecurityContext }}
+  {{- if not (kindIs "invalid" $id) }}
+  {{ $key }}: {{ int64 $id }}
+  {{- end }}
+  {{- end }}
+  {{- end }}
+{{- with .row.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
-{{- with $values.nodeSelector }}
+{{- with .row.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with $values.tolerations }}
+{{- with .row.tolerations }}
 tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with $values.affinity }}
+{{- with .row.affinity }}
 affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .row.initContainers }}
+initContainers: {{- toYaml . | nindent 2 }}
 {{- end }}
 volumes:
   - name: settings
@@ -50,13 +58,27 @@ volumes:
         - {key: {{ $path | replace "/" "__" }}, path: {{ $path }}}
         {{- end }}
   {{- end }}
+  {{- with .row.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* 90% of a memory limit, in bytes, for GOMEMLIMIT: near it the garbage collector works harder. The rest is for what Go's heap is
+not: stacks, threads, the program itself. The Downward API can give the limit, but not a part of it. */}}
+{{- define "signrelay.memory" -}}
+{{- if kindIs "string" . -}}
+{{- $units := dict "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- mulf (regexFind "^[0-9.]+" . | float64) (get $units (regexReplaceAll "^[0-9.]+" . "")) 0.9 | floor | int64 -}}
+{{- else -}}
+{{- mulf . 0.9 | floor | int64 -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The container, but for its doors and probes. A secret is a file, and its variable with _FILE says where. */}}
 {{- define "signrelay.container" -}}
 {{- $secrets := include "signrelay.secrets" . | fromYaml -}}
 {{- $values := .root.Values -}}
-{{- $program := ternary "signrelay" .name (eq .name "provision") -}}
+{{- $program := .row.program | default .name -}}
 image: {{ list $values.image.registry $values.image.repository $program | compact | join "/" -}}
   {{- with get $values.image.digests $program -}}
   @{{ . }}
@@ -76,7 +98,7 @@ env:
   {{- end }}
   - {name: SIGNRELAY_ADMIN_ADDR, value: ":9090"}
   {{- if hasKey $secrets "nats.password" }}
-  - {name: SIGNRELAY_NATS_USER, value: {{ ternary "operator" .name (eq .name "provision") }}}
+  - {name: SIGNRELAY_NATS_USER, value: {{ .row.user | default .name }}}
   {{- end }}
   {{- range $setting, $_ := $secrets }}
   - name: {{ include "signrelay.variable" $setting }}{{ ne $setting "nats.creds" | ternary "_FILE" "" }}
@@ -85,11 +107,15 @@ env:
   {{- if and $values.templates (has "templates" .row.reads) }}
   - {name: SIGNRELAY_TEMPLATES_DIR, value: /etc/signrelay/templates}
   {{- end }}
-  # The collector works harder from the request on, well below the limit at which the kernel would end the process.
-  - {name: GOMEMLIMIT, valueFrom: {resourceFieldRef: {resource: requests.memory}}}
-  {{- with $values.env }}
+  {{- with dig "limits" "memory" "" .row.resources }}
+  - {name: GOMEMLIMIT, value: {{ include "signrelay.memory" . | quote }}}
+  {{- end }}
+  {{- with .row.env }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- with .row.envFrom }}
+envFrom: {{- toYaml . | nindent 2 }}
+{{- end }}
 volumeMounts:
   - {name: settings, mountPath: /etc/signrelay/settings, readOnly: true}
   {{- if $secrets }}
@@ -97,5 +123,8 @@ volumeMounts:
   {{- end }}
   {{- if and $values.templates (has "templates" .row.reads) }}
   - {name: templates, mountPath: /etc/signrelay/templates, readOnly: true}
+  {{- end }}
+  {{- with .row.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end -}}

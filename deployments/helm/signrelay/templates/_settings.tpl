@@ -30,7 +30,7 @@
 {{- end -}}
 {{- $users := .root.Values.nats.users -}}
 {{- if and $users.secret (has "nats" .row.reads) -}}
-{{- $user := ternary "operator" .name (eq .name "provision") -}}
+{{- $user := .row.user | default .name -}}
 {{- $key := ternary $user (printf "%s.creds" $user) (eq $users.kind "password") -}}
 {{- $_ := set $mine (printf "nats.%s" $users.kind) (dict "name" $users.secret "key" $key) -}}
 {{- end -}}
@@ -96,13 +96,22 @@ SIGNRELAY_{{ . | replace "." "_" | replace "-" "_" | upper }}
 {{- if and (hasKey $services "shortener") (not (dig "shortener" "public_url" "" .Values.config)) -}}
 {{- $wrong = append $wrong "config.shortener.public_url is missing: set what signers' links begin with, such as https://sign.acme.example" -}}
 {{- end -}}
-{{- if and .Values.keda.enabled (not .Values.keda.monitoringEndpoint) -}}
-{{- $wrong = append $wrong "keda.monitoringEndpoint is missing: set host:port of the NATS server's monitoring" -}}
+{{- $keda := .Values.keda -}}
+{{- if and $keda.enabled (not (or $keda.monitoringEndpoint $keda.authenticationRef $keda.secretTargetRef)) -}}
+{{- $wrong = append $wrong "keda.monitoringEndpoint is missing: set host:port of the NATS server's monitoring, or keda.authenticationRef or keda.secretTargetRef where it is a secret" -}}
+{{- end -}}
+{{- if and $keda.authenticationRef $keda.secretTargetRef -}}
+{{- $wrong = append $wrong "keda.authenticationRef and keda.secretTargetRef are both set: a TriggerAuthentication is yours or the chart's" -}}
+{{- end -}}
+{{- if and .Values.gateway.enabled (not .Values.gateway.parentRefs) -}}
+{{- $wrong = append $wrong "gateway.parentRefs is empty: name the Gateway that the routes attach to" -}}
 {{- end -}}
 {{- range $name, $row := $services -}}
-{{- range $row.doors -}}
-{{- if and $.Values.ingress.enabled .path (not (or $row.host $.Values.ingress.host)) -}}
-{{- $wrong = append $wrong (printf "ingress.host is missing: set it, or services.%s.host" $name) -}}
+{{- range $door := $row.doors -}}
+{{- range $way := list "ingress" "gateway" -}}
+{{- if and (get $.Values $way).enabled $door.path (not (or $row.host (get $.Values $way).host)) -}}
+{{- $wrong = append $wrong (printf "%s.host is missing: set it, or services.%s.host" $way $name) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if and $row.maxReplicas (lt (int $row.maxReplicas) (int $row.replicas)) -}}
