@@ -26,10 +26,16 @@ const (
 	longestName  = 60
 )
 
+// Title is a document's title as people may be shown it: on one line, of visible characters, without links, and not too long.
+func Title(s string) string { return cut(unlinked(plain(s)), longestTitle) }
+
+// Sender is a sender's name as people may be shown it. It is the operator's own setting, so "Acme.com" stays.
+func Sender(s string) string { return cut(plain(s), longestName) }
+
 func factsOf(n *notifyv1.Notification) (facts, error) {
 	about := facts{
-		Title:    cut(unlinked(plain(n.GetDocumentTitle())), longestTitle),
-		Sender:   cut(plain(n.GetSenderName()), longestName), // the operator's own setting: "Acme.com" stays
+		Title:    Title(n.GetDocumentTitle()),
+		Sender:   Sender(n.GetSenderName()),
 		Actor:    cut(spaced(named(plain(n.GetActorName()))), longestName),
 		Name:     greeting(n.GetTo().GetFirstName(), n.GetTo().GetLastName()),
 		ToSender: n.GetTo().GetSender(),

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -27,7 +28,7 @@ type entry struct {
 	revision uint64
 }
 
-// codeLength is 14 characters of 5 bits, all from crypto/rand: 70 bits, so that nobody finds a link by trying. The
+// codeLength is without the suffix that says by which channel it is sent (see code.go): 14 characters of 5 bits, all from crypto/rand: 70 bits, so that nobody finds a link by trying. The
 // letters a-z and digits 2-7 are what a phone's keyboard gives without a shift, and none looks like another.
 const codeLength = 14
 
@@ -69,10 +70,10 @@ func (b book) tryGive(ctx context.Context, pair string, l link) (entry, error) {
 		return entry{}, err
 	case b.ageing(e.link):
 		return b.enter(ctx, pair, given.Revision(), l)
-	case l.Target == e.Target || l.Told.Before(e.Told):
+	case l.Told.Before(e.Told), l.Target == e.Target && l.shown == e.shown:
 		return e, nil
 	}
-	e.Target, e.Told = l.Target, l.Told
+	e.Target, e.Told, e.shown = l.Target, l.Told, l.shown
 	return b.write(ctx, e)
 }
 
@@ -116,23 +117,56 @@ func (b book) enter(ctx context.Context, pair string, seen uint64, l link) (entr
 	return entry{}, errRaced
 }
 
-// keep keeps an outside form beside the link. Where another replica kept one for the same link first, that one counts.
-func (b book) keep(ctx context.Context, e entry, form outsideForm) (entry, error) {
-	for range races {
-		if e.Outside.By == form.By && e.Outside.Of == form.Of {
-			return e, nil
+// keep keeps an outside form beside the link, and returns it. Where another replica kept one for the same link first, that
+// one counts.
+func (b book) keep(ctx context.Context, e entry, channel string, form outsideForm) (outsideForm, error) {
+	_, err := b.change(ctx, e, func(l *link) bool {
+		if kept := l.Outside[channel]; kept.By == form.By && kept.Of == form.Of {
+			form = kept
+			return false
 		}
-		changed := e
-		changed.Outside = form
-		kept, err := b.write(ctx, changed)
-		if !errors.Is(err, errRaced) {
-			return kept, err
+		l.Outside = with(l.Outside, channel, form)
+		return true
+	})
+	return form, err
+}
+
+// fetched notes that a kind of program fetched the link on a day, and tells whether it is the first time on that day.
+func (b book) fetched(ctx context.Context, e entry, client, day string) (first bool, err error) {
+	return b.change(ctx, e, func(l *link) bool {
+		if l.Fetched[client] == day {
+			return false
+		}
+		l.Fetched = with(l.Fetched, client, day)
+		return true
+	})
+}
+
+// with is a copy of a map with one more entry: the entry that was read stays as it was.
+func with[V any](m map[string]V, key string, value V) map[string]V {
+	copied := maps.Clone(m)
+	if copied == nil {
+		copied = map[string]V{}
+	}
+	copied[key] = value
+	return copied
+}
+
+// change makes a change to a link, again where another replica was faster, and tells whether there was one to make.
+func (b book) change(ctx context.Context, e entry, change func(*link) bool) (changed bool, err error) {
+	for range races {
+		next := e
+		if !change(&next.link) {
+			return false, nil
+		}
+		if _, err = b.write(ctx, next); !errors.Is(err, errRaced) {
+			return err == nil, err
 		}
 		if e, err = b.read(ctx, e.code); err != nil {
-			return entry{}, err
+			return false, err
 		}
 	}
-	return entry{}, errRaced
+	return false, errRaced
 }
 
 // write stores a changed link, unless somebody else changed it after it was read.
@@ -168,19 +202,11 @@ func (b book) read(ctx context.Context, code string) (entry, error) {
 	return e, nil
 }
 
-// open returns the link behind a code as a signer brings it, or errUnknown, or errExpired.
-func (b book) open(ctx context.Context, code string) (link, error) {
-	if !wellFormed(code) {
-		return link{}, errUnknown
-	}
+// open returns the entry of a code, or errUnknown. Of a link that has expired it returns both the entry and errExpired.
+func (b book) open(ctx context.Context, code string) (entry, error) {
 	e, err := b.read(ctx, code)
 	if err == nil && !b.now().Before(e.ExpiresAt) {
-		return link{}, errExpired
+		err = errExpired
 	}
-	return e.link, err
-}
-
-// wellFormed spares the bucket what cannot be a code; some of it is no legal key either.
-func wellFormed(code string) bool {
-	return len(code) == codeLength && strings.Trim(code, "abcdefghijklmnopqrstuvwxyz234567") == ""
+	return e, err
 }

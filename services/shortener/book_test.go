@@ -1,6 +1,7 @@
 package shortener
 
 import (
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -43,10 +44,11 @@ func TestRacingReplicasAgreeOnOneCode(t *testing.T) {
 				return
 			}
 			codes[i] = e.code
-			if e, err = b.keep(t.Context(), e, outsideForm{By: "bitly", Of: "https://own/" + e.code, Short: "https://bit.ly/" + string(rune('a'+i))}); err != nil {
+			form, err := b.keep(t.Context(), e, "sms", outsideForm{By: "bitly", Of: "https://own/" + e.code, Short: "https://bit.ly/" + string(rune('a'+i))})
+			if err != nil {
 				t.Error(err)
 			}
-			forms[i] = e.Outside.Short
+			forms[i] = form.Short
 		})
 	}
 	close(start)
@@ -55,7 +57,7 @@ func TestRacingReplicasAgreeOnOneCode(t *testing.T) {
 	b := book{bucket: bucket, life: time.Hour, now: time.Now}
 	for i, code := range codes {
 		opened, err := b.open(t.Context(), code)
-		if code != codes[0] || forms[i] != forms[0] || err != nil || opened.Target != wanted.Target || opened.Outside.Short != forms[0] {
+		if code != codes[0] || forms[i] != forms[0] || err != nil || opened.Target != wanted.Target || opened.Outside["sms"].Short != forms[0] {
 			t.Errorf("code %q, form %q; the first are %q, %q; behind it is %v, %v", code, forms[i], codes[0], forms[0], opened, err)
 		}
 	}
@@ -88,6 +90,77 @@ func TestLinkIsMadeAnewInTheSecondHalfOfItsLife(t *testing.T) {
 		if _, err := (book{bucket: bucket, now: at(born.Add(c.age))}).open(t.Context(), c.code); err != c.want { //nolint:errorlint // they are not wrapped
 			t.Errorf("%s at %v: %v, want %v", c.code, c.age, err, c.want)
 		}
+	}
+}
+
+// The log hears of a kind of program once a day, whichever replica it meets, and of each kind.
+func TestEachKindOfProgramIsNotedOnceADay(t *testing.T) {
+	t.Parallel()
+	b := book{bucket: newBucket(t), life: time.Hour, now: time.Now}
+	e, err := b.give(t.Context(), "x", link{Document: "doc"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const replicas = 8
+	first := make(chan string, 100)
+	note := func(client, day string) {
+		news, err := b.fetched(t.Context(), e, client, day) // with the entry as it was when the link was new
+		if err != nil {
+			t.Error(err)
+		}
+		if news {
+			first <- client + " " + day
+		}
+	}
+	var done sync.WaitGroup
+	for range replicas {
+		done.Go(func() { note("slack", "2026-11-27") })
+		done.Go(func() { note("browser", "2026-11-27") })
+	}
+	done.Wait()
+	note("slack", "2026-11-28")
+	note("slack", "2026-11-28")
+	close(first)
+	var got []string
+	for f := range first {
+		got = append(got, f)
+	}
+	slices.Sort(got)
+	if want := []string{"browser 2026-11-27", "slack 2026-11-27", "slack 2026-11-28"}; !slices.Equal(got, want) {
+		t.Errorf("first fetches %v, want %v", got, want)
+	}
+}
+
+// A newer message changes what the pages say, an older one that comes late does not.
+func TestPagesSayWhatTheNewestMessageSaid(t *testing.T) {
+	t.Parallel()
+	b := book{bucket: newBucket(t), life: time.Hour, now: time.Now}
+	for _, c := range []struct {
+		at          int64
+		title, want string
+	}{{100, "Draft", "Draft"}, {200, "Final", "Final"}, {150, "Late", "Final"}} {
+		e, err := b.give(t.Context(), "x", link{Document: "doc", Told: time.Unix(c.at, 0), shown: shown{Title: c.title}})
+		if err != nil || e.Title != c.want {
+			t.Errorf("%q at %d: the link has %q, %v", c.title, c.at, e.Title, err)
+		}
+		if kept, err := b.open(t.Context(), e.code); err != nil || kept.Title != c.want {
+			t.Errorf("%q at %d: the bucket has %q, %v", c.title, c.at, kept.Title, err)
+		}
+	}
+}
+
+// An entry from before there were suffixes and titles opens as before.
+func TestEntryOfAnEarlierVersion(t *testing.T) {
+	t.Parallel()
+	bucket := newBucket(t)
+	old := `{"target":"https://provider.example/r","source":"acme","provider":"clickwrap","document":"d","purpose":"sign","kind":"invitation",` +
+		`"made_at":"2026-11-01T00:00:00Z","expires_at":"2027-01-01T00:00:00Z","outside":{"by":"bitly","of":"https://own/l/x","short":"https://bit.ly/x"}}`
+	if _, err := bucket.Create(t.Context(), "code.abcdefghijklmn", []byte(old)); err != nil {
+		t.Fatal(err)
+	}
+	e, err := book{bucket: bucket, now: at(time.Date(2026, 11, 27, 0, 0, 0, 0, time.UTC))}.open(t.Context(), "abcdefghijklmn")
+	if err != nil || e.Target != "https://provider.example/r" || len(e.Outside) != 0 || e.Kind != "invitation" {
+		t.Errorf("%+v, %v", e, err)
 	}
 }
 

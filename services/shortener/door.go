@@ -4,12 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -46,81 +46,142 @@ func newDoor(env service.Env, links book, sources func() providers.Sources) (*do
 	return d, nil
 }
 
-// ServeHTTP answers GET and HEAD, and POST, which only the button on one of our own pages sends: that is a person.
+// visit is one request for a link.
+type visit struct {
+	w       http.ResponseWriter
+	r       *http.Request
+	entry   entry // the link, once it is looked up
+	channel string
+}
+
+// ServeHTTP answers GET and HEAD, and POST, which only the button on one of our own pages sends: that is a person. A link whose
+// provider is asked at the click shows its button to all others, because what the provider gives may work once.
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Cache-Control", "no-store")         // every opening is heard of
+	h.Set("Cache-Control", "no-store")         // every opening is heard of, and going back fetches the button anew
 	h.Set("Referrer-Policy", "no-referrer")    // the code is a secret, and stays out of the target's logs
 	h.Set("X-Robots-Tag", "noindex, nofollow") // and out of search engines
 	h.Set("X-Content-Type-Options", "nosniff")
 	// No form-action: Chromium holds the provider's address that the button leads to against it.
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'")
 
+	v := &visit{w: w, r: r}
 	if wait, ok := d.visitors.let(r); !ok {
-		d.show(w, r, limited(wait))
+		d.show(v, limited(wait))
 		return
 	}
-	l, err := d.links.open(r.Context(), r.PathValue("code"))
+	code, channel, ok := readCode(r.PathValue("code"))
+	if !ok {
+		d.show(v, unknown)
+		return
+	}
+	var err error
+	v.channel = channel
+	v.entry, err = d.links.open(r.Context(), code)
 	switch {
 	case errors.Is(err, errUnknown):
-		d.show(w, r, unknown)
+		d.show(v, unknown)
 	case errors.Is(err, errExpired):
-		d.show(w, r, expired)
+		d.show(v, expired)
 	case err != nil:
 		d.log.ErrorContext(r.Context(), "short link not looked up", "error", err)
-		d.show(w, r, failed)
-	case r.Method != http.MethodPost && isPrefetch(r):
-		d.show(w, r, prefetch)
-	case r.Method != http.MethodPost && isRobot(r):
-		d.show(w, r, robot)
-	case l.Target != "":
-		d.lead(w, r, l, l.Target)
+		d.show(v, failed)
+	case r.Method == http.MethodPost && fromElsewhere(r):
+		d.show(v, button(v.entry.link))
+	case r.Method == http.MethodPost:
+		d.open(v)
 	default:
-		d.ask(w, r, l)
+		d.look(v)
 	}
 }
 
-func (d *door) show(w http.ResponseWriter, r *http.Request, p page) {
+// look answers whoever has not pressed the button: robots, browsers that ask before the click, and people.
+func (d *door) look(v *visit) {
+	robotic := robotOf(v.r)
+	switch {
+	case isPrefetch(v.r):
+		d.show(v, prefetch)
+		d.tellFetched(v, prefetcher)
+	case robotic != "":
+		d.show(v, robot)
+		d.tellFetched(v, robotic)
+	case v.entry.Target == "":
+		d.show(v, button(v.entry.link))
+		d.tellFetched(v, browser)
+	default:
+		d.lead(v, v.entry.Target)
+	}
+}
+
+// open is for the person who pressed the button.
+func (d *door) open(v *visit) {
+	if v.entry.Target != "" {
+		d.lead(v, v.entry.Target)
+		return
+	}
+	d.ask(v)
+}
+
+func (d *door) show(v *visit, p page) {
 	d.asked.WithLabelValues(p.outcome).Inc()
-	p.show(w, r, d.log)
+	p.show(v, d.log)
 }
 
 // lead sends a person to where the link leads.
-func (d *door) lead(w http.ResponseWriter, r *http.Request, l link, target string) {
+func (d *door) lead(v *visit, target string) {
 	if u, err := url.Parse(target); err != nil || !isWeb(u) {
-		d.log.ErrorContext(r.Context(), "short link leads to no http(s) address", "source", l.Source, "provider", l.Provider)
-		d.show(w, r, busyFor(0))
+		d.log.ErrorContext(v.r.Context(), "short link leads to no http(s) address", "source", v.entry.Source, "provider", v.entry.Provider)
+		d.show(v, busyFor(0))
 		return
 	}
-	status := http.StatusFound
-	if r.Method == http.MethodPost {
-		status = http.StatusSeeOther // and with GET
+	status, certainty := http.StatusFound, viewed
+	if v.r.Method == http.MethodPost {
+		status, certainty = http.StatusSeeOther, clicked // and with GET
 	}
-	w.Header().Set("Location", target)
-	w.Header().Set("Content-Length", "0")
-	w.WriteHeader(status)
+	v.w.Header().Set("Location", target)
+	v.w.Header().Set("Content-Length", "0")
+	v.w.WriteHeader(status)
 	d.asked.WithLabelValues("redirected").Inc()
-	d.tell(w, r, l)
+	d.tellOpened(v, certainty)
 }
 
-// tellWithin is how long the log has to take an opening. It is worth less than a handler that hangs.
+// tellWithin is how long the log has to take an event about a link. It is worth less than a handler that hangs.
 const tellWithin = time.Second
 
-// tell tells the log that a person has opened the link. The signer is on the way before the log hears of it; still within
-// the request, so that a server that is told to stop waits for it.
-func (d *door) tell(w http.ResponseWriter, r *http.Request, l link) {
-	if err := http.NewResponseController(w).Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		d.log.DebugContext(r.Context(), "short link's reader left", "error", err)
+// tellOpened tells the log that the link was opened.
+func (d *door) tellOpened(v *visit, certainty string) {
+	d.tell(v, openedType, func(ctx context.Context) (*nats.Msg, error) { return opened(ctx, v, certainty, rand.Text()) })
+}
+
+// tellFetched tells the log that a kind of program fetched the link and was not led on, once a day. Where the log then does
+// not take it, that day has none: what robots do is worth no second try.
+func (d *door) tellFetched(v *visit, client string) {
+	day := d.links.now().UTC().Format(time.DateOnly)
+	if v.entry.Fetched[client] == day {
+		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), tellWithin)
-	defer cancel()
-	m, err := opened(ctx, l, rand.Text())
-	if err == nil {
-		if _, err = d.js.PublishMsg(ctx, m); err != nil {
-			err = fmt.Errorf("publish %s: %w", openedType, err)
+	d.tell(v, fetchedType, func(ctx context.Context) (*nats.Msg, error) {
+		first, err := d.links.fetched(ctx, v.entry, client, day)
+		if err != nil || !first {
+			return nil, err
 		}
+		return fetched(ctx, v, client, day)
+	})
+}
+
+// tell puts an event about a link into the log, where there is one to put. The visitor has his answer before the log hears of
+// it; still within the request, so that a server that is told to stop waits for it.
+func (d *door) tell(v *visit, typ string, event func(context.Context) (*nats.Msg, error)) {
+	if err := http.NewResponseController(v.w).Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		d.log.DebugContext(v.r.Context(), "short link's reader left", "error", err)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(v.r.Context()), tellWithin)
+	defer cancel()
+	m, err := event(ctx)
+	if err == nil && m != nil {
+		_, err = d.js.PublishMsg(ctx, m)
 	}
 	if err != nil {
-		d.log.WarnContext(ctx, "opening of a short link not recorded", "source", l.Source, "provider", l.Provider, "error", err)
+		d.log.WarnContext(ctx, "event of a short link not recorded", "type", typ, "source", v.entry.Source, "provider", v.entry.Provider, "error", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/servicetest"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
@@ -115,7 +117,7 @@ func checkPage(t *testing.T, got answer, status int, says string) {
 	t.Helper()
 	checkHeaders(t, got)
 	if got.status != status || got.header.Get("Location") != "" || !strings.HasPrefix(got.header.Get("Content-Type"), "text/html") ||
-		!strings.Contains(got.body, says) || !strings.Contains(got.body, "<h1>") || strings.Contains(got.body, "secret") {
+		!strings.Contains(got.body, says) || !strings.Contains(got.body, "<h1") || !strings.Contains(got.body, "<title>") || strings.Contains(got.body, "secret") {
 		t.Errorf("want %d that says %q, got %d %v\n%s", status, says, got.status, got.header, got.body)
 	}
 }
@@ -141,8 +143,8 @@ func checkOpenings(t *testing.T, b *servicetest.Bench, count int) []*signingv1.S
 			events = append(events, e)
 		}
 	}
-	if n := b.Count(flow.Signing, "signing.v1.>"); n != count {
-		t.Errorf("the log has %d events, want %d", n, count)
+	if n := b.Count(flow.Signing, "signing.v1.*.*.link.opened.>"); n != count {
+		t.Errorf("the log has %d openings, want %d", n, count)
 	}
 	return events
 }
@@ -182,7 +184,8 @@ func TestShortLinkLeadsToItsTargetAndTheLogHearsOfIt(t *testing.T) {
 	for _, e := range checkOpenings(t, b, 2) {
 		ids[e.GetId()] = true
 		if e.GetDocument().GetId() != "doc 1" || e.GetRecipient().GetId() != "s1" || e.GetNotice().GetKind() != "invitation" ||
-			e.GetVerification() != signingv1.Verification_VERIFICATION_INTERNAL || e.GetOccurredAt() == nil || e.GetAttributes()["purpose"] != "sign" {
+			e.GetVerification() != signingv1.Verification_VERIFICATION_INTERNAL || e.GetOccurredAt() == nil || e.GetAttributes()["purpose"] != "sign" ||
+			e.GetAttributes()["certainty"] != "fetched" || e.GetNotice().GetChannel() != "sms" {
 			t.Errorf("event %v", e)
 		}
 	}
@@ -191,18 +194,34 @@ func TestShortLinkLeadsToItsTargetAndTheLogHearsOfIt(t *testing.T) {
 	}
 }
 
-func TestProviderIsAskedAtTheClick(t *testing.T) {
+// What the provider gives may work once, so it is asked when the button is pressed, by whoever pressed it.
+func TestProviderIsAskedWhenTheButtonIsPressed(t *testing.T) {
 	t.Parallel()
 	api := leadsTo("https://provider.example/once?secret=1")
 	b := bench(t, asking(api))
 	url := door(t, b, "")
-	if len(api.links()) != 0 {
-		t.Error("asked before anybody clicked")
+	for _, headers := range [][]string{nil, {"User-Agent", chrome, "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}, {"Sec-Purpose", "prefetch"}} {
+		got := ask(t, http.MethodGet, url, headers...) // the first time, and when a person comes back
+		if headers == nil || headers[0] == "User-Agent" {
+			checkPage(t, got, http.StatusOK, `<form method="post"><button>Review and sign</button></form>`)
+		}
+		if head := ask(t, http.MethodHead, url, headers...); head.header.Get("Location") != "" || head.body != "" {
+			t.Errorf("HEAD: %+v", head)
+		}
 	}
-	for range 2 {
-		checkRedirect(t, ask(t, http.MethodGet, url), http.StatusFound, "https://provider.example/once?secret=1")
+	if n := len(api.links()); n != 0 {
+		t.Errorf("the provider was asked %d times before anybody pressed the button", n)
 	}
-	checkOpenings(t, b, 2)
+	checkOpenings(t, b, 0)
+
+	for range 2 { // and whoever presses twice gets two
+		checkRedirect(t, ask(t, http.MethodPost, url, "Sec-Fetch-Site", "same-origin", "Origin", "null"), http.StatusSeeOther, "https://provider.example/once?secret=1")
+	}
+	for _, e := range checkOpenings(t, b, 2) {
+		if e.GetAttributes()["certainty"] != "clicked" || e.GetNotice().GetChannel() != "sms" {
+			t.Errorf("event %v", e)
+		}
+	}
 	want := pack.Link{Document: "doc 1", Recipient: "s1", Purpose: pack.Sign}
 	if asked := api.links(); len(asked) != 2 || asked[0] != want || asked[1] != want {
 		t.Errorf("asked for %v, want %v twice", asked, want)
@@ -221,6 +240,25 @@ func TestProviderIsAskedAtTheClick(t *testing.T) {
 		}
 	}
 }
+
+// A page elsewhere that knows the code cannot press the button for the person.
+func TestTheButtonIsOnOurPage(t *testing.T) {
+	t.Parallel()
+	api := leadsTo(target)
+	b := bench(t, asking(api))
+	url := door(t, b, "")
+	checkPage(t, ask(t, http.MethodPost, url, "Sec-Fetch-Site", "cross-site"), http.StatusOK, "Review and sign")
+	if n := len(api.links()); n != 0 {
+		t.Errorf("the provider was asked %d times", n)
+	}
+	checkOpenings(t, b, 0)
+	for i, site := range []string{"same-origin", "none", ""} { // old browsers say nothing
+		checkRedirect(t, ask(t, http.MethodPost, url, "Sec-Fetch-Site", site), http.StatusSeeOther, target)
+		checkOpenings(t, b, i+1)
+	}
+}
+
+const chrome = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36"
 
 func TestRobotsUseNothingUp(t *testing.T) {
 	t.Parallel()
@@ -241,7 +279,7 @@ func TestRobotsUseNothingUp(t *testing.T) {
 		} {
 			got := ask(t, http.MethodGet, url, headers...)
 			checkPage(t, got, http.StatusOK, "Continue")
-			if strings.Contains(got.body, "doc 1") || strings.Contains(got.body, "provider") {
+			if strings.Contains(got.body, "Employment") || strings.Contains(got.body, "PactSafe") || strings.Contains(got.body, "doc 1") {
 				t.Errorf("the page tells what is behind the link:\n%s", got.body)
 			}
 		}
@@ -263,12 +301,168 @@ func TestRobotsUseNothingUp(t *testing.T) {
 	checkOpenings(t, b, 0)
 
 	// The control: people get through, also those who were taken for a robot and pressed the button.
-	checkRedirect(t, ask(t, http.MethodGet, asked), http.StatusFound, target)
+	checkRedirect(t, ask(t, http.MethodGet, static), http.StatusFound, target)
+	checkRedirect(t, ask(t, http.MethodPost, asked, "User-Agent", ""), http.StatusSeeOther, target)
 	checkRedirect(t, ask(t, http.MethodPost, static, "User-Agent", ""), http.StatusSeeOther, target)
 	if n := len(api.links()); n != 1 {
 		t.Errorf("the provider was asked %d times", n)
 	}
-	checkOpenings(t, b, 2)
+	checkOpenings(t, b, 3)
+}
+
+// Who fetched a link and was not led on is in the log: one event a link, kind of program and day, however often it comes.
+func TestFetchesAreInTheLogOnceADay(t *testing.T) {
+	t.Parallel()
+	b := bench(t, asking(leadsTo(target)))
+	asked := door(t, b, "")
+	publish(t, b, leading("n2", "s2", target, 1))
+	static := local(b, shortened(t, b, 2)["n2"])
+	for range 3 {
+		for _, url := range []string{asked, static} {
+			ask(t, http.MethodGet, url, "User-Agent", "WhatsApp/2.23.20.0")
+			ask(t, http.MethodGet, url, "User-Agent", "WhatsApp/2.24.1 A")
+			ask(t, http.MethodGet, url, "User-Agent", "")
+			ask(t, http.MethodHead, url)
+			ask(t, http.MethodGet, url, "Sec-Purpose", "prefetch")
+		}
+		ask(t, http.MethodGet, asked) // on the other one a person is led on, which is an opening
+	}
+	want := map[string]int{"whatsapp s1": 1, "nameless s1": 1, "other s1": 1, "prefetch s1": 1, "browser s1": 1, "whatsapp s2": 1, "nameless s2": 1, "other s2": 1, "prefetch s2": 1}
+	got := map[string]int{}
+	for _, m := range b.Await(flow.Signing, "signing.v1.acme.clickwrap.link.fetched."+event.DocumentToken("doc 1"), len(want)) {
+		e, err := event.Decode(m.Data())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[e.GetAttributes()["client"]+" "+e.GetRecipient().GetId()]++
+		if e.GetNotice().GetChannel() != "sms" || e.GetNotice().GetKind() != "invitation" || e.GetAttributes()["purpose"] != "sign" {
+			t.Errorf("event %v", e)
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("fetched by %v, want %v", got, want)
+	}
+	checkOpenings(t, b, 0)
+}
+
+// One person has one link, and its code says by which message he came. Codes from before there were suffixes open as well.
+func TestOpeningNamesItsChannel(t *testing.T) {
+	t.Parallel()
+	b := bench(t, nil)
+	publish(t, b, invitation("n1", "s1", notifyv1.Channel_CHANNEL_SMS))
+	publish(t, b, invitation("n2", "s1", notifyv1.Channel_CHANNEL_EMAIL))
+	links := shortened(t, b, 2)
+	sms, email := local(b, links["n1"]), local(b, links["n2"])
+	for i, c := range []struct{ url, channel string }{{sms, "sms"}, {email, "email"}, {sms[:len(sms)-1], ""}} {
+		checkRedirect(t, ask(t, http.MethodGet, c.url), http.StatusFound, target)
+		openings := checkOpenings(t, b, i+1)
+		if got := openings[len(openings)-1].GetNotice().GetChannel(); got != c.channel {
+			t.Errorf("%q was opened by %q, want %q", c.url, got, c.channel)
+		}
+	}
+}
+
+// What phones and mail programs take for a part of the address, though it belongs to the sentence, does no harm.
+func TestWhatStandsBehindACode(t *testing.T) {
+	t.Parallel()
+	b := bench(t, nil, func(s *config.Shortener) { s.PerMinute = 1000 })
+	url := door(t, b, target)
+	for _, code := range []string{url, url[:len(url)-1]} {
+		for _, behind := range []string{
+			"", ".", ")", ",", ">", "%3E", "%20", "+", "/", "//", ").", "!", "%22", "'", ";", ":", "*", "_", "]", "%7D", "%E2%80%9D", "%C2%BB", "%E2%80%A6",
+			"%0A", "%0D%0A", "%09", "%C2%A0", "%E2%80%8B", "%2520", "&gt;", "%26quot%3B", "/.", "./", "?", "?utm_source=x", "=", "%ef%bb%bf", "%FF", ")%3E.%20",
+		} {
+			got := ask(t, http.MethodGet, code+behind)
+			if got.status == http.StatusTemporaryRedirect { // the server tidies paths up
+				got = ask(t, http.MethodGet, b.Door()+got.header.Get("Location"))
+			}
+			checkRedirect(t, got, http.StatusFound, target)
+			if t.Failed() {
+				t.Fatalf("behind the code: %q", behind)
+			}
+		}
+		for _, behind := range []string{"a", "2", "x.", "/x", ".x", "%20x", "0", "ss", "%C3%A9", strings.Repeat(".", 17), strings.Repeat("%20", 300)} {
+			if got := ask(t, http.MethodGet, code+behind); got.status != http.StatusNotFound {
+				t.Errorf("%q behind the code: %d", behind, got.status)
+			}
+		}
+	}
+}
+
+// The pages are in the browser's language where they have it, else in that of the messages.
+func TestPagesInTheVisitorsLanguage(t *testing.T) {
+	t.Parallel()
+	b := bench(t, asking(leadsTo(target)))
+	english := door(t, b, "")
+	n := leading("n2", "s2", "", 1)
+	n.Locale = "de-AT"
+	publish(t, b, n)
+	german := local(b, shortened(t, b, 2)["n2"])
+	none := german[:len(german)-15] + "aaaaaaaaaaaaaa"
+	for _, c := range []struct{ url, accepted, says, language string }{
+		{english, "", "Review and sign", "en"},
+		{english, "de-CH,de;q=0.9,en;q=0.8", "Prüfen und unterschreiben", "de"},
+		{english, "fr-FR,fr;q=0.9", "Review and sign", "en"},
+		{english, "fr-FR,fr;q=0.9,de;q=0.1", "Prüfen und unterschreiben", "de"},
+		{english, "*", "Review and sign", "en"},
+		{english, "en;q=0, \x80 nonsense;;q=9", "Review and sign", "en"},
+		{german, "", "Prüfen und unterschreiben", "de"},
+		{german, "fr", "Prüfen und unterschreiben", "de"},
+		{german, "en-GB", "Review and sign", "en"},
+		{none, "", "This link does not work", "en"},
+		{none, "de", "Dieser Link funktioniert nicht", "de"},
+	} {
+		got := ask(t, http.MethodGet, c.url, "Accept-Language", c.accepted)
+		if !strings.Contains(got.body, c.says) || !strings.Contains(got.body, `<html lang="`+c.language+`">`) {
+			t.Errorf("for %q:\n%s", c.accepted, got.body)
+		}
+	}
+}
+
+// A page names the document and its sender, and says why one got the link. What strangers wrote runs nowhere and leads nowhere.
+func TestPagesSayWhatTheyAreAbout(t *testing.T) {
+	t.Parallel()
+	b := bench(t, asking(fails(&pack.NotOpenError{Reason: pack.Ended})))
+	n := leading("n1", "s1", "", 1)
+	n.DocumentTitle = "<script>alert(1)</script> https://evil.example/x\u202e" + strings.Repeat("x", 200)
+	n.SenderName = "Acme & Sons"
+	publish(t, b, n)
+	url := local(b, shortened(t, b, 1)["n1"])
+	page := ask(t, http.MethodGet, url)
+	checkPage(t, page, http.StatusOK, "Acme &amp; Sons sent you this link. If you did not expect it, you can close this page")
+	for _, got := range []answer{page, ask(t, http.MethodPost, url)} {
+		if !strings.Contains(got.body, "&lt;script&gt;alert(1)&lt;/script&gt; https: evil. example/x") || !strings.Contains(got.body, " – Acme &amp; Sons</title>") {
+			t.Errorf("the page does not say what it is about:\n%s", got.body)
+		}
+		if strings.Contains(got.body, "<script") || strings.Contains(got.body, "https://") || strings.Contains(got.body, "\u202e") || strings.Contains(got.body, strings.Repeat("x", 100)) {
+			t.Errorf("the page shows what a stranger wrote:\n%s", got.body)
+		}
+	}
+}
+
+// Each page has all its words in each language.
+func TestEveryPageHasItsWords(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		err  error
+		says map[string]string
+	}{
+		{&pack.NotOpenError{Reason: pack.AlreadySigned}, map[string]string{"en": "You have already signed", "de": "Sie haben schon unterschrieben"}},
+		{&pack.NotOpenError{Reason: pack.Ended}, map[string]string{"en": "This document is closed", "de": "Dieses Dokument ist geschlossen"}},
+		{&pack.NotOpenError{Reason: pack.Gone}, map[string]string{"en": "no longer there", "de": "gibt es nicht mehr"}},
+		{&pack.NotOpenError{Reason: pack.NotYet}, map[string]string{"en": "Please come back later.", "de": "Bitte kommen Sie später wieder."}},
+		{&pack.NotOpenError{Reason: pack.NotYet, In: 1}, map[string]string{"en": "in about one minute", "de": "in etwa einer Minute"}},
+		{&pack.NotOpenError{Reason: pack.NotYet, In: 61 * time.Minute}, map[string]string{"en": "in about 2 hours", "de": "in etwa 2 Stunden"}},
+		{errors.New("any other"), map[string]string{"en": "cannot be reached", "de": "nicht erreichbar"}},
+	} {
+		b := bench(t, asking(fails(test.err)))
+		url := door(t, b, "")
+		for language, says := range test.says {
+			if got := ask(t, http.MethodPost, url, "Accept-Language", language); !strings.Contains(got.body, says) || !strings.Contains(got.body, "<h1>") || strings.Contains(got.body, "<h1></h1>") {
+				t.Errorf("%v in %s:\n%s", test.err, language, got.body)
+			}
+		}
+	}
 }
 
 func TestDocumentItself(t *testing.T) {
@@ -282,7 +476,7 @@ func TestDocumentItself(t *testing.T) {
 			b := bench(t, asking(&fakeAPI{open: func(context.Context) (*pack.Target, error) {
 				return &pack.Target{Body: io.NopCloser(strings.NewReader("%PDF-1.7 text")), ContentType: c.given, Size: size}, nil
 			}}))
-			got := ask(t, http.MethodGet, door(t, b, ""))
+			got := ask(t, http.MethodPost, door(t, b, ""))
 			checkHeaders(t, got)
 			if got.status != http.StatusOK || got.body != "%PDF-1.7 text" || got.err != nil || got.header.Get("Content-Type") != c.want ||
 				got.header.Get("Content-Disposition") != `attachment; filename="`+c.name+`"` || got.header.Get("X-Content-Type-Options") != "nosniff" ||
@@ -311,7 +505,7 @@ func TestDocumentThatBreaksOffIsNotTakenForWhole(t *testing.T) {
 	b := bench(t, asking(&fakeAPI{open: func(context.Context) (*pack.Target, error) {
 		return &pack.Target{Body: broken{strings.NewReader(strings.Repeat("half", 4096))}, ContentType: "application/pdf", Size: -1}, nil
 	}}))
-	if got := ask(t, http.MethodGet, door(t, b, "")); got.err == nil {
+	if got := ask(t, http.MethodPost, door(t, b, "")); got.err == nil {
 		t.Errorf("%d bytes came as if they were all", len(got.body))
 	}
 	checkOpenings(t, b, 0)
@@ -342,7 +536,7 @@ func TestWhatPeopleReadWhenThereIsNothingToOpen(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			b := bench(t, asking(fails(c.err)))
-			got := ask(t, http.MethodGet, door(t, b, ""))
+			got := ask(t, http.MethodPost, door(t, b, ""))
 			checkPage(t, got, c.status, c.says)
 			if got.header.Get("Retry-After") != c.retry {
 				t.Errorf("Retry-After %q, want %q", got.header.Get("Retry-After"), c.retry)
@@ -356,7 +550,7 @@ func TestNobodyIsSentToWhatIsNoWebAddress(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{"javascript:alert('secret')", "//provider.example/secret", "mailto:secret@provider.example"} {
 		b := bench(t, asking(leadsTo(bad)))
-		checkPage(t, ask(t, http.MethodGet, door(t, b, "")), http.StatusServiceUnavailable, "right now")
+		checkPage(t, ask(t, http.MethodPost, door(t, b, "")), http.StatusServiceUnavailable, "right now")
 		checkOpenings(t, b, 0)
 	}
 }
@@ -368,7 +562,7 @@ func TestUnknownLinks(t *testing.T) {
 	base := url[:strings.LastIndexByte(url, '/')+1]
 	first := ask(t, http.MethodGet, base+"aaaaaaaaaaaaaa")
 	checkPage(t, first, http.StatusNotFound, "does not work")
-	for _, code := range []string{"A", strings.Repeat("a", 5000), "a%20b", "%2e%2e%2fx", "pair.x", "*"} {
+	for _, code := range []string{"", "A", strings.Repeat("a", 5000), "a%20b", "%2e%2e%2fx", "pair.x", "*", "aaaaaaaaaaaaaas", "aaaaaaaaaaaaaax", "x/y/z"} {
 		if got := ask(t, http.MethodGet, base+code); got.status != first.status || got.body != first.body {
 			t.Errorf("%.20s: %+v", code, got)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/templates"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
@@ -26,12 +27,22 @@ type link struct {
 	Recipient string `json:"recipient,omitempty"`
 	Purpose   string `json:"purpose"`
 	Kind      string `json:"kind"` // of the first message that carried it
+	shown            // on its pages
 
 	MadeAt    time.Time `json:"made_at"`
 	ExpiresAt time.Time `json:"expires_at"`
 
-	// Outside is its form at the outside shortener, once that made it.
-	Outside outsideForm `json:"outside,omitzero"`
+	// Outside is its forms at the outside shortener, by the channel whose messages carry them, once that made them.
+	Outside map[string]outsideForm `json:"forms,omitempty"`
+	// Fetched is the last day ("2026-11-27", UTC) on which each kind of program fetched it: the log hears of one a day.
+	Fetched map[string]string `json:"fetched,omitempty"`
+}
+
+// shown is what the link's pages say about it, as its newest message had it.
+type shown struct {
+	Title  string `json:"title,omitempty"`  // the document's
+	Sender string `json:"sender,omitempty"` // who sent the document
+	Locale string `json:"locale,omitempty"` // of the messages, a BCP 47 tag
 }
 
 // outsideForm is an outside shortener's short form of one of our links.
@@ -46,6 +57,7 @@ func linkOf(n *notifyv1.Notification) (link, error) {
 	l := link{
 		Source: n.GetSource(), Provider: n.GetProvider(), Document: n.GetDocumentId(), Recipient: n.GetTo().GetRecipientId(),
 		Purpose: notification.PurposeName(n.GetLink().GetPurpose()), Kind: notification.KindName(n.GetKind()),
+		shown: shown{Title: templates.Title(n.GetDocumentTitle()), Sender: templates.Sender(n.GetSenderName()), Locale: n.GetLocale()},
 	}
 	if n.GetOccurredAt() != nil {
 		l.Told = n.GetOccurredAt().AsTime()

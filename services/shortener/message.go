@@ -17,7 +17,16 @@ import (
 // The types of the events that tell of links.
 const (
 	openedType      = "link.opened"
+	fetchedType     = "link.fetched"
 	substitutedType = "link.substituted"
+)
+
+// How certain an opening is.
+const (
+	// clicked: the button of our page was pressed, which robots do not do.
+	clicked = "clicked"
+	// viewed: what calls itself a browser fetched the link, and was led on at once.
+	viewed = "fetched"
 )
 
 // sendMessage is n on its way to its sender.
@@ -38,14 +47,27 @@ func substituted(ctx context.Context, n *notifyv1.Notification, shortener, reaso
 	return event.Message(ctx, e)
 }
 
-// opened is the event that somebody opened a link. Each opening is one of its own, so occurrence is random.
-func opened(ctx context.Context, l link, occurrence string) (*nats.Msg, error) {
-	e := about(l.Source, l.Provider, l.Document, l.Recipient)
-	e.Type = openedType
-	e.Attributes = map[string]string{"purpose": l.Purpose}
-	e.Notice = &signingv1.Notice{Kind: l.Kind}
+// opened is the event that a link was opened, as certain as said. Each opening is one of its own, so occurrence is random.
+func opened(ctx context.Context, v *visit, certainty, occurrence string) (*nats.Msg, error) {
+	e := v.event(openedType, "certainty", certainty)
 	e.Id = event.OccurrenceID(e, occurrence)
 	return event.Message(ctx, e)
+}
+
+// fetched is the event that a kind of program looked at a link and was not led on. There is one a link, kind and day.
+func fetched(ctx context.Context, v *visit, client, day string) (*nats.Msg, error) {
+	e := v.event(fetchedType, "client", client)
+	e.Id = event.OccurrenceID(e, v.entry.code, client, day)
+	return event.Message(ctx, e)
+}
+
+// event is what happens to the visited link now.
+func (v *visit) event(typ, attribute, value string) *signingv1.SigningEvent {
+	e := about(v.entry.Source, v.entry.Provider, v.entry.Document, v.entry.Recipient)
+	e.Type = typ
+	e.Attributes = map[string]string{"purpose": v.entry.Purpose, attribute: value}
+	e.Notice = &signingv1.Notice{Kind: v.entry.Kind, Channel: v.channel}
+	return e
 }
 
 // about is an event of ours that happened now to a person on a document.

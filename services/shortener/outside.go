@@ -141,12 +141,12 @@ func (a answer) decode(into any) error {
 }
 
 // An error's code as both vendors write them: INVALID_ARG_DOMAIN, AlreadyExists.
-var codes = regexp.MustCompile(`^[A-Za-z_]{1,60}$`)
+var vendorCodes = regexp.MustCompile(`^[A-Za-z_]{1,60}$`)
 
 // refusal says what an answer that is none means, by its status and the vendor's own code for it.
 func (a answer) refusal(code string) *outsideError {
 	e := &outsideError{after: a.after, err: fmt.Errorf("HTTP %d", a.status)}
-	if codes.MatchString(code) { // else it may be a sentence, with anything in it
+	if vendorCodes.MatchString(code) { // else it may be a sentence, with anything in it
 		e.err = fmt.Errorf("HTTP %d %s", a.status, code)
 	}
 	switch {

@@ -3,7 +3,6 @@ package shortener
 import (
 	"bytes"
 	_ "embed"
-	"fmt"
 	"html/template"
 	"log/slog"
 	"math"
@@ -14,14 +13,13 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// page is what a person reads who is not sent on: what happened, and what to do.
+// page is what is read by who is not sent on: what happened, and what to do. Its words are in words.go, by its outcome.
 type page struct {
-	outcome string // a metric's label
+	outcome string // a metric's label, and which words
 	status  int
 	retry   time.Duration // Retry-After; 0 for none
-
-	Title, Text string
-	Button      string // what asks for the link once more; empty for none
+	in      time.Duration // when to come again, in words; 0 where nobody knows
+	hides   bool          // it tells nothing of what is behind the link
 }
 
 //go:embed page.html
@@ -30,25 +28,27 @@ var pageText string
 var pages = template.Must(template.New("page").Parse(pageText))
 
 var (
-	unknown = page{outcome: "unknown", status: http.StatusNotFound, Title: "This link does not work",
-		Text: "Part of it may have been lost on its way. Please open it from the message itself, or ask whoever sent it to send it again."}
-	expired = page{outcome: "expired", status: http.StatusGone, Title: "This link has expired",
-		Text: "Links work for a limited time. Please ask whoever sent you the document for a new one."}
-	failed = page{outcome: "failed", status: http.StatusServiceUnavailable, retry: 5 * time.Second, Title: "We cannot open this right now",
-		Text: "Your link is fine. Please try again in a moment.", Button: "Try again"}
+	unknown = page{outcome: "unknown", status: http.StatusNotFound}
+	expired = page{outcome: "expired", status: http.StatusGone}
+	failed  = page{outcome: "failed", status: http.StatusServiceUnavailable, retry: 5 * time.Second}
+	busy    = page{outcome: "busy", status: http.StatusServiceUnavailable}
 
-	// A robot's page tells nothing of what is behind the link; previews show it.
-	robot = page{outcome: "robot", status: http.StatusOK, Title: "Open your link", Text: "Please press Continue to go on.", Button: "Continue"}
+	// Messengers show the page of their robots to everybody in the conversation.
+	robot = page{outcome: "robot", status: http.StatusOK, hides: true}
 	// A browser that asks before the click must not keep the answer and show it then; it drops one that failed.
-	prefetch = page{outcome: "prefetch", status: http.StatusServiceUnavailable, Title: robot.Title, Text: robot.Text, Button: robot.Button}
-
-	busy = page{outcome: "busy", status: http.StatusServiceUnavailable, Title: "The document cannot be reached right now",
-		Text: "Your link is fine, and nothing is lost. Please try again in a few minutes.", Button: "Try again"}
+	prefetch = page{outcome: "prefetch", status: http.StatusServiceUnavailable, hides: true}
 )
 
+// button is the page of a link whose provider is asked when its button is pressed.
+func button(l link) page {
+	if l.Purpose == string(pack.Download) {
+		return page{outcome: "button-download", status: http.StatusOK}
+	}
+	return page{outcome: "button", status: http.StatusOK}
+}
+
 func limited(wait time.Duration) page {
-	return page{outcome: "limited", status: http.StatusTooManyRequests, retry: wait, Title: "Too many links at once",
-		Text: "Many links were opened from your network in a short time. Please try again in a minute.", Button: "Try again"}
+	return page{outcome: "limited", status: http.StatusTooManyRequests, retry: wait}
 }
 
 // busyFor is busy, until a time that may be known.
@@ -62,53 +62,60 @@ func busyFor(wait time.Duration) page {
 func notOpen(why *pack.NotOpenError) page {
 	switch why.Reason {
 	case pack.AlreadySigned: // all is well, so 200
-		return page{outcome: string(why.Reason), status: http.StatusOK, Title: "You have already signed",
-			Text: "There is nothing left for you to do here. Thank you!"}
+		return page{outcome: string(why.Reason), status: http.StatusOK}
 	case pack.Ended:
-		return page{outcome: string(why.Reason), status: http.StatusGone, Title: "This document is closed",
-			Text: "It was declined or withdrawn, or its time ran out. If you did not expect that, please ask whoever sent it to you."}
+		return page{outcome: string(why.Reason), status: http.StatusGone}
 	case pack.NotYet:
-		return page{outcome: string(why.Reason), status: http.StatusServiceUnavailable, retry: max(why.In, time.Minute),
-			Title: "The document is not ready yet",
-			Text:  "Someone else has to sign first, or it is being fetched from the archive. Please come back " + inWords(why.In) + ".", Button: "Try again"}
+		return page{outcome: string(why.Reason), status: http.StatusServiceUnavailable, retry: max(why.In, time.Minute), in: why.In}
 	default:
-		return page{outcome: "gone", status: http.StatusGone, Title: "This document is no longer there",
-			Text: "Please ask whoever sent it to you to send it again."}
+		return page{outcome: "gone", status: http.StatusGone}
 	}
 }
 
-// inWords is a time as one says it: "in about 4 hours".
-func inWords(d time.Duration) string {
-	count := func(n float64, unit string) string {
-		if n = math.Ceil(n); n == 1 {
-			return "in about one " + unit
-		}
-		return fmt.Sprintf("in about %.0f %ss", n, unit)
-	}
-	switch {
-	case d <= 0:
-		return "later"
-	case d <= time.Hour:
-		return count(d.Minutes(), "minute")
-	default:
-		return count(d.Hours(), "hour")
-	}
+// content is what page.html shows.
+type content struct {
+	Language      string
+	Title, Sender string // of the document; empty where they are not known, or not shown
+	Heading, Text string
+	Button        string // what asks for the link once more; empty for none
+	Note          string
+	Asks          bool // the page shows the document and asks for a click; all others say what happened
 }
 
 // show answers with a page.
-func (p page) show(w http.ResponseWriter, r *http.Request, log *slog.Logger) {
+func (p page) show(v *visit, log *slog.Logger) {
 	var text bytes.Buffer
-	if err := pages.Execute(&text, p); err != nil {
-		log.ErrorContext(r.Context(), "page of a short link not made", "error", err)
+	if err := pages.Execute(&text, p.content(v)); err != nil {
+		log.ErrorContext(v.r.Context(), "page of a short link not made", "error", err)
 	}
-	h := w.Header()
+	h := v.w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(text.Len()))
 	if p.retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.retry.Seconds()))))
 	}
-	w.WriteHeader(p.status)
-	if _, err := w.Write(text.Bytes()); err != nil && r.Method != http.MethodHead {
-		log.DebugContext(r.Context(), "short link's reader left", "error", err)
+	v.w.WriteHeader(p.status)
+	if _, err := v.w.Write(text.Bytes()); err != nil && v.r.Method != http.MethodHead {
+		log.DebugContext(v.r.Context(), "short link's reader left", "error", err)
 	}
+}
+
+func (p page) content(v *visit) content {
+	about := v.entry.shown
+	words := wordsFor(v.r.Header.Get("Accept-Language"), about.Locale)
+	if p.hides {
+		about = shown{}
+	}
+	said := words.said[p.outcome]
+	c := content{
+		Language: words.language, Title: about.Title, Sender: about.Sender,
+		Heading: said.heading, Text: said.text, Button: said.button, Asks: said.note != nil,
+	}
+	if p.outcome == string(pack.NotYet) {
+		c.Text += " " + words.comeBack(p.in)
+	}
+	if said.note != nil {
+		c.Note = said.note(about.Sender)
+	}
+	return c
 }

@@ -19,13 +19,14 @@ import (
 // may come with the answer.
 const askWithin = 8 * time.Second
 
-// ask asks the provider where the link leads right now, and sends the person there. What comes back may work once, so it
-// is kept nowhere: who clicks twice asks twice.
-func (d *door) ask(w http.ResponseWriter, r *http.Request, l link) {
+// ask asks the provider where the link leads right now, and sends the person who pressed the button there. What comes back may
+// work once, so it is kept nowhere: who clicks twice asks twice.
+func (d *door) ask(v *visit) {
+	r, l := v.r, v.entry.link
 	src := d.sources()[providers.SourceKey{Name: l.Source, Provider: l.Provider}]
 	if src.API == nil {
 		d.log.ErrorContext(r.Context(), "short link not opened: the settings do not say how its provider is asked", "source", l.Source, "provider", l.Provider)
-		d.show(w, r, busyFor(0))
+		d.show(v, busyFor(0))
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())
@@ -35,23 +36,24 @@ func (d *door) ask(w http.ResponseWriter, r *http.Request, l link) {
 	late.Stop()
 	switch {
 	case err != nil:
-		d.refuse(w, r, l, err)
+		d.refuse(v, err)
 	case target.URL != "":
-		d.lead(w, r, l, target.URL)
+		d.lead(v, target.URL)
 	default:
-		d.hand(w, r, l, target)
+		d.hand(v, target)
 	}
 }
 
 // refuse says why there is nothing behind the link. Of the provider's answer nothing gets into the log but its status:
 // what a failed answer says may hold the address that was asked for.
-func (d *door) refuse(w http.ResponseWriter, r *http.Request, l link, err error) {
+func (d *door) refuse(v *visit, err error) {
+	l := v.entry.link
 	if why := new(pack.NotOpenError); errors.As(err, &why) {
-		d.show(w, r, notOpen(why))
+		d.show(v, notOpen(why))
 		return
 	}
 	if later := new(limit.LaterError); errors.As(err, &later) {
-		d.show(w, r, busyFor(later.After)) // our own limit, which is no trouble
+		d.show(v, busyFor(later.After)) // our own limit, which is no trouble
 		return
 	}
 	attrs := []any{"source", l.Source, "provider", l.Provider, "purpose", l.Purpose}
@@ -62,15 +64,16 @@ func (d *door) refuse(w http.ResponseWriter, r *http.Request, l link, err error)
 	} else {
 		attrs = append(attrs, "type", fmt.Sprintf("%T", err))
 	}
-	d.log.ErrorContext(r.Context(), "short link not opened: its provider was asked in vain", attrs...)
-	d.show(w, r, busyFor(after))
+	d.log.ErrorContext(v.r.Context(), "short link not opened: its provider was asked in vain", attrs...)
+	d.show(v, busyFor(after))
 }
 
 // handWithin is how long a document may take to its reader: 10 MB at 0.3 Mbit/s. It takes the place of the server's 30 s.
 const handWithin = 5 * time.Minute
 
 // hand gives the document itself to the person, where its provider has no address that works without our credentials.
-func (d *door) hand(w http.ResponseWriter, r *http.Request, l link, document *pack.Target) {
+func (d *door) hand(v *visit, document *pack.Target) {
+	w, r, l := v.w, v.r, v.entry.link
 	defer func() { _ = document.Body.Close() }()
 	media, _, err := mime.ParseMediaType(document.ContentType)
 	if err != nil {
@@ -95,5 +98,5 @@ func (d *door) hand(w http.ResponseWriter, r *http.Request, l link, document *pa
 		panic(http.ErrAbortHandler) // so that the reader's browser does not take half of it for the whole
 	}
 	d.asked.WithLabelValues("handed").Inc()
-	d.tell(w, r, l)
+	d.tellOpened(v, clicked)
 }

@@ -45,22 +45,40 @@ func TestWhoAVisitorIs(t *testing.T) {
 	}
 }
 
-func TestIsRobot(t *testing.T) {
+func TestRobotsByTheirOwnAccount(t *testing.T) {
 	t.Parallel()
-	for agent, want := range map[string]bool{
-		"": true, " ": true, "curl/8.5.0": true, "python-requests/2.31": true, "TelegramBot (like TwitterBot)": true,
-		"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)": true,
-		"BitlyBot/3.0 (+http://bitly.com/)":                                        true,
-		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_11_1) AppleWebKit/601.2.4 (KHTML, like Gecko) Version/9.0.1 Safari/601.2.4 facebookexternalhit/1.1 Facebot Twitterbot/1.0": true,
-		"Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.0 Mobile/15E148 Safari/604.1":                             false,
-		"Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) GSA/300.0 Mobile/15E148 Safari/604.1":                                false,
-		"Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148 Instagram 300.0":                                       false,
-		"Mozilla/5.0 (Linux; Android 14; CUBOT X70) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Mobile Safari/537.36":                                                 false,
-		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36 Edg/130.0.0.0":                                       false,
+	const (
+		person = ""
+		chrome = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36 Edg/130.0.0.0"
+	)
+	for agent, want := range map[string]string{
+		"": namelessRobot, " ": namelessRobot,
+		"curl/8.5.0": otherRobot, "python-requests/2.31": otherRobot, "Go-http-client/1.1": otherRobot,
+		"TelegramBot (like TwitterBot)":                                                                   "telegram",
+		"WhatsApp/2.23.20.0 A":                                                                            "whatsapp",
+		"Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)":                                      "slack",
+		"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)":                        "google",
+		"Mozilla/5.0 (compatible; Discordbot/2.0; +https://discordapp.com)":                               "discord",
+		"LinkedInBot/1.0 (compatible; Mozilla/5.0; Apache-HttpClient +http://x.io)":                       "linkedin",
+		"BitlyBot/3.0 (+http://bitly.com/)":                                                               "bitly",
+		"Mozilla/5.0 (Windows NT 6.1; WOW64) SkypeUriPreview Preview/0.5 skype-url-preview@microsoft.com": "microsoft",
+		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_11_1) AppleWebKit/601.2.4 (KHTML, like Gecko) Version/9.0.1 Safari/601.2.4 facebookexternalhit/1.1 Facebot Twitterbot/1.0": "facebook",
+		"Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.0 Mobile/15E148 Safari/604.1":                             person,
+		"Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) GSA/300.0 Mobile/15E148 Safari/604.1":                                person,
+		"Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148 Instagram 300.0":                                       person,
+		"Mozilla/5.0 (Linux; Android 14; CUBOT X70) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Mobile Safari/537.36":                                                 person,
+		chrome: person,
 	} {
 		r := &http.Request{Method: http.MethodGet, Header: http.Header{"User-Agent": {agent}}}
-		if got := isRobot(r); got != want {
-			t.Errorf("%q is a robot: %v", agent, got)
+		if got := robotOf(r); got != want {
+			t.Errorf("%q is the robot %q, want %q", agent, got, want)
 		}
+	}
+	head := &http.Request{Method: http.MethodHead, Header: http.Header{"User-Agent": {chrome}}}
+	if got := robotOf(head); got != otherRobot {
+		t.Errorf("HEAD comes from %q", got)
+	}
+	if len(knownRobots) > 30 {
+		t.Errorf("%d names of robots, each of which may write an event a day for each link", len(knownRobots))
 	}
 }

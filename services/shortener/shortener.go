@@ -44,8 +44,9 @@ func run(ctx context.Context, env service.Env, sources func() providers.Sources)
 	if err != nil {
 		return err
 	}
-	env.Public.Handle("GET /l/{code}", door) // the pattern takes HEAD as well
-	env.Public.Handle("POST /l/{code}", door)
+	// The patterns take a slash behind a code too; GET's takes HEAD.
+	env.Public.Handle("GET /l/{code...}", door)
+	env.Public.Handle("POST /l/{code...}", door)
 
 	third, err := newThirdParty(env)
 	if err != nil {
@@ -93,7 +94,7 @@ func (s *shortener) shorten(ctx context.Context, in stage.Event[*notifyv1.Notifi
 	if err != nil {
 		return nil, err
 	}
-	short, also := s.base+e.code, []stage.Out(nil)
+	short, also := s.base+e.code+suffixOf(n.GetChannel()), []stage.Out(nil)
 	if s.third != nil {
 		if short, also, err = s.third.form(ctx, in, s.links, e, short); err != nil {
 			return nil, err

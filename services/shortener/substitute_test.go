@@ -2,6 +2,7 @@ package shortener_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -38,14 +39,21 @@ func gives(w http.ResponseWriter, _ *http.Request, before int32) {
 func TestOutsideFormIsMadeOnceAndKept(t *testing.T) {
 	t.Parallel()
 	b, calls := viaBitly(t, gives)
+	remind := func(id string, channel notifyv1.Channel) {
+		n := invitation(id, "s1", channel)
+		n.Kind = notifyv1.Kind_KIND_REMINDER
+		publish(t, b, n)
+	}
 	publish(t, b, invitation("n1", "s1", notifyv1.Channel_CHANNEL_SMS))
 	shortened(t, b, 1)
-	reminder := invitation("n2", "s1", notifyv1.Channel_CHANNEL_EMAIL)
-	reminder.Kind = notifyv1.Kind_KIND_REMINDER
-	publish(t, b, reminder)
-	publish(t, b, invitation("n3", "s2", notifyv1.Channel_CHANNEL_SMS))
-	links := shortened(t, b, 3)
-	if links["n1"] != "https://bit.ly/0" || links["n2"] != links["n1"] || links["n3"] != "https://bit.ly/1" || calls.Load() != 2 {
+	publish(t, b, invitation("n2", "s1", notifyv1.Channel_CHANNEL_EMAIL)) // another link to read, so that its opening tells which
+	shortened(t, b, 2)
+	remind("n3", notifyv1.Channel_CHANNEL_SMS)
+	remind("n4", notifyv1.Channel_CHANNEL_EMAIL)
+	shortened(t, b, 4)
+	publish(t, b, invitation("n5", "s2", notifyv1.Channel_CHANNEL_SMS))
+	want := map[string]string{"n1": "https://bit.ly/0", "n2": "https://bit.ly/1", "n3": "https://bit.ly/0", "n4": "https://bit.ly/1", "n5": "https://bit.ly/2"}
+	if links := shortened(t, b, 5); !maps.Equal(links, want) || calls.Load() != 3 {
 		t.Errorf("%v after %d calls", links, calls.Load())
 	}
 	b.Settled(flow.Shortener)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/stage"
@@ -46,8 +47,9 @@ const formWithin = 15 * time.Second
 // form returns the outside form of our own link: the one kept beside it, or a new one. Where there is none to be had, it is
 // our own link, and the event that says so comes with it. Its errors are the stage's.
 func (t *thirdParty) form(ctx context.Context, in stage.Event[*notifyv1.Notification], links book, e entry, own string) (string, []stage.Out, error) {
-	if e.Outside.By == t.name && e.Outside.Of == own {
-		return e.Outside.Short, nil, nil
+	channel := notification.ChannelName(in.Data.GetChannel())
+	if kept := e.Outside[channel]; kept.By == t.name && kept.Of == own {
+		return kept.Short, nil, nil
 	}
 	reason := t.trouble.reason()
 	if reason == "" {
@@ -55,8 +57,8 @@ func (t *thirdParty) form(ctx context.Context, in stage.Event[*notifyv1.Notifica
 		short, failed := t.outside.shorten(bounded, own)
 		cancel()
 		if failed == nil {
-			e, err := links.keep(ctx, e, outsideForm{By: t.name, Of: own, Short: short})
-			return e.Outside.Short, nil, err
+			kept, err := links.keep(ctx, e, channel, outsideForm{By: t.name, Of: own, Short: short})
+			return kept.Short, nil, err
 		}
 		v := judge(failed, in.Attempt)
 		if v.again != nil {

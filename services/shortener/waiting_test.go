@@ -48,18 +48,18 @@ func openDoor(t *testing.T, sources providers.Sources, l link, change func(*door
 	}
 	change(d)
 	mux := http.NewServeMux()
-	mux.Handle("GET /l/{code}", d)
+	mux.Handle("/l/{code}", d)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close) // waits for the handler, as a shutdown does
 	return server.URL + "/l/" + e.code
 }
 
 // statusOf makes one request as a person's browser, and follows no redirect.
-func statusOf(t *testing.T, url string) int {
+func statusOf(t *testing.T, method, url string) int {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	r := httptest.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	r := httptest.NewRequestWithContext(ctx, method, url, nil)
 	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
 	answer, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
@@ -74,7 +74,7 @@ func TestSignerDoesNotWaitForTheLog(t *testing.T) {
 	gaveUp := make(chan struct{})
 	url := openDoor(t, nil, link{Target: "https://provider.example/r", Source: "acme", Provider: "clickwrap"},
 		func(d *door) { d.js = stuckLog{JetStream: d.js, gaveUp: gaveUp} })
-	status := statusOf(t, url)
+	status := statusOf(t, http.MethodGet, url)
 	select {
 	case <-gaveUp:
 		t.Error("the redirect came only after the log was given up")
@@ -99,7 +99,7 @@ func TestSignerDoesNotWaitForASilentProvider(t *testing.T) {
 	url := openDoor(t, providers.Sources{{Name: "acme", Provider: "pleasesign"}: {API: silent{}}},
 		link{Document: "doc", Recipient: "s1", Source: "acme", Provider: "pleasesign"},
 		func(d *door) { d.patience = time.Millisecond })
-	if status := statusOf(t, url); status != http.StatusServiceUnavailable {
+	if status := statusOf(t, http.MethodPost, url); status != http.StatusServiceUnavailable {
 		t.Errorf("answer %d", status)
 	}
 }

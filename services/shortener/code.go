@@ -1,0 +1,52 @@
+package shortener
+
+import (
+	"regexp"
+
+	"github.com/signrelay/signrelay/libs/notification"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+// A link is one entry for a person, and each channel's messages show it with a suffix of their own: so an opening tells by
+// which message the person came. Codes without one are from before there were suffixes, and open as well.
+const (
+	suffixSMS   = "s"
+	suffixEmail = "e"
+)
+
+// suffixOf is what a code ends in, in the messages of a channel.
+func suffixOf(channel notifyv1.Channel) string {
+	switch channel {
+	case notifyv1.Channel_CHANNEL_SMS:
+		return suffixSMS
+	case notifyv1.Channel_CHANNEL_EMAIL:
+		return suffixEmail
+	default:
+		return ""
+	}
+}
+
+var channels = map[string]string{
+	suffixSMS:   notification.ChannelName(notifyv1.Channel_CHANNEL_SMS),
+	suffixEmail: notification.ChannelName(notifyv1.Channel_CHANNEL_EMAIL),
+}
+
+// codes is a code, its suffix, and what phones and mail programs take for a part of an address though it is the sentence's:
+// "/l/….", "/l/…)", "/l/…%20", "/l/…&gt;", "/l/…/". Letters and digits behind a code are never left out.
+var codes = regexp.MustCompile(`^([a-z2-7]{14})([se]?)(?:%[0-9A-Fa-f]{2}|&[a-z]{2,4};|[^\pL\pN]){0,16}$`)
+
+// readCode is the code in what a visitor brought behind "/l/", and the channel of the message that it is from, which may be
+// empty. What cannot be a code spares the bucket a look; some of it is no legal key either.
+func readCode(brought string) (code, channel string, ok bool) {
+	if len(brought) > longestBrought {
+		return "", "", false
+	}
+	found := codes.FindStringSubmatch(brought)
+	if found == nil {
+		return "", "", false
+	}
+	return found[1], channels[found[2]], true
+}
+
+// longestBrought is longer than any code with 16 characters behind it, in bytes.
+const longestBrought = 128

@@ -1,0 +1,139 @@
+package shortener
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"golang.org/x/text/language"
+
+	"github.com/signrelay/signrelay/libs/providers/pack"
+)
+
+// words is what the pages say in one language.
+type words struct {
+	language string
+	said     map[string]said // by a page's outcome
+	comeBack func(in time.Duration) string
+}
+
+// said is the words of one page.
+type said struct {
+	heading, text string
+	button        string                     // empty for none
+	note          func(sender string) string // why one gets the link, on pages that show the document and ask for a click
+}
+
+// Languages of the pages, the fallback first.
+var (
+	languages = []words{english, german}
+	matcher   = language.NewMatcher([]language.Tag{language.English, language.German})
+)
+
+// wordsFor is the words in the visitor's language, as the browser has it, or else in that of the link's messages.
+func wordsFor(accepted, locale string) words {
+	tags, _, err := language.ParseAcceptLanguage(accepted)
+	if err == nil {
+		if _, i, confidence := matcher.Match(tags...); confidence > language.No {
+			return languages[i]
+		}
+	}
+	_, i, _ := matcher.Match(language.Make(locale))
+	return languages[i]
+}
+
+var english = words{
+	language: "en",
+	said: map[string]said{
+		"button":          {heading: "Your document", text: "You have been asked to review and sign this document.", button: "Review and sign", note: whyEnglish},
+		"button-download": {heading: "Your document", text: "This document has been accepted by all parties.", button: "Download document", note: whyEnglish},
+		"robot":           {heading: "Open your document", text: "Press Continue to open it.", button: "Continue", note: whyEnglish},
+		"prefetch":        {heading: "Open your document", text: "Press Continue to open it.", button: "Continue", note: whyEnglish},
+
+		"unknown": {heading: "This link does not work",
+			text: "Part of it may have been lost. Please open it from the message itself, or ask the sender to send it again."},
+		"expired": {heading: "This link has expired",
+			text: "Links work for a limited time. Please ask the sender of the document for a new one."},
+		"failed": {heading: "We cannot open this right now",
+			text: "Your link is fine. Please try again in a moment.", button: "Try again"},
+		"busy": {heading: "The document cannot be reached right now",
+			text: "Your link is fine, and nothing is lost. Please try again in a few minutes.", button: "Try again"},
+		"limited": {heading: "Too many links at once",
+			text: "Many links were opened from your network in a short time. Please try again in a minute.", button: "Try again"},
+		string(pack.AlreadySigned): {heading: "You have already signed",
+			text: "There is nothing left for you to do here. Thank you!"},
+		string(pack.Ended): {heading: "This document is closed",
+			text: "It was declined or withdrawn, or its time ran out. If you did not expect that, please ask its sender."},
+		string(pack.NotYet): {heading: "The document is not ready yet",
+			text: "Someone else has to sign first, or it is being fetched from the archive.", button: "Try again"},
+		"gone": {heading: "This document is no longer there",
+			text: "Please ask its sender to send it again."},
+	},
+	comeBack: func(in time.Duration) string {
+		return "Please come back " + inWords(in, "later", "in about one minute", "in about %.0f minutes", "in about one hour", "in about %.0f hours") + "."
+	},
+}
+
+func whyEnglish(sender string) string {
+	if sender == "" {
+		sender = "The sender of this document"
+	}
+	return sender + " sent you this link. If you did not expect it, you can close this page: opening it signs nothing."
+}
+
+var german = words{
+	language: "de",
+	said: map[string]said{
+		"button":          {heading: "Ihr Dokument", text: "Sie wurden gebeten, dieses Dokument zu prüfen und zu unterschreiben.", button: "Prüfen und unterschreiben", note: whyGerman},
+		"button-download": {heading: "Ihr Dokument", text: "Dieses Dokument wurde von allen Beteiligten angenommen.", button: "Dokument herunterladen", note: whyGerman},
+		"robot":           {heading: "Öffnen Sie Ihr Dokument", text: "Mit Weiter öffnen Sie es.", button: "Weiter", note: whyGerman},
+		"prefetch":        {heading: "Öffnen Sie Ihr Dokument", text: "Mit Weiter öffnen Sie es.", button: "Weiter", note: whyGerman},
+
+		"unknown": {heading: "Dieser Link funktioniert nicht",
+			text: "Vielleicht ist ein Teil davon verloren gegangen. Bitte öffnen Sie ihn direkt aus der Nachricht, oder bitten Sie den Absender, ihn noch einmal zu senden."},
+		"expired": {heading: "Dieser Link ist abgelaufen",
+			text: "Links gelten nur eine begrenzte Zeit. Bitte fragen Sie den Absender des Dokuments nach einem neuen."},
+		"failed": {heading: "Das können wir gerade nicht öffnen",
+			text: "Ihr Link ist in Ordnung. Bitte versuchen Sie es gleich noch einmal.", button: "Noch einmal versuchen"},
+		"busy": {heading: "Das Dokument ist gerade nicht erreichbar",
+			text: "Ihr Link ist in Ordnung, und nichts geht verloren. Bitte versuchen Sie es in ein paar Minuten noch einmal.", button: "Noch einmal versuchen"},
+		"limited": {heading: "Zu viele Links auf einmal",
+			text: "Aus Ihrem Netz wurden in kurzer Zeit viele Links geöffnet. Bitte versuchen Sie es in einer Minute noch einmal.", button: "Noch einmal versuchen"},
+		string(pack.AlreadySigned): {heading: "Sie haben schon unterschrieben",
+			text: "Hier gibt es für Sie nichts mehr zu tun. Vielen Dank!"},
+		string(pack.Ended): {heading: "Dieses Dokument ist geschlossen",
+			text: "Es wurde abgelehnt oder zurückgezogen, oder seine Frist ist abgelaufen. Wenn Sie das nicht erwartet haben, fragen Sie bitte den Absender."},
+		string(pack.NotYet): {heading: "Das Dokument ist noch nicht bereit",
+			text: "Jemand anderes muss zuerst unterschreiben, oder es wird gerade aus dem Archiv geholt.", button: "Noch einmal versuchen"},
+		"gone": {heading: "Dieses Dokument gibt es nicht mehr",
+			text: "Bitte lassen Sie es sich vom Absender noch einmal senden."},
+	},
+	comeBack: func(in time.Duration) string {
+		return "Bitte kommen Sie " + inWords(in, "später", "in etwa einer Minute", "in etwa %.0f Minuten", "in etwa einer Stunde", "in etwa %.0f Stunden") + " wieder."
+	},
+}
+
+func whyGerman(sender string) string {
+	if sender == "" {
+		sender = "Der Absender dieses Dokuments"
+	}
+	return sender + " hat Ihnen diesen Link gesendet. Wenn Sie ihn nicht erwartet haben, können Sie diese Seite schließen: Mit dem Öffnen unterschreiben Sie nichts."
+}
+
+// inWords is a time as one says it, rounded up to a minute or an hour.
+func inWords(d time.Duration, later, minute, minutes, hour, hours string) string {
+	count := func(n float64, one, many string) string {
+		if n = math.Ceil(n); n == 1 {
+			return one
+		}
+		return fmt.Sprintf(many, n)
+	}
+	switch {
+	case d <= 0:
+		return later
+	case d <= time.Hour:
+		return count(d.Minutes(), minute, minutes)
+	default:
+		return count(d.Hours(), hour, hours)
+	}
+}
