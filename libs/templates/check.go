@@ -19,6 +19,7 @@ func (m *mistakes) add(err error) {
 		return
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") { // a letter's parts may each have one
+		line = derived.ReplaceAllString(line, "")
 		if at := place.FindStringIndex(line); at != nil {
 			line = line[at[0]:] // without what the template packages say before it
 		}
@@ -35,6 +36,9 @@ func (m *mistakes) all() []error {
 	}
 	return all
 }
+
+// derived is what html/template adds to the name of a block that is used in another context than text, such as <title>.
+var derived = regexp.MustCompile(`\$htmltemplate_\w+`)
 
 // place is a file and a line.
 var place = regexp.MustCompile(`[A-Za-z0-9-]+/[a-z.]+\.tmpl:\d+`)

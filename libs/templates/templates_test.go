@@ -3,6 +3,7 @@ package templates_test
 import (
 	"errors"
 	"fmt"
+	htmlpkg "html"
 	"strings"
 	"testing"
 
@@ -79,17 +80,68 @@ func TestEveryKindHasItsTexts(t *testing.T) {
 	}
 }
 
-func TestEmailCarriesTheLinkOnceToReadAndOnceToClick(t *testing.T) {
+func TestEmailCarriesTheLinkToReadAndToClick(t *testing.T) {
 	t.Parallel()
-	_, text, html, err := builtin(t).Email(example(notifyv1.Kind_KIND_INVITATION))
-	if err != nil {
-		t.Fatal(err)
+	for _, locale := range []string{"en-AU", "de"} {
+		for _, kind := range []notifyv1.Kind{notifyv1.Kind_KIND_INVITATION, notifyv1.Kind_KIND_REMINDER, notifyv1.Kind_KIND_COMPLETED} {
+			n := example(kind)
+			n.Locale = locale
+			_, text, html, err := builtin(t).Email(n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Count(text, "https://bit.ly/2131NDa") != 1 {
+				t.Errorf("%v in %s: text = %q", kind, locale, text)
+			}
+			// A button, and the whole address as a link.
+			if strings.Count(html, `href="https://bit.ly/2131NDa"`) != 2 || !strings.Contains(html, `>https://bit.ly/2131NDa</a>`) || !strings.Contains(html, `lang="`+locale+`"`) {
+				t.Errorf("%v in %s: html = %q", kind, locale, html)
+			}
+		}
 	}
-	if !strings.HasPrefix(text, "Hello Eric,\n") || strings.Count(text, "https://bit.ly/2131NDa") != 1 {
-		t.Errorf("text = %q", text)
+}
+
+// A letter says from whom it is, why one gets it, and what to do who did not expect it; so it does not look like phishing.
+func TestLettersSayFromWhomAndWhy(t *testing.T) {
+	t.Parallel()
+	why := map[string][4]string{ // to a signer, where no sender is named, of the unexpected, to the sender
+		"en": {"because PactSafe named you", "because the sender named you", "If you did not expect it, you can ignore it", "because you sent this document"},
+		"de": {"weil PactSafe Sie", "weil der Absender Sie", "Wenn Sie sie nicht erwartet haben", "weil Sie dieses Dokument"},
 	}
-	if !strings.Contains(html, `href="https://bit.ly/2131NDa"`) || !strings.Contains(html, `lang="en-AU"`) {
-		t.Errorf("html = %q", html)
+	for number := range notifyv1.Kind_name {
+		kind := notifyv1.Kind(number)
+		if kind == notifyv1.Kind_KIND_UNSPECIFIED {
+			continue
+		}
+		for locale, says := range why {
+			for _, test := range []struct {
+				sender   string
+				toSender bool
+				want     []string
+				not      string
+			}{
+				{"PactSafe", false, []string{says[0], says[2]}, says[3]},
+				{"", false, []string{says[1], says[2]}, says[3]},
+				{"PactSafe", true, []string{says[3]}, says[2]},
+			} {
+				n := example(kind)
+				n.Locale, n.SenderName, n.To.Sender = locale, test.sender, test.toSender
+				subject, text, html, err := builtin(t).Email(n)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for part, s := range map[string]string{"text": text, "html": html} {
+					for _, want := range test.want {
+						if !strings.Contains(s, want) || strings.Contains(s, test.not) {
+							t.Errorf("%v in %s, %s: want %q and not %q in\n%s", kind, locale, part, want, test.not, s)
+						}
+					}
+				}
+				if _, title, found := strings.Cut(html, "<title>"); !found || !strings.HasPrefix(htmlpkg.UnescapeString(title), subject+"</title>") {
+					t.Errorf("%v in %s: the title is not %q:\n%s", kind, locale, subject, html)
+				}
+			}
+		}
 	}
 }
 

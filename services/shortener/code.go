@@ -32,8 +32,8 @@ var channels = map[string]string{
 }
 
 // codes is a code, its suffix, and what phones and mail programs take for a part of an address though it is the sentence's:
-// "/l/….", "/l/…)", "/l/…%20", "/l/…&gt;", "/l/…/". Letters and digits behind a code are never left out.
-var codes = regexp.MustCompile(`^([a-z2-7]{14})([se]?)(?:%[0-9A-Fa-f]{2}|&[a-z]{2,4};|[^\pL\pN]){0,16}$`)
+// "/l/….", "/l/…)", "/l/…%20", "/l/…&gt;", "/l/…/". Nothing else behind a code is left out, and no letter or digit.
+var codes = regexp.MustCompile(`^([a-z2-7]{14})([se]?)(?:%[0-9A-Fa-f]{2}|&[a-z]{2,4};|[\s\pP\pS\pZ\p{Cf}]){0,16}$`)
 
 // readCode is the code in what a visitor brought behind "/l/", and the channel of the message that it is from, which may be
 // empty. What cannot be a code spares the bucket a look; some of it is no legal key either.

@@ -297,10 +297,10 @@ func (w *world) complete(js jetstream.JetStream, ids []string) {
 	}
 }
 
-// open follows a short link as a signer's browser does, which takes every name under .localhost for this machine.
+// open presses the button of a short link's page as a signer does, whose browser takes every name under .localhost for this machine.
 func (w *world) open(link string) {
 	w.t.Helper()
-	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, strings.Replace(link, "links.localhost:8083", w.links, 1), nil)
+	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, strings.Replace(link, "links.localhost:8083", w.links, 1), nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -70,7 +70,9 @@ func (v visitor) withoutNATS() {
 	v.send("clickwrap", "request-sent")
 	h.Until(v.t, "a link has come", func() bool { return len(links(v.t, h)) > 0 })
 	link := links(v.t, h)[0]
-	v.wants(http.StatusGone, "/l/{code}", v.ask(http.MethodHead, link, byPhone, "")) // expired, which robots are told too
+	for _, method := range []string{http.MethodHead, http.MethodGet, http.MethodPost} {
+		v.wants(http.StatusGone, "/l/{code}", v.ask(method, link, byPhone, "")) // expired, which robots are told too
+	}
 	h.Processes["nats"].Stop()
 
 	const away = http.StatusServiceUnavailable
@@ -249,17 +251,16 @@ func (v visitor) links() {
 	link(http.StatusServiceUnavailable, get, open, http.Header{"User-Agent": {phone}, "Sec-Purpose": {"prefetch"}})
 	link(http.StatusMethodNotAllowed, http.MethodPut, open, byPhone)
 
-	none := open[:len(open)-14] + "aaaaaaaaaaaaaa"
+	none := open[:len(open)-15] + "aaaaaaaaaaaaaa"
 	for _, method := range []string{get, head, post} {
 		link(http.StatusNotFound, method, none, byPhone)
 	}
 	finished, closed := v.linkOf("esign-v1", "one-signer"), v.linkOf("esign-v1", "declined")
-	for _, method := range []string{get, post} {
-		link(http.StatusOK, method, finished, byPhone)
-		link(http.StatusGone, method, closed, byPhone)
-		v.h.Fault(v.t, `{"target":"esign-v1","mode":"refuse"}`)
-		link(http.StatusServiceUnavailable, method, finished, byPhone)
-	}
+	link(http.StatusOK, get, finished, byPhone) // its button
+	link(http.StatusOK, post, finished, byPhone)
+	link(http.StatusGone, post, closed, byPhone)
+	v.h.Fault(v.t, `{"target":"esign-v1","mode":"refuse"}`)
+	link(http.StatusServiceUnavailable, post, finished, byPhone)
 	for _, method := range []string{get, head, post} {
 		for range 60 { // more than shortener.per_minute
 			req := v.ask(method, open, byPhone, "")

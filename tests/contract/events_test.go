@@ -244,13 +244,14 @@ func suppress(t *testing.T, h *house.House) {
 	h.Publish(t, m, err)
 }
 
-var shortLink = regexp.MustCompile(`https?://\S+/l/[a-z2-7]{14}`)
+var shortLink = regexp.MustCompile(`https?://\S+/l/[a-z2-7]{14}[se]`)
 
 func openLinks(t *testing.T, h *house.House) {
 	t.Helper()
 	h.Until(t, "links have come", func() bool { return len(links(t, h)) >= 5 })
 	for _, link := range links(t, h) {
-		call(t, http.MethodGet, link, http.Header{"User-Agent": {phone}}, "")
+		call(t, http.MethodGet, link, http.Header{"User-Agent": {"WhatsApp/2.23.20"}}, "")
+		call(t, http.MethodPost, link, http.Header{"User-Agent": {phone}}, "")
 	}
 }
 

@@ -84,7 +84,7 @@ func TestAnOrderlyEndFinishesWhatIsInHand(t *testing.T) {
 	h.Fault(t, `{"target":"pleasesign","mode":"slow","delay_ms":3000}`)
 	opened := make(chan int, 1)
 	go func() {
-		status, _ := get(t, link)
+		status, _ := request(t, http.MethodPost, link)
 		opened <- status
 	}()
 	h.Until(t, "the provider is asked", func() bool { return faults(t, h) == "[]" })

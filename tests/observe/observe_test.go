@@ -47,14 +47,20 @@ func read(t *testing.T, name ...string) []byte {
 // get asks an address and returns the status and the body; 0 where nobody answers within 10 s.
 func get(t *testing.T, address string) (int, []byte) {
 	t.Helper()
+	return request(t, http.MethodGet, address)
+}
+
+// request is get with another method: a link's button is pressed with POST.
+func request(t *testing.T, method, address string) (int, []byte) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	r, err := http.NewRequestWithContext(ctx, method, address, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0") // else a link takes us for a robot
-	answer, err := http.DefaultClient.Do(request)
+	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0") // else a link takes us for a robot
+	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return 0, nil
 	}

@@ -132,7 +132,7 @@ func TestEachServiceAsItself(t *testing.T) {
 // open opens a link as a phone does.
 func open(t *testing.T, link string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, link, nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, link, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -121,7 +121,7 @@ func guessedLinks(t *testing.T, h *house.House) {
 	}
 	pages := map[string]string{}
 	for _, guess := range []string{
-		near, "aaaaaaaaaaaaaa", code[:13], code + "a", strings.ToUpper(code), "code." + code, "pair.x", "%2e%2e", code + "%00", code + "%2f", "*", "%3e", "%c3%a9",
+		near, "aaaaaaaaaaaaaa", code[:13], code + "a", strings.ToUpper(code), "code." + code, "pair.x", "%2e%2e", code + "%00", code + "%2fx", "*", "%3e", "%c3%a9",
 		strings.Repeat("a", 4_000), "%3cscript%3e",
 	} {
 		a := get(t, links+guess)

@@ -11,10 +11,10 @@ import (
 // phone is what a signer's browser calls itself; who is nobody is taken for a robot, and sent nowhere.
 const phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1"
 
-// click opens a link as a signer does.
+// click presses the button of a link's page, as a signer does.
 func (s *stand) click(t *testing.T, link string) answer {
 	t.Helper()
-	a, err := ask(http.MethodGet, link, http.Header{"User-Agent": {phone}}, nil)
+	a, err := ask(http.MethodPost, link, http.Header{"User-Agent": {phone}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func hostileAnswersAtTheClick(t *testing.T, s *stand) {
 		})
 		want, status := "", http.StatusServiceUnavailable
 		if strings.HasPrefix(target, "https://sign.provider.example") {
-			want, status = target, http.StatusFound
+			want, status = target, http.StatusSeeOther
 		}
 		for _, title := range []string{"Click-ps", "Click-es"} {
 			if a := s.click(t, link(title)); a.header.Get("Location") != want || a.status != status || a.header.Get("Set-Cookie") != "" {

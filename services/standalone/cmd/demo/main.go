@@ -222,12 +222,12 @@ func found(example *regexp.Regexp, messages []message) error {
 	return fmt.Errorf("no text reads %s", example)
 }
 
+// opens presses the button of the link's page, as a signer does.
 func opens(ctx context.Context, link string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, link, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, link, nil)
 	if err != nil {
 		return err
 	}
-	req.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0") // a robot would be shown a page of ours
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return fmt.Errorf("a link does not open: %w", err)
