@@ -170,8 +170,8 @@ func (b *browser) count(selector string) int {
 	return n
 }
 
-// What works once is behind a button, and so is what a robot asks for. The button leads on to the provider's page, whatever
-// the page's policy says of forms; going back shows the button again, and it works again.
+// What works once is behind a button, and so is what a robot asks for. The button leads on to the provider's page, whatever the
+// page's policy says of forms.
 func TestTheLinksButtonInABrowser(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
@@ -185,17 +185,16 @@ func TestTheLinksButtonInABrowser(t *testing.T) {
 	})
 	opened := func() int { return int(h.Count(t, flow.Signing, "signing.v1.*.*.link.opened.>")) }
 
-	b.do(emulation.SetUserAgentOverride(phone), chromedp.Navigate(linkIn(h.Messages(t), "Data Processing Addendum")))
-	b.fits()
-	if got := b.text("main"); !strings.Contains(got, "Data Processing Addendum") || !strings.Contains(got, "Legalesign") || opened() != 0 {
-		t.Errorf("the page reads %q, and the link was opened %d times", got, opened())
+	for n := range 2 { // it works again for who comes again
+		b.do(emulation.SetUserAgentOverride(phone), chromedp.Navigate(linkIn(h.Messages(t), "Data Processing Addendum")))
+		b.fits()
+		if got := b.text("main"); !strings.Contains(got, "Data Processing Addendum") || !strings.Contains(got, "Legalesign sent you this link") || opened() != n {
+			t.Errorf("the page reads %q, and the link was opened %d times", got, opened())
+		}
+		b.do(chromedp.Reload(), chromedp.Click("main button", chromedp.ByQuery))
+		h.Until(t, "the provider's page is shown", func() bool { return strings.Contains(b.glance("h1"), "Review & sign") })
+		h.Until(t, "the log has the opening", func() bool { return opened() == n+1 })
 	}
-	for range 2 {
-		b.do(chromedp.Click("main button", chromedp.ByQuery))
-		h.Until(t, "the provider's page is shown", func() bool { return !strings.Contains(b.glance("main"), "sent you this link") && b.glance("h1") != "" })
-		b.do(chromedp.NavigateBack(), chromedp.WaitVisible("main .note", chromedp.ByQuery))
-	}
-	h.Until(t, "the log has two openings", func() bool { return opened() == 2 })
 
 	b.do(emulation.SetUserAgentOverride("WhatsApp/2.23.20"), chromedp.Navigate(linkIn(h.Messages(t), "Consulting Agreement")))
 	if got := b.text("h1"); got != "Open your document" {
