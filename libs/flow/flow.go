@@ -178,7 +178,7 @@ var Stages = []Stage{
 	{
 		Name: Shortener, Stream: Notify, Takes: []string{"notify.v1.link.>"},
 		Gives: []string{"notify.v1.send.>", "signing.v1.*.*.link.>"},
-		Uses:  Uses{Buckets: []string{Links}},
+		Uses:  Uses{Streams: []string{Signing}, Buckets: []string{Links}}, // what it told the log before
 		Does:  "makes the short link, and serves it", Workers: 16, Timeout: 30 * time.Second, Policy: patient,
 	},
 	{
@@ -235,6 +235,7 @@ const (
 	StandBy = 15 * time.Second
 )
 
-// AckWait is how long the server waits for word of a message before it gives it to somebody else. The runner extends it
-// every third of it, so it bounds only how long a dead replica's work lies idle.
-const AckWait = 30 * time.Second
+// AckWait is how long the server waits for word of a message before it gives it to another replica. The runner extends it every
+// third of it, so it bounds only how long a dead replica's work lies idle. A replica that is alive and cannot tell for so long
+// has its work done twice at worst, which is harmless: a stage with an effect has a claim besides.
+const AckWait = 4 * time.Second

@@ -33,13 +33,17 @@ type attempt struct {
 	meta    *jetstream.MsgMetadata
 	input   Input // what it is about: the message itself or, of a replay, the input of the dead letter
 	number  int   // 1 on the first delivery
+	counts  int   // how many of the deliveries so far count by the policy, this one included; buried sets it
+	nth     int   // which attempt it is for the business; buried sets it
+	tried   bool  // whether an earlier one that counts was this process's; buried sets it
 	earlier int   // attempts before the replay
 
-	unknown    bool                     // an earlier attempt may have had its effect; claimed sets it, and a replay's letter
-	gap        bool                     // the memory has a gap that the input may have been done in; claimed sets it
-	givenUp    func(reason error) []Out // what follows when the input is given up; nil for nothing
-	verdict    Verdict                  // settled sets it
-	unanswered error                    // why the broker did not hear the verdict; settled sets it
+	unknown       bool                     // an earlier attempt may have had its effect; claimed sets it, and a replay's letter
+	gap           bool                     // the memory has a gap that the input may have been done in; claimed sets it
+	claimedBefore bool                     // its claim tells of an earlier attempt; claimed sets it
+	givenUp       func(reason error) []Out // what follows when the input is given up; nil for nothing
+	verdict       Verdict                  // buried sets it, once a delivery
+	unanswered    error                    // why the broker did not hear the verdict; settled sets it
 }
 
 // handler makes an attempt and returns what follows from its input.
@@ -79,7 +83,7 @@ func (a *attempt) counted(p flow.Policy, err error) int {
 	if later := new(sinceError); errors.As(err, &later) && later.since.After(begin) {
 		begin = later.since
 	}
-	return counted(p, a.number, time.Since(begin))
+	return counted(p, a.counts, time.Since(begin))
 }
 
 // inputID is the same on each delivery of one message. A message that brings no id is known by its place in its stream;

@@ -24,14 +24,15 @@ func claimed(s flow.Stage, memory dedupe.Store, lease time.Duration) middleware 
 			if err != nil {
 				return nil, ours("memory-away", fmt.Errorf("claim: %w", err))
 			}
+			a.claimedBefore = found.State != dedupe.Claimed
 			switch found.State {
 			case dedupe.Claimed:
 			case dedupe.Pending:
 				a.doubt(found)
 			case dedupe.Confirmed:
 				return unpack(found.Result)
-			default: // held: soon, but not so often that a lease's worth of waiting eats the attempts
-				return nil, &verdictError{kind: retry, reason: "held", ours: true, after: 5 * s.Policy.FirstDelay, err: errHeld}
+			default:
+				return nil, &verdictError{kind: retry, reason: "held", ours: true, after: s.Policy.FirstDelay, err: errHeld}
 			}
 			crash.Point("claimed")
 			outs, err := holding(ctx, memory, owner, lease, next, a)

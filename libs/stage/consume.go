@@ -55,13 +55,16 @@ func (s source) fit(c jetstream.ConsumerConfig) error {
 	return nil
 }
 
-// take hands messages to work, one at a time, until ctx ends. It asks for one message when it is free to do it, so that
-// none waits here while another worker, or another replica, is idle.
-func (s source) take(ctx context.Context, c jetstream.Consumer, work func(jetstream.Msg)) error {
+// take hands messages to work, one at a time, until ctx ends, and rests for as long as work says. It asks for one message when it
+// is free to do it, so that none waits here while another worker, or another replica, is idle.
+func (s source) take(ctx context.Context, c jetstream.Consumer, work func(jetstream.Msg) time.Duration) error {
 	for ctx.Err() == nil {
 		messages, err := c.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(30*time.Second), jetstream.PullHeartbeat(5*time.Second))
 		if err == nil {
 			err = s.each(ctx, messages, work)
+		}
+		if errors.Is(err, jetstream.ErrNoHeartbeat) {
+			continue
 		}
 		if err := s.wait(ctx, err); err != nil {
 			return err
@@ -71,25 +74,51 @@ func (s source) take(ctx context.Context, c jetstream.Consumer, work func(jetstr
 }
 
 // each works through messages until ctx ends or the iterator does. What arrives after the end is handed back.
-func (s source) each(ctx context.Context, messages jetstream.MessagesContext, work func(jetstream.Msg)) error {
-	defer messages.Stop()
+//
+// 10 s without a word mean that the broker is away, or the consumer is gone. The iterator ends then: its next request would
+// stand beside the one that the broker has not answered yet, which bring two messages, and the client has room for one and drops
+// the other.
+func (s source) each(ctx context.Context, messages jetstream.MessagesContext, work func(jetstream.Msg) time.Duration) error {
 	defer context.AfterFunc(ctx, messages.Drain)()
 	for {
 		msg, err := messages.Next()
 		switch {
-		case errors.Is(err, jetstream.ErrNoHeartbeat): // 10 s without a word: the broker is away, or the consumer is gone
+		case errors.Is(err, jetstream.ErrNoHeartbeat):
+			messages.Drain()
+			go returnAll(messages)
 			if _, err := s.lookUp(ctx); gone(err) {
 				return err
 			}
+			return err
 		case err != nil:
+			messages.Stop()
 			return err
 		case ctx.Err() != nil:
 			_ = msg.NakWithDelay(handBack) // lost, it comes back after the ack wait
 		default:
-			if work(msg); ctx.Err() != nil {
+			if rest := work(msg); rest > 0 {
+				select {
+				case <-ctx.Done():
+				case <-time.After(rest):
+				}
+			}
+			if ctx.Err() != nil {
+				messages.Stop()
 				return ctx.Err() // without asking for another, which would come too late
 			}
 		}
+	}
+}
+
+// returnAll hands back what a drained iterator still gets, until the broker has heard that it asks for nothing more.
+func returnAll(messages jetstream.MessagesContext) {
+	for {
+		msg, err := messages.Next()
+		if err != nil {
+			messages.Stop()
+			return
+		}
+		_ = msg.NakWithDelay(handBack)
 	}
 }
 

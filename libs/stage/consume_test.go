@@ -243,7 +243,7 @@ func TestWhatComesAfterTheEndIsHandedBack(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	s := source{h.stage().Stage, "IN", 1, h.js, h.stage().Log}
-	err = s.each(ctx, &late{ctx: ctx, msg: msg}, func(jetstream.Msg) { t.Error("worked on") })
+	err = s.each(ctx, &late{ctx: ctx, msg: msg}, func(jetstream.Msg) time.Duration { t.Error("worked on"); return 0 })
 	if !errors.Is(err, jetstream.ErrMsgIteratorClosed) {
 		t.Errorf("%v", err)
 	}
@@ -264,5 +264,132 @@ func TestAClosedConnectionEndsTheRun(t *testing.T) {
 	h.nc.Close()
 	if err := await(t, ended, "the end"); err == nil {
 		t.Error("Run ends well without a connection")
+	}
+}
+
+// iterators is a consumer that opens these, one after the other, and ends the test's context with the last.
+type iterators struct {
+	jetstream.Consumer
+	left []jetstream.MessagesContext
+	end  context.CancelFunc
+}
+
+func (i *iterators) Messages(...jetstream.PullMessagesOpt) (jetstream.MessagesContext, error) {
+	if len(i.left) == 0 {
+		i.end()
+		return silent{}, nil
+	}
+	next := i.left[0]
+	i.left = i.left[1:]
+	return next, nil
+}
+
+// stalled is an iterator that heard nothing, and gets its message when it was drained.
+type stalled struct {
+	silent
+	msg     jetstream.Msg
+	drained chan struct{}
+}
+
+func (s *stalled) Drain() { close(s.drained) }
+
+func (s *stalled) Next(...jetstream.NextOpt) (jetstream.Msg, error) {
+	select {
+	case <-s.drained:
+	default:
+		return nil, jetstream.ErrNoHeartbeat
+	}
+	if msg := s.msg; msg != nil {
+		s.msg = nil
+		return msg, nil
+	}
+	return nil, jetstream.ErrMsgIteratorClosed
+}
+
+// A broker that stalls answers a request late. Nothing waits for the ack wait then: a new iterator asks, and what comes to the
+// old one is handed back.
+func TestASilentIteratorIsReplaced(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	h.publish("letter", nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	c := &iterators{left: []jetstream.MessagesContext{&stalled{msg: h.hand("IN"), drained: make(chan struct{})}}, end: cancel}
+	s := source{h.stage().Stage, "IN", 1, h.js, h.stage().Log}
+	err := s.take(ctx, c, func(jetstream.Msg) time.Duration { t.Error("worked on"); return 0 })
+	if err != nil || len(c.left) > 0 || ctx.Err() == nil {
+		t.Errorf("%v, %d iterators left, want a new one at once", err, len(c.left))
+	}
+	h.wants("-NAK after")
+}
+
+// endless is an iterator that always has a message.
+type endless struct{ silent }
+
+func (endless) Next(...jetstream.NextOpt) (jetstream.Msg, error) { return nil, nil }
+
+// While one of our own parts is away a worker takes one input a second, and not all that wait over and over.
+func TestAWorkerRestsWhileAPartIsAway(t *testing.T) {
+	t.Parallel()
+	p := flow.StageNamed(flow.SMSSender).Policy
+	for name, c := range map[string]struct {
+		err         error
+		least, most int // in 10 s
+	}{
+		"the memory is away": {ours("memory-away", errPlain), 9, 11},
+		"the broker is away": {ours("publish", errPlain), 9, 11},
+		"done":               {nil, 1000, 1000},
+		"failed":             {errPlain, 1000, 1000},
+		"held":               {&verdictError{kind: retry, ours: true, after: time.Second, err: errHeld}, 1000, 1000},
+		"put off":            {Later(time.Second, "rate-limit"), 1000, 1000},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			taken := 0
+			_ = source{}.each(ctx, endless{}, func(jetstream.Msg) time.Duration {
+				if taken++; taken == 1000 {
+					cancel()
+				}
+				return rest(c.err, p)
+			})
+			if taken < c.least || taken > c.most {
+				t.Errorf("%s: %d were taken in 10 s", name, taken)
+			}
+		})
+	}
+}
+
+// What was done while the broker was away is acked when it is back, and not done again after the ack wait of half a minute.
+func TestTheBrokerHearsTheAnswerWhenItIsBack(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	r := h.stage()
+	working, release := make(chan struct{}, 10), make(chan struct{})
+	r.Do = func(context.Context, Event[string]) ([]Out, error) {
+		working <- struct{}{}
+		<-release
+		return nil, nil
+	}
+	h.run(r)
+	h.publish("letter", nil)
+	await(t, working, "the attempt")
+	h.server.Shutdown()
+	h.server.WaitForShutdown()
+	close(release)
+	h.start()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for pending := 1; pending > 0; {
+		c, err := h.outside.Consumer(ctx, "IN", "tester")
+		if ctx.Err() != nil {
+			t.Fatal("it is still in hand")
+		}
+		if err == nil {
+			pending = c.CachedInfo().NumAckPending
+		}
+	}
+	if len(working) > 0 {
+		t.Error("it was done again")
 	}
 }

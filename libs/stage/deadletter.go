@@ -5,23 +5,25 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// buried puts what is given up into the DLQ and waits for its ack, then publishes what follows from giving up; only then
-// may the input be terminated. What cannot be buried is retried: nothing is ever lost.
-func buried(s flow.Stage, js jetstream.JetStream) middleware {
+// buried decides what happens to the input. What is given up it puts into the DLQ, waits for its ack, and publishes what follows
+// from giving up; only then may the input be terminated. What cannot be buried is retried: nothing is ever lost.
+func buried(s flow.Stage, j judge, p publisher) middleware {
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {
+			j.putOffs.count(a)
 			outs, err := next(ctx, a)
-			v := Decide(err, a.counted(s.Policy, err), s.Policy)
-			if v.Kind != giveUp {
+			if a.verdict = j.of(a, err); a.verdict.Kind != giveUp {
 				return outs, err
 			}
-			if lost := publish(ctx, js, deadLetter(s, a, v.Reason, err)); lost != nil {
-				return nil, ours("dlq", errors.Join(lost, err))
+			putOff := func(err error) ([]Out, error) {
+				a.verdict = j.of(a, err)
+				return nil, err
+			}
+			if lost := publish(ctx, p.js, deadLetter(s, a, a.verdict.Reason, err)); lost != nil {
+				return putOff(ours("dlq", errors.Join(lost, err)))
 			}
 			follow, panicked := recovered(func(context.Context, *attempt) ([]Out, error) {
 				if a.givenUp == nil {
@@ -29,8 +31,8 @@ func buried(s flow.Stage, js jetstream.JetStream) middleware {
 				}
 				return a.givenUp(err), nil
 			})(ctx, a)
-			if lost := publish(ctx, js, traced(ctx, follow)...); lost != nil {
-				return nil, errors.Join(lost, err)
+			if lost := p.publish(ctx, a, follow); lost != nil {
+				return putOff(errors.Join(lost, err))
 			}
 			if panicked != nil {
 				err = fmt.Errorf("%w; what follows was not made: %s", err, panicked.Error())

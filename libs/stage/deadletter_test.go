@@ -61,7 +61,7 @@ func TestALetterGetsNoTraceOfOurs(t *testing.T) {
 	a, err := newAttempt(h.hand("IN"))
 	h.must(err)
 	ctx := trace.ContextWithSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}}))
-	_, _ = buried(h.stage().Stage, h.js)(func(_ context.Context, a *attempt) ([]Out, error) {
+	_, _ = buried(h.stage().Stage, judge{h.stage().Stage.Policy, newPutOffs()}, publisher{js: h.js})(func(_ context.Context, a *attempt) ([]Out, error) {
 		a.givenUp = func(error) []Out { return []Out{out("out.failed", "failed", "it failed")} }
 		return nil, Permanent(errPlain)
 	})(ctx, a)

@@ -4,20 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/signrelay/signrelay/libs/crash"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
 )
 
 // publishFor bounds one publish, its stream's ack included.
 const publishFor = 5 * time.Second
 
+// publisher stores what follows from inputs of one consumer.
+type publisher struct {
+	js   jetstream.JetStream
+	made time.Time // when the consumer was made
+}
+
 // published stores what follows before the input is acked, also where the memory did not hear of what was done: the log is
 // asked then. Doing it again is harmless, because outputs have stable ids.
-func published(js jetstream.JetStream) middleware {
+func published(p publisher) middleware {
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {
 			outs, err := next(ctx, a)
@@ -25,11 +34,62 @@ func published(js jetstream.JetStream) middleware {
 				return nil, err
 			}
 			crash.Point("made")
-			err = errors.Join(err, publish(ctx, js, traced(ctx, outs)...))
+			err = errors.Join(err, p.publish(ctx, a, outs))
 			crash.Point("published")
 			return nil, err
 		}
 	}
+}
+
+// publish stores outs. The streams themselves refuse an id for flow.DuplicateWindow; where an earlier attempt may have published
+// the same before that, the log is asked what it holds already.
+func (p publisher) publish(ctx context.Context, a *attempt, outs []Out) error {
+	if len(outs) > 0 && p.late(a, time.Now()) {
+		var err error
+		if outs, err = Unheard(ctx, p.js, outs); err != nil {
+			return ours("publish", err)
+		}
+	}
+	return publish(ctx, p.js, traced(ctx, outs)...)
+}
+
+// late tells whether an earlier attempt may have published longer ago than the streams remember. Half of their window is left for
+// clocks that differ. The attempt may have been one before the consumer was made again, or before the input was buried, or one
+// that is known from its claim alone.
+func (p publisher) late(a *attempt, now time.Time) bool {
+	again := a.number > 1 && now.Sub(a.meta.Timestamp) > flow.DuplicateWindow/2
+	return again || a.claimedBefore || a.input.Replays > 0 || a.meta.Timestamp.Before(p.made)
+}
+
+// Unheard returns those of the outputs that the log, SIGNING, does not hold yet. A stage asks it of outputs that may follow from
+// another input too.
+func Unheard(ctx context.Context, js jetstream.JetStream, outs []Out) ([]Out, error) {
+	ctx, cancel := context.WithTimeout(ctx, publishFor)
+	defer cancel()
+	log := event.Log{JS: js, Stream: flow.Signing}
+	ids := map[string][]string{} // by subject
+	for _, out := range outs {
+		if strings.HasPrefix(out.Subject, "signing.v1.") {
+			ids[out.Subject] = append(ids[out.Subject], out.Header.Get(jetstream.MsgIDHeader))
+		}
+	}
+	held := map[string]bool{}
+	for subject, ids := range ids {
+		found, err := log.Which(ctx, subject, event.Span{}, ids...)
+		if err != nil {
+			return nil, fmt.Errorf("ask what was published before: %w", err)
+		}
+		for id := range found {
+			held[id] = true
+		}
+	}
+	var rest []Out
+	for _, out := range outs {
+		if !held[out.Header.Get(jetstream.MsgIDHeader)] || !strings.HasPrefix(out.Subject, "signing.v1.") {
+			rest = append(rest, out)
+		}
+	}
+	return rest, nil
 }
 
 // publish publishes all outs at once and waits for every ack: when it returns nil, all are stored.

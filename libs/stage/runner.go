@@ -69,16 +69,17 @@ func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
 	}()
 	workers.Go(func() error { return tellLag(ctx, sources, r.Metrics) })
 	for i, s := range sources {
-		work := r.chain(metrics, consumers[i].CachedInfo().Config.AckWait)
+		work := r.chain(metrics, consumers[i].CachedInfo(), ctx.Done())
 		for range s.workers {
 			workers.Go(func() error {
-				return s.take(ctx, consumers[i], func(msg jetstream.Msg) {
+				return s.take(ctx, consumers[i], func(msg jetstream.Msg) time.Duration {
 					a, err := newAttempt(msg)
 					if err != nil {
 						r.Log.ErrorContext(inHand, "message without metadata", "error", err)
-						return
+						return 0
 					}
-					_, _ = work(inHand, a) // settled and observed
+					_, err = work(inHand, a) // settled and observed
+					return rest(err, r.Stage.Policy)
 				})
 			})
 		}
@@ -100,14 +101,15 @@ func (r Runner[In]) sources() []source {
 	return []source{{r.Stage, r.Stage.Stream, r.Stage.Workers, r.JS, r.Log}, replayed}
 }
 
-// chain is all that happens to an attempt, outermost first.
-func (r Runner[In]) chain(m metrics, ackWait time.Duration) handler {
+// chain is all that happens to an attempt, outermost first. The program ends when ends is closed.
+func (r Runner[In]) chain(m metrics, from *jetstream.ConsumerInfo, ends <-chan struct{}) handler {
+	p := publisher{js: r.JS, made: from.Created}
 	return chain(r.do,
 		observed(r.Stage, r.Log, m),
-		settled(r.Stage.Policy),
-		leased(r.JS.Conn(), ackWait),
-		buried(r.Stage, r.JS),
-		published(r.JS),
+		settled(r.JS.Conn(), ends),
+		leased(r.JS.Conn(), from.Config.AckWait),
+		buried(r.Stage, judge{r.Stage.Policy, newPutOffs()}, p),
+		published(p),
 		claimed(r.Stage, r.Claims, r.Lease),
 		timed(r.Stage.Timeout),
 		recovered,
@@ -121,7 +123,7 @@ func (r Runner[In]) do(ctx context.Context, a *attempt) ([]Out, error) {
 		return nil, &verdictError{kind: giveUp, reason: "undecodable", err: err}
 	}
 	in := Event[In]{
-		ID: a.input.ID, Attempt: a.number, Unknown: a.unknown, Gap: a.gap, Replays: a.input.Replays, Stored: a.input.FirstSeen, Data: data,
+		ID: a.input.ID, Attempt: a.nth, Unknown: a.unknown, Gap: a.gap, Replays: a.input.Replays, Stored: a.input.FirstSeen, Data: data,
 	}
 	if r.GivenUp != nil {
 		a.givenUp = func(reason error) []Out { return r.GivenUp(in, reason) }

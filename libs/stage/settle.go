@@ -5,24 +5,45 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/signrelay/signrelay/libs/flow"
 )
 
 // ackFor bounds the wait for the server's word that it heard an ack.
 const ackFor = 5 * time.Second
 
-// settled answers the broker.
-func settled(p flow.Policy) middleware {
+// settled answers the broker. While the broker is away it waits, because an answer is good for as long as the message is in
+// hand: what is done need not be done again, and what is to be retried comes as soon as it was meant to. Without an answer the
+// message would come again after the ack wait. It does not wait when the program ends.
+func settled(conn *nats.Conn, ends <-chan struct{}) middleware {
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {
 			outs, err := next(ctx, a)
-			a.verdict = Decide(err, a.counted(p, err), p)
-			a.unanswered = answer(ctx, a.msg, a.verdict)
-			return outs, err
+			for {
+				a.unanswered = answer(ctx, a.msg, a.verdict)
+				if a.unanswered == nil || conn.IsConnected() || !back(conn, ends) {
+					return outs, err
+				}
+			}
 		}
 	}
+}
+
+// back waits until the connection is back; false when the program ends, or the connection was closed for good.
+func back(conn *nats.Conn, ends <-chan struct{}) bool {
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for !conn.IsConnected() {
+		select {
+		case <-ends:
+			return false
+		case <-look.C:
+		}
+		if conn.IsClosed() {
+			return false
+		}
+	}
+	return true
 }
 
 // answer tells the broker the verdict. An ack that was not heard comes back as a redelivery, so it is asked for.

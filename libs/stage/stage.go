@@ -17,7 +17,7 @@ type Func[In any] func(ctx context.Context, in Event[In]) ([]Out, error)
 // Event is one input.
 type Event[T any] struct {
 	ID      string // stable across redeliveries and replays: the idempotency key
-	Attempt int    // 1 on the first delivery
+	Attempt int    // 1 on the first; what was put off because the broker or the memory was away does not count
 	// Unknown is true when an earlier attempt of an effect stage may have had its effect: its owner died, or the
 	// connection dropped in the middle. Look for traces of it before doing it again, and mark what you do.
 	Unknown bool

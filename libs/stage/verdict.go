@@ -4,9 +4,15 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
+	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
@@ -55,6 +61,8 @@ func Decide(err error, attempt int, p flow.Policy) Verdict {
 	case said.after > 0: // never sooner than named
 		d := min(said.after, longestNamed)
 		return Verdict{Kind: retry, Reason: cmp.Or(said.reason, "named"), Delay: d, Spread: d / 4}
+	case said.ours: // soon, however often: it says nothing about the input, and all is to go on when the trouble is over
+		return Verdict{Kind: retry, Reason: cmp.Or(said.reason, "ours"), Delay: p.FirstDelay, Spread: p.FirstDelay}
 	default: // the back-off, spread by a quarter to either side
 		d := backOff(p, attempt)
 		return Verdict{Kind: retry, Reason: cmp.Or(said.reason, "failed"), Delay: d - d/4, Spread: d / 2}
@@ -115,7 +123,8 @@ func ours(reason string, err error) error {
 func listen(err error) verdictError {
 	var e *verdictError
 	if !errors.As(err, &e) {
-		return verdictError{kind: retry, err: err}
+		reason := awayReason(err)
+		return verdictError{kind: retry, err: err, ours: reason != "", reason: reason}
 	}
 	said := *e
 	for errors.As(e.err, &e) {
@@ -134,4 +143,24 @@ func label(reason string) string {
 		return reason
 	}
 	return "other"
+}
+
+// awayReason says which of our own parts could not be asked, where err says so: the memory or the broker. A stage may meet that
+// anywhere, such as when it reads the log.
+func awayReason(err error) string {
+	switch {
+	case errors.Is(err, dedupe.ErrAway):
+		return "memory-away"
+	case slices.ContainsFunc(brokerAway, func(target error) bool { return errors.Is(err, target) }):
+		return "broker-away"
+	}
+	if answer := new(jetstream.APIError); errors.As(err, &answer) && answer.Code == http.StatusServiceUnavailable {
+		return "broker-away" // JetStream is starting, has no leader, or has no room
+	}
+	return ""
+}
+
+var brokerAway = []error{
+	nats.ErrDisconnected, nats.ErrConnectionClosed, nats.ErrConnectionReconnecting, nats.ErrNoResponders, nats.ErrReconnectBufExceeded,
+	nats.ErrTimeout, jetstream.ErrNoStreamResponse,
 }

@@ -9,6 +9,9 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/nats-io/nats.go"
+
+	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
@@ -47,10 +50,17 @@ func TestDecide(t *testing.T) {
 		"skip without bounds":              {Skip("user 17 is gone"), 1, ends(skip, "other")},
 		"panic":                            {panicked, 1, again("panic", 750*time.Millisecond, 500*time.Millisecond)},
 		"panic on the last attempt":        {panicked, 5, ends(giveUp, "panic")},
-		"our trouble":                      {ours("publish", errPlain), 1, again("publish", 750*time.Millisecond, 500*time.Millisecond)},
-		"our trouble, for long":            {ours("publish", errPlain), 500, again("publish", 7500*time.Millisecond, 5*time.Second)},
-		"stopped in the middle":            {ours("shutdown", context.Canceled), 5, again("shutdown", 7500*time.Millisecond, 5*time.Second)},
-		"our trouble hides what was meant": {ours("dlq", Permanent(errPlain)), 5, again("dlq", 7500*time.Millisecond, 5*time.Second)},
+		"our trouble":                      {ours("publish", errPlain), 1, again("publish", time.Second, time.Second)},
+		"our trouble, for long":            {ours("publish", errPlain), 500, again("publish", time.Second, time.Second)},
+		"stopped in the middle":            {ours("shutdown", context.Canceled), 5, again("shutdown", time.Second, time.Second)},
+		"our trouble hides what was meant": {ours("dlq", Permanent(errPlain)), 5, again("dlq", time.Second, time.Second)},
+		"the broker is away":               {fmt.Errorf("read the log: %w", nats.ErrDisconnected), 500, again("broker-away", time.Second, time.Second)},
+		"the broker does not answer":       {nats.ErrTimeout, 5, again("broker-away", time.Second, time.Second)},
+		"JetStream has no leader":          {&jetstream.APIError{Code: 503}, 5, again("broker-away", time.Second, time.Second)},
+		"the log has no room":              {jetstream.ErrNoStreamResponse, 5, again("broker-away", time.Second, time.Second)},
+		"the memory is away":               {fmt.Errorf("look: %w", dedupe.ErrAway), 5, again("memory-away", time.Second, time.Second)},
+		"a stream that is not there":       {&jetstream.APIError{Code: 404}, 5, ends(giveUp, "attempts-exhausted")},
+		"the broker is away in the middle": {Unknown(nats.ErrDisconnected), 1, again("failed", 750*time.Millisecond, 500*time.Millisecond)},
 	} {
 		if got := Decide(c.err, c.attempt, p); got != c.want {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
@@ -86,7 +96,7 @@ func TestAttemptsCountSince(t *testing.T) {
 	t.Parallel()
 	p := flow.StageNamed(flow.SMSSender).Policy
 	begin := time.Now().Add(-48 * time.Hour)
-	a := &attempt{number: 1000, meta: &jetstream.MsgMetadata{Timestamp: begin}}
+	a := &attempt{counts: 1000, meta: &jetstream.MsgMetadata{Timestamp: begin}}
 	failed := Permanent(errPlain)
 	for name, c := range map[string]struct {
 		err  error

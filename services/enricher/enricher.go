@@ -85,7 +85,11 @@ func (e *enricher) tell(ctx context.Context, in stage.Event[*signingv1.SigningEv
 		return nil, stage.Skip("nobody-to-tell")
 	}
 	e.metrics.count(p)
-	return outs(ctx, happened, p, in.Stored)
+	all, err := outs(ctx, happened, p, in.Stored)
+	if err != nil || !p.shared(happened) {
+		return all, err
+	}
+	return stage.Unheard(ctx, e.log.JS, all) // the log may have heard of a message already, at another event's time
 }
 
 // source is the account that the event came from, where it can be asked and wants its people told.

@@ -64,6 +64,19 @@ func alone(kind notifyv1.Kind, happened *signingv1.SigningEvent) bool {
 	}
 }
 
+// shared tells whether another event may have told the log of one of the messages, with its own time: the log is asked then.
+func (p planned) shared(happened *signingv1.SigningEvent) bool {
+	kinds := make(map[notifyv1.Kind]bool)
+	for _, n := range p.told {
+		kinds[n.GetKind()] = true
+	}
+	for _, u := range p.untold {
+		kinds[u.message.GetKind()] = true
+	}
+	return kinds[notifyv1.Kind_KIND_INVITATION] && happened.GetType() != documentSent ||
+		kinds[notifyv1.Kind_KIND_DECLINED] || kinds[notifyv1.Kind_KIND_EXPIRED] || kinds[notifyv1.Kind_KIND_PROGRESS]
+}
+
 // transition is the id that the document's or the person's own event of that type has, where the provider cannot send again.
 func transition(happened *signingv1.SigningEvent, eventType string, who *signingv1.Recipient, again ...string) string {
 	return event.TransitionID(&signingv1.SigningEvent{

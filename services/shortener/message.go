@@ -34,9 +34,9 @@ func sendMessage(ctx context.Context, n *notifyv1.Notification) (*nats.Msg, erro
 	return notification.Message(ctx, notification.SendSubject(n), event.DerivedID(n.GetId(), flow.Shortener, "send"), n)
 }
 
-// substituted is the event that n carries our own link, because the outside shortener gave none.
-func substituted(ctx context.Context, n *notifyv1.Notification, shortener, reason string) (*nats.Msg, error) {
-	e := about(n.GetSource(), n.GetProvider(), n.GetDocumentId(), n.GetTo().GetRecipientId())
+// substituted is the event that n, which NOTIFY stored then, carries our own link, because the outside shortener gave none.
+func substituted(ctx context.Context, n *notifyv1.Notification, at time.Time, shortener, reason string) (*nats.Msg, error) {
+	e := about(at, n.GetSource(), n.GetProvider(), n.GetDocumentId(), n.GetTo().GetRecipientId())
 	e.Type = substitutedType
 	e.Attributes = map[string]string{"shortener": shortener, "reason": reason}
 	e.Notice = &signingv1.Notice{
@@ -63,18 +63,18 @@ func fetched(ctx context.Context, v *visit, client, day string) (*nats.Msg, erro
 
 // event is what happens to the visited link now.
 func (v *visit) event(typ, attribute, value string) *signingv1.SigningEvent {
-	e := about(v.entry.Source, v.entry.Provider, v.entry.Document, v.entry.Recipient)
+	e := about(time.Now(), v.entry.Source, v.entry.Provider, v.entry.Document, v.entry.Recipient)
 	e.Type = typ
 	e.Attributes = map[string]string{"purpose": v.entry.Purpose, attribute: value}
 	e.Notice = &signingv1.Notice{Kind: v.entry.Kind, Channel: v.channel}
 	return e
 }
 
-// about is an event of ours that happened now to a person on a document.
-func about(source, provider, document, recipient string) *signingv1.SigningEvent {
+// about is an event of ours that happened then to a person on a document.
+func about(at time.Time, source, provider, document, recipient string) *signingv1.SigningEvent {
 	e := &signingv1.SigningEvent{
 		Source: source, Provider: provider,
-		OccurredAt: timestamppb.New(time.Now()), Verification: signingv1.Verification_VERIFICATION_INTERNAL,
+		OccurredAt: timestamppb.New(at), Verification: signingv1.Verification_VERIFICATION_INTERNAL,
 	}
 	if document != "" {
 		e.Document = &signingv1.Document{Id: document}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
@@ -52,7 +54,7 @@ func run(ctx context.Context, env service.Env, sources func() providers.Sources)
 	if err != nil {
 		return err
 	}
-	s := &shortener{links: links, base: base, sources: sources, third: third}
+	s := &shortener{js: env.JS, links: links, base: base, sources: sources, third: third}
 	runner := stage.Runner[*notifyv1.Notification]{
 		Stage: flow.StageNamed(flow.Shortener), JS: env.JS, Decode: notification.Decode, Do: s.shorten,
 		Log: env.Log, Metrics: env.Metrics,
@@ -71,6 +73,7 @@ func linkBase(publicURL string) (string, error) {
 }
 
 type shortener struct {
+	js      jetstream.JetStream
 	links   book
 	base    string
 	sources func() providers.Sources // as the settings are now
@@ -97,6 +100,10 @@ func (s *shortener) shorten(ctx context.Context, in stage.Event[*notifyv1.Notifi
 	short, also := s.base+e.code+suffixOf(n.GetChannel()), []stage.Out(nil)
 	if s.third != nil {
 		if short, also, err = s.third.form(ctx, in, s.links, e, short); err != nil {
+			return nil, err
+		}
+		// NOTIFY may hold the message twice, where two events caused it.
+		if also, err = stage.Unheard(ctx, s.js, also); err != nil {
 			return nil, err
 		}
 	}

@@ -70,7 +70,7 @@ func (t *thirdParty) form(ctx context.Context, in stage.Event[*notifyv1.Notifica
 		t.log.WarnContext(ctx, "our own link is used", "shortener", t.name, "reason", reason, "error", failed)
 	}
 	t.substituted.WithLabelValues(t.name, reason).Inc()
-	told, err := substituted(ctx, in.Data, t.name, reason)
+	told, err := substituted(ctx, in.Data, in.Stored, t.name, reason)
 	if err != nil {
 		return "", nil, stage.Permanent(err)
 	}

@@ -10,10 +10,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/servicetest"
 	"github.com/signrelay/signrelay/libs/stage"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
@@ -88,13 +90,18 @@ func (f *failing) shorten(context.Context, string) (string, error) {
 func TestOutageIsWaitedForOnce(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
-	links := book{bucket: newBucket(t), life: time.Hour, now: time.Now}
+	bench := servicetest.New(t, config.Default())
+	bucket, err := bench.Env.JS.KeyValue(t.Context(), flow.Links)
+	if err != nil {
+		t.Fatal(err)
+	}
+	links := book{bucket: bucket, life: time.Hour, now: time.Now}
 	f := &failing{with: &outsideError{reason: "unavailable", then: pack.Retry, err: errors.New("x")}}
 	third := &thirdParty{
 		name: "bitly", outside: f, trouble: trouble{now: func() time.Time { return now }}, log: slog.New(slog.DiscardHandler),
 		substituted: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "x_total", Help: "Links."}, []string{"shortener", "reason"}),
 	}
-	s := &shortener{links: links, base: "https://sign.acme.example/l/", third: third}
+	s := &shortener{js: bench.Env.JS, links: links, base: "https://sign.acme.example/l/", third: third}
 	shorten := func(id string, attempt int) (string, int, error) {
 		n := &notifyv1.Notification{
 			Id: id, Source: "acme", Provider: "clickwrap", DocumentId: id, Channel: notifyv1.Channel_CHANNEL_SMS,

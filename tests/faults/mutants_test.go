@@ -41,8 +41,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a stage does not extend its lease", file: "libs/stage/lease.go",
-		was:     `extend(ctx, conn, a.msg.Reply(), ackWait/3)`,
-		is:      `error(nil)`,
+		was:     `extend(working, conn, a.msg.Reply(), ackWait/3)`,
+		is:      `<-working.Done()`,
 		behaves: func() behaviour { return behaviour{mail: firstCalls(2, slowest)} },
 		sees:    func(r result) bool { return r.Again > 0 },
 	},

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-smtp"
+
+	"github.com/signrelay/signrelay/libs/flow"
 )
 
 // world is the outside: the provider's REST API, Vonage and a mail server. It counts what it took, which is the truth that
@@ -61,7 +63,7 @@ const (
 
 const (
 	slowFor    = 2 * time.Second
-	slowestFor = 33 * time.Second // the broker's ack wait is 30 s
+	slowestFor = 2 * flow.AckWait
 
 	receiptSecret = "faults"
 )
@@ -276,7 +278,7 @@ func (d *dialogue) Data(r io.Reader) error {
 // such.
 func (w *world) patience() string {
 	if w.behaves.mail != nil && w.behaves.mail(1) == slowest {
-		return "38s"
+		return "20s"
 	}
 	return "5s"
 }
