@@ -83,7 +83,7 @@ func TestWhatIsRefused(t *testing.T) {
 		control  string // who may
 		answered string // what he is answered, in part; empty where nothing answers
 	}{
-		{"shortener kafka-bridge", "$JS.API.DIRECT.GET.SIGNING", first, "ingest", "before"},
+		{"kafka-bridge", "$JS.API.DIRECT.GET.SIGNING", first, "ingest", "before"},
 		{everybody, "$JS.API.DIRECT.GET.NOTIFY", first, flow.Operator, "before"},
 		{everybody, "$JS.API.DIRECT.GET.QUARANTINE", first, flow.Operator, "before"},
 		{everybody, "$JS.API.DIRECT.GET.DLQ", first, flow.Operator, "before"},
