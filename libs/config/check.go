@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Check judges what the settings mean, and returns all mistakes as one error of one line each; every line names the key
@@ -19,10 +20,12 @@ import (
 // provider says of it, and nil asks nobody.
 func Check(cfg Config, providers []string, perSource func(Source) error) error {
 	c := &checker{}
+	c.texts(&cfg)
 	c.sources(cfg.Sources, providers, perSource)
 	c.sms(cfg.SMS.Vonage)
 	c.email(cfg.Email)
 	c.shortener(cfg.Shortener)
+	c.reachable(cfg)
 
 	c.nats(cfg.NATS)
 	c.redis(cfg.Redis)
@@ -44,11 +47,20 @@ func Check(cfg Config, providers []string, perSource func(Source) error) error {
 	return errors.Join(c.mistakes...)
 }
 
-type checker struct{ mistakes []error }
+type checker struct {
+	mistakes   []error
+	unreadable []string // keys of texts with characters that nobody means to write
+}
 
 func (c *checker) mistake(key, format string, args ...any) {
 	c.mistakes = append(c.mistakes, fmt.Errorf(key+": "+format, args...))
 }
+
+// longestName is how long a sender's name may be. With 100 characters a text message has a part more.
+const longestName = 100
+
+// mobile is a number with its country code, and what people write between the digits.
+var mobile = regexp.MustCompile(`^\+(?:[ ().-]*[0-9]){7,15}$`)
 
 var sourceName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 
@@ -63,11 +75,16 @@ func (c *checker) sources(sources []Source, providers []string, perSource func(S
 		if !slices.Contains(providers, s.Provider) {
 			c.mistake(key+".provider", "want one of %s, not %q", strings.Join(providers, ", "), s.Provider)
 		}
+		if s.SenderName != "" && len([]rune(s.SenderName)) > longestName {
+			c.mistake(key+".sender_name", "want at most %d characters: it is in every text, not %d", longestName, len([]rune(s.SenderName)))
+		}
 		if id := [2]string{s.Provider, s.Name}; seen[id] {
 			c.mistake(key+".name", "%s has another source %q: give this one a name of its own", s.Provider, s.Name)
 		} else {
 			seen[id] = true
 		}
+		c.region(key+".region", s.Region)
+		c.locale(key+".locale", s.Locale)
 		c.oneOf(key+".webhook.digest", s.Webhook.Digest, "sha1", "sha256")
 		if slices.Contains(s.Webhook.Secrets, "") {
 			c.mistake(key+".webhook.secrets", "an empty secret would let everybody in: remove it")
@@ -77,12 +94,15 @@ func (c *checker) sources(sources []Source, providers []string, perSource func(S
 			c.mistake(key+".api.per_minute", "want how many calls a minute, or 0 for the provider's own limit")
 		}
 		c.mailbox(key+".notify.sender.email", s.Notify.Sender.Email)
+		if m := s.Notify.Sender.Mobile; m != "" && !mobile.MatchString(m) {
+			c.mistake(key+".notify.sender.mobile", "want one number with its country code, such as +13175550100")
+		}
 		c.eachOf(key+".notify.channels", s.Notify.Channels, "sms", "email")
 		c.eachOf(key+".notify.kinds", s.Notify.Kinds,
 			"invitation", "progress", "completed", "reminder", "declined", "voided", "expired", "undeliverable")
 
 		// Its provider is asked only about what can be read.
-		if perSource == nil || len(c.mistakes) > before {
+		if perSource == nil || len(c.mistakes) > before || !c.readable(key) {
 			continue
 		}
 		if err := perSource(s); err != nil {
@@ -92,6 +112,13 @@ func (c *checker) sources(sources []Source, providers []string, perSource func(S
 		}
 	}
 }
+
+// What Vonage takes as sender (developer.vonage.com, "Custom Sender ID"). It changes or drops any other on the way. A number may be a
+// short code.
+var (
+	number   = regexp.MustCompile(`^\+?[1-9][0-9]{2,14}$`)
+	senderID = regexp.MustCompile(`^[0-9]{0,10}[A-Za-z][A-Za-z0-9]{0,10}$`)
+)
 
 func (c *checker) sms(v Vonage) {
 	switch {
@@ -106,11 +133,15 @@ func (c *checker) sms(v Vonage) {
 	if v.APIKey != "" && v.From == "" {
 		c.mistake("sms.vonage.from", "api_key is set: set the sender id or number too")
 	}
+	if v.From != "" && !number.MatchString(v.From) && !senderID.MatchString(v.From) {
+		c.mistake("sms.vonage.from", "want a sender id of 1 to 11 letters and digits without blanks, or a number with its country code and without 00, of at most 15 digits, not %q", v.From)
+	}
 	c.needed("sms.vonage.base_url", v.BaseURL)
 	c.webURL("sms.vonage.base_url", v.BaseURL)
 	c.positive("sms.vonage.timeout", int64(v.Timeout))
 	c.positive("sms.vonage.per_second", int64(v.PerSecond))
 	c.webURL("sms.vonage.receipts_url", v.ReceiptsURL)
+	c.base("sms.vonage.receipts_url", v.ReceiptsURL, "/receipts")
 	if v.ReceiptsURL != "" && v.SignatureSecret == "" {
 		c.mistake("sms.vonage.signature_secret", "receipts_url is set: set the secret that receipts are signed with too, or they are refused")
 	}
@@ -127,6 +158,7 @@ const linkLife = 90 * 24 * time.Hour
 func (c *checker) shortener(s Shortener) {
 	c.oneOf("shortener.kind", s.Kind, "builtin", "bitly", "rebrandly")
 	c.webURL("shortener.public_url", s.PublicURL)
+	c.base("shortener.public_url", s.PublicURL, "/l")
 	if s.ExpireAfter <= 0 || s.ExpireAfter > linkLife {
 		c.mistake("shortener.expire_after", "want more than 0 and at most %v, not %v", linkLife, s.ExpireAfter)
 	}
@@ -153,8 +185,12 @@ func (c *checker) email(e Email) {
 	case e.SMTP.Host != "" && e.From == "":
 		c.mistake("email.from", `smtp.host is set: set the sender too, as "Acme <no-reply@acme.example>"`)
 	case e.From != "":
-		if _, err := mail.ParseAddress(e.From); err != nil {
+		from, err := mail.ParseAddress(e.From)
+		switch {
+		case err != nil:
 			c.mistake("email.from", `want an address such as "Acme <no-reply@acme.example>"`)
+		case strings.ContainsFunc(from.Address, func(r rune) bool { return r > unicode.MaxASCII }):
+			c.mistake("email.from", "want an address in ASCII, which every mail server takes; a domain in its xn-- form")
 		}
 	}
 	if strings.ContainsAny(e.SMTP.Host, ":/") && net.ParseIP(e.SMTP.Host) == nil {
@@ -163,13 +199,37 @@ func (c *checker) email(e Email) {
 	if e.SMTP.Port < 1 || e.SMTP.Port > 65535 {
 		c.mistake("email.smtp.port", "want a port from 1 to 65535, not %d", e.SMTP.Port)
 	}
-	if e.SMTP.Password != "" && e.SMTP.Username == "" {
+	switch {
+	case e.SMTP.Password != "" && e.SMTP.Username == "":
 		c.mistake("email.smtp.username", "password is set: set the user's name too")
+	case e.SMTP.Username != "" && e.SMTP.TLS == "none" && !loopback(e.SMTP.Host):
+		c.mistake("email.smtp.tls", "username is set, and no password is sent in the clear: want mandatory, or no username")
 	}
 	c.oneOf("email.smtp.tls", e.SMTP.TLS, "mandatory", "opportunistic", "none")
 	c.tls("email.smtp", TLS{CA: e.SMTP.CA})
 	c.positive("email.smtp.timeout", int64(e.SMTP.Timeout))
 	c.positive("email.smtp.connections", int64(e.SMTP.Connections))
+}
+
+// reachable wants what others are sent to be where others can get to. A set-up whose texts stay on this machine may be all on it.
+func (c *checker) reachable(cfg Config) {
+	vonage, err := url.Parse(cfg.SMS.Vonage.BaseURL)
+	if err != nil || cfg.SMS.Vonage.APIKey == "" || vonage.Scheme != "https" || loopback(vonage.Hostname()) {
+		return
+	}
+	for _, address := range []struct{ key, url, whose string }{
+		{"shortener.public_url", cfg.Shortener.PublicURL, "signers"},
+		{"sms.vonage.receipts_url", cfg.SMS.Vonage.ReceiptsURL, "Vonage"},
+	} {
+		if u, err := url.Parse(address.url); err == nil && loopback(u.Hostname()) {
+			c.mistake(address.key, "it leads to this machine, where %s cannot get: want a public address, such as https://sign.acme.example", address.whose)
+		}
+	}
+}
+
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && (ip.IsLoopback() || ip.IsUnspecified())
 }
 
 // mailbox wants one bare e-mail address, or none.
@@ -182,16 +242,37 @@ func (c *checker) mailbox(key, text string) {
 	}
 }
 
-func (c *checker) nats(n NATS) {
-	if n.URL != "" {
-		for server := range strings.SplitSeq(n.URL, ",") {
-			u, err := url.Parse(strings.TrimSpace(server))
-			if err != nil || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) || u.Hostname() == "" {
-				c.mistake("nats.url", "want nats://host:port or tls://host:port, several separated by commas")
-				break
-			}
+func (c *checker) natsURL(text string) {
+	if text == "" {
+		return
+	}
+	sockets, servers := 0, strings.Split(text, ",")
+	for _, server := range servers {
+		u, err := url.Parse(strings.TrimSpace(server))
+		switch {
+		case err != nil || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) || u.Hostname() == "" || !port(u):
+			c.mistake("nats.url", "want nats://host:port or tls://host:port, several separated by commas")
+			return
+		case strings.HasPrefix(u.Scheme, "ws"):
+			sockets++
+		case strings.Trim(u.Path, "/") != "" || u.RawQuery != "":
+			c.mistake("nats.url", "want nothing behind the port: nats://host:port")
+			return
 		}
 	}
+	if sockets != 0 && sockets != len(servers) {
+		c.mistake("nats.url", "want either ws:// and wss:// in all of it, or in none")
+	}
+}
+
+// port reports whether an address has a port that there is, or none.
+func port(u *url.URL) bool {
+	n, err := strconv.Atoi(u.Port())
+	return u.Port() == "" || err == nil && n >= 1 && n <= 65535
+}
+
+func (c *checker) nats(n NATS) {
+	c.natsURL(n.URL)
 	switch {
 	case n.User == "" && n.Password != "":
 		c.mistake("nats.user", "password is set: set the user's name too")
@@ -213,7 +294,7 @@ func (c *checker) redis(r Redis) {
 	}
 	u, err := url.Parse(r.URL)
 	switch {
-	case err != nil || !slices.Contains([]string{"redis", "rediss", "unix"}, u.Scheme):
+	case err != nil || !slices.Contains([]string{"redis", "rediss", "unix"}, u.Scheme) || !port(u):
 		c.mistake("redis.url", "want redis://user:password@host:port/db, or rediss:// for TLS")
 	case u.Scheme != "unix" && u.Hostname() == "":
 		c.mistake("redis.url", "the host is missing: want redis://host:port/db")
@@ -286,10 +367,17 @@ func (c *checker) webURL(key, text string) {
 	}
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
+	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || !port(u):
 		c.mistake(key, "want an absolute URL, such as https://sign.acme.example")
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		c.mistake(key, "want a URL with no user, no query and no fragment, such as https://sign.acme.example")
+	}
+}
+
+// base wants the address before a path of ours, which is appended to it.
+func (c *checker) base(key, text, path string) {
+	if u, err := url.Parse(text); err == nil && (strings.HasSuffix(u.Path, path) || strings.Contains(u.Path, path+"/")) {
+		c.mistake(key, "leave out %s and what follows: it is appended", path)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // Config is all settings. Field tags: yaml is the key in the file; secret:"true" marks what Print masks and what may come
 // from a …_FILE variable, secret:"url" a URL of which only the password is masked, secret:"urls" a list of such with commas;
 // file:"true" marks what is no secret but may come from a …_FILE variable, file:"once" what is read from there at the start
-// alone. Everything else from such files may be replaced while a program runs: see Live.
+// alone. Everything else from such files may be replaced while a program runs: see Live. lines:"true" marks what may have several lines.
 type Config struct {
 	Sources   []Source  `yaml:"sources"`
 	SMS       SMS       `yaml:"sms"`
@@ -53,11 +53,11 @@ type Source struct {
 
 // Webhook is what authenticates a source's callbacks.
 type Webhook struct {
-	Secrets         []string `yaml:"secrets" secret:"true"`   // several while one is being rotated
-	Certificate     string   `yaml:"certificate" file:"true"` // PEM; esign-v1; several while it is being rotated
-	Token           string   `yaml:"token" secret:"true"`     // esign-v1: wanted as ?token=; several lines while it is being rotated
-	Digest          string   `yaml:"digest"`                  // esign-v1: sha1 (default) or sha256
-	AllowUnverified bool     `yaml:"allow_unverified"`        // esign-v1 `signed` with neither token nor signature
+	Secrets         []string `yaml:"secrets" secret:"true"`                // several while one is being rotated
+	Certificate     string   `yaml:"certificate" file:"true" lines:"true"` // PEM; esign-v1; several while it is being rotated
+	Token           string   `yaml:"token" secret:"true" lines:"true"`     // esign-v1: wanted as ?token=; several lines while it is being rotated
+	Digest          string   `yaml:"digest"`                               // esign-v1: sha1 (default) or sha256
+	AllowUnverified bool     `yaml:"allow_unverified"`                     // esign-v1 `signed` with neither token nor signature
 }
 
 // Tokens is each that is taken.
@@ -113,7 +113,7 @@ type Vonage struct {
 	ReceiptsURL string `yaml:"receipts_url"`
 	// SignatureSecret is what receipts are signed with; without one they are refused. Several lines are several secrets, while
 	// it is being rotated.
-	SignatureSecret string `yaml:"signature_secret" secret:"true"`
+	SignatureSecret string `yaml:"signature_secret" secret:"true" lines:"true"`
 	SignatureMethod string `yaml:"signature_method"` // md5hash (Vonage's default), md5, sha1, sha256 or sha512
 	// ReceiptWithin is how long a receipt is waited for before a message is sent again of which nobody knows whether it was
 	// sent; default 1m.
@@ -127,7 +127,7 @@ func (v Vonage) SignatureSecrets() []string { return lines(v.SignatureSecret) }
 func lines(text string) []string {
 	var all []string
 	for line := range strings.Lines(text) {
-		if line = trimNewline(line); line != "" {
+		if line = clean(line); line != "" {
 			all = append(all, line)
 		}
 	}
@@ -146,9 +146,9 @@ type SMTP struct {
 	Port     int           `yaml:"port"` // default 587
 	Username string        `yaml:"username"`
 	Password string        `yaml:"password" secret:"true"`
-	TLS      string        `yaml:"tls"`            // mandatory (default), opportunistic, none
-	CA       string        `yaml:"ca" file:"true"` // PEM of who signed the server's certificate; empty takes the system's
-	Timeout  time.Duration `yaml:"timeout"`        // of one dialogue; default 30s
+	TLS      string        `yaml:"tls"`                         // mandatory (default), opportunistic, none
+	CA       string        `yaml:"ca" file:"true" lines:"true"` // PEM of who signed the server's certificate; empty takes the system's
+	Timeout  time.Duration `yaml:"timeout"`                     // of one dialogue; default 30s
 	// Connections is how many are kept open to the server by one replica; default 4.
 	Connections int `yaml:"connections"`
 }
@@ -215,9 +215,9 @@ type Redis struct {
 
 // TLS is whom our connections to one party believe, and who we are on them. All of it is PEM.
 type TLS struct {
-	CA          string `yaml:"ca" file:"true"`          // of who signed the other side's certificate; empty takes the system's
-	Certificate string `yaml:"certificate" file:"true"` // our own, where the other side wants one
-	Key         string `yaml:"key" secret:"true"`       // of our certificate
+	CA          string `yaml:"ca" file:"true" lines:"true"`          // of who signed the other side's certificate; empty takes the system's
+	Certificate string `yaml:"certificate" file:"true" lines:"true"` // our own, where the other side wants one
+	Key         string `yaml:"key" secret:"true" lines:"true"`       // of our certificate
 }
 
 // Kafka is where the log is carried on to; without brokers it is not.
@@ -241,9 +241,9 @@ func (k Kafka) Set() bool { return len(k.Brokers) > 0 }
 // KafkaTLS is how the connections to the brokers are encrypted.
 type KafkaTLS struct {
 	Enabled     bool   `yaml:"enabled"`
-	CA          string `yaml:"ca" file:"true"`          // see TLS
-	Certificate string `yaml:"certificate" file:"true"` // see TLS
-	Key         string `yaml:"key" secret:"true"`       // see TLS
+	CA          string `yaml:"ca" file:"true" lines:"true"`          // see TLS
+	Certificate string `yaml:"certificate" file:"true" lines:"true"` // see TLS
+	Key         string `yaml:"key" secret:"true" lines:"true"`       // see TLS
 }
 
 // Parts is what the connections of Kafka have in common with all others.
@@ -273,7 +273,7 @@ type Sandbox struct {
 	SMTPAddr  string `yaml:"smtp_addr"`
 	IngestURL string `yaml:"ingest_url"` // where stories are played to; default http://127.0.0.1:8080
 	// Key is the PEM of the RSA key behind the esign-v1 sources' certificate, for stories whose callbacks it signs.
-	Key string `yaml:"key" secret:"true" file:"once"`
+	Key string `yaml:"key" secret:"true" file:"once" lines:"true"`
 }
 
 // Log is how the services speak.

@@ -134,10 +134,5 @@ func readSetting(variable, path string) (string, error) {
 		}
 		return "", fmt.Errorf("%s: read the file that it names: %w", variable, err)
 	}
-	return trimNewline(string(data)), nil
-}
-
-// trimNewline cuts the one newline that an editor or echo leaves at a file's end.
-func trimNewline(s string) string {
-	return strings.TrimSuffix(strings.TrimSuffix(s, "\n"), "\r")
+	return clean(string(data)), nil
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -53,7 +54,7 @@ func LoadWith(fs *flag.FlagSet, args, environ []string) (cfg Config, rest []stri
 		if err != nil {
 			return cfg, nil, fmt.Errorf("--config: %w", err)
 		}
-		mistakes = append(mistakes, readYAML(data, &cfg)...)
+		mistakes = append(mistakes, readYAML(bytes.TrimPrefix(data, []byte("\ufeff")), &cfg)...)
 	}
 
 	mistakes = append(mistakes, variables.apply(&cfg, all)...)

@@ -169,8 +169,8 @@ func TestSecretsFromFiles(t *testing.T) {
 		"SIGNRELAY_SOURCE_ESIGN_V1_A_B_WEBHOOK_SECRETS_FILE=" + keys,
 		"SIGNRELAY_SOURCE_ESIGN_V1_A_B_WEBHOOK_CERTIFICATE_FILE=" + pem,
 	})
-	if got := cfg.SMS.Vonage.APISecret; got != " two words " {
-		t.Errorf("secret %q: only one newline at the end is cut", got)
+	if got := cfg.SMS.Vonage.APISecret; got != "two words" {
+		t.Errorf("secret %q: what an editor leaves around it is cut", got)
 	}
 	wantLines(t, cfg.Sources[0].Webhook.Secrets, "old", "new")
 	if got := cfg.Sources[0].Webhook.Certificate; got != "-----BEGIN-----\nx\n-----END-----" {
@@ -293,7 +293,7 @@ sources:
 	v, w := cfg.SMS.Vonage, cfg.Sources[1].Webhook
 	wantLines(t, []string{v.APIKey, v.APISecret, v.From, cfg.Redis.URL}, "0x123456", "01234567", "+447700900000", "redis://:it's@r")
 	wantLines(t, w.Secrets, "1e5", "true", "1_000")
-	wantLines(t, []string{w.Certificate, cfg.Sources[0].Name, cfg.Sources[1].Name}, "-----BEGIN-----\n-----END-----\n", "12", "second")
+	wantLines(t, []string{w.Certificate, cfg.Sources[0].Name, cfg.Sources[1].Name}, "-----BEGIN-----\n-----END-----", "12", "second")
 	if cfg.Email.SMTP.Port != 587 {
 		t.Error("a key with nothing behind it wiped out its defaults")
 	}

@@ -14,6 +14,7 @@ type setting struct {
 	secret string // its secret tag
 	file   bool   // may come from a …_FILE variable
 	once   bool   // and is read from there at the start alone
+	lines  bool   // may have several lines
 	value  reflect.Value
 }
 
@@ -35,8 +36,9 @@ func settings(v reflect.Value) []setting {
 			secret := field.Tag.Get("secret")
 			all = append(all, setting{
 				key: key, secret: secret, value: value,
-				file: secret != "" || field.Tag.Get("file") != "",
-				once: field.Tag.Get("file") == "once",
+				file:  secret != "" || field.Tag.Get("file") != "",
+				once:  field.Tag.Get("file") == "once",
+				lines: field.Tag.Get("lines") != "",
 			})
 		}
 	}
@@ -54,21 +56,21 @@ func variablePart(s string) string {
 func (s setting) set(text, separator string) error {
 	switch s.value.Interface().(type) {
 	case string:
-		s.value.SetString(text)
+		s.value.SetString(clean(text))
 	case bool:
-		b, err := strconv.ParseBool(text)
+		b, err := strconv.ParseBool(clean(text))
 		if err != nil {
 			return fmt.Errorf("want true or false, not %q", text)
 		}
 		s.value.SetBool(b)
 	case int:
-		n, err := strconv.Atoi(text)
+		n, err := strconv.Atoi(clean(text))
 		if err != nil {
 			return fmt.Errorf("want a whole number, not %q", text)
 		}
 		s.value.SetInt(int64(n))
 	case time.Duration:
-		d, err := time.ParseDuration(text)
+		d, err := time.ParseDuration(clean(text))
 		if err != nil {
 			return fmt.Errorf("want a duration such as 500ms, 10s or 5m, not %q", text)
 		}
@@ -76,7 +78,7 @@ func (s setting) set(text, separator string) error {
 	case []string:
 		var list []string
 		for part := range strings.SplitSeq(text, separator) {
-			if part = strings.TrimSpace(part); part != "" {
+			if part = clean(part); part != "" {
 				list = append(list, part)
 			}
 		}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -17,6 +18,9 @@ import (
 // mistake, its messages show the lines around it, which may hold secrets, and it reads an unquoted 0x1234 or +4477 as a
 // number even where text is wanted, which would change a secret unseen. Here a scalar is taken as it is written.
 func readYAML(data []byte, cfg *Config) (mistakes []error) {
+	if bytes.IndexByte(data, 0) >= 0 {
+		return []error{errors.New("not text in UTF-8: it has NUL characters in it")}
+	}
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
 		// Formatted without the lines around it.

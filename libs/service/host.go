@@ -27,6 +27,8 @@ import (
 type Service struct {
 	Name string
 	Run  func(context.Context, Env) error
+	// Check says what Run refuses of settings that passed Check; nil for a service that refuses nothing more.
+	Check func(config.Config) error
 	// Public is the address of its public door; nil for a service without one. Services with one address share the door.
 	Public func(config.Config) string
 	// NeedsRedis: its replicas must share their memory or their rates, so it does not run alone without Redis.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -18,7 +17,6 @@ import (
 	"go.opentelemetry.io/otel"
 
 	"github.com/signrelay/signrelay/libs/config"
-	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/telemetry"
 )
 
@@ -28,10 +26,11 @@ func Main(s Service) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, s, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+	os.Exit(Start(ctx, s, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
-func run(ctx context.Context, s Service, args, environ []string, stdout, stderr io.Writer) int {
+// Start is Main without the process: it returns the exit status.
+func Start(ctx context.Context, s Service, args, environ []string, stdout, stderr io.Writer) int {
 	cfg, rest, err := config.Load(args, environ)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintf(stdout, "%s runs the %s alone; `%s healthcheck` asks a running one whether it is ready. Its settings:\n\n", s.Name, s.Name, s.Name)
@@ -51,7 +50,7 @@ func run(ctx context.Context, s Service, args, environ []string, stdout, stderr 
 	if len(rest) > 0 {
 		err = errors.Join(err, fmt.Errorf("%q: want no arguments, only flags, or healthcheck alone", rest[0]))
 	}
-	if err = errors.Join(err, Check(cfg), checkAlone(s, cfg)); err != nil {
+	if err = errors.Join(err, Check(cfg), CheckAlone(s, cfg)); err != nil {
 		fmt.Fprintln(stderr, err)
 		return 2
 	}
@@ -76,36 +75,6 @@ func run(ctx context.Context, s Service, args, environ []string, stdout, stderr 
 	}
 	log.Info("ended")
 	return 0
-}
-
-// Check judges the settings, and asks each source's pack about the source.
-func Check(cfg config.Config) error {
-	names := make([]string, len(providers.All))
-	for i, p := range providers.All {
-		names[i] = p.Name
-	}
-	return config.Check(cfg, names, func(s config.Source) error {
-		p, _ := providers.ByName(s.Provider)
-		_, err := p.Webhook(s)
-		// Without any key the source's API is not used, and nothing need be right about it.
-		if s.API.Set() {
-			_, errAPI := p.API(s, http.DefaultClient)
-			err = errors.Join(err, errAPI)
-		}
-		return err
-	})
-}
-
-// checkAlone says what a service that runs alone lacks.
-func checkAlone(s Service, cfg config.Config) error {
-	var errs []error
-	if !s.NoParts && cfg.NATS.URL == "" {
-		errs = append(errs, fmt.Errorf("nats.url: %s runs alone and needs a NATS server: set SIGNRELAY_NATS_URL", s.Name))
-	}
-	if s.NeedsRedis && cfg.Redis.URL == "" {
-		errs = append(errs, fmt.Errorf("redis.url: %s runs alone and shares its memory and its rates with its replicas: set SIGNRELAY_REDIS_URL", s.Name))
-	}
-	return errors.Join(errs...)
 }
 
 // How much garbage is let lie, in percent of the live heap; the variable GOGC overrides it. It trades memory for CPU: ingest's

@@ -16,7 +16,7 @@ import (
 func use(ctx context.Context, t *testing.T, s Service, args, environ []string) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	status = run(ctx, s, args, environ, &out, &errs)
+	status = Start(ctx, s, args, environ, &out, &errs)
 	return status, out.String(), errs.String()
 }
 

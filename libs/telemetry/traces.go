@@ -24,9 +24,31 @@ func Traces(ctx context.Context, service string) (shutdown func(context.Context)
 	if !tracesWanted() {
 		return off, nil
 	}
+	exporter, about, err := traces(ctx, service)
+	if err != nil {
+		return off, err
+	}
+	provider := trace.NewTracerProvider(trace.WithBatcher(exporter), trace.WithResource(about))
+	otel.SetTracerProvider(provider)
+	return provider.Shutdown, nil
+}
+
+// CheckTraces says what Traces refuses of the variables.
+func CheckTraces(ctx context.Context) error {
+	if !tracesWanted() {
+		return nil
+	}
+	exporter, _, err := traces(ctx, "")
+	if err != nil {
+		return err
+	}
+	return exporter.Shutdown(ctx)
+}
+
+func traces(ctx context.Context, service string) (trace.SpanExporter, *resource.Resource, error) {
 	exporter, err := autoexport.NewSpanExporter(ctx)
 	if err != nil {
-		return off, fmt.Errorf("open the exporter of traces: %w", err)
+		return nil, nil, fmt.Errorf("open the exporter of traces: %w", err)
 	}
 	// OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, read last, win.
 	about, err := resource.New(ctx,
@@ -35,11 +57,9 @@ func Traces(ctx context.Context, service string) (shutdown func(context.Context)
 		resource.WithFromEnv(),
 	)
 	if err != nil {
-		return off, fmt.Errorf("describe this program in traces: %w", err)
+		return nil, nil, fmt.Errorf("describe this program in traces: %w", err)
 	}
-	provider := trace.NewTracerProvider(trace.WithBatcher(exporter), trace.WithResource(about))
-	otel.SetTracerProvider(provider)
-	return provider.Shutdown, nil
+	return exporter, about, nil
 }
 
 // tracesWanted is our own question because the exporter's default is a collector on this host.

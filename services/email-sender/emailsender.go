@@ -3,13 +3,27 @@ package emailsender
 
 import (
 	"context"
+	"errors"
 
+	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/templates"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
+
+// Service is the e-mail sender as a program of its own.
+var Service = service.Service{Name: flow.EmailSender, Run: Run, Check: check, NeedsRedis: true}
+
+// check says what Run refuses, and that half of a login is missing: a program that sends nothing may read the file without the password.
+func check(c config.Config) error {
+	_, err := templates.Open(c.Templates.Dir)
+	if c.Email.SMTP.Username != "" && c.Email.SMTP.Password == "" {
+		err = errors.Join(err, errors.New("email.smtp.password: username is set: set the password too"))
+	}
+	return err
+}
 
 // Run works until ctx ends.
 func Run(ctx context.Context, env service.Env) error {

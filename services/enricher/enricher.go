@@ -21,6 +21,14 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
+// Service is the enricher as a program of its own.
+var Service = service.Service{
+	Name:          flow.Enricher,
+	Run:           Run,
+	NeedsRedis:    true,
+	OutlivesRedis: true, // a rate is then kept within each process
+}
+
 // Run works until ctx ends. It fails at once when a source's API settings are unusable.
 func Run(ctx context.Context, env service.Env) error {
 	sources, err := config.Make(env.Live, func(c config.Config) (providers.Sources, error) { return providers.Open(c.Sources, env.Limits) })

@@ -15,6 +15,15 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 )
 
+// Service is ingest as a program of its own.
+var Service = service.Service{
+	Name:          "ingest",
+	Run:           Run,
+	Public:        func(c config.Config) string { return c.Ingest.Addr },
+	NeedsRedis:    true,
+	OutlivesRedis: true, // the log and the stream's own window stand in
+}
+
 // Run takes callbacks until ctx ends.
 func Run(ctx context.Context, env service.Env) error {
 	doors, err := newDoors(env, providers.All)

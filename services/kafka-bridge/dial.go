@@ -3,6 +3,7 @@ package kafkabridge
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 
@@ -86,10 +87,18 @@ func identity(settings config.KafkaSASL) (sasl.Mechanism, error) {
 	case "plain":
 		return plain.Mechanism{Username: settings.User, Password: settings.Password}, nil
 	case "scram-sha-256":
-		return scram.Mechanism(scram.SHA256, settings.User, settings.Password)
+		return salted(scram.SHA256, settings)
 	case "scram-sha-512":
-		return scram.Mechanism(scram.SHA512, settings.User, settings.Password)
+		return salted(scram.SHA512, settings)
 	default:
 		return nil, fmt.Errorf("kafka.sasl.mechanism: %q is none", settings.Mechanism)
 	}
+}
+
+func salted(algorithm scram.Algorithm, settings config.KafkaSASL) (sasl.Mechanism, error) {
+	who, err := scram.Mechanism(algorithm, settings.User, settings.Password)
+	if err != nil { // its text repeats the password
+		return nil, errors.New("kafka.sasl.user or kafka.sasl.password: it has a character that SCRAM does not allow (RFC 4013)")
+	}
+	return who, nil
 }

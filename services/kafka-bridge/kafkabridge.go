@@ -16,6 +16,23 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 )
 
+// Service is the bridge as a program of its own.
+var Service = service.Service{
+	Name:          flow.KafkaBridge,
+	Run:           Run,
+	Check:         check,
+	OutlivesRedis: true, // it uses none
+}
+
+// check says what Run refuses.
+func check(c config.Config) error {
+	if !c.Kafka.Set() {
+		return errors.New("kafka.brokers: the bridge needs some of the cluster's brokers: set SIGNRELAY_KAFKA_BROKERS")
+	}
+	_, err := dialing(func() config.Kafka { return c.Kafka })
+	return err
+}
+
 // Run works until ctx ends. It waits for a broker that is away and for a topic that is missing, and is not ready
 // meanwhile.
 func Run(ctx context.Context, env service.Env) error {
@@ -30,8 +47,8 @@ func RunBeside(ctx context.Context, env service.Env) error {
 
 func run(ctx context.Context, env service.Env, addCheck func(string, func(context.Context) error)) error {
 	settings := env.Config.Kafka
-	if !settings.Set() {
-		return errors.New("kafka.brokers: the bridge needs some of the cluster's brokers: set SIGNRELAY_KAFKA_BROKERS")
+	if err := check(env.Config); err != nil {
+		return err
 	}
 	m, err := newMetrics(env.Metrics)
 	if err != nil {

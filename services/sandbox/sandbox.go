@@ -22,6 +22,15 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 )
 
+// Service is the sandbox as a program of its own.
+var Service = service.Service{Name: "sandbox", Run: Run, Check: check, NoParts: true}
+
+// check says what Run refuses.
+func check(c config.Config) error {
+	_, err := readKey(c.Sandbox.Key)
+	return err
+}
+
 // Run stands in for the outside world until ctx ends. It listens itself, on the sandbox's own two addresses: what stands
 // for other people's servers does not share a door with ours.
 func Run(ctx context.Context, env service.Env) error {

@@ -20,6 +20,22 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
+// Service is the shortener as a program of its own.
+var Service = service.Service{
+	Name:          flow.Shortener,
+	Run:           Run,
+	Check:         check,
+	Public:        func(c config.Config) string { return c.Links.Addr },
+	NeedsRedis:    true,
+	OutlivesRedis: true, // links open, and a rate is kept within each process
+}
+
+// check says what Run refuses.
+func check(c config.Config) error {
+	_, err := linkBase(c.Shortener.PublicURL)
+	return err
+}
+
 // Run works until ctx ends. It fails at once when nobody said what the short links begin with, when a source's API
 // settings are wrong, or when the bucket of links is not provisioned.
 func Run(ctx context.Context, env service.Env) error {
@@ -67,7 +83,7 @@ func run(ctx context.Context, env service.Env, sources func() providers.Sources)
 func linkBase(publicURL string) (string, error) {
 	u, err := url.Parse(publicURL)
 	if err != nil || !isWeb(u) || u.RawQuery != "" || u.Fragment != "" {
-		return "", errors.New("shortener.public_url must be the http(s) address that signers' links begin with, e.g. https://sign.acme.example")
+		return "", errors.New("shortener.public_url: set the http or https address that signers' links begin with, such as https://sign.acme.example")
 	}
 	return strings.TrimRight(u.String(), "/") + "/l/", nil
 }

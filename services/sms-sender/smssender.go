@@ -19,6 +19,21 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
+// Service is the SMS sender as a program of its own.
+var Service = service.Service{
+	Name:       flow.SMSSender,
+	Run:        Run,
+	Check:      check,
+	Public:     func(c config.Config) string { return c.Receipts.Addr },
+	NeedsRedis: true,
+}
+
+// check says what Run refuses.
+func check(c config.Config) error {
+	_, err := templates.Open(c.Templates.Dir)
+	return err
+}
+
 // Run works until ctx ends. It fails at once when an operator's template is wrong, or when the bucket of texts is not
 // provisioned.
 func Run(ctx context.Context, env service.Env) error {

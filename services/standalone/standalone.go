@@ -34,7 +34,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, opened func()
 	if err != nil {
 		return err
 	}
-	if err := service.Check(cfg); err != nil {
+	if err := check(cfg, demo); err != nil {
 		return err
 	}
 	if cfg.NATS.URL == "" {
@@ -85,21 +85,21 @@ func provision(
 	return service.ExplainJetStream(nc, what(ctx, js, cfg.NATS.Replicas))
 }
 
-// services in the order of the flow. One public door serves callbacks, links and receipts.
+// services in the order of the flow. One public listener serves callbacks, links and receipts.
 func services(cfg config.Config, demo bool) []service.Service {
-	public := func(c config.Config) string { return c.Ingest.Addr }
-	all := []service.Service{
-		{Name: "ingest", Run: ingest.Run, Public: public, OutlivesRedis: true},
-		{Name: flow.Enricher, Run: enricher.Run},
-		{Name: flow.Shortener, Run: shortener.Run, Public: public},
-		{Name: flow.SMSSender, Run: smssender.Run, Public: public},
-		{Name: flow.EmailSender, Run: emailsender.Run},
+	all := []service.Service{ingest.Service, enricher.Service, shortener.Service, smssender.Service, emailsender.Service}
+	for i := range all {
+		if all[i].Public != nil {
+			all[i].Public = func(c config.Config) string { return c.Ingest.Addr }
+		}
 	}
 	if cfg.Kafka.Set() {
-		all = append(all, service.Service{Name: flow.KafkaBridge, Run: kafkabridge.RunBeside})
+		beside := kafkabridge.Service
+		beside.Run = kafkabridge.RunBeside
+		all = append(all, beside)
 	}
 	if demo {
-		all = append(all, service.Service{Name: "sandbox", Run: sandbox.Run, NoParts: true})
+		all = append(all, sandbox.Service)
 	}
 	return all
 }

@@ -17,7 +17,7 @@ func (e *examination) settings(context.Context) []Finding {
 }
 
 func (e *examination) templates(context.Context) []Finding {
-	_, err := templates.Open(e.cfg.Templates.Dir)
+	err := templates.Check(e.cfg)
 	found := "the built-in texts"
 	if e.cfg.Templates.Dir != "" {
 		found = "the built-in texts, and your own in their places"

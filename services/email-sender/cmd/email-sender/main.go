@@ -6,10 +6,4 @@ import (
 	emailsender "github.com/signrelay/signrelay/services/email-sender"
 )
 
-func main() {
-	service.Main(service.Service{
-		Name:       "email-sender",
-		Run:        emailsender.Run,
-		NeedsRedis: true,
-	})
-}
+func main() { service.Main(emailsender.Service) }

@@ -6,11 +6,4 @@ import (
 	"github.com/signrelay/signrelay/services/enricher"
 )
 
-func main() {
-	service.Main(service.Service{
-		Name:          "enricher",
-		Run:           enricher.Run,
-		NeedsRedis:    true,
-		OutlivesRedis: true, // a rate is then kept within each process
-	})
-}
+func main() { service.Main(enricher.Service) }

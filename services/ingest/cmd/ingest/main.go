@@ -2,17 +2,8 @@
 package main
 
 import (
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/services/ingest"
 )
 
-func main() {
-	service.Main(service.Service{
-		Name:          "ingest",
-		Run:           ingest.Run,
-		Public:        func(c config.Config) string { return c.Ingest.Addr },
-		NeedsRedis:    true,
-		OutlivesRedis: true, // the log and the stream's own window stand in
-	})
-}
+func main() { service.Main(ingest.Service) }

@@ -6,10 +6,4 @@ import (
 	kafkabridge "github.com/signrelay/signrelay/services/kafka-bridge"
 )
 
-func main() {
-	service.Main(service.Service{
-		Name:          "kafka-bridge",
-		Run:           kafkabridge.Run,
-		OutlivesRedis: true, // it uses none
-	})
-}
+func main() { service.Main(kafkabridge.Service) }

@@ -6,6 +6,4 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox"
 )
 
-func main() {
-	service.Main(service.Service{Name: "sandbox", Run: sandbox.Run, NoParts: true})
-}
+func main() { service.Main(sandbox.Service) }

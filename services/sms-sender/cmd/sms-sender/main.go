@@ -2,16 +2,8 @@
 package main
 
 import (
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/service"
 	smssender "github.com/signrelay/signrelay/services/sms-sender"
 )
 
-func main() {
-	service.Main(service.Service{
-		Name:       "sms-sender",
-		Run:        smssender.Run,
-		Public:     func(c config.Config) string { return c.Receipts.Addr },
-		NeedsRedis: true,
-	})
-}
+func main() { service.Main(smssender.Service) }

@@ -60,7 +60,7 @@ func (c *call) json() bool              { return c.flag("json") == "true" }
 var commands = []command{
 	{"run", "", "run everything in one process, with an embedded NATS server", nil, run},
 	{"provision", "", "make the streams, buckets and consumers, or bring them up to date", provisionFlags, provision},
-	{"config check", "", "say all that is wrong with the settings", nil, configCheck},
+	{"config check", "", "say all that is wrong with the settings", configCheckFlags, configCheck},
 	{"config print", "", "print the settings as they are understood, secrets masked", nil, configPrint},
 	{"doctor", "", "look at a set-up, and say what is wrong and how to mend it", doctorFlags, doctorCommand},
 	{"send", "<provider> [<sample>]", "send a sample callback to ingest; without a sample, list them", sendFlags, send},

@@ -1,0 +1,63 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// clean is a text as it is meant: without what editors, shells and YAML blocks leave around it, which is white space, a byte order mark
+// and other invisible characters. Every setting passes through here, whether it comes from the file, a variable, a file of its own or a flag.
+func clean(text string) string {
+	return strings.TrimFunc(text, func(r rune) bool { return unicode.IsSpace(r) || invisible(r) })
+}
+
+// invisible reports whether a character is a format character, such as U+FEFF or U+200B.
+func invisible(r rune) bool { return unicode.Is(unicode.Cf, r) }
+
+// texts looks for characters that nobody means to write into a setting. A secret with one in it never matches.
+func (c *checker) texts(cfg *Config) {
+	for _, s := range cfg.all() {
+		var values []string
+		switch v := s.value.Interface().(type) {
+		case string:
+			values = []string{v}
+		case []string:
+			values = v
+		}
+		for _, v := range values {
+			if wrong := s.unwritable(v); wrong != "" {
+				c.mistake(s.key, "%s", wrong)
+				c.unreadable = append(c.unreadable, s.key)
+				break
+			}
+		}
+	}
+}
+
+// unwritable says what is wrong with the characters of a text; empty for nothing.
+func (s setting) unwritable(text string) string {
+	switch {
+	case strings.Contains(text, "\x00"):
+		return "it has a NUL character in it: a file in UTF-16? Save it as UTF-8"
+	case !utf8.ValidString(text):
+		return "it is not UTF-8 text"
+	case !s.lines && strings.ContainsAny(text, "\r\n"):
+		return "it has a line break in it: want one line"
+	}
+	for _, r := range text {
+		switch {
+		case r == '\n', r == '\r', r == '\t' && s.lines:
+		case unicode.IsControl(r), s.secret != "" && invisible(r):
+			return fmt.Sprintf("it has the character U+%04X in it, which cannot be seen: remove it", r)
+		}
+	}
+	return ""
+}
+
+// readable reports whether all texts of a source can be judged.
+func (c *checker) readable(source string) bool {
+	return !slices.ContainsFunc(c.unreadable, func(key string) bool { return strings.HasPrefix(key, source+".") })
+}

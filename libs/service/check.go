@@ -1,0 +1,95 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/providers"
+)
+
+// Check judges the settings as every program does at its start: what they mean, each source by its provider's pack, and what the clients
+// of NATS and Redis refuse.
+func Check(cfg config.Config) error {
+	names := make([]string, len(providers.All))
+	for i, p := range providers.All {
+		names[i] = p.Name
+	}
+	err := config.Check(cfg, names, func(s config.Source) error {
+		p, _ := providers.ByName(s.Provider)
+		_, err := p.Webhook(s)
+		// Without any key the source's API is not used, and nothing need be right about it.
+		if s.API.Set() {
+			_, errAPI := p.API(s, http.DefaultClient)
+			err = errors.Join(err, errAPI)
+		}
+		return err
+	})
+	if cfg.Redis.URL != "" && (err == nil || !strings.Contains(err.Error(), "redis.url: ")) {
+		_, errRedis := parseRedis(cfg.Redis.URL)
+		err = errors.Join(err, errRedis)
+	}
+	if cfg.NATS.Creds != "" {
+		err = errors.Join(err, checkCreds(cfg.NATS.Creds))
+	}
+	return err
+}
+
+// checkCreds wants a file with what NATS calls credentials: a user's JWT and the seed of his key.
+func checkCreds(path string) error {
+	text, err := os.ReadFile(path)
+	switch {
+	case err != nil:
+		return fmt.Errorf("nats.creds: %w", err)
+	case !strings.Contains(string(text), "BEGIN NATS USER JWT") || !strings.Contains(string(text), "BEGIN USER NKEY SEED"):
+		return errors.New("nats.creds: the file that it names holds no credentials: want the one that `nsc generate creds` writes")
+	default:
+		return nil
+	}
+}
+
+// CheckAlone says what else stops the start of a service that runs alone.
+func CheckAlone(s Service, cfg config.Config) error {
+	var errs []error
+	if !s.NoParts && cfg.NATS.URL == "" {
+		errs = append(errs, fmt.Errorf("nats.url: %s runs alone and needs a NATS server: set SIGNRELAY_NATS_URL", s.Name))
+	}
+	if s.NeedsRedis && cfg.Redis.URL == "" {
+		errs = append(errs, fmt.Errorf("redis.url: %s runs alone and shares its memory and its rates with its replicas: set SIGNRELAY_REDIS_URL", s.Name))
+	}
+	if s.Check != nil {
+		errs = append(errs, s.Check(cfg))
+	}
+	if s.Public != nil {
+		errs = append(errs, Apart(Address{"admin.addr", cfg.Admin.Addr}, Address{s.Name + "'s public address", s.Public(cfg)}))
+	}
+	return errors.Join(errs...)
+}
+
+// Address is where a program listens, and the setting that says so.
+type Address struct{ Key, Addr string }
+
+// Apart wants listeners of one process at addresses of their own.
+func Apart(all ...Address) error {
+	var errs []error
+	for i, a := range all {
+		for _, b := range all[:i] {
+			if same(a.Addr, b.Addr) {
+				errs = append(errs, fmt.Errorf("%s: %s listens at %s too: give it another port", a.Key, b.Key, b.Addr))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// same reports whether two addresses cannot both be listened at. Port 0 is any that is free.
+func same(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	all := func(host string) bool { return host == "" || net.ParseIP(host).IsUnspecified() }
+	return errA == nil && errB == nil && portA == portB && portA != "0" && (hostA == hostB || all(hostA) || all(hostB))
+}
