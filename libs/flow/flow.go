@@ -4,6 +4,10 @@ package flow
 
 import "time"
 
+// SmallestPayload is the least max_payload of the NATS server, in bytes: room for a callback of 1 MiB as an event, with its
+// attributes' names and headers.
+const SmallestPayload = 2_000_000
+
 // Stream is a JetStream stream. All have limits retention: a work queue forgets its duplicate window on a restart, and
 // its messages cannot be browsed.
 type Stream struct {
@@ -101,7 +105,7 @@ type Uses struct {
 // Doors of the flow.
 var Doors = []Door{
 	{Name: "ingest", Gives: []string{"signing.v1.>", "quarantine.v1.>"}, Does: "verify, normalize, dedupe, publish, answer", Uses: Uses{
-		Streams: []string{Signing}, // "was this stored?", after a crash or where the memory has a gap
+		Streams: []string{Signing, Quarantine}, // "was this stored?", after a crash or where the memory has a gap
 		Buckets: []string{State},
 	}},
 }

@@ -3,7 +3,6 @@ package service
 
 import (
 	"log/slog"
-	"net/http"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -28,7 +27,7 @@ type Env struct {
 	Health  *Health
 	// Public is the service's public door. The listener opens when every service behind it is Up, so no provider is ever
 	// answered 404 by a half-started program.
-	Public *http.ServeMux
+	Public *Routes
 	// Claims opens the memory: Redis, or a JetStream bucket in standalone.
 	Claims func(dedupe.Options) dedupe.Store
 	// Gaps is where a service marks that it does something which the memory will not remember, because it is away.

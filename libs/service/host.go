@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -275,7 +274,7 @@ func answered(ctx context.Context, conn *nats.Conn, log *slog.Logger, hopeless f
 
 // running is the services at work.
 type running struct {
-	public map[string]*http.ServeMux // by address
+	public map[string]*Routes // by address
 	allUp  chan struct{}
 	ended  chan struct{} // closed when a service ends before it was told to
 	done   chan struct{} // closed when all have ended
@@ -289,7 +288,7 @@ type running struct {
 // start runs every service in a goroutine of its own.
 func (h Host) start(work context.Context, p *parts, live *config.Live, health *Health, metrics *prometheus.Registry) *running {
 	r := &running{
-		public: map[string]*http.ServeMux{},
+		public: map[string]*Routes{},
 		allUp:  make(chan struct{}),
 		ended:  make(chan struct{}),
 		done:   make(chan struct{}),
@@ -299,6 +298,7 @@ func (h Host) start(work context.Context, p *parts, live *config.Live, health *H
 		r.atWork[s.Name] = true
 	}
 	var up, done sync.WaitGroup
+	unrouted := unroutedCounter(metrics)
 	for _, s := range h.Services {
 		env := Env{
 			Name:   s.Name,
@@ -309,7 +309,7 @@ func (h Host) start(work context.Context, p *parts, live *config.Live, health *H
 			// discovery in Kubernetes sets that.
 			Metrics: prometheus.WrapRegistererWith(prometheus.Labels{"component": s.Name}, metrics),
 			Health:  health,
-			Public:  r.mux(s, h.Config),
+			Public:  r.routes(s, h, unrouted),
 			Limits:  p.limits,
 		}
 		if len(h.Services) > 1 {
@@ -327,14 +327,15 @@ func (h Host) start(work context.Context, p *parts, live *config.Live, health *H
 	return r
 }
 
-// mux is the handler behind the service's public door.
-func (r *running) mux(s Service, cfg config.Config) *http.ServeMux {
+// routes is what the service's public listener serves.
+func (r *running) routes(s Service, h Host, unrouted *prometheus.CounterVec) *Routes {
 	if s.Public == nil {
 		return nil
 	}
-	addr := s.Public(cfg)
+	addr := s.Public(h.Config)
 	if r.public[addr] == nil {
-		r.public[addr] = http.NewServeMux()
+		r.public[addr] = NewRoutes()
+		r.public[addr].count(unrouted, s.Name, h.Log)
 	}
 	return r.public[addr]
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -54,7 +53,7 @@ func New(t testing.TB, settings config.Config) *Bench {
 	b.Env = service.Env{
 		Name: t.Name(), Config: settings, Live: config.NewLive(settings), Metrics: prometheus.NewRegistry(), NATS: conn, JS: js,
 		Log:    slog.New(slog.NewJSONHandler(b.Logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Health: new(service.Health), Public: http.NewServeMux(), Gaps: gaps,
+		Health: new(service.Health), Public: service.NewRoutes(), Gaps: gaps,
 		Limits: limit.NewLocal(),
 		Claims: func(o dedupe.Options) dedupe.Store {
 			return dedupe.NewGuard(dedupe.NewBucket(memory, o), event.Log{JS: js, Stream: flow.Signing}, gaps, o)

@@ -2,9 +2,12 @@ package ingest
 
 import (
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
+
+	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
 // answer is what a provider is told, and what we note of it.
@@ -16,6 +19,15 @@ type answer struct {
 	retryAfter int // seconds
 	detail     string
 	err        error // for the log
+
+	quarantined []QuarantinedItem // of a batch
+	kept        int               // how many callbacks and items are in quarantine that were not before
+}
+
+// QuarantinedItem is an item of a batch that could not be read.
+type QuarantinedItem struct {
+	Item   int    `json:"item"` // its place in the batch, from 0
+	Reason string `json:"reason"`
 }
 
 func accepted(ids []string) answer {
@@ -26,8 +38,19 @@ func duplicate(ids []string) answer {
 	return answer{status: http.StatusOK, outcome: "duplicate", ids: ids}
 }
 
-func quarantined(reason string) answer {
-	return answer{status: http.StatusAccepted, outcome: "quarantined", reason: reason}
+func quarantined(why *pack.UnreadableError) answer {
+	return answer{status: http.StatusAccepted, outcome: "quarantined", reason: why.Reason, err: why}
+}
+
+// partlyQuarantined is accepted of a batch with items that could not be read.
+func partlyQuarantined(ids []string, bad []unreadable) answer {
+	a := accepted(ids)
+	a.reason = "items-quarantined"
+	for _, u := range bad {
+		a.quarantined = append(a.quarantined, QuarantinedItem{*u.request.Item, u.why.Reason})
+	}
+	a.err = fmt.Errorf("%d of %d items are quarantined; item %d: %w", len(bad), len(bad[0].batch), a.quarantined[0].Item, bad[0].why)
+	return a
 }
 
 func answerProblem(status int, reason, detail string) answer {
@@ -45,11 +68,11 @@ func unavailable(reason string, err error) answer {
 }
 
 func (a answer) level() slog.Level {
-	switch a.outcome {
-	case "accepted", "duplicate":
-		return slog.LevelDebug // 10,000 a second; the metrics count them
-	case "unavailable":
+	switch {
+	case a.outcome == "unavailable":
 		return slog.LevelError
+	case a.status < 300 && a.err == nil:
+		return slog.LevelDebug // 10,000 a second; the metrics count them
 	default:
 		return slog.LevelWarn
 	}
@@ -66,9 +89,10 @@ func (a answer) write(w http.ResponseWriter) {
 			ids = []string{}
 		}
 		writeJSON(w, "application/json", a.status, struct {
-			Status string   `json:"status"`
-			IDs    []string `json:"ids"`
-		}{"accepted", ids})
+			Status      string            `json:"status"`
+			IDs         []string          `json:"ids"`
+			Quarantined []QuarantinedItem `json:"quarantined,omitempty"`
+		}{"accepted", ids, a.quarantined})
 	case "duplicate":
 		writeJSON(w, "application/json", a.status, struct {
 			Status string `json:"status"`

@@ -1,15 +1,15 @@
 // Package ingest is the door that providers call. A 2xx from it means: stored in the log, once.
 //
-// A callback's way: door.go reads and verifies it, its provider's pack reads it, store.go puts its events into the log,
-// quarantine.go keeps what nobody could read, answer.go says what became of it.
+// A callback's way: route.go finds its source, door.go receives and verifies it, read.go has its provider's pack read it,
+// store.go puts its events into the log and what could not be read into the quarantine, answer.go says what became of it.
 package ingest
 
 import (
 	"context"
 	"fmt"
-	"net/http"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
@@ -30,7 +30,10 @@ func Run(ctx context.Context, env service.Env) error {
 	if err != nil {
 		return err
 	}
-	doors.mount(env.Public)
+	env.Health.Add("nats-max-payload", doors.takesLargest)
+	env.Public.Handle("/webhooks", doors)
+	env.Public.Handle("/webhooks/", doors)
+	env.Public.HandleUnrouted(doors)
 	env.Up()
 	<-ctx.Done()
 	return nil
@@ -38,21 +41,13 @@ func Run(ctx context.Context, env service.Env) error {
 
 // doors is all doors of all packs, and what they share.
 type doors struct {
-	routes   []route
+	packs    []pack.Pack
 	accounts *config.Made[accounts]
 	store    *store
-	maxBody  int64         // bytes
-	maxEvent int64         // bytes of an event in the log
 	reading  chan struct{} // one place each large body being read
 	inFlight chan struct{} // one place each callback being stored
 	metrics  *metrics
 	env      service.Env
-}
-
-// route is one door of one provider, and the sources that call there.
-type route struct {
-	provider string
-	door     pack.Door
 }
 
 // accounts is the sources by their provider and their name. They are opened anew when their secrets are replaced.
@@ -62,14 +57,26 @@ type accounts map[string]map[string]source
 type source struct {
 	settings config.Source
 	webhook  pack.Webhook
+	secrets  pack.Secrets
 }
-
-// overhead is what a message may have beside a callback's body: headers, field names, times. A body that would not fit
-// into the broker's largest message is refused with 413 rather than with 503 for ever.
-const overhead = 64 << 10
 
 // maxBody is the largest body taken, in bytes.
 const maxBody = 1 << 20
+
+// largestBody is the largest body taken now: one that would not fit into the broker's largest message is refused with 413
+// rather than with 503 for ever.
+func (d *doors) largestBody() int64 { return min(maxBody, largestEvent(d.env)) }
+
+// takesLargest fails while the broker's largest message is too small for the largest callback. Callbacks that do fit are taken
+// all the same.
+func (d *doors) takesLargest(context.Context) error {
+	is := d.env.NATS.MaxPayload()
+	if is >= flow.SmallestPayload {
+		return nil
+	}
+	return fmt.Errorf("the NATS server takes messages of %d bytes, and a callback of %d bytes needs %d: set max_payload: 8MB in the server's configuration and restart it",
+		is, maxBody, flow.SmallestPayload)
+}
 
 func newDoors(env service.Env, packs []pack.Pack) (*doors, error) {
 	m, err := newMetrics(env.Metrics)
@@ -78,16 +85,14 @@ func newDoors(env service.Env, packs []pack.Pack) (*doors, error) {
 	}
 	d := &doors{
 		store:    newStore(env, m),
-		maxBody:  maxBody,
+		packs:    packs,
 		reading:  make(chan struct{}, max(env.Config.Ingest.MaxInFlight/4, 1)),
 		inFlight: make(chan struct{}, env.Config.Ingest.MaxInFlight),
 		metrics:  m,
 		env:      env,
 	}
-	d.maxEvent = env.NATS.MaxPayload() - overhead
-	if d.maxEvent < maxBody {
-		env.Log.Warn("the broker's max_payload is small: larger callbacks are refused", "max_body_bytes", d.maxEvent)
-		d.maxBody = d.maxEvent
+	if err := d.takesLargest(context.Background()); err != nil {
+		env.Log.Error("not ready", "err", err)
 	}
 	d.accounts, err = config.Make(env.Live, func(c config.Config) (accounts, error) { return openAccounts(packs, c.Sources) })
 	if err != nil {
@@ -96,9 +101,6 @@ func newDoors(env service.Env, packs []pack.Pack) (*doors, error) {
 	for _, p := range packs {
 		for name := range d.accounts.Now()[p.Name] {
 			m.begin(name, p.Name)
-		}
-		for _, door := range p.Doors {
-			d.routes = append(d.routes, route{provider: p.Name, door: door})
 		}
 	}
 	return d, nil
@@ -126,16 +128,7 @@ func sourcesOf(p pack.Pack, all []config.Source) (map[string]source, error) {
 		if err != nil {
 			return nil, fmt.Errorf("source %s/%s: %w", s.Provider, s.Name, err)
 		}
-		sources[s.Name] = source{settings: s, webhook: webhook}
+		sources[s.Name] = source{settings: s, webhook: webhook, secrets: pack.SecretsOf(s)}
 	}
 	return sources, nil
-}
-
-func (d *doors) mount(mux *http.ServeMux) {
-	for _, r := range d.routes {
-		mux.Handle("/webhooks/"+r.provider+"/{source}"+r.door.Path, d.handler(r))
-	}
-	mux.HandleFunc("/webhooks/", func(w http.ResponseWriter, _ *http.Request) {
-		problem(w, http.StatusNotFound, "no-such-door", "The path is /webhooks/<provider>/<source>, as the settings name them.")
-	})
 }

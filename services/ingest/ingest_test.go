@@ -147,14 +147,14 @@ func TestGETIsAnsweredLikePOST(t *testing.T) {
 func TestTheUnreadableIsKeptByteForByteAndBroughtIn(t *testing.T) {
 	t.Parallel()
 	h := open(t)
-	for body, reason := range map[string]string{
+	for broken, reason := range map[string]string{
 		"this is no JSON\r\n":   "not-json",
 		"{\"id\":\"\x00\xff\"}": "not-text",
 		`{"event_type":"request_sent","request":"596f858584281715b3493d0c", "x":  1}`: "id-missing",
 	} {
-		got := h.post(t, "/webhooks/clickwrap/acme", body)
+		got := h.post(t, "/webhooks/clickwrap/acme", broken)
 		if got.status != 202 || got.body["status"] != "quarantined" || got.body["reason"] != reason {
-			t.Fatalf("%q: %d %v, want quarantined for %s", body, got.status, got.body, reason)
+			t.Fatalf("%q: %d %v, want quarantined for %s", broken, got.status, got.body, reason)
 		}
 		log := event.Log{JS: h.js, Stream: flow.Quarantine}
 		var kept *jetstream.RawStreamMsg
@@ -164,18 +164,18 @@ func TestTheUnreadableIsKeptByteForByteAndBroughtIn(t *testing.T) {
 			}
 			kept = m
 		}
-		if kept == nil || string(kept.Data) != body {
-			t.Fatalf("kept %v, want %q", kept, body)
+		if kept == nil || string(kept.Data) != broken {
+			t.Fatalf("kept %v, want %q", kept, broken)
 		}
 		if text := fmt.Sprint(kept.Header); strings.Contains(text, "12345") {
 			t.Errorf("the source's secret is in the quarantine: %s", text)
 		}
-		if _, err := ingest.Replay(t.Context(), h.env, kept.Header, kept.Data, false); err == nil {
+		if _, err := ingest.Replay(t.Context(), h.env, kept.Header, kept.Data, ingest.Repair{}); err == nil {
 			t.Error("what nobody can read was brought in")
 		}
-		ids, err := ingest.Replay(t.Context(), h.env, kept.Header, []byte(requestSent), true)
-		if err != nil || len(ids) != 1 {
-			t.Errorf("replay of a repaired body: %v, %v", ids, err)
+		replayed, err := ingest.Replay(t.Context(), h.env, kept.Header, kept.Data, body(requestSent))
+		if err != nil || len(replayed.IDs) != 1 {
+			t.Errorf("replay of a repaired body: %v, %v", replayed, err)
 		}
 	}
 	// Nobody vouches for what an operator wrote.
@@ -244,7 +244,7 @@ func TestALateReplayAsksTheWholeLog(t *testing.T) {
 	if err := h.client.Del(t.Context(), "i:"+h.stored(t, requestSentSubject)[0].GetId()).Err(); err != nil { // it aged out of the memory
 		t.Fatal(err)
 	}
-	if _, err := ingest.Replay(t.Context(), h.env, kept.Header, []byte(requestSent), true); err != nil {
+	if _, err := ingest.Replay(t.Context(), h.env, kept.Header, kept.Data, body(requestSent)); err != nil {
 		t.Fatal(err)
 	}
 	if stored := h.stored(t, requestSentSubject); len(stored) != 1 {
@@ -547,7 +547,9 @@ type harness struct {
 	broker *realtest.Broker
 	redis  *realtest.RedisServer
 	client *redis.Client
+	logged *servicetest.Logged
 	url    string
+	admin  string
 }
 
 func open(t *testing.T, changes ...func(*config.Config)) *harness {
@@ -562,7 +564,7 @@ func open(t *testing.T, changes ...func(*config.Config)) *harness {
 		change(&cfg)
 	}
 	b := servicetest.New(t, cfg)
-	h := &harness{js: b.Env.JS, broker: b.Broker, redis: realtest.Redis(t)}
+	h := &harness{js: b.Env.JS, broker: b.Broker, redis: realtest.Redis(t), logged: b.Logged}
 	var err error
 	if h.client, err = service.ConnectRedis(config.Redis{URL: h.redis.URL}); err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "signrelay_ingest_requests_total", Help: "Callbacks answered, by outcome and its reason.",
 		}, []string{"source", "provider", "outcome", "reason"})),
 		telemetry.Register(r, &m.quarantined, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "signrelay_ingest_quarantined_total", Help: "Authentic callbacks that nobody could read, kept in QUARANTINE; of which reason, the requests tell.",
+			Name: "signrelay_ingest_quarantined_total", Help: "Authentic callbacks, and items of batches, that could not be read and are kept in QUARANTINE; the reason is a label of signrelay_ingest_requests_total.",
 		}, []string{"source", "provider"})),
 		telemetry.Register(r, &m.called, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "signrelay_ingest_last_callback_timestamp_seconds",
@@ -65,8 +65,8 @@ func (m *metrics) begin(source, provider string) {
 
 func (m *metrics) observe(source, provider string, a answer, took time.Duration) {
 	m.requests.WithLabelValues(source, provider, a.outcome, a.reason).Inc()
-	if a.outcome == "quarantined" {
-		m.quarantined.WithLabelValues(source, provider).Inc()
+	if a.kept > 0 {
+		m.quarantined.WithLabelValues(source, provider).Add(float64(a.kept))
 	}
 	if a.status < 300 {
 		m.called.WithLabelValues(source, provider).SetToCurrentTime()

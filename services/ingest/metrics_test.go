@@ -24,7 +24,7 @@ func TestEachSourceIsCounted(t *testing.T) {
 	h.post(t, "/webhooks/clickwrap/acme", "no JSON")
 
 	want := `
-		# HELP signrelay_ingest_quarantined_total Authentic callbacks that nobody could read, kept in QUARANTINE; of which reason, the requests tell.
+		# HELP signrelay_ingest_quarantined_total Authentic callbacks, and items of batches, that could not be read and are kept in QUARANTINE; the reason is a label of signrelay_ingest_requests_total.
 		# TYPE signrelay_ingest_quarantined_total counter
 		signrelay_ingest_quarantined_total{provider="clickwrap",source="acme"} 1
 		signrelay_ingest_quarantined_total{provider="esign-v1",source="old"} 0

@@ -1,30 +1,22 @@
 package ingest
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/signrelay/signrelay/libs/config"
-	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
-	"github.com/signrelay/signrelay/libs/service"
-	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// Headers of a quarantined callback; its payload is the body, byte for byte.
+// Headers of a quarantined callback, or of one item of a batch. Its payload is the body, or the item, byte for byte but for the
+// source's secrets.
 const (
 	HeaderSource       = "Signrelay-Source"
 	HeaderProvider     = "Signrelay-Provider"
@@ -36,154 +28,79 @@ const (
 	HeaderReceivedAt   = "Signrelay-Received-At"
 	HeaderReason       = "Signrelay-Reason"
 	HeaderDetail       = "Signrelay-Detail"
+	HeaderItem         = "Signrelay-Item" // the item's place in its batch, from 0; missing on a whole callback
 )
 
 // longestHeaders bounds the kept request headers, in bytes. The server takes 64 KiB of headers in all; beside these there is
 // the query, which a request has room for 32 KiB of.
 const longestHeaders = 16 << 10
 
-// quarantine keeps an authentic callback that nobody could read, so that a later version or a repaired body brings it in.
-func (d *doors) quarantine(
-	ctx context.Context, r pack.Request, src source, v signingv1.Verification, why *pack.UnreadableError,
-) answer {
-	msg, err := quarantineMessage(r, src.settings, v, why)
-	if err != nil {
-		return unavailable("not-encoded", err)
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), putWithin)
-	defer cancel()
-	if _, err := d.env.JS.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0)); err != nil {
-		return unavailable("log-away", fmt.Errorf("quarantine: %w", err))
-	}
-	a := quarantined(why.Reason)
-	a.err = why
-	return a
-}
-
-func quarantineMessage(r pack.Request, src config.Source, v signingv1.Verification, why *pack.UnreadableError) (*nats.Msg, error) {
-	header, query := withoutSecrets(r, src)
-	headerJSON, err := json.Marshal(header)
+// quarantineMessage is what keeps an unreadable callback or item, so that a later version or an operator's repair brings it in.
+// Its id is the same whenever the same callback comes again.
+func quarantineMessage(u unreadable, src source) (*nats.Msg, error) {
+	r := u.request
+	query, _ := src.secrets.RedactAll(r.RawQuery)
+	header, err := json.Marshal(headerToKeep(r.Header, src.secrets))
 	if err != nil {
 		return nil, fmt.Errorf("encode headers: %w", err)
 	}
-	if len(headerJSON) > longestHeaders {
-		// What a pack reads of them is short; the rest is the sender's own affair.
-		if headerJSON, err = json.Marshal(http.Header{"Content-Type": header.Values("Content-Type")}); err != nil {
+	if len(header) > longestHeaders {
+		// Packs read short ones. What is this long is of proxies.
+		if header, err = json.Marshal(http.Header{"Content-Type": r.Header.Values("Content-Type")}); err != nil {
 			return nil, fmt.Errorf("encode headers: %w", err)
 		}
 	}
+	body, _ := src.secrets.RedactAll(string(r.Body))
+
 	sum := sha256.New()
-	for _, part := range []string{src.Provider, src.Name, r.Method, r.Door, query} {
+	for _, part := range []string{src.settings.Provider, src.settings.Name, r.Method, r.Door, query} {
 		fmt.Fprintf(sum, "%d:%s", len(part), part)
 	}
-	sum.Write(r.Body)
-	return &nats.Msg{
-		Subject: "quarantine.v1." + src.Name + "." + src.Provider + "." + why.Reason,
+	msg := &nats.Msg{
+		Subject: "quarantine.v1." + src.settings.Name + "." + src.settings.Provider + "." + u.why.Reason,
 		Header: nats.Header{
-			"Nats-Msg-Id":      {hex.EncodeToString(sum.Sum(nil)[:16])},
-			HeaderSource:       {src.Name},
-			HeaderProvider:     {src.Provider},
+			HeaderSource:       {src.settings.Name},
+			HeaderProvider:     {src.settings.Provider},
 			HeaderMethod:       {r.Method},
 			HeaderDoor:         {r.Door},
 			HeaderQuery:        {query},
-			HeaderHeader:       {string(headerJSON)},
-			HeaderVerification: {strconv.Itoa(int(v))},
+			HeaderHeader:       {string(header)},
+			HeaderVerification: {strconv.Itoa(int(u.verification))},
 			HeaderReceivedAt:   {r.ReceivedAt.Format(time.RFC3339Nano)},
-			HeaderReason:       {why.Reason},
-			HeaderDetail:       {why.Detail},
+			HeaderReason:       {u.why.Reason},
+			HeaderDetail:       {u.why.Detail},
 		},
-		Data: r.Body,
-	}, nil
+		Data: []byte(body),
+	}
+	if r.Item == nil {
+		sum.Write(r.Body)
+	} else {
+		// All of the batch belongs into its item's id: the same text in the next batch is another fact.
+		for _, item := range u.batch {
+			fmt.Fprintf(sum, "%d:%s", len(item.Body), item.Body)
+		}
+		place := strconv.Itoa(*r.Item)
+		fmt.Fprintf(sum, "@%s", place)
+		msg.Header.Set(HeaderItem, place)
+	}
+	msg.Header.Set("Nats-Msg-Id", hex.EncodeToString(sum.Sum(nil)[:16]))
+	return msg, nil
 }
 
-// withoutSecrets is the request's headers, and its query as it came, without anything that holds what authenticates the
-// source: what is kept for 30 days must not hold the keys to the door. Proxies repeat the query in headers of their own.
-func withoutSecrets(r pack.Request, src config.Source) (header http.Header, query string) {
-	secret := func(text string) bool {
-		for _, s := range slices.Concat(src.Webhook.Secrets, src.Webhook.Tokens()) {
-			if s != "" && (strings.Contains(text, s) || strings.Contains(text, url.QueryEscape(s))) {
-				return true
+// headerToKeep is a request's headers without any that holds what authenticates the source: what is kept for 30 days must not
+// hold the keys to the door. Proxies repeat the query in headers of their own.
+func headerToKeep(all http.Header, secrets pack.Secrets) http.Header {
+	kept := make(http.Header, len(all))
+	for name, values := range all {
+		switch {
+		case name == "Content-Type": // a form cannot be read without it
+			for _, value := range values {
+				value, _ = secrets.RedactAll(value)
+				kept[name] = append(kept[name], value)
 			}
-		}
-		return false
-	}
-	header = make(http.Header, len(r.Header))
-	for name, values := range r.Header {
-		if name != "Authorization" && name != "Proxy-Authorization" && name != "Cookie" && !slices.ContainsFunc(values, secret) {
-			header[name] = values
+		case name != "Authorization" && name != "Proxy-Authorization" && name != "Cookie" && !slices.ContainsFunc(values, secrets.In):
+			kept[name] = values
 		}
 	}
-	pairs := slices.DeleteFunc(strings.Split(r.RawQuery, "&"), secret)
-	return header, strings.Join(pairs, "&")
-}
-
-// RepairedAttribute marks events whose callback's body an operator repaired; their verification is none.
-const RepairedAttribute = "signrelay.repaired"
-
-// Replay brings a quarantined callback in: its pack reads it anew, and its events are stored like those of any callback. It
-// returns their ids. With repaired, body is not the kept one but an operator's. What still cannot be read is a
-// *pack.UnreadableError.
-func Replay(ctx context.Context, env service.Env, h nats.Header, body []byte, repaired bool) ([]string, error) {
-	p, known := providers.ByName(h.Get(HeaderProvider))
-	if !known {
-		return nil, fmt.Errorf("no provider %q", h.Get(HeaderProvider))
-	}
-	sources, err := sourcesOf(p, env.Config.Sources)
-	if err != nil {
-		return nil, err
-	}
-	src, known := sources[h.Get(HeaderSource)]
-	if !known {
-		return nil, fmt.Errorf("the settings name no source %s/%s any more", h.Get(HeaderProvider), h.Get(HeaderSource))
-	}
-	r, v, err := quarantinedRequest(h, body)
-	if err != nil {
-		return nil, err
-	}
-	if repaired {
-		v = signingv1.Verification_VERIFICATION_NONE // nobody vouches for what an operator wrote
-	}
-	events, err := src.webhook.Normalize(r, v)
-	switch {
-	case errors.Is(err, pack.ErrNothing):
-		return nil, nil
-	case err != nil:
-		return nil, err
-	}
-	if repaired {
-		for _, e := range events {
-			if e.Attributes == nil {
-				e.Attributes = map[string]string{}
-			}
-			e.Attributes[RepairedAttribute] = "true"
-		}
-	}
-	m, err := newMetrics(env.Metrics)
-	if err != nil {
-		return nil, err
-	}
-	a := newStore(env, m).putLate(ctx, events)
-	if a.outcome != "accepted" && a.outcome != "duplicate" {
-		return nil, fmt.Errorf("store: %s: %w", a.reason, a.err)
-	}
-	return a.ids, nil
-}
-
-func quarantinedRequest(h nats.Header, body []byte) (pack.Request, signingv1.Verification, error) {
-	r := pack.Request{Method: h.Get(HeaderMethod), Door: h.Get(HeaderDoor), RawQuery: h.Get(HeaderQuery), Body: body}
-	var err error
-	if r.Query, err = pack.ParseForm(r.RawQuery); err != nil && r.Method == http.MethodGet {
-		return r, 0, errQuery
-	}
-	if err := json.Unmarshal([]byte(h.Get(HeaderHeader)), &r.Header); err != nil {
-		return r, 0, fmt.Errorf("read kept headers: %w", err)
-	}
-	if r.ReceivedAt, err = time.Parse(time.RFC3339Nano, h.Get(HeaderReceivedAt)); err != nil {
-		return r, 0, fmt.Errorf("read kept time: %w", err)
-	}
-	v, err := strconv.ParseInt(h.Get(HeaderVerification), 10, 32)
-	if err != nil {
-		return r, 0, fmt.Errorf("read kept verification: %w", err)
-	}
-	return r, signingv1.Verification(v), nil
+	return kept
 }

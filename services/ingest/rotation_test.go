@@ -228,7 +228,7 @@ func host(t *testing.T, cfg config.Config, logged *servicetest.Logged) *harness 
 	})
 	select {
 	case open := <-doors:
-		return &harness{url: "http://" + open.Public["ingest"].String()}
+		return &harness{url: "http://" + open.Public["ingest"].String(), admin: "http://" + open.Admin.String()}
 	case err := <-ended:
 		t.Fatalf("ended at once: %v\n%s", err, logged)
 	case <-time.After(20 * time.Second):

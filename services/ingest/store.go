@@ -21,11 +21,12 @@ import (
 // store puts events into the log, each once: claim → publish and wait for the ack → confirm. This order is the product:
 // marking an event as seen before it is stored loses it for good when the process dies in between.
 type store struct {
-	js      jetstream.JetStream
-	memory  dedupe.Store
-	gaps    *dedupe.Gaps
-	log     event.Log
-	metrics *metrics
+	js         jetstream.JetStream
+	memory     dedupe.Store
+	gaps       *dedupe.Gaps
+	log        event.Log
+	quarantine event.Log
+	metrics    *metrics
 }
 
 const (
@@ -38,18 +39,19 @@ const (
 
 func newStore(env service.Env, m *metrics) *store {
 	return &store{
-		js:      env.JS,
-		memory:  env.Claims(dedupe.Options{Namespace: flow.IngestMemory, Lease: lease, Remember: flow.Remember}),
-		gaps:    env.Gaps,
-		log:     event.Log{JS: env.JS, Stream: flow.Signing},
-		metrics: m,
+		js:         env.JS,
+		memory:     env.Claims(dedupe.Options{Namespace: flow.IngestMemory, Lease: lease, Remember: flow.Remember}),
+		gaps:       env.Gaps,
+		log:        event.Log{JS: env.JS, Stream: flow.Signing},
+		quarantine: event.Log{JS: env.JS, Stream: flow.Quarantine},
+		metrics:    m,
 	}
 }
 
-// putNow stores the events of one callback. It goes on when the caller goes away: a provider that hangs up must not leave
-// half of its callback behind.
-func (s *store) putNow(ctx context.Context, events []*signingv1.SigningEvent) answer {
-	return s.put(ctx, events, func(c dedupe.Claim) state {
+// putNow stores what a callback holds: its events in the log, the rest in the quarantine. It goes on when the caller goes
+// away: a provider that hangs up must not leave half of its callback behind.
+func (s *store) putNow(ctx context.Context, src source, got reading) answer {
+	return s.put(ctx, src, got, func(c dedupe.Claim) state {
 		if c.State == dedupe.Claimed {
 			return fresh
 		}
@@ -59,25 +61,21 @@ func (s *store) putNow(ctx context.Context, events []*signingv1.SigningEvent) an
 
 // putLate is putNow for a callback that lay about for longer than the memory reaches: whatever the memory does not know, the
 // whole log is asked for.
-func (s *store) putLate(ctx context.Context, events []*signingv1.SigningEvent) answer {
-	return s.put(ctx, events, func(dedupe.Claim) state { return everUnsure })
+func (s *store) putLate(ctx context.Context, src source, got reading) answer {
+	return s.put(ctx, src, got, func(dedupe.Claim) state { return everUnsure })
 }
 
-// put stores events; judge says what a claim that is ours means.
-func (s *store) put(ctx context.Context, events []*signingv1.SigningEvent, judge func(dedupe.Claim) state) answer {
-	if len(events) == 0 {
+// put stores what was read; judge says what a claim that is ours means.
+func (s *store) put(ctx context.Context, src source, got reading, judge func(dedupe.Claim) state) answer {
+	if len(got.events)+len(got.unreadable) == 0 {
 		return accepted(nil)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), putWithin)
 	defer cancel()
 
-	items := make([]item, len(events))
-	for i, e := range events {
-		msg, err := event.Message(ctx, e)
-		if err != nil {
-			return unavailable("not-encoded", err)
-		}
-		items[i] = item{event: e, msg: msg}
+	items, err := itemsToPut(ctx, src, got)
+	if err != nil {
+		return unavailable("not-encoded", err)
 	}
 	owner := dedupe.NewOwner()
 	remembered := s.claim(ctx, owner, items, judge)
@@ -97,14 +95,35 @@ func (s *store) put(ctx context.Context, events []*signingv1.SigningEvent, judge
 	return s.verdict(items)
 }
 
-// item is one event on its way into the log.
+// item is one message on its way into its stream.
 type item struct {
-	event *signingv1.SigningEvent
-	msg   *nats.Msg
-	state state
-	span  event.Span // when it would have been stored; only when unsure, and where it is known
-	ours  bool       // we hold its claim
-	err   error
+	id         string
+	event      *signingv1.SigningEvent // nil for what goes into the quarantine
+	unreadable unreadable
+	msg        *nats.Msg
+	state      state
+	span       event.Span // when it would have been stored; only when unsure, and where it is known
+	ours       bool       // we hold its claim
+	err        error
+}
+
+func itemsToPut(ctx context.Context, src source, got reading) ([]item, error) {
+	items := make([]item, 0, len(got.events)+len(got.unreadable))
+	for _, u := range got.unreadable {
+		msg, err := quarantineMessage(u, src)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, item{id: msg.Header.Get("Nats-Msg-Id"), unreadable: u, msg: msg})
+	}
+	for _, e := range got.events {
+		msg, err := event.Message(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, item{id: e.GetId(), event: e, msg: msg})
+	}
+	return items, nil
 }
 
 type state int
@@ -125,7 +144,7 @@ const (
 func (s *store) claim(ctx context.Context, owner string, items []item, judge func(dedupe.Claim) state) bool {
 	ids := make([]string, len(items))
 	for i := range items {
-		ids[i] = items[i].event.GetId()
+		ids[i] = items[i].id
 	}
 	claims, err := s.memory.Claim(ctx, owner, ids...)
 	if err != nil {
@@ -161,14 +180,18 @@ func (s *store) askLog(ctx context.Context, items []item) {
 		s.metrics.logAsked.Add(float64(len(group)))
 		ids := make([]string, len(group))
 		for i, it := range group {
-			ids[i] = it.event.GetId()
+			ids[i] = it.id
 		}
-		found, err := s.log.Which(ctx, subject, spanOf(group), ids...)
+		log := s.log
+		if group[0].event == nil {
+			log = s.quarantine
+		}
+		found, err := log.Which(ctx, subject, spanOf(group), ids...)
 		for _, it := range group {
 			switch {
 			case err != nil:
 				it.state, it.err = refused, fmt.Errorf("ask the log: %w", err)
-			case found[it.event.GetId()]:
+			case found[it.id]:
 				it.state = stored
 			default:
 				it.state = fresh
@@ -194,11 +217,14 @@ func spanOf(items []*item) event.Span {
 		if it.span.Since.IsZero() {
 			span = event.Span{}
 		}
+		if it.event == nil {
+			continue
+		}
 		if t := event.Time(it.event).Add(-zoneError); t.Before(happened) {
 			happened = t
 		}
 	}
-	if items[0].event.GetDocument().GetId() == "" && happened.After(horizon) {
+	if e := items[0].event; e != nil && e.GetDocument().GetId() == "" && happened.After(horizon) {
 		horizon = happened
 	}
 	if span.Since.Before(horizon) {
@@ -279,11 +305,11 @@ func (s *store) settle(ctx context.Context, owner string, items []item) {
 		switch {
 		case !it.ours:
 		case it.state == put || it.state == stored:
-			done = append(done, dedupe.Done{ID: it.event.GetId()})
+			done = append(done, dedupe.Done{ID: it.id})
 		case it.state == doubtful:
-			unknown = append(unknown, it.event.GetId())
+			unknown = append(unknown, it.id)
 		default:
-			undone = append(undone, it.event.GetId())
+			undone = append(undone, it.id)
 		}
 	}
 	if len(undone)+len(unknown) > 0 {
@@ -308,15 +334,24 @@ func (s *store) settle(ctx context.Context, owner string, items []item) {
 
 var errUnpublished = errors.New("not published")
 
-// verdict is 2xx only when every event is in the log.
+// verdict is 2xx only when all of it is stored. A batch with unreadable items is answered the same however often it comes.
 func (s *store) verdict(items []item) answer {
-	ids := make([]string, len(items))
-	news, failures, busy := 0, 0, false
+	var ids []string
+	var bad []unreadable
+	news, kept, failures, busy := 0, 0, 0, false
 	var first error
-	for i, it := range items {
-		ids[i] = it.event.GetId()
+	for _, it := range items {
+		if it.event != nil {
+			ids = append(ids, it.id)
+		} else {
+			bad = append(bad, it.unreadable)
+		}
 		switch it.state {
 		case put:
+			if it.event == nil {
+				kept++
+				break
+			}
 			news++
 			s.metrics.events.WithLabelValues(it.event.GetType()).Inc()
 		case held:
@@ -327,14 +362,21 @@ func (s *store) verdict(items []item) answer {
 		case stored:
 		}
 	}
+	var a answer
 	switch {
 	case failures > 0:
-		return unavailable("log-away", fmt.Errorf("%d of %d events not stored, the first: %w", failures, len(items), cmp.Or(first, errUnpublished)))
+		return unavailable("log-away", fmt.Errorf("%d of %d messages not stored, the first: %w", failures, len(items), cmp.Or(first, errUnpublished)))
 	case busy:
 		return unavailable("held", nil)
+	case len(ids) == 0:
+		a = quarantined(bad[0].why)
+	case len(bad) > 0:
+		a = partlyQuarantined(ids, bad)
 	case news == 0:
-		return duplicate(ids)
+		a = duplicate(ids)
 	default:
-		return accepted(ids)
+		a = accepted(ids)
 	}
+	a.kept = kept
+	return a
 }

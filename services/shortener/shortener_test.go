@@ -191,7 +191,7 @@ func TestNewerTargetTakesTheOldersPlace(t *testing.T) {
 func TestReplicasAgree(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil)
-	b.Env.Public, b.Env.Metrics = http.NewServeMux(), prometheus.NewRegistry()
+	b.Env.Public, b.Env.Metrics = service.NewRoutes(), prometheus.NewRegistry()
 	b.Start(func(ctx context.Context, env service.Env) error { return shortener.RunWith(ctx, env, nil) })
 	const people = 40
 	for i := range people {

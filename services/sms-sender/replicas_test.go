@@ -39,7 +39,7 @@ func startReplicas(t *testing.T, c config.Config) (*servicetest.Bench, *redis.Cl
 		b.Env.Claims = func(o dedupe.Options) dedupe.Store {
 			return dedupe.NewGuard(dedupe.NewRedis(client, o), event.Log{JS: b.Env.JS, Stream: flow.Signing}, b.Env.Gaps, o)
 		}
-		b.Env.Public, b.Env.Metrics = http.NewServeMux(), prometheus.NewRegistry()
+		b.Env.Public, b.Env.Metrics = service.NewRoutes(), prometheus.NewRegistry()
 		b.Start(smssender.Run)
 	}
 	return b, client

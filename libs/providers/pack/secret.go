@@ -64,11 +64,7 @@ func (s *Secrets) add(value string) {
 }
 
 func spellingsOf(value string) []string {
-	var encoded bytes.Buffer
-	encoder := json.NewEncoder(&encoded)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(value) // a string: it cannot fail
-	quoted := strings.TrimSpace(encoded.String())
+	quoted := quote(value)
 	inJSON := quoted[1 : len(quoted)-1]
 	all := []string{value, url.QueryEscape(value), url.PathEscape(value), inJSON, strings.ReplaceAll(inJSON, "/", `\/`)}
 	slices.Sort(all)
@@ -94,9 +90,29 @@ func (s Secrets) Redact(value string) (redacted string, found bool) {
 	}
 }
 
-// RedactAll is Redact for a whole body or query, whose values stand in JSON or in a form.
+// RedactAll is Redact for a whole body or query, whose values stand in JSON or in a form, in whatever spelling.
 func (s Secrets) RedactAll(text string) (redacted string, found bool) {
-	redacted = s.redactLong(text)
+	redacted = jsonString.ReplaceAllStringFunc(s.redactLong(text), func(literal string) string {
+		var value string
+		if json.Unmarshal([]byte(literal), &value) != nil {
+			return literal
+		}
+		if value, found := s.Redact(value); found {
+			return quote(value)
+		}
+		return literal
+	})
+	redacted = formValue.ReplaceAllStringFunc(redacted, func(pair string) string {
+		name, encoded, _ := strings.Cut(pair, "=")
+		value, err := url.QueryUnescape(encoded)
+		if err != nil {
+			return pair
+		}
+		if value, found := s.Redact(value); found {
+			return name + "=" + url.QueryEscape(value)
+		}
+		return pair
+	})
 	if s.In(redacted) {
 		for _, w := range s.whole {
 			// Twice, because two values side by side share what separates them.
@@ -104,6 +120,19 @@ func (s Secrets) RedactAll(text string) (redacted string, found bool) {
 		}
 	}
 	return redacted, redacted != text
+}
+
+var (
+	jsonString = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+	formValue  = regexp.MustCompile(`(?:^|[&?])[^=&?\s"]*=[^&\s"]+`)
+)
+
+func quote(text string) string {
+	var encoded bytes.Buffer
+	encoder := json.NewEncoder(&encoded)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(text) // a string: it cannot fail
+	return strings.TrimSpace(encoded.String())
 }
 
 func (s Secrets) redactLong(text string) string {

@@ -20,8 +20,6 @@ import (
 // What of the NATS server the services need.
 const (
 	oldestNATS = "2.12" // the first with scheduled messages
-	// smallestPayload has room for a callback of 1 MiB with its attributes' names and headers.
-	smallestPayload = 2_000_000
 )
 
 // broker is everything about NATS, over one connection.
@@ -61,7 +59,7 @@ func version(conn *nats.Conn) Finding {
 
 func payload(conn *nats.Conn) Finding {
 	is := conn.MaxPayload()
-	if is >= smallestPayload {
+	if is >= flow.SmallestPayload {
 		return fine("nats max_payload", "%d bytes", is)
 	}
 	return Finding{"nats max_payload", Fail, fmt.Sprintf("%d bytes: a large callback would be refused at every retry", is), "set max_payload: 8MB in the server's configuration"}

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -20,10 +23,12 @@ const quarantineListing = "signrelay quarantine list"
 
 func quarantineShowFlags(fs *flag.FlagSet) {
 	fs.Bool("body", false, "the body alone, byte for byte")
+	fs.Bool("query", false, "the query alone, URL-encoded: what came by GET has its fields there")
 }
 
 func quarantineReplayFlags(fs *flag.FlagSet) {
-	fs.String("body", "", "a file with a repaired body, in place of the kept one")
+	fs.String("body", "", "a file with a repaired body, in place of the kept one; in place of a GET's query too, as the provider would POST it")
+	fs.String("query", "", "a file with a repaired query, URL-encoded, in place of the kept one")
 }
 
 // kept is a quarantined callback, as it is listed.
@@ -34,14 +39,31 @@ type kept struct {
 	Provider string    `json:"provider"`
 	Reason   string    `json:"reason"`
 	Detail   string    `json:"detail"`
-	Bytes    int       `json:"bytes"`
+	Method   string    `json:"method"`
+	Item     *int      `json:"item,omitempty"` // its place in its batch, from 0; only of an item
+	Bytes    int       `json:"bytes"`          // of the body, or the query of a GET
 }
 
 func describe(m *jetstream.RawStreamMsg) kept {
-	return kept{
+	k := kept{
 		Number: m.Sequence, Received: m.Time, Source: m.Header.Get(ingest.HeaderSource), Provider: m.Header.Get(ingest.HeaderProvider),
-		Reason: m.Header.Get(ingest.HeaderReason), Detail: m.Header.Get(ingest.HeaderDetail), Bytes: len(m.Data),
+		Reason: m.Header.Get(ingest.HeaderReason), Detail: m.Header.Get(ingest.HeaderDetail), Method: m.Header.Get(ingest.HeaderMethod), Bytes: len(m.Data),
 	}
+	if k.Method == http.MethodGet {
+		k.Bytes = len(m.Header.Get(ingest.HeaderQuery))
+	}
+	if item, err := strconv.Atoi(m.Header.Get(ingest.HeaderItem)); err == nil {
+		k.Item = &item
+	}
+	return k
+}
+
+// where is the part of the callback that could not be read.
+func (k kept) where() string {
+	if k.Item == nil {
+		return k.Method
+	}
+	return fmt.Sprintf("item %d", *k.Item)
 }
 
 func quarantineList(ctx context.Context, c *call) error {
@@ -64,8 +86,8 @@ func quarantineList(ctx context.Context, c *call) error {
 			}
 			continue
 		}
-		fmt.Fprintf(c.stdout, "%-6d %s  %-22s %6d bytes  %s: %s\n",
-			k.Number, k.Received.UTC().Format(time.RFC3339), k.Source+"/"+k.Provider, k.Bytes, k.Reason, k.Detail)
+		fmt.Fprintf(c.stdout, "%-6d %s  %-22s %-8s %6d bytes  %s: %s\n",
+			k.Number, k.Received.UTC().Format(time.RFC3339), k.Source+"/"+k.Provider, k.where(), k.Bytes, k.Reason, k.Detail)
 	}
 	if none {
 		fmt.Fprintln(c.stderr, "Nothing is quarantined")
@@ -87,7 +109,11 @@ func quarantineShow(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	if c.flag("body") != "true" {
+	switch {
+	case c.flag("query") == "true":
+		_, err = fmt.Fprintln(c.stdout, m.Header.Get(ingest.HeaderQuery))
+		return err
+	case c.flag("body") != "true":
 		printHeader(c.stdout, m.Header)
 		fmt.Fprintln(c.stdout)
 	}
@@ -103,14 +129,12 @@ func quarantineReplay(ctx context.Context, c *call) (err error) {
 			return err
 		}
 	}
-	var repaired []byte
-	if path := c.flag("body"); path != "" {
-		if all {
-			return usageError{"--body repairs one callback, not all"}
-		}
-		if repaired, err = os.ReadFile(path); err != nil {
-			return err
-		}
+	repair, err := c.repair()
+	if err != nil {
+		return err
+	}
+	if all && repair != (ingest.Repair{}) {
+		return usageError{"--body and --query repair one callback, not all"}
 	}
 	env, done, err := open(ctx, c.cfg)
 	if err != nil {
@@ -124,7 +148,27 @@ func quarantineReplay(ctx context.Context, c *call) (err error) {
 	if err != nil {
 		return err
 	}
-	return c.replayOne(ctx, env, m, repaired)
+	return c.replayOne(ctx, env, m, repair)
+}
+
+// repair reads the files that stand in place of what was kept.
+func (c *call) repair() (repair ingest.Repair, err error) {
+	for name, to := range map[string]**string{"body": &repair.Body, "query": &repair.Query} {
+		path := c.flag(name)
+		if path == "" {
+			continue
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return repair, err
+		}
+		text := string(data)
+		if name == "query" { // in one line, as it is copied from a URL
+			text = strings.TrimPrefix(strings.TrimRight(text, "\r\n"), "?")
+		}
+		*to = &text
+	}
+	return repair, nil
 }
 
 func (c *call) replayAll(ctx context.Context, env service.Env) error {
@@ -134,19 +178,15 @@ func (c *call) replayAll(ctx context.Context, env service.Env) error {
 		if err != nil {
 			return errors.Join(failed, err)
 		}
-		failed = errors.Join(failed, c.replayOne(ctx, env, m, nil))
+		failed = errors.Join(failed, c.replayOne(ctx, env, m, ingest.Repair{}))
 	}
 	return failed
 }
 
-// replayOne brings one callback in, with the repaired body where there is one, and takes it out of the quarantine only when
-// its events are stored.
-func (c *call) replayOne(ctx context.Context, env service.Env, m *jetstream.RawStreamMsg, repaired []byte) error {
-	body := m.Data
-	if repaired != nil {
-		body = repaired
-	}
-	ids, err := ingest.Replay(ctx, env, m.Header, body, repaired != nil)
+// replayOne brings one callback in, repaired where the operator says so, and takes it out of the quarantine only when its events
+// are stored.
+func (c *call) replayOne(ctx context.Context, env service.Env, m *jetstream.RawStreamMsg, repair ingest.Repair) error {
+	replayed, err := ingest.Replay(ctx, env, m.Header, m.Data, repair)
 	if err != nil {
 		return fmt.Errorf("number %d stays in quarantine: %w", m.Sequence, err)
 	}
@@ -157,7 +197,10 @@ func (c *call) replayOne(ctx context.Context, env service.Env, m *jetstream.RawS
 	if err := stream.DeleteMsg(ctx, m.Sequence); err != nil {
 		return fmt.Errorf("number %d is stored, but still in quarantine: %w", m.Sequence, err)
 	}
-	fmt.Fprintf(c.stdout, "number %d is stored: %v\n", m.Sequence, ids)
+	fmt.Fprintf(c.stdout, "number %d is stored: %v\n", m.Sequence, replayed.IDs)
+	for _, q := range replayed.Quarantined {
+		fmt.Fprintf(c.stdout, "  item %d of it cannot be read (%s), and is in quarantine on its own\n", q.Item, q.Reason)
+	}
 	return nil
 }
 

@@ -1,0 +1,113 @@
+package service
+
+import (
+	"log/slog"
+	"net/http"
+	"net/url"
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Routes is what a public listener serves. It is an http.ServeMux that never redirects: providers count a redirect as a failed
+// callback. Slashes that are doubled count as one, and a request that no route matches leaves a trace.
+type Routes struct {
+	mux      *http.ServeMux
+	unrouted http.Handler                // what no route's path matches; nil answers 404
+	refused  func(*http.Request, string) // counts and logs a request without a route
+}
+
+// NewRoutes serves nothing yet.
+func NewRoutes() *Routes {
+	return &Routes{mux: http.NewServeMux(), refused: func(*http.Request, string) {}}
+}
+
+// Handle adds a route; its pattern is that of http.ServeMux.
+func (r *Routes) Handle(pattern string, h http.Handler) { r.mux.Handle(pattern, h) }
+
+// HandleFunc adds a route; its pattern is that of http.ServeMux.
+func (r *Routes) HandleFunc(pattern string, h http.HandlerFunc) { r.mux.Handle(pattern, h) }
+
+// HandleUnrouted has h serve each request whose path no route matches, of whatever service behind the listener. It counts and
+// logs them itself.
+func (r *Routes) HandleUnrouted(h http.Handler) { r.unrouted = h }
+
+// ServeHTTP implements http.Handler.
+func (r *Routes) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	req, clean := withCleanPath(req)
+	if clean {
+		h, pattern := r.mux.Handler(req)
+		if pattern != "" {
+			r.mux.ServeHTTP(w, req)
+			return
+		}
+		// A route of another method answers by itself which methods it takes.
+		said := &statusOf{header: http.Header{}}
+		if h.ServeHTTP(said, req); said.status == http.StatusMethodNotAllowed {
+			r.refused(req, "method")
+			r.mux.ServeHTTP(w, req)
+			return
+		}
+	}
+	if r.unrouted != nil {
+		r.unrouted.ServeHTTP(w, req)
+		return
+	}
+	r.refused(req, "path")
+	http.Error(w, "No route of this listener matches the path.", http.StatusNotFound)
+}
+
+var slashes = regexp.MustCompile(`/{2,}`)
+
+// withCleanPath is a request whose path the mux takes as it is: doubled slashes are one. It returns false where the mux would
+// redirect all the same, because of a segment . or ..
+func withCleanPath(req *http.Request) (*http.Request, bool) {
+	escaped := req.URL.EscapedPath()
+	single := escaped
+	if strings.Contains(escaped, "//") {
+		single = slashes.ReplaceAllString(escaped, "/")
+		plain, err := url.PathUnescape(single)
+		if err != nil {
+			return req, false
+		}
+		changed := *req
+		address := *req.URL
+		address.Path, address.RawPath = plain, single
+		changed.URL = &address
+		req = &changed
+	}
+	cleaned := path.Clean(single)
+	return req, cleaned == single || cleaned+"/" == single
+}
+
+// statusOf keeps of a response the status alone.
+type statusOf struct {
+	header http.Header
+	status int
+}
+
+func (s *statusOf) Header() http.Header         { return s.header }
+func (s *statusOf) Write(b []byte) (int, error) { return len(b), nil }
+func (s *statusOf) WriteHeader(status int)      { s.status = status }
+
+// unroutedCounter counts requests without a route. The path may hold anything, so no label and no log line has it.
+func unroutedCounter(r prometheus.Registerer) *prometheus.CounterVec {
+	counter := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "signrelay_http_unrouted_total",
+		Help: "Requests at a service's public listener that no route matches, by what does not match: path or method.",
+	}, []string{"service", "reason"})
+	r.MustRegister(counter)
+	return counter
+}
+
+func (r *Routes) count(counter *prometheus.CounterVec, service string, log *slog.Logger) {
+	for _, reason := range []string{"path", "method"} {
+		counter.WithLabelValues(service, reason) // Prometheus misses a counter that first appears as 1
+	}
+	r.refused = func(req *http.Request, reason string) {
+		counter.WithLabelValues(service, reason).Inc()
+		log.InfoContext(req.Context(), "request without a route", "service", service, "reason", reason)
+	}
+}

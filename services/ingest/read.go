@@ -1,0 +1,211 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/service"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// reading is what an authentic callback holds: its events in their order, and what could not be read of it.
+type reading struct {
+	events     []*signingv1.SigningEvent
+	unreadable []unreadable
+}
+
+// unreadable is a callback, or one item of a batch, that its pack could not read.
+type unreadable struct {
+	request      pack.Request
+	verification signingv1.Verification
+	why          *pack.UnreadableError
+	batch        []pack.Request // all items of its batch; nil for a whole callback
+}
+
+// repaired tells of a request or an item whether an operator changed it. Nobody vouches for what he wrote.
+type repaired func(pack.Request) bool
+
+func asItCame(pack.Request) bool { return false }
+
+// read has the pack read a callback, item by item where it is a batch, so that one that cannot be read does not hold back
+// the others. A callback that has nothing readable in it is unreadable as a whole.
+func read(ctx context.Context, env service.Env, src source, r pack.Request, v signingv1.Verification, changed repaired) reading {
+	whole := func(err error) reading {
+		if changed(r) {
+			v = signingv1.Verification_VERIFICATION_NONE
+		}
+		return reading{unreadable: []unreadable{{request: r, verification: v, why: asUnreadable(err)}}}
+	}
+	items, err := itemsOf(ctx, env, src, r)
+	switch {
+	case errors.Is(err, pack.ErrNothing):
+		return reading{}
+	case err != nil:
+		return whole(err)
+	}
+	batch := items
+	if items == nil {
+		items = []pack.Request{r}
+	}
+	var got reading
+	var beside url.Values
+	seen := make(map[string]bool, len(items))
+	for _, item := range items {
+		if item.Beside == nil {
+			item.Beside = beside // of an item before that could not be read
+		}
+		vouched := v
+		if changed(item) {
+			vouched = signingv1.Verification_VERIFICATION_NONE
+		}
+		events, err := readItem(ctx, env, src, item, vouched)
+		if errors.Is(err, pack.ErrNothing) {
+			continue
+		}
+		if err != nil {
+			got.unreadable = append(got.unreadable, unreadable{request: item, verification: vouched, why: asUnreadable(err), batch: batch})
+			beside = item.Beside
+			continue
+		}
+		beside = nil
+		for _, e := range events {
+			if seen[e.GetId()] {
+				continue // the same fact twice in one batch is one event
+			}
+			seen[e.GetId()] = true
+			if changed(item) {
+				if e.Attributes == nil {
+					e.Attributes = map[string]string{}
+				}
+				e.Attributes[RepairedAttribute] = "true"
+			}
+			got.events = append(got.events, e)
+		}
+	}
+	if batch != nil && len(got.unreadable) == len(batch) {
+		first := got.unreadable[0].why
+		return whole(&pack.UnreadableError{Reason: first.Reason, Detail: fmt.Sprintf("none of its %d items can be read; item 0: %s", len(batch), first.Detail)})
+	}
+	return got
+}
+
+func asUnreadable(err error) *pack.UnreadableError {
+	if why := new(pack.UnreadableError); errors.As(err, &why) {
+		return why
+	}
+	return &pack.UnreadableError{Reason: "not-normalized", Detail: err.Error()}
+}
+
+var errQuery = &pack.UnreadableError{Reason: "not-a-query", Detail: "the query has a pair that is not URL-encoded"}
+
+// itemsOf cuts a batch into its items; nil where the callback is none.
+func itemsOf(ctx context.Context, env service.Env, src source, r pack.Request) (items []pack.Request, err error) {
+	if r.Method == http.MethodGet {
+		// A pair that cannot be read is content here: it must not be lost.
+		if _, err := pack.ParseForm(r.RawQuery); err != nil {
+			return nil, errQuery
+		}
+	}
+	batches, ok := src.webhook.(pack.Batches)
+	if !ok {
+		return nil, nil
+	}
+	defer func() { err = errors.Join(err, panicked(ctx, env, src, recover())) }()
+	return batches.Items(r)
+}
+
+// readItem reads a callback or one item, without the source's secrets.
+func readItem(
+	ctx context.Context, env service.Env, src source, r pack.Request, v signingv1.Verification,
+) (events []*signingv1.SigningEvent, err error) {
+	defer func() { err = errors.Join(err, panicked(ctx, env, src, recover())) }()
+	if events, err = src.webhook.Normalize(r, v); err != nil {
+		return nil, err
+	}
+	for _, e := range events {
+		redact(e.ProtoReflect(), src.secrets)
+	}
+	return events, fit(r, events, largestEvent(env))
+}
+
+// panicked is the error of a pack that panicked, nil where it did not. The fault is not the provider's: the callback is kept
+// for the version that can read it.
+func panicked(ctx context.Context, env service.Env, src source, p any) error {
+	if p == nil {
+		return nil
+	}
+	// Not the panic's own text, which may quote the body.
+	env.Log.ErrorContext(ctx, "a pack panicked", "provider", src.settings.Provider, "stack", string(debug.Stack()))
+	return &pack.UnreadableError{Reason: "pack-panicked", Detail: "the provider's pack has a fault; see the log"}
+}
+
+// redact takes the source's secrets out of every text of an event that came from outside. It comes after the pack has made
+// the id, so that two events which differ stay two. The provider's name of a type that its pack knows is no secret.
+func redact(m protoreflect.Message, secrets pack.Secrets) {
+	skip := map[protoreflect.Name]bool(nil)
+	if e, ok := m.Interface().(*signingv1.SigningEvent); ok {
+		if skip = ours; e.GetType() != "other.recorded" {
+			skip = oursAndType
+		}
+	}
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case f.IsMap():
+			entries := v.Map()
+			entries.Range(func(key protoreflect.MapKey, v protoreflect.Value) bool {
+				if text, found := secrets.Redact(v.String()); found {
+					entries.Set(key, protoreflect.ValueOfString(text))
+				}
+				return true
+			})
+		case f.IsList():
+			for i := range v.List().Len() {
+				redact(v.List().Get(i).Message(), secrets)
+			}
+		case f.Message() != nil:
+			redact(v.Message(), secrets)
+		case f.Kind() == protoreflect.StringKind && !skip[f.Name()]:
+			if text, found := secrets.Redact(v.String()); found {
+				m.Set(f, protoreflect.ValueOfString(text))
+			}
+		}
+		return true
+	})
+}
+
+// An event's own fields whose texts come from us and from the settings; and from the pack's table of types.
+var (
+	ours        = map[protoreflect.Name]bool{"id": true, "source": true, "provider": true, "type": true}
+	oursAndType = map[protoreflect.Name]bool{"id": true, "source": true, "provider": true, "type": true, "provider_type": true}
+)
+
+// overhead is what a message may have beside a callback's body, in bytes: headers, field names, times.
+const overhead = 64 << 10
+
+// largestEvent is the largest event that the broker takes, in bytes. The broker says so anew at each connection.
+func largestEvent(env service.Env) int64 { return env.NATS.MaxPayload() - overhead }
+
+// mostGrowth is how much larger than its callback an event can be: names of nested fields are written out in full, and
+// the packs bound that to 16 times.
+const mostGrowth = 16
+
+// fit fails when an event is larger than the broker's largest message: it would be refused now and at every retry.
+func fit(r pack.Request, events []*signingv1.SigningEvent, largest int64) error {
+	if int64(len(r.Body)) < largest/mostGrowth {
+		return nil
+	}
+	for _, e := range events {
+		if int64(proto.Size(e)) > largest {
+			return &pack.UnreadableError{Reason: "event-too-large", Detail: "an event of it is larger than the broker's largest message (max_payload)"}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,65 @@
+package ingest_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/realtest"
+	"github.com/signrelay/signrelay/libs/servicetest"
+)
+
+// parts are settings of an ingest with one source on real parts, provisioned.
+func parts(t *testing.T, broker *realtest.Broker, redis *realtest.RedisServer) config.Config {
+	t.Helper()
+	_, js := broker.Connect()
+	if err := flow.Provision(t.Context(), js, 1); err != nil {
+		t.Fatal(err)
+	}
+	cfg := config.Default()
+	cfg.NATS.URL, cfg.Redis.URL = broker.URL, redis.URL
+	cfg.Ingest.Addr, cfg.Admin.Addr = "127.0.0.1:0", "127.0.0.1:0"
+	cfg.Sources = []config.Source{{Name: "acme", Provider: "clickwrap", Webhook: config.Webhook{Secrets: []string{"12345"}}}}
+	return cfg
+}
+
+// ready is what /readyz?verbose says.
+func (h *harness) ready(t *testing.T) (status int, said string) {
+	t.Helper()
+	resp, err := http.Get(h.admin + "/readyz?verbose")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+// An ingest whose broker may refuse a large callback is not ready, and says which setting to raise. What fits is taken meanwhile.
+func TestASmallMaxPayloadIsNotReady(t *testing.T) {
+	t.Parallel()
+	for payload, want := range map[int32]struct{ ready, largest int }{
+		1 << 20: {503, 413}, flow.SmallestPayload - 1: {503, 200}, flow.SmallestPayload: {200, 200}, 8 << 20: {200, 200},
+	} {
+		h := host(t, parts(t, realtest.NATSWith(t, func(o *server.Options) { o.MaxPayload = payload }), realtest.Redis(t)), new(servicetest.Logged))
+		status, said := h.ready(t)
+		if status != want.ready || status == 503 && !strings.Contains(said, "max_payload: 8MB") {
+			t.Errorf("%d bytes: %d %s", payload, status, said)
+		}
+		if got := h.post(t, "/webhooks/clickwrap/acme", requestSent); got.status != 202 {
+			t.Errorf("%d bytes: %d %v", payload, got.status, got.body)
+		}
+		largest := requestSent + strings.Repeat(" ", 1<<20-len(requestSent))
+		if got := h.post(t, "/webhooks/clickwrap/acme", largest); got.status != want.largest {
+			t.Errorf("%d bytes: a body of 1 MiB: %d %v", payload, got.status, got.body)
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package ingest
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/providers/pack"
+)
+
+// route is where a path leads: a door of a provider, and the source that calls there.
+type route struct {
+	provider string
+	door     pack.Door
+	source   source
+}
+
+// ServeHTTP serves /webhooks/<provider>/<source><door>. Each path that leads nowhere is answered, counted and logged here, with
+// the part of it that is wrong: a provider that calls a wrong address would otherwise leave no trace. Nothing is redirected,
+// because PleaseSign counts a redirect as a failure.
+func (d *doors) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	began := time.Now()
+	to, wrong := d.route(req.URL.Path)
+	if wrong == nil {
+		d.serveDoor(w, req, to, began)
+		return
+	}
+	wrong.write(w)
+	d.observe(req.Context(), to, *wrong, began)
+}
+
+// route reads a path. A slash too many, at its end or within it, is overlooked. What is wrong is named without a word of the
+// path, which may hold anything.
+func (d *doors) route(path string) (to route, wrong *answer) {
+	to = route{provider: unknown, source: nobody}
+	missing := func(reason, detail string) (route, *answer) {
+		a := answerProblem(http.StatusNotFound, reason, detail)
+		return to, &a
+	}
+	parts := slices.DeleteFunc(strings.Split(path, "/"), func(part string) bool { return part == "" })
+	switch {
+	case len(parts) > 0 && parts[0] == "webhooks":
+	case slices.Contains(parts, "webhooks"):
+		return missing("prefix", "Something stands before /webhooks in the path: the proxy must take it away, or the address is wrong.")
+	default:
+		return missing("no-such-path", "The path must begin with /webhooks/<provider>/<source>.")
+	}
+	if len(parts) == 1 {
+		return missing("provider-missing", "The path ends before the provider. It is /webhooks/<provider>/<source>; providers are "+d.providerNames()+".")
+	}
+	i := slices.IndexFunc(d.packs, func(p pack.Pack) bool { return p.Name == parts[1] })
+	if i < 0 {
+		return missing("no-such-provider", "The second part of the path is no provider: it is one of "+d.providerNames()+".")
+	}
+	p := d.packs[i]
+	to.provider = p.Name
+	if len(parts) == 2 {
+		return missing("source-missing", "The path ends before the source. It is /webhooks/"+p.Name+"/<source>, as the settings name it.")
+	}
+	src, known := d.accounts.Now()[p.Name][parts[2]]
+	if !known {
+		return missing("no-such-source", "The settings name no such source for this provider.")
+	}
+	to.source = src
+	behind := strings.Join(append([]string{""}, parts[3:]...), "/")
+	for _, door := range p.Doors {
+		if door.Path == behind {
+			to.door = door
+			return to, nil
+		}
+	}
+	if wants := doorPaths(p); behind == "" {
+		return missing("door-missing", "The path ends too early: "+wants+" must stand behind the source.")
+	} else if wants == "" {
+		return missing("no-such-door", "Nothing may stand behind the source.")
+	} else {
+		return missing("no-such-door", "What stands behind the source must be "+wants+".")
+	}
+}
+
+// unknown is a label's value where the path names nothing that we know: its own text would let strangers make labels.
+const unknown = "unknown"
+
+var nobody = source{}
+
+func (d *doors) providerNames() string {
+	names := make([]string, len(d.packs))
+	for i, p := range d.packs {
+		names[i] = p.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// doorPaths names what may stand behind a source: "/all or /signed"; "" where nothing may.
+func doorPaths(p pack.Pack) string {
+	var paths []string
+	for _, door := range p.Doors {
+		if door.Path != "" {
+			paths = append(paths, door.Path)
+		}
+	}
+	return strings.Join(paths, " or ")
+}

@@ -1,0 +1,122 @@
+package ingest_test
+
+import (
+	"maps"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Each path that leads nowhere is answered with the part of it that is wrong, counted, and logged, and never redirected; none of its
+// text gets into a label or a log line. A slash too many and another spelling lead where they are meant to.
+func TestAWrongPathLeavesATrace(t *testing.T) {
+	t.Parallel()
+	const strange = "str4nge"
+	h := open(t)
+	for path, want := range map[string]struct {
+		reason, says     string // "" is accepted
+		provider, source string
+	}{
+		"/webhooks/clickwrap/acme/":                 {"", "", "clickwrap", "acme"},
+		"/webhooks/clickwrap/acme///":               {"", "", "clickwrap", "acme"},
+		"//webhooks/clickwrap/acme":                 {"", "", "clickwrap", "acme"},
+		"/webhooks//clickwrap//acme":                {"", "", "clickwrap", "acme"},
+		"/%77ebhooks/clickwr%61p/%61cme":            {"", "", "clickwrap", "acme"},
+		"/webhooks/clickwrap%2Facme":                {"", "", "clickwrap", "acme"},
+		"/webhooks/clickwrap/acme%2F":               {"", "", "clickwrap", "acme"},
+		"/webhooks/esign-v1/old/all/?token=demo":    {"", "", "esign-v1", "old"},
+		"/webhooks/esign-v1/old//signed?token=demo": {"", "", "esign-v1", "old"},
+		"/webhooks/esign-v1/old/%61ll?token=demo":   {"", "", "esign-v1", "old"},
+		"/prefix/webhooks/clickwrap/acme":           {"prefix", "before /webhooks", "unknown", "unknown"},
+		"/" + strange + "/webhooks/clickwrap/acme/": {"prefix", "before /webhooks", "unknown", "unknown"},
+		"/":                                            {"no-such-path", "/webhooks/<provider>/<source>", "unknown", "unknown"},
+		"/" + strange:                                  {"no-such-path", "/webhooks/<provider>/<source>", "unknown", "unknown"},
+		"/webhook/clickwrap/acme":                      {"no-such-path", "/webhooks/<provider>/<source>", "unknown", "unknown"},
+		"/clickwrap/acme":                              {"no-such-path", "/webhooks/<provider>/<source>", "unknown", "unknown"},
+		"/webhooks":                                    {"provider-missing", "clickwrap, esign-v1, pleasesign", "unknown", "unknown"},
+		"/webhooks/":                                   {"provider-missing", "clickwrap, esign-v1, pleasesign", "unknown", "unknown"},
+		"/webhooks/" + strange + "/acme":               {"no-such-provider", "clickwrap, esign-v1, pleasesign", "unknown", "unknown"},
+		"/webhooks/Clickwrap/acme":                     {"no-such-provider", "clickwrap, esign-v1, pleasesign", "unknown", "unknown"},
+		"/webhooks/./clickwrap/acme":                   {"no-such-provider", "clickwrap, esign-v1, pleasesign", "unknown", "unknown"},
+		"/webhooks/../webhooks/clickwrap/acme":         {"no-such-provider", "clickwrap, esign-v1, pleasesign", "unknown", "unknown"},
+		"/webhooks/%2e%2e/clickwrap/acme":              {"no-such-provider", "clickwrap, esign-v1, pleasesign", "unknown", "unknown"},
+		"/webhooks/clickwrap":                          {"source-missing", "/webhooks/clickwrap/<source>", "clickwrap", "unknown"},
+		"/webhooks/clickwrap/":                         {"source-missing", "/webhooks/clickwrap/<source>", "clickwrap", "unknown"},
+		"/webhooks/clickwrap/" + strange:               {"no-such-source", "no such source", "clickwrap", "unknown"},
+		"/webhooks/clickwrap/" + strange + "/all":      {"no-such-source", "no such source", "clickwrap", "unknown"},
+		"/webhooks/clickwrap/acme%20":                  {"no-such-source", "no such source", "clickwrap", "unknown"},
+		"/webhooks/clickwrap/acme/" + strange:          {"no-such-door", "Nothing may stand behind", "clickwrap", "acme"},
+		"/webhooks/clickwrap/acme/all":                 {"no-such-door", "Nothing may stand behind", "clickwrap", "acme"},
+		"/webhooks/clickwrap/../clickwrap/acme":        {"no-such-source", "no such source", "clickwrap", "unknown"},
+		"/webhooks/esign-v1/old?token=demo":            {"door-missing", "/all or /signed", "esign-v1", "old"},
+		"/webhooks/esign-v1/old/?token=demo":           {"door-missing", "/all or /signed", "esign-v1", "old"},
+		"/webhooks/esign-v1/old/" + strange:            {"no-such-door", "/all or /signed", "esign-v1", "old"},
+		"/webhooks/esign-v1/old/all/signed?token=demo": {"no-such-door", "/all or /signed", "esign-v1", "old"},
+		"/webhooks/esign-v1/old/ALL?token=demo":        {"no-such-door", "/all or /signed", "esign-v1", "old"},
+		"/webhooks/pleasesign/acme":                    {"no-such-source", "no such source", "pleasesign", "unknown"},
+		"/webhooks/clickwrap/acme/webhooks/" + strange: {"no-such-door", "Nothing may stand behind", "clickwrap", "acme"},
+	} {
+		sent := `{"event_type":"test_event","id":"a"}`
+		header := http.Header{"Pactsafe-Webhook-Token": {"12345"}, "Content-Type": {"application/json"}}
+		if want.provider == "esign-v1" {
+			sent, header = "data=[]&uuid=D", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+		}
+		counted, logged := h.refused(t, want.provider, want.source, want.reason), len(h.logged.String())
+		got := h.send(t, "POST", path, header, strings.NewReader(sent))
+		if want.reason == "" {
+			if got.status >= 300 {
+				t.Errorf("%s: %d %v", path, got.status, got.body)
+			}
+			continue
+		}
+		detail, _ := got.body["detail"].(string)
+		if got.status != 404 || got.body["reason"] != want.reason || !strings.Contains(detail, want.says) || strings.Contains(detail, strange) {
+			t.Errorf("%s: %d %v, want %s", path, got.status, got.body, want.reason)
+		}
+		if n := h.refused(t, want.provider, want.source, want.reason) - counted; n != 1 {
+			t.Errorf("%s: counted %v times", path, n)
+		}
+		if line := h.logged.String()[logged:]; !strings.Contains(line, `"reason":"`+want.reason+`"`) || strings.Contains(line, strange) {
+			t.Errorf("%s: logged %q", path, line)
+		}
+	}
+}
+
+// refused is how often requests of a provider and source were refused for a reason.
+func (h *harness) refused(t *testing.T, provider, source, reason string) float64 {
+	t.Helper()
+	families, err := h.registry(t).Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"provider": provider, "source": source, "outcome": "refused", "reason": reason}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			if f.GetName() == "signrelay_ingest_requests_total" && maps.Equal(labels, want) {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	return 0
+}
+
+// An encoding that changes nothing is none, however it is written.
+func TestIdentityIsNoContentEncoding(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	for encodings, want := range map[string]int{
+		"identity": 202, "Identity": 202, " IDENTITY ": 202, "identity, identity": 202, "identity,": 202, "": 202, "identity|Identity": 202,
+		"gzip": 415, "identity, gzip": 415, "gzip, identity": 415, "identity|br": 415, "identity;q=1": 415, "x-identity": 415,
+	} {
+		header := http.Header{"Pactsafe-Webhook-Token": {"12345"}, "Content-Encoding": strings.Split(encodings, "|")}
+		body := `{"event_type":"test_event","id":` + strconv.Quote(encodings) + `}`
+		if got := h.send(t, "POST", "/webhooks/clickwrap/acme", header, strings.NewReader(body)); got.status != want {
+			t.Errorf("%q: %d %v, want %d", encodings, got.status, got.body, want)
+		}
+	}
+}
