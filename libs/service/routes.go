@@ -14,21 +14,15 @@ import (
 // Routes is what a public listener serves. It is an http.ServeMux that never redirects: providers count a redirect as a failed
 // callback. Slashes that are doubled count as one, and a request that no route matches leaves a trace.
 type Routes struct {
-	mux      *http.ServeMux
+	*http.ServeMux
 	unrouted http.Handler                // what no route's path matches; nil answers 404
 	refused  func(*http.Request, string) // counts and logs a request without a route
 }
 
 // NewRoutes serves nothing yet.
 func NewRoutes() *Routes {
-	return &Routes{mux: http.NewServeMux(), refused: func(*http.Request, string) {}}
+	return &Routes{ServeMux: http.NewServeMux(), refused: func(*http.Request, string) {}}
 }
-
-// Handle adds a route; its pattern is that of http.ServeMux.
-func (r *Routes) Handle(pattern string, h http.Handler) { r.mux.Handle(pattern, h) }
-
-// HandleFunc adds a route; its pattern is that of http.ServeMux.
-func (r *Routes) HandleFunc(pattern string, h http.HandlerFunc) { r.mux.Handle(pattern, h) }
 
 // HandleUnrouted has h serve each request whose path no route matches, of whatever service behind the listener. It counts and
 // logs them itself.
@@ -38,16 +32,16 @@ func (r *Routes) HandleUnrouted(h http.Handler) { r.unrouted = h }
 func (r *Routes) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	req, clean := withCleanPath(req)
 	if clean {
-		h, pattern := r.mux.Handler(req)
+		h, pattern := r.Handler(req)
 		if pattern != "" {
-			r.mux.ServeHTTP(w, req)
+			r.ServeMux.ServeHTTP(w, req)
 			return
 		}
 		// A route of another method answers by itself which methods it takes.
 		said := &statusOf{header: http.Header{}}
 		if h.ServeHTTP(said, req); said.status == http.StatusMethodNotAllowed {
 			r.refused(req, "method")
-			r.mux.ServeHTTP(w, req)
+			r.ServeMux.ServeHTTP(w, req)
 			return
 		}
 	}

@@ -147,7 +147,8 @@ var undocumented = map[string]string{
 	"/debug/pprof/profile": "Go's own",
 	"/debug/pprof/symbol":  "Go's own",
 	"/debug/pprof/trace":   "Go's own",
-	"/webhooks/":           "says that there is no such door",
+	"/webhooks":            "says which part of the path is missing",
+	"/webhooks/":           "is cut into provider, source and door by ingest",
 
 	"GET /v1.1/requests/{id}":          "the stand-in for Clickwrap",
 	"GET /document/{id}":               "the stand-in for PleaseSign",
@@ -189,7 +190,6 @@ func TestTheRoutesAreThoseOfTheCode(t *testing.T) {
 	for _, folder := range []string{"services", "libs/service"} {
 		maps.Copy(routes, registered(t, filepath.Join(house.Root(), folder)))
 	}
-	delete(routes, "/webhooks/*/{source}*")
 	for _, p := range providers.All {
 		for _, door := range p.Doors {
 			for _, method := range door.Methods {

@@ -85,7 +85,7 @@ func TestWhatIsRefused(t *testing.T) {
 	}{
 		{"kafka-bridge", "$JS.API.DIRECT.GET.SIGNING", first, "ingest", "before"},
 		{everybody, "$JS.API.DIRECT.GET.NOTIFY", first, flow.Operator, "before"},
-		{everybody, "$JS.API.DIRECT.GET.QUARANTINE", first, flow.Operator, "before"},
+		{"enricher shortener sms-sender email-sender kafka-bridge", "$JS.API.DIRECT.GET.QUARANTINE", first, "ingest", "before"},
 		{everybody, "$JS.API.DIRECT.GET.DLQ", first, flow.Operator, "before"},
 		{everybody, "$JS.API.DIRECT.GET.REPLAY", first, flow.Operator, "before"},
 		{everybody, "$JS.API.STREAM.MSG.GET.SIGNING", first, flow.Operator, `"seq":1`},

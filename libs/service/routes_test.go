@@ -1,0 +1,90 @@
+package service
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+// No path is answered with a redirect, and each request without a route is counted and logged without a word of it.
+func TestAListenerNeverRedirects(t *testing.T) {
+	t.Parallel()
+	said, metrics := new(strings.Builder), prometheus.NewRegistry()
+	r := NewRoutes()
+	r.count(unroutedCounter(metrics), "links", slog.New(slog.NewTextHandler(said, nil)))
+	r.HandleFunc("GET /l/{code}", func(w http.ResponseWriter, req *http.Request) { fmt.Fprint(w, "link "+req.PathValue("code")) })
+	r.HandleFunc("/tree/", func(w http.ResponseWriter, req *http.Request) { fmt.Fprint(w, "tree "+req.URL.EscapedPath()) })
+	r.HandleFunc("/tree", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "trunk") })
+	paths, methods := 0.0, 0.0
+	for _, c := range []struct {
+		target string
+		status int
+		says   string
+	}{
+		{"GET /l/abc", 200, "link abc"},
+		{"GET //l//abc", 200, "link abc"},
+		{"GET /l///abc?x=//", 200, "link abc"},
+		{"GET /%6c/a%62c", 200, "link abc"},
+		{"GET //l/a%2Fb", 200, "link a/b"},
+		{"GET /tree", 200, "trunk"},
+		{"GET //tree", 200, "trunk"},
+		{"GET /tree/", 200, "tree /tree/"},
+		{"GET //tree//a//", 200, "tree /tree/a/"},
+		{"GET /tree/%2F%2Fa", 200, "tree /tree/%2F%2Fa"},
+		{"POST //l/abc", 405, ""},
+		{"PUT /l/abc", 405, ""},
+		{"GET /", 404, ""},
+		{"GET //", 404, ""},
+		{"GET /l", 404, ""},
+		{"GET /l/", 404, ""},
+		{"GET /l/abc/", 404, ""},
+		{"GET /str4nge", 404, ""},
+		{"GET /./l/abc", 404, ""},
+		{"GET /tree/../l/abc", 404, ""},
+		{"GET /tree/a/..", 404, ""},
+		{"GET /../../str4nge", 404, ""},
+		{"GET /l/abc/.", 404, ""},
+		{"OPTIONS *", 404, ""},
+		{"GET http://example.com", 404, ""},
+	} {
+		method, target, _ := strings.Cut(c.target, " ")
+		w := httptest.NewRecorder()
+		r.ServeHTTP(w, httptest.NewRequest(method, target, nil))
+		if w.Code != c.status || w.Header().Get("Location") != "" || c.says != "" && w.Body.String() != c.says || strings.Contains(w.Body.String(), "str4nge") {
+			t.Errorf("%s: %d %v %s", c.target, w.Code, w.Header(), w.Body)
+		}
+		switch c.status {
+		case 404:
+			paths++
+		case 405:
+			methods++
+			if w.Header().Get("Allow") != "GET, HEAD" {
+				t.Errorf("%s: allows %v", c.target, w.Header())
+			}
+		}
+	}
+	want := fmt.Sprintf(`
+		# HELP signrelay_http_unrouted_total Requests at a service's public listener that no route matches, by what does not match: path or method.
+		# TYPE signrelay_http_unrouted_total counter
+		signrelay_http_unrouted_total{reason="method",service="links"} %v
+		signrelay_http_unrouted_total{reason="path",service="links"} %v
+	`, methods, paths)
+	if err := testutil.GatherAndCompare(metrics, strings.NewReader(want)); err != nil {
+		t.Error(err)
+	}
+	if text := said.String(); float64(strings.Count(text, "request without a route")) != paths+methods || strings.Contains(text, "str4nge") {
+		t.Errorf("logged: %s", text)
+	}
+
+	r.HandleUnrouted(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
+	w := httptest.NewRecorder()
+	if r.ServeHTTP(w, httptest.NewRequest("GET", "/str4nge", nil)); w.Code != http.StatusTeapot {
+		t.Errorf("not handed to who takes the rest: %d", w.Code)
+	}
+}
