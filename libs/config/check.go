@@ -208,6 +208,9 @@ func (c *checker) email(e Email) {
 	c.oneOf("email.smtp.tls", e.SMTP.TLS, "mandatory", "opportunistic", "none")
 	c.tls("email.smtp", TLS{CA: e.SMTP.CA})
 	c.positive("email.smtp.timeout", int64(e.SMTP.Timeout))
+	if d := e.SMTP.EndTimeout; d < e.SMTP.Timeout || d > 10*time.Minute {
+		c.mistake("email.smtp.end_timeout", "want at least email.smtp.timeout (%v) and at most 10m, not %v", e.SMTP.Timeout, d)
+	}
 	c.positive("email.smtp.connections", int64(e.SMTP.Connections))
 }
 

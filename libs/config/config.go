@@ -148,7 +148,10 @@ type SMTP struct {
 	Password string        `yaml:"password" secret:"true"`
 	TLS      string        `yaml:"tls"`                         // mandatory (default), opportunistic, none
 	CA       string        `yaml:"ca" file:"true" lines:"true"` // PEM of who signed the server's certificate; empty takes the system's
-	Timeout  time.Duration `yaml:"timeout"`                     // of one dialogue; default 30s
+	Timeout  time.Duration `yaml:"timeout"`                     // of each step of a dialogue; default 30s
+	// EndTimeout is how long the server may take to reply to a letter's last line, which is when it looks through it, stores
+	// it or takes it on: at most 10m (RFC 5321), the default. What is cut off here may have been sent.
+	EndTimeout time.Duration `yaml:"end_timeout"`
 	// Connections is how many are kept open to the server by one replica; default 4.
 	Connections int `yaml:"connections"`
 }

@@ -16,8 +16,9 @@ func Default() Config {
 		Email: Email{SMTP: SMTP{
 			Port:    587,
 			TLS:     "mandatory",
-			Timeout: 30 * time.Second, // servers look through a letter before they take it
+			Timeout: 30 * time.Second,
 
+			EndTimeout:  10 * time.Minute,
 			Connections: 4,
 		}},
 		Shortener: Shortener{

@@ -55,6 +55,8 @@ const (
 	State  = "STATE"
 	Links  = "LINKS"
 	Texts  = "TEXTS"
+	// Attempts is written by senders.
+	Attempts = "ATTEMPTS"
 )
 
 // Remember is how long an ingested event's id is remembered: longer than the longest retry of a provider, PleaseSign's
@@ -66,6 +68,7 @@ var Buckets = []Bucket{
 	{Name: Memory, MaxAge: RememberSent, Keeps: "claims and confirmations where there is no Redis"},
 	{Name: State, Keeps: "what the services must know of each other's outages"},
 	{Name: Links, MaxAge: 90 * day, Keeps: "our own short links"},
+	{Name: Attempts, MaxAge: RememberSent, Keeps: "what senders know of messages that did not leave at once: unknown outcomes, held"},
 	{Name: Texts, MaxAge: RememberText, Keeps: "which delivery receipts of a text message have come"},
 }
 
@@ -188,14 +191,15 @@ var Stages = []Stage{
 	{
 		Name: SMSSender, Stream: Notify, Takes: []string{"notify.v1.send.sms.>"},
 		Gives: []string{"signing.v1.*.*.notification.*.>"},
-		Uses:  Uses{Streams: []string{Signing}, Buckets: []string{Texts}}, // what was sent before, and how often it was in doubt
+		Uses:  Uses{Streams: []string{Signing}, Buckets: []string{Texts, Attempts}}, // what was sent before, and how often it was in doubt
 		Does:  "one SMS through Vonage", Workers: 16, Timeout: 20 * time.Second, Effect: true, Policy: patient,
 	},
 	{
 		Name: EmailSender, Stream: Notify, Takes: []string{"notify.v1.send.email.>"},
 		Gives: []string{"signing.v1.*.*.notification.*.>"},
-		Uses:  Uses{Streams: []string{Signing}, Buckets: []string{Texts}}, // what was sent before, and how often it was in doubt
-		Does:  "one e-mail over SMTP", Workers: 8, Timeout: 40 * time.Second, Effect: true, Policy: patient,
+		Uses:  Uses{Streams: []string{Signing}, Buckets: []string{Attempts}}, // what was sent before, and how often it was in doubt
+		// 10 minutes for the reply to the final dot, and the other steps.
+		Does: "one e-mail over SMTP", Workers: 8, Timeout: 14 * time.Minute, Effect: true, Policy: patient,
 	},
 	{
 		Name: KafkaBridge, Stream: Signing, Takes: []string{"signing.v1.>"},

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
-	"strings"
+	"sync/atomic"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/event"
@@ -17,13 +20,17 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// Hand hands one message to the outside provider. It fails with Again, AgainIn, OperatorMustAct, Refused or Doubtful, or
-// with stage.Later where nothing was tried.
+// Hand hands one message to the outside provider. It fails with Again, AgainIn, OperatorMustAct, OperatorMustActFor, Refused,
+// RefusedBy or Doubtful, or with stage.Later where nothing was tried. It calls Left when its whole request has left.
 type Hand func(context.Context, *notifyv1.Notification) (Receipt, error)
 
 // Sender is what a sender does in its own way.
 type Sender struct {
 	Hand Hand
+	// Vendor is the name of the other side in metrics and logs: "vonage", "smtp".
+	Vendor string
+	// Settings returns a comparable value that changes when an operator changes the account; nil where nothing does.
+	Settings func() any
 	// Trace looks elsewhere than in the log for word that an earlier attempt handed n over: what the provider told of it, or
 	// nil. Nil itself where there is nowhere else to look.
 	Trace func(ctx context.Context, n *notifyv1.Notification) (*Receipt, error)
@@ -34,25 +41,35 @@ type Sender struct {
 
 // Deliver is a sender's Run where nothing but the log knows what was handed over.
 func Deliver(ctx context.Context, env service.Env, place flow.Stage, hand Hand) error {
-	return Sender{Hand: hand}.Deliver(ctx, env, place)
+	return Sender{Hand: hand, Vendor: channelOf(place.Name)}.Deliver(ctx, env, place)
 }
+
+// leaseFor is how long the claim of a sender that died stays its own, where no word of what it did can come. An attempt
+// extends its claim for as long as it takes.
+const leaseFor = 30 * time.Second
 
 // Deliver is a sender's Run: it works at its stage until ctx ends, and hands each notification over once.
 func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) error {
-	bucket, err := env.JS.KeyValue(ctx, flow.Texts)
+	bucket, err := env.JS.KeyValue(ctx, flow.Attempts)
 	if err != nil {
-		return fmt.Errorf("open bucket %s: %w", flow.Texts, err)
+		return fmt.Errorf("open bucket %s: %w", flow.Attempts, err)
 	}
-	d := delivery{Sender: s, stage: place.Name, log: event.Log{JS: env.JS, Stream: flow.Signing}, doubts: doubts{bucket}}
-	if d.metrics, err = newMetrics(env.Metrics, strings.TrimSuffix(place.Name, "-sender")); err != nil {
+	channel := channelOf(place.Name)
+	d := delivery{
+		Sender: s, stage: place.Name, js: env.JS, log: event.Log{JS: env.JS, Stream: flow.Signing}, attempts: attempts{bucket}, said: env.Log,
+	}
+	if d.metrics, err = newMetrics(env.Metrics, channel); err != nil {
 		return err
 	}
-	// An attempt that takes longer than the stage's timeout was ended by it; the rest is for telling the memory so. The
-	// claim of a sender that died lapses only when word of what it did would have come.
-	lease := place.Timeout + max(10*time.Second, s.WordWithin)
+	if d.gates, err = newGates(ctx, bucket, channel, s.Vendor, s.Settings, env.Log, d.metrics); err != nil {
+		return fmt.Errorf("look for releases in %s: %w", flow.Attempts, err)
+	}
+	// The claim of a sender that died lapses only when word of what it did would have come.
+	lease := max(leaseFor, s.WordWithin+10*time.Second)
 	runner := stage.Runner[*notifyv1.Notification]{
 		Stage: place, JS: env.JS, Decode: Decode, Do: d.do, GivenUp: d.givenUp,
-		Claims: env.Claims(dedupe.Options{Namespace: flow.MemoryOf(place.Name), Lease: lease, Remember: flow.RememberSent}),
+		Claims: env.Claims(dedupe.Options{Namespace: flow.MemoryOf(place.Name), Lease: lease, Remember: flow.RememberSent, Waits: true}),
+		Lease:  lease,
 		Log:    env.Log, Metrics: env.Metrics,
 	}
 	env.Up()
@@ -62,19 +79,33 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 // delivery is what every sender's stage does around the one call that hands a message over.
 type delivery struct {
 	Sender
-	stage   string    // its name
-	log     event.Log // SIGNING
-	doubts  doubts
-	metrics metrics
+	stage    string // its name
+	js       jetstream.JetStream
+	log      event.Log // SIGNING
+	attempts attempts
+	gates    *gates
+	metrics  metrics
+	said     *slog.Logger
 }
+
+// awayPause is when a bucket that is away is tried again.
+const awayPause = time.Second
 
 // do hands the notification over and says so in the log. When an earlier attempt may have handed it over already, word of it
 // is looked for first, and what is then sent is marked as a possible duplicate.
 func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]) ([]stage.Out, error) {
 	n, now := in.Data, time.Now()
-	if in.Unknown || in.Replays > 0 || forgotten(n, now) { // a dead letter outlives the memory of claims by half a month
-		outs, found, err := d.earlier(ctx, n)
+	var r record
+	if in.Attempt > 1 || in.Unknown || in.Replays > 0 {
+		var err error
+		if r, err = d.attempts.read(ctx, keyOf(in)); err != nil {
+			return nil, stage.PutOff(awayPause, "attempts-away", err)
+		}
+	}
+	if in.Unknown || in.Gap || in.Replays > 0 || forgotten(n, now) { // a dead letter outlives the memory of claims by half a month
+		outs, found, err := d.earlier(ctx, n, r.Again)
 		if err != nil || found {
+			d.over(ctx, in, &r)
 			return outs, err
 		}
 	}
@@ -84,39 +115,183 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 			return outs, err
 		}
 	}
-	if in.Unknown {
-		if err := d.doubts.again(ctx, doubtKey(in)); err != nil {
-			return nil, err
+	if r.Unknown >= mostUnknown {
+		return nil, RefusedBy(Provider, "outcome-unknown", fmt.Errorf("handed over %d times, each with unknown outcome", r.Tries))
+	}
+	pass, refused := d.gates.begin(ctx, r)
+	if refused != nil {
+		return nil, d.wait(ctx, in, &r, refused)
+	}
+	again := in.Unknown && !r.Again
+	if again {
+		r.Again = true
+		if err := d.attempts.write(ctx, keyOf(in), &r); err != nil {
+			pass.end(nil, false)
+			return nil, stage.PutOff(awayPause, "attempts-away", err)
 		}
 	}
-	receipt, err := d.Hand(ctx, n)
+	receipt, err := d.hand(ctx, in, &r, pass)
 	if err != nil {
-		d.metrics.troubled(n, err)
-		return nil, waitForWord(errors.Join(err, d.note(context.WithoutCancel(ctx), in, doubtful(err))), d.WordWithin)
+		return nil, d.failed(context.WithoutCancel(ctx), in, &r, again, err)
 	}
-	if in.Unknown {
-		receipt.PossibleDuplicate = true
+	d.over(ctx, in, &r)
+	if receipt.PossibleDuplicate = in.Unknown || r.Again; receipt.PossibleDuplicate {
 		d.metrics.unknown.WithLabelValues(ChannelName(n.GetChannel())).Inc()
 	}
 	d.metrics.sent.WithLabelValues(n.GetSource(), n.GetProvider(), ChannelName(n.GetChannel()), KindName(n.GetKind())).Inc()
 	return outs(ctx, Sent(n, d.stage, time.Now(), receipt))
 }
 
-// note keeps count of what is not known after a handing over that failed. One that followed such a one was counted before.
-func (d delivery) note(ctx context.Context, in stage.Event[*notifyv1.Notification], doubtful bool) error {
+// hand makes the one call, and says at the gates how it went. A panic after the request left counts as an unknown outcome.
+func (d delivery) hand(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record, p pass) (receipt Receipt, err error) {
+	var left atomic.Bool
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		p.end(nil, false)
+		if left.Load() {
+			r.Unknown++ // whatever the other side does: it is this program that fails
+			r.Tries, r.Last = r.Tries+1, time.Now()
+			_ = d.attempts.write(context.WithoutCancel(ctx), keyOf(in), r) // else one attempt is not counted
+		}
+	}()
+	receipt, err = d.Hand(context.WithValue(ctx, leftKey{}, func() { left.Store(true) }), in.Data)
+	returned = true
+	var trouble *HandoverError
+	tried := errors.As(err, &trouble) || err == nil
+	p.end(trouble, tried && ctx.Err() == nil)
+	return receipt, err
+}
+
+// unknown notes an attempt of unknown outcome.
+func (d delivery) unknown(r *record) {
+	failing, worked, _ := d.gates.circuit.State()
+	if r.counts(failing != "", worked) {
+		r.Unknown++
+	}
+	r.Tries++
+	r.Last = time.Now()
+}
+
+// failed is what follows from an attempt that failed.
+func (d delivery) failed(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record, again bool, err error) error {
+	trouble := new(HandoverError)
+	tried := errors.As(err, &trouble)
+	if tried {
+		d.metrics.troubled(in.Data, trouble)
+	}
+	before := *r
 	switch {
-	case doubtful && !in.Unknown:
-		return d.doubts.add(ctx, doubtKey(in), 1)
-	case !doubtful && in.Unknown:
-		return d.doubts.add(ctx, doubtKey(in), -1)
-	default:
-		return nil
+	case tried && trouble.doubtful:
+		d.unknown(r)
+	case again:
+		r.Again = false
+	}
+	if tried && trouble.hold != noHold {
+		d.gates.hold(trouble)
+		return d.hold(ctx, in, r, before, trouble, err)
+	}
+	if tried && r.Held != nil {
+		r.Held, r.Resumed = nil, time.Now()
+		d.metrics.held.remove(in.Data.GetId())
+	}
+	var unwritten error
+	if *r != before {
+		unwritten = d.attempts.write(ctx, keyOf(in), r)
+	}
+	failing, _, since := d.gates.circuit.State()
+	if r.Resumed.After(since) {
+		since = r.Resumed
+	}
+	err = stage.Since(since, errors.Join(waitForWord(err, d.WordWithin), unwritten))
+	if tried && trouble.down && failing != "" {
+		return orExpired(in.Stored, in.Replays, stage.PutOff(max(r.tooSoon(time.Now()), circuitPauses.First), "circuit-open", err))
+	}
+	return err
+}
+
+// wait puts off a message that finds a gate closed. Nothing was tried.
+func (d delivery) wait(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record, closed *refusal) error {
+	trouble := &HandoverError{Reason: closed.reason, Fault: Provider, hold: closed.held}
+	if closed.held == noHold {
+		return orExpired(in.Stored, in.Replays, errors.Join(stage.Later(closed.wait, "circuit-open"), trouble))
+	}
+	trouble.Fault = Operator
+	return d.hold(ctx, in, r, *r, trouble, errors.Join(stage.Later(closed.wait, "held"), trouble))
+}
+
+// hold enters a message as held, where it is not yet, and tells the log so once. err is what the stage is told.
+func (d delivery) hold(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record, before record, trouble *HandoverError, err error) error {
+	n, now := in.Data, time.Now()
+	if r.Held == nil || r.Held.Reason != trouble.Reason {
+		held := &heldRecord{ByReason: trouble.hold == reasonHold, Held: Held{
+			Since: now, Reason: trouble.Reason, Fault: trouble.Fault, Channel: ChannelName(n.GetChannel()), ID: n.GetId(),
+			Source: n.GetSource(), Provider: n.GetProvider(), Document: n.GetDocumentId(), Kind: KindName(n.GetKind()),
+		}}
+		switch {
+		case r.Held != nil:
+			held.Since = r.Held.Since
+		case r.Resumed.IsZero():
+			if untold := d.tell(ctx, Deferred(n, d.stage, now, trouble.Reason, trouble.Fault)); untold != nil {
+				return errors.Join(err, untold)
+			}
+		}
+		r.Held = held
+	}
+	if *r != before {
+		if unwritten := d.attempts.write(ctx, keyOf(in), r); unwritten != nil {
+			err = errors.Join(err, unwritten)
+		}
+	}
+	d.metrics.held.add(n.GetId(), trouble.Reason)
+	since := in.Stored
+	if in.Replays > 0 { // it was stored in its first life
+		since = r.Held.Since
+	}
+	return orExpired(since, 0, err)
+}
+
+// orExpired is err, or the end of a message that has waited for as long as NOTIFY keeps it. A replay is in another stream, which
+// keeps it for longer.
+func orExpired(since time.Time, replays int, err error) error {
+	if replays == 0 && time.Since(since) > heldFor {
+		return stage.Permanent(err)
+	}
+	return err
+}
+
+// tell publishes an event of a message that is not done yet.
+func (d delivery) tell(ctx context.Context, e *signingv1.SigningEvent) error {
+	m, err := event.Message(ctx, e)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if _, err := d.js.PublishMsg(ctx, m); err != nil {
+		return fmt.Errorf("tell the log: %w", err)
+	}
+	return nil
+}
+
+// over ends the holding of a message that is settled: it is listed and counted no more.
+func (d delivery) over(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record) {
+	d.metrics.held.remove(in.Data.GetId())
+	if r.Held == nil {
+		return
+	}
+	r.Held, r.Resumed = nil, time.Now()
+	if err := d.attempts.write(context.WithoutCancel(ctx), keyOf(in), r); err != nil {
+		d.said.WarnContext(ctx, "a message that is settled is still listed as held", "id", in.Data.GetId(), "error", err)
 	}
 }
 
 // earlier looks for word that an earlier attempt handed n over, and says what the log has not heard of it yet: nothing where
-// it has notification.sent, and that where only a delivery receipt came.
-func (d delivery) earlier(ctx context.Context, n *notifyv1.Notification) (missing []stage.Out, found bool, err error) {
+// it has notification.sent, and that where only a delivery receipt came. twice is whether n was handed over more than once,
+// the earlier times with unknown outcome.
+func (d delivery) earlier(ctx context.Context, n *notifyv1.Notification, twice bool) (missing []stage.Out, found bool, err error) {
 	told, err := Earlier(ctx, d.log, n)
 	switch {
 	case err != nil:
@@ -124,7 +299,7 @@ func (d delivery) earlier(ctx context.Context, n *notifyv1.Notification) (missin
 	case told.GetType() == SentType:
 		return nil, true, nil
 	case told != nil:
-		receipt := Receipt{Reference: told.GetNotice().GetReference(), Parts: told.GetNotice().GetParts()}
+		receipt := Receipt{Reference: told.GetNotice().GetReference(), Parts: told.GetNotice().GetParts(), PossibleDuplicate: twice}
 		missing, err = outs(ctx, Sent(n, d.stage, event.Time(told), receipt))
 		return missing, true, err
 	case d.Trace == nil:
@@ -134,20 +309,19 @@ func (d delivery) earlier(ctx context.Context, n *notifyv1.Notification) (missin
 	if err != nil || receipt == nil {
 		return nil, false, err
 	}
+	receipt.PossibleDuplicate = twice
 	missing, err = outs(ctx, Sent(n, d.stage, time.Now(), *receipt))
 	return missing, true, err
 }
 
 // givenUp says in the log that the notification was given up.
 func (d delivery) givenUp(in stage.Event[*notifyv1.Notification], cause error) []stage.Out {
-	reason := "gave-up"
-	var trouble *HandoverError
-	if errors.As(cause, &trouble) {
-		reason = trouble.Reason
-	}
+	trouble := &HandoverError{Reason: "gave-up", Fault: Ours}
+	errors.As(cause, &trouble)
 	n := in.Data
-	d.metrics.failed.WithLabelValues(n.GetSource(), n.GetProvider(), ChannelName(n.GetChannel()), reason).Inc()
-	e := Failed(n, d.stage, time.Now(), reason)
+	d.metrics.failed.WithLabelValues(n.GetSource(), n.GetProvider(), ChannelName(n.GetChannel()), trouble.Reason, string(trouble.Fault)).Inc()
+	e := Failed(n, d.stage, time.Now(), trouble.Reason, trouble.Fault)
+	e.Notice.PossibleDuplicate = d.twice(in)
 	if in.Replays > 0 { // a failure of its own: the log has heard of the first
 		e.Id = event.DerivedID(e.GetId(), d.stage, "replay/"+strconv.Itoa(in.Replays))
 	}
@@ -156,6 +330,19 @@ func (d delivery) givenUp(in stage.Event[*notifyv1.Notification], cause error) [
 		return nil // only an event without an id fails, and this one has its id from DerivedID
 	}
 	return failed
+}
+
+// twice tells whether a message that is given up was handed over more than once, and ends its being held. Where the record
+// cannot be read, an attempt of unknown outcome is enough.
+func (d delivery) twice(in stage.Event[*notifyv1.Notification]) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	r, err := d.attempts.read(ctx, keyOf(in))
+	if err != nil {
+		return in.Unknown
+	}
+	d.over(ctx, in, &r)
+	return r.Again
 }
 
 func outs(ctx context.Context, e *signingv1.SigningEvent) ([]stage.Out, error) {

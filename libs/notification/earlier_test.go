@@ -29,7 +29,7 @@ func TestEarlier(t *testing.T) {
 	}{
 		"nothing": {func(string) []*signingv1.SigningEvent { return nil }, ""},
 		"given up": {func(id string) []*signingv1.SigningEvent {
-			return []*signingv1.SigningEvent{notification.Failed(named(id), stage, at, "number-barred")}
+			return []*signingv1.SigningEvent{notification.Failed(named(id), stage, at, "number-barred", notification.Recipient)}
 		}, ""},
 		"somebody else's": {func(id string) []*signingv1.SigningEvent {
 			return []*signingv1.SigningEvent{notification.Sent(named(id+"'s other"), stage, at, receipt)}

@@ -34,7 +34,7 @@ func TestASenderAsksTheLogForWhatItsMemoryForgot(t *testing.T) {
 		return notification.Undelivered(n, flow.EmailSender, at, receipt)
 	}
 	givenUp := func(n *notifyv1.Notification) *signingv1.SigningEvent {
-		return notification.Failed(n, flow.EmailSender, at, "refused")
+		return notification.Failed(n, flow.EmailSender, at, "refused", notification.Recipient)
 	}
 	requested := func(n *notifyv1.Notification) *signingv1.SigningEvent {
 		return notification.Requested(n, flow.Enricher, at)

@@ -2,6 +2,8 @@ package notification
 
 import (
 	"errors"
+	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -12,9 +14,11 @@ import (
 // metrics are what every sender tells. Reasons are those of HandoverError, which are bounded.
 type metrics struct {
 	sent     *prometheus.CounterVec // source, provider, channel, kind
-	failed   *prometheus.CounterVec // source, provider, channel, reason
+	failed   *prometheus.CounterVec // source, provider, channel, reason, fault
 	unknown  *prometheus.CounterVec // channel
-	troubles *prometheus.CounterVec // channel, reason
+	troubles *prometheus.CounterVec // channel, reason, fault
+	circuit  *prometheus.GaugeVec   // vendor
+	held     *heldMessages
 }
 
 func newMetrics(r prometheus.Registerer, channel string) (m metrics, err error) {
@@ -24,23 +28,78 @@ func newMetrics(r prometheus.Registerer, channel string) (m metrics, err error) 
 		}, []string{"source", "provider", "channel", "kind"})),
 		telemetry.Register(r, &m.failed, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_notifications_failed_total", Help: "Messages that were given up, by why; each is in the DLQ.",
-		}, []string{"source", "provider", "channel", "reason"})),
+		}, []string{"source", "provider", "channel", "reason", "fault"})),
 		telemetry.Register(r, &m.unknown, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_notifications_unknown_total",
 			Help: "Messages that were sent after an attempt of unknown outcome, so that their reader may have got them twice.",
 		}, []string{"channel"})),
 		telemetry.Register(r, &m.troubles, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_handover_failures_total", Help: "Attempts to hand a message to the outside provider that failed, by why.",
-		}, []string{"channel", "reason"})),
+		}, []string{"channel", "reason", "fault"})),
+		telemetry.Register(r, &m.circuit, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "signrelay_circuit_open", Help: "1 while a vendor gives nothing but errors, so that only probes go to it.",
+		}, []string{"vendor"})),
+		telemetry.Register(r, &m.held, newHeldMessages(channel)),
 	)
 	m.unknown.WithLabelValues(channel) // 0, so that the first is seen as growth
 	return m, err
 }
 
 // troubled counts an attempt that was made and failed; one that was put off by our own choice was not made.
-func (m metrics) troubled(n *notifyv1.Notification, err error) {
-	var trouble *HandoverError
-	if errors.As(err, &trouble) {
-		m.troubles.WithLabelValues(ChannelName(n.GetChannel()), trouble.Reason).Inc()
+func (m metrics) troubled(n *notifyv1.Notification, trouble *HandoverError) {
+	m.troubles.WithLabelValues(ChannelName(n.GetChannel()), trouble.Reason, string(trouble.Fault)).Inc()
+}
+
+// heldMessages counts the messages that this replica has put off as held, by reason. Each of them comes back within a minute,
+// to this replica or to another, so one that was not seen for three is held no more, or by others.
+type heldMessages struct {
+	desc *prometheus.Desc
+
+	mu   sync.Mutex
+	seen map[string]heldMessage // by the notification's id
+}
+
+type heldMessage struct {
+	reason string
+	at     time.Time
+}
+
+const heldSeen = 3 * time.Minute
+
+func newHeldMessages(channel string) *heldMessages {
+	return &heldMessages{seen: map[string]heldMessage{}, desc: prometheus.NewDesc("signrelay_held_messages",
+		"Messages that wait for the operator, as far as this replica has seen them in the last three minutes.",
+		[]string{"reason"}, prometheus.Labels{"channel": channel})}
+}
+
+func (h *heldMessages) add(id, reason string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.seen[id] = heldMessage{reason, time.Now()}
+}
+
+func (h *heldMessages) remove(id string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.seen, id)
+}
+
+// Describe implements prometheus.Collector.
+func (h *heldMessages) Describe(c chan<- *prometheus.Desc) { c <- h.desc }
+
+// Collect implements prometheus.Collector.
+func (h *heldMessages) Collect(c chan<- prometheus.Metric) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	counts := map[string]int{}
+	for id, m := range h.seen {
+		if time.Since(m.at) > heldSeen {
+			delete(h.seen, id)
+			continue
+		}
+		counts[m.reason]++
+	}
+	for reason, n := range counts {
+		c <- prometheus.MustNewConstMetric(h.desc, prometheus.GaugeValue, float64(n), reason)
 	}
 }

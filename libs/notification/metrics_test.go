@@ -47,11 +47,11 @@ func TestWhatBecameOfMessagesIsCounted(t *testing.T) {
 	err := testutil.GatherAndCompare(registry, strings.NewReader(`
 		# HELP signrelay_handover_failures_total Attempts to hand a message to the outside provider that failed, by why.
 		# TYPE signrelay_handover_failures_total counter
-		signrelay_handover_failures_total{channel="email",reason="smtp-451"} 1
-		signrelay_handover_failures_total{channel="email",reason="smtp-550"} 1
+		signrelay_handover_failures_total{channel="email",fault="provider",reason="smtp-451"} 1
+		signrelay_handover_failures_total{channel="email",fault="recipient",reason="smtp-550"} 1
 		# HELP signrelay_notifications_failed_total Messages that were given up, by why; each is in the DLQ.
 		# TYPE signrelay_notifications_failed_total counter
-		signrelay_notifications_failed_total{channel="email",provider="esign-v1",reason="smtp-550",source="acme"} 1
+		signrelay_notifications_failed_total{channel="email",fault="recipient",provider="esign-v1",reason="smtp-550",source="acme"} 1
 		# HELP signrelay_notifications_sent_total Messages that the outside provider took.
 		# TYPE signrelay_notifications_sent_total counter
 		signrelay_notifications_sent_total{channel="email",kind="undeliverable",provider="esign-v1",source="acme"} 1

@@ -52,14 +52,15 @@ func TestMessageIsReadBack(t *testing.T) {
 	}
 }
 
-// Doing it again yields the same event, and what became of a message tells nothing of its reader but the id.
+// Doing it again yields the same event, handing it over again is another one, and what became of a message tells nothing of its reader but the id.
 func TestOutcomes(t *testing.T) {
 	t.Parallel()
 	sent := notification.Sent(example(), "email-sender", time.Unix(1, 0), notification.Receipt{Reference: "ref", Parts: 1})
-	again := notification.Sent(example(), "email-sender", time.Unix(2, 0), notification.Receipt{PossibleDuplicate: true})
-	failed := notification.Failed(example(), "email-sender", time.Unix(1, 0), "smtp-550")
-	if sent.GetId() != again.GetId() || sent.GetId() == failed.GetId() {
-		t.Errorf("ids %s, %s, %s", sent.GetId(), again.GetId(), failed.GetId())
+	again := notification.Sent(example(), "email-sender", time.Unix(2, 0), notification.Receipt{Reference: "other"})
+	twice := notification.Sent(example(), "email-sender", time.Unix(2, 0), notification.Receipt{PossibleDuplicate: true})
+	failed := notification.Failed(example(), "email-sender", time.Unix(1, 0), "smtp-550", notification.Recipient)
+	if sent.GetId() != again.GetId() || sent.GetId() == failed.GetId() || sent.GetId() == twice.GetId() {
+		t.Errorf("ids %s, %s, %s, %s", sent.GetId(), again.GetId(), failed.GetId(), twice.GetId())
 	}
 	if sent.GetType() != "notification.sent" || failed.GetType() != "notification.failed" || failed.GetNotice().GetReason() != "smtp-550" ||
 		sent.GetNotice().GetKind() != "undeliverable" || sent.GetNotice().GetChannel() != "email" {

@@ -16,6 +16,7 @@ import (
 const (
 	RequestedType  = "notification.requested"  // it was made, and is on its way
 	SuppressedType = "notification.suppressed" // somebody was to get it and cannot; it was not made
+	DeferredType   = "notification.deferred"   // it waits until the operator has mended something
 	SentType       = "notification.sent"
 	DeliveredType  = "notification.delivered"
 	FailedType     = "notification.failed"
@@ -45,9 +46,14 @@ type Receipt struct {
 	Reason            string // what was not quite right about it; empty as a rule, never personal
 }
 
-// Sent is the event that n was handed over by that stage.
+// Sent is the event that n was handed over by that stage. One that may be a duplicate is a fact of its own, with an id of its
+// own: the first may be told too, by a sender that was only slow.
 func Sent(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *signingv1.SigningEvent {
-	e := outcome(n, SentType, event.DerivedID(n.GetId(), stage, "sent"), at)
+	what := "sent"
+	if r.PossibleDuplicate {
+		what = "sent again"
+	}
+	e := outcome(n, SentType, event.DerivedID(n.GetId(), stage, what), at)
 	e.Notice.Reference = r.Reference
 	e.Notice.Parts = r.Parts
 	e.Notice.PossibleDuplicate = r.PossibleDuplicate
@@ -55,10 +61,17 @@ func Sent(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *sign
 	return e
 }
 
-// Failed is the event that the stage gave n up. The reason is bounded and never personal.
-func Failed(n *notifyv1.Notification, stage string, at time.Time, reason string) *signingv1.SigningEvent {
+// Deferred is the event that n waits, until whose fault it is has mended it. It is told once of a notification.
+func Deferred(n *notifyv1.Notification, stage string, at time.Time, reason string, whose Fault) *signingv1.SigningEvent {
+	e := outcome(n, DeferredType, event.DerivedID(n.GetId(), stage, "deferred"), at)
+	e.Notice.Reason, e.Notice.Fault = reason, string(whose)
+	return e
+}
+
+// Failed is the event that the stage gave n up, and whose fault that is. The reason is bounded and never personal.
+func Failed(n *notifyv1.Notification, stage string, at time.Time, reason string, whose Fault) *signingv1.SigningEvent {
 	e := outcome(n, FailedType, event.DerivedID(n.GetId(), stage, "failed"), at)
-	e.Notice.Reason = reason
+	e.Notice.Reason, e.Notice.Fault = reason, string(whose)
 	return e
 }
 

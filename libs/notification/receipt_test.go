@@ -22,7 +22,7 @@ func TestReceipts(t *testing.T) {
 	ids := map[string]bool{}
 	for _, e := range []interface{ GetId() string }{
 		delivered, undelivered,
-		notification.Sent(example(), "sms-sender", time.Unix(1, 0), r), notification.Failed(example(), "sms-sender", time.Unix(1, 0), "barred"),
+		notification.Sent(example(), "sms-sender", time.Unix(1, 0), r), notification.Failed(example(), "sms-sender", time.Unix(1, 0), "barred", notification.Recipient),
 	} {
 		ids[e.GetId()] = true
 	}

@@ -95,24 +95,38 @@ func TestAReplayThatFailsIsAFailureOfItsOwn(t *testing.T) {
 	}
 }
 
-// Whoever dies in a handing over tells nobody of it. That counts all the same.
+// A sender that panics after its request has left is at fault itself, whatever the other side does: its attempts count. One
+// that panics before has handed nothing over.
 func TestNobodyReadsAMessageManyTimesBecauseItsSenderDies(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, config.Default())
 	place := flow.StageNamed(flow.EmailSender)
 	place.Policy.FirstDelay = 10 * time.Millisecond
-	var handed atomic.Int32
+	var handed, early atomic.Int32
 	b.Start(func(ctx context.Context, env service.Env) error {
-		return notification.Deliver(ctx, env, place, func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
+		return notification.Deliver(ctx, env, place, func(ctx context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
+			if n.GetId() == "n2" {
+				if early.Add(1) <= 5 {
+					panic("before it was handed over")
+				}
+				return notification.Receipt{Reference: "queued"}, nil
+			}
 			handed.Add(1)
+			notification.Left(ctx)
 			panic("after it was handed over")
 		})
 	})
-	n := example()
-	b.Publish(notification.Message(t.Context(), notification.SendSubject(n), n.GetId(), n))
+	n, other := example(), example()
+	other.Id = "n2"
+	for _, n := range []*notifyv1.Notification{n, other} {
+		b.Publish(notification.Message(t.Context(), notification.SendSubject(n), n.GetId(), n))
+	}
 	e, err := event.Decode(b.Await(flow.Signing, failedSubject, 1)[0].Data())
 	if err != nil || e.GetNotice().GetReason() != "outcome-unknown" || handed.Load() != 3 {
 		t.Errorf("handed over %d times, %v, %v", handed.Load(), e, err)
+	}
+	if b.Await(flow.Signing, sentSubject, 1); early.Load() != 6 {
+		t.Errorf("the control was tried %d times, want 6", early.Load())
 	}
 }
 

@@ -1,21 +1,46 @@
 package notification
 
 import (
+	"context"
 	"errors"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/stage"
 )
 
-// HandoverError is a handing over that did not succeed.
+// Fault is whose fault it is that a message did not leave.
+type Fault string
+
+// Those whose fault it can be.
+const (
+	Recipient Fault = "recipient" // the address or number, or the recipient's own choice
+	Operator  Fault = "operator"  // the account, its money, a setting, a template, the sender's address
+	Provider  Fault = "provider"  // the SMS vendor or a mail server
+	Ours      Fault = "ours"      // a mistake in this program
+)
+
+// HandoverError is a delivery that did not succeed.
 type HandoverError struct {
 	// Reason is bounded, [a-z0-9-]{1,40}: it is what notification.failed tells the log.
 	Reason string
 	// Err is the cause, with nothing personal in it; nil where the reason says it all.
 	Err error
+	// Fault is whose fault it is.
+	Fault Fault
 
 	doubtful bool // made by Doubtful
+	down     bool // made by Down
+	hold     hold // made by OperatorMustAct or OperatorMustActFor
 }
+
+// hold is how far an operator's fault reaches.
+type hold int
+
+const (
+	noHold      hold = iota
+	reasonHold       // messages that were refused for the same reason
+	accountHold      // every message of the channel
+)
 
 func (t *HandoverError) Error() string {
 	if t.Err == nil {
@@ -26,9 +51,12 @@ func (t *HandoverError) Error() string {
 
 func (t *HandoverError) Unwrap() error { return t.Err }
 
+// Whose is whose fault it is, for the dead letter.
+func (t *HandoverError) Whose() string { return string(t.Fault) }
+
 // Again is trouble that passes: the stage's own back-off tries again. Nothing was handed over.
 func Again(reason string, cause error) error {
-	return &HandoverError{Reason: reason, Err: cause}
+	return &HandoverError{Reason: reason, Err: cause, Fault: Provider}
 }
 
 // AgainIn is trouble whose other side said when to come again.
@@ -36,36 +64,55 @@ func AgainIn(wait time.Duration, reason string, cause error) error {
 	return stage.RetryAfter(wait, Again(reason, cause))
 }
 
-// operatorPause is how long a stage waits where only the operator can help: with the policy's 151 attempts that is a day
-// and a half in which to pay a bill or mend a setting.
-const operatorPause = 15 * time.Minute
-
-// OperatorMustAct is trouble with an account or a setting, not with the message.
+// OperatorMustAct is trouble with the account or a setting, which every other message would meet too. All messages of the
+// channel are held until one gets through.
 func OperatorMustAct(reason string, cause error) error {
-	return AgainIn(operatorPause, reason, cause)
+	return stage.PutOff(mostWait, "held", &HandoverError{Reason: reason, Err: cause, Fault: Operator, hold: accountHold})
 }
 
-// Refused is trouble with the message or its reader, which no retry mends.
-func Refused(reason string, cause error) error {
-	return stage.Permanent(Again(reason, cause))
+// OperatorMustActFor is trouble that only the operator can mend, and that other messages need not meet. This one is held, with
+// those that were refused for the same reason.
+func OperatorMustActFor(reason string, cause error) error {
+	return stage.PutOff(mostWait, "held", &HandoverError{Reason: reason, Err: cause, Fault: Operator, hold: reasonHold})
 }
 
-// Doubtful is trouble after which nobody knows whether the message was handed over. It is not handed over again sooner than
-// the sender's WordWithin.
+// Refused is trouble with the message or its recipient, which no retry mends.
+func Refused(reason string, cause error) error { return RefusedBy(Recipient, reason, cause) }
+
+// RefusedBy is Refused where it is somebody else's fault than the recipient's.
+func RefusedBy(whose Fault, reason string, cause error) error {
+	return stage.Permanent(&HandoverError{Reason: reason, Err: cause, Fault: whose})
+}
+
+// Doubtful is trouble with a request that has left us, after which it is not known whether the message was handed over. It
+// is not handed over again sooner than the sender's WordWithin.
 func Doubtful(reason string, cause error) error {
-	return stage.Unknown(&HandoverError{Reason: reason, Err: cause, doubtful: true})
+	return stage.Unknown(&HandoverError{Reason: reason, Err: cause, Fault: Provider, doubtful: true})
 }
 
-// doubtful tells whether nobody knows if the message was handed over.
-func doubtful(err error) bool {
-	var trouble *HandoverError
-	return errors.As(err, &trouble) && trouble.doubtful
+// Down marks an error of Again, AgainIn or Doubtful as the other side's failure to respond at all, or with more than an
+// error: while it fails so for every message, its circuit is open.
+func Down(err error) error {
+	if trouble := new(HandoverError); errors.As(err, &trouble) {
+		trouble.down = true
+	}
+	return err
 }
 
 // waitForWord puts the attempt after a doubtful one off until word of it would have come.
 func waitForWord(err error, within time.Duration) error {
-	if within > 0 && doubtful(err) {
+	if trouble := new(HandoverError); within > 0 && errors.As(err, &trouble) && trouble.doubtful {
 		return stage.Unknown(stage.RetryAfter(within, err))
 	}
 	return err
 }
+
+// Left says that the whole message has left this program: from now on it may have been handed over, whatever happens. A
+// sender says so when the last byte of its request was written.
+func Left(ctx context.Context) {
+	if left, ok := ctx.Value(leftKey{}).(func()); ok {
+		left()
+	}
+}
+
+type leftKey struct{}

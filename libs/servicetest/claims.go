@@ -69,3 +69,19 @@ func (e *Ends) First(t testing.TB, count int) map[string]string {
 	}
 	return found
 }
+
+// Of waits for the next end of one claim, and returns how it ended. Ends of others until then are dropped.
+func (e *Ends) Of(t testing.TB, id string) string {
+	t.Helper()
+	late := time.After(patience)
+	for {
+		select {
+		case next := <-e.ended:
+			if next.id == id {
+				return next.how
+			}
+		case <-late:
+			t.Fatalf("the claim of %s did not end", id)
+		}
+	}
+}

@@ -26,6 +26,11 @@ func (a *attempt) attrs(err error) []slog.Attr {
 	return attrs
 }
 
-func level(k Kind) slog.Level {
+// level is quiet about an attempt that was put off before anything was tried: a backlog behind a rate limit or a held
+// message comes back again and again.
+func level(k Kind, err error) slog.Level {
+	if k == retry && listen(err).quiet {
+		return slog.LevelDebug
+	}
 	return map[Kind]slog.Level{retry: slog.LevelWarn, giveUp: slog.LevelError}[k] // others are LevelInfo, 0
 }

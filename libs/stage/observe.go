@@ -35,7 +35,7 @@ func observed(s flow.Stage, log *slog.Logger, m metrics) middleware {
 			}
 			span.RecordError(err)
 			span.SetAttributes(attribute.String("signrelay.verdict", string(v.Kind)), attribute.Int("signrelay.attempt", a.number))
-			log.LogAttrs(ctx, level(v.Kind), "attempt", append(a.attrs(err),
+			log.LogAttrs(ctx, level(v.Kind, err), "attempt", append(a.attrs(err),
 				slog.String("stage", s.Name), slog.Int64("took_ms", took.Milliseconds()))...)
 			return outs, err
 		}

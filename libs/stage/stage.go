@@ -46,7 +46,9 @@ func RetryAfter(d time.Duration, err error) error {
 
 // Later puts the work off by our own choice (a rate limit): it says nothing about the input, and never makes it be given
 // up. The reason is bounded, as Skip's.
-func Later(d time.Duration, reason string) error { return PutOff(d, reason, errors.New(reason)) }
+func Later(d time.Duration, reason string) error {
+	return &verdictError{kind: retry, reason: label(reason), ours: true, quiet: true, after: d, err: errors.New(reason)}
+}
 
 // PutOff is Later for an attempt that failed with err: the failure is not held against the input, because the other side
 // fails for every input, or because only the operator can help.

@@ -107,6 +107,7 @@ type verdictError struct {
 	after   time.Duration // the other side named it
 	unknown bool          // nobody knows whether the effect happened
 	ours    bool          // our own trouble: says nothing about the input, and is not counted against it
+	quiet   bool          // nothing was tried: no line in the log
 	err     error
 }
 

@@ -34,7 +34,8 @@ func Run(ctx context.Context, env service.Env) error {
 	post := newPool(func() server { return newServer(env.Live.Now().Email.SMTP) })
 	defer post.close()
 	s := sender{texts: texts, from: env.Config.Email.From, post: post}
-	return notification.Deliver(ctx, env, flow.StageNamed(flow.EmailSender), s.hand)
+	deliver := notification.Sender{Hand: s.hand, Vendor: "smtp", Settings: func() any { return env.Live.Now().Email.SMTP }}
+	return deliver.Deliver(ctx, env, flow.StageNamed(flow.EmailSender))
 }
 
 type sender struct {

@@ -153,7 +153,7 @@ func settings(p *post) config.Config {
 	return config.Config{Email: config.Email{
 		From: "Acme Documents <no-reply@acme.example>",
 		// As many connections as the stage has workers, so that no letter waits for another's dialogue.
-		SMTP: config.SMTP{Host: "127.0.0.1", Port: p.port, TLS: "none", Timeout: time.Second, Connections: 8},
+		SMTP: config.SMTP{Host: "127.0.0.1", Port: p.port, TLS: "none", Timeout: time.Second, EndTimeout: time.Second, Connections: 8},
 	}}
 }
 
@@ -236,7 +236,7 @@ func TestOneLetterAndTheLogHearsOfIt(t *testing.T) {
 }
 
 // Each end of a dialogue, on the wire, and how its claim ends: confirmed (the letter was taken), undone (it certainly was
-// not), or unknown.
+// not), or unknown. A letter that is taken comes between them, so that the circuit stays closed.
 func TestDialogues(t *testing.T) {
 	t.Parallel()
 	p := newPost(t)
@@ -244,7 +244,7 @@ func TestDialogues(t *testing.T) {
 	ends := b.RecordEnds()
 	want := map[string]string{}
 	add := func(name, how string, r rule) {
-		p.rules[name] = []rule{r}
+		p.rules[name] = []rule{r, {}}
 		want[name] = how
 	}
 	add("taken", "confirmed", rule{})
@@ -254,7 +254,6 @@ func TestDialogues(t *testing.T) {
 	}})
 	add("greylisted", "undone", rule{rcpt: says(451, "come later, greylisted@reader.example")})
 	add("no-such-user", "undone", rule{rcpt: says(550, "no-such-user@reader.example is nobody")})
-	add("login-first", "undone", rule{rcpt: says(530, "authentication required")})
 	add("dropped-at-rcpt", "undone", rule{rcpt: drops})
 	add("hangs-at-rcpt", "undone", rule{rcpt: hangs})
 	add("full", "undone", rule{data: says(452, "mailbox full")})
@@ -262,13 +261,14 @@ func TestDialogues(t *testing.T) {
 	add("dropped", "unknown", rule{data: drops})
 	add("hangs-at-the-end", "unknown", rule{data: hangs})
 	b.Start(emailsender.Run)
-	for name := range want {
+	for name, how := range want {
 		publish(t, b, invitation(name))
-	}
-	got := ends.First(t, len(want))
-	for name := range want {
-		if got[name] != want[name] {
-			t.Errorf("%s ended %s, want %s", name, got[name], want[name])
+		if got := ends.Of(t, name); got != how {
+			t.Errorf("%s ended %s, want %s", name, got, how)
+		}
+		publish(t, b, invitation("after-"+name))
+		if got := ends.Of(t, "after-"+name); got != "confirmed" {
+			t.Errorf("the letter after %s ended %s", name, got)
 		}
 	}
 	b.NeverLogged("reader.example", "sign.acme.example")
@@ -276,9 +276,9 @@ func TestDialogues(t *testing.T) {
 	reasons := map[string]string{}
 	for _, m := range b.Await(flow.Signing, "signing.v1.*.*.notification.failed.>", 2) {
 		notice := decode(t, m).GetNotice()
-		reasons[notice.GetNotificationId()] = notice.GetReason()
+		reasons[notice.GetNotificationId()] = notice.GetReason() + " " + notice.GetFault()
 	}
-	if want := map[string]string{"no-such-user": "smtp-550", "spam": "smtp-554"}; !reflect.DeepEqual(reasons, want) {
+	if want := map[string]string{"no-such-user": "smtp-550 recipient", "spam": "smtp-554 provider"}; !reflect.DeepEqual(reasons, want) {
 		t.Errorf("given up %v, want %v", reasons, want)
 	}
 }
@@ -358,4 +358,24 @@ func TestWhatIsNoAddressIsGivenUp(t *testing.T) {
 		t.Errorf("notice %v", notice)
 	}
 	b.NeverLogged("reader.example")
+}
+
+// A letter that the server refuses for the operator's fault waits; the log says so, and whose fault it is.
+func TestWhatTheOperatorMustMendIsHeld(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	p.rules["relay"] = []rule{{rcpt: says(554, "relay@reader.example: Relay access denied")}}
+	b := servicetest.New(t, settings(p))
+	b.Start(emailsender.Run)
+	publish(t, b, invitation("relay"))
+	notice := decode(t, b.Await(flow.Signing, "signing.v1.*.*.notification.deferred.>", 1)[0]).GetNotice()
+	if notice.GetReason() != "smtp-554" || notice.GetFault() != "operator" {
+		t.Errorf("notice %v", notice)
+	}
+	publish(t, b, invitation("n1")) // another letter goes
+	b.Await(flow.Signing, "signing.v1.*.*.notification.sent.>", 1)
+	b.NeverLogged("reader.example")
+	if !strings.Contains(b.Logged.String(), "SMTP code 554") {
+		t.Error("the log does not name the server's code")
+	}
 }

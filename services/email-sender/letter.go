@@ -21,7 +21,7 @@ func compose(texts *templates.Set, from string, n *notifyv1.Notification) (*mail
 	}
 	subject, text, html, err := texts.Email(n)
 	if err != nil {
-		return nil, notification.Refused("not-renderable", err)
+		return nil, notification.RefusedBy(notification.Operator, "not-renderable", err)
 	}
 	letter := mail.NewMsg()
 	if err := letter.From(from); err != nil {

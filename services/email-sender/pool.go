@@ -1,6 +1,7 @@
 package emailsender
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -42,7 +43,11 @@ func newPool(now func() server) *pool {
 	return &pool{server: now, places: make(chan struct{}, max(now().settings.Connections, 1)), idleFor: idleFor}
 }
 
-// send hands over one letter within the setting email.smtp.timeout, and waits at most that long for a free connection.
+// usualEnd is how long a server may take to reply to the final dot, where the settings do not say (RFC 5321 §4.5.3.2.6).
+const usualEnd = 10 * time.Minute
+
+// send hands over one letter. Each step may take the setting email.smtp.timeout, so may the wait for a free connection, and
+// the reply to the final dot may take email.smtp.end_timeout.
 func (p *pool) send(ctx context.Context, letter *mail.Msg) (notification.Receipt, error) {
 	if p.server().settings.Host == "" {
 		return notification.Receipt{}, notification.OperatorMustAct("not-configured", errors.New("email.smtp.host is empty"))
@@ -52,13 +57,12 @@ func (p *pool) send(ctx context.Context, letter *mail.Msg) (notification.Receipt
 	}
 	defer func() { <-p.places }()
 
-	kept := p.take(ctx)
-	ctx, cancel := context.WithTimeout(ctx, p.server().settings.Timeout)
-	defer cancel()
-	if kept != nil {
-		err := kept.carry(ctx, letter)
+	settings := p.server().settings
+	within := limits{step: settings.Timeout, end: cmp.Or(settings.EndTimeout, usualEnd)}
+	if kept := p.take(ctx); kept != nil {
+		response, err := kept.carry(ctx, letter, within)
 		if !ended(err) || ctx.Err() != nil {
-			return p.after(kept, letter, err)
+			return p.after(kept, response, err)
 		}
 		kept.hangUp() // nothing of the letter was written, so that another connection is no second attempt
 	}
@@ -66,7 +70,8 @@ func (p *pool) send(ctx context.Context, letter *mail.Msg) (notification.Receipt
 	if err != nil {
 		return notification.Receipt{}, err
 	}
-	return p.after(fresh, letter, fresh.carry(ctx, letter))
+	response, err := fresh.carry(ctx, letter, within)
+	return p.after(fresh, response, err)
 }
 
 // enter waits for a place.
@@ -105,6 +110,8 @@ func (p *pool) take(ctx context.Context) *connection {
 // dial opens a connection, unless the server has just refused us.
 func (p *pool) dial(ctx context.Context) (*connection, error) {
 	now := p.server()
+	ctx, cancel := context.WithTimeout(ctx, now.settings.Timeout)
+	defer cancel()
 	p.mu.Lock()
 	refused, until, asked := p.refused, p.until, p.asked
 	p.mu.Unlock()
@@ -125,7 +132,7 @@ func (p *pool) dial(ctx context.Context) (*connection, error) {
 }
 
 // after is what became of a letter. Its connection stays open where nothing went wrong.
-func (p *pool) after(c *connection, letter *mail.Msg, err error) (notification.Receipt, error) {
+func (p *pool) after(c *connection, response string, err error) (notification.Receipt, error) {
 	switch {
 	case err == nil:
 		p.keep(c)
@@ -134,7 +141,7 @@ func (p *pool) after(c *connection, letter *mail.Msg, err error) (notification.R
 	default:
 		c.hangUp()
 	}
-	return verdict(letter, err)
+	return verdict(response, err)
 }
 
 // keep puts a connection aside for the next letter.

@@ -168,7 +168,7 @@ func outcomeOf(err error) outcome {
 
 const (
 	retried  = 750 * time.Millisecond // the back-off's first second, less its spread
-	operator = 15 * time.Minute
+	operator = 45 * time.Second       // of what is held
 )
 
 // Each way in which a dialogue can go wrong, at each of its steps.

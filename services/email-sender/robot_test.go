@@ -150,7 +150,7 @@ func until(t *testing.T, what string, holds func() bool) {
 // pool is one to the robot.
 func (r *robot) pool(t *testing.T, timeout time.Duration) *pool {
 	t.Helper()
-	p := newPool(fixed(config.SMTP{Host: "127.0.0.1", Port: r.port, TLS: "none", Timeout: timeout, Connections: 2}))
+	p := newPool(fixed(config.SMTP{Host: "127.0.0.1", Port: r.port, TLS: "none", Timeout: timeout, EndTimeout: timeout, Connections: 2}))
 	t.Cleanup(p.close)
 	return p
 }

@@ -11,63 +11,44 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/wneessen/go-mail"
-
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/notification"
 )
 
 // verdict is what the end of a dialogue means: a receipt, or an error that says what happens next.
-func verdict(letter *mail.Msg, err error) (notification.Receipt, error) {
-	if letter.IsDelivered() {
-		// The server said 250 to the letter. What went wrong afterwards, at the good-bye, is not the letter's concern.
-		return notification.Receipt{Reference: queueID(letter.ServerResponse()), Parts: 1}, nil
-	}
-	var failed *mail.SendError
+func verdict(response string, err error) (notification.Receipt, error) {
+	var failed *stepError
 	switch {
+	case err == nil:
+		return notification.Receipt{Reference: queueID(response), Parts: 1}, nil
 	case errors.As(err, &failed):
-		return notification.Receipt{}, verdictOfSending(failed)
-	case err != nil:
-		return notification.Receipt{}, verdictOfDialling(err)
+		return notification.Receipt{}, failed.verdict()
 	default:
-		return notification.Receipt{}, notification.Doubtful("no-answer", nil)
+		return notification.Receipt{}, err
 	}
 }
 
-// verdictOfSending is about the letter itself, from MAIL FROM to the answer to its last line. The library's own text of
-// the error has the recipient's address in it, and stays here.
-func verdictOfSending(failed *mail.SendError) error {
-	code := failed.ErrorCode()
-	reason, cause := fmt.Sprintf("smtp-%d", code), fmt.Errorf("%s: code %d", failed.Reason, code)
-	switch {
-	case code >= 400 && code < 500:
-		return notification.Again(reason, cause)
-	case code == authenticationRequired:
-		return notification.OperatorMustAct(reason, cause)
-	case code >= 500 && code < 600 && failed.Reason == mail.ErrSMTPMailFrom:
-		return notification.OperatorMustAct(reason, cause) // about our own address, which every letter bears
-	case code >= 500 && code < 600:
-		return notification.Refused(reason, cause)
-	case failed.Reason == mail.ErrSMTPDataClose:
-		return notification.Doubtful("no-answer", cause) // the last line was written: the server may have the letter
-	case failed.Reason == mail.ErrGetSender, failed.Reason == mail.ErrGetRcpts, failed.Reason == mail.ErrNoUnencoded:
-		return notification.Refused("not-sendable", cause)
-	default:
-		return notification.Again("connection-lost", cause) // before the last line: the server throws away what it has
+// verdict is about the letter itself, from MAIL FROM to the reply to its final dot.
+func (e *stepError) verdict() error {
+	if said := new(textproto.Error); errors.As(e.err, &said) {
+		return readReply(e.step, said).verdict()
 	}
+	cause := fmt.Errorf("%s: no reply", e.step)
+	if e.step == stepEnd { // the server may have the letter
+		return notification.Down(notification.Doubtful("no-answer", cause))
+	}
+	return notification.Down(notification.Again("connection-lost", cause)) // the server throws away what it has
 }
-
-// authenticationRequired is the one code of 500 and more that is always about the account (RFC 4954).
-const authenticationRequired = 530
 
 // ended tells whether the server had ended a kept connection before it knew of the next letter: it says 421, or nothing
 // at all, to MAIL FROM. Some do so after so many letters, or so many minutes.
 func ended(err error) bool {
-	var failed *mail.SendError
-	if !errors.As(err, &failed) || failed.Reason != mail.ErrSMTPMailFrom && failed.Reason != mail.ErrConnCheck {
+	var failed *stepError
+	if !errors.As(err, &failed) || failed.step != stepMail {
 		return false
 	}
-	return failed.ErrorCode() == 0 || failed.ErrorCode() == serviceEnds
+	var said *textproto.Error
+	return !errors.As(err, &said) || said.Code == serviceEnds
 }
 
 // serviceEnds is the code after which the server closes the connection (RFC 5321 §3.8).
@@ -75,8 +56,8 @@ const serviceEnds = 421
 
 // answered tells whether the server is still there after an error, and can be taken leave of.
 func answered(err error) bool {
-	var failed *mail.SendError
-	return errors.As(err, &failed) && failed.ErrorCode() != 0 && failed.ErrorCode() != serviceEnds
+	var said *textproto.Error
+	return errors.As(err, &said) && said.Code != serviceEnds
 }
 
 // verdictOfDialling is about the way to the server: connecting, the greeting, TLS, the login. Nothing was sent.
@@ -86,16 +67,12 @@ func verdictOfDialling(err error) error {
 		stranger *tls.CertificateVerificationError
 	)
 	switch {
-	case refusal(err):
-		errors.As(err, &said)
-		// The server's words could quote the account's name; its code says enough.
-		return notification.OperatorMustAct(fmt.Sprintf("smtp-%d", said.Code), errors.New("the server refused before the letter"))
 	case errors.As(err, &said):
-		return notification.Again(fmt.Sprintf("smtp-%d", said.Code), errors.New("the server put off before the letter"))
+		return readReply(stepBegin, said).verdict()
 	case errors.As(err, &stranger):
 		return notification.OperatorMustAct("certificate", config.Explain("email.smtp", err))
 	case passing(err):
-		return notification.Again("unreachable", err)
+		return notification.Down(notification.Again("unreachable", err))
 	default: // the server does not know what the settings want of it: TLS, or a way to log in
 		return notification.OperatorMustAct("smtp-settings", err)
 	}

@@ -96,6 +96,9 @@ type shortener struct {
 	third   *thirdParty              // nil where our own links are the short ones
 }
 
+// operatorPause is how long the stage waits where only the operator can help.
+const operatorPause = 15 * time.Minute
+
 // shorten sets the notification's short link and passes it on to its sender. Done again, it finds the same link.
 //
 // The stage claims nothing, though it calls an outside shortener: both give the same answer to the same question, and
@@ -107,7 +110,7 @@ func (s *shortener) shorten(ctx context.Context, in stage.Event[*notifyv1.Notifi
 		return nil, stage.Permanent(err)
 	}
 	if wanted.Target == "" && s.sources()[providers.SourceKey{Name: n.GetSource(), Provider: n.GetProvider()}].API == nil {
-		return nil, notification.OperatorMustAct("no-api", errors.New("the link is opened by asking its provider, and the settings do not say how"))
+		return nil, stage.RetryAfter(operatorPause, errors.New("no-api: the link is opened by asking its provider, and the settings do not say how"))
 	}
 	e, err := s.links.give(ctx, pairOf(n), wanted)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 
 // answer is what came of one call.
 type answer struct {
-	written    bool          // the request, or some of it, left
+	written    bool          // the whole request left
 	status     int           // HTTP; 0 where no answer came
 	retryAfter time.Duration // the header; 0 where there is none
 	parts      []part        // of an answer that could be read
@@ -41,10 +41,10 @@ func (a answer) verdict() (notification.Receipt, error) {
 	switch {
 	case len(a.parts) > 0:
 		return verdictOfParts(a.parts)
-	case !a.written:
-		return notification.Receipt{}, notification.Again("unreachable", withoutURL(a.err))
+	case !a.written && a.status == 0:
+		return notification.Receipt{}, notification.Down(notification.Again("unreachable", withoutURL(a.err)))
 	case a.status == 0:
-		return notification.Receipt{}, notification.Doubtful("no-answer", withoutURL(a.err))
+		return notification.Receipt{}, notification.Down(notification.Doubtful("no-answer", withoutURL(a.err)))
 	case a.status >= 200 && a.status < 300:
 		// The SDK's own words could quote the answer, and that has the number in it.
 		return notification.Receipt{}, notification.Doubtful("answer-unreadable", nil)
@@ -53,22 +53,24 @@ func (a answer) verdict() (notification.Receipt, error) {
 	}
 }
 
-// verdictOfHTTP is what a status outside 2xx means. A server that fails in the middle may have taken the message first;
-// one that says when to come again has not.
+// verdictOfHTTP is what a status outside 2xx means, where the body has no statuses of Vonage's own. A server that fails in
+// the middle, or a gateway that lost it, may have taken the message first; one that says when to come again has not.
 func verdictOfHTTP(status int, retryAfter time.Duration) error {
 	reason, cause := fmt.Sprintf("http-%d", status), errors.New(http.StatusText(status))
 	switch {
 	case retryAfter > 0 && (status == http.StatusTooManyRequests || status >= 500):
 		return notification.AgainIn(min(retryAfter, longestWait), reason, cause)
-	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable, status == http.StatusRequestTimeout:
+	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
 		return notification.Again(reason, cause)
+	case status == http.StatusServiceUnavailable:
+		return notification.Down(notification.Again(reason, cause))
 	case status >= 500:
-		return notification.Doubtful(reason, cause)
+		return notification.Down(notification.Doubtful(reason, cause))
 	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusNotFound, status < 400,
 		status == http.StatusPaymentRequired, status == http.StatusProxyAuthRequired:
 		return notification.OperatorMustAct(reason, cause) // the secret, the base URL or a proxy is wrong, or a bill unpaid
-	default:
-		return notification.Refused(reason, cause)
+	default: // of a request that this program made
+		return notification.RefusedBy(notification.Ours, reason, cause)
 	}
 }
 
@@ -105,11 +107,13 @@ type refusal struct {
 	then   func(reason string, cause error) error
 }
 
-// refusals is Vonage's table of statuses (sms.yml 1.0.10 and its error page). What is not in it is permanent too.
+// refusals is Vonage's table of statuses (sms.yml 1.0.10 and its error page). What is not in it is permanent too. Of those that
+// the operator must mend, 2, 3, 15, 23 and 29 depend on the message (its sender, its country, a demo account's list), and
+// another may go; the others refuse every message of the account.
 var refusals = map[string]refusal{
 	throttled:     {"throttled", notification.Again},
-	"2":           {"missing-parameters", notification.Refused},
-	"3":           {"invalid-parameters", notification.Refused},
+	"2":           {"missing-parameters", notification.OperatorMustActFor},
+	"3":           {"invalid-parameters", notification.OperatorMustActFor},
 	"4":           {"bad-credentials", notification.OperatorMustAct},
 	internalError: {"internal-error", notification.Doubtful},
 	"6":           {"invalid-message", notification.Refused},
@@ -117,15 +121,20 @@ var refusals = map[string]refusal{
 	"8":           {"account-barred", notification.OperatorMustAct},
 	"9":           {"quota-exceeded", notification.OperatorMustAct},
 	tooManyBinds:  {"too-many-binds", notification.Again},
-	"11":          {"account-not-http-enabled", notification.Refused},
-	"12":          {"message-too-long", notification.Refused},
-	"14":          {"bad-signature", notification.Refused},
-	"15":          {"invalid-sender", notification.Refused},
+	"11":          {"account-not-http-enabled", notification.OperatorMustAct},
+	"12":          {"message-too-long", tooLong},
+	"14":          {"bad-signature", notification.OperatorMustAct},
+	"15":          {"invalid-sender", notification.OperatorMustActFor},
 	"22":          {"bad-network-code", notification.Refused},
-	"23":          {"bad-callback-url", notification.Refused},
-	"29":          {"number-not-allowed", notification.Refused}, // a demo account's list
-	"32":          {"signature-and-secret", notification.Refused},
+	"23":          {"bad-callback-url", notification.OperatorMustActFor},
+	"29":          {"number-not-allowed", notification.OperatorMustActFor}, // a demo account's list
+	"32":          {"signature-and-secret", notification.OperatorMustAct},
 	"33":          {"number-deactivated", notification.Refused},
+}
+
+// tooLong is the fault of a template: a text of ours has ten parts at most.
+func tooLong(reason string, cause error) error {
+	return notification.RefusedBy(notification.Operator, reason, cause)
 }
 
 func verdictOfStatus(status string) error {
@@ -134,7 +143,9 @@ func verdictOfStatus(status string) error {
 	}
 	r, ok := refusals[status]
 	if !ok {
-		r = refusal{"status-unknown", notification.Refused}
+		r = refusal{"status-unknown", func(reason string, cause error) error {
+			return notification.RefusedBy(notification.Provider, reason, cause)
+		}}
 	}
 	return r.then(r.reason, fmt.Errorf("vonage status %.8q", status))
 }

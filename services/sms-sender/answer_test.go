@@ -28,7 +28,7 @@ func TestVerdict(t *testing.T) {
 	t.Parallel()
 	const (
 		soon  = 750 * time.Millisecond // the back-off's first second, less its spread
-		pause = 15 * time.Minute
+		pause = 45 * time.Second       // of what is held
 	)
 	for _, test := range []struct {
 		name   string
@@ -50,6 +50,14 @@ func TestVerdict(t *testing.T) {
 		{name: "credentials", answer: parts("4"), kind: "retry", wait: pause, reason: "bad-credentials"},
 		{name: "account barred", answer: parts("8"), kind: "retry", wait: pause, reason: "account-barred"},
 		{name: "no credit", answer: parts("9", "9"), kind: "retry", wait: pause, reason: "quota-exceeded"},
+		{name: "missing parameters", answer: parts("2"), kind: "retry", wait: pause, reason: "missing-parameters"},
+		{name: "invalid parameters", answer: parts("3"), kind: "retry", wait: pause, reason: "invalid-parameters"},
+		{name: "not HTTP-enabled", answer: parts("11"), kind: "retry", wait: pause, reason: "account-not-http-enabled"},
+		{name: "signature", answer: parts("14"), kind: "retry", wait: pause, reason: "bad-signature"},
+		{name: "sender", answer: parts("15"), kind: "retry", wait: pause, reason: "invalid-sender"},
+		{name: "callback URL", answer: parts("23"), kind: "retry", wait: pause, reason: "bad-callback-url"},
+		{name: "a demo account's list", answer: parts("29"), kind: "retry", wait: pause, reason: "number-not-allowed"},
+		{name: "signature and secret", answer: parts("32"), kind: "retry", wait: pause, reason: "signature-and-secret"},
 		{name: "number barred", answer: parts("7"), kind: "give-up", reason: "number-barred"},
 		{name: "deactivated", answer: parts("33"), kind: "give-up", reason: "number-deactivated"},
 		{name: "a status of tomorrow", answer: parts("99"), kind: "give-up", reason: "status-unknown"},
@@ -74,7 +82,11 @@ func TestVerdict(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			receipt, err := test.answer.verdict()
-			v := stage.Decide(err, 1, flow.StageNamed(flow.SMSSender).Policy)
+			policy := flow.StageNamed(flow.SMSSender).Policy
+			v := stage.Decide(err, 1, policy)
+			if last := stage.Decide(err, policy.MaxAttempts, policy); test.wait == pause && last.Kind != "retry" {
+				t.Errorf("what the operator must mend is given up after %d attempts", policy.MaxAttempts)
+			}
 			if v.Kind != test.kind || v.Delay != test.wait || receipt != test.sent {
 				t.Errorf("verdict %s after %v, receipt %+v, %v", v.Kind, v.Delay, receipt, err)
 			}

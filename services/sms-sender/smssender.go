@@ -57,11 +57,12 @@ func Run(ctx context.Context, env service.Env) error {
 
 	now := func() config.Vonage { return env.Live.Now().SMS.Vonage }
 	s := sender{words: words, vonage: newVonage(now, env.Limits, place.Workers), log: env.Log, metrics: metrics}
-	deliver := notification.Sender{Hand: s.hand}
+	deliver := notification.Sender{Vendor: "vonage", Settings: func() any { return now() }}
 	if settings.SignatureSecret != "" { // else receipts are refused, and nothing need wait for them
 		s.texts = &awaited
-		deliver = notification.Sender{Hand: s.hand, Trace: awaited.trace, WordWithin: settings.ReceiptWithin}
+		deliver.Trace, deliver.WordWithin = awaited.trace, settings.ReceiptWithin
 	}
+	deliver.Hand = s.hand
 	return deliver.Deliver(ctx, env, place)
 }
 
@@ -114,7 +115,7 @@ func (s sender) hand(ctx context.Context, n *notifyv1.Notification) (notificatio
 func (s sender) compose(n *notifyv1.Notification) (sms, int, error) {
 	text, err := s.words.SMS(n)
 	if err != nil {
-		return sms{}, 0, notification.Refused("not-renderable", err)
+		return sms{}, 0, notification.RefusedBy(notification.Operator, "not-renderable", err)
 	}
 	kind := typeText // of what is outside the alphabet, it makes question marks
 	parts, unicode := gsm7.Parts(text)
@@ -122,7 +123,7 @@ func (s sender) compose(n *notifyv1.Notification) (sms, int, error) {
 		kind = typeUnicode
 	}
 	if parts > mostParts {
-		return sms{}, 0, notification.Refused("message-too-long", fmt.Errorf("%d parts, and %d at most", parts, mostParts))
+		return sms{}, 0, notification.RefusedBy(notification.Operator, "message-too-long", fmt.Errorf("%d parts, and %d at most", parts, mostParts))
 	}
 	m, err := s.vonage.address(sms{to: n.GetTo().GetMobile(), text: text, kind: kind, reference: n.GetId(), source: n.GetSource()})
 	return m, parts, err

@@ -130,7 +130,7 @@ func (p *pausesOnly) sorted() []time.Duration {
 }
 
 // Each of the API's answers, on the wire, and how its claim ends: confirmed (the message went), undone (it certainly did
-// not), or unknown.
+// not), or unknown. A message that is taken comes between them, so that the circuit stays closed.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
@@ -140,16 +140,14 @@ func TestAnswers(t *testing.T) {
 	ends := b.RecordEnds()
 	want := map[string]string{}
 	add := func(id, how string, answers ...http.HandlerFunc) {
-		v.answers[id] = answers
+		v.answers[id] = append(answers, statuses("0"))
 		want[id] = how
 	}
 	add("sent", "confirmed", statuses("0"))
 	add("mixed", "confirmed", statuses("0", "9"))
 	add("throttled", "undone", statuses("1"), statuses("0"))
-	add("bad-credentials", "undone", statuses("4"))
 	add("internal-error", "unknown", statuses("5"))
 	add("invalid", "undone", statuses("6"))
-	add("no-credit", "undone", statuses("9"))
 	add("too-many-binds", "undone", statuses("10"), statuses("0"))
 	add("empty-object", "unknown", says(`{}`))
 	add("no-messages", "unknown", says(`{"message-count":"0","messages":[]}`))
@@ -167,28 +165,62 @@ func TestAnswers(t *testing.T) {
 		_, _ = w.Write([]byte(`{"message-count":"1","messages":[{"status":"0"`))
 	})
 	add("429", "undone", throttles("60"))
-	add("401", "undone", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
 	add("500", "unknown", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
 	add("503", "undone", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	add("502", "unknown", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
-	add("redirect", "undone", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
-	})
 	b.Start(smssender.Run)
-	for id := range want {
+	for id, how := range want {
 		publish(t, b, invitation(id))
-	}
-	if got := ends.First(t, len(want)); !reflect.DeepEqual(got, want) {
-		for id := range want {
-			if got[id] != want[id] {
-				t.Errorf("%s ended %s, want %s", id, got[id], want[id])
-			}
+		if got := ends.Of(t, id); got != how {
+			t.Errorf("%s ended %s, want %s", id, got, how)
+		}
+		publish(t, b, invitation("after-"+id))
+		if got := ends.Of(t, "after-"+id); got != "confirmed" {
+			t.Errorf("the message after %s ended %s", id, got)
 		}
 	}
 	if got, want := pauses.sorted(), []time.Duration{time.Second, time.Second, 60 * time.Second}; !slices.Equal(got, want) {
 		t.Errorf("pauses of %v, want %v: one for each that asked for fewer calls", got, want)
 	}
 	b.NeverLogged("3175551234", secret, "sign.acme.example")
+}
+
+// What the operator must mend is not held against the message: it certainly did not go, the log says that it waits and whose
+// fault that is, and when the operator has mended it, it goes.
+func TestWhatTheOperatorMustMendIsHeld(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		answer http.HandlerFunc
+		reason string
+	}{
+		"credentials": {statuses("4"), "bad-credentials"},
+		"no credit":   {statuses("9"), "quota-exceeded"},
+		"sender":      {statuses("15"), "invalid-sender"},
+		"401":         {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }, "http-401"},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		}, "http-307"},
+		"in the body of a 500": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = w.Write([]byte(`{"message-count":"1","messages":[{"status":"4","error-text":"Bad Credentials"}]}`))
+		}, "bad-credentials"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := newVonage(t)
+			b := servicetest.New(t, settings(v.URL))
+			v.answers["n1"] = []http.HandlerFunc{test.answer}
+			ends := b.RecordEnds()
+			b.Start(smssender.Run)
+			publish(t, b, invitation("n1"))
+			e := decode(t, b.Await(flow.Signing, "signing.v1.*.*.notification.deferred.>", 1)[0])
+			if how := ends.Of(t, "n1"); how != "undone" || e.GetNotice().GetReason() != test.reason || e.GetNotice().GetFault() != "operator" {
+				t.Errorf("ended %s, notice %v", how, e.GetNotice())
+			}
+			b.NeverLogged("3175551234", secret, "sign.acme.example")
+		})
+	}
 }
 
 func TestNothingIsSentWithoutAConnection(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -113,7 +114,33 @@ func (v *vonage) call(ctx context.Context, now config.Vonage, m sms) answer {
 	for _, m := range result.Messages {
 		a.parts = append(a.parts, part{status: m.Status, id: m.MessageId})
 	}
+	if len(a.parts) == 0 {
+		a.parts = refusedParts(err)
+	}
 	return a
+}
+
+// refusedParts are the statuses that Vonage itself gave in a response outside 2xx, of which the SDK reads nothing.
+func refusedParts(err error) (parts []part) {
+	var response interface{ Body() []byte }
+	if !errors.As(err, &response) {
+		return nil
+	}
+	var said struct {
+		Messages []struct {
+			Status string `json:"status"`
+			ID     string `json:"message-id"`
+		} `json:"messages"`
+	}
+	if json.Unmarshal(response.Body(), &said) != nil {
+		return nil
+	}
+	for _, m := range said.Messages {
+		if m.Status != "" {
+			parts = append(parts, part{status: m.Status, id: m.ID})
+		}
+	}
+	return parts
 }
 
 // sendRecovering is the SDK's Send. The SDK takes the first of the answer's messages without looking whether there is
@@ -140,13 +167,18 @@ type call struct {
 	ctx       context.Context
 	transport http.RoundTripper
 
-	written    atomic.Bool // the request was begun to be written; by the transport's own goroutine
+	written    atomic.Bool // the whole request was written; by the transport's own goroutine
 	status     int
 	retryAfter time.Duration
 }
 
 func (c *call) RoundTrip(r *http.Request) (*http.Response, error) {
-	ctx := httptrace.WithClientTrace(c.ctx, &httptrace.ClientTrace{WroteHeaders: func() { c.written.Store(true) }})
+	ctx := httptrace.WithClientTrace(c.ctx, &httptrace.ClientTrace{WroteRequest: func(wrote httptrace.WroteRequestInfo) {
+		if wrote.Err == nil {
+			c.written.Store(true)
+			notification.Left(c.ctx)
+		}
+	}})
 	resp, err := c.transport.RoundTrip(r.WithContext(ctx))
 	if err != nil {
 		return nil, err

@@ -598,12 +598,16 @@ type Notice struct {
 	Reference string `protobuf:"bytes,4,opt,name=reference,proto3" json:"reference,omitempty"`
 	// How many parts it was sent in (SMS segments); 1 for an e-mail.
 	Parts uint32 `protobuf:"varint,5,opt,name=parts,proto3" json:"parts,omitempty"`
-	// True when an earlier attempt had an unknown outcome, so that the person may have got the message twice.
+	// True when the message was handed over again after an attempt of unknown outcome, so that the person may have got it twice.
+	// A notification.sent that is marked so has an id of its own, beside that of the first.
 	PossibleDuplicate bool `protobuf:"varint,6,opt,name=possible_duplicate,json=possibleDuplicate,proto3" json:"possible_duplicate,omitempty"`
-	// Why, where the type is notification.failed or notification.suppressed. Never personal.
+	// Why, where the type is notification.failed, notification.deferred or notification.suppressed. Never personal.
 	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The id of the signing event that caused the message.
-	EventId       string `protobuf:"bytes,8,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	EventId string `protobuf:"bytes,8,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// Whose fault it is that the message did not leave or arrive, where the type is notification.failed or
+	// notification.deferred: "recipient", "operator", "provider" (the SMS vendor or a mail server) or "ours".
+	Fault         string `protobuf:"bytes,9,opt,name=fault,proto3" json:"fault,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -694,6 +698,13 @@ func (x *Notice) GetEventId() string {
 	return ""
 }
 
+func (x *Notice) GetFault() string {
+	if x != nil {
+		return x.Fault
+	}
+	return ""
+}
+
 var File_signrelay_signing_v1_event_proto protoreflect.FileDescriptor
 
 const file_signrelay_signing_v1_event_proto_rawDesc = "" +
@@ -746,7 +757,7 @@ const file_signrelay_signing_v1_event_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x129\n" +
 	"\n" +
-	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xf5\x01\n" +
+	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x8b\x02\n" +
 	"\x06Notice\x12'\n" +
 	"\x0fnotification_id\x18\x01 \x01(\tR\x0enotificationId\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -755,7 +766,8 @@ const file_signrelay_signing_v1_event_proto_rawDesc = "" +
 	"\x05parts\x18\x05 \x01(\rR\x05parts\x12-\n" +
 	"\x12possible_duplicate\x18\x06 \x01(\bR\x11possibleDuplicate\x12\x16\n" +
 	"\x06reason\x18\a \x01(\tR\x06reason\x12\x19\n" +
-	"\bevent_id\x18\b \x01(\tR\aeventId*\xbf\x01\n" +
+	"\bevent_id\x18\b \x01(\tR\aeventId\x12\x14\n" +
+	"\x05fault\x18\t \x01(\tR\x05fault*\xbf\x01\n" +
 	"\fVerification\x12\x1c\n" +
 	"\x18VERIFICATION_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11VERIFICATION_NONE\x10\x01\x12\x16\n" +

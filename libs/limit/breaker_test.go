@@ -1,0 +1,118 @@
+package limit_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/limit"
+)
+
+var quick = limit.Pauses{OpensAfter: 3, First: time.Second, Longest: 8 * time.Second}
+
+// Each step is a call and how it ends, or time that passes; the wanted words say what the caller was told.
+func TestBreaker(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ steps, want string }{
+		"two failures in a row leave it closed":            {"fails fails works fails fails works", "go go go go go go"},
+		"the third opens it":                               {"fails fails fails works", "go go go[open] wait 1s"},
+		"what says nothing counts neither way":             {"fails fails nothing fails works", "go go go go[open] wait 1s"},
+		"a probe that works closes it":                     {"fails fails fails 1s works fails", "go go go[open] probe[closed] go"},
+		"probes come after longer and longer pauses":       {"fails fails fails 1s fails 1s fails 1s fails 4s fails 8s fails 8s works", "go go go[open] probe wait 1s probe probe probe probe[closed]"},
+		"a probe that says nothing is followed by another": {"fails fails fails 1s nothing fails", "go go go[open] probe probe"},
+		"an hour without a call changes nothing":           {"fails fails 1h fails works", "go go go[open] wait 1s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var heard []string
+				note := ""
+				b := limit.NewBreaker(quick, func(open bool, reason string) {
+					if note = "[closed]"; open {
+						note = "[open]"
+					}
+					if reason != "because" {
+						t.Errorf("reason %q", reason)
+					}
+				})
+				for _, step := range strings.Fields(c.steps) {
+					if d, err := time.ParseDuration(step); err == nil {
+						time.Sleep(d)
+						continue
+					}
+					open, _, _ := b.State()
+					pass, wait := b.Begin()
+					if wait > 0 {
+						heard = append(heard, fmt.Sprintf("wait %v", wait))
+						continue
+					}
+					word := "go"
+					if open != "" {
+						word = "probe"
+					}
+					note = ""
+					pass.End(map[string]limit.Result{"works": limit.Works, "fails": limit.Fails, "nothing": limit.Nothing}[step], "because")
+					heard = append(heard, word+note)
+				}
+				if got := strings.Join(heard, " "); got != c.want {
+					t.Errorf("%s:\n got %s\nwant %s", c.steps, got, c.want)
+				}
+			})
+		})
+	}
+}
+
+// One probe at a time; what was on its way when it opened counts no more, unless it worked.
+func TestBreakerWithCallsOnTheirWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := limit.NewBreaker(quick, nil)
+		early, late := begin(t, b), begin(t, b)
+		for range 3 {
+			begin(t, b).End(limit.Fails, "because")
+		}
+		early.End(limit.Fails, "because")
+		time.Sleep(time.Second)
+		probe := begin(t, b)
+		if _, wait := b.Begin(); wait != time.Second {
+			t.Errorf("a second probe is told to wait %v", wait)
+		}
+		late.End(limit.Works, "")
+		if reason, worked, closed := b.State(); reason != "" || worked != time.Now() || closed != time.Now() {
+			t.Errorf("state %q, %v, %v", reason, worked, closed)
+		}
+		probe.End(limit.Fails, "because")
+		begin(t, b).End(limit.Works, "")
+	})
+}
+
+func TestBreakerByHand(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := limit.NewBreaker(limit.Pauses{First: time.Minute, Longest: time.Hour}, nil)
+		for range 10 {
+			begin(t, b).End(limit.Fails, "because")
+		}
+		b.Open("first")
+		b.Open("second")
+		if reason, _, _ := b.State(); reason != "first" {
+			t.Errorf("open because of %q", reason)
+		}
+		if _, wait := b.Begin(); wait != time.Minute {
+			t.Errorf("wait %v", wait)
+		}
+		b.Close()
+		begin(t, b).End(limit.Works, "")
+	})
+}
+
+func begin(t *testing.T, b *limit.Breaker) limit.Pass {
+	t.Helper()
+	pass, wait := b.Begin()
+	if wait > 0 {
+		t.Fatalf("told to wait %v", wait)
+	}
+	return pass
+}

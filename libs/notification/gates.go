@@ -1,0 +1,198 @@
+package notification
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/limit"
+)
+
+// Probes of a side that gives nothing but errors, and of an account that the operator must mend: every few seconds the one,
+// because it mends itself; the other seldom, because asking with a wrong password gets an account locked.
+var (
+	circuitPauses = limit.Pauses{OpensAfter: 3, First: time.Second, Longest: 30 * time.Second}
+	holdPauses    = limit.Pauses{First: time.Minute, Longest: 15 * time.Minute}
+)
+
+// mostWait is how long a held message waits until it is looked at again, so that an operator's release is noticed, and
+// lookEvery how often a sender that holds messages looks for one.
+var mostWait, lookEvery = 45 * time.Second, 5 * time.Second
+
+// gates are what a message passes before it is handed over: one for the other side, one for the account, and one for each
+// reason for which single messages are held.
+type gates struct {
+	circuit  *limit.Breaker
+	account  *limit.Breaker
+	settings func() any // comparable; held messages are tried at once when it changes
+	bucket   jetstream.KeyValue
+	channel  string
+	log      *slog.Logger
+
+	mu       sync.Mutex
+	reasons  map[string]*limit.Breaker
+	seen     any       // the settings, when last looked at
+	release  uint64    // revision of the last release that was heeded
+	lookedAt time.Time // for a release
+}
+
+func newGates(ctx context.Context, bucket jetstream.KeyValue, channel, vendor string, settings func() any, log *slog.Logger, m metrics) (*gates, error) {
+	if settings == nil {
+		settings = func() any { return nil }
+	}
+	m.circuit.WithLabelValues(vendor)
+	g := &gates{bucket: bucket, channel: channel, settings: settings, seen: settings(), log: log, reasons: map[string]*limit.Breaker{}}
+	g.circuit = limit.NewBreaker(circuitPauses, func(open bool, reason string) {
+		if open {
+			m.circuit.WithLabelValues(vendor).Set(1)
+			log.Error("circuit open: every call fails; one at a time goes as a probe until one works", "vendor", vendor, "reason", reason)
+			return
+		}
+		m.circuit.WithLabelValues(vendor).Set(0)
+		log.Info("circuit closed: a call worked", "vendor", vendor)
+	})
+	g.account = limit.NewBreaker(holdPauses, g.told("all messages"))
+	var err error
+	g.release, err = g.released(ctx)
+	return g, err
+}
+
+// told logs that messages are held, and that they go again.
+func (g *gates) told(which string) func(open bool, reason string) {
+	return func(open bool, reason string) {
+		if open {
+			g.log.Error("messages are held until the operator's side works", "channel", g.channel, "which", which, "reason", reason)
+			return
+		}
+		g.log.Info("held messages go again", "channel", g.channel, "which", which, "reason", reason)
+	}
+}
+
+// pass is leave to hand one message over.
+type pass struct{ circuit, account, reason limit.Pass }
+
+// refusal is why a message does not go now.
+type refusal struct {
+	wait   time.Duration
+	reason string // why the gate is closed
+	held   hold   // noHold: the other side gives nothing but errors
+}
+
+// begin asks for leave to hand a message over; refused is nil where it may go.
+func (g *gates) begin(ctx context.Context, r record) (p pass, refused *refusal) {
+	g.reopen(ctx)
+	var wait time.Duration
+	if p.account, wait = g.account.Begin(); wait > 0 {
+		reason, _, _ := g.account.State()
+		return pass{}, &refusal{min(wait, mostWait), reason, accountHold}
+	}
+	if r.Held != nil && r.Held.ByReason {
+		if p.reason, wait = g.reason(r.Held.Reason).Begin(); wait > 0 {
+			p.end(nil, false)
+			return pass{}, &refusal{min(wait, mostWait), r.Held.Reason, reasonHold}
+		}
+	}
+	reason, _, _ := g.circuit.State()
+	if reason != "" {
+		wait = max(r.tooSoon(time.Now()), 0)
+	}
+	if wait == 0 {
+		p.circuit, wait = g.circuit.Begin()
+	}
+	if wait > 0 {
+		p.end(nil, false)
+		return pass{}, &refusal{min(wait, mostWait), reason, noHold}
+	}
+	return p, nil
+}
+
+// end says how it went. tried is false where nothing was tried, or it was ended on our side.
+func (p pass) end(trouble *HandoverError, tried bool) {
+	switch {
+	case !tried:
+		p.say(limit.Nothing, limit.Nothing, limit.Nothing, "")
+	case trouble == nil:
+		p.say(limit.Works, limit.Works, limit.Works, "")
+	case trouble.down:
+		p.say(limit.Fails, limit.Nothing, limit.Nothing, trouble.Reason)
+	case trouble.hold == accountHold:
+		p.say(limit.Works, limit.Fails, limit.Nothing, trouble.Reason)
+	case trouble.hold == reasonHold:
+		p.say(limit.Works, limit.Works, limit.Fails, trouble.Reason)
+	case trouble.Fault == Recipient: // the account was let in
+		p.say(limit.Works, limit.Works, limit.Nothing, trouble.Reason)
+	default:
+		p.say(limit.Works, limit.Nothing, limit.Nothing, trouble.Reason)
+	}
+}
+
+func (p pass) say(circuit, account, reason limit.Result, why string) {
+	p.circuit.End(circuit, why)
+	p.account.End(account, why)
+	p.reason.End(reason, why)
+}
+
+// hold closes the gate that a refusal belongs to.
+func (g *gates) hold(trouble *HandoverError) {
+	switch trouble.hold {
+	case accountHold:
+		g.account.Open(trouble.Reason)
+	case reasonHold:
+		g.reason(trouble.Reason).Open(trouble.Reason)
+	case noHold:
+	}
+}
+
+func (g *gates) reason(reason string) *limit.Breaker {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	b := g.reasons[reason]
+	if b == nil {
+		b = limit.NewBreaker(holdPauses, g.told("those refused for the same reason"))
+		g.reasons[reason] = b
+	}
+	return b
+}
+
+// reopen lets held messages go where the operator has changed the settings, or released them.
+func (g *gates) reopen(ctx context.Context) {
+	account, _, _ := g.account.State()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if account == "" && len(g.reasons) == 0 {
+		return
+	}
+	changed := false
+	if now := g.settings(); now != g.seen {
+		g.seen, changed = now, true
+	}
+	if time.Since(g.lookedAt) > lookEvery {
+		g.lookedAt = time.Now()
+		if revision, err := g.released(ctx); err == nil && revision > g.release {
+			g.release, changed = revision, true
+		}
+	}
+	if !changed {
+		return
+	}
+	g.account.Close()
+	for _, b := range g.reasons {
+		b.Close()
+	}
+}
+
+// released is the revision of the operator's last release; 0 for none.
+func (g *gates) released(ctx context.Context) (uint64, error) {
+	entry, err := g.bucket.Get(ctx, releaseKey(g.channel))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return entry.Revision(), nil
+}

@@ -1,0 +1,220 @@
+package notification_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/libs/servicetest"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+// broken is an other side that refuses for the operator's fault until it is mended.
+type broken struct {
+	*servicetest.Bench
+	mu     sync.Mutex
+	calls  map[string]int
+	refuse func(id string) error // nil takes it
+}
+
+func newBroken(t *testing.T, refuse func(id string) error, settings func() any) *broken {
+	t.Helper()
+	s := &broken{Bench: servicetest.New(t, config.Default()), calls: map[string]int{}, refuse: refuse}
+	place := flow.StageNamed(flow.EmailSender)
+	place.Policy.FirstDelay, place.Policy.MaxDelay, place.Policy.MaxAttempts = time.Millisecond, time.Millisecond, 3
+	s.Start(func(ctx context.Context, env service.Env) error {
+		return notification.Sender{Vendor: "vendor", Settings: settings, Hand: func(_ context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.calls[n.GetId()]++
+			if err := s.refuse(n.GetId()); err != nil {
+				return notification.Receipt{}, err
+			}
+			return notification.Receipt{Reference: "ref"}, nil
+		}}.Deliver(ctx, env, place)
+	})
+	return s
+}
+
+func (s *broken) publish(t *testing.T, ids ...string) {
+	t.Helper()
+	for _, id := range ids {
+		n := example()
+		n.Id = id
+		s.Publish(notification.Message(t.Context(), notification.SendSubject(n), n.GetId(), n))
+	}
+}
+
+func (s *broken) mend() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refuse = func(string) error { return nil }
+}
+
+func (s *broken) called(id string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls[id]
+}
+
+const deferredSubject = "signing.v1.acme.esign-v1.notification.deferred.>"
+
+// A refusal that meets every message: one was tried, the others wait; all are listed, counted and told of once; none is given
+// up, however often it comes by; and the operator's release lets all go.
+func TestMessagesAreHeldUntilTheOperatorReleasesThem(t *testing.T) {
+	t.Parallel()
+	s := newBroken(t, func(string) error { return notification.OperatorMustAct("smtp-535", errors.New("code 535")) }, nil)
+	s.publish(t, "n1")
+	s.Await(flow.Signing, deferredSubject, 1)
+	s.publish(t, "n2", "n3")
+	for _, m := range s.Await(flow.Signing, deferredSubject, 3) {
+		if e, err := event.Decode(m.Data()); err != nil || e.GetNotice().GetReason() != "smtp-535" || e.GetNotice().GetFault() != "operator" {
+			t.Errorf("event %v, %v", e, err)
+		}
+	}
+	held, err := notification.HeldMessages(t.Context(), s.Env.JS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(held, func(a, b notification.Held) int { return strings.Compare(a.ID, b.ID) })
+	for i, h := range held {
+		if h.ID != fmt.Sprintf("n%d", i+1) || h.Reason != "smtp-535" || h.Fault != "operator" || h.Channel != "email" || h.Source != "acme" ||
+			h.Provider != "esign-v1" || h.Document != "doc 1.>" || h.Kind != "undeliverable" || time.Since(h.Since) > time.Minute {
+			t.Errorf("held %+v", h)
+		}
+	}
+	if len(held) != 3 {
+		t.Errorf("%d are listed", len(held))
+	}
+	err = testutil.GatherAndCompare(s.Env.Metrics.(*prometheus.Registry), strings.NewReader(`
+		# HELP signrelay_held_messages Messages that wait for the operator, as far as this replica has seen them in the last three minutes.
+		# TYPE signrelay_held_messages gauge
+		signrelay_held_messages{channel="email",reason="smtp-535"} 3
+	`), "signrelay_held_messages")
+	if err != nil {
+		t.Error(err)
+	}
+	if s.called("n1") != 1 || s.called("n2")+s.called("n3") != 0 {
+		t.Errorf("n1 was tried %d times, the others %d times", s.called("n1"), s.called("n2")+s.called("n3"))
+	}
+	s.delivered(t, 5) // more often than MaxAttempts
+
+	s.mend()
+	if err := notification.Release(t.Context(), s.Env.JS, "email"); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range s.Await(flow.Signing, sentSubject, 3) {
+		if e, err := event.Decode(m.Data()); err != nil || e.GetNotice().GetPossibleDuplicate() {
+			t.Errorf("event %v, %v", e, err)
+		}
+	}
+	s.Settled(flow.EmailSender)
+	if held, err := notification.HeldMessages(t.Context(), s.Env.JS); err != nil || len(held) != 0 {
+		t.Errorf("still held: %v, %v", held, err)
+	}
+	if n := s.Count(flow.DLQ, "dlq.v1.>") + s.Count(flow.Signing, failedSubject); n != 0 {
+		t.Errorf("%d were given up", n)
+	}
+	if n := s.Count(flow.Signing, deferredSubject); n != 3 {
+		t.Errorf("%d were told of as deferred, want each once", n)
+	}
+}
+
+// delivered waits until the sender was given its messages so often.
+func (s *broken) delivered(t *testing.T, times uint64) {
+	t.Helper()
+	for {
+		consumer, err := s.Env.JS.Consumer(t.Context(), flow.Notify, flow.EmailSender)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info := consumer.CachedInfo()
+		if info.Delivered.Consumer >= times*info.Delivered.Stream {
+			return
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-t.Context().Done():
+			t.Fatal("the messages do not come back")
+		}
+	}
+}
+
+// A refusal that depends on the message holds it and its like. Others go, and its fault is not taken for the recipient's.
+func TestARefusalOfOneMessageHoldsNoOther(t *testing.T) {
+	t.Parallel()
+	s := newBroken(t, func(id string) error {
+		if strings.HasPrefix(id, "relay") {
+			return notification.OperatorMustActFor("smtp-554", errors.New("code 554 5.7.1"))
+		}
+		return nil
+	}, nil)
+	s.publish(t, "relay1")
+	s.Await(flow.Signing, deferredSubject, 1)
+	s.publish(t, "n1", "n2")
+	s.Await(flow.Signing, sentSubject, 2)
+	s.delivered(t, 3)
+	if s.called("relay1") != 1 {
+		t.Errorf("tried %d times", s.called("relay1"))
+	}
+	s.mend()
+	if err := notification.Release(t.Context(), s.Env.JS, "email"); err != nil {
+		t.Fatal(err)
+	}
+	s.Await(flow.Signing, sentSubject, 3)
+}
+
+// New settings are tried at once.
+func TestHeldMessagesGoWhenTheSettingsChange(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	password := "wrong"
+	s := newBroken(t, func(string) error { return notification.OperatorMustAct("smtp-535", nil) }, func() any {
+		mu.Lock()
+		defer mu.Unlock()
+		return password
+	})
+	s.publish(t, "n1")
+	s.Await(flow.Signing, deferredSubject, 1)
+	s.mend()
+	mu.Lock()
+	password = "right"
+	mu.Unlock()
+	s.Await(flow.Signing, sentSubject, 1)
+}
+
+// What is released and then fails in another way has the whole of its patience before it: the time and the attempts of the
+// holding count for nothing.
+func TestAMessageThatWasHeldHasItsPatienceStill(t *testing.T) {
+	t.Parallel()
+	s := newBroken(t, func(string) error { return notification.OperatorMustAct("smtp-535", nil) }, nil)
+	s.publish(t, "n1")
+	s.Await(flow.Signing, deferredSubject, 1)
+	s.delivered(t, 10)
+	s.mu.Lock()
+	tries := 0
+	s.refuse = func(string) error {
+		if tries++; tries == 1 {
+			return notification.Again("smtp-451", nil)
+		}
+		return nil
+	}
+	s.mu.Unlock()
+	if err := notification.Release(t.Context(), s.Env.JS, "email"); err != nil {
+		t.Fatal(err)
+	}
+	s.Await(flow.Signing, sentSubject, 1)
+}

@@ -1,0 +1,166 @@
+package notification_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/libs/servicetest"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+// vendor answers each message's attempts by a script, and counts what it may have taken.
+type vendor struct {
+	mu      sync.Mutex
+	scripts map[string][]string // by the notification's id: what happens at its attempts, the last for ever
+	calls   map[string]int
+	taken   map[string]int // that it may have taken
+}
+
+func newVendor() *vendor {
+	return &vendor{scripts: map[string][]string{}, calls: map[string]int{}, taken: map[string]int{}}
+}
+
+func (v *vendor) hand(ctx context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	script := v.scripts[n.GetId()]
+	what := script[min(v.calls[n.GetId()], len(script)-1)]
+	v.calls[n.GetId()]++
+	switch what {
+	case "takes":
+		v.taken[n.GetId()]++
+		return notification.Receipt{Reference: "ref"}, nil
+	case "no-word", "receipt": // taken, and the response is lost
+		v.taken[n.GetId()]++
+		return notification.Receipt{}, notification.Doubtful("no-answer", nil)
+	case "dies":
+		v.taken[n.GetId()]++
+		notification.Left(ctx)
+		panic("after it was handed over")
+	case "later":
+		return notification.Receipt{}, notification.Again("busy", errors.New("451"))
+	default:
+		return notification.Receipt{}, notification.Refused("refused", errors.New("550"))
+	}
+}
+
+// trace knows of a receipt once the script's attempt "receipt" was made.
+func (v *vendor) trace(_ context.Context, n *notifyv1.Notification) (*notification.Receipt, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for i, what := range v.scripts[n.GetId()] {
+		if what == "receipt" && v.calls[n.GetId()] > i {
+			return &notification.Receipt{Reference: "ref"}, nil
+		}
+	}
+	return nil, nil
+}
+
+// The law: a message that may have been taken twice is marked on its timeline, however it ends, and no other is.
+func TestWhatMayHaveBeenTakenTwiceIsMarked(t *testing.T) {
+	t.Parallel()
+	v := newVendor()
+	b := servicetest.New(t, config.Default())
+	place := flow.StageNamed(flow.EmailSender)
+	place.Policy.FirstDelay = 10 * time.Millisecond
+	for name, script := range map[string]string{
+		"taken":                                      "takes",
+		"put off":                                    "later later takes",
+		"refused":                                    "refuses",
+		"taken, at the second attempt":               "no-word takes",
+		"taken, at the third":                        "no-word no-word takes",
+		"taken, and put off in between":              "no-word later takes",
+		"refused after one that may be taken":        "no-word refuses",
+		"refused after two that may be taken":        "no-word no-word refuses",
+		"refused after one and a delay":              "no-word later refuses",
+		"given up after three":                       "no-word no-word no-word takes",
+		"a receipt of the first":                     "receipt refuses",
+		"a receipt after a second":                   "no-word receipt refuses",
+		"a receipt after a second that was put off":  "receipt later refuses",
+		"a receipt of the first, after a third":      "no-word later receipt refuses",
+		"died, then taken":                           "dies takes",
+		"died, then refused":                         "dies refuses",
+		"died twice, then refused":                   "dies dies refuses",
+		"died after a lost response, then a receipt": "no-word dies receipt",
+	} {
+		v.scripts[strings.NewReplacer(" ", "-", ",", "").Replace(name)] = strings.Fields(script)
+	}
+	b.Start(func(ctx context.Context, env service.Env) error {
+		return notification.Sender{Hand: v.hand, Trace: v.trace, Vendor: "vendor"}.Deliver(ctx, env, place)
+	})
+	for id := range v.scripts {
+		n := example()
+		n.Id = id
+		b.Publish(notification.Message(t.Context(), notification.SendSubject(n), n.GetId(), n))
+	}
+	for _, m := range b.Await(flow.Signing, "signing.v1.>", len(v.scripts)) {
+		e, err := event.Decode(m.Data())
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := e.GetNotice().GetNotificationId()
+		v.mu.Lock()
+		if got, want := e.GetNotice().GetPossibleDuplicate(), v.taken[id] > 1; got != want {
+			t.Errorf("%s: %s, marked %v, though it may have been taken %d times", id, e.GetType(), got, v.taken[id])
+		}
+		if v.taken[id] > 3 {
+			t.Errorf("%s: taken %d times", id, v.taken[id])
+		}
+		v.mu.Unlock()
+	}
+}
+
+// While the other side gives nothing but errors, no message is given up and none of its attempts counts, however many there
+// are; when it works again all go.
+func TestAnOutageBuriesNothing(t *testing.T) {
+	t.Parallel()
+	for name, failure := range map[string]func() error{
+		"errors that may have been taken": func() error { return notification.Down(notification.Doubtful("http-500", nil)) },
+		"no connection":                   func() error { return notification.Down(notification.Again("unreachable", nil)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := servicetest.New(t, config.Default())
+			place := flow.StageNamed(flow.EmailSender)
+			place.Policy.FirstDelay, place.Policy.MaxDelay, place.Policy.MaxAttempts = time.Millisecond, 10*time.Millisecond, 4
+			var mu sync.Mutex
+			calls, over := 0, false
+			b.Start(func(ctx context.Context, env service.Env) error {
+				return notification.Deliver(ctx, env, place, func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					if calls++; calls > 25 {
+						over = true
+					}
+					if over {
+						return notification.Receipt{Reference: "ref"}, nil
+					}
+					return notification.Receipt{}, failure()
+				})
+			})
+			const messages = 12
+			for i := range messages {
+				n := example()
+				n.Id = "n" + strings.Repeat("i", i+1)
+				b.Publish(notification.Message(t.Context(), notification.SendSubject(n), n.GetId(), n))
+			}
+			b.Await(flow.Signing, sentSubject, messages)
+			b.Settled(flow.EmailSender)
+			if letters := b.Count(flow.DLQ, "dlq.v1.>"); letters != 0 {
+				t.Errorf("%d messages were given up", letters)
+			}
+			if logged := b.Logged.String(); !strings.Contains(logged, "circuit open") || !strings.Contains(logged, "circuit closed") {
+				t.Error("the log does not say that the circuit opened and closed")
+			}
+		})
+	}
+}
