@@ -91,7 +91,7 @@ func (e *examination) streams(ctx context.Context, conn *nats.Conn, js jetstream
 		return all // missing, and said so
 	}
 	info := log.CachedInfo()
-	return append(all, e.replicas(info), room(ctx, js), clock("nats clock", info.TimeStamp, asked, time.Now()))
+	return append(all, e.replicas(info), e.room(ctx, js), clock("nats clock", info.TimeStamp, asked, time.Now()))
 }
 
 func (e *examination) replicas(info *jetstream.StreamInfo) Finding {
@@ -115,23 +115,39 @@ func (e *examination) replicas(info *jetstream.StreamInfo) Finding {
 	return fine(check, "%d copies of the log, all up to date", copies)
 }
 
-// fullAt is where an operator should begin to do something about it.
-const fullAt = 0.8
+// fullAt is where an operator should begin to do something about it. From nearlyFull on, a day's callbacks may fill the rest.
+const (
+	fullAt     = 0.8
+	nearlyFull = 0.95
+)
 
-func room(ctx context.Context, js jetstream.JetStream) Finding {
+// room judges the smaller of two limits: the account's, which the credentials can see, and the server's, which only its monitoring tells.
+func (e *examination) room(ctx context.Context, js jetstream.JetStream) Finding {
 	const check = "room"
 	account, err := js.AccountInfo(ctx)
 	if err != nil {
 		return Finding{check, Warn, "the account's use of the disk cannot be seen: " + told(err), "look at it yourself: nats account info"}
 	}
-	used, limit := account.Store, account.Limits.MaxStore
+	used, limit, whose := int64(account.Store), account.Limits.MaxStore, "the account's limit" //nolint:gosec // no disk has 2^63 bytes
+	if e.MonitorURL != "" {
+		server, err := monitored(ctx, e.MonitorURL)
+		if err == nil && server.Config.MaxStore > 0 && (limit <= 0 || server.Config.MaxStore-server.Store < limit-used) {
+			used, limit, whose = server.Store, server.Config.MaxStore, "the server's max_file_store"
+		}
+	}
+	said := fmt.Sprintf("%d of %d MB, %s", used>>20, limit>>20, whose)
+	mend := "raise the limit, if the disk has that much; else give it a larger disk, or less to keep. See docs/operate.md, \"When the log is full\""
 	switch {
+	case limit <= 0 && e.Embedded:
+		return fine(check, "%d MB on disk; the disk is the limit", used>>20)
 	case limit <= 0:
-		return fine(check, "%d MB on disk, without a limit of the account; the disk's own cannot be seen from here", used>>20)
+		return Finding{check, Warn, fmt.Sprintf("%d MB on disk; the server's limit cannot be seen with these credentials", used>>20), "--nats-monitor http://<server>:8222 looks"}
+	case float64(used) > nearlyFull*float64(limit):
+		return Finding{check, Fail, said + ": when it is full, callbacks are answered 503 and no message is sent", mend}
 	case float64(used) > fullAt*float64(limit):
-		return Finding{check, Warn, fmt.Sprintf("%d of %d MB on disk: when it is full, callbacks are answered 503", used>>20, limit>>20), "raise the account's limit, or give it a larger disk"}
+		return Finding{check, Warn, said + ": when it is full, callbacks are answered 503 and no message is sent", mend}
 	default:
-		return fine(check, "%d of %d MB on disk", used>>20, limit>>20)
+		return fine(check, "%s", said)
 	}
 }
 

@@ -25,47 +25,47 @@ func (e *examination) fsync(ctx context.Context) Finding {
 		}
 		return Finding{check, Warn, "cannot be seen with these credentials; unless it is \"always\", a power cut takes up to 2 minutes of what was answered 2xx", mend + "; --nats-monitor http://<server>:8222 looks"}
 	}
-	always, every, err := syncOf(ctx, e.MonitorURL)
+	server, err := monitored(ctx, e.MonitorURL)
+	if err == nil && !server.Config.SyncAlways && server.Config.SyncInterval == 0 {
+		err = errNotSaid
+	}
 	switch {
 	case err != nil:
 		return Finding{check, Warn, "cannot be seen: the monitoring address gave no answer that says it", "does --nats-monitor lead to the server's http port?"}
-	case always:
+	case server.Config.SyncAlways:
 		return fine(check, "always")
 	case e.cfg.NATS.Replicas >= 3:
-		return fine(check, "%v, which matters only when all %d copies lose power at once", every, e.cfg.NATS.Replicas)
+		return fine(check, "%v, which matters only when all %d copies lose power at once", server.Config.SyncInterval, e.cfg.NATS.Replicas)
 	default:
-		return Finding{check, Fail, every.String() + ": a power cut takes that much of what was answered 2xx", mend}
+		return Finding{check, Fail, server.Config.SyncInterval.String() + ": a power cut takes that much of what was answered 2xx", mend}
 	}
 }
 
 var errNotSaid = errors.New("the monitoring does not tell of JetStream")
 
-// syncOf asks the monitoring: GET /jsz has the JetStream configuration in it.
-func syncOf(ctx context.Context, monitor string) (always bool, every time.Duration, err error) {
+// jetStream is what GET /jsz of the server's monitoring says; sizes are in bytes.
+type jetStream struct {
+	Store  int64 `json:"storage"`
+	Config struct {
+		MaxStore     int64         `json:"max_storage"`
+		SyncAlways   bool          `json:"sync_always"`
+		SyncInterval time.Duration `json:"sync_interval"`
+	} `json:"config"`
+}
+
+func monitored(ctx context.Context, monitor string) (said jetStream, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(monitor, "/")+"/jsz", nil)
 	if err != nil {
-		return false, 0, err
+		return said, err
 	}
 	answer, err := (&http.Client{Timeout: connectWithin}).Do(r)
 	if err != nil {
-		return false, 0, err
+		return said, err
 	}
 	defer func() { _ = answer.Body.Close() }()
-	var said struct {
-		Config struct {
-			SyncAlways   bool          `json:"sync_always"`
-			SyncInterval time.Duration `json:"sync_interval"`
-		} `json:"config"`
-	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
 	if err != nil {
-		return false, 0, err
+		return said, err
 	}
-	if err := json.Unmarshal(body, &said); err != nil {
-		return false, 0, err
-	}
-	if !said.Config.SyncAlways && said.Config.SyncInterval == 0 {
-		return false, 0, errNotSaid
-	}
-	return said.Config.SyncAlways, said.Config.SyncInterval, nil
+	return said, json.Unmarshal(body, &said)
 }
