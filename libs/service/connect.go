@@ -11,7 +11,9 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,12 +36,13 @@ func ConnectNATS(cfg config.NATS, name string, log *slog.Logger) (*nats.Conn, er
 func connectNATS(now func() config.NATS, name string, log *slog.Logger) (*nats.Conn, error) {
 	cfg := now()
 	failed := &lastWords{}
-	// Twice a second while it is away, so a reason is told once.
-	tell := func(err error) {
-		if !failed.repeated(err.Error()) {
-			log.Warn("nats cannot be reached", "err", explainNATS(err))
+	// It is tried twice a second while it is away, and the library tells of each attempt in two or three ways.
+	tell := func(what string, err error) {
+		if !failed.repeated(what + err.Error()) {
+			log.Warn(what, "err", explainNATS(err))
 		}
 	}
+	const unreachable = "nats cannot be reached"
 	var opened atomic.Pointer[nats.Conn]
 	options := []nats.Option{
 		nats.Name(name),
@@ -48,7 +51,7 @@ func connectNATS(now func() config.NATS, name string, log *slog.Logger) (*nats.C
 		nats.CustomReconnectDelay(func(int) time.Duration {
 			// Of what fails behind the dialling, TLS and the login, the library says nothing but this.
 			if c := opened.Load(); c != nil && c.LastError() != nil {
-				tell(c.LastError())
+				tell(unreachable, c.LastError())
 			}
 			// Replicas do not come back all at once.
 			return reconnectWait + rand.N(reconnectWait) //nolint:gosec // nobody gains by guessing it
@@ -63,16 +66,20 @@ func connectNATS(now func() config.NATS, name string, log *slog.Logger) (*nats.C
 		nats.MaxPingsOutstanding(2),
 		nats.ConnectHandler(func(*nats.Conn) { log.Info("nats connected") }),
 		nats.ReconnectHandler(func(*nats.Conn) {
-			failed.repeated("")
+			failed.over()
 			log.Info("nats reconnected")
 		}),
-		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { tell(err) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { tell(unreachable, err) }),
 		nats.DisconnectErrHandler(func(c *nats.Conn, err error) {
-			if !c.IsClosed() {
-				log.Warn("nats disconnected", "err", explainNATS(err))
+			if !c.IsClosed() && err != nil {
+				tell("nats disconnected", err)
 			}
 		}),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("nats error", "err", err) }),
+		nats.ErrorHandler(func(c *nats.Conn, _ *nats.Subscription, err error) {
+			if c.IsConnected() { // else it is why an attempt failed, which is told above
+				tell("nats error", err)
+			}
+		}),
 	}
 	if cfg.Creds != "" {
 		// Looked at now, because the connection itself would go on trying.
@@ -223,10 +230,39 @@ func noNATS(conn *nats.Conn) error {
 	return errNoNATS
 }
 
-// lastWords tells whether a reason was heard just before.
-type lastWords struct{ text atomic.Pointer[string] }
+// lastWords keeps a reason that is heard again and again from being told again and again: once, and once a minute while it lasts.
+type lastWords struct {
+	mu   sync.Mutex
+	told map[string]time.Time
+}
 
+const (
+	tellEvery = time.Minute
+	// mostReasons bounds what is remembered of reasons that differ each time.
+	mostReasons = 16
+)
+
+// numbers differ where the reason is the same: the port of each attempt, for example.
+var numbers = regexp.MustCompile(`[0-9]+`)
+
+// repeated reports whether the reason was told within the last minute, and else notes it as told.
 func (l *lastWords) repeated(text string) bool {
-	before := l.text.Swap(&text)
-	return before != nil && *before == text
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text = numbers.ReplaceAllString(text, "0")
+	if at, found := l.told[text]; found && time.Since(at) < tellEvery {
+		return true
+	}
+	if len(l.told) >= mostReasons || l.told == nil {
+		l.told = map[string]time.Time{}
+	}
+	l.told[text] = time.Now()
+	return false
+}
+
+// over forgets what was told: the trouble is over, and the next is news.
+func (l *lastWords) over() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.told = nil
 }

@@ -1,12 +1,14 @@
 package service
 
 import (
-	"bytes"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -76,18 +78,58 @@ func TestAddressesThatAreNoneTellNoPassword(t *testing.T) {
 	}
 }
 
-func TestAnOutageOfNATSIsToldOnce(t *testing.T) {
+func TestAReasonIsToldOnceAMinute(t *testing.T) {
 	t.Parallel()
-	var out bytes.Buffer
-	words := &lastWords{}
-	log := telemetry.Logger(&out, "info", "test")
-	for _, text := range []string{"refused", "refused", "timeout", "timeout", "", "timeout"} {
-		if !words.repeated(text) {
-			log.Info("nats cannot be reached", "err", text)
+	synctest.Test(t, func(t *testing.T) {
+		words := &lastWords{}
+		for _, step := range []struct {
+			text     string
+			after    time.Duration
+			repeated bool
+		}{
+			{"refused", 0, false},
+			{"refused", time.Second, true},
+			{"timeout from port 1234", 0, false},
+			{"refused", 0, true}, // two reasons that take turns
+			{"timeout from port 1235", time.Second, true},
+			{"refused", tellEvery - 3*time.Second, true},
+			{"refused", time.Second, false},
+			{"refused", time.Second, true},
+		} {
+			time.Sleep(step.after)
+			if got := words.repeated(step.text); got != step.repeated {
+				t.Errorf("%q is repeated: %v", step.text, got)
+			}
 		}
+		words.over()
+		if words.repeated("refused") {
+			t.Error("after a good time the next outage is not told")
+		}
+	})
+}
+
+// attempts counts logins, and refuses all.
+type attempts struct{ n atomic.Int32 }
+
+func (a *attempts) Check(server.ClientAuthentication) bool {
+	a.n.Add(1)
+	return false
+}
+
+// Each attempt with a wrong password was up to three lines, twice a second.
+func TestAWrongPasswordIsToldOnce(t *testing.T) {
+	t.Parallel()
+	logins := &attempts{}
+	broker := realtest.NATSWith(t, func(o *server.Options) { o.CustomClientAuthentication = logins })
+	log := &lockedBuffer{}
+	conn, err := ConnectNATS(config.NATS{URL: broker.URL, User: "ingest", Password: "wrong"}, "test", telemetry.Logger(log, "info", "test"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if n := strings.Count(out.String(), "\n"); n != 4 {
-		t.Errorf("told %d times, want refused, timeout, (back), timeout:\n%s", n, out.String())
+	defer conn.Close()
+	until(t, "it has been tried five times", func() bool { return logins.n.Load() >= 5 })
+	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "nats.user and nats.password") {
+		t.Errorf("%d lines:\n%s", n, log)
 	}
 }
 

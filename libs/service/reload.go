@@ -53,7 +53,7 @@ func reload(ctx context.Context, live *config.Live, metrics prometheus.Registere
 			log.Info("settings replaced from their files", "settings", strings.Join(keys, ", "))
 		}
 		if err == nil {
-			told.repeated("")
+			told.over()
 			continue
 		}
 		refused.Inc()

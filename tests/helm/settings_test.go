@@ -34,10 +34,10 @@ func misunderstoodSettings(m manifests) []string {
 		if err := libservice.Check(cfg); err != nil {
 			r.add("%s: %v", name, err)
 		}
-		main, err := os.ReadFile(filepath.Join(root, "services", name, "cmd", name, "main.go"))
-		r.unless(err == nil || isCommand(name), "%s has no program: %v", name, err)
-		r.unless(cfg.NATS.URL != "" || strings.Contains(string(main), "NoParts: true"), "%s does not know NATS", name)
-		r.unless(cfg.Redis.URL != "" || !regexp.MustCompile(`NeedsRedis:\s+true`).Match(main), "%s does not know Redis", name)
+		declared := declaration(name)
+		r.unless(declared != "" || isCommand(name), "%s has no program", name)
+		r.unless(cfg.NATS.URL != "" || strings.Contains(declared, "NoParts: true"), "%s does not know NATS", name)
+		r.unless(cfg.Redis.URL != "" || !regexp.MustCompile(`NeedsRedis:\s+true`).MatchString(declared), "%s does not know Redis", name)
 		for _, setting := range sorted(mounted(pod)) {
 			read[setting] = read[setting] || name != "doctor" // which reads what the services read
 		}
@@ -46,6 +46,19 @@ func misunderstoodSettings(m manifests) []string {
 		r.unless(read[setting], "nobody reads the secret %s", setting)
 	}
 	return r.wrong
+}
+
+// declaration is what a service's package says of the service; empty for a program that is none.
+func declaration(name string) string {
+	files, _ := filepath.Glob(filepath.Join(root, "services", name, "*.go"))
+	for _, path := range files {
+		text, err := os.ReadFile(path)
+		if _, found, _ := strings.Cut(string(text), "var Service = service.Service{"); err == nil && found != "" {
+			declared, _, _ := strings.Cut(found, "\n}\n")
+			return declared
+		}
+	}
+	return ""
 }
 
 // unknownUsers finds services that call themselves otherwise than the accounts of deployments/nats do.

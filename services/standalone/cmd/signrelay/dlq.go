@@ -150,8 +150,11 @@ func dlqList(ctx context.Context, c *call) error {
 			}
 			continue
 		}
-		fmt.Fprintf(c.stdout, "%-6d %s  %-12s  %-22s  %-24s  %4d attempts  %s\n", b.Number, b.Buried.UTC().Format(time.RFC3339), b.Stage,
+		err = c.say("%-6d %s  %-12s  %-22s  %-24s  %4d attempts  %s", b.Number, b.Buried.UTC().Format(time.RFC3339), b.Stage,
 			b.Source+"/"+b.Provider, b.About, b.Attempts, strings.TrimSuffix(b.Reason+": "+b.Error, ": "))
+		if err != nil {
+			return err
+		}
 	}
 	if none {
 		fmt.Fprintln(c.stderr, "No such dead letters")
@@ -181,14 +184,13 @@ func dlqShow(ctx context.Context, c *call) error {
 			_, err = c.stdout.Write(letter.Data)
 			return err
 		}
-		c.showLetter(letter)
-		return nil
+		return c.showLetter(letter)
 	}
 	return nil
 }
 
 // showLetter prints all but the body, which holds names, addresses and links.
-func (c *call) showLetter(l stage.Letter) {
+func (c *call) showLetter(l stage.Letter) error {
 	b := describeLetter(l)
 	for _, line := range []struct {
 		name  string
@@ -211,11 +213,16 @@ func (c *call) showLetter(l stage.Letter) {
 		{"subject", b.Subject},
 	} {
 		if value := fmt.Sprint(line.value); value != "" {
-			fmt.Fprintf(c.stdout, "%-11s %s\n", line.name+":", value)
+			shown := visible(value)
+			if line.name == "stack" {
+				shown = visibleLines(value)
+			}
+			if _, err := fmt.Fprintf(c.stdout, "%-11s %s\n", line.name+":", shown); err != nil {
+				return err
+			}
 		}
 	}
-	fmt.Fprintln(c.stdout)
-	printHeader(c.stdout, l.Header)
+	return errors.Join(c.say(""), c.sayHeader(l.Header))
 }
 
 func dlqDrop(ctx context.Context, c *call) error {

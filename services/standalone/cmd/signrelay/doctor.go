@@ -74,7 +74,7 @@ func (c *call) tell(f doctor.Finding) error {
 	if c.json() {
 		return printJSON(c.stdout, f)
 	}
-	line := fmt.Sprintf("%-4s  %-24s  %s", f.Status, f.Check, f.Found)
+	line := fmt.Sprintf("%-4s  %-24s  %s", f.Status, f.Check, visible(f.Found))
 	if f.Mend != "" {
 		line += "\n      " + strings.Repeat(" ", 26) + "mend: " + f.Mend
 	}

@@ -71,7 +71,7 @@ var commands = []command{
 	{"dlq replay", "<number>…|--stage <stage>|…|--all", "give some back to the stages that gave them up", dlqReplayFlags, dlqReplay},
 	{"dlq drop", "<number>…", "remove some for good", nil, dlqDrop},
 	{"quarantine list", "", "list callbacks that nobody could read", jsonFlag, quarantineList},
-	{"quarantine show", "<number>", "show one, byte for byte", quarantineShowFlags, quarantineShow},
+	{"quarantine show", "<number>", "show one, or (--body) its body alone, byte for byte", quarantineShowFlags, quarantineShow},
 	{"quarantine replay", "<number>|all", "read them again and bring in what can be read", quarantineReplayFlags, quarantineReplay},
 	{"sandbox certificate", "<folder>", "make the key and certificate of a sandbox that runs beside the services", nil, sandboxCertificate},
 	{"healthcheck", "", "ask a running `signrelay run` whether it is ready", nil, healthcheck},
@@ -104,10 +104,10 @@ func dispatch(ctx context.Context, args, environ []string, stdin *os.File, stdou
 		commandHelp(stdout, cmd)
 		return 0
 	case errors.As(err, new(usageError)):
-		fmt.Fprintf(stderr, "signrelay %s: %s\nUse: signrelay %s %s\n", cmd.name, err, cmd.name, cmd.args)
+		fmt.Fprintf(stderr, "signrelay %s: %s\nUse: signrelay %s %s\n", cmd.name, visibleLines(err.Error()), cmd.name, cmd.args)
 		return 2
 	default:
-		fmt.Fprintf(stderr, "signrelay %s: %s\n", cmd.name, err)
+		fmt.Fprintf(stderr, "signrelay %s: %s\n", cmd.name, visibleLines(err.Error()))
 		return 1
 	}
 }
@@ -170,17 +170,11 @@ func printJSON(w io.Writer, v any) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "%s\n", line)
+	_, err = fmt.Fprintf(w, "%s\n", visibleJSON(line))
 	return err
 }
 
-func printHeader(w io.Writer, h nats.Header) {
-	for _, name := range slices.Sorted(maps.Keys(h)) {
-		for _, value := range h[name] {
-			fmt.Fprintf(w, "%s: %s\n", name, value)
-		}
-	}
-}
+func sortedNames(h nats.Header) []string { return slices.Sorted(maps.Keys(h)) }
 
 // number reads the number of something in a listing.
 func number(text, listing string) (uint64, error) {
@@ -191,16 +185,16 @@ func number(text, listing string) (uint64, error) {
 	return n, nil
 }
 
-// since is the beginning that --since names; the zero time where it names none.
+// since is the beginning that --since names; the zero time where it names none. Who writes -5m means the same as who writes 5m.
 func (c *call) since() (time.Time, error) {
 	ago, err := time.ParseDuration(c.flag("since"))
 	switch {
 	case err != nil:
 		return time.Time{}, usageError{err.Error()}
-	case ago <= 0:
+	case ago == 0:
 		return time.Time{}, nil
 	default:
-		return time.Now().Add(-ago), nil
+		return time.Now().Add(-ago.Abs()), nil
 	}
 }
 

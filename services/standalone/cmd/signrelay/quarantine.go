@@ -86,8 +86,10 @@ func quarantineList(ctx context.Context, c *call) error {
 			}
 			continue
 		}
-		fmt.Fprintf(c.stdout, "%-6d %s  %-22s %-8s %6d bytes  %s: %s\n",
-			k.Number, k.Received.UTC().Format(time.RFC3339), k.Source+"/"+k.Provider, k.where(), k.Bytes, k.Reason, k.Detail)
+		if err := c.say("%-6d %s  %-22s %-8s %6d bytes  %s: %s",
+			k.Number, k.Received.UTC().Format(time.RFC3339), k.Source+"/"+k.Provider, k.where(), k.Bytes, k.Reason, k.Detail); err != nil {
+			return err
+		}
 	}
 	if none {
 		fmt.Fprintln(c.stderr, "Nothing is quarantined")
@@ -113,12 +115,11 @@ func quarantineShow(ctx context.Context, c *call) error {
 	case c.flag("query") == "true":
 		_, err = fmt.Fprintln(c.stdout, m.Header.Get(ingest.HeaderQuery))
 		return err
-	case c.flag("body") != "true":
-		printHeader(c.stdout, m.Header)
-		fmt.Fprintln(c.stdout)
+	case c.flag("body") == "true":
+		_, err = c.stdout.Write(m.Data)
+		return err
 	}
-	_, err = c.stdout.Write(m.Data)
-	return err
+	return errors.Join(c.sayHeader(m.Header), c.say(""), c.sayBody(m.Data))
 }
 
 func quarantineReplay(ctx context.Context, c *call) (err error) {
@@ -197,11 +198,11 @@ func (c *call) replayOne(ctx context.Context, env service.Env, m *jetstream.RawS
 	if err := stream.DeleteMsg(ctx, m.Sequence); err != nil {
 		return fmt.Errorf("number %d is stored, but still in quarantine: %w", m.Sequence, err)
 	}
-	fmt.Fprintf(c.stdout, "number %d is stored: %v\n", m.Sequence, replayed.IDs)
+	err = c.say("number %d is stored: %v", m.Sequence, replayed.IDs)
 	for _, q := range replayed.Quarantined {
-		fmt.Fprintf(c.stdout, "  item %d of it cannot be read (%s), and is in quarantine on its own\n", q.Item, q.Reason)
+		err = errors.Join(err, c.say("  item %d of it cannot be read (%s), and is in quarantine on its own", q.Item, q.Reason))
 	}
-	return nil
+	return err
 }
 
 // number is the call's argument, a sequence in QUARANTINE.

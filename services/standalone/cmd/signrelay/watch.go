@@ -5,7 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -57,7 +57,44 @@ func timeline(ctx context.Context, c *call) error {
 		return err
 	}
 	defer done()
-	return showStored(ctx, c, js, event.DocumentFilter(document), time.Time{})
+	filter := event.DocumentFilter(document)
+	log := event.Log{JS: js, Stream: flow.Signing}
+	var life []happening
+	for m, err := range log.Messages(ctx, filter, time.Time{}) {
+		if err != nil {
+			return err
+		}
+		e, err := event.Decode(m.Data)
+		if err != nil {
+			return err
+		}
+		life = append(life, happening{e, arrival(e, m.Time)})
+	}
+	if life == nil {
+		fmt.Fprintln(c.stderr, visible("The log holds nothing on "+filter))
+	}
+	// In the log's order where two have one time.
+	slices.SortStableFunc(life, func(a, b happening) int { return event.Time(a.event).Compare(event.Time(b.event)) })
+	for _, h := range life {
+		if err := c.show(h.event, "  arrived "+h.arrived.UTC().Format(time.RFC3339)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// happening is an event of a document's life.
+type happening struct {
+	event   *signingv1.SigningEvent
+	arrived time.Time
+}
+
+// arrival is when we heard of an event: an event of our own is heard of when it is stored.
+func arrival(e *signingv1.SigningEvent, stored time.Time) time.Time {
+	if e.GetReceivedAt() != nil {
+		return e.GetReceivedAt().AsTime()
+	}
+	return stored
 }
 
 // connectLog gives a command the log and nothing else.
@@ -73,12 +110,12 @@ func showStored(ctx context.Context, c *call, js jetstream.JetStream, filter str
 			return err
 		}
 		none = false
-		if err := show(c.stdout, m.Data, c.json()); err != nil {
+		if err := c.showData(m.Data); err != nil {
 			return err
 		}
 	}
 	if none {
-		fmt.Fprintln(c.stderr, "The log holds nothing on "+filter)
+		fmt.Fprintln(c.stderr, visible("The log holds nothing on "+filter))
 	}
 	return nil
 }
@@ -105,28 +142,37 @@ func follow(ctx context.Context, c *call, js jetstream.JetStream, filter string,
 		case err != nil:
 			return fmt.Errorf("follow %s: %w", filter, err)
 		}
-		if err := show(c.stdout, m.Data(), c.json()); err != nil {
+		if err := c.showData(m.Data()); err != nil {
 			return err
 		}
 	}
 }
 
-// show prints one event. The line for people names no person: screens are shared; --json holds everything.
-func show(w io.Writer, data []byte, asJSON bool) error {
+func (c *call) showData(data []byte) error {
 	e, err := event.Decode(data)
 	if err != nil {
 		return err
 	}
-	if asJSON {
-		return showJSON(w, e)
+	return c.show(e, "")
+}
+
+// show prints one event, with what stands beside its time. The line for people names no person: screens are shared; --json holds
+// everything.
+func (c *call) show(e *signingv1.SigningEvent, beside string) error {
+	if c.json() {
+		line, err := protojson.Marshal(e)
+		if err != nil {
+			return fmt.Errorf("event %s as JSON: %w", e.GetId(), err)
+		}
+		_, err = fmt.Fprintf(c.stdout, "%s\n", visibleJSON(line))
+		return err
 	}
 	document := e.GetDocument().GetId()
 	if document == "" {
 		document = "-"
 	}
-	_, err = fmt.Fprintf(w, "%s  %-24s  %-22s  %-34s  %s%s\n",
-		event.Time(e).UTC().Format(time.RFC3339), e.GetType(), e.GetSource()+"/"+e.GetProvider(), document, e.GetId(), detail(e))
-	return err
+	return c.say("%s%s  %-24s  %-22s  %-34s  %s%s",
+		event.Time(e).UTC().Format(time.RFC3339), beside, e.GetType(), e.GetSource()+"/"+e.GetProvider(), document, e.GetId(), detail(e))
 }
 
 func detail(e *signingv1.SigningEvent) string {
@@ -144,13 +190,4 @@ func detail(e *signingv1.SigningEvent) string {
 		}
 	}
 	return text
-}
-
-func showJSON(w io.Writer, e *signingv1.SigningEvent) error {
-	line, err := protojson.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("event %s as JSON: %w", e.GetId(), err)
-	}
-	_, err = fmt.Fprintf(w, "%s\n", line)
-	return err
 }
