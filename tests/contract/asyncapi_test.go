@@ -138,14 +138,14 @@ func number(value any) string {
 // Words that look like types of ours: the providers' own, and a file's name.
 var noTypes = []string{"document.complete", "document.void", "recipient.complete", "recipient.failed", "document.pdf"}
 
-var looksLikeAType = regexp.MustCompile(`^(document|recipient|agreement|endpoint|other|notification|link|reminder)\.[a-z-]+$`)
+var looksLikeAType = regexp.MustCompile(`^(document|recipient|agreement|endpoint|other|notification|link|reminder|replay)\.[a-z-]+$`)
 
 // Every type that the code names is documented, and every documented type is named in the code. The sandbox names
 // what happens in words of its own.
 func TestTheTypesAreThoseOfTheCode(t *testing.T) {
 	t.Parallel()
 	found := map[string]bool{}
-	for _, folder := range []string{"libs/providers", "libs/notification", "services/enricher", "services/shortener", "services/sms-sender", "services/email-sender"} {
+	for _, folder := range []string{"libs/providers", "libs/notification", "services/enricher", "services/shortener", "services/sms-sender", "services/email-sender", "services/standalone/cmd/signrelay"} {
 		for word := range literals(t, filepath.Join(house.Root(), folder)) {
 			if looksLikeAType.MatchString(word) && !slices.Contains(noTypes, word) {
 				found[word] = true

@@ -48,6 +48,7 @@ func TestEveryEventIsAsDocumented(t *testing.T) {
 	playStories(t, h)
 	openLinks(t, h)
 	suppress(t, h)
+	replay(t, h)
 
 	asyncapi := read(t, "asyncapi.yaml")
 	documented := documentedTypes(t, asyncapi)
@@ -181,6 +182,19 @@ func (d documents) checkRecords(t *testing.T, broker string, stored map[string]*
 		case <-time.After(30 * time.Second):
 			t.Fatalf("%d events are not in Kafka", len(waiting))
 		}
+	}
+}
+
+// replay has a stage give up what it cannot read, and an operator give it back.
+func replay(t *testing.T, h *house.House) {
+	t.Helper()
+	m := nats.NewMsg("notify.v1.send.sms.demo.clickwrap.d1")
+	m.Data = []byte("no notification")
+	m.Header.Set("Nats-Msg-Id", "unreadable")
+	h.Publish(t, m, nil)
+	h.Until(t, "it is given up", func() bool { return h.Count(t, flow.DLQ, "dlq.v1.sms-sender") > 0 })
+	if said, err := h.Command(t, "dlq", "replay", "--all", "--yes"); err != nil {
+		t.Errorf("%v: %s", err, said)
 	}
 }
 
