@@ -104,11 +104,7 @@ func (m message) judge(n *notifyv1.Notification, part, text string) error {
 // and one to the sender; and for progress each number that languages have words for.
 func samples() []*notifyv1.Notification {
 	var all []*notifyv1.Notification
-	for number := range notifyv1.Kind_name {
-		kind := notifyv1.Kind(number)
-		if kind == notifyv1.Kind_KIND_UNSPECIFIED {
-			continue
-		}
+	for _, kind := range kinds() {
 		full := &notifyv1.Notification{
 			Kind: kind, DocumentTitle: "Employment Agreement", SenderName: "Acme", ActorName: "Eric Smith",
 			To: &notifyv1.Person{FirstName: "Zoë"}, SignaturesMissing: 1,

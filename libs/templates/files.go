@@ -13,7 +13,6 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/notification"
-	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
 //go:embed de en
@@ -51,10 +50,8 @@ var (
 
 func allMessageNames() []string {
 	var names []string
-	for number := range notifyv1.Kind_name {
-		if kind := notifyv1.Kind(number); kind != notifyv1.Kind_KIND_UNSPECIFIED {
-			names = append(names, notification.KindName(kind)+"."+sms, notification.KindName(kind)+"."+email)
-		}
+	for _, kind := range kinds() {
+		names = append(names, notification.KindName(kind)+"."+sms, notification.KindName(kind)+"."+email)
 	}
 	slices.Sort(names)
 	return names

@@ -78,7 +78,7 @@ func whyEnglish(sender string) string {
 	if sender == "" {
 		sender = "The sender of this document"
 	}
-	return sender + " sent you this link. If you did not expect it, you can close this page: opening it signs nothing."
+	return sender + " sent you this link. If you did not expect it, you can close this page."
 }
 
 var german = words{
@@ -117,7 +117,7 @@ func whyGerman(sender string) string {
 	if sender == "" {
 		sender = "Der Absender dieses Dokuments"
 	}
-	return sender + " hat Ihnen diesen Link gesendet. Wenn Sie ihn nicht erwartet haben, können Sie diese Seite schließen: Mit dem Öffnen unterschreiben Sie nichts."
+	return sender + " hat Ihnen diesen Link gesendet. Wenn Sie ihn nicht erwartet haben, können Sie diese Seite schließen."
 }
 
 // inWords is a time as one says it, rounded up to a minute or an hour.

@@ -38,7 +38,10 @@ func configCheck(ctx context.Context, c *call) error {
 		return err
 	}
 	fmt.Fprintf(c.stdout, "ok: %d sources\n", len(cfg.Sources))
-	return nil
+	if !texts {
+		return nil
+	}
+	return printCosts(c.stdout, cfg)
 }
 
 func configPrint(_ context.Context, c *call) error {

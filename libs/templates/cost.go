@@ -1,0 +1,46 @@
+package templates
+
+import (
+	"slices"
+
+	"github.com/signrelay/signrelay/libs/gsm7"
+	"github.com/signrelay/signrelay/libs/notification"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+// Cost is what a text message costs.
+type Cost struct {
+	Kind    string // "invitation"
+	Parts   int    // that it travels in; each is paid for
+	Outside string // its characters that GSM-7 lacks: with one of them a part holds 67 characters in place of 153
+}
+
+// Costs is what the text message of each kind costs, in a locale, from a sender, with a link, about a document with a title of
+// 20 characters, "Employment Agreement".
+func (s *Set) Costs(locale, sender, link string) ([]Cost, error) {
+	var costs []Cost
+	for _, kind := range kinds() {
+		text, err := s.SMS(&notifyv1.Notification{
+			Kind: kind, Locale: locale, DocumentTitle: "Employment Agreement", SenderName: sender, ActorName: "Eric Smith",
+			SignaturesMissing: 1, Link: &notifyv1.Link{Short: link},
+		})
+		if err != nil {
+			return nil, err
+		}
+		parts, _ := gsm7.Parts(text)
+		costs = append(costs, Cost{Kind: notification.KindName(kind), Parts: parts, Outside: gsm7.Outside(text)})
+	}
+	return costs, nil
+}
+
+// kinds are all kinds of messages, in the order of the contract.
+func kinds() []notifyv1.Kind {
+	var all []notifyv1.Kind
+	for number := range notifyv1.Kind_name {
+		if kind := notifyv1.Kind(number); kind != notifyv1.Kind_KIND_UNSPECIFIED {
+			all = append(all, kind)
+		}
+	}
+	slices.Sort(all)
+	return all
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/templates"
+	"github.com/signrelay/signrelay/services/shortener"
+)
+
+// printCosts says in how many parts the text messages travel: a line for each language and sender that the sources with texts
+// have.
+func printCosts(w io.Writer, cfg config.Config) error {
+	texts, err := templates.Open(cfg.Templates.Dir)
+	if err != nil {
+		return err
+	}
+	link := shortener.Sample(cfg.Shortener)
+	printed := map[[2]string]bool{}
+	for _, s := range cfg.Sources {
+		locale := cmp.Or(s.Locale, "en")
+		if printed[[2]string{locale, s.SenderName}] || len(s.Notify.Channels) > 0 && !slices.Contains(s.Notify.Channels, "sms") {
+			continue
+		}
+		printed[[2]string{locale, s.SenderName}] = true
+		costs, err := texts.Costs(locale, s.SenderName, link)
+		if err != nil {
+			return err
+		}
+		var kinds []string
+		for _, c := range costs {
+			kind := fmt.Sprintf("%s %d", c.Kind, c.Parts)
+			if c.Outside != "" {
+				kind += fmt.Sprintf(" (GSM-7 lacks %q)", c.Outside)
+			}
+			kinds = append(kinds, kind)
+		}
+		fmt.Fprintf(w, "SMS parts in %s from %q, for a title of 20 characters: %s\n", locale, s.SenderName, strings.Join(kinds, ", "))
+	}
+	return nil
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// config check says in how many parts the operator's own texts travel, with the operator's own names and links, and which
+// characters make them cost more than twice as much.
+func TestConfigCheckSaysWhatTextsCost(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	write("templates/en/voided.sms.tmpl", `{{define "sms"}}`+strings.Repeat("Withdrawn – sorry… ", 10)+`{{end}}`)
+	write("templates/en/expired.sms.tmpl", `{{define "sms"}}Expired ☹ {{.Title}}{{end}}`)
+	source := func(name, sender, locale, channels string) string {
+		return "  - {name: " + name + ", provider: clickwrap, sender_name: '" + sender + "', locale: " + locale + ", notify: {channels: [" + channels + "]}, webhook: {secrets: ['12345']}}\n"
+	}
+	settings := write("signrelay.yaml", "templates: {dir: "+filepath.Join(dir, "templates")+"}\nshortener: {public_url: 'https://sign.acme.example'}\nsources:\n"+
+		source("a", "Acme’s", "en", "sms")+source("b", "Acme’s", "en", "")+source("c", "Łódź", "de", "sms")+source("d", "Letters", "en", "email"))
+
+	var stdout, stderr bytes.Buffer
+	if status := dispatch(t.Context(), []string{"config", "check", "--config", settings}, nil, os.Stdin, &stdout, &stderr); status != 0 {
+		t.Fatalf("status %d: %s", status, stderr.String())
+	}
+	lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
+	want := []string{
+		"ok: 4 sources",
+		`SMS parts in en from "Acme’s", for a title of 20 characters: invitation 1, progress 1, completed 1, reminder 1, declined 1, voided 2, expired 1 (GSM-7 lacks "☹"), undeliverable 1`,
+		`SMS parts in de from "Łódź", for a title of 20 characters: invitation 2 (GSM-7 lacks "Łóź"), progress 1, completed 1, reminder 3 (GSM-7 lacks "Łóź"), declined 1, voided 2 (GSM-7 lacks "Łóź"), expired 2 (GSM-7 lacks "Łóź"), undeliverable 1`,
+	}
+	if got := strings.Join(lines, "\n"); got != strings.Join(want, "\n") {
+		t.Errorf("it says\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+	}
+}
