@@ -28,7 +28,7 @@ func Fold(text string) string {
 		case invisible(r):
 		case unicode.IsSpace(r), unicode.Is(unicode.Zs, r):
 			folded.WriteByte(' ')
-		case r == middleDot && !(i > 0 && i+1 < len(runes) && unicode.IsLetter(runes[i-1]) && unicode.IsLetter(runes[i+1])):
+		case r == middleDot && !betweenLetters(runes, i):
 			folded.WriteByte('-')
 		default:
 			return text
@@ -43,6 +43,10 @@ func Fold(text string) string {
 
 // middleDot is a bullet or a separator, but for the one between two letters, which belongs to the word: "Col·lecció".
 const middleDot = '·'
+
+func betweenLetters(text []rune, i int) bool {
+	return i > 0 && i+1 < len(text) && unicode.IsLetter(text[i-1]) && unicode.IsLetter(text[i+1])
+}
 
 // plainForms are typographic characters and what a typewriter has for them. There is no letter among them, but for
 // ligatures, which are a way to print two.
