@@ -143,7 +143,7 @@ func consumerSettings(c jetstream.ConsumerConfig) settingsOf {
 	return settingsOf{
 		"durable_name":     c.Durable,
 		"filter_subjects":  list(filters),
-		"deliver_policy":   c.DeliverPolicy.String(),
+		"deliver_policy":   delivers(c.DeliverPolicy),
 		"ack_policy":       c.AckPolicy.String(),
 		"ack_wait":         c.AckWait.String(),
 		"max_deliver":      unlimited(int64(c.MaxDeliver)),
@@ -153,6 +153,16 @@ func consumerSettings(c jetstream.ConsumerConfig) settingsOf {
 		"priority_policy":  fmt.Sprint(c.PriorityPolicy),
 		"priority_groups":  list(c.PriorityGroups),
 		"priority_timeout": c.PinnedTTL.String(),
+	}
+}
+
+// delivers is the deliver policy by what it leaves out. A consumer that was made again begins elsewhere than with the first message.
+func delivers(p jetstream.DeliverPolicy) string {
+	switch p {
+	case jetstream.DeliverLastPolicy, jetstream.DeliverLastPerSubjectPolicy:
+		return p.String()
+	default:
+		return "every message from its start on"
 	}
 }
 

@@ -55,6 +55,7 @@ func (s Stage) works() []string {
 		may = append(may, pull+stream+"."+s.Name)
 		may = append(may, acks(stream, s.Name)...)
 	}
+	may = append(may, "$KV."+State+"."+s.floors()+">")
 	if s.Ordered {
 		may = append(may, "$JS.API.CONSUMER.UNPIN."+s.Stream+"."+s.Name) // lets the next replica work at once
 	}

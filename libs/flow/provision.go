@@ -8,29 +8,86 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Provision makes every stream, bucket and durable consumer of the tables, or brings those that are there to what the
-// tables say. It may be run at any time, by several at once, and again after an upgrade. Nothing else makes them: a
-// worker that made its own would hide a wrong set-up, and KEDA scales to the maximum when a consumer is missing.
+// Provision is a Provisioner's Run without a word of the operator's.
 func Provision(ctx context.Context, js jetstream.JetStream, replicas int) error {
+	return Provisioner{JS: js, Replicas: replicas}.Run(ctx)
+}
+
+// Provisioner makes what the tables say.
+type Provisioner struct {
+	JS       jetstream.JetStream
+	Replicas int
+	Starts   map[string]Start          // by stage, where its consumers begin that are missing; of a stage that is not here, see Start
+	Tell     func(consumer, at string) // of a consumer that was made, where it begins; nil for nobody
+}
+
+// Run makes every stream, bucket and durable consumer of the tables, or brings those that are there to what the tables say. It may
+// be run at any time, by several at once, and again after an upgrade. Nothing else makes them: a worker that made its own would
+// hide a wrong set-up, and KEDA scales to the maximum when a consumer is missing.
+//
+// It fails with a *StartError where consumers are missing and only an operator can say where they begin.
+func (p Provisioner) Run(ctx context.Context) error {
+	streams := map[string]jetstream.Stream{}
 	for _, s := range Streams {
-		if _, err := js.CreateOrUpdateStream(ctx, streamConfig(s, replicas)); err != nil {
+		made, err := p.JS.CreateOrUpdateStream(ctx, streamConfig(s, p.Replicas))
+		if err != nil {
 			return fmt.Errorf("provision stream %s: %w", s.Name, err)
 		}
+		streams[s.Name] = made
 	}
 	for _, b := range Buckets {
-		if _, err := js.CreateOrUpdateKeyValue(ctx, bucketConfig(b, replicas)); err != nil {
+		if _, err := p.JS.CreateOrUpdateKeyValue(ctx, bucketConfig(b, p.Replicas)); err != nil {
 			return fmt.Errorf("provision bucket %s: %w", b.Name, err)
 		}
 	}
+	undecided := new(StartError)
 	for _, s := range Stages {
-		if err := provisionConsumer(ctx, js, s, s.Stream, s.Takes); err != nil {
-			return err
-		}
-		if err := provisionConsumer(ctx, js, s, Replay, []string{s.Replays()}); err != nil {
-			return err
+		for _, from := range []struct {
+			stream string
+			takes  []string
+		}{{s.Stream, s.Takes}, {Replay, []string{s.Replays()}}} {
+			missing, err := p.consumer(ctx, s, streams[from.stream], from.takes)
+			if err != nil {
+				return fmt.Errorf("provision consumer %s on %s: %w", s.Name, from.stream, err)
+			}
+			if missing != nil {
+				undecided.Undecided = append(undecided.Undecided, *missing)
+			}
 		}
 	}
+	if len(undecided.Undecided) > 0 {
+		return undecided
+	}
 	return nil
+}
+
+// consumer makes one consumer, or brings it up to date: where it began is not changed.
+func (p Provisioner) consumer(ctx context.Context, s Stage, stream jetstream.Stream, takes []string) (*Undecided, error) {
+	name := stream.CachedInfo().Config.Name
+	want := consumerConfig(s, name, takes)
+	is, err := stream.Consumer(ctx, s.Name)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		start, undecided, err := p.start(ctx, s, stream, takes)
+		if err != nil || undecided != nil {
+			return undecided, err
+		}
+		start.in(&want)
+		_, err = stream.CreateConsumer(ctx, want)
+		if err == nil && p.Tell != nil {
+			p.Tell("consumer "+s.Name+" on "+name, start.String())
+		}
+		if !errors.Is(err, jetstream.ErrConsumerExists) { // made by another at the same time
+			return nil, err
+		}
+		is, err = stream.Consumer(ctx, s.Name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	began := is.CachedInfo().Config
+	want.DeliverPolicy, want.OptStartSeq, want.OptStartTime = began.DeliverPolicy, began.OptStartSeq, began.OptStartTime
+	_, err = stream.UpdateConsumer(ctx, want)
+	return nil, err
 }
 
 func streamConfig(s Stream, replicas int) jetstream.StreamConfig {
@@ -57,13 +114,6 @@ func bucketConfig(b Bucket, replicas int) jetstream.KeyValueConfig {
 		Storage:     jetstream.FileStorage,
 		Replicas:    max(replicas, 1),
 	}
-}
-
-func provisionConsumer(ctx context.Context, js jetstream.JetStream, s Stage, stream string, takes []string) error {
-	if _, err := js.CreateOrUpdateConsumer(ctx, stream, consumerConfig(s, stream, takes)); err != nil {
-		return fmt.Errorf("provision consumer %s on %s: %w", s.Name, stream, err)
-	}
-	return nil
 }
 
 func consumerConfig(s Stage, stream string, takes []string) jetstream.ConsumerConfig {

@@ -129,7 +129,8 @@ func (s source) wait(ctx context.Context, trouble error) error {
 	case ctx.Err() != nil:
 		return nil //nolint:nilerr // told to end, which is no trouble
 	case gone(trouble):
-		return fmt.Errorf("consumer %s on stream %s is missing; run `signrelay provision`: %w", s.stage.Name, s.stream, trouble)
+		return fmt.Errorf("consumer %s on stream %s is missing; run `signrelay provision`, which makes it again where the stage stopped, "+
+			"or asks where it begins: %w", s.stage.Name, s.stream, trouble)
 	case errors.Is(trouble, nats.ErrConnectionClosed):
 		return fmt.Errorf("stage %s: %w", s.stage.Name, trouble)
 	}

@@ -130,7 +130,7 @@ func TestTheVerdictIsMadeOnce(t *testing.T) {
 		j.putOffs.count(first)
 		j.of(first, errPlain)
 		_, _ = chain(func(context.Context, *attempt) ([]Out, error) { return nil, errPlain },
-			settled(nil, nil), slowly, buried(s, j, publisher{}))(t.Context(), a)
+			settled(nil, new(Floors), nil), slowly, buried(s, j, publisher{}))(t.Context(), a)
 		if msg.answer != "nak" || a.verdict.Kind != retry {
 			t.Errorf("answered %q after the verdict %+v", msg.answer, a.verdict)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/signrelay/signrelay/libs/telemetry"
@@ -31,8 +32,8 @@ func newLag(r prometheus.Registerer) (l lag, err error) {
 	return l, err
 }
 
-// tellLag tells how far a stage is behind, on each of its sources, until ctx ends.
-func tellLag(ctx context.Context, sources []source, r prometheus.Registerer) error {
+// tellLag tells how far a stage is behind, on each of its sources, and keeps how far it has come, until ctx ends.
+func tellLag(ctx context.Context, sources []source, floors []*Floors, r prometheus.Registerer) error {
 	l, err := newLag(r)
 	if err != nil {
 		return err
@@ -40,8 +41,12 @@ func tellLag(ctx context.Context, sources []source, r prometheus.Registerer) err
 	tick := time.NewTicker(lagEvery)
 	defer tick.Stop()
 	for {
-		for _, s := range sources {
-			l.ask(ctx, s)
+		for i, s := range sources {
+			if is := l.ask(ctx, s); is != nil {
+				if err := floors[i].Keep(ctx, is); err != nil && ctx.Err() == nil {
+					s.log.WarnContext(ctx, "the floor is not kept", "stage", s.stage.Name, "error", err)
+				}
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -52,14 +57,15 @@ func tellLag(ctx context.Context, sources []source, r prometheus.Registerer) err
 }
 
 // ask asks the server about one consumer. What it does not say is not told: an old number would look like news.
-func (l lag) ask(ctx context.Context, s source) {
+func (l lag) ask(ctx context.Context, s source) *jetstream.ConsumerInfo {
 	c, err := s.lookUp(ctx)
 	if err != nil {
 		l.waiting.DeleteLabelValues(s.stage.Name, s.stream)
 		l.inHand.DeleteLabelValues(s.stage.Name, s.stream)
-		return
+		return nil
 	}
 	is := c.CachedInfo()
 	l.waiting.WithLabelValues(s.stage.Name, s.stream).Set(float64(is.NumPending) + float64(is.NumAckPending))
 	l.inHand.WithLabelValues(s.stage.Name, s.stream).Set(float64(is.NumAckPending))
+	return is
 }

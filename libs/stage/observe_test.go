@@ -156,7 +156,7 @@ func TestTheLagIsTold(t *testing.T) {
 		registry := prometheus.NewRegistry()
 		ctx, cancel := context.WithCancel(t.Context())
 		told := make(chan error, 1)
-		go func() { told <- tellLag(ctx, r.sources(), registry) }()
+		go func() { told <- tellLag(ctx, r.sources(), []*Floors{{}, {}}, registry) }()
 		var got map[string]float64
 		for deadline := time.Now().Add(patience); time.Now().Before(deadline) && !maps.Equal(got, want); {
 			got = gauges(t, registry)

@@ -67,9 +67,13 @@ func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
 		case <-inHand.Done():
 		}
 	}()
-	workers.Go(func() error { return tellLag(ctx, sources, r.Metrics) })
+	floors := make([]*Floors, len(sources))
 	for i, s := range sources {
-		work := r.chain(metrics, consumers[i].CachedInfo(), ctx.Done())
+		floors[i] = &Floors{JS: r.JS, Stage: r.Stage, Stream: s.stream}
+	}
+	workers.Go(func() error { return tellLag(ctx, sources, floors, r.Metrics) })
+	for i, s := range sources {
+		work := r.chain(metrics, consumers[i].CachedInfo(), floors[i], ctx.Done())
 		for range s.workers {
 			workers.Go(func() error {
 				return s.take(ctx, consumers[i], func(msg jetstream.Msg) time.Duration {
@@ -85,6 +89,9 @@ func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
 		}
 	}
 	err = workers.Wait()
+	for i, s := range sources {
+		floors[i].keepAtEnd(inHand, s)
+	}
 	flush, cancel := context.WithTimeout(context.WithoutCancel(inHand), time.Second)
 	defer cancel()
 	_ = r.JS.Conn().FlushWithContext(flush) // the last answers; what does not get out comes back after the ack wait
@@ -102,11 +109,11 @@ func (r Runner[In]) sources() []source {
 }
 
 // chain is all that happens to an attempt, outermost first. The program ends when ends is closed.
-func (r Runner[In]) chain(m metrics, from *jetstream.ConsumerInfo, ends <-chan struct{}) handler {
+func (r Runner[In]) chain(m metrics, from *jetstream.ConsumerInfo, floors *Floors, ends <-chan struct{}) handler {
 	p := publisher{js: r.JS, made: from.Created}
 	return chain(r.do,
 		observed(r.Stage, r.Log, m),
-		settled(r.JS.Conn(), ends),
+		settled(r.JS.Conn(), floors, ends),
 		leased(r.JS.Conn(), from.Config.AckWait),
 		buried(r.Stage, judge{r.Stage.Policy, newPutOffs()}, p),
 		published(p),

@@ -15,16 +15,20 @@ const ackFor = 5 * time.Second
 // settled answers the broker. While the broker is away it waits, because an answer is good for as long as the message is in
 // hand: what is done need not be done again, and what is to be retried comes as soon as it was meant to. Without an answer the
 // message would come again after the ack wait. It does not wait when the program ends.
-func settled(conn *nats.Conn, ends <-chan struct{}) middleware {
+func settled(conn *nats.Conn, floors *Floors, ends <-chan struct{}) middleware {
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {
 			outs, err := next(ctx, a)
 			for {
 				a.unanswered = answer(ctx, a.msg, a.verdict)
 				if a.unanswered == nil || conn.IsConnected() || !back(conn, ends) {
-					return outs, err
+					break
 				}
 			}
+			if a.unanswered == nil && a.verdict.Kind != retry {
+				floors.Done(a.meta)
+			}
+			return outs, err
 		}
 	}
 }

@@ -1,0 +1,90 @@
+package flow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Floor is how far a stage has come in a stream: it has done everything up to this message. It stands in the bucket STATE, written
+// by the stage itself, so that a consumer which is lost and made again resumes there.
+type Floor struct {
+	Sequence uint64    `json:"sequence"`
+	Stored   time.Time `json:"stored"` // when the stream stored the message
+	// Made is when the stream was made. One that is made anew counts from 1 again.
+	Made time.Time `json:"stream_made"`
+}
+
+// floors is the prefix of a stage's floors in the bucket STATE, the only entries there that it writes.
+func (s Stage) floors() string { return "floor." + s.Name + "." }
+
+// KeepFloor keeps the floor of a stage in a stream, unless a higher one is kept. The stream is asked when it was made.
+func (s Stage) KeepFloor(ctx context.Context, js jetstream.JetStream, stream string, f Floor) error {
+	is, err := js.Stream(ctx, stream)
+	if err != nil {
+		return fmt.Errorf("keep the floor of %s in %s: %w", s.Name, stream, err)
+	}
+	f.Made = is.CachedInfo().Created
+	kept, revision, err := s.floor(ctx, js, stream)
+	if err != nil {
+		return err
+	}
+	if revision > 0 && kept.Made.Equal(f.Made) && kept.Sequence >= f.Sequence {
+		return nil
+	}
+	value, err := json.Marshal(f)
+	if err != nil {
+		return fmt.Errorf("keep the floor of %s in %s: %w", s.Name, stream, err)
+	}
+	bucket, err := js.KeyValue(ctx, State)
+	if err == nil {
+		_, err = bucket.Update(ctx, s.floors()+stream, value, revision)
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrKeyRevisionMismatch) { // another replica was first
+		return fmt.Errorf("keep the floor of %s in %s: %w", s.Name, stream, err)
+	}
+	return nil
+}
+
+// floor returns the floor that is kept, and its revision; 0 where there is none.
+func (s Stage) floor(ctx context.Context, js jetstream.JetStream, stream string) (f Floor, revision uint64, err error) {
+	bucket, err := js.KeyValue(ctx, State)
+	if err != nil {
+		return Floor{}, 0, fmt.Errorf("open bucket %s: %w", State, err)
+	}
+	entry, err := bucket.Get(ctx, s.floors()+stream)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return Floor{}, 0, nil
+	}
+	if err != nil {
+		return Floor{}, 0, fmt.Errorf("read the floor of %s in %s: %w", s.Name, stream, err)
+	}
+	if err := json.Unmarshal(entry.Value(), &f); err != nil {
+		return Floor{}, 0, fmt.Errorf("the floor of %s in %s cannot be read: remove the key %s from the bucket %s: %w", s.Name, stream, entry.Key(), State, err)
+	}
+	return f, entry.Revision(), nil
+}
+
+// holds tells whether the floor is about the stream as it is: the same stream, which holds the message or is past it. A stream
+// that was restored from an older backup has given the floor's sequence to another message, or not yet to any.
+func (f Floor) holds(ctx context.Context, stream jetstream.Stream) (bool, error) {
+	info := stream.CachedInfo()
+	switch {
+	case !f.Made.Equal(info.Created) || f.Sequence > info.State.LastSeq:
+		return false, nil
+	case f.Sequence < info.State.FirstSeq: // removed by its age
+		return f.Stored.Before(info.State.FirstTime), nil
+	}
+	m, err := stream.GetMsg(ctx, f.Sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) { // removed by hand
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look message %d of %s up: %w", f.Sequence, info.Config.Name, err)
+	}
+	return m.Time.Equal(f.Stored), nil
+}

@@ -1,0 +1,133 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Start is where a consumer begins in a stream that is not empty.
+type Start struct {
+	All   bool      // with the first message that the stream holds
+	New   bool      // with what is stored from now on
+	Since time.Time // with what was stored then
+	after uint64    // behind its floor
+}
+
+// ParseStart reads "all", "new", or a time as RFC 3339 has it.
+func ParseStart(text string) (Start, error) {
+	switch text {
+	case "all":
+		return Start{All: true}, nil
+	case "new":
+		return Start{New: true}, nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return Start{}, fmt.Errorf("%q is neither all nor new nor a time such as 2026-01-31T18:00:00Z", text)
+	}
+	return Start{Since: at}, nil
+}
+
+// in makes a consumer begin there.
+func (s Start) in(c *jetstream.ConsumerConfig) {
+	switch {
+	case s.New:
+		c.DeliverPolicy = jetstream.DeliverNewPolicy
+	case !s.Since.IsZero():
+		c.DeliverPolicy, c.OptStartTime = jetstream.DeliverByStartTimePolicy, &s.Since
+	case s.after > 0:
+		c.DeliverPolicy, c.OptStartSeq = jetstream.DeliverByStartSequencePolicy, s.after+1
+	default:
+		c.DeliverPolicy = jetstream.DeliverAllPolicy
+	}
+}
+
+func (s Start) String() string {
+	switch {
+	case s.New:
+		return "begins with what is stored from now on"
+	case !s.Since.IsZero():
+		return "begins with what was stored at " + s.Since.Format(time.RFC3339)
+	case s.after > 0:
+		return fmt.Sprintf("resumes behind message %d, where the stage stopped", s.after)
+	default:
+		return "begins with the first message"
+	}
+}
+
+// StartError says that consumers are missing on streams that are not empty, and that nothing tells how far their stages had come.
+// Everything else was provisioned.
+type StartError struct{ Undecided []Undecided }
+
+// Undecided is a consumer that was not made.
+type Undecided struct {
+	Stage, Stream string
+	Since         time.Time // of the first message that the stream holds
+	Why           string    // the floor does not help
+}
+
+func (e *StartError) Error() string {
+	var b strings.Builder
+	for _, u := range e.Undecided {
+		fmt.Fprintf(&b, "consumer %s on %s is missing, and where it stopped is not known (%s); ", u.Stage, u.Stream, u.Why)
+	}
+	stage := e.Undecided[0].Stage
+	fmt.Fprintf(&b, "say for each where it begins: --start %[1]s=new (only what is stored from now on; what waited is never done), "+
+		"--start %[1]s=<time> (what was stored since then), or --start %[1]s=all (the stream holds messages since %[2]s, and all are done again)",
+		stage, e.Undecided[0].Since.Format(time.RFC3339))
+	return b.String()
+}
+
+// start says where a consumer of the stage begins that has to be made. A stream in which nothing waits for it is read from its
+// beginning; else it resumes behind the stage's floor. Without one it is for the operator to say: read from the beginning, a log
+// of 90 days tells people again of what is long over. A stage that is optional and has no floor never worked, and wants all.
+func (p Provisioner) start(ctx context.Context, s Stage, stream jetstream.Stream, takes []string) (Start, *Undecided, error) {
+	if chosen, ok := p.Starts[s.Name]; ok {
+		return chosen, nil, nil
+	}
+	info := stream.CachedInfo()
+	name := info.Config.Name
+	waits, err := holdsAny(ctx, stream, takes)
+	if err != nil || !waits {
+		return Start{All: true}, nil, err
+	}
+	floor, revision, err := s.floor(ctx, p.JS, name)
+	if err != nil {
+		return Start{}, nil, err
+	}
+	undecided := &Undecided{Stage: s.Name, Stream: name, Since: info.State.FirstTime, Why: "it left no floor"}
+	switch {
+	case revision == 0 && s.Optional:
+		return Start{All: true}, nil, nil
+	case revision == 0:
+		return Start{}, undecided, nil
+	}
+	holds, err := floor.holds(ctx, stream)
+	if err != nil || holds {
+		return Start{after: floor.Sequence}, nil, err
+	}
+	undecided.Why = "its floor is of the stream before it was made anew or restored"
+	return Start{}, undecided, nil
+}
+
+// holdsAny tells whether the stream holds a message on one of the subjects.
+func holdsAny(ctx context.Context, stream jetstream.Stream, subjects []string) (bool, error) {
+	if stream.CachedInfo().State.Msgs == 0 {
+		return false, nil
+	}
+	for _, subject := range subjects {
+		_, err := stream.GetLastMsgForSubject(ctx, subject)
+		if err == nil {
+			return true, nil
+		}
+		if !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return false, fmt.Errorf("look for %s in %s: %w", subject, stream.CachedInfo().Config.Name, err)
+		}
+	}
+	return false, nil
+}
