@@ -17,8 +17,8 @@ func Provision(ctx context.Context, js jetstream.JetStream, replicas int) error 
 type Provisioner struct {
 	JS       jetstream.JetStream
 	Replicas int
-	Starts   map[string]Start          // by stage, where its consumers begin that are missing; of a stage that is not here, see Start
-	Tell     func(consumer, at string) // of a consumer that was made, where it begins; nil for nobody
+	Starts   map[string]Start             // by stage, where its consumers begin that are missing; of a stage that is not here, see Start
+	Tell     func(consumer, start string) // of a consumer that was made where messages wait for it; nil to tell nobody
 }
 
 // Run makes every stream, bucket and durable consumer of the tables, or brings those that are there to what the tables say. It may
@@ -73,7 +73,7 @@ func (p Provisioner) consumer(ctx context.Context, s Stage, stream jetstream.Str
 		}
 		start.in(&want)
 		_, err = stream.CreateConsumer(ctx, want)
-		if err == nil && p.Tell != nil {
+		if err == nil && p.Tell != nil && start != (Start{}) {
 			p.Tell("consumer "+s.Name+" on "+name, start.String())
 		}
 		if !errors.Is(err, jetstream.ErrConsumerExists) { // made by another at the same time

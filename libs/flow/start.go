@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Start is where a consumer begins in a stream that is not empty.
+// Start is where a consumer begins in a stream; the zero Start is the beginning of one in which nothing waits for it.
 type Start struct {
 	All   bool      // with the first message that the stream holds
 	New   bool      // with what is stored from now on
@@ -94,7 +94,7 @@ func (p Provisioner) start(ctx context.Context, s Stage, stream jetstream.Stream
 	name := info.Config.Name
 	waits, err := holdsAny(ctx, stream, takes)
 	if err != nil || !waits {
-		return Start{All: true}, nil, err
+		return Start{}, nil, err
 	}
 	floor, revision, err := s.floor(ctx, p.JS, name)
 	if err != nil {

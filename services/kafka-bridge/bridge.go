@@ -12,6 +12,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/crash"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/stage"
 )
 
 // bridge is one replica.
@@ -23,6 +24,7 @@ type bridge struct {
 	topic   *topic
 	encode  encoder
 	wait    patience
+	floors  *stage.Floors
 	active  bool // the server lets this replica work
 	reached bool // Kafka has answered since the bridge started, or since it last let go
 	tired   bool // it let go of what it could not write
@@ -125,10 +127,21 @@ func (b *bridge) window(ctx context.Context, c jetstream.Consumer) error {
 	written, left := b.carry(ctx, h.inOrder(), c.CachedInfo().Config.PinnedTTL)
 	letGo()
 	crash.Point("written")
-	err = ack(ctx, written)
+	if err = ack(ctx, written); err == nil {
+		b.done(written)
+	}
 	handBack(left)
 	b.metrics.seconds.Observe(time.Since(began).Seconds())
 	return err
+}
+
+// done notes how far the bridge has come, for a consumer that is lost and made again.
+func (b *bridge) done(messages []jetstream.Msg) {
+	for _, m := range messages {
+		if meta, err := m.Metadata(); err == nil {
+			b.floors.Done(meta)
+		}
+	}
 }
 
 // complete takes what a replica that died, or that is no longer let work, still has in hand: it stands before what is in
@@ -169,6 +182,9 @@ func (b *bridge) leave(ctx context.Context, c jetstream.Consumer) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	_ = b.js.Conn().FlushWithContext(ctx) // what was handed back, first
+	if is, err := c.Info(ctx); err == nil {
+		_ = b.floors.Keep(ctx, is)
+	}
 	if s, err := b.js.Stream(ctx, b.stage.Stream); err == nil {
 		_ = s.UnpinConsumer(ctx, b.stage.Name, flow.Active)
 	}

@@ -196,3 +196,29 @@ func TestWithoutBrokersItSaysSo(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A consumer that is lost and made again goes on where the bridge stopped; one that never worked gets the whole log.
+func TestALostConsumerResumes(t *testing.T) {
+	t.Parallel()
+	kafka := newBrokers(t).start()
+	h := setup(t, kafka.settings())
+	lose := func() {
+		if err := h.Env.JS.DeleteConsumer(t.Context(), flow.Signing, flow.KafkaBridge); err != nil {
+			t.Fatal(err)
+		}
+		if err := flow.Provision(t.Context(), h.Env.JS, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.publish(5, 2)
+	lose()
+	r := h.replica()
+	h.inOrder(kafka.read(5))
+	h.Settled(flow.KafkaBridge)
+	r.stop()
+	h.publish(2, 2)
+	lose()
+	h.replica()
+	h.Settled(flow.KafkaBridge)
+	h.inOrder(kafka.read(7)) // none twice
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/libs/stage"
 )
 
 // Service is the bridge as a program of its own.
@@ -62,7 +63,11 @@ func run(ctx context.Context, env service.Env, addCheck func(string, func(contex
 	addCheck("kafka", t.check)
 
 	all, ctx := errgroup.WithContext(ctx)
-	b := &bridge{stage: flow.StageNamed(flow.KafkaBridge), js: env.JS, log: env.Log, metrics: m, topic: t, encode: encoding(settings.Format), wait: patience{topic: t}}
+	place := flow.StageNamed(flow.KafkaBridge)
+	b := &bridge{
+		stage: place, js: env.JS, log: env.Log, metrics: m, topic: t, encode: encoding(settings.Format), wait: patience{topic: t},
+		floors: &stage.Floors{JS: env.JS, Stage: place, Stream: place.Stream},
+	}
 	all.Go(func() error { return b.run(ctx) })
 	all.Go(func() error { return b.watch(ctx) })
 	all.Go(func() error { return b.replay(ctx, env) })

@@ -11,13 +11,24 @@ import (
 // lagEvery is how often the lag is measured, by a replica that stands by or waits for Kafka too.
 const lagEvery = 2 * time.Second
 
-// watch measures the lag until ctx ends. While the log cannot be asked, the last measure stands.
+// floorEvery is how often it is kept how far the bridge has come.
+const floorEvery = 15 * time.Second
+
+// watch measures the lag until ctx ends, and keeps how far the bridge has come. While the log cannot be asked, the last measure
+// stands.
 func (b *bridge) watch(ctx context.Context) error {
 	tick := time.NewTicker(lagEvery)
 	defer tick.Stop()
+	var kept time.Time
 	for ctx.Err() == nil {
 		if c, err := lookUp(ctx, b.js, b.stage); err == nil {
 			b.measure(c.CachedInfo())
+			if time.Since(kept) >= floorEvery {
+				kept = time.Now()
+				if err := b.floors.Keep(ctx, c.CachedInfo()); err != nil && ctx.Err() == nil {
+					b.log.WarnContext(ctx, "the floor is not kept", "stage", b.stage.Name, "error", err)
+				}
+			}
 		}
 		select {
 		case <-ctx.Done():

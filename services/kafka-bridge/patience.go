@@ -14,8 +14,8 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 )
 
-// patience waits between attempts: 100 ms, doubled with each, at most 5 s, a quarter to either side. It knows no last one:
-// what waits behind is in the log, not in memory.
+// patience waits between attempts: 100 ms, doubled with each, at most 3 s, a quarter to either side, so that all goes on within 4 s
+// of Kafka's return. There is no last attempt: what waits behind is in the log, not in memory.
 type patience struct {
 	topic *topic
 	mean  time.Duration
@@ -24,7 +24,7 @@ type patience struct {
 
 const (
 	firstDelay = 100 * time.Millisecond
-	maxDelay   = 5 * time.Second
+	maxDelay   = 3 * time.Second
 )
 
 // failed says so, to the operator and to /readyz, and waits, at most until ctx ends.

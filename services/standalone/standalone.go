@@ -22,8 +22,9 @@ import (
 	smssender "github.com/signrelay/signrelay/services/sms-sender"
 )
 
-// Run runs everything until ctx ends. Opened, when it is not nil, is called once all doors are open.
-func Run(ctx context.Context, cfg config.Config, log *slog.Logger, opened func()) error {
+// Run runs everything until ctx ends. Starts are where consumers begin that are missing, as in flow.Provisioner. Opened, when it is
+// not nil, is called once all doors are open.
+func Run(ctx context.Context, cfg config.Config, log *slog.Logger, starts map[string]flow.Start, opened func()) error {
 	demo := len(cfg.Sources) == 0
 	if demo {
 		if err := makeDemoKey(cfg.DataDir); err != nil {
@@ -46,7 +47,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, opened func()
 		cfg.NATS.URL = embedded.ClientURL()
 		cfg.NATS.Options = append(cfg.NATS.Options, nats.InProcessServer(embedded))
 	}
-	if err := Provision(ctx, cfg, log); err != nil {
+	if err := Provision(ctx, cfg, log, starts, nil); err != nil {
 		return err
 	}
 	host := service.Host{Config: cfg, Log: log, Services: services(cfg, demo)}
@@ -58,9 +59,14 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, opened func()
 	return host.Run(ctx)
 }
 
-// Provision makes what flow's tables say on the broker of the settings. It waits for the broker until ctx ends.
-func Provision(ctx context.Context, cfg config.Config, log *slog.Logger) error {
-	return provision(ctx, cfg, log, flow.Provision)
+// Provision makes what flow's tables say on the broker of the settings, as a flow.Provisioner does. It waits for the broker until ctx
+// ends.
+func Provision(
+	ctx context.Context, cfg config.Config, log *slog.Logger, starts map[string]flow.Start, tell func(consumer, start string),
+) error {
+	return provision(ctx, cfg, log, func(ctx context.Context, js jetstream.JetStream, replicas int) error {
+		return flow.Provisioner{JS: js, Replicas: replicas, Starts: starts, Tell: tell}.Run(ctx)
+	})
 }
 
 // ProvisionCopy makes a subscriber's copy of the log there, with the subscriber's credentials in the settings.

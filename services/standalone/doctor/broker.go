@@ -77,8 +77,11 @@ func (e *examination) streams(ctx context.Context, conn *nats.Conn, js jetstream
 	all := []Finding{}
 	for _, d := range differences {
 		mend := "run `signrelay provision`; where it says that this cannot be changed, the stream must be made anew"
-		if d.Setting == "paused" {
+		switch {
+		case d.Setting == "paused":
 			mend = "resume it: nats consumer resume"
+		case d.Setting == "" && strings.HasPrefix(d.Of, "consumer "):
+			mend = "run `signrelay provision`: it makes the consumer again where its stage stopped, and asks where to begin when that is not known"
 		}
 		all = append(all, Finding{"streams", Fail, d.String(), mend})
 	}

@@ -117,7 +117,7 @@ func start(ctx context.Context, cfg config.Config) *house {
 	h := &house{open: make(chan struct{}), ended: make(chan error, 1), end: cancel}
 	log := telemetry.Logger(os.Stderr, cfg.Log.Level, "signrelay")
 	service.OneVoice(log)
-	go func() { h.ended <- standalone.Run(ctx, cfg, log, func() { close(h.open) }) }()
+	go func() { h.ended <- standalone.Run(ctx, cfg, log, nil, func() { close(h.open) }) }()
 	return h
 }
 

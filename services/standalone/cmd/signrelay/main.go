@@ -58,7 +58,7 @@ func (c *call) json() bool              { return c.flag("json") == "true" }
 
 // commands in the order in which one meets them.
 var commands = []command{
-	{"run", "", "run everything in one process, with an embedded NATS server", nil, run},
+	{"run", "", "run everything in one process, with an embedded NATS server", startFlags, run},
 	{"provision", "", "make the streams, buckets and consumers, or bring them up to date", provisionFlags, provision},
 	{"config check", "", "say all that is wrong with the settings", configCheckFlags, configCheck},
 	{"config print", "", "print the settings as they are understood, secrets masked", nil, configPrint},

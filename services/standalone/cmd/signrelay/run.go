@@ -29,7 +29,7 @@ func run(ctx context.Context, c *call) error {
 		return err
 	}
 	began := time.Now()
-	err = standalone.Run(ctx, c.cfg, log, func() { welcome(c.stdout, c.cfg, time.Since(began)) })
+	err = standalone.Run(ctx, c.cfg, log, c.starts(), func() { welcome(c.stdout, c.cfg, time.Since(began)) })
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
 	return errors.Join(err, flush(last))
@@ -71,20 +71,20 @@ func dialable(addr string) string {
 
 func provisionFlags(fs *flag.FlagSet) {
 	fs.Bool("copy", false, "with a subscriber's credentials: make the copy of the log in its account, and nothing else")
+	startFlags(fs)
 }
 
 func provision(ctx context.Context, c *call) error {
-	cfg := reachable(c.cfg)
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
 	if c.flag("copy") == "true" {
-		if err := standalone.ProvisionCopy(ctx, cfg, quiet()); err != nil {
+		ctx, cancel := context.WithTimeout(ctx, provisionWithin)
+		defer cancel()
+		if err := standalone.ProvisionCopy(ctx, reachable(c.cfg), quiet()); err != nil {
 			return err
 		}
 		fmt.Fprintf(c.stdout, "copy of   %-12s in the account of these credentials\n", flow.Signing)
 		return nil
 	}
-	if err := standalone.Provision(ctx, cfg, quiet()); err != nil {
+	if err := c.provisionStreams(ctx); err != nil {
 		return err
 	}
 	for _, s := range flow.Streams {
