@@ -148,6 +148,27 @@ func TestMessageIsACloudEventInBinaryMode(t *testing.T) {
 	}
 }
 
+// A retry arrives later and is the same fact: no header of it may differ.
+func TestTheTimeOfArrivalIsInNoHeader(t *testing.T) {
+	t.Parallel()
+	var first nats.Header
+	for _, at := range []time.Time{time.Unix(1, 0), time.Unix(2, 0)} {
+		e := signed()
+		e.OccurredAt, e.ReceivedAt = nil, timestamppb.New(at)
+		e.Id = event.TransitionID(e)
+		msg, err := event.Message(t.Context(), e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first == nil {
+			first = msg.Header
+		}
+		if diff := cmp.Diff(first, msg.Header); diff != "" || msg.Header.Get("ce-time") != "" {
+			t.Errorf("ce-time %q; headers differ:\n%s", msg.Header.Get("ce-time"), diff)
+		}
+	}
+}
+
 func TestHostileDocumentIDStaysInItsHeader(t *testing.T) {
 	t.Parallel()
 	e := signed()

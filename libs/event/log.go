@@ -10,6 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
+
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
 // Log reads a stream by subject: a document's life, or whether one event was stored. It asks the server directly and
@@ -25,25 +27,55 @@ const batch = 256
 // Which tells which of the ids stand on the subject, among the messages stored in the span. It reads the span once,
 // however many ids there are: all signers of an eSignature v1 account share one subject.
 func (l Log) Which(ctx context.Context, subject string, in Span, ids ...string) (map[string]bool, error) {
+	found := make(map[string]bool)
+	err := l.find(ctx, subject, in, ids, func(id string, _ []byte) error {
+		found[id] = true
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// Events are those of the ids that stand on the subject, among the messages stored in the span.
+func (l Log) Events(ctx context.Context, subject string, in Span, ids ...string) (map[string]*signingv1.SigningEvent, error) {
+	found := make(map[string]*signingv1.SigningEvent)
+	err := l.find(ctx, subject, in, ids, func(id string, data []byte) (err error) {
+		found[id], err = Decode(data)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// find passes on the first message of each id, until there was one of each.
+func (l Log) find(ctx context.Context, subject string, in Span, ids []string, take func(id string, data []byte) error) error {
 	wanted := make(map[string]bool, len(ids))
 	for _, id := range ids {
 		wanted[id] = true
 	}
-	found := make(map[string]bool)
 	for m, err := range l.Messages(ctx, subject, in.Since) {
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if !in.Until.IsZero() && m.Time.After(in.Until) {
-			break
+			return nil
 		}
-		if id := m.Header.Get("Nats-Msg-Id"); wanted[id] {
-			if found[id] = true; len(found) == len(wanted) {
-				break
-			}
+		id := m.Header.Get("Nats-Msg-Id")
+		if !wanted[id] {
+			continue
+		}
+		if err := take(id, m.Data); err != nil {
+			return err
+		}
+		if delete(wanted, id); len(wanted) == 0 {
+			return nil
 		}
 	}
-	return found, nil
+	return nil
 }
 
 // Span is a span of time by the broker's clock; a zero end is open.

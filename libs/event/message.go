@@ -18,7 +18,8 @@ import (
 const DataSchema = "urn:protobuf:signrelay.signing.v1.SigningEvent"
 
 // Message is e as it is published: its subject, CloudEvents 1.0 headers in binary mode, Nats-Msg-Id, the trace of ctx,
-// and the protobuf payload.
+// and the protobuf payload. An event whose provider told no time has no ce-time: the time of arrival would be another one when
+// the callback is sent again, under the same id.
 func Message(ctx context.Context, e *signingv1.SigningEvent) (*nats.Msg, error) {
 	if e.GetId() == "" {
 		return nil, errors.New("event without an id")
@@ -33,10 +34,12 @@ func Message(ctx context.Context, e *signingv1.SigningEvent) (*nats.Msg, error) 
 		"ce-id", e.GetId(),
 		"ce-source", "/signrelay/"+e.GetSource()+"/"+e.GetProvider(),
 		"ce-type", "signrelay."+e.GetType()+".v1",
-		"ce-time", Time(e).Format(time.RFC3339Nano),
 		"ce-datacontenttype", "application/protobuf",
 		"ce-dataschema", DataSchema,
 	)
+	if e.GetOccurredAt() != nil {
+		h["ce-time"] = []string{e.GetOccurredAt().AsTime().Format(time.RFC3339Nano)}
+	}
 	if id := e.GetDocument().GetId(); id != "" {
 		h["ce-subject"] = []string{subjectAttribute(id)}
 	}
@@ -46,7 +49,7 @@ func Message(ctx context.Context, e *signingv1.SigningEvent) (*nats.Msg, error) 
 
 // headers makes headers of names and values, taking turns. All values share one array: ingest makes 20,000 of these a second.
 func headers(namesAndValues ...string) nats.Header {
-	h := make(nats.Header, len(namesAndValues)/2+2) // and room for ce-subject and traceparent
+	h := make(nats.Header, len(namesAndValues)/2+3) // and room for ce-time, ce-subject and traceparent
 	values := make([]string, len(namesAndValues)/2)
 	for i := range values {
 		values[i] = namesAndValues[2*i+1]

@@ -6,7 +6,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/telemetry"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
 // metrics of ingest. Every label is bounded: sources and providers by the settings, outcomes and reasons by the code.
@@ -16,6 +18,7 @@ type metrics struct {
 	called       *prometheus.GaugeVec
 	seconds      *prometheus.HistogramVec
 	events       *prometheus.CounterVec
+	timesUnread  *prometheus.CounterVec
 	unremembered prometheus.Counter
 	unconfirmed  prometheus.Counter
 	logAsked     prometheus.Counter
@@ -41,6 +44,10 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		telemetry.Register(r, &m.events, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_ingest_events_total", Help: "Events stored in the log, by canonical type.",
 		}, []string{"type"})),
+		telemetry.Register(r, &m.timesUnread, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "signrelay_ingest_times_unread_total",
+			Help: "Events stored whose callback held a time that has no single reading; their attribute signrelay.time_unread names its field.",
+		}, []string{"source", "provider"})),
 		telemetry.Register(r, &m.unremembered, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "signrelay_ingest_unremembered_total", Help: "Events taken while the dedupe memory was away.",
 		})),
@@ -61,6 +68,15 @@ func (m *metrics) begin(source, provider string) {
 	m.requests.WithLabelValues(source, provider, "refused", "unauthentic")
 	m.requests.WithLabelValues(source, provider, "unavailable", "log-away")
 	m.quarantined.WithLabelValues(source, provider)
+	m.timesUnread.WithLabelValues(source, provider)
+}
+
+// stored counts an event that the log took.
+func (m *metrics) stored(e *signingv1.SigningEvent) {
+	m.events.WithLabelValues(e.GetType()).Inc()
+	if e.GetAttributes()[pack.TimeUnread] != "" {
+		m.timesUnread.WithLabelValues(e.GetSource(), e.GetProvider()).Inc()
+	}
 }
 
 func (m *metrics) observe(source, provider string, a answer, took time.Duration) {

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -57,7 +58,6 @@ func read(ctx context.Context, env service.Env, src source, r pack.Request, v si
 	}
 	var got reading
 	var beside url.Values
-	seen := make(map[string]bool, len(items))
 	for _, item := range items {
 		if item.Beside == nil {
 			item.Beside = beside // of an item before that could not be read
@@ -77,10 +77,6 @@ func read(ctx context.Context, env service.Env, src source, r pack.Request, v si
 		}
 		beside = nil
 		for _, e := range events {
-			if seen[e.GetId()] {
-				continue // the same fact twice in one batch is one event
-			}
-			seen[e.GetId()] = true
 			if changed(item) {
 				if e.Attributes == nil {
 					e.Attributes = map[string]string{}
@@ -90,6 +86,7 @@ func read(ctx context.Context, env service.Env, src source, r pack.Request, v si
 			got.events = append(got.events, e)
 		}
 	}
+	got.events = event.Distinct(got.events, src.delivery()...)
 	if batch != nil && len(got.unreadable) == len(batch) {
 		first := got.unreadable[0].why
 		return whole(&pack.UnreadableError{Reason: first.Reason, Detail: fmt.Sprintf("none of its %d items can be read; item 0: %s", len(batch), first.Detail)})

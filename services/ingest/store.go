@@ -92,7 +92,7 @@ func (s *store) put(ctx context.Context, src source, got reading, judge func(ded
 		s.settle(ctx, owner, items)
 	}
 	crash.Point("confirmed")
-	return s.verdict(items)
+	return s.putAdditions(ctx, src, items, s.verdict(items), judge)
 }
 
 // item is one message on its way into its stream.
@@ -178,15 +178,11 @@ func (s *store) askLog(ctx context.Context, items []item) {
 	}
 	for subject, group := range bySubject {
 		s.metrics.logAsked.Add(float64(len(group)))
-		ids := make([]string, len(group))
-		for i, it := range group {
-			ids[i] = it.id
-		}
 		log := s.log
 		if group[0].event == nil {
 			log = s.quarantine
 		}
-		found, err := log.Which(ctx, subject, spanOf(group), ids...)
+		found, err := log.Which(ctx, subject, spanOf(group), idsOf(group)...)
 		for _, it := range group {
 			switch {
 			case err != nil:
@@ -198,6 +194,14 @@ func (s *store) askLog(ctx context.Context, items []item) {
 			}
 		}
 	}
+}
+
+func idsOf(items []*item) []string {
+	ids := make([]string, len(items))
+	for i, it := range items {
+		ids[i] = it.id
+	}
+	return ids
 }
 
 // zoneError is how wrong an event's own time can be: providers that name no zone are up to 14 hours off, and a day is round.
@@ -353,7 +357,7 @@ func (s *store) verdict(items []item) answer {
 				break
 			}
 			news++
-			s.metrics.events.WithLabelValues(it.event.GetType()).Inc()
+			s.metrics.stored(it.event)
 		case held:
 			busy = true
 		case refused, doubtful, fresh, unsure, everUnsure:

@@ -25,6 +25,7 @@ var Pack = pack.Pack{
 	API:       newAPI,
 	PerMinute: 2000, // of one access token
 	Sign:      sign,
+	Delivery:  []string{"type", "integration", "sent_to", "deliverable", "updated_time"},
 	Samples:   pack.Recordings(recordings),
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/jsonflat"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -68,19 +69,14 @@ func (w *webhook) normalizeAll(r pack.Request, stamp *signingv1.SigningEvent) ([
 		return nil, err
 	}
 	events := make([]*signingv1.SigningEvent, 0, len(items))
-	seen := make(map[string]bool, len(items))
 	for i, item := range items {
 		found, err := normalizeItem(item, stamp)
 		if u := new(pack.UnreadableError); errors.As(err, &u) {
 			return nil, &pack.UnreadableError{Reason: u.Reason, Detail: fmt.Sprintf("item %d: %s", i, u.Detail)}
 		}
-		// The same fact twice in one batch is one event.
-		if e := found[0]; !seen[e.GetId()] {
-			seen[e.GetId()] = true
-			events = append(events, e)
-		}
+		events = append(events, found[0])
 	}
-	return events, nil
+	return event.Distinct(events), nil
 }
 
 // normalizeItem reads one item of a batch. Its only errors are *pack.UnreadableErrors.

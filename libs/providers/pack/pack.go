@@ -30,6 +30,8 @@ type Pack struct {
 	// Sign makes a request authentic for a source, as the provider does: for samples, stories and tests. Only providers that
 	// sign with a private key use key.
 	Sign func(src config.Source, key *rsa.PrivateKey, r Request) (Request, error)
+	// Delivery names the fields that tell of a callback's delivery and not of what happened: a retry of it may change them.
+	Delivery []string
 	// Samples are recorded callbacks, <name>.http: a request line, headers, an empty line, the body.
 	Samples fs.FS
 }

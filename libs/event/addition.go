@@ -1,0 +1,114 @@
+package event
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+const (
+	// Updated is the type of an event that adds to what an earlier one told. It is no fact of its own: who counts
+	// completions or signatures does not count it.
+	Updated = "document.updated"
+	// UpdatesAttribute names, on an event of the type Updated, the id of the event that it adds to.
+	UpdatesAttribute = "signrelay.updates"
+
+	// tested is the type of a test of the endpoint, which tells of nothing.
+	tested = "endpoint.tested"
+)
+
+// Addition is what a second report of a fact adds to the event that the log holds of it: the whole second report, as an event
+// of its own; nil where it says nothing that known does not (docs/adr/0017). Its id is a function of the fact and of what the
+// report says, so that a retry of the report meets it. Attributes that tell of the delivery and not of the fact, which may
+// differ from one retry to the next, do not count. Without known, all of it is new.
+func Addition(known, second *signingv1.SigningEvent, delivery ...string) *signingv1.SigningEvent {
+	if second.GetType() == Updated || second.GetType() == tested {
+		return nil
+	}
+	told, before := contents(second, delivery), contents(known, delivery)
+	maps.DeleteFunc(told, func(place, text string) bool { return text == "" })
+	news := slices.ContainsFunc(slices.Collect(maps.Keys(told)), func(place string) bool { return before[place] != told[place] })
+	if !news {
+		return nil
+	}
+	update := proto.CloneOf(second)
+	update.Type = Updated
+	if update.Attributes == nil {
+		update.Attributes = map[string]string{}
+	}
+	update.Attributes[UpdatesAttribute] = second.GetId()
+	parts := []string{second.GetId()}
+	for _, place := range slices.Sorted(maps.Keys(told)) {
+		parts = append(parts, place, told[place])
+	}
+	update.Id = OccurrenceID(update, parts...)
+	return update
+}
+
+// Distinct is a callback's events with each id once: what comes again stays as what it adds.
+func Distinct(events []*signingv1.SigningEvent, delivery ...string) []*signingv1.SigningEvent {
+	seen := make(map[string]*signingv1.SigningEvent, len(events))
+	distinct := make([]*signingv1.SigningEvent, 0, len(events))
+	for _, e := range events {
+		if first := seen[e.GetId()]; first != nil {
+			if e = Addition(first, e, delivery...); e == nil || seen[e.GetId()] != nil {
+				continue
+			}
+		}
+		seen[e.GetId()] = e
+		distinct = append(distinct, e)
+	}
+	return distinct
+}
+
+// receipt are the fields of an event that say how it was heard of, and those that its id has.
+var receipt = map[protoreflect.Name]bool{
+	"id": true, "source": true, "provider": true, "type": true, "provider_type": true, "provider_event_id": true, "received_at": true, "verification": true,
+}
+
+// contents are the texts that tell of the fact, by their place: "document.title", "attributes.tag".
+func contents(e *signingv1.SigningEvent, delivery []string) map[string]string {
+	found := map[string]string{}
+	if e != nil {
+		collect(e.ProtoReflect(), "", found)
+	}
+	maps.DeleteFunc(found, func(place, _ string) bool {
+		name, attribute := strings.CutPrefix(place, "attributes.")
+		return receipt[protoreflect.Name(place)] || attribute && (strings.HasPrefix(name, "signrelay.") || slices.Contains(delivery, name))
+	})
+	return found
+}
+
+func collect(m protoreflect.Message, prefix string, found map[string]string) {
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		place := prefix + string(f.Name())
+		switch {
+		case f.IsMap():
+			v.Map().Range(func(key protoreflect.MapKey, v protoreflect.Value) bool {
+				found[place+"."+key.String()] = v.String()
+				return true
+			})
+		case f.IsList():
+			for i := range v.List().Len() {
+				link := v.List().Get(i).Message().Interface().(*signingv1.Link) // the only list that an event has
+				found[place+"."+link.GetKind()] = link.GetUrl()
+			}
+		case f.Message() == nil:
+			found[place] = v.String()
+		default:
+			if t, ok := v.Message().Interface().(*timestamppb.Timestamp); ok {
+				found[place] = t.AsTime().Format(time.RFC3339Nano)
+			} else {
+				collect(v.Message(), place+".", found)
+			}
+		}
+		return true
+	})
+}

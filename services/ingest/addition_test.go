@@ -1,0 +1,190 @@
+package ingest_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/providers/pleasesign"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// call is one callback and the answer that it must get.
+type call struct {
+	path, body string
+	want       int
+}
+
+func (h *harness) calls(t *testing.T, calls ...call) {
+	t.Helper()
+	for i, c := range calls {
+		header := http.Header{"Pactsafe-Webhook-Token": {"12345"}}
+		method := http.MethodPost
+		switch {
+		case strings.HasPrefix(c.path, "/webhooks/esign-v1/"):
+			header.Set("Content-Type", "application/x-www-form-urlencoded")
+		case strings.HasPrefix(c.path, "/webhooks/pleasesign/"):
+			header.Set("X-Pleasesign-Signature", pleasesign.Sign("test", []byte(c.body)))
+		case c.body == "":
+			method = http.MethodGet
+		}
+		if got := h.send(t, method, c.path, header, strings.NewReader(c.body)); got.status != c.want {
+			t.Fatalf("call %d: %d %v, want %d", i, got.status, got.body, c.want)
+		}
+	}
+}
+
+func v1All(timestamp string) string {
+	return "data=" + url.QueryEscape(`[{"timestamp":"`+timestamp+`","name":"status","value":"30","resource_uri":"/api/v1/document/d1/"}]`)
+}
+
+const (
+	v1AllPath    = "/webhooks/esign-v1/old/all?token=demo"
+	v1SignedPath = "/webhooks/esign-v1/old/signed?token=demo"
+	v1Signed     = "resource_uri=/api/v1/document/d1/&group=/api/v1/group/g/&name=Lease&uuid=d1&tag=customer-77"
+	clickwrapOf  = "/webhooks/clickwrap/acme"
+	complete     = `{"event_type":"request_complete","id":"1","request":"R","created_time":"2017-07-19T16:15:43.520Z",`
+	pleaseSign   = "/webhooks/pleasesign/plain"
+)
+
+// The second report of a fact brings what the first did not have, as an event of its own; who counts completions sees one.
+func TestASecondReportAddsWhatIsNew(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		calls   []call
+		updates int
+		wanted  map[string]string // attribute and text, somewhere in the log
+	}{
+		"v1 all, then signed": {
+			[]call{{v1AllPath, v1All("2018-03-20T07:09:52"), 202}, {v1SignedPath, v1Signed, 202}, {v1SignedPath, v1Signed, 200}, {v1AllPath, v1All("2018-03-20T07:09:52"), 200}},
+			1, map[string]string{"tag": "customer-77", "timestamp": "2018-03-20T07:09:52"},
+		},
+		"v1 signed, then all": {
+			[]call{{v1SignedPath, v1Signed, 202}, {v1AllPath, v1All("2018-03-20T07:09:52"), 202}, {v1AllPath, v1All("2018-03-20T07:09:52"), 200}, {v1SignedPath, v1Signed, 200}},
+			1, map[string]string{"tag": "customer-77", "timestamp": "2018-03-20T07:09:52"},
+		},
+		"v1 signed again with another tag": {
+			[]call{{v1SignedPath, v1Signed, 202}, {v1SignedPath, v1Signed + "8", 202}, {v1SignedPath, v1Signed + "8", 200}},
+			1, map[string]string{"tag": "customer-778"},
+		},
+		"v1 all with another time": {
+			[]call{{v1AllPath, v1All("2018-03-20T07:09:52"), 202}, {v1AllPath, v1All("2018-03-20T07:09:53"), 202}},
+			1, map[string]string{"timestamp": "2018-03-20T07:09:53"},
+		},
+		"Clickwrap by GET, then by POST": {
+			[]call{
+				{clickwrapOf + "?event_type=request_complete&id=1&request=R&created_time=2017-07-19T16:15:43.520Z", "", 202},
+				{clickwrapOf, complete + `"render_data":{"Amount":"$100.00"}}`, 202}, {clickwrapOf, complete + `"render_data":{"Amount":"$100.00"}}`, 200},
+			},
+			1, map[string]string{"render_data.Amount": "$100.00"},
+		},
+		"a retry tells of its own delivery only": {
+			[]call{
+				{clickwrapOf, complete + `"deliverable":true,"updated_time":"2017-07-19T16:15:43.521Z","sent_to":"https://a"}`, 202},
+				{clickwrapOf, complete + `"deliverable":false,"updated_time":"2017-07-19T17:15:43.521Z","sent_to":"https://b"}`, 200},
+			},
+			0, nil,
+		},
+		"PleaseSign with new links": {
+			[]call{
+				{pleaseSign, `{"id":"1","event":"document.complete","document_id":"D","complete_date":1531228693,"signed":"https://one.example"}`, 202},
+				{pleaseSign, `{"id":"1","event":"document.complete","document_id":"D","complete_date":1531228693,"signed":"https://one.example"}`, 200},
+				{pleaseSign, `{"id":"2","event":"document.complete","document_id":"D","complete_date":1531228693,"signed":"https://two.example"}`, 202},
+			},
+			1, nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := open(t)
+			h.calls(t, c.calls...)
+			completed, updated := h.stored(t, "signing.v1.*.*.document.completed.>"), h.stored(t, "signing.v1.*.*.document.updated.>")
+			if len(completed) != 1 || len(updated) != c.updates {
+				t.Fatalf("%d completions and %d updates, want 1 and %d", len(completed), len(updated), c.updates)
+			}
+			for _, e := range updated {
+				if e.GetAttributes()[event.UpdatesAttribute] != completed[0].GetId() || e.GetDocument().GetId() != completed[0].GetDocument().GetId() {
+					t.Errorf("an update of %v", e)
+				}
+			}
+			for attribute, want := range c.wanted {
+				found := false
+				for _, e := range append(completed, updated...) {
+					found = found || e.GetAttributes()[attribute] == want
+				}
+				if !found {
+					t.Errorf("%s %s is stored nowhere", attribute, want)
+				}
+			}
+		})
+	}
+}
+
+// Without Redis the log alone says what is known.
+func TestASecondReportIsComparedWithoutRedis(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.calls(t, call{v1AllPath, v1All("2018-03-20T07:09:52"), 202})
+	h.redis.Stop()
+	h.calls(t, call{v1AllPath, v1All("2018-03-20T07:09:52"), 200}, call{v1SignedPath, v1Signed, 202}, call{v1SignedPath, v1Signed, 200})
+	if updated := h.stored(t, "signing.v1.*.*.document.updated.>"); len(updated) != 1 || updated[0].GetDocument().GetTitle() != "Lease" {
+		t.Errorf("updates: %v", updated)
+	}
+}
+
+// The inputs that were once answered "duplicate" and stored nowhere.
+func TestEveryFactOfASendingIsStored(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	calls := []call{
+		{clickwrapOf, `{"event_type":"activity_disagreed","id":"g1","request":"RG","activity":"A2","contract":1,"signer_id":"S1","created_time":"2026-11-02T10:00:00Z"}`, 202},
+		{clickwrapOf, `{"event_type":"activity_disagreed","id":"g2","request":"RG","activity":"A3","contract":2,"signer_id":"S1","created_time":"2026-11-02T10:00:01Z"}`, 202},
+		{clickwrapOf, `{"event_type":"request_sent","id":"f1","request":"RF","activity":"B1","created_time":"2026-11-01T10:00:00Z"}`, 202},
+		{clickwrapOf, `{"event_type":"request_expired","id":"f2","request":"RF","created_time":"2026-11-02T10:00:00Z"}`, 202},
+		{clickwrapOf, `{"event_type":"request_sent","id":"f3","request":"RF","activity":"B3","created_time":"2026-11-03T10:00:00Z"}`, 202},
+		{clickwrapOf, `{"event_type":"request_expired","id":"f4","request":"RF","created_time":"2026-11-04T10:00:00Z"}`, 202},
+		{v1SignedPath, v1Signed + "&event=created", 202},
+		{v1SignedPath, v1Signed, 202},
+	}
+	h.calls(t, calls...)
+	for i := range calls {
+		calls[i].want = 200
+	}
+	h.calls(t, calls...) // each is retried
+	if got := h.stored(t, "signing.v1.>"); len(got) != len(calls) {
+		t.Errorf("the log holds %d events, want %d", len(got), len(calls))
+	}
+}
+
+func TestATimeThatCannotBeReadIsCounted(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.calls(t,
+		call{clickwrapOf, `{"event_type":"request_sent","id":"1","request":"R","activity":"A","created_time":"2025-03-11 18:05:30 UTC"}`, 202},
+		call{clickwrapOf, `{"event_type":"request_sent","id":"2","request":"R","activity":"B","created_time":"03/04/2025 18:05"}`, 202},
+		call{clickwrapOf, `{"event_type":"request_sent","id":"2","request":"R","activity":"B","created_time":"03/04/2025 18:05"}`, 200},
+	)
+	var unread []*signingv1.SigningEvent
+	for _, e := range h.stored(t, "signing.v1.>") {
+		if e.GetOccurredAt() == nil {
+			unread = append(unread, e)
+		}
+	}
+	if len(unread) != 1 || unread[0].GetAttributes()["signrelay.time_unread"] != "created_time" || unread[0].GetAttributes()["created_time"] != "03/04/2025 18:05" {
+		t.Errorf("without a time: %v", unread)
+	}
+	want := `
+		# HELP signrelay_ingest_times_unread_total Events stored whose callback held a time that has no single reading; their attribute signrelay.time_unread names its field.
+		# TYPE signrelay_ingest_times_unread_total counter
+		signrelay_ingest_times_unread_total{provider="clickwrap",source="acme"} 1
+		signrelay_ingest_times_unread_total{provider="esign-v1",source="old"} 0
+		signrelay_ingest_times_unread_total{provider="pleasesign",source="plain"} 0
+	`
+	if err := testutil.GatherAndCompare(h.registry(t), strings.NewReader(want), "signrelay_ingest_times_unread_total"); err != nil {
+		t.Error(err)
+	}
+}
