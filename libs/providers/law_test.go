@@ -15,7 +15,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/signrelay/signrelay/libs/config"
-	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -114,12 +113,12 @@ func (l logged) put(t *rapid.T, w pack.Webhook, c callback, at int64) map[string
 		t.Fatal(err)
 	}
 	ids := map[string]string{}
-	for _, e := range event.Distinct(events, l.delivery...) {
+	for _, e := range pack.Distinct(events, l.delivery...) {
 		ids[e.GetType()] = e.GetId()
 		known := l.stored[e.GetId()]
 		if known == nil {
 			l.stored[e.GetId()] = e
-		} else if u := event.Addition(known, e, l.delivery...); u != nil && l.stored[u.GetId()] == nil {
+		} else if u := pack.Addition(known, e, l.delivery...); u != nil && l.stored[u.GetId()] == nil {
 			l.stored[u.GetId()] = u
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers"
+	"github.com/signrelay/signrelay/libs/providers/pack"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
@@ -36,7 +37,7 @@ func (s *store) putAdditions(ctx context.Context, src source, items []item, a an
 func (s *store) additions(ctx context.Context, src source, items []item) ([]*signingv1.SigningEvent, error) {
 	bySubject := map[string][]*item{}
 	for i := range items {
-		if it := &items[i]; it.event != nil && it.state == stored && event.Addition(nil, it.event) != nil {
+		if it := &items[i]; it.event != nil && it.state == stored && pack.Addition(nil, it.event) != nil {
 			bySubject[it.msg.Subject] = append(bySubject[it.msg.Subject], it)
 		}
 	}
@@ -57,7 +58,7 @@ func (s *store) additions(ctx context.Context, src source, items []item) ([]*sig
 		if it.event == nil || it.state != stored {
 			continue
 		}
-		if e := event.Addition(known[it.id], it.event, src.delivery()...); e != nil {
+		if e := pack.Addition(known[it.id], it.event, src.delivery()...); e != nil {
 			added = append(added, e)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/providers/pleasesign"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
@@ -107,7 +107,7 @@ func TestASecondReportAddsWhatIsNew(t *testing.T) {
 				t.Fatalf("%d completions and %d updates, want 1 and %d", len(completed), len(updated), c.updates)
 			}
 			for _, e := range updated {
-				if e.GetAttributes()[event.UpdatesAttribute] != completed[0].GetId() || e.GetDocument().GetId() != completed[0].GetDocument().GetId() {
+				if e.GetAttributes()[pack.UpdatesAttribute] != completed[0].GetId() || e.GetDocument().GetId() != completed[0].GetDocument().GetId() {
 					t.Errorf("an update of %v", e)
 				}
 			}

@@ -11,7 +11,6 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -86,7 +85,7 @@ func read(ctx context.Context, env service.Env, src source, r pack.Request, v si
 			got.events = append(got.events, e)
 		}
 	}
-	got.events = event.Distinct(got.events, src.delivery()...)
+	got.events = pack.Distinct(got.events, src.delivery()...)
 	if batch != nil && len(got.unreadable) == len(batch) {
 		first := got.unreadable[0].why
 		return whole(&pack.UnreadableError{Reason: first.Reason, Detail: fmt.Sprintf("none of its %d items can be read; item 0: %s", len(batch), first.Detail)})

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/jsonflat"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -76,7 +75,7 @@ func (w *webhook) normalizeAll(r pack.Request, stamp *signingv1.SigningEvent) ([
 		}
 		events = append(events, found[0])
 	}
-	return event.Distinct(events), nil
+	return pack.Distinct(events), nil
 }
 
 // normalizeItem reads one item of a batch. Its only errors are *pack.UnreadableErrors.

@@ -1,4 +1,4 @@
-package event
+package pack
 
 import (
 	"maps"
@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/signrelay/signrelay/libs/event"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
@@ -48,7 +49,7 @@ func Addition(known, second *signingv1.SigningEvent, delivery ...string) *signin
 	for _, place := range slices.Sorted(maps.Keys(told)) {
 		parts = append(parts, place, told[place])
 	}
-	update.Id = OccurrenceID(update, parts...)
+	update.Id = event.OccurrenceID(update, parts...)
 	return update
 }
 
