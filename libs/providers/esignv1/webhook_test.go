@@ -225,7 +225,7 @@ func TestABatchKeepsItsOrderAndDropsRepetitions(t *testing.T) {
 		item("/api/v1/signer/S/", "status", "20", "2018-03-20T07:00:00"), // the same again
 		item("/api/v1/signer/S/", "status", "20", "2018-03-20T07:05:00"), // opened once more
 		item("/api/v1/signer/S/", "status", "40", "2018-03-20T07:09:00"),
-		item("/api/v1/signers/S/", "status", "40", "2018-03-20 07:09:00 UTC"), // the same in another form
+		item("/api/v1/signers/S/", "status", "40", "2018-03-20 07:09:00 UTC"), // the same in other words
 		item("/api/v1/signer/S/", "status", "40", "2018-03-21T07:09:00"),      // reset meanwhile, and signed again
 		item("/api/v1/signer/T/", "status", "40", "2018-03-20T07:09:01"),
 	)), token)
@@ -237,6 +237,7 @@ func TestABatchKeepsItsOrderAndDropsRepetitions(t *testing.T) {
 		"recipient.opened S 2018-03-20T07:00:00",
 		"recipient.opened S 2018-03-20T07:05:00",
 		"recipient.signed S 2018-03-20T07:09:00",
+		"document.updated S 2018-03-20 07:09:00 UTC",
 		"recipient.signed S 2018-03-21T07:09:00",
 		"recipient.signed T 2018-03-20T07:09:01",
 	}, got); diff != "" {
