@@ -3,16 +3,14 @@ package service
 import (
 	"log/slog"
 	"net/http"
-	"net/url"
 	"path"
-	"regexp"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Routes is what a public listener serves. It is an http.ServeMux that never redirects: providers count a redirect as a failed
-// callback. Slashes that are doubled count as one, and a request that no route matches leaves a trace.
+// Routes is what a public listener serves. It is an http.ServeMux that never redirects, because providers count a redirect as a
+// failed callback: a path with an empty part, or with . or .., has no route. Each request without a route leaves a trace.
 type Routes struct {
 	*http.ServeMux
 	unrouted http.Handler                // what no route's path matches; nil answers 404
@@ -30,8 +28,7 @@ func (r *Routes) HandleUnrouted(h http.Handler) { r.unrouted = h }
 
 // ServeHTTP implements http.Handler.
 func (r *Routes) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	req, clean := withCleanPath(req)
-	if clean {
+	if clean(req.URL.EscapedPath()) {
 		h, pattern := r.Handler(req)
 		if pattern != "" {
 			r.ServeMux.ServeHTTP(w, req)
@@ -53,27 +50,10 @@ func (r *Routes) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	http.Error(w, "No route of this listener matches the path.", http.StatusNotFound)
 }
 
-var slashes = regexp.MustCompile(`/{2,}`)
-
-// withCleanPath is a request whose path the mux takes as it is: doubled slashes are one. It returns false where the mux would
-// redirect all the same, because of a segment . or ..
-func withCleanPath(req *http.Request) (*http.Request, bool) {
-	escaped := req.URL.EscapedPath()
-	single := escaped
-	if strings.Contains(escaped, "//") {
-		single = slashes.ReplaceAllString(escaped, "/")
-		plain, err := url.PathUnescape(single)
-		if err != nil {
-			return req, false
-		}
-		changed := *req
-		address := *req.URL
-		address.Path, address.RawPath = plain, single
-		changed.URL = &address
-		req = &changed
-	}
-	cleaned := path.Clean(single)
-	return req, cleaned == single || cleaned+"/" == single
+// clean tells whether the mux takes a path as it is; it would redirect any other.
+func clean(escaped string) bool {
+	cleaned := path.Clean(escaped)
+	return strings.HasPrefix(escaped, "/") && (cleaned == escaped || cleaned+"/" == escaped)
 }
 
 // statusOf keeps of a response the status alone.

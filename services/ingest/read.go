@@ -24,7 +24,7 @@ type reading struct {
 
 // unreadable is a callback, or one item of a batch, that its pack could not read.
 type unreadable struct {
-	request      pack.Request
+	request      *pack.Request
 	verification signingv1.Verification
 	why          *pack.UnreadableError
 	batch        []pack.Request // all items of its batch; nil for a whole callback
@@ -42,7 +42,7 @@ func read(ctx context.Context, env service.Env, src source, r pack.Request, v si
 		if changed(r) {
 			v = signingv1.Verification_VERIFICATION_NONE
 		}
-		return reading{unreadable: []unreadable{{request: r, verification: v, why: asUnreadable(err)}}}
+		return reading{unreadable: []unreadable{{request: &r, verification: v, why: asUnreadable(err)}}}
 	}
 	items, err := itemsOf(ctx, env, src, r)
 	switch {
@@ -57,15 +57,16 @@ func read(ctx context.Context, env service.Env, src source, r pack.Request, v si
 	}
 	var got reading
 	var beside url.Values
-	for _, item := range items {
+	for i := range items {
+		item := &items[i]
 		if item.Beside == nil {
 			item.Beside = beside // of an item before that could not be read
 		}
 		vouched := v
-		if changed(item) {
+		if changed(*item) {
 			vouched = signingv1.Verification_VERIFICATION_NONE
 		}
-		events, err := readItem(ctx, env, src, item, vouched)
+		events, err := readItem(ctx, env, src, *item, vouched)
 		if errors.Is(err, pack.ErrNothing) {
 			continue
 		}
@@ -76,7 +77,7 @@ func read(ctx context.Context, env service.Env, src source, r pack.Request, v si
 		}
 		beside = nil
 		for _, e := range events {
-			if changed(item) {
+			if changed(*item) {
 				if e.Attributes == nil {
 					e.Attributes = map[string]string{}
 				}

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +22,7 @@ type route struct {
 // because PleaseSign counts a redirect as a failure.
 func (d *doors) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	began := time.Now()
-	to, wrong := d.route(req.URL.Path)
+	to, wrong := d.route(req.URL.EscapedPath())
 	if wrong == nil {
 		d.serveDoor(w, req, to, began)
 		return
@@ -30,17 +31,24 @@ func (d *doors) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	d.observe(req.Context(), to, *wrong, began)
 }
 
-// route reads a path. A slash too many, at its end or within it, is overlooked. What is wrong is named without a word of the
-// path, which may hold anything.
-func (d *doors) route(path string) (to route, wrong *answer) {
+// route reads an escaped path, part by part: an escaped slash separates nothing. A slash at the end is overlooked. What is wrong
+// is named without a word of the path, which may hold anything.
+func (d *doors) route(escaped string) (to route, wrong *answer) {
 	to = route{provider: unknown, source: nobody}
 	missing := func(reason, detail string) (route, *answer) {
 		a := answerProblem(http.StatusNotFound, reason, detail)
 		return to, &a
 	}
-	parts := slices.DeleteFunc(strings.Split(path, "/"), func(part string) bool { return part == "" })
+	parts := strings.Split(strings.TrimSuffix(strings.TrimPrefix(escaped, "/"), "/"), "/")
+	for i, part := range parts {
+		if plain, err := url.PathUnescape(part); err == nil {
+			parts[i] = plain
+		}
+	}
 	switch {
-	case len(parts) > 0 && parts[0] == "webhooks":
+	case len(parts) > 1 && slices.Contains(parts, ""):
+		return missing("empty-part", "The path has two slashes side by side: one of them must go.")
+	case parts[0] == "webhooks":
 	case slices.Contains(parts, "webhooks"):
 		return missing("prefix", "Something stands before /webhooks in the path: the proxy must take it away, or the address is wrong.")
 	default:

@@ -95,7 +95,7 @@ func confusingPaths(t *testing.T, s *stand) {
 		"/webhooks/docusign/paths", "/webhooks/pleasesign/plain",
 		"/webhooks/clickwrap/plain", // a source of another provider
 		"/webhooks/clickwrap/PATHS", "/webhooks/Clickwrap/paths", "/WEBHOOKS/clickwrap/paths",
-		"/webhooks/clickwrap/paths/", "/webhooks/clickwrap/paths/all", "/webhooks/clickwrap/paths;v=1", "/webhooks/clickwrap/paths,other",
+		"/webhooks/clickwrap/paths//", "/webhooks/clickwrap/paths/all", "/webhooks/clickwrap/paths;v=1", "/webhooks/clickwrap/paths,other",
 		"/webhooks/clickwrap/%2e%2e/clickwrap/paths", "/webhooks/clickwrap/..%2fclickwrap%2fpaths", "/webhooks%2fclickwrap%2fpaths",
 		"/webhooks/clickwrap/paths%2f", "/webhooks/clickwrap/paths%00", "/webhooks/clickwrap/paths%20", "/webhooks/clickwrap/paths%0d%0aX:1",
 		"/webhooks/clickwrap/.%2fpaths", "/webhooks/clickwrap/paths%2e", "/webhooks/clickwrap/%252e%252e", "/webhooks/clickwrap/p%c3%a4ths",
@@ -109,8 +109,8 @@ func confusingPaths(t *testing.T, s *stand) {
 		if a.status < 300 {
 			t.Errorf("%s: %d %s", path, a.status, a.text)
 		}
-		if to := a.header.Get("Location"); strings.HasPrefix(to, "//") || strings.Contains(to, "://") {
-			t.Errorf("%s leads to another host: %s", path, to)
+		if to := a.header.Get("Location"); to != "" {
+			t.Errorf("%s leads elsewhere: %d %s", path, a.status, to)
 		}
 		if strings.Contains(a.text, "goroutine") {
 			t.Errorf("%s tells of the program", path)

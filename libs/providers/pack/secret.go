@@ -92,6 +92,9 @@ func (s Secrets) Redact(value string) (redacted string, found bool) {
 
 // RedactAll is Redact for a whole body or query, whose values stand in JSON or in a form, in whatever spelling.
 func (s Secrets) RedactAll(text string) (redacted string, found bool) {
+	if !s.In(text) && !strings.Contains(text, `\u`) && !strings.Contains(text, "%") {
+		return text, false // nor is there one in another spelling
+	}
 	redacted = jsonString.ReplaceAllStringFunc(s.redactLong(text), func(literal string) string {
 		var value string
 		if json.Unmarshal([]byte(literal), &value) != nil {
