@@ -32,6 +32,9 @@ func Check(cfg Config, providers []string, perSource func(Source) error) error {
 	c.kafka(cfg.Kafka)
 
 	c.address("ingest.addr", cfg.Ingest.Addr)
+	if cfg.DrainDelay < 0 || cfg.DrainDelay > longestDrain {
+		c.mistake("drain_delay", "want from 0s to %v, not %v", longestDrain, cfg.DrainDelay)
+	}
 	c.positive("ingest.max_in_flight", int64(cfg.Ingest.MaxInFlight))
 	c.address("links.addr", cfg.Links.Addr)
 	c.address("receipts.addr", cfg.Receipts.Addr)
@@ -401,3 +404,6 @@ func (c *checker) eachOf(key string, values []string, allowed ...string) {
 		c.oneOf(key, v, allowed...)
 	}
 }
+
+// longestDrain is more than balancers take to notice; whoever ends a process must wait that long and 20 s more before killing it.
+const longestDrain = 2 * time.Minute

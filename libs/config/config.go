@@ -33,6 +33,10 @@ type Config struct {
 	Sandbox  Sandbox `yaml:"sandbox"` // SIGNRELAY_SANDBOX_ADDR; its inbox: SIGNRELAY_SMTP_ADDR
 	Admin    Listen  `yaml:"admin"`   // SIGNRELAY_ADMIN_ADDR
 
+	// DrainDelay is how long public listeners go on serving after SIGTERM, while /readyz says draining: longer than a balancer needs
+	// to notice; default 5s, 0 closes them at once.
+	DrainDelay time.Duration `yaml:"drain_delay"`
+
 	DataDir string `yaml:"data_dir"` // where standalone keeps its state: SIGNRELAY_DATA_DIR
 	Log     Log    `yaml:"log"`
 

@@ -48,6 +48,8 @@ func Default() Config {
 		},
 		Admin: Listen{Addr: "127.0.0.1:9090"},
 
+		DrainDelay: 5 * time.Second, // balancers check every few seconds
+
 		DataDir: "./data",
 		Log:     Log{Level: "info"},
 	}

@@ -47,6 +47,17 @@ func oneInChunks(next http.Handler) http.Handler {
 	})
 }
 
+// lastOfConnection ends each connection after its request while the program drains: a client that keeps one opens its next to
+// another replica.
+func lastOfConnection(health *Health, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if health.leaving() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // openAdmin opens the door for probes, Prometheus and pprof. It has no limit on answers: a CPU profile takes 30 s.
 func openAdmin(addr string, health *Health, metrics *prometheus.Registry, log *slog.Logger, failed chan<- error) (*door, error) {
 	mux := http.NewServeMux()

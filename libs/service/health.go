@@ -72,6 +72,13 @@ func (h *Health) setUp() {
 	h.up = true
 }
 
+// leaving tells whether the program drains.
+func (h *Health) leaving() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.draining
+}
+
 func (h *Health) drain() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -109,6 +116,9 @@ func (h *Health) ready(w http.ResponseWriter, r *http.Request) {
 
 // status is draining, starting, failing or ready, and what the checks said at most checkEvery ago.
 func (h *Health) status() (string, map[string]result) {
+	if h.leaving() {
+		return "draining", h.lastResults()
+	}
 	results, failing := h.check()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -122,6 +132,19 @@ func (h *Health) status() (string, map[string]result) {
 	default:
 		return "ready", results
 	}
+}
+
+// lastResults are those of the last round. While one runs there are none: a balancer must not wait for it to hear that the
+// program drains.
+func (h *Health) lastResults() map[string]result {
+	if !h.round.TryLock() {
+		return map[string]result{}
+	}
+	defer h.round.Unlock()
+	if h.results == nil {
+		return map[string]result{}
+	}
+	return h.results
 }
 
 // check runs all checks at once, unless that was done a moment ago.

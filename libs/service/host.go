@@ -55,8 +55,10 @@ type Doors struct {
 
 // How long the end may take, of the 30 s that Kubernetes gives.
 const (
-	// leaveWithin bounds it all: requests in hand first, then the services.
+	// leaveWithin bounds it all: the drain delay, the requests in hand, then the services.
 	leaveWithin = 25 * time.Second
+	// leaveAfterDelay is the least that is left behind a drain delay of more than 5 s.
+	leaveAfterDelay = 20 * time.Second
 	// doorsWithin bounds the requests, so that one slow caller does not take the time of the services.
 	doorsWithin = 10 * time.Second
 )
@@ -69,7 +71,8 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, services ...S
 // Run opens what the services need, runs them, and opens the public doors when all of them are up. It waits for NATS, and
 // for what Provision makes in it, as long as it takes.
 //
-// When ctx ends it says so to probes at once, finishes the requests in hand, then ends the services' context and waits for
+// When ctx ends it says so to probes at once. Where it ends by SIGTERM (see UntilSignal) the public listeners go on serving for the
+// drain delay, so that a balancer has noticed. Then it finishes the requests in hand, ends the services' context and waits for
 // them, at most 25 s in all; connections close last. It returns early with the error of a service that failed.
 func (h Host) Run(ctx context.Context) (err error) {
 	health := new(Health)
@@ -114,13 +117,28 @@ func (h Host) Run(ctx context.Context) (err error) {
 		}
 	}
 
-	h.Log.Info("leaving")
 	health.drain()
-	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveWithin)
+	delay := h.drainDelay(ctx, doors)
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(leaveWithin, delay+leaveAfterDelay))
 	defer cancel()
+	if delay > 0 && err == nil {
+		h.Log.Info("draining", "listeners_close_in", delay.String())
+		err = r.endsWithin(delay, failed)
+	}
+	h.Log.Info("leaving")
 	err = errors.Join(err, closeDoors(limit, doors))
 	stopWork()
 	return errors.Join(err, r.wait(limit))
+}
+
+// drainDelay is how long the public listeners stay open after the program was told to end. A balancer needs that long to see that it
+// is not ready any more, and a callback that meets a closed listener is lost where the provider does not retry. Only SIGTERM, which
+// orchestrators send, is worth the delay: nobody balances what a person ends at a terminal.
+func (h Host) drainDelay(ctx context.Context, doors []*door) time.Duration {
+	if len(doors) == 0 || !errors.Is(context.Cause(ctx), ErrTerminated) {
+		return 0
+	}
+	return h.Config.DrainDelay
 }
 
 // parts is what services work with, and how to take it down.
@@ -363,6 +381,19 @@ func (r *running) run(work context.Context, s Service, env Env) {
 	}
 }
 
+// endsWithin waits for the delay, or until a service or a listener ends before.
+func (r *running) endsWithin(delay time.Duration, failed <-chan error) error {
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.ended: // wait tells why
+	case err := <-failed:
+		return err
+	}
+	return nil
+}
+
 // wait returns when all services have ended, with their errors; or when limit ends, with who is still at work.
 func (r *running) wait(limit context.Context) error {
 	select {
@@ -398,7 +429,7 @@ func (h Host) open(ctx context.Context, r *running, health *Health, admin *door,
 		}
 		addr := s.Public(h.Config)
 		if byAddr[addr] == nil {
-			d, err := openPublic(addr, r.public[addr], h.Log, failed)
+			d, err := openPublic(addr, lastOfConnection(health, r.public[addr]), h.Log, failed)
 			if err != nil {
 				return doors, fmt.Errorf("public door of %s: %w", s.Name, err)
 			}

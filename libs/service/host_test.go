@@ -376,6 +376,70 @@ func TestTheOrderOfTheEnd(t *testing.T) {
 	}
 }
 
+// Only SIGTERM is worth a drain delay, and only where somebody may still be sent here: else a person waits for nothing.
+func TestTheDrainDelay(t *testing.T) {
+	t.Parallel()
+	broker := provisioned(t)
+	public := func(s *Service) {
+		s.Public = func(c config.Config) string { return c.Ingest.Addr }
+	}
+	for name, c := range map[string]struct {
+		cause   error
+		service Service
+		delay   time.Duration
+		drains  bool
+	}{
+		"SIGTERM":                    {ErrTerminated, idle("ingest", public), time.Hour, true},
+		"SIGINT":                     {context.Canceled, idle("ingest", public), time.Hour, false},
+		"SIGTERM, without listeners": {ErrTerminated, idle("enricher"), time.Hour, false},
+		"SIGTERM, without a delay":   {ErrTerminated, idle("ingest", public), 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := settings(t, func(c *config.Config) { c.NATS.URL = broker.URL })
+			cfg.DrainDelay = c.delay
+			ctx, stop := context.WithCancelCause(context.Background())
+			opened, ended, fail := make(chan Doors, 1), make(chan error, 1), make(chan struct{})
+			ends := c.service
+			if c.drains { // the delay is an hour, so it is cut short by the service's own end
+				ends.Run = func(ctx context.Context, env Env) error {
+					env.Public.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(202) })
+					env.Up()
+					<-fail
+					return errors.New("failed while it drained")
+				}
+			}
+			h := Host{Config: cfg, Log: telemetry.Logger(io.Discard, "info", "test"), Services: []Service{ends}, Opened: func(d Doors) { opened <- d }}
+			go func() { ended <- h.Run(ctx) }()
+			doors := <-opened
+			stop(c.cause)
+			if !c.drains {
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			for code := 0; code != 503; {
+				var said string
+				if code, said, _ = get("http://" + doors.Admin.String() + "/readyz"); code == 503 && said != "draining\n" {
+					t.Errorf("not ready because of %q", said)
+				}
+			}
+			resp, err := http.Get("http://" + doors.Public["ingest"].String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _ = resp.Body.Close(); resp.StatusCode != 202 || !resp.Close {
+				t.Errorf("while it drains: %s, and the connection is kept: %t", resp.Status, !resp.Close)
+			}
+			close(fail)
+			if err := <-ended; err == nil {
+				t.Error("the failure was not told")
+			}
+		})
+	}
+}
+
 func TestAServiceThatFailsEndsTheHost(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")

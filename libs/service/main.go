@@ -8,9 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"runtime/debug"
-	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -23,10 +21,7 @@ import (
 // Main is the main of a program with one service in it: it ends the process with status 0 when it was told to end and
 // did, 1 when it failed, 2 on wrong use or wrong settings.
 func Main(s Service) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second signal ends the process at once.
-	context.AfterFunc(ctx, stop)
-	os.Exit(Start(ctx, s, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+	os.Exit(Start(UntilSignal(context.Background()), s, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
 // Start is Main without the process: it returns the exit status.

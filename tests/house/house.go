@@ -162,6 +162,7 @@ func newHouse(t testing.TB) *House {
 		"SIGNRELAY_INGEST_ADDR=" + ingest, "SIGNRELAY_SANDBOX_ADDR=" + sandbox, "SIGNRELAY_SMTP_ADDR=" + smtp,
 		"SIGNRELAY_SANDBOX_INGEST_URL=" + h.IngestURL, "SIGNRELAY_NATS_ADDR=" + natsAddr, "SIGNRELAY_DATA_DIR=" + h.DataDir,
 		"SIGNRELAY_LINKS_ADDR=" + FreeAddress(t), "SIGNRELAY_RECEIPTS_ADDR=" + FreeAddress(t),
+		"SIGNRELAY_DRAIN_DELAY=0s",            // no balancer stands before it
 		"SIGNRELAY_SHORTENER_PER_MINUTE=6000", // all signers of a story click from one address
 	}
 	return h
