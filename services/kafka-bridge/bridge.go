@@ -24,10 +24,13 @@ type bridge struct {
 	topic   *topic
 	encode  encoder
 	wait    patience
-	floors  *stage.Floors
-	active  bool // the server lets this replica work
-	reached bool // Kafka has answered since the bridge started, or since it last let go
-	tired   bool // it let go of what it could not write
+	floors  *stage.Floors // nil for a refill, whose place is not the bridge's
+	active  bool          // the server lets this replica work
+	reached bool          // Kafka has answered since the bridge started, or since it last let go
+	tired   bool          // it let go of what it could not write
+
+	end    uint64                                                                 // the last sequence of the log that is carried; 0 for no end
+	giveUp func(ctx context.Context, i *item, reason string, why error) (ok bool) // what becomes of what Kafka will never take
 }
 
 // run carries windows over until ctx ends.
@@ -43,7 +46,7 @@ func (b *bridge) run(ctx context.Context) error {
 			c, err = lookUp(ctx, b.js, b.stage)
 		}
 		if err == nil {
-			err = b.window(ctx, c)
+			_, err = b.window(ctx, c)
 		}
 		if err := b.trouble(ctx, err); err != nil {
 			return err
@@ -91,20 +94,21 @@ func (b *bridge) trouble(ctx context.Context, err error) error {
 	return nil
 }
 
-// window takes a window of the log, writes it, and acks it. What could not be written before the end is handed back.
-func (b *bridge) window(ctx context.Context, c jetstream.Consumer) error {
+// window takes a window of the log, writes it, and acks it. What could not be written before the end is handed back. It
+// returns how many events are done.
+func (b *bridge) window(ctx context.Context, c jetstream.Consumer) (int, error) {
 	taken, err := pull(ctx, c, b.stage.Workers, 0)
 	if len(taken) == 0 {
 		if err == nil { // Kafka was reached, and there is nothing for us to write
 			b.tired = false
 			b.wait.passed(ctx)
 		} // That another may work (notOurs) is told to whoever lets go, also where no other is.
-		return err
+		return 0, err
 	}
 	b.setActive(true)
 	if ctx.Err() != nil {
 		handBack(taken)
-		return nil
+		return 0, nil
 	}
 	began := time.Now()
 
@@ -121,22 +125,27 @@ func (b *bridge) window(ctx context.Context, c jetstream.Consumer) error {
 	if err := errors.Join(err, h.add(taken), b.complete(ctx, c, h)); err != nil {
 		letGo()
 		handBack(h.inOrder())
-		return err
+		return 0, err
 	}
+	messages, beyond := h.upTo(b.end)
 	// After this long without a pull the server lets another replica work, which then waits for what is in this one's hand.
-	written, left := b.carry(ctx, h.inOrder(), c.CachedInfo().Config.PinnedTTL)
+	written, left := b.carry(ctx, messages, c.CachedInfo().Config.PinnedTTL)
 	letGo()
 	crash.Point("written")
 	if err = ack(ctx, written); err == nil {
 		b.done(written)
 	}
 	handBack(left)
+	handBack(beyond)
 	b.metrics.seconds.Observe(time.Since(began).Seconds())
-	return err
+	return len(written), err
 }
 
 // done notes how far the bridge has come, for a consumer that is lost and made again.
 func (b *bridge) done(messages []jetstream.Msg) {
+	if b.floors == nil {
+		return
+	}
 	for _, m := range messages {
 		if meta, err := m.Metadata(); err == nil {
 			b.floors.Done(meta)
@@ -182,7 +191,7 @@ func (b *bridge) leave(ctx context.Context, c jetstream.Consumer) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	_ = b.js.Conn().FlushWithContext(ctx) // what was handed back, first
-	if is, err := c.Info(ctx); err == nil {
+	if is, err := c.Info(ctx); err == nil && b.floors != nil {
 		_ = b.floors.Keep(ctx, is)
 	}
 	if s, err := b.js.Stream(ctx, b.stage.Stream); err == nil {

@@ -40,7 +40,7 @@ func (b *bridge) carry(ctx context.Context, messages []jetstream.Msg, letGo time
 		all = append(all, i)
 		var err error
 		if i.record, err = b.encode.record(m.Headers(), m.Data()); err != nil {
-			i.done = b.bury(ctx, i, "undecodable", err)
+			i.done = b.giveUp(ctx, i, "undecodable", err)
 		}
 	}
 
@@ -140,7 +140,7 @@ func (b *bridge) fill(ctx, writing context.Context, partition int, items []*item
 			most = len(batch) / 2
 			continue
 		case why != "":
-			if batch[0].done = b.bury(ctx, batch[0], why, err); !batch[0].done {
+			if batch[0].done = b.giveUp(ctx, batch[0], why, err); !batch[0].done {
 				return ctx.Err()
 			}
 		default:

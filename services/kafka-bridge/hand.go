@@ -47,6 +47,23 @@ func (h *hand) inOrder() []jetstream.Msg {
 	return messages
 }
 
+// upTo is the hand in the log's order, apart into what is at most that sequence and what is beyond it; 0 is no end.
+func (h *hand) upTo(end uint64) (within, beyond []jetstream.Msg) {
+	all := h.inOrder()
+	if end == 0 {
+		return all, nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	count := 0
+	for place := range h.messages {
+		if place <= end {
+			count++
+		}
+	}
+	return all[:count], all[count:]
+}
+
 // hold extends the lease on all that is in hand every third of the ack wait, until ctx ends. An extension that is lost has
 // the message delivered again, here or to another replica: it is written twice then, and neither lost nor out of order.
 func (h *hand) hold(ctx context.Context, ackWait time.Duration) {

@@ -68,6 +68,7 @@ func run(ctx context.Context, env service.Env, addCheck func(string, func(contex
 		stage: place, js: env.JS, log: env.Log, metrics: m, topic: t, encode: encoding(settings.Format), wait: patience{topic: t},
 		floors: &stage.Floors{JS: env.JS, Stage: place, Stream: place.Stream},
 	}
+	b.giveUp = b.bury
 	all.Go(func() error { return b.run(ctx) })
 	all.Go(func() error { return b.watch(ctx) })
 	all.Go(func() error { return b.replay(ctx, env) })

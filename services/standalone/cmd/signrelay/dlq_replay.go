@@ -214,7 +214,7 @@ func (c *call) agreed(ctx context.Context) error {
 		return nil
 	}
 	if !c.attended {
-		return errors.New("nothing is replayed: there is nobody here to ask; say --yes to do the above")
+		return errors.New("nothing is done: this is not a terminal; pass --yes to confirm")
 	}
 	fmt.Fprint(c.stdout, "Go on? [y/N] ")
 	answers := make(chan string, 1)
@@ -229,5 +229,5 @@ func (c *call) agreed(ctx context.Context) error {
 		}
 	case <-ctx.Done():
 	}
-	return errors.New("nothing is replayed")
+	return errors.New("nothing is done")
 }

@@ -70,6 +70,7 @@ var commands = []command{
 	{"quarantine list", "", "list callbacks that nobody could read", jsonFlag, quarantineList},
 	{"quarantine show", "<number>", "show one, or (--body) its body alone, byte for byte", quarantineShowFlags, quarantineShow},
 	{"quarantine replay", "<number>|all", "read them again and bring in what can be read", quarantineReplayFlags, quarantineReplay},
+	{"kafka refill", "", "write the log, or a part of it, onto the Kafka topic once more", kafkaRefillFlags, kafkaRefill},
 	{"sandbox certificate", "<folder>", "make the key and certificate of a sandbox that runs beside the services", nil, sandboxCertificate},
 	{"healthcheck", "", "ask a running `signrelay run` whether it is ready", nil, healthcheck},
 	{"version", "", "say which version this is", nil, version},
