@@ -38,6 +38,8 @@ def main():
             "sasl.username": os.environ["KAFKA_USER"],
             "sasl.password": os.environ["KAFKA_PASSWORD"],
         }
+    if os.environ.get("KAFKA_CA"):
+        settings["ssl.ca.location"] = os.environ["KAFKA_CA"]  # a file in PEM, where the system does not know yours
     subscribe(settings, os.environ.get("KAFKA_TOPIC", "signrelay.signing.v1"))
 
 

@@ -6,6 +6,7 @@ Copy it, and put your work in the place of the line.
 import asyncio
 import os
 import signal
+import ssl
 import sys
 
 import nats
@@ -18,26 +19,40 @@ async def main():
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    connecting = asyncio.create_task(
-        nats.connect(
-            os.environ.get("NATS_URL", "nats://127.0.0.1:4222"),
-            user=os.environ.get("NATS_USER"),
-            password=os.environ.get("NATS_PASSWORD"),
-            max_reconnect_attempts=-1,  # for ever
-        )
-    )
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if stop.is_set():
-        return
-    nc = connecting.result()
-    while not stop.is_set():
+    while not stop.is_set():  # connects again for ever, also when a password was refused
+        connecting = asyncio.create_task(connect())
+        await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            connecting.cancel()
+            return
+        nc = None
         try:
+            nc = connecting.result()
             await subscribe(nc, os.environ.get("NATS_DURABLE", "billing"), stop)
-        except (nats.errors.Error, asyncio.TimeoutError) as problem:
-            print(f"subscribe: {problem!r}; again in 2 s", file=sys.stderr)
+        except (nats.errors.Error, OSError, asyncio.TimeoutError) as problem:
+            cause = nc.last_error if nc and nc.last_error else problem
+            print(f"NATS: {cause or repr(cause)}; again in 2 s", file=sys.stderr, flush=True)
             await asyncio.wait({stopping}, timeout=2)
-    await nc.close()
+        finally:
+            if nc:
+                await nc.close()
+
+
+async def connect():
+    authorities = os.environ.get("NATS_CA")  # a file in PEM, where the system does not know yours
+    return await nats.connect(
+        os.environ.get("NATS_URL", "nats://127.0.0.1:4222"),
+        user=os.environ.get("NATS_USER"),
+        password=os.environ.get("NATS_PASSWORD"),
+        tls=ssl.create_default_context(cafile=authorities) if authorities else None,
+        allow_reconnect=False,  # main does it: the client gives up for good when a password is refused
+        error_cb=ignore,  # main names the cause
+    )
+
+
+async def ignore(_):
+    pass
 
 
 async def subscribe(nc, durable, stop):

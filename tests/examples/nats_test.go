@@ -215,6 +215,48 @@ func TestATeamReadsItsOwnCopy(t *testing.T) {
 	})
 }
 
+// A password that is refused is named, and does not end the program: it goes on as soon as the server takes it, at the start and
+// later.
+func TestARefusedPasswordIsNamedAndOutlived(t *testing.T) {
+	t.Parallel()
+	examples.Each(t, func(t *testing.T, language string) {
+		l := read(t, language, func() *house.House { return house.Guarded(t, house.AroundTheSandbox) })
+		l.CopyLog(t, "billing")
+		takes := func(password string) {
+			server := l.Processes["nats"]
+			server.SetEnv("NATS_BILLING_PASSWORD", password)
+			server.Kill()
+			server.Start()
+		}
+		refusals := 0
+		refused := func(s *examples.Subscriber) {
+			before := refusals
+			l.Until(t, "it names the cause", func() bool {
+				refusals = strings.Count(strings.ToLower(s.Said()), "authorization violation")
+				return refusals >= before+3 // also the third time: clients give up after the second
+			})
+			if strings.Contains(s.Said(), "Traceback") {
+				t.Error("it tells the cause in a traceback")
+			}
+		}
+		s := examples.Start(t, language, "nats", "NATS_URL="+l.NATSURL, "NATS_USER=billing", "NATS_PASSWORD=another-password")
+		refused(s)
+		takes("another-password")
+		for n := range 10 {
+			l.publish(n, strconv.Itoa(n))
+		}
+		l.Until(t, "the first ten are printed", func() bool { return len(s.Lines()) >= 10 })
+		takes("a-third-password")
+		refused(s)
+		takes("another-password")
+		for n := 10; n < 20; n++ {
+			l.publish(n, strconv.Itoa(n))
+		}
+		l.Until(t, "the last one is printed", func() bool { return len(s.Lines()) >= 20 })
+		l.check(s.Stop())
+	})
+}
+
 func TestItGoesOnWhenNATSIsBack(t *testing.T) {
 	t.Parallel()
 	examples.Each(t, func(t *testing.T, language string) {

@@ -4,10 +4,12 @@ package examples
 import (
 	"bufio"
 	"context"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -43,6 +45,7 @@ type Subscriber struct {
 
 	mutex sync.Mutex
 	lines []string
+	said  strings.Builder // on its standard error
 	read  sync.WaitGroup
 }
 
@@ -66,12 +69,12 @@ func StartUnread(t *testing.T, language, over string, env ...string) *Subscriber
 	cmd := command(t, language, over)
 	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"))
 	cmd.Env = append(cmd.Env, env...)
-	cmd.Stdout, cmd.Stderr = input, t.Output()
+	s := &Subscriber{t: t, cmd: cmd, output: output}
+	cmd.Stdout, cmd.Stderr = input, io.MultiWriter(t.Output(), (*said)(s))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a killed test leaves nobody behind
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s := &Subscriber{t: t, cmd: cmd, output: output}
 	t.Cleanup(func() {
 		if cmd.ProcessState == nil {
 			s.Kill()
@@ -116,6 +119,22 @@ func (s *Subscriber) Lines() []string {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	return slices.Clone(s.lines)
+}
+
+// said is a Subscriber whose standard error is written to it.
+type said Subscriber
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.said.Write(p)
+}
+
+// Said is what it has told of trouble so far, on its standard error.
+func (s *Subscriber) Said() string {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.said.String()
 }
 
 // Stuck tells whether it cannot go on printing: a pipe takes 64 KiB in pages, and no line spans two of them.

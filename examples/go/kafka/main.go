@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log"
 	"os"
@@ -31,7 +32,7 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	dialer, err := dialer(os.Getenv("KAFKA_USER"), os.Getenv("KAFKA_PASSWORD"))
+	dialer, err := dialer(os.Getenv("KAFKA_USER"), os.Getenv("KAFKA_PASSWORD"), os.Getenv("KAFKA_CA"))
 	if err != nil {
 		return err
 	}
@@ -54,6 +55,8 @@ func run(ctx context.Context) error {
 
 		SessionTimeout:        10 * time.Second, // after which a killed replica's partitions go to the others
 		WatchPartitionChanges: true,             // so that the topic may be made later
+		// Else the reader tries again for ever without a word, also when a password is refused.
+		ErrorLogger: kafka.LoggerFunc(func(format string, args ...any) { log.Printf("Kafka: "+format, args...) }),
 	}, handle)
 }
 
@@ -132,17 +135,29 @@ func (m *memory) add(id string) {
 	}
 }
 
-// dialer speaks TLS and SCRAM-SHA-512 where there is a user, and plain TCP where there is none.
-func dialer(user, password string) (*kafka.Dialer, error) {
+// dialer speaks TLS and SCRAM-SHA-512 where there is a user, and plain TCP where there is none. ca is a file of authorities in PEM,
+// where the system does not know yours.
+func dialer(user, password, ca string) (*kafka.Dialer, error) {
 	d := &kafka.Dialer{Timeout: 10 * time.Second, DualStack: true}
 	if user == "" {
 		return d, nil
+	}
+	secure := &tls.Config{MinVersion: tls.VersionTLS12}
+	if ca != "" {
+		authorities, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, fmt.Errorf("KAFKA_CA: %w", err)
+		}
+		secure.RootCAs = x509.NewCertPool()
+		if !secure.RootCAs.AppendCertsFromPEM(authorities) {
+			return nil, fmt.Errorf("KAFKA_CA: %s holds no certificate in PEM", ca)
+		}
 	}
 	mechanism, err := scram.Mechanism(scram.SHA512, user, password)
 	if err != nil {
 		return nil, fmt.Errorf("KAFKA_USER and KAFKA_PASSWORD: %w", err)
 	}
-	d.SASLMechanism, d.TLS = mechanism, &tls.Config{MinVersion: tls.VersionTLS12}
+	d.SASLMechanism, d.TLS = mechanism, secure
 	return d, nil
 }
 

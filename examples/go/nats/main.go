@@ -29,12 +29,9 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	nc, err := nats.Connect(setting("NATS_URL", "nats://127.0.0.1:4222"),
-		nats.UserInfo(os.Getenv("NATS_USER"), os.Getenv("NATS_PASSWORD")),
-		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), // for ever
-	)
-	if err != nil {
-		return fmt.Errorf("connect to NATS: %w", err)
+	nc := connect(ctx)
+	if nc == nil {
+		return nil // told to end before there was a connection
 	}
 	defer nc.Close()
 	js, err := jetstream.New(nc)
@@ -57,6 +54,30 @@ func run(ctx context.Context) error {
 			log.Printf("subscribe: %v; again in 2 s", err)
 			wait(ctx, 2*time.Second)
 		}
+	}
+	return nil
+}
+
+// connect tries until there is a connection or ctx ends, and says why there is none yet. A connection that is lost comes back by
+// itself.
+func connect(ctx context.Context) *nats.Conn {
+	options := []nats.Option{
+		nats.UserInfo(os.Getenv("NATS_USER"), os.Getenv("NATS_PASSWORD")),
+		nats.MaxReconnects(-1),      // for ever,
+		nats.IgnoreAuthErrorAbort(), // also when a password is refused twice, after which the client would give up for good
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Printf("NATS: %v", err) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { log.Printf("NATS: %v", err) }),
+	}
+	if ca := os.Getenv("NATS_CA"); ca != "" { // a file of authorities in PEM, where the system does not know yours
+		options = append(options, nats.RootCAs(ca))
+	}
+	for ctx.Err() == nil {
+		nc, err := nats.Connect(setting("NATS_URL", "nats://127.0.0.1:4222"), options...)
+		if err == nil {
+			return nc
+		}
+		log.Printf("NATS: %v; again in 2 s", err)
+		wait(ctx, 2*time.Second)
 	}
 	return nil
 }

@@ -1,0 +1,56 @@
+package kafka_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/tests/examples"
+)
+
+// The examples come to a broker with TLS and a password. What is wrong is named, and ends neither: with the right ones they print
+// what is there.
+func TestTheExamplesSayWhoTheyAre(t *testing.T) {
+	t.Parallel()
+	s := newSecured(t)
+	const topic = "examples"
+	b := s.at(t, s.login, topic, fmt.Sprintf("  tls:\n    enabled: true\n    ca: %s  sasl: {mechanism: scram-sha-512, user: signrelay, password: %s}\n", indented(s.ca), password))
+	files := map[string]string{"ca": s.ca, "stranger": s.stranger}
+	for name, text := range files {
+		files[name] = filepath.Join(t.TempDir(), "ca.pem")
+		if err := os.WriteFile(files[name], []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := event.Message(t.Context(), examples.Signature(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.JetStream(t).PublishMsg(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	b.StartService(t, "kafka-bridge", "bridge")
+	b.untilRead(1)
+	examples.Each(t, func(t *testing.T, language string) {
+		for name, c := range map[string]struct{ password, ca, says string }{
+			"another password": {"battery-staple", files["ca"], "authentication"},
+			"another CA":       {password, files["stranger"], "certificate"},
+			"all is right":     {password, files["ca"], ""},
+		} {
+			p := examples.Start(t, language, "kafka", "KAFKA_BROKERS="+s.login, "KAFKA_TOPIC="+topic, "KAFKA_GROUP="+language+"-"+strings.ReplaceAll(name, " ", "-"),
+				"KAFKA_USER=signrelay", "KAFKA_PASSWORD="+c.password, "KAFKA_CA="+c.ca)
+			if c.says != "" {
+				b.Until(t, name+" is named", func() bool { return strings.Count(strings.ToLower(p.Said()), c.says) > 1 })
+			} else {
+				b.Until(t, "the signature is printed", func() bool { return len(p.Lines()) == 1 })
+			}
+			p.Stop()
+			if strings.Contains(p.Said(), "Traceback") || strings.Contains(p.Said(), c.password) {
+				t.Errorf("%s: it said\n%s", name, p.Said())
+			}
+		}
+	})
+}
