@@ -52,7 +52,7 @@ func TestThePagesKcat(t *testing.T) {
 			}
 			hides(t, line, said, "other", "event-000008")
 		case strings.HasPrefix(what, "-o beginning -c 1"):
-			shell.WithPython() // brings protoc
+			shell.WithPython()
 			said := shell.Run(command)
 
 			if !strings.Contains(said, `id: "event-0000`) || !strings.Contains(said, `type: "recipient.opened"`) {

@@ -109,7 +109,7 @@ func TestTheNATSCommandLine(t *testing.T) {
 		"--since 1h 'signing.v1.>'":                 all,
 		"--start-sequence 6 'signing.v1.>'":         {shows: []string{"event-5\n", "event-9\n"}, hides: []string{"event-4\n"}},
 		"--all 'signing.v1.*.*.*.*.PLSDOC1970'":     odd,
-		"--all --translate 'protoc -I proto --decode=signrelay.signing.v1.SigningEvent signrelay/signing/v1/event.proto' 'signing.v1.>'": {
+		"--all --translate 'python -m grpc_tools.protoc -I proto --decode=signrelay.signing.v1.SigningEvent signrelay/signing/v1/event.proto' 'signing.v1.>'": {
 			shows: []string{`id: "event-0"`, `id: "event-9"`, `provider: "pleasesign"`}},
 	}
 	for _, line := range subscribe.Commands(t, "nats") {

@@ -51,16 +51,14 @@ func (s *Shell) WithTool(name, path string) {
 	s.link(path, filepath.Join("bin", name))
 }
 
-// WithPython puts the examples' Python onto the path, and a protoc, which it brings along. Without one the test is skipped.
+// WithPython puts the examples' Python, with the packages that the page tells to install, onto the path. Without one the test is skipped.
 func (s *Shell) WithPython() {
 	s.t.Helper()
 	python, _ := examples.Python(s.t)
-	protoc := "#!/bin/sh\nexec '" + python + "' -m grpc_tools.protoc \"$@\"\n"
 	// A link to a virtual environment's Python would be a Python without its packages.
-	for name, script := range map[string]string{"python": "#!/bin/sh\nexec '" + python + "' \"$@\"\n", "protoc": protoc} {
-		if err := os.WriteFile(filepath.Join(s.dir, "bin", name), []byte(script), 0o700); err != nil {
-			s.t.Fatal(err)
-		}
+	script := "#!/bin/sh\nexec '" + python + "' \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(s.dir, "bin", "python"), []byte(script), 0o700); err != nil {
+		s.t.Fatal(err)
 	}
 }
 
