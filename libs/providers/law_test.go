@@ -83,7 +83,10 @@ type callback struct {
 
 func (c callback) request() pack.Request {
 	r := pack.Request{Method: http.MethodPost, Door: c.door, Header: http.Header{}, Query: url.Values{}}
-	text, _ := json.Marshal(c.fields) // strings only: it cannot fail
+	text, err := json.Marshal(c.fields)
+	if err != nil {
+		panic(err) // strings only: it cannot fail
+	}
 	switch {
 	case c.item:
 		text = []byte(url.Values{"data": {"[" + string(text) + "]"}}.Encode())

@@ -46,6 +46,7 @@ func occasion(kind notifyv1.Kind, happened *signingv1.SigningEvent, past history
 		if happened.GetRecipient().GetId() != "" {
 			return transition(happened, recipientSigned, happened.GetRecipient(), past.resending(happened)...)
 		}
+	default: // one event tells each of the others
 	}
 	return happened.GetId()
 }

@@ -8,8 +8,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
-	"github.com/signrelay/signrelay/libs/providers/pleasesign"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
@@ -28,7 +29,7 @@ func (h *harness) calls(t *testing.T, calls ...call) {
 		case strings.HasPrefix(c.path, "/webhooks/esign-v1/"):
 			header.Set("Content-Type", "application/x-www-form-urlencoded")
 		case strings.HasPrefix(c.path, "/webhooks/pleasesign/"):
-			header.Set("X-Pleasesign-Signature", pleasesign.Sign("test", []byte(c.body)))
+			header = signedByPleaseSign(t, c.body)
 		case c.body == "":
 			method = http.MethodGet
 		}
@@ -36,6 +37,16 @@ func (h *harness) calls(t *testing.T, calls ...call) {
 			t.Fatalf("call %d: %d %v, want %d", i, got.status, got.body, c.want)
 		}
 	}
+}
+
+func signedByPleaseSign(t *testing.T, body string) http.Header {
+	t.Helper()
+	p, _ := providers.ByName("pleasesign")
+	signed, err := p.Sign(config.Source{Webhook: config.Webhook{Secrets: []string{"test"}}}, nil, pack.Request{Header: http.Header{}, Body: []byte(body)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed.Header
 }
 
 func v1All(timestamp string) string {

@@ -108,7 +108,7 @@ func combine(dateText, hour, minute, second, fraction, half, rest string) (time.
 	if !ok {
 		return time.Time{}, false
 	}
-	h, min, s := number(hour), number(minute), number(second)
+	h, m, s := number(hour), number(minute), number(second)
 	if half != "" {
 		if h < 1 || h > 12 {
 			return time.Time{}, false
@@ -118,8 +118,8 @@ func combine(dateText, hour, minute, second, fraction, half, rest string) (time.
 			h += 12
 		}
 	}
-	t := time.Date(d.year, d.month, d.day, h, min, s, nanoseconds(fraction), time.UTC)
-	same := t.Year() == d.year && t.Month() == d.month && t.Day() == d.day && t.Hour() == h && t.Minute() == min && t.Second() == s
+	t := time.Date(d.year, d.month, d.day, h, m, s, nanoseconds(fraction), time.UTC)
+	same := t.Year() == d.year && t.Month() == d.month && t.Day() == d.day && t.Hour() == h && t.Minute() == m && t.Second() == s
 	if !same || d.weekday != "" && !strings.HasPrefix(strings.ToLower(t.Weekday().String()), d.weekday) {
 		return time.Time{}, false
 	}

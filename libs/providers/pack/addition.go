@@ -34,7 +34,7 @@ func Addition(known, second *signingv1.SigningEvent, delivery ...string) *signin
 		return nil
 	}
 	told, before := contents(second, delivery), contents(known, delivery)
-	maps.DeleteFunc(told, func(place, text string) bool { return text == "" })
+	maps.DeleteFunc(told, func(_, text string) bool { return text == "" })
 	news := slices.ContainsFunc(slices.Collect(maps.Keys(told)), func(place string) bool { return before[place] != told[place] })
 	if !news {
 		return nil
@@ -98,8 +98,9 @@ func collect(m protoreflect.Message, prefix string, found map[string]string) {
 			})
 		case f.IsList():
 			for i := range v.List().Len() {
-				link := v.List().Get(i).Message().Interface().(*signingv1.Link) // the only list that an event has
-				found[place+"."+link.GetKind()] = link.GetUrl()
+				if link, ok := v.List().Get(i).Message().Interface().(*signingv1.Link); ok { // the only list that an event has
+					found[place+"."+link.GetKind()] = link.GetUrl()
+				}
 			}
 		case f.Message() == nil:
 			found[place] = v.String()

@@ -77,7 +77,7 @@ func TestDatesAreReadInEveryForm(t *testing.T) {
 		if got != want {
 			t.Errorf("%s is %q, want %q", text, got, want)
 		}
-		unread, want := "", want
+		unread := ""
 		if want == "" && text != "null" && text != `"NaN"` {
 			unread = "complete_date"
 		}
