@@ -25,6 +25,8 @@ func Fold(text string) string {
 			folded.WriteRune(r)
 		case known:
 			folded.WriteString(plain)
+		case r >= firstWide && r <= lastWide && r != wideGrave:
+			folded.WriteRune(r - firstWide + '!')
 		case invisible(r):
 		case unicode.IsSpace(r), unicode.Is(unicode.Zs, r):
 			folded.WriteByte(' ')
@@ -41,6 +43,12 @@ func Fold(text string) string {
 	return folded.String()
 }
 
+// Wide forms of ASCII, as keyboards for Chinese and Japanese write it. A grave accent is not in the alphabet.
+const (
+	firstWide, lastWide = '！', '～'
+	wideGrave           = '｀'
+)
+
 // middleDot is a bullet or a separator, but for the one between two letters, which belongs to the word: "Col·lecció".
 const middleDot = '·'
 
@@ -49,18 +57,16 @@ func betweenLetters(text []rune, i int) bool {
 }
 
 // plainForms are typographic characters and what a typewriter has for them. There is no letter among them, but for
-// ligatures, which are a way to print two.
+// ligatures, which are a way to print several.
 var plainForms = forms(map[string]string{
-	"'":   "‘’‚‛‹›′‵`´＇❛❜",
-	`"`:   "“”„‟«»″‶〝〞＂❝❞",
-	"-":   "‐‑‒–—―−⁃﹘﹣－•‣◦∙▪▫●○■□⁌⁍",
+	"'":   "‘’‚‛‹›′‵`´❛❜",
+	`"`:   "“”„‟«»″‶〝〞❝❞",
+	"-":   "‐‑‒–—―−⁃﹘﹣•‣◦∙▪▫●○■□⁌⁍",
 	"...": "…",
 	"..":  "‥",
 	".":   "․",
 	":":   "∶",
 	"/":   "⁄∕",
-	"!":   "！",
-	"?":   "？",
 	"!!":  "‼",
 	"ff":  "ﬀ",
 	"fi":  "ﬁ",

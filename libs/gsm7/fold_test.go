@@ -32,6 +32,7 @@ func TestFold(t *testing.T) {
 		"A\u030angstro\u0308m \u212b":            "Ångström Å",
 		"off\u00adice of\ufb01ce \ufb03":         "office office ffi",
 		"\ufeffa\u200bb\u2060c\u200ed":           "abcd",
+		"（Ｏｆｆｅｒ　２０２６），ｎｅｗ！":                      "(Offer 2026),new!",
 		"1/2 ⁄ 3 ∕ 4":                            "1/2 / 3 / 4",
 
 		// What would change a word stays, and with it the whole text.

@@ -107,7 +107,7 @@ func checkHeaders(t *testing.T, got answer) {
 	t.Helper()
 	h := got.header
 	if h.Get("Cache-Control") != "no-store" || h.Get("Referrer-Policy") != "no-referrer" || h.Get("X-Robots-Tag") == "" ||
-		!strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") {
+		!strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'; style-src 'sha256-") {
 		t.Errorf("headers %v", h)
 	}
 }
