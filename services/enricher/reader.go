@@ -14,10 +14,16 @@ import (
 
 // Why somebody who was to be told something is not.
 const (
-	noAddress       = "no-address"        // none that can be used on the channel
-	noLink          = "no-link"           // neither an address nor an id to ask for one with
-	channelOff      = "channel-off"       // he is told nothing at all, because the settings leave his channels out
-	noSenderAddress = "no-sender-address" // neither the settings nor the provider's API know one
+	noAddress        = "no-address"        // none on the channel
+	addressInvalid   = "address-invalid"   // the text is no e-mail address
+	addressSeveral   = "address-several"   // the text has more than one e-mail address
+	numberInvalid    = "number-invalid"    // the text is no telephone number
+	numberIncomplete = "number-incomplete" // the text has too few digits for a number, or may have a part of one
+	numberLetters    = "number-letters"    // letters stand where a number's digits may belong
+	numberSeveral    = "number-several"    // the text has more than one number
+	noLink           = "no-link"           // neither an address nor an id to ask for one with
+	channelOff       = "channel-off"       // he is told nothing at all, because the settings leave his channels out
+	noSenderAddress  = "no-sender-address" // neither the settings nor the provider's API know one
 )
 
 // tell plans one message to a signer on each channel that he wants.
@@ -77,12 +83,12 @@ func (p *planner) readers(person pack.Recipient) []reader {
 	var found []reader
 	if person.BySMS {
 		r := reader{notifyv1.Channel_CHANNEL_SMS, named()}
-		r.person.Mobile = e164(person.Mobile, p.source.Region)
+		r.person.Mobile, _ = dialable(person.Mobile, p.source.Region)
 		found = append(found, r)
 	}
 	if person.ByEmail {
 		r := reader{notifyv1.Channel_CHANNEL_EMAIL, named()}
-		r.person.Email = bareAddress(person.Email)
+		r.person.Email, _ = mailbox(person.Email)
 		found = append(found, r)
 	}
 	return found

@@ -1,0 +1,56 @@
+package enricher
+
+import (
+	"net/mail"
+	"net/url"
+	"strings"
+	"unicode"
+
+	"golang.org/x/net/idna"
+)
+
+// mailbox reads free text as one e-mail address, or says why it is none. A display name, "mailto:", and punctuation around the
+// address are left out; a list is refused, because nobody can tell which of the addresses is the signer's. An international
+// domain becomes punycode. A local part outside ASCII stays: whether it can be used depends on the mail server.
+func mailbox(text string) (address, reason string) {
+	text = visible(text)
+	if text == "" {
+		return "", noAddress
+	}
+	if scheme, rest, ok := strings.Cut(text, ":"); ok && strings.EqualFold(scheme, "mailto") {
+		rest, _, _ = strings.Cut(rest, "?")
+		if unescaped, err := url.PathUnescape(rest); err == nil {
+			rest = unescaped
+		}
+		text = visible(rest)
+	}
+	text = strings.Trim(text, `'’‘“”«» `)
+	text = strings.TrimRight(text, ".,;: ")
+	if quoted, ok := strings.CutPrefix(text, `"`); ok && strings.HasSuffix(quoted, `"`) {
+		text = strings.Trim(text, `"`)
+	}
+	parsed, err := mail.ParseAddress(text)
+	switch {
+	case err != nil && strings.Count(text, "@") > 1:
+		return "", addressSeveral
+	case err != nil:
+		return "", addressInvalid
+	}
+	at := strings.LastIndexByte(parsed.Address, '@')
+	local, domain := parsed.Address[:at], strings.TrimSuffix(parsed.Address[at+1:], ".")
+	if !ascii(domain) {
+		if domain, err = idna.Lookup.ToASCII(domain); err != nil {
+			return "", addressInvalid
+		}
+	}
+	address = local + "@" + domain
+	// A local part that needs quotes is read without them: as it stands, the result is no address.
+	if again, err := mail.ParseAddress(address); err != nil || again.Address != address {
+		return "", addressInvalid
+	}
+	return address, ""
+}
+
+func ascii(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII })
+}

@@ -1,0 +1,89 @@
+package enricher
+
+import "testing"
+
+// What is written to, and why something is not. Where a reason is wanted, the address is empty.
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	const eric = "eric@example.com"
+	for _, test := range []struct{ text, address, reason string }{
+		{eric, eric, ""},
+		{"Eric.Smith+ps@Example.COM", "Eric.Smith+ps@Example.COM", ""},
+		{"o'brien@example.com", "o'brien@example.com", ""},
+		{"  eric@example.com\t", eric, ""},
+
+		// Characters that nobody sees, and other forms of the same ones.
+		{"eric@example.com\u200b", eric, ""},
+		{"\ufefferic@example.com", eric, ""},
+		{"\u202aeric@example.com\u202c", eric, ""},
+		{"\u2066eric@example.com\u2069", eric, ""},
+		{"er\u00adic@exam\u2060ple.com", eric, ""},
+		{"eric@example.com\u00a0", eric, ""},
+		{"eric@example.com\r\n", eric, ""},
+		{"eric@example.com\x00", eric, ""},
+		{"ｅｒｉｃ＠ｅｘａｍｐｌｅ．ｃｏｍ", eric, ""},
+
+		// What stands around one address.
+		{"Eric Smith <eric@example.com>", eric, ""},
+		{"\"Smith, Eric\" <eric@example.com>", eric, ""},
+		{"<eric@example.com>", eric, ""},
+		{"eric@example.com (work)", eric, ""},
+		{"mailto:eric@example.com", eric, ""},
+		{"MAILTO:eric@example.com?subject=Deed", eric, ""},
+		{"mailto:eric%40example.com", eric, ""},
+		{"eric@example.com.", eric, ""},
+		{"eric@example.com;", eric, ""},
+		{"eric@example.com,", eric, ""},
+		{"'eric@example.com'", eric, ""},
+		{"\"eric@example.com\"", eric, ""},
+		{"“eric@example.com”", eric, ""},
+
+		// Several addresses: nobody can tell whose each is.
+		{"eric@example.com, ann@example.com", "", addressSeveral},
+		{"eric@example.com; ann@example.com", "", addressSeveral},
+		{"eric@example.com ann@example.com", "", addressSeveral},
+		{"eric@example.com / ann@example.com", "", addressSeveral},
+		{"eric@example.com or ann@example.com", "", addressSeveral},
+		{"eric@example.com\nann@example.com", "", addressSeveral},
+		{"Eric <eric@example.com>, Ann <ann@example.com>", "", addressSeveral},
+		{"eric@ann@example.com", "", addressSeveral},
+
+		// Domains outside ASCII.
+		{"eric@b\u00fccher.example", "eric@xn--bcher-kva.example", ""},
+		{"eric@bu\u0308cher.example", "eric@xn--bcher-kva.example", ""},
+		{"eric@B\u00dcCHER.example", "eric@xn--bcher-kva.example", ""},
+		{"eric@\u4f8b\u3048\u3002example", "eric@xn--r8jz45g.example", ""},
+		{"Eric <eric@b\u00fccher.example>", "eric@xn--bcher-kva.example", ""},
+		{"eric@xn--bcher-kva.example", "eric@xn--bcher-kva.example", ""},
+		{"eric@b\u00fccher.example.", "eric@xn--bcher-kva.example", ""},
+		{"eric@-\u00fc.example", "", addressInvalid},
+		{"eric@\u2603.example", "eric@xn--n3h.example", ""}, // some registries take symbols
+
+		// Local parts outside ASCII: the mail server decides.
+		{"\u7528\u6237@example.com", "\u7528\u6237@example.com", ""},
+		{"m\u00fcller@b\u00fccher.example", "m\u00fcller@xn--bcher-kva.example", ""},
+
+		// None.
+		{"", "", noAddress},
+		{" \u200b ", "", noAddress},
+		{"eric", "", addressInvalid},
+		{"eric at example.com", "", addressInvalid},
+		{"eric@", "", addressInvalid},
+		{"@example.com", "", addressInvalid},
+		{"eric@example..com", "", addressInvalid},
+		{"eric.@example.com", "", addressInvalid},
+		{".eric@example.com", "", addressInvalid},
+		{"er ic@example.com", "", addressInvalid},
+		{"\"er ic\"@example.com", "", addressInvalid},
+		{"null", "", addressInvalid},
+		{"n/a", "", addressInvalid},
+		{"mailto:", "", addressInvalid},
+		{"+13175551234", "", addressInvalid},
+		{"eric@example.com work", "", addressInvalid},
+		{"eric@exam\xffple.com", "", addressInvalid},
+	} {
+		if address, reason := mailbox(test.text); address != test.address || reason != test.reason {
+			t.Errorf("%+q: %q, %q; want %q, %q", test.text, address, reason, test.address, test.reason)
+		}
+	}
+}

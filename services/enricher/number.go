@@ -1,0 +1,146 @@
+package enricher
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/nyaruka/phonenumbers"
+	"google.golang.org/protobuf/proto"
+)
+
+// dialable reads free text as one number in E.164 ("+13175551234"), or says why it is none. Numbers without a country code
+// are the region's.
+//
+// Letters are never dialled. What stands behind a number is cut off only where the number is complete without it: an
+// extension ("x12") or a note ("cell", "(Bob)"). The digits that are dialled end the number's own digits, and nothing stands
+// before them but a prefix: 00 or 011, a country code, a trunk prefix. Where a plan rewrites the digits of a number
+// (Argentina's 15), the text must have the international form.
+func dialable(text, region string) (number, reason string) {
+	text = visible(text)
+	if text == "" {
+		return "", noAddress
+	}
+	text = scheme.ReplaceAllString(text, "")
+	labelled := label.FindString(text)
+	head, gap, rest := split(text[len(labelled):])
+	if digits(head) == "" {
+		return "", numberInvalid
+	}
+	found, why := parse(head, region)
+	switch {
+	case extension.MatchString(rest):
+	case strings.HasPrefix(rest, "+") || another.MatchString(rest) || len(digits(rest)) >= fewestDigits:
+		return "", numberSeveral
+	case rest != "" && (found == nil || !full(found)):
+		// In a plan of numbers of several lengths, a number may go on in letters, or behind a character that is not expected.
+		if strings.Trim(gap, "-.") == "" && !ends.MatchString(rest) {
+			return "", numberLetters
+		}
+		if digits(rest) != "" {
+			return "", numberIncomplete
+		}
+	}
+	switch {
+	case found == nil:
+		return "", why
+	case labelled+rest != "" && !phonenumbers.IsValidNumber(found):
+		return "", numberIncomplete // a part of a number may be a possible one
+	}
+	return phonenumbers.Format(found, phonenumbers.E164), ""
+}
+
+// fewestDigits is how many digits behind a number are another number: fewer are an hour, or the last four digits of one.
+const fewestDigits = 5
+
+var (
+	// scheme is that of a URI of a telephone number (RFC 3966, RFC 5724).
+	scheme = regexp.MustCompile(`(?i)^(?:tel|sms|callto):\s*`)
+	// label is what people write before a mobile number.
+	label = regexp.MustCompile(`(?i)^(?:(?:mobile|cell|tele)?[ -]?phone|mobiltelefon|mobile?|mob|cell|handy|tel|[mct])(?: (?:number|no|nr))?(?:[.:] ?| )`)
+	// extension is that of a number in an office, or the pause before one.
+	extension = regexp.MustCompile(`(?i)^\(?(?:[,;] ?)?(?:ext(?:ension|n)?|xt?|#|int|anexo|durchwahl|доб)[.:=#]? ?\d{1,7}\)?$|^[,;]+ ?\d{1,6}#?$`)
+	// another is where a second number, or another end of the first, begins.
+	another = regexp.MustCompile(`^/ ?[+(\d]`)
+	// ends is a character that cannot be a part of a number.
+	ends = regexp.MustCompile(`^[\s,;:/|()\[\]{}<>"]`)
+)
+
+// split divides a text into a number's digits with their punctuation, what separates them from the rest, and the rest, which
+// begins with the first character that is not a part of a number.
+func split(text string) (head, gap, rest string) {
+	cut := len(text)
+	count := 0 // digits
+	for i, r := range text {
+		if '0' <= r && r <= '9' {
+			count++
+			continue
+		}
+		if goes := strings.ContainsRune(" -.)", r) ||
+			r == '+' && count == 0 ||
+			r == '(' && count < 7 || // a country or area code is before it; "0171 1234567 (2)" ends here
+			r == '/' && separates(text[:i], text[i+1:], count); !goes {
+			cut = i
+			break
+		}
+	}
+	head = strings.TrimRight(text[:cut], " -./(+")
+	return head, text[len(head):cut], text[cut:]
+}
+
+// separates tells whether a slash stands between an area code and a number ("0171/1234567"), and not between two numbers.
+func separates(before, after string, count int) bool {
+	after = strings.TrimLeft(after, " ")
+	if after == "" || after[0] < '1' || after[0] > '9' {
+		return false
+	}
+	return count <= 4 || count <= 8 && strings.ContainsAny(strings.TrimLeft(before, "( ")[:1], "+0")
+}
+
+// parse reads digits and punctuation as a number. It asks for a possible number and not for a valid one: the tables of assigned
+// numbers in a library age, and a new one must not be cut off.
+func parse(head, region string) (found *phonenumbers.PhoneNumber, reason string) {
+	all := digits(head)
+	found, err := phonenumbers.Parse(head, region)
+	if err != nil || !phonenumbers.IsValidNumber(found) {
+		// People write 00 and 011 also where something else is dialled before a country code.
+		for _, prefix := range []string{"00", "011"} {
+			rest, ok := strings.CutPrefix(all, prefix)
+			if abroad, failed := phonenumbers.Parse("+"+rest, ""); ok && failed == nil && phonenumbers.IsValidNumber(abroad) {
+				found, err = abroad, nil
+			}
+		}
+	}
+	if err != nil {
+		return nil, numberInvalid
+	}
+	switch phonenumbers.IsPossibleNumberWithReason(found) {
+	case phonenumbers.IS_POSSIBLE:
+	case phonenumbers.TOO_SHORT, phonenumbers.IS_POSSIBLE_LOCAL_ONLY:
+		return nil, numberIncomplete
+	default:
+		return nil, numberInvalid
+	}
+	// Digits that begin as a call abroad does need not be one: then the number must exist.
+	abroad := !strings.Contains(head, "+") && int(found.GetCountryCode()) != phonenumbers.GetCountryCodeForRegion(region)
+	if abroad && !phonenumbers.IsValidNumber(found) || !strings.HasSuffix(all, phonenumbers.GetNationalSignificantNumber(found)) {
+		return nil, numberInvalid
+	}
+	return found, ""
+}
+
+// full tells whether no number of its plan is longer, so that what stands behind it cannot be a part of it.
+func full(number *phonenumbers.PhoneNumber) bool {
+	longer := proto.CloneOf(number)
+	longer.NationalNumber = proto.Uint64(number.GetNationalNumber() * 10)
+	return phonenumbers.IsPossibleNumberWithReason(longer) == phonenumbers.TOO_LONG
+}
+
+// digits are those of a text.
+func digits(text string) string {
+	return strings.Map(func(r rune) rune {
+		if '0' <= r && r <= '9' {
+			return r
+		}
+		return -1
+	}, text)
+}
