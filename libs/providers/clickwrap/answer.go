@@ -13,51 +13,58 @@ import (
 // The schema of GET /requests/:id is not published; what follows takes every spelling that was seen in the guides and in
 // the answers to other calls, bare or in {"data": …}.
 type request struct {
-	Name        rest.Text `json:"name"`
-	Title       rest.Text `json:"title"`
-	Subject     rest.Text `json:"subject"`
-	Signers     []signer  `json:"signers"`
-	DownloadURL rest.Text `json:"download_url"`
-	PDFURL      rest.Text `json:"pdf_url"`
-	DocumentURL rest.Text `json:"document_url"`
+	Name        rest.Text         `json:"name"`
+	Title       rest.Text         `json:"title"`
+	Subject     rest.Text         `json:"subject"`
+	Signers     rest.List[signer] `json:"signers"`
+	DownloadURL rest.Text         `json:"download_url"`
+	PDFURL      rest.Text         `json:"pdf_url"`
+	DocumentURL rest.Text         `json:"document_url"`
 
 	// One of these says that signers sign one after the other; a signer's own order only lists him.
 	EnforceOrder  rest.Yes `json:"enforce_order"`
 	OrderEnforced rest.Yes `json:"order_enforced"`
 	Ordered       rest.Yes `json:"ordered"`
+	SignerOrder   rest.Yes `json:"signer_order"`
 }
 
 type signer struct {
 	person
-	SignerID rest.Text `json:"signer_id"`
-	Signer   nested    `json:"signer"`
-	SendTo   *struct {
-		Email        rest.Yes `json:"email"`
-		MobileNumber rest.Yes `json:"mobile_number"`
-	} `json:"send_to"`
-	Order       rest.Number `json:"order"`
-	RequestURL  rest.Text   `json:"request_url"`
-	DownloadURL rest.Text   `json:"download_url"`
-	PDFURL      rest.Text   `json:"pdf_url"`
-	DocumentURL rest.Text   `json:"document_url"`
-	Status      rest.Text   `json:"status"`
-	Signed      rest.Yes    `json:"signed"`
-	SignedTime  rest.Text   `json:"signed_time"`
-	SignedAt    rest.Text   `json:"signed_at"`
+	SignerID    rest.Text `json:"signer_id"`
+	Signer      nested    `json:"signer"`
+	SendTo      channels  `json:"send_to"`
+	RequestURL  rest.Text `json:"request_url"`
+	DownloadURL rest.Text `json:"download_url"`
+	PDFURL      rest.Text `json:"pdf_url"`
+	DocumentURL rest.Text `json:"document_url"`
+	Status      rest.Text `json:"status"`
+	Signed      rest.Yes  `json:"signed"`
+	SignedTime  rest.Text `json:"signed_time"`
+	SignedAt    rest.Text `json:"signed_at"`
 }
 
 type person struct {
-	ID           rest.Text `json:"id"`
-	UnderscoreID rest.Text `json:"_id"`
-	Email        rest.Text `json:"email"`
-	MobileNumber rest.Text `json:"mobile_number"`
-	FirstName    rest.Text `json:"first_name"`
-	LastName     rest.Text `json:"last_name"`
-	Name         rest.Text `json:"name"`
-	Additional   struct {
-		FirstName rest.Text `json:"first_name"`
-		LastName  rest.Text `json:"last_name"`
-	} `json:"additional_attributes"`
+	ID           rest.Text                `json:"id"`
+	UnderscoreID rest.Text                `json:"_id"`
+	Email        rest.Text                `json:"email"`
+	MobileNumber rest.Text                `json:"mobile_number"`
+	FirstName    rest.Text                `json:"first_name"`
+	LastName     rest.Text                `json:"last_name"`
+	Name         rest.Text                `json:"name"`
+	Order        rest.Number              `json:"order"`
+	Additional   rest.Object[attributes]  `json:"additional_attributes"`
+	Deliverable  rest.Object[deliverable] `json:"deliverable"`
+}
+
+type attributes struct {
+	FirstName rest.Text `json:"first_name"`
+	LastName  rest.Text `json:"last_name"`
+}
+
+// deliverable is what the provider knows of a person's addresses.
+type deliverable struct {
+	EmailStatus  rest.Text `json:"email_status"`
+	MobileStatus rest.Text `json:"mobile_number_status"`
 }
 
 // decode reads an answer; false where it is none. It wants signers, empty or not: of an answer without them nobody could
@@ -70,7 +77,7 @@ func decode(body []byte) (*request, bool) {
 	if json.Unmarshal(body, &bare) != nil {
 		return nil, false
 	}
-	if bare.Signers == nil && bare.Data != nil {
+	if (bare.Signers == nil || string(bare.Signers) == "null") && bare.Data != nil {
 		body = bare.Data
 	}
 	found := new(request)
@@ -81,7 +88,7 @@ func decode(body []byte) (*request, bool) {
 }
 
 func (r *request) document(id string) *pack.Document {
-	slices.SortStableFunc(r.Signers, func(a, b signer) int { return cmp.Compare(a.Order, b.Order) })
+	slices.SortStableFunc(r.Signers, func(a, b signer) int { return cmp.Compare(a.order(), b.order()) })
 	d := &pack.Document{ID: id, Title: rest.First(r.Name, r.Title, r.Subject)}
 	for _, s := range r.Signers {
 		d.Recipients = append(d.Recipients, s.recipient(r))
@@ -92,27 +99,29 @@ func (r *request) document(id string) *pack.Document {
 func (s *signer) recipient(r *request) pack.Recipient {
 	who := s.Signer
 	order := 0
-	if r.EnforceOrder || r.OrderEnforced || r.Ordered {
-		order = int(s.Order)
+	if r.EnforceOrder || r.OrderEnforced || r.Ordered || r.SignerOrder {
+		order = s.order()
 	}
 	out := pack.Recipient{
 		ID:         rest.First(s.SignerID, s.ID, who.ID, who.UnderscoreID, s.UnderscoreID),
-		FirstName:  rest.First(who.FirstName, who.Additional.FirstName, s.FirstName, s.Additional.FirstName),
-		LastName:   rest.First(who.LastName, who.Additional.LastName, s.LastName, s.Additional.LastName),
+		FirstName:  rest.First(who.FirstName, who.Additional.Fields.FirstName, s.FirstName, s.Additional.Fields.FirstName),
+		LastName:   rest.First(who.LastName, who.Additional.Fields.LastName, s.LastName, s.Additional.Fields.LastName),
 		Email:      rest.First(who.Email, s.Email),
 		Mobile:     rest.First(who.MobileNumber, s.MobileNumber),
 		Order:      order,
 		Signed:     s.signed(),
-		Invite:     s.RequestURL != "", // who has no signing link may not sign yet
-		SigningURL: string(s.RequestURL),
+		Invite:     true,
+		SigningURL: string(s.RequestURL), // it may come later than the request
+		NoEmail:    speaksAgainst(who.Deliverable.Fields.EmailStatus, s.Deliverable.Fields.EmailStatus),
+		NoSMS:      speaksAgainst(who.Deliverable.Fields.MobileStatus, s.Deliverable.Fields.MobileStatus),
 		// The seed has signers download at the address where they signed; a better one is taken where there is one.
 		DownloadURL: rest.First(s.DownloadURL, s.PDFURL, s.DocumentURL, r.DownloadURL, r.PDFURL, r.DocumentURL, s.RequestURL),
 	}
 	if out.FirstName == "" && out.LastName == "" {
 		out.FirstName, out.LastName, _ = strings.Cut(rest.First(who.Name, s.Name), " ")
 	}
-	if s.SendTo != nil {
-		out.ByEmail, out.BySMS = bool(s.SendTo.Email), bool(s.SendTo.MobileNumber)
+	if s.SendTo.told {
+		out.ByEmail, out.BySMS = s.SendTo.email, s.SendTo.mobile
 	} else {
 		// Not told: one channel, and not the one that costs money where there is another.
 		out.ByEmail = out.Email != ""
@@ -120,6 +129,9 @@ func (s *signer) recipient(r *request) pack.Recipient {
 	}
 	return out
 }
+
+// order is a signer's place, which the guides have beside the signer and in him.
+func (s *signer) order() int { return int(cmp.Or(s.Order, s.Signer.Order)) }
 
 func (s *signer) signed() bool {
 	switch strings.ToLower(string(s.Status)) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -17,6 +18,18 @@ import (
 
 const requestID = "596f858584281715b3493d0c"
 
+// everything is an answer with every field that is read.
+const everything = `{"data":{"name":"Deed","title":"Deed","subject":"Deed","download_url":"https://pdf.example/0","pdf_url":"https://pdf.example/0","document_url":"https://pdf.example/0",
+  "enforce_order":true,"order_enforced":true,"ordered":true,"signer_order":true,"signers":[
+  {"signer_id":"S1","id":"S1","_id":"S1","send_to":{"email":true,"mobile_number":true},"order":1,"request_url":"https://sign.example/1","download_url":"https://pdf.example/1",
+   "pdf_url":"https://pdf.example/1","document_url":"https://pdf.example/1","status":"sent","signed":false,"signed_time":null,"signed_at":null,
+   "email":"eric@example.com","mobile_number":"+13175551234","first_name":"Eric","last_name":"Smith","name":"Eric Smith","additional_attributes":{"first_name":"Eric","last_name":"Smith"},
+   "deliverable":{"email":true,"email_status":"ok","mobile_number":true,"mobile_number_status":"mobile"},
+   "signer":{"id":"S1","_id":"S1","email":"eric@example.com","mobile_number":"+13175551234","first_name":"Eric","last_name":"Smith","name":"Eric Smith","order":1,
+    "additional_attributes":{"first_name":"Eric","last_name":"Smith"},"deliverable":{"email":true,"email_status":"ok","mobile_number":true,"mobile_number_status":"mobile"}}},
+  {"signer_id":"S2","send_to":{"email":false,"mobile_number":true},"order":2,"request_url":"https://sign.example/2",
+   "signer":{"email":"ann@example.com","mobile_number":"+13175550002","additional_attributes":{"first_name":"Ann","last_name":"Lee"},"deliverable":{"mobile_number_status":"landline"}}}]}}`
+
 func TestAPI(t *testing.T) {
 	t.Parallel()
 	answer := `{"signers":[{"signer_id":"` + providertest.Recipient + `","signer":{"email":"eric@example.com"},"request_url":"https://sign.example/1"}]}`
@@ -28,6 +41,7 @@ func TestAPI(t *testing.T) {
 		Document:   "/requests/" + providertest.Document,
 		Unsigned:   answer,
 		Completed:  answer,
+		Everything: everything,
 	})
 }
 
@@ -92,6 +106,10 @@ func TestAnswersOfEveryShape(t *testing.T) {
 			`{"enforce_order":true,"signers":[{"id":"2","order":2},{"id":"1","order":1},{"id":"3","order":2}]}`,
 			pack.Document{Recipients: []pack.Recipient{{ID: "1", Order: 1}, {ID: "2", Order: 2}, {ID: "3", Order: 2}}},
 		},
+		"who signs in order, as the reference has it": {
+			`{"signer_order":true,"signers":[{"signer":{"id":"2","order":1}},{"signer":{"id":"1","order":0}}]}`,
+			pack.Document{Recipients: []pack.Recipient{{ID: "1"}, {ID: "2", Order: 1}}},
+		},
 		"who signs in order, otherwise spelled": {
 			`{"data":{"order_enforced":"true","ordered":false,"signers":[{"id":"1","order":"1"}]}}`,
 			pack.Document{Recipients: []pack.Recipient{{ID: "1", Order: 1}}},
@@ -101,6 +119,18 @@ func TestAnswersOfEveryShape(t *testing.T) {
 			pack.Document{Recipients: []pack.Recipient{{ID: "1"}}},
 		},
 		"nobody": {`{"signers":[]}`, pack.Document{}},
+		"a null among the signers": {
+			`{"signers":[null,{"id":"1"},null]}`,
+			pack.Document{Recipients: []pack.Recipient{{ID: "1"}}},
+		},
+		"a signer of whom nothing can be read": {
+			`{"signers":["x",{"id":"1"},[]]}`,
+			pack.Document{Recipients: []pack.Recipient{{}, {ID: "1"}, {}}},
+		},
+		"nobody beside the request": {
+			`{"signers":null,"data":{"signers":[{"id":"1"}]}}`,
+			pack.Document{Recipients: []pack.Recipient{{ID: "1"}}},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -110,6 +140,9 @@ func TestAnswersOfEveryShape(t *testing.T) {
 				t.Fatal(err)
 			}
 			tt.want.ID = requestID
+			for i := range tt.want.Recipients {
+				tt.want.Recipients[i].Invite = true // with this provider, everybody is ours to invite
+			}
 			if diff := cmp.Diff(&tt.want, got); diff != "" {
 				t.Error(diff)
 			}
@@ -153,4 +186,107 @@ func apiOf(t *testing.T, h http.HandlerFunc) pack.API {
 		t.Fatal(err)
 	}
 	return a
+}
+
+// On which channels a signer wants to be told, in every shape of send_to.
+func TestSendTo(t *testing.T) {
+	t.Parallel()
+	const neither, email, mobile, both = "", "email", "sms", "email sms"
+	for sendTo, want := range map[string]string{
+		`{"email":true,"mobile_number":true}`:   both,
+		`{"email":"true","mobile_number":0}`:    email,
+		`{"email":false,"mobile_number":false}`: neither,
+		`{"email":[],"mobile_number":{}}`:       neither,
+		`{}`:                                    neither,
+		`[]`:                                    neither, // as PHP writes {}
+		`["email","mobile_number"]`:             both,
+		`["mobile_number"]`:                     mobile,
+		`["Email",null,7]`:                      email,
+		`["sms"]`:                               mobile,
+		`"email"`:                               email,
+		`"mobile_number"`:                       mobile,
+		`"email,mobile_number"`:                 both,
+		`"email | sms"`:                         both,
+		// What says nothing is as if it were missing: one channel, the cheaper.
+		`null`:          email,
+		`""`:            email,
+		`"x"`:           email,
+		`["fax"]`:       email,
+		`[{"email":1}]`: email,
+		`7`:             email,
+		`true`:          email,
+	} {
+		a := apiOf(t, func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, `{"signers":[{"id":"1","email":"a@example.com","mobile_number":"1","send_to":`+sendTo+`}]}`)
+		})
+		d, err := a.Document(t.Context(), requestID)
+		if err != nil {
+			t.Errorf("%s: %v", sendTo, err)
+			continue
+		}
+		var got []string
+		if d.Recipients[0].ByEmail {
+			got = append(got, email)
+		}
+		if d.Recipients[0].BySMS {
+			got = append(got, mobile)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: by %q, want %q", sendTo, got, want)
+		}
+	}
+}
+
+// What the provider knows against a channel. A word that is not known speaks against nothing.
+func TestDeliverable(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[string]pack.Undeliverable{
+		`"Opted out"`:        pack.OptedOut,
+		`"opted out"`:        pack.OptedOut,
+		`"OPTED_OUT"`:        pack.OptedOut,
+		`"opted-out"`:        pack.OptedOut,
+		`"OptedOut"`:         pack.OptedOut,
+		`" Opted  Out "`:     pack.OptedOut,
+		`"Opted out (STOP)"`: pack.OptedOut,
+		`"opt-out"`:          pack.OptedOut,
+		`"Unsubscribed"`:     pack.OptedOut,
+		`"landline"`:         pack.Landline,
+		`"Landline"`:         pack.Landline,
+		`"land-line"`:        pack.Landline,
+		`"fixed_line"`:       pack.Landline,
+		`"Opted in"`:         "",
+		`"not opted out"`:    "",
+		`"mobile"`:           "",
+		`"voip"`:             "",
+		`"delivered"`:        "",
+		`"bounced"`:          "",
+		`"unknown"`:          "",
+		`""`:                 "",
+		`null`:               "",
+		`false`:              "",
+		`0`:                  "",
+		`{}`:                 "",
+		`["Opted out"]`:      "",
+	} {
+		for _, body := range []string{
+			`{"signers":[{"id":"1","signer":{"deliverable":{"mobile_number":false,"mobile_number_status":` + status + `}}}]}`,
+			`{"signers":[{"id":"1","deliverable":{"email_status":"ok","mobile_number_status":` + status + `}}]}`,
+		} {
+			a := apiOf(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
+			d, err := a.Document(t.Context(), requestID)
+			if err != nil || d.Recipients[0].NoSMS != want || d.Recipients[0].NoEmail != "" {
+				t.Errorf("%s: %+v, %v; want %q", body, d, err, want)
+			}
+		}
+	}
+	for body, want := range map[string]pack.Undeliverable{
+		`{"deliverable":{"email_status":"Opted out","mobile_number_status":"mobile"}}`: pack.OptedOut,
+		`{"deliverable":true}`: "",
+		`{"deliverable":[]}`:   "",
+	} {
+		a := apiOf(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"signers":[`+body+`]}`) })
+		if d, err := a.Document(t.Context(), requestID); err != nil || d.Recipients[0].NoEmail != want || d.Recipients[0].NoSMS != "" {
+			t.Errorf("%s: %+v, %v; want %q", body, d, err, want)
+		}
+	}
 }

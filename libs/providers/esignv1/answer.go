@@ -18,12 +18,12 @@ type document struct {
 	DoEmail rest.Yes  `json:"do_email"`
 
 	// Signers have an order from 0 on, whether they sign in it or not. The specification spells the field in two ways.
-	SignersInOrder *rest.Yes `json:"signers_in_order"`
-	SignerInOrder  *rest.Yes `json:"signer_in_order"`
+	SignersInOrder rest.No `json:"signers_in_order"`
+	SignerInOrder  rest.No `json:"signer_in_order"`
 
 	// The people are told twice, and in lists of documents only in the second way.
-	SignerObjects []signer      `json:"signer_objects"`
-	Signers       [][]rest.Text `json:"signers"`
+	SignerObjects rest.List[signer] `json:"signer_objects"`
+	Signers       rest.List[listed] `json:"signers"`
 }
 
 type signer struct {
@@ -77,24 +77,31 @@ var statusOf = map[rest.Text]pack.Status{
 
 // inOrder tells whether the signers sign one after the other. Where the answer does not say, they do: an invitation that
 // waits for its turn comes late, one before it is a link that does not open.
-func (d *document) inOrder() bool {
-	said := cmp.Or(d.SignersInOrder, d.SignerInOrder)
-	return said == nil || bool(*said)
-}
+func (d *document) inOrder() bool { return !bool(d.SignersInOrder || d.SignerInOrder) }
 
 func (d *document) people() []signer {
 	if len(d.SignerObjects) > 0 {
 		return d.SignerObjects
 	}
 	var all []signer
-	for _, fields := range d.Signers {
-		all = append(all, listed(fields))
+	for _, s := range d.Signers {
+		all = append(all, s.signer)
 	}
 	return all
 }
 
-// listed reads [signer URI, first name, last name, e-mail address, mobile number, has fields, status, order].
-func listed(fields []rest.Text) signer {
+// listed is a signer as a list: [signer URI, first name, last name, e-mail address, mobile number, has fields, status, order].
+type listed struct{ signer }
+
+func (l *listed) UnmarshalJSON(data []byte) error {
+	*l = listed{}
+	if data[0] == '{' { // told as signer_objects are
+		return json.Unmarshal(data, &l.signer)
+	}
+	var fields []rest.Text
+	if err := json.Unmarshal(data, &fields); err != nil {
+		return err
+	}
 	at := func(i int) rest.Text {
 		if i < len(fields) {
 			return fields[i]
@@ -102,9 +109,10 @@ func listed(fields []rest.Text) signer {
 		return ""
 	}
 	order, _ := strconv.Atoi(string(at(7)))
-	return signer{
+	l.signer = signer{
 		ResourceURI: at(0), FirstName: at(1), LastName: at(2), Email: at(3), Tel: at(4), Status: at(6), Order: rest.Number(order),
 	}
+	return nil
 }
 
 // id is the one that callbacks have in their resource_uri.

@@ -59,6 +59,8 @@ type Recipient struct {
 	FirstName, LastName string
 	Email, Mobile       string // as the provider wrote them
 	ByEmail, BySMS      bool   // on which channels this person wants to be told
+	// NoEmail and NoSMS say why this person must not be told on a channel, whatever he wants; empty where he may.
+	NoEmail, NoSMS Undeliverable
 	// Order is the person's place where a document is signed in order: who has a greater one may sign only when all with a
 	// lesser one have. Where there is no order all have the same.
 	Order    int
@@ -70,6 +72,15 @@ type Recipient struct {
 	// as go stale: then Open is asked at the click.
 	SigningURL, DownloadURL string
 }
+
+// Undeliverable is what the provider knows against a channel.
+type Undeliverable string
+
+// What a provider can know against a channel.
+const (
+	OptedOut Undeliverable = "opted-out" // the person wants nothing more on it
+	Landline Undeliverable = "landline"  // the number takes no text messages
+)
 
 // Purpose is what a link is for.
 type Purpose string

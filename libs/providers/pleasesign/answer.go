@@ -12,11 +12,11 @@ import (
 
 // document is the answer to GET /document/:id.
 type document struct {
-	Title       rest.Text `json:"title"`
-	Status      rest.Text `json:"status"`
-	SenderName  rest.Text `json:"sender_name"`
-	SenderEmail rest.Text `json:"sender_email"`
-	Recipients  []person  `json:"recipients"`
+	Title       rest.Text         `json:"title"`
+	Status      rest.Text         `json:"status"`
+	SenderName  rest.Text         `json:"sender_name"`
+	SenderEmail rest.Text         `json:"sender_email"`
+	Recipients  rest.List[person] `json:"recipients"`
 }
 
 type person struct {

@@ -32,6 +32,9 @@ func TestAPI(t *testing.T) {
 		Document:  "/document/" + providertest.Document,
 		Unsigned:  `{"status":"sent",` + fmt.Sprintf(recipient, "sent"),
 		Completed: `{"status":"complete",` + fmt.Sprintf(recipient, "complete"),
+		Everything: `{"title":"Deed","status":"sent","sender_name":"John Doe","sender_email":"john@example.com","recipients":[
+		  {"id":"1","first_name":"Jane","last_name":"Doe","email":"jane@example.com","mobile":"61491570313","status":"sent","silent":true,"routing":1},
+		  {"id":"2","first_name":"Ann","last_name":"Lee","email":"ann@example.com","mobile":"61491570314","status":"pending","silent":true,"routing":2}]}`,
 		Then: map[pack.Purpose]string{
 			pack.Sign:     "/recipient/" + providertest.Recipient + "/signingurl",
 			pack.Download: "/document/" + providertest.Document + "/master",
@@ -92,6 +95,10 @@ func TestDocuments(t *testing.T) {
 			pack.Document{Title: "7", Recipients: []pack.Recipient{{ID: "5", Invite: true}}},
 		},
 		"nobody": {`{"status":"sent","recipients":[]}`, pack.Document{Status: pack.StatusOpen}},
+		"a null among the recipients, and one of whom nothing can be read": {
+			`{"status":"sent","recipients":[null,"PLSREC",{"id":"1"}]}`,
+			pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{{}, {ID: "1"}}},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

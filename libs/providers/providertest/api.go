@@ -23,6 +23,8 @@ type APISetup struct {
 	Document  string // the path of the document below, after Version
 	Unsigned  string // the document, on which Recipient may sign now
 	Completed string // the document, which Recipient may download
+	// Everything is a document with two people and every field that the client reads.
+	Everything string
 
 	// Then are the paths of what is asked after the document when a link is opened; none where a link needs nothing more.
 	Then map[pack.Purpose]string
@@ -44,6 +46,7 @@ func RunAPI(t *testing.T, p pack.Pack, s APISetup) {
 		"an id that walks":      suite.walkingIDs,
 		"refusals":              suite.refusals,
 		"answers that are none": suite.garbage,
+		"answers with oddities": suite.odd,
 		"no answer":             suite.silence,
 		"our own limit":         suite.limited,
 		"redirects":             suite.redirects,

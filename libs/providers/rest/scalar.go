@@ -48,6 +48,20 @@ func (y *Yes) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// No is true for false and 0, as such or in a string; anything else reads as false. It is for what holds unless it is denied.
+type No bool
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (n *No) UnmarshalJSON(data []byte) error {
+	switch strings.ToLower(strings.Trim(string(data), `"`)) {
+	case "false", "0":
+		*n = true
+	default:
+		*n = false
+	}
+	return nil
+}
+
 // Number is a whole number, as such or in a string; anything else reads as 0.
 type Number int
 

@@ -1,0 +1,72 @@
+package clickwrap
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/providers/rest"
+)
+
+// channels is send_to: {"email":true,"mobile_number":false} as documented, or the names of channels, in a list or alone. An
+// empty list is an empty object. What says nothing of either channel is as if it were missing.
+type channels struct{ told, email, mobile bool }
+
+func (c *channels) UnmarshalJSON(data []byte) error {
+	*c = channels{}
+	switch data[0] {
+	case '{':
+		var named struct {
+			Email        rest.Yes `json:"email"`
+			MobileNumber rest.Yes `json:"mobile_number"`
+		}
+		if err := json.Unmarshal(data, &named); err != nil {
+			return err
+		}
+		*c = channels{told: true, email: bool(named.Email), mobile: bool(named.MobileNumber)}
+	case '[':
+		var names rest.List[rest.Text]
+		if err := json.Unmarshal(data, &names); err != nil {
+			return err
+		}
+		for _, name := range names {
+			c.add(string(name))
+		}
+		c.told = c.told || len(names) == 0
+	case '"':
+		var name rest.Text
+		if err := json.Unmarshal(data, &name); err != nil {
+			return err
+		}
+		for _, name := range strings.FieldsFunc(string(name), func(r rune) bool { return strings.ContainsRune(" ,;|&+", r) }) {
+			c.add(name)
+		}
+	}
+	return nil
+}
+
+func (c *channels) add(name string) {
+	switch strings.ToLower(strings.TrimSpace(name)) {
+	case "email", "e-mail", "mail":
+		c.told, c.email = true, true
+	case "mobile_number", "mobile", "sms", "phone", "text":
+		c.told, c.mobile = true, true
+	}
+}
+
+// statuses are the provider's words for what speaks against a channel, in lower case and with single spaces. The documentation
+// names two of them. A word that is not here speaks against nothing: a message to an address that no longer works harms nobody,
+// and one that is not sent is missed.
+var statuses = map[string]pack.Undeliverable{
+	"opted out": pack.OptedOut, "opt out": pack.OptedOut, "optedout": pack.OptedOut, "optout": pack.OptedOut,
+	"unsubscribed": pack.OptedOut, "unsubscribe": pack.OptedOut,
+	"landline": pack.Landline, "land line": pack.Landline, "fixed line": pack.Landline, "fixedline": pack.Landline,
+}
+
+// speaksAgainst reads the first status that is told.
+func speaksAgainst(told ...rest.Text) pack.Undeliverable {
+	status := strings.ToLower(rest.First(told...))
+	status, _, _ = strings.Cut(status, "(") // why, or by which word
+	words := strings.FieldsFunc(status, func(r rune) bool { return strings.ContainsRune(" _-.", r) })
+	return statuses[strings.Join(words, " ")]
+}

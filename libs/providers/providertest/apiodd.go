@@ -1,0 +1,147 @@
+package providertest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/signrelay/signrelay/libs/providers/pack"
+)
+
+// oddities are values that providers were seen to put, or could put, in the place of another type.
+var oddities = []string{`null`, `""`, `"x"`, `"null"`, `"email"`, `7`, `-1.5e9`, `true`, `false`, `[]`, `{}`, `[null]`, `["email"]`, `[[]]`, `{"x":[{}]}`}
+
+// odd puts each of the oddities in the place of each value of an answer. Where the answer can be read without the value at all,
+// it can be read with an odd one, and nobody else on the document changes by it.
+func (s apiSuite) odd(t *testing.T) {
+	if s.s.Everything == "" {
+		t.Fatal("the suite needs an answer with every field")
+	}
+	want, err := s.read(t, s.s.Everything)
+	if err != nil || len(want.Recipients) != 2 {
+		t.Fatalf("%+v, %v", want, err)
+	}
+	for _, path := range paths(decoded(t, s.s.Everything)) {
+		if _, err := s.read(t, changed(t, s.s.Everything, nil, path)); err != nil {
+			continue // without it nobody could tell what the answer says
+		}
+		for _, value := range oddities {
+			name := strings.Join(path, ".") + " is " + value
+			got, err := s.read(t, changed(t, s.s.Everything, &value, path))
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			s.wantOthers(t, name, path, want, got)
+		}
+	}
+	for _, value := range oddities { // everything at once that can be done without
+		var without [][]string
+		for _, path := range paths(decoded(t, s.s.Everything)) {
+			_, err := s.read(t, changed(t, s.s.Everything, nil, path))
+			if alone := !slices.ContainsFunc(without, func(other []string) bool { return slices.Equal(other, path[:min(len(other), len(path))]) }); err == nil && alone {
+				without = append(without, path)
+			}
+		}
+		if _, err := s.read(t, changed(t, s.s.Everything, &value, without...)); err != nil {
+			t.Errorf("everything is %s: %v", value, err)
+		}
+	}
+}
+
+// wantOthers wants that the people whom the path does not belong to are as they were: all of them where it belongs to nobody,
+// by their ids, because a document's fields may say something of everybody.
+func (s apiSuite) wantOthers(t *testing.T, name string, path []string, want, got *pack.Document) {
+	t.Helper()
+	at := slices.IndexFunc(path, func(key string) bool { _, err := strconv.Atoi(key); return err == nil })
+	if at < 0 {
+		if len(got.Recipients) > 0 && !slices.EqualFunc(got.Recipients, want.Recipients, func(a, b pack.Recipient) bool { return a.ID == b.ID }) {
+			t.Errorf("%s: %+v", name, got.Recipients)
+		}
+		return
+	}
+	other := want.Recipients[0]
+	if path[at] == "0" {
+		other = want.Recipients[1]
+	}
+	if !slices.ContainsFunc(got.Recipients, func(r pack.Recipient) bool { return cmp.Equal(r, other) }) {
+		t.Errorf("%s: the other is not among %+v", name, got.Recipients)
+	}
+}
+
+func (s apiSuite) read(t *testing.T, answer string) (*pack.Document, error) {
+	t.Helper()
+	a := s.api(t, "", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, answer) })
+	return a.Document(t.Context(), Document)
+}
+
+func decoded(t *testing.T, answer string) any {
+	t.Helper()
+	var all any
+	if err := json.Unmarshal([]byte(answer), &all); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// paths are those of all values in an answer, objects and lists included.
+func paths(node any, under ...string) [][]string {
+	var all [][]string
+	if len(under) > 0 {
+		all = append(all, slices.Clone(under))
+	}
+	switch node := node.(type) {
+	case map[string]any:
+		for key, value := range node {
+			all = append(all, paths(value, append(slices.Clone(under), key)...)...)
+		}
+	case []any:
+		for i, value := range node {
+			all = append(all, paths(value, append(slices.Clone(under), strconv.Itoa(i))...)...)
+		}
+	}
+	slices.SortFunc(all, slices.Compare)
+	return all
+}
+
+// changed is an answer with another value at each of the paths, or without them.
+func changed(t *testing.T, answer string, value *string, at ...[]string) string {
+	t.Helper()
+	all := decoded(t, answer)
+	for _, path := range at {
+		all = put(all, value, path)
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func put(node any, value *string, path []string) any {
+	if len(path) == 0 {
+		return json.RawMessage(*value)
+	}
+	last := len(path) == 1
+	switch node := node.(type) {
+	case map[string]any:
+		if last && value == nil {
+			delete(node, path[0])
+		} else {
+			node[path[0]] = put(node[path[0]], value, path[1:])
+		}
+	case []any:
+		i, _ := strconv.Atoi(path[0])
+		if last && value == nil {
+			return slices.Delete(node, i, i+1)
+		}
+		node[i] = put(node[i], value, path[1:])
+	}
+	return node
+}

@@ -1,0 +1,47 @@
+package rest
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+// What scalars are for single values, these are for objects and lists: PHP writes an empty object as [], and a field that is
+// an object today is the id of one tomorrow.
+
+// Object is an object that is read as T; anything else reads as an empty one.
+type Object[T any] struct{ Fields T }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (o *Object[T]) UnmarshalJSON(data []byte) error {
+	*o = Object[T]{}
+	if data[0] != '{' || json.Unmarshal(data, &o.Fields) == nil {
+		return nil
+	}
+	*o = Object[T]{}
+	return nil
+}
+
+// List is a list of T; anything else reads as nil, as a list that is missing does. A null in it is left out. An entry that
+// cannot be read is an empty T: nobody is lost from a list of people because nothing is known of him.
+type List[T any] []T
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *List[T]) UnmarshalJSON(data []byte) error {
+	*l = nil
+	var entries []json.RawMessage
+	if data[0] != '[' || json.Unmarshal(data, &entries) != nil {
+		return nil //nolint:nilerr // it reads as missing
+	}
+	*l = List[T]{}
+	for _, entry := range entries {
+		if bytes.Equal(entry, []byte("null")) {
+			continue
+		}
+		var read T
+		if json.Unmarshal(entry, &read) != nil {
+			read = *new(T)
+		}
+		*l = append(*l, read)
+	}
+	return nil
+}
