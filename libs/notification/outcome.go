@@ -27,10 +27,11 @@ func Requested(n *notifyv1.Notification, stage string, at time.Time) *signingv1.
 	return outcome(n, RequestedType, event.DerivedID(n.GetId(), stage, "requested"), at)
 }
 
-// Suppressed is the event that the stage would have made n and could not. The reason is bounded and never personal. Where n
+// Suppressed is the event that the stage would have made n and could not. The reason is bounded and never personal, and another
+// reason is another event. Where n
 // has no channel, because nothing is known of any, the event has none.
 func Suppressed(n *notifyv1.Notification, stage string, at time.Time, reason string) *signingv1.SigningEvent {
-	e := outcome(n, SuppressedType, event.DerivedID(n.GetId(), stage, "suppressed"), at)
+	e := outcome(n, SuppressedType, event.DerivedID(n.GetId(), stage, "suppressed/"+reason), at)
 	e.Notice.Reason = reason
 	if n.GetChannel() == notifyv1.Channel_CHANNEL_UNSPECIFIED {
 		e.Notice.Channel = ""

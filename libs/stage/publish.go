@@ -24,19 +24,22 @@ type publisher struct {
 	made time.Time // when the consumer was made
 }
 
-// published stores what follows before the input is acked, also where the memory did not hear of what was done: the log is
-// asked then. Doing it again is harmless, because outputs have stable ids.
+// published stores what follows before the input is acked, also where the memory did not hear of what was done (the log is
+// asked then), and where a part of the work was put off. Doing it again is harmless, because outputs have stable ids.
 func published(p publisher) middleware {
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {
 			outs, err := next(ctx, a)
-			if err != nil && !errors.Is(err, errUnconfirmed) {
+			if err != nil && !errors.Is(err, errUnconfirmed) && len(outs) == 0 {
 				return nil, err
 			}
 			crash.Point("made")
-			err = errors.Join(err, p.publish(ctx, a, outs))
+			stored := p.publish(ctx, a, outs)
 			crash.Point("published")
-			return nil, err
+			if stored != nil && !errors.Is(err, errUnconfirmed) {
+				return nil, stored // comes again sooner than what was put off
+			}
+			return nil, errors.Join(err, stored)
 		}
 	}
 }

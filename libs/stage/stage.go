@@ -11,7 +11,8 @@ import (
 )
 
 // Func is one stage's business, and nothing else: no broker, no clock, no retry. It returns what follows from its
-// input. In an effect stage it is called again only while it is not known to have succeeded.
+// input. In an effect stage it is called again only while it is not known to have succeeded. In one without an effect it may
+// return Later beside what follows already, when a part of the work cannot be done yet.
 type Func[In any] func(ctx context.Context, in Event[In]) ([]Out, error)
 
 // Event is one input.

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -81,7 +82,7 @@ func beside(t *testing.T, b *servicetest.Bench, sources func() providers.Sources
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &enricher{sources: sources, log: event.Log{JS: b.Env.JS, Stream: flow.Signing}, metrics: m}
+	return &enricher{sources: sources, log: event.Log{JS: b.Env.JS, Stream: flow.Signing}, metrics: m, now: time.Now}
 }
 
 func publish(t *testing.T, b *servicetest.Bench, e *signingv1.SigningEvent) {

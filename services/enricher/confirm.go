@@ -53,10 +53,10 @@ func agreement(happened *signingv1.SigningEvent, document *pack.Document) (agree
 	if document.Status == pack.StatusUnknown {
 		return false, false
 	}
-	var person pack.Recipient
+	var acted person
 	people := distinct(document.Recipients)
 	if who := actor(people, happened); who >= 0 {
-		person = people[who]
+		acted = people[who]
 	}
 	switch happened.GetType() {
 	case documentCompleted:
@@ -68,9 +68,9 @@ func agreement(happened *signingv1.SigningEvent, document *pack.Document) (agree
 	case documentExpired:
 		return document.Status == pack.StatusExpired || document.Status == pack.StatusVoided, true
 	case recipientSigned:
-		return person.Signed || document.Status == pack.StatusCompleted, true
+		return acted.Signed || document.Status == pack.StatusCompleted, true
 	case recipientDeclined:
-		return person.Declined || slices.Contains(withdrawn, document.Status), true
+		return acted.Declined || slices.Contains(withdrawn, document.Status), true
 	case recipientUndeliverable:
 		return false, false // what happened to a letter is not asked for
 	default:

@@ -3,6 +3,7 @@
 package enricher
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -44,7 +45,7 @@ func run(ctx context.Context, env service.Env, sources func() providers.Sources)
 		return err
 	}
 	metrics.begin(sources())
-	e := &enricher{sources: sources, log: event.Log{JS: env.JS, Stream: flow.Signing}, metrics: metrics}
+	e := &enricher{sources: sources, log: event.Log{JS: env.JS, Stream: flow.Signing}, metrics: metrics, now: time.Now}
 	runner := stage.Runner[*signingv1.SigningEvent]{
 		Stage: flow.StageNamed(flow.Enricher), JS: env.JS, Decode: event.Decode, Do: e.tell, Log: env.Log, Metrics: env.Metrics,
 	}
@@ -56,6 +57,7 @@ type enricher struct {
 	sources func() providers.Sources // as the settings are now
 	log     event.Log
 	metrics metrics
+	now     func() time.Time
 }
 
 // tell makes one notification for each person and channel that must hear of the event. What costs nothing is asked
@@ -81,7 +83,7 @@ func (e *enricher) tell(ctx context.Context, in stage.Event[*signingv1.SigningEv
 	if err != nil {
 		return nil, verdict(err)
 	}
-	if err := confirm(happened, document, in.Attempt, time.Now()); err != nil {
+	if err := confirm(happened, document, in.Attempt, e.now()); err != nil {
 		return nil, err
 	}
 	if over(happened, document.Status == pack.StatusCompleted, ended(document.Status)) {
@@ -89,15 +91,23 @@ func (e *enricher) tell(ctx context.Context, in stage.Event[*signingv1.SigningEv
 	}
 
 	p := plan(src.Settings, happened, document, past)
-	if len(p.told)+len(p.untold) == 0 {
+	var later error
+	if len(p.waiting) > 0 {
+		if later = notYet(in.Stored, in.Attempt, e.now()); later == nil {
+			p.untold = append(p.untold, p.waiting...)
+		}
+	}
+	if later == nil && len(p.told)+len(p.untold) == 0 {
 		return nil, stage.Skip("nobody-to-tell")
 	}
-	e.metrics.count(p)
-	all, err := outs(ctx, happened, p, in.Stored)
-	if err != nil || !p.shared(happened) {
-		return all, err
+	if later == nil {
+		e.metrics.count(p)
 	}
-	return stage.Unheard(ctx, e.log.JS, all) // the log may have heard of a message already, at another event's time
+	all, err := outs(ctx, happened, p, in.Stored)
+	if err == nil && p.shared(happened) {
+		all, err = stage.Unheard(ctx, e.log.JS, all) // the log may have heard of a message already, at another event's time
+	}
+	return all, cmp.Or(err, later)
 }
 
 // source is the account that the event came from, where it can be asked and wants its people told.

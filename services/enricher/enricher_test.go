@@ -3,6 +3,7 @@ package enricher_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -140,7 +141,7 @@ func TestWhoCannotBeToldIsKnown(t *testing.T) {
 	b.Start(enricher.Run)
 	b.Publish(event.Message(t.Context(), fact("acme", "document.sent", "")))
 	word, err := event.Decode(b.Await(flow.Signing, "signing.v1.acme.clickwrap.notification.suppressed.doc1", 1)[0].Data())
-	if err != nil || word.GetRecipient().GetId() != "s2" || word.GetNotice().GetReason() != "no-address" || word.GetNotice().GetChannel() != "sms" {
+	if err != nil || word.GetRecipient().GetId() != "s2" || word.GetNotice().GetReason() != "number-incomplete" || word.GetNotice().GetChannel() != "sms" {
 		t.Errorf("suppressed %v, %v", word, err)
 	}
 	await(t, b, "notify.v1.link.>", 2) // the control: the other signer hears of it on both channels
@@ -351,5 +352,74 @@ func TestRunRefusesUnusableSettings(t *testing.T) {
 	}})
 	if err := enricher.Run(t.Context(), b.Env); err == nil {
 		t.Error("Run took a source without a token and one without a provider")
+	}
+}
+
+// Answers of the provider that were misread, and whom each makes us tell: the channel and address, or the reason.
+func TestAnswersThatWereMisread(t *testing.T) {
+	t.Parallel()
+	const (
+		link   = `"request_url": "https://sign.example.com/x/1"`
+		texted = `"signer_id": "sig1", "send_to": {"email": false, "mobile_number": true}, ` + link
+		couple = `"send_to": {"email": true, "mobile_number": true}, "signer": {"email": "home@example.com", "mobile_number": "+13175551234"}`
+	)
+	answers := map[string]struct {
+		signers string
+		want    []string
+	}{
+		"note":      {`{` + texted + `, "signer": {"mobile_number": "555-1234 (Bob)"}}`, []string{"sms: number-incomplete"}},
+		"cell":      {`{` + texted + `, "signer": {"mobile_number": "(317) 555-1234 cell"}}`, []string{"sms to +13175551234"}},
+		"couple":    {`{` + couple + `, "request_url": "https://sign.example.com/husband"}, {` + couple + `, "request_url": "https://sign.example.com/wife"}`, []string{"email to home@example.com", "email to home@example.com", "sms to +13175551234", "sms to +13175551234"}},
+		"list":      {`{"signer_id": "sig1", "send_to": ["email", "mobile_number"], "signer": {"email": "", "mobile_number": "+13175551234"}, ` + link + `}`, []string{"email: no-address", "sms to +13175551234"}},
+		"word":      {`{"signer_id": "sig1", "send_to": "email", "signer": {"email": "", "mobile_number": "+13175551234"}, ` + link + `}`, []string{"email: no-address"}},
+		"nowhere":   {`{"signer_id": "sig1", "send_to": {"email": false, "mobile_number": false}, "signer": {"email": "eric@example.com"}, ` + link + `}`, []string{": no-channel"}},
+		"no-web":    {`{` + texted + `, "signer": {"mobile_number": "+13175551234"}, "request_url": "sign.example.com/x/1"}`, []string{"sms: link-invalid"}},
+		"opted-out": {`{` + texted + `, "signer": {"email": "eric@example.com", "mobile_number": "+13175551234", "deliverable": {"mobile_number_status": "Opted out"}}}`, []string{"email to eric@example.com", "sms: opted-out"}},
+		"domain":    {`{"signer_id": "sig1", "send_to": {"email": true}, "signer": {"email": "\u202aeric@b\u00fccher.example\u202c"}, ` + link + `}`, []string{"email to eric@xn--bcher-kva.example"}},
+		"odd":       {`null, {` + texted + `, "signer": {"mobile_number": "+13175551234", "additional_attributes": "", "email": []}}`, []string{"sms to +13175551234"}},
+	}
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, id, _ := strings.Cut(r.URL.Path, "/requests/")
+		_, _ = w.Write([]byte(`{"name": "Deed", "signers": [` + answers[id].signers + `]}`))
+	}))
+	t.Cleanup(api.Close)
+	b := servicetest.New(t, settings(api))
+	b.Start(enricher.Run)
+	for id := range answers {
+		e := fact("acme", "document.sent", "")
+		e.Document.Id = id
+		e.Id = event.TransitionID(e)
+		b.Publish(event.Message(t.Context(), e))
+	}
+	b.Settled(flow.Enricher)
+	got := map[string][]string{}
+	log := event.Log{JS: b.Env.JS}
+	log.Stream = flow.Notify
+	for m, err := range log.Messages(t.Context(), "notify.v1.>", time.Time{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := notification.Decode(m.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[n.GetDocumentId()] = append(got[n.GetDocumentId()], notification.ChannelName(n.GetChannel())+" to "+n.GetTo().GetMobile()+n.GetTo().GetEmail())
+	}
+	log.Stream = flow.Signing
+	for m, err := range log.Messages(t.Context(), "signing.v1.acme.clickwrap.notification.suppressed.>", time.Time{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := event.Decode(m.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[e.GetDocument().GetId()] = append(got[e.GetDocument().GetId()], e.GetNotice().GetChannel()+": "+e.GetNotice().GetReason())
+	}
+	for id, test := range answers {
+		slices.Sort(got[id])
+		if !slices.Equal(got[id], test.want) {
+			t.Errorf("%s: %q, want %q", id, got[id], test.want)
+		}
 	}
 }

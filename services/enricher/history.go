@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
@@ -18,6 +19,8 @@ type history struct {
 	sendings   []sending                 // the document.sent events, by their time
 	completed  bool
 	ended      bool // completed, declined, voided or expired, and not sent again since
+	// linkless is the ids of the invitations that were given up because the provider had no link or no signers, and not made since.
+	linkless map[string]bool
 }
 
 // sending is one document.sent.
@@ -58,25 +61,68 @@ func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent
 	if happened.GetType() == documentCompleted {
 		return history{}, nil
 	}
-	prefix := "signing.v1." + happened.GetSource() + "." + happened.GetProvider() + "."
-	document := "." + event.DocumentToken(happened.GetDocument().GetId())
 	var events []*signingv1.SigningEvent
 	for _, typ := range decisive {
-		for m, err := range e.log.Messages(ctx, prefix+typ+document, time.Time{}) {
-			if err != nil {
-				return history{}, fmt.Errorf("read the document's past: %w", err)
-			}
-			past, err := event.Decode(m.Data)
-			if err != nil {
-				return history{}, fmt.Errorf("read the document's past: %w", err)
-			}
-			if past.GetDocument().GetId() != happened.GetDocument().GetId() {
-				continue // an id that is no legal token shares its token with the id that spells its base64url
-			}
-			events = append(events, past)
+		found, err := e.past(ctx, happened, typ)
+		if err != nil {
+			return history{}, err
+		}
+		events = append(events, found...)
+	}
+	past := recall(events)
+	if happened.GetType() == recipientSigned {
+		linkless, err := e.linkless(ctx, happened)
+		if err != nil {
+			return history{}, err
+		}
+		past.linkless = linkless
+	}
+	return past, nil
+}
+
+// past is all events of one type that the log has of the document.
+func (e *enricher) past(ctx context.Context, happened *signingv1.SigningEvent, eventType string) ([]*signingv1.SigningEvent, error) {
+	subject := "signing.v1." + happened.GetSource() + "." + happened.GetProvider() + "." + eventType + "." +
+		event.DocumentToken(happened.GetDocument().GetId())
+	var events []*signingv1.SigningEvent
+	for m, err := range e.log.Messages(ctx, subject, time.Time{}) {
+		if err != nil {
+			return nil, fmt.Errorf("read the document's past: %w", err)
+		}
+		past, err := event.Decode(m.Data)
+		if err != nil {
+			return nil, fmt.Errorf("read the document's past: %w", err)
+		}
+		if past.GetDocument().GetId() != happened.GetDocument().GetId() {
+			continue // an id that is no legal token shares its token with the id that spells its base64url
+		}
+		events = append(events, past)
+	}
+	return events, nil
+}
+
+func (e *enricher) linkless(ctx context.Context, happened *signingv1.SigningEvent) (map[string]bool, error) {
+	suppressed, err := e.past(ctx, happened, notification.SuppressedType)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]bool{}
+	for _, s := range suppressed {
+		if notice := s.GetNotice(); notice.GetReason() == noLink || notice.GetReason() == noSigners {
+			found[notice.GetNotificationId()] = true
 		}
 	}
-	return recall(events), nil
+	if len(found) == 0 {
+		return nil, nil
+	}
+	requested, err := e.past(ctx, happened, notification.RequestedType)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range requested {
+		delete(found, r.GetNotice().GetNotificationId())
+	}
+	return found, nil
 }
 
 // recall sums up what happened, in whichever order it was heard. What nothing vouches for is left out: somebody's

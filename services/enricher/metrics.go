@@ -53,8 +53,16 @@ func (m metrics) begin(sources providers.Sources) {
 		for _, outcome := range []string{"answered", "refused", "failed"} {
 			m.asked.WithLabelValues(key.Name, key.Provider, outcome)
 		}
-		for _, channel := range []notifyv1.Channel{notifyv1.Channel_CHANNEL_SMS, notifyv1.Channel_CHANNEL_EMAIL} {
-			m.untold.WithLabelValues(key.Name, key.Provider, notification.ChannelName(channel), noAddress)
+		for channel, reasons := range map[notifyv1.Channel][]string{
+			notifyv1.Channel_CHANNEL_SMS:   {noAddress, numberInvalid, numberIncomplete, numberLetters, numberSeveral, noLink, linkInvalid, optedOut, landline},
+			notifyv1.Channel_CHANNEL_EMAIL: {noAddress, addressInvalid, addressSeveral, noLink, linkInvalid, optedOut},
+		} {
+			for _, reason := range reasons {
+				m.untold.WithLabelValues(key.Name, key.Provider, notification.ChannelName(channel), reason)
+			}
+		}
+		for _, reason := range []string{noAddress, noChannel, noSigners, noSenderAddress} {
+			m.untold.WithLabelValues(key.Name, key.Provider, "", reason)
 		}
 	}
 }

@@ -3,47 +3,80 @@ package enricher
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"strconv"
 	"strings"
 
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// personKey is what makes a recipient one person on a document: the provider's id. Where it gives none, the addresses
-// and the name do: two people who share an address are still two.
-func personKey(r pack.Recipient) string {
-	if r.ID != "" {
-		return r.ID
-	}
-	sum := sha256.Sum256([]byte(strings.Join([]string{
-		strings.ToLower(strings.TrimSpace(r.Email)), strings.TrimSpace(r.Mobile), r.FirstName, r.LastName,
-	}, "\x00")))
-	return "address/" + base64.RawURLEncoding.EncodeToString(sum[:])
+// person is one recipient of a document, with what makes him one in the ids of his messages.
+type person struct {
+	pack.Recipient
+	key     string
+	readers []reader // on which channels he is told
 }
 
-// distinct leaves out who is listed twice.
-func distinct(recipients []pack.Recipient) []pack.Recipient {
-	seen := make(map[string]bool, len(recipients))
-	var people []pack.Recipient
+// distinct is a document's people, each once.
+//
+// A recipient is one person by the provider's id. Where it gives none, the addresses and the name make him one, as long as
+// nobody else on the document has the same: this key must not change, or an upgrade would tell everybody again. Where several
+// have the same, each is known by his signing address too, and only where that is missing as well by his place among those of
+// whom nothing is told that differs. In whichever order the provider lists them, nobody's key becomes another's.
+func distinct(recipients []pack.Recipient) []person {
+	sharing := map[string]int{} // how many have that address and name
+	listed := map[string]bool{}
 	for _, r := range recipients {
-		if key := personKey(r); !seen[key] {
+		address := addressKey(r)
+		if r.ID == "" && !listed[address+r.SigningURL] {
+			listed[address+r.SigningURL] = r.SigningURL != ""
+			sharing[address]++
+		}
+	}
+	seen := make(map[string]bool, len(recipients))
+	places := map[string]int{}
+	var people []person
+	for _, r := range recipients {
+		key := r.ID
+		if key == "" {
+			key = addressKey(r)
+			switch {
+			case sharing[key] == 1:
+			case r.SigningURL != "":
+				key += "/link/" + hashed(r.SigningURL)
+			default:
+				places[key]++
+				key += "/place/" + strconv.Itoa(places[key])
+			}
+		}
+		if !seen[key] {
 			seen[key] = true
-			people = append(people, r)
+			people = append(people, person{Recipient: r, key: key})
 		}
 	}
 	return people
 }
 
+// addressKey is what a recipient without an id is known by.
+func addressKey(r pack.Recipient) string {
+	return "address/" + hashed(strings.ToLower(strings.TrimSpace(r.Email)), strings.TrimSpace(r.Mobile), r.FirstName, r.LastName)
+}
+
+func hashed(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
 // actor finds the person who acted: by id, else by an address or a name that only one of the people has. It returns -1
 // where nobody fits.
-func actor(people []pack.Recipient, happened *signingv1.SigningEvent) int {
+func actor(people []person, happened *signingv1.SigningEvent) int {
 	acted := happened.GetRecipient()
-	for _, same := range []func(pack.Recipient) bool{
-		func(p pack.Recipient) bool { return acted.GetId() != "" && p.ID == acted.GetId() },
-		func(p pack.Recipient) bool {
+	for _, same := range []func(person) bool{
+		func(p person) bool { return acted.GetId() != "" && p.ID == acted.GetId() },
+		func(p person) bool {
 			return acted.GetEmail() != "" && strings.EqualFold(strings.TrimSpace(p.Email), strings.TrimSpace(acted.GetEmail()))
 		},
-		func(p pack.Recipient) bool {
+		func(p person) bool {
 			name := fullName(acted.GetFirstName(), acted.GetLastName())
 			return name != "" && strings.EqualFold(fullName(p.FirstName, p.LastName), name)
 		},
@@ -56,7 +89,7 @@ func actor(people []pack.Recipient, happened *signingv1.SigningEvent) int {
 }
 
 // only returns the one person who fits, or -1 where none or several do.
-func only(people []pack.Recipient, fits func(pack.Recipient) bool) int {
+func only(people []person, fits func(person) bool) int {
 	who := -1
 	for i, p := range people {
 		if !fits(p) {
@@ -72,7 +105,7 @@ func only(people []pack.Recipient, fits func(pack.Recipient) bool) int {
 
 // actorName is the actor's name as the API has it, else as the callback told it, else empty: the texts have their own
 // word for somebody.
-func actorName(people []pack.Recipient, who int, happened *signingv1.SigningEvent) string {
+func actorName(people []person, who int, happened *signingv1.SigningEvent) string {
 	if who >= 0 {
 		if name := fullName(people[who].FirstName, people[who].LastName); name != "" {
 			return name

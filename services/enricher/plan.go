@@ -36,10 +36,17 @@ var kinds = map[string][]notifyv1.Kind{
 	recipientUndeliverable: {notifyv1.Kind_KIND_UNDELIVERABLE},
 }
 
+// forSigners is the messages that somebody must get: of a document that was sent, signed or completed, a list without signers
+// is one that is not ready.
+var forSigners = map[notifyv1.Kind]bool{
+	notifyv1.Kind_KIND_INVITATION: true, notifyv1.Kind_KIND_PROGRESS: true, notifyv1.Kind_KIND_COMPLETED: true,
+}
+
 // planned is what follows from one event.
 type planned struct {
-	told   []*notifyv1.Notification
-	untold []untold
+	told    []*notifyv1.Notification
+	untold  []untold
+	waiting []untold // as it is now; when the provider is asked again, they may be told
 }
 
 // untold is a message that somebody was to get and cannot.
@@ -55,6 +62,10 @@ func plan(src config.Source, happened *signingv1.SigningEvent, document *pack.Do
 		source: src, document: document, happened: happened, past: past,
 		signers: newSigners(happened, document, past),
 	}
+	for i := range p.signers.people {
+		p.signers.people[i].readers = p.readers(p.signers.people[i].Recipient)
+	}
+	share(p.signers.people)
 	for _, kind := range kinds[happened.GetType()] {
 		if allowed(src.Notify.Kinds, notification.KindName(kind)) {
 			p.plan(p.about(kind))
@@ -83,14 +94,18 @@ func (p *planner) about(kind notifyv1.Kind) *notifyv1.Notification {
 }
 
 func (p *planner) plan(about *notifyv1.Notification) {
+	if len(p.signers.people) == 0 && forSigners[about.GetKind()] {
+		p.waiting = append(p.waiting, untold{p.toNobody(about), noSigners})
+		return
+	}
 	switch about.GetKind() {
 	case notifyv1.Kind_KIND_INVITATION:
 		p.invite(about)
 	case notifyv1.Kind_KIND_PROGRESS:
 		p.progress(about)
 	case notifyv1.Kind_KIND_COMPLETED:
-		for _, person := range p.signers.people {
-			p.tell(about, person, notifyv1.Link_PURPOSE_DOWNLOAD)
+		for _, who := range p.signers.people {
+			p.tell(about, who, notifyv1.Link_PURPOSE_DOWNLOAD)
 		}
 	case notifyv1.Kind_KIND_DECLINED:
 		about.ActorName = actorName(p.signers.people, p.signers.actor, p.happened)
@@ -104,16 +119,36 @@ func (p *planner) plan(about *notifyv1.Notification) {
 }
 
 // invite asks those to sign whose turn it is: all of them where the document begins, and on a signature only those whose
-// turn has come by it. Who signs in no order, or first, is never invited by a signature.
+// turn has come by it, and those who had no link when the document began. Who signs in no order, or first, and was invited, is
+// not invited again by a signature.
 func (p *planner) invite(about *notifyv1.Notification) {
-	for _, person := range p.signers.people {
+	for _, who := range p.signers.people {
 		switch {
-		case !person.Invite, person.Signed, person.Declined, !p.signers.turn(person):
-		case p.signers.signature && p.signers.knew(person):
+		case !who.Invite, who.Signed, who.Declined, !p.signers.turn(who):
+		case p.signers.signature && p.signers.knew(who) && !p.gaveUp(about, who):
 		default:
-			p.tell(about, person, notifyv1.Link_PURPOSE_SIGN)
+			p.tell(about, who, notifyv1.Link_PURPOSE_SIGN)
 		}
 	}
+}
+
+// gaveUp tells whether this invitation was given up because there was no link, and there is one now: the provider may give a
+// person his link when it is his turn, without a word of the order.
+func (p *planner) gaveUp(about *notifyv1.Notification, who person) bool {
+	if _, missing := p.link(notifyv1.Link_PURPOSE_SIGN, who.Recipient); missing != "" {
+		return false
+	}
+	for _, r := range who.readers {
+		if p.past.linkless[p.message(about, who.key, r).GetId()] {
+			return true
+		}
+	}
+	return p.past.linkless[p.toNobody(about).GetId()]
+}
+
+// toNobody is a message that stands for those to all signers, where none is listed.
+func (p *planner) toNobody(about *notifyv1.Notification) *notifyv1.Notification {
+	return p.message(about, "signers/", reader{person: &notifyv1.Person{}})
 }
 
 // progress tells the other signers how many signatures are missing: those who knew of the document before. Whose turn has
@@ -125,9 +160,9 @@ func (p *planner) progress(about *notifyv1.Notification) {
 		return
 	}
 	about.ActorName = actorName(p.signers.people, p.signers.actor, p.happened)
-	for i, person := range p.signers.people {
-		if i != p.signers.actor && p.signers.knew(person) {
-			p.tell(about, person, notifyv1.Link_PURPOSE_UNSPECIFIED)
+	for i, who := range p.signers.people {
+		if i != p.signers.actor && p.signers.knew(who) {
+			p.tell(about, who, notifyv1.Link_PURPOSE_UNSPECIFIED)
 		}
 	}
 }
@@ -135,9 +170,9 @@ func (p *planner) progress(about *notifyv1.Notification) {
 // end tells that the document is not to be signed any more: those who knew of it, but for who declined it, and the
 // sender.
 func (p *planner) end(about *notifyv1.Notification) {
-	for _, person := range p.signers.people {
-		if !person.Declined && p.signers.knew(person) {
-			p.tell(about, person, notifyv1.Link_PURPOSE_UNSPECIFIED)
+	for _, who := range p.signers.people {
+		if !who.Declined && p.signers.knew(who) {
+			p.tell(about, who, notifyv1.Link_PURPOSE_UNSPECIFIED)
 		}
 	}
 	p.tellSender(about)

@@ -30,6 +30,9 @@ var (
 	cyd = pack.Recipient{ID: "cyd", LastName: "Ito", Email: "cyd@example.com", ByEmail: true, Mobile: "+61 412 345 678", BySMS: true, Invite: true, SigningURL: "https://p.example/cyd"}
 )
 
+// us is a source whose numbers are American.
+var us = config.Source{Region: "US"}
+
 func with(r pack.Recipient, changes ...func(*pack.Recipient)) pack.Recipient {
 	for _, change := range changes {
 		change(&r)
@@ -84,6 +87,7 @@ type planTest struct {
 	signed []string // by the log
 	want   []string
 	untold []string
+	wait   []string // what may be told when the provider is asked again
 }
 
 func (test planTest) run(t *testing.T) {
@@ -94,18 +98,23 @@ func (test planTest) run(t *testing.T) {
 	}
 	test.source.Region = cmp.Or(test.source.Region, "US")
 	p := plan(test.source, test.event, &pack.Document{Status: test.status, Sender: test.sender, Recipients: test.people}, past)
-	var told, missed []string
+	var told, missed, waiting []string
 	ids := map[string]bool{}
 	for _, n := range p.told {
 		told = append(told, line(n))
 		ids[n.GetId()] = true
 	}
-	for _, u := range p.untold {
-		missed = append(missed, u.String())
+	for _, u := range p.waiting {
+		waiting = append(waiting, u.String())
+	}
+	for _, u := range slices.Concat(p.untold, p.waiting) {
 		ids[u.message.GetId()] = true
 		if u.message.GetTo().GetEmail()+u.message.GetTo().GetMobile()+u.message.GetTo().GetFirstName() != "" {
 			t.Errorf("an address or a name in %v", u.message)
 		}
+	}
+	for _, u := range p.untold {
+		missed = append(missed, u.String())
 	}
 	if !slices.Equal(told, test.want) {
 		t.Errorf("told\n  %s\nwant\n  %s", strings.Join(told, "\n  "), strings.Join(test.want, "\n  "))
@@ -113,8 +122,11 @@ func (test planTest) run(t *testing.T) {
 	if !slices.Equal(missed, test.untold) {
 		t.Errorf("untold %v, want %v", missed, test.untold)
 	}
-	if len(ids) != len(p.told)+len(p.untold) {
-		t.Errorf("%d ids for %d messages", len(ids), len(p.told)+len(p.untold))
+	if !slices.Equal(waiting, test.wait) {
+		t.Errorf("waiting %v, want %v", waiting, test.wait)
+	}
+	if len(ids) != len(p.told)+len(p.untold)+len(p.waiting) {
+		t.Errorf("%d ids for %d messages", len(ids), len(p.told)+len(p.untold)+len(p.waiting))
 	}
 }
 
@@ -141,13 +153,14 @@ func TestInvitations(t *testing.T) {
 			want:   []string{"invitation by email to bob@example.com, sign at the click"},
 		},
 		{
-			name: "no link without an id to ask with, nor from a provider that has nothing but addresses", event: happened(documentSent, nil), status: pack.StatusOpen,
+			name: "no link without an id to ask with", event: happened(documentSent, nil), status: pack.StatusOpen,
 			people: []pack.Recipient{with(bob, unresolved, anonymous)},
 			untold: []string{"invitation by email to : no-link"},
 		},
 		{
-			name: "nor from a provider that has nothing but addresses", event: happened(documentSent, nil), people: []pack.Recipient{with(bob, unresolved)},
-			untold: []string{"invitation by email to bob: no-link"},
+			name: "from a provider that has nothing but addresses, it may come", event: happened(documentSent, nil), people: []pack.Recipient{with(bob, unresolved), ann},
+			want: []string{"invitation by sms to +13175550001, sign at https://p.example/ann"},
+			wait: []string{"invitation by email to bob: no-link"},
 		},
 		{
 			name: "in order only whose turn it is", event: happened(documentSent, nil), people: []pack.Recipient{third, second, first},
@@ -287,7 +300,7 @@ func TestEndings(t *testing.T) {
 		},
 		{
 			name: "completed, and nobody can be asked", event: happened(documentCompleted, nil), people: []pack.Recipient{with(bob, unresolved)},
-			untold: []string{"completed by email to bob: no-link"},
+			wait: []string{"completed by email to bob: no-link"},
 		},
 		{
 			name: "declined tells the sender and who knew, but not who declined", event: happened(recipientDeclined, by("bob")), source: told, people: []pack.Recipient{with(ann, signed), bob, later},
@@ -379,11 +392,12 @@ func TestChannelsAndAddresses(t *testing.T) {
 		{
 			name: "who has no usable address on a channel is told on the other", event: happened(documentSent, nil),
 			people: []pack.Recipient{
-				with(cyd, func(r *pack.Recipient) { r.Mobile = "555-1234" }),
+				with(cyd, func(r *pack.Recipient) { r.Mobile = "555-1234 (Bob)" }),
 				with(bob, func(r *pack.Recipient) { r.Email = "bob at example" }),
+				with(ann, func(r *pack.Recipient) { r.Mobile = "" }),
 			},
 			want:   []string{"invitation by email to cyd@example.com, sign at https://p.example/cyd"},
-			untold: []string{"invitation by sms to cyd: no-address", "invitation by email to bob: no-address"},
+			untold: []string{"invitation by sms to cyd: number-incomplete", "invitation by email to bob: address-invalid", "invitation by sms to ann: no-address"},
 		},
 		{
 			name: "numbers without a country code are the source's", event: happened(documentSent, nil), source: config.Source{Region: "AU"},
@@ -391,8 +405,72 @@ func TestChannelsAndAddresses(t *testing.T) {
 			want:   []string{"invitation by sms to +61412345678, sign at https://p.example/ann"},
 		},
 		{
-			name: "who wants to be told nowhere is not", event: happened(documentSent, nil),
-			people: []pack.Recipient{with(cyd, func(r *pack.Recipient) { r.ByEmail, r.BySMS = false, false })},
+			name: "who wants to be told nowhere is not, and the log says so", event: happened(documentSent, nil),
+			people: []pack.Recipient{
+				with(cyd, func(r *pack.Recipient) { r.ByEmail, r.BySMS = false, false }),
+				with(bob, func(r *pack.Recipient) { r.ByEmail, r.Email = false, "" }),
+			},
+			untold: []string{"invitation by unspecified to cyd: no-channel", "invitation by unspecified to bob: no-address"},
+		},
+		{
+			name: "a link that is no address of the web", event: happened(documentSent, nil),
+			people: []pack.Recipient{
+				with(ann, func(r *pack.Recipient) { r.SigningURL = "javascript:alert(1)" }),
+				with(bob, func(r *pack.Recipient) { r.SigningURL = "..." }),
+				with(cyd, byEmail, func(r *pack.Recipient) { r.SigningURL = "https://sign.example@evil.example/" }),
+			},
+			untold: []string{"invitation by sms to ann: link-invalid", "invitation by email to bob: link-invalid", "invitation by email to cyd: link-invalid"},
+		},
+		{
+			name: "a download that is no address of the web, and the signing page is one", event: happened(documentCompleted, nil),
+			people: []pack.Recipient{with(bob, func(r *pack.Recipient) { r.DownloadURL = "/pdf" }), with(ann, func(r *pack.Recipient) { r.DownloadURL, r.SigningURL = "/pdf", "" })},
+			want:   []string{"completed by email to bob@example.com, download at https://p.example/bob"},
+			untold: []string{"completed by sms to ann: link-invalid"},
+		},
+		{
+			name: "who opted out of a channel, or has a landline, is told on the other", event: happened(documentSent, nil),
+			people: []pack.Recipient{
+				with(cyd, func(r *pack.Recipient) { r.NoSMS = pack.OptedOut }),                             // wants both
+				with(ann, func(r *pack.Recipient) { r.NoSMS, r.Email = pack.Landline, "ann@example.com" }), // wants a text, and has an address
+				with(bob, func(r *pack.Recipient) { r.NoEmail, r.Mobile = pack.OptedOut, "317 555 0009" }), // wants a letter, and has a number
+				with(ann, func(r *pack.Recipient) { r.ID, r.NoSMS = "dee", pack.OptedOut }),                // has nothing else
+				with(cyd, func(r *pack.Recipient) {
+					r.ID, r.NoSMS, r.NoEmail, r.ByEmail = "eve", pack.OptedOut, pack.OptedOut, false
+				}), // wants nothing at all
+				with(ann, func(r *pack.Recipient) { r.ID, r.NoSMS, r.Email = "fay", pack.Landline, "fay at example" }), // has an address that is none
+			},
+			want: []string{
+				"invitation by email to cyd@example.com, sign at https://p.example/cyd",
+				"invitation by email to ann@example.com, sign at https://p.example/ann",
+				"invitation by sms to +13175550009, sign at https://p.example/bob",
+			},
+			untold: []string{
+				"invitation by sms to cyd: opted-out", "invitation by sms to ann: landline", "invitation by email to bob: opted-out",
+				"invitation by sms to dee: opted-out", "invitation by sms to eve: opted-out",
+				"invitation by sms to fay: landline", "invitation by email to fay: address-invalid",
+			},
+		},
+		{
+			name: "the other channel is off", event: happened(documentSent, nil), source: config.Source{Notify: config.Notify{Channels: []string{"sms"}}},
+			people: []pack.Recipient{with(ann, func(r *pack.Recipient) { r.NoSMS, r.Email = pack.OptedOut, "ann@example.com" })},
+			untold: []string{"invitation by sms to ann: opted-out", "invitation by email to ann: channel-off"},
+		},
+		{
+			name: "what nobody said against a channel that is not wanted counts for nothing", event: happened(documentSent, nil),
+			people: []pack.Recipient{with(bob, func(r *pack.Recipient) { r.NoSMS, r.Mobile = pack.OptedOut, "317 555 0009" })},
+			want:   []string{"invitation by email to bob@example.com, sign at https://p.example/bob"},
+		},
+		{
+			name: "no signers yet", event: happened(documentSent, nil),
+			wait: []string{"invitation by unspecified to : no-signers"},
+		},
+		{
+			name: "no signers yet, and one has signed", event: happened(recipientSigned, by("ann")),
+			wait: []string{"progress by unspecified to : no-signers", "invitation by unspecified to : no-signers"},
+		},
+		{
+			name: "no signers yet, and all have signed", event: happened(documentCompleted, nil),
+			wait: []string{"completed by unspecified to : no-signers"},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) { t.Parallel(); test.run(t) })

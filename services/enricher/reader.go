@@ -9,26 +9,42 @@ import (
 
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/providers/rest"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// Why somebody who was to be told something is not.
+// Why somebody who was to be told something is not: what notification.suppressed gives as its reason. docs/subscribe.md lists
+// them.
 const (
-	noAddress        = "no-address"        // none on the channel
+	noAddress        = "no-address"        // the provider has none for the channel
 	addressInvalid   = "address-invalid"   // the text is no e-mail address
 	addressSeveral   = "address-several"   // the text has more than one e-mail address
 	numberInvalid    = "number-invalid"    // the text is no telephone number
 	numberIncomplete = "number-incomplete" // the text has too few digits for a number, or may have a part of one
 	numberLetters    = "number-letters"    // letters stand where a number's digits may belong
 	numberSeveral    = "number-several"    // the text has more than one number
-	noLink           = "no-link"           // neither an address nor an id to ask for one with
+	noChannel        = "no-channel"        // the signer wants to be told on none
 	channelOff       = "channel-off"       // he is told nothing at all, because the settings leave his channels out
+	noLink           = "no-link"           // there is no address to sign or download at, nor an id to ask for one with
+	linkInvalid      = "link-invalid"      // what the provider gives as the address is no http or https address
+	noSigners        = "no-signers"        // the provider's API lists nobody on the document
 	noSenderAddress  = "no-sender-address" // neither the settings nor the provider's API know one
+
+	optedOut = string(pack.OptedOut) // he wants nothing more on the channel, by the provider's word
+	landline = string(pack.Landline) // the number takes no text messages, by the provider's word
 )
 
 // tell plans one message to a signer on each channel that he wants.
-func (p *planner) tell(about *notifyv1.Notification, person pack.Recipient, purpose notifyv1.Link_Purpose) {
-	p.on(about, personKey(person), p.readers(person), purpose, person)
+func (p *planner) tell(about *notifyv1.Notification, who person, purpose notifyv1.Link_Purpose) {
+	if len(who.readers) == 0 {
+		reason := noChannel
+		if who.Email+who.Mobile == "" {
+			reason = noAddress
+		}
+		p.suppress(p.message(about, who.key, reader{person: &notifyv1.Person{RecipientId: who.ID}}), reason)
+		return
+	}
+	p.on(about, who.key, who.readers, purpose, who.Recipient)
 }
 
 // senderKey stands for the sender in ids, where signers have theirs.
@@ -40,9 +56,7 @@ func (p *planner) tellSender(about *notifyv1.Notification) {
 	sender := p.sender()
 	readers := p.readers(sender)
 	if len(readers) == 0 {
-		n := p.message(about, senderKey, reader{person: &notifyv1.Person{}})
-		n.To.Sender = true
-		p.untold = append(p.untold, untold{n, noSenderAddress})
+		p.suppress(p.message(about, senderKey, reader{person: &notifyv1.Person{Sender: true}}), noSenderAddress)
 		return
 	}
 	var others []reader
@@ -67,37 +81,73 @@ func (p *planner) sender() pack.Recipient {
 	return pack.Recipient{FirstName: first, LastName: last, Email: s.Email, ByEmail: s.Email != ""}
 }
 
-// reader is a person on one channel. An address that cannot be used is empty.
+// reader is a person on one channel. An address that cannot be used is empty, and then there is a reason.
 type reader struct {
 	channel notifyv1.Channel
 	person  *notifyv1.Person
+	reason  string
 }
 
-func (r reader) reachable() bool { return r.person.GetMobile() != "" || r.person.GetEmail() != "" }
+// address is the number or e-mail address that the reader reads at, in one spelling; empty where there is none.
+func (r reader) address() string {
+	return cmp.Or(r.person.GetMobile(), strings.ToLower(r.person.GetEmail()))
+}
 
-// readers is a person on each channel that he wants.
-func (p *planner) readers(person pack.Recipient) []reader {
+// readers is a person on each channel that he wants. Who must not be told on the one that he wants is told on the other.
+func (p *planner) readers(who pack.Recipient) []reader {
 	named := func() *notifyv1.Person {
-		return &notifyv1.Person{RecipientId: person.ID, FirstName: person.FirstName, LastName: person.LastName}
+		return &notifyv1.Person{RecipientId: who.ID, FirstName: who.FirstName, LastName: who.LastName}
 	}
 	var found []reader
-	if person.BySMS {
-		r := reader{notifyv1.Channel_CHANNEL_SMS, named()}
-		r.person.Mobile, _ = dialable(person.Mobile, p.source.Region)
+	if who.BySMS || who.ByEmail && who.NoEmail != "" && who.NoSMS == "" && who.Mobile != "" {
+		r := reader{channel: notifyv1.Channel_CHANNEL_SMS, person: named(), reason: string(who.NoSMS)}
+		if r.reason == "" {
+			r.person.Mobile, r.reason = dialable(who.Mobile, p.source.Region)
+		}
 		found = append(found, r)
 	}
-	if person.ByEmail {
-		r := reader{notifyv1.Channel_CHANNEL_EMAIL, named()}
-		r.person.Email, _ = mailbox(person.Email)
+	if who.ByEmail || who.BySMS && who.NoSMS != "" && who.NoEmail == "" && who.Email != "" {
+		r := reader{channel: notifyv1.Channel_CHANNEL_EMAIL, person: named(), reason: string(who.NoEmail)}
+		if r.reason == "" {
+			r.person.Email, r.reason = mailbox(who.Email)
+		}
 		found = append(found, r)
 	}
 	return found
 }
 
+// share marks the readers who are not alone at their address on the document, so that a text says whose it is: by the name, and
+// where that is missing or the same, by the place among those who read there.
+func share(people []person) {
+	at := map[string][]*notifyv1.Person{}
+	for _, who := range people {
+		for _, r := range who.readers {
+			if r.address() != "" {
+				at[r.address()] = append(at[r.address()], r.person)
+			}
+		}
+	}
+	for _, together := range at {
+		if len(together) == 1 {
+			continue
+		}
+		names := map[string]int{}
+		for _, reader := range together {
+			names[strings.ToLower(fullName(reader.GetFirstName(), reader.GetLastName()))]++
+		}
+		for i, reader := range together {
+			reader.SharedBy = uint32(len(together))
+			if name := fullName(reader.GetFirstName(), reader.GetLastName()); name == "" || names[strings.ToLower(name)] > 1 {
+				reader.SharedPlace = uint32(i) + 1
+			}
+		}
+	}
+}
+
 // on plans a message to each reader, who are one person. Where the settings leave a channel out, that is on purpose, and
 // worth a word only where nothing else reaches him.
-func (p *planner) on(about *notifyv1.Notification, key string, readers []reader, purpose notifyv1.Link_Purpose, person pack.Recipient) {
-	to, linked := p.link(purpose, person)
+func (p *planner) on(about *notifyv1.Notification, key string, readers []reader, purpose notifyv1.Link_Purpose, who pack.Recipient) {
+	to, missing := p.link(purpose, who)
 	reached := false
 	var off []*notifyv1.Notification
 	for _, r := range readers {
@@ -105,10 +155,13 @@ func (p *planner) on(about *notifyv1.Notification, key string, readers []reader,
 		switch {
 		case !allowed(p.source.Notify.Channels, notification.ChannelName(r.channel)):
 			off = append(off, n)
-		case !r.reachable():
-			p.untold = append(p.untold, untold{n, noAddress})
-		case !linked:
-			p.untold = append(p.untold, untold{n, noLink})
+		case r.reason != "":
+			p.suppress(n, r.reason)
+		case missing == noLink && p.linkMayCome():
+			p.waiting = append(p.waiting, untold{n, noLink})
+			reached = true
+		case missing != "":
+			p.suppress(n, missing)
 		default:
 			n.To, n.Link = r.person, to
 			p.told = append(p.told, n)
@@ -119,8 +172,12 @@ func (p *planner) on(about *notifyv1.Notification, key string, readers []reader,
 		return
 	}
 	for _, n := range off {
-		p.untold = append(p.untold, untold{n, channelOff})
+		p.suppress(n, channelOff)
 	}
+}
+
+func (p *planner) suppress(n *notifyv1.Notification, reason string) {
+	p.untold = append(p.untold, untold{n, reason})
 }
 
 // message is one message without an address.
@@ -132,22 +189,36 @@ func (p *planner) message(about *notifyv1.Notification, key string, r reader) *n
 	return n
 }
 
-// link is a person's access to the document; false where there is none. Without an address that stays good the provider
-// is asked at the click, which takes the person's id, and a provider that knows more of a document than its addresses.
-func (p *planner) link(purpose notifyv1.Link_Purpose, person pack.Recipient) (*notifyv1.Link, bool) {
-	target := person.SigningURL
+// link is a person's access to the document, or why there is none. Without an address that stays good the provider is asked
+// at the click, which takes the person's id, and a provider that knows more of a document than its addresses.
+func (p *planner) link(purpose notifyv1.Link_Purpose, who pack.Recipient) (to *notifyv1.Link, missing string) {
+	var targets []string
 	switch purpose {
 	case notifyv1.Link_PURPOSE_UNSPECIFIED:
-		return nil, true
+		return nil, ""
 	case notifyv1.Link_PURPOSE_DOWNLOAD:
-		target = cmp.Or(person.DownloadURL, person.SigningURL)
+		targets = []string{who.DownloadURL, who.SigningURL}
 	default:
+		targets = []string{who.SigningURL}
 	}
-	if target == "" && (person.ID == "" || p.document.Status == pack.StatusUnknown) {
-		return nil, false
+	for _, target := range targets {
+		if rest.Address(target) {
+			return &notifyv1.Link{Purpose: purpose, Target: target}, ""
+		}
 	}
-	return &notifyv1.Link{Purpose: purpose, Target: target}, true
+	switch {
+	case cmp.Or(targets...) != "":
+		return nil, linkInvalid
+	case who.ID == "" || p.document.Status == pack.StatusUnknown:
+		return nil, noLink
+	default:
+		return &notifyv1.Link{Purpose: purpose}, ""
+	}
 }
+
+// linkMayCome tells whether a link that is missing may be there when the provider is asked again: of a provider that has
+// addresses and nothing to ask for one with.
+func (p *planner) linkMayCome() bool { return p.document.Status == pack.StatusUnknown }
 
 // tells tells whether a message of that kind goes to the same address already.
 func (p *planner) tells(kind notifyv1.Kind, to *notifyv1.Person) bool {

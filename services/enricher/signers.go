@@ -7,17 +7,17 @@ import (
 
 // signers is a document's people at the moment of an event.
 type signers struct {
-	people     []pack.Recipient // Signed and Declined where the API, the log, or the event itself says so
-	actor      int              // whom the event is about, in people; -1 where nobody fits
-	signature  bool             // the event is the actor's signature
-	signatures int              // how many there are
+	people     []person // Signed and Declined where the API, the log, or the event itself says so
+	actor      int      // whom the event is about, in people; -1 where nobody fits
+	signature  bool     // the event is the actor's signature
+	signatures int      // how many there are
 }
 
 func newSigners(happened *signingv1.SigningEvent, document *pack.Document, past history) signers {
 	s := signers{people: distinct(document.Recipients), signature: happened.GetType() == recipientSigned}
 	s.actor = actor(s.people, happened)
 	if happened.GetType() == documentDeclined && happened.GetRecipient() == nil {
-		s.actor = only(s.people, func(p pack.Recipient) bool { return p.Declined })
+		s.actor = only(s.people, func(p person) bool { return p.Declined })
 	}
 	for _, signature := range past.signatures {
 		if who := actor(s.people, signature); who >= 0 {
@@ -44,9 +44,9 @@ func newSigners(happened *signingv1.SigningEvent, document *pack.Document, past 
 func (s signers) missing() int { return max(len(s.people)-s.signatures, 0) }
 
 // turn tells whether a person may sign now: all with a lesser order have signed.
-func (s signers) turn(person pack.Recipient) bool {
+func (s signers) turn(who person) bool {
 	for _, other := range s.people {
-		if other.Order < person.Order && !other.Signed {
+		if other.Order < who.Order && !other.Signed {
 			return false
 		}
 	}
@@ -56,12 +56,12 @@ func (s signers) turn(person pack.Recipient) bool {
 // knew tells whether a person had heard of the document before the event: who has signed had, and whose turn had come.
 // With the actor's own signature taken away again, that also tells whose turn has come by it. Where nobody knows whose
 // signature it is, it may have been anybody's.
-func (s signers) knew(person pack.Recipient) bool {
-	if person.Signed {
+func (s signers) knew(who person) bool {
+	if who.Signed {
 		return true
 	}
 	for i, other := range s.people {
-		if other.Order >= person.Order {
+		if other.Order >= who.Order {
 			continue
 		}
 		if !other.Signed || s.signature && (s.actor == i || s.actor < 0) {

@@ -34,3 +34,21 @@ func verdict(err error) error {
 		return err
 	}
 }
+
+// A provider may list a signer before his link, or a document before its signers. It is asked again after 5 s, and then after as
+// long as it has taken so far, 5 min at most: 17 times in an hour. What is not there by then comes, if at all, by what somebody
+// does at the provider: signing before him, or sending again. That has a callback of its own, which invites him.
+const (
+	firstPause  = 5 * time.Second
+	longPause   = 5 * time.Minute
+	notYetLimit = time.Hour
+)
+
+// notYet puts the work off, or is nil where it is over. What waited longer than that in our own queue is asked about twice.
+func notYet(stored time.Time, attempt int, now time.Time) error {
+	age := now.Sub(stored)
+	if attempt > 1 && age >= notYetLimit {
+		return nil
+	}
+	return stage.Later(min(max(age, firstPause), longPause), "not-yet")
+}

@@ -407,7 +407,12 @@ type Person struct {
 	// Mobile number in E.164 with its plus sign ("+13175551234"); set when the channel is SMS.
 	Mobile string `protobuf:"bytes,5,opt,name=mobile,proto3" json:"mobile,omitempty"`
 	// True for whoever sent the document, who has no recipient_id; false for its signers.
-	Sender        bool `protobuf:"varint,6,opt,name=sender,proto3" json:"sender,omitempty"`
+	Sender bool `protobuf:"varint,6,opt,name=sender,proto3" json:"sender,omitempty"`
+	// How many of the document's signers read at this address on this channel, this one included; 0 where nobody else does.
+	// Where it is set, the text says whose it is.
+	SharedBy uint32 `protobuf:"varint,7,opt,name=shared_by,json=sharedBy,proto3" json:"shared_by,omitempty"`
+	// This person's place among them, from 1 on, where the names do not tell them apart; else 0.
+	SharedPlace   uint32 `protobuf:"varint,8,opt,name=shared_place,json=sharedPlace,proto3" json:"shared_place,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -482,6 +487,20 @@ func (x *Person) GetSender() bool {
 		return x.Sender
 	}
 	return false
+}
+
+func (x *Person) GetSharedBy() uint32 {
+	if x != nil {
+		return x.SharedBy
+	}
+	return 0
+}
+
+func (x *Person) GetSharedPlace() uint32 {
+	if x != nil {
+		return x.SharedPlace
+	}
+	return 0
 }
 
 // Link is the address a message carries.
@@ -576,7 +595,7 @@ const file_signrelay_notify_v1_notification_proto_rawDesc = "" +
 	"\voccurred_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"occurredAt\x12;\n" +
 	"\vrecorded_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"recordedAt\"\xad\x01\n" +
+	"recordedAt\"\xed\x01\n" +
 	"\x06Person\x12!\n" +
 	"\frecipient_id\x18\x01 \x01(\tR\vrecipientId\x12\x1d\n" +
 	"\n" +
@@ -584,7 +603,9 @@ const file_signrelay_notify_v1_notification_proto_rawDesc = "" +
 	"\tlast_name\x18\x03 \x01(\tR\blastName\x12\x14\n" +
 	"\x05email\x18\x04 \x01(\tR\x05email\x12\x16\n" +
 	"\x06mobile\x18\x05 \x01(\tR\x06mobile\x12\x16\n" +
-	"\x06sender\x18\x06 \x01(\bR\x06sender\"\xbd\x01\n" +
+	"\x06sender\x18\x06 \x01(\bR\x06sender\x12\x1b\n" +
+	"\tshared_by\x18\a \x01(\rR\bsharedBy\x12!\n" +
+	"\fshared_place\x18\b \x01(\rR\vsharedPlace\"\xbd\x01\n" +
 	"\x04Link\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\tR\x06target\x12;\n" +
 	"\apurpose\x18\x02 \x01(\x0e2!.signrelay.notify.v1.Link.PurposeR\apurpose\x12\x14\n" +

@@ -1,0 +1,159 @@
+package enricher
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/servicetest"
+	"github.com/signrelay/signrelay/libs/stage"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// follows is what an attempt makes: messages as their readers, and words of the log as type, reader and reason.
+func follows(t *testing.T, outs []stage.Out) []string {
+	t.Helper()
+	var found []string
+	for _, m := range outs {
+		if m.Header.Get("ce-id") == "" {
+			n, err := notification.Decode(m.Data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = append(found, notification.KindName(n.GetKind())+" to "+n.GetTo().GetRecipientId())
+			continue
+		}
+		e, err := event.Decode(m.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.GetType() == notification.SuppressedType {
+			found = append(found, "suppressed "+e.GetRecipient().GetId()+": "+e.GetNotice().GetReason())
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// A link that is not there yet is asked for again, with growing pauses, for an hour; the others are told at once. Then the log
+// says that nobody told, and why.
+func TestNotYetIsNotNobody(t *testing.T) {
+	t.Parallel()
+	b := servicetest.New(t, config.Config{})
+	api := &provider{document: pack.Document{Recipients: []pack.Recipient{bob, with(ann, unresolved)}}}
+	e := beside(t, b, sources(api))
+	sent := about(documentSent, "doc", "", hmac)
+	stored := time.Unix(1_700_000_000, 0)
+	now := stored
+	e.now = func() time.Time { return now }
+	attempt := func(n int) ([]string, stage.Verdict) {
+		outs, err := e.tell(t.Context(), stage.Event[*signingv1.SigningEvent]{Attempt: n, Stored: stored, Data: sent})
+		return follows(t, outs), stage.Decide(err, n, flow.StageNamed(flow.Enricher).Policy)
+	}
+
+	var pauses []time.Duration
+	for n := 1; ; n++ {
+		got, verdict := attempt(n)
+		if verdict.Kind == "done" {
+			if age := now.Sub(stored); age < time.Hour || age > 70*time.Minute || n > 25 {
+				t.Errorf("given up after %v and %d attempts", age, n)
+			}
+			if want := []string{"invitation to bob", "suppressed ann: no-link"}; !slices.Equal(got, want) {
+				t.Errorf("in the end %q, want %q", got, want)
+			}
+			break
+		}
+		if want := []string{"invitation to bob"}; !slices.Equal(got, want) || verdict.Kind != "retry" || verdict.Reason != "not-yet" || n > 100 {
+			t.Fatalf("attempt %d makes %q: %+v", n, got, verdict)
+		}
+		pauses = append(pauses, verdict.Delay)
+		now = now.Add(verdict.Delay)
+	}
+	if pauses[0] != 5*time.Second || slices.Max(pauses) != 5*time.Minute || !slices.IsSorted(pauses) {
+		t.Errorf("pauses %v", pauses)
+	}
+
+	// What waited in our own queue for longer is asked about twice.
+	if _, verdict := attempt(1); verdict.Kind != "retry" {
+		t.Errorf("an old event is asked about once: %+v", verdict)
+	}
+	// And where the link is there, nothing waits.
+	api.set(func(d *pack.Document) { d.Recipients = []pack.Recipient{bob, ann} })
+	if got, verdict := attempt(2); verdict.Kind != "done" || !slices.Equal(got, []string{"invitation to ann", "invitation to bob"}) {
+		t.Errorf("with the link %q: %+v", got, verdict)
+	}
+}
+
+// The same, of a document whose signers are not there yet.
+func TestNoSignersYet(t *testing.T) {
+	t.Parallel()
+	b := servicetest.New(t, config.Config{})
+	api := &provider{document: pack.Document{Status: pack.StatusOpen}}
+	e := beside(t, b, sources(api))
+	stored := time.Unix(1_700_000_000, 0)
+	for age, want := range map[time.Duration][]string{0: nil, 59 * time.Minute: nil, time.Hour: {"suppressed : no-signers"}} {
+		e.now = func() time.Time { return stored.Add(age) }
+		outs, err := e.tell(t.Context(), stage.Event[*signingv1.SigningEvent]{Attempt: 2, Stored: stored, Data: about(documentSent, "doc", "", hmac)})
+		if got := follows(t, outs); !slices.Equal(got, want) || (err == nil) != (want != nil) {
+			t.Errorf("after %v: %q, %v", age, got, err)
+		}
+	}
+}
+
+// While one document waits, its other signer and other documents are told; and what the runner stores is stored once.
+func TestWaitingHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	api := &provider{document: pack.Document{Recipients: []pack.Recipient{bob, with(ann, unresolved)}}}
+	b := start(t, api)
+	for _, document := range []string{"one", "two", "three"} {
+		publish(t, b, about(documentSent, document, "", hmac))
+	}
+	for _, document := range []string{"one", "two", "three"} {
+		b.Await(flow.Notify, "notify.v1.link.acme.clickwrap."+document, 1)
+		b.Await(flow.Signing, "signing.v1.acme.clickwrap.notification.requested."+document, 1)
+	}
+	if n := b.Count(flow.Signing, "signing.v1.*.*.notification.suppressed.>"); n != 0 {
+		t.Errorf("%d suppressed", n)
+	}
+}
+
+// The log tells which invitations were given up for want of a link, and were not made since.
+func TestTheLogKnowsWhoHadNoLink(t *testing.T) {
+	t.Parallel()
+	b := servicetest.New(t, config.Config{})
+	e := beside(t, b, sources(&provider{}))
+	signature := about(recipientSigned, "doc", "bob", hmac)
+	planned := plan(us, about(documentSent, "doc", "", hmac), &pack.Document{Recipients: []pack.Recipient{
+		bob, with(ann, unresolved), with(ann, unresolved, func(r *pack.Recipient) { r.ID = "dee" }), with(cyd, byEmail, unresolved),
+	}}, history{})
+	word := func(m *nats.Msg, err error) { t.Helper(); b.Publish(m, err) }
+	for i, u := range planned.waiting {
+		reason := noLink
+		if i == 2 {
+			reason = numberLetters
+		}
+		word(event.Message(t.Context(), notification.Suppressed(u.message, flow.Enricher, time.Now(), reason)))
+	}
+	word(event.Message(t.Context(), notification.Requested(planned.waiting[1].message, flow.Enricher, time.Now())))
+	past, err := e.history(t.Context(), signature)
+	if err != nil || len(past.linkless) != 1 || !past.linkless[planned.waiting[0].message.GetId()] {
+		t.Errorf("%v, %v", past.linkless, err)
+	}
+}
+
+// However often the provider was asked, waiting for it gives nothing up.
+func TestWaitingIsNotCounted(t *testing.T) {
+	t.Parallel()
+	policy := flow.StageNamed(flow.Enricher).Policy
+	err := notYet(time.Unix(0, 0), policy.MaxAttempts, time.Unix(10, 0))
+	if v := stage.Decide(err, policy.MaxAttempts, policy); v.Kind != "retry" || v.Delay != 10*time.Second {
+		t.Errorf("%+v", v)
+	}
+}
