@@ -101,7 +101,7 @@ func (m message) judge(n *notifyv1.Notification, part, text string) error {
 }
 
 // samples is notifications of every kind: one with everything, one with as little as there may be, one with hard values,
-// and one to the sender; and for progress each number that languages have words for.
+// one to the sender, and two to an address that signers share; and for progress each number that languages have words for.
 func samples() []*notifyv1.Notification {
 	var all []*notifyv1.Notification
 	for _, kind := range kinds() {
@@ -121,7 +121,12 @@ func samples() []*notifyv1.Notification {
 			&notifyv1.Notification{
 				Kind: kind, DocumentTitle: "Offer", SenderName: "Acme", ActorName: "Eric Smith",
 				To: &notifyv1.Person{Sender: true}, SignaturesMissing: 1, Link: full.GetLink(),
-			})
+			},
+			&notifyv1.Notification{
+				Kind: kind, DocumentTitle: "Deed", SignaturesMissing: 1, Link: full.GetLink(),
+				To: &notifyv1.Person{FirstName: "Zoë", LastName: "Smith", SharedBy: 2},
+			},
+			&notifyv1.Notification{Kind: kind, SignaturesMissing: 1, Link: full.GetLink(), To: &notifyv1.Person{SharedBy: 3, SharedPlace: 3}})
 		for missing := uint32(2); kind == notifyv1.Kind_KIND_PROGRESS && missing <= 12; missing++ {
 			all = append(all, &notifyv1.Notification{Kind: kind, SignaturesMissing: missing})
 		}

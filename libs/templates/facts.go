@@ -9,14 +9,18 @@ import (
 // facts is what a template may say; docs/templates.md lists them. Names and titles were written by strangers, and are
 // harmless.
 type facts struct {
-	Title    string // of the document; empty where nobody told
-	Sender   string // "PactSafe"; may be empty
-	Actor    string // who acted; may be empty
-	Name     string // the reader's given name; empty where there is none to greet with
-	ToSender bool   // the reader is who sent the document
-	Missing  uint32 // signatures
-	Link     string // the short link; set wherever the kind has one
-	Locale   string // that the message is in, a BCP 47 tag
+	Title  string // of the document; empty where nobody told
+	Sender string // "PactSafe"; may be empty
+	Actor  string // who acted; may be empty
+	Name   string // the reader's given name; empty where there is none to greet with
+	// Together is how many signers read at the reader's address; 0 where nobody else does. Then the message says whose it is:
+	// by Whose, the full name, which may be empty, and by Place among them, where the names do not tell them apart; else 0.
+	Together, Place uint32
+	Whose           string
+	ToSender        bool   // the reader is who sent the document
+	Missing         uint32 // signatures
+	Link            string // the short link; set wherever the kind has one
+	Locale          string // that the message is in, a BCP 47 tag
 }
 
 // The longest title and name in a message, in characters. Providers allow hundreds of them, and each 153 are one more SMS
@@ -38,6 +42,9 @@ func factsOf(n *notifyv1.Notification) (facts, error) {
 		Sender:   Sender(n.GetSenderName()),
 		Actor:    cut(spaced(named(plain(n.GetActorName()))), longestName),
 		Name:     greeting(n.GetTo().GetFirstName(), n.GetTo().GetLastName()),
+		Together: n.GetTo().GetSharedBy(),
+		Place:    n.GetTo().GetSharedPlace(),
+		Whose:    cut(spaced(named(plain(n.GetTo().GetFirstName()+" "+n.GetTo().GetLastName()))), longestName),
 		ToSender: n.GetTo().GetSender(),
 		Missing:  n.GetSignaturesMissing(),
 		Link:     n.GetLink().GetShort(),

@@ -59,8 +59,9 @@ func (s *Set) SMS(n *notifyv1.Notification) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	whose, whoseErr := m.whose(about)
 	text, err := render(m.text, "sms", about)
-	return gsm7.Fold(text), err
+	return gsm7.Fold(whose + text), errors.Join(whoseErr, err)
 }
 
 // Email is n's letter: its subject on one line, its text, and the same as HTML.
@@ -69,12 +70,24 @@ func (s *Set) Email(n *notifyv1.Notification) (subject, text, html string, err e
 	if err != nil {
 		return "", "", "", err
 	}
+	whose, whoseErr := m.whose(about)
 	subject, subjectErr := render(m.text, "subject", about)
+	subject = whose + subject
 	// "=?utf-8?q?=0D=0A?=" is plain ASCII that mail programs decode (RFC 2047), and so would bring in all that is kept out.
 	subject = strings.ReplaceAll(subject, "=?", "= ?")
 	text, textErr := render(m.text, "text", about)
 	html, htmlErr := render(m.html, "html", about)
-	return subject, text, html, errors.Join(subjectErr, textErr, htmlErr)
+	return subject, text, html, errors.Join(whoseErr, subjectErr, textErr, htmlErr)
+}
+
+// whose begins a text or a subject that goes to an address where several signers read; else it is empty. It stands before every
+// message, an operator's own included: without it two signers get the same text twice, and cannot tell whose link is whose.
+func (m message) whose(about facts) (string, error) {
+	if about.Together == 0 {
+		return "", nil
+	}
+	whose, err := render(m.text, "for", about)
+	return whose + " ", err
 }
 
 func (s *Set) prepare(n *notifyv1.Notification, channel string) (facts, message, error) {

@@ -196,55 +196,6 @@ func TestDecliningIsToldOnce(t *testing.T) {
 	}
 }
 
-// What happens once in a sending is told once in it, by however many events; in another sending it is told again.
-func TestOnceInASending(t *testing.T) {
-	t.Parallel()
-	document := &pack.Document{Recipients: []pack.Recipient{ann, bob}}
-	sent, again := once(documentSent, "", 1, "activity-1"), once(documentSent, "", 10, "activity-2")
-	for name, test := range map[string]struct {
-		one, other, later *signingv1.SigningEvent // two events of one fact, and one of the same in the second sending
-	}{
-		"declined, by contract":               {once(recipientDeclined, "bob", 5, "a", "contract-1"), once(recipientDeclined, "bob", 6, "a", "contract-2"), once(recipientDeclined, "bob", 15, "b", "contract-1")},
-		"declined, by document and by person": {once(documentDeclined, "", 5), once(recipientDeclined, "bob", 5), once(documentDeclined, "", 15, "b")},
-		"declined by both":                    {once(recipientDeclined, "bob", 5, "a"), once(recipientDeclined, "ann", 6, "a"), once(recipientDeclined, "ann", 15, "b")},
-		"expired":                             {once(documentExpired, "", 5, "a"), once(documentExpired, "", 5, "a2"), once(documentExpired, "", 15, "b")},
-		"signed":                              {once(recipientSigned, "bob", 5, "a"), once(recipientSigned, "bob", 5, "a2"), once(recipientSigned, "bob", 15, "b")},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			ids := func(e *signingv1.SigningEvent, log ...*signingv1.SigningEvent) map[string]bool {
-				found := map[string]bool{}
-				for _, n := range plan(us, e, document, recall(log)).told {
-					if n.GetKind() != notifyv1.Kind_KIND_INVITATION && n.GetTo().GetRecipientId() == "ann" || n.GetKind() == notifyv1.Kind_KIND_DECLINED {
-						found[n.GetId()] = true
-					}
-				}
-				return found
-			}
-			first := ids(test.one, sent, test.one)
-			if len(first) == 0 {
-				t.Fatal("nobody is told")
-			}
-			both := maps.Clone(first)
-			maps.Copy(both, ids(test.other, sent, test.one, test.other))
-			if name != "declined by both" && len(both) != len(first) { // who declines second is not told
-				t.Errorf("%d messages, then %d", len(first), len(both))
-			}
-			if late := ids(test.one, sent, test.one, again); !maps.Equal(late, first) {
-				t.Errorf("handled when it was sent again: %v, want %v", late, first)
-			}
-			for id := range ids(test.later, sent, test.one, again, test.later) {
-				if both[id] {
-					t.Errorf("%s in both sendings", id)
-				}
-			}
-			if len(ids(test.later, sent, test.one, again, test.later)) == 0 {
-				t.Error("nobody is told in the second sending")
-			}
-		})
-	}
-}
-
 // A message's id in a first sending is what it always was: another would be sent to everybody again.
 func TestIDsThatMustNotChange(t *testing.T) {
 	t.Parallel()
