@@ -41,6 +41,9 @@ type limits struct{ step, end time.Duration }
 // carry takes one letter from MAIL FROM to the reply to its final dot, and returns that. Its errors are *stepError.
 func (c *connection) carry(ctx context.Context, letter *mail.Msg, within limits) (response string, err error) {
 	defer c.closeWith(ctx)()
+	if err := c.accepts(letter); err != nil {
+		return "", err
+	}
 	from, err := letter.GetSender(false)
 	if err != nil {
 		return "", notification.OperatorMustAct("from-malformed", errors.New("email.from must be one address"))

@@ -48,11 +48,14 @@ type letter struct {
 	body     []byte
 }
 
-func newPost(t *testing.T) *post {
+func newPost(t *testing.T, changes ...func(*smtp.Server)) *post {
 	t.Helper()
 	p := &post{rules: map[string][]rule{}, letters: map[string][]letter{}, seen: map[string]int{}}
 	server := smtp.NewServer(p)
 	server.Domain = "mail.example"
+	for _, change := range changes {
+		change(server)
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
