@@ -1,7 +1,9 @@
 package enricher
 
 import (
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -155,5 +157,22 @@ func TestWaitingIsNotCounted(t *testing.T) {
 	err := notYet(time.Unix(0, 0), policy.MaxAttempts, time.Unix(10, 0))
 	if v := stage.Decide(err, policy.MaxAttempts, policy); v.Kind != "retry" || v.Delay != 10*time.Second {
 		t.Errorf("%+v", v)
+	}
+}
+
+// Subscribers find every reason where they look for it.
+func TestReasonsAreDocumented(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../../docs/subscribe.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, reason := range []string{
+		noAddress, addressInvalid, addressSeveral, numberInvalid, numberIncomplete, numberLetters, numberSeveral, noChannel, channelOff, noLink, linkInvalid,
+		noSigners, noSenderAddress, optedOut, landline,
+	} {
+		if !strings.Contains(string(doc), "| `"+reason+"` |") {
+			t.Errorf("docs/subscribe.md lacks %s", reason)
+		}
 	}
 }
