@@ -30,7 +30,7 @@ func published(p publisher) middleware {
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {
 			outs, err := next(ctx, a)
-			if err != nil && !errors.Is(err, errUnconfirmed) && len(outs) == 0 {
+			if err != nil && (!listen(err).ours || len(outs) == 0) {
 				return nil, err
 			}
 			crash.Point("made")

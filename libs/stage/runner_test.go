@@ -90,6 +90,48 @@ func TestFailuresAreRetriedLater(t *testing.T) {
 	h.wants("attempt 3", "+ACK?")
 }
 
+// What follows already is stored before the rest of the work is put off, and is there once however often it is made again. Where it
+// cannot be stored, the work comes again as soon as any other.
+func TestWhatFollowsBesideWorkPutOffIsStored(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	r := h.stage()
+	r.Stage.Policy.FirstDelay = 20 * time.Millisecond
+	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
+		if in.Attempt < 3 {
+			return []Out{out("out.sent", "first", "a part")}, Later(50*time.Millisecond, "not-yet")
+		}
+		return []Out{out("out.sent", "first", "a part"), out("out.sent", "second", "the rest")}, nil
+	}
+	h.run(r)
+	h.publish("letter", nil)
+	h.wants("out.sent", "-NAK after")
+	if h.delay < 50*time.Millisecond {
+		t.Errorf("%v, sooner than it was put off", h.delay)
+	}
+	h.wants("out.sent", "-NAK after", "out.sent", "out.sent", "+ACK?")
+	stream, err := h.outside.Stream(t.Context(), "OUT")
+	h.must(err)
+	if n := stream.CachedInfo().State.Msgs; n != 2 {
+		t.Errorf("%d are stored, want 2", n)
+	}
+}
+
+func TestWhatCannotBeStoredBesideWorkPutOffComesSoon(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	r := h.stage()
+	r.Do = func(context.Context, Event[string]) ([]Out, error) {
+		return []Out{{Subject: "out.sent"}}, Later(time.Hour, "not-yet") // without an id it is not published
+	}
+	h.run(r)
+	h.publish("letter", nil)
+	h.wants("-NAK after")
+	if h.delay > time.Minute {
+		t.Errorf("it comes again in %v", h.delay)
+	}
+}
+
 func TestTheOtherSideNamesTheTime(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
