@@ -31,7 +31,7 @@ func mailbox(text string) (address, reason string) {
 	}
 	parsed, err := mail.ParseAddress(text)
 	switch {
-	case err != nil && strings.Count(text, "@") > 1:
+	case err != nil && strings.Count(text, "@") > 1, err == nil && strings.Contains(parsed.Name, "@"): // "ann@example.com" <eric@example.com>
 		return "", addressSeveral
 	case err != nil:
 		return "", addressInvalid

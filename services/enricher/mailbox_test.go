@@ -47,6 +47,12 @@ func TestAddresses(t *testing.T) {
 		{"eric@example.com\nann@example.com", "", addressSeveral},
 		{"Eric <eric@example.com>, Ann <ann@example.com>", "", addressSeveral},
 		{"eric@ann@example.com", "", addressSeveral},
+		{"\"ann@example.com\" <eric@example.com>", "", addressSeveral}, // one is shown, the other is written to
+		{"ann@example.com <eric@example.com>", "", addressSeveral},
+		{"eric@example.com (ann@example.com)", "", addressSeveral},
+		{"group: eric@example.com;", "", addressInvalid},
+		{"group: eric@example.com, ann@example.com;", "", addressSeveral},
+		{"@example.org:eric@example.com", "", addressSeveral},
 
 		// Domains outside ASCII.
 		{"eric@b\u00fccher.example", "eric@xn--bcher-kva.example", ""},

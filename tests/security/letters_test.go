@@ -166,11 +166,28 @@ func (s *stand) oneLine(t *testing.T, words, text string) {
 // Addresses that the provider's API tells go to one person each, or nowhere.
 func hostileAddresses(t *testing.T, s *stand) {
 	const source, good = "letters", "good@signer.example"
-	emails := []string{
-		"a@signer.example\r\nRCPT TO:<victim@evil.example>", "a@signer.example, victim@evil.example", "a@signer.example,victim@evil.example",
-		"Good <victim@evil.example>", "<victim@evil.example>", "victim@evil.example>", "a@signer.example\nBcc: victim@evil.example",
-		"a@signer.example;victim@evil.example", "a@signer.example\x00", "group: victim@evil.example;", "a@signer.example> SIZE=1 <victim@evil.example",
-		"\"a\r\nBcc: victim@evil.example\"@signer.example", "victim@evil.example(comment)", "@signer.example:victim@evil.example", "",
+	// Each goes to the one address that it names, or where it names several or is none, nowhere.
+	emails := []struct{ text, to string }{
+		{"a@signer.example\r\nRCPT TO:<victim@evil.example>", ""},
+		{"a@signer.example, victim@evil.example", ""},
+		{"a@signer.example,victim@evil.example", ""},
+		{"a@signer.example;victim@evil.example", ""},
+		{"a@signer.example <victim@evil.example>", ""},
+		{"\"a@signer.example\" <victim@evil.example>", ""},
+		{"a@signer.example (victim@evil.example)", ""},
+		{"a@signer.example\nBcc: victim@evil.example", ""},
+		{"a@signer.example> SIZE=1 <victim@evil.example", ""},
+		{"\"a\r\nBcc: victim@evil.example\"@signer.example", ""},
+		{"victim@evil.example>", ""},
+		{"group: victim@evil.example;", ""},
+		{"@signer.example:victim@evil.example", ""},
+		{"mailto:a@signer.example,victim@evil.example", ""},
+		{"Good <b@signer.example>", "b@signer.example"},
+		{"<c@signer.example>", "c@signer.example"},
+		{"d@signer.example(comment)", "d@signer.example"},
+		{"e@signer.example\x00", "e@signer.example"},
+		{"mailto:f@signer.example?bcc=victim@evil.example", "f@signer.example"},
+		{"", ""},
 	}
 	mobiles := []string{
 		"+13175550155&to=447700900999", "+13175550155\r\n&to=447700900999", "+13175550155,+447700900999", "+13175550155;447700900999",
@@ -178,21 +195,25 @@ func hostileAddresses(t *testing.T, s *stand) {
 	}
 	people := []signer{{ID: "good", Email: good, Mobile: "+13175550155"}}
 	planned := 2
+	want := []string{good}
 	for i, email := range emails {
-		people = append(people, signer{ID: fmt.Sprintf("e%d", i), Email: email})
-		planned += min(len(email), 1)
+		people = append(people, signer{ID: fmt.Sprintf("e%d", i), Email: email.text})
+		planned++
+		if email.to != "" {
+			want = append(want, email.to)
+		}
 	}
 	for i, mobile := range mobiles {
 		people = append(people, signer{ID: fmt.Sprintf("m%d", i), Mobile: mobile})
-		planned += min(len(mobile), 1)
+		planned++
 	}
 	s.world.tell("/v1.1/requests/addresses", request("Addresses", people...))
 	s.accepts(t, "the document", clickwrap(source, clickwrapSent("addresses")))
 	s.settled(t, "addresses", planned)
 
-	letters := s.world.lettersWith("Addresses")
-	for _, l := range letters {
-		if !slices.Equal(l.to, []string{good}) || strings.Contains(l.raw, "victim") {
+	var reached []string
+	for _, l := range s.world.lettersWith("Addresses") {
+		if reached = append(reached, l.to...); len(l.to) != 1 || strings.Contains(l.raw, "victim") {
 			t.Errorf("a letter to %q:\n%s", l.to, l.raw)
 		}
 	}
@@ -202,7 +223,9 @@ func hostileAddresses(t *testing.T, s *stand) {
 			t.Errorf("a text to %q", form["to"])
 		}
 	}
-	if len(letters) != 1 || len(texts) == 0 {
-		t.Errorf("%d letters and %d texts", len(letters), len(texts))
+	slices.Sort(reached)
+	slices.Sort(want)
+	if !slices.Equal(reached, want) || len(texts) == 0 {
+		t.Errorf("letters to %q, want %q; %d texts", reached, want, len(texts))
 	}
 }
