@@ -31,6 +31,26 @@ func Parts(text string) (parts int, unicode bool) {
 	return partsOf(text, septets, septetsAlone, septetsOfPart), false
 }
 
+// PartAt is the part of a text, from 1, that the character at a byte offset travels in.
+func PartAt(text string, at int) int {
+	parts, unicode := Parts(text)
+	width, ofPart := septets, septetsOfPart
+	if unicode {
+		width, ofPart = units, unitsOfPart
+	}
+	part, room := 1, ofPart
+	for i, r := range text {
+		w := width(r)
+		if w > room {
+			part, room = part+1, ofPart
+		}
+		if room -= w; i >= at {
+			break
+		}
+	}
+	return min(part, parts) // a text that fits alone has more room
+}
+
 // Outside is the characters of a text that the alphabet lacks, each once, in their order.
 func Outside(text string) string {
 	var found strings.Builder

@@ -139,7 +139,13 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 		d.metrics.unknown.WithLabelValues(ChannelName(n.GetChannel())).Inc()
 	}
 	d.metrics.sent.WithLabelValues(n.GetSource(), n.GetProvider(), ChannelName(n.GetChannel()), KindName(n.GetKind())).Inc()
-	return outs(ctx, Sent(n, d.stage, time.Now(), receipt))
+	told, err := outs(ctx, Sent(n, d.stage, time.Now(), receipt))
+	if err != nil || receipt.PartsRefused == "" {
+		return told, err
+	}
+	d.metrics.failed.WithLabelValues(n.GetSource(), n.GetProvider(), ChannelName(n.GetChannel()), receipt.Reason, string(receipt.Fault)).Inc()
+	lacks, err := outs(ctx, Undelivered(n, d.stage, time.Now(), receipt))
+	return append(told, lacks...), err
 }
 
 // hand makes the one call, and says at the gates how it went. A panic after the request left counts as an unknown outcome.
@@ -219,7 +225,7 @@ func (d delivery) wait(ctx context.Context, in stage.Event[*notifyv1.Notificatio
 		return orExpired(in.Stored, in.Replays, errors.Join(stage.Later(closed.wait, "circuit-open"), trouble))
 	}
 	trouble.Fault = Operator
-	return d.hold(ctx, in, r, *r, trouble, errors.Join(stage.Later(closed.wait, "held"), trouble))
+	return d.hold(ctx, in, r, *r, trouble, errors.Join(stage.Later(closed.wait, "operator"), trouble))
 }
 
 // hold enters a message as held, where it is not yet, and tells the log so once. err is what the stage is told.

@@ -3,6 +3,7 @@ package notification
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -45,6 +46,17 @@ type Receipt struct {
 	Parts             uint32 // how many parts it went in
 	PossibleDuplicate bool   // an earlier attempt may have arrived too
 	Reason            string // what was not quite right about it; empty as a rule, never personal
+	Fault             Fault  // whose fault that is
+	PartsRefused      string // those of its parts that were not taken, from 1, with commas; empty as a rule
+	LinkRefused       bool   // a part of the link is in one of these
+}
+
+// attributes are what an event says of parts that were not taken.
+func (r Receipt) attributes() map[string]string {
+	if r.PartsRefused == "" {
+		return nil
+	}
+	return map[string]string{"parts_refused": r.PartsRefused, "link_refused": strconv.FormatBool(r.LinkRefused)}
 }
 
 // Sent is the event that n was handed over by that stage. One that may be a duplicate is a fact of its own, with an id of its
@@ -59,6 +71,7 @@ func Sent(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *sign
 	e.Notice.Parts = r.Parts
 	e.Notice.PossibleDuplicate = r.PossibleDuplicate
 	e.Notice.Reason = r.Reason
+	e.Attributes = r.attributes()
 	return e
 }
 

@@ -16,14 +16,16 @@ func Delivered(n *notifyv1.Notification, stage string, at time.Time, r Receipt) 
 	return e
 }
 
-// Undelivered is the event that a delivery receipt told the stage that n, or a part of it, did not arrive. It is a
+// Undelivered is the event that n, or a part of it, did not arrive: a delivery receipt told the stage so, or the outside
+// provider took only some of its parts. It is a
 // notification.failed as Failed is, with an id of its own and the outside provider's reference: n was handed over. The
 // receipt's reason is bounded and never personal, its reference never empty.
 func Undelivered(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *signingv1.SigningEvent {
 	e := outcome(n, FailedType, event.DerivedID(n.GetId(), stage, "undelivered"), at)
 	e.Notice.Reference = r.Reference
 	e.Notice.Parts = r.Parts
-	e.Notice.Reason = r.Reason
+	e.Notice.Reason, e.Notice.Fault = r.Reason, string(r.Fault)
+	e.Attributes = r.attributes()
 	return e
 }
 

@@ -67,13 +67,13 @@ func AgainIn(wait time.Duration, reason string, cause error) error {
 // OperatorMustAct is trouble with the account or a setting, which every other message would meet too. All messages of the
 // channel are held until one gets through.
 func OperatorMustAct(reason string, cause error) error {
-	return stage.PutOff(mostWait, "held", &HandoverError{Reason: reason, Err: cause, Fault: Operator, hold: accountHold})
+	return stage.PutOff(mostWait, "operator", &HandoverError{Reason: reason, Err: cause, Fault: Operator, hold: accountHold})
 }
 
 // OperatorMustActFor is trouble that only the operator can mend, and that other messages need not meet. This one is held, with
 // those that were refused for the same reason.
 func OperatorMustActFor(reason string, cause error) error {
-	return stage.PutOff(mostWait, "held", &HandoverError{Reason: reason, Err: cause, Fault: Operator, hold: reasonHold})
+	return stage.PutOff(mostWait, "operator", &HandoverError{Reason: reason, Err: cause, Fault: Operator, hold: reasonHold})
 }
 
 // Refused is trouble with the message or its recipient, which no retry mends.

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/notification"
@@ -78,8 +80,11 @@ func verdictOfHTTP(status int, retryAfter time.Duration) error {
 // it again would send that part twice.
 func verdictOfParts(parts []part) (notification.Receipt, error) {
 	receipt := notification.Receipt{Parts: uint32(len(parts))}
-	taken, refused := 0, ""
-	for _, p := range parts {
+	taken, refused, numbers := 0, "", []string(nil)
+	for i, p := range parts {
+		if p.status != sent {
+			numbers = append(numbers, strconv.Itoa(i+1))
+		}
 		switch p.status {
 		case sent:
 			taken++
@@ -96,7 +101,10 @@ func verdictOfParts(parts []part) (notification.Receipt, error) {
 	case 0:
 		return notification.Receipt{}, verdictOfStatus(refused)
 	default:
-		receipt.Reason = "some-parts-refused"
+		receipt.Reason, receipt.PartsRefused = "some-parts-refused", strings.Join(numbers, ",")
+		if why := new(notification.HandoverError); errors.As(verdictOfStatus(refused), &why) {
+			receipt.Fault = why.Fault
+		}
 		return receipt, nil
 	}
 }

@@ -40,8 +40,8 @@ func TestVerdict(t *testing.T) {
 	}{
 		{name: "taken", answer: parts("0"), kind: "done", sent: notification.Receipt{Reference: "id1", Parts: 1}},
 		{name: "taken in three parts", answer: parts("0", "0", "0"), kind: "done", sent: notification.Receipt{Reference: "id1", Parts: 3}},
-		{name: "mixed", answer: parts("9", "0"), kind: "done", sent: notification.Receipt{Reference: "id2", Parts: 2, Reason: "some-parts-refused"}},
-		{name: "mixed with a doubt", answer: parts("0", "5"), kind: "done", sent: notification.Receipt{Reference: "id1", Parts: 2, Reason: "some-parts-refused"}},
+		{name: "mixed", answer: parts("9", "0"), kind: "done", sent: notification.Receipt{Reference: "id2", Parts: 2, Reason: "some-parts-refused", Fault: notification.Operator, PartsRefused: "1"}},
+		{name: "mixed with a doubt", answer: parts("0", "5"), kind: "done", sent: notification.Receipt{Reference: "id1", Parts: 2, Reason: "some-parts-refused", Fault: notification.Provider, PartsRefused: "2"}},
 
 		{name: "throttled", answer: parts("1"), kind: "retry", wait: soon, reason: "throttled"},
 		{name: "too many binds", answer: parts("10"), kind: "retry", wait: soon, reason: "too-many-binds"},

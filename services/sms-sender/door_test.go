@@ -290,3 +290,49 @@ func until(t *testing.T, what string, is func() bool) {
 		}
 	}
 }
+
+// One of two parts is refused: the text is told as what it is, sent and not whole, with the part that lacks; it is counted; the
+// receipt of the other part is taken and says nothing new.
+func TestATextOfWhichAPartIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		answer       http.HandlerFunc
+		refused      string
+		link         string // link_refused
+		taken, fault string
+	}{
+		"the part with the link":    {statuses("0", "7"), "2", "true", "0A000000", "recipient"},
+		"the part without the link": {statuses("9", "0"), "1", "false", "0A000001", "operator"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := newVonage(t)
+			b := servicetest.New(t, awaiting(v.URL))
+			v.answers["n1"] = []http.HandlerFunc{test.answer}
+			b.Start(smssender.Run)
+			door := b.Door()
+			n := invitation("n1")
+			n.DocumentTitle = strings.Repeat("Long Agreement ", 10)
+			publish(t, b, n)
+			sent := decode(t, b.Await(flow.Signing, "signing.v1.*.*.notification.sent.>", 1)[0])
+			failed := decode(t, b.Await(flow.Signing, failedOnly, 1)[0])
+			for _, e := range []*signingv1.SigningEvent{sent, failed} {
+				if e.GetNotice().GetReason() != "some-parts-refused" || e.GetNotice().GetReference() != test.taken || e.GetNotice().GetParts() != 2 ||
+					e.GetAttributes()["parts_refused"] != test.refused || e.GetAttributes()["link_refused"] != test.link {
+					t.Errorf("event %v", e)
+				}
+			}
+			if failed.GetNotice().GetFault() != test.fault {
+				t.Errorf("the fault is %s", failed.GetNotice().GetFault())
+			}
+			if got := counted(t, b, "signrelay_notifications_failed_total", "sms "+test.fault+" clickwrap some-parts-refused acme"); got != 1 {
+				t.Errorf("%v failures counted", got)
+			}
+			wantReceipt(t, 200, postForm(t, door, dlr("n1", test.taken, "delivered")))
+			wantReceipt(t, 200, postForm(t, door, dlr("n1", test.taken+"x", "failed", "err-code", "3")))
+			if delivered, failed := b.Count(flow.Signing, deliveredOnly), b.Count(flow.Signing, failedOnly); delivered != 0 || failed != 1 {
+				t.Errorf("%d delivered and %d failed", delivered, failed)
+			}
+		})
+	}
+}

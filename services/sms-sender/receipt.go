@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"time"
+
+	"github.com/signrelay/signrelay/libs/notification"
 )
 
 // receipt is Vonage's word on what became of one part of a message.
@@ -95,5 +97,17 @@ func reasonOf(code, status string) string {
 		return "error-" + code
 	default:
 		return status
+	}
+}
+
+// faultOf is whose fault it is that a part did not arrive.
+func faultOf(reason string) notification.Fault {
+	switch reason {
+	case "spam-rejected", "illegal-message", "carrier-blocked": // the sender id, or what the text says
+		return notification.Operator
+	case "absent-subscriber", "absent-subscriber-permanent", "barred", "portability-error", "handset-busy", "illegal-number", "unreachable", "age-restricted":
+		return notification.Recipient
+	default:
+		return notification.Provider
 	}
 }

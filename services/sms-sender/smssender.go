@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
@@ -105,8 +108,9 @@ func (s sender) hand(ctx context.Context, n *notifyv1.Notification) (notificatio
 	if s.texts != nil {
 		s.metrics.awaited.Add(float64(receipt.Parts))
 	}
-	if int(receipt.Parts) != parts {
-		s.correct(ctx, n, receipt.Parts)
+	receipt.LinkRefused = linkRefused(m.text, n.GetLink().GetShort(), receipt.PartsRefused)
+	if int(receipt.Parts) != parts || receipt.PartsRefused != "" {
+		s.correct(ctx, n, receipt)
 	}
 	return receipt, nil
 }
@@ -143,13 +147,26 @@ func (s sender) expect(ctx context.Context, n *notifyv1.Notification, parts int)
 	return nil
 }
 
+// linkRefused tells whether a part of the link is in one of the parts that were refused, which are numbers from 1.
+func linkRefused(text, link, refused string) bool {
+	at := strings.Index(text, link)
+	if refused == "" || link == "" || at < 0 {
+		return false
+	}
+	first, last := gsm7.PartAt(text, at), gsm7.PartAt(text, at+len(link)-1)
+	return slices.ContainsFunc(strings.Split(refused, ","), func(number string) bool {
+		n, err := strconv.Atoi(number)
+		return err == nil && first <= n && n <= last
+	})
+}
+
 // correct believes Vonage's count of parts rather than ours. The message is sent: what fails here costs its
-// notification.delivered at most.
-func (s sender) correct(ctx context.Context, n *notifyv1.Notification, parts uint32) {
+// notification.delivered at most, or a second notification.failed.
+func (s sender) correct(ctx context.Context, n *notifyv1.Notification, r notification.Receipt) {
 	if s.texts == nil {
 		return
 	}
-	if err := s.texts.count(ctx, n, parts); err != nil {
+	if err := s.texts.count(ctx, n, r.Parts, r.PartsRefused != ""); err != nil {
 		s.log.WarnContext(ctx, "a text's parts are not corrected", "id", n.GetId(), "error", err)
 	}
 }

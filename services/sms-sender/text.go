@@ -78,7 +78,7 @@ func (t *text) due(id string) *signingv1.SigningEvent {
 	if len(missing) > 0 && !t.ToldUndelivered {
 		t.ToldUndelivered = true
 		return notification.Undelivered(t.notification(id), flow.SMSSender, at, notification.Receipt{
-			Reference: missing[0], Parts: t.Parts, Reason: t.Heard[missing[0]].Reason,
+			Reference: missing[0], Parts: t.Parts, Reason: t.Heard[missing[0]].Reason, Fault: faultOf(t.Heard[missing[0]].Reason),
 		})
 	}
 	return nil

@@ -44,13 +44,13 @@ func TestWhatReceiptsTell(t *testing.T) {
 				continue
 			}
 			told = append(told, string(rune('1'+i)), strings.TrimPrefix(e.GetType(), "notification."), e.GetNotice().GetReference())
-			wantReason := ""
+			wantReason, wantFault := "", ""
 			if e.GetType() == "notification.failed" {
-				wantReason = "why-" + part
+				wantReason, wantFault = "why-"+part, "provider"
 			}
 			want := &signingv1.Notice{
 				NotificationId: "n1", Kind: "invitation", Channel: "sms", EventId: "e1", Parts: test.parts,
-				Reference: e.GetNotice().GetReference(), Reason: wantReason,
+				Reference: e.GetNotice().GetReference(), Reason: wantReason, Fault: wantFault,
 			}
 			if e.GetNotice().String() != want.String() || !e.GetOccurredAt().AsTime().Equal(at) || e.GetRecipient().GetId() != "s1" || e.GetDocument().GetId() != "doc1" {
 				t.Errorf("%s: event %v", name, e)

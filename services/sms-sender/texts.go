@@ -32,7 +32,7 @@ func (b texts) expect(ctx context.Context, n *notifyv1.Notification, parts int) 
 	}
 	_, err = b.bucket.Create(ctx, n.GetId(), record)
 	if errors.Is(err, jetstream.ErrKeyExists) {
-		return b.count(ctx, n, t.Parts)
+		return b.count(ctx, n, t.Parts, false)
 	}
 	if err != nil {
 		return fmt.Errorf("enter a text: %w", err)
@@ -40,11 +40,12 @@ func (b texts) expect(ctx context.Context, n *notifyv1.Notification, parts int) 
 	return nil
 }
 
-// count says how many parts a text has.
-func (b texts) count(ctx context.Context, n *notifyv1.Notification, parts uint32) error {
+// count says how many parts a text has. Where some were refused, the log hears from the sender that it did not arrive in
+// whole, and no receipt says so again.
+func (b texts) count(ctx context.Context, n *notifyv1.Notification, parts uint32, refused bool) error {
 	_, err := b.change(ctx, n.GetId(), func(t *text) bool {
-		news := t.Parts != parts
-		t.Parts = parts
+		news := t.Parts != parts || refused && !t.ToldUndelivered
+		t.Parts, t.ToldUndelivered = parts, t.ToldUndelivered || refused
 		return news
 	})
 	return err

@@ -103,6 +103,7 @@ type buried struct {
 	Stage    string    `json:"stage"`
 	Reason   string    `json:"reason"`
 	Error    string    `json:"error,omitempty"`
+	Fault    string    `json:"fault,omitempty"` // whose: recipient, operator, provider or ours
 	Attempts int       `json:"attempts"`
 	Replays  int       `json:"replays"`
 	Unknown  bool      `json:"unknown"` // whether its effect happened
@@ -121,7 +122,7 @@ type buried struct {
 func describeLetter(l stage.Letter) buried {
 	a := aboutOf(l)
 	return buried{
-		Number: l.Number, Stage: l.Stage, Reason: l.Reason, Error: l.Error, Attempts: l.Attempts, Replays: l.Replays,
+		Number: l.Number, Stage: l.Stage, Reason: l.Reason, Error: l.Error, Fault: l.Fault, Attempts: l.Attempts, Replays: l.Replays,
 		Unknown: l.Unknown, Gone: l.Gone, First: l.FirstSeen, Buried: l.Buried, Stream: l.Stream, Sequence: l.Sequence,
 		Subject: l.Subject, Source: a.source, Provider: a.provider, About: a.what, Bytes: len(l.Data),
 	}
@@ -200,6 +201,7 @@ func (c *call) showLetter(l stage.Letter) error {
 		{"stage", b.Stage},
 		{"reason", b.Reason},
 		{"error", b.Error},
+		{"fault", b.Fault},
 		{"stack", l.Stack},
 		{"attempts", b.Attempts},
 		{"replays", b.Replays},

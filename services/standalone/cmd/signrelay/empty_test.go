@@ -22,6 +22,9 @@ func TestNothingIsSaidAloud(t *testing.T) {
 		"timeline d1":                        "The log holds nothing on signing.v1.*.*.*.*.d1\n",
 		"dlq list --stage sms-sender":        "No such dead letters\n",
 		"quarantine list":                    "Nothing is quarantined\n",
+		"held list":                          "No messages are held\n",
+		"held list --channel sms --json":     "No messages are held\n",
+		"held release --yes":                 "No messages are held\n",
 		"tail --no-follow --since 1h --json": "The log holds nothing on signing.v1.>\n",
 	} {
 		var stdout, stderr bytes.Buffer

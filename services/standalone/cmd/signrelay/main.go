@@ -67,6 +67,8 @@ var commands = []command{
 	{"dlq show", "<number>", "show one, without its body or (--body) the body alone", dlqShowFlags, dlqShow},
 	{"dlq replay", "<number>…|--stage <stage>|…|--all", "give some back to the stages that gave them up", dlqReplayFlags, dlqReplay},
 	{"dlq drop", "<number>…", "remove some for good", nil, dlqDrop},
+	{"held list", "", "list the messages that wait for you to mend an account or a setting", heldFlags, heldList},
+	{"held release", "", "have them tried at once", heldReleaseFlags, heldRelease},
 	{"quarantine list", "", "list callbacks that nobody could read", jsonFlag, quarantineList},
 	{"quarantine show", "<number>", "show one, or (--body) its body alone, byte for byte", quarantineShowFlags, quarantineShow},
 	{"quarantine replay", "<number>|all", "read them again and bring in what can be read", quarantineReplayFlags, quarantineReplay},

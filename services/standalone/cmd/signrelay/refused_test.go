@@ -45,6 +45,7 @@ func TestWhyNATSRefuses(t *testing.T) {
 	commands := []string{
 		"provision", "provision --copy", "tail", "tail --no-follow", "timeline d1",
 		"dlq list", "dlq show 1", "dlq replay 1 --yes", "dlq drop 1", "quarantine list", "quarantine show 1", "quarantine replay all",
+		"held list", "held release --yes",
 	}
 	for name, c := range map[string]struct {
 		environ []string
