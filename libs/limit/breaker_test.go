@@ -1,7 +1,10 @@
 package limit_test
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -116,3 +119,65 @@ func begin(t *testing.T, b *limit.Breaker) limit.Pass {
 	}
 	return pass
 }
+
+// A transport whose calls all fail stops making them, and its callers are told as they are of a rate.
+func TestTransportWithACircuit(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]func() (*http.Response, error){
+		"500":           func() (*http.Response, error) { return httptest.NewRecorder().Result(), nil },
+		"no connection": func() (*http.Response, error) { return nil, errors.New("refused") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				calls, works := 0, false
+				transport := limit.Transport{
+					Limiter: limit.NewLocal(), Key: "k", Rate: limit.Rate{Count: 1000, Per: time.Second, Burst: 1000}, Circuit: limit.NewBreaker(quick, nil),
+					Base: roundTrip(func() (*http.Response, error) {
+						calls++
+						a, err := answer()
+						if a != nil && !works {
+							a.StatusCode = http.StatusInternalServerError
+						}
+						if works {
+							return httptest.NewRecorder().Result(), nil
+						}
+						return a, err
+					}),
+				}
+				call := func() error {
+					a, err := transport.RoundTrip(httptest.NewRequest(http.MethodGet, "/", nil))
+					if a != nil {
+						_ = a.Body.Close()
+					}
+					return err
+				}
+				for range 10 {
+					if err := call(); calls == 3 && err != nil {
+						var later *limit.LaterError
+						if errors.As(err, &later) && (!later.Circuit || later.After != time.Second) {
+							t.Errorf("%+v", later)
+						}
+					}
+				}
+				if calls != 3 {
+					t.Errorf("%d calls, want 3", calls)
+				}
+				works = true
+				time.Sleep(time.Second)
+				for range 10 {
+					if err := call(); err != nil {
+						t.Error(err)
+					}
+				}
+				if calls != 13 {
+					t.Errorf("%d calls, want 13", calls)
+				}
+			})
+		})
+	}
+}
+
+type roundTrip func() (*http.Response, error)
+
+func (f roundTrip) RoundTrip(*http.Request) (*http.Response, error) { return f() }

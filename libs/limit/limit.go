@@ -31,10 +31,16 @@ type Limiter interface {
 	Pause(ctx context.Context, key string, d time.Duration) error
 }
 
-// LaterError means that no place was near enough.
-type LaterError struct{ After time.Duration }
+// LaterError means that no place was near enough, or that the other side's circuit is open.
+type LaterError struct {
+	After   time.Duration
+	Circuit bool // it is the circuit
+}
 
 func (e *LaterError) Error() string {
+	if e.Circuit {
+		return fmt.Sprintf("the circuit is open, because every call fails; try again in %v", e.After)
+	}
 	return fmt.Sprintf("over the rate limit; a place is free in %v", e.After)
 }
 

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -15,17 +16,22 @@ type Transport struct {
 	Key      string
 	Rate     Rate
 	Patience time.Duration
+	// Circuit stops the calls while the other side gives nothing but errors: a call that finds it open fails with a
+	// *LaterError, as one over the rate does. nil for none.
+	Circuit *Breaker
 }
 
 // RoundTrip implements http.RoundTripper.
 func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if err := Wait(r.Context(), t.Limiter, t.Key, t.Rate, t.Patience); err != nil {
+	pass, err := t.enter(r.Context())
+	if err != nil {
 		if r.Body != nil {
 			_ = r.Body.Close() // a transport closes what it was given, also when it fails
 		}
 		return nil, err
 	}
 	answer, err := t.Base.RoundTrip(r)
+	pass.End(judge(r.Context(), answer, err))
 	if err != nil {
 		return nil, err
 	}
@@ -36,6 +42,36 @@ func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 	}
 	return answer, nil
+}
+
+// enter waits for the call's place.
+func (t Transport) enter(ctx context.Context) (pass Pass, err error) {
+	if t.Circuit != nil {
+		var wait time.Duration
+		if pass, wait = t.Circuit.Begin(); wait > 0 {
+			return Pass{}, &LaterError{After: wait, Circuit: true}
+		}
+	}
+	if err := Wait(ctx, t.Limiter, t.Key, t.Rate, t.Patience); err != nil {
+		pass.End(Nothing, "")
+		return Pass{}, err
+	}
+	return pass, nil
+}
+
+// judge is what a call says about the other side: no response and 5xx are failures, unless we ended the call ourselves, or it
+// says when to come again.
+func judge(ctx context.Context, answer *http.Response, err error) (r Result, reason string) {
+	switch {
+	case err != nil && errors.Is(ctx.Err(), context.Canceled):
+		return Nothing, ""
+	case err != nil:
+		return Fails, "no-answer"
+	case answer.StatusCode >= http.StatusInternalServerError && RetryAfter(answer.Header, time.Now()) == 0:
+		return Fails, "http-" + strconv.Itoa(answer.StatusCode)
+	default:
+		return Works, ""
+	}
 }
 
 // longestPause bounds what a Retry-After can do to everybody else's calls.

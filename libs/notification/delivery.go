@@ -61,8 +61,8 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 	if d.metrics, err = newMetrics(env.Metrics, channel); err != nil {
 		return err
 	}
-	if d.gates, err = newGates(ctx, bucket, channel, s.Vendor, s.Settings, env.Log, d.metrics); err != nil {
-		return fmt.Errorf("look for releases in %s: %w", flow.Attempts, err)
+	if d.gates, err = newGates(ctx, env, bucket, channel, s.Vendor, s.Settings); err != nil {
+		return err
 	}
 	// The claim of a sender that died lapses only when word of what it did would have come.
 	lease := max(leaseFor, s.WordWithin+10*time.Second)

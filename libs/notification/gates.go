@@ -3,19 +3,22 @@ package notification
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/service"
 )
 
 // Probes of a side that gives nothing but errors, and of an account that the operator must mend: every few seconds the one,
 // because it mends itself; the other seldom, because asking with a wrong password gets an account locked.
 var (
-	circuitPauses = limit.Pauses{OpensAfter: 3, First: time.Second, Longest: 30 * time.Second}
+	circuitPauses = service.CircuitPauses
 	holdPauses    = limit.Pauses{First: time.Minute, Longest: 15 * time.Minute}
 )
 
@@ -40,25 +43,20 @@ type gates struct {
 	lookedAt time.Time // for a release
 }
 
-func newGates(ctx context.Context, bucket jetstream.KeyValue, channel, vendor string, settings func() any, log *slog.Logger, m metrics) (*gates, error) {
+func newGates(ctx context.Context, env service.Env, bucket jetstream.KeyValue, channel, vendor string, settings func() any) (*gates, error) {
 	if settings == nil {
 		settings = func() any { return nil }
 	}
-	m.circuit.WithLabelValues(vendor)
-	g := &gates{bucket: bucket, channel: channel, settings: settings, seen: settings(), log: log, reasons: map[string]*limit.Breaker{}}
-	g.circuit = limit.NewBreaker(circuitPauses, func(open bool, reason string) {
-		if open {
-			m.circuit.WithLabelValues(vendor).Set(1)
-			log.Error("circuit open: every call fails; one at a time goes as a probe until one works", "vendor", vendor, "reason", reason)
-			return
-		}
-		m.circuit.WithLabelValues(vendor).Set(0)
-		log.Info("circuit closed: a call worked", "vendor", vendor)
-	})
-	g.account = limit.NewBreaker(holdPauses, g.told("all messages"))
+	g := &gates{bucket: bucket, channel: channel, settings: settings, seen: settings(), log: env.Log, reasons: map[string]*limit.Breaker{}}
 	var err error
-	g.release, err = g.released(ctx)
-	return g, err
+	if g.circuit, err = env.Circuit(vendor, circuitPauses); err != nil {
+		return nil, err
+	}
+	g.account = limit.NewBreaker(holdPauses, g.told("all messages"))
+	if g.release, err = g.released(ctx); err != nil {
+		return nil, fmt.Errorf("look for releases in %s: %w", flow.Attempts, err)
+	}
+	return g, nil
 }
 
 // told logs that messages are held, and that they go again.

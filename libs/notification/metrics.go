@@ -17,7 +17,6 @@ type metrics struct {
 	failed   *prometheus.CounterVec // source, provider, channel, reason, fault
 	unknown  *prometheus.CounterVec // channel
 	troubles *prometheus.CounterVec // channel, reason, fault
-	circuit  *prometheus.GaugeVec   // vendor
 	held     *heldMessages
 }
 
@@ -36,9 +35,6 @@ func newMetrics(r prometheus.Registerer, channel string) (m metrics, err error) 
 		telemetry.Register(r, &m.troubles, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_handover_failures_total", Help: "Attempts to hand a message to the outside provider that failed, by why.",
 		}, []string{"channel", "reason", "fault"})),
-		telemetry.Register(r, &m.circuit, prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "signrelay_circuit_open", Help: "1 while a vendor gives nothing but errors, so that only probes go to it.",
-		}, []string{"vendor"})),
 		telemetry.Register(r, &m.held, newHeldMessages(channel)),
 	)
 	m.unknown.WithLabelValues(channel) // 0, so that the first is seen as growth

@@ -24,8 +24,9 @@ type Source struct {
 type Sources map[SourceKey]Source
 
 // Open makes each source's API client once. All share one transport, so that connections are kept; each keeps to its own
-// rate, which all replicas and services that ask for a source share. All mistakes come back as one error.
-func Open(settings []config.Source, limits limit.Limiter) (Sources, error) {
+// rate, which all replicas and services that ask for a source share, and has the circuit that circuit makes of its name; nil
+// for none. All mistakes come back as one error.
+func Open(settings []config.Source, limits limit.Limiter, circuit func(vendor string) (*limit.Breaker, error)) (Sources, error) {
 	transport := newTransport()
 	sources := make(Sources, len(settings))
 	var mistakes []error
@@ -37,7 +38,14 @@ func Open(settings []config.Source, limits limit.Limiter) (Sources, error) {
 		}
 		src := Source{Settings: s}
 		if s.API.Set() {
-			client := &http.Client{Transport: limited(transport, limits, p, s), Timeout: answerWithin}
+			calls := limited(transport, limits, p, s)
+			if circuit != nil {
+				var err error
+				if calls.Circuit, err = circuit(s.Provider + "/" + s.Name); err != nil {
+					return nil, err
+				}
+			}
+			client := &http.Client{Transport: calls, Timeout: answerWithin}
 			api, err := p.API(s, client)
 			if err != nil {
 				mistakes = append(mistakes, fmt.Errorf("source %s: %w", s.Name, err))
@@ -71,7 +79,7 @@ func newTransport() *http.Transport {
 const patience = 2 * time.Second
 
 // limited keeps a source's calls to its rate. A second's worth of them may come at once.
-func limited(base http.RoundTripper, limits limit.Limiter, p pack.Pack, s config.Source) http.RoundTripper {
+func limited(base http.RoundTripper, limits limit.Limiter, p pack.Pack, s config.Source) limit.Transport {
 	perMinute := s.API.PerMinute
 	if perMinute == 0 {
 		perMinute = p.PerMinute

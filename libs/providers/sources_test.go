@@ -132,7 +132,7 @@ func TestSourcesThatCannotBeAsked(t *testing.T) {
 		{Name: "b", Provider: "pleasesign", API: config.API{Key: secret}},
 		{Name: "c", Provider: "esign-v1", API: config.API{Secret: secret}},
 		{Name: "d", Provider: "nobody", API: config.API{Secret: secret}},
-	}, limit.NewLocal())
+	}, limit.NewLocal(), nil)
 	for _, part := range []string{"source a: api.token", "source b: api.secret", "source c: api.user", `source d: no provider is named "nobody"`} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%q is not in: %v", part, err)
@@ -162,7 +162,7 @@ func sourcesAt(t *testing.T, base string, limits limit.Limiter) providers.Source
 		{Name: none.Name, Provider: none.Provider},
 		source("legal", "esign-v1", config.API{User: "user", Secret: secret}),
 		source("onboarding", "pleasesign", config.API{Key: "key", Secret: secret}),
-	}, limits)
+	}, limits, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
@@ -32,7 +33,10 @@ var Service = service.Service{
 
 // Run works until ctx ends. It fails at once when a source's API settings are unusable.
 func Run(ctx context.Context, env service.Env) error {
-	sources, err := config.Make(env.Live, func(c config.Config) (providers.Sources, error) { return providers.Open(c.Sources, env.Limits) })
+	circuit := func(vendor string) (*limit.Breaker, error) { return env.Circuit(vendor, service.CircuitPauses) }
+	sources, err := config.Make(env.Live, func(c config.Config) (providers.Sources, error) {
+		return providers.Open(c.Sources, env.Limits, circuit)
+	})
 	if err != nil {
 		return err
 	}

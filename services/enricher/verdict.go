@@ -20,6 +20,8 @@ func verdict(err error) error {
 	switch {
 	case errors.Is(err, pack.ErrNotOurs):
 		return stage.Skip("other-group")
+	case errors.As(err, &later) && later.Circuit:
+		return stage.Later(later.After, "circuit-open")
 	case errors.As(err, &later): // our own limit: nobody was asked
 		return stage.Later(later.After, "rate-limit")
 	case !errors.As(err, &call):

@@ -13,6 +13,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/service"
@@ -39,7 +40,10 @@ func check(c config.Config) error {
 // Run works until ctx ends. It fails at once when nobody said what the short links begin with, when a source's API
 // settings are wrong, or when the bucket of links is not provisioned.
 func Run(ctx context.Context, env service.Env) error {
-	sources, err := config.Make(env.Live, func(c config.Config) (providers.Sources, error) { return providers.Open(c.Sources, env.Limits) })
+	circuit := func(vendor string) (*limit.Breaker, error) { return env.Circuit(vendor, service.CircuitPauses) }
+	sources, err := config.Make(env.Live, func(c config.Config) (providers.Sources, error) {
+		return providers.Open(c.Sources, env.Limits, circuit)
+	})
 	if err != nil {
 		return fmt.Errorf("open the sources: %w", err)
 	}

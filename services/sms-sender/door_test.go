@@ -209,7 +209,7 @@ func TestTheFirstLostPartFailsTheMessage(t *testing.T) {
 	sent(t, b, "n1")
 	wantReceipt(t, 200, postForm(t, door, dlr("n1", "0A000001", "failed", "err-code", "7")))
 	e := decode(t, b.Await(flow.Signing, failedOnly, 1)[0])
-	want := &signingv1.Notice{NotificationId: "n1", Kind: "invitation", Channel: "sms", Reference: "0A000001", Parts: 2, EventId: "the-event", Reason: "handset-busy"}
+	want := &signingv1.Notice{NotificationId: "n1", Kind: "invitation", Channel: "sms", Reference: "0A000001", Parts: 2, EventId: "the-event", Reason: "handset-busy", Fault: "recipient"}
 	if e.GetNotice().String() != want.String() || e.GetId() != event.DerivedID("n1", "sms-sender", "undelivered") {
 		t.Errorf("event %v", e)
 	}

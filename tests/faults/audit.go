@@ -127,7 +127,7 @@ func readLog(t testing.TB, h *house.House) (stored map[string]int, marked map[ha
 		switch {
 		case e.GetType() == "document.sent":
 			stored[e.GetDocument().GetId()]++
-		case e.GetType() == notification.SentType && e.GetNotice().GetPossibleDuplicate():
+		case (e.GetType() == notification.SentType || e.GetType() == notification.FailedType) && e.GetNotice().GetPossibleDuplicate():
 			marked[handover{e.GetDocument().GetId(), e.GetNotice().GetChannel()}] = true
 		}
 	}

@@ -91,7 +91,7 @@ sources:
   - {name: demo, provider: clickwrap, sender_name: PactSafe, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: t, per_minute: 60000}}
 sms: {vonage: {api_key: faults00, api_secret: s, from: Signrelay, base_url: %[1]q, per_second: 1000, timeout: 3s,
       receipts_url: %[2]q, signature_secret: %[3]q, signature_method: sha256, receipt_within: 5s}}
-email: {from: no-reply@signrelay.example, smtp: {host: %[4]q, port: %[5]s, tls: none, timeout: %[7]s}}
+email: {from: no-reply@signrelay.example, smtp: {host: %[4]q, port: %[5]s, tls: none, timeout: %[7]s, end_timeout: %[7]s}}
 shortener: {public_url: "http://%[6]s"}
 `, w.HTTP.URL, receipts, receiptSecret, host, port, h.Address("SIGNRELAY_LINKS_ADDR"), w.patience())
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -34,6 +35,7 @@ type world struct {
 	mutex   sync.Mutex
 	asked   map[string]int      // calls so far, by party
 	taken   map[handover]int    // messages taken
+	begged  map[handover]int    // calls to take one, whatever came of them
 	replies sync.WaitGroup      // receipts on their way
 	gone    chan struct{}       // closed when the test ends
 	keys    map[string]struct{} // client-refs and Message-IDs
@@ -59,6 +61,7 @@ const (
 	slowest                // as it should, after the broker's ack wait
 	drop                   // the connection breaks, nothing taken
 	takeDrop               // taken, and the connection breaks before the answer
+	broken                 // HTTP 500, or SMTP 421 and the connection closed, nothing taken
 )
 
 const (
@@ -70,7 +73,7 @@ const (
 
 func newWorld(t testing.TB, b behaviour) *world {
 	t.Helper()
-	w := &world{behaves: b, asked: map[string]int{}, taken: map[handover]int{}, gone: make(chan struct{}), keys: map[string]struct{}{}}
+	w := &world{behaves: b, asked: map[string]int{}, taken: map[handover]int{}, begged: map[handover]int{}, gone: make(chan struct{}), keys: map[string]struct{}{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1.1/requests/{id}", w.request)
 	mux.HandleFunc("POST /sms/json", w.text)
@@ -110,6 +113,19 @@ func (w *world) take(document, channel string) {
 	w.taken[handover{document, channel}]++
 }
 
+func (w *world) beg(document, channel string) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.begged[handover{document, channel}]++
+}
+
+// askedFor tells how often the world was asked to take a message.
+func (w *world) askedFor(h handover) int {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	return w.begged[h]
+}
+
 // handed is a copy of what was taken so far.
 func (w *world) handed() map[handover]int {
 	w.mutex.Lock()
@@ -133,7 +149,7 @@ func (w *world) pause(d time.Duration, left <-chan struct{}) {
 // request is the provider's answer for any document: one signer, by text and by e-mail.
 func (w *world) request(rw http.ResponseWriter, r *http.Request) {
 	switch how := w.next("rest", w.behaves.rest); how {
-	case refuse:
+	case refuse, broken:
 		http.Error(rw, "{}", http.StatusInternalServerError)
 		return
 	case drop, takeDrop:
@@ -163,7 +179,11 @@ func (w *world) text(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, "no title", http.StatusBadRequest)
 		return
 	}
+	w.beg(found[1], "sms")
 	switch how {
+	case broken:
+		http.Error(rw, `{"type":"internal"}`, http.StatusInternalServerError)
+		return
 	case refuse:
 		_, _ = io.WriteString(rw, `{"message-count":"1","messages":[{"status":"1","error-text":"throttled"}]}`)
 		return
@@ -252,9 +272,15 @@ func (d *dialogue) Data(r io.Reader) error {
 	}
 	how := d.world.next("mail", d.world.behaves.mail)
 	found := titled.FindStringSubmatch(string(letter))
+	if found != nil {
+		d.world.beg(found[1], "email")
+	}
 	switch {
 	case found == nil:
 		return &smtp.SMTPError{Code: 554, Message: "no title"}
+	case how == broken:
+		_, err := io.WriteString(d.conn.Conn(), "421 4.3.2 the service is down\r\n")
+		return errors.Join(err, d.conn.Conn().Close())
 	case how == refuse:
 		return &smtp.SMTPError{Code: 451, Message: "try again"}
 	case how == hang:

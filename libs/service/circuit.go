@@ -1,0 +1,36 @@
+package service
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/telemetry"
+)
+
+// CircuitPauses are those of a vendor's circuit: it opens after three failures in a row, and one call goes as a probe after
+// 1, 2, 4, … 30 s.
+var CircuitPauses = limit.Pauses{OpensAfter: 3, First: time.Second, Longest: 30 * time.Second}
+
+// Circuit makes the circuit of a vendor's account. Its state is the metric signrelay_circuit_open with the label vendor, which
+// is bounded by the settings, and its changes are logged.
+func (e Env) Circuit(vendor string, pauses limit.Pauses) (*limit.Breaker, error) {
+	var state *prometheus.GaugeVec
+	err := telemetry.Register(e.Metrics, &state, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "signrelay_circuit_open", Help: "1 while a vendor gives nothing but errors, so that only probes go to it.",
+	}, []string{"vendor"}))
+	if err != nil {
+		return nil, err
+	}
+	state.WithLabelValues(vendor).Set(0)
+	return limit.NewBreaker(pauses, func(open bool, reason string) {
+		if open {
+			state.WithLabelValues(vendor).Set(1)
+			e.Log.Error("circuit open: every call fails; one at a time goes as a probe until one works", "vendor", vendor, "reason", reason)
+			return
+		}
+		state.WithLabelValues(vendor).Set(0)
+		e.Log.Info("circuit closed: a call worked", "vendor", vendor)
+	}), nil
+}

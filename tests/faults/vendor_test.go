@@ -1,0 +1,79 @@
+package faults
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// outage is a party that fails from its first call on, for so long.
+func outage(d time.Duration, how answer) func(int) answer {
+	var end time.Time
+	begin := sync.OnceFunc(func() { end = time.Now().Add(d) })
+	return func(int) answer {
+		if begin(); time.Now().Before(end) {
+			return how
+		}
+		return well
+	}
+}
+
+// A vendor that gives nothing but errors takes nothing. No message is given up for that, however long it lasts, all leave when
+// it works again, and only those that it was asked for more than once are marked. The services' clock is moved while it lasts:
+// so 10 minutes, 2 hours and 2 days of attempts cost no more than seconds.
+func TestAVendorsOutageBuriesNothing(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		vonage, mail func(int) answer
+		lasts, jump  time.Duration
+	}{
+		"Vonage answers 500 for 15 s":       {vonage: outage(15*time.Second, broken), lasts: 15 * time.Second},
+		"the mail server says 421 for 15 s": {mail: outage(15*time.Second, broken), lasts: 15 * time.Second},
+		"both fail for 10 minutes": {
+			vonage: outage(15*time.Second, broken), mail: outage(15*time.Second, broken), lasts: 15 * time.Second, jump: 10 * time.Minute,
+		},
+		"both fail for 2 hours": {
+			vonage: outage(15*time.Second, broken), mail: outage(15*time.Second, broken), lasts: 15 * time.Second, jump: 2 * time.Hour,
+		},
+		"Vonage answers nothing for 2 days": {vonage: outage(15*time.Second, drop), lasts: 15 * time.Second, jump: 48 * time.Hour},
+	} {
+		if tt.jump == 0 && tt.mail != nil && !all() || tt.jump != 0 && !all() {
+			continue // make faults-all has it: for the clock Go's own library is built
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			behaves := behaviour{vonage: tt.vonage, mail: tt.mail}
+			w := newWorld(t, behaves)
+			h := house.Parts(t, func(h *house.House) string { return settings(h, w) })
+			as, move := house.Variant{}, func(time.Duration) {}
+			if tt.jump != 0 {
+				c, clocked, variable := newClock(t)
+				h.Env, as, move = []string{variable}, clocked, c.jump
+			}
+			s := furnish(t, h, w, "vendor", 2, nil, as)
+			r := s.prove(t, name, func() {
+				time.Sleep(tt.lasts / 2)
+				move(tt.jump)
+				time.Sleep(tt.lasts / 2)
+			})
+			move(0)
+			s.onlyMarked(t)
+			if r.Given != 0 {
+				t.Errorf("%d messages were given up, though nothing but errors came", r.Given)
+			}
+		})
+	}
+}
+
+// onlyMarked wants that a message is marked as a possible duplicate only if the world was asked for it more than once.
+func (s *stand) onlyMarked(t *testing.T) {
+	t.Helper()
+	_, marked := readLog(t, s.House)
+	for message := range marked {
+		if n := s.world.askedFor(message); n < 2 {
+			t.Errorf("%v is marked, and the world was asked for it %d times", message, n)
+		}
+	}
+}
