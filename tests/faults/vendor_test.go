@@ -8,11 +8,14 @@ import (
 	"github.com/signrelay/signrelay/tests/house"
 )
 
-// outage is a party that fails from its first call on, for so long.
+// outage is a party that fails from its second call on, for so long. The first may be a question about it, before anything runs.
 func outage(d time.Duration, how answer) func(int) answer {
 	var end time.Time
 	begin := sync.OnceFunc(func() { end = time.Now().Add(d) })
-	return func(int) answer {
+	return func(n int) answer {
+		if n == 1 {
+			return how
+		}
 		if begin(); time.Now().Before(end) {
 			return how
 		}
