@@ -31,6 +31,7 @@ func Run(ctx context.Context, env service.Env) error {
 		return err
 	}
 	env.Health.Add("nats-max-payload", doors.takesLargest)
+	env.Health.AddSoft("dedupe-memory", doors.store.state.check)
 	env.Public.Handle("/webhooks", doors)
 	env.Public.Handle("/webhooks/", doors)
 	env.Public.HandleUnrouted(doors)

@@ -13,15 +13,16 @@ import (
 
 // metrics of ingest. Every label is bounded: sources and providers by the settings, outcomes and reasons by the code.
 type metrics struct {
-	requests     *prometheus.CounterVec
-	quarantined  *prometheus.CounterVec
-	called       *prometheus.GaugeVec
-	seconds      *prometheus.HistogramVec
-	events       *prometheus.CounterVec
-	timesUnread  *prometheus.CounterVec
-	unremembered prometheus.Counter
-	unconfirmed  prometheus.Counter
-	logAsked     prometheus.Counter
+	requests      *prometheus.CounterVec
+	quarantined   *prometheus.CounterVec
+	called        *prometheus.GaugeVec
+	seconds       *prometheus.HistogramVec
+	events        *prometheus.CounterVec
+	timesUnread   *prometheus.CounterVec
+	unremembered  prometheus.Counter
+	withoutMemory prometheus.Gauge
+	unconfirmed   prometheus.Counter
+	logAsked      prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -50,6 +51,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}, []string{"source", "provider"})),
 		telemetry.Register(r, &m.unremembered, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "signrelay_ingest_unremembered_total", Help: "Events taken while the dedupe memory was away.",
+		})),
+		telemetry.Register(r, &m.withoutMemory, prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "signrelay_ingest_without_memory", Help: "1 while the dedupe memory refuses claims and ingest asks the log instead, else 0.",
 		})),
 		telemetry.Register(r, &m.unconfirmed, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "signrelay_ingest_unconfirmed_total", Help: "Claims whose end the dedupe memory could not be told; they lapse by themselves.",

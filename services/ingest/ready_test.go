@@ -63,3 +63,47 @@ func TestASmallMaxPayloadIsNotReady(t *testing.T) {
 		}
 	}
 }
+
+// An ingest that works without its memory stays ready, and says so in the log, in a metric and in /readyz?verbose, once at each change.
+func TestIngestSaysThatItWorksWithoutItsMemory(t *testing.T) {
+	t.Parallel()
+	redis, logged := realtest.Redis(t), new(servicetest.Logged)
+	h := host(t, parts(t, realtest.NATSWith(t, func(o *server.Options) { o.MaxPayload = 8 << 20 }), redis), logged)
+	send := func(id string) {
+		t.Helper()
+		if got := h.post(t, "/webhooks/clickwrap/acme", `{"event_type":"test_event","id":"`+id+`"}`); got.status != 202 {
+			t.Errorf("%s: %d %v", id, got.status, got.body)
+		}
+	}
+	says := func(want bool, gauge string) {
+		t.Helper()
+		status, said := 0, ""
+		h.until(t, "/readyz tells it", func() bool {
+			status, said = h.ready(t)
+			return strings.Contains(said, "stored without the dedupe memory") == want
+		})
+		if status != 200 {
+			t.Errorf("%d %s", status, said)
+		}
+		resp, err := http.Get(h.admin + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		if text, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(text), `signrelay_ingest_without_memory{component="ingest"} `+gauge) {
+			t.Errorf("without_memory is not %s: %v", gauge, err)
+		}
+	}
+	send("a")
+	says(false, "0")
+	redis.Stop()
+	send("b")
+	send("c")
+	says(true, "1")
+	redis.Start()
+	says(false, "0") // though nobody calls
+	send("d")
+	if told := logged.String(); strings.Count(told, "without the dedupe memory") != 1 || strings.Count(told, "memory is back") != 1 {
+		t.Errorf("logged: %s", told)
+	}
+}

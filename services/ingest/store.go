@@ -23,6 +23,7 @@ import (
 type store struct {
 	js         jetstream.JetStream
 	memory     dedupe.Store
+	state      *memoryState
 	gaps       *dedupe.Gaps
 	log        event.Log
 	quarantine event.Log
@@ -38,9 +39,11 @@ const (
 )
 
 func newStore(env service.Env, m *metrics) *store {
+	memory := env.Claims(dedupe.Options{Namespace: flow.IngestMemory, Lease: lease, Remember: flow.Remember})
 	return &store{
 		js:         env.JS,
-		memory:     env.Claims(dedupe.Options{Namespace: flow.IngestMemory, Lease: lease, Remember: flow.Remember}),
+		memory:     memory,
+		state:      &memoryState{log: env.Log, gauge: m.withoutMemory, memory: memory},
 		gaps:       env.Gaps,
 		log:        event.Log{JS: env.JS, Stream: flow.Signing},
 		quarantine: event.Log{JS: env.JS, Stream: flow.Quarantine},
@@ -149,11 +152,13 @@ func (s *store) claim(ctx context.Context, owner string, items []item, judge fun
 	claims, err := s.memory.Claim(ctx, owner, ids...)
 	if err != nil {
 		s.metrics.unremembered.Add(float64(len(items)))
+		s.state.refused(ctx, err)
 		for i := range items {
 			items[i].state = judge(dedupe.Claim{State: dedupe.Pending})
 		}
 		return false
 	}
+	s.state.took(ctx)
 	for i, c := range claims {
 		switch c.State {
 		case dedupe.Claimed, dedupe.Pending:

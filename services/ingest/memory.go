@@ -1,0 +1,51 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/signrelay/signrelay/libs/dedupe"
+)
+
+// memoryState tells whether the dedupe memory took the last claim. Without it ingest goes on, at the price of a question to the
+// log for each event, so somebody must hear of it: once in the log at each change, in a metric, and in /readyz?verbose.
+type memoryState struct {
+	log    *slog.Logger
+	gauge  prometheus.Gauge
+	memory dedupe.Store
+	away   atomic.Pointer[error]
+}
+
+func (m *memoryState) took(ctx context.Context) {
+	if m.away.Load() != nil && m.away.Swap(nil) != nil {
+		m.gauge.Set(0)
+		m.log.InfoContext(ctx, "the dedupe memory is back; for 4 days the log is asked about events that it may have missed")
+	}
+}
+
+func (m *memoryState) refused(ctx context.Context, err error) {
+	if m.away.Swap(&err) == nil {
+		m.gauge.Set(1)
+		m.log.WarnContext(ctx, "storing callbacks without the dedupe memory (Redis): each event costs a question to the log", "err", err)
+	}
+}
+
+// check fails while callbacks are stored without the memory. It tries a claim, so that it also notices a memory that is back
+// while nobody calls.
+func (m *memoryState) check(ctx context.Context) error {
+	last := m.away.Load()
+	if last == nil {
+		return nil
+	}
+	owner := dedupe.NewOwner()
+	if _, err := m.memory.Claim(ctx, owner, "probe"); err != nil {
+		return fmt.Errorf("callbacks are stored without the dedupe memory, and each event costs a question to the log: %w", *last)
+	}
+	_ = m.memory.GiveBack(ctx, owner, dedupe.Undone, "probe") // it lapses otherwise
+	m.took(ctx)
+	return nil
+}
