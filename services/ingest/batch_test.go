@@ -8,9 +8,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/realtest"
+	"github.com/signrelay/signrelay/libs/servicetest"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 	"github.com/signrelay/signrelay/services/ingest"
 )
@@ -163,5 +167,31 @@ func TestAnItemIsBroughtIn(t *testing.T) {
 		if e.GetVerification() != want[i] || e.GetRecipient().GetId() != fmt.Sprintf("g%d", i) {
 			t.Errorf("event %d: %v", i, e)
 		}
+	}
+}
+
+// Large batches that come at once are stored and answered, on a log that writes each message through to the disk as well.
+func TestLargeBatchesAtOnceAreAnswered(t *testing.T) {
+	t.Parallel()
+	broker := realtest.NATSWith(t, func(o *server.Options) { o.SyncAlways = true })
+	cfg := parts(t, broker, realtest.Redis(t))
+	cfg.Sources = []config.Source{{Name: "old", Provider: "esign-v1", Webhook: config.Webhook{Token: "demo"}}}
+	h := host(t, cfg, new(servicetest.Logged))
+	_, h.js = broker.Connect()
+	replies := make(chan reply, 3)
+	for batch := range cap(replies) {
+		items := make([]string, 5000)
+		for i := range items {
+			items[i] = signed(fmt.Sprintf("b%di%d", batch, i))
+		}
+		go func() { replies <- h.all(t, "["+strings.Join(items, ",")+"]") }()
+	}
+	for range cap(replies) {
+		if got := <-replies; got.status != 202 {
+			t.Errorf("%d %v", got.status, got.body["detail"])
+		}
+	}
+	if n := h.count(t, flow.Signing); n != 15_000 {
+		t.Errorf("the log holds %d, want 15,000", n)
 	}
 }

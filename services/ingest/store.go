@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -23,6 +24,7 @@ import (
 type store struct {
 	js         jetstream.JetStream
 	memory     dedupe.Store
+	batches    dedupe.Store // the same memory with leases for batches
 	state      *memoryState
 	gaps       *dedupe.Gaps
 	log        event.Log
@@ -36,13 +38,30 @@ const (
 	putWithin = 5 * time.Second
 	// lease is how long a claim is ours: longer than putWithin, so that nobody takes it over while we work.
 	lease = 15 * time.Second
+
+	// A batch has more time, by its size: a log that writes through to a slow disk takes 1 to 3 ms a message, and the eSignature API
+	// sends thousands. It stays below the 30 s that a response may take.
+	putItemWithin  = 3 * time.Millisecond
+	putBatchWithin = 20 * time.Second
+	batchLease     = 45 * time.Second
+	// batch is how many items have more time.
+	batch = 100
+	// window is how many messages of one callback wait for their acks at once. The client counts one that waits for 5 s as failed,
+	// whatever the stream does with it, and takes 4,000 of all callbacks together.
+	window = 256
 )
+
+// limitOf bounds all steps for so many items.
+func limitOf(items int) time.Duration {
+	return min(putWithin+time.Duration(items)*putItemWithin, putBatchWithin)
+}
 
 func newStore(env service.Env, m *metrics) *store {
 	memory := env.Claims(dedupe.Options{Namespace: flow.IngestMemory, Lease: lease, Remember: flow.Remember})
 	return &store{
 		js:         env.JS,
 		memory:     memory,
+		batches:    env.Claims(dedupe.Options{Namespace: flow.IngestMemory, Lease: batchLease, Remember: flow.Remember}),
 		state:      &memoryState{log: env.Log, gauge: m.withoutMemory, memory: memory},
 		gaps:       env.Gaps,
 		log:        event.Log{JS: env.JS, Stream: flow.Signing},
@@ -73,7 +92,7 @@ func (s *store) put(ctx context.Context, src source, got reading, judge func(ded
 	if len(got.events)+len(got.unreadable) == 0 {
 		return accepted(nil)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), putWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limitOf(len(got.events)+len(got.unreadable)))
 	defer cancel()
 
 	items, err := itemsToPut(ctx, src, got)
@@ -149,7 +168,11 @@ func (s *store) claim(ctx context.Context, owner string, items []item, judge fun
 	for i := range items {
 		ids[i] = items[i].id
 	}
-	claims, err := s.memory.Claim(ctx, owner, ids...)
+	memory := s.memory
+	if len(items) > batch {
+		memory = s.batches
+	}
+	claims, err := memory.Claim(ctx, owner, ids...)
 	if err != nil {
 		s.metrics.unremembered.Add(float64(len(items)))
 		s.state.refused(ctx, err)
@@ -242,25 +265,41 @@ func spanOf(items []*item) event.Span {
 	return span
 }
 
-// publish sends all fresh items at once, in their order, and waits for the stream's ack of each.
+// publish sends all fresh items in their order, a window at a time, and waits for the stream's ack of each.
 func (s *store) publish(ctx context.Context, items []item) {
-	futures := make([]jetstream.PubAckFuture, len(items))
-	alone := len(items) == 1
-	for i := range items {
-		it := &items[i]
-		switch {
-		case it.state != fresh:
-		case alone:
+	if len(items) == 1 {
+		if it := &items[0]; it.state == fresh {
 			ack, err := s.js.PublishMsg(ctx, it.msg, jetstream.WithRetryAttempts(0))
 			it.settle(ack, err)
-		default:
-			future, err := s.js.PublishMsgAsync(it.msg, jetstream.WithStallWait(putWithin/2))
-			if err != nil {
-				it.settle(nil, err)
-				continue
-			}
-			futures[i] = future
 		}
+		return
+	}
+	for part := range slices.Chunk(items, window) {
+		if err := ctx.Err(); err != nil { // what was not sent is certainly not stored
+			for i := range part {
+				if part[i].state == fresh {
+					part[i].state, part[i].err = refused, err
+				}
+			}
+			continue
+		}
+		s.publishWindow(ctx, part)
+	}
+}
+
+func (s *store) publishWindow(ctx context.Context, items []item) {
+	futures := make([]jetstream.PubAckFuture, len(items))
+	for i := range items {
+		it := &items[i]
+		if it.state != fresh {
+			continue
+		}
+		future, err := s.js.PublishMsgAsync(it.msg, jetstream.WithStallWait(putWithin/2))
+		if err != nil {
+			it.settle(nil, err)
+			continue
+		}
+		futures[i] = future
 	}
 	for i, future := range futures {
 		if future == nil {
