@@ -37,7 +37,7 @@ func describe(e *signingv1.SigningEvent, description string) {
 		e.Document.Title = title
 	}
 	given, family := names(name)
-	if given+family == "" {
+	if given+family+email == "" {
 		return
 	}
 	if e.GetRecipient() == nil {
@@ -85,17 +85,30 @@ func quoted(text string) string {
 // address is how an activity's description names who acted: Eric Prugh (Eric@pactsafe.com) …
 var address = regexp.MustCompile(`\((\S+@\S+?)\)`)
 
-// actor reads who acted; nothing where a contract's title holds an address too, or comes before it.
+// unnamed is how it names a signer who has no name: eric@pactsafe.com agreed to …
+var unnamed = regexp.MustCompile(`^([^\s()"]+@[^\s()"]+) `)
+
+// actor reads who acted; nothing where a contract's title holds an address too, or comes before it. A signer who has no name is
+// known by his address alone, which may stand in the name's place as well.
 func actor(description string) (name, email string) {
 	found := address.FindAllStringSubmatchIndex(description, 2)
+	if len(found) == 0 {
+		if alone := unnamed.FindStringSubmatch(description); alone != nil {
+			return "", alone[1]
+		}
+	}
 	if len(found) != 1 {
 		return "", ""
 	}
 	name, spaced := strings.CutSuffix(description[:found[0][0]], " ")
-	if !spaced || strings.Contains(name, `"`) || !strings.HasPrefix(description[found[0][1]:], " ") {
+	if !spaced && name != "" || strings.Contains(name, `"`) || !strings.HasPrefix(description[found[0][1]:], " ") {
 		return "", ""
 	}
-	return name, description[found[0][2]:found[0][3]]
+	email = description[found[0][2]:found[0][3]]
+	if strings.EqualFold(name, email) {
+		name = ""
+	}
+	return name, email
 }
 
 // names takes the last word for the family name: "Eric van Dyke" is Eric van, Dyke; joined again it is what it was. A name

@@ -41,6 +41,15 @@ func TestDescribe(t *testing.T) {
 		{"activity_agreed", `Somebody agreed to "Mail to (legal@p.example) first" in Request "Z"`, "Z", "", "", ""},
 		{"activity_agreed", `Eric (e@p.example) (f@p.example) agreed to "X"`, "", "", "", ""},
 
+		// A signer without a name is known by his address.
+		{"activity_agreed", `(eric@pactsafe.com) agreed to "NDA" in Request "Example"`, "Example", "", "", "eric@pactsafe.com"},
+		{"activity_agreed", ` (eric@pactsafe.com) agreed to "NDA"`, "", "", "", "eric@pactsafe.com"},
+		{"activity_agreed", `null null (eric@pactsafe.com) agreed to "NDA"`, "", "", "", "eric@pactsafe.com"},
+		{"activity_agreed", `Eric@pactsafe.com (eric@pactsafe.com) agreed to "NDA"`, "", "", "", "eric@pactsafe.com"},
+		{"activity_agreed", `eric@pactsafe.com agreed to "NDA" in Request "Example"`, "Example", "", "", "eric@pactsafe.com"},
+		{"activity_agreed", `"eric@pactsafe.com agreed" (eric@pactsafe.com) agreed to "NDA"`, "", "", "", ""},
+		{"activity_agreed", `Mail eric@pactsafe.com agreed to "NDA"`, "", "", "", ""},
+
 		// Words for nothing are nobody's name.
 		{"request_signed", `null null signed "Lease"`, "Lease", "", "", ""},
 		{"request_signed", `undefined signed "Lease"`, "Lease", "", "", ""},
