@@ -183,7 +183,7 @@ func TestTheLinksButtonInABrowser(t *testing.T) {
 		messages := h.Messages(t)
 		return linkIn(messages, "Consulting Agreement") != "" && linkIn(messages, "Partnership Agreement") != "" && linkIn(messages, "Data Processing Addendum") != ""
 	})
-	opened := func() int { return int(h.Count(t, flow.Signing, "signing.v1.*.*.link.opened.>")) }
+	opened := func() int { return h.Count(t, flow.Signing, "signing.v1.*.*.link.opened.>") }
 
 	for n := range 2 { // it works again for who comes again
 		b.do(emulation.SetUserAgentOverride(phone), chromedp.Navigate(linkIn(h.Messages(t), "Data Processing Addendum")))
