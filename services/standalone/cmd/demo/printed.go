@@ -36,10 +36,11 @@ var printed = []page{
 		{"recipient-opened", http.StatusAccepted, 0},
 		{"recipient-complete", http.StatusAccepted, 0},
 	}},
-	// Both callbacks tell that one document is finished: one download link by text and by e-mail.
+	// Both callbacks report that one document is complete: one download link by text and by e-mail. The second adds the title,
+	// which is stored as document.updated.
 	{"esign-v1", "the eSignature API v1", []callback{
 		{"all", http.StatusAccepted, 2},
-		{"signed", http.StatusOK, 0},
+		{"signed", http.StatusAccepted, 0},
 	}},
 }
 
