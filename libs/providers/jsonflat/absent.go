@@ -2,10 +2,10 @@ package jsonflat
 
 import "strings"
 
-// Absent tells whether text is what a program writes for an id that it does not have: nothing, blanks, or the word for
-// nothing of the language that it is written in.
+// Absent tells whether text is what a program writes for an id that it does not have: nothing, or the word for nothing of
+// the language that it is written in. Blanks are an id, if an odd one.
 func Absent(text string) bool {
-	switch strings.ToLower(strings.TrimSpace(text)) {
+	switch strings.ToLower(text) {
 	case "", "null", "(null)", "undefined", "none", "nil", "<nil>", "nan", "[object object]":
 		return true
 	}
