@@ -402,7 +402,7 @@ func TestTheDrainDelay(t *testing.T) {
 			opened, ended, fail := make(chan Doors, 1), make(chan error, 1), make(chan struct{})
 			ends := c.service
 			if c.drains { // the delay is an hour, so it is cut short by the service's own end
-				ends.Run = func(ctx context.Context, env Env) error {
+				ends.Run = func(_ context.Context, env Env) error {
 					env.Public.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(202) })
 					env.Up()
 					<-fail

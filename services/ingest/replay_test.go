@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"net/http"
 	"net/url"
@@ -17,7 +18,6 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/libs/providers/esignv1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 	"github.com/signrelay/signrelay/services/ingest"
 )
@@ -105,11 +105,13 @@ func TestUnchangedItemsOfARepairedBatchStaySigned(t *testing.T) {
 		c.Sources[2].Webhook.Certificate = string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 	})
 	broken := "[" + signed("s1") + "," + signed("s2") + "," + strings.Replace(signed("s3"), "/s3/", "", 1) // it has no end
-	signature, err := esignv1.Sign(key, []byte(broken), crypto.SHA1)
+	sum := crypto.SHA1.New()
+	sum.Write([]byte(broken))
+	raw, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA1, sum.Sum(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := h.all(t, broken+"&signed="+url.QueryEscape(signature)); got.body["status"] != "quarantined" {
+	if got := h.all(t, broken+"&signed="+url.QueryEscape(base64.StdEncoding.EncodeToString(raw))); got.body["status"] != "quarantined" {
 		t.Fatalf("%d %v", got.status, got.body)
 	}
 	mended := "[" + signed("s1") + "," + strings.Replace(signed("s2"), "\"40\"", "\"60\"", 1) + "," + signed("s3") + ",{}]"

@@ -78,11 +78,13 @@ func (d *doors) route(escaped string) (to route, wrong *answer) {
 			return to, nil
 		}
 	}
-	if wants := doorPaths(p); behind == "" {
+	wants := doorPaths(p)
+	switch {
+	case behind == "":
 		return missing("door-missing", "The path ends too early: "+wants+" must stand behind the source.")
-	} else if wants == "" {
+	case wants == "":
 		return missing("no-such-door", "Nothing may stand behind the source.")
-	} else {
+	default:
 		return missing("no-such-door", "What stands behind the source must be "+wants+".")
 	}
 }
