@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/signrelay/signrelay/libs/config"
@@ -52,7 +54,7 @@ func TestServicesAreThoseOfTheMap(t *testing.T) {
 	t.Parallel()
 	parts := []string{"nats", "redis", "kafka", "provision"}
 	demo := []string{"demo-certificate", "sandbox"}
-	nodes, windows := []string{"nats-2", "nats-3"}, []string{"prometheus", "grafana"}
+	nodes, windows := []string{"nats-2", "nats-3"}, []string{"prometheus", "alertmanager", "grafana"}
 	for name, row := range map[string]struct {
 		files   []string
 		profile string
@@ -89,6 +91,14 @@ func TestContainersAreConfined(t *testing.T) {
 		if s.Logging == nil || s.Logging.Driver != "local" {
 			t.Errorf("%s may fill the disk with its log", name)
 		}
+		limit := int64(s.MemLimit)
+		if limit == 0 {
+			t.Errorf("%s may take all memory", name)
+		}
+		// Of those in Go, the collector works harder from 90% of it on.
+		if want := fmt.Sprintf("%dMiB", limit*9/10>>20); !slices.Contains([]string{"redis", "kafka", "demo-certificate"}, name) && value(s.Environment, "GOMEMLIMIT") != want {
+			t.Errorf("%s: GOMEMLIMIT is %q, and 90%% of the limit is %s", name, value(s.Environment, "GOMEMLIMIT"), want)
+		}
 		if !s.ReadOnly && name != "kafka" {
 			t.Errorf("%s may write to its root file system", name)
 		}
@@ -105,9 +115,9 @@ func TestContainersAreConfined(t *testing.T) {
 		if s.User != "65532:65532" {
 			t.Errorf("%s runs as %q", name, s.User)
 		}
-		// The services leave within 25 s.
-		if s.StopGracePeriod == nil || time.Duration(*s.StopGracePeriod) != 30*time.Second {
-			t.Errorf("%s is not given 30 s to leave", name)
+		// The services end within 25 s, their drain delay included, and send their last traces within 2 s.
+		if s.StopGracePeriod == nil || time.Duration(*s.StopGracePeriod) < 27*time.Second+10*time.Second {
+			t.Errorf("%s is not given the time to end: %v", name, s.StopGracePeriod)
 		}
 		program := name
 		if name == "provision" || name == "demo-certificate" {
@@ -345,5 +355,55 @@ func TestTheDockerfileHasEveryProgram(t *testing.T) {
 	}
 	if version == nil || !bytes.Contains(work, append([]byte("go "), version[1]...)) {
 		t.Errorf("Go %s is not that of go.work", version)
+	}
+}
+
+// Prometheus sends its alerts to the Alertmanager beside it, which has a receiver for each route and keeps installs apart.
+func TestAlertsReachTheAlertmanager(t *testing.T) {
+	t.Parallel()
+	project := load(t, []string{"COMPOSE_PROFILES=observe"}, base)
+	read := func(name string, into any) {
+		text, err := os.ReadFile(filepath.Join(house.Root(), "deployments/prometheus", name))
+		if err == nil {
+			err = yaml.Unmarshal(text, into)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var prometheus struct {
+		Alerting struct {
+			Alertmanagers []struct {
+				StaticConfigs []struct{ Targets []string } `yaml:"static_configs"`
+			}
+		}
+	}
+	read("prometheus.yml", &prometheus)
+	if a := prometheus.Alerting.Alertmanagers; len(a) != 1 || len(a[0].StaticConfigs) != 1 || !slices.Equal(a[0].StaticConfigs[0].Targets, []string{"alertmanager:9093"}) {
+		t.Errorf("Prometheus tells %+v", a)
+	}
+	type route struct {
+		Receiver string
+		GroupBy  []string `yaml:"group_by"`
+		Routes   []route
+	}
+	var manager struct {
+		Route     route
+		Receivers []struct{ Name string }
+	}
+	read("alertmanager.yml", &manager)
+	if !slices.Equal(manager.Route.GroupBy, []string{"namespace", "job", "alertname"}) {
+		t.Errorf("alerts are grouped by %v", manager.Route.GroupBy)
+	}
+	for _, r := range append(manager.Route.Routes, manager.Route) {
+		if !slices.ContainsFunc(manager.Receivers, func(to struct{ Name string }) bool { return to.Name == r.Receiver }) {
+			t.Errorf("there is no receiver %q", r.Receiver)
+		}
+	}
+	mounted := slices.ContainsFunc(project.Services["alertmanager"].Volumes, func(v types.ServiceVolumeConfig) bool {
+		return v.Source == filepath.Join(house.Root(), "deployments/prometheus/alertmanager.yml") && slices.Contains(project.Services["alertmanager"].Command, "--config.file="+v.Target)
+	})
+	if !mounted {
+		t.Error("it does not read the file")
 	}
 }

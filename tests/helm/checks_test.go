@@ -26,6 +26,7 @@ var checks = []check{
 	{"replicas are somebody's", unownedReplicas},
 	{"provisioning comes first", lateProvisioning},
 	{"services are those that there are", unknownServices},
+	{"a refill is asked for", runningRefills},
 	{"stages are scaled as the flow says", unscaledStages},
 	{"programs understand their settings", misunderstoodSettings},
 	{"NATS knows the users", unknownUsers},

@@ -9,6 +9,7 @@ import (
 
 	keda "github.com/kedacore/keda/v2/apis/keda/v1alpha1"
 	autoscaling "k8s.io/api/autoscaling/v2"
+	batch "k8s.io/api/batch/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/signrelay/signrelay/libs/flow"
@@ -75,6 +76,18 @@ func unscaledStages(m manifests) []string {
 	}
 	for _, o := range of[*keda.ScaledObject](m) {
 		r.unless(known[o.Name], "%s is no stage", o.Name)
+	}
+	return r.wrong
+}
+
+// runningRefills finds a refill that would run by itself, or one where there is no Kafka.
+func runningRefills(m manifests) []string {
+	var r report
+	jobs := of[*batch.CronJob](m)
+	r.unless((len(jobs) == 1) == (m.setting("kafka", "brokers") != nil), "there are %d refills", len(jobs))
+	for _, j := range jobs {
+		r.unless(isTrue(j.Spec.Suspend), "the refill runs at %s", j.Spec.Schedule)
+		r.unless(value(j.Spec.JobTemplate.Spec.BackoffLimit) > 0, "a refill whose pod died is not gone on with")
 	}
 	return r.wrong
 }

@@ -97,6 +97,8 @@ func TestEveryValueReachesItsPlace(t *testing.T) {
 		{`alerts: {enabled: true, runbookUrl: "https://a.example/runbook"}`, "PrometheusRule/signrelay", "spec.groups.1.rules.0.annotations",
 			`{runbook_url: "https://a.example/runbook#signrelayprogramdown"}`},
 		{`alerts: {enabled: true, job: esign}`, "PrometheusRule/signrelay", "spec.groups.1.rules.0", `{expr: 'up{namespace="signing", job="esign"} == 0'}`},
+		{`{config: {kafka: {brokers: ["kafka:9092"]}}, kafkaRefill: {args: [--since, 1h]}}`, "CronJob/signrelay-kafka-refill", "spec.jobTemplate.spec.template.spec.containers.0.args",
+			`[kafka, refill, --yes, --since, 1h]`},
 		{`doctor: {args: [--nats-monitor, "http://nats:8222"]}`, doctor, "spec.containers.0.args", `[doctor, "--ingest-url=http://signrelay-ingest:8080", --nats-monitor, "http://nats:8222"]`},
 	} {
 		with, err := render(loadChart(t), example(t, "minimal", c.values))

@@ -22,6 +22,7 @@ var calls = map[string][]string{
 	"kafka-bridge": {"nats", "kafka"},
 	"sandbox":      {"ingest", "receipts"},
 	"provision":    {"nats"},
+	"kafka-refill": {"nats", "kafka"},
 	"doctor":       {"nats", "redis", "kafka", "smtp", "web", "ingest"},
 }
 

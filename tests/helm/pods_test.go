@@ -4,15 +4,21 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	core "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
+// How long a service takes at most to end, as libs/service has it: with its drain delay 25 s, or 20 s behind a longer one, and its last
+// traces.
 const (
-	drain   = 27 // seconds that a service takes at most to end: 25 to finish what is in hand, 2 for its last traces
-	imageID = 65532
+	leave           = 25 * time.Second
+	leaveAfterDelay = 20 * time.Second
+	traces          = 2 * time.Second
 )
+
+const imageID = 65532
 
 // harmfulPods finds what a pod could do that none of ours needs: the "restricted" standard, and more.
 func harmfulPods(m manifests) []string {
@@ -68,13 +74,14 @@ func unwatchedPods(m manifests) []string {
 		r.unless(c.ReadinessProbe == nil || c.ReadinessProbe.FailureThreshold >= 3, "one slow check takes %s out", name)
 		r.unless(port(c, "admin") == 9090, "%s has no admin door at 9090", name)
 
-		hasDoor, before := len(c.Ports) > 1, int64(0)
-		if c.Lifecycle != nil && c.Lifecycle.PreStop != nil && c.Lifecycle.PreStop.Sleep != nil {
-			before = c.Lifecycle.PreStop.Sleep.Seconds
+		cfg, err := settings(m, d.Spec.Template)
+		if err != nil {
+			continue // it is said elsewhere
 		}
-		r.unless(!hasDoor || before > 0, "%s closes its door while it is still called", name)
-		grace := value(spec.TerminationGracePeriodSeconds)
-		r.unless(grace > 30 && grace >= before+drain, "%s gets %d s to end, and needs %d", name, grace, before+drain)
+		r.unless(len(c.Ports) == 1 || cfg.DrainDelay >= 5*time.Second, "%s closes its listener while it is still called", name)
+		needs := max(leave, cfg.DrainDelay+leaveAfterDelay) + traces
+		grace := time.Duration(value(spec.TerminationGracePeriodSeconds)) * time.Second
+		r.unless(grace >= needs, "%s gets %v to end, and needs %v", name, grace, needs)
 
 		roll := d.Spec.Strategy.RollingUpdate
 		r.unless(roll != nil && roll.MaxUnavailable != nil && *roll.MaxUnavailable == intstr.FromInt32(0), "%s is rolled out with fewer than it has", name)
@@ -99,6 +106,9 @@ func strangeImages(m manifests) []string {
 		case "doctor":
 			program = "signrelay"
 			r.unless(len(args) >= 2 && args[0] == "doctor" && args[1] == "--ingest-url=http://"+strings.TrimSuffix(pod.Name, "doctor")+"ingest:8080", "doctor does %v", args)
+		case "kafka-refill":
+			program = "signrelay"
+			r.unless(len(args) >= 3 && slices.Equal(args[:3], []string{"kafka", "refill", "--yes"}), "kafka-refill does %v", args)
 		default:
 			r.unless(len(args) == 0, "%s has arguments", name)
 		}

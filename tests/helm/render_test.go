@@ -186,6 +186,9 @@ func pods(m manifests) map[string]core.PodTemplateSpec {
 	for _, j := range of[*batch.Job](m) {
 		all[service(j)] = j.Spec.Template
 	}
+	for _, j := range of[*batch.CronJob](m) {
+		all[service(j)] = j.Spec.JobTemplate.Spec.Template
+	}
 	for _, p := range of[*core.Pod](m) {
 		all[service(p)] = core.PodTemplateSpec{ObjectMeta: p.ObjectMeta, Spec: p.Spec}
 	}

@@ -34,8 +34,7 @@ var spoilt = []struct {
 	{"accounts are there", "templates/serviceaccount.yaml", `{{ include "signrelay.account" (dict "root" $ "name" "") }}`, "another"},
 
 	{"pods are watched and given time", "templates/deployments.yaml", "{{- toYaml $.Values.readinessProbe | nindent 12 }}", "failureThreshold: 1"},
-	{"pods are watched and given time", "templates/deployments.yaml", "terminationGracePeriodSeconds: {{ $.Values.terminationGracePeriodSeconds }}", "terminationGracePeriodSeconds: 31"},
-	{"pods are watched and given time", "templates/deployments.yaml", "preStop: {sleep: {seconds: 5}}", "{}"},
+	{"pods are watched and given time", "templates/deployments.yaml", "terminationGracePeriodSeconds: {{ $.Values.terminationGracePeriodSeconds }}", "terminationGracePeriodSeconds: 26"},
 	{"pods are watched and given time", "templates/deployments.yaml", "maxUnavailable: 0", "maxUnavailable: 1"},
 
 	{"images are ours", "templates/_pod.tpl", `.row.program | default .name`, `print .name`},
@@ -69,6 +68,8 @@ var spoilt = []struct {
 	{"services are those that there are", "templates/_services.tpl", "{{- if and $values.enabled (not $idle) -}}", `{{- if and $values.enabled (not $idle) (ne $name "enricher") -}}`},
 	{"services are those that there are", "templates/_services.tpl", `(not (dig "kafka" "brokers" list $.Values.config))`, "true"},
 
+	{"a refill is asked for", "templates/refill.yaml", "suspend: true", "suspend: false"},
+
 	{"stages are scaled as the flow says", "files/flow.yaml", "streams: [SIGNING, REPLAY]", "streams: [SIGNING]"},
 	{"stages are scaled as the flow says", "files/flow.yaml", "ordered: true", "ordered: false"},
 	{"stages are scaled as the flow says", "files/flow.yaml", "workers: 8 ", "workers: 9 "},
@@ -76,7 +77,7 @@ var spoilt = []struct {
 	{"stages are scaled as the flow says", "templates/scaling.yaml", "consumer: {{ $row.stage.consumer }}", "consumer: worker"},
 
 	{"programs understand their settings", "files/services.yaml", "setting: SIGNRELAY_LINKS_ADDR", "setting: SIGNRELAY_SHORTENER_ADDR"},
-	{"programs understand their settings", "files/services.yaml", "reads: [sources, api, shortener, nats, redis, log]", "reads: [sources, api, shortener, nats, log]"},
+	{"programs understand their settings", "files/services.yaml", "reads: [sources, api, shortener, drain_delay, nats, redis, log]", "reads: [sources, api, shortener, nats, log]"},
 	{"programs understand their settings", "files/services.yaml", "reads: [kafka, nats, log]", "reads: [nats, log]"},
 	{"programs understand their settings", "templates/_pod.tpl", `ternary "_FILE" ""`, `ternary "" ""`},
 

@@ -22,10 +22,10 @@
 {{- toYaml $own -}}
 {{- end -}}
 
-{{/* What a pod of `row` is beside the services: provision, doctor. */}}
+{{/* What a pod beside the services is: provision, doctor, kafka-refill. `values` is where its values are, if not under its name. */}}
 {{- define "signrelay.hook" -}}
 {{- $rows := .root.Files.Get "files/services.yaml" | fromYaml -}}
-{{- $values := get .root.Values .name -}}
+{{- $values := get .root.Values (.values | default .name) -}}
 {{- toYaml (merge (include "signrelay.own" (dict "root" .root "values" (dict)) | fromYaml) $values (get $rows .name)) -}}
 {{- end -}}
 
