@@ -37,12 +37,12 @@ func connectNATS(now func() config.NATS, name string, log *slog.Logger) (*nats.C
 	cfg := now()
 	failed := &lastWords{}
 	// It is tried twice a second while it is away, and the library tells of each attempt in two or three ways.
-	tell := func(what string, err error) {
-		if !failed.repeated(what + err.Error()) {
-			log.Warn(what, "err", explainNATS(err))
+	news := func(what string, err error) bool { return !failed.repeated(what + err.Error()) }
+	unreachable := func(err error) {
+		if news("unreachable", err) {
+			log.Warn("nats cannot be reached", "err", explainNATS(err))
 		}
 	}
-	const unreachable = "nats cannot be reached"
 	var opened atomic.Pointer[nats.Conn]
 	options := []nats.Option{
 		nats.Name(name),
@@ -51,7 +51,7 @@ func connectNATS(now func() config.NATS, name string, log *slog.Logger) (*nats.C
 		nats.CustomReconnectDelay(func(int) time.Duration {
 			// Of what fails behind the dialling, TLS and the login, the library says nothing but this.
 			if c := opened.Load(); c != nil && c.LastError() != nil {
-				tell(unreachable, c.LastError())
+				unreachable(c.LastError())
 			}
 			// Replicas do not come back all at once.
 			return reconnectWait + rand.N(reconnectWait) //nolint:gosec // nobody gains by guessing it
@@ -69,15 +69,15 @@ func connectNATS(now func() config.NATS, name string, log *slog.Logger) (*nats.C
 			failed.over()
 			log.Info("nats reconnected")
 		}),
-		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { tell(unreachable, err) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { unreachable(err) }),
 		nats.DisconnectErrHandler(func(c *nats.Conn, err error) {
-			if !c.IsClosed() && err != nil {
-				tell("nats disconnected", err)
+			if !c.IsClosed() && err != nil && news("disconnected", err) {
+				log.Warn("nats disconnected", "err", explainNATS(err))
 			}
 		}),
 		nats.ErrorHandler(func(c *nats.Conn, _ *nats.Subscription, err error) {
-			if c.IsConnected() { // else it is why an attempt failed, which is told above
-				tell("nats error", err)
+			if c.IsConnected() && news("error", err) { // else it is why an attempt failed, which is told above
+				log.Warn("nats error", "err", err)
 			}
 		}),
 	}

@@ -131,7 +131,7 @@ func (e *examination) room(ctx context.Context, js jetstream.JetStream) Finding 
 	if err != nil {
 		return Finding{check, Warn, "the account's use of the disk cannot be seen: " + told(err), "look at it yourself: nats account info"}
 	}
-	used, limit, whose := int64(account.Store), account.Limits.MaxStore, "the account's limit" //nolint:gosec // no disk has 2^63 bytes
+	used, limit, whose := int64(account.Store), account.Limits.MaxStore, "the account's limit"
 	if e.MonitorURL != "" {
 		server, err := monitored(ctx, e.MonitorURL)
 		if err == nil && server.Config.MaxStore > 0 && (limit <= 0 || server.Config.MaxStore-server.Store < limit-used) {
