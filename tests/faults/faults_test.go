@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -300,6 +301,28 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 		})
 	})
 
+	t.Run("Redis answers and takes no claims", func(t *testing.T) {
+		t.Parallel()
+		if !all() || os.Getenv("SIGNRELAY_TEST_REDIS_URL") != "" {
+			t.Skip("make faults-all has it, with a Redis of its own")
+		}
+		s := newStand(t, "refuses", behaviour{}, 2, nil, house.Variant{})
+		s.prove(t, "Redis refuses claims while it answers PING: full, then a replica, then without a command; two replicas", func() {
+			for _, c := range []struct{ spoil, mend string }{
+				{"CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"},
+				{"REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"},
+				{"ACL SETUSER default -set", "ACL SETUSER default +set"},
+			} {
+				tell(t, s.Redis.URL, c.spoil)
+				s.Until(t, "the senders are not ready, and ingest is", func() bool {
+					return !s.ready("sms-sender") && !s.ready("email-sender-2") && s.ready("ingest")
+				})
+				tell(t, s.Redis.URL, c.mend)
+				s.Until(t, "all are ready", func() bool { return s.ready("sms-sender") && s.ready("email-sender-2") })
+			}
+		})
+	})
+
 	t.Run("Redis forgets everything", func(t *testing.T) {
 		t.Parallel()
 		s := newStand(t, "forgets", behaviour{}, 1, nil, house.Variant{})
@@ -426,6 +449,33 @@ func flush(t *testing.T, redisURL string) {
 	if err := client.FlushDB(context.Background()).Err(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// tell gives Redis one command.
+func tell(t *testing.T, redisURL, command string) {
+	t.Helper()
+	o, err := redis.ParseURL(redisURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(o)
+	defer func() { _ = client.Close() }()
+	var args []any
+	for word := range strings.FieldsSeq(command) {
+		args = append(args, word)
+	}
+	if err := client.Do(context.Background(), args...).Err(); err != nil {
+		t.Errorf("%s: %v", command, err)
+	}
+}
+
+func (s *stand) ready(process string) bool {
+	answer, err := http.Get(s.Processes[process].AdminURL() + "/readyz")
+	if err != nil {
+		return false
+	}
+	_ = answer.Body.Close()
+	return answer.StatusCode == http.StatusOK
 }
 
 // seed makes a run repeatable: SIGNRELAY_TEST_FAULTS_SEED, else 1.
