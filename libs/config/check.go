@@ -52,7 +52,7 @@ func Check(cfg Config, providers []string, perSource func(Source) error) error {
 
 type checker struct {
 	mistakes   []error
-	unreadable []string // keys of texts with characters that nobody means to write
+	unreadable []string // keys of texts that contain characters which do not belong in a setting
 }
 
 func (c *checker) mistake(key, format string, args ...any) {

@@ -16,7 +16,7 @@ var Regions = strings.Fields(`
 	SN SO SR SS ST SV SX SY SZ TA TC TD TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG US UY UZ VA VC VE VG VI VN VU WF WS XK
 	YE YT ZA ZM ZW`)
 
-// otherRegions are codes that people write for a country, and what it is called in the standard.
+// otherRegions maps codes that people often write to the code in the standard.
 var otherRegions = map[string]string{"UK": "GB", "EN": "GB", "UAE": "AE", "USA": "US", "GER": "DE", "EL": "GR"}
 
 // region wants a country's code. With another one every number without a country code is refused as none.

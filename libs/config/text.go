@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// clean is a text as it is meant: without what editors, shells and YAML blocks leave around it, which is white space, a byte order mark
-// and other invisible characters. Every setting passes through here, whether it comes from the file, a variable, a file of its own or a flag.
+// clean trims white space, a byte order mark and other invisible characters from both ends: editors, shells and YAML blocks leave them
+// there. Every setting passes through here, whether it comes from the file, a variable, a file of its own or a flag.
 func clean(text string) string {
 	return strings.TrimFunc(text, func(r rune) bool { return unicode.IsSpace(r) || invisible(r) })
 }
@@ -17,7 +17,7 @@ func clean(text string) string {
 // invisible reports whether a character is a format character, such as U+FEFF or U+200B.
 func invisible(r rune) bool { return unicode.Is(unicode.Cf, r) }
 
-// texts looks for characters that nobody means to write into a setting. A secret with one in it never matches.
+// texts refuses characters that do not belong in a setting. A secret that contains one never matches.
 func (c *checker) texts(cfg *Config) {
 	for _, s := range cfg.all() {
 		var values []string

@@ -76,7 +76,7 @@ func connectNATS(now func() config.NATS, name string, log *slog.Logger) (*nats.C
 			}
 		}),
 		nats.ErrorHandler(func(c *nats.Conn, _ *nats.Subscription, err error) {
-			if c.IsConnected() && news("error", err) { // else it is why an attempt failed, which is told above
+			if c.IsConnected() && news("error", err) { // else it is the reason of a failed attempt, which is logged above
 				log.Warn("nats error", "err", err)
 			}
 		}),
@@ -230,7 +230,7 @@ func noNATS(conn *nats.Conn) error {
 	return errNoNATS
 }
 
-// lastWords keeps a reason that is heard again and again from being told again and again: once, and once a minute while it lasts.
+// lastWords limits a repeated reason to one log line, and to one a minute while it lasts.
 type lastWords struct {
 	mu   sync.Mutex
 	told map[string]time.Time
@@ -245,7 +245,7 @@ const (
 // numbers differ where the reason is the same: the port of each attempt, for example.
 var numbers = regexp.MustCompile(`[0-9]+`)
 
-// repeated reports whether the reason was told within the last minute, and else notes it as told.
+// repeated reports whether the reason was logged within the last minute. If not, it counts as logged now.
 func (l *lastWords) repeated(text string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -260,7 +260,7 @@ func (l *lastWords) repeated(text string) bool {
 	return false
 }
 
-// over forgets what was told: the trouble is over, and the next is news.
+// over forgets all reasons: the connection is back, so the next failure is logged again.
 func (l *lastWords) over() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

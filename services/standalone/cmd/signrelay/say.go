@@ -10,17 +10,17 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// say prints one line for people. Ids come from providers, and whoever can make one could steer the terminal by it or write a line that
-// was never there: what cannot be seen is shown escaped.
+// say prints one line for people. Ids come from providers: an id with control characters could move the cursor or fake a line, so invisible
+// characters are printed escaped.
 func (c *call) say(format string, args ...any) error {
 	_, err := fmt.Fprintln(c.stdout, visible(fmt.Sprintf(format, args...)))
 	return err
 }
 
-// visible is a text of which all can be seen, on one line.
+// visible escapes invisible characters, line breaks included.
 func visible(text string) string { return escaped(text, "") }
 
-// visibleLines is a text of which all can be seen, on its own lines.
+// visibleLines escapes invisible characters and keeps line breaks and tabs.
 func visibleLines(text string) string { return escaped(text, "\n\r\t") }
 
 // escaped writes control characters, format characters (such as those that turn the direction of writing) and bytes that are no UTF-8 as
@@ -47,12 +47,12 @@ func escaped(text, keep string) string {
 	return b.String()
 }
 
-// hidden reports whether a character is not seen, or changes how others are.
+// hidden reports whether a character is invisible or changes how others are displayed.
 func hidden(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029'
 }
 
-// visibleJSON is the same JSON with such characters escaped: they stand in its texts alone.
+// visibleJSON is the same JSON with such characters escaped: they only occur inside strings.
 func visibleJSON(line []byte) []byte {
 	var b strings.Builder
 	for _, r := range string(line) {
