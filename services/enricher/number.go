@@ -2,6 +2,7 @@ package enricher
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/nyaruka/phonenumbers"
@@ -120,12 +121,21 @@ func parse(head, region string) (found *phonenumbers.PhoneNumber, reason string)
 	default:
 		return nil, numberInvalid
 	}
-	// Digits that begin as a call abroad does need not be one: then the number must exist.
-	abroad := !strings.Contains(head, "+") && int(found.GetCountryCode()) != phonenumbers.GetCountryCodeForRegion(region)
-	if abroad && !phonenumbers.IsValidNumber(found) || !strings.HasSuffix(all, phonenumbers.GetNationalSignificantNumber(found)) {
+	national := phonenumbers.GetNationalSignificantNumber(found)
+	prefix, ok := strings.CutSuffix(all, national)
+	if !ok || !usual(prefix, found) && (strings.Contains(head, "+") || !phonenumbers.IsValidNumber(found)) {
 		return nil, numberInvalid
 	}
 	return found, ""
+}
+
+// usual tells whether what is dialled before a number is nothing but its country code and trunk prefix. Behind any other (a call
+// abroad, a carrier, a hidden caller: what looks like one need not be one) the number must exist, and behind a plus there is none.
+func usual(prefix string, number *phonenumbers.PhoneNumber) bool {
+	country := strconv.Itoa(int(number.GetCountryCode()))
+	trunk := phonenumbers.GetNddPrefixForRegion(phonenumbers.GetRegionCodeForCountryCode(int(number.GetCountryCode())), true)
+	rest := strings.TrimPrefix(prefix, country)
+	return rest == "" || rest == trunk || prefix == trunk
 }
 
 // full tells whether no number of its plan is longer, so that what stands behind it cannot be a part of it.

@@ -44,8 +44,9 @@ func TestNumbers(t *testing.T) {
 		{"DE", "011 44 20 7946 0958", "+442079460958", ""},
 		{"DE", "011 1 317 555 1234", "+13175551234", ""},
 		{"AU", "0011 1 317 555 1234", "+13175551234", ""},
-		{"US", "+0049 171 1234567", "+491711234567", ""},
-		{"US", "+001 317 555 1234", "+13175551234", ""},
+		{"US", "+0049 171 1234567", "", numberInvalid},
+		{"US", "+001 317 555 1234", "", numberInvalid},
+		{"US", "+6118 / 3175551234", "", numberInvalid}, // 1831 hides who calls in Australia
 		{"MX", "0943 1000", "", numberInvalid}, // 09 is dialled before a country code there
 
 		// Notes and extensions behind a complete number.

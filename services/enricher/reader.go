@@ -9,7 +9,6 @@ import (
 
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/providers/pack"
-	"github.com/signrelay/signrelay/libs/providers/rest"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
@@ -202,7 +201,7 @@ func (p *planner) link(purpose notifyv1.Link_Purpose, who pack.Recipient) (to *n
 		targets = []string{who.SigningURL}
 	}
 	for _, target := range targets {
-		if rest.Address(target) {
+		if pack.Address(target) {
 			return &notifyv1.Link{Purpose: purpose, Target: target}, ""
 		}
 	}

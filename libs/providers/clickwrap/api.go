@@ -53,7 +53,7 @@ func (a *api) Open(ctx context.Context, link pack.Link) (*pack.Target, error) {
 		if link.Purpose == pack.Download {
 			address = r.DownloadURL
 		}
-		if rest.Address(address) {
+		if pack.Address(address) {
 			return &pack.Target{URL: address}, nil
 		}
 	}

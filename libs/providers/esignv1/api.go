@@ -107,7 +107,7 @@ func (a *api) newLink(ctx context.Context, signer string) (*pack.Target, error) 
 		}
 		address = rest.URLIn(body)
 	}
-	if !rest.Address(address) {
+	if !pack.Address(address) {
 		return nil, call.Unreadable()
 	}
 	return &pack.Target{URL: address}, nil
@@ -138,7 +138,7 @@ func (a *api) pdf(ctx context.Context, id string) (*pack.Target, error) {
 		return nil, &pack.NotOpenError{Reason: pack.NotYet, In: unarchiving}
 	case http.StatusFound:
 		address := answer.Header.Get("Location")
-		if !rest.Address(address) {
+		if !pack.Address(address) {
 			return nil, call.Unreadable()
 		}
 		return &pack.Target{URL: address}, nil

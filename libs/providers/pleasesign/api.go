@@ -74,7 +74,7 @@ func (a *api) address(ctx context.Context, call rest.Call) (*pack.Target, error)
 		return nil, err
 	}
 	address := rest.URLIn(body)
-	if !rest.Address(address) {
+	if !pack.Address(address) {
 		return nil, call.Unreadable()
 	}
 	return &pack.Target{URL: address}, nil
