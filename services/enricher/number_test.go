@@ -47,7 +47,7 @@ func TestNumbers(t *testing.T) {
 		{"US", "+0049 171 1234567", "", numberInvalid},
 		{"US", "+001 317 555 1234", "", numberInvalid},
 		{"US", "+6118 / 3175551234", "", numberInvalid}, // 1831 hides who calls in Australia
-		{"MX", "0943 1000", "", numberInvalid}, // 09 is dialled before a country code there
+		{"MX", "0943 1000", "", numberInvalid},          // 09 is dialled before a country code there
 
 		// Notes and extensions behind a complete number.
 		{"US", "(317) 555-1234 cell", "+13175551234", ""},
