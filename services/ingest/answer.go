@@ -49,7 +49,7 @@ func partlyQuarantined(ids []string, bad []unreadable) answer {
 	for _, u := range bad {
 		a.quarantined = append(a.quarantined, QuarantinedItem{*u.request.Item, u.why.Reason})
 	}
-	a.err = fmt.Errorf("%d of %d items are quarantined; item %d: %w", len(bad), len(bad[0].batch), a.quarantined[0].Item, bad[0].why)
+	a.err = fmt.Errorf("%d of %d items are quarantined; item %d: %w", len(bad), bad[0].batch.items, a.quarantined[0].Item, bad[0].why)
 	return a
 }
 

@@ -76,9 +76,7 @@ func quarantineMessage(u unreadable, src source) (*nats.Msg, error) {
 		sum.Write(r.Body)
 	} else {
 		// All of the batch belongs into its item's id: the same text in the next batch is another fact.
-		for _, item := range u.batch {
-			fmt.Fprintf(sum, "%d:%s", len(item.Body), item.Body)
-		}
+		sum.Write(u.batch.digest())
 		place := strconv.Itoa(*r.Item)
 		fmt.Fprintf(sum, "@%s", place)
 		msg.Header.Set(HeaderItem, place)
