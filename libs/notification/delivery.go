@@ -44,9 +44,9 @@ func Deliver(ctx context.Context, env service.Env, place flow.Stage, hand Hand) 
 	return Sender{Hand: hand, Vendor: channelOf(place.Name)}.Deliver(ctx, env, place)
 }
 
-// leaseFor is how long the claim of a sender that died stays its own, where no word of what it did can come. An attempt
-// extends its claim for as long as it takes.
-const leaseFor = 30 * time.Second
+// leaseFor is how long the claim of a sender that died stays its own where its message had not left, or where no word of it can
+// come: less than the broker takes to give the message to another. An attempt extends its claim for as long as it takes.
+const leaseFor = flow.AckWait - time.Second
 
 // Deliver is a sender's Run: it works at its stage until ctx ends, and hands each notification over once.
 func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) error {
@@ -64,13 +64,14 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 	if d.gates, err = newGates(ctx, env, bucket, channel, s.Vendor, s.Settings); err != nil {
 		return err
 	}
-	// The claim of a sender that died lapses only when word of what it did would have come.
-	lease := max(leaseFor, s.WordWithin+10*time.Second)
+	claims := dedupe.Options{Namespace: flow.MemoryOf(place.Name), Lease: leaseFor, Remember: flow.RememberSent, Waits: true}
 	runner := stage.Runner[*notifyv1.Notification]{
 		Stage: place, JS: env.JS, Decode: Decode, Do: d.do, GivenUp: d.givenUp,
-		Claims: env.Claims(dedupe.Options{Namespace: flow.MemoryOf(place.Name), Lease: lease, Remember: flow.RememberSent, Waits: true}),
-		Lease:  lease,
-		Log:    env.Log, Metrics: env.Metrics,
+		Claims: env.Claims(claims), Lease: leaseFor, Log: env.Log, Metrics: env.Metrics,
+	}
+	if s.WordWithin > 0 { // where the message had left, the claim lapses only when word of it would have come
+		claims.Lease = s.WordWithin + 10*time.Second
+		runner.Left = env.Claims(claims)
 	}
 	env.Up()
 	return runner.Run(ctx)

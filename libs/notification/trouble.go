@@ -113,6 +113,7 @@ func Left(ctx context.Context) {
 	if left, ok := ctx.Value(leftKey{}).(func()); ok {
 		left()
 	}
+	stage.Left(ctx)
 }
 
 type leftKey struct{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/crash"
@@ -13,7 +14,7 @@ import (
 
 // claimed lets an effect happen once: claim, do it, confirm; what failed gives its claim back. A redelivery that finds it
 // done yields again what followed from it. Without an answer from the memory nothing is done.
-func claimed(s flow.Stage, memory dedupe.Store, lease time.Duration) middleware {
+func claimed(s flow.Stage, memory, left dedupe.Store, lease time.Duration) middleware {
 	return func(next handler) handler {
 		if !s.Effect {
 			return next
@@ -35,7 +36,7 @@ func claimed(s flow.Stage, memory dedupe.Store, lease time.Duration) middleware 
 				return nil, &verdictError{kind: retry, reason: "held", ours: true, after: s.Policy.FirstDelay, err: errHeld}
 			}
 			crash.Point("claimed")
-			outs, err := holding(ctx, memory, owner, lease, next, a)
+			outs, err := holding(ctx, memory, left, owner, lease, next, a)
 			crash.Point("sent")
 			if err != nil {
 				return nil, errors.Join(err, giveBack(ctx, memory, owner, a, err))
@@ -65,11 +66,27 @@ func (a *attempt) doubt(found dedupe.Claim) {
 
 // holding makes the attempt and extends its claim meanwhile, every third of the lease. When somebody else has it, the
 // attempt ends: he may be doing the same. A memory that is away changes nothing: what was begun is better finished.
-func holding(ctx context.Context, memory dedupe.Store, owner string, lease time.Duration, next handler, a *attempt) ([]Out, error) {
+//
+// Once the effect may have happened (see Left), the claim has the lease of the other memory.
+func holding(ctx context.Context, memory, left dedupe.Store, owner string, lease time.Duration, next handler, a *attempt) ([]Out, error) {
 	if lease <= 0 {
 		return next(ctx, a)
 	}
 	ctx, stop := context.WithCancelCause(ctx)
+	var happened atomic.Bool
+	extend := func() (dedupe.Claim, error) {
+		if happened.Load() {
+			return claim(ctx, left, owner, a.input.ID)
+		}
+		return claim(ctx, memory, owner, a.input.ID)
+	}
+	attempt := ctx
+	if left != nil {
+		attempt = context.WithValue(ctx, leftKey{}, func() {
+			happened.Store(true)
+			_, _ = extend() // where the memory is away the next extension does it
+		})
+	}
 	released := make(chan struct{})
 	go func() {
 		defer close(released)
@@ -81,18 +98,28 @@ func holding(ctx context.Context, memory dedupe.Store, owner string, lease time.
 				return
 			case <-tick.C:
 			}
-			found, err := claim(ctx, memory, owner, a.input.ID)
+			found, err := extend()
 			if err == nil && (found.State == dedupe.Held || found.State == dedupe.Confirmed) {
 				stop(errLeaseLost)
 				return
 			}
 		}
 	}()
-	outs, err := next(ctx, a)
+	outs, err := next(attempt, a)
 	stop(nil)
 	<-released // an extension after the claim was given back would take it again
 	return outs, err
 }
+
+// Left says that the effect may have happened from now on, whatever happens to this program: the claim of a program that died
+// lapses with the lease of Runner.Left then, and with that of Runner.Claims before.
+func Left(ctx context.Context) {
+	if left, ok := ctx.Value(leftKey{}).(func()); ok {
+		left()
+	}
+}
+
+type leftKey struct{}
 
 var (
 	errHeld        = errors.New("somebody else is doing it")

@@ -269,3 +269,46 @@ func TestOnlyWhatWasThereBeforeTheGapsEndIsInDoubt(t *testing.T) {
 		}
 	}
 }
+
+// A claim has a short lease until its effect may have happened, and from then on the one in which word of it would come.
+func TestAClaimIsLongFromTheMomentItsEffectMayHaveHappened(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	extended := make(chan string, 100)
+	m := h.memory()
+	r := h.effect(m)
+	r.Claims, r.Left = leasing{m, "short", extended}, leasing{m, "long", extended}
+	r.Lease = 30 * time.Millisecond
+	r.Do = func(ctx context.Context, _ Event[string]) ([]Out, error) {
+		for range 3 { // the claim and two extensions
+			if lease := await(t, extended, "an extension"); lease != "short" {
+				t.Errorf("a %s lease before it left", lease)
+			}
+		}
+		Left(ctx)
+		for await(t, extended, "the longer lease") == "short" { // one that was on its way
+		}
+		for range 2 {
+			if lease := await(t, extended, "another extension"); lease != "long" {
+				t.Errorf("a %s lease after it left", lease)
+			}
+		}
+		return nil, nil
+	}
+	h.run(r)
+	h.publish("letter", letter("a"))
+	for word := h.hear(); word != "+ACK?"; word = h.hear() {
+	}
+}
+
+// leasing is a memory that tells of its claims with which lease they are.
+type leasing struct {
+	*memory
+	lease string
+	told  chan<- string
+}
+
+func (l leasing) Claim(ctx context.Context, owner string, ids ...string) ([]dedupe.Claim, error) {
+	defer func() { l.told <- l.lease }()
+	return l.memory.Claim(ctx, owner, ids...)
+}

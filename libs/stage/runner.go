@@ -25,8 +25,10 @@ type Runner[In any] struct {
 	GivenUp func(in Event[In], reason error) []Out
 	// Claims is the memory of an effect stage; nil for a stage without an effect. Lease is how long it holds a claim: an
 	// attempt extends its own every third of that.
-	Claims  dedupe.Store
-	Lease   time.Duration
+	Claims dedupe.Store
+	Lease  time.Duration
+	// Left is the same memory with the lease of a claim whose effect may have happened; nil where it is no other, see Left.
+	Left    dedupe.Store
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 }
@@ -117,7 +119,7 @@ func (r Runner[In]) chain(m metrics, from *jetstream.ConsumerInfo, floors *Floor
 		leased(r.JS.Conn(), from.Config.AckWait),
 		buried(r.Stage, judge{r.Stage.Policy, newPutOffs()}, p),
 		published(p),
-		claimed(r.Stage, r.Claims, r.Lease),
+		claimed(r.Stage, r.Claims, r.Left, r.Lease),
 		timed(r.Stage.Timeout),
 		recovered,
 	)
