@@ -41,10 +41,14 @@ func (s Stage) KeepFloor(ctx context.Context, js jetstream.JetStream, stream str
 		return fmt.Errorf("keep the floor of %s in %s: %w", s.Name, stream, err)
 	}
 	bucket, err := js.KeyValue(ctx, State)
-	if err == nil {
+	switch {
+	case err != nil:
+	case revision == 0: // none, or one that was removed
+		_, err = bucket.Create(ctx, s.floors()+stream, value)
+	default:
 		_, err = bucket.Update(ctx, s.floors()+stream, value, revision)
 	}
-	if err != nil && !errors.Is(err, jetstream.ErrKeyRevisionMismatch) { // another replica was first
+	if err != nil && !errors.Is(err, jetstream.ErrKeyRevisionMismatch) && !errors.Is(err, jetstream.ErrKeyExists) { // another replica was first
 		return fmt.Errorf("keep the floor of %s in %s: %w", s.Name, stream, err)
 	}
 	return nil

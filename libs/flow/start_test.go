@@ -129,6 +129,14 @@ func TestWhereAMissingConsumerBegins(t *testing.T) {
 			l.floor(flow.Enricher, flow.Signing, 1, first)
 			l.lose(flow.Signing, flow.Enricher)
 		}, nil, 0},
+		"its floor was removed, and it left another": {flow.Enricher, flow.Signing, func(l log) {
+			l.floor(flow.Enricher, flow.Signing, 3, l.store(sent, 3))
+			state, err := l.js.KeyValue(l.Context(), flow.State)
+			l.must(err)
+			l.must(state.Delete(l.Context(), "floor.enricher.SIGNING"))
+			l.floor(flow.Enricher, flow.Signing, 4, l.store(sent, 1))
+			l.lose(flow.Signing, flow.Enricher)
+		}, nil, 0},
 		"it left no floor": {flow.Enricher, flow.Signing, func(l log) {
 			l.store(sent, 3)
 			l.lose(flow.Signing, flow.Enricher)

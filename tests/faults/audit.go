@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,7 +31,10 @@ type result struct {
 	Unknown  int    `json:"unknown"`     // handed over again after an attempt of unknown outcome, and marked so
 	Given    int    `json:"given_up"`    // in the DLQ
 	Again    int    `json:"again"`       // deliveries to a stage beyond the first
-	Seconds  int    `json:"seconds"`
+	// Late is within how many seconds 19 of 20 messages were handed over, from when their callback was accepted or, if that was
+	// before, from when the last part was back.
+	Late    float64 `json:"late_p95_seconds"`
+	Seconds int     `json:"seconds"`
 }
 
 // audit compares what was accepted with what the log and the world have.
@@ -38,7 +42,9 @@ func audit(t testing.TB, h *house.House, d *driver, w *world, fault string, bega
 	t.Helper()
 	documents := d.all()
 	r := result{Fault: fault, Accepted: len(documents), Seconds: int(time.Since(began).Seconds())}
-	stored, marked := readLog(t, h)
+	stored, marked, twice := readLog(t, h)
+	r.Doubled += twice
+	r.Late = late(d, w)
 	handed := w.handed()
 	for _, document := range documents {
 		switch n := stored[document]; {
@@ -73,6 +79,27 @@ func audit(t testing.TB, h *house.House, d *driver, w *world, fault string, bega
 	r.Given = int(dlq.CachedInfo().State.Msgs)
 	r.Again = deliveredAgain(t, h)
 	return r
+}
+
+// late is the 95th percentile of the messages' delay, in seconds.
+func late(d *driver, w *world) float64 {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	var all []float64
+	for key, at := range w.first {
+		from := d.accepted[key.document]
+		if from.Before(d.back) {
+			from = d.back
+		}
+		all = append(all, max(at.Sub(from).Seconds(), 0))
+	}
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	return all[len(all)*95/100]
 }
 
 // deliveredAgain counts the deliveries to all stages beyond the first of each message.
@@ -111,9 +138,11 @@ func messagesFor(t testing.TB, h *house.House, s flow.Stage) int {
 	return count
 }
 
-// readLog counts each document's document.sent, and finds which messages are marked as possible duplicates.
-func readLog(t testing.TB, h *house.House) (stored map[string]int, marked map[handover]bool) {
+// readLog counts each document's document.sent, finds which messages are marked as possible duplicates, and counts the other events
+// whose id the log holds twice.
+func readLog(t testing.TB, h *house.House) (stored map[string]int, marked map[handover]bool, twice int) {
 	t.Helper()
+	ids := map[string]bool{}
 	stored, marked = map[string]int{}, map[handover]bool{}
 	log := event.Log{JS: h.JetStream(t), Stream: flow.Signing}
 	for m, err := range log.Messages(t.Context(), "signing.v1.>", time.Time{}) {
@@ -124,6 +153,10 @@ func readLog(t testing.TB, h *house.House) (stored map[string]int, marked map[ha
 		if err != nil {
 			t.Fatalf("read the log: %v", err)
 		}
+		if ids[e.GetId()] && e.GetType() != "document.sent" {
+			twice++
+		}
+		ids[e.GetId()] = true
 		switch {
 		case e.GetType() == "document.sent":
 			stored[e.GetDocument().GetId()]++
@@ -131,7 +164,7 @@ func readLog(t testing.TB, h *house.House) (stored map[string]int, marked map[ha
 			marked[handover{e.GetDocument().GetId(), e.GetNotice().GetChannel()}] = true
 		}
 	}
-	return stored, marked
+	return stored, marked, twice
 }
 
 // table collects the rows of all faults and prints them when the last is done.
@@ -154,10 +187,10 @@ func (tb *table) print(w io.Writer) error {
 		return nil
 	}
 	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(columns, "accepted\tstored\thanded over\tlost\tdoubled\tunknown\tgiven up\tagain\tseconds\t  fault")
+	fmt.Fprintln(columns, "accepted\tstored\thanded over\tlost\tdoubled\tunknown\tgiven up\tagain\tlate p95\tseconds\t  fault")
 	for _, r := range tb.rows {
-		fmt.Fprintf(columns, "%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t  %s\n",
-			r.Accepted, r.Stored, r.Handed, r.Lost, r.Doubled, r.Unknown, r.Given, r.Again, r.Seconds, strings.TrimSpace(r.Fault))
+		fmt.Fprintf(columns, "%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%.1f\t%d\t  %s\n",
+			r.Accepted, r.Stored, r.Handed, r.Lost, r.Doubled, r.Unknown, r.Given, r.Again, r.Late, r.Seconds, strings.TrimSpace(r.Fault))
 	}
 	if err := columns.Flush(); err != nil {
 		return err

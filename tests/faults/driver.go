@@ -26,7 +26,9 @@ type driver struct {
 	failed atomic.Int64  // tries that were not answered 2xx
 
 	mutex     sync.Mutex
-	documents []string // told of so far
+	documents []string             // told of so far
+	accepted  map[string]time.Time // when each was answered 2xx first
+	back      time.Time            // when the last part that was away came back; zero where none was
 }
 
 const (
@@ -36,7 +38,7 @@ const (
 )
 
 func newDriver(h *house.House, row string) *driver {
-	return &driver{urls: h.IngestURLs, row: row, client: &http.Client{Timeout: 20 * time.Second}, tries: callsFor}
+	return &driver{urls: h.IngestURLs, row: row, client: &http.Client{Timeout: 20 * time.Second}, tries: callsFor, accepted: map[string]time.Time{}}
 }
 
 const (
@@ -117,6 +119,7 @@ func (d *driver) call(ctx context.Context, document string) bool {
 	for try := rand.IntN(len(d.urls)); time.Now().Before(deadline) && ctx.Err() == nil; try++ { // each try at the next replica
 		switch d.once(ctx, d.urls[try%len(d.urls)], body) {
 		case http.StatusAccepted, http.StatusOK: // 200: an earlier try was accepted, and its answer was lost
+			d.accept(document)
 			return true
 		}
 		d.failed.Add(1)
@@ -126,6 +129,14 @@ func (d *driver) call(ctx context.Context, document string) bool {
 		}
 	}
 	return false
+}
+
+func (d *driver) accept(document string) {
+	d.mutex.Lock()
+	defer d.mutex.Unlock()
+	if d.accepted[document].IsZero() {
+		d.accepted[document] = time.Now()
+	}
 }
 
 // once returns the status of one try; 0 for no answer.

@@ -33,12 +33,13 @@ type world struct {
 
 	behaves behaviour
 	mutex   sync.Mutex
-	asked   map[string]int      // calls so far, by party
-	taken   map[handover]int    // messages taken
-	begged  map[handover]int    // calls to take one, whatever came of them
-	replies sync.WaitGroup      // receipts on their way
-	gone    chan struct{}       // closed when the test ends
-	keys    map[string]struct{} // client-refs and Message-IDs
+	asked   map[string]int         // calls so far, by party
+	taken   map[handover]int       // messages taken
+	first   map[handover]time.Time // when each was taken first
+	begged  map[handover]int       // calls to take one, whatever came of them
+	replies sync.WaitGroup         // receipts on their way
+	gone    chan struct{}          // closed when the test ends
+	keys    map[string]struct{}    // client-refs and Message-IDs
 }
 
 // handover is one message to one person: document and channel.
@@ -73,7 +74,7 @@ const (
 
 func newWorld(t testing.TB, b behaviour) *world {
 	t.Helper()
-	w := &world{behaves: b, asked: map[string]int{}, taken: map[handover]int{}, begged: map[handover]int{}, gone: make(chan struct{}), keys: map[string]struct{}{}}
+	w := &world{behaves: b, asked: map[string]int{}, taken: map[handover]int{}, first: map[handover]time.Time{}, begged: map[handover]int{}, gone: make(chan struct{}), keys: map[string]struct{}{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1.1/requests/{id}", w.request)
 	mux.HandleFunc("POST /sms/json", w.text)
@@ -110,7 +111,11 @@ func (w *world) next(party string, how func(int) answer) answer {
 func (w *world) take(document, channel string) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	w.taken[handover{document, channel}]++
+	key := handover{document, channel}
+	w.taken[key]++
+	if w.taken[key] == 1 {
+		w.first[key] = time.Now()
+	}
 }
 
 func (w *world) beg(document, channel string) {

@@ -1,0 +1,119 @@
+package faults
+
+import (
+	"errors"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// awayFor is long enough for back-offs to grow.
+const awayFor = 20 * time.Second
+
+// isBack notes that the last part that was away is back.
+func (s *stand) isBack() {
+	s.driver.mutex.Lock()
+	defer s.driver.mutex.Unlock()
+	s.driver.back = time.Now()
+}
+
+// How soon all goes on when what was away is back, and when a replica dies; the table's column says it.
+func TestWhatWasAwayGoesOn(t *testing.T) {
+	t.Parallel()
+	if !all() {
+		t.Skip("make faults-all has it: two replicas of everything, for a minute")
+	}
+	for name, c := range map[string]struct{ gone, back func(*stand) }{
+		"Redis away for 20 s, two replicas of everything": {
+			func(s *stand) { s.Redis.Kill() }, func(s *stand) { s.Redis.Start() },
+		},
+		"NATS away for 20 s, two replicas of everything": {
+			func(s *stand) { s.Processes["nats"].Kill() }, func(s *stand) { s.Processes["nats"].Start() },
+		},
+		"NATS stalled for 20 s, two replicas of everything": {
+			func(s *stand) { _ = syscall.Kill(s.Processes["nats"].PID(), syscall.SIGSTOP) },
+			func(s *stand) { _ = syscall.Kill(s.Processes["nats"].PID(), syscall.SIGCONT) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStand(t, strings.ToLower(strings.Fields(name)[0]+"-"+strings.Fields(name)[1]), behaviour{}, 2, nil, house.Variant{})
+			s.prove(t, name, func() {
+				time.Sleep(2 * time.Second)
+				c.gone(s)
+				time.Sleep(awayFor)
+				c.back(s)
+				s.isBack()
+				time.Sleep(5 * time.Second)
+			})
+		})
+	}
+
+	t.Run("senders die five times in a row", func(t *testing.T) {
+		t.Parallel()
+		s := newStand(t, "five", behaviour{vonage: always(slow)}, 2, nil, house.Variant{})
+		s.prove(t, "kill -9 of an SMS sender five times in a row, two replicas, Vonage slow", func() {
+			for n := range 5 {
+				time.Sleep(time.Second)
+				p := s.Processes[[]string{"sms-sender", "sms-sender-2"}[n%2]]
+				p.Kill()
+				p.Start()
+			}
+		})
+	})
+}
+
+func always(how answer) func(int) answer { return func(int) answer { return how } }
+
+// A consumer that is lost is made again where its stage stopped; and where an operator has all read again, nobody is told again and
+// the log holds nothing twice.
+func TestALostConsumerTellsNobodyAgain(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string][]string{
+		"the enricher's consumer is lost and made again":                       {"provision"},
+		"the enricher's consumer is lost, and the operator has all read again": {"provision", "--start", "enricher=all"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			row := map[bool]string{true: "lost-all", false: "lost"}[len(args) > 1]
+			s := newStand(t, row, behaviour{}, 1, nil, house.Variant{})
+			s.prove(t, name, func() {
+				s.Until(t, "there are documents", func() bool { return len(s.driver.all()) >= least })
+				s.Idle(t)
+				s.Processes["enricher"].Stop()
+				forgetWindow(t, s)
+				js := s.JetStream(t)
+				if err := js.DeleteConsumer(t.Context(), flow.Signing, flow.Enricher); err != nil {
+					t.Error(err)
+				}
+				if len(args) > 1 { // and its floor
+					state, err := js.KeyValue(t.Context(), flow.State)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if err := state.Delete(t.Context(), "floor.enricher.SIGNING"); err != nil {
+						t.Error(err)
+					}
+					if out, err := s.Command(t, "provision"); err == nil || !strings.Contains(out, "--start enricher=new") {
+						t.Errorf("provision did not ask: %v\n%s", err, out)
+					}
+				}
+				if out, err := s.Command(t, args...); err != nil {
+					t.Errorf("provision: %v\n%s", err, out)
+				}
+				if _, err := js.Consumer(t.Context(), flow.Signing, flow.Enricher); errors.Is(err, jetstream.ErrConsumerNotFound) {
+					t.Error("it was not made")
+				}
+				forgetWindow(t, s) // provisioning brought it back
+				s.Processes["enricher"].Start()
+			})
+		})
+	}
+}
