@@ -73,7 +73,7 @@ func TestAVendorsOutageBuriesNothing(t *testing.T) {
 // onlyMarked wants that a message is marked as a possible duplicate only if the world was asked for it more than once.
 func (s *stand) onlyMarked(t *testing.T) {
 	t.Helper()
-	_, marked := readLog(t, s.House)
+	_, marked, _ := readLog(t, s.House)
 	for message := range marked {
 		if n := s.world.askedFor(message); n < 2 {
 			t.Errorf("%v is marked, and the world was asked for it %d times", message, n)
