@@ -123,19 +123,20 @@ func parse(head, region string) (found *phonenumbers.PhoneNumber, reason string)
 	}
 	national := phonenumbers.GetNationalSignificantNumber(found)
 	prefix, ok := strings.CutSuffix(all, national)
-	if !ok || !usual(prefix, found) && (strings.Contains(head, "+") || !phonenumbers.IsValidNumber(found)) {
+	country := strings.Contains(head, "+") || strings.HasPrefix(prefix, strconv.Itoa(int(found.GetCountryCode())))
+	if !ok || !usual(prefix, found) && (country || !phonenumbers.IsValidNumber(found)) {
 		return nil, numberInvalid
 	}
 	return found, ""
 }
 
 // usual tells whether what is dialled before a number is nothing but its country code and trunk prefix. Behind any other (a call
-// abroad, a carrier, a hidden caller: what looks like one need not be one) the number must exist, and behind a plus there is none.
+// abroad, a carrier, a hidden caller: what looks like one need not be one) the number must exist, and behind a plus or a country code there is none.
 func usual(prefix string, number *phonenumbers.PhoneNumber) bool {
 	country := strconv.Itoa(int(number.GetCountryCode()))
 	trunk := phonenumbers.GetNddPrefixForRegion(phonenumbers.GetRegionCodeForCountryCode(int(number.GetCountryCode())), true)
-	rest := strings.TrimPrefix(prefix, country)
-	return rest == "" || rest == trunk || prefix == trunk
+	rest, ok := strings.CutPrefix(prefix, country)
+	return prefix == "" || prefix == trunk || ok && (rest == "" || rest == trunk)
 }
 
 // full tells whether no number of its plan is longer, so that what stands behind it cannot be a part of it.

@@ -46,6 +46,7 @@ func TestNumbers(t *testing.T) {
 		{"AU", "0011 1 317 555 1234", "+13175551234", ""},
 		{"US", "+0049 171 1234567", "", numberInvalid},
 		{"US", "+001 317 555 1234", "", numberInvalid},
+		{"DE", "4900 / 201000000000", "", numberInvalid},
 		{"US", "+6118 / 3175551234", "", numberInvalid}, // 1831 hides who calls in Australia
 		{"MX", "0943 1000", "", numberInvalid},          // 09 is dialled before a country code there
 
