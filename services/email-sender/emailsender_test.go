@@ -3,6 +3,7 @@ package emailsender_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -380,5 +381,38 @@ func TestWhatTheOperatorMustMendIsHeld(t *testing.T) {
 	b.NeverLogged("reader.example")
 	if !strings.Contains(b.Logged.String(), "SMTP code 554") {
 		t.Error("the log does not name the server's code")
+	}
+}
+
+// A server that takes its time for a letter, much longer than for the other steps, gets it once.
+func TestASlowServerGetsALetterOnce(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	c := settings(p)
+	c.Email.SMTP.Timeout, c.Email.SMTP.EndTimeout = 300*time.Millisecond, 20*time.Second
+	b := servicetest.New(t, c)
+	p.rules["slow"] = []rule{{data: func(*smtp.Conn) error {
+		b.Await(flow.Signing, "signing.v1.*.*.notification.sent.>", 4) // of others, one after the other
+		return &smtp.SMTPError{Code: 250, EnhancedCode: smtp.EnhancedCode{2, 0, 0}, Message: "Ok: queued as slow"}
+	}}}
+	b.Start(emailsender.Run)
+	publish(t, b, invitation("slow"))
+	for i := range 4 {
+		p.mu.Lock()
+		p.rules[fmt.Sprintf("n%d", i)] = []rule{{data: func(*smtp.Conn) error {
+			time.Sleep(150 * time.Millisecond) // all four together are longer than a step may take
+			return &smtp.SMTPError{Code: 250, EnhancedCode: smtp.EnhancedCode{2, 0, 0}, Message: "Ok: queued"}
+		}}}
+		p.mu.Unlock()
+		publish(t, b, invitation(fmt.Sprintf("n%d", i)))
+		b.Await(flow.Signing, "signing.v1.*.*.notification.sent.>", i+1)
+	}
+	for _, m := range b.Await(flow.Signing, "signing.v1.*.*.notification.sent.>", 5) {
+		if n := decode(t, m).GetNotice(); n.GetPossibleDuplicate() || n.GetNotificationId() == "slow" && n.GetReference() != "slow" {
+			t.Errorf("notice %v", n)
+		}
+	}
+	if got := len(p.got("slow")); got != 1 {
+		t.Errorf("the slow server got the letter %d times", got)
 	}
 }

@@ -247,7 +247,8 @@ func playStories(t *testing.T, h *house.House) {
 	}
 }
 
-// suppress puts the one event into the log that no story makes, as the enricher does: all of their people can be reached.
+// suppress puts the events into the log that no story makes, as the enricher and a sender do: all of their people can be
+// reached, and the operator of the sandbox has nothing to mend.
 func suppress(t *testing.T, h *house.House) {
 	t.Helper()
 	nobody := &notifyv1.Notification{
@@ -255,6 +256,8 @@ func suppress(t *testing.T, h *house.House) {
 		Kind: notifyv1.Kind_KIND_INVITATION, To: &notifyv1.Person{RecipientId: "p1"},
 	}
 	m, err := event.Message(t.Context(), notification.Suppressed(nobody, flow.Enricher, time.Now(), "no-address"))
+	h.Publish(t, m, err)
+	m, err = event.Message(t.Context(), notification.Deferred(nobody, flow.SMSSender, time.Now(), "quota-exceeded", notification.Operator))
 	h.Publish(t, m, err)
 }
 
