@@ -104,7 +104,7 @@ func TestAClaimOutlivesTheWaitForAReceipt(t *testing.T) {
 		want   time.Duration
 	}{
 		"with receipts":    {signing, 10*time.Second + time.Hour},
-		"without receipts": {"", 30 * time.Second},
+		"without receipts": {"", flow.AckWait - time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
