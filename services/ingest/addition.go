@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -13,31 +14,40 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// putAdditions stores what the callback adds to events that were stored before: its second report of a fact may bring fields
-// that the first did not (docs/adr/0017). A mere retry adds nothing. a is the answer without them.
-func (s *store) putAdditions(ctx context.Context, src source, items []item, a answer, judge func(dedupe.Claim) state) answer {
-	if a.status >= http.StatusMultipleChoices {
-		return a // the callback comes again as a whole
-	}
-	added, err := s.additions(ctx, src, items)
+// compare reads the stored events of what the callback reports again. What the memory calls stored and the log does not hold is
+// published again: a NATS server that was restored from a backup has lost it, and so would we. A replica that is behind shows
+// an event late; then the stream's duplicate window refuses the second one.
+func (s *store) compare(ctx context.Context, items []item) (map[string]*signingv1.SigningEvent, error) {
+	known, err := s.known(ctx, items)
 	if err != nil {
-		return unavailable("log-away", err)
+		return nil, err
 	}
-	switch b := s.put(ctx, src, reading{events: added}, judge); {
-	case b.status >= http.StatusMultipleChoices:
-		return b
-	case b.outcome == "accepted" && len(added) > 0:
-		a.status, a.outcome, a.ids = b.status, b.outcome, append(a.ids, b.ids...)
+	missing := false
+	for i := range items {
+		if it := &items[i]; it.event != nil && it.state == stored && it.confirmed && known[it.id] == nil {
+			s.metrics.missing.Inc()
+			it.state, missing = fresh, true
+		}
 	}
-	return a
+	if missing {
+		s.publish(ctx, items)
+	}
+	for _, it := range items {
+		if it.event != nil && it.state == stored && known[it.id] == nil && it.event.GetDocument().GetId() != "" {
+			return nil, errNotShown
+		}
+	}
+	return known, nil
 }
 
-// additions reads the stored events of what the callback told again: once a subject, because all signers of an eSignature v1
-// account share theirs.
-func (s *store) additions(ctx context.Context, src source, items []item) ([]*signingv1.SigningEvent, error) {
+var errNotShown = errors.New("the log does not show yet what it has stored")
+
+// known reads the events of all items that were stored before: once a subject, because all signers of an eSignature v1 account
+// share theirs.
+func (s *store) known(ctx context.Context, items []item) (map[string]*signingv1.SigningEvent, error) {
 	bySubject := map[string][]*item{}
 	for i := range items {
-		if it := &items[i]; it.event != nil && it.state == stored && pack.Addition(nil, it.event) != nil {
+		if it := &items[i]; it.event != nil && it.state == stored {
 			bySubject[it.msg.Subject] = append(bySubject[it.msg.Subject], it)
 		}
 	}
@@ -53,16 +63,36 @@ func (s *store) additions(ctx context.Context, src source, items []item) ([]*sig
 		}
 		maps.Copy(known, found)
 	}
+	return known, nil
+}
+
+// putAdditions stores what the callback adds to events that were stored before: its second report of a fact may bring fields
+// that the first did not (docs/adr/0017). A mere retry adds nothing. a is the response without them.
+func (s *store) putAdditions(
+	ctx context.Context, src source, items []item, known map[string]*signingv1.SigningEvent, a answer, judge func(dedupe.Claim) state,
+) answer {
+	if a.status >= http.StatusMultipleChoices {
+		return a // the callback comes again as a whole
+	}
 	var added []*signingv1.SigningEvent
 	for _, it := range items {
-		if it.event == nil || it.state != stored {
+		if it.event == nil || it.state != stored || known[it.id] == nil {
 			continue
 		}
 		if e := pack.Addition(known[it.id], it.event, src.delivery()...); e != nil {
 			added = append(added, e)
 		}
 	}
-	return added, nil
+	if len(added) == 0 {
+		return a
+	}
+	switch b := s.put(ctx, src, reading{events: added}, judge); {
+	case b.status >= http.StatusMultipleChoices:
+		return b
+	case b.outcome == "accepted":
+		a.status, a.outcome, a.ids = b.status, b.outcome, append(a.ids, b.ids...)
+	}
+	return a
 }
 
 // delivery names the fields of the source's callbacks that tell of their delivery.

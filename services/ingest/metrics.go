@@ -23,6 +23,7 @@ type metrics struct {
 	withoutMemory prometheus.Gauge
 	unconfirmed   prometheus.Counter
 	logAsked      prometheus.Counter
+	missing       prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -60,6 +61,10 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		})),
 		telemetry.Register(r, &m.logAsked, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "signrelay_ingest_log_asked_total", Help: "Events for which the log was asked whether it holds them.",
+		})),
+		telemetry.Register(r, &m.missing, prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "signrelay_ingest_missing_total",
+			Help: "Events that the dedupe memory called stored and the log did not hold; they are stored again. NATS lost them, or was restored from a backup.",
 		})),
 	)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -114,7 +115,12 @@ func (s *store) put(ctx context.Context, src source, got reading, judge func(ded
 		s.settle(ctx, owner, items)
 	}
 	crash.Point("confirmed")
-	return s.putAdditions(ctx, src, items, s.verdict(items), judge)
+	known, err := s.compare(ctx, items)
+	a := s.verdict(items)
+	if err != nil && a.status < http.StatusMultipleChoices {
+		return unavailable("log-away", err)
+	}
+	return s.putAdditions(ctx, src, items, known, a, judge)
 }
 
 // item is one message on its way into its stream.
@@ -126,6 +132,7 @@ type item struct {
 	state      state
 	span       event.Span // when it would have been stored; only when unsure, and where it is known
 	ours       bool       // we hold its claim
+	confirmed  bool       // the memory says that it is stored; the log has not been asked
 	err        error
 }
 
@@ -187,7 +194,7 @@ func (s *store) claim(ctx context.Context, owner string, items []item, judge fun
 		case dedupe.Claimed, dedupe.Pending:
 			items[i].state, items[i].span, items[i].ours = judge(c), c.Span, true
 		case dedupe.Confirmed:
-			items[i].state = stored
+			items[i].state, items[i].confirmed = stored, true
 		case dedupe.Held:
 			items[i].state = held
 		}

@@ -19,14 +19,14 @@ import (
 var endings = map[string]*regexp.Regexp{
 	"counter":   regexp.MustCompile(`_total$`),
 	"histogram": regexp.MustCompile(`_(seconds|bytes)$`),
-	"gauge":     regexp.MustCompile(`_(seconds|bytes|messages|events|checks|replicas|info)$|^signrelay_ready$`),
+	"gauge":     regexp.MustCompile(`_(seconds|bytes|messages|events|checks|replicas|circuits|info)$|^signrelay_(ready|ingest_without_memory)$`),
 }
 
 // labels that our metrics may have. The values of each are few: what the settings name, or what the code does.
 var labels = []string{
-	"component", "version", "check", "degrades", // the program
-	"source", "provider", "channel", "kind", "type", "stage", "stream", "shortener",
-	"outcome", "reason", "status",
+	"component", "service", "version", "check", "degrades", // the program
+	"source", "provider", "channel", "kind", "type", "stage", "stream", "shortener", "vendor",
+	"outcome", "reason", "status", "fault",
 	"le", // a histogram's own
 }
 
