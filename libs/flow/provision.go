@@ -79,9 +79,10 @@ func (p Provisioner) consumer(ctx context.Context, s Stage, stream jetstream.Str
 		if !errors.Is(err, jetstream.ErrConsumerExists) { // made by another at the same time
 			return nil, err
 		}
-		is, err = stream.Consumer(ctx, s.Name)
-	}
-	if err != nil {
+		if is, err = stream.Consumer(ctx, s.Name); err != nil {
+			return nil, err
+		}
+	} else if err != nil {
 		return nil, err
 	}
 	began := is.CachedInfo().Config

@@ -43,7 +43,7 @@ func TestAnAttemptGoesOnWhileTheBrokerIsAway(t *testing.T) {
 	r.Claims = confirmed
 	working, outcome := make(chan struct{}, 10), make(chan error, 10)
 	release := make(chan struct{})
-	r.Do = func(ctx context.Context, in Event[string]) ([]Out, error) {
+	r.Do = func(ctx context.Context, _ Event[string]) ([]Out, error) {
 		working <- struct{}{}
 		select {
 		case <-ctx.Done():

@@ -3,12 +3,15 @@ package ingest_test
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -144,6 +147,32 @@ func TestASecondReportIsComparedWithoutRedis(t *testing.T) {
 	h.calls(t, call{v1AllPath, v1All("2018-03-20T07:09:52"), 200}, call{v1SignedPath, v1Signed, 202}, call{v1SignedPath, v1Signed, 200})
 	if updated := h.stored(t, "signing.v1.*.*.document.updated.>"); len(updated) != 1 || updated[0].GetDocument().GetTitle() != "Lease" {
 		t.Errorf("updates: %v", updated)
+	}
+}
+
+// The memory confirms what the log does not hold: NATS was restored from a backup, and Redis was not.
+func TestWhatTheLogLostIsStoredAgain(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	all, signed := v1All("2018-03-20T07:09:52"), v1Signed
+	h.calls(t, call{v1AllPath, all, 202}, call{v1SignedPath, signed, 202}, call{clickwrapOf, complete + `"description":"x"}`, 202})
+	h.closeDuplicateWindow(t)
+	h.calls(t, call{v1AllPath, all, 200}, call{clickwrapOf, complete + `"description":"x"}`, 200}) // a control: the log holds them
+	log, err := h.js.Stream(t.Context(), flow.Signing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Purge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.calls(t, call{v1AllPath, all, 202}, call{v1AllPath, all, 200}, call{v1SignedPath, signed, 202}, call{clickwrapOf, complete + `"description":"x"}`, 202})
+	var types []string
+	for _, e := range h.stored(t, "signing.v1.>") {
+		types = append(types, e.GetProvider()+" "+e.GetType())
+	}
+	slices.Sort(types)
+	if diff := cmp.Diff([]string{"clickwrap document.completed", "esign-v1 document.completed", "esign-v1 document.updated"}, types); diff != "" {
+		t.Error(diff)
 	}
 }
 

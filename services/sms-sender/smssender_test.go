@@ -200,7 +200,7 @@ func TestWhatTheOperatorMustMendIsHeld(t *testing.T) {
 		"redirect": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
 		}, "http-307"},
-		"in the body of a 500": {func(w http.ResponseWriter, r *http.Request) {
+		"in the body of a 500": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusInternalServerError)
 			_, _ = w.Write([]byte(`{"message-count":"1","messages":[{"status":"4","error-text":"Bad Credentials"}]}`))

@@ -154,7 +154,7 @@ func lostRoutes(m manifests) []string {
 			to := rule.BackendRefs[0].BackendObjectReference
 			s, is := named[*core.Service](m, string(to.Name))
 			r.unless(is && service(s) == routes[path], "%s leads to %s", path, to.Name)
-			r.unless(is && slices.ContainsFunc(s.Spec.Ports, func(sp core.ServicePort) bool { return sp.Port == int32(value(to.Port)) && sp.Name == "http" }),
+			r.unless(is && slices.ContainsFunc(s.Spec.Ports, func(sp core.ServicePort) bool { return sp.Port == value(to.Port) && sp.Name == "http" }),
 				"%s leads to port %d", path, value(to.Port))
 		}
 	}
