@@ -39,7 +39,11 @@ func printCosts(w io.Writer, cfg config.Config) error {
 			}
 			kinds = append(kinds, kind)
 		}
-		fmt.Fprintf(w, "SMS parts in %s from %q, for a title of 20 characters: %s\n", locale, s.SenderName, strings.Join(kinds, ", "))
+		from := ""
+		if s.SenderName != "" {
+			from = fmt.Sprintf(" from %q", s.SenderName)
+		}
+		fmt.Fprintf(w, "SMS parts in %s%s, for a title of 20 characters: %s\n", locale, from, strings.Join(kinds, ", "))
 	}
 	return nil
 }
