@@ -405,5 +405,5 @@ func (c *checker) eachOf(key string, values []string, allowed ...string) {
 	}
 }
 
-// longestDrain is more than balancers take to notice; whoever ends a process must wait that long and 20 s more before killing it.
+// longestDrain is longer than load balancers take to notice. A supervisor must wait this long plus 20 s before it kills a process.
 const longestDrain = 2 * time.Minute

@@ -11,10 +11,11 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Config is all settings. Field tags: yaml is the key in the file; secret:"true" marks what Print masks and what may come
-// from a …_FILE variable, secret:"url" a URL of which only the password is masked, secret:"urls" a list of such with commas;
-// file:"true" marks what is no secret but may come from a …_FILE variable, file:"once" what is read from there at the start
-// alone. Everything else from such files may be replaced while a program runs: see Live. lines:"true" marks what may have several lines.
+// Config is all settings. Field tags: yaml is the key in the file. secret:"true" marks a value that Print masks and that a
+// …_FILE variable may supply, secret:"url" a URL of which Print masks only the password, secret:"urls" a list of such URLs
+// with commas. file:"true" marks a value that is not secret but that a …_FILE variable may supply, file:"once" one that is
+// read from there only at the start. All other values from such files may be replaced while a program runs: see Live.
+// lines:"true" marks a value that may have several lines.
 type Config struct {
 	Sources   []Source  `yaml:"sources"`
 	SMS       SMS       `yaml:"sms"`
@@ -153,10 +154,10 @@ type SMTP struct {
 	TLS      string        `yaml:"tls"`                         // mandatory (default), opportunistic, none
 	CA       string        `yaml:"ca" file:"true" lines:"true"` // PEM of who signed the server's certificate; empty takes the system's
 	Timeout  time.Duration `yaml:"timeout"`                     // of each step of a dialogue; default 30s
-	// EndTimeout is how long the server may take to reply to a letter's last line, which is when it looks through it, stores
-	// it or takes it on: at most 10m (RFC 5321), the default. What is cut off here may have been sent.
+	// EndTimeout limits how long the server may take to reply to the end of a message, when it scans, stores or relays the
+	// message: at most 10m (RFC 5321), the default. A message whose reply times out may have been sent.
 	EndTimeout time.Duration `yaml:"end_timeout"`
-	// Connections is how many are kept open to the server by one replica; default 4.
+	// Connections is how many connections to the server one replica keeps open; default 4.
 	Connections int `yaml:"connections"`
 }
 

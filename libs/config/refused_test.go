@@ -25,7 +25,7 @@ func in(source string) string {
 	return "sources: [{name: acme, provider: clickwrap, " + source + "}]"
 }
 
-// What cannot start, or can never match, is refused; the line begins with the setting.
+// A setting is refused if the program cannot start with it, or if it can never match. The line begins with the setting.
 func TestWhatCannotWorkIsRefused(t *testing.T) {
 	t.Parallel()
 	const vonage = "sms: {vonage: {api_key: a1b2c3d4, api_secret: s, from: Acme, "

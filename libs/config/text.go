@@ -37,7 +37,7 @@ func (c *checker) texts(cfg *Config) {
 	}
 }
 
-// unwritable says what is wrong with the characters of a text; empty for nothing.
+// unwritable returns why the characters of a text are not allowed, or an empty string if they are.
 func (s setting) unwritable(text string) string {
 	switch {
 	case strings.Contains(text, "\x00"):

@@ -39,8 +39,8 @@ type Claim struct {
 	// Span is when it would have been done; only when Pending, and only where it is known. It spares whoever asks the log
 	// from reading all of it.
 	Span event.Span
-	// Gap is true when it is Pending because the memory has a gap, and not because an earlier claim of this id lapsed: then
-	// nothing says that anybody ever tried.
+	// Gap is true when the id is Pending because the memory has a gap, and not because an earlier claim of this id lapsed.
+	// There may have been no earlier attempt then.
 	Gap bool
 }
 

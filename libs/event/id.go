@@ -20,9 +20,9 @@ var once = map[string]bool{
 	"recipient.declined": true,
 }
 
-// HappensOnce tells whether e is a transition that happens only once in each sending and that can be told apart from others
-// of its type by its document and person. A callback about a recipient that does not say who is none: two people's
-// signatures must not become one event.
+// HappensOnce reports whether e is a transition that happens only once in each sending, and whose document and person
+// distinguish it from others of its type. A callback about a recipient that does not identify the recipient does not qualify:
+// two people's signatures must not become one event.
 func HappensOnce(e *signingv1.SigningEvent) bool {
 	if !once[e.GetType()] {
 		return false

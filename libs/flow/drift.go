@@ -156,7 +156,8 @@ func consumerSettings(c jetstream.ConsumerConfig) settingsOf {
 	}
 }
 
-// delivers is the deliver policy by what it leaves out. A consumer that was made again begins elsewhere than with the first message.
+// delivers describes a deliver policy by the messages that it leaves out. Policies that leave out nothing after their start
+// count as equal, because a recreated consumer does not start at the first message.
 func delivers(p jetstream.DeliverPolicy) string {
 	switch p {
 	case jetstream.DeliverLastPolicy, jetstream.DeliverLastPerSubjectPolicy:

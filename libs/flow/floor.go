@@ -10,12 +10,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Floor is how far a stage has come in a stream: it has done everything up to this message. It stands in the bucket STATE, written
-// by the stage itself, so that a consumer which is lost and made again resumes there.
+// Floor is the progress of a stage in a stream: the stage has done everything up to this message. The stage itself writes it
+// to the bucket STATE, so that a consumer that is lost and recreated resumes there.
 type Floor struct {
 	Sequence uint64    `json:"sequence"`
 	Stored   time.Time `json:"stored"` // when the stream stored the message
-	// Made is when the stream was made. One that is made anew counts from 1 again.
+	// Made is when the stream was created. A recreated stream counts from 1 again.
 	Made time.Time `json:"stream_made"`
 }
 
@@ -73,8 +73,8 @@ func (s Stage) floor(ctx context.Context, js jetstream.JetStream, stream string)
 	return f, entry.Revision(), nil
 }
 
-// holds tells whether the floor is about the stream as it is: the same stream, which holds the message or is past it. A stream
-// that was restored from an older backup has given the floor's sequence to another message, or not yet to any.
+// holds reports whether the floor belongs to the stream in its present state: the same stream, which holds the message or is past it. In
+// a stream that was restored from an older backup, the floor's sequence belongs to another message, or to none yet.
 func (f Floor) holds(ctx context.Context, stream jetstream.Stream) (bool, error) {
 	info := stream.CachedInfo()
 	switch {

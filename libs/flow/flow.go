@@ -185,19 +185,19 @@ var Stages = []Stage{
 	{
 		Name: Shortener, Stream: Notify, Takes: []string{"notify.v1.link.>"},
 		Gives: []string{"notify.v1.send.>", "signing.v1.*.*.link.>"},
-		Uses:  Uses{Streams: []string{Signing}, Buckets: []string{Links}}, // what it told the log before
+		Uses:  Uses{Streams: []string{Signing}, Buckets: []string{Links}}, // the events that it published before
 		Does:  "makes the short link, and serves it", Workers: 16, Timeout: 30 * time.Second, Policy: patient,
 	},
 	{
 		Name: SMSSender, Stream: Notify, Takes: []string{"notify.v1.send.sms.>"},
 		Gives: []string{"signing.v1.*.*.notification.*.>"},
-		Uses:  Uses{Streams: []string{Signing}, Buckets: []string{Texts, Attempts}}, // what was sent before, and how often it was in doubt
+		Uses:  Uses{Streams: []string{Signing}, Buckets: []string{Texts, Attempts}}, // earlier sends, and the number of unknown attempts
 		Does:  "one SMS through Vonage", Workers: 16, Timeout: 20 * time.Second, Effect: true, Policy: patient,
 	},
 	{
 		Name: EmailSender, Stream: Notify, Takes: []string{"notify.v1.send.email.>"},
 		Gives: []string{"signing.v1.*.*.notification.*.>"},
-		Uses:  Uses{Streams: []string{Signing}, Buckets: []string{Attempts}}, // what was sent before, and how often it was in doubt
+		Uses:  Uses{Streams: []string{Signing}, Buckets: []string{Attempts}}, // earlier sends, and the number of unknown attempts
 		// 10 minutes for the reply to the final dot, and the other steps.
 		Does: "one e-mail over SMTP", Workers: 8, Timeout: 14 * time.Minute, Effect: true, Policy: patient,
 	},

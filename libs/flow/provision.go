@@ -17,8 +17,8 @@ func Provision(ctx context.Context, js jetstream.JetStream, replicas int) error 
 type Provisioner struct {
 	JS       jetstream.JetStream
 	Replicas int
-	Starts   map[string]Start             // by stage, where its consumers begin that are missing; of a stage that is not here, see Start
-	Tell     func(consumer, start string) // of a consumer that was made where messages wait for it; nil to tell nobody
+	Starts   map[string]Start             // by stage: where its missing consumers start; for a stage that is not listed, see Start
+	Tell     func(consumer, start string) // called for a consumer that was created where messages wait for it; may be nil
 }
 
 // Run makes every stream, bucket and durable consumer of the tables, or brings those that are there to what the tables say. It may

@@ -10,12 +10,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Start is where a consumer begins in a stream; the zero Start is the beginning of one in which nothing waits for it.
+// Start is where a consumer starts in a stream. The zero Start is the beginning of a stream in which no message waits for it.
 type Start struct {
-	All   bool      // with the first message that the stream holds
-	New   bool      // with what is stored from now on
-	Since time.Time // with what was stored then
-	after uint64    // behind its floor
+	All   bool      // at the first message that the stream holds
+	New   bool      // at the first message stored from now on
+	Since time.Time // at the first message stored from then on
+	after uint64    // after the stage's floor
 }
 
 // ParseStart reads "all", "new", or a time as RFC 3339 has it.
@@ -60,11 +60,11 @@ func (s Start) String() string {
 	}
 }
 
-// StartError says that consumers are missing on streams that are not empty, and that nothing tells how far their stages had come.
+// StartError means that consumers are missing on streams that are not empty, and that the progress of their stages is unknown.
 // Everything else was provisioned.
 type StartError struct{ Undecided []Undecided }
 
-// Undecided is a consumer that was not made.
+// Undecided is a consumer that was not created.
 type Undecided struct {
 	Stage, Stream string
 	Since         time.Time // of the first message that the stream holds
@@ -83,9 +83,10 @@ func (e *StartError) Error() string {
 	return b.String()
 }
 
-// start says where a consumer of the stage begins that has to be made. A stream in which nothing waits for it is read from its
-// beginning; else it resumes behind the stage's floor. Without one it is for the operator to say: read from the beginning, a log
-// of 90 days tells people again of what is long over. A stage that is optional and has no floor never worked, and wants all.
+// start returns where a missing consumer of the stage starts. A stream in which no message waits for it is read from its
+// beginning. In any other stream the consumer resumes after the stage's floor. Without a floor the operator must decide: if a
+// log of 90 days is read from its beginning, people are notified again of events long past. An optional stage without a floor
+// never worked, and needs all messages.
 func (p Provisioner) start(ctx context.Context, s Stage, stream jetstream.Stream, takes []string) (Start, *Undecided, error) {
 	if chosen, ok := p.Starts[s.Name]; ok {
 		return chosen, nil, nil
@@ -115,7 +116,7 @@ func (p Provisioner) start(ctx context.Context, s Stage, stream jetstream.Stream
 	return Start{}, undecided, nil
 }
 
-// holdsAny tells whether the stream holds a message on one of the subjects.
+// holdsAny reports whether the stream holds a message on one of the subjects.
 func holdsAny(ctx context.Context, stream jetstream.Stream, subjects []string) (bool, error) {
 	if stream.CachedInfo().State.Msgs == 0 {
 		return false, nil

@@ -33,7 +33,7 @@ func (l log) must(err error) {
 	}
 }
 
-// store stores events of which the enricher is told, or that are replayed to it, and returns when the last was stored.
+// store stores events that the enricher consumes, or that are replayed to it, and returns when the last one was stored.
 func (l log) store(subject string, n int) time.Time {
 	l.Helper()
 	var at time.Time
@@ -68,7 +68,7 @@ func (l log) pending(stream, stage string) int {
 	return int(c.CachedInfo().NumPending)
 }
 
-// remake makes a stream anew, with all that stood in it when refill is true.
+// remake recreates a stream. If refill is positive, the new stream holds that many messages.
 func (l log) remake(stream, subject string, refill int) {
 	l.Helper()
 	l.must(l.js.DeleteStream(l.Context(), stream))
@@ -81,8 +81,8 @@ func (l log) remake(stream, subject string, refill int) {
 
 const sent, replayed, noted = "signing.v1.acme.clickwrap.document.sent.d1", "replay.v1.enricher.SIGNING.1.1", "notify.v1.send.sms.acme.clickwrap.d1"
 
-// Where a consumer begins that is missing: where its stage stopped, else where the operator says, and from the beginning only where
-// nothing old is told by that.
+// A missing consumer starts where its stage stopped, else where the operator says. It starts at the beginning only if that
+// repeats no old notification.
 func TestWhereAMissingConsumerBegins(t *testing.T) {
 	t.Parallel()
 	hour := time.Hour
@@ -226,7 +226,7 @@ func TestWhereAMissingConsumerBegins(t *testing.T) {
 				}
 				return
 			}
-			if err != nil && !errors.As(err, &undecided) { // of other consumers of a stream that was made anew
+			if err != nil && !errors.As(err, &undecided) { // about other consumers of a recreated stream
 				t.Fatal(err)
 			}
 			if n := l.pending(c.stream, c.stage); n != c.want {

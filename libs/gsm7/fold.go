@@ -87,7 +87,7 @@ func forms(table map[string]string) map[rune]string {
 	return plain
 }
 
-// invisible tells whether a character shows nothing in a text of this alphabet: soft hyphens, joiners, marks of direction,
+// invisible reports whether a character shows nothing in a text of this alphabet: soft hyphens, joiners, direction marks,
 // variation selectors, a byte order mark.
 func invisible(r rune) bool {
 	return unicode.In(r, unicode.Cf, unicode.Variation_Selector) && !unicode.Is(unicode.Prepended_Concatenation_Mark, r)

@@ -35,7 +35,7 @@ func TestFold(t *testing.T) {
 		"（Ｏｆｆｅｒ　２０２６），ｎｅｗ！":                      "(Offer 2026),new!",
 		"1/2 ⁄ 3 ∕ 4":                            "1/2 / 3 / 4",
 
-		// What would change a word stays, and with it the whole text.
+		// If folding would change a word, the whole text stays as it is.
 		"Łukasz’s offer":            "Łukasz’s offer",
 		"Őry – x":                   "Őry – x",
 		"Zoë’s":                     "Zoë’s",

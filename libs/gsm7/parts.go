@@ -81,7 +81,7 @@ func partsOf(text string, width func(rune) int, alone, ofPart int) int {
 	return parts
 }
 
-// septets is what a character takes in the alphabet; 0 for what it lacks.
+// septets is the number of septets that a character takes in the alphabet; 0 if the alphabet lacks it.
 func septets(r rune) int {
 	switch {
 	case r == utf8.RuneError: // the tables are searched by bytes, of which this one could be half
@@ -95,7 +95,7 @@ func septets(r rune) int {
 	}
 }
 
-// units is what a character takes in UCS-2: two for what is beyond the first 65,536.
+// units is the number of UCS-2 code units that a character takes: two for a character beyond the first 65,536.
 func units(r rune) int {
 	if r > 0xffff {
 		return 2

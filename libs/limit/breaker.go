@@ -29,7 +29,7 @@ type Pauses struct {
 	Longest    time.Duration
 }
 
-// NewBreaker makes a closed breaker. changed is told when it opens, with the reason, and when it closes; nil for nobody.
+// NewBreaker returns a closed breaker. It calls changed when it opens, with the reason, and when it closes. changed may be nil.
 func NewBreaker(p Pauses, changed func(open bool, reason string)) *Breaker {
 	if changed == nil {
 		changed = func(bool, string) {}
@@ -95,7 +95,7 @@ func (p Pass) End(r Result, reason string) {
 	}
 }
 
-// Open opens it by hand, for a failure that tells of every other call too.
+// Open opens the breaker by hand, for a failure that affects every other call too.
 func (b *Breaker) Open(reason string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

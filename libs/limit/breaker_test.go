@@ -15,7 +15,7 @@ import (
 
 var quick = limit.Pauses{OpensAfter: 3, First: time.Second, Longest: 8 * time.Second}
 
-// Each step is a call and how it ends, or time that passes; the wanted words say what the caller was told.
+// Each step is a call and its result, or time that passes. The wanted words are the breaker's answers to the caller.
 func TestBreaker(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ steps, want string }{
@@ -67,7 +67,7 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
-// One probe at a time; what was on its way when it opened counts no more, unless it worked.
+// The breaker allows one probe at a time. A call that was in flight when the breaker opened counts only if it worked.
 func TestBreakerWithCallsOnTheirWay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -120,7 +120,7 @@ func begin(t *testing.T, b *limit.Breaker) limit.Pass {
 	return pass
 }
 
-// A transport whose calls all fail stops making them, and its callers are told as they are of a rate.
+// A transport whose calls all fail stops making them. Its callers get the same error as from a rate limit.
 func TestTransportWithACircuit(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]func() (*http.Response, error){

@@ -40,15 +40,15 @@ type heldRecord struct {
 	ByReason bool `json:"by_reason,omitempty"` // it waits with those of its reason; else with all messages of the channel
 }
 
-// counts tells whether an attempt of unknown outcome counts: only where the other side has worked, for whatever message,
-// since this message's last such attempt. While it gives nothing but errors no number of attempts says that this message is
-// at fault.
+// counts reports whether an attempt of unknown outcome counts. It counts only if the other side has worked, for any message,
+// since this message's last such attempt. While the other side returns only errors, no number of attempts proves that this
+// message is at fault.
 func (r record) counts(failing bool, worked time.Time) bool {
 	return !failing && worked.After(r.Last)
 }
 
-// tooSoon is how long a message whose last attempts had unknown outcomes stays away from a side that gives nothing but errors:
-// 2 s, 4 s, … 10 min. Each of them may have reached its reader.
+// tooSoon is how long a message whose last attempts had unknown outcomes waits while the other side returns only errors: 2 s,
+// 4 s, … 10 min. Each of those attempts may have reached the reader.
 func (r record) tooSoon(now time.Time) time.Duration {
 	if r.Tries == 0 {
 		return 0
@@ -59,7 +59,7 @@ func (r record) tooSoon(now time.Time) time.Duration {
 // attempts keeps the records of all messages, of both channels.
 type attempts struct{ bucket jetstream.KeyValue }
 
-// keyOf is a notification in one of its lives: an operator who replays what was given up wants it handed over again.
+// keyOf is the key of a notification, one for each replay: an operator who replays a dead letter wants it sent again.
 func keyOf(in stage.Event[*notifyv1.Notification]) string {
 	key := "message." + ChannelName(in.Data.GetChannel()) + "." + in.Data.GetId()
 	if in.Replays > 0 {
@@ -84,7 +84,7 @@ func (a attempts) read(ctx context.Context, key string) (r record, err error) {
 	return r, nil
 }
 
-// write stores r. The claim keeps other workers away from this message, so nobody else writes at the same time.
+// write stores r. The claim keeps other workers away from this message, so there is no concurrent write.
 func (a attempts) write(ctx context.Context, key string, r *record) error {
 	data, err := json.Marshal(r)
 	if err != nil {

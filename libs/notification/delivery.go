@@ -182,7 +182,7 @@ func (d delivery) unknown(r *record) {
 	r.Last = time.Now()
 }
 
-// failed is what follows from an attempt that failed.
+// failed handles a failed attempt and returns the error for the stage.
 func (d delivery) failed(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record, again bool, err error) error {
 	trouble := new(HandoverError)
 	tried := errors.As(err, &trouble)
@@ -229,7 +229,7 @@ func (d delivery) wait(ctx context.Context, in stage.Event[*notifyv1.Notificatio
 	return d.hold(ctx, in, r, *r, trouble, errors.Join(stage.Later(closed.wait, "operator"), trouble))
 }
 
-// hold enters a message as held, where it is not yet, and tells the log so once. err is what the stage is told.
+// hold records a message as held, if it is not yet, and publishes notification.deferred once. err is the error for the stage.
 func (d delivery) hold(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record, before record, trouble *HandoverError, err error) error {
 	n, now := in.Data, time.Now()
 	if r.Held == nil || r.Held.Reason != trouble.Reason {
@@ -339,8 +339,8 @@ func (d delivery) givenUp(in stage.Event[*notifyv1.Notification], cause error) [
 	return failed
 }
 
-// twice tells whether a message that is given up was handed over more than once, and ends its being held. Where the record
-// cannot be read, an attempt of unknown outcome is enough.
+// twice reports whether a message that is given up was sent more than once, and ends its hold. If the record cannot be read,
+// one attempt of unknown outcome is enough.
 func (d delivery) twice(in stage.Event[*notifyv1.Notification]) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

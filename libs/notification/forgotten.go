@@ -14,18 +14,18 @@ import (
 // skew is how far the clocks of a sender and of the broker may differ.
 const skew = time.Hour
 
-// logReaches is how long ago the log surely knows what was sent: a day less than it keeps events.
+// logReaches is the age up to which the log certainly holds the events of a send: one day less than it keeps events.
 var logReaches = flow.Streams[0].MaxAge - 24*time.Hour
 
-// forgotten tells whether n may have been handed over so long ago that the memory of claims does not know it any more. A
-// consumer that is made again reads old events again, and the enricher then makes the same notifications again.
+// forgotten reports whether n may have been sent so long ago that the memory of claims has forgotten it. A recreated consumer
+// reads old events again, and the enricher then makes the same notifications again.
 func forgotten(n *notifyv1.Notification, now time.Time) bool {
 	return n.GetRecordedAt() == nil || now.Sub(n.GetRecordedAt().AsTime()) > flow.RememberSent-skew
 }
 
-// settled tells whether a forgotten notification, of which the log knows no handing over, is not to be handed over now, and
-// what the log is to hear of it. An earlier attempt gave it up, and an operator has not replayed it; or its event is older than
-// the log, so that the log may have forgotten as well.
+// settled reports whether a forgotten notification, for which the log holds no record of a send, must not be sent now. missing
+// is the output for the log. An earlier attempt gave the notification up and no operator has replayed it, or its event is
+// older than the log, so that the log may have forgotten the send as well.
 func (d delivery) settled(ctx context.Context, in stage.Event[*notifyv1.Notification], now time.Time) (missing []stage.Out, settled bool, err error) {
 	n := in.Data
 	if in.Replays == 0 {
@@ -44,5 +44,5 @@ func (d delivery) settled(ctx context.Context, in stage.Event[*notifyv1.Notifica
 	return missing, true, nil
 }
 
-// tooOld is the reason of a notification that is not sent because nothing tells whether it was sent before.
+// tooOld is the reason of a notification that is not sent because it is unknown whether it was sent before.
 const tooOld = "older-than-the-log"

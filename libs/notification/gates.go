@@ -15,8 +15,8 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 )
 
-// Probes of a side that gives nothing but errors, and of an account that the operator must mend: every few seconds the one,
-// because it mends itself; the other seldom, because asking with a wrong password gets an account locked.
+// Intervals between probes. A side that returns only errors is probed every few seconds, because it recovers by itself. An
+// account that the operator must fix is probed seldom, because attempts with a wrong password get an account locked.
 var (
 	circuitPauses = service.CircuitPauses
 	holdPauses    = limit.Pauses{First: time.Minute, Longest: 15 * time.Minute}

@@ -45,7 +45,7 @@ func HeldMessages(ctx context.Context, js jetstream.JetStream) (all []Held, err 
 			if !open {
 				return nil, errors.New("list held messages: the connection was lost")
 			}
-			if entry == nil { // the end of what there is now
+			if entry == nil { // the end of the present entries
 				return all, nil
 			}
 			var r record

@@ -22,7 +22,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// broken is an other side that refuses for the operator's fault until it is mended.
+// broken is a provider that refuses messages for a fault of the operator until the operator fixes it.
 type broken struct {
 	*servicetest.Bench
 	mu     sync.Mutex
@@ -87,7 +87,7 @@ func TestMessagesAreHeldUntilTheOperatorReleasesThem(t *testing.T) {
 	}
 	var held []notification.Held
 	var err error
-	for deliveries := uint64(2); len(held) < 3; deliveries++ { // each is told of first, then entered
+	for deliveries := uint64(2); len(held) < 3; deliveries++ { // each is first published, then recorded
 		s.delivered(t, deliveries)
 		if held, err = notification.HeldMessages(t.Context(), s.Env.JS); err != nil {
 			t.Fatal(err)
@@ -200,8 +200,8 @@ func TestHeldMessagesGoWhenTheSettingsChange(t *testing.T) {
 	s.Await(flow.Signing, sentSubject, 1)
 }
 
-// What is released and then fails in another way has the whole of its patience before it: the time and the attempts of the
-// holding count for nothing.
+// A message that is released and then fails in another way has its full retry budget: the time and the attempts of the hold do
+// not count.
 func TestAMessageThatWasHeldHasItsPatienceStill(t *testing.T) {
 	t.Parallel()
 	s := newBroken(t, func(string) error { return notification.OperatorMustAct("smtp-535", nil) }, nil)

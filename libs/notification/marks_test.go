@@ -17,7 +17,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// vendor answers each message's attempts by a script, and counts what it may have taken.
+// vendor answers each message's attempts by a script, and counts the times that it may have accepted the message.
 type vendor struct {
 	mu      sync.Mutex
 	scripts map[string][]string // by the notification's id: what happens at its attempts, the last for ever

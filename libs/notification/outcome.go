@@ -13,11 +13,11 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// The types of the events that tell what became of a notification.
+// The types of the events that report the progress of a notification.
 const (
 	RequestedType  = "notification.requested"  // it was made, and is on its way
-	SuppressedType = "notification.suppressed" // somebody was to get it and cannot; it was not made
-	DeferredType   = "notification.deferred"   // it waits until the operator has mended something
+	SuppressedType = "notification.suppressed" // a person should get it and cannot; it was not made
+	DeferredType   = "notification.deferred"   // it waits until the operator has fixed something
 	SentType       = "notification.sent"
 	DeliveredType  = "notification.delivered"
 	FailedType     = "notification.failed"
@@ -75,7 +75,7 @@ func Sent(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *sign
 	return e
 }
 
-// Deferred is the event that n waits, until whose fault it is has mended it. It is told once of a notification.
+// Deferred is the event that n waits until the party at fault has fixed the problem. It is published once per notification.
 func Deferred(n *notifyv1.Notification, stage string, at time.Time, reason string, whose Fault) *signingv1.SigningEvent {
 	e := outcome(n, DeferredType, event.DerivedID(n.GetId(), stage, "deferred"), at)
 	e.Notice.Reason, e.Notice.Fault = reason, string(whose)

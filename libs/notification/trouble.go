@@ -54,38 +54,38 @@ func (t *HandoverError) Unwrap() error { return t.Err }
 // Whose is whose fault it is, for the dead letter.
 func (t *HandoverError) Whose() string { return string(t.Fault) }
 
-// Again is trouble that passes: the stage's own back-off tries again. Nothing was handed over.
+// Again is a problem that passes: the stage's own back-off tries again. The other side did not accept the message.
 func Again(reason string, cause error) error {
 	return &HandoverError{Reason: reason, Err: cause, Fault: Provider}
 }
 
-// AgainIn is trouble whose other side said when to come again.
+// AgainIn is a problem for which the other side said when to try again.
 func AgainIn(wait time.Duration, reason string, cause error) error {
 	return stage.RetryAfter(wait, Again(reason, cause))
 }
 
-// OperatorMustAct is trouble with the account or a setting, which every other message would meet too. All messages of the
+// OperatorMustAct is a problem with the account or a setting, which would affect every other message too. All messages of the
 // channel are held until one gets through.
 func OperatorMustAct(reason string, cause error) error {
 	return stage.PutOff(mostWait, "operator", &HandoverError{Reason: reason, Err: cause, Fault: Operator, hold: accountHold})
 }
 
-// OperatorMustActFor is trouble that only the operator can mend, and that other messages need not meet. This one is held, with
-// those that were refused for the same reason.
+// OperatorMustActFor is a problem that only the operator can fix, and that need not affect other messages. This message is
+// held, with those that were refused for the same reason.
 func OperatorMustActFor(reason string, cause error) error {
 	return stage.PutOff(mostWait, "operator", &HandoverError{Reason: reason, Err: cause, Fault: Operator, hold: reasonHold})
 }
 
-// Refused is trouble with the message or its recipient, which no retry mends.
+// Refused is a problem with the message or its recipient that no retry fixes.
 func Refused(reason string, cause error) error { return RefusedBy(Recipient, reason, cause) }
 
-// RefusedBy is Refused where it is somebody else's fault than the recipient's.
+// RefusedBy is Refused for a fault of another party than the recipient.
 func RefusedBy(whose Fault, reason string, cause error) error {
 	return stage.Permanent(&HandoverError{Reason: reason, Err: cause, Fault: whose})
 }
 
-// Doubtful is trouble with a request that has left us, after which it is not known whether the message was handed over. It
-// is not handed over again sooner than the sender's WordWithin.
+// Doubtful is a problem with a request that has left us, after which it is unknown whether the other side accepted the
+// message. The message is not sent again sooner than the sender's WordWithin.
 func Doubtful(reason string, cause error) error {
 	return stage.Unknown(&HandoverError{Reason: reason, Err: cause, Fault: Provider, doubtful: true})
 }

@@ -20,12 +20,12 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// The law of ids (docs/adr/0011, 0017): two callbacks that differ in what a subscriber can see are never one event, unless they
-// report one and the same fact; then what the second adds is an event of its own. And reports of one fact meet at one id, so
-// that a retry is no second event.
+// The law of ids (docs/adr/0011, 0017): two callbacks that differ in a field that a subscriber can see never become one event,
+// unless they report the same fact. Then the additions of the second callback are an event of their own. Reports of the same
+// fact get the same id, so that a retry is not a second event.
 //
-// The facts stand here a second time, taken from what is generated and not from what the packs read. A million pairs of each
-// provider's take some minutes:
+// The test has its own copy of the facts, taken from the generated values and not from the packs' results. A million pairs for
+// each provider take some minutes:
 //
 //	go test ./providers -run TestTwoCallbacksAreOneEventOnlyIfTheyTellOneFact -rapid.checks=25000
 func TestTwoCallbacksAreOneEventOnlyIfTheyTellOneFact(t *testing.T) {
@@ -77,7 +77,7 @@ type callback struct {
 	door    string
 	fields  map[string]string
 	item    bool              // the fields are an item of a batch
-	facts   map[string]string // what it tells, by canonical type
+	facts   map[string]string // the facts that it reports, by canonical type
 	visible []string          // the fields that a subscriber must find again
 }
 
@@ -193,7 +193,7 @@ func aTime(t draw, name string) string {
 	return t.oneOf(name, forms...)
 }
 
-// someone is an id of a person, or a word for nobody.
+// someone is the id of a person, or a word for a missing value.
 func someone(t draw) (text, id string) {
 	text = t.oneOf("who", "P1", "P2", "", "null", "undefined", "None")
 	if strings.HasPrefix(text, "P") {

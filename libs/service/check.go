@@ -12,8 +12,8 @@ import (
 	"github.com/signrelay/signrelay/libs/providers"
 )
 
-// Check judges the settings as every program does at its start: what they mean, each source by its provider's pack, and what the clients
-// of NATS and Redis refuse.
+// Check validates the settings as every program does at its start: their meaning, each source with its provider's pack, and
+// the settings that the clients of NATS and Redis refuse.
 func Check(cfg config.Config) error {
 	names := make([]string, len(providers.All))
 	for i, p := range providers.All {

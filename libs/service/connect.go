@@ -36,7 +36,7 @@ func ConnectNATS(cfg config.NATS, name string, log *slog.Logger) (*nats.Conn, er
 func connectNATS(now func() config.NATS, name string, log *slog.Logger) (*nats.Conn, error) {
 	cfg := now()
 	failed := &lastWords{}
-	// It is tried twice a second while it is away, and the library tells of each attempt in two or three ways.
+	// The connection is retried twice a second, and the library reports each attempt in two or three ways.
 	news := func(what string, err error) bool { return !failed.repeated(what + err.Error()) }
 	unreachable := func(err error) {
 		if news("unreachable", err) {
@@ -157,7 +157,7 @@ func ConnectNow(ctx context.Context, cfg config.NATS, name string, log *slog.Log
 	}
 }
 
-// StopWhenForbidden has a command's connection call stop when the server forbids what it asks: no answer would come.
+// StopWhenForbidden makes a command's connection call stop when the server forbids a request: no response would come.
 func StopWhenForbidden(cfg config.NATS, stop func()) config.NATS {
 	cfg.Options = append(slices.Clone(cfg.Options), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		if errors.Is(err, nats.ErrPermissionViolation) {
@@ -238,7 +238,7 @@ type lastWords struct {
 
 const (
 	tellEvery = time.Minute
-	// mostReasons bounds what is remembered of reasons that differ each time.
+	// mostReasons limits how many reasons are remembered when they differ each time.
 	mostReasons = 16
 )
 

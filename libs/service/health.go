@@ -72,7 +72,7 @@ func (h *Health) setUp() {
 	h.up = true
 }
 
-// leaving tells whether the program drains.
+// leaving reports whether the program drains.
 func (h *Health) leaving() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

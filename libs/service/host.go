@@ -55,11 +55,11 @@ type Doors struct {
 
 // How long the end may take, of the 30 s that Kubernetes gives.
 const (
-	// leaveWithin bounds it all: the drain delay, the requests in hand, then the services.
+	// leaveWithin limits the whole shutdown: the drain delay, the requests in flight, then the services.
 	leaveWithin = 25 * time.Second
-	// leaveAfterDelay is the least that is left behind a drain delay of more than 5 s.
+	// leaveAfterDelay is the least time that remains after a drain delay of more than 5 s.
 	leaveAfterDelay = 20 * time.Second
-	// doorsWithin bounds the requests, so that one slow caller does not take the time of the services.
+	// doorsWithin limits the requests in flight, so that one slow caller does not use up the time of the services.
 	doorsWithin = 10 * time.Second
 )
 
@@ -68,12 +68,12 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, services ...S
 	return Host{Config: cfg, Log: log, Services: services}.Run(ctx)
 }
 
-// Run opens what the services need, runs them, and opens the public doors when all of them are up. It waits for NATS, and
-// for what Provision makes in it, as long as it takes.
+// Run opens the parts that the services need, runs the services, and opens the public listeners when all services are up. It
+// waits without limit for NATS, and for the resources that Provision creates in NATS.
 //
-// When ctx ends it says so to probes at once. Where it ends by SIGTERM (see UntilSignal) the public listeners go on serving for the
-// drain delay, so that a balancer has noticed. Then it finishes the requests in hand, ends the services' context and waits for
-// them, at most 25 s in all; connections close last. It returns early with the error of a service that failed.
+// When ctx ends, Run reports that to probes at once. If SIGTERM ended ctx (see UntilSignal), the public listeners keep serving for the
+// drain delay, so that load balancers notice. Then Run finishes the requests in flight, ends the services' context and waits for the
+// services, at most 25 s in all. It closes connections last. It returns early with the error of a service that failed.
 func (h Host) Run(ctx context.Context) (err error) {
 	health := new(Health)
 	metrics := newMetrics()
@@ -131,9 +131,9 @@ func (h Host) Run(ctx context.Context) (err error) {
 	return errors.Join(err, r.wait(limit))
 }
 
-// drainDelay is how long the public listeners stay open after the program was told to end. A balancer needs that long to see that it
-// is not ready any more, and a callback that meets a closed listener is lost where the provider does not retry. Only SIGTERM, which
-// orchestrators send, is worth the delay: nobody balances what a person ends at a terminal.
+// drainDelay is how long the public listeners stay open after the signal to end. A load balancer needs that long to see that the program
+// is not ready any more. A callback that meets a closed listener is lost if the provider does not retry. Only SIGTERM, which
+// orchestrators send, is worth the delay: a program that a person ends at a terminal is behind no load balancer.
 func (h Host) drainDelay(ctx context.Context, doors []*door) time.Duration {
 	if len(doors) == 0 || !errors.Is(context.Cause(ctx), ErrTerminated) {
 		return 0
@@ -161,7 +161,7 @@ func (p *parts) close() {
 // until the next reconnect.
 const publishWithin = 5 * time.Second
 
-// opening is how patient whoever opens the parts is: a service waits for what may be mended, a command says what is wrong.
+// opening is the patience of the code that opens the parts: a service waits for faults that may be fixed, a command reports them.
 type opening struct {
 	connect  func() (*nats.Conn, error)
 	hopeless func(error) bool // of an answer of the broker
@@ -230,7 +230,7 @@ func (h Host) openParts(ctx context.Context, live *config.Live, health *Health, 
 	return p, err
 }
 
-// claims opens the memory of what was done: in Redis where there is one, else in a bucket of the broker. What is opened in Redis is probed
+// claims opens the memory of claims: in Redis if it is configured, else in a bucket of the broker. A memory in Redis is probed
 // from then on.
 func claims(
 	ctx context.Context, client *redis.Client, probes *RedisProbes, js jetstream.JetStream, gaps *dedupe.Gaps,

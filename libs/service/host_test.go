@@ -376,7 +376,7 @@ func TestTheOrderOfTheEnd(t *testing.T) {
 	}
 }
 
-// Only SIGTERM is worth a drain delay, and only where somebody may still be sent here: else a person waits for nothing.
+// Only SIGTERM is worth a drain delay, and only if requests may still arrive. Otherwise a person would wait for nothing.
 func TestTheDrainDelay(t *testing.T) {
 	t.Parallel()
 	broker := provisioned(t)

@@ -49,7 +49,7 @@ func do(t *testing.T, client *redis.Client, command string) {
 	}
 }
 
-// Each of these Redis answers PING, and takes no claim. What is done to it is undone, and then it is well.
+// Each of these Redis servers answers PING but accepts no claim. The test then undoes the change, and the server is healthy.
 func TestARedisThatTakesNoClaims(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -113,8 +113,8 @@ func TestARedisThatTakesNoClaims(t *testing.T) {
 	}
 }
 
-// The manual's list of what a service's user of Redis may do is enough, and none of it is too much: without any command or key of it the
-// service is not ready, and is told what is missing.
+// The manual's list of permissions for a service's Redis user is sufficient, and all of it is necessary. If one command or key
+// is missing, the service is not ready and reports the missing permission.
 func TestARedisUserOfTheManual(t *testing.T) {
 	t.Parallel()
 	manual, err := os.ReadFile("../../docs/operate.md")
@@ -162,7 +162,7 @@ func TestARedisUserOfTheManual(t *testing.T) {
 	}
 }
 
-// Through a whole host: a service that needs claims is not ready, one that goes on without them is, and says what is wrong.
+// In a whole host, a service that needs claims is not ready. A service that works without claims is ready, and reports the fault.
 func TestAHostJudgesRedisByItsClaims(t *testing.T) {
 	t.Parallel()
 	for name, outlives := range map[string]bool{"sms-sender": false, "ingest": true} {

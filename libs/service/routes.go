@@ -50,7 +50,7 @@ func (r *Routes) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	http.Error(w, "No route of this listener matches the path.", http.StatusNotFound)
 }
 
-// clean tells whether the mux takes a path as it is; it would redirect any other.
+// clean reports whether the mux accepts a path unchanged. It would redirect any other.
 func clean(escaped string) bool {
 	cleaned := path.Clean(escaped)
 	return strings.HasPrefix(escaped, "/") && (cleaned == escaped || cleaned+"/" == escaped)

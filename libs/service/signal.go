@@ -11,8 +11,8 @@ import (
 // ErrTerminated is the cause of a context that SIGTERM ended: see Host.Run.
 var ErrTerminated = errors.New("terminated")
 
-// UntilSignal is ctx until the process is told to end: by SIGTERM, as orchestrators do, or by SIGINT, as a person at a terminal
-// does. A second signal ends the process at once.
+// UntilSignal is ctx until a signal ends the process: SIGTERM, which orchestrators send, or SIGINT, which a person sends at a
+// terminal. A second signal ends the process at once.
 func UntilSignal(ctx context.Context) context.Context {
 	ctx, end := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 1)

@@ -39,9 +39,9 @@ type attempt struct {
 	earlier int   // attempts before the replay
 
 	unknown       bool                     // an earlier attempt may have had its effect; claimed sets it, and a replay's letter
-	gap           bool                     // the memory has a gap that the input may have been done in; claimed sets it
-	claimedBefore bool                     // its claim tells of an earlier attempt; claimed sets it
-	givenUp       func(reason error) []Out // what follows when the input is given up; nil for nothing
+	gap           bool                     // the input may have been done in a gap of the memory; claimed sets it
+	claimedBefore bool                     // its claim shows an earlier attempt; claimed sets it
+	givenUp       func(reason error) []Out // the outputs when the input is given up; nil for none
 	verdict       Verdict                  // buried sets it, once a delivery
 	unanswered    error                    // why the broker did not hear the verdict; settled sets it
 }

@@ -52,8 +52,8 @@ func claimed(s flow.Stage, memory, left dedupe.Store, lease time.Duration) middl
 	}
 }
 
-// doubt reads a pending claim. A claim that lapsed belonged to an attempt whose end nobody saw. Where the memory has a gap,
-// only an input that was stored before the end of it can have been done in it, and only one that was delivered before.
+// doubt reads a pending claim. A claim that lapsed belonged to an attempt whose end is unknown. If the memory has a gap, only
+// an input that was stored before the end of the gap can have been done in it, and only one that was delivered before.
 func (a *attempt) doubt(found dedupe.Claim) {
 	switch end := found.Span.Until; {
 	case !found.Gap:
@@ -64,8 +64,8 @@ func (a *attempt) doubt(found dedupe.Claim) {
 	}
 }
 
-// holding makes the attempt and extends its claim meanwhile, every third of the lease. When somebody else has it, the
-// attempt ends: he may be doing the same. A memory that is away changes nothing: what was begun is better finished.
+// holding makes the attempt and extends its claim meanwhile, every third of the lease. When another worker has the claim, the attempt
+// ends, because that worker may do the same work. An unreachable memory does not end the attempt: it is better to finish it.
 //
 // Once the effect may have happened (see Left), the claim has the lease of the other memory.
 func holding(ctx context.Context, memory, left dedupe.Store, owner string, lease time.Duration, next handler, a *attempt) ([]Out, error) {

@@ -73,11 +73,11 @@ func (s source) take(ctx context.Context, c jetstream.Consumer, work func(jetstr
 	return nil
 }
 
-// each works through messages until ctx ends or the iterator does. What arrives after the end is handed back.
+// each works through messages until ctx ends or the iterator does. Messages that arrive after the end are returned to the stream.
 //
-// 10 s without a word mean that the broker is away, or the consumer is gone. The iterator ends then: its next request would
-// stand beside the one that the broker has not answered yet, which bring two messages, and the client has room for one and drops
-// the other.
+// 10 s without a heartbeat mean that the broker is away, or that the consumer is gone. The iterator ends then. Its next
+// request would overlap with the one that the broker has not answered yet. The two bring two messages, and the client has room
+// for one and drops the other.
 func (s source) each(ctx context.Context, messages jetstream.MessagesContext, work func(jetstream.Msg) time.Duration) error {
 	defer context.AfterFunc(ctx, messages.Drain)()
 	for {

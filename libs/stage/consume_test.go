@@ -306,8 +306,8 @@ func (s *stalled) Next(...jetstream.NextOpt) (jetstream.Msg, error) {
 	return nil, jetstream.ErrMsgIteratorClosed
 }
 
-// A broker that stalls answers a request late. Nothing waits for the ack wait then: a new iterator asks, and what comes to the
-// old one is handed back.
+// A broker that stalls answers a request late. The stage does not wait for the ack wait then: a new iterator sends a request,
+// and a message for the old one is returned to the stream.
 func TestASilentIteratorIsReplaced(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -360,7 +360,7 @@ func TestAWorkerRestsWhileAPartIsAway(t *testing.T) {
 	}
 }
 
-// What was done while the broker was away is acked when it is back, and not done again after the ack wait of half a minute.
+// A message that was done while the broker was away is acked when the broker is back. It is not done again after the ack wait of 30 s.
 func TestTheBrokerHearsTheAnswerWhenItIsBack(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

@@ -8,8 +8,9 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// buried decides what happens to the input. What is given up it puts into the DLQ, waits for its ack, and publishes what follows
-// from giving up; only then may the input be terminated. What cannot be buried is retried: nothing is ever lost.
+// buried decides what happens to the input. If the input is given up, buried publishes it to the DLQ, waits for the ack, and
+// publishes the outputs of giving up. Only then may the input be terminated. An input that cannot be buried is retried: no
+// input is ever lost.
 func buried(s flow.Stage, j judge, p publisher) middleware {
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {

@@ -230,7 +230,7 @@ func TestAClaimIsExtendedWhileTheEffectTakesItsTime(t *testing.T) {
 	h.wants("+ACK?")
 }
 
-// Who lost the claim to somebody else stops: both would do the same.
+// A worker that lost its claim to another worker stops, because both would do the same work.
 func TestAnEffectEndsWhenItsClaimIsLost(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -247,7 +247,7 @@ func TestAnEffectEndsWhenItsClaimIsLost(t *testing.T) {
 	h.wants("claim: ours", "claim: held", "give back: unknown", "-NAK after", "claim: held")
 }
 
-// Where the memory has a gap, an input is only in doubt if it was there before the gap's end and somebody was given it.
+// If the memory has a gap, an input is in doubt only if it was stored before the end of the gap and was delivered before.
 func TestOnlyWhatWasThereBeforeTheGapsEndIsInDoubt(t *testing.T) {
 	t.Parallel()
 	stored := time.Now()
@@ -301,7 +301,7 @@ func TestAClaimIsLongFromTheMomentItsEffectMayHaveHappened(t *testing.T) {
 	}
 }
 
-// leasing is a memory that tells of its claims with which lease they are.
+// leasing is a memory that reports the lease of each claim.
 type leasing struct {
 	*memory
 	lease string

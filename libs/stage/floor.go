@@ -59,7 +59,7 @@ func (f *Floors) Keep(ctx context.Context, is *jetstream.ConsumerInfo) error {
 	return nil
 }
 
-// below is the highest of what was done, up to a sequence.
+// below is the highest message that was done, up to a sequence.
 func (f *Floors) below(sequence uint64) (highest flow.Floor, found bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -43,7 +43,7 @@ func (w *worker) all() []string {
 	return slices.Sorted(slices.Values(w.did))
 }
 
-// work runs the stage until it has done what it should, all its life long, and nothing is left but what fails.
+// work runs the stage, from its start to its end, until it has done want and only messages that fail are left.
 func (w *worker) work(want ...string) {
 	w.t.Helper()
 	s := flow.StageNamed(flow.Enricher)
@@ -102,7 +102,7 @@ func (w *worker) provision() {
 	}
 }
 
-// A consumer that is lost is made again where its stage stopped, however often. What was not done then is done.
+// A lost consumer is recreated where its stage stopped, any number of times. Messages that were not done are done then.
 func TestALostConsumerResumesWhereItsStageStopped(t *testing.T) {
 	t.Parallel()
 	_, js := realtest.NATS(t).Connect()
@@ -120,7 +120,7 @@ func TestALostConsumerResumesWhereItsStageStopped(t *testing.T) {
 	w.work("a", "b", "c", "d", "e")
 }
 
-// What waits for another attempt keeps the floor below it, though all behind it is done.
+// A message that waits for another attempt keeps the floor below it, even if all later messages are done.
 func TestTheFloorIsBelowWhatIsNotDone(t *testing.T) {
 	t.Parallel()
 	_, js := realtest.NATS(t).Connect()

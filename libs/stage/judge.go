@@ -13,7 +13,7 @@ type judge struct {
 	putOffs *putOffs
 }
 
-// of decides by how the attempt ended. Whoever cannot carry the verdict out decides again with the reason.
+// of decides the verdict from the result of the attempt. A caller that cannot carry out the verdict calls it again with the reason.
 func (j judge) of(a *attempt, err error) Verdict {
 	n := a.counted(j.policy, err)
 	if !a.tried && a.number > 1 {
@@ -39,7 +39,7 @@ type putOff struct {
 	tried      bool // this process has made an attempt that did count
 }
 
-// most bounds each of the two halves: twice what all replicas together have in hand, some 2 MB.
+// most limits each of the two halves: twice the messages that all replicas together have in flight, some 2 MB.
 const most = 20_000
 
 func newPutOffs() *putOffs { return &putOffs{now: map[place]putOff{}} }
@@ -80,7 +80,7 @@ func (p *putOffs) note(a *attempt, kind Kind, err error) {
 	case known.tried:
 		known.deliveries++
 	default:
-		known.deliveries = a.number // whoever put off the earlier ones did it for the same trouble
+		known.deliveries = a.number // every process that put off the earlier ones did so for the same problem
 	}
 	if said.ours && said.after == 0 {
 		known.away++

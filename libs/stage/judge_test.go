@@ -19,7 +19,7 @@ func delivery(n int, age time.Duration) *attempt {
 	}}
 }
 
-// What we put off ourselves neither raises the back-off nor uses up the patience, whatever it was.
+// An input that we put off ourselves neither raises the back-off nor uses up the retry budget, whatever the reason.
 func TestWhatWePutOffDoesNotCount(t *testing.T) {
 	t.Parallel()
 	p := flow.StageNamed(flow.SMSSender).Policy
@@ -75,7 +75,7 @@ func TestWhatWePutOffDoesNotCount(t *testing.T) {
 	}
 }
 
-// A long outage leaves no more behind than the bound, and what is at work is not forgotten.
+// A long outage leaves no more entries than the limit, and inputs at work are not forgotten.
 func TestPutOffsAreBounded(t *testing.T) {
 	t.Parallel()
 	p := newPutOffs()

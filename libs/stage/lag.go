@@ -32,7 +32,7 @@ func newLag(r prometheus.Registerer) (l lag, err error) {
 	return l, err
 }
 
-// tellLag tells how far a stage is behind, on each of its sources, and keeps how far it has come, until ctx ends.
+// tellLag reports how far a stage is behind on each of its sources, and stores its floors, until ctx ends.
 func tellLag(ctx context.Context, sources []source, floors []*Floors, r prometheus.Registerer) error {
 	l, err := newLag(r)
 	if err != nil {

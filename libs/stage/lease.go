@@ -7,9 +7,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// leased holds the lease on the input while it is worked on: the server is told every third of the ack wait. Where it does not
-// hear it, because it is away or slow, the attempt goes on all the same, and somebody else may be given the same input: a stage
-// with an effect is kept from doing it twice by its claim, and to all others doing it twice is harmless.
+// leased holds the lease on the input during the attempt: it sends an extension to the server every third of the ack wait. If
+// the server is away or slow and misses the extension, the attempt continues, and another worker may get the same input. The
+// claim keeps a stage with an effect from doing it twice. In all other stages doing it twice is harmless.
 func leased(conn *nats.Conn, ackWait time.Duration) middleware {
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {

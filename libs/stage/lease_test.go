@@ -33,7 +33,7 @@ func TestLongWorkHoldsItsLease(t *testing.T) {
 	h.wants("+ACK?")
 }
 
-// A broker that is away takes no input from anybody, and its claim keeps an effect from being done twice.
+// While the broker is away no worker loses its input, and the claim keeps an effect from being done twice.
 func TestAnAttemptGoesOnWhileTheBrokerIsAway(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

@@ -18,14 +18,14 @@ import (
 // publishFor bounds one publish, its stream's ack included.
 const publishFor = 5 * time.Second
 
-// publisher stores what follows from inputs of one consumer.
+// publisher stores the outputs of one consumer's inputs.
 type publisher struct {
 	js   jetstream.JetStream
 	made time.Time // when the consumer was made
 }
 
-// published stores what follows before the input is acked, also where the memory did not hear of what was done (the log is
-// asked then), and where a part of the work was put off. Doing it again is harmless, because outputs have stable ids.
+// published stores the outputs before the input is acked. It also does so if the memory could not confirm the work, because
+// the log is asked then, and if a part of the work was put off. Doing it again is harmless, because outputs have stable ids.
 func published(p publisher) middleware {
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {
@@ -37,15 +37,15 @@ func published(p publisher) middleware {
 			stored := p.publish(ctx, a, outs)
 			crash.Point("published")
 			if stored != nil && !errors.Is(err, errUnconfirmed) {
-				return nil, stored // comes again sooner than what was put off
+				return nil, stored // comes again sooner than the part that was put off
 			}
 			return nil, errors.Join(err, stored)
 		}
 	}
 }
 
-// publish stores outs. The streams themselves refuse an id for flow.DuplicateWindow; where an earlier attempt may have published
-// the same before that, the log is asked what it holds already.
+// publish stores outs. The streams themselves refuse a known id for flow.DuplicateWindow. If an earlier attempt may have
+// published the same outputs before that, publish first asks the log which of them it holds.
 func (p publisher) publish(ctx context.Context, a *attempt, outs []Out) error {
 	if len(outs) > 0 && p.late(a, time.Now()) {
 		var err error
@@ -56,9 +56,9 @@ func (p publisher) publish(ctx context.Context, a *attempt, outs []Out) error {
 	return publish(ctx, p.js, traced(ctx, outs)...)
 }
 
-// late tells whether an earlier attempt may have published longer ago than the streams remember. Half of their window is left for
-// clocks that differ. The attempt may have been one before the consumer was made again, or before the input was buried, or one
-// that is known from its claim alone.
+// late reports whether an earlier attempt may have published longer ago than the streams remember. Half of their window is
+// reserved for clocks that differ. The earlier attempt may have been before the consumer was recreated, or before the input
+// was buried, or may be known from its claim alone.
 func (p publisher) late(a *attempt, now time.Time) bool {
 	again := a.number > 1 && now.Sub(a.meta.Timestamp) > flow.DuplicateWindow/2
 	return again || a.claimedBefore || a.input.Replays > 0 || a.meta.Timestamp.Before(p.made)

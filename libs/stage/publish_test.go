@@ -8,8 +8,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The streams refuse an id for two minutes. What may have been published before that is published again only where the log does
-// not hold it.
+// The streams refuse a known id for two minutes. An output that may have been published before that is published again only if
+// the log does not hold it.
 func TestTheLogIsAskedBeforeItIsToldAgain(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

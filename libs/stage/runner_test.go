@@ -90,8 +90,8 @@ func TestFailuresAreRetriedLater(t *testing.T) {
 	h.wants("attempt 3", "+ACK?")
 }
 
-// What follows already is stored before the rest of the work is put off, and is there once however often it is made again. Where it
-// cannot be stored, the work comes again as soon as any other.
+// Outputs that are ready are stored before the rest of the work is put off, and exist once however often they are made again.
+// If they cannot be stored, the work comes again as soon as any other.
 func TestWhatFollowsBesideWorkPutOffIsStored(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

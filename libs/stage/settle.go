@@ -12,9 +12,9 @@ import (
 // ackFor bounds the wait for the server's word that it heard an ack.
 const ackFor = 5 * time.Second
 
-// settled answers the broker. While the broker is away it waits, because an answer is good for as long as the message is in
-// hand: what is done need not be done again, and what is to be retried comes as soon as it was meant to. Without an answer the
-// message would come again after the ack wait. It does not wait when the program ends.
+// settled answers the broker. While the broker is away it waits, because an answer is valid while the message is in flight: a
+// finished message need not be done again, and a retry comes as soon as it was meant to. Without an answer the message would
+// come again after the ack wait. It does not wait when the program ends.
 func settled(conn *nats.Conn, floors *Floors, ends <-chan struct{}) middleware {
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {
@@ -33,7 +33,7 @@ func settled(conn *nats.Conn, floors *Floors, ends <-chan struct{}) middleware {
 	}
 }
 
-// back waits until the connection is back; false when the program ends, or the connection was closed for good.
+// back waits until the connection is back. It returns false when the program ends, or when the connection was closed permanently.
 func back(conn *nats.Conn, ends <-chan struct{}) bool {
 	look := time.NewTicker(50 * time.Millisecond)
 	defer look.Stop()

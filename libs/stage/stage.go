@@ -10,9 +10,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Func is one stage's business, and nothing else: no broker, no clock, no retry. It returns what follows from its
-// input. In an effect stage it is called again only while it is not known to have succeeded. In one without an effect it may
-// return Later beside what follows already, when a part of the work cannot be done yet.
+// Func is one stage's work, and nothing else: no broker, no clock, no retry. It returns the outputs of its input. An effect
+// stage calls it again only while it is not known to have succeeded. In a stage without an effect it may return Later together
+// with the outputs so far, when a part of the work cannot be done yet.
 type Func[In any] func(ctx context.Context, in Event[In]) ([]Out, error)
 
 // Event is one input.
@@ -22,11 +22,11 @@ type Event[T any] struct {
 	// Unknown is true when an earlier attempt of an effect stage may have had its effect: its owner died, or the
 	// connection dropped in the middle. Look for traces of it before doing it again, and mark what you do.
 	Unknown bool
-	// Gap is true when the memory of claims lost what it knew of the time in which the input may have been done: ask the log
-	// before you do it. It does not mean that anybody tried.
+	// Gap is true when the memory of claims lost its records of the time in which the input may have been done: ask the log
+	// before you do it. It does not mean that there was an earlier attempt.
 	Gap bool
-	// Replays is how often an operator gave the input back to the stage after it was given up; 0 as a rule. An earlier
-	// life may have left its traces in the log, later than any memory of claims reaches.
+	// Replays is how often an operator replayed the input after it was given up; usually 0. An earlier life may have left
+	// events in the log, and every memory of claims may have forgotten it since.
 	Replays int
 	Stored  time.Time // when the stream stored the input, by the broker's clock
 	Data    T
@@ -57,8 +57,8 @@ func PutOff(d time.Duration, reason string, err error) error {
 	return &verdictError{kind: retry, reason: label(reason), ours: true, after: d, err: err}
 }
 
-// Since says from when on attempts count against the policy, where that is later than the input itself: the time before
-// was spent waiting for somebody else. It does not change what err means.
+// Since sets from when attempts count against the policy, if that is later than the input itself: the time before was spent
+// waiting for another party. It does not change the meaning of err.
 func Since(t time.Time, err error) error { return &sinceError{t, err} }
 
 type sinceError struct {

@@ -91,7 +91,7 @@ func TestCounted(t *testing.T) {
 	}
 }
 
-// What an input waited for somebody else is not held against it: its attempts count from the end of that.
+// The time that an input waited for another party does not count against it: its attempts count from the end of the wait.
 func TestAttemptsCountSince(t *testing.T) {
 	t.Parallel()
 	p := flow.StageNamed(flow.SMSSender).Policy
@@ -116,7 +116,7 @@ func TestAttemptsCountSince(t *testing.T) {
 	}
 }
 
-// What is put off after a failure is never given up for it, and its outcome stays as unknown as it was.
+// An input that is put off after a failure is never given up for that failure, and its outcome stays as unknown as before.
 func TestWhatIsPutOffIsNotHeldAgainstTheInput(t *testing.T) {
 	t.Parallel()
 	p := flow.StageNamed(flow.SMSSender).Policy

@@ -9,12 +9,13 @@ import (
 // facts is what a template may say; docs/templates.md lists them. Names and titles were written by strangers, and are
 // harmless.
 type facts struct {
-	Title  string // of the document; empty where nobody told
+	Title  string // of the document; empty if unknown
 	Sender string // "PactSafe"; may be empty
 	Actor  string // who acted; may be empty
 	Name   string // the reader's given name; empty where there is none to greet with
-	// Together is how many signers read at the reader's address; 0 where nobody else does. Then the message says whose it is:
-	// by Whose, the full name, which may be empty, and by Place among them, where the names do not tell them apart; else 0.
+	// Together is how many signers read at the reader's address; 0 if there is no other. If there are several, the message
+	// says whose it is: by Whose, the full name, which may be empty, and by Place among them if the names do not distinguish
+	// them. Else Place is 0.
 	Together, Place uint32
 	Whose           string
 	ToSender        bool   // the reader is who sent the document

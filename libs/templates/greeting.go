@@ -24,9 +24,9 @@ func greeting(first, last string) string {
 	return cut(strings.Join(words, " "), longestName)
 }
 
-// givenName tells whether a word looks like a given name or a part of one: letters, with hyphens and apostrophes between them.
-// An initial does not, nor a word in capitals alone, which may be an abbreviation. Scripts without capitals have names of one
-// letter.
+// givenName reports whether a word looks like a given name or a part of one: letters, with hyphens and apostrophes between
+// them. An initial does not. Nor does a word in capitals alone, which may be an abbreviation. Scripts without capitals have
+// names of one letter.
 func givenName(word string) bool {
 	letters, lower, capital := 0, false, false
 	var before rune
@@ -53,7 +53,7 @@ func givenName(word string) bool {
 	}
 }
 
-// leans tells whether a character belongs to the letter before it: accents, variation selectors, joiners.
+// leans reports whether a character belongs to the letter before it: accents, variation selectors, joiners.
 func leans(r rune) bool {
 	return unicode.Is(unicode.M, r) || r == zeroWidthNonJoiner || r == zeroWidthJoiner
 }
@@ -69,7 +69,7 @@ var noGivenName = set(`
 	dear hello hi the and or und oder et y family estate company
 `)
 
-// company tells whether a family name ends as a company's does: "Acme" is then no person's given name.
+// company reports whether a family name ends like a company's name: "Acme" is then not a person's given name.
 func company(last string) bool {
 	words := strings.Fields(strings.ToLower(last))
 	return len(words) > 0 && companies[strings.Trim(words[len(words)-1], ".,()")]

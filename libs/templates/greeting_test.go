@@ -7,7 +7,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// hello is the first line of a letter to somebody of that name.
+// hello is the first line of an e-mail to a person of that name.
 func hello(t *testing.T, first, last string) string {
 	t.Helper()
 	n := example(notifyv1.Kind_KIND_INVITATION)
@@ -105,7 +105,7 @@ func TestGreetings(t *testing.T) {
 	}
 }
 
-// What programs write where they have no value is nobody's name.
+// Texts that programs write for a missing value are not names.
 func TestNobodysName(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{

@@ -20,8 +20,8 @@ func plain(s string) string {
 	return s
 }
 
-// cut ends in "..." what is longer than the limit, in code points. It cuts between grapheme clusters, so that no letter loses
-// its accent, and no flag or emoji its other half.
+// cut shortens a text that is longer than the limit, in code points, and ends it with "...". It cuts between grapheme
+// clusters, so that no letter loses its accent, and no flag or emoji its other half.
 func cut(s string, limit int) string {
 	if utf8.RuneCountInString(s) <= limit {
 		return s
@@ -47,7 +47,7 @@ var joiners = []rune{zeroWidthNonJoiner, zeroWidthJoiner, ' '}
 // regionFlag is the flag of a part of a country, such as Scotland: a black flag, and its name in tags.
 var regionFlag = regexp.MustCompile(`\x{1F3F4}[\x{E0030}-\x{E0039}\x{E0061}-\x{E007A}]{3,6}\x{E007F}`)
 
-// visible leaves out what cannot be seen. Tags are left out but for those of a flag.
+// visible removes invisible characters. It also removes tags, except those of a flag.
 func visible(s string) string {
 	var b strings.Builder
 	from := 0

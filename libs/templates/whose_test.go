@@ -23,7 +23,7 @@ func TestASharedAddressIsToldWhoseItIs(t *testing.T) {
 		locale      string
 		first, last string
 		by, place   uint32
-		want        string // what it begins with; empty where it says nothing of it
+		want        string // the text's beginning; empty if it does not name the person
 	}{
 		{"en", "Ann", "Smith", 0, 0, ""},
 		{"en", "Ann", "Smith", 2, 0, "For Ann Smith: "},

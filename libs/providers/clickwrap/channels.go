@@ -54,16 +54,16 @@ func (c *channels) add(name string) {
 	}
 }
 
-// statuses are the provider's words for what speaks against a channel, in lower case and with single spaces. The documentation
-// names two of them. A word that is not here speaks against nothing: a message to an address that no longer works harms nobody,
-// and one that is not sent is missed.
+// statuses are the provider's words for the reasons against a channel, in lower case and with single spaces. The documentation
+// names two of them. A word that is not listed is no reason: a message to an address that no longer works does no harm, but a
+// message that is not sent is missed.
 var statuses = map[string]pack.Undeliverable{
 	"opted out": pack.OptedOut, "opt out": pack.OptedOut, "optedout": pack.OptedOut, "optout": pack.OptedOut,
 	"unsubscribed": pack.OptedOut, "unsubscribe": pack.OptedOut,
 	"landline": pack.Landline, "land line": pack.Landline, "fixed line": pack.Landline, "fixedline": pack.Landline,
 }
 
-// speaksAgainst reads the first status that is told.
+// speaksAgainst reads the first status that is not empty.
 func speaksAgainst(told ...rest.Text) pack.Undeliverable {
 	status := strings.ToLower(rest.First(told...))
 	status, _, _ = strings.Cut(status, "(") // why, or by which word

@@ -9,8 +9,8 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// What Clickwrap's descriptions tell and its fields do not: who acted and what the request is called. They are sentences
-// for people, and titles stand in them unescaped, so a sentence can have several readings; then it is not read. The
+// describe reads what only Clickwrap's descriptions contain: who acted, and the name of the request. Descriptions are
+// sentences for people, with the titles unescaped, so a sentence can have several readings. Such a sentence is not used. The
 // attribute "description" keeps the whole sentence, and the API knows the title.
 //
 //	PactSafe sent "Example Contract"
@@ -88,8 +88,8 @@ var address = regexp.MustCompile(`\((\S+@\S+?)\)`)
 // unnamed is how it names a signer who has no name: eric@pactsafe.com agreed to …
 var unnamed = regexp.MustCompile(`^([^\s()"]+@[^\s()"]+) `)
 
-// actor reads who acted; nothing where a contract's title holds an address too, or comes before it. A signer who has no name is
-// known by his address alone, which may stand in the name's place as well.
+// actor returns who acted. It returns nothing if a contract's title contains an address too, or precedes the address. A signer
+// without a name is identified by the address alone, which may also replace the name.
 func actor(description string) (name, email string) {
 	found := address.FindAllStringSubmatchIndex(description, 2)
 	if len(found) == 0 {
@@ -111,8 +111,8 @@ func actor(description string) (name, email string) {
 	return name, email
 }
 
-// names takes the last word for the family name: "Eric van Dyke" is Eric van, Dyke; joined again it is what it was. A name
-// of words for nothing ("null null") is none.
+// names takes the last word as the family name: "Eric van Dyke" becomes "Eric van" and "Dyke". Joined again, the parts give
+// the original name. A name of words for a missing value ("null null") is empty.
 func names(name string) (given, family string) {
 	if !slices.ContainsFunc(strings.Fields(name), func(word string) bool { return !jsonflat.Absent(word) }) {
 		return "", ""

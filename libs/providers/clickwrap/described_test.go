@@ -50,7 +50,7 @@ func TestDescribe(t *testing.T) {
 		{"activity_agreed", `"eric@pactsafe.com agreed" (eric@pactsafe.com) agreed to "NDA"`, "", "", "", ""},
 		{"activity_agreed", `Mail eric@pactsafe.com agreed to "NDA"`, "", "", "", ""},
 
-		// Words for nothing are nobody's name.
+		// Words for a missing value are not a name.
 		{"request_signed", `null null signed "Lease"`, "Lease", "", "", ""},
 		{"request_signed", `undefined signed "Lease"`, "Lease", "", "", ""},
 		{"request_signed", `Christopher Null signed "Lease"`, "Lease", "Christopher", "Null", ""},

@@ -35,7 +35,7 @@ func normalizeSigned(form url.Values, stamp *signingv1.SigningEvent) ([]*signing
 	said := reasons(fields)
 	e.Type, e.ProviderType = meaning(said), said.providerType()
 	if entity != "" && entity != "document" {
-		e.Type = recorded // it tells of a signer or a group, and not of the document
+		e.Type = recorded // it is about a signer or a group, and not about the document
 	}
 	e.Id = identify(e, slices.Concat([]string{"/document/" + id + "/"}, said, []string{fields.Peek("timestamp")})...)
 	e.Attributes = fields.Attributes()
@@ -107,10 +107,11 @@ func meaning(s said) string {
 	return found
 }
 
-// plain is a text that may stand in a type's name; another may be an address.
+// plain matches a text that may be part of a type's name. Another text may be an address.
 var plain = regexp.MustCompile(`^[A-Za-z0-9._ -]{1,40}$`)
 
-// providerType is the route with what was said: "signed.event=rejected". The route's own word adds nothing to it.
+// providerType is the route with the values of the callback: "signed.event=rejected". A value that repeats the route's own
+// word adds nothing.
 func (s said) providerType() string {
 	var words []string
 	for i := 0; i < len(s); i += 2 {

@@ -91,7 +91,7 @@ func unix(text string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// combine puts the parts together and refuses what is not a time of the calendar and the clock: 31 February, 25 o'clock.
+// combine joins the parts and refuses a time that the calendar or the clock does not have: 31 February, 25 o'clock.
 func combine(dateText, hour, minute, second, fraction, half, rest string) (time.Time, bool) {
 	d, ok := readDate(dateText)
 	if !ok {

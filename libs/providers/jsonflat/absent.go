@@ -2,8 +2,8 @@ package jsonflat
 
 import "strings"
 
-// Absent tells whether text is what a program writes for an id that it does not have: nothing, or the word for nothing of
-// the language that it is written in. Blanks are an id, if an odd one.
+// Absent reports whether text stands for a missing id: it is empty, or the word that a programming language writes for no
+// value. Blanks are an id, if an odd one.
 func Absent(text string) bool {
 	switch strings.ToLower(text) {
 	case "", "null", "(null)", "undefined", "none", "nil", "<nil>", "nan", "[object object]":

@@ -60,8 +60,9 @@ func Parse(data []byte) (*Object, error) {
 	return r.flat(len(data))
 }
 
-// Items cuts a JSON array into its items, as they stand there. It does not look into them: an item that is no JSON does not
-// spoil the others. Empty places, as behind a last comma, are no items. What cannot be cut is a *pack.UnreadableError.
+// Items splits a JSON array into its items and leaves their bytes unchanged. It does not parse the items, so that an item that
+// is not JSON does not affect the others. It skips empty items, such as the one after a trailing comma. If it cannot split the
+// data, it returns a *pack.UnreadableError.
 func Items(data []byte) ([][]byte, error) {
 	data = bytes.Trim(pack.TrimBOM(data), " \t\r\n")
 	if len(data) == 0 || data[0] != '[' {

@@ -123,7 +123,7 @@ func TestUnreadable(t *testing.T) {
 	wantUnreadable(t, object(long), "too-large", "")
 }
 
-// One broken item must not take the others with it: what is in an item is not looked at.
+// One broken item must not affect the others: Items does not parse the items.
 func TestItemsAreCutWhateverIsInThem(t *testing.T) {
 	t.Parallel()
 	for data, want := range map[string][]string{

@@ -15,20 +15,20 @@ import (
 )
 
 const (
-	// Updated is the type of an event that adds to what an earlier one told. It is no fact of its own: who counts
-	// completions or signatures does not count it.
+	// Updated is the type of an event that adds to an earlier event. It is not a fact of its own: do not count it as a
+	// completion or a signature.
 	Updated = "document.updated"
 	// UpdatesAttribute names, on an event of the type Updated, the id of the event that it adds to.
 	UpdatesAttribute = "signrelay.updates"
 
-	// tested is the type of a test of the endpoint, which tells of nothing.
+	// tested is the type of an event for a test of the endpoint. It reports no fact.
 	tested = "endpoint.tested"
 )
 
-// Addition is what a second report of a fact adds to the event that the log holds of it: the whole second report, as an event
-// of its own; nil where it says nothing that known does not (docs/adr/0017). Its id is a function of the fact and of what the
-// report says, so that a retry of the report meets it. Attributes that tell of the delivery and not of the fact, which may
-// differ from one retry to the next, do not count. Without known, all of it is new.
+// Addition returns what a second report of a fact adds to the event that the log holds of it: the whole second report, as an
+// event of its own; nil if it adds nothing to known (docs/adr/0017). Its id is a function of the fact and of the report's
+// content, so that a retry of the report gets the same id. Attributes that describe the delivery and not the fact do not
+// count, because they may differ from one retry to the next. Without known, all of it is new.
 func Addition(known, second *signingv1.SigningEvent, delivery ...string) *signingv1.SigningEvent {
 	if second.GetType() == Updated || second.GetType() == tested {
 		return nil
@@ -53,7 +53,8 @@ func Addition(known, second *signingv1.SigningEvent, delivery ...string) *signin
 	return update
 }
 
-// Distinct is a callback's events with each id once: what comes again stays as what it adds.
+// Distinct returns a callback's events with each id once. A repeated event is replaced by its Addition to the first, and
+// dropped if it adds nothing.
 func Distinct(events []*signingv1.SigningEvent, delivery ...string) []*signingv1.SigningEvent {
 	seen := make(map[string]*signingv1.SigningEvent, len(events))
 	distinct := make([]*signingv1.SigningEvent, 0, len(events))
@@ -74,7 +75,7 @@ var receipt = map[protoreflect.Name]bool{
 	"id": true, "source": true, "provider": true, "type": true, "provider_type": true, "provider_event_id": true, "received_at": true, "verification": true,
 }
 
-// contents are the texts that tell of the fact, by their place: "document.title", "attributes.tag".
+// contents are the texts that describe the fact, by their path: "document.title", "attributes.tag".
 func contents(e *signingv1.SigningEvent, delivery []string) map[string]string {
 	found := map[string]string{}
 	if e != nil {

@@ -30,7 +30,7 @@ type Pack struct {
 	// Sign makes a request authentic for a source, as the provider does: for samples, stories and tests. Only providers that
 	// sign with a private key use key.
 	Sign func(src config.Source, key *rsa.PrivateKey, r Request) (Request, error)
-	// Delivery names the fields that tell of a callback's delivery and not of what happened: a retry of it may change them.
+	// Delivery names the fields that describe a callback's delivery and not the fact: a retry may change them.
 	Delivery []string
 	// Samples are recorded callbacks, <name>.http: a request line, headers, an empty line, the body.
 	Samples fs.FS
@@ -55,7 +55,7 @@ type Request struct {
 
 	// Item is the place, from 0, of the item of a batch that Body is; nil for a whole callback. See Batches.
 	Item *int
-	// Beside is what came with a batch and belongs to none of its items: its first item has it.
+	// Beside holds the fields of a batch that belong to none of its items. The first item carries them.
 	Beside url.Values
 }
 
@@ -71,8 +71,8 @@ type Webhook interface {
 	Normalize(Request, signingv1.Verification) ([]*signingv1.SigningEvent, error)
 }
 
-// Batches is a Webhook whose callbacks may hold several items. Each is read and stored, or quarantined, on its own: one that
-// nobody can read must not hold back the others.
+// Batches is a Webhook whose callbacks may hold several items. Each is read and stored, or quarantined, on its own: an
+// unreadable item must not hold back the others.
 type Batches interface {
 	Webhook
 
@@ -80,15 +80,16 @@ type Batches interface {
 	// that is no batch has none. Errors are those of Normalize, about the callback as a whole.
 	Items(Request) ([]Request, error)
 
-	// Holds tells whether the bytes of an item stand in a batch as it came: then what vouches for the batch vouches for it.
+	// Holds reports whether a batch as it was received contains the bytes of an item. Then the authentication of the batch
+	// also covers the item.
 	Holds(batch, item Request) bool
 }
 
 // TimeUnread is the attribute of an event whose callback held a time that has no single reading. Its text names the fields,
-// joined by commas; they stand beside it as they came.
+// joined by commas. The event also carries these fields unchanged.
 const TimeUnread = "signrelay.time_unread"
 
-// ErrUnauthentic means that nothing vouches for a request. Wrap it with a reason that holds nothing of the request.
+// ErrUnauthentic means that a request could not be authenticated. Wrap it with a reason that contains nothing of the request.
 var ErrUnauthentic = errors.New("not authentic")
 
 // ErrNothing means that an authentic request was read and tells of nothing: a batch without changes. It is accepted, and

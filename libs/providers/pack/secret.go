@@ -11,7 +11,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 )
 
-// Redacted stands in place of a secret.
+// Redacted replaces a secret.
 const Redacted = "[redacted]"
 
 // shortest is the length in bytes from which a secret is found within other text. A shorter one may be an everyday word, so
@@ -71,13 +71,13 @@ func spellingsOf(value string) []string {
 	return slices.Compact(all)
 }
 
-// In tells whether a text holds a secret, be it a part of a word.
+// In reports whether a text contains a secret, even as part of a word.
 func (s Secrets) In(text string) bool {
 	return slices.ContainsFunc(s.spellings, func(one string) bool { return strings.Contains(text, one) })
 }
 
-// Redact returns the value of one field without the secrets in it, and tells whether there was one: the value is a secret,
-// holds a long one, or is a JSON array with one in it.
+// Redact returns the value of one field without the secrets in it, and reports whether there was one: the value is a secret,
+// contains a long one, or is a JSON array that contains one.
 func (s Secrets) Redact(value string) (redacted string, found bool) {
 	switch {
 	case slices.Contains(s.values, value):
@@ -90,7 +90,7 @@ func (s Secrets) Redact(value string) (redacted string, found bool) {
 	}
 }
 
-// RedactAll is Redact for a whole body or query, whose values stand in JSON or in a form, in whatever spelling.
+// RedactAll is Redact for a whole body or query, whose values are JSON or form fields, in any spelling.
 func (s Secrets) RedactAll(text string) (redacted string, found bool) {
 	if !s.In(text) && !strings.Contains(text, `\u`) && !strings.Contains(text, "%") {
 		return text, false // nor is there one in another spelling

@@ -16,8 +16,8 @@ const bom = "\ufeff"
 // TrimBOM is a text without the byte order mark before it.
 func TrimBOM(text []byte) []byte { return bytes.TrimPrefix(text, []byte(bom)) }
 
-// ParseForm reads URL-encoded fields of a body or a query. A byte order mark before a field's name is no part of the name.
-// Like url.ParseQuery it returns what it could read beside the error.
+// ParseForm reads URL-encoded fields of a body or a query. A byte order mark before a field's name is not part of the name.
+// Like url.ParseQuery, it returns the fields that it could read together with the error.
 func ParseForm(encoded string) (url.Values, error) {
 	values, err := url.ParseQuery(encoded)
 	for _, name := range slices.Sorted(maps.Keys(values)) {

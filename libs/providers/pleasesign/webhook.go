@@ -130,9 +130,9 @@ func missing(field string) error {
 	}
 }
 
-// redact replaces every value that is one of our keys or holds one, and tells whether there was one: PleaseSign's dummy
-// webhooks send the verification key along, in a field of any name. An event's name that we know is none, because a key may
-// be a word such as "test".
+// redact replaces every value that is one of our keys or contains one, and reports whether there was one: PleaseSign's dummy
+// webhooks send the verification key too, in a field of any name. A known event name does not count as a key, because a key
+// may be a word such as "test".
 func (w *webhook) redact(fields *jsonflat.Object) (dummy bool) {
 	_, known := types[fields.Peek("event")]
 	for _, name := range fields.Keys() {

@@ -17,8 +17,8 @@ import (
 // oddities are values that providers were seen to put, or could put, in the place of another type.
 var oddities = []string{`null`, `""`, `"x"`, `"null"`, `"email"`, `7`, `-1.5e9`, `true`, `false`, `[]`, `{}`, `[null]`, `["email"]`, `[[]]`, `{"x":[{}]}`}
 
-// odd puts each of the oddities in the place of each value of an answer. Where the answer can be read without the value at all,
-// it can be read with an odd one, and nobody else on the document changes by it.
+// odd replaces each value of a response by each of the oddities. If the response can be read without the value, it can be read
+// with an odd one, and no other person on the document changes.
 func (s apiSuite) odd(t *testing.T) {
 	if s.s.Everything == "" {
 		t.Fatal("the suite needs an answer with every field")
@@ -29,7 +29,7 @@ func (s apiSuite) odd(t *testing.T) {
 	}
 	for _, path := range paths(decoded(t, s.s.Everything)) {
 		if _, err := s.read(t, changed(t, s.s.Everything, nil, path)); err != nil {
-			continue // without it nobody could tell what the answer says
+			continue // the response is unreadable without it
 		}
 		for _, value := range oddities {
 			name := strings.Join(path, ".") + " is " + value
@@ -55,8 +55,8 @@ func (s apiSuite) odd(t *testing.T) {
 	}
 }
 
-// wantOthers wants that the people whom the path does not belong to are as they were: all of them where it belongs to nobody,
-// by their ids, because a document's fields may say something of everybody.
+// wantOthers wants every person to whom the path does not belong to be unchanged. If the path belongs to no person, it
+// compares the ids of all people, because a document's fields may affect every person.
 func (s apiSuite) wantOthers(t *testing.T, name string, path []string, want, got *pack.Document) {
 	t.Helper()
 	at := slices.IndexFunc(path, func(key string) bool { _, err := strconv.Atoi(key); return err == nil })

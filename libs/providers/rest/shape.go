@@ -21,8 +21,8 @@ func (o *Object[T]) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// List is a list of T; anything else reads as nil, as a list that is missing does. A null in it is left out. An entry that
-// cannot be read is an empty T: nobody is lost from a list of people because nothing is known of him.
+// List is a list of T. Any other value reads as nil, like a missing list. A null in it is left out. An entry that cannot be
+// read is an empty T: a list of people keeps a person of whom nothing can be read.
 type List[T any] []T
 
 // UnmarshalJSON implements json.Unmarshaler.
