@@ -168,7 +168,7 @@ func outcomeOf(err error) outcome {
 
 const (
 	retried  = 750 * time.Millisecond // the back-off's first second, less its spread
-	operator = 45 * time.Second       // of what is held
+	operator = 45 * time.Second       // the delay of a held message
 )
 
 // Each way in which a dialogue can go wrong, at each of its steps.

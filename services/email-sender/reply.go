@@ -60,15 +60,15 @@ func (r reply) String() string {
 	return fmt.Sprintf("%s: SMTP code %d %d.%d.%d", r.step, r.code, r.code/100, r.subject, r.detail)
 }
 
-// kind is whose business a reply is.
+// kind is the cause that a reply is about.
 type kind int
 
 const (
-	passes     kind = iota // the server asks to come again
-	recipients             // the address, or what is behind it
-	contents               // the letter as it is: its size, or a filter does not like it
-	accounts               // the operator's: it meets every letter
-	reasons                // the operator's: other letters need not meet it
+	passes     kind = iota // temporary: the server asks for a retry
+	recipients             // the address, or the mailbox behind it
+	contents               // the message itself: its size, or a filter refuses it
+	accounts               // the operator's: the cause affects every message
+	reasons                // the operator's: other messages may pass
 )
 
 // verdict is what a reply means for the letter.
@@ -87,7 +87,7 @@ func (r reply) verdict() error {
 	}
 	err := notification.Again(reason, cause)
 	if r.step == stepBegin || r.code == serviceEnds {
-		return notification.Down(err) // the server takes nobody's letters now
+		return notification.Down(err) // the server accepts no messages at the moment
 	}
 	return err
 }

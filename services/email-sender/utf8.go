@@ -10,8 +10,9 @@ import (
 	"github.com/signrelay/signrelay/libs/notification"
 )
 
-// accepts tells whether the server takes the letter's address: one whose local part is outside ASCII only where the server has
-// the extension for it (RFC 6531). Others would refuse it, or cut it, and write to somebody else.
+// accepts checks that the server can take the recipient's address. An address with a local part outside ASCII needs the
+// server's SMTPUTF8 extension (RFC 6531). A server without it would refuse the address, or truncate it and deliver to another
+// person.
 func (c *connection) accepts(letter *mail.Msg) error {
 	if has, _ := c.dialogue.Extension("SMTPUTF8"); has {
 		return nil

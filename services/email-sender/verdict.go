@@ -37,7 +37,7 @@ func (e *stepError) verdict() error {
 	if e.step == stepEnd { // the server may have the letter
 		return notification.Down(notification.Doubtful("no-answer", cause))
 	}
-	return notification.Down(notification.Again("connection-lost", cause)) // the server throws away what it has
+	return notification.Down(notification.Again("connection-lost", cause)) // the server discards an incomplete message
 }
 
 // ended tells whether the server had ended a kept connection before it knew of the next letter: it says 421, or nothing

@@ -37,9 +37,9 @@ func (h history) latest() string {
 	return h.sendings[len(h.sendings)-1].id
 }
 
-// resending is the id of the sending in which an event happened, where that is not the document's first: what is told of the
-// second sending is not what was told of the first. Of the first it is nothing, so that it does not matter whether the log has
-// heard of it.
+// resending returns the id of the sending in which an event happened, unless that is the document's first sending. The ids of
+// messages in a second sending therefore differ from those in the first. For the first sending it returns nil, so that the ids
+// do not depend on whether the log has that sending yet.
 func (h history) resending(happened *signingv1.SigningEvent) []string {
 	for i := len(h.sendings) - 1; i > 0; i-- {
 		if !h.sendings[i].at.After(event.Time(happened)) {

@@ -9,9 +9,10 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// mailbox reads free text as one e-mail address, or says why it is none. A display name, "mailto:", and punctuation around the
-// address are left out; a list is refused, because nobody can tell which of the addresses is the signer's. An international
-// domain becomes punycode. A local part outside ASCII stays: whether it can be used depends on the mail server.
+// mailbox parses free text as one e-mail address, or returns the reason why it cannot. It drops a display name, "mailto:", and
+// punctuation around the address. It refuses a list, because the text does not say which address is the signer's. It converts
+// an international domain to punycode. It keeps a local part outside ASCII: whether that can be used depends on the mail
+// server.
 func mailbox(text string) (address, reason string) {
 	text = visible(text)
 	if text == "" {

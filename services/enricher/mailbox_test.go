@@ -2,7 +2,7 @@ package enricher
 
 import "testing"
 
-// What is written to, and why something is not. Where a reason is wanted, the address is empty.
+// Texts that are addresses, and the reasons why other texts are not. If a case expects a reason, it expects an empty address.
 func TestAddresses(t *testing.T) {
 	t.Parallel()
 	const eric = "eric@example.com"
@@ -12,7 +12,7 @@ func TestAddresses(t *testing.T) {
 		{"o'brien@example.com", "o'brien@example.com", ""},
 		{"  eric@example.com\t", eric, ""},
 
-		// Characters that nobody sees, and other forms of the same ones.
+		// Invisible characters, and other forms of the visible ones.
 		{"eric@example.com\u200b", eric, ""},
 		{"\ufefferic@example.com", eric, ""},
 		{"\u202aeric@example.com\u202c", eric, ""},
@@ -38,7 +38,7 @@ func TestAddresses(t *testing.T) {
 		{"\"eric@example.com\"", eric, ""},
 		{"“eric@example.com”", eric, ""},
 
-		// Several addresses: nobody can tell whose each is.
+		// Several addresses: the signer's is unknown.
 		{"eric@example.com, ann@example.com", "", addressSeveral},
 		{"eric@example.com; ann@example.com", "", addressSeveral},
 		{"eric@example.com ann@example.com", "", addressSeveral},

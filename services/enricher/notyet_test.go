@@ -44,8 +44,8 @@ func follows(t *testing.T, outs []stage.Out) []string {
 	return found
 }
 
-// A link that is not there yet is asked for again, with growing pauses, for an hour; the others are told at once. Then the log
-// says that nobody told, and why.
+// The enricher asks for a missing link again, with growing pauses, for an hour. The other recipients get their messages at
+// once. After the hour, the log says that the message was suppressed, and why.
 func TestNotYetIsNotNobody(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, config.Config{})
@@ -82,7 +82,7 @@ func TestNotYetIsNotNobody(t *testing.T) {
 		t.Errorf("pauses %v", pauses)
 	}
 
-	// What waited in our own queue for longer is asked about twice.
+	// An event that waited longer than that in our own queue is still asked about twice.
 	if _, verdict := attempt(1); verdict.Kind != "retry" {
 		t.Errorf("an old event is asked about once: %+v", verdict)
 	}
@@ -109,7 +109,7 @@ func TestNoSignersYet(t *testing.T) {
 	}
 }
 
-// While one document waits, its other signer and other documents are told; and what the runner stores is stored once.
+// While one document waits, its other signer and other documents get their messages. Each output is stored once.
 func TestWaitingHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	api := &provider{document: pack.Document{Recipients: []pack.Recipient{bob, with(ann, unresolved)}}}

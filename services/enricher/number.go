@@ -9,13 +9,13 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// dialable reads free text as one number in E.164 ("+13175551234"), or says why it is none. Numbers without a country code
-// are the region's.
+// dialable parses free text as one number in E.164 ("+13175551234"), or returns the reason why it cannot. A number without a
+// country code belongs to the region.
 //
-// Letters are never dialled. What stands behind a number is cut off only where the number is complete without it: an
-// extension ("x12") or a note ("cell", "(Bob)"). The digits that are dialled end the number's own digits, and nothing stands
-// before them but a prefix: 00 or 011, a country code, a trunk prefix. Where a plan rewrites the digits of a number
-// (Argentina's 15), the text must have the international form.
+// Letters are never dialled. Text after a number is cut off only if the number is complete without it: an extension ("x12") or
+// a note ("cell", "(Bob)"). The dialled digits are the last of the number's own digits. Only a prefix may precede them: 00 or
+// 011, a country code, a trunk prefix. If a plan rewrites the digits of a number (Argentina's 15), the text must have the
+// international form.
 func dialable(text, region string) (number, reason string) {
 	text = visible(text)
 	if text == "" {
@@ -88,7 +88,7 @@ func split(text string) (head, gap, rest string) {
 	return head, text[len(head):cut], text[cut:]
 }
 
-// separates tells whether a slash stands between an area code and a number ("0171/1234567"), and not between two numbers.
+// separates reports whether a slash separates an area code from its number ("0171/1234567"), and not two numbers.
 func separates(before, after string, count int) bool {
 	after = strings.TrimLeft(after, " ")
 	if after == "" || after[0] < '1' || after[0] > '9' {
@@ -130,8 +130,9 @@ func parse(head, region string) (found *phonenumbers.PhoneNumber, reason string)
 	return found, ""
 }
 
-// usual tells whether what is dialled before a number is nothing but its country code and trunk prefix. Behind any other (a call
-// abroad, a carrier, a hidden caller: what looks like one need not be one) the number must exist, and behind a plus or a country code there is none.
+// usual reports whether a prefix consists only of the number's country code and trunk prefix. After any other prefix (an
+// international call, a carrier, a hidden caller) the number must exist, because digits that look like such a prefix need not
+// be one. After a plus or a country code, no other prefix is possible.
 func usual(prefix string, number *phonenumbers.PhoneNumber) bool {
 	country := strconv.Itoa(int(number.GetCountryCode()))
 	trunk := phonenumbers.GetNddPrefixForRegion(phonenumbers.GetRegionCodeForCountryCode(int(number.GetCountryCode())), true)
@@ -139,7 +140,7 @@ func usual(prefix string, number *phonenumbers.PhoneNumber) bool {
 	return prefix == "" || prefix == trunk || ok && (rest == "" || rest == trunk)
 }
 
-// full tells whether no number of its plan is longer, so that what stands behind it cannot be a part of it.
+// full reports whether no number of its plan is longer. If so, text after the number cannot be a part of it.
 func full(number *phonenumbers.PhoneNumber) bool {
 	longer := proto.CloneOf(number)
 	longer.NationalNumber = proto.Uint64(number.GetNationalNumber() * 10)

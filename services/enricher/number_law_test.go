@@ -11,9 +11,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// lawful says what is wrong with dialling a number for a text; empty where nothing is. A number is dialled only if its digits,
-// without the prefix that every number of its country has, stand together in the text: no letter among them, no digit directly
-// behind them, and before them in the same run nothing but what is dialled before a number.
+// lawful returns the reason why a number must not be dialled for a text; empty if it may be dialled. A number may be dialled
+// only if its digits, without its country's code, form one run in the text: there is no letter among them, and no digit
+// directly after them. In the same run, only a dialling prefix may precede them.
 func lawful(text, number string) string {
 	parsed, err := phonenumbers.Parse(number, "")
 	if err != nil {
@@ -24,8 +24,8 @@ func lawful(text, number string) string {
 	if !ok {
 		return "it does not begin with its country code"
 	}
-	// The prefixes of calls abroad, the country code, and what is dialled before a number within its country: also with the two
-	// digits of a carrier, and 90 where the other side pays (Brazil).
+	// The prefixes of international calls, the country code, and the prefixes of national calls. The latter may include a
+	// carrier's two digits, and 90 for collect calls (Brazil).
 	prefix := regexp.MustCompile(`^(0|00|001\d|09|011|010|810|` + country + `)?(` + country + `)?(0|1|8|06|(0|90)(\d\d)?)?$`)
 	for _, run := range runs(text) {
 		// The run's digits, and whether a character that is seen stands between each and the next.
@@ -42,7 +42,7 @@ func lawful(text, number string) string {
 // digitRun is the digits between two letters of a text.
 type digitRun struct {
 	digits string
-	apart  []bool // whether something that is seen stands behind the digit
+	apart  []bool // whether a visible character follows the digit
 }
 
 func runs(text string) []digitRun {
@@ -72,8 +72,8 @@ func value(r rune) int {
 	return above % 10
 }
 
-// texts draws what could stand in a field for a mobile number: numbers whole and in part, in several scripts, with prefixes, notes,
-// extensions, letters for digits, second numbers, and characters that nobody sees.
+// texts draws values that a field for a mobile number may contain: whole and partial numbers in several scripts, prefixes,
+// notes, extensions, letters in place of digits, second numbers, and invisible characters.
 func texts() *rapid.Generator[string] {
 	national := rapid.SampledFrom([]string{
 		"3175551234", "317-555-1234", "(317) 555-1234", "555-1234", "5551234", "0171 1234567", "0171/1234567", "171 12345678",

@@ -2,7 +2,7 @@ package enricher
 
 import "testing"
 
-// What is dialled, and why something is not. Where a reason is wanted, the number is empty.
+// Texts that are dialled, and the reasons why other texts are not. If a case expects a reason, it expects an empty number.
 func TestNumbers(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ region, text, number, reason string }{
@@ -121,7 +121,7 @@ func TestNumbers(t *testing.T) {
 		{"DE", "1234 (Bob)", "", numberIncomplete},
 		{"US", "+1800FLOWERS", "", numberLetters},
 
-		// Several numbers: nobody can tell whose each is.
+		// Several numbers: the signer's is unknown.
 		{"US", "317-555-1234 / 317-555-9999", "", numberSeveral},
 		{"US", "317-555-1234/5678", "", numberSeveral},
 		{"US", "317-555-1234 or 317-555-9999", "", numberSeveral},
@@ -139,7 +139,7 @@ func TestNumbers(t *testing.T) {
 		{"DE", "0171 1234567/8", "", numberSeveral},
 		{"DE", "123456 / 654321", "", numberSeveral},
 
-		// Characters that nobody sees, and other scripts.
+		// Invisible characters, and other scripts.
 		{"US", "\u202a+1 317 555 1234\u202c", "+13175551234", ""},
 		{"US", "\ufeff317-555-1234", "+13175551234", ""},
 		{"US", "317\u200b555\u200d1234", "+13175551234", ""},

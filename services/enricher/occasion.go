@@ -17,17 +17,17 @@ func messageID(about *notifyv1.Notification, occasion, person string, channel no
 	return event.DerivedID(occasion, flow.Enricher, key)
 }
 
-// occasion is the id of what a message is really about, which is not always the event that told us: two events that tell
-// one thing make one message, which the senders send once.
+// occasion returns the id of the event that a message is about. This need not be the event that triggered the message: two
+// events that report the same thing make one message, which the senders send once.
 //
-// An invitation belongs to a sending. Several events may begin a document, and the last two signatures of a group,
-// handled side by side, may each find that the next group's turn has come. So it is the document.sent that it follows:
-// the event itself, else the latest in the log, else the one that there would be if the provider told it. A request that
-// is sent again on purpose (Clickwrap) is another sending, and invites again.
+// An invitation belongs to a sending. Several events may start a document. The last two signatures of a group, handled
+// concurrently, may both find that the next group's turn has come. An invitation is therefore about its document.sent: the
+// event itself, else the latest one in the log, else the one that the provider would have sent. A request that is sent again on
+// purpose (Clickwrap) is another sending, and invites again.
 //
-// That a document was declined is told by document.declined, by recipient.declined (Clickwrap, for each contract), or by both
-// (PleaseSign). It is the document's. A decline, an expiry and a person's signature are each one occasion in one sending,
-// however many callbacks tell of it.
+// A provider reports a declined document with document.declined, with recipient.declined (Clickwrap, for each contract), or
+// with both (PleaseSign). The decline belongs to the document. A decline, an expiry and a person's signature are each one
+// occasion in one sending, however many callbacks report it.
 func occasion(kind notifyv1.Kind, happened *signingv1.SigningEvent, past history) string {
 	switch kind {
 	case notifyv1.Kind_KIND_INVITATION:
@@ -51,9 +51,9 @@ func occasion(kind notifyv1.Kind, happened *signingv1.SigningEvent, past history
 	return happened.GetId()
 }
 
-// alone tells whether no other event than this one can have caused its messages of that kind before. An invitation that follows a
-// signature may have followed another one, and that a document was declined is told twice. A signature or an expiry that several
-// events of one sending tell is told by them within days.
+// alone reports whether no other event than this one can have caused its messages of that kind before. An invitation after a
+// signature may already have followed another signature, and two events may report a decline. If several events of one sending
+// report a signature or an expiry, they do so within days.
 func alone(kind notifyv1.Kind, happened *signingv1.SigningEvent) bool {
 	switch kind {
 	case notifyv1.Kind_KIND_INVITATION:
@@ -65,7 +65,8 @@ func alone(kind notifyv1.Kind, happened *signingv1.SigningEvent) bool {
 	}
 }
 
-// shared tells whether another event may have told the log of one of the messages, with its own time: the log is asked then.
+// shared reports whether another event, with its own time, may already have put one of the messages into the log. If so, the
+// enricher must query the log.
 func (p planned) shared(happened *signingv1.SigningEvent) bool {
 	kinds := make(map[notifyv1.Kind]bool)
 	for _, n := range p.told {

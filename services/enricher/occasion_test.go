@@ -145,8 +145,8 @@ func TestSendingAgainInvitesAgain(t *testing.T) {
 	}
 }
 
-// Each contract that a person declines, each report of a signature or an expiry, is an event; people hear of it once in a
-// sending, and again when the next sending comes to the same end.
+// Each contract that a person declines, and each report of a signature or an expiry, is an event. Recipients get one message
+// for a sending, and another one if the next sending ends the same way.
 func TestWhatSeveralEventsTellIsToldOncePerSending(t *testing.T) {
 	t.Parallel()
 	document := &pack.Document{Recipients: []pack.Recipient{ann, with(bob, declined)}}
@@ -196,7 +196,7 @@ func TestDecliningIsToldOnce(t *testing.T) {
 	}
 }
 
-// A message's id in a first sending is what it always was: another would be sent to everybody again.
+// A message's id in a first sending must not change: with a new id, every recipient would get the message again.
 func TestIDsThatMustNotChange(t *testing.T) {
 	t.Parallel()
 	sent := once(documentSent, "", 1, "activity-1")

@@ -14,15 +14,16 @@ import (
 type person struct {
 	pack.Recipient
 	key     string
-	readers []reader // on which channels he is told
+	readers []reader // one for each channel on which the person gets messages
 }
 
-// distinct is a document's people, each once.
+// distinct returns a document's people, each once.
 //
-// A recipient is one person by the provider's id. Where it gives none, the addresses and the name make him one, as long as
-// nobody else on the document has the same: this key must not change, or an upgrade would tell everybody again. Where several
-// have the same, each is known by his signing address too, and only where that is missing as well by his place among those of
-// whom nothing is told that differs. In whichever order the provider lists them, nobody's key becomes another's.
+// The provider's id identifies a recipient. Without an id, the addresses and the name identify the recipient if no other
+// recipient of the document has the same ones. This key must not change, or an upgrade would send all messages again. If
+// several recipients share addresses and name, the signing address identifies them too. If that is missing as well, the key is
+// the place among the recipients with the same data. Whatever the order of the provider's list, no key moves from one person
+// to another.
 func distinct(recipients []pack.Recipient) []person {
 	sharing := map[string]int{} // how many have that address and name
 	listed := map[string]bool{}

@@ -51,7 +51,8 @@ func TestKeysThatMustNotChange(t *testing.T) {
 	}
 }
 
-// A person is what no listing changes: in every order, and listed again, everybody has the key that he had, and nobody else has it.
+// A person does not depend on the listing. In every order, and with repetitions, each person keeps the same key, and no other
+// person has it.
 func TestAPersonDoesNotDependOnTheListing(t *testing.T) {
 	t.Parallel()
 	recipient := rapid.Custom(func(t *rapid.T) pack.Recipient {
@@ -66,7 +67,7 @@ func TestAPersonDoesNotDependOnTheListing(t *testing.T) {
 		listed := rapid.SliceOfN(recipient, 1, 6).Draw(t, "listed")
 		again := rapid.Permutation(listed).Draw(t, "again")
 		if double := rapid.IntRange(-1, len(again)-1).Draw(t, "double"); double >= 0 && again[double].ID+again[double].SigningURL != "" {
-			again = append(again, again[double]) // somebody who can be told from others is listed twice
+			again = append(again, again[double]) // a recipient with an id or a link is listed twice
 		}
 		first, second := byPerson(listed), byPerson(again)
 		if !maps.EqualFunc(first, second, slices.Equal) {
@@ -101,7 +102,7 @@ func byPerson(listed []pack.Recipient) map[string][]string {
 	return found
 }
 
-// persons counts them: one for each id, for each link of an address, and for each entry of whom nothing more is told.
+// persons counts the people: one for each id, one for each link of an address, and one for each entry without either.
 func persons(listed []pack.Recipient) int {
 	seen := map[string]bool{}
 	for i, r := range listed {
@@ -217,7 +218,8 @@ func TestSharedAddresses(t *testing.T) {
 	}
 }
 
-// Who was not invited because there was no link is invited when a signature brings it, and nobody else is.
+// A signature invites a recipient who was not invited for lack of a link, if the link is there now. It invites no other
+// recipient.
 func TestASignatureInvitesWhoHadNoLink(t *testing.T) {
 	t.Parallel()
 	document := func(link func(*pack.Recipient)) *pack.Document {

@@ -36,8 +36,8 @@ var kinds = map[string][]notifyv1.Kind{
 	recipientUndeliverable: {notifyv1.Kind_KIND_UNDELIVERABLE},
 }
 
-// forSigners is the messages that somebody must get: of a document that was sent, signed or completed, a list without signers
-// is one that is not ready.
+// forSigners is the kinds of message that must have a reader. If a document was sent, signed or completed, an empty list of
+// signers is a list that is not ready yet.
 var forSigners = map[notifyv1.Kind]bool{
 	notifyv1.Kind_KIND_INVITATION: true, notifyv1.Kind_KIND_PROGRESS: true, notifyv1.Kind_KIND_COMPLETED: true,
 }
@@ -132,8 +132,8 @@ func (p *planner) invite(about *notifyv1.Notification) {
 	}
 }
 
-// gaveUp tells whether this invitation was given up because there was no link, and there is one now: the provider may give a
-// person his link when it is his turn, without a word of the order.
+// gaveUp reports whether this invitation was given up for lack of a link, and the link is there now. A provider may add a
+// person's link when that person's turn comes, even if it does not report the signing order.
 func (p *planner) gaveUp(about *notifyv1.Notification, who person) bool {
 	if _, missing := p.link(notifyv1.Link_PURPOSE_SIGN, who.Recipient); missing != "" {
 		return false

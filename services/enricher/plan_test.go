@@ -87,7 +87,7 @@ type planTest struct {
 	signed []string // by the log
 	want   []string
 	untold []string
-	wait   []string // what may be told when the provider is asked again
+	wait   []string // messages that may be sent when the provider is asked again
 }
 
 func (test planTest) run(t *testing.T) {

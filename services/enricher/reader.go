@@ -12,8 +12,8 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// Why somebody who was to be told something is not: what notification.suppressed gives as its reason. docs/subscribe.md lists
-// them.
+// The reasons why a person does not get a message. notification.suppressed carries the reason, and docs/subscribe.md lists all
+// reasons.
 const (
 	noAddress        = "no-address"        // the provider has none for the channel
 	addressInvalid   = "address-invalid"   // the text is no e-mail address
@@ -22,15 +22,15 @@ const (
 	numberIncomplete = "number-incomplete" // the text has too few digits for a number, or may have a part of one
 	numberLetters    = "number-letters"    // letters stand where a number's digits may belong
 	numberSeveral    = "number-several"    // the text has more than one number
-	noChannel        = "no-channel"        // the signer wants to be told on none
-	channelOff       = "channel-off"       // he is told nothing at all, because the settings leave his channels out
-	noLink           = "no-link"           // there is no address to sign or download at, nor an id to ask for one with
-	linkInvalid      = "link-invalid"      // what the provider gives as the address is no http or https address
-	noSigners        = "no-signers"        // the provider's API lists nobody on the document
+	noChannel        = "no-channel"        // the signer wants no messages on any channel
+	channelOff       = "channel-off"       // the person gets nothing at all, because the settings leave out the person's channels
+	noLink           = "no-link"           // there is no address to sign or download at, and no id to ask for one with
+	linkInvalid      = "link-invalid"      // the address from the provider is no http or https address
+	noSigners        = "no-signers"        // the provider's API lists no signers on the document
 	noSenderAddress  = "no-sender-address" // neither the settings nor the provider's API know one
 
-	optedOut = string(pack.OptedOut) // he wants nothing more on the channel, by the provider's word
-	landline = string(pack.Landline) // the number takes no text messages, by the provider's word
+	optedOut = string(pack.OptedOut) // the provider reports that the person opted out of the channel
+	landline = string(pack.Landline) // the provider reports that the number takes no text messages
 )
 
 // tell plans one message to a signer on each channel that he wants.
@@ -92,7 +92,8 @@ func (r reader) address() string {
 	return cmp.Or(r.person.GetMobile(), strings.ToLower(r.person.GetEmail()))
 }
 
-// readers is a person on each channel that he wants. Who must not be told on the one that he wants is told on the other.
+// readers returns a reader for each channel that a person wants. If the person must not get messages on the only wanted
+// channel, the other channel replaces it.
 func (p *planner) readers(who pack.Recipient) []reader {
 	named := func() *notifyv1.Person {
 		return &notifyv1.Person{RecipientId: who.ID, FirstName: who.FirstName, LastName: who.LastName}
@@ -215,8 +216,8 @@ func (p *planner) link(purpose notifyv1.Link_Purpose, who pack.Recipient) (to *n
 	}
 }
 
-// linkMayCome tells whether a link that is missing may be there when the provider is asked again: of a provider that has
-// addresses and nothing to ask for one with.
+// linkMayCome reports whether a missing link may be there when the provider is asked again. This is so for a provider that
+// lists addresses but has no API call for a single one.
 func (p *planner) linkMayCome() bool { return p.document.Status == pack.StatusUnknown }
 
 // tells tells whether a message of that kind goes to the same address already.

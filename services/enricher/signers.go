@@ -8,7 +8,7 @@ import (
 // signers is a document's people at the moment of an event.
 type signers struct {
 	people     []person // Signed and Declined where the API, the log, or the event itself says so
-	actor      int      // whom the event is about, in people; -1 where nobody fits
+	actor      int      // the index in people of the person that the event is about; -1 if none matches
 	signature  bool     // the event is the actor's signature
 	signatures int      // how many there are
 }

@@ -37,16 +37,18 @@ func verdict(err error) error {
 	}
 }
 
-// A provider may list a signer before his link, or a document before its signers. It is asked again after 5 s, and then after as
-// long as it has taken so far, 5 min at most: 17 times in an hour. What is not there by then comes, if at all, by what somebody
-// does at the provider: signing before him, or sending again. That has a callback of its own, which invites him.
+// A provider may list a signer before the signer's link, or a document before its signers. It is asked again after 5 s, and
+// then after as long as it has taken so far, 5 min at most: 17 times in an hour. A link that is still missing then can come
+// only from an action at the provider: an earlier signer signs, or the document is sent again. That action has a callback of
+// its own, which invites the signer.
 const (
 	firstPause  = 5 * time.Second
 	longPause   = 5 * time.Minute
 	notYetLimit = time.Hour
 )
 
-// notYet puts the work off, or is nil where it is over. What waited longer than that in our own queue is asked about twice.
+// notYet returns a retry, or nil after the limit. An event that waited longer than the limit in our own queue is still asked
+// about twice.
 func notYet(stored time.Time, attempt int, now time.Time) error {
 	age := now.Sub(stored)
 	if attempt > 1 && age >= notYetLimit {

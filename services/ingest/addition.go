@@ -95,7 +95,7 @@ func (s *store) putAdditions(
 	return a
 }
 
-// delivery names the fields of the source's callbacks that tell of their delivery.
+// delivery returns the fields of the source's callbacks that describe the delivery itself.
 func (src source) delivery() []string {
 	p, _ := providers.ByName(src.settings.Provider)
 	return p.Delivery

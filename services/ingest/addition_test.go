@@ -138,7 +138,7 @@ func TestASecondReportAddsWhatIsNew(t *testing.T) {
 	}
 }
 
-// Without Redis the log alone says what is known.
+// Without Redis, only the log knows the earlier events.
 func TestASecondReportIsComparedWithoutRedis(t *testing.T) {
 	t.Parallel()
 	h := open(t)

@@ -24,7 +24,7 @@ func signed(signer string) string {
 	return fmt.Sprintf(`{"timestamp":"2018-03-20T07:09:52","name":"status","value":"40","resource_uri":"/api/v1/signer/%s/"}`, signer)
 }
 
-// all sends a batch to the eSignature API's callback `all`; what follows the data may be further fields.
+// all sends a batch to the eSignature API's callback `all`. Further form fields may follow the data.
 func (h *harness) all(t *testing.T, data string) reply {
 	t.Helper()
 	data, more, _ := strings.Cut(data, "&")

@@ -61,8 +61,8 @@ func (d *doors) serve(ctx context.Context, w http.ResponseWriter, req *http.Requ
 	default:
 		return unavailable("too-many-in-flight", nil)
 	}
-	// Pairs that cannot be read are left out of query. On a door's token that is as good as none; on GET they are content, and
-	// looked at when the callback is read.
+	// ParseForm leaves unreadable pairs out of query. An unreadable token counts as a missing one. On GET the pairs are
+	// content, and the pack checks them when it reads the callback.
 	query, _ := pack.ParseForm(req.URL.RawQuery)
 	callback := pack.Request{
 		Method: req.Method, Door: to.door.Path, Header: req.Header, Query: query, RawQuery: req.URL.RawQuery, Body: body,

@@ -1,7 +1,7 @@
-// Package ingest is the door that providers call. A 2xx from it means: stored in the log, once.
+// Package ingest is the HTTP endpoint that providers call. A 2xx from it means: stored in the log, once.
 //
-// A callback's way: route.go finds its source, door.go receives and verifies it, read.go has its provider's pack read it,
-// store.go puts its events into the log and what could not be read into the quarantine, answer.go says what became of it.
+// A callback takes this path: route.go finds its source, door.go receives and verifies it, and read.go has its provider's pack
+// read it. store.go puts its events into the log and its unreadable parts into the quarantine. answer.go makes the response.
 package ingest
 
 import (
@@ -21,7 +21,7 @@ var Service = service.Service{
 	Run:           Run,
 	Public:        func(c config.Config) string { return c.Ingest.Addr },
 	NeedsRedis:    true,
-	OutlivesRedis: true, // the log and the stream's own window stand in
+	OutlivesRedis: true, // the log and the stream's own duplicate window replace Redis
 }
 
 // Run takes callbacks until ctx ends.

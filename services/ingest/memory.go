@@ -11,8 +11,9 @@ import (
 	"github.com/signrelay/signrelay/libs/dedupe"
 )
 
-// memoryState tells whether the dedupe memory took the last claim. Without it ingest goes on, at the price of a question to the
-// log for each event, so somebody must hear of it: once in the log at each change, in a metric, and in /readyz?verbose.
+// memoryState records whether the dedupe memory took the last claim. Without the memory, ingest continues, at the cost of one
+// query to the log for each event. The operator must notice this, so memoryState logs each change once, sets a metric, and
+// reports the state in /readyz?verbose.
 type memoryState struct {
 	log    *slog.Logger
 	gauge  prometheus.Gauge
@@ -34,8 +35,8 @@ func (m *memoryState) refused(ctx context.Context, err error) {
 	}
 }
 
-// check fails while callbacks are stored without the memory. It tries a claim, so that it also notices a memory that is back
-// while nobody calls.
+// check fails while callbacks are stored without the memory. It tries a claim, so that it notices the memory's return even when
+// no callbacks arrive.
 func (m *memoryState) check(ctx context.Context) error {
 	last := m.away.Load()
 	if last == nil {

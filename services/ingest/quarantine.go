@@ -45,7 +45,7 @@ func quarantineMessage(u unreadable, src source) (*nats.Msg, error) {
 		return nil, fmt.Errorf("encode headers: %w", err)
 	}
 	if len(header) > longestHeaders {
-		// Packs read short ones. What is this long is of proxies.
+		// Packs read only short headers. Headers of this size come from proxies.
 		if header, err = json.Marshal(http.Header{"Content-Type": r.Header.Values("Content-Type")}); err != nil {
 			return nil, fmt.Errorf("encode headers: %w", err)
 		}
@@ -85,8 +85,8 @@ func quarantineMessage(u unreadable, src source) (*nats.Msg, error) {
 	return msg, nil
 }
 
-// headerToKeep is a request's headers without any that holds what authenticates the source: what is kept for 30 days must not
-// hold the keys to the door. Proxies repeat the query in headers of their own.
+// headerToKeep returns a request's headers without those that contain the source's credentials: the quarantine keeps messages
+// for 30 days and must not contain credentials. Proxies repeat the query in headers of their own.
 func headerToKeep(all http.Header, secrets pack.Secrets) http.Header {
 	kept := make(http.Header, len(all))
 	for name, values := range all {

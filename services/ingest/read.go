@@ -18,7 +18,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// reading is what an authentic callback holds: its events in their order, and what could not be read of it.
+// reading is the content of an authentic callback: its events in their order, and its unreadable parts.
 type reading struct {
 	events     []*signingv1.SigningEvent
 	unreadable []unreadable
@@ -50,7 +50,7 @@ func newBatch(items []pack.Request) *batchOf {
 	})}
 }
 
-// repaired tells of a request or an item whether an operator changed it. Nobody vouches for what he wrote.
+// repaired reports whether an operator changed a request or an item. The operator's text has no verification.
 type repaired func(pack.Request) bool
 
 func asItCame(pack.Request) bool { return false }
@@ -209,7 +209,7 @@ var (
 // overhead is what a message may have beside a callback's body, in bytes: headers, field names, times.
 const overhead = 64 << 10
 
-// largestEvent is the largest event that the broker takes, in bytes. The broker says so anew at each connection.
+// largestEvent is the largest event that the broker takes, in bytes. The broker announces its limit at each connection.
 func largestEvent(env service.Env) int64 { return env.NATS.MaxPayload() - overhead }
 
 // mostGrowth is how much larger than its callback an event can be: names of nested fields are written out in full, and

@@ -101,7 +101,7 @@ func TestIngestSaysThatItWorksWithoutItsMemory(t *testing.T) {
 	send("c")
 	says(true, "1")
 	redis.Start()
-	says(false, "0") // though nobody calls
+	says(false, "0") // even without callbacks
 	send("d")
 	if told := logged.String(); strings.Count(told, "without the dedupe memory") != 1 || strings.Count(told, "memory is back") != 1 {
 		t.Errorf("logged: %s", told)

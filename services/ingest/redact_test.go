@@ -32,7 +32,7 @@ func TestASecretInACallbackIsNotStored(t *testing.T) {
 		}
 		return string(encoded)
 	}
-	// Where a secret may stand in a JSON object.
+	// The places in a JSON object where a secret may occur.
 	places := func(secret string) []string {
 		q := quoted(secret)
 		return []string{

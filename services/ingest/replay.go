@@ -20,9 +20,9 @@ import (
 // RepairedAttribute marks events that an operator repaired; their verification is none.
 const RepairedAttribute = "signrelay.repaired"
 
-// Repair is what an operator puts in place of what was quarantined; the zero value changes nothing.
+// Repair is an operator's replacement for quarantined content; the zero value changes nothing.
 type Repair struct {
-	Body  *string // nil leaves it; a body of what came by GET is read as that of a POST
+	Body  *string // nil keeps it; a body that repairs a GET is read as that of a POST
 	Query *string // URL-encoded; nil leaves it
 }
 
@@ -33,9 +33,9 @@ type Replayed struct {
 	Quarantined []QuarantinedItem
 }
 
-// Replay brings a quarantined callback or item in: its pack reads it anew, and its events are stored like those of any
-// callback. What the operator did not change keeps its verification: of a batch, each item whose bytes stand in the kept one.
-// What still cannot be read is a *pack.UnreadableError.
+// Replay stores the events of a quarantined callback or item. Its pack reads it again, and its events are stored like those of
+// any callback. Unchanged content keeps its verification: in a batch, each item whose bytes occur in the kept batch. If the
+// callback or item still cannot be read, Replay returns a *pack.UnreadableError.
 func Replay(ctx context.Context, env service.Env, h nats.Header, body []byte, repair Repair) (Replayed, error) {
 	p, known := providers.ByName(h.Get(HeaderProvider))
 	if !known {
@@ -73,7 +73,7 @@ func (repair Repair) of(kept pack.Request) pack.Request {
 	r := kept
 	if repair.Query != nil {
 		r.RawQuery = *repair.Query
-		r.Query, _ = pack.ParseForm(r.RawQuery) // what is no query is found when it is read
+		r.Query, _ = pack.ParseForm(r.RawQuery) // the pack reports an invalid query when it reads the callback
 	}
 	if repair.Body != nil {
 		r.Body = []byte(*repair.Body)
@@ -84,7 +84,7 @@ func (repair Repair) of(kept pack.Request) pack.Request {
 	return r
 }
 
-// changed tells what of the repaired request is the operator's and not the provider's.
+// changed returns a function that reports whether a repaired request or item comes from the operator and not from the provider.
 func (repair Repair) changed(src source, kept pack.Request) repaired {
 	return func(r pack.Request) bool {
 		if r.Method != kept.Method || r.Method == http.MethodGet && r.RawQuery != kept.RawQuery {
@@ -100,7 +100,7 @@ func (repair Repair) changed(src source, kept pack.Request) repaired {
 
 func quarantinedRequest(h nats.Header, body []byte) (pack.Request, signingv1.Verification, error) {
 	r := pack.Request{Method: h.Get(HeaderMethod), Door: h.Get(HeaderDoor), RawQuery: h.Get(HeaderQuery), Body: body}
-	r.Query, _ = pack.ParseForm(r.RawQuery) // what is no query is found when it is read
+	r.Query, _ = pack.ParseForm(r.RawQuery) // the pack reports an invalid query when it reads the callback
 	if err := json.Unmarshal([]byte(h.Get(HeaderHeader)), &r.Header); err != nil {
 		return r, 0, fmt.Errorf("read kept headers: %w", err)
 	}

@@ -38,7 +38,7 @@ func (h *harness) quarantined(t *testing.T) []*jetstream.RawStreamMsg {
 	return all
 }
 
-// What came by GET is repaired by its query or by a body, and what came by POST by its body.
+// An operator repairs a GET with a query or a body, and a POST with a body.
 func TestARepairWorksForEveryMethod(t *testing.T) {
 	t.Parallel()
 	const get, post = "event_type=request_signed&id=s1&request=RS&signer=S1&description=Eric;%20Prugh", `{"event_type":"request_signed","id":"s1","request":"RS","signer":"S1"}`
@@ -134,7 +134,7 @@ func TestUnchangedItemsOfARepairedBatchStaySigned(t *testing.T) {
 	if len(want) > 0 {
 		t.Errorf("not stored: %v", want)
 	}
-	// The item that was bad all the same lies there alone, and nobody vouches for it.
+	// The item that is still bad is in quarantine alone, and has no verification.
 	all := h.quarantined(t)
 	if len(all) != 2 || string(all[1].Data) != "{}" || all[1].Header.Get(ingest.HeaderVerification) != "1" {
 		t.Errorf("the quarantine holds %v", all)

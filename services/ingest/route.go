@@ -31,8 +31,8 @@ func (d *doors) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	d.observe(req.Context(), to, *wrong, began)
 }
 
-// route reads an escaped path, part by part: an escaped slash separates nothing. A slash at the end is overlooked. What is wrong
-// is named without a word of the path, which may hold anything.
+// route parses an escaped path, part by part: an escaped slash separates nothing. It ignores a slash at the end. Its error
+// messages do not quote the path, which may contain anything.
 func (d *doors) route(escaped string) (to route, wrong *answer) {
 	to = route{provider: unknown, source: nobody}
 	missing := func(reason, detail string) (route, *answer) {
@@ -102,7 +102,7 @@ func (d *doors) providerNames() string {
 	return strings.Join(names, ", ")
 }
 
-// doorPaths names what may stand behind a source: "/all or /signed"; "" where nothing may.
+// doorPaths lists the paths that may follow a source: "/all or /signed"; "" if none may.
 func doorPaths(p pack.Pack) string {
 	var paths []string
 	for _, door := range p.Doors {

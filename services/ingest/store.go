@@ -88,7 +88,7 @@ func (s *store) putLate(ctx context.Context, src source, got reading) answer {
 	return s.put(ctx, src, got, func(dedupe.Claim) state { return everUnsure })
 }
 
-// put stores what was read; judge says what a claim that is ours means.
+// put stores the items of a reading; judge returns the state of an item whose claim is ours.
 func (s *store) put(ctx context.Context, src source, got reading, judge func(dedupe.Claim) state) answer {
 	if len(got.events)+len(got.unreadable) == 0 {
 		return accepted(nil)
@@ -282,7 +282,7 @@ func (s *store) publish(ctx context.Context, items []item) {
 		return
 	}
 	for part := range slices.Chunk(items, window) {
-		if err := ctx.Err(); err != nil { // what was not sent is certainly not stored
+		if err := ctx.Err(); err != nil { // an item that was not sent is certainly not stored
 			for i := range part {
 				if part[i].state == fresh {
 					part[i].state, part[i].err = refused, err

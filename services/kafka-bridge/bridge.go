@@ -26,8 +26,8 @@ type bridge struct {
 	wait    patience
 	floors  *stage.Floors // nil for a refill, whose place is not the bridge's
 	active  bool          // the server lets this replica work
-	reached bool          // Kafka has answered since the bridge started, or since it last let go
-	tired   bool          // it let go of what it could not write
+	reached bool          // Kafka has answered since the bridge started, or since it last returned messages to the stream
+	tired   bool          // it returned messages to the stream that it could not write
 
 	end    uint64                                                                 // the last sequence of the log that is carried; 0 for no end
 	giveUp func(ctx context.Context, i *item, reason string, why error) (ok bool) // what becomes of what Kafka will never take
@@ -94,8 +94,8 @@ func (b *bridge) trouble(ctx context.Context, err error) error {
 	return nil
 }
 
-// window takes a window of the log, writes it, and acks it. What could not be written before the end is handed back. It
-// returns how many events are done.
+// window fetches a window of the log, writes it, and acks it. When ctx ends, it hands unwritten messages back to the
+// stream. It returns how many events are done.
 func (b *bridge) window(ctx context.Context, c jetstream.Consumer) (int, error) {
 	taken, err := pull(ctx, c, b.stage.Workers, 0)
 	if len(taken) == 0 {

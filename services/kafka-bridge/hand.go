@@ -47,7 +47,8 @@ func (h *hand) inOrder() []jetstream.Msg {
 	return messages
 }
 
-// upTo is the hand in the log's order, apart into what is at most that sequence and what is beyond it; 0 is no end.
+// upTo returns the hand in the log's order, split into the messages up to that sequence and the messages after it; 0 means no
+// end.
 func (h *hand) upTo(end uint64) (within, beyond []jetstream.Msg) {
 	all := h.inOrder()
 	if end == 0 {

@@ -14,8 +14,8 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 )
 
-// patience waits between attempts: 100 ms, doubled with each, at most 3 s, a quarter to either side, so that all goes on within 4 s
-// of Kafka's return. There is no last attempt: what waits behind is in the log, not in memory.
+// patience waits between attempts: 100 ms, doubled with each, at most 3 s, with a jitter of a quarter to either side. The
+// bridge therefore resumes within 4 s of Kafka's return. There is no last attempt: later events wait in the log, not in memory.
 type patience struct {
 	topic *topic
 	mean  time.Duration

@@ -18,10 +18,11 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// Refill writes a part of the log onto the topic once more, in the log's order, while the bridge pauses: so the topic has all of
-// it in order, first what is written again and then what is new.
+// Refill writes a part of the log to the topic again, in the log's order, while the bridge pauses. The topic therefore has all
+// events in order: first the rewritten ones, then the new ones.
 //
-// Its place is kept in a consumer of the log that stays when it is stopped or killed, and is removed when it is done.
+// A consumer of the log keeps the refill's place. The consumer remains when the refill is stopped or killed, and is removed
+// when the refill is done.
 type Refill struct {
 	js     jetstream.JetStream
 	bridge *bridge
@@ -45,7 +46,7 @@ const (
 	idleWithin = flow.AckWait + 5*time.Second
 )
 
-// The consumer's metadata, in which a refill that goes on finds what it is about.
+// The keys of the consumer's metadata, from which a resumed refill reads its parameters.
 const (
 	metaTopic  = "signrelay-topic"
 	metaFrom   = "signrelay-from"
@@ -105,8 +106,9 @@ func (r *Refill) Skipped() map[string]int {
 	return maps.Clone(r.skipped)
 }
 
-// Plan says what Run will do, and changes nothing. One that was stopped goes on unless it is to begin anew; else it begins with the
-// log's first event since then, or with the first of all for the zero time. It fails where another one is at work.
+// Plan describes what Run will do, and changes nothing. A stopped refill resumes, unless anew is true. Otherwise a refill
+// begins with the log's first event since that time, or with the first of all events for the zero time. Plan fails while
+// another refill runs.
 func (r *Refill) Plan(ctx context.Context, since time.Time, anew bool) (RefillPlan, error) {
 	newer, err := r.written(ctx)
 	if err != nil {
@@ -147,7 +149,7 @@ func (r *Refill) goesOn(is *jetstream.ConsumerInfo, newer bridgeAt) (RefillPlan,
 	return p, nil
 }
 
-// atWork tells whether the server lets a refill work that runs now.
+// atWork reports whether a refill runs now: the server has pinned its client.
 func atWork(is *jetstream.ConsumerInfo) bool {
 	return slices.ContainsFunc(is.PriorityGroups, func(g jetstream.PriorityGroupState) bool { return g.PinnedClientID != "" })
 }
@@ -199,8 +201,9 @@ func startOf(since time.Time) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since}
 }
 
-// Run writes what Plan says then, at so many events a second at most, and tells after each window how many are left. It returns nil when
-// all is written. When ctx ends it finishes what it is writing, lets the bridge go on, and keeps its place.
+// Run writes the events that Plan would describe now, at most rate events a second. After each window it calls tell with the
+// number of events left. It returns nil when all are written. When ctx ends, it finishes the write in progress, resumes
+// the bridge, and keeps its place.
 func (r *Refill) Run(ctx context.Context, since time.Time, anew bool, rate int, tell func(left int)) error {
 	resume, err := r.pauseBridge(ctx)
 	if err != nil {
@@ -323,7 +326,7 @@ func (r *Refill) pauseBridge(ctx context.Context) (resume func(), err error) {
 		case <-time.After(pause / 10):
 		}
 	}
-	return resume, nil // its leases have lapsed: what it has not written it will, behind what we write
+	return resume, nil // the bridge's leases have lapsed: it will write its unwritten events after ours
 }
 
 // skip counts what Kafka will never take. The bridge put it into the dead letters when it met it.

@@ -28,8 +28,9 @@ type entry struct {
 	revision uint64
 }
 
-// codeLength is without the suffix that says by which channel it is sent (see code.go): 14 characters of 5 bits, all from crypto/rand: 70 bits, so that nobody finds a link by trying. The
-// letters a-z and digits 2-7 are what a phone's keyboard gives without a shift, and none looks like another.
+// codeLength excludes the suffix for the channel (see code.go). A code has 14 characters of 5 bits, all from crypto/rand: with
+// 70 bits, guessing a link is infeasible. A phone's keyboard gives the letters a-z and the digits 2-7 without a shift, and none
+// looks like another.
 const codeLength = 14
 
 var (
@@ -131,7 +132,7 @@ func (b book) keep(ctx context.Context, e entry, channel string, form outsideFor
 	return form, err
 }
 
-// fetched notes that a kind of program fetched the link on a day, and tells whether it is the first time on that day.
+// fetched records that a kind of program fetched the link on a day, and reports whether it is the first time on that day.
 func (b book) fetched(ctx context.Context, e entry, client, day string) (first bool, err error) {
 	return b.change(ctx, e, func(l *link) bool {
 		if l.Fetched[client] == day {
@@ -152,7 +153,7 @@ func with[V any](m map[string]V, key string, value V) map[string]V {
 	return copied
 }
 
-// change makes a change to a link, again where another replica was faster, and tells whether there was one to make.
+// change changes a link, tries again if another replica was faster, and reports whether there was a change to make.
 func (b book) change(ctx context.Context, e entry, change func(*link) bool) (changed bool, err error) {
 	for range races {
 		next := e

@@ -93,7 +93,7 @@ func TestLinkIsMadeAnewInTheSecondHalfOfItsLife(t *testing.T) {
 	}
 }
 
-// The log hears of a kind of program once a day, whichever replica it meets, and of each kind.
+// The log gets one event a day for each kind of program, whichever replica receives the request.
 func TestEachKindOfProgramIsNotedOnceADay(t *testing.T) {
 	t.Parallel()
 	b := book{bucket: newBucket(t), life: time.Hour, now: time.Now}

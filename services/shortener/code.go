@@ -35,8 +35,8 @@ var channels = map[string]string{
 // "/l/….", "/l/…)", "/l/…%20", "/l/…&gt;", "/l/…/". Nothing else behind a code is left out, and no letter or digit.
 var codes = regexp.MustCompile(`^([a-z2-7]{14})([se]?)(?:%[0-9A-Fa-f]{2}|&[a-z]{2,4};|[\s\pP\pS\pZ\p{Cf}]){0,16}$`)
 
-// readCode is the code in what a visitor brought behind "/l/", and the channel of the message that it is from, which may be
-// empty. What cannot be a code spares the bucket a look; some of it is no legal key either.
+// readCode returns the code in a visitor's path after "/l/", and the channel of the message that has it, which may be empty. It
+// rejects text that cannot be a code, which saves a lookup in the bucket; some such text is no legal key either.
 func readCode(brought string) (code, channel string, ok bool) {
 	if len(brought) > longestBrought {
 		return "", "", false

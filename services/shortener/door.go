@@ -58,7 +58,7 @@ type visit struct {
 // provider is asked at the click shows its button to all others, because what the provider gives may work once.
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Cache-Control", "no-store")         // every opening is heard of, and going back fetches the button anew
+	h.Set("Cache-Control", "no-store")         // every opening is recorded, and going back fetches the button again
 	h.Set("Referrer-Policy", "no-referrer")    // the code is a secret, and stays out of the target's logs
 	h.Set("X-Robots-Tag", "noindex, nofollow") // and out of search engines
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -94,7 +94,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// look answers whoever has not pressed the button: robots, browsers that ask before the click, and people.
+// look responds to clients that have not pressed the button: robots, browsers that prefetch, and people.
 func (d *door) look(v *visit) {
 	robotic := robotOf(v.r)
 	switch {
@@ -168,8 +168,8 @@ func (d *door) tellFetched(v *visit, client string) {
 	})
 }
 
-// tell puts an event about a link into the log, where there is one to put. The visitor has his answer before the log hears of
-// it; still within the request, so that a server that is told to stop waits for it.
+// tell puts an event about a link into the log, if there is one. The visitor gets the response before the event is stored. The
+// event is still stored within the request, so that a server that shuts down waits for it.
 func (d *door) tell(v *visit, typ string, event func(context.Context) (*nats.Msg, error)) {
 	if err := http.NewResponseController(v.w).Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		d.log.DebugContext(v.r.Context(), "short link's reader left", "error", err)

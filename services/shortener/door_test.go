@@ -194,7 +194,7 @@ func TestShortLinkLeadsToItsTargetAndTheLogHearsOfIt(t *testing.T) {
 	}
 }
 
-// What the provider gives may work once, so it is asked when the button is pressed, by whoever pressed it.
+// The provider's link may work only once, so the provider is asked when the button is pressed, whichever client presses it.
 func TestProviderIsAskedWhenTheButtonIsPressed(t *testing.T) {
 	t.Parallel()
 	api := leadsTo("https://provider.example/once?secret=1")
@@ -214,7 +214,7 @@ func TestProviderIsAskedWhenTheButtonIsPressed(t *testing.T) {
 	}
 	checkOpenings(t, b, 0)
 
-	for range 2 { // and whoever presses twice gets two
+	for range 2 { // each of two presses gets its own redirect
 		checkRedirect(t, ask(t, http.MethodPost, url, "Sec-Fetch-Site", "same-origin", "Origin", "null"), http.StatusSeeOther, "https://provider.example/once?secret=1")
 	}
 	for _, e := range checkOpenings(t, b, 2) {

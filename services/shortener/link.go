@@ -34,7 +34,8 @@ type link struct {
 
 	// Outside is its forms at the outside shortener, by the channel whose messages carry them, once that made them.
 	Outside map[string]outsideForm `json:"forms,omitempty"`
-	// Fetched is the last day ("2026-11-27", UTC) on which each kind of program fetched it: the log hears of one a day.
+	// Fetched is the last day ("2026-11-27", UTC) on which each kind of program fetched the link: the log gets one event a day
+	// for each kind.
 	Fetched map[string]string `json:"fetched,omitempty"`
 }
 

@@ -16,13 +16,14 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// page is what is read by who is not sent on: what happened, and what to do. Its words are in words.go, by its outcome.
+// page is the response to a visitor who is not redirected: it says what happened, and what to do. words.go has its texts, by
+// outcome.
 type page struct {
 	outcome string // a metric's label, and which words
 	status  int
 	retry   time.Duration // Retry-After; 0 for none
-	in      time.Duration // when to come again, in words; 0 where nobody knows
-	hides   bool          // it tells nothing of what is behind the link
+	in      time.Duration // when to try again, in words; 0 if unknown
+	hides   bool          // the page reveals nothing about the link
 }
 
 //go:embed page.html

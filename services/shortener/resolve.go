@@ -19,8 +19,8 @@ import (
 // may come with the answer.
 const askWithin = 8 * time.Second
 
-// ask asks the provider where the link leads right now, and sends the person who pressed the button there. What comes back may
-// work once, so it is kept nowhere: who clicks twice asks twice.
+// ask asks the provider for the link's current target, and sends the person who pressed the button there. The target may work
+// only once, so it is not stored: a second click asks again.
 func (d *door) ask(v *visit) {
 	r, l := v.r, v.entry.link
 	src := d.sources()[providers.SourceKey{Name: l.Source, Provider: l.Provider}]

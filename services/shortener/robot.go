@@ -7,8 +7,8 @@ import (
 	"github.com/x-way/crawlerdetect"
 )
 
-// Programs that fetch links, by the name that the log hears, and what they call themselves in part. The names are few, since
-// each may write an event a day for each link.
+// Programs that fetch links: the name in the log, and a part of the User-Agent. The names are few, since each may write an
+// event a day for each link.
 var knownRobots = []struct{ name, sign string }{
 	{"whatsapp", "whatsapp"},
 	{"telegram", "telegrambot"},         // which adds "like TwitterBot"
@@ -34,17 +34,17 @@ var knownRobots = []struct{ name, sign string }{
 
 // The clients that fetched a link, beside the known robots.
 const (
-	otherRobot    = "other"    // a robot by its own account, or a HEAD request, that is none of the known
+	otherRobot    = "other"    // a robot by its own User-Agent, or a HEAD request, that matches no known robot
 	namelessRobot = "nameless" // without a User-Agent
-	prefetcher    = "prefetch" // a browser that asks before anybody has clicked
+	prefetcher    = "prefetch" // a browser that prefetches before a click
 	browser       = "browser"  // calls itself a browser: a person, or a robot that does not say so
 )
 
-// robotOf names the program that a request comes from where it is, by its own account, one that looks at links before people
-// do: the preview of a messenger, a mail scanner, a link checker. It is empty for all others, among whom are robots that call
-// themselves Chrome: what robots must not do is behind a button, not behind this.
+// robotOf returns the name of the program that sent a request, if it declares itself as one that fetches links before people
+// do: the preview of a messenger, a mail scanner, a link checker. It is empty for all others, including robots that call
+// themselves Chrome. A button, and not this function, protects the actions that robots must not trigger.
 //
-// It errs now and then, so whoever is taken for a robot still gets a button to go on with.
+// It is wrong now and then, so a client that it takes for a robot still gets a button.
 func robotOf(r *http.Request) string {
 	agent := strings.TrimSpace(r.UserAgent())
 	agent = agent[:min(len(agent), longestAgent)]
@@ -79,8 +79,9 @@ func isPrefetch(r *http.Request) bool {
 	return false
 }
 
-// fromElsewhere tells whether another site's page sent the request, by the browser's word: it pressed the button, and not the
-// person. Without a word (older browsers) it is taken for ours, since the other page would have to know the secret code.
+// fromElsewhere reports whether another site's page sent the request, according to the browser: the page pressed the button,
+// and not the person. Without the header (older browsers) the request counts as ours, since the other page would have to know
+// the secret code.
 func fromElsewhere(r *http.Request) bool {
 	return r.Header.Get("Sec-Fetch-Site") == "cross-site"
 }

@@ -101,7 +101,7 @@ func TestNotificationGetsItsShortLinkAndGoesOn(t *testing.T) {
 	}
 }
 
-// oneLink tells whether a text and a letter show one link, each with its channel's suffix.
+// oneLink reports whether an SMS and an e-mail show one link, each with its channel's suffix.
 func oneLink(sms, email string) bool {
 	return strings.HasSuffix(sms, "s") && strings.HasSuffix(email, "e") && sms[:len(sms)-1] == email[:len(email)-1]
 }

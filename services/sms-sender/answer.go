@@ -115,9 +115,9 @@ type refusal struct {
 	then   func(reason string, cause error) error
 }
 
-// refusals is Vonage's table of statuses (sms.yml 1.0.10 and its error page). What is not in it is permanent too. Of those that
-// the operator must mend, 2, 3, 15, 23 and 29 depend on the message (its sender, its country, a demo account's list), and
-// another may go; the others refuse every message of the account.
+// refusals is Vonage's table of statuses (sms.yml 1.0.10 and its error page). An unlisted status is permanent too. Of the
+// statuses that the operator must fix, 2, 3, 15, 23 and 29 depend on the message (its sender, its country, a demo account's
+// list), and another message may pass. The others refuse every message of the account.
 var refusals = map[string]refusal{
 	throttled:     {"throttled", notification.Again},
 	"2":           {"missing-parameters", notification.OperatorMustActFor},

@@ -28,7 +28,7 @@ func TestVerdict(t *testing.T) {
 	t.Parallel()
 	const (
 		soon  = 750 * time.Millisecond // the back-off's first second, less its spread
-		pause = 45 * time.Second       // of what is held
+		pause = 45 * time.Second       // the delay of a held message
 	)
 	for _, test := range []struct {
 		name   string

@@ -291,8 +291,8 @@ func until(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// One of two parts is refused: the text is told as what it is, sent and not whole, with the part that lacks; it is counted; the
-// receipt of the other part is taken and says nothing new.
+// Vonage refuses one of two parts. The events say that the text was sent but is not whole, and which part is missing, and the
+// failure is counted. The sender accepts the other part's receipt, which adds nothing.
 func TestATextOfWhichAPartIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -121,7 +121,7 @@ func (s sender) compose(n *notifyv1.Notification) (sms, int, error) {
 	if err != nil {
 		return sms{}, 0, notification.RefusedBy(notification.Operator, "not-renderable", err)
 	}
-	kind := typeText // of what is outside the alphabet, it makes question marks
+	kind := typeText // this type replaces characters outside the alphabet with question marks
 	parts, unicode := gsm7.Parts(text)
 	if unicode {
 		kind = typeUnicode
@@ -147,7 +147,7 @@ func (s sender) expect(ctx context.Context, n *notifyv1.Notification, parts int)
 	return nil
 }
 
-// linkRefused tells whether a part of the link is in one of the parts that were refused, which are numbers from 1.
+// linkRefused reports whether one of the refused parts, which are numbers from 1, contains a part of the link.
 func linkRefused(text, link, refused string) bool {
 	at := strings.Index(text, link)
 	if refused == "" || link == "" || at < 0 {

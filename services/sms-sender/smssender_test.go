@@ -185,8 +185,8 @@ func TestAnswers(t *testing.T) {
 	b.NeverLogged("3175551234", secret, "sign.acme.example")
 }
 
-// What the operator must mend is not held against the message: it certainly did not go, the log says that it waits and whose
-// fault that is, and when the operator has mended it, it goes.
+// An error that the operator must fix does not count against the message. The message was certainly not sent. The log says that
+// it waits, and whose fault that is. When the operator has fixed the error, the sender sends it.
 func TestWhatTheOperatorMustMendIsHeld(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

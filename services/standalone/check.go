@@ -50,7 +50,8 @@ func check(cfg config.Config, demo bool) error {
 	return Once(errors.Join(errs...))
 }
 
-// CheckAlone says what would stop the start of some services that run alone. Its own error is a name that no service has.
+// CheckAlone returns the mistakes that would stop the named services from starting alone. Its own error is a name that no
+// service has.
 func CheckAlone(cfg config.Config, names []string) (mistakes, err error) {
 	mistakes = service.Check(cfg)
 	for _, name := range names {

@@ -71,7 +71,7 @@ func (v visitor) withoutNATS() {
 	h.Until(v.t, "a link has come", func() bool { return len(links(v.t, h)) > 0 })
 	link := links(v.t, h)[0]
 	for _, method := range []string{http.MethodHead, http.MethodGet, http.MethodPost} {
-		v.wants(http.StatusGone, "/l/{code}", v.ask(method, link, byPhone, "")) // expired, which robots are told too
+		v.wants(http.StatusGone, "/l/{code}", v.ask(method, link, byPhone, "")) // expired; robots get the same response
 	}
 	h.Processes["nats"].Stop()
 

@@ -185,7 +185,7 @@ func (d documents) checkRecords(t *testing.T, broker string, stored map[string]*
 	}
 }
 
-// replay has a stage give up what it cannot read, and an operator give it back.
+// replay makes a stage dead-letter a message that it cannot read, and has an operator replay it.
 func replay(t *testing.T, h *house.House) {
 	t.Helper()
 	m := nats.NewMsg("notify.v1.send.sms.demo.clickwrap.d1")
@@ -247,8 +247,8 @@ func playStories(t *testing.T, h *house.House) {
 	}
 }
 
-// suppress puts the events into the log that no story makes, as the enricher and a sender do: all of their people can be
-// reached, and the operator of the sandbox has nothing to mend.
+// suppress puts the events into the log that no story makes, as the enricher and a sender do. In the stories, every person can
+// be reached, and the operator of the sandbox has nothing to fix.
 func suppress(t *testing.T, h *house.House) {
 	t.Helper()
 	nobody := &notifyv1.Notification{

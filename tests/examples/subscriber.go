@@ -130,7 +130,7 @@ func (s *said) Write(p []byte) (int, error) {
 	return s.said.Write(p)
 }
 
-// Said is what it has told of trouble so far, on its standard error.
+// Said returns the errors that it has written to its standard error so far.
 func (s *Subscriber) Said() string {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()

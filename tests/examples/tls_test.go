@@ -19,8 +19,8 @@ import (
 	"github.com/signrelay/signrelay/tests/house"
 )
 
-// A server speaks TLS alone, with a certificate of an authority that the system does not know. Each client is told the authority as
-// the page for subscribers says; with another one it names the cause.
+// A server accepts TLS only, with a certificate of a CA that the system does not know. Each client gets the CA as the page for
+// subscribers says. With another CA, the client reports the cause.
 func TestEachClientIsToldTheAuthority(t *testing.T) {
 	t.Parallel()
 	ours, theirs := realtest.NewAuthority(t), realtest.NewAuthority(t)

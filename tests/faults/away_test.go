@@ -23,7 +23,7 @@ func (s *stand) isBack() {
 	s.driver.back = time.Now()
 }
 
-// How soon all goes on when what was away is back, and when a replica dies; the table's column says it.
+// The test measures how soon everything resumes after an outage, and after a replica dies; the table's column shows it.
 func TestWhatWasAwayGoesOn(t *testing.T) {
 	t.Parallel()
 	if !all() {
@@ -71,8 +71,8 @@ func TestWhatWasAwayGoesOn(t *testing.T) {
 
 func always(how answer) func(int) answer { return func(int) answer { return how } }
 
-// A consumer that is lost is made again where its stage stopped; and where an operator has all read again, nobody is told again and
-// the log holds nothing twice.
+// A lost consumer is created again where its stage stopped. If an operator has all events read again, no person gets a message
+// twice, and the log holds nothing twice.
 func TestALostConsumerTellsNobodyAgain(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string][]string{

@@ -124,7 +124,7 @@ func (w *world) beg(document, channel string) {
 	w.begged[handover{document, channel}]++
 }
 
-// askedFor tells how often the world was asked to take a message.
+// askedFor returns how often the world was asked to take a message.
 func (w *world) askedFor(h handover) int {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()

@@ -92,7 +92,8 @@ func runningRefills(m manifests) []string {
 	return r.wrong
 }
 
-// authenticates tells whether a parameter of the trigger comes from a Secret: by the chart's own TriggerAuthentication or by another's.
+// authenticates reports whether a parameter of the trigger comes from a Secret: by the chart's own TriggerAuthentication or by
+// another's.
 func authenticates(m manifests, trigger keda.ScaleTriggers, parameter string) bool {
 	if trigger.AuthenticationRef == nil {
 		return false

@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Each value does what it says: what it brings is found at its place in Kubernetes' object, and nowhere without it.
+// Each value takes effect: with the value, its setting is at its place in the Kubernetes object. Without the value, it is not.
 func TestEveryValueReachesItsPlace(t *testing.T) {
 	t.Parallel()
 	const (
@@ -220,7 +220,7 @@ func at(t *testing.T, m manifests, name, path string) any {
 	return nil
 }
 
-// holds tells whether what was found has all that is wanted: a map all its keys, a list all its items.
+// holds reports whether found contains all of want: a map all its keys, a list all its items.
 func holds(found, want any) bool {
 	switch want := want.(type) {
 	case map[string]any:

@@ -126,7 +126,7 @@ func c0(pod core.PodTemplateSpec) core.Container { return pod.Spec.Containers[0]
 // ours tells a container of the chart's from one that the values bring.
 func ours(c core.Container) bool { return c.Name != "proxy" && c.Name != "wait" }
 
-// isShare tells whether GOMEMLIMIT is that share of the memory limit.
+// isShare reports whether GOMEMLIMIT is that share of the memory limit.
 func isShare(c core.Container, share float64) bool {
 	for _, e := range c.Env {
 		if e.Name == "GOMEMLIMIT" {

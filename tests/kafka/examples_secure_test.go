@@ -11,8 +11,8 @@ import (
 	"github.com/signrelay/signrelay/tests/examples"
 )
 
-// The examples come to a broker with TLS and a password. What is wrong is named, and ends neither: with the right ones they print
-// what is there.
+// The examples connect to a broker with TLS and a password. With a wrong password or CA, they report it and keep running. With
+// the right ones, they print the events.
 func TestTheExamplesSayWhoTheyAre(t *testing.T) {
 	t.Parallel()
 	s := newSecured(t)

@@ -40,7 +40,7 @@ func TestALostTopicIsFilledAgain(t *testing.T) {
 	}
 }
 
-// A refill that is stopped goes on where it was, and what was killed repeats a window at most. Meanwhile the bridge works.
+// A stopped refill resumes at its place, and a killed one repeats a window at most. Meanwhile the bridge works.
 func TestAStoppedRefillGoesOn(t *testing.T) {
 	t.Parallel()
 	b, broker := lost(t, 2000)
@@ -99,7 +99,8 @@ func TestAStoppedRefillGoesOn(t *testing.T) {
 	}
 }
 
-// Only a part of the log, and nothing without a yes; what Kafka does not take is told.
+// A refill can be limited to a part of the log, and writes nothing without confirmation. It reports the events that Kafka does
+// not take.
 func TestARefillIsAskedForAndBounded(t *testing.T) {
 	t.Parallel()
 	b, broker := lost(t, 50)
@@ -178,7 +179,7 @@ func (b *bridged) hasty(t *testing.T) {
 	}
 }
 
-// prepared is the command line of the operator, not yet started, and what it prints in one place.
+// prepared returns the operator's command line, not yet started, and one buffer for all its output.
 func (b *bridged) prepared(t *testing.T, args ...string) (*exec.Cmd, *strings.Builder) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), house.Program(t, "signrelay"), args...)

@@ -109,12 +109,12 @@ func TestPrometheusLoadsTheRules(t *testing.T) {
 // reasonsInCode are the literals with which a stage puts work off, in the program text.
 var reasonsInCode = regexp.MustCompile(`(?:\bours\(|\bstage\.Later\([^"\n]*|\bstage\.PutOff\([^"\n]*|kind: retry, reason: )"([a-z-]+)"`)
 
-// Somebody who is woken by a stage that only retries finds its reason in the runbook, and what to do about it.
+// An operator who is paged for a stage that only retries finds its reason and the remedy in the runbook.
 func TestTheRunbookHasEveryReasonOfARetry(t *testing.T) {
 	t.Parallel()
 	_, section, _ := strings.Cut(string(read(t, "docs", "operate.md")), "\n### SignrelayStageStuck\n")
 	section, _, _ = strings.Cut(section, "\n### ")
-	found := map[string]bool{"failed": true, "named": true} // what stage.Decide says where nobody gave a reason
+	found := map[string]bool{"failed": true, "named": true} // the reasons of stage.Decide for an error without one
 	for _, folder := range []string{"libs", "services"} {
 		err := filepath.WalkDir(file(folder), func(path string, _ fs.DirEntry, err error) error {
 			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {

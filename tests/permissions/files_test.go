@@ -48,7 +48,7 @@ func TestWhatIsAcknowledgedIsOnDisk(t *testing.T) {
 func TestACluster(t *testing.T) {
 	t.Parallel()
 	h := house.GuardedCluster(t, house.AroundTheSandbox)
-	h.Patience = 2 * time.Minute // what was on its way through the lost server comes again after flow.AckWait
+	h.Patience = 2 * time.Minute // messages in flight through the lost server are delivered again after flow.AckWait
 	for _, name := range house.Services {
 		h.StartService(t, name, name, house.As(name)...)
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/signrelay/signrelay/services/standalone/doctor"
 )
 
-// The store's limit is the server's, which only its monitoring tells. Full, it takes nothing new and serves what is there; with more room it
-// takes again, without a restart of its clients.
+// The server sets the store's limit, and only its monitoring reports it. A full store takes nothing new, and serves the stored
+// messages. With more room it accepts messages again, without a restart of its clients.
 func TestTheRoomOfTheStore(t *testing.T) {
 	t.Parallel()
 	const limit = 8 << 20

@@ -42,8 +42,8 @@ var programs = []service.Service{
 	ingest.Service, enricher.Service, shortener.Service, smssender.Service, emailsender.Service, kafkabridge.Service, sandbox.Service,
 }
 
-// Whatever a service refuses at its start, `config check` refuses too, and in the same words; what it takes, the check takes. Services set
-// up what is one in the process, so they start one after the other.
+// `config check` refuses the settings that a service refuses at its start, in the same words, and accepts those that it
+// accepts. The services set process-wide state, so they start one after the other.
 //
 //nolint:paralleltest // see above
 func TestWhatAStartRefusesTheCheckRefuses(t *testing.T) {

@@ -24,7 +24,7 @@ func kafkaRefillFlags(fs *flag.FlagSet) {
 // tellEvery is how often a refill says how far it is.
 const tellEvery = 5 * time.Second
 
-// kafkaRefill says what it will write, asks, and writes it.
+// kafkaRefill prints the plan, asks for confirmation, and writes the events.
 func kafkaRefill(ctx context.Context, c *call) error {
 	if len(c.args) > 0 {
 		return usageError{"wants no arguments, only flags"}

@@ -152,7 +152,7 @@ func quarantineReplay(ctx context.Context, c *call) (err error) {
 	return c.replayOne(ctx, env, m, repair)
 }
 
-// repair reads the files that stand in place of what was kept.
+// repair reads the files that replace the kept content.
 func (c *call) repair() (repair ingest.Repair, err error) {
 	for name, to := range map[string]**string{"body": &repair.Body, "query": &repair.Query} {
 		path := c.flag(name)

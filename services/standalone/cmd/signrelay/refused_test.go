@@ -84,7 +84,7 @@ func TestWhyNATSRefuses(t *testing.T) {
 		for _, line := range commands {
 			t.Run(name+"/"+line, func(t *testing.T) {
 				t.Parallel()
-				// What may come later is waited for, here not for long.
+				// The commands wait for a server that may come later; this test limits the wait.
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				if c.want == "nothing listens at nats.url" {
 					cancel()

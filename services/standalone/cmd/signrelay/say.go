@@ -23,8 +23,8 @@ func visible(text string) string { return escaped(text, "") }
 // visibleLines escapes invisible characters and keeps line breaks and tabs.
 func visibleLines(text string) string { return escaped(text, "\n\r\t") }
 
-// escaped writes control characters, format characters (such as those that turn the direction of writing) and bytes that are no UTF-8 as
-// Go does: \x1b, \u202e, \xff. What is in keep stays.
+// escaped writes control characters, format characters (such as those that turn the direction of writing) and bytes that are no
+// UTF-8 as Go does: \x1b, \u202e, \xff. It leaves the characters in keep unchanged.
 func escaped(text, keep string) string {
 	var b strings.Builder
 	for i, r := range text {

@@ -47,7 +47,7 @@ func use1(t *testing.T, url string, args ...string) (stdout, stderr string) {
 	return out.String(), errs.String()
 }
 
-// Whatever a provider, or whoever can make an id there, puts into ids and details, no listing steers the terminal by it.
+// A provider, or a person who can create an id there, cannot control the terminal through the ids and details in a listing.
 func TestNoListingPrintsWhatCannotBeSeen(t *testing.T) {
 	t.Parallel()
 	url, publish := stored(t)
@@ -129,7 +129,7 @@ func TestWhatIsVisible(t *testing.T) {
 	}
 }
 
-// A document's life is told in the order in which it happened; when we heard of it stands beside.
+// A timeline lists a document's events in the order in which they happened, with the time of receipt beside them.
 func TestATimelineIsInTheOrderOfTime(t *testing.T) {
 	t.Parallel()
 	url, publish := stored(t)

@@ -12,7 +12,7 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-// A consumer that was lost without a floor is made only where somebody says where it begins: by a flag, or when asked.
+// A consumer that was lost without a floor is created only if the operator says where it begins: with a flag, or at the prompt.
 func TestProvisionAsksWhereALostConsumerBegins(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -20,7 +20,7 @@ func TestProvisionAsksWhereALostConsumerBegins(t *testing.T) {
 		attended bool
 		types    string
 		waiting  int    // for the enricher then; -1 where it fails
-		says     string // on success what was printed, else the error
+		says     string // on success the printed text, else the error
 	}{
 		"nobody to ask":            {nil, false, "", -1, "--start enricher=new"},
 		"a flag says new":          {[]string{"--start", "enricher=new"}, false, "", 0, "consumer enricher on SIGNING; it begins with what is stored from now on"},

@@ -156,8 +156,8 @@ func (c *call) showData(data []byte) error {
 	return c.show(e, "")
 }
 
-// show prints one event, with what stands beside its time. The line for people names no person: screens are shared; --json holds
-// everything.
+// show prints one event; the text of beside follows its time. The line for people names no person, because screens are shared;
+// --json has everything.
 func (c *call) show(e *signingv1.SigningEvent, beside string) error {
 	if c.json() {
 		line, err := protojson.Marshal(e)
