@@ -103,7 +103,7 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 			return nil, stage.PutOff(awayPause, "attempts-away", err)
 		}
 	}
-	if in.Unknown || in.Gap || in.Replays > 0 || forgotten(n, now) { // a dead letter outlives the memory of claims by half a month
+	if in.Unknown || in.Replays > 0 || forgotten(n, now) { // a dead letter outlives the memory of claims by half a month
 		outs, found, err := d.earlier(ctx, n, r.Again)
 		if err != nil || found {
 			d.over(ctx, in, &r)

@@ -39,7 +39,6 @@ type attempt struct {
 	earlier int   // attempts before the replay
 
 	unknown       bool                     // an earlier attempt may have had its effect; claimed sets it, and a replay's letter
-	gap           bool                     // the input may have been done in a gap of the memory; claimed sets it
 	claimedBefore bool                     // its claim shows an earlier attempt; claimed sets it
 	givenUp       func(reason error) []Out // the outputs when the input is given up; nil for none
 	verdict       Verdict                  // buried sets it, once a delivery

@@ -52,15 +52,13 @@ func claimed(s flow.Stage, memory, left dedupe.Store, lease time.Duration) middl
 	}
 }
 
-// doubt reads a pending claim. A claim that lapsed belonged to an attempt whose end is unknown. If the memory has a gap, only
-// an input that was stored before the end of the gap can have been done in it, and only one that was delivered before.
+// doubt reads a pending claim. A claim that lapsed belonged to an attempt whose end is unknown. If the memory has a gap, an input
+// that was stored before the end of the gap may have been done in it. The number of deliveries does not show that: a NATS that
+// was restored from a backup counts from 1 again.
 func (a *attempt) doubt(found dedupe.Claim) {
-	switch end := found.Span.Until; {
-	case !found.Gap:
+	end := found.Span.Until
+	if !found.Gap || end.IsZero() || a.input.FirstSeen.Before(end) {
 		a.unknown = true
-	case end.IsZero() || a.input.FirstSeen.Before(end):
-		a.gap = true
-		a.unknown = a.unknown || a.number > 1
 	}
 }
 

@@ -132,7 +132,7 @@ func (r Runner[In]) do(ctx context.Context, a *attempt) ([]Out, error) {
 		return nil, &verdictError{kind: giveUp, reason: "undecodable", err: err}
 	}
 	in := Event[In]{
-		ID: a.input.ID, Attempt: a.nth, Unknown: a.unknown, Gap: a.gap, Replays: a.input.Replays, Stored: a.input.FirstSeen, Data: data,
+		ID: a.input.ID, Attempt: a.nth, Unknown: a.unknown, Replays: a.input.Replays, Stored: a.input.FirstSeen, Data: data,
 	}
 	if r.GivenUp != nil {
 		a.givenUp = func(reason error) []Out { return r.GivenUp(in, reason) }

@@ -19,12 +19,10 @@ type Func[In any] func(ctx context.Context, in Event[In]) ([]Out, error)
 type Event[T any] struct {
 	ID      string // stable across redeliveries and replays: the idempotency key
 	Attempt int    // 1 on the first; what was put off because the broker or the memory was away does not count
-	// Unknown is true when an earlier attempt of an effect stage may have had its effect: its owner died, or the
-	// connection dropped in the middle. Look for traces of it before doing it again, and mark what you do.
+	// Unknown is true when an earlier attempt of an effect stage may have had its effect: its owner died, the connection
+	// dropped in the middle, or the memory of claims lost its data after the input was stored. Look for traces of it before
+	// doing it again, and mark what you do.
 	Unknown bool
-	// Gap is true when the memory of claims lost its records of the time in which the input may have been done: ask the log
-	// before you do it. It does not mean that there was an earlier attempt.
-	Gap bool
 	// Replays is how often an operator replayed the input after it was given up; usually 0. An earlier life may have left
 	// events in the log, and every memory of claims may have forgotten it since.
 	Replays int
