@@ -117,3 +117,30 @@ func TestALostConsumerTellsNobodyAgain(t *testing.T) {
 		})
 	}
 }
+
+// The enricher publishes on both streams at once. While NOTIFY refuses, each attempt publishes on SIGNING again, at last when
+// SIGNING itself no longer refuses the ids.
+func TestNotifyRefusesForLongerThanTheDuplicateWindow(t *testing.T) {
+	t.Parallel()
+	if !all() {
+		t.Skip("make faults-all has it: it lasts longer than the streams' duplicate window, 2 minutes")
+	}
+	s := newStand(t, "notify", behaviour{}, 1, nil, house.Variant{})
+	s.driver.pace = 5 * time.Second // some 250 documents in all
+	s.change(t, flow.Notify, func(c *jetstream.StreamConfig) { c.MaxBytes, c.Discard = 1, jetstream.DiscardNew })
+	r := s.prove(t, "NOTIFY is full for longer than the streams' duplicate window, SIGNING is not", func() {
+		const requested = "signing.v1.*.*.notification.requested.>"
+		s.Until(t, "SIGNING has accepted what NOTIFY refuses", func() bool { return s.Count(t, flow.Signing, requested) > 0 })
+		time.Sleep(flow.DuplicateWindow + 10*time.Second)
+		if n := s.Count(t, flow.Notify, "notify.v1.>"); n != 0 {
+			t.Errorf("NOTIFY accepted %d messages while it was full", n)
+		}
+		if out, err := s.Command(t, "provision"); err != nil { // takes the limit away
+			t.Errorf("provision: %v\n%s", err, out)
+		}
+		s.isBack()
+	})
+	if r.Unknown != 0 {
+		t.Errorf("%d messages were sent twice", r.Unknown)
+	}
+}

@@ -23,6 +23,7 @@ type driver struct {
 	row    string
 	client *http.Client
 	tries  time.Duration // how long one callback is tried
+	pace   time.Duration // between two callbacks of one caller while the fault lasts
 	failed atomic.Int64  // tries that were not answered 2xx
 
 	mutex     sync.Mutex
@@ -38,13 +39,13 @@ const (
 )
 
 func newDriver(h *house.House, row string) *driver {
-	return &driver{urls: h.IngestURLs, row: row, client: &http.Client{Timeout: 20 * time.Second}, tries: callsFor, accepted: map[string]time.Time{}}
+	return &driver{urls: h.IngestURLs, row: row, client: &http.Client{Timeout: 20 * time.Second}, tries: callsFor, pace: steadily, accepted: map[string]time.Time{}}
 }
 
 const (
 	least    = 60                     // documents a row, with two messages each
 	briskly  = 5 * time.Millisecond   // between two callbacks of one caller, until there are so many
-	steadily = 100 * time.Millisecond // and then, for as long as the fault lasts
+	steadily = 100 * time.Millisecond // and then, for as long as the fault lasts, where the row sets no pace of its own
 )
 
 // load tells of documents until the fault is over and there are enough, and tries each callback until it is answered 2xx. It
@@ -61,7 +62,7 @@ func (d *driver) load(ctx context.Context, over <-chan struct{}) (refused int64)
 				}
 				pace := briskly
 				if count >= least {
-					pace = steadily
+					pace = d.pace
 					select {
 					case <-over:
 						return

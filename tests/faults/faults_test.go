@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/signrelay/signrelay/libs/event"
@@ -411,13 +412,19 @@ func firstCalls(n int, how ...answer) func(int) answer {
 // keeps its window: its inputs' ids are remembered by the senders.
 func forgetWindow(t *testing.T, s *stand) {
 	t.Helper()
+	s.change(t, flow.Signing, func(c *jetstream.StreamConfig) { c.Duplicates = 100 * time.Millisecond })
+}
+
+// change sets a stream's configuration to another than the one of provisioning.
+func (s *stand) change(t *testing.T, stream string, set func(*jetstream.StreamConfig)) {
+	t.Helper()
 	js := s.JetStream(t)
-	stream, err := js.Stream(t.Context(), flow.Signing)
+	is, err := js.Stream(t.Context(), stream)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := stream.CachedInfo().Config
-	cfg.Duplicates = 100 * time.Millisecond
+	cfg := is.CachedInfo().Config
+	set(&cfg)
 	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
