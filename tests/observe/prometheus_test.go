@@ -107,6 +107,13 @@ func TestEveryQueryReturnsData(t *testing.T) {
 		t.Errorf("alerts of what did not happen: %v, %v", quiet, err)
 	}
 
+	h.Fault(t, `{"target":"vonage","mode":"29","count":1}`) // not on the demo account's list: the text is held
+	h.Play(t, "clickwrap", "two-signers")
+	h.Until(t, "a held text is counted", func() bool {
+		found, err := p.query(t, `signrelay_held_messages{channel="sms"}`)
+		return err == nil && len(found) > 0
+	})
+
 	told := p.names(t)
 	for _, name := range []string{"signrelay.rules.yaml", "signrelay.rules.test.yaml", "installs.rules.test.yaml", "silence.rules.test.yaml"} {
 		checkNames(t, name, string(read(t, "deployments", "prometheus", name)), told)
