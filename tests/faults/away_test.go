@@ -2,6 +2,8 @@ package faults
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,18 +57,57 @@ func TestWhatWasAwayGoesOn(t *testing.T) {
 		})
 	}
 
-	t.Run("senders die five times in a row", func(t *testing.T) {
-		t.Parallel()
-		s := newStand(t, "five", behaviour{vonage: always(slow)}, 2, nil, house.Variant{})
-		s.prove(t, "kill -9 of an SMS sender five times in a row, two replicas, Vonage slow", func() {
-			for n := range 5 {
-				time.Sleep(time.Second)
-				p := s.Processes[[]string{"sms-sender", "sms-sender-2"}[n%2]]
-				p.Kill()
-				p.Start()
+	for row, c := range map[string]struct {
+		name   string
+		vonage behaviour
+	}{
+		"five":      {"senders die five times in a row", behaviour{vonage: always(slow)}},
+		"five-fast": {"senders die five times in a row, Vonage fast", behaviour{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newStand(t, row, c.vonage, 2, nil, house.Variant{})
+			var kills []time.Time
+			s.prove(t, "kill -9 of an SMS sender five times, two replicas: "+c.name, func() {
+				for n := range 5 {
+					time.Sleep(time.Second)
+					p := s.Processes[[]string{"sms-sender", "sms-sender-2"}[n%2]]
+					kills = append(kills, time.Now())
+					p.Kill()
+					p.Start()
+				}
+			})
+			if row != "five-fast" { // behind a slow Vonage a text waits for its turn, too
+				return
 			}
+			texts, p95 := s.takenOver(t, kills)
+			fmt.Printf("%s: %d texts had not left at a kill, their p95 from it is %.1f s\n", c.name, texts, p95)
 		})
-	})
+	}
+}
+
+// takenOver counts the texts that were accepted before a kill and had not left at it, and reports within how many seconds of the
+// first such kill 19 of 20 were sent. A text that Vonage may have had at the kill is marked and does not count.
+func (s *stand) takenOver(t *testing.T, kills []time.Time) (texts int, p95 float64) {
+	t.Helper()
+	_, marked, _ := readLog(t, s.House)
+	s.world.mutex.Lock()
+	defer s.world.mutex.Unlock()
+	s.driver.mutex.Lock()
+	defer s.driver.mutex.Unlock()
+	var all []float64
+	for key, at := range s.world.first {
+		accepted := s.driver.accepted[key.document]
+		n := slices.IndexFunc(kills, func(kill time.Time) bool { return accepted.Before(kill) && at.After(kill) })
+		if key.channel == "sms" && n >= 0 && !marked[key] {
+			all = append(all, at.Sub(kills[n]).Seconds())
+		}
+	}
+	if len(all) == 0 {
+		return 0, 0
+	}
+	slices.Sort(all)
+	return len(all), all[len(all)*95/100]
 }
 
 func always(how answer) func(int) answer { return func(int) answer { return how } }
