@@ -147,7 +147,7 @@ group.initial.rebalance.delay.ms=0
 	}
 	id := make([]byte, 16)
 	_, _ = rand.Read(id)
-	format := java(append([]string{"kafka.tools.StorageTool", "format", "--cluster-id", base64.RawURLEncoding.EncodeToString(id), "--config", settings}, with.format...)...)
+	format := java(append([]string{"kafka.tools.StorageTool", "format", "--cluster-id=" + base64.RawURLEncoding.EncodeToString(id), "--config", settings}, with.format...)...)
 	if said, err := format.CombinedOutput(); err != nil {
 		t.Fatalf("format the broker's storage: %v\n%s", err, said)
 	}
