@@ -25,15 +25,6 @@ func lostOrGivenUp(r result) bool { return r.Lost > 0 || r.Given > 0 }
 
 var mutants = []mutant{
 	{
-		name: "ingest confirms before it publishes", file: "services/ingest/store.go",
-		was: `crash.Point("claimed")`,
-		is: `for _, it := range items {
-		_ = s.memory.Confirm(ctx, dedupe.Done{ID: it.event.GetId()})
-	}
-	crash.Point("claimed")`,
-		service: "ingest", point: "claimed@20", sees: lostOrGivenUp,
-	},
-	{
 		name: "a stage acks before it publishes", file: "libs/stage/publish.go",
 		was:     `crash.Point("made")`,
 		is:      `_ = a.msg.DoubleAck(ctx); crash.Point("made")`,
