@@ -43,12 +43,21 @@ func Check(cfg Config, providers []string, perSource func(Source) error) error {
 	c.webURL("sandbox.ingest_url", cfg.Sandbox.IngestURL)
 	c.address("admin.addr", cfg.Admin.Addr)
 
+	for i, key := range cfg.MasterKeys() {
+		if len(key) < shortestMasterKey {
+			c.mistake("master_key", "want %d characters or more on each line, not %d on line %d: openssl rand -base64 32 makes a key",
+				shortestMasterKey, len(key), i+1)
+		}
+	}
 	if cfg.DataDir == "" {
 		c.mistake("data_dir", "name a folder, such as ./data")
 	}
 	c.oneOf("log.level", cfg.Log.Level, "debug", "info", "warn", "error")
 	return errors.Join(c.mistakes...)
 }
+
+// shortestMasterKey is how many characters a master key has at least: 32 hexadecimal digits are 128 bits.
+const shortestMasterKey = 32
 
 type checker struct {
 	mistakes   []error

@@ -38,11 +38,18 @@ type Config struct {
 	// to notice; default 5s, 0 closes them at once.
 	DrainDelay time.Duration `yaml:"drain_delay"`
 
+	// MasterKey keeps what is stored in Redis and in the bucket LINKS secret from who reads it there. One key a line, the newest first,
+	// each of 32 characters or more; empty keeps nothing secret there.
+	MasterKey string `yaml:"master_key" secret:"true" file:"once" lines:"true"` // SIGNRELAY_MASTER_KEY
+
 	DataDir string `yaml:"data_dir"` // where standalone keeps its state: SIGNRELAY_DATA_DIR
 	Log     Log    `yaml:"log"`
 
 	files []fromFile `yaml:"-"` // where settings came from files
 }
+
+// MasterKeys are the master keys, the newest first.
+func (c Config) MasterKeys() []string { return lines(c.MasterKey) }
 
 // Source is one account at one provider whose callbacks are taken.
 type Source struct {

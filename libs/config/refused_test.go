@@ -30,6 +30,9 @@ func TestWhatCannotWorkIsRefused(t *testing.T) {
 	t.Parallel()
 	const vonage = "sms: {vonage: {api_key: a1b2c3d4, api_secret: s, from: Acme, "
 	for text, want := range map[string]string{
+		"master_key: short": "master_key: want 32 characters or more on each line, not 5 on line 1: openssl rand -base64 32 makes a key",
+		"master_key: |\n  " + strings.Repeat("n", 32) + "\n  older\n": "not 5 on line 2",
+
 		in("region: UK"):       `sources[0].region: want the two capital letters of a country, as in ISO 3166, not "UK": write GB`,
 		in("region: uk"):       `not "uk": write GB`,
 		in("region: us"):       `not "us": write US`,

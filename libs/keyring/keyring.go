@@ -1,0 +1,104 @@
+// Package keyring derives the keys of each purpose from the operator's master keys.
+//
+// A master key is the setting master_key. It has one line for each key, the newest first: what is new is made with the newest key,
+// and what an older one made is still found and read. Each purpose has keys of its own (HKDF-SHA256), so that what one part
+// stores says nothing about another's.
+package keyring
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+)
+
+// Ring holds the master keys.
+type Ring struct{ masters []string }
+
+// New returns the ring of these master keys, the newest first. A ring without keys works, and keeps nothing secret.
+func New(masters []string) Ring { return Ring{masters} }
+
+// Set reports whether the ring has a master key.
+func (r Ring) Set() bool { return len(r.masters) > 0 }
+
+// For derives the keys of one purpose. The purpose is part of what is stored: it never changes.
+func (r Ring) For(purpose string) Keys {
+	masters := r.masters
+	if len(masters) == 0 {
+		masters = []string{""}
+	}
+	keys := make(Keys, len(masters))
+	for i, master := range masters {
+		keys[i] = key{
+			mac:  derive(master, "signrelay "+purpose+" mac"),
+			aead: newAEAD(derive(master, "signrelay "+purpose+" aead")),
+		}
+	}
+	return keys
+}
+
+func derive(master, info string) []byte {
+	derived, err := hkdf.Key(sha256.New, []byte(master), nil, info, sha256.Size)
+	if err != nil {
+		panic(err) // it refuses only lengths above 255 hashes
+	}
+	return derived
+}
+
+func newAEAD(key []byte) cipher.AEAD {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		panic(err) // it refuses only other lengths than 16, 24 and 32 bytes
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		panic(err) // it refuses only other blocks than AES
+	}
+	return aead
+}
+
+// Keys are the keys of one purpose, the newest first. They may be used concurrently.
+type Keys []key
+
+type key struct {
+	mac  []byte
+	aead cipher.AEAD
+}
+
+// MAC is the HMAC-SHA256 of data under the newest key.
+func (k Keys) MAC(data string) [sha256.Size]byte { return k[0].sum(data) }
+
+// MACs are the HMAC-SHA256 of data under each key, the newest first.
+func (k Keys) MACs(data string) [][sha256.Size]byte {
+	sums := make([][sha256.Size]byte, len(k))
+	for i, key := range k {
+		sums[i] = key.sum(data)
+	}
+	return sums
+}
+
+func (k key) sum(data string) (sum [sha256.Size]byte) {
+	h := hmac.New(sha256.New, k.mac)
+	h.Write([]byte(data))
+	h.Sum(sum[:0])
+	return sum
+}
+
+// Seal encrypts plain with the newest key: AES-256-GCM with a random nonce, 28 bytes longer than plain. Open needs the same context.
+func (k Keys) Seal(plain, context []byte) []byte { return k[0].aead.Seal(nil, nil, plain, context) }
+
+// ErrNotOurs is the error of Open for what none of the keys sealed in this context.
+var ErrNotOurs = errors.New("no master key opens it: keep an old key on a line of master_key as long as what it sealed is in use")
+
+// Open decrypts what Seal made under any of the keys.
+func (k Keys) Open(sealed, context []byte) ([]byte, error) {
+	for _, key := range k {
+		if plain, err := key.aead.Open(nil, nil, sealed, context); err == nil {
+			return plain, nil
+		}
+	}
+	return nil, fmt.Errorf("open %d sealed bytes: %w", len(sealed), ErrNotOurs)
+}
