@@ -1,10 +1,10 @@
 package shortener
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,7 +23,7 @@ import (
 type thirdParty struct {
 	name        string // "bitly", "rebrandly"
 	outside     outside
-	trouble     trouble
+	circuit     *limit.Breaker
 	log         *slog.Logger
 	substituted *prometheus.CounterVec
 }
@@ -34,7 +34,11 @@ func newThirdParty(env service.Env) (*thirdParty, error) {
 	if o == nil {
 		return nil, nil //nolint:nilnil // our own links need nobody
 	}
-	t := &thirdParty{name: env.Config.Shortener.Kind, outside: o, trouble: trouble{now: time.Now}, log: env.Log}
+	circuit, err := env.Circuit(env.Config.Shortener.Kind, circuitPauses)
+	if err != nil {
+		return nil, err
+	}
+	t := &thirdParty{name: env.Config.Shortener.Kind, outside: o, circuit: circuit, log: env.Log}
 	return t, telemetry.Register(env.Metrics, &t.substituted, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "signrelay_shortener_substituted_total",
 		Help: "Messages that got our own link because the outside shortener gave none, by why.",
@@ -51,24 +55,28 @@ func (t *thirdParty) form(ctx context.Context, in stage.Event[*notifyv1.Notifica
 	if kept := e.Outside[channel]; kept.By == t.name && kept.Of == own {
 		return kept.Short, nil, nil
 	}
-	reason := t.trouble.reason()
-	if reason == "" {
+	pass, wait := t.circuit.Begin()
+	reason, _, _ := t.circuit.State()
+	if wait == 0 {
 		bounded, cancel := context.WithTimeout(ctx, formWithin)
 		short, failed := t.outside.shorten(bounded, own)
 		cancel()
+		v := judge(failed, in.Attempt)
+		pass.End(v.says, "")
 		if failed == nil {
 			kept, err := links.keep(ctx, e, channel, outsideForm{By: t.name, Of: own, Short: short})
 			return kept.Short, nil, err
 		}
-		v := judge(failed, in.Attempt)
-		if v.again != nil {
+		if v.again != nil && reason == "" { // in an outage each message would wait as long as the first one
 			return "", nil, v.again
 		}
-		if reason = v.reason; v.lasts {
-			t.trouble.begin(reason)
+		if v.lasts {
+			t.circuit.Open(v.reason)
 		}
+		reason = cmp.Or(v.reason, reason)
 		t.log.WarnContext(ctx, "our own link is used", "shortener", t.name, "reason", reason, "error", failed)
 	}
+	reason = cmp.Or(reason, "unavailable") // the circuit closed between the two questions
 	t.substituted.WithLabelValues(t.name, reason).Inc()
 	told, err := substituted(ctx, in.Data, in.Stored, t.name, reason)
 	if err != nil {
@@ -88,13 +96,17 @@ const (
 
 // judgement says what follows from a failed attempt.
 type judgement struct {
-	again  error  // what the stage is told, to try again; nil when our own link is to be used
-	reason string // why our own link is used
-	lasts  bool   // the next message would fail as well
+	again  error        // what the stage gets, to try again; nil when our own link is to be used
+	reason string       // why our own link is used
+	lasts  bool         // the next message would fail as well
+	says   limit.Result // what the attempt says of the other side
 }
 
 // judge is the only map from an outside shortener's failures to what follows.
 func judge(failed error, attempt int) judgement {
+	if failed == nil {
+		return judgement{says: limit.Works}
+	}
 	tooLong := func(wait time.Duration) bool {
 		return attempt >= lastAttempt || time.Duration(attempt)*wait > longestWait
 	}
@@ -111,41 +123,16 @@ func judge(failed error, attempt int) judgement {
 	}
 	switch {
 	case it.then == pack.GiveUp:
-		return judgement{reason: it.reason}
+		return judgement{reason: it.reason, says: limit.Works}
 	case it.then == pack.Stop || tooLong(it.after):
-		return judgement{reason: it.reason, lasts: true}
+		return judgement{reason: it.reason, lasts: true, says: limit.Fails}
 	case it.after > 0:
 		return judgement{again: stage.RetryAfter(it.after, failed)}
 	default:
-		return judgement{again: failed}
+		return judgement{again: failed, says: limit.Fails}
 	}
 }
 
-// trouble is an outside shortener that cannot be used for now. Without it each message of an outage would wait its own
-// minute, and those behind it longer, because the waiting hold all the workers.
-type trouble struct {
-	now func() time.Time
-
-	mu    sync.Mutex
-	until time.Time
-	why   string
-}
-
-// troubleFor is how long it is left alone.
-const troubleFor = time.Minute
-
-func (t *trouble) begin(why string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.until, t.why = t.now().Add(troubleFor), why
-}
-
-// reason is why it cannot be used now; empty when it can.
-func (t *trouble) reason() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.now().Before(t.until) {
-		return t.why
-	}
-	return ""
-}
+// circuitPauses are those of an outside shortener's circuit, which opens when a message has waited its minute. Without it each message of an
+// outage would wait a minute of its own, and those behind it longer, because those that wait hold all the workers.
+var circuitPauses = limit.Pauses{First: time.Minute, Longest: 15 * time.Minute}

@@ -85,11 +85,10 @@ func (f *failing) shorten(context.Context, string) (string, error) {
 	return "https://bit.ly/3abCdEf", nil
 }
 
-// In an outage the first message waits its minute; those that come after it do not wait theirs. A minute later the
-// shortener is asked again.
+// In an outage the first message waits a minute, and opens the circuit. Later messages do not wait. When the pause is over, one message
+// asks the shortener again, and gets our own link if that fails.
 func TestOutageIsWaitedForOnce(t *testing.T) {
 	t.Parallel()
-	now := time.Unix(1_800_000_000, 0)
 	bench := servicetest.New(t, config.Default())
 	bucket, err := bench.Env.JS.KeyValue(t.Context(), flow.Links)
 	if err != nil {
@@ -98,7 +97,7 @@ func TestOutageIsWaitedForOnce(t *testing.T) {
 	links := book{bucket: bucket, life: time.Hour, now: time.Now}
 	f := &failing{with: &outsideError{reason: "unavailable", then: pack.Retry, err: errors.New("x")}}
 	third := &thirdParty{
-		name: "bitly", outside: f, trouble: trouble{now: func() time.Time { return now }}, log: slog.New(slog.DiscardHandler),
+		name: "bitly", outside: f, circuit: limit.NewBreaker(limit.Pauses{First: time.Hour}, nil), log: slog.New(slog.DiscardHandler),
 		substituted: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "x_total", Help: "Links."}, []string{"shortener", "reason"}),
 	}
 	s := &shortener{js: bench.Env.JS, links: links, base: "https://sign.acme.example/l/", third: third}
@@ -121,13 +120,21 @@ func TestOutageIsWaitedForOnce(t *testing.T) {
 	if f.asked != lastAttempt {
 		t.Errorf("asked %d times", f.asked)
 	}
-	now = now.Add(59 * time.Second)
 	if short, outs, err := shorten("n2", 1); err != nil || outs != 2 || short[:len(s.base)] != s.base || f.asked != lastAttempt {
 		t.Errorf("in the outage: %q, %d outputs, %v; asked %d times", short, outs, err, f.asked)
 	}
-	now, f.with = now.Add(2*time.Second), nil
-	if short, outs, err := shorten("n3", 1); err != nil || outs != 1 || short != "https://bit.ly/3abCdEf" {
+
+	third.circuit = limit.NewBreaker(limit.Pauses{First: time.Nanosecond, Longest: time.Nanosecond}, nil) // its pause is over
+	third.circuit.Open("unavailable")
+	if short, outs, err := shorten("n3", 1); err != nil || outs != 2 || short[:len(s.base)] != s.base || f.asked != lastAttempt+1 {
+		t.Errorf("a probe that fails: %q, %d outputs, %v; asked %d times", short, outs, err, f.asked)
+	}
+	f.with = nil
+	if short, outs, err := shorten("n4", 1); err != nil || outs != 1 || short != "https://bit.ly/3abCdEf" {
 		t.Errorf("after the outage: %q, %d outputs, %v", short, outs, err)
+	}
+	if reason, _, _ := third.circuit.State(); reason != "" {
+		t.Errorf("after the outage the circuit is open: %s", reason)
 	}
 }
 
