@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -31,6 +32,7 @@ type provider struct {
 	document pack.Document
 	asked    []string
 	foreign  bool // its documents are of another group
+	err      error
 }
 
 func (p *provider) Document(_ context.Context, id string) (*pack.Document, error) {
@@ -39,6 +41,9 @@ func (p *provider) Document(_ context.Context, id string) (*pack.Document, error
 	p.asked = append(p.asked, id)
 	if p.foreign {
 		return nil, pack.ErrNotOurs
+	}
+	if p.err != nil {
+		return nil, p.err
 	}
 	d := p.document
 	d.ID = id
@@ -137,10 +142,12 @@ func TestDocumentsOfOneTokenHaveEachTheirOwnPast(t *testing.T) {
 	e := beside(t, b, sources(api))
 	publish(t, b, about(documentVoided, "*", "", hmac))
 	publish(t, b, about(documentVoided, "other", "", hmac))
-	for document, follow := range map[string]int{"Kg": 2, "*": 0, "other": 0} { // a message, and word of it
+	const ended = "suppressed bob: document-ended"
+	for document, want := range map[string]string{"Kg": "progress to bob", "*": ended, "other": ended} {
 		signed := stage.Event[*signingv1.SigningEvent]{Attempt: 1, Data: about(recipientSigned, document, "ann", hmac)}
-		if outs, err := e.tell(t.Context(), signed); len(outs) != follow {
-			t.Errorf("%s: %d follow, want %d: %v", document, len(outs), follow, err)
+		outs, err := e.tell(t.Context(), signed)
+		if got := follows(t, outs); !slices.Equal(got, []string{want}) {
+			t.Errorf("%s: %q, want %q: %v", document, got, want, err)
 		}
 	}
 }
@@ -208,7 +215,7 @@ func TestNoProgressAfterTheEnd(t *testing.T) {
 			b.Start(func(ctx context.Context, env service.Env) error { return run(ctx, env, sources(api)) })
 			b.Await(flow.Notify, "notify.v1.send.email.acme.clickwrap.other", 1)
 			b.Settled(flow.Enricher)
-			const words = "signing.v1.acme.clickwrap.notification.*.doc" // the end itself is told
+			const words = "signing.v1.acme.clickwrap.notification.requested.doc" // the end itself is told
 			for _, m := range b.Await(flow.Signing, words, max(b.Count(flow.Signing, words), 1)) {
 				if word, err := event.Decode(m.Data()); err != nil || word.GetNotice().GetKind() == "progress" {
 					t.Errorf("%v, %v", word, err)

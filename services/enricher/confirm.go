@@ -18,7 +18,11 @@ const (
 	lagLimit = 5 * time.Minute
 )
 
-var errUnconfirmed = errors.New("the provider's API does not confirm it")
+var (
+	errUnconfirmed = errors.New("the provider's API does not confirm it")
+	errDenied      = stage.Permanent(errUnconfirmed) // for as long as an API lags behind its callbacks
+	errCannotTell  = stage.Skip(unconfirmed)         // and no later question brings another response
+)
 
 // confirm wants the provider's API to agree with a callback that no signature over its bytes vouches for, before anybody
 // is told. Where the API cannot tell, a shared token is enough, and nothing at all is not.
@@ -40,9 +44,9 @@ func confirm(happened *signingv1.SigningEvent, document *pack.Document, attempt 
 	case !tells && happened.GetVerification() == signingv1.Verification_VERIFICATION_TOKEN:
 		return nil
 	case !tells:
-		return stage.Skip("unconfirmed")
+		return errCannotTell
 	case attempt > 1 && now.Sub(received) >= lagLimit:
-		return stage.Permanent(errUnconfirmed)
+		return errDenied
 	default:
 		return stage.RetryAfter(lagPause, errUnconfirmed)
 	}

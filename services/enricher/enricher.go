@@ -51,7 +51,7 @@ func run(ctx context.Context, env service.Env, sources func() providers.Sources)
 	metrics.begin(sources())
 	e := &enricher{sources: sources, log: event.Log{JS: env.JS, Stream: flow.Signing}, metrics: metrics, now: time.Now}
 	runner := stage.Runner[*signingv1.SigningEvent]{
-		Stage: flow.StageNamed(flow.Enricher), JS: env.JS, Decode: event.Decode, Do: e.tell, Log: env.Log, Metrics: env.Metrics,
+		Stage: flow.StageNamed(flow.Enricher), JS: env.JS, Decode: event.Decode, Do: e.tell, GivenUp: denied, Log: env.Log, Metrics: env.Metrics,
 	}
 	env.Up()
 	return runner.Run(ctx)
@@ -79,22 +79,26 @@ func (e *enricher) tell(ctx context.Context, in stage.Event[*signingv1.SigningEv
 	if err != nil {
 		return nil, err
 	}
-	if over(happened, past.completed, past.ended) {
-		return nil, stage.Skip("document-ended")
-	}
+	late := over(happened, past.completed, past.ended)
 	document, err := src.API.Document(ctx, happened.GetDocument().GetId())
 	e.metrics.answered(src.Settings, err)
+	if late && unknown(err) {
+		document, err = &pack.Document{}, nil // nothing tells whose messages they are
+	}
 	if err != nil {
 		return nil, verdict(err)
 	}
+	p := plan(src.Settings, happened, document, past)
+	if late {
+		return e.suppress(ctx, happened, p, in.Stored, documentOver)
+	}
 	if err := confirm(happened, document, in.Attempt, e.now()); err != nil {
-		return nil, err
+		return e.unconfirmed(ctx, happened, p, in.Stored, err)
 	}
 	if over(happened, document.Status == pack.StatusCompleted, ended(document.Status)) {
-		return nil, stage.Skip("document-ended")
+		return e.suppress(ctx, happened, p, in.Stored, documentOver)
 	}
 
-	p := plan(src.Settings, happened, document, past)
 	var later error
 	if len(p.waiting) > 0 {
 		if later = notYet(in.Stored, in.Attempt, e.now()); later == nil {

@@ -3,6 +3,7 @@ package enricher
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -115,14 +116,22 @@ func (e *enricher) linkless(ctx context.Context, happened *signingv1.SigningEven
 	if len(found) == 0 {
 		return nil, nil
 	}
-	requested, err := e.past(ctx, happened, notification.RequestedType)
+	requested, err := e.requested(ctx, happened)
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range requested {
-		delete(found, r.GetNotice().GetNotificationId())
-	}
+	maps.DeleteFunc(found, func(id string, _ bool) bool { return requested[id] })
 	return found, nil
+}
+
+// requested is the ids of the document's messages that were made, by the log.
+func (e *enricher) requested(ctx context.Context, happened *signingv1.SigningEvent) (map[string]bool, error) {
+	events, err := e.past(ctx, happened, notification.RequestedType)
+	ids := make(map[string]bool, len(events))
+	for _, r := range events {
+		ids[r.GetNotice().GetNotificationId()] = true
+	}
+	return ids, err
 }
 
 // recall sums up what happened, in whichever order it was heard. What nothing vouches for is left out: somebody's

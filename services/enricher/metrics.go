@@ -54,8 +54,8 @@ func (m metrics) begin(sources providers.Sources) {
 			m.asked.WithLabelValues(key.Name, key.Provider, outcome)
 		}
 		for channel, reasons := range map[notifyv1.Channel][]string{
-			notifyv1.Channel_CHANNEL_SMS:   {noAddress, numberInvalid, numberIncomplete, numberLetters, numberSeveral, noLink, linkInvalid, optedOut, landline},
-			notifyv1.Channel_CHANNEL_EMAIL: {noAddress, addressInvalid, addressSeveral, noLink, linkInvalid, optedOut},
+			notifyv1.Channel_CHANNEL_SMS:   {noAddress, numberInvalid, numberIncomplete, numberLetters, numberSeveral, noLink, linkInvalid, optedOut, landline, documentOver, unconfirmed},
+			notifyv1.Channel_CHANNEL_EMAIL: {noAddress, addressInvalid, addressSeveral, noLink, linkInvalid, optedOut, documentOver, unconfirmed},
 		} {
 			for _, reason := range reasons {
 				m.untold.WithLabelValues(key.Name, key.Provider, notification.ChannelName(channel), reason)

@@ -169,7 +169,7 @@ func TestReasonsAreDocumented(t *testing.T) {
 	}
 	for _, reason := range []string{
 		noAddress, addressInvalid, addressSeveral, numberInvalid, numberIncomplete, numberLetters, numberSeveral, noChannel, channelOff, noLink, linkInvalid,
-		noSigners, noSenderAddress, optedOut, landline,
+		noSigners, noSenderAddress, optedOut, landline, documentOver, unconfirmed,
 	} {
 		if !strings.Contains(string(doc), "| `"+reason+"` |") {
 			t.Errorf("docs/subscribe.md lacks %s", reason)

@@ -28,6 +28,8 @@ const (
 	linkInvalid      = "link-invalid"      // the address from the provider is no http or https address
 	noSigners        = "no-signers"        // the provider's API lists no signers on the document
 	noSenderAddress  = "no-sender-address" // neither the settings nor the provider's API know one
+	documentOver     = "document-ended"    // the document ended before the message was made
+	unconfirmed      = "unconfirmed"       // nothing vouches for the callback, and the provider's API does not confirm it
 
 	optedOut = string(pack.OptedOut) // the provider reports that the person opted out of the channel
 	landline = string(pack.Landline) // the provider reports that the number takes no text messages

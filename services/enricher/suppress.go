@@ -1,0 +1,89 @@
+package enricher
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/stage"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// suppress ends an event whose planned messages must not leave, for reason: the log says so of each. The event is skipped if
+// there is no such message.
+func (e *enricher) suppress(
+	ctx context.Context, happened *signingv1.SigningEvent, p planned, stored time.Time, reason string,
+) ([]stage.Out, error) {
+	words, err := e.suppressed(ctx, happened, p, stored, reason)
+	if err == nil && len(words) == 0 {
+		return nil, stage.Skip(reason)
+	}
+	return words, err
+}
+
+// suppressed returns notification.suppressed for each planned message, without those that an earlier attempt or another event
+// has made already.
+func (e *enricher) suppressed(
+	ctx context.Context, happened *signingv1.SigningEvent, p planned, stored time.Time, reason string,
+) ([]stage.Out, error) {
+	made, err := e.requested(ctx, happened)
+	if err != nil {
+		return nil, err
+	}
+	all := p.untold
+	for _, n := range p.told {
+		all = append(all, untold{n, reason})
+	}
+	for _, u := range p.waiting {
+		all = append(all, untold{u.message, reason})
+	}
+	all = slices.DeleteFunc(all, func(u untold) bool { return made[u.message.GetId()] })
+	p = planned{untold: all}
+	e.metrics.count(p)
+	words, err := outs(ctx, happened, p, stored)
+	if err != nil || len(words) == 0 {
+		return nil, err
+	}
+	return stage.Unheard(ctx, e.log.JS, words)
+}
+
+// unconfirmed ends an event that confirm did not accept, or has it asked about again.
+func (e *enricher) unconfirmed(
+	ctx context.Context, happened *signingv1.SigningEvent, p planned, stored time.Time, err error,
+) ([]stage.Out, error) {
+	switch {
+	case errors.Is(err, errCannotTell):
+		return e.suppress(ctx, happened, p, stored, unconfirmed)
+	case errors.Is(err, errDenied):
+		words, err := e.suppressed(ctx, happened, p, stored, unconfirmed)
+		if err != nil {
+			return nil, err
+		}
+		return nil, stage.Permanent(&deniedError{words})
+	default:
+		return nil, err
+	}
+}
+
+// deniedError ends an event that the provider's API contradicts: it becomes a dead letter, and words say in the log which
+// messages were not made.
+type deniedError struct{ words []stage.Out }
+
+func (*deniedError) Error() string { return errUnconfirmed.Error() }
+
+// denied is the enricher's Runner.GivenUp.
+func denied(_ stage.Event[*signingv1.SigningEvent], reason error) []stage.Out {
+	if d := new(deniedError); errors.As(reason, &d) {
+		return d.words
+	}
+	return nil
+}
+
+// unknown reports whether the provider's API does not know the document, or will never respond to this question.
+func unknown(err error) bool {
+	var call *pack.CallError
+	return errors.As(err, &call) && (call.Status == http.StatusNotFound || call.Then == pack.GiveUp)
+}
