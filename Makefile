@@ -31,7 +31,7 @@ run: bin/signrelay ## Build and run everything in one process: the newcomer's co
 	@./bin/signrelay run
 
 .PHONY: test
-test: redis-server kafka-broker chromium prometheus asyncapi-parser kcat python $(NATSCLI) ## Run every module's tests, all but the chart's with the race detector
+test: redis-server kafka-broker chromium prometheus node-packages kcat python $(NATSCLI) ## Run every module's tests, all but the chart's with the race detector
 	@for m in $(MODULES); do echo "== $$m"; (cd $$m && go test -race -timeout 15m $(TESTFLAGS) $$(go list ./... | grep -v /tests/faults)) || exit 1; done
 	@for m in $(APART); do echo "== $$m"; (cd $$m && GOWORK=off go test -timeout 15m $(TESTFLAGS) ./...) || exit 1; done
 
@@ -130,10 +130,10 @@ kcat: # docs/subscribe.md's commands are run
 python: # the examples are run; the tests bring the packages
 	$(call in-ci,python3 -c 'import ensurepip',python3 python3-venv)
 
-.PHONY: asyncapi-parser
-asyncapi-parser: # asyncapi.yaml is read with the AsyncAPI initiative's own parser
+.PHONY: node-packages
+node-packages: # asyncapi.yaml is read with the AsyncAPI initiative's own parser; titles are tried with linkifiers
 	$(call in-ci,command -v npm,nodejs npm)
-	@if command -v npm >/dev/null; then tests/contract/parser/fetch.sh >/dev/null; fi
+	@if command -v npm >/dev/null; then for folder in tests/contract/parser libs/realtest/npm/linkifier; do libs/realtest/npm/fetch.sh $$folder >/dev/null || exit 1; done; fi
 
 # Without Java and Maven a protocol server in the tests' own process stands in, and they say so; in CI they fail.
 .PHONY: kafka-broker

@@ -32,20 +32,30 @@ const (
 )
 
 // Title is a document's title as people may be shown it: on one line, of visible characters, without links, and not too long.
-func Title(s string) string { return cut(unlinked(plain(s)), longestTitle) }
+func Title(s string) string { return harmless(plain(s), longestTitle) }
 
 // Sender is a sender's name as people may be shown it. It is the operator's own setting, so "Acme.com" stays.
 func Sender(s string) string { return cut(plain(s), longestName) }
+
+// harmless is a plain text without links, which is cut to the limit. A cut can leave a link too: "x.docx" becomes "x.do...".
+func harmless(s string, limit int) string {
+	s = unlinked(s)
+	for ; ; limit-- {
+		if short := cut(s, limit); unlinked(short) == short {
+			return short
+		}
+	}
+}
 
 func factsOf(n *notifyv1.Notification) (facts, error) {
 	about := facts{
 		Title:    Title(n.GetDocumentTitle()),
 		Sender:   Sender(n.GetSenderName()),
-		Actor:    cut(spaced(named(plain(n.GetActorName()))), longestName),
+		Actor:    harmless(named(plain(n.GetActorName())), longestName),
 		Name:     greeting(n.GetTo().GetFirstName(), n.GetTo().GetLastName()),
 		Together: n.GetTo().GetSharedBy(),
 		Place:    n.GetTo().GetSharedPlace(),
-		Whose:    cut(spaced(named(plain(n.GetTo().GetFirstName()+" "+n.GetTo().GetLastName()))), longestName),
+		Whose:    harmless(named(plain(n.GetTo().GetFirstName()+" "+n.GetTo().GetLastName())), longestName),
 		ToSender: n.GetTo().GetSender(),
 		Missing:  n.GetSignaturesMissing(),
 		Link:     n.GetLink().GetShort(),

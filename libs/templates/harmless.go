@@ -2,6 +2,7 @@ package templates
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -10,9 +11,9 @@ import (
 )
 
 // plain is s on one line and in letters that can be seen: what breaks lines or rings bells is a space, spaces are single,
-// and what hides, or turns the direction of the text around, is left out.
+// and what hides, or turns the direction of the text around, is left out. Letters look like what they are (see ordinary).
 func plain(s string) string {
-	s = visible(strings.ToValidUTF8(s, " "))
+	s = ordinary(visible(strings.ToValidUTF8(s, " ")))
 	s = strings.Trim(strings.Join(strings.Fields(s), " "), string(joiners))
 	if !strings.ContainsFunc(s, stands) {
 		return "" // joiners and accents of nothing
@@ -60,6 +61,39 @@ func visible(s string) string {
 	return b.String()
 }
 
+// joined removes joiners and variation selectors where they have no effect, which is between Latin letters, digits and ASCII: SMS and
+// mail programs drop them, and what they separated would be a link.
+func joined(s string) string {
+	if !strings.ContainsFunc(s, invisible) {
+		return s
+	}
+	runes := []rune(s)
+	var kept []rune
+	for i, r := range runes {
+		before := append([]rune{' '}, kept...)[len(kept)]
+		behind := append(runes[i+1:len(runes):len(runes)], ' ')[0]
+		switch {
+		case !invisible(r), shaped(before) && (isVariation(r) || shaped(behind) || behind == ' '):
+			kept = append(kept, r)
+		case isVariation(r) && behind == keycap:
+			kept = append(kept, r)
+		}
+	}
+	return string(kept)
+}
+
+// keycap draws a key around the digit before it.
+const keycap = '\u20e3'
+
+func invisible(r rune) bool { return slices.Contains(joiners, r) && r != ' ' || isVariation(r) }
+
+func isVariation(r rune) bool { return unicode.Is(unicode.Variation_Selector, r) }
+
+// shaped reports whether joiners and variation selectors can change how a character is drawn.
+func shaped(r rune) bool {
+	return r > unicode.MaxLatin1 && !unicode.In(r, unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.P, unicode.Cf) && !unicode.IsSpace(r)
+}
+
 // shown is a character as it may be shown: itself, a space, or nothing (-1).
 func shown(r rune) rune {
 	switch {
@@ -80,27 +114,3 @@ func shown(r rune) rune {
 
 // stands tells whether a character shows something by itself.
 func stands(r rune) bool { return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) }
-
-// Phones and mail programs make a link of whatever looks like an address, and the only link of a message is to be ours.
-var (
-	// address is a word that is one beyond doubt: with a scheme, www, or a path behind its domain. A bare domain is not:
-	// contracts are called "Acme.com Terms" and "Offer v1.pdf".
-	address = regexp.MustCompile(`(?i)\S*(?:://|\bwww\.|\.\pL{2,}(?::\d+)?[/?#])\S*`)
-	// domain is a dot that could stand in one. People have no domains in their names, and they often write them themselves.
-	domain = regexp.MustCompile(`\.(\pL{2,})`)
-)
-
-// unlinked is a title in which no address is taken for one: "http://acme.example/x" is "http: acme. example/x".
-func unlinked(s string) string {
-	return address.ReplaceAllStringFunc(s, apart)
-}
-
-// spaced is a name in which nothing is taken for a domain: "acme.example" is "acme. example".
-func spaced(s string) string {
-	return domain.ReplaceAllString(unlinked(s), ". $1")
-}
-
-func apart(word string) string {
-	word = strings.ReplaceAll(word, "://", ": ")
-	return strings.TrimSpace(strings.ReplaceAll(word, ".", ". "))
-}

@@ -85,11 +85,11 @@ func TestNoLinkButOurs(t *testing.T) {
 	}
 	for title, want := range map[string]string{
 		"click http://evil.example":   "click http: evil. example",
-		"(https://evil.example/x.y)":  "(https: evil. example/x. y)",
+		"(https://evil.example/x.y)":  "(https: evil. example/x.y)",
 		"see www.evil.example now":    "see www. evil. example now",
 		"bit.ly/2131NDa":              "bit. ly/2131NDa",
-		"evil.example:8080/x":         "evil. example:8080/x",
-		"Acme.com Terms":              "Acme.com Terms",
+		"evil.example:8080/x":         "evil. example: 8080/x",
+		"Acme.com Terms":              "Acme. com Terms",
 		"Offer v1.2 (final).pdf":      "Offer v1.2 (final).pdf",
 		"A/B-Test: either/or 3.5/4.0": "A/B-Test: either/or 3.5/4.0",
 	} {

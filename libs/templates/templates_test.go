@@ -155,7 +155,7 @@ func TestWhatStrangersWroteIsHarmless(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := `Eric Bcc: all@example. com Smith has signed "<b>Offer</b> & "Terms" page 1 xxx`; !strings.HasPrefix(sms, want) {
+	if want := `Eric Bcc: all @ example. com Smith has signed "<b>Offer</b> & "Terms" page 1 xxx`; !strings.HasPrefix(sms, want) {
 		t.Errorf("SMS = %q, want it to begin %q", sms, want)
 	}
 	if !strings.Contains(sms, `x...". One`) || len(sms) > 250 {

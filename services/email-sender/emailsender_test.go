@@ -344,7 +344,7 @@ func TestNamesAndTitlesAddNoHeader(t *testing.T) {
 		t.Errorf("letter %s", letters[0].body)
 	}
 	subject, err := new(mime.WordDecoder).DecodeHeader(got.Header.Get("Subject"))
-	if err != nil || !strings.HasPrefix(subject, `Please review & sign "Offer Bcc: all@reader.example .`) { // the control
+	if err != nil || !strings.HasPrefix(subject, `Please review & sign "Offer Bcc: all @ reader. example .`) { // the control
 		t.Errorf("subject %q, %v", subject, err)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/signrelay/signrelay/libs/realtest"
 )
 
 // Words that strangers write: titles and names. They must arrive as words.
@@ -22,10 +24,19 @@ var hostile = []string{
 	`{{.Link}}{{template "x"}}{{printf "%s" .}}`, "http://evil.example/pay", "https://evil.example", "www.evil.example/x",
 	"&to=447700900999&text=other", "\x00\x07\x1b[31m", "\u202egpj.exe", "\u2028\u2029", "\ufeff\u200b", "--boundary--",
 	"=?utf-8?q?=0d=0aBcc:_victim=40evil.example?=", "=?utf-8?q?=E2=80=AEgpj.exe?=", "%0d%0aBcc:%20victim@evil.example",
+	// What phones and mail programs link, however it is written.
+	"xn--e1awd7f.xn--p1ai", "evil.com.", "evil.com:8080", "evil.zip", "пример.рф", "例子.中国", "192.168.0.1", "http://3232235521", "http://0xC0A80001/", "http://[::1]/",
+	"http://%65vil.com", "evil%2ecom", "user@evil.com", "user@localhost", "user＠evil．com", "ｈｔｔｐ：／／ｅｖｉｌ．ｃｏｍ", "evil\u3002com", "evil\u2024com", "evil\u200d.com",
+	"evil.\ufe0fcom", "xevil.comx", "еvil.соm", "𝐞𝐯𝐢𝐥.𝐜𝐨𝐦", "mailto:user@evil.com", "tel:+442079460000", "//evil.com", "call +44 20 7946 0000 now",
 }
+
+// linkable is a phone number that can be called.
+var linkable = regexp.MustCompile(`\+44 20 7946`)
 
 // What a stranger wrote makes no header, no markup, no recipient and no link of its own, in no provider's letters and texts.
 func hostileWords(t *testing.T, s *stand) {
+	linkify := realtest.Linkifier(t)
+	var seen, about []string
 	const source, good, mobile = "letters", "good@signer.example", "+13175550144"
 	for i, words := range hostile {
 		title := func(provider string) string { return fmt.Sprintf("W%s%02d %s", provider, i, words) }
@@ -55,8 +66,53 @@ func hostileWords(t *testing.T, s *stand) {
 			}
 			s.oneLine(t, words, texts[0]["text"])
 			s.oneLink(t, words, texts[0]["text"])
+			seen, about = append(seen, texts[0]["text"]), append(about, words)
+			for _, text := range readable(t, letters[0].raw) {
+				seen, about = append(seen, text), append(about, words)
+			}
 		}
 	}
+	for i, links := range linkify(append(seen, "an honest "+s.links()+"abc")) {
+		if i == len(seen) {
+			if len(links) == 0 {
+				t.Error("the linkifier does not find our own link")
+			}
+			break
+		}
+		for _, link := range links {
+			if !strings.Contains(link, strings.TrimPrefix(s.links(), "http://")) && !strings.HasPrefix(link, "http://www.w3.org/") {
+				t.Errorf("%q: a linkifier links %q in %q", about[i], link, seen[i])
+			}
+		}
+		if linkable.MatchString(seen[i]) {
+			t.Errorf("%q: a phone calls the number in %q", about[i], seen[i])
+		}
+	}
+	honest := "honest-words"
+	s.world.tell("/v1.1/requests/"+honest, request("Lease v2.1 – ООО Ромашка, Node.js", signer{ID: "p", Email: good, Mobile: mobile}))
+	s.accepts(t, "an honest title", clickwrap(source, clickwrapSent(honest)))
+	s.settled(t, honest, 2)
+	if texts := s.world.textsWith("Lease v2.1 – ООО Ромашка, Node.js"); len(texts) != 1 {
+		t.Errorf("%d texts with the honest title", len(texts))
+	}
+}
+
+// readable is what a person reads of a letter: its subject, and its bodies.
+func readable(t *testing.T, raw string) []string {
+	t.Helper()
+	l, err := mail.ReadMessage(strings.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject, err := new(mime.WordDecoder).DecodeHeader(l.Header.Get("Subject"))
+	if err != nil {
+		t.Error(err)
+	}
+	texts := []string{subject}
+	for _, text := range parts(t, l) {
+		texts = append(texts, text)
+	}
+	return texts
 }
 
 // headers that our letters have, and no others.

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Fetches the parser of package.json into .tools/asyncapi-parser-<version>, once (about 50 MB), and prints that folder. Several
-# may run at the same time: each fetches into a folder of its own, and the first that is complete takes the name.
+# fetch.sh FOLDER: fetches the packages of FOLDER/package.json into .tools/<name>-<version>, once, and prints that folder. Several may
+# run at the same time: each fetches into a folder of its own, and the first that is complete takes the name.
 set -eu
-cd "$(dirname "$0")"
-version=$(sed -n 's/.*"@asyncapi\/parser": "\(.*\)".*/\1/p' package.json)
-mkdir -p ../../../.tools
-folder=$(cd ../../../.tools && pwd)/asyncapi-parser-$version
+cd "$1"
+field() { sed -n 's/^  "'"$1"'": "\(.*\)".*/\1/p' package.json; }
+root=$(while [ ! -e go.work ]; do cd ..; done; pwd)
+mkdir -p "$root/.tools"
+folder=$root/.tools/$(field name)-$(field version)
 if [ ! -d "$folder" ]; then
   fresh=$(mktemp -d "$folder.XXXXXX")
   trap 'rm -rf "$fresh"' EXIT

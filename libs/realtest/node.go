@@ -1,0 +1,66 @@
+package realtest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// Node runs a JavaScript program with the packages of the package.json in its folder, and returns a function that gives the program an
+// input and returns its output. The packages are fetched once. A test is skipped where Node.js or npm is missing.
+func Node(t testing.TB, program string) func(input string) (output string, err error) {
+	t.Helper()
+	_, noNode := exec.LookPath("node")
+	_, noNPM := exec.LookPath("npm")
+	if missing := errors.Join(noNode, noNPM); missing != nil {
+		Missing(t, "%s does not run: install Node.js with npm for it: %v", filepath.Base(program), missing)
+	}
+	fetch := exec.CommandContext(t.Context(), "sh", filepath.Join(here(), "npm", "fetch.sh"), filepath.Dir(program))
+	fetch.Stderr = t.Output()
+	folder, err := fetch.Output()
+	if err != nil {
+		t.Fatalf("fetch the packages of %s: %v", program, err)
+	}
+	return func(input string) (string, error) {
+		run := exec.CommandContext(t.Context(), "node", program)
+		run.Env = append(os.Environ(), "NODE_PATH="+filepath.Join(strings.TrimSpace(string(folder)), "node_modules"))
+		run.Stdin = strings.NewReader(input)
+		said, err := run.CombinedOutput()
+		return string(said), err
+	}
+}
+
+// Linkifier returns a function that finds the links in each of many texts as phones and mail programs do, with linkify-it and linkifyjs.
+// It starts one process for each call.
+func Linkifier(t testing.TB) func(texts []string) [][]string {
+	t.Helper()
+	run := Node(t, filepath.Join(here(), "npm", "linkifier", "links.cjs"))
+	return func(texts []string) [][]string {
+		t.Helper()
+		var input bytes.Buffer
+		if err := json.NewEncoder(&input).Encode(texts); err != nil {
+			t.Fatal(err)
+		}
+		output, err := run(input.String())
+		if err != nil {
+			t.Fatalf("linkifier: %v: %s", err, output)
+		}
+		var links [][]string
+		if err := json.Unmarshal([]byte(output), &links); err != nil || len(links) != len(texts) {
+			t.Fatalf("linkifier: %d results for %d texts: %v", len(links), len(texts), err)
+		}
+		return links
+	}
+}
+
+// here is this package's folder.
+func here() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Dir(file)
+}

@@ -1,0 +1,139 @@
+package templates
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// Phones and mail programs make a link of text that looks like an address, and a message's only link must be ours. So titles and
+// names have nothing that a linkifier links: no scheme, no domain, no mail address, no IP address, and no phone number that is written
+// as one. The rule needs no list of top-level domains, which grows.
+var (
+	// scheme ends a word with a colon: "tel:1", "http://x". Times such as 12:30 stay.
+	scheme    = regexp.MustCompile(`([\pL\pM]):\pZ*/*`)
+	slashes   = regexp.MustCompile(`:?/{2,}`)
+	localhost = regexp.MustCompile(`(?i)(local)(host)`)
+	// quad is four or more numbers with dots between them, in decimal, octal or hexadecimal.
+	quad = regexp.MustCompile(`(?i)(?:(?:0x[0-9a-f]+|\d+)\.){3,}(?:0x[0-9a-f]+|\d+)`)
+)
+
+// unlinked is a text in which a linkifier finds nothing: "http://acme.example/x" is "http: acme. example/x".
+func unlinked(s string) string {
+	s = scheme.ReplaceAllString(s, "$1: ")
+	s = slashes.ReplaceAllString(s, "/")
+	s = strings.ReplaceAll(s, "@", " @ ")
+	s = quad.ReplaceAllStringFunc(s, func(numbers string) string {
+		if !isIP(numbers) {
+			return numbers
+		}
+		return strings.ReplaceAll(numbers, ".", ". ")
+	})
+	s = undialled(dotted(localhost.ReplaceAllString(s, "$1 $2")))
+	return strings.Join(strings.Fields(s), " ")
+}
+
+// isIP reports whether dotted numbers can be read as an IP address. "1.234.567.890" is a sum of money.
+func isIP(numbers string) bool {
+	for text := range strings.SplitSeq(numbers, ".") {
+		if n, err := strconv.ParseUint(text, 0, 64); err == nil && n > 255 {
+			return false
+		}
+	}
+	return true
+}
+
+// fileTypes are the endings of file names that are no top-level domains. They are frequent in titles: "Offer v1.pdf", "Node.js".
+var fileTypes = map[string]bool{"pdf": true, "docx": true, "xlsx": true, "pptx": true, "odt": true, "txt": true, "rtf": true, "js": true}
+
+// dotted puts a space behind each dot that could stand in a domain: between a character and two letters. File types stay at the end of
+// a word. An ideographic full stop is a dot in domains too (RFC 3490, section 3.1).
+func dotted(s string) string {
+	runes := []rune(s)
+	var b strings.Builder
+	for i, r := range runes {
+		b.WriteRune(r)
+		if i == 0 || i+1 == len(runes) || unicode.IsSpace(runes[i-1]) {
+			continue
+		}
+		switch r {
+		case '.':
+			word := label(runes[i+1:])
+			behind := append(runes[i+1+len(word):], ' ')[0]
+			if isWWW(runes[:i]) || len(word) > 1 && !unicode.IsNumber(word[0]) && !unicode.IsNumber(word[1]) &&
+				(!fileTypes[strings.ToLower(string(word))] || !unicode.IsSpace(behind) && !strings.ContainsRune(`"'”’»),;!`, behind)) {
+				b.WriteByte(' ')
+			}
+		case '。', '｡', '．':
+			if inWord(runes[i+1]) {
+				b.WriteByte(' ')
+			}
+		}
+	}
+	return b.String()
+}
+
+// label is the letters, accents and digits at the beginning of a text.
+func label(text []rune) []rune {
+	for i, r := range text {
+		if !inWord(r) {
+			return text[:i]
+		}
+	}
+	return text
+}
+
+var www = regexp.MustCompile(`(?i)(?:^|[^\pL\pN])www\d?$`)
+
+func isWWW(before []rune) bool { return www.MatchString(string(before[max(0, len(before)-5):])) }
+
+// phone is a number as it is written to be called: with a plus or 00, in the groups of North America, or with a leading 0 and groups.
+// A row of digits without groups stays, because numbers of contracts look like that too.
+var phone = regexp.MustCompile(`(?:\+[ .(\-/]?|\b00[ .\-/]?)[1-9](?:[ .()\-/]{0,2}\d){7,}` +
+	`|(?:\b1[ .\-])?(?:\([2-9]\d\d\)[ .\-]?|\b[2-9]\d\d[ .\-])\d{3}[ .\-]\d{4}\b` +
+	`|\(0[1-9]\d{0,4}\)(?:[ .\-]?\d){5,}` +
+	`|\b0[1-9]\d{1,4}(?: \d{2,8}){1,4}\b` +
+	`|\b0[1-9](?:[ .]\d{2}){4}\b` +
+	`|\b1[38]00[ .\-]\d{3}[ .\-]\d{3,4}\b`)
+
+// A number of fewer digits cannot be called from everywhere, and is a number of something else. What is shown of a longer one is too
+// little to call.
+const (
+	fewestDigits = 8
+	shownDigits  = 4
+)
+
+// undialled cuts phone numbers after their first digits: "+44 20 7946 0000" is "+44 20...". A caller would reach the writer of the title
+// and believe to speak with the sender of the message.
+func undialled(s string) string {
+	var b strings.Builder
+	from := 0
+	for _, at := range phone.FindAllStringIndex(s, -1) {
+		before := strings.TrimRight(s[:at[0]], " .-/")
+		if before != "" && unicode.IsDigit(rune(before[len(before)-1])) {
+			continue // the middle of a longer number, such as an IBAN
+		}
+		b.WriteString(s[from:at[0]])
+		b.WriteString(beginning(s[at[0]:at[1]]))
+		from = at[1]
+	}
+	return b.String() + s[from:]
+}
+
+// beginning is a number's first digits, or the number if it is too short to be called.
+func beginning(number string) string {
+	digits, shown := 0, 0
+	for i, r := range number {
+		if !unicode.IsDigit(r) {
+			continue
+		}
+		if digits++; digits == shownDigits {
+			shown = i + 1
+		}
+	}
+	if digits < fewestDigits {
+		return number
+	}
+	return number[:shown] + "..."
+}
