@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
+	"net/netip"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -20,25 +20,18 @@ import (
 // largestMessage is what the broker takes in one message: a callback of 1 MiB, its attributes' names, and headers.
 const largestMessage = 8 << 20
 
-// broker is the embedded NATS server and its hold on the data directory.
-type broker struct {
-	*server.Server
-	lock *flock.Flock
-}
+// broker is the embedded NATS server.
+type broker struct{ *server.Server }
 
-func (b *broker) stop() {
+func (b broker) stop() {
 	b.Shutdown()
 	b.WaitForShutdown()
-	_ = b.lock.Unlock() // the process's end unlocks it too
 }
 
-// hold takes the data directory for this process alone. The server takes no lock of its own, and two that write the same
-// streams lose what both had acknowledged.
+// hold takes the data directory, which makeFolder has judged, for this process alone. The server takes no lock of its own, and two that
+// write the same streams lose what both had acknowledged.
 func hold(dataDir string) (*flock.Flock, error) {
-	if err := os.MkdirAll(dataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
-	}
-	lock := flock.New(filepath.Join(dataDir, "lock"))
+	lock := flock.New(filepath.Join(dataDir, lockFile))
 	held, err := lock.TryLock()
 	switch {
 	case err != nil:
@@ -50,16 +43,45 @@ func hold(dataDir string) (*flock.Flock, error) {
 	}
 }
 
-// startBroker starts the embedded NATS server with its streams under the data directory. sync_interval is "always": a
-// message is on disk before it is acknowledged, so a provider's 2xx survives a power cut.
-func startBroker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *broker, err error) {
+// checkBroker says what the embedded server cannot do with the settings of NATS.
+func checkBroker(n config.NATS) error {
+	if n.URL != "" {
+		return nil
+	}
+	var errs []error
+	mistake := func(key, text string) { errs = append(errs, errors.New(key+": "+text)) }
+	switch {
+	case n.Creds != "":
+		mistake("nats.creds", "the embedded NATS server knows users and passwords alone: set nats.user and nats.password, or nats.url for a server of your own")
+	case n.User != "" && n.Password == "":
+		mistake("nats.password", "nats.user is set: set the password too, or neither")
+	case n.User == "" && !onLoopback(n.Addr):
+		mistake("nats.addr", "other machines can reach it: set nats.user and nats.password, or an address of this machine alone, such as 127.0.0.1:4222")
+	}
+	if n.TLS.Set() {
+		mistake("nats.tls", "the embedded NATS server has no TLS: remove it, or set nats.url for a server of your own")
+	}
+	return errors.Join(errs...)
+}
+
+// onLoopback reports whether a listener at this address is for this machine alone.
+func onLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	ip, errIP := netip.ParseAddr(host)
+	return err != nil || host == "localhost" || errIP == nil && ip.Unmap().IsLoopback() // what is no address is refused elsewhere
+}
+
+// startBroker starts the embedded NATS server with its streams under the data directory, for one user. sync_interval is "always": a
+// message is on disk before it is acknowledged, so a provider's 2xx survives a power cut. Nothing else of the server listens: it has
+// no monitoring, WebSocket, leaf node, gateway, MQTT, cluster or profiling port.
+func startBroker(ctx context.Context, cfg config.Config, log *slog.Logger) (b broker, err error) {
 	host, port, err := net.SplitHostPort(cfg.NATS.Addr)
 	if err != nil {
-		return nil, fmt.Errorf("nats.addr: %w", err)
+		return b, fmt.Errorf("nats.addr: %w", err)
 	}
 	number, err := strconv.Atoi(port)
 	if err != nil {
-		return nil, fmt.Errorf("nats.addr: port %q is not a number", port)
+		return b, fmt.Errorf("nats.addr: port %q is not a number", port)
 	}
 	if number == 0 {
 		number = server.RANDOM_PORT
@@ -67,24 +89,17 @@ func startBroker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *b
 	// The server itself would say so to its log alone, and be waited for.
 	probe, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.NATS.Addr)
 	if err != nil {
-		return nil, fmt.Errorf("nats.addr: %w; set SIGNRELAY_NATS_ADDR to a free address", err)
+		return b, fmt.Errorf("nats.addr: %w; set SIGNRELAY_NATS_ADDR to a free address", err)
 	}
 	if err := probe.Close(); err != nil {
-		return nil, fmt.Errorf("nats.addr: %w", err)
+		return b, fmt.Errorf("nats.addr: %w", err)
 	}
-	lock, err := hold(cfg.DataDir)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, lock.Unlock())
-		}
-	}()
 	s, err := server.NewServer(&server.Options{
 		ServerName:         "signrelay",
 		Host:               host,
 		Port:               number,
+		Username:           cfg.NATS.User,
+		Password:           cfg.NATS.Password,
 		JetStream:          true,
 		StoreDir:           filepath.Join(cfg.DataDir, "nats"),
 		JetStreamMaxMemory: 64 << 20,
@@ -94,16 +109,16 @@ func startBroker(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *b
 		NoSigs:             true,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("embedded NATS: %w", err)
+		return b, fmt.Errorf("embedded NATS: %w", err)
 	}
 	s.SetLogger(brokerLog{log}, false, false)
 	s.Start()
 	if !s.ReadyForConnections(readyWithin) {
 		s.Shutdown()
 		s.WaitForShutdown()
-		return nil, errors.New("embedded NATS was not ready within " + readyWithin.String() + "; the log says why")
+		return b, errors.New("embedded NATS was not ready within " + readyWithin.String() + "; the log says why")
 	}
-	return &broker{s, lock}, nil
+	return broker{s}, nil
 }
 
 // readyWithin bounds the start; recovering a full log of a million messages takes a second or two.

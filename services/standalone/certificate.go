@@ -4,9 +4,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 )
 
 // The files of a sandbox that runs beside the services, rather than in one process with them.
@@ -20,20 +18,24 @@ const (
 // MakeSandboxCertificate makes up the key with which a sandbox signs esign-v1 callbacks, and its certificate, in the folder.
 // What is there is left alone; then it returns false.
 func MakeSandboxCertificate(folder string) (made bool, err error) {
-	key, certificate := filepath.Join(folder, SandboxKey), filepath.Join(folder, SandboxCertificate)
-	if _, err := os.Stat(certificate); !errors.Is(err, fs.ErrNotExist) {
+	f, err := openFolder(folder, os.Geteuid())
+	if err != nil {
 		return false, err
+	}
+	defer func() { err = errors.Join(err, f.close()) }()
+	if f.has(SandboxCertificate) {
+		return false, nil
 	}
 	data, err := newDemoKey()
 	if err != nil {
 		return false, fmt.Errorf("make the sandbox's certificate: %w", err)
 	}
 	keyBlock, rest := pem.Decode(data)
-	if err := os.WriteFile(key, pem.EncodeToMemory(keyBlock), 0o600); err != nil {
+	if err := f.write(SandboxKey, pem.EncodeToMemory(keyBlock)); err != nil {
 		return false, fmt.Errorf("write the sandbox's key: %w", err)
 	}
 	// Last, because its presence says that both are there.
-	if err := os.WriteFile(certificate, rest, 0o600); err != nil {
+	if err := f.write(SandboxCertificate, rest); err != nil {
 		return false, fmt.Errorf("write the sandbox's certificate: %w", err)
 	}
 	return true, nil

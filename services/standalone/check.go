@@ -3,7 +3,6 @@ package standalone
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -44,9 +43,7 @@ func check(cfg config.Config, demo bool) error {
 		listeners = append(listeners, service.Address{Key: "sandbox.addr", Addr: cfg.Sandbox.Addr}, service.Address{Key: "sandbox.smtp_addr", Addr: cfg.Sandbox.SMTPAddr})
 	}
 	errs = append(errs, service.Apart(listeners...))
-	if about, err := os.Stat(cfg.DataDir); err == nil && !about.IsDir() {
-		errs = append(errs, errors.New("data_dir: it names a file: want a folder"))
-	}
+	errs = append(errs, checkDataDir(cfg.DataDir), checkBroker(cfg.NATS))
 	return Once(errors.Join(errs...))
 }
 

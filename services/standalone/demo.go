@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"math/big"
 	"net"
-	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -92,21 +91,24 @@ func DemoKey(dataDir string) (*rsa.PrivateKey, error) {
 	return key, err
 }
 
-func demoKeyPath(dataDir string) string { return filepath.Join(dataDir, "demo-esign-v1.pem") }
-
 // demoKey reads the demo's esign-v1 key and certificate from the data directory, or makes them up.
 func demoKey(dataDir string) (key *rsa.PrivateKey, certificate string, err error) {
-	data, err := os.ReadFile(demoKeyPath(dataDir))
-	if errors.Is(err, fs.ErrNotExist) {
+	var data []byte
+	f, err := readDataDir(dataDir)
+	if err == nil {
+		data, err = f.read(demoKeyFile)
+		err = errors.Join(err, f.close())
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		data, err = newDemoKey()
 	}
 	if err != nil {
-		return nil, "", fmt.Errorf("demo certificate: %w", err)
+		return nil, "", dataDirError(err)
 	}
 	keyBlock, rest := pem.Decode(data)
 	certificateBlock, _ := pem.Decode(rest)
 	if keyBlock == nil || certificateBlock == nil {
-		return nil, "", fmt.Errorf("demo certificate: %s is not what it was written as; remove it", demoKeyPath(dataDir))
+		return nil, "", fmt.Errorf("demo certificate: %s is not what it was written as; remove it", filepath.Join(dataDir, demoKeyFile))
 	}
 	key, err = x509.ParsePKCS1PrivateKey(keyBlock.Bytes)
 	if err != nil {
@@ -116,13 +118,13 @@ func demoKey(dataDir string) (key *rsa.PrivateKey, certificate string, err error
 }
 
 // makeDemoKey writes them into the data directory, unless they are there.
-func makeDemoKey(dataDir string) error {
-	if _, err := os.Stat(demoKeyPath(dataDir)); err == nil {
+func (f *folder) makeDemoKey() error {
+	if f.has(demoKeyFile) {
 		return nil
 	}
 	data, err := newDemoKey()
 	if err == nil {
-		err = errors.Join(os.MkdirAll(dataDir, 0o700), os.WriteFile(demoKeyPath(dataDir), data, 0o600))
+		err = f.write(demoKeyFile, data)
 	}
 	if err != nil {
 		return fmt.Errorf("demo certificate: %w", err)

@@ -4,6 +4,7 @@ package standalone
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -26,8 +27,23 @@ import (
 // not nil, is called once all doors are open.
 func Run(ctx context.Context, cfg config.Config, log *slog.Logger, starts map[string]flow.Start, opened func()) error {
 	demo := len(cfg.Sources) == 0
+	var dataDir *folder
+	if demo || cfg.NATS.URL == "" {
+		var err error
+		if dataDir, err = makeFolder(cfg.DataDir); err != nil {
+			return Once(errors.Join(dataDirError(err), Check(cfg)))
+		}
+		defer func() { _ = dataDir.close() }()
+	}
+	if cfg.NATS.URL == "" {
+		lock, err := hold(cfg.DataDir)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = lock.Unlock() }() // the process's end unlocks it too
+	}
 	if demo {
-		if err := makeDemoKey(cfg.DataDir); err != nil {
+		if err := dataDir.makeDemoKey(); err != nil {
 			return err
 		}
 	}
@@ -39,6 +55,9 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, starts map[st
 		return err
 	}
 	if cfg.NATS.URL == "" {
+		if cfg, err = dataDir.keep(cfg); err != nil {
+			return err
+		}
 		embedded, err := startBroker(ctx, cfg, log)
 		if err != nil {
 			return err

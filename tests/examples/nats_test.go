@@ -53,7 +53,7 @@ func read(t *testing.T, language string, start func() *house.House) log {
 
 func (l log) start() *examples.Subscriber {
 	l.t.Helper()
-	return examples.Start(l.t, l.language, "nats", "NATS_URL="+l.NATSURL)
+	return examples.Start(l.t, l.language, "nats", l.Subscriber(l.t)...)
 }
 
 // play plays stories of all providers, in which people sign, and others do not.

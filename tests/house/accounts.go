@@ -58,7 +58,7 @@ func PasswordOf(user string) string { return "password-of-" + user }
 // CopyLog has a team's copy of the log made, as docs/operate.md says.
 func (h *House) CopyLog(t testing.TB, team string) {
 	t.Helper()
-	if said, err := h.Command(t, "provision", "--copy", "--nats.user", team, "--nats.password", PasswordOf(team)); err != nil {
+	if said, err := h.CommandWith(t, As(team), "provision", "--copy"); err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}
 }

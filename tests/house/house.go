@@ -46,6 +46,7 @@ type House struct {
 	env         []string
 	node        node        // the NATS server, where there is one alone
 	credentials nats.Option // of the test's own connection, where the server wants some
+	embedded    bool        // the NATS server is that of the standalone
 	lazySync    bool        // NATS syncs every two minutes, its own default
 }
 
@@ -53,6 +54,7 @@ type House struct {
 func Standalone(t testing.TB, more ...string) *House {
 	t.Helper()
 	h := newHouse(t)
+	h.embedded = true
 	admin := FreeAddress(t)
 	env := append(slices.Clone(h.env), "SIGNRELAY_ADMIN_ADDR="+admin)
 	env = append(env, more...)
@@ -156,7 +158,10 @@ func newHouse(t testing.TB) *House {
 	ingest, sandbox, smtp, natsAddr := FreeAddress(t), FreeAddress(t), FreeAddress(t), FreeAddress(t)
 	h := &House{
 		IngestURL: "http://" + ingest, IngestURLs: []string{"http://" + ingest}, SandboxURL: "http://" + sandbox, NATSURL: "nats://" + natsAddr,
-		Patience: 30 * time.Second, DataDir: t.TempDir(), Processes: map[string]*Process{}, t: t,
+		Patience: 30 * time.Second, DataDir: filepath.Join(t.TempDir(), "data"), Processes: map[string]*Process{}, t: t,
+	}
+	if err := os.Mkdir(h.DataDir, 0o700); err != nil {
+		t.Fatal(err)
 	}
 	h.env = []string{
 		"SIGNRELAY_INGEST_ADDR=" + ingest, "SIGNRELAY_SANDBOX_ADDR=" + sandbox, "SIGNRELAY_SMTP_ADDR=" + smtp,
@@ -201,10 +206,20 @@ func (h *House) Address(name string) string {
 // Command runs `signrelay <args>` against the house and returns what it printed; a status other than 0 is an error.
 func (h *House) Command(t testing.TB, args ...string) (string, error) {
 	t.Helper()
+	return h.CommandWith(t, nil, args...)
+}
+
+// CommandWith is Command with more environment.
+func (h *House) CommandWith(t testing.TB, env []string, args ...string) (string, error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, Program(t, "signrelay"), args...)
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "SIGNRELAY_NATS_URL=" + h.NATSURL}, h.env...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, h.env...)
+	if !h.embedded { // else it finds the server and its password in the data directory
+		cmd.Env = append([]string{"SIGNRELAY_NATS_URL=" + h.NATSURL}, cmd.Env...)
+	}
+	cmd.Env = append(cmd.Env, env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
@@ -358,8 +373,11 @@ func (h *House) JetStream(t testing.TB) jetstream.JetStream {
 func (h *House) connect(t testing.TB) jetstream.JetStream {
 	t.Helper()
 	var options []nats.Option
-	if h.credentials != nil {
+	switch {
+	case h.credentials != nil:
 		options = append(options, h.credentials)
+	case h.embedded:
+		options = append(options, nats.UserInfo("signrelay", h.password(t)))
 	}
 	nc, err := nats.Connect(h.NATSURL, options...)
 	if err != nil {
@@ -371,6 +389,26 @@ func (h *House) connect(t testing.TB) jetstream.JetStream {
 		t.Fatal(err)
 	}
 	return js
+}
+
+// password is that of the standalone's own NATS server.
+func (h *House) password(t testing.TB) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(h.DataDir, "nats.password"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// Subscriber is the environment in which the programs of examples/ find the server.
+func (h *House) Subscriber(t testing.TB) []string {
+	t.Helper()
+	env := []string{"NATS_URL=" + h.NATSURL}
+	if h.embedded {
+		env = append(env, "NATS_USER=signrelay", "NATS_PASSWORD="+h.password(t))
+	}
+	return env
 }
 
 // Count is how many messages a stream holds on a filter.

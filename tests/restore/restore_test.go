@@ -244,18 +244,14 @@ func TestStandalone(t *testing.T) {
 
 	p, copied := h.Processes["signrelay"], filepath.Join(t.TempDir(), "data")
 	p.Stop()
-	if err := os.CopyFS(copied, os.DirFS(h.DataDir)); err != nil {
-		t.Fatal(err)
-	}
+	run(t, "cp", "-a", h.DataDir, copied)
 	p.Start()
 	callAbout(t, h, sandboxed, "a-2", "accepted")
 	p.Kill()
 	if err := os.RemoveAll(h.DataDir); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.CopyFS(h.DataDir, os.DirFS(copied)); err != nil {
-		t.Fatal(err)
-	}
+	run(t, "cp", "-a", copied, h.DataDir)
 	p.Start()
 	callAbout(t, h, sandboxed, "a-1", "duplicate")
 	callAbout(t, h, sandboxed, "a-2", "accepted") // what came after the backup is let in again

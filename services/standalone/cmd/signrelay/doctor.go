@@ -44,19 +44,23 @@ func doctorCommand(ctx context.Context, c *call) error {
 	if err := o.Check(); err != nil {
 		return usageError{err.Error()}
 	}
-	cfg, err := standalone.WithDemo(reachable(c.cfg))
-	if err != nil {
-		return err
-	}
 	quiet()
 	failed := 0
 	var unwritten error
-	doctor.Examine(ctx, cfg, o, func(f doctor.Finding) {
+	tell := func(f doctor.Finding) {
 		if f.Status == doctor.Fail {
 			failed++
 		}
 		unwritten = cmp.Or(unwritten, c.tell(f))
-	})
+	}
+	cfg, err := standalone.Reach(c.cfg)
+	if err != nil {
+		tell(doctor.Finding{Check: "data_dir", Status: doctor.Fail, Found: err.Error(), Mend: "look from where `signrelay run` runs, as its user"})
+	}
+	if cfg, err = standalone.WithDemo(cfg); err != nil {
+		return err
+	}
+	doctor.Examine(ctx, cfg, o, tell)
 	switch {
 	case unwritten != nil:
 		return unwritten

@@ -40,6 +40,9 @@ func welcome(w io.Writer, cfg config.Config, took time.Duration) {
 	fmt.Fprintf(w, "\nSignrelay is ready after %d ms. Its state is in %s.\n\n", took.Milliseconds(), cfg.DataDir)
 	fmt.Fprintf(w, "  callbacks  http://%s/webhooks/<provider>/<source>\n", dialable(cfg.Ingest.Addr))
 	fmt.Fprintf(w, "  admin      http://%s/readyz?verbose and /metrics\n", dialable(cfg.Admin.Addr))
+	if cfg.NATS.URL == "" {
+		fmt.Fprintf(w, "  events     nats://%s  (%s)\n", dialable(cfg.NATS.Addr), standalone.Login(cfg))
+	}
 	if len(cfg.Sources) > 0 {
 		fmt.Fprintln(w)
 		return
@@ -78,7 +81,11 @@ func provision(ctx context.Context, c *call) error {
 	if c.flag("copy") == "true" {
 		ctx, cancel := context.WithTimeout(ctx, provisionWithin)
 		defer cancel()
-		if err := standalone.ProvisionCopy(ctx, reachable(c.cfg), quiet()); err != nil {
+		cfg, err := standalone.Reach(c.cfg)
+		if err != nil {
+			return err
+		}
+		if err := standalone.ProvisionCopy(ctx, cfg, quiet()); err != nil {
 			return err
 		}
 		fmt.Fprintf(c.stdout, "copy of   %-12s in the account of these credentials\n", flow.Signing)
@@ -99,18 +106,12 @@ func provision(ctx context.Context, c *call) error {
 	return nil
 }
 
-// reachable is the settings with the address of the broker that a command talks to: the one they name, else the embedded
-// one of a running standalone.
-func reachable(cfg config.Config) config.Config {
-	if cfg.NATS.URL == "" {
-		cfg.NATS.URL = "nats://" + cfg.NATS.Addr
-	}
-	return cfg
-}
-
 // open gives a command what a service has.
 func open(ctx context.Context, cfg config.Config) (service.Env, func(), error) {
-	cfg, err := standalone.WithDemo(reachable(cfg))
+	cfg, err := standalone.Reach(cfg)
+	if err == nil {
+		cfg, err = standalone.WithDemo(cfg)
+	}
 	if err != nil {
 		return service.Env{}, nil, err
 	}

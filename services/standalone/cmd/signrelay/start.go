@@ -57,11 +57,15 @@ const provisionWithin = 30 * time.Second
 
 // provisionStreams makes the streams and consumers. Where consumers are missing and nothing tells where they begin, it asks.
 func (c *call) provisionStreams(ctx context.Context) error {
+	cfg, err := standalone.Reach(c.cfg)
+	if err != nil {
+		return err
+	}
 	said := c.starts()
 	answers := bufio.NewReader(c.stdin)
 	for {
 		try, cancel := context.WithTimeout(ctx, provisionWithin)
-		err := standalone.Provision(try, reachable(c.cfg), quiet(), said, func(consumer, start string) {
+		err := standalone.Provision(try, cfg, quiet(), said, func(consumer, start string) {
 			fmt.Fprintf(c.stdout, "made      %s; it %s\n", consumer, start)
 		})
 		cancel()

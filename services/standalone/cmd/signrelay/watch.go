@@ -16,6 +16,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/service"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+	"github.com/signrelay/signrelay/services/standalone"
 )
 
 func tailFlags(fs *flag.FlagSet) {
@@ -99,7 +100,11 @@ func arrival(e *signingv1.SigningEvent, stored time.Time) time.Time {
 
 // connectLog gives a command the log and nothing else.
 func connectLog(ctx context.Context, cfg config.Config) (jetstream.JetStream, func(), error) {
-	return service.OpenLog(ctx, reachable(cfg), commandName, quiet())
+	cfg, err := standalone.Reach(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	return service.OpenLog(ctx, cfg, commandName, quiet())
 }
 
 func showStored(ctx context.Context, c *call, js jetstream.JetStream, filter string, since time.Time) error {
