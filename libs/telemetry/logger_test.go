@@ -128,7 +128,7 @@ func TestMask(t *testing.T) {
 		"+12345678":                      "+12345678",
 		"+123456789":                     "********",
 		`Get "https://api.acme.example/sign/abc?token=x": EOF`: `Get "https://api.acme.example/********": EOF`,
-		"see http://127.0.0.1:8081/ and http://[::1]:8080":     "see http://127.0.0.1:8081 and http://[::1]:8080",
+		"see http://127.0.0.1:8081/ and http://[::1]:8080":     "see http://127.0.0.1:8081/ and http://[::1]:8080",
 		"dial redis://app:p@ss/w:rd@127.0.0.1:6379/0":          "dial redis://127.0.0.1:6379/********",
 		"nats://token@n1:4222,nats://n2:4222":                  "nats://n1:4222,nats://n2:4222",
 		"user:pw@10.0.0.1:25 refused":                          "******** refused",

@@ -62,7 +62,7 @@ func Mask(s string) string {
 	if !strings.ContainsAny(s, "@+%") && !strings.Contains(s, "://") {
 		return s
 	}
-	return maskPhones(maskAddresses(maskURLs(s)))
+	return maskAddresses(maskURLs(maskPhones(s)))
 }
 
 // maskURLs keeps a URL's scheme and host alone. A signing link is a secret, and so may be a query.
@@ -83,7 +83,10 @@ func maskURLs(s string) string {
 
 		b.WriteString(rest[:start])
 		b.WriteString(host[user:path])
-		if behind := host[path:]; behind != "" && behind != "/" {
+		switch behind := host[path:]; behind {
+		case "", "/":
+			b.WriteString(behind)
+		default:
 			b.WriteString("/" + masked)
 		}
 		rest = rest[end:]

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/google/licensecheck"
+)
+
+// allowed are the licences (SPDX) that a program may contain: they ask for a notice at most.
+var allowed = []string{"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "Unlicense", "Zlib"}
+
+// recognised is how many percent of a licence's file must be known words.
+const recognised = 75
+
+var (
+	licenceFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|unlicense)([-._].*)?$`)
+	noticeFile  = regexp.MustCompile(`(?i)^(notice|patents|copyright)([-._].*)?$`)
+)
+
+type text struct{ name, body string }
+
+// license finds the module's licence and its notices. A module may have several licences; each must be allowed.
+func (m *module) license() error {
+	entries, err := os.ReadDir(m.dir)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for _, e := range entries {
+		name := e.Name()
+		isLicence := licenceFile.MatchString(name) && !strings.HasSuffix(name, ".go")
+		if e.IsDir() || !isLicence && !noticeFile.MatchString(name) {
+			continue
+		}
+		body, err := os.ReadFile(filepath.Join(m.dir, name))
+		if err != nil {
+			return err
+		}
+		m.texts = append(m.texts, text{name, string(body)})
+		if !isLicence {
+			continue
+		}
+		cover := licensecheck.Scan(body)
+		if cover.Percent < recognised {
+			return fmt.Errorf("%s %s: %.0f%% of %s is a known licence's text", m.path, m.version, cover.Percent, name)
+		}
+		for _, match := range cover.Match {
+			if match.IsURL {
+				continue
+			}
+			if !slices.Contains(allowed, match.ID) {
+				return fmt.Errorf("%s %s: %s in %s is not an allowed licence", m.path, m.version, match.ID, name)
+			}
+			ids = append(ids, match.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return fmt.Errorf("%s %s: no licence was found", m.path, m.version)
+	}
+	slices.Sort(ids)
+	m.licence = strings.Join(slices.Compact(ids), " AND ")
+	return nil
+}
+
+// notices writes the licences' texts, as they ask for.
+func notices(w io.Writer, program string, modules []module) error {
+	if _, err := fmt.Fprintf(w, "The program %s contains the code of others, under these licences.\n", program); err != nil {
+		return err
+	}
+	for _, m := range modules {
+		if _, err := fmt.Fprintf(w, "\n%s\n%s %s: %s\n", strings.Repeat("=", 80), m.path, m.version, m.licence); err != nil {
+			return err
+		}
+		for _, t := range m.texts {
+			if _, err := fmt.Fprintf(w, "%s\n%s\n\n%s\n", strings.Repeat("-", 80), t.name, strings.TrimSpace(t.body)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
