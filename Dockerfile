@@ -1,14 +1,18 @@
 # One image a service, with nothing in it but the program: docker build --build-arg SERVICE=ingest -t signrelay/ingest .
 # SERVICE is one of the stages below; `make images` builds all. BuildKit does it, as Docker does by default.
 ARG SERVICE=signrelay
-ARG GO_VERSION=1.26.8
+# By digest: a tag may be moved. The digest is the one that docker-library/repo-info records for the tag.
+ARG GO_IMAGE=golang:1.26.8-bookworm@sha256:9fdc884aacc3bec89b20ffc69f4bb369c78210e3e4f600387b5128b12c199f81
 
 # All programs are built at once, whichever is asked for: they share most of their packages, so eight images cost one build.
-FROM golang:${GO_VERSION}-bookworm AS build
+FROM ${GO_IMAGE} AS build
 ARG VERSION=unknown
+ARG COMMIT=unknown
+# The compiler and standard library, which the Go checksum database vouches for. It is GO_RELEASE of the Makefile.
+ARG GO_RELEASE=go1.27.3
 # GOPROXY is the builder's own; unset, Go's default holds.
 ARG GOPROXY
-ENV CGO_ENABLED=0 GOTOOLCHAIN=local GOMODCACHE=/cache/modules GOCACHE=/cache/build
+ENV CGO_ENABLED=0 GOTOOLCHAIN=${GO_RELEASE} GOMODCACHE=/cache/modules GOCACHE=/cache/build
 WORKDIR /src
 # /out/data is an empty folder: a volume that is mounted over it belongs to the image's user.
 RUN --mount=type=bind,target=/src \
@@ -17,19 +21,27 @@ RUN --mount=type=bind,target=/src \
     for main in services/*/cmd/*/main.go; do \
       folder=${main%/cmd/*}; program=${main%/main.go}; program=${program##*/}; \
       (cd "$folder" && GOWORK=off go build -trimpath -buildvcs=false -o "/out/$program" \
-        -ldflags "-s -w -X github.com/signrelay/signrelay/libs/service.version=$VERSION" "./cmd/$program") || exit 1; \
-    done
+        -ldflags "-s -w -X github.com/signrelay/signrelay/libs/service.version=$VERSION -X github.com/signrelay/signrelay/libs/service.commit=$COMMIT" \
+        "./cmd/$program") || exit 1; \
+    done && \
+    programs=$(find /out -maxdepth 1 -type f) && \
+    cd supply && GOWORK=off go run ./bill -out /out -version "$VERSION" $programs
 
 FROM scratch AS image
 ARG SERVICE
 ARG VERSION=unknown
+ARG COMMIT=unknown
 LABEL org.opencontainers.image.title="signrelay ${SERVICE}" \
       org.opencontainers.image.description="E-signature callbacks into one durable log, and the messages that follow" \
       org.opencontainers.image.source="https://github.com/signrelay/signrelay" \
-      org.opencontainers.image.version="${VERSION}"
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${COMMIT}"
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build --chown=65532:65532 /out/data /data
 COPY --from=build /out/${SERVICE} /service
+# What the program is made of (CycloneDX), and the licences of others' code in it.
+COPY --from=build /out/${SERVICE}.cdx.json /sbom.cdx.json
+COPY --from=build /out/${SERVICE}.third-party.txt /THIRD-PARTY.txt
 # Nobody's, and a number: Kubernetes' runAsNonRoot cannot judge a name. Nothing is written outside /data, and there only by
 # `signrelay run`: the root file system may be read-only.
 USER 65532:65532

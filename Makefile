@@ -7,20 +7,26 @@ SHELL := /bin/bash
 SERVICES := ingest enricher shortener sms-sender email-sender kafka-bridge sandbox
 MODULES  := proto libs $(addprefix services/,$(SERVICES)) services/standalone examples/go tests
 # Kubernetes' and KEDA's libraries are to choose no version for the services, so the chart's test is not in go.work.
-APART    := tests/helm
+# Nor are the supply chain's tools to choose one.
+APART    := tests/helm supply
 
 BUF_VERSION           := v1.75.0
 GOLANGCI_LINT_VERSION := v2.15.0
 # The plugin's version is the runtime's, which proto/go.mod pins.
 PROTOC_GEN_GO_VERSION := v1.36.12
 NATSCLI_VERSION       := v0.5.1
+GOVULNCHECK_VERSION   := v1.9.0
+# Releases and images are built with this Go; the Dockerfile names it, too.
+GO_RELEASE            := go1.27.3
 BUF           := $(CURDIR)/.tools/buf-$(BUF_VERSION)/buf
 GOLANGCI_LINT := $(CURDIR)/.tools/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
 PROTOC_GEN_GO := $(CURDIR)/.tools/protoc-gen-go-$(PROTOC_GEN_GO_VERSION)/protoc-gen-go
 NATSCLI       := $(CURDIR)/.tools/natscli-$(NATSCLI_VERSION)/nats
+GOVULNCHECK   := $(CURDIR)/.tools/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X github.com/signrelay/signrelay/libs/service.version=$(VERSION)"
+COMMIT  := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+GOFLAGS_BUILD := -trimpath -buildvcs=auto -ldflags "-s -w -X github.com/signrelay/signrelay/libs/service.version=$(VERSION)"
 
 .PHONY: help
 help: ## Show this list
@@ -59,13 +65,40 @@ bench: build redis-server ## Measure: callbacks a second, CPU a callback, memory
 	@cd tests && go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./bench/...
 
 .PHONY: fuzz
-fuzz: ## Fuzz each provider's pack for a minute
-	@for p in clickwrap esignv1 pleasesign; do (cd libs && go test -run '^$$' -fuzz Fuzz -fuzztime 60s ./providers/$$p) || exit 1; done
+fuzz: ## Fuzz every target for FUZZTIME (30s), and print how many executions that were
+	@.ci/fuzz
+
+# What is shipped, by import path.
+SHIPPED := $(addprefix github.com/signrelay/signrelay/,proto/... libs/... services/...)
+.PHONY: vulncheck
+vulncheck: ## Look for known vulnerabilities in what the programs reach; VULNDB=https://vuln.go.dev asks the database itself
+	@(cd supply && GOWORK=off go build -o $(CURDIR)/.tools/vulncheck ./vulncheck)
+	@[ -x $(GOVULNCHECK) ] || $(MAKE) --no-print-directory $(GOVULNCHECK) || [ -n "$${VULNDB_REQUIRED:-}" ] || \
+	  { echo "VULNERABILITY CHECK SKIPPED, nothing was looked for: govulncheck cannot be had here"; exit 0; }; \
+	[ ! -x $(GOVULNCHECK) ] || (cd libs && $(CURDIR)/.tools/vulncheck -tool $(GOVULNCHECK) -go $(GO_RELEASE) -copy $(CURDIR)/.ci/vulndb.jsonl \
+	  $${VULNDB:+-db $$VULNDB} $${VULNDB_REQUIRED:+-required} $(SHIPPED))
+
+.PHONY: vulndb
+vulndb: ## Take a new copy of the vulnerability database, .ci/vulndb.jsonl, through the Go module proxy
+	@(cd supply && GOWORK=off go build -o $(CURDIR)/.tools/vulncheck ./vulncheck)
+	@cd libs && $(CURDIR)/.tools/vulncheck -refresh -go $(GO_RELEASE) -copy $(CURDIR)/.ci/vulndb.jsonl $(SHIPPED)
+
+.PHONY: licences
+licences: build ## Fail where a program contains a module whose licence is not allowed
+	@cd supply && GOWORK=off go run ./bill -check $(addprefix $(CURDIR)/bin/,signrelay $(SERVICES))
+
+.PHONY: reproducible
+reproducible: ## Build a program in two folders and fail unless the files are equal
+	@.ci/reproducible signrelay
+
+.PHONY: release
+release: ## Build the release's files into dist/: archives, SBOMs, notices, checksums (docs/release.md)
+	@GO_RELEASE=$(GO_RELEASE) .ci/release
 
 .PHONY: images
 images: ## Build an image of each program, signrelay/<program>, with Docker
 	@for p in $(SERVICES) signrelay; do \
-	  DOCKER_BUILDKIT=1 docker build --quiet --build-arg SERVICE=$$p --build-arg VERSION=$(VERSION) $${GOPROXY:+--build-arg GOPROXY} \
+	  DOCKER_BUILDKIT=1 docker build --quiet --build-arg SERVICE=$$p --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) $${GOPROXY:+--build-arg GOPROXY} \
 	    --tag signrelay/$$p:$(VERSION) --tag signrelay/$$p:dev . || exit 1; done
 
 .PHONY: compose-test
@@ -99,7 +132,7 @@ proto-release: $(BUF) ## Make today's contract the one that breaking changes are
 
 .PHONY: clean
 clean: ## Remove built programs and tools
-	rm -rf bin .tools
+	rm -rf bin dist .tools
 
 # What the tests need and Go cannot bring.
 .PHONY: redis-server
@@ -143,11 +176,11 @@ kafka-broker:
 # go build knows itself what is up to date.
 .PHONY: bin/signrelay
 bin/signrelay:
-	@cd services/standalone && go build $(GOFLAGS_BUILD) -o $(CURDIR)/bin/signrelay ./cmd/signrelay
+	@cd services/standalone && CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o $(CURDIR)/bin/signrelay ./cmd/signrelay
 
 .PHONY: $(addprefix bin/,$(SERVICES))
 $(addprefix bin/,$(SERVICES)): bin/%:
-	@cd services/$* && go build $(GOFLAGS_BUILD) -o $(CURDIR)/bin/$* ./cmd/$*
+	@cd services/$* && CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o $(CURDIR)/bin/$* ./cmd/$*
 
 # A tool's folder bears its version, so that a new version is built and an old one is not built again.
 $(GOLANGCI_LINT):
@@ -161,3 +194,6 @@ $(PROTOC_GEN_GO):
 
 $(NATSCLI):
 	@echo "building the nats command line $(NATSCLI_VERSION)"; GOWORK=off GOBIN=$(@D) go install github.com/nats-io/natscli/nats@$(NATSCLI_VERSION)
+
+$(GOVULNCHECK):
+	@echo "building govulncheck $(GOVULNCHECK_VERSION)"; GOWORK=off GOBIN=$(@D) go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)

@@ -2,21 +2,35 @@ package service
 
 import "runtime/debug"
 
-// version is set by the Makefile's linker flags.
-var version string
+// version and commit are set by linker flags.
+var version, commit string
 
-// Version is the program's version: what the Makefile says, else the commit that Go noted, else "unknown".
+// Version is the program's version: the linker flag, else the commit.
 func Version() string {
 	if version != "" {
 		return version
 	}
+	return Commit()
+}
+
+// Commit is the commit that the program was built from, with "-dirty" where files had changed; "unknown" without either a linker
+// flag or Go's own stamp.
+func Commit() string {
+	if commit != "" {
+		return commit
+	}
 	info, _ := debug.ReadBuildInfo()
-	if info != nil {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				return s.Value
-			}
+	if info == nil {
+		return "unknown"
+	}
+	revision, dirty := "unknown", ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			revision = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			dirty = "-dirty"
 		}
 	}
-	return "unknown"
+	return revision + dirty
 }

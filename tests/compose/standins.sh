@@ -12,8 +12,8 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
-# image prints the name that the Dockerfile or the compose file gives an image.
-image() { sed -n "s,.*\${$1_IMAGE:-\([^}]*\)}.*,\1,p" "$root/docker-compose.yml" | head -1; }
+# image prints the name that the compose file gives an image, without its digest, which a stand-in cannot have.
+image() { sed -n "s,.*\${$1_IMAGE:-\([^@}]*\).*,\1,p" "$root/docker-compose.yml" | head -1; }
 
 # libraries copies what a program or library is linked with into the folder $1.
 libraries() {
@@ -42,19 +42,19 @@ import() {
 }
 
 golang() {
-  version=$(sed -n 's/^ARG GO_VERSION=//p' "$root/Dockerfile")
+  name=$(sed -n 's/^ARG GO_IMAGE=\([^@]*\).*/\1/p' "$root/Dockerfile")
   r=$work/golang
   skeleton "$r" go 1000
   goroot=$(go env GOROOT)
   mkdir -p "$r/usr/local" "$r/modules"
   cp -a "$goroot" "$r/usr/local/go"
   # Only what go.sum names; GOPROXY then is a folder.
-  for module in proto libs "$root"/services/*; do
+  for module in proto libs supply "$root"/services/*; do
     (cd "$root/${module#"$root"/}" && GOWORK=off GOFLAGS=-mod=mod GOMODCACHE="$work/modules" \
       GOPROXY="file://$(go env GOMODCACHE)/cache/download,$(go env GOPROXY)" go mod download)
   done
   cp -a "$work/modules/cache/download/." "$r/modules/"
-  import "$r" "golang:$version-bookworm" 'ENV PATH=/usr/local/go/bin:/bin:/usr/bin' 'ENV GOPATH=/go' 'ENV GOPROXY=file:///modules' 'ENV HOME=/root'
+  import "$r" "$name" 'ENV PATH=/usr/local/go/bin:/bin:/usr/bin' 'ENV GOPATH=/go' 'ENV GOPROXY=file:///modules' 'ENV HOME=/root'
 }
 
 nats() {
@@ -104,3 +104,7 @@ prometheus() {
 }
 
 for one in ${*:-golang nats redis kafka}; do "$one"; done
+cat <<EOF
+The files name images by digest, which no stand-in has. Run with:
+  export GO_IMAGE=$(sed -n 's/^ARG GO_IMAGE=\([^@]*\).*/\1/p' "$root/Dockerfile") GO_RELEASE=local REDIS_IMAGE=$(image REDIS) PROMETHEUS_IMAGE=$(image PROMETHEUS)
+EOF

@@ -348,7 +348,7 @@ func TestTheDockerfileHasEveryProgram(t *testing.T) {
 	if diff := cmp.Diff(append(ours(), "sandbox", "signrelay"), stages); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	version := regexp.MustCompile(`(?m)^ARG GO_VERSION=(\d+\.\d+)`).FindSubmatch(text)
+	version := regexp.MustCompile(`(?m)^ARG GO_IMAGE=golang:(\d+\.\d+)`).FindSubmatch(text)
 	work, err := os.ReadFile(filepath.Join(house.Root(), "go.work"))
 	if err != nil {
 		t.Fatal(err)

@@ -143,6 +143,6 @@ func version(_ context.Context, c *call) error {
 	if !ok {
 		return errors.New("this program was built without build information")
 	}
-	fmt.Fprintf(c.stdout, "signrelay %s, %s\n", service.Version(), info.GoVersion)
+	fmt.Fprintf(c.stdout, "signrelay %s, commit %s, %s\n", service.Version(), service.Commit(), info.GoVersion)
 	return nil
 }
