@@ -26,7 +26,7 @@ GOVULNCHECK   := $(CURDIR)/.tools/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
-GOFLAGS_BUILD := -trimpath -buildvcs=auto -ldflags "-s -w -X github.com/signrelay/signrelay/libs/service.version=$(VERSION)"
+GOFLAGS_BUILD := -trimpath -buildvcs=auto -ldflags "-s -w -X github.com/signrelay/signrelay/libs/service.version=$(VERSION) -X github.com/signrelay/signrelay/libs/service.commit=$(COMMIT)"
 
 .PHONY: help
 help: ## Show this list
@@ -100,6 +100,10 @@ images: ## Build an image of each program, signrelay/<program>, with Docker
 	@for p in $(SERVICES) signrelay; do \
 	  DOCKER_BUILDKIT=1 docker build --quiet --build-arg SERVICE=$$p --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) $${GOPROXY:+--build-arg GOPROXY} \
 	    --tag signrelay/$$p:$(VERSION) --tag signrelay/$$p:dev . || exit 1; done
+
+.PHONY: programs
+programs:
+	@echo $(SERVICES) signrelay
 
 .PHONY: compose-test
 compose-test: ## Bring the compose files up for real and kill containers during stories (ten minutes; a Docker engine, Compose 2.20)

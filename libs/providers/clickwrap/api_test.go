@@ -32,8 +32,14 @@ const everything = `{"data":{"name":"Deed","title":"Deed","subject":"Deed","down
 
 func TestAPI(t *testing.T) {
 	t.Parallel()
+	providertest.RunAPI(t, clickwrap.Pack, apiSetup())
+}
+
+func FuzzAPI(f *testing.F) { providertest.FuzzAPI(f, clickwrap.Pack, apiSetup()) }
+
+func apiSetup() providertest.APISetup {
 	answer := `{"signers":[{"signer_id":"` + providertest.Recipient + `","signer":{"email":"eric@example.com"},"request_url":"https://sign.example/1"}]}`
-	providertest.RunAPI(t, clickwrap.Pack, providertest.APISetup{
+	return providertest.APISetup{
 		Settings:   config.API{Token: "api-token"},
 		Incomplete: map[string]config.API{"api.token": {}},
 		Version:    "/v1.1",
@@ -42,7 +48,7 @@ func TestAPI(t *testing.T) {
 		Unsigned:   answer,
 		Completed:  answer,
 		Everything: everything,
-	})
+	}
 }
 
 func TestAnswersOfEveryShape(t *testing.T) {

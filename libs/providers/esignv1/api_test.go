@@ -19,8 +19,14 @@ const documentID = "d0d0d0d0-d0d0-d0d0-d0d0-d0d0d0d0d0d0"
 
 func TestAPI(t *testing.T) {
 	t.Parallel()
+	providertest.RunAPI(t, esignv1.Pack, apiSetup())
+}
+
+func FuzzAPI(f *testing.F) { providertest.FuzzAPI(f, esignv1.Pack, apiSetup()) }
+
+func apiSetup() providertest.APISetup {
 	signer := `"signer_objects":[{"uuid":"` + providertest.Recipient + `","email":"amelia@example.com","order":0,"status":%d}]}`
-	providertest.RunAPI(t, esignv1.Pack, providertest.APISetup{
+	return providertest.APISetup{
 		Settings: config.API{User: "api-user", Secret: "api-secret"},
 		Incomplete: map[string]config.API{
 			"api.user":   {Secret: "api-secret"},
@@ -38,7 +44,7 @@ func TestAPI(t *testing.T) {
 			pack.Sign:     "/signer/" + providertest.Recipient + "/new-link/",
 			pack.Download: "/pdf/" + providertest.Document + "/",
 		},
-	})
+	}
 }
 
 func TestDocuments(t *testing.T) {

@@ -19,8 +19,14 @@ const documentID = "PLSDOC19704278f8c51564ff0c707817"
 
 func TestAPI(t *testing.T) {
 	t.Parallel()
+	providertest.RunAPI(t, pleasesign.Pack, apiSetup())
+}
+
+func FuzzAPI(f *testing.F) { providertest.FuzzAPI(f, pleasesign.Pack, apiSetup()) }
+
+func apiSetup() providertest.APISetup {
 	recipient := `"recipients":[{"id":"` + providertest.Recipient + `","email":"jane@example.com","status":%q,"silent":true,"routing":1}]}`
-	providertest.RunAPI(t, pleasesign.Pack, providertest.APISetup{
+	return providertest.APISetup{
 		Settings: config.API{Key: "PLSAPP-key", Secret: "api-secret"},
 		Incomplete: map[string]config.API{
 			"api.key":    {Secret: "api-secret"},
@@ -39,7 +45,7 @@ func TestAPI(t *testing.T) {
 			pack.Sign:     "/recipient/" + providertest.Recipient + "/signingurl",
 			pack.Download: "/document/" + providertest.Document + "/master",
 		},
-	})
+	}
 }
 
 func TestDocuments(t *testing.T) {

@@ -1,0 +1,63 @@
+package emailsender
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net/textproto"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/signrelay/signrelay/libs/notification"
+)
+
+var replyLaw = regexp.MustCompile(`^[a-zA-Z ]+: SMTP code [0-9]{3}( [0-9]\.[0-9]{1,3}\.[0-9]{1,3})?$`)
+
+// Whatever a mail server says at any step: the verdict has its codes and never its text; a temporary refusal never gives a letter
+// up for the recipient's or the letter's sake; a reply to the final dot that could not be read leaves the outcome open.
+func FuzzSMTPReply(f *testing.F) {
+	for step := range uint8(6) {
+		for _, wire := range []string{
+			"550 5.1.1 <eric@reader.example>: Recipient address rejected: User unknown", "450 4.2.2 mailbox full", "421 closing", "250 2.0.0 Ok: queued as 4XyzAB",
+			"550-5.7.26 Unauthenticated email from acme.example\r\n550 5.7.26 is not accepted", "454 4.7.0 Temporary authentication failure", "554", "550 5.999.1000 x",
+			"553 5.1.8 sender rejected", "535 5.7.8 bad password", "999 what", "", "550 5.1.1\x00\xff", "452-4.3.1",
+		} {
+			f.Add(step, wire+"\r\n")
+		}
+	}
+	steps := []step{stepBegin, stepMail, stepRcpt, stepData, stepContent, stepEnd}
+	f.Fuzz(func(t *testing.T, at uint8, wire string) {
+		step := steps[int(at)%len(steps)]
+		_, text, err := textproto.NewReader(bufio.NewReader(strings.NewReader(wire))).ReadResponse(2)
+		if err == nil {
+			receipt, err := verdict(text, nil)
+			if err != nil || receipt.Parts != 1 || len(receipt.Reference) > longestAnswer || !utf8.ValidString(receipt.Reference) && utf8.ValidString(text) {
+				t.Fatalf("%+v, %v", receipt, err)
+			}
+			return
+		}
+		_, got := verdict("", &stepError{step, err})
+		var why *notification.HandoverError
+		if !errors.As(got, &why) || why.Err == nil {
+			t.Fatalf("%T %v", got, got)
+		}
+		var said *textproto.Error
+		if !errors.As(err, &said) {
+			if want := map[bool]string{true: "no-answer", false: "connection-lost"}[step == stepEnd]; why.Reason != want {
+				t.Fatalf("%v after %s: %s", err, step, why.Reason)
+			}
+			return
+		}
+		if !replyLaw.MatchString(why.Err.Error()) || !regexp.MustCompile(`^smtp-[0-9]{3}$`).MatchString(why.Reason) {
+			t.Fatalf("%s: %v", why.Reason, why.Err)
+		}
+		if k := readReply(step, said).kind(); said.Code >= 400 && said.Code < 500 && (k == recipients || k == contents) {
+			t.Fatalf("%d %q at %s gives the letter up", said.Code, said.Msg, step)
+		}
+		if _, err := verdict("", &stepError{step, io.EOF}); err == nil {
+			t.Fatal("no reply at all is a receipt")
+		}
+	})
+}

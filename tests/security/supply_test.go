@@ -1,0 +1,134 @@
+package security
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// The Vonage SDK brings golang-jwt v3, whose parser has a known weakness (GO-2025-3553) and no fixed version. The linker leaves
+// out what is never called, and the parser is left out.
+func TestNoProgramParsesTokens(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"sms-sender", "signrelay"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			symbols, err := exec.CommandContext(t.Context(), "go", "tool", "nm", house.Program(t, name)).Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			const jwt = "github.com/golang-jwt/jwt."
+			if !bytes.Contains(symbols, []byte(jwt)) || !bytes.Contains(symbols, []byte("github.com/vonage/vonage-go-sdk.")) {
+				t.Error("neither the SDK nor golang-jwt is in the program: this test looks at nothing")
+			}
+			for _, part := range []string{"(*Parser)", "Parse", "DecodeSegment"} {
+				if bytes.Contains(symbols, []byte(jwt+part)) {
+					t.Errorf("%s%s is in the program", jwt, part)
+				}
+			}
+		})
+	}
+}
+
+// Images and actions are named by digest: a tag may be moved by whoever owns it, or took it over.
+func TestWhatABuildTakesFromOthersIsNamedByDigest(t *testing.T) {
+	t.Parallel()
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(house.Root(), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	// What the public records that we could read say nothing about; .env takes a digest for each.
+	unknown := map[string]bool{"nats:2.15.2-alpine": true, "apache/kafka:4.4.0": true}
+
+	for name, found := range map[string][]string{
+		"Dockerfile":           foreign(read("Dockerfile")),
+		"docker-compose.yml":   matches(read("docker-compose.yml"), `(?m)image: \$\{\w+_IMAGE:-([^}]*)\}`),
+		"cluster.yml":          matches(read("deployments/compose/cluster.yml"), `(?m)image: \$\{\w+_IMAGE:-([^}]*)\}`),
+		".env.example":         matches(read(".env.example"), `(?m)^#? ?\w+_IMAGE=(\S+)`),
+		".github/workflows/ci": matches(read(".github/workflows/release.yml"), `(?m)uses: (\S+)`),
+	} {
+		if len(found) == 0 {
+			t.Errorf("%s: nothing was found", name)
+		}
+		for _, image := range found {
+			if !byDigest(image) && !unknown[image] {
+				t.Errorf("%s: %s has no digest", name, image)
+			}
+		}
+	}
+
+	for image, want := range map[string]bool{
+		"golang:1.26.8-bookworm": false, "golang:1.26.8@sha256:abc": false, "golang@sha256:" + strings.Repeat("0a", 32): true,
+		"actions/checkout@v7": false, "actions/checkout@" + strings.Repeat("0a", 20): true, "golang:latest": false,
+	} {
+		if byDigest(image) != want {
+			t.Errorf("%s: by digest is %v", image, !want)
+		}
+	}
+	if got := foreign("ARG A=x:1\nFROM ${A} AS build\nFROM scratch AS image\nFROM image\nFROM y:2\nCOPY --from=z:3 /a /b\nCOPY --from=build /a /b\n# syntax=d:1\n"); strings.Join(got, " ") != "x:1 y:2 z:3 d:1" {
+		t.Errorf("images of a Dockerfile: %v", got)
+	}
+}
+
+// The Dockerfile and the Makefile build with one Go.
+func TestImagesAndReleasesAreBuiltWithOneGo(t *testing.T) {
+	t.Parallel()
+	var found []string
+	for name, pattern := range map[string]string{"Dockerfile": `(?m)^ARG GO_RELEASE=(\S+)`, "Makefile": `(?m)^GO_RELEASE +:= (\S+)`} {
+		text, err := os.ReadFile(filepath.Join(house.Root(), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, matches(string(text), pattern)...)
+	}
+	if len(found) != 2 || found[0] != found[1] {
+		t.Errorf("got %v", found)
+	}
+}
+
+func byDigest(name string) bool {
+	return regexp.MustCompile(`@(sha256:[0-9a-f]{64}|[0-9a-f]{40})$`).MatchString(name)
+}
+
+func matches(text, pattern string) []string {
+	var out []string
+	for _, found := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+		out = append(out, found[1])
+	}
+	return out
+}
+
+// foreign lists the images that a Dockerfile takes from others.
+func foreign(dockerfile string) []string {
+	own := map[string]bool{"scratch": true, "${SERVICE}": true}
+	for _, stage := range matches(dockerfile, `(?m)^FROM \S+ AS (\S+)`) {
+		own[stage] = true
+	}
+	var out []string
+	add := func(pattern string) {
+		for _, name := range matches(dockerfile, pattern) {
+			if own[name] {
+				continue
+			}
+			if variable := matches(name, `^\$\{(\w+)\}$`); variable != nil {
+				if value := matches(dockerfile, `(?m)^ARG `+variable[0]+`=(\S+)`); value != nil {
+					name = value[0]
+				}
+			}
+			out = append(out, name)
+		}
+	}
+	add(`(?m)^FROM (?:--\S+ )*(\S+)`)
+	add(`--from=(\S+)`)
+	add(`(?m)^# ?syntax=(\S+)`)
+	return out
+}
