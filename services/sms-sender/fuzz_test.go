@@ -105,7 +105,7 @@ func FuzzVonageAnswer(f *testing.F) {
 	}
 	f.Add(uint16(429), "text/html", "120", []byte(`x`))
 	const number, text = "13175551234", "the text of the message"
-	account := config.Vonage{APIKey: "key", APISecret: "secret-of-the-account", From: "Acme", BaseURL: "https://rest.example", Timeout: time.Minute, PerSecond: 30}
+	account := config.Vonage{APIKey: "abcd1234", APISecret: "secretoftheaccount", From: "Acme", BaseURL: "https://rest.example", Timeout: time.Minute, PerSecond: 30}
 	f.Fuzz(func(t *testing.T, status uint16, contentType, retryAfter string, body []byte) {
 		code := 200 + int(status)%400
 		v := &vonage{transport: vonageSays(func() *http.Response {
@@ -118,7 +118,7 @@ func FuzzVonageAnswer(f *testing.F) {
 		})}
 		a := v.call(context.Background(), account, sms{to: number, text: text, kind: "text", reference: "n1"})
 		if !a.written || a.status != code {
-			t.Fatalf("%+v", a)
+			t.Fatalf("%+v: %v", a, a.err)
 		}
 		if pause := a.pause(); pause < 0 || pause > longestPause {
 			t.Fatalf("a pause of %v", pause)
@@ -138,7 +138,7 @@ func FuzzVonageAnswer(f *testing.F) {
 		if !errors.As(err, &why) || !reasonLaw.MatchString(why.Reason) {
 			t.Fatalf("%T %v", err, err)
 		}
-		for _, secret := range []string{number, text, "secret-of-the-account"} {
+		for _, secret := range []string{number, text, "secretoftheaccount"} {
 			if strings.Contains(err.Error(), secret) {
 				t.Fatalf("%q is in %q", secret, err)
 			}
