@@ -37,6 +37,8 @@ type Sender struct {
 	// WordWithin is how long after an attempt of unknown outcome word of it may come; it is not handed over again sooner. 0
 	// where no word ever comes.
 	WordWithin time.Duration
+	// Now is the clock by which a message has waited too long; nil for time.Now.
+	Now func() time.Time
 }
 
 // Deliver is a sender's Run where nothing but the log knows what was handed over.
@@ -53,6 +55,9 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 	bucket, err := env.JS.KeyValue(ctx, flow.Attempts)
 	if err != nil {
 		return fmt.Errorf("open bucket %s: %w", flow.Attempts, err)
+	}
+	if s.Now == nil {
+		s.Now = time.Now
 	}
 	channel := channelOf(place.Name)
 	d := delivery{
@@ -214,7 +219,7 @@ func (d delivery) failed(ctx context.Context, in stage.Event[*notifyv1.Notificat
 	}
 	err = stage.Since(since, errors.Join(waitForWord(err, d.WordWithin), unwritten))
 	if tried && trouble.down && failing != "" {
-		return orExpired(in.Stored, in.Replays, stage.PutOff(max(r.tooSoon(time.Now()), circuitPauses.First), "circuit-open", err))
+		return d.orExpired(in.Stored, in.Replays, stage.PutOff(max(r.tooSoon(time.Now()), circuitPauses.First), "circuit-open", err))
 	}
 	return err
 }
@@ -223,7 +228,7 @@ func (d delivery) failed(ctx context.Context, in stage.Event[*notifyv1.Notificat
 func (d delivery) wait(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record, closed *refusal) error {
 	trouble := &HandoverError{Reason: closed.reason, Fault: Provider, hold: closed.held}
 	if closed.held == noHold {
-		return orExpired(in.Stored, in.Replays, errors.Join(stage.Later(closed.wait, "circuit-open"), trouble))
+		return d.orExpired(in.Stored, in.Replays, errors.Join(stage.Later(closed.wait, "circuit-open"), trouble))
 	}
 	trouble.Fault = Operator
 	return d.hold(ctx, in, r, *r, trouble, errors.Join(stage.Later(closed.wait, "operator"), trouble))
@@ -257,13 +262,13 @@ func (d delivery) hold(ctx context.Context, in stage.Event[*notifyv1.Notificatio
 	if in.Replays > 0 { // it was stored in its first life
 		since = r.Held.Since
 	}
-	return orExpired(since, 0, err)
+	return d.orExpired(since, 0, err)
 }
 
 // orExpired is err, or the end of a message that has waited for as long as NOTIFY keeps it. A replay is in another stream, which
 // keeps it for longer.
-func orExpired(since time.Time, replays int, err error) error {
-	if replays == 0 && time.Since(since) > heldFor {
+func (d delivery) orExpired(since time.Time, replays int, err error) error {
+	if replays == 0 && d.Now().Sub(since) > heldFor {
 		return stage.Permanent(err)
 	}
 	return err

@@ -1,0 +1,93 @@
+package notification_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/libs/servicetest"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+// NOTIFY keeps a message for 14 days. One that is still held 6 hours before that becomes a dead letter, which waits for 30 days
+// more, and the log says whose fault it is. The sender's clock is moved; the broker's is not.
+func TestAHeldMessageExpires(t *testing.T) {
+	t.Parallel()
+	const heldFor = 13*24*time.Hour + 18*time.Hour
+	for name, row := range map[string]struct {
+		refusal error
+		held    bool // notification.deferred is told
+		fault   string
+	}{
+		"every message is refused": {notification.OperatorMustAct("refused", nil), true, "operator"},
+		"messages like it are":     {notification.OperatorMustActFor("refused", nil), true, "operator"},
+		"the other side is down":   {notification.Down(notification.Again("refused", errors.New("no response"))), false, "provider"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var moved atomic.Int64
+			b := servicetest.New(t, config.Default())
+			place := flow.StageNamed(flow.EmailSender)
+			calls := make(chan struct{}, 1000)
+			b.Start(func(ctx context.Context, env service.Env) error {
+				return notification.Sender{
+					Vendor: "vendor",
+					Now:    func() time.Time { return time.Now().Add(time.Duration(moved.Load())) },
+					Hand: func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
+						calls <- struct{}{}
+						return notification.Receipt{}, row.refusal
+					},
+				}.Deliver(ctx, env, place)
+			})
+			n := example()
+			b.Publish(notification.Message(t.Context(), notification.SendSubject(n), n.GetId(), n))
+			<-calls
+			if row.held {
+				b.Await(flow.Signing, deferredSubject, 1)
+			}
+			waits := func() {
+				t.Helper()
+				begin := delivered(t, b)
+				for delivered(t, b) < begin+3 { // of the first two the attempts have ended
+					select {
+					case <-time.After(10 * time.Millisecond):
+					case <-t.Context().Done():
+						t.Fatal("the message does not come back")
+					}
+				}
+			}
+			moved.Store(int64(heldFor - time.Hour))
+			waits()
+			if n := b.Count(flow.DLQ, "dlq.v1.>") + b.Count(flow.Signing, failedSubject); n != 0 {
+				t.Fatalf("an hour before its end it was given up")
+			}
+			moved.Store(int64(heldFor + time.Second))
+			b.Await(flow.DLQ, "dlq.v1.email-sender", 1)
+			e, err := event.Decode(b.Await(flow.Signing, failedSubject, 1)[0].Data())
+			if err != nil || e.GetNotice().GetFault() != row.fault || e.GetNotice().GetReason() != "refused" {
+				t.Errorf("event %v, %v", e, err)
+			}
+			b.Settled(flow.EmailSender)
+			if held, err := notification.HeldMessages(t.Context(), b.Env.JS); err != nil || len(held) != 0 {
+				t.Errorf("still listed as held: %v, %v", held, err)
+			}
+		})
+	}
+}
+
+// delivered is how often the sender was given messages.
+func delivered(t *testing.T, b *servicetest.Bench) uint64 {
+	t.Helper()
+	consumer, err := b.Env.JS.Consumer(t.Context(), flow.Notify, flow.EmailSender)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return consumer.CachedInfo().Delivered.Consumer
+}
