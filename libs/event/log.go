@@ -146,3 +146,13 @@ func (l Log) Bounds(ctx context.Context) (first, last uint64, err error) {
 	state := s.CachedInfo().State
 	return state.FirstSeq, state.LastSeq, nil
 }
+
+// Complete reports whether the stream still holds every message that it ever stored.
+func (l Log) Complete(ctx context.Context) (bool, error) {
+	s, err := l.JS.Stream(ctx, l.Stream)
+	if err != nil {
+		return false, fmt.Errorf("ask for %s: %w", l.Stream, err)
+	}
+	state := s.CachedInfo().State
+	return state.Msgs == state.LastSeq, nil
+}

@@ -34,7 +34,7 @@ const DuplicateWindow = 2 * time.Minute
 
 // Streams in the order of the flow.
 var Streams = []Stream{
-	{Name: Signing, Subjects: []string{"signing.v1.>"}, MaxAge: 90 * day, Keeps: "the one log of everything that happened to a document"},
+	{Name: Signing, Subjects: []string{"signing.v1.>"}, MaxAge: LogReaches + day, Keeps: "the one log of everything that happened to a document"},
 	{Name: Notify, Subjects: []string{"notify.v1.>"}, MaxAge: 14 * day, Keeps: "messages to signers on their way from stage to stage"},
 	{Name: Quarantine, Subjects: []string{"quarantine.v1.>"}, MaxAge: 30 * day, Keeps: "authentic callbacks that nobody could read, byte for byte"},
 	{Name: DLQ, Subjects: append([]string{"dlq.v1.>"}, Advisories()...), MaxAge: 30 * day, Keeps: "work given up on, byte for byte, with the reason"},
@@ -62,6 +62,9 @@ const (
 // Remember is how long an ingested event's id is remembered: longer than the longest retry of a provider, PleaseSign's
 // three days.
 const Remember = 4 * day
+
+// LogReaches is the age up to which the log certainly holds what was stored: one day less than it keeps events.
+const LogReaches = 89 * day
 
 // Buckets of the flow.
 var Buckets = []Bucket{

@@ -14,9 +14,6 @@ import (
 // skew is how far the clocks of a sender and of the broker may differ.
 const skew = time.Hour
 
-// logReaches is the age up to which the log certainly holds the events of a send: one day less than it keeps events.
-var logReaches = flow.Streams[0].MaxAge - 24*time.Hour
-
 // forgotten reports whether n may have been sent so long ago that the memory of claims has forgotten it. A recreated consumer
 // reads old events again, and the enricher then makes the same notifications again.
 func forgotten(n *notifyv1.Notification, now time.Time) bool {
@@ -34,15 +31,15 @@ func (d delivery) settled(ctx context.Context, in stage.Event[*notifyv1.Notifica
 			return nil, e != nil, err
 		}
 	}
-	if n.GetRecordedAt() == nil || now.Sub(n.GetRecordedAt().AsTime()) < logReaches {
+	if n.GetRecordedAt() == nil || now.Sub(n.GetRecordedAt().AsTime()) < flow.LogReaches {
 		return nil, false, nil
 	}
-	missing, err = outs(ctx, Suppressed(n, d.stage, now, tooOld))
+	missing, err = outs(ctx, Suppressed(n, d.stage, now, OlderThanLog))
 	if err != nil {
 		return nil, false, fmt.Errorf("suppress a notification: %w", err)
 	}
 	return missing, true, nil
 }
 
-// tooOld is the reason of a notification that is not sent because it is unknown whether it was sent before.
-const tooOld = "older-than-the-log"
+// OlderThanLog is the reason of a notification that is not sent because it is unknown whether it was sent before.
+const OlderThanLog = "older-than-the-log"

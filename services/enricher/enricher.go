@@ -75,22 +75,28 @@ func (e *enricher) tell(ctx context.Context, in stage.Event[*signingv1.SigningEv
 	if err != nil {
 		return nil, err
 	}
-	past, err := e.history(ctx, happened)
+	past, err := e.history(ctx, happened, in.Stored)
 	if err != nil {
 		return nil, err
 	}
-	late := over(happened, past.completed, past.ended)
+	reason := "" // why nobody is told, whatever the provider says
+	switch {
+	case happened.GetAttributes()[pack.OlderThanLog] != "":
+		reason = notification.OlderThanLog
+	case over(happened, past.completed, past.ended):
+		reason = documentOver
+	}
 	document, err := src.API.Document(ctx, happened.GetDocument().GetId())
 	e.metrics.answered(src.Settings, err)
-	if late && unknown(err) {
+	if reason != "" && unknown(err) {
 		document, err = &pack.Document{}, nil // nothing tells whose messages they are
 	}
 	if err != nil {
 		return nil, verdict(err)
 	}
 	p := plan(src.Settings, happened, document, past)
-	if late {
-		return e.suppress(ctx, happened, p, in.Stored, documentOver)
+	if reason != "" {
+		return e.suppress(ctx, happened, p, in.Stored, reason)
 	}
 	if err := confirm(happened, document, in.Attempt, e.now()); err != nil {
 		return e.unconfirmed(ctx, happened, p, in.Stored, err)
@@ -111,9 +117,16 @@ func (e *enricher) tell(ctx context.Context, in stage.Event[*signingv1.SigningEv
 	if later == nil {
 		e.metrics.count(p)
 	}
-	all, err := outs(ctx, happened, p, in.Stored)
-	if err == nil && p.shared(happened) {
-		all, err = stage.Unheard(ctx, e.log.JS, all) // the log may have heard of a message already, at another event's time
+	var requested map[string]bool
+	shared := p.shared(happened)
+	if shared {
+		if requested, err = e.requested(ctx, happened); err != nil {
+			return nil, err
+		}
+	}
+	all, err := outs(ctx, p, in.Stored, requested)
+	if err == nil && shared && len(p.untold) > 0 {
+		all, err = stage.Unheard(ctx, e.log.JS, all)
 	}
 	return all, cmp.Or(err, later)
 }

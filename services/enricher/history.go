@@ -7,9 +7,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/stage"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
@@ -57,18 +60,28 @@ var decisive = []string{
 }
 
 // history reads it. The provider's API may lag behind its own callbacks, and the log behind the provider: what either has
-// heard has happened. The completed document is told about whatever came before, and nothing is read for it.
-func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent) (history, error) {
-	if happened.GetType() == documentCompleted {
-		return history{}, nil
+// heard has happened. The completed document is told about whatever came before, and only its own type is read for it.
+//
+// An event that the log held already when it was stored is skipped: the first copy has told everybody. ingest stores no second one
+// that it can recognise, but its memory ends after days, and a time that nothing authenticates can be changed (docs/adr/0018).
+func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent, stored time.Time) (history, error) {
+	types := decisive
+	switch own := happened.GetType(); {
+	case own == documentCompleted:
+		types = []string{own}
+	case !slices.Contains(decisive, own):
+		types = append(slices.Clone(decisive), own)
 	}
 	var events []*signingv1.SigningEvent
-	for _, typ := range decisive {
-		found, err := e.past(ctx, happened, typ)
+	for _, typ := range types {
+		found, err := e.past(ctx, happened, typ, stored)
 		if err != nil {
 			return history{}, err
 		}
 		events = append(events, found...)
+	}
+	if happened.GetType() == documentCompleted {
+		return history{}, nil
 	}
 	past := recall(events)
 	if happened.GetType() == recipientSigned {
@@ -81,14 +94,22 @@ func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent
 	return past, nil
 }
 
-// past is all events of one type that the log has of the document.
-func (e *enricher) past(ctx context.Context, happened *signingv1.SigningEvent, eventType string) ([]*signingv1.SigningEvent, error) {
+var errRepeated = stage.Skip("repeated")
+
+// past is all events of one type that the log has of the document. It fails with errRepeated where one of them is happened itself,
+// stored before then.
+func (e *enricher) past(
+	ctx context.Context, happened *signingv1.SigningEvent, eventType string, then time.Time,
+) ([]*signingv1.SigningEvent, error) {
 	subject := "signing.v1." + happened.GetSource() + "." + happened.GetProvider() + "." + eventType + "." +
 		event.DocumentToken(happened.GetDocument().GetId())
 	var events []*signingv1.SigningEvent
 	for m, err := range e.log.Messages(ctx, subject, time.Time{}) {
 		if err != nil {
 			return nil, fmt.Errorf("read the document's past: %w", err)
+		}
+		if m.Header.Get(jetstream.MsgIDHeader) == happened.GetId() && m.Time.Before(then) {
+			return nil, errRepeated
 		}
 		past, err := event.Decode(m.Data)
 		if err != nil {
@@ -103,7 +124,7 @@ func (e *enricher) past(ctx context.Context, happened *signingv1.SigningEvent, e
 }
 
 func (e *enricher) linkless(ctx context.Context, happened *signingv1.SigningEvent) (map[string]bool, error) {
-	suppressed, err := e.past(ctx, happened, notification.SuppressedType)
+	suppressed, err := e.past(ctx, happened, notification.SuppressedType, time.Time{})
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +147,7 @@ func (e *enricher) linkless(ctx context.Context, happened *signingv1.SigningEven
 
 // requested is the ids of the document's messages that were made, by the log.
 func (e *enricher) requested(ctx context.Context, happened *signingv1.SigningEvent) (map[string]bool, error) {
-	events, err := e.past(ctx, happened, notification.RequestedType)
+	events, err := e.past(ctx, happened, notification.RequestedType, time.Time{})
 	ids := make(map[string]bool, len(events))
 	for _, r := range events {
 		ids[r.GetNotice().GetNotificationId()] = true

@@ -144,7 +144,7 @@ func TestTheLogKnowsWhoHadNoLink(t *testing.T) {
 		word(event.Message(t.Context(), notification.Suppressed(u.message, flow.Enricher, time.Now(), reason)))
 	}
 	word(event.Message(t.Context(), notification.Requested(planned.waiting[1].message, flow.Enricher, time.Now())))
-	past, err := e.history(t.Context(), signature)
+	past, err := e.history(t.Context(), signature, time.Now())
 	if err != nil || len(past.linkless) != 1 || !past.linkless[planned.waiting[0].message.GetId()] {
 		t.Errorf("%v, %v", past.linkless, err)
 	}
@@ -169,7 +169,7 @@ func TestReasonsAreDocumented(t *testing.T) {
 	}
 	for _, reason := range []string{
 		noAddress, addressInvalid, addressSeveral, numberInvalid, numberIncomplete, numberLetters, numberSeveral, noChannel, channelOff, noLink, linkInvalid,
-		noSigners, noSenderAddress, optedOut, landline, documentOver, unconfirmed,
+		noSigners, noSenderAddress, optedOut, landline, documentOver, unconfirmed, notification.OlderThanLog,
 	} {
 		if !strings.Contains(string(doc), "| `"+reason+"` |") {
 			t.Errorf("docs/subscribe.md lacks %s", reason)

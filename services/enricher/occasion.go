@@ -51,22 +51,8 @@ func occasion(kind notifyv1.Kind, happened *signingv1.SigningEvent, past history
 	return happened.GetId()
 }
 
-// alone reports whether no other event than this one can have caused its messages of that kind before. An invitation after a
-// signature may already have followed another signature, and two events may report a decline. If several events of one sending
-// report a signature or an expiry, they do so within days.
-func alone(kind notifyv1.Kind, happened *signingv1.SigningEvent) bool {
-	switch kind {
-	case notifyv1.Kind_KIND_INVITATION:
-		return happened.GetType() == documentSent || happened.GetType() == documentCreated
-	case notifyv1.Kind_KIND_DECLINED:
-		return false
-	default:
-		return true
-	}
-}
-
-// shared reports whether another event, with its own time, may already have put one of the messages into the log. If so, the
-// enricher must query the log.
+// shared reports whether another event may already have put one of the messages into the log. If so, the enricher must query the
+// log.
 func (p planned) shared(happened *signingv1.SigningEvent) bool {
 	kinds := make(map[notifyv1.Kind]bool)
 	for _, n := range p.told {

@@ -218,28 +218,3 @@ func TestIDsThatMustNotChange(t *testing.T) {
 		t.Errorf("a signature of nobody in particular: %s", got)
 	}
 }
-
-// Only where no other event can have caused a message does its event's age say how old the message can be.
-func TestAlone(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		kind      notifyv1.Kind
-		eventType string
-		want      bool
-	}{
-		"invited when it is sent":            {notifyv1.Kind_KIND_INVITATION, documentSent, true},
-		"invited when it is made":            {notifyv1.Kind_KIND_INVITATION, documentCreated, true},
-		"invited by somebody's signature":    {notifyv1.Kind_KIND_INVITATION, recipientSigned, false},
-		"progress":                           {notifyv1.Kind_KIND_PROGRESS, recipientSigned, true},
-		"completed":                          {notifyv1.Kind_KIND_COMPLETED, documentCompleted, true},
-		"declined, told of the document":     {notifyv1.Kind_KIND_DECLINED, documentDeclined, false},
-		"declined, told of the recipient":    {notifyv1.Kind_KIND_DECLINED, recipientDeclined, false},
-		"voided":                             {notifyv1.Kind_KIND_VOIDED, documentVoided, true},
-		"expired":                            {notifyv1.Kind_KIND_EXPIRED, documentExpired, true},
-		"the provider cannot reach a reader": {notifyv1.Kind_KIND_UNDELIVERABLE, recipientUndeliverable, true},
-	} {
-		if got := alone(c.kind, happened(c.eventType, nil)); got != c.want {
-			t.Errorf("%s: %v, want %v", name, got, c.want)
-		}
-	}
-}

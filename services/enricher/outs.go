@@ -17,11 +17,14 @@ import (
 // outs is the plan as it leaves: each message on its way (one with a link goes to the shortener first), and word of it in
 // the log, as of those that could not be made. All of it bears the time at which the log stored the event that it follows from:
 // made again from the same event, it is the same.
-func outs(ctx context.Context, happened *signingv1.SigningEvent, p planned, stored time.Time) ([]stage.Out, error) {
+//
+// A message that the log has as requested, of another event or an earlier attempt, is not requested again, and bears no time: its
+// sender asks the log whether it was sent.
+func outs(ctx context.Context, p planned, stored time.Time, requested map[string]bool) ([]stage.Out, error) {
 	var all []stage.Out
 	var words []*signingv1.SigningEvent
 	for _, n := range p.told {
-		if alone(n.GetKind(), happened) {
+		if !requested[n.GetId()] {
 			n.RecordedAt = timestamppb.New(stored)
 		}
 		subject := notification.SendSubject(n)
@@ -33,7 +36,9 @@ func outs(ctx context.Context, happened *signingv1.SigningEvent, p planned, stor
 			return nil, stage.Permanent(err)
 		}
 		all = append(all, m)
-		words = append(words, notification.Requested(n, flow.Enricher, stored))
+		if !requested[n.GetId()] {
+			words = append(words, notification.Requested(n, flow.Enricher, stored))
+		}
 	}
 	for _, u := range p.untold {
 		words = append(words, notification.Suppressed(u.message, flow.Enricher, stored, u.reason))

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats-server/v2/server"
@@ -182,7 +183,7 @@ func TestLargeBatchesAtOnceAreAnswered(t *testing.T) {
 	for batch := range cap(replies) {
 		items := make([]string, 5000)
 		for i := range items {
-			items[i] = signed(fmt.Sprintf("b%di%d", batch, i))
+			items[i] = strings.Replace(signed(fmt.Sprintf("b%di%d", batch, i)), "2018-03-20T07:09:52", time.Now().UTC().Format("2006-01-02T15:04:05"), 1)
 		}
 		go func() { replies <- h.all(t, "["+strings.Join(items, ",")+"]") }()
 	}

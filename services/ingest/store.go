@@ -108,19 +108,22 @@ func (s *store) put(ctx context.Context, src source, got reading, judge func(ded
 		}
 	}
 	crash.Point("claimed")
-	s.askLog(ctx, items)
+	s.ask(ctx, items, (*item).asks)
+	s.markOlder(ctx, items)
+	s.publish(ctx, items)
+	s.ask(ctx, items, (*item).asks) // what the stream refused because it was not the first on its subject
 	s.publish(ctx, items)
 	crash.Point("published")
 	if remembered {
 		s.settle(ctx, owner, items)
 	}
 	crash.Point("confirmed")
-	known, err := s.compare(ctx, items)
+	err = s.compare(ctx, items)
 	a := s.verdict(items)
 	if err != nil && a.status < http.StatusMultipleChoices {
 		return unavailable("log-away", err)
 	}
-	return s.putAdditions(ctx, src, items, known, a, judge)
+	return s.putAdditions(ctx, src, items, a, judge)
 }
 
 // item is one message on its way into its stream.
@@ -130,9 +133,12 @@ type item struct {
 	unreadable unreadable
 	msg        *nats.Msg
 	state      state
-	span       event.Span // when it would have been stored; only when unsure, and where it is known
-	ours       bool       // we hold its claim
-	confirmed  bool       // the memory says that it is stored; the log has not been asked
+	first      bool                    // to be stored only as the first message on its subject
+	span       event.Span              // when it would have been stored; only when unsure, and where it is known
+	ours       bool                    // we hold its claim
+	confirmed  bool                    // the memory says that it is stored
+	found      bool                    // its stream was asked, and holds it
+	known      *signingv1.SigningEvent // what the log holds under its id, where it was asked and holds it
 	err        error
 }
 
@@ -160,7 +166,7 @@ type state int
 const (
 	fresh      state = iota // certainly not stored yet: publish it
 	unsure                  // may be stored: ask the log, as far back as callbacks are retried
-	everUnsure              // may be stored at any time: ask all of the log
+	everUnsure              // may be stored at any time since span.Since: ask all of the log from then on
 	stored                  // was stored before
 	put                     // stored by us just now
 	held                    // another request is storing it right now
@@ -175,7 +181,7 @@ func (s *store) claim(ctx context.Context, owner string, items []item, judge fun
 	for i := range items {
 		ids[i] = items[i].id
 	}
-	memory := s.memory
+	now, memory := time.Now(), s.memory
 	if len(items) > batch {
 		memory = s.batches
 	}
@@ -185,6 +191,7 @@ func (s *store) claim(ctx context.Context, owner string, items []item, judge fun
 		s.state.refused(ctx, err)
 		for i := range items {
 			items[i].state = judge(dedupe.Claim{State: dedupe.Pending})
+			items[i].distrust(now)
 		}
 		return false
 	}
@@ -193,6 +200,7 @@ func (s *store) claim(ctx context.Context, owner string, items []item, judge fun
 		switch c.State {
 		case dedupe.Claimed, dedupe.Pending:
 			items[i].state, items[i].span, items[i].ours = judge(c), c.Span, true
+			items[i].distrust(now)
 		case dedupe.Confirmed:
 			items[i].state, items[i].confirmed = stored, true
 		case dedupe.Held:
@@ -202,81 +210,11 @@ func (s *store) claim(ctx context.Context, owner string, items []item, judge fun
 	return true
 }
 
-// askLog asks the log for all items that may be stored already: once a subject, because all of an eSignature v1 account's
-// signers share theirs.
-func (s *store) askLog(ctx context.Context, items []item) {
-	bySubject := make(map[string][]*item)
-	for i := range items {
-		if it := &items[i]; it.state == unsure || it.state == everUnsure {
-			bySubject[it.msg.Subject] = append(bySubject[it.msg.Subject], it)
-		}
-	}
-	for subject, group := range bySubject {
-		s.metrics.logAsked.Add(float64(len(group)))
-		log := s.log
-		if group[0].event == nil {
-			log = s.quarantine
-		}
-		found, err := log.Which(ctx, subject, spanOf(group), idsOf(group)...)
-		for _, it := range group {
-			switch {
-			case err != nil:
-				it.state, it.err = refused, fmt.Errorf("ask the log: %w", err)
-			case found[it.id]:
-				it.state = stored
-			default:
-				it.state = fresh
-			}
-		}
-	}
-}
-
-func idsOf(items []*item) []string {
-	ids := make([]string, len(items))
-	for i, it := range items {
-		ids[i] = it.id
-	}
-	return ids
-}
-
-// zoneError is how wrong an event's own time can be: providers that name no zone are up to 14 hours off, and a day is round.
-const zoneError = 24 * time.Hour
-
-// spanOf is when the items of one subject may have been stored: as the memory says, but no longer ago than callbacks are
-// retried. Where the subject is that of all events without a document, and so a long one, it is also no longer ago than
-// they happened.
-func spanOf(items []*item) event.Span {
-	now := time.Now()
-	span, horizon := items[0].span, now.Add(-flow.Remember)
-	happened := now.Add(-zoneError)
-	for _, it := range items {
-		if it.state == everUnsure {
-			return event.Span{}
-		}
-		if it.span.Since.IsZero() {
-			span = event.Span{}
-		}
-		if it.event == nil {
-			continue
-		}
-		if t := event.Time(it.event).Add(-zoneError); t.Before(happened) {
-			happened = t
-		}
-	}
-	if e := items[0].event; e != nil && e.GetDocument().GetId() == "" && happened.After(horizon) {
-		horizon = happened
-	}
-	if span.Since.Before(horizon) {
-		span.Since = horizon
-	}
-	return span
-}
-
 // publish sends all fresh items in their order, a window at a time, and waits for the stream's ack of each.
 func (s *store) publish(ctx context.Context, items []item) {
 	if len(items) == 1 {
 		if it := &items[0]; it.state == fresh {
-			ack, err := s.js.PublishMsg(ctx, it.msg, jetstream.WithRetryAttempts(0))
+			ack, err := s.js.PublishMsg(ctx, it.conditional(), jetstream.WithRetryAttempts(0))
 			it.settle(ack, err)
 		}
 		return
@@ -301,7 +239,7 @@ func (s *store) publishWindow(ctx context.Context, items []item) {
 		if it.state != fresh {
 			continue
 		}
-		future, err := s.js.PublishMsgAsync(it.msg, jetstream.WithStallWait(putWithin/2))
+		future, err := s.js.PublishMsgAsync(it.conditional(), jetstream.WithStallWait(putWithin/2))
 		if err != nil {
 			it.settle(nil, err)
 			continue
@@ -324,7 +262,10 @@ func (s *store) publishWindow(ctx context.Context, items []item) {
 }
 
 func (it *item) settle(ack *jetstream.PubAck, err error) {
+	refusal := new(jetstream.APIError)
 	switch {
+	case it.first && errors.As(err, &refusal) && slices.Contains(wrongLast, refusal.ErrorCode):
+		it.notFirst()
 	case err == nil && ack.Duplicate:
 		it.state = stored
 	case err == nil:

@@ -29,7 +29,7 @@ func callbacks(n int, run string) []callback {
 	for i := range all {
 		body := fmt.Sprintf(`{"id":"%s-%d","event":"recipient.complete","document_id":"PLSDOC%s%08d","recipient_id":"r%d",`+
 			`"first_name":"John","last_name":"Doe","email":"example@pleasesign.com.au","mobile":"61437111222","method":"email",`+
-			`"complete_date":1531228693,"note":"`, run, i, run, i, i)
+			`"complete_date":%d,"note":"`, run, i, run, i, i, time.Now().Unix())
 		body += strings.Repeat("x", 1024-len(body)-2) + `"}`
 		all[i] = callback{body: body, header: "X-Pleasesign-Signature", value: pleasesign.Sign("test", []byte(body))}
 	}

@@ -59,8 +59,8 @@ func clickwrap(n int, kind string) []callback {
 	for i := range all {
 		all[i] = callback{header: "Pactsafe-Webhook-Token", value: "12345", body: fmt.Sprintf(
 			`{"type":"webhook","event_type":%[1]q,"description":"PactSafe sent \"Example Contract\"","site":2,"request":"d-%06[2]d",`+
-				`"activity":"5a26bbf9e623117c%08[2]d","user":45,"created_time":"2017-07-19T16:15:28.509Z","deliverable":true,"id":"596f85a084281715%08[2]d"}`,
-			kind, i)}
+				`"activity":"5a26bbf9e623117c%08[2]d","user":45,"created_time":%[3]q,"deliverable":true,"id":"596f85a084281715%08[2]d"}`,
+			kind, i, time.Now().UTC().Format(time.RFC3339))}
 	}
 	return all
 }

@@ -88,16 +88,19 @@ func signed(key *rsa.PrivateKey, data string) string {
 
 // Bodies that tell that a document was sent.
 
+// today is when it was: the same for each, so that a body is the same each time.
+var today = time.Now().UTC().Truncate(time.Second)
+
 func clickwrapSent(document string) string {
-	return fmt.Sprintf(`{"event_type":"request_sent","request":%q,"activity":"a-%[1]s","id":"e-%[1]s","created_time":"2026-01-02T03:04:05.000Z"}`, document)
+	return fmt.Sprintf(`{"event_type":"request_sent","request":%q,"activity":"a-%[1]s","id":"e-%[1]s","created_time":"%[2]s"}`, document, today.Format(time.RFC3339))
 }
 
 func pleasesignSent(document string) string {
-	return fmt.Sprintf(`{"id":"e-%s","event":"document.created","document_id":%[1]q,"created_date":1767323045}`, document)
+	return fmt.Sprintf(`{"id":"e-%s","event":"document.created","document_id":%[1]q,"created_date":%[2]d}`, document, today.Unix())
 }
 
 func esignSent(document string) string {
-	return fmt.Sprintf(`[{"timestamp":"2026-01-02T03:04:05","name":"status","value":"10","resource_uri":"/api/v1/document/%s/"}]`, document)
+	return fmt.Sprintf(`[{"timestamp":"%s","name":"status","value":"10","resource_uri":"/api/v1/document/%s/"}]`, today.Format("2006-01-02T15:04:05"), document)
 }
 
 // answer is what ingest said.

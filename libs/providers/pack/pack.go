@@ -89,6 +89,10 @@ type Batches interface {
 // joined by commas. The event also carries these fields unchanged.
 const TimeUnread = "signrelay.time_unread"
 
+// OlderThanLog is the attribute of an event of which the log may have forgotten an earlier copy: its own time is older than what
+// the log keeps. Nobody gets a message about it (docs/adr/0018).
+const OlderThanLog = "signrelay.older_than_log"
+
 // ErrUnauthentic means that a request could not be authenticated. Wrap it with a reason that contains nothing of the request.
 var ErrUnauthentic = errors.New("not authentic")
 
