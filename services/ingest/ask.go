@@ -211,7 +211,7 @@ func (s *store) compare(ctx context.Context, items []item) error {
 		s.publish(ctx, items)
 	}
 	for _, it := range items {
-		if it.state == stored && it.known == nil && it.event.GetDocument().GetId() != "" {
+		if it.state == stored && !it.found && (it.event == nil || it.event.GetDocument().GetId() != "") {
 			return errNotShown
 		}
 	}
