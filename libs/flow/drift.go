@@ -26,10 +26,10 @@ func (d Difference) String() string {
 	return fmt.Sprintf("%s: %s is %s, not %s", d.Of, d.Setting, d.Is, d.Want)
 }
 
-// Drift compares the broker with what Provision would make of it, and changes nothing. Its error means that the broker
-// could not be asked.
-func Drift(ctx context.Context, js jetstream.JetStream, replicas int) ([]Difference, error) {
-	d := &drift{ctx: ctx, js: js}
+// Drift compares the broker with what Provision would make of it, and changes nothing. Where services are named, it compares only what
+// they may ask about. Its error means that the broker could not be asked.
+func Drift(ctx context.Context, js jetstream.JetStream, replicas int, services ...string) ([]Difference, error) {
+	d := &drift{ctx: ctx, js: js, may: mayAsk(services)}
 	for _, s := range Streams {
 		d.stream(s.Name, "stream "+s.Name, streamSettings(streamConfig(s, replicas)))
 	}
@@ -47,6 +47,7 @@ func Drift(ctx context.Context, js jetstream.JetStream, replicas int) ([]Differe
 type drift struct {
 	ctx   context.Context //nolint:containedctx // lives for one call of Drift
 	js    jetstream.JetStream
+	may   func(request string) bool
 	found []Difference
 	err   error // of asking; then nothing more is asked
 }
@@ -55,7 +56,7 @@ type drift struct {
 type settingsOf map[string]string
 
 func (d *drift) stream(name, of string, want settingsOf) {
-	if d.err != nil {
+	if d.err != nil || !d.may(streamInfo+name) {
 		return
 	}
 	s, err := d.js.Stream(d.ctx, name)
@@ -70,7 +71,7 @@ func (d *drift) stream(name, of string, want settingsOf) {
 }
 
 func (d *drift) consumer(s Stage, stream string, takes []string) {
-	if d.err != nil {
+	if d.err != nil || !d.may(consumerInfo+stream+"."+s.Name) {
 		return
 	}
 	of := "consumer " + s.Name + " on " + stream
@@ -113,6 +114,7 @@ func streamSettings(c jetstream.StreamConfig) settingsOf {
 		"duplicate_window":     c.Duplicates.String(),
 		"num_replicas":         strconv.Itoa(c.Replicas),
 		"allow_direct":         strconv.FormatBool(c.AllowDirect),
+		"allow_msg_ttl":        strconv.FormatBool(c.AllowMsgTTL),
 		"max_msgs":             unlimited(c.MaxMsgs),
 		"max_bytes":            unlimited(c.MaxBytes),
 		"max_msgs_per_subject": unlimited(c.MaxMsgsPerSubject),
@@ -130,6 +132,7 @@ func bucketSettings(c jetstream.KeyValueConfig) settingsOf {
 		"max_age":              c.TTL.String(),
 		"num_replicas":         strconv.Itoa(c.Replicas),
 		"allow_direct":         "true",
+		"allow_msg_ttl":        strconv.FormatBool(c.LimitMarkerTTL > 0),
 		"max_bytes":            unlimited(c.MaxBytes),
 		"max_msgs_per_subject": unlimited(int64(c.History)),
 	}

@@ -46,7 +46,9 @@ var Streams = []Stream{
 type Bucket struct {
 	Name   string
 	MaxAge time.Duration // of an entry; 0 keeps it
-	Keeps  string
+	// Expires is true where entries may have an end of their own, before MaxAge.
+	Expires bool
+	Keeps   string
 }
 
 // Names of the buckets.
@@ -70,7 +72,7 @@ const LogReaches = 89 * day
 var Buckets = []Bucket{
 	{Name: Memory, MaxAge: RememberSent, Keeps: "claims and confirmations where there is no Redis"},
 	{Name: State, Keeps: "what the services must know of each other's outages"},
-	{Name: Links, MaxAge: 90 * day, Keeps: "our own short links"},
+	{Name: Links, MaxAge: 90 * day, Expires: true, Keeps: "our own short links"},
 	{Name: Attempts, MaxAge: RememberSent, Keeps: "what senders know of messages that did not leave at once: unknown outcomes, held"},
 	{Name: Texts, MaxAge: RememberText, Keeps: "which delivery receipts of a text message have come"},
 }

@@ -27,19 +27,21 @@ func Users() []User {
 func user(name string, gives []string, uses Uses, works []string) User {
 	may := slices.Concat(gives, works)
 	for _, s := range uses.Streams {
+		may = append(may, streamInfo+s)
 		// The server lets a batch be asked for by its subject in the request's body alone: so who may look one id up may read
 		// the stream. It makes no consumer by it, and takes nothing from anybody.
 		may = append(may, direct+s)
 	}
 	for _, b := range uses.Buckets {
-		may = append(may, "$KV."+b+".>", direct+"KV_"+b+".$KV."+b+".>")
+		may = append(may, "$KV."+b+".>", direct+"KV_"+b+".$KV."+b+".>", streamInfo+"KV_"+b)
 	}
-	for _, subject := range everybody {
-		if !slices.Contains(may, subject) {
-			may = append(may, subject)
+	var each []string
+	for _, subject := range append(may, everybody...) {
+		if !slices.Contains(each, subject) {
+			each = append(each, subject)
 		}
 	}
-	return User{Name: name, Publish: may}
+	return User{Name: name, Publish: each}
 }
 
 // Of the requests to JetStream, these two are answered with many messages.
@@ -48,11 +50,32 @@ const (
 	pull   = "$JS.API.CONSUMER.MSG.NEXT."
 )
 
+// These two describe a stream and a consumer. With a filter in its body, the first lists the subjects of the stream, which are the keys
+// of a bucket. A permission does not see the body, so a service may ask it only about the streams and buckets that it works with.
+const (
+	streamInfo   = "$JS.API.STREAM.INFO."
+	consumerInfo = "$JS.API.CONSUMER.INFO."
+)
+
+// mayAsk reports whether a service may send a request to the server, for the named services together. Names of other programs
+// count for nothing; without the name of a service, every request may be sent, as the operator's user may.
+func mayAsk(services []string) func(request string) bool {
+	var may []string
+	known := false
+	for _, u := range Users() {
+		if slices.Contains(services, u.Name) {
+			known = true
+			may = append(may, u.Publish...)
+		}
+	}
+	return func(request string) bool { return !known || slices.Contains(may, request) }
+}
+
 // works is how a stage gets its inputs from its two consumers, and settles them. A consumer is not its to make or change.
 func (s Stage) works() []string {
 	var may []string
 	for _, stream := range []string{s.Stream, Replay} {
-		may = append(may, pull+stream+"."+s.Name)
+		may = append(may, streamInfo+stream, consumerInfo+stream+"."+s.Name, pull+stream+"."+s.Name)
 		may = append(may, acks(stream, s.Name)...)
 	}
 	may = append(may, "$KV."+State+"."+s.floors()+">")
@@ -68,11 +91,10 @@ func acks(stream, consumer string) []string {
 	return []string{"$JS.ACK." + stream + "." + consumer + ".>", "$JS.ACK.*.*." + stream + "." + consumer + ".>"}
 }
 
-// everybody may see what streams and consumers there are, and what the services tell each other of outages.
+// everybody may see the account's figures, and the bucket STATE, in which the services report outages to each other.
 var everybody = []string{
 	"$JS.API.INFO",
-	"$JS.API.STREAM.INFO.*",
-	"$JS.API.CONSUMER.INFO.*.*",
+	streamInfo + "KV_" + State,
 	direct + "KV_" + State + ".$KV." + State + ".>",
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -19,6 +20,9 @@ type Provisioner struct {
 	Replicas int
 	Starts   map[string]Start             // by stage: where its missing consumers start; for a stage that is not listed, see Start
 	Tell     func(consumer, start string) // called for a consumer that was created where messages wait for it; may be nil
+	// Sealed is true where the settings have a master key. From the first run with it on, the bucket LINKS says until when entries
+	// could be made without it.
+	Sealed bool
 }
 
 // Run makes every stream, bucket and durable consumer of the tables, or brings those that are there to what the tables say. It may
@@ -36,7 +40,7 @@ func (p Provisioner) Run(ctx context.Context) error {
 		streams[s.Name] = made
 	}
 	for _, b := range Buckets {
-		if _, err := p.JS.CreateOrUpdateKeyValue(ctx, bucketConfig(b, p.Replicas)); err != nil {
+		if err := p.bucket(ctx, b); err != nil {
 			return fmt.Errorf("provision bucket %s: %w", b.Name, err)
 		}
 	}
@@ -59,6 +63,66 @@ func (p Provisioner) Run(ctx context.Context) error {
 		return undecided
 	}
 	return nil
+}
+
+// unsealedUntil is the entry of a bucket's metadata that UnsealedUntil reads. No service may change metadata, so a stolen service user
+// cannot move that time.
+const unsealedUntil = "signrelay-unsealed-until"
+
+// unsealedFor is how long services of before may go on to make entries without the master key, after Provision ran with it: a week, for
+// who provisions days before the services are restarted.
+const unsealedFor = 7 * day
+
+// UnsealedUntil returns from when on all entries of a bucket are made with the master key, by its metadata; zero where Provision never ran
+// with one.
+func UnsealedUntil(metadata map[string]string) (time.Time, error) {
+	text, ok := metadata[unsealedUntil]
+	if !ok {
+		return time.Time{}, nil
+	}
+	until, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("the bucket's metadata %s is no time: remove it and run `signrelay provision`: %w", unsealedUntil, err)
+	}
+	return until, nil
+}
+
+// bucket makes one bucket, or brings it up to date.
+func (p Provisioner) bucket(ctx context.Context, b Bucket) error {
+	want := bucketConfig(b, p.Replicas)
+	if b.Name == Links {
+		until, err := p.unsealed(ctx, b)
+		if err != nil {
+			return err
+		}
+		if until != "" {
+			want.Metadata = map[string]string{unsealedUntil: until}
+		}
+	}
+	_, err := p.JS.CreateOrUpdateKeyValue(ctx, want)
+	return err
+}
+
+// unsealed is what the bucket's metadata say, or shall say from now on, of when its entries are made with the master key.
+func (p Provisioner) unsealed(ctx context.Context, b Bucket) (until string, err error) {
+	at := time.Now()
+	bucket, err := p.JS.KeyValue(ctx, b.Name)
+	if err == nil {
+		is, err := bucket.Status(ctx)
+		if err != nil {
+			return "", err
+		}
+		if until, ok := is.Metadata()[unsealedUntil]; ok {
+			return until, nil
+		}
+		at = at.Add(unsealedFor)
+	} else if !errors.Is(err, jetstream.ErrBucketNotFound) {
+		return "", err
+	}
+	if !p.Sealed {
+		return "", nil
+	}
+	return at.UTC().Format(time.RFC3339Nano), nil
 }
 
 // consumer makes one consumer, or brings it up to date: where it began is not changed.
@@ -106,8 +170,11 @@ func streamConfig(s Stream, replicas int) jetstream.StreamConfig {
 	}
 }
 
+// marked is how long the broker keeps the mark of an entry that reached an end of its own. Nothing reads it.
+const marked = time.Minute
+
 func bucketConfig(b Bucket, replicas int) jetstream.KeyValueConfig {
-	return jetstream.KeyValueConfig{
+	c := jetstream.KeyValueConfig{
 		Bucket:      b.Name,
 		Description: b.Keeps,
 		TTL:         b.MaxAge,
@@ -115,6 +182,10 @@ func bucketConfig(b Bucket, replicas int) jetstream.KeyValueConfig {
 		Storage:     jetstream.FileStorage,
 		Replicas:    max(replicas, 1),
 	}
+	if b.Expires {
+		c.LimitMarkerTTL = marked
+	}
+	return c
 }
 
 func consumerConfig(s Stage, stream string, takes []string) jetstream.ConsumerConfig {
@@ -139,21 +210,32 @@ func consumerConfig(s Stage, stream string, takes []string) jetstream.ConsumerCo
 // provider that is down for an hour must not stop the stage for the sources of the others before so many wait.
 const maxAckPending = 10_000
 
-// Provisioned tells whether Provision has run: what is missing, or nil.
-func Provisioned(ctx context.Context, js jetstream.JetStream) error {
+// Provisioned reports what is missing of what Provision makes, or nil. Where services are named, it asks only what they may ask: with
+// their credentials, any other question stays without a response.
+func Provisioned(ctx context.Context, js jetstream.JetStream, services ...string) error {
+	may := mayAsk(services)
 	var missing []error
 	for _, s := range Streams {
+		if !may(streamInfo + s.Name) {
+			continue
+		}
 		if _, err := js.Stream(ctx, s.Name); err != nil {
 			missing = append(missing, fmt.Errorf("stream %s: %w", s.Name, err))
 		}
 	}
 	for _, b := range Buckets {
+		if !may(streamInfo + "KV_" + b.Name) {
+			continue
+		}
 		if _, err := js.KeyValue(ctx, b.Name); err != nil {
 			missing = append(missing, fmt.Errorf("bucket %s: %w", b.Name, err))
 		}
 	}
 	for _, s := range Stages {
 		for _, stream := range []string{s.Stream, Replay} {
+			if !may(consumerInfo + stream + "." + s.Name) {
+				continue
+			}
 			if _, err := js.Consumer(ctx, stream, s.Name); err != nil {
 				missing = append(missing, fmt.Errorf("consumer %s on %s: %w", s.Name, stream, err))
 			}

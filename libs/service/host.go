@@ -214,7 +214,11 @@ func (h Host) openParts(ctx context.Context, live *config.Live, health *Health, 
 		add("redis", probes.Check)
 	}
 
-	provisioned := func(ctx context.Context) error { return flow.Provisioned(ctx, p.js) }
+	names := make([]string, len(h.Services))
+	for i, s := range h.Services {
+		names[i] = s.Name
+	}
+	provisioned := func(ctx context.Context) error { return flow.Provisioned(ctx, p.js, names...) }
 	if err := answered(ctx, p.nats, h.Log, how.hopeless, provisioned); err != nil {
 		return nil, err
 	}

@@ -6,25 +6,57 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/keyring"
 )
 
-// book is the bucket of short links. Each link has two entries: code.<code> has the link, and pair.<hash> the code that
-// was given to this person for this document and purpose, so that whoever asks again gets the same one.
+// book is the bucket of short links. A link has three entries: the link itself by its code; the code by whom and what the link
+// is for, so that who asks again gets the same one; and a trace by its code, which tells an expired link from one that never was.
+// The first two go when the link expires. See locks for how they are kept.
 type book struct {
+	js     jetstream.JetStream
 	bucket jetstream.KeyValue
+	locks  locks
+	expire bool          // the broker removes entries that expire
 	life   time.Duration // of a link
 	now    func() time.Time
 }
 
-// entry is a link as it stands in the book.
+// openBook opens the bucket as Provision made it.
+func openBook(ctx context.Context, js jetstream.JetStream, ring keyring.Ring, life time.Duration, log *slog.Logger) (book, error) {
+	bucket, err := js.KeyValue(ctx, flow.Links)
+	if err != nil {
+		return book{}, fmt.Errorf("open bucket %s: %w", flow.Links, err)
+	}
+	is, err := bucket.Status(ctx)
+	if err != nil {
+		return book{}, fmt.Errorf("open bucket %s: %w", flow.Links, err)
+	}
+	weakUntil, err := flow.UnsealedUntil(is.Metadata())
+	switch {
+	case err != nil:
+		return book{}, err
+	case ring.Set() && weakUntil.IsZero():
+		log.WarnContext(ctx, "links that were made without the master key are accepted without limit: run `signrelay provision` with master_key")
+	case !ring.Set() && !weakUntil.IsZero():
+		log.ErrorContext(ctx, "master_key is missing, and links were made with it: these do not open")
+	}
+	return book{js: js, bucket: bucket, locks: newLocks(ring, weakUntil), expire: is.LimitMarkerTTL() > 0, life: life, now: time.Now}, nil
+}
+
+// entry is a link as the book has it.
 type entry struct {
 	link
 	code     string
+	key      string // in the bucket
 	revision uint64
 }
 
@@ -36,6 +68,8 @@ const codeLength = 14
 var (
 	errUnknown = errors.New("no such link")
 	errExpired = errors.New("the link has expired")
+	// errUnreadable means that an entry was not written by us, or was damaged. It quotes nothing of it.
+	errUnreadable = errors.New("an entry of the bucket of links cannot be read")
 	// errRaced means that another replica changed an entry between our look at it and our change.
 	errRaced = errors.New("another replica changed the link at the same time")
 )
@@ -47,7 +81,7 @@ const races = 20
 // the place of an older one under the same code.
 func (b book) give(ctx context.Context, pair string, l link) (entry, error) {
 	for range races {
-		e, err := b.tryGive(ctx, "pair."+pair, l)
+		e, err := b.tryGive(ctx, pair, l)
 		if !errors.Is(err, errRaced) {
 			return e, err
 		}
@@ -56,21 +90,26 @@ func (b book) give(ctx context.Context, pair string, l link) (entry, error) {
 }
 
 func (b book) tryGive(ctx context.Context, pair string, l link) (entry, error) {
-	given, err := b.bucket.Get(ctx, pair)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return b.enter(ctx, pair, 0, l)
+	places := b.locks.person(pair)
+	given, err := b.find(ctx, places)
+	if err != nil && !errors.Is(err, errUnknown) && !errors.Is(err, errUnreadable) {
+		return entry{}, err
+	}
+	seen := given.revision // 0 where there is none
+	if given.key != places[0].key {
+		seen = 0 // that one stays where it is, and is not found any more
 	}
 	if err != nil {
-		return entry{}, fmt.Errorf("look for a short link: %w", err)
+		return b.enter(ctx, places, seen, l)
 	}
-	e, err := b.read(ctx, string(given.Value()))
+	e, err := b.read(ctx, string(given.value))
 	switch {
-	case errors.Is(err, errUnknown): // the bucket drops the code a moment before the pair
-		return b.enter(ctx, pair, given.Revision(), l)
+	case errors.Is(err, errUnknown), errors.Is(err, errUnreadable): // the bucket drops the code a moment before the pair
+		return b.enter(ctx, places, seen, l)
 	case err != nil:
 		return entry{}, err
 	case b.ageing(e.link):
-		return b.enter(ctx, pair, given.Revision(), l)
+		return b.enter(ctx, places, seen, l)
 	case l.Told.Before(e.Told), l.Target == e.Target && l.shown == e.shown:
 		return e, nil
 	}
@@ -84,36 +123,31 @@ func (b book) ageing(l link) bool {
 	return l.ExpiresAt.Sub(b.now()) < b.life/2
 }
 
-// enter makes a new code and enters it under the pair, whose revision it saw, 0 for none. Of two replicas that do so at
-// once the first wins, and the other learns so.
-func (b book) enter(ctx context.Context, pair string, seen uint64, l link) (entry, error) {
+// enter makes a new code and enters it in the newest of the person's places, where it saw an entry of this revision, 0 for none. Of two
+// replicas that do so at once the first wins, and the other learns so.
+func (b book) enter(ctx context.Context, places []place, seen uint64, l link) (entry, error) {
 	l.MadeAt = b.now().UTC().Truncate(time.Second)
 	l.ExpiresAt = l.MadeAt.Add(b.life)
-	record, err := json.Marshal(l)
+	// The code's entries come first: a person's must never lead to a code that nothing stands behind. What a crash between
+	// them leaves behind is a code that nobody was told.
+	e, err := b.write(ctx, entry{link: l, code: strings.ToLower(rand.Text()[:codeLength])})
 	if err != nil {
-		return entry{}, fmt.Errorf("encode a link: %w", err)
+		return entry{}, err
 	}
-	// The code's entry comes first: a pair must never lead to a code that nothing stands behind. What a crash between
-	// the two leaves behind is a code that nobody was told.
-	e := entry{link: l, code: strings.ToLower(rand.Text()[:codeLength])}
-	if e.revision, err = b.bucket.Create(ctx, "code."+e.code, record); err != nil {
-		return entry{}, fmt.Errorf("store a short link: %w", err)
+	if err := b.trace(ctx, e); err != nil {
+		return entry{}, err
 	}
-	if seen == 0 {
-		_, err = b.bucket.Create(ctx, pair, []byte(e.code))
-	} else {
-		_, err = b.bucket.Update(ctx, pair, []byte(e.code), seen)
-	}
+	_, err = b.put(ctx, places[0].key, []byte(e.code), seen, l.ExpiresAt)
 	switch {
 	case err == nil:
 		return e, nil
-	case !errors.Is(err, jetstream.ErrKeyExists) && !errors.Is(err, jetstream.ErrKeyRevisionMismatch):
+	case !errors.Is(err, errRaced):
 		return entry{}, fmt.Errorf("store whose short link it is: %w", err)
 	}
 	// It is ours where only the answer to its entry was lost. Else it was told to nobody, and where it cannot be purged
 	// it ages out.
-	if given, err := b.bucket.Get(ctx, pair); err == nil && string(given.Value()) != e.code {
-		_ = b.bucket.Purge(ctx, "code."+e.code)
+	if given, err := b.find(ctx, places[:1]); err == nil && string(given.value) != e.code {
+		_ = b.bucket.Purge(ctx, e.key)
 	}
 	return entry{}, errRaced
 }
@@ -170,44 +204,127 @@ func (b book) change(ctx context.Context, e entry, change func(*link) bool) (cha
 	return false, errRaced
 }
 
-// write stores a changed link, unless somebody else changed it after it was read.
+// write stores a link in the newest place for its code, unless somebody else changed it after it was read.
 func (b book) write(ctx context.Context, e entry) (entry, error) {
 	record, err := json.Marshal(e.link)
 	if err != nil {
 		return entry{}, fmt.Errorf("encode a link: %w", err)
 	}
-	revision, err := b.bucket.Update(ctx, "code."+e.code, record, e.revision)
-	switch {
-	case errors.Is(err, jetstream.ErrKeyRevisionMismatch):
-		return entry{}, errRaced
-	case err != nil:
-		return entry{}, fmt.Errorf("change a short link: %w", err)
+	if newest := b.locks.code(e.code)[0].key; e.key != newest {
+		e.key, e.revision = newest, 0 // an older version, or one with an older master key, finds it where it was
 	}
-	e.revision = revision
+	e.revision, err = b.put(ctx, e.key, record, e.revision, e.ExpiresAt)
+	if err != nil {
+		return entry{}, fmt.Errorf("store a short link: %w", err)
+	}
 	return e, nil
+}
+
+// trace leaves behind what the page of the expired link needs. It outlives the link by as long as the bucket keeps entries.
+func (b book) trace(ctx context.Context, e entry) error {
+	record, err := json.Marshal(link{shown: shown{Locale: e.Locale}, ExpiresAt: e.ExpiresAt})
+	if err != nil {
+		return fmt.Errorf("encode a link: %w", err)
+	}
+	if _, err := b.put(ctx, b.locks.expired(e.code)[0].key, record, 0, time.Time{}); err != nil {
+		return fmt.Errorf("store when a short link expires: %w", err)
+	}
+	return nil
+}
+
+// put seals a value and stores it until then, or for as long as the bucket keeps entries. It fails with errRaced where the entry is not
+// of the revision that was seen, 0 for none.
+func (b book) put(ctx context.Context, key string, value []byte, seen uint64, until time.Time) (revision uint64, err error) {
+	lasts := time.Duration(0) // as the bucket says
+	if b.expire && !until.IsZero() {
+		lasts = max(until.Sub(b.now()).Truncate(time.Second)+time.Second, time.Second) // the broker counts seconds
+	}
+	value = b.locks.seal(key, value)
+	if seen == 0 {
+		revision, err = b.bucket.Create(ctx, key, value, jetstream.KeyTTL(lasts))
+	} else {
+		options := []jetstream.PublishOpt{jetstream.WithExpectLastSequencePerSubject(seen)}
+		if lasts > 0 {
+			options = append(options, jetstream.WithMsgTTL(lasts)) // which the bucket's Update cannot say
+		}
+		var ack *jetstream.PubAck
+		if ack, err = b.js.PublishMsg(ctx, &nats.Msg{Subject: "$KV." + flow.Links + "." + key, Data: value}, options...); err == nil {
+			revision = ack.Sequence
+		}
+	}
+	if refused := new(jetstream.APIError); errors.As(err, &refused) &&
+		(refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
+		return 0, errRaced
+	}
+	return revision, err
+}
+
+// found is an entry of the bucket, with its value in plain.
+type found struct {
+	key      string
+	value    []byte
+	revision uint64
+}
+
+// find returns the newest entry that is in one of the places and counts, or errUnknown. Where its value cannot be read, it returns it
+// without the value, and errUnreadable.
+func (b book) find(ctx context.Context, places []place) (found, error) {
+	for _, p := range places {
+		is, err := b.bucket.Get(ctx, p.key)
+		switch {
+		case errors.Is(err, jetstream.ErrKeyNotFound):
+			continue
+		case err != nil:
+			return found{}, fmt.Errorf("read the bucket of links: %w", err)
+		case !b.locks.counts(p, is.Created()):
+			continue
+		}
+		value, err := p.open(is.Value())
+		if err != nil {
+			err = errUnreadable
+		}
+		return found{p.key, value, is.Revision()}, err
+	}
+	return found{}, errUnknown
 }
 
 // read returns the entry of a code, or errUnknown.
 func (b book) read(ctx context.Context, code string) (entry, error) {
-	found, err := b.bucket.Get(ctx, "code."+code)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return entry{}, errUnknown
-	}
+	is, err := b.find(ctx, b.locks.code(code))
 	if err != nil {
-		return entry{}, fmt.Errorf("read a short link: %w", err)
+		return entry{}, err
 	}
-	e := entry{code: code, revision: found.Revision()}
-	if err := json.Unmarshal(found.Value(), &e.link); err != nil {
-		return entry{}, errors.New("a short link cannot be decoded") // the decoder's own words may quote a target
+	e := entry{code: code, key: is.key, revision: is.revision}
+	if err := json.Unmarshal(is.value, &e.link); err != nil {
+		return entry{}, errUnreadable // the decoder's own words may quote a target
 	}
 	return e, nil
 }
 
-// open returns the entry of a code, or errUnknown. Of a link that has expired it returns both the entry and errExpired.
+// open returns the entry of a code, or errUnknown. Of a link that has expired it returns errExpired, and what is left of the entry.
 func (b book) open(ctx context.Context, code string) (entry, error) {
 	e, err := b.read(ctx, code)
+	if errors.Is(err, errUnknown) {
+		return b.expired(ctx, code)
+	}
 	if err == nil && !b.now().Before(e.ExpiresAt) {
 		err = errExpired
 	}
 	return e, err
+}
+
+// expired returns errExpired for a code whose link the broker has removed.
+func (b book) expired(ctx context.Context, code string) (entry, error) {
+	trace, err := b.find(ctx, b.locks.expired(code))
+	if err != nil {
+		return entry{}, err
+	}
+	e := entry{code: code, key: trace.key, revision: trace.revision}
+	if err := json.Unmarshal(trace.value, &e.link); err != nil {
+		return entry{}, errUnreadable
+	}
+	if b.now().Before(e.ExpiresAt) { // removed by hand, or never completely made
+		return entry{}, errUnknown
+	}
+	return e, errExpired
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/signrelay/signrelay/libs/servicetest"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+	"github.com/signrelay/signrelay/services/shortener"
 )
 
 // fakeAPI is a provider's API that opens links as a test says.
@@ -226,18 +227,9 @@ func TestProviderIsAskedWhenTheButtonIsPressed(t *testing.T) {
 	if asked := api.links(); len(asked) != 2 || asked[0] != want || asked[1] != want {
 		t.Errorf("asked for %v, want %v twice", asked, want)
 	}
-	bucket, err := b.Env.JS.KeyValue(t.Context(), flow.Links)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := bucket.Keys(t.Context())
-	if err != nil || len(keys) != 2 {
-		t.Fatalf("keys %v, %v", keys, err)
-	}
-	for _, key := range keys {
-		if e, err := bucket.Get(t.Context(), key); err != nil || strings.Contains(string(e.Value()), "provider.example") {
-			t.Errorf("the bucket keeps the address: %v", err)
-		}
+	code := url[strings.LastIndexByte(url, '/')+1:][:14]
+	if kept, err := shortener.Stored(t.Context(), b.Env.JS, code); err != nil || !strings.Contains(kept, "doc 1") || strings.Contains(kept, "provider.example") {
+		t.Errorf("the bucket keeps %s: %v", kept, err)
 	}
 }
 

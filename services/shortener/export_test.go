@@ -2,7 +2,12 @@ package shortener
 
 import (
 	"context"
+	"encoding/json"
+	"log/slog"
 
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/service"
 )
@@ -10,4 +15,18 @@ import (
 // RunWith is Run with sources whose APIs a test made.
 func RunWith(ctx context.Context, env service.Env, sources providers.Sources) error {
 	return run(ctx, env, func() providers.Sources { return sources })
+}
+
+// Stored is what the bucket keeps about a link, decrypted, where there is no master key.
+func Stored(ctx context.Context, js jetstream.JetStream, code string) (string, error) {
+	b, err := openBook(ctx, js, keyring.New(nil), 1, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return "", err
+	}
+	e, err := b.read(ctx, code)
+	if err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(e.link)
+	return string(text), err
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/providers"
@@ -56,11 +57,10 @@ func run(ctx context.Context, env service.Env, sources func() providers.Sources)
 	if err != nil {
 		return err
 	}
-	bucket, err := env.JS.KeyValue(ctx, flow.Links)
+	links, err := openBook(ctx, env.JS, keyring.New(env.Config.MasterKeys()), settings.ExpireAfter, env.Log)
 	if err != nil {
-		return fmt.Errorf("open bucket %s: %w", flow.Links, err)
+		return err
 	}
-	links := book{bucket: bucket, life: settings.ExpireAfter, now: time.Now}
 
 	door, err := newDoor(env, links, sources)
 	if err != nil {

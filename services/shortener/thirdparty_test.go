@@ -90,11 +90,7 @@ func (f *failing) shorten(context.Context, string) (string, error) {
 func TestOutageIsWaitedForOnce(t *testing.T) {
 	t.Parallel()
 	bench := servicetest.New(t, config.Default())
-	bucket, err := bench.Env.JS.KeyValue(t.Context(), flow.Links)
-	if err != nil {
-		t.Fatal(err)
-	}
-	links := book{bucket: bucket, life: time.Hour, now: time.Now}
+	links := newBook(t, bench.Env.JS, time.Hour)
 	f := &failing{with: &outsideError{reason: "unavailable", then: pack.Retry, err: errors.New("x")}}
 	third := &thirdParty{
 		name: "bitly", outside: f, circuit: limit.NewBreaker(limit.Pauses{First: time.Hour}, nil), log: slog.New(slog.DiscardHandler),
@@ -142,7 +138,7 @@ func TestOutageIsWaitedForOnce(t *testing.T) {
 func TestLinkWaitsForTheSettingsThatOpenIt(t *testing.T) {
 	t.Parallel()
 	s := &shortener{
-		links: book{bucket: newBucket(t), life: time.Hour, now: time.Now}, base: "https://sign.acme.example/l/",
+		links: newBook(t, newBroker(t), time.Hour), base: "https://sign.acme.example/l/",
 		sources: func() providers.Sources { return nil },
 	}
 	n := &notifyv1.Notification{

@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/config"
-	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/servicetest"
@@ -33,11 +32,7 @@ func (s stuckLog) PublishMsg(ctx context.Context, _ *nats.Msg, _ ...jetstream.Pu
 func openDoor(t *testing.T, sources providers.Sources, l link, change func(*door)) string {
 	t.Helper()
 	b := servicetest.New(t, config.Default())
-	bucket, err := b.Env.JS.KeyValue(t.Context(), flow.Links)
-	if err != nil {
-		t.Fatal(err)
-	}
-	links := book{bucket: bucket, life: time.Hour, now: time.Now}
+	links := newBook(t, b.Env.JS, time.Hour)
 	e, err := links.give(t.Context(), "pair", l)
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/service"
 	emailsender "github.com/signrelay/signrelay/services/email-sender"
 	"github.com/signrelay/signrelay/services/enricher"
@@ -84,7 +85,8 @@ func Provision(
 	ctx context.Context, cfg config.Config, log *slog.Logger, starts map[string]flow.Start, tell func(consumer, start string),
 ) error {
 	return provision(ctx, cfg, log, func(ctx context.Context, js jetstream.JetStream, replicas int) error {
-		return flow.Provisioner{JS: js, Replicas: replicas, Starts: starts, Tell: tell}.Run(ctx)
+		sealed := keyring.New(cfg.MasterKeys()).Set()
+		return flow.Provisioner{JS: js, Replicas: replicas, Starts: starts, Tell: tell, Sealed: sealed}.Run(ctx)
 	})
 }
 

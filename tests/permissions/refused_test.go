@@ -61,13 +61,13 @@ func TestWhatIsRefused(t *testing.T) {
 	t.Parallel()
 	h := house.Guarded(t, house.AroundTheSandbox)
 	users := map[string]user{}
-	for _, u := range append(flow.Users(), flow.User{Name: flow.Operator}) {
+	for _, u := range append(flow.Users(), flow.User{Name: flow.Operator}, flow.User{Name: "sys"}) {
 		users[u.Name] = connect(t, h, u.Name)
 	}
 	operator := users[flow.Operator]
 	for _, subject := range []string{
 		"signing.v1.acme.clickwrap.document.sent.d1", "notify.v1.send.sms.acme.clickwrap.d1", "notify.v1.send.email.acme.clickwrap.d1",
-		"notify.v1.link.acme.clickwrap.d1", "quarantine.v1.acme.clickwrap.x", "dlq.v1.enricher", "replay.v1.enricher.SIGNING.1.1", "$KV.LINKS.code.x", "$KV.TEXTS.x",
+		"notify.v1.link.acme.clickwrap.d1", "quarantine.v1.acme.clickwrap.x", "dlq.v1.enricher", "replay.v1.enricher.SIGNING.1.1", "$KV.LINKS.code.x", "$KV.TEXTS.x", "$KV.ATTEMPTS.x",
 	} {
 		if _, err := operator.js.Publish(t.Context(), subject, []byte("before")); err != nil {
 			t.Fatal(err)
@@ -105,6 +105,36 @@ func TestWhatIsRefused(t *testing.T) {
 			everybody, "$JS.API.CONSUMER.DURABLE.CREATE.NOTIFY.mine",
 			`{"stream_name":"NOTIFY","config":{"durable_name":"mine","ack_policy":"none"}}`, flow.Operator, `"name":"mine"`,
 		},
+		// The description of a stream lists its subjects, which are a bucket's keys, to whoever writes a filter into the body.
+		{"ingest enricher sms-sender email-sender kafka-bridge", "$JS.API.STREAM.INFO.KV_LINKS", `{"subjects_filter":"$KV.LINKS.>"}`, "shortener", "$KV.LINKS.code.x"},
+		{"ingest enricher shortener email-sender kafka-bridge", "$JS.API.STREAM.INFO.KV_TEXTS", `{"subjects_filter":">"}`, "sms-sender", "$KV.TEXTS.x"},
+		{"ingest enricher shortener kafka-bridge", "$JS.API.STREAM.INFO.KV_ATTEMPTS", `{"subjects_filter":">"}`, "email-sender", "$KV.ATTEMPTS.x"},
+		{everybody, "$JS.API.STREAM.INFO.KV_MEMORY", `{"subjects_filter":">"}`, flow.Operator, "KV_MEMORY"},
+		{"ingest enricher kafka-bridge", "$JS.API.STREAM.INFO.NOTIFY", `{"subjects_filter":">","deleted_details":true}`, "email-sender", "notify.v1.send.email"},
+		{"enricher shortener sms-sender email-sender kafka-bridge", "$JS.API.STREAM.INFO.QUARANTINE", `{"subjects_filter":">"}`, "ingest", "quarantine.v1.acme"},
+		{everybody, "$JS.API.STREAM.INFO.DLQ", `{"subjects_filter":">"}`, flow.Operator, "dlq.v1.enricher"},
+		{"ingest", "$JS.API.STREAM.INFO.REPLAY", `{"subjects_filter":">"}`, "shortener", "replay.v1.enricher"},
+		{"ingest shortener sms-sender email-sender kafka-bridge", "$JS.API.CONSUMER.INFO.SIGNING.enricher", "", "enricher", `"name":"enricher"`},
+		{"ingest enricher shortener email-sender kafka-bridge", "$JS.API.CONSUMER.INFO.NOTIFY.sms-sender", "", "sms-sender", `"name":"sms-sender"`},
+		{everybody, "$JS.API.STREAM.NAMES", `{"subject":"$KV.LINKS.code.x"}`, flow.Operator, `"KV_LINKS"`},
+		{everybody, "$JS.API.STREAM.LIST", `{"subject":"$KV.LINKS.code.*"}`, flow.Operator, `"KV_LINKS"`},
+		{everybody, "$JS.API.CONSUMER.NAMES.NOTIFY", `{"offset":0}`, flow.Operator, `"sms-sender"`},
+		{everybody, "$JS.API.CONSUMER.LIST.NOTIFY", `{"offset":0}`, flow.Operator, `"sms-sender"`},
+		{everybody, "$JS.API.STREAM.MSG.GET.KV_LINKS", `{"last_by_subj":"$KV.LINKS.>"}`, flow.Operator, `$KV.LINKS.code.x`},
+		{everybody, "$JS.API.STREAM.MSG.GET.NOTIFY", `{"next_by_subj":"notify.v1.send.>","seq":1}`, flow.Operator, `notify.v1.send`},
+		{everybody, "$JS.API.DIRECT.GET.KV_LINKS", `{"multi_last":["$KV.LINKS.>"],"batch":10}`, flow.Operator, "before"},
+		{everybody, "$JS.API.DIRECT.GET.NOTIFY.notify.v1.send.>", "", flow.Operator, "before"},
+		{everybody, "$JS.API.DIRECT.GET.KV_MEMORY", `{"seq":1}`, flow.Operator, ""},
+		{everybody, "$JS.API.CONSUMER.CREATE.KV_LINKS.mine.$KV.LINKS.>", `{"stream_name":"KV_LINKS","config":{"name":"mine","ack_policy":"none","filter_subject":"$KV.LINKS.>"}}`, flow.Operator, `"name":"mine"`},
+		{everybody, "$JS.API.CONSUMER.CREATE.KV_LINKS", `{"stream_name":"KV_LINKS","config":{"ack_policy":"none","deliver_subject":"_INBOX.mine"}}`, flow.Operator, `"config"`},
+		{everybody, "$JS.API.STREAM.SNAPSHOT.KV_LINKS", `{"deliver_subject":"_INBOX.mine"}`, flow.Operator, `"state"`},
+		{everybody, "$JS.API.STREAM.CREATE.COPY", `{"name":"COPY","mirror":{"name":"KV_LINKS"}}`, flow.Operator, `"config"`},
+		{everybody, "$JS.API.STREAM.UPDATE.KV_LINKS", `{"name":"KV_LINKS","republish":{"src":">","dest":"_INBOX.mine.>"}}`, flow.Operator, `"error"`},
+		{everybody, "$JS.API.STREAM.PURGE.KV_LINKS", `{"filter":"$KV.LINKS.code.z"}`, flow.Operator, `"success":true`},
+		{"enricher shortener sms-sender email-sender ingest", "$JS.API.CONSUMER.UNPIN.SIGNING.kafka-bridge", `{"group":"active"}`, "kafka-bridge", `"type"`},
+		{everybody, "$JS.API.STREAM.LEADER.STEPDOWN.SIGNING", "", flow.Operator, `"error"`},
+		{everybody, "$SYS.REQ.SERVER.PING.JSZ", `{"accounts":true,"streams":true,"config":true}`, "sys", `"KV_LINKS"`},
+		{everybody, "$SYS.REQ.SERVER.PING.CONNZ", `{"auth":true,"subscriptions":true}`, "sys", `"shortener"`},
 		{"enricher shortener sms-sender email-sender kafka-bridge", "quarantine.v1.acme.clickwrap.y", "after", "ingest", `"QUARANTINE"`},
 		{"enricher shortener sms-sender email-sender kafka-bridge", "signing.v1.acme.clickwrap.recipient.signed.d1", "after", "ingest", `"SIGNING"`},
 		{"ingest shortener sms-sender email-sender kafka-bridge", "notify.v1.link.acme.clickwrap.d2", "after", "enricher", `"NOTIFY"`},
@@ -139,7 +169,9 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 
 	for _, u := range flow.Users() {
-		for _, subject := range []string{">", "signing.v1.>", "notify.v1.>", "$JS.API.>", "$JS.EVENT.>"} {
+		for _, subject := range []string{
+			">", "signing.v1.>", "notify.v1.>", "$KV.LINKS.>", "$KV.>", "$JS.API.>", "$JS.EVENT.>", "$JS.ACK.>", "$JS.>", "$SYS.>", "$SRV.>", "_R_.>", "*.>", "signrelay.copy.>",
+		} {
 			if users[u.Name].mayHear(subject) {
 				t.Errorf("%s may listen to %s", u.Name, subject)
 			}
@@ -147,6 +179,97 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 	if !operator.mayHear("notify.v1.>") {
 		t.Error("the operator may not listen")
+	}
+}
+
+// Of all that JetStream can be asked about a stream, a service may ask what its row of the map needs, and about no other's. What is
+// written here is the law; the permissions come from the map.
+func TestWhatMayBeAskedOfEachStream(t *testing.T) {
+	t.Parallel()
+	h := house.Guarded(t, house.AroundTheSandbox)
+	const noConsumer = "another"
+	streamVerbs := []string{
+		server.JSApiStreamCreateT, server.JSApiStreamUpdateT, server.JSApiStreamInfoT, server.JSApiStreamDeleteT, server.JSApiStreamPurgeT,
+		server.JSApiStreamSnapshotT, server.JSApiStreamRestoreT, server.JSApiMsgDeleteT, server.JSApiMsgGetT, server.JSDirectMsgGetT,
+		server.JSApiConsumerCreateT, server.JSApiConsumersT, server.JSApiConsumerListT, server.JSApiStreamRemovePeerT, server.JSApiStreamEvacuatePeerT,
+		server.JSApiStreamCancelMoveT, server.JSApiStreamLeaderStepDownT,
+	}
+	consumerVerbs := []string{
+		server.JSApiConsumerCreateExT[:len(server.JSApiConsumerCreateExT)-len(".%s")], server.JSApiDurableCreateT, server.JSApiConsumerInfoT, server.JSApiConsumerDeleteT,
+		server.JSApiConsumerPauseT, server.JSApiRequestNextT, server.JSApiConsumerResetT, server.JSApiConsumerUnpinT, server.JSApiConsumerLeaderStepDownT,
+		server.JSApiConsumerRemovePeerT, server.JSApiConsumerEvacuatePeerT,
+	}
+	var streams []string
+	for _, s := range flow.Streams {
+		streams = append(streams, s.Name)
+	}
+	for _, b := range flow.Buckets {
+		streams = append(streams, "KV_"+b.Name)
+	}
+	consumers := []string{noConsumer}
+	for _, s := range flow.Stages {
+		consumers = append(consumers, s.Name)
+	}
+
+	for _, u := range flow.Users() {
+		described := map[string]bool{"KV_" + flow.State: true}
+		read := map[string]bool{}
+		works := map[string]bool{}
+		uses := func(uses flow.Uses) {
+			for _, s := range uses.Streams {
+				described[s], read[s] = true, true
+			}
+			for _, b := range uses.Buckets {
+				described["KV_"+b] = true
+			}
+		}
+		unpins := false
+		for _, d := range flow.Doors {
+			if d.Name == u.Name {
+				uses(d.Uses)
+			}
+		}
+		for _, s := range flow.Stages {
+			if s.Name == u.Name {
+				uses(s.Uses)
+				described[s.Stream], described[flow.Replay] = true, true
+				works[s.Stream], works[flow.Replay] = true, true
+				unpins = s.Ordered
+			}
+		}
+		who := connect(t, h, u.Name)
+		tried, allowed := 0, 0
+		check := func(subject string, want bool) {
+			tried++
+			// Nothing comes of it where it is allowed: the body is no JSON.
+			if may := who.may(&nats.Msg{Subject: subject, Reply: "_INBOX.x", Data: []byte("{")}); may != want {
+				t.Errorf("%s may publish on %s: %v", u.Name, subject, may)
+			} else if may {
+				allowed++
+			}
+		}
+		for _, stream := range streams {
+			for _, verb := range streamVerbs {
+				check(fmt.Sprintf(verb, stream), verb == server.JSApiStreamInfoT && described[stream] || verb == server.JSDirectMsgGetT && read[stream])
+			}
+			for _, consumer := range consumers {
+				for _, verb := range consumerVerbs {
+					own := consumer == u.Name && works[stream]
+					check(fmt.Sprintf(verb, stream, consumer), own && (verb == server.JSApiConsumerInfoT || verb == server.JSApiRequestNextT ||
+						verb == server.JSApiConsumerUnpinT && unpins && stream == flow.Signing))
+				}
+			}
+		}
+		for _, subject := range []string{
+			server.JSApiStreams, server.JSApiStreamList, server.JSApiLeaderStepDown, server.JSApiRemoveServer, server.JSApiEvacuateServer, server.JSApiMetaRescue,
+			fmt.Sprintf(server.JSApiAccountPurgeT, "SIGNRELAY"), fmt.Sprintf(server.JSApiServerStreamMoveT, "SIGNRELAY", flow.Signing),
+			"$SYS.REQ.ACCOUNT.SIGNRELAY.JSZ", "$SYS.REQ.SERVER.PING.SUBSZ", "$SYS.REQ.CLAIMS.UPDATE", "$SYS.REQ.SERVER.RELOAD",
+		} {
+			check(subject, false)
+		}
+		if tried < 500 || allowed < 3 {
+			t.Errorf("%s: tried %d, allowed %d", u.Name, tried, allowed)
+		}
 	}
 }
 

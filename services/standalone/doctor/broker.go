@@ -34,8 +34,13 @@ func (e *examination) broker(ctx context.Context) []Finding {
 		return []Finding{{"nats", Fail, told(err), "start the server with JetStream"}}
 	}
 	all := []Finding{fine("nats", "reached"), version(conn), payload(conn)}
-	all = append(all, e.permissions(ctx, conn)...)
-	all = append(all, e.streams(ctx, conn, js)...)
+	found, mayAsk := e.permissions(ctx, conn)
+	all = append(all, found...)
+	if mayAsk {
+		all = append(all, e.streams(ctx, conn, js)...)
+	} else { // a request that is not allowed gets no response
+		all = append(all, Finding{"streams", Fail, "not compared: the credentials may not ask about all of them", "see \"permissions\""})
+	}
 	return append(all, e.fsync(ctx))
 }
 
@@ -70,7 +75,8 @@ func payload(conn *nats.Conn) Finding {
 func (e *examination) streams(ctx context.Context, conn *nats.Conn, js jetstream.JetStream) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, connectWithin)
 	defer cancel()
-	differences, err := flow.Drift(ctx, js, e.cfg.NATS.Replicas)
+	whose := e.whose()
+	differences, err := flow.Drift(ctx, js, e.cfg.NATS.Replicas, whose...)
 	if err != nil {
 		return []Finding{{"streams", Fail, told(service.ExplainJetStream(conn, err)), "is JetStream on, and may the credentials use $JS.API? see \"permissions\""}}
 	}
@@ -85,7 +91,11 @@ func (e *examination) streams(ctx context.Context, conn *nats.Conn, js jetstream
 		}
 		all = append(all, Finding{"streams", Fail, d.String(), mend})
 	}
-	if len(all) == 0 {
+	switch {
+	case len(all) > 0:
+	case len(whose) > 0:
+		all = append(all, fine("streams", "the streams, buckets and consumers of %s are as the map says", strings.Join(whose, ", ")))
+	default:
 		all = append(all, fine("streams", "%d streams, %d buckets and %d consumers are as the map says", len(flow.Streams), len(flow.Buckets), 2*len(flow.Stages)))
 	}
 	asked := time.Now()

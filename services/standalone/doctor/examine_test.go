@@ -218,13 +218,14 @@ func TestWhatTheCredentialsMay(t *testing.T) {
 	if strings.Contains(found["permissions"].Found, "ingest:") {
 		t.Errorf("ingest is said to lack something: %s", found["permissions"].Found)
 	}
-	found.want(t, "streams", doctor.OK)
+	found.want(t, "streams", doctor.Fail, "may not ask")
 
 	// Each service's own credentials may do all that it needs, and nothing else that is tried.
 	for _, u := range flow.Users() {
 		cfg.NATS.URL = url(u.Name)
 		found := examine(t, cfg, doctor.Options{For: []string{u.Name}})
 		found.want(t, "permissions", doctor.OK)
+		found.want(t, "streams", doctor.OK, u.Name)
 		if f, told := found["permissions beyond"]; told {
 			t.Errorf("%s: %+v", u.Name, f)
 		}

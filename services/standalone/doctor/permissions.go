@@ -53,10 +53,11 @@ func probeOf(service, pattern string) probe {
 }
 
 // permissions tries all that the services must be allowed, and where the credentials are those of some alone, whether they
-// are allowed more.
-func (e *examination) permissions(ctx context.Context, conn *nats.Conn) []Finding {
+// are allowed more. It also reports whether they may ask about all of the services' streams, buckets and consumers.
+func (e *examination) permissions(ctx context.Context, conn *nats.Conn) (all []Finding, mayAsk bool) {
 	const check = "permissions"
 	whose := e.whose()
+	mayAsk = true
 	needed, refused, beyond := 0, []string{}, []string{}
 	for _, p := range probes() {
 		wanted := p.service != "" && (len(whose) == 0 || slices.Contains(whose, p.service))
@@ -66,9 +67,10 @@ func (e *examination) permissions(ctx context.Context, conn *nats.Conn) []Findin
 		allowed, err := try(ctx, conn, p)
 		switch {
 		case err != nil:
-			return []Finding{{check, Fail, "the connection broke: " + told(err), "look at the NATS server's log"}}
+			return []Finding{{check, Fail, "the connection broke: " + told(err), "look at the NATS server's log"}}, false
 		case wanted && !allowed:
 			refused = append(refused, p.service+": "+p.subject)
+			mayAsk = mayAsk && !strings.Contains(p.subject, ".INFO")
 		case !wanted && allowed && !slices.Contains(beyond, p.subject):
 			beyond = append(beyond, p.subject)
 		}
@@ -76,7 +78,6 @@ func (e *examination) permissions(ctx context.Context, conn *nats.Conn) []Findin
 			needed++
 		}
 	}
-	var all []Finding
 	if len(refused) > 0 {
 		all = append(all, Finding{check, Fail, "the credentials may not publish on " + strings.Join(refused, ", "),
 			"allow it, as deployments/nats/accounts.conf does; where the credentials are those of some services only, name these with --for"})
@@ -87,7 +88,7 @@ func (e *examination) permissions(ctx context.Context, conn *nats.Conn) []Findin
 		all = append(all, Finding{check + " beyond", Warn, fmt.Sprintf("the credentials may publish where %s need not: %s, and %d more",
 			strings.Join(whose, ", "), beyond[0], len(beyond)-1), "give each service a user of its own, as deployments/nats/accounts.conf does"})
 	}
-	return all
+	return all, mayAsk
 }
 
 // whose are the services that the credentials are for: those that are named, or the one that nats.user is; empty for all.

@@ -1,0 +1,279 @@
+package security
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// masterKey is the master key of the houses that have one.
+const masterKey = "master-key-of-the-attacked-3f1c9d77"
+
+// TestStolenNATSUser is who has the NATS user of one service, and no other secret: he finds no code and no signing address of a link
+// that was sent, and makes no link of his own. Beside each service stands who may.
+func TestStolenNATSUser(t *testing.T) {
+	t.Parallel()
+	h := house.Guarded(t, func(h *house.House) string {
+		return house.AroundTheSandbox(h) + fmt.Sprintf("master_key: %q\n", masterKey)
+	})
+	for _, name := range house.Services {
+		h.StartService(t, name, name, house.As(name)...)
+	}
+	h.Play(t, "clickwrap", "two-signers")
+	h.Play(t, "pleasesign", "one-signer")
+	links := sentLinks(t, h) // and every stage is idle: what a sender has not sent yet is its to read
+
+	// What must not be found: the codes; and where they lead, which for Clickwrap is kept from the start.
+	var secrets []string
+	for _, link := range links {
+		_, code, _ := strings.Cut(link, "/l/")
+		secrets = append(secrets, code[:14])
+		a, err := ask(http.MethodPost, link, http.Header{"User-Agent": {phone}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if address := a.header.Get("Location"); address != "" { // who has signed is not led on
+			secrets = append(secrets, address)
+		}
+	}
+	if len(secrets) < len(links)+2 {
+		t.Errorf("only %d of %d links lead anywhere", len(secrets)-len(links), len(links))
+	}
+
+	listed := map[string]string{}
+	for _, u := range flow.Users() {
+		thief := steal(t, h, u.Name)
+		heard := thief.asksForEverything()
+		listed[u.Name] = heard
+		for _, secret := range secrets {
+			if i := strings.Index(heard, secret); i >= 0 {
+				t.Errorf("%s finds %q: …%s…", u.Name, secret, heard[max(0, i-300):min(len(heard), i+100)])
+			}
+		}
+		if !strings.Contains(heard, `"name":"SIGNING"`) {
+			t.Errorf("%s is told nothing at all: %.300s", u.Name, heard)
+		}
+		if keys := strings.Contains(heard, "$KV.LINKS."); keys != (u.Name == flow.Shortener) {
+			t.Errorf("%s is told the keys of links: %v", u.Name, keys)
+		}
+	}
+	// The control: there was something to be found, by who may read all of NOTIFY.
+	if all := steal(t, h, flow.Operator).asksForEverything(); !strings.Contains(all, secrets[0]) {
+		t.Error("not even the operator finds a code")
+	}
+	if !strings.Contains(listed[flow.Enricher], "recipient.signed") {
+		t.Error("the enricher does not read the log")
+	}
+
+	plantsNothing(t, h, links[0])
+}
+
+// sentLinks are the links that people were sent, once all have been.
+func sentLinks(t *testing.T, h *house.House) []string {
+	t.Helper()
+	found := map[string]bool{}
+	h.Until(t, "links of both providers have come", func() bool {
+		h.Idle(t)
+		for _, m := range h.Messages(t) {
+			for _, link := range regexp.MustCompile(`http://\S+/l/[a-z2-7]{14}[se]`).FindAllString(m.Text, -1) {
+				found[link] = true
+			}
+		}
+		return len(found) >= 6
+	})
+	var links []string
+	for link := range found {
+		links = append(links, link)
+	}
+	return links
+}
+
+// thief is a connection with a stolen user.
+type thief struct {
+	*testing.T
+
+	nc   *nats.Conn
+	name string
+
+	mutex sync.Mutex
+	heard strings.Builder
+	said  int // responses
+}
+
+func steal(t *testing.T, h *house.House, name string) *thief {
+	t.Helper()
+	nc, err := nats.Connect(h.NATSURL, nats.UserInfo(name, house.PasswordOf(name)), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	t.Cleanup(nc.Close)
+	return &thief{T: t, nc: nc, name: name}
+}
+
+// asksForEverything puts every question to the broker that could bring a link, in every form that its API knows, and returns all that was
+// said in response.
+func (s *thief) asksForEverything() string {
+	s.Helper()
+	hear := func(m *nats.Msg) {
+		s.mutex.Lock()
+		defer s.mutex.Unlock()
+		s.said++
+		fmt.Fprintln(&s.heard, m.Subject, m.Header, string(m.Data))
+	}
+	listen := []string{"_INBOX.thief.>"}
+	if s.name != flow.Operator {
+		// Where others' answers, deliveries, entries and advisories pass.
+		listen = append(listen, "_INBOX.>", "$KV.>", "$JS.EVENT.>", "$SYS.>", "notify.>", "_R_.>", ">")
+	}
+	for _, subject := range listen {
+		if _, err := s.nc.Subscribe(subject, hear); err != nil {
+			s.Fatal(err)
+		}
+	}
+	var streams []string
+	for _, x := range flow.Streams {
+		streams = append(streams, x.Name)
+	}
+	for _, b := range flow.Buckets {
+		streams = append(streams, "KV_"+b.Name)
+	}
+	all := `{"subjects_filter":">","deleted_details":true}`
+	for _, stream := range streams {
+		subjects := ">"
+		if bucket, ok := strings.CutPrefix(stream, "KV_"); ok {
+			subjects = "$KV." + bucket + ".>"
+		}
+		s.asks("$JS.API.STREAM.INFO."+stream, all)
+		s.asks("$JS.API.STREAM.MSG.GET."+stream, fmt.Sprintf(`{"last_by_subj":%q}`, subjects))
+		s.asks("$JS.API.STREAM.MSG.GET."+stream, fmt.Sprintf(`{"seq":1,"next_by_subj":%q}`, subjects))
+		s.asks("$JS.API.STREAM.MSG.GET."+stream, `{"seq":1}`)
+		s.asks("$JS.API.DIRECT.GET."+stream, fmt.Sprintf(`{"seq":1,"next_by_subj":%q,"batch":1000}`, subjects))
+		s.asks("$JS.API.DIRECT.GET."+stream, fmt.Sprintf(`{"multi_last":[%q],"batch":1000}`, subjects))
+		s.asks("$JS.API.DIRECT.GET."+stream+"."+subjects, "") // the server takes a wildcard for the subject that it looks up
+		for _, kind := range []string{"link.", "code.", "person.", "pair.", "was."} {
+			s.asks("$JS.API.DIRECT.GET."+stream+"."+strings.TrimSuffix(subjects, ">")+kind+"*", "")
+		}
+		consumer := `"ack_policy":"none","deliver_policy":"all","filter_subject":"` + subjects + `"`
+		s.asks("$JS.API.CONSUMER.CREATE."+stream, fmt.Sprintf(`{"stream_name":%q,"config":{%s,"deliver_subject":"_INBOX.thief.pushed"}}`, stream, consumer))
+		s.asks("$JS.API.CONSUMER.CREATE."+stream+".thief."+subjects, fmt.Sprintf(`{"stream_name":%q,"config":{%s,"name":"thief"}}`, stream, consumer))
+		s.asks("$JS.API.CONSUMER.DURABLE.CREATE."+stream+".thief", fmt.Sprintf(`{"stream_name":%q,"config":{%s,"durable_name":"thief"}}`, stream, consumer))
+		for _, name := range []string{"thief", flow.Enricher, flow.Shortener, flow.SMSSender, flow.EmailSender, flow.KafkaBridge} {
+			s.asks("$JS.API.CONSUMER.MSG.NEXT."+stream+"."+name, `{"batch":1000,"no_wait":true}`)
+			s.asks("$JS.API.CONSUMER.INFO."+stream+"."+name, "")
+		}
+		s.asks("$JS.API.CONSUMER.LIST."+stream, "")
+		s.asks("$JS.API.CONSUMER.NAMES."+stream, "")
+		s.asks("$JS.API.STREAM.SNAPSHOT."+stream, `{"deliver_subject":"_INBOX.thief.snapshot"}`)
+		s.asks("$JS.API.STREAM.CREATE.THIEF", fmt.Sprintf(`{"name":"THIEF","mirror":{"name":%q}}`, stream))
+		s.asks("$JS.API.STREAM.CREATE.THIEF", fmt.Sprintf(`{"name":"THIEF","sources":[{"name":%q}]}`, stream))
+		if s.name != flow.Operator {
+			s.asks("$JS.API.STREAM.UPDATE."+stream, fmt.Sprintf(`{"name":%q,"republish":{"src":">","dest":"_INBOX.thief.>"}}`, stream))
+		}
+	}
+	s.asks("$JS.API.STREAM.NAMES", `{"subject":"$KV.LINKS.>"}`)
+	s.asks("$JS.API.STREAM.LIST", `{"subject":"$KV.LINKS.>"}`)
+	for _, subject := range []string{"$SYS.REQ.SERVER.PING.JSZ", "$SYS.REQ.SERVER.PING.SUBSZ", "$SYS.REQ.ACCOUNT.SIGNRELAY.JSZ", "$SYS.REQ.ACCOUNT.SIGNRELAY.CONNZ"} {
+		s.asks(subject, `{"streams":true,"consumer":true,"config":true,"subscriptions":true,"subscriptions_detail":true,"msg_trace":true}`)
+	}
+	s.fence()
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.heard.String()
+}
+
+// asks sends a question, which the server may refuse.
+func (s *thief) asks(subject, body string) {
+	s.Helper()
+	reply := fmt.Sprintf("_INBOX.thief.%s", nats.NewInbox()[len("_INBOX."):])
+	if err := s.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: reply, Data: []byte(body)}); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// fence returns when the questions so far have been answered: when nothing more comes in while others are.
+func (s *thief) fence() {
+	s.Helper()
+	count := func() int {
+		s.mutex.Lock()
+		defer s.mutex.Unlock()
+		return s.said
+	}
+	for before := -1; before != count(); {
+		before = count()
+		for range 3 {
+			if _, err := s.nc.Request("$JS.API.STREAM.INFO."+flow.Signing, nil, 10*time.Second); err != nil {
+				s.Fatalf("%s asks about the log: %v", s.name, err)
+			}
+		}
+	}
+}
+
+// plantsNothing is the shortener's user, who may write to its bucket: without the master key he makes no link that opens. With one, he
+// would have our own address lead to a page of his, or be given anybody's signing address at a click.
+func plantsNothing(t *testing.T, h *house.House, real string) {
+	t.Helper()
+	thief := steal(t, h, flow.Shortener)
+	js, err := jetstream.New(thief.nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket, err := js.KeyValue(t.Context(), flow.Links)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, code, _ := strings.Cut(real, "/l/")
+	base += "/l/"
+	const planted = "aaaaaaaaaaaaaa"
+	now := time.Now().UTC()
+	for name, record := range map[string]map[string]any{
+		"a page of his own":         {"target": "https://evil.example/", "source": "demo", "provider": "clickwrap", "purpose": "sign"},
+		"another's signing address": {"source": "demo", "provider": "pleasesign", "document": documentOf(t, h), "recipient": "r1", "purpose": "sign"},
+	} {
+		record["made_at"], record["expires_at"] = now, now.Add(time.Hour)
+		value, err := json.Marshal(record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{"code." + planted, "link." + planted, planted} {
+			if _, err := bucket.Put(t.Context(), key, value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			a, err := ask(method, base+planted, http.Header{"User-Agent": {phone}}, nil)
+			if err != nil || a.status != http.StatusNotFound || a.header.Get("Location") != "" {
+				t.Errorf("%s %s: %d to %q, %v", method, name, a.status, a.header.Get("Location"), err)
+			}
+		}
+	}
+	// The control: the link that was sent opens as before.
+	a, err := ask(http.MethodPost, base+code, http.Header{"User-Agent": {phone}}, nil)
+	if err != nil || a.status != http.StatusSeeOther {
+		t.Errorf("the link that was sent: %d, %v", a.status, err)
+	}
+}
+
+// documentOf is the id of a document of PleaseSign's in the log.
+func documentOf(t *testing.T, h *house.House) string {
+	t.Helper()
+	s, err := h.JetStream(t).Stream(t.Context(), flow.Signing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := s.GetLastMsgForSubject(t.Context(), "signing.v1.*.pleasesign.document.sent.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]
+}
