@@ -109,6 +109,8 @@ type thief struct {
 	mutex sync.Mutex
 	heard strings.Builder
 	said  int // responses
+
+	fenced chan struct{}
 }
 
 func steal(t *testing.T, h *house.House, name string) *thief {
@@ -118,7 +120,7 @@ func steal(t *testing.T, h *house.House, name string) *thief {
 		t.Fatalf("%s: %v", name, err)
 	}
 	t.Cleanup(nc.Close)
-	return &thief{T: t, nc: nc, name: name}
+	return &thief{T: t, nc: nc, name: name, fenced: make(chan struct{}, 3)}
 }
 
 // asksForEverything puts every question to the broker that could bring a link, in every form that its API knows, and returns all that was
@@ -126,17 +128,19 @@ func steal(t *testing.T, h *house.House, name string) *thief {
 func (s *thief) asksForEverything() string {
 	s.Helper()
 	hear := func(m *nats.Msg) {
+		if m.Subject == "_INBOX.thief.fence" {
+			s.fenced <- struct{}{}
+			return
+		}
 		s.mutex.Lock()
 		defer s.mutex.Unlock()
-		if strings.HasPrefix(m.Subject, "_INBOX.thief.") {
-			s.said++ // responses to fence are not counted
-		}
+		s.said++
 		fmt.Fprintln(&s.heard, m.Subject, m.Header, string(m.Data))
 	}
-	listen := []string{"_INBOX.thief.>"}
+	listen := []string{"_INBOX.>"}
 	if s.name != flow.Operator {
-		// Where others' answers, deliveries, entries and advisories pass.
-		listen = append(listen, "_INBOX.>", "$KV.>", "$JS.EVENT.>", "$SYS.>", "notify.>", "_R_.>", ">")
+		// Where others' deliveries, entries and advisories pass.
+		listen = append(listen, "$KV.>", "$JS.EVENT.>", "$SYS.>", "notify.>", "_R_.>", ">")
 	}
 	for _, subject := range listen {
 		if _, err := s.nc.Subscribe(subject, hear); err != nil {
@@ -203,7 +207,8 @@ func (s *thief) asks(subject, body string) {
 	}
 }
 
-// fence returns when the questions so far have been answered: when nothing more comes in while others are.
+// fence returns when the questions so far have been answered: a question that comes after them is answered after them, and what comes
+// through one subscription is heard in its order. It asks until two such answers have nothing between them.
 func (s *thief) fence() {
 	s.Helper()
 	count := func() int {
@@ -214,8 +219,13 @@ func (s *thief) fence() {
 	for before := -1; before != count(); {
 		before = count()
 		for range 3 {
-			if _, err := s.nc.Request("$JS.API.STREAM.INFO."+flow.Signing, nil, 10*time.Second); err != nil {
-				s.Fatalf("%s asks about the log: %v", s.name, err)
+			if err := s.nc.PublishRequest("$JS.API.STREAM.INFO."+flow.Signing, "_INBOX.thief.fence", nil); err != nil {
+				s.Fatal(err)
+			}
+			select {
+			case <-s.fenced:
+			case <-time.After(30 * time.Second):
+				s.Fatalf("%s is not told about the log", s.name)
 			}
 		}
 	}
