@@ -68,7 +68,7 @@ func TestTheBucketGivesNothingAway(t *testing.T) {
 					t.Errorf("the bucket has %q in it:\n%s", secret, kept)
 				}
 			}
-			if strings.Count(kept, "\n") != 3 {
+			if strings.Count(kept, "$KV.LINKS.") != 3 {
 				t.Errorf("not three entries:\n%s", kept)
 			}
 			if opened, err := b.open(t.Context(), e.code); err != nil || opened.Target != clickwrapLink.Target || opened.Title != "Termination" {
@@ -306,7 +306,7 @@ func provision(t *testing.T, js jetstream.JetStream) {
 func TestAnAddressGoesWithItsLink(t *testing.T) {
 	t.Parallel()
 	js := newBroker(t)
-	b := newBook(t, js, time.Hour, firstMaster).at(time.Now().Add(-time.Hour + 2*time.Second)) // so that it expires in 2 s
+	b := newBook(t, js, 2*time.Second, firstMaster) // the broker's own clock cannot be moved
 	e, err := b.give(t.Context(), "whom", clickwrapLink)
 	if err != nil {
 		t.Fatal(err)
@@ -336,7 +336,6 @@ func TestAnAddressGoesWithItsLink(t *testing.T) {
 	if !gone[e.key] || !gone[b.locks.person("whom")[0].key] {
 		t.Errorf("removed is %v", gone)
 	}
-	b.now = time.Now
 	b = b.at(time.Now().Add(time.Hour))
 	if left, err := b.open(t.Context(), e.code); !errors.Is(err, errExpired) || left.Target != "" || left.Locale != "de" {
 		t.Errorf("%+v, %v", left, err)
