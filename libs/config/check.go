@@ -65,6 +65,11 @@ type checker struct {
 }
 
 func (c *checker) mistake(key, format string, args ...any) {
+	for i, arg := range args {
+		if text, ok := arg.(string); ok {
+			args[i] = shown(text)
+		}
+	}
 	c.mistakes = append(c.mistakes, fmt.Errorf(key+": "+format, args...))
 }
 

@@ -1,6 +1,6 @@
 // Package config holds every setting of every service: one struct, one literal of defaults, one loader.
 //
-// Precedence: flags > environment (SIGNRELAY_…) > YAML file > Default. Unknown keys fail; all mistakes are reported at
+// Precedence: flags (for what is not secret) > environment (SIGNRELAY_…) > YAML file > Default. Unknown keys fail; all mistakes are reported at
 // once; every secret also comes from the variable's name with _FILE.
 package config
 
@@ -12,8 +12,8 @@ import (
 )
 
 // Config is all settings. Field tags: yaml is the key in the file. secret:"true" marks a value that Print masks and that a
-// …_FILE variable may supply, secret:"url" a URL of which Print masks only the password, secret:"urls" a list of such URLs
-// with commas. file:"true" marks a value that is not secret but that a …_FILE variable may supply, file:"once" one that is
+// …_FILE variable may supply, secret:"url" a URL, or several with commas, of which Print masks only the password and what
+// stands in the query. file:"true" marks a value that is not secret but that a …_FILE variable may supply, file:"once" one that is
 // read from there only at the start. All other values from such files may be replaced while a program runs: see Live.
 // lines:"true" marks a value that may have several lines.
 type Config struct {
@@ -174,10 +174,10 @@ type Shortener struct {
 	PublicURL string `yaml:"public_url"` // what our own links begin with, e.g. https://sign.acme.example
 	// ExpireAfter is how long a link opens after it was made; at most 2160h, 90 days, the default.
 	ExpireAfter time.Duration `yaml:"expire_after"`
-	// PerMinute is how many links one client address may open; default 60.
+	// PerMinute is how many codes that no link has one client address may try, and how often it may open each link; default 60.
 	PerMinute int `yaml:"per_minute"`
-	// TrustedProxies are the networks of the proxies before the links' door, whose X-Forwarded-For tells who the client is,
-	// e.g. 10.0.0.0/8. With none it is believed nobody, and the limit is for whoever connects.
+	// TrustedProxies are the networks of the proxies before the shortener, whose X-Forwarded-For tells who the client is,
+	// e.g. 10.0.0.0/8. No other address's is believed. The header Forwarded is not read.
 	TrustedProxies []string `yaml:"trusted_proxies"`
 
 	Bitly     Bitly     `yaml:"bitly"`
@@ -207,9 +207,9 @@ type Templates struct {
 
 // NATS is the broker.
 type NATS struct {
-	URL      string `yaml:"url" secret:"urls" file:"once"` // SIGNRELAY_NATS_URL; standalone embeds its own when empty
-	Addr     string `yaml:"addr"`                          // where standalone's embedded server listens: SIGNRELAY_NATS_ADDR
-	User     string `yaml:"user"`                          // who we are there: SIGNRELAY_NATS_USER
+	URL      string `yaml:"url" secret:"url" file:"once"` // SIGNRELAY_NATS_URL; standalone embeds its own when empty
+	Addr     string `yaml:"addr"`                         // where standalone's embedded server listens: SIGNRELAY_NATS_ADDR
+	User     string `yaml:"user"`                         // who we are there: SIGNRELAY_NATS_USER
 	Password string `yaml:"password" secret:"true"`
 	Creds    string `yaml:"creds"`    // path of a credentials file, in place of user and password; read at each connect
 	TLS      TLS    `yaml:"tls"`      // with any of it set, nothing is said in the clear

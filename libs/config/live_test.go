@@ -177,15 +177,15 @@ func TestABrokenValueKeepsTheOldOne(t *testing.T) {
 // What cannot be replaced without a restart, or does not come from the file, is not looked at.
 func TestWhatIsNotReplaced(t *testing.T) {
 	t.Parallel()
-	url, password := file(t, "nats://one"), file(t, "one")
-	live := config.NewLive(load(t, []string{"--redis.password", "flag"}, []string{
-		"SIGNRELAY_NATS_URL_FILE=" + url, "SIGNRELAY_REDIS_PASSWORD_FILE=" + password,
+	url, ca := file(t, "nats://one"), file(t, "one")
+	live := config.NewLive(load(t, []string{"--nats.tls.ca", "flag"}, []string{
+		"SIGNRELAY_NATS_URL_FILE=" + url, "SIGNRELAY_NATS_TLS_CA_FILE=" + ca,
 	}))
 	write(t, url, "nats://two")
-	write(t, password, "two")
+	write(t, ca, "two")
 	wantReplaced(t, live)
-	if now := live.Now(); now.NATS.URL != "nats://one" || now.Redis.Password != "flag" {
-		t.Errorf("%+v %+v", now.NATS, now.Redis)
+	if now := live.Now(); now.NATS.URL != "nats://one" || now.NATS.TLS.CA != "flag" {
+		t.Errorf("%+v", now.NATS)
 	}
 }
 

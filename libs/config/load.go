@@ -13,8 +13,8 @@ import (
 	"text/tabwriter"
 )
 
-// Load reads the settings: flags > environment > YAML file (--config, SIGNRELAY_CONFIG) > Default. It returns the
-// arguments behind the flags. All mistakes come back as one error of one line each; flag.ErrHelp means that -h was
+// Load reads the settings: flags > environment > YAML file (--config, SIGNRELAY_CONFIG) > Default. A secret is no flag. It
+// returns the arguments behind the flags. All mistakes come back as one error of one line each; flag.ErrHelp means that -h was
 // given. What the settings mean is not judged here: see Check.
 func Load(args, environ []string) (cfg Config, rest []string, err error) {
 	return LoadWith(flag.NewFlagSet("signrelay", flag.ContinueOnError), args, environ)
@@ -26,9 +26,15 @@ func LoadWith(fs *flag.FlagSet, args, environ []string) (cfg Config, rest []stri
 	all := settings(reflect.ValueOf(&cfg).Elem())
 
 	given := map[string]string{} // flags as they were written; they are read last, because they win
+	var mistakes []error
 	path := fs.String("config", "", "")
 	for _, s := range all {
 		note := func(text string) error {
+			if s.secret == "true" || s.secret != "" && maskURL(text) != text {
+				// The library would repeat the value in an error of this function.
+				mistakes = append(mistakes, s.noFlag())
+				return nil
+			}
 			given[s.key] = text
 			return nil
 		}
@@ -41,20 +47,23 @@ func LoadWith(fs *flag.FlagSet, args, environ []string) (cfg Config, rest []stri
 	fs.SetOutput(io.Discard)
 	rest, err = parse(fs, args)
 	if err != nil {
-		return cfg, nil, flagError(fs, err)
+		return cfg, nil, unreadableError{errors.Join(append(mistakes, flagError(fs, all, err))...)}
 	}
 
 	variables := newEnvironment(environ)
 	if fromEnviron := variables.take("SIGNRELAY_CONFIG"); *path == "" {
 		*path = fromEnviron
 	}
-	var mistakes []error
 	if *path != "" {
-		data, err := os.ReadFile(*path)
+		data, err := readFile(*path)
 		if err != nil {
-			return cfg, nil, fmt.Errorf("--config: %w", err)
+			return cfg, nil, unreadableError{errors.Join(append(mistakes, fmt.Errorf("--config: %w", err))...)}
 		}
-		mistakes = append(mistakes, readYAML(bytes.TrimPrefix(data, []byte("\ufeff")), &cfg)...)
+		wrong, err := readYAML(bytes.TrimPrefix(data, []byte("\ufeff")), &cfg)
+		mistakes = append(mistakes, wrong...)
+		if err != nil {
+			return cfg, nil, unreadableError{errors.Join(append(mistakes, err)...)}
+		}
 	}
 
 	mistakes = append(mistakes, variables.apply(&cfg, all)...)
@@ -76,6 +85,38 @@ func LoadWith(fs *flag.FlagSet, args, environ []string) (cfg Config, rest []stri
 	return cfg, rest, errors.Join(mistakes...)
 }
 
+// unreadableError is the error of flags or a file that cannot be read, so that nothing is known of the settings.
+type unreadableError struct{ error }
+
+func (e unreadableError) Unwrap() error { return e.error }
+
+// Readable reports whether the settings that Load returned with an error can still be judged: what it found wrong is in single settings.
+func Readable(err error) bool {
+	return !errors.As(err, new(unreadableError)) && !errors.Is(err, flag.ErrHelp)
+}
+
+// largestFile limits the settings file. One of 300 sources with everything set has half a megabyte.
+const largestFile = 1 << 20
+
+func readFile(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	data, err := io.ReadAll(io.LimitReader(file, largestFile+1))
+	if err == nil && len(data) > largestFile {
+		err = fmt.Errorf("the file has more than %d bytes", largestFile)
+	}
+	return data, err
+}
+
+// noFlag says how a secret is set: every user of a machine can read the flags of its processes.
+func (s setting) noFlag() error {
+	return fmt.Errorf("--%s: a secret is not taken from a flag, because other users can read it in the list of processes: set %s, or %[2]s_FILE to a file that holds it",
+		s.key, s.variable(prefix))
+}
+
 // parse reads flags wherever they stand, before and behind the other arguments; behind "--" nothing is a flag.
 func parse(fs *flag.FlagSet, args []string) (rest []string, err error) {
 	for {
@@ -93,14 +134,18 @@ func parse(fs *flag.FlagSet, args []string) (rest []string, err error) {
 	}
 }
 
-// flagError adds to an unknown flag what was probably meant.
-func flagError(fs *flag.FlagSet, err error) error {
+// flagError adds to an unknown flag what was probably meant. A secret was not.
+func flagError(fs *flag.FlagSet, all []setting, err error) error {
 	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
 	if !unknown {
 		return err
 	}
 	var names []string
-	fs.VisitAll(func(f *flag.Flag) { names = append(names, "--"+f.Name) })
+	fs.VisitAll(func(f *flag.Flag) {
+		if !slices.ContainsFunc(all, func(s setting) bool { return s.key == f.Name && s.secret == "true" }) {
+			names = append(names, "--"+f.Name)
+		}
+	})
 	name = "--" + strings.TrimLeft(name, "-")
 	return fmt.Errorf("%s: unknown flag%s", name, DidYouMean(name, names))
 }
@@ -132,7 +177,11 @@ func Usage(w io.Writer) error {
 		if s.file {
 			variable += "[_FILE]"
 		}
-		fmt.Fprintf(table, "--%s\t%s\t%s\n", s.key, variable, s.text())
+		name := "--" + s.key
+		if s.secret == "true" {
+			name = "(" + s.key + ": no flag)"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\n", name, variable, s.text())
 	}
 	fmt.Fprintln(table, "(sources: in the file)\tSIGNRELAY_SOURCE_<PROVIDER>_<NAME>_<KEY>\t")
 	return table.Flush()

@@ -151,7 +151,7 @@ func TestHelp(t *testing.T) {
 	if err := config.Usage(&text); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"--sms.vonage.api_secret", "SIGNRELAY_SMS_VONAGE_API_SECRET[_FILE]", "--ingest.addr", ":8080"} {
+	for _, want := range []string{"(sms.vonage.api_secret: no flag)", "SIGNRELAY_SMS_VONAGE_API_SECRET[_FILE]", "--ingest.addr", ":8080"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the help does not tell %s", want)
 		}

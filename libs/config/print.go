@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -33,48 +34,93 @@ func maskSecrets(v reflect.Value) {
 	for _, s := range settings(v) {
 		switch value := s.value.Interface().(type) {
 		case string:
-			s.value.SetString(masked(value, s.secret))
+			s.value.SetString(s.masked(value))
 		case []string:
-			if s.secret != "" {
-				s.value.Set(reflect.ValueOf(slices.Repeat([]string{mask}, len(value))))
+			list := slices.Clone(value)
+			for i := range list {
+				list[i] = s.masked(list[i])
 			}
+			s.value.Set(reflect.ValueOf(list))
 		}
 	}
 }
 
-func masked(value, secret string) string {
+func (s setting) masked(value string) string {
 	switch {
 	case value == "":
 		return ""
-	case secret == "true":
+	case s.secret == "true":
 		return mask
-	case secret == "urls":
-		urls := strings.Split(value, ",")
-		for i := range urls {
-			urls[i] = maskPassword(urls[i])
-		}
-		return strings.Join(urls, ",")
-	case secret == "url", strings.Contains(value, "://"):
-		return maskPassword(value)
+	case s.secret != "", strings.HasSuffix(s.key, "url"):
+		return maskURL(value)
 	default:
-		return value
+		return shown(value)
 	}
 }
 
-// maskPassword masks what stands before a URL's host, but for a user's name before a password. It does not parse: what
-// is no URL must be masked too.
-func maskPassword(u string) string {
-	at := strings.LastIndexByte(u, '@')
+// shown is a value that was found in a setting, as an error may repeat it.
+func shown(value string) string {
+	if strings.Contains(value, "://") || credentials.MatchString(value) {
+		return maskURL(value)
+	}
+	return value
+}
+
+// credentials is user:password@host without a scheme.
+var credentials = regexp.MustCompile(`^[^\s"<]*:[^\s"<]*@`)
+
+// maskURL masks all that may be secret in a URL, or in several with commas.
+func maskURL(text string) string {
+	urls := strings.Split(text, ",")
+	if slices.ContainsFunc(urls[1:], func(u string) bool { return strings.Contains(u, "@") && !strings.Contains(u, "://") }) {
+		return maskOneURL(text) // the comma may be of a password
+	}
+	for i := range urls {
+		urls[i] = maskOneURL(urls[i])
+	}
+	return strings.Join(urls, ",")
+}
+
+// maskOneURL masks what stands before the host, but for a user's name before a password, the values in the query, and the fragment. It
+// does not parse, because what is not a URL must be masked too.
+func maskOneURL(u string) string {
+	begin := 0
+	if scheme := strings.Index(u, "://"); scheme >= 0 {
+		begin = scheme + len("://")
+	}
+	if at := strings.LastIndexByte(u, '@'); at >= begin {
+		if strings.ContainsAny(u[begin:at], "?#") { // of a password, or the query's beginning
+			return u[:begin] + mask
+		}
+		user, _, hasPassword := strings.Cut(u[begin:at], ":")
+		if hasPassword {
+			user += ":"
+		} else {
+			user = "" // a token, as NATS has it
+		}
+		begin, u = begin+len(user)+len(mask), u[:begin]+user+mask+u[at:]
+	}
+	at := strings.IndexAny(u[begin:], "?#")
 	if at < 0 {
 		return u
 	}
-	start := 0
-	if scheme := strings.Index(u[:at], "://"); scheme >= 0 {
-		start = scheme + len("://")
+	at += begin
+	query, _, hasFragment := strings.Cut(u[at+1:], "#")
+	if u[at] == '#' {
+		query, hasFragment = "", true
 	}
-	user, _, hasPassword := strings.Cut(u[start:at], ":")
-	if hasPassword {
-		return u[:start] + user + ":" + mask + u[at:]
+	masked := u[:at]
+	for i, pair := range strings.FieldsFunc(query, func(r rune) bool { return r == '&' || r == ';' }) {
+		name, _, named := strings.Cut(pair, "=")
+		if !named {
+			name = mask
+		} else {
+			name += "=" + mask
+		}
+		masked += string("?&"[min(i, 1)]) + name
 	}
-	return u[:start] + mask + u[at:] // a token, as NATS has it
+	if hasFragment {
+		masked += "#" + mask
+	}
+	return masked
 }

@@ -60,19 +60,19 @@ func (s setting) set(text, separator string) error {
 	case bool:
 		b, err := strconv.ParseBool(clean(text))
 		if err != nil {
-			return fmt.Errorf("want true or false, not %q", text)
+			return fmt.Errorf("want true or false, not %q", shown(text))
 		}
 		s.value.SetBool(b)
 	case int:
 		n, err := strconv.Atoi(clean(text))
 		if err != nil {
-			return fmt.Errorf("want a whole number, not %q", text)
+			return fmt.Errorf("want a whole number, not %q", shown(text))
 		}
 		s.value.SetInt(int64(n))
 	case time.Duration:
 		d, err := time.ParseDuration(clean(text))
 		if err != nil {
-			return fmt.Errorf("want a duration such as 500ms, 10s or 5m, not %q", text)
+			return fmt.Errorf("want a duration such as 500ms, 10s or 5m, not %q", shown(text))
 		}
 		s.value.SetInt(int64(d))
 	case []string:

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -17,40 +19,98 @@ import (
 // The library parses; the walk over its tree is our own, for three reasons: the library's strict mode stops at the first
 // mistake, its messages show the lines around it, which may hold secrets, and it reads an unquoted 0x1234 or +4477 as a
 // number even where text is wanted, which would change a secret unseen. Here a scalar is taken as it is written.
-func readYAML(data []byte, cfg *Config) (mistakes []error) {
+//
+// err says that it is no settings file at all.
+func readYAML(data []byte, cfg *Config) (mistakes []error, err error) {
 	if bytes.IndexByte(data, 0) >= 0 {
-		return []error{errors.New("not text in UTF-8: it has NUL characters in it")}
+		return nil, errors.New("not text in UTF-8: it has NUL characters in it")
 	}
-	file, err := parser.ParseBytes(data, 0)
+	file, err := parseYAML(data)
 	if err != nil {
-		// Formatted without the lines around it.
-		return []error{errors.New("not YAML: " + strings.TrimSpace(yaml.FormatError(err, false, false)))}
+		return nil, err
 	}
 	if len(file.Docs) > 1 {
-		return []error{errors.New("not one YAML document but several: remove what is behind ---")}
+		return nil, errors.New("not one YAML document but several: remove what is behind ---")
 	}
-	r := yamlReader{anchors: map[string]ast.Node{}}
+	r := yamlReader{anchors: map[string]ast.Node{}, left: mostNodes}
 	for _, doc := range file.Docs {
 		r.read("", doc.Body, reflect.ValueOf(cfg).Elem())
 	}
-	return r.mistakes
+	if r.left < 0 {
+		r.mistakes = append(r.mistakes, fmt.Errorf("the file has more than %d values, with what its aliases stand for", mostNodes))
+	}
+	return r.mistakes, nil
+}
+
+// parseYAML has the library read the file.
+func parseYAML(data []byte) (file *ast.File, err error) {
+	if tooDeep(data) {
+		return nil, fmt.Errorf("its values are nested more than %d deep", deepest)
+	}
+	defer func() {
+		if recover() != nil { // the library has panicked on broken files before; it is asked for one file, at the start
+			file, err = nil, errors.New("not YAML")
+		}
+	}()
+	file, err = parser.ParseBytes(data, 0)
+	if err != nil {
+		// Formatted without the lines around it.
+		err = errors.New("not YAML: " + strings.TrimSpace(yaml.FormatError(err, false, false)))
+	}
+	return file, err
+}
+
+// Limits on a file. The settings are nested 5 deep, and a thousand sources with everything set have 30,000 values.
+const (
+	deepest      = 100
+	mostNodes    = 200_000
+	mostMistakes = 100
+)
+
+// inOneLine is more nesting in one line than a person writes: dashes, question marks, anchors, tags, aliases and keys in a row.
+var inOneLine = regexp.MustCompile(`(?:(?:[-?&!*]\S*|\S*:)[ \t]+){100}`)
+
+// tooDeep reports whether the library would nest its calls deeper than a stack allows, or take minutes. Nesting by indentation needs no
+// limit of its own: a file of the largest size has 1,400 levels at most. Brackets within texts count too, which only makes it stricter.
+func tooDeep(data []byte) bool {
+	depth := 0
+	for _, c := range data {
+		switch c {
+		case '[', '{':
+			if depth++; depth > deepest {
+				return true
+			}
+		case ']', '}':
+			depth = max(depth-1, 0)
+		}
+	}
+	return inOneLine.Match(data)
 }
 
 type yamlReader struct {
 	anchors  map[string]ast.Node
+	within   []ast.Node // the aliases that are being followed
+	left     int        // how many more values are read
 	mistakes []error
 }
 
 func (r *yamlReader) mistake(key string, at ast.Node, format string, args ...any) {
+	if len(r.mistakes) >= mostMistakes {
+		return
+	}
 	if key == "" {
 		key = "the file"
 	}
-	where := fmt.Sprintf("%s (line %d): ", key, at.GetToken().Position.Line)
-	r.mistakes = append(r.mistakes, fmt.Errorf(where+format, args...))
+	where := fmt.Errorf("%s (line %d)", shown(key), at.GetToken().Position.Line)
+	r.mistakes = append(r.mistakes, fmt.Errorf("%w: "+format, append([]any{where}, args...)...))
 }
 
 // read reads one node into the value of that key. A key with nothing behind it keeps what it had.
 func (r *yamlReader) read(key string, node ast.Node, into reflect.Value) {
+	if r.left--; r.left < 0 {
+		return
+	}
+	defer r.leave(len(r.within))
 	node = r.resolve(key, node)
 	if node == nil || node.Type() == ast.NullType {
 		return
@@ -91,13 +151,18 @@ func (r *yamlReader) readStruct(key string, pairs []*ast.MappingValueNode, into 
 			continue
 		}
 		// First, because a key that stands there itself wins.
+		before, wrong := len(r.within), len(r.mistakes)
 		if merged, ok := r.resolve(key, pair.Value).(*ast.MappingNode); ok {
 			r.readStruct(key, merged.Values, into)
-		} else {
+		} else if len(r.mistakes) == wrong {
 			r.mistake(key, pair, "<< wants an alias of keys and values")
 		}
+		r.leave(before)
 	}
 	for _, pair := range pairs {
+		if r.left--; r.left < 0 {
+			return
+		}
 		if pair.Key.IsMergeKey() {
 			continue
 		}
@@ -122,7 +187,10 @@ func (r *yamlReader) readStruct(key string, pairs []*ast.MappingValueNode, into 
 	}
 }
 
-// resolve follows anchors, aliases and tags to what they stand for; nil where it has already said what is wrong.
+// leave ends the reading of what the latest aliases stand for.
+func (r *yamlReader) leave(to int) { r.within = r.within[:to] }
+
+// resolve follows anchors, aliases and tags to what they stand for, and notes the aliases; nil where it has already said what is wrong.
 func (r *yamlReader) resolve(key string, node ast.Node) ast.Node {
 	for {
 		switch n := node.(type) {
@@ -135,6 +203,11 @@ func (r *yamlReader) resolve(key string, node ast.Node) ast.Node {
 				r.mistake(key, n, "no anchor of that name stands above")
 				return nil
 			}
+			if slices.Contains(r.within, target) {
+				r.mistake(key, n, "the alias stands within what it stands for: write that out")
+				return nil
+			}
+			r.within = append(r.within, target)
 			node = target
 		case *ast.TagNode:
 			node = n.Value

@@ -45,7 +45,10 @@ func Start(ctx context.Context, s Service, args, environ []string, stdout, stder
 	if len(rest) > 0 {
 		err = errors.Join(err, fmt.Errorf("%q: want no arguments, only flags, or healthcheck alone", rest[0]))
 	}
-	if err = errors.Join(err, Check(cfg), CheckAlone(s, cfg)); err != nil {
+	if config.Readable(err) {
+		err = errors.Join(err, Check(cfg), CheckAlone(s, cfg))
+	}
+	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return 2
 	}

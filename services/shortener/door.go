@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -27,6 +28,8 @@ type door struct {
 	js       jetstream.JetStream
 	log      *slog.Logger
 	asked    *prometheus.CounterVec
+	proxied  prometheus.Counter
+	warned   sync.Once // of a proxy that is not named
 }
 
 func newDoor(env service.Env, links book, sources func() providers.Sources) (*door, error) {
@@ -38,6 +41,12 @@ func newDoor(env service.Env, links book, sources func() providers.Sources) (*do
 		Name: "signrelay_shortener_opened_total",
 		Help: "Requests for short links, by what they met with.",
 	}, []string{"outcome"})); err != nil {
+		return nil, err
+	}
+	if err := telemetry.Register(env.Metrics, &d.proxied, prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "signrelay_shortener_unnamed_proxy_total",
+		Help: "Requests for short links with X-Forwarded-For or Forwarded from an address that shortener.trusted_proxies does not name.",
+	})); err != nil {
 		return nil, err
 	}
 	for _, outcome := range []string{"redirected", failed.outcome, busy.outcome} {
@@ -65,21 +74,24 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Security-Policy", contentPolicy)
 
 	v := &visit{w: w, r: r}
-	if wait, ok := d.visitors.let(r); !ok {
-		d.show(v, limited(wait))
-		return
-	}
+	d.noticeProxy(v)
 	code, channel, ok := readCode(r.PathValue("code"))
 	if !ok {
-		d.show(v, unknown)
+		d.guessed(v)
 		return
 	}
 	var err error
 	v.channel = channel
 	v.entry, err = d.links.open(r.Context(), code)
+	if errors.Is(err, errUnknown) {
+		d.guessed(v)
+		return
+	}
+	if wait, ok := d.visitors.mayOpen(r, code); !ok {
+		d.show(v, limited(wait))
+		return
+	}
 	switch {
-	case errors.Is(err, errUnknown):
-		d.show(v, unknown)
 	case errors.Is(err, errExpired):
 		d.show(v, expired)
 	case err != nil:
@@ -91,6 +103,38 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.open(v)
 	default:
 		d.look(v)
+	}
+}
+
+// guessed responds to a code that no link has.
+func (d *door) guessed(v *visit) {
+	if wait, ok := d.visitors.mayGuess(v.r); !ok {
+		d.show(v, limited(wait))
+		return
+	}
+	d.show(v, unknown)
+}
+
+// DoctorCode is the code that `signrelay doctor` asks for, and no link has. The answer to it has the header ProxyHeader, with the value
+// ProxyUnnamed, where it came through a proxy that the settings do not name.
+const (
+	DoctorCode   = "signrelaydoctor"
+	ProxyHeader  = "Signrelay-Proxy"
+	ProxyUnnamed = "unnamed"
+)
+
+// noticeProxy counts a request that came through a proxy that the settings do not name, and warns of the first.
+func (d *door) noticeProxy(v *visit) {
+	if !d.visitors.unnamedProxy(v.r) {
+		return
+	}
+	d.proxied.Inc()
+	d.warned.Do(func() {
+		d.log.WarnContext(v.r.Context(), "a request for a link came through a proxy that the settings do not name, so all its clients count as one: "+
+			"set shortener.trusted_proxies to its network")
+	})
+	if v.r.PathValue("code") == DoctorCode {
+		v.w.Header().Set(ProxyHeader, ProxyUnnamed)
 	}
 }
 

@@ -573,7 +573,66 @@ func TestExpiredLinkSaysSoAndIsMadeAnew(t *testing.T) {
 	checkOpenings(t, b, 0)
 }
 
-func TestOneClientOpensSoManyLinksAMinute(t *testing.T) {
+// Who guesses codes is refused, and holds up no signer at the same address; nor does one who opens a link of his own again and again.
+func TestOneAddressLocksNoSignerOut(t *testing.T) {
+	t.Parallel()
+	b := bench(t, nil, func(s *config.Shortener) { s.PerMinute = 3 })
+	own := door(t, b, target)
+	publish(t, b, leading("n2", "s2", target, 1))
+	another := local(b, shortened(t, b, 2)["n2"])
+	refused := 0
+	for _, guess := range []string{"aaaaaaaaaaaaaa", "x", "bbbbbbbbbbbbbb", "cccccccccccccc", "pair.x", "dddddddddddddd"} {
+		if got := ask(t, http.MethodGet, b.Door()+"/l/"+guess); got.status == http.StatusTooManyRequests {
+			checkPage(t, got, http.StatusTooManyRequests, "Too many")
+			refused++
+		}
+	}
+	if refused != 3 {
+		t.Errorf("%d of 6 guesses were refused, want 3", refused)
+	}
+	for range 5 {
+		ask(t, http.MethodGet, own)
+	}
+	checkPage(t, ask(t, http.MethodGet, own), http.StatusTooManyRequests, "Too many")
+	for range 3 {
+		checkRedirect(t, ask(t, http.MethodGet, another), http.StatusFound, target)
+	}
+}
+
+// A proxy that the settings do not name is counted and told of, once, and the doctor sees it.
+func TestAProxyThatIsNotNamed(t *testing.T) {
+	t.Parallel()
+	const counter = "signrelay_shortener_unnamed_proxy_total"
+	for name, c := range map[string]struct {
+		trusted []string
+		headers []string
+		want    float64
+	}{
+		"no proxy":             {nil, nil, 0},
+		"not named":            {nil, []string{"X-Forwarded-For", "192.0.2.7"}, 3},
+		"not named, RFC 7239":  {nil, []string{"Forwarded", "for=192.0.2.7"}, 3},
+		"another one is named": {[]string{"10.0.0.0/8"}, []string{"X-Forwarded-For", "192.0.2.7"}, 3},
+		"named":                {[]string{"127.0.0.0/8"}, []string{"X-Forwarded-For", "192.0.2.7"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := bench(t, nil, func(s *config.Shortener) { s.TrustedProxies = c.trusted })
+			url := door(t, b, target)
+			for range 2 {
+				if got := ask(t, http.MethodGet, url, c.headers...); got.header.Get(shortener.ProxyHeader) != "" {
+					t.Error("a visitor is told how the proxies are set up")
+				}
+			}
+			got := ask(t, http.MethodGet, b.Door()+"/l/"+shortener.DoctorCode, c.headers...)
+			if told := got.header.Get(shortener.ProxyHeader) == shortener.ProxyUnnamed; told != (c.want > 0) || got.status != http.StatusNotFound {
+				t.Errorf("the doctor is answered %d %v", got.status, got.header)
+			}
+			checkCounted(t, b, counter, "", c.want)
+		})
+	}
+}
+
+func TestOneClientOpensALinkSoOftenAMinute(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil, func(s *config.Shortener) { s.PerMinute = 3 })
 	url := door(t, b, target)

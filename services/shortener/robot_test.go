@@ -37,7 +37,7 @@ func TestWhoAVisitorIs(t *testing.T) {
 			if at.forwarded != "" {
 				r.Header.Set("X-Forwarded-For", at.forwarded)
 			}
-			return visitorKey(c.v.client(r))
+			return networkOf(c.v.client(r))
 		}
 		if got := key(c.a) == key(c.b); got != c.same {
 			t.Errorf("%v and %v are one client: %v", c.a, c.b, got)

@@ -3,6 +3,7 @@ package standalone
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -25,6 +26,20 @@ func Check(cfg config.Config) error {
 		return err
 	}
 	return check(cfg, demo)
+}
+
+// Warnings are those of the settings with which Run runs. It makes a master key in a new data directory.
+func Warnings(cfg config.Config) []config.Warning {
+	if cfg.NATS.URL == "" && cfg.MasterKey == "" {
+		f, err := readDataDir(cfg.DataDir)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && (f.has(masterFile) || !f.has(brokerFolder)) {
+			cfg.MasterKey = "made by the start"
+		}
+		if err == nil {
+			_ = f.close()
+		}
+	}
+	return config.Warnings(cfg)
 }
 
 // check is Check of settings that WithDemo has filled in.

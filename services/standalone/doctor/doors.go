@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/providers"
+	"github.com/signrelay/signrelay/services/shortener"
 )
 
 // links asks for a short link that nobody made, at the address that signers' links begin with: the shortener says 404,
@@ -23,7 +24,7 @@ func (e *examination) links(ctx context.Context) []Finding {
 	if base == "" {
 		return []Finding{{check, Fail, "shortener.public_url is empty: the shortener does not start", "set the address that signers' links begin with"}}
 	}
-	status, header, err := knock(ctx, http.MethodGet, base+"/l/signrelaydoctor")
+	status, header, err := knock(ctx, http.MethodGet, base+"/l/"+shortener.DoctorCode)
 	switch {
 	case err != nil:
 		return []Finding{{check, Fail, told(err), mend + "; is it running?"}}
@@ -31,6 +32,9 @@ func (e *examination) links(ctx context.Context) []Finding {
 		return []Finding{{check, Warn, "the shortener has had too many requests from here", "look again in a minute; behind a proxy set shortener.trusted_proxies"}}
 	case status != http.StatusNotFound || !strings.Contains(header.Get("X-Robots-Tag"), "noindex"):
 		return []Finding{{check, Fail, fmt.Sprintf("somebody else than the shortener answers there, with status %d", status), mend}}
+	case header.Get(shortener.ProxyHeader) == shortener.ProxyUnnamed:
+		return []Finding{{check, Warn, "the shortener answers, through a proxy that shortener.trusted_proxies does not name: all who guess codes count as one client",
+			"set shortener.trusted_proxies to the proxy's network"}}
 	case !strings.HasPrefix(base, "https://") && !loopbackURL(base):
 		return []Finding{{check, Warn, "the shortener answers, but in the clear", "let it begin with https://"}}
 	default:

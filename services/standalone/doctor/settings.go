@@ -13,7 +13,11 @@ import (
 )
 
 func (e *examination) settings(context.Context) []Finding {
-	return eachMistake("settings", service.Check(e.cfg), "mend the setting that is named", fmt.Sprintf("%d sources, no mistakes", len(e.cfg.Sources)))
+	all := eachMistake("settings", service.Check(e.cfg), "mend the setting that is named", fmt.Sprintf("%d sources, no mistakes", len(e.cfg.Sources)))
+	for _, w := range config.Warnings(e.cfg) {
+		all = append(all, Finding{w.Key, Warn, w.Found, w.Mend})
+	}
+	return all
 }
 
 func (e *examination) templates(context.Context) []Finding {

@@ -42,6 +42,7 @@ type command struct {
 // call is one use of a command.
 type call struct {
 	cfg      config.Config
+	mistakes error    // what config check finds wrong in single settings; other commands do not run with mistakes
 	args     []string // behind the flags
 	flags    *flag.FlagSet
 	stdin    io.Reader
@@ -57,7 +58,7 @@ func (c *call) json() bool              { return c.flag("json") == "true" }
 var commands = []command{
 	{"run", "", "run everything in one process, with an embedded NATS server", startFlags, run},
 	{"provision", "", "make the streams, buckets and consumers, or bring them up to date", provisionFlags, provision},
-	{"config check", "", "say all that is wrong with the settings", configCheckFlags, configCheck},
+	{configCheckName, "", "say all that is wrong with the settings", configCheckFlags, configCheck},
 	{"config print", "", "print the settings as they are understood, secrets masked", nil, configPrint},
 	{"doctor", "", "look at a set-up, and say what is wrong and how to mend it", doctorFlags, doctorCommand},
 	{"send", "<provider> [<sample>]", "send a sample callback to ingest; without a sample, list them", sendFlags, send},
@@ -91,8 +92,12 @@ func dispatch(ctx context.Context, args, environ []string, stdin *os.File, stdou
 			return 0
 		}
 		help(stderr)
-		if len(args) > 0 {
-			fmt.Fprintf(stderr, "\nsignrelay: no command %q\n", strings.Join(args, " "))
+		switch {
+		case len(args) == 0:
+		case strings.HasPrefix(args[0], "-"): // which may have a secret behind it
+			fmt.Fprintln(stderr, "\nsignrelay: flags stand behind the command")
+		default:
+			fmt.Fprintf(stderr, "\nsignrelay: no command %q\n", args[0])
 		}
 		return 2
 	}
@@ -133,10 +138,10 @@ func use(ctx context.Context, cmd command, args, environ []string, stdin *os.Fil
 	if errors.Is(err, flag.ErrHelp) {
 		return err
 	}
-	if err != nil {
+	if err != nil && (cmd.name != configCheckName || !config.Readable(err)) {
 		return usageError{err.Error()}
 	}
-	return cmd.run(ctx, &call{cfg: cfg, args: rest, flags: fs, stdin: stdin, attended: term.IsTerminal(int(stdin.Fd())), stdout: stdout, stderr: stderr})
+	return cmd.run(ctx, &call{cfg: cfg, mistakes: err, args: rest, flags: fs, stdin: stdin, attended: term.IsTerminal(int(stdin.Fd())), stdout: stdout, stderr: stderr})
 }
 
 func help(w io.Writer) {

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -93,7 +95,7 @@ func post(ctx context.Context, c *call, base string, r pack.Request) error {
 	}
 	req, err := http.NewRequestWithContext(ctx, r.Method, target, bytes.NewReader(r.Body))
 	if err != nil {
-		return err
+		return errors.New("--url is not a URL")
 	}
 	for name, values := range r.Header {
 		if name != "Host" && name != "Content-Length" && name != "Connection" && name != "Accept-Encoding" {
@@ -102,6 +104,9 @@ func post(ctx context.Context, c *call, base string, r pack.Request) error {
 	}
 	resp, err := (&http.Client{Timeout: 15 * time.Second}).Do(req)
 	if err != nil {
+		if in := new(url.Error); errors.As(err, &in) {
+			err = in.Err // without the address, which may have a token in it
+		}
 		return fmt.Errorf("is ingest running? %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/signrelay/signrelay/libs/config"
@@ -13,6 +14,8 @@ import (
 	"github.com/signrelay/signrelay/libs/templates"
 	"github.com/signrelay/signrelay/services/standalone"
 )
+
+const configCheckName = "config check"
 
 func configCheckFlags(fs *flag.FlagSet) {
 	fs.String("for", "", "check the start of these services, separated by commas, as programs of their own; without it, of `signrelay run`")
@@ -24,17 +27,23 @@ func configCheck(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	mistakes, texts := standalone.Check(c.cfg), true
+	mistakes, texts, warnings := standalone.Check(c.cfg), true, standalone.Warnings(c.cfg)
 	if names := c.flag("for"); names != "" {
 		texts = strings.Contains(names, flow.SMSSender) || strings.Contains(names, flow.EmailSender)
 		if mistakes, err = standalone.CheckAlone(c.cfg, strings.Split(names, ",")); err != nil {
 			return usageError{err.Error()}
 		}
+		warnings = slices.DeleteFunc(config.Warnings(c.cfg), func(w config.Warning) bool {
+			return strings.HasPrefix(w.Key, "shortener.") && !strings.Contains(names, flow.Shortener)
+		})
 	}
 	if texts {
 		mistakes = errors.Join(mistakes, templates.Check(cfg))
 	}
-	if err := standalone.Once(errors.Join(mistakes, telemetry.CheckTraces(ctx))); err != nil {
+	for _, w := range warnings {
+		fmt.Fprintf(c.stderr, "warning: %s: %s: %s\n", w.Key, w.Found, w.Mend)
+	}
+	if err := standalone.Once(errors.Join(c.mistakes, mistakes, telemetry.CheckTraces(ctx))); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.stdout, "ok: %d sources\n", len(cfg.Sources))

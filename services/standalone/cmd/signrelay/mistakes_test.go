@@ -1,0 +1,78 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Unknown keys and variables are told together with all else that is wrong.
+func TestTheCheckSaysAllMistakesAtOnce(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "signrelay.yaml")
+	text := "mainframe: here\nsources: [{name: acme, provider: clickwrap, region: UK, webhok: {}, webhook: {secrets: [s]}}]\nshortener: {public_url: nowhere}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	status := dispatch(t.Context(), []string{"config", "check", "--config", path, "--email.smtp.port=x", "--nats.password=hunter2"},
+		[]string{"SIGNRELAY_LOG_LEVL=info", "SIGNRELAY_NATS_ADDR=:4222"}, os.Stdin, &out, &out)
+	for _, want := range []string{
+		"mainframe (line 1): unknown key", "sources[0].webhok (line 2): unknown key; did you mean webhook?", "SIGNRELAY_LOG_LEVL: no such setting", "--email.smtp.port: want",
+		"--nats.password: a secret", "sources[0].region: want", "shortener.public_url: want", "nats.addr: other machines can reach it",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not said", want)
+		}
+	}
+	if status != 1 || strings.Contains(out.String(), "hunter2") || t.Failed() {
+		t.Errorf("status %d:\n%s", status, out.String())
+	}
+	out.Reset()
+	if status := dispatch(t.Context(), []string{"config", "check", "--config", path + "x"}, nil, os.Stdin, &out, &out); status != 2 || strings.Count(out.String(), "\n") != 2 {
+		t.Errorf("without the file: %d\n%s", status, out.String())
+	}
+}
+
+// The check warns of what starts and still leaves a hole.
+func TestTheCheckWarns(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	settings := filepath.Join(dir, "signrelay.yaml")
+	if err := os.WriteFile(settings, []byte("sources: [{name: acme, provider: clickwrap, webhook: {secrets: [s]}}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	old := filepath.Join(dir, "old")
+	if err := os.MkdirAll(filepath.Join(old, "nats"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const https, nats = "SIGNRELAY_SHORTENER_PUBLIC_URL=https://sign.acme.example", "SIGNRELAY_NATS_URL=nats://127.0.0.1:1"
+	for name, c := range map[string]struct {
+		environ []string
+		args    []string
+		want    []string
+	}{
+		"plain HTTP, a new folder": {[]string{"SIGNRELAY_SHORTENER_PUBLIC_URL=http://sign.acme.example"}, nil, nil},
+		"https, a new folder":      {[]string{https}, nil, []string{"shortener.trusted_proxies"}},
+		"https, a proxy":           {[]string{https, "SIGNRELAY_SHORTENER_TRUSTED_PROXIES=10.0.0.0/8"}, nil, nil},
+		"all are proxies":          {[]string{https, "SIGNRELAY_SHORTENER_TRUSTED_PROXIES=0.0.0.0/0"}, nil, []string{"shortener.trusted_proxies"}},
+		"a folder without a key":   {[]string{https, "SIGNRELAY_DATA_DIR=" + old}, nil, []string{"master_key", "shortener.trusted_proxies"}},
+		"another server":           {[]string{https, nats}, nil, []string{"master_key", "shortener.trusted_proxies"}},
+		"a master key":             {[]string{https, nats, "SIGNRELAY_MASTER_KEY=" + strings.Repeat("k", 32)}, nil, []string{"shortener.trusted_proxies"}},
+		"ingest alone":             {[]string{https, nats, "SIGNRELAY_REDIS_URL=redis://127.0.0.1:1"}, []string{"--for", "ingest"}, []string{"master_key"}},
+	} {
+		var stdout, stderr bytes.Buffer
+		environ := append([]string{"SIGNRELAY_CONFIG=" + settings, "SIGNRELAY_DATA_DIR=" + filepath.Join(dir, "new")}, c.environ...)
+		status := dispatch(t.Context(), append([]string{"config", "check"}, c.args...), environ, os.Stdin, &stdout, &stderr)
+		var got []string
+		for line := range strings.Lines(stderr.String()) {
+			key, _, _ := strings.Cut(strings.TrimPrefix(line, "warning: "), ":")
+			got = append(got, key)
+		}
+		if status != 0 || strings.Join(got, " ") != strings.Join(c.want, " ") {
+			t.Errorf("%s: %d, %v, want %v\n%s", name, status, got, c.want, stderr.String())
+		}
+	}
+}
