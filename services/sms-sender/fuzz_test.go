@@ -38,7 +38,7 @@ func FuzzReceipt(f *testing.F) {
 		}
 		p, err := parameters(r, []byte(body))
 		if err != nil {
-			if !slices.Contains([]error{errType, errForm, errJSON, errValue, errRepeated, errName}, err) { //nolint:errorlint // it must be one of them itself
+			if !slices.Contains([]error{errType, errForm, errJSON, errValue, errRepeated, errName}, err) {
 				t.Fatalf("%v", err)
 			}
 			return

@@ -107,7 +107,7 @@ func refresh(copyFile, osvDir, source string, taken time.Time, modules map[strin
 		}
 		b.Write(append(data, '\n'))
 	}
-	return os.WriteFile(copyFile, []byte(b.String()), 0o644)
+	return os.WriteFile(copyFile, []byte(b.String()), 0o644) //nolint:gosec // a public file of the repository
 }
 
 // unpack writes the copy's entries into dir, a file each, as govulncheck reads a local database.
@@ -117,7 +117,7 @@ func unpack(copyFile, dir string) (header, error) {
 	if err != nil {
 		return h, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)
 	if !lines.Scan() || json.Unmarshal(lines.Bytes(), &h) != nil || len(h.Modules) == 0 {
@@ -128,7 +128,7 @@ func unpack(copyFile, dir string) (header, error) {
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil || e.ID == "" {
 			return h, errors.Join(fmt.Errorf("%s: a line is no entry", copyFile), err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, e.ID+".json"), lines.Bytes(), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, e.ID+".json"), lines.Bytes(), 0o600); err != nil {
 			return h, err
 		}
 	}

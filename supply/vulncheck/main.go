@@ -87,7 +87,7 @@ func (c check) look(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		h, err := unpack(c.copyFile, dir)
 		if errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("%w: %w", errNoDatabase, err)
@@ -163,7 +163,7 @@ func reachable(ctx context.Context, database string) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s answers %s", database, resp.Status)
 	}
