@@ -28,7 +28,8 @@ type want struct {
 	values []string // of each id: the owner, or the entry
 
 	answers []string // of each id
-	epoch   string
+	epoch   string   // that stands
+	known   string   // the epoch for which the claims were made
 	err     error
 	done    chan struct{}
 }
@@ -105,11 +106,12 @@ var (
 
 // sendBatch is one script call.
 func (r *Redis) sendBatch(ctx context.Context, batch []*want) error {
+	known := *r.known.Load()
 	keys := []string{epochKey}
-	words := []any{r.Remember.Milliseconds(), r.Lease.Milliseconds()}
+	words := []any{r.Remember.Milliseconds(), r.Lease.Milliseconds(), known}
 	for _, w := range batch {
 		for i, id := range w.ids {
-			keys = append(keys, r.key(id))
+			keys = append(keys, r.entries.name(id))
 			words = append(words, w.what, w.values[i])
 		}
 	}
@@ -122,7 +124,8 @@ func (r *Redis) sendBatch(ctx context.Context, batch []*want) error {
 	}
 	rest := answers[1:]
 	for _, w := range batch {
-		w.epoch, w.answers, rest = answers[0], rest[:len(w.ids)], rest[len(w.ids):]
+		w.epoch, w.known = answers[0], known
+		w.answers, rest = rest[:len(w.ids)], rest[len(w.ids):]
 	}
 	return nil
 }

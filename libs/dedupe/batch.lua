@@ -1,11 +1,11 @@
 -- Claims ids and confirms ids, for several callers in one step.
--- KEYS[1] the epoch; the others one id each. ARGV: how long entries are kept in ms, lease in ms, then two words for each id:
--- "c" and the owner to claim it, "d" and the entry to confirm it.
--- Returns the epoch, "" for none (this Redis has forgotten everything: nothing is claimed, the caller begins a new epoch
--- first), and a word for each id: "" not claimed, c claimed, p pending (the caller's now, but an earlier owner may have
--- done it), h held, 1… done.
+-- KEYS[1] the epoch; the others one id each. ARGV: how long entries are kept in ms, lease in ms, the epoch that the caller knows,
+-- then two words for each id: "c" and the owner to claim it, "d" and the entry to confirm it. An owner may be followed by "|" and
+-- an entry that the caller found there and that is not genuine: the claim replaces it.
+-- Returns the epoch, and a word for each id: "" not claimed, because the caller does not know this epoch yet; c claimed; p pending
+-- (the caller's now, but an earlier owner may have done it); h held; "=" and the entry, where it is no claim.
 local epoch = redis.call('GET', KEYS[1]) or ''
-local keep, lease, now = ARGV[1], tonumber(ARGV[2]), nil
+local keep, lease, known, now = ARGV[1], tonumber(ARGV[2]), ARGV[3], nil
 
 local function clock()
   if not now then
@@ -21,12 +21,14 @@ local function take(key, kind, owner)
 end
 
 local function claim(key, owner)
-  if epoch == '' then return '' end
-  local entry = redis.call('GET', key)
+  if epoch == '' or epoch ~= known then return '' end
+  local entry, forged = redis.call('GET', key), nil
+  local bar = string.find(owner, '|', 1, true)
+  if bar then owner, forged = string.sub(owner, 1, bar - 1), string.sub(owner, bar + 1) end
   if not entry then return take(key, 'c', owner) end
-  if string.sub(entry, 1, 1) == '1' then return entry end
+  if entry == forged then return take(key, 'p', owner) end
   local kind, whose, ends = string.match(entry, '^([cp])([^|]*)|(%d+)$')
-  if not kind then return '?' end
+  if not kind then return '=' .. entry end
   if whose == owner then return take(key, kind, owner) end -- repeated by the client, or to extend the lease: the same answer
   if tonumber(ends) > clock() then return 'h' end
   return take(key, 'p', owner)
@@ -34,12 +36,12 @@ end
 
 local answer = { epoch }
 for i = 2, #KEYS do
-  local what, value = ARGV[2 * i - 1], ARGV[2 * i]
+  local what, value = ARGV[2 * i], ARGV[2 * i + 1]
   if what == 'c' then
     answer[i] = claim(KEYS[i], value)
   else
     redis.call('SET', KEYS[i], value, 'PX', keep)
-    answer[i] = value
+    answer[i] = ''
   end
 end
 return answer

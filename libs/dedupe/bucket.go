@@ -140,7 +140,7 @@ func (b *Bucket) Confirm(ctx context.Context, done ...Done) error {
 	all.SetLimit(atOnce)
 	for _, d := range done {
 		all.Go(func() error {
-			_, err := b.kv.Put(ctx, b.key(d.ID), []byte(confirmation(d)))
+			_, err := b.kv.Put(ctx, b.key(d.ID), append([]byte{'1'}, d.Result...))
 			return err
 		})
 	}
@@ -180,8 +180,8 @@ func (b *Bucket) giveBackOne(ctx context.Context, owner string, outcome Outcome,
 	return err
 }
 
-func (b *Bucket) begin(ctx context.Context, epoch string) error {
-	_, err := b.kv.Create(ctx, bucketEpochKey, []byte(epoch))
+func (b *Bucket) begin(ctx context.Context, last uint64) error {
+	_, err := b.kv.Create(ctx, bucketEpochKey, []byte(newEpoch(last, time.Now())))
 	if errors.Is(err, jetstream.ErrKeyExists) {
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/keyring"
 )
 
 // State is what a claim found.
@@ -86,6 +87,8 @@ type Options struct {
 	// Waits is true for a user that does nothing while the memory is away. The gaps that others mark, who go on without it,
 	// say nothing about what this user did.
 	Waits bool
+	// Ring keys the names and the confirmations in Redis; a bucket of NATS does not use it.
+	Ring keyring.Ring
 }
 
 // ErrAway means that the memory cannot be reached. It says nothing about the ids.

@@ -15,8 +15,8 @@ import (
 type Keeper interface {
 	// claim is Store.Claim, and tells the epoch; without one it claims nothing and says "".
 	claim(ctx context.Context, owner string, ids []string) ([]Claim, string, error)
-	// begin writes the epoch unless one stands.
-	begin(ctx context.Context, epoch string) error
+	// begin begins an epoch now, in which last is the log's last sequence, unless one stands.
+	begin(ctx context.Context, last uint64) error
 
 	Confirm(ctx context.Context, done ...Done) error
 	GiveBack(ctx context.Context, owner string, outcome Outcome, ids ...string) error
@@ -29,7 +29,7 @@ type Log interface {
 }
 
 // Guard is a Store that knows the gaps in its memory, and says Pending instead of Claimed where something may have been
-// done that it does not remember. It knows two kinds of gap.
+// done that it does not remember. It knows three kinds of gap.
 //
 // The keeper forgot everything (emptied, replaced by a new one): the epoch is gone that is the first thing written to an
 // empty keeper. The new epoch bears the log's last sequence at that moment, so it is known whether the log holds anything
@@ -37,10 +37,14 @@ type Log interface {
 //
 // Events were stored while the keeper was away: whoever does that marks it in Gaps, where all replicas see it.
 //
+// Another master key was set: names of ids depend on it, so no earlier one is found. An epoch is of one key, and a replica that finds
+// another key's epoch begins its own before it claims. So while some replicas have the old key and some the new one, each takes for
+// a gap what was stored in the others' epochs.
+//
 // A keeper that was restored from a backup still bears its epoch and is not noticed: whoever restores one removes the key
 // signrelay:epoch first.
 //
-// Both close by themselves after the time for which things are remembered.
+// All close by themselves after the time for which things are remembered.
 type Guard struct {
 	keeper   Keeper
 	log      Log
@@ -83,19 +87,24 @@ func (g *Guard) Claim(ctx context.Context, owner string, ids ...string) ([]Claim
 }
 
 func (g *Guard) claimInNewEpoch(ctx context.Context, owner string, ids []string) ([]Claim, string, error) {
-	_, last, err := g.log.Bounds(ctx)
-	if err != nil {
-		return nil, "", fmt.Errorf("begin a new epoch of the memory: %w: %w", ErrAway, err)
+	for range beginTries {
+		_, last, err := g.log.Bounds(ctx)
+		if err != nil {
+			return nil, "", fmt.Errorf("begin a new epoch of the memory: %w: %w", ErrAway, err)
+		}
+		if err := g.keeper.begin(ctx, last); err != nil {
+			return nil, "", err
+		}
+		if claims, epoch, err := g.keeper.claim(ctx, owner, ids); err != nil || epoch != "" {
+			return claims, epoch, err
+		}
 	}
-	if err := g.keeper.begin(ctx, newEpoch(last, time.Now())); err != nil {
-		return nil, "", err
-	}
-	claims, epoch, err := g.keeper.claim(ctx, owner, ids)
-	if err == nil && epoch == "" {
-		err = fmt.Errorf("the memory forgets what was just written: %w", ErrAway)
-	}
-	return claims, epoch, err
+	return nil, "", fmt.Errorf("the epoch of the memory does not stay; have all programs the same master_key? %w", ErrAway)
 }
+
+// beginTries is how often an epoch is begun for one claim. While a new master key is rolled out, replicas with the old key and with the
+// new one replace each other's epoch.
+const beginTries = 3
 
 // recheck is how long "the log still holds something from before the epoch" is believed: it changes when the log's limits
 // remove the last such message, after days.

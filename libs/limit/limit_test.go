@@ -3,8 +3,11 @@ package limit_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,6 +15,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/realtest"
 )
@@ -30,7 +34,60 @@ func redisLimiter(t *testing.T, url string) *limit.Redis {
 	o.MaxRetries, o.DialTimeout = -1, time.Second
 	client := redis.NewClient(o)
 	t.Cleanup(func() { _ = client.Close() })
-	return limit.NewRedis(client)
+	return limit.NewRedis(client, keyring.Ring{})
+}
+
+// With a master key a name in Redis shows the first word of its key and nothing else; without one it is as in the versions before.
+func TestNamesInRedis(t *testing.T) {
+	t.Parallel()
+	o, err := redis.ParseURL(realtest.Redis(t).URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(o)
+	t.Cleanup(func() { _ = client.Close() })
+	all := map[string]bool{}
+	for master, want := range map[string]string{
+		"": "^signrelay:limit:{api/clickwrap/acme}:next$", "first": "^signrelay:limit:{api/[-_A-Za-z0-9]{16}}:next$", "second": "^signrelay:limit:{api/[-_A-Za-z0-9]{16}}:next$",
+	} {
+		var ring keyring.Ring
+		if master != "" {
+			ring = keyring.New([]string{master})
+		}
+		take(t, limit.NewRedis(client, ring), "api/clickwrap/acme", ever, 0, true)
+		names, err := client.Keys(t.Context(), "*").Result()
+		if err != nil || len(names) != 1 || !regexp.MustCompile(want).MatchString(names[0]) || all[names[0]] {
+			t.Errorf("%q: %q, %v", master, names, err)
+		}
+		all[names[0]] = true
+		client.FlushDB(t.Context())
+	}
+}
+
+// What anybody else writes under a key stops nobody for longer than an hour, and breaks nothing.
+func TestEntriesOfOthers(t *testing.T) {
+	t.Parallel()
+	o, err := redis.ParseURL(realtest.Redis(t).URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(o)
+	t.Cleanup(func() { _ = client.Close() })
+	l := limit.NewRedis(client, keyring.Ring{})
+	far := strconv.FormatInt(time.Now().Add(24*time.Hour).UnixMicro(), 10)
+	for i, entry := range []string{far, "9999999999999999999", "1e300", "inf", "nan", "-1", "", "x", "0x"} {
+		for _, what := range []string{"next", "paused"} {
+			key := fmt.Sprint("link/", i, what)
+			if err := client.Set(t.Context(), "signrelay:limit:{"+key+"}:"+what, entry, time.Hour).Err(); err != nil {
+				t.Fatal(err)
+			}
+			take(t, l, key, 0, 0, true)
+			if err := l.Pause(t.Context(), key, 30*time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			take(t, l, key, 0, 30, false)
+		}
+	}
 }
 
 // take wants the place that is so many minutes away.
@@ -88,10 +145,10 @@ func TestReplicasShareOneRate(t *testing.T) {
 	take(t, other, "a", ever, 0, true)
 	take(t, one, "a", ever, 0, true)
 	take(t, other, "a", ever, 60, true)
-	if err := one.Pause(t.Context(), "a", 10*time.Hour); err != nil {
+	if err := one.Pause(t.Context(), "b", 10*time.Hour); err != nil { // an hour is the longest
 		t.Fatal(err)
 	}
-	take(t, other, "a", 0, 600, false)
+	take(t, other, "b", 0, 60, false)
 }
 
 func TestWaiting(t *testing.T) {

@@ -3,10 +3,14 @@ package limit
 import (
 	"context"
 	_ "embed"
+	"encoding/base64"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/signrelay/signrelay/libs/keyring"
 )
 
 //go:embed take.lua
@@ -19,25 +23,37 @@ var pauseScript string
 // than the work that it would stop.
 type Redis struct {
 	client      redis.Scripter
+	ring        keyring.Ring
+	names       keyring.Keys
 	take, pause *redis.Script
 	alone       *Local
 }
 
-// NewRedis makes a limiter that shares its places through Redis.
-func NewRedis(client redis.Scripter) *Redis {
-	return &Redis{client: client, take: redis.NewScript(takeScript), pause: redis.NewScript(pauseScript), alone: NewLocal()}
+// NewRedis makes a limiter that shares its places through Redis. With a master key the names in Redis depend on it.
+func NewRedis(client redis.Scripter, ring keyring.Ring) *Redis {
+	return &Redis{
+		client: client, ring: ring, names: ring.For("redis"), alone: NewLocal(),
+		take: redis.NewScript(takeScript), pause: redis.NewScript(pauseScript),
+	}
 }
 
-// The braces keep a key's two entries on one node of a cluster.
-func keys(key string) (next, paused string) {
-	return "signrelay:limit:{" + key + "}:next", "signrelay:limit:{" + key + "}:paused"
+// longestPause bounds what one entry in Redis can stop, whoever wrote it.
+const longestPause = time.Hour
+
+// name is the name in Redis of an entry of the key. A master key hides what follows the key's first word; the word stays, because a
+// service's user of Redis may use the keys of some words only (flow.RedisUsers).
+func (r *Redis) name(key, entry string) string {
+	if scope, rest, found := strings.Cut(key, "/"); found && r.ring.Set() {
+		mac := r.names.MAC("limit " + scope + "/" + rest)
+		key = scope + "/" + base64.RawURLEncoding.EncodeToString(mac[:12])
+	}
+	return "signrelay:limit:{" + key + "}:" + entry
 }
 
 // Take implements Limiter.
 func (r *Redis) Take(ctx context.Context, key string, rate Rate, patience time.Duration) (time.Duration, bool, error) {
-	next, paused := keys(key)
-	answer, err := r.take.Run(ctx, r.client, []string{next, paused},
-		rate.interval().Microseconds(), rate.burst().Microseconds(), patience.Microseconds()).Int64Slice()
+	answer, err := r.take.Run(ctx, r.client, []string{r.name(key, "next"), r.name(key, "paused")},
+		rate.interval().Microseconds(), rate.burst().Microseconds(), patience.Microseconds(), longestPause.Microseconds()).Int64Slice()
 	switch {
 	case ctx.Err() != nil:
 		return 0, false, ctx.Err()
@@ -49,17 +65,23 @@ func (r *Redis) Take(ctx context.Context, key string, rate Rate, patience time.D
 	return time.Duration(answer[0]) * time.Microsecond, answer[1] == 1, nil
 }
 
-// Pause implements Limiter.
+// Pause implements Limiter. It pauses for an hour at most.
 func (r *Redis) Pause(ctx context.Context, key string, d time.Duration) error {
-	_, paused := keys(key)
-	if err := r.pause.Run(ctx, r.client, []string{paused}, d.Microseconds()).Err(); err != nil {
+	d = min(d, longestPause)
+	if err := r.pause.Run(ctx, r.client, []string{r.name(key, "paused")}, d.Microseconds(), longestPause.Microseconds()).Err(); err != nil {
 		return r.alone.Pause(ctx, key, d)
 	}
 	return nil
 }
 
+// probeKey is the key of Probe; see flow.RedisUsers.
+const probeKey = "probe"
+
 // Probe takes a slot under a key of its own, as a call does, and says why Redis does not give one. Take itself goes on without Redis.
 func (r *Redis) Probe(ctx context.Context) error {
-	next, paused := keys("probe")
-	return r.take.Run(ctx, r.client, []string{next, paused}, 1, 0, 0).Err()
+	next, paused := r.name(probeKey, "next"), r.name(probeKey, "paused")
+	if err := r.take.Run(ctx, r.client, []string{next, paused}, 1, 0, 0, longestPause.Microseconds()).Err(); err != nil {
+		return fmt.Errorf("take a slot under the keys %s and %s: %w", next, paused, err)
+	}
+	return nil
 }

@@ -1,10 +1,18 @@
--- Takes a place: KEYS next, paused; ARGV interval, burst, patience, in microseconds. Returns the wait and whether it was
--- taken. The clock is Redis's own, so that replicas whose clocks differ share one rate.
+-- Takes a place: KEYS next, paused; ARGV interval, burst, patience, longest pause, in microseconds. Returns the wait and whether it was
+-- taken. The clock is Redis's own, so that replicas whose clocks differ share one rate. An entry that is no number, or lies further
+-- ahead than these scripts write it, counts for nothing.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local interval, burst, patience = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local next = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now)
-local paused = tonumber(redis.call('GET', KEYS[2]) or '0')
+local interval, burst, patience, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+
+local function entry(key, most)
+  local at = tonumber(redis.call('GET', key) or '0') or 0
+  if at > now and at <= now + most then return at end -- false for nan, too
+  return now
+end
+
+local next = entry(KEYS[1], interval + burst + patience + longest)
+local paused = entry(KEYS[2], longest)
 if paused > now then
   next = math.max(next, paused + burst)
 end

@@ -38,7 +38,7 @@ func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode == http.StatusServiceUnavailable {
 		if named := RetryAfter(answer.Header, time.Now()); named > 0 {
 			// It is advice: a limiter that cannot be told costs one more refused call.
-			_ = t.Limiter.Pause(context.WithoutCancel(r.Context()), t.Key, min(named, longestPause))
+			_ = t.Limiter.Pause(context.WithoutCancel(r.Context()), t.Key, min(named, longestRetryAfter))
 		}
 	}
 	return answer, nil
@@ -74,8 +74,8 @@ func judge(ctx context.Context, answer *http.Response, err error) (r Result, rea
 	}
 }
 
-// longestPause bounds what a Retry-After can do to everybody else's calls.
-const longestPause = 10 * time.Minute
+// longestRetryAfter bounds what a Retry-After can do to everybody else's calls.
+const longestRetryAfter = 10 * time.Minute
 
 // RetryAfter reads the header of that name: seconds, or an HTTP date (RFC 9110 §10.2.3). It is 0 where there is none.
 func RetryAfter(h http.Header, now time.Time) time.Duration {

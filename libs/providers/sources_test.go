@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
@@ -177,7 +178,7 @@ func redisLimiter(t *testing.T, url string) limit.Limiter {
 	}
 	client := redis.NewClient(o)
 	t.Cleanup(func() { _ = client.Close() })
-	return limit.NewRedis(client)
+	return limit.NewRedis(client, keyring.Ring{})
 }
 
 func wantNoSecret(t *testing.T, err error) {

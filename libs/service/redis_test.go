@@ -14,6 +14,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/realtest"
 )
@@ -21,7 +22,7 @@ import (
 // redisProbes is what a service with claims in that namespace asks of Redis; an empty one claims nothing.
 func redisProbes(client *redis.Client, namespaces ...string) *RedisProbes {
 	p := new(RedisProbes)
-	p.Add(limit.NewRedis(client).Probe)
+	p.Add(limit.NewRedis(client, keyring.Ring{}).Probe)
 	for _, n := range namespaces {
 		p.Add(dedupe.NewRedis(client, dedupe.Options{Namespace: n}).Probe)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/libs/service"
@@ -35,7 +36,7 @@ func startReplicas(t *testing.T, c config.Config) (*servicetest.Bench, *redis.Cl
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = client.Close() })
-		b.Env.Limits = limit.NewRedis(client)
+		b.Env.Limits = limit.NewRedis(client, keyring.Ring{})
 		b.Env.Claims = func(o dedupe.Options) dedupe.Store {
 			return dedupe.NewGuard(dedupe.NewRedis(client, o), event.Log{JS: b.Env.JS, Stream: flow.Signing}, b.Env.Gaps, o)
 		}

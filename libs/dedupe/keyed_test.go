@@ -1,0 +1,226 @@
+package dedupe_test
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/signrelay/signrelay/libs/dedupe"
+	"github.com/signrelay/signrelay/libs/dedupe/dedupetest"
+	"github.com/signrelay/signrelay/libs/keyring"
+	"github.com/signrelay/signrelay/libs/realtest"
+)
+
+var (
+	key      = strings.Repeat("k", 32)
+	otherKey = strings.Repeat("o", 32)
+)
+
+func with(masters ...string) dedupe.Options {
+	o := usual
+	o.Ring = keyring.New(masters)
+	return o
+}
+
+func TestRedisWithAMasterKeyConforms(t *testing.T) {
+	t.Parallel()
+	dedupetest.Run(t, func(t *testing.T) func(dedupe.Options) dedupe.Store {
+		js := broker(t)
+		client := redisClient(t, realtest.Redis(t).URL)
+		return func(o dedupe.Options) dedupe.Store {
+			o.Ring = keyring.New([]string{key})
+			return guarded(t, js, dedupe.NewRedis(client, o), o)
+		}
+	})
+}
+
+// names are the keys of ids in Redis.
+func names(t *testing.T, client *redis.Client) []string {
+	t.Helper()
+	found, err := client.Keys(t.Context(), usual.Namespace+":*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// A key's name tells nothing of its id, and is another one under another master key. Its length decides what Redis needs for a callback.
+func TestNamesNeedTheMasterKey(t *testing.T) {
+	t.Parallel()
+	js := broker(t)
+	client := redisClient(t, realtest.Redis(t).URL)
+	const id = "0123456789abcdefghijklmnop"
+	seen := map[string]bool{}
+	for _, o := range []dedupe.Options{with(key), with(otherKey)} {
+		if _, err := guarded(t, js, dedupe.NewRedis(client, o), o).Claim(t.Context(), dedupe.NewOwner(), id); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names(t, client) {
+			seen[name] = true
+			if len(name) != len("test:")+12 || strings.Contains(name, id[:4]) {
+				t.Errorf("the key is named %q", name)
+			}
+		}
+	}
+	if len(seen) != 2 {
+		t.Errorf("names under two master keys: %v", seen)
+	}
+}
+
+// Who has a password of Redis can write to a key that he sees. Nothing that he can write there makes the id done.
+func TestNoConfirmationIsForged(t *testing.T) {
+	t.Parallel()
+	js := broker(t)
+	client := redisClient(t, realtest.Redis(t).URL)
+	s := guarded(t, js, dedupe.NewRedis(client, with(key)), with(key))
+	if err := s.Confirm(t.Context(), dedupe.Done{ID: "plain"}, dedupe.Done{ID: "rich", Result: []byte("result")}); err != nil {
+		t.Fatal(err)
+	}
+	forged := map[string]string{
+		"as without a master key": "1", "with a result as without a master key": `1[{"s":"signing.v1.x"}]`,
+		"empty": "", "a word of the script": "c", "another": "p", "a third": "h", "no claim": "c|", "marked": "=1",
+		"a number": "10000", "a negative number": "-1", "a number in another form": "07", "sealed by nobody": "s", "sealed wrongly": "s" + strings.Repeat("x", 40),
+		"of an older version, with a bar": "c1|1|1",
+	}
+	for i, name := range names(t, client) { // those of other ids
+		entry, err := client.Get(t.Context(), name).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		forged["copied "+strconv.Itoa(i)] = entry
+	}
+	for what, entry := range forged {
+		wantState(t, s, what, dedupe.Claimed)
+		for _, name := range names(t, client) {
+			if claim, err := client.Get(t.Context(), name).Result(); err != nil {
+				t.Fatal(err)
+			} else if strings.HasPrefix(claim, "c") {
+				if err := client.Set(t.Context(), name, entry, time.Hour).Err(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		wantState(t, s, what, dedupe.Pending)
+		wantState(t, s, what, dedupe.Held) // it is somebody's now
+		if err := s.Confirm(t.Context(), dedupe.Done{ID: what}); err != nil {
+			t.Fatal(err)
+		}
+		wantState(t, s, what, dedupe.Confirmed)
+	}
+	wantState(t, s, "plain", dedupe.Confirmed)
+	wantState(t, s, "rich", dedupe.Confirmed)
+}
+
+// Without a master key the names are those of the versions before: what they stored is known.
+func TestAnEarlierVersionsMemoryIsKept(t *testing.T) {
+	t.Parallel()
+	js := broker(t)
+	store(t, js)
+	client := redisClient(t, realtest.Redis(t).URL)
+	began := time.Now().Add(-2 * usual.Remember).Unix()
+	for name, entry := range map[string]string{
+		"signrelay:epoch": "1@" + strconv.FormatInt(began, 10), "test:done": "1", "test:rich": "1result", "test:held": "cx|99999999999999", "test:lapsed": "p|0",
+	} {
+		if err := client.Set(t.Context(), name, entry, time.Hour).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := guarded(t, js, dedupe.NewRedis(client, usual), usual)
+	for id, want := range map[string]dedupe.State{
+		"done": dedupe.Confirmed, "rich": dedupe.Confirmed, "held": dedupe.Held, "lapsed": dedupe.Pending, "new": dedupe.Claimed,
+	} {
+		wantState(t, s, id, want)
+	}
+	if n := client.Exists(t.Context(), "test:new").Val(); n != 1 {
+		t.Error("what is new has another name")
+	}
+}
+
+// A master key that is set, changed or removed makes the memory a new one: what was done before it is not taken for new. The same holds for
+// what the replicas with the other key do while the keys are changed one replica after the other.
+func TestAnotherMasterKeyIsANewMemory(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ before, after dedupe.Options }{
+		"set":                  {usual, with(key)},
+		"changed":              {with(key), with(otherKey)},
+		"rotated":              {with(key), with(otherKey, key)},
+		"removed":              {with(key), usual},
+		"of other replicas":    {with(otherKey, key), with(key, otherKey)},
+		"set before a restore": {with(key), with(strings.ToUpper(key))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			js := broker(t)
+			client := redisClient(t, realtest.Redis(t).URL)
+			older := guarded(t, js, dedupe.NewRedis(client, c.before), c.before)
+			wantState(t, older, "first", dedupe.Claimed)
+			for n := range 3 { // rolled out: each replica works in turn
+				id := "by the older " + strconv.Itoa(n)
+				do(t, js, older, id)
+				newer := guarded(t, js, dedupe.NewRedis(client, c.after), c.after)
+				wantGap(t, newer, id)
+				id = "by the newer " + strconv.Itoa(n)
+				do(t, js, newer, id)
+				wantState(t, newer, id, dedupe.Confirmed)
+				wantState(t, guarded(t, js, dedupe.NewRedis(client, c.after), c.after), id, dedupe.Confirmed) // a restart keeps it
+				wantGap(t, older, id)
+			}
+		})
+	}
+}
+
+// do does something as ingest does: it goes into the log, and is confirmed.
+func do(t *testing.T, js jetstream.JetStream, s dedupe.Store, id string) {
+	t.Helper()
+	if _, err := s.Claim(t.Context(), dedupe.NewOwner(), id); err != nil {
+		t.Fatal(err)
+	}
+	store(t, js)
+	if err := s.Confirm(t.Context(), dedupe.Done{ID: id}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantGap wants that the log is asked for what has just been done.
+func wantGap(t *testing.T, s dedupe.Store, id string) {
+	t.Helper()
+	claims, err := s.Claim(t.Context(), dedupe.NewOwner(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	if c := claims[0]; c.State != dedupe.Pending || !c.Gap || c.Span.Since.After(now) || (!c.Span.Until.IsZero() && c.Span.Until.Before(now)) {
+		t.Errorf("%q: %+v, want a gap until now", id, c)
+	}
+}
+
+// Who has a password of Redis writes an epoch that hides that everything was forgotten. It is not believed.
+func TestNoEpochIsForged(t *testing.T) {
+	t.Parallel()
+	js := broker(t)
+	client := redisClient(t, realtest.Redis(t).URL)
+	long := strconv.FormatInt(time.Now().Add(-2*usual.Remember).Unix(), 10)
+	for what, epoch := range map[string]string{
+		"as without a master key": "0@" + long, "without a MAC": "0@" + long + "@", "with a wrong one": "0@" + long + "@AAAAAAAAAAAAAAAA", "empty": "", "text": "x",
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := guarded(t, js, dedupe.NewRedis(client, with(key)), with(key))
+			do(t, js, s, what)
+			if err := client.FlushDB(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+			if err := client.Set(t.Context(), "signrelay:epoch", epoch, 0).Err(); err != nil {
+				t.Fatal(err)
+			}
+			wantGap(t, s, what)
+			if err := s.Confirm(t.Context(), dedupe.Done{ID: what}); err != nil {
+				t.Fatal(err)
+			}
+			wantState(t, s, what, dedupe.Confirmed)
+		})
+	}
+}
