@@ -116,15 +116,15 @@ lint: $(GOLANGCI_LINT) $(BUF) ## Lint Go and protobuf
 	@cd proto && $(BUF) lint && $(BUF) breaking --against released.binpb
 
 .PHONY: generate
-generate: $(BUF) $(PROTOC_GEN_GO) ## Generate code and JSON Schema from proto/, and the README's picture, the NATS accounts and the chart's table from libs/flow
+generate: $(BUF) $(PROTOC_GEN_GO) ## Generate code and JSON Schema from proto/, and the README's picture, the accounts of NATS and Redis and the chart's table from libs/flow
 	@cd proto && PATH="$(dir $(PROTOC_GEN_GO)):$$PATH" $(BUF) generate
-	@cd libs && go run ./flow/picture -write ../README.md && go run ./flow/accounts -write ../deployments/nats
+	@cd libs && go run ./flow/picture -write ../README.md && go run ./flow/accounts -write ../deployments
 	@cd libs && go run ./flow/scaling -write ../deployments/helm/signrelay/files/flow.yaml && go run ./config/names -write ../deployments/helm/signrelay/files/settings.yaml
 	@(cd proto && $(BUF) build -o -) | (cd libs && go run ./event/schema -write ../docs)
 	@go work sync && for m in $(MODULES); do (cd $$m && go mod tidy) || exit 1; done
 	@for m in $(APART); do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
 
-GENERATED := proto README.md deployments/nats deployments/helm/signrelay/files docs/event.schema.json docs/asyncapi.yaml '*go.mod' '*go.sum' go.work
+GENERATED := proto README.md deployments/nats deployments/redis deployments/helm/signrelay/files docs/event.schema.json docs/asyncapi.yaml '*go.mod' '*go.sum' go.work
 .PHONY: generate-check
 generate-check: generate ## Fail when generated files, go.mod or go.sum files are stale
 	@if [ -n "$$(git status --porcelain -- $(GENERATED))" ]; then \

@@ -4,12 +4,15 @@ import (
 	"context"
 	_ "embed"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/signrelay/signrelay/libs/keyring"
 )
 
 // Redis is the memory that replicas share. A claim is "c<owner>|<end of lease>", a claim whose earlier owner is unknown to
@@ -150,6 +153,9 @@ func (r *Redis) begin(ctx context.Context, last uint64) error {
 	return away(ctx, "begin epoch", err)
 }
 
+// ErrProbe means that Redis takes no claims.
+var ErrProbe = errors.New("a claim on trial failed")
+
 // probeFor is how long a probe's entry may stay behind.
 const probeFor = 10 * time.Second
 
@@ -159,11 +165,32 @@ func (r *Redis) Probe(ctx context.Context) error {
 	key, owner := r.Namespace+":probe", NewOwner()
 	// Written as a confirmation is, because a Redis without an epoch takes no claim.
 	write := []any{probeFor.Milliseconds(), probeFor.Milliseconds(), "", "d", "c" + owner + "|0"}
-	if err := batchScript.Eval(ctx, r.client, []string{epochKey, key}, write...).Err(); err != nil {
-		return err
+	err := batchScript.Eval(ctx, r.client, []string{epochKey, key}, write...).Err()
+	if err == nil {
+		err = r.client.Time(ctx).Err()
 	}
-	if err := r.client.Time(ctx).Err(); err != nil {
-		return err
+	if err == nil {
+		err = giveBackScript.Run(ctx, r.client, []string{key}, owner, 0, probeFor.Milliseconds()).Err()
 	}
-	return giveBackScript.Run(ctx, r.client, []string{key}, owner, 0, probeFor.Milliseconds()).Err()
+	if err != nil { // Redis does not say which key it refuses
+		return fmt.Errorf("%w under the keys %s and %s:*: %w", ErrProbe, epochKey, r.Namespace, err)
+	}
+	return nil
+}
+
+// ReadEpoch reads the epoch of the memory in Redis: the last sequence of the log when it began, and when it began. ok is false where none stands
+// that was begun with this ring; found tells whether there is any.
+func ReadEpoch(ctx context.Context, client redis.UniversalClient, ring keyring.Ring) (last uint64, began time.Time, found, ok bool, err error) {
+	text, err := client.Get(ctx, epochKey).Result()
+	if err != nil {
+		if errors.Is(err, redis.Nil) {
+			err = nil
+		}
+		return 0, time.Time{}, false, false, err
+	}
+	epoch, ok := entries{keys: keysOf(ring)}.epoch(text)
+	if ok {
+		last, began, ok = parseEpoch(epoch)
+	}
+	return last, began, true, ok, nil
 }

@@ -108,7 +108,16 @@ type Door struct {
 type Uses struct {
 	Streams []string // in which it looks up what was stored before
 	Buckets []string // whose entries it reads and writes
+	Rates   []string // of whose rate limits it takes slots
 }
+
+// Rate limits that replicas share: the first words of their keys.
+const (
+	RateAPI       = "api"       // of a provider's API, one a source
+	RateShortener = "shortener" // of Bitly or Rebrandly
+	RateLink      = "link"      // of links opened from one address
+	RateVonage    = "vonage"    // of an account at Vonage
+)
 
 // Doors of the flow.
 var Doors = []Door{
@@ -184,20 +193,22 @@ var Stages = []Stage{
 			"notify.v1.link.>", "notify.v1.send.>",
 			"signing.v1.*.*.notification.requested.>", "signing.v1.*.*.notification.suppressed.>",
 		},
-		Uses: Uses{Streams: []string{Signing}}, // a document's past
+		Uses: Uses{Streams: []string{Signing}, Rates: []string{RateAPI}}, // a document's past
 		Does: "asks the provider's REST API who must be told what", Workers: 16, Timeout: 30 * time.Second, Policy: patient,
 	},
 	{
 		Name: Shortener, Stream: Notify, Takes: []string{"notify.v1.link.>"},
 		Gives: []string{"notify.v1.send.>", "signing.v1.*.*.link.>"},
-		Uses:  Uses{Streams: []string{Signing}, Buckets: []string{Links}}, // the events that it published before
-		Does:  "makes the short link, and serves it", Workers: 16, Timeout: 30 * time.Second, Policy: patient,
+		// The events that it published before.
+		Uses: Uses{Streams: []string{Signing}, Buckets: []string{Links}, Rates: []string{RateAPI, RateShortener, RateLink}},
+		Does: "makes the short link, and serves it", Workers: 16, Timeout: 30 * time.Second, Policy: patient,
 	},
 	{
 		Name: SMSSender, Stream: Notify, Takes: []string{"notify.v1.send.sms.>"},
 		Gives: []string{"signing.v1.*.*.notification.*.>"},
-		Uses:  Uses{Streams: []string{Signing}, Buckets: []string{Texts, Attempts}}, // earlier sends, and the number of unknown attempts
-		Does:  "one SMS through Vonage", Workers: 16, Timeout: 20 * time.Second, Effect: true, Policy: patient,
+		// Earlier sends, and the number of unknown attempts.
+		Uses: Uses{Streams: []string{Signing}, Buckets: []string{Texts, Attempts}, Rates: []string{RateVonage}},
+		Does: "one SMS through Vonage", Workers: 16, Timeout: 20 * time.Second, Effect: true, Policy: patient,
 	},
 	{
 		Name: EmailSender, Stream: Notify, Takes: []string{"notify.v1.send.email.>"},

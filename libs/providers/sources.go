@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
@@ -85,7 +86,7 @@ func limited(base http.RoundTripper, limits limit.Limiter, p pack.Pack, s config
 		perMinute = p.PerMinute
 	}
 	return limit.Transport{
-		Base: base, Limiter: limits, Key: "api/" + s.Provider + "/" + s.Name, Patience: patience,
+		Base: base, Limiter: limits, Key: flow.RateAPI + "/" + s.Provider + "/" + s.Name, Patience: patience,
 		Rate: limit.Rate{Count: perMinute, Per: time.Minute, Burst: max(perMinute/60, 10)},
 	}
 }

@@ -76,6 +76,20 @@ func RedisWith(t testing.TB, settings map[string]string) *RedisServer {
 	return startRedis(t, program, settings)
 }
 
+// RedisWithUsers is Redis with users, as lines of redis.conf. The user "default" may do everything, without a password. A Redis that is not
+// ours keeps the users that it has: then it returns false.
+func RedisWithUsers(t testing.TB, users string) (server *RedisServer, guarded bool) {
+	t.Helper()
+	if os.Getenv("SIGNRELAY_TEST_REDIS_URL") != "" {
+		return Redis(t), false
+	}
+	file := filepath.Join(t.TempDir(), "users.conf")
+	if err := os.WriteFile(file, []byte(users), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return RedisWith(t, map[string]string{"include": file}), true
+}
+
 // identity is the settings of a server with a new certificate of the authority's. Its files are in a folder of their own.
 func identity(t testing.TB, authority *Authority) map[string]string {
 	t.Helper()

@@ -19,6 +19,7 @@ import (
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/limit"
 )
 
@@ -198,13 +199,15 @@ func (h Host) openParts(ctx context.Context, live *config.Live, health *Health, 
 	})
 
 	var client *redis.Client
-	probes := new(RedisProbes)
+	ring := keyring.New(h.Config.MasterKeys())
+	var probes *RedisProbes
 	if h.Config.Redis.URL != "" {
 		if client, err = connectRedis(func() config.Redis { return live.Now().Redis }); err != nil {
 			return nil, err
 		}
 		p.closes = append(p.closes, func() { _ = client.Close() })
-		limits := limit.NewRedis(client)
+		probes = NewRedisProbes(client)
+		limits := limit.NewRedis(client, ring)
 		p.limits = limits
 		probes.Add(limits.Probe)
 		add := health.Add
@@ -230,18 +233,19 @@ func (h Host) openParts(ctx context.Context, live *config.Live, health *Health, 
 		return nil, err
 	}
 	p.closes = append(p.closes, func() { _ = p.gaps.Close() })
-	p.claims, err = claims(ctx, client, probes, p.js, p.gaps)
+	p.claims, err = claims(ctx, client, ring, probes, p.js, p.gaps)
 	return p, err
 }
 
 // claims opens the memory of claims: in Redis if it is configured, else in a bucket of the broker. A memory in Redis is probed
 // from then on.
 func claims(
-	ctx context.Context, client *redis.Client, probes *RedisProbes, js jetstream.JetStream, gaps *dedupe.Gaps,
+	ctx context.Context, client *redis.Client, ring keyring.Ring, probes *RedisProbes, js jetstream.JetStream, gaps *dedupe.Gaps,
 ) (func(dedupe.Options) dedupe.Store, error) {
 	var keeper func(dedupe.Options) dedupe.Keeper
 	if client != nil {
 		keeper = func(o dedupe.Options) dedupe.Keeper {
+			o.Ring = ring
 			r := dedupe.NewRedis(client, o)
 			probes.Add(r.Probe)
 			return r

@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/dedupe"
 )
 
 // ConnectRedis opens a client; it connects when it is first used. Its timeouts are short because what is asked of Redis
@@ -82,15 +85,43 @@ func redisLogin(cfg config.Redis) (user, password string, err error) {
 
 // RedisProbes is what a program asks of Redis, and so what Redis is judged by: PING says nothing of whether it takes a claim.
 type RedisProbes struct {
-	mu  sync.Mutex
-	all []func(context.Context) error
+	client redis.Cmdable
+	mu     sync.Mutex
+	all    []func(context.Context) error
 }
+
+// NewRedisProbes returns no probes yet of the Redis of client.
+func NewRedisProbes(client redis.Cmdable) *RedisProbes { return &RedisProbes{client: client} }
 
 // Add adds a probe.
 func (p *RedisProbes) Add(probe func(context.Context) error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.all = append(p.all, probe)
+}
+
+// NameRefusal explains err, and where Redis refused a script's command names that command: by running it on the probe's key, because Redis
+// before version 7 does not say it of a script.
+func NameRefusal(ctx context.Context, client redis.Cmdable, err error) error {
+	explained := ExplainRedis(err)
+	if !strings.HasPrefix(explained.Error(), lacks) {
+		return explained
+	}
+	const key = "signrelay:limit:{probe}:next"
+	tries := map[string]func() error{
+		"get":  func() error { return client.Get(ctx, key).Err() },
+		"set":  func() error { return client.Set(ctx, key, 0, time.Second).Err() },
+		"time": func() error { return client.Time(ctx).Err() },
+	}
+	if errors.Is(err, dedupe.ErrProbe) { // claims need one command more
+		tries["del"] = func() error { return client.Del(ctx, key).Err() }
+	}
+	for _, command := range slices.Sorted(maps.Keys(tries)) {
+		if refused := tries[command](); refused != nil && strings.Contains(refused.Error(), "NOPERM") && strings.Contains(refused.Error(), "command") {
+			return fmt.Errorf("%w; it lacks +%s", explained, command)
+		}
+	}
+	return explained
 }
 
 // Check runs all probes, and explains the first that fails.
@@ -100,19 +131,22 @@ func (p *RedisProbes) Check(ctx context.Context) error {
 	p.mu.Unlock()
 	for _, probe := range all {
 		if err := probe(ctx); err != nil {
-			return ExplainRedis(err)
+			return NameRefusal(ctx, p.client, err)
 		}
 	}
 	return nil
 }
+
+const lacks = "the user of redis.username or redis.url lacks a command or a key: give it its line of deployments/redis/users.conf (docs/operate.md, \"A Redis user\")"
 
 // redisRefusals are the codes with which Redis refuses, and what to do about each. Redis 6 has the code of a command in a script inside the
 // error's text, Redis 7 in front.
 var redisRefusals = []struct{ code, says string }{
 	{"WRONGPASS", "redis.username and redis.password, or those in redis.url, are not let in"},
 	{"NOAUTH", "redis.username and redis.password, or those in redis.url, are not let in"},
-	{"NOPERM", "the user of redis.url lacks a command or a key: give it those in docs/operate.md, \"A Redis user\""},
-	{"can't run this command", "the user of redis.url lacks a command or a key: give it those in docs/operate.md, \"A Redis user\""},
+	{"NOPERM", lacks},
+	{"ACL failure in script", lacks},
+	{"executing the script can't", lacks},
 	{"READONLY", "redis.url leads to a replica, which takes no claims: let it lead to the primary, or promote this one"},
 	{"OOM", "Redis is full (maxmemory), so it takes no claims: give it more memory"},
 	{"CROSSSLOT", "redis.url leads to a Redis Cluster, which does not take several keys at once: use one server without cluster-enabled"},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
@@ -28,7 +29,7 @@ func newBitly(now func() config.Bitly, limits limit.Limiter) *bitly {
 	s := now()
 	credentials := func() http.Header { return http.Header{"Authorization": {"Bearer " + now().Token}} }
 	return &bitly{
-		caller: newCaller(s.BaseURL, credentials, bitlyRate, bitlyAtOnce, limits, "shortener/bitly"),
+		caller: newCaller(s.BaseURL, credentials, bitlyRate, bitlyAtOnce, limits, flow.RateShortener+"/bitly"),
 		domain: s.Domain, group: s.Group,
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
@@ -39,7 +40,7 @@ func newRebrandly(now func() config.Rebrandly, limits limit.Limiter) *rebrandly 
 		return header
 	}
 	return &rebrandly{
-		caller: newCaller(s.BaseURL, credentials, rebrandlyRate, rebrandlyAtOnce, limits, "shortener/rebrandly"),
+		caller: newCaller(s.BaseURL, credentials, rebrandlyRate, rebrandlyAtOnce, limits, flow.RateShortener+"/rebrandly"),
 		domain: s.Domain,
 	}
 }

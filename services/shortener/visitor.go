@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
 )
 
@@ -49,7 +50,7 @@ func (v visitors) mayOpen(r *http.Request, code string) (wait time.Duration, ok 
 // take counts under the hash of a name, so that neither codes nor addresses are kept. While the limiter is in trouble everybody may.
 func (v visitors) take(r *http.Request, name string) (wait time.Duration, ok bool) {
 	sum := sha256.Sum256([]byte(name))
-	wait, ok, err := v.limits.Take(r.Context(), "link/"+hex.EncodeToString(sum[:16]), v.rate, 0)
+	wait, ok, err := v.limits.Take(r.Context(), flow.RateLink+"/"+hex.EncodeToString(sum[:16]), v.rate, 0)
 	return wait, ok || err != nil
 }
 

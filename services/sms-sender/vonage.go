@@ -17,6 +17,7 @@ import (
 	sdk "github.com/vonage/vonage-go-sdk"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/stage"
@@ -55,7 +56,7 @@ func newVonage(settings func() config.Vonage, limits limit.Limiter, workers int)
 // account is the key of the account's rate.
 func account(settings config.Vonage) string {
 	hashed := sha256.Sum256([]byte(settings.APIKey)) // half a secret, which has no business in a Redis
-	return "vonage/" + hex.EncodeToString(hashed[:8])
+	return flow.RateVonage + "/" + hex.EncodeToString(hashed[:8])
 }
 
 // address makes a message one that can be sent. The error is a verdict.

@@ -1,6 +1,7 @@
 package house
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -66,4 +67,24 @@ func (h *House) CopyLog(t testing.TB, team string) {
 // As is the environment of a program that is that user.
 func As(user string) []string {
 	return []string{"SIGNRELAY_NATS_USER=" + user, "SIGNRELAY_NATS_PASSWORD=" + PasswordOf(user)}
+}
+
+// MasterKey is that of every house whose services are processes of their own.
+const MasterKey = "master-key-of-the-tests-0123456789"
+
+// RedisUsers are the users of deployments/redis, as lines of redis.conf. Everybody's password is PasswordOf.
+func RedisUsers() string {
+	return os.Expand(flow.RedisFiles()["users.conf"], func(variable string) string {
+		for _, u := range flow.RedisUsers() {
+			if flow.RedisPassword(u.Name) == variable {
+				return PasswordOf(u.Name)
+			}
+		}
+		return ""
+	})
+}
+
+// AsInRedis is the environment of a program that is that user of Redis.
+func AsInRedis(user string) []string {
+	return []string{"SIGNRELAY_REDIS_USERNAME=" + user, "SIGNRELAY_REDIS_PASSWORD=" + PasswordOf(user)}
 }

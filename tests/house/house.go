@@ -36,7 +36,7 @@ type House struct {
 	Env        []string      // of every service besides
 	Patience   time.Duration // how long is waited for what others bring about; 30 s at first
 	Processes  map[string]*Process
-	Redis      *realtest.RedisServer // nil in standalone
+	Redis      *realtest.RedisServer // nil in standalone; at its URL a test is the user "default", who may do everything
 
 	t testing.TB
 
@@ -44,10 +44,11 @@ type House struct {
 	js         jetstream.JetStream // made when it is first asked for
 
 	env         []string
-	node        node        // the NATS server, where there is one alone
-	credentials nats.Option // of the test's own connection, where the server wants some
-	embedded    bool        // the NATS server is that of the standalone
-	lazySync    bool        // NATS syncs every two minutes, its own default
+	node        node            // the NATS server, where there is one alone
+	credentials nats.Option     // of the test's own connection, where the server wants some
+	embedded    bool            // the NATS server is that of the standalone
+	redisUsers  map[string]bool // services that are users of their own in Redis; nil where Redis has no users
+	lazySync    bool            // NATS syncs every two minutes, its own default
 }
 
 // Standalone starts everything in one process, as `make run` does, on ports of its own; more is environment besides.
@@ -121,12 +122,20 @@ func (h *House) StartReplica(t testing.TB, service string, n int) *Process {
 // provision starts Redis beside NATS, writes the settings, and makes the streams.
 func (h *House) provision(t testing.TB, settings string) {
 	t.Helper()
-	h.Redis = realtest.Redis(t)
+	var guarded bool
+	h.Redis, guarded = realtest.RedisWithUsers(t, RedisUsers())
 	path := filepath.Join(h.DataDir, "signrelay.yaml")
 	if err := os.WriteFile(path, []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h.env = append(h.env, "SIGNRELAY_NATS_URL="+h.NATSURL, "SIGNRELAY_REDIS_URL="+h.Redis.URL, "SIGNRELAY_CONFIG="+path)
+	h.env = append(h.env, "SIGNRELAY_NATS_URL="+h.NATSURL, "SIGNRELAY_REDIS_URL="+h.Redis.URL, "SIGNRELAY_CONFIG="+path, "SIGNRELAY_MASTER_KEY="+MasterKey)
+	if guarded {
+		h.env = append(h.env, AsInRedis(flow.Operator)...)
+		h.redisUsers = map[string]bool{}
+		for _, u := range flow.RedisUsers() {
+			h.redisUsers[u.Name] = true
+		}
+	}
 	if out, err := h.Command(t, "provision"); err != nil {
 		t.Fatalf("provision: %v\n%s", err, out)
 	}
@@ -147,7 +156,14 @@ func (h *House) LaunchService(t testing.TB, service, name string, env ...string)
 func (h *House) service(t testing.TB, service, name string, env []string) *Process {
 	t.Helper()
 	admin := FreeAddress(t)
-	env = slices.Concat(h.env, h.Env, env, []string{"SIGNRELAY_ADMIN_ADDR=" + admin})
+	var redis []string
+	switch {
+	case h.redisUsers[service]:
+		redis = AsInRedis(service)
+	case h.redisUsers != nil: // it uses none
+		redis = []string{"SIGNRELAY_REDIS_URL=", "SIGNRELAY_REDIS_USERNAME=", "SIGNRELAY_REDIS_PASSWORD="}
+	}
+	env = slices.Concat(h.env, redis, h.Env, env, []string{"SIGNRELAY_ADMIN_ADDR=" + admin})
 	p := newProcess(t, name, ProgramAs(t, service, h.Variant), "http://"+admin+"/readyz", env)
 	h.Processes[name] = p
 	return p

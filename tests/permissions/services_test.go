@@ -113,6 +113,13 @@ func TestEachServiceAsItself(t *testing.T) {
 		}
 	}
 
+	for _, refusal := range redisRefusals(t, h.Redis) {
+		t.Error("Redis has refused to " + refusal)
+	}
+	if keys, err := redisAs(t, h.Redis, "default").Keys(t.Context(), "signrelay:limit:{api/*").Result(); err != nil || len(keys) == 0 {
+		t.Errorf("the enricher's limits are not in Redis: %v", err)
+	}
+
 	for _, name := range append(house.Services, flow.KafkaBridge) {
 		if status := h.Processes[name].Stop(); status != 0 {
 			t.Errorf("%s ended with %d", name, status)

@@ -1,4 +1,4 @@
-// Command accounts writes the files of the NATS server that say who may do what.
+// Command accounts writes the files of the NATS server and of Redis that say who may do what.
 package main
 
 import (
@@ -11,12 +11,14 @@ import (
 )
 
 func main() {
-	dir := flag.String("write", "deployments/nats", "the folder to write into")
+	dir := flag.String("write", "deployments", "the folder to write into")
 	flag.Parse()
-	for name, text := range flow.AccountFiles() {
-		if err := os.WriteFile(filepath.Join(*dir, name), []byte(text), 0o600); err != nil {
-			fmt.Fprintln(os.Stderr, "accounts:", err)
-			os.Exit(1)
+	for server, files := range map[string]map[string]string{"nats": flow.AccountFiles(), "redis": flow.RedisFiles()} {
+		for name, text := range files {
+			if err := os.WriteFile(filepath.Join(*dir, server, name), []byte(text), 0o600); err != nil {
+				fmt.Fprintln(os.Stderr, "accounts:", err)
+				os.Exit(1)
+			}
 		}
 	}
 }

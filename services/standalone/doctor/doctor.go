@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/telemetry"
@@ -60,7 +61,7 @@ func Examine(ctx context.Context, cfg config.Config, o Options, tell func(Findin
 	limits := limit.Limiter(limit.NewLocal())
 	if client, err := service.ConnectRedis(cfg.Redis); err == nil {
 		defer func() { _ = client.Close() }()
-		limits = limit.NewRedis(client) // the doctor's calls count with those of the services
+		limits = limit.NewRedis(client, keyring.New(cfg.MasterKeys())) // the doctor's calls count with those of the services
 	}
 	e := &examination{cfg: cfg, Options: o, limits: limits}
 	groups := []func(context.Context) []Finding{

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -13,15 +12,13 @@ import (
 
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/service"
 )
 
 // oldestRedis is the first that package dedupe works with.
 const oldestRedis = "6.0"
-
-// epochKey stands as long as Redis has forgotten nothing; see dedupe.Guard.
-const epochKey = "signrelay:epoch"
 
 // memory is everything about Redis. It uses INFO alone, because many that are rented do not let CONFIG in.
 func (e *examination) memory(ctx context.Context) []Finding {
@@ -56,15 +53,18 @@ func (e *examination) memory(ctx context.Context) []Finding {
 // claim does in Redis what the services do there, on keys of its own.
 func (e *examination) claim(ctx context.Context, client *redis.Client) Finding {
 	const check = "redis claim"
-	probes := new(service.RedisProbes)
-	probes.Add(limit.NewRedis(client).Probe)
+	fail := func(whose string, err error) Finding {
+		return Finding{check, Fail, whose + ": " + told(service.NameRefusal(ctx, client, err)), "see docs/operate.md, \"A Redis user\"; where the user is that of some services only, name these with --for"}
+	}
+	if err := limit.NewRedis(client, e.ring()).Probe(ctx); err != nil {
+		return fail("rate limits", err)
+	}
 	for _, u := range flow.Users() {
 		if namespace := flow.MemoryOf(u.Name); namespace != "" && (len(e.whose()) == 0 || slices.Contains(e.whose(), u.Name)) {
-			probes.Add(dedupe.NewRedis(client, dedupe.Options{Namespace: namespace}).Probe)
+			if err := dedupe.NewRedis(client, dedupe.Options{Namespace: namespace}).Probe(ctx); err != nil {
+				return fail(u.Name, err)
+			}
 		}
-	}
-	if err := probes.Check(ctx); err != nil {
-		return Finding{check, Fail, told(err), "see docs/operate.md, \"A Redis user\"; where the user is that of some services only, name these with --for"}
 	}
 	return fine(check, "claims are taken and given back")
 }
@@ -126,25 +126,24 @@ func eviction(is map[string]string) Finding {
 	}
 }
 
-// epoch tells since when Redis remembers: "<last sequence of the log>@<unix seconds>".
+// epoch tells since when Redis remembers.
 func (e *examination) epoch(ctx context.Context, client *redis.Client) Finding {
 	const check = "redis epoch"
-	epoch, err := client.Get(ctx, epochKey).Result()
-	if errors.Is(err, redis.Nil) {
+	last, began, found, ours, err := dedupe.ReadEpoch(ctx, client, e.ring())
+	switch {
+	case err != nil:
+		return Finding{check, Fail, told(err), "may the user of redis.url read and write signrelay:epoch?"}
+	case !found:
 		return Finding{check, Warn, "none: no callback has come yet, or Redis was emptied", "nothing: the first callback begins one, and what came before is looked up in the log"}
+	case !ours:
+		return Finding{check, Warn, "the memory was begun with another master_key, or by another program",
+			"see that all services have the master_key of this command; the next callback begins the memory anew then, and what came before is looked up in the log"}
 	}
-	if err != nil {
-		return Finding{check, Fail, told(err), "may the user of redis.url read and write signrelay:*?"}
-	}
-	last, text, _ := strings.Cut(epoch, "@")
-	seconds, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return Finding{check, Fail, "the key " + epochKey + " holds something that is not ours", "give Signrelay a database of its own"}
-	}
-	began := time.Unix(seconds, 0)
 	said := "everything is remembered since " + began.UTC().Format(time.RFC3339)
-	if last != "0" && time.Since(began) < flow.Remember {
-		return Finding{check, Warn, said + ", when the log was not empty: Redis was emptied or is new", "nothing: what came before is looked up in the log, which is slower, until this is 4 days ago"}
+	if last != 0 && time.Since(began) < flow.Remember {
+		return Finding{check, Warn, said + ", when the log was not empty: Redis was emptied or is new, or the master_key is", "nothing: what came before is looked up in the log, which is slower, until this is 4 days ago"}
 	}
 	return fine(check, "%s", said)
 }
+
+func (e *examination) ring() keyring.Ring { return keyring.New(e.cfg.MasterKeys()) }

@@ -34,6 +34,10 @@
 {{- $key := ternary $user (printf "%s.creds" $user) (eq $users.kind "password") -}}
 {{- $_ := set $mine (printf "nats.%s" $users.kind) (dict "name" $users.secret "key" $key) -}}
 {{- end -}}
+{{- $redis := .root.Values.redis.users.secret -}}
+{{- if and $redis (has "redis" .row.reads) -}}
+{{- $_ := set $mine "redis.password" (dict "name" $redis "key" (.row.user | default .name)) -}}
+{{- end -}}
 {{- toYaml $mine -}}
 {{- end -}}
 

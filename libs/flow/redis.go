@@ -1,0 +1,86 @@
+package flow
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// RedisUser is a user of Redis: a service, or the operator's command line. What is not listed is refused.
+type RedisUser struct {
+	Name     string
+	Keys     []string // patterns of the keys that it reads and writes
+	Commands []string
+}
+
+// Keys in Redis that are not claims; packages dedupe and limit write them.
+const (
+	redisEpoch = "signrelay:epoch"
+	redisProbe = "signrelay:limit:{probe}:*"
+)
+
+// redisCommands are all that the scripts and their client use. No command lists keys, and none tells what others do.
+var redisCommands = []string{"eval", "evalsha", "get", "set", "time", "select", "client|setname"}
+
+// RedisUsers are those of the services that use Redis, in the order of the flow, and the operator's, which has what doctor needs.
+func RedisUsers() []RedisUser {
+	operator := RedisUser{Name: Operator, Keys: []string{redisProbe}, Commands: append(slices.Clone(redisCommands), "del", "info")}
+	var users []RedisUser
+	add := func(service string, uses Uses) {
+		u := RedisUser{Name: service, Commands: redisCommands}
+		if namespace := MemoryOf(service); namespace != "" {
+			u.Keys = append(u.Keys, namespace+":*", redisEpoch)
+			u.Commands = append(slices.Clone(redisCommands), "del") // a claim that is given back
+		}
+		for _, rate := range uses.Rates {
+			u.Keys = append(u.Keys, "signrelay:limit:{"+rate+"/*")
+		}
+		if len(u.Keys) == 0 {
+			return
+		}
+		for _, k := range u.Keys {
+			if !slices.Contains(operator.Keys, k) {
+				operator.Keys = append(operator.Keys, k)
+			}
+		}
+		u.Keys = append(u.Keys, redisProbe)
+		users = append(users, u)
+	}
+	for _, d := range Doors {
+		add(d.Name, d.Uses)
+	}
+	for _, s := range Stages {
+		add(s.Name, s.Uses)
+	}
+	return append(users, operator)
+}
+
+// Rules are the user's permissions, as ACL SETUSER takes them.
+func (u RedisUser) Rules() string {
+	rules := []string{"resetkeys", "-@all"}
+	for _, k := range u.Keys {
+		rules = append(rules, "~"+k)
+	}
+	for _, c := range u.Commands {
+		rules = append(rules, "+"+c)
+	}
+	return strings.Join(rules, " ")
+}
+
+// RedisPassword is the variable that holds a Redis user's password.
+func RedisPassword(user string) string { return "REDIS_" + capitals(user) + "_PASSWORD" }
+
+// RedisFiles are the files of deployments/redis that come from the map, by name.
+func RedisFiles() map[string]string {
+	var b strings.Builder
+	b.WriteString(`# Made by "make generate" from libs/flow: change it there.
+#
+# Who may do what in Redis, for "include" in redis.conf. Put the passwords in place of the variables first, as docker-compose.yml does;
+# they are of letters and digits. The user "default" is the administrator: give it a password (requirepass) or turn it off.
+
+`)
+	for _, u := range RedisUsers() {
+		fmt.Fprintf(&b, "user %s on >$%s %s\n", u.Name, RedisPassword(u.Name), u.Rules())
+	}
+	return map[string]string{"users.conf": b.String()}
+}

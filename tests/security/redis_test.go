@@ -1,0 +1,176 @@
+package security
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/signrelay/signrelay/libs/dedupe"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/keyring"
+	"github.com/signrelay/signrelay/libs/providers"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// thief is a connection to the house's Redis with a password that was stolen: a service's, or the administrator's.
+func thief(t *testing.T, h *house.House, user string) *redis.Client {
+	t.Helper()
+	o, err := redis.ParseURL(h.Redis.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if user != "default" {
+		o.Username, o.Password = user, house.PasswordOf(user)
+	}
+	client := redis.NewClient(o)
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// dedupeOf is ingest's memory, as a replica of ingest that has died used it.
+func dedupeOf(t *testing.T, h *house.House, client *redis.Client) dedupe.Store {
+	t.Helper()
+	o := dedupe.Options{Namespace: flow.IngestMemory, Lease: time.Millisecond, Remember: time.Hour, Waits: true, Ring: keyring.New([]string{house.MasterKey})}
+	return dedupe.NewGuard(dedupe.NewRedis(client, o), event.Log{JS: h.JetStream(t), Stream: flow.Signing}, nil, o)
+}
+
+// visited is a callback about that document, and the id that its event will have.
+func visited(t *testing.T, document string) (body []byte, id string) {
+	t.Helper()
+	body = fmt.Appendf(nil, `{"event_type":"activity_visited","activity":"5a26bbf9e623117c2a6eed1b","request":%[1]q,`+
+		`"created_time":"2017-07-19T16:15:28.509Z","id":"of-%[1]s"}`, document)
+	clickwrap, ok := providers.ByName("clickwrap")
+	if !ok {
+		t.Fatal("no clickwrap")
+	}
+	r := pack.Request{Method: http.MethodPost, Header: http.Header{"Content-Type": {"application/json"}}, Body: body, ReceivedAt: time.Now()}
+	events, err := clickwrap.Normalize(r, signingv1.Verification_VERIFICATION_TOKEN)
+	if err != nil || len(events) != 1 {
+		t.Fatal(len(events), err)
+	}
+	events[0].Source, events[0].Provider = "demo", "clickwrap"
+	return body, event.OccurrenceID(events[0], "of-"+document)
+}
+
+// Who has a password of Redis knows what makes an event's id, and says before the callback comes that it is done, or that somebody else does it. The
+// callback is stored all the same, and is a duplicate when it comes again.
+func TestNoEventVanishesByAPasswordOfRedis(t *testing.T) {
+	t.Parallel()
+	h := house.Parts(t, house.AroundTheSandbox)
+	h.StartService(t, "ingest", "ingest")
+	n := 0
+	send := func(body []byte) (int, any) {
+		status, answer := h.Callback(t, http.MethodPost, "/webhooks/clickwrap/demo", nil,
+			http.Header{"Content-Type": {"application/json"}, "Pactsafe-Webhook-Token": {"12345"}}, body)
+		return status, answer["status"]
+	}
+	stored := func(document string) int { return h.Count(t, flow.Signing, "signing.v1.demo.clickwrap.*.*."+document) }
+	accepts := func(what, document string, body []byte) {
+		t.Helper()
+		if status, said := send(body); status != http.StatusAccepted || stored(document) != 1 {
+			t.Errorf("%s: answered %d %v, and %d events are stored", what, status, said, stored(document))
+		}
+		if status, said := send(body); status != http.StatusOK || said != "duplicate" || stored(document) != 1 {
+			t.Errorf("%s: sent again it is answered %d %v, and %d events are stored", what, status, said, stored(document))
+		}
+	}
+	quiet, _ := visited(t, "untouched")
+	accepts("the honest control", "untouched", quiet)
+
+	for _, user := range []string{"ingest", "default"} {
+		client := thief(t, h, user)
+		for what, value := range map[string]string{
+			"confirmed": "1", "confirmed with a result": "1x", "claimed by another": "cthief|99999999999999", "pending": "pthief|99999999999999", "text": "x", "zero": "0",
+		} {
+			n++
+			document := fmt.Sprintf("d%d", n)
+			body, id := visited(t, document)
+			for _, name := range []string{"i:" + id, "i:" + id[:12], "i:" + strings.ToUpper(id)} {
+				if err := client.Set(t.Context(), name, value, time.Hour).Err(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			accepts(user+" says "+what, document, body)
+		}
+	}
+	_, id := visited(t, "untouched")
+	if status, answer := h.Callback(t, http.MethodPost, "/webhooks/clickwrap/demo", nil,
+		http.Header{"Content-Type": {"application/json"}, "Pactsafe-Webhook-Token": {"12345"}}, quiet); !strings.Contains(fmt.Sprint(answer), id) {
+		t.Errorf("the ids that the test computes are not those of the events: %d %v", status, answer)
+	}
+}
+
+// The administrator's password writes to keys that it sees: an ingest that dies leaves the keys of its callbacks behind, and the thief calls all of them
+// confirmed. When the callbacks come again, each is stored.
+func TestNoConfirmationIsForgedUnderAKeyThatIsSeen(t *testing.T) {
+	t.Parallel()
+	h := house.Parts(t, house.AroundTheSandbox)
+	h.StartService(t, "ingest", "ingest")
+	post := func(document string) (int, any) {
+		body, _ := visited(t, document)
+		status, answer := h.Callback(t, http.MethodPost, "/webhooks/clickwrap/demo", nil,
+			http.Header{"Content-Type": {"application/json"}, "Pactsafe-Webhook-Token": {"12345"}}, body)
+		return status, answer["status"]
+	}
+	if status, said := post("honest"); status != http.StatusAccepted {
+		t.Fatalf("before: %d %v", status, said)
+	}
+	client := thief(t, h, "default")
+	keys, err := client.Keys(t.Context(), "i:*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var confirmation string
+	for _, k := range keys {
+		if k != "i:probe" {
+			confirmation = client.Get(t.Context(), k).Val()
+			client.Del(t.Context(), k) // so that every other key is of a callback that is not stored
+		}
+	}
+	for i, value := range []string{"1", confirmation, "10001"} {
+		document := fmt.Sprintf("seen-%d", i)
+		_, id := visited(t, document)
+		// What a died ingest leaves behind: the key of the callback, which the thief sees.
+		memory := dedupeOf(t, h, client)
+		if _, err := memory.Claim(t.Context(), "died", id); err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range client.Keys(t.Context(), "i:*").Val() {
+			if strings.HasPrefix(client.Get(t.Context(), k).Val(), "c") {
+				client.Set(t.Context(), k, value, time.Hour)
+			}
+		}
+		if status, said := post(document); status != http.StatusAccepted || h.Count(t, flow.Signing, "signing.v1.demo.clickwrap.*.*."+document) != 1 {
+			t.Errorf("%q: answered %d %v, and nothing is in the log", value, status, said)
+		}
+	}
+}
+
+// One key stops no source: the user of another service cannot write a source's limits, nor can the administrator compute their names.
+func TestNoSourceIsStoppedByAPasswordOfRedis(t *testing.T) {
+	t.Parallel()
+	h := house.Apart(t)
+	far := fmt.Sprint(time.Now().Add(24 * time.Hour).UnixMicro())
+	names := []string{"signrelay:limit:{api/clickwrap/demo}:next", "signrelay:limit:{api/clickwrap/demo}:paused"}
+	for _, user := range []string{"ingest", "sms-sender", "email-sender"} {
+		for _, name := range names {
+			if err := thief(t, h, user).Set(t.Context(), name, far, 24*time.Hour).Err(); err == nil || !strings.Contains(err.Error(), "NOPERM") {
+				t.Errorf("%s writes %s: %v", user, name, err)
+			}
+		}
+	}
+	for _, name := range names {
+		if err := thief(t, h, "default").Set(t.Context(), name, far, 24*time.Hour).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.Play(t, "clickwrap", "one-signer")
+	h.Until(t, "the messages have come", func() bool { return len(h.Messages(t)) > 0 })
+}
