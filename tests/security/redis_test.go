@@ -9,11 +9,12 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/keyring"
-	"github.com/signrelay/signrelay/libs/providers"
+	clickwrappack "github.com/signrelay/signrelay/libs/providers/clickwrap"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 	"github.com/signrelay/signrelay/tests/house"
@@ -46,17 +47,16 @@ func visited(t *testing.T, document string) (body []byte, id string) {
 	t.Helper()
 	body = fmt.Appendf(nil, `{"event_type":"activity_visited","activity":"5a26bbf9e623117c2a6eed1b","request":%[1]q,`+
 		`"created_time":"2017-07-19T16:15:28.509Z","id":"of-%[1]s"}`, document)
-	clickwrap, ok := providers.ByName("clickwrap")
-	if !ok {
-		t.Fatal("no clickwrap")
+	webhook, err := clickwrappack.Pack.Webhook(config.Source{Name: "demo", Provider: "clickwrap", Webhook: config.Webhook{Secrets: []string{"12345"}}})
+	if err != nil {
+		t.Fatal(err)
 	}
 	r := pack.Request{Method: http.MethodPost, Header: http.Header{"Content-Type": {"application/json"}}, Body: body, ReceivedAt: time.Now()}
-	events, err := clickwrap.Normalize(r, signingv1.Verification_VERIFICATION_TOKEN)
+	events, err := webhook.Normalize(r, signingv1.Verification_VERIFICATION_TOKEN)
 	if err != nil || len(events) != 1 {
 		t.Fatal(len(events), err)
 	}
-	events[0].Source, events[0].Provider = "demo", "clickwrap"
-	return body, event.OccurrenceID(events[0], "of-"+document)
+	return body, events[0].GetId()
 }
 
 // Who has a password of Redis knows what makes an event's id, and says before the callback comes that it is done, or that somebody else does it. The

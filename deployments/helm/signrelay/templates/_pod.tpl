@@ -100,6 +100,9 @@ env:
   {{- if hasKey $secrets "nats.password" }}
   - {name: SIGNRELAY_NATS_USER, value: {{ .row.user | default .name }}}
   {{- end }}
+  {{- if and $values.redis.users.secret (hasKey $secrets "redis.password") }}
+  - {name: SIGNRELAY_REDIS_USERNAME, value: {{ .row.user | default .name }}}
+  {{- end }}
   {{- range $setting, $_ := $secrets }}
   - name: {{ include "signrelay.variable" $setting }}{{ ne $setting "nats.creds" | ternary "_FILE" "" }}
     value: /etc/signrelay/secrets/{{ $setting }}
