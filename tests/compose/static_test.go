@@ -296,7 +296,7 @@ func TestTheExampleHasEveryVariable(t *testing.T) {
 	t.Parallel()
 	inFiles := map[string]string{}
 	for _, file := range []string{base, realFile, cluster} {
-		for _, found := range regexp.MustCompile(`\$\{(\w+):-([^}]*)\}`).FindAllStringSubmatch(uncommented(t, filepath.Join(house.Root(), file)), -1) {
+		for _, found := range regexp.MustCompile(`\$\{(\w+):-(?:\$\{\w+:-)?([^}]*)\}`).FindAllStringSubmatch(uncommented(t, filepath.Join(house.Root(), file)), -1) {
 			inFiles[found[1]] = found[2]
 		}
 	}

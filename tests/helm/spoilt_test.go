@@ -77,7 +77,7 @@ var spoilt = []struct {
 	{"stages are scaled as the flow says", "templates/scaling.yaml", "consumer: {{ $row.stage.consumer }}", "consumer: worker"},
 
 	{"programs understand their settings", "files/services.yaml", "setting: SIGNRELAY_LINKS_ADDR", "setting: SIGNRELAY_SHORTENER_ADDR"},
-	{"programs understand their settings", "files/services.yaml", "reads: [sources, api, shortener, drain_delay, nats, redis, log]", "reads: [sources, api, shortener, nats, log]"},
+	{"programs understand their settings", "files/services.yaml", "reads: [sources, api, shortener, drain_delay, nats, redis, master_key, log]", "reads: [sources, api, shortener, nats, log]"},
 	{"programs understand their settings", "files/services.yaml", "reads: [kafka, nats, log]", "reads: [nats, log]"},
 	{"programs understand their settings", "templates/_pod.tpl", `ternary "_FILE" ""`, `ternary "" ""`},
 

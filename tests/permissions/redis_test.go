@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -28,6 +29,37 @@ func TestTheFilesOfRedisAreUpToDate(t *testing.T) {
 		is, err := os.ReadFile(filepath.Join(house.Root(), "deployments", "redis", name))
 		if err != nil || string(is) != want {
 			t.Errorf("deployments/redis/%s is not what `make generate` makes (%v)", name, err)
+		}
+	}
+}
+
+// The manual and docker-compose.yml put the passwords into users.conf with a shell, and the manual gives the result to a running Redis.
+func TestTheShellPutsThePasswordsIn(t *testing.T) {
+	t.Parallel()
+	const fill = "eval \"echo \\\"$(grep ^user "
+	for _, file := range []string{"docs/operate.md", "docker-compose.yml"} {
+		text, err := os.ReadFile(filepath.Join(house.Root(), file))
+		if err != nil || !strings.Contains(strings.ReplaceAll(string(text), "$$", "$"), fill) {
+			t.Errorf("%s does not fill in users.conf as this test does: %v", file, err)
+		}
+	}
+	if os.Getenv("SIGNRELAY_TEST_REDIS_URL") != "" {
+		t.Skip("the Redis of SIGNRELAY_TEST_REDIS_URL has users of its own")
+	}
+	server := realtest.RedisWith(t, nil)
+	_, port, _ := strings.Cut(redisAs(t, server, "default").Options().Addr, ":")
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", fill+"deployments/redis/users.conf)\\\"\" | sed 's/^user /acl setuser /' | redis-cli -p "+port)
+	cmd.Dir = house.Root()
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	for _, u := range flow.RedisUsers() {
+		cmd.Env = append(cmd.Env, flow.RedisPassword(u.Name)+"="+house.PasswordOf(u.Name))
+	}
+	if out, err := cmd.CombinedOutput(); err != nil || strings.Count(string(out), "OK") != len(flow.RedisUsers()) {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, u := range flow.RedisUsers() {
+		if err := limit.NewRedis(redisAs(t, server, u.Name), keyring.Ring{}).Probe(t.Context()); err != nil {
+			t.Errorf("%s: %v", u.Name, err)
 		}
 	}
 }
