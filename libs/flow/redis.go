@@ -15,8 +15,9 @@ type RedisUser struct {
 
 // Keys in Redis that are not claims; packages dedupe and limit write them.
 const (
-	redisEpoch = "signrelay:epoch"
-	redisProbe = "signrelay:limit:{probe}:*"
+	redisEpoch  = "signrelay:epoch"
+	redisProbe  = "signrelay:limit:{probe}:*"
+	redisCounts = "signrelay:limit:{*}:count"
 )
 
 // redisCommands are all that the scripts and their client use. No command lists keys, and none tells what others do.
@@ -28,9 +29,13 @@ func RedisUsers() []RedisUser {
 	var users []RedisUser
 	add := func(service string, uses Uses) {
 		u := RedisUser{Name: service, Commands: redisCommands}
-		if namespace := MemoryOf(service); namespace != "" {
+		namespace := MemoryOf(service)
+		if namespace != "" {
 			u.Keys = append(u.Keys, namespace+":*", redisEpoch)
 			u.Commands = append(slices.Clone(redisCommands), "del") // a claim that is given back
+		}
+		if namespace == service { // a sender counts its messages
+			u.Keys = append(u.Keys, redisCounts)
 		}
 		for _, rate := range uses.Rates {
 			u.Keys = append(u.Keys, "signrelay:limit:{"+rate+"/*")
