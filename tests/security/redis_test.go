@@ -20,8 +20,8 @@ import (
 	"github.com/signrelay/signrelay/tests/house"
 )
 
-// thief is a connection to the house's Redis with a password that was stolen: a service's, or the administrator's.
-func thief(t *testing.T, h *house.House, user string) *redis.Client {
+// redisThief is a connection to the house's Redis with a password that was stolen: a service's, or the administrator's.
+func redisThief(t *testing.T, h *house.House, user string) *redis.Client {
 	t.Helper()
 	o, err := redis.ParseURL(h.Redis.URL)
 	if err != nil {
@@ -85,7 +85,7 @@ func TestNoEventVanishesByAPasswordOfRedis(t *testing.T) {
 	accepts("the honest control", "untouched", quiet)
 
 	for _, user := range []string{"ingest", "default"} {
-		client := thief(t, h, user)
+		client := redisThief(t, h, user)
 		for what, value := range map[string]string{
 			"confirmed": "1", "confirmed with a result": "1x", "claimed by another": "cthief|99999999999999", "pending": "pthief|99999999999999", "text": "x", "zero": "0",
 		} {
@@ -125,7 +125,7 @@ func TestNoConfirmationIsForgedUnderAKeyThatIsSeen(t *testing.T) {
 	if status, said := post("honest"); status != http.StatusAccepted {
 		t.Fatalf("before: %d %v", status, said)
 	}
-	client := thief(t, h, "default")
+	client := redisThief(t, h, "default")
 	keys, err := client.Keys(t.Context(), "i:*").Result()
 	if err != nil {
 		t.Fatal(err)
@@ -164,13 +164,13 @@ func TestNoSourceIsStoppedByAPasswordOfRedis(t *testing.T) {
 	names := []string{"signrelay:limit:{api/clickwrap/demo}:next", "signrelay:limit:{api/clickwrap/demo}:paused"}
 	for _, user := range []string{"ingest", "sms-sender", "email-sender"} {
 		for _, name := range names {
-			if err := thief(t, h, user).Set(t.Context(), name, far, 24*time.Hour).Err(); err == nil || !strings.Contains(err.Error(), "NOPERM") {
+			if err := redisThief(t, h, user).Set(t.Context(), name, far, 24*time.Hour).Err(); err == nil || !strings.Contains(err.Error(), "NOPERM") {
 				t.Errorf("%s writes %s: %v", user, name, err)
 			}
 		}
 	}
 	for _, name := range names {
-		if err := thief(t, h, "default").Set(t.Context(), name, far, 24*time.Hour).Err(); err != nil {
+		if err := redisThief(t, h, "default").Set(t.Context(), name, far, 24*time.Hour).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
