@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/signrelay/signrelay/libs/mailbox"
 )
 
 // Check judges what the settings mean, and returns all mistakes as one error of one line each; every line names the key
@@ -208,6 +210,8 @@ func (c *checker) email(e Email) {
 			c.mistake("email.from", `want an address such as "Acme <no-reply@acme.example>"`)
 		case strings.ContainsFunc(from.Address, func(r rune) bool { return r > unicode.MaxASCII }):
 			c.mistake("email.from", "want an address in ASCII, which every mail server takes; a domain in its xn-- form")
+		case !public(from.Address):
+			c.mistake("email.from", "want an address at a domain of the internet: others refuse mail from localhost, an IP address or a host without a dot")
 		}
 	}
 	if strings.ContainsAny(e.SMTP.Host, ":/") && net.ParseIP(e.SMTP.Host) == nil {
@@ -259,7 +263,13 @@ func (c *checker) mailbox(key, text string) {
 	}
 	if a, err := mail.ParseAddress(text); err != nil || a.Address != text {
 		c.mistake(key, "want one address alone, such as contracts@acme.example")
+	} else if !public(a.Address) {
+		c.mistake(key, "want an address at a domain of the internet, such as contracts@acme.example: not at localhost, an IP address or a host without a dot")
 	}
+}
+
+func public(address string) bool {
+	return mailbox.Public(address[strings.LastIndexByte(address, '@')+1:])
 }
 
 func (c *checker) natsURL(text string) {

@@ -7,11 +7,14 @@ import (
 	"unicode"
 
 	"golang.org/x/net/idna"
+
+	mailboxes "github.com/signrelay/signrelay/libs/mailbox"
 )
 
 // mailbox parses free text as one e-mail address, or returns the reason why it cannot. It drops a display name, "mailto:", and
 // punctuation around the address. It refuses a list, because the text does not say which address is the signer's. It converts
-// an international domain to punycode. It keeps a local part outside ASCII: whether that can be used depends on the mail
+// an international domain to punycode. It refuses a domain that is not one of the internet: localhost, an IP address, a host without
+// a dot. It keeps a local part outside ASCII: whether that can be used depends on the mail
 // server.
 func mailbox(text string) (address, reason string) {
 	text = visible(text)
@@ -43,6 +46,9 @@ func mailbox(text string) (address, reason string) {
 		if domain, err = idna.Lookup.ToASCII(domain); err != nil {
 			return "", addressInvalid
 		}
+	}
+	if !mailboxes.Public(domain) {
+		return "", addressInvalid
 	}
 	address = local + "@" + domain
 	// A local part that needs quotes is read without them: as it stands, the result is no address.

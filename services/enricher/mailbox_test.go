@@ -69,6 +69,27 @@ func TestAddresses(t *testing.T) {
 		{"\u7528\u6237@example.com", "\u7528\u6237@example.com", ""},
 		{"m\u00fcller@b\u00fccher.example", "m\u00fcller@xn--bcher-kva.example", ""},
 
+		// Domains inside the mail server's network.
+		{"eric@localhost", "", addressInvalid},
+		{"eric@LOCALHOST.", "", addressInvalid},
+		{"eric@localhost.localdomain", "", addressInvalid},
+		{"eric@a.localhost", "", addressInvalid},
+		{"eric@127.0.0.1", "", addressInvalid},
+		{"eric@[127.0.0.1]", "", addressInvalid},
+		{"eric@[IPv6:::1]", "", addressInvalid},
+		{"Eric <eric@[127.0.0.1]>", "", addressInvalid},
+		{"eric@127.1", "", addressInvalid},
+		{"eric@0x7f.0.0.1", "", addressInvalid},
+		{"eric@2130706433", "", addressInvalid},
+		{"eric@\uff11\uff12\uff17.0.0.1", "", addressInvalid},
+		{"eric@127\u30020\u30020\u30021", "", addressInvalid},
+		{"eric@mailserver", "", addressInvalid},
+		{"eric@mailserver.", "", addressInvalid},
+		{"eric@db.internal.", "", addressInvalid},
+		{"mailto:eric@db.internal", "", addressInvalid},
+		{"eric@printer.local", "", addressInvalid},
+		{"eric@internal.example.com", "eric@internal.example.com", ""},
+
 		// None.
 		{"", "", noAddress},
 		{" \u200b ", "", noAddress},

@@ -243,6 +243,9 @@ func hostileAddresses(t *testing.T, s *stand) {
 		{"d@signer.example(comment)", "d@signer.example"},
 		{"e@signer.example\x00", "e@signer.example"},
 		{"mailto:f@signer.example?bcc=victim@evil.example", "f@signer.example"},
+		// The mail server would deliver these inside its own network.
+		{"victim@localhost", ""}, {"victim@LOCALHOST.", ""}, {"victim@127.0.0.1", ""}, {"victim@[127.0.0.1]", ""}, {"victim@[IPv6:::1]", ""}, {"victim@127.1", ""},
+		{"victim@0x7f.0.0.1", ""}, {"victim@１２７.0.0.1", ""}, {"victim@mailserver", ""}, {"victim@db.internal.", ""}, {"victim@printer.local", ""},
 		{"", ""},
 	}
 	mobiles := []string{

@@ -1,0 +1,28 @@
+// Package mailbox says to which domains mail of strangers may go.
+package mailbox
+
+import (
+	"slices"
+	"strings"
+)
+
+// private are the top-level domains which name hosts of a local network or none at all: RFC 6761, RFC 6762, RFC 8375, RFC 7686, ICANN's
+// ".internal", and those that ICANN does not delegate because networks use them. ".example" stays: documents and the sandbox use it.
+var private = []string{"localhost", "localdomain", "local", "internal", "intranet", "private", "lan", "home", "corp", "mail", "arpa", "onion", "invalid", "test"}
+
+// Public reports whether a domain, in ASCII, can be a mail domain of the internet. A mail server would deliver to localhost, an IP
+// address, or a host without a dot inside its own network, where an address that a provider names must not lead.
+func Public(domain string) bool {
+	labels := strings.Split(strings.ToLower(domain), ".")
+	top := labels[len(labels)-1]
+	return len(domain) <= 253 && len(labels) > 1 && !slices.ContainsFunc(labels, malformed) && !numeric(top) && !slices.Contains(private, top)
+}
+
+// malformed reports whether a label is not made of letters, digits and inner hyphens, 63 at most. Underscores occur in real domains.
+func malformed(label string) bool {
+	return label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||
+		strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != ""
+}
+
+// numeric reports whether a label makes a name an IP address: "1" of 127.1, "0x1" of 0x7f.0x1. No top-level domain begins with a digit.
+func numeric(label string) bool { return label[0] >= '0' && label[0] <= '9' }
