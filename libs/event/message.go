@@ -93,10 +93,10 @@ func (c carrier) Keys() []string {
 	return keys
 }
 
-// subjectAttribute is a document's id as ce-subject: itself, or for an id of somebody's making that is longer than any
-// provider's, its token. The server refuses headers of more than 64 KiB, at every retry.
+// subjectAttribute is a document's id as ce-subject: itself, or its token if it looks personal or is longer than any
+// provider's. The server refuses headers of more than 64 KiB, at every retry.
 func subjectAttribute(id string) string {
-	if len(id) > longestToken {
+	if len(id) > longestToken || personal(id) {
 		return DocumentToken(id)
 	}
 	return percentEncode(id)

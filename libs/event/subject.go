@@ -1,7 +1,6 @@
 package event
 
 import (
-	"crypto/sha256"
 	"encoding/base64"
 	"strings"
 
@@ -27,14 +26,13 @@ func DocumentFilter(documentID string) string {
 const longestToken = 128
 
 // DocumentToken turns a document's id into one subject token: the id itself where it is a legal token, else its
-// base64url, "_" for none. An id over 128 bytes becomes the base64url of its SHA-256.
+// base64url, "_" for none. An id over 128 bytes, or one that looks personal (see Public), becomes the base64url of its SHA-256.
 func DocumentToken(id string) string {
 	switch {
 	case id == "":
 		return None
-	case len(id) > longestToken:
-		sum := sha256.Sum256([]byte(id))
-		return base64.RawURLEncoding.EncodeToString(sum[:])
+	case len(id) > longestToken, personal(id):
+		return hashed(id)
 	case id == None || strings.ContainsFunc(id, illegalInToken):
 		return base64.RawURLEncoding.EncodeToString([]byte(id))
 	default:

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+
+	"github.com/signrelay/signrelay/libs/printable"
 )
 
 // Logger writes JSON lines from that level on (debug, info, warn, error; anything else is info), each with the service's
@@ -17,7 +19,7 @@ func Logger(w io.Writer, level, service string) *slog.Logger {
 	if err := from.UnmarshalText([]byte(level)); err != nil {
 		from = slog.LevelInfo
 	}
-	handler := slog.NewJSONHandler(w, &slog.HandlerOptions{Level: from, ReplaceAttr: maskAttr})
+	handler := slog.NewJSONHandler(printable.JSONWriter(w), &slog.HandlerOptions{Level: from, ReplaceAttr: maskAttr})
 	return slog.New(handler).With("service", service)
 }
 

@@ -198,8 +198,11 @@ func TestAnUnreadableQueryIsKeptAsItCame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if kept := m.Header.Get(ingest.HeaderQuery); kept != query {
+		if _, kept := ingest.KeptContent(m.Header, m.Data); kept != query {
 			t.Errorf("kept %q, want %q", kept, query)
+		}
+		if text := fmt.Sprint(m.Header); strings.Contains(text, "activity_visited") {
+			t.Errorf("the query is in the headers: %s", text)
 		}
 		if text := fmt.Sprint(m.Header); strings.Contains(text, "12345") {
 			t.Errorf("the source's secret is in the quarantine: %s", text)

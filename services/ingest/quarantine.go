@@ -6,24 +6,25 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/telemetry"
 )
 
 // Headers of a quarantined callback, or of one item of a batch. Its payload is the body, or the item, byte for byte but for the
-// source's secrets.
+// source's secrets, and behind it the query of a GET, whose fields are there: both may name people, whom no header may name.
 const (
 	HeaderSource       = "Signrelay-Source"
 	HeaderProvider     = "Signrelay-Provider"
 	HeaderMethod       = "Signrelay-Method"
 	HeaderDoor         = "Signrelay-Door"
-	HeaderQuery        = "Signrelay-Query"
-	HeaderHeader       = "Signrelay-Header" // JSON
+	HeaderQueryBytes   = "Signrelay-Query-Bytes" // how many bytes at the payload's end are the query; missing on a POST
+	HeaderQuery        = "Signrelay-Query"       // the query, in what versions before 2026-12 quarantined
+	HeaderHeader       = "Signrelay-Header"      // JSON
 	HeaderVerification = "Signrelay-Verification"
 	HeaderReceivedAt   = "Signrelay-Received-At"
 	HeaderReason       = "Signrelay-Reason"
@@ -31,9 +32,22 @@ const (
 	HeaderItem         = "Signrelay-Item" // the item's place in its batch, from 0; missing on a whole callback
 )
 
-// longestHeaders bounds the kept request headers, in bytes. The server takes 64 KiB of headers in all; beside these there is
-// the query, which a request has room for 32 KiB of.
+// longestHeaders bounds the kept request headers, in bytes. The server takes 64 KiB of headers in all.
 const longestHeaders = 16 << 10
+
+// KeptContent returns the body and the query of a quarantined callback.
+func KeptContent(h nats.Header, payload []byte) (body []byte, query string) {
+	text := h.Get(HeaderQueryBytes)
+	if text == "" {
+		return payload, h.Get(HeaderQuery)
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > len(payload) {
+		return payload, ""
+	}
+	end := len(payload) - n
+	return payload[:end:end], string(payload[end:])
+}
 
 // quarantineMessage is what keeps an unreadable callback or item, so that a later version or an operator's repair brings it in.
 // Its id is the same whenever the same callback comes again.
@@ -63,7 +77,6 @@ func quarantineMessage(u unreadable, src source) (*nats.Msg, error) {
 			HeaderProvider:     {src.settings.Provider},
 			HeaderMethod:       {r.Method},
 			HeaderDoor:         {r.Door},
-			HeaderQuery:        {query},
 			HeaderHeader:       {string(header)},
 			HeaderVerification: {strconv.Itoa(int(u.verification))},
 			HeaderReceivedAt:   {r.ReceivedAt.Format(time.RFC3339Nano)},
@@ -71,6 +84,10 @@ func quarantineMessage(u unreadable, src source) (*nats.Msg, error) {
 			HeaderDetail:       {u.why.Detail},
 		},
 		Data: []byte(body),
+	}
+	if r.Method == http.MethodGet && query != "" {
+		msg.Data = append(msg.Data, query...)
+		msg.Header.Set(HeaderQueryBytes, strconv.Itoa(len(query)))
 	}
 	if r.Item == nil {
 		sum.Write(r.Body)
@@ -85,19 +102,21 @@ func quarantineMessage(u unreadable, src source) (*nats.Msg, error) {
 	return msg, nil
 }
 
-// headerToKeep returns a request's headers without those that contain the source's credentials: the quarantine keeps messages
-// for 30 days and must not contain credentials. Proxies repeat the query in headers of their own.
+// keptHeaders are the request headers that say how a body is read, and who sent it. Others come from proxies, and repeat the query or
+// name the caller's address: they are not kept.
+var keptHeaders = []string{"Content-Type", "User-Agent"}
+
+// headerToKeep returns the request headers to keep, without the source's credentials: the quarantine keeps messages for 30 days and
+// must not contain credentials.
 func headerToKeep(all http.Header, secrets pack.Secrets) http.Header {
-	kept := make(http.Header, len(all))
-	for name, values := range all {
-		switch {
-		case name == "Content-Type": // a form cannot be read without it
-			for _, value := range values {
-				value, _ = secrets.RedactAll(value)
-				kept[name] = append(kept[name], value)
+	kept := http.Header{}
+	for _, name := range keptHeaders {
+		for _, value := range all[name] {
+			value, _ = secrets.RedactAll(value)
+			if name == "User-Agent" {
+				value = telemetry.Mask(value)
 			}
-		case name != "Authorization" && name != "Proxy-Authorization" && name != "Cookie" && !slices.ContainsFunc(values, secrets.In):
-			kept[name] = values
+			kept[name] = append(kept[name], value)
 		}
 	}
 	return kept

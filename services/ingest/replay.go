@@ -36,7 +36,7 @@ type Replayed struct {
 // Replay stores the events of a quarantined callback or item. Its pack reads it again, and its events are stored like those of
 // any callback. Unchanged content keeps its verification: in a batch, each item whose bytes occur in the kept batch. If the
 // callback or item still cannot be read, Replay returns a *pack.UnreadableError.
-func Replay(ctx context.Context, env service.Env, h nats.Header, body []byte, repair Repair) (Replayed, error) {
+func Replay(ctx context.Context, env service.Env, h nats.Header, payload []byte, repair Repair) (Replayed, error) {
 	p, known := providers.ByName(h.Get(HeaderProvider))
 	if !known {
 		return Replayed{}, fmt.Errorf("no provider %q", h.Get(HeaderProvider))
@@ -49,7 +49,7 @@ func Replay(ctx context.Context, env service.Env, h nats.Header, body []byte, re
 	if !known {
 		return Replayed{}, fmt.Errorf("the settings name no source %s/%s any more", h.Get(HeaderProvider), h.Get(HeaderSource))
 	}
-	kept, v, err := quarantinedRequest(h, body)
+	kept, v, err := quarantinedRequest(h, payload)
 	if err != nil {
 		return Replayed{}, err
 	}
@@ -98,8 +98,9 @@ func (repair Repair) changed(src source, kept pack.Request) repaired {
 	}
 }
 
-func quarantinedRequest(h nats.Header, body []byte) (pack.Request, signingv1.Verification, error) {
-	r := pack.Request{Method: h.Get(HeaderMethod), Door: h.Get(HeaderDoor), RawQuery: h.Get(HeaderQuery), Body: body}
+func quarantinedRequest(h nats.Header, payload []byte) (pack.Request, signingv1.Verification, error) {
+	body, query := KeptContent(h, payload)
+	r := pack.Request{Method: h.Get(HeaderMethod), Door: h.Get(HeaderDoor), RawQuery: query, Body: body}
 	r.Query, _ = pack.ParseForm(r.RawQuery) // the pack reports an invalid query when it reads the callback
 	if err := json.Unmarshal([]byte(h.Get(HeaderHeader)), &r.Header); err != nil {
 		return r, 0, fmt.Errorf("read kept headers: %w", err)

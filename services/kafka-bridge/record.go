@@ -48,9 +48,9 @@ func (encode encoder) record(h nats.Header, data []byte) (kafka.Message, error) 
 
 // key is what decides on the partition, and so what stays in order: the document. Where there is none it is the person (an
 // eSignature v1 signer's events name no document), else the event's own id: what is about nothing in common has no order
-// to keep, and spreads.
+// to keep, and spreads. Of an id that looks personal it is the hash.
 func key(e *signingv1.SigningEvent) string {
-	return cmp.Or(e.GetDocument().GetId(), e.GetRecipient().GetId(), e.GetId())
+	return event.Public(cmp.Or(e.GetDocument().GetId(), e.GetRecipient().GetId(), e.GetId()))
 }
 
 // headers are the CloudEvents attributes and the trace. Values are percent-encoded in NATS and plain UTF-8 in Kafka.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/printable"
 	"github.com/signrelay/signrelay/libs/stage"
 )
 
@@ -31,7 +32,7 @@ func dlqListFlags(fs *flag.FlagSet) {
 }
 
 func dlqShowFlags(fs *flag.FlagSet) {
-	fs.Bool("body", false, "the body alone, byte for byte")
+	fs.Bool("body", false, "the body alone, byte for byte; on a terminal, control characters are escaped")
 }
 
 // which is a choice of dead letters.
@@ -182,7 +183,7 @@ func dlqShow(ctx context.Context, c *call) error {
 			return err
 		}
 		if c.flag("body") == "true" {
-			_, err = c.stdout.Write(letter.Data)
+			_, err = c.raw.Write(letter.Data)
 			return err
 		}
 		return c.showLetter(letter)
@@ -215,9 +216,9 @@ func (c *call) showLetter(l stage.Letter) error {
 		{"subject", b.Subject},
 	} {
 		if value := fmt.Sprint(line.value); value != "" {
-			shown := visible(value)
+			shown := printable.Line(value)
 			if line.name == "stack" {
-				shown = visibleLines(value)
+				shown = printable.Lines(value)
 			}
 			if _, err := fmt.Fprintf(c.stdout, "%-11s %s\n", line.name+":", shown); err != nil {
 				return err

@@ -18,6 +18,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/printable"
 	"github.com/signrelay/signrelay/libs/stage"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
@@ -179,7 +180,7 @@ func (p *plan) print(w io.Writer, rate int) {
 	}
 	slices.SortFunc(p.rows, func(a, b *row) int { return cmp.Or(place(a)-place(b), strings.Compare(a.what, b.what)) })
 	for _, r := range p.rows {
-		fmt.Fprintf(w, "  %-12s  %d × %s\n", r.stage, r.letters, visible(r.says()))
+		fmt.Fprintf(w, "  %-12s  %d × %s\n", r.stage, r.letters, printable.Line(r.says()))
 	}
 	if p.unknown > 0 {
 		fmt.Fprintf(w, "Of %d nobody knows whether it was done: the log is asked first, and what is sent again is marked as a possible duplicate.\n", p.unknown)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/signrelay/signrelay/libs/printable"
 	"github.com/signrelay/signrelay/services/standalone"
 	"github.com/signrelay/signrelay/services/standalone/doctor"
 )
@@ -78,9 +79,9 @@ func (c *call) tell(f doctor.Finding) error {
 	if c.json() {
 		return printJSON(c.stdout, f)
 	}
-	line := fmt.Sprintf("%-4s  %-24s  %s", f.Status, f.Check, visible(f.Found))
+	line := fmt.Sprintf("%-4s  %-24s  %s", f.Status, f.Check, printable.Line(f.Found))
 	if f.Mend != "" {
-		line += "\n      " + strings.Repeat(" ", 26) + "mend: " + f.Mend
+		line += "\n      " + strings.Repeat(" ", 26) + "mend: " + printable.Line(f.Mend)
 	}
 	_, err := fmt.Fprintln(c.stdout, line)
 	return err

@@ -63,8 +63,10 @@ func heldList(ctx context.Context, c *call) error {
 				}
 				continue
 			}
-			fmt.Fprintf(c.stdout, "%s  %s  %-5s  %-22s  %-12s  %s: %s\n", h.ID, h.Since.UTC().Format(time.RFC3339), h.Channel,
-				h.Source+"/"+h.Provider, h.Kind, h.Fault, h.Reason)
+			if err := c.say("%s  %s  %-5s  %-22s  %-12s  %s: %s", h.ID, h.Since.UTC().Format(time.RFC3339), h.Channel,
+				h.Source+"/"+h.Provider, h.Kind, h.Fault, h.Reason); err != nil {
+				return err
+			}
 		}
 		return nil
 	})

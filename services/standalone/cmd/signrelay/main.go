@@ -23,6 +23,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/printable"
 	"github.com/signrelay/signrelay/libs/service"
 )
 
@@ -46,9 +47,10 @@ type call struct {
 	args     []string // behind the flags
 	flags    *flag.FlagSet
 	stdin    io.Reader
-	attended bool // stdin is a terminal
-	stdout   io.Writer
+	attended bool      // stdin is a terminal
+	stdout   io.Writer // shows control characters escaped, like stderr
 	stderr   io.Writer
+	raw      io.Writer // takes bodies byte for byte; on a terminal it is stdout
 }
 
 func (c *call) flag(name string) string { return c.flags.Lookup(name).Value.String() }
@@ -85,6 +87,11 @@ type usageError struct{ text string }
 func (e usageError) Error() string { return e.text }
 
 func dispatch(ctx context.Context, args, environ []string, stdin *os.File, stdout, stderr io.Writer) int {
+	raw := stdout
+	stdout, stderr = printable.Writer(stdout), printable.Writer(stderr)
+	if f, ok := raw.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		raw = stdout
+	}
 	cmd, rest, found := find(args)
 	if !found {
 		if len(args) > 0 && (args[0] == "help" || args[0] == "-h" || args[0] == "--help") {
@@ -101,7 +108,7 @@ func dispatch(ctx context.Context, args, environ []string, stdin *os.File, stdou
 		}
 		return 2
 	}
-	err := use(ctx, cmd, rest, environ, stdin, stdout, stderr)
+	err := use(ctx, cmd, rest, environ, &call{stdin: stdin, attended: term.IsTerminal(int(stdin.Fd())), stdout: stdout, stderr: stderr, raw: raw})
 	switch {
 	case err == nil:
 		return 0
@@ -109,10 +116,10 @@ func dispatch(ctx context.Context, args, environ []string, stdin *os.File, stdou
 		commandHelp(stdout, cmd)
 		return 0
 	case errors.As(err, new(usageError)):
-		fmt.Fprintf(stderr, "signrelay %s: %s\nUse: signrelay %s %s\n", cmd.name, visibleLines(err.Error()), cmd.name, cmd.args)
+		fmt.Fprintf(stderr, "signrelay %s: %s\nUse: signrelay %s %s\n", cmd.name, printable.Lines(err.Error()), cmd.name, cmd.args)
 		return 2
 	default:
-		fmt.Fprintf(stderr, "signrelay %s: %s\n", cmd.name, visibleLines(err.Error()))
+		fmt.Fprintf(stderr, "signrelay %s: %s\n", cmd.name, printable.Lines(err.Error()))
 		return 1
 	}
 }
@@ -129,7 +136,7 @@ func find(args []string) (command, []string, bool) {
 	return command{}, nil, false
 }
 
-func use(ctx context.Context, cmd command, args, environ []string, stdin *os.File, stdout, stderr io.Writer) error {
+func use(ctx context.Context, cmd command, args, environ []string, c *call) error {
 	fs := flag.NewFlagSet(cmd.name, flag.ContinueOnError)
 	if cmd.flags != nil {
 		cmd.flags(fs)
@@ -141,7 +148,8 @@ func use(ctx context.Context, cmd command, args, environ []string, stdin *os.Fil
 	if err != nil && (cmd.name != configCheckName || !config.Readable(err)) {
 		return usageError{err.Error()}
 	}
-	return cmd.run(ctx, &call{cfg: cfg, mistakes: err, args: rest, flags: fs, stdin: stdin, attended: term.IsTerminal(int(stdin.Fd())), stdout: stdout, stderr: stderr})
+	c.cfg, c.mistakes, c.args, c.flags = cfg, err, rest, fs
+	return cmd.run(ctx, c)
 }
 
 func help(w io.Writer) {
@@ -175,7 +183,7 @@ func printJSON(w io.Writer, v any) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "%s\n", visibleJSON(line))
+	_, err = fmt.Fprintf(w, "%s\n", printable.JSON(line))
 	return err
 }
 

@@ -22,7 +22,7 @@ import (
 const quarantineListing = "signrelay quarantine list"
 
 func quarantineShowFlags(fs *flag.FlagSet) {
-	fs.Bool("body", false, "the body alone, byte for byte")
+	fs.Bool("body", false, "the body alone, byte for byte; on a terminal, control characters are escaped")
 	fs.Bool("query", false, "the query alone, URL-encoded: what came by GET has its fields there")
 }
 
@@ -45,12 +45,13 @@ type kept struct {
 }
 
 func describe(m *jetstream.RawStreamMsg) kept {
+	body, query := ingest.KeptContent(m.Header, m.Data)
 	k := kept{
 		Number: m.Sequence, Received: m.Time, Source: m.Header.Get(ingest.HeaderSource), Provider: m.Header.Get(ingest.HeaderProvider),
-		Reason: m.Header.Get(ingest.HeaderReason), Detail: m.Header.Get(ingest.HeaderDetail), Method: m.Header.Get(ingest.HeaderMethod), Bytes: len(m.Data),
+		Reason: m.Header.Get(ingest.HeaderReason), Detail: m.Header.Get(ingest.HeaderDetail), Method: m.Header.Get(ingest.HeaderMethod), Bytes: len(body),
 	}
 	if k.Method == http.MethodGet {
-		k.Bytes = len(m.Header.Get(ingest.HeaderQuery))
+		k.Bytes = len(query)
 	}
 	if item, err := strconv.Atoi(m.Header.Get(ingest.HeaderItem)); err == nil {
 		k.Item = &item
@@ -111,15 +112,20 @@ func quarantineShow(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
+	body, query := ingest.KeptContent(m.Header, m.Data)
 	switch {
 	case c.flag("query") == "true":
-		_, err = fmt.Fprintln(c.stdout, m.Header.Get(ingest.HeaderQuery))
+		_, err = fmt.Fprintln(c.raw, query)
 		return err
 	case c.flag("body") == "true":
-		_, err = c.stdout.Write(m.Data)
+		_, err = c.raw.Write(body)
 		return err
 	}
-	return errors.Join(c.sayHeader(m.Header), c.say(""), c.sayBody(m.Data))
+	err = errors.Join(c.sayHeader(m.Header), c.say(""))
+	if query != "" && m.Header.Get(ingest.HeaderQuery) == "" {
+		err = errors.Join(err, c.say("query: %s", query), c.say(""))
+	}
+	return errors.Join(err, c.sayBody(string(body)))
 }
 
 func quarantineReplay(ctx context.Context, c *call) (err error) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/printable"
 	"github.com/signrelay/signrelay/libs/realtest"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 	"github.com/signrelay/signrelay/services/ingest"
@@ -90,7 +91,7 @@ func TestNoListingPrintsWhatCannotBeSeen(t *testing.T) {
 		if args[1] == "show" {
 			want = strings.Count(stdout, "\n") // a body has lines of its own
 		}
-		if said := stdout + stderr; strings.ContainsFunc(strings.NewReplacer("\n", "", "\r", "").Replace(said), hidden) || strings.Count(said, "\n") != want || !strings.Contains(said, "owned") {
+		if said := stdout + stderr; strings.ContainsFunc(strings.NewReplacer("\n", "", "\r", "").Replace(said), printable.Hidden) || strings.Count(said, "\n") != want || !strings.Contains(said, "owned") {
 			t.Errorf("%q prints %q", args, said)
 		}
 	}
@@ -111,7 +112,7 @@ func TestWhatIsVisible(t *testing.T) {
 		"PLSDOC1970 Zoë 李小龍": "PLSDOC1970 Zoë 李小龍", "\x1b[31m": `\x1b[31m`, "a\nb\tc": `a\x0ab\x09c`, "\u202e": `\u202e`, "\xff\xfe": `\xff\xfe`,
 		"\u009b": `\x9b`, "\U000e0001": `\U000e0001`, "\ufffd": "\ufffd", "🇩🇪": "🇩🇪",
 	} {
-		if got := visible(text); got != want {
+		if got := printable.Line(text); got != want {
 			t.Errorf("%q is shown as %q, want %q", text, got, want)
 		}
 	}
@@ -120,10 +121,10 @@ func TestWhatIsVisible(t *testing.T) {
 		if err != nil {
 			return false
 		}
-		shown := visibleJSON(line)
+		shown := printable.JSON(line)
 		var again, once string
 		same := json.Unmarshal(shown, &again) == nil && json.Unmarshal(line, &once) == nil && again == once
-		return same && !strings.ContainsFunc(string(shown), hidden) && !strings.ContainsFunc(visible(text), hidden)
+		return same && !strings.ContainsFunc(string(shown), printable.Hidden) && !strings.ContainsFunc(printable.Line(text), printable.Hidden)
 	}, &quick.Config{MaxCount: 10_000}); err != nil {
 		t.Error(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/printable"
 	"github.com/signrelay/signrelay/libs/service"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 	"github.com/signrelay/signrelay/services/standalone"
@@ -72,7 +73,7 @@ func timeline(ctx context.Context, c *call) error {
 		life = append(life, happening{e, arrival(e, m.Time)})
 	}
 	if life == nil {
-		fmt.Fprintln(c.stderr, visible("The log holds nothing on "+filter))
+		fmt.Fprintln(c.stderr, printable.Line("The log holds nothing on "+filter))
 	}
 	// In the log's order where two have one time.
 	slices.SortStableFunc(life, func(a, b happening) int { return event.Time(a.event).Compare(event.Time(b.event)) })
@@ -120,7 +121,7 @@ func showStored(ctx context.Context, c *call, js jetstream.JetStream, filter str
 		}
 	}
 	if none {
-		fmt.Fprintln(c.stderr, visible("The log holds nothing on "+filter))
+		fmt.Fprintln(c.stderr, printable.Line("The log holds nothing on "+filter))
 	}
 	return nil
 }
@@ -161,18 +162,18 @@ func (c *call) showData(data []byte) error {
 	return c.show(e, "")
 }
 
-// show prints one event; the text of beside follows its time. The line for people names no person, because screens are shared;
-// --json has everything.
+// show prints one event; the text of beside follows its time. The line for people names no person, because screens are shared: an id
+// that looks like an address, a number or a name is shown as its hash. --json has everything.
 func (c *call) show(e *signingv1.SigningEvent, beside string) error {
 	if c.json() {
 		line, err := protojson.Marshal(e)
 		if err != nil {
 			return fmt.Errorf("event %s as JSON: %w", e.GetId(), err)
 		}
-		_, err = fmt.Fprintf(c.stdout, "%s\n", visibleJSON(line))
+		_, err = fmt.Fprintf(c.stdout, "%s\n", printable.JSON(line))
 		return err
 	}
-	document := e.GetDocument().GetId()
+	document := event.Public(e.GetDocument().GetId())
 	if document == "" {
 		document = "-"
 	}
@@ -183,7 +184,7 @@ func (c *call) show(e *signingv1.SigningEvent, beside string) error {
 func detail(e *signingv1.SigningEvent) string {
 	var text string
 	if id := e.GetRecipient().GetId(); id != "" {
-		text += "  recipient=" + id
+		text += "  recipient=" + event.Public(id)
 	}
 	if n := e.GetNotice(); n != nil {
 		text += "  " + n.GetKind() + "/" + n.GetChannel()

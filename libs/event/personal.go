@@ -1,0 +1,66 @@
+package event
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"regexp"
+	"strings"
+)
+
+// Public is an id as it may be read outside a payload: in subjects, headers, keys and listings. It is the id, or its hash if it looks
+// like an e-mail address, a phone number or a name: providers let their customers choose ids.
+func Public(id string) string {
+	if personal(id) {
+		return hashed(id)
+	}
+	return id
+}
+
+// hashed is the base64url of an id's SHA-256, 43 characters.
+func hashed(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// An international number has 15 digits at most (E.164). The ids of the providers that have digits alone are shorter than 10, or longer.
+const (
+	fewestDigits, mostDigits = 10, 15
+	fewestBehindPlus         = 8
+)
+
+// personal reports whether an id looks like an e-mail address, a phone number or a name.
+func personal(id string) bool {
+	digits, number := 0, true
+	for i, r := range id {
+		switch {
+		case r >= '0' && r <= '9':
+			digits++
+		case r == '@' || r == '＠' || r == '%' && strings.HasPrefix(id[i:], "%40"):
+			return true
+		case !strings.ContainsRune(" .-()/+", r):
+			number = false
+		}
+		if r == '+' && digitsIn(id[i+1:]) >= fewestBehindPlus {
+			return true
+		}
+	}
+	return number && digits >= fewestDigits && digits <= mostDigits || strings.HasPrefix(id, "tel:") || strings.HasPrefix(id, "sms:") ||
+		strings.Contains(id, " ") && words.MatchString(id)
+}
+
+// words are two words with a space between them, as in a name.
+var words = regexp.MustCompile(`\pL{2,} \pL{2,}`)
+
+// digitsIn counts the digits at the beginning of a text, which spaces and marks may group.
+func digitsIn(text string) int {
+	n := 0
+	for _, r := range text {
+		switch {
+		case r >= '0' && r <= '9':
+			n++
+		case !strings.ContainsRune(" .-()/", r):
+			return n
+		}
+	}
+	return n
+}

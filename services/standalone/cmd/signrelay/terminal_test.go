@@ -1,0 +1,28 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/printable"
+)
+
+// Every command that is given a hostile argument says so without control characters.
+func TestNoCommandRepeatsControlCharacters(t *testing.T) {
+	t.Parallel()
+	for _, cmd := range commands {
+		t.Run(cmd.name, func(t *testing.T) {
+			t.Parallel()
+			for _, args := range [][]string{{"--" + hostile}, {"--log.level", hostile}, {"--nats.url", hostile, hostile}} {
+				var out, errs bytes.Buffer
+				_ = dispatch(t.Context(), append(strings.Fields(cmd.name), args...), nil, os.Stdin, &out, &errs)
+				said := strings.ReplaceAll(out.String()+errs.String(), "\n", "")
+				if strings.ContainsFunc(strings.ReplaceAll(said, "\t", ""), printable.Hidden) || said == "" {
+					t.Errorf("%q prints %q", args, said)
+				}
+			}
+		})
+	}
+}
