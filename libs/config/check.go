@@ -26,6 +26,7 @@ func Check(cfg Config, providers []string, perSource func(Source) error) error {
 	c.sources(cfg.Sources, providers, perSource)
 	c.sms(cfg.SMS.Vonage)
 	c.email(cfg.Email)
+	c.limits(cfg.Limits)
 	c.shortener(cfg.Shortener)
 	c.reachable(cfg)
 
@@ -191,11 +192,33 @@ func (c *checker) shortener(s Shortener) {
 	c.webURL("shortener.bitly.base_url", s.Bitly.BaseURL)
 	c.needed("shortener.rebrandly.base_url", s.Rebrandly.BaseURL)
 	c.webURL("shortener.rebrandly.base_url", s.Rebrandly.BaseURL)
-	switch {
-	case s.Kind == "bitly" && s.Bitly.Token == "":
-		c.mistake("shortener.bitly.token", "shortener.kind is bitly: set its access token")
-	case s.Kind == "rebrandly" && s.Rebrandly.APIKey == "":
-		c.mistake("shortener.rebrandly.apikey", "shortener.kind is rebrandly: set its API key")
+}
+
+// NumberTypes are what limits.number_types may name: the types of the library of phone numbers, and unknown for a number that it
+// has no type for.
+var NumberTypes = []string{
+	"mobile", "fixed-line", "voip", "personal-number", "pager", "uan", "voicemail", "shared-cost", "toll-free", "premium-rate", "unknown",
+}
+
+// Bounds of limits. The messages to one person are remembered one by one, those of a source are only counted.
+const mostToOne, mostToAll = 10_000, 100_000_000
+
+func (c *checker) limits(l Limits) {
+	c.most("limits.person_per_day", l.PersonPerDay, mostToOne)
+	c.most("limits.number_per_hour", l.NumberPerHour, mostToOne)
+	c.most("limits.document", l.Document, mostToAll)
+	c.most("limits.source_per_day", l.SourcePerDay, mostToAll)
+	for _, code := range l.Countries {
+		if code != "*" {
+			c.region("limits.countries", code)
+		}
+	}
+	c.eachOf("limits.number_types", l.NumberTypes, NumberTypes...)
+}
+
+func (c *checker) most(key string, value, most int) {
+	if value < 0 || value > most {
+		c.mistake(key, "want how many messages, at most %d, or 0 for no limit, not %d", most, value)
 	}
 }
 

@@ -79,7 +79,6 @@ func TestAllMistakesAtOnce(t *testing.T) {
 		`shortener.trusted_proxies: want networks such as 10.0.0.0/8 or 2001:db8::/32, not "10.0.0.1"`,
 		`shortener.bitly.base_url: must not be empty`,
 		`shortener.rebrandly.base_url: must not be empty`,
-		`shortener.bitly.token: shortener.kind is bitly: set its access token`,
 		`nats.url: want nats://host:port or tls://host:port, several separated by commas`,
 		`nats.addr: want host:port, such as 127.0.0.1:8080 or :8080, not "4222"`,
 		`nats.replicas: want 1 for a single node or 3 for a cluster, not 0`,

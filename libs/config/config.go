@@ -20,6 +20,7 @@ type Config struct {
 	Sources   []Source  `yaml:"sources"`
 	SMS       SMS       `yaml:"sms"`
 	Email     Email     `yaml:"email"`
+	Limits    Limits    `yaml:"limits"`
 	Shortener Shortener `yaml:"shortener"`
 	Templates Templates `yaml:"templates"`
 
@@ -168,6 +169,21 @@ type SMTP struct {
 	Connections int `yaml:"connections"`
 }
 
+// Limits is how many messages leave and where to. A message beyond them is held until the operator releases it. Each channel counts
+// for itself, and 0 is no limit.
+type Limits struct {
+	PersonPerDay  int `yaml:"person_per_day"`  // to one number or address in 24 hours; default 60
+	NumberPerHour int `yaml:"number_per_hour"` // texts to one number in an hour; default 30
+	Document      int `yaml:"document"`        // about one document in 30 days; default 1000
+	SourcePerDay  int `yaml:"source_per_day"`  // of one source in 24 hours; default 10000
+	// Countries are those that texts go to, as in ISO 3166; "*" is all. Empty: those of the sources' regions, and of the
+	// numbers in their notify.sender.mobile.
+	Countries []string `yaml:"countries"`
+	// NumberTypes are the kinds of number that texts go to; default mobile, which includes numbers that may be either mobile or
+	// fixed, as in the US.
+	NumberTypes []string `yaml:"number_types"`
+}
+
 // Shortener is where short links come from.
 type Shortener struct {
 	Kind      string `yaml:"kind"`       // builtin, bitly, rebrandly
@@ -182,6 +198,18 @@ type Shortener struct {
 
 	Bitly     Bitly     `yaml:"bitly"`
 	Rebrandly Rebrandly `yaml:"rebrandly"`
+}
+
+// Domain is what the links of the outside shortener begin with, without a scheme; empty where our own links are the short ones.
+func (s Shortener) Domain() string {
+	switch s.Kind {
+	case "bitly":
+		return s.Bitly.Domain
+	case "rebrandly":
+		return s.Rebrandly.Domain
+	default:
+		return ""
+	}
 }
 
 // Bitly is the operator's account there.

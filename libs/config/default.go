@@ -21,6 +21,13 @@ func Default() Config {
 			EndTimeout:  10 * time.Minute,
 			Connections: 4,
 		}},
+		Limits: Limits{ // docs/adr/0022 says why
+			PersonPerDay:  60,
+			NumberPerHour: 30,
+			Document:      1000,
+			SourcePerDay:  10_000,
+			NumberTypes:   []string{"mobile"},
+		},
 		Shortener: Shortener{
 			Kind:        "builtin",
 			ExpireAfter: 90 * 24 * time.Hour,

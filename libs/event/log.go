@@ -21,8 +21,9 @@ type Log struct {
 	Stream string
 }
 
-// batch is how many messages one request brings: 256 of about 1 KiB are one read from disk and one window of TCP.
-const batch = 256
+// batch is how many messages one request brings: 256 of about 1 KiB are one read from disk and one window of TCP. few is for a
+// question that the first message answers as a rule.
+const batch, few = 256, 4
 
 // Which tells which of the ids stand on the subject, among the messages stored in the span. It reads the span once,
 // however many ids there are: all signers of an eSignature v1 account share one subject.
@@ -86,13 +87,22 @@ type Span struct {
 // Messages yields the messages of a subject or filter that were stored since then, oldest first; the zero time means
 // all of them. An error ends it.
 func (l Log) Messages(ctx context.Context, filter string, since time.Time) iter.Seq2[*jetstream.RawStreamMsg, error] {
+	return l.from(ctx, filter, since, batch)
+}
+
+// Few is Messages for a reader that expects to stop at one of the first.
+func (l Log) Few(ctx context.Context, filter string, since time.Time) iter.Seq2[*jetstream.RawStreamMsg, error] {
+	return l.from(ctx, filter, since, few)
+}
+
+func (l Log) from(ctx context.Context, filter string, since time.Time, size int) iter.Seq2[*jetstream.RawStreamMsg, error] {
 	return func(yield func(*jetstream.RawStreamMsg, error) bool) {
 		start := jetstreamext.GetBatchSeq(1)
 		if !since.IsZero() {
 			start = jetstreamext.GetBatchStartTime(since)
 		}
 		for {
-			last, more, err := l.messages(ctx, filter, start, yield)
+			last, more, err := l.messages(ctx, filter, start, size, yield)
 			if err != nil {
 				yield(nil, fmt.Errorf("read %s: %w", l.Stream, err))
 				return
@@ -100,7 +110,7 @@ func (l Log) Messages(ctx context.Context, filter string, since time.Time) iter.
 			if !more {
 				return
 			}
-			start = jetstreamext.GetBatchSeq(last + 1)
+			start, size = jetstreamext.GetBatchSeq(last+1), batch
 		}
 	}
 }
@@ -108,13 +118,13 @@ func (l Log) Messages(ctx context.Context, filter string, since time.Time) iter.
 // messages yields one batch. It believes the count of messages still to come that each message bears, and not the end of
 // the batch: an answer cut short must not read as "there is nothing more".
 func (l Log) messages(
-	ctx context.Context, filter string, start jetstreamext.GetBatchOpt, yield func(*jetstream.RawStreamMsg, error) bool,
+	ctx context.Context, filter string, start jetstreamext.GetBatchOpt, size int, yield func(*jetstream.RawStreamMsg, error) bool,
 ) (last uint64, more bool, err error) {
 	if !l.JS.Conn().IsConnected() {
 		// The library subscribes before it asks, and leaves the subscription behind when asking fails.
 		return 0, false, nats.ErrDisconnected
 	}
-	answers, err := jetstreamext.GetBatch(ctx, l.JS, l.Stream, batch, jetstreamext.GetBatchSubject(filter), start)
+	answers, err := jetstreamext.GetBatch(ctx, l.JS, l.Stream, size, jetstreamext.GetBatchSubject(filter), start)
 	if err != nil {
 		return 0, false, err
 	}

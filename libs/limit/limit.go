@@ -29,6 +29,10 @@ type Limiter interface {
 
 	// Pause gives out no place under a key for so long: the other side has said when to come again.
 	Pause(ctx context.Context, key string, d time.Duration) error
+
+	// Count counts the thing of that id once, however often it is called. It returns the index of the first quota that is full, those
+	// of the totals behind the others, and counts the thing nowhere then; else Counted.
+	Count(ctx context.Context, id string, t Tally) (full int, err error)
 }
 
 // LaterError means that no place was near enough, or that the other side's circuit is open.

@@ -11,6 +11,8 @@ type Local struct {
 	mu   sync.Mutex
 	keys map[string]place
 	now  func() time.Time
+
+	tallies tallies
 }
 
 // place is where the calls under one key stand.
@@ -54,6 +56,11 @@ func (l *Local) Pause(_ context.Context, key string, d time.Duration) error {
 	p.paused = later(p.paused, l.now().Add(d))
 	l.keys[key] = p
 	return nil
+}
+
+// Count implements Limiter.
+func (l *Local) Count(_ context.Context, id string, t Tally) (int, error) {
+	return l.tallies.count(l.now(), id, t), nil
 }
 
 // forget drops the keys that are as good as new.

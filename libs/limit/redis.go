@@ -19,21 +19,24 @@ var takeScript string
 //go:embed pause.lua
 var pauseScript string
 
+//go:embed count.lua
+var countScript string
+
 // Redis limits the calls of all replicas together. While Redis is away each process limits its own: a limit is worth less
 // than the work that it would stop.
 type Redis struct {
-	client      redis.Scripter
-	ring        keyring.Ring
-	names       keyring.Keys
-	take, pause *redis.Script
-	alone       *Local
+	client             redis.Scripter
+	ring               keyring.Ring
+	names              keyring.Keys
+	take, pause, count *redis.Script
+	alone              *Local
 }
 
 // NewRedis makes a limiter that shares its places through Redis. With a master key the names in Redis depend on it.
 func NewRedis(client redis.Scripter, ring keyring.Ring) *Redis {
 	return &Redis{
 		client: client, ring: ring, names: ring.For("redis"), alone: NewLocal(),
-		take: redis.NewScript(takeScript), pause: redis.NewScript(pauseScript),
+		take: redis.NewScript(takeScript), pause: redis.NewScript(pauseScript), count: redis.NewScript(countScript),
 	}
 }
 
@@ -73,6 +76,30 @@ func (r *Redis) Pause(ctx context.Context, key string, d time.Duration) error {
 	}
 	return nil
 }
+
+// Count implements Limiter. Its answer takes one round trip.
+func (r *Redis) Count(ctx context.Context, id string, t Tally) (int, error) {
+	keep, most := t.kept()
+	keys := []string{countKey(t.Key)}
+	args := []any{mark(id), keep.Milliseconds(), most, len(t.Quotas)}
+	for _, q := range t.Quotas {
+		args = append(args, q.Most, q.Per.Milliseconds())
+	}
+	for _, q := range t.Totals {
+		keys = append(keys, countKey(q.Key))
+		args = append(args, q.Most, q.Per.Milliseconds())
+	}
+	full, err := r.count.Run(ctx, r.client, keys, args...).Int()
+	switch {
+	case ctx.Err() != nil:
+		return 0, ctx.Err()
+	case err != nil:
+		return r.alone.Count(ctx, id, t)
+	}
+	return full, nil
+}
+
+func countKey(key string) string { return "signrelay:limit:{" + key + "}:count" }
 
 // probeKey is the key of Probe; see flow.RedisUsers.
 const probeKey = "probe"

@@ -31,6 +31,8 @@ type record struct {
 	Held *heldRecord `json:"held,omitempty"`
 	// Resumed is when it last stopped waiting for the operator: its attempts count from then on.
 	Resumed time.Time `json:"resumed,omitzero"`
+	// Released is the input that an operator has let go though it is beyond the limits.
+	Released string `json:"released,omitempty"`
 
 	revision uint64
 }
@@ -38,6 +40,9 @@ type record struct {
 type heldRecord struct {
 	Held
 	ByReason bool `json:"by_reason,omitempty"` // it waits with those of its reason; else with all messages of the channel
+	// Limits is a fingerprint of the settings beyond whose limits it is, and Input what to release; empty where it waits for others.
+	Limits string `json:"limits,omitempty"`
+	Input  string `json:"input,omitempty"`
 }
 
 // counts reports whether an attempt of unknown outcome counts. It counts only if the other side has worked, for any message,

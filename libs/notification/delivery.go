@@ -29,6 +29,8 @@ type Sender struct {
 	Hand Hand
 	// Vendor is the name of the other side in metrics and logs: "vonage", "smtp".
 	Vendor string
+	// Destination fails with NotAllowed where the settings do not allow a message to where it goes; nil where any will do.
+	Destination func(*notifyv1.Notification) error
 	// Settings returns a comparable value that changes when an operator changes the account; nil where nothing does.
 	Settings func() any
 	// Trace looks elsewhere than in the log for word that an earlier attempt handed n over: what the provider told of it, or
@@ -63,6 +65,11 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 	d := delivery{
 		Sender: s, stage: place.Name, js: env.JS, log: event.Log{JS: env.JS, Stream: flow.Signing}, attempts: attempts{bucket}, said: env.Log,
 	}
+	if d.links, err = NewLinks(env.Config.Shortener); err != nil {
+		return err
+	}
+	d.causes = &causes{log: d.log}
+	d.limits = newLimits(env, channel, s.Destination)
 	if d.metrics, err = newMetrics(env.Metrics, channel); err != nil {
 		return err
 	}
@@ -89,6 +96,9 @@ type delivery struct {
 	js       jetstream.JetStream
 	log      event.Log // SIGNING
 	attempts attempts
+	links    Links
+	causes   *causes
+	limits   limits
 	gates    *gates
 	metrics  metrics
 	said     *slog.Logger
@@ -101,6 +111,9 @@ const awayPause = time.Second
 // is looked for first, and what is then sent is marked as a possible duplicate.
 func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]) ([]stage.Out, error) {
 	n, now := in.Data, time.Now()
+	if !named(n) {
+		return nil, RefusedBy(Ours, causeUnknown, errors.New("the message's source or provider is no name that one can have"))
+	}
 	var r record
 	if in.Attempt > 1 || in.Unknown || in.Replays > 0 {
 		var err error
@@ -123,6 +136,12 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 	}
 	if r.Unknown >= mostUnknown {
 		return nil, RefusedBy(Provider, "outcome-unknown", fmt.Errorf("handed over %d times, each with unknown outcome", r.Tries))
+	}
+	if err := d.verify(ctx, in); err != nil {
+		return nil, err
+	}
+	if err := d.limited(ctx, in, &r); err != nil {
+		return nil, err
 	}
 	pass, refused := d.gates.begin(ctx, r)
 	if refused != nil {
@@ -237,16 +256,19 @@ func (d delivery) wait(ctx context.Context, in stage.Event[*notifyv1.Notificatio
 // hold records a message as held, if it is not yet, and publishes notification.deferred once. err is the error for the stage.
 func (d delivery) hold(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record, before record, trouble *HandoverError, err error) error {
 	n, now := in.Data, time.Now()
-	if r.Held == nil || r.Held.Reason != trouble.Reason {
+	if r.Held == nil || r.Held.Reason != trouble.Reason || trouble.hold == limitHold && r.Held.Limits != d.limits.fingerprint {
 		held := &heldRecord{ByReason: trouble.hold == reasonHold, Held: Held{
 			Since: now, Reason: trouble.Reason, Fault: trouble.Fault, Channel: ChannelName(n.GetChannel()), ID: n.GetId(),
-			Source: n.GetSource(), Provider: n.GetProvider(), Document: n.GetDocumentId(), Kind: KindName(n.GetKind()),
+			Source: n.GetSource(), Provider: n.GetProvider(), Document: n.GetDocumentId(), Kind: KindName(n.GetKind()), Country: trouble.country,
 		}}
+		if trouble.hold == limitHold {
+			held.Limits, held.Input = d.limits.fingerprint, in.ID
+		}
 		switch {
 		case r.Held != nil:
 			held.Since = r.Held.Since
 		case r.Resumed.IsZero():
-			if untold := d.tell(ctx, Deferred(n, d.stage, now, trouble.Reason, trouble.Fault)); untold != nil {
+			if untold := d.tell(ctx, Deferred(n, d.stage, now, trouble.Reason, trouble.Fault, trouble.country)); untold != nil {
 				return errors.Join(err, untold)
 			}
 		}
@@ -331,7 +353,14 @@ func (d delivery) givenUp(in stage.Event[*notifyv1.Notification], cause error) [
 	trouble := &HandoverError{Reason: "gave-up", Fault: Ours}
 	errors.As(cause, &trouble)
 	n := in.Data
-	d.metrics.failed.WithLabelValues(n.GetSource(), n.GetProvider(), ChannelName(n.GetChannel()), trouble.Reason, string(trouble.Fault)).Inc()
+	source, provider := n.GetSource(), n.GetProvider()
+	if forged(trouble) { // they may be anything, and labels are bounded
+		source, provider = "", ""
+	}
+	d.metrics.failed.WithLabelValues(source, provider, channelOf(d.stage), trouble.Reason, string(trouble.Fault)).Inc()
+	if !named(n) {
+		return nil // its events have no subject
+	}
 	e := Failed(n, d.stage, time.Now(), trouble.Reason, trouble.Fault)
 	e.Notice.PossibleDuplicate = d.twice(in)
 	if in.Replays > 0 { // a failure of its own: the log has heard of the first

@@ -8,7 +8,6 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
@@ -63,7 +62,7 @@ func TestASenderAsksTheLogForWhatItsMemoryForgot(t *testing.T) {
 		"older than the log, but sent":  {91 * day, sent, false, false},
 	}
 
-	b := servicetest.New(t, config.Default())
+	b := servicetest.New(t, defaults())
 	var mu sync.Mutex
 	handed := map[string]int{}
 	b.Start(func(ctx context.Context, env service.Env) error {

@@ -141,7 +141,7 @@ func (g *gates) hold(trouble *HandoverError) {
 		g.account.Open(trouble.Reason)
 	case reasonHold:
 		g.reason(trouble.Reason).Open(trouble.Reason)
-	case noHold:
+	case noHold, limitHold:
 	}
 }
 

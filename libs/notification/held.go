@@ -24,6 +24,12 @@ type Held struct {
 	Provider string    `json:"provider"`
 	Document string    `json:"document"`
 	Kind     string    `json:"kind"`
+	// Country is that of the number, as in ISO 3166, where the settings do not allow texts to it.
+	Country string `json:"country,omitempty"`
+	// Limit is true where the message is beyond the settings' limits, and each such message can be released by itself.
+	Limit bool `json:"limit,omitempty"`
+
+	key string // of its record
 }
 
 // HeldMessages lists the messages that senders hold, in no particular order.
@@ -53,13 +59,38 @@ func HeldMessages(ctx context.Context, js jetstream.JetStream) (all []Held, err 
 				return nil, fmt.Errorf("read %s: %w", entry.Key(), err)
 			}
 			if r.Held != nil {
+				r.Held.Limit, r.Held.key = r.Held.Limits != "", entry.Key()
 				all = append(all, r.Held.Held)
 			}
 		}
 	}
 }
 
-// Release has the senders of a channel try held messages at once, instead of at their next probe. They notice within a minute.
+// ReleaseLimited lets a message that is beyond the settings' limits go. Its sender notices within a minute. It is harmless where the
+// message is not held any more.
+func ReleaseLimited(ctx context.Context, js jetstream.JetStream, it Held) error {
+	bucket, err := js.KeyValue(ctx, flow.Attempts)
+	if err != nil {
+		return fmt.Errorf("open bucket %s: %w", flow.Attempts, err)
+	}
+	for range races {
+		r, err := attempts{bucket}.read(ctx, it.key)
+		if err != nil || r.Held == nil || r.Held.Limits == "" {
+			return err
+		}
+		r.Released, r.Resumed, r.Held = r.Held.Input, time.Now(), nil
+		if err = (attempts{bucket}).write(ctx, it.key, &r); !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
+			return err
+		}
+	}
+	return errors.New("release a held message: its sender changed its record at the same time, again and again")
+}
+
+// races is how often a record is changed again where its sender changed it meanwhile.
+const races = 5
+
+// Release has the senders of a channel try held messages at once, instead of at their next probe. They notice within a minute. What is
+// beyond the settings' limits stays held: see ReleaseLimited.
 func Release(ctx context.Context, js jetstream.JetStream, channel string) error {
 	bucket, err := js.KeyValue(ctx, flow.Attempts)
 	if err != nil {

@@ -13,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
@@ -32,7 +31,7 @@ type broken struct {
 
 func newBroken(t *testing.T, refuse func(id string) error, settings func() any) *broken {
 	t.Helper()
-	s := &broken{Bench: servicetest.New(t, config.Default()), calls: map[string]int{}, refuse: refuse}
+	s := &broken{Bench: servicetest.New(t, defaults()), calls: map[string]int{}, refuse: refuse}
 	place := flow.StageNamed(flow.EmailSender)
 	place.Policy.FirstDelay, place.Policy.MaxDelay, place.Policy.MaxAttempts = time.Millisecond, time.Millisecond, 3
 	s.Start(func(ctx context.Context, env service.Env) error {

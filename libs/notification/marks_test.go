@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
@@ -69,7 +68,7 @@ func (v *vendor) trace(_ context.Context, n *notifyv1.Notification) (*notificati
 func TestWhatMayHaveBeenTakenTwiceIsMarked(t *testing.T) {
 	t.Parallel()
 	v := newVendor()
-	b := servicetest.New(t, config.Default())
+	b := servicetest.New(t, defaults())
 	place := flow.StageNamed(flow.EmailSender)
 	place.Policy.FirstDelay = 10 * time.Millisecond
 	for name, script := range map[string]string{
@@ -102,7 +101,7 @@ func TestWhatMayHaveBeenTakenTwiceIsMarked(t *testing.T) {
 		n.Id = id
 		b.Publish(notification.Message(t.Context(), notification.SendSubject(n), n.GetId(), n))
 	}
-	for _, m := range b.Await(flow.Signing, "signing.v1.>", len(v.scripts)) {
+	for _, m := range b.Await(flow.Signing, "signing.v1.*.*.notification.>", len(v.scripts)) {
 		e, err := event.Decode(m.Data())
 		if err != nil {
 			t.Fatal(err)
@@ -129,7 +128,7 @@ func TestAnOutageBuriesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := servicetest.New(t, config.Default())
+			b := servicetest.New(t, defaults())
 			place := flow.StageNamed(flow.EmailSender)
 			place.Policy.FirstDelay, place.Policy.MaxDelay, place.Policy.MaxAttempts = time.Millisecond, 10*time.Millisecond, 4
 			var mu sync.Mutex

@@ -38,6 +38,9 @@ func newMetrics(r prometheus.Registerer, channel string) (m metrics, err error) 
 		telemetry.Register(r, &m.held, newHeldMessages(channel)),
 	)
 	m.unknown.WithLabelValues(channel) // 0, so that the first is seen as growth
+	for _, reason := range []string{causeUnknown, linkForeign} {
+		m.failed.WithLabelValues("", "", channel, reason, string(Ours))
+	}
 	return m, err
 }
 

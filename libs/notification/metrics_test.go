@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/service"
@@ -20,7 +19,7 @@ import (
 
 func TestWhatBecameOfMessagesIsCounted(t *testing.T) {
 	t.Parallel()
-	b := servicetest.New(t, config.Default())
+	b := servicetest.New(t, defaults())
 	var handed atomic.Int32
 	b.Start(func(ctx context.Context, env service.Env) error {
 		return notification.Deliver(ctx, env, flow.StageNamed(flow.EmailSender), func(_ context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
@@ -51,6 +50,8 @@ func TestWhatBecameOfMessagesIsCounted(t *testing.T) {
 		signrelay_handover_failures_total{channel="email",fault="recipient",reason="smtp-550"} 1
 		# HELP signrelay_notifications_failed_total Messages that were given up, by why; each is in the DLQ.
 		# TYPE signrelay_notifications_failed_total counter
+		signrelay_notifications_failed_total{channel="email",fault="ours",provider="",reason="cause-not-in-log",source=""} 0
+		signrelay_notifications_failed_total{channel="email",fault="ours",provider="",reason="link-not-ours",source=""} 0
 		signrelay_notifications_failed_total{channel="email",fault="recipient",provider="esign-v1",reason="smtp-550",source="acme"} 1
 		# HELP signrelay_notifications_sent_total Messages that the outside provider took.
 		# TYPE signrelay_notifications_sent_total counter

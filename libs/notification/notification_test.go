@@ -5,16 +5,24 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/notification"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
 func example() *notifyv1.Notification {
 	return &notifyv1.Notification{
-		Id: "n1", Source: "acme", Provider: "esign-v1", DocumentId: "doc 1.>", DocumentTitle: "Offer",
+		Id: "n1", EventId: "e1", Source: "acme", Provider: "esign-v1", DocumentId: "doc 1.>", DocumentTitle: "Offer",
 		Kind: notifyv1.Kind_KIND_UNDELIVERABLE, Channel: notifyv1.Channel_CHANNEL_EMAIL,
 		To: &notifyv1.Person{RecipientId: "s1", FirstName: "Eric", Email: "eric@reader.example"},
 	}
+}
+
+// defaults are the default settings, with what a sender needs besides.
+func defaults() config.Config {
+	c := config.Default()
+	c.Shortener.PublicURL = "https://sign.acme.example"
+	return c
 }
 
 func TestSubjects(t *testing.T) {

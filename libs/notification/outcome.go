@@ -76,9 +76,13 @@ func Sent(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *sign
 }
 
 // Deferred is the event that n waits until the party at fault has fixed the problem. It is published once per notification.
-func Deferred(n *notifyv1.Notification, stage string, at time.Time, reason string, whose Fault) *signingv1.SigningEvent {
+// The country is set where it is that of the number that the settings do not allow texts to.
+func Deferred(n *notifyv1.Notification, stage string, at time.Time, reason string, whose Fault, country string) *signingv1.SigningEvent {
 	e := outcome(n, DeferredType, event.DerivedID(n.GetId(), stage, "deferred"), at)
 	e.Notice.Reason, e.Notice.Fault = reason, string(whose)
+	if country != "" {
+		e.Attributes = map[string]string{"country": country}
+	}
 	return e
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
@@ -29,7 +28,7 @@ type replays struct {
 
 func newReplays(t *testing.T, refuses int32) *replays {
 	t.Helper()
-	r := &replays{Bench: servicetest.New(t, config.Default()), t: t, refuses: refuses}
+	r := &replays{Bench: servicetest.New(t, defaults()), t: t, refuses: refuses}
 	r.Start(func(ctx context.Context, env service.Env) error {
 		return notification.Deliver(ctx, env, flow.StageNamed(flow.EmailSender), func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
 			if r.handed.Add(1) <= r.refuses {
@@ -99,7 +98,7 @@ func TestAReplayThatFailsIsAFailureOfItsOwn(t *testing.T) {
 // that panics before has handed nothing over.
 func TestNobodyReadsAMessageManyTimesBecauseItsSenderDies(t *testing.T) {
 	t.Parallel()
-	b := servicetest.New(t, config.Default())
+	b := servicetest.New(t, defaults())
 	place := flow.StageNamed(flow.EmailSender)
 	place.Policy.FirstDelay = 10 * time.Millisecond
 	var handed, early atomic.Int32
@@ -133,7 +132,7 @@ func TestNobodyReadsAMessageManyTimesBecauseItsSenderDies(t *testing.T) {
 // An operator who replays what was given up because nobody knew of it wants it sent, whatever the doubts of its first life.
 func TestAReplayOfAnUnknownOutcomeIsHandedOver(t *testing.T) {
 	t.Parallel()
-	b := servicetest.New(t, config.Default())
+	b := servicetest.New(t, defaults())
 	place := flow.StageNamed(flow.EmailSender)
 	place.Policy.FirstDelay = 10 * time.Millisecond
 	r := &replays{Bench: b, t: t, refuses: 3}

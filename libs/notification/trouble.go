@@ -30,7 +30,8 @@ type HandoverError struct {
 
 	doubtful bool // made by Doubtful
 	down     bool // made by Down
-	hold     hold // made by OperatorMustAct or OperatorMustActFor
+	hold     hold // made by OperatorMustAct, OperatorMustActFor or NotAllowed
+	country  string
 }
 
 // hold is how far an operator's fault reaches.
@@ -40,6 +41,7 @@ const (
 	noHold      hold = iota
 	reasonHold       // messages that were refused for the same reason
 	accountHold      // every message of the channel
+	limitHold        // this message alone
 )
 
 func (t *HandoverError) Error() string {

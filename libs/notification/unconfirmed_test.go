@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
@@ -49,7 +48,7 @@ func (f *forgetful) Confirm(ctx context.Context, done ...dedupe.Done) error {
 // twice.
 func TestWhatTheMemoryDidNotHearIsNotSentAgain(t *testing.T) {
 	t.Parallel()
-	b := servicetest.New(t, config.Default())
+	b := servicetest.New(t, defaults())
 	open := b.Env.Claims
 	b.Env.Claims = func(o dedupe.Options) dedupe.Store { return &forgetful{Store: open(o)} }
 	place := flow.StageNamed(flow.EmailSender)

@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,8 +22,11 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/libs/service"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
 // Bench is what one service of one test stands on.
@@ -29,7 +35,8 @@ type Bench struct {
 	Broker *realtest.Broker
 	Logged *Logged // what the service logged
 
-	t testing.TB
+	t      testing.TB
+	begins sync.Once // of the memory
 }
 
 // patience is how long a test waits for what should come at once.
@@ -97,15 +104,43 @@ func (b *Bench) Door() string {
 	return server.URL
 }
 
-// Publish stores a message and fails the test where the stream does not take it.
+// Publish stores a message and fails the test where the stream does not take it. Before a notification it stores the event that
+// caused it, as ingest would have: see Cause.
 func (b *Bench) Publish(m *nats.Msg, err error) {
 	b.t.Helper()
 	b.must("make a message", err)
+	if n, err := notification.Decode(m.Data); err == nil && strings.HasPrefix(m.Subject, "notify.v1.send.") {
+		b.Cause(n)
+	}
 	ack, err := b.Env.JS.PublishMsg(b.t.Context(), m)
 	b.must("publish "+m.Subject, err)
 	if ack.Duplicate {
 		b.t.Fatalf("the stream took %s for a duplicate", m.Subject)
 	}
+}
+
+// Cause stores the event that the notification names as its cause. As in an installation, the memory begins with an empty log: a
+// memory that is empty beside a log that is not has lost its data.
+func (b *Bench) Cause(n *notifyv1.Notification) {
+	b.t.Helper()
+	b.begins.Do(func() {
+		memory := b.Env.Claims(dedupe.Options{Namespace: "bench", Lease: time.Second, Remember: time.Hour})
+		_, err := memory.Claim(b.t.Context(), dedupe.NewOwner(), "begin")
+		b.must("begin the memory", err)
+	})
+	e := &signingv1.SigningEvent{
+		Id: n.GetEventId(), Source: n.GetSource(), Provider: n.GetProvider(), Document: &signingv1.Document{Id: n.GetDocumentId()},
+	}
+	for _, e.Type = range slices.Sorted(maps.Keys(notification.KindsAfter)) {
+		if slices.Contains(notification.KindsAfter[e.Type], n.GetKind()) {
+			break
+		}
+	}
+	m, err := event.Message(b.t.Context(), e)
+	b.must("make the cause of a notification", err)
+	m.Header.Del("Nats-Msg-Id") // the same event may cause messages about several of a test's documents
+	_, err = b.Env.JS.PublishMsg(b.t.Context(), m)
+	b.must("publish "+m.Subject, err)
 }
 
 // Await returns the first count messages on a subject or filter, stored before or after the call, in the stream's order.

@@ -18,7 +18,9 @@ var Service = service.Service{Name: flow.EmailSender, Run: Run, Check: check, Ne
 
 // check says what Run refuses, and that half of a login is missing: a program that sends nothing may read the file without the password.
 func check(c config.Config) error {
-	_, err := templates.Open(c.Templates.Dir)
+	_, unrendered := templates.Open(c.Templates.Dir)
+	_, unlinked := notification.NewLinks(c.Shortener)
+	err := errors.Join(unrendered, unlinked)
 	if c.Email.SMTP.Username != "" && c.Email.SMTP.Password == "" {
 		err = errors.Join(err, errors.New("email.smtp.password: username is set: set the password too"))
 	}

@@ -154,11 +154,14 @@ func hangs(c *smtp.Conn) error {
 }
 
 func settings(p *post) config.Config {
-	return config.Config{Email: config.Email{
-		From: "Acme Documents <no-reply@acme.example>",
-		// As many connections as the stage has workers, so that no letter waits for another's dialogue.
-		SMTP: config.SMTP{Host: "127.0.0.1", Port: p.port, TLS: "none", Timeout: time.Second, EndTimeout: time.Second, Connections: 8},
-	}}
+	return config.Config{
+		Email: config.Email{
+			From: "Acme Documents <no-reply@acme.example>",
+			// As many connections as the stage has workers, so that no letter waits for another's dialogue.
+			SMTP: config.SMTP{Host: "127.0.0.1", Port: p.port, TLS: "none", Timeout: time.Second, EndTimeout: time.Second, Connections: 8},
+		},
+		Shortener: config.Shortener{PublicURL: "https://sign.acme.example"},
+	}
 }
 
 // invitation is one to <id>@reader.example.
@@ -194,7 +197,7 @@ func TestOneLetterAndTheLogHearsOfIt(t *testing.T) {
 	const id = "0123456789abcdefghijklmnop"
 	publish(t, b, invitation(id))
 
-	m := b.Await(flow.Signing, "signing.v1.>", 1)[0]
+	m := b.Await(flow.Signing, "signing.v1.*.*.notification.>", 1)[0]
 	e := decode(t, m)
 	want := &signingv1.Notice{NotificationId: id, Kind: "invitation", Channel: "email", Reference: "4XyZ12", Parts: 1, EventId: "the-event"}
 	if m.Subject() != "signing.v1.acme.clickwrap.notification.sent.doc1" || e.GetNotice().String() != want.String() ||

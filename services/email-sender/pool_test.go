@@ -52,7 +52,7 @@ func TestLettersShareConnections(t *testing.T) {
 func TestTheEndOfTheServiceTakesLeave(t *testing.T) {
 	t.Parallel()
 	r := newRobot(t, nil)
-	b := servicetest.New(t, config.Config{Email: config.Email{From: "no-reply@acme.example", SMTP: r.pool(t, ample).server().settings}})
+	b := servicetest.New(t, config.Config{Email: config.Email{From: "no-reply@acme.example", SMTP: r.pool(t, ample).server().settings}, Shortener: config.Shortener{PublicURL: "https://sign.acme.example"}})
 	t.Cleanup(func() { // after the service has ended
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -62,7 +62,7 @@ func TestTheEndOfTheServiceTakesLeave(t *testing.T) {
 	})
 	b.Start(Run)
 	n := &notifyv1.Notification{
-		Id: "n1", Source: "acme", Provider: "clickwrap", DocumentId: "doc1", Kind: notifyv1.Kind_KIND_VOIDED,
+		Id: "n1", EventId: "e1", Source: "acme", Provider: "clickwrap", DocumentId: "doc1", Kind: notifyv1.Kind_KIND_VOIDED,
 		Channel: notifyv1.Channel_CHANNEL_EMAIL, To: &notifyv1.Person{Email: "eric@reader.example"},
 	}
 	b.Publish(notification.Message(t.Context(), notification.SendSubject(n), n.GetId(), n))

@@ -124,7 +124,7 @@ func (e *enricher) tell(ctx context.Context, in stage.Event[*signingv1.SigningEv
 			return nil, err
 		}
 	}
-	all, err := outs(ctx, p, in.Stored, requested)
+	all, err := outs(ctx, in.Data, p, in.Stored, requested)
 	if err == nil && shared && len(p.untold) > 0 {
 		all, err = stage.Unheard(ctx, e.log.JS, all)
 	}
@@ -149,7 +149,7 @@ func (e *enricher) source(happened *signingv1.SigningEvent) (providers.Source, e
 
 // wants tells whether the source's people hear of such an event at all, so that none is asked for in vain.
 func wants(s config.Source, e *signingv1.SigningEvent) bool {
-	for _, kind := range kinds[e.GetType()] {
+	for _, kind := range notification.KindsAfter[e.GetType()] {
 		if allowed(s.Notify.Kinds, notification.KindName(kind)) {
 			return true
 		}

@@ -16,17 +16,18 @@ import (
 
 // outs is the plan as it leaves: each message on its way (one with a link goes to the shortener first), and word of it in
 // the log, as of those that could not be made. All of it bears the time at which the log stored the event that it follows from:
-// made again from the same event, it is the same.
+// made again from the same event, it is the same. in is that event as the log holds it.
 //
 // A message that the log has as requested, of another event or an earlier attempt, is not requested again, and bears no time: its
 // sender asks the log whether it was sent.
-func outs(ctx context.Context, p planned, stored time.Time, requested map[string]bool) ([]stage.Out, error) {
+func outs(ctx context.Context, in *signingv1.SigningEvent, p planned, stored time.Time, requested map[string]bool) ([]stage.Out, error) {
 	var all []stage.Out
 	var words []*signingv1.SigningEvent
 	for _, n := range p.told {
 		if !requested[n.GetId()] {
 			n.RecordedAt = timestamppb.New(stored)
 		}
+		n.EventSubject, n.EventStoredAt = event.Subject(in), timestamppb.New(stored)
 		subject := notification.SendSubject(n)
 		if n.GetLink() != nil {
 			subject = notification.LinkSubject(n)

@@ -23,19 +23,6 @@ const (
 	recipientUndeliverable = "recipient.undeliverable"
 )
 
-// kinds is which messages may follow from each event.
-var kinds = map[string][]notifyv1.Kind{
-	documentCreated:        {notifyv1.Kind_KIND_INVITATION},
-	documentSent:           {notifyv1.Kind_KIND_INVITATION},
-	recipientSigned:        {notifyv1.Kind_KIND_PROGRESS, notifyv1.Kind_KIND_INVITATION},
-	documentCompleted:      {notifyv1.Kind_KIND_COMPLETED},
-	documentDeclined:       {notifyv1.Kind_KIND_DECLINED},
-	recipientDeclined:      {notifyv1.Kind_KIND_DECLINED},
-	documentVoided:         {notifyv1.Kind_KIND_VOIDED},
-	documentExpired:        {notifyv1.Kind_KIND_EXPIRED},
-	recipientUndeliverable: {notifyv1.Kind_KIND_UNDELIVERABLE},
-}
-
 // forSigners is the kinds of message that must have a reader. If a document was sent, signed or completed, an empty list of
 // signers is a list that is not ready yet.
 var forSigners = map[notifyv1.Kind]bool{
@@ -66,7 +53,7 @@ func plan(src config.Source, happened *signingv1.SigningEvent, document *pack.Do
 		p.signers.people[i].readers = p.readers(p.signers.people[i].Recipient)
 	}
 	share(p.signers.people)
-	for _, kind := range kinds[happened.GetType()] {
+	for _, kind := range notification.KindsAfter[happened.GetType()] {
 		if allowed(src.Notify.Kinds, notification.KindName(kind)) {
 			p.plan(p.about(kind))
 		}
@@ -114,7 +101,7 @@ func (p *planner) plan(about *notifyv1.Notification) {
 		p.end(about)
 	case notifyv1.Kind_KIND_UNDELIVERABLE:
 		p.undeliverable(about)
-	default: // kinds has no other; reminders are somebody else's
+	default: // KindsAfter has no other; reminders are somebody else's
 	}
 }
 

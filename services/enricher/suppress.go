@@ -43,7 +43,7 @@ func (e *enricher) suppressed(
 	all = slices.DeleteFunc(all, func(u untold) bool { return made[u.message.GetId()] })
 	p = planned{untold: all}
 	e.metrics.count(p)
-	words, err := outs(ctx, p, stored, nil)
+	words, err := outs(ctx, happened, p, stored, nil)
 	if err != nil || len(words) == 0 {
 		return nil, err
 	}

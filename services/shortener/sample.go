@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/notification"
 )
 
 // bitlyCode is how many characters Bitly's own codes have.
@@ -17,9 +18,9 @@ func Sample(s config.Shortener) string {
 	case "rebrandly":
 		return "https://" + s.Rebrandly.Domain + "/" + strings.Repeat("x", codeLength)
 	}
-	base, err := linkBase(s.PublicURL)
-	if err != nil {
-		base = "https://sign.example.com/l/"
+	base := "https://sign.example.com/l/"
+	if ours, err := notification.NewLinks(s); err == nil {
+		base = ours.Base()
 	}
 	return base + strings.Repeat("x", codeLength) + suffixSMS
 }

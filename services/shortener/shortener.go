@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -32,9 +30,15 @@ var Service = service.Service{
 	OutlivesRedis: true, // links open, and a rate is kept within each process
 }
 
-// check says what Run refuses.
+// check says what Run refuses, and that an outside shortener lacks its key: the senders read what its links begin with, and have none.
 func check(c config.Config) error {
-	_, err := linkBase(c.Shortener.PublicURL)
+	_, err := notification.NewLinks(c.Shortener)
+	switch s := c.Shortener; {
+	case s.Kind == "bitly" && s.Bitly.Token == "":
+		err = errors.Join(err, errors.New("shortener.bitly.token: shortener.kind is bitly: set its access token"))
+	case s.Kind == "rebrandly" && s.Rebrandly.APIKey == "":
+		err = errors.Join(err, errors.New("shortener.rebrandly.apikey: shortener.kind is rebrandly: set its API key"))
+	}
 	return err
 }
 
@@ -53,7 +57,7 @@ func Run(ctx context.Context, env service.Env) error {
 
 func run(ctx context.Context, env service.Env, sources func() providers.Sources) error {
 	settings := env.Config.Shortener
-	base, err := linkBase(settings.PublicURL)
+	ours, err := notification.NewLinks(settings)
 	if err != nil {
 		return err
 	}
@@ -70,26 +74,17 @@ func run(ctx context.Context, env service.Env, sources func() providers.Sources)
 	env.Public.Handle("GET /l/{code...}", door)
 	env.Public.Handle("POST /l/{code...}", door)
 
-	third, err := newThirdParty(env)
+	third, err := newThirdParty(env, ours)
 	if err != nil {
 		return err
 	}
-	s := &shortener{js: env.JS, links: links, base: base, sources: sources, third: third}
+	s := &shortener{js: env.JS, links: links, base: ours.Base(), sources: sources, third: third}
 	runner := stage.Runner[*notifyv1.Notification]{
 		Stage: flow.StageNamed(flow.Shortener), JS: env.JS, Decode: notification.Decode, Do: s.shorten,
 		Log: env.Log, Metrics: env.Metrics,
 	}
 	env.Up()
 	return runner.Run(ctx)
-}
-
-// linkBase is what every short link of ours begins with: "https://sign.acme.example/l/".
-func linkBase(publicURL string) (string, error) {
-	u, err := url.Parse(publicURL)
-	if err != nil || !isWeb(u) || u.RawQuery != "" || u.Fragment != "" {
-		return "", errors.New("shortener.public_url: set the http or https address that signers' links begin with, such as https://sign.acme.example")
-	}
-	return strings.TrimRight(u.String(), "/") + "/l/", nil
 }
 
 type shortener struct {

@@ -23,13 +23,14 @@ import (
 type thirdParty struct {
 	name        string // "bitly", "rebrandly"
 	outside     outside
+	ours        notification.Links
 	circuit     *limit.Breaker
 	log         *slog.Logger
 	substituted *prometheus.CounterVec
 }
 
 // newThirdParty is nil where the settings want our own links.
-func newThirdParty(env service.Env) (*thirdParty, error) {
+func newThirdParty(env service.Env, ours notification.Links) (*thirdParty, error) {
 	o := newOutside(func() config.Shortener { return env.Live.Now().Shortener }, env.Limits)
 	if o == nil {
 		return nil, nil //nolint:nilnil // our own links need nobody
@@ -38,7 +39,7 @@ func newThirdParty(env service.Env) (*thirdParty, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &thirdParty{name: env.Config.Shortener.Kind, outside: o, circuit: circuit, log: env.Log}
+	t := &thirdParty{name: env.Config.Shortener.Kind, outside: o, ours: ours, circuit: circuit, log: env.Log}
 	return t, telemetry.Register(env.Metrics, &t.substituted, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "signrelay_shortener_substituted_total",
 		Help: "Messages that got our own link because the outside shortener gave none, by why.",
@@ -52,7 +53,7 @@ const formWithin = 15 * time.Second
 // our own link, and the event that says so comes with it. Its errors are the stage's.
 func (t *thirdParty) form(ctx context.Context, in stage.Event[*notifyv1.Notification], links book, e entry, own string) (string, []stage.Out, error) {
 	channel := notification.ChannelName(in.Data.GetChannel())
-	if kept := e.Outside[channel]; kept.By == t.name && kept.Of == own {
+	if kept := e.Outside[channel]; kept.By == t.name && kept.Of == own && t.ours.Outside(kept.Short) {
 		return kept.Short, nil, nil
 	}
 	pass, wait := t.circuit.Begin()
@@ -61,6 +62,9 @@ func (t *thirdParty) form(ctx context.Context, in stage.Event[*notifyv1.Notifica
 		bounded, cancel := context.WithTimeout(ctx, formWithin)
 		short, failed := t.outside.shorten(bounded, own)
 		cancel()
+		if failed == nil && !t.ours.Outside(short) { // no sender would send it
+			failed = &outsideError{reason: "unusable", then: pack.GiveUp, err: errors.New("what came back is no link at the domain in the settings")}
+		}
 		v := judge(failed, in.Attempt)
 		pass.End(v.says, "")
 		if failed == nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/servicetest"
@@ -92,11 +93,17 @@ func TestOutageIsWaitedForOnce(t *testing.T) {
 	bench := servicetest.New(t, config.Default())
 	links := newBook(t, bench.Env.JS, time.Hour)
 	f := &failing{with: &outsideError{reason: "unavailable", then: pack.Retry, err: errors.New("x")}}
+	ours, err := notification.NewLinks(config.Shortener{
+		Kind: "bitly", PublicURL: "https://sign.acme.example", Bitly: config.Bitly{Domain: "bit.ly"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	third := &thirdParty{
-		name: "bitly", outside: f, circuit: limit.NewBreaker(limit.Pauses{First: time.Hour}, nil), log: slog.New(slog.DiscardHandler),
+		name: "bitly", outside: f, ours: ours, circuit: limit.NewBreaker(limit.Pauses{First: time.Hour}, nil), log: slog.New(slog.DiscardHandler),
 		substituted: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "x_total", Help: "Links."}, []string{"shortener", "reason"}),
 	}
-	s := &shortener{js: bench.Env.JS, links: links, base: "https://sign.acme.example/l/", third: third}
+	s := &shortener{js: bench.Env.JS, links: links, base: ours.Base(), third: third}
 	shorten := func(id string, attempt int) (string, int, error) {
 		n := &notifyv1.Notification{
 			Id: id, Source: "acme", Provider: "clickwrap", DocumentId: id, Channel: notifyv1.Channel_CHANNEL_SMS,

@@ -260,7 +260,7 @@ func TestTheAccountIsRotated(t *testing.T) {
 	cfg, files := servicetest.Load(t, "sources: [{name: acme, provider: clickwrap}]", map[string]string{
 		"SMS_VONAGE_API_SECRET": "before", "SMS_VONAGE_SIGNATURE_SECRET": signing, "SOURCE_CLICKWRAP_ACME_WEBHOOK_SECRETS": "12345",
 	}, "SIGNRELAY_SMS_VONAGE_API_KEY=abcd1234", "SIGNRELAY_SMS_VONAGE_FROM=Acme", "SIGNRELAY_SMS_VONAGE_BASE_URL="+v.URL,
-		"SIGNRELAY_SMS_VONAGE_SIGNATURE_METHOD=sha256")
+		"SIGNRELAY_SMS_VONAGE_SIGNATURE_METHOD=sha256", "SIGNRELAY_SHORTENER_PUBLIC_URL=https://sign.acme.example")
 	b := servicetest.New(t, cfg)
 	b.Start(smssender.Run)
 	door := b.Door()

@@ -9,6 +9,7 @@ replace (
 
 require (
 	github.com/nats-io/nats.go v1.55.0
+	github.com/nyaruka/phonenumbers v1.8.1
 	github.com/prometheus/client_golang v1.25.0
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/signrelay/signrelay/libs v0.0.0

@@ -33,8 +33,10 @@ var Service = service.Service{
 
 // check says what Run refuses.
 func check(c config.Config) error {
-	_, err := templates.Open(c.Templates.Dir)
-	return err
+	_, unrendered := templates.Open(c.Templates.Dir)
+	_, unlinked := notification.NewLinks(c.Shortener)
+	_, nowhere := newDestinations(c)
+	return errors.Join(unrendered, unlinked, nowhere)
 }
 
 // Run works until ctx ends. It fails at once when an operator's template is wrong, or when the bucket of texts is not
@@ -42,6 +44,10 @@ func check(c config.Config) error {
 func Run(ctx context.Context, env service.Env) error {
 	place, settings := flow.StageNamed(flow.SMSSender), env.Config.SMS.Vonage
 	words, err := templates.Open(env.Config.Templates.Dir)
+	if err != nil {
+		return err
+	}
+	to, err := newDestinations(env.Config)
 	if err != nil {
 		return err
 	}
@@ -60,7 +66,7 @@ func Run(ctx context.Context, env service.Env) error {
 
 	now := func() config.Vonage { return env.Live.Now().SMS.Vonage }
 	s := sender{words: words, vonage: newVonage(now, env.Limits, place.Workers), log: env.Log, metrics: metrics}
-	deliver := notification.Sender{Vendor: "vonage", Settings: func() any { return now() }}
+	deliver := notification.Sender{Vendor: "vonage", Destination: to.allow, Settings: func() any { return now() }}
 	if settings.SignatureSecret != "" { // else receipts are refused, and nothing need wait for them
 		s.texts = &awaited
 		deliver.Trace, deliver.WordWithin = awaited.trace, settings.ReceiptWithin

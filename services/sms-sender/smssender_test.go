@@ -30,9 +30,13 @@ import (
 const secret = "the-api-secret"
 
 func settings(baseURL string) config.Config {
-	return config.Config{SMS: config.SMS{Vonage: config.Vonage{
-		APIKey: "abcd1234", APISecret: secret, From: "Acme", BaseURL: baseURL, Timeout: 500 * time.Millisecond, PerSecond: 1000,
-	}}}
+	return config.Config{
+		SMS: config.SMS{Vonage: config.Vonage{
+			APIKey: "abcd1234", APISecret: secret, From: "Acme", BaseURL: baseURL, Timeout: 500 * time.Millisecond, PerSecond: 1000,
+		}},
+		Shortener: config.Shortener{PublicURL: "https://sign.acme.example"},
+		Limits:    config.Limits{Countries: []string{"US"}},
+	}
 }
 
 func invitation(id string) *notifyv1.Notification {
@@ -71,7 +75,7 @@ func TestOneSMSAndTheLogHearsOfIt(t *testing.T) {
 	b.Start(smssender.Run)
 	publish(t, b, invitation(id))
 
-	m := b.Await(flow.Signing, "signing.v1.>", 1)[0]
+	m := b.Await(flow.Signing, "signing.v1.*.*.notification.>", 1)[0]
 	if m.Subject() != "signing.v1.acme.clickwrap.notification.sent.doc1" {
 		t.Errorf("subject %s", m.Subject())
 	}
@@ -103,7 +107,7 @@ func TestTextOutsideTheAlphabetIsUnicode(t *testing.T) {
 	n := invitation("n1")
 	n.DocumentTitle = "Umowa Łukasza"
 	publish(t, b, n)
-	b.Await(flow.Signing, "signing.v1.>", 1)
+	b.Await(flow.Signing, "signing.v1.*.*.notification.>", 1)
 	if form := v.calls("n1")[0]; form.Get("type") != "unicode" || !strings.Contains(form.Get("text"), "Łukasza") {
 		t.Errorf("form %v", form)
 	}
@@ -243,7 +247,7 @@ func TestThrottledMessageGoesWhenItsTimeHasCome(t *testing.T) {
 	v.answers["n1"] = []http.HandlerFunc{throttles("1"), statuses("1"), statuses("0")}
 	b.Start(smssender.Run)
 	publish(t, b, invitation("n1"))
-	e := decode(t, b.Await(flow.Signing, "signing.v1.>", 1)[0])
+	e := decode(t, b.Await(flow.Signing, "signing.v1.*.*.notification.>", 1)[0])
 	if len(v.calls("n1")) != 3 || e.GetNotice().GetPossibleDuplicate() {
 		t.Errorf("%d calls, notice %v", len(v.calls("n1")), e.GetNotice())
 	}
@@ -252,18 +256,22 @@ func TestThrottledMessageGoesWhenItsTimeHasCome(t *testing.T) {
 func TestWhatCannotBeSentIsGivenUpWithItsReason(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
-	b := servicetest.New(t, settings(v.URL))
+	cfg := settings(v.URL)
+	cfg.Shortener.PublicURL += "/" + strings.Repeat("l", 1500)
+	b := servicetest.New(t, cfg)
 	v.answers["n1"] = []http.HandlerFunc{statuses("7")}
 	b.Start(smssender.Run)
-	publish(t, b, invitation("n1"))
+	barred := invitation("n1")
+	barred.Kind, barred.Link = notifyv1.Kind_KIND_VOIDED, nil
+	publish(t, b, barred)
 	nowhere := invitation("n2")
-	nowhere.To.Mobile = "+1 317"
+	nowhere.Kind, nowhere.Link, nowhere.To.Mobile = notifyv1.Kind_KIND_VOIDED, nil, "+1 317"
 	publish(t, b, nowhere)
 	linkless := invitation("n3")
 	linkless.Link = nil
 	publish(t, b, linkless)
 	endless := invitation("n4")
-	endless.Link.Short = "https://sign.acme.example/" + strings.Repeat("l", 1500)
+	endless.Link.Short = cfg.Shortener.PublicURL + "/l/abc"
 	publish(t, b, endless)
 
 	reasons := map[string]string{}
@@ -311,7 +319,7 @@ func TestAMessageOverTheRateGoesLater(t *testing.T) {
 	if how := ends.First(t, 1)["n1"]; how != "undone" {
 		t.Errorf("the claim ended %s, want undone", how)
 	}
-	e := decode(t, b.Await(flow.Signing, "signing.v1.>", 1)[0])
+	e := decode(t, b.Await(flow.Signing, "signing.v1.*.*.notification.>", 1)[0])
 	if e.GetType() != "notification.sent" || e.GetNotice().GetPossibleDuplicate() || len(v.calls("n1")) != 1 {
 		t.Errorf("%d calls, event %v", len(v.calls("n1")), e)
 	}
@@ -331,7 +339,7 @@ func TestPartsAreCounted(t *testing.T) {
 	b.Start(smssender.Run)
 	publish(t, b, invitation("n1"))
 	publish(t, b, invitation("n2"))
-	b.Await(flow.Signing, "signing.v1.>", 2)
+	b.Await(flow.Signing, "signing.v1.*.*.notification.>", 2)
 	if got := counted(t, b, "signrelay_sms_parts_total", "clickwrap acme"); got != 3 {
 		t.Errorf("%v parts, want 3", got)
 	}

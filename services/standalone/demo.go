@@ -57,6 +57,8 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 	cfg.Sandbox.Key = keyPEM(key)
 	cfg.SMS.Vonage.APIKey, cfg.SMS.Vonage.APISecret = "sandbox0", "sandbox-secret"
 	cfg.SMS.Vonage.BaseURL, cfg.SMS.Vonage.From = world, "Signrelay"
+	// Nothing leaves this machine, a newcomer plays stories as often as he likes, and numbers that are kept for fiction have no type.
+	cfg.Limits = config.Limits{NumberTypes: config.NumberTypes}
 	cfg.Email.From = "Signrelay <no-reply@signrelay.example>"
 	cfg.Email.SMTP.Host, cfg.Email.SMTP.Port, cfg.Email.SMTP.TLS = smtpHost, smtpPort, "none"
 	_, port, err := splitPort(cfg.Ingest.Addr)

@@ -110,5 +110,6 @@ sources:
 sms: {vonage: {api_key: bench000, api_secret: s, from: Signrelay, base_url: %[1]q, per_second: 10000}}
 email: {from: no-reply@signrelay.example, smtp: {host: %[2]q, port: %[3]s, tls: none}}
 shortener: {public_url: "http://%[4]s"}
+limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0}
 `, far.URL, host, port, h.Address("SIGNRELAY_LINKS_ADDR"))
 }

@@ -257,7 +257,7 @@ func suppress(t *testing.T, h *house.House) {
 	}
 	m, err := event.Message(t.Context(), notification.Suppressed(nobody, flow.Enricher, time.Now(), "no-address"))
 	h.Publish(t, m, err)
-	m, err = event.Message(t.Context(), notification.Deferred(nobody, flow.SMSSender, time.Now(), "quota-exceeded", notification.Operator))
+	m, err = event.Message(t.Context(), notification.Deferred(nobody, flow.SMSSender, time.Now(), "quota-exceeded", notification.Operator, ""))
 	h.Publish(t, m, err)
 }
 

@@ -70,13 +70,14 @@ func TestAGivenUpLetterIsReplayed(t *testing.T) {
 	order(t, h, `{"target":"smtp","mode":"550"}`)
 	n := &notifyv1.Notification{
 		Id: "n1", EventId: "e1", Source: "demo", Provider: "clickwrap", DocumentId: "d1", DocumentTitle: "Offer", SenderName: "PactSafe", Locale: "en",
-		Kind: notifyv1.Kind_KIND_VOIDED, Channel: notifyv1.Channel_CHANNEL_EMAIL,
+		Kind: notifyv1.Kind_KIND_UNDELIVERABLE, Channel: notifyv1.Channel_CHANNEL_EMAIL,
 		To: &notifyv1.Person{RecipientId: "r1", FirstName: "Eric", LastName: "Smith", Email: "eric.smith@example.com"},
 	}
+	h.Cause(t, n)
 	m, err := notification.Message(t.Context(), notification.SendSubject(n), n.GetId(), n)
 	h.Publish(t, m, err)
 	letter := oneLetter(t, h, "email-sender")
-	if letter.Attempts != 1 || letter.Replays != 0 || letter.Stream != "NOTIFY" || letter.Sequence != 1 || letter.Source != "demo" || letter.About != "voided by email" {
+	if letter.Attempts != 1 || letter.Replays != 0 || letter.Stream != "NOTIFY" || letter.Sequence != 1 || letter.Source != "demo" || letter.About != "undeliverable by email" {
 		t.Errorf("the letter: %+v", letter)
 	}
 	number := strconv.FormatUint(letter.Number, 10)
@@ -97,7 +98,7 @@ func TestAGivenUpLetterIsReplayed(t *testing.T) {
 
 	said, err := h.Command(t, "dlq", "replay", number) // nobody is there to ask
 	if err == nil || !strings.Contains(err.Error(), "exit status 1") || !strings.Contains(err.Error(), "--yes") ||
-		!strings.Contains(said, "1 × voided by email, to 1 person") || strings.Contains(said, "eric") {
+		!strings.Contains(said, "1 × undeliverable by email, to 1 person") || strings.Contains(said, "eric") {
 		t.Errorf("replay without --yes: %v\n%s", err, said)
 	}
 	h.Idle(t)

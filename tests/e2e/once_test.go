@@ -112,9 +112,11 @@ func TestOutsideShorteners(t *testing.T) {
 	for kind, path := range map[string]string{"bitly": "/b/", "rebrandly": "/r/"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			h := house.Apart(t)
-			h.Processes["shortener"].Stop()
-			h.StartService(t, "shortener", "shortener", "SIGNRELAY_SHORTENER_KIND="+kind)
+			h := house.Parts(t, house.AroundTheSandbox)
+			h.Env = []string{"SIGNRELAY_SHORTENER_KIND=" + kind} // of the senders too: they know its links
+			for _, name := range house.Services {
+				h.StartService(t, name, name)
+			}
 			links := func() (found []string) {
 				h.ClearMessages(t)
 				h.Play(t, "clickwrap", "one-signer")

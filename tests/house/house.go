@@ -21,8 +21,11 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/realtest"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
 // House is a running Signrelay with the sandbox around it.
@@ -204,9 +207,11 @@ sources:
 sms: {vonage: {api_key: sandbox0, api_secret: sandbox-secret, from: Signrelay, base_url: %[1]q,
       receipts_url: "http://%[5]s", signature_secret: demo-signature, signature_method: sha256, receipt_within: 2s}}
 email: {from: "Signrelay <no-reply@signrelay.example>", smtp: {host: %[2]q, port: %[3]s, tls: none}}
-shortener: {kind: builtin, public_url: "http://%[4]s", bitly: {token: demo-token, group: demo, base_url: %[1]q},
-            rebrandly: {apikey: demo-key, base_url: %[1]q}}
-`, h.SandboxURL, smtpHost, smtpPort, links, h.Address("SIGNRELAY_RECEIPTS_ADDR"))
+shortener: {kind: builtin, public_url: "http://%[4]s", bitly: {token: demo-token, group: demo, base_url: %[1]q, domain: "%[6]s/b"},
+            rebrandly: {apikey: demo-key, base_url: %[1]q, domain: "%[6]s/r"}}
+# The sandbox's people have numbers that are kept for fiction, and few of them.
+limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0, number_types: [mobile, unknown]}
+`, h.SandboxURL, smtpHost, smtpPort, links, h.Address("SIGNRELAY_RECEIPTS_ADDR"), strings.TrimPrefix(h.SandboxURL, "http://"))
 }
 
 // Address is what one of the variables SIGNRELAY_…_ADDR says.
@@ -454,6 +459,16 @@ func (h *House) Publish(t testing.TB, m *nats.Msg, err error) {
 	if _, err := h.JetStream(t).PublishMsg(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Cause stores an event that can have caused a message about somebody whom the provider did not reach. It says neither whom nor
+// on which document, so that no stage makes anything of it.
+func (h *House) Cause(t testing.TB, n *notifyv1.Notification) {
+	t.Helper()
+	m, err := event.Message(t.Context(), &signingv1.SigningEvent{
+		Id: n.GetEventId(), Source: n.GetSource(), Provider: n.GetProvider(), Type: "recipient.undeliverable",
+	})
+	h.Publish(t, m, err)
 }
 
 // Idle waits until every stage has done all that there is to do: then what has not arrived does not come.

@@ -82,9 +82,10 @@ func TestEachServiceAsItself(t *testing.T) {
 	h.Fault(t, `{"target":"smtp","mode":"550"}`)
 	n := &notifyv1.Notification{
 		Id: "n1", EventId: "e1", Source: "demo", Provider: "clickwrap", DocumentId: "d1", DocumentTitle: "Offer", SenderName: "PactSafe", Locale: "en",
-		Kind: notifyv1.Kind_KIND_VOIDED, Channel: notifyv1.Channel_CHANNEL_EMAIL,
+		Kind: notifyv1.Kind_KIND_UNDELIVERABLE, Channel: notifyv1.Channel_CHANNEL_EMAIL,
 		To: &notifyv1.Person{RecipientId: "r1", FirstName: "Eric", LastName: "Smith", Email: "eric.smith@example.com"},
 	}
+	h.Cause(t, n)
 	m, err := notification.Message(t.Context(), notification.SendSubject(n), n.GetId(), n)
 	h.Publish(t, m, err)
 	h.Until(t, "the letter is given up", func() bool { return h.Count(t, flow.DLQ, "dlq.v1.email-sender") == 1 })

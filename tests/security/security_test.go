@@ -36,7 +36,7 @@ type stand struct {
 }
 
 // Each attack has sources of its own at every provider, so that what it left behind can be told from the others'.
-var sources = []string{"forged", "replayed", "confused", "paths", "wire", "slow", "bodies", "ids", "letters", "links", "reach", "receipts", "story", "other"}
+var sources = []string{"forged", "replayed", "confused", "paths", "wire", "slow", "bodies", "ids", "letters", "links", "reach", "receipts", "story", "other", "pumping", "stolen"}
 
 // What the sources' callbacks are authenticated by.
 func token(source string) string { return "token-of-" + source + "-6f1c" }
@@ -51,13 +51,19 @@ const (
 	receiptSecret       = "receipt-secret-d41d"
 )
 
-func newStand(t *testing.T) *stand {
+// newWorldStand is a stand without a house.
+func newWorldStand(t *testing.T) *stand {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stand{world: newWorld(t), key: key}
+	return &stand{world: newWorld(t), key: key}
+}
+
+func newStand(t *testing.T) *stand {
+	t.Helper()
+	s := newWorldStand(t)
 	s.House = house.Parts(t, s.settings)
 	for _, name := range house.Services[1:] { // the world is our own
 		s.StartService(t, name, name)
@@ -92,8 +98,12 @@ sms: {vonage: {api_key: security, api_secret: %[2]q, from: Acme, base_url: %[3]q
 email: {from: "Acme <no-reply@acme.example>", smtp: {host: %[6]q, port: %[7]s, tls: none}}
 shortener: {public_url: "http://%[8]s"}
 log: {level: debug}
-`, list.String(), vonageSecret, s.world.URL, h.Address("SIGNRELAY_RECEIPTS_ADDR"), receiptSecret, host, port, h.Address("SIGNRELAY_LINKS_ADDR"))
+%[9]s`, list.String(), vonageSecret, s.world.URL, h.Address("SIGNRELAY_RECEIPTS_ADDR"), receiptSecret, host, port, h.Address("SIGNRELAY_LINKS_ADDR"), unlimited)
 }
+
+// unlimited lets the attacks send many messages to few people, whose numbers are kept for fiction. TestPumping is about the limits.
+const unlimited = `limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0, number_types: [mobile, unknown]}
+`
 
 // TestAttacks has one house for all of them; afterwards nothing of it all may be read where it does not belong.
 //
@@ -121,6 +131,7 @@ func TestAttacks(t *testing.T) {
 			"where an address is asked for": hostileAnswersAtTheClick,
 			"delivery receipts":             forgedReceipts,
 			"a whole story":                 wholeStory,
+			"stolen credentials":            stolenCredentials,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()

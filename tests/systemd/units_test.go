@@ -120,7 +120,7 @@ sources: [{name: acme, provider: clickwrap, sender_name: Acme Legal, webhook: {s
 	const email = "email: {from: Acme <no-reply@acme.example>, smtp: {host: smtp.acme.example, username: signrelay}}\n"
 	const shortener = "shortener: {public_url: https://sign.acme.example}\n"
 	settings := map[string]string{
-		"ingest": parts, "enricher": parts, "provision": parts, "shortener": parts + shortener, "sms-sender": parts + sms, "email-sender": parts + email,
+		"ingest": parts, "enricher": parts, "provision": parts, "shortener": parts + shortener, "sms-sender": parts + sms + shortener, "email-sender": parts + email + shortener,
 		"kafka-bridge": parts + "kafka: {brokers: [\"kafka.acme.example:9092\"]}\n", "sandbox": parts,
 		"standalone": strings.Replace(parts, "nats:", "#", 1) + sms + email + shortener,
 	}

@@ -8,6 +8,15 @@
 {{- $sources = append $sources (omit . "api") -}}
 {{- end -}}
 {{- $_ := set $settings $part $sources -}}
+{{- else if eq $part "short-links" -}}
+{{- $shortener := $.root.Values.config.shortener | default dict -}}
+{{- $links := pick $shortener "kind" "public_url" -}}
+{{- range $outside := list "bitly" "rebrandly" -}}
+{{- with pick (get $shortener $outside | default dict) "domain" -}}
+{{- $_ := set $links $outside . -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set $settings "shortener" $links -}}
 {{- else if hasKey $.root.Values.config $part -}}
 {{- $_ := set $settings $part (get $.root.Values.config $part) -}}
 {{- end -}}

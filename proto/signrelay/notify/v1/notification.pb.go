@@ -246,7 +246,12 @@ type Notification struct {
 	OccurredAt *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
 	// When the log stored the event that caused it, by the broker's clock; unset where another event may have caused the same
 	// message before. A sender asks the log before it sends what it may have sent longer ago than its memory reaches.
-	RecordedAt    *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
+	RecordedAt *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
+	// The subject on which the log holds the signing event that caused it, and when the log stored that event, by the broker's
+	// clock. A sender looks it up there, and sends nothing whose event the log does not hold. Both are unset in what was made
+	// before there were such fields.
+	EventSubject  string                 `protobuf:"bytes,17,opt,name=event_subject,json=eventSubject,proto3" json:"event_subject,omitempty"`
+	EventStoredAt *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=event_stored_at,json=eventStoredAt,proto3" json:"event_stored_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -389,6 +394,20 @@ func (x *Notification) GetOccurredAt() *timestamppb.Timestamp {
 func (x *Notification) GetRecordedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.RecordedAt
+	}
+	return nil
+}
+
+func (x *Notification) GetEventSubject() string {
+	if x != nil {
+		return x.EventSubject
+	}
+	return ""
+}
+
+func (x *Notification) GetEventStoredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EventStoredAt
 	}
 	return nil
 }
@@ -572,7 +591,7 @@ var File_signrelay_notify_v1_notification_proto protoreflect.FileDescriptor
 
 const file_signrelay_notify_v1_notification_proto_rawDesc = "" +
 	"\n" +
-	"&signrelay/notify/v1/notification.proto\x12\x13signrelay.notify.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf9\x04\n" +
+	"&signrelay/notify/v1/notification.proto\x12\x13signrelay.notify.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe2\x05\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\bevent_id\x18\x02 \x01(\tR\aeventId\x12\x16\n" +
@@ -595,7 +614,9 @@ const file_signrelay_notify_v1_notification_proto_rawDesc = "" +
 	"\voccurred_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"occurredAt\x12;\n" +
 	"\vrecorded_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"recordedAt\"\xed\x01\n" +
+	"recordedAt\x12#\n" +
+	"\revent_subject\x18\x11 \x01(\tR\feventSubject\x12B\n" +
+	"\x0fevent_stored_at\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\reventStoredAt\"\xed\x01\n" +
 	"\x06Person\x12!\n" +
 	"\frecipient_id\x18\x01 \x01(\tR\vrecipientId\x12\x1d\n" +
 	"\n" +
@@ -659,12 +680,13 @@ var file_signrelay_notify_v1_notification_proto_depIdxs = []int32{
 	5, // 3: signrelay.notify.v1.Notification.link:type_name -> signrelay.notify.v1.Link
 	6, // 4: signrelay.notify.v1.Notification.occurred_at:type_name -> google.protobuf.Timestamp
 	6, // 5: signrelay.notify.v1.Notification.recorded_at:type_name -> google.protobuf.Timestamp
-	2, // 6: signrelay.notify.v1.Link.purpose:type_name -> signrelay.notify.v1.Link.Purpose
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	6, // 6: signrelay.notify.v1.Notification.event_stored_at:type_name -> google.protobuf.Timestamp
+	2, // 7: signrelay.notify.v1.Link.purpose:type_name -> signrelay.notify.v1.Link.Purpose
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_signrelay_notify_v1_notification_proto_init() }

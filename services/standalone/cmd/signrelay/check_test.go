@@ -80,7 +80,7 @@ func TestWhatAStartRefusesTheCheckRefuses(t *testing.T) {
 		"nothing":               {nil, nil, ""},
 		"no NATS":               {map[string]string{"NATS_URL": ""}, withParts, "nats.url: "},
 		"no Redis":              {map[string]string{"REDIS_URL": ""}, []string{"ingest", "enricher", "shortener", "sms-sender", "email-sender"}, "redis.url: "},
-		"no public address":     {map[string]string{"SHORTENER_PUBLIC_URL": ""}, []string{"shortener", "run"}, "shortener.public_url: "},
+		"no public address":     {map[string]string{"SHORTENER_PUBLIC_URL": ""}, []string{"shortener", "sms-sender", "email-sender", "run"}, "shortener.public_url: "},
 		"a wrong address":       {map[string]string{"SHORTENER_PUBLIC_URL": "sign.acme.example"}, all, "shortener.public_url: "},
 		"a bad template":        {map[string]string{"TEMPLATES_DIR": filepath.Join(dir, "templates")}, []string{"sms-sender", "email-sender", "run"}, "templates.dir: "},
 		"no templates there":    {map[string]string{"TEMPLATES_DIR": "/nowhere-at-all"}, []string{"sms-sender", "email-sender", "run"}, "templates.dir"},

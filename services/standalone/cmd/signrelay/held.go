@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +25,8 @@ func heldFlags(fs *flag.FlagSet) {
 }
 
 func heldReleaseFlags(fs *flag.FlagSet) {
+	fs.String("reason", "", "only those held for this reason; only for limits")
+	fs.String("document", "", "only those about this document; only for limits")
 	fs.String("channel", "", "only those of this channel: sms or email")
 	fs.Bool("yes", false, "do it without asking")
 }
@@ -63,8 +66,12 @@ func heldList(ctx context.Context, c *call) error {
 				}
 				continue
 			}
+			reason := h.Reason
+			if h.Country != "" {
+				reason += " (" + h.Country + ")"
+			}
 			if err := c.say("%s  %s  %-5s  %-22s  %-12s  %s: %s", h.ID, h.Since.UTC().Format(time.RFC3339), h.Channel,
-				h.Source+"/"+h.Provider, h.Kind, h.Fault, h.Reason); err != nil {
+				h.Source+"/"+h.Provider, h.Kind, h.Fault, reason); err != nil {
 				return err
 			}
 		}
@@ -73,28 +80,67 @@ func heldList(ctx context.Context, c *call) error {
 }
 
 func heldRelease(ctx context.Context, c *call) error {
+	reason, document := c.flag("reason"), c.flag("document")
 	return c.held(ctx, func(js jetstream.JetStream, all []notification.Held) error {
-		byChannel := map[string]int{}
+		var limited []notification.Held // beyond the limits: each is released by itself
+		waiting := map[string]int{}     // for the operator's side to work, by channel
 		for _, h := range all {
-			byChannel[h.Channel]++
+			switch {
+			case h.Limit && (reason == "" || h.Reason == reason) && (document == "" || h.Document == document):
+				limited = append(limited, h)
+			case !h.Limit && reason == "" && document == "":
+				waiting[h.Channel]++
+			}
+		}
+		if len(limited)+len(waiting) == 0 {
+			fmt.Fprintln(c.stderr, "None of the held messages is meant: --reason and --document choose among those that are beyond the limits")
+			return nil
 		}
 		for _, channel := range channels {
-			if n := byChannel[channel]; n > 0 {
+			if n := waiting[channel]; n > 0 {
 				fmt.Fprintf(c.stdout, "To try at once: %s by %s.\n", count(n, "held message"), channel)
+			}
+			for _, group := range groups(limited, channel) {
+				fmt.Fprintf(c.stdout, "To send beyond the limits: %s by %s (%s).\n", count(group.n, "held message"), channel, group.reason)
 			}
 		}
 		if err := c.agreed(ctx); err != nil {
 			return errors.New("nothing is released: pass --yes where there is no terminal to ask")
 		}
 		for _, channel := range channels {
-			if byChannel[channel] == 0 {
+			if waiting[channel] == 0 {
 				continue
 			}
 			if err := notification.Release(ctx, js, channel); err != nil {
 				return err
 			}
 		}
+		for _, h := range limited {
+			if err := notification.ReleaseLimited(ctx, js, h); err != nil {
+				return err
+			}
+		}
 		fmt.Fprintln(c.stdout, "Released: the senders try them within a minute. What is refused again is held again.")
 		return nil
 	})
+}
+
+// group is held messages of one channel and reason.
+type group struct {
+	reason string
+	n      int
+}
+
+func groups(all []notification.Held, channel string) []group {
+	counts := map[string]int{}
+	for _, h := range all {
+		if h.Channel == channel {
+			counts[h.Reason]++
+		}
+	}
+	var found []group
+	for _, reason := range slices.Sorted(maps.Keys(counts)) {
+		found = append(found, group{reason, counts[reason]})
+	}
+	return found
 }

@@ -1,0 +1,97 @@
+package limit
+
+import (
+	"sync"
+	"time"
+)
+
+// tallies counts things for one process.
+type tallies struct {
+	mu     sync.Mutex
+	things map[string]remembrance
+	totals map[string]total
+	swept  time.Time
+}
+
+type remembrance struct {
+	things []thing
+	keep   time.Duration
+}
+
+type thing struct {
+	mark string
+	at   time.Time
+}
+
+type total struct {
+	count int
+	ends  time.Time
+}
+
+// sweepEvery is how often what no longer counts is dropped.
+const sweepEvery = time.Hour
+
+func (t *tallies) count(now time.Time, id string, tally Tally) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sweep(now)
+	keep, most := tally.kept()
+	id = mark(id)
+	var recent []thing
+	for _, it := range t.things[tally.Key].things {
+		if it.at.After(now.Add(-keep)) {
+			if it.mark == id {
+				return Counted
+			}
+			recent = append(recent, it)
+		}
+	}
+	for i, q := range tally.Quotas {
+		count := 0
+		for _, it := range recent {
+			if it.at.After(now.Add(-q.Per)) {
+				count++
+			}
+		}
+		if q.Most > 0 && count >= q.Most {
+			return i
+		}
+	}
+	totals := make([]total, len(tally.Totals))
+	for i, q := range tally.Totals {
+		totals[i] = t.totals[q.Key]
+		if !totals[i].ends.After(now) {
+			totals[i] = total{ends: now.Add(q.Per)}
+		}
+		if q.Most > 0 && totals[i].count >= q.Most {
+			return len(tally.Quotas) + i
+		}
+		totals[i].count++
+	}
+	recent = append(recent, thing{id, now})
+	t.things[tally.Key] = remembrance{recent[max(len(recent)-most, 0):], keep}
+	for i, q := range tally.Totals {
+		t.totals[q.Key] = totals[i]
+	}
+	return Counted
+}
+
+func (t *tallies) sweep(now time.Time) {
+	if t.things == nil {
+		t.things, t.totals, t.swept = map[string]remembrance{}, map[string]total{}, now
+	}
+	if now.Sub(t.swept) < sweepEvery {
+		return
+	}
+	t.swept = now
+	for key, r := range t.things {
+		if last := r.things[len(r.things)-1]; !last.at.After(now.Add(-r.keep)) {
+			delete(t.things, key)
+		}
+	}
+	for key, total := range t.totals {
+		if !total.ends.After(now) {
+			delete(t.totals, key)
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package notification
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/stage"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// KindsAfter is which messages may follow from an event of each type.
+var KindsAfter = map[string][]notifyv1.Kind{
+	"document.created":        {notifyv1.Kind_KIND_INVITATION},
+	"document.sent":           {notifyv1.Kind_KIND_INVITATION},
+	"recipient.signed":        {notifyv1.Kind_KIND_PROGRESS, notifyv1.Kind_KIND_INVITATION},
+	"document.completed":      {notifyv1.Kind_KIND_COMPLETED},
+	"document.declined":       {notifyv1.Kind_KIND_DECLINED},
+	"recipient.declined":      {notifyv1.Kind_KIND_DECLINED},
+	"document.voided":         {notifyv1.Kind_KIND_VOIDED},
+	"document.expired":        {notifyv1.Kind_KIND_EXPIRED},
+	"recipient.undeliverable": {notifyv1.Kind_KIND_UNDELIVERABLE},
+}
+
+// The reasons of a message that no part of Signrelay makes.
+const (
+	causeUnknown = "cause-not-in-log"
+	linkForeign  = "link-not-ours"
+)
+
+// forged reports whether a message was given up because no part of Signrelay makes such a message. What is in it may be anything.
+func forged(trouble *HandoverError) bool {
+	return trouble.Reason == causeUnknown || trouble.Reason == linkForeign
+}
+
+// causes looks up in the log the events that notifications name as their cause.
+type causes struct {
+	log   event.Log // SIGNING
+	mu    sync.Mutex
+	known map[string]bool
+}
+
+// mostCauses is how many causes are remembered, some 200 bytes each. A document with 300 signers has one for all its invitations.
+const mostCauses = 1000
+
+// unknownAttempts is how many attempts a message has whose cause is not found: 7 s with the stage's back-off. The replica of the
+// log that responds may lag behind the one that the enricher read.
+const unknownAttempts = 4
+
+// verify fails unless the log holds the event that caused n.
+func (c *causes) verify(ctx context.Context, n *notifyv1.Notification, attempt int) error {
+	held, err := c.hold(ctx, n)
+	if err != nil || held {
+		return err
+	}
+	missing := &HandoverError{Reason: causeUnknown, Fault: Ours, Err: errors.New("the log does not hold the event that the message names as its cause")}
+	if attempt < unknownAttempts {
+		return missing
+	}
+	return stage.Permanent(missing)
+}
+
+// hold reports whether the log holds the event that caused n. It asks one question, about the exact subject and from the time at
+// which the log stored the event. What was made before there were such fields takes a question for each subject that can have it.
+func (c *causes) hold(ctx context.Context, n *notifyv1.Notification) (bool, error) {
+	subjects, since := causeSubjects(n), n.GetRecordedAt().AsTime()
+	if n.GetRecordedAt() == nil {
+		since = time.Time{}
+	}
+	if subject := n.GetEventSubject(); subject != "" {
+		if !slices.Contains(subjects, subject) {
+			return false, nil
+		}
+		subjects = []string{subject}
+	}
+	if n.GetEventStoredAt() != nil {
+		since = n.GetEventStoredAt().AsTime()
+	}
+	for _, subject := range subjects {
+		key := subject + " " + n.GetEventId() + " " + n.GetDocumentId()
+		if c.remembered(key) {
+			return true, nil
+		}
+		for m, err := range c.log.Few(ctx, subject, since) {
+			if err != nil {
+				return false, fmt.Errorf("look for a message's cause: %w", err)
+			}
+			if e, err := event.Decode(m.Data); err == nil && causeOf(n, e) {
+				c.remember(key)
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+// causeOf reports whether e can have caused n.
+func causeOf(n *notifyv1.Notification, e *signingv1.SigningEvent) bool {
+	document := e.GetDocument().GetId()
+	return n.GetEventId() != "" && e.GetId() == n.GetEventId() &&
+		e.GetSource() == n.GetSource() && e.GetProvider() == n.GetProvider() &&
+		(document == n.GetDocumentId() || document == "" && strings.HasPrefix(e.GetType(), "recipient."))
+}
+
+// causeSubjects are the subjects on which the log can have the event that caused n: of each type that such a message may follow,
+// and where a provider does not say which document a person is on, also that of no document. There is none where n's source or
+// provider is not a legal name.
+func causeSubjects(n *notifyv1.Notification) []string {
+	if !named(n) {
+		return nil
+	}
+	var subjects []string
+	for _, typ := range slices.Sorted(maps.Keys(KindsAfter)) {
+		if !slices.Contains(KindsAfter[typ], n.GetKind()) {
+			continue
+		}
+		e := &signingv1.SigningEvent{
+			Source: n.GetSource(), Provider: n.GetProvider(), Type: typ, Document: &signingv1.Document{Id: n.GetDocumentId()},
+		}
+		subjects = append(subjects, event.Subject(e))
+		if strings.HasPrefix(typ, "recipient.") && n.GetDocumentId() != "" {
+			e.Document = nil
+			subjects = append(subjects, event.Subject(e))
+		}
+	}
+	return subjects
+}
+
+// named reports whether n's source and provider are names that a source in the settings can have: else its events have no subject.
+func named(n *notifyv1.Notification) bool {
+	return names.MatchString(n.GetSource()) && names.MatchString(n.GetProvider())
+}
+
+func (c *causes) remembered(key string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.known[key]
+}
+
+func (c *causes) remember(key string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known == nil || len(c.known) >= mostCauses {
+		c.known = map[string]bool{}
+	}
+	c.known[key] = true
+}
+
+// verify fails unless n is a message that Signrelay makes: its link is ours, and the log holds its cause.
+func (d delivery) verify(ctx context.Context, in stage.Event[*notifyv1.Notification]) error {
+	if link := in.Data.GetLink(); link != nil && !d.links.Ours(link.GetShort()) {
+		return RefusedBy(Ours, linkForeign, errors.New("the message's link is not one that the shortener in the settings makes"))
+	}
+	return d.causes.verify(ctx, in.Data, in.Attempt)
+}

@@ -1,0 +1,152 @@
+package notification
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/keyring"
+	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/libs/stage"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+// The reasons of a message that is held because the settings allow no more, in the order of a tally's quotas and totals.
+var overLimits = []string{"limit-number-per-hour", "limit-person-per-day", "limit-document", "limit-source-per-day"}
+
+// NotAllowed is a message to a number that the settings do not allow. It is held until they do, or until it is released. The reason
+// is bounded; the country is that of the number as in ISO 3166, or "001" where it belongs to none.
+func NotAllowed(reason, country string) error {
+	return &HandoverError{Reason: reason, Fault: Operator, hold: limitHold, country: country}
+}
+
+// limits holds back the messages that are beyond the settings' limits.
+type limits struct {
+	channel     string
+	most        config.Limits
+	senders     map[[2]string]config.Sender // where the settings say that a source's sender reads
+	fingerprint string                      // of these settings
+	counts      limit.Limiter
+	keys        keyring.Keys                       // of what the counts are kept under
+	destination func(*notifyv1.Notification) error // nil where any will do
+}
+
+func newLimits(env service.Env, channel string, destination func(*notifyv1.Notification) error) limits {
+	c := env.Config
+	l := limits{
+		channel: channel, most: c.Limits, senders: map[[2]string]config.Sender{}, counts: env.Limits,
+		keys: keyring.New(c.MasterKeys()).For("redis"), destination: destination,
+	}
+	if channel != ChannelName(notifyv1.Channel_CHANNEL_SMS) {
+		l.most.NumberPerHour = 0
+	}
+	sum := fnv.New64a()
+	fmt.Fprintf(sum, "%+v", c.Limits)
+	for _, s := range c.Sources {
+		l.senders[[2]string{s.Name, s.Provider}] = s.Notify.Sender
+		fmt.Fprintf(sum, "%q%q", s.Region, s.Notify.Sender.Mobile)
+	}
+	l.fingerprint = strconv.FormatUint(sum.Sum64(), 36)
+	return l
+}
+
+// check fails where a message is beyond the limits. A message of that id is counted once.
+func (l limits) check(ctx context.Context, id string, n *notifyv1.Notification) error {
+	if l.destination != nil {
+		if err := l.destination(n); err != nil {
+			return err
+		}
+	}
+	full, err := l.counts.Count(ctx, id, l.tally(n))
+	switch {
+	case err != nil:
+		return fmt.Errorf("count a message: %w", err)
+	case full == limit.Counted:
+		return nil
+	default:
+		return &HandoverError{Reason: overLimits[full], Fault: Operator, hold: limitHold}
+	}
+}
+
+// tally is what a message is counted under. Its keys are keyed hashes: whoever reads them learns no number and no address.
+func (l limits) tally(n *notifyv1.Notification) limit.Tally {
+	const day = 24 * time.Hour
+	hour, person := l.most.NumberPerHour, l.most.PersonPerDay
+	if l.operators(n) {
+		hour, person = 0, 0
+	}
+	source := []string{n.GetSource(), n.GetProvider()}
+	return limit.Tally{
+		Key:    l.key("person", l.reader(n)),
+		Quotas: []limit.Quota{{Most: hour, Per: time.Hour}, {Most: person, Per: day}},
+		Totals: []limit.Total{
+			{Key: l.key("document", append(source, event.DocumentToken(n.GetDocumentId()))...), Quota: limit.Quota{Most: l.most.Document, Per: 30 * day}},
+			{Key: l.key("source", source...), Quota: limit.Quota{Most: l.most.SourcePerDay, Per: day}},
+		},
+	}
+}
+
+func (l limits) key(what string, parts ...string) string {
+	sum := l.keys.MAC("limits/" + l.channel + "/" + what + "/" + strings.Join(parts, "/"))
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
+}
+
+// operators reports whether n goes to the address at which the settings say that the source's sender reads: all that goes wrong
+// with the source's documents goes there. A program that is not given the sources believes the message.
+func (l limits) operators(n *notifyv1.Notification) bool {
+	if len(l.senders) == 0 {
+		return n.GetTo().GetSender()
+	}
+	sender := l.senders[[2]string{n.GetSource(), n.GetProvider()}]
+	if l.channel == ChannelName(notifyv1.Channel_CHANNEL_SMS) {
+		return sender.Mobile != "" && digits(n.GetTo().GetMobile()) == digits(sender.Mobile)
+	}
+	return sender.Email != "" && n.GetTo().GetEmail() == sender.Email
+}
+
+func digits(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+// reader is what is counted as one person: a number by its digits, or an address without its case and its tag ("+x").
+func (l limits) reader(n *notifyv1.Notification) string {
+	if l.channel == ChannelName(notifyv1.Channel_CHANNEL_SMS) {
+		return digits(n.GetTo().GetMobile())
+	}
+	local, domain, _ := strings.Cut(strings.ToLower(n.GetTo().GetEmail()), "@")
+	if name, _, tagged := strings.Cut(local, "+"); tagged && name != "" {
+		local = name
+	}
+	return local + "@" + domain
+}
+
+// limited holds a message that is beyond the limits, and returns nil for one that may go: it is within them, it was counted before, or
+// an operator has released it.
+func (d delivery) limited(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record) error {
+	if r.Released == in.ID {
+		return nil
+	}
+	trouble := new(HandoverError)
+	if held := r.Held; held != nil && held.Limits == d.limits.fingerprint {
+		trouble = &HandoverError{Reason: held.Reason, Fault: held.Fault, hold: limitHold, country: held.Country}
+		return d.hold(ctx, in, r, *r, trouble, errors.Join(stage.Later(mostWait, "operator"), trouble))
+	}
+	err := d.limits.check(ctx, in.ID, in.Data)
+	if !errors.As(err, &trouble) || trouble.hold != limitHold {
+		return err
+	}
+	return d.hold(ctx, in, r, *r, trouble, stage.PutOff(mostWait, "operator", trouble))
+}

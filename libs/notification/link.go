@@ -1,0 +1,52 @@
+package notification
+
+import (
+	"errors"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/signrelay/signrelay/libs/config"
+)
+
+// Links knows the short links that the settings make: our own, and those of the outside shortener.
+type Links struct {
+	base    string   // of our own: "https://sign.acme.example/l/"
+	outside []string // of the outside shortener's: "https://acme.link/"
+}
+
+// NewLinks fails where the settings do not say what our own links begin with.
+func NewLinks(s config.Shortener) (Links, error) {
+	u, err := url.Parse(s.PublicURL)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return Links{}, errors.New("shortener.public_url: set the http or https address that signers' links begin with, such as https://sign.acme.example")
+	}
+	l := Links{base: strings.TrimRight(u.String(), "/") + "/l/"}
+	if domain := s.Domain(); domain != "" {
+		l.outside = []string{"https://" + domain + "/", "http://" + domain + "/"}
+	}
+	return l, nil
+}
+
+// Base is what all our own links begin with.
+func (l Links) Base() string { return l.base }
+
+// names that follow the base: a code of our own, or an outside shortener's. None has a dot, a slash or a percent sign, so none
+// leads out of the base.
+var names = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// Ours reports whether a text is one of our own links or one of the outside shortener's, in the spelling that the shortener writes.
+func (l Links) Ours(text string) bool {
+	name, found := strings.CutPrefix(text, l.base)
+	return l.base != "" && found && names.MatchString(name) || l.Outside(text)
+}
+
+// Outside reports whether a text is a link of the outside shortener's. Its domain may be in capitals.
+func (l Links) Outside(text string) bool {
+	for _, base := range l.outside {
+		if len(text) > len(base) && strings.EqualFold(text[:len(base)], base) && names.MatchString(text[len(base):]) {
+			return true
+		}
+	}
+	return false
+}

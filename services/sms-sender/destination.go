@@ -1,0 +1,84 @@
+package smssender
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/nyaruka/phonenumbers"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/notification"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+// destinations says which numbers texts may go to.
+type destinations struct {
+	countries []string // nil is all
+	types     []string
+}
+
+// newDestinations fails where the settings name no country at all.
+func newDestinations(c config.Config) (destinations, error) {
+	d := destinations{countries: c.Limits.Countries, types: c.Limits.NumberTypes}
+	if len(d.types) == 0 {
+		d.types = []string{"mobile"}
+	}
+	if slices.Contains(d.countries, "*") {
+		d.countries = nil
+		return d, nil
+	}
+	if len(d.countries) > 0 {
+		return d, nil
+	}
+	for _, s := range c.Sources {
+		d.countries = append(d.countries, s.Region)
+		if sender, err := phonenumbers.Parse(s.Notify.Sender.Mobile, s.Region); err == nil {
+			d.countries = append(d.countries, country(sender))
+		}
+	}
+	if len(d.countries) == 0 {
+		return d, errors.New("limits.countries: no source says where its signers are: name the countries that texts may go to, such as [US, GB]")
+	}
+	return d, nil
+}
+
+// numberTypes are the names of the library's types of numbers.
+var numberTypes = map[phonenumbers.PhoneNumberType]string{
+	phonenumbers.MOBILE: "mobile", phonenumbers.FIXED_LINE_OR_MOBILE: "mobile", phonenumbers.FIXED_LINE: "fixed-line",
+	phonenumbers.VOIP: "voip", phonenumbers.PERSONAL_NUMBER: "personal-number", phonenumbers.PAGER: "pager", phonenumbers.UAN: "uan",
+	phonenumbers.VOICEMAIL: "voicemail", phonenumbers.SHARED_COST: "shared-cost", phonenumbers.TOLL_FREE: "toll-free",
+	phonenumbers.PREMIUM_RATE: "premium-rate",
+}
+
+// nowhere is the library's region of a number that belongs to no country: satellites, international networks, international
+// premium rate.
+const nowhere = "001"
+
+// allow fails where the settings do not allow a text to where n goes.
+func (d destinations) allow(n *notifyv1.Notification) error {
+	number, err := phonenumbers.Parse(n.GetTo().GetMobile(), "")
+	if err != nil || phonenumbers.Format(number, phonenumbers.E164) != n.GetTo().GetMobile() {
+		// In another form, other digits would be dialled than those that are judged here. The error would quote the number.
+		return notification.Refused("number-malformed", nil)
+	}
+	region, kind := country(number), cmp.Or(numberTypes[phonenumbers.GetNumberType(number)], "unknown")
+	switch {
+	case region == nowhere:
+		return notification.NotAllowed("number-of-no-country", region)
+	case d.countries != nil && !slices.Contains(d.countries, region):
+		return notification.NotAllowed("country-not-allowed", region)
+	case !slices.Contains(d.types, kind):
+		return notification.NotAllowed("number-type-"+kind, region)
+	default:
+		return nil
+	}
+}
+
+// country is the number's country. A number that the library has no type for has the one that its country code has, and of several
+// countries with one code the largest.
+func country(number *phonenumbers.PhoneNumber) string {
+	code := int(number.GetCountryCode())
+	return strings.ToUpper(cmp.Or(phonenumbers.GetRegionCodeForNumber(number), phonenumbers.GetRegionCodeForCountryCode(code)))
+}

@@ -1,0 +1,156 @@
+package security
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// TestPumping has a house with the limits that hold by default: whoever writes numbers at the provider makes nobody rich.
+func TestPumping(t *testing.T) {
+	t.Parallel()
+	s := newWorldStand(t)
+	s.House = house.Parts(t, func(h *house.House) string { return strings.Replace(s.settings(h), unlimited, "", 1) })
+	for _, name := range []string{"ingest", flow.Enricher, flow.Shortener, flow.SMSSender} {
+		s.StartService(t, name, name)
+	}
+	t.Run("one number", func(t *testing.T) { t.Parallel(); manySignersOnOneNumber(t, s) })
+	t.Run("many numbers", func(t *testing.T) { t.Parallel(); manySignersOnManyNumbers(t, s) })
+	t.Run("numbers that cost", func(t *testing.T) { t.Parallel(); textsToNumbersThatCost(t, s) })
+}
+
+// perHour is how many texts a number gets in an hour by default.
+const perHour = 30
+
+// One callback of a document with 300 signers on one number sends 30 texts. The others are held, and each is told of.
+func manySignersOnOneNumber(t *testing.T, s *stand) {
+	const document, signers = "pumped-one", 300
+	var people []signer
+	for i := range signers {
+		people = append(people, signer{ID: fmt.Sprintf("p%d", i), First: fmt.Sprintf("F%d", i), Mobile: "+13175550142"})
+	}
+	s.world.tell("/v1.1/requests/"+document, request("Pumped-one", people...))
+	s.accepts(t, "the document", clickwrap("pumping", clickwrapSent(document)))
+	s.Until(t, "every text is sent or held", func() bool {
+		return len(s.notices(t, document, "sent"))+len(s.notices(t, document, "deferred")) >= signers
+	})
+	if sent := len(s.world.textsWith("Pumped-one")); sent != perHour {
+		t.Errorf("%d texts left, want %d", sent, perHour)
+	}
+	for _, e := range s.notices(t, document, "deferred") {
+		if e.GetNotice().GetReason() != "limit-number-per-hour" || e.GetNotice().GetFault() != "operator" {
+			t.Errorf("held for %v", e.GetNotice())
+		}
+	}
+}
+
+// A document with 300 signers on 300 numbers is honest.
+func manySignersOnManyNumbers(t *testing.T, s *stand) {
+	const document, signers = "pumped-many", 300
+	var people []signer
+	for i := range signers {
+		people = append(people, signer{ID: fmt.Sprintf("p%d", i), First: fmt.Sprintf("F%d", i), Mobile: fmt.Sprintf("+1317555%04d", 2000+i)})
+	}
+	s.world.tell("/v1.1/requests/"+document, request("Pumped-many", people...))
+	s.accepts(t, "the document", clickwrap("other", clickwrapSent(document)))
+	s.settled(t, document, signers)
+	if sent := len(s.world.textsWith("Pumped-many")); sent != signers {
+		t.Errorf("%d texts left, want %d", sent, signers)
+	}
+}
+
+// Numbers that cost: each is held, with what it is held for and, where that is the country, which.
+var costly = []struct{ number, reason, country string }{
+	{"+19002345678", "number-type-premium-rate", "US"},
+	{"+449012345678", "number-type-premium-rate", "GB"},
+	{"+61190012345", "number-type-unknown", "AU"},
+	{"+18003569377", "number-type-toll-free", "US"},
+	{"+447012345678", "number-type-personal-number", "GB"},
+	{"+447640123456", "number-type-pager", "GB"},
+	{"+443001234567", "number-type-uan", "GB"},
+	{"+611300123456", "number-type-shared-cost", "AU"},
+	{"+442079460958", "number-type-fixed-line", "GB"},
+	{"+61147101234", "number-type-voip", "AU"},
+	{"+881612345678", "number-of-no-country", "001"},
+	{"+8816123456789", "number-of-no-country", "001"},
+	{"+870773111632", "number-of-no-country", "001"},
+	{"+883140123456", "number-of-no-country", "001"},
+	{"+979123456789", "number-of-no-country", "001"},
+	{"+80812345678", "number-of-no-country", "001"},
+	{"+18765551234", "country-not-allowed", "JM"},
+	{"+12425551234", "country-not-allowed", "BS"},
+	{"+4915112345678", "country-not-allowed", "DE"},
+	{"+79541234567", "country-not-allowed", "RU"},
+	{"+37126123456", "country-not-allowed", "LV"},
+	{"+2522412345", "country-not-allowed", "SO"},
+	{"+447797712345", "country-not-allowed", "JE"},
+}
+
+// Texts go to mobile numbers in the countries of the sources alone; what goes elsewhere is held, and named with its country.
+func textsToNumbersThatCost(t *testing.T, s *stand) {
+	const document = "costly"
+	honest := []string{"+13175550161", "+61412345678", "+447400123456"}
+	var people []signer
+	for _, number := range honest {
+		people = append(people, signer{ID: "honest" + number[1:], Mobile: number})
+	}
+	for _, it := range costly {
+		people = append(people, signer{ID: "costly" + it.number[1:], Mobile: it.number})
+	}
+	s.world.tell("/v1.1/requests/"+document, request("Costly", people...))
+	s.accepts(t, "the document", clickwrap("letters", clickwrapSent(document)))
+	told := func(what string) []*signingv1.SigningEvent { return s.notices(t, document, what) }
+	s.Until(t, "every text is sent or held", func() bool {
+		return len(told("sent"))+len(told("deferred"))+len(told("suppressed")) >= len(people)
+	})
+	var reached []string
+	for _, form := range s.world.textsWith("Costly") {
+		reached = append(reached, "+"+form["to"])
+	}
+	slices.Sort(reached)
+	if want := slices.Sorted(slices.Values(honest)); !slices.Equal(reached, want) {
+		t.Errorf("texts to %q, want %q", reached, want)
+	}
+	held := map[string]*signingv1.SigningEvent{}
+	for _, e := range told("deferred") {
+		held[e.GetRecipient().GetId()] = e
+	}
+	for _, e := range told("suppressed") { // the enricher takes it for no number at all
+		held[e.GetRecipient().GetId()] = e
+	}
+	for _, it := range costly {
+		e := held["costly"+it.number[1:]]
+		if e.GetType() == "notification.suppressed" {
+			continue
+		}
+		if e.GetNotice().GetReason() != it.reason || e.GetNotice().GetFault() != "operator" || e.GetAttributes()["country"] != it.country {
+			t.Errorf("%s: %v %v, want %s in %s", it.number, e.GetNotice(), e.GetAttributes(), it.reason, it.country)
+		}
+	}
+	out, err := s.Command(t, "held", "list", "--channel", "sms")
+	if err != nil || !strings.Contains(out, "operator: country-not-allowed (JM)") || strings.Contains(out, "8765551234") {
+		t.Errorf("held list: %v\n%s", err, out)
+	}
+}
+
+// notices are the events of one kind that tell of a document's messages.
+func (s *stand) notices(t *testing.T, document, what string) []*signingv1.SigningEvent {
+	t.Helper()
+	var all []*signingv1.SigningEvent
+	s.each(t, "SIGNING", "signing.v1.*.*.notification."+what+"."+document, func(m *jetstream.RawStreamMsg) {
+		e, err := event.Decode(m.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, e)
+	})
+	return all
+}
