@@ -42,9 +42,11 @@ func Check(cfg Config, providers []string, perSource func(Source) error) error {
 	c.address("links.addr", cfg.Links.Addr)
 	c.address("receipts.addr", cfg.Receipts.Addr)
 	c.address("sandbox.addr", cfg.Sandbox.Addr)
+	c.hostNames("sandbox.hosts", cfg.Sandbox.Hosts)
 	c.address("sandbox.smtp_addr", cfg.Sandbox.SMTPAddr)
 	c.webURL("sandbox.ingest_url", cfg.Sandbox.IngestURL)
 	c.address("admin.addr", cfg.Admin.Addr)
+	c.hostNames("admin.hosts", cfg.Admin.Hosts)
 
 	for i, key := range cfg.MasterKeys() {
 		if len(key) < shortestMasterKey {
@@ -414,6 +416,18 @@ func (c *checker) address(key, addr string) {
 }
 
 // webURL wants an absolute http or https URL, or none. It does not repeat what it found: it may hold a password.
+// hostName is a name as it stands in a Host header, without its port. Compose and Kubernetes allow an underscore in it.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$`)
+
+// hostNames wants names without a wildcard: one would let in the names of others.
+func (c *checker) hostNames(key string, names []string) {
+	for _, name := range names {
+		if !hostName.MatchString(name) {
+			c.mistake(key, "want host names without a port, such as signrelay-sandbox, not %q", name)
+		}
+	}
+}
+
 func (c *checker) webURL(key, text string) {
 	if text == "" {
 		return

@@ -38,6 +38,7 @@ func TestAllMistakesAtOnce(t *testing.T) {
 	cfg.Receipts.Addr = "8084"
 	cfg.Links.Addr, cfg.Sandbox.Addr, cfg.Sandbox.SMTPAddr, cfg.Admin.Addr = ":x", ":99999", "", "1.2.3.4"
 	cfg.Sandbox.IngestURL = "http://x?a=b"
+	cfg.Sandbox.Hosts, cfg.Admin.Hosts = []string{"sandbox:8082"}, []string{"*.example", "admin.example"}
 	cfg.DataDir = ""
 	cfg.Log.Level = "loud"
 
@@ -97,9 +98,11 @@ func TestAllMistakesAtOnce(t *testing.T) {
 		`links.addr: want host:port, such as 127.0.0.1:8080 or :8080, not ":x"`,
 		`receipts.addr: want host:port, such as 127.0.0.1:8080 or :8080, not "8084"`,
 		`sandbox.addr: want host:port, such as 127.0.0.1:8080 or :8080, not ":99999"`,
+		`sandbox.hosts: want host names without a port, such as signrelay-sandbox, not "sandbox:8082"`,
 		`sandbox.smtp_addr: want host:port, such as 127.0.0.1:8080 or :8080, not ""`,
 		`sandbox.ingest_url: want a URL with no user, no query and no fragment, such as https://sign.acme.example`,
 		`admin.addr: want host:port, such as 127.0.0.1:8080 or :8080, not "1.2.3.4"`,
+		`admin.hosts: want host names without a port, such as signrelay-sandbox, not "*.example"`,
 		`data_dir: name a folder, such as ./data`,
 		`log.level: want debug or info or warn or error, not "loud"`,
 	)

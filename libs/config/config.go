@@ -33,7 +33,7 @@ type Config struct {
 	// the SMS sender's POST|GET /receipts/vonage/{source}: SIGNRELAY_RECEIPTS_ADDR
 	Receipts Listen  `yaml:"receipts"`
 	Sandbox  Sandbox `yaml:"sandbox"` // SIGNRELAY_SANDBOX_ADDR; its inbox: SIGNRELAY_SMTP_ADDR
-	Admin    Listen  `yaml:"admin"`   // SIGNRELAY_ADMIN_ADDR
+	Admin    Admin   `yaml:"admin"`   // SIGNRELAY_ADMIN_ADDR
 
 	// DrainDelay is how long public listeners go on serving after SIGTERM, while /readyz says draining: longer than a balancer needs
 	// to notice; default 5s, 0 closes them at once.
@@ -304,6 +304,15 @@ type Listen struct {
 	Addr string `yaml:"addr"`
 }
 
+// Admin is the listener for operators, probes and Prometheus.
+type Admin struct {
+	Addr string `yaml:"addr"`
+	// Hosts are the names, beside localhost and IP addresses, by which the listener is asked: a request with another name in its
+	// Host header is refused, because it may come from a web page whose name was made to lead here.
+	Hosts []string `yaml:"hosts"`
+	Pprof bool     `yaml:"pprof"` // serve Go's profiles under /debug/pprof/; default false
+}
+
 // Ingest is the public door.
 type Ingest struct {
 	Addr        string `yaml:"addr"`
@@ -312,9 +321,10 @@ type Ingest struct {
 
 // Sandbox stands in for the outside world.
 type Sandbox struct {
-	Addr      string `yaml:"addr"`
-	SMTPAddr  string `yaml:"smtp_addr"`
-	IngestURL string `yaml:"ingest_url"` // where stories are played to; default http://127.0.0.1:8080
+	Addr      string   `yaml:"addr"`
+	Hosts     []string `yaml:"hosts"` // as in Admin, for the sandbox's HTTP
+	SMTPAddr  string   `yaml:"smtp_addr"`
+	IngestURL string   `yaml:"ingest_url"` // where stories are played to; default http://127.0.0.1:8080
 	// Key is the PEM of the RSA key behind the esign-v1 sources' certificate, for stories whose callbacks it signs.
 	Key string `yaml:"key" secret:"true" file:"once" lines:"true"`
 }

@@ -53,7 +53,7 @@ func Default() Config {
 			SMTPAddr:  "127.0.0.1:2525",
 			IngestURL: "http://127.0.0.1:8080",
 		},
-		Admin: Listen{Addr: "127.0.0.1:9090"},
+		Admin: Admin{Addr: "127.0.0.1:9090"},
 
 		DrainDelay: 5 * time.Second, // balancers check every few seconds
 

@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/signrelay/signrelay/libs/config"
 )
 
 // door is an open HTTP listener.
@@ -58,20 +60,23 @@ func lastOfConnection(health *Health, next http.Handler) http.Handler {
 	})
 }
 
-// openAdmin opens the door for probes, Prometheus and pprof. It has no limit on answers: a CPU profile takes 30 s.
-func openAdmin(addr string, health *Health, metrics *prometheus.Registry, log *slog.Logger, failed chan<- error) (*door, error) {
-	mux := http.NewServeMux()
+// openAdmin opens the listener for probes and Prometheus, and for profiles where the settings ask for them.
+func openAdmin(settings config.Admin, health *Health, metrics *prometheus.Registry, log *slog.Logger, failed chan<- error) (*door, error) {
+	mux := NewRoutes()
 	mux.HandleFunc("GET /livez", health.live)
 	mux.HandleFunc("GET /readyz", health.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{Registry: metrics}))
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return openDoor(addr, &http.Server{
-		Handler:           mux,
+	if settings.Pprof { // without /debug/pprof/cmdline: a process list shows the arguments to those who may see them
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
+	return openDoor(settings.Addr, &http.Server{
+		Handler:           Private("admin.hosts", settings.Hosts, mux),
 		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      2 * time.Minute, // pprof refuses a longer profile with a reason
 		IdleTimeout:       75 * time.Second,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),

@@ -80,7 +80,7 @@ func (h Host) Run(ctx context.Context) (err error) {
 	metrics := newMetrics()
 	describe(metrics, h.name(), health)
 	failed := make(chan error, 1)
-	admin, err := openAdmin(h.Config.Admin.Addr, health, metrics, h.Log, failed)
+	admin, err := openAdmin(h.Config.Admin, health, metrics, h.Log, failed)
 	if err != nil {
 		return fmt.Errorf("admin door: %w", err)
 	}

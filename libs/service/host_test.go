@@ -628,8 +628,22 @@ func TestMetricsOfServicesDoNotClash(t *testing.T) {
 			t.Errorf("%s is missing", want)
 		}
 	}
-	if code, _, _ := get(h.admin + "/debug/pprof/"); code != 200 {
-		t.Errorf("pprof: %d", code)
+	if code, _, _ := get(h.admin + "/debug/pprof/"); code != 404 {
+		t.Errorf("profiles, which nobody asked for: %d", code)
+	}
+}
+
+func TestProfilesWhereTheSettingsAskForThem(t *testing.T) {
+	t.Parallel()
+	h := open(t, settings(t, func(c *config.Config) { c.Admin.Pprof = true }), idle("sandbox", func(s *Service) { s.NoParts = true }))
+	h.opened()
+	for path, want := range map[string]int{
+		"/debug/pprof/": 200, "/debug/pprof/heap": 200, "/debug/pprof/goroutine?debug=1": 200, "/debug/pprof/symbol": 200,
+		"/debug/pprof/cmdline": 404, "/debug/vars": 404, "//metrics": 404, "/m%65trics": 404, "/metrics": 200,
+	} {
+		if code, _, _ := get(h.admin + path); code != want {
+			t.Errorf("%s: %d, want %d", path, code, want)
+		}
 	}
 }
 

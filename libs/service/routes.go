@@ -9,10 +9,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Routes is what a public listener serves. It is an http.ServeMux that never redirects, because providers count a redirect as a
-// failed callback: a path with an empty part, or with . or .., has no route. Each request without a route leaves a trace.
+// Routes is what a listener serves. It is an http.ServeMux that never redirects, because providers count a redirect as a failed callback,
+// and because its address would repeat the query, which may hold a token: a path with an empty part, or with . or .., has no route. A
+// path has one spelling: no route has an escaped character in it. Each request without a route leaves a trace.
 type Routes struct {
 	*http.ServeMux
+	Escapes  bool                        // a path may have escaped characters
 	unrouted http.Handler                // what no route's path matches; nil answers 404
 	refused  func(*http.Request, string) // counts and logs a request without a route
 }
@@ -28,7 +30,7 @@ func (r *Routes) HandleUnrouted(h http.Handler) { r.unrouted = h }
 
 // ServeHTTP implements http.Handler.
 func (r *Routes) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	if clean(req.URL.EscapedPath()) {
+	if escaped := req.URL.EscapedPath(); clean(escaped) && (r.Escapes || !strings.Contains(escaped, "%")) {
 		h, pattern := r.Handler(req)
 		if pattern != "" {
 			r.ServeMux.ServeHTTP(w, req)

@@ -30,14 +30,27 @@ func TestAListenerNeverRedirects(t *testing.T) {
 		{"GET /l/abc", 200, "link abc"},
 		{"GET //l/abc", 404, ""},
 		{"GET /l/abc?x=//", 200, "link abc"},
-		{"GET /%6c/a%62c", 200, "link abc"},
-		{"GET /l/a%2Fb", 200, "link a/b"},
+		{"GET /%6c/a%62c", 404, ""},
+		{"GET /l/a%62c", 404, ""},
+		{"GET /l/a%2Fb", 404, ""},
+		{"GET /l/%61bc?token=str4nge", 404, ""},
+		{"GET /%2F/l/abc", 404, ""},
+		{"GET /l%2fabc", 404, ""},
+		{"GET /l/%2e%2e/l/abc", 404, ""},
+		{"GET /l/abc%00", 404, ""},
+		{"GET /l/\u00e4bc", 404, ""},
+		{"GET /L/abc", 404, ""},
+		{"GET /l;v=1/abc", 404, ""},
+		{"GET //l/abc?token=str4nge", 404, ""},
+		{"GET http://example.com/l/abc", 200, "link abc"}, // the absolute form, which RFC 9112 wants taken
+		{"GET http://example.com//l/abc", 404, ""},
+		{"CONNECT example.com:443", 404, ""},
 		{"GET /tree", 200, "trunk"},
 		{"GET //tree", 404, ""},
 		{"GET /tree/", 200, "tree /tree/"},
 		{"GET /tree//a", 404, ""},
 		{"GET /tree/a//", 404, ""},
-		{"GET /tree/%2F%2Fa", 200, "tree /tree/%2F%2Fa"},
+		{"GET /tree/%2F%2Fa", 404, ""},
 		{"POST /l/abc", 405, ""},
 		{"PUT /l/abc", 405, ""},
 		{"GET /", 404, ""},
@@ -81,6 +94,14 @@ func TestAListenerNeverRedirects(t *testing.T) {
 	}
 	if text := said.String(); float64(strings.Count(text, "request without a route")) != paths+methods || strings.Contains(text, "str4nge") {
 		t.Errorf("logged: %s", text)
+	}
+
+	r.Escapes = true // as the sandbox, which stands in for other servers
+	for target, want := range map[string]string{"/l/a%2Fb": "link a/b", "/tree/%2F%2Fa": "tree /tree/%2F%2Fa", "//l/a": "No route of this listener matches the path.\n"} {
+		w := httptest.NewRecorder()
+		if r.ServeHTTP(w, httptest.NewRequest("GET", target, nil)); w.Body.String() != want || w.Header().Get("Location") != "" {
+			t.Errorf("%s: %d %s", target, w.Code, w.Body)
+		}
 	}
 
 	r.HandleUnrouted(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))

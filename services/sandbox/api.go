@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"time"
 )
@@ -104,6 +105,17 @@ func (s *Server) postFault(w http.ResponseWriter, r *http.Request) {
 func (s *Server) deleteFaults(w http.ResponseWriter, _ *http.Request) {
 	s.faults.clear()
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// takesJSON refuses a body of another type: a form of a page elsewhere can send JSON as text/plain without asking first.
+func takesJSON(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+			problem{Status: http.StatusUnsupportedMediaType, Detail: "Content-Type must be application/json"}.write(w)
+			return
+		}
+		next(w, r)
+	}
 }
 
 // readJSON reads a body that is one JSON object with known keys.

@@ -1,12 +1,17 @@
 package sandbox
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/signrelay/signrelay/libs/service"
+)
 
 // maxForm bounds the body of everything that comes over HTTP: a form of Vonage's, or one of our own small requests.
 const maxForm = 64 << 10
 
 func (s *Server) routes() http.Handler {
-	mux := http.NewServeMux()
+	mux := service.NewRoutes()
+	mux.Escapes = true // ids of the providers may have any character
 
 	// The outside world: the providers' REST APIs.
 	mux.HandleFunc("GET /v1.1/requests/{id}", s.faulty(clickwrapName, clickwrapSays, s.getClickwrapRequest))
@@ -47,16 +52,13 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /api/messages", s.getMessages)
 	mux.HandleFunc("DELETE /api/messages", s.deleteMessages)
 	mux.HandleFunc("GET /api/stories", s.getStories)
-	mux.HandleFunc("POST /api/play", s.postPlay)
+	mux.HandleFunc("POST /api/play", takesJSON(s.postPlay))
 	mux.HandleFunc("GET /api/faults", s.getFaults)
-	mux.HandleFunc("POST /api/faults", s.postFault)
+	mux.HandleFunc("POST /api/faults", takesJSON(s.postFault))
 	mux.HandleFunc("DELETE /api/faults", s.deleteFaults)
 
-	// A page elsewhere, open in the same browser, must not play stories or sign here.
-	guarded := http.NewCrossOriginProtection().Handler(mux)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return service.Private("sandbox.hosts", s.cfg.Sandbox.Hosts, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		guarded.ServeHTTP(w, r)
-	})
+		mux.ServeHTTP(w, r)
+	}))
 }

@@ -119,6 +119,9 @@ func (w world) try(ctx context.Context, method, path, body string, header http.H
 	if err != nil {
 		return answer{}, err
 	}
+	if strings.HasPrefix(path, "/api/") {
+		r.Header.Set("Content-Type", "application/json")
+	}
 	for name, values := range header {
 		r.Header[name] = values
 	}

@@ -361,6 +361,9 @@ func (v visitor) sandbox() {
 	v.wants(http.StatusNoContent, "/api/messages", v.ask(remove, api+"messages", nil, ""))
 	v.wants(http.StatusOK, "/api/stories", v.ask(get, api+"stories", nil, ""))
 	v.wants(http.StatusOK, "/api/play", v.ask(post, api+"play", asJSON, `{"provider":"pleasesign","story":"one-signer","pause_ms":0}`))
+	for _, path := range []string{"play", "faults"} {
+		v.wants(http.StatusUnsupportedMediaType, "/api/"+path, v.ask(post, api+path, nil, `{"provider":"clickwrap","story":"one-signer"}`))
+	}
 	v.wants(http.StatusBadRequest, "/api/play", v.ask(post, api+"play", asJSON, `{"provider":"pleasesign","story":"one-signer","pause_ms":-1}`))
 	v.wants(http.StatusNotFound, "/api/play", v.ask(post, api+"play", asJSON, `{"provider":"pleasesign","story":"none"}`))
 	v.wants(http.StatusNoContent, "/api/faults", v.ask(post, api+"faults", asJSON, `{"target":"vonage","mode":"throttle","count":3}`))

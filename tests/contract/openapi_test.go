@@ -143,7 +143,6 @@ func (o *openAPI) checkRequest(t *testing.T, req *http.Request) {
 // Routes that openapi.yaml leaves out, and why.
 var undocumented = map[string]string{
 	"/debug/pprof/":        "Go's own",
-	"/debug/pprof/cmdline": "Go's own",
 	"/debug/pprof/profile": "Go's own",
 	"/debug/pprof/symbol":  "Go's own",
 	"/debug/pprof/trace":   "Go's own",

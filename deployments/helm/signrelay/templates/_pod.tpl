@@ -97,6 +97,12 @@ env:
   - {name: {{ .setting }}, value: ":{{ .port }}"}
   {{- end }}
   - {name: SIGNRELAY_ADMIN_ADDR, value: ":9090"}
+  {{- if eq .name "sandbox" }}
+  {{- $service := printf "%s-sandbox" (include "signrelay.fullname" .root) }}
+  {{- $below := printf "%s.%s" $service .root.Release.Namespace }}
+  {{- $hosts := concat (list $service $below (printf "%s.svc" $below) (printf "%s.svc.cluster.local" $below)) (dig "sandbox" "hosts" list $values.config) }}
+  - {name: SIGNRELAY_SANDBOX_HOSTS, value: {{ join "," $hosts | quote }}} # the names of its Service
+  {{- end }}
   {{- if hasKey $secrets "nats.password" }}
   - {name: SIGNRELAY_NATS_USER, value: {{ .row.user | default .name }}}
   {{- end }}
