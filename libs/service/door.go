@@ -24,9 +24,14 @@ type door struct {
 }
 
 // openPublic opens a door to the world. Its limits bound what one slow or hostile caller can hold: a callback of 1 MiB
-// comes within 15 s, and its answer leaves within 30 s of the request's first byte.
-func openPublic(addr string, handler http.Handler, log *slog.Logger, failed chan<- error) (*door, error) {
-	return openDoor(addr, &http.Server{
+// comes within 15 s, and its answer leaves within 30 s of the request's first byte. All of them together are limited by UnverifiedBytes;
+// dropped is called for each connection that goes beyond it.
+func openPublic(addr string, handler http.Handler, dropped func(), log *slog.Logger, failed chan<- error) (*door, error) {
+	listener, err := listen(addr)
+	if err != nil {
+		return nil, err
+	}
+	server := &http.Server{
 		Handler:           oneInChunks(handler),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
@@ -34,7 +39,9 @@ func openPublic(addr string, handler http.Handler, log *slog.Logger, failed chan
 		IdleTimeout:       75 * time.Second, // longer than a load balancer's 60 s, so that it never meets a closing connection
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}, failed)
+	}
+	countRequests(server)
+	return serve(LimitUnverified(listener, UnverifiedBytes, dropped), server, failed), nil
 }
 
 // oneInChunks ends a connection after a request in chunks. One with a Content-Length besides, whose end another server may
@@ -72,7 +79,11 @@ func openAdmin(settings config.Admin, health *Health, metrics *prometheus.Regist
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
-	return openDoor(settings.Addr, &http.Server{
+	listener, err := listen(settings.Addr)
+	if err != nil {
+		return nil, err
+	}
+	return serve(listener, &http.Server{
 		Handler:           Private("admin.hosts", settings.Hosts, mux),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
@@ -80,7 +91,7 @@ func openAdmin(settings config.Admin, health *Health, metrics *prometheus.Regist
 		IdleTimeout:       75 * time.Second,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}, failed)
+	}, failed), nil
 }
 
 // newMetrics is a registry with what every Go program tells of itself.
@@ -94,22 +105,26 @@ func newMetrics() *prometheus.Registry {
 	return r
 }
 
-// openDoor listens and serves. Should serving end by itself, failed is told.
-func openDoor(addr string, server *http.Server, failed chan<- error) (*door, error) {
+func listen(addr string) (net.Listener, error) {
 	// To listen does not block, so no context need end it.
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
+	return listener, nil
+}
+
+// serve serves a listener. Should serving end by itself, failed gets the error.
+func serve(listener net.Listener, server *http.Server, failed chan<- error) *door {
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			select {
-			case failed <- fmt.Errorf("serve %s: %w", addr, err):
+			case failed <- fmt.Errorf("serve %s: %w", listener.Addr(), err):
 			default: // one reason to end is enough
 			}
 		}
 	}()
-	return &door{server: server, listener: listener}, nil
+	return &door{server: server, listener: listener}
 }
 
 // close takes no new requests and waits for those in hand until ctx ends; then it cuts them off.

@@ -301,9 +301,11 @@ func answered(ctx context.Context, conn *nats.Conn, log *slog.Logger, hopeless f
 // running is the services at work.
 type running struct {
 	public map[string]*Routes // by address
-	allUp  chan struct{}
-	ended  chan struct{} // closed when a service ends before it was told to
-	done   chan struct{} // closed when all have ended
+	// dropped counts connections by the service whose public listener dropped them
+	dropped *prometheus.CounterVec
+	allUp   chan struct{}
+	ended   chan struct{} // closed when a service ends before it was told to
+	done    chan struct{} // closed when all have ended
 
 	mu     sync.Mutex
 	atWork map[string]bool
@@ -314,11 +316,12 @@ type running struct {
 // start runs every service in a goroutine of its own.
 func (h Host) start(work context.Context, p *parts, live *config.Live, health *Health, metrics *prometheus.Registry) *running {
 	r := &running{
-		public: map[string]*Routes{},
-		allUp:  make(chan struct{}),
-		ended:  make(chan struct{}),
-		done:   make(chan struct{}),
-		atWork: map[string]bool{},
+		public:  map[string]*Routes{},
+		dropped: droppedCounter(metrics),
+		allUp:   make(chan struct{}),
+		ended:   make(chan struct{}),
+		done:    make(chan struct{}),
+		atWork:  map[string]bool{},
 	}
 	for _, s := range h.Services {
 		r.atWork[s.Name] = true
@@ -437,7 +440,7 @@ func (h Host) open(ctx context.Context, r *running, health *Health, admin *door,
 		}
 		addr := s.Public(h.Config)
 		if byAddr[addr] == nil {
-			d, err := openPublic(addr, lastOfConnection(health, r.public[addr]), h.Log, failed)
+			d, err := openPublic(addr, lastOfConnection(health, r.public[addr]), r.dropped.WithLabelValues(s.Name).Inc, h.Log, failed)
 			if err != nil {
 				return doors, fmt.Errorf("public door of %s: %w", s.Name, err)
 			}

@@ -654,7 +654,7 @@ func TestARequestThatHangsIsCutOff(t *testing.T) {
 	d, err := openPublic("127.0.0.1:0", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		close(inHand)
 		<-stuck
-	}), slog.New(slog.DiscardHandler), failed)
+	}), func() {}, slog.New(slog.DiscardHandler), failed)
 	if err != nil {
 		t.Fatal(err)
 	}

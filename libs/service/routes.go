@@ -78,6 +78,16 @@ func unroutedCounter(r prometheus.Registerer) *prometheus.CounterVec {
 	return counter
 }
 
+// droppedCounter counts connections that a full listener dropped, see LimitUnverified.
+func droppedCounter(r prometheus.Registerer) *prometheus.CounterVec {
+	counter := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "signrelay_http_connections_dropped_total",
+		Help: "Connections that a service's public listener dropped, the slowest first, because unverified requests held too much memory.",
+	}, []string{"service"})
+	r.MustRegister(counter)
+	return counter
+}
+
 func (r *Routes) count(counter *prometheus.CounterVec, service string, log *slog.Logger) {
 	for _, reason := range []string{"path", "method"} {
 		counter.WithLabelValues(service, reason) // Prometheus misses a counter that first appears as 1

@@ -23,7 +23,7 @@ func TestSlowCallersAreCutOff(t *testing.T) {
 		}
 		w.WriteHeader(http.StatusAccepted)
 	})
-	door, err := openPublic("127.0.0.1:0", handler, slog.New(slog.DiscardHandler), failed)
+	door, err := openPublic("127.0.0.1:0", handler, func() {}, slog.New(slog.DiscardHandler), failed)
 	if err != nil {
 		t.Fatal(err)
 	}

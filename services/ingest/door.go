@@ -1,11 +1,11 @@
 package ingest
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"slices"
@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/service"
 )
 
 var tracer = otel.Tracer("github.com/signrelay/signrelay/services/ingest")
@@ -75,6 +76,7 @@ func (d *doors) serve(ctx context.Context, w http.ResponseWriter, req *http.Requ
 		a.err = err
 		return a
 	}
+	service.Verified(ctx)
 	return d.store.putNow(ctx, to.source, read(ctx, d.env, to.source, callback, verification, asItCame))
 }
 
@@ -99,39 +101,29 @@ func contentTypeTaken(req *http.Request, door pack.Door) bool {
 	return err == nil && slices.Contains(door.ContentTypes, media)
 }
 
-// smallBody is many times what a callback has, in bytes. So much is read without a place: strangers who keep a few bytes to
-// themselves for the 15 s that a request may take must not hold places that callbacks need.
-const smallBody = 64 << 10
+// usualBody is what most callbacks have at most, in bytes.
+const usualBody = 4 << 10
 
+// read reads the body. Its buffer grows with the bytes that came, not with the length that the request promises; the listener limits what all
+// connections hold.
 func (d *doors) read(w http.ResponseWriter, req *http.Request) ([]byte, *answer) {
 	largest := d.largestBody()
 	tooLarge := answerProblem(http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf("The body is larger than the limit of %d bytes.", largest))
 	if req.ContentLength > largest {
 		return nil, &tooLarge
 	}
-	if req.ContentLength < 0 || req.ContentLength > smallBody {
-		select {
-		case d.reading <- struct{}{}:
-			defer func() { <-d.reading }()
-		default:
-			a := unavailable("too-many-in-flight", nil)
-			return nil, &a
-		}
-	}
-	var body []byte
-	var err error
-	if req.ContentLength > 0 { // the server lets no more than that through
-		body = make([]byte, req.ContentLength)
-		_, err = io.ReadFull(req.Body, body)
-	} else {
-		body, err = io.ReadAll(http.MaxBytesReader(w, req.Body, largest))
-	}
-	if over := new(http.MaxBytesError); errors.As(err, &over) {
+	body := bytes.NewBuffer(make([]byte, 0, max(0, min(req.ContentLength, usualBody))+bytes.MinRead))
+	_, err := body.ReadFrom(http.MaxBytesReader(w, req.Body, largest))
+	switch {
+	case err == nil:
+		return body.Bytes(), nil
+	case errors.As(err, new(*http.MaxBytesError)):
 		return nil, &tooLarge
-	}
-	if err != nil {
+	case errors.As(err, new(service.SlowError)):
+		a := unavailable("too-slow-while-full", err)
+		return nil, &a
+	default:
 		a := answerProblem(http.StatusBadRequest, "incomplete", "The body ended early or came too slowly.")
 		return nil, &a
 	}
-	return body, nil
 }

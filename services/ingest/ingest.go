@@ -45,7 +45,6 @@ type doors struct {
 	packs    []pack.Pack
 	accounts *config.Made[accounts]
 	store    *store
-	reading  chan struct{} // one place each large body being read
 	inFlight chan struct{} // one place each callback being stored
 	metrics  *metrics
 	env      service.Env
@@ -87,7 +86,6 @@ func newDoors(env service.Env, packs []pack.Pack) (*doors, error) {
 	d := &doors{
 		store:    newStore(env, m),
 		packs:    packs,
-		reading:  make(chan struct{}, max(env.Config.Ingest.MaxInFlight/4, 1)),
 		inFlight: make(chan struct{}, env.Config.Ingest.MaxInFlight),
 		metrics:  m,
 		env:      env,

@@ -127,7 +127,7 @@ func (s *Server) Serve(ctx context.Context) error {
 
 	failed := make(chan error, 2)
 	go func() { failed <- web.Serve(s.httpListener) }()
-	go func() { failed <- post.Serve(s.smtpListener) }()
+	go func() { failed <- post.Serve(mailListener{s.smtpListener}) }()
 	s.log.Info("sandbox is open", "http", s.HTTPAddr(), "smtp", s.SMTPAddr())
 
 	var err error

@@ -1,9 +1,12 @@
 package sandbox
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"log/slog"
+	"net"
+	"slices"
 	"time"
 
 	"github.com/emersion/go-sasl"
@@ -21,7 +24,7 @@ func (s *Server) postOffice() *smtp.Server {
 	post.Domain = "sandbox.invalid"
 	post.MaxMessageBytes = maxLetter
 	post.MaxRecipients = 50
-	post.ReadTimeout = 2 * time.Minute
+	post.ReadTimeout = time.Minute // of a command, and of a letter
 	post.WriteTimeout = 30 * time.Second
 	post.AllowInsecureAuth = true
 	post.EnableSMTPUTF8 = true
@@ -97,3 +100,60 @@ func (m *mailSession) Reset() { m.fault, m.to = fault{}, nil }
 
 // Logout has nothing to end.
 func (*mailSession) Logout() error { return nil }
+
+// longestSession is how long a connection to the mail server may last, however busy it is.
+const longestSession = 10 * time.Minute
+
+// mailListener closes a connection that begins with an HTTP request, so that no web page can talk to the mail server through a browser:
+// lines of a form would be commands.
+type mailListener struct{ net.Listener }
+
+// Accept implements net.Listener.
+func (l mailListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &mailConn{Conn: conn, ends: time.Now().Add(longestSession)}, nil
+}
+
+type mailConn struct {
+	net.Conn
+	ends  time.Time
+	first []byte // of what came first, until it is known not to be an HTTP request
+	knows bool
+}
+
+// Read implements net.Conn. It withholds what comes first while that may still become the method of an HTTP request.
+func (c *mailConn) Read(p []byte) (int, error) {
+	for !c.knows && len(p) >= longestMethod {
+		n, err := c.Conn.Read(p[:longestMethod-len(c.first)])
+		c.first = append(c.first, p[:n]...)
+		if speaksHTTP(c.first) {
+			return 0, errHTTP
+		}
+		if c.knows = err != nil || len(c.first) == longestMethod || bytes.ContainsAny(c.first, " \n"); c.knows {
+			return copy(p, c.first), err
+		}
+	}
+	return c.Conn.Read(p)
+}
+
+// SetReadDeadline implements net.Conn; no deadline is later than the session's end.
+func (c *mailConn) SetReadDeadline(t time.Time) error {
+	if t.IsZero() || t.After(c.ends) {
+		t = c.ends
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+var errHTTP = errors.New("an HTTP request came to the mail server")
+
+// The methods of HTTP with the blank behind them, as browsers and proxies write them.
+var httpMethods = []string{"GET ", "HEAD ", "POST ", "PUT ", "PATCH ", "DELETE ", "OPTIONS ", "TRACE ", "CONNECT ", "PRI "}
+
+const longestMethod = len("OPTIONS ")
+
+func speaksHTTP(first []byte) bool {
+	return slices.ContainsFunc(httpMethods, func(method string) bool { return bytes.HasPrefix(bytes.ToUpper(first), []byte(method)) })
+}

@@ -2,6 +2,8 @@ package sandbox_test
 
 import (
 	"errors"
+	"io"
+	"net"
 	"net/smtp"
 	"net/textproto"
 	"strings"
@@ -169,4 +171,46 @@ func wantReply(t *testing.T, err error, code int) {
 	if reply := new(textproto.Error); !errors.As(err, &reply) || reply.Code != code {
 		t.Errorf("the mail server said %v, want %d", err, code)
 	}
+}
+
+// A page can have a browser send lines of its choice to the mail server, as the body of a form.
+func TestTheMailServerHangsUpOnHTTP(t *testing.T) {
+	t.Parallel()
+	w := open(t, "")
+	letter := "MAIL FROM:<a@acme.example>\r\nRCPT TO:<b@acme.example>\r\nDATA\r\n" + alternative + ".\r\nQUIT\r\n"
+	for _, first := range []string{"GET / HTTP/1.1", "POST / HTTP/1.1", "post / http/1.1", "PUT /x HTTP/1.0", "OPTIONS * HTTP/1.1", "CONNECT x:25 HTTP/1.1", "PRI * HTTP/2.0"} {
+		for _, cut := range []int{len(first), 1, 3} { // a browser sends it at once, a proxy perhaps not
+			said := talk(t, w, first[:cut], first[cut:]+"\r\nEHLO x\r\n"+letter)
+			if strings.Contains(said, "\n250") {
+				t.Errorf("%s, in two pieces of %d: %q", first, cut, said)
+			}
+		}
+	}
+	if got := w.received("?channel=email"); len(got) != 0 {
+		t.Errorf("%d letters came over HTTP", len(got))
+	}
+	for _, cut := range []int{4, 1, 9} {
+		t.Log(talk(t, w, ("EHLO x\r\n" + letter)[:cut], ("EHLO x\r\n" + letter)[cut:]))
+	}
+	if got := w.received("?channel=email"); len(got) != 3 {
+		t.Errorf("%d letters of three came over SMTP", len(got))
+	}
+}
+
+// talk says both pieces on one connection to the mail server, and returns all that it answers.
+func talk(t *testing.T, w world, pieces ...string) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", w.SMTPAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	for _, piece := range pieces {
+		_, _ = io.WriteString(conn, piece) // the server may have closed it
+	}
+	said, _ := io.ReadAll(conn)
+	return string(said)
 }

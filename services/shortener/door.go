@@ -87,6 +87,9 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.guessed(v)
 		return
 	}
+	if err == nil {
+		service.Verified(r.Context()) // the code is
+	}
 	if wait, ok := d.visitors.mayOpen(r, code); !ok {
 		d.show(v, limited(wait))
 		return

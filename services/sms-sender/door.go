@@ -89,6 +89,7 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request, source string) (rec
 	if !signedByAny(p, account.SignatureSecrets(), account.SignatureMethod) {
 		return receipt{}, unauthentic(errors.New("the signature is wrong or missing"))
 	}
+	service.Verified(r.Context())
 	rec, err := readReceipt(p, time.Now())
 	if err != nil {
 		return receipt{}, malformed(err)

@@ -1,0 +1,224 @@
+package service
+
+import (
+	"container/heap"
+	"context"
+	"math"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// UnverifiedBytes is the memory that all connections of one listener may hold with requests that are not verified yet: 2,600
+// connections, or about 30 bodies of 1 MiB.
+const UnverifiedBytes = 64 << 20
+
+// What a connection holds, in bytes, as measured with 3,000 of them.
+const (
+	perConnection = 24 << 10 // its goroutine, and net/http's two buffers of 4 KiB
+	perByte       = 2        // of a request: the byte itself, and the room that a growing buffer keeps free
+)
+
+// progressCredit is the progress with which a connection begins, in bytes: it may be silent for about as long as a connection that sends
+// so much at once.
+const progressCredit = 4 << 10
+
+// LimitUnverified makes a listener whose connections hold at most budget bytes in memory before their requests are verified. Beyond it the
+// slowest connection is dropped: the one that sent the least lately, where each byte counts half as much after each second. A stranger who
+// keeps a connection and sends little holds nobody up who sends a whole request at once. dropped is called for each; it must not block.
+func LimitUnverified(l net.Listener, budget int64, dropped func()) net.Listener {
+	return &connections{Listener: l, budget: budget, dropped: dropped, began: time.Now()}
+}
+
+type connections struct {
+	net.Listener
+	budget  int64
+	dropped func()
+	began   time.Time
+
+	mu      sync.Mutex
+	held    int64
+	waiting bySpeed
+}
+
+// connection is counted while it is in waiting; a verified request's is not, until the next one begins.
+type connection struct {
+	net.Conn
+	of *connections
+
+	// of.mu guards these.
+	received int64   // bytes of this request
+	speed    float64 // orders connections by their recent progress, see progress
+	index    int     // in of.waiting; -1 when it is not there
+	slow     bool    // dropped
+	closed   bool
+}
+
+// Accept implements net.Listener.
+func (l *connections) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &connection{Conn: conn, of: l, index: -1, speed: math.Inf(-1)}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.progress(progressCredit)
+	l.count(c)
+	return c, nil
+}
+
+// progress adds bytes to the progress of c. Progress halves each second, so its logarithm falls by 1 a second, for all connections alike:
+// speed, which has the time added to it, orders them at any time.
+func (c *connection) progress(bytes int) {
+	now := time.Since(c.of.began).Seconds()
+	c.speed = now + math.Log2(math.Exp2(c.speed-now)+float64(bytes))
+}
+
+func (c *connection) cost() int64 { return perConnection + perByte*c.received }
+
+// count begins to count c, which may be dropped from then on.
+func (l *connections) count(c *connection) {
+	l.held += c.cost()
+	heap.Push(&l.waiting, c)
+	l.makeRoom()
+}
+
+// discount ends it.
+func (l *connections) discount(c *connection) {
+	if c.index >= 0 {
+		heap.Remove(&l.waiting, c.index)
+		l.held -= c.cost()
+	}
+}
+
+func (l *connections) makeRoom() {
+	for l.held > l.budget && len(l.waiting) > 0 {
+		c := l.waiting[0]
+		l.discount(c)
+		c.slow = true
+		_ = c.Conn.SetReadDeadline(longAgo)
+		l.dropped()
+	}
+}
+
+var longAgo = time.Unix(1, 0)
+
+// SlowError ends the reading from a connection that was dropped.
+type SlowError struct{}
+
+func (SlowError) Error() string {
+	return "the listener is full, and this connection is among its slowest"
+}
+func (SlowError) Timeout() bool   { return true } // net/http then closes the connection without an answer, unless a handler reads
+func (SlowError) Temporary() bool { return false }
+
+// Read implements net.Conn.
+func (c *connection) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	l := c.of
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n > 0 && c.index >= 0 {
+		c.received += int64(n)
+		l.held += perByte * int64(n)
+		c.progress(n)
+		heap.Fix(&l.waiting, c.index)
+		l.makeRoom()
+	}
+	if c.slow {
+		return 0, SlowError{}
+	}
+	return n, err
+}
+
+// SetReadDeadline implements net.Conn; the deadline of a dropped connection remains in the past.
+func (c *connection) SetReadDeadline(t time.Time) error {
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	if c.slow {
+		t = longAgo
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+// Close implements net.Conn.
+func (c *connection) Close() error {
+	c.of.mu.Lock()
+	c.of.discount(c)
+	c.closed = true
+	c.of.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// CloseWrite lets net/http close a connection so that its last answer arrives.
+func (c *connection) CloseWrite() error {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		return tcp.CloseWrite()
+	}
+	return nil
+}
+
+type connectionKey struct{}
+
+// countRequests has a server tell its connections when a request begins and when it is verified.
+func countRequests(server *http.Server) {
+	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return context.WithValue(ctx, connectionKey{}, c)
+	}
+	server.ConnState = func(conn net.Conn, state http.ConnState) {
+		if c, ok := conn.(*connection); ok && state == http.StateIdle {
+			c.next()
+		}
+	}
+}
+
+// next begins the count of the next request. Its progress goes on: an answer earns no credit.
+func (c *connection) next() {
+	l := c.of
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.discount(c)
+	c.received = 0
+	if !c.closed && !c.slow {
+		l.count(c)
+	}
+}
+
+// Verified reports that the request with this context is authentic: its connection is not dropped for being slow, and what it holds is not
+// counted, until its next request begins.
+func Verified(ctx context.Context) {
+	if c, ok := ctx.Value(connectionKey{}).(*connection); ok {
+		c.of.mu.Lock()
+		defer c.of.mu.Unlock()
+		c.of.discount(c)
+	}
+}
+
+// bySpeed is a heap, the slowest connection first.
+type bySpeed []*connection
+
+func (h bySpeed) Len() int           { return len(h) }
+func (h bySpeed) Less(i, j int) bool { return h[i].speed < h[j].speed }
+
+func (h bySpeed) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+
+// Push implements heap.Interface.
+func (h *bySpeed) Push(x any) {
+	c := x.(*connection) //nolint:forcetypeassert // it holds nothing else
+	c.index = len(*h)
+	*h = append(*h, c)
+}
+
+// Pop implements heap.Interface.
+func (h *bySpeed) Pop() any {
+	last := len(*h) - 1
+	c := (*h)[last]
+	(*h)[last] = nil
+	*h, c.index = (*h)[:last], -1
+	return c
+}
