@@ -28,6 +28,10 @@ type Config struct {
 	Redis Redis `yaml:"redis"`
 	Kafka Kafka `yaml:"kafka"`
 
+	// HideSources has callbacks and receipts for a source that the settings do not have answered as ones with a wrong signature, so that
+	// strangers cannot find out which sources there are: 401 and not 404. Default false: a wrong address is answered with what is wrong.
+	HideSources bool `yaml:"hide_sources"`
+
 	Ingest Ingest `yaml:"ingest"` // SIGNRELAY_INGEST_ADDR
 	Links  Listen `yaml:"links"`  // the shortener's GET /l/{code}: SIGNRELAY_LINKS_ADDR
 	// the SMS sender's POST|GET /receipts/vonage/{source}: SIGNRELAY_RECEIPTS_ADDR
@@ -84,7 +88,8 @@ type API struct {
 	Secret  string `yaml:"secret" secret:"true"`
 	User    string `yaml:"user"`
 	Group   string `yaml:"group"`
-	// PerMinute is how many calls all replicas together make; 0 takes the provider's own limit.
+	// PerMinute is how many calls all replicas together make; 0 takes the provider's own limit. A quarter is for clicks on links, three
+	// quarters for events.
 	PerMinute int `yaml:"per_minute"`
 }
 

@@ -114,6 +114,7 @@ type Uses struct {
 // Rate limits that replicas share: the first words of their keys.
 const (
 	RateAPI       = "api"       // of a provider's API, one a source
+	RateClicks    = "api-click" // its part for those who click on links
 	RateShortener = "shortener" // of Bitly or Rebrandly
 	RateLink      = "link"      // of links opened from one address
 	RateVonage    = "vonage"    // of an account at Vonage
@@ -200,7 +201,7 @@ var Stages = []Stage{
 		Name: Shortener, Stream: Notify, Takes: []string{"notify.v1.link.>"},
 		Gives: []string{"notify.v1.send.>", "signing.v1.*.*.link.>"},
 		// The events that it published before.
-		Uses: Uses{Streams: []string{Signing}, Buckets: []string{Links}, Rates: []string{RateAPI, RateShortener, RateLink}},
+		Uses: Uses{Streams: []string{Signing}, Buckets: []string{Links}, Rates: []string{RateClicks, RateShortener, RateLink}},
 		Does: "makes the short link, and serves it", Workers: 16, Timeout: 30 * time.Second, Policy: patient,
 	},
 	{

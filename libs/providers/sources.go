@@ -24,10 +24,25 @@ type Source struct {
 // Sources is every source of the settings.
 type Sources map[SourceKey]Source
 
-// Open makes each source's API client once. All share one transport, so that connections are kept; each keeps to its own
-// rate, which all replicas and services that ask for a source share, and has the circuit that circuit makes of its name; nil
-// for none. All mistakes come back as one error.
-func Open(settings []config.Source, limits limit.Limiter, circuit func(vendor string) (*limit.Breaker, error)) (Sources, error) {
+// Budget is a part of the calls a minute that a source's API takes. The parts are apart, so that those who click on links cannot use up the
+// calls that tell signers of their documents, nor the other way round; a Retry-After pauses the part that it answered.
+type Budget struct {
+	key     string
+	percent int
+}
+
+// The parts are 100% together.
+var (
+	ForEvents = Budget{flow.RateAPI, 75}    // of the enricher, and of operators' commands
+	ForClicks = Budget{flow.RateClicks, 25} // of the shortener, which asks where a clicked link leads
+)
+
+// Open makes each source's API client once. All share one transport, so that connections are kept; each keeps to its part of
+// the source's rate, which all replicas share, and has the circuit that circuit makes of its name; nil for none. All mistakes come
+// back as one error.
+func Open(
+	settings []config.Source, budget Budget, limits limit.Limiter, circuit func(vendor string) (*limit.Breaker, error),
+) (Sources, error) {
 	transport := newTransport()
 	sources := make(Sources, len(settings))
 	var mistakes []error
@@ -39,7 +54,7 @@ func Open(settings []config.Source, limits limit.Limiter, circuit func(vendor st
 		}
 		src := Source{Settings: s}
 		if s.API.Set() {
-			calls := limited(transport, limits, p, s)
+			calls := limited(transport, limits, budget, p, s)
 			if circuit != nil {
 				var err error
 				if calls.Circuit, err = circuit(s.Provider + "/" + s.Name); err != nil {
@@ -79,14 +94,15 @@ func newTransport() *http.Transport {
 // patience is how long a call waits for its place: longer, and one busy source's calls would hold every worker.
 const patience = 2 * time.Second
 
-// limited keeps a source's calls to its rate. A second's worth of them may come at once.
-func limited(base http.RoundTripper, limits limit.Limiter, p pack.Pack, s config.Source) limit.Transport {
+// limited keeps a source's calls to its part of the rate, one a minute at least. A second's worth of them may come at once.
+func limited(base http.RoundTripper, limits limit.Limiter, budget Budget, p pack.Pack, s config.Source) limit.Transport {
 	perMinute := s.API.PerMinute
 	if perMinute == 0 {
 		perMinute = p.PerMinute
 	}
+	perMinute = max(perMinute*budget.percent/100, 1)
 	return limit.Transport{
-		Base: base, Limiter: limits, Key: flow.RateAPI + "/" + s.Provider + "/" + s.Name, Patience: patience,
+		Base: base, Limiter: limits, Key: budget.key + "/" + s.Provider + "/" + s.Name, Patience: patience,
 		Rate: limit.Rate{Count: perMinute, Per: time.Minute, Burst: max(perMinute/60, 10)},
 	}
 }

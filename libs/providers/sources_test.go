@@ -64,6 +64,37 @@ func TestASourcesRateHoldsForWhoeverAsks(t *testing.T) {
 	}
 }
 
+// Who clicks as often as he likes does not keep the enricher from asking, nor the other way round; and both together keep to the rate.
+func TestClicksAndEventsHaveBudgetsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	t.Cleanup(server.Close)
+	for name, budgets := range map[string][2]providers.Budget{
+		"clicks without end":    {providers.ForClicks, providers.ForEvents},
+		"callbacks without end": {providers.ForEvents, providers.ForClicks},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			shared := limit.NewLocal()
+			greedy, other := sourcesWithin(t, budgets[0], server.URL, shared), sourcesWithin(t, budgets[1], server.URL, shared)
+			held := 0
+			for range 50 {
+				if _, err := greedy[slow].API.Document(t.Context(), "D"); errors.As(err, new(*limit.LaterError)) {
+					held++
+				}
+			}
+			if held != 40 {
+				t.Errorf("%d of 50 calls were held back", held)
+			}
+			if _, err := other[slow].API.Document(t.Context(), "D"); errors.As(err, new(*limit.LaterError)) {
+				t.Error("the other's calls are held back too:", err)
+			}
+		})
+	}
+}
+
 func TestAPauseHoldsForWhoeverAsks(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
@@ -133,7 +164,7 @@ func TestSourcesThatCannotBeAsked(t *testing.T) {
 		{Name: "b", Provider: "pleasesign", API: config.API{Key: secret}},
 		{Name: "c", Provider: "esign-v1", API: config.API{Secret: secret}},
 		{Name: "d", Provider: "nobody", API: config.API{Secret: secret}},
-	}, limit.NewLocal(), nil)
+	}, providers.ForEvents, limit.NewLocal(), nil)
 	for _, part := range []string{"source a: api.token", "source b: api.secret", "source c: api.user", `source d: no provider is named "nobody"`} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%q is not in: %v", part, err)
@@ -153,6 +184,11 @@ var (
 // sourcesAt is one source of each provider and more, all of them at one server.
 func sourcesAt(t *testing.T, base string, limits limit.Limiter) providers.Sources {
 	t.Helper()
+	return sourcesWithin(t, providers.ForEvents, base, limits)
+}
+
+func sourcesWithin(t *testing.T, budget providers.Budget, base string, limits limit.Limiter) providers.Sources {
+	t.Helper()
 	source := func(name, provider string, api config.API) config.Source {
 		api.BaseURL = base
 		return config.Source{Name: name, Provider: provider, API: api}
@@ -163,7 +199,7 @@ func sourcesAt(t *testing.T, base string, limits limit.Limiter) providers.Source
 		{Name: none.Name, Provider: none.Provider},
 		source("legal", "esign-v1", config.API{User: "user", Secret: secret}),
 		source("onboarding", "pleasesign", config.API{Key: "key", Secret: secret}),
-	}, limits, nil)
+	}, budget, limits, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,8 +25,9 @@ const (
 const progressCredit = 4 << 10
 
 // LimitUnverified makes a listener whose connections hold at most budget bytes in memory before their requests are verified. Beyond it the
-// slowest connection is dropped: the one that sent the least lately, where each byte counts half as much after each second. A stranger who
-// keeps a connection and sends little holds nobody up who sends a whole request at once. dropped is called for each; it must not block.
+// slowest connection is dropped: the one that sent the least lately for the memory that it holds, where each byte counts half as much after
+// each second. A stranger who keeps a connection and sends little, or much and then nothing, holds nobody up who sends a whole request at
+// once. dropped is called for each; it must not block.
 func LimitUnverified(l net.Listener, budget int64, dropped func()) net.Listener {
 	return &connections{Listener: l, budget: budget, dropped: dropped, began: time.Now()}
 }
@@ -49,7 +50,7 @@ type connection struct {
 
 	// of.mu guards these.
 	received int64   // bytes of this request
-	speed    float64 // orders connections by their recent progress, see progress
+	progress float64 // logarithm of the bytes sent lately, see advance
 	index    int     // in of.waiting; -1 when it is not there
 	slow     bool    // dropped
 	closed   bool
@@ -61,20 +62,23 @@ func (l *connections) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &connection{Conn: conn, of: l, index: -1, speed: math.Inf(-1)}
+	c := &connection{Conn: conn, of: l, index: -1, progress: math.Inf(-1)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c.progress(progressCredit)
+	c.advance(progressCredit)
 	l.count(c)
 	return c, nil
 }
 
-// progress adds bytes to the progress of c. Progress halves each second, so its logarithm falls by 1 a second, for all connections alike:
-// speed, which has the time added to it, orders them at any time.
-func (c *connection) progress(bytes int) {
+// advance adds bytes to the progress of c. Progress halves each second, so its logarithm falls by 1 a second, for all connections alike:
+// with the time added to it, it orders them at any time.
+func (c *connection) advance(bytes int) {
 	now := time.Since(c.of.began).Seconds()
-	c.speed = now + math.Log2(math.Exp2(c.speed-now)+float64(bytes))
+	c.progress = now + math.Log2(math.Exp2(c.progress-now)+float64(bytes))
 }
+
+// speed is the progress for each byte that c holds.
+func (c *connection) speed() float64 { return c.progress - math.Log2(float64(c.cost())) }
 
 func (c *connection) cost() int64 { return perConnection + perByte*c.received }
 
@@ -123,7 +127,7 @@ func (c *connection) Read(p []byte) (int, error) {
 	if n > 0 && c.index >= 0 {
 		c.received += int64(n)
 		l.held += perByte * int64(n)
-		c.progress(n)
+		c.advance(n)
 		heap.Fix(&l.waiting, c.index)
 		l.makeRoom()
 	}
@@ -200,7 +204,7 @@ func Verified(ctx context.Context) {
 type bySpeed []*connection
 
 func (h bySpeed) Len() int           { return len(h) }
-func (h bySpeed) Less(i, j int) bool { return h[i].speed < h[j].speed }
+func (h bySpeed) Less(i, j int) bool { return h[i].speed() < h[j].speed() }
 
 func (h bySpeed) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]

@@ -78,7 +78,7 @@ func TestTheSlowestConnectionIsDroppedFirst(t *testing.T) {
 		"a whole request among those with one byte":     {func(c *caller) { c.send(1500) }, func(c *caller) { c.send(1) }, true},
 		"a large body among those with one byte":        {func(c *caller) { c.send(300_000) }, func(c *caller) { c.send(1) }, true},
 		"a new connection among those with one byte":    {func(*caller) {}, func(c *caller) { c.send(1) }, true},
-		"a request among those who began fast":          {func(c *caller) { c.send(1500) }, func(c *caller) { c.send(100_000); time.Sleep(8 * time.Second) }, true},
+		"a request among those who began fast":          {func(c *caller) { c.send(1500) }, func(c *caller) { c.send(100_000); time.Sleep(2 * time.Second) }, true},
 		"one who dribbles among whole requests":         {func(c *caller) { c.send(1); time.Sleep(5 * time.Second) }, func(c *caller) { c.send(20_000) }, false},
 		"one who dribbled a day among whole requests":   {func(c *caller) { c.send(1); time.Sleep(24 * time.Hour) }, func(c *caller) { c.send(20_000) }, false},
 		"a verified one, however slow":                  {func(c *caller) { c.send(1); verify(c); time.Sleep(time.Hour) }, func(c *caller) { c.send(20_000) }, true},

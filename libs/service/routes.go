@@ -14,7 +14,7 @@ import (
 // path has one spelling: no route has an escaped character in it. Each request without a route leaves a trace.
 type Routes struct {
 	*http.ServeMux
-	Escapes  bool                        // a path may have escaped characters
+	escapes  string                      // a path that begins so may have escaped characters; empty for none
 	unrouted http.Handler                // what no route's path matches; nil answers 404
 	refused  func(*http.Request, string) // counts and logs a request without a route
 }
@@ -28,9 +28,12 @@ func NewRoutes() *Routes {
 // logs them itself.
 func (r *Routes) HandleUnrouted(h http.Handler) { r.unrouted = h }
 
+// TakeEscapes routes paths that begin so also with escaped characters in them: to a handler that answers such a request itself.
+func (r *Routes) TakeEscapes(prefix string) { r.escapes = prefix }
+
 // ServeHTTP implements http.Handler.
 func (r *Routes) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	if escaped := req.URL.EscapedPath(); clean(escaped) && (r.Escapes || !strings.Contains(escaped, "%")) {
+	if escaped := req.URL.EscapedPath(); clean(escaped) && (!strings.Contains(escaped, "%") || r.escapes != "" && strings.HasPrefix(req.URL.Path, r.escapes)) {
 		h, pattern := r.Handler(req)
 		if pattern != "" {
 			r.ServeMux.ServeHTTP(w, req)

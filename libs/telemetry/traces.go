@@ -16,8 +16,9 @@ import (
 )
 
 // Traces sets OpenTelemetry up for the whole process, so call it once, in main. Spans go where the standard OTEL_…
-// variables say, and nowhere unless OTEL_TRACES_EXPORTER or an OTLP endpoint is set. A trace that came in is passed on
-// either way (OTEL_PROPAGATORS; tracecontext by default, because baggage would carry a stranger's headers into the log). shutdown sends what is left; it is never nil.
+// variables say, and nowhere unless OTEL_TRACES_EXPORTER or an OTLP endpoint is set. A message's trace is passed on either way
+// (OTEL_PROPAGATORS; tracecontext by default). A trace begins where ingest has verified a callback: the caller's own is a link of it, and
+// its tracestate and baggage go nowhere. shutdown sends what is left; it is never nil.
 func Traces(ctx context.Context, service string) (shutdown func(context.Context) error, err error) {
 	otel.SetTextMapPropagator(autoprop.NewTextMapPropagator(propagation.TraceContext{}))
 	off := func(context.Context) error { return nil }

@@ -236,7 +236,7 @@ func TestHangingProvider(t *testing.T) {
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { close(release) })
 	b := servicetest.New(t, config.Config{Sources: []config.Source{{Name: "acme", Provider: "clickwrap", API: config.API{BaseURL: server.URL, Token: "api-token"}}}})
-	opened, err := providers.Open(b.Env.Config.Sources, b.Env.Limits, nil)
+	opened, err := providers.Open(b.Env.Config.Sources, providers.ForEvents, b.Env.Limits, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ var Service = service.Service{
 func Run(ctx context.Context, env service.Env) error {
 	circuit := func(vendor string) (*limit.Breaker, error) { return env.Circuit(vendor, service.CircuitPauses) }
 	sources, err := config.Make(env.Live, func(c config.Config) (providers.Sources, error) {
-		return providers.Open(c.Sources, env.Limits, circuit)
+		return providers.Open(c.Sources, providers.ForEvents, env.Limits, circuit)
 	})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,7 @@ type answer struct {
 	status     int
 	outcome    string // a metric's label: accepted, duplicate, quarantined, refused, unavailable
 	reason     string // likewise; empty for accepted and duplicate
+	said       string // in place of reason, to the caller, where he may not know it
 	ids        []string
 	retryAfter int // seconds
 	detail     string
@@ -103,7 +105,7 @@ func (a answer) write(w http.ResponseWriter) {
 			Reason string `json:"reason"`
 		}{"quarantined", a.reason})
 	default:
-		problem(w, a.status, a.reason, a.detail)
+		problem(w, a.status, cmp.Or(a.said, a.reason), a.detail)
 	}
 }
 

@@ -14,21 +14,40 @@ import (
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
 var tracer = otel.Tracer("github.com/signrelay/signrelay/services/ingest")
 
 // serveDoor serves one door. It decides nothing by itself but the order of the steps.
 func (d *doors) serveDoor(w http.ResponseWriter, req *http.Request, to route, began time.Time) {
-	ctx := otel.GetTextMapPropagator().Extract(req.Context(), propagation.HeaderCarrier(req.Header))
-	ctx, span := tracer.Start(ctx, "ingest "+to.provider)
+	callback, verification, refused := d.verify(w, req, to)
+	if refused != nil {
+		refused.write(w)
+		d.observe(req.Context(), to, *refused, began)
+		return
+	}
+	defer func() { <-d.inFlight }()
+	service.Verified(req.Context())
+	ctx, span := tracer.Start(req.Context(), "ingest "+to.provider, trace.WithTimestamp(began), trace.WithLinks(caller(req)...))
 	defer span.End()
-	a := d.serve(ctx, w, req, to)
+	a := d.store.putNow(ctx, to.source, read(ctx, d.env, to.source, callback, verification, asItCame))
 	a.write(w)
 	d.observe(ctx, to, a, began)
+}
+
+// caller is the span that an authentic request names, as a link. Our trace begins here: the caller decides neither whether it is recorded
+// nor what is in it. What else his headers say (tracestate, baggage) goes nowhere.
+func caller(req *http.Request) []trace.Link {
+	remote := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), propagation.HeaderCarrier(req.Header)))
+	if !remote.IsValid() {
+		return nil
+	}
+	return []trace.Link{{SpanContext: remote.WithTraceState(trace.TraceState{})}}
 }
 
 // observe counts and logs an answer.
@@ -43,41 +62,45 @@ func (d *doors) observe(ctx context.Context, to route, a answer, began time.Time
 		"reason", a.reason, "events", len(a.ids), "took_ms", time.Since(began).Milliseconds(), "error", a.err)
 }
 
-func (d *doors) serve(ctx context.Context, w http.ResponseWriter, req *http.Request, to route) answer {
+// verify reads a callback and verifies it. A verified one holds a place of those in flight, which its caller gives back.
+func (d *doors) verify(w http.ResponseWriter, req *http.Request, to route) (callback pack.Request, v signingv1.Verification, refused *answer) {
+	refuse := func(a answer) (pack.Request, signingv1.Verification, *answer) { return pack.Request{}, v, &a }
 	if !slices.Contains(to.door.Methods, req.Method) {
 		w.Header().Set("Allow", strings.Join(to.door.Methods, ", "))
-		return answerProblem(http.StatusMethodNotAllowed, "method", "This door takes "+strings.Join(to.door.Methods, " or ")+".")
+		return refuse(answerProblem(http.StatusMethodNotAllowed, "method", "This door takes "+strings.Join(to.door.Methods, " or ")+"."))
 	}
 	if !contentTypeTaken(req, to.door) {
-		return answerProblem(http.StatusUnsupportedMediaType, "content-type",
-			"This door takes "+strings.Join(to.door.ContentTypes, " or ")+", without a Content-Encoding.")
+		return refuse(answerProblem(http.StatusUnsupportedMediaType, "content-type",
+			"This door takes "+strings.Join(to.door.ContentTypes, " or ")+", without a Content-Encoding."))
 	}
 	body, refused := d.read(w, req)
 	if refused != nil {
-		return *refused
+		return refuse(*refused)
 	}
 	select {
 	case d.inFlight <- struct{}{}:
-		defer func() { <-d.inFlight }()
 	default:
-		return unavailable("too-many-in-flight", nil)
+		return refuse(unavailable("too-many-in-flight", nil))
 	}
 	// ParseForm leaves unreadable pairs out of query. An unreadable token counts as a missing one. On GET the pairs are
 	// content, and the pack checks them when it reads the callback.
 	query, _ := pack.ParseForm(req.URL.RawQuery)
-	callback := pack.Request{
+	callback = pack.Request{
 		Method: req.Method, Door: to.door.Path, Header: req.Header, Query: query, RawQuery: req.URL.RawQuery, Body: body,
 		ReceivedAt: time.Now().UTC(),
 	}
-	verification, err := to.source.webhook.Verify(callback)
-	if err != nil {
-		// The reason is for the operator's log alone; telling a forger what was wrong helps him.
-		a := answerProblem(http.StatusUnauthorized, "unauthentic", "The signature or token is wrong or missing.")
-		a.err = err
-		return a
+	v, err := to.source.webhook.Verify(callback)
+	if err == nil && to.known {
+		return callback, v, nil
 	}
-	service.Verified(ctx)
-	return d.store.putNow(ctx, to.source, read(ctx, d.env, to.source, callback, verification, asItCame))
+	<-d.inFlight
+	// The reason is for the operator's log alone; telling a forger what was wrong helps him.
+	a := answerProblem(http.StatusUnauthorized, "unauthentic", "The signature or token is wrong or missing.")
+	a.err = err
+	if !to.known {
+		a.said, a.reason = a.reason, "no-such-source"
+	}
+	return refuse(a)
 }
 
 // contentTypeTaken tells whether the door reads such a body. A missing Content-Type is taken: not every provider sends one,

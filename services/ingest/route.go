@@ -2,12 +2,12 @@ package ingest
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
 // route is where a path leads: a door of a provider, and the source that calls there.
@@ -15,6 +15,7 @@ type route struct {
 	provider string
 	door     pack.Door
 	source   source
+	known    bool // the settings have the source; without it, it stands in for one, see hidden
 }
 
 // ServeHTTP serves /webhooks/<provider>/<source><door>. Each path that leads nowhere is answered, counted and logged here, with
@@ -31,8 +32,8 @@ func (d *doors) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	d.observe(req.Context(), to, *wrong, began)
 }
 
-// route parses an escaped path, part by part: an escaped slash separates nothing. It ignores a slash at the end. Its error
-// messages do not quote the path, which may contain anything.
+// route parses an escaped path, part by part. A path has one spelling, without escaped characters; a slash at the end is ignored. Its
+// error messages do not quote the path, which may contain anything.
 func (d *doors) route(escaped string) (to route, wrong *answer) {
 	to = route{provider: unknown, source: nobody}
 	missing := func(reason, detail string) (route, *answer) {
@@ -40,12 +41,9 @@ func (d *doors) route(escaped string) (to route, wrong *answer) {
 		return to, &a
 	}
 	parts := strings.Split(strings.TrimSuffix(strings.TrimPrefix(escaped, "/"), "/"), "/")
-	for i, part := range parts {
-		if plain, err := url.PathUnescape(part); err == nil {
-			parts[i] = plain
-		}
-	}
 	switch {
+	case strings.Contains(escaped, "%"):
+		return missing("escaped", "The path has a percent sign or a character that needs one: all parts of an address are plain letters, digits, - and /.")
 	case len(parts) > 1 && slices.Contains(parts, ""):
 		return missing("empty-part", "The path has two slashes side by side: one of them must go.")
 	case parts[0] == "webhooks":
@@ -66,11 +64,14 @@ func (d *doors) route(escaped string) (to route, wrong *answer) {
 	if len(parts) == 2 {
 		return missing("source-missing", "The path ends before the source. It is /webhooks/"+p.Name+"/<source>, as the settings name it.")
 	}
-	src, known := d.accounts.Now()[p.Name][parts[2]]
-	if !known {
-		return missing("no-such-source", "The settings name no such source for this provider.")
+	to.source, to.known = d.accounts.Now()[p.Name][parts[2]]
+	if !to.known {
+		stand, hidden := d.hidden(p.Name)
+		if !hidden {
+			return missing("no-such-source", "The settings name no such source for this provider.")
+		}
+		to.source.webhook = stand
 	}
-	to.source = src
 	behind := strings.Join(append([]string{""}, parts[3:]...), "/")
 	for _, door := range p.Doors {
 		if door.Path == behind {
@@ -87,6 +88,25 @@ func (d *doors) route(escaped string) (to route, wrong *answer) {
 	default:
 		return missing("no-such-door", "What stands behind the source must be "+wants+".")
 	}
+}
+
+// hidden returns what stands in for a source that the settings do not have, where they ask to hide which ones they have: the request is
+// read and verified as for one of the provider's sources, so that its answer comes after the same time, and then refused.
+func (d *doors) hidden(provider string) (webhook pack.Webhook, hidden bool) {
+	if !d.env.Config.HideSources {
+		return nil, false
+	}
+	for _, src := range d.accounts.Now()[provider] {
+		return src.webhook, true
+	}
+	return nobodys{}, true
+}
+
+// nobodys verifies nothing: its provider has no source.
+type nobodys struct{ pack.Webhook }
+
+func (nobodys) Verify(pack.Request) (signingv1.Verification, error) {
+	return signingv1.Verification_VERIFICATION_UNSPECIFIED, nil // the source's name is what it is refused for
 }
 
 // unknown is a label's value where the path names nothing that we know: its own text would let strangers make labels.

@@ -11,7 +11,7 @@ const maxForm = 64 << 10
 
 func (s *Server) routes() http.Handler {
 	mux := service.NewRoutes()
-	mux.Escapes = true // ids of the providers may have any character
+	mux.TakeEscapes("/") // ids of the providers may have any character
 
 	// The outside world: the providers' REST APIs.
 	mux.HandleFunc("GET /v1.1/requests/{id}", s.faulty(clickwrapName, clickwrapSays, s.getClickwrapRequest))

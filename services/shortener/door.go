@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type door struct {
 	sources  func() providers.Sources // as the settings are now
 	visitors visitors
 	patience time.Duration // with a provider; askWithin
+	https    bool          // browsers are told to come by https only
 	js       jetstream.JetStream
 	log      *slog.Logger
 	asked    *prometheus.CounterVec
@@ -35,7 +37,7 @@ type door struct {
 func newDoor(env service.Env, links book, sources func() providers.Sources) (*door, error) {
 	d := &door{
 		links: links, sources: sources, visitors: newVisitors(env.Config.Shortener, env.Limits),
-		patience: askWithin, js: env.JS, log: env.Log,
+		patience: askWithin, js: env.JS, log: env.Log, https: byHTTPSOnly(env.Config.Shortener.PublicURL),
 	}
 	if err := telemetry.Register(env.Metrics, &d.asked, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "signrelay_shortener_opened_total",
@@ -55,6 +57,16 @@ func newDoor(env service.Env, links book, sources func() providers.Sources) (*do
 	return d, nil
 }
 
+// oneYearHTTPS has browsers ask this host by https only (RFC 6797). It says nothing of the names below it, which may be others'. Browsers
+// ignore it where the host is an IP address, and where it came over http.
+const oneYearHTTPS = "max-age=31536000"
+
+// byHTTPSOnly reports whether the links' address is an https one of a host that other programs do not share, as they share localhost.
+func byHTTPSOnly(publicURL string) bool {
+	u, err := url.Parse(publicURL)
+	return err == nil && u.Scheme == "https" && u.Hostname() != "localhost" && !strings.HasSuffix(u.Hostname(), ".localhost")
+}
+
 // visit is one request for a link.
 type visit struct {
 	w       http.ResponseWriter
@@ -72,11 +84,14 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Robots-Tag", "noindex, nofollow") // and out of search engines
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", contentPolicy)
+	if d.https {
+		h.Set("Strict-Transport-Security", oneYearHTTPS)
+	}
 
 	v := &visit{w: w, r: r}
 	d.noticeProxy(v)
 	code, channel, ok := readCode(r.PathValue("code"))
-	if !ok {
+	if !ok || strings.Contains(r.URL.EscapedPath(), "%") { // a link has one spelling
 		d.guessed(v)
 		return
 	}

@@ -47,7 +47,7 @@ func check(c config.Config) error {
 func Run(ctx context.Context, env service.Env) error {
 	circuit := func(vendor string) (*limit.Breaker, error) { return env.Circuit(vendor, service.CircuitPauses) }
 	sources, err := config.Make(env.Live, func(c config.Config) (providers.Sources, error) {
-		return providers.Open(c.Sources, env.Limits, circuit)
+		return providers.Open(c.Sources, providers.ForClicks, env.Limits, circuit)
 	})
 	if err != nil {
 		return fmt.Errorf("open the sources: %w", err)
@@ -73,6 +73,7 @@ func run(ctx context.Context, env service.Env, sources func() providers.Sources)
 	// The patterns take a slash behind a code too; GET's takes HEAD.
 	env.Public.Handle("GET /l/{code...}", door)
 	env.Public.Handle("POST /l/{code...}", door)
+	env.Public.TakeEscapes("/l/") // a mail program may have spoilt the link: people get a page
 
 	third, err := newThirdParty(env, ours)
 	if err != nil {

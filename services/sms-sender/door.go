@@ -20,6 +20,7 @@ import (
 type door struct {
 	texts   texts
 	sources map[string]bool      // names
+	hides   bool                 // an unknown source is answered as a wrong signature
 	account func() config.Vonage // as the settings are now
 	log     *slog.Logger
 	metrics metrics
@@ -27,7 +28,7 @@ type door struct {
 
 func newDoor(env service.Env, t texts, m metrics) *door {
 	d := &door{
-		texts: t, sources: map[string]bool{}, log: env.Log, metrics: m,
+		texts: t, sources: map[string]bool{}, hides: env.Config.HideSources, log: env.Log, metrics: m,
 		account: func() config.Vonage { return env.Live.Now().SMS.Vonage },
 	}
 	for _, s := range env.Config.Sources {
@@ -70,7 +71,7 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request, source string) (rec
 	case r.Method != http.MethodPost && r.Method != http.MethodGet: // the pattern lets HEAD in
 		w.Header().Set("Allow", "GET, POST")
 		return receipt{}, told{status: http.StatusMethodNotAllowed, outcome: "malformed", detail: "This door takes GET or POST."}
-	case !d.sources[source]:
+	case !d.sources[source] && !d.hides:
 		return receipt{}, told{status: http.StatusNotFound, outcome: "refused", detail: "The settings name no such source."}
 	case account.SignatureSecret == "":
 		return receipt{}, unauthentic(errors.New("sms.vonage.signature_secret is empty"))
@@ -88,6 +89,9 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request, source string) (rec
 	}
 	if !signedByAny(p, account.SignatureSecrets(), account.SignatureMethod) {
 		return receipt{}, unauthentic(errors.New("the signature is wrong or missing"))
+	}
+	if !d.sources[source] {
+		return receipt{}, unauthentic(errors.New("the settings name no such source"))
 	}
 	service.Verified(r.Context())
 	rec, err := readReceipt(p, time.Now())

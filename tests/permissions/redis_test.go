@@ -86,7 +86,7 @@ func keysOfAll() map[string][]string {
 		flow.SMSSender:   {"sms-sender:0123456789abcdefghijklmnop", "sms-sender:AbC-_0123456", "signrelay:limit:{vonage/0123456789abcdef}:next", "signrelay:limit:{vonage/x}:paused"},
 		flow.EmailSender: {"email-sender:0123456789abcdefghijklmnop", "email-sender:AbC-_0123456"},
 		flow.Enricher:    {"signrelay:limit:{api/clickwrap/demo}:next", "signrelay:limit:{api/AbC-_0123456789A}:paused"},
-		flow.Shortener:   {"signrelay:limit:{api/clickwrap/demo}:next", "signrelay:limit:{api/AbC-_0123456789A}:paused", "signrelay:limit:{link/x}:next", "signrelay:limit:{shortener/bitly}:paused"},
+		flow.Shortener:   {"signrelay:limit:{api-click/clickwrap/demo}:next", "signrelay:limit:{api-click/AbC-_0123456789A}:paused", "signrelay:limit:{link/x}:next", "signrelay:limit:{shortener/bitly}:paused"},
 		"nobody":         {"other", "signrelay:other", "signrelay:limit:{other/x}:next", "signrelay:epoch2", "I:0123", "xi:0123", "signrelay:limit:api/x"},
 	}
 }

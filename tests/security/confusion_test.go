@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // A token counts where its provider puts it, once, and nowhere else; and no header makes another request of one.
@@ -100,6 +102,8 @@ func confusingPaths(t *testing.T, s *stand) {
 		"/webhooks/clickwrap/paths%2f", "/webhooks/clickwrap/paths%00", "/webhooks/clickwrap/paths%20", "/webhooks/clickwrap/paths%0d%0aX:1",
 		"/webhooks/clickwrap/.%2fpaths", "/webhooks/clickwrap/paths%2e", "/webhooks/clickwrap/%252e%252e", "/webhooks/clickwrap/p%c3%a4ths",
 		"/webhooks/clickwrap/{source}", "/webhooks/clickwrap/*", "/webhooks/clickwrap/%3e", "/webhooks/clickwrap/p%61ths%3fx",
+		"/webhooks/clickwrap/p%61ths", "/webhooks/%63lickwrap/paths", "/%77ebhooks/clickwrap/paths", "/webhooks/clickwrap/%70%61%74%68%73", "/webhooks/clickwrap/path%73/",
+		"/webhooks/clickwrap/paths;", "/webhooks;x/clickwrap/paths", "/webhooks/clickwrap/paths.", "/webhooks/clickwrap/paths/.", "/webhooks/clickwrap/paths/..",
 		"/webhooks/clickwrap/../clickwrap/paths", "/webhooks//clickwrap/paths", "//webhooks/clickwrap/paths", "/./webhooks/clickwrap/paths",
 		"//evil.example/../webhooks/clickwrap/paths",
 		// What belongs to operators is behind another door.
@@ -122,5 +126,44 @@ func confusingPaths(t *testing.T, s *stand) {
 	s.accepts(t, "the path as it is", honest)
 	if n := s.stored(t, "signing.v1.paths.clickwrap.document.sent.paths-1"); n != 1 {
 		t.Errorf("the log holds it %d times", n)
+	}
+}
+
+// The trace that a request says it belongs to is its caller's: it does not decide what we record, and its words go nowhere.
+func foreignTraces(t *testing.T, s *stand) {
+	const source = "traced"
+	bearing := func(c callback) callback {
+		return c.with(func(c *callback) {
+			c.header["Traceparent"] = []string{"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+			c.header["Tracestate"] = []string{"evil=str4nge,other=str4nge"}
+			c.header["Baggage"] = []string{"user=str4nge"}
+			c.header["B3"] = []string{"80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-1"}
+		})
+	}
+	s.accepts(t, "clickwrap", bearing(clickwrap(source, clickwrapSent("traced-1"))))
+	s.accepts(t, "pleasesign", bearing(pleasesign(source, pleasesignSent("traced-2"))))
+	s.accepts(t, "esign", bearing(s.esignAll(source, esignSent("traced-3"))))
+	quarantined := bearing(clickwrap(source, `{"event_type":`))
+	if a := s.send(t, quarantined); a.fields["status"] != "quarantined" {
+		t.Errorf("%d %s", a.status, a.text)
+	}
+	found := 0
+	for _, stream := range []string{"SIGNING", "QUARANTINE"} {
+		s.each(t, stream, "*.v1."+source+".>", func(m *jetstream.RawStreamMsg) {
+			found++
+			for name, values := range m.Header {
+				if name == "Signrelay-Header" { // the request's own, as evidence
+					continue
+				}
+				for _, value := range values {
+					if strings.Contains(value, "str4nge") || strings.Contains(value, "0af7651916cd43dd8448eb211c80319c") || strings.Contains(value, "80f198ee56343ba8") {
+						t.Errorf("%s has %s: %s", m.Subject, name, value)
+					}
+				}
+			}
+		})
+	}
+	if found < 4 {
+		t.Errorf("%d messages instead of 4", found)
 	}
 }

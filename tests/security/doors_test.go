@@ -2,10 +2,13 @@ package security
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/signrelay/signrelay/tests/house"
 )
@@ -27,8 +30,12 @@ func TestDoors(t *testing.T) {
 			if a := get(t, h.IngestURL+path); a.status != http.StatusNotFound {
 				t.Errorf("%s at the public door: %d", path, a.status)
 			}
-			if a := get(t, "http://"+admin[1]+path); a.status != http.StatusOK && path != "/debug/vars" {
-				t.Errorf("%s at the admin door: %d", path, a.status)
+			want := http.StatusOK
+			if strings.HasPrefix(path, "/debug/") { // unless asked for
+				want = http.StatusNotFound
+			}
+			if a := get(t, "http://"+admin[1]+path); a.status != want {
+				t.Errorf("%s at the admin door: %d, want %d", path, a.status, want)
 			}
 		}
 		for _, path := range []string{"/api/messages", "/api/play", "/api/faults", "/sms/json", "/v1.1/requests/x", "/letters/1"} {
@@ -41,6 +48,14 @@ func TestDoors(t *testing.T) {
 				t.Errorf("%s is not on loopback alone", listener)
 			}
 		}
+	})
+	t.Run("private listeners under foreign names", func(t *testing.T) {
+		t.Parallel()
+		foreignNames(t, "http://"+admin[1], h.SandboxURL)
+	})
+	t.Run("private listeners in a browser's requests", func(t *testing.T) {
+		t.Parallel()
+		crossProtocol(t, h)
 	})
 	t.Run("the sandbox's, from a page elsewhere", func(t *testing.T) { sandboxFromElsewhere(t, h) })
 	t.Run("links, guessed", func(t *testing.T) { guessedLinks(t, h) })
@@ -121,7 +136,7 @@ func guessedLinks(t *testing.T, h *house.House) {
 	}
 	pages := map[string]string{}
 	for _, guess := range []string{
-		near, "aaaaaaaaaaaaaa", code[:13], code + "a", strings.ToUpper(code), "code." + code, "pair.x", "%2e%2e", code + "%00", code + "%2fx", "*", "%3e", "%c3%a9",
+		near, "aaaaaaaaaaaaaa", code[:13], code + "a", strings.ToUpper(code), "code." + code, "pair.x", "%2e%2e", code + "%00", code + "%2fx", "*", "%3e", "%c3%a9", code + "%3e", code[:13] + fmt.Sprintf("%%%x", code[13]), fmt.Sprintf("%%%x", code[0]) + code[1:],
 		strings.Repeat("a", 4_000), "%3cscript%3e",
 	} {
 		a := get(t, links+guess)
@@ -154,5 +169,143 @@ func guessedLinks(t *testing.T, h *house.House) {
 	}
 	if a := get(t, links+"aaaaaaaaaaaaaa"); a.status != http.StatusTooManyRequests {
 		t.Errorf("another guess then: %d", a.status)
+	}
+}
+
+// A page whose name was made to lead to a listener of ours (DNS rebinding) is its own origin there: nothing but the Host header tells it
+// from the operator.
+func foreignNames(t *testing.T, admin, sandbox string) {
+	t.Helper()
+	ask := func(base, method, path, host string) answer {
+		r, err := http.NewRequestWithContext(t.Context(), method, base+path, strings.NewReader(`{"target":"vonage","mode":"slow"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Header.Set("Content-Type", "application/json"); host != "" {
+			r.Host = host
+			r.Header.Set("Origin", "http://"+host)
+			r.Header.Set("Sec-Fetch-Site", "same-origin")
+		}
+		resp, err := outsider.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		text, _ := io.ReadAll(resp.Body)
+		return answer{status: resp.StatusCode, header: resp.Header, text: string(text)}
+	}
+	for _, c := range []struct{ base, method, path string }{
+		{admin, "GET", "/metrics"}, {admin, "GET", "/readyz?verbose"}, {admin, "GET", "/livez"}, {admin, "GET", "/debug/pprof/cmdline"},
+		{sandbox, "GET", "/"}, {sandbox, "GET", "/api/messages"}, {sandbox, "GET", "/api/stories"}, {sandbox, "POST", "/api/faults"},
+		{sandbox, "DELETE", "/api/faults"}, {sandbox, "GET", "/letters/1"}, {sandbox, "POST", "/sms/json"}, {sandbox, "GET", "/document/x"},
+	} {
+		_, port, _ := strings.Cut(strings.TrimPrefix(c.base, "http://"), ":")
+		for _, host := range []string{
+			"evil.example", "evil.example:" + port, "127.0.0.1.evil.example:" + port, "localhost.evil.example:" + port, "sandbox:" + port, "2130706433:" + port, "xn--lcalhost-b1a:" + port,
+		} {
+			if a := ask(c.base, c.method, c.path, host); a.status != http.StatusMisdirectedRequest || strings.Contains(a.text, host) || a.header.Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("%s %s as %s: %d %.80s", c.method, c.path, host, a.status, a.text)
+			}
+		}
+		for _, host := range []string{"", "localhost:" + port, "[::1]:" + port, "10.1.2.3:" + port, "sandbox.localhost:" + port} {
+			if a := ask(c.base, c.method, c.path, host); a.status == http.StatusMisdirectedRequest || a.header.Get("X-Frame-Options") != "DENY" {
+				t.Errorf("%s %s as %q: %d", c.method, c.path, host, a.status)
+			}
+		}
+	}
+	// A page elsewhere, without any trick: a form may post text, and JSON is text.
+	for _, media := range []string{"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"} {
+		r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, sandbox+"/api/faults", strings.NewReader(`{"target":"vonage","mode":"slow"}`))
+		r.Header["Content-Type"] = []string{media}
+		resp, err := outsider.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _ = resp.Body.Close(); resp.StatusCode != http.StatusUnsupportedMediaType {
+			t.Errorf("a body of type %q: %d", media, resp.StatusCode)
+		}
+	}
+	// A redirect would repeat the query, and what it holds.
+	for _, path := range []string{"//metrics?token=a", "//document/x?token=a", "/api//messages?token=a", "/./metrics?token=a"} {
+		for _, base := range []string{admin, sandbox} {
+			if a := get(t, base+path); a.status != http.StatusNotFound || a.header.Get("Location") != "" {
+				t.Errorf("%s: %d %v", path, a.status, a.header)
+			}
+		}
+	}
+}
+
+// A browser sends a form to any port. Its lines must not be commands there.
+func crossProtocol(t *testing.T, h *house.House) {
+	t.Helper()
+	letter := "EHLO x\r\nMAIL FROM:<a@acme.example>\r\nRCPT TO:<smuggled@acme.example>\r\nDATA\r\nFrom: a@acme.example\r\nSubject: x\r\n\r\nx\r\n.\r\nQUIT\r\n"
+	talk := func(address, text string) string {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		_, _ = io.WriteString(conn, text)
+		said, _ := io.ReadAll(conn)
+		return string(said)
+	}
+	mail := h.Address("SIGNRELAY_SMTP_ADDR")
+	for _, first := range []string{"POST / HTTP/1.1\r\n\r\n", "PUT / HTTP/1.0\r\n", "GET /", "HEAD / HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n"} {
+		if said := talk(mail, first+letter); strings.Contains(said, "\n250") {
+			t.Errorf("%q at the mail server: %q", first, said)
+		}
+	}
+	if said := talk(mail, strings.Replace(letter, "smuggled", "honest", 1)); !strings.Contains(said, "\n250") {
+		t.Errorf("a letter at the mail server: %q", said)
+	}
+	for _, m := range h.Messages(t) {
+		if strings.Contains(m.To, "smuggled") {
+			t.Error("a form brought a letter")
+		}
+	}
+	nats := strings.TrimPrefix(h.NATSURL, "nats://")
+	if i := strings.LastIndex(nats, "@"); i >= 0 {
+		nats = nats[i+1:]
+	}
+	said := talk(nats, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nCONNECT {}\r\nPUB dlq.v1.smuggled 2\r\nhi\r\nPING\r\n")
+	if strings.Contains(said, "PONG") {
+		t.Errorf("a form at the NATS server: %q", said)
+	}
+	if n := h.Count(t, "DLQ", "dlq.v1.smuggled"); n != 0 {
+		t.Error("a form brought a message")
+	}
+}
+
+// Where the settings hide the sources, an answer does not tell one that exists from one that does not.
+func TestHiddenSources(t *testing.T) {
+	t.Parallel()
+	h := house.Standalone(t, "SIGNRELAY_HIDE_SOURCES=true")
+	open := house.Standalone(t)
+	json, form := "application/json", "application/x-www-form-urlencoded"
+	for _, c := range []struct{ method, path, media, body string }{
+		{"POST", "/webhooks/clickwrap/%s", json, `{}`}, {"POST", "/webhooks/clickwrap/%s", "text/xml", `{}`}, {"PUT", "/webhooks/clickwrap/%s", json, `{}`},
+		{"GET", "/webhooks/clickwrap/%s?event_type=x", "", ""}, {"POST", "/webhooks/clickwrap/%s/all", json, `{}`}, {"POST", "/webhooks/clickwrap/%s/", json, `{}`},
+		{"POST", "/webhooks/pleasesign/%s", json, `{}`}, {"POST", "/webhooks/pleasesign/%s", json, strings.Repeat(" ", 2<<20)},
+		{"POST", "/webhooks/esign-v1/%s/all", form, "data=[]"}, {"POST", "/webhooks/esign-v1/%s/signed?token=x", form, "json_signed={}"}, {"POST", "/webhooks/esign-v1/%s", form, "data=[]"},
+		{"POST", "/receipts/vonage/%s", json, `{}`}, {"GET", "/receipts/vonage/%s?msisdn=1&sig=x", "", ""},
+	} {
+		say := func(h *house.House, source string) string {
+			a, err := ask(c.method, h.IngestURL+fmt.Sprintf(c.path, source), http.Header{"Content-Type": {c.media}}, strings.NewReader(c.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.header.Del("Date")
+			return fmt.Sprintln(a.status, a.header, a.text)
+		}
+		if known, unknown := say(h, "demo"), say(h, "nobody"); known != unknown {
+			t.Errorf("%s %s: %s\nand of an unknown source: %s", c.method, c.path, known, unknown)
+		}
+	}
+	if a := get(t, open.IngestURL+"/webhooks/clickwrap/nobody"); a.status != http.StatusNotFound {
+		t.Errorf("without the setting, an unknown source: %d", a.status)
+	}
+	if documents := h.Play(t, "clickwrap", "one-signer"); len(documents) == 0 {
+		t.Error("nothing was taken")
 	}
 }

@@ -162,7 +162,7 @@ func TestNoSourceIsStoppedByAPasswordOfRedis(t *testing.T) {
 	h := house.Apart(t)
 	far := fmt.Sprint(time.Now().Add(24 * time.Hour).UnixMicro())
 	names := []string{"signrelay:limit:{api/clickwrap/demo}:next", "signrelay:limit:{api/clickwrap/demo}:paused"}
-	for _, user := range []string{"ingest", "sms-sender", "email-sender"} {
+	for _, user := range []string{"ingest", "shortener", "sms-sender", "email-sender"} {
 		for _, name := range names {
 			if err := redisThief(t, h, user).Set(t.Context(), name, far, 24*time.Hour).Err(); err == nil || !strings.Contains(err.Error(), "NOPERM") {
 				t.Errorf("%s writes %s: %v", user, name, err)

@@ -36,7 +36,7 @@ type stand struct {
 }
 
 // Each attack has sources of its own at every provider, so that what it left behind can be told from the others'.
-var sources = []string{"forged", "replayed", "confused", "paths", "wire", "slow", "bodies", "ids", "letters", "links", "reach", "receipts", "story", "other", "pumping", "stolen"}
+var sources = []string{"forged", "replayed", "confused", "paths", "wire", "slow", "bodies", "ids", "letters", "links", "reach", "receipts", "story", "traced", "other", "pumping", "stolen"}
 
 // What the sources' callbacks are authenticated by.
 func token(source string) string { return "token-of-" + source + "-6f1c" }
@@ -118,6 +118,7 @@ func TestAttacks(t *testing.T) {
 			"replayed callbacks":            replayedCallbacks,
 			"confusing headers":             confusingHeaders,
 			"confusing paths":               confusingPaths,
+			"traces of callers":             foreignTraces,
 			"smuggled requests":             smuggledRequests,
 			"slow callers":                  slowCallers,
 			"bodies":                        monstrousBodies,

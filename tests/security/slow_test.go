@@ -12,45 +12,66 @@ import (
 	"time"
 )
 
-// crowd is more connections than the house's SIGNRELAY_INGEST_MAX_IN_FLIGHT would have requests at once.
-const crowd = 1100
-
 // Callers who begin and do not go on are cut off, and while they hold on nobody else is kept waiting: neither by those who
-// have not told who they are, nor by those who told and keep their body to themselves.
+// have not told who they are, nor by those who told and keep their body to themselves, however large a body they promise. The last ones
+// hold more connections than the listener's budget has room for.
 func slowCallers(t *testing.T, s *stand) {
 	body := clickwrapSent("slow-1")
-	inHeaders := "POST /webhooks/clickwrap/slow HTTP/1.1\r\nHost: x\r\nX-Slow: "
-	inBody := fmt.Sprintf("POST /webhooks/clickwrap/slow HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body[:10])
+	begin := "POST /webhooks/clickwrap/slow HTTP/1.1\r\nHost: x\r\n"
+	inHeaders := begin + "X-Slow: "
 	var slow []net.Conn
-	for i := range crowd {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(s.IngestURL, "http://"))
-		if err != nil {
-			t.Fatal(err)
+	honest := 0
+	for _, crowd := range []struct {
+		of   int
+		says string
+	}{
+		{50, inHeaders},
+		{256, begin + "Content-Length: 1048576\r\n\r\n{"},
+		{256, begin + "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"},
+		{100, begin + "Content-Length: 1048576\r\n\r\n" + strings.Repeat(" ", 300<<10)},
+		{2000, fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", begin, len(body), body[:10])},
+		{1000, ""},
+	} {
+		for range crowd.of {
+			conn, err := net.Dial("tcp", strings.TrimPrefix(s.IngestURL, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close() }()
+			_, _ = io.WriteString(conn, crowd.says) // to one that is dropped it fails
+			slow = append(slow, conn)
 		}
-		defer func() { _ = conn.Close() }()
-		text := inBody
-		if i%100 == 0 {
-			text = inHeaders
+		for i := range 20 {
+			c := clickwrap("slow", clickwrapSent(fmt.Sprintf("slow-honest-%d", honest)))
+			honest++
+			switch i % 4 {
+			case 1:
+				c.body += strings.Repeat(" ", 100<<10)
+				s.accepts(t, "a callback of 100 KiB meanwhile", c)
+			case 2:
+				if a := s.sendBody(t, c, struct{ io.Reader }{strings.NewReader(c.body)}); a.status != http.StatusAccepted {
+					t.Errorf("a callback in chunks meanwhile: %d %s", a.status, a.text)
+				}
+			default:
+				s.accepts(t, "an honest callback meanwhile", c)
+			}
 		}
-		if _, err := io.WriteString(conn, text); err != nil {
-			t.Fatal(err)
-		}
-		slow = append(slow, conn)
 	}
-	s.Until(t, "the crowd is in", func() bool { return s.gauge(t, "ingest", "go_goroutines") >= crowd })
-	for i := range 20 {
-		s.accepts(t, "an honest callback meanwhile", clickwrap("slow", clickwrapSent(fmt.Sprintf("slow-honest-%d", i))))
+	if dropped := s.gauge(t, "ingest", `signrelay_http_connections_dropped_total\{service="ingest"\}`); dropped == 0 {
+		t.Error("the listener was never full")
 	}
-	for i := 0; i < crowd; i += 50 {
-		status, err := awaitEnd(slow[i])
-		switch {
+	for i := 0; i < len(slow); i += 50 {
+		switch status, err := awaitEnd(slow[i]); {
 		case err != nil:
 			t.Errorf("slow caller %d: %v", i, err)
-		case i%100 == 0 && status != 0:
+		case status != 0 && status != http.StatusBadRequest && status != http.StatusServiceUnavailable:
+			t.Errorf("slow caller %d is answered %d", i, status)
+		case i == 0 && status != 0:
 			t.Errorf("who is slow in his headers is answered %d", status)
-		case i%100 != 0 && status != http.StatusBadRequest:
-			t.Errorf("who is slow in his body is answered %d", status)
 		}
+	}
+	if n := s.stored(t, "signing.v1.slow.clickwrap.document.sent.*"); n != honest {
+		t.Errorf("the log holds %d of %d honest callbacks", n, honest)
 	}
 }
 

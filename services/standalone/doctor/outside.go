@@ -25,7 +25,7 @@ const nobodys = "signrelay-doctor-asks-for-no-document"
 // providers asks each source's REST API.
 func (e *examination) providers(ctx context.Context) []Finding {
 	// What is wrong with the settings is a line of its own; the other sources are asked all the same.
-	sources, _ := providers.Open(e.cfg.Sources, e.limits, nil)
+	sources, _ := providers.Open(e.cfg.Sources, providers.ForEvents, e.limits, nil)
 	var all []Finding
 	for _, s := range e.cfg.Sources {
 		check := "api " + nameOf(s)
