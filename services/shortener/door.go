@@ -91,7 +91,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := &visit{w: w, r: r}
 	d.noticeProxy(v)
 	code, channel, ok := readCode(r.PathValue("code"))
-	if !ok || strings.Contains(r.URL.EscapedPath(), "%") { // a link has one spelling
+	if !ok || !strings.HasPrefix(r.URL.EscapedPath(), "/l/"+code) { // a code has one spelling; what stands behind it may be escaped
 		d.guessed(v)
 		return
 	}

@@ -73,7 +73,7 @@ func run(ctx context.Context, env service.Env, sources func() providers.Sources)
 	// The patterns take a slash behind a code too; GET's takes HEAD.
 	env.Public.Handle("GET /l/{code...}", door)
 	env.Public.Handle("POST /l/{code...}", door)
-	env.Public.TakeEscapes("/l/") // a mail program may have spoilt the link: people get a page
+	env.Public.TakeEscapes("/l/") // behind the code, where mail programs leave a character of the text
 
 	third, err := newThirdParty(env, ours)
 	if err != nil {

@@ -231,6 +231,7 @@ func (w *world) call(method, path, body string, into any) error {
 	if err != nil {
 		return err
 	}
+	r.Header.Set("Content-Type", "application/json")
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return err

@@ -241,7 +241,7 @@ func playStories(t *testing.T, h *house.House) {
 	for _, s := range stories {
 		// With time to ask the stand-in before a document changes again, so that its people are told.
 		order := fmt.Sprintf(`{"provider":%q,"story":%q,"pause_ms":100}`, s.Provider, s.Story)
-		if answer := call(t, http.MethodPost, h.SandboxURL+"/api/play", nil, order); answer.status != http.StatusOK {
+		if answer := call(t, http.MethodPost, h.SandboxURL+"/api/play", asJSON, order); answer.status != http.StatusOK {
 			t.Fatalf("%s: %d %s", order, answer.status, answer.body)
 		}
 	}

@@ -136,7 +136,7 @@ func guessedLinks(t *testing.T, h *house.House) {
 	}
 	pages := map[string]string{}
 	for _, guess := range []string{
-		near, "aaaaaaaaaaaaaa", code[:13], code + "a", strings.ToUpper(code), "code." + code, "pair.x", "%2e%2e", code + "%00", code + "%2fx", "*", "%3e", "%c3%a9", code + "%3e", code[:13] + fmt.Sprintf("%%%x", code[13]), fmt.Sprintf("%%%x", code[0]) + code[1:],
+		near, "aaaaaaaaaaaaaa", code[:13], code + "a", strings.ToUpper(code), "code." + code, "pair.x", "%2e%2e", code + "%00", code + "%2fx", "*", "%3e", "%c3%a9", code[:13] + fmt.Sprintf("%%%x", code[13]), fmt.Sprintf("%%%x", code[0]) + code[1:],
 		strings.Repeat("a", 4_000), "%3cscript%3e",
 	} {
 		a := get(t, links+guess)
