@@ -33,6 +33,7 @@ type stand struct {
 	world   *world
 	key     *rsa.PrivateKey // the eSignature API's
 	answers answers
+	kafka   string // its address
 }
 
 // Each attack has sources of its own at every provider, so that what it left behind can be told from the others'.
@@ -69,7 +70,8 @@ func newStand(t *testing.T) *stand {
 		s.StartService(t, name, name)
 	}
 	kafka := house.Kafka(t, kfake.SeedTopics(1, "signrelay.signing.v1"))
-	s.StartService(t, flow.KafkaBridge, flow.KafkaBridge, "SIGNRELAY_KAFKA_BROKERS="+kafka.ListenAddrs()[0])
+	s.kafka = kafka.ListenAddrs()[0]
+	s.StartService(t, flow.KafkaBridge, flow.KafkaBridge, "SIGNRELAY_KAFKA_BROKERS="+s.kafka)
 	return s
 }
 

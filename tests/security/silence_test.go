@@ -1,6 +1,7 @@
 package security
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -8,9 +9,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/redis/go-redis/v9"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Everybody in the story that silence listens for, with what nobody but they may read.
@@ -18,7 +21,11 @@ var personal = []string{
 	"Thessaly", "Quillfeather", "thessaly.q@signer.example", "13175550177", "sign.provider.example/s/7f3e9a", // Clickwrap's
 	"Bartholomew", "Ravensworth", "bart.r@signer.example", "61491570157", "signingurl-4c1d", // PleaseSign's
 	"Philippa", "Umberland", "pippa.u@signer.example", "447700900177", "newlink-88e2", // the eSignature API's
+	"deed.of.q@owner.example", "61491570156", "Ottoline", "ottoline.v@signer.example", "447700900178", // ids, and a query
 }
+
+// ids that somebody has chosen at the provider.
+var personalIDs = []string{"deed.of.q@owner.example", "61491570156", "+447700900178", "Ottoline Vexley"}
 
 // titles of documents may say what nobody but their people should know.
 var titles = []string{"Termination-of-Quillfeather", "Custody-of-Ravensworth", "Debt-of-Umberland"}
@@ -66,6 +73,20 @@ func wholeStory(t *testing.T, s *stand) {
 			http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, strings.NewReader(form(sent))); err != nil || a.status != http.StatusOK {
 			t.Errorf("the receipt: %d %v", a.status, err)
 		}
+	}
+
+	for i, id := range personalIDs {
+		for _, other := range personalIDs {
+			s.accepts(t, "a document and a person of personal ids", clickwrap(source, fmt.Sprintf(`{"event_type":"activity_visited","request":%q,"signer_id":%q,"id":"ids-%d-%[2]s"}`, id, other, i)))
+			s.accepts(t, "the same of PleaseSign", pleasesign(source, fmt.Sprintf(`{"event":"recipient.opened","document_id":%q,"id":"ids-%d-%[3]s","recipient_id":%[3]q}`, id, i, other)))
+		}
+	}
+	s.accepts(t, "a person alone", s.esignAll(source, `[{"timestamp":"2026-01-02T03:04:05","name":"status","value":"15","resource_uri":"/api/v1/signer/ottoline.v@signer.example/"}]`))
+	byGET := clickwrap(source, "")
+	byGET.method, byGET.query = http.MethodGet, "event_type=activity_visited&id=q1&email=ottoline.v@signer.example&name=Ottoline&mobile=447700900178&x=100%"
+	byGET.header.Set("X-Original-Uri", "/?"+byGET.query)
+	if a := s.send(t, byGET); a.fields["status"] != "quarantined" {
+		t.Errorf("a query that cannot be read: %d %s", a.status, a.text)
 	}
 
 	// What goes wrong is what gets talked about.
@@ -139,6 +160,19 @@ func silence(t *testing.T, s *stand) {
 		})
 	}
 	quiet("Redis", s.remembered(t))
+	quiet("Kafka's keys and headers", s.keysInKafka(t))
+	for _, args := range [][]string{
+		{"tail", "--no-follow"}, {"timeline", personalIDs[0]}, {"quarantine", "list"}, {"quarantine", "list", "--json"}, {"dlq", "list"}, {"dlq", "list", "--json"}, {"held", "list"},
+	} {
+		said, err := s.Command(t, args...)
+		if err != nil || said == "" && args[0] != "held" {
+			t.Errorf("%q: %v: %s", args, err, said)
+		}
+		if args[0] == "timeline" {
+			said = strings.ReplaceAll(said, personalIDs[0], "") // what was typed
+		}
+		quiet(strings.Join(args, " "), said)
+	}
 	s.answers.mutex.Lock()
 	for _, text := range s.answers.texts {
 		quiet("an answer", text)
@@ -151,6 +185,35 @@ func silence(t *testing.T, s *stand) {
 			t.Errorf("no payload has %q in it", word)
 		}
 	}
+}
+
+// keysInKafka is all keys and headers of the topic's records.
+func (s *stand) keysInKafka(t *testing.T) string {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.kafka), kgo.ConsumeTopics("signrelay.signing.v1"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	var all strings.Builder
+	want, found := s.stored(t, "signing.v1.>"), 0
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for found < want && ctx.Err() == nil {
+		client.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+			found++
+			fmt.Fprintf(&all, "%s %v\n", r.Key, func() (texts []string) {
+				for _, h := range r.Headers {
+					texts = append(texts, h.Key+"="+string(h.Value))
+				}
+				return texts
+			}())
+		})
+	}
+	if found < want {
+		t.Errorf("Kafka has %d records of %d", found, want)
+	}
+	return all.String()
 }
 
 // metrics is what a process counts.
