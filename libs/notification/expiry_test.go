@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
@@ -33,7 +32,7 @@ func TestAHeldMessageExpires(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var moved atomic.Int64
-			b := servicetest.New(t, config.Default())
+			b := servicetest.New(t, defaults())
 			place := flow.StageNamed(flow.EmailSender)
 			calls := make(chan struct{}, 1000)
 			b.Start(func(ctx context.Context, env service.Env) error {
