@@ -12,7 +12,7 @@ import (
 
 // What a linkifier looks for, in ASCII and ideographic dots; the tests with a real one look for more.
 var (
-	address = regexp.MustCompile(`\S@|@\S|//|(?i:www\.\S)|\pL:/|(?:[0-9]{1,3}\.){3}[0-9]`)
+	address = regexp.MustCompile(`\S@|@\S|//|(?i:(?:^|[^\pL\pN])www\.\S)|\pL:/|(?:[0-9]{1,3}\.){3}[0-9]`)
 	domain  = regexp.MustCompile(`[\pL\pN][.\x{3002}\x{ff61}\x{ff0e}](\pL[\pL\pM]+)`)
 )
 
