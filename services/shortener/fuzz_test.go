@@ -54,6 +54,14 @@ type says func() *http.Response
 
 func (s says) RoundTrip(*http.Request) (*http.Response, error) { return s(), nil }
 
+// unlimited never makes a call wait.
+type unlimited struct{}
+
+func (unlimited) Take(context.Context, string, limit.Rate, time.Duration) (time.Duration, bool, error) {
+	return 0, true, nil
+}
+func (unlimited) Pause(context.Context, string, time.Duration) error { return nil }
+
 // Whatever Bitly or Rebrandly answers, a signer gets a short http(s) address without credentials, or the failure has a bounded
 // reason and quotes neither our link nor the account.
 func FuzzOutside(f *testing.F) {
@@ -82,10 +90,10 @@ func FuzzOutside(f *testing.F) {
 		})
 		var o outside
 		if asBitly {
-			b := newBitly(func() config.Bitly { return config.Bitly{BaseURL: "https://api.example", Token: secret} }, limit.NewLocal())
+			b := newBitly(func() config.Bitly { return config.Bitly{BaseURL: "https://api.example", Token: secret} }, unlimited{})
 			b.client.Transport, o = transport, b
 		} else {
-			r := newRebrandly(func() config.Rebrandly { return config.Rebrandly{BaseURL: "https://api.example", APIKey: secret} }, limit.NewLocal())
+			r := newRebrandly(func() config.Rebrandly { return config.Rebrandly{BaseURL: "https://api.example", APIKey: secret} }, unlimited{})
 			r.client.Transport, o = transport, r
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
