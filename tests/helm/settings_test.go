@@ -183,6 +183,8 @@ func made(setting string) string {
 		return certificate
 	case setting == "nats.creds":
 		return "-----BEGIN NATS USER JWT-----\nmade-up\n------END NATS USER JWT------\n-----BEGIN USER NKEY SEED-----\nmade-up\n------END USER NKEY SEED------\n"
+	case setting == "master_key":
+		return strings.Repeat("m", 32)
 	case setting == "sms.vonage.api_key":
 		return "a1b2c3d4"
 	case setting == "nats.url":
