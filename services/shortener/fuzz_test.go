@@ -55,7 +55,7 @@ type says func() *http.Response
 func (s says) RoundTrip(*http.Request) (*http.Response, error) { return s(), nil }
 
 // unlimited never makes a call wait.
-type unlimited struct{}
+type unlimited struct{ limit.Limiter }
 
 func (unlimited) Take(context.Context, string, limit.Rate, time.Duration) (time.Duration, bool, error) {
 	return 0, true, nil
