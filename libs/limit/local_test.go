@@ -3,6 +3,7 @@ package limit
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -84,7 +85,7 @@ func TestCrowdedKeysOfOtherRates(t *testing.T) {
 func BenchmarkTake(b *testing.B) {
 	rate := Rate{Count: 60, Per: time.Minute, Burst: 60}
 	for _, keys := range []int{100, 9_000, 1_000_000} {
-		b.Run(fmt.Sprint(keys), func(b *testing.B) {
+		b.Run(strconv.Itoa(keys), func(b *testing.B) {
 			names := make([]string, keys)
 			for i := range names {
 				names[i] = fmt.Sprint("address ", i)

@@ -3,9 +3,9 @@ package service
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -137,10 +137,10 @@ func verify(c *caller) {
 func TestNoMixOfSlowStrangersDropsAWholeRequest(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(20) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test
+				random := rand.New(rand.NewPCG(seed, 1))
 				p := pipes{make(chan net.Conn, 1)}
 				l := LimitUnverified(p, roomFor*perConnection, func() {})
 				var strangers []*caller

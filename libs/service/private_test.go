@@ -9,7 +9,7 @@ import (
 // A browser sends the name in its address bar as Host, whatever address that name leads to now.
 func TestAPrivateListenerKnowsItsNames(t *testing.T) {
 	t.Parallel()
-	guarded := Private("admin.hosts", []string{"ingest", "Signrelay-Ingest.signing.svc", "trailing.example."}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {}))
+	guarded := Private("admin.hosts", []string{"ingest", "Signrelay-Ingest.signing.svc", "trailing.example."}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	for host, want := range map[string]int{
 		"":                                200, // HTTP/1.0; no browser
 		"127.0.0.1":                       200,
@@ -64,7 +64,7 @@ func TestAPrivateListenerKnowsItsNames(t *testing.T) {
 // What a page elsewhere may have a browser do here: open an address of ours in a window, and nothing else.
 func TestAPrivateListenerAndPagesElsewhere(t *testing.T) {
 	t.Parallel()
-	guarded := Private("admin.hosts", nil, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {}))
+	guarded := Private("admin.hosts", nil, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	for name, c := range map[string]struct {
 		method, site, mode, dest, origin string
 		want                             int
