@@ -112,7 +112,9 @@ var longAgo = time.Unix(1, 0)
 // SlowError ends the reading from a connection that was dropped.
 type SlowError struct{}
 
-func (SlowError) Error() string { return "the listener is full, and this connection is among its slowest" }
+func (SlowError) Error() string {
+	return "the listener is full, and this connection is among its slowest"
+}
 
 // Timeout implements net.Error: net/http then closes the connection without a response, unless a handler is reading.
 func (SlowError) Timeout() bool { return true }
