@@ -176,7 +176,7 @@ func (d documents) checkRecords(t *testing.T, broker string, stored map[string]*
 			if err := d.record.Validate(headers); err != nil || headers["ce_id"] != e.ID {
 				t.Errorf("headers of a record: %v", err)
 			}
-			if key := first(e.Document.ID, e.Recipient.ID, e.ID); key != string(r.Key) {
+			if key := event.Public(first(e.Document.ID, e.Recipient.ID, e.ID)); key != string(r.Key) {
 				t.Errorf("the key of %s is %s, and documented as %s", e.ID, r.Key, key)
 			}
 		case <-time.After(30 * time.Second):
