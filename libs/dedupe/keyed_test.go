@@ -201,13 +201,14 @@ func wantGap(t *testing.T, s dedupe.Store, id string) {
 // Who has a password of Redis writes an epoch that hides that everything was forgotten. It is not believed.
 func TestNoEpochIsForged(t *testing.T) {
 	t.Parallel()
-	js := broker(t)
-	client := redisClient(t, realtest.Redis(t).URL)
 	long := strconv.FormatInt(time.Now().Add(-2*usual.Remember).Unix(), 10)
 	for what, epoch := range map[string]string{
 		"as without a master key": "0@" + long, "without a MAC": "0@" + long + "@", "with a wrong one": "0@" + long + "@AAAAAAAAAAAAAAAA", "empty": "", "text": "x",
 	} {
 		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			js := broker(t)
+			client := redisClient(t, realtest.Redis(t).URL)
 			s := guarded(t, js, dedupe.NewRedis(client, with(key)), with(key))
 			do(t, js, s, what)
 			if err := client.FlushDB(t.Context()).Err(); err != nil {

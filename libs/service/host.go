@@ -233,6 +233,9 @@ func (h Host) openParts(ctx context.Context, live *config.Live, health *Health, 
 		return nil, err
 	}
 	p.closes = append(p.closes, func() { _ = p.gaps.Close() })
+	if client == nil && !h.any(func(s Service) bool { return flow.MemoryOf(s.Name) != "" }) {
+		return p, nil // it claims nothing, and its account of NATS does not read the memory's bucket
+	}
 	p.claims, err = claims(ctx, client, ring, probes, p.js, p.gaps)
 	return p, err
 }
