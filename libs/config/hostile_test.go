@@ -82,11 +82,12 @@ func TestHostileYAML(t *testing.T) {
 
 // laughs is a text of which each level stands for ten of the one before.
 func laughs(levels int) string {
-	text := "a0: &a0 x\n"
+	var text strings.Builder
+	text.WriteString("a0: &a0 x\n")
 	for i := 1; i <= levels; i++ {
-		text += fmt.Sprintf("a%d: &a%d [%s]\n", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 10), ", "))
+		fmt.Fprintf(&text, "a%d: &a%d [%s]\n", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 10), ", "))
 	}
-	return text
+	return text.String()
 }
 
 // An honest file uses aliases, merges and several lines, and is read as before.
@@ -118,7 +119,7 @@ func FuzzLoad(f *testing.F) {
 		if !config.Readable(err) {
 			return
 		}
-		_ = config.Check(cfg, providers, nil) //nolint:errcheck // any file may be wrong
+		_ = config.Check(cfg, providers, nil) // any file may be wrong
 		_ = config.Warnings(cfg)
 		var out bytes.Buffer
 		if err := config.Print(&out, cfg); err != nil {

@@ -109,7 +109,8 @@ func maskOneURL(u string) string {
 	if u[at] == '#' {
 		query, hasFragment = "", true
 	}
-	masked := u[:at]
+	var masked strings.Builder
+	masked.WriteString(u[:at])
 	for i, pair := range strings.FieldsFunc(query, func(r rune) bool { return r == '&' || r == ';' }) {
 		name, _, named := strings.Cut(pair, "=")
 		if !named {
@@ -117,10 +118,11 @@ func maskOneURL(u string) string {
 		} else {
 			name += "=" + mask
 		}
-		masked += string("?&"[min(i, 1)]) + name
+		masked.WriteByte("?&"[min(i, 1)])
+		masked.WriteString(name)
 	}
 	if hasFragment {
-		masked += "#" + mask
+		masked.WriteString("#" + mask)
 	}
-	return masked
+	return masked.String()
 }

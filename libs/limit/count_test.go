@@ -61,7 +61,7 @@ func TestReplicasCountTogether(t *testing.T) {
 	var counted atomic.Int32
 	for i := range 40 {
 		all.Go(func() {
-			full, err := replicas[i%2].Count(t.Context(), fmt.Sprint(i/4), limit.Tally{Key: "x", Quotas: []limit.Quota{{Most: 6, Per: time.Hour}}})
+			full, err := replicas[i%2].Count(t.Context(), strconv.Itoa(i/4), limit.Tally{Key: "x", Quotas: []limit.Quota{{Most: 6, Per: time.Hour}}})
 			if err != nil {
 				t.Error(err)
 			}

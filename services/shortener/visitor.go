@@ -88,8 +88,9 @@ func readHop(text string) (netip.Addr, bool) {
 	if quoted, ok := strings.CutPrefix(text, `"`); ok {
 		text = strings.Trim(strings.TrimSuffix(quoted, `"`), " \t")
 	}
-	host, port := text, ""
+	host := text
 	if inside, bracketed := strings.CutPrefix(text, "["); bracketed {
+		var port string
 		var closed bool
 		if host, port, closed = strings.Cut(inside, "]"); !closed || !strings.Contains(host, ":") || port != "" && port[0] != ':' {
 			return netip.Addr{}, false
