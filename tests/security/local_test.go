@@ -23,7 +23,7 @@ import (
 )
 
 // Another user of the machine on which `signrelay run` runs reaches its broker's port, and neither the broker nor its data.
-func TestALocalUserBesideTheBroker(t *testing.T) {
+func TestALocalUserBesideTheBroker(t *testing.T) { //nolint:tparallel // the last part stops what the others look at
 	t.Parallel()
 	h := house.Standalone(t)
 	read := func(name string) string {
@@ -83,7 +83,7 @@ func TestALocalUserBesideTheBroker(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		doctor, _ := h.Command(t, "doctor") //nolint:errcheck // it may find something
+		doctor, _ := h.Command(t, "doctor") // it may find something
 		for name, said := range map[string]string{"the log": h.Processes["signrelay"].Output(), "config print": settings, "the doctor": doctor} {
 			if said == "" || strings.Contains(said, password) || strings.Contains(said, master) {
 				t.Errorf("%s has a secret in it, or says nothing:\n%s", name, said)

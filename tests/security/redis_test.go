@@ -3,6 +3,7 @@ package security
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -160,7 +161,7 @@ func TestNoConfirmationIsForgedUnderAKeyThatIsSeen(t *testing.T) {
 func TestNoSourceIsStoppedByAPasswordOfRedis(t *testing.T) {
 	t.Parallel()
 	h := house.Apart(t)
-	far := fmt.Sprint(time.Now().Add(24 * time.Hour).UnixMicro())
+	far := strconv.FormatInt(time.Now().Add(24*time.Hour).UnixMicro(), 10)
 	names := []string{"signrelay:limit:{api/clickwrap/demo}:next", "signrelay:limit:{api/clickwrap/demo}:paused"}
 	for _, user := range []string{"ingest", "shortener", "sms-sender", "email-sender"} {
 		for _, name := range names {

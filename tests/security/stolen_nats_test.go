@@ -201,7 +201,7 @@ func (s *thief) asksForEverything() string {
 // asks sends a question, which the server may refuse.
 func (s *thief) asks(subject, body string) {
 	s.Helper()
-	reply := fmt.Sprintf("_INBOX.thief.%s", nats.NewInbox()[len("_INBOX."):])
+	reply := "_INBOX.thief." + nats.NewInbox()[len("_INBOX."):]
 	if err := s.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: reply, Data: []byte(body)}); err != nil {
 		s.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func (s *thief) fence() {
 
 // plantsNothing is the shortener's user, who may write to its bucket: without the master key he makes no link that opens. With one, he
 // would have our own address lead to a page of his, or be given anybody's signing address at a click.
-func plantsNothing(t *testing.T, h *house.House, real string) {
+func plantsNothing(t *testing.T, h *house.House, sent string) {
 	t.Helper()
 	thief := steal(t, h, flow.Shortener)
 	js, err := jetstream.New(thief.nc)
@@ -244,7 +244,7 @@ func plantsNothing(t *testing.T, h *house.House, real string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base, code, _ := strings.Cut(real, "/l/")
+	base, code, _ := strings.Cut(sent, "/l/")
 	base += "/l/"
 	const planted = "aaaaaaaaaaaaaa"
 	now := time.Now().UTC()
