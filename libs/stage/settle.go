@@ -20,8 +20,13 @@ func settled(conn *nats.Conn, floors *Floors, ends <-chan struct{}) middleware {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {
 			outs, err := next(ctx, a)
 			for {
+				before := conn.Stats().Reconnects
 				a.unanswered = answer(ctx, a.msg, a.verdict)
-				if a.unanswered == nil || conn.IsConnected() || !back(conn, ends) {
+				if a.unanswered == nil {
+					break
+				}
+				// An answer into a connection that broke fails after ackFor, when the connection may be back: then it is given again.
+				if conn.IsConnected() && conn.Stats().Reconnects == before || !back(conn, ends) {
 					break
 				}
 			}
