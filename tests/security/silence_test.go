@@ -196,7 +196,7 @@ func (s *stand) keysInKafka(t *testing.T) string {
 	}
 	defer client.Close()
 	var all strings.Builder
-	want, found := s.stored(t, "signing.v1.>"), 0
+	want, found := s.stored(t, "signing.v1.>")-s.Count(t, "DLQ", "dlq.v1.kafka-bridge"), 0 // a body can make an event too large for Kafka
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for found < want && ctx.Err() == nil {
