@@ -124,6 +124,10 @@ func (l Log) messages(
 		// The library subscribes before it asks, and leaves the subscription behind when asking fails.
 		return 0, false, nats.ErrDisconnected
 	}
+	// A broker that is killed after it got the request never responds. Without this bound the caller's own would decide: ten minutes for
+	// the e-mail sender, and no other message would take its place. After it a slow reader goes on with the next batch.
+	ctx, cancel := context.WithTimeout(ctx, l.JS.Options().DefaultTimeout)
+	defer cancel()
 	answers, err := jetstreamext.GetBatch(ctx, l.JS, l.Stream, size, jetstreamext.GetBatchSubject(filter), start)
 	if err != nil {
 		return 0, false, err

@@ -1,7 +1,9 @@
 package event_test
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -69,6 +71,61 @@ func TestLogOfAMissingStreamIsAnErrorAndNotEmpty(t *testing.T) {
 	log := event.Log{JS: connected(t), Stream: "NOWHERE"}
 	if _, err := has(t, log, "signing.v1.>", "x", event.Span{}); err == nil {
 		t.Error("a missing log answers \"not stored\"")
+	}
+}
+
+// A broker that got the request and was killed never responds. The caller may have hours, and asks again long before.
+func TestALogThatDoesNotRespondIsAnError(t *testing.T) {
+	t.Parallel()
+	nc, err := nats.Connect(realtest.NATS(t).URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if _, err := nc.Subscribe("silent.DIRECT.GET.>", func(*nats.Msg) {}); err != nil {
+		t.Fatal(err)
+	}
+	js, err := jetstream.NewWithAPIPrefix(nc, "silent", jetstream.WithDefaultTimeout(50*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for _, err := range (event.Log{JS: js, Stream: flow.Signing}).Messages(ctx, "signing.v1.>", time.Time{}) {
+		if err == nil || ctx.Err() != nil {
+			t.Errorf("%v, and the caller's time: %v", err, ctx.Err())
+		}
+	}
+}
+
+// A reader who takes longer for a message than the broker may take to respond still gets each message once.
+func TestASlowReaderGetsEachMessage(t *testing.T) {
+	t.Parallel()
+	broker := realtest.NATS(t)
+	nc, js := broker.Connect()
+	if err := flow.Provision(t.Context(), js, 1); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 3 {
+		if _, err := js.Publish(t.Context(), "signing.v1.a.b.c.d._", []byte{byte(n)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slow, err := jetstream.New(nc, jetstream.WithDefaultTimeout(200*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []byte
+	for m, err := range (event.Log{JS: slow, Stream: flow.Signing}).Messages(t.Context(), "signing.v1.>", time.Time{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got = append(got, m.Data...); len(got) == 1 {
+			<-time.After(300 * time.Millisecond)
+		}
+	}
+	if !slices.Equal(got, []byte{0, 1, 2}) {
+		t.Errorf("read %v", got)
 	}
 }
 
