@@ -73,7 +73,7 @@ func joined(s string) string {
 		before := append([]rune{' '}, kept...)[len(kept)]
 		behind := append(runes[i+1:len(runes):len(runes)], ' ')[0]
 		switch {
-		case !invisible(r), shaped(before) && (isVariation(r) || shaped(behind) || behind == ' '):
+		case !invisible(r), shaped(before) && (isVariation(r) || shaped(behind) && !isVariation(behind) || behind == ' '):
 			kept = append(kept, r)
 		case isVariation(r) && behind == keycap:
 			kept = append(kept, r)

@@ -14,8 +14,19 @@ func ordinary(s string) string {
 	if !strings.ContainsFunc(s, beyondLatin1) {
 		return s
 	}
-	return asciiMarks(oneScript(joined(strings.Join(mapRunes(s, unstyled), ""))))
+	for range settles {
+		next := asciiMarks(oneScript(joined(strings.Join(mapRunes(s, unstyled), ""))))
+		if next == s {
+			break
+		}
+		s = next
+	}
+	return s
 }
+
+// settles bounds the rounds of ordinary. A letter that became Latin loses its joiner, which can join two words into one that mixes scripts:
+// two rounds are usual.
+const settles = 8
 
 func beyondLatin1(r rune) bool { return r > unicode.MaxLatin1 }
 

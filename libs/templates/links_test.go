@@ -70,7 +70,7 @@ func TestHonestTitles(t *testing.T) {
 
 // bait are texts that a linkifier of some phone or mail program links, or that imitate a text which it links.
 var bait = []string{
-	"http://evil.example", "HTTPS://EVIL.COM/x", "http://evil", "http:evil.com", "http:///evil.com", "http:\\\\evil.com", "//evil.com", "//localhost/x", "hxxp://evil.com",
+	"\u05d0\u200d\ufe0fhttp://evil.example", "x\u0430\u0301\u200d\u05d0", "http://evil.example", "HTTPS://EVIL.COM/x", "http://evil", "http:evil.com", "http:///evil.com", "http:\\\\evil.com", "//evil.com", "//localhost/x", "hxxp://evil.com",
 	"evil.com", "EVIL.COM", "evil.com.", "evil.com:8080", "evil.com/x?y#z", "a.evil.com", "evil.zip", "evil.app", "evil.bank", "evil.xyz", "evil.c\u0301om",
 	"www.evil", "www.4chan.org", "WWW.evil.com", "www2.evil.com", "xevil.com", "seeevil.comnow", "(evil.com)", "\"evil.com\"", "<evil.com>", "[x](evil.com)",
 	"xn--e1awd7f.com", "xn--e1awd7f.xn--p1ai", "evil.xn--p1ai", "пример.рф", "例子.中国", "उदाहरण.भारत", "مثال.السعودية", "دامنه.ایران",
