@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/dedupe"
@@ -130,7 +131,7 @@ func TestTheVerdictIsMadeOnce(t *testing.T) {
 		j.putOffs.count(first)
 		j.of(first, errPlain)
 		_, _ = chain(func(context.Context, *attempt) ([]Out, error) { return nil, errPlain },
-			settled(nil, new(Floors), nil), slowly, buried(s, j, publisher{}))(t.Context(), a)
+			settled(new(nats.Conn), new(Floors), nil), slowly, buried(s, j, publisher{}))(t.Context(), a)
 		if msg.answer != "nak" || a.verdict.Kind != retry {
 			t.Errorf("answered %q after the verdict %+v", msg.answer, a.verdict)
 		}
