@@ -235,7 +235,7 @@ func (c *checker) email(e Email) {
 			c.mistake("email.from", `want an address such as "Acme <no-reply@acme.example>"`)
 		case strings.ContainsFunc(from.Address, func(r rune) bool { return r > unicode.MaxASCII }):
 			c.mistake("email.from", "want an address in ASCII, which every mail server takes; a domain in its xn-- form")
-		case !public(from.Address):
+		case !mailbox.PublicAddress(from.Address):
 			c.mistake("email.from", "want an address at a domain of the internet: others refuse mail from localhost, an IP address or a host without a dot")
 		}
 	}
@@ -288,13 +288,9 @@ func (c *checker) mailbox(key, text string) {
 	}
 	if a, err := mail.ParseAddress(text); err != nil || a.Address != text {
 		c.mistake(key, "want one address alone, such as contracts@acme.example")
-	} else if !public(a.Address) {
+	} else if !mailbox.PublicAddress(a.Address) {
 		c.mistake(key, "want an address at a domain of the internet, such as contracts@acme.example: not at localhost, an IP address or a host without a dot")
 	}
-}
-
-func public(address string) bool {
-	return mailbox.Public(address[strings.LastIndexByte(address, '@')+1:])
 }
 
 func (c *checker) natsURL(text string) {
@@ -415,7 +411,6 @@ func (c *checker) address(key, addr string) {
 	}
 }
 
-// webURL wants an absolute http or https URL, or none. It does not repeat what it found: it may hold a password.
 // hostName is a name as it stands in a Host header, without its port. Compose and Kubernetes allow an underscore in it.
 var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$`)
 
@@ -428,6 +423,7 @@ func (c *checker) hostNames(key string, names []string) {
 	}
 }
 
+// webURL wants an absolute http or https URL, or none. It does not repeat the value, which may hold a password.
 func (c *checker) webURL(key, text string) {
 	if text == "" {
 		return

@@ -102,7 +102,8 @@ func (e entries) newEpoch(last uint64, now time.Time) string {
 	return epoch + "@" + e.epochMAC(epoch)
 }
 
-// epoch returns an epoch without its MAC. ok is false for one that was begun with another master key, or with none, and for what is none.
+// epoch returns an epoch without its MAC. ok is false for an epoch that was begun with another master key or without one, and for text
+// that is not an epoch.
 func (e entries) epoch(text string) (epoch string, ok bool) {
 	epoch = text
 	if e.keys != nil {

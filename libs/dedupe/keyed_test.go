@@ -140,7 +140,7 @@ func TestAnEarlierVersionsMemoryIsKept(t *testing.T) {
 	}
 }
 
-// A master key that is set, changed or removed makes the memory a new one: what was done before it is not taken for new. The same holds for
+// A master key that is set, changed or removed starts a new memory. An id that was done before is then pending, not new. The same holds for
 // what the replicas with the other key do while the keys are changed one replica after the other.
 func TestAnotherMasterKeyIsANewMemory(t *testing.T) {
 	t.Parallel()

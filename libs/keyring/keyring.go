@@ -93,7 +93,7 @@ func (k Keys) Seal(plain, context []byte) []byte {
 }
 
 // ErrNotOurs is the error of Open for what none of the keys sealed in this context.
-var ErrNotOurs = errors.New("no master key opens it: keep an old key on a line of master_key as long as what it sealed is in use")
+var ErrNotOurs = errors.New("no master key opens it: keep an old key on a line of master_key as long as values that it sealed are in use")
 
 // Open decrypts what Seal made under any of the keys.
 func (k Keys) Open(sealed, context []byte) ([]byte, error) {

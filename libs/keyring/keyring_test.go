@@ -81,7 +81,7 @@ func TestOpenRefusesWhatWasChangedOrMoved(t *testing.T) {
 	}
 }
 
-// What is stored outlives the program: the derivation must stay as it is.
+// Stored names and values outlive the program, so the derivation must not change.
 func TestDerivationIsFixed(t *testing.T) {
 	t.Parallel()
 	mac := keyring.New([]string{older}).For("redis").MAC("x")

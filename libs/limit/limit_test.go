@@ -40,12 +40,7 @@ func redisLimiter(t *testing.T, url string) *limit.Redis {
 // With a master key a name in Redis shows the first word of its key and nothing else; without one it is as in the versions before.
 func TestNamesInRedis(t *testing.T) {
 	t.Parallel()
-	o, err := redis.ParseURL(realtest.Redis(t).URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := redis.NewClient(o)
-	t.Cleanup(func() { _ = client.Close() })
+	client := realtest.RedisClient(t, realtest.Redis(t).URL)
 	all := map[string]bool{}
 	for master, want := range map[string]string{
 		"": "^signrelay:limit:{api/clickwrap/acme}:next$", "first": "^signrelay:limit:{api/[-_A-Za-z0-9]{16}}:next$", "second": "^signrelay:limit:{api/[-_A-Za-z0-9]{16}}:next$",
@@ -67,12 +62,7 @@ func TestNamesInRedis(t *testing.T) {
 // What anybody else writes under a key stops nobody for longer than an hour, and breaks nothing.
 func TestEntriesOfOthers(t *testing.T) {
 	t.Parallel()
-	o, err := redis.ParseURL(realtest.Redis(t).URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := redis.NewClient(o)
-	t.Cleanup(func() { _ = client.Close() })
+	client := realtest.RedisClient(t, realtest.Redis(t).URL)
 	l := limit.NewRedis(client, keyring.Ring{})
 	far := strconv.FormatInt(time.Now().Add(24*time.Hour).UnixMicro(), 10)
 	for i, entry := range []string{far, "9999999999999999999", "1e300", "inf", "nan", "-1", "", "x", "0x"} {

@@ -80,13 +80,13 @@ func (r *Redis) Pause(ctx context.Context, key string, d time.Duration) error {
 // Count implements Limiter. Its answer takes one round trip.
 func (r *Redis) Count(ctx context.Context, id string, t Tally) (int, error) {
 	keep, most := t.kept()
-	keys := []string{countKey(t.Key)}
+	keys := []string{r.name(t.Key, "count")}
 	args := []any{mark(id), keep.Milliseconds(), most, len(t.Quotas)}
 	for _, q := range t.Quotas {
 		args = append(args, q.Most, q.Per.Milliseconds())
 	}
 	for _, q := range t.Totals {
-		keys = append(keys, countKey(q.Key))
+		keys = append(keys, r.name(q.Key, "count"))
 		args = append(args, q.Most, q.Per.Milliseconds())
 	}
 	full, err := r.count.Run(ctx, r.client, keys, args...).Int()
@@ -98,8 +98,6 @@ func (r *Redis) Count(ctx context.Context, id string, t Tally) (int, error) {
 	}
 	return full, nil
 }
-
-func countKey(key string) string { return "signrelay:limit:{" + key + "}:count" }
 
 // probeKey is the key of Probe; see flow.RedisUsers.
 const probeKey = "probe"

@@ -18,6 +18,11 @@ func Public(domain string) bool {
 	return len(domain) <= 253 && len(labels) > 1 && !slices.ContainsFunc(labels, malformed) && !numeric(top) && !slices.Contains(private, top)
 }
 
+// PublicAddress is Public for the domain of an address.
+func PublicAddress(address string) bool {
+	return Public(address[strings.LastIndexByte(address, '@')+1:])
+}
+
 // malformed reports whether a label is not made of letters, digits and inner hyphens, 63 at most. Underscores occur in real domains.
 func malformed(label string) bool {
 	return label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||

@@ -107,24 +107,15 @@ func (l limits) operators(n *notifyv1.Notification) bool {
 	}
 	sender := l.senders[[2]string{n.GetSource(), n.GetProvider()}]
 	if l.channel == ChannelName(notifyv1.Channel_CHANNEL_SMS) {
-		return sender.Mobile != "" && digits(n.GetTo().GetMobile()) == digits(sender.Mobile)
+		return sender.Mobile != "" && Digits(n.GetTo().GetMobile()) == Digits(sender.Mobile)
 	}
 	return sender.Email != "" && n.GetTo().GetEmail() == sender.Email
-}
-
-func digits(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < '0' || r > '9' {
-			return -1
-		}
-		return r
-	}, text)
 }
 
 // reader is what is counted as one person: a number by its digits, or an address without its case and its tag ("+x").
 func (l limits) reader(n *notifyv1.Notification) string {
 	if l.channel == ChannelName(notifyv1.Channel_CHANNEL_SMS) {
-		return digits(n.GetTo().GetMobile())
+		return Digits(n.GetTo().GetMobile())
 	}
 	local, domain, _ := strings.Cut(strings.ToLower(n.GetTo().GetEmail()), "@")
 	if name, _, tagged := strings.Cut(local, "+"); tagged && name != "" {

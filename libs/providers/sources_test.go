@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/limit"
@@ -208,13 +206,7 @@ func sourcesWithin(t *testing.T, budget providers.Budget, base string, limits li
 
 func redisLimiter(t *testing.T, url string) limit.Limiter {
 	t.Helper()
-	o, err := redis.ParseURL(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := redis.NewClient(o)
-	t.Cleanup(func() { _ = client.Close() })
-	return limit.NewRedis(client, keyring.Ring{})
+	return limit.NewRedis(realtest.RedisClient(t, url), keyring.Ring{})
 }
 
 func wantNoSecret(t *testing.T, err error) {

@@ -283,6 +283,18 @@ type silence struct{}
 
 func (silence) Printf(context.Context, string, ...any) {}
 
+// RedisClient is a client of the Redis at that URL, closed when the test ends.
+func RedisClient(t testing.TB, url string) *redis.Client {
+	t.Helper()
+	o, err := redis.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(o)
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
 // plainClient tries everything once, so that the loop around it decides how long to wait.
 func plainClient(o *redis.Options) *redis.Client {
 	o.MaxRetries, o.DialerRetries, o.ContextTimeoutEnabled = -1, 1, true

@@ -629,7 +629,7 @@ func TestMetricsOfServicesDoNotClash(t *testing.T) {
 		}
 	}
 	if code, _, _ := get(h.admin + "/debug/pprof/"); code != 404 {
-		t.Errorf("profiles, which nobody asked for: %d", code)
+		t.Errorf("profiles are served without the setting: %d", code)
 	}
 }
 

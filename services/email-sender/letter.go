@@ -29,7 +29,7 @@ func compose(texts *templates.Set, from string, n *notifyv1.Notification) (*mail
 		return nil, notification.OperatorMustAct("from-malformed", errors.New("email.from must be one address"))
 	}
 	to := n.GetTo().GetEmail()
-	if err := letter.To(to); err != nil || !mailboxes.Public(to[strings.LastIndexByte(to, '@')+1:]) {
+	if err := letter.To(to); err != nil || !mailboxes.PublicAddress(to) {
 		return nil, notification.Refused("address-malformed", nil) // the error quotes the address
 	}
 	_, domain, _ := strings.Cut(sender.Address, "@")

@@ -14,8 +14,7 @@ import (
 // mailbox parses free text as one e-mail address, or returns the reason why it cannot. It drops a display name, "mailto:", and
 // punctuation around the address. It refuses a list, because the text does not say which address is the signer's. It converts
 // an international domain to punycode. It refuses a domain that is not one of the internet: localhost, an IP address, a host without
-// a dot. It keeps a local part outside ASCII: whether that can be used depends on the mail
-// server.
+// a dot. It keeps a local part outside ASCII: whether that can be used depends on the mail server.
 func mailbox(text string) (address, reason string) {
 	text = visible(text)
 	if text == "" {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/nyaruka/phonenumbers"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/signrelay/signrelay/libs/notification"
 )
 
 // dialable parses free text as one number in E.164 ("+13175551234"), or returns the reason why it cannot. A number without a
@@ -24,20 +26,20 @@ func dialable(text, region string) (number, reason string) {
 	text = scheme.ReplaceAllString(text, "")
 	labelled := label.FindString(text)
 	head, gap, rest := split(text[len(labelled):])
-	if digits(head) == "" {
+	if notification.Digits(head) == "" {
 		return "", numberInvalid
 	}
 	found, why := parse(head, region)
 	switch {
 	case extension.MatchString(rest):
-	case strings.HasPrefix(rest, "+") || another.MatchString(rest) || len(digits(rest)) >= fewestDigits:
+	case strings.HasPrefix(rest, "+") || another.MatchString(rest) || len(notification.Digits(rest)) >= fewestDigits:
 		return "", numberSeveral
 	case rest != "" && (found == nil || !full(found)):
 		// In a plan of numbers of several lengths, a number may go on in letters, or behind a character that is not expected.
 		if strings.Trim(gap, "-.") == "" && !ends.MatchString(rest) {
 			return "", numberLetters
 		}
-		if digits(rest) != "" {
+		if notification.Digits(rest) != "" {
 			return "", numberIncomplete
 		}
 	}
@@ -100,7 +102,7 @@ func separates(before, after string, count int) bool {
 // parse reads digits and punctuation as a number. It asks for a possible number and not for a valid one: the tables of assigned
 // numbers in a library age, and a new one must not be cut off.
 func parse(head, region string) (found *phonenumbers.PhoneNumber, reason string) {
-	all := digits(head)
+	all := notification.Digits(head)
 	found, err := phonenumbers.Parse(head, region)
 	if err != nil || !phonenumbers.IsValidNumber(found) {
 		// People write 00 and 011 also where something else is dialled before a country code.
@@ -145,14 +147,4 @@ func full(number *phonenumbers.PhoneNumber) bool {
 	longer := proto.CloneOf(number)
 	longer.NationalNumber = proto.Uint64(number.GetNationalNumber() * 10)
 	return phonenumbers.IsPossibleNumberWithReason(longer) == phonenumbers.TOO_LONG
-}
-
-// digits are those of a text.
-func digits(text string) string {
-	return strings.Map(func(r rune) rune {
-		if '0' <= r && r <= '9' {
-			return r
-		}
-		return -1
-	}, text)
 }

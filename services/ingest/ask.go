@@ -218,4 +218,4 @@ func (s *store) compare(ctx context.Context, items []item) error {
 	return nil
 }
 
-var errNotShown = errors.New("the log does not show yet what it has stored")
+var errNotShown = errors.New("the log does not yet return an event that it stored")

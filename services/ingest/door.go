@@ -41,7 +41,7 @@ func (d *doors) serveDoor(w http.ResponseWriter, req *http.Request, to route, be
 }
 
 // caller is the span that an authentic request names, as a link. Our trace begins here: the caller decides neither whether it is recorded
-// nor what is in it. What else his headers say (tracestate, baggage) goes nowhere.
+// nor what is in it. The caller's tracestate and baggage are dropped.
 func caller(req *http.Request) []trace.Link {
 	remote := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), propagation.HeaderCarrier(req.Header)))
 	if !remote.IsValid() {

@@ -5,21 +5,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/realtest"
 )
 
 // forget removes all keys of Redis but the epoch, as their expiry would, and ends the window in which the stream refuses an id.
 func (h *harness) forget(t *testing.T) {
 	t.Helper()
-	o, err := redis.ParseURL(h.redis.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := redis.NewClient(o)
-	defer func() { _ = client.Close() }()
+	client := realtest.RedisClient(t, h.redis.URL)
 	for _, key := range h.claims(t) {
 		if err := client.Del(t.Context(), key).Err(); err != nil {
 			t.Fatal(err)

@@ -26,7 +26,7 @@ type door struct {
 	sources  func() providers.Sources // as the settings are now
 	visitors visitors
 	patience time.Duration // with a provider; askWithin
-	https    bool          // browsers are told to come by https only
+	https    bool          // responses ask browsers for https only
 	js       jetstream.JetStream
 	log      *slog.Logger
 	asked    *prometheus.CounterVec
@@ -91,7 +91,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := &visit{w: w, r: r}
 	d.noticeProxy(v)
 	code, channel, ok := readCode(r.PathValue("code"))
-	if !ok || !strings.HasPrefix(r.URL.EscapedPath(), "/l/"+code) { // a code has one spelling; what stands behind it may be escaped
+	if !ok || !strings.HasPrefix(r.URL.EscapedPath(), "/l/"+code) { // a code has one spelling; only text after it may be escaped
 		d.guessed(v)
 		return
 	}

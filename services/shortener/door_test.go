@@ -108,6 +108,7 @@ func checkHeaders(t *testing.T, got answer) {
 	t.Helper()
 	h := got.header
 	if h.Get("Cache-Control") != "no-store" || h.Get("Referrer-Policy") != "no-referrer" || h.Get("X-Robots-Tag") == "" ||
+		h.Get("Strict-Transport-Security") != "max-age=31536000" || // public_url is https
 		!strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'; style-src 'sha256-") {
 		t.Errorf("headers %v", h)
 	}

@@ -45,7 +45,7 @@ type affectedRange struct {
 	Events []map[string]string `json:"events"`
 }
 
-// concerns tells whether the entry is about a version of a module that is at least the one in modules.
+// concerns reports whether the entry affects a module at the version in modules or a later one.
 func (a affected) concerns(modules map[string]string) bool {
 	version, ok := modules[a.Package["name"]]
 	if !ok {

@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"github.com/emersion/go-smtp"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/tests/house"
 )
 
@@ -85,12 +85,7 @@ func take(b *testing.B, h *house.House) spent {
 		}
 		s.disk[name] = stream.CachedInfo().State.Bytes
 	}
-	o, err := redis.ParseURL(h.Redis.URL)
-	if err != nil {
-		b.Fatal(err)
-	}
-	client := redis.NewClient(o)
-	defer func() { _ = client.Close() }()
+	client := realtest.RedisClient(b, h.Redis.URL)
 	info, err := client.InfoMap(b.Context(), "memory", "cpu").Result()
 	if err != nil {
 		b.Fatal(err)

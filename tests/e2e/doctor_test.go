@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/redis/go-redis/v9"
 
+	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/tests/house"
 )
 
@@ -111,12 +111,7 @@ func TestTheDoctorFindsWhatIsBroken(t *testing.T) {
 	if _, err := js.UpdateStream(t.Context(), config); err != nil {
 		t.Fatal(err)
 	}
-	o, err := redis.ParseURL(h.Redis.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := redis.NewClient(o)
-	defer func() { _ = client.Close() }()
+	client := realtest.RedisClient(t, h.Redis.URL)
 	if err := client.ConfigSet(t.Context(), "appendonly", "no").Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -168,7 +168,7 @@ func TestNotifyRefusesForLongerThanTheDuplicateWindow(t *testing.T) {
 	}
 	s := newStand(t, "notify", behaviour{}, 1, nil, house.Variant{})
 	s.driver.pace = 5 * time.Second // some 250 documents in all
-	s.change(t, flow.Notify, func(c *jetstream.StreamConfig) { c.MaxBytes, c.Discard = 1, jetstream.DiscardNew })
+	s.ChangeStream(t, flow.Notify, func(c *jetstream.StreamConfig) { c.MaxBytes, c.Discard = 1, jetstream.DiscardNew })
 	r := s.prove(t, "NOTIFY is full for longer than the streams' duplicate window, SIGNING is not", func() {
 		const requested = "signing.v1.*.*.notification.requested.>"
 		s.Until(t, "SIGNING has accepted what NOTIFY refuses", func() bool { return s.Count(t, flow.Signing, requested) > 0 })

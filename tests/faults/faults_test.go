@@ -13,11 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-	"github.com/redis/go-redis/v9"
-
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/tests/house"
 )
 
@@ -424,22 +422,7 @@ func everyThird(n int, how ...answer) func(int) answer {
 // keeps its window: its inputs' ids are remembered by the senders.
 func forgetWindow(t *testing.T, s *stand) {
 	t.Helper()
-	s.change(t, flow.Signing, func(c *jetstream.StreamConfig) { c.Duplicates = 100 * time.Millisecond })
-}
-
-// change sets a stream's configuration to another than the one of provisioning.
-func (s *stand) change(t *testing.T, stream string, set func(*jetstream.StreamConfig)) {
-	t.Helper()
-	js := s.JetStream(t)
-	is, err := js.Stream(t.Context(), stream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := is.CachedInfo().Config
-	set(&cfg)
-	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
-		t.Fatal(err)
-	}
+	s.ShortDuplicateWindow(t, flow.Signing)
 }
 
 // sentBefore tells whether a sender said that it sent something before then: by its own clock.
@@ -459,12 +442,7 @@ func sentBefore(t *testing.T, s *stand, then time.Time) bool {
 
 func flush(t *testing.T, redisURL string) {
 	t.Helper()
-	o, err := redis.ParseURL(redisURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := redis.NewClient(o)
-	defer func() { _ = client.Close() }()
+	client := realtest.RedisClient(t, redisURL)
 	if err := client.FlushDB(context.Background()).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -473,12 +451,7 @@ func flush(t *testing.T, redisURL string) {
 // tell gives Redis one command.
 func tell(t *testing.T, redisURL, command string) {
 	t.Helper()
-	o, err := redis.ParseURL(redisURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := redis.NewClient(o)
-	defer func() { _ = client.Close() }()
+	client := realtest.RedisClient(t, redisURL)
 	var args []any
 	for word := range strings.FieldsSeq(command) {
 		args = append(args, word)

@@ -492,6 +492,27 @@ func (h *House) Idle(t testing.TB) {
 	})
 }
 
+// ChangeStream sets a stream's configuration to another than the one of provisioning.
+func (h *House) ChangeStream(t testing.TB, stream string, set func(*jetstream.StreamConfig)) {
+	t.Helper()
+	js := h.JetStream(t)
+	is, err := js.Stream(t.Context(), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := is.CachedInfo().Config
+	set(&c)
+	if _, err := js.UpdateStream(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ShortDuplicateWindow has a stream refuse an id for the shortest time that the server takes, and not for two minutes.
+func (h *House) ShortDuplicateWindow(t testing.TB, stream string) {
+	t.Helper()
+	h.ChangeStream(t, stream, func(c *jetstream.StreamConfig) { c.Duplicates = 100 * time.Millisecond })
+}
+
 // Until waits for something that others bring about.
 func (h *House) Until(t testing.TB, what string, holds func() bool) {
 	t.Helper()

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/tests/house"
 )
@@ -34,7 +32,7 @@ func newBackup(t *testing.T, h *house.House) *backup {
 			realtest.Missing(t, "the test wants %s", tool)
 		}
 	}
-	client := redisClient(t, h)
+	client := realtest.RedisClient(t, h.Redis.URL)
 	dir, err := client.ConfigGet(t.Context(), "dir").Result()
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +82,7 @@ func (b *backup) restoreRedis(t *testing.T, h *house.House) {
 	if err := os.WriteFile(filepath.Join(b.redis, "dump.rdb"), dump, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	client := redisClient(t, h)
+	client := realtest.RedisClient(t, h.Redis.URL)
 	_, port, _ := strings.Cut(client.Options().Addr, ":")
 	server := exec.CommandContext(t.Context(), "redis-server", "--bind", "127.0.0.1", "--port", port, "--dir", b.redis, "--appendonly", "no", "--loglevel", "warning")
 	if err := server.Start(); err != nil {
@@ -111,17 +109,6 @@ func forgetTheEpoch(t *testing.T, h *house.House) {
 func forgetCallbacks(t *testing.T, h *house.House) {
 	t.Helper()
 	run(t, "sh", "-c", "redis-cli -u "+h.Redis.URL+" --scan --pattern 'i:*' | xargs -r -n 1000 redis-cli -u "+h.Redis.URL+" unlink")
-}
-
-func redisClient(t *testing.T, h *house.House) *redis.Client {
-	t.Helper()
-	o, err := redis.ParseURL(h.Redis.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := redis.NewClient(o)
-	t.Cleanup(func() { _ = client.Close() })
-	return client
 }
 
 func run(t *testing.T, name string, args ...string) string {

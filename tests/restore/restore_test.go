@@ -206,15 +206,7 @@ func marked(t *testing.T, h *house.House, document string) bool {
 func letTimePass(t *testing.T, h *house.House) {
 	t.Helper()
 	for _, name := range []string{flow.Signing, flow.Notify} {
-		stream, err := h.JetStream(t).Stream(t.Context(), name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := stream.CachedInfo().Config
-		c.Duplicates = 100 * time.Millisecond
-		if _, err := h.JetStream(t).UpdateStream(t.Context(), c); err != nil {
-			t.Fatal(err)
-		}
+		h.ShortDuplicateWindow(t, name)
 	}
 	h.RestartNATS(t, "") // a server learns from its streams what is within the window
 }

@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/tests/house"
 )
 
@@ -167,15 +167,7 @@ func newLateStand(t *testing.T) *stand {
 	s := &stand{world: newWorld(t), key: key}
 	s.House = house.Parts(t, s.settings)
 	for _, name := range []string{"SIGNING", "NOTIFY"} {
-		stream, err := s.JetStream(t).Stream(t.Context(), name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		config := stream.CachedInfo().Config
-		config.Duplicates = 100 * time.Millisecond
-		if _, err := s.JetStream(t).UpdateStream(t.Context(), config); err != nil {
-			t.Fatal(err)
-		}
+		s.ShortDuplicateWindow(t, name)
 	}
 	for _, name := range house.Services[1:] {
 		s.StartService(t, name, name)
@@ -183,7 +175,7 @@ func newLateStand(t *testing.T) *stand {
 	return s
 }
 
-// tellOf lays down what the document's provider says of it: one signer with an address and a number of his own.
+// tellOf sets the response of the document's provider: one signer with their own address and number.
 func (s *stand) tellOf(l late, n int) {
 	email := fmt.Sprintf("late%d@signer.example", n)
 	switch l.provider {
@@ -199,12 +191,7 @@ func (s *stand) tellOf(l late, n int) {
 // forget removes keys of Redis, as their expiry would.
 func (s *stand) forget(t *testing.T, keys *regexp.Regexp) {
 	t.Helper()
-	o, err := redis.ParseURL(s.Redis.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := redis.NewClient(o)
-	defer func() { _ = client.Close() }()
+	client := realtest.RedisClient(t, s.Redis.URL)
 	all, err := client.Keys(t.Context(), "*").Result()
 	if err != nil {
 		t.Fatal(err)

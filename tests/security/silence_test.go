@@ -12,8 +12,9 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/signrelay/signrelay/libs/realtest"
 )
 
 // Everybody in the story that silence listens for, with what nobody but they may read.
@@ -247,12 +248,7 @@ func (s *stand) gauge(t *testing.T, process, name string) float64 {
 // remembered is all keys and values in Redis.
 func (s *stand) remembered(t *testing.T) string {
 	t.Helper()
-	o, err := redis.ParseURL(s.Redis.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := redis.NewClient(o)
-	defer func() { _ = client.Close() }()
+	client := realtest.RedisClient(t, s.Redis.URL)
 	var all strings.Builder
 	keys := client.Scan(t.Context(), 0, "*", 1000).Iterator()
 	found := 0

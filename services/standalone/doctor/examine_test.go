@@ -13,7 +13,6 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
@@ -246,12 +245,7 @@ func TestWhatTheCredentialsMay(t *testing.T) {
 func TestTheMemory(t *testing.T) {
 	t.Parallel()
 	server := realtest.Redis(t)
-	o, err := redis.ParseURL(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := redis.NewClient(o)
-	t.Cleanup(func() { _ = client.Close() })
+	client := realtest.RedisClient(t, server.URL)
 	ctx := t.Context()
 	cfg := config.Default()
 	cfg.Redis.URL = server.URL

@@ -116,10 +116,10 @@ func dispatch(ctx context.Context, args, environ []string, stdin *os.File, stdou
 		commandHelp(stdout, cmd)
 		return 0
 	case errors.As(err, new(usageError)):
-		fmt.Fprintf(stderr, "signrelay %s: %s\nUse: signrelay %s %s\n", cmd.name, printable.Lines(err.Error()), cmd.name, cmd.args)
+		fmt.Fprintf(stderr, "signrelay %s: %s\nUse: signrelay %s %s\n", cmd.name, err, cmd.name, cmd.args)
 		return 2
 	default:
-		fmt.Fprintf(stderr, "signrelay %s: %s\n", cmd.name, printable.Lines(err.Error()))
+		fmt.Fprintf(stderr, "signrelay %s: %s\n", cmd.name, err)
 		return 1
 	}
 }

@@ -1,0 +1,13 @@
+package notification
+
+import "strings"
+
+// Digits are the ASCII digits of a text, such as a phone number as people write it.
+func Digits(text string) string {
+	return strings.Map(func(r rune) rune {
+		if '0' <= r && r <= '9' {
+			return r
+		}
+		return -1
+	}, text)
+}
