@@ -247,10 +247,10 @@ type Notification struct {
 	// When the log stored the event that caused it, by the broker's clock; unset where another event may have caused the same
 	// message before. A sender asks the log before it sends what it may have sent longer ago than its memory reaches.
 	RecordedAt *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
-	// The subject on which the log holds the signing event that caused it, and when the log stored that event, by the broker's
-	// clock. A sender looks it up there, and sends nothing whose event the log does not hold. Both are unset in what was made
-	// before there were such fields.
-	EventSubject  string                 `protobuf:"bytes,17,opt,name=event_subject,json=eventSubject,proto3" json:"event_subject,omitempty"`
+	// The subject on which the log holds the signing event that caused it. A sender looks the event up there, and sends nothing
+	// whose event the log does not hold. Unset in what was made before there was such a field.
+	EventSubject string `protobuf:"bytes,17,opt,name=event_subject,json=eventSubject,proto3" json:"event_subject,omitempty"`
+	// When the log stored that event, by the broker's clock; the sender looks no further back. Set and unset with event_subject.
 	EventStoredAt *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=event_stored_at,json=eventStoredAt,proto3" json:"event_stored_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
