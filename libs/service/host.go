@@ -166,6 +166,7 @@ const publishWithin = 5 * time.Second
 type opening struct {
 	connect  func() (*nats.Conn, error)
 	hopeless func(error) bool // of an answer of the broker
+	operator bool             // its account of NATS reads every bucket, and a command may do any service's work
 }
 
 // openParts connects, and waits until the broker is provisioned.
@@ -233,7 +234,7 @@ func (h Host) openParts(ctx context.Context, live *config.Live, health *Health, 
 		return nil, err
 	}
 	p.closes = append(p.closes, func() { _ = p.gaps.Close() })
-	if client == nil && !h.any(func(s Service) bool { return flow.MemoryOf(s.Name) != "" }) {
+	if client == nil && !how.operator && !h.any(func(s Service) bool { return flow.MemoryOf(s.Name) != "" }) {
 		return p, nil // it claims nothing, and its account of NATS does not read the memory's bucket
 	}
 	p.claims, err = claims(ctx, client, ring, probes, p.js, p.gaps)

@@ -544,6 +544,33 @@ func TestAServiceWithoutPartsRunsWithoutNATS(t *testing.T) {
 	h.readyWithin(patience, 200, func(a answer) bool { return a.Status == "ready" && len(a.Checks) == 0 })
 }
 
+// A command may do any service's work: a quarantined callback that is replayed is claimed as ingest claims it.
+func TestACommandSharesTheMemoryOfTheServices(t *testing.T) {
+	t.Parallel()
+	for name, withRedis := range map[string]bool{"redis": true, "bucket": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			broker := provisioned(t)
+			cfg := settings(t, func(c *config.Config) { c.NATS.URL = broker.URL })
+			if withRedis {
+				cfg.Redis.URL = realtest.Redis(t).URL
+			}
+			for _, want := range []dedupe.State{dedupe.Claimed, dedupe.Held} {
+				env, done, err := Open(t.Context(), cfg, "a-command", slog.New(slog.DiscardHandler))
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(done)
+				memory := env.Claims(dedupe.Options{Namespace: flow.IngestMemory, Lease: time.Minute, Remember: time.Hour})
+				claims, err := memory.Claim(t.Context(), dedupe.NewOwner(), "a")
+				if err != nil || claims[0].State != want {
+					t.Errorf("%+v %v, want state %d", claims, err, want)
+				}
+			}
+		})
+	}
+}
+
 func TestTheMemoryIsInRedisOrInABucket(t *testing.T) {
 	t.Parallel()
 	for name, withRedis := range map[string]bool{"redis": true, "bucket": false} {

@@ -26,6 +26,7 @@ func Open(ctx context.Context, cfg config.Config, name string, log *slog.Logger)
 	p, err := h.openParts(limit, live, new(Health), opening{
 		connect:  func() (*nats.Conn, error) { return ConnectNow(limit, cfg.NATS, name, log) },
 		hopeless: noJetStream,
+		operator: true,
 	})
 	if err != nil {
 		return Env{}, nil, err
