@@ -115,6 +115,7 @@ func streamSettings(c jetstream.StreamConfig) settingsOf {
 		"num_replicas":         strconv.Itoa(c.Replicas),
 		"allow_direct":         strconv.FormatBool(c.AllowDirect),
 		"allow_msg_ttl":        strconv.FormatBool(c.AllowMsgTTL),
+		"allow_rollup_hdrs":    strconv.FormatBool(c.AllowRollup),
 		"max_msgs":             unlimited(c.MaxMsgs),
 		"max_bytes":            unlimited(c.MaxBytes),
 		"max_msgs_per_subject": unlimited(c.MaxMsgsPerSubject),
@@ -133,6 +134,7 @@ func bucketSettings(c jetstream.KeyValueConfig) settingsOf {
 		"num_replicas":         strconv.Itoa(c.Replicas),
 		"allow_direct":         "true",
 		"allow_msg_ttl":        strconv.FormatBool(c.LimitMarkerTTL > 0),
+		"allow_rollup_hdrs":    strconv.FormatBool(c.LimitMarkerTTL > 0), // see forbidRollups
 		"max_bytes":            unlimited(c.MaxBytes),
 		"max_msgs_per_subject": unlimited(int64(c.History)),
 	}

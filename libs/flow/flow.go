@@ -107,8 +107,14 @@ type Door struct {
 // Uses is what a service works with beside what it takes and gives.
 type Uses struct {
 	Streams []string // in which it looks up what was stored before
-	Buckets []string // whose entries it reads and writes
+	Buckets []Keys   // whose entries it reads and writes
 	Rates   []string // of whose rate limits it takes slots
+}
+
+// Keys are the entries of a bucket that a service writes. It reads all of the bucket.
+type Keys struct {
+	Bucket string
+	Keys   string // as a subject has it; ">" is all
 }
 
 // Rate limits that replicas share: the first words of their keys.
@@ -124,7 +130,7 @@ const (
 var Doors = []Door{
 	{Name: "ingest", Gives: []string{"signing.v1.>", "quarantine.v1.>"}, Does: "verify, normalize, dedupe, publish, answer", Uses: Uses{
 		Streams: []string{Signing, Quarantine}, // "was this stored?", after a crash or where the memory has a gap
-		Buckets: []string{State},
+		Buckets: []Keys{{State, "dedupe.>"}},   // times in which Redis was away
 	}},
 }
 
@@ -201,20 +207,21 @@ var Stages = []Stage{
 		Name: Shortener, Stream: Notify, Takes: []string{"notify.v1.link.>"},
 		Gives: []string{"notify.v1.send.>", "signing.v1.*.*.link.>"},
 		// The events that it published before.
-		Uses: Uses{Streams: []string{Signing}, Buckets: []string{Links}, Rates: []string{RateClicks, RateShortener, RateLink}},
+		Uses: Uses{Streams: []string{Signing}, Buckets: []Keys{{Links, ">"}}, Rates: []string{RateClicks, RateShortener, RateLink}},
 		Does: "makes the short link, and serves it", Workers: 16, Timeout: 30 * time.Second, Policy: patient,
 	},
 	{
 		Name: SMSSender, Stream: Notify, Takes: []string{"notify.v1.send.sms.>"},
 		Gives: []string{"signing.v1.*.*.notification.*.>"},
 		// Earlier sends, and the number of unknown attempts.
-		Uses: Uses{Streams: []string{Signing}, Buckets: []string{Texts, Attempts}, Rates: []string{RateVonage}},
+		Uses: Uses{Streams: []string{Signing}, Buckets: []Keys{{Texts, ">"}, {Attempts, "message.sms.>"}}, Rates: []string{RateVonage}},
 		Does: "one SMS through Vonage", Workers: 16, Timeout: 20 * time.Second, Effect: true, Policy: patient,
 	},
 	{
 		Name: EmailSender, Stream: Notify, Takes: []string{"notify.v1.send.email.>"},
 		Gives: []string{"signing.v1.*.*.notification.*.>"},
-		Uses:  Uses{Streams: []string{Signing}, Buckets: []string{Attempts}}, // earlier sends, and the number of unknown attempts
+		// Earlier sends, and the number of unknown attempts.
+		Uses: Uses{Streams: []string{Signing}, Buckets: []Keys{{Attempts, "message.email.>"}}},
 		// 10 minutes for the reply to the final dot, and the other steps.
 		Does: "one e-mail over SMTP", Workers: 8, Timeout: 14 * time.Minute, Effect: true, Policy: patient,
 	},

@@ -33,7 +33,7 @@ func user(name string, gives []string, uses Uses, works []string) User {
 		may = append(may, direct+s)
 	}
 	for _, b := range uses.Buckets {
-		may = append(may, "$KV."+b+".>", direct+"KV_"+b+".$KV."+b+".>", streamInfo+"KV_"+b)
+		may = append(may, "$KV."+b.Bucket+"."+b.Keys, direct+"KV_"+b.Bucket+".$KV."+b.Bucket+".>", streamInfo+"KV_"+b.Bucket)
 	}
 	var each []string
 	for _, subject := range append(may, everybody...) {

@@ -99,7 +99,26 @@ func (p Provisioner) bucket(ctx context.Context, b Bucket) error {
 			want.Metadata = map[string]string{unsealedUntil: until}
 		}
 	}
-	_, err := p.JS.CreateOrUpdateKeyValue(ctx, want)
+	if _, err := p.JS.CreateOrUpdateKeyValue(ctx, want); err != nil {
+		return err
+	}
+	return p.forbidRollups(ctx, b)
+}
+
+// forbidRollups has the server refuse messages with the header Nats-Rollup in a bucket. The library allows it in every bucket, and with
+// the value "all" the message removes all other entries: who may write one key could remove the entries of every service. A bucket
+// whose entries expire needs it, because the server marks their end so; one service writes each of those.
+func (p Provisioner) forbidRollups(ctx context.Context, b Bucket) error {
+	stream, err := p.JS.Stream(ctx, "KV_"+b.Name)
+	if err != nil {
+		return err
+	}
+	is := stream.CachedInfo().Config
+	if b.Expires || !is.AllowRollup {
+		return nil
+	}
+	is.AllowRollup = false
+	_, err = p.JS.UpdateStream(ctx, is)
 	return err
 }
 

@@ -193,7 +193,8 @@ func (it *item) within(now time.Time) event.Span {
 
 // compare reads what the streams hold of the items that were stored before. What the memory calls stored and the stream does not
 // hold is published again: a NATS server that was restored from a backup has lost it, or somebody wrote to the memory who must
-// not. A replica that is behind shows a message late; then the stream's duplicate window refuses the second one.
+// not. A replica that is behind shows a message late; then the stream's duplicate window refuses the second one. It also refuses an event
+// whose id another user of the stream gave to a message of his own: so an event that the stream calls stored and does not show is not.
 func (s *store) compare(ctx context.Context, items []item) error {
 	s.ask(ctx, items, func(it *item) bool { return it.state == stored && !it.found })
 	missing := false
@@ -211,7 +212,7 @@ func (s *store) compare(ctx context.Context, items []item) error {
 		s.publish(ctx, items)
 	}
 	for _, it := range items {
-		if it.state == stored && !it.found && (it.event == nil || it.event.GetDocument().GetId() != "") {
+		if it.state == stored && !it.found {
 			return errNotShown
 		}
 	}

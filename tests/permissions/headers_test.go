@@ -1,0 +1,69 @@
+package permissions_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// A header of a message on a subject of one's own reaches nothing of another's: with Nats-Rollup a message would remove all others of its
+// stream, with Nats-TTL or a schedule it would end or come when it likes.
+func TestHeadersReachNothingOfAnothers(t *testing.T) {
+	t.Parallel()
+	h := house.Guarded(t, house.AroundTheSandbox)
+	operator := connect(t, h, flow.Operator)
+	kept := map[string]string{ // a subject in each stream that several write to, by its stream
+		flow.Signing: "signing.v1.acme.clickwrap.document.sent.d1", flow.Notify: "notify.v1.link.acme.clickwrap.d1", flow.Quarantine: "quarantine.v1.acme.clickwrap.d1",
+		flow.DLQ: "dlq.v1.nobody", flow.Replay: "replay.v1.nobody.x", "KV_" + flow.State: "$KV.STATE.nobody", "KV_" + flow.Attempts: "$KV.ATTEMPTS.nobody", "KV_" + flow.Texts: "$KV.TEXTS.nobody",
+	}
+	for _, subject := range kept {
+		if _, err := operator.js.Publish(t.Context(), subject, []byte("kept")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tried := 0
+	for _, u := range flow.Users() {
+		who := connect(t, h, u.Name)
+		for _, pattern := range u.Publish {
+			subject := concrete(pattern)
+			for _, header := range []nats.Header{
+				{"Nats-Rollup": {"all"}},
+				{"Nats-Rollup": {"sub"}},
+				{"Nats-Rollup": {"all"}, jetstream.ExpectedLastSeqHeader: {"0"}},
+				{"Nats-TTL": {"1s"}},
+				{"Nats-Schedule": {"@at " + time.Now().UTC().Format(time.RFC3339)}, "Nats-Schedule-Target": {"notify.v1.send.sms.x.y.z"}},
+				{"Nats-Batch-Id": {"b"}, "Nats-Batch-Sequence": {"1"}, "Nats-Batch-Commit": {"1"}, "Nats-Rollup": {"all"}},
+				{"KV-Operation": {"PURGE"}, "Nats-Rollup": {"all"}},
+			} {
+				tried++
+				if err := who.nc.PublishMsg(&nats.Msg{Subject: subject, Header: header, Data: []byte("x")}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := who.nc.Flush(); err != nil { // the server has all of them
+			t.Fatal(err)
+		}
+	}
+	for stream, subject := range kept {
+		// What comes behind them is stored behind them; without the header it may be written.
+		if _, err := operator.js.Publish(t.Context(), subject+".behind", []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		s, err := operator.js.Stream(t.Context(), stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err := s.GetLastMsgForSubject(t.Context(), subject); err != nil || string(m.Data) != "kept" {
+			t.Errorf("what another kept in %s is gone: %v", stream, err)
+		}
+	}
+	if tried < 500 {
+		t.Errorf("only %d were tried", tried)
+	}
+}
