@@ -28,10 +28,14 @@ func Main(s Service) {
 func Start(ctx context.Context, s Service, args, environ []string, stdout, stderr io.Writer) int {
 	cfg, rest, err := config.Load(args, environ)
 	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintf(stdout, "%s runs the %s alone; `%s healthcheck` asks a running one whether it is ready. Its settings:\n\n", s.Name, s.Name, s.Name)
+		fmt.Fprintf(stdout, "%s runs the %s alone; `%s healthcheck` asks a running one whether it is ready, and `%s version` says which one this is. Its settings:\n\n", s.Name, s.Name, s.Name, s.Name)
 		if err := config.Usage(stdout); err != nil {
 			return 1
 		}
+		return 0
+	}
+	if len(rest) == 1 && rest[0] == "version" {
+		fmt.Fprintln(stdout, About(s.Name))
 		return 0
 	}
 	if len(rest) == 1 && rest[0] == "healthcheck" {
@@ -43,7 +47,7 @@ func Start(ctx context.Context, s Service, args, environ []string, stdout, stder
 		return 0
 	}
 	if len(rest) > 0 {
-		err = errors.Join(err, fmt.Errorf("%q: want no arguments, only flags, or healthcheck alone", rest[0]))
+		err = errors.Join(err, fmt.Errorf("%q: want no arguments, only flags, or healthcheck or version alone", rest[0]))
 	}
 	if config.Readable(err) {
 		err = errors.Join(err, Check(cfg), CheckAlone(s, cfg))

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -25,6 +27,15 @@ func TestHelpListsTheSettings(t *testing.T) {
 	status, stdout, stderr := use(t.Context(), t, Service{Name: "ingest"}, []string{"-h"}, nil)
 	if status != 0 || stderr != "" || !strings.Contains(stdout, "--ingest.addr") || !strings.Contains(stdout, "SIGNRELAY_INGEST_ADDR") {
 		t.Errorf("%d\n%s\n%s", status, stdout, stderr)
+	}
+}
+
+// Whatever the settings are: it is asked of an image that nobody has set up.
+func TestAProgramSaysWhichVersionItIs(t *testing.T) {
+	t.Parallel()
+	status, stdout, stderr := use(t.Context(), t, Service{Name: "ingest", NeedsRedis: true}, []string{"version"}, []string{"SIGNRELAY_LOG_LEVEL=loud"})
+	if status != 0 || stderr != "" || stdout != fmt.Sprintf("ingest %s, commit %s, %s\n", Version(), Commit(), runtime.Version()) {
+		t.Errorf("%d %q %q", status, stdout, stderr)
 	}
 }
 

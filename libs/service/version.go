@@ -1,6 +1,10 @@
 package service
 
-import "runtime/debug"
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+)
 
 // version and commit are set by linker flags.
 var version, commit string
@@ -33,4 +37,9 @@ func Commit() string {
 		}
 	}
 	return revision + dirty
+}
+
+// About is what a program says when it is asked for its version.
+func About(program string) string {
+	return fmt.Sprintf("%s %s, commit %s, %s", program, Version(), Commit(), runtime.Version())
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -139,10 +138,6 @@ func quiet() *slog.Logger {
 func healthcheck(ctx context.Context, c *call) error { return service.Healthcheck(ctx, c.cfg) }
 
 func version(_ context.Context, c *call) error {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return errors.New("this program was built without build information")
-	}
-	fmt.Fprintf(c.stdout, "signrelay %s, commit %s, %s\n", service.Version(), service.Commit(), info.GoVersion)
+	fmt.Fprintln(c.stdout, service.About("signrelay"))
 	return nil
 }
