@@ -18,12 +18,7 @@ WORKDIR /src
 RUN --mount=type=bind,target=/src \
     --mount=type=cache,target=/cache \
     mkdir -p /out/data && \
-    for main in services/*/cmd/*/main.go; do \
-      folder=${main%/cmd/*}; program=${main%/main.go}; program=${program##*/}; \
-      (cd "$folder" && GOWORK=off go build -trimpath -buildvcs=false -o "/out/$program" \
-        -ldflags "-s -w -X github.com/signrelay/signrelay/libs/service.version=$VERSION -X github.com/signrelay/signrelay/libs/service.commit=$COMMIT" \
-        "./cmd/$program") || exit 1; \
-    done && \
+    VERSION=$VERSION COMMIT=$COMMIT .ci/build /src /out && \
     programs=$(find /out -maxdepth 1 -type f) && \
     cd supply && GOWORK=off go run ./bill -out /out -version "$VERSION" $programs
 
