@@ -24,7 +24,8 @@ PROTOC_GEN_GO := $(CURDIR)/.tools/protoc-gen-go-$(PROTOC_GEN_GO_VERSION)/protoc-
 NATSCLI       := $(CURDIR)/.tools/natscli-$(NATSCLI_VERSION)/nats
 GOVULNCHECK   := $(CURDIR)/.tools/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
 
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# A release's name comes from outside: where a commit has two tags, git names either one.
+VERSION := $(or $(VERSION),$(shell git describe --tags --always --dirty 2>/dev/null || echo unknown))
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 GOFLAGS_BUILD := -trimpath -buildvcs=auto -ldflags "-s -w -X github.com/signrelay/signrelay/libs/service.version=$(VERSION) -X github.com/signrelay/signrelay/libs/service.commit=$(COMMIT)"
 
@@ -98,7 +99,7 @@ release: ## Build the release's files into dist/: archives, SBOMs, notices, chec
 .PHONY: images
 images: ## Build an image of each program, signrelay/<program>, with Docker
 	@for p in $(SERVICES) signrelay; do \
-	  DOCKER_BUILDKIT=1 docker build --quiet --build-arg SERVICE=$$p --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) $${GOPROXY:+--build-arg GOPROXY} \
+	  DOCKER_BUILDKIT=1 docker build --quiet --build-arg SERVICE=$$p --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) $${GOPROXY:+--build-arg GOPROXY} $${GO_IMAGE:+--build-arg GO_IMAGE} \
 	    --tag signrelay/$$p:$(VERSION) --tag signrelay/$$p:dev . || exit 1; done
 
 .PHONY: programs

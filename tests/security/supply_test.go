@@ -79,8 +79,8 @@ func TestWhatABuildTakesFromOthersIsNamedByDigest(t *testing.T) {
 	}
 }
 
-// The Dockerfile and the Makefile build with one Go.
-func TestImagesAndReleasesAreBuiltWithOneGo(t *testing.T) {
+// The Dockerfile and the Makefile build with one Go, and by one script: so a program is the same file in an image and in an archive.
+func TestImagesAndReleasesAreBuiltAlike(t *testing.T) {
 	t.Parallel()
 	var found []string
 	for name, pattern := range map[string]string{"Dockerfile": `(?m)^ARG GO_RELEASE=(\S+)`, "Makefile": `(?m)^GO_RELEASE +:= (\S+)`} {
@@ -89,9 +89,23 @@ func TestImagesAndReleasesAreBuiltWithOneGo(t *testing.T) {
 			t.Fatal(err)
 		}
 		found = append(found, matches(string(text), pattern)...)
+		if name == "Dockerfile" && (!bytes.Contains(text, []byte(" .ci/build /src /out ")) || bytes.Contains(text, []byte("go build"))) {
+			t.Error("images are built by a recipe of their own")
+		}
 	}
 	if len(found) != 2 || found[0] != found[1] {
 		t.Errorf("got %v", found)
+	}
+}
+
+// The workflow says which tag it was started for.
+func TestAReleaseHasTheNameThatItIsGiven(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), "make", "--dry-run", "images")
+	cmd.Dir, cmd.Env = house.Root(), append(os.Environ(), "VERSION=v9.8.7-two-tags")
+	said, err := cmd.CombinedOutput()
+	if err != nil || !bytes.Contains(said, []byte("--build-arg VERSION=v9.8.7-two-tags ")) {
+		t.Errorf("%v: %s", err, said)
 	}
 }
 
