@@ -4,9 +4,11 @@ package compose_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -297,20 +299,32 @@ func (w *world) complete(js jetstream.JetStream, ids []string) {
 	}
 }
 
-// open presses the button of a short link's page as a signer does, whose browser takes every name under .localhost for this machine.
+// open presses the button of a short link's page as a signer does, and is led on to the provider's page. A browser takes every name
+// under .localhost for this machine; here the ports are others, too.
 func (w *world) open(link string) {
 	w.t.Helper()
-	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, strings.Replace(link, "links.localhost:8083", w.links, 1), nil)
+	doors := map[string]string{"links.localhost:8083": w.links, "sandbox.localhost:8082": strings.TrimPrefix(w.sandbox, "http://")}
+	browser := http.Client{Timeout: time.Minute, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			door, known := doors[address]
+			if !known {
+				return nil, fmt.Errorf("%s is none of this machine's doors", address)
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, door)
+		},
+	}}
+	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, link, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	answer, err := http.DefaultClient.Do(r)
+	answer, err := browser.Do(r)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	_ = answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		w.t.Errorf("%s opens with status %d", link, answer.StatusCode)
+	if answer.StatusCode != http.StatusOK || answer.Request.URL.Host != "sandbox.localhost:8082" {
+		w.t.Errorf("%s leads to %s, which opens with status %d", link, answer.Request.URL, answer.StatusCode)
 	}
 }
 

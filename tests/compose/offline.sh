@@ -47,6 +47,7 @@ for _ in $(seq 100); do docker version > /dev/null 2>&1 && break; sleep 0.2; don
 docker version > /dev/null || { cat "$work/log"; exit 1; }
 
 "$root/tests/compose/standins.sh"
+eval "$("$root/tests/compose/standins.sh" settings)"
 cd "$root/tests"
 go test -c -o "$work/compose.test" ./compose
 cd compose

@@ -3,7 +3,7 @@
 # installed on this machine: for a Docker engine that can pull nothing. They hold the real programs (Go, nats-server,
 # redis-server, Kafka, Prometheus) in the least that these run with, and listen to the same variables as far as we use them.
 #
-#   DOCKER_HOST=unix:///… tests/compose/standins.sh
+#   DOCKER_HOST=unix:///… tests/compose/standins.sh             the last line that it prints is for the shell that runs Compose
 #
 # Debian packages: docker.io busybox-static redis-server openjdk-17-jre-headless maven ca-certificates, and prometheus for
 # the profile "observe". The modules that the programs are built from are taken along, so `docker build` needs no network.
@@ -27,7 +27,7 @@ skeleton() {
   mkdir -p "$1/bin" "$1/etc/ssl/certs" "$1/tmp" "$1/usr/bin"
   chmod 1777 "$1/tmp"
   cp "$(command -v busybox)" "$1/bin/busybox"
-  for name in sh mkdir cp cat grep sed wget sleep env ls id chown; do ln -sf busybox "$1/bin/$name"; done
+  for small in sh mkdir cp cat find grep sed wget sleep env ls id chown; do ln -sf busybox "$1/bin/$small"; done
   cp -L /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/"
   printf 'root:x:0:0::/:/bin/sh\n%s:x:%s:%s::/:/bin/sh\n' "$2" "$3" "$3" > "$1/etc/passwd"
   printf 'root:x:0:\n%s:x:%s:\n' "$2" "$3" > "$1/etc/group"
@@ -53,8 +53,11 @@ golang() {
     (cd "$root/${module#"$root"/}" && GOWORK=off GOFLAGS=-mod=mod GOMODCACHE="$work/modules" \
       GOPROXY="file://$(go env GOMODCACHE)/cache/download,$(go env GOPROXY)" go mod download)
   done
+  # The Go that the programs are built with is a module, too.
+  release=$(sed -n 's/^ARG GO_RELEASE=//p' "$root/Dockerfile")
+  (cd "$work" && GOMODCACHE="$work/modules" go mod download "golang.org/toolchain@v0.0.1-$release.$(go env GOOS)-$(go env GOARCH)")
   cp -a "$work/modules/cache/download/." "$r/modules/"
-  import "$r" "$name" 'ENV PATH=/usr/local/go/bin:/bin:/usr/bin' 'ENV GOPATH=/go' 'ENV GOPROXY=file:///modules' 'ENV HOME=/root'
+  import "$r" "$name" 'ENV PATH=/usr/local/go/bin:/bin:/usr/bin' 'ENV GOPATH=/go' 'ENV GOPROXY=file:///modules' 'ENV GOSUMDB=off' 'ENV HOME=/root'
 }
 
 nats() {
@@ -103,8 +106,10 @@ prometheus() {
   import "$r" "$(image PROMETHEUS)" 'USER nobody' 'WORKDIR /prometheus' 'VOLUME /prometheus' 'ENTRYPOINT ["/bin/prometheus"]'
 }
 
-for one in ${*:-golang nats redis kafka}; do "$one"; done
-cat <<EOF
-The files name images by digest, which no stand-in has. Run with:
-  export GO_IMAGE=$(sed -n 's/^ARG GO_IMAGE=\([^@]*\).*/\1/p' "$root/Dockerfile") GO_RELEASE=local REDIS_IMAGE=$(image REDIS) PROMETHEUS_IMAGE=$(image PROMETHEUS)
-EOF
+# settings prints what makes the files name the stand-ins: they name most images by digest, which no stand-in has.
+settings() {
+  echo "export GO_IMAGE=$(sed -n 's/^ARG GO_IMAGE=\([^@]*\).*/\1/p' "$root/Dockerfile") REDIS_IMAGE=$(image REDIS) PROMETHEUS_IMAGE=$(image PROMETHEUS)"
+}
+
+[ $# -gt 0 ] || set -- golang nats redis kafka settings
+for one; do "$one"; done
