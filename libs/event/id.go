@@ -50,6 +50,15 @@ func OccurrenceID(e *signingv1.SigningEvent, occurrence ...string) string {
 	return hash(append([]string{"each", e.GetSource(), e.GetProvider(), e.GetType()}, occurrence...)...)
 }
 
+// OccurrenceOf is the id of one occurrence by the provider's own event id, which is not always the event's own: providers send
+// 0 or a word for every event, or number the events of each document from 1. So the document and the person belong in it.
+func OccurrenceOf(e *signingv1.SigningEvent, occurrence ...string) string {
+	if document, person := e.GetDocument().GetId(), e.GetRecipient().GetId(); document != "" || person != "" {
+		occurrence = append(occurrence, document, person)
+	}
+	return OccurrenceID(e, occurrence...)
+}
+
 // DerivedID is the id of what a stage made from an input: of the input's id, the stage's name, and of what tells this
 // output from the input's other outputs. Making it again yields the same id.
 func DerivedID(inputID, stage, key string) string {

@@ -1,6 +1,7 @@
 package ingest_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -197,6 +198,39 @@ func TestEveryFactOfASendingIsStored(t *testing.T) {
 	h.calls(t, calls...) // each is retried
 	if got := h.stored(t, "signing.v1.>"); len(got) != len(calls) {
 		t.Errorf("the log holds %d events, want %d", len(got), len(calls))
+	}
+}
+
+// A provider that numbers the events of each document, or sends one id for all of them, was answered 503 from the second
+// document on: the log refused the event as a duplicate, and did not hold it under the document's subject.
+func TestOneIDOfSeveralDocumentsIsSeveralEvents(t *testing.T) {
+	t.Parallel()
+	for _, redis := range []bool{true, false} {
+		t.Run(fmt.Sprintf("redis %v", redis), func(t *testing.T) {
+			t.Parallel()
+			h := open(t)
+			if !redis {
+				h.redis.Stop()
+			}
+			calls := []call{
+				{clickwrapOf, `{"event_type":"activity_visited","id":0,"request":"R1","created_time":"2026-11-02T10:00:00Z"}`, 202},
+				{clickwrapOf, `{"event_type":"activity_visited","id":0,"request":"R2","created_time":"2026-11-02T10:00:01Z"}`, 202},
+				{clickwrapOf, `{"event_type":"request_new","id":"1","request":"R1"}`, 202},
+				{clickwrapOf, `{"event_type":"request_new","id":"1","request":"R2"}`, 202},
+				{pleaseSign, `{"event":"recipient.opened","id":"1","document_id":"D1","recipient_id":"P"}`, 202},
+				{pleaseSign, `{"event":"recipient.opened","id":"1","document_id":"D2","recipient_id":"P"}`, 202},
+				{pleaseSign, `{"event":"recipient.failed","id":"1","document_id":"D2","recipient_id":"P"}`, 202},
+				{pleaseSign, `{"event":"recipient.failed","id":"1","document_id":"D2","recipient_id":"Q"}`, 202},
+			}
+			h.calls(t, calls...)
+			for i := range calls {
+				calls[i].want = 200
+			}
+			h.calls(t, calls...) // each is retried
+			if got := h.stored(t, "signing.v1.>"); len(got) != len(calls) {
+				t.Errorf("the log holds %d events, want %d", len(got), len(calls))
+			}
+		})
 	}
 }
 

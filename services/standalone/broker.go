@@ -58,6 +58,9 @@ func checkBroker(n config.NATS) error {
 	case n.User == "" && !onLoopback(n.Addr):
 		mistake("nats.addr", "other machines can reach it: set nats.user and nats.password, or an address of this machine alone, such as 127.0.0.1:4222")
 	}
+	if n.Replicas > 1 {
+		mistake("nats.replicas", "the embedded NATS server is one node: set it to 1, or set nats.url for a cluster of your own")
+	}
 	if n.TLS.Set() {
 		mistake("nats.tls", "the embedded NATS server has no TLS: remove it, or set nats.url for a server of your own")
 	}

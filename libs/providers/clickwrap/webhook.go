@@ -173,7 +173,7 @@ func sending(e *signingv1.SigningEvent, fields *jsonflat.Object, activity string
 
 func occurrence(e *signingv1.SigningEvent) string {
 	if e.GetType() == "other.recorded" {
-		return event.OccurrenceID(e, e.GetProviderType(), e.GetProviderEventId())
+		return event.OccurrenceOf(e, e.GetProviderType(), e.GetProviderEventId())
 	}
-	return event.OccurrenceID(e, e.GetProviderEventId())
+	return event.OccurrenceOf(e, e.GetProviderEventId())
 }

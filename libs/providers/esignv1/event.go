@@ -33,7 +33,7 @@ func begin(stamp *signingv1.SigningEvent) *signingv1.SigningEvent {
 
 // resource reads "/api/v1/signer/<id>/", "/api/v1/signers/<id>/", the same for documents, and all of them as whole URLs.
 func resource(uri string) (entity, id string) {
-	path, _, _ := strings.Cut(uri, "?")
+	path, _, _ := strings.Cut(strings.TrimSpace(uri), "?")
 	if _, rest, absolute := strings.Cut(path, "://"); absolute {
 		_, path, _ = strings.Cut(rest, "/")
 	}

@@ -70,8 +70,18 @@ func signedFields(form url.Values, v signingv1.Verification) (fields, beside *js
 	return fields, beside, err
 }
 
-// triggers are the fields that say why the signed route was called, by their names without case and punctuation.
-var triggers = []string{"status", "event", "eventcode", "eventtype", "trigger", "action", "notify", "notifywhen"}
+// triggers are the fields that say why the signed route was called, by their names without case and punctuation, or the last
+// words of their names: event, event_code, document_status. Few are documented, and a callback that is taken for a completion is
+// told to signers.
+var (
+	triggers = []string{
+		"status", "state", "event", "eventcode", "eventtype", "eventname", "trigger", "action", "notify", "notifywhen", "outcome", "result", "documentstatus", "statuscode",
+	}
+	lastWords = []string{"status", "state", "event", "trigger", "action"}
+)
+
+// descriptive are the fields that describe the document and may hold any word.
+var descriptive = []string{"resourceuri", "uuid", "name", "group", "timestamp", "user"}
 
 var punctuation = strings.NewReplacer("_", "", "-", "", " ", "", ".", "")
 
@@ -81,12 +91,38 @@ type said []string
 func reasons(fields *jsonflat.Object) said {
 	var all said
 	for _, name := range fields.Keys() {
-		field, _, _ := strings.Cut(strings.ToLower(name), "#") // event#2 is an event that came twice
-		if text := fields.Text(name); strings.TrimSpace(text) != "" && slices.Contains(triggers, punctuation.Replace(field)) {
+		if text := fields.Text(name); strings.TrimSpace(text) != "" && (isTrigger(name) || denies(name, text)) {
 			all = append(all, name, text)
 		}
 	}
 	return all
+}
+
+func isTrigger(name string) bool {
+	name, _, _ = strings.Cut(strings.ToLower(name), "#") // event#2 is an event that came twice
+	words := strings.FieldsFunc(name, func(r rune) bool { return strings.ContainsRune("_-. ", r) })
+	return slices.Contains(triggers, punctuation.Replace(name)) || len(words) > 0 && slices.Contains(lastWords, words[len(words)-1])
+}
+
+// denies reports whether a field of another name says that the document is not completed: type=rejected, code=50.
+func denies(name, text string) bool {
+	name, _, _ = strings.Cut(strings.ToLower(name), "#")
+	name, text = punctuation.Replace(name), strings.ToLower(strings.TrimSpace(text))
+	switch {
+	case slices.Contains(descriptive, name), strings.HasPrefix(name, "tag"):
+		return false
+	case name == "code" || name == "value":
+		return denials[text] || documentStatus[text] != "" && documentStatus[text] != completed
+	default:
+		return denials[text]
+	}
+}
+
+// denials are words for what happens to a document that is not its completion.
+var denials = map[string]bool{
+	"rejected": true, "declined": true, "refused": true, "voided": true, "void": true, "cancelled": true, "canceled": true, "withdrawn": true, "removed": true,
+	"deleted": true, "archived": true, "expired": true, "created": true, "sent": true, "unsent": true, "opened": true, "viewed": true, "visited": true,
+	"bounced": true, "failed": true, "error": true, "pending": true, "reminder": true, "test": true,
 }
 
 // meaning is what a callback of the signed route means. The document is completed where nothing says why the route was
@@ -97,6 +133,9 @@ func meaning(s said) string {
 	}
 	var found string
 	for i := 1; i < len(s); i += 2 {
+		if !isTrigger(s[i-1]) {
+			return recorded // a field of an unknown name has no meaning but that the document may not be completed
+		}
 		text := strings.TrimSpace(s[i])
 		m := cmp.Or(documentStatus[text], wordStatus[strings.ToLower(text)], recorded)
 		if found != "" && found != m {

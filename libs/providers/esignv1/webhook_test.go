@@ -296,6 +296,19 @@ func TestTheSignedDoorCompletesWithoutAnotherTriggerOnly(t *testing.T) {
 		"resource_uri=/api/v1/signer/S/&uuid=D": "other.recorded signed",
 		"resource_uri=/api/v1/group/g/&uuid=D":  "other.recorded signed",
 		"uuid=D&tag=created&name=rejected":      "document.completed signed", // what people write is no trigger
+		"uuid=D&tag1=sent&tags=void&group=test": "document.completed signed",
+		"uuid=D&document_status=40":             "document.voided signed.document_status=40",
+		"uuid=D&event_name=rejected":            "document.declined signed.event_name=rejected",
+		"uuid=D&state=voided":                   "other.recorded signed.state=voided",
+		"uuid=D&result=cancelled":               "other.recorded signed.result=cancelled",
+		"uuid=D&type=rejected":                  "other.recorded signed.type=rejected", // a name that is not known has no strong meaning
+		"uuid=D&reason=Declined":                "other.recorded signed.reason=Declined",
+		"uuid=D&code=50":                        "other.recorded signed.code=50",
+		"uuid=D&value=40":                       "other.recorded signed.value=40",
+		"uuid=D&status=30&type=rejected":        "other.recorded signed.status=30.type=rejected",
+		"uuid=D&type=document&value=30":         "document.completed signed",
+		"uuid=D&pages=50&transaction=40":        "document.completed signed",
+		"uuid=D&reason=I+agree&code=123":        "document.completed signed",
 	} {
 		e := events(t, w, post("/signed", form), token)[0]
 		if got := e.GetType() + " " + e.GetProviderType(); got != want {
@@ -375,7 +388,7 @@ func TestTimesAreReadInEveryForm(t *testing.T) {
 	for text, want := range map[any]string{
 		"2018-03-20T07:09:52": "2018-03-20T07:09:52Z", "2018-3-20T7:9:52": "2018-03-20T07:09:52Z", "2018-03-20 07:09:52 UTC": "2018-03-20T07:09:52Z",
 		"2018-03-20T08:09:52+01": "2018-03-20T07:09:52Z", "2018-03-20T08:09:52 0100": "2018-03-20T07:09:52Z", 1521529792: "2018-03-20T07:09:52Z", "1521529792000": "2018-03-20T07:09:52Z",
-		"yesterday": "", "20/03/2018 07:09": "", "": "",
+		"yesterday": "", "02/03/2018 07:09": "", "": "",
 	} {
 		i := item("/api/v1/document/D/", "status", "30", "")
 		i["timestamp"] = text

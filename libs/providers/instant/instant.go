@@ -56,8 +56,8 @@ const longest = 128
 var usual = []string{time.RFC3339, "2006-01-02T15:04:05"}
 
 var (
-	// /Date(1531228693000)/
-	wrapped = regexp.MustCompile(`^\\?/Date\((-?\d+)\)\\?/$`)
+	// /Date(1531228693000)/ and /Date(1531228693000+0200)/: the number counts in UTC, the offset tells where the writer was.
+	wrapped = regexp.MustCompile(`^\\?/Date\((-?\d+)(?:[+-]\d{4})?\)\\?/$`)
 
 	// A date, the hour, minute, second and fraction, AM or PM, and what follows: the zone, or the year.
 	written = regexp.MustCompile(`(?i)^(\S.*?)(?:t|,?\s+(?:at\s+)?)(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:[.,](\d+))?)?(?:\s*([ap])\.?m\.?)?(\s*[^\d.,:].*)?$`)
@@ -118,17 +118,22 @@ func combine(dateText, hour, minute, second, fraction, half, rest string) (time.
 			h += 12
 		}
 	}
-	t := time.Date(d.year, d.month, d.day, h, m, s, nanoseconds(fraction), time.UTC)
-	same := t.Year() == d.year && t.Month() == d.month && t.Day() == d.day && t.Hour() == h && t.Minute() == m && t.Second() == s
-	if !same || d.weekday != "" && !strings.HasPrefix(strings.ToLower(t.Weekday().String()), d.weekday) {
+	day := time.Date(d.year, d.month, d.day, 0, 0, 0, 0, time.UTC)
+	if day.Month() != d.month || day.Day() != d.day || d.weekday != "" && !strings.HasPrefix(strings.ToLower(day.Weekday().String()), d.weekday) {
 		return time.Time{}, false
 	}
-	return within(t.Add(-offset))
+	ns := nanoseconds(fraction)
+	// ISO 8601 has 24:00:00, the end of a day, and 60 for a leap second, which Unix time does not have: the next second stands for it.
+	midnight := h == 24 && m == 0 && s == 0 && ns == 0 && half == ""
+	if !midnight && (h > 23 || m > 59 || s > 60) {
+		return time.Time{}, false
+	}
+	return within(time.Date(d.year, d.month, d.day, h, m, s, ns, time.UTC).Add(-offset))
 }
 
 // within refuses what a protobuf timestamp does not hold.
 func within(t time.Time) (time.Time, bool) {
-	return t, t.Year() >= 1 && t.Year() <= 9999
+	return t, t.Unix() >= earliest && t.Unix() < latest
 }
 
 type date struct {
@@ -146,8 +151,9 @@ var (
 		regexp.MustCompile(`^(\d{4})(\d{2})(\d{2})$`),
 	}
 	weekday    = regexp.MustCompile(`(?i)^(mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,?\s+(.*)$`)
-	dayFirst   = regexp.MustCompile(`(?i)^(\d{1,2})[ -]([a-z]{3})[a-z]*\.?,?[ -](\d{4})$`)
-	monthFirst = regexp.MustCompile(`(?i)^([a-z]{3})[a-z]*\.?\s+(\d{1,2})(?:,?\s+(\d{4}))?$`)
+	dayFirst   = regexp.MustCompile(`(?i)^(\d{1,2})(?:st|nd|rd|th)?[ -]([a-z]{3,9})\.?,?[ -](\d{4})$`)
+	monthFirst = regexp.MustCompile(`(?i)^([a-z]{3,9})\.?\s+(\d{1,2})(?:st|nd|rd|th)?(?:,?\s+(\d{4}))?$`)
+	yearBehind = regexp.MustCompile(`^(\d{1,2})(?:/(\d{1,2})/|\.(\d{1,2})\.|-(\d{1,2})-)(\d{4})$`)
 	yearLast   = regexp.MustCompile(`^(.*?)\s+(\d{4})$`)
 )
 
@@ -169,12 +175,28 @@ func readDate(text string) (d date, ok bool) {
 		d.month, d.day, d.year = monthNamed(m[1]), number(m[2]), number(m[3])
 		return d, d.month > 0
 	}
+	if m := yearBehind.FindStringSubmatch(text); m != nil {
+		return d.dayAndMonth(number(m[1]), number(m[2]+m[3]+m[4]), number(m[5]))
+	}
 	return date{}, false
 }
 
+// dayAndMonth reads the two numbers before a year. Some write the day first and some the month: 13/03/2025 has one reading,
+// 03/04/2025 has two.
+func (d date) dayAndMonth(first, second, year int) (date, bool) {
+	switch {
+	case first > 12 || first == second:
+		d.day, d.month, d.year = first, time.Month(second), year
+	case second > 12:
+		d.day, d.month, d.year = second, time.Month(first), year
+	}
+	return d, d.year > 0
+}
+
+// monthNamed reads an English month or its first letters. Other languages have words that begin alike: marraskuu is November.
 func monthNamed(letters string) time.Month {
 	for m := time.January; m <= time.December; m++ {
-		if strings.EqualFold(m.String()[:3], letters) {
+		if strings.HasPrefix(strings.ToLower(m.String()), strings.ToLower(letters)) {
 			return m
 		}
 	}
@@ -185,8 +207,8 @@ func monthNamed(letters string) time.Month {
 // redundant: "+0000 UTC", "GMT+0100 (Central European Standard Time)", "+01:00[Europe/Berlin]".
 var zone = regexp.MustCompile(`(?i)^\s*(?:z|(?:utc|gmt|ut)?\s*(?:([+\x{2212}-]|\s)(\d{1,2})(?::?(\d{2}))?)?)(?:\s*[a-z]{1,5}|\s*\(.*\)|\[.*\])?$`)
 
-// name is a zone without an offset.
-var name = regexp.MustCompile(`(?i)^\s*(z|utc|gmt|ut)?(\s*\(.*\)|\[.*\])?$`)
+// name is a zone without an offset, which is UTC or nothing: [Europe/Berlin] and (EST) alone tell an offset that is not read here.
+var name = regexp.MustCompile(`(?i)^\s*(?:|(?:z|utc|gmt|ut)(?:\s*\(.*\)|\[.*\])?|\s*[(\[](?:z|utc|gmt|ut|etc/utc|coordinated universal time|greenwich mean time)[)\]])$`)
 
 // readZone returns how far a zone is ahead of UTC.
 func readZone(text string) (time.Duration, bool) {

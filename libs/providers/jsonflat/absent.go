@@ -1,15 +1,18 @@
 package jsonflat
 
-import "strings"
+import (
+	"strings"
+	"unicode"
+)
 
-// Absent reports whether text stands for a missing id: it is empty, or the word that a programming language writes for no
-// value. Blanks are an id, if an odd one.
+// Absent reports whether text stands for a missing id: it is empty, blank or invisible, punctuation alone, or the word that people
+// and programs write for no value. 0 is an id.
 func Absent(text string) bool {
 	switch strings.ToLower(text) {
-	case "", "null", "(null)", "undefined", "none", "nil", "<nil>", "nan", "[object object]":
+	case "null", "(null)", "undefined", "none", "nil", "<nil>", "nan", "[object object]", "n/a", "00000000-0000-0000-0000-000000000000":
 		return true
 	}
-	return false
+	return !strings.ContainsFunc(text, func(r rune) bool { return unicode.In(r, unicode.L, unicode.N, unicode.S) })
 }
 
 // PeekID is Peek for an id: "" also where the text stands for none (see Absent).

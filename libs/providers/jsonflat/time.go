@@ -1,6 +1,7 @@
 package jsonflat
 
 import (
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -15,10 +16,14 @@ func (o *Object) Time(names ...string) *timestamppb.Timestamp {
 	var unread []string
 	var found *timestamppb.Timestamp
 	for _, name := range names {
+		text := o.Peek(name)
 		if Absent(o.Text(name)) {
-			continue
+			if !o.Nested(name) {
+				continue
+			}
+			text = o.extended(name)
 		}
-		if t, ok := instant.Parse(o.Peek(name)); ok {
+		if t, ok := instant.Parse(text); ok {
 			found = timestamppb.New(t)
 			break
 		}
@@ -28,4 +33,21 @@ func (o *Object) Time(names ...string) *timestamppb.Timestamp {
 		o.add(pack.TimeUnread, strings.Join(unread, ","), false)
 	}
 	return found
+}
+
+// Nested reports whether an object came under the name: {"$date":"2025-03-11T18:05:30Z"} is kept as name.$date.
+func (o *Object) Nested(name string) bool {
+	return slices.ContainsFunc(o.fields, func(f field) bool {
+		rest, ok := strings.CutPrefix(f.key, name)
+		return ok && strings.HasPrefix(rest, ".")
+	})
+}
+
+// extended is a time as MongoDB's extended JSON writes it: {"$date":"2025-03-11T18:05:30Z"} or
+// {"$date":{"$numberLong":"1741716330000"}}. Clickwrap's ids are MongoDB's.
+func (o *Object) extended(name string) string {
+	if text := o.Peek(name + ".$date"); text != "" {
+		return text
+	}
+	return o.Peek(name + ".$date.$numberLong")
 }

@@ -152,8 +152,8 @@ func recipient(fields *jsonflat.Object) *signingv1.Recipient {
 		Id:        fields.TakeID("recipient_id"),
 		FirstName: fields.Take("first_name"),
 		LastName:  fields.Take("last_name"),
-		Email:     fields.Take("email"),
-		Mobile:    fields.Take("mobile"),
+		Email:     fields.TakeID("email"), // "null" is no address
+		Mobile:    fields.TakeID("mobile"),
 		Method:    fields.Take("method"),
 	}
 	if proto.Size(r) == 0 {
@@ -182,6 +182,9 @@ func takeLinks(fields *jsonflat.Object, completed *timestamppb.Timestamp) []*sig
 // others none is known to be it: a document also has an expiry date.
 func dates(fields *jsonflat.Object, known []string) []string {
 	var others []string
+	if slices.ContainsFunc(known, fields.Nested) {
+		return known
+	}
 	for _, name := range fields.Keys() {
 		if slices.Contains(known, name) && !jsonflat.Absent(fields.Peek(name)) {
 			return known
@@ -203,8 +206,8 @@ func identify(e *signingv1.SigningEvent) string {
 	case event.HappensOnce(e):
 		return event.TransitionID(e)
 	case e.GetType() == recorded, e.GetType() == tested:
-		return event.OccurrenceID(e, e.GetProviderType(), e.GetProviderEventId())
+		return event.OccurrenceOf(e, e.GetProviderType(), e.GetProviderEventId())
 	default:
-		return event.OccurrenceID(e, e.GetProviderEventId())
+		return event.OccurrenceOf(e, e.GetProviderEventId())
 	}
 }

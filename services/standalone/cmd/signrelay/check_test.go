@@ -79,6 +79,7 @@ func TestWhatAStartRefusesTheCheckRefuses(t *testing.T) {
 	}{
 		"nothing":               {nil, nil, ""},
 		"no NATS":               {map[string]string{"NATS_URL": ""}, withParts, "nats.url: "},
+		"replicas of one node":  {map[string]string{"NATS_URL": "", "NATS_REPLICAS": "3"}, append([]string{"run"}, withParts...), "nats."},
 		"no Redis":              {map[string]string{"REDIS_URL": ""}, []string{"ingest", "enricher", "shortener", "sms-sender", "email-sender"}, "redis.url: "},
 		"no public address":     {map[string]string{"SHORTENER_PUBLIC_URL": ""}, []string{"shortener", "sms-sender", "email-sender", "run"}, "shortener.public_url: "},
 		"a wrong address":       {map[string]string{"SHORTENER_PUBLIC_URL": "sign.acme.example"}, all, "shortener.public_url: "},
