@@ -51,15 +51,17 @@ func TestForReal(t *testing.T) {
 			t.Errorf("messages (-want +got):\n%s", diff)
 		}
 		w.complete(js, nil)
-		opened := 0
+		opened, led := 0, 0
 		for _, m := range messages {
 			for _, link := range regexp.MustCompile(`http://links\.localhost:8083/l/\w+`).FindAllString(m.Text, -1) {
 				opened++
-				w.open(link)
+				if w.open(link) == "sandbox.localhost:8082" {
+					led++
+				}
 			}
 		}
-		if opened == 0 {
-			t.Error("no message has a link")
+		if opened == 0 || led == 0 { // a link to what is signed already ends at our own page, which says so
+			t.Errorf("of %d links in messages %d lead to the provider's page", opened, led)
 		}
 	})
 
@@ -299,9 +301,9 @@ func (w *world) complete(js jetstream.JetStream, ids []string) {
 	}
 }
 
-// open presses the button of a short link's page as a signer does, and is led on to the provider's page. A browser takes every name
+// open presses the button of a short link's page as a signer does, and returns whose page that leads to. A browser takes every name
 // under .localhost for this machine; here the ports are others, too.
-func (w *world) open(link string) {
+func (w *world) open(link string) (host string) {
 	w.t.Helper()
 	doors := map[string]string{"links.localhost:8083": w.links, "sandbox.localhost:8082": strings.TrimPrefix(w.sandbox, "http://")}
 	browser := http.Client{Timeout: time.Minute, Transport: &http.Transport{
@@ -323,9 +325,10 @@ func (w *world) open(link string) {
 		w.t.Fatal(err)
 	}
 	_ = answer.Body.Close()
-	if answer.StatusCode != http.StatusOK || answer.Request.URL.Host != "sandbox.localhost:8082" {
+	if answer.StatusCode != http.StatusOK {
 		w.t.Errorf("%s leads to %s, which opens with status %d", link, answer.Request.URL, answer.StatusCode)
 	}
+	return answer.Request.URL.Host
 }
 
 // examine runs the doctor in a container; it returns how many checks were well.
