@@ -15,7 +15,7 @@ func ordinary(s string) string {
 		return s
 	}
 	for range settles {
-		next := asciiMarks(oneScript(joined(strings.Join(mapRunes(s, unstyled), ""))))
+		next := asciiMarks(apartFromLatin(oneScript(joined(strings.Join(mapRunes(s, unstyled), "")))))
 		if next == s {
 			break
 		}
@@ -225,6 +225,49 @@ func apart(word []rune) []rune {
 		spaced = append(spaced, r)
 	}
 	return spaced
+}
+
+// mixing are the scripts that honest words mix with Latin letters: those of East Asia, as in "Tシャツ", and signs of measures. Imitators are
+// handled apart.
+var mixing = append([]*unicode.RangeTable{
+	unicode.Common, unicode.Inherited, unicode.Latin, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul, unicode.Bopomofo,
+}, imitators...)
+
+// isStrange reports whether a character belongs to none of them: Unicode lists look-alikes in forty more scripts (UTS #39).
+func isStrange(r rune) bool { return beyondLatin1(r) && inWord(r) && !unicode.In(r, mixing...) }
+
+// apartFromLatin writes digits in words with Latin letters as ASCII ones, and puts a space between Latin letters and those of strange
+// scripts: "g๐๐gle" is "g00gle", and "paყpal" is "pa ყ pal".
+func apartFromLatin(s string) string {
+	foreignDigit := func(r rune) bool { return beyondLatin1(r) && unicode.Is(unicode.Nd, r) }
+	if !strings.ContainsFunc(s, func(r rune) bool { return isStrange(r) || foreignDigit(r) }) {
+		return s
+	}
+	var b strings.Builder
+	for _, word := range splitWords([]rune(s)) {
+		if !slices.ContainsFunc(word, isLatin) {
+			b.WriteString(string(word))
+			continue
+		}
+		beside := 0 // 1 behind a Latin letter, 2 behind a strange one
+		for _, r := range word {
+			now := beside
+			switch {
+			case foreignDigit(r):
+				r = rune('0' + digitOf(r))
+			case isStrange(r):
+				now = 2
+			case isLatin(r):
+				now = 1
+			}
+			if beside != 0 && now != beside {
+				b.WriteByte(' ')
+			}
+			beside = now
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 // scriptOf is Latin, an imitator, or nil for others, which mix with Latin in honest text.

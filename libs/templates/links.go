@@ -88,14 +88,65 @@ var www = regexp.MustCompile(`(?i)(?:^|[^\pL\pN])www\d?$`)
 
 func isWWW(before []rune) bool { return www.MatchString(string(before[max(0, len(before)-5):])) }
 
-// phone is a number as it is written to be called: with a plus or 00, in the groups of North America, or with a leading 0 and groups.
-// A row of digits without groups stays, because numbers of contracts look like that too.
-var phone = regexp.MustCompile(`(?:\+[ .(\-/]?|\b00[ .\-/]?)[1-9](?:[ .()\-/]{0,2}\d){7,}` +
-	`|(?:\b1[ .\-])?(?:\([2-9]\d\d\)[ .\-]?|\b[2-9]\d\d[ .\-])\d{3}[ .\-]\d{4}\b` +
-	`|\(0[1-9]\d{0,4}\)(?:[ .\-]?\d){5,}` +
+// phone is a number as it is written to be called: with a plus or 00, with a leading 0 or an area code in brackets and groups, or in the
+// groups of North America, Australia, Russia, India, China and Brazil. A row of digits without groups stays, because numbers of contracts
+// look like that too. It is matched with what dialled makes of a text.
+var phone = regexp.MustCompile(`(?:\+[ .(\-/]{0,2}|\b00[ .\-/]?)[1-9](?:[ .()\-/]{0,4}\d){7,}` +
+	`|(?:\b1[ .\-/]{1,2})?(?:\([2-9]\d\d\)[ .\-/]{0,3}|\b[2-9]\d\d[ .\-/])\d{3}[ .\-/]\d{4}\b` +
+	`|\(0[1-9]\d{0,4}\)(?:[ .\-/]{0,3}\d){5,}` +
+	`|(?:\b\d{1,3}[ .\-]?)?\(\d{2,3}\)(?:[ .\-/]{0,3}\d){6,}` +
 	`|\b0[1-9]\d{1,4}(?: \d{2,8}){1,4}\b` +
 	`|\b0[1-9](?:[ .]\d{2}){4}\b` +
-	`|\b1[38]00[ .\-]\d{3}[ .\-]\d{3,4}\b`)
+	`|\b0[1-9](?:[ .()\-/]{0,4}\d){7,}\b` +
+	`|(?:\b0|\(0\))[ .\-/]{0,3}[1-9](?:[ .\-/]{0,3}\d){7,}\b` +
+	`|\b1[38]00[ .\-]\d{3}[ .\-]\d{3,4}\b` +
+	`|\b8[ .\-]\(?[3489]\d\d\)?[ .\-]\d{3}[ .\-]\d\d[ .\-]?\d\d\b` +
+	`|\b[6-9]\d{4}[ \-]\d{5}\b` +
+	`|\b1[3-9]\d[ \-]\d{4}[ \-]\d{4}\b` +
+	`|\b\d\d 9\d{4}[ \-]\d{4}\b`)
+
+// Of what phone matches, these are none: a row without groups, and dates.
+var (
+	ungrouped = regexp.MustCompile(`^0?[1-9]\d*$`)
+	dates     = regexp.MustCompile(`^\d\d([./\-])\d\d[./\-](?:\d\d){1,2}(?: ?[\-/] ?\d\d[./\-]\d\d[./\-](?:\d\d){1,2}| \d{3,4})?$`)
+)
+
+// dialled is a text with one byte for each character, in which digits of all scripts, and the marks that phones take for a part of a
+// number, are ASCII ones.
+func dialled(text []rune) string {
+	b := make([]byte, len(text))
+	for i, r := range text {
+		switch mark, known := dialledMark[r]; {
+		case known:
+			b[i] = byte(mark)
+		case r <= unicode.MaxASCII:
+			b[i] = byte(r)
+		case unicode.Is(unicode.Nd, r):
+			b[i] = '0' + digitOf(r)
+		default:
+			b[i] = 0
+		}
+	}
+	return string(b)
+}
+
+// dialledMark are the marks that phones skip within a number, by an ASCII mark that is written there.
+var dialledMark = pairs("＋+﹢+‐-‑-‒-–-—-―-−-－-﹣-ー-~-～-⁓-∼-·.・.•.∙.⋅.．.／/⁄/∕/（(［([(）)］)])")
+
+// digitOf is the value of a decimal digit: each script has its ten in a row, and the first of a row has no digit before it or follows a nine.
+func digitOf(r rune) byte {
+	for _, row := range unicode.Nd.R16 {
+		if r >= rune(row.Lo) && r <= rune(row.Hi) {
+			return byte((r - rune(row.Lo)) % 10)
+		}
+	}
+	for _, row := range unicode.Nd.R32 {
+		if r >= rune(row.Lo) && r <= rune(row.Hi) {
+			return byte((r - rune(row.Lo)) % 10)
+		}
+	}
+	return 0
+}
 
 // A number of fewer digits cannot be called from everywhere, and is a number of something else. What is shown of a longer one is too
 // little to call.
@@ -107,25 +158,37 @@ const (
 // undialled cuts phone numbers after their first digits: "+44 20 7946 0000" is "+44 20...". A caller would reach the writer of the title
 // and believe to speak with the sender of the message.
 func undialled(s string) string {
+	text := []rune(s)
+	plain := dialled(text)
 	var b strings.Builder
 	from := 0
-	for _, at := range phone.FindAllStringIndex(s, -1) {
-		before := strings.TrimRight(s[:at[0]], " .-/")
-		if before != "" && unicode.IsDigit(rune(before[len(before)-1])) {
-			continue // the middle of a longer number, such as an IBAN
+	for _, at := range phone.FindAllStringIndex(plain, -1) {
+		number := plain[at[0]:at[1]]
+		if isDigit(number[0]) && continues(plain[:at[0]]) || ungrouped.MatchString(number) || dates.MatchString(number) {
+			continue
 		}
-		b.WriteString(s[from:at[0]])
-		b.WriteString(beginning(s[at[0]:at[1]]))
+		b.WriteString(string(text[from:at[0]]))
+		b.WriteString(beginning(text[at[0]:at[1]], number))
 		from = at[1]
 	}
-	return b.String() + s[from:]
+	return b.String() + string(text[from:])
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// continues reports whether what stands before a number belongs to it, as in an IBAN: a group of three or more digits, or letters and
+// digits. A single digit, such as that of a room, does not: else it would hide the number.
+func continues(before string) bool {
+	before = strings.TrimRight(before, " .-/")
+	group := before[strings.LastIndexAny(before, " .-/")+1:]
+	return len(group) > 2 && isDigit(group[len(group)-1])
 }
 
 // beginning is a number's first digits, or the number if it is too short to be called.
-func beginning(number string) string {
+func beginning(text []rune, number string) string {
 	digits, shown := 0, 0
-	for i, r := range number {
-		if !unicode.IsDigit(r) {
+	for i := range len(number) {
+		if !isDigit(number[i]) {
 			continue
 		}
 		if digits++; digits == shownDigits {
@@ -133,7 +196,7 @@ func beginning(number string) string {
 		}
 	}
 	if digits < fewestDigits {
-		return number
+		return string(text)
 	}
-	return number[:shown] + "..."
+	return string(text[:shown]) + "..."
 }

@@ -156,6 +156,29 @@ func shownTitle(t rapid.TB, words string) string {
 	return shown
 }
 
+// Numbers that phones offer to call are cut, however they are written. What only looks like one stays.
+func TestNoNumberCanBeCalled(t *testing.T) {
+	t.Parallel()
+	for number, want := range map[string]string{
+		"+٤٤ ٢٠ ٧٩٤٦ ٠٠٠٠": "+٤٤ ٢٠...", "+४४ २० ७९४६ ००००": "+४४ २०...", "＋44 20 7946 0000": "＋44 20...", "+44–20–7946–0000": "+44–20...", "+44‐20‐7946‐0000": "+44‐20...", "+44 (0)20 7946 0000": "+44 (0)2...",
+		"+44~20~7946~0000": "+44~20...", "+44·20·7946·0000": "+44·20...", "+44[20]79460000": "+44[20...", "（020）7946 0000": "（020）7...", "+49 / 30 / 123456789": "+49 / 30...",
+		"0171/1234567": "0171...", "0171-1234567": "0171...", "03-1234-5678": "03-12...", "090-1234-5678": "090-1...", "06-12-34-56-78": "06-12...", "030 / 123 456 78": "030 / 1...", "020-7946-0000": "020-7...",
+		"0 30 12 34 56 78": "0 30 1...", "(0)30 1234567": "(0)30 1...", "8 (495) 123-45-67": "8 (495...", "(11) 98765-4321": "(11) 98...", "8-800-555-35-35": "8-800...", "98765 43210": "9876...", "138 0013 8000": "138 0...",
+		"11 98765-4321": "11 98...", "800–555–0199": "800–5...", "800 555–0199": "800 5...", "1‑800‑555‑0199": "1‑800...", "1/800/555/0199": "1/800...", "Room 5 +44 20 7946 0000": "Room 5 +44 20...", "5 (800) 555-0199": "5 (800...",
+		"12345 +44 20 7946 0000": "12345 +44 20...", "Lot 7 0800 123 4567": "Lot 7 0800...",
+		// What stays.
+		"01.12.2026-31.12.2026": "", "01.12.26-31.12.26": "", "01/12/2026 - 31/12/2026": "", "01-02-2026 1400": "", "28.11.2026": "", "01712345678": "", "IBAN DE89 3704 0044 0532 0130 00": "", "Card 4111 1111 1111 1111": "",
+		"Order 2026-11-28-0042": "", "Sum 1 234 567,00": "", "Section 12 (3) 45": "", "رقم ١٢٣٤": "", "555-0199": "", "2026–2027": "", "A4 210 × 297": "", "Lots 100-200-300": "",
+	} {
+		if want == "" {
+			want = number
+		}
+		if got := templates.Title(number); got != want {
+			t.Errorf("%+q is shown as %q, want %q", number, got, want)
+		}
+	}
+}
+
 // Letters that imitate Latin ones are Latin ones, or stand apart.
 func TestLookAlikes(t *testing.T) {
 	t.Parallel()
@@ -193,6 +216,16 @@ func TestLookAlikes(t *testing.T) {
 		"ＡＢＣ (Japan)":   "ABC (Japan)",
 		"Hi р а":        "Hi р а", // single letters imitate no word
 		"5’‑nucleotide": "5’‑nucleotide",
+		"g๐๐gle":        "g00gle", // Thai zeros
+		"g०ogle":        "g0ogle",
+		"g٥٥gle":        "g55gle",
+		"gഠഠgle":        "g ഠഠ gle",
+		"paყpal":        "pa ყ pal", // Georgian
+		"DᕼL":           "D ᕼ L",    // Canadian syllabics
+		"m𐐬ney":         "m 𐐬 ney",  // Deseret
+		"paypঃl":        "payp ঃ l",
+		"สัญญาABC":      "สัญญา ABC",
+		"हिन्दी":        "हिन्दी",
 	} {
 		if got := templates.Title(words); got != want {
 			t.Errorf("%+q is shown as %q (%+q), want %q", words, got, got, want)

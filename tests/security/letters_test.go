@@ -27,11 +27,12 @@ var hostile = []string{
 	// What phones and mail programs link, however it is written.
 	"xn--e1awd7f.xn--p1ai", "evil.com.", "evil.com:8080", "evil.zip", "пример.рф", "例子.中国", "192.168.0.1", "http://3232235521", "http://0xC0A80001/", "http://[::1]/",
 	"http://%65vil.com", "evil%2ecom", "user@evil.com", "user@localhost", "user＠evil．com", "ｈｔｔｐ：／／ｅｖｉｌ．ｃｏｍ", "evil\u3002com", "evil\u2024com", "evil\u200d.com",
-	"evil.\ufe0fcom", "xevil.comx", "еvil.соm", "𝐞𝐯𝐢𝐥.𝐜𝐨𝐦", "mailto:user@evil.com", "tel:+442079460000", "//evil.com", "call +44 20 7946 0000 now",
+	"evil.\ufe0fcom", "xevil.comx", "еvil.соm", "𝐞𝐯𝐢𝐥.𝐜𝐨𝐦", "mailto:user@evil.com", "tel:+442079460000", "//evil.com", "call +44 20 7946 0000 now", "call +44–20–7946–0000 now",
+	"call +٤٤ ٢٠ ٧٩٤٦ ٠٠٠٠ now", "room 5 +44 20 7946 0000",
 }
 
 // linkable is a phone number that can be called.
-var linkable = regexp.MustCompile(`\+44 20 7946`)
+var linkable = regexp.MustCompile(`\+44[ –]20[ –]7946|٧٩٤٦`)
 
 // What a stranger wrote makes no header, no markup, no recipient and no link of its own, in no provider's letters and texts.
 func hostileWords(t *testing.T, s *stand) {
