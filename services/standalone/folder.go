@@ -146,9 +146,30 @@ func (f *folder) judgeFiles(owner int) error {
 			errs = append(errs, fmt.Errorf("other users may read %s (mode %04o): chmod 600 it; if others use this machine, remove it, and a new one is made", path, info.Mode().Perm()))
 		case info.Mode().Perm()&bits != 0:
 			errs = append(errs, fmt.Errorf("other users may write to %s (mode %04o): see that it is yours, then chmod go-w it", path, info.Mode().Perm()))
+		case name == brokerFolder:
+			errs = append(errs, f.judgeStreams())
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// judgeStreams refuses whatever the broker did not make in its folder, at any depth: it opens what is there, and follows links, so its
+// streams would be where a link leads. A running broker removes files meanwhile.
+func (f *folder) judgeStreams() error {
+	return fs.WalkDir(f.root.FS(), brokerFolder, func(name string, entry fs.DirEntry, err error) error {
+		switch path := filepath.Join(f.path, name); {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case entry.Type()&fs.ModeSymlink != 0:
+			return fmt.Errorf("%s is a symbolic link: put what it leads to in its place", path)
+		case !entry.IsDir() && !entry.Type().IsRegular():
+			return fmt.Errorf("%s is not what Signrelay made: remove it", path)
+		default:
+			return nil
+		}
+	})
 }
 
 func ownerOf(info fs.FileInfo) int {

@@ -246,11 +246,17 @@ func TestTheDataDirectoryIsNobodyElses(t *testing.T) {
 			mkdir(0o755)(t, dir, "")
 			must(t, os.Mkdir(filepath.Join(dir, "x"), 0o700))
 		}, "not Signrelay's", false},
-		"another user's folder":   {func(t *testing.T, dir, _ string) { mkdir(0o700)(t, dir, ""); must(t, os.Chown(dir, 65534, 65534)) }, "belongs to the user with the id 65534", true},
-		"a link to a folder":      {func(t *testing.T, dir, elsewhere string) { must(t, os.Symlink(elsewhere, dir)) }, "is a symbolic link", false},
-		"a link to nothing":       {func(t *testing.T, dir, elsewhere string) { must(t, os.Symlink(filepath.Join(elsewhere, "new"), dir)) }, "is a symbolic link", false},
-		"a file":                  {func(t *testing.T, dir, _ string) { must(t, os.WriteFile(dir, nil, 0o600)) }, "names a file", false},
-		"streams behind a link":   {toFolder("nats"), "is a symbolic link", false},
+		"another user's folder": {func(t *testing.T, dir, _ string) { mkdir(0o700)(t, dir, ""); must(t, os.Chown(dir, 65534, 65534)) }, "belongs to the user with the id 65534", true},
+		"a link to a folder":    {func(t *testing.T, dir, elsewhere string) { must(t, os.Symlink(elsewhere, dir)) }, "is a symbolic link", false},
+		"a link to nothing":     {func(t *testing.T, dir, elsewhere string) { must(t, os.Symlink(filepath.Join(elsewhere, "new"), dir)) }, "is a symbolic link", false},
+		"a file":                {func(t *testing.T, dir, _ string) { must(t, os.WriteFile(dir, nil, 0o600)) }, "names a file", false},
+		"streams behind a link": {toFolder("nats"), "is a symbolic link", false},
+		"a part of the streams behind a link": {inside(func(path, elsewhere string) error {
+			return errors.Join(os.Mkdir(path, 0o700), os.Symlink(elsewhere, filepath.Join(path, "jetstream")))
+		})("nats"), "jetstream is a symbolic link", false},
+		"a pipe among the streams": {inside(func(path, _ string) error {
+			return errors.Join(os.Mkdir(path, 0o700), unix.Mkfifo(filepath.Join(path, "x"), 0o600))
+		})("nats"), "is not what Signrelay made", false},
 		"streams others write to": {inside(func(path, _ string) error { return errors.Join(os.Mkdir(path, 0o700), os.Chmod(path, 0o777)) })("nats"), "may write to", false},
 	}
 	for _, name := range []string{"nats.password", "master.key", "demo-esign-v1.pem", "lock"} {
