@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/signrelay/signrelay/libs/templates"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
 // What a linkifier looks for, in ASCII and ideographic dots; the tests with a real one look for more.
@@ -16,8 +17,31 @@ var (
 	domain  = regexp.MustCompile(`[\pL\pN][.\x{3002}\x{ff61}\x{ff0e}](\pL[\pL\pM]+)`)
 )
 
-// Whatever a stranger writes: a title is one line of at most 100 characters without controls or marks of direction, has nothing that
-// is written as an address, and is shown the same again where it was not cut.
+// harmless fails unless a text of strangers is one line of at most limit characters without controls or marks of direction, and has nothing
+// that is written as an address.
+func harmless(t *testing.T, words, shown string, limit int) {
+	t.Helper()
+	if !utf8.ValidString(shown) || utf8.RuneCountInString(shown) > limit || strings.Contains(shown, "  ") || strings.TrimSpace(shown) != shown {
+		t.Fatalf("%+q is shown as %+q", words, shown)
+	}
+	for _, r := range shown {
+		if unicode.Is(unicode.Cc, r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control) {
+			t.Fatalf("%+q is shown with %U: %+q", words, r, shown)
+		}
+	}
+	if found := address.FindString(shown); found != "" {
+		t.Fatalf("%+q is shown with %q: %+q", words, found, shown)
+	}
+	for _, found := range domain.FindAllStringSubmatch(shown, -1) {
+		switch strings.ToLower(found[1]) {
+		case "pdf", "docx", "xlsx", "pptx", "odt", "txt", "rtf", "js": // endings of files
+		default:
+			t.Fatalf("%+q is shown with %q: %+q", words, found[0], shown)
+		}
+	}
+}
+
+// A title is harmless, and is shown the same again where it was not cut.
 func FuzzTitle(f *testing.F) {
 	for _, words := range bait {
 		f.Add(words)
@@ -28,26 +52,52 @@ func FuzzTitle(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, words string) {
 		shown := templates.Title(words)
-		if !utf8.ValidString(shown) || utf8.RuneCountInString(shown) > 100 || strings.Contains(shown, "  ") || strings.TrimSpace(shown) != shown {
-			t.Fatalf("%+q is shown as %+q", words, shown)
-		}
-		for _, r := range shown {
-			if unicode.Is(unicode.Cc, r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control) {
-				t.Fatalf("%+q is shown with %U: %+q", words, r, shown)
-			}
-		}
-		if found := address.FindString(shown); found != "" {
-			t.Fatalf("%+q is shown with %q: %+q", words, found, shown)
-		}
-		for _, found := range domain.FindAllStringSubmatch(shown, -1) {
-			switch strings.ToLower(found[1]) {
-			case "pdf", "docx", "xlsx", "pptx", "odt", "txt", "rtf", "js": // endings of files
-			default:
-				t.Fatalf("%+q is shown with %q: %+q", words, found[0], shown)
-			}
-		}
+		harmless(t, words, shown, 100)
 		if again := templates.Title(shown); again != shown && !strings.Contains(shown, "...") {
 			t.Fatalf("%+q is shown as %+q, and that as %+q", words, shown, again)
 		}
 	})
+}
+
+// The names in letters and texts are harmless, and are shown the same again where they were not cut: who acted, whom a letter greets, and
+// whose message it is where several read at one address.
+func FuzzName(f *testing.F) {
+	for _, words := range bait {
+		f.Add(words, "Smith")
+		f.Add("Ann", words)
+		f.Add(words, words)
+	}
+	for _, name := range [][2]string{
+		{"Jean-Luc", "D'Arcy"}, {"Gal·la", "O’Neill"}, {"evil", ".com"}, {"http:", "//evil.com"}, {"www", ".evil.com"}, {"a@", "b.com"}, {"+44", "20 7946 0000"},
+		{"null", "null"}, {"null.", "com"}, {"Dr.", "Eric Smith"}, {"Smith,", "Eric"}, {"a\r\nBcc: b", "\x1b]8;;http://x\x07"}, {"\u202emoc", "live\u2066"}, {"\xff", "\xfe"},
+		{"بهار\u200cه", "क्\u200dष"}, {strings.Repeat("é", 100), strings.Repeat("x.docx ", 20)}, {"pаypаl", "ｃｏｍ"},
+	} {
+		f.Add(name[0], name[1])
+	}
+	f.Fuzz(func(t *testing.T, first, last string) {
+		written := first + " " + last
+		shown := names(t, first, last, written)
+		for what, name := range shown {
+			harmless(t, written, name, templates.LongestName)
+			again := names(t, name, "", name)[what]
+			if what == "greeting" && again == "" {
+				again = name // a first name alone can be less of a given name, never another one
+			}
+			if again != name && !strings.Contains(name, "...") {
+				t.Fatalf("%s: %+q is shown as %+q, and that as %+q", what, written, name, again)
+			}
+		}
+	})
+}
+
+// names are what a message says of somebody who is called so, and who acted.
+func names(t *testing.T, first, last, actor string) map[string]string {
+	t.Helper()
+	acted, greeting, whose, err := templates.Names(&notifyv1.Notification{
+		Kind: notifyv1.Kind_KIND_DECLINED, ActorName: actor, To: &notifyv1.Person{FirstName: first, LastName: last},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]string{"actor": acted, "greeting": greeting, "whose": whose}
 }

@@ -10,10 +10,13 @@ import (
 	"github.com/rivo/uniseg"
 )
 
-// plain is s on one line and in letters that can be seen: what breaks lines or rings bells is a space, spaces are single,
+// mostRead is how much of a title or name is read, in bytes: 40 times what is shown of it. A provider's answer can hold megabytes.
+const mostRead = 4 << 10
+
+// plain is the beginning of s on one line and in letters that can be seen: what breaks lines or rings bells is a space, spaces are single,
 // and what hides, or turns the direction of the text around, is left out. Letters look like what they are (see ordinary).
 func plain(s string) string {
-	s = ordinary(visible(strings.ToValidUTF8(s, " ")))
+	s = ordinary(visible(strings.ToValidUTF8(s[:min(len(s), mostRead)], " ")))
 	s = strings.Trim(strings.Join(strings.Fields(s), " "), string(joiners))
 	if !strings.ContainsFunc(s, stands) {
 		return "" // joiners and accents of nothing
@@ -68,10 +71,15 @@ func joined(s string) string {
 		return s
 	}
 	runes := []rune(s)
-	var kept []rune
+	kept := make([]rune, 0, len(runes))
 	for i, r := range runes {
-		before := append([]rune{' '}, kept...)[len(kept)]
-		behind := append(runes[i+1:len(runes):len(runes)], ' ')[0]
+		before, behind := ' ', ' '
+		if len(kept) > 0 {
+			before = kept[len(kept)-1]
+		}
+		if i+1 < len(runes) {
+			behind = runes[i+1]
+		}
 		switch {
 		case !invisible(r), shaped(before) && (isVariation(r) || shaped(behind) && !isVariation(behind) || behind == ' '):
 			kept = append(kept, r)

@@ -164,7 +164,7 @@ func undialled(s string) string {
 	from := 0
 	for _, at := range phone.FindAllStringIndex(plain, -1) {
 		number := plain[at[0]:at[1]]
-		if isDigit(number[0]) && continues(plain[:at[0]]) || ungrouped.MatchString(number) || dates.MatchString(number) {
+		if isDigit(number[0]) && continues(plain[from:at[0]]) || ungrouped.MatchString(number) || dates.MatchString(number) {
 			continue
 		}
 		b.WriteString(string(text[from:at[0]]))

@@ -232,3 +232,26 @@ func TestLookAlikes(t *testing.T) {
 		}
 	}
 }
+
+// Of two numbers side by side, neither can be called.
+func TestNumbersSideBySide(t *testing.T) {
+	t.Parallel()
+	for words, want := range map[string]string{
+		"+1.800.555.0199 +1.800.555.0199":       "+1.800... +1.800...",
+		"call 020 7946 0000 / 020 7946 0001":    "call 020 7... / 020 7...",
+		"Lease 12 +44 20 7946 0000":             "Lease 12 +44 20...",
+		"IBAN DE89 3704 0440 0532 0130 00, due": "IBAN DE89 3704 0440 0532 0130 00, due",
+	} {
+		if got := templates.Title(words); got != want {
+			t.Errorf("%q is shown as %q, want %q", words, got, want)
+		}
+	}
+}
+
+// A title of megabytes costs no more than its beginning: with a joiner behind each letter, this one took hours.
+func TestALongTitle(t *testing.T) {
+	t.Parallel()
+	if got, want := templates.Title(strings.Repeat("a\u200d", 2<<20)), strings.Repeat("a", 97)+"..."; got != want {
+		t.Errorf("got %q", got)
+	}
+}
