@@ -37,7 +37,7 @@ type stand struct {
 }
 
 // Each attack has sources of its own at every provider, so that what it left behind can be told from the others'.
-var sources = []string{"forged", "replayed", "confused", "paths", "wire", "slow", "bodies", "ids", "letters", "links", "reach", "receipts", "story", "traced", "other", "pumping", "stolen"}
+var sources = []string{"forged", "replayed", "confused", "paths", "wire", "slow", "bodies", "ids", "letters", "links", "reach", "receipts", "story", "traced", "other", "pumping", "stolen", "terminal"}
 
 // What the sources' callbacks are authenticated by.
 func token(source string) string { return "token-of-" + source + "-6f1c" }
@@ -135,6 +135,7 @@ func TestAttacks(t *testing.T) {
 			"delivery receipts":             forgedReceipts,
 			"a whole story":                 wholeStory,
 			"stolen credentials":            stolenCredentials,
+			"an operator's terminal":        operatorsTerminal,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()

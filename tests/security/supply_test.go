@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,19 +50,28 @@ func TestWhatABuildTakesFromOthersIsNamedByDigest(t *testing.T) {
 	// What the public records that we could read say nothing about; .env takes a digest for each.
 	unknown := map[string]bool{"nats:2.15.2-alpine": true, "apache/kafka:4.4.0": true}
 
-	for name, found := range map[string][]string{
-		"Dockerfile":           foreign(read("Dockerfile")),
-		"docker-compose.yml":   matches(read("docker-compose.yml"), `(?m)image: \$\{\w+_IMAGE:-([^}]*)\}`),
-		"cluster.yml":          matches(read("deployments/compose/cluster.yml"), `(?m)image: \$\{\w+_IMAGE:-([^}]*)\}`),
-		".env.example":         matches(read(".env.example"), `(?m)^#? ?\w+_IMAGE=(\S+)`),
-		".github/workflows/ci": matches(read(".github/workflows/release.yml"), `(?m)uses: (\S+)`),
+	undigested := func(image string) bool { return !byDigest(image) && !unknown[image] }
+	for name, images := range map[string]func(text string) []string{
+		"Dockerfile":                      foreign,
+		"docker-compose.yml":              composed,
+		"deployments/compose/cluster.yml": composed,
+		".env.example":                    func(text string) []string { return matches(text, `(?m)^#? ?\w+_IMAGE=(\S+)`) },
+		".github/workflows/release.yml":   func(text string) []string { return matches(text, `(?m)uses: (\S+)`) },
 	} {
-		if len(found) == 0 {
+		text := read(name)
+		if len(images(text)) == 0 {
 			t.Errorf("%s: nothing was found", name)
 		}
-		for _, image := range found {
-			if !byDigest(image) && !unknown[image] {
+		for _, image := range images(text) {
+			if undigested(image) {
 				t.Errorf("%s: %s has no digest", name, image)
+			}
+		}
+		// Without its digest, each of them is noticed.
+		digests := regexp.MustCompile(`@(sha256:[0-9a-f]{64}|[0-9a-f]{40})`).FindAllStringIndex(text, -1)
+		for _, at := range digests {
+			if !slices.ContainsFunc(images(text[:at[0]]+":moved"+text[at[1]:]), undigested) {
+				t.Errorf("%s: nothing notices that %s is gone", name, text[at[0]:at[1]])
 			}
 		}
 	}
@@ -108,6 +118,8 @@ func TestAReleaseHasTheNameThatItIsGiven(t *testing.T) {
 		t.Errorf("%v: %s", err, said)
 	}
 }
+
+func composed(text string) []string { return matches(text, `(?m)image: \$\{\w+_IMAGE:-([^}]*)\}`) }
 
 func byDigest(name string) bool {
 	return regexp.MustCompile(`@(sha256:[0-9a-f]{64}|[0-9a-f]{40})$`).MatchString(name)
