@@ -61,6 +61,10 @@ faults: redis-server ## Prove that nothing is lost and nothing sent twice: kill,
 faults-all: redis-server ## The same with every row
 	@cd tests/faults && SIGNRELAY_TEST_FAULTS=all go test -count=1 -parallel 4 -timeout 30m
 
+.PHONY: guards
+guards: redis-server node-packages ## Remove each guard against an attack in turn, and see the attack's test fail (20 minutes on two cores)
+	@cd tests && SIGNRELAY_TEST_GUARDS=1 go test -v -count=1 -parallel 2 -timeout 60m -run '^TestGuards$$' ./security/
+
 .PHONY: bench
 bench: build redis-server ## Measure: callbacks a second, CPU a callback, memory, start, replicas, a million callbacks' cost (ten minutes)
 	@cd tests && go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./bench/...

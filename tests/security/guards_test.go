@@ -1,0 +1,241 @@
+package security
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// guard is what stops an attack. Without it, the attack's test must fail.
+type guard struct {
+	name    string
+	file    string
+	without []edit
+
+	module, pkg, run string // the test
+	says             string // in its output, besides that a test failed
+}
+
+// edit replaces a text that is in the file once.
+type edit struct{ was, is string }
+
+// The tests in tests/security begin with this in their names.
+const attacks = "TestAttacks/while/"
+
+// guards are in the order of SECURITY.md.
+var guards = []guard{
+	// Replays.
+	{"ingest asks the log for what its memory may have forgotten", "services/ingest/ask.go",
+		[]edit{{"if it.event == nil || it.state == everUnsure {", "if true || it.event == nil {"}},
+		"tests", "security", "TestReplaysAfterTheMemoryEnds", "the log holds 2 events of late-"},
+	{"a sender asks the log for what its memory may have forgotten", "libs/notification/forgotten.go",
+		[]edit{{"return n.GetRecordedAt() == nil || now", "return n.GetRecordedAt() == nil && now"}},
+		"libs", "notification", "TestASenderAsksTheLogForWhatItsMemoryForgot", ""},
+	{"what is older than the log is marked", "services/ingest/ask.go",
+		[]edit{{"if it.state != fresh || happened == nil ||", "if true || it.state != fresh || happened == nil ||"}},
+		"services/ingest", ".", "TestWhatIsOlderThanTheLogIsMarked", ""},
+
+	// Stolen NATS users.
+	{"the keys of links are MACs", "services/shortener/lock.go",
+		[]edit{{"key := keyOf(of, mac)", "key := keyOf(of, mac)\n\t\t\tif of == ofCode {\n\t\t\t\tkey = of + what\n\t\t\t}"}},
+		"tests", "security", "TestStolenNATSUser", "shortener finds"},
+	{"the values of links are sealed", "services/shortener/lock.go",
+		[]edit{{"return l.values.Seal(value, []byte(key))", "return value"}, {"return values.Open(value, []byte(key))", "return value, nil"}},
+		"tests", "security", "TestStolenNATSUser", "shortener finds"},
+	{"a service describes its own streams alone", "libs/flow/permission.go",
+		[]edit{{"\tstreamInfo + \"KV_\" + State,\n", "\tstreamInfo + \"KV_\" + State,\n\tstreamInfo + \"KV_LINKS\",\n"}},
+		"tests", "security", "TestStolenNATSUser", "is told the keys of links: true"},
+
+	// A local user beside the broker.
+	{"the embedded broker has a password", "services/standalone/broker.go",
+		[]edit{{"\t\tUsername:           cfg.NATS.User,\n", ""}, {"\t\tPassword:           cfg.NATS.Password,\n", ""}},
+		"tests", "security", "TestALocalUserBesideTheBroker", "no password: let in"},
+	{"others do not write to the data directory", "services/standalone/folder.go",
+		[]edit{{"case info.Mode().Perm()&0o022 != 0:", "case false:"}},
+		"tests", "security", "TestTheDataDirectoryIsNobodyElses/a_folder", "refused false"},
+	{"other machines reach a broker with credentials alone", "services/standalone/broker.go",
+		[]edit{{"case n.User == \"\" && !onLoopback(n.Addr):", "case false:"}},
+		"tests", "security", "TestTheBrokerIsForThisMachineUnlessItHasCredentials", "refused false"},
+
+	// Stolen Redis users.
+	{"a confirmation is of the master key", "libs/dedupe/entry.go",
+		[]edit{{"return nil, hmac.Equal([]byte(entry), []byte(e.tag(id)))", "return nil, hmac.Equal(nil, nil)"}},
+		"tests", "security", "TestNoConfirmationIsForgedUnderAKeyThatIsSeen", "nothing is in the log"},
+	{"names of keys need the master key", "libs/dedupe/entry.go",
+		[]edit{{"if e.keys == nil {\n\t\treturn e.namespace + \":\" + id", "if true {\n\t\treturn e.namespace + \":\" + id"}, {"return \"1\" + string(d.Result)\n\tcase", "return \"1\" + string(d.Result)\n\tcase len(d.Result) == 0 && true:\n\t\treturn \"1\"\n\tcase"}, {"return nil, hmac.Equal([]byte(entry), []byte(e.tag(id)))", "return nil, entry == \"1\""}},
+		"tests", "security", "TestNoEventVanishesByAPasswordOfRedis", "ingest says confirmed: answered 200"},
+	{"a Redis user has its own rates alone", "libs/flow/redis.go",
+		[]edit{{"\"signrelay:limit:{\"+rate+\"/*\"", "\"signrelay:limit:{*\"+rate[:0]"}},
+		"tests", "security", "TestNoSourceIsStoppedByAPasswordOfRedis", "writes signrelay:limit:{api/clickwrap/demo}:next: <nil>"},
+
+	// Stolen users of the stages before the senders.
+	{"a sender sends our links alone", "libs/notification/cause.go",
+		[]edit{{"link != nil && !d.links.Ours(link.GetShort())", "false && !d.links.Ours(link.GetShort())"}},
+		"tests", "security", attacks + "stolen_credentials", ""},
+	{"a sender wants a cause in the log", "libs/notification/cause.go",
+		[]edit{{"return d.causes.verify(ctx, in.Data, in.Attempt)", "return nil"}},
+		"tests", "security", attacks + "stolen_credentials", ""},
+
+	// Pumping.
+	{"a number gets few texts in an hour", "libs/notification/limits.go",
+		[]edit{{"case full == limit.Counted:", "case full == limit.Counted || true:"}},
+		"tests", "security", "TestPumping/one_number", "300 texts left, want 30"},
+	{"texts go to mobile numbers in known countries", "libs/notification/limits.go",
+		[]edit{{"if l.destination != nil {", "if false {"}},
+		"tests", "security", "TestPumping/numbers_that_cost", ""},
+
+	// Words.
+	{"a linkifier finds nothing in a title", "libs/templates/links.go",
+		[]edit{{"func unlinked(s string) string {\n", "func unlinked(s string) string {\n\tif true {\n\t\treturn s\n\t}\n"}},
+		"tests", "security", attacks + "words_in_letters_and_texts", ""},
+	{"look-alikes are Latin letters", "libs/templates/letters.go",
+		[]edit{{"func oneScript(s string) string {\n", "func oneScript(s string) string {\n\tif true {\n\t\treturn s\n\t}\n"}},
+		"libs", "templates", "TestLookAlikes", ""},
+	{"a terminal gets no control characters", "libs/printable/printable.go",
+		[]edit{{"return unicode.IsControl(r) ||", "return r > unicode.MaxRune && unicode.IsControl(r) ||"}, {"if plainASCII(text, keep) {\n\t\treturn text", "if true || plainASCII(text, keep) {\n\t\treturn text"}},
+		"tests", "security", attacks + "an_operator's_terminal", "prints U+"},
+	{"a record is one line on a terminal", "services/standalone/cmd/signrelay/say.go",
+		[]edit{{"printable.Line(fmt.Sprintf(format, args...))", "printable.Lines(fmt.Sprintf(format, args...))"}},
+		"tests", "security", attacks + "an_operator's_terminal", "a stranger's line"},
+	{"an address is of the internet", "libs/mailbox/mailbox.go",
+		[]edit{{"return len(domain) <= 253 &&", "return true || len(domain) <= 253 &&"}},
+		"tests", "security", attacks + "addresses_of_people", "letters to"},
+
+	// Browsers.
+	{"a private listener knows its names", "libs/service/private.go",
+		[]edit{{"case !isOurs(r.Host, hosts):", "case false:"}},
+		"tests", "security", "TestDoors/private_listeners_under_foreign_names", "as evil.example:"},
+	{"a page elsewhere changes nothing", "libs/service/private.go",
+		[]edit{{"changes := http.NewCrossOriginProtection().Handler(next)", "changes := next"}, {"case embedded(r):", "case false:"}},
+		"tests", "security", "TestDoors/the_sandbox's", "another site: DELETE /api/messages: 204"},
+	{"profiles are off", "libs/service/door.go",
+		[]edit{{"if settings.Pprof {", "if true {"}},
+		"tests", "security", "TestDoors/operators'", "/debug/pprof/ at the admin door: 200, want 404"},
+
+	// Secrets.
+	{"a secret is no flag", "libs/config/load.go",
+		[]edit{{"if s.secret == \"true\" || s.secret != \"\" && maskURL(text) != text {", "if false {"}},
+		"tests", "security", "TestSecretsAreNoFlags/config_print", "refused false"},
+	{"a secret in a URL is masked", "libs/config/print.go",
+		[]edit{{"func maskURL(text string) string {\n", "func maskURL(text string) string {\n\tif true {\n\t\treturn text\n\t}\n"}},
+		"tests", "security", "TestSecretsInURLsAreNotSaid", "hunter2"},
+
+	// One address for all.
+	{"who guesses locks no signer out", "services/shortener/visitor.go",
+		[]edit{{"\"link/open/\"+code+\"/\"+networkOf", "\"link/guess/\"+networkOf"}},
+		"tests", "security", "TestDoors/links,_guessed", "a real code beyond the limit of guesses: 429"},
+	{"a proxy that is not named is told of", "services/shortener/visitor.go",
+		[]edit{{"return (r.Header.Get(\"X-Forwarded-For\")", "return false && (r.Header.Get(\"X-Forwarded-For\")"}},
+		"services/shortener", ".", "TestAProxyThatIsNotNamed", "the doctor is answered"},
+	{"a proxy's address has a port or brackets", "services/shortener/visitor.go",
+		[]edit{{"host, _, _ = strings.Cut(text, \":\")", "host = text"}},
+		"services/shortener", ".", "TestReadHop", ""},
+
+	// Personal data.
+	{"a query is in the payload alone", "services/ingest/quarantine.go",
+		[]edit{{"msg.Header.Set(HeaderQueryBytes, strconv.Itoa(len(query)))", "msg.Header.Set(HeaderQuery, query)"}},
+		"tests", "security", attacks + "a_whole_story", "the headers of QUARANTINE has"},
+	{"a personal id is hashed", "libs/event/personal.go",
+		[]edit{{"if personal(id) {", "if false && personal(id) {"}},
+		"tests", "security", attacks + "a_whole_story", "SIGNING has"},
+
+	// What a request can cost.
+	{"unverified requests have a budget of bytes", "libs/service/connections.go",
+		[]edit{{"for l.held > l.budget &&", "for l.held < 0 &&"}},
+		"tests", "security", attacks + "slow_callers", "the listener was never full"},
+	{"the slowest goes first", "libs/service/connections.go",
+		[]edit{{"return h[i].speed() < h[j].speed()", "return h[i].speed() > h[j].speed()"}},
+		"libs", "service", "TestNoMixOfSlowStrangersDropsAWholeRequest", ""},
+	{"the local limiter has so many keys", "libs/limit/local.go",
+		[]edit{{"case own || len(l.keys) < mostKeys || l.sweep(now):", "case own || true:"}},
+		"libs", "limit", "TestKeysWithoutEnd", ""},
+	{"clicks have a budget of their own", "libs/providers/sources.go",
+		[]edit{{"ForClicks = Budget{flow.RateClicks, 25}", "ForClicks = Budget{flow.RateAPI, 25}"}},
+		"libs", "providers", "TestClicksAndEventsHaveBudgetsOfTheirOwn", ""},
+	{"a trace begins at a verified callback", "services/ingest/door.go",
+		[]edit{{"tracer.Start(req.Context(), ", "tracer.Start(propagation.TraceContext{}.Extract(req.Context(), propagation.HeaderCarrier(req.Header)), "}},
+		"tests", "security", attacks + "traces_of_callers", "0af7651916cd43dd8448eb211c80319c"},
+
+	// Paths and settings.
+	{"no listener redirects", "libs/service/routes.go",
+		[]edit{{"clean(escaped) && (!strings", "(true || clean(escaped)) && (!strings"}},
+		"tests", "security", attacks + "confusing_paths", "leads elsewhere"},
+	{"an unknown source is answered as a wrong signature", "services/ingest/route.go",
+		[]edit{{"if !d.env.Config.HideSources {", "if true {"}},
+		"tests", "security", "TestHiddenSources", "and of an unknown source"},
+	{"an alias does not stand in itself", "libs/config/yaml.go",
+		[]edit{{"if slices.Contains(r.within, target) {", "if false && slices.Contains(r.within, target) {"}},
+		"tests", "security", "TestHostileSettings", "goroutine"},
+	{"links are for https alone where they begin so", "services/shortener/door.go",
+		[]edit{{"if d.https {", "if false {"}},
+		"services/shortener", ".", "TestOneAddressLocksNoSignerOut", ""},
+
+	// The supply chain.
+	{"no program parses tokens", "services/sms-sender/vonage.go",
+		[]edit{{"\tsdk \"github.com/vonage/vonage-go-sdk\"\n", "\t\"github.com/golang-jwt/jwt\"\n\tsdk \"github.com/vonage/vonage-go-sdk\"\n"}, {"\n// vonage is the operator's account", "\nvar _, _ = jwt.Parse(\"\", nil)\n\n// vonage is the operator's account"}},
+		"tests", "security", "TestNoProgramParsesTokens/sms-sender", "github.com/golang-jwt/jwt.Parse is in the program"},
+}
+
+// TestGuards removes one guard after another, in a copy of its file, and wants the attack's test to fail. The copy takes the file's place
+// in the test and in the programs that the test builds, which inherit GOFLAGS. It takes a quarter of an hour, so it is run by make guards.
+func TestGuards(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("SIGNRELAY_TEST_GUARDS") != "1" {
+		t.Skip("not run: make guards sets SIGNRELAY_TEST_GUARDS")
+	}
+	for _, g := range guards {
+		t.Run(strings.ReplaceAll(g.name, "/", " "), func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-vet=off", "-timeout=5m", "-run", pattern(g.run), "./"+g.pkg)
+			cmd.Dir = filepath.Join(house.Root(), g.module)
+			cmd.Env = append(os.Environ(), "GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+" -overlay="+g.overlay(t)), "SIGNRELAY_TEST_GUARDS=")
+			output, err := cmd.CombinedOutput()
+			failed := "--- FAIL: "
+			if strings.Contains(g.run, "/") { // what goes before and behind an attack fails alone, too
+				failed += g.run
+			}
+			switch said := string(output); {
+			case err == nil:
+				t.Errorf("without this guard %s passes", g.run)
+			case !strings.Contains(said, failed), !strings.Contains(said, g.says):
+				t.Errorf("without this guard, %q with %q is not in what the test says:\n%s", failed, g.says, said[max(0, len(said)-20_000):])
+			}
+		})
+	}
+}
+
+// pattern is a test's whole name as go test -run takes it, or a pattern as it is.
+func pattern(run string) string {
+	parts := strings.Split(run, "/")
+	for i, part := range parts[:len(parts)-1] {
+		parts[i] = "^" + part + "$"
+	}
+	return strings.Join(parts, "/")
+}
+
+// overlay returns a file for go build -overlay, with the guard removed from the file as it stands.
+func (g guard) overlay(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(house.Root(), g.file)
+	data, err := os.ReadFile(path)
+	must(t, err)
+	text := string(data)
+	for _, e := range g.without {
+		if strings.Count(text, e.was) != 1 {
+			t.Fatalf("%s no longer has %q exactly once: the guard must be removed in another way", g.file, e.was)
+		}
+		text = strings.Replace(text, e.was, e.is, 1)
+	}
+	dir := t.TempDir()
+	mutated, overlay := filepath.Join(dir, "mutated.go"), filepath.Join(dir, "overlay.json")
+	must(t, os.WriteFile(mutated, []byte(text), 0o600))
+	data, err = json.Marshal(map[string]map[string]string{"Replace": {path: mutated}})
+	must(t, err)
+	must(t, os.WriteFile(overlay, data, 0o600))
+	return overlay
+}
