@@ -62,6 +62,9 @@ var (
 	label = regexp.MustCompile(`(?i)^(?:(?:mobile|cell|tele)?[ -]?phone|mobiltelefon|mobile?|mob|cell|handy|tel|[mct])(?: (?:number|no|nr))?(?:[.:] ?| )`)
 	// extension is that of a number in an office, or the pause before one.
 	extension = regexp.MustCompile(`(?i)^\(?(?:[,;] ?)?(?:ext(?:ension|n)?|xt?|#|int|anexo|durchwahl|доб)[.:=#]? ?\d{1,7}\)?$|^[,;]+ ?\d{1,6}#?$`)
+	// northAmerican is the form of all numbers of country code 1, also of those that no table has yet: an area and an exchange
+	// begin with 2 to 9. So "0491 570 313" at a source of the region US is no American number.
+	northAmerican = regexp.MustCompile(`^[2-9]\d\d[2-9]\d{6}$`)
 	// another is where a second number, or another end of the first, begins.
 	another = regexp.MustCompile(`^/ ?[+(\d]`)
 	// ends is a character that cannot be a part of a number.
@@ -124,6 +127,9 @@ func parse(head, region string) (found *phonenumbers.PhoneNumber, reason string)
 		return nil, numberInvalid
 	}
 	national := phonenumbers.GetNationalSignificantNumber(found)
+	if found.GetCountryCode() == 1 && !northAmerican.MatchString(national) {
+		return nil, numberInvalid
+	}
 	prefix, ok := strings.CutSuffix(all, national)
 	country := strings.Contains(head, "+") || strings.HasPrefix(prefix, strconv.Itoa(int(found.GetCountryCode())))
 	if !ok || !usual(prefix, found) && (country || !phonenumbers.IsValidNumber(found)) {

@@ -44,6 +44,13 @@ func TestNumbers(t *testing.T) {
 		{"DE", "011 44 20 7946 0958", "+442079460958", ""},
 		{"DE", "011 1 317 555 1234", "+13175551234", ""},
 		{"AU", "0011 1 317 555 1234", "+13175551234", ""},
+		{"US", "0491 570 313", "", numberInvalid}, // Australian, at a source of another region
+		{"US", "06 12 34 56 78", "", numberInvalid},
+		{"US", "000-000-0000", "", numberInvalid},
+		{"US", "111-111-1111", "", numberInvalid},
+		{"US", "+1 317 055 1234", "", numberInvalid},
+		{"CA", "+1 117 555 1234", "", numberInvalid},
+		{"US", "+1 283 555 1234", "+12835551234", ""}, // an area that no table has yet
 		{"US", "+0049 171 1234567", "", numberInvalid},
 		{"US", "+001 317 555 1234", "", numberInvalid},
 		{"DE", "4900 / 201000000000", "", numberInvalid},

@@ -104,7 +104,7 @@ func dispatch(ctx context.Context, args, environ []string, stdin *os.File, stdou
 		case strings.HasPrefix(args[0], "-"): // which may have a secret behind it
 			fmt.Fprintln(stderr, "\nsignrelay: flags stand behind the command")
 		default:
-			fmt.Fprintf(stderr, "\nsignrelay: no command %q\n", args[0])
+			fmt.Fprintf(stderr, "\nsignrelay: no command %q\n", called(args))
 		}
 		return 2
 	}
@@ -136,6 +136,15 @@ func find(args []string) (command, []string, bool) {
 	return command{}, nil, false
 }
 
+// called is what somebody took for a command: two words where the first begins commands of two.
+func called(args []string) string {
+	begins := slices.ContainsFunc(commands, func(c command) bool { return strings.HasPrefix(c.name, args[0]+" ") })
+	if begins && len(args) > 1 && !strings.HasPrefix(args[1], "-") {
+		return args[0] + " " + args[1]
+	}
+	return args[0]
+}
+
 func use(ctx context.Context, cmd command, args, environ []string, c *call) error {
 	fs := flag.NewFlagSet(cmd.name, flag.ContinueOnError)
 	if cmd.flags != nil {
@@ -147,6 +156,10 @@ func use(ctx context.Context, cmd command, args, environ []string, c *call) erro
 	}
 	if err != nil && (cmd.name != configCheckName || !config.Readable(err)) {
 		return usageError{err.Error()}
+	}
+	if cmd.args == "" && len(rest) > 0 {
+		// `run my.yaml` would run the demo sources, whose secrets are public, and `config check my.yaml` would call them ok.
+		return usageError{fmt.Sprintf("takes no arguments, got %d: a settings file stands behind --config", len(rest))}
 	}
 	c.cfg, c.mistakes, c.args, c.flags = cfg, err, rest, fs
 	return cmd.run(ctx, c)

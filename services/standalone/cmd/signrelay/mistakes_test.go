@@ -76,3 +76,45 @@ func TestTheCheckWarns(t *testing.T) {
 		}
 	}
 }
+
+// What a command does not understand is refused: `run my.yaml` ran the demo sources, and `config check my.yaml` called them ok.
+func TestWrongUseIsSaid(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"run my.yaml":                       "takes no arguments, got 1: a settings file stands behind --config",
+		"config check my.yaml":              "takes no arguments, got 1",
+		"config print my.yaml":              "takes no arguments, got 1",
+		"provision my.yaml":                 "takes no arguments, got 1",
+		"doctor my.yaml":                    "takes no arguments, got 1",
+		"healthcheck my.yaml":               "takes no arguments, got 1",
+		"version my.yaml":                   "takes no arguments, got 1",
+		"dlq list 17":                       "takes no arguments, got 1",
+		"held list sms":                     "takes no arguments, got 1",
+		"held release abc":                  "takes no arguments, got 1",
+		"quarantine list 17":                "takes no arguments, got 1",
+		"kafka refill all":                  "takes no arguments, got 1",
+		"dlq lst":                           `no command "dlq lst"`,
+		"dlq":                               `no command "dlq"`,
+		"dlq --json":                        `no command "dlq"`,
+		"held relase":                       `no command "held relase"`,
+		"lst dlq":                           `no command "lst"`,
+		"tail document.completed":           "matches no event: want a filter of signing.v1.",
+		"tail signing.v1.>.x":               "matches no event",
+		"tail signing.v1.acme":              "matches no event",
+		"tail signing.v1.*.*.*.*.*.*":       "matches no event",
+		"tail signing..v1.>":                "matches no event",
+		"tail signing.v2.>":                 "matches no event",
+		"tail notify.v1.>":                  "matches no event",
+		"tail signing.v1.*.*.document.> -x": "signrelay tail",
+	} {
+		var out bytes.Buffer
+		if status := dispatch(t.Context(), strings.Fields(line), nil, os.Stdin, &out, &out); status != 2 || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: %d\n%s", line, status, out.String())
+		}
+	}
+	for _, filter := range []string{">", "signing.>", "signing.v1.>", "signing.v1.*.*.document.>", "*.*.acme.>", "signing.v1.acme.clickwrap.document.sent.R1", "signing.v1.*.*.*.*.*"} {
+		if !matchesEvents(filter) {
+			t.Errorf("%s is refused", filter)
+		}
+	}
+}
