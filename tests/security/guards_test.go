@@ -60,6 +60,9 @@ var guards = []guard{
 		"tests", "security", "TestTheBrokerIsForThisMachineUnlessItHasCredentials", "refused false"},
 
 	// Stolen Redis users.
+	{"a confirmation is of the master key", "libs/dedupe/entry.go",
+		[]edit{{"return nil, hmac.Equal([]byte(entry), []byte(e.tag(id)))", "return nil, hmac.Equal(nil, nil)"}},
+		"libs", "dedupe", "TestNoConfirmationIsForged", ""},
 	{"names of keys need the master key", "libs/dedupe/entry.go",
 		[]edit{{"if e.keys == nil {\n\t\treturn e.namespace + \":\" + id", "if true {\n\t\treturn e.namespace + \":\" + id"}, {"return \"1\" + string(d.Result)\n\tcase", "return \"1\" + string(d.Result)\n\tcase len(d.Result) == 0 && true:\n\t\treturn \"1\"\n\tcase"}, {"return nil, hmac.Equal([]byte(entry), []byte(e.tag(id)))", "return nil, entry == \"1\""}},
 		"tests", "security", "TestNoEventVanishesByAPasswordOfRedis", "ingest says claimed by another: answered 503"},
@@ -123,6 +126,14 @@ var guards = []guard{
 		"services/shortener", ".", "TestReadHop", ""},
 
 	// Personal data.
+	{"a query is in the payload alone", "services/ingest/quarantine.go",
+		[]edit{{"msg.Header.Set(HeaderQueryBytes, strconv.Itoa(len(query)))", "msg.Header.Set(HeaderQuery, query)"}},
+		"tests", "security", attacks + "a_whole_story", "the headers of QUARANTINE has"},
+	{"a personal id is hashed", "libs/event/personal.go",
+		[]edit{{"if personal(id) {", "if false && personal(id) {"}},
+		"libs", "event", "TestNoIDOutsideAPayloadIsPersonal", ""},
+
+	// What a request can cost.
 	{"the slowest goes first", "libs/service/connections.go",
 		[]edit{{"return h[i].speed() < h[j].speed()", "return h[i].speed() > h[j].speed()"}},
 		"libs", "service", "TestNoMixOfSlowStrangersDropsAWholeRequest", ""},
