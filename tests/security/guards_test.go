@@ -87,6 +87,9 @@ var guards = []guard{
 		"tests", "security", "TestPumping/numbers_that_cost", ""},
 
 	// Words.
+	{"a linkifier finds nothing in a title", "libs/templates/links.go",
+		[]edit{{"func unlinked(s string) string {\n", "func unlinked(s string) string {\n\tif true {\n\t\treturn s\n\t}\n"}},
+		"tests", "security", attacks + "words_in_letters_and_texts", ""},
 	{"look-alikes are Latin letters", "libs/templates/letters.go",
 		[]edit{{"func oneScript(s string) string {\n", "func oneScript(s string) string {\n\tif true {\n\t\treturn s\n\t}\n"}},
 		"libs", "templates", "TestLookAlikes", ""},
@@ -96,6 +99,11 @@ var guards = []guard{
 	{"a record is one line on a terminal", "services/standalone/cmd/signrelay/say.go",
 		[]edit{{"printable.Line(fmt.Sprintf(format, args...))", "printable.Lines(fmt.Sprintf(format, args...))"}},
 		"tests", "security", attacks + "an_operator's_terminal", "a stranger's line"},
+	{"an address is of the internet", "libs/mailbox/mailbox.go",
+		[]edit{{"return len(domain) <= 253 &&", "return true || len(domain) <= 253 &&"}},
+		"tests", "security", attacks + "addresses_of_people", "letters to"},
+
+	// Browsers.
 	{"a private listener knows its names", "libs/service/private.go",
 		[]edit{{"case !isOurs(r.Host, hosts):", "case false:"}},
 		"tests", "security", "TestDoors/private_listeners_under_foreign_names", "as evil.example:"},
@@ -143,6 +151,9 @@ var guards = []guard{
 	{"clicks have a budget of their own", "libs/providers/sources.go",
 		[]edit{{"ForClicks = Budget{flow.RateClicks, 25}", "ForClicks = Budget{flow.RateAPI, 25}"}},
 		"libs", "providers", "TestClicksAndEventsHaveBudgetsOfTheirOwn", ""},
+	{"no listener redirects", "libs/service/routes.go",
+		[]edit{{"clean(escaped) && (!strings", "(true || clean(escaped)) && (!strings"}},
+		"tests", "security", attacks + "confusing_paths", "leads elsewhere"},
 	{"an unknown source is answered as a wrong signature", "services/ingest/route.go",
 		[]edit{{"if !d.env.Config.HideSources {", "if true {"}},
 		"tests", "security", "TestHiddenSources", "and of an unknown source"},
