@@ -30,6 +30,9 @@ const attacks = "TestAttacks/while/"
 // guards are in the order of SECURITY.md.
 var guards = []guard{
 	// Replays.
+	{"ingest asks the log for what its memory may have forgotten", "services/ingest/ask.go",
+		[]edit{{"if it.event == nil || it.state == everUnsure {", "if true || it.event == nil {"}},
+		"tests", "security", "TestReplaysAfterTheMemoryEnds", "the log holds 2 events of late-"},
 	{"a sender asks the log for what its memory may have forgotten", "libs/notification/forgotten.go",
 		[]edit{{"return n.GetRecordedAt() == nil || now", "return n.GetRecordedAt() == nil && now"}},
 		"libs", "notification", "TestASenderAsksTheLogForWhatItsMemoryForgot", ""},
@@ -142,6 +145,9 @@ var guards = []guard{
 		"libs", "event", "TestNoIDOutsideAPayloadIsPersonal", ""},
 
 	// What a request can cost.
+	{"unverified requests have a budget of bytes", "libs/service/connections.go",
+		[]edit{{"for l.held > l.budget &&", "for l.held < 0 &&"}},
+		"tests", "security", attacks + "slow_callers", "the listener was never full"},
 	{"the slowest goes first", "libs/service/connections.go",
 		[]edit{{"return h[i].speed() < h[j].speed()", "return h[i].speed() > h[j].speed()"}},
 		"libs", "service", "TestNoMixOfSlowStrangersDropsAWholeRequest", ""},
@@ -151,6 +157,11 @@ var guards = []guard{
 	{"clicks have a budget of their own", "libs/providers/sources.go",
 		[]edit{{"ForClicks = Budget{flow.RateClicks, 25}", "ForClicks = Budget{flow.RateAPI, 25}"}},
 		"libs", "providers", "TestClicksAndEventsHaveBudgetsOfTheirOwn", ""},
+	{"a trace begins at a verified callback", "services/ingest/door.go",
+		[]edit{{"tracer.Start(req.Context(), ", "tracer.Start(propagation.TraceContext{}.Extract(req.Context(), propagation.HeaderCarrier(req.Header)), "}},
+		"tests", "security", attacks + "traces_of_callers", "0af7651916cd43dd8448eb211c80319c"},
+
+	// Paths and settings.
 	{"no listener redirects", "libs/service/routes.go",
 		[]edit{{"clean(escaped) && (!strings", "(true || clean(escaped)) && (!strings"}},
 		"tests", "security", attacks + "confusing_paths", "leads elsewhere"},
