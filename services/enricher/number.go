@@ -18,6 +18,8 @@ import (
 // a note ("cell", "(Bob)"). The dialled digits are the last of the number's own digits. Only a prefix may precede them: 00 or
 // 011, a country code, a trunk prefix. If a plan rewrites the digits of a number (Argentina's 15), the text must have the
 // international form.
+//
+// A note beside the number may say that it takes no texts: "(landline)", "fax", "email only".
 func dialable(text, region string) (number, reason string) {
 	text = visible(text)
 	if text == "" {
@@ -25,7 +27,11 @@ func dialable(text, region string) (number, reason string) {
 	}
 	text = scheme.ReplaceAllString(text, "")
 	labelled := label.FindString(text)
-	head, gap, rest := split(text[len(labelled):])
+	text = bracketed.ReplaceAllString(quote.ReplaceAllString(text[len(labelled):], ""), "$1($2)$3")
+	if whole, ok := strings.CutSuffix(text, ".0"); ok && float.MatchString(whole) {
+		return rounded(whole, region)
+	}
+	head, gap, rest := split(text)
 	if notification.Digits(head) == "" {
 		return "", numberInvalid
 	}
@@ -34,6 +40,10 @@ func dialable(text, region string) (number, reason string) {
 	case extension.MatchString(rest):
 	case strings.HasPrefix(rest, "+") || another.MatchString(rest) || len(notification.Digits(rest)) >= fewestDigits:
 		return "", numberSeveral
+	case exponent.MatchString(rest):
+		return "", numberIncomplete
+	case noTexts.MatchString(rest):
+		return "", landline
 	case rest != "" && (found == nil || !full(found)):
 		// In a plan of numbers of several lengths, a number may go on in letters, or behind a character that is not expected.
 		if strings.Trim(gap, "-.") == "" && !ends.MatchString(rest) {
@@ -67,9 +77,35 @@ var (
 	northAmerican = regexp.MustCompile(`^[2-9]\d\d[2-9]\d{6}$`)
 	// another is where a second number, or another end of the first, begins.
 	another = regexp.MustCompile(`^/ ?[+(\d]`)
+	// noTexts is a note that the number before it takes no texts, or that nobody wants them there. "home" and "office" are no such
+	// notes: people read texts at both.
+	noTexts = regexp.MustCompile(`(?i)(?:^|[^\pL\pN])(?:land[ -]?line|(?:tele)?fax|festnetz|(?:no|keine) (?:sms|texts?|texting|text messages?)|(?:do not|don['’]?t|never) text|` +
+		`(?:e-?mail|calls?|voice) only|(?:only|nur) e-?mail)(?:$|[^\pL\pN])`)
+	// quote is what makes a spreadsheet keep a number as text.
+	quote = regexp.MustCompile(`^['‘’"] ?`)
+	// bracketed is an area code in other brackets than round ones. A digit or a zero behind "[2]" may begin a number of its own.
+	bracketed = regexp.MustCompile(`^((?:\+?\d{1,3})?[ -]?)[\[{](\d{2,5})[\]}]( ?[-/]? ?[1-9])`)
+	// float is a number as a spreadsheet writes it before ".0".
+	float = regexp.MustCompile(`^[1-9]\d{6,14}$`)
+	// exponent is where a spreadsheet rounded a number: "3.1755512E+09".
+	exponent = regexp.MustCompile(`^[eE][+-]?\d+$`)
 	// ends is a character that cannot be a part of a number.
 	ends = regexp.MustCompile(`^[\s,;:/|()\[\]{}<>"]`)
 )
+
+// rounded reads a number that a spreadsheet wrote with ".0". People write a last digit of their own behind a dot too, so it is
+// refused where the 0 may belong to it: both readings are numbers.
+func rounded(whole, region string) (number, reason string) {
+	found, why := parse(whole, region)
+	if found == nil {
+		return "", why
+	}
+	longer, _ := parse(whole+"0", region)
+	if !phonenumbers.IsValidNumber(found) || longer != nil && phonenumbers.IsValidNumber(longer) {
+		return "", numberIncomplete
+	}
+	return phonenumbers.Format(found, phonenumbers.E164), ""
+}
 
 // split divides a text into a number's digits with their punctuation, what separates them from the rest, and the rest, which
 // begins with the first character that is not a part of a number.

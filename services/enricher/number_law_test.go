@@ -84,13 +84,14 @@ func texts() *rapid.Generator[string] {
 	garbage := rapid.StringOfN(rapid.SampledFrom([]rune("0123456789+-. ()/xXeEtTaAoOlL,;:#*'\n²①٣３९\u200b\u202e\u00ad\u2011\ufe0f")), 0, 24, -1)
 	number := rapid.OneOf(national, national, random)
 	prefix := rapid.SampledFrom([]string{"", "", "", "+1", "+1 ", "1", "+49 ", "+49 (0)", "+44", "0049", "011", "011 44 ", "00 1 ", "0011", "+61", "+39 ", "+", "0"})
-	before := rapid.SampledFrom([]string{"", "", "", "tel:", "Mobile: ", "cell ", "Bob ", "t.", " ", "\ufeff", "(", "fax "})
+	before := rapid.SampledFrom([]string{"", "", "", "tel:", "Mobile: ", "cell ", "Bob ", "t.", " ", "\ufeff", "(", "fax ", "'", "[", "[2] ", "[317] ", "[0171]"})
 	middle := rapid.SampledFrom([]string{"", "", " ", "-", "O", "l", " ab ", "/", "\u200b"})
 	behind := rapid.OneOf(
 		rapid.Just(""), rapid.Just(""),
 		rapid.SampledFrom([]string{
 			" cell", " (Bob)", "(Bob)", "x12", " x12", " ext. 5", ";ext=12", ",12", " #7", "FLOWERS", "-FLOWERS", "ABC", "A1", " 2", " (2)", "/8", "/5678",
-			" after 5pm", ")", ".", " -", "\nBob", "*", "'7", "\u202c", " or ", "²",
+			" after 5pm", ")", ".", " -", "\nBob", "*", "'7", "\u202c", " or ", "²", ".0", "] 5551234",
+			" (landline)", " no sms",
 		}),
 		rapid.Map(number, func(n string) string { return " / " + n }),
 		rapid.Map(number, func(n string) string { return " or " + n }),

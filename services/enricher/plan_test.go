@@ -451,6 +451,18 @@ func TestChannelsAndAddresses(t *testing.T) {
 			},
 		},
 		{
+			name: "a note beside the number says that it takes no texts", event: happened(documentSent, nil),
+			people: []pack.Recipient{
+				with(ann, func(r *pack.Recipient) { r.Mobile, r.Email = "317-555-0001 (landline)", "ann@example.com" }),
+				with(cyd, func(r *pack.Recipient) { r.Mobile = "317-555-0002 / email only" }),
+			},
+			want: []string{
+				"invitation by email to ann@example.com, sign at https://p.example/ann",
+				"invitation by email to cyd@example.com, sign at https://p.example/cyd",
+			},
+			untold: []string{"invitation by sms to ann: landline", "invitation by sms to cyd: landline"},
+		},
+		{
 			name: "the other channel is off", event: happened(documentSent, nil), source: config.Source{Notify: config.Notify{Channels: []string{"sms"}}},
 			people: []pack.Recipient{with(ann, func(r *pack.Recipient) { r.NoSMS, r.Email = pack.OptedOut, "ann@example.com" })},
 			untold: []string{"invitation by sms to ann: opted-out", "invitation by email to ann: channel-off"},

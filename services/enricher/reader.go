@@ -32,7 +32,7 @@ const (
 	unconfirmed      = "unconfirmed"       // nothing vouches for the callback, and the provider's API does not confirm it
 
 	optedOut = string(pack.OptedOut) // the provider reports that the person opted out of the channel
-	landline = string(pack.Landline) // the provider reports that the number takes no text messages
+	landline = string(pack.Landline) // the provider, or a note beside the number, reports that it takes no text messages
 )
 
 // tell plans one message to a signer on each channel that he wants.
@@ -101,10 +101,16 @@ func (p *planner) readers(who pack.Recipient) []reader {
 		return &notifyv1.Person{RecipientId: who.ID, FirstName: who.FirstName, LastName: who.LastName}
 	}
 	var found []reader
+	var mobile, refused string
+	if who.NoSMS == "" {
+		if mobile, refused = dialable(who.Mobile, p.source.Region); refused == landline {
+			who.NoSMS = pack.Landline
+		}
+	}
 	if who.BySMS || who.ByEmail && who.NoEmail != "" && who.NoSMS == "" && who.Mobile != "" {
 		r := reader{channel: notifyv1.Channel_CHANNEL_SMS, person: named(), reason: string(who.NoSMS)}
 		if r.reason == "" {
-			r.person.Mobile, r.reason = dialable(who.Mobile, p.source.Region)
+			r.person.Mobile, r.reason = mobile, refused
 		}
 		found = append(found, r)
 	}
