@@ -17,7 +17,7 @@ func greeting(first, last string) string {
 		return ""
 	}
 	for _, word := range words {
-		if !givenName(word) || noGivenName[strings.ToLower(word)] {
+		if !givenName(word) || noGivenName[strings.ToLower(word)] || particles[word] {
 			return ""
 		}
 	}
@@ -68,6 +68,10 @@ var noGivenName = set(`
 	customer client kunde user signer recipient signatory owner tenant admin administrator info office sales hr
 	dear hello hi the and or und oder et y family estate company
 `)
+
+// particles begin family names: "van der Berg Jan" arrives as "van" and the rest. With a capital they may be given names (Al, Di,
+// Van), and so may some in lower case, but nobody is greeted wrongly without a name.
+var particles = set(`van von vom zum zur zu de der den des del della dei di da dal das dos do du la le les el al bin bint ibn ben abu ter ten te tot`)
 
 // company reports whether a family name ends like a company's name: "Acme" is then not a person's given name.
 func company(last string) bool {

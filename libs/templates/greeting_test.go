@@ -43,6 +43,17 @@ func TestGreetings(t *testing.T) {
 		{"McDonald", "", "Hello McDonald,"},
 		{"Bo", "Li", "Hello Bo,"},
 
+		{"Van", "Morrison", "Hello Van,"},
+		{"Al", "Pacino", "Hello Al,"},
+
+		{"van", "der Berg Jan", "Hello,"},
+		{"van der", "Berg", "Hello,"},
+		{"von", "Trapp Maria", "Hello,"},
+		{"de la", "Cruz Juan", "Hello,"},
+		{"bin", "Saud Omar", "Hello,"},
+		{"ten", "Hag Erik", "Hello,"},
+		{"Jan van", "der Berg", "Hello,"},
+
 		{"", "", "Hello,"},
 		{"", "Smith", "Hello,"},
 		{"Smith,", "Eric", "Hello,"},
