@@ -69,7 +69,11 @@ func CheckAlone(cfg config.Config, names []string) (mistakes, err error) {
 	for _, name := range names {
 		i := slices.IndexFunc(alone, func(s service.Service) bool { return s.Name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("no service %q", name)
+			known := make([]string, len(alone))
+			for i, s := range alone {
+				known[i] = s.Name
+			}
+			return nil, fmt.Errorf("no service %q; there are %s", name, strings.Join(known, ", "))
 		}
 		mistakes = errors.Join(mistakes, service.CheckAlone(alone[i], cfg))
 	}

@@ -183,7 +183,7 @@ func TestTheCheckSaysWhatCanNeverWork(t *testing.T) {
 	if status := dispatch(t.Context(), []string{"config", "check"}, nil, os.Stdin, &out, &out); status != 1 || !strings.Contains(out.String(), "exporter of traces") {
 		t.Errorf("an exporter that there is not: %d, %s", status, out.String())
 	}
-	if status := dispatch(t.Context(), []string{"config", "check", "--for", "ingest,sms"}, nil, os.Stdin, &out, &out); status != 2 || !strings.Contains(out.String(), `no service "sms"`) {
+	if status := dispatch(t.Context(), []string{"config", "check", "--for", "ingest,sms"}, nil, os.Stdin, &out, &out); status != 2 || !strings.Contains(out.String(), `no service "sms"; there are ingest, enricher, shortener, sms-sender, email-sender, kafka-bridge, sandbox`) {
 		t.Errorf("a service that there is not: %d, %s", status, out.String())
 	}
 }

@@ -23,7 +23,7 @@ func whichFlags(fs *flag.FlagSet) {
 	fs.String("stage", "", "only those that this stage gave up")
 	fs.String("reason", "", "only those given up for this reason")
 	fs.String("source", "", "only those of this source")
-	fs.Duration("since", 0, "only those given up since so long ago, e.g. 24h")
+	sinceFlag(fs, "only those given up since so long ago, e.g. 24h or 7d")
 }
 
 func dlqListFlags(fs *flag.FlagSet) {

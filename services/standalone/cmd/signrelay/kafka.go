@@ -15,7 +15,7 @@ import (
 )
 
 func kafkaRefillFlags(fs *flag.FlagSet) {
-	fs.Duration("since", 0, "begin with the events of so long ago, e.g. 720h; without it, with the log's first")
+	sinceFlag(fs, "begin with the events of so long ago, e.g. 30d; without it, with the log's first")
 	fs.Int("rate", 500, "write at most so many events a second")
 	fs.Bool("anew", false, "forget a refill that was stopped, and begin a new one")
 	fs.Bool("yes", false, "do it without asking")

@@ -17,7 +17,6 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"golang.org/x/term"
@@ -209,19 +208,6 @@ func number(text, listing string) (uint64, error) {
 		return 0, usageError{fmt.Sprintf("%q is no number from `%s`", text, listing)}
 	}
 	return n, nil
-}
-
-// since is the beginning that --since names; the zero time where it names none. Who writes -5m means the same as who writes 5m.
-func (c *call) since() (time.Time, error) {
-	ago, err := time.ParseDuration(c.flag("since"))
-	switch {
-	case err != nil:
-		return time.Time{}, usageError{err.Error()}
-	case ago == 0:
-		return time.Time{}, nil
-	default:
-		return time.Now().Add(-ago.Abs()), nil
-	}
 }
 
 // only returns the call's single argument.

@@ -106,6 +106,13 @@ func TestWrongUseIsSaid(t *testing.T) {
 		"tail signing.v2.>":                 "matches no event",
 		"tail notify.v1.>":                  "matches no event",
 		"tail signing.v1.*.*.document.> -x": "signrelay tail",
+		"tail --since 5":                    "for flag -since: want a duration such as 90s, 15m, 24h or 7d",
+		"tail --since yesterday":            "want a duration such as",
+		"tail --since 5day":                 "want a duration such as",
+		"tail --since 1d-5m":                "want a duration such as",
+		"tail --since 999999999d":           "want a duration such as",
+		"dlq list --since d":                "want a duration such as",
+		"kafka refill --since 1w":           "want a duration such as",
 	} {
 		var out bytes.Buffer
 		if status := dispatch(t.Context(), strings.Fields(line), nil, os.Stdin, &out, &out); status != 2 || !strings.Contains(out.String(), want) {

@@ -181,7 +181,7 @@ func TestSinceMayHaveAMinus(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish(m)
-	for _, since := range []string{"5m", "-5m", "-1h30m"} {
+	for _, since := range []string{"5m", "-5m", "-1h30m", "7d", "1d12h", "-1d12h"} {
 		if text, _ := use1(t, url, "tail", "--no-follow", "--since", since); !strings.Contains(text, "document.sent") {
 			t.Errorf("--since %s shows %q", since, text)
 		}

@@ -23,7 +23,7 @@ import (
 
 func tailFlags(fs *flag.FlagSet) {
 	jsonFlag(fs)
-	fs.Duration("since", 0, "begin so long ago, e.g. 24h; without it, begin now (with --no-follow: at the beginning)")
+	sinceFlag(fs, "begin so long ago, e.g. 24h or 7d; without it, begin now (with --no-follow: at the beginning)")
 	fs.Bool("no-follow", false, "show what is there and end")
 }
 
