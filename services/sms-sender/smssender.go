@@ -31,9 +31,9 @@ var Service = service.Service{
 	NeedsRedis: true,
 }
 
-// check says what Run refuses.
+// check says what Run refuses, and which source has a locale without texts.
 func check(c config.Config) error {
-	_, unrendered := templates.Open(c.Templates.Dir)
+	unrendered := templates.Check(c)
 	_, unlinked := notification.NewLinks(c.Shortener)
 	_, nowhere := newDestinations(c)
 	return errors.Join(unrendered, unlinked, nowhere)

@@ -84,6 +84,7 @@ func TestWhatAStartRefusesTheCheckRefuses(t *testing.T) {
 		"no public address":     {map[string]string{"SHORTENER_PUBLIC_URL": ""}, []string{"shortener", "sms-sender", "email-sender", "run"}, "shortener.public_url: "},
 		"a wrong address":       {map[string]string{"SHORTENER_PUBLIC_URL": "sign.acme.example"}, all, "shortener.public_url: "},
 		"a bad template":        {map[string]string{"TEMPLATES_DIR": filepath.Join(dir, "templates")}, []string{"sms-sender", "email-sender", "run"}, "templates.dir: "},
+		"a locale":              {map[string]string{"SOURCE_CLICKWRAP_ACME_LOCALE": "fr"}, []string{"sms-sender", "email-sender", "run"}, `sources[0].locale: there are no texts in "fr"`},
 		"no templates there":    {map[string]string{"TEMPLATES_DIR": "/nowhere-at-all"}, []string{"sms-sender", "email-sender", "run"}, "templates.dir"},
 		"no Kafka":              {map[string]string{"KAFKA_BROKERS": ""}, []string{"kafka-bridge"}, "kafka.brokers: "},
 		"a Kafka password":      {map[string]string{"KAFKA_SASL_MECHANISM": "scram-sha-512", "KAFKA_SASL_USER": "u", "KAFKA_SASL_PASSWORD": "hunter2\u0221"}, []string{"kafka-bridge", "run"}, "kafka.sasl"},

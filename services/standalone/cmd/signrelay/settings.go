@@ -11,7 +11,6 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/telemetry"
-	"github.com/signrelay/signrelay/libs/templates"
 	"github.com/signrelay/signrelay/services/standalone"
 )
 
@@ -36,9 +35,6 @@ func configCheck(ctx context.Context, c *call) error {
 		warnings = slices.DeleteFunc(config.Warnings(c.cfg), func(w config.Warning) bool {
 			return strings.HasPrefix(w.Key, "shortener.") && !strings.Contains(names, flow.Shortener)
 		})
-	}
-	if texts {
-		mistakes = errors.Join(mistakes, templates.Check(cfg))
 	}
 	for _, w := range warnings {
 		fmt.Fprintf(c.stderr, "warning: %s: %s: %s\n", w.Key, w.Found, w.Mend)
