@@ -137,3 +137,44 @@ func TestTheVerdictIsMadeOnce(t *testing.T) {
 		}
 	})
 }
+
+// restoring refuses its first acks, as a server does that has not restored the consumer yet.
+type restoring struct {
+	settling
+	refusals int
+}
+
+func (r *restoring) DoubleAck(ctx context.Context) error {
+	if r.refusals--; r.refusals >= 0 {
+		return nats.ErrNoResponders
+	}
+	return r.settling.DoubleAck(ctx)
+}
+
+// A server takes connections before it has restored its consumers: an ack that no consumer hears is given again, unless the program ends.
+func TestAnAckIsGivenAgainWhileTheConsumerIsRestored(t *testing.T) {
+	t.Parallel()
+	conn := setup(t).outside.Conn()
+	for name, c := range map[string]struct {
+		ends    chan struct{}
+		refused int
+		want    string
+	}{"heard at the fourth": {nil, 3, "ack"}, "the program ends": {closed(), 1_000_000, ""}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			msg := &restoring{refusals: c.refused}
+			a := delivery(1, 0)
+			a.msg = msg
+			_, _ = settled(conn, new(Floors), c.ends)(func(context.Context, *attempt) ([]Out, error) { return nil, nil })(t.Context(), a)
+			if msg.answer != c.want || (a.unanswered == nil) != (c.want != "") {
+				t.Errorf("answered %q, and %v", msg.answer, a.unanswered)
+			}
+		})
+	}
+}
+
+func closed() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}

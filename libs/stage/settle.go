@@ -2,6 +2,7 @@ package stage
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -19,11 +20,15 @@ func settled(conn *nats.Conn, floors *Floors, ends <-chan struct{}) middleware {
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {
 			outs, err := next(ctx, a)
-			for {
+			for restoring := time.Now().Add(ackFor); ; {
 				before := conn.Stats().Reconnects
 				a.unanswered = answer(ctx, a.msg, a.verdict)
 				if a.unanswered == nil {
 					break
+				}
+				// A server that is back takes connections before it has restored its consumers: under load that took seconds.
+				if errors.Is(a.unanswered, nats.ErrNoResponders) && time.Now().Before(restoring) && paused(look, ends) {
+					continue
 				}
 				// An answer into a connection that broke fails after ackFor, when the connection may be back: then it is given again.
 				if conn.IsConnected() && conn.Stats().Reconnects == before || !back(conn, ends) {
@@ -40,19 +45,25 @@ func settled(conn *nats.Conn, floors *Floors, ends <-chan struct{}) middleware {
 
 // back waits until the connection is back. It returns false when the program ends, or when the connection was closed permanently.
 func back(conn *nats.Conn, ends <-chan struct{}) bool {
-	look := time.NewTicker(50 * time.Millisecond)
-	defer look.Stop()
 	for !conn.IsConnected() {
-		select {
-		case <-ends:
-			return false
-		case <-look.C:
-		}
-		if conn.IsClosed() {
+		if !paused(look, ends) || conn.IsClosed() {
 			return false
 		}
 	}
 	return true
+}
+
+// look is how long it waits before it looks again whether the broker is back.
+const look = 50 * time.Millisecond
+
+// paused waits. It returns false when the program ends.
+func paused(d time.Duration, ends <-chan struct{}) bool {
+	select {
+	case <-ends:
+		return false
+	case <-time.After(d):
+		return true
+	}
 }
 
 // answer tells the broker the verdict. An ack that was not heard comes back as a redelivery, so it is asked for.
