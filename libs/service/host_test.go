@@ -544,9 +544,9 @@ func TestAServiceWithoutPartsRunsWithoutNATS(t *testing.T) {
 	h.readyWithin(patience, 200, func(a answer) bool { return a.Status == "ready" && len(a.Checks) == 0 })
 }
 
-// A command may do any service's work: a quarantined callback that is replayed is claimed as ingest claims it.
-func TestACommandSharesTheMemoryOfTheServices(t *testing.T) {
-	t.Parallel()
+// withEachMemory runs a test with the memory of claims in Redis, and with the memory in a bucket.
+func withEachMemory(t *testing.T, test func(*testing.T, *realtest.Broker, config.Config)) {
+	t.Helper()
 	for name, withRedis := range map[string]bool{"redis": true, "bucket": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -555,78 +555,78 @@ func TestACommandSharesTheMemoryOfTheServices(t *testing.T) {
 			if withRedis {
 				cfg.Redis.URL = realtest.Redis(t).URL
 			}
-			for _, want := range []dedupe.State{dedupe.Claimed, dedupe.Held} {
-				env, done, err := Open(t.Context(), cfg, "a-command", slog.New(slog.DiscardHandler))
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(done)
-				memory := env.Claims(dedupe.Options{Namespace: flow.IngestMemory, Lease: time.Minute, Remember: time.Hour})
-				claims, err := memory.Claim(t.Context(), dedupe.NewOwner(), "a")
-				if err != nil || claims[0].State != want {
-					t.Errorf("%+v %v, want state %d", claims, err, want)
-				}
-			}
+			test(t, broker, cfg)
 		})
 	}
 }
 
+// A command may do any service's work: a quarantined callback that is replayed is claimed as ingest claims it.
+func TestACommandSharesTheMemoryOfTheServices(t *testing.T) {
+	t.Parallel()
+	withEachMemory(t, func(t *testing.T, _ *realtest.Broker, cfg config.Config) {
+		for _, want := range []dedupe.State{dedupe.Claimed, dedupe.Held} {
+			env, done, err := Open(t.Context(), cfg, "a-command", slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(done)
+			memory := env.Claims(dedupe.Options{Namespace: flow.IngestMemory, Lease: time.Minute, Remember: time.Hour})
+			claims, err := memory.Claim(t.Context(), dedupe.NewOwner(), "a")
+			if err != nil || claims[0].State != want {
+				t.Errorf("%+v %v, want state %d", claims, err, want)
+			}
+		}
+	})
+}
+
 func TestTheMemoryIsInRedisOrInABucket(t *testing.T) {
 	t.Parallel()
-	for name, withRedis := range map[string]bool{"redis": true, "bucket": false} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			broker := provisioned(t)
-			cfg := settings(t, func(c *config.Config) { c.NATS.URL = broker.URL })
-			if withRedis {
-				cfg.Redis.URL = realtest.Redis(t).URL
-			}
-			states := make(chan dedupe.State, 3)
-			h := open(t, cfg, Service{Name: "ingest", Run: func(ctx context.Context, env Env) error {
-				env.Up()
-				memory := env.Claims(dedupe.Options{Namespace: "i", Lease: time.Minute, Remember: time.Hour})
-				for _, step := range []func() error{
-					func() error { return nil },
-					func() error { return nil },
-					func() error { return memory.Confirm(ctx, dedupe.Done{ID: "a"}) },
-				} {
-					if err := step(); err != nil {
-						return err
-					}
-					claims, err := memory.Claim(ctx, dedupe.NewOwner(), "a")
-					if err != nil {
-						return err
-					}
-					states <- claims[0].State
+	withEachMemory(t, func(t *testing.T, broker *realtest.Broker, cfg config.Config) {
+		states := make(chan dedupe.State, 3)
+		h := open(t, cfg, Service{Name: "ingest", Run: func(ctx context.Context, env Env) error {
+			env.Up()
+			memory := env.Claims(dedupe.Options{Namespace: "i", Lease: time.Minute, Remember: time.Hour})
+			for _, step := range []func() error{
+				func() error { return nil },
+				func() error { return nil },
+				func() error { return memory.Confirm(ctx, dedupe.Done{ID: "a"}) },
+			} {
+				if err := step(); err != nil {
+					return err
 				}
-				<-ctx.Done()
-				return nil
-			}})
-			h.opened()
-			for _, want := range []dedupe.State{dedupe.Claimed, dedupe.Held, dedupe.Confirmed} {
-				select {
-				case got := <-states:
-					if got != want {
-						t.Errorf("state %d, want %d", got, want)
-					}
-				case err := <-h.ended:
-					t.Fatal(err)
+				claims, err := memory.Claim(ctx, dedupe.NewOwner(), "a")
+				if err != nil {
+					return err
 				}
+				states <- claims[0].State
 			}
-			_, js := broker.Connect()
-			kv, err := js.KeyValue(t.Context(), flow.Memory)
-			if err != nil {
+			<-ctx.Done()
+			return nil
+		}})
+		h.opened()
+		for _, want := range []dedupe.State{dedupe.Claimed, dedupe.Held, dedupe.Confirmed} {
+			select {
+			case got := <-states:
+				if got != want {
+					t.Errorf("state %d, want %d", got, want)
+				}
+			case err := <-h.ended:
 				t.Fatal(err)
 			}
-			status, err := kv.Status(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if inBucket := status.Values() > 0; inBucket == withRedis {
-				t.Errorf("the bucket holds %d entries", status.Values())
-			}
-		})
-	}
+		}
+		_, js := broker.Connect()
+		kv, err := js.KeyValue(t.Context(), flow.Memory)
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, err := kv.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if inBucket := status.Values() > 0; inBucket == (cfg.Redis.URL != "") {
+			t.Errorf("the bucket holds %d entries", status.Values())
+		}
+	})
 }
 
 func TestMetricsOfServicesDoNotClash(t *testing.T) {

@@ -70,7 +70,7 @@ var noGivenName = set(`
 `)
 
 // particles begin family names: "van der Berg Jan" arrives as "van" and the rest. With a capital they may be given names (Al, Di,
-// Van), and so may some in lower case, but nobody is greeted wrongly without a name.
+// Van). Some may be given names in lower case too, but a greeting without a name is never wrong.
 var particles = set(`van von vom zum zur zu de der den des del della dei di da dal das dos do du la le les el al bin bint ibn ben abu ter ten te tot`)
 
 // company reports whether a family name ends like a company's name: "Acme" is then not a person's given name.

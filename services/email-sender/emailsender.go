@@ -16,7 +16,8 @@ import (
 // Service is the e-mail sender as a program of its own.
 var Service = service.Service{Name: flow.EmailSender, Run: Run, Check: check, NeedsRedis: true}
 
-// check says what Run refuses, which source has a locale without texts, and that half of a login is missing: a program that sends nothing may read the file without the password.
+// check says what Run refuses, which source has a locale without texts, and that half of a login is missing: a program that sends
+// nothing may read the file without the password.
 func check(c config.Config) error {
 	unrendered := templates.Check(c)
 	_, unlinked := notification.NewLinks(c.Shortener)

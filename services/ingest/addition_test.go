@@ -43,6 +43,19 @@ func (h *harness) calls(t *testing.T, calls ...call) {
 	}
 }
 
+// storesEach makes calls, and each once more as the provider's retry: the log holds one event of each.
+func (h *harness) storesEach(t *testing.T, calls []call) {
+	t.Helper()
+	h.calls(t, calls...)
+	for i := range calls {
+		calls[i].want = 200
+	}
+	h.calls(t, calls...)
+	if got := h.stored(t, "signing.v1.>"); len(got) != len(calls) {
+		t.Errorf("the log holds %d events, want %d", len(got), len(calls))
+	}
+}
+
 func signedByPleaseSign(t *testing.T, body string) http.Header {
 	t.Helper()
 	p, _ := providers.ByName("pleasesign")
@@ -191,14 +204,7 @@ func TestEveryFactOfASendingIsStored(t *testing.T) {
 		{v1SignedPath, v1Signed + "&event=created", 202},
 		{v1SignedPath, v1Signed, 202},
 	}
-	h.calls(t, calls...)
-	for i := range calls {
-		calls[i].want = 200
-	}
-	h.calls(t, calls...) // each is retried
-	if got := h.stored(t, "signing.v1.>"); len(got) != len(calls) {
-		t.Errorf("the log holds %d events, want %d", len(got), len(calls))
-	}
+	h.storesEach(t, calls)
 }
 
 // A provider that numbers the events of each document, or sends one id for all of them, was answered 503 from the second
@@ -222,14 +228,7 @@ func TestOneIDOfSeveralDocumentsIsSeveralEvents(t *testing.T) {
 				{pleaseSign, `{"event":"recipient.failed","id":"1","document_id":"D2","recipient_id":"P"}`, 202},
 				{pleaseSign, `{"event":"recipient.failed","id":"1","document_id":"D2","recipient_id":"Q"}`, 202},
 			}
-			h.calls(t, calls...)
-			for i := range calls {
-				calls[i].want = 200
-			}
-			h.calls(t, calls...) // each is retried
-			if got := h.stored(t, "signing.v1.>"); len(got) != len(calls) {
-				t.Errorf("the log holds %d events, want %d", len(got), len(calls))
-			}
+			h.storesEach(t, calls)
 		})
 	}
 }

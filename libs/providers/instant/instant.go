@@ -131,7 +131,7 @@ func combine(dateText, hour, minute, second, fraction, half, rest string) (time.
 	return within(time.Date(d.year, d.month, d.day, h, m, s, ns, time.UTC).Add(-offset))
 }
 
-// within refuses what a protobuf timestamp does not hold.
+// within refuses a time outside the years that callbacks are from: programs write year 1, 1970 and 9999 for no time.
 func within(t time.Time) (time.Time, bool) {
 	return t, t.Unix() >= earliest && t.Unix() < latest
 }

@@ -135,7 +135,7 @@ func find(args []string) (command, []string, bool) {
 	return command{}, nil, false
 }
 
-// called is what somebody took for a command: two words where the first begins commands of two.
+// called is the command that the caller meant: two words where the first word begins commands of two.
 func called(args []string) string {
 	begins := slices.ContainsFunc(commands, func(c command) bool { return strings.HasPrefix(c.name, args[0]+" ") })
 	if begins && len(args) > 1 && !strings.HasPrefix(args[1], "-") {
