@@ -159,7 +159,14 @@ func ask(method, target string, header http.Header, body io.Reader) (answer, err
 	for name, values := range header {
 		r.Header[name] = values
 	}
-	resp, err := outsider.Do(r)
+	// A listener may close an idle connection while the next request is on its way. This entry, which is not sent, lets net/http repeat a
+	// request of which the server has read nothing. A body that cannot be repeated gets a connection of its own.
+	r.Header["Idempotency-Key"] = []string{}
+	client := outsider
+	if body != nil && r.GetBody == nil {
+		client = &http.Client{Timeout: outsider.Timeout, Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}, CheckRedirect: outsider.CheckRedirect}
+	}
+	resp, err := client.Do(r)
 	if err != nil {
 		return answer{}, err
 	}
