@@ -3,11 +3,12 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-# Order of the flow; each is a Go module of its own.
+# In the order of the flow.
 SERVICES := ingest enricher shortener sms-sender email-sender kafka-bridge sandbox
-MODULES  := proto libs $(addprefix services/,$(SERVICES)) services/standalone examples/go tests
-# Kubernetes' and KEDA's libraries are to choose no version for the services, so the chart's test is not in go.work.
-# Nor are the supply chain's tools to choose one.
+# The modules of go.work. One module holds all programs (docs/adr/0023-few-modules.md).
+MODULES  := . proto examples/go tests
+# These modules are not in go.work: the versions that the libraries of Kubernetes, KEDA and the supply chain's tools require must not
+# reach the programs.
 APART    := tests/helm supply
 
 BUF_VERSION           := v1.75.0
@@ -39,7 +40,7 @@ run: bin/signrelay ## Build and run everything in one process: the newcomer's co
 
 .PHONY: test
 test: redis-server kafka-broker chromium prometheus node-packages kcat python $(NATSCLI) ## Run every module's tests, all but the chart's with the race detector
-	@for m in $(MODULES); do echo "== $$m"; (cd $$m && go test -race -timeout 15m $(TESTFLAGS) $$(go list ./... | grep -v /tests/faults)) || exit 1; done
+	@go test -race -timeout 15m $(TESTFLAGS) $$(go list github.com/signrelay/signrelay/... | grep -v /tests/faults)
 	@for m in $(APART); do echo "== $$m"; (cd $$m && GOWORK=off go test -timeout 15m $(TESTFLAGS) ./...) || exit 1; done
 
 .PHONY: build
@@ -80,13 +81,13 @@ vulncheck: ## Look for known vulnerabilities in what the programs reach; VULNDB=
 	@(cd supply && GOWORK=off go build -o $(CURDIR)/.tools/vulncheck ./vulncheck)
 	@[ -x $(GOVULNCHECK) ] || $(MAKE) --no-print-directory $(GOVULNCHECK) || [ -n "$${VULNDB_REQUIRED:-}" ] || \
 	  { echo "VULNERABILITY CHECK SKIPPED, nothing was looked for: govulncheck cannot be had here"; exit 0; }; \
-	[ ! -x $(GOVULNCHECK) ] || (cd libs && $(CURDIR)/.tools/vulncheck -tool $(GOVULNCHECK) -go $(GO_RELEASE) -copy $(CURDIR)/.ci/vulndb.jsonl \
-	  $${VULNDB:+-db $$VULNDB} $${VULNDB_REQUIRED:+-required} $(SHIPPED))
+	[ ! -x $(GOVULNCHECK) ] || .tools/vulncheck -tool $(GOVULNCHECK) -go $(GO_RELEASE) -copy .ci/vulndb.jsonl \
+	  $${VULNDB:+-db $$VULNDB} $${VULNDB_REQUIRED:+-required} $(SHIPPED)
 
 .PHONY: vulndb
 vulndb: ## Take a new copy of the vulnerability database, .ci/vulndb.jsonl, through the Go module proxy
 	@(cd supply && GOWORK=off go build -o $(CURDIR)/.tools/vulncheck ./vulncheck)
-	@cd libs && $(CURDIR)/.tools/vulncheck -refresh -go $(GO_RELEASE) -copy $(CURDIR)/.ci/vulndb.jsonl $(SHIPPED)
+	@.tools/vulncheck -refresh -go $(GO_RELEASE) -copy .ci/vulndb.jsonl $(SHIPPED)
 
 .PHONY: licences
 licences: build ## Fail where a program contains a module whose licence is not allowed
@@ -123,13 +124,14 @@ lint: $(GOLANGCI_LINT) $(BUF) ## Lint Go and protobuf
 .PHONY: generate
 generate: $(BUF) $(PROTOC_GEN_GO) ## Generate code and JSON Schema from proto/, and the README's picture, the accounts of NATS and Redis and the chart's table from libs/flow
 	@cd proto && PATH="$(dir $(PROTOC_GEN_GO)):$$PATH" $(BUF) generate
-	@cd libs && go run ./flow/picture -write ../README.md && go run ./flow/accounts -write ../deployments
-	@cd libs && go run ./flow/scaling -write ../deployments/helm/signrelay/files/flow.yaml && go run ./config/names -write ../deployments/helm/signrelay/files/settings.yaml
-	@(cd proto && $(BUF) build -o -) | (cd libs && go run ./event/schema -write ../docs)
+	@go run ./libs/flow/picture -write README.md && go run ./libs/flow/accounts -write deployments
+	@go run ./libs/flow/scaling -write deployments/helm/signrelay/files/flow.yaml && go run ./libs/config/names -write deployments/helm/signrelay/files/settings.yaml
+	@(cd proto && $(BUF) build -o -) | go run ./libs/event/schema -write docs
 	@go work sync && for m in $(MODULES); do (cd $$m && go mod tidy) || exit 1; done
 	@for m in $(APART); do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
+	@.ci/linked > docs/linked.txt
 
-GENERATED := proto README.md deployments/nats deployments/redis deployments/helm/signrelay/files docs/event.schema.json docs/asyncapi.yaml '*go.mod' '*go.sum' go.work
+GENERATED := proto README.md docs/linked.txt deployments/nats deployments/redis deployments/helm/signrelay/files docs/event.schema.json docs/asyncapi.yaml '*go.mod' '*go.sum' go.work
 .PHONY: generate-check
 generate-check: generate ## Fail when generated files, go.mod or go.sum files are stale
 	@if [ -n "$$(git status --porcelain -- $(GENERATED))" ]; then \
@@ -185,11 +187,11 @@ kafka-broker:
 # go build knows itself what is up to date.
 .PHONY: bin/signrelay
 bin/signrelay:
-	@cd services/standalone && CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o $(CURDIR)/bin/signrelay ./cmd/signrelay
+	@CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o bin/signrelay ./services/standalone/cmd/signrelay
 
 .PHONY: $(addprefix bin/,$(SERVICES))
 $(addprefix bin/,$(SERVICES)): bin/%:
-	@cd services/$* && CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o $(CURDIR)/bin/$* ./cmd/$*
+	@CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o bin/$* ./services/$*/cmd/$*
 
 # A tool's folder bears its version, so that a new version is built and an old one is not built again.
 $(GOLANGCI_LINT):

@@ -3,7 +3,7 @@ module github.com/signrelay/signrelay/tests
 go 1.26.0
 
 replace (
-	github.com/signrelay/signrelay/libs => ../libs
+	github.com/signrelay/signrelay => ..
 	github.com/signrelay/signrelay/proto => ../proto
 )
 
@@ -17,6 +17,7 @@ require (
 	github.com/compose-spec/compose-go/v2 v2.16.2
 	github.com/emersion/go-smtp v0.25.1
 	github.com/goccy/go-yaml v1.19.2
+	github.com/gofrs/flock v0.13.1
 	github.com/google/go-cmp v0.7.0
 	github.com/nats-io/nats-server/v2 v2.15.2
 	github.com/nats-io/nats.go v1.55.0
@@ -25,7 +26,7 @@ require (
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/segmentio/kafka-go v0.4.51
-	github.com/signrelay/signrelay/libs v0.0.0
+	github.com/signrelay/signrelay v0.0.0
 	github.com/signrelay/signrelay/proto v0.0.0
 	github.com/twmb/franz-go v1.22.3
 	github.com/twmb/franz-go/pkg/kfake v0.0.0-20260918054303-01f206a7e32c

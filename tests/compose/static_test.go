@@ -319,8 +319,8 @@ func TestVersionsArePinned(t *testing.T) {
 	t.Parallel()
 	project := load(t, nil, base, cluster)
 	for _, row := range []struct{ service, path, version string }{
-		{"nats", "services/standalone/go.mod", `nats-server/v2 v([\d.]+)`},
-		{"nats-2", "services/standalone/go.mod", `nats-server/v2 v([\d.]+)`},
+		{"nats", "go.mod", `nats-server/v2 v([\d.]+)`},
+		{"nats-2", "go.mod", `nats-server/v2 v([\d.]+)`},
 		{"kafka", "tests/kafka/pom.xml", `<kafka.version>([\d.]+)<`},
 	} {
 		text := uncommented(t, filepath.Join(house.Root(), row.path))

@@ -12,12 +12,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/gofrs/flock"
 )
 
 // programs builds each program once for a test run. They are built without the race detector: the stories are about
 // processes, and the packages' own tests run with it.
 type programs struct {
-	dir   string
+	dir   string // for variants, which only the package that asks for one needs
 	mutex sync.Mutex
 	built map[string]*build
 }
@@ -32,12 +34,16 @@ var built = sync.OnceValues(func() (*programs, error) {
 	return &programs{dir: dir, built: map[string]*build{}}, err
 })
 
-// Cleanup removes the built programs; call it at the end of TestMain.
+// Cleanup removes the built variants; call it at the end of TestMain.
 func Cleanup() {
 	if p, err := built(); err == nil {
 		_ = os.RemoveAll(p.dir)
 	}
 }
+
+// shared is where the programs are that all packages' tests start. To link one takes 2 s of CPU, and ten packages start eight; go build does
+// not link again what is up to date.
+func shared() string { return filepath.Join(Root(), ".tools", "programs") }
 
 // Root is the folder of the whole house.
 func Root() string {
@@ -73,26 +79,39 @@ func ProgramAs(t testing.TB, name string, as Variant) string {
 	}
 	p.mutex.Unlock()
 	path := filepath.Join(p.dir, file)
-	b.once.Do(func() { b.err = p.build(name, path, as.Args) })
+	if as.Name == "" {
+		path = filepath.Join(shared(), file)
+	}
+	b.once.Do(func() { b.err = makeProgram(name, path, as.Args) })
 	if b.err != nil {
 		t.Fatal(b.err)
 	}
 	return path
 }
 
-func (p *programs) build(name, path string, more []string) error {
-	module, pkg := filepath.Join(Root(), "services", name), "./cmd/"+name
+// makeProgram builds a program. Other packages' tests wait while it does.
+func makeProgram(name, path string, more []string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return err
+	}
+	lock := flock.New(path + ".lock")
+	if err := lock.Lock(); err != nil {
+		return err
+	}
+	defer func() { _ = lock.Unlock() }()
+	pkg := "./services/" + name + "/cmd/" + name
+	folder := Root()
 	switch name {
 	case "signrelay", "demo":
-		module = filepath.Join(Root(), "services", "standalone")
+		pkg = "./services/standalone/cmd/" + name
 	case "bare":
-		module, pkg = filepath.Join(Root(), "tests"), "./bench/bare"
+		folder, pkg = filepath.Join(Root(), "tests"), "./bench/bare"
 	case "nats-server":
-		module, pkg = filepath.Join(Root(), "tests"), "github.com/nats-io/nats-server/v2"
+		pkg = "github.com/nats-io/nats-server/v2"
 	}
 	args := append(append([]string{"build", "-o", path}, more...), pkg)
 	cmd := exec.CommandContext(context.Background(), "go", args...)
-	cmd.Dir = module
+	cmd.Dir = folder
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", name, err, output)
 	}

@@ -1,0 +1,160 @@
+// Package layers checks that imports run one way.
+package layers
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/signrelay/signrelay/"
+
+// layers is docs/layers.md.
+type layers struct {
+	rows [][]string // the folders of each row, from the bottom to the top
+	free []string   // folders that may import anything, and that no program imports
+}
+
+func read(t *testing.T, root string) layers {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join(root, "docs", "layers.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	folders := func(text string) []string {
+		var names []string
+		for _, name := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(text, -1) {
+			names = append(names, strings.TrimSuffix(name[1], "/..."))
+		}
+		return names
+	}
+	var l layers
+	for paragraph := range strings.SplitSeq(string(page), "\n\n") {
+		if strings.HasPrefix(paragraph, "Exempt: ") {
+			l.free = folders(paragraph)
+		}
+		for line := range strings.SplitSeq(paragraph, "\n") {
+			if strings.HasPrefix(line, "| `") {
+				cell, _, _ := strings.Cut(line[1:], "|")
+				l.rows = append(l.rows, folders(cell))
+			}
+		}
+	}
+	if len(l.rows) < 8 || len(l.free) < 4 {
+		t.Fatalf("docs/layers.md: %d rows and %d exempt packages were read", len(l.rows), len(l.free))
+	}
+	return l
+}
+
+// place returns the row of a package, and the folder that names it there: the longest one that it is in.
+func (l layers) place(pkg string) (row int, folder string) {
+	row = -1
+	for i, folders := range l.rows {
+		for _, f := range folders {
+			if (pkg == f || strings.HasPrefix(pkg, f+"/")) && len(f) > len(folder) {
+				row, folder = i, f
+			}
+		}
+	}
+	return row, folder
+}
+
+// mistake says what is wrong with one import; it is empty where nothing is.
+func (l layers) mistake(pkg, imported string) string {
+	from, folder := l.place(pkg)
+	to, of := l.place(imported)
+	switch {
+	case slices.Contains(l.free, pkg), folder == "tests":
+		return ""
+	case from < 0:
+		return pkg + " is in no row of docs/layers.md"
+	case slices.Contains(l.free, imported):
+		return pkg + " imports " + imported + ", which is for tests"
+	case to < 0:
+		return imported + " is in no row of docs/layers.md"
+	case folder == of, to < from:
+		return ""
+	}
+	return pkg + " imports " + imported + ", which is not in a row above"
+}
+
+func TestImportsRunOneWay(t *testing.T) {
+	t.Parallel()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := read(t, root)
+	list := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", module+"...")
+	list.Dir = root
+	var stderr bytes.Buffer
+	list.Stderr = &stderr
+	output, err := list.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &stderr)
+	}
+	packages, imports := 0, 0
+	for d := json.NewDecoder(bytes.NewReader(output)); ; packages++ {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		for _, imported := range p.Imports {
+			if name, ours := strings.CutPrefix(imported, module); ours {
+				imports++
+				if m := rows.mistake(strings.TrimPrefix(p.ImportPath, module), name); m != "" {
+					t.Error(m)
+				}
+			}
+		}
+	}
+	if packages < 40 || imports < 100 {
+		t.Errorf("only %d packages and %d imports were looked at", packages, imports)
+	}
+}
+
+// The table above is a guard; these imports must not get through it.
+func TestForbiddenImportsAreFound(t *testing.T) {
+	t.Parallel()
+	rows := read(t, "../..")
+	for _, x := range []struct{ pkg, imported string }{
+		{"proto/signrelay/signing/v1", "libs/event"},
+		{"libs/event", "libs/dedupe"},
+		{"libs/event", "services/ingest"},
+		{"libs/providers/clickwrap", "libs/providers/pleasesign"},
+		{"libs/providers/clickwrap", "libs/providers"},
+		{"libs/stage", "libs/service"},
+		{"libs/service", "libs/realtest"},
+		{"services/ingest", "services/enricher"},
+		{"services/sms-sender/vonage", "services/email-sender"},
+		{"services/shortener", "services/standalone"},
+		{"services/shortener", "tests/house"},
+		{"libs/unheard-of", "libs/event"},
+	} {
+		if rows.mistake(x.pkg, x.imported) == "" {
+			t.Errorf("%s may import %s", x.pkg, x.imported)
+		}
+	}
+	for _, x := range []struct{ pkg, imported string }{
+		{"services/sms-sender", "services/sms-sender/vonage"},
+		{"services/standalone/cmd/signrelay", "services/ingest"},
+		{"libs/servicetest", "libs/service"},
+	} {
+		if m := rows.mistake(x.pkg, x.imported); m != "" {
+			t.Error(m)
+		}
+	}
+}
