@@ -34,14 +34,19 @@ func unlinked(s string) string {
 	return strings.Join(strings.Fields(s), " ")
 }
 
-// isIP reports whether dotted numbers can be read as an IP address. "1.234.567.890" is a sum of money.
+// isIP reports whether an IP address can be read in dotted numbers, also in the middle of them. "1.234.567.890" is a sum of money.
 func isIP(numbers string) bool {
+	inRow := 0
 	for text := range strings.SplitSeq(numbers, ".") {
+		inRow++
 		if n, err := strconv.ParseUint(text, 0, 64); err == nil && n > 255 {
-			return false
+			inRow = 0
+		}
+		if inRow == 4 {
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // fileTypes are the endings of file names that are no top-level domains. They are frequent in titles: "Offer v1.pdf", "Node.js".

@@ -76,7 +76,7 @@ var bait = []string{
 	"xn--e1awd7f.com", "xn--e1awd7f.xn--p1ai", "evil.xn--p1ai", "пример.рф", "例子.中国", "उदाहरण.भारत", "مثال.السعودية", "دامنه.ایران",
 	"evil\u3002com", "evil\uff0ecom", "evil\uff61com", "evil\u2024com", "evil\ufe52com", "例子\u3002中国", "例子\uff0e中国", "ｅｖｉｌ．ｃｏｍ", "ｈｔｔｐ：／／ｅｖｉｌ．ｃｏｍ",
 	"evil\u200b.com", "evil\u200d.com", "evil.\u200ccom", "evil\ufe0f.com", "evil.\u2060com", "evil\u00ad.com", "evil\u202e.com", "\u202emoc.live", "evil\u200f.com", "e\u034fvil.com",
-	"192.168.0.1", "http://3232235521", "http://0xC0A80001", "0300.0250.0.1", "0xC0.0xA8.0.1", "1.2.3.4:80", "1.2.3.4/x", "http://[::1]/", "http://[2001:db8::1]:80", "[::ffff:1.2.3.4]",
+	"192.168.0.1", "1692.168.8.0.1", "1.2.3.4.999", "http://3232235521", "http://0xC0A80001", "0300.0250.0.1", "0xC0.0xA8.0.1", "1.2.3.4:80", "1.2.3.4/x", "http://[::1]/", "http://[2001:db8::1]:80", "[::ffff:1.2.3.4]",
 	"evil%2ecom", "http%3A%2F%2Fevil.com", "http://%65vil.com", "http://user:pw@evil.com", "user@evil.com", "user@localhost", "user@192.168.0.1", "user＠evil．com", "a@b@c.com", "mailto:user@evil.com",
 	"tel:+442079460000", "sms:12345", "callto:x", "javascript:alert(1)", "data:text/html,x", "ftp://evil.com", "skype:x?call", "bitcoin:1BoatSLRHtKNngkdXEeobR76b53LETtpyT",
 	"+44 20 7946 0000", "(800) 555-0199", "1-800-555-0199", "0800 123 4567", "0044 20 7946 0000", "+1.800.555.0199", "01 23 45 67 89", "1300 975 707",
