@@ -43,7 +43,7 @@ func Cleanup() {
 
 // shared is where the programs are that all packages' tests start. To link one takes 2 s of CPU, and ten packages start eight; go build does
 // not link again what is up to date.
-func shared() string { return filepath.Join(Root(), ".tools", "programs") }
+func shared() string { return filepath.Join(Root(), "bin", "tests") }
 
 // Root is the folder of the whole house.
 func Root() string {
