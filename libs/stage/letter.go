@@ -28,8 +28,8 @@ type Letter struct {
 	Gone     bool      // its stream holds it no longer: only its place is known
 	Input
 
-	replaySequence uint64   // where the stage got it from, when that was REPLAY
-	numbers        []uint64 // all messages in DLQ that are about it, the one that stands for it first
+	replaySequence uint64    // where the stage got it from, when that was REPLAY
+	mentions       *mentions // all messages in DLQ that are about it
 }
 
 // place is where a stage got an input from: what a letter and the server's advisory about it have in common.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,28 +18,51 @@ import (
 // Letters is the DLQ as an operator sees it.
 type Letters struct{ JS jetstream.JetStream }
 
-// All yields the letters that are there now, oldest first, each once. When a stage gives up and terminates its input, the
-// server says so too, in the same stream: that is joined to the letter. Where there is no letter, because somebody else
-// terminated the message or limited its deliveries, the message itself is looked up.
+// All yields the letters that are there now, each once, and reads DLQ once. When a stage gives up and terminates its input, the
+// server reports it too, in the same stream: that advisory is joined to the letter. Where there is no letter, because somebody
+// else terminated the message or limited its deliveries, the message itself is looked up.
 //
-// DLQ is read twice, the first time for what belongs together.
+// Letters come oldest first, then what the server alone gave up: only the end of the stream shows that no letter follows. Drop
+// and Replay want a letter of a pass that has ended, because it takes its advisories with it.
 func (l Letters) All(ctx context.Context) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
-		about, err := l.about(ctx)
-		if err != nil {
-			yield(Letter{}, err)
-			return
-		}
+		about := map[place]*mentions{}
+		var alone []*jetstream.RawStreamMsg // advisories that no letter came before
 		for m, err := range l.messages(ctx) {
 			if err != nil {
 				yield(Letter{}, err)
 				return
 			}
-			if numbers := about[placeOf(m)]; len(numbers) == 0 || numbers[0] != m.Sequence {
-				continue // another stands for it, or it came after the first look
+			letter, ok := readLetter(m.Header, m.Data)
+			at := placeOf(m)
+			if at == (place{}) {
+				continue // neither a letter nor an advisory
+			}
+			if about[at] == nil {
+				about[at] = &mentions{}
+			}
+			switch all := about[at]; {
+			case !ok:
+				if all.advisories = append(all.advisories, m.Sequence); len(all.letters) == 0 && len(all.advisories) == 1 {
+					alone = append(alone, m)
+				}
+			case len(all.letters) > 0:
+				all.letters = append(all.letters, m.Sequence) // buried again: the first stands for it
+			default:
+				all.letters = append(all.letters, m.Sequence)
+				letter.Number, letter.Buried, letter.mentions = m.Sequence, m.Time, all
+				if !yield(letter, nil) {
+					return
+				}
+			}
+		}
+		for _, m := range alone {
+			all := about[placeOf(m)]
+			if len(all.letters) > 0 {
+				continue
 			}
 			letter, err := l.open(ctx, m)
-			letter.numbers = about[placeOf(m)]
+			letter.mentions = all
 			if !yield(letter, err) || err != nil {
 				return
 			}
@@ -46,24 +70,28 @@ func (l Letters) All(ctx context.Context) iter.Seq2[Letter, error] {
 	}
 }
 
-// about is what DLQ holds about each place: the numbers of its letters, then of the server's advisories.
-func (l Letters) about(ctx context.Context) (map[place][]uint64, error) {
-	letters, advisories := map[place][]uint64{}, map[place][]uint64{}
-	for m, err := range l.messages(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		numbers := advisories
-		if _, ok := readLetter(m.Header, nil); ok {
-			numbers = letters
-		}
-		numbers[placeOf(m)] = append(numbers[placeOf(m)], m.Sequence)
+// mentions are the numbers of all messages in DLQ about one input.
+type mentions struct{ letters, advisories []uint64 }
+
+// One reads the letter of that number, and no other message of DLQ. It is to be looked at: without a pass over DLQ nobody knows the
+// advisories that Drop and Replay take away with it. A number that DLQ does not hold is jetstream.ErrMsgNotFound.
+func (l Letters) One(ctx context.Context, number uint64) (Letter, error) {
+	m, err := l.message(ctx, flow.DLQ, number)
+	if err != nil {
+		return Letter{}, err
 	}
-	for p, numbers := range advisories {
-		letters[p] = append(letters[p], numbers...)
+	if placeOf(m) == (place{}) {
+		return Letter{}, jetstream.ErrMsgNotFound
 	}
-	delete(letters, place{}) // what nobody can read
-	return letters, nil
+	return l.open(ctx, m)
+}
+
+// Again reads a letter of All again, for a caller that did not keep its content. Where it is no longer in DLQ, the error is
+// jetstream.ErrMsgNotFound.
+func (l Letters) Again(ctx context.Context, listed Letter) (Letter, error) {
+	letter, err := l.One(ctx, listed.Number)
+	letter.mentions = listed.mentions
+	return letter, err
 }
 
 func (l Letters) messages(ctx context.Context) iter.Seq2[*jetstream.RawStreamMsg, error] {
@@ -128,9 +156,13 @@ func (l Letters) Drop(ctx context.Context, letter Letter) error {
 	if err != nil {
 		return err
 	}
-	for i := len(letter.numbers) - 1; i >= 0; i-- {
-		if err := stream.DeleteMsg(ctx, letter.numbers[i]); err != nil && !missing(ctx, stream, letter.numbers[i]) {
-			return fmt.Errorf("take number %d out of the DLQ: %w", letter.numbers[i], err)
+	numbers := []uint64{letter.Number}
+	if letter.mentions != nil {
+		numbers = slices.Concat(letter.mentions.letters, letter.mentions.advisories)
+	}
+	for _, number := range slices.Backward(numbers) {
+		if err := stream.DeleteMsg(ctx, number); err != nil && !missing(ctx, stream, number) {
+			return fmt.Errorf("take number %d out of the DLQ: %w", number, err)
 		}
 	}
 	return nil

@@ -121,6 +121,79 @@ func TestALetterAndTheServersWordOfItAreOne(t *testing.T) {
 	h.must(letters.Drop(t.Context(), all[0])) // again: it is gone already
 }
 
+// delivered counts the messages of DLQ that the broker gives to whoever asks for them.
+func (h *house) delivered() func() int {
+	h.Helper()
+	nc, _ := h.connect()
+	inbox, err := nc.SubscribeSync("_INBOX.>")
+	h.must(err)
+	h.must(nc.Flush())
+	return func() (n int) {
+		h.Helper()
+		h.must(nc.Flush())
+		for {
+			m, err := inbox.NextMsg(100 * time.Millisecond)
+			if errors.Is(err, nats.ErrTimeout) {
+				return n
+			}
+			h.must(err)
+			if m.Header.Get("Nats-Stream") == "DLQ" {
+				n++
+			}
+		}
+	}
+}
+
+// A listing reads each message of DLQ once, and a letter by its number is one message.
+func TestDLQIsReadOnce(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	letters := h.advised()
+	stop := h.run(refusing(h))
+	h.publish("one", letter("a"))
+	h.publish("two", letter("b"))
+	h.until("DLQ has all", func() bool { return h.holds("DLQ") == 4 })
+	stop()
+	h.publish("three", letter("c"))
+	h.must(h.hand("IN").TermWithReason("by hand"))
+	h.until("DLQ has all", func() bool { return h.holds("DLQ") == 5 })
+
+	delivered := h.delivered()
+	all := h.all(letters, 5)
+	if len(all) != 3 || string(all[0].Data) != "one" || string(all[1].Data) != "two" || string(all[2].Data) != "three" {
+		t.Errorf("the letters: %+v", all)
+	}
+	if n := delivered(); n != 5 {
+		t.Errorf("a pass over 5 messages took %d", n)
+	}
+	for _, listed := range all {
+		one, err := letters.One(t.Context(), listed.Number)
+		h.must(err)
+		if n := delivered(); n != 1 {
+			t.Errorf("one letter took %d messages of DLQ", n)
+		}
+		if listed.mentions = nil; !reflect.DeepEqual(one, listed) {
+			t.Errorf("number %d is\n%+v, and was listed as\n%+v", listed.Number, one, listed)
+		}
+	}
+	if _, err := letters.One(t.Context(), 999); !errors.Is(err, jetstream.ErrMsgNotFound) {
+		t.Errorf("a number that is not there: %v", err)
+	}
+
+	// A letter that is read again after the pass takes its advisory with it.
+	for _, listed := range all {
+		again, err := letters.Again(t.Context(), Letter{Number: listed.Number, mentions: listed.mentions})
+		h.must(err)
+		h.must(letters.Drop(t.Context(), again))
+		if _, err := letters.Again(t.Context(), listed); !errors.Is(err, jetstream.ErrMsgNotFound) {
+			t.Errorf("what was dropped is read again: %v", err)
+		}
+	}
+	if n := h.holds("DLQ"); n != 0 {
+		t.Errorf("%d messages are left", n)
+	}
+}
+
 func TestWhatSomebodyElseTerminatedIsALetter(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

@@ -77,14 +77,17 @@ func (c *call) whichNumbers() (which, error) {
 func chosen(ctx context.Context, letters stage.Letters, w which) iter.Seq2[stage.Letter, error] {
 	return func(yield func(stage.Letter, error) bool) {
 		missing := maps.Clone(w.numbers)
+		var all []stage.Letter
 		for letter, err := range letters.All(ctx) {
 			if err != nil {
 				yield(letter, err)
 				return
 			}
-			if !w.has(letter) {
-				continue
+			if w.has(letter) {
+				all = append(all, letter)
 			}
+		}
+		for _, letter := range all { // what drops a letter wants a pass that has ended
 			delete(missing, letter.Number)
 			if !yield(letter, nil) {
 				return
