@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"mime"
 	"net/http"
 	"slices"
@@ -25,7 +24,7 @@ var tracer = otel.Tracer("github.com/signrelay/signrelay/services/ingest")
 
 // serveDoor serves one door. It decides nothing by itself but the order of the steps.
 func (d *doors) serveDoor(w http.ResponseWriter, req *http.Request, to route, began time.Time) {
-	callback, verification, refused := d.verify(w, req, to)
+	request, verification, refused := d.verify(w, req, to)
 	if refused != nil {
 		refused.write(w)
 		d.observe(req.Context(), to, *refused, began)
@@ -35,7 +34,7 @@ func (d *doors) serveDoor(w http.ResponseWriter, req *http.Request, to route, be
 	service.Verified(req.Context())
 	ctx, span := tracer.Start(req.Context(), "ingest "+to.provider, trace.WithTimestamp(began), trace.WithLinks(caller(req)...))
 	defer span.End()
-	a := d.store.putNow(ctx, to.source, read(ctx, d.env, to.source, callback, verification, asItCame))
+	a := accept(ctx, d.env, d.store, to.source, callback{request: request, verification: verification, changed: asItCame})
 	a.write(w)
 	d.observe(ctx, to, a, began)
 }
@@ -63,7 +62,7 @@ func (d *doors) observe(ctx context.Context, to route, a answer, began time.Time
 }
 
 // verify reads a callback and verifies it. A verified one holds a place of those in flight, which its caller gives back.
-func (d *doors) verify(w http.ResponseWriter, req *http.Request, to route) (callback pack.Request, v signingv1.Verification, refused *answer) {
+func (d *doors) verify(w http.ResponseWriter, req *http.Request, to route) (request pack.Request, v signingv1.Verification, refused *answer) {
 	refuse := func(a answer) (pack.Request, signingv1.Verification, *answer) { return pack.Request{}, v, &a }
 	if !slices.Contains(to.door.Methods, req.Method) {
 		w.Header().Set("Allow", strings.Join(to.door.Methods, ", "))
@@ -85,13 +84,13 @@ func (d *doors) verify(w http.ResponseWriter, req *http.Request, to route) (call
 	// ParseForm leaves unreadable pairs out of query. An unreadable token counts as a missing one. On GET the pairs are
 	// content, and the pack checks them when it reads the callback.
 	query, _ := pack.ParseForm(req.URL.RawQuery)
-	callback = pack.Request{
+	request = pack.Request{
 		Method: req.Method, Door: to.door.Path, Header: req.Header, Query: query, RawQuery: req.URL.RawQuery, Body: body,
 		ReceivedAt: time.Now().UTC(),
 	}
-	v, err := to.source.webhook.Verify(callback)
+	v, err := to.source.webhook.Verify(request)
 	if err == nil && to.known {
-		return callback, v, nil
+		return request, v, nil
 	}
 	<-d.inFlight
 	// The reason is for the operator's log alone; telling a forger what was wrong helps him.
@@ -130,8 +129,8 @@ const usualBody = 4 << 10
 // read reads the body. Its buffer grows with the bytes that came, not with the length that the request promises; the listener limits what all
 // connections hold.
 func (d *doors) read(w http.ResponseWriter, req *http.Request) ([]byte, *answer) {
-	largest := d.largestBody()
-	tooLarge := answerProblem(http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf("The body is larger than the limit of %d bytes.", largest))
+	largest := largestBody(d.env)
+	tooLarge := tooLarge(largest)
 	if req.ContentLength > largest {
 		return nil, &tooLarge
 	}

@@ -1,7 +1,8 @@
 // Package ingest is the HTTP endpoint that providers call. A 2xx from it means: stored in the log, once.
 //
-// A callback takes this path: route.go finds its source, door.go receives and verifies it, and read.go has its provider's pack
-// read it. store.go puts its events into the log and its unreadable parts into the quarantine. answer.go makes the response.
+// A callback takes this path: route.go finds its source, door.go receives and verifies it. accept.go takes it on from there, and what an
+// operator replays from the quarantine (replay.go) too: read.go has its provider's pack read it, and store.go puts its events into the log
+// and its unreadable parts into the quarantine. answer.go makes the response.
 package ingest
 
 import (
@@ -25,8 +26,10 @@ var Service = service.Service{
 }
 
 // Run takes callbacks until ctx ends.
-func Run(ctx context.Context, env service.Env) error {
-	doors, err := newDoors(env, providers.All)
+func Run(ctx context.Context, env service.Env) error { return run(ctx, env, providers.All) }
+
+func run(ctx context.Context, env service.Env, packs []pack.Pack) error {
+	doors, err := newDoors(env, packs)
 	if err != nil {
 		return err
 	}
@@ -65,7 +68,7 @@ const maxBody = 1 << 20
 
 // largestBody is the largest body taken now: one that would not fit into the broker's largest message is refused with 413
 // rather than with 503 for ever.
-func (d *doors) largestBody() int64 { return min(maxBody, largestEvent(d.env)) }
+func largestBody(env service.Env) int64 { return min(maxBody, largestEvent(env)) }
 
 // takesLargest fails while the broker's largest message is too small for the largest callback. Callbacks that do fit are taken
 // all the same.

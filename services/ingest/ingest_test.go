@@ -2,6 +2,7 @@ package ingest_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -559,6 +560,11 @@ type harness struct {
 
 func open(t *testing.T, changes ...func(*config.Config)) *harness {
 	t.Helper()
+	return openWith(t, ingest.Run, changes...)
+}
+
+func openWith(t *testing.T, run func(context.Context, service.Env) error, changes ...func(*config.Config)) *harness {
+	t.Helper()
 	cfg := config.Default()
 	cfg.Sources = []config.Source{
 		{Name: "acme", Provider: "clickwrap", Webhook: config.Webhook{Secrets: []string{"12345"}}},
@@ -578,7 +584,7 @@ func open(t *testing.T, changes ...func(*config.Config)) *harness {
 	b.Env.Claims = func(o dedupe.Options) dedupe.Store {
 		return dedupe.NewGuard(dedupe.NewRedis(h.client, o), event.Log{JS: h.js, Stream: flow.Signing}, b.Env.Gaps, o)
 	}
-	b.Start(ingest.Run)
+	b.Start(run)
 	h.env, h.url = b.Env, b.Door()
 	return h
 }

@@ -57,9 +57,11 @@ func asItCame(pack.Request) bool { return false }
 
 // read has the pack read a callback, item by item where it is a batch, so that one that cannot be read does not hold back
 // the others. A callback that has nothing readable in it is unreadable as a whole.
-func read(ctx context.Context, env service.Env, src source, r pack.Request, v signingv1.Verification, changed repaired) reading {
+func read(ctx context.Context, env service.Env, src source, c callback) reading {
+	r := c.request
 	whole := func(err error) reading {
-		if changed(r) {
+		v := c.verification
+		if c.changed(r) {
 			v = signingv1.Verification_VERIFICATION_NONE
 		}
 		return reading{unreadable: []unreadable{{request: &r, verification: v, why: asUnreadable(err)}}}
@@ -84,29 +86,17 @@ func read(ctx context.Context, env service.Env, src source, r pack.Request, v si
 		if item.Beside == nil {
 			item.Beside = beside // of an item before that could not be read
 		}
-		vouched := v
-		if changed(*item) {
-			vouched = signingv1.Verification_VERIFICATION_NONE
-		}
-		events, err := readItem(ctx, env, src, *item, vouched)
+		events, v, err := readItem(ctx, env, src, c, *item)
 		if errors.Is(err, pack.ErrNothing) {
 			continue
 		}
 		if err != nil {
-			got.unreadable = append(got.unreadable, unreadable{request: item, verification: vouched, why: asUnreadable(err), batch: batch})
+			got.unreadable = append(got.unreadable, unreadable{request: item, verification: v, why: asUnreadable(err), batch: batch})
 			beside = item.Beside
 			continue
 		}
 		beside = nil
-		for _, e := range events {
-			if changed(*item) {
-				if e.Attributes == nil {
-					e.Attributes = map[string]string{}
-				}
-				e.Attributes[RepairedAttribute] = "true"
-			}
-			got.events = append(got.events, e)
-		}
+		got.events = append(got.events, events...)
 	}
 	got.events = pack.Distinct(got.events, src.delivery()...)
 	if batch != nil && len(got.unreadable) == batch.items {
@@ -141,18 +131,30 @@ func itemsOf(ctx context.Context, env service.Env, src source, r pack.Request) (
 	return batches.Items(r)
 }
 
-// readItem reads a callback or one item, without the source's secrets.
+// readItem reads a callback or one item, without the source's secrets, and returns what vouches for it: nothing where an operator
+// changed it.
 func readItem(
-	ctx context.Context, env service.Env, src source, r pack.Request, v signingv1.Verification,
-) (events []*signingv1.SigningEvent, err error) {
+	ctx context.Context, env service.Env, src source, c callback, r pack.Request,
+) (events []*signingv1.SigningEvent, v signingv1.Verification, err error) {
+	v = signingv1.Verification_VERIFICATION_NONE
 	defer func() { err = errors.Join(err, panicked(ctx, env, src, recover())) }()
+	changed := c.changed(r) // the pack compares an item with its batch
+	if !changed {
+		v = c.verification
+	}
 	if events, err = src.webhook.Normalize(r, v); err != nil {
-		return nil, err
+		return nil, v, err
 	}
 	for _, e := range events {
 		redact(e.ProtoReflect(), src.secrets)
+		if changed {
+			if e.Attributes == nil {
+				e.Attributes = map[string]string{}
+			}
+			e.Attributes[RepairedAttribute] = "true"
+		}
 	}
-	return events, fit(r, events, largestEvent(env))
+	return events, v, fit(r, events, largestEvent(env))
 }
 
 // panicked is the error of a pack that panicked, nil where it did not. The fault is not the provider's: the callback is kept
@@ -218,7 +220,7 @@ const mostGrowth = 16
 
 // fit fails when an event is larger than the broker's largest message: it would be refused now and at every retry.
 func fit(r pack.Request, events []*signingv1.SigningEvent, largest int64) error {
-	if int64(len(r.Body)) < largest/mostGrowth {
+	if int64(len(r.Body)+len(r.RawQuery)) < largest/mostGrowth {
 		return nil
 	}
 	for _, e := range events {

@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
@@ -33,39 +36,61 @@ type Replayed struct {
 	Quarantined []QuarantinedItem
 }
 
-// Replay stores the events of a quarantined callback or item. Its pack reads it again, and its events are stored like those of
-// any callback. Unchanged content keeps its verification: in a batch, each item whose bytes occur in the kept batch. If the
-// callback or item still cannot be read, Replay returns a *pack.UnreadableError.
+// ErrUnavailable is of a replay whose events the streams did not take: the next callback's would fail too.
+var ErrUnavailable = errors.New("the streams did not take its events")
+
+// Replay stores the events of a quarantined callback or item, which takes the same path as a live one. Unchanged content keeps its
+// verification: in a batch, each item whose bytes occur in the kept batch. If the callback or item still cannot be read, because it is
+// larger than today's limit or its pack panics too, Replay returns a *pack.UnreadableError.
 func Replay(ctx context.Context, env service.Env, h nats.Header, payload []byte, repair Repair) (Replayed, error) {
-	p, known := providers.ByName(h.Get(HeaderProvider))
-	if !known {
-		return Replayed{}, fmt.Errorf("no provider %q", h.Get(HeaderProvider))
-	}
-	sources, err := sourcesOf(p, env.Config.Sources)
+	return ReplayWith(ctx, env, providers.All, h, payload, repair)
+}
+
+// ReplayWith is Replay with other packs.
+func ReplayWith(ctx context.Context, env service.Env, packs []pack.Pack, h nats.Header, payload []byte, repair Repair) (Replayed, error) {
+	src, err := sourceOf(ctx, env, packs, h.Get(HeaderProvider), h.Get(HeaderSource))
 	if err != nil {
 		return Replayed{}, err
-	}
-	src, known := sources[h.Get(HeaderSource)]
-	if !known {
-		return Replayed{}, fmt.Errorf("the settings name no source %s/%s any more", h.Get(HeaderProvider), h.Get(HeaderSource))
 	}
 	kept, v, err := quarantinedRequest(h, payload)
 	if err != nil {
 		return Replayed{}, err
 	}
-	got := read(ctx, env, src, repair.of(kept), v, repair.changed(src, kept))
-	if len(got.unreadable) == 1 && got.unreadable[0].batch == nil {
-		return Replayed{}, got.unreadable[0].why
-	}
 	m, err := newMetrics(env.Metrics)
 	if err != nil {
 		return Replayed{}, err
 	}
-	a := newStore(env, m).putLate(ctx, src, got)
-	if a.outcome != "accepted" && a.outcome != "duplicate" {
-		return Replayed{}, fmt.Errorf("store: %s: %w", a.reason, a.err)
+	a := accept(ctx, env, newStore(env, m), src, callback{
+		request: repair.of(kept), verification: v, changed: repair.changed(src, kept), replayed: true,
+	})
+	switch a.outcome {
+	case "accepted", "duplicate":
+		return Replayed{IDs: a.ids, Quarantined: a.quarantined}, nil
+	case "quarantined":
+		return Replayed{}, a.err
+	case "refused":
+		return Replayed{}, &pack.UnreadableError{Reason: a.reason, Detail: a.detail}
+	default:
+		if a.reason == "held" {
+			return Replayed{}, errors.New("store: held: ingest is storing it right now")
+		}
+		return Replayed{}, fmt.Errorf("%w: %s: %w", ErrUnavailable, a.reason, a.err)
 	}
-	return Replayed{IDs: a.ids, Quarantined: a.quarantined}, nil
+}
+
+// sourceOf opens one source: another source whose settings are wrong does not matter to its callbacks.
+func sourceOf(ctx context.Context, env service.Env, packs []pack.Pack, provider, name string) (src source, err error) {
+	i := slices.IndexFunc(packs, func(p pack.Pack) bool { return p.Name == provider })
+	if i < 0 {
+		return source{}, fmt.Errorf("no provider %q", provider)
+	}
+	one := slices.DeleteFunc(slices.Clone(env.Config.Sources), func(s config.Source) bool { return s.Provider != provider || s.Name != name })
+	if len(one) == 0 {
+		return source{}, fmt.Errorf("the settings name no source %s/%s any more", provider, name)
+	}
+	defer func() { err = errors.Join(err, panicked(ctx, env, source{settings: one[0]}, recover())) }()
+	sources, err := sourcesOf(packs[i], one)
+	return sources[name], err
 }
 
 // of is the kept request with the repair in it.
