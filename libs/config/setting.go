@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -95,4 +96,15 @@ func (s setting) text() string {
 		return strings.Join(list, ",")
 	}
 	return fmt.Sprint(s.value.Interface())
+}
+
+// Text returns the value of a setting as a person would write it. The key, such as "ingest.addr", is written in the code, so one that does
+// not exist is a programming error and panics.
+func (c Config) Text(key string) string {
+	all := settings(reflect.ValueOf(&c).Elem())
+	i := slices.IndexFunc(all, func(s setting) bool { return s.key == key })
+	if i < 0 {
+		panic("config: no setting " + key)
+	}
+	return all[i].text()
 }

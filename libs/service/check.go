@@ -55,18 +55,20 @@ func checkCreds(path string) error {
 // CheckAlone says what else stops the start of a service that runs alone.
 func CheckAlone(s Service, cfg config.Config) error {
 	var errs []error
-	if !s.NoParts && cfg.NATS.URL == "" {
+	if s.calls(NATS) && cfg.NATS.URL == "" {
 		errs = append(errs, fmt.Errorf("nats.url: %s runs alone and needs a NATS server: set SIGNRELAY_NATS_URL", s.Name))
 	}
-	if s.NeedsRedis && cfg.Redis.URL == "" {
+	if s.calls(Redis) && cfg.Redis.URL == "" {
 		errs = append(errs, fmt.Errorf("redis.url: %s runs alone and shares its memory and its rates with its replicas: set SIGNRELAY_REDIS_URL", s.Name))
 	}
 	if s.Check != nil {
 		errs = append(errs, s.Check(cfg))
 	}
-	if s.Public != nil {
-		errs = append(errs, Apart(Address{"admin.addr", cfg.Admin.Addr}, Address{s.Name + "'s public address", s.Public(cfg)}))
+	addresses := []Address{{"admin.addr", cfg.Admin.Addr}}
+	for _, l := range s.Listeners {
+		addresses = append(addresses, Address{l.Key, cfg.Text(l.Key)})
 	}
+	errs = append(errs, Apart(addresses...))
 	return errors.Join(errs...)
 }
 

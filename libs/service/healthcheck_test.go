@@ -11,7 +11,7 @@ import (
 func TestHealthcheckIsTheDoorsOwnWord(t *testing.T) {
 	t.Parallel()
 	broken := make(chan struct{})
-	h := open(t, settings(t), Service{Name: "sandbox", NoParts: true, Run: func(ctx context.Context, env Env) error {
+	h := open(t, settings(t), Service{Name: "sandbox", Run: func(ctx context.Context, env Env) error {
 		env.Health.Add("the-world", func(context.Context) error {
 			select {
 			case <-broken:
@@ -26,7 +26,7 @@ func TestHealthcheckIsTheDoorsOwnWord(t *testing.T) {
 	}})
 	h.opened()
 	ask := func() (int, string) {
-		status, _, stderr := use(t.Context(), t, Service{Name: "sandbox", NoParts: true}, []string{"healthcheck"},
+		status, _, stderr := use(t.Context(), t, Service{Name: "sandbox"}, []string{"healthcheck"},
 			[]string{"SIGNRELAY_ADMIN_ADDR=" + strings.Replace(h.cfg.Admin.Addr, "127.0.0.1", "", 1)}) // as in a container: on all interfaces
 		return status, stderr
 	}

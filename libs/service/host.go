@@ -23,22 +23,6 @@ import (
 	"github.com/signrelay/signrelay/libs/limit"
 )
 
-// Service is one service, as a host runs it.
-type Service struct {
-	Name string
-	Run  func(context.Context, Env) error
-	// Check says what Run refuses of settings that passed Check; nil for a service that refuses nothing more.
-	Check func(config.Config) error
-	// Public is the address of its public door; nil for a service without one. Services with one address share the door.
-	Public func(config.Config) string
-	// NeedsRedis: its replicas must share their memory or their rates, so it does not run alone without Redis.
-	NeedsRedis bool
-	// OutlivesRedis: it does its work while Redis is away, so a program with it in it stays ready then.
-	OutlivesRedis bool
-	// NoParts: it uses neither NATS nor Redis; its Env has no connections.
-	NoParts bool
-}
-
 // Host runs services in one process: they share its connections, its health, its metrics and its admin listener.
 type Host struct {
 	Config   config.Config
@@ -172,7 +156,7 @@ type opening struct {
 // openParts connects, and waits until the broker is provisioned.
 func (h Host) openParts(ctx context.Context, live *config.Live, health *Health, how opening) (_ *parts, err error) {
 	p := &parts{limits: limit.NewLocal()}
-	if !h.any(func(s Service) bool { return !s.NoParts }) {
+	if !h.any(Service.connects) {
 		return p, nil
 	}
 	defer func() {
@@ -212,7 +196,7 @@ func (h Host) openParts(ctx context.Context, live *config.Live, health *Health, 
 		p.limits = limits
 		probes.Add(limits.Probe)
 		add := health.Add
-		if h.any(func(s Service) bool { return s.OutlivesRedis }) {
+		if h.any(Service.outlivesRedis) {
 			add = health.AddSoft
 		}
 		add("redis", probes.Check)
@@ -348,7 +332,7 @@ func (h Host) start(work context.Context, p *parts, live *config.Live, health *H
 		if len(h.Services) > 1 {
 			env.Log = h.Log.With("component", s.Name)
 		}
-		if !s.NoParts {
+		if s.connects() {
 			env.NATS, env.JS, env.Claims, env.Gaps = p.nats, p.js, p.claims, p.gaps
 		}
 		up.Add(1)
@@ -362,10 +346,11 @@ func (h Host) start(work context.Context, p *parts, live *config.Live, health *H
 
 // routes is what the service's public listener serves.
 func (r *running) routes(s Service, h Host, unrouted *prometheus.CounterVec) *Routes {
-	if s.Public == nil {
+	public, ok := s.Public()
+	if !ok {
 		return nil
 	}
-	addr := s.Public(h.Config)
+	addr := h.Config.Text(public.Key)
 	if r.public[addr] == nil {
 		r.public[addr] = NewRoutes()
 		r.public[addr].count(unrouted, s.Name, h.Log)
@@ -439,10 +424,11 @@ func (h Host) open(ctx context.Context, r *running, health *Health, admin *door,
 	open := Doors{Admin: admin.listener.Addr(), Public: map[string]net.Addr{}}
 	byAddr := map[string]*door{}
 	for _, s := range h.Services {
-		if s.Public == nil {
+		public, ok := s.Public()
+		if !ok {
 			continue
 		}
-		addr := s.Public(h.Config)
+		addr := h.Config.Text(public.Key)
 		if byAddr[addr] == nil {
 			d, err := openPublic(addr, lastOfConnection(health, r.public[addr]), r.dropped.WithLabelValues(s.Name).Inc, h.Log, failed)
 			if err != nil {

@@ -165,8 +165,14 @@ func (h *house) readyWithin(limit time.Duration, code int, is func(answer) bool)
 }
 
 // idle is a service that waits for its end.
+// both are the parties that a service's connections lead to.
+var both = []Party{NATS, Redis}
+
+// at is a public listener at the address that a setting has.
+func at(key string) []Listener { return []Listener{{Name: "http", Key: key, Path: "/"}} }
+
 func idle(name string, change ...func(*Service)) Service {
-	s := Service{Name: name, Run: func(ctx context.Context, env Env) error {
+	s := Service{Name: name, Calls: both, Run: func(ctx context.Context, env Env) error {
 		env.Up()
 		<-ctx.Done()
 		return ctx.Err()
@@ -216,7 +222,7 @@ func TestAServiceThatOutlivesRedisStaysReady(t *testing.T) {
 	t.Parallel()
 	broker, redis := provisioned(t), realtest.Redis(t)
 	cfg := settings(t, func(c *config.Config) { c.NATS.URL, c.Redis.URL = broker.URL, redis.URL })
-	h := open(t, cfg, idle("sms-sender"), idle("ingest", func(s *Service) { s.OutlivesRedis = true }))
+	h := open(t, cfg, idle("sms-sender"), idle("ingest", func(s *Service) { s.WorksWithoutRedis = true }))
 	h.opened()
 	redis.Stop()
 	h.readyWithin(5*time.Second, 200, func(a answer) bool {
@@ -260,23 +266,22 @@ func TestPublicDoorsOpenWhenAllServicesAreUp(t *testing.T) {
 	t.Parallel()
 	broker := provisioned(t)
 	addr := freeAddr(t)
-	public := func(config.Config) string { return addr }
 	first, release := make(chan struct{}), make(chan struct{})
-	ingest := Service{Name: "ingest", Public: public, Run: func(ctx context.Context, env Env) error {
+	ingest := Service{Name: "ingest", Calls: both, Listeners: at("ingest.addr"), Run: func(ctx context.Context, env Env) error {
 		env.Public.HandleFunc("/webhooks/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(202) })
 		env.Up()
 		close(first)
 		<-ctx.Done()
 		return nil
 	}}
-	shortener := Service{Name: "shortener", Public: public, Run: func(ctx context.Context, env Env) error {
+	shortener := Service{Name: "shortener", Calls: both, Listeners: at("ingest.addr"), Run: func(ctx context.Context, env Env) error {
 		<-release
 		env.Public.HandleFunc("/l/{code}", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(302) })
 		env.Up()
 		<-ctx.Done()
 		return nil
 	}}
-	h := open(t, settings(t, func(c *config.Config) { c.NATS.URL = broker.URL }), ingest, shortener, idle("enricher"))
+	h := open(t, settings(t, func(c *config.Config) { c.NATS.URL, c.Ingest.Addr = broker.URL, addr }), ingest, shortener, idle("enricher"))
 
 	<-first
 	if _, _, err := get("http://" + addr + "/webhooks/x"); err == nil {
@@ -302,8 +307,8 @@ func TestPublicDoorsOpenWhenAllServicesAreUp(t *testing.T) {
 func TestServicesWithAddressesOfTheirOwnShareNoDoor(t *testing.T) {
 	t.Parallel()
 	broker := provisioned(t)
-	serve := func(name string, addr func(config.Config) string) Service {
-		return Service{Name: name, Public: addr, Run: func(ctx context.Context, env Env) error {
+	serve := func(name, key string) Service {
+		return Service{Name: name, Calls: both, Listeners: at(key), Run: func(ctx context.Context, env Env) error {
 			env.Public.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, name) })
 			env.Up()
 			<-ctx.Done()
@@ -311,8 +316,8 @@ func TestServicesWithAddressesOfTheirOwnShareNoDoor(t *testing.T) {
 		}}
 	}
 	h := open(t, settings(t, func(c *config.Config) { c.NATS.URL = broker.URL }),
-		serve("ingest", func(c config.Config) string { return c.Ingest.Addr }),
-		serve("shortener", func(c config.Config) string { return c.Links.Addr }))
+		serve("ingest", "ingest.addr"),
+		serve("shortener", "links.addr"))
 	for name, addr := range h.opened().Public {
 		if _, body, err := get("http://" + addr.String()); body != name {
 			t.Errorf("%s answered as %q, %v", name, body, err)
@@ -326,7 +331,7 @@ func TestTheOrderOfTheEnd(t *testing.T) {
 	broker := provisioned(t)
 	inHand, answerNow, told := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	finish := make(chan struct{})
-	ingest := Service{Name: "ingest", Public: func(c config.Config) string { return c.Ingest.Addr }, Run: func(ctx context.Context, env Env) error {
+	ingest := Service{Name: "ingest", Calls: both, Listeners: at("ingest.addr"), Run: func(ctx context.Context, env Env) error {
 		env.Public.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 			close(inHand)
 			<-answerNow
@@ -381,7 +386,7 @@ func TestTheDrainDelay(t *testing.T) {
 	t.Parallel()
 	broker := provisioned(t)
 	public := func(s *Service) {
-		s.Public = func(c config.Config) string { return c.Ingest.Addr }
+		s.Listeners = at("ingest.addr")
 	}
 	for name, c := range map[string]struct {
 		cause   error
@@ -465,13 +470,13 @@ func TestAServiceThatFailsEndsTheHost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			others := make(chan struct{})
-			other := Service{Name: "sandbox", NoParts: true, Run: func(ctx context.Context, env Env) error {
+			other := Service{Name: "sandbox", Run: func(ctx context.Context, env Env) error {
 				env.Up()
 				<-ctx.Done()
 				close(others)
 				return nil
 			}}
-			h := open(t, settings(t), Service{Name: "sms-sender", NoParts: true, Run: c.run}, other)
+			h := open(t, settings(t), Service{Name: "sms-sender", Run: c.run}, other)
 			if name == "at its end" {
 				h.opened()
 				h.stop()
@@ -491,8 +496,8 @@ func TestAServiceThatNeverEndsDoesNotHoldTheHost(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	defer close(release)
-	h := open(t, settings(t), idle("ingest", func(s *Service) { s.NoParts = true }),
-		Service{Name: "sms-sender", NoParts: true, Run: func(_ context.Context, env Env) error {
+	h := open(t, settings(t), idle("ingest", func(s *Service) { s.Calls = nil }),
+		Service{Name: "sms-sender", Run: func(_ context.Context, env Env) error {
 			env.Up()
 			<-release
 			return nil
@@ -518,7 +523,7 @@ func TestADoorThatIsTakenEndsTheHost(t *testing.T) {
 	defer func() { _ = taken.Close() }()
 	atTaken := func(c *config.Config) { c.Ingest.Addr = taken.Addr().String() }
 	door := idle("ingest", func(s *Service) {
-		s.NoParts, s.Public = true, func(c config.Config) string { return c.Ingest.Addr }
+		s.Calls, s.Listeners = nil, at("ingest.addr")
 	})
 	h := open(t, settings(t, atTaken), door)
 	if err := h.end(); err == nil || !strings.HasPrefix(err.Error(), "public door of ingest: listen: ") {
@@ -532,7 +537,7 @@ func TestADoorThatIsTakenEndsTheHost(t *testing.T) {
 
 func TestAServiceWithoutPartsRunsWithoutNATS(t *testing.T) {
 	t.Parallel()
-	h := open(t, settings(t), Service{Name: "sandbox", NoParts: true, Run: func(ctx context.Context, env Env) error {
+	h := open(t, settings(t), Service{Name: "sandbox", Run: func(ctx context.Context, env Env) error {
 		if env.NATS != nil || env.JS != nil || env.Claims != nil || env.Gaps != nil {
 			return errors.New("it was given connections")
 		}
@@ -583,7 +588,7 @@ func TestTheMemoryIsInRedisOrInABucket(t *testing.T) {
 	t.Parallel()
 	withEachMemory(t, func(t *testing.T, broker *realtest.Broker, cfg config.Config) {
 		states := make(chan dedupe.State, 3)
-		h := open(t, cfg, Service{Name: "ingest", Run: func(ctx context.Context, env Env) error {
+		h := open(t, cfg, Service{Name: "ingest", Calls: both, Run: func(ctx context.Context, env Env) error {
 			env.Up()
 			memory := env.Claims(dedupe.Options{Namespace: "i", Lease: time.Minute, Remember: time.Hour})
 			for _, step := range []func() error{
@@ -632,7 +637,7 @@ func TestTheMemoryIsInRedisOrInABucket(t *testing.T) {
 func TestMetricsOfServicesDoNotClash(t *testing.T) {
 	t.Parallel()
 	counts := func(name string) Service {
-		return Service{Name: name, NoParts: true, Run: func(ctx context.Context, env Env) error {
+		return Service{Name: name, Run: func(ctx context.Context, env Env) error {
 			c := prometheus.NewCounter(prometheus.CounterOpts{Name: "signrelay_tests_total", Help: "Tests."})
 			env.Metrics.MustRegister(c)
 			c.Inc()
@@ -662,7 +667,7 @@ func TestMetricsOfServicesDoNotClash(t *testing.T) {
 
 func TestProfilesWhereTheSettingsAskForThem(t *testing.T) {
 	t.Parallel()
-	h := open(t, settings(t, func(c *config.Config) { c.Admin.Pprof = true }), idle("sandbox", func(s *Service) { s.NoParts = true }))
+	h := open(t, settings(t, func(c *config.Config) { c.Admin.Pprof = true }), idle("sandbox", func(s *Service) { s.Calls = nil }))
 	h.opened()
 	for path, want := range map[string]int{
 		"/debug/pprof/": 200, "/debug/pprof/heap": 200, "/debug/pprof/goroutine?debug=1": 200, "/debug/pprof/symbol": 200,

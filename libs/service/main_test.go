@@ -33,7 +33,7 @@ func TestHelpListsTheSettings(t *testing.T) {
 // Whatever the settings are: it is asked of an image that nobody has set up.
 func TestAProgramSaysWhichVersionItIs(t *testing.T) {
 	t.Parallel()
-	status, stdout, stderr := use(t.Context(), t, Service{Name: "ingest", NeedsRedis: true}, []string{"version"}, []string{"SIGNRELAY_LOG_LEVEL=loud"})
+	status, stdout, stderr := use(t.Context(), t, Service{Name: "ingest", Calls: []Party{NATS, Redis}}, []string{"version"}, []string{"SIGNRELAY_LOG_LEVEL=loud"})
 	if status != 0 || stderr != "" || stdout != fmt.Sprintf("ingest %s, commit %s, %s\n", Version(), Commit(), runtime.Version()) {
 		t.Errorf("%d %q %q", status, stdout, stderr)
 	}
@@ -46,7 +46,7 @@ func TestWrongUseIsStatus2AndTellsAllAtOnce(t *testing.T) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	status, _, stderr := use(t.Context(), t, Service{Name: "ingest", NeedsRedis: true},
+	status, _, stderr := use(t.Context(), t, Service{Name: "ingest", Calls: []Party{NATS, Redis}},
 		[]string{"--config", path, "serve"}, []string{"SIGNRELAY_LOG_LEVEL=loud"})
 	if status != 2 {
 		t.Errorf("status %d", status)
@@ -76,7 +76,7 @@ func TestTheExampleFitsThePacks(t *testing.T) {
 func TestStatusOfTheEnd(t *testing.T) {
 	environ := []string{"SIGNRELAY_ADMIN_ADDR=127.0.0.1:0"}
 	sandbox := func(run func(context.Context, Env) error) Service {
-		return Service{Name: "sandbox", NoParts: true, Run: run}
+		return Service{Name: "sandbox", Run: run}
 	}
 
 	ctx, stop := context.WithCancel(t.Context())

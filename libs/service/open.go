@@ -22,7 +22,7 @@ func Open(ctx context.Context, cfg config.Config, name string, log *slog.Logger)
 	defer cancel()
 	cfg.NATS = StopWhenForbidden(cfg.NATS, cancel)
 	live := config.NewLive(cfg)
-	h := Host{Config: cfg, Log: log, Services: []Service{{Name: name}}}
+	h := Host{Config: cfg, Log: log, Services: []Service{{Name: name, Calls: []Party{NATS, Redis}}}}
 	p, err := h.openParts(limit, live, new(Health), opening{
 		connect:  func() (*nats.Conn, error) { return ConnectNow(limit, cfg.NATS, name, log) },
 		hopeless: noJetStream,

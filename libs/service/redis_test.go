@@ -177,7 +177,7 @@ func TestAHostJudgesRedisByItsClaims(t *testing.T) {
 			t.Parallel()
 			broker, server := provisioned(t), realtest.RedisWith(t, nil)
 			cfg := settings(t, func(c *config.Config) { c.NATS.URL, c.Redis.URL = broker.URL, server.URL })
-			h := open(t, cfg, Service{Name: name, OutlivesRedis: outlives, Run: func(ctx context.Context, env Env) error {
+			h := open(t, cfg, Service{Name: name, Calls: both, WorksWithoutRedis: outlives, Run: func(ctx context.Context, env Env) error {
 				env.Claims(dedupe.Options{Namespace: flow.MemoryOf(name), Lease: time.Minute, Remember: time.Hour})
 				env.Up()
 				<-ctx.Done()

@@ -14,7 +14,14 @@ import (
 )
 
 // Service is the e-mail sender as a program of its own.
-var Service = service.Service{Name: flow.EmailSender, Run: Run, Check: check, NeedsRedis: true}
+var Service = service.Service{
+	Name:    flow.EmailSender,
+	Summary: "sends e-mails by SMTP",
+	Run:     Run,
+	Check:   check,
+	Calls:   []service.Party{service.NATS, service.Redis, service.SMTP},
+	Reads:   []string{"email", "limits", "short-links", "templates", "nats", "redis", "master_key", "log"},
+}
 
 // check says what Run refuses, which source has a locale without texts, and that half of a login is missing: a program that sends
 // nothing may read the file without the password.

@@ -25,10 +25,12 @@ import (
 
 // Service is the enricher as a program of its own.
 var Service = service.Service{
-	Name:          flow.Enricher,
-	Run:           Run,
-	NeedsRedis:    true,
-	OutlivesRedis: true, // a rate is then kept within each process
+	Name:              flow.Enricher,
+	Summary:           "asks the providers who receives which message",
+	Run:               Run,
+	Calls:             []service.Party{service.NATS, service.Redis, service.Web},
+	Reads:             []string{"sources", "api", "nats", "redis", "master_key", "log"},
+	WorksWithoutRedis: true, // each process then limits its own rate
 }
 
 // Run works until ctx ends. It fails at once when a source's API settings are unusable.

@@ -18,11 +18,14 @@ import (
 
 // Service is ingest as a program of its own.
 var Service = service.Service{
-	Name:          "ingest",
-	Run:           Run,
-	Public:        func(c config.Config) string { return c.Ingest.Addr },
-	NeedsRedis:    true,
-	OutlivesRedis: true, // the log and the stream's own duplicate window replace Redis
+	Name:              "ingest",
+	Summary:           "takes the providers' callbacks into the log",
+	Run:               Run,
+	Listeners:         []service.Listener{{Name: "http", Key: "ingest.addr", Port: 8080, Path: "/webhooks"}},
+	Calls:             []service.Party{service.NATS, service.Redis},
+	Reads:             []string{"sources", "ingest", "hide_sources", "drain_delay", "nats", "redis", "master_key", "log"},
+	WorksWithoutRedis: true, // the log and the stream's own duplicate window replace Redis
+	Memory:            1024, // 1024 callbacks at once, a quarter of which may be of 1 MiB
 }
 
 // Run takes callbacks until ctx ends.

@@ -39,7 +39,7 @@ func startReplica(t *testing.T, cfg config.Config) *replica {
 	go func() {
 		r.ended <- service.Host{
 			Config: cfg, Log: slog.New(slog.DiscardHandler), Opened: func(d service.Doors) { opened <- d },
-			Services: []service.Service{{Name: "ingest", Run: ingest.Run, Public: func(c config.Config) string { return c.Ingest.Addr }, OutlivesRedis: true}},
+			Services: []service.Service{ingest.Service},
 		}.Run(ctx)
 	}()
 	select {

@@ -19,10 +19,13 @@ import (
 
 // Service is the bridge as a program of its own.
 var Service = service.Service{
-	Name:          flow.KafkaBridge,
-	Run:           Run,
-	Check:         check,
-	OutlivesRedis: true, // it uses none
+	Name:    flow.KafkaBridge,
+	Summary: "copies the log to a Kafka topic",
+	Run:     Run,
+	Check:   check,
+	Calls:   []service.Party{service.NATS, service.Kafka},
+	Reads:   []string{"kafka", "nats", "log"},
+	Memory:  384,
 }
 
 // check says what Run refuses.

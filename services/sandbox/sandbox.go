@@ -23,7 +23,18 @@ import (
 )
 
 // Service is the sandbox as a program of its own.
-var Service = service.Service{Name: "sandbox", Run: Run, Check: check, NoParts: true}
+var Service = service.Service{
+	Name:    "sandbox",
+	Summary: "stands in for the outside world, for trials",
+	Run:     Run,
+	Check:   check,
+	Listeners: []service.Listener{
+		{Name: "http", Key: "sandbox.addr", Port: 8082},
+		{Name: "smtp", Key: "sandbox.smtp_addr", Port: 2525},
+	},
+	Reads:    []string{"sources", "api", "sms", "shortener", "sandbox", "log"},
+	DemoOnly: true,
+}
 
 // check says what Run refuses.
 func check(c config.Config) error {

@@ -22,12 +22,14 @@ import (
 
 // Service is the shortener as a program of its own.
 var Service = service.Service{
-	Name:          flow.Shortener,
-	Run:           Run,
-	Check:         check,
-	Public:        func(c config.Config) string { return c.Links.Addr },
-	NeedsRedis:    true,
-	OutlivesRedis: true, // links open, and a rate is kept within each process
+	Name:              flow.Shortener,
+	Summary:           "makes short links and serves them",
+	Run:               Run,
+	Check:             check,
+	Listeners:         []service.Listener{{Name: "http", Key: "links.addr", Port: 8083, Path: "/l"}},
+	Calls:             []service.Party{service.NATS, service.Redis, service.Web},
+	Reads:             []string{"sources", "api", "shortener", "drain_delay", "nats", "redis", "master_key", "log"},
+	WorksWithoutRedis: true, // links open, and each process limits its own rate
 }
 
 // check says what Run refuses, and that an outside shortener lacks its key: the senders read what its links begin with, and have none.

@@ -24,11 +24,13 @@ import (
 
 // Service is the SMS sender as a program of its own.
 var Service = service.Service{
-	Name:       flow.SMSSender,
-	Run:        Run,
-	Check:      check,
-	Public:     func(c config.Config) string { return c.Receipts.Addr },
-	NeedsRedis: true,
+	Name:      flow.SMSSender,
+	Summary:   "sends texts by Vonage and takes its delivery receipts",
+	Run:       Run,
+	Check:     check,
+	Listeners: []service.Listener{{Name: "http", Key: "receipts.addr", Port: 8084, Path: "/receipts"}},
+	Calls:     []service.Party{service.NATS, service.Redis, service.Web},
+	Reads:     []string{"sources", "sms", "limits", "short-links", "templates", "hide_sources", "drain_delay", "nats", "redis", "master_key", "log"},
 }
 
 // check says what Run refuses, and which source has a locale without texts.

@@ -9,13 +9,6 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/service"
-	emailsender "github.com/signrelay/signrelay/services/email-sender"
-	"github.com/signrelay/signrelay/services/enricher"
-	"github.com/signrelay/signrelay/services/ingest"
-	kafkabridge "github.com/signrelay/signrelay/services/kafka-bridge"
-	"github.com/signrelay/signrelay/services/sandbox"
-	"github.com/signrelay/signrelay/services/shortener"
-	smssender "github.com/signrelay/signrelay/services/sms-sender"
 )
 
 // Check says what of the settings would stop the start of Run.
@@ -50,12 +43,16 @@ func check(cfg config.Config, demo bool) error {
 			errs = append(errs, s.Check(cfg))
 		}
 	}
-	listeners := []service.Address{{Key: "ingest.addr", Addr: cfg.Ingest.Addr}, {Key: "admin.addr", Addr: cfg.Admin.Addr}}
+	listeners := []service.Address{{Key: "admin.addr", Addr: cfg.Admin.Addr}}
 	if cfg.NATS.URL == "" {
 		listeners = append(listeners, service.Address{Key: "nats.addr", Addr: cfg.NATS.Addr})
 	}
-	if demo {
-		listeners = append(listeners, service.Address{Key: "sandbox.addr", Addr: cfg.Sandbox.Addr}, service.Address{Key: "sandbox.smtp_addr", Addr: cfg.Sandbox.SMTPAddr})
+	for _, s := range services(cfg, demo) {
+		for _, l := range s.Listeners {
+			if a := (service.Address{Key: l.Key, Addr: cfg.Text(l.Key)}); !slices.Contains(listeners, a) { // several services share one
+				listeners = append(listeners, a)
+			}
+		}
 	}
 	errs = append(errs, service.Apart(listeners...))
 	errs = append(errs, checkDataDir(cfg.DataDir), checkBroker(cfg.NATS))
@@ -67,22 +64,17 @@ func check(cfg config.Config, demo bool) error {
 func CheckAlone(cfg config.Config, names []string) (mistakes, err error) {
 	mistakes = service.Check(cfg)
 	for _, name := range names {
-		i := slices.IndexFunc(alone, func(s service.Service) bool { return s.Name == name })
+		i := slices.IndexFunc(Services, func(s service.Service) bool { return s.Name == name })
 		if i < 0 {
-			known := make([]string, len(alone))
-			for i, s := range alone {
+			known := make([]string, len(Services))
+			for i, s := range Services {
 				known[i] = s.Name
 			}
 			return nil, fmt.Errorf("no service %q; there are %s", name, strings.Join(known, ", "))
 		}
-		mistakes = errors.Join(mistakes, service.CheckAlone(alone[i], cfg))
+		mistakes = errors.Join(mistakes, service.CheckAlone(Services[i], cfg))
 	}
 	return mistakes, nil
-}
-
-// alone are the services that have programs of their own.
-var alone = []service.Service{
-	ingest.Service, enricher.Service, shortener.Service, smssender.Service, emailsender.Service, kafkabridge.Service, sandbox.Service,
 }
 
 // Once has each mistake once: two services may refuse the same.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,13 +16,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/service"
-	emailsender "github.com/signrelay/signrelay/services/email-sender"
-	"github.com/signrelay/signrelay/services/enricher"
-	"github.com/signrelay/signrelay/services/ingest"
 	kafkabridge "github.com/signrelay/signrelay/services/kafka-bridge"
-	"github.com/signrelay/signrelay/services/sandbox"
-	"github.com/signrelay/signrelay/services/shortener"
-	smssender "github.com/signrelay/signrelay/services/sms-sender"
 )
 
 // Run runs everything until ctx ends. Starts are where consumers begin that are missing, as in flow.Provisioner. Opened, when it is
@@ -114,19 +109,21 @@ func provision(
 
 // services in the order of the flow. One public listener serves callbacks, links and receipts.
 func services(cfg config.Config, demo bool) []service.Service {
-	all := []service.Service{ingest.Service, enricher.Service, shortener.Service, smssender.Service, emailsender.Service}
-	for i := range all {
-		if all[i].Public != nil {
-			all[i].Public = func(c config.Config) string { return c.Ingest.Addr }
+	var running []service.Service
+	for _, s := range Services {
+		switch {
+		case s.DemoOnly && !demo, s.Name == kafkabridge.Service.Name && !cfg.Kafka.Set():
+			continue
+		case s.Name == kafkabridge.Service.Name:
+			s.Run = kafkabridge.RunBeside
 		}
+		s.Listeners = slices.Clone(s.Listeners)
+		for i := range s.Listeners {
+			if s.Listeners[i].Path != "" {
+				s.Listeners[i].Key = "ingest.addr"
+			}
+		}
+		running = append(running, s)
 	}
-	if cfg.Kafka.Set() {
-		beside := kafkabridge.Service
-		beside.Run = kafkabridge.RunBeside
-		all = append(all, beside)
-	}
-	if demo {
-		all = append(all, sandbox.Service)
-	}
-	return all
+	return running
 }

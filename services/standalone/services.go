@@ -1,0 +1,23 @@
+package standalone
+
+import (
+	"github.com/signrelay/signrelay/libs/service"
+	emailsender "github.com/signrelay/signrelay/services/email-sender"
+	"github.com/signrelay/signrelay/services/enricher"
+	"github.com/signrelay/signrelay/services/ingest"
+	kafkabridge "github.com/signrelay/signrelay/services/kafka-bridge"
+	"github.com/signrelay/signrelay/services/sandbox"
+	"github.com/signrelay/signrelay/services/shortener"
+	smssender "github.com/signrelay/signrelay/services/sms-sender"
+)
+
+// Services are all services that have programs of their own, in the order of the flow.
+var Services = []service.Service{
+	ingest.Service,
+	enricher.Service,
+	shortener.Service,
+	smssender.Service,
+	emailsender.Service,
+	kafkabridge.Service,
+	sandbox.Service,
+}
