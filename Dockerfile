@@ -48,7 +48,7 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["/service", "healthcheck"]
 ENTRYPOINT ["/service"]
 
-# In the order of the flow, with their own doors.
+# <services: stages>, written by make generate: a stage for each service, with its own listeners
 FROM image AS ingest
 EXPOSE 8080
 FROM image AS enricher
@@ -60,6 +60,7 @@ FROM image AS email-sender
 FROM image AS kafka-bridge
 FROM image AS sandbox
 EXPOSE 8082 2525
+# </services: stages>
 # The command line, and everything in one process: docker run signrelay/signrelay run
 FROM image AS signrelay
 EXPOSE 8080 8082

@@ -3,8 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-# In the order of the flow.
-SERVICES := ingest enricher shortener sms-sender email-sender kafka-bridge sandbox
+SERVICES := $(filter-out signrelay demo,$(notdir $(wildcard services/*/cmd/*)))
 # The modules of go.work. One module holds all programs (docs/adr/0023-few-modules.md).
 MODULES  := . proto examples/go tests
 # These modules are not in go.work: the versions that the libraries of Kubernetes, KEDA and the supply chain's tools require must not
@@ -126,12 +125,13 @@ generate: $(BUF) $(PROTOC_GEN_GO) ## Generate code and JSON Schema from proto/, 
 	@cd proto && PATH="$(dir $(PROTOC_GEN_GO)):$$PATH" $(BUF) generate
 	@go run ./libs/flow/picture -write README.md && go run ./libs/flow/accounts -write deployments
 	@go run ./libs/flow/scaling -write deployments/helm/signrelay/files/flow.yaml && go run ./libs/config/names -write deployments/helm/signrelay/files/settings.yaml
+	@go run ./services/standalone/tables -root .
 	@(cd proto && $(BUF) build -o -) | go run ./libs/event/schema -write docs
 	@go work sync && for m in $(MODULES); do (cd $$m && go mod tidy) || exit 1; done
 	@for m in $(APART); do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
 	@.ci/linked > docs/linked.txt
 
-GENERATED := proto README.md docs/linked.txt deployments/nats deployments/redis deployments/helm/signrelay/files docs/event.schema.json docs/asyncapi.yaml '*go.mod' '*go.sum' go.work
+GENERATED := proto README.md docs/linked.txt deployments docker-compose.yml Dockerfile .env.example docs/event.schema.json docs/asyncapi.yaml '*go.mod' '*go.sum' go.work
 .PHONY: generate-check
 generate-check: generate ## Fail when generated files, go.mod or go.sum files are stale
 	@if [ -n "$$(git status --porcelain -- $(GENERATED))" ]; then \

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/flow"
 )
 
 // Service is the declaration of one service. A host runs the service by it, and `make generate` writes the tables of the deployments from
@@ -22,12 +23,24 @@ type Service struct {
 	// Reads are the parts of the settings that the service reads; a deployment gives it no others, and none of their secrets. "api" is the
 	// part of sources that reaches the provider's API, and "short-links" what links begin with, without the shortener's secrets.
 	Reads []string
+	// Secrets are the settings that the service cannot do without and that only a file of its own may hold, besides the passwords of NATS
+	// and Redis.
+	Secrets []string
 	// WorksWithoutRedis: it does its work while Redis is away, so a program with it stays ready then.
 	WorksWithoutRedis bool
-	// Memory is how much memory a container or unit of it may take, in MiB; 0 is 256.
+	// Memory is how much memory a container or unit of it may take, in MiB; 0 is DefaultMemory.
 	Memory int
 	// DemoOnly: it stands in for the outside world, so a deployment runs it only where it is asked for.
 	DemoOnly bool
+}
+
+// DefaultMemory is the memory of a service that declares none, in MiB.
+const DefaultMemory = 256
+
+// Single reports whether more replicas do not share the work: the service stands in for the outside world, or its stage is ordered, so
+// that one replica works and another takes over when it fails.
+func (s Service) Single() bool {
+	return s.DemoOnly || slices.ContainsFunc(flow.Stages, func(stage flow.Stage) bool { return stage.Name == s.Name && stage.Ordered })
 }
 
 // Listener is an address at which a service listens.
@@ -66,4 +79,6 @@ func (s Service) calls(p Party) bool { return slices.Contains(s.Calls, p) }
 // connects reports whether the service needs connections of the host.
 func (s Service) connects() bool { return s.calls(NATS) || s.calls(Redis) }
 
-func (s Service) outlivesRedis() bool { return s.connects() && (s.WorksWithoutRedis || !s.calls(Redis)) }
+func (s Service) outlivesRedis() bool {
+	return s.connects() && (s.WorksWithoutRedis || !s.calls(Redis))
+}

@@ -21,6 +21,7 @@ var Service = service.Service{
 	Check:   check,
 	Calls:   []service.Party{service.NATS, service.Redis, service.SMTP},
 	Reads:   []string{"email", "limits", "short-links", "templates", "nats", "redis", "master_key", "log"},
+	Secrets: []string{"email.smtp.password"},
 }
 
 // check says what Run refuses, which source has a locale without texts, and that half of a login is missing: a program that sends

@@ -213,9 +213,7 @@ func host(t *testing.T, cfg config.Config, logged *servicetest.Logged) *harness 
 	t.Helper()
 	doors, ended := make(chan service.Doors, 1), make(chan error, 1)
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	h := service.Host{Config: cfg, Log: telemetry.Logger(logged, "info", "ingest"), Opened: func(d service.Doors) { doors <- d }, Services: []service.Service{{
-		Name: "ingest", Run: ingest.Run, Listeners: ingest.Service.Listeners, Calls: ingest.Service.Calls, WorksWithoutRedis: true,
-	}}}
+	h := service.Host{Config: cfg, Log: telemetry.Logger(logged, "info", "ingest"), Opened: func(d service.Doors) { doors <- d }, Services: []service.Service{ingest.Service}}
 	go func() { ended <- h.Run(ctx) }()
 	t.Cleanup(func() {
 		stop()

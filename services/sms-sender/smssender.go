@@ -31,6 +31,7 @@ var Service = service.Service{
 	Listeners: []service.Listener{{Name: "http", Key: "receipts.addr", Port: 8084, Path: "/receipts"}},
 	Calls:     []service.Party{service.NATS, service.Redis, service.Web},
 	Reads:     []string{"sources", "sms", "limits", "short-links", "templates", "hide_sources", "drain_delay", "nats", "redis", "master_key", "log"},
+	Secrets:   []string{"sms.vonage.api_key", "sms.vonage.api_secret", "sms.vonage.signature_secret"},
 }
 
 // check says what Run refuses, and which source has a locale without texts.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	core "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
 
 	"github.com/signrelay/signrelay/libs/config"
 	libservice "github.com/signrelay/signrelay/libs/service"
@@ -31,10 +32,10 @@ func misunderstoodSettings(m manifests) []string {
 			r.add("%s: %v", name, err)
 			continue
 		}
-		declared := declaration(name)
-		r.unless(declared != "" || isCommand(name), "%s has no program", name)
-		r.unless(cfg.NATS.URL != "" || strings.Contains(declared, "NoParts: true"), "%s does not know NATS", name)
-		r.unless(cfg.Redis.URL != "" || !regexp.MustCompile(`NeedsRedis:\s+true`).MatchString(declared), "%s does not know Redis", name)
+		declared, is := declaration(name)
+		r.unless(is || isCommand(name), "%s has no program", name)
+		r.unless(cfg.NATS.URL != "" || is && !slices.Contains(declared.Calls, "nats"), "%s does not know NATS", name)
+		r.unless(cfg.Redis.URL != "" || !slices.Contains(declared.Calls, "redis"), "%s does not know Redis", name)
 		for _, setting := range sorted(mounted(pod)) {
 			read[setting] = read[setting] || name != "doctor" && name != "kafka-refill" // which reads what the services read
 		}
@@ -45,17 +46,19 @@ func misunderstoodSettings(m manifests) []string {
 	return r.wrong
 }
 
-// declaration is what a service's package says of the service; empty for a program that is none.
-func declaration(name string) string {
-	files, _ := filepath.Glob(filepath.Join(root, "services", name, "*.go"))
-	for _, path := range files {
-		text, err := os.ReadFile(path)
-		if _, found, _ := strings.Cut(string(text), "var Service = service.Service{"); err == nil && found != "" {
-			declared, _, _ := strings.Cut(found, "\n}\n")
-			return declared
-		}
+// declaration is that of a service, from the table that make generate writes from the declarations in the code; false for a program that
+// is no service.
+func declaration(name string) (d struct{ Calls []string }, is bool) {
+	text, err := os.ReadFile(filepath.Join(root, "deployments", "helm", "signrelay", "files", "services.yaml"))
+	if err != nil {
+		return d, false
 	}
-	return ""
+	var all map[string]struct{ Calls []string }
+	if err := yaml.Unmarshal(text, &all); err != nil {
+		return d, false
+	}
+	d, is = all[name]
+	return d, is && !isCommand(name)
 }
 
 // unknownUsers finds services that call themselves otherwise than the accounts of deployments/nats do.

@@ -54,12 +54,16 @@ func read(t *testing.T, root string) layers {
 	return l
 }
 
-// place returns the row of a package, and the folder that names it there: the longest one that it is in.
+// place returns the row of a package, and the folder that names it there: the longest one that it is in, of equal ones the last.
 func (l layers) place(pkg string) (row int, folder string) {
 	row = -1
 	for i, folders := range l.rows {
 		for _, f := range folders {
-			if (pkg == f || strings.HasPrefix(pkg, f+"/")) && len(f) > len(folder) {
+			if above, each := strings.CutSuffix(f, "*"); each && strings.HasPrefix(pkg, above) {
+				child, _, _ := strings.Cut(strings.TrimPrefix(pkg, above), "/")
+				f = above + child
+			}
+			if (pkg == f || strings.HasPrefix(pkg, f+"/")) && len(f) >= len(folder) {
 				row, folder = i, f
 			}
 		}

@@ -1,0 +1,93 @@
+package standalone_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/services/standalone"
+)
+
+const root = "../.."
+
+// What must be written for a service outside its folder, and make generate does not write. CONTRIBUTING.md, "Add a service", has the same
+// list.
+func TestEveryServiceIsKnownWhereItMustBe(t *testing.T) {
+	t.Parallel()
+	folders, err := os.ReadDir(filepath.Join(root, "services"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var compose, values struct {
+		Services map[string]any `yaml:"services"`
+	}
+	read(t, "docker-compose.yml", &compose)
+	read(t, "deployments/helm/signrelay/values.yaml", &values)
+	checked := 0
+	for _, f := range folders {
+		name := f.Name()
+		if name == "standalone" {
+			continue
+		}
+		checked++
+		i := slices.IndexFunc(standalone.Services, func(s service.Service) bool { return s.Name == name })
+		if i < 0 {
+			t.Errorf("services/standalone/services.go: Services has no %s", name)
+			continue
+		}
+		if s := standalone.Services[i]; s.Summary == "" || s.Run == nil {
+			t.Errorf("services/%s: its declaration has no summary or no Run", name)
+		}
+		if compose.Services[name] == nil {
+			t.Errorf("docker-compose.yml: services has no %s", name)
+		}
+		if values.Services[name] == nil {
+			t.Errorf("deployments/helm/signrelay/values.yaml: services has no %s", name)
+		}
+	}
+	if checked < 7 || checked != len(standalone.Services) {
+		t.Errorf("%d folders of services, and %d declarations", checked, len(standalone.Services))
+	}
+}
+
+func read(t *testing.T, path string, into any) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(text, into); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+}
+
+// A declaration agrees with the map of the flow: who connects to NATS or Redis has a user there, and what it may do there is in the map.
+func TestDeclarationsAgreeWithTheFlow(t *testing.T) {
+	t.Parallel()
+	var onNATS, onRedis []string
+	for _, u := range flow.Users() {
+		onNATS = append(onNATS, u.Name)
+	}
+	for _, u := range flow.RedisUsers() {
+		onRedis = append(onRedis, u.Name)
+	}
+	for _, s := range standalone.Services {
+		if calls := slices.Contains(s.Calls, service.NATS); calls != slices.Contains(onNATS, s.Name) {
+			t.Errorf("libs/flow/flow.go: %s calls NATS: %t, and has a user there: %t", s.Name, calls, !calls)
+		}
+		if calls := slices.Contains(s.Calls, service.Redis); calls != slices.Contains(onRedis, s.Name) {
+			t.Errorf("libs/flow/flow.go: %s calls Redis: %t, and has a user there: %t", s.Name, calls, !calls)
+		}
+		for _, l := range s.Listeners {
+			if config.Default().Text(l.Key) == "" { // Text panics where there is no such setting
+				t.Errorf("%s: %s has no default", s.Name, l.Key)
+			}
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/services/standalone"
+)
+
+// files are those that list services.
+var files = []string{
+	"deployments/helm/signrelay/files/services.yaml", "deployments/helm/signrelay/values.schema.json", "deployments/prometheus/prometheus.yml",
+	"docker-compose.yml", "deployments/compose/cluster.yml", "Dockerfile", ".env.example",
+}
+
+func copied(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	for _, name := range append([]string{"deployments/systemd/signrelay-ingest.service"}, files...) {
+		text, err := os.ReadFile(filepath.Join("../../..", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, name)), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+func text(t *testing.T, root, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestANewServiceIsInEveryTable(t *testing.T) {
+	t.Parallel()
+	root := copied(t)
+	reminder := service.Service{
+		Name: "reminder", Summary: "reminds signers", Calls: []service.Party{service.NATS, service.Redis}, Reads: []string{"sources", "nats", "redis", "log"},
+		Listeners: []service.Listener{{Name: "http", Key: "links.addr", Port: 8099, Path: "/r"}}, Secrets: []string{"sms.vonage.api_key"}, Memory: 100,
+	}
+	if err := write(root, append(append([]service.Service(nil), standalone.Services...), reminder)); err != nil {
+		t.Fatal(err)
+	}
+	for name, wants := range map[string][]string{
+		"deployments/helm/signrelay/files/services.yaml": {
+			"reminder:\n  doors:\n    - {name: http, port: 8099, setting: SIGNRELAY_LINKS_ADDR, path: /r}\n  reads: [sources, nats, redis, log]\n  calls: [nats, redis]\n",
+		},
+		"deployments/helm/signrelay/values.schema.json": {`"reminder": {"$ref": "#/definitions/door"}`},
+		"deployments/prometheus/prometheus.yml":         {"kafka-bridge, reminder]"},
+		"docker-compose.yml": {
+			"      NATS_REMINDER_PASSWORD: ${NATS_REMINDER_PASSWORD:-not-a-secret}\n",
+			"      REDIS_REMINDER_PASSWORD: ${REDIS_REMINDER_PASSWORD:-${REDIS_PASSWORD:-not-a-secret}}\n", "sandbox,reminder\n",
+		},
+		"deployments/compose/cluster.yml": {"  NATS_REMINDER_PASSWORD: ${NATS_REMINDER_PASSWORD:-not-a-secret}\n"},
+		"Dockerfile":                      {"FROM image AS reminder\nEXPOSE 8099\n"},
+		".env.example":                    {"\nNATS_REMINDER_PASSWORD=not-a-secret\n", "\nREDIS_REMINDER_PASSWORD=not-a-secret\n"},
+		"deployments/systemd/signrelay-reminder.service": {
+			"Description=Signrelay reminder: reminds signers\n", "SIGNRELAY_ADMIN_ADDR=127.0.0.1:9188\n", "SIGNRELAY_NATS_USER=reminder\n",
+			"SIGNRELAY_REDIS_PASSWORD_FILE=%d/redis.password\n", "SIGNRELAY_SMS_VONAGE_API_KEY_FILE=%d/sms.vonage.api_key\n",
+			"MemoryMax=100M\nEnvironment=GOMEMLIMIT=90MiB\n", "PartOf=signrelay.target\n",
+		},
+	} {
+		is := text(t, root, name)
+		for _, want := range wants {
+			if !strings.Contains(is, want) {
+				t.Errorf("%s has no %q:\n%s", name, want, is)
+			}
+		}
+	}
+}
+
+// The tables of the repository are up to date, and writing them twice changes nothing.
+func TestTheTablesAreUpToDate(t *testing.T) {
+	t.Parallel()
+	root := copied(t)
+	if err := write(root, standalone.Services); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		if text(t, root, name) != text(t, "../../..", name) {
+			t.Errorf("%s is stale: run make generate", name)
+		}
+	}
+}
+
+// A file without its block is an error that says what is missing, and is left as it is.
+func TestAMissingBlockIsNamed(t *testing.T) {
+	t.Parallel()
+	root := copied(t)
+	path := filepath.Join(root, ".env.example")
+	if err := os.WriteFile(path, []byte("NATS_SYS_PASSWORD=x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := write(root, standalone.Services)
+	if err == nil || !strings.Contains(err.Error(), ".env.example: want one block between # <services: ") {
+		t.Error(err)
+	}
+	if text(t, root, ".env.example") != "NATS_SYS_PASSWORD=x\n" {
+		t.Error("it was changed")
+	}
+}
