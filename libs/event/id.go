@@ -9,32 +9,6 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// The canonical types that happen to a document, or to a person on a document, only once in each sending.
-var once = map[string]bool{
-	"document.sent":      true,
-	"document.completed": true,
-	"document.declined":  true,
-	"document.voided":    true,
-	"document.expired":   true,
-	"recipient.signed":   true,
-	"recipient.declined": true,
-}
-
-// HappensOnce reports whether e is a transition that happens only once in each sending, and whose document and person
-// distinguish it from others of its type. A callback about a recipient that does not identify the recipient does not qualify:
-// two people's signatures must not become one event.
-func HappensOnce(e *signingv1.SigningEvent) bool {
-	if !once[e.GetType()] {
-		return false
-	}
-	switch e.GetType() {
-	case "recipient.signed", "recipient.declined":
-		return e.GetRecipient().GetId() != ""
-	default:
-		return e.GetDocument().GetId() != ""
-	}
-}
-
 // TransitionID is the id of a fact that happens once, whichever callback reports it and however often: of its source,
 // provider, document, recipient and type. Where a provider can send again, or one person answers several contracts, again is
 // what tells those facts apart. It comes from the event itself, never from its receipt (docs/adr/0011).

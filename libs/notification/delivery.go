@@ -330,7 +330,7 @@ func (d delivery) earlier(ctx context.Context, n *notifyv1.Notification, twice b
 	switch {
 	case err != nil:
 		return nil, false, err
-	case told.GetType() == SentType:
+	case told.GetType() == event.NotificationSent:
 		return nil, true, nil
 	case told != nil:
 		receipt := Receipt{Reference: told.GetNotice().GetReference(), Parts: told.GetNotice().GetParts(), PossibleDuplicate: twice}

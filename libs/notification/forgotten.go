@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/stage"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -26,7 +27,7 @@ func forgotten(n *notifyv1.Notification, now time.Time) bool {
 func (d delivery) settled(ctx context.Context, in stage.Event[*notifyv1.Notification], now time.Time) (missing []stage.Out, settled bool, err error) {
 	n := in.Data
 	if in.Replays == 0 {
-		e, err := find(ctx, d.log, n, FailedType, func(*signingv1.SigningEvent) bool { return true })
+		e, err := find(ctx, d.log, n, event.NotificationFailed, func(*signingv1.SigningEvent) bool { return true })
 		if err != nil || e != nil {
 			return nil, e != nil, err
 		}

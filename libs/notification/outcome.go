@@ -13,26 +13,16 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// The types of the events that report the progress of a notification.
-const (
-	RequestedType  = "notification.requested"  // it was made, and is on its way
-	SuppressedType = "notification.suppressed" // a person should get it and cannot; it was not made
-	DeferredType   = "notification.deferred"   // it waits until the operator has fixed something
-	SentType       = "notification.sent"
-	DeliveredType  = "notification.delivered"
-	FailedType     = "notification.failed"
-)
-
 // Requested is the event that the stage made n.
 func Requested(n *notifyv1.Notification, stage string, at time.Time) *signingv1.SigningEvent {
-	return outcome(n, RequestedType, event.DerivedID(n.GetId(), stage, "requested"), at)
+	return outcome(n, event.NotificationRequested, event.DerivedID(n.GetId(), stage, "requested"), at)
 }
 
 // Suppressed is the event that the stage would have made n and could not. The reason is bounded and never personal, and another
 // reason is another event. Where n
 // has no channel, because nothing is known of any, the event has none.
 func Suppressed(n *notifyv1.Notification, stage string, at time.Time, reason string) *signingv1.SigningEvent {
-	e := outcome(n, SuppressedType, event.DerivedID(n.GetId(), stage, "suppressed/"+reason), at)
+	e := outcome(n, event.NotificationSuppressed, event.DerivedID(n.GetId(), stage, "suppressed/"+reason), at)
 	e.Notice.Reason = reason
 	if n.GetChannel() == notifyv1.Channel_CHANNEL_UNSPECIFIED {
 		e.Notice.Channel = ""
@@ -66,7 +56,7 @@ func Sent(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *sign
 	if r.PossibleDuplicate {
 		what = "sent again"
 	}
-	e := outcome(n, SentType, event.DerivedID(n.GetId(), stage, what), at)
+	e := outcome(n, event.NotificationSent, event.DerivedID(n.GetId(), stage, what), at)
 	e.Notice.Reference = r.Reference
 	e.Notice.Parts = r.Parts
 	e.Notice.PossibleDuplicate = r.PossibleDuplicate
@@ -78,7 +68,7 @@ func Sent(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *sign
 // Deferred is the event that n waits until the party at fault has fixed the problem. It is published once per notification.
 // The country is set where it is that of the number that the settings do not allow texts to.
 func Deferred(n *notifyv1.Notification, stage string, at time.Time, reason string, whose Fault, country string) *signingv1.SigningEvent {
-	e := outcome(n, DeferredType, event.DerivedID(n.GetId(), stage, "deferred"), at)
+	e := outcome(n, event.NotificationDeferred, event.DerivedID(n.GetId(), stage, "deferred"), at)
 	e.Notice.Reason, e.Notice.Fault = reason, string(whose)
 	if country != "" {
 		e.Attributes = map[string]string{"country": country}
@@ -88,7 +78,7 @@ func Deferred(n *notifyv1.Notification, stage string, at time.Time, reason strin
 
 // Failed is the event that the stage gave n up, and whose fault that is. The reason is bounded and never personal.
 func Failed(n *notifyv1.Notification, stage string, at time.Time, reason string, whose Fault) *signingv1.SigningEvent {
-	e := outcome(n, FailedType, event.DerivedID(n.GetId(), stage, "failed"), at)
+	e := outcome(n, event.NotificationFailed, event.DerivedID(n.GetId(), stage, "failed"), at)
 	e.Notice.Reason, e.Notice.Fault = reason, string(whose)
 	return e
 }
@@ -115,7 +105,7 @@ func outcome(n *notifyv1.Notification, eventType, id string, at time.Time) *sign
 // of it, else nil. Only the one document's outcomes are read, and each type by its whole subject: for a filter with "*" the
 // server looks through up to 8 MB of the log, 20 ms of its processor.
 func Earlier(ctx context.Context, log event.Log, n *notifyv1.Notification) (*signingv1.SigningEvent, error) {
-	for _, outcome := range []string{SentType, DeliveredType, FailedType} {
+	for _, outcome := range []string{event.NotificationSent, event.NotificationDelivered, event.NotificationFailed} {
 		if e, err := find(ctx, log, n, outcome, handedOver); err != nil || e != nil {
 			return e, err
 		}

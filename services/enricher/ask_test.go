@@ -120,14 +120,14 @@ func TestTheDocumentOfAPersonIsAskedFor(t *testing.T) {
 	t.Parallel()
 	api := &provider{document: pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{with(ann, unresolved), with(bob, unresolved, place(1))}}}
 	b := start(t, api)
-	publish(t, b, about(recipientSigned, "", "ann", rsa))
+	publish(t, b, about(event.RecipientSigned, "", "ann", rsa))
 	n, err := notification.Decode(b.Await(flow.Notify, "notify.v1.link.acme.clickwrap.document-of-ann", 1)[0].Data())
 	if err != nil || n.GetDocumentId() != "document-of-ann" || n.GetTo().GetRecipientId() != "bob" || n.GetLink() == nil || n.GetLink().GetTarget() != "" {
 		t.Errorf("invitation %v, %v", n, err)
 	}
 	b.Await(flow.Signing, "signing.v1.acme.clickwrap.notification.requested.document-of-ann", 1)
 
-	publish(t, b, about(recipientSigned, "", "", rsa)) // of nobody, on nothing
+	publish(t, b, about(event.RecipientSigned, "", "", rsa)) // of nobody, on nothing
 	b.Settled(flow.Enricher)
 	if n := b.Count(flow.Notify, "notify.v1.>"); n != 1 {
 		t.Errorf("%d messages, want 1", n)
@@ -140,11 +140,11 @@ func TestDocumentsOfOneTokenHaveEachTheirOwnPast(t *testing.T) {
 	b := servicetest.New(t, config.Config{})
 	api := &provider{document: pack.Document{Recipients: []pack.Recipient{ann, bob}}}
 	e := beside(t, b, sources(api))
-	publish(t, b, about(documentVoided, "*", "", hmac))
-	publish(t, b, about(documentVoided, "other", "", hmac))
+	publish(t, b, about(event.DocumentVoided, "*", "", hmac))
+	publish(t, b, about(event.DocumentVoided, "other", "", hmac))
 	const ended = "suppressed bob: document-ended"
 	for document, want := range map[string]string{"Kg": "progress to bob", "*": ended, "other": ended} {
-		signed := stage.Event[*signingv1.SigningEvent]{Attempt: 1, Data: about(recipientSigned, document, "ann", hmac)}
+		signed := stage.Event[*signingv1.SigningEvent]{Attempt: 1, Data: about(event.RecipientSigned, document, "ann", hmac)}
 		outs, err := e.tell(t.Context(), signed)
 		if got := follows(t, outs); !slices.Equal(got, []string{want}) {
 			t.Errorf("%s: %q, want %q: %v", document, got, want, err)
@@ -156,7 +156,7 @@ func TestDocumentsOfOtherGroupsAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	api := &provider{foreign: true}
 	b := start(t, api)
-	publish(t, b, about(documentCompleted, "doc", "", rsa))
+	publish(t, b, about(event.DocumentCompleted, "doc", "", rsa))
 	b.Settled(flow.Enricher)
 	if api.calls() != 1 || b.Count(flow.Notify, "notify.v1.>")+b.Count(flow.DLQ, "dlq.v1.>") != 0 {
 		t.Errorf("%d calls, %d messages, %d in the DLQ", api.calls(), b.Count(flow.Notify, "notify.v1.>"), b.Count(flow.DLQ, "dlq.v1.>"))
@@ -168,11 +168,11 @@ func TestAHintIsConfirmedBeforeAnybodyIsTold(t *testing.T) {
 	t.Parallel()
 	api := &provider{document: pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{bob}}}
 	b := start(t, api)
-	publish(t, b, about(documentCompleted, "hinted", "", nothing))
-	publish(t, b, about(documentCompleted, "signed", "", hmac))
+	publish(t, b, about(event.DocumentCompleted, "hinted", "", nothing))
+	publish(t, b, about(event.DocumentCompleted, "signed", "", hmac))
 	b.Await(flow.Notify, "notify.v1.link.acme.clickwrap.signed", 1)
 	e := beside(t, b, sources(api))
-	hint := stage.Event[*signingv1.SigningEvent]{Attempt: 2, Data: about(documentCompleted, "hinted", "", nothing)}
+	hint := stage.Event[*signingv1.SigningEvent]{Attempt: 2, Data: about(event.DocumentCompleted, "hinted", "", nothing)}
 	if outs, err := e.tell(t.Context(), hint); err == nil || len(outs) != 0 {
 		t.Errorf("%d follow, %v", len(outs), err)
 	}
@@ -194,24 +194,24 @@ func TestNoProgressAfterTheEnd(t *testing.T) {
 			t.Parallel()
 			api := &provider{document: pack.Document{Status: status, Recipients: []pack.Recipient{ann, bob}}}
 			b := start(t, api)
-			publish(t, b, about(recipientSigned, "doc", "ann", hmac))
+			publish(t, b, about(event.RecipientSigned, "doc", "ann", hmac))
 			b.Settled(flow.Enricher)
 			if n := b.Count(flow.Notify, "notify.v1.>"); n != 0 {
 				t.Errorf("%d messages, want none", n)
 			}
 			api.set(func(d *pack.Document) { d.Status = pack.StatusOpen })
-			publish(t, b, about(recipientSigned, "other", "ann", hmac))
+			publish(t, b, about(event.RecipientSigned, "other", "ann", hmac))
 			b.Await(flow.Notify, "notify.v1.send.email.acme.clickwrap.other", 1) // the control
 		})
 	}
-	for _, end := range []string{documentCompleted, documentDeclined, documentVoided, documentExpired} {
+	for _, end := range []string{event.DocumentCompleted, event.DocumentDeclined, event.DocumentVoided, event.DocumentExpired} {
 		t.Run("the log says "+end, func(t *testing.T) {
 			t.Parallel()
 			api := &provider{document: pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{ann, bob}}}
 			b := servicetest.New(t, config.Config{})
 			publish(t, b, about(end, "doc", "", hmac))
-			publish(t, b, about(recipientSigned, "doc", "ann", hmac))
-			publish(t, b, about(recipientSigned, "other", "ann", hmac)) // the control
+			publish(t, b, about(event.RecipientSigned, "doc", "ann", hmac))
+			publish(t, b, about(event.RecipientSigned, "other", "ann", hmac)) // the control
 			b.Start(func(ctx context.Context, env service.Env) error { return run(ctx, env, sources(api)) })
 			b.Await(flow.Notify, "notify.v1.send.email.acme.clickwrap.other", 1)
 			b.Settled(flow.Enricher)
@@ -246,7 +246,7 @@ func TestHangingProvider(t *testing.T) {
 		<-arrived
 		end() // the attempt's time is over
 	}()
-	outs, err := e.tell(ctx, stage.Event[*signingv1.SigningEvent]{Attempt: 1, Data: about(documentSent, "doc", "", hmac)})
+	outs, err := e.tell(ctx, stage.Event[*signingv1.SigningEvent]{Attempt: 1, Data: about(event.DocumentSent, "doc", "", hmac)})
 	if v := stage.Decide(err, 1, flow.StageNamed(flow.Enricher).Policy); v.Kind != "retry" || v.Reason != "failed" || len(outs) != 0 {
 		t.Errorf("%+v, %v, %d follow", v, err, len(outs))
 	}

@@ -63,19 +63,19 @@ func agreement(happened *signingv1.SigningEvent, document *pack.Document) (agree
 		acted = people[who]
 	}
 	switch happened.GetType() {
-	case documentCompleted:
+	case event.DocumentCompleted:
 		return document.Status == pack.StatusCompleted, true
-	case documentDeclined:
+	case event.DocumentDeclined:
 		return slices.Contains(withdrawn, document.Status), true
-	case documentVoided:
+	case event.DocumentVoided:
 		return document.Status == pack.StatusVoided, true
-	case documentExpired:
+	case event.DocumentExpired:
 		return document.Status == pack.StatusExpired || document.Status == pack.StatusVoided, true
-	case recipientSigned:
+	case event.RecipientSigned:
 		return acted.Signed || document.Status == pack.StatusCompleted, true
-	case recipientDeclined:
+	case event.RecipientDeclined:
 		return acted.Declined || slices.Contains(withdrawn, document.Status), true
-	case recipientUndeliverable:
+	case event.RecipientUndeliverable:
 		return false, false // what happened to a letter is not asked for
 	default:
 		return true, true // it has begun: the API knows the document, and who is invited follows from what it says

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/stage"
@@ -33,38 +34,38 @@ func TestConfirm(t *testing.T) {
 		age          time.Duration
 		want         stage.Kind
 	}{
-		{"hmac", documentCompleted, signingv1.Verification_VERIFICATION_HMAC, pack.StatusOpen, bob, 1, 0, believed},
-		{"rsa", documentCompleted, signingv1.Verification_VERIFICATION_RSA, pack.StatusOpen, bob, 1, 0, believed},
-		{"told by the API itself", documentCompleted, signingv1.Verification_VERIFICATION_CONFIRMED, pack.StatusOpen, bob, 1, 0, believed},
+		{"hmac", event.DocumentCompleted, signingv1.Verification_VERIFICATION_HMAC, pack.StatusOpen, bob, 1, 0, believed},
+		{"rsa", event.DocumentCompleted, signingv1.Verification_VERIFICATION_RSA, pack.StatusOpen, bob, 1, 0, believed},
+		{"told by the API itself", event.DocumentCompleted, signingv1.Verification_VERIFICATION_CONFIRMED, pack.StatusOpen, bob, 1, 0, believed},
 
-		{"completed", documentCompleted, none, pack.StatusCompleted, bob, 1, 0, believed},
-		{"completed, with a token", documentCompleted, token, pack.StatusCompleted, bob, 1, 0, believed},
-		{"not completed", documentCompleted, none, pack.StatusOpen, bob, 1, 0, asked},
-		{"not completed, with a token", documentCompleted, token, pack.StatusVoided, bob, 1, 0, asked},
-		{"still not completed", documentCompleted, token, pack.StatusOpen, bob, 9, 4 * time.Minute, asked},
-		{"never completed", documentCompleted, token, pack.StatusOpen, bob, 10, 5 * time.Minute, buried},
-		{"an old one is asked about again", documentCompleted, token, pack.StatusOpen, bob, 1, time.Hour, asked},
-		{"nobody can tell, with a token", documentCompleted, token, pack.StatusUnknown, bob, 1, 0, believed},
-		{"nobody can tell", documentCompleted, none, pack.StatusUnknown, bob, 1, 0, dropped},
+		{"completed", event.DocumentCompleted, none, pack.StatusCompleted, bob, 1, 0, believed},
+		{"completed, with a token", event.DocumentCompleted, token, pack.StatusCompleted, bob, 1, 0, believed},
+		{"not completed", event.DocumentCompleted, none, pack.StatusOpen, bob, 1, 0, asked},
+		{"not completed, with a token", event.DocumentCompleted, token, pack.StatusVoided, bob, 1, 0, asked},
+		{"still not completed", event.DocumentCompleted, token, pack.StatusOpen, bob, 9, 4 * time.Minute, asked},
+		{"never completed", event.DocumentCompleted, token, pack.StatusOpen, bob, 10, 5 * time.Minute, buried},
+		{"an old one is asked about again", event.DocumentCompleted, token, pack.StatusOpen, bob, 1, time.Hour, asked},
+		{"nobody can tell, with a token", event.DocumentCompleted, token, pack.StatusUnknown, bob, 1, 0, believed},
+		{"nobody can tell", event.DocumentCompleted, none, pack.StatusUnknown, bob, 1, 0, dropped},
 
-		{"declined", documentDeclined, none, pack.StatusDeclined, bob, 1, 0, believed},
-		{"declined, as voided", documentDeclined, none, pack.StatusVoided, bob, 1, 0, believed},
-		{"not declined", documentDeclined, none, pack.StatusCompleted, bob, 1, 0, asked},
-		{"voided", documentVoided, none, pack.StatusVoided, bob, 1, 0, believed},
-		{"not voided", documentVoided, none, pack.StatusDeclined, bob, 1, 0, asked},
-		{"expired", documentExpired, none, pack.StatusExpired, bob, 1, 0, believed},
-		{"not expired", documentExpired, none, pack.StatusOpen, bob, 1, 0, asked},
-		{"signed", recipientSigned, none, pack.StatusOpen, with(bob, signed), 1, 0, believed},
-		{"signed, for all have", recipientSigned, none, pack.StatusCompleted, bob, 1, 0, believed},
-		{"not signed", recipientSigned, none, pack.StatusOpen, bob, 1, 0, asked},
-		{"refused", recipientDeclined, none, pack.StatusOpen, with(bob, declined), 1, 0, believed},
-		{"refused, for the document is", recipientDeclined, none, pack.StatusDeclined, bob, 1, 0, believed},
-		{"not refused", recipientDeclined, none, pack.StatusOpen, bob, 1, 0, asked},
+		{"declined", event.DocumentDeclined, none, pack.StatusDeclined, bob, 1, 0, believed},
+		{"declined, as voided", event.DocumentDeclined, none, pack.StatusVoided, bob, 1, 0, believed},
+		{"not declined", event.DocumentDeclined, none, pack.StatusCompleted, bob, 1, 0, asked},
+		{"voided", event.DocumentVoided, none, pack.StatusVoided, bob, 1, 0, believed},
+		{"not voided", event.DocumentVoided, none, pack.StatusDeclined, bob, 1, 0, asked},
+		{"expired", event.DocumentExpired, none, pack.StatusExpired, bob, 1, 0, believed},
+		{"not expired", event.DocumentExpired, none, pack.StatusOpen, bob, 1, 0, asked},
+		{"signed", event.RecipientSigned, none, pack.StatusOpen, with(bob, signed), 1, 0, believed},
+		{"signed, for all have", event.RecipientSigned, none, pack.StatusCompleted, bob, 1, 0, believed},
+		{"not signed", event.RecipientSigned, none, pack.StatusOpen, bob, 1, 0, asked},
+		{"refused", event.RecipientDeclined, none, pack.StatusOpen, with(bob, declined), 1, 0, believed},
+		{"refused, for the document is", event.RecipientDeclined, none, pack.StatusDeclined, bob, 1, 0, believed},
+		{"not refused", event.RecipientDeclined, none, pack.StatusOpen, bob, 1, 0, asked},
 
-		{"sent", documentSent, none, pack.StatusOpen, bob, 1, 0, believed},
-		{"sent, and nobody can tell", documentSent, none, pack.StatusUnknown, bob, 1, 0, dropped},
-		{"a letter came back, with a token", recipientUndeliverable, token, pack.StatusOpen, bob, 1, 0, believed},
-		{"a letter came back", recipientUndeliverable, none, pack.StatusOpen, bob, 1, 0, dropped},
+		{"sent", event.DocumentSent, none, pack.StatusOpen, bob, 1, 0, believed},
+		{"sent, and nobody can tell", event.DocumentSent, none, pack.StatusUnknown, bob, 1, 0, dropped},
+		{"a letter came back, with a token", event.RecipientUndeliverable, token, pack.StatusOpen, bob, 1, 0, believed},
+		{"a letter came back", event.RecipientUndeliverable, none, pack.StatusOpen, bob, 1, 0, dropped},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

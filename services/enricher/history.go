@@ -10,7 +10,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/event"
-	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/stage"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -56,7 +55,7 @@ func (h history) resending(happened *signingv1.SigningEvent) []string {
 // decisive is what recall goes by. Each is asked for by its whole subject, which the server finds at once: for a filter with "*" it
 // looks through up to 8 MB of the log, 20 ms of its processor.
 var decisive = []string{
-	documentSent, documentCompleted, documentDeclined, documentVoided, documentExpired, recipientSigned, recipientDeclined,
+	event.DocumentSent, event.DocumentCompleted, event.DocumentDeclined, event.DocumentVoided, event.DocumentExpired, event.RecipientSigned, event.RecipientDeclined,
 }
 
 // history reads it. The provider's API may lag behind its own callbacks, and the log behind the provider: what either has
@@ -67,7 +66,7 @@ var decisive = []string{
 func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent, stored time.Time) (history, error) {
 	types := decisive
 	switch own := happened.GetType(); {
-	case own == documentCompleted:
+	case own == event.DocumentCompleted:
 		types = []string{own}
 	case !slices.Contains(decisive, own):
 		types = append(slices.Clone(decisive), own)
@@ -80,11 +79,11 @@ func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent
 		}
 		events = append(events, found...)
 	}
-	if happened.GetType() == documentCompleted {
+	if happened.GetType() == event.DocumentCompleted {
 		return history{}, nil
 	}
 	past := recall(events)
-	if happened.GetType() == recipientSigned {
+	if happened.GetType() == event.RecipientSigned {
 		linkless, err := e.linkless(ctx, happened)
 		if err != nil {
 			return history{}, err
@@ -124,7 +123,7 @@ func (e *enricher) past(
 }
 
 func (e *enricher) linkless(ctx context.Context, happened *signingv1.SigningEvent) (map[string]bool, error) {
-	suppressed, err := e.past(ctx, happened, notification.SuppressedType, time.Time{})
+	suppressed, err := e.past(ctx, happened, event.NotificationSuppressed, time.Time{})
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +146,7 @@ func (e *enricher) linkless(ctx context.Context, happened *signingv1.SigningEven
 
 // requested is the ids of the document's messages that were made, by the log.
 func (e *enricher) requested(ctx context.Context, happened *signingv1.SigningEvent) (map[string]bool, error) {
-	events, err := e.past(ctx, happened, notification.RequestedType, time.Time{})
+	events, err := e.past(ctx, happened, event.NotificationRequested, time.Time{})
 	ids := make(map[string]bool, len(events))
 	for _, r := range events {
 		ids[r.GetNotice().GetNotificationId()] = true
@@ -167,18 +166,18 @@ func recall(events []*signingv1.SigningEvent) history {
 			continue
 		}
 		switch at := event.Time(e); e.GetType() {
-		case documentSent:
+		case event.DocumentSent:
 			past.sendings = append(past.sendings, sending{e.GetId(), at})
-		case documentCompleted:
+		case event.DocumentCompleted:
 			past.completed = true
-		case documentDeclined, documentVoided, documentExpired:
+		case event.DocumentDeclined, event.DocumentVoided, event.DocumentExpired:
 			over = later(over, at)
-		case recipientSigned:
+		case event.RecipientSigned:
 			if key := signerKey(e); !signed[key] {
 				signed[key] = true
 				past.signatures = append(past.signatures, e)
 			}
-		case recipientDeclined:
+		case event.RecipientDeclined:
 			refusals = append(refusals, e)
 		}
 	}
@@ -217,9 +216,9 @@ func later(a, b time.Time) time.Time {
 // is completed is always told; that it came to another end, unless it is completed.
 func over(happened *signingv1.SigningEvent, completed, ended bool) bool {
 	switch happened.GetType() {
-	case documentCompleted:
+	case event.DocumentCompleted:
 		return false
-	case documentDeclined, documentVoided, documentExpired, recipientDeclined:
+	case event.DocumentDeclined, event.DocumentVoided, event.DocumentExpired, event.RecipientDeclined:
 		return completed
 	default:
 		return ended

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
@@ -11,7 +12,7 @@ import (
 // What is known of a document's end does not depend on the order in which it was heard.
 func TestRecallEndings(t *testing.T) {
 	t.Parallel()
-	unvouched := once(documentCompleted, "", 5)
+	unvouched := once(event.DocumentCompleted, "", 5)
 	unvouched.Verification = signingv1.Verification_VERIFICATION_NONE
 	for _, test := range []struct {
 		name             string
@@ -19,17 +20,17 @@ func TestRecallEndings(t *testing.T) {
 		completed, ended bool
 	}{
 		{"nothing", nil, false, false},
-		{"sent", []*signingv1.SigningEvent{once(documentSent, "", 1)}, false, false},
-		{"completed", []*signingv1.SigningEvent{once(documentSent, "", 1), once(documentCompleted, "", 5)}, true, true},
+		{"sent", []*signingv1.SigningEvent{once(event.DocumentSent, "", 1)}, false, false},
+		{"completed", []*signingv1.SigningEvent{once(event.DocumentSent, "", 1), once(event.DocumentCompleted, "", 5)}, true, true},
 		{"completed, as nobody vouches for", []*signingv1.SigningEvent{unvouched}, false, false},
-		{"declined", []*signingv1.SigningEvent{once(documentSent, "", 1), once(documentDeclined, "", 5)}, false, true},
-		{"voided", []*signingv1.SigningEvent{once(documentVoided, "", 5)}, false, true},
-		{"expired", []*signingv1.SigningEvent{once(documentSent, "", 1), once(documentExpired, "", 5)}, false, true},
-		{"expired and sent again", []*signingv1.SigningEvent{once(documentSent, "", 1), once(documentExpired, "", 5), once(documentSent, "", 9, "again")}, false, false},
-		{"completed and sent again", []*signingv1.SigningEvent{once(documentCompleted, "", 5), once(documentSent, "", 9, "again")}, true, true},
-		{"refused", []*signingv1.SigningEvent{once(documentSent, "", 1), once(recipientDeclined, "bob", 5)}, false, true},
-		{"refused, and signed after all", []*signingv1.SigningEvent{once(recipientDeclined, "bob", 5), once(recipientSigned, "bob", 6)}, false, false},
-		{"refused, and sent again", []*signingv1.SigningEvent{once(recipientDeclined, "bob", 5), once(documentSent, "", 9)}, false, false},
+		{"declined", []*signingv1.SigningEvent{once(event.DocumentSent, "", 1), once(event.DocumentDeclined, "", 5)}, false, true},
+		{"voided", []*signingv1.SigningEvent{once(event.DocumentVoided, "", 5)}, false, true},
+		{"expired", []*signingv1.SigningEvent{once(event.DocumentSent, "", 1), once(event.DocumentExpired, "", 5)}, false, true},
+		{"expired and sent again", []*signingv1.SigningEvent{once(event.DocumentSent, "", 1), once(event.DocumentExpired, "", 5), once(event.DocumentSent, "", 9, "again")}, false, false},
+		{"completed and sent again", []*signingv1.SigningEvent{once(event.DocumentCompleted, "", 5), once(event.DocumentSent, "", 9, "again")}, true, true},
+		{"refused", []*signingv1.SigningEvent{once(event.DocumentSent, "", 1), once(event.RecipientDeclined, "bob", 5)}, false, true},
+		{"refused, and signed after all", []*signingv1.SigningEvent{once(event.RecipientDeclined, "bob", 5), once(event.RecipientSigned, "bob", 6)}, false, false},
+		{"refused, and sent again", []*signingv1.SigningEvent{once(event.RecipientDeclined, "bob", 5), once(event.DocumentSent, "", 9)}, false, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -48,16 +49,16 @@ func TestRecallEndings(t *testing.T) {
 
 func TestRecallPeople(t *testing.T) {
 	t.Parallel()
-	somebody, somebodyElse := once(recipientSigned, "", 3), once(recipientSigned, "", 4)
+	somebody, somebodyElse := once(event.RecipientSigned, "", 3), once(event.RecipientSigned, "", 4)
 	somebodyElse.Id = "another"
 	past := recall([]*signingv1.SigningEvent{
-		once(recipientSigned, "ann", 1), once(recipientSigned, "ann", 2), somebody, somebodyElse, once(recipientDeclined, "bob", 5),
-		once(documentSent, "", 6, "b"), once(documentSent, "", 2, "a"),
+		once(event.RecipientSigned, "ann", 1), once(event.RecipientSigned, "ann", 2), somebody, somebodyElse, once(event.RecipientDeclined, "bob", 5),
+		once(event.DocumentSent, "", 6, "b"), once(event.DocumentSent, "", 2, "a"),
 	})
-	if len(past.signatures) != 3 || past.declined["bob"] || past.latest() != once(documentSent, "", 6, "b").GetId() {
+	if len(past.signatures) != 3 || past.declined["bob"] || past.latest() != once(event.DocumentSent, "", 6, "b").GetId() {
 		t.Errorf("%d signatures, declined %v, sent as %s", len(past.signatures), past.declined, past.latest())
 	}
-	if past := recall([]*signingv1.SigningEvent{once(documentSent, "", 2), once(recipientDeclined, "bob", 5)}); !past.declined["bob"] {
+	if past := recall([]*signingv1.SigningEvent{once(event.DocumentSent, "", 2), once(event.RecipientDeclined, "bob", 5)}); !past.declined["bob"] {
 		t.Error("bob's refusal is forgotten")
 	}
 }
@@ -65,15 +66,15 @@ func TestRecallPeople(t *testing.T) {
 func TestTooLate(t *testing.T) {
 	t.Parallel()
 	for eventType, late := range map[string][]pack.Status{
-		documentCreated:        {pack.StatusCompleted, pack.StatusDeclined, pack.StatusVoided, pack.StatusExpired},
-		documentSent:           {pack.StatusCompleted, pack.StatusDeclined, pack.StatusVoided, pack.StatusExpired},
-		recipientSigned:        {pack.StatusCompleted, pack.StatusDeclined, pack.StatusVoided, pack.StatusExpired},
-		recipientUndeliverable: {pack.StatusCompleted, pack.StatusDeclined, pack.StatusVoided, pack.StatusExpired},
-		documentCompleted:      {},
-		documentDeclined:       {pack.StatusCompleted},
-		recipientDeclined:      {pack.StatusCompleted},
-		documentVoided:         {pack.StatusCompleted},
-		documentExpired:        {pack.StatusCompleted},
+		event.DocumentCreated:        {pack.StatusCompleted, pack.StatusDeclined, pack.StatusVoided, pack.StatusExpired},
+		event.DocumentSent:           {pack.StatusCompleted, pack.StatusDeclined, pack.StatusVoided, pack.StatusExpired},
+		event.RecipientSigned:        {pack.StatusCompleted, pack.StatusDeclined, pack.StatusVoided, pack.StatusExpired},
+		event.RecipientUndeliverable: {pack.StatusCompleted, pack.StatusDeclined, pack.StatusVoided, pack.StatusExpired},
+		event.DocumentCompleted:      {},
+		event.DocumentDeclined:       {pack.StatusCompleted},
+		event.RecipientDeclined:      {pack.StatusCompleted},
+		event.DocumentVoided:         {pack.StatusCompleted},
+		event.DocumentExpired:        {pack.StatusCompleted},
 	} {
 		for _, status := range []pack.Status{
 			pack.StatusUnknown, pack.StatusOpen, pack.StatusCompleted, pack.StatusDeclined, pack.StatusVoided, pack.StatusExpired,

@@ -36,7 +36,7 @@ func follows(t *testing.T, outs []stage.Out) []string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e.GetType() == notification.SuppressedType {
+		if e.GetType() == event.NotificationSuppressed {
 			found = append(found, "suppressed "+e.GetRecipient().GetId()+": "+e.GetNotice().GetReason())
 		}
 	}
@@ -51,7 +51,7 @@ func TestNotYetIsNotNobody(t *testing.T) {
 	b := servicetest.New(t, config.Config{})
 	api := &provider{document: pack.Document{Recipients: []pack.Recipient{bob, with(ann, unresolved)}}}
 	e := beside(t, b, sources(api))
-	sent := about(documentSent, "doc", "", hmac)
+	sent := about(event.DocumentSent, "doc", "", hmac)
 	stored := time.Unix(1_700_000_000, 0)
 	now := stored
 	e.now = func() time.Time { return now }
@@ -102,7 +102,7 @@ func TestNoSignersYet(t *testing.T) {
 	stored := time.Unix(1_700_000_000, 0)
 	for age, want := range map[time.Duration][]string{0: nil, 59 * time.Minute: nil, time.Hour: {"suppressed : no-signers"}} {
 		e.now = func() time.Time { return stored.Add(age) }
-		outs, err := e.tell(t.Context(), stage.Event[*signingv1.SigningEvent]{Attempt: 2, Stored: stored, Data: about(documentSent, "doc", "", hmac)})
+		outs, err := e.tell(t.Context(), stage.Event[*signingv1.SigningEvent]{Attempt: 2, Stored: stored, Data: about(event.DocumentSent, "doc", "", hmac)})
 		if got := follows(t, outs); !slices.Equal(got, want) || (err == nil) != (want != nil) {
 			t.Errorf("after %v: %q, %v", age, got, err)
 		}
@@ -115,7 +115,7 @@ func TestWaitingHoldsUpNobody(t *testing.T) {
 	api := &provider{document: pack.Document{Recipients: []pack.Recipient{bob, with(ann, unresolved)}}}
 	b := start(t, api)
 	for _, document := range []string{"one", "two", "three"} {
-		publish(t, b, about(documentSent, document, "", hmac))
+		publish(t, b, about(event.DocumentSent, document, "", hmac))
 	}
 	for _, document := range []string{"one", "two", "three"} {
 		b.Await(flow.Notify, "notify.v1.link.acme.clickwrap."+document, 1)
@@ -131,8 +131,8 @@ func TestTheLogKnowsWhoHadNoLink(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, config.Config{})
 	e := beside(t, b, sources(&provider{}))
-	signature := about(recipientSigned, "doc", "bob", hmac)
-	planned := plan(us, about(documentSent, "doc", "", hmac), &pack.Document{Recipients: []pack.Recipient{
+	signature := about(event.RecipientSigned, "doc", "bob", hmac)
+	planned := plan(us, about(event.DocumentSent, "doc", "", hmac), &pack.Document{Recipients: []pack.Recipient{
 		bob, with(ann, unresolved), with(ann, unresolved, func(r *pack.Recipient) { r.ID = "dee" }), with(cyd, byEmail, unresolved),
 	}}, history{})
 	word := func(m *nats.Msg, err error) { t.Helper(); b.Publish(m, err) }

@@ -31,20 +31,20 @@ func messageID(about *notifyv1.Notification, occasion, person string, channel no
 func occasion(kind notifyv1.Kind, happened *signingv1.SigningEvent, past history) string {
 	switch kind {
 	case notifyv1.Kind_KIND_INVITATION:
-		if happened.GetType() == documentSent {
+		if happened.GetType() == event.DocumentSent {
 			return happened.GetId()
 		}
 		if past.latest() != "" {
 			return past.latest()
 		}
-		return transition(happened, documentSent, nil)
+		return transition(happened, event.DocumentSent, nil)
 	case notifyv1.Kind_KIND_DECLINED:
-		return transition(happened, documentDeclined, nil, past.resending(happened)...)
+		return transition(happened, event.DocumentDeclined, nil, past.resending(happened)...)
 	case notifyv1.Kind_KIND_EXPIRED:
-		return transition(happened, documentExpired, nil, past.resending(happened)...)
+		return transition(happened, event.DocumentExpired, nil, past.resending(happened)...)
 	case notifyv1.Kind_KIND_PROGRESS:
 		if happened.GetRecipient().GetId() != "" {
-			return transition(happened, recipientSigned, happened.GetRecipient(), past.resending(happened)...)
+			return transition(happened, event.RecipientSigned, happened.GetRecipient(), past.resending(happened)...)
 		}
 	default: // one event tells each of the others
 	}
@@ -61,7 +61,7 @@ func (p planned) shared(happened *signingv1.SigningEvent) bool {
 	for _, u := range p.untold {
 		kinds[u.message.GetKind()] = true
 	}
-	return kinds[notifyv1.Kind_KIND_INVITATION] && happened.GetType() != documentSent ||
+	return kinds[notifyv1.Kind_KIND_INVITATION] && happened.GetType() != event.DocumentSent ||
 		kinds[notifyv1.Kind_KIND_DECLINED] || kinds[notifyv1.Kind_KIND_EXPIRED] || kinds[notifyv1.Kind_KIND_PROGRESS]
 }
 

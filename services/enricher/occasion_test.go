@@ -64,7 +64,7 @@ func TestMessagesAreTheSameInEveryOrder(t *testing.T) {
 	blind := []pack.Recipient{ann, bob, with(cyd, place(1)), dee} // an API that never tells who signed
 	ahead := []pack.Recipient{with(ann, signed), with(bob, signed), with(cyd, place(1)), dee}
 	events := []*signingv1.SigningEvent{
-		once(documentCreated, "", 1), once(documentSent, "", 2), once(recipientSigned, "ann", 3), once(recipientSigned, "bob", 4),
+		once(event.DocumentCreated, "", 1), once(event.DocumentSent, "", 2), once(event.RecipientSigned, "ann", 3), once(event.RecipientSigned, "bob", 4),
 	}
 	for _, test := range []struct {
 		name   string
@@ -123,8 +123,8 @@ func TestIDsDoNotFollowTheListing(t *testing.T) {
 	t.Parallel()
 	dee := pack.Recipient{Email: "dee@example.com", ByEmail: true, Invite: true, SigningURL: "https://p.example/dee"} // without an id
 	other := func(r *pack.Recipient) { r.SigningURL += "?2" }
-	first := messages(once(documentSent, "", 1), &pack.Document{Recipients: []pack.Recipient{ann, dee, cyd}}, nil)
-	again := messages(once(documentSent, "", 1), &pack.Document{Recipients: []pack.Recipient{with(cyd, other), with(dee, other), ann}}, nil)
+	first := messages(once(event.DocumentSent, "", 1), &pack.Document{Recipients: []pack.Recipient{ann, dee, cyd}}, nil)
+	again := messages(once(event.DocumentSent, "", 1), &pack.Document{Recipients: []pack.Recipient{with(cyd, other), with(dee, other), ann}}, nil)
 	if len(first) != 4 || !maps.Equal(first, again) {
 		t.Errorf("ids %v, then %v", first, again)
 	}
@@ -133,7 +133,7 @@ func TestIDsDoNotFollowTheListing(t *testing.T) {
 func TestSendingAgainInvitesAgain(t *testing.T) {
 	t.Parallel()
 	document := &pack.Document{Recipients: []pack.Recipient{with(bob, signed), with(ann, place(1))}}
-	one, two, signature := once(documentSent, "", 1, "activity-1"), once(documentSent, "", 9, "activity-2"), once(recipientSigned, "bob", 5)
+	one, two, signature := once(event.DocumentSent, "", 1, "activity-1"), once(event.DocumentSent, "", 9, "activity-2"), once(event.RecipientSigned, "bob", 5)
 	const invitation = "invitation to ann by CHANNEL_SMS"
 	first := messages(one, document, []*signingv1.SigningEvent{one})[invitation]
 	before := messages(signature, document, []*signingv1.SigningEvent{signature, one})[invitation]
@@ -151,15 +151,15 @@ func TestWhatSeveralEventsTellIsToldOncePerSending(t *testing.T) {
 	t.Parallel()
 	document := &pack.Document{Recipients: []pack.Recipient{ann, with(bob, declined)}}
 	signers := &pack.Document{Recipients: []pack.Recipient{ann, with(bob, signed), cyd}}
-	sent, again := once(documentSent, "", 1, "B1"), once(documentSent, "", 5, "B3")
+	sent, again := once(event.DocumentSent, "", 1, "B1"), once(event.DocumentSent, "", 5, "B3")
 	for name, c := range map[string]struct {
 		document     *pack.Document
 		first, other *signingv1.SigningEvent // of the first sending
 		later        *signingv1.SigningEvent // of the second
 	}{
-		"a decline on two contracts": {document, once(recipientDeclined, "bob", 2, "A1", "1"), once(recipientDeclined, "bob", 3, "A2", "2"), once(recipientDeclined, "bob", 6, "A3", "1")},
-		"an expiry":                  {document, once(documentExpired, "", 2, "t2"), once(documentExpired, "", 3, "t3"), once(documentExpired, "", 6, "t6")},
-		"a signature":                {signers, once(recipientSigned, "bob", 2, "A1"), once(recipientSigned, "bob", 3, "A2"), once(recipientSigned, "bob", 6, "A3")},
+		"a decline on two contracts": {document, once(event.RecipientDeclined, "bob", 2, "A1", "1"), once(event.RecipientDeclined, "bob", 3, "A2", "2"), once(event.RecipientDeclined, "bob", 6, "A3", "1")},
+		"an expiry":                  {document, once(event.DocumentExpired, "", 2, "t2"), once(event.DocumentExpired, "", 3, "t3"), once(event.DocumentExpired, "", 6, "t6")},
+		"a signature":                {signers, once(event.RecipientSigned, "bob", 2, "A1"), once(event.RecipientSigned, "bob", 3, "A2"), once(event.RecipientSigned, "bob", 6, "A3")},
 	} {
 		ids := func(e *signingv1.SigningEvent, log ...*signingv1.SigningEvent) string {
 			all := slices.Sorted(maps.Values(messages(e, c.document, log)))
@@ -186,12 +186,12 @@ func TestWhatSeveralEventsTellIsToldOncePerSending(t *testing.T) {
 func TestDecliningIsToldOnce(t *testing.T) {
 	t.Parallel()
 	document := &pack.Document{Recipients: []pack.Recipient{ann, with(bob, declined)}}
-	byDocument, byPerson := once(documentDeclined, "", 1), once(recipientDeclined, "bob", 1)
+	byDocument, byPerson := once(event.DocumentDeclined, "", 1), once(event.RecipientDeclined, "bob", 1)
 	if one, other := messages(byDocument, document, nil), messages(byPerson, document, nil); len(one) != 2 || !maps.Equal(one, other) {
 		t.Errorf("told %v and %v", one, other)
 	}
 	// The control: another fact is another message.
-	if one, other := messages(once(documentVoided, "", 1), document, nil), messages(once(documentExpired, "", 1), document, nil); len(one) != 2 || maps.Equal(one, other) {
+	if one, other := messages(once(event.DocumentVoided, "", 1), document, nil), messages(once(event.DocumentExpired, "", 1), document, nil); len(one) != 2 || maps.Equal(one, other) {
 		t.Errorf("told %v and %v", one, other)
 	}
 }
@@ -199,21 +199,21 @@ func TestDecliningIsToldOnce(t *testing.T) {
 // A message's id in a first sending must not change: with a new id, every recipient would get the message again.
 func TestIDsThatMustNotChange(t *testing.T) {
 	t.Parallel()
-	sent := once(documentSent, "", 1, "activity-1")
+	sent := once(event.DocumentSent, "", 1, "activity-1")
 	for kind, e := range map[notifyv1.Kind]*signingv1.SigningEvent{
-		notifyv1.Kind_KIND_PROGRESS: once(recipientSigned, "bob", 5, "activity-3"),
-		notifyv1.Kind_KIND_DECLINED: once(recipientDeclined, "bob", 5, "activity-3"),
-		notifyv1.Kind_KIND_EXPIRED:  once(documentExpired, "", 5, "activity-3"),
+		notifyv1.Kind_KIND_PROGRESS: once(event.RecipientSigned, "bob", 5, "activity-3"),
+		notifyv1.Kind_KIND_DECLINED: once(event.RecipientDeclined, "bob", 5, "activity-3"),
+		notifyv1.Kind_KIND_EXPIRED:  once(event.DocumentExpired, "", 5, "activity-3"),
 	} {
 		was := once(e.GetType(), e.GetRecipient().GetId(), 5).GetId()
 		if kind == notifyv1.Kind_KIND_DECLINED {
-			was = once(documentDeclined, "", 5).GetId()
+			was = once(event.DocumentDeclined, "", 5).GetId()
 		}
 		if got := occasion(kind, e, recall([]*signingv1.SigningEvent{sent, e})); got != was {
 			t.Errorf("%v: %s, was %s", kind, got, was)
 		}
 	}
-	nobody := once(recipientSigned, "", 5)
+	nobody := once(event.RecipientSigned, "", 5)
 	if got := occasion(notifyv1.Kind_KIND_PROGRESS, nobody, history{}); got != nobody.GetId() {
 		t.Errorf("a signature of nobody in particular: %s", got)
 	}

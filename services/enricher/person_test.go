@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
@@ -129,33 +130,33 @@ func TestAHousehold(t *testing.T) {
 		"invitation by email to Home@Example.com, sign at https://p.example/wife",
 	}
 	for _, test := range []planTest{
-		{name: "both are invited", event: happened(documentSent, nil), people: []pack.Recipient{husband, wife}, want: all},
-		{name: "whom the provider lists twice, once", event: happened(documentSent, nil), people: []pack.Recipient{husband, wife, husband}, want: all},
+		{name: "both are invited", event: happened(event.DocumentSent, nil), people: []pack.Recipient{husband, wife}, want: all},
+		{name: "whom the provider lists twice, once", event: happened(event.DocumentSent, nil), people: []pack.Recipient{husband, wife, husband}, want: all},
 		{
-			name: "one is invited, the other has no link yet", event: happened(documentSent, nil), people: []pack.Recipient{husband, home("")},
+			name: "one is invited, the other has no link yet", event: happened(event.DocumentSent, nil), people: []pack.Recipient{husband, home("")},
 			want: all[:2], wait: []string{"invitation by sms to : no-link", "invitation by email to : no-link"},
 		},
 		{
-			name: "neither has a link yet", event: happened(documentSent, nil), people: []pack.Recipient{home(""), home("")},
+			name: "neither has a link yet", event: happened(event.DocumentSent, nil), people: []pack.Recipient{home(""), home("")},
 			wait: []string{
 				"invitation by sms to : no-link", "invitation by email to : no-link", "invitation by sms to : no-link", "invitation by email to : no-link",
 			},
 		},
 		{
-			name: "one of them has signed, nobody can tell who", event: happened(recipientSigned, by("s1")), people: []pack.Recipient{husband, wife}, signed: []string{"s1"},
+			name: "one of them has signed, nobody can tell who", event: happened(event.RecipientSigned, by("s1")), people: []pack.Recipient{husband, wife}, signed: []string{"s1"},
 			want: []string{
 				"progress by sms to +13175551234, \"\" signed, 1 missing", "progress by email to Home@Example.com, \"\" signed, 1 missing",
 				"progress by sms to +13175551234, \"\" signed, 1 missing", "progress by email to Home@Example.com, \"\" signed, 1 missing",
 			},
 		},
 		{
-			name: "one of them has signed, by the API", event: happened(recipientSigned, by("s1")), people: []pack.Recipient{with(husband, signed), wife}, signed: []string{"s1"},
+			name: "one of them has signed, by the API", event: happened(event.RecipientSigned, by("s1")), people: []pack.Recipient{with(husband, signed), wife}, signed: []string{"s1"},
 			want: []string{
 				"progress by sms to +13175551234, \"\" signed, 1 missing", "progress by email to Home@Example.com, \"\" signed, 1 missing",
 				"progress by sms to +13175551234, \"\" signed, 1 missing", "progress by email to Home@Example.com, \"\" signed, 1 missing",
 			},
 		},
-		{name: "both have signed", event: happened(recipientSigned, by("s2")), people: []pack.Recipient{husband, wife}, signed: []string{"s1", "s2"}},
+		{name: "both have signed", event: happened(event.RecipientSigned, by("s2")), people: []pack.Recipient{husband, wife}, signed: []string{"s1", "s2"}},
 	} {
 		t.Run(test.name, func(t *testing.T) { t.Parallel(); test.run(t) })
 	}
@@ -171,7 +172,7 @@ func TestAHouseholdsMessagesAreNotSwapped(t *testing.T) {
 			listed = append(listed, people[i])
 		}
 		found := map[string]string{}
-		for _, n := range plan(us, once(documentSent, "", 1), &pack.Document{Recipients: listed}, history{}).told {
+		for _, n := range plan(us, once(event.DocumentSent, "", 1), &pack.Document{Recipients: listed}, history{}).told {
 			found[n.GetId()] = n.GetLink().GetTarget()
 		}
 		return found
@@ -208,7 +209,7 @@ func TestSharedAddresses(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			var got []string
-			for _, n := range plan(us, happened(documentSent, nil), &pack.Document{Recipients: test.people}, history{}).told {
+			for _, n := range plan(us, happened(event.DocumentSent, nil), &pack.Document{Recipients: test.people}, history{}).told {
 				got = append(got, strconv.Itoa(int(n.GetTo().GetSharedBy()))+" "+strconv.Itoa(int(n.GetTo().GetSharedPlace())))
 			}
 			if !slices.Equal(got, test.want) {
@@ -225,7 +226,7 @@ func TestASignatureInvitesWhoHadNoLink(t *testing.T) {
 	document := func(link func(*pack.Recipient)) *pack.Document {
 		return &pack.Document{Recipients: []pack.Recipient{with(bob, signed), with(ann, link), cyd}}
 	}
-	sent, signature := once(documentSent, "", 1), once(recipientSigned, "bob", 5)
+	sent, signature := once(event.DocumentSent, "", 1), once(event.RecipientSigned, "bob", 5)
 	before := plan(us, sent, document(unresolved), recall([]*signingv1.SigningEvent{sent}))
 	if len(before.waiting) != 1 || len(before.told) != 2 {
 		t.Fatalf("%d wait, %d are told", len(before.waiting), len(before.told))

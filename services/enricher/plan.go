@@ -10,19 +10,6 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// The events that people are told of.
-const (
-	documentCreated        = "document.created"
-	documentSent           = "document.sent"
-	documentCompleted      = "document.completed"
-	documentDeclined       = "document.declined"
-	documentVoided         = "document.voided"
-	documentExpired        = "document.expired"
-	recipientSigned        = "recipient.signed"
-	recipientDeclined      = "recipient.declined"
-	recipientUndeliverable = "recipient.undeliverable"
-)
-
 // forSigners is the kinds of message that must have a reader. If a document was sent, signed or completed, an empty list of
 // signers is a list that is not ready yet.
 var forSigners = map[notifyv1.Kind]bool{

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -94,7 +95,7 @@ func (test planTest) run(t *testing.T) {
 	t.Helper()
 	past := history{}
 	for _, id := range test.signed {
-		past.signatures = append(past.signatures, &signingv1.SigningEvent{Type: recipientSigned, Recipient: by(id)})
+		past.signatures = append(past.signatures, &signingv1.SigningEvent{Type: event.RecipientSigned, Recipient: by(id)})
 	}
 	test.source.Region = cmp.Or(test.source.Region, "US")
 	p := plan(test.source, test.event, &pack.Document{Status: test.status, Sender: test.sender, Recipients: test.people}, past)
@@ -141,65 +142,65 @@ func TestInvitations(t *testing.T) {
 	}
 	first, second, third := with(ann, byEmail, place(1)), with(bob, place(2)), with(cyd, byEmail, place(3))
 	for _, test := range []planTest{
-		{name: "sent invites everybody on the channels he wants", event: happened(documentSent, nil), people: all, want: toAll},
-		{name: "so does created", event: happened(documentCreated, nil), people: all, want: toAll},
+		{name: "sent invites everybody on the channels he wants", event: happened(event.DocumentSent, nil), people: all, want: toAll},
+		{name: "so does created", event: happened(event.DocumentCreated, nil), people: all, want: toAll},
 		{
-			name: "nobody who has signed by the API or the log, who declined, or whom the provider invites", event: happened(documentSent, nil),
+			name: "nobody who has signed by the API or the log, who declined, or whom the provider invites", event: happened(event.DocumentSent, nil),
 			people: []pack.Recipient{with(ann, signed), bob, with(cyd, uninvited), with(ann, declined, func(r *pack.Recipient) { r.ID = "dee" })}, signed: []string{"bob"},
 		},
 		{
-			name: "a link without an address is resolved at the click", event: happened(documentSent, nil), status: pack.StatusOpen,
+			name: "a link without an address is resolved at the click", event: happened(event.DocumentSent, nil), status: pack.StatusOpen,
 			people: []pack.Recipient{with(bob, unresolved)},
 			want:   []string{"invitation by email to bob@example.com, sign at the click"},
 		},
 		{
-			name: "no link without an id to ask with", event: happened(documentSent, nil), status: pack.StatusOpen,
+			name: "no link without an id to ask with", event: happened(event.DocumentSent, nil), status: pack.StatusOpen,
 			people: []pack.Recipient{with(bob, unresolved, anonymous)},
 			untold: []string{"invitation by email to : no-link"},
 		},
 		{
-			name: "from a provider that has nothing but addresses, it may come", event: happened(documentSent, nil), people: []pack.Recipient{with(bob, unresolved), ann},
+			name: "from a provider that has nothing but addresses, it may come", event: happened(event.DocumentSent, nil), people: []pack.Recipient{with(bob, unresolved), ann},
 			want: []string{"invitation by sms to +13175550001, sign at https://p.example/ann"},
 			wait: []string{"invitation by email to bob: no-link"},
 		},
 		{
-			name: "in order only whose turn it is", event: happened(documentSent, nil), people: []pack.Recipient{third, second, first},
+			name: "in order only whose turn it is", event: happened(event.DocumentSent, nil), people: []pack.Recipient{third, second, first},
 			want: []string{"invitation by email to ann@example.com, sign at https://p.example/ann"},
 		},
 		{
-			name: "in order after signatures that the API or the log knows", event: happened(documentSent, nil), people: []pack.Recipient{with(first, signed), second, third}, signed: []string{"bob"},
+			name: "in order after signatures that the API or the log knows", event: happened(event.DocumentSent, nil), people: []pack.Recipient{with(first, signed), second, third}, signed: []string{"bob"},
 			want: []string{"invitation by email to cyd@example.com, sign at https://p.example/cyd"},
 		},
 		{
-			name: "a signature invites whose turn has come by it", event: happened(recipientSigned, by("ann")), people: []pack.Recipient{first, second, third},
+			name: "a signature invites whose turn has come by it", event: happened(event.RecipientSigned, by("ann")), people: []pack.Recipient{first, second, third},
 			source: config.Source{Notify: config.Notify{Kinds: []string{"invitation"}}},
 			want:   []string{"invitation by email to bob@example.com, sign at https://p.example/bob"},
 		},
 		{
-			name: "not before the whole group has signed", event: happened(recipientSigned, by("ann")), people: []pack.Recipient{first, with(bob, place(1)), third},
+			name: "not before the whole group has signed", event: happened(event.RecipientSigned, by("ann")), people: []pack.Recipient{first, with(bob, place(1)), third},
 			source: config.Source{Notify: config.Notify{Kinds: []string{"invitation"}}},
 		},
 		{
-			name: "the whole group has signed by the log", event: happened(recipientSigned, by("ann")), people: []pack.Recipient{first, with(bob, place(1)), third}, signed: []string{"bob"},
-			source: config.Source{Notify: config.Notify{Kinds: []string{"invitation"}}},
-			want:   []string{"invitation by email to cyd@example.com, sign at https://p.example/cyd"},
-		},
-		{
-			name: "a late signature opens what the next group's did not", event: happened(recipientSigned, by("ann")), people: []pack.Recipient{first, with(second, signed), third},
+			name: "the whole group has signed by the log", event: happened(event.RecipientSigned, by("ann")), people: []pack.Recipient{first, with(bob, place(1)), third}, signed: []string{"bob"},
 			source: config.Source{Notify: config.Notify{Kinds: []string{"invitation"}}},
 			want:   []string{"invitation by email to cyd@example.com, sign at https://p.example/cyd"},
 		},
 		{
-			name: "nobody whose turn had come before", event: happened(recipientSigned, by("ann")), people: []pack.Recipient{with(first, place(0)), with(second, place(0))},
+			name: "a late signature opens what the next group's did not", event: happened(event.RecipientSigned, by("ann")), people: []pack.Recipient{first, with(second, signed), third},
+			source: config.Source{Notify: config.Notify{Kinds: []string{"invitation"}}},
+			want:   []string{"invitation by email to cyd@example.com, sign at https://p.example/cyd"},
+		},
+		{
+			name: "nobody whose turn had come before", event: happened(event.RecipientSigned, by("ann")), people: []pack.Recipient{with(first, place(0)), with(second, place(0))},
 			source: config.Source{Notify: config.Notify{Kinds: []string{"invitation"}}},
 		},
 		{
-			name: "a signature of nobody in particular opens what is open", event: happened(recipientSigned, nil), people: []pack.Recipient{with(first, signed), second, third},
+			name: "a signature of nobody in particular opens what is open", event: happened(event.RecipientSigned, nil), people: []pack.Recipient{with(first, signed), second, third},
 			source: config.Source{Notify: config.Notify{Kinds: []string{"invitation"}}},
 			want:   []string{"invitation by email to bob@example.com, sign at https://p.example/bob"},
 		},
 		{
-			name: "two people with one address are two, one listed twice is one", event: happened(documentSent, nil),
+			name: "two people with one address are two, one listed twice is one", event: happened(event.DocumentSent, nil),
 			people: []pack.Recipient{bob, with(bob, func(r *pack.Recipient) { r.ID = "bea" }), bob},
 			want: []string{
 				"invitation by email to bob@example.com, sign at https://p.example/bob",
@@ -221,7 +222,7 @@ func TestProgress(t *testing.T) {
 	progress := config.Source{Notify: config.Notify{Kinds: []string{"progress"}}}
 	for _, test := range []planTest{
 		{
-			name: "tells the others how many are missing", event: happened(recipientSigned, by("ann")), people: all,
+			name: "tells the others how many are missing", event: happened(event.RecipientSigned, by("ann")), people: all,
 			want: []string{
 				"progress by email to bob@example.com, \"Ann Lee\" signed, 2 missing",
 				"progress by sms to +61412345678, \"Ann Lee\" signed, 2 missing",
@@ -229,12 +230,12 @@ func TestProgress(t *testing.T) {
 			},
 		},
 		{
-			name: "counts what the API or the log knows, nobody twice", event: happened(recipientSigned, by("ann")),
+			name: "counts what the API or the log knows, nobody twice", event: happened(event.RecipientSigned, by("ann")),
 			people: []pack.Recipient{with(ann, signed), with(bob, signed), cyd}, signed: []string{"ann"},
 			want: append([]string{"progress by email to bob@example.com, \"Ann Lee\" signed, 1 missing"}, one...),
 		},
 		{
-			name: "counts the log's signers that the API does not know", event: happened(recipientSigned, &signingv1.Recipient{Id: "x", FirstName: "Eric", LastName: "Smith"}),
+			name: "counts the log's signers that the API does not know", event: happened(event.RecipientSigned, &signingv1.Recipient{Id: "x", FirstName: "Eric", LastName: "Smith"}),
 			people: []pack.Recipient{bob, ann}, signed: []string{"x"},
 			want: []string{
 				"progress by email to bob@example.com, \"Eric Smith\" signed, 1 missing",
@@ -242,29 +243,29 @@ func TestProgress(t *testing.T) {
 			},
 		},
 		{
-			name: "the actor is known by address where not by id", event: happened(recipientSigned, &signingv1.Recipient{Id: "x", Email: "BOB@example.com"}),
+			name: "the actor is known by address where not by id", event: happened(event.RecipientSigned, &signingv1.Recipient{Id: "x", Email: "BOB@example.com"}),
 			people: []pack.Recipient{bob, ann},
 			want:   []string{"progress by sms to +13175550001, \"Bob\" signed, 1 missing"},
 		},
 		{
-			name: "somebody signed", event: happened(recipientSigned, nil), people: []pack.Recipient{ann, with(bob, nameless)}, signed: []string{"event/1"},
+			name: "somebody signed", event: happened(event.RecipientSigned, nil), people: []pack.Recipient{ann, with(bob, nameless)}, signed: []string{"event/1"},
 			want: []string{
 				"progress by sms to +13175550001, \"\" signed, 1 missing",
 				"progress by email to bob@example.com, \"\" signed, 1 missing",
 			},
 		},
-		{name: "none with a single signer", event: happened(recipientSigned, by("ann")), people: []pack.Recipient{ann}},
+		{name: "none with a single signer", event: happened(event.RecipientSigned, by("ann")), people: []pack.Recipient{ann}},
 		{
-			name: "none with the last signature", event: happened(recipientSigned, by("ann")),
+			name: "none with the last signature", event: happened(event.RecipientSigned, by("ann")),
 			people: []pack.Recipient{ann, with(bob, signed)}, signed: []string{"ann"},
 		},
 		{
-			name: "people of a later group know nothing yet", event: happened(recipientSigned, by("ann")), source: progress,
+			name: "people of a later group know nothing yet", event: happened(event.RecipientSigned, by("ann")), source: progress,
 			people: []pack.Recipient{ann, bob, with(cyd, place(1))},
 			want:   []string{"progress by email to bob@example.com, \"Ann Lee\" signed, 2 missing"},
 		},
 		{
-			name: "whose turn has come by it is invited, and gets nothing more", event: happened(recipientSigned, by("ann")),
+			name: "whose turn has come by it is invited, and gets nothing more", event: happened(event.RecipientSigned, by("ann")),
 			people: []pack.Recipient{with(bob, signed), ann, with(cyd, byEmail, place(1)), with(cyd, byEmail, place(2), func(r *pack.Recipient) { r.ID = "dee" })},
 			want: []string{
 				"progress by email to bob@example.com, \"Ann Lee\" signed, 2 missing",
@@ -272,7 +273,7 @@ func TestProgress(t *testing.T) {
 			},
 		},
 		{
-			name: "who signed out of order knows", event: happened(recipientSigned, by("ann")), source: progress,
+			name: "who signed out of order knows", event: happened(event.RecipientSigned, by("ann")), source: progress,
 			people: []pack.Recipient{ann, with(bob, signed, place(2)), with(cyd, place(1))},
 			want:   []string{"progress by email to bob@example.com, \"Ann Lee\" signed, 1 missing"},
 		},
@@ -288,22 +289,22 @@ func TestEndings(t *testing.T) {
 	later := with(cyd, byEmail, place(1))
 	for _, test := range []planTest{
 		{
-			name: "completed tells all, with the download or else the signing page", event: happened(documentCompleted, nil), people: []pack.Recipient{with(ann, signed), with(bob, signed)},
+			name: "completed tells all, with the download or else the signing page", event: happened(event.DocumentCompleted, nil), people: []pack.Recipient{with(ann, signed), with(bob, signed)},
 			want: []string{
 				"completed by sms to +13175550001, download at https://p.example/ann",
 				"completed by email to bob@example.com, download at https://p.example/bob.pdf",
 			},
 		},
 		{
-			name: "completed, and the provider is asked at the click", event: happened(documentCompleted, nil), status: pack.StatusCompleted, people: []pack.Recipient{with(bob, unresolved, uninvited)},
+			name: "completed, and the provider is asked at the click", event: happened(event.DocumentCompleted, nil), status: pack.StatusCompleted, people: []pack.Recipient{with(bob, unresolved, uninvited)},
 			want: []string{"completed by email to bob@example.com, download at the click"},
 		},
 		{
-			name: "completed, and nobody can be asked", event: happened(documentCompleted, nil), people: []pack.Recipient{with(bob, unresolved)},
+			name: "completed, and nobody can be asked", event: happened(event.DocumentCompleted, nil), people: []pack.Recipient{with(bob, unresolved)},
 			wait: []string{"completed by email to bob: no-link"},
 		},
 		{
-			name: "declined tells the sender and who knew, but not who declined", event: happened(recipientDeclined, by("bob")), source: told, people: []pack.Recipient{with(ann, signed), bob, later},
+			name: "declined tells the sender and who knew, but not who declined", event: happened(event.RecipientDeclined, by("bob")), source: told, people: []pack.Recipient{with(ann, signed), bob, later},
 			want: []string{
 				"declined by sms to +13175550001, of Bob",
 				"declined by sms to +13175550100, the sender, of Bob",
@@ -311,25 +312,25 @@ func TestEndings(t *testing.T) {
 			},
 		},
 		{
-			name: "declined by whom the API says", event: happened(documentDeclined, nil), sender: acme, people: []pack.Recipient{with(bob, declined), later},
+			name: "declined by whom the API says", event: happened(event.DocumentDeclined, nil), sender: acme, people: []pack.Recipient{with(bob, declined), later},
 			want: []string{"declined by email to pat@acme.example, the sender, of Bob"},
 		},
 		{
-			name: "declined by whom the callback says", event: happened(documentDeclined, by("bob")), sender: acme, people: []pack.Recipient{with(bob, nameless), ann},
+			name: "declined by whom the callback says", event: happened(event.DocumentDeclined, by("bob")), sender: acme, people: []pack.Recipient{with(bob, nameless), ann},
 			want: []string{
 				"declined by sms to +13175550001",
 				"declined by email to pat@acme.example, the sender",
 			},
 		},
 		{
-			name: "declined by nobody knows whom", event: happened(documentDeclined, nil), sender: acme, people: []pack.Recipient{bob},
+			name: "declined by nobody knows whom", event: happened(event.DocumentDeclined, nil), sender: acme, people: []pack.Recipient{bob},
 			want: []string{
 				"declined by email to bob@example.com",
 				"declined by email to pat@acme.example, the sender",
 			},
 		},
 		{
-			name: "voided tells the sender and who knew", event: happened(documentVoided, nil), sender: acme, people: []pack.Recipient{with(bob, signed), with(ann, place(1)), with(cyd, place(2))},
+			name: "voided tells the sender and who knew", event: happened(event.DocumentVoided, nil), sender: acme, people: []pack.Recipient{with(bob, signed), with(ann, place(1)), with(cyd, place(2))},
 			want: []string{
 				"voided by email to bob@example.com",
 				"voided by sms to +13175550001",
@@ -337,32 +338,32 @@ func TestEndings(t *testing.T) {
 			},
 		},
 		{
-			name: "expired likewise; a sender who signs reads it once", event: happened(documentExpired, nil), sender: pack.Sender{Email: "BOB@example.com"}, people: []pack.Recipient{bob, ann},
+			name: "expired likewise; a sender who signs reads it once", event: happened(event.DocumentExpired, nil), sender: pack.Sender{Email: "BOB@example.com"}, people: []pack.Recipient{bob, ann},
 			want: []string{
 				"expired by email to bob@example.com",
 				"expired by sms to +13175550001",
 			},
 		},
 		{
-			name: "undeliverable tells the sender alone", event: happened(recipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{ann, bob},
+			name: "undeliverable tells the sender alone", event: happened(event.RecipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{ann, bob},
 			want: []string{"undeliverable by email to pat@acme.example, the sender, of Ann Lee"},
 		},
 		{
-			name: "undeliverable to somebody", event: happened(recipientUndeliverable, nil), sender: acme, people: []pack.Recipient{ann, bob},
+			name: "undeliverable to somebody", event: happened(event.RecipientUndeliverable, nil), sender: acme, people: []pack.Recipient{ann, bob},
 			want: []string{"undeliverable by email to pat@acme.example, the sender"},
 		},
-		{name: "who has signed was reached", event: happened(recipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{with(ann, signed), bob}},
+		{name: "who has signed was reached", event: happened(event.RecipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{with(ann, signed), bob}},
 		{
-			name: "nobody knows where the sender reads", event: happened(recipientUndeliverable, by("ann")), people: []pack.Recipient{ann},
+			name: "nobody knows where the sender reads", event: happened(event.RecipientUndeliverable, by("ann")), people: []pack.Recipient{ann},
 			untold: []string{"undeliverable by unspecified to the sender: no-sender-address"},
 		},
 		{
-			name: "the settings know, and the API is not believed", event: happened(recipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{ann},
+			name: "the settings know, and the API is not believed", event: happened(event.RecipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{ann},
 			source: config.Source{Notify: config.Notify{Sender: config.Sender{Mobile: "317 555 0100"}}},
 			want:   []string{"undeliverable by sms to +13175550100, the sender, of Ann Lee"},
 		},
 		{
-			name: "the sender has a channel that is off", event: happened(recipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{ann},
+			name: "the sender has a channel that is off", event: happened(event.RecipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{ann},
 			source: config.Source{Notify: config.Notify{Channels: []string{"sms"}}},
 			untold: []string{"undeliverable by email to the sender: channel-off"},
 		},
@@ -376,7 +377,7 @@ func TestChannelsAndAddresses(t *testing.T) {
 	all := []pack.Recipient{ann, bob, cyd}
 	for _, test := range []planTest{
 		{
-			name: "a source narrows the channels; who is told nothing at all is known", event: happened(documentSent, nil), people: all,
+			name: "a source narrows the channels; who is told nothing at all is known", event: happened(event.DocumentSent, nil), people: all,
 			source: config.Source{Notify: config.Notify{Channels: []string{"email"}}},
 			want: []string{
 				"invitation by email to bob@example.com, sign at https://p.example/bob",
@@ -385,12 +386,12 @@ func TestChannelsAndAddresses(t *testing.T) {
 			untold: []string{"invitation by sms to ann: channel-off"},
 		},
 		{
-			name: "a source narrows the kinds", event: happened(recipientSigned, by("ann")), people: []pack.Recipient{ann, bob, with(cyd, place(1))}, signed: []string{"bob"},
+			name: "a source narrows the kinds", event: happened(event.RecipientSigned, by("ann")), people: []pack.Recipient{ann, bob, with(cyd, place(1))}, signed: []string{"bob"},
 			source: config.Source{Notify: config.Notify{Kinds: []string{"progress"}}},
 			want:   []string{"progress by email to bob@example.com, \"Ann Lee\" signed, 1 missing"},
 		},
 		{
-			name: "who has no usable address on a channel is told on the other", event: happened(documentSent, nil),
+			name: "who has no usable address on a channel is told on the other", event: happened(event.DocumentSent, nil),
 			people: []pack.Recipient{
 				with(cyd, func(r *pack.Recipient) { r.Mobile = "555-1234 (Bob)" }),
 				with(bob, func(r *pack.Recipient) { r.Email = "bob at example" }),
@@ -400,12 +401,12 @@ func TestChannelsAndAddresses(t *testing.T) {
 			untold: []string{"invitation by sms to cyd: number-incomplete", "invitation by email to bob: address-invalid", "invitation by sms to ann: no-address"},
 		},
 		{
-			name: "numbers without a country code are the source's", event: happened(documentSent, nil), source: config.Source{Region: "AU"},
+			name: "numbers without a country code are the source's", event: happened(event.DocumentSent, nil), source: config.Source{Region: "AU"},
 			people: []pack.Recipient{with(ann, func(r *pack.Recipient) { r.Mobile = "0412 345 678" })},
 			want:   []string{"invitation by sms to +61412345678, sign at https://p.example/ann"},
 		},
 		{
-			name: "who wants to be told nowhere is not, and the log says so", event: happened(documentSent, nil),
+			name: "who wants to be told nowhere is not, and the log says so", event: happened(event.DocumentSent, nil),
 			people: []pack.Recipient{
 				with(cyd, func(r *pack.Recipient) { r.ByEmail, r.BySMS = false, false }),
 				with(bob, func(r *pack.Recipient) { r.ByEmail, r.Email = false, "" }),
@@ -413,7 +414,7 @@ func TestChannelsAndAddresses(t *testing.T) {
 			untold: []string{"invitation by unspecified to cyd: no-channel", "invitation by unspecified to bob: no-address"},
 		},
 		{
-			name: "a link that is no address of the web", event: happened(documentSent, nil),
+			name: "a link that is no address of the web", event: happened(event.DocumentSent, nil),
 			people: []pack.Recipient{
 				with(ann, func(r *pack.Recipient) { r.SigningURL = "javascript:alert(1)" }),
 				with(bob, func(r *pack.Recipient) { r.SigningURL = "..." }),
@@ -422,13 +423,13 @@ func TestChannelsAndAddresses(t *testing.T) {
 			untold: []string{"invitation by sms to ann: link-invalid", "invitation by email to bob: link-invalid", "invitation by email to cyd: link-invalid"},
 		},
 		{
-			name: "a download that is no address of the web, and the signing page is one", event: happened(documentCompleted, nil),
+			name: "a download that is no address of the web, and the signing page is one", event: happened(event.DocumentCompleted, nil),
 			people: []pack.Recipient{with(bob, func(r *pack.Recipient) { r.DownloadURL = "/pdf" }), with(ann, func(r *pack.Recipient) { r.DownloadURL, r.SigningURL = "/pdf", "" })},
 			want:   []string{"completed by email to bob@example.com, download at https://p.example/bob"},
 			untold: []string{"completed by sms to ann: link-invalid"},
 		},
 		{
-			name: "who opted out of a channel, or has a landline, is told on the other", event: happened(documentSent, nil),
+			name: "who opted out of a channel, or has a landline, is told on the other", event: happened(event.DocumentSent, nil),
 			people: []pack.Recipient{
 				with(cyd, func(r *pack.Recipient) { r.NoSMS = pack.OptedOut }),                             // wants both
 				with(ann, func(r *pack.Recipient) { r.NoSMS, r.Email = pack.Landline, "ann@example.com" }), // wants a text, and has an address
@@ -451,7 +452,7 @@ func TestChannelsAndAddresses(t *testing.T) {
 			},
 		},
 		{
-			name: "a note beside the number says that it takes no texts", event: happened(documentSent, nil),
+			name: "a note beside the number says that it takes no texts", event: happened(event.DocumentSent, nil),
 			people: []pack.Recipient{
 				with(ann, func(r *pack.Recipient) { r.Mobile, r.Email = "317-555-0001 (landline)", "ann@example.com" }),
 				with(cyd, func(r *pack.Recipient) { r.Mobile = "317-555-0002 / email only" }),
@@ -463,25 +464,25 @@ func TestChannelsAndAddresses(t *testing.T) {
 			untold: []string{"invitation by sms to ann: landline", "invitation by sms to cyd: landline"},
 		},
 		{
-			name: "the other channel is off", event: happened(documentSent, nil), source: config.Source{Notify: config.Notify{Channels: []string{"sms"}}},
+			name: "the other channel is off", event: happened(event.DocumentSent, nil), source: config.Source{Notify: config.Notify{Channels: []string{"sms"}}},
 			people: []pack.Recipient{with(ann, func(r *pack.Recipient) { r.NoSMS, r.Email = pack.OptedOut, "ann@example.com" })},
 			untold: []string{"invitation by sms to ann: opted-out", "invitation by email to ann: channel-off"},
 		},
 		{
-			name: "what nobody said against a channel that is not wanted counts for nothing", event: happened(documentSent, nil),
+			name: "what nobody said against a channel that is not wanted counts for nothing", event: happened(event.DocumentSent, nil),
 			people: []pack.Recipient{with(bob, func(r *pack.Recipient) { r.NoSMS, r.Mobile = pack.OptedOut, "317 555 0009" })},
 			want:   []string{"invitation by email to bob@example.com, sign at https://p.example/bob"},
 		},
 		{
-			name: "no signers yet", event: happened(documentSent, nil),
+			name: "no signers yet", event: happened(event.DocumentSent, nil),
 			wait: []string{"invitation by unspecified to : no-signers"},
 		},
 		{
-			name: "no signers yet, and one has signed", event: happened(recipientSigned, by("ann")),
+			name: "no signers yet, and one has signed", event: happened(event.RecipientSigned, by("ann")),
 			wait: []string{"progress by unspecified to : no-signers", "invitation by unspecified to : no-signers"},
 		},
 		{
-			name: "no signers yet, and all have signed", event: happened(documentCompleted, nil),
+			name: "no signers yet, and all have signed", event: happened(event.DocumentCompleted, nil),
 			wait: []string{"completed by unspecified to : no-signers"},
 		},
 	} {
@@ -492,7 +493,7 @@ func TestChannelsAndAddresses(t *testing.T) {
 func TestPlanFillsInWhatTheTextsNeed(t *testing.T) {
 	t.Parallel()
 	source := config.Source{SenderName: "PactSafe", Locale: "en-AU", Region: "US"}
-	told := plan(source, happened(documentSent, nil), &pack.Document{Title: "Offer", Recipients: []pack.Recipient{ann}}, history{}).told
+	told := plan(source, happened(event.DocumentSent, nil), &pack.Document{Title: "Offer", Recipients: []pack.Recipient{ann}}, history{}).told
 	if len(told) != 1 {
 		t.Fatalf("%d told", len(told))
 	}
@@ -501,7 +502,7 @@ func TestPlanFillsInWhatTheTextsNeed(t *testing.T) {
 		n.GetEventId() != "0123456789abcdefghijklmnop" || n.GetTo().GetRecipientId() != "ann" || n.GetTo().GetFirstName() != "Ann" || n.GetTo().GetEmail() != "" {
 		t.Errorf("notification %v", n)
 	}
-	told = plan(source, happened(documentVoided, nil), &pack.Document{Sender: pack.Sender{Name: "Pat van Ng", Email: "pat@acme.example"}}, history{}).told
+	told = plan(source, happened(event.DocumentVoided, nil), &pack.Document{Sender: pack.Sender{Name: "Pat van Ng", Email: "pat@acme.example"}}, history{}).told
 	if len(told) != 1 || told[0].GetTo().GetFirstName() != "Pat" || told[0].GetTo().GetLastName() != "van Ng" || told[0].GetTo().GetRecipientId() != "" {
 		t.Errorf("to the sender: %v", told)
 	}

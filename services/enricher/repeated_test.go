@@ -28,7 +28,7 @@ func TestTheSecondCopyOfAnEventTellsNobody(t *testing.T) {
 			}}
 			e := beside(t, b, sources(api))
 			who := ""
-			if eventType == recipientSigned || eventType == recipientDeclined {
+			if eventType == event.RecipientSigned || eventType == event.RecipientDeclined {
 				who = "bob"
 			}
 			happened := about(eventType, "doc", who, hmac)
@@ -63,7 +63,7 @@ func TestAMessageThatAnotherEventMadeIsLookedFor(t *testing.T) {
 	api := &provider{document: pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{ann, bob}}}
 	e := beside(t, b, sources(api))
 	for i, row := range []struct{ id, want string }{{"first", "with a time, and word of it"}, {"second", "without a time"}} {
-		signed := about(recipientSigned, "doc", "ann", hmac)
+		signed := about(event.RecipientSigned, "doc", "ann", hmac)
 		signed.Id = row.id // of another callback about the same signature
 		outs, err := e.tell(t.Context(), stage.Event[*signingv1.SigningEvent]{ID: row.id, Attempt: 1, Stored: time.Now(), Data: signed})
 		if err != nil || len(outs) == 0 {
@@ -87,7 +87,7 @@ func TestWhatIsOlderThanTheLogTellsNobody(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, config.Config{})
 	e := beside(t, b, sources(&provider{document: pack.Document{Status: pack.StatusCompleted, Recipients: []pack.Recipient{ann, bob}}}))
-	old := about(documentCompleted, "doc", "", hmac)
+	old := about(event.DocumentCompleted, "doc", "", hmac)
 	old.Attributes = map[string]string{pack.OlderThanLog: "true"}
 	got, err := attemptAt(t, b, e, 1, old)
 	if want := []string{"suppressed ann: older-than-the-log", "suppressed bob: older-than-the-log"}; err != nil || !slices.Equal(got, want) {

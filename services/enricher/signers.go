@@ -1,6 +1,7 @@
 package enricher
 
 import (
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
@@ -14,9 +15,9 @@ type signers struct {
 }
 
 func newSigners(happened *signingv1.SigningEvent, document *pack.Document, past history) signers {
-	s := signers{people: distinct(document.Recipients), signature: happened.GetType() == recipientSigned}
+	s := signers{people: distinct(document.Recipients), signature: happened.GetType() == event.RecipientSigned}
 	s.actor = actor(s.people, happened)
-	if happened.GetType() == documentDeclined && happened.GetRecipient() == nil {
+	if happened.GetType() == event.DocumentDeclined && happened.GetRecipient() == nil {
 		s.actor = only(s.people, func(p person) bool { return p.Declined })
 	}
 	for _, signature := range past.signatures {
@@ -29,7 +30,7 @@ func newSigners(happened *signingv1.SigningEvent, document *pack.Document, past 
 		p.Declined = p.Declined || past.declined[p.ID] && p.ID != ""
 		if i == s.actor {
 			p.Signed = p.Signed || s.signature
-			p.Declined = p.Declined || happened.GetType() == documentDeclined || happened.GetType() == recipientDeclined
+			p.Declined = p.Declined || happened.GetType() == event.DocumentDeclined || happened.GetType() == event.RecipientDeclined
 		}
 		if p.Signed {
 			s.signatures++

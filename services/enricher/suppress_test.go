@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/servicetest"
@@ -41,12 +42,12 @@ func TestADocumentThatEndsWhileASignerWaits(t *testing.T) {
 			b := servicetest.New(t, config.Config{})
 			api := &provider{document: pack.Document{Recipients: []pack.Recipient{bob, with(ann, unresolved)}}}
 			e := beside(t, b, sources(api))
-			sent := about(documentSent, "doc", "", hmac)
+			sent := about(event.DocumentSent, "doc", "", hmac)
 			if got, _ := attemptAt(t, b, e, 1, sent); !slices.Equal(got, []string{"invitation to bob"}) {
 				t.Fatalf("first %q", got)
 			}
 			if end == "by the log" {
-				publish(t, b, about(documentVoided, "doc", "", hmac))
+				publish(t, b, about(event.DocumentVoided, "doc", "", hmac))
 			} else {
 				api.set(func(d *pack.Document) { d.Status = pack.StatusVoided })
 			}
@@ -70,11 +71,11 @@ func TestWhatComesAfterTheEndIsSuppressed(t *testing.T) {
 		err  error  // of the API
 		want []string
 	}{
-		"a sending":                             {documentSent, documentVoided, nil, []string{"suppressed ann: document-ended", "suppressed bob: document-ended"}},
-		"a signature":                           {recipientSigned, documentDeclined, nil, []string{"suppressed bob: document-ended"}},
-		"an expiry after the completion":        {documentExpired, documentCompleted, nil, []string{"suppressed : no-sender-address", "suppressed ann: document-ended", "suppressed bob: document-ended"}},
-		"a sending, of a document that is gone": {documentSent, documentVoided, gone, []string{"suppressed : document-ended"}},
-		"before the end":                        {recipientSigned, recipientSigned, nil, []string{"progress to bob"}},
+		"a sending":                             {event.DocumentSent, event.DocumentVoided, nil, []string{"suppressed ann: document-ended", "suppressed bob: document-ended"}},
+		"a signature":                           {event.RecipientSigned, event.DocumentDeclined, nil, []string{"suppressed bob: document-ended"}},
+		"an expiry after the completion":        {event.DocumentExpired, event.DocumentCompleted, nil, []string{"suppressed : no-sender-address", "suppressed ann: document-ended", "suppressed bob: document-ended"}},
+		"a sending, of a document that is gone": {event.DocumentSent, event.DocumentVoided, gone, []string{"suppressed : document-ended"}},
+		"before the end":                        {event.RecipientSigned, event.RecipientSigned, nil, []string{"progress to bob"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -107,7 +108,7 @@ func TestAnUnconfirmedCallbackIsSuppressed(t *testing.T) {
 			t.Parallel()
 			b := servicetest.New(t, config.Config{})
 			e := beside(t, b, sources(&provider{document: pack.Document{Status: row.status, Recipients: []pack.Recipient{ann, bob}}}))
-			hint := about(documentCompleted, "doc", "", nothing)
+			hint := about(event.DocumentCompleted, "doc", "", nothing)
 			hint.ReceivedAt = timestamppb.New(time.Now().Add(-row.age))
 			got, err := attemptAt(t, b, e, 2, hint)
 			if kind := stage.Decide(err, 2, flow.StageNamed(flow.Enricher).Policy).Kind; kind != row.kind || !slices.Equal(got, row.want) {

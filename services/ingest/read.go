@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -173,7 +174,7 @@ func panicked(ctx context.Context, env service.Env, src source, p any) error {
 func redact(m protoreflect.Message, secrets pack.Secrets) {
 	skip := map[protoreflect.Name]bool(nil)
 	if e, ok := m.Interface().(*signingv1.SigningEvent); ok {
-		if skip = ours; e.GetType() != "other.recorded" {
+		if skip = ours; e.GetType() != event.OtherRecorded {
 			skip = oursAndType
 		}
 	}

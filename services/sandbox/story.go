@@ -3,6 +3,8 @@ package sandbox
 import (
 	"strings"
 	"time"
+
+	"github.com/signrelay/signrelay/libs/event"
 )
 
 // A story is documents, and what happens to them in order, in the domain's own words. The provider's stand-in turns what
@@ -58,13 +60,13 @@ type happening struct {
 
 // What can happen.
 const (
-	documentSent      = "document.sent"
-	documentCompleted = "document.completed"
+	documentSent      = event.DocumentSent
+	documentCompleted = event.DocumentCompleted
 	documentSealed    = "document.sealed" // esign-v1: the final PDF exists, which has a callback of its own
-	recipientOpened   = "recipient.opened"
-	recipientSigned   = "recipient.signed"
-	recipientDeclined = "recipient.declined" // and with it the document
-	recipientFailed   = "recipient.undeliverable"
+	recipientOpened   = event.RecipientOpened
+	recipientSigned   = event.RecipientSigned
+	recipientDeclined = event.RecipientDeclined // and with it the document
+	recipientFailed   = event.RecipientUndeliverable
 )
 
 // nth is a document's place in its story.

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/telemetry"
@@ -211,7 +212,7 @@ const tellWithin = time.Second
 
 // tellOpened tells the log that the link was opened.
 func (d *door) tellOpened(v *visit, certainty string) {
-	d.tell(v, openedType, func(ctx context.Context) (*nats.Msg, error) { return opened(ctx, v, certainty, rand.Text()) })
+	d.tell(v, event.LinkOpened, func(ctx context.Context) (*nats.Msg, error) { return opened(ctx, v, certainty, rand.Text()) })
 }
 
 // tellFetched tells the log that a kind of program fetched the link and was not led on, once a day. Where the log then does
@@ -221,7 +222,7 @@ func (d *door) tellFetched(v *visit, client string) {
 	if v.entry.Fetched[client] == day {
 		return
 	}
-	d.tell(v, fetchedType, func(ctx context.Context) (*nats.Msg, error) {
+	d.tell(v, event.LinkFetched, func(ctx context.Context) (*nats.Msg, error) {
 		first, err := d.links.fetched(ctx, v.entry, client, day)
 		if err != nil || !first {
 			return nil, err

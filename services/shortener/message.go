@@ -14,13 +14,6 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// The types of the events that tell of links.
-const (
-	openedType      = "link.opened"
-	fetchedType     = "link.fetched"
-	substitutedType = "link.substituted"
-)
-
 // How certain an opening is.
 const (
 	// clicked: the button of our page was pressed, which robots do not do.
@@ -37,7 +30,7 @@ func sendMessage(ctx context.Context, n *notifyv1.Notification) (*nats.Msg, erro
 // substituted is the event that n, which NOTIFY stored then, carries our own link, because the outside shortener gave none.
 func substituted(ctx context.Context, n *notifyv1.Notification, at time.Time, shortener, reason string) (*nats.Msg, error) {
 	e := about(at, n.GetSource(), n.GetProvider(), n.GetDocumentId(), n.GetTo().GetRecipientId())
-	e.Type = substitutedType
+	e.Type = event.LinkSubstituted
 	e.Attributes = map[string]string{"shortener": shortener, "reason": reason}
 	e.Notice = &signingv1.Notice{
 		NotificationId: n.GetId(), EventId: n.GetEventId(),
@@ -49,14 +42,14 @@ func substituted(ctx context.Context, n *notifyv1.Notification, at time.Time, sh
 
 // opened is the event that a link was opened, as certain as said. Each opening is one of its own, so occurrence is random.
 func opened(ctx context.Context, v *visit, certainty, occurrence string) (*nats.Msg, error) {
-	e := v.event(openedType, "certainty", certainty)
+	e := v.event(event.LinkOpened, "certainty", certainty)
 	e.Id = event.OccurrenceID(e, occurrence)
 	return event.Message(ctx, e)
 }
 
 // fetched is the event that a kind of program looked at a link and was not led on. There is one a link, kind and day.
 func fetched(ctx context.Context, v *visit, client, day string) (*nats.Msg, error) {
-	e := v.event(fetchedType, "client", client)
+	e := v.event(event.LinkFetched, "client", client)
 	e.Id = event.OccurrenceID(e, v.entry.code, client, day)
 	return event.Message(ctx, e)
 }

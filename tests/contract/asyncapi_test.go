@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"maps"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,8 +15,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/tests/house"
 )
 
 // documentedTypes are the canonical types that asyncapi.yaml has a message for.
@@ -135,48 +134,23 @@ func number(value any) string {
 	return n.String()
 }
 
-// Words that look like types of ours: the providers' own, and a file's name.
-var noTypes = []string{"document.complete", "document.void", "recipient.complete", "recipient.failed", "document.pdf"}
-
-var looksLikeAType = regexp.MustCompile(`^(document|recipient|agreement|endpoint|other|notification|link|reminder|replay)\.[a-z-]+$`)
-
-// Every type that the code names is documented, and every documented type is named in the code. The sandbox names
-// what happens in words of its own.
-func TestTheTypesAreThoseOfTheCode(t *testing.T) {
+// asyncapi.yaml has a message for each type of the vocabulary, and the words that say what it means.
+func TestTheTypesAreThoseOfTheVocabulary(t *testing.T) {
 	t.Parallel()
-	found := map[string]bool{}
-	for _, folder := range []string{"libs/providers", "libs/notification", "services/enricher", "services/shortener", "services/sms-sender", "services/email-sender", "services/standalone/cmd/signrelay"} {
-		for word := range literals(t, filepath.Join(house.Root(), folder)) {
-			if looksLikeAType.MatchString(word) && !slices.Contains(noTypes, word) {
-				found[word] = true
-			}
+	document := read(t, "asyncapi.yaml")
+	documented := documentedTypes(t, document)
+	for _, typ := range event.Types {
+		if !slices.Contains(documented, typ.Name) {
+			t.Errorf("libs/event has the type %s, which asyncapi.yaml does not have", typ.Name)
+		} else if summary := at(t, document, "components", "messages", typ.Name, "summary"); summary != typ.Meaning {
+			t.Errorf("asyncapi.yaml says of %s %q, and libs/event %q", typ.Name, summary, typ.Meaning)
 		}
 	}
-	documented := documentedTypes(t, read(t, "asyncapi.yaml"))
-	for _, typ := range documented {
-		if !found[typ] {
-			t.Errorf("asyncapi.yaml has the type %s, which nothing in the code names", typ)
+	for _, name := range documented {
+		if !slices.ContainsFunc(event.Types, func(typ event.Type) bool { return typ.Name == name }) {
+			t.Errorf("asyncapi.yaml has the type %s, which libs/event does not have", name)
 		}
-		delete(found, typ)
 	}
-	for typ := range found {
-		t.Errorf("the code names the type %s, which asyncapi.yaml does not have", typ)
-	}
-}
-
-// literals are the texts that stand in the folder's Go code, but for its tests.
-func literals(t *testing.T, folder string) map[string]bool {
-	t.Helper()
-	found := map[string]bool{}
-	eachFile(t, folder, func(_ string, file *ast.File) {
-		ast.Inspect(file, func(n ast.Node) bool {
-			if word, ok := literal(n); ok {
-				found[word] = true
-			}
-			return true
-		})
-	})
-	return found
 }
 
 // literal is the text of a node that is one.

@@ -16,7 +16,6 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/tests/house"
 )
 
@@ -160,7 +159,7 @@ func readLog(t testing.TB, h *house.House) (stored map[string]int, marked map[ha
 		switch {
 		case e.GetType() == "document.sent":
 			stored[e.GetDocument().GetId()]++
-		case (e.GetType() == notification.SentType || e.GetType() == notification.FailedType) && e.GetNotice().GetPossibleDuplicate():
+		case (e.GetType() == event.NotificationSent || e.GetType() == event.NotificationFailed) && e.GetNotice().GetPossibleDuplicate():
 			marked[handover{e.GetDocument().GetId(), e.GetNotice().GetChannel()}] = true
 		}
 	}

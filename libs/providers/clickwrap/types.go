@@ -1,22 +1,24 @@
 package clickwrap
 
+import "github.com/signrelay/signrelay/libs/event"
+
 // types maps Clickwrap's event_type to the canonical type. The Activity API takes any word as an activity, so there is
 // no end to activity_*; what is not here is other.recorded.
 var types = map[string]string{
-	"request_sent":     "document.sent",
-	"request_signed":   "recipient.signed",
-	"request_complete": "document.completed",
-	"request_expired":  "document.expired",
+	"request_sent":     event.DocumentSent,
+	"request_signed":   event.RecipientSigned,
+	"request_complete": event.DocumentCompleted,
+	"request_expired":  event.DocumentExpired,
 
-	"activity_sent":      "recipient.sent",
-	"activity_visited":   "recipient.opened",
-	"activity_displayed": "recipient.displayed",
-	"activity_updated":   "recipient.filled",
-	"activity_agreed":    "recipient.agreed",
-	"activity_disagreed": "recipient.declined",
+	"activity_sent":      event.RecipientSent,
+	"activity_visited":   event.RecipientOpened,
+	"activity_displayed": event.RecipientDisplayed,
+	"activity_updated":   event.RecipientFilled,
+	"activity_agreed":    event.RecipientAgreed,
+	"activity_disagreed": event.RecipientDeclined,
 
-	"version_published": "agreement.published",
-	"group_published":   "agreement.published",
+	"version_published": event.AgreementPublished,
+	"group_published":   event.AgreementPublished,
 
-	"test_event": "endpoint.tested",
+	"test_event": event.EndpointTested,
 }

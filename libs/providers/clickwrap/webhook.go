@@ -81,11 +81,11 @@ func (w *webhook) Normalize(r pack.Request, v signingv1.Verification) ([]*signin
 	}
 	e.Type = types[e.GetProviderType()]
 	if e.GetType() == "" {
-		e.Type = "other.recorded"
+		e.Type = event.OtherRecorded
 	}
 
 	switch e.GetType() {
-	case "agreement.published", "endpoint.tested": // these concern no document and no person
+	case event.AgreementPublished, event.EndpointTested: // these concern no document and no person
 	default:
 		if id := fields.TakeID("request"); id != "" {
 			e.Document = &signingv1.Document{Id: id}
@@ -146,13 +146,13 @@ func agreement(fields *jsonflat.Object) *signingv1.Agreement {
 func identify(e *signingv1.SigningEvent, fields *jsonflat.Object) string {
 	activity := fields.PeekID("activity")
 	switch typ := e.GetType(); {
-	case typ == "document.sent":
+	case typ == event.DocumentSent:
 		return event.TransitionID(e, cmp.Or(activity, e.GetProviderEventId()))
 	case !event.HappensOnce(e) || e.GetDocument().GetId() == "":
 		return occurrence(e)
-	case typ == "document.completed":
+	case typ == event.DocumentCompleted:
 		return event.TransitionID(e)
-	case typ == "recipient.declined": // one person answers each contract of a request
+	case typ == event.RecipientDeclined: // one person answers each contract of a request
 		return event.TransitionID(e, sending(e, fields, activity), e.GetAgreement().GetContract())
 	default:
 		return event.TransitionID(e, sending(e, fields, activity))
@@ -172,7 +172,7 @@ func sending(e *signingv1.SigningEvent, fields *jsonflat.Object, activity string
 }
 
 func occurrence(e *signingv1.SigningEvent) string {
-	if e.GetType() == "other.recorded" {
+	if e.GetType() == event.OtherRecorded {
 		return event.OccurrenceOf(e, e.GetProviderType(), e.GetProviderEventId())
 	}
 	return event.OccurrenceOf(e, e.GetProviderEventId())

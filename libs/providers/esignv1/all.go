@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/jsonflat"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -101,7 +102,7 @@ func normalizeItem(r pack.Request, stamp *signingv1.SigningEvent) ([]*signingv1.
 func change(item *jsonflat.Object, uri string, e *signingv1.SigningEvent) *signingv1.SigningEvent {
 	name, value, timestamp := item.Peek("name"), item.Peek("value"), item.Peek("timestamp")
 	e.OccurredAt = item.Time("timestamp")
-	e.Type = recorded
+	e.Type = event.OtherRecorded
 
 	entity, id := resource(uri)
 	e.ProviderType = entity + "." + name

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/jsonflat"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -35,7 +36,7 @@ func normalizeSigned(form url.Values, stamp *signingv1.SigningEvent) ([]*signing
 	said := reasons(fields)
 	e.Type, e.ProviderType = meaning(said), said.providerType()
 	if entity != "" && entity != "document" {
-		e.Type = recorded // it is about a signer or a group, and not about the document
+		e.Type = event.OtherRecorded // it is about a signer or a group, and not about the document
 	}
 	e.Id = identify(e, slices.Concat([]string{"/document/" + id + "/"}, said, []string{fields.Peek("timestamp")})...)
 	e.Attributes = fields.Attributes()
@@ -112,7 +113,7 @@ func denies(name, text string) bool {
 	case slices.Contains(descriptive, name), strings.HasPrefix(name, "tag"):
 		return false
 	case name == "code" || name == "value":
-		return denials[text] || documentStatus[text] != "" && documentStatus[text] != completed
+		return denials[text] || documentStatus[text] != "" && documentStatus[text] != event.DocumentCompleted
 	default:
 		return denials[text]
 	}
@@ -129,17 +130,17 @@ var denials = map[string]bool{
 // called, or where it says so; a text that is not known, or two that disagree, are nothing that has a canonical type.
 func meaning(s said) string {
 	if len(s) == 0 {
-		return completed
+		return event.DocumentCompleted
 	}
 	var found string
 	for i := 1; i < len(s); i += 2 {
 		if !isTrigger(s[i-1]) {
-			return recorded // a field of an unknown name has no meaning but that the document may not be completed
+			return event.OtherRecorded // a field of an unknown name has no meaning but that the document may not be completed
 		}
 		text := strings.TrimSpace(s[i])
-		m := cmp.Or(documentStatus[text], wordStatus[strings.ToLower(text)], recorded)
+		m := cmp.Or(documentStatus[text], wordStatus[strings.ToLower(text)], event.OtherRecorded)
 		if found != "" && found != m {
-			return recorded
+			return event.OtherRecorded
 		}
 		found = m
 	}

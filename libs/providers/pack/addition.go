@@ -14,23 +14,15 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-const (
-	// Updated is the type of an event that adds to an earlier event. It is not a fact of its own: do not count it as a
-	// completion or a signature.
-	Updated = "document.updated"
-	// UpdatesAttribute names, on an event of the type Updated, the id of the event that it adds to.
-	UpdatesAttribute = "signrelay.updates"
-
-	// tested is the type of an event for a test of the endpoint. It reports no fact.
-	tested = "endpoint.tested"
-)
+// UpdatesAttribute names, on an event of the type document.updated, the id of the event that it adds to.
+const UpdatesAttribute = "signrelay.updates"
 
 // Addition returns what a second report of a fact adds to the event that the log holds of it: the whole second report, as an
 // event of its own; nil if it adds nothing to known (docs/adr/0017). Its id is a function of the fact and of the report's
 // content, so that a retry of the report gets the same id. Attributes that describe the delivery and not the fact do not
 // count, because they may differ from one retry to the next. Without known, all of it is new.
 func Addition(known, second *signingv1.SigningEvent, delivery ...string) *signingv1.SigningEvent {
-	if second.GetType() == Updated || second.GetType() == tested {
+	if second.GetType() == event.DocumentUpdated || second.GetType() == event.EndpointTested {
 		return nil
 	}
 	told, before := contents(second, delivery), contents(known, delivery)
@@ -40,7 +32,7 @@ func Addition(known, second *signingv1.SigningEvent, delivery ...string) *signin
 		return nil
 	}
 	update := proto.CloneOf(second)
-	update.Type = Updated
+	update.Type = event.DocumentUpdated
 	if update.Attributes == nil {
 		update.Attributes = map[string]string{}
 	}

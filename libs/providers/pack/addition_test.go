@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
@@ -44,7 +45,7 @@ func TestWhatASecondReportAdds(t *testing.T) {
 		"an agreement":     {func(e *signingv1.SigningEvent) { e.Agreement = &signingv1.Agreement{Contract: "1"} }, true},
 		"another address":  {func(e *signingv1.SigningEvent) { e.Links[0].Url = "https://two.example" }, true},
 		"an endpoint test": {func(e *signingv1.SigningEvent) { e.Type, e.Attributes["note"] = "endpoint.tested", "x" }, false},
-		"an update":        {func(e *signingv1.SigningEvent) { e.Type, e.Attributes["note"] = pack.Updated, "x" }, false},
+		"an update":        {func(e *signingv1.SigningEvent) { e.Type, e.Attributes["note"] = event.DocumentUpdated, "x" }, false},
 	} {
 		second := completed()
 		c.change(second)
@@ -59,7 +60,7 @@ func TestWhatASecondReportAdds(t *testing.T) {
 		if u == nil {
 			continue
 		}
-		if u.GetType() != pack.Updated || u.GetAttributes()[pack.UpdatesAttribute] != second.GetId() || u.GetDocument().GetId() != "D" {
+		if u.GetType() != event.DocumentUpdated || u.GetAttributes()[pack.UpdatesAttribute] != second.GetId() || u.GetDocument().GetId() != "D" {
 			t.Errorf("%s: %v", name, u)
 		}
 		second.ReceivedAt, second.Attributes["sent_to"] = timestamppb.New(time.Unix(9, 0)), "https://c.example"

@@ -1,5 +1,7 @@
 package pleasesign
 
+import "github.com/signrelay/signrelay/libs/event"
+
 // kind is what one of PleaseSign's events means.
 type kind struct {
 	canonical string
@@ -9,23 +11,18 @@ type kind struct {
 // types maps PleaseSign's event to its meaning; what is not here is other.recorded. Dummy events were seen to say
 // created_date where real ones say processed_date.
 var types = map[string]kind{
-	"document.created":  {"document.sent", []string{"processed_date", "created_date"}},
-	"document.void":     {"document.declined", []string{"void_date"}},
-	"document.complete": {"document.completed", []string{"complete_date"}},
+	"document.created":  {event.DocumentSent, []string{"processed_date", "created_date"}},
+	"document.void":     {event.DocumentDeclined, []string{"void_date"}},
+	"document.complete": {event.DocumentCompleted, []string{"complete_date"}},
 
-	"recipient.sent":     {"recipient.sent", []string{"sent_date"}},
-	"recipient.failed":   {"recipient.undeliverable", []string{"failed_date"}},
-	"recipient.opened":   {"recipient.opened", []string{"opened_date"}},
-	"recipient.complete": {"recipient.signed", []string{"complete_date"}},
+	"recipient.sent":     {event.RecipientSent, []string{"sent_date"}},
+	"recipient.failed":   {event.RecipientUndeliverable, []string{"failed_date"}},
+	"recipient.opened":   {event.RecipientOpened, []string{"opened_date"}},
+	"recipient.complete": {event.RecipientSigned, []string{"complete_date"}},
 
-	"test":         {tested, nil},
-	"webhook.test": {tested, nil},
+	"test":         {event.EndpointTested, nil},
+	"webhook.test": {event.EndpointTested, nil},
 }
-
-const (
-	tested   = "endpoint.tested"
-	recorded = "other.recorded"
-)
 
 // links are the fields of document.complete that hold addresses.
 var links = []string{"original", "signed", "certificate"}

@@ -91,15 +91,15 @@ func (w *webhook) Normalize(r pack.Request, v signingv1.Verification) ([]*signin
 	}
 	what, known := types[e.GetProviderType()]
 	if !known {
-		what = kind{canonical: recorded}
+		what = kind{canonical: event.OtherRecorded}
 	}
 	e.Type = what.canonical
 	e.OccurredAt = fields.Time(dates(fields, what.dates)...)
 	if dummy {
-		e.Type = tested
+		e.Type = event.EndpointTested
 	}
 
-	if e.GetType() != tested { // a test's ids are of nobody and nothing
+	if e.GetType() != event.EndpointTested { // a test's ids are of nobody and nothing
 		if id := fields.TakeID("document_id"); id != "" {
 			e.Document = &signingv1.Document{Id: id}
 		} else if known {
@@ -107,16 +107,16 @@ func (w *webhook) Normalize(r pack.Request, v signingv1.Verification) ([]*signin
 		}
 		e.Recipient = recipient(fields)
 	}
-	if e.GetType() == "document.completed" {
+	if e.GetType() == event.DocumentCompleted {
 		e.Links = takeLinks(fields, e.GetOccurredAt())
 	}
 	e.Id = identify(e)
 	e.Attributes = fields.Attributes()
 
 	events := []*signingv1.SigningEvent{e}
-	if e.GetType() == "document.declined" && e.GetRecipient().GetId() != "" {
+	if e.GetType() == event.DocumentDeclined && e.GetRecipient().GetId() != "" {
 		who := proto.CloneOf(e)
-		who.Type = "recipient.declined"
+		who.Type = event.RecipientDeclined
 		who.Id = identify(who)
 		events = append(events, who)
 	}
@@ -205,7 +205,7 @@ func identify(e *signingv1.SigningEvent) string {
 	switch {
 	case event.HappensOnce(e):
 		return event.TransitionID(e)
-	case e.GetType() == recorded, e.GetType() == tested:
+	case e.GetType() == event.OtherRecorded, e.GetType() == event.EndpointTested:
 		return event.OccurrenceOf(e, e.GetProviderType(), e.GetProviderEventId())
 	default:
 		return event.OccurrenceOf(e, e.GetProviderEventId())

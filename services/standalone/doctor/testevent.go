@@ -16,9 +16,6 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// tested is the type of a provider's own test event: it concerns no document and no person, and nobody is told of it.
-const tested = "endpoint.tested"
-
 // tester makes test callbacks of one source, each another event.
 type tester struct {
 	source  config.Source
@@ -57,7 +54,7 @@ func testerOf(s config.Source, p pack.Pack) (tester, bool) {
 		}
 		t := tester{source: s, pack: p, webhook: webhook, sample: sample}
 		e, err := t.read(sample.Request)
-		if err != nil || e.GetType() != tested || e.GetProviderEventId() == "" || !bytes.Contains(sample.Request.Body, []byte(e.GetProviderEventId())) {
+		if err != nil || e.GetType() != event.EndpointTested || e.GetProviderEventId() == "" || !bytes.Contains(sample.Request.Body, []byte(e.GetProviderEventId())) {
 			continue
 		}
 		t.id = e.GetProviderEventId()
@@ -98,7 +95,7 @@ func (t tester) next() (pack.Request, mark, error) {
 	if err != nil {
 		return pack.Request{}, mark{}, err
 	}
-	if e.GetType() != tested {
+	if e.GetType() != event.EndpointTested {
 		return pack.Request{}, mark{}, fmt.Errorf("a test event became %s", e.GetType())
 	}
 	return r, mark{subject: event.Subject(e), id: e.GetId()}, nil

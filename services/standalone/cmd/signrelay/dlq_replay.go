@@ -117,7 +117,7 @@ func (c *call) replay(ctx context.Context, letters stage.Letters, w which, rate 
 func requested(ctx context.Context, l stage.Letter, at time.Time) (*nats.Msg, error) {
 	replay, a := strconv.Itoa(l.Replays+1), aboutOf(l)
 	e := &signingv1.SigningEvent{
-		Id: event.DerivedID(l.ID, l.Stage, "replay/"+replay), Source: a.source, Provider: a.provider, Type: "replay.requested",
+		Id: event.DerivedID(l.ID, l.Stage, "replay/"+replay), Source: a.source, Provider: a.provider, Type: event.ReplayRequested,
 		OccurredAt: timestamppb.New(at), Verification: signingv1.Verification_VERIFICATION_INTERNAL,
 		Attributes: map[string]string{"stage": l.Stage, "reason": l.Reason, "replay": replay, "input": l.ID, "about": a.what},
 	}

@@ -1,0 +1,141 @@
+package event
+
+import (
+	"strings"
+
+	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+)
+
+// The canonical types, as SigningEvent.type, subjects and ce-type have them. Types says what each means.
+const (
+	DocumentCreated   = "document.created"
+	DocumentSent      = "document.sent"
+	DocumentFilled    = "document.filled"
+	DocumentCompleted = "document.completed"
+	DocumentDeclined  = "document.declined"
+	DocumentVoided    = "document.voided"
+	DocumentExpired   = "document.expired"
+	DocumentUpdated   = "document.updated"
+
+	RecipientQueued          = "recipient.queued"
+	RecipientSent            = "recipient.sent"
+	RecipientOpened          = "recipient.opened"
+	RecipientDisplayed       = "recipient.displayed"
+	RecipientFilled          = "recipient.filled"
+	RecipientAgreed          = "recipient.agreed"
+	RecipientAwaitingWitness = "recipient.awaiting-witness"
+	RecipientSigned          = "recipient.signed"
+	RecipientDownloaded      = "recipient.downloaded"
+	RecipientDeclined        = "recipient.declined"
+	RecipientUndeliverable   = "recipient.undeliverable"
+
+	AgreementPublished = "agreement.published"
+	EndpointTested     = "endpoint.tested"
+	OtherRecorded      = "other.recorded"
+
+	NotificationRequested  = "notification.requested"
+	NotificationSuppressed = "notification.suppressed"
+	NotificationDeferred   = "notification.deferred"
+	NotificationSent       = "notification.sent"
+	NotificationDelivered  = "notification.delivered"
+	NotificationFailed     = "notification.failed"
+
+	LinkOpened      = "link.opened"
+	LinkFetched     = "link.fetched"
+	LinkSubstituted = "link.substituted"
+
+	ReplayRequested = "replay.requested"
+)
+
+// The entities that programs ask for by themselves: the first halves of types.
+const (
+	EntityRecipient    = "recipient"
+	EntityNotification = "notification"
+	EntityLink         = "link"
+)
+
+// Type is a canonical type of event.
+type Type struct {
+	Name string // "<entity>.<action>", a constant of this package
+	// Once is true for what happens to a document, or to a person on a document, only once in each sending.
+	Once    bool
+	Meaning string // one sentence; docs/asyncapi.yaml has the same
+}
+
+// Entity is what it happens to: "document".
+func (t Type) Entity() string { return Entity(t.Name) }
+
+// Action is what happens: "sent".
+func (t Type) Action() string { return t.Name[len(t.Entity())+1:] }
+
+// Types is the vocabulary: every type that an event in the log can have, the providers' before our own.
+var Types = []Type{
+	{DocumentCreated, false, "The provider has the document; nobody was sent it yet."},
+	{DocumentSent, true, "The document was sent to be signed."},
+	{DocumentFilled, false, "All fields of the document are filled in."},
+	{DocumentCompleted, true, "Everybody has signed."},
+	{DocumentDeclined, true, "The document is closed because a person declined it."},
+	{DocumentVoided, true, "Its sender has withdrawn the document."},
+	{DocumentExpired, true, "The time to sign has run out."},
+	{DocumentUpdated, false, "A second report of a fact says what the first did not; the attribute signrelay.updates is the id of the event that it adds to."},
+
+	{RecipientQueued, false, "The person is to be sent the document later."},
+	{RecipientSent, false, "The provider has sent the document to the person."},
+	{RecipientOpened, false, "The person has opened the message or the document."},
+	{RecipientDisplayed, false, "The agreement was shown to the person."},
+	{RecipientFilled, false, "The person has filled in fields."},
+	{RecipientAgreed, false, "The person has accepted the agreement."},
+	{RecipientAwaitingWitness, false, "The person has signed, and a witness has not yet."},
+	{RecipientSigned, true, "The person has signed."},
+	{RecipientDownloaded, false, "The person has fetched the signed document."},
+	{RecipientDeclined, true, "The person has declined to sign."},
+	{RecipientUndeliverable, false, "The provider could not reach the person."},
+
+	{AgreementPublished, false, "A version of an agreement, or a group of agreements, was published."},
+	{EndpointTested, false, "The provider has tried out its webhook."},
+	{OtherRecorded, false, "Anything we have no name for; providerType says what it is."},
+
+	{NotificationRequested, false, "Signrelay has made a message to a person, and it is on its way."},
+	{NotificationSuppressed, false, "A person was to get a message and cannot; notice.reason says why."},
+	{NotificationDeferred, false, "A message waits until the operator has mended an account or a setting, or has released what is beyond a limit; " +
+		"notice.reason and notice.fault say what it is."},
+	{NotificationSent, false, "The outside provider (Vonage, the mail server) has taken the message."},
+	{NotificationDelivered, false, "A delivery receipt says that the message has arrived."},
+	{NotificationFailed, false, "The message was given up, or a receipt says that it will not arrive; notice.reason says why."},
+
+	{LinkOpened, false, "A person has opened our short link; attributes.certainty says how sure that is, and notice.channel by which message."},
+	{LinkFetched, false, "A program fetched our short link and was not led on; attributes.client says which kind of program. No person is meant by it."},
+	{LinkSubstituted, false, "A message carries our own short link, because the outside shortener gave none; attributes.reason says why."},
+
+	{ReplayRequested, false, "An operator gave work that had been given up back to its stage; what becomes of it follows as events of its own."},
+}
+
+var once = func() map[string]bool {
+	names := make(map[string]bool)
+	for _, t := range Types {
+		if t.Once {
+			names[t.Name] = true
+		}
+	}
+	return names
+}()
+
+// Entity is the first half of a type's name.
+func Entity(eventType string) string {
+	entity, _, _ := strings.Cut(eventType, ".")
+	return entity
+}
+
+// HappensOnce reports whether e is a transition that happens only once in each sending, and whose document and person
+// distinguish it from others of its type. A callback about a recipient that does not identify the recipient does not qualify:
+// two people's signatures must not become one event.
+func HappensOnce(e *signingv1.SigningEvent) bool {
+	switch {
+	case !once[e.GetType()]:
+		return false
+	case Entity(e.GetType()) == EntityRecipient:
+		return e.GetRecipient().GetId() != ""
+	default:
+		return e.GetDocument().GetId() != ""
+	}
+}
