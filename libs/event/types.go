@@ -110,14 +110,15 @@ var Types = []Type{
 	{ReplayRequested, false, "An operator gave work that had been given up back to its stage; what becomes of it follows as events of its own."},
 }
 
-var once = func() map[string]bool {
-	names := make(map[string]bool)
+// once is the entity of each type that happens once.
+var once = func() map[string]string {
+	entities := make(map[string]string)
 	for _, t := range Types {
 		if t.Once {
-			names[t.Name] = true
+			entities[t.Name] = t.Entity()
 		}
 	}
-	return names
+	return entities
 }()
 
 // Entity is the first half of a type's name.
@@ -130,10 +131,10 @@ func Entity(eventType string) string {
 // distinguish it from others of its type. A callback about a recipient that does not identify the recipient does not qualify:
 // two people's signatures must not become one event.
 func HappensOnce(e *signingv1.SigningEvent) bool {
-	switch {
-	case !once[e.GetType()]:
+	switch once[e.GetType()] {
+	case "":
 		return false
-	case Entity(e.GetType()) == EntityRecipient:
+	case EntityRecipient:
 		return e.GetRecipient().GetId() != ""
 	default:
 		return e.GetDocument().GetId() != ""

@@ -2,7 +2,11 @@
 // policies, in one table each. Provisioning, the stages' runners, and the picture in the README come from it.
 package flow
 
-import "time"
+import (
+	"time"
+
+	"github.com/signrelay/signrelay/libs/event"
+)
 
 // SmallestPayload is the least max_payload of the NATS server, in bytes: room for a callback of 1 MiB as an event, with its
 // attributes' names and headers.
@@ -34,12 +38,12 @@ const DuplicateWindow = 2 * time.Minute
 
 // Streams in the order of the flow.
 var Streams = []Stream{
-	{Name: Signing, Subjects: []string{"signing.v1.>"}, MaxAge: LogReaches + day, Keeps: "the one log of everything that happened to a document"},
-	{Name: Notify, Subjects: []string{"notify.v1.>"}, MaxAge: 14 * day, Keeps: "messages to signers on their way from stage to stage"},
-	{Name: Quarantine, Subjects: []string{"quarantine.v1.>"}, MaxAge: 30 * day, Keeps: "authentic callbacks that nobody could read, byte for byte"},
-	{Name: DLQ, Subjects: append([]string{"dlq.v1.>"}, Advisories()...), MaxAge: 30 * day, Keeps: "work given up on, byte for byte, with the reason"},
+	{Name: Signing, Subjects: []string{event.Everything}, MaxAge: LogReaches + day, Keeps: "the one log of everything that happened to a document"},
+	{Name: Notify, Subjects: []string{Notifications}, MaxAge: 14 * day, Keeps: "messages to signers on their way from stage to stage"},
+	{Name: Quarantine, Subjects: []string{Quarantined}, MaxAge: 30 * day, Keeps: "authentic callbacks that nobody could read, byte for byte"},
+	{Name: DLQ, Subjects: append([]string{DeadLetters}, Advisories()...), MaxAge: 30 * day, Keeps: "work given up on, byte for byte, with the reason"},
 	// Kept as long as DLQ: that a replay's subject is taken is how a second one of the same letter is noticed.
-	{Name: Replay, Subjects: []string{"replay.v1.>"}, MaxAge: 30 * day, Keeps: "dead letters that an operator gave back to their stage"},
+	{Name: Replay, Subjects: []string{Replays}, MaxAge: 30 * day, Keeps: "dead letters that an operator gave back to their stage"},
 }
 
 // Bucket is a JetStream key-value bucket.
@@ -128,7 +132,7 @@ const (
 
 // Doors of the flow.
 var Doors = []Door{
-	{Name: "ingest", Gives: []string{"signing.v1.>", "quarantine.v1.>"}, Does: "verify, normalize, dedupe, publish, answer", Uses: Uses{
+	{Name: "ingest", Gives: []string{event.Everything, Quarantined}, Does: "verify, normalize, dedupe, publish, answer", Uses: Uses{
 		Streams: []string{Signing, Quarantine}, // "was this stored?", after a crash or where the memory has a gap
 		Buckets: []Keys{{State, "dedupe.>"}},   // times in which Redis was away
 	}},
@@ -181,52 +185,55 @@ const (
 	KafkaBridge = "kafka-bridge"
 )
 
+// outcomes is what senders tell the log.
+var outcomes = event.TypeFilter(event.EntityNotification + ".*")
+
 // Stages in the order of the flow.
 var Stages = []Stage{
 	{
 		Name: Enricher, Stream: Signing,
 		Takes: []string{
-			"signing.v1.*.*.document.created.>",
-			"signing.v1.*.*.document.sent.>",
-			"signing.v1.*.*.document.completed.>",
-			"signing.v1.*.*.document.declined.>",
-			"signing.v1.*.*.document.voided.>",
-			"signing.v1.*.*.document.expired.>",
-			"signing.v1.*.*.recipient.signed.>",
-			"signing.v1.*.*.recipient.declined.>",
-			"signing.v1.*.*.recipient.undeliverable.>",
+			event.TypeFilter(event.DocumentCreated),
+			event.TypeFilter(event.DocumentSent),
+			event.TypeFilter(event.DocumentCompleted),
+			event.TypeFilter(event.DocumentDeclined),
+			event.TypeFilter(event.DocumentVoided),
+			event.TypeFilter(event.DocumentExpired),
+			event.TypeFilter(event.RecipientSigned),
+			event.TypeFilter(event.RecipientDeclined),
+			event.TypeFilter(event.RecipientUndeliverable),
 		},
 		Gives: []string{
-			"notify.v1.link.>", "notify.v1.send.>",
-			"signing.v1.*.*.notification.requested.>", "signing.v1.*.*.notification.suppressed.>",
+			ToShorten, ToSend,
+			event.TypeFilter(event.NotificationRequested), event.TypeFilter(event.NotificationSuppressed),
 		},
 		Uses: Uses{Streams: []string{Signing}, Rates: []string{RateAPI}}, // a document's past
 		Does: "asks the provider's REST API who must be told what", Workers: 16, Timeout: 30 * time.Second, Policy: patient,
 	},
 	{
-		Name: Shortener, Stream: Notify, Takes: []string{"notify.v1.link.>"},
-		Gives: []string{"notify.v1.send.>", "signing.v1.*.*.link.>"},
+		Name: Shortener, Stream: Notify, Takes: []string{ToShorten},
+		Gives: []string{ToSend, event.EntityFilter(event.EntityLink)},
 		// The events that it published before.
 		Uses: Uses{Streams: []string{Signing}, Buckets: []Keys{{Links, ">"}}, Rates: []string{RateClicks, RateShortener, RateLink}},
 		Does: "makes the short link, and serves it", Workers: 16, Timeout: 30 * time.Second, Policy: patient,
 	},
 	{
-		Name: SMSSender, Stream: Notify, Takes: []string{"notify.v1.send.sms.>"},
-		Gives: []string{"signing.v1.*.*.notification.*.>"},
+		Name: SMSSender, Stream: Notify, Takes: []string{SendFilter("sms")},
+		Gives: []string{outcomes},
 		// Earlier sends, and the number of unknown attempts.
 		Uses: Uses{Streams: []string{Signing}, Buckets: []Keys{{Texts, ">"}, {Attempts, "message.sms.>"}}, Rates: []string{RateVonage}},
 		Does: "one SMS through Vonage", Workers: 16, Timeout: 20 * time.Second, Effect: true, Policy: patient,
 	},
 	{
-		Name: EmailSender, Stream: Notify, Takes: []string{"notify.v1.send.email.>"},
-		Gives: []string{"signing.v1.*.*.notification.*.>"},
+		Name: EmailSender, Stream: Notify, Takes: []string{SendFilter("email")},
+		Gives: []string{outcomes},
 		// Earlier sends, and the number of unknown attempts.
 		Uses: Uses{Streams: []string{Signing}, Buckets: []Keys{{Attempts, "message.email.>"}}},
 		// 10 minutes for the reply to the final dot, and the other steps.
 		Does: "one e-mail over SMTP", Workers: 8, Timeout: 14 * time.Minute, Effect: true, Policy: patient,
 	},
 	{
-		Name: KafkaBridge, Stream: Signing, Takes: []string{"signing.v1.>"},
+		Name: KafkaBridge, Stream: Signing, Takes: []string{event.Everything},
 		Does: "the log onto a Kafka topic, each document in order", Workers: 256, Timeout: 30 * time.Second, Policy: patient,
 		Ordered: true, Optional: true,
 	},
@@ -242,9 +249,6 @@ func StageNamed(name string) Stage {
 	}
 	panic("flow: no stage " + name)
 }
-
-// Replays is the filter, in REPLAY, of what is replayed to the stage and to nobody else.
-func (s Stage) Replays() string { return "replay.v1." + s.Name + ".>" }
 
 // Advisories are the subjects on which the server says that a stage's message will not be delivered again, though the
 // stage never acked it: somebody terminated it, or limited the consumer's deliveries.

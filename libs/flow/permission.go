@@ -19,7 +19,7 @@ func Users() []User {
 		users = append(users, user(d.Name, d.Gives, d.Uses, nil))
 	}
 	for _, s := range Stages {
-		users = append(users, user(s.Name, append(slices.Clone(s.Gives), "dlq.v1."+s.Name), s.Uses, s.works()))
+		users = append(users, user(s.Name, append(slices.Clone(s.Gives), s.DeadSubject()), s.Uses, s.works()))
 	}
 	return users
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -106,7 +105,7 @@ func causeOf(n *notifyv1.Notification, e *signingv1.SigningEvent) bool {
 	document := e.GetDocument().GetId()
 	return n.GetEventId() != "" && e.GetId() == n.GetEventId() &&
 		e.GetSource() == n.GetSource() && e.GetProvider() == n.GetProvider() &&
-		(document == n.GetDocumentId() || document == "" && strings.HasPrefix(e.GetType(), "recipient."))
+		(document == n.GetDocumentId() || document == "" && event.Entity(e.GetType()) == event.EntityRecipient)
 }
 
 // causeSubjects are the subjects on which the log can have the event that caused n: of each type that such a message may follow,
@@ -121,13 +120,9 @@ func causeSubjects(n *notifyv1.Notification) []string {
 		if !slices.Contains(KindsAfter[typ], n.GetKind()) {
 			continue
 		}
-		e := &signingv1.SigningEvent{
-			Source: n.GetSource(), Provider: n.GetProvider(), Type: typ, Document: &signingv1.Document{Id: n.GetDocumentId()},
-		}
-		subjects = append(subjects, event.Subject(e))
-		if strings.HasPrefix(typ, "recipient.") && n.GetDocumentId() != "" {
-			e.Document = nil
-			subjects = append(subjects, event.Subject(e))
+		subjects = append(subjects, event.SubjectOf(n.GetSource(), n.GetProvider(), typ, n.GetDocumentId()))
+		if event.Entity(typ) == event.EntityRecipient && n.GetDocumentId() != "" {
+			subjects = append(subjects, event.SubjectOf(n.GetSource(), n.GetProvider(), typ, ""))
 		}
 	}
 	return subjects

@@ -117,9 +117,7 @@ func Earlier(ctx context.Context, log event.Log, n *notifyv1.Notification) (*sig
 func find(
 	ctx context.Context, log event.Log, n *notifyv1.Notification, eventType string, wanted func(*signingv1.SigningEvent) bool,
 ) (*signingv1.SigningEvent, error) {
-	subject := event.Subject(&signingv1.SigningEvent{
-		Source: n.GetSource(), Provider: n.GetProvider(), Type: eventType, Document: &signingv1.Document{Id: n.GetDocumentId()},
-	})
+	subject := event.SubjectOf(n.GetSource(), n.GetProvider(), eventType, n.GetDocumentId())
 	for m, err := range log.Messages(ctx, subject, time.Time{}) {
 		if err != nil {
 			return nil, fmt.Errorf("look for an earlier handing over: %w", err)

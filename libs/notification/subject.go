@@ -5,22 +5,18 @@ package notification
 import (
 	"strings"
 
-	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// LinkSubject is where a notification waits for its short link: notify.v1.link.<source>.<provider>.<document>.
+// LinkSubject is where a notification waits for its short link.
 func LinkSubject(n *notifyv1.Notification) string {
-	return "notify.v1.link." + document(n)
+	return flow.LinkSubject(n.GetSource(), n.GetProvider(), n.GetDocumentId())
 }
 
-// SendSubject is where a notification waits for its sender: notify.v1.send.<channel>.<source>.<provider>.<document>.
+// SendSubject is where a notification waits for its sender.
 func SendSubject(n *notifyv1.Notification) string {
-	return "notify.v1.send." + ChannelName(n.GetChannel()) + "." + document(n)
-}
-
-func document(n *notifyv1.Notification) string {
-	return n.GetSource() + "." + n.GetProvider() + "." + event.DocumentToken(n.GetDocumentId())
+	return flow.SendSubject(ChannelName(n.GetChannel()), n.GetSource(), n.GetProvider(), n.GetDocumentId())
 }
 
 // KindName is a kind's name in settings, events and metrics: "invitation".

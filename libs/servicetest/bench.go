@@ -109,8 +109,10 @@ func (b *Bench) Door() string {
 func (b *Bench) Publish(m *nats.Msg, err error) {
 	b.t.Helper()
 	b.must("make a message", err)
-	if n, err := notification.Decode(m.Data); err == nil && strings.HasPrefix(m.Subject, "notify.v1.send.") {
-		b.Cause(n)
+	if to, ok := flow.ParseNotification(m.Subject); ok && to.Channel != "" {
+		if n, err := notification.Decode(m.Data); err == nil {
+			b.Cause(n)
+		}
 	}
 	ack, err := b.Env.JS.PublishMsg(b.t.Context(), m)
 	b.must("publish "+m.Subject, err)

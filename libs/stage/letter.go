@@ -81,7 +81,7 @@ func deadLetter(s flow.Stage, a *attempt, reason string, err error) *nats.Msg {
 	if a.meta.Stream == flow.Replay {
 		l.replaySequence = a.meta.Sequence.Stream
 	}
-	return l.message("dlq.v1."+s.Name, fmt.Sprintf("dlq-%s-%s-%d", s.Name, a.meta.Stream, a.meta.Sequence.Stream))
+	return l.message(s.DeadSubject(), fmt.Sprintf("dlq-%s-%s-%d", s.Name, a.meta.Stream, a.meta.Sequence.Stream))
 }
 
 // faulty is an error that says whose fault it is, in a bounded word.

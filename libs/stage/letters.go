@@ -121,7 +121,7 @@ func (l Letters) Replay(ctx context.Context, letter Letter, told *nats.Msg) erro
 	}
 	letter.Replays++
 	id := fmt.Sprintf("%s.%s.%d.%d", letter.Stage, letter.Stream, letter.Sequence, letter.Replays)
-	ack, err := l.JS.PublishMsg(ctx, letter.message("replay.v1."+id, "replay."+id), jetstream.WithExpectLastSequencePerSubject(0))
+	ack, err := l.JS.PublishMsg(ctx, letter.message(flow.ReplaySubject(id), "replay."+id), jetstream.WithExpectLastSequencePerSubject(0))
 	if err != nil && !taken(err) {
 		return fmt.Errorf("number %d is not replayed: %w", letter.Number, err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -72,7 +71,7 @@ func Unheard(ctx context.Context, js jetstream.JetStream, outs []Out) ([]Out, er
 	log := event.Log{JS: js, Stream: flow.Signing}
 	ids := map[string][]string{} // by subject
 	for _, out := range outs {
-		if strings.HasPrefix(out.Subject, "signing.v1.") {
+		if event.InLog(out.Subject) {
 			ids[out.Subject] = append(ids[out.Subject], out.Header.Get(jetstream.MsgIDHeader))
 		}
 	}
@@ -88,7 +87,7 @@ func Unheard(ctx context.Context, js jetstream.JetStream, outs []Out) ([]Out, er
 	}
 	var rest []Out
 	for _, out := range outs {
-		if !held[out.Header.Get(jetstream.MsgIDHeader)] || !strings.HasPrefix(out.Subject, "signing.v1.") {
+		if !held[out.Header.Get(jetstream.MsgIDHeader)] || !event.InLog(out.Subject) {
 			rest = append(rest, out)
 		}
 	}

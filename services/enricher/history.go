@@ -100,8 +100,7 @@ var errRepeated = stage.Skip("repeated")
 func (e *enricher) past(
 	ctx context.Context, happened *signingv1.SigningEvent, eventType string, then time.Time,
 ) ([]*signingv1.SigningEvent, error) {
-	subject := "signing.v1." + happened.GetSource() + "." + happened.GetProvider() + "." + eventType + "." +
-		event.DocumentToken(happened.GetDocument().GetId())
+	subject := event.SubjectOf(happened.GetSource(), happened.GetProvider(), eventType, happened.GetDocument().GetId())
 	var events []*signingv1.SigningEvent
 	for m, err := range e.log.Messages(ctx, subject, time.Time{}) {
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/telemetry"
 )
@@ -71,7 +72,7 @@ func quarantineMessage(u unreadable, src source) (*nats.Msg, error) {
 		fmt.Fprintf(sum, "%d:%s", len(part), part)
 	}
 	msg := &nats.Msg{
-		Subject: "quarantine.v1." + src.settings.Name + "." + src.settings.Provider + "." + u.why.Reason,
+		Subject: flow.QuarantineSubject(src.settings.Name, src.settings.Provider, u.why.Reason),
 		Header: nats.Header{
 			HeaderSource:       {src.settings.Name},
 			HeaderProvider:     {src.settings.Provider},

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
@@ -27,13 +28,12 @@ func onlyTests(ctx context.Context, cfg config.Config, js jetstream.JetStream) e
 	if err != nil {
 		return fmt.Errorf("ask for %s: %w", flow.Signing, err)
 	}
-	info, err := stream.Info(ctx, jetstream.WithSubjectFilter("signing.v1.>"))
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(event.Everything))
 	if err != nil {
 		return fmt.Errorf("list the subjects of %s: %w", flow.Signing, err)
 	}
 	for subject := range info.State.Subjects {
-		token := strings.Split(subject, ".")
-		if len(token) < 4 || !own[[2]string{token[2], token[3]}] {
+		if at, ok := event.ParseSubject(subject); !ok || !own[[2]string{at.Source, at.Provider}] {
 			return fmt.Errorf("%w: the log holds events of another source than those of the settings", ErrNotATest)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/stage"
 )
@@ -19,17 +20,14 @@ type about struct {
 }
 
 func aboutOf(l stage.Letter) about {
-	words := append(strings.Split(l.Subject, "."), "", "", "", "", "", "", "")
-	switch {
-	case strings.HasPrefix(l.Subject, "signing.v1."):
-		return aboutEvent(about{source: words[2], provider: words[3], document: words[6]}, l.Data)
-	case strings.HasPrefix(l.Subject, "notify.v1.link."):
-		return aboutNotification(about{source: words[3], provider: words[4], document: words[5]}, l.Data)
-	case strings.HasPrefix(l.Subject, "notify.v1.send."):
-		return aboutNotification(about{source: words[4], provider: words[5], document: words[6]}, l.Data)
-	default:
-		return about{}.complete()
+	if event.InLog(l.Subject) {
+		at, _ := event.ParseSubject(l.Subject)
+		return aboutEvent(about{source: at.Source, provider: at.Provider, document: at.Document}, l.Data)
 	}
+	if at, ok := flow.ParseNotification(l.Subject); ok {
+		return aboutNotification(about{source: at.Source, provider: at.Provider, document: at.Document}, l.Data)
+	}
+	return about{}.complete()
 }
 
 func aboutEvent(a about, data []byte) about {

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/signrelay/signrelay/libs/event"
 )
 
 // Unknown keys and variables are told together with all else that is wrong.
@@ -120,7 +122,7 @@ func TestWrongUseIsSaid(t *testing.T) {
 		}
 	}
 	for _, filter := range []string{">", "signing.>", "signing.v1.>", "signing.v1.*.*.document.>", "*.*.acme.>", "signing.v1.acme.clickwrap.document.sent.R1", "signing.v1.*.*.*.*.*"} {
-		if !matchesEvents(filter) {
+		if !event.MatchesLog(filter) {
 			t.Errorf("%s is refused", filter)
 		}
 	}

@@ -75,7 +75,7 @@ func quarantineList(ctx context.Context, c *call) error {
 	defer done()
 	none := true
 	log := event.Log{JS: js, Stream: flow.Quarantine}
-	for m, err := range log.Messages(ctx, "quarantine.v1.>", time.Time{}) {
+	for m, err := range log.Messages(ctx, flow.Quarantined, time.Time{}) {
 		if err != nil {
 			return err
 		}
@@ -181,7 +181,7 @@ func (c *call) repair() (repair ingest.Repair, err error) {
 func (c *call) replayAll(ctx context.Context, env service.Env) error {
 	log := event.Log{JS: env.JS, Stream: flow.Quarantine}
 	var failed error
-	for m, err := range log.Messages(ctx, "quarantine.v1.>", time.Time{}) {
+	for m, err := range log.Messages(ctx, flow.Quarantined, time.Time{}) {
 		if err != nil {
 			return errors.Join(failed, err)
 		}

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -28,14 +27,14 @@ func tailFlags(fs *flag.FlagSet) {
 }
 
 func tail(ctx context.Context, c *call) error {
-	filter := "signing.v1.>"
+	filter := event.Everything
 	if len(c.args) > 0 {
 		var err error
 		if filter, err = c.only("one subject filter"); err != nil {
 			return err
 		}
-		if !matchesEvents(filter) {
-			return usageError{fmt.Sprintf("%q matches no event: want a filter of signing.v1.<source>.<provider>.<entity>.<action>.<document>, such as 'signing.v1.*.*.document.>'", filter)}
+		if !event.MatchesLog(filter) {
+			return usageError{fmt.Sprintf("%q matches no event: want a filter of %s, such as '%s'", filter, event.SubjectForm, event.EntityFilter("document"))}
 		}
 	}
 	since, err := c.since()
@@ -51,23 +50,6 @@ func tail(ctx context.Context, c *call) error {
 		return showStored(ctx, c, js, filter, since)
 	}
 	return follow(ctx, c, js, filter, since)
-}
-
-// matchesEvents reports whether a filter can match an event's subject. Another one would wait in silence.
-func matchesEvents(filter string) bool {
-	tokens := strings.Split(filter, ".")
-	subject := []string{"signing", "v1", "", "", "", "", ""} // the rest is what the event is about
-	for i, token := range tokens {
-		switch {
-		case token == "" || i >= len(subject):
-			return false
-		case token == ">":
-			return i == len(tokens)-1
-		case token != "*" && subject[i] != "" && token != subject[i]:
-			return false
-		}
-	}
-	return len(tokens) == len(subject)
 }
 
 func timeline(ctx context.Context, c *call) error {
