@@ -31,6 +31,10 @@ func openPublic(addr string, handler http.Handler, dropped func(), log *slog.Log
 	if err != nil {
 		return nil, err
 	}
+	return servePublic(listener, handler, dropped, log, failed), nil
+}
+
+func servePublic(listener net.Listener, handler http.Handler, dropped func(), log *slog.Logger, failed chan<- error) *door {
 	server := &http.Server{
 		Handler:           oneInChunks(handler),
 		ReadHeaderTimeout: 5 * time.Second,
@@ -41,7 +45,7 @@ func openPublic(addr string, handler http.Handler, dropped func(), log *slog.Log
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	countRequests(server)
-	return serve(LimitUnverified(listener, UnverifiedBytes, dropped), server, failed), nil
+	return serve(LimitUnverified(listener, UnverifiedBytes, dropped), server, failed)
 }
 
 // oneInChunks ends a connection after a request in chunks. One with a Content-Length besides, whose end another server may

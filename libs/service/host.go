@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,9 @@ type Host struct {
 	Services []Service
 	// Opened is called once, when all services are up and all doors are open; it may be nil.
 	Opened func(Doors)
+
+	// A test shortens these; 0 is leaveWithin and rereadEvery.
+	leaveWithin, rereadEvery time.Duration
 }
 
 // Doors is where a host listens.
@@ -72,7 +76,7 @@ func (h Host) Run(ctx context.Context) (err error) {
 	h.Log.Info("admin door is open", "addr", admin.listener.Addr().String())
 
 	live := config.NewLive(h.Config)
-	go reload(ctx, live, metrics, h.Log)
+	go reload(ctx, live, cmp.Or(h.rereadEvery, rereadEvery), metrics, h.Log)
 
 	p, err := h.openParts(ctx, live, health, opening{
 		connect: func() (*nats.Conn, error) {
@@ -104,7 +108,8 @@ func (h Host) Run(ctx context.Context) (err error) {
 
 	health.drain()
 	delay := h.drainDelay(ctx, doors)
-	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(leaveWithin, delay+leaveAfterDelay))
+	within := h.endsWithin(delay)
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
 	defer cancel()
 	if delay > 0 && err == nil {
 		h.Log.Info("draining", "listeners_close_in", delay.String())
@@ -113,7 +118,7 @@ func (h Host) Run(ctx context.Context) (err error) {
 	h.Log.Info("leaving")
 	err = errors.Join(err, closeDoors(limit, doors))
 	stopWork()
-	return errors.Join(err, r.wait(limit))
+	return errors.Join(err, r.wait(limit, within))
 }
 
 // drainDelay is how long the public listeners stay open after the signal to end. A load balancer needs that long to see that the program
@@ -124,6 +129,11 @@ func (h Host) drainDelay(ctx context.Context, doors []*door) time.Duration {
 		return 0
 	}
 	return h.Config.DrainDelay
+}
+
+// endsWithin is how long the whole shutdown may take after a drain delay.
+func (h Host) endsWithin(delay time.Duration) time.Duration {
+	return cmp.Or(h.leaveWithin, max(leaveWithin, delay+leaveAfterDelay))
 }
 
 // parts is what services work with, and how to take it down.
@@ -394,8 +404,9 @@ func (r *running) endsWithin(delay time.Duration, failed <-chan error) error {
 	return nil
 }
 
-// wait returns when all services have ended, with their errors; or when limit ends, with who is still at work.
-func (r *running) wait(limit context.Context) error {
+// wait returns when all services have ended, with their errors; or when limit ends, which is within of the end's begin, with who is still at
+// work.
+func (r *running) wait(limit context.Context, within time.Duration) error {
 	select {
 	case <-r.done:
 	case <-limit.Done():
@@ -404,7 +415,7 @@ func (r *running) wait(limit context.Context) error {
 	defer r.mu.Unlock()
 	errs := r.errs
 	for name := range r.atWork {
-		errs = append(errs, fmt.Errorf("%s is still at work %s after it was told to end", name, leaveWithin))
+		errs = append(errs, fmt.Errorf("%s is still at work %s after it was told to end", name, within))
 	}
 	return errors.Join(errs...)
 }

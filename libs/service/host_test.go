@@ -88,12 +88,19 @@ func provisioned(t *testing.T) *realtest.Broker {
 // open runs a host until the test ends.
 func open(t *testing.T, cfg config.Config, services ...Service) *house {
 	t.Helper()
+	return openHost(t, Host{Config: cfg, Services: services})
+}
+
+// openHost runs a host, and ends it with the test.
+func openHost(t *testing.T, host Host) *house {
+	t.Helper()
+	cfg := host.Config
 	ctx, stop := context.WithCancel(context.Background())
 	h := &house{
 		t: t, cfg: cfg, stop: stop, log: &lockedBuffer{}, admin: "http://" + cfg.Admin.Addr,
 		doors: make(chan Doors, 1), ended: make(chan error, 1),
 	}
-	host := Host{Config: cfg, Log: telemetry.Logger(h.log, "debug", "test"), Services: services, Opened: func(d Doors) { h.doors <- d }}
+	host.Log, host.Opened = telemetry.Logger(h.log, "debug", "test"), func(d Doors) { h.doors <- d }
 	gone := make(chan struct{})
 	go func() {
 		h.ended <- host.Run(ctx)
@@ -496,21 +503,34 @@ func TestAServiceThatNeverEndsDoesNotHoldTheHost(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	defer close(release)
-	h := open(t, settings(t), idle("ingest", func(s *Service) { s.Calls = nil }),
-		Service{Name: "sms-sender", Run: func(_ context.Context, env Env) error {
+	const within = 500 * time.Millisecond
+	h := openHost(t, Host{Config: settings(t), leaveWithin: within, Services: []Service{
+		idle("ingest", func(s *Service) { s.Calls = nil }),
+		{Name: "sms-sender", Run: func(_ context.Context, env Env) error {
 			env.Up()
 			<-release
 			return nil
-		}})
+		}},
+	}})
 	h.opened()
 	h.stop()
 	select {
 	case err := <-h.ended:
-		if want := "sms-sender is still at work 25s after it was told to end"; err == nil || err.Error() != want {
+		if want := "sms-sender is still at work 500ms after it was told to end"; err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
-	case <-time.After(30 * time.Second):
-		t.Error("the host is still there after 30 s")
+	case <-time.After(patience):
+		t.Errorf("the host is still there %s after it was told to end within %s", patience, within)
+	}
+}
+
+// Kubernetes gives 30 s, and a long drain delay more.
+func TestAHostLeavesWithinWhatKubernetesGives(t *testing.T) {
+	t.Parallel()
+	for delay, want := range map[time.Duration]time.Duration{0: 25 * time.Second, 5 * time.Second: 25 * time.Second, 15 * time.Second: 35 * time.Second} {
+		if got := (Host{}).endsWithin(delay); got != want {
+			t.Errorf("after a drain delay of %s: %s, want %s", delay, got, want)
+		}
 	}
 }
 

@@ -19,9 +19,9 @@ import (
 // Kubernetes swaps a link two folders above a mounted secret, certbot renames, editors write in place.
 const rereadEvery = 5 * time.Second
 
-// reload keeps live up to date with its files until ctx ends. SIGHUP has it look at once. A program without such files
+// reload keeps live up to date with its files until ctx ends, with a look every so often. SIGHUP has it look at once. A program without such files
 // leaves SIGHUP alone: it is what a terminal says when it closes.
-func reload(ctx context.Context, live *config.Live, metrics prometheus.Registerer, log *slog.Logger) {
+func reload(ctx context.Context, live *config.Live, every time.Duration, metrics prometheus.Registerer, log *slog.Logger) {
 	if live.Files() == 0 {
 		return
 	}
@@ -35,7 +35,7 @@ func reload(ctx context.Context, live *config.Live, metrics prometheus.Registere
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGHUP)
 	defer signal.Stop(asked)
-	look := time.NewTicker(rereadEvery)
+	look := time.NewTicker(every)
 	defer look.Stop()
 	told := &lastWords{}
 	for {

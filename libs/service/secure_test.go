@@ -263,12 +263,12 @@ func TestAHostReplacesItsSecrets(t *testing.T) {
 	cfg := s.load(map[string]string{"NATS_PASSWORD": "one"}, "SIGNRELAY_NATS_USER=ingest", "SIGNRELAY_NATS_URL="+broker.URL)
 	cfg.Admin.Addr = freeAddr(t)
 	live := make(chan *config.Live, 1)
-	h := open(t, cfg, Service{Name: "ingest", Run: func(ctx context.Context, env Env) error {
+	h := openHost(t, Host{Config: cfg, rereadEvery: 100 * time.Millisecond, Services: []Service{{Name: "ingest", Run: func(ctx context.Context, env Env) error {
 		live <- env.Live
 		env.Up()
 		<-ctx.Done()
 		return nil
-	}})
+	}}}})
 	now := <-live
 	s.write("NATS_PASSWORD", "hunter2")
 	until(t, "it is replaced", func() bool { return now.Now().NATS.Password == "hunter2" })

@@ -7,15 +7,16 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
-// A caller who dribbles must not hold a place for ever: his connection is cut, in his headers and in his body. One who says
-// the same at once is answered.
+// A caller who sends slowly must not hold a connection for ever: it is cut, in its headers and in its body. One who sends the same at once
+// gets an answer. The time is a bubble's, so the connections are pipes.
 func TestSlowCallersAreCutOff(t *testing.T) {
 	t.Parallel()
-	failed := make(chan error, 1)
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.ReadAll(r.Body); err != nil {
 			w.WriteHeader(http.StatusBadRequest)
@@ -23,12 +24,6 @@ func TestSlowCallersAreCutOff(t *testing.T) {
 		}
 		w.WriteHeader(http.StatusAccepted)
 	})
-	door, err := openPublic("127.0.0.1:0", handler, func() {}, slog.New(slog.DiscardHandler), failed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = door.server.Close() })
-
 	for name, c := range map[string]struct {
 		sent   string
 		within time.Duration // well above the limits of 5 s and 15 s, well below for ever
@@ -40,24 +35,57 @@ func TestSlowCallersAreCutOff(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conn, err := net.Dial("tcp", door.listener.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = conn.Close() }()
-			if err := conn.SetDeadline(time.Now().Add(c.within)); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := io.WriteString(conn, c.sent); err != nil {
-				t.Fatal(err)
-			}
-			answer, err := io.ReadAll(conn) // until the server ends the connection
-			if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
-				t.Fatalf("the connection still stands after %v", c.within)
-			}
-			if !strings.HasPrefix(string(answer), c.answer) {
-				t.Errorf("answered %.60q, want %s", answer, c.answer)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				listener := newMemoryListener()
+				door := servePublic(listener, handler, func() {}, slog.New(slog.DiscardHandler), make(chan error, 1))
+				defer func() { _ = door.server.Close() }()
+				conn := listener.dial()
+				defer func() { _ = conn.Close() }()
+				if err := conn.SetDeadline(time.Now().Add(c.within)); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.WriteString(conn, c.sent); err != nil {
+					t.Fatal(err)
+				}
+				answer, err := io.ReadAll(conn) // until the server ends the connection
+				if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
+					t.Fatalf("the connection still stands after %v", c.within)
+				}
+				if !strings.HasPrefix(string(answer), c.answer) {
+					t.Errorf("answered %.60q, want %s", answer, c.answer)
+				}
+			})
 		})
 	}
 }
+
+// memoryListener is a listener whose connections are in memory.
+type memoryListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newMemoryListener() *memoryListener { return &memoryListener{conns: make(chan net.Conn), closed: make(chan struct{})} }
+
+func (p *memoryListener) dial() net.Conn {
+	client, server := net.Pipe()
+	p.conns <- server
+	return client
+}
+
+func (p *memoryListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *memoryListener) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *memoryListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
