@@ -31,7 +31,7 @@ func redisLimiter(t *testing.T, url string) *limit.Redis {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.MaxRetries, o.DialTimeout = -1, time.Second
+	o.MaxRetries, o.DialerRetries, o.DialTimeout = -1, 1, time.Second
 	client := redis.NewClient(o)
 	t.Cleanup(func() { _ = client.Close() })
 	return limit.NewRedis(client, keyring.Ring{})

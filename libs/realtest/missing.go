@@ -14,3 +14,12 @@ func Missing(t testing.TB, format string, args ...any) {
 	}
 	t.Skipf(format, args...)
 }
+
+// Server marks a test that starts a server or a program: what is one in a few words. Such a test is left out of the short lane
+// (go test -short), which `make check` runs.
+func Server(t testing.TB, what string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skipf("not run with -short: it starts %s", what)
+	}
+}

@@ -29,6 +29,7 @@ func NATS(t testing.TB) *Broker {
 // NATSWith is NATS with other options, such as users or TLS.
 func NATSWith(t testing.TB, change func(*server.Options)) *Broker {
 	t.Helper()
+	Server(t, "a NATS server")
 	b := &Broker{t: t, opts: server.Options{
 		Host:               "127.0.0.1",
 		Port:               server.RANDOM_PORT,

@@ -16,6 +16,7 @@ import (
 // input and returns its output. The packages are fetched once. A test is skipped where Node.js or npm is missing.
 func Node(t testing.TB, program string) func(input string) (output string, err error) {
 	t.Helper()
+	Server(t, "Node.js")
 	_, noNode := exec.LookPath("node")
 	_, noNPM := exec.LookPath("npm")
 	if missing := errors.Join(noNode, noNPM); missing != nil {

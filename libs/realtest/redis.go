@@ -37,6 +37,7 @@ type RedisServer struct {
 // connections to it. Use FLUSHDB, never FLUSHALL.
 func Redis(t testing.TB) *RedisServer {
 	t.Helper()
+	Server(t, "a Redis")
 	if url := os.Getenv("SIGNRELAY_TEST_REDIS_URL"); url != "" {
 		return outsideRedis(t, url)
 	}
@@ -52,6 +53,7 @@ func Redis(t testing.TB) *RedisServer {
 // certificates where mutual is true. It is always a server of its own.
 func RedisWithTLS(t testing.TB, authority *Authority, mutual bool) *RedisServer {
 	t.Helper()
+	Server(t, "a Redis")
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
 		Missing(t, "redis-server is not in PATH, and only one of our own has TLS: install the Debian package redis-server")
@@ -69,6 +71,7 @@ func RedisWithTLS(t testing.TB, authority *Authority, mutual bool) *RedisServer 
 // change it while it runs.
 func RedisWith(t testing.TB, settings map[string]string) *RedisServer {
 	t.Helper()
+	Server(t, "a Redis")
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
 		Missing(t, "redis-server is not in PATH, and only one of our own has other settings: install the Debian package redis-server")

@@ -66,7 +66,9 @@ type memoryListener struct {
 	once   sync.Once
 }
 
-func newMemoryListener() *memoryListener { return &memoryListener{conns: make(chan net.Conn), closed: make(chan struct{})} }
+func newMemoryListener() *memoryListener {
+	return &memoryListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+}
 
 func (p *memoryListener) dial() net.Conn {
 	client, server := net.Pipe()

@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/realtest"
 )
 
 func TestMain(m *testing.M) {
@@ -46,6 +47,7 @@ type house struct {
 }
 
 func setup(t *testing.T) *house {
+	realtest.Server(t, "a NATS server")
 	h := &house{T: t, options: &server.Options{JetStream: true, StoreDir: t.TempDir(), Port: -1, NoSigs: true}, wire: make(chan *nats.Msg, 10_000)}
 	h.start()
 	t.Cleanup(func() { h.server.Shutdown(); h.server.WaitForShutdown() })

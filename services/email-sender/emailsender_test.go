@@ -75,6 +75,7 @@ func newPost(t *testing.T, changes ...func(*smtp.Server)) *post {
 	}()
 	t.Cleanup(func() {
 		_ = server.Close()
+		_ = listener.Close() // which the server does not know where it had not begun to serve
 		<-served
 	})
 	return p

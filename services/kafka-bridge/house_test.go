@@ -19,6 +19,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/servicetest"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -37,6 +38,7 @@ type brokers struct {
 
 func newBrokers(t *testing.T, options ...kfake.Opt) *brokers {
 	t.Helper()
+	realtest.Server(t, "a Kafka protocol server")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -32,6 +32,7 @@ type browser struct {
 // newBrowser starts Chromium. Where there is none the test is skipped; in CI that is a failure.
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
+	realtest.Server(t, "Chromium")
 	var path string
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if found, err := exec.LookPath(name); err == nil {

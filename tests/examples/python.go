@@ -28,6 +28,7 @@ var environment = sync.OnceValues(func() (string, error) {
 // contract's event_pb2. Where python3 or its packages cannot be had the test is skipped, and says so; in CI it fails.
 func Python(t *testing.T) (program string, env []string) {
 	t.Helper()
+	realtest.Server(t, "Python")
 	folder, err := environment()
 	if err != nil {
 		realtest.Missing(t, "not run: it takes python3 with venv, pip, and its package index: %v\n%s", err, folder)

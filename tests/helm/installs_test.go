@@ -18,6 +18,7 @@ import (
 // about one of them and fires once, also for a release of which nothing was ever seen.
 func TestEachReleaseHasItsOwnAlerts(t *testing.T) {
 	t.Parallel()
+	realtest.Server(t, "promtool")
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {
 		realtest.Missing(t, "install Prometheus for this test (Debian: prometheus): %v", err)

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/realtest"
 )
 
 // What KEDA asks with each trigger, a real and provisioned server answers: the consumer is there, and what waits in it counts.
@@ -59,6 +60,7 @@ func TestKEDAFindsEveryConsumer(t *testing.T) {
 // provisioned is a server with the accounts' names of deployments/nats, and what the job makes in it.
 func provisioned(t *testing.T) (*server.Server, jetstream.JetStream) {
 	t.Helper()
+	realtest.Server(t, "a NATS server")
 	file := filepath.Join(t.TempDir(), "nats.conf")
 	text := fmt.Sprintf(`listen: "127.0.0.1:-1", http: "127.0.0.1:-1"
 jetstream: {store_dir: %q, max_file_store: 1GB}

@@ -174,6 +174,7 @@ func (h *House) service(t testing.TB, service, name string, env []string) *Proce
 
 func newHouse(t testing.TB) *House {
 	t.Helper()
+	realtest.Server(t, "Signrelay's programs")
 	ingest, sandbox, smtp, natsAddr := FreeAddress(t), FreeAddress(t), FreeAddress(t), FreeAddress(t)
 	h := &House{
 		IngestURL: "http://" + ingest, IngestURLs: []string{"http://" + ingest}, SandboxURL: "http://" + sandbox, NATSURL: "nats://" + natsAddr,

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/gofrs/flock"
+
+	"github.com/signrelay/signrelay/libs/realtest"
 )
 
 // programs builds each program once for a test run. They are built without the race detector: the stories are about
@@ -66,6 +68,7 @@ func Program(t testing.TB, name string) string {
 // ProgramAs returns the path of a program that is built in another way.
 func ProgramAs(t testing.TB, name string, as Variant) string {
 	t.Helper()
+	realtest.Server(t, "the program "+name)
 	p, err := built()
 	if err != nil {
 		t.Fatal(err)

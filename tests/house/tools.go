@@ -12,6 +12,7 @@ import (
 // fails.
 func NATSCLI(t testing.TB) string {
 	t.Helper()
+	realtest.Server(t, "the nats command line")
 	if built, err := filepath.Glob(filepath.Join(Root(), ".tools", "natscli-*", "nats")); err == nil && len(built) > 0 {
 		return built[len(built)-1]
 	}

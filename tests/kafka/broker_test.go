@@ -20,6 +20,7 @@ import (
 	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/tests/house"
 )
 
@@ -38,6 +39,7 @@ type broker struct {
 // server in this process stands in for it, and the test says so; in CI that is a failure.
 func newBroker(t testing.TB) *broker {
 	t.Helper()
+	realtest.Server(t, "a Kafka broker")
 	if missing := noBroker(); missing != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatalf("CI tests against a real Kafka broker: %v", missing)

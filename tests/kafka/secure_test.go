@@ -30,6 +30,7 @@ const password = "correct-horse"
 
 func newSecured(t *testing.T) *secured {
 	t.Helper()
+	realtest.Server(t, "a Kafka broker")
 	if missing := noBroker(); missing != nil {
 		realtest.Missing(t, "only a real Kafka broker shows this: install Java 17 and Maven: %v", missing)
 	}

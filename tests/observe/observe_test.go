@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 // debian is the path of a program of Debian's package prometheus. Where it is missing the test is skipped, and in CI it fails.
 func debian(t *testing.T, program string) string {
 	t.Helper()
+	realtest.Server(t, program)
 	path, err := exec.LookPath(program)
 	if err != nil {
 		realtest.Missing(t, "install Prometheus for this test (Debian: prometheus): %v", err)

@@ -63,6 +63,7 @@ func (r report) want(t *testing.T, check string, status doctor.Status, words ...
 // A broker with users, and with its monitoring open.
 func broker(t *testing.T, change func(*server.Options)) (*server.Server, func(user string) string) {
 	t.Helper()
+	realtest.Server(t, "a NATS server")
 	may := func(publish ...string) *server.Permissions {
 		return &server.Permissions{
 			Publish:   &server.SubjectPermission{Allow: publish},
