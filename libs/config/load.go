@@ -79,9 +79,12 @@ func LoadWith(fs *flag.FlagSet, args, environ []string) (cfg Config, rest []stri
 	for i := range cfg.Sources {
 		cfg.Sources[i] = cfg.Sources[i].withDefaults()
 	}
-	cfg.Shortener.PublicURL = strings.TrimRight(cfg.Shortener.PublicURL, "/")
-	cfg.SMS.Vonage.ReceiptsURL = strings.TrimRight(cfg.SMS.Vonage.ReceiptsURL, "/")
-	cfg.Sandbox.IngestURL = strings.TrimRight(cfg.Sandbox.IngestURL, "/")
+	// Paths are appended to these URLs, so they end without a slash.
+	for _, s := range cfg.all() {
+		if strings.HasSuffix(s.key, "_url") {
+			s.value.SetString(strings.TrimRight(s.value.String(), "/"))
+		}
+	}
 	return cfg, rest, errors.Join(mistakes...)
 }
 

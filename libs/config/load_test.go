@@ -327,8 +327,19 @@ func errorText(err error) string {
 	return err.Error()
 }
 
-func TestURLsLoseTheirTrailingSlash(t *testing.T) {
+// Paths are appended to URLs, so each loses its trailing slashes when it is loaded.
+func TestURLsLoseTheirTrailingSlashes(t *testing.T) {
 	t.Parallel()
-	cfg := load(t, []string{"--shortener.public_url=https://s.example/x/", "--sandbox.ingest_url=http://i:1/"}, nil)
-	wantLines(t, []string{cfg.Shortener.PublicURL, cfg.Sandbox.IngestURL}, "https://s.example/x", "http://i:1")
+	path := filepath.Join(t.TempDir(), "settings.yaml")
+	file := "sources: [{name: a, provider: clickwrap, api: {base_url: 'https://api.example/v1//'}}]\n" +
+		"shortener: {bitly: {base_url: 'https://b.example/'}, rebrandly: {base_url: 'https://r.example/x/'}}\n" +
+		"sms: {vonage: {base_url: 'https://v.example/', receipts_url: 'https://w.example/y/'}}\n"
+	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := load(t, []string{"--config", path, "--shortener.public_url=https://s.example/x/", "--sandbox.ingest_url=http://i:1/"}, nil)
+	wantLines(t, []string{
+		cfg.Shortener.PublicURL, cfg.Sandbox.IngestURL, cfg.Sources[0].API.BaseURL, cfg.Shortener.Bitly.BaseURL, cfg.Shortener.Rebrandly.BaseURL,
+		cfg.SMS.Vonage.BaseURL, cfg.SMS.Vonage.ReceiptsURL,
+	}, "https://s.example/x", "http://i:1", "https://api.example/v1", "https://b.example", "https://r.example/x", "https://v.example", "https://w.example/y")
 }

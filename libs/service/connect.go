@@ -40,7 +40,7 @@ func connectNATS(now func() config.NATS, name string, log *slog.Logger) (*nats.C
 	news := func(what string, err error) bool { return !failed.repeated(what + err.Error()) }
 	unreachable := func(err error) {
 		if news("unreachable", err) {
-			log.Warn("nats cannot be reached", "err", explainNATS(err))
+			log.Warn("nats cannot be reached", "error", explainNATS(err))
 		}
 	}
 	var opened atomic.Pointer[nats.Conn]
@@ -72,12 +72,12 @@ func connectNATS(now func() config.NATS, name string, log *slog.Logger) (*nats.C
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { unreachable(err) }),
 		nats.DisconnectErrHandler(func(c *nats.Conn, err error) {
 			if !c.IsClosed() && err != nil && news("disconnected", err) {
-				log.Warn("nats disconnected", "err", explainNATS(err))
+				log.Warn("nats disconnected", "error", explainNATS(err))
 			}
 		}),
 		nats.ErrorHandler(func(c *nats.Conn, _ *nats.Subscription, err error) {
 			if c.IsConnected() && news("error", err) { // else it is the reason of a failed attempt, which is logged above
-				log.Warn("nats error", "err", err)
+				log.Warn("nats error", "error", err)
 			}
 		}),
 	}
@@ -147,7 +147,7 @@ func ConnectNow(ctx context.Context, cfg config.NATS, name string, log *slog.Log
 			return conn, err
 		}
 		if !failed.repeated(err.Error()) {
-			log.Warn("nats cannot be reached", "err", err)
+			log.Warn("nats cannot be reached", "error", err)
 		}
 		select {
 		case <-ctx.Done():

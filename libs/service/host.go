@@ -284,7 +284,7 @@ func answered(ctx context.Context, conn *nats.Conn, log *slog.Logger, hopeless f
 			reason = err
 		}
 		if !told.repeated(err.Error()) {
-			log.Warn("waiting for a provisioned NATS", "err", err)
+			log.Warn("waiting for a provisioned NATS", "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -62,17 +62,17 @@ func Start(ctx context.Context, s Service, args, environ []string, stdout, stder
 	TuneMemory(GCAlone)
 	shutdown, err := telemetry.Traces(ctx, s.Name)
 	if err != nil {
-		log.Error("cannot start", "err", err)
+		log.Error("cannot start", "error", err)
 		return 1
 	}
 	err = Run(ctx, cfg, log, s)
 	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	if err := shutdown(flush); err != nil {
-		log.Warn("the last traces are lost", "err", err)
+		log.Warn("the last traces are lost", "error", err)
 	}
 	if err != nil {
-		log.Error("failed", "err", err)
+		log.Error("failed", "error", err)
 		return 1
 	}
 	log.Info("ended")
@@ -111,7 +111,7 @@ func TuneMemory(gcPercent int) {
 // so call it once, in main.
 func OneVoice(log *slog.Logger) {
 	redis.SetLogger(redisLog{log})
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry", "err", err) }))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry", "error", err) }))
 }
 
 type redisLog struct{ log *slog.Logger }

@@ -93,7 +93,7 @@ func TestStatusOfTheEnd(t *testing.T) {
 	status, _, stderr = use(t.Context(), t, sandbox(func(context.Context, Env) error {
 		return errors.New("no mail for eric.smith@acme.example")
 	}), nil, environ)
-	if status != 1 || !strings.Contains(stderr, `"err":"sandbox: no mail for ********"`) {
+	if status != 1 || !strings.Contains(stderr, `"error":"sandbox: no mail for ********"`) {
 		t.Errorf("failed: %d\n%s", status, stderr)
 	}
 }

@@ -58,7 +58,7 @@ func reload(ctx context.Context, live *config.Live, every time.Duration, metrics
 		}
 		refused.Inc()
 		if !told.repeated(err.Error()) {
-			log.Error("new settings in files cannot be used; the old ones stay", "err", err)
+			log.Error("new settings in files cannot be used; the old ones stay", "error", err)
 		}
 	}
 }

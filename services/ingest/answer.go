@@ -2,13 +2,13 @@ package ingest
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
 
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/service"
 )
 
 // answer is what a provider is told, and what we note of it.
@@ -90,44 +90,21 @@ func (a answer) write(w http.ResponseWriter) {
 		if ids == nil {
 			ids = []string{}
 		}
-		writeJSON(w, "application/json", a.status, struct {
+		service.WriteJSON(w, a.status, struct {
 			Status      string            `json:"status"`
 			IDs         []string          `json:"ids"`
 			Quarantined []QuarantinedItem `json:"quarantined,omitempty"`
 		}{"accepted", ids, a.quarantined})
 	case "duplicate":
-		writeJSON(w, "application/json", a.status, struct {
+		service.WriteJSON(w, a.status, struct {
 			Status string `json:"status"`
 		}{"duplicate"})
 	case "quarantined":
-		writeJSON(w, "application/json", a.status, struct {
+		service.WriteJSON(w, a.status, struct {
 			Status string `json:"status"`
 			Reason string `json:"reason"`
 		}{"quarantined", a.reason})
 	default:
-		problem(w, a.status, cmp.Or(a.said, a.reason), a.detail)
+		service.NewProblem(a.status, cmp.Or(a.said, a.reason), a.detail).Write(w)
 	}
-}
-
-// problem writes an RFC 9457 problem.
-func problem(w http.ResponseWriter, status int, reason, detail string) {
-	writeJSON(w, "application/problem+json", status, struct {
-		Type   string `json:"type"`
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		Detail string `json:"detail"`
-		Reason string `json:"reason"`
-	}{"about:blank", http.StatusText(status), status, detail, reason})
-}
-
-func writeJSON(w http.ResponseWriter, contentType string, status int, body any) {
-	text, err := json.Marshal(body)
-	if err != nil { // strings and numbers only: cannot happen
-		w.WriteHeader(http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
-	w.WriteHeader(status)
-	_, _ = w.Write(text) // the client may be gone; the event is stored all the same
 }

@@ -97,7 +97,7 @@ func newDoors(env service.Env, packs []pack.Pack) (*doors, error) {
 		env:      env,
 	}
 	if err := d.takesLargest(context.Background()); err != nil {
-		env.Log.Error("not ready", "err", err)
+		env.Log.Error("not ready", "error", err)
 	}
 	d.accounts, err = config.Make(env.Live, func(c config.Config) (accounts, error) { return openAccounts(packs, c.Sources) })
 	if err != nil {

@@ -31,7 +31,7 @@ func (m *memoryState) took(ctx context.Context) {
 func (m *memoryState) refused(ctx context.Context, err error) {
 	if m.away.Swap(&err) == nil {
 		m.gauge.Set(1)
-		m.log.WarnContext(ctx, "storing callbacks without the dedupe memory (Redis): each event costs a question to the log", "err", err)
+		m.log.WarnContext(ctx, "storing callbacks without the dedupe memory (Redis): each event costs a question to the log", "error", err)
 	}
 }
 

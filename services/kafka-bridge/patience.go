@@ -39,7 +39,7 @@ func (p *patience) failed(ctx context.Context, err error) {
 	p.topic.metrics.failures.WithLabelValues(reason).Inc()
 	if p.told != reason {
 		p.told = reason
-		p.topic.log.WarnContext(ctx, "kafka trouble", "reason", reason, "err", err)
+		p.topic.log.WarnContext(ctx, "kafka trouble", "reason", reason, "error", err)
 	}
 	p.mean = min(max(2*p.mean, firstDelay), maxDelay)
 	select {

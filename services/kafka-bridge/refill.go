@@ -301,7 +301,7 @@ func (r *Refill) pauseBridge(ctx context.Context) (resume func(), err error) {
 			case <-tick.C:
 			}
 			if err := pauseAgain(keeping); err != nil && keeping.Err() == nil {
-				r.bridge.log.WarnContext(ctx, "cannot keep the bridge paused; new events may be written before old ones", "err", err)
+				r.bridge.log.WarnContext(ctx, "cannot keep the bridge paused; new events may be written before old ones", "error", err)
 			}
 		}
 	}()
@@ -311,7 +311,7 @@ func (r *Refill) pauseBridge(ctx context.Context) (resume func(), err error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		if _, err := r.js.ResumeConsumer(ctx, flow.Signing, flow.KafkaBridge); err != nil {
-			r.bridge.log.WarnContext(ctx, "the bridge goes on by itself in a minute", "err", err)
+			r.bridge.log.WarnContext(ctx, "the bridge goes on by itself in a minute", "error", err)
 		}
 	}
 	for deadline := time.Now().Add(idleWithin); time.Now().Before(deadline); {

@@ -70,7 +70,7 @@ func newCaller(base string, credentials func() http.Header, rate limit.Rate, atO
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return caller{
-		base: strings.TrimRight(base, "/"), credentials: credentials,
+		base: base, credentials: credentials,
 		client: http.Client{
 			Timeout: callWithin,
 			Transport: limit.Transport{

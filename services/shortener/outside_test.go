@@ -106,7 +106,7 @@ func (v vendor) open(t *testing.T, h http.Handler, limits limit.Limiter) outside
 	t.Cleanup(server.Close)
 	settings := config.Shortener{
 		Kind:      v.kind,
-		Bitly:     config.Bitly{Token: "token", Domain: "go.acme.example", Group: "Bgroup", BaseURL: server.URL + "/base/"},
+		Bitly:     config.Bitly{Token: "token", Domain: "go.acme.example", Group: "Bgroup", BaseURL: server.URL + "/base"},
 		Rebrandly: config.Rebrandly{APIKey: "token", Workspace: "space", Domain: "go.acme.example", BaseURL: server.URL + "/base"},
 	}
 	return newOutside(func() config.Shortener { return settings }, limits)

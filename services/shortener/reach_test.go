@@ -25,7 +25,7 @@ func TestOutsideIsAskedWhoWeAre(t *testing.T) {
 		ask := func() error {
 			return Reach(t.Context(), config.Shortener{
 				Kind:      v.kind,
-				Bitly:     config.Bitly{Token: "token", BaseURL: server.URL + "/base/"},
+				Bitly:     config.Bitly{Token: "token", BaseURL: server.URL + "/base"},
 				Rebrandly: config.Rebrandly{APIKey: "token", BaseURL: server.URL + "/base"},
 			}, limit.NewLocal())
 		}

@@ -2,7 +2,6 @@ package smssender
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -148,23 +147,14 @@ const retrySeconds = 5
 
 // write answers with the outcome, or with an RFC 9457 problem.
 func (a told) write(w http.ResponseWriter) {
-	media, body := "application/json", any(struct {
-		Status string `json:"status"`
-	}{a.outcome})
-	if a.status >= 300 {
-		media, body = "application/problem+json", struct {
-			Type   string `json:"type"`
-			Title  string `json:"title"`
-			Status int    `json:"status"`
-			Detail string `json:"detail"`
-		}{"about:blank", http.StatusText(a.status), a.status, a.detail}
-	}
 	if a.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", strconv.Itoa(retrySeconds))
 	}
-	text, _ := json.Marshal(body) //nolint:errchkjson // strings and a number
-	w.Header().Set("Content-Type", media)
-	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
-	w.WriteHeader(a.status)
-	_, _ = w.Write(text) // the caller may be gone; the receipt is recorded all the same
+	if a.status >= 300 {
+		service.NewProblem(a.status, "", a.detail).Write(w)
+		return
+	}
+	service.WriteJSON(w, a.status, struct {
+		Status string `json:"status"`
+	}{a.outcome})
 }

@@ -36,7 +36,7 @@ const (
 func awaiting(baseURL string) config.Config {
 	c := settings(baseURL)
 	c.Sources = []config.Source{{Name: "acme", Provider: "clickwrap"}, {Name: "other", Provider: "pleasesign"}}
-	c.SMS.Vonage.ReceiptsURL = "https://sign.acme.example/"
+	c.SMS.Vonage.ReceiptsURL = "https://sign.acme.example"
 	c.SMS.Vonage.SignatureSecret, c.SMS.Vonage.SignatureMethod = signing, "sha256"
 	c.SMS.Vonage.ReceiptWithin = receiptWithin
 	c.SMS.Vonage.Timeout = 15 * time.Second // receipts come while a call is answered

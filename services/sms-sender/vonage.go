@@ -102,13 +102,13 @@ func (v *vonage) send(ctx context.Context, m sms) answer {
 func (v *vonage) call(ctx context.Context, now config.Vonage, m sms) answer {
 	call := &call{ctx: ctx, transport: v.transport}
 	client := sdk.NewSMSClient(sdk.CreateAuthFromKeySecret(now.APIKey, now.APISecret))
-	client.Config.BasePath = strings.TrimRight(now.BaseURL, "/") + "/sms" // the SDK appends /json
+	client.Config.BasePath = now.BaseURL + "/sms" // the SDK appends /json
 	client.Config.HTTPClient = &http.Client{Transport: call, CheckRedirect: stay}
 
 	options := sdk.SMSOpts{Type: m.kind, ClientRef: m.reference}
 	if now.ReceiptsURL != "" {
 		options.StatusReportReq = true
-		options.Callback = strings.TrimRight(now.ReceiptsURL, "/") + "/receipts/vonage/" + m.source
+		options.Callback = now.ReceiptsURL + "/receipts/vonage/" + m.source
 	}
 	result, err := sendRecovering(client, strings.TrimPrefix(now.From, "+"), m, options)
 	a := answer{written: call.written.Load(), status: call.status, retryAfter: call.retryAfter, err: err}

@@ -90,7 +90,7 @@ func asks(a pack.API) map[string]func(ctx context.Context, id string) error {
 }
 
 func (s apiSuite) call(t *testing.T) {
-	for _, under := range []string{"", "/", s.s.Version, s.s.Version + "/"} {
+	for _, under := range []string{"", s.s.Version} { // settings are loaded without a trailing slash
 		asked := make(chan *http.Request, 1)
 		a := s.api(t, under, func(w http.ResponseWriter, r *http.Request) {
 			asked <- r

@@ -42,7 +42,6 @@ func New(settings config.API, at Server, credentials http.Header, client *http.C
 	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, errors.New("api.base_url is not the http or https URL of a server")
 	}
-	base = strings.TrimRight(base, "/")
 	if !strings.HasSuffix(base, at.Version) {
 		base += at.Version
 	}
