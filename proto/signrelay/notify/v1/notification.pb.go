@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: signrelay/notify/v1/notification.proto
 
-// The work between the stages: one message to one person on one channel.
+// Messages between the stages: each is one message to one person on one channel.
 
 package notifyv1
 
@@ -24,27 +24,27 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Kind is what a message is about; DESIGN §4's table.
+// Kind is the subject of a message.
 type Kind int32
 
 const (
-	// Not told; no notification bears it.
+	// Not set; no notification has it.
 	Kind_KIND_UNSPECIFIED Kind = 0
 	// Please review and sign.
 	Kind_KIND_INVITATION Kind = 1
-	// Somebody signed, and signatures are still missing.
+	// A person signed, and signatures are still missing.
 	Kind_KIND_PROGRESS Kind = 2
 	// Everybody signed.
 	Kind_KIND_COMPLETED Kind = 3
 	// Still not signed.
 	Kind_KIND_REMINDER Kind = 4
-	// Somebody declined.
+	// A person declined.
 	Kind_KIND_DECLINED Kind = 5
 	// The sender withdrew the document.
 	Kind_KIND_VOIDED Kind = 6
-	// Its time ran out.
+	// The time to sign is over.
 	Kind_KIND_EXPIRED Kind = 7
-	// The provider could not reach somebody.
+	// The provider could not reach a person.
 	Kind_KIND_UNDELIVERABLE Kind = 8
 )
 
@@ -101,11 +101,11 @@ func (Kind) EnumDescriptor() ([]byte, []int) {
 	return file_signrelay_notify_v1_notification_proto_rawDescGZIP(), []int{0}
 }
 
-// Channel is how a message travels.
+// Channel is the way in which a message is sent.
 type Channel int32
 
 const (
-	// Not told; no notification bears it.
+	// Not set; no notification has it.
 	Channel_CHANNEL_UNSPECIFIED Channel = 0
 	// A text message.
 	Channel_CHANNEL_SMS Channel = 1
@@ -154,11 +154,11 @@ func (Channel) EnumDescriptor() ([]byte, []int) {
 	return file_signrelay_notify_v1_notification_proto_rawDescGZIP(), []int{1}
 }
 
-// Purpose is what a link is for.
+// Purpose is the purpose of a link.
 type Link_Purpose int32
 
 const (
-	// Not told; no link bears it.
+	// Not set; no link has it.
 	Link_PURPOSE_UNSPECIFIED Link_Purpose = 0
 	// Review and sign.
 	Link_PURPOSE_SIGN Link_Purpose = 1
@@ -213,44 +213,44 @@ func (Link_Purpose) EnumDescriptor() ([]byte, []int) {
 // logs or metrics).
 type Notification struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What makes it itself: derived from the event, the kind, the person and the channel, so that making it twice yields
-	// the same id, and the senders send it once.
+	// The id, derived from the event, the kind, the person and the channel. Making the same message twice yields the same
+	// id, and the senders send it once.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The id of the signing event that caused it.
 	EventId string `protobuf:"bytes,2,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
-	// The source whose document it is.
+	// The source of the document.
 	Source string `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
-	// The provider whose document it is.
+	// The provider of the document.
 	Provider string `protobuf:"bytes,4,opt,name=provider,proto3" json:"provider,omitempty"`
 	// The provider's id of the document.
 	DocumentId string `protobuf:"bytes,5,opt,name=document_id,json=documentId,proto3" json:"document_id,omitempty"`
-	// The document's title, as the signer shall read it.
+	// The document's title, as the signer reads it.
 	DocumentTitle string `protobuf:"bytes,6,opt,name=document_title,json=documentTitle,proto3" json:"document_title,omitempty"`
-	// What the message is about.
+	// The subject of the message.
 	Kind Kind `protobuf:"varint,7,opt,name=kind,proto3,enum=signrelay.notify.v1.Kind" json:"kind,omitempty"`
-	// How it travels.
+	// The channel on which it is sent.
 	Channel Channel `protobuf:"varint,8,opt,name=channel,proto3,enum=signrelay.notify.v1.Channel" json:"channel,omitempty"`
-	// Whom it is for.
+	// The recipient of the message.
 	To *Person `protobuf:"bytes,9,opt,name=to,proto3" json:"to,omitempty"`
-	// Who sends it, for "… by PactSafe"; from the source's settings.
+	// The sender's name, for "… by PactSafe"; from the source's settings.
 	SenderName string `protobuf:"bytes,10,opt,name=sender_name,json=senderName,proto3" json:"sender_name,omitempty"`
 	// The language of its text, a BCP 47 tag ("en", "en-AU").
 	Locale string `protobuf:"bytes,11,opt,name=locale,proto3" json:"locale,omitempty"`
-	// The link it carries; unset where it carries none.
+	// The link in the message; unset if it has none.
 	Link *Link `protobuf:"bytes,12,opt,name=link,proto3" json:"link,omitempty"`
 	// The person who acted, for "Eric Smith has signed"; set on progress, declined and undeliverable.
 	ActorName string `protobuf:"bytes,13,opt,name=actor_name,json=actorName,proto3" json:"actor_name,omitempty"`
-	// How many signatures are still missing; set on progress.
+	// The number of missing signatures; set on progress.
 	SignaturesMissing uint32 `protobuf:"varint,14,opt,name=signatures_missing,json=signaturesMissing,proto3" json:"signatures_missing,omitempty"`
-	// When the fact behind it happened; for "sent on …" and for measuring delay.
+	// When the event happened; for "sent on …" and for measuring delay.
 	OccurredAt *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
-	// When the log stored the event that caused it, by the broker's clock; unset where another event may have caused the same
-	// message before. A sender asks the log before it sends what it may have sent longer ago than its memory reaches.
+	// When the log stored the event that caused it, by the broker's clock; unset if another event may have caused the same
+	// message before. A sender asks the log before it sends a message that it may have sent before its dedupe store's retention.
 	RecordedAt *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
-	// The subject on which the log holds the signing event that caused it. A sender looks the event up there, and sends nothing
-	// whose event the log does not hold. Unset in what was made before there was such a field.
+	// The subject on which the log holds the signing event that caused it. A sender looks the event up there, and does not send
+	// a message whose event the log does not hold. Unset in messages of versions without this field.
 	EventSubject string `protobuf:"bytes,17,opt,name=event_subject,json=eventSubject,proto3" json:"event_subject,omitempty"`
-	// When the log stored that event, by the broker's clock; the sender looks no further back. Set and unset with event_subject.
+	// When the log stored that event, by the broker's clock; the sender searches from this time on. Set and unset with event_subject.
 	EventStoredAt *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=event_stored_at,json=eventStoredAt,proto3" json:"event_stored_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -412,7 +412,7 @@ func (x *Notification) GetEventStoredAt() *timestamppb.Timestamp {
 	return nil
 }
 
-// Person is whom a message is for.
+// Person is the recipient of a message.
 type Person struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The provider's id of this person on the document.
@@ -425,12 +425,12 @@ type Person struct {
 	Email string `protobuf:"bytes,4,opt,name=email,proto3" json:"email,omitempty"`
 	// Mobile number in E.164 with its plus sign ("+13175551234"); set when the channel is SMS.
 	Mobile string `protobuf:"bytes,5,opt,name=mobile,proto3" json:"mobile,omitempty"`
-	// True for whoever sent the document, who has no recipient_id; false for its signers.
+	// True for the sender of the document, who has no recipient_id; false for its signers.
 	Sender bool `protobuf:"varint,6,opt,name=sender,proto3" json:"sender,omitempty"`
-	// How many of the document's signers read at this address on this channel, this one included; 0 where nobody else does.
-	// Where it is set, the text says whose it is.
+	// The number of the document's signers who share this address on this channel, this one included; 0 if no other signer
+	// does. If it is set, the text names its recipient.
 	SharedBy uint32 `protobuf:"varint,7,opt,name=shared_by,json=sharedBy,proto3" json:"shared_by,omitempty"`
-	// This person's place among them, from 1 on, where the names do not tell them apart; else 0.
+	// This person's position among them, from 1 on, if the names do not distinguish them; else 0.
 	SharedPlace   uint32 `protobuf:"varint,8,opt,name=shared_place,json=sharedPlace,proto3" json:"shared_place,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -522,15 +522,15 @@ func (x *Person) GetSharedPlace() uint32 {
 	return 0
 }
 
-// Link is the address a message carries.
+// Link is the address in a message.
 type Link struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where it leads at the provider. A secret. Empty where the provider has only addresses that go stale: then the short
-	// link stands for the person's access to the document, and the provider is asked when it is opened.
+	// Its address at the provider. A secret. Empty if the provider's addresses expire: then the short link stands for the
+	// person's access to the document, and the provider is asked when it is opened.
 	Target string `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
-	// What it is for.
+	// Its purpose.
 	Purpose Link_Purpose `protobuf:"varint,2,opt,name=purpose,proto3,enum=signrelay.notify.v1.Link_Purpose" json:"purpose,omitempty"`
-	// The short form, set by the shortener; what the message shows.
+	// The short form, set by the shortener and shown in the message.
 	Short         string `protobuf:"bytes,3,opt,name=short,proto3" json:"short,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

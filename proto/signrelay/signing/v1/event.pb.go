@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: signrelay/signing/v1/event.proto
 
-// The canonical log of signing events: what every subscriber reads, whatever the provider.
+// The canonical log of signing events, which every subscriber reads. It is the same for all providers.
 
 package signingv1
 
@@ -24,21 +24,21 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Verification says what vouches for an event.
+// Verification says how an event was authenticated.
 type Verification int32
 
 const (
-	// Not told; no event bears it.
+	// Not set; no event has it.
 	Verification_VERIFICATION_UNSPECIFIED Verification = 0
-	// Nothing does: the source's settings allow it.
+	// Not at all: the source's settings allow it.
 	Verification_VERIFICATION_NONE Verification = 1
-	// A shared token came with the callback (a header or the URL). It vouches for the sender, not for each byte.
+	// A shared token came with the callback (a header or the URL). It authenticates the sender, not each byte.
 	Verification_VERIFICATION_TOKEN Verification = 2
 	// An HMAC over the body's bytes.
 	Verification_VERIFICATION_HMAC Verification = 3
 	// An RSA signature over the body's bytes.
 	Verification_VERIFICATION_RSA Verification = 4
-	// A bare hint that the provider's REST API confirmed.
+	// An unauthenticated hint that the provider's REST API confirmed.
 	Verification_VERIFICATION_CONFIRMED Verification = 5
 	// Signrelay itself made the event.
 	Verification_VERIFICATION_INTERNAL Verification = 6
@@ -93,48 +93,47 @@ func (Verification) EnumDescriptor() ([]byte, []int) {
 	return file_signrelay_signing_v1_event_proto_rawDescGZIP(), []int{0}
 }
 
-// SigningEvent is one fact about one document, as the log keeps it.
+// SigningEvent is one fact about one document, as stored in the log.
 //
-// Delivery is at least once: the same fact may come again, and then bears the same id.
+// Delivery is at least once: the same fact may be delivered again, and then has the same id.
 type SigningEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What makes this fact itself: 26 characters [0-9a-v], equal to the CloudEvents id and to Nats-Msg-Id. It is a
-	// function of what happened, so a retried callback, another callback about the same fact, and a reconciliation all
-	// yield the same id.
+	// The id of the fact: 26 characters [0-9a-v], equal to the CloudEvents id and to Nats-Msg-Id. It is a function of the
+	// fact, so a retried callback, another callback about the same fact, and a reconciliation all yield the same id.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The operator's name of the account that the callback came to, [a-z0-9-]{1,32}; unique within its provider.
+	// The operator's name of the account that received the callback, [a-z0-9-]{1,32}; unique within its provider.
 	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
 	// The provider's name: "clickwrap", "pleasesign", "esign-v1".
 	Provider string `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"`
 	// The canonical type, "<entity>.<action>", e.g. "recipient.signed". An event that has no canonical type is
-	// "other.recorded" and provider_type tells the rest.
+	// "other.recorded", and provider_type has the provider's name for it.
 	Type string `protobuf:"bytes,4,opt,name=type,proto3" json:"type,omitempty"`
-	// The provider's own name of what happened, untouched: "request_signed", "recipient.complete", "signer.status=40".
+	// The provider's own name of the event, unchanged: "request_signed", "recipient.complete", "signer.status=40".
 	// Empty on events that Signrelay itself made.
 	ProviderType string `protobuf:"bytes,5,opt,name=provider_type,json=providerType,proto3" json:"provider_type,omitempty"`
-	// The provider's own id of this callback or event; empty where it has none (esign-v1).
+	// The provider's own id of this callback or event; empty if it has none (esign-v1).
 	ProviderEventId string `protobuf:"bytes,6,opt,name=provider_event_id,json=providerEventId,proto3" json:"provider_event_id,omitempty"`
-	// When it happened, by the event's own time. Unset only where the provider told no time that could be read: then
-	// received_at is the best there is.
+	// When it happened, by the event's own time. Unset only if the provider sent no readable time: then received_at is the
+	// best approximation.
 	OccurredAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
 	// When the callback reached Signrelay, by Signrelay's clock.
 	ReceivedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=received_at,json=receivedAt,proto3" json:"received_at,omitempty"`
-	// What vouches for the callback.
+	// How the callback was authenticated.
 	Verification Verification `protobuf:"varint,9,opt,name=verification,proto3,enum=signrelay.signing.v1.Verification" json:"verification,omitempty"`
-	// The document that it happened to. Unset where the event concerns none (a test, a published version) or where the
-	// provider does not say which (an esign-v1 signer).
+	// The document of the event. Unset if the event concerns none (a test, a published version) or if the provider does not
+	// name it (an esign-v1 signer).
 	Document *Document `protobuf:"bytes,10,opt,name=document,proto3" json:"document,omitempty"`
-	// The person who acted or is concerned. Unset where there is none or the provider does not say who.
+	// The person who acted or is concerned. Unset if there is none or the provider does not name the person.
 	Recipient *Recipient `protobuf:"bytes,11,opt,name=recipient,proto3" json:"recipient,omitempty"`
 	// The agreement's text and edition, for providers that version them (Clickwrap).
 	Agreement *Agreement `protobuf:"bytes,12,opt,name=agreement,proto3" json:"agreement,omitempty"`
-	// Links that came with the event. Each is a secret: whoever has it can read the document.
+	// Links that came with the event. Each is a secret: its holder can read the document.
 	Links []*Link `protobuf:"bytes,13,rep,name=links,proto3" json:"links,omitempty"`
-	// Everything else that the provider sent, so that nothing is lost. Keys are the provider's own names; nested objects
+	// All other fields that the provider sent, so that nothing is lost. Keys are the provider's own names; nested objects
 	// are joined by dots ("render_data.Salesforce.Amount"). Numbers and booleans are as written in the callback, arrays
 	// are JSON, null is the empty string. Times are here too, as the provider wrote them.
 	Attributes map[string]string `protobuf:"bytes,14,rep,name=attributes,proto3" json:"attributes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// What Signrelay did with a message to a signer; set on notification.* and link.* only.
+	// The state of a message to a signer; set on notification.* and link.* only.
 	Notice        *Notice `protobuf:"bytes,15,opt,name=notice,proto3" json:"notice,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -275,16 +274,16 @@ func (x *SigningEvent) GetNotice() *Notice {
 	return nil
 }
 
-// Document is the thing that is signed.
+// Document is the document to be signed.
 type Document struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The provider's id of it.
+	// The provider's id of the document.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Its title, where the callback told it.
+	// Its title, if the callback had it.
 	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
-	// The provider's resource path of it, where it has one (esign-v1).
+	// The provider's resource path of the document, if it has one (esign-v1).
 	Uri string `protobuf:"bytes,3,opt,name=uri,proto3" json:"uri,omitempty"`
-	// The provider's group or folder that it belongs to.
+	// The provider's group or folder of the document.
 	Group         string `protobuf:"bytes,4,opt,name=group,proto3" json:"group,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -348,7 +347,7 @@ func (x *Document) GetGroup() string {
 	return ""
 }
 
-// Recipient is a person who signs, or to whom something was sent.
+// Recipient is a person who signs, or to whom the document was sent.
 type Recipient struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The provider's id of this person on this document.
@@ -363,7 +362,7 @@ type Recipient struct {
 	Mobile string `protobuf:"bytes,5,opt,name=mobile,proto3" json:"mobile,omitempty"`
 	// How the person was reached or authenticated: "email", "sms", "user", "api".
 	Method string `protobuf:"bytes,6,opt,name=method,proto3" json:"method,omitempty"`
-	// The provider's resource path of this person, where there is one (esign-v1).
+	// The provider's resource path of this person, if there is one (esign-v1).
 	Uri           string `protobuf:"bytes,7,opt,name=uri,proto3" json:"uri,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -448,7 +447,7 @@ func (x *Recipient) GetUri() string {
 	return ""
 }
 
-// Agreement tells which text was shown or accepted.
+// Agreement identifies the text that was shown or accepted.
 type Agreement struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The contract's id.
@@ -524,11 +523,11 @@ func (x *Agreement) GetGroup() string {
 // Link is an address that came with an event.
 type Link struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What is behind it: "original", "signed", "certificate".
+	// The kind of document at the address: "original", "signed", "certificate".
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	// The address. It is a secret.
 	Url string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
-	// When it stops working; unset where it does not or the provider does not say.
+	// When it expires; unset if it does not or the provider does not say.
 	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -585,27 +584,27 @@ func (x *Link) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
-// Notice tells what became of one message to one person.
+// Notice reports the state of one message to one person.
 type Notice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The notification's id, as in signrelay.notify.v1.Notification.
 	NotificationId string `protobuf:"bytes,1,opt,name=notification_id,json=notificationId,proto3" json:"notification_id,omitempty"`
-	// What the message was about: "invitation", "progress", "completed", ….
+	// The kind of the message: "invitation", "progress", "completed", ….
 	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	// "sms" or "email".
 	Channel string `protobuf:"bytes,3,opt,name=channel,proto3" json:"channel,omitempty"`
 	// The outside provider's own reference of the message (Vonage's message-id, the mail server's queue id).
 	Reference string `protobuf:"bytes,4,opt,name=reference,proto3" json:"reference,omitempty"`
-	// How many parts it was sent in (SMS segments); 1 for an e-mail.
+	// The number of parts in which it was sent (SMS segments); 1 for an e-mail.
 	Parts uint32 `protobuf:"varint,5,opt,name=parts,proto3" json:"parts,omitempty"`
-	// True when the message was handed over again after an attempt of unknown outcome, so that the person may have got it twice.
-	// A notification.sent that is marked so has an id of its own, beside that of the first.
+	// True if the message was sent again after an attempt with an unknown outcome, so that the person may have got it twice.
+	// A notification.sent with this mark has an id of its own, different from that of the first.
 	PossibleDuplicate bool `protobuf:"varint,6,opt,name=possible_duplicate,json=possibleDuplicate,proto3" json:"possible_duplicate,omitempty"`
-	// Why, where the type is notification.failed, notification.deferred or notification.suppressed. Never personal.
+	// The reason, if the type is notification.failed, notification.deferred or notification.suppressed. Never personal.
 	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The id of the signing event that caused the message.
 	EventId string `protobuf:"bytes,8,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
-	// Whose fault it is that the message did not leave or arrive, where the type is notification.failed or
+	// Whose fault it is that the message was not sent or did not arrive, if the type is notification.failed or
 	// notification.deferred: "recipient", "operator", "provider" (the SMS vendor or a mail server) or "ours".
 	Fault         string `protobuf:"bytes,9,opt,name=fault,proto3" json:"fault,omitempty"`
 	unknownFields protoimpl.UnknownFields
