@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/mailbox"
 )
 
@@ -120,8 +121,7 @@ func (c *checker) sources(sources []Source, providers []string, perSource func(S
 			c.mistake(key+".notify.sender.mobile", "want one number with its country code, such as +13175550100")
 		}
 		c.eachOf(key+".notify.channels", s.Notify.Channels, "sms", "email")
-		c.eachOf(key+".notify.kinds", s.Notify.Kinds,
-			"invitation", "progress", "completed", "reminder", "declined", "voided", "expired", "undeliverable")
+		c.eachOf(key+".notify.kinds", s.Notify.Kinds, event.KindNames()...)
 
 		// Its provider is asked only about what can be read.
 		if perSource == nil || len(c.mistakes) > before || !c.readable(key) {

@@ -192,17 +192,7 @@ var outcomes = event.TypeFilter(event.EntityNotification + ".*")
 var Stages = []Stage{
 	{
 		Name: Enricher, Stream: Signing,
-		Takes: []string{
-			event.TypeFilter(event.DocumentCreated),
-			event.TypeFilter(event.DocumentSent),
-			event.TypeFilter(event.DocumentCompleted),
-			event.TypeFilter(event.DocumentDeclined),
-			event.TypeFilter(event.DocumentVoided),
-			event.TypeFilter(event.DocumentExpired),
-			event.TypeFilter(event.RecipientSigned),
-			event.TypeFilter(event.RecipientDeclined),
-			event.TypeFilter(event.RecipientUndeliverable),
-		},
+		Takes: filters(event.Told()),
 		Gives: []string{
 			ToShorten, ToSend,
 			event.TypeFilter(event.NotificationRequested), event.TypeFilter(event.NotificationSuppressed),
@@ -237,6 +227,15 @@ var Stages = []Stage{
 		Does: "the log onto a Kafka topic, each document in order", Workers: 256, Timeout: 30 * time.Second, Policy: patient,
 		Ordered: true, Optional: true,
 	},
+}
+
+// filters are those of the events of some types.
+func filters(types []string) []string {
+	all := make([]string, len(types))
+	for i, name := range types {
+		all[i] = event.TypeFilter(name)
+	}
+	return all
 }
 
 // StageNamed returns the stage of that name; the names are this package's constants, so another one is a mistake in the

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -14,19 +13,6 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
-
-// KindsAfter is which messages may follow from an event of each type.
-var KindsAfter = map[string][]notifyv1.Kind{
-	"document.created":        {notifyv1.Kind_KIND_INVITATION},
-	"document.sent":           {notifyv1.Kind_KIND_INVITATION},
-	"recipient.signed":        {notifyv1.Kind_KIND_PROGRESS, notifyv1.Kind_KIND_INVITATION},
-	"document.completed":      {notifyv1.Kind_KIND_COMPLETED},
-	"document.declined":       {notifyv1.Kind_KIND_DECLINED},
-	"recipient.declined":      {notifyv1.Kind_KIND_DECLINED},
-	"document.voided":         {notifyv1.Kind_KIND_VOIDED},
-	"document.expired":        {notifyv1.Kind_KIND_EXPIRED},
-	"recipient.undeliverable": {notifyv1.Kind_KIND_UNDELIVERABLE},
-}
 
 // The reasons of a message that no part of Signrelay makes.
 const (
@@ -116,10 +102,7 @@ func causeSubjects(n *notifyv1.Notification) []string {
 		return nil
 	}
 	var subjects []string
-	for _, typ := range slices.Sorted(maps.Keys(KindsAfter)) {
-		if !slices.Contains(KindsAfter[typ], n.GetKind()) {
-			continue
-		}
+	for _, typ := range event.KindOf(n.GetKind()).After {
 		subjects = append(subjects, event.SubjectOf(n.GetSource(), n.GetProvider(), typ, n.GetDocumentId()))
 		if event.Entity(typ) == event.EntityRecipient && n.GetDocumentId() != "" {
 			subjects = append(subjects, event.SubjectOf(n.GetSource(), n.GetProvider(), typ, ""))

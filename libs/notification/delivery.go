@@ -163,7 +163,7 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 	if receipt.PossibleDuplicate = in.Unknown || r.Again; receipt.PossibleDuplicate {
 		d.metrics.unknown.WithLabelValues(ChannelName(n.GetChannel())).Inc()
 	}
-	d.metrics.sent.WithLabelValues(n.GetSource(), n.GetProvider(), ChannelName(n.GetChannel()), KindName(n.GetKind())).Inc()
+	d.metrics.sent.WithLabelValues(n.GetSource(), n.GetProvider(), ChannelName(n.GetChannel()), event.KindName(n.GetKind())).Inc()
 	told, err := outs(ctx, Sent(n, d.stage, time.Now(), receipt))
 	if err != nil || receipt.PartsRefused == "" {
 		return told, err
@@ -259,7 +259,7 @@ func (d delivery) hold(ctx context.Context, in stage.Event[*notifyv1.Notificatio
 	if r.Held == nil || r.Held.Reason != trouble.Reason || trouble.hold == limitHold && r.Held.Limits != d.limits.fingerprint {
 		held := &heldRecord{ByReason: trouble.hold == reasonHold, Held: Held{
 			Since: now, Reason: trouble.Reason, Fault: trouble.Fault, Channel: ChannelName(n.GetChannel()), ID: n.GetId(),
-			Source: n.GetSource(), Provider: n.GetProvider(), Document: n.GetDocumentId(), Kind: KindName(n.GetKind()), Country: trouble.country,
+			Source: n.GetSource(), Provider: n.GetProvider(), Document: n.GetDocumentId(), Kind: event.KindName(n.GetKind()), Country: trouble.country,
 		}}
 		if trouble.hold == limitHold {
 			held.Limits, held.Input = d.limits.fingerprint, in.ID

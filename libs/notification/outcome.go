@@ -89,7 +89,7 @@ func outcome(n *notifyv1.Notification, eventType, id string, at time.Time) *sign
 		OccurredAt:   timestamppb.New(at),
 		Verification: signingv1.Verification_VERIFICATION_INTERNAL,
 		Notice: &signingv1.Notice{
-			NotificationId: n.GetId(), Kind: KindName(n.GetKind()), Channel: ChannelName(n.GetChannel()), EventId: n.GetEventId(),
+			NotificationId: n.GetId(), Kind: event.KindName(n.GetKind()), Channel: ChannelName(n.GetChannel()), EventId: n.GetEventId(),
 		},
 	}
 	if n.GetDocumentId() != "" {

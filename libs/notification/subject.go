@@ -19,11 +19,6 @@ func SendSubject(n *notifyv1.Notification) string {
 	return flow.SendSubject(ChannelName(n.GetChannel()), n.GetSource(), n.GetProvider(), n.GetDocumentId())
 }
 
-// KindName is a kind's name in settings, events and metrics: "invitation".
-func KindName(k notifyv1.Kind) string {
-	return strings.ToLower(strings.TrimPrefix(k.String(), "KIND_"))
-}
-
 // ChannelName is a channel's name in settings, subjects, events and metrics: "sms", "email".
 func ChannelName(c notifyv1.Channel) string {
 	return strings.ToLower(strings.TrimPrefix(c.String(), "CHANNEL_"))

@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -132,11 +130,10 @@ func (b *Bench) Cause(n *notifyv1.Notification) {
 	})
 	e := &signingv1.SigningEvent{
 		Id: n.GetEventId(), Source: n.GetSource(), Provider: n.GetProvider(), Document: &signingv1.Document{Id: n.GetDocumentId()},
+		Type: event.OtherRecorded, // of a kind to which nothing leads
 	}
-	for _, e.Type = range slices.Sorted(maps.Keys(notification.KindsAfter)) {
-		if slices.Contains(notification.KindsAfter[e.Type], n.GetKind()) {
-			break
-		}
+	if causes := event.KindOf(n.GetKind()).After; len(causes) > 0 {
+		e.Type = causes[0]
 	}
 	m, err := event.Message(b.t.Context(), e)
 	b.must("make the cause of a notification", err)

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/event"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
@@ -60,7 +60,7 @@ func try(s *Set) []error {
 		for key, m := range s.messages {
 			locale, name, _ := strings.Cut(key, "/")
 			kind, channel, _ := strings.Cut(name, ".")
-			if kind != notification.KindName(n.GetKind()) {
+			if kind != event.KindName(n.GetKind()) {
 				continue
 			}
 			n.Locale = locale

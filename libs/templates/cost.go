@@ -3,8 +3,8 @@ package templates
 import (
 	"slices"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/gsm7"
-	"github.com/signrelay/signrelay/libs/notification"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
@@ -28,7 +28,7 @@ func (s *Set) Costs(locale, sender, link string) ([]Cost, error) {
 			return nil, err
 		}
 		parts, _ := gsm7.Parts(text)
-		costs = append(costs, Cost{Kind: notification.KindName(kind), Parts: parts, Outside: gsm7.Outside(text)})
+		costs = append(costs, Cost{Kind: event.KindName(kind), Parts: parts, Outside: gsm7.Outside(text)})
 	}
 	return costs, nil
 }

@@ -3,6 +3,7 @@ package templates
 import (
 	"fmt"
 
+	"github.com/signrelay/signrelay/libs/event"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
@@ -72,10 +73,5 @@ func factsOf(n *notifyv1.Notification) (facts, error) {
 
 // linked tells whether a kind's messages carry a link.
 func linked(kind notifyv1.Kind) bool {
-	switch kind {
-	case notifyv1.Kind_KIND_INVITATION, notifyv1.Kind_KIND_COMPLETED, notifyv1.Kind_KIND_REMINDER:
-		return true
-	default:
-		return false
-	}
+	return event.KindOf(kind).Link != notifyv1.Link_PURPOSE_UNSPECIFIED
 }

@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/signrelay/signrelay/libs/config"
-	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/event"
 )
 
 //go:embed de en
@@ -51,7 +51,7 @@ var (
 func allMessageNames() []string {
 	var names []string
 	for _, kind := range kinds() {
-		names = append(names, notification.KindName(kind)+"."+sms, notification.KindName(kind)+"."+email)
+		names = append(names, event.KindName(kind)+"."+sms, event.KindName(kind)+"."+email)
 	}
 	slices.Sort(names)
 	return names

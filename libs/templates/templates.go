@@ -9,8 +9,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/gsm7"
-	"github.com/signrelay/signrelay/libs/notification"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
@@ -91,7 +91,7 @@ func (m message) whose(about facts) (string, error) {
 }
 
 func (s *Set) prepare(n *notifyv1.Notification, channel string) (facts, message, error) {
-	m, ok := s.messages.find(n.GetLocale(), notification.KindName(n.GetKind())+"."+channel)
+	m, ok := s.messages.find(n.GetLocale(), event.KindName(n.GetKind())+"."+channel)
 	if !ok {
 		return facts{}, message{}, fmt.Errorf("%w: no text for kind %d", ErrUnrenderable, n.GetKind())
 	}

@@ -151,8 +151,8 @@ func (e *enricher) source(happened *signingv1.SigningEvent) (providers.Source, e
 
 // wants tells whether the source's people hear of such an event at all, so that none is asked for in vain.
 func wants(s config.Source, e *signingv1.SigningEvent) bool {
-	for _, kind := range notification.KindsAfter[e.GetType()] {
-		if allowed(s.Notify.Kinds, notification.KindName(kind)) {
+	for _, kind := range event.KindsAfter(e.GetType()) {
+		if allowed(s.Notify.Kinds, event.KindName(kind)) {
 			return true
 		}
 	}

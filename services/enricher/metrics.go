@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/providers"
@@ -91,7 +92,7 @@ func (m metrics) answered(s config.Source, err error) {
 
 func (m metrics) count(p planned) {
 	for _, n := range p.told {
-		m.requested.WithLabelValues(n.GetSource(), n.GetProvider(), notification.KindName(n.GetKind()), notification.ChannelName(n.GetChannel())).Inc()
+		m.requested.WithLabelValues(n.GetSource(), n.GetProvider(), event.KindName(n.GetKind()), notification.ChannelName(n.GetChannel())).Inc()
 	}
 	for _, u := range p.untold {
 		n := u.message

@@ -29,7 +29,7 @@ func follows(t *testing.T, outs []stage.Out) []string {
 			if err != nil {
 				t.Fatal(err)
 			}
-			found = append(found, notification.KindName(n.GetKind())+" to "+n.GetTo().GetRecipientId())
+			found = append(found, event.KindName(n.GetKind())+" to "+n.GetTo().GetRecipientId())
 			continue
 		}
 		e, err := event.Decode(m.Data)

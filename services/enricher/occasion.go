@@ -1,6 +1,7 @@
 package enricher
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/signrelay/signrelay/libs/event"
@@ -13,7 +14,7 @@ import (
 // messageID is a message's id: of what it is about, and of whom it reaches how. Who lists the people in another order on
 // a retry does not swap their messages' ids.
 func messageID(about *notifyv1.Notification, occasion, person string, channel notifyv1.Channel) string {
-	key := strings.Join([]string{notification.KindName(about.GetKind()), person, notification.ChannelName(channel)}, "/")
+	key := strings.Join([]string{event.KindName(about.GetKind()), person, notification.ChannelName(channel)}, "/")
 	return event.DerivedID(occasion, flow.Enricher, key)
 }
 
@@ -29,40 +30,32 @@ func messageID(about *notifyv1.Notification, occasion, person string, channel no
 // with both (PleaseSign). The decline belongs to the document. A decline, an expiry and a person's signature are each one
 // occasion in one sending, however many callbacks report it.
 func occasion(kind notifyv1.Kind, happened *signingv1.SigningEvent, past history) string {
-	switch kind {
-	case notifyv1.Kind_KIND_INVITATION:
-		if happened.GetType() == event.DocumentSent {
-			return happened.GetId()
-		}
-		if past.latest() != "" {
-			return past.latest()
-		}
-		return transition(happened, event.DocumentSent, nil)
-	case notifyv1.Kind_KIND_DECLINED:
-		return transition(happened, event.DocumentDeclined, nil, past.resending(happened)...)
-	case notifyv1.Kind_KIND_EXPIRED:
-		return transition(happened, event.DocumentExpired, nil, past.resending(happened)...)
-	case notifyv1.Kind_KIND_PROGRESS:
-		if happened.GetRecipient().GetId() != "" {
-			return transition(happened, event.RecipientSigned, happened.GetRecipient(), past.resending(happened)...)
-		}
-	default: // one event tells each of the others
+	about := event.KindOf(kind).Occasion
+	switch {
+	case about == "", about == happened.GetType() && kind == notifyv1.Kind_KIND_INVITATION:
+		return happened.GetId()
+	case kind == notifyv1.Kind_KIND_INVITATION && past.latest() != "":
+		return past.latest()
+	case kind == notifyv1.Kind_KIND_INVITATION:
+		return transition(happened, about, nil)
+	case event.Entity(about) != event.EntityRecipient:
+		return transition(happened, about, nil, past.resending(happened)...)
+	case happened.GetRecipient().GetId() == "":
+		return happened.GetId()
+	default:
+		return transition(happened, about, happened.GetRecipient(), past.resending(happened)...)
 	}
-	return happened.GetId()
 }
 
 // shared reports whether another event may already have put one of the messages into the log. If so, the enricher must query the
 // log.
 func (p planned) shared(happened *signingv1.SigningEvent) bool {
-	kinds := make(map[notifyv1.Kind]bool)
-	for _, n := range p.told {
-		kinds[n.GetKind()] = true
+	told := func(kind notifyv1.Kind) bool {
+		about := event.KindOf(kind).Occasion
+		return about != "" && (kind != notifyv1.Kind_KIND_INVITATION || happened.GetType() != about)
 	}
-	for _, u := range p.untold {
-		kinds[u.message.GetKind()] = true
-	}
-	return kinds[notifyv1.Kind_KIND_INVITATION] && happened.GetType() != event.DocumentSent ||
-		kinds[notifyv1.Kind_KIND_DECLINED] || kinds[notifyv1.Kind_KIND_EXPIRED] || kinds[notifyv1.Kind_KIND_PROGRESS]
+	return slices.ContainsFunc(p.told, func(n *notifyv1.Notification) bool { return told(n.GetKind()) }) ||
+		slices.ContainsFunc(p.untold, func(u untold) bool { return told(u.message.GetKind()) })
 }
 
 // transition is the id that the document's or the person's own event of that type has, where the provider cannot send again.

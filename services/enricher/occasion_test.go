@@ -11,7 +11,6 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
-	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -33,7 +32,7 @@ func messages(e *signingv1.SigningEvent, document *pack.Document, log []*signing
 	found := map[string]string{}
 	source := config.Source{Region: "US", Notify: config.Notify{Sender: config.Sender{Email: "pat@acme.example"}}}
 	for _, n := range plan(source, e, document, recall(log)).told {
-		key := fmt.Sprint(notification.KindName(n.GetKind()), " to ", cmp.Or(n.GetTo().GetRecipientId(), n.GetTo().GetEmail()), " by ", n.GetChannel())
+		key := fmt.Sprint(event.KindName(n.GetKind()), " to ", cmp.Or(n.GetTo().GetRecipientId(), n.GetTo().GetEmail()), " by ", n.GetChannel())
 		if n.GetKind().String() == "KIND_PROGRESS" {
 			key += " of " + n.GetEventId() // one for each signature
 		}

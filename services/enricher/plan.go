@@ -4,17 +4,11 @@ import (
 	"cmp"
 
 	"github.com/signrelay/signrelay/libs/config"
-	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
-
-// forSigners is the kinds of message that must have a reader. If a document was sent, signed or completed, an empty list of
-// signers is a list that is not ready yet.
-var forSigners = map[notifyv1.Kind]bool{
-	notifyv1.Kind_KIND_INVITATION: true, notifyv1.Kind_KIND_PROGRESS: true, notifyv1.Kind_KIND_COMPLETED: true,
-}
 
 // planned is what follows from one event.
 type planned struct {
@@ -40,8 +34,8 @@ func plan(src config.Source, happened *signingv1.SigningEvent, document *pack.Do
 		p.signers.people[i].readers = p.readers(p.signers.people[i].Recipient)
 	}
 	share(p.signers.people)
-	for _, kind := range notification.KindsAfter[happened.GetType()] {
-		if allowed(src.Notify.Kinds, notification.KindName(kind)) {
+	for _, kind := range event.KindsAfter(happened.GetType()) {
+		if allowed(src.Notify.Kinds, event.KindName(kind)) {
 			p.plan(p.about(kind))
 		}
 	}
@@ -68,7 +62,8 @@ func (p *planner) about(kind notifyv1.Kind) *notifyv1.Notification {
 }
 
 func (p *planner) plan(about *notifyv1.Notification) {
-	if len(p.signers.people) == 0 && forSigners[about.GetKind()] {
+	// If a document was sent, signed or completed, an empty list of signers is a list that is not ready yet.
+	if len(p.signers.people) == 0 && event.KindOf(about.GetKind()).Signers {
 		p.waiting = append(p.waiting, untold{p.toNobody(about), noSigners})
 		return
 	}
@@ -79,7 +74,7 @@ func (p *planner) plan(about *notifyv1.Notification) {
 		p.progress(about)
 	case notifyv1.Kind_KIND_COMPLETED:
 		for _, who := range p.signers.people {
-			p.tell(about, who, notifyv1.Link_PURPOSE_DOWNLOAD)
+			p.tell(about, who)
 		}
 	case notifyv1.Kind_KIND_DECLINED:
 		about.ActorName = actorName(p.signers.people, p.signers.actor, p.happened)
@@ -88,7 +83,7 @@ func (p *planner) plan(about *notifyv1.Notification) {
 		p.end(about)
 	case notifyv1.Kind_KIND_UNDELIVERABLE:
 		p.undeliverable(about)
-	default: // KindsAfter has no other; reminders are somebody else's
+	default: // event.Kinds has no other; reminders are somebody else's
 	}
 }
 
@@ -101,7 +96,7 @@ func (p *planner) invite(about *notifyv1.Notification) {
 		case !who.Invite, who.Signed, who.Declined, !p.signers.turn(who):
 		case p.signers.signature && p.signers.knew(who) && !p.gaveUp(about, who):
 		default:
-			p.tell(about, who, notifyv1.Link_PURPOSE_SIGN)
+			p.tell(about, who)
 		}
 	}
 }
@@ -136,7 +131,7 @@ func (p *planner) progress(about *notifyv1.Notification) {
 	about.ActorName = actorName(p.signers.people, p.signers.actor, p.happened)
 	for i, who := range p.signers.people {
 		if i != p.signers.actor && p.signers.knew(who) {
-			p.tell(about, who, notifyv1.Link_PURPOSE_UNSPECIFIED)
+			p.tell(about, who)
 		}
 	}
 }
@@ -146,7 +141,7 @@ func (p *planner) progress(about *notifyv1.Notification) {
 func (p *planner) end(about *notifyv1.Notification) {
 	for _, who := range p.signers.people {
 		if !who.Declined && p.signers.knew(who) {
-			p.tell(about, who, notifyv1.Link_PURPOSE_UNSPECIFIED)
+			p.tell(about, who)
 		}
 	}
 	p.tellSender(about)

@@ -55,7 +55,7 @@ func place(order int) func(*pack.Recipient) { return func(r *pack.Recipient) { r
 
 // line is a notification on one line: what, how, to whom, and what it says.
 func line(n *notifyv1.Notification) string {
-	s := fmt.Sprintf("%s by %s to %s%s", notification.KindName(n.GetKind()), notification.ChannelName(n.GetChannel()), n.GetTo().GetMobile(), n.GetTo().GetEmail())
+	s := fmt.Sprintf("%s by %s to %s%s", event.KindName(n.GetKind()), notification.ChannelName(n.GetChannel()), n.GetTo().GetMobile(), n.GetTo().GetEmail())
 	if n.GetTo().GetSender() {
 		s += ", the sender"
 	}
@@ -75,7 +75,7 @@ func (u untold) String() string {
 	if u.message.GetTo().GetSender() {
 		who = "the sender"
 	}
-	return fmt.Sprintf("%s by %s to %s: %s", notification.KindName(u.message.GetKind()), notification.ChannelName(u.message.GetChannel()), who, u.reason)
+	return fmt.Sprintf("%s by %s to %s: %s", event.KindName(u.message.GetKind()), notification.ChannelName(u.message.GetChannel()), who, u.reason)
 }
 
 type planTest struct {

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -36,7 +37,7 @@ const (
 )
 
 // tell plans one message to a signer on each channel that he wants.
-func (p *planner) tell(about *notifyv1.Notification, who person, purpose notifyv1.Link_Purpose) {
+func (p *planner) tell(about *notifyv1.Notification, who person) {
 	if len(who.readers) == 0 {
 		reason := noChannel
 		if who.Email+who.Mobile == "" {
@@ -45,7 +46,7 @@ func (p *planner) tell(about *notifyv1.Notification, who person, purpose notifyv
 		p.suppress(p.message(about, who.key, reader{person: &notifyv1.Person{RecipientId: who.ID}}), reason)
 		return
 	}
-	p.on(about, who.key, who.readers, purpose, who.Recipient)
+	p.on(about, who.key, who.readers, event.KindOf(about.GetKind()).Link, who.Recipient)
 }
 
 // senderKey stands for the sender in ids, where signers have theirs.

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/templates"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -57,7 +58,7 @@ type outsideForm struct {
 func linkOf(n *notifyv1.Notification) (link, error) {
 	l := link{
 		Source: n.GetSource(), Provider: n.GetProvider(), Document: n.GetDocumentId(), Recipient: n.GetTo().GetRecipientId(),
-		Purpose: notification.PurposeName(n.GetLink().GetPurpose()), Kind: notification.KindName(n.GetKind()),
+		Purpose: notification.PurposeName(n.GetLink().GetPurpose()), Kind: event.KindName(n.GetKind()),
 		shown: shown{Title: templates.Title(n.GetDocumentTitle()), Sender: templates.Sender(n.GetSenderName()), Locale: n.GetLocale()},
 	}
 	if n.GetOccurredAt() != nil {

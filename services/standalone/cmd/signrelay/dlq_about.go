@@ -40,7 +40,7 @@ func aboutEvent(a about, data []byte) about {
 func aboutNotification(a about, data []byte) about {
 	if n, err := notification.Decode(data); err == nil {
 		a.document, a.recipient = n.GetDocumentId(), n.GetTo().GetRecipientId()
-		a.what = notification.KindName(n.GetKind()) + " by " + notification.ChannelName(n.GetChannel())
+		a.what = event.KindName(n.GetKind()) + " by " + notification.ChannelName(n.GetChannel())
 		a.person = cmp.Or(strings.ToLower(n.GetTo().GetEmail()), n.GetTo().GetMobile(), "?"+a.recipient)
 	}
 	return a.complete()

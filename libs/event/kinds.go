@@ -1,0 +1,87 @@
+package event
+
+import (
+	"slices"
+	"strings"
+
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+// Kind is a kind of message to people: which events lead to it, and what it is about.
+type Kind struct {
+	Kind  notifyv1.Kind
+	After []string // the types of the events that it may follow from, sorted
+	// Occasion is the type of the fact that the message is about, whichever event reports it: two events that report one fact make one
+	// message. Where it is empty, each event is an occasion of its own.
+	Occasion string
+	Signers  bool                  // signers must read it: while none are known, it waits
+	Link     notifyv1.Link_Purpose // what the signers' link is for; unspecified where the message has no link
+}
+
+// Kinds says who may be told of what. The order is that of the messages that follow from one event.
+var Kinds = []Kind{
+	{
+		Kind: notifyv1.Kind_KIND_PROGRESS, After: []string{RecipientSigned},
+		Occasion: RecipientSigned, Signers: true,
+	},
+	{
+		Kind: notifyv1.Kind_KIND_INVITATION, After: []string{DocumentCreated, DocumentSent, RecipientSigned},
+		Occasion: DocumentSent, Signers: true, Link: notifyv1.Link_PURPOSE_SIGN,
+	},
+	// Nothing leads to reminders yet; there are texts for them.
+	{Kind: notifyv1.Kind_KIND_REMINDER, Link: notifyv1.Link_PURPOSE_SIGN},
+	{
+		Kind: notifyv1.Kind_KIND_COMPLETED, After: []string{DocumentCompleted},
+		Signers: true, Link: notifyv1.Link_PURPOSE_DOWNLOAD,
+	},
+	{Kind: notifyv1.Kind_KIND_DECLINED, After: []string{DocumentDeclined, RecipientDeclined}, Occasion: DocumentDeclined},
+	{Kind: notifyv1.Kind_KIND_VOIDED, After: []string{DocumentVoided}},
+	{Kind: notifyv1.Kind_KIND_EXPIRED, After: []string{DocumentExpired}, Occasion: DocumentExpired},
+	{Kind: notifyv1.Kind_KIND_UNDELIVERABLE, After: []string{RecipientUndeliverable}},
+}
+
+// KindOf is a kind's row; of a kind that has none, such as one of a later release, it is an empty row.
+func KindOf(kind notifyv1.Kind) Kind {
+	if i := slices.IndexFunc(Kinds, func(k Kind) bool { return k.Kind == kind }); i >= 0 {
+		return Kinds[i]
+	}
+	return Kind{Kind: kind}
+}
+
+// KindsAfter is which messages may follow from an event of a type.
+func KindsAfter(eventType string) []notifyv1.Kind {
+	var kinds []notifyv1.Kind
+	for _, k := range Kinds {
+		if slices.Contains(k.After, eventType) {
+			kinds = append(kinds, k.Kind)
+		}
+	}
+	return kinds
+}
+
+// Told are the types of the events that people may be told of, in the order of Types.
+func Told() []string {
+	var names []string
+	for _, t := range Types {
+		if len(KindsAfter(t.Name)) > 0 {
+			names = append(names, t.Name)
+		}
+	}
+	return names
+}
+
+// KindName is a kind's name in settings, templates, events and metrics: "invitation".
+func KindName(k notifyv1.Kind) string {
+	return strings.ToLower(strings.TrimPrefix(k.String(), "KIND_"))
+}
+
+// KindNames are the names of all kinds, in the order of the contract.
+func KindNames() []string {
+	kinds := slices.Clone(Kinds)
+	slices.SortFunc(kinds, func(a, b Kind) int { return int(a.Kind - b.Kind) })
+	names := make([]string, len(kinds))
+	for i, k := range kinds {
+		names[i] = KindName(k.Kind)
+	}
+	return names
+}
