@@ -1,0 +1,215 @@
+package layers
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/event"
+)
+
+// The files that spell types and subjects. Everything else uses their constants and functions.
+var vocabulary = []string{"libs/event/types.go", "libs/event/subject.go", "libs/flow/subject.go"}
+
+// Words that read like types and are none, by the file that has them.
+var foreign = map[string][]string{
+	"services/sandbox/pleasesign_callbacks.go": { // PleaseSign's names of its events
+		"document.created", "document.complete", "document.void", "recipient.sent", "recipient.opened", "recipient.complete", "recipient.failed",
+	},
+	"services/sandbox/story.go":     {"document.sealed"}, // a callback of eSignature v1 that has no event of its own
+	"services/shortener/resolve.go": {"document.pdf"},    // a file's name
+}
+
+// Beginnings of keys and ids, and of no types.
+var beginnings = []string{"link.", "replay."}
+
+var families = []string{"signing.v1", "notify.v1", "quarantine.v1", "dlq.v1", "replay.v1"}
+
+// spells returns the type or the subject that a text spells; it is empty where the text spells none. A text that is nothing but an
+// entity with anything behind its dot counts as a type: "recipient.", "document.unheard-of".
+func spells(text string) string {
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789.-_", r) }) {
+		for _, family := range families {
+			if word == family || strings.HasPrefix(word, family+".") {
+				return word
+			}
+		}
+		name := strings.TrimSuffix(strings.TrimPrefix(strings.Trim(word, ".-"), "signrelay."), ".v1")
+		if slices.ContainsFunc(event.Types, func(t event.Type) bool { return t.Name == name }) {
+			return name
+		}
+	}
+	if entity, action, dot := strings.Cut(text, "."); dot && onlyLetters.MatchString(action) && !slices.Contains(beginnings, text) &&
+		slices.ContainsFunc(event.Types, func(t event.Type) bool { return t.Entity() == entity }) {
+		return text
+	}
+	return ""
+}
+
+var onlyLetters = regexp.MustCompile(`^[a-z-]*$`)
+
+// find calls found for each literal of a file that spells a type or a subject. In a pack's table of types the keys are its provider's
+// words.
+func find(name string, file *ast.File, found func(at token.Pos, word string)) {
+	table, _ := path.Match("libs/providers/*/types.go", name)
+	keys := map[ast.Expr]bool{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.ImportSpec:
+			return false
+		case *ast.KeyValueExpr:
+			keys[n.Key] = table
+		case *ast.BasicLit:
+			text, err := strconv.Unquote(n.Value)
+			if n.Kind != token.STRING || err != nil || keys[n] {
+				return true
+			}
+			if word := spells(text); word != "" && !slices.Contains(foreign[name], word) {
+				found(n.Pos(), word)
+			}
+		}
+		return true
+	})
+}
+
+// sources calls do for each file of Go code below the folders, but for tests and generated code.
+func sources(root string, folders []string, do func(name string, files *token.FileSet, file *ast.File)) error {
+	for _, folder := range folders {
+		err := filepath.WalkDir(filepath.Join(root, folder), func(at string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || !strings.HasSuffix(at, ".go") || strings.HasSuffix(at, "_test.go") {
+				return err
+			}
+			files := token.NewFileSet()
+			file, err := parser.ParseFile(files, at, nil, parser.SkipObjectResolution)
+			if err != nil {
+				return err
+			}
+			name, err := filepath.Rel(root, at)
+			do(filepath.ToSlash(name), files, file)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// spelledOutside lists the literals outside the vocabulary that spell a type or a subject.
+func spelledOutside(root string, folders ...string) (read int, found []string, err error) {
+	err = sources(root, folders, func(name string, files *token.FileSet, file *ast.File) {
+		read++
+		if slices.Contains(vocabulary, name) {
+			return
+		}
+		find(name, file, func(at token.Pos, word string) {
+			found = append(found, fmt.Sprintf("%s:%d: %s", name, files.Position(at).Line, word))
+		})
+	})
+	return read, found, err
+}
+
+func TestTypesAndSubjectsAreSpelledInTheVocabulary(t *testing.T) {
+	t.Parallel()
+	read, found, err := spelledOutside("../..", "libs", "services")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, literal := range found {
+		t.Errorf("%s: use the constants of libs/event and the functions of libs/event and libs/flow", literal)
+	}
+	if read < 200 {
+		t.Errorf("only %d files were read", read)
+	}
+}
+
+// The test above is a guard; these literals must not get through it, and the others must.
+func TestSpelledTypesAndSubjectsAreFound(t *testing.T) {
+	t.Parallel()
+	for literal, want := range map[string]string{
+		`"document.sent"`:                                  "document.sent",
+		"`it was recorded as document.updated.`":           "document.updated",
+		`"signrelay.recipient.signed.v1"`:                  "recipient.signed",
+		`"document.unheard-of"`:                            "document.unheard-of",
+		`"recipient."`:                                     "recipient.",
+		`"signing.v1." + source`:                           "signing.v1.",
+		`"signing.v1.*.*.recipient.signed.>"`:              "signing.v1.",
+		`"no event matches signing.v1.<source>"`:           "signing.v1.",
+		`map[string]string{"document.sent": ""}`:           "document.sent",
+		`"notify.v1.send.sms.>"`:                           "notify.v1.send.sms.",
+		`"dlq.v1"`:                                         "dlq.v1",
+		`"quarantine.v1.acme.clickwrap.not-json"`:          "quarantine.v1.acme.clickwrap.not-json",
+		`"replay.v1." + stage`:                             "replay.v1.",
+		`"signrelay.signing.v1"`:                           "",
+		`"urn:protobuf:signrelay.signing.v1.SigningEvent"`: "",
+		`"the document. It"`:                               "",
+		`"other"`:                                          "",
+		`'x' /* "document.sent" */`:                        "",
+	} {
+		root := t.TempDir()
+		if err := os.WriteFile(filepath.Join(root, "a.go"), []byte("package a\n\nvar _ = "+literal+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, found, err := spelledOutside(root, ".")
+		switch {
+		case err != nil:
+			t.Errorf("%s: %v", literal, err)
+		case want == "" && len(found) > 0, want != "" && !slices.Equal(found, []string{"a.go:3: " + want}):
+			t.Errorf("%s: found %q", literal, found)
+		}
+	}
+	root, pack := t.TempDir(), "libs/providers/acme"
+	table := "package acme\n\nvar types = map[string]string{\n\t\"document.created\": \"document.sent\",\n}\n"
+	if err := os.MkdirAll(filepath.Join(root, pack), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, pack, "types.go"), []byte(table), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, found, err := spelledOutside(root, "libs"); err != nil || !slices.Equal(found, []string{pack + "/types.go:4: document.sent"}) {
+		t.Errorf("in a pack's table: %q, %v", found, err)
+	}
+}
+
+// No type stands in the vocabulary, and so in docs/asyncapi.yaml, that no code names.
+func TestEachTypeIsUsed(t *testing.T) {
+	t.Parallel()
+	used, names := map[string]bool{}, map[string]string{} // by constant
+	err := sources("../..", []string{"libs", "services"}, func(name string, _ *token.FileSet, file *ast.File) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.SelectorExpr:
+				if x, ok := n.X.(*ast.Ident); ok && x.Name == "event" {
+					used[n.Sel.Name] = true
+				}
+			case *ast.ValueSpec:
+				if name != "libs/event/types.go" || len(n.Values) != 1 {
+					return true
+				}
+				if l, ok := n.Values[0].(*ast.BasicLit); ok {
+					text, _ := strconv.Unquote(l.Value)
+					names[text] = n.Names[0].Name
+				}
+			}
+			return true
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, typ := range event.Types {
+		if constant := names[typ.Name]; !used[constant] {
+			t.Errorf("no code outside libs/event names %s (%q)", typ.Name, constant)
+		}
+	}
+}
