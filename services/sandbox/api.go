@@ -8,23 +8,25 @@ import (
 	"mime"
 	"net/http"
 	"time"
+
+	"github.com/signrelay/signrelay/services/sandbox/party"
 )
 
 // getMessages is GET /api/messages[?to=&channel=].
 func (s *Server) getMessages(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	writeJSON(w, http.StatusOK, s.inbox.list(query.Get("to"), query.Get("channel")))
+	party.WriteJSON(w, http.StatusOK, s.Inbox.List(query.Get("to"), query.Get("channel")))
 }
 
 // deleteMessages is DELETE /api/messages.
 func (s *Server) deleteMessages(w http.ResponseWriter, _ *http.Request) {
-	s.inbox.clear()
+	s.Inbox.Clear()
 	w.WriteHeader(http.StatusNoContent)
 }
 
 // getStories is GET /api/stories.
 func (s *Server) getStories(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, stories)
+	party.WriteJSON(w, http.StatusOK, stories())
 }
 
 // The pause between a story's callbacks, in milliseconds.
@@ -53,16 +55,17 @@ func (s *Server) postPlay(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	if !lift(w) {
+	if err := party.LiftDeadlines(w); err != nil {
+		problem{Status: http.StatusInternalServerError, Detail: err.Error()}.write(w)
 		return
 	}
 	played, err := s.Play(r.Context(), wanted.Provider, wanted.Story, time.Duration(pause)*time.Millisecond)
 	switch {
 	case err == nil:
-		s.log.Info("story played", "provider", wanted.Provider, "story", wanted.Story, "callbacks", len(played.Callbacks))
-		writeJSON(w, http.StatusOK, played)
+		s.Log.Info("story played", "provider", wanted.Provider, "story", wanted.Story, "callbacks", len(played.Callbacks))
+		party.WriteJSON(w, http.StatusOK, played)
 	case errors.Is(err, errNoStory):
-		problem{Status: http.StatusNotFound, Detail: err.Error(), Stories: stories}.write(w)
+		problem{Status: http.StatusNotFound, Detail: err.Error(), Stories: stories()}.write(w)
 	case errors.Is(err, errNoSource):
 		problem{Status: http.StatusConflict, Detail: err.Error()}.write(w)
 	default:
@@ -70,40 +73,28 @@ func (s *Server) postPlay(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// lift takes away the connection's deadlines: a story takes as long as its pauses and ingest's outages, and a read deadline
-// that passes ends the request's context.
-func lift(w http.ResponseWriter) bool {
-	connection := http.NewResponseController(w)
-	if err := errors.Join(connection.SetReadDeadline(time.Time{}), connection.SetWriteDeadline(time.Time{})); err != nil {
-		problem{Status: http.StatusInternalServerError, Detail: "the connection's deadlines could not be lifted"}.write(w)
-		return false
-	}
-	return true
-}
-
-// getFaults is GET /api/faults: what is still ordered.
+// getFaults is GET /api/faults: what is still queued.
 func (s *Server) getFaults(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, s.faults.list())
+	party.WriteJSON(w, http.StatusOK, s.Faults.List())
 }
 
 // postFault is POST /api/faults.
 func (s *Server) postFault(w http.ResponseWriter, r *http.Request) {
-	var ordered fault
-	if err := readJSON(r, &ordered); err != nil {
+	var wanted party.Fault
+	if err := readJSON(r, &wanted); err != nil {
 		problem{Status: http.StatusBadRequest, Detail: err.Error()}.write(w)
 		return
 	}
-	if err := ordered.complete(); err != nil {
+	if err := s.Faults.Add(wanted); err != nil {
 		problem{Status: http.StatusBadRequest, Detail: err.Error()}.write(w)
 		return
 	}
-	s.faults.add(ordered)
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// deleteFaults is DELETE /api/faults: what is still ordered is called off.
+// deleteFaults is DELETE /api/faults: what is still queued is called off.
 func (s *Server) deleteFaults(w http.ResponseWriter, _ *http.Request) {
-	s.faults.clear()
+	s.Faults.Clear()
 	w.WriteHeader(http.StatusNoContent)
 }
 
@@ -131,20 +122,14 @@ func readJSON(r *http.Request, into any) error {
 	return nil
 }
 
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) //nolint:errchkjson // strings and numbers; an error here is a client that is gone
-}
-
-// problem is an error answer of our own API, RFC 9457.
+// problem is an error response of our own API, RFC 9457.
 type problem struct {
-	Type    string  `json:"type"`
-	Title   string  `json:"title"`
-	Status  int     `json:"status"`
-	Detail  string  `json:"detail"`
-	Stories []story `json:"stories,omitempty"` // what can be played
-	*Played         // what was played before it failed
+	Type    string        `json:"type"`
+	Title   string        `json:"title"`
+	Status  int           `json:"status"`
+	Detail  string        `json:"detail"`
+	Stories []party.Story `json:"stories,omitempty"` // what can be played
+	*Played               // what was played before it failed
 }
 
 func (p problem) write(w http.ResponseWriter) {

@@ -1,25 +1,21 @@
-// Package sandbox stands in for the outside world: the providers' REST APIs and signing pages, Vonage, Bitly, Rebrandly, and a mail
-// server. It plays stories as real callbacks, keeps what signers received, and can be told to be slow, to refuse, to drop and to
-// throttle.
+// Package sandbox stands in for the outside world: the other parties of the list in parties.go. It plays stories as real callbacks,
+// keeps what signers received, and can be told to be slow, to refuse, to drop and to throttle.
 //
-// Nothing in it is ours: it speaks the providers' own formats over real HTTP and SMTP, and uses neither NATS nor Redis.
+// Nothing in it is ours: it speaks the parties' own formats over real HTTP and SMTP, and uses neither NATS nor Redis.
 package sandbox
 
 import (
 	"context"
-	"crypto/rsa"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"time"
-
-	"github.com/emersion/go-smtp"
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/services/sandbox/party"
 )
 
 // Service is the sandbox as a program of its own.
@@ -38,12 +34,12 @@ var Service = service.Service{
 
 // check says what Run refuses.
 func check(c config.Config) error {
-	_, err := readKey(c.Sandbox.Key)
+	_, err := party.NewCallbacks(c.Sandbox)
 	return err
 }
 
-// Run stands in for the outside world until ctx ends. It listens itself, on the sandbox's own two addresses: what stands
-// for other people's servers does not share a door with ours.
+// Run stands in for the outside world until ctx ends. It listens itself, on the sandbox's own addresses: what stands for other
+// people's servers does not share a listener with ours.
 func Run(ctx context.Context, env service.Env) error {
 	server, err := New(env.Config, env.Log)
 	if err != nil {
@@ -53,93 +49,100 @@ func Run(ctx context.Context, env service.Env) error {
 	return server.Serve(ctx)
 }
 
-// Server is the outside world, on one HTTP and one SMTP listener.
+// Server is the outside world: one HTTP listener, and those that parties have beside it.
 type Server struct {
-	cfg config.Config
-	log *slog.Logger
+	party.Env
+	parties []standIn // in the order of the list
 
-	inbox  *inbox
-	faults *faults
-
-	clickwrap, pleasesign, esign *provider
-	tickets                      *tickets // in the addresses that they give out
-	key                          *rsa.PrivateKey
-	callbacks                    *http.Client
-
-	bitly, rebrandly *shortLinks
-	receipts         *receipts
-
-	httpListener, smtpListener net.Listener
-	handler                    http.Handler
-
+	listener net.Listener
+	handler  http.Handler
 	stopping chan struct{} // closed when Serve is told to end: nobody lingers any longer
 }
 
-// New opens both listeners, so that their addresses are known even where the settings say port 0. Serve answers them.
+// standIn is a party at work.
+type standIn struct {
+	party.Party
+	party.StandIn
+}
+
+// New opens all listeners, so that their addresses are known even where the settings say port 0. Serve serves them.
 func New(cfg config.Config, log *slog.Logger) (*Server, error) {
-	key, err := readKey(cfg.Sandbox.Key)
+	callbacks, err := party.NewCallbacks(cfg.Sandbox)
 	if err != nil {
 		return nil, err
 	}
-	words := newTickets()
-	s := &Server{
-		cfg:        cfg,
-		log:        log,
-		inbox:      newInbox(inboxBytes),
-		faults:     newFaults(),
-		clickwrap:  newClickwrap(cfg),
-		pleasesign: newPleasesign(words),
-		esign:      newEsign(),
-		tickets:    words,
-		key:        key,
-		callbacks:  newCallbackClient(),
-		bitly:      newShortLinks(),
-		rebrandly:  newShortLinks(),
-		receipts:   newReceipts(cfg.SMS.Vonage, log),
-		stopping:   make(chan struct{}),
+	s := &Server{stopping: make(chan struct{})}
+	s.Env = party.Env{
+		Config: cfg, Log: log, Inbox: party.NewInbox(), Faults: party.NewFaults(targets()), Tickets: party.NewTickets(), Callbacks: callbacks,
+		BaseURL: s.baseURL, Linger: s.linger,
 	}
-	s.handler = s.routes()
-
-	ctx, listen := context.Background(), net.ListenConfig{} // of addresses at hand: there is nothing to wait for
-	if s.httpListener, err = listen.Listen(ctx, "tcp", cfg.Sandbox.Addr); err != nil {
+	listen := net.ListenConfig{} // of an address at hand: there is nothing to wait for
+	if s.listener, err = listen.Listen(context.Background(), "tcp", cfg.Sandbox.Addr); err != nil {
 		return nil, fmt.Errorf("listen for the sandbox's HTTP: %w", err)
 	}
-	if s.smtpListener, err = listen.Listen(ctx, "tcp", cfg.Sandbox.SMTPAddr); err != nil {
-		return nil, errors.Join(fmt.Errorf("listen for the sandbox's SMTP: %w", err), s.httpListener.Close())
+	for _, p := range parties {
+		one, err := p.New(s.Env)
+		if err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+		s.parties = append(s.parties, standIn{p, one})
 	}
+	s.handler = s.routes()
 	return s, nil
 }
 
-// HTTPAddr is where HTTP is served, host:port.
-func (s *Server) HTTPAddr() string { return s.httpListener.Addr().String() }
+// close closes the listeners of a server that is not served.
+func (s *Server) close() error {
+	err := s.listener.Close()
+	for _, p := range s.parties {
+		if p.Listener != nil {
+			err = errors.Join(err, p.Listener.Close())
+		}
+	}
+	return err
+}
 
-// SMTPAddr is where mail is taken, host:port.
-func (s *Server) SMTPAddr() string { return s.smtpListener.Addr().String() }
+// HTTPAddr is where HTTP is served, host:port.
+func (s *Server) HTTPAddr() string { return s.listener.Addr().String() }
+
+// Addr is where a party listens beside HTTP, host:port; empty where it does not.
+func (s *Server) Addr(name string) string {
+	for _, p := range s.parties {
+		if p.Name == name && p.Listener != nil {
+			return p.Listener.Addr().String()
+		}
+	}
+	return ""
+}
 
 // Handler is all of the sandbox's HTTP.
 func (s *Server) Handler() http.Handler { return s.handler }
 
-// leaveWithin is how long calls in hand may take when the sandbox ends.
+// leaveWithin is how long calls in flight may take when the sandbox ends.
 const leaveWithin = 5 * time.Second
 
-// Serve answers both listeners until ctx ends, then finishes the calls in hand within five seconds. Call it once.
+// Serve serves all listeners until ctx ends, then finishes the calls in flight within five seconds. Call it once.
 func (s *Server) Serve(ctx context.Context) error {
 	web := &http.Server{
 		Handler:           s.handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      2 * time.Minute, // a slow answer may take one minute; see maxDelay
+		WriteTimeout:      2 * time.Minute, // a slow response may take one minute; see maxDelay
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}
-	post := s.postOffice()
-
-	failed := make(chan error, 2)
-	go func() { failed <- web.Serve(s.httpListener) }()
-	go func() { failed <- post.Serve(mailListener{s.smtpListener}) }()
-	s.log.Info("sandbox is open", "http", s.HTTPAddr(), "smtp", s.SMTPAddr())
+	failed := make(chan error, 1+len(s.parties))
+	go func() { failed <- web.Serve(s.listener) }()
+	addresses := []any{"http", s.HTTPAddr()}
+	for _, p := range s.parties {
+		if p.Listener != nil {
+			go func() { failed <- p.Listener.Serve() }()
+			addresses = append(addresses, p.Name, p.Listener.Addr().String())
+		}
+	}
+	s.Log.Info("sandbox is open", addresses...)
 
 	var err error
 	select {
@@ -148,22 +151,27 @@ func (s *Server) Serve(ctx context.Context) error {
 		err = fmt.Errorf("serve the sandbox: %w", err)
 	}
 	close(s.stopping)
-	err = errors.Join(err, leave(web, post))
-	s.receipts.end()
+	err = errors.Join(err, s.leave(web))
+	for _, p := range s.parties {
+		if p.Close != nil {
+			p.Close()
+		}
+	}
 	return err
 }
 
-// leave closes the doors and waits for the calls in hand.
-func leave(web *http.Server, post *smtp.Server) error {
+// leave closes the listeners and waits for the calls in flight.
+func (s *Server) leave(web *http.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
 	defer cancel()
 	var err error
 	if stuck := web.Shutdown(ctx); stuck != nil {
 		err = errors.Join(fmt.Errorf("end the sandbox's HTTP: %w", stuck), web.Close())
 	}
-	// Who stays connected to the mail server without a word is left behind: it cannot tell idle from busy.
-	if stuck := post.Shutdown(ctx); stuck != nil && !errors.Is(stuck, context.DeadlineExceeded) && !errors.Is(stuck, net.ErrClosed) {
-		err = errors.Join(err, fmt.Errorf("end the sandbox's SMTP: %w", stuck))
+	for _, p := range s.parties {
+		if p.Listener != nil {
+			err = errors.Join(err, p.Listener.Shutdown(ctx))
+		}
 	}
 	return err
 }
@@ -178,27 +186,8 @@ func (s *Server) linger(d time.Duration) {
 	}
 }
 
-// provider is the stand-in of that name; every provider that stories know has one.
-func (s *Server) provider(name string) *provider {
-	switch name {
-	case clickwrapName:
-		return s.clickwrap
-	case pleasesignName:
-		return s.pleasesign
-	default:
-		return s.esign
-	}
-}
-
-// knows tells whether a source of that provider has these credentials.
-func (s *Server) knows(provider string, fits func(config.API) bool) bool {
-	return slices.ContainsFunc(s.cfg.Sources, func(source config.Source) bool {
-		return source.Provider == provider && fits(source.API)
-	})
-}
-
-// world is what addresses in callbacks begin with, which nobody asked for under a name of his own.
-func (s *Server) world() string {
+// baseURL is what addresses in callbacks begin with, which nobody asked for under a name of his own.
+func (s *Server) baseURL() string {
 	host, port, err := net.SplitHostPort(s.HTTPAddr())
 	if ip := net.ParseIP(host); err == nil && ip.IsUnspecified() {
 		return "http://" + net.JoinHostPort("127.0.0.1", port)

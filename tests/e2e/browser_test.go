@@ -133,7 +133,7 @@ func TestTheSandboxInABrowser(t *testing.T) {
 		t.Errorf("at first: %q", got)
 	}
 	b.do(chromedp.Click(`button[data-provider="clickwrap"][data-story="two-signers"]`, chromedp.ByQuery))
-	h.Until(t, "ten messages are shown", func() bool { return b.count(".bubble, .letter") == 10 })
+	h.Until(t, "ten messages are shown", func() bool { return b.count(".bubble, .email") == 10 })
 	for _, want := range []string{
 		`Eric Smith has signed "E-Waiver Form". One more signature is needed to complete the document.`,
 		`"E-Waiver Form" has been accepted by all parties`, "eric.smith@example.com",
@@ -159,7 +159,7 @@ func TestTheSandboxInABrowser(t *testing.T) {
 	b.fits()
 
 	b.do(chromedp.Click("#clear", chromedp.ByQuery))
-	h.Until(t, "the page is empty", func() bool { return b.count(".bubble, .letter") == 0 })
+	h.Until(t, "the page is empty", func() bool { return b.count(".bubble, .email") == 0 })
 	b.fits()
 }
 

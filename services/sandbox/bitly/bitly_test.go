@@ -1,0 +1,97 @@
+package bitly_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/signrelay/signrelay/services/sandbox/sandboxtest"
+)
+
+var bitlyKey = http.Header{"Authorization": {"Bearer bitly-token"}, "Content-Type": {"application/json"}}
+
+const long = "https://sign.acme.example/l/abcdefgh"
+
+// shortened is Bitly's response, by its literal names.
+type shortened struct {
+	Link    string
+	LongURL string `json:"long_url"`
+	ID      string
+	Message string
+	Errors  []struct{ Field string }
+}
+
+func bitly(w sandboxtest.World, body string) sandboxtest.Response {
+	w.T.Helper()
+	return w.Do("POST", "/v4/shorten", body, bitlyKey)
+}
+
+func wantLeads(w sandboxtest.World, short, to string) {
+	w.T.Helper()
+	if a := w.Get(strings.TrimPrefix(short, w.Link(""))); a.Status != 302 || a.Header.Get("Location") != to {
+		w.T.Errorf("%s leads %d to %q, want %q", short, a.Status, a.Header.Get("Location"), to)
+	}
+}
+
+// Who asks who he is gets a response, and nobody else does.
+func TestItKnowsItsAccount(t *testing.T) {
+	t.Parallel()
+	w := sandboxtest.Open(t, "")
+	sandboxtest.WantStatus(t, w.Do("GET", "/v4/user", "", bitlyKey), 200)
+	sandboxtest.WantStatus(t, w.Do("GET", "/v4/user", "", http.Header{"Content-Type": {"application/json"}}), 403)
+}
+
+func TestBitlyGivesOneAddressOneLink(t *testing.T) {
+	t.Parallel()
+	w := sandboxtest.Open(t, "")
+	const body = `{"long_url":"` + long + `","domain":"acme.link","group_guid":"G1","force_new_link":false}`
+	made := bitly(w, body)
+	sandboxtest.WantStatus(t, made, 201)
+	link := sandboxtest.Read[shortened](t, made)
+	if !strings.HasPrefix(link.Link, w.Link("/b/")) || link.LongURL != long || !strings.HasPrefix(link.ID, "acme.link/") {
+		t.Errorf("answered %s", made.Body)
+	}
+	again := bitly(w, body)
+	sandboxtest.WantStatus(t, again, 200)
+	if sandboxtest.Read[shortened](t, again).Link != link.Link {
+		t.Errorf("again it is %s", again.Body)
+	}
+	other := sandboxtest.Read[shortened](t, bitly(w, `{"long_url":"`+long+`x","domain":"acme.link","group_guid":"G1"}`))
+	if other.Link == link.Link {
+		t.Error("another address got the same link")
+	}
+	wantLeads(w, link.Link, long)
+	wantLeads(w, other.Link, long+"x")
+	sandboxtest.WantStatus(t, w.Get("/b/none"), 404)
+}
+
+func TestBitlyRefusesWhatItWouldRefuse(t *testing.T) {
+	t.Parallel()
+	w := sandboxtest.Open(t, "")
+	for body, status := range map[string]int{
+		`not JSON`:                                                          422,
+		`{"domain":"bit.ly"}`:                                               400,
+		`{"long_url":"sign.acme.example"}`:                                  400,
+		`{"long_url":"` + long + `","domain":"x.y"}`:                        400,
+		`{"long_url":"` + long + `","group_guid":"G2"}`:                     403,
+		`{"long_url":"` + long + `","domain":"bit.ly","group_guid":"G1"}`:   201,
+		`{"long_url":"` + long + `/2","domain":"acme.link","tags":["any"]}`: 201,
+	} {
+		a := bitly(w, body)
+		sandboxtest.WantStatus(t, a, status)
+		if said := sandboxtest.Read[shortened](t, a); status == 400 && (said.Message == "" || len(said.Errors) != 1) {
+			t.Errorf("%s: answered %s", body, a.Body)
+		}
+	}
+	for _, authorization := range []string{"", "Bearer wrong", "bitly-token"} {
+		header := http.Header{"Authorization": {authorization}}
+		sandboxtest.WantStatus(t, w.Do("POST", "/v4/shorten", `{"long_url":"`+long+`"}`, header), 403)
+	}
+}
+
+func TestItFailsInEveryWay(t *testing.T) {
+	t.Parallel()
+	sandboxtest.API{Target: "bitly", Good: 201, Call: func(w sandboxtest.World) (sandboxtest.Response, error) {
+		return w.Try(w.T.Context(), "POST", "/v4/shorten", `{"long_url":"`+long+`","force_new_link":true}`, bitlyKey)
+	}}.Fails(t)
+}

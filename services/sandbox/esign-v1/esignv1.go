@@ -1,0 +1,232 @@
+// Package esignv1 stands in for the eSignature API v1: its REST API, its callbacks and its signing pages.
+package esignv1
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/services/sandbox/party"
+)
+
+const (
+	name  = "esign-v1"
+	title = "the eSignature API v1"
+)
+
+// Party is the eSignature API v1.
+var Party = party.Party{Name: name, Title: title, Targets: []party.Target{party.HTTPTarget(name)}, Stories: stories, New: open}
+
+type esign struct {
+	party.Env
+	provider *party.Provider
+}
+
+func open(env party.Env) (party.StandIn, error) {
+	e := esign{env, party.NewProvider(name, title, wire{})}
+	e.provider.Keep(example())
+	return party.StandIn{Routes: e.routes, Provider: e.provider}, nil
+}
+
+func (e esign) routes(mux *service.Routes) {
+	for path, handler := range map[string]http.HandlerFunc{
+		"document/{id}": e.getDocument, "signer/{id}": e.getSigner, "signer/{id}/new-link": e.getNewLink, "pdf/{id}": e.getPDF,
+	} {
+		mux.HandleFunc("GET /api/v1/"+path+"/{$}", e.authorized(handler))
+		mux.HandleFunc("GET /api/v1/"+path, e.authorized(withoutSlash))
+	}
+	mux.HandleFunc("GET /esign/{ticket}", e.GetLink(e.provider, "/esign/session/"))
+	mux.HandleFunc("GET /esign/session/{ticket}", e.GetSigningPage(e.visit))
+	mux.HandleFunc("POST /esign/session/{ticket}", e.PostSigningPage(e.visit))
+}
+
+// visit is who comes to /esign/session/{ticket}, where a link that opens once has led.
+func (e esign) visit(r *http.Request) (party.Visit, bool) {
+	return e.Admit(e.provider, r.PathValue("ticket"))
+}
+
+// authorized lets those in who bring the user and secret of one of the esign-v1 sources.
+func (e esign) authorized(next http.HandlerFunc) http.HandlerFunc {
+	return e.Faulty(name, says, func(w http.ResponseWriter, r *http.Request) {
+		pair, ok := strings.CutPrefix(r.Header.Get("Authorization"), "ApiKey ")
+		user, secret, _ := strings.Cut(pair, ":")
+		if !ok || !e.Knows(name, func(api config.API) bool { return party.Same(user, api.User) && party.Same(secret, api.Secret) }) {
+			says(w, http.StatusUnauthorized)
+			return
+		}
+		next(w, r)
+	})
+}
+
+// withoutSlash is what a path without the slash at its end gets: the API knows none such.
+func withoutSlash(w http.ResponseWriter, _ *http.Request) {
+	says(w, http.StatusNotFound)
+}
+
+// document is the response to GET /document/{id}/, as far as it tells of anything.
+type document struct {
+	Archived       bool     `json:"archived"`
+	AutoArchive    bool     `json:"auto_archive"`
+	CCEmails       string   `json:"cc_emails"`
+	Created        string   `json:"created"`
+	DoEmail        bool     `json:"do_email"`
+	DownloadFinal  bool     `json:"download_final"`
+	Group          string   `json:"group"`
+	HasFields      bool     `json:"has_fields"`
+	HashValue      string   `json:"hash_value"`
+	Modified       string   `json:"modified"`
+	Name           string   `json:"name"`
+	Redirect       string   `json:"redirect"`
+	ResourceURI    string   `json:"resource_uri"`
+	SignTime       any      `json:"sign_time"`
+	SignerObjects  []signer `json:"signer_objects"`
+	Signers        [][8]any `json:"signers"`
+	SignersInOrder bool     `json:"signers_in_order"`
+	Status         int      `json:"status"`
+	Tag            string   `json:"tag"`
+	Tag1           string   `json:"tag1"`
+	Tag2           string   `json:"tag2"`
+	User           string   `json:"user"`
+	UUID           string   `json:"uuid"`
+}
+
+type signer struct {
+	FirstName   string `json:"firstname"`
+	LastName    string `json:"lastname"`
+	Email       string `json:"email"`
+	Order       int    `json:"order"` // from 0, whether they sign in it or not
+	Role        string `json:"role"`
+	Tel         string `json:"tel"`
+	Status      int    `json:"status"`
+	UUID        string `json:"uuid"`
+	ResourceURI string `json:"resource_uri"`
+}
+
+// getDocument is GET /api/v1/document/{id}/.
+func (e esign) getDocument(w http.ResponseWriter, r *http.Request) {
+	d, ok := e.provider.Find(r.PathValue("id"))
+	if !ok {
+		says(w, http.StatusNotFound)
+		return
+	}
+	response := document{
+		AutoArchive: true, Created: d.Created.Format(timeFormat), Group: groupURI(d), HasFields: true, Modified: d.Created.Format(timeFormat),
+		Name: d.Title, ResourceURI: documentURI(d.ID), SignersInOrder: d.Ordered, Status: documentStatus[d.Status],
+		User: "/api/v1/user/34034334ab34334333/", UUID: d.ID, DownloadFinal: d.Status == party.StatusComplete,
+	}
+	if d.Status == party.StatusComplete {
+		sum := sha256.Sum256(party.PDF(d))
+		response.HashValue, response.SignTime = hex.EncodeToString(sum[:]), d.Ended.Format(timeFormat)
+	}
+	for i, who := range d.Recipients {
+		status := signerStatus[who.Stage]
+		response.DoEmail = response.DoEmail || who.Mailed // one setting for all of a document
+		response.Signers = append(response.Signers, [8]any{signerURI(who.ID), who.First, who.Last, who.Email, who.Mobile, true, status, i})
+		response.SignerObjects = append(response.SignerObjects, signer{
+			FirstName: who.First, LastName: who.Last, Email: who.Email, Order: i, Role: "signer", Tel: who.Mobile,
+			Status: status, UUID: who.ID, ResourceURI: signerURI(who.ID),
+		})
+	}
+	party.WriteJSON(w, http.StatusOK, response)
+}
+
+// Status codes; the same number means one thing on a document and another on a signer.
+var (
+	documentStatus = map[party.Status]int{party.StatusDraft: 10, party.StatusOpen: 10, party.StatusComplete: 30, party.StatusRejected: 50}
+	signerStatus   = map[party.Stage]int{
+		party.StageWaiting: 4, party.StageDue: 4, party.StageVisited: 20, party.StageUnreachable: 10, party.StageSigned: 40, party.StageDeclined: 60,
+	}
+)
+
+// getSigner is GET /api/v1/signer/{id}/, which tells neither a number nor a link.
+func (e esign) getSigner(w http.ResponseWriter, r *http.Request) {
+	d, i, ok := e.provider.Recipient(r.PathValue("id"))
+	if !ok {
+		says(w, http.StatusNotFound)
+		return
+	}
+	who := d.Recipients[i]
+	party.WriteJSON(w, http.StatusOK, struct {
+		Document    string `json:"document"`
+		Email       string `json:"email"`
+		FirstName   string `json:"first_name"`
+		LastName    string `json:"last_name"`
+		HasFields   bool   `json:"has_fields"`
+		Order       int    `json:"order"`
+		ResourceURI string `json:"resource_uri"`
+		Status      int    `json:"status"`
+	}{documentURI(d.ID), who.Email, who.First, who.Last, true, i, signerURI(who.ID), signerStatus[who.Stage]})
+}
+
+// getNewLink is GET /api/v1/signer/{id}/new-link/: nothing but a Location, which opens once.
+func (e esign) getNewLink(w http.ResponseWriter, r *http.Request) {
+	d, i, ok := e.provider.Recipient(r.PathValue("id"))
+	switch {
+	case !ok:
+		says(w, http.StatusNotFound)
+	case d.Status != party.StatusOpen || d.Recipients[i].Stage == party.StageSigned:
+		says(w, http.StatusBadRequest)
+	default:
+		w.Header().Set("Location", party.PublicURL(r)+"/esign/"+e.Tickets.Issue(party.Ticket{Provider: e.provider, Document: d.ID, Who: i, Once: true}))
+		w.WriteHeader(http.StatusCreated)
+	}
+}
+
+// getPDF is GET /api/v1/pdf/{id}/: the document itself, the way to it, or that it has to be fetched from the archive.
+func (e esign) getPDF(w http.ResponseWriter, r *http.Request) {
+	d, ok := e.provider.Find(r.PathValue("id"))
+	switch {
+	case !ok:
+		says(w, http.StatusNotFound)
+	case d.Status != party.StatusComplete:
+		says(w, http.StatusBadRequest)
+	case d.Storage == archived:
+		w.WriteHeader(http.StatusCreated)
+	case d.Storage == elsewhere:
+		w.Header().Set("Location", e.Tickets.File(party.PublicURL(r), e.provider, d.ID))
+		w.WriteHeader(http.StatusFound)
+	default:
+		party.WritePDF(w, d)
+	}
+}
+
+// says is an error as the eSignature API writes it: its body is meant for people, and of no fixed shape.
+func says(w http.ResponseWriter, status int) {
+	if status == http.StatusUnauthorized {
+		w.WriteHeader(status)
+		return
+	}
+	party.WriteJSON(w, status, map[string]string{"error": http.StatusText(status)})
+}
+
+func groupURI(d party.Document) string {
+	group := strings.Trim(d.Source.API.Group, "/")
+	if group == "" {
+		group = "demo-group"
+	}
+	return "/api/v1/group/" + group[strings.LastIndexByte(group, '/')+1:] + "/"
+}
+
+func documentURI(id string) string { return "/api/v1/document/" + id + "/" }
+func signerURI(id string) string   { return "/api/v1/signer/" + id + "/" }
+
+// timeFormat is how times are written: without a zone.
+const timeFormat = "2006-01-02T15:04:05"
+
+// example is the document of the documentation's callbacks, whose ids are its placeholders.
+func example() *party.Document {
+	d := party.Example("[doc-id]", "[signer-id]", ameliaClarke)
+	d.Title, d.Status, d.Ended = "name of doc", party.StatusComplete, d.Sent.Add(time.Minute)
+	d.Recipients[0].Stage = party.StageSigned
+	return d
+}
+
+// Where a finished document can be, beside at hand.
+const (
+	elsewhere = "elsewhere" // on another server: /pdf/ leads there
+	archived  = "archived"  // it takes four hours to fetch
+)

@@ -1,0 +1,75 @@
+package esignv1
+
+import (
+	"slices"
+	"time"
+
+	"github.com/signrelay/signrelay/services/sandbox/party"
+)
+
+// The people of the esign-v1 stories. The numbers are those that Britain keeps for fiction; one is typed as at home.
+var (
+	ameliaClarke = party.Signer{First: "Amelia", Last: "Clarke", Email: "amelia.clarke@example.com", Mobile: "+447700900123", ByEmail: true, BySMS: "447700900123"}
+	oliverHughes = party.Signer{First: "Oliver", Last: "Hughes", Email: "oliver.hughes@example.com", Mobile: "07700 900456", ByEmail: true, BySMS: "447700900456"}
+	islaMorgan   = party.Signer{First: "Isla", Last: "Morgan", Email: "isla.morgan@example.com", ByEmail: true}
+)
+
+// nightLong is how long the outage of the long night was.
+const nightLong = 9 * time.Hour
+
+// stories are batches as they come every six minutes, or after an outage, and the callback of a finished document.
+var stories = []party.Story{
+	{
+		Provider: name, Name: "one-signer",
+		Title:       "One signer, and two callbacks of the end",
+		Description: `Amelia Clarke's link is ours to send. Both the batch and the callback of the finished document say that it is signed: she is told once.`,
+		Documents:   []party.Draft{{Title: "Statement of Work", Signers: []party.Signer{ameliaClarke}}},
+		Steps: []party.Step{
+			party.Together(party.First.Sent()),
+			party.Together(party.First.Opened(0), party.First.Signed(0), party.First.Completed(), party.First.Sealed()),
+		},
+		Messages: slices.Concat(party.Invitation(ameliaClarke), party.Completion(ameliaClarke)),
+	},
+	{
+		Provider: name, Name: "two-signers",
+		Title:       "One after the other",
+		Description: `Oliver Hughes comes second: he hears of the document when Amelia Clarke has signed. The finished document lies on another server.`,
+		Documents: []party.Draft{
+			{Title: "Shareholder Agreement", Ordered: true, Storage: elsewhere, Signers: []party.Signer{ameliaClarke, oliverHughes}},
+		},
+		Steps: []party.Step{
+			party.Together(party.First.Sent()),
+			party.Together(party.First.Opened(0), party.First.Signed(0)),
+			party.Together(party.First.Opened(1), party.First.Signed(1), party.First.Completed()),
+		},
+		Messages: slices.Concat(party.Invitation(ameliaClarke), party.Invitation(oliverHughes), party.Completion(ameliaClarke, oliverHughes)),
+	},
+	{
+		Provider: name, Name: "long-night",
+		Title: "A long night",
+		Description: `After an outage of nine hours one batch tells everything: "Supply Agreement" went to Amelia Clarke and Oliver Hughes, both signed, ` +
+			`and it is in the archive by now; "Data Processing Addendum" went to Isla Morgan, who has yet to sign. The batch comes twice.`,
+		Documents: []party.Draft{
+			{Title: "Supply Agreement", Storage: archived, Signers: []party.Signer{ameliaClarke, oliverHughes}},
+			{Title: "Data Processing Addendum", Signers: []party.Signer{islaMorgan}},
+		},
+		Steps: []party.Step{{
+			Events: []party.Event{
+				party.First.Sent(), party.First.Opened(0), party.Second.Sent(), party.First.Signed(0), party.First.Opened(1), party.First.Signed(1), party.First.Completed(),
+			},
+			Over: nightLong, Twice: true,
+		}},
+		Messages: slices.Concat(party.Completion(ameliaClarke, oliverHughes), party.Invitation(islaMorgan)),
+	},
+	{
+		Provider: name, Name: "declined",
+		Title:       "One of two rejects",
+		Description: `Amelia Clarke rejects the document. Oliver Hughes and the document's sender are told so, once.`,
+		Documents:   []party.Draft{{Title: "Lease Renewal", Signers: []party.Signer{ameliaClarke, oliverHughes}}},
+		Steps: []party.Step{
+			party.Together(party.First.Sent()),
+			party.Together(party.First.Opened(0), party.First.Declined(0)),
+		},
+		Messages: slices.Concat(party.Invitation(ameliaClarke, oliverHughes), party.Declining(oliverHughes)),
+	},
+}

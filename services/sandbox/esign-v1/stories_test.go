@@ -1,0 +1,82 @@
+package esignv1_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/services/sandbox/sandboxtest"
+)
+
+// What each story's callbacks are, and the events that the pack reads in them.
+func TestEveryStorysCallbacksAreAuthenticAndTellWhatHappened(t *testing.T) {
+	t.Parallel()
+	sandboxtest.Stories(t, "esign-v1", []sandboxtest.Story{
+		{
+			Name:      "one-signer",
+			Callbacks: []string{"all", "all", "signed"},
+			Events: []string{
+				"document.created", "recipient.queued",
+				"recipient.opened", "recipient.signed", "document.completed",
+				"document.completed",
+			},
+		},
+		{
+			Name:      "two-signers",
+			Callbacks: []string{"all", "all", "all"},
+			Events: []string{
+				"document.created", "recipient.queued", "recipient.queued",
+				"recipient.opened", "recipient.signed",
+				"recipient.opened", "recipient.signed", "document.completed",
+			},
+		},
+		{
+			Name:      "long-night",
+			Callbacks: []string{"all", "all"},
+			Events: slices.Repeat([]string{
+				"document.created", "recipient.queued", "recipient.queued", "recipient.opened",
+				"document.created", "recipient.queued",
+				"recipient.signed", "recipient.opened", "recipient.signed", "document.completed",
+			}, 2),
+		},
+		{
+			Name:      "declined",
+			Callbacks: []string{"all", "all"},
+			Events:    []string{"document.created", "recipient.queued", "recipient.queued", "recipient.opened", "recipient.declined", "document.declined"},
+		},
+	})
+}
+
+func TestABatchThatIsSentTwiceIsNoOtherEvent(t *testing.T) {
+	t.Parallel()
+	night := sandboxtest.NewIngest(t)
+	w := sandboxtest.Open(t, night.URL)
+	got := w.Play("esign-v1", "long-night")
+	if len(got.Documents) != 2 || len(night.Calls) != 2 || night.Calls[0].Fields["data"] != night.Calls[1].Fields["data"] {
+		t.Fatalf("%d documents, %d batches", len(got.Documents), len(night.Calls))
+	}
+	events := sandboxtest.Normalized(t, night.Calls)
+	first, last := events[0].Occurred, events[len(events)-1].Occurred
+	if span := last.Sub(first); span < 6*time.Hour || span > 9*time.Hour || time.Since(last) > time.Minute {
+		t.Errorf("the night lasted %v and ended at %v", span, last)
+	}
+}
+
+func TestBothCallbacksOfAFinishedDocumentTellOneFact(t *testing.T) {
+	t.Parallel()
+	in := sandboxtest.NewIngest(t)
+	w := sandboxtest.Open(t, in.URL)
+	id := w.Play("esign-v1", "one-signer").Documents[0]
+	var ends []sandboxtest.Event
+	for _, e := range sandboxtest.Normalized(t, in.Calls) {
+		if e.Kind == "document.completed" {
+			ends = append(ends, e)
+		}
+	}
+	if len(ends) != 2 || ends[0].ID != ends[1].ID || ends[0].Document != id {
+		t.Errorf("the ends are %+v, want one fact of %s twice", ends, id)
+	}
+	if token := in.Calls[2].Query.Get("token"); in.Calls[2].Path != "POST /webhooks/esign-v1/gb/signed" || token != "demo" {
+		t.Errorf("the second came to %s with the token %q", in.Calls[2].Path, token)
+	}
+}

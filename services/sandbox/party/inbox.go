@@ -1,0 +1,108 @@
+package party
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Message is what a signer received.
+type Message struct {
+	Channel    string    `json:"channel"` // "sms" or "email"
+	To         string    `json:"to"`      // as it was sent: a number without its plus, or an address
+	From       string    `json:"from"`
+	Subject    string    `json:"subject"` // of an e-mail
+	Text       string    `json:"text"`
+	HTML       string    `json:"html"`      // of an e-mail
+	Reference  string    `json:"reference"` // Vonage's client-ref; an e-mail's Message-ID without its brackets
+	ReceivedAt time.Time `json:"received_at"`
+
+	Number int `json:"-"` // 1, 2, 3, … in order of arrival; never used again
+}
+
+// inboxBytes bounds what is kept, about 100,000 text messages; then the oldest go.
+const inboxBytes = 64 << 20
+
+// messageBytes is what a message takes beside its texts.
+const messageBytes = 256
+
+func (m *Message) size() int {
+	return messageBytes + len(m.To) + len(m.From) + len(m.Subject) + len(m.Text) + len(m.HTML) + len(m.Reference)
+}
+
+// Inbox keeps what all signers received, in order of arrival.
+type Inbox struct {
+	mu       sync.Mutex
+	messages []Message
+	bytes    int
+	maxBytes int
+	received int
+}
+
+// NewInbox returns an empty inbox.
+func NewInbox() *Inbox { return newInbox(inboxBytes) }
+
+func newInbox(maxBytes int) *Inbox { return &Inbox{maxBytes: maxBytes} }
+
+// Receive takes a message in and stamps it.
+func (b *Inbox) Receive(m Message) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.received++
+	m.Number = b.received
+	m.ReceivedAt = time.Now().UTC()
+	b.messages = append(b.messages, m)
+	b.bytes += m.size()
+
+	gone := 0
+	for b.bytes > b.maxBytes && gone < len(b.messages)-1 { // the newest stays, whatever its size
+		b.bytes -= b.messages[gone].size()
+		b.messages[gone] = Message{}
+		gone++
+	}
+	b.messages = b.messages[gone:]
+}
+
+// List returns the messages to an address or number and on a channel, in order of arrival; empty means any.
+func (b *Inbox) List(to, channel string) []Message {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	found := []Message{}
+	for _, m := range b.messages {
+		if (channel == "" || m.Channel == channel) && (to == "" || sameAddress(m.To, to)) {
+			found = append(found, m)
+		}
+	}
+	return found
+}
+
+// Email returns one e-mail by its number.
+func (b *Inbox) Email(number int) (Message, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := slices.IndexFunc(b.messages, func(m Message) bool { return m.Number == number && m.Channel == ChannelEmail })
+	if i < 0 {
+		return Message{}, false
+	}
+	return b.messages[i], true
+}
+
+// Clear deletes all messages.
+func (b *Inbox) Clear() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.messages, b.bytes = nil, 0
+}
+
+// sameAddress compares without case, and without the plus before a number: in a query it must be written %2B, and
+// whoever forgets that has sent a space.
+func sameAddress(a, b string) bool {
+	return strings.EqualFold(strings.TrimLeft(a, "+ "), strings.TrimLeft(b, "+ "))
+}
+
+// The channels of messages.
+const (
+	ChannelSMS   = "sms"
+	ChannelEmail = "email"
+)

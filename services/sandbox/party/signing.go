@@ -1,0 +1,119 @@
+package party
+
+import (
+	_ "embed"
+	"html/template"
+	"net/http"
+	"strings"
+)
+
+//go:embed sign.html
+var signHTML string
+
+var signPage = template.Must(template.New("sign.html").Parse(signHTML))
+
+// Visit is a person at a document's page.
+type Visit struct {
+	Provider *Provider
+	Document Document
+	Who      int
+}
+
+// signingPage is what sign.html shows.
+type signingPage struct {
+	Provider string
+	Title    string
+	Who      string
+	Closed   string // why there is nothing to sign; empty where there is
+	Complete bool
+	File     string // where the finished document is
+	Problem  string // what went wrong after the button was pressed
+}
+
+// signPolicy is what a signing page may do beyond being read: post its own form.
+const signPolicy = "form-action 'self'"
+
+// Admit is who comes with a ticket of that provider's to its page.
+func (e Env) Admit(p *Provider, secret string) (Visit, bool) {
+	used, _, ok := e.Tickets.Use(secret)
+	if !ok || used.Provider != p || used.pdf || used.Once {
+		return Visit{}, false
+	}
+	d, ok := p.Find(used.Document)
+	return Visit{p, d, used.Who}, ok
+}
+
+// GetLink is GET of a link that opens once, for whoever comes first: a robot that looks at it leaves nothing for its person. It
+// leads to the page at session, which stays.
+func (e Env) GetLink(p *Provider, session string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		used, before, ok := e.Tickets.Use(r.PathValue("ticket"))
+		switch {
+		case !ok || !used.Once:
+			http.NotFound(w, r)
+		case before:
+			WritePage(w, http.StatusGone, signPage, signPolicy, signingPage{Provider: p.title, Closed: "This link was used."})
+		default:
+			used.Once, used.used = false, false
+			w.Header().Set("Referrer-Policy", "no-referrer")
+			http.Redirect(w, r, session+e.Tickets.Issue(used), http.StatusSeeOther)
+		}
+	}
+}
+
+// GetSigningPage shows a document to the person whose link it is, with buttons to sign and to decline.
+func (e Env) GetSigningPage(at func(*http.Request) (Visit, bool)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v, ok := at(r)
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		e.showSigning(w, r, http.StatusOK, v, "")
+	}
+}
+
+// PostSigningPage signs, or declines, and sends the callbacks that the provider would. Then the page is shown as it is now.
+func (e Env) PostSigningPage(at func(*http.Request) (Visit, bool)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v, ok := at(r)
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		do := r.PostFormValue("do")
+		if do != "sign" && do != "decline" {
+			http.Error(w, `the field "do" is sign or decline`, http.StatusBadRequest)
+			return
+		}
+		calls, err := v.Provider.press(v.Document.ID, v.Who, do == "decline", e.BaseURL())
+		if err != nil {
+			e.showSigning(w, r, http.StatusConflict, v, "")
+			return
+		}
+		if err := LiftDeadlines(w); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		v.Document, _ = v.Provider.Find(v.Document.ID)
+		for _, c := range calls {
+			if _, err := e.Callbacks.Send(r.Context(), v.Document.Source, c); err != nil {
+				e.showSigning(w, r, http.StatusBadGateway, v, "Signrelay was not told of it: "+err.Error()+".")
+				return
+			}
+		}
+		w.Header().Set("Location", r.URL.RequestURI())
+		w.WriteHeader(http.StatusSeeOther)
+	}
+}
+
+func (e Env) showSigning(w http.ResponseWriter, r *http.Request, status int, v Visit, problem string) {
+	p := signingPage{
+		Provider: v.Provider.title, Title: v.Document.Title, Who: v.Document.Recipients[v.Who].Name(), Closed: v.Document.closed(v.Who),
+		Complete: v.Document.Status == StatusComplete, Problem: problem,
+	}
+	if p.Complete {
+		p.File = strings.TrimPrefix(e.Tickets.File(PublicURL(r), v.Provider, v.Document.ID), PublicURL(r))
+	}
+	WritePage(w, status, signPage, signPolicy, p)
+}

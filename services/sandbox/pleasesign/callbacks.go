@@ -1,0 +1,110 @@
+package pleasesign
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/services/sandbox/party"
+)
+
+// wire is how PleaseSign reports what happened to its documents.
+type wire struct {
+	tickets  *party.Tickets
+	provider *party.Provider
+}
+
+// DocumentID implements party.Wire.
+func (*wire) DocumentID() string { return "PLSDOC" + party.RandomHex(13) }
+
+// RecipientID implements party.Wire.
+func (*wire) RecipientID() string { return party.RandomHex(16) }
+
+// Callbacks implements party.Wire. It is one for each thing that happened, and one for each e-mail that PleaseSign sends by itself because of it.
+func (p *wire) Callbacks(happened []party.Change, baseURL string) []party.Callback {
+	var all []party.Callback
+	for _, h := range happened {
+		if event, body := p.body(h, baseURL); event != "" {
+			all = append(all, callback(event, body))
+		}
+		for _, i := range h.Turns {
+			if who := h.Doc.Recipients[i]; who.Mailed {
+				body := aboutRecipient("recipient.sent", h.Doc, who)
+				body = append(body, field{"method", "email"}, field{"sent_date", h.At.Unix()})
+				all = append(all, callback("recipient.sent", body))
+			}
+		}
+	}
+	return all
+}
+
+func (p *wire) body(h party.Change, baseURL string) (event string, body fields) {
+	now := h.At.Unix()
+	switch h.Type {
+	case party.DocumentSent:
+		return "document.created", append(aboutDocument("document.created", h.Doc), field{"processed_date", now})
+	case party.DocumentCompleted:
+		file := func() string { return p.tickets.File(baseURL, p.provider, h.Doc.ID) }
+		return "document.complete", append(aboutDocument("document.complete", h.Doc), field{"complete_date", now},
+			field{"original", file()}, field{"signed", file()}, field{"certificate", file()})
+	case party.RecipientOpened:
+		body := append(aboutRecipient("recipient.opened", h.Doc, h.Who()), field{"method", method(h.Who())})
+		return "recipient.opened", append(body, field{"opened_date", now})
+	case party.RecipientSigned:
+		body := append(aboutRecipient("recipient.complete", h.Doc, h.Who()), field{"method", method(h.Who())})
+		return "recipient.complete", append(body, field{"complete_date", now})
+	case party.RecipientDeclined:
+		return "document.void", append(aboutDocument("document.void", h.Doc),
+			field{"recipient_id", h.Who().ID}, field{"void_date", now}, field{"void_reason", h.Doc.Reason})
+	case party.RecipientFailed:
+		return "recipient.failed", append(aboutRecipient("recipient.failed", h.Doc, h.Who()),
+			field{"diag", "smtp;550 5.1.1 RESOLVER.ADR.RecipNotFound; not found"}, field{"message", "bad_mailbox"}, field{"failed_date", now})
+	default:
+		return "", nil
+	}
+}
+
+// method is how a recipient came to the document: by an e-mail of PleaseSign's, or by a link that its API gave out.
+func method(who party.Recipient) string {
+	if who.Mailed {
+		return "email"
+	}
+	return "api"
+}
+
+func aboutDocument(event string, d party.Document) fields {
+	return fields{{"id", party.RandomHex(16)}, {"event", event}, {"document_id", d.ID}}
+}
+
+func aboutRecipient(event string, d party.Document, who party.Recipient) fields {
+	return append(aboutDocument(event, d), field{"recipient_id", who.ID}, field{"first_name", who.First},
+		field{"last_name", who.Last}, field{"email", who.Email}, field{"mobile", orNull(who.Mobile)})
+}
+
+func callback(event string, body fields) party.Callback {
+	return party.Callback{Event: event, Request: pack.Request{
+		Method: http.MethodPost, Body: body.json(), ReceivedAt: time.Now(), Header: http.Header{"Content-Type": {"application/json"}},
+	}}
+}
+
+// fields are an object's, in the order in which they are written.
+type fields []field
+
+type field struct {
+	name  string
+	value any
+}
+
+func (f fields) json() []byte {
+	out := []byte{'{'}
+	for i, one := range f {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		name, _ := json.Marshal(one.name)   //nolint:errchkjson // a string
+		value, _ := json.Marshal(one.value) //nolint:errchkjson // a string, a number or null
+		out = append(append(append(out, name...), ':'), value...)
+	}
+	return append(out, '}')
+}

@@ -1,0 +1,207 @@
+// Package pleasesign stands in for PleaseSign: its REST API, its callbacks and its signing pages.
+package pleasesign
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/services/sandbox/party"
+)
+
+const (
+	name  = "pleasesign"
+	title = "PleaseSign"
+)
+
+// Party is PleaseSign.
+var Party = party.Party{Name: name, Title: title, Targets: []party.Target{party.HTTPTarget(name)}, Stories: stories, New: open}
+
+type pleasesign struct {
+	party.Env
+	provider *party.Provider
+}
+
+// open holds the documents of the documentation's examples from its start, so that a callback pasted from there
+// finds its recipient.
+func open(env party.Env) (party.StandIn, error) {
+	w := &wire{tickets: env.Tickets}
+	p := pleasesign{env, party.NewProvider(name, title, w)}
+	w.provider = p.provider
+	johnDoe := party.Signer{First: "John", Last: "Doe", Email: "john.doe@example.com", Mobile: "61491570313", ByEmail: true, BySMS: "61491570313"}
+	for document, recipient := range map[string]string{
+		"PLSDOC19704278f8c51564ff0c707817": "52cc002fac06025cddad05de87f75b37",
+		"PLSDOC6b776e1a931ef27ca87e56b6fb": party.RandomHex(16),
+	} {
+		p.provider.Keep(party.Example(document, recipient, johnDoe))
+	}
+	return party.StandIn{Routes: p.routes, Provider: p.provider}, nil
+}
+
+func (p pleasesign) routes(mux *service.Routes) {
+	mux.HandleFunc("GET /document/{id}", p.authorized(p.getDocument))
+	mux.HandleFunc("GET /document/{id}/master", p.authorized(p.getMaster))
+	mux.HandleFunc("GET /recipient/{id}/signingurl", p.authorized(p.getSigningURL))
+	mux.HandleFunc("GET /pleasesign", p.GetSigningPage(p.visit))
+	mux.HandleFunc("POST /pleasesign", p.PostSigningPage(p.visit))
+}
+
+// visit is who comes to /pleasesign?e=…&p=…
+func (p pleasesign) visit(r *http.Request) (party.Visit, bool) {
+	return p.Admit(p.provider, r.URL.Query().Get("p"))
+}
+
+// authorized lets those in who bring the two keys of one of the PleaseSign sources.
+func (p pleasesign) authorized(next http.HandlerFunc) http.HandlerFunc {
+	return p.Faulty(name, says, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Request-Id", party.RandomHex(16))
+		key, secret := r.Header.Get("X-Pleasesign-Key"), r.Header.Get("X-Pleasesign-Secret")
+		if !p.Knows(name, func(api config.API) bool { return party.Same(key, api.Key) && party.Same(secret, api.Secret) }) {
+			says(w, http.StatusUnauthorized)
+			return
+		}
+		next(w, r)
+	})
+}
+
+// document is the response to GET /document/{id}.
+type document struct {
+	ID             string      `json:"id"`
+	Title          string      `json:"title"`
+	Message        string      `json:"message"`
+	Status         string      `json:"status"`
+	BrandID        any         `json:"brand_id"`
+	SenderID       string      `json:"sender_id"`
+	SenderName     string      `json:"sender_name"`
+	SenderEmail    string      `json:"sender_email"`
+	SenderBusiness string      `json:"sender_business"`
+	Created        any         `json:"created_date"`
+	Sent           any         `json:"sent_date"`
+	Complete       any         `json:"complete_date"`
+	Void           any         `json:"void_date"`
+	VoidReason     any         `json:"void_reason"`
+	Recipients     []recipient `json:"recipients"`
+}
+
+type recipient struct {
+	ID            string `json:"id"`
+	FirstName     string `json:"first_name"`
+	LastName      string `json:"last_name"`
+	Email         string `json:"email"`
+	Mobile        any    `json:"mobile"`
+	Status        string `json:"status"`
+	Silent        bool   `json:"silent"`
+	Redirect      any    `json:"redirect"`
+	RedirectVoid  any    `json:"redirect_void"`
+	Routing       int    `json:"routing"`
+	NomineeID     any    `json:"nominee_id"`
+	Created       any    `json:"created_date"`
+	Complete      any    `json:"complete_date"`
+	Reminder      any    `json:"reminder_date"`
+	ReminderCount int    `json:"reminder_count"`
+}
+
+// getDocument is GET /document/{id}.
+func (p pleasesign) getDocument(w http.ResponseWriter, r *http.Request) {
+	d, ok := p.provider.Find(r.PathValue("id"))
+	if !ok {
+		says(w, http.StatusNotFound)
+		return
+	}
+	response := document{
+		ID: d.ID, Title: d.Title, Message: "Please sign.", Status: documentStatus[d.Status], SenderID: "a6564df8db9e9624",
+		SenderName: "Charlotte Brown", SenderEmail: "charlotte.brown@example.com", SenderBusiness: "Brown & Co",
+		Created: d.Created.Unix(), Sent: unixOrNull(d.Sent), VoidReason: orNull(d.Reason),
+	}
+	switch d.Status {
+	case party.StatusComplete:
+		response.Complete = d.Ended.Unix()
+	case party.StatusRejected:
+		response.Void = d.Ended.Unix()
+	default: // neither
+	}
+	for i, who := range d.Recipients {
+		one := recipient{
+			ID: who.ID, FirstName: who.First, LastName: who.Last, Email: who.Email, Mobile: orNull(who.Mobile),
+			Status: recipientStatus[who.Stage], Silent: !who.Mailed, Routing: 1, Created: d.Created.Unix(),
+		}
+		if d.Ordered {
+			one.Routing = i + 1
+		}
+		if who.Stage == party.StageSigned {
+			one.Complete = who.Since.Unix()
+		}
+		response.Recipients = append(response.Recipients, one)
+	}
+	party.WriteJSON(w, http.StatusOK, response)
+}
+
+// How PleaseSign writes how far a document or a recipient has come. Who has opened a document is still "sent".
+var (
+	documentStatus = map[party.Status]string{
+		party.StatusDraft: "building", party.StatusOpen: "sent", party.StatusComplete: "complete", party.StatusRejected: "void",
+	}
+	recipientStatus = map[party.Stage]string{
+		party.StageWaiting: "pending", party.StageDue: "sent", party.StageVisited: "sent", party.StageUnreachable: "failed",
+		party.StageSigned: "complete", party.StageDeclined: "void",
+	}
+)
+
+// idURL is the response to both questions for an address.
+type idURL struct {
+	ID  string `json:"id"`
+	URL string `json:"url"`
+}
+
+// getMaster is GET /document/{id}/master: where the document is as far as it has come.
+func (p pleasesign) getMaster(w http.ResponseWriter, r *http.Request) {
+	d, ok := p.provider.Find(r.PathValue("id"))
+	if !ok {
+		says(w, http.StatusNotFound)
+		return
+	}
+	party.WriteJSON(w, http.StatusOK, idURL{d.ID, p.Tickets.File(party.PublicURL(r), p.provider, d.ID)})
+}
+
+// getSigningURL is GET /recipient/{id}/signingurl. It is given only for a document that is sent, to a recipient who is
+// pending or sent. That whose turn has not come gets one that does not open yet is PleaseSign's own way.
+func (p pleasesign) getSigningURL(w http.ResponseWriter, r *http.Request) {
+	d, i, ok := p.provider.Recipient(r.PathValue("id"))
+	if !ok {
+		says(w, http.StatusNotFound)
+		return
+	}
+	who := d.Recipients[i]
+	if state := recipientStatus[who.Stage]; d.Status != party.StatusOpen || (state != "pending" && state != "sent") {
+		party.WriteJSON(w, http.StatusBadRequest, problem{"A signing url cannot be generated for this recipient."})
+		return
+	}
+	ticket := p.Tickets.Issue(party.Ticket{Provider: p.provider, Document: d.ID, Who: i})
+	party.WriteJSON(w, http.StatusOK, idURL{who.ID, party.PublicURL(r) + "/pleasesign?e=" + party.RandomHex(6) + "&p=" + ticket})
+}
+
+type problem struct {
+	Message string `json:"message"`
+}
+
+// says is an error as PleaseSign writes it.
+func says(w http.ResponseWriter, status int) {
+	party.WriteJSON(w, status, problem{http.StatusText(status) + "."})
+}
+
+// orNull is s, or null where there is nothing.
+func orNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+// unixOrNull is seconds since 1970, or null where it has not happened.
+func unixOrNull(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.Unix()
+}

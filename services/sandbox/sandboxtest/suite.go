@@ -1,0 +1,187 @@
+package sandboxtest
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Story is a story's callbacks, and the events that the provider's own pack reads in them.
+type Story struct {
+	Name      string
+	Callbacks []string
+	Events    []string
+}
+
+// Stories plays every story of a provider: its callbacks must be authentic, and its own pack must read in them what happened.
+func Stories(t *testing.T, provider string, want []Story) {
+	t.Helper()
+	var names, listed []string
+	for _, s := range want {
+		names = append(names, s.Name)
+		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
+			in := NewIngest(t)
+			w := Open(t, in.URL)
+			var callbacks []string
+			for _, c := range w.Play(provider, s.Name).Callbacks {
+				callbacks = append(callbacks, c.Event)
+			}
+			if !slices.Equal(callbacks, s.Callbacks) {
+				t.Errorf("callbacks are %q, want %q", callbacks, s.Callbacks)
+			}
+			if events := kinds(Normalized(t, in.Calls)); !slices.Equal(events, s.Events) {
+				t.Errorf("events are %q, want %q", events, s.Events)
+			}
+		})
+	}
+	w := Open(t, "")
+	for _, s := range Read[[]struct{ Provider, Story string }](t, w.Get("/api/stories")) {
+		if s.Provider == provider {
+			listed = append(listed, s.Story)
+		}
+	}
+	if !slices.Equal(listed, names) {
+		t.Errorf("the stories of %s are %q, want %q", provider, listed, names)
+	}
+}
+
+func kinds(events []Event) []string {
+	var all []string
+	for _, e := range events {
+		all = append(all, e.Kind)
+	}
+	return all
+}
+
+// Signing is a story that leaves somebody who can still sign.
+type Signing struct {
+	Provider, Story  string
+	Document         int                                               // its place in the story
+	Signers          []int                                             // who sign, in order
+	Signed, Declined []string                                          // the events of all signing, and of the first declining
+	Page             func(w World, document string, signer int) string // where a person's link leads
+}
+
+// Run signs a document by hand, and declines another one.
+func (s Signing) Run(t *testing.T) {
+	t.Helper()
+	t.Run("signed", s.signed)
+	t.Run("declined", s.declined)
+}
+
+func (s Signing) signed(t *testing.T) {
+	t.Parallel()
+	in := NewIngest(t)
+	w := Open(t, in.URL)
+	id := w.Play(s.Provider, s.Story).Documents[s.Document]
+	played := len(in.Calls)
+	for _, signer := range s.Signers {
+		page := s.Page(w, id, signer)
+		before := w.Get(page)
+		if !strings.Contains(before.Body, `<button name="do" value="sign">`) {
+			t.Fatalf("the page has no button: %s", before.Body)
+		}
+		pressed := w.Press(page, "sign")
+		WantStatus(t, pressed, 303)
+		after := w.Get(pressed.Header.Get("Location"))
+		if after.Status != 200 || strings.Contains(after.Body, "<button") {
+			t.Errorf("after signing the page is %d %s", after.Status, after.Body)
+		}
+		reported := len(in.Calls)
+		WantStatus(t, w.Press(page, "sign"), 409) // nobody signs twice
+		if len(in.Calls) != reported {
+			t.Error("signing twice was reported")
+		}
+	}
+	events := Normalized(t, in.Calls[played:])
+	for _, e := range events {
+		if e.Document != "" && e.Document != id {
+			t.Errorf("an event is of %s", e.Document)
+		}
+	}
+	if got := kinds(events); !slices.Equal(got, s.Signed) {
+		t.Errorf("signing by hand made %q, want %q", got, s.Signed)
+	}
+}
+
+func (s Signing) declined(t *testing.T) {
+	t.Parallel()
+	in := NewIngest(t)
+	w := Open(t, in.URL)
+	id := w.Play(s.Provider, s.Story).Documents[s.Document]
+	played := len(in.Calls)
+	page := s.Page(w, id, 0)
+	WantStatus(t, w.Press(page, "decline"), 303)
+	if got := kinds(Normalized(t, in.Calls[played:])); !slices.Equal(got, s.Declined) {
+		t.Errorf("declining by hand made %q, want %q", got, s.Declined)
+	}
+	if after := w.Get(page); !strings.Contains(after.Body, "has declined to sign") || strings.Contains(after.Body, "<button") {
+		t.Errorf("after declining the page is %s", after.Body)
+	}
+}
+
+// API is a REST API, and a call of it that is good.
+type API struct {
+	Target string
+	Call   func(World) (Response, error)
+	Good   int    // the status of that call
+	Own    string // in the body of its own throttling, which is no 429; empty for none
+}
+
+// Fails lets the API fail in every way.
+func (a API) Fails(t *testing.T) {
+	t.Helper()
+	w := Open(t, "")
+	for _, mode := range []string{"refuse", "throttle", "drop", "cut", "garbage", "slow", "401", "404", "500", "503"} {
+		w.Fault(`{"target":"` + a.Target + `","mode":"` + mode + `","delay_ms":1}`)
+		r, err := a.Call(w)
+		got := "answered"
+		switch {
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			got = "cut"
+		case errors.Is(err, io.EOF):
+			got = "drop"
+		case err != nil:
+			t.Errorf("%s: %v", mode, err)
+		case r.Status != a.Good && !(mode == "garbage" && r.Status == 200):
+			got = strconv.Itoa(r.Status)
+		case !json.Valid([]byte(r.Body)):
+			got = "garbage"
+		case a.Own != "" && strings.Contains(r.Body, a.Own):
+			got = "throttle"
+		}
+		want := map[string]string{"refuse": "500", "throttle": "429", "slow": "answered"}[mode]
+		if want == "" || a.Own != "" && mode == "throttle" {
+			want = mode // in its own words
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s: %s", mode, got, want, r.Body)
+		}
+		if want == "429" && r.Header.Get("Retry-After") != "1" {
+			t.Errorf("Retry-After is %q", r.Header.Get("Retry-After"))
+		}
+	}
+	if r, err := a.Call(w); err != nil || r.Status != a.Good { // the control
+		t.Errorf("%s is not good again: %d %v", a.Target, r.Status, err)
+	}
+}
+
+// WantGoodAgain is the control: with no fault left, everything works.
+func WantGoodAgain(t *testing.T, w World) {
+	t.Helper()
+	before := len(w.Received(""))
+	if got := w.SMS(SMSForm()); got.Messages[0].Status != "0" {
+		t.Errorf("Vonage still answers %+v", got)
+	}
+	WantStatus(t, w.Do("GET", "/v1.1/requests/5a0000000000000000000000", "", http.Header{"Authorization": {"Bearer rest-token"}}), 404)
+	Mail(t, w, Alternative, "j@example.com")
+	if got := w.Received(""); len(got) != before+2 {
+		t.Errorf("%d messages were received since, want 2", len(got)-before)
+	}
+}

@@ -1,0 +1,443 @@
+// Package sandboxtest runs a sandbox for tests, and says what every party of it must keep.
+package sandboxtest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"net/smtp"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/providers"
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/services/sandbox"
+)
+
+// World is a running sandbox and how tests speak to it.
+type World struct {
+	*sandbox.Server
+	T *testing.T
+}
+
+// Open starts a sandbox on free ports, with an ingest at that URL.
+func Open(t *testing.T, ingestURL string) World {
+	t.Helper()
+	server, err := sandbox.New(Settings(ingestURL), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("the sandbox ended with: %v", err)
+		}
+	})
+	return World{server, t}
+}
+
+func Settings(ingestURL string) config.Config {
+	return config.Config{
+		Sources: []config.Source{
+			{
+				Name: "au", Provider: "pleasesign",
+				Webhook: config.Webhook{Secrets: []string{"test"}},
+				API:     config.API{Token: "not-clickwraps", Key: "ps-key", Secret: "ps-secret"},
+			},
+			{
+				Name: "demo", Provider: "clickwrap",
+				Webhook: config.Webhook{Secrets: []string{"12345", "54321"}},
+				API:     config.API{Token: "rest-token"},
+			},
+			{Name: "tokenless", Provider: "clickwrap"},
+			{
+				Name: "gb", Provider: "esign-v1",
+				Webhook: config.Webhook{Token: "demo", Certificate: EsignKey().Certificate, Digest: "sha1"},
+				API:     config.API{User: "me", Secret: "v1-secret", Group: "my-group"},
+			},
+			{Name: "second", Provider: "esign-v1", API: config.API{User: "other", Secret: "other-secret"}},
+		},
+		SMS: config.SMS{Vonage: config.Vonage{
+			APIKey: "abcd1234", APISecret: "s3cret", SignatureSecret: "signing\nthe next", SignatureMethod: "sha256",
+		}},
+		Shortener: config.Shortener{
+			Bitly:     config.Bitly{Token: "bitly-token", Domain: "acme.link", Group: "G1"},
+			Rebrandly: config.Rebrandly{APIKey: "rb-key", Workspace: "W1", Domain: "go.acme.example"},
+		},
+		Sandbox: config.Sandbox{Addr: "127.0.0.1:0", SMTPAddr: "127.0.0.1:0", IngestURL: ingestURL, Key: EsignKey().Pem},
+	}
+}
+
+// esignKey is the key that esign-v1 callbacks are signed with, and its certificate; made once, because it takes a while.
+var EsignKey = sync.OnceValue(func() (made struct{ Pem, Certificate string }) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "esign.example"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		panic(err)
+	}
+	made.Pem = string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
+	made.Certificate = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	return made
+})
+
+func (w World) Link(path string) string { return "http://" + w.HTTPAddr() + path }
+
+// Response is a response, read.
+type Response struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+func (w World) Do(method, path, body string, header http.Header) Response {
+	w.T.Helper()
+	a, err := w.Try(w.T.Context(), method, path, body, header)
+	if err != nil {
+		w.T.Fatalf("%s %s: %v", method, path, err)
+	}
+	return a
+}
+
+func (w World) Try(ctx context.Context, method, path, body string, header http.Header) (Response, error) {
+	r, err := http.NewRequestWithContext(ctx, method, w.Link(path), strings.NewReader(body))
+	if err != nil {
+		return Response{}, err
+	}
+	if strings.HasPrefix(path, "/api/") {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for name, values := range header {
+		r.Header[name] = values
+	}
+	client := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	response, err := client.Do(r)
+	if err != nil {
+		return Response{}, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	read, err := io.ReadAll(response.Body)
+	return Response{response.StatusCode, response.Header, string(read)}, err
+}
+
+func (w World) Get(path string) Response        { w.T.Helper(); return w.Do("GET", path, "", nil) }
+func (w World) Post(path, body string) Response { w.T.Helper(); return w.Do("POST", path, body, nil) }
+func (w World) Received(query string) []Message {
+	w.T.Helper()
+	return Read[[]Message](w.T, w.Get("/api/messages"+query))
+}
+func (w World) Fault(body string) { w.T.Helper(); WantStatus(w.T, w.Post("/api/faults", body), 204) }
+func (w World) SMS(form url.Values) VonageResponse {
+	w.T.Helper()
+	return Read[VonageResponse](w.T, w.PostForm(form))
+}
+func (w World) PostForm(form url.Values) Response {
+	w.T.Helper()
+	return w.Do("POST", "/sms/json", form.Encode(), FormHeader)
+}
+
+var FormHeader = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+
+// Message is what GET /api/messages tells, by its literal names.
+type Message struct {
+	Channel    string    `json:"channel"`
+	To         string    `json:"to"`
+	From       string    `json:"from"`
+	Subject    string    `json:"subject"`
+	Text       string    `json:"text"`
+	HTML       string    `json:"html"`
+	Reference  string    `json:"reference"`
+	ReceivedAt time.Time `json:"received_at"`
+}
+
+// Read decodes a JSON answer.
+func Read[T any](t *testing.T, a Response) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal([]byte(a.Body), &v); err != nil {
+		t.Fatalf("answer %d is not the JSON wanted: %v\n%s", a.Status, err, a.Body)
+	}
+	return v
+}
+
+func WantStatus(t *testing.T, a Response, status int) {
+	t.Helper()
+	if a.Status != status {
+		t.Fatalf("answered %d, want %d: %s", a.Status, status, a.Body)
+	}
+}
+
+func WantProblem(t *testing.T, a Response, status int, detail string) {
+	t.Helper()
+	WantStatus(t, a, status)
+	if got := a.Header.Get("Content-Type"); got != "application/problem+json" {
+		t.Errorf("Content-Type is %q", got)
+	}
+	if p := Read[struct{ Detail string }](t, a); !strings.Contains(p.Detail, detail) {
+		t.Errorf("detail is %q, want it to tell %q", p.Detail, detail)
+	}
+}
+
+// Ingest is a colleague who takes callbacks and remembers them.
+type Ingest struct {
+	*httptest.Server
+	Mu    sync.Mutex
+	Calls []Call
+	// meets is asked, when it is set, before a call is taken; it may answer itself, and then says so.
+	Meets func(w http.ResponseWriter, c Call) (answered bool)
+}
+
+type Call struct {
+	Path   string
+	Query  url.Values
+	Header http.Header
+	Body   string
+	Fields map[string]any // of a JSON object, or of a form
+	At     time.Time
+}
+
+func NewIngest(t *testing.T) *Ingest {
+	t.Helper()
+	in := &Ingest{}
+	in.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		c := Call{Path: r.Method + " " + r.URL.Path, Query: r.URL.Query(), Header: r.Header, Body: string(body), At: time.Now()}
+		if r.Header.Get("Content-Type") == "application/x-www-form-urlencoded" {
+			form, broken := url.ParseQuery(string(body))
+			err, c.Fields = errors.Join(err, broken), map[string]any{}
+			for name := range form {
+				c.Fields[name] = form.Get(name)
+			}
+		} else {
+			err = errors.Join(err, json.Unmarshal(body, &c.Fields))
+		}
+		if err != nil {
+			t.Errorf("a callback is neither JSON nor a form: %q, %v", body, err)
+		}
+		in.Mu.Lock()
+		in.Calls = append(in.Calls, c)
+		n := len(in.Calls)
+		in.Mu.Unlock()
+		if in.Meets != nil && in.Meets(w, c) {
+			return
+		}
+		w.WriteHeader(http.StatusAccepted)
+		fmt.Fprintf(w, `{"status":"accepted","ids":["event-%d"]}`, n)
+	}))
+	t.Cleanup(in.Close)
+	return in
+}
+
+// Played is the answer to POST /api/play, by its literal names.
+type Played struct {
+	Documents []string `json:"documents"`
+	Callbacks []struct {
+		Event  string   `json:"event"`
+		Status int      `json:"status"`
+		IDs    []string `json:"ids"`
+	} `json:"callbacks"`
+	Detail string `json:"detail"`
+}
+
+func (w World) Play(provider, story string) Played {
+	w.T.Helper()
+	a := w.Post("/api/play", `{"provider":"`+provider+`","story":"`+story+`","pause_ms":0}`)
+	WantStatus(w.T, a, 200)
+	return Read[Played](w.T, a)
+}
+
+// VonageResponse is Vonage's answer, by its literal names.
+type VonageResponse struct {
+	Count    string `json:"message-count"`
+	Messages []struct {
+		To        string `json:"to"`
+		MessageID string `json:"message-id"`
+		Status    string `json:"status"`
+		ErrorText string `json:"error-text"`
+		ClientRef string `json:"client-ref"`
+	} `json:"messages"`
+}
+
+// SMSForm is a good form, with changes in pairs of name and value; an empty value takes the field out.
+func SMSForm(changes ...string) url.Values {
+	form := url.Values{
+		"api_key": {"abcd1234"}, "api_secret": {"s3cret"}, "from": {"Signrelay"}, "to": {"13175551234"},
+		"text": {"Please review & sign: https://s.example/x"}, "client-ref": {"ref-1"},
+	}
+	for i := 0; i < len(changes); i += 2 {
+		form.Set(changes[i], changes[i+1])
+		if changes[i+1] == "" {
+			form.Del(changes[i])
+		}
+	}
+	return form
+}
+
+// Alternative is a letter as mail programs write it: an encoded subject and name, and the same text twice, once in
+// quoted-printable and once in base64.
+const Alternative = "From: =?utf-8?q?PactSafe_f=C3=BCr_Sie?= <no-reply@acme.example>\r\n" +
+	"To: jane.roe@example.com\r\n" +
+	"Subject: =?utf-8?q?=22PS_Employment_Agreement=22_wartet?= =?utf-8?b?IMO8YmVy?=\r\n" +
+	"Message-ID: <abc123@acme.example>\r\n" +
+	"MIME-Version: 1.0\r\n" +
+	"Content-Type: multipart/alternative; boundary=\"b1\"\r\n" +
+	"\r\n" +
+	"--b1\r\n" +
+	"Content-Type: text/plain; charset=UTF-8\r\n" +
+	"Content-Transfer-Encoding: quoted-printable\r\n" +
+	"\r\n" +
+	"Please review & sign=\r\n : https://s.example/x?a=3D1\r\n" +
+	".a dot first, and f=C3=BCr\r\n" +
+	"--b1\r\n" +
+	"Content-Type: text/html; charset=UTF-8\r\n" +
+	"Content-Transfer-Encoding: base64\r\n" +
+	"\r\n" +
+	"PHA+Zsipw7xyPC9w\r\nPg==\r\n" +
+	"--b1--\r\n"
+
+func DialSMTP(t *testing.T, w World) *smtp.Client {
+	t.Helper()
+	client, err := smtp.Dial(w.Addr("smtp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// SendMail is one transaction.
+func SendMail(client *smtp.Client, letter string, to ...string) error {
+	if err := client.Mail("no-reply@acme.example"); err != nil {
+		return err
+	}
+	for _, address := range to {
+		if err := client.Rcpt(address); err != nil {
+			return err
+		}
+	}
+	body, err := client.Data()
+	if err != nil {
+		return err
+	}
+	if _, err := body.Write([]byte(letter)); err != nil {
+		return err
+	}
+	return body.Close()
+}
+
+// Mail is a whole dialogue.
+func Mail(t *testing.T, w World, letter string, to ...string) {
+	t.Helper()
+	client := DialSMTP(t, w)
+	if err := SendMail(client, letter, to...); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Quit(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func WantReply(t *testing.T, err error, code int) {
+	t.Helper()
+	if reply := new(textproto.Error); !errors.As(err, &reply) || reply.Code != code {
+		t.Errorf("the mail server said %v, want %d", err, code)
+	}
+}
+
+// Event is what a pack reads in a callback.
+type Event struct {
+	Kind, ID, Document string
+	Occurred           time.Time
+}
+
+// Normalized reads callbacks as ingest does, with the source's own settings.
+func Normalized(t *testing.T, calls []Call) []Event {
+	t.Helper()
+	var events []Event
+	for _, c := range calls {
+		p, w, door := ReaderOf(t, c)
+		r := pack.Request{
+			Method: http.MethodPost, Door: door, Header: c.Header, Query: c.Query, RawQuery: c.Query.Encode(), Body: []byte(c.Body), ReceivedAt: c.At,
+		}
+		v, err := w.Verify(r)
+		if err != nil {
+			t.Fatalf("%s: a callback to %q: %v", p.Name, door, err)
+		}
+		forged := r
+		forged.Body = bytes.Replace(r.Body, []byte("status"), []byte("statue"), 1)
+		forged.Header, forged.Query = http.Header{"Content-Type": r.Header["Content-Type"]}, nil
+		if _, err := w.Verify(forged); err == nil { // the control: it is no pack that takes everything
+			t.Fatalf("%s: what is not signed verifies", p.Name)
+		}
+		read, err := w.Normalize(r, v)
+		if err != nil {
+			t.Fatalf("%s: a callback to %q: %v\n%s", p.Name, door, err, c.Body)
+		}
+		for _, e := range read {
+			events = append(events, Event{e.GetType(), e.GetId(), e.GetDocument().GetId(), e.GetOccurredAt().AsTime()})
+		}
+	}
+	return events
+}
+
+// readerOf is the pack and the door that a callback came to.
+func ReaderOf(t *testing.T, c Call) (pack.Pack, pack.Webhook, string) {
+	t.Helper()
+	parts := strings.SplitN(strings.TrimPrefix(c.Path, "POST /webhooks/"), "/", 3)
+	p, ok := providers.ByName(parts[0])
+	i := slices.IndexFunc(Settings("").Sources, func(s config.Source) bool { return s.Provider == parts[0] && s.Name == parts[1] })
+	if !ok || i < 0 {
+		t.Fatalf("a callback came to %s", c.Path)
+	}
+	w, err := p.Webhook(Settings("").Sources[i])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(parts) == 3 {
+		return p, w, "/" + parts[2]
+	}
+	return p, w, ""
+}
+
+// Press presses a button on a signing page, as a browser there does.
+func (w World) Press(page, button string) Response {
+	w.T.Helper()
+	return w.Do("POST", page, url.Values{"do": {button}}.Encode(), http.Header{
+		"Content-Type": FormHeader["Content-Type"], "Origin": {"http://" + w.HTTPAddr()}, "Sec-Fetch-Site": {"same-origin"},
+	})
+}
+
+func WantPDF(t *testing.T, a Response) {
+	t.Helper()
+	WantStatus(t, a, 200)
+	if a.Header.Get("Content-Type") != "application/pdf" || !strings.HasPrefix(a.Body, "%PDF-1.4\n") || !strings.HasSuffix(a.Body, "%%EOF\n") {
+		t.Errorf("it is %q: %.40q", a.Header.Get("Content-Type"), a.Body)
+	}
+}

@@ -1,0 +1,165 @@
+// Package vonage stands in for Vonage's SMS API and its delivery receipts.
+package vonage
+
+import (
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/services/sandbox/party"
+)
+
+const name = "vonage"
+
+// Party is Vonage.
+var Party = party.Party{Name: name, Title: "Vonage", Targets: []party.Target{
+	{
+		Name: name, Modes: party.HTTPTarget(name).Modes, Numbers: "its own status, 1 to 99, or an HTTP status, 201 to 599",
+		Numbered: func(n int) bool { return isOwn(n) || party.IsHTTPStatus(n) },
+	},
+	{Name: receiptsTarget, Modes: []string{party.Slow, party.Drop, fail, early}, Numbers: "an err-code, 1 to 99", Numbered: isOwn},
+}, New: open}
+
+func isOwn(n int) bool { return n >= 1 && n <= 99 }
+
+type vonage struct {
+	party.Env
+	account  config.Vonage
+	receipts *receipts
+}
+
+func open(env party.Env) (party.StandIn, error) {
+	v := vonage{env, env.Config.SMS.Vonage, newReceipts(env.Config.SMS.Vonage, env.Log)}
+	return party.StandIn{Routes: v.routes, Close: v.receipts.end}, nil
+}
+
+func (v vonage) routes(mux *service.Routes) {
+	mux.HandleFunc("POST /sms/json", v.Faulty(name, says, v.sendSMS))
+}
+
+// response is Vonage's: always HTTP 200, one entry for each part of the message, all values strings.
+type response struct {
+	Count    string  `json:"message-count"`
+	Messages []entry `json:"messages"`
+}
+
+type entry struct {
+	To        string `json:"to,omitempty"`
+	MessageID string `json:"message-id,omitempty"`
+	Status    string `json:"status"`
+	ErrorText string `json:"error-text,omitempty"`
+	Balance   string `json:"remaining-balance,omitempty"`
+	Price     string `json:"message-price,omitempty"`
+	Network   string `json:"network,omitempty"`
+	ClientRef string `json:"client-ref,omitempty"`
+}
+
+// Statuses of the SMS API.
+const (
+	smsOK            = "0"
+	smsThrottled     = "1"
+	smsMissing       = "2"
+	smsInvalid       = "3"
+	smsCredentials   = "4"
+	smsTooLong       = "12"
+	smsInvalidSender = "15"
+	smsBadCallback   = "23"
+)
+
+// longestReference is what Vonage takes as client-ref.
+const longestReference = 40
+
+var (
+	smsNumber = regexp.MustCompile(`^\d{7,15}$`)
+	smsSender = regexp.MustCompile(`^(\d{1,15}|.{1,11})$`)
+)
+
+// sendSMS is POST /sms/json.
+func (v vonage) sendSMS(w http.ResponseWriter, r *http.Request) {
+	if err := r.ParseForm(); err != nil {
+		http.Error(w, "the body is not a form, or larger than 64 KiB", http.StatusBadRequest)
+		return
+	}
+	form := r.PostForm
+	kind := form.Get("type")
+	if kind == "" {
+		kind = "text"
+	}
+
+	for _, name := range []string{"api_key", "api_secret", "to", "from", "text"} {
+		if form.Get(name) == "" {
+			refuse(w, smsMissing, "Missing "+name+" param")
+			return
+		}
+	}
+	switch {
+	case !party.Same(form.Get("api_key"), v.account.APIKey) || !party.Same(form.Get("api_secret"), v.account.APISecret):
+		refuse(w, smsCredentials, "Bad Credentials")
+		return
+	case !smsNumber.MatchString(form.Get("to")):
+		refuse(w, smsInvalid, "Invalid value for param: to")
+		return
+	case kind != "text" && kind != "unicode":
+		refuse(w, smsInvalid, "Invalid value for param: type")
+		return
+	case len(form.Get("client-ref")) > longestReference:
+		refuse(w, smsInvalid, "Invalid value for param: client-ref")
+		return
+	case !smsSender.MatchString(form.Get("from")):
+		refuse(w, smsInvalidSender, "Illegal Sender Address - rejected")
+		return
+	case form.Get("callback") != "" && !party.IsWebURL(form.Get("callback")):
+		refuse(w, smsBadCallback, "Invalid value for param: callback")
+		return
+	}
+
+	shown, parts := asReceived(form.Get("text"), kind == "unicode")
+	if parts > maxParts {
+		refuse(w, smsTooLong, "Message too long")
+		return
+	}
+	fate := v.Faults.Take(receiptsTarget)
+	if !undelivered(fate) {
+		v.Inbox.Receive(party.Message{
+			Channel: party.ChannelSMS, To: form.Get("to"), From: form.Get("from"), Text: shown, Reference: form.Get("client-ref"),
+		})
+	}
+
+	reply := response{Count: strconv.Itoa(parts)}
+	taken := text{to: form.Get("to"), from: form.Get("from"), reference: form.Get("client-ref")}
+	for range parts {
+		id := strings.ToUpper(party.RandomHex(8))
+		taken.parts = append(taken.parts, id)
+		reply.Messages = append(reply.Messages, entry{
+			To: form.Get("to"), MessageID: id, Status: smsOK,
+			Balance: "100.00000000", Price: "0.00000000", Network: "00000", ClientRef: form.Get("client-ref"),
+		})
+	}
+	if report := form.Get("status-report-req"); report != "false" && report != "0" {
+		taken.callback = form.Get("callback")
+	}
+	v.receipts.send(taken, fate)
+	party.WriteJSON(w, http.StatusOK, reply)
+}
+
+func refuse(w http.ResponseWriter, status, why string) {
+	party.WriteJSON(w, http.StatusOK, response{Count: "1", Messages: []entry{{Status: status, ErrorText: why}}})
+}
+
+// says is an error of Vonage's: below 100 one of its own, in a good response, else one of HTTP. Throttling is its own.
+func says(w http.ResponseWriter, status int) {
+	switch {
+	case status == http.StatusTooManyRequests && w.Header().Get("Retry-After") == "":
+		http.Error(w, "Too Many Requests", status)
+	case status == http.StatusTooManyRequests:
+		w.Header().Del("Retry-After")
+		refuse(w, smsThrottled, "Throughput Rate Exceeded - please wait [ 1000 ] and retry")
+	case status < 100:
+		refuse(w, strconv.Itoa(status), "The sandbox was told to say so")
+	default:
+		http.Error(w, http.StatusText(status), status)
+	}
+}
