@@ -170,5 +170,4 @@ func TestSendingAgainIsAnotherEvent(t *testing.T) {
 	if again := sandboxtest.Normalized(t, in.Calls); again[0].ID == again[1].ID || again[0].Document != again[1].Document {
 		t.Errorf("sent and sent again are %+v", again)
 	}
-
 }

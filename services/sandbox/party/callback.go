@@ -161,6 +161,7 @@ func retryAfter(header string) time.Duration {
 	return min(time.Duration(seconds)*time.Second, longestWait)
 }
 
+// Wait waits, but not beyond the end of ctx.
 func Wait(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -57,6 +57,7 @@ func Open(t *testing.T, ingestURL string) World {
 	return World{server, t}
 }
 
+// Settings have a source of each provider, and an account of each other party.
 func Settings(ingestURL string) config.Config {
 	return config.Config{
 		Sources: []config.Source{
@@ -89,7 +90,7 @@ func Settings(ingestURL string) config.Config {
 	}
 }
 
-// esignKey is the key that esign-v1 callbacks are signed with, and its certificate; made once, because it takes a while.
+// EsignKey is the key that esign-v1 callbacks are signed with, and its certificate; made once, because it takes a while.
 var EsignKey = sync.OnceValue(func() (made struct{ Pem, Certificate string }) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -105,6 +106,7 @@ var EsignKey = sync.OnceValue(func() (made struct{ Pem, Certificate string }) {
 	return made
 })
 
+// Link is the address of a path of the sandbox.
 func (w World) Link(path string) string { return "http://" + w.HTTPAddr() + path }
 
 // Response is a response, read.
@@ -114,6 +116,7 @@ type Response struct {
 	Body   string
 }
 
+// Do is a request that must get a response.
 func (w World) Do(method, path, body string, header http.Header) Response {
 	w.T.Helper()
 	a, err := w.Try(w.T.Context(), method, path, body, header)
@@ -123,6 +126,7 @@ func (w World) Do(method, path, body string, header http.Header) Response {
 	return a
 }
 
+// Try is a request that may fail.
 func (w World) Try(ctx context.Context, method, path, body string, header http.Header) (Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, w.Link(path), strings.NewReader(body))
 	if err != nil {
@@ -147,22 +151,34 @@ func (w World) Try(ctx context.Context, method, path, body string, header http.H
 	return Response{response.StatusCode, response.Header, string(read)}, err
 }
 
-func (w World) Get(path string) Response        { w.T.Helper(); return w.Do("GET", path, "", nil) }
+// Get is GET of a path.
+func (w World) Get(path string) Response { w.T.Helper(); return w.Do("GET", path, "", nil) }
+
+// Post is POST of JSON to a path.
 func (w World) Post(path, body string) Response { w.T.Helper(); return w.Do("POST", path, body, nil) }
+
+// Received are the messages in the inbox.
 func (w World) Received(query string) []Message {
 	w.T.Helper()
 	return Read[[]Message](w.T, w.Get("/api/messages"+query))
 }
+
+// Fault queues a fault.
 func (w World) Fault(body string) { w.T.Helper(); WantStatus(w.T, w.Post("/api/faults", body), 204) }
+
+// SMS sends a text.
 func (w World) SMS(form url.Values) VonageResponse {
 	w.T.Helper()
 	return Read[VonageResponse](w.T, w.PostForm(form))
 }
+
+// PostForm sends a text, and returns the response as it is.
 func (w World) PostForm(form url.Values) Response {
 	w.T.Helper()
 	return w.Do("POST", "/sms/json", form.Encode(), FormHeader)
 }
 
+// FormHeader is the header of a form.
 var FormHeader = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 
 // Message is what GET /api/messages tells, by its literal names.
@@ -187,6 +203,7 @@ func Read[T any](t *testing.T, a Response) T {
 	return v
 }
 
+// WantStatus fails the test where the status is another one.
 func WantStatus(t *testing.T, a Response, status int) {
 	t.Helper()
 	if a.Status != status {
@@ -194,6 +211,7 @@ func WantStatus(t *testing.T, a Response, status int) {
 	}
 }
 
+// WantProblem fails the test where the response is no RFC 9457 error with that detail.
 func WantProblem(t *testing.T, a Response, status int, detail string) {
 	t.Helper()
 	WantStatus(t, a, status)
@@ -214,6 +232,7 @@ type Ingest struct {
 	Meets func(w http.ResponseWriter, c Call) (answered bool)
 }
 
+// Call is one callback that came.
 type Call struct {
 	Path   string
 	Query  url.Values
@@ -223,6 +242,7 @@ type Call struct {
 	At     time.Time
 }
 
+// NewIngest takes every callback.
 func NewIngest(t *testing.T) *Ingest {
 	t.Helper()
 	in := &Ingest{}
@@ -266,6 +286,7 @@ type Played struct {
 	Detail string `json:"detail"`
 }
 
+// Play plays a story without pauses.
 func (w World) Play(provider, story string) Played {
 	w.T.Helper()
 	a := w.Post("/api/play", `{"provider":"`+provider+`","story":"`+story+`","pause_ms":0}`)
@@ -322,6 +343,7 @@ const Alternative = "From: =?utf-8?q?PactSafe_f=C3=BCr_Sie?= <no-reply@acme.exam
 	"PHA+Zsipw7xyPC9w\r\nPg==\r\n" +
 	"--b1--\r\n"
 
+// DialSMTP connects to the mail server.
 func DialSMTP(t *testing.T, w World) *smtp.Client {
 	t.Helper()
 	client, err := smtp.Dial(w.Addr("smtp"))
@@ -364,6 +386,7 @@ func Mail(t *testing.T, w World, letter string, to ...string) {
 	}
 }
 
+// WantReply fails the test where the mail server replied with another code.
 func WantReply(t *testing.T, err error, code int) {
 	t.Helper()
 	if reply := new(textproto.Error); !errors.As(err, &reply) || reply.Code != code {
@@ -407,7 +430,7 @@ func Normalized(t *testing.T, calls []Call) []Event {
 	return events
 }
 
-// readerOf is the pack and the door that a callback came to.
+// ReaderOf is the pack and the door that a callback came to.
 func ReaderOf(t *testing.T, c Call) (pack.Pack, pack.Webhook, string) {
 	t.Helper()
 	parts := strings.SplitN(strings.TrimPrefix(c.Path, "POST /webhooks/"), "/", 3)
@@ -434,6 +457,7 @@ func (w World) Press(page, button string) Response {
 	})
 }
 
+// WantPDF fails the test where the response is no PDF.
 func WantPDF(t *testing.T, a Response) {
 	t.Helper()
 	WantStatus(t, a, 200)
