@@ -23,11 +23,11 @@ var vocabulary = []string{"libs/event/types.go", "libs/event/subject.go", "libs/
 
 // Words that read like types and are none, by the file that has them.
 var foreign = map[string][]string{
-	"services/sandbox/pleasesign_callbacks.go": { // PleaseSign's names of its events
+	"services/sandbox/pleasesign/callbacks.go": { // PleaseSign's names of its events
 		"document.created", "document.complete", "document.void", "recipient.sent", "recipient.opened", "recipient.complete", "recipient.failed",
 	},
-	"services/sandbox/story.go":     {"document.sealed"}, // a callback of eSignature v1 that has no event of its own
-	"services/shortener/resolve.go": {"document.pdf"},    // a file's name
+	"services/sandbox/party/story.go": {"document.sealed"}, // a callback of eSignature v1 that has no event of its own
+	"services/shortener/resolve.go":   {"document.pdf"},    // a file's name
 }
 
 // Beginnings of keys and ids, and of no types.
