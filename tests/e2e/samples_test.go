@@ -133,12 +133,15 @@ func TestQuarantineFromTheCommandLine(t *testing.T) {
 	if shown, err := h.Command(t, "quarantine", "show", "1", "--body"); err != nil || shown != bad {
 		t.Errorf("show: %v, %q, want %q", err, shown, bad)
 	}
-	if out, err := h.Command(t, "quarantine", "replay", "1"); err == nil {
-		t.Errorf("replay of what nobody can read says it is done: %s", out)
+	if out, err := h.Command(t, "quarantine", "replay", "1"); err == nil || !strings.Contains(err.Error(), "Not a terminal: pass --yes to confirm") {
+		t.Errorf("replay without a terminal: %v\n%s", err, out)
+	}
+	if out, err := h.Command(t, "quarantine", "replay", "1", "--yes"); err == nil || !strings.Contains(out, "number 1 is not replayed (1 of 1)") {
+		t.Errorf("replay of what nobody can read: %v\n%s", err, out)
 	}
 	mended := t.TempDir() + "/mended.json"
 	write(t, mended, `{"event_type":"request_sent","request":"r1","id":"e1"}`)
-	if out, err := h.Command(t, "quarantine", "replay", "1", "--body", mended); err != nil {
+	if out, err := h.Command(t, "quarantine", "replay", "1", "--yes", "--body", mended); err != nil {
 		t.Fatalf("replay: %v\n%s", err, out)
 	}
 	if line, err := h.Command(t, "timeline", "r1"); err != nil || !strings.Contains(line, "document.sent") {

@@ -5,101 +5,74 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"iter"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/signrelay/signrelay/libs/printable"
 	"github.com/signrelay/signrelay/libs/stage"
 )
 
 const dlqListing = "signrelay dlq list"
 
-// whichFlags choose among the dead letters.
-func whichFlags(fs *flag.FlagSet) {
-	fs.String("stage", "", "only those that this stage gave up")
-	fs.String("reason", "", "only those given up for this reason")
-	fs.String("source", "", "only those of this source")
-	sinceFlag(fs, "only those given up since so long ago, e.g. 24h or 7d")
+// dlqSelectionFlags choose among the dead letters.
+func dlqSelectionFlags(fs *flag.FlagSet) {
+	oneOfFlag(fs, "stage", stageNames(), "only those that this `stage` gave up")
+	selectionFlags(fs)
 }
 
 func dlqListFlags(fs *flag.FlagSet) {
 	jsonFlag(fs)
-	whichFlags(fs)
+	dlqSelectionFlags(fs)
 }
 
 func dlqShowFlags(fs *flag.FlagSet) {
 	fs.Bool("body", false, "the body alone, byte for byte; on a terminal, control characters are escaped")
 }
 
-// which is a choice of dead letters.
-type which struct {
-	numbers               map[uint64]bool // nil for any
-	stage, reason, source string
-	since                 time.Time
+func candidateOf(l stage.Letter) candidate {
+	return candidate{number: l.Number, stage: l.Stage, reason: l.Reason, source: aboutOf(l).source, at: l.Buried}
 }
 
-func (w which) has(l stage.Letter) bool {
-	return (w.numbers == nil || w.numbers[l.Number]) && (w.stage == "" || w.stage == l.Stage) && (w.reason == "" || w.reason == l.Reason) &&
-		(w.source == "" || w.source == aboutOf(l).source) && !l.Buried.Before(w.since)
-}
-
-// which reads the flags.
-func (c *call) which() (w which, err error) {
-	w = which{stage: c.flag("stage"), reason: c.flag("reason"), source: c.flag("source")}
-	if w.stage != "" && !slices.ContainsFunc(flow.Stages, func(s flow.Stage) bool { return s.Name == w.stage }) {
-		return w, usageError{fmt.Sprintf("no stage %q", w.stage)}
-	}
-	w.since, err = c.since()
-	return w, err
-}
-
-// whichNumbers reads the arguments.
-func (c *call) whichNumbers() (which, error) {
-	w := which{numbers: map[uint64]bool{}}
-	for _, text := range c.args {
-		number, err := number(text, dlqListing)
+// selectedLetters reads DLQ once and returns what keep makes of each selected letter, oldest first. The letters' content is not kept:
+// it may be larger than the memory.
+func selectedLetters[T any](ctx context.Context, letters stage.Letters, s selection, keep func(stage.Letter) T) ([]T, error) {
+	kept := map[uint64]T{}
+	for letter, err := range letters.All(ctx) {
 		if err != nil {
-			return w, err
+			return nil, err
 		}
-		w.numbers[number] = true
+		if s.has(candidateOf(letter)) {
+			kept[letter.Number] = keep(letter)
+		}
 	}
-	if len(w.numbers) == 0 {
-		return w, usageError{"wants numbers from `" + dlqListing + "`"}
+	all := make([]T, 0, len(kept))
+	for _, number := range slices.Sorted(maps.Keys(kept)) {
+		all = append(all, kept[number])
 	}
-	return w, nil
+	return all, nil
 }
 
-// chosen yields the letters of a choice. A number that is not there is an error, after those that are.
-func chosen(ctx context.Context, letters stage.Letters, w which) iter.Seq2[stage.Letter, error] {
-	return func(yield func(stage.Letter, error) bool) {
-		missing := maps.Clone(w.numbers)
-		var all []stage.Letter
-		for letter, err := range letters.All(ctx) {
-			if err != nil {
-				yield(letter, err)
-				return
-			}
-			if w.has(letter) {
-				all = append(all, letter)
-			}
-		}
-		for _, letter := range all { // what drops a letter wants a pass that has ended
-			delete(missing, letter.Number)
-			if !yield(letter, nil) {
-				return
-			}
-		}
-		if len(missing) > 0 {
-			yield(stage.Letter{}, fmt.Errorf("the DLQ holds no number %s", listed(slices.Sorted(maps.Keys(missing)))))
-		}
-	}
+// withoutContent is what a plan keeps of a letter.
+func withoutContent(l stage.Letter) stage.Letter {
+	l.Data, l.Header, l.Error, l.Stack = nil, nil, "", ""
+	return l
 }
 
-func listed(numbers []uint64) string { return strings.Trim(fmt.Sprint(numbers), "[]") }
+// missingLetters is the error of numbers that the DLQ does not hold.
+func missingLetters(s selection, found []stage.Letter) error {
+	numbers := make([]uint64, len(found))
+	for i, l := range found {
+		numbers[i] = l.Number
+	}
+	if missing := s.missing(numbers); len(missing) > 0 {
+		return fmt.Errorf("the DLQ holds no number %s", listed(missing))
+	}
+	return nil
+}
 
 // buried is a dead letter, as it is listed.
 type buried struct {
@@ -133,7 +106,7 @@ func describeLetter(l stage.Letter) buried {
 }
 
 func dlqList(ctx context.Context, c *call) error {
-	w, err := c.which()
+	s, err := c.selection()
 	if err != nil {
 		return err
 	}
@@ -142,13 +115,11 @@ func dlqList(ctx context.Context, c *call) error {
 		return err
 	}
 	defer done()
-	none := true
-	for letter, err := range chosen(ctx, stage.Letters{JS: js}, w) {
-		if err != nil {
-			return err
-		}
-		none = false
-		b := describeLetter(letter)
+	all, err := selectedLetters(ctx, stage.Letters{JS: js}, s, describeLetter)
+	if err != nil {
+		return err
+	}
+	for _, b := range all {
 		if c.json() {
 			if err := printJSON(c.stdout, b); err != nil {
 				return err
@@ -161,7 +132,7 @@ func dlqList(ctx context.Context, c *call) error {
 			return err
 		}
 	}
-	if none {
+	if len(all) == 0 {
 		fmt.Fprintln(c.stderr, "No such dead letters")
 	}
 	return nil
@@ -181,17 +152,17 @@ func dlqShow(ctx context.Context, c *call) error {
 		return err
 	}
 	defer done()
-	for letter, err := range chosen(ctx, stage.Letters{JS: js}, which{numbers: map[uint64]bool{wanted: true}}) {
-		if err != nil {
-			return err
-		}
-		if c.flag("body") == "true" {
-			_, err = c.raw.Write(letter.Data)
-			return err
-		}
-		return c.showLetter(letter)
+	letter, err := stage.Letters{JS: js}.One(ctx, wanted)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return fmt.Errorf("the DLQ holds no number %d", wanted)
+	case err != nil:
+		return err
+	case c.flag("body") == "true":
+		_, err = c.raw.Write(letter.Data)
+		return err
 	}
-	return nil
+	return c.showLetter(letter)
 }
 
 // showLetter prints all but the body, which holds names, addresses and links.
@@ -232,7 +203,7 @@ func (c *call) showLetter(l stage.Letter) error {
 }
 
 func dlqDrop(ctx context.Context, c *call) error {
-	w, err := c.whichNumbers()
+	s, err := c.selectedNumbers(dlqListing)
 	if err != nil {
 		return err
 	}
@@ -242,16 +213,17 @@ func dlqDrop(ctx context.Context, c *call) error {
 	}
 	defer done()
 	letters := stage.Letters{JS: js}
+	all, err := selectedLetters(ctx, letters, s, withoutContent)
+	if err != nil {
+		return err
+	}
 	var failed error
-	for letter, err := range chosen(ctx, letters, w) {
-		if err == nil {
-			err = letters.Drop(ctx, letter)
-		}
-		if err != nil {
+	for _, letter := range all {
+		if err := letters.Drop(ctx, letter); err != nil {
 			failed = errors.Join(failed, err)
 			continue
 		}
 		fmt.Fprintf(c.stdout, "number %d is dropped\n", letter.Number)
 	}
-	return failed
+	return errors.Join(failed, missingLetters(s, all))
 }

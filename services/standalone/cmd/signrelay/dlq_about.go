@@ -17,6 +17,7 @@ type about struct {
 	recipient        string // the provider's id of the person
 	what             string // "document.sent", "invitation by sms"
 	person           string // an address, which tells people apart and is never shown
+	channel          string // of a message: "sms"
 }
 
 func aboutOf(l stage.Letter) about {
@@ -40,7 +41,8 @@ func aboutEvent(a about, data []byte) about {
 func aboutNotification(a about, data []byte) about {
 	if n, err := notification.Decode(data); err == nil {
 		a.document, a.recipient = n.GetDocumentId(), n.GetTo().GetRecipientId()
-		a.what = event.KindName(n.GetKind()) + " by " + notification.ChannelName(n.GetChannel())
+		a.channel = notification.ChannelName(n.GetChannel())
+		a.what = event.KindName(n.GetKind()) + " by " + a.channel
 		a.person = cmp.Or(strings.ToLower(n.GetTo().GetEmail()), n.GetTo().GetMobile(), "?"+a.recipient)
 	}
 	return a.complete()

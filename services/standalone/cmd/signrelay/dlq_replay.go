@@ -1,44 +1,38 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/libs/printable"
 	"github.com/signrelay/signrelay/libs/stage"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
 func dlqReplayFlags(fs *flag.FlagSet) {
-	whichFlags(fs)
+	dlqSelectionFlags(fs)
 	fs.Bool("all", false, "all of them")
-	fs.Bool("yes", false, "do it without asking")
-	fs.Int("rate", 10, "replay at most so many a second")
+	stepFlags(fs, "replay")
 }
 
-// dlqReplay says what it will do, asks, and does it.
+// dlqReplay reads the DLQ once for its plan. What becomes a dead letter after that was not announced, and is not replayed.
 func dlqReplay(ctx context.Context, c *call) error {
-	w, err := c.whichToReplay()
+	s, err := c.selectionToReplay(dlqListing)
 	if err != nil {
 		return err
-	}
-	rate, err := strconv.Atoi(c.flag("rate"))
-	if err != nil || rate < 1 || rate > 1000 {
-		return usageError{"--rate is a number from 1 to 1000"}
 	}
 	js, done, err := connect(ctx, c.cfg)
 	if err != nil {
@@ -46,70 +40,48 @@ func dlqReplay(ctx context.Context, c *call) error {
 	}
 	defer done()
 	letters := stage.Letters{JS: js}
-	p := plan{}
-	for letter, err := range chosen(ctx, letters, w) {
-		if err != nil {
-			return err
-		}
-		p.add(letter)
-	}
-	p.print(c.stdout, rate)
-	if len(p.numbers) > 0 {
-		if err := c.agreed(ctx); err != nil {
-			return err
-		}
-		// The choice is made: what has died since then was not announced.
-		if err := c.replay(ctx, letters, which{numbers: p.numbers}, rate); err != nil {
-			return err
-		}
-	}
-	if len(p.gone) > 0 {
-		return fmt.Errorf("not replayed, because their streams hold them no longer: %s", listed(p.gone))
-	}
-	return nil
-}
-
-// whichToReplay reads numbers, or flags, or --all: exactly one of them.
-func (c *call) whichToReplay() (which, error) {
-	w, err := c.which()
+	var p letterPlan
+	all, err := selectedLetters(ctx, letters, s, func(l stage.Letter) stage.Letter {
+		p.add(l)
+		return withoutContent(l)
+	})
 	if err != nil {
-		return w, err
+		return err
 	}
-	flags := w.stage != "" || w.reason != "" || w.source != "" || !w.since.IsZero()
-	all := c.flag("all") == "true"
-	switch {
-	case len(c.args) > 0 && !flags && !all:
-		return c.whichNumbers()
-	case len(c.args) == 0 && flags != all:
-		return w, nil
-	default:
-		return w, usageError{"wants numbers from `" + dlqListing + "`, or flags that choose, or --all"}
+	all = slices.DeleteFunc(slices.Clone(all), func(l stage.Letter) bool { return l.Gone })
+	left := missingLetters(s, append(slices.Clone(all), p.gone...))
+	if len(p.gone) > 0 {
+		numbers := make([]uint64, len(p.gone))
+		for i, l := range p.gone {
+			numbers[i] = l.Number
+		}
+		slices.Sort(numbers)
+		left = errors.Join(left, fmt.Errorf("not replayed, because their streams hold them no longer: %s", listed(numbers)))
 	}
+	if len(all) == 0 {
+		fmt.Fprintln(c.stdout, "Nothing to replay.")
+		return left
+	}
+	steps := make([]step, len(all))
+	for i, letter := range all {
+		steps[i] = step{fmt.Sprintf("number %d", letter.Number), func(ctx context.Context) (string, error) { return "", replayLetter(ctx, letters, letter) }}
+	}
+	return errors.Join(c.confirmed(ctx, p.plan(), "replayed", steps), left)
 }
 
-// replay replays the chosen ones at a bounded rate, and stops at the first that fails: the next would fail too.
-func (c *call) replay(ctx context.Context, letters stage.Letters, w which, rate int) error {
-	turn := time.NewTicker(time.Second / time.Duration(rate))
-	defer turn.Stop()
-	for letter, err := range chosen(ctx, letters, w) {
-		if err != nil {
-			return err
-		}
-		told, err := requested(ctx, letter, time.Now())
-		if err != nil {
-			return err
-		}
-		if err := letters.Replay(ctx, letter, told); err != nil {
-			return err
-		}
-		fmt.Fprintf(c.stdout, "number %d is replayed\n", letter.Number)
-		select {
-		case <-turn.C:
-		case <-ctx.Done():
-			return errors.New("stopped; what was not replayed is still in the DLQ")
-		}
+func replayLetter(ctx context.Context, letters stage.Letters, planned stage.Letter) error {
+	letter, err := letters.Again(ctx, planned)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return stayError{errors.New("the DLQ does not hold it any more")}
 	}
-	return nil
+	if err != nil {
+		return fmt.Errorf("number %d is not replayed: %w", planned.Number, err)
+	}
+	told, err := requested(ctx, letter, time.Now())
+	if err != nil {
+		return fmt.Errorf("number %d is not replayed: %w", planned.Number, err)
+	}
+	return letters.Replay(ctx, letter, told)
 }
 
 // requested is what the log hears: that an operator gave a dead letter back to its stage. Its id is one for each replay,
@@ -130,105 +102,94 @@ func requested(ctx context.Context, l stage.Letter, at time.Time) (*nats.Msg, er
 	return event.Message(ctx, e)
 }
 
-// plan is what a replay will do, in counts: it names nobody.
-type plan struct {
-	numbers map[uint64]bool
-	gone    []uint64
-	unknown int
-	rows    []*row
+// letterPlan is what a replay of dead letters will do, in counts.
+type letterPlan struct {
+	n        int
+	gone     []stage.Letter
+	unknown  int
+	events   int            // for the enricher, which makes messages of them
+	messages map[string]int // by channel
+	rows     []*letterRow
 }
 
-// row is what one stage gets of one sort.
-type row struct {
+// letterRow is what one stage gets of one kind.
+type letterRow struct {
 	stage, what string
 	letters     int
 	people      map[string]bool
 }
 
-func (p *plan) add(l stage.Letter) {
+func (p *letterPlan) add(l stage.Letter) {
 	if l.Gone {
-		p.gone = append(p.gone, l.Number)
+		p.gone = append(p.gone, withoutContent(l))
 		return
 	}
-	if p.numbers == nil {
-		p.numbers = map[uint64]bool{}
-	}
-	p.numbers[l.Number] = true
+	p.n++
 	if l.Unknown {
 		p.unknown++
 	}
 	a := aboutOf(l)
-	i := slices.IndexFunc(p.rows, func(r *row) bool { return r.stage == l.Stage && r.what == a.what })
+	i := slices.IndexFunc(p.rows, func(r *letterRow) bool { return r.stage == l.Stage && r.what == a.what })
 	if i < 0 {
 		i = len(p.rows)
-		p.rows = append(p.rows, &row{stage: l.Stage, what: a.what, people: map[string]bool{}})
+		p.rows = append(p.rows, &letterRow{stage: l.Stage, what: a.what, people: map[string]bool{}})
 	}
 	p.rows[i].letters++
 	if a.person != "" {
 		p.rows[i].people[a.person] = true
 	}
+	switch {
+	case a.channel != "":
+		if p.messages == nil {
+			p.messages = map[string]int{}
+		}
+		p.messages[a.channel]++
+	case l.Stage == flow.Enricher && a.what != "":
+		p.events++
+	}
 }
 
-func (p *plan) print(w io.Writer, rate int) {
-	if len(p.numbers) == 0 {
-		fmt.Fprintln(w, "There is nothing to replay.")
-		return
-	}
-	fmt.Fprintf(w, "To replay: %s, each to the stage that gave it up and to nobody else, at most %d a second.\n", count(len(p.numbers), "dead letter"), rate)
-	place := func(r *row) int {
+func (p *letterPlan) plan() plan {
+	made := plan{heading: fmt.Sprintf("To replay: %s, each to the stage that gave it up and to no other", count(p.n, "dead letter"))}
+	place := func(r *letterRow) int {
 		return slices.IndexFunc(flow.Stages, func(s flow.Stage) bool { return s.Name == r.stage })
 	}
-	slices.SortFunc(p.rows, func(a, b *row) int { return cmp.Or(place(a)-place(b), strings.Compare(a.what, b.what)) })
+	slices.SortFunc(p.rows, func(a, b *letterRow) int { return cmp.Or(place(a)-place(b), strings.Compare(a.what, b.what)) })
 	for _, r := range p.rows {
-		fmt.Fprintf(w, "  %-12s  %d × %s\n", r.stage, r.letters, printable.Line(r.says()))
+		made.rows = append(made.rows, planRow{r.stage, r.letters, r.says()})
 	}
+	made.costs = append(made.costs, p.leaving())
 	if p.unknown > 0 {
-		fmt.Fprintf(w, "Of %d nobody knows whether it was done: the log is asked first, and what is sent again is marked as a possible duplicate.\n", p.unknown)
+		made.costs = append(made.costs, fmt.Sprintf(
+			"The outcome of %d is unknown: the log is asked first, and a message that is sent again is marked as a possible duplicate.", p.unknown))
 	}
+	return made
 }
 
-func (r *row) says() string {
+// leaving is how many messages a replay sends at most.
+func (p *letterPlan) leaving() string {
+	var parts []string
+	for _, channel := range slices.Sorted(maps.Keys(p.messages)) {
+		parts = append(parts, fmt.Sprintf("%d by %s", p.messages[channel], channel))
+	}
+	if p.events > 0 {
+		parts = append(parts, "those that follow from "+count(p.events, "event"))
+	}
+	if len(parts) == 0 {
+		return "No messages leave."
+	}
+	return "Messages may leave again: " + strings.Join(parts, ", ") + "."
+}
+
+func (r *letterRow) says() string {
 	switch {
 	case r.what == "":
-		return "what could not be read"
+		return "unreadable"
+	case r.stage == flow.KafkaBridge:
+		return r.what + ", to Kafka"
 	case len(r.people) == 0:
-		return r.what + ", to whom the provider then names"
+		return r.what + ", to the people that the provider then names"
 	default:
 		return r.what + ", to " + count(len(r.people), "person")
 	}
-}
-
-func count(n int, what string) string {
-	switch {
-	case n == 1:
-		return "1 " + what
-	case what == "person":
-		return strconv.Itoa(n) + " people"
-	default:
-		return strconv.Itoa(n) + " " + what + "s"
-	}
-}
-
-// agreed asks, unless --yes said so before. Where there is nobody to ask, nothing is done.
-func (c *call) agreed(ctx context.Context) error {
-	if c.flag("yes") == "true" {
-		return nil
-	}
-	if !c.attended {
-		return errors.New("nothing is done: this is not a terminal; pass --yes to confirm")
-	}
-	fmt.Fprint(c.stdout, "Go on? [y/N] ")
-	answers := make(chan string, 1)
-	go func() {
-		line, _ := bufio.NewReader(c.stdin).ReadString('\n')
-		answers <- strings.ToLower(strings.TrimSpace(line))
-	}()
-	select {
-	case answer := <-answers:
-		if answer == "y" || answer == "yes" {
-			return nil
-		}
-	case <-ctx.Done():
-	}
-	return errors.New("nothing is done")
 }

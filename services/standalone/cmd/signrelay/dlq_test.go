@@ -53,7 +53,7 @@ func TestThePlanCountsAndNamesNobody(t *testing.T) {
 	unknown := text(t, 4, "+13175550187")
 	unknown.Unknown = true
 	gone := stage.Letter{Number: 7, Stage: "sms-sender", Gone: true}
-	var p plan
+	var p letterPlan
 	for _, l := range []stage.Letter{
 		garbled(1, "notify.v1.send.email.acme.clickwrap.d1"),
 		text(t, 2, "+13175551234"), text(t, 3, "+13175551234"), unknown, happened(t, 5), gone,
@@ -61,18 +61,19 @@ func TestThePlanCountsAndNamesNobody(t *testing.T) {
 		p.add(l)
 	}
 	var out bytes.Buffer
-	p.print(&out, 10)
-	want := `To replay: 5 dead letters, each to the stage that gave it up and to nobody else, at most 10 a second.
-  enricher      1 × document.sent, to whom the provider then names
+	p.plan().print(&out, 10)
+	want := `To replay: 5 dead letters, each to the stage that gave it up and to no other, at most 10 a second.
+  enricher      1 × document.sent, to the people that the provider then names
   sms-sender    3 × invitation by sms, to 2 people
-  email-sender  1 × what could not be read
-Of 1 nobody knows whether it was done: the log is asked first, and what is sent again is marked as a possible duplicate.
+  email-sender  1 × unreadable
+Messages may leave again: 3 by sms, those that follow from 1 event.
+The outcome of 1 is unknown: the log is asked first, and a message that is sent again is marked as a possible duplicate.
 `
 	if out.String() != want {
 		t.Errorf("the plan is\n%s\nwant\n%s", out.String(), want)
 	}
-	if len(p.numbers) != 5 || p.numbers[7] || len(p.gone) != 1 {
-		t.Errorf("it replays %v, and of these nothing is left: %v", p.numbers, p.gone)
+	if p.n != 5 || len(p.gone) != 1 || p.gone[0].Number != 7 {
+		t.Errorf("it replays %d, and of these nothing is left: %v", p.n, p.gone)
 	}
 }
 
@@ -161,19 +162,19 @@ func TestWhichLetters(t *testing.T) {
 	l := text(t, 2, "+13175551234")
 	l.Buried = time.Now()
 	for name, c := range map[string]struct {
-		which which
+		which selection
 		want  bool
 	}{
-		"any":            {which{}, true},
-		"number":         {which{numbers: map[uint64]bool{2: true}}, true},
-		"another number": {which{numbers: map[uint64]bool{1: true}}, false},
-		"all four":       {which{stage: "sms-sender", reason: "permanent", source: "acme", since: l.Buried}, true},
-		"another stage":  {which{stage: "enricher"}, false},
-		"another reason": {which{reason: "panic"}, false},
-		"another source": {which{source: "other"}, false},
-		"since later":    {which{since: l.Buried.Add(1)}, false},
+		"any":            {selection{}, true},
+		"number":         {selection{numbers: map[uint64]bool{2: true}}, true},
+		"another number": {selection{numbers: map[uint64]bool{1: true}}, false},
+		"all four":       {selection{stage: "sms-sender", reason: "permanent", source: "acme", since: l.Buried}, true},
+		"another stage":  {selection{stage: "enricher"}, false},
+		"another reason": {selection{reason: "panic"}, false},
+		"another source": {selection{source: "other"}, false},
+		"since later":    {selection{since: l.Buried.Add(1)}, false},
 	} {
-		if got := c.which.has(l); got != c.want {
+		if got := c.which.has(candidateOf(l)); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}

@@ -3,11 +3,9 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os/exec"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -21,10 +19,7 @@ func proveNoLoss(ctx context.Context, c *call) error {
 	if c.flag("yes-this-is-a-test") != "true" {
 		return usageError{"--kill is for a set-up in which nothing is anybody's: say so with --yes-this-is-a-test"}
 	}
-	p, err := c.proof()
-	if err != nil {
-		return err
-	}
+	p := c.proof()
 	env, done, err := open(ctx, c.cfg)
 	if err != nil {
 		return err
@@ -55,20 +50,11 @@ func proveNoLoss(ctx context.Context, c *call) error {
 }
 
 // proof reads the flags.
-func (c *call) proof() (doctor.Proof, error) {
-	callbacks, errCallbacks := strconv.Atoi(c.flag("callbacks"))
-	kills, errKills := strconv.Atoi(c.flag("kills"))
-	every, errEvery := time.ParseDuration(c.flag("every"))
-	patience, errPatience := time.ParseDuration(c.flag("patience"))
-	if err := errors.Join(errCallbacks, errKills, errEvery, errPatience); err != nil {
-		return doctor.Proof{}, usageError{err.Error()}
-	}
-	if callbacks < 1 || kills < 1 || every < 0 || patience <= 0 {
-		return doctor.Proof{}, usageError{"--callbacks, --kills and --patience must be more than 0, --every not less"}
-	}
+func (c *call) proof() doctor.Proof {
 	p := doctor.Proof{
 		IngestURL: strings.TrimRight(cmp.Or(c.flag("ingest-url"), "http://"+dialable(c.cfg.Ingest.Addr)), "/"),
-		Callbacks: callbacks, Every: every, Kills: kills, Patience: patience,
+		Callbacks: value[int](c, "callbacks"), Every: value[time.Duration](c, "every"),
+		Kills: value[int](c, "kills"), Patience: value[time.Duration](c, "patience"),
 	}
 	if command := c.flag("kill-command"); command != "" {
 		p.Kill = func(ctx context.Context) error {
@@ -77,7 +63,7 @@ func (c *call) proof() (doctor.Proof, error) {
 			return cmd.Run()
 		}
 	}
-	return p, nil
+	return p
 }
 
 func printOutcome(w io.Writer, o doctor.Outcome) error {

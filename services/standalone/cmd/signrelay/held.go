@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -21,22 +20,19 @@ var channels = []string{"sms", "email"}
 
 func heldFlags(fs *flag.FlagSet) {
 	jsonFlag(fs)
-	fs.String("channel", "", "only those of this channel: sms or email")
+	oneOfFlag(fs, "channel", channels, "only those of this `channel`: sms or email")
 }
 
 func heldReleaseFlags(fs *flag.FlagSet) {
 	fs.String("reason", "", "only those held for this reason; only for limits")
 	fs.String("document", "", "only those about this document; only for limits")
-	fs.String("channel", "", "only those of this channel: sms or email")
-	fs.Bool("yes", false, "do it without asking")
+	oneOfFlag(fs, "channel", channels, "only those of this `channel`: sms or email")
+	stepFlags(fs, "release")
 }
 
 // held lists the messages that wait for the operator, the longest waiting first.
 func (c *call) held(ctx context.Context, do func(js jetstream.JetStream, all []notification.Held) error) error {
 	channel := c.flag("channel")
-	if channel != "" && !slices.Contains(channels, channel) {
-		return usageError{fmt.Sprintf("no channel %q: want sms or email", channel)}
-	}
 	js, done, err := connect(ctx, c.cfg)
 	if err != nil {
 		return err
@@ -93,32 +89,34 @@ func heldRelease(ctx context.Context, c *call) error {
 			}
 		}
 		if len(limited)+len(waiting) == 0 {
-			fmt.Fprintln(c.stderr, "None of the held messages is meant: --reason and --document choose among those that are beyond the limits")
+			fmt.Fprintln(c.stderr, "No held message is selected: --reason and --document select among those that are beyond the limits")
 			return nil
 		}
+		var steps []step
+		p := plan{}
+		leaving := 0
 		for _, channel := range channels {
 			if n := waiting[channel]; n > 0 {
-				fmt.Fprintf(c.stdout, "To try at once: %s by %s.\n", count(n, "held message"), channel)
+				leaving += n
+				p.rows = append(p.rows, planRow{channel, n, "to try at once by " + channel})
+				steps = append(steps, step{"channel " + channel, func(ctx context.Context) (string, error) {
+					return "", notification.Release(ctx, js, channel)
+				}})
 			}
 			for _, group := range groups(limited, channel) {
-				fmt.Fprintf(c.stdout, "To send beyond the limits: %s by %s (%s).\n", count(group.n, "held message"), channel, group.reason)
-			}
-		}
-		if err := c.agreed(ctx); err != nil {
-			return errors.New("nothing is released: pass --yes where there is no terminal to ask")
-		}
-		for _, channel := range channels {
-			if waiting[channel] == 0 {
-				continue
-			}
-			if err := notification.Release(ctx, js, channel); err != nil {
-				return err
+				leaving += group.n
+				p.rows = append(p.rows, planRow{channel, group.n, "to send beyond the limits by " + channel + " (" + group.reason + ")"})
 			}
 		}
 		for _, h := range limited {
-			if err := notification.ReleaseLimited(ctx, js, h); err != nil {
-				return err
-			}
+			steps = append(steps, step{"message " + h.ID, func(ctx context.Context) (string, error) {
+				return "", notification.ReleaseLimited(ctx, js, h)
+			}})
+		}
+		p.heading = "To release: " + count(leaving, "held message")
+		p.costs = []string{"Messages leave, unless they are refused again."}
+		if err := c.confirmed(ctx, p, "released", steps); err != nil {
+			return err
 		}
 		fmt.Fprintln(c.stdout, "Released: the senders try them within a minute. What is refused again is held again.")
 		return nil

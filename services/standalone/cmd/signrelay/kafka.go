@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	kafkabridge "github.com/signrelay/signrelay/services/kafka-bridge"
@@ -16,7 +15,7 @@ import (
 
 func kafkaRefillFlags(fs *flag.FlagSet) {
 	sinceFlag(fs, "begin with the events of so long ago, e.g. 30d; without it, with the log's first")
-	fs.Int("rate", 500, "write at most so many events a second")
+	wholeFlag(fs, "rate", 500, 1, 100_000, "write at most this `number` of events a second")
 	fs.Bool("anew", false, "forget a refill that was stopped, and begin a new one")
 	fs.Bool("yes", false, "do it without asking")
 }
@@ -29,10 +28,7 @@ func kafkaRefill(ctx context.Context, c *call) error {
 	if len(c.args) > 0 {
 		return usageError{"wants no arguments, only flags"}
 	}
-	rate, err := strconv.Atoi(c.flag("rate"))
-	if err != nil || rate < 1 || rate > 100_000 {
-		return usageError{"--rate is a number from 1 to 100000"}
-	}
+	rate := value[int](c, "rate")
 	since, err := c.since()
 	if err != nil {
 		return err

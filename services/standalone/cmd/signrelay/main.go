@@ -23,6 +23,8 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/printable"
+	"github.com/signrelay/signrelay/libs/providers"
+	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
 )
 
@@ -49,6 +51,7 @@ type call struct {
 	attended bool      // stdin is a terminal
 	stdout   io.Writer // shows control characters escaped, like stderr
 	stderr   io.Writer
+	packs    []pack.Pack
 	raw      io.Writer // takes bodies byte for byte; on a terminal it is stdout
 }
 
@@ -67,13 +70,13 @@ var commands = []command{
 	{"timeline", "<document>", "show all that happened to one document", jsonFlag, timeline},
 	{"dlq list", "", "list the work that was given up", dlqListFlags, dlqList},
 	{"dlq show", "<number>", "show one, without its body or (--body) the body alone", dlqShowFlags, dlqShow},
-	{"dlq replay", "<number>…|--stage <stage>|…|--all", "give some back to the stages that gave them up", dlqReplayFlags, dlqReplay},
+	{"dlq replay", "<number>…|--stage <stage>|…|--all", "send some back to the stages that gave them up", dlqReplayFlags, dlqReplay},
 	{"dlq drop", "<number>…", "remove some for good", nil, dlqDrop},
 	{"held list", "", "list the messages that wait for you to mend an account or a setting", heldFlags, heldList},
 	{"held release", "", "have them tried at once", heldReleaseFlags, heldRelease},
-	{"quarantine list", "", "list callbacks that nobody could read", jsonFlag, quarantineList},
+	{"quarantine list", "", "list callbacks that could not be read", quarantineListFlags, quarantineList},
 	{"quarantine show", "<number>", "show one, or (--body) its body alone, byte for byte", quarantineShowFlags, quarantineShow},
-	{"quarantine replay", "<number>|all", "read them again and bring in what can be read", quarantineReplayFlags, quarantineReplay},
+	{"quarantine replay", "<number>…|--reason <reason>|…|--all", "read some again and store what can be read", quarantineReplayFlags, quarantineReplay},
 	{"kafka refill", "", "write the log, or a part of it, onto the Kafka topic once more", kafkaRefillFlags, kafkaRefill},
 	{"sandbox certificate", "<folder>", "make the key and certificate of a sandbox that runs beside the services", nil, sandboxCertificate},
 	{"healthcheck", "", "ask a running `signrelay run` whether it is ready", nil, healthcheck},
@@ -86,6 +89,11 @@ type usageError struct{ text string }
 func (e usageError) Error() string { return e.text }
 
 func dispatch(ctx context.Context, args, environ []string, stdin *os.File, stdout, stderr io.Writer) int {
+	return dispatchWith(ctx, providers.All, args, environ, stdin, stdout, stderr)
+}
+
+// dispatchWith is dispatch with other packs, which tests give a fault.
+func dispatchWith(ctx context.Context, packs []pack.Pack, args, environ []string, stdin *os.File, stdout, stderr io.Writer) int {
 	raw := stdout
 	stdout, stderr = printable.Writer(stdout), printable.Writer(stderr)
 	if f, ok := raw.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
@@ -107,7 +115,7 @@ func dispatch(ctx context.Context, args, environ []string, stdin *os.File, stdou
 		}
 		return 2
 	}
-	err := use(ctx, cmd, rest, environ, &call{stdin: stdin, attended: term.IsTerminal(int(stdin.Fd())), stdout: stdout, stderr: stderr, raw: raw})
+	err := use(ctx, cmd, rest, environ, &call{packs: packs, stdin: stdin, attended: term.IsTerminal(int(stdin.Fd())), stdout: stdout, stderr: stderr, raw: raw})
 	switch {
 	case err == nil:
 		return 0

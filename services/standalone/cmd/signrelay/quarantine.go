@@ -1,12 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"iter"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +19,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/services/ingest"
 )
@@ -26,9 +31,17 @@ func quarantineShowFlags(fs *flag.FlagSet) {
 	fs.Bool("query", false, "the query alone, URL-encoded: what came by GET has its fields there")
 }
 
+func quarantineListFlags(fs *flag.FlagSet) {
+	jsonFlag(fs)
+	selectionFlags(fs)
+}
+
 func quarantineReplayFlags(fs *flag.FlagSet) {
-	fs.String("body", "", "a file with a repaired body, in place of the kept one; in place of a GET's query too, as the provider would POST it")
-	fs.String("query", "", "a file with a repaired query, URL-encoded, in place of the kept one")
+	fs.String("body", "", "a `file` with a repaired body, in place of the kept one; in place of a GET's query too, as the provider would POST it")
+	fs.String("query", "", "a `file` with a repaired query, URL-encoded, in place of the kept one")
+	selectionFlags(fs)
+	fs.Bool("all", false, "all of them")
+	stepFlags(fs, "replay")
 }
 
 // kept is a quarantined callback, as it is listed.
@@ -67,20 +80,38 @@ func (k kept) where() string {
 	return fmt.Sprintf("item %d", *k.Item)
 }
 
+// selectedCallbacks reads QUARANTINE once and yields what is selected, oldest first.
+func selectedCallbacks(ctx context.Context, js jetstream.JetStream, s selection) iter.Seq2[kept, error] {
+	return func(yield func(kept, error) bool) {
+		for m, err := range (event.Log{JS: js, Stream: flow.Quarantine}).Messages(ctx, flow.Quarantined, s.since) {
+			if err != nil {
+				yield(kept{}, err)
+				return
+			}
+			k := describe(m)
+			if s.has(candidate{number: k.Number, reason: k.Reason, source: k.Source, at: k.Received}) && !yield(k, nil) {
+				return
+			}
+		}
+	}
+}
+
 func quarantineList(ctx context.Context, c *call) error {
+	s, err := c.selection()
+	if err != nil {
+		return err
+	}
 	js, done, err := connect(ctx, c.cfg)
 	if err != nil {
 		return err
 	}
 	defer done()
 	none := true
-	log := event.Log{JS: js, Stream: flow.Quarantine}
-	for m, err := range log.Messages(ctx, flow.Quarantined, time.Time{}) {
+	for k, err := range selectedCallbacks(ctx, js, s) {
 		if err != nil {
 			return err
 		}
 		none = false
-		k := describe(m)
 		if c.json() {
 			if err := printJSON(c.stdout, k); err != nil {
 				return err
@@ -128,34 +159,71 @@ func quarantineShow(ctx context.Context, c *call) error {
 	return errors.Join(err, c.sayBody(string(body)))
 }
 
-func quarantineReplay(ctx context.Context, c *call) (err error) {
-	all := len(c.args) == 1 && c.args[0] == "all"
-	var number uint64
-	if !all {
-		if number, err = c.number(); err != nil {
-			return err
-		}
+func quarantineReplay(ctx context.Context, c *call) error {
+	s, err := c.selectionToReplay(quarantineListing)
+	if err != nil {
+		return err
 	}
 	repair, err := c.repair()
 	if err != nil {
 		return err
 	}
-	if all && repair != (ingest.Repair{}) {
-		return usageError{"--body and --query repair one callback, not all"}
+	if len(s.numbers) != 1 && repair != (ingest.Repair{}) {
+		return usageError{"--body and --query repair one callback: give its number alone"}
 	}
 	env, done, err := open(ctx, c.cfg)
 	if err != nil {
 		return err
 	}
 	defer done()
-	if all {
-		return c.replayAll(ctx, env)
-	}
-	m, err := quarantined(ctx, env, number)
+	q, err := openQuarantine(ctx, env, c.packs)
 	if err != nil {
 		return err
 	}
-	return c.replayOne(ctx, env, m, repair)
+	all, err := q.planned(ctx, s)
+	if err != nil {
+		return err
+	}
+	numbers := make([]uint64, len(all))
+	steps := make([]step, len(all))
+	for i, k := range all {
+		numbers[i] = k.Number
+		steps[i] = step{fmt.Sprintf("number %d", k.Number), func(ctx context.Context) (string, error) { return q.replay(ctx, k.Number, repair) }}
+	}
+	var left error
+	if missing := s.missing(numbers); len(missing) > 0 {
+		left = fmt.Errorf("the quarantine holds no number %s", listed(missing))
+	}
+	if len(all) == 0 {
+		fmt.Fprintln(c.stdout, "Nothing to replay.")
+		return left
+	}
+	return errors.Join(c.confirmed(ctx, callbackPlan(all), "replayed", steps), left)
+}
+
+// callbackPlan is what a replay of quarantined callbacks will do: nobody knows before which of them can be read now.
+func callbackPlan(all []kept) plan {
+	p := plan{
+		heading: fmt.Sprintf("To replay: %s, each as if its provider sent it now", count(len(all), "callback")),
+		costs:   []string{"Events that the log does not hold are stored, and messages may leave for them. What still cannot be read stays in quarantine."},
+	}
+	for _, k := range all {
+		group := k.Source + "/" + k.Provider
+		what := k.Reason
+		if k.Item != nil {
+			what += ", an item of a batch"
+		}
+		i := slices.IndexFunc(p.rows, func(r planRow) bool { return r.group == group && r.what == what })
+		if i < 0 {
+			i = len(p.rows)
+			p.rows = append(p.rows, planRow{group: group, what: what})
+		}
+		p.rows[i].n++
+	}
+	slices.SortFunc(p.rows, func(a, b planRow) int {
+		return cmp.Or(strings.Compare(a.group, b.group), strings.Compare(a.what, b.what))
+	})
+	return p
 }
 
 // repair reads the files that replace the kept content.
@@ -178,37 +246,67 @@ func (c *call) repair() (repair ingest.Repair, err error) {
 	return repair, nil
 }
 
-func (c *call) replayAll(ctx context.Context, env service.Env) error {
-	log := event.Log{JS: env.JS, Stream: flow.Quarantine}
-	var failed error
-	for m, err := range log.Messages(ctx, flow.Quarantined, time.Time{}) {
-		if err != nil {
-			return errors.Join(failed, err)
-		}
-		failed = errors.Join(failed, c.replayOne(ctx, env, m, ingest.Repair{}))
-	}
-	return failed
+// quarantine is the stream QUARANTINE, and the packs that read what it holds.
+type quarantine struct {
+	env    service.Env
+	packs  []pack.Pack
+	stream jetstream.Stream
 }
 
-// replayOne brings one callback in, repaired where the operator says so, and takes it out of the quarantine only when its events
-// are stored.
-func (c *call) replayOne(ctx context.Context, env service.Env, m *jetstream.RawStreamMsg, repair ingest.Repair) error {
-	replayed, err := ingest.Replay(ctx, env, m.Header, m.Data, repair)
-	if err != nil {
-		return fmt.Errorf("number %d stays in quarantine: %w", m.Sequence, err)
-	}
+func openQuarantine(ctx context.Context, env service.Env, packs []pack.Pack) (quarantine, error) {
 	stream, err := env.JS.Stream(ctx, flow.Quarantine)
+	return quarantine{env, packs, stream}, err
+}
+
+// planned are the selected callbacks: by number each is one message, otherwise the stream is read once.
+func (q quarantine) planned(ctx context.Context, s selection) (all []kept, err error) {
+	if s.numbers == nil {
+		for k, err := range selectedCallbacks(ctx, q.env.JS, s) {
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, k)
+		}
+		return all, nil
+	}
+	for _, number := range slices.Sorted(maps.Keys(s.numbers)) {
+		m, err := q.stream.GetMsg(ctx, number)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, describe(m))
+	}
+	return all, nil
+}
+
+// replay stores the events of one callback, repaired where the operator says so. It removes the callback from the quarantine only when
+// its events are stored.
+func (q quarantine) replay(ctx context.Context, number uint64, repair ingest.Repair) (string, error) {
+	m, err := q.stream.GetMsg(ctx, number)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return "", stayError{errors.New("the quarantine does not hold it any more")}
+	}
 	if err != nil {
-		return fmt.Errorf("number %d is stored, but still in quarantine: %w", m.Sequence, err)
+		return "", fmt.Errorf("number %d stays in quarantine: %w", number, err)
 	}
-	if err := stream.DeleteMsg(ctx, m.Sequence); err != nil {
-		return fmt.Errorf("number %d is stored, but still in quarantine: %w", m.Sequence, err)
+	replayed, err := ingest.ReplayWith(ctx, q.env, q.packs, m.Header, m.Data, repair)
+	if errors.Is(err, ingest.ErrUnavailable) {
+		return "", fmt.Errorf("number %d stays in quarantine: %w", number, err)
 	}
-	err = c.say("number %d is stored: %v", m.Sequence, replayed.IDs)
-	for _, q := range replayed.Quarantined {
-		err = errors.Join(err, c.say("  item %d of it cannot be read (%s), and is in quarantine on its own", q.Item, q.Reason))
+	if err != nil {
+		return "", stayError{err}
 	}
-	return err
+	if err := q.stream.DeleteMsg(ctx, number); err != nil {
+		return "", fmt.Errorf("number %d is stored, but still in quarantine: %w", number, err)
+	}
+	detail := "stored " + strings.Join(replayed.IDs, " ")
+	for _, item := range replayed.Quarantined {
+		detail += fmt.Sprintf("; item %d is still unreadable (%s), and is in quarantine on its own", item.Item, item.Reason)
+	}
+	return detail, nil
 }
 
 // number is the call's argument, a sequence in QUARANTINE.

@@ -34,7 +34,7 @@ func (s starts) String() string { return strings.Join(slices.Sorted(maps.Keys(s)
 func (s starts) Set(text string) error {
 	stage, where, _ := strings.Cut(text, "=")
 	if !slices.ContainsFunc(flow.Stages, func(known flow.Stage) bool { return known.Name == stage }) {
-		return fmt.Errorf("no stage %q; there are %s", stage, stageNames())
+		return fmt.Errorf("no stage %q; there are %s", stage, strings.Join(stageNames(), ", "))
 	}
 	start, err := flow.ParseStart(where)
 	if err != nil {
@@ -44,12 +44,12 @@ func (s starts) Set(text string) error {
 	return nil
 }
 
-func stageNames() string {
-	var names []string
-	for _, s := range flow.Stages {
-		names = append(names, s.Name)
+func stageNames() []string {
+	names := make([]string, len(flow.Stages))
+	for i, s := range flow.Stages {
+		names[i] = s.Name
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 // provisionWithin bounds one provisioning; a person has as long as it takes to answer.

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// whole is the value of a flag that takes a whole number within limits.
+type whole struct{ n, least, most, example int }
+
+func wholeFlag(fs *flag.FlagSet, name string, preset, least, most int, usage string) {
+	fs.Var(&whole{n: preset, least: least, most: most, example: preset}, name, usage)
+}
+
+func (w *whole) String() string { return strconv.Itoa(w.n) }
+func (w *whole) Get() any       { return w.n }
+
+func (w *whole) Set(text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < w.least || n > w.most {
+		return fmt.Errorf("want a number from %d to %d, such as %d", w.least, w.most, w.example)
+	}
+	w.n = n
+	return nil
+}
+
+// span is the value of a flag that takes a duration.
+type span struct{ d, least, example time.Duration }
+
+func spanFlag(fs *flag.FlagSet, name string, preset, least time.Duration, usage string) {
+	fs.Var(&span{d: preset, least: least, example: preset}, name, usage)
+}
+
+func (s *span) String() string { return s.d.String() }
+func (s *span) Get() any       { return s.d }
+
+func (s *span) Set(text string) error {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < s.least {
+		return fmt.Errorf("want a duration of at least %v, such as %v", s.least, s.example)
+	}
+	s.d = d
+	return nil
+}
+
+// oneOf is the value of a flag that takes one of some words, or none of them.
+type oneOf struct {
+	word string
+	of   []string
+}
+
+func oneOfFlag(fs *flag.FlagSet, name string, of []string, usage string) {
+	fs.Var(&oneOf{of: of}, name, usage)
+}
+
+func (o *oneOf) String() string { return o.word }
+func (o *oneOf) Get() any       { return o.word }
+
+func (o *oneOf) Set(text string) error {
+	if text != "" && !slices.Contains(o.of, text) {
+		return fmt.Errorf("want one of %s", strings.Join(o.of, ", "))
+	}
+	o.word = text
+	return nil
+}
+
+// value returns the value of a flag of type T.
+func value[T any](c *call, name string) T {
+	var zero T
+	if f, ok := c.flags.Lookup(name).Value.(flag.Getter); ok {
+		if v, ok := f.Get().(T); ok {
+			return v
+		}
+	}
+	return zero
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"flag"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// selection chooses among the messages that wait for an operator: dead letters or quarantined callbacks.
+type selection struct {
+	numbers               map[uint64]bool // nil for any
+	stage, reason, source string
+	since                 time.Time
+}
+
+func selectionFlags(fs *flag.FlagSet) {
+	fs.String("reason", "", "only those with this `reason`, as the listing prints it")
+	fs.String("source", "", "only those of this `source`")
+	sinceFlag(fs, "only those of the last `duration`, e.g. 24h or 7d")
+}
+
+// candidate is what a selection looks at.
+type candidate struct {
+	number                uint64
+	stage, reason, source string
+	at                    time.Time
+}
+
+func (s selection) has(m candidate) bool {
+	return (s.numbers == nil || s.numbers[m.number]) && (s.stage == "" || s.stage == m.stage) && (s.reason == "" || s.reason == m.reason) &&
+		(s.source == "" || s.source == m.source) && !m.at.Before(s.since)
+}
+
+// selection reads the flags.
+func (c *call) selection() (s selection, err error) {
+	s = selection{reason: c.flag("reason"), source: c.flag("source")}
+	if c.flags.Lookup("stage") != nil {
+		s.stage = c.flag("stage")
+	}
+	s.since, err = c.since()
+	return s, err
+}
+
+// selectedNumbers reads the arguments.
+func (c *call) selectedNumbers(listing string) (selection, error) {
+	s := selection{numbers: map[uint64]bool{}}
+	for _, text := range c.args {
+		n, err := number(text, listing)
+		if err != nil {
+			return s, err
+		}
+		s.numbers[n] = true
+	}
+	if len(s.numbers) == 0 {
+		return s, usageError{"wants numbers from `" + listing + "`"}
+	}
+	return s, nil
+}
+
+// selectionToReplay reads numbers, or flags that choose, or --all (the word all means the same): exactly one of them.
+func (c *call) selectionToReplay(listing string) (selection, error) {
+	s, err := c.selection()
+	if err != nil {
+		return s, err
+	}
+	args, all := c.args, c.flag("all") == "true"
+	if len(args) == 1 && args[0] == "all" {
+		args, all = nil, true
+	}
+	flags := s.stage != "" || s.reason != "" || s.source != "" || !s.since.IsZero()
+	switch {
+	case len(args) > 0 && !flags && !all:
+		return c.selectedNumbers(listing)
+	case len(args) == 0 && flags != all:
+		return s, nil
+	default:
+		return s, usageError{"wants numbers from `" + listing + "`, or flags that choose, or --all"}
+	}
+}
+
+// missing are the numbers that were asked for and not found.
+func (s selection) missing(found []uint64) []uint64 {
+	missing := maps.Clone(s.numbers)
+	for _, n := range found {
+		delete(missing, n)
+	}
+	return slices.Sorted(maps.Keys(missing))
+}
+
+func listed(numbers []uint64) string {
+	texts := make([]string, len(numbers))
+	for i, n := range numbers {
+		texts[i] = strconv.FormatUint(n, 10)
+	}
+	return strings.Join(texts, ", ")
+}
