@@ -23,10 +23,10 @@ func doctorFlags(fs *flag.FlagSet) {
 
 	fs.Bool("kill", false, "in a set-up for tests: send test events while its parts are killed, and count what the log holds")
 	fs.Bool("yes-this-is-a-test", false, "with --kill: nothing in this set-up is anybody's")
-	wholeFlag(fs, "callbacks", 50, 1, math.MaxInt32, "with --kill: how many are sent")
+	wholeFlag(fs, "callbacks", 50, math.MaxInt32, "with --kill: how many are sent")
 	spanFlag(fs, "every", 100*time.Millisecond, 0, "with --kill: the time between two of them")
 	fs.String("kill-command", "", "with --kill: a command for the shell that kills a part; without one, kill by hand meanwhile")
-	wholeFlag(fs, "kills", 3, 1, math.MaxInt32, "with --kill: how often the command is run")
+	wholeFlag(fs, "kills", 3, math.MaxInt32, "with --kill: how often the command is run")
 	spanFlag(fs, "patience", 5*time.Minute, time.Millisecond, "with --kill: how long a callback is tried again")
 }
 

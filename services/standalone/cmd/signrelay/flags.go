@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// whole is the value of a flag that takes a whole number within limits.
-type whole struct{ n, least, most, example int }
+// whole is the value of a flag that takes a whole number from 1 to a limit.
+type whole struct{ n, most, example int }
 
-func wholeFlag(fs *flag.FlagSet, name string, preset, least, most int, usage string) {
-	fs.Var(&whole{n: preset, least: least, most: most, example: preset}, name, usage)
+func wholeFlag(fs *flag.FlagSet, name string, preset, most int, usage string) {
+	fs.Var(&whole{n: preset, most: most, example: preset}, name, usage)
 }
 
 func (w *whole) String() string { return strconv.Itoa(w.n) }
@@ -21,8 +21,8 @@ func (w *whole) Get() any       { return w.n }
 
 func (w *whole) Set(text string) error {
 	n, err := strconv.Atoi(text)
-	if err != nil || n < w.least || n > w.most {
-		return fmt.Errorf("want a number from %d to %d, such as %d", w.least, w.most, w.example)
+	if err != nil || n < 1 || n > w.most {
+		return fmt.Errorf("want a number from 1 to %d, such as %d", w.most, w.example)
 	}
 	w.n = n
 	return nil

@@ -15,7 +15,7 @@ import (
 
 func kafkaRefillFlags(fs *flag.FlagSet) {
 	sinceFlag(fs, "begin with the events of so long ago, e.g. 30d; without it, with the log's first")
-	wholeFlag(fs, "rate", 500, 1, 100_000, "write at most this `number` of events a second")
+	wholeFlag(fs, "rate", 500, 100_000, "write at most this `number` of events a second")
 	fs.Bool("anew", false, "forget a refill that was stopped, and begin a new one")
 	fs.Bool("yes", false, "do it without asking")
 }

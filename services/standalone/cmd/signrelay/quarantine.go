@@ -302,11 +302,11 @@ func (q quarantine) replay(ctx context.Context, number uint64, repair ingest.Rep
 	if err := q.stream.DeleteMsg(ctx, number); err != nil {
 		return "", fmt.Errorf("number %d is stored, but still in quarantine: %w", number, err)
 	}
-	detail := "stored " + strings.Join(replayed.IDs, " ")
+	became := []string{"stored " + strings.Join(replayed.IDs, " ")}
 	for _, item := range replayed.Quarantined {
-		detail += fmt.Sprintf("; item %d is still unreadable (%s), and is in quarantine on its own", item.Item, item.Reason)
+		became = append(became, fmt.Sprintf("item %d is still unreadable (%s), and is in quarantine on its own", item.Item, item.Reason))
 	}
-	return detail, nil
+	return strings.Join(became, "; "), nil
 }
 
 // number is the call's argument, a sequence in QUARANTINE.

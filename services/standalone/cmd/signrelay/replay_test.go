@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +78,7 @@ func (w *waiting) buried(n int) uint64 {
 	w.Helper()
 	number := w.publish("dlq.v1.enricher", map[string]string{
 		"Signrelay-Dlq-Stage": "enricher", "Signrelay-Dlq-Reason": "permanent", "Signrelay-Dlq-Attempts": "1", "Signrelay-Dlq-Id": fmt.Sprint("e", n),
-		"Signrelay-Dlq-Stream": "SIGNING", "Signrelay-Dlq-Sequence": fmt.Sprint(n), "Signrelay-Dlq-Subject": fmt.Sprintf("signing.v1.demo.clickwrap.document.sent.d%d", n),
+		"Signrelay-Dlq-Stream": "SIGNING", "Signrelay-Dlq-Sequence": strconv.Itoa(n), "Signrelay-Dlq-Subject": fmt.Sprintf("signing.v1.demo.clickwrap.document.sent.d%d", n),
 	}, string(encoded(w.T, &signingv1.SigningEvent{Id: fmt.Sprint("e", n), Type: "document.sent", Document: &signingv1.Document{Id: fmt.Sprint("d", n)}})))
 	w.publish("$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.SIGNING.enricher", nil, fmt.Sprintf(`{"consumer":"enricher","stream":"SIGNING","stream_seq":%d}`, n))
 	return number

@@ -20,7 +20,7 @@ import (
 // stepFlags are the flags of such a command.
 func stepFlags(fs *flag.FlagSet, does string) {
 	fs.Bool("yes", false, "do it without asking")
-	wholeFlag(fs, "rate", 10, 1, 1000, does+" at most this `number` a second")
+	wholeFlag(fs, "rate", 10, 1000, does+" at most this `number` a second")
 }
 
 // plan is what a command will do, in counts: it names nobody.
