@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/stage"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -49,7 +50,7 @@ func (c *causes) verify(ctx context.Context, n *notifyv1.Notification, attempt i
 	if attempt < unknownAttempts {
 		return missing
 	}
-	return stage.Permanent(missing)
+	return outcome.Permanent(missing)
 }
 
 // hold reports whether the log holds the event that caused n. It asks one question, about the exact subject and from the time at

@@ -14,6 +14,7 @@ import (
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/stage"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -21,7 +22,7 @@ import (
 )
 
 // Hand hands one message to the outside provider. It fails with Again, AgainIn, OperatorMustAct, OperatorMustActFor, Refused,
-// RefusedBy or Doubtful, or with stage.Later where nothing was tried. It calls Left when its whole request has left.
+// RefusedBy or Doubtful, or with outcome.Later where nothing was tried. It calls Left when its whole request has left.
 type Hand func(context.Context, *notifyv1.Notification) (Receipt, error)
 
 // Sender is what a sender does in its own way.
@@ -118,7 +119,7 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 	if in.Attempt > 1 || in.Unknown || in.Replays > 0 {
 		var err error
 		if r, err = d.attempts.read(ctx, keyOf(in)); err != nil {
-			return nil, stage.PutOff(awayPause, "attempts-away", err)
+			return nil, outcome.PutOff(awayPause, "attempts-away", err)
 		}
 	}
 	if in.Unknown || in.Replays > 0 || forgotten(n, now) { // a dead letter outlives the memory of claims by half a month
@@ -152,7 +153,7 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 		r.Again = true
 		if err := d.attempts.write(ctx, keyOf(in), &r); err != nil {
 			pass.end(nil, false)
-			return nil, stage.PutOff(awayPause, "attempts-away", err)
+			return nil, outcome.PutOff(awayPause, "attempts-away", err)
 		}
 	}
 	receipt, err := d.hand(ctx, in, &r, pass)
@@ -236,9 +237,9 @@ func (d delivery) failed(ctx context.Context, in stage.Event[*notifyv1.Notificat
 	if r.Resumed.After(since) {
 		since = r.Resumed
 	}
-	err = stage.Since(since, errors.Join(waitForWord(err, d.WordWithin), unwritten))
+	err = outcome.Since(since, errors.Join(waitForWord(err, d.WordWithin), unwritten))
 	if tried && trouble.down && failing != "" {
-		return d.orExpired(in.Stored, in.Replays, stage.PutOff(max(r.tooSoon(time.Now()), circuitPauses.First), "circuit-open", err))
+		return d.orExpired(in.Stored, in.Replays, outcome.PutOff(max(r.tooSoon(time.Now()), circuitPauses.First), "circuit-open", err))
 	}
 	return err
 }
@@ -247,10 +248,10 @@ func (d delivery) failed(ctx context.Context, in stage.Event[*notifyv1.Notificat
 func (d delivery) wait(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record, closed *refusal) error {
 	trouble := &HandoverError{Reason: closed.reason, Fault: Provider, hold: closed.held}
 	if closed.held == noHold {
-		return d.orExpired(in.Stored, in.Replays, errors.Join(stage.Later(closed.wait, "circuit-open"), trouble))
+		return d.orExpired(in.Stored, in.Replays, errors.Join(outcome.Later(closed.wait, "circuit-open"), trouble))
 	}
 	trouble.Fault = Operator
-	return d.hold(ctx, in, r, *r, trouble, errors.Join(stage.Later(closed.wait, "operator"), trouble))
+	return d.hold(ctx, in, r, *r, trouble, errors.Join(outcome.Later(closed.wait, "operator"), trouble))
 }
 
 // hold records a message as held, if it is not yet, and publishes notification.deferred once. err is the error for the stage.
@@ -291,7 +292,7 @@ func (d delivery) hold(ctx context.Context, in stage.Event[*notifyv1.Notificatio
 // keeps it for longer.
 func (d delivery) orExpired(since time.Time, replays int, err error) error {
 	if replays == 0 && d.Now().Sub(since) > heldFor {
-		return stage.Permanent(err)
+		return outcome.Permanent(err)
 	}
 	return err
 }
@@ -389,7 +390,7 @@ func (d delivery) twice(in stage.Event[*notifyv1.Notification]) bool {
 func outs(ctx context.Context, e *signingv1.SigningEvent) ([]stage.Out, error) {
 	m, err := event.Message(ctx, e)
 	if err != nil {
-		return nil, stage.Permanent(fmt.Errorf("tell the log: %w", err))
+		return nil, outcome.Permanent(fmt.Errorf("tell the log: %w", err))
 	}
 	return []stage.Out{m}, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/stage"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -133,11 +134,11 @@ func (d delivery) limited(ctx context.Context, in stage.Event[*notifyv1.Notifica
 	trouble := new(HandoverError)
 	if held := r.Held; held != nil && held.Limits == d.limits.fingerprint {
 		trouble = &HandoverError{Reason: held.Reason, Fault: held.Fault, hold: limitHold, country: held.Country}
-		return d.hold(ctx, in, r, *r, trouble, errors.Join(stage.Later(mostWait, "operator"), trouble))
+		return d.hold(ctx, in, r, *r, trouble, errors.Join(outcome.Later(mostWait, "operator"), trouble))
 	}
 	err := d.limits.check(ctx, in.ID, in.Data)
 	if !errors.As(err, &trouble) || trouble.hold != limitHold {
 		return err
 	}
-	return d.hold(ctx, in, r, *r, trouble, stage.PutOff(mostWait, "operator", trouble))
+	return d.hold(ctx, in, r, *r, trouble, outcome.PutOff(mostWait, "operator", trouble))
 }

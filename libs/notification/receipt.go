@@ -10,7 +10,7 @@ import (
 
 // Delivered is the event that a delivery receipt told the stage that all of n arrived.
 func Delivered(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *signingv1.SigningEvent {
-	e := outcome(n, event.NotificationDelivered, event.DerivedID(n.GetId(), stage, "delivered"), at)
+	e := progress(n, event.NotificationDelivered, event.DerivedID(n.GetId(), stage, "delivered"), at)
 	e.Notice.Reference = r.Reference
 	e.Notice.Parts = r.Parts
 	return e
@@ -21,7 +21,7 @@ func Delivered(n *notifyv1.Notification, stage string, at time.Time, r Receipt) 
 // notification.failed as Failed is, with an id of its own and the outside provider's reference: n was handed over. The
 // receipt's reason is bounded and never personal, its reference never empty.
 func Undelivered(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *signingv1.SigningEvent {
-	e := outcome(n, event.NotificationFailed, event.DerivedID(n.GetId(), stage, "undelivered"), at)
+	e := progress(n, event.NotificationFailed, event.DerivedID(n.GetId(), stage, "undelivered"), at)
 	e.Notice.Reference = r.Reference
 	e.Notice.Parts = r.Parts
 	e.Notice.Reason, e.Notice.Fault = r.Reason, string(r.Fault)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/stage"
 )
 
@@ -63,19 +64,19 @@ func Again(reason string, cause error) error {
 
 // AgainIn is a problem for which the other side said when to try again.
 func AgainIn(wait time.Duration, reason string, cause error) error {
-	return stage.RetryAfter(wait, Again(reason, cause))
+	return outcome.RetryAfter(wait, Again(reason, cause))
 }
 
 // OperatorMustAct is a problem with the account or a setting, which would affect every other message too. All messages of the
 // channel are held until one gets through.
 func OperatorMustAct(reason string, cause error) error {
-	return stage.PutOff(mostWait, "operator", &HandoverError{Reason: reason, Err: cause, Fault: Operator, hold: accountHold})
+	return outcome.PutOff(mostWait, "operator", &HandoverError{Reason: reason, Err: cause, Fault: Operator, hold: accountHold})
 }
 
 // OperatorMustActFor is a problem that only the operator can fix, and that need not affect other messages. This message is
 // held, with those that were refused for the same reason.
 func OperatorMustActFor(reason string, cause error) error {
-	return stage.PutOff(mostWait, "operator", &HandoverError{Reason: reason, Err: cause, Fault: Operator, hold: reasonHold})
+	return outcome.PutOff(mostWait, "operator", &HandoverError{Reason: reason, Err: cause, Fault: Operator, hold: reasonHold})
 }
 
 // Refused is a problem with the message or its recipient that no retry fixes.
@@ -83,13 +84,13 @@ func Refused(reason string, cause error) error { return RefusedBy(Recipient, rea
 
 // RefusedBy is Refused for a fault of another party than the recipient.
 func RefusedBy(whose Fault, reason string, cause error) error {
-	return stage.Permanent(&HandoverError{Reason: reason, Err: cause, Fault: whose})
+	return outcome.Permanent(&HandoverError{Reason: reason, Err: cause, Fault: whose})
 }
 
 // Doubtful is a problem with a request that has left us, after which it is unknown whether the other side accepted the
 // message. The message is not sent again sooner than the sender's WordWithin.
 func Doubtful(reason string, cause error) error {
-	return stage.Unknown(&HandoverError{Reason: reason, Err: cause, Fault: Provider, doubtful: true})
+	return outcome.Unknown(&HandoverError{Reason: reason, Err: cause, Fault: Provider, doubtful: true})
 }
 
 // Down marks an error of Again, AgainIn or Doubtful as the other side's failure to respond at all, or with more than an
@@ -104,7 +105,7 @@ func Down(err error) error {
 // waitForWord puts the attempt after a doubtful one off until word of it would have come.
 func waitForWord(err error, within time.Duration) error {
 	if trouble := new(HandoverError); within > 0 && errors.As(err, &trouble) && trouble.doubtful {
-		return stage.Unknown(stage.RetryAfter(within, err))
+		return outcome.Unknown(outcome.RetryAfter(within, err))
 	}
 	return err
 }

@@ -3,7 +3,6 @@ package stage
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 // Input is a message that a stage was given, exactly as it was published, and where.
@@ -29,20 +29,21 @@ type Input struct {
 
 // attempt is one delivery of one input, on its way through the middleware.
 type attempt struct {
-	msg     jetstream.Msg // what was delivered, and is answered
+	msg     jetstream.Msg // what was delivered, and is settled
 	meta    *jetstream.MsgMetadata
 	input   Input // what it is about: the message itself or, of a replay, the input of the dead letter
 	number  int   // 1 on the first delivery
-	counts  int   // how many of the deliveries so far count by the policy, this one included; buried sets it
-	nth     int   // which attempt it is for the business; buried sets it
-	tried   bool  // whether an earlier one that counts was this process's; buried sets it
+	counts  int   // how many of the deliveries so far count by the policy, this one included; decided sets it
+	nth     int   // which attempt it is for the business; decided sets it
+	tried   bool  // whether an earlier one that counts was this process's; decided sets it
 	earlier int   // attempts before the replay
 
-	unknown       bool                     // an earlier attempt may have had its effect; claimed sets it, and a replay's letter
+	unknown       bool                     // an earlier attempt may have had its effect; claimed sets it, and a replayed dead letter
 	claimedBefore bool                     // its claim shows an earlier attempt; claimed sets it
 	givenUp       func(reason error) []Out // the outputs when the input is given up; nil for none
-	verdict       Verdict                  // buried sets it, once a delivery
-	unanswered    error                    // why the broker did not hear the verdict; settled sets it
+	outcome       outcome.Outcome          // what the attempt stated; decided sets it
+	decision      Decision                 // decided sets it, once a delivery
+	unsettled     error                    // why the broker did not hear the decision; settled sets it
 }
 
 // handler makes an attempt and returns what follows from its input.
@@ -70,19 +71,19 @@ func newAttempt(msg jetstream.Msg) (*attempt, error) {
 	}
 	in.ID = inputID(in)
 	a := &attempt{msg: msg, meta: meta, input: in, number: int(meta.NumDelivered)}
-	if letter, ok := readLetter(msg.Headers(), msg.Data()); ok && meta.Stream == flow.Replay {
-		a.input, a.earlier, a.unknown = letter.Input, letter.Attempts, letter.Unknown
+	if dead, ok := readLetter(msg.Headers(), msg.Data()); ok && meta.Stream == flow.Replay {
+		a.input, a.earlier, a.unknown = dead.Input, dead.Attempts, dead.Unknown
 	}
 	return a, nil
 }
 
-// counted is which attempt it is by the policy, given how it ended.
-func (a *attempt) counted(p flow.Policy, err error) int {
+// counted is which attempt it is by the policy, counted since a time or since the input came.
+func (a *attempt) counted(p flow.Policy, since, now time.Time) int {
 	begin := a.meta.Timestamp
-	if later := new(sinceError); errors.As(err, &later) && later.since.After(begin) {
-		begin = later.since
+	if since.After(begin) {
+		begin = since
 	}
-	return counted(p, a.counts, time.Since(begin))
+	return counted(p, a.counts, now.Sub(begin))
 }
 
 // inputID is the same on each delivery of one message. A message that brings no id is known by its place in its stream;

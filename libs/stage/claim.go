@@ -10,10 +10,11 @@ import (
 	"github.com/signrelay/signrelay/libs/crash"
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 // claimed lets an effect happen once: claim, do it, confirm; what failed gives its claim back. A redelivery that finds it
-// done yields again what followed from it. Without an answer from the memory nothing is done.
+// done yields again what followed from it. Without a response from the memory nothing is done.
 func claimed(s flow.Stage, memory, left dedupe.Store, lease time.Duration) middleware {
 	return func(next handler) handler {
 		if !s.Effect {
@@ -23,7 +24,7 @@ func claimed(s flow.Stage, memory, left dedupe.Store, lease time.Duration) middl
 			owner := dedupe.NewOwner()
 			found, err := claim(ctx, memory, owner, a.input.ID)
 			if err != nil {
-				return nil, ours("memory-away", fmt.Errorf("claim: %w", err))
+				return nil, outcome.Away("memory-away", fmt.Errorf("claim: %w", err))
 			}
 			a.claimedBefore = found.State != dedupe.Claimed
 			switch found.State {
@@ -33,7 +34,7 @@ func claimed(s flow.Stage, memory, left dedupe.Store, lease time.Duration) middl
 			case dedupe.Confirmed:
 				return unpack(found.Result)
 			default:
-				return nil, &verdictError{kind: retry, reason: "held", ours: true, after: s.Policy.FirstDelay, err: errHeld}
+				return nil, outcome.PutOff(s.Policy.FirstDelay, "held", errHeld)
 			}
 			crash.Point("claimed")
 			outs, err := holding(ctx, memory, left, owner, lease, next, a)
@@ -44,7 +45,7 @@ func claimed(s flow.Stage, memory, left dedupe.Store, lease time.Duration) middl
 			if err := confirm(ctx, s, memory, dedupe.Done{ID: a.input.ID, Result: pack(outs)}); err != nil {
 				// Not given back: it was done. The lease lapses, and the next attempt finds it pending, and what followed
 				// from it in the log.
-				return outs, ours("unconfirmed", fmt.Errorf("%w: %w", errUnconfirmed, err))
+				return outs, outcome.Away("unconfirmed", fmt.Errorf("%w: %w", errUnconfirmed, err))
 			}
 			crash.Point("confirmed")
 			return outs, nil

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 func TestMissingConsumer(t *testing.T) {
@@ -336,12 +337,12 @@ func TestAWorkerRestsWhileAPartIsAway(t *testing.T) {
 		err         error
 		least, most int // in 10 s
 	}{
-		"the memory is away": {ours("memory-away", errPlain), 9, 11},
-		"the broker is away": {ours("publish", errPlain), 9, 11},
+		"the memory is away": {outcome.Away("memory-away", errPlain), 9, 11},
+		"the broker is away": {outcome.Away("publish", errPlain), 9, 11},
 		"done":               {nil, 1000, 1000},
 		"failed":             {errPlain, 1000, 1000},
-		"held":               {&verdictError{kind: retry, ours: true, after: time.Second, err: errHeld}, 1000, 1000},
-		"put off":            {Later(time.Second, "rate-limit"), 1000, 1000},
+		"held":               {outcome.PutOff(time.Second, "held", errHeld), 1000, 1000},
+		"put off":            {outcome.Later(time.Second, "rate-limit"), 1000, 1000},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -351,7 +352,7 @@ func TestAWorkerRestsWhileAPartIsAway(t *testing.T) {
 				if taken++; taken == 1000 {
 					cancel()
 				}
-				return rest(c.err, p)
+				return (&attempt{outcome: read(c.err)}).rest(p)
 			})
 			if taken < c.least || taken > c.most {
 				t.Errorf("%s: %d were taken in 10 s", name, taken)

@@ -8,11 +8,15 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 func TestADeadLetterHoldsTheOriginal(t *testing.T) {
@@ -20,7 +24,7 @@ func TestADeadLetterHoldsTheOriginal(t *testing.T) {
 	h := setup(t)
 	r := h.stage()
 	r.Do = func(context.Context, Event[string]) ([]Out, error) {
-		return nil, Permanent(errors.New("refused\r\nfor good"))
+		return nil, outcome.Permanent(errors.New("refused\r\nfor good"))
 	}
 	h.run(r)
 	headers := nats.Header{
@@ -61,9 +65,9 @@ func TestALetterGetsNoTraceOfOurs(t *testing.T) {
 	a, err := newAttempt(h.hand("IN"))
 	h.must(err)
 	ctx := trace.ContextWithSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}}))
-	_, _ = buried(h.stage().Stage, judge{h.stage().Stage.Policy, newPutOffs()}, publisher{js: h.js})(func(_ context.Context, a *attempt) ([]Out, error) {
+	_, _ = decided(h.stage().Stage, decider{h.stage().Stage.Policy, newPostponed(), time.Now}, publisher{js: h.js})(func(_ context.Context, a *attempt) ([]Out, error) {
 		a.givenUp = func(error) []Out { return []Out{out("out.failed", "failed", "it failed")} }
-		return nil, Permanent(errPlain)
+		return nil, outcome.Permanent(errPlain)
 	})(ctx, a)
 	if got := h.stored("OUT")[0].Header.Get("traceparent"); got == "" {
 		t.Error("what follows has no trace")
@@ -98,7 +102,7 @@ func TestWhatCannotBeBuriedIsRetried(t *testing.T) {
 	h := setup(t)
 	h.refuse("DLQ", "dlq.v1.>", true)
 	r := h.stage()
-	r.Do = func(context.Context, Event[string]) ([]Out, error) { return nil, Permanent(errPlain) }
+	r.Do = func(context.Context, Event[string]) ([]Out, error) { return nil, outcome.Permanent(errPlain) }
 	h.run(r)
 	h.publish("letter", nil)
 	for range 4 {
@@ -117,7 +121,7 @@ func TestWhatFollowsFromGivingUpIsNotLost(t *testing.T) {
 	h := setup(t)
 	h.refuse("OUT", "out.>", true)
 	r := h.stage()
-	r.Do = func(context.Context, Event[string]) ([]Out, error) { return nil, Permanent(errPlain) }
+	r.Do = func(context.Context, Event[string]) ([]Out, error) { return nil, outcome.Permanent(errPlain) }
 	r.GivenUp = func(Event[string], error) []Out { return []Out{out("out.failed", "failed", "it failed")} }
 	h.run(r)
 	h.publish("letter", nil)
@@ -167,9 +171,43 @@ func TestAPanicAfterGivingUpStillTerminates(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := h.stage()
-	r.Do = func(context.Context, Event[string]) ([]Out, error) { return nil, Permanent(errPlain) }
+	r.Do = func(context.Context, Event[string]) ([]Out, error) { return nil, outcome.Permanent(errPlain) }
 	r.GivenUp = func(Event[string], error) []Out { panic("again") }
 	h.run(r)
 	h.publish("letter", nil)
 	h.wants("dlq.v1.tester", "+TERM permanent")
+}
+
+// However the clock moves between the steps of a delivery, a message is terminated only after its dead letter is stored. Here every
+// second look at the clock finds it two hours later, so that a second look in one delivery would decide otherwise.
+func TestATerminatedMessageHasADeadLetterWhateverTheClockSays(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	r := h.stage()
+	r.Stage.Policy = flow.Policy{MaxAttempts: 2, FirstDelay: 10 * time.Millisecond, MaxDelay: 10 * time.Millisecond}
+	const inputs = 20
+	var looks atomic.Int64
+	r.now = func() time.Time { return time.Now().Add(time.Duration(2*(looks.Add(1)%2)-1) * -time.Hour) } // before the input came, and after
+	r.Do = func(context.Context, Event[string]) ([]Out, error) { return nil, errPlain }
+	for n := range inputs {
+		h.publish(fmt.Sprintf("input %d", n), nil)
+	}
+	h.run(r)
+	buried, deliveries := 0, int64(0)
+	for terminated := 0; terminated < inputs; {
+		switch word := h.hear(); {
+		case strings.HasPrefix(word, "dlq."):
+			buried++
+		case word == "-NAK after":
+			deliveries++
+		case strings.HasPrefix(word, "+TERM"):
+			deliveries++
+			if terminated++; buried < terminated { // there is one worker
+				t.Fatalf("%d are terminated, and %d are in the DLQ", terminated, buried)
+			}
+		}
+	}
+	if looks := looks.Load(); looks != deliveries {
+		t.Errorf("the clock was asked %d times for %d deliveries", looks, deliveries)
+	}
 }

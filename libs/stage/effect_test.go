@@ -9,6 +9,8 @@ import (
 
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/event"
+
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 func letter(id string) nats.Header { return nats.Header{"Nats-Msg-Id": {id}} }
@@ -82,7 +84,7 @@ func TestAnUnknownOutcomeStaysUnknown(t *testing.T) {
 		h.say("send, unknown %v", in.Unknown)
 		switch in.Attempt {
 		case 1:
-			return nil, Unknown(errPlain)
+			return nil, outcome.Unknown(errPlain)
 		case 2:
 			return nil, errPlain // says nothing about the first
 		default:
@@ -193,7 +195,7 @@ func TestASkippedEffectGivesItsClaimBack(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := h.effect(h.memory())
-	r.Do = func(context.Context, Event[string]) ([]Out, error) { return nil, Skip("not-ours") }
+	r.Do = func(context.Context, Event[string]) ([]Out, error) { return nil, outcome.Skip("not-ours") }
 	h.run(r)
 	h.publish("letter", letter("a"))
 	h.wants("claim: ours", "give back: undone", "+ACK?")
@@ -240,7 +242,7 @@ func TestAnEffectEndsWhenItsClaimIsLost(t *testing.T) {
 	r.Do = func(ctx context.Context, _ Event[string]) ([]Out, error) {
 		m.hold("a")
 		<-ctx.Done()
-		return nil, Unknown(context.Cause(ctx))
+		return nil, outcome.Unknown(context.Cause(ctx))
 	}
 	h.run(r)
 	h.publish("letter", letter("a"))

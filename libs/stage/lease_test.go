@@ -8,6 +8,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 func TestLongWorkHoldsItsLease(t *testing.T) {
@@ -90,7 +91,7 @@ func TestAFailureAfterALostLeaseIsNotCounted(t *testing.T) {
 	ctx, stop := context.WithCancelCause(t.Context())
 	for name, c := range map[string]struct{ err, cause error }{
 		"lease-lost": {errPlain, errLeaseLost},
-		"shutdown":   {Permanent(context.Canceled), errShutdown},
+		"shutdown":   {outcome.Permanent(context.Canceled), errShutdown},
 	} {
 		ctx, stop := context.WithCancelCause(ctx)
 		work := timed(time.Hour)(func(context.Context, *attempt) ([]Out, error) {
@@ -103,9 +104,9 @@ func TestAFailureAfterALostLeaseIsNotCounted(t *testing.T) {
 		}
 	}
 	stop(errShutdown)
-	for _, err := range []error{Permanent(errPlain), Skip("not-ours")} { // the business came to its own end
+	for _, err := range []error{outcome.Permanent(errPlain), outcome.Skip("not-ours")} { // the business came to its own end
 		_, got := timed(time.Hour)(func(context.Context, *attempt) ([]Out, error) { return nil, err })(ctx, nil)
-		if !errors.Is(got, err) || listen(got).ours {
+		if !errors.Is(got, err) || !counts(outcome.Of(got)) {
 			t.Errorf("%v became %v", err, got)
 		}
 	}

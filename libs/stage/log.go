@@ -9,7 +9,7 @@ import (
 func (a *attempt) attrs(err error) []slog.Attr {
 	attrs := []slog.Attr{
 		slog.String("id", a.input.ID), slog.Int("attempt", a.number), slog.String("subject", a.input.Subject),
-		slog.String("verdict", string(a.verdict.Kind)), slog.String("reason", a.verdict.Reason), slog.Bool("unknown", a.unknown),
+		slog.String("verdict", string(a.decision.Kind)), slog.String("reason", a.decision.Reason), slog.Bool("unknown", a.unknown),
 	}
 	if a.input.Replays > 0 {
 		attrs = append(attrs, slog.Int("replay", a.input.Replays))
@@ -20,17 +20,17 @@ func (a *attempt) attrs(err error) []slog.Attr {
 	if p := new(panicError); errors.As(err, &p) {
 		attrs = append(attrs, slog.String("stack", string(p.stack)))
 	}
-	if a.unanswered != nil {
-		attrs = append(attrs, slog.String("unanswered", a.unanswered.Error()))
+	if a.unsettled != nil {
+		attrs = append(attrs, slog.String("unanswered", a.unsettled.Error()))
 	}
 	return attrs
 }
 
-// level is quiet about an attempt that was put off before anything was tried: a backlog behind a rate limit or a held
+// level is quiet about an attempt that was postponed before anything was tried: a backlog behind a rate limit or a held
 // message comes back again and again.
-func level(k Kind, err error) slog.Level {
-	if k == retry && listen(err).quiet {
+func (a *attempt) level() slog.Level {
+	if a.decision.Kind == retry && a.outcome.Quiet() {
 		return slog.LevelDebug
 	}
-	return map[Kind]slog.Level{retry: slog.LevelWarn, giveUp: slog.LevelError}[k] // others are LevelInfo, 0
+	return map[Kind]slog.Level{retry: slog.LevelWarn, giveUp: slog.LevelError}[a.decision.Kind] // others are LevelInfo, 0
 }

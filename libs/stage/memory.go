@@ -10,6 +10,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 // memoryFor bounds one call to the memory.
@@ -28,7 +29,7 @@ func claim(ctx context.Context, memory dedupe.Store, owner, id string) (dedupe.C
 // confirmFor is how long a worker waits for a memory that is away before it goes on without it.
 const confirmFor = 40 * time.Second
 
-// confirm records what was done, and tries again with the stage's back-off while the lease holds, for at most another
+// confirm records what was done, and tries again with the stage's backoff while the lease holds, for at most another
 // Timeout and confirmFor. It tries at least once even when the lease is lost: the effect happened all the same.
 func confirm(ctx context.Context, s flow.Stage, memory dedupe.Store, it dedupe.Done) error {
 	ctx, cancel := context.WithTimeout(ctx, min(s.Timeout, confirmFor))
@@ -43,7 +44,7 @@ func confirm(ctx context.Context, s flow.Stage, memory dedupe.Store, it dedupe.D
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(backOff(s.Policy, n)):
+		case <-time.After(backoff(s.Policy, n)):
 		}
 	}
 }
@@ -51,13 +52,13 @@ func confirm(ctx context.Context, s flow.Stage, memory dedupe.Store, it dedupe.D
 // giveBack ends the claim after a failed attempt. What an earlier attempt left unknown stays unknown: this one's failure
 // says nothing about it.
 func giveBack(ctx context.Context, memory dedupe.Store, owner string, a *attempt, failure error) error {
-	outcome := dedupe.Undone
-	if a.unknown || listen(failure).unknown {
-		outcome = dedupe.Unknown
+	how := dedupe.Undone
+	if a.unknown || outcome.Of(failure).Unknown() {
+		how = dedupe.Unknown
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), memoryFor)
 	defer cancel()
-	if err := memory.GiveBack(ctx, owner, outcome, a.input.ID); err != nil {
+	if err := memory.GiveBack(ctx, owner, how, a.input.ID); err != nil {
 		return fmt.Errorf("give the claim back: %w", err)
 	}
 	return nil
@@ -83,7 +84,7 @@ func unpack(packed []byte) ([]Out, error) {
 	var all []remembered
 	if len(packed) > 0 {
 		if err := json.Unmarshal(packed, &all); err != nil {
-			return nil, ours("memory-unreadable", fmt.Errorf("read what followed from what was done: %w", err))
+			return nil, outcome.Away("memory-unreadable", fmt.Errorf("read what followed from what was done: %w", err))
 		}
 	}
 	outs := make([]Out, len(all))

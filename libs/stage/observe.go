@@ -24,18 +24,18 @@ func observed(s flow.Stage, log *slog.Logger, m metrics) middleware {
 			outs, err := next(ctx, a)
 			took := time.Since(begun)
 
-			v := a.verdict
-			m.attempts.WithLabelValues(s.Name, string(v.Kind), v.Reason).Inc()
+			d := a.decision
+			m.attempts.WithLabelValues(s.Name, string(d.Kind), d.Reason).Inc()
 			m.seconds.WithLabelValues(s.Name).Observe(took.Seconds())
-			if v.Kind != retry {
+			if d.Kind != retry {
 				m.age.WithLabelValues(s.Name).Observe(time.Since(a.meta.Timestamp).Seconds())
 			}
-			if s.Effect && (a.unknown || v.Kind == giveUp && listen(err).unknown) {
+			if s.Effect && (a.unknown || d.Kind == giveUp && a.outcome.Unknown()) {
 				m.unknown.WithLabelValues(s.Name).Inc()
 			}
 			span.RecordError(err)
-			span.SetAttributes(attribute.String("signrelay.verdict", string(v.Kind)), attribute.Int("signrelay.attempt", a.number))
-			log.LogAttrs(ctx, level(v.Kind, err), "attempt", append(a.attrs(err),
+			span.SetAttributes(attribute.String("signrelay.verdict", string(d.Kind)), attribute.Int("signrelay.attempt", a.number))
+			log.LogAttrs(ctx, a.level(), "attempt", append(a.attrs(err),
 				slog.String("stage", s.Name), slog.Int64("took_ms", took.Milliseconds()))...)
 			return outs, err
 		}

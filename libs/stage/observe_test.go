@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 func TestOneLogLineAnAttempt(t *testing.T) {
@@ -24,7 +26,7 @@ func TestOneLogLineAnAttempt(t *testing.T) {
 	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
 		switch in.Attempt {
 		case 1:
-			return nil, Unknown(errPlain)
+			return nil, outcome.Unknown(errPlain)
 		case 2:
 			panic("in the middle")
 		default:
@@ -73,11 +75,13 @@ func TestMetrics(t *testing.T) {
 	second.Stage.Name, pure.Stage.Name = "second", "pure"
 	first.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
 		if in.Attempt == 1 {
-			return nil, Unknown(errPlain)
+			return nil, outcome.Unknown(errPlain)
 		}
 		return nil, nil
 	}
-	second.Do = func(context.Context, Event[string]) ([]Out, error) { return nil, Unknown(errors.New("for ever")) }
+	second.Do = func(context.Context, Event[string]) ([]Out, error) {
+		return nil, outcome.Unknown(errors.New("for ever"))
+	}
 
 	stop := h.run(first)
 	h.publish("letter", letter("a"))

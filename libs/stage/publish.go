@@ -12,6 +12,7 @@ import (
 	"github.com/signrelay/signrelay/libs/crash"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 // publishFor bounds one publish, its stream's ack included.
@@ -24,19 +25,19 @@ type publisher struct {
 }
 
 // published stores the outputs before the input is acked. It also does so if the memory could not confirm the work, because
-// the log is asked then, and if a part of the work was put off. Doing it again is harmless, because outputs have stable ids.
+// the log is asked then, and if a part of the work was postponed. Doing it again is harmless, because outputs have stable ids.
 func published(p publisher) middleware {
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {
 			outs, err := next(ctx, a)
-			if err != nil && (!listen(err).ours || len(outs) == 0) {
+			if err != nil && (counts(read(err)) || len(outs) == 0) {
 				return nil, err
 			}
 			crash.Point("made")
 			stored := p.publish(ctx, a, outs)
 			crash.Point("published")
 			if stored != nil && !errors.Is(err, errUnconfirmed) {
-				return nil, stored // comes again sooner than the part that was put off
+				return nil, stored // comes again sooner than the part that was postponed
 			}
 			return nil, errors.Join(err, stored)
 		}
@@ -49,7 +50,7 @@ func (p publisher) publish(ctx context.Context, a *attempt, outs []Out) error {
 	if len(outs) > 0 && p.late(a, time.Now()) {
 		var err error
 		if outs, err = Unheard(ctx, p.js, outs); err != nil {
-			return ours("publish", err)
+			return outcome.Away("publish", err)
 		}
 	}
 	return publish(ctx, p.js, traced(ctx, outs)...)
@@ -111,7 +112,7 @@ func publish(ctx context.Context, js jetstream.JetStream, outs ...Out) error {
 		})
 	}
 	if err := all.Wait(); err != nil {
-		return ours("publish", err)
+		return outcome.Away("publish", err)
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 // recovered turns a panic into an error. It is transient, because the next version of the program may not panic; and it
@@ -12,7 +14,7 @@ func recovered(next handler) handler {
 	return func(ctx context.Context, a *attempt) (outs []Out, err error) {
 		defer func() {
 			if value := recover(); value != nil {
-				err = &verdictError{kind: retry, reason: "panic", unknown: true, err: &panicError{value, debug.Stack()}}
+				err = outcome.Panicked(&panicError{value, debug.Stack()})
 			}
 		}()
 		return next(ctx, a)

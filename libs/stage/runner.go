@@ -12,10 +12,11 @@ import (
 
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 // Runner runs one stage: it takes inputs from the stage's durable consumer, and from REPLAY those that an operator gives
-// back to it, has them done, and answers the broker.
+// back to it, has them done, and settles them.
 type Runner[In any] struct {
 	Stage  flow.Stage
 	JS     jetstream.JetStream
@@ -31,12 +32,14 @@ type Runner[In any] struct {
 	Left    dedupe.Store
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
+
+	now func() time.Time // a test sets it; nil for time.Now
 }
 
-// finishFor is how long the attempts in hand may go on after the end: 5 s less than the 30 s a program has to leave in.
+// finishFor is how long the attempts in flight may go on after the end: 5 s less than the 30 s a program has to leave in.
 const finishFor = 25 * time.Second
 
-// Run works until ctx ends; then it takes nothing more, finishes what is in hand, hands the rest back, and returns nil.
+// Run works until ctx ends; then it takes nothing more, finishes what is in flight, hands the rest back, and returns nil.
 // It waits for a broker that is away. It fails when one of the stage's consumers is missing or unfit, or the connection
 // was closed.
 func (r Runner[In]) Run(ctx context.Context) error { return r.run(ctx, finishFor) }
@@ -59,14 +62,14 @@ func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
 	}
 
 	workers, ctx := errgroup.WithContext(ctx)
-	inHand, abandon := context.WithCancelCause(context.WithoutCancel(ctx)) // the end stops no attempt at once
+	inFlight, abandon := context.WithCancelCause(context.WithoutCancel(ctx)) // the end stops no attempt at once
 	defer abandon(nil)
 	go func() {
 		<-ctx.Done()
 		select {
 		case <-time.After(finish):
 			abandon(errShutdown)
-		case <-inHand.Done():
+		case <-inFlight.Done():
 		}
 	}()
 	floors := make([]*Floors, len(sources))
@@ -81,22 +84,22 @@ func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
 				return s.take(ctx, consumers[i], func(msg jetstream.Msg) time.Duration {
 					a, err := newAttempt(msg)
 					if err != nil {
-						r.Log.ErrorContext(inHand, "message without metadata", "error", err)
+						r.Log.ErrorContext(inFlight, "message without metadata", "error", err)
 						return 0
 					}
-					_, err = work(inHand, a) // settled and observed
-					return rest(err, r.Stage.Policy)
+					_, _ = work(inFlight, a) // settled and observed
+					return a.rest(r.Stage.Policy)
 				})
 			})
 		}
 	}
 	err = workers.Wait()
 	for i, s := range sources {
-		floors[i].keepAtEnd(inHand, s)
+		floors[i].keepAtEnd(inFlight, s)
 	}
-	flush, cancel := context.WithTimeout(context.WithoutCancel(inHand), time.Second)
+	flush, cancel := context.WithTimeout(context.WithoutCancel(inFlight), time.Second)
 	defer cancel()
-	_ = r.JS.Conn().FlushWithContext(flush) // the last answers; what does not get out comes back after the ack wait
+	_ = r.JS.Conn().FlushWithContext(flush) // the last acks; what does not get out comes back after the ack wait
 	return err
 }
 
@@ -113,11 +116,15 @@ func (r Runner[In]) sources() []source {
 // chain is all that happens to an attempt, outermost first. The program ends when ends is closed.
 func (r Runner[In]) chain(m metrics, from *jetstream.ConsumerInfo, floors *Floors, ends <-chan struct{}) handler {
 	p := publisher{js: r.JS, made: from.Created}
+	now := r.now
+	if now == nil {
+		now = time.Now
+	}
 	return chain(r.do,
 		observed(r.Stage, r.Log, m),
 		settled(r.JS.Conn(), floors, ends),
 		leased(r.JS.Conn(), from.Config.AckWait),
-		buried(r.Stage, judge{r.Stage.Policy, newPutOffs()}, p),
+		decided(r.Stage, decider{r.Stage.Policy, newPostponed(), now}, p),
 		published(p),
 		claimed(r.Stage, r.Claims, r.Left, r.Lease),
 		timed(r.Stage.Timeout),
@@ -129,7 +136,7 @@ func (r Runner[In]) chain(m metrics, from *jetstream.ConsumerInfo, floors *Floor
 func (r Runner[In]) do(ctx context.Context, a *attempt) ([]Out, error) {
 	data, err := r.Decode(a.input.Data)
 	if err != nil {
-		return nil, &verdictError{kind: giveUp, reason: "undecodable", err: err}
+		return nil, outcome.PermanentFor("undecodable", err)
 	}
 	in := Event[In]{
 		ID: a.input.ID, Attempt: a.nth, Unknown: a.unknown, Replays: a.input.Replays, Stored: a.input.FirstSeen, Data: data,

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 func TestOutputsAreStoredBeforeTheAck(t *testing.T) {
@@ -99,7 +101,7 @@ func TestWhatFollowsBesideWorkPutOffIsStored(t *testing.T) {
 	r.Stage.Policy.FirstDelay = 20 * time.Millisecond
 	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
 		if in.Attempt < 3 {
-			return []Out{out("out.sent", "first", "a part")}, Later(50*time.Millisecond, "not-yet")
+			return []Out{out("out.sent", "first", "a part")}, outcome.Later(50*time.Millisecond, "not-yet")
 		}
 		return []Out{out("out.sent", "first", "a part"), out("out.sent", "second", "the rest")}, nil
 	}
@@ -122,7 +124,7 @@ func TestWhatCannotBeStoredBesideWorkPutOffComesSoon(t *testing.T) {
 	h := setup(t)
 	r := h.stage()
 	r.Do = func(context.Context, Event[string]) ([]Out, error) {
-		return []Out{{Subject: "out.sent"}}, Later(time.Hour, "not-yet") // without an id it is not published
+		return []Out{{Subject: "out.sent"}}, outcome.Later(time.Hour, "not-yet") // without an id it is not published
 	}
 	h.run(r)
 	h.publish("letter", nil)
@@ -136,7 +138,9 @@ func TestTheOtherSideNamesTheTime(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := h.stage()
-	r.Do = func(context.Context, Event[string]) ([]Out, error) { return nil, RetryAfter(time.Hour, errPlain) }
+	r.Do = func(context.Context, Event[string]) ([]Out, error) {
+		return nil, outcome.RetryAfter(time.Hour, errPlain)
+	}
 	h.run(r)
 	h.publish("letter", nil)
 	h.wants("-NAK after")
@@ -149,7 +153,7 @@ func TestSkipAcks(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := h.stage()
-	r.Do = func(context.Context, Event[string]) ([]Out, error) { return nil, Skip("not-ours") }
+	r.Do = func(context.Context, Event[string]) ([]Out, error) { return nil, outcome.Skip("not-ours") }
 	h.run(r)
 	h.publish("letter", nil)
 	h.wants("+ACK?")
@@ -181,7 +185,7 @@ func TestWhatWePutOffOurselvesTakesNoAttempts(t *testing.T) {
 	r.Stage.Policy.FirstDelay, r.Stage.Policy.MaxDelay = time.Hour, time.Hour
 	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
 		if in.Attempt <= 5 { // more often than MaxAttempts
-			return nil, Later(time.Millisecond, "rate-limit")
+			return nil, outcome.Later(time.Millisecond, "rate-limit")
 		}
 		h.say("fail")
 		return nil, errPlain

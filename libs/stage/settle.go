@@ -13,8 +13,8 @@ import (
 // ackFor bounds the wait for the server's word that it heard an ack.
 const ackFor = 5 * time.Second
 
-// settled answers the broker. While the broker is away it waits, because an answer is valid while the message is in flight: a
-// finished message need not be done again, and a retry comes as soon as it was meant to. Without an answer the message would
+// settled acks, naks or terminates the message. While the broker is away it waits, because an ack is valid while the message is in flight: a
+// finished message need not be done again, and a retry comes as soon as it was meant to. Without an ack the message would
 // come again after the ack wait. It does not wait when the program ends.
 func settled(conn *nats.Conn, floors *Floors, ends <-chan struct{}) middleware {
 	return func(next handler) handler {
@@ -22,20 +22,20 @@ func settled(conn *nats.Conn, floors *Floors, ends <-chan struct{}) middleware {
 			outs, err := next(ctx, a)
 			for restoring := time.Now().Add(ackFor); ; {
 				before := conn.Stats().Reconnects
-				a.unanswered = answer(ctx, a.msg, a.verdict)
-				if a.unanswered == nil {
+				a.unsettled = settle(ctx, a.msg, a.decision)
+				if a.unsettled == nil {
 					break
 				}
 				// A server that is back takes connections before it has restored its consumers: under load that took seconds.
-				if errors.Is(a.unanswered, nats.ErrNoResponders) && time.Now().Before(restoring) && paused(look, ends) {
+				if errors.Is(a.unsettled, nats.ErrNoResponders) && time.Now().Before(restoring) && paused(look, ends) {
 					continue
 				}
-				// An answer into a connection that broke fails after ackFor, when the connection may be back: then it is given again.
+				// An ack into a connection that broke fails after ackFor, when the connection may be back: then it is sent again.
 				if conn.IsConnected() && conn.Stats().Reconnects == before || !back(conn, ends) {
 					break
 				}
 			}
-			if a.unanswered == nil && a.verdict.Kind != retry {
+			if a.unsettled == nil && a.decision.Kind != retry {
 				floors.Done(a.meta)
 			}
 			return outs, err
@@ -66,13 +66,13 @@ func paused(d time.Duration, ends <-chan struct{}) bool {
 	}
 }
 
-// answer tells the broker the verdict. An ack that was not heard comes back as a redelivery, so it is asked for.
-func answer(ctx context.Context, msg jetstream.Msg, v Verdict) error {
-	switch v.Kind {
+// settle carries out the decision at the broker. An ack that was not heard comes back as a redelivery, so the server confirms it.
+func settle(ctx context.Context, msg jetstream.Msg, d Decision) error {
+	switch d.Kind {
 	case giveUp:
-		return msg.TermWithReason(v.Reason)
+		return msg.TermWithReason(d.Reason)
 	case retry:
-		return msg.NakWithDelay(v.Wait(rand.Float64())) //nolint:gosec // it spreads retries; guessing it gains nothing
+		return msg.NakWithDelay(d.Wait(rand.Float64())) //nolint:gosec // it spreads retries; guessing it gains nothing
 	default:
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackFor)
 		defer cancel()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 var (
@@ -19,19 +21,20 @@ func timed(limit time.Duration) middleware {
 			bounded, cancel := context.WithTimeout(ctx, limit)
 			defer cancel()
 			outs, err := next(bounded, a)
-			if err == nil || ctx.Err() == nil || decided(err) {
+			if err == nil || ctx.Err() == nil || ended(err) {
 				return outs, err
 			}
 			if errors.Is(context.Cause(ctx), errLeaseLost) {
-				return nil, ours("lease-lost", err)
+				return nil, outcome.Away("lease-lost", err)
 			}
-			return nil, ours("shutdown", err)
+			return nil, outcome.Away("shutdown", err)
 		}
 	}
 }
 
-// decided tells whether the business came to an end of its own: it skipped, or gave up for another reason than that it
+// ended reports whether the business came to an end of its own: it skipped, or gave up for another reason than that it
 // was stopped.
-func decided(err error) bool {
-	return listen(err).kind != retry && !errors.Is(err, context.Canceled)
+func ended(err error) bool {
+	kind := outcome.Of(err).Kind()
+	return (kind == outcome.Skips || kind == outcome.GaveUp) && !errors.Is(err, context.Canceled)
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/notification"
-	"github.com/signrelay/signrelay/libs/stage"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 // pool keeps connections open between letters: a greeting, TLS and a login cost more than a letter. Never more than the
@@ -53,7 +53,7 @@ func (p *pool) send(ctx context.Context, letter *mail.Msg) (notification.Receipt
 		return notification.Receipt{}, notification.OperatorMustAct("not-configured", errors.New("email.smtp.host is empty"))
 	}
 	if !p.enter(ctx) {
-		return notification.Receipt{}, stage.Later(soon, "connections-busy")
+		return notification.Receipt{}, outcome.Later(soon, "connections-busy")
 	}
 	defer func() { <-p.places }()
 

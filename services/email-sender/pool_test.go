@@ -154,16 +154,16 @@ func TestAnEndedConnectionIsReplacedAtOnce(t *testing.T) {
 	}
 }
 
-// outcome is what an attempt's error makes of its letter.
-type outcome struct {
+// settledAs is what an attempt's error makes of its letter.
+type settledAs struct {
 	kind   stage.Kind
 	wait   time.Duration // of a retry
 	reason string
 }
 
-func outcomeOf(err error) outcome {
+func outcomeOf(err error) settledAs {
 	v := stage.Decide(err, 1, flow.StageNamed(flow.EmailSender).Policy)
-	return outcome{v.Kind, v.Delay, reason(err)}
+	return settledAs{v.Kind, v.Delay, reason(err)}
 }
 
 const (
@@ -176,41 +176,41 @@ func TestOutcomes(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		at, answer string
-		want       outcome
+		want       settledAs
 	}{
-		{"CONNECT", "421 busy", outcome{"retry", retried, "smtp-421"}},
-		{"CONNECT", "554 not you", outcome{"retry", operator, "smtp-554"}},
-		{"CONNECT", "HTTP/1.1 400 Bad Request", outcome{"retry", retried, "unreachable"}},
-		{"CONNECT", hangUp, outcome{"retry", retried, "unreachable"}},
-		{"CONNECT", saysNothing, outcome{"retry", retried, "unreachable"}},
-		{"EHLO", hangUp, outcome{"retry", retried, "unreachable"}},
-		{"EHLO", saysNothing, outcome{"retry", retried, "unreachable"}},
+		{"CONNECT", "421 busy", settledAs{"retry", retried, "smtp-421"}},
+		{"CONNECT", "554 not you", settledAs{"retry", operator, "smtp-554"}},
+		{"CONNECT", "HTTP/1.1 400 Bad Request", settledAs{"retry", retried, "unreachable"}},
+		{"CONNECT", hangUp, settledAs{"retry", retried, "unreachable"}},
+		{"CONNECT", saysNothing, settledAs{"retry", retried, "unreachable"}},
+		{"EHLO", hangUp, settledAs{"retry", retried, "unreachable"}},
+		{"EHLO", saysNothing, settledAs{"retry", retried, "unreachable"}},
 
-		{"MAIL", "451 later", outcome{"retry", retried, "smtp-451"}},
-		{"MAIL", "421 busy" + thenHangUp, outcome{"retry", retried, "smtp-421"}},
-		{"MAIL", "530 log in", outcome{"retry", operator, "smtp-530"}},
-		{"MAIL", "553 that is not your address", outcome{"retry", operator, "smtp-553"}},
-		{"MAIL", hangUp, outcome{"retry", retried, "connection-lost"}},
-		{"MAIL", saysNothing, outcome{"retry", retried, "connection-lost"}},
+		{"MAIL", "451 later", settledAs{"retry", retried, "smtp-451"}},
+		{"MAIL", "421 busy" + thenHangUp, settledAs{"retry", retried, "smtp-421"}},
+		{"MAIL", "530 log in", settledAs{"retry", operator, "smtp-530"}},
+		{"MAIL", "553 that is not your address", settledAs{"retry", operator, "smtp-553"}},
+		{"MAIL", hangUp, settledAs{"retry", retried, "connection-lost"}},
+		{"MAIL", saysNothing, settledAs{"retry", retried, "connection-lost"}},
 
-		{"RCPT", "450 come later", outcome{"retry", retried, "smtp-450"}},
-		{"RCPT", "421 busy" + thenHangUp, outcome{"retry", retried, "smtp-421"}},
-		{"RCPT", "550 nobody", outcome{"give-up", 0, "smtp-550"}},
-		{"RCPT", "530 log in", outcome{"retry", operator, "smtp-530"}},
-		{"RCPT", hangUp, outcome{"retry", retried, "connection-lost"}},
-		{"RCPT", saysNothing, outcome{"retry", retried, "connection-lost"}},
+		{"RCPT", "450 come later", settledAs{"retry", retried, "smtp-450"}},
+		{"RCPT", "421 busy" + thenHangUp, settledAs{"retry", retried, "smtp-421"}},
+		{"RCPT", "550 nobody", settledAs{"give-up", 0, "smtp-550"}},
+		{"RCPT", "530 log in", settledAs{"retry", operator, "smtp-530"}},
+		{"RCPT", hangUp, settledAs{"retry", retried, "connection-lost"}},
+		{"RCPT", saysNothing, settledAs{"retry", retried, "connection-lost"}},
 
-		{"DATA", "451 later", outcome{"retry", retried, "smtp-451"}},
-		{"DATA", "554 no", outcome{"give-up", 0, "smtp-554"}},
-		{"DATA", hangUp, outcome{"retry", retried, "connection-lost"}},
-		{"DATA", saysNothing, outcome{"retry", retried, "connection-lost"}},
+		{"DATA", "451 later", settledAs{"retry", retried, "smtp-451"}},
+		{"DATA", "554 no", settledAs{"give-up", 0, "smtp-554"}},
+		{"DATA", hangUp, settledAs{"retry", retried, "connection-lost"}},
+		{"DATA", saysNothing, settledAs{"retry", retried, "connection-lost"}},
 
-		{".", "452 full", outcome{"retry", retried, "smtp-452"}},
-		{".", "554 spam", outcome{"give-up", 0, "smtp-554"}},
-		{".", hangUp, outcome{"retry", retried, "no-answer"}}, // which is the reason of what is unknown
-		{".", saysNothing, outcome{"retry", retried, "no-answer"}},
-		{".", "250 queued as robot" + thenHangUp, outcome{"done", 0, ""}},
-		{"QUIT", saysNothing, outcome{"done", 0, ""}},
+		{".", "452 full", settledAs{"retry", retried, "smtp-452"}},
+		{".", "554 spam", settledAs{"give-up", 0, "smtp-554"}},
+		{".", hangUp, settledAs{"retry", retried, "no-answer"}}, // which is the reason of what is unknown
+		{".", saysNothing, settledAs{"retry", retried, "no-answer"}},
+		{".", "250 queued as robot" + thenHangUp, settledAs{"done", 0, ""}},
+		{"QUIT", saysNothing, settledAs{"done", 0, ""}},
 	} {
 		t.Run(test.at+" "+test.answer, func(t *testing.T) {
 			t.Parallel()
@@ -235,14 +235,14 @@ func TestTroubleOnAKeptConnection(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		at, answer string
-		want       outcome
+		want       settledAs
 	}{
-		{"MAIL", "451 later", outcome{"retry", retried, "smtp-451"}},
-		{"RCPT", "450 come later", outcome{"retry", retried, "smtp-450"}},
-		{"RCPT", "550 nobody", outcome{"give-up", 0, "smtp-550"}},
-		{"RCPT", hangUp, outcome{"retry", retried, "connection-lost"}},
-		{"DATA", hangUp, outcome{"retry", retried, "connection-lost"}},
-		{".", hangUp, outcome{"retry", retried, "no-answer"}},
+		{"MAIL", "451 later", settledAs{"retry", retried, "smtp-451"}},
+		{"RCPT", "450 come later", settledAs{"retry", retried, "smtp-450"}},
+		{"RCPT", "550 nobody", settledAs{"give-up", 0, "smtp-550"}},
+		{"RCPT", hangUp, settledAs{"retry", retried, "connection-lost"}},
+		{"DATA", hangUp, settledAs{"retry", retried, "connection-lost"}},
+		{".", hangUp, settledAs{"retry", retried, "no-answer"}},
 	} {
 		t.Run(test.at+" "+test.answer, func(t *testing.T) {
 			t.Parallel()
@@ -296,7 +296,7 @@ func TestARefusalIsNotAskedForAgain(t *testing.T) {
 	r := newRobot(t, map[string]string{"1 CONNECT": "554 not you", "2 CONNECT": "554 not you"})
 	p := r.pool(t, ample)
 	for range 3 {
-		if _, err := p.send(t.Context(), aLetter(t)); outcomeOf(err) != (outcome{"retry", operator, "smtp-554"}) {
+		if _, err := p.send(t.Context(), aLetter(t)); outcomeOf(err) != (settledAs{"retry", operator, "smtp-554"}) {
 			t.Error(err)
 		}
 	}
@@ -328,13 +328,13 @@ func TestSettingsThatDoNotFitTheServer(t *testing.T) {
 			s = newServer(s.settings)
 			s.settings.Port = r.port // port 465 is not a test's to take
 			_, err := newPool(func() server { return s }).send(t.Context(), aLetter(t))
-			if outcomeOf(err) != (outcome{"retry", operator, "smtp-settings"}) || r.letters() != 0 {
+			if outcomeOf(err) != (settledAs{"retry", operator, "smtp-settings"}) || r.letters() != 0 {
 				t.Errorf("%+v, %d letters: %v", outcomeOf(err), r.letters(), err)
 			}
 		})
 	}
 	_, err := newPool(fixed(config.SMTP{})).send(t.Context(), aLetter(t))
-	if outcomeOf(err) != (outcome{"retry", operator, "not-configured"}) {
+	if outcomeOf(err) != (settledAs{"retry", operator, "not-configured"}) {
 		t.Error(err)
 	}
 }

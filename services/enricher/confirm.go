@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers/pack"
-	"github.com/signrelay/signrelay/libs/stage"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
@@ -20,8 +20,8 @@ const (
 
 var (
 	errUnconfirmed = errors.New("the provider's API does not confirm it")
-	errDenied      = stage.Permanent(errUnconfirmed) // for as long as an API lags behind its callbacks
-	errCannotTell  = stage.Skip(unconfirmed)         // and no later question brings another response
+	errDenied      = outcome.Permanent(errUnconfirmed) // for as long as an API lags behind its callbacks
+	errCannotTell  = outcome.Skip(unconfirmed)         // and no later question brings another response
 )
 
 // confirm wants the provider's API to agree with a callback that no signature over its bytes vouches for, before anybody
@@ -48,7 +48,7 @@ func confirm(happened *signingv1.SigningEvent, document *pack.Document, attempt 
 	case attempt > 1 && now.Sub(received) >= lagLimit:
 		return errDenied
 	default:
-		return stage.RetryAfter(lagPause, errUnconfirmed)
+		return outcome.RetryAfter(lagPause, errUnconfirmed)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
@@ -114,7 +115,7 @@ func (e *enricher) tell(ctx context.Context, in stage.Event[*signingv1.SigningEv
 		}
 	}
 	if later == nil && len(p.told)+len(p.untold) == 0 {
-		return nil, stage.Skip("nobody-to-tell")
+		return nil, outcome.Skip("nobody-to-tell")
 	}
 	if later == nil {
 		e.metrics.count(p)
@@ -139,11 +140,11 @@ func (e *enricher) source(happened *signingv1.SigningEvent) (providers.Source, e
 	switch {
 	case !ok:
 		// In the DLQ it can be replayed once the source is back in the settings.
-		return src, stage.Permanent(errors.New("the event's source is not in the settings"))
+		return src, outcome.Permanent(errors.New("the event's source is not in the settings"))
 	case !wants(src.Settings, happened):
-		return src, stage.Skip("not-wanted")
+		return src, outcome.Skip("not-wanted")
 	case src.API == nil:
-		return src, stage.Skip("no-api")
+		return src, outcome.Skip("no-api")
 	default:
 		return src, nil
 	}
@@ -172,14 +173,14 @@ func withDocument(ctx context.Context, api pack.API, happened *signingv1.Signing
 	}
 	finder, ok := api.(pack.Finder)
 	if !ok || happened.GetRecipient().GetId() == "" {
-		return nil, stage.Skip("no-document")
+		return nil, outcome.Skip("no-document")
 	}
 	id, err := finder.DocumentOf(ctx, happened.GetRecipient().GetId())
 	if err != nil {
 		return nil, verdict(err)
 	}
 	if id == "" {
-		return nil, stage.Skip("no-document")
+		return nil, outcome.Skip("no-document")
 	}
 	found := proto.CloneOf(happened)
 	if found.Document == nil {

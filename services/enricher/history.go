@@ -10,8 +10,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers/pack"
-	"github.com/signrelay/signrelay/libs/stage"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
@@ -93,7 +93,7 @@ func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent
 	return past, nil
 }
 
-var errRepeated = stage.Skip("repeated")
+var errRepeated = outcome.Skip("repeated")
 
 // past is all events of one type that the log has of the document. It fails with errRepeated where one of them is happened itself,
 // stored before then.

@@ -55,7 +55,7 @@ func TestNotYetIsNotNobody(t *testing.T) {
 	stored := time.Unix(1_700_000_000, 0)
 	now := stored
 	e.now = func() time.Time { return now }
-	attempt := func(n int) ([]string, stage.Verdict) {
+	attempt := func(n int) ([]string, stage.Decision) {
 		outs, err := e.tell(t.Context(), stage.Event[*signingv1.SigningEvent]{Attempt: n, Stored: stored, Data: sent})
 		return follows(t, outs), stage.Decide(err, n, flow.StageNamed(flow.Enricher).Policy)
 	}

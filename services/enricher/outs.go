@@ -10,6 +10,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/stage"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
@@ -34,7 +35,7 @@ func outs(ctx context.Context, in *signingv1.SigningEvent, p planned, stored tim
 		}
 		m, err := notification.Message(ctx, subject, n.GetId(), n)
 		if err != nil {
-			return nil, stage.Permanent(err)
+			return nil, outcome.Permanent(err)
 		}
 		all = append(all, m)
 		if !requested[n.GetId()] {
@@ -47,7 +48,7 @@ func outs(ctx context.Context, in *signingv1.SigningEvent, p planned, stored tim
 	for _, word := range words {
 		m, err := event.Message(ctx, word)
 		if err != nil {
-			return nil, stage.Permanent(fmt.Errorf("tell the log: %w", err))
+			return nil, outcome.Permanent(fmt.Errorf("tell the log: %w", err))
 		}
 		all = append(all, m)
 	}

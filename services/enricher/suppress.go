@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/stage"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -19,7 +20,7 @@ func (e *enricher) suppress(
 ) ([]stage.Out, error) {
 	words, err := e.suppressed(ctx, happened, p, stored, reason)
 	if err == nil && len(words) == 0 {
-		return nil, stage.Skip(reason)
+		return nil, outcome.Skip(reason)
 	}
 	return words, err
 }
@@ -62,7 +63,7 @@ func (e *enricher) unconfirmed(
 		if err != nil {
 			return nil, err
 		}
-		return nil, stage.Permanent(&deniedError{words})
+		return nil, outcome.Permanent(&deniedError{words})
 	default:
 		return nil, err
 	}

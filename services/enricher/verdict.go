@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers/pack"
-	"github.com/signrelay/signrelay/libs/stage"
 )
 
 // operatorPause is how long the work waits where only the operator can help: with the policy's 151 attempts that is a
@@ -19,19 +19,19 @@ func verdict(err error) error {
 	var call *pack.CallError
 	switch {
 	case errors.Is(err, pack.ErrNotOurs):
-		return stage.Skip("other-group")
+		return outcome.Skip("other-group")
 	case errors.As(err, &later) && later.Circuit:
-		return stage.Later(later.After, "circuit-open")
+		return outcome.Later(later.After, "circuit-open")
 	case errors.As(err, &later): // our own limit: nobody was asked
-		return stage.Later(later.After, "rate-limit")
+		return outcome.Later(later.After, "rate-limit")
 	case !errors.As(err, &call):
 		return err
 	case call.Then == pack.GiveUp:
-		return stage.Permanent(err)
+		return outcome.Permanent(err)
 	case call.Then == pack.Stop:
-		return stage.RetryAfter(max(operatorPause, call.RetryAfter), err)
+		return outcome.RetryAfter(max(operatorPause, call.RetryAfter), err)
 	case call.RetryAfter > 0:
-		return stage.RetryAfter(call.RetryAfter, err)
+		return outcome.RetryAfter(call.RetryAfter, err)
 	default:
 		return err
 	}
@@ -54,5 +54,5 @@ func notYet(stored time.Time, attempt int, now time.Time) error {
 	if attempt > 1 && age >= notYetLimit {
 		return nil
 	}
-	return stage.Later(min(max(age, firstPause), longPause), "not-yet")
+	return outcome.Later(min(max(age, firstPause), longPause), "not-yet")
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/stage"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -30,11 +31,11 @@ func (b *bridge) replay(ctx context.Context, env service.Env) error {
 func (b *bridge) again(ctx context.Context, e *signingv1.SigningEvent) error {
 	m, err := event.Message(ctx, e)
 	if err != nil {
-		return stage.Permanent(err)
+		return outcome.Permanent(err)
 	}
 	record, err := b.encode.record(m.Header, m.Data)
 	if err != nil {
-		return stage.Permanent(err)
+		return outcome.Permanent(err)
 	}
 	count, err := b.topic.partitions(ctx)
 	if err != nil {
@@ -42,7 +43,7 @@ func (b *bridge) again(ctx context.Context, e *signingv1.SigningEvent) error {
 	}
 	err = b.topic.write(ctx, partition(record, numbers(count)), []kafka.Message{record})
 	if refused(err) != "" {
-		return stage.Permanent(err)
+		return outcome.Permanent(err)
 	}
 	return err
 }

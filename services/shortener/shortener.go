@@ -14,6 +14,7 @@ import (
 	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/stage"
@@ -109,10 +110,10 @@ func (s *shortener) shorten(ctx context.Context, in stage.Event[*notifyv1.Notifi
 	n := in.Data
 	wanted, err := linkOf(n)
 	if err != nil {
-		return nil, stage.Permanent(err)
+		return nil, outcome.Permanent(err)
 	}
 	if wanted.Target == "" && s.sources()[providers.SourceKey{Name: n.GetSource(), Provider: n.GetProvider()}].API == nil {
-		return nil, stage.RetryAfter(operatorPause, errors.New("no-api: the link is opened by asking its provider, and the settings do not say how"))
+		return nil, outcome.RetryAfter(operatorPause, errors.New("no-api: the link is opened by asking its provider, and the settings do not say how"))
 	}
 	e, err := s.links.give(ctx, pairOf(n), wanted)
 	if err != nil {
@@ -131,7 +132,7 @@ func (s *shortener) shorten(ctx context.Context, in stage.Event[*notifyv1.Notifi
 	n.Link.Short = short
 	m, err := sendMessage(ctx, n)
 	if err != nil {
-		return nil, stage.Permanent(err)
+		return nil, outcome.Permanent(err)
 	}
 	return append(also, m), nil
 }

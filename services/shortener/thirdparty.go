@@ -12,6 +12,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/stage"
@@ -84,7 +85,7 @@ func (t *thirdParty) form(ctx context.Context, in stage.Event[*notifyv1.Notifica
 	t.substituted.WithLabelValues(t.name, reason).Inc()
 	told, err := substituted(ctx, in.Data, in.Stored, t.name, reason)
 	if err != nil {
-		return "", nil, stage.Permanent(err)
+		return "", nil, outcome.Permanent(err)
 	}
 	return own, []stage.Out{told}, nil
 }
@@ -119,7 +120,7 @@ func judge(failed error, attempt int) judgement {
 		if tooLong(wait) {
 			return judgement{reason: "rate-limit"}
 		}
-		return judgement{again: stage.Later(wait, "rate-limit")}
+		return judgement{again: outcome.Later(wait, "rate-limit")}
 	}
 	it := new(outsideError)
 	if !errors.As(failed, &it) {
@@ -131,7 +132,7 @@ func judge(failed error, attempt int) judgement {
 	case it.then == pack.Stop || tooLong(it.after):
 		return judgement{reason: it.reason, lasts: true, says: limit.Fails}
 	case it.after > 0:
-		return judgement{again: stage.RetryAfter(it.after, failed)}
+		return judgement{again: outcome.RetryAfter(it.after, failed)}
 	default:
 		return judgement{again: failed, says: limit.Fails}
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/gsm7"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/service"
-	"github.com/signrelay/signrelay/libs/stage"
 	"github.com/signrelay/signrelay/libs/templates"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
@@ -151,7 +151,7 @@ func (s sender) expect(ctx context.Context, n *notifyv1.Notification, parts int)
 		return nil
 	}
 	if err := s.texts.expect(ctx, n, parts); err != nil {
-		return errors.Join(stage.Later(awayPause, "texts-away"), err)
+		return errors.Join(outcome.Later(awayPause, "texts-away"), err)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/notification"
-	"github.com/signrelay/signrelay/libs/stage"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 // vonage is the operator's account at Vonage. Its SDK knows no context, no HTTP status and no time-out, so each call has
@@ -81,7 +81,7 @@ func (v *vonage) wait(ctx context.Context) error {
 	err := limit.Wait(ctx, v.limits, account(now), rate, patience)
 	var later *limit.LaterError
 	if errors.As(err, &later) {
-		return stage.Later(later.After, "rate-limit")
+		return outcome.Later(later.After, "rate-limit")
 	}
 	return err
 }

@@ -39,8 +39,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a bare Nak", file: "libs/stage/settle.go",
-		was: `msg.NakWithDelay(v.Wait(rand.Float64()))`,
-		is:  `func() error { _ = v.Wait(rand.Float64()); return msg.Nak() }()`,
+		was: `msg.NakWithDelay(d.Wait(rand.Float64()))`,
+		is:  `func() error { _ = d.Wait(rand.Float64()); return msg.Nak() }()`,
 		behaves: func() behaviour {
 			var began time.Time // with the first call; the world's lock is held
 			return behaviour{rest: func(n int) answer {
@@ -54,7 +54,7 @@ var mutants = []mutant{
 			}}
 		},
 		// No input is given up before its time, however often it is delivered; but the other side is called without a pause. By
-		// the back-off an input is delivered five times in 15 s.
+		// the backoff an input is delivered five times in 15 s.
 		sees: func(r result) bool { return r.Again > 20*r.Accepted },
 	},
 }

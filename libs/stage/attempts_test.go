@@ -11,6 +11,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 // delivery is the n-th of one message that was stored so long ago.
@@ -39,24 +40,26 @@ func TestWhatWePutOffDoesNotCount(t *testing.T) {
 		want   time.Duration // the mean delay after the next failure; 0 for given up
 	}{
 		"nothing":                         {1, nil, nil, 0, time.Second},
-		"the memory away":                 {1, []error{ours("memory-away", dedupe.ErrAway)}, nil, day, time.Second},
-		"the broker away":                 {1, []error{ours("publish", errPlain), ours("dlq", errPlain)}, nil, day, time.Second},
-		"a rate limit, and others' claim": {1, []error{Later(time.Second, "rate-limit"), ours("held", errHeld)}, nil, day, time.Second},
-		"a circuit that is open":          {1, []error{PutOff(time.Minute, "circuit-open", errPlain)}, nil, day, time.Second},
-		"the end of a program":            {1, []error{ours("shutdown", context.Canceled)}, nil, day, time.Second},
-		"two failures, then the memory":   {1, []error{ours("memory-away", dedupe.ErrAway)}, failures(2), day, 4 * time.Second},
-		"for two days":                    {1, []error{ours("memory-away", dedupe.ErrAway)}, nil, 2 * day, time.Second},
-		"by another process, before":      {400, []error{ours("memory-away", dedupe.ErrAway)}, nil, 2 * day, time.Second},
+		"the memory away":                 {1, []error{outcome.Away("memory-away", dedupe.ErrAway)}, nil, day, time.Second},
+		"the broker away":                 {1, []error{outcome.Away("publish", errPlain), outcome.Away("dlq", errPlain)}, nil, day, time.Second},
+		"a rate limit, and others' claim": {1, []error{outcome.Later(time.Second, "rate-limit"), outcome.Away("held", errHeld)}, nil, day, time.Second},
+		"a circuit that is open":          {1, []error{outcome.PutOff(time.Minute, "circuit-open", errPlain)}, nil, day, time.Second},
+		"the end of a program":            {1, []error{outcome.Away("shutdown", context.Canceled)}, nil, day, time.Second},
+		"two failures, then the memory":   {1, []error{outcome.Away("memory-away", dedupe.ErrAway)}, failures(2), day, 4 * time.Second},
+		"for two days":                    {1, []error{outcome.Away("memory-away", dedupe.ErrAway)}, nil, 2 * day, time.Second},
+		"by another process, before":      {400, []error{outcome.Away("memory-away", dedupe.ErrAway)}, nil, 2 * day, time.Second},
 		"another process's attempts":      {400, nil, nil, 2 * day, 10 * time.Minute}, // not given up at the first failure seen
 		"another's, and one here":         {400, nil, failures(1), 2 * day, 0},
 	} {
-		j := judge{p, newPutOffs()}
+		d := decider{p, newPostponed(), time.Now}
 		n := c.first
-		ends := func(err error) Verdict {
+		ends := func(err error) Decision {
 			a := delivery(n, c.age)
-			j.putOffs.count(a)
 			n++
-			return j.of(a, err)
+			d.begin(a)
+			d.decide(a, err)
+			d.end(a)
+			return a.decision
 		}
 		for _, err := range c.before {
 			ends(err)
@@ -77,13 +80,14 @@ func TestWhatWePutOffDoesNotCount(t *testing.T) {
 }
 
 // A long outage leaves no more entries than the limit, and inputs at work are not forgotten.
-func TestPutOffsAreBounded(t *testing.T) {
+func TestPostponedIsBounded(t *testing.T) {
 	t.Parallel()
-	p := newPutOffs()
+	p := newPostponed()
 	for n := range 3 * most {
 		a := delivery(1, 0)
 		a.meta.Sequence.Stream = uint64(n + 1)
-		p.note(a, retry, ours("memory-away", errPlain))
+		a.outcome, a.decision.Kind = outcome.Of(outcome.Away("memory-away", errPlain)), retry
+		p.note(a)
 	}
 	if held := len(p.now) + len(p.before); held > 2*most {
 		t.Errorf("%d are held", held)
@@ -93,13 +97,14 @@ func TestPutOffsAreBounded(t *testing.T) {
 	if p.count(last); last.counts != 1 {
 		t.Errorf("the last one's second delivery is attempt %d", last.counts)
 	}
-	p.note(last, done, nil)
+	last.decision.Kind = done
+	p.note(last)
 	if p.count(last); last.counts != 2 {
 		t.Error("what is done is still held")
 	}
 }
 
-// settling is a message that tells its answer.
+// settling is a message that tells how it was settled.
 type settling struct {
 	jetstream.Msg
 	answer string
@@ -110,8 +115,8 @@ func (s *settling) TermWithReason(string) error               { s.answer = "term
 func (s *settling) DoubleAck(context.Context) error           { s.answer = "ack"; return nil }
 func (s *settling) Metadata() (*jetstream.MsgMetadata, error) { return nil, nil }
 
-// The verdict is made once a delivery: time that passes before the answer makes no last attempt of one that was not buried.
-func TestTheVerdictIsMadeOnce(t *testing.T) {
+// The decision is made once a delivery: time that passes before it is settled makes no last attempt of one that was not buried.
+func TestTheDecisionIsMadeOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := flow.Policy{MaxAttempts: 2, FirstDelay: time.Second, MaxDelay: time.Second}
@@ -126,14 +131,15 @@ func TestTheVerdictIsMadeOnce(t *testing.T) {
 				return outs, err
 			}
 		}
-		j := judge{p, newPutOffs()}
+		d := decider{p, newPostponed(), time.Now}
 		first := delivery(1, 0)
-		j.putOffs.count(first)
-		j.of(first, errPlain)
+		d.begin(first)
+		d.decide(first, errPlain)
+		d.end(first)
 		_, _ = chain(func(context.Context, *attempt) ([]Out, error) { return nil, errPlain },
-			settled(new(nats.Conn), new(Floors), nil), slowly, buried(s, j, publisher{}))(t.Context(), a)
-		if msg.answer != "nak" || a.verdict.Kind != retry {
-			t.Errorf("answered %q after the verdict %+v", msg.answer, a.verdict)
+			settled(new(nats.Conn), new(Floors), nil), slowly, decided(s, d, publisher{}))(t.Context(), a)
+		if msg.answer != "nak" || a.decision.Kind != retry {
+			t.Errorf("%q after the decision %+v", msg.answer, a.decision)
 		}
 	})
 }
@@ -166,8 +172,8 @@ func TestAnAckIsGivenAgainWhileTheConsumerIsRestored(t *testing.T) {
 			a := delivery(1, 0)
 			a.msg = msg
 			_, _ = settled(conn, new(Floors), c.ends)(func(context.Context, *attempt) ([]Out, error) { return nil, nil })(t.Context(), a)
-			if msg.answer != c.want || (a.unanswered == nil) != (c.want != "") {
-				t.Errorf("answered %q, and %v", msg.answer, a.unanswered)
+			if msg.answer != c.want || (a.unsettled == nil) != (c.want != "") {
+				t.Errorf("answered %q, and %v", msg.answer, a.unsettled)
 			}
 		})
 	}
@@ -177,4 +183,36 @@ func closed() chan struct{} {
 	c := make(chan struct{})
 	close(c)
 	return c
+}
+
+// An input whose dead letter could not be stored is given up at its next delivery: that a stream was away does not make this process
+// forget that it has tried.
+func TestAnInputThatCannotBeBuriedIsGivenUpNextTime(t *testing.T) {
+	t.Parallel()
+	p := flow.Policy{MaxAttempts: 2, FirstDelay: time.Second, MaxDelay: time.Second}
+	d := decider{p, newPostponed(), time.Now}
+	for n, want := range []struct {
+		decided, settled Kind
+		away             error
+	}{
+		{retry, retry, nil},
+		{giveUp, retry, outcome.Away("dlq", errPlain)},
+		{giveUp, retry, errPlain}, // whatever was away
+		{giveUp, retry, outcome.Permanent(errPlain)},
+		{giveUp, giveUp, nil},
+	} {
+		a := delivery(n+1, time.Hour)
+		d.begin(a)
+		d.decide(a, errPlain)
+		if a.decision.Kind != want.decided {
+			t.Errorf("delivery %d: decided %+v", n+1, a.decision)
+		}
+		if want.away != nil {
+			d.retryInstead(a, want.away)
+		}
+		d.end(a)
+		if a.decision.Kind != want.settled {
+			t.Errorf("delivery %d: settled %+v", n+1, a.decision)
+		}
+	}
 }

@@ -15,14 +15,14 @@ import (
 
 // Requested is the event that the stage made n.
 func Requested(n *notifyv1.Notification, stage string, at time.Time) *signingv1.SigningEvent {
-	return outcome(n, event.NotificationRequested, event.DerivedID(n.GetId(), stage, "requested"), at)
+	return progress(n, event.NotificationRequested, event.DerivedID(n.GetId(), stage, "requested"), at)
 }
 
 // Suppressed is the event that the stage would have made n and could not. The reason is bounded and never personal, and another
 // reason is another event. Where n
 // has no channel, because nothing is known of any, the event has none.
 func Suppressed(n *notifyv1.Notification, stage string, at time.Time, reason string) *signingv1.SigningEvent {
-	e := outcome(n, event.NotificationSuppressed, event.DerivedID(n.GetId(), stage, "suppressed/"+reason), at)
+	e := progress(n, event.NotificationSuppressed, event.DerivedID(n.GetId(), stage, "suppressed/"+reason), at)
 	e.Notice.Reason = reason
 	if n.GetChannel() == notifyv1.Channel_CHANNEL_UNSPECIFIED {
 		e.Notice.Channel = ""
@@ -56,7 +56,7 @@ func Sent(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *sign
 	if r.PossibleDuplicate {
 		what = "sent again"
 	}
-	e := outcome(n, event.NotificationSent, event.DerivedID(n.GetId(), stage, what), at)
+	e := progress(n, event.NotificationSent, event.DerivedID(n.GetId(), stage, what), at)
 	e.Notice.Reference = r.Reference
 	e.Notice.Parts = r.Parts
 	e.Notice.PossibleDuplicate = r.PossibleDuplicate
@@ -68,7 +68,7 @@ func Sent(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *sign
 // Deferred is the event that n waits until the party at fault has fixed the problem. It is published once per notification.
 // The country is set where it is that of the number that the settings do not allow texts to.
 func Deferred(n *notifyv1.Notification, stage string, at time.Time, reason string, whose Fault, country string) *signingv1.SigningEvent {
-	e := outcome(n, event.NotificationDeferred, event.DerivedID(n.GetId(), stage, "deferred"), at)
+	e := progress(n, event.NotificationDeferred, event.DerivedID(n.GetId(), stage, "deferred"), at)
 	e.Notice.Reason, e.Notice.Fault = reason, string(whose)
 	if country != "" {
 		e.Attributes = map[string]string{"country": country}
@@ -78,12 +78,12 @@ func Deferred(n *notifyv1.Notification, stage string, at time.Time, reason strin
 
 // Failed is the event that the stage gave n up, and whose fault that is. The reason is bounded and never personal.
 func Failed(n *notifyv1.Notification, stage string, at time.Time, reason string, whose Fault) *signingv1.SigningEvent {
-	e := outcome(n, event.NotificationFailed, event.DerivedID(n.GetId(), stage, "failed"), at)
+	e := progress(n, event.NotificationFailed, event.DerivedID(n.GetId(), stage, "failed"), at)
 	e.Notice.Reason, e.Notice.Fault = reason, string(whose)
 	return e
 }
 
-func outcome(n *notifyv1.Notification, eventType, id string, at time.Time) *signingv1.SigningEvent {
+func progress(n *notifyv1.Notification, eventType, id string, at time.Time) *signingv1.SigningEvent {
 	e := &signingv1.SigningEvent{
 		Id: id, Source: n.GetSource(), Provider: n.GetProvider(), Type: eventType,
 		OccurredAt:   timestamppb.New(at),
@@ -105,8 +105,8 @@ func outcome(n *notifyv1.Notification, eventType, id string, at time.Time) *sign
 // of it, else nil. Only the one document's outcomes are read, and each type by its whole subject: for a filter with "*" the
 // server looks through up to 8 MB of the log, 20 ms of its processor.
 func Earlier(ctx context.Context, log event.Log, n *notifyv1.Notification) (*signingv1.SigningEvent, error) {
-	for _, outcome := range []string{event.NotificationSent, event.NotificationDelivered, event.NotificationFailed} {
-		if e, err := find(ctx, log, n, outcome, handedOver); err != nil || e != nil {
+	for _, eventType := range []string{event.NotificationSent, event.NotificationDelivered, event.NotificationFailed} {
+		if e, err := find(ctx, log, n, eventType, handedOver); err != nil || e != nil {
 			return e, err
 		}
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 // listen to what the server says in DLQ too, as provision has it.
@@ -87,7 +89,7 @@ func refusing(h *house) Runner[string] {
 	r := h.stage()
 	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
 		h.say("do %s, %s, replays %d, unknown %v", in.ID, in.Data, in.Replays, in.Unknown)
-		return nil, Permanent(errPlain)
+		return nil, outcome.Permanent(errPlain)
 	}
 	return r
 }
@@ -383,9 +385,9 @@ func TestAReplayedEffect(t *testing.T) {
 		case in.Replays > 0:
 			return []Out{out("out.sent", "sent", "")}, nil
 		case in.Data == "unknown":
-			return nil, Permanent(Unknown(errPlain))
+			return nil, outcome.Permanent(outcome.Unknown(errPlain))
 		default:
-			return nil, Permanent(errPlain)
+			return nil, outcome.Permanent(errPlain)
 		}
 	}
 	h.run(r)
