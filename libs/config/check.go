@@ -46,6 +46,9 @@ func Check(cfg Config, providers []string, perSource func(Source) error) error {
 	c.hostNames("sandbox.hosts", cfg.Sandbox.Hosts)
 	c.address("sandbox.smtp_addr", cfg.Sandbox.SMTPAddr)
 	c.webURL("sandbox.ingest_url", cfg.Sandbox.IngestURL)
+	if cfg.Sandbox.Odd < 0 || cfg.Sandbox.Odd > 100 {
+		c.mistake("sandbox.odd", "want a percentage from 0 to 100, not %d", cfg.Sandbox.Odd)
+	}
 	c.address("admin.addr", cfg.Admin.Addr)
 	c.hostNames("admin.hosts", cfg.Admin.Hosts)
 

@@ -34,7 +34,7 @@ var Service = service.Service{
 
 // check says what Run refuses.
 func check(c config.Config) error {
-	_, err := party.NewCallbacks(c.Sandbox)
+	_, err := party.NewCallbacks(c.Sandbox, nil)
 	return err
 }
 
@@ -67,13 +67,14 @@ type standIn struct {
 
 // New opens all listeners, so that their addresses are known even where the settings say port 0. Serve serves them.
 func New(cfg config.Config, log *slog.Logger) (*Server, error) {
-	callbacks, err := party.NewCallbacks(cfg.Sandbox)
+	odd := party.NewOdd(cfg.Sandbox, log)
+	callbacks, err := party.NewCallbacks(cfg.Sandbox, odd)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{stopping: make(chan struct{})}
 	s.Env = party.Env{
-		Config: cfg, Log: log, Inbox: party.NewInbox(), Faults: party.NewFaults(targets()), Tickets: party.NewTickets(), Callbacks: callbacks,
+		Config: cfg, Log: log, Inbox: party.NewInbox(), Faults: party.NewFaults(targets()), Tickets: party.NewTickets(), Callbacks: callbacks, Odd: odd,
 		BaseURL: s.baseURL, Linger: s.linger,
 	}
 	listen := net.ListenConfig{} // of an address at hand: there is nothing to wait for

@@ -206,9 +206,18 @@ func TestStories(t *testing.T) {
 	}
 }
 
-// tell waits for the story's messages, and compares all that came with them.
+// tell waits for the story's messages, compares all that came with them, and follows their links.
 func (s story) tell(t *testing.T, h *house.House) {
 	t.Helper()
+	for link, status := range s.came(t, h) {
+		leads(t, link, status)
+	}
+}
+
+// came waits for the story's messages, compares all that came with them, and returns their links and what each leads to.
+func (s story) came(t *testing.T, h *house.House) map[string]int {
+	t.Helper()
+	all := map[string]int{}
 	h.Until(t, fmt.Sprintf("the messages of %s/%s have come", s.provider, s.name), func() bool { return len(h.Messages(t)) >= len(s.messages) })
 	h.Idle(t)
 	var got []string
@@ -219,7 +228,7 @@ func (s story) tell(t *testing.T, h *house.House) {
 		}
 		got = append(got, m.Channel+" "+m.To+": "+text)
 		for _, link := range links {
-			leads(t, link, statusOf(m))
+			all[link] = statusOf(m)
 		}
 	}
 	slices.Sort(got)
@@ -227,6 +236,7 @@ func (s story) tell(t *testing.T, h *house.House) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("%s/%s: messages (-want +got):\n%s", s.provider, s.name, diff)
 	}
+	return all
 }
 
 func statusOf(m house.Message) int {

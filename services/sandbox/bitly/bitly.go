@@ -15,7 +15,7 @@ import (
 const name = "bitly"
 
 // Party is Bitly.
-var Party = party.Party{Name: name, Title: "Bitly", Targets: []party.Target{party.HTTPTarget(name)}, New: open}
+var Party = party.Party{Name: name, Title: "Bitly", Targets: []party.Target{party.HTTPTarget(name, http.StatusTooManyRequests, http.StatusServiceUnavailable)}, New: open}
 
 type bitly struct {
 	party.Env

@@ -19,7 +19,14 @@ const (
 )
 
 // Party is Ironclad Clickwrap, as far as the guide's integration sees it.
-var Party = party.Party{Name: name, Title: title, Targets: []party.Target{party.HTTPTarget(name)}, Stories: stories, New: open}
+var Party = party.Party{Name: name, Title: title, Targets: []party.Target{target()}, Stories: stories, New: open}
+
+// target is its REST API, whose 429 comes with Retry-After.
+func target() party.Target {
+	t := party.HTTPTarget(name, http.StatusTooManyRequests)
+	t.RetryAfter = true
+	return t
+}
 
 type clickwrap struct {
 	party.Env

@@ -19,7 +19,7 @@ const (
 )
 
 // Party is the eSignature API v1.
-var Party = party.Party{Name: name, Title: title, Targets: []party.Target{party.HTTPTarget(name)}, Stories: stories, New: open}
+var Party = party.Party{Name: name, Title: title, Targets: []party.Target{party.HTTPTarget(name, http.StatusTooManyRequests)}, Stories: stories, New: open}
 
 type esign struct {
 	party.Env

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
@@ -43,15 +44,16 @@ type Callbacks struct {
 	ingest string // its address, without a slash at the end
 	key    *rsa.PrivateKey
 	client *http.Client
+	odd    *Odd
 }
 
 // NewCallbacks returns an error where sandbox.key is no key.
-func NewCallbacks(cfg config.Sandbox) (*Callbacks, error) {
+func NewCallbacks(cfg config.Sandbox, odd *Odd) (*Callbacks, error) {
 	key, err := readKey(cfg.Key)
 	if err != nil {
 		return nil, err
 	}
-	return &Callbacks{ingest: strings.TrimRight(cfg.IngestURL, "/"), key: key, client: &http.Client{
+	return &Callbacks{ingest: strings.TrimRight(cfg.IngestURL, "/"), key: key, odd: odd, client: &http.Client{
 		Timeout: callTimeout,
 		// A callback that is sent elsewhere was not taken.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -79,8 +81,37 @@ func readKey(text string) (*rsa.PrivateKey, error) {
 }
 
 // Send signs a callback as its provider does, and sends it until it is taken, refused for good, or has been tried five
-// times.
+// times. An odd callback has its fields in another order, or is sent twice, one after the other or at once: providers send
+// again what they take for lost.
 func (s *Callbacks) Send(ctx context.Context, source config.Source, c Callback) (Outcome, error) {
+	which := s.odd.Pick(oddCallbacks)
+	if which == callbackOrder || which == callbackField {
+		c.Request.Body = oddJSON(c.Request.Body, which == callbackField) // a form stays as it is
+	}
+	var again sync.WaitGroup
+	defer again.Wait()
+	if which == callbackAtOnce {
+		other := c
+		other.Request.Header = c.Request.Header.Clone()
+		again.Go(func() { _, _ = s.send(ctx, source, other) }) // the first one's outcome counts
+	}
+	outcome, err := s.send(ctx, source, c)
+	if err == nil && which == callbackTwice {
+		_, err = s.send(ctx, source, c)
+	}
+	return outcome, err
+}
+
+// The oddities of a callback.
+const (
+	callbackOrder  = iota // the fields in another order
+	callbackField         // a field that no document names
+	callbackTwice         // sent again behind it
+	callbackAtOnce        // sent twice at once
+	oddCallbacks
+)
+
+func (s *Callbacks) send(ctx context.Context, source config.Source, c Callback) (Outcome, error) {
 	outcome := Outcome{Event: c.Event, IDs: []string{}}
 	p, ok := providers.ByName(source.Provider)
 	if !ok {

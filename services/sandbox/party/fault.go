@@ -27,12 +27,17 @@ type Target struct {
 	Modes    []string
 	Numbers  string           // what a number as mode means to it
 	Numbered func(n int) bool // which numbers it takes
+
+	// Passing are statuses with which it may refuse a call for a moment, as its own documents say; none where they say nothing.
+	Passing    []int
+	RetryAfter bool // those come with Retry-After
 }
 
 // HTTPTarget is a REST API that can be told to fail.
-func HTTPTarget(name string) Target {
+func HTTPTarget(name string, passing ...int) Target {
 	return Target{
-		Name: name, Modes: []string{Slow, Refuse, Drop, Cut, Throttle, Garbage}, Numbers: "an HTTP status, 201 to 599", Numbered: IsHTTPStatus,
+		Passing: passing,
+		Name:    name, Modes: []string{Slow, Refuse, Drop, Cut, Throttle, Garbage}, Numbers: "an HTTP status, 201 to 599", Numbered: IsHTTPStatus,
 	}
 }
 
@@ -106,6 +111,12 @@ type Faults struct {
 // NewFaults returns empty queues for these targets.
 func NewFaults(targets []Target) *Faults {
 	return &Faults{targets: targets, queues: map[string][]Fault{}}
+}
+
+// target is the target of that name.
+func (q *Faults) target(name string) Target {
+	i := slices.IndexFunc(q.targets, func(t Target) bool { return t.Name == name })
+	return q.targets[i]
 }
 
 // Targets are the names of what can fail, in the order of the flow.

@@ -12,6 +12,10 @@ func (e Env) Faulty(target string, says func(http.ResponseWriter, int), next htt
 		f := e.Faults.Take(target)
 		switch f.Mode {
 		case "":
+			if which := e.Odd.Pick(oddities); which >= 0 {
+				e.oddly(w, r, which, e.Faults.target(target), says, next)
+				return
+			}
 			next(w, r)
 		case Refuse:
 			says(w, http.StatusInternalServerError)

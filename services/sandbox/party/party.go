@@ -46,6 +46,7 @@ type Env struct {
 	Faults    *Faults
 	Tickets   *Tickets
 	Callbacks *Callbacks
+	Odd       *Odd
 	BaseURL   func() string         // what addresses in callbacks begin with
 	Linger    func(d time.Duration) // waits, but not beyond the sandbox's end
 }

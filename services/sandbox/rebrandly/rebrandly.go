@@ -16,7 +16,7 @@ import (
 const name = "rebrandly"
 
 // Party is Rebrandly.
-var Party = party.Party{Name: name, Title: "Rebrandly", Targets: []party.Target{party.HTTPTarget(name)}, New: open}
+var Party = party.Party{Name: name, Title: "Rebrandly", Targets: []party.Target{party.HTTPTarget(name, http.StatusTooManyRequests)}, New: open}
 
 type rebrandly struct {
 	party.Env

@@ -41,7 +41,15 @@ type World struct {
 // Open starts a sandbox on free ports, with an ingest at that URL.
 func Open(t *testing.T, ingestURL string) World {
 	t.Helper()
-	server, err := sandbox.New(Settings(ingestURL), slog.New(slog.DiscardHandler))
+	return OddWorld(t, ingestURL, 0, 0)
+}
+
+// OddWorld is Open of a sandbox with that percentage of oddities.
+func OddWorld(t *testing.T, ingestURL string, percent, seed int) World {
+	t.Helper()
+	cfg := Settings(ingestURL)
+	cfg.Sandbox.Odd, cfg.Sandbox.OddSeed = percent, seed
+	server, err := sandbox.New(cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,6 +102,9 @@ func (m *session) Mail(string, *smtp.MailOptions) error {
 	case party.Throttle:
 		return &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "Too many letters, come back later"}
 	}
+	if m.fault.Mode == "" && m.env.Odd.Pick(2) == 0 {
+		return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "Greylisted for a moment\nPlease try again"}
+	}
 	return nil
 }
 
@@ -136,6 +139,9 @@ func (m *session) Data(r io.Reader) error {
 		m.env.Linger(m.fault.Delay())
 	case party.Drop:
 		return m.conn.Conn().Close() // the e-mail is here, and its sender will never know
+	}
+	if m.env.Odd.Pick(1) == 0 {
+		return &smtp.SMTPError{Code: 250, EnhancedCode: smtp.EnhancedCode{2, 0, 0}, Message: "Thank you\nIt is queued"} // in two lines
 	}
 	return nil
 }

@@ -29,6 +29,7 @@ type receipts struct {
 	account config.Vonage
 	log     *slog.Logger
 	client  *http.Client
+	odd     *party.Odd
 
 	ctx   context.Context // ends with the sandbox
 	stop  context.CancelFunc
@@ -56,9 +57,9 @@ const (
 	receiptsGoing = 4096
 )
 
-func newReceipts(account config.Vonage, log *slog.Logger) *receipts {
+func newReceipts(account config.Vonage, log *slog.Logger, odd *party.Odd) *receipts {
 	r := &receipts{
-		account: account, log: log, slots: make(chan struct{}, receiptsGoing),
+		account: account, log: log, odd: odd, slots: make(chan struct{}, receiptsGoing),
 		client: &http.Client{
 			Timeout:       receiptTimeout,
 			Transport:     &http.Transport{MaxConnsPerHost: 16, MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute},
@@ -106,17 +107,44 @@ func (r *receipts) send(t text, f party.Fault) {
 	r.going.Go(func() {
 		defer func() { <-r.slots }()
 		defer close(done)
-		for _, id := range t.parts {
+		for _, id := range r.order(t.parts) {
 			if party.Wait(r.ctx, after) != nil {
 				return
 			}
-			r.deliver(t.callback, r.receipt(t, id, f))
+			form := r.receipt(t, id, f)
+			var again sync.WaitGroup
+			which := r.odd.Pick(oddReceipts)
+			if which == receiptAtOnce {
+				again.Go(func() { r.deliver(t.callback, form) })
+			}
+			r.deliver(t.callback, form)
+			if which == receiptTwice {
+				r.deliver(t.callback, form)
+			}
+			again.Wait()
 			after = 0
 		}
 	})
 	if f.Mode == early {
 		<-done
 	}
+}
+
+// The oddities of a receipt: it is sent again after a response that Vonage takes for lost.
+const (
+	receiptTwice  = iota // behind it
+	receiptAtOnce        // at once
+	oddReceipts
+)
+
+// order is the order of a text's receipts: each part's comes from the carrier by itself.
+func (r *receipts) order(parts []string) []string {
+	if r.odd.Pick(1) < 0 {
+		return parts
+	}
+	parts = slices.Clone(parts)
+	slices.Reverse(parts)
+	return parts
 }
 
 // receipt is the receipt of one part.

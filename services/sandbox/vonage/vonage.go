@@ -19,6 +19,7 @@ var Party = party.Party{Name: name, Title: "Vonage", Targets: []party.Target{
 	{
 		Name: name, Modes: party.HTTPTarget(name).Modes, Numbers: "its own status, 1 to 99, or an HTTP status, 201 to 599",
 		Numbered: func(n int) bool { return isOwn(n) || party.IsHTTPStatus(n) },
+		Passing:  []int{http.StatusTooManyRequests}, RetryAfter: true, // which says makes its own status 1 of
 	},
 	{Name: receiptsTarget, Modes: []string{party.Slow, party.Drop, fail, early}, Numbers: "an err-code, 1 to 99", Numbered: isOwn},
 }, New: open}
@@ -32,7 +33,7 @@ type vonage struct {
 }
 
 func open(env party.Env) (party.StandIn, error) {
-	v := vonage{env, env.Config.SMS.Vonage, newReceipts(env.Config.SMS.Vonage, env.Log)}
+	v := vonage{env, env.Config.SMS.Vonage, newReceipts(env.Config.SMS.Vonage, env.Log, env.Odd)}
 	return party.StandIn{Routes: v.routes, Close: v.receipts.end}, nil
 }
 

@@ -1,0 +1,31 @@
+package e2e
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/signrelay/signrelay/tests/house"
+)
+
+// Every third response and callback of the other parties is odd, and within what they may do: everybody still gets every message once.
+// The pause lets what was refused for a second be tried again before its document changes; a message that has lost its point is not sent.
+func TestStoriesWithAnOddOutsideWorld(t *testing.T) {
+	t.Parallel()
+	h := house.Standalone(t, "SIGNRELAY_SANDBOX_ODD=33", "SIGNRELAY_SANDBOX_ODD_SEED=20261128")
+	for _, name := range []string{"clickwrap/two-signers", "pleasesign/two-signers", "esign-v1/two-signers", "pleasesign/bounced"} {
+		i := slices.IndexFunc(stories, func(s story) bool { return s.provider+"/"+s.name == name })
+		s := stories[i]
+		h.ClearMessages(t)
+		body := `{"provider":"` + s.provider + `","story":"` + s.name + `","pause_ms":2500}`
+		response, err := http.Post(h.SandboxURL+"/api/play", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _ = response.Body.Close(); response.StatusCode != http.StatusOK {
+			t.Fatalf("play %s: %s", name, response.Status)
+		}
+		s.came(t, h) // a link asks the provider when it is opened, who may be refusing calls for a second
+	}
+}
