@@ -1,9 +1,9 @@
 //go:build !faults
 
-// Package crash is where the fault tests kill a program: at a named point between two of its steps. In a program built for use
-// a point is nothing, and costs nothing.
+// Package crash lets the fault tests kill a program at a named point between two of its steps. Without the build tag "faults", Point
+// does nothing and costs nothing.
 package crash
 
-// Point is a place where a test may kill the program: programs built with the tag "faults" die there as of kill -9, when
-// SIGNRELAY_TEST_CRASH names it.
+// Point is a place where a test can kill the program. A program built with the tag "faults" dies there as of kill -9, if
+// SIGNRELAY_TEST_CRASH names the point.
 func Point(string) {}

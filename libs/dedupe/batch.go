@@ -10,38 +10,37 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// batcher sends what concurrent callers want of Redis together: one script call, one write and one read for all that came
-// while the last one was on its way. Alone, a caller is sent at once. It has no goroutine while there is nothing to
-// do.
+// batcher sends the requests of concurrent callers to Redis together: one script call, one write and one read for all requests that
+// arrived while the previous batch was in flight. A single request is sent at once. The batcher has no goroutine while it is idle.
 type batcher struct {
 	send func(context.Context, []*want) error
 
 	mu      sync.Mutex
 	waiting []*want
-	onWay   bool // a batch is; one at a time makes the deepest batches
+	onWay   bool // a batch is in flight; sending one at a time makes the largest batches
 }
 
-// want is one caller's claims or confirmations.
+// want is one caller's request: its claims or its confirmations.
 type want struct {
-	what   string   // "c" or "d", as batch.lua has it
-	ids    []string // not yet keys
-	values []string // of each id: the owner, or the entry
+	what   string   // "c" or "d", as in batch.lua
+	ids    []string // not yet names of keys
+	values []string // for each id: the owner (claim) or the entry (confirmation)
 
-	answers []string // of each id
-	epoch   string   // that stands
+	replies []string // one for each id
+	epoch   string   // the current epoch in Redis
 	known   string   // the epoch for which the claims were made
 	err     error
 	done    chan struct{}
 }
 
 const (
-	// batchIDs bounds the ids in one batch, and so how long Redis works on it: about half a millisecond.
+	// batchIDs bounds the ids in one batch, and so Redis's time for it: about half a millisecond.
 	batchIDs = 512
-	// batchWithin bounds one batch, with the client's own repetition.
+	// batchWithin bounds one batch, including the client's own retries.
 	batchWithin = 3 * time.Second
 )
 
-// do has w done, and returns when it is or ctx ends. In the second case it may be done all the same.
+// do sends w and returns when the reply has arrived or ctx ends. If ctx ends first, the request may still be executed.
 func (b *batcher) do(ctx context.Context, w *want) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -51,7 +50,7 @@ func (b *batcher) do(ctx context.Context, w *want) error {
 	b.waiting = append(b.waiting, w)
 	if !b.onWay {
 		b.onWay = true
-		go b.run() //nolint:gosec // a batch is of many callers: it does not end with one of them
+		go b.run() //nolint:gosec // a batch serves many callers: the end of one caller's context must not end it
 	}
 	b.mu.Unlock()
 	select {
@@ -62,7 +61,7 @@ func (b *batcher) do(ctx context.Context, w *want) error {
 	}
 }
 
-// run sends batches until nobody waits.
+// run sends batches until no request waits.
 func (b *batcher) run() {
 	for {
 		batch := b.take()
@@ -104,28 +103,28 @@ var (
 	batchScript = redis.NewScript(batchSource)
 )
 
-// sendBatch is one script call.
+// sendBatch executes one script call.
 func (r *Redis) sendBatch(ctx context.Context, batch []*want) error {
 	known := *r.known.Load()
 	keys := []string{epochKey}
-	words := []any{r.Remember.Milliseconds(), r.Lease.Milliseconds(), known}
+	args := []any{r.Remember.Milliseconds(), r.Lease.Milliseconds(), known}
 	for _, w := range batch {
 		for i, id := range w.ids {
 			keys = append(keys, r.entries.name(id))
-			words = append(words, w.what, w.values[i])
+			args = append(args, w.what, w.values[i])
 		}
 	}
-	answers, err := batchScript.Run(ctx, r.client, keys, words...).StringSlice()
+	replies, err := batchScript.Run(ctx, r.client, keys, args...).StringSlice()
 	if err != nil {
 		return err
 	}
-	if len(answers) != len(keys) {
-		return fmt.Errorf("%d answers for %d keys", len(answers), len(keys))
+	if len(replies) != len(keys) {
+		return fmt.Errorf("%d replies for %d keys", len(replies), len(keys))
 	}
-	rest := answers[1:]
+	rest := replies[1:]
 	for _, w := range batch {
-		w.epoch, w.known = answers[0], known
-		w.answers, rest = rest[:len(w.ids)], rest[len(w.ids):]
+		w.epoch, w.known = replies[0], known
+		w.replies, rest = rest[:len(w.ids)], rest[len(w.ids):]
 	}
 	return nil
 }

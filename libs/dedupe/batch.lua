@@ -1,9 +1,9 @@
 -- Claims ids and confirms ids, for several callers in one step.
 -- KEYS[1] the epoch; the others one id each. ARGV: how long entries are kept in ms, lease in ms, the epoch that the caller knows,
--- then two words for each id: "c" and the owner to claim it, "d" and the entry to confirm it. An owner may be followed by "|" and
--- an entry that the caller found there and that is not genuine: the claim replaces it.
--- Returns the epoch, and a word for each id: "" not claimed, because the caller does not know this epoch yet; c claimed; p pending
--- (the caller's now, but an earlier owner may have done it); h held; "=" and the entry, where it is no claim.
+-- then two arguments for each id: "c" and the owner to claim it, "d" and the entry to confirm it. "|" and an entry may follow the owner:
+-- an entry that the caller found under the id and that is not genuine. The claim then replaces it.
+-- Returns the epoch, and a reply for each id: "" not claimed, because the caller does not know this epoch yet; c claimed; p pending
+-- (the caller owns it now, but an earlier owner may have done it); h held; "=" and the entry, if it is not a claim.
 local epoch = redis.call('GET', KEYS[1]) or ''
 local keep, lease, known, now = ARGV[1], tonumber(ARGV[2]), ARGV[3], nil
 
@@ -29,19 +29,19 @@ local function claim(key, owner)
   if entry == forged then return take(key, 'p', owner) end
   local kind, whose, ends = string.match(entry, '^([cp])([^|]*)|(%d+)$')
   if not kind then return '=' .. entry end
-  if whose == owner then return take(key, kind, owner) end -- repeated by the client, or to extend the lease: the same answer
+  if whose == owner then return take(key, kind, owner) end -- repeated by the client, or to extend the lease: the same reply
   if tonumber(ends) > clock() then return 'h' end
   return take(key, 'p', owner)
 end
 
-local answer = { epoch }
+local reply = { epoch }
 for i = 2, #KEYS do
   local what, value = ARGV[2 * i], ARGV[2 * i + 1]
   if what == 'c' then
-    answer[i] = claim(KEYS[i], value)
+    reply[i] = claim(KEYS[i], value)
   else
     redis.call('SET', KEYS[i], value, 'PX', keep)
-    answer[i] = ''
+    reply[i] = ''
   end
 end
-return answer
+return reply

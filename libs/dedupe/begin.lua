@@ -1,4 +1,5 @@
--- Begins an epoch. KEYS[1] the epoch. ARGV: what was found there, "" for nothing; the new epoch. Another caller's epoch stays.
+-- Starts an epoch. KEYS[1] the epoch. ARGV: the value that the caller found there, "" for none; the new epoch. An epoch that another caller
+-- started in between stays.
 if (redis.call('GET', KEYS[1]) or '') == ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[2])
 end

@@ -12,27 +12,27 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Bucket is the memory of a program that has no Redis: a JetStream key-value bucket. Its entries are written as Redis's
-// are; times are by this program's clock.
+// Bucket is the dedupe store of a program without Redis: a JetStream key-value bucket. Its entries have the same form as those in Redis;
+// times are by this program's clock.
 type Bucket struct {
 	kv jetstream.KeyValue
 	Options
 }
 
-// NewBucket opens the memory in kv, whose own TTL bounds Options.Remember.
+// NewBucket opens the store in kv. The TTL of kv bounds Options.Remember.
 func NewBucket(kv jetstream.KeyValue, o Options) *Bucket {
 	return &Bucket{kv: kv, Options: o}
 }
 
 func (b *Bucket) key(id string) string { return b.Namespace + "." + id }
 
-// atOnce is how many ids of one call are written at the same time: each waits for the disk, and a batch of the eSignature
-// API v1 can have thousands.
+// atOnce is how many ids of one call are written at the same time: each write waits for the disk, and a batch of the eSignature API v1
+// can have thousands of ids.
 const atOnce = 32
 
 const bucketEpochKey = "epoch"
 
-// epochRefresh keeps the epoch from ageing out of the bucket like the entries around it.
+// epochRefresh is the age at which the epoch is written again. Otherwise it would expire with the bucket's other entries.
 const epochRefresh = 24 * time.Hour
 
 func (b *Bucket) claim(ctx context.Context, owner string, ids []string) ([]Claim, string, error) {
@@ -41,11 +41,11 @@ func (b *Bucket) claim(ctx context.Context, owner string, ids []string) ([]Claim
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return nil, "", nil
 	case err != nil:
-		return nil, "", away(ctx, "claim", err)
+		return nil, "", unavailable(ctx, "claim", err)
 	}
 	if time.Since(epoch.Created()) > epochRefresh {
 		if _, err := b.kv.Put(ctx, bucketEpochKey, epoch.Value()); err != nil {
-			return nil, "", away(ctx, "refresh epoch", err)
+			return nil, "", unavailable(ctx, "refresh epoch", err)
 		}
 	}
 	claims := make([]Claim, len(ids))
@@ -58,13 +58,13 @@ func (b *Bucket) claim(ctx context.Context, owner string, ids []string) ([]Claim
 		})
 	}
 	if err := all.Wait(); err != nil {
-		return nil, "", away(ctx, "claim", err)
+		return nil, "", unavailable(ctx, "claim", err)
 	}
 	return claims, string(epoch.Value()), nil
 }
 
-// claimOne settles one id. Somebody may write between our look and our write; then we look again, and a fourth change
-// under our hands means that others are busy with it.
+// claimOne claims one id. Another process may write between the read and the write; claimOne then reads again. After four such changes it
+// returns Held, because other processes are working on the id.
 func (b *Bucket) claimOne(ctx context.Context, owner, id string) (Claim, error) {
 	for range 4 {
 		_, err := b.kv.Create(ctx, b.key(id), b.entry('c', owner))
@@ -76,16 +76,16 @@ func (b *Bucket) claimOne(ctx context.Context, owner, id string) (Claim, error) 
 		}
 		found, err := b.kv.Get(ctx, b.key(id))
 		if errors.Is(err, jetstream.ErrKeyNotFound) {
-			continue // given back in between
+			continue // released in between
 		}
 		if err != nil {
 			return Claim{}, err
 		}
-		claim, take, err := b.judge(found.Value(), owner)
-		if err != nil || take == 0 {
+		claim, replace, err := b.judge(found.Value(), owner)
+		if err != nil || replace == 0 {
 			return claim, err
 		}
-		_, err = b.kv.Update(ctx, b.key(id), b.entry(take, owner), found.Revision())
+		_, err = b.kv.Update(ctx, b.key(id), b.entry(replace, owner), found.Revision())
 		if err == nil {
 			return claim, nil
 		}
@@ -96,9 +96,9 @@ func (b *Bucket) claimOne(ctx context.Context, owner, id string) (Claim, error) 
 	return Claim{State: Held}, nil
 }
 
-// judge reads an entry that is there already. take is the kind of entry to replace it with, once its lease has lapsed or to
-// extend the owner's; 0 leaves it.
-func (b *Bucket) judge(entry []byte, owner string) (claim Claim, take byte, err error) {
+// judge reads an existing entry. replace is the kind of entry to replace it with: to take over a claim whose lease ended, or to extend the
+// owner's lease. 0 leaves the entry as it is.
+func (b *Bucket) judge(entry []byte, owner string) (claim Claim, replace byte, err error) {
 	if len(entry) > 0 && entry[0] == '1' {
 		claim = Claim{State: Confirmed}
 		if len(entry) > 1 {
@@ -144,20 +144,20 @@ func (b *Bucket) Confirm(ctx context.Context, done ...Done) error {
 			return err
 		})
 	}
-	return away(ctx, "confirm", all.Wait())
+	return unavailable(ctx, "confirm", all.Wait())
 }
 
-// GiveBack implements Store.
-func (b *Bucket) GiveBack(ctx context.Context, owner string, outcome Outcome, ids ...string) error {
+// Release implements Store.
+func (b *Bucket) Release(ctx context.Context, owner string, outcome Outcome, ids ...string) error {
 	for _, id := range ids {
-		if err := b.giveBackOne(ctx, owner, outcome, id); err != nil {
-			return away(ctx, "give back", err)
+		if err := b.releaseOne(ctx, owner, outcome, id); err != nil {
+			return unavailable(ctx, "release", err)
 		}
 	}
 	return nil
 }
 
-func (b *Bucket) giveBackOne(ctx context.Context, owner string, outcome Outcome, id string) error {
+func (b *Bucket) releaseOne(ctx context.Context, owner string, outcome Outcome, id string) error {
 	found, err := b.kv.Get(ctx, b.key(id))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return nil
@@ -168,14 +168,14 @@ func (b *Bucket) giveBackOne(ctx context.Context, owner string, outcome Outcome,
 	kind, whose, _, ok := parseEntry(found.Value())
 	switch {
 	case !ok || whose != owner:
-		return nil // confirmed, or somebody else's by now
+		return nil // confirmed, or another owner's by now
 	case outcome == Unknown || kind == 'p':
 		_, err = b.kv.Update(ctx, b.key(id), []byte("p|0"), found.Revision())
 	default:
 		err = b.kv.Delete(ctx, b.key(id), jetstream.LastRevision(found.Revision()))
 	}
 	if errors.Is(err, jetstream.ErrKeyExists) {
-		return nil // changed in between: no longer ours
+		return nil // changed in between: the claim is no longer the owner's
 	}
 	return err
 }
@@ -185,5 +185,5 @@ func (b *Bucket) begin(ctx context.Context, last uint64) error {
 	if errors.Is(err, jetstream.ErrKeyExists) {
 		return nil
 	}
-	return away(ctx, "begin epoch", err)
+	return unavailable(ctx, "begin epoch", err)
 }

@@ -1,8 +1,7 @@
-// Package dedupe remembers what was done, so that it is not done twice, and never claims that something was done which
-// was not.
+// Package dedupe remembers which work was done, so that it is not done twice. It never reports work as done that was not.
 //
-// The order of a user's steps is the point: claim → do it → confirm. A failed attempt gives its claim back. A claim whose
-// owner died stays behind, and whoever finds it is told Pending: nobody knows whether it was done.
+// A caller's steps have a fixed order: claim → do the work → confirm. A failed attempt releases its claim. If the owner of a claim dies,
+// the claim stays; the next caller gets Pending, because it is unknown whether the work was done.
 package dedupe
 
 import (
@@ -17,56 +16,56 @@ import (
 	"github.com/signrelay/signrelay/libs/keyring"
 )
 
-// State is what a claim found.
+// State is the result of a claim.
 type State int
 
 const (
-	// Claimed means that nobody did it before, and it is ours now.
+	// Claimed means that it is new, and the caller owns it now.
 	Claimed State = iota + 1
 	// Confirmed means that it was done before.
 	Confirmed
-	// Held means that somebody else is doing it right now.
+	// Held means that another owner is doing it now.
 	Held
-	// Pending means that it is ours now, but may have been done before: its earlier owner died, or the memory has a gap. Ask
-	// whoever knows (the log, a delivery receipt) before doing it.
+	// Pending means that the caller owns it now, but it may have been done before: its earlier owner died, or the store has a gap.
+	// Check the source of truth (the log, a delivery receipt) before doing it.
 	Pending
 )
 
-// Claim is the answer for one id.
+// Claim is the result for one id.
 type Claim struct {
 	State State
-	// Result is what Confirm stored with it; only when Confirmed.
+	// Result is the data that Confirm stored; it is set only when State is Confirmed.
 	Result []byte
-	// Span is when it would have been done; only when Pending, and only where it is known. It spares whoever asks the log
-	// from reading all of it.
+	// Span is when the work would have been done. It is set only when State is Pending and the time is known. The caller then need not
+	// read the whole log.
 	Span event.Span
-	// Gap is true when the id is Pending because the memory has a gap, and not because an earlier claim of this id lapsed.
+	// Gap is true when the id is Pending because the store has a gap, and not because an earlier claim of this id expired.
 	// There may have been no earlier attempt then.
 	Gap bool
 }
 
-// Store is a memory. Every implementation passes the conformance suite in dedupetest. All methods are safe to repeat with
-// the same arguments, because clients repeat them on their own when an answer is lost.
+// Store is a dedupe store. Every implementation passes the conformance suite in dedupetest. All methods are safe to repeat with the same
+// arguments, because clients retry on their own when a reply is lost.
 type Store interface {
-	// Claim looks the ids up and claims the unknown ones for owner, in one round trip; the answers are index-aligned. Called
-	// again by the owner of a claim, it gives the same answer and extends the lease.
+	// Claim looks the ids up and claims the unknown ones for owner, in one round trip. The results have the order of the ids. Called
+	// again by the owner of a claim, Claim returns the same result and extends the lease.
 	Claim(ctx context.Context, owner string, ids ...string) ([]Claim, error)
 
-	// Confirm records that these were done. It needs no claim: the caller knows.
+	// Confirm records that these ids were done. It needs no claim.
 	Confirm(ctx context.Context, done ...Done) error
 
-	// GiveBack ends owner's claims. With Undone the ids are free again, as they were found; with Unknown they stay
-	// behind as Pending at once.
-	GiveBack(ctx context.Context, owner string, outcome Outcome, ids ...string) error
+	// Release ends owner's claims. With Undone the ids become unclaimed again; with Unknown they become Pending at once. An id that
+	// was Pending when owner claimed it stays Pending.
+	Release(ctx context.Context, owner string, outcome Outcome, ids ...string) error
 }
 
-// Done is one thing done, with what the doer wants to hear again should it be asked to do it twice; Result may be nil.
+// Done is an id whose work was done. A later Claim of the id returns Result, which may be nil.
 type Done struct {
 	ID     string
 	Result []byte
 }
 
-// Outcome is what the giver of a claim knows.
+// Outcome is what a caller knows about its attempt when it releases the claim.
 type Outcome int
 
 const (
@@ -78,36 +77,36 @@ const (
 
 // Options of a store.
 type Options struct {
-	// Namespace keeps users of one Redis or one bucket apart: the stage's name.
+	// Namespace separates the stages that share one Redis or one bucket: the stage's name.
 	Namespace string
-	// Lease is how long a claim is its owner's; longer than the longest attempt.
+	// Lease is how long a claim lasts; it must be longer than the longest attempt.
 	Lease time.Duration
-	// Remember is how long a confirmation, and a claim left behind, is kept.
+	// Remember is how long a confirmation, and an abandoned claim, is kept.
 	Remember time.Duration
-	// Waits is true for a user that does nothing while the memory is away. The gaps that others mark, who go on without it,
-	// say nothing about what this user did.
+	// Waits is true for a stage that stops while the store is unavailable. Gaps are marked by stages that continue without the
+	// store, so they do not concern this stage.
 	Waits bool
-	// Ring keys the names and the confirmations in Redis; a bucket of NATS does not use it.
+	// Ring holds the master keys, on which names and confirmations in Redis depend. A NATS bucket does not use it.
 	Ring keyring.Ring
 }
 
-// ErrAway means that the memory cannot be reached. It says nothing about the ids.
-var ErrAway = errors.New("dedupe memory is away")
+// ErrUnavailable means that the store cannot be reached. The state of the ids is unknown.
+var ErrUnavailable = errors.New("dedupe store is unavailable")
 
-// away says ErrAway of whatever keeps a keeper from answering, but not of the caller's own end.
-func away(ctx context.Context, op string, err error) error {
+// unavailable wraps an error of the backend in ErrUnavailable. If the caller cancelled ctx, it returns the cause instead.
+func unavailable(ctx context.Context, op string, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return fmt.Errorf("%s: %w", op, context.Cause(ctx))
 	default:
-		return fmt.Errorf("%s: %w: %w", op, ErrAway, err)
+		return fmt.Errorf("%s: %w: %w", op, ErrUnavailable, err)
 	}
 }
 
-// NewOwner makes a claimant's token: one for each attempt, so that a repeated call of one attempt is told from another
-// attempt. It is 64 random bits and no secret: whoever can write to the memory needs none.
+// NewOwner makes the token of one attempt. Each attempt has its own, so that a repeated call differs from another attempt. The token has
+// 64 random bits and is not a secret: write access to the store suffices without it.
 func NewOwner() string {
-	return strconv.FormatUint(rand.Uint64(), 36) //nolint:gosec // it tells attempts apart, and guards nothing
+	return strconv.FormatUint(rand.Uint64(), 36) //nolint:gosec // it distinguishes attempts and protects nothing
 }

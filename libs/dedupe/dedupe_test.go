@@ -34,7 +34,7 @@ func TestRedisConforms(t *testing.T) {
 	})
 }
 
-// Concurrent callers share calls to Redis; each gets its own answers, in order.
+// Concurrent callers share calls to Redis; each gets its own results, in order.
 func TestCallersInOneBatchGetTheirOwnAnswers(t *testing.T) {
 	t.Parallel()
 	js := broker(t)
@@ -61,8 +61,8 @@ func TestCallersInOneBatchGetTheirOwnAnswers(t *testing.T) {
 	all.Wait()
 }
 
-// A caller who stops waiting gets no answer, and takes nobody else's with him.
-func TestACallerWhoLeavesIsLeft(t *testing.T) {
+// A caller that cancels gets no result. The other callers of its batch do.
+func TestACancelledCallerLeavesItsBatchIntact(t *testing.T) {
 	t.Parallel()
 	js := broker(t)
 	s := guarded(t, js, dedupe.NewRedis(redisClient(t, realtest.Redis(t).URL), usual), usual)
@@ -79,7 +79,7 @@ func TestACallerWhoLeavesIsLeft(t *testing.T) {
 				return
 			}
 			if got, err := s.Claim(t.Context(), "stayer", fmt.Sprintf("stays-%d", i)); err != nil || got[0].State != dedupe.Claimed {
-				t.Errorf("who stayed got %v, %v", got, err)
+				t.Errorf("a caller that did not cancel got %v, %v", got, err)
 			}
 		})
 	}
@@ -94,14 +94,14 @@ func TestBucketConforms(t *testing.T) {
 	})
 }
 
-// A Redis that forgot everything must not make what was done before look new.
-func TestForgottenMemoryIsNoticed(t *testing.T) {
+// A Redis that lost all entries must not make earlier work look new.
+func TestLostEntriesAreNoticed(t *testing.T) {
 	t.Parallel()
 	js := broker(t)
 	client := redisClient(t, realtest.Redis(t).URL)
 	s := guarded(t, js, dedupe.NewRedis(client, usual), usual)
 
-	wantState(t, s, "first", dedupe.Claimed) // the log is empty: a new set-up has no gap
+	wantState(t, s, "first", dedupe.Claimed) // the log is empty: a new installation has no gap
 	store(t, js)
 	if err := client.FlushDB(t.Context()).Err(); err != nil {
 		t.Fatal(err)
@@ -113,7 +113,7 @@ func TestForgottenMemoryIsNoticed(t *testing.T) {
 	}
 	wantState(t, s, "second", dedupe.Confirmed)
 
-	// Once the log holds nothing from before, the gap is closed; another replica (a new guard) sees it at once.
+	// The gap closes when the log holds no earlier event; another replica (a new guard) sees that at once.
 	stream, err := js.Stream(t.Context(), flow.Signing)
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +124,7 @@ func TestForgottenMemoryIsNoticed(t *testing.T) {
 	wantState(t, guarded(t, js, dedupe.NewRedis(client, usual), usual), "third", dedupe.Claimed)
 }
 
-// What was stored while the memory was away is unknown to every replica's memory.
+// Events that were stored while the dedupe store was unavailable are a gap for every replica.
 func TestGapIsSeenByAllReplicas(t *testing.T) {
 	t.Parallel()
 	js := broker(t)
@@ -136,7 +136,7 @@ func TestGapIsSeenByAllReplicas(t *testing.T) {
 		t.Fatal(err)
 	}
 	deadline := time.Now().Add(30 * time.Second)
-	for n := 0; ; n++ { // the other replica looks every few seconds
+	for n := 0; ; n++ { // the other replica polls every few seconds
 		claims, err := other.Claim(t.Context(), "o", "after-"+strconv.Itoa(n))
 		if err != nil {
 			t.Fatal(err)
@@ -145,31 +145,31 @@ func TestGapIsSeenByAllReplicas(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("the other replica did not hear of the gap within 30 s")
+			t.Fatal("the other replica did not notice the gap within 30 s")
 		}
 	}
 	wantState(t, guarded(t, js, dedupe.NewRedis(client, usual), usual), "restarted", dedupe.Pending)
 }
 
-func TestAbsentRedisIsAway(t *testing.T) {
+func TestStoppedRedisIsUnavailable(t *testing.T) {
 	t.Parallel()
 	js := broker(t)
 	server := realtest.Redis(t)
 	s := guarded(t, js, dedupe.NewRedis(redisClient(t, server.URL), usual), usual)
 	wantState(t, s, "x", dedupe.Claimed)
 	server.Stop()
-	if _, err := s.Claim(t.Context(), "o", "y"); !errors.Is(err, dedupe.ErrAway) {
-		t.Errorf("claim without Redis: %v, want ErrAway", err)
+	if _, err := s.Claim(t.Context(), "o", "y"); !errors.Is(err, dedupe.ErrUnavailable) {
+		t.Errorf("claim without Redis: %v, want ErrUnavailable", err)
 	}
-	if err := s.Confirm(t.Context(), dedupe.Done{ID: "x"}); !errors.Is(err, dedupe.ErrAway) {
-		t.Errorf("confirm without Redis: %v, want ErrAway", err)
+	if err := s.Confirm(t.Context(), dedupe.Done{ID: "x"}); !errors.Is(err, dedupe.ErrUnavailable) {
+		t.Errorf("confirm without Redis: %v, want ErrUnavailable", err)
 	}
 	server.Start()
 	wantState(t, s, "x", dedupe.Held) // the claim is still there: Redis wrote it to its append-only file
 }
 
-// The client repeats a command whose answer was lost. That must not read as "somebody else has it".
-func TestLostAnswerIsNotADuplicate(t *testing.T) {
+// The client retries a command whose reply was lost. The retry must not return Held.
+func TestLostReplyIsNotADuplicate(t *testing.T) {
 	t.Parallel()
 	js := broker(t)
 	server := realtest.Redis(t)
@@ -180,7 +180,7 @@ func TestLostAnswerIsNotADuplicate(t *testing.T) {
 	proxy.cutNext.Store(true)
 	wantState(t, s, "x", dedupe.Claimed)
 	if proxy.cutNext.Load() {
-		t.Fatal("no answer was cut: the test proved nothing")
+		t.Fatal("no reply was cut: the test proved nothing")
 	}
 }
 
@@ -197,7 +197,7 @@ func wantState(t *testing.T, s dedupe.Store, id string, expected dedupe.State) {
 	}
 }
 
-func guarded(t *testing.T, js jetstream.JetStream, k dedupe.Keeper, o dedupe.Options) dedupe.Store {
+func guarded(t *testing.T, js jetstream.JetStream, k dedupe.Backend, o dedupe.Options) dedupe.Store {
 	t.Helper()
 	return dedupe.NewGuard(k, log(js), gaps(t, js), o)
 }
@@ -263,7 +263,7 @@ func redisClient(t *testing.T, url string) *redis.Client {
 	return client
 }
 
-// cutter is a proxy that can let one command through and cut the connection instead of answering.
+// cutter is a proxy that can forward one command and then close the connection instead of forwarding the reply.
 type cutter struct {
 	addr    string
 	cutNext atomic.Bool
@@ -297,13 +297,13 @@ func (c *cutter) serve(client net.Conn, target string) {
 	}
 	defer func() { _ = server.Close() }()
 	go func() { _, _ = io.Copy(server, client) }()
-	answer := make([]byte, 64<<10)
+	reply := make([]byte, 64<<10)
 	for {
-		n, err := server.Read(answer)
+		n, err := server.Read(reply)
 		if err != nil || c.cutNext.CompareAndSwap(true, false) {
 			return
 		}
-		if _, err := client.Write(answer[:n]); err != nil {
+		if _, err := client.Write(reply[:n]); err != nil {
 			return
 		}
 	}

@@ -12,9 +12,9 @@ import (
 	"github.com/signrelay/signrelay/libs/keyring"
 )
 
-// entries makes the names of keys in Redis, and the confirmations and epochs that are stored there. With a master key all three depend
-// on it: who has a password of Redis, but not the master key, can compute no name of an id, and make no confirmation that is
-// believed. Without one they are plain, as in versions that had no master key.
+// entries makes the names of keys in Redis, and the confirmations and epochs that are stored there. With a master key all three depend on
+// it: an attacker with a password of Redis, but without the master key, can compute no name for an id and forge no confirmation.
+// Without a master key they are plain, as in versions that had none.
 type entries struct {
 	namespace string
 	keys      keyring.Keys // nil without a master key
@@ -29,18 +29,18 @@ func keysOf(ring keyring.Ring) keyring.Keys {
 }
 
 const (
-	// nameBytes of the MAC are in a key's name, 12 characters. One byte more costs 16 bytes of Redis for each callback. Two of
-	// 10^8 remembered ids have the same name with a probability of 10^-6; the tag then sends the second one to the log.
+	// nameBytes is how many bytes of the MAC a key's name has: 12 characters. One byte more costs 16 bytes of Redis for each callback. Two of
+	// 10^8 remembered ids have the same name with a probability of 10^-6; their tags differ, so the second id is looked up in the log.
 	nameBytes = 9
 	// tags is how many tags there are: Redis shares the numbers below it between all keys (OBJ_SHARED_INTEGERS), so a tag costs nothing.
 	tags = 10_000
-	// epochBytes of the MAC are behind an epoch.
+	// epochBytes is how many bytes of the MAC follow an epoch.
 	epochBytes = 12
 )
 
 var encoding = base64.RawURLEncoding
 
-// mac is of the id in its namespace.
+// mac is the MAC of the id in its namespace.
 func (e entries) mac(id string) [sha256.Size]byte { return e.keys.MAC("id " + e.namespace + ":" + id) }
 
 // name is the name of the id's key.
@@ -52,8 +52,8 @@ func (e entries) name(id string) string {
 	return e.namespace + ":" + encoding.EncodeToString(mac[:nameBytes])
 }
 
-// confirmation is the entry of a thing done: its tag, or with a result "s" and the sealed result. Without a master key it is "1" and
-// the result.
+// confirmation is the entry of an id that was done: its tag, or, with a result, "s" and the sealed result. Without a master key it is "1"
+// and the result.
 func (e entries) confirmation(d Done) string {
 	switch {
 	case e.keys == nil:
@@ -65,7 +65,7 @@ func (e entries) confirmation(d Done) string {
 	}
 }
 
-// result reads a confirmation; ok is false for what confirmation has not made for this id.
+// result reads a confirmation; ok is false for an entry that confirmation did not make for this id.
 func (e entries) result(id, entry string) (result []byte, ok bool) {
 	if e.keys == nil {
 		text, ok := strings.CutPrefix(entry, "1")
@@ -85,7 +85,7 @@ func bytesOrNil(text string) []byte {
 	return []byte(text)
 }
 
-// tag is a number that only the master key tells: a guess is right once in 10,000 times, and the log is asked after a wrong one.
+// tag is a number that depends on the master key: a guess is right once in 10,000 times, and after a wrong guess the log is read.
 func (e entries) tag(id string) string {
 	mac := e.mac(id)
 	return strconv.FormatUint(binary.BigEndian.Uint64(mac[nameBytes:])%tags, 10)

@@ -14,8 +14,8 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 )
 
-// Gaps is what all replicas know of times when things were done that the memory does not remember: one entry in a bucket
-// beside the log, written before the first such thing is done, and looked at by everybody.
+// Gaps is what all replicas know of periods in which events were stored without a record in the dedupe store: one entry in a bucket beside
+// the log. It is written before the first such event, and every replica polls it.
 type Gaps struct {
 	kv     jetstream.KeyValue
 	known  atomic.Pointer[gap]
@@ -24,24 +24,24 @@ type Gaps struct {
 	ended  chan struct{}
 }
 
-// lookEvery is how often the entry is looked at. Who has not seen a mark yet may take for new what was just stored, which the
-// stream's own window (flow.DuplicateWindow, 2 minutes) refuses then. A watch would be told at once, but takes a consumer, and
-// who may make consumers may have the server deliver anything to anybody.
+// lookEvery is the poll interval. A replica that has not yet seen a mark may take an event for new that was just stored; the stream's own
+// duplicate window (flow.DuplicateWindow, 2 minutes) then refuses it. A watch would notify at once, but needs a consumer, and a user who
+// may create consumers can have the server deliver any message to any subject.
 const lookEvery = 5 * time.Second
 
-// believe is how long what was seen is believed, half of that window. Who could not look for longer, because NATS was away for
-// him alone, knows nothing.
+// believe is how long the last poll counts, half of that window. A replica that could not poll for longer, because it alone cannot reach
+// NATS, has to assume a gap.
 const believe = time.Minute
 
-// gap is a span, as "<begin>-<end>" in unix milliseconds. A gap that follows another within the time for which things are
-// remembered extends it: one span is read at once, and outages are few.
+// gap is a span, as "<begin>-<end>" in unix milliseconds. A gap extends an earlier one if the store still remembers that time: a reader
+// then reads one span, and outages are rare.
 type gap struct {
 	begin, end time.Time
 }
 
 const gapKey = "dedupe.gap"
 
-// WatchGaps reads the last gap and keeps looking for another; Close ends it.
+// WatchGaps reads the last gap and polls for others; Close ends the polling.
 func WatchGaps(ctx context.Context, kv jetstream.KeyValue) (*Gaps, error) {
 	g := &Gaps{kv: kv, ended: make(chan struct{})}
 	if err := g.look(ctx); err != nil {
@@ -62,7 +62,7 @@ func (g *Gaps) follow(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		_ = g.look(ctx) // NATS is away: nothing is stored meanwhile
+		_ = g.look(ctx) // while NATS is unavailable nothing is stored
 	}
 }
 
@@ -74,7 +74,7 @@ func (g *Gaps) look(ctx context.Context) error {
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 	case err != nil:
-		return fmt.Errorf("read gaps of the memory: %w", err)
+		return fmt.Errorf("read gaps of the dedupe store: %w", err)
 	default:
 		g.note(entry)
 	}
@@ -89,22 +89,22 @@ func (g *Gaps) note(entry jetstream.KeyValueEntry) {
 	if !found || errBegin != nil || errEnd != nil {
 		return
 	}
-	// A mark of our own may have been made since the entry was asked for.
+	// A mark of our own may have been made since this read began.
 	if last := g.known.Load(); last == nil || last.end.Before(time.UnixMilli(to)) {
 		g.known.Store(&gap{time.UnixMilli(from), time.UnixMilli(to)})
 	}
 }
 
 const (
-	// markEvery is how often a gap that goes on is written anew. Gaps are judged against days, so a minute is nothing.
+	// markEvery is how often an ongoing gap is written again. A store remembers days, so a minute does not matter.
 	markEvery = time.Minute
-	// joinWithin is how close gaps must be to become one; no memory is longer.
+	// joinWithin is how close gaps must be to become one; no store remembers for longer.
 	joinWithin = 15 * 24 * time.Hour
 	// skew is how far the clocks of services and broker may differ.
 	skew = time.Minute
 )
 
-// Mark records that something is about to be done that the memory will not remember. It returns when the mark is stored.
+// Mark records that something is about to be done that the store will not remember. It returns when the mark is stored.
 func (g *Gaps) Mark(ctx context.Context) error {
 	now := time.Now()
 	begin := now
@@ -118,14 +118,14 @@ func (g *Gaps) Mark(ctx context.Context) error {
 	}
 	entry := strconv.FormatInt(begin.UnixMilli(), 10) + "-" + strconv.FormatInt(now.UnixMilli(), 10)
 	if _, err := g.kv.PutString(ctx, gapKey, entry); err != nil {
-		return fmt.Errorf("mark a gap of the memory: %w", err)
+		return fmt.Errorf("mark a gap of the dedupe store: %w", err)
 	}
 	g.known.Store(&gap{begin, now})
 	return nil
 }
 
-// since returns the span in which something may have been done that is not remembered, if it reaches beyond t. Its end is open
-// when nobody knows.
+// since returns the span in which unremembered work may have been done, if it reaches beyond t. The end is open when the last poll is too
+// old.
 func (g *Gaps) since(t time.Time) (event.Span, bool) {
 	if time.Since(*g.looked.Load()) > believe {
 		return event.Span{Since: t}, true
@@ -137,7 +137,7 @@ func (g *Gaps) since(t time.Time) (event.Span, bool) {
 	return event.Span{Since: known.begin.Add(-skew), Until: known.end.Add(markEvery + skew)}, true
 }
 
-// Close ends the looking.
+// Close ends the polling.
 func (g *Gaps) Close() error {
 	g.stop()
 	<-g.ended

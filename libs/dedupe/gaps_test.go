@@ -9,8 +9,8 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-// Who could not look for longer than the stream refuses what it has seen takes nothing for new.
-func TestWhoCouldNotLookKnowsNothing(t *testing.T) {
+// A replica that could not poll for longer than believe must assume a gap: the stream's duplicate window no longer protects it.
+func TestAReplicaThatCannotPollAssumesAGap(t *testing.T) {
 	t.Parallel()
 	_, js := realtest.NATS(t).Connect()
 	kv, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "STATE"})
@@ -25,12 +25,12 @@ func TestWhoCouldNotLookKnowsNothing(t *testing.T) {
 	if span, found := g.since(oldest); found {
 		t.Errorf("a gap where none was marked: %v", span)
 	}
-	if err := g.Close(); err != nil { // nobody looks any more
+	if err := g.Close(); err != nil { // the polling ends
 		t.Fatal(err)
 	}
 	long := time.Now().Add(-believe - time.Second)
 	g.looked.Store(&long)
 	if span, found := g.since(oldest); !found || !span.Since.Equal(oldest) || !span.Until.IsZero() {
-		t.Errorf("what nobody looked at is believed: %v %v", span, found)
+		t.Errorf("after the polling ended: span %v, gap %v; want an open gap", span, found)
 	}
 }

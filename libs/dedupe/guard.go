@@ -11,66 +11,66 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 )
 
-// Keeper is where a memory is kept: *Redis or *Bucket.
-type Keeper interface {
-	// claim is Store.Claim, and tells the epoch; without one it claims nothing and says "".
+// Backend is the backend of a store: *Redis or *Bucket.
+type Backend interface {
+	// claim is Store.Claim, and also returns the epoch. Without an epoch it claims nothing and returns "".
 	claim(ctx context.Context, owner string, ids []string) ([]Claim, string, error)
-	// begin begins an epoch now, in which last is the log's last sequence, unless one stands.
+	// begin starts an epoch now, unless there is one. last is the log's last sequence.
 	begin(ctx context.Context, last uint64) error
 
 	Confirm(ctx context.Context, done ...Done) error
-	GiveBack(ctx context.Context, owner string, outcome Outcome, ids ...string) error
+	Release(ctx context.Context, owner string, outcome Outcome, ids ...string) error
 }
 
-// Log is what the guard must know of the log of events.
+// Log is what the guard needs to know about the log of events.
 type Log interface {
 	// Bounds returns the first sequence still held and the last ever stored, 0 for nothing.
 	Bounds(ctx context.Context) (first, last uint64, err error)
 }
 
-// Guard is a Store that knows the gaps in its memory, and says Pending instead of Claimed where something may have been
-// done that it does not remember. It knows three kinds of gap.
+// Guard is a Store that knows the gaps of its backend. Where unremembered work may have been done it returns Pending instead of Claimed.
+// There are three kinds of gap.
 //
-// The keeper forgot everything (emptied, replaced by a new one): the epoch is gone that is the first thing written to an
-// empty keeper. The new epoch bears the log's last sequence at that moment, so it is known whether the log holds anything
-// from before. A fresh set-up has an empty log, and no gap.
+// The backend lost everything (it was emptied or replaced): the epoch, the first entry of an empty backend, is gone. The new epoch contains
+// the log's last sequence at that moment, so the guard knows whether the log holds earlier events. A new installation has an empty log, and
+// no gap.
 //
-// Events were stored while the keeper was away: whoever does that marks it in Gaps, where all replicas see it.
+// Events were stored while the backend was unavailable: the stage that stores them marks the gap in Gaps, where all replicas see it.
 //
-// Another master key was set: names of ids depend on it, so no earlier one is found. An epoch is of one key, and a replica that finds
-// another key's epoch begins its own before it claims. So while some replicas have the old key and some the new one, each takes for
-// a gap what was stored in the others' epochs.
+// The master key changed: names of ids depend on it, so no earlier entry is found. An epoch belongs to one key. A replica that finds the
+// epoch of another key starts its own before it claims. So while some replicas have the old key and some the new one, each replica treats
+// events that were stored in the others' epochs as a gap.
 //
-// A keeper that was restored from a backup still bears its epoch and is not noticed: whoever restores one removes the key
-// signrelay:epoch first.
+// A backend that was restored from a backup still has its epoch, so the guard does not notice. Remove the key signrelay:epoch after such a
+// restore.
 //
-// All close by themselves after the time for which things are remembered.
+// Each gap closes by itself after Options.Remember.
 type Guard struct {
-	keeper   Keeper
+	backend  Backend
 	log      Log
 	gaps     *Gaps // nil where marked gaps do not matter
 	remember time.Duration
 	verdict  atomic.Pointer[verdict]
 }
 
-// verdict is what is known of an epoch: whether everything that matters happened in it, and until when that holds.
+// verdict is a cached result for an epoch: whether everything that matters happened in it, and when the result expires.
 type verdict struct {
 	epoch   string
 	covers  bool
 	expires time.Time
 }
 
-// NewGuard makes a Store of a keeper that was opened with o.
-func NewGuard(k Keeper, log Log, gaps *Gaps, o Options) *Guard {
+// NewGuard makes a Store of a backend that was opened with o.
+func NewGuard(k Backend, log Log, gaps *Gaps, o Options) *Guard {
 	if o.Waits {
-		gaps = nil // only what the keeper forgot matters
+		gaps = nil // only entries that the backend lost matter
 	}
-	return &Guard{keeper: k, log: log, gaps: gaps, remember: o.Remember}
+	return &Guard{backend: k, log: log, gaps: gaps, remember: o.Remember}
 }
 
 // Claim implements Store.
 func (g *Guard) Claim(ctx context.Context, owner string, ids ...string) ([]Claim, error) {
-	claims, epoch, err := g.keeper.claim(ctx, owner, ids)
+	claims, epoch, err := g.backend.claim(ctx, owner, ids)
 	if err == nil && epoch == "" {
 		claims, epoch, err = g.claimInNewEpoch(ctx, owner, ids)
 	}
@@ -90,27 +90,27 @@ func (g *Guard) claimInNewEpoch(ctx context.Context, owner string, ids []string)
 	for range beginTries {
 		_, last, err := g.log.Bounds(ctx)
 		if err != nil {
-			return nil, "", fmt.Errorf("begin a new epoch of the memory: %w: %w", ErrAway, err)
+			return nil, "", fmt.Errorf("begin a new epoch of the dedupe store: %w: %w", ErrUnavailable, err)
 		}
-		if err := g.keeper.begin(ctx, last); err != nil {
+		if err := g.backend.begin(ctx, last); err != nil {
 			return nil, "", err
 		}
-		if claims, epoch, err := g.keeper.claim(ctx, owner, ids); err != nil || epoch != "" {
+		if claims, epoch, err := g.backend.claim(ctx, owner, ids); err != nil || epoch != "" {
 			return claims, epoch, err
 		}
 	}
-	return nil, "", fmt.Errorf("the epoch of the memory does not stay; have all programs the same master_key? %w", ErrAway)
+	return nil, "", fmt.Errorf("the epoch of the dedupe store keeps changing; check that all programs have the same master_key: %w", ErrUnavailable)
 }
 
-// beginTries is how often an epoch is begun for one claim. While a new master key is rolled out, replicas with the old key and with the
-// new one replace each other's epoch.
+// beginTries is how often one claim may start an epoch. While a new master key is rolled out, replicas with the old key and with the new
+// one replace each other's epoch.
 const beginTries = 3
 
-// recheck is how long "the log still holds something from before the epoch" is believed: it changes when the log's limits
-// remove the last such message, after days.
+// recheck is how long a verdict is cached. It changes when the log's limits remove the last message from before the epoch, which takes
+// days.
 const recheck = time.Minute
 
-// gap returns the span in which something may have been done that is not remembered, if there is one.
+// gap returns the span in which unremembered work may have been done, if there is one.
 func (g *Guard) gap(ctx context.Context, epoch string) (event.Span, bool) {
 	oldest := time.Now().Add(-g.remember)
 	var marked event.Span
@@ -135,8 +135,8 @@ func (g *Guard) gap(ctx context.Context, epoch string) (event.Span, bool) {
 	return before, true
 }
 
-// covers tells whether all that matters happened in this epoch: nothing had been stored when it began, or it is old
-// enough, or the log's limits removed what is from before.
+// covers reports whether everything that matters happened in this epoch: the log was empty when it began, or the epoch is older than
+// Options.Remember, or the log's limits have removed all earlier messages.
 func (g *Guard) covers(ctx context.Context, epoch string, last uint64, began time.Time) bool {
 	now := time.Now()
 	if v := g.verdict.Load(); v != nil && v.epoch == epoch && now.Before(v.expires) {
@@ -146,7 +146,7 @@ func (g *Guard) covers(ctx context.Context, epoch string, last uint64, began tim
 	if last != 0 && now.Sub(began) <= g.remember {
 		first, _, err := g.log.Bounds(ctx)
 		if err != nil {
-			return false // asking the log too often is safe; not asking is not
+			return false // reading the log too often is safe; not reading it is not
 		}
 		v.covers = first > last
 	}
@@ -156,12 +156,12 @@ func (g *Guard) covers(ctx context.Context, epoch string, last uint64, began tim
 
 // Confirm implements Store.
 func (g *Guard) Confirm(ctx context.Context, done ...Done) error {
-	return g.keeper.Confirm(ctx, done...)
+	return g.backend.Confirm(ctx, done...)
 }
 
-// GiveBack implements Store.
-func (g *Guard) GiveBack(ctx context.Context, owner string, outcome Outcome, ids ...string) error {
-	return g.keeper.GiveBack(ctx, owner, outcome, ids...)
+// Release implements Store.
+func (g *Guard) Release(ctx context.Context, owner string, outcome Outcome, ids ...string) error {
+	return g.backend.Release(ctx, owner, outcome, ids...)
 }
 
 // newEpoch is "<last sequence of the log>@<unix seconds>".

@@ -48,7 +48,7 @@ func names(t *testing.T, client *redis.Client) []string {
 	return found
 }
 
-// A key's name tells nothing of its id, and is another one under another master key. Its length decides what Redis needs for a callback.
+// A key's name reveals nothing about its id, and differs under another master key. Its length determines how much memory a callback needs in Redis.
 func TestNamesNeedTheMasterKey(t *testing.T) {
 	t.Parallel()
 	js := broker(t)
@@ -71,7 +71,7 @@ func TestNamesNeedTheMasterKey(t *testing.T) {
 	}
 }
 
-// Who has a password of Redis can write to a key that he sees. Nothing that he can write there makes the id done.
+// An attacker with a password of Redis can overwrite a key that it sees. No such entry makes the id confirmed.
 func TestNoConfirmationIsForged(t *testing.T) {
 	t.Parallel()
 	js := broker(t)
@@ -82,8 +82,8 @@ func TestNoConfirmationIsForged(t *testing.T) {
 	}
 	forged := map[string]string{
 		"as without a master key": "1", "with a result as without a master key": `1[{"s":"signing.v1.x"}]`,
-		"empty": "", "a word of the script": "c", "another": "p", "a third": "h", "no claim": "c|", "marked": "=1",
-		"a number": "10000", "a negative number": "-1", "a number in another form": "07", "sealed by nobody": "s", "sealed wrongly": "s" + strings.Repeat("x", 40),
+		"empty": "", "a reply of the script": "c", "another": "p", "a third": "h", "no claim": "c|", "marked": "=1",
+		"a number": "10000", "a negative number": "-1", "a number in another form": "07", "sealed with no key": "s", "sealed wrongly": "s" + strings.Repeat("x", 40),
 		"of an older version, with a bar": "c1|1|1",
 	}
 	for i, name := range names(t, client) { // those of other ids
@@ -105,7 +105,7 @@ func TestNoConfirmationIsForged(t *testing.T) {
 			}
 		}
 		wantState(t, s, what, dedupe.Pending)
-		wantState(t, s, what, dedupe.Held) // it is somebody's now
+		wantState(t, s, what, dedupe.Held) // it has an owner now
 		if err := s.Confirm(t.Context(), dedupe.Done{ID: what}); err != nil {
 			t.Fatal(err)
 		}
@@ -115,8 +115,8 @@ func TestNoConfirmationIsForged(t *testing.T) {
 	wantState(t, s, "rich", dedupe.Confirmed)
 }
 
-// Without a master key the names are those of the versions before: what they stored is known.
-func TestAnEarlierVersionsMemoryIsKept(t *testing.T) {
+// Without a master key the names are those of earlier versions, so entries that those stored are found.
+func TestEntriesOfEarlierVersionsAreFound(t *testing.T) {
 	t.Parallel()
 	js := broker(t)
 	store(t, js)
@@ -136,13 +136,13 @@ func TestAnEarlierVersionsMemoryIsKept(t *testing.T) {
 		wantState(t, s, id, want)
 	}
 	if n := client.Exists(t.Context(), "test:new").Val(); n != 1 {
-		t.Error("what is new has another name")
+		t.Error("a new id has another form of name")
 	}
 }
 
-// A master key that is set, changed or removed starts a new memory. An id that was done before is then pending, not new. The same holds for
-// what the replicas with the other key do while the keys are changed one replica after the other.
-func TestAnotherMasterKeyIsANewMemory(t *testing.T) {
+// Setting, changing or removing the master key starts an empty store. An id that was done before is then Pending, not Claimed. The same holds
+// for ids of replicas with the other key while the change is rolled out replica by replica.
+func TestAnotherMasterKeyStartsAnEmptyStore(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ before, after dedupe.Options }{
 		"set":                  {usual, with(key)},
@@ -166,14 +166,14 @@ func TestAnotherMasterKeyIsANewMemory(t *testing.T) {
 				id = "by the newer " + strconv.Itoa(n)
 				do(t, js, newer, id)
 				wantState(t, newer, id, dedupe.Confirmed)
-				wantState(t, guarded(t, js, dedupe.NewRedis(client, c.after), c.after), id, dedupe.Confirmed) // a restart keeps it
+				wantState(t, guarded(t, js, dedupe.NewRedis(client, c.after), c.after), id, dedupe.Confirmed) // it survives a restart
 				wantGap(t, older, id)
 			}
 		})
 	}
 }
 
-// do does something as ingest does: it goes into the log, and is confirmed.
+// do stores an event as ingest does: claim, append to the log, confirm.
 func do(t *testing.T, js jetstream.JetStream, s dedupe.Store, id string) {
 	t.Helper()
 	if _, err := s.Claim(t.Context(), dedupe.NewOwner(), id); err != nil {
@@ -185,7 +185,7 @@ func do(t *testing.T, js jetstream.JetStream, s dedupe.Store, id string) {
 	}
 }
 
-// wantGap wants that the log is asked for what has just been done.
+// wantGap fails unless the id is Pending because of a gap that lasts until now.
 func wantGap(t *testing.T, s dedupe.Store, id string) {
 	t.Helper()
 	claims, err := s.Claim(t.Context(), dedupe.NewOwner(), id)
@@ -198,7 +198,7 @@ func wantGap(t *testing.T, s dedupe.Store, id string) {
 	}
 }
 
-// Who has a password of Redis writes an epoch that hides that everything was forgotten. It is not believed.
+// An attacker with a password of Redis writes an epoch to hide that all entries are lost. The guard rejects it.
 func TestNoEpochIsForged(t *testing.T) {
 	t.Parallel()
 	long := strconv.FormatInt(time.Now().Add(-2*usual.Remember).Unix(), 10)

@@ -7,12 +7,12 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Fold writes a text in the alphabet where nothing is lost by it: typographic quotes, dashes, ellipses, bullets and spaces
-// become their plain forms, invisible characters go, and accents join their letters ("e" and U+0301 become "é"). One of
-// them would otherwise make the whole text UCS-2, which costs more than twice as much.
+// Fold replaces characters outside the alphabet where no meaning is lost. Typographic quotes, dashes, ellipses, bullets and spaces become
+// their plain forms; invisible characters are removed; combining accents join their letters ("e" and U+0301 become "é"). A single such
+// character would otherwise make the whole text UCS-2, which costs more than twice as much.
 //
-// A text that would take more parts, or that has any other character outside the alphabet, comes back as it is. So no letter is ever
-// written as another one: "ł" stays "ł".
+// Fold returns a text unchanged if folding would take more parts, or if the text has any other character outside the alphabet. So Fold
+// never replaces one letter with another: "ł" stays "ł".
 func Fold(text string) string {
 	if !strings.ContainsFunc(text, outside) {
 		return text
@@ -43,21 +43,21 @@ func Fold(text string) string {
 	return folded.String()
 }
 
-// Wide forms of ASCII, as keyboards for Chinese and Japanese write it. A grave accent is not in the alphabet.
+// Full-width forms of ASCII, which Chinese and Japanese keyboards produce. A grave accent is not in the alphabet.
 const (
 	firstWide, lastWide = '！', '～'
 	wideGrave           = '｀'
 )
 
-// middleDot is a bullet or a separator, but for the one between two letters, which belongs to the word: "Col·lecció".
+// middleDot is a bullet or a separator, except between two letters, where it is part of the word: "Col·lecció".
 const middleDot = '·'
 
 func betweenLetters(text []rune, i int) bool {
 	return i > 0 && i+1 < len(text) && unicode.IsLetter(text[i-1]) && unicode.IsLetter(text[i+1])
 }
 
-// plainForms are typographic characters and what a typewriter has for them. There is no letter among them, but for
-// ligatures, which are a way to print several.
+// plainForms maps a plain form to the typographic characters that it replaces. The only letters among them are ligatures, which print
+// several letters as one.
 var plainForms = forms(map[string]string{
 	"'":   "‘’‚‛‹›′‵`´❛❜",
 	`"`:   "“”„‟«»″‶〝〞❝❞",
@@ -76,7 +76,7 @@ var plainForms = forms(map[string]string{
 	"st":  "ﬅﬆ",
 })
 
-// forms turns a table of plain forms around.
+// forms inverts a table of plain forms.
 func forms(table map[string]string) map[rune]string {
 	plain := map[rune]string{}
 	for form, characters := range table {
@@ -87,7 +87,7 @@ func forms(table map[string]string) map[rune]string {
 	return plain
 }
 
-// invisible reports whether a character shows nothing in a text of this alphabet: soft hyphens, joiners, direction marks,
+// invisible reports whether a character is invisible in a text of this alphabet: soft hyphens, joiners, direction marks,
 // variation selectors, a byte order mark.
 func invisible(r rune) bool {
 	return unicode.In(r, unicode.Cf, unicode.Variation_Selector) && !unicode.Is(unicode.Prepended_Concatenation_Mark, r)

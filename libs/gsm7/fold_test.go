@@ -14,7 +14,7 @@ func TestFold(t *testing.T) {
 	for text, want := range map[string]string{
 		"Plain text, with € and [brackets].": "Plain text, with € and [brackets].",
 
-		// One character of these would make the text cost more than twice as much.
+		// One such character would make the text cost more than twice as much.
 		"You’ve been sent “Offer”":               `You've been sent "Offer"`,
 		"‚Angebot‘ und „Vertrag“":                `'Angebot' und "Vertrag"`,
 		"« Contrat » ‹ annexe ›":                 `" Contrat " ' annexe '`,
@@ -60,8 +60,8 @@ func TestFold(t *testing.T) {
 	}
 }
 
-// Whatever the text: it comes back as it is, or as one of the alphabet alone that has the same letters and digits, costs no
-// more, and is folded no further.
+// Fold returns any text unchanged, or a text of the alphabet alone. The folded text has the same letters and digits, costs no more, and
+// does not change when it is folded again.
 func TestFoldLosesNoLetter(t *testing.T) {
 	t.Parallel()
 	typographic := []rune(alphabet + extension + "‘’“”«»‐‑–—…•·\u00a0\u202f\u2009\u00ad\u200b\u200d\ufe0f\u0301\u0308\u030ałőëçŁ李ʻÅ☂")
@@ -72,14 +72,14 @@ func TestFoldLosesNoLetter(t *testing.T) {
 			return
 		}
 		if outside := Outside(folded); outside != "" {
-			t.Fatalf("%+q is folded to %+q, which the alphabet lacks %+q of", text, folded, outside)
+			t.Fatalf("%+q is folded to %+q, which still has %+q outside the alphabet", text, folded, outside)
 		}
 		if before, after := letters(text), letters(folded); before != after {
-			t.Fatalf("of the letters %+q became %+q", before, after)
+			t.Fatalf("the letters %+q became %+q", before, after)
 		}
 		before, _ := Parts(text)
 		if after, _ := Parts(folded); after > before {
-			t.Fatalf("%+q took %d parts and takes %d folded", text, before, after)
+			t.Fatalf("%+q takes %d parts, and %d when folded", text, before, after)
 		}
 		if again := Fold(folded); again != folded {
 			t.Fatalf("%+q is folded to %+q, and that to %+q", text, folded, again)

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Breaker stops calls to another side that fails every one of them. While it is open one call at a time goes through as a
-// probe, after longer and longer pauses; the first call that works closes it. The zero value is not ready: use NewBreaker.
+// Breaker is a circuit breaker: it stops calls to a remote API that fails every call. While it is open, one call at a time goes through as a
+// probe, after pauses that double; the first call that succeeds closes it. The zero value is not ready: use NewBreaker.
 type Breaker struct {
 	opensAfter     int
 	first, longest time.Duration
@@ -22,38 +22,38 @@ type Breaker struct {
 	closed   time.Time     // when it was last closed, or made
 }
 
-// Pauses says how a breaker behaves.
-type Pauses struct {
-	OpensAfter int           // failures in a row; 0: it is only opened by hand
-	First      time.Duration // pause before the first probe; it doubles with each that fails
+// BreakerOptions configures a breaker.
+type BreakerOptions struct {
+	OpensAfter int           // failures in a row; 0: only Open opens it
+	First      time.Duration // pause before the first probe; it doubles with each failed probe
 	Longest    time.Duration
 }
 
 // NewBreaker returns a closed breaker. It calls changed when it opens, with the reason, and when it closes. changed may be nil.
-func NewBreaker(p Pauses, changed func(open bool, reason string)) *Breaker {
+func NewBreaker(p BreakerOptions, changed func(open bool, reason string)) *Breaker {
 	if changed == nil {
 		changed = func(bool, string) {}
 	}
 	return &Breaker{opensAfter: p.OpensAfter, first: p.First, longest: p.Longest, changed: changed, closed: time.Now()}
 }
 
-// Result is what a call says about the other side.
+// Result is the result of a call for the breaker.
 type Result int
 
-// What a call can say about the other side.
+// Results of a call.
 const (
-	Nothing Result = iota // it was not made, or ended on our side
-	Works
-	Fails
+	Inconclusive Result = iota // the call was not made, or the caller cancelled it
+	Success
+	Failure
 )
 
-// Pass is leave to make one call. End it in every case.
+// Pass is permission to make one call. Always call End.
 type Pass struct {
 	b     *Breaker
 	probe bool
 }
 
-// Begin asks for leave to make a call. Where there is none, wait is how long to stay away; 0 means go.
+// Begin asks for permission to make a call. A wait above 0 means no: try again after wait.
 func (b *Breaker) Begin() (pass Pass, wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -67,7 +67,7 @@ func (b *Breaker) Begin() (pass Pass, wait time.Duration) {
 	return Pass{b: b, probe: true}, 0
 }
 
-// End says how the call went. reason is why the breaker opens, if this failure opens it.
+// End reports the result of the call. reason becomes the breaker's reason if this failure opens it.
 func (p Pass) End(r Result, reason string) {
 	b := p.b
 	if b == nil {
@@ -79,11 +79,11 @@ func (p Pass) End(r Result, reason string) {
 		b.probing = false
 	}
 	switch r {
-	case Nothing:
-	case Works:
+	case Inconclusive:
+	case Success:
 		b.failures, b.worked = 0, time.Now()
 		b.close()
-	case Fails:
+	case Failure:
 		b.failures++
 		switch {
 		case p.probe && b.reason != "":
@@ -95,7 +95,7 @@ func (p Pass) End(r Result, reason string) {
 	}
 }
 
-// Open opens the breaker by hand, for a failure that affects every other call too.
+// Open opens the breaker, for a failure that affects every other call too.
 func (b *Breaker) Open(reason string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -104,7 +104,7 @@ func (b *Breaker) Open(reason string) {
 	}
 }
 
-// Close closes it by hand: the next call goes through.
+// Close closes the breaker: the next call goes through.
 func (b *Breaker) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -125,7 +125,7 @@ func (b *Breaker) close() {
 	b.reason, b.closed = "", time.Now()
 }
 
-// State is why the breaker is open (empty while it is closed), when a call last worked, and when it was last closed or made.
+// State returns the reason why the breaker is open (empty while it is closed), when a call last worked, and when it was last closed or made.
 func (b *Breaker) State() (reason string, worked, closed time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -13,24 +13,24 @@ import (
 	"github.com/signrelay/signrelay/libs/limit"
 )
 
-var quick = limit.Pauses{OpensAfter: 3, First: time.Second, Longest: 8 * time.Second}
+var quick = limit.BreakerOptions{OpensAfter: 3, First: time.Second, Longest: 8 * time.Second}
 
-// Each step is a call and its result, or time that passes. The wanted words are the breaker's answers to the caller.
+// Each step is a call and its result, or time that passes. The wanted words are what Begin and End return.
 func TestBreaker(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ steps, want string }{
-		"two failures in a row leave it closed":            {"fails fails works fails fails works", "go go go go go go"},
-		"the third opens it":                               {"fails fails fails works", "go go go[open] wait 1s"},
-		"what says nothing counts neither way":             {"fails fails nothing fails works", "go go go go[open] wait 1s"},
-		"a probe that works closes it":                     {"fails fails fails 1s works fails", "go go go[open] probe[closed] go"},
-		"probes come after longer and longer pauses":       {"fails fails fails 1s fails 1s fails 1s fails 4s fails 8s fails 8s works", "go go go[open] probe wait 1s probe probe probe probe[closed]"},
-		"a probe that says nothing is followed by another": {"fails fails fails 1s nothing fails", "go go go[open] probe probe"},
-		"an hour without a call changes nothing":           {"fails fails 1h fails works", "go go go[open] wait 1s"},
+		"two failures in a row leave it closed":        {"fails fails works fails fails works", "go go go go go go"},
+		"the third opens it":                           {"fails fails fails works", "go go go[open] wait 1s"},
+		"an inconclusive call does not count":          {"fails fails nothing fails works", "go go go go[open] wait 1s"},
+		"a probe that works closes it":                 {"fails fails fails 1s works fails", "go go go[open] probe[closed] go"},
+		"probes come after longer and longer pauses":   {"fails fails fails 1s fails 1s fails 1s fails 4s fails 8s fails 8s works", "go go go[open] probe wait 1s probe probe probe probe[closed]"},
+		"an inconclusive probe is followed by another": {"fails fails fails 1s nothing fails", "go go go[open] probe probe"},
+		"an hour without a call changes nothing":       {"fails fails 1h fails works", "go go go[open] wait 1s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				var heard []string
+				var got []string
 				note := ""
 				b := limit.NewBreaker(quick, func(open bool, reason string) {
 					if note = "[closed]"; open {
@@ -48,7 +48,7 @@ func TestBreaker(t *testing.T) {
 					open, _, _ := b.State()
 					pass, wait := b.Begin()
 					if wait > 0 {
-						heard = append(heard, fmt.Sprintf("wait %v", wait))
+						got = append(got, fmt.Sprintf("wait %v", wait))
 						continue
 					}
 					word := "go"
@@ -56,11 +56,11 @@ func TestBreaker(t *testing.T) {
 						word = "probe"
 					}
 					note = ""
-					pass.End(map[string]limit.Result{"works": limit.Works, "fails": limit.Fails, "nothing": limit.Nothing}[step], "because")
-					heard = append(heard, word+note)
+					pass.End(map[string]limit.Result{"works": limit.Success, "fails": limit.Failure, "nothing": limit.Inconclusive}[step], "because")
+					got = append(got, word+note)
 				}
-				if got := strings.Join(heard, " "); got != c.want {
-					t.Errorf("%s:\n got %s\nwant %s", c.steps, got, c.want)
+				if steps := strings.Join(got, " "); steps != c.want {
+					t.Errorf("%s:\n got %s\nwant %s", c.steps, steps, c.want)
 				}
 			})
 		})
@@ -68,35 +68,35 @@ func TestBreaker(t *testing.T) {
 }
 
 // The breaker allows one probe at a time. A call that was in flight when the breaker opened counts only if it worked.
-func TestBreakerWithCallsOnTheirWay(t *testing.T) {
+func TestBreakerWithCallsInFlight(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := limit.NewBreaker(quick, nil)
 		early, late := begin(t, b), begin(t, b)
 		for range 3 {
-			begin(t, b).End(limit.Fails, "because")
+			begin(t, b).End(limit.Failure, "because")
 		}
-		early.End(limit.Fails, "because")
+		early.End(limit.Failure, "because")
 		time.Sleep(time.Second)
 		probe := begin(t, b)
 		if _, wait := b.Begin(); wait != time.Second {
-			t.Errorf("a second probe is told to wait %v", wait)
+			t.Errorf("a second probe has to wait %v", wait)
 		}
-		late.End(limit.Works, "")
+		late.End(limit.Success, "")
 		if reason, worked, closed := b.State(); reason != "" || worked != time.Now() || closed != time.Now() {
 			t.Errorf("state %q, %v, %v", reason, worked, closed)
 		}
-		probe.End(limit.Fails, "because")
-		begin(t, b).End(limit.Works, "")
+		probe.End(limit.Failure, "because")
+		begin(t, b).End(limit.Success, "")
 	})
 }
 
-func TestBreakerByHand(t *testing.T) {
+func TestBreakerOpenedByItsOwner(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := limit.NewBreaker(limit.Pauses{First: time.Minute, Longest: time.Hour}, nil)
+		b := limit.NewBreaker(limit.BreakerOptions{First: time.Minute, Longest: time.Hour}, nil)
 		for range 10 {
-			begin(t, b).End(limit.Fails, "because")
+			begin(t, b).End(limit.Failure, "because")
 		}
 		b.Open("first")
 		b.Open("second")
@@ -107,7 +107,7 @@ func TestBreakerByHand(t *testing.T) {
 			t.Errorf("wait %v", wait)
 		}
 		b.Close()
-		begin(t, b).End(limit.Works, "")
+		begin(t, b).End(limit.Success, "")
 	})
 }
 
@@ -115,15 +115,15 @@ func begin(t *testing.T, b *limit.Breaker) limit.Pass {
 	t.Helper()
 	pass, wait := b.Begin()
 	if wait > 0 {
-		t.Fatalf("told to wait %v", wait)
+		t.Fatalf("Begin returned a wait of %v", wait)
 	}
 	return pass
 }
 
 // A transport whose calls all fail stops making them. Its callers get the same error as from a rate limit.
-func TestTransportWithACircuit(t *testing.T) {
+func TestTransportWithABreaker(t *testing.T) {
 	t.Parallel()
-	for name, answer := range map[string]func() (*http.Response, error){
+	for name, response := range map[string]func() (*http.Response, error){
 		"500":           func() (*http.Response, error) { return httptest.NewRecorder().Result(), nil },
 		"no connection": func() (*http.Response, error) { return nil, errors.New("refused") },
 	} {
@@ -135,7 +135,7 @@ func TestTransportWithACircuit(t *testing.T) {
 					Limiter: limit.NewLocal(), Key: "k", Rate: limit.Rate{Count: 1000, Per: time.Second, Burst: 1000}, Circuit: limit.NewBreaker(quick, nil),
 					Base: roundTrip(func() (*http.Response, error) {
 						calls++
-						a, err := answer()
+						a, err := response()
 						if a != nil && !works {
 							a.StatusCode = http.StatusInternalServerError
 						}

@@ -6,35 +6,35 @@ import (
 	"time"
 )
 
-// Quota is how many things may be counted in a time. A Most of 0 is no limit.
+// Quota is how many items may be counted in a period. A Most of 0 means no limit.
 type Quota struct {
 	Most int
 	Per  time.Duration
 }
 
-// Tally is what one thing is counted under.
+// Tally is the set of quotas that one item counts against.
 type Tally struct {
-	// Key is whose things are remembered one by one, some 30 bytes each, so that none is counted twice and any time of the length
-	// of a quota has no more than its Most.
+	// Key names the owner of the quotas. Items under it are remembered one by one, some 30 bytes each, so that no item counts twice and
+	// no period of length Per has more than Most items.
 	Key    string
 	Quotas []Quota
-	// Totals are counters beside it. The time of each begins with the first thing that is counted.
+	// Totals are counters that several tallies share. The period of each begins with its first item.
 	Totals []Total
 }
 
-// Total is a counter.
+// Total is a counter with a quota.
 type Total struct {
 	Key string
 	Quota
 }
 
-// Counted is what Count returns where no quota is full.
+// Counted is the result of Count if no quota is full.
 const Counted = -1
 
-// remembered is how many things are remembered under a key that has no limit.
+// remembered is how many items are remembered under a key that has no limit.
 const remembered = 100
 
-// kept is how long things are remembered under the tally's key, and how many of them at most.
+// kept returns how long items are remembered under the tally's key, and how many at most.
 func (t Tally) kept() (per time.Duration, most int) {
 	per, most = time.Hour, remembered
 	for _, q := range t.Quotas {
@@ -43,7 +43,7 @@ func (t Tally) kept() (per time.Duration, most int) {
 	return per, most
 }
 
-// mark is how a thing is remembered: 96 bits of its id's hash.
+// mark is the remembered form of an item: 96 bits of its id's hash.
 func mark(id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return base64.RawURLEncoding.EncodeToString(sum[:12])

@@ -1,23 +1,23 @@
--- Counts a thing once: KEYS the things remembered, then the totals; ARGV the thing's mark, how long and how many are remembered, how
--- many quotas there are for the first key, and most and time of each quota, of the first key's and then of the totals'. Times are
--- milliseconds, by Redis's own clock. Returns the index of the first full quota, from 0 on, or -1 where it is counted, now or before.
+-- Counts an item once: KEYS the items remembered, then the totals; ARGV the item's mark, how long and how many items are remembered, the
+-- number of quotas of the first key, then most and period of each quota, first of the first key's and then of the totals'. Times are
+-- milliseconds, by Redis's own clock. Returns the index of the first full quota, from 0, or -1 if the item is counted, now or before.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local mark, keep, most, quotas = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local function quota(i) return tonumber(ARGV[5 + 2 * i]), tonumber(ARGV[6 + 2 * i]) end
 
-local things = {}
+local items = {}
 for at, other in string.gmatch(redis.call('GET', KEYS[1]) or '', '(%d+):([^,]+)') do
   if tonumber(at) > now - keep then
     if other == mark then return -1 end
-    things[#things + 1] = {tonumber(at), other}
+    items[#items + 1] = {tonumber(at), other}
   end
 end
 for i = 0, quotas - 1 do
   local limit, per = quota(i)
   local count = 0
-  for _, thing in ipairs(things) do
-    if thing[1] > now - per then count = count + 1 end
+  for _, item in ipairs(items) do
+    if item[1] > now - per then count = count + 1 end
   end
   if limit > 0 and count >= limit then return i end
 end
@@ -31,10 +31,10 @@ for k = 2, #KEYS do
   totals[k] = {count + 1, ends}
 end
 
-things[#things + 1] = {now, mark}
+items[#items + 1] = {now, mark}
 local words = {}
-for i = math.max(#things - most + 1, 1), #things do
-  words[#words + 1] = string.format('%.0f:%s', things[i][1], things[i][2])
+for i = math.max(#items - most + 1, 1), #items do
+  words[#words + 1] = string.format('%.0f:%s', items[i][1], items[i][2])
 end
 redis.call('SET', KEYS[1], table.concat(words, ','), 'PX', keep)
 for k = 2, #KEYS do

@@ -12,7 +12,7 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-// tally is of a person of whom 2 things an hour and 3 a day may be counted, 4 of all people.
+// tally allows 2 items an hour and 3 a day for one person, and 4 a day for all people together.
 func tally(person string) limit.Tally {
 	return limit.Tally{
 		Key: person, Quotas: []limit.Quota{{Most: 2, Per: time.Hour}, {Most: 3, Per: 24 * time.Hour}},
@@ -30,29 +30,29 @@ func count(t *testing.T, l limit.Limiter, id, person string, want int) {
 func TestCount(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(*testing.T) limit.Limiter{
-		"of one process":    func(*testing.T) limit.Limiter { return limit.NewLocal() },
-		"through Redis":     func(t *testing.T) limit.Limiter { return redisLimiter(t, realtest.Redis(t).URL) },
-		"Redis that is not": func(t *testing.T) limit.Limiter { return redisLimiter(t, "redis://127.0.0.1:1/0") },
+		"of one process": func(*testing.T) limit.Limiter { return limit.NewLocal() },
+		"through Redis":  func(t *testing.T) limit.Limiter { return redisLimiter(t, realtest.Redis(t).URL) },
+		"without Redis":  func(t *testing.T) limit.Limiter { return redisLimiter(t, "redis://127.0.0.1:1/0") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := open(t)
-			for range 3 { // the same thing is counted once
+			for range 3 { // the same item is counted once
 				count(t, l, "1", "a", limit.Counted)
 			}
 			count(t, l, "2", "a", limit.Counted)
-			count(t, l, "3", "a", 0) // an hour's are full
+			count(t, l, "3", "a", 0) // the hour's quota is full
 			count(t, l, "2", "a", limit.Counted)
-			count(t, l, "4", "b", limit.Counted) // another person has an hour of his own
+			count(t, l, "4", "b", limit.Counted) // another person has a separate quota
 			count(t, l, "5", "c", limit.Counted)
-			count(t, l, "6", "d", 3) // all people's are full; what is refused was counted nowhere
+			count(t, l, "6", "d", 3) // the total is full; a refused item is not counted anywhere
 			count(t, l, "6", "d", 3)
 			count(t, l, "5", "c", limit.Counted)
 		})
 	}
 }
 
-// Replicas count together, and a thing that two of them count at once is one.
+// Replicas count together, and an item that two of them count at once counts once.
 func TestReplicasCountTogether(t *testing.T) {
 	t.Parallel()
 	url := realtest.Redis(t).URL
@@ -72,11 +72,11 @@ func TestReplicasCountTogether(t *testing.T) {
 	}
 	all.Wait()
 	if n := counted.Load(); n != 24 {
-		t.Errorf("%d of 40 attempts on 10 things were counted, want the 24 on 6", n)
+		t.Errorf("%d of 40 attempts on 10 items were counted, want 24 (on 6 items)", n)
 	}
 }
 
-// Time frees what was counted: an hour after each thing, and a day after the first of all.
+// Quotas become free with time: one hour after each item, and the total one day after its first item.
 func TestCountInTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -1,5 +1,5 @@
-// Package limit keeps calls below another side's rate, for all replicas together where there is a Redis, and within one
-// process where there is none.
+// Package limit keeps calls below a provider's or vendor's rate limit: for all replicas together if there is a Redis, otherwise for one
+// process. It also counts items against quotas and has a circuit breaker.
 package limit
 
 import (
@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// Rate is how many calls another side takes.
+// Rate is the rate of calls that a remote API allows.
 type Rate struct {
 	Count int           // calls …
 	Per   time.Duration // … in this time, evenly spread
-	Burst int           // calls that may come at once; at least 1
+	Burst int           // calls allowed at once; at least 1
 }
 
 // interval is the time between two calls.
@@ -21,37 +21,37 @@ func (r Rate) interval() time.Duration { return r.Per / time.Duration(max(r.Coun
 // burst is how far calls may run ahead of an even spread.
 func (r Rate) burst() time.Duration { return r.interval() * time.Duration(max(r.Burst, 1)-1) }
 
-// Limiter gives out places. Every implementation passes the same tests.
+// Limiter hands out slots for calls. Every implementation passes the same tests.
 type Limiter interface {
-	// Take takes the next place under a key and returns how long it is until then; who waits that long may call. A place
-	// that is more than patience away is not taken: then it returns how far away it is, and false.
-	Take(ctx context.Context, key string, rate Rate, patience time.Duration) (wait time.Duration, taken bool, err error)
+	// Take takes the next slot under a key and returns the time until that slot; the caller waits that long before it calls. If the slot
+	// is more than maxWait away, Take does not take it: it returns the time until the slot, and false.
+	Take(ctx context.Context, key string, rate Rate, maxWait time.Duration) (wait time.Duration, taken bool, err error)
 
-	// Pause gives out no place under a key for so long: the other side has said when to come again.
+	// Pause gives out no slot under a key for d, because the remote API asked for that (Retry-After).
 	Pause(ctx context.Context, key string, d time.Duration) error
 
-	// Count counts the thing of that id once, however often it is called. It returns the index of the first quota that is full, those
-	// of the totals behind the others, and counts the thing nowhere then; else Counted.
+	// Count counts the item with that id once, however often it is called, and returns Counted. If a quota is full it does not count the
+	// item anywhere and returns the index of the first full quota; the totals follow the quotas in that index.
 	Count(ctx context.Context, id string, t Tally) (full int, err error)
 }
 
-// LaterError means that no place was near enough, or that the other side's circuit is open.
+// LaterError means that the call was not made: the next slot is too far away, or the circuit is open.
 type LaterError struct {
 	After   time.Duration
-	Circuit bool // it is the circuit
+	Circuit bool // the circuit is open
 }
 
 func (e *LaterError) Error() string {
 	if e.Circuit {
-		return fmt.Sprintf("the circuit is open, because every call fails; try again in %v", e.After)
+		return fmt.Sprintf("the circuit is open because every call fails; try again in %v", e.After)
 	}
-	return fmt.Sprintf("over the rate limit; a place is free in %v", e.After)
+	return fmt.Sprintf("over the rate limit; a slot is free in %v", e.After)
 }
 
-// Wait takes a place and waits for it. It fails with a *LaterError where it is more than patience away, and with ctx's
-// error when that ends first.
-func Wait(ctx context.Context, l Limiter, key string, rate Rate, patience time.Duration) error {
-	wait, taken, err := l.Take(ctx, key, rate, patience)
+// Wait takes a slot and waits for it. It fails with a *LaterError if the slot is more than maxWait away, and with ctx's error if ctx ends
+// first.
+func Wait(ctx context.Context, l Limiter, key string, rate Rate, maxWait time.Duration) error {
+	wait, taken, err := l.Take(ctx, key, rate, maxWait)
 	switch {
 	case err != nil:
 		return err

@@ -20,7 +20,7 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-// hourly is so slow that what a test itself takes does not show in a wait that is rounded to minutes.
+// hourly is so slow that the test's own run time does not change a wait rounded to minutes.
 var hourly = limit.Rate{Count: 1, Per: time.Hour, Burst: 3}
 
 const ever = 1000 * time.Hour
@@ -37,7 +37,7 @@ func redisLimiter(t *testing.T, url string) *limit.Redis {
 	return limit.NewRedis(client, keyring.Ring{})
 }
 
-// With a master key a name in Redis shows the first word of its key and nothing else; without one it is as in the versions before.
+// With a master key a name in Redis shows only the first word of its key; without one the name is that of earlier versions.
 func TestNamesInRedis(t *testing.T) {
 	t.Parallel()
 	client := realtest.RedisClient(t, realtest.Redis(t).URL)
@@ -59,7 +59,7 @@ func TestNamesInRedis(t *testing.T) {
 	}
 }
 
-// What anybody else writes under a key stops nobody for longer than an hour, and breaks nothing.
+// Entries that another writer puts under a key stop calls for an hour at most, and break nothing.
 func TestEntriesOfOthers(t *testing.T) {
 	t.Parallel()
 	client := realtest.RedisClient(t, realtest.Redis(t).URL)
@@ -80,24 +80,24 @@ func TestEntriesOfOthers(t *testing.T) {
 	}
 }
 
-// take wants the place that is so many minutes away.
-func take(t *testing.T, l limit.Limiter, key string, patience time.Duration, minutes int, taken bool) {
+// take takes a slot and wants it to be the given number of minutes away.
+func take(t *testing.T, l limit.Limiter, key string, maxWait time.Duration, minutes int, taken bool) {
 	t.Helper()
-	wait, got, err := l.Take(t.Context(), key, hourly, patience)
+	wait, got, err := l.Take(t.Context(), key, hourly, maxWait)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if rounded := wait.Round(time.Minute); rounded != time.Duration(minutes)*time.Minute || got != taken {
-		t.Errorf("a place in %v, taken %v; want %d minutes, %v", wait, got, minutes, taken)
+		t.Errorf("a slot in %v, taken %v; want %d minutes, %v", wait, got, minutes, taken)
 	}
 }
 
 func TestLimiters(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(*testing.T) limit.Limiter{
-		"of one process":    func(*testing.T) limit.Limiter { return limit.NewLocal() },
-		"through Redis":     func(t *testing.T) limit.Limiter { return redisLimiter(t, realtest.Redis(t).URL) },
-		"Redis that is not": func(t *testing.T) limit.Limiter { return redisLimiter(t, "redis://127.0.0.1:1/0") },
+		"of one process": func(*testing.T) limit.Limiter { return limit.NewLocal() },
+		"through Redis":  func(t *testing.T) limit.Limiter { return redisLimiter(t, realtest.Redis(t).URL) },
+		"without Redis":  func(t *testing.T) limit.Limiter { return redisLimiter(t, "redis://127.0.0.1:1/0") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -107,14 +107,14 @@ func TestLimiters(t *testing.T) {
 			for _, minutes := range []int{0, 0, 0, 60, 120} {
 				take(t, l, "a", ever, minutes, true)
 			}
-			// Who has no patience takes no place away.
+			// A caller that does not wait long enough takes no slot.
 			take(t, l, "a", time.Hour, 180, false)
 			take(t, l, "a", time.Hour, 180, false)
 			take(t, l, "a", ever, 180, true)
-			// Another key has places of its own.
+			// Another key has its own slots.
 			take(t, l, "b", 0, 0, true)
 
-			// A pause holds everybody back, and behind it there is no burst. A shorter one does not end it.
+			// A pause holds for all callers, and there is no burst after it. A shorter pause does not end it.
 			for _, d := range []time.Duration{30 * time.Minute, time.Minute} {
 				if err := l.Pause(t.Context(), "c", d); err != nil {
 					t.Fatal(err)
@@ -160,28 +160,28 @@ func TestWaiting(t *testing.T) {
 	}
 	var later *limit.LaterError
 	if err := limit.Wait(t.Context(), l, "a", brisk, time.Minute); !errors.As(err, &later) || later.After < 59*time.Minute {
-		t.Errorf("beyond patience: %v", err)
+		t.Errorf("slot beyond the maximum wait: %v", err)
 	}
 	ended, end := context.WithCancel(t.Context())
 	end()
 	if err := limit.Wait(ended, l, "a", brisk, 2*time.Hour); !errors.Is(err, context.Canceled) {
-		t.Errorf("after the caller's end: %v", err)
+		t.Errorf("after the caller cancelled: %v", err)
 	}
 }
 
-// What the other side names holds for everybody who shares the key, and no other.
-func TestTransportHearsWhenToComeAgain(t *testing.T) {
+// A Retry-After holds for all callers that share the key, and for no other key.
+func TestTransportHonoursRetryAfter(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		status     int
 		retryAfter string
 		paused     bool
 	}{
-		"throttled":              {429, "30", true},
-		"away":                   {503, time.Now().Add(time.Minute).UTC().Format(http.TimeFormat), true},
-		"throttled, no time":     {429, "", false},
-		"another answer":         {200, "30", false},
-		"a server's own trouble": {500, "30", false},
+		"throttled":          {429, "30", true},
+		"unavailable":        {503, time.Now().Add(time.Minute).UTC().Format(http.TimeFormat), true},
+		"throttled, no time": {429, "", false},
+		"success":            {200, "30", false},
+		"server error":       {500, "30", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -197,12 +197,12 @@ func TestTransportHearsWhenToComeAgain(t *testing.T) {
 			shared := limit.NewLocal()
 			call := func(key string) error {
 				client := &http.Client{Transport: limit.Transport{
-					Base: server.Client().Transport, Limiter: shared, Key: key, Patience: time.Second,
+					Base: server.Client().Transport, Limiter: shared, Key: key, MaxWait: time.Second,
 					Rate: limit.Rate{Count: 1000, Per: time.Second, Burst: 10},
 				}}
-				answer, err := client.Post(server.URL, "text/plain", strings.NewReader("x"))
+				response, err := client.Post(server.URL, "text/plain", strings.NewReader("x"))
 				if err == nil {
-					_ = answer.Body.Close()
+					_ = response.Body.Close()
 				}
 				return err
 			}
@@ -215,7 +215,7 @@ func TestTransportHearsWhenToComeAgain(t *testing.T) {
 				t.Errorf("the next call: %v; paused should be %v", err, tt.paused)
 			}
 			if tt.paused && calls.Load() != 1 {
-				t.Errorf("the server was called %d times", calls.Load())
+				t.Errorf("the server was called %d times, want 1", calls.Load())
 			}
 			if err := call("b"); err != nil {
 				t.Errorf("under another key: %v", err)

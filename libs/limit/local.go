@@ -7,60 +7,60 @@ import (
 	"time"
 )
 
-// Local limits the calls of one process. Its memory and the time of a call do not grow beyond mostKeys keys.
+// Local limits the calls of one process. Beyond mostKeys keys, neither its memory nor the time of a call grows.
 type Local struct {
 	mu     sync.Mutex
-	keys   map[string]place
-	shared map[Rate][]place // of the keys beyond mostKeys, by their hash; made with the first of each rate
+	keys   map[string]slot
+	shared map[Rate][]slot // of the keys beyond mostKeys, by their hash; made with the first of each rate
 	seed   maphash.Seed
 	now    func() time.Time
 
 	tallies tallies
 }
 
-// place is where the calls under one key stand.
-type place struct {
-	next   time.Time // when the next place is, if calls were evenly spread
-	paused time.Time // until when there is none
+// slot is the state of the calls under one key.
+type slot struct {
+	next   time.Time // the time of the next call, if calls were evenly spread
+	paused time.Time // no call before this time
 }
 
-// isNew reports whether the place says nothing more: a key without one is treated alike.
-func (p place) isNew(now time.Time) bool { return !p.next.After(now) && !p.paused.After(now) }
+// isNew reports whether the slot has no effect any more: a key without a slot is treated the same.
+func (p slot) isNew(now time.Time) bool { return !p.next.After(now) && !p.paused.After(now) }
 
 // NewLocal makes a limiter for one process.
 func NewLocal() *Local {
-	return &Local{keys: map[string]place{}, shared: map[Rate][]place{}, seed: maphash.MakeSeed(), now: time.Now}
+	return &Local{keys: map[string]slot{}, shared: map[Rate][]slot{}, seed: maphash.MakeSeed(), now: time.Now}
 }
 
 const (
-	// mostKeys is how many keys have a place of their own: more than the addresses that open links in a minute, and 2 MB.
+	// mostKeys is how many keys have a slot of their own: more than the addresses that open links in a minute, and 2 MB.
 	mostKeys = 10_000
-	// sharedPlaces is how many places the keys beyond share. A key may then wait for others' calls, but no key that is over its rate is
-	// freed early, as it would be if its place were given to another key.
-	sharedPlaces = 4096
-	// swept is how many keys a call looks at to find one that needs its place no more.
+	// sharedSlots is how many slots the remaining keys share. Such a key may wait for calls of other keys. But no key that is over its rate
+	// becomes free early, as it would if its slot were reused for another key.
+	sharedSlots = 4096
+	// swept is how many keys a call checks for a slot that has no effect any more.
 	swept = 16
 )
 
 // Take implements Limiter.
-func (l *Local) Take(_ context.Context, key string, rate Rate, patience time.Duration) (time.Duration, bool, error) {
+func (l *Local) Take(_ context.Context, key string, rate Rate, maxWait time.Duration) (time.Duration, bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	p := l.place(key, rate)
+	p := l.slot(key, rate)
 	next := later(p.next, now)
-	if p.paused.After(now) { // behind a pause there is no burst
+	if p.paused.After(now) { // there is no burst after a pause
 		next = later(next, p.paused.Add(rate.burst()))
 	}
 	wait := max(next.Sub(now)-rate.burst(), 0)
-	if wait > patience {
+	if wait > maxWait {
 		return wait, false, nil
 	}
-	l.set(key, rate, place{next: next.Add(rate.interval()), paused: p.paused}, now)
+	l.set(key, rate, slot{next: next.Add(rate.interval()), paused: p.paused}, now)
 	return wait, true, nil
 }
 
-// Pause implements Limiter. Only the keys of our own calls are paused, which the settings bound: each has its own place.
+// Pause implements Limiter. Only the keys of outbound calls are paused. The settings bound their number, so each has its own slot.
 func (l *Local) Pause(_ context.Context, key string, d time.Duration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -75,8 +75,8 @@ func (l *Local) Count(_ context.Context, id string, t Tally) (int, error) {
 	return l.tallies.count(l.now(), id, t), nil
 }
 
-// place is the key's own place, or the one that it shares with keys of the same rate.
-func (l *Local) place(key string, rate Rate) place {
+// slot returns the key's own slot, or the slot that it shares with keys of the same rate.
+func (l *Local) slot(key string, rate Rate) slot {
 	p, own := l.keys[key]
 	if shared := l.shared[rate]; !own && shared != nil {
 		return shared[l.hash(key)]
@@ -84,20 +84,20 @@ func (l *Local) place(key string, rate Rate) place {
 	return p
 }
 
-func (l *Local) set(key string, rate Rate, p place, now time.Time) {
+func (l *Local) set(key string, rate Rate, p slot, now time.Time) {
 	_, own := l.keys[key]
 	switch {
 	case own || len(l.keys) < mostKeys || l.sweep(now):
 		l.keys[key] = p
 	case l.shared[rate] == nil:
-		l.shared[rate] = make([]place, sharedPlaces)
+		l.shared[rate] = make([]slot, sharedSlots)
 		fallthrough
 	default:
 		l.shared[rate][l.hash(key)] = p
 	}
 }
 
-// sweep drops keys that are as good as new, of a few that the map begins with, at random; it reports whether there was one.
+// sweep checks a few random keys and drops those whose slot has no effect any more. It reports whether it dropped one.
 func (l *Local) sweep(now time.Time) bool {
 	looked, found := 0, false
 	for key, p := range l.keys {
@@ -112,7 +112,7 @@ func (l *Local) sweep(now time.Time) bool {
 	return found
 }
 
-func (l *Local) hash(key string) uint64 { return maphash.String(l.seed, key) % sharedPlaces }
+func (l *Local) hash(key string) uint64 { return maphash.String(l.seed, key) % sharedSlots }
 
 func later(a, b time.Time) time.Time {
 	if a.After(b) {

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// Strangers make as many keys as they have addresses. Neither the memory nor a call's work grows with them, and none of them gets a key
-// free that is over its rate.
-func TestKeysWithoutEnd(t *testing.T) {
+// Strangers can use as many keys as they have addresses. Neither the memory nor the time of a call grows with the number of keys, and the
+// crowd frees no key that is over its rate.
+func TestUnboundedKeys(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const minutes, strangers = 3, 200_000
@@ -35,7 +35,7 @@ func TestKeysWithoutEnd(t *testing.T) {
 		if n := use("early"); n != 60 {
 			t.Fatalf("%d calls at once of 60", n)
 		}
-		for i := range strangers { // each in its burst, so that its place matters for a second
+		for i := range strangers { // each within its burst, so that its slot matters for a second
 			take(fmt.Sprint("stranger ", i))
 			if i == strangers/2 && use("late") > 60 {
 				t.Error("a key of the crowd is over its rate")
@@ -47,7 +47,7 @@ func TestKeysWithoutEnd(t *testing.T) {
 		if len(l.keys) > mostKeys || len(l.shared) != 1 {
 			t.Errorf("%d keys are kept, and %d shared tables", len(l.keys), len(l.shared))
 		}
-		// What a call looks at is bounded; the places of the crowd are free after a minute, and new keys have their own again.
+		// A call checks a bounded number of keys; the crowd's slots are free after a minute, and new keys have their own again.
 		time.Sleep(minutes * time.Minute)
 		for i := range 1000 {
 			if n := use(fmt.Sprint("later ", i)); n != 60 {
@@ -60,7 +60,7 @@ func TestKeysWithoutEnd(t *testing.T) {
 	})
 }
 
-// A key of another rate shares no place with the crowd's: a limit of a day would block a limit of a minute until tomorrow.
+// A key of another rate shares no slot with the crowd's keys: otherwise a daily limit could block a limit per minute until tomorrow.
 func TestCrowdedKeysOfOtherRates(t *testing.T) {
 	t.Parallel()
 	l := NewLocal()
@@ -81,7 +81,7 @@ func TestCrowdedKeysOfOtherRates(t *testing.T) {
 	}
 }
 
-// The work of a call, with few keys and with many: compare ns/op.
+// The time of a call with few keys and with many: compare ns/op.
 func BenchmarkTake(b *testing.B) {
 	rate := Rate{Count: 60, Per: time.Minute, Burst: 60}
 	for _, keys := range []int{100, 9_000, 1_000_000} {

@@ -22,8 +22,8 @@ var pauseScript string
 //go:embed count.lua
 var countScript string
 
-// Redis limits the calls of all replicas together. While Redis is away each process limits its own: a limit is worth less
-// than the work that it would stop.
+// Redis limits the calls of all replicas together. While Redis is unavailable each process limits its own calls: work matters more than an
+// exact limit.
 type Redis struct {
 	client             redis.Scripter
 	ring               keyring.Ring
@@ -32,7 +32,7 @@ type Redis struct {
 	alone              *Local
 }
 
-// NewRedis makes a limiter that shares its places through Redis. With a master key the names in Redis depend on it.
+// NewRedis makes a limiter that shares its slots through Redis. If ring has a master key, the names in Redis depend on it.
 func NewRedis(client redis.Scripter, ring keyring.Ring) *Redis {
 	return &Redis{
 		client: client, ring: ring, names: ring.For("redis"), alone: NewLocal(),
@@ -40,11 +40,11 @@ func NewRedis(client redis.Scripter, ring keyring.Ring) *Redis {
 	}
 }
 
-// longestPause bounds what one entry in Redis can stop, whoever wrote it.
+// longestPause bounds how long one entry in Redis can stop calls, whichever program wrote it.
 const longestPause = time.Hour
 
-// name is the name in Redis of an entry of the key. A master key hides what follows the key's first word; the word stays, because a
-// service's user of Redis may use the keys of some words only (flow.RedisUsers).
+// name returns the name in Redis of an entry of the key. With a master key it hides the key's remainder after the first word. The first word
+// stays readable, because a service's Redis user may use only keys with certain first words (flow.RedisUsers).
 func (r *Redis) name(key, entry string) string {
 	if scope, rest, found := strings.Cut(key, "/"); found && r.ring.Set() {
 		mac := r.names.MAC("limit " + scope + "/" + rest)
@@ -54,18 +54,18 @@ func (r *Redis) name(key, entry string) string {
 }
 
 // Take implements Limiter.
-func (r *Redis) Take(ctx context.Context, key string, rate Rate, patience time.Duration) (time.Duration, bool, error) {
-	answer, err := r.take.Run(ctx, r.client, []string{r.name(key, "next"), r.name(key, "paused")},
-		rate.interval().Microseconds(), rate.burst().Microseconds(), patience.Microseconds(), longestPause.Microseconds()).Int64Slice()
+func (r *Redis) Take(ctx context.Context, key string, rate Rate, maxWait time.Duration) (time.Duration, bool, error) {
+	reply, err := r.take.Run(ctx, r.client, []string{r.name(key, "next"), r.name(key, "paused")},
+		rate.interval().Microseconds(), rate.burst().Microseconds(), maxWait.Microseconds(), longestPause.Microseconds()).Int64Slice()
 	switch {
 	case ctx.Err() != nil:
 		return 0, false, ctx.Err()
 	case err != nil:
-		return r.alone.Take(ctx, key, rate, patience)
-	case len(answer) != 2:
-		return 0, false, fmt.Errorf("take a place: %d numbers instead of 2", len(answer))
+		return r.alone.Take(ctx, key, rate, maxWait)
+	case len(reply) != 2:
+		return 0, false, fmt.Errorf("take a slot: %d numbers instead of 2", len(reply))
 	}
-	return time.Duration(answer[0]) * time.Microsecond, answer[1] == 1, nil
+	return time.Duration(reply[0]) * time.Microsecond, reply[1] == 1, nil
 }
 
 // Pause implements Limiter. It pauses for an hour at most.
@@ -77,7 +77,7 @@ func (r *Redis) Pause(ctx context.Context, key string, d time.Duration) error {
 	return nil
 }
 
-// Count implements Limiter. Its answer takes one round trip.
+// Count implements Limiter. It takes one round trip.
 func (r *Redis) Count(ctx context.Context, id string, t Tally) (int, error) {
 	keep, most := t.kept()
 	keys := []string{r.name(t.Key, "count")}
@@ -102,7 +102,7 @@ func (r *Redis) Count(ctx context.Context, id string, t Tally) (int, error) {
 // probeKey is the key of Probe; see flow.RedisUsers.
 const probeKey = "probe"
 
-// Probe takes a slot under a key of its own, as a call does, and says why Redis does not give one. Take itself goes on without Redis.
+// Probe takes a slot under a key of its own, as a call does, and returns the error of Redis, if any. Take itself continues without Redis.
 func (r *Redis) Probe(ctx context.Context) error {
 	next, paused := r.name(probeKey, "next"), r.name(probeKey, "paused")
 	if err := r.take.Run(ctx, r.client, []string{next, paused}, 1, 0, 0, longestPause.Microseconds()).Err(); err != nil {

@@ -1,9 +1,9 @@
--- Takes a place: KEYS next, paused; ARGV interval, burst, patience, longest pause, in microseconds. Returns the wait and whether it was
--- taken. The clock is Redis's own, so that replicas whose clocks differ share one rate. An entry that is no number, or lies further
--- ahead than these scripts write it, counts for nothing.
+-- Takes a slot: KEYS next, paused; ARGV interval, burst, maximum wait, longest pause, in microseconds. Returns the wait and whether the slot
+-- was taken. The clock is Redis's own, so that replicas whose clocks differ share one rate. An entry that is not a number, or is further
+-- ahead than these scripts write it, is ignored.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local interval, burst, patience, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local interval, burst, maxwait, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local function entry(key, most)
   local at = tonumber(redis.call('GET', key) or '0') or 0
@@ -11,13 +11,13 @@ local function entry(key, most)
   return now
 end
 
-local next = entry(KEYS[1], interval + burst + patience + longest)
+local next = entry(KEYS[1], interval + burst + maxwait + longest)
 local paused = entry(KEYS[2], longest)
 if paused > now then
   next = math.max(next, paused + burst)
 end
 local wait = math.max(next - now - burst, 0)
-if wait > patience then
+if wait > maxwait then
   return {wait, 0}
 end
 next = next + interval

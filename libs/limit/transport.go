@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// Transport makes HTTP calls at a rate. A call that would wait longer than Patience fails with a *LaterError. When the
-// other side answers 429 or 503 with a Retry-After, nobody calls it until then.
+// Transport makes HTTP calls at a rate. A call that would wait longer than MaxWait fails with a *LaterError. When the remote API answers
+// 429 or 503 with a Retry-After, no call under the key is made until then.
 type Transport struct {
-	Base     http.RoundTripper
-	Limiter  Limiter
-	Key      string
-	Rate     Rate
-	Patience time.Duration
-	// Circuit stops the calls while the other side gives nothing but errors: a call that finds it open fails with a
-	// *LaterError, as one over the rate does. nil for none.
+	Base    http.RoundTripper
+	Limiter Limiter
+	Key     string
+	Rate    Rate
+	MaxWait time.Duration
+	// Circuit stops the calls while the remote API returns only errors: a call that finds it open fails with a *LaterError, like a call
+	// over the rate. nil for no breaker.
 	Circuit *Breaker
 }
 
@@ -26,25 +26,25 @@ func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	pass, err := t.enter(r.Context())
 	if err != nil {
 		if r.Body != nil {
-			_ = r.Body.Close() // a transport closes what it was given, also when it fails
+			_ = r.Body.Close() // a RoundTripper closes the request's body, also when it fails
 		}
 		return nil, err
 	}
-	answer, err := t.Base.RoundTrip(r)
-	pass.End(judge(r.Context(), answer, err))
+	response, err := t.Base.RoundTrip(r)
+	pass.End(judge(r.Context(), response, err))
 	if err != nil {
 		return nil, err
 	}
-	if answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode == http.StatusServiceUnavailable {
-		if named := RetryAfter(answer.Header, time.Now()); named > 0 {
-			// It is advice: a limiter that cannot be told costs one more refused call.
+	if response.StatusCode == http.StatusTooManyRequests || response.StatusCode == http.StatusServiceUnavailable {
+		if named := RetryAfter(response.Header, time.Now()); named > 0 {
+			// Best effort: if the pause cannot be stored, the cost is one more refused call.
 			_ = t.Limiter.Pause(context.WithoutCancel(r.Context()), t.Key, min(named, longestRetryAfter))
 		}
 	}
-	return answer, nil
+	return response, nil
 }
 
-// enter waits for the call's place.
+// enter waits for the call's slot.
 func (t Transport) enter(ctx context.Context) (pass Pass, err error) {
 	if t.Circuit != nil {
 		var wait time.Duration
@@ -52,32 +52,32 @@ func (t Transport) enter(ctx context.Context) (pass Pass, err error) {
 			return Pass{}, &LaterError{After: wait, Circuit: true}
 		}
 	}
-	if err := Wait(ctx, t.Limiter, t.Key, t.Rate, t.Patience); err != nil {
-		pass.End(Nothing, "")
+	if err := Wait(ctx, t.Limiter, t.Key, t.Rate, t.MaxWait); err != nil {
+		pass.End(Inconclusive, "")
 		return Pass{}, err
 	}
 	return pass, nil
 }
 
-// judge is what a call says about the other side: no response and 5xx are failures, unless we ended the call ourselves, or it
-// says when to come again.
-func judge(ctx context.Context, answer *http.Response, err error) (r Result, reason string) {
+// judge returns the result of a call for the breaker. No response and 5xx are failures, unless the caller cancelled or the response has a
+// Retry-After.
+func judge(ctx context.Context, response *http.Response, err error) (r Result, reason string) {
 	switch {
 	case err != nil && errors.Is(ctx.Err(), context.Canceled):
-		return Nothing, ""
+		return Inconclusive, ""
 	case err != nil:
-		return Fails, "no-answer"
-	case answer.StatusCode >= http.StatusInternalServerError && RetryAfter(answer.Header, time.Now()) == 0:
-		return Fails, "http-" + strconv.Itoa(answer.StatusCode)
+		return Failure, "no-response"
+	case response.StatusCode >= http.StatusInternalServerError && RetryAfter(response.Header, time.Now()) == 0:
+		return Failure, "http-" + strconv.Itoa(response.StatusCode)
 	default:
-		return Works, ""
+		return Success, ""
 	}
 }
 
-// longestRetryAfter bounds what a Retry-After can do to everybody else's calls.
+// longestRetryAfter bounds how long a Retry-After can stop calls.
 const longestRetryAfter = 10 * time.Minute
 
-// RetryAfter reads the header of that name: seconds, or an HTTP date (RFC 9110 §10.2.3). It is 0 where there is none.
+// RetryAfter reads the Retry-After header: seconds, or an HTTP date (RFC 9110 §10.2.3). It returns 0 if there is none.
 func RetryAfter(h http.Header, now time.Time) time.Duration {
 	text := h.Get("Retry-After")
 	if seconds, err := strconv.ParseInt(text, 10, 32); err == nil {

@@ -19,7 +19,7 @@ import (
 // account that the operator must fix is probed seldom, because attempts with a wrong password get an account locked.
 var (
 	circuitPauses = service.CircuitPauses
-	holdPauses    = limit.Pauses{First: time.Minute, Longest: 15 * time.Minute}
+	holdPauses    = limit.BreakerOptions{First: time.Minute, Longest: 15 * time.Minute}
 )
 
 // mostWait is how long a held message waits until it is looked at again, so that an operator's release is noticed, and
@@ -112,19 +112,19 @@ func (g *gates) begin(ctx context.Context, r record) (p pass, refused *refusal) 
 func (p pass) end(trouble *HandoverError, tried bool) {
 	switch {
 	case !tried:
-		p.say(limit.Nothing, limit.Nothing, limit.Nothing, "")
+		p.say(limit.Inconclusive, limit.Inconclusive, limit.Inconclusive, "")
 	case trouble == nil:
-		p.say(limit.Works, limit.Works, limit.Works, "")
+		p.say(limit.Success, limit.Success, limit.Success, "")
 	case trouble.down:
-		p.say(limit.Fails, limit.Nothing, limit.Nothing, trouble.Reason)
+		p.say(limit.Failure, limit.Inconclusive, limit.Inconclusive, trouble.Reason)
 	case trouble.hold == accountHold:
-		p.say(limit.Works, limit.Fails, limit.Nothing, trouble.Reason)
+		p.say(limit.Success, limit.Failure, limit.Inconclusive, trouble.Reason)
 	case trouble.hold == reasonHold:
-		p.say(limit.Works, limit.Works, limit.Fails, trouble.Reason)
+		p.say(limit.Success, limit.Success, limit.Failure, trouble.Reason)
 	case trouble.Fault == Recipient: // the account was let in
-		p.say(limit.Works, limit.Works, limit.Nothing, trouble.Reason)
+		p.say(limit.Success, limit.Success, limit.Inconclusive, trouble.Reason)
 	default:
-		p.say(limit.Works, limit.Nothing, limit.Nothing, trouble.Reason)
+		p.say(limit.Success, limit.Inconclusive, limit.Inconclusive, trouble.Reason)
 	}
 }
 

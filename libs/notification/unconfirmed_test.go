@@ -38,10 +38,10 @@ func (f *forgetful) Confirm(ctx context.Context, done ...dedupe.Done) error {
 		return f.Store.Confirm(ctx, done...)
 	}
 	f.away = true
-	if err := f.GiveBack(ctx, f.owner, dedupe.Unknown, done[0].ID); err != nil {
+	if err := f.Release(ctx, f.owner, dedupe.Unknown, done[0].ID); err != nil {
 		return err
 	}
-	return dedupe.ErrAway
+	return dedupe.ErrUnavailable
 }
 
 // The sender lives, and knows that the message left: a memory that is away for longer than it can wait makes nobody read it

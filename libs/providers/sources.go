@@ -102,7 +102,7 @@ func limited(base http.RoundTripper, limits limit.Limiter, budget Budget, p pack
 	}
 	perMinute = max(perMinute*budget.percent/100, 1)
 	return limit.Transport{
-		Base: base, Limiter: limits, Key: budget.key + "/" + s.Provider + "/" + s.Name, Patience: patience,
+		Base: base, Limiter: limits, Key: budget.key + "/" + s.Provider + "/" + s.Name, MaxWait: patience,
 		Rate: limit.Rate{Count: perMinute, Per: time.Minute, Burst: max(perMinute/60, 10)},
 	}
 }

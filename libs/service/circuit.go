@@ -11,11 +11,11 @@ import (
 
 // CircuitPauses are those of a vendor's circuit: it opens after three failures in a row, and one call goes as a probe after
 // 1, 2, 4, … 30 s.
-var CircuitPauses = limit.Pauses{OpensAfter: 3, First: time.Second, Longest: 30 * time.Second}
+var CircuitPauses = limit.BreakerOptions{OpensAfter: 3, First: time.Second, Longest: 30 * time.Second}
 
 // Circuit makes the circuit of a vendor's account. Its state is the metric signrelay_open_circuits with the label vendor, which
 // is bounded by the settings, and its changes are logged.
-func (e Env) Circuit(vendor string, pauses limit.Pauses) (*limit.Breaker, error) {
+func (e Env) Circuit(vendor string, pauses limit.BreakerOptions) (*limit.Breaker, error) {
 	var state *prometheus.GaugeVec
 	err := telemetry.Register(e.Metrics, &state, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "signrelay_open_circuits", Help: "1 while a vendor gives nothing but errors, so that only probes go to it.",

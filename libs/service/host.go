@@ -240,9 +240,9 @@ func (h Host) openParts(ctx context.Context, live *config.Live, health *Health, 
 func claims(
 	ctx context.Context, client *redis.Client, ring keyring.Ring, probes *RedisProbes, js jetstream.JetStream, gaps *dedupe.Gaps,
 ) (func(dedupe.Options) dedupe.Store, error) {
-	var keeper func(dedupe.Options) dedupe.Keeper
+	var keeper func(dedupe.Options) dedupe.Backend
 	if client != nil {
-		keeper = func(o dedupe.Options) dedupe.Keeper {
+		keeper = func(o dedupe.Options) dedupe.Backend {
 			o.Ring = ring
 			r := dedupe.NewRedis(client, o)
 			probes.Add(r.Probe)
@@ -253,7 +253,7 @@ func claims(
 		if err != nil {
 			return nil, fmt.Errorf("open bucket %s: %w", flow.Memory, err)
 		}
-		keeper = func(o dedupe.Options) dedupe.Keeper { return dedupe.NewBucket(memory, o) }
+		keeper = func(o dedupe.Options) dedupe.Backend { return dedupe.NewBucket(memory, o) }
 	}
 	log := event.Log{JS: js, Stream: flow.Signing}
 	return func(o dedupe.Options) dedupe.Store {

@@ -39,9 +39,9 @@ func (e *Ends) Confirm(ctx context.Context, done ...dedupe.Done) error {
 	return err
 }
 
-// GiveBack implements dedupe.Store.
-func (e *Ends) GiveBack(ctx context.Context, owner string, outcome dedupe.Outcome, ids ...string) error {
-	err := e.Store.GiveBack(ctx, owner, outcome, ids...)
+// Release implements dedupe.Store.
+func (e *Ends) Release(ctx context.Context, owner string, outcome dedupe.Outcome, ids ...string) error {
+	err := e.Store.Release(ctx, owner, outcome, ids...)
 	how := "undone"
 	if outcome == dedupe.Unknown {
 		how = "unknown"

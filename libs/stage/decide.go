@@ -126,7 +126,7 @@ func read(err error) outcome.Outcome {
 // anywhere, such as when it reads the log.
 func awayReason(err error) string {
 	switch {
-	case errors.Is(err, dedupe.ErrAway):
+	case errors.Is(err, dedupe.ErrUnavailable):
 		return "memory-away"
 	case slices.ContainsFunc(brokerAway, func(target error) bool { return errors.Is(err, target) }):
 		return "broker-away"

@@ -61,7 +61,7 @@ func TestDecide(t *testing.T) {
 		"the broker does not answer":       {nats.ErrTimeout, 5, again("broker-away", time.Second, time.Second)},
 		"JetStream has no leader":          {&jetstream.APIError{Code: 503}, 5, again("broker-away", time.Second, time.Second)},
 		"the log has no room":              {jetstream.ErrNoStreamResponse, 5, again("broker-away", time.Second, time.Second)},
-		"the memory is away":               {fmt.Errorf("look: %w", dedupe.ErrAway), 5, again("memory-away", time.Second, time.Second)},
+		"the memory is away":               {fmt.Errorf("look: %w", dedupe.ErrUnavailable), 5, again("memory-away", time.Second, time.Second)},
 		"a stream that is not there":       {&jetstream.APIError{Code: 404}, 5, ends(giveUp, "attempts-exhausted")},
 		"the broker is away in the middle": {outcome.Unknown(nats.ErrDisconnected), 1, again("failed", 750*time.Millisecond, 500*time.Millisecond)},
 	} {

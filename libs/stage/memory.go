@@ -58,7 +58,7 @@ func giveBack(ctx context.Context, memory dedupe.Store, owner string, a *attempt
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), memoryFor)
 	defer cancel()
-	if err := memory.GiveBack(ctx, owner, how, a.input.ID); err != nil {
+	if err := memory.Release(ctx, owner, how, a.input.ID); err != nil {
 		return fmt.Errorf("give the claim back: %w", err)
 	}
 	return nil

@@ -49,7 +49,7 @@ func (m *memory) Claim(ctx context.Context, owner string, ids ...string) ([]dedu
 	if m.failClaims > 0 {
 		m.failClaims--
 		m.say("memory away")
-		return nil, fmt.Errorf("%w: refused", dedupe.ErrAway)
+		return nil, fmt.Errorf("%w: refused", dedupe.ErrUnavailable)
 	}
 	claims := make([]dedupe.Claim, len(ids))
 	for i, id := range ids {
@@ -83,7 +83,7 @@ func (m *memory) Confirm(ctx context.Context, all ...dedupe.Done) error {
 	if m.failConfirms > 0 {
 		m.failConfirms--
 		m.say("confirm: away")
-		return dedupe.ErrAway
+		return dedupe.ErrUnavailable
 	}
 	for _, it := range all {
 		m.entries[it.ID] = entry{confirmed: true, result: it.Result}
@@ -92,7 +92,7 @@ func (m *memory) Confirm(ctx context.Context, all ...dedupe.Done) error {
 	return nil
 }
 
-func (m *memory) GiveBack(ctx context.Context, owner string, outcome dedupe.Outcome, ids ...string) error {
+func (m *memory) Release(ctx context.Context, owner string, outcome dedupe.Outcome, ids ...string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if ctx.Err() != nil {

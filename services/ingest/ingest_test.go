@@ -398,7 +398,7 @@ func TestAClaimHeldByAnotherRequestIs503(t *testing.T) {
 	if got := h.post(t, "/webhooks/clickwrap/acme", requestSent); got.status != 503 {
 		t.Errorf("%d %v, want 503", got.status, got.body)
 	}
-	if err := other.GiveBack(t.Context(), "other", dedupe.Undone, id); err != nil {
+	if err := other.Release(t.Context(), "other", dedupe.Undone, id); err != nil {
 		t.Fatal(err)
 	}
 	if got := h.post(t, "/webhooks/clickwrap/acme", requestSent); got.status != 202 {

@@ -46,7 +46,7 @@ func (m *memoryState) check(ctx context.Context) error {
 	if _, err := m.memory.Claim(ctx, owner, "probe"); err != nil {
 		return fmt.Errorf("callbacks are stored without the dedupe memory, and each event costs a question to the log: %w", *last)
 	}
-	_ = m.memory.GiveBack(ctx, owner, dedupe.Undone, "probe") // it lapses otherwise
+	_ = m.memory.Release(ctx, owner, dedupe.Undone, "probe") // it lapses otherwise
 	m.took(ctx)
 	return nil
 }

@@ -320,10 +320,10 @@ func (s *store) settle(ctx context.Context, owner string, items []item) {
 		// leaves just the claims.
 		_ = s.gaps.Mark(ctx)
 	}
-	if len(undone) > 0 && s.memory.GiveBack(ctx, owner, dedupe.Undone, undone...) != nil {
+	if len(undone) > 0 && s.memory.Release(ctx, owner, dedupe.Undone, undone...) != nil {
 		s.metrics.unconfirmed.Add(float64(len(undone)))
 	}
-	if len(unknown) > 0 && s.memory.GiveBack(ctx, owner, dedupe.Unknown, unknown...) != nil {
+	if len(unknown) > 0 && s.memory.Release(ctx, owner, dedupe.Unknown, unknown...) != nil {
 		s.metrics.unconfirmed.Add(float64(len(unknown)))
 	}
 }

@@ -78,7 +78,7 @@ func newCaller(base string, credentials func() http.Header, rate limit.Rate, atO
 					Proxy: http.ProxyFromEnvironment, Protocols: protocols,
 					MaxConnsPerHost: atOnce, MaxIdleConnsPerHost: atOnce, IdleConnTimeout: 90 * time.Second,
 				},
-				Limiter: limits, Key: key, Rate: rate, Patience: callPatience,
+				Limiter: limits, Key: key, Rate: rate, MaxWait: callPatience,
 			},
 			// Nobody else gets the credentials or the link.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

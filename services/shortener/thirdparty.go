@@ -110,7 +110,7 @@ type judgement struct {
 // judge is the only map from an outside shortener's failures to what follows.
 func judge(failed error, attempt int) judgement {
 	if failed == nil {
-		return judgement{says: limit.Works}
+		return judgement{says: limit.Success}
 	}
 	tooLong := func(wait time.Duration) bool {
 		return attempt >= lastAttempt || time.Duration(attempt)*wait > longestWait
@@ -128,16 +128,16 @@ func judge(failed error, attempt int) judgement {
 	}
 	switch {
 	case it.then == pack.GiveUp:
-		return judgement{reason: it.reason, says: limit.Works}
+		return judgement{reason: it.reason, says: limit.Success}
 	case it.then == pack.Stop || tooLong(it.after):
-		return judgement{reason: it.reason, lasts: true, says: limit.Fails}
+		return judgement{reason: it.reason, lasts: true, says: limit.Failure}
 	case it.after > 0:
 		return judgement{again: outcome.RetryAfter(it.after, failed)}
 	default:
-		return judgement{again: failed, says: limit.Fails}
+		return judgement{again: failed, says: limit.Failure}
 	}
 }
 
 // circuitPauses are those of an outside shortener's circuit, which opens when a message has waited its minute. Without it each message of an
 // outage would wait a minute of its own, and those behind it longer, because those that wait hold all the workers.
-var circuitPauses = limit.Pauses{First: time.Minute, Longest: 15 * time.Minute}
+var circuitPauses = limit.BreakerOptions{First: time.Minute, Longest: 15 * time.Minute}

@@ -100,7 +100,7 @@ func TestOutageIsWaitedForOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	third := &thirdParty{
-		name: "bitly", outside: f, ours: ours, circuit: limit.NewBreaker(limit.Pauses{First: time.Hour}, nil), log: slog.New(slog.DiscardHandler),
+		name: "bitly", outside: f, ours: ours, circuit: limit.NewBreaker(limit.BreakerOptions{First: time.Hour}, nil), log: slog.New(slog.DiscardHandler),
 		substituted: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "x_total", Help: "Links."}, []string{"shortener", "reason"}),
 	}
 	s := &shortener{js: bench.Env.JS, links: links, base: ours.Base(), third: third}
@@ -127,7 +127,7 @@ func TestOutageIsWaitedForOnce(t *testing.T) {
 		t.Errorf("in the outage: %q, %d outputs, %v; asked %d times", short, outs, err, f.asked)
 	}
 
-	third.circuit = limit.NewBreaker(limit.Pauses{First: time.Nanosecond, Longest: time.Nanosecond}, nil) // its pause is over
+	third.circuit = limit.NewBreaker(limit.BreakerOptions{First: time.Nanosecond, Longest: time.Nanosecond}, nil) // its pause is over
 	third.circuit.Open("unavailable")
 	if short, outs, err := shorten("n3", 1); err != nil || outs != 2 || short[:len(s.base)] != s.base || f.asked != lastAttempt+1 {
 		t.Errorf("a probe that fails: %q, %d outputs, %v; asked %d times", short, outs, err, f.asked)

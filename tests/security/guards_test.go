@@ -153,7 +153,7 @@ var guards = []guard{
 		"libs", "service", "TestNoMixOfSlowStrangersDropsAWholeRequest", ""},
 	{"the local limiter has so many keys", "libs/limit/local.go",
 		[]edit{{"case own || len(l.keys) < mostKeys || l.sweep(now):", "case own || true:"}},
-		"libs", "limit", "TestKeysWithoutEnd", ""},
+		"libs", "limit", "TestUnboundedKeys", ""},
 	{"clicks have a budget of their own", "libs/providers/sources.go",
 		[]edit{{"ForClicks = Budget{flow.RateClicks, 25}", "ForClicks = Budget{flow.RateAPI, 25}"}},
 		"libs", "providers", "TestClicksAndEventsHaveBudgetsOfTheirOwn", ""},

@@ -1,4 +1,4 @@
-// Package dedupetest is the conformance suite of dedupe.Store: whatever keeps the memory, this is how it behaves.
+// Package dedupetest is the conformance suite of dedupe.Store. Every backend passes it.
 package dedupetest
 
 import (
@@ -12,8 +12,7 @@ import (
 	"github.com/signrelay/signrelay/libs/dedupe"
 )
 
-// Open opens an empty memory; the suite opens several with other options over the same keeper when it calls the result
-// of one Open more than once.
+// Open opens an empty store. The function that it returns opens the same backend with other options; the suite calls it several times.
 type Open func(t *testing.T) func(dedupe.Options) dedupe.Store
 
 // Run runs the suite.
@@ -21,20 +20,20 @@ func Run(t *testing.T, open Open) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, func(dedupe.Options) dedupe.Store){
 		"an unknown id is claimed by one and held for others":       claimedAndHeld,
-		"a repeated claim of one owner gets the same answer":        repeated,
+		"a repeated claim of one owner gets the same result":        repeated,
 		"a confirmed id stays confirmed, with its result":           confirmed,
-		"an id given back is free":                                  givenBack,
-		"an id given back with unknown outcome is pending":          unknown,
-		"a lapsed claim is pending, for one":                        lapsed,
-		"a pending claim given back undone is pending still":        pendingStays,
-		"only the owner gives back":                                 othersClaim,
-		"a confirmation outlives a late give-back":                  lateGiveBack,
-		"answers are in the order of the ids":                       ordered,
-		"of many at once one gets it":                               race,
-		"namespaces are apart":                                      namespaces,
-		"an ended context is not an outage":                         ended,
+		"a released id is free":                                     released,
+		"an id released with an unknown outcome is pending":         unknown,
+		"an expired claim is pending, for one claimant":             expired,
+		"a pending claim released as undone stays pending":          pendingStays,
+		"only the owner releases":                                   othersClaim,
+		"a confirmation survives a late release":                    lateRelease,
+		"results are in the order of the ids":                       ordered,
+		"one of many concurrent claimants gets it":                  race,
+		"namespaces are separate":                                   namespaces,
+		"a claim with a cancelled context fails":                    ended,
 		"confirming needs no claim, and is safe to repeat":          confirmFreely,
-		"a repeated take-over of a lapsed claim says pending again": repeatedTakeOver,
+		"a repeated take-over of an expired claim is pending again": repeatedTakeOver,
 		"an owner who claims again extends the lease":               extended,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,22 +72,22 @@ func confirmed(t *testing.T, open func(dedupe.Options) dedupe.Store) {
 	}
 }
 
-func givenBack(t *testing.T, open func(dedupe.Options) dedupe.Store) {
+func released(t *testing.T, open func(dedupe.Options) dedupe.Store) {
 	s := open(usual)
 	want(t, s, "a", "x", dedupe.Claimed)
-	must(t, s.GiveBack(t.Context(), "a", dedupe.Undone, "x"))
+	must(t, s.Release(t.Context(), "a", dedupe.Undone, "x"))
 	want(t, s, "b", "x", dedupe.Claimed)
 }
 
 func unknown(t *testing.T, open func(dedupe.Options) dedupe.Store) {
 	s := open(usual)
 	want(t, s, "a", "x", dedupe.Claimed)
-	must(t, s.GiveBack(t.Context(), "a", dedupe.Unknown, "x"))
+	must(t, s.Release(t.Context(), "a", dedupe.Unknown, "x"))
 	want(t, s, "b", "x", dedupe.Pending)
 	want(t, s, "c", "x", dedupe.Held)
 }
 
-func lapsed(t *testing.T, open func(dedupe.Options) dedupe.Store) {
+func expired(t *testing.T, open func(dedupe.Options) dedupe.Store) {
 	short := usual
 	short.Lease = 20 * time.Millisecond
 	s := open(short)
@@ -101,12 +100,12 @@ func lapsed(t *testing.T, open func(dedupe.Options) dedupe.Store) {
 func repeatedTakeOver(t *testing.T, open func(dedupe.Options) dedupe.Store) {
 	s := open(usual)
 	want(t, s, "a", "x", dedupe.Claimed)
-	must(t, s.GiveBack(t.Context(), "a", dedupe.Unknown, "x"))
+	must(t, s.Release(t.Context(), "a", dedupe.Unknown, "x"))
 	want(t, s, "b", "x", dedupe.Pending)
 	want(t, s, "b", "x", dedupe.Pending)
 }
 
-// The claim is made with a lease of a minute and extended by one of 20 ms, so that the test sees the change by its end.
+// The claim is made with a lease of a minute and extended by one of 20 ms, so that the end of the lease shows the extension.
 func extended(t *testing.T, open func(dedupe.Options) dedupe.Store) {
 	long := open(usual)
 	short := usual
@@ -114,7 +113,7 @@ func extended(t *testing.T, open func(dedupe.Options) dedupe.Store) {
 	s := open(short)
 	want(t, long, "a", "fresh", dedupe.Claimed)
 	want(t, long, "a", "taken-over", dedupe.Claimed)
-	must(t, long.GiveBack(t.Context(), "a", dedupe.Unknown, "taken-over"))
+	must(t, long.Release(t.Context(), "a", dedupe.Unknown, "taken-over"))
 	want(t, long, "b", "taken-over", dedupe.Pending)
 	want(t, s, "a", "fresh", dedupe.Claimed)
 	want(t, s, "b", "taken-over", dedupe.Pending)
@@ -126,25 +125,25 @@ func extended(t *testing.T, open func(dedupe.Options) dedupe.Store) {
 func pendingStays(t *testing.T, open func(dedupe.Options) dedupe.Store) {
 	s := open(usual)
 	want(t, s, "a", "x", dedupe.Claimed)
-	must(t, s.GiveBack(t.Context(), "a", dedupe.Unknown, "x"))
+	must(t, s.Release(t.Context(), "a", dedupe.Unknown, "x"))
 	want(t, s, "b", "x", dedupe.Pending)
-	must(t, s.GiveBack(t.Context(), "b", dedupe.Undone, "x"))
+	must(t, s.Release(t.Context(), "b", dedupe.Undone, "x"))
 	want(t, s, "c", "x", dedupe.Pending)
 }
 
 func othersClaim(t *testing.T, open func(dedupe.Options) dedupe.Store) {
 	s := open(usual)
 	want(t, s, "a", "x", dedupe.Claimed)
-	must(t, s.GiveBack(t.Context(), "b", dedupe.Undone, "x"))
+	must(t, s.Release(t.Context(), "b", dedupe.Undone, "x"))
 	want(t, s, "b", "x", dedupe.Held)
 }
 
-func lateGiveBack(t *testing.T, open func(dedupe.Options) dedupe.Store) {
+func lateRelease(t *testing.T, open func(dedupe.Options) dedupe.Store) {
 	s := open(usual)
 	want(t, s, "a", "x", dedupe.Claimed)
 	must(t, s.Confirm(t.Context(), dedupe.Done{ID: "x"}))
-	must(t, s.GiveBack(t.Context(), "a", dedupe.Undone, "x"))
-	must(t, s.GiveBack(t.Context(), "a", dedupe.Unknown, "x"))
+	must(t, s.Release(t.Context(), "a", dedupe.Undone, "x"))
+	must(t, s.Release(t.Context(), "a", dedupe.Unknown, "x"))
 	want(t, s, "b", "x", dedupe.Confirmed)
 }
 
@@ -174,7 +173,7 @@ func race(t *testing.T, open func(dedupe.Options) dedupe.Store) {
 		counts[st]++
 	}
 	if diff := cmp.Diff(map[dedupe.State]int{dedupe.Claimed: 1, dedupe.Held: claimants - 1}, counts); diff != "" {
-		t.Errorf("how many got what (-want +got):\n%s", diff)
+		t.Errorf("number of claimants by state (-want +got):\n%s", diff)
 	}
 }
 
@@ -206,7 +205,7 @@ func state(t *testing.T, s dedupe.Store, owner, id string) dedupe.State {
 	t.Helper()
 	claims, err := s.Claim(t.Context(), owner, id)
 	if err != nil || len(claims) != 1 {
-		t.Errorf("claim: %d answers, %v", len(claims), err)
+		t.Errorf("claim: %d results, %v", len(claims), err)
 		return 0
 	}
 	return claims[0].State
@@ -226,7 +225,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// until waits for a condition that time brings about (a lease that ends by Redis's clock).
+// until waits for a condition that becomes true with time (a lease that ends by Redis's clock).
 func until(t *testing.T, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
@@ -239,5 +238,5 @@ func until(t *testing.T, holds func() bool) {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	t.Fatal("the condition did not come about within 10 s")
+	t.Fatal("the condition did not become true within 10 s")
 }

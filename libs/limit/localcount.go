@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// tallies counts things for one process.
+// tallies counts items for one process.
 type tallies struct {
 	mu     sync.Mutex
-	things map[string]remembrance
+	items  map[string]history
 	totals map[string]total
 	swept  time.Time
 }
 
-type remembrance struct {
-	things []thing
-	keep   time.Duration
+type history struct {
+	items []item
+	keep  time.Duration
 }
 
-type thing struct {
+type item struct {
 	mark string
 	at   time.Time
 }
@@ -28,7 +28,7 @@ type total struct {
 	ends  time.Time
 }
 
-// sweepEvery is how often what no longer counts is dropped.
+// sweepEvery is how often expired entries are removed.
 const sweepEvery = time.Hour
 
 func (t *tallies) count(now time.Time, id string, tally Tally) int {
@@ -37,8 +37,8 @@ func (t *tallies) count(now time.Time, id string, tally Tally) int {
 	t.sweep(now)
 	keep, most := tally.kept()
 	id = mark(id)
-	var recent []thing
-	for _, it := range t.things[tally.Key].things {
+	var recent []item
+	for _, it := range t.items[tally.Key].items {
 		if it.at.After(now.Add(-keep)) {
 			if it.mark == id {
 				return Counted
@@ -68,8 +68,8 @@ func (t *tallies) count(now time.Time, id string, tally Tally) int {
 		}
 		totals[i].count++
 	}
-	recent = append(recent, thing{id, now})
-	t.things[tally.Key] = remembrance{recent[max(len(recent)-most, 0):], keep}
+	recent = append(recent, item{id, now})
+	t.items[tally.Key] = history{recent[max(len(recent)-most, 0):], keep}
 	for i, q := range tally.Totals {
 		t.totals[q.Key] = totals[i]
 	}
@@ -77,16 +77,16 @@ func (t *tallies) count(now time.Time, id string, tally Tally) int {
 }
 
 func (t *tallies) sweep(now time.Time) {
-	if t.things == nil {
-		t.things, t.totals, t.swept = map[string]remembrance{}, map[string]total{}, now
+	if t.items == nil {
+		t.items, t.totals, t.swept = map[string]history{}, map[string]total{}, now
 	}
 	if now.Sub(t.swept) < sweepEvery {
 		return
 	}
 	t.swept = now
-	for key, r := range t.things {
-		if last := r.things[len(r.things)-1]; !last.at.After(now.Add(-r.keep)) {
-			delete(t.things, key)
+	for key, r := range t.items {
+		if last := r.items[len(r.items)-1]; !last.at.After(now.Add(-r.keep)) {
+			delete(t.items, key)
 		}
 	}
 	for key, total := range t.totals {
