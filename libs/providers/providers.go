@@ -1,4 +1,4 @@
-// Package providers lists the packs: one line a provider, in the order of their names.
+// Package providers lists the packs: one line for each provider, sorted by name.
 package providers
 
 import (
@@ -8,14 +8,14 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pleasesign"
 )
 
-// All is every provider that Signrelay speaks with.
+// All lists every supported provider.
 var All = []pack.Pack{
 	clickwrap.Pack,
 	esignv1.Pack,
 	pleasesign.Pack,
 }
 
-// ByName is the pack of that name; false where there is none.
+// ByName returns the pack with that name; false if there is none.
 func ByName(name string) (pack.Pack, bool) {
 	for _, p := range All {
 		if p.Name == name {

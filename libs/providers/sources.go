@@ -12,34 +12,34 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// SourceKey names a source: its name is unique within its provider only.
+// SourceKey names a source: a name is unique only within its provider.
 type SourceKey struct{ Name, Provider string }
 
-// Source is one account at one provider, and how it is asked.
+// Source is one account at one provider, with the client of its API.
 type Source struct {
 	Settings config.Source
-	API      pack.API // nil where the settings say nothing of it
+	API      pack.API // nil if the settings have no API for it
 }
 
-// Sources is every source of the settings.
+// Sources are all sources of the settings.
 type Sources map[SourceKey]Source
 
-// Budget is a part of the calls a minute that a source's API takes. The parts are apart, so that those who click on links cannot use up the
-// calls that tell signers of their documents, nor the other way round; a Retry-After pauses the part that it answered.
+// Budget is a share of the calls a minute that a source's API allows. The shares are separate, so that clicks on links cannot use up the
+// calls that notify signers, and the reverse. A Retry-After pauses only the budget whose call received it.
 type Budget struct {
 	key     string
 	percent int
 }
 
-// The parts are 100% together.
+// The shares add up to 100%.
 var (
-	ForEvents = Budget{flow.RateAPI, 75}    // of the enricher, and of operators' commands
-	ForClicks = Budget{flow.RateClicks, 25} // of the shortener, which asks where a clicked link leads
+	ForEvents = Budget{flow.RateAPI, 75}    // for the enricher and for operators' commands
+	ForClicks = Budget{flow.RateClicks, 25} // for the shortener, which requests the target of a clicked link
 )
 
-// Open makes each source's API client once. All share one transport, so that connections are kept; each keeps to its part of
-// the source's rate, which all replicas share, and has the circuit that circuit makes of its name; nil for none. All mistakes come
-// back as one error.
+// Open makes the API client of each source. All clients share one transport, so that connections are reused. Each client keeps to its budget
+// of the source's rate, which all replicas share, and uses the breaker that circuit returns for the source's name; nil means no breaker.
+// Open returns all mistakes as one error.
 func Open(
 	settings []config.Source, budget Budget, limits limit.Limiter, circuit func(vendor string) (*limit.Breaker, error),
 ) (Sources, error) {
@@ -61,7 +61,7 @@ func Open(
 					return nil, err
 				}
 			}
-			client := &http.Client{Transport: calls, Timeout: answerWithin}
+			client := &http.Client{Transport: calls, Timeout: responseTimeout}
 			api, err := p.API(s, client)
 			if err != nil {
 				mistakes = append(mistakes, fmt.Errorf("source %s: %w", s.Name, err))
@@ -74,27 +74,27 @@ func Open(
 	return sources, errors.Join(mistakes...)
 }
 
-// answerWithin is how long a provider may take for one answer, its body and its place in the queue included: shorter than
-// the enricher's 30 s, so that an attempt ends with the provider's error and not with the stage's.
-const answerWithin = 20 * time.Second
+// responseTimeout bounds one response of a provider, including its body and the wait for a slot. It is shorter than the enricher's 30 s, so
+// that an attempt ends with the provider's error and not with the stage's.
+const responseTimeout = 20 * time.Second
 
-// perHost is how many connections to one provider are kept: one for each of the enricher's workers.
+// perHost is how many idle connections to one provider are kept: one for each of the enricher's workers.
 const perHost = 16
 
-// idleFor is how long a connection is kept for the next question.
+// idleFor is how long an idle connection is kept.
 const idleFor = 90 * time.Second
 
 func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
-		MaxIdleConnsPerHost: perHost, IdleConnTimeout: idleFor, TLSHandshakeTimeout: answerWithin / 2,
+		MaxIdleConnsPerHost: perHost, IdleConnTimeout: idleFor, TLSHandshakeTimeout: responseTimeout / 2,
 	}
 }
 
-// patience is how long a call waits for its place: longer, and one busy source's calls would hold every worker.
-const patience = 2 * time.Second
+// maxWait is how long a call waits for its slot. With a longer wait, one busy source could occupy every worker.
+const maxWait = 2 * time.Second
 
-// limited keeps a source's calls to its part of the rate, one a minute at least. A second's worth of them may come at once.
+// limited limits a source's calls to its budget, at least one a minute. The burst is one second's worth of calls.
 func limited(base http.RoundTripper, limits limit.Limiter, budget Budget, p pack.Pack, s config.Source) limit.Transport {
 	perMinute := s.API.PerMinute
 	if perMinute == 0 {
@@ -102,7 +102,7 @@ func limited(base http.RoundTripper, limits limit.Limiter, budget Budget, p pack
 	}
 	perMinute = max(perMinute*budget.percent/100, 1)
 	return limit.Transport{
-		Base: base, Limiter: limits, Key: budget.key + "/" + s.Provider + "/" + s.Name, MaxWait: patience,
+		Base: base, Limiter: limits, Key: budget.key + "/" + s.Provider + "/" + s.Name, MaxWait: maxWait,
 		Rate: limit.Rate{Count: perMinute, Per: time.Minute, Burst: max(perMinute/60, 10)},
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-// Two replicas that share their places through Redis, and two services of one process.
-func TestASourcesRateHoldsForWhoeverAsks(t *testing.T) {
+// Two replicas that share their slots through Redis, and two services of one process.
+func TestASourcesRateHoldsForAllCallers(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(*testing.T) (one, other limit.Limiter){
 		"replicas": func(t *testing.T) (limit.Limiter, limit.Limiter) {
@@ -40,7 +40,7 @@ func TestASourcesRateHoldsForWhoeverAsks(t *testing.T) {
 			one, other := open(t)
 			first, second := sourcesAt(t, server.URL, one), sourcesAt(t, server.URL, other)
 
-			// One a minute, and ten at once: the next is a minute away, and nobody waits so long.
+			// One call a minute, and ten at once: the next slot is a minute away, which is beyond the maximum wait.
 			for i := range 12 {
 				asked := first
 				if i%2 == 1 {
@@ -53,16 +53,16 @@ func TestASourcesRateHoldsForWhoeverAsks(t *testing.T) {
 				}
 			}
 			if calls.Load() != 10 {
-				t.Errorf("the provider was called %d times", calls.Load())
+				t.Errorf("the provider was called %d times, want 1", calls.Load())
 			}
 			if _, err := second[brisk].API.Document(t.Context(), "D"); errors.As(err, new(*limit.LaterError)) {
-				t.Error("another source was held back too:", err)
+				t.Error("another source was limited too:", err)
 			}
 		})
 	}
 }
 
-// Who clicks as often as he likes does not keep the enricher from asking, nor the other way round; and both together keep to the rate.
+// Unlimited clicks do not use up the enricher's calls, and the reverse; both together keep to the rate.
 func TestClicksAndEventsHaveBudgetsOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -84,16 +84,16 @@ func TestClicksAndEventsHaveBudgetsOfTheirOwn(t *testing.T) {
 				}
 			}
 			if held != 40 {
-				t.Errorf("%d of 50 calls were held back", held)
+				t.Errorf("%d of 50 calls were limited", held)
 			}
 			if _, err := other[slow].API.Document(t.Context(), "D"); errors.As(err, new(*limit.LaterError)) {
-				t.Error("the other's calls are held back too:", err)
+				t.Error("the other budget's calls are limited too:", err)
 			}
 		})
 	}
 }
 
-func TestAPauseHoldsForWhoeverAsks(t *testing.T) {
+func TestAPauseHoldsForAllCallers(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -117,7 +117,7 @@ func TestAPauseHoldsForWhoeverAsks(t *testing.T) {
 		}
 	}
 	if _, err := second[slow].API.Document(t.Context(), "D"); !errors.As(err, &call) || call.Status != http.StatusTooManyRequests || calls.Load() != 2 {
-		t.Error("control: another source is asked:", err)
+		t.Error("control: call for another source:", err)
 	}
 }
 
@@ -146,15 +146,15 @@ func TestCredentialsStayWithTheirProvider(t *testing.T) {
 		wantNoSecret(t, err)
 	}
 	if elsewhere.Load() != 0 || int(home.Load()) != len(sources)-1 {
-		t.Errorf("%d calls at home, %d elsewhere", home.Load(), elsewhere.Load())
+		t.Errorf("%d calls to the provider's host, %d to another host", home.Load(), elsewhere.Load())
 	}
 }
 
-func TestSourcesThatCannotBeAsked(t *testing.T) {
+func TestSourcesWithoutAUsableAPI(t *testing.T) {
 	t.Parallel()
 	sources := sourcesAt(t, "http://127.0.0.1:1", limit.NewLocal())
 	if src, ok := sources[none]; !ok || src.API != nil || src.Settings.Name != none.Name {
-		t.Errorf("a source without settings of its API: %+v", src)
+		t.Errorf("a source without API settings: %+v", src)
 	}
 
 	_, err := providers.Open([]config.Source{
@@ -179,7 +179,7 @@ var (
 	none  = providers.SourceKey{Name: "none", Provider: "clickwrap"}
 )
 
-// sourcesAt is one source of each provider and more, all of them at one server.
+// sourcesAt returns one source for each provider and some more, all with one server.
 func sourcesAt(t *testing.T, base string, limits limit.Limiter) providers.Sources {
 	t.Helper()
 	return sourcesWithin(t, providers.ForEvents, base, limits)

@@ -14,7 +14,7 @@ var server = rest.Server{BaseURL: "https://api.pactsafe.com", Version: "/v1.1"}
 type api struct{ rest *rest.Client }
 
 func newAPI(s config.Source, client *http.Client) (pack.API, error) {
-	// An access token belongs to a user of the account, who may read requests.
+	// An access token belongs to a user of the account with read access to requests.
 	if err := rest.Require(rest.Setting{Key: "token", Value: s.API.Token}); err != nil {
 		return nil, err
 	}
@@ -25,7 +25,7 @@ func newAPI(s config.Source, client *http.Client) (pack.API, error) {
 	return &api{rest: c}, nil
 }
 
-// Document asks for a request and its signers.
+// Document requests a request and its signers.
 func (a *api) Document(ctx context.Context, id string) (*pack.Document, error) {
 	call := rest.Call{Op: "GET request", Path: "/requests/{id}", ID: id}
 	body, err := a.rest.Get(ctx, call)
@@ -39,7 +39,7 @@ func (a *api) Document(ctx context.Context, id string) (*pack.Document, error) {
 	return found.document(id), nil
 }
 
-// Open asks for the request again. Where a person's link leads stays the same, so a message carries it.
+// Open requests the signature request again. A person's address is permanent.
 func (a *api) Open(ctx context.Context, link pack.Link) (*pack.Target, error) {
 	d, err := a.Document(ctx, link.Document)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 
 const requestID = "596f858584281715b3493d0c"
 
-// everything is an answer with every field that is read.
+// everything is a response with every field that the client reads.
 const everything = `{"data":{"name":"Deed","title":"Deed","subject":"Deed","download_url":"https://pdf.example/0","pdf_url":"https://pdf.example/0","document_url":"https://pdf.example/0",
   "enforce_order":true,"order_enforced":true,"ordered":true,"signer_order":true,"signers":[
   {"signer_id":"S1","id":"S1","_id":"S1","send_to":{"email":true,"mobile_number":true},"order":1,"request_url":"https://sign.example/1","download_url":"https://pdf.example/1",
@@ -38,20 +38,20 @@ func TestAPI(t *testing.T) {
 func FuzzAPI(f *testing.F) { providertest.FuzzAPI(f, clickwrap.Pack, apiSetup()) }
 
 func apiSetup() providertest.APISetup {
-	answer := `{"signers":[{"signer_id":"` + providertest.Recipient + `","signer":{"email":"eric@example.com"},"request_url":"https://sign.example/1"}]}`
+	response := `{"signers":[{"signer_id":"` + providertest.Recipient + `","signer":{"email":"eric@example.com"},"request_url":"https://sign.example/1"}]}`
 	return providertest.APISetup{
 		Settings:   config.API{Token: "api-token"},
 		Incomplete: map[string]config.API{"api.token": {}},
 		Version:    "/v1.1",
 		Header:     http.Header{"Authorization": {"Bearer api-token"}, "Accept": {"application/json"}},
 		Document:   "/requests/" + providertest.Document,
-		Unsigned:   answer,
-		Completed:  answer,
+		Unsigned:   response,
+		Completed:  response,
 		Everything: everything,
 	}
 }
 
-func TestAnswersOfEveryShape(t *testing.T) {
+func TestResponsesOfEveryShape(t *testing.T) {
 	t.Parallel()
 	eric := pack.Recipient{
 		ID: "S1", FirstName: "Eric", LastName: "Smith", Email: "eric@example.com", Mobile: "+13175551234", ByEmail: true, BySMS: true, Invite: true,
@@ -147,7 +147,7 @@ func TestAnswersOfEveryShape(t *testing.T) {
 			}
 			tt.want.ID = requestID
 			for i := range tt.want.Recipients {
-				tt.want.Recipients[i].Invite = true // with this provider, everybody is ours to invite
+				tt.want.Recipients[i].Invite = true // with this provider, Signrelay sends all invitations
 			}
 			if diff := cmp.Diff(&tt.want, got); diff != "" {
 				t.Error(diff)
@@ -194,7 +194,7 @@ func apiOf(t *testing.T, h http.HandlerFunc) pack.API {
 	return a
 }
 
-// On which channels a signer wants to be told, in every shape of send_to.
+// The channels on which a signer wants messages, in every shape of send_to.
 func TestSendTo(t *testing.T) {
 	t.Parallel()
 	const neither, email, mobile, both = "", "email", "sms", "email sms"
@@ -204,7 +204,7 @@ func TestSendTo(t *testing.T) {
 		`{"email":false,"mobile_number":false}`: neither,
 		`{"email":[],"mobile_number":{}}`:       neither,
 		`{}`:                                    neither,
-		`[]`:                                    neither, // as PHP writes {}
+		`[]`:                                    neither, // PHP's form of {}
 		`["email","mobile_number"]`:             both,
 		`["mobile_number"]`:                     mobile,
 		`["Email",null,7]`:                      email,
@@ -213,7 +213,7 @@ func TestSendTo(t *testing.T) {
 		`"mobile_number"`:                       mobile,
 		`"email,mobile_number"`:                 both,
 		`"email | sms"`:                         both,
-		// What says nothing is as if it were missing: one channel, the cheaper.
+		// A value without information counts as missing: one channel, the cheaper one.
 		`null`:          email,
 		`""`:            email,
 		`"x"`:           email,
@@ -243,7 +243,7 @@ func TestSendTo(t *testing.T) {
 	}
 }
 
-// What the provider knows against a channel. A word that is not known speaks against nothing.
+// Reasons of the provider against a channel. An unknown status is not a reason.
 func TestDeliverable(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[string]pack.Undeliverable{

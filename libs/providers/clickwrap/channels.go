@@ -8,8 +8,8 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/rest"
 )
 
-// channels is send_to: {"email":true,"mobile_number":false} as documented, or the names of channels, in a list or alone. An
-// empty list is an empty object. What says nothing of either channel is as if it were missing.
+// channels is send_to: {"email":true,"mobile_number":false} as documented, or the names of channels, in a list or alone. An empty list is an
+// empty object. A value without information about either channel counts as missing.
 type channels struct{ told, email, mobile bool }
 
 func (c *channels) UnmarshalJSON(data []byte) error {
@@ -54,19 +54,18 @@ func (c *channels) add(name string) {
 	}
 }
 
-// statuses are the provider's words for the reasons against a channel, in lower case and with single spaces. The documentation
-// names two of them. A word that is not listed is no reason: a message to an address that no longer works does no harm, but a
-// message that is not sent is missed.
+// statuses maps the provider's status texts to reasons against a channel, in lower case and with single spaces. The documentation names two of
+// them. An unlisted status is not a reason: a message to a dead address does no harm, but a missing message does.
 var statuses = map[string]pack.Undeliverable{
 	"opted out": pack.OptedOut, "opt out": pack.OptedOut, "optedout": pack.OptedOut, "optout": pack.OptedOut,
 	"unsubscribed": pack.OptedOut, "unsubscribe": pack.OptedOut,
 	"landline": pack.Landline, "land line": pack.Landline, "fixed line": pack.Landline, "fixedline": pack.Landline,
 }
 
-// speaksAgainst reads the first status that is not empty.
+// speaksAgainst returns the reason for the first status that is not empty.
 func speaksAgainst(told ...rest.Text) pack.Undeliverable {
 	status := strings.ToLower(rest.First(told...))
-	status, _, _ = strings.Cut(status, "(") // why, or by which word
+	status, _, _ = strings.Cut(status, "(") // an explanation
 	words := strings.FieldsFunc(status, func(r rune) bool { return strings.ContainsRune(" _-.", r) })
 	return statuses[strings.Join(words, " ")]
 }

@@ -15,7 +15,7 @@ const Name = "clickwrap"
 // Pack is everything about Clickwrap.
 var Pack = pack.Pack{
 	Name: Name,
-	// The operator chooses in Clickwrap whether it calls by POST (JSON) or GET (the fields in the query).
+	// The operator configures in Clickwrap whether it calls with POST (JSON) or GET (the fields in the query).
 	Doors: []pack.Door{{
 		Path:         "",
 		Methods:      []string{http.MethodPost, http.MethodGet},

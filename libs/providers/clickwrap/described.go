@@ -9,9 +9,9 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// describe reads what only Clickwrap's descriptions contain: who acted, and the name of the request. Descriptions are
-// sentences for people, with the titles unescaped, so a sentence can have several readings. Such a sentence is not used. The
-// attribute "description" keeps the whole sentence, and the API knows the title.
+// describe extracts the information that only Clickwrap's descriptions contain: the person who acted, and the name of the request. Descriptions
+// are sentences for people, with unescaped titles, so a sentence can have several readings. Such a sentence is not used. The attribute
+// "description" keeps the whole sentence, and the API returns the title.
 //
 //	PactSafe sent "Example Contract"
 //	Eric Prugh signed "Example Contract"
@@ -46,8 +46,8 @@ func describe(e *signingv1.SigningEvent, description string) {
 	e.Recipient.FirstName, e.Recipient.LastName, e.Recipient.Email = given, family, email
 }
 
-// split reads <who><verb and opening quote><title>". It reads nothing where the verb and quote occur twice, because the
-// title begins behind either.
+// split parses <person><verb and opening quote><title>". It returns nothing if the verb and quote occur twice, because the title could begin
+// after either.
 func split(sentence, opening string) (who, title string) {
 	who, quote, _ := strings.Cut(sentence, opening)
 	if strings.Contains(quote, opening) {
@@ -59,8 +59,8 @@ func split(sentence, opening string) (who, title string) {
 	return who, title
 }
 
-// quoted is what stands before the last quote; empty where another quote may be the end of it: one that no quote within the
-// title opens.
+// quoted returns the text before the last quote; empty if an earlier quote could end it. An earlier quote does not count if a quote within the
+// title opens it.
 func quoted(text string) string {
 	title, ended := strings.CutSuffix(text, `"`)
 	depth := 0
@@ -82,13 +82,13 @@ func quoted(text string) string {
 	return title
 }
 
-// address is how an activity's description names who acted: Eric Prugh (Eric@pactsafe.com) …
+// address is the form in which an activity's description names a person: Eric Prugh (Eric@pactsafe.com) …
 var address = regexp.MustCompile(`\((\S+@\S+?)\)`)
 
-// unnamed is how it names a signer who has no name: eric@pactsafe.com agreed to …
+// unnamed is the form for a signer without a name: eric@pactsafe.com agreed to …
 var unnamed = regexp.MustCompile(`^([^\s()"]+@[^\s()"]+) `)
 
-// actor returns who acted. It returns nothing if a contract's title contains an address too, or precedes the address. A signer
+// actor returns the person who acted. It returns nothing if a contract's title contains an address too, or precedes the address. A signer
 // without a name is identified by the address alone, which may also replace the name.
 func actor(description string) (name, email string) {
 	found := address.FindAllStringSubmatchIndex(description, 2)
@@ -111,8 +111,8 @@ func actor(description string) (name, email string) {
 	return name, email
 }
 
-// names takes the last word as the family name: "Eric van Dyke" becomes "Eric van" and "Dyke". Joined again, the parts give
-// the original name. A name of words for a missing value ("null null") is empty.
+// names uses the last word as the family name: "Eric van Dyke" becomes "Eric van" and "Dyke". Joined again, the parts give
+// the original name. A name of placeholders ("null null") counts as empty.
 func names(name string) (given, family string) {
 	if !slices.ContainsFunc(strings.Fields(name), func(word string) bool { return !jsonflat.Absent(word) }) {
 		return "", ""

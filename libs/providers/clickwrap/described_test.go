@@ -22,9 +22,9 @@ func TestDescribe(t *testing.T) {
 		{"request_expired", `"Example Contract" has been completed`, "", "", "", ""},
 		{"request_signed", "", "", "", "", ""},
 		{"activity_visited", `Eric Prugh (eric@pactsafe.com) visited "NDA "2"" in Request "The "big" deal"`, `The "big" deal`, "Eric", "Prugh", "eric@pactsafe.com"},
-		{"activity_visited", strings.Repeat("(a@b) ", 10_000), "", "", "", ""}, // nonsense stays harmless, and quick to read
+		{"activity_visited", strings.Repeat("(a@b) ", 10_000), "", "", "", ""}, // hostile input causes no slow match
 
-		// Several readings: nothing is read.
+		// Several readings: no result.
 		{"request_sent", `PactSafe sent "Consent as sent "for review""`, "", "", "", ""},
 		{"request_sent", `They sent "A" sent "B"`, "", "", "", ""},
 		{"request_sent", `PactSafe sent "Lease" to "Bob"`, "", "", "", ""},
@@ -41,7 +41,7 @@ func TestDescribe(t *testing.T) {
 		{"activity_agreed", `Somebody agreed to "Mail to (legal@p.example) first" in Request "Z"`, "Z", "", "", ""},
 		{"activity_agreed", `Eric (e@p.example) (f@p.example) agreed to "X"`, "", "", "", ""},
 
-		// A signer without a name is known by his address.
+		// A signer without a name is identified by the address.
 		{"activity_agreed", `(eric@pactsafe.com) agreed to "NDA" in Request "Example"`, "Example", "", "", "eric@pactsafe.com"},
 		{"activity_agreed", ` (eric@pactsafe.com) agreed to "NDA"`, "", "", "", "eric@pactsafe.com"},
 		{"activity_agreed", `null null (eric@pactsafe.com) agreed to "NDA"`, "", "", "", "eric@pactsafe.com"},
@@ -50,7 +50,7 @@ func TestDescribe(t *testing.T) {
 		{"activity_agreed", `"eric@pactsafe.com agreed" (eric@pactsafe.com) agreed to "NDA"`, "", "", "", ""},
 		{"activity_agreed", `Mail eric@pactsafe.com agreed to "NDA"`, "", "", "", ""},
 
-		// Words for a missing value are not a name.
+		// Placeholders are not a name.
 		{"request_signed", `null null signed "Lease"`, "Lease", "", "", ""},
 		{"request_signed", `undefined signed "Lease"`, "Lease", "", "", ""},
 		{"request_signed", `Christopher Null signed "Lease"`, "Lease", "Christopher", "Null", ""},

@@ -8,7 +8,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// sign puts the source's first token where Clickwrap puts it.
+// sign puts the source's first token where Clickwrap sends it.
 func sign(src config.Source, _ *rsa.PrivateKey, r pack.Request) (pack.Request, error) {
 	if len(src.Webhook.Secrets) == 0 {
 		return r, errors.New("webhook.secrets: no token to send")

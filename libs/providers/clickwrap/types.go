@@ -2,8 +2,8 @@ package clickwrap
 
 import "github.com/signrelay/signrelay/libs/event"
 
-// types maps Clickwrap's event_type to the canonical type. The Activity API takes any word as an activity, so there is
-// no end to activity_*; what is not here is other.recorded.
+// types maps Clickwrap's event_type to the canonical type. The Activity API accepts any word as an activity, so the set of activity_* types is
+// open; any other type is other.recorded.
 var types = map[string]string{
 	"request_sent":     event.DocumentSent,
 	"request_signed":   event.RecipientSigned,

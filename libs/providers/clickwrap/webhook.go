@@ -25,7 +25,7 @@ const authHeader = "Pactsafe-Webhook-Token"
 
 type webhook struct {
 	source string
-	tokens [][sha256.Size]byte // hashed, so that comparing them tells neither content nor length
+	tokens [][sha256.Size]byte // hashed, so that a comparison reveals neither content nor length
 }
 
 func newWebhook(s config.Source) (pack.Webhook, error) {
@@ -42,7 +42,7 @@ func newWebhook(s config.Source) (pack.Webhook, error) {
 	return w, nil
 }
 
-// Verify compares the token with every secret, whichever matches first.
+// Verify compares the token with every secret, even after a match.
 func (w *webhook) Verify(r pack.Request) (signingv1.Verification, error) {
 	sent := r.Header.Values(authHeader)
 	if len(sent) != 1 {
@@ -101,7 +101,7 @@ func (w *webhook) Normalize(r pack.Request, v signingv1.Verification) ([]*signin
 	return []*signingv1.SigningEvent{e}, nil
 }
 
-// read takes the fields from where the method puts them, and from nowhere else.
+// read reads the fields from the place that belongs to the method, and from no other.
 func read(r pack.Request) (*jsonflat.Object, error) {
 	if r.Method == http.MethodGet {
 		return jsonflat.Form(r.Query)
@@ -116,7 +116,7 @@ func missing(field string) error {
 	}
 }
 
-// recipient is signer on request_signed, signer_id on activities.
+// recipient returns signer for request_signed, signer_id for activities.
 func recipient(fields *jsonflat.Object) *signingv1.Recipient {
 	id := fields.TakeID("signer")
 	switch {
@@ -140,9 +140,9 @@ func agreement(fields *jsonflat.Object) *signingv1.Agreement {
 	return &signingv1.Agreement{Contract: contract, Version: version, Revision: revision, Group: group}
 }
 
-// identify gives e its id (docs/adr/0011). A request can be sent again on purpose, and then it can expire, be signed and
-// be declined again: such facts are known by their sending, too. It completes once, Clickwrap says. An activity outside a
-// request (a click-through agreement) has no document: the same person may decline two of them.
+// identify sets the id of e (docs/adr/0011). A request can be sent again on purpose, and then it can expire, be signed and be declined again: the
+// sending is part of the identity of such facts. Clickwrap documents that a request completes once. An activity outside a request (a
+// click-through agreement) has no document: the same person may decline two of them.
 func identify(e *signingv1.SigningEvent, fields *jsonflat.Object) string {
 	activity := fields.PeekID("activity")
 	switch typ := e.GetType(); {
@@ -152,15 +152,15 @@ func identify(e *signingv1.SigningEvent, fields *jsonflat.Object) string {
 		return occurrence(e)
 	case typ == event.DocumentCompleted:
 		return event.TransitionID(e)
-	case typ == event.RecipientDeclined: // one person answers each contract of a request
+	case typ == event.RecipientDeclined: // a person accepts or declines each contract of a request
 		return event.TransitionID(e, sending(e, fields, activity), e.GetAgreement().GetContract())
 	default:
 		return event.TransitionID(e, sending(e, fields, activity))
 	}
 }
 
-// sending tells the fact of one sending from that of the next by what the callback itself says: its activity, else the
-// fact's own time, else the callback's id. Not by updated_time, which need not be the same when the callback is retried.
+// sending identifies one sending of a request by fields of the callback itself: its activity, otherwise the fact's own time, otherwise the
+// callback's id. It does not use updated_time, which may change when the callback is retried.
 func sending(e *signingv1.SigningEvent, fields *jsonflat.Object, activity string) string {
 	if activity != "" {
 		return activity

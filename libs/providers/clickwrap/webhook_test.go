@@ -26,7 +26,7 @@ func TestSettingsThatAuthenticateNothingAreRefused(t *testing.T) {
 	}
 }
 
-func TestTwoTokensAreNone(t *testing.T) {
+func TestTwoTokensAreRefused(t *testing.T) {
 	t.Parallel()
 	w := newWebhook(t)
 	r := post(`{}`)
@@ -40,7 +40,7 @@ func TestTwoTokensAreNone(t *testing.T) {
 	}
 }
 
-func TestGetAndPostTellOneFact(t *testing.T) {
+func TestGetAndPostReportOneFact(t *testing.T) {
 	t.Parallel()
 	w := newWebhook(t)
 	posted := events(t, w, sample(t, "request-signed"))
@@ -51,12 +51,12 @@ func TestGetAndPostTellOneFact(t *testing.T) {
 	r := sample(t, "get-request-signed")
 	r.Body = []byte(`{"id":"x","event_type":"request_complete","request":"y"}`)
 	if e := events(t, w, r)[0]; e.GetType() != "recipient.signed" {
-		t.Errorf("GET read a body: %s", e.GetType())
+		t.Errorf("GET used the body: %s", e.GetType())
 	}
 	p := sample(t, "request-signed")
 	p.Query = url.Values{"event_type": {"request_complete"}, "request": {"y"}}
 	if e := events(t, w, p)[0]; e.GetType() != "recipient.signed" || e.GetDocument().GetId() == "y" {
-		t.Errorf("POST read a query: %s", e.GetType())
+		t.Errorf("POST used the query: %s", e.GetType())
 	}
 }
 
@@ -159,7 +159,7 @@ func TestOneFactOneID(t *testing.T) {
 	}
 }
 
-func TestWhatNobodyCanReadIsQuarantined(t *testing.T) {
+func TestUnreadableCallbacksAreQuarantined(t *testing.T) {
 	t.Parallel()
 	w := newWebhook(t)
 	for body, reason := range map[string]string{
@@ -183,7 +183,7 @@ func TestWhatNobodyCanReadIsQuarantined(t *testing.T) {
 	}
 }
 
-func TestAWordForNothingIsNobody(t *testing.T) {
+func TestAPlaceholderIsNotAnID(t *testing.T) {
 	t.Parallel()
 	for _, word := range []string{"null", "NULL", "undefined", "None", "nil", "[object Object]", "N/A", " ", "-", "\u200b", "00000000-0000-0000-0000-000000000000"} {
 		e := events(t, newWebhook(t), post(`{"event_type":"request_signed","request":"R","signer":"`+word+`","id":"1"}`))[0]
@@ -207,7 +207,7 @@ func TestAnUnknownEventHasNoStrongMeaning(t *testing.T) {
 	}
 }
 
-func TestTheTimeIsTheEventsOwn(t *testing.T) {
+func TestTheEventsOwnTime(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ fields, at, unread string }{
 		{`"created_time":"2017-07-19T16:15:43.520Z"`, "2017-07-19T16:15:43.52Z", ""},
@@ -241,7 +241,7 @@ func TestTheTimeIsTheEventsOwn(t *testing.T) {
 			t.Errorf("%s: at %q, unread %q", c.fields, at, e.GetAttributes()[pack.TimeUnread])
 		}
 		if name, _, _ := strings.Cut(strings.Trim(c.unread, `"`), ","); name != "" && e.GetAttributes()[name] == "" && !strings.Contains(c.fields, "{") {
-			t.Errorf("%s: the raw text of %s is gone", c.fields, name)
+			t.Errorf("%s: the raw text of %s is missing", c.fields, name)
 		}
 	}
 }

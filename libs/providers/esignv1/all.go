@@ -13,7 +13,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// batch is the field data: a JSON array of {timestamp, name, value, resource_uri}; and the fields beside it that no signature
+// batch is the field data: a JSON array of {timestamp, name, value, resource_uri}; and the fields outside it that no signature
 // covers.
 func batch(r pack.Request) (data string, beside url.Values, err error) {
 	form, err := readForm(r)
@@ -43,7 +43,7 @@ func (w *webhook) Items(r pack.Request) ([]pack.Request, error) {
 		return nil, err
 	}
 	if len(texts) == 0 {
-		return nil, pack.ErrNothing // six minutes in which nothing changed
+		return nil, pack.ErrNothing // nothing changed in the last six minutes
 	}
 	if _, err := jsonflat.Form(beside); err != nil {
 		return nil, err
@@ -124,7 +124,7 @@ func change(item *jsonflat.Object, uri string, e *signingv1.SigningEvent) *signi
 		}
 	}
 	if e.GetDocument() != nil || e.GetRecipient() != nil {
-		item.Drop("resource_uri") // it is in its place
+		item.Drop("resource_uri") // stored in a canonical field
 	}
 	e.Id = identify(e, uri, name, value, timestamp)
 	e.Attributes = item.Attributes()

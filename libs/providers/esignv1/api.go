@@ -19,7 +19,7 @@ type api struct {
 	group string // empty for every group
 }
 
-// newAPI makes the client, whose paths all end in a slash: the provider knows no others.
+// newAPI makes the client. All its paths end in a slash, because the provider accepts no others.
 func newAPI(s config.Source, client *http.Client) (pack.API, error) {
 	if err := rest.Require(rest.Setting{Key: "user", Value: s.API.User}, rest.Setting{Key: "secret", Value: s.API.Secret}); err != nil {
 		return nil, err
@@ -32,8 +32,8 @@ func newAPI(s config.Source, client *http.Client) (pack.API, error) {
 	return &api{rest: c, group: group}, nil
 }
 
-// Document asks for a document and its signers. It fails with pack.ErrNotOurs where the settings name another group: the
-// provider calls back about every group that the user administers, those of trials included.
+// Document requests a document and its signers. It fails with pack.ErrNotOurs if the settings name another group: the provider sends
+// callbacks about every group that the user administers, including trial groups.
 func (a *api) Document(ctx context.Context, id string) (*pack.Document, error) {
 	call := rest.Call{Op: "GET document", Path: "/document/{id}/", ID: id}
 	body, err := a.rest.Get(ctx, call)
@@ -56,7 +56,7 @@ func (a *api) Document(ctx context.Context, id string) (*pack.Document, error) {
 	return found.document(id), nil
 }
 
-// DocumentOf asks for the document of a signer, of which callbacks about signers say nothing.
+// DocumentOf requests the document of a signer, which callbacks about signers do not contain.
 func (a *api) DocumentOf(ctx context.Context, recipient string) (string, error) {
 	call := rest.Call{Op: "GET signer", Path: "/signer/{id}/", ID: recipient}
 	body, err := a.rest.Get(ctx, call)
@@ -64,13 +64,13 @@ func (a *api) DocumentOf(ctx context.Context, recipient string) (string, error) 
 		return "", err
 	}
 	id := decodeDocumentOf(body)
-	if !rest.Harmless(id) {
+	if !rest.SafeID(id) {
 		return "", call.Unreadable()
 	}
 	return id, nil
 }
 
-// Open asks how far the document is before it asks for a link, and says so where there is nothing to open.
+// Open checks the document's status before it requests a link, and returns a *pack.NotOpenError if there is nothing to open.
 func (a *api) Open(ctx context.Context, link pack.Link) (*pack.Target, error) {
 	found, err := a.Document(ctx, link.Document)
 	switch {
@@ -88,20 +88,20 @@ func (a *api) Open(ctx context.Context, link pack.Link) (*pack.Target, error) {
 	return a.newLink(ctx, link.Recipient)
 }
 
-// newLink asks for a link that opens once: 201, nothing in it, and the link in Location.
+// newLink requests a link that opens once. The response is a 201 with an empty body and the link in Location.
 func (a *api) newLink(ctx context.Context, signer string) (*pack.Target, error) {
 	call := rest.Call{Op: "GET new-link", Path: "/signer/{id}/new-link/", ID: signer}
-	answer, err := a.rest.Ask(ctx, call)
+	response, err := a.rest.Do(ctx, call)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = answer.Body.Close() }()
-	if answer.StatusCode != http.StatusCreated && answer.StatusCode != http.StatusOK {
-		return nil, call.Refused(answer)
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusCreated && response.StatusCode != http.StatusOK {
+		return nil, call.Refused(response)
 	}
-	address := answer.Header.Get("Location")
+	address := response.Header.Get("Location")
 	if address == "" {
-		body, err := call.Body(ctx, answer)
+		body, err := call.Body(ctx, response)
 		if err != nil {
 			return nil, err
 		}
@@ -113,36 +113,36 @@ func (a *api) newLink(ctx context.Context, signer string) (*pack.Target, error) 
 	return &pack.Target{URL: address}, nil
 }
 
-// unarchiving is how long the provider takes to fetch a document from its archive.
+// unarchiving is how long the provider takes to restore a document from its archive.
 const unarchiving = 4 * time.Hour
 
 // The types of a document. A page of HTML with status 200 is a proxy's, or a login.
 var documentTypes = map[string]bool{"application/pdf": true, "application/octet-stream": true}
 
-// pdf asks for the finished document, which comes at once, is elsewhere, or has to be fetched from the archive.
+// pdf requests the finished document. The response is the document, a redirect to it, or the notice that it is being restored from the archive.
 func (a *api) pdf(ctx context.Context, id string) (*pack.Target, error) {
 	call := rest.Call{Op: "GET pdf", Path: "/pdf/{id}/", ID: id}
-	answer, err := a.rest.Ask(ctx, call)
+	response, err := a.rest.Do(ctx, call)
 	if err != nil {
 		return nil, err
 	}
-	media, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type")) // of an odd one, empty
-	if answer.StatusCode == http.StatusOK && documentTypes[media] {
-		return &pack.Target{Body: answer.Body, ContentType: media, Size: answer.ContentLength}, nil
+	media, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")) // empty for an invalid header
+	if response.StatusCode == http.StatusOK && documentTypes[media] {
+		return &pack.Target{Body: response.Body, ContentType: media, Size: response.ContentLength}, nil
 	}
-	defer func() { _ = answer.Body.Close() }()
-	switch answer.StatusCode {
+	defer func() { _ = response.Body.Close() }()
+	switch response.StatusCode {
 	case http.StatusOK:
 		return nil, call.Unreadable()
 	case http.StatusCreated:
 		return nil, &pack.NotOpenError{Reason: pack.NotYet, In: unarchiving}
 	case http.StatusFound:
-		address := answer.Header.Get("Location")
+		address := response.Header.Get("Location")
 		if !pack.Address(address) {
 			return nil, call.Unreadable()
 		}
 		return &pack.Target{URL: address}, nil
 	default:
-		return nil, call.Refused(answer)
+		return nil, call.Refused(response)
 	}
 }

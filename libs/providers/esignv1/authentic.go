@@ -9,7 +9,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// sign adds the source's token, and where the source has a certificate the signature of the key behind it.
+// sign adds the source's token and, if the source has a certificate, a signature with the certificate's key.
 func sign(src config.Source, key *rsa.PrivateKey, r pack.Request) (pack.Request, error) {
 	if tokens := src.Webhook.Tokens(); len(tokens) > 0 {
 		query := make(map[string][]string, len(r.Query)+1)

@@ -15,8 +15,8 @@ import (
 
 const good = `{"timestamp":"2018-03-20T07:09:52","name":"status","value":"40","resource_uri":"/api/v1/signer/S1/"}`
 
-// One item that cannot be read leaves all others readable, whatever is wrong with it.
-func TestABadItemSpoilsNoOther(t *testing.T) {
+// An unreadable item must not affect the other items, whatever is wrong with it.
+func TestABadItemDoesNotAffectOthers(t *testing.T) {
 	t.Parallel()
 	for name, bad := range map[string]struct{ item, reason string }{
 		"without a resource":   {`{"timestamp":"x","name":"status","value":"40"}`, "resource-missing"},
@@ -39,7 +39,7 @@ func TestABadItemSpoilsNoOther(t *testing.T) {
 			r := post("/all", url.Values{"data": {data}, "other": {"x"}}.Encode())
 			batches, ok := w.(pack.Batches)
 			if !ok {
-				t.Fatal("it takes no batches")
+				t.Fatal("it does not implement pack.Batches")
 			}
 			items, err := batches.Items(r)
 			if err != nil || len(items) != 3 {
@@ -56,7 +56,7 @@ func TestABadItemSpoilsNoOther(t *testing.T) {
 				case i != place && (err != nil || len(got) != 1 || got[0].GetType() != "recipient.signed"):
 					t.Errorf("%s: good item %d: %v, %v", name, i, got, err)
 				case i != place && (got[0].GetAttributes()["unsigned.other"] == "x") != (i == 0):
-					t.Errorf("%s: beside item %d: %v", name, i, got)
+					t.Errorf("%s: fields outside item %d: %v", name, i, got)
 				}
 			}
 			if got, err := w.Normalize(r, token); err == nil {
@@ -69,7 +69,7 @@ func TestABadItemSpoilsNoOther(t *testing.T) {
 		t.Errorf("a document: %v, %v", items, err)
 	}
 	if w.Holds(post("/all", batch(item("/api/v1/signer/S/", "status", "40", "t"))), pack.Request{Body: []byte(good)}) {
-		t.Error("holds what is not in it")
+		t.Error("Holds is true for an item that is not in the batch")
 	}
 }
 
@@ -81,8 +81,8 @@ func nested(n int) string {
 	return text
 }
 
-// A byte order mark before the body, a field's name or its JSON is read past. The signature covers the field as it came.
-func TestAByteOrderMarkIsReadPast(t *testing.T) {
+// A byte order mark before the body, a field's name or its JSON is skipped. The signature covers the field as received.
+func TestAByteOrderMarkIsSkipped(t *testing.T) {
 	t.Parallel()
 	const bom, esc = "\ufeff", "%EF%BB%BF"
 	key, certificate := newKey(t)
@@ -127,14 +127,14 @@ func TestAByteOrderMarkIsReadPast(t *testing.T) {
 			t.Errorf("%s: %v", name, e)
 		}
 	}
-	// The mark is among the signed bytes: a signature without it is another text's.
+	// The mark is among the signed bytes: a signature without it belongs to another text.
 	forged := post("/all", "data="+query(bom+data)+"&signed="+query(sign(data)))
 	if _, err := w.Verify(forged); !errors.Is(err, pack.ErrUnauthentic) {
 		t.Errorf("a mark that was not signed: %v", err)
 	}
 	twice := post("/all", "data="+query(data)+"&"+esc+"data=%5B%5D&signed="+query(sign(data)))
 	if _, err := w.Verify(twice); !errors.Is(err, pack.ErrUnauthentic) {
-		t.Errorf("two data, one behind a mark: %v", err)
+		t.Errorf("two data fields, one after a mark: %v", err)
 	}
 	utf16 := "d\x00a\x00t\x00a\x00=\x00"
 	for _, body := range []string{utf16, "\xff\xfe" + utf16, "\xfe\xff\x00d", "\x00d\x00a", "data=%FF%FE%5B%00%5D%00"} {

@@ -10,9 +10,9 @@ import (
 	"fmt"
 )
 
-// publicKeys is the RSA keys in the PEM of certificates or of bare public keys. The operator pins them, so neither issuer
-// nor dates matter. The provider's own certificate is of 2013: X.509 v1, serial 0, an @ in its name; crypto/x509 is
-// right to be strict about such, so only the key is cut out of it.
+// publicKeys returns the RSA keys in PEM certificates or PEM public keys. The operator pins them, so neither issuer nor dates matter. The
+// provider's own certificate is from 2013: X.509 v1, serial 0, an @ in its name. crypto/x509 rightly refuses such a certificate, so only the
+// key is extracted.
 func publicKeys(text string) ([]*rsa.PublicKey, error) {
 	var keys []*rsa.PublicKey
 	for rest := []byte(text); ; {
@@ -50,7 +50,7 @@ func publicKeys(text string) ([]*rsa.PublicKey, error) {
 	return keys, nil
 }
 
-// certifiedKey cuts the public key out of a certificate (RFC 5280, section 4.1): whatever follows it is not looked at.
+// certifiedKey extracts the public key from a certificate (RFC 5280, section 4.1) and ignores the rest.
 func certifiedKey(der []byte) (crypto.PublicKey, error) {
 	var certificate struct {
 		TBS struct {

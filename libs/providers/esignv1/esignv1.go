@@ -1,5 +1,5 @@
-// Package esignv1 is the pack of the eSignature API v1 (Legalesign), provider "esign-v1": a batch of status changes
-// every six minutes, signed with RSA, a call when a document is signed, and the REST API, whose signing links open once.
+// Package esignv1 is the pack of the eSignature API v1 (Legalesign), provider "esign-v1": a batch of status changes every six minutes, signed
+// with RSA; a callback when a document is signed; and the REST API, whose signing links open once.
 package esignv1
 
 import (
@@ -12,13 +12,13 @@ import (
 // Name is the provider's name in settings, URLs and subjects.
 const Name = "esign-v1"
 
-// The two callbacks: everything every six minutes, and one when a document is signed.
+// The two callbacks: a batch of all changes every six minutes, and one callback when a document is signed.
 const (
 	doorAll    = "/all"
 	doorSigned = "/signed"
 )
 
-// The provider posts a dictionary and nowhere says how it is encoded: both ways that forms are posted are taken.
+// The provider documents a posted dictionary without its encoding, so both encodings of forms are accepted.
 var forms = []string{"application/x-www-form-urlencoded", "multipart/form-data"}
 
 // Pack is everything about the eSignature API v1.
@@ -30,7 +30,7 @@ var Pack = pack.Pack{
 	},
 	Webhook:   newWebhook,
 	API:       newAPI,
-	PerMinute: 100, // the trial accounts'; that of others is not published
+	PerMinute: 100, // the limit of trial accounts; other limits are not published
 	Sign:      sign,
 	Samples:   pack.Recordings(recordings),
 }

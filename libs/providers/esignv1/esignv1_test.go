@@ -25,7 +25,7 @@ func TestPack(t *testing.T) {
 
 func FuzzPack(f *testing.F) { providertest.Fuzz(f, esignv1.Pack, setup(f)) }
 
-// setup has a key of its own: only the provider has the one that signs real callbacks.
+// setup has a test key: only the provider has the key that signs real callbacks.
 func setup(tb testing.TB) providertest.Setup {
 	tb.Helper()
 	key, certificate := newKey(tb)
@@ -44,7 +44,7 @@ func setup(tb testing.TB) providertest.Setup {
 			}
 			return signed
 		},
-		// Into the string "status" or the name "resource_uri" of what is signed.
+		// Into the string "status" or the name "resource_uri" of the signed text.
 		Lengthen: func(_ testing.TB, r pack.Request) pack.Request {
 			at := bytes.LastIndex(r.Body, []byte("resource_uri"))
 			r.Body = append(append(bytes.Clone(r.Body[:at]), 'x'), r.Body[at:]...)
@@ -63,7 +63,7 @@ func newKey(tb testing.TB) (*rsa.PrivateKey, string) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
 		Subject:      pkix.Name{CommonName: "esign.example/email@esign.example"},
-		// Over long ago: the operator pins the key, so its dates do not matter.
+		// Expired long ago: the operator pins the key, so its dates do not matter.
 		NotBefore: time.Date(2013, 2, 1, 0, 0, 0, 0, time.UTC),
 		NotAfter:  time.Date(2014, 2, 1, 0, 0, 0, 0, time.UTC),
 	}

@@ -10,7 +10,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// keepBeside keeps fields that the signature does not cover, under names that say so.
+// keepBeside stores fields that the signature does not cover, under names that show that.
 func keepBeside(e *signingv1.SigningEvent, beside *jsonflat.Object) {
 	if beside == nil {
 		return
@@ -23,7 +23,7 @@ func keepBeside(e *signingv1.SigningEvent, beside *jsonflat.Object) {
 	}
 }
 
-// begin is a new event with what all events of one callback have in common.
+// begin returns a new event with the common fields of all events of one callback.
 func begin(stamp *signingv1.SigningEvent) *signingv1.SigningEvent {
 	return &signingv1.SigningEvent{
 		Source: stamp.GetSource(), Provider: stamp.GetProvider(),
@@ -56,9 +56,9 @@ func resource(uri string) (entity, id string) {
 	return entity, id
 }
 
-// identify gives e its id. The provider has no ids of events: the ends of a document are known by the document, so that
-// both routes tell one fact, and a signer's by the signer and its own time: a signer can be reset, and then signs or
-// declines again (docs/adr/0011). Everything else is known by all fields of its item, the last of which is its time.
+// identify sets the id of e. The provider has no event ids. The final states of a document are identified by the document, so that both
+// routes report one fact. Those of a signer are identified by the signer and the event's time: a signer can be reset, and then sign or
+// decline again (docs/adr/0011). Any other event is identified by all fields of its item, including its time.
 func identify(e *signingv1.SigningEvent, item ...string) string {
 	timestamp := item[len(item)-1]
 	switch {

@@ -12,8 +12,8 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// readForm reads the form in a request's body, and nothing of its query. Values are decoded and otherwise untouched:
-// the signature covers their bytes.
+// readForm reads the form in a request's body, and nothing of its query. Values are decoded and otherwise unchanged: the signature covers
+// their bytes.
 func readForm(r pack.Request) (url.Values, error) {
 	if err := pack.CheckUTF16(r.Body); err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func readForm(r pack.Request) (url.Values, error) {
 	for n := 0; ; n++ {
 		part, err := parts.NextPart()
 		if errors.Is(err, io.EOF) {
-			// The reader takes the end of the body for the end of the form.
+			// The multipart reader accepts the end of the body as the end of the form.
 			if !bytes.Contains(r.Body, []byte("--"+params["boundary"]+"--")) {
 				return nil, notAForm("its last boundary is missing")
 			}
@@ -58,7 +58,7 @@ func isMultipart(r pack.Request) bool {
 
 func notAForm(why string) error { return &pack.UnreadableError{Reason: "not-a-form", Detail: why} }
 
-// one is the value of a field that may be there once at most: of two, one would be verified and the other read.
+// one returns the value of a field that may occur once at most: of two values, one could be verified and the other read.
 func one(form url.Values, name string) (value string, there bool, err error) {
 	switch values := form[name]; len(values) {
 	case 0:

@@ -15,14 +15,14 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// Nothing is asked for where the document tells that there is nothing: a link opens once, so none is made in vain.
+// No link is requested if the document's status excludes one: a link opens once, so a needless link is a waste.
 func TestOpen(t *testing.T) {
 	t.Parallel()
 	const sign, download = pack.Sign, pack.Download
 	for name, tt := range map[string]struct {
 		document string
 		purpose  pack.Purpose
-		reason   pack.NotOpen // empty where a link is asked for
+		reason   pack.NotOpen // empty if a link is requested
 	}{
 		"his turn":                 {`"status":10,"signers":[["/api/v1/signer/R/","","","","",true,10,0]]`, sign, ""},
 		"his turn in order":        {`"status":20,"signers_in_order":true,"signers":[["/api/v1/signer/1/","","","","",true,40,0],["/api/v1/signer/R/","","","","",true,4,1]]`, sign, ""},
@@ -56,7 +56,7 @@ func TestOpen(t *testing.T) {
 			switch {
 			case tt.reason != "":
 				if !errors.As(err, &not) || not.Reason != tt.reason || not.In != 0 || asked != "" {
-					t.Errorf("%+v, %v, asked for %q; want %s", got, err, asked, tt.reason)
+					t.Errorf("%+v, %v, requested %q; want %s", got, err, asked, tt.reason)
 				}
 			case err != nil || got.URL != "https://sign.example/once" || got.Body != nil:
 				t.Errorf("%+v, %v", got, err)
@@ -87,7 +87,7 @@ func TestNewLinks(t *testing.T) {
 			t.Parallel()
 			a := documentThen(t, open, func(w http.ResponseWriter, r *http.Request) {
 				if r.RequestURI != "/api/v1/signer/R/new-link/" {
-					t.Errorf("%s was asked for", r.RequestURI)
+					t.Errorf("%s was requested", r.RequestURI)
 				}
 				if tt.location != "" {
 					w.Header().Set("Location", tt.location)
@@ -147,8 +147,8 @@ func TestTheDocumentItself(t *testing.T) {
 	}
 }
 
-// A document is handed on while it comes, and may take longer than an answer may.
-func TestADocumentIsNotWaitedFor(t *testing.T) {
+// A document is passed on while it arrives, and may take longer than the response timeout.
+func TestADocumentIsStreamed(t *testing.T) {
 	t.Parallel()
 	more := make(chan struct{})
 	server := httptest.NewServer(documentHandler(finished, func(w http.ResponseWriter, r *http.Request) {
@@ -177,7 +177,7 @@ func TestADocumentIsNotWaitedFor(t *testing.T) {
 	if _, err := io.ReadFull(got.Body, start); err != nil || string(start) != "%PDF" {
 		t.Fatalf("%q, %v", start, err)
 	}
-	// What was asked later by the same client has run out of time, so the document's time would be over too.
+	// A later call of the same client has timed out, so the response timeout of the document is over too.
 	if _, err := a.Document(t.Context(), "hangs"); err == nil || !strings.Contains(err.Error(), "in time") {
 		t.Error(err)
 	}
@@ -188,7 +188,7 @@ func TestADocumentIsNotWaitedFor(t *testing.T) {
 	_ = got.Body.Close()
 }
 
-// Whoever asked for a document may leave before its end.
+// A reader may stop before the document's end.
 func TestADocumentEndsWithItsReader(t *testing.T) {
 	t.Parallel()
 	left := make(chan struct{})
@@ -214,7 +214,7 @@ func TestADocumentEndsWithItsReader(t *testing.T) {
 
 func TestADocumentElsewhere(t *testing.T) {
 	t.Parallel()
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("we went there ourselves") }))
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the client followed the redirect itself") }))
 	t.Cleanup(elsewhere.Close)
 	for location, want := range map[string]string{
 		elsewhere.URL + "/short-lived?x=1": elsewhere.URL + "/short-lived?x=1",
@@ -224,7 +224,7 @@ func TestADocumentElsewhere(t *testing.T) {
 	} {
 		a := documentThen(t, finished, func(w http.ResponseWriter, r *http.Request) {
 			if r.RequestURI != "/api/v1/pdf/"+documentID+"/" {
-				t.Errorf("%s was asked for", r.RequestURI)
+				t.Errorf("%s was requested", r.RequestURI)
 			}
 			w.Header().Set("Location", location)
 			w.WriteHeader(http.StatusFound)
@@ -252,10 +252,10 @@ func TestADocumentInTheArchive(t *testing.T) {
 	}
 }
 
-func TestASignerThatWalks(t *testing.T) {
+func TestASignerIDWithAPathTraversal(t *testing.T) {
 	t.Parallel()
 	a := documentThen(t, `"status":10,"signer_objects":[{"uuid":"../group","status":10}]`, func(_ http.ResponseWriter, r *http.Request) {
-		t.Errorf("%s was asked for", r.RequestURI)
+		t.Errorf("%s was requested", r.RequestURI)
 	})
 	var call *pack.CallError
 	if _, err := a.Open(t.Context(), pack.Link{Document: documentID, Recipient: "../group", Purpose: pack.Sign}); !errors.As(err, &call) || call.Then != pack.GiveUp {

@@ -16,10 +16,10 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// Unsigned stands in a recording where the provider's signature goes: only the provider has the key.
+// Unsigned is the placeholder in a recording for the provider's signature: only the provider has the key.
 const Unsigned = "{{signature}}"
 
-// Sign is the provider's signature of data: RSA PKCS #1 v1.5 in base64.
+// Sign signs data as the provider does: RSA PKCS #1 v1.5 in base64.
 func Sign(key *rsa.PrivateKey, data []byte, digest crypto.Hash) (string, error) {
 	signature, err := rsa.SignPKCS1v15(rand.Reader, key, digest, sum(digest, data))
 	if err != nil {
@@ -28,8 +28,8 @@ func Sign(key *rsa.PrivateKey, data []byte, digest crypto.Hash) (string, error) 
 	return base64.StdEncoding.EncodeToString(signature), nil
 }
 
-// SignSample is a recording with its signature filled in, for whoever stands in for the provider. A recording that
-// wants none comes back as it is.
+// SignSample returns a recording with its signature filled in, for tests that imitate the provider. A recording without the placeholder is
+// returned unchanged.
 func SignSample(key *rsa.PrivateKey, r pack.Request, digest crypto.Hash) (pack.Request, error) {
 	f, err := readForm(r)
 	if err != nil {
@@ -61,7 +61,7 @@ func SignSample(key *rsa.PrivateKey, r pack.Request, digest crypto.Hash) (pack.R
 }
 
 func (w *webhook) checkSignature(data, signature string) error {
-	// Some encoders break base64 into lines, and a plus that nobody escaped in a form arrives as a space.
+	// Some encoders break base64 into lines, and an unescaped plus in a form arrives as a space.
 	signature = strings.ReplaceAll(strings.TrimSpace(signature), " ", "+")
 	raw, err := base64.StdEncoding.DecodeString(signature)
 	if err != nil {

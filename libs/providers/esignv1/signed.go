@@ -13,7 +13,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// normalizeSigned reads the form of a signed document. Where json_signed was verified, it alone tells.
+// normalizeSigned reads the form of a signed document. If json_signed was verified, only its fields count.
 func normalizeSigned(form url.Values, stamp *signingv1.SigningEvent) ([]*signingv1.SigningEvent, error) {
 	fields, beside, err := signedFields(form, stamp.GetVerification())
 	if err != nil {
@@ -36,7 +36,7 @@ func normalizeSigned(form url.Values, stamp *signingv1.SigningEvent) ([]*signing
 	said := reasons(fields)
 	e.Type, e.ProviderType = meaning(said), said.providerType()
 	if entity != "" && entity != "document" {
-		e.Type = event.OtherRecorded // it is about a signer or a group, and not about the document
+		e.Type = event.OtherRecorded // it concerns a signer or a group, not the document
 	}
 	e.Id = identify(e, slices.Concat([]string{"/document/" + id + "/"}, said, []string{fields.Peek("timestamp")})...)
 	e.Attributes = fields.Attributes()
@@ -44,7 +44,7 @@ func normalizeSigned(form url.Values, stamp *signingv1.SigningEvent) ([]*signing
 	return []*signingv1.SigningEvent{e}, nil
 }
 
-// signedFields are the fields that the verification vouches for, and those that merely came beside them.
+// signedFields returns the fields that the verification covers, and the other fields.
 func signedFields(form url.Values, v signingv1.Verification) (fields, beside *jsonflat.Object, err error) {
 	if v != signingv1.Verification_VERIFICATION_RSA {
 		fields, err = jsonflat.Form(form)
@@ -71,9 +71,9 @@ func signedFields(form url.Values, v signingv1.Verification) (fields, beside *js
 	return fields, beside, err
 }
 
-// triggers are the fields that say why the signed route was called, by their names without case and punctuation, or the last
-// words of their names: event, event_code, document_status. Few are documented, and a callback that is taken for a completion is
-// told to signers.
+// triggers are the fields that name the reason for a call of the signed route, by their names without case and punctuation, or by the last
+// words of their names: event, event_code, document_status. Few are documented, and signers get a message about a callback that is taken for
+// a completion.
 var (
 	triggers = []string{
 		"status", "state", "event", "eventcode", "eventtype", "eventname", "trigger", "action", "notify", "notifywhen", "outcome", "result", "documentstatus", "statuscode",
@@ -86,7 +86,7 @@ var descriptive = []string{"resourceuri", "uuid", "name", "group", "timestamp", 
 
 var punctuation = strings.NewReplacer("_", "", "-", "", " ", "", ".", "")
 
-// said is why the signed route was called, as name, text, name, text and so on.
+// said lists the reasons for a call of the signed route, as name, text, name, text and so on.
 type said []string
 
 func reasons(fields *jsonflat.Object) said {
@@ -100,7 +100,7 @@ func reasons(fields *jsonflat.Object) said {
 }
 
 func isTrigger(name string) bool {
-	name, _, _ = strings.Cut(strings.ToLower(name), "#") // event#2 is an event that came twice
+	name, _, _ = strings.Cut(strings.ToLower(name), "#") // event#2 is a repeated field "event"
 	words := strings.FieldsFunc(name, func(r rune) bool { return strings.ContainsRune("_-. ", r) })
 	return slices.Contains(triggers, punctuation.Replace(name)) || len(words) > 0 && slices.Contains(lastWords, words[len(words)-1])
 }
@@ -119,15 +119,15 @@ func denies(name, text string) bool {
 	}
 }
 
-// denials are words for what happens to a document that is not its completion.
+// denials are words for outcomes of a document other than its completion.
 var denials = map[string]bool{
 	"rejected": true, "declined": true, "refused": true, "voided": true, "void": true, "cancelled": true, "canceled": true, "withdrawn": true, "removed": true,
 	"deleted": true, "archived": true, "expired": true, "created": true, "sent": true, "unsent": true, "opened": true, "viewed": true, "visited": true,
 	"bounced": true, "failed": true, "error": true, "pending": true, "reminder": true, "test": true,
 }
 
-// meaning is what a callback of the signed route means. The document is completed where nothing says why the route was
-// called, or where it says so; a text that is not known, or two that disagree, are nothing that has a canonical type.
+// meaning returns the canonical type of a callback of the signed route. The document is completed if no field names a reason for the call, or
+// if the reason is the completion. An unknown reason, or two that disagree, have no canonical type.
 func meaning(s said) string {
 	if len(s) == 0 {
 		return event.DocumentCompleted
@@ -135,7 +135,7 @@ func meaning(s said) string {
 	var found string
 	for i := 1; i < len(s); i += 2 {
 		if !isTrigger(s[i-1]) {
-			return event.OtherRecorded // a field of an unknown name has no meaning but that the document may not be completed
+			return event.OtherRecorded // a field with an unknown name only shows that the document may not be completed
 		}
 		text := strings.TrimSpace(s[i])
 		m := cmp.Or(documentStatus[text], wordStatus[strings.ToLower(text)], event.OtherRecorded)
@@ -150,8 +150,8 @@ func meaning(s said) string {
 // plain matches a text that may be part of a type's name. Another text may be an address.
 var plain = regexp.MustCompile(`^[A-Za-z0-9._ -]{1,40}$`)
 
-// providerType is the route with the values of the callback: "signed.event=rejected". A value that repeats the route's own
-// word adds nothing.
+// providerType is the route with the values of the callback: "signed.event=rejected". A value that only repeats the route's name is left
+// out.
 func (s said) providerType() string {
 	var words []string
 	for i := 0; i < len(s); i += 2 {

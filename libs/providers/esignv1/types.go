@@ -2,8 +2,8 @@ package esignv1
 
 import "github.com/signrelay/signrelay/libs/event"
 
-// A status code means one thing on a signer and another on a document (30, 40, 50), so there are two tables. A code that
-// is in neither is other.recorded.
+// A status code means one thing for a signer and another for a document (30, 40, 50), so there are two tables. A code in neither table is
+// other.recorded.
 var (
 	documentStatus = map[string]string{
 		"10": event.DocumentCreated,
@@ -19,14 +19,14 @@ var (
 		"15": event.RecipientOpened, // the e-mail
 		"20": event.RecipientOpened, // the document
 		"30": event.RecipientFilled,
-		"35": event.RecipientFilled, // all but the signature
+		"35": event.RecipientFilled, // all fields except the signature
 		"39": event.RecipientAwaitingWitness,
 		"40": event.RecipientSigned,
 		"50": event.RecipientDownloaded,
 		"60": event.RecipientDeclined,
 	}
-	// The words that the signed route may give for why it was called: it can be subscribed to "signed", "sent" and
-	// "rejected". "sent" has no canonical type here: all tells who was sent what.
+	// Values that the signed route may send as the reason for its call: it can be subscribed to "signed", "sent" and "rejected". "sent" has no
+	// canonical type here: the route "all" reports which recipient was sent what.
 	wordStatus = map[string]string{
 		"signed":   event.DocumentCompleted,
 		"rejected": event.DocumentDeclined,

@@ -16,12 +16,12 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// signedHeader carries the signature of json_signed on the signed door.
+// signedHeader carries the signature of json_signed on the signed route.
 const signedHeader = "X-Signed"
 
 type webhook struct {
 	source     string
-	keys       []*rsa.PublicKey // one signs; several while the certificate is being rotated; none where none is set
+	keys       []*rsa.PublicKey // one signs; several during a rotation of the certificate; empty if none is set
 	digest     crypto.Hash
 	tokens     [][sha256.Size]byte // hashed; likewise
 	unverified bool
@@ -31,7 +31,7 @@ func newWebhook(s config.Source) (pack.Webhook, error) {
 	w := &webhook{source: s.Name, unverified: s.Webhook.AllowUnverified}
 	switch s.Webhook.Digest {
 	case "", "sha1":
-		w.digest = crypto.SHA1 // what the provider signs with; forging it needs a second preimage, which SHA-1 withstands
+		w.digest = crypto.SHA1 // the provider's digest; a forgery needs a second preimage, which SHA-1 withstands
 	case "sha256":
 		w.digest = crypto.SHA256
 	default:
@@ -56,8 +56,8 @@ func newWebhook(s config.Source) (pack.Webhook, error) {
 	return w, nil
 }
 
-// Verify wants the token on both doors where one is set, and a signature on all where a certificate is set. On the
-// signed door the provider signs only some callbacks: a signature that is there must be right.
+// Verify requires the token on both routes if one is set, and a signature on the route "all" if a certificate is set. On the route "signed" the
+// provider signs only some callbacks: a signature that is present must be valid.
 func (w *webhook) Verify(r pack.Request) (signingv1.Verification, error) {
 	vouched := signingv1.Verification_VERIFICATION_UNSPECIFIED
 	if w.tokens != nil {
@@ -100,7 +100,7 @@ func (w *webhook) checkToken(sent []string) error {
 	return nil
 }
 
-// checkBody checks the signature over the field that it covers; false where the callback bears none and need not.
+// checkBody checks the signature over the field that it covers; it returns false if the callback has no signature and needs none.
 func (w *webhook) checkBody(r pack.Request) (signed bool, err error) {
 	form, err := readForm(r)
 	switch {
@@ -109,7 +109,7 @@ func (w *webhook) checkBody(r pack.Request) (signed bool, err error) {
 	case r.Door == doorAll:
 		return true, w.checkAll(form)
 	default:
-		// What is no form has no fields, so it bears no signature; where a token vouches for it, it is quarantined.
+		// A body that is not a form has no fields and so no signature; with a valid token it is quarantined.
 		return w.checkSigned(form, r.Header.Values(signedHeader))
 	}
 }
@@ -142,8 +142,8 @@ func (w *webhook) checkSigned(form url.Values, signatures []string) (signed bool
 	return true, w.checkSignature(data, signatures[0])
 }
 
-// Normalize reads all of a batch's items in their order, one of them, or the one document that was signed. Of a whole batch
-// it fails with the first item that cannot be read.
+// Normalize reads all items of a batch in their order, or one item, or the one document that was signed. For a whole batch it fails at the
+// first unreadable item.
 func (w *webhook) Normalize(r pack.Request, v signingv1.Verification) ([]*signingv1.SigningEvent, error) {
 	stamp := &signingv1.SigningEvent{
 		Source: w.source, Provider: Name, Verification: v, ReceivedAt: timestamppb.New(r.ReceivedAt),

@@ -32,7 +32,7 @@ const (
 	rsaSig  = signingv1.Verification_VERIFICATION_RSA
 )
 
-func TestWhatVouchesOnEachDoor(t *testing.T) {
+func TestCredentialsOnEachRoute(t *testing.T) {
 	t.Parallel()
 	key, certificate := newKey(t)
 	another, _ := newKey(t)
@@ -192,7 +192,7 @@ func TestKeysOfEveryForm(t *testing.T) {
 	}
 }
 
-func TestBothDoorsTellOneFact(t *testing.T) {
+func TestBothRoutesReportOneFact(t *testing.T) {
 	t.Parallel()
 	w := newWebhook(t, config.Webhook{Token: "demo"})
 	id := func(door string, form string) string {
@@ -222,10 +222,10 @@ func TestABatchKeepsItsOrderAndDropsRepetitions(t *testing.T) {
 	w := newWebhook(t, config.Webhook{Token: "demo"})
 	list := events(t, w, post("/all", batch(
 		item("/api/v1/signer/S/", "status", "20", "2018-03-20T07:00:00"),
-		item("/api/v1/signer/S/", "status", "20", "2018-03-20T07:00:00"), // the same again
+		item("/api/v1/signer/S/", "status", "20", "2018-03-20T07:00:00"), // the same item again
 		item("/api/v1/signer/S/", "status", "20", "2018-03-20T07:05:00"), // opened once more
 		item("/api/v1/signer/S/", "status", "40", "2018-03-20T07:09:00"),
-		item("/api/v1/signers/S/", "status", "40", "2018-03-20 07:09:00 UTC"), // the same in other words
+		item("/api/v1/signers/S/", "status", "40", "2018-03-20 07:09:00 UTC"), // the same fact in another form
 		item("/api/v1/signer/S/", "status", "40", "2018-03-21T07:09:00"),      // reset meanwhile, and signed again
 		item("/api/v1/signer/T/", "status", "40", "2018-03-20T07:09:01"),
 	)), token)
@@ -245,7 +245,7 @@ func TestABatchKeepsItsOrderAndDropsRepetitions(t *testing.T) {
 	}
 }
 
-func TestTheSignedDoorTrustsOnlyWhatIsSigned(t *testing.T) {
+func TestTheSignedRouteTrustsOnlySignedFields(t *testing.T) {
 	t.Parallel()
 	w := newWebhook(t, config.Webhook{Token: "demo"})
 	r := post("/signed", url.Values{
@@ -266,7 +266,7 @@ func TestTheSignedDoorTrustsOnlyWhatIsSigned(t *testing.T) {
 	}
 }
 
-func TestTheSignedDoorCompletesWithoutAnotherTriggerOnly(t *testing.T) {
+func TestTheSignedRouteCompletesOnlyWithoutAnotherTrigger(t *testing.T) {
 	t.Parallel()
 	w := newWebhook(t, config.Webhook{Token: "demo"})
 	for form, want := range map[string]string{
@@ -290,18 +290,18 @@ func TestTheSignedDoorCompletesWithoutAnotherTriggerOnly(t *testing.T) {
 		"uuid=D&notify_when=4":                  "other.recorded signed.notify_when=4",
 		"uuid=D&status=99":                      "other.recorded signed.status=99",
 		"uuid=D&status=030":                     "other.recorded signed.status=030",
-		"uuid=D&status=40&event=rejected":       "other.recorded signed.event=rejected.status=40", // they disagree
+		"uuid=D&status=40&event=rejected":       "other.recorded signed.event=rejected.status=40", // the reasons disagree
 		"uuid=D&event=signed&event=created":     "other.recorded signed.event#2=created",
 		"uuid=D&event=eric@example.com":         "other.recorded signed.event",
 		"resource_uri=/api/v1/signer/S/&uuid=D": "other.recorded signed",
 		"resource_uri=/api/v1/group/g/&uuid=D":  "other.recorded signed",
-		"uuid=D&tag=created&name=rejected":      "document.completed signed", // what people write is no trigger
+		"uuid=D&tag=created&name=rejected":      "document.completed signed", // free text is not a reason
 		"uuid=D&tag1=sent&tags=void&group=test": "document.completed signed",
 		"uuid=D&document_status=40":             "document.voided signed.document_status=40",
 		"uuid=D&event_name=rejected":            "document.declined signed.event_name=rejected",
 		"uuid=D&state=voided":                   "other.recorded signed.state=voided",
 		"uuid=D&result=cancelled":               "other.recorded signed.result=cancelled",
-		"uuid=D&type=rejected":                  "other.recorded signed.type=rejected", // a name that is not known has no strong meaning
+		"uuid=D&type=rejected":                  "other.recorded signed.type=rejected", // an unknown name has no strong meaning
 		"uuid=D&reason=Declined":                "other.recorded signed.reason=Declined",
 		"uuid=D&code=50":                        "other.recorded signed.code=50",
 		"uuid=D&value=40":                       "other.recorded signed.value=40",
@@ -332,7 +332,7 @@ func TestTheSignedDoorCompletesWithoutAnotherTriggerOnly(t *testing.T) {
 	}
 }
 
-// A true completion after another trigger must not be taken for its repetition.
+// A real completion after a callback for another reason must not be dropped as its repetition.
 func TestAnotherTriggerDoesNotTakeTheCompletionsID(t *testing.T) {
 	t.Parallel()
 	w := newWebhook(t, config.Webhook{Token: "demo"})
@@ -367,8 +367,8 @@ func TestAnUnknownStatusHasNoStrongMeaning(t *testing.T) {
 	}
 }
 
-// "None" is how the provider's own language writes nothing: two such signers are not one person.
-func TestAWordForNothingIsNobody(t *testing.T) {
+// "None" is Python's placeholder for no value, and the provider uses Python: two signers called None are not one person.
+func TestAPlaceholderIsNotAnID(t *testing.T) {
 	t.Parallel()
 	w := newWebhook(t, config.Webhook{Token: "demo"})
 	list := events(t, w, post("/all", batch(
@@ -378,7 +378,7 @@ func TestAWordForNothingIsNobody(t *testing.T) {
 		t.Errorf("%v", list)
 	}
 	if _, err := w.Normalize(post("/signed", "uuid=None&name=N"), token); err == nil {
-		t.Error("a document called None was taken")
+		t.Error("a document called None was accepted")
 	}
 }
 
@@ -419,7 +419,7 @@ func TestNoAddressInATypesName(t *testing.T) {
 	}
 }
 
-func TestAnEmptyBatchTellsOfNothing(t *testing.T) {
+func TestAnEmptyBatchReportsNothing(t *testing.T) {
 	t.Parallel()
 	events, err := newWebhook(t, config.Webhook{Token: "demo"}).Normalize(post("/all", "data=[]"), token)
 	if !errors.Is(err, pack.ErrNothing) || len(events) != 0 {
@@ -427,7 +427,7 @@ func TestAnEmptyBatchTellsOfNothing(t *testing.T) {
 	}
 }
 
-func TestWhatNobodyCanReadIsQuarantined(t *testing.T) {
+func TestUnreadableCallbacksAreQuarantined(t *testing.T) {
 	t.Parallel()
 	w := newWebhook(t, config.Webhook{Token: "demo"})
 	ok := item("/api/v1/signer/S/", "status", "40", "2018-03-20T07:09:00")
@@ -525,7 +525,7 @@ func publicDER(t *testing.T, key any) []byte {
 	return der
 }
 
-// oldCertificate is made like the provider's own: X.509 v1 (no version), serial 0, and an @ in a PrintableString, which
+// oldCertificate resembles the provider's own: X.509 v1 (no version), serial 0, and an @ in a PrintableString, which
 // crypto/x509 refuses.
 func oldCertificate(t *testing.T, key *rsa.PublicKey) []byte {
 	t.Helper()
@@ -557,7 +557,7 @@ func oldCertificate(t *testing.T, key *rsa.PublicKey) []byte {
 		Signature asn1.BitString
 	}{tbs, algorithm, asn1.BitString{Bytes: make([]byte, 256), BitLength: 2048}})
 	if _, err := x509.ParseCertificate(der); err == nil {
-		t.Fatal("crypto/x509 takes it: it is no test of anything")
+		t.Fatal("crypto/x509 accepts it, so the test proves nothing")
 	}
 	return der
 }

@@ -1,8 +1,8 @@
-// Package instant reads the times that providers write, whatever their form.
+// Package instant parses the time formats that providers send.
 //
-// Providers change the form of their times without notice: a number where the documentation shows text, an offset
-// without its colon, no zone at all. A form is read where it has one reading. Where it has several (03/04/2025, a zone's
-// abbreviation other than UTC and GMT) or none, nothing is guessed.
+// Providers change their time formats without notice: a number where the documentation shows text, an offset without its colon, no zone at
+// all. Parse accepts a format that has one reading. If it has several (03/04/2025, a zone abbreviation other than UTC and GMT) or none,
+// Parse does not guess.
 package instant
 
 import (
@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// Parse reads a time; false where text has no single reading.
+// Parse parses a time; it returns false if text has no single reading.
 //
-// A text without a zone is UTC: the one zone that any of the providers writes. It reads:
+// A text without a zone is UTC: the only zone that a provider writes. Parse accepts:
 //   - ISO 8601 and RFC 3339 with one or two digits for each part, "-", "/" or "." in the date, "T", "t" or blanks before
 //     the time, a fraction behind "." or ",", and the zone as Z, UTC, GMT, +hh, +hhmm or +hh:mm; also without any
 //     separators (20250311T180530Z);
@@ -49,24 +49,24 @@ func Parse(text string) (time.Time, bool) {
 	return combine(m[1], m[2], m[3], m[4], m[5], m[6], m[7])
 }
 
-// longest is more bytes than any form has; JavaScript's, with its zone's name, has about 70.
+// longest is a length in bytes that no format reaches; JavaScript's, with its zone name, has about 70.
 const longest = 128
 
-// usual are the two forms that the providers document. To read them costs 0.1 us, the expressions below 5 us.
+// usual are the two formats that the providers document. Parsing them takes 0.1 us, the expressions below 5 us.
 var usual = []string{time.RFC3339, "2006-01-02T15:04:05"}
 
 var (
-	// /Date(1531228693000)/ and /Date(1531228693000+0200)/: the number counts in UTC, the offset tells where the writer was.
+	// /Date(1531228693000)/ and /Date(1531228693000+0200)/: the number is in UTC, and the offset is only the writer's zone.
 	wrapped = regexp.MustCompile(`^\\?/Date\((-?\d+)(?:[+-]\d{4})?\)\\?/$`)
 
-	// A date, the hour, minute, second and fraction, AM or PM, and what follows: the zone, or the year.
+	// A date, the hour, minute, second and fraction, AM or PM, and the rest: the zone, or the year.
 	written = regexp.MustCompile(`(?i)^(\S.*?)(?:t|,?\s+(?:at\s+)?)(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:[.,](\d+))?)?(?:\s*([ap])\.?m\.?)?(\s*[^\d.,:].*)?$`)
 	// 20250311T180530.250Z, 20250311180530
 	compact = regexp.MustCompile(`(?i)^(\d{8})[t ]?(\d{2})(\d{2})(?:(\d{2})(?:[.,](\d+))?)?()(\s*[^\d.,].*)?$`)
 )
 
-// Unix times count where they lie between 1990 and 2100, in seconds: 0 and small numbers are no dates, and in these 110
-// years no number has two readings, because each unit is a thousand of the next.
+// Unix times are accepted from 1990 to 2100, in seconds: 0 and small numbers are no dates. In these 110 years no number has two readings,
+// because each unit is a thousandth of the previous one.
 const (
 	earliest = 631152000
 	latest   = 4102444800
@@ -91,13 +91,13 @@ func unix(text string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// combine joins the parts and refuses a time that the calendar or the clock does not have: 31 February, 25 o'clock.
+// combine joins the parts and refuses an impossible date or time: 31 February, 25 o'clock.
 func combine(dateText, hour, minute, second, fraction, half, rest string) (time.Time, bool) {
 	d, ok := readDate(dateText)
 	if !ok {
 		return time.Time{}, false
 	}
-	if d.year == 0 { // asctime has the year behind the time
+	if d.year == 0 { // asctime has the year after the time
 		m := yearLast.FindStringSubmatch(rest)
 		if m == nil {
 			return time.Time{}, false
@@ -123,7 +123,7 @@ func combine(dateText, hour, minute, second, fraction, half, rest string) (time.
 		return time.Time{}, false
 	}
 	ns := nanoseconds(fraction)
-	// ISO 8601 has 24:00:00, the end of a day, and 60 for a leap second, which Unix time does not have: the next second stands for it.
+	// ISO 8601 has 24:00:00, the end of a day, and 60 for a leap second, which Unix time does not have: the next second replaces it.
 	midnight := h == 24 && m == 0 && s == 0 && ns == 0 && half == ""
 	if !midnight && (h > 23 || m > 59 || s > 60) {
 		return time.Time{}, false
@@ -131,7 +131,7 @@ func combine(dateText, hour, minute, second, fraction, half, rest string) (time.
 	return within(time.Date(d.year, d.month, d.day, h, m, s, ns, time.UTC).Add(-offset))
 }
 
-// within refuses a time outside the years that callbacks are from: programs write year 1, 1970 and 9999 for no time.
+// within refuses a time outside the plausible years: programs write year 1, 1970 and 9999 for no time.
 func within(t time.Time) (time.Time, bool) {
 	return t, t.Unix() >= earliest && t.Unix() < latest
 }
@@ -140,7 +140,7 @@ type date struct {
 	year    int
 	month   time.Month
 	day     int
-	weekday string // its first three letters, in lower case; empty where the text names none
+	weekday string // its first three letters, in lower case; empty if the text has none
 }
 
 var (
@@ -157,7 +157,7 @@ var (
 	yearLast   = regexp.MustCompile(`^(.*?)\s+(\d{4})$`)
 )
 
-// readDate reads a date; its year is 0 where it has none.
+// readDate reads a date; its year is 0 if it has none.
 func readDate(text string) (d date, ok bool) {
 	for _, form := range numeric {
 		if m := form.FindStringSubmatch(text); m != nil {
@@ -181,7 +181,7 @@ func readDate(text string) (d date, ok bool) {
 	return date{}, false
 }
 
-// dayAndMonth reads the two numbers before a year. Some write the day first and some the month: 13/03/2025 has one reading,
+// dayAndMonth reads the two numbers before a year. Some writers put the day first and some the month: 13/03/2025 has one reading,
 // 03/04/2025 has two.
 func (d date) dayAndMonth(first, second, year int) (date, bool) {
 	switch {
@@ -193,7 +193,7 @@ func (d date) dayAndMonth(first, second, year int) (date, bool) {
 	return d, d.year > 0
 }
 
-// monthNamed reads an English month or its first letters. Other languages have words that begin alike: marraskuu is November.
+// monthNamed reads an English month or its first letters. Words of other languages can begin the same: marraskuu is November.
 func monthNamed(letters string) time.Month {
 	for m := time.January; m <= time.December; m++ {
 		if strings.HasPrefix(strings.ToLower(m.String()), strings.ToLower(letters)) {
@@ -203,14 +203,14 @@ func monthNamed(letters string) time.Month {
 	return 0
 }
 
-// zone is UTC, GMT, UT or Z, or an offset with one of the first three before it or a name behind it, which it makes
-// redundant: "+0000 UTC", "GMT+0100 (Central European Standard Time)", "+01:00[Europe/Berlin]".
+// zone is UTC, GMT, UT or Z, or an offset. One of the first three may precede the offset, and a redundant name may follow it:
+// "+0000 UTC", "GMT+0100 (Central European Standard Time)", "+01:00[Europe/Berlin]".
 var zone = regexp.MustCompile(`(?i)^\s*(?:z|(?:utc|gmt|ut)?\s*(?:([+\x{2212}-]|\s)(\d{1,2})(?::?(\d{2}))?)?)(?:\s*[a-z]{1,5}|\s*\(.*\)|\[.*\])?$`)
 
-// name is a zone without an offset, which is UTC or nothing: [Europe/Berlin] and (EST) alone tell an offset that is not read here.
+// name is a zone without an offset. Only UTC is accepted: [Europe/Berlin] and (EST) alone name an offset that is not known here.
 var name = regexp.MustCompile(`(?i)^\s*(?:|(?:z|utc|gmt|ut)(?:\s*\(.*\)|\[.*\])?|\s*[(\[](?:z|utc|gmt|ut|etc/utc|coordinated universal time|greenwich mean time)[)\]])$`)
 
-// readZone returns how far a zone is ahead of UTC.
+// readZone returns a zone's offset to the east of UTC.
 func readZone(text string) (time.Duration, bool) {
 	if name.MatchString(text) {
 		return 0, true
@@ -230,13 +230,13 @@ func readZone(text string) (time.Duration, bool) {
 	return offset, true
 }
 
-// number reads digits; 0 where there are none.
+// number parses digits; 0 if there are none.
 func number(digits string) int {
-	n, _ := strconv.Atoi(digits) // the expressions let at most four digits through
+	n, _ := strconv.Atoi(digits) // the expressions match at most four digits
 	return n
 }
 
-// nanoseconds reads the digits behind the point; those behind the ninth are cut off.
+// nanoseconds parses the digits after the point; it ignores those after the ninth.
 func nanoseconds(fraction string) int {
 	return number((fraction + "000000000")[:9])
 }

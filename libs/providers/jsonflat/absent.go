@@ -5,8 +5,8 @@ import (
 	"unicode"
 )
 
-// Absent reports whether text stands for a missing id: it is empty, blank or invisible, punctuation alone, or the word that people
-// and programs write for no value. 0 is an id.
+// Absent reports whether text stands for a missing id: it is empty, blank, invisible or only punctuation, or it is a usual placeholder for no
+// value, such as "null". 0 is an id.
 func Absent(text string) bool {
 	switch strings.ToLower(text) {
 	case "null", "(null)", "undefined", "none", "nil", "<nil>", "nan", "[object object]", "n/a", "00000000-0000-0000-0000-000000000000":
@@ -15,7 +15,7 @@ func Absent(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return unicode.In(r, unicode.L, unicode.N, unicode.S) })
 }
 
-// PeekID is Peek for an id: "" also where the text stands for none (see Absent).
+// PeekID is Peek for an id: it also returns "" for a placeholder (see Absent).
 func (o *Object) PeekID(key string) string {
 	if id := o.Peek(key); !Absent(id) {
 		return id
@@ -23,7 +23,7 @@ func (o *Object) PeekID(key string) string {
 	return ""
 }
 
-// TakeID is Take for an id. A text that stands for none stays among the attributes.
+// TakeID is Take for an id. A placeholder stays among the attributes.
 func (o *Object) TakeID(key string) string {
 	if o.PeekID(key) == "" {
 		return ""

@@ -2,8 +2,8 @@
 // text. It is where "nothing is lost" happens: a field is either taken to its canonical place, or ends in the
 // attributes.
 //
-// encoding/json says whether bytes are JSON; this package only cuts them. That takes a third of the time of decoding
-// into map[string]any, and keeps what a map would lose: the order, the digits of numbers, and names that come twice.
+// encoding/json checks whether bytes are JSON; this package only splits them. That takes a third of the time of decoding into map[string]any,
+// and keeps what a map would lose: the order, the digits of numbers, and repeated names.
 package jsonflat
 
 import (
@@ -24,29 +24,29 @@ import (
 // MaxDepth is how deep objects and arrays may be nested. Providers' callbacks have two or three levels.
 const MaxDepth = 64
 
-// The flat form may be this much larger than what came: a long name in front of very many leaves would otherwise make
-// gigabytes out of one megabyte. Real callbacks grow by less than half.
+// The flat form may be this much larger than the input: a long name in front of very many leaves would otherwise make gigabytes out of one
+// megabyte. Real callbacks grow by less than half.
 const (
 	mayGrow  = 16   // times
-	mayStart = 4096 // bytes on top
+	mayStart = 4096 // additional bytes
 )
 
 // Object is the flat form of one JSON object or one form.
 type Object struct {
 	fields  []field
 	index   map[string]int // of fields, by key
-	repeats map[string]int // how often a key came again
+	repeats map[string]int // how often a key was repeated
 	size    int            // bytes of keys and texts
 	limit   int
 }
 
 type field struct {
 	key, text string
-	scalar    bool // a string or a number: may stand in a canonical place
+	scalar    bool // a string or a number, which can be the value of a canonical field
 	taken     bool
 }
 
-// Parse reads one JSON object. What it cannot read is a *pack.UnreadableError.
+// Parse reads one JSON object. Its error is a *pack.UnreadableError.
 func Parse(data []byte) (*Object, error) {
 	data = pack.TrimBOM(data)
 	if err := check(data); err != nil {
@@ -107,7 +107,7 @@ func noArray(data []byte) error {
 	return &pack.UnreadableError{Reason: "not-json", Detail: "not a JSON array"}
 }
 
-// Form reads the fields of a form or a query: each is a text. A name that comes again is kept as name#2.
+// Form reads the fields of a form or a query: each is a text. A repeated name becomes name#2.
 func Form(values url.Values) (*Object, error) {
 	o := newObject(len(values), -1)
 	for _, key := range slices.Sorted(maps.Keys(values)) {
@@ -121,7 +121,7 @@ func Form(values url.Values) (*Object, error) {
 	return o, nil
 }
 
-// Peek is the text of the string or number under key; "" where there is none.
+// Peek returns the string or number under key as text; "" if there is none.
 func (o *Object) Peek(key string) string {
 	if i, ok := o.index[key]; ok && o.fields[i].scalar {
 		return o.fields[i].text
@@ -129,7 +129,7 @@ func (o *Object) Peek(key string) string {
 	return ""
 }
 
-// Text is the text under key, whatever kind it is of; "" where there is none.
+// Text returns the value of any kind under key as text; "" if there is none.
 func (o *Object) Text(key string) string {
 	if i, ok := o.index[key]; ok {
 		return o.fields[i].text
@@ -137,8 +137,8 @@ func (o *Object) Text(key string) string {
 	return ""
 }
 
-// Take is Peek for a value that goes to its canonical place: it is no attribute any more. An empty one stays, so that
-// it can be told from one that did not come.
+// Take is Peek for a value that becomes a canonical field: it is no longer an attribute. An empty value stays an attribute, so that it differs
+// from a missing one.
 func (o *Object) Take(key string) string {
 	text := o.Peek(key)
 	if text != "" {
@@ -147,21 +147,21 @@ func (o *Object) Take(key string) string {
 	return text
 }
 
-// Drop removes a field whose value stands elsewhere already.
+// Drop removes a field whose value is already stored elsewhere.
 func (o *Object) Drop(key string) {
 	if i, ok := o.index[key]; ok {
 		o.fields[i].taken = true
 	}
 }
 
-// Set replaces the text under a key that came.
+// Set replaces the text under an existing key.
 func (o *Object) Set(key, text string) {
 	if i, ok := o.index[key]; ok {
 		o.fields[i].text = text
 	}
 }
 
-// Keys lists the keys in the order in which they came.
+// Keys returns the keys in their original order.
 func (o *Object) Keys() []string {
 	keys := make([]string, len(o.fields))
 	for i, f := range o.fields {
@@ -170,7 +170,7 @@ func (o *Object) Keys() []string {
 	return keys
 }
 
-// Attributes is all that was not taken; nil where nothing is left.
+// Attributes returns all fields that were not taken; nil if there are none.
 func (o *Object) Attributes() map[string]string {
 	var attributes map[string]string
 	for _, f := range o.fields {
@@ -189,8 +189,8 @@ func newObject(fields, limit int) *Object {
 	return &Object{fields: make([]field, 0, fields), index: make(map[string]int, fields), limit: limit}
 }
 
-// add keeps a field, under key#2, key#3, … where the key is there already: {"a.b":1,"a":{"b":2}} has two values, and
-// so has {"a":1,"a":2}.
+// add keeps a field, under key#2, key#3, … if the key already exists: {"a.b":1,"a":{"b":2}} has two values for a.b, and {"a":1,"a":2} has two
+// for a.
 func (o *Object) add(key, text string, scalar bool) bool {
 	if _, there := o.index[key]; there {
 		if o.repeats == nil {
@@ -210,7 +210,7 @@ func (o *Object) add(key, text string, scalar bool) bool {
 	return o.limit < 0 || o.size <= o.limit
 }
 
-// check says why data is not JSON in UTF-8. Its words hold nothing of data.
+// check returns why data is not JSON in UTF-8. The error contains nothing of data.
 func check(data []byte) error {
 	if err := pack.CheckUTF16(data); err != nil {
 		return err
@@ -228,13 +228,13 @@ func check(data []byte) error {
 	return &pack.UnreadableError{Reason: "not-json", Detail: "no JSON"}
 }
 
-// reader walks over text that is known to be JSON, so it looks only at what can come next.
+// reader walks over text that is known to be JSON, so it checks only the possible next tokens.
 type reader struct {
 	s  string
 	at int
 }
 
-// flat reads the object that begins at r.at.
+// flat reads the object at r.at.
 func (r *reader) flat(size int) (*Object, error) {
 	// A field takes some 40 bytes in providers' callbacks.
 	o := newObject(4+size/40, mayStart+mayGrow*size)
@@ -292,11 +292,11 @@ func (r *reader) value(o *Object, key string, depth int) error {
 			return err
 		}
 		var compact bytes.Buffer
-		// It cannot fail: the text was checked.
+		// It cannot fail: the text is valid JSON.
 		_ = json.Compact(&compact, []byte(r.s[start:r.at]))
 		fits = o.add(key, compact.String(), false)
 	default:
-		r.word()
+		r.literal()
 		switch literal := r.s[start:r.at]; literal {
 		case "null":
 			fits = o.add(key, "", false)
@@ -326,19 +326,19 @@ func (r *reader) text() string {
 		return r.s[start+1 : r.at-1]
 	}
 	var s string
-	// It cannot fail: the text was checked.
+	// It cannot fail: the text is valid JSON.
 	_ = json.Unmarshal([]byte(r.s[start:r.at]), &s)
 	return s
 }
 
-// word passes a number, true, false or null.
-func (r *reader) word() {
+// literal skips a number, true, false or null.
+func (r *reader) literal() {
 	for r.at < len(r.s) && !strings.ContainsRune(",]} \t\r\n", rune(r.s[r.at])) {
 		r.at++
 	}
 }
 
-// skip passes the array or object at r.at.
+// skip skips the array or object at r.at.
 func (r *reader) skip() error {
 	for depth := 0; ; {
 		switch r.s[r.at] {

@@ -47,7 +47,7 @@ func TestEveryLeafHasItsOwnKey(t *testing.T) {
 	}
 }
 
-func TestTakenFieldsAreNoAttributes(t *testing.T) {
+func TestTakenFieldsAreNotAttributes(t *testing.T) {
 	t.Parallel()
 	o, err := jsonflat.Parse([]byte(`{"id":"x","id":"y","contract":11602,"empty":"","none":null,"list":["z"],"yes":true,"more":{"id":"w"}}`))
 	if err != nil {
@@ -69,7 +69,7 @@ func TestTakenFieldsAreNoAttributes(t *testing.T) {
 	}
 }
 
-func TestFormFieldsThatComeAgainAreKept(t *testing.T) {
+func TestRepeatedFormFieldsAreKept(t *testing.T) {
 	t.Parallel()
 	o, err := jsonflat.Form(url.Values{"tag": {"x", "y"}, "name": {""}})
 	if err != nil {
@@ -124,7 +124,7 @@ func TestUnreadable(t *testing.T) {
 }
 
 // One broken item must not affect the others: Items does not parse the items.
-func TestItemsAreCutWhateverIsInThem(t *testing.T) {
+func TestItemsAreSplitWithoutParsing(t *testing.T) {
 	t.Parallel()
 	for data, want := range map[string][]string{
 		`[]`: nil, " [ ] ": nil, `[,]`: nil,
@@ -146,7 +146,7 @@ func TestItemsAreCutWhateverIsInThem(t *testing.T) {
 	}
 }
 
-func TestAByteOrderMarkIsReadPast(t *testing.T) {
+func TestAByteOrderMarkIsSkipped(t *testing.T) {
 	t.Parallel()
 	o, err := jsonflat.Parse([]byte("\ufeff {\"a\":\"\ufeffb\"}"))
 	if err != nil {
@@ -168,7 +168,7 @@ func wantUnreadable(t *testing.T, err error, reason, detail string) {
 	}
 }
 
-// FuzzParse compares with encoding/json: the same bytes are read, and the same leaves come out in the same order.
+// FuzzParse compares with encoding/json: both accept the same bytes, and return the same leaves in the same order.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{`{}`, `{"a":{"b":[1,{"c":"]"}]},"d":null}`, `{"a":"\ud800\"","":{"":{}}}`, ` { "a" : -1.5e+3 } `, `[{}]`} {
 		f.Add([]byte(seed))
@@ -178,7 +178,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			var u *pack.UnreadableError
 			if !errors.As(err, &u) {
-				t.Fatalf("%T is no UnreadableError", err)
+				t.Fatalf("%T is not an UnreadableError", err)
 			}
 			readable := utf8.Valid(data) && json.Valid(data) && bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{"))
 			if readable != (u.Reason == "too-deep" || u.Reason == "too-large") {
@@ -198,7 +198,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// leaves are the texts of an object's leaves by encoding/json, in their order.
+// leaves returns the texts of an object's leaves as encoding/json reads them, in their order.
 func leaves(t *testing.T, data []byte) []string {
 	t.Helper()
 	d := json.NewDecoder(bytes.NewReader(data))

@@ -10,8 +10,8 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// Time is the first of the fields that holds a time; nil where none does. Fields that hold something else are named in the
-// attribute pack.TimeUnread, and keep their own text.
+// Time returns the first of the fields that contains a time; nil if none does. The attribute pack.TimeUnread names the other fields that were
+// read before it, which keep their own text.
 func (o *Object) Time(names ...string) *timestamppb.Timestamp {
 	var unread []string
 	var found *timestamppb.Timestamp
@@ -35,7 +35,7 @@ func (o *Object) Time(names ...string) *timestamppb.Timestamp {
 	return found
 }
 
-// Nested reports whether an object came under the name: {"$date":"2025-03-11T18:05:30Z"} is kept as name.$date.
+// Nested reports whether the name's value was an object: {"$date":"2025-03-11T18:05:30Z"} is kept as name.$date.
 func (o *Object) Nested(name string) bool {
 	return slices.ContainsFunc(o.fields, func(f field) bool {
 		rest, ok := strings.CutPrefix(f.key, name)
@@ -43,7 +43,7 @@ func (o *Object) Nested(name string) bool {
 	})
 }
 
-// extended is a time as MongoDB's extended JSON writes it: {"$date":"2025-03-11T18:05:30Z"} or
+// extended returns a time in MongoDB's extended JSON: {"$date":"2025-03-11T18:05:30Z"} or
 // {"$date":{"$numberLong":"1741716330000"}}. Clickwrap's ids are MongoDB's.
 func (o *Object) extended(name string) string {
 	if text := o.Peek(name + ".$date"); text != "" {

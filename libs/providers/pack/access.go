@@ -1,7 +1,7 @@
 package pack
 
-// Closed says why nothing is behind a link, as far as the document tells: a *NotOpenError, or nil where the provider can
-// be asked. Who is not on the document (any more) has nothing to open, though his link was made when he was.
+// Closed returns why a link has no target, as far as the document shows: a *NotOpenError, or nil if the provider can be called. A person who
+// is not (or no longer) on the document has nothing to open, even if the link was made while the person was on it.
 func (d *Document) Closed(link Link) error {
 	var person *Recipient
 	for i := range d.Recipients {
@@ -30,7 +30,7 @@ func (d *Document) Closed(link Link) error {
 	}
 }
 
-// turn tells whether all who sign before a person have signed.
+// turn reports whether all people before this person in the signing order have signed.
 func (d *Document) turn(person *Recipient) bool {
 	for _, other := range d.Recipients {
 		if other.Order < person.Order && !other.Signed {

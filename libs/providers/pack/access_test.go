@@ -19,7 +19,7 @@ func TestClosed(t *testing.T) {
 		"to sign":                  {pack.StatusOpen, pack.Recipient{ID: "R"}, sign, ""},
 		"to sign beside others":    {pack.StatusOpen, pack.Recipient{ID: "R", Order: 1}, sign, ""},
 		"to sign after others":     {pack.StatusOpen, pack.Recipient{ID: "R", Order: 2}, sign, pack.NotYet},
-		"who knows how far it is":  {pack.StatusUnknown, pack.Recipient{ID: "R"}, sign, ""},
+		"to sign, status unknown":  {pack.StatusUnknown, pack.Recipient{ID: "R"}, sign, ""},
 		"has signed":               {pack.StatusOpen, pack.Recipient{ID: "R", Signed: true}, sign, pack.AlreadySigned},
 		"has signed out of turn":   {pack.StatusOpen, pack.Recipient{ID: "R", Signed: true, Order: 2}, sign, pack.AlreadySigned},
 		"completed":                {pack.StatusCompleted, pack.Recipient{ID: "R"}, sign, pack.AlreadySigned},
@@ -27,18 +27,18 @@ func TestClosed(t *testing.T) {
 		"declined by others":       {pack.StatusDeclined, pack.Recipient{ID: "R"}, sign, pack.Ended},
 		"voided":                   {pack.StatusVoided, pack.Recipient{ID: "R", Signed: true}, sign, pack.Ended},
 		"expired":                  {pack.StatusExpired, pack.Recipient{ID: "R"}, sign, pack.Ended},
-		"somebody else":            {pack.StatusOpen, pack.Recipient{ID: "S"}, sign, pack.Gone},
-		"nobody":                   {pack.StatusOpen, pack.Recipient{}, sign, pack.Gone},
+		"another person":           {pack.StatusOpen, pack.Recipient{ID: "S"}, sign, pack.Gone},
+		"no recipient":             {pack.StatusOpen, pack.Recipient{}, sign, pack.Gone},
 		"to download":              {pack.StatusCompleted, pack.Recipient{ID: "R", Signed: true}, download, ""},
 		"to download too early":    {pack.StatusOpen, pack.Recipient{ID: "R", Signed: true}, download, pack.NotYet},
-		"to download, who knows":   {pack.StatusUnknown, pack.Recipient{ID: "R", Signed: true}, download, pack.NotYet},
+		"to download, unknown":     {pack.StatusUnknown, pack.Recipient{ID: "R", Signed: true}, download, pack.NotYet},
 		"to download, never":       {pack.StatusDeclined, pack.Recipient{ID: "R", Signed: true}, download, pack.Ended},
 		"to download by strangers": {pack.StatusCompleted, pack.Recipient{ID: "S"}, download, pack.Gone},
 	} {
 		d := &pack.Document{Status: tt.status, Recipients: []pack.Recipient{{ID: "1", Signed: true}, {ID: "2", Order: 1}, tt.person}}
 		who := "R"
 		if tt.person.ID == "" {
-			who = "" // a link for nobody is for nobody on the document either
+			who = "" // a link without a recipient matches no person on the document
 		}
 		err := d.Closed(pack.Link{Document: "D", Recipient: who, Purpose: tt.purpose})
 		var not *pack.NotOpenError

@@ -17,10 +17,10 @@ import (
 // UpdatesAttribute names, on an event of the type document.updated, the id of the event that it adds to.
 const UpdatesAttribute = "signrelay.updates"
 
-// Addition returns what a second report of a fact adds to the event that the log holds of it: the whole second report, as an
-// event of its own; nil if it adds nothing to known (docs/adr/0017). Its id is a function of the fact and of the report's
-// content, so that a retry of the report gets the same id. Attributes that describe the delivery and not the fact do not
-// count, because they may differ from one retry to the next. Without known, all of it is new.
+// Addition returns what a second report of a fact adds to the event in the log: the whole second report, as a separate event; nil if it adds
+// nothing to known (docs/adr/0017). Its id is a function of the fact and of the report's content, so a retry of the report gets the same id.
+// Attributes that describe the delivery and not the fact do not count, because they may differ between retries. Without known, the whole
+// report is new.
 func Addition(known, second *signingv1.SigningEvent, delivery ...string) *signingv1.SigningEvent {
 	if second.GetType() == event.DocumentUpdated || second.GetType() == event.EndpointTested {
 		return nil
@@ -62,12 +62,12 @@ func Distinct(events []*signingv1.SigningEvent, delivery ...string) []*signingv1
 	return distinct
 }
 
-// receipt are the fields of an event that say how it was heard of, and those that its id has.
+// receipt lists the fields of an event that describe how it was received, and those that its id contains.
 var receipt = map[protoreflect.Name]bool{
 	"id": true, "source": true, "provider": true, "type": true, "provider_type": true, "provider_event_id": true, "received_at": true, "verification": true,
 }
 
-// contents are the texts that describe the fact, by their path: "document.title", "attributes.tag".
+// contents returns the texts that describe the fact, by path: "document.title", "attributes.tag".
 func contents(e *signingv1.SigningEvent, delivery []string) map[string]string {
 	found := map[string]string{}
 	if e != nil {

@@ -70,7 +70,7 @@ func TestWhatASecondReportAdds(t *testing.T) {
 	}
 }
 
-// An id is a promise to every subscriber and to every Redis in use.
+// Subscribers and dedupe stores keep ids, so they must not change.
 func TestAnUpdatesIDIsStable(t *testing.T) {
 	t.Parallel()
 	second := completed()

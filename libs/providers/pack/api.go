@@ -8,142 +8,142 @@ import (
 	"time"
 )
 
-// API is the REST half of a pack: it asks the provider what callbacks do not tell. It calls only the source's base URL,
-// whatever a payload says. Its errors are *CallError, unless a method says otherwise.
+// API is the REST half of a pack: it requests what callbacks do not contain. It calls only the source's base URL, whatever a payload
+// contains. Its errors are *CallError, unless a method says otherwise.
 type API interface {
-	// Document asks for one document and its people. It fails with ErrNotOurs where the settings leave the document out.
+	// Document requests one document and its people. It fails with ErrNotOurs if the settings exclude the document.
 	Document(ctx context.Context, id string) (*Document, error)
 
-	// Open asks where a link leads right now. What comes back may work for minutes, or once: it is for the person who is
-	// waiting for it, and is kept nowhere. Where there is nothing to open, that is a *NotOpenError.
+	// Open requests the current target of a link. The target may work for minutes, or only once: it is for the person who waits for it, and
+	// must not be stored. If there is nothing to open, the error is a *NotOpenError.
 	Open(ctx context.Context, link Link) (*Target, error)
 }
 
-// Finder is an API whose provider's callbacks about a person do not say which document he is on.
+// Finder is an API whose provider's callbacks about a person do not contain the document's id.
 type Finder interface {
-	// DocumentOf asks for the id of the one document that a recipient is on.
+	// DocumentOf requests the id of the one document that a recipient is on.
 	DocumentOf(ctx context.Context, recipient string) (string, error)
 }
 
-// ErrNotOurs means that a document is of a group that the source's settings leave out.
-var ErrNotOurs = errors.New("the document is of a group that the settings leave out")
+// ErrNotOurs means that a document belongs to a group that the source's settings exclude.
+var ErrNotOurs = errors.New("the document belongs to a group that the settings exclude")
 
-// Document is a document as its provider's API tells it.
+// Document is a document as its provider's API returns it.
 type Document struct {
 	ID         string
 	Title      string
 	Status     Status
-	Sender     Sender      // who sent it; empty where the API does not tell
+	Sender     Sender      // empty if the API does not return it
 	Recipients []Recipient // in signing order
 }
 
-// Status is how far a document has come.
+// Status is the state of a document.
 type Status string
 
-// How far a document can have come; empty where the API does not tell.
+// States of a document; empty if the API does not return one.
 const (
 	StatusUnknown   Status = ""
 	StatusOpen      Status = "open" // signatures are missing
 	StatusCompleted Status = "completed"
 	StatusDeclined  Status = "declined"
-	StatusVoided    Status = "voided" // withdrawn by its sender, or ended without our knowing why
+	StatusVoided    Status = "voided" // withdrawn by its sender, or ended for an unknown reason
 	StatusExpired   Status = "expired"
 )
 
-// Sender is who sent a document.
+// Sender is the person who sent a document.
 type Sender struct{ Name, Email string }
 
-// Recipient is a person on a document, as the provider's API tells it.
+// Recipient is a person on a document, as the provider's API returns it.
 type Recipient struct {
 	ID                  string
 	FirstName, LastName string
 	Email, Mobile       string // as the provider wrote them
-	ByEmail, BySMS      bool   // on which channels this person wants to be told
-	// NoEmail and NoSMS say why this person must not be told on a channel, whatever he wants; empty where he may.
+	ByEmail, BySMS      bool   // the channels on which this person wants messages
+	// NoEmail and NoSMS say why this person must not get messages on a channel, even if ByEmail or BySMS is true; empty if messages are allowed.
 	NoEmail, NoSMS Undeliverable
-	// Order is the person's place where a document is signed in order: who has a greater one may sign only when all with a
-	// lesser one have. Where there is no order all have the same.
+	// Order is the person's position in the signing order: a person may sign only when all people with a lower Order have signed. Without
+	// a signing order all people have the same value.
 	Order    int
-	Signed   bool // as far as the API tells
-	Declined bool // as far as the API tells
-	// Invite is true when it is for us to send this person his link, and false when the provider does it himself.
+	Signed   bool // as far as the API returns it
+	Declined bool // as far as the API returns it
+	// Invite is true if Signrelay sends this person the link, and false if the provider sends it.
 	Invite bool
-	// SigningURL and DownloadURL are addresses that stay good, and secrets. They are empty where the provider has only such
-	// as go stale: then Open is asked at the click.
+	// SigningURL and DownloadURL are permanent addresses, and secrets. They are empty if the provider has only addresses that expire; then
+	// call Open at the click.
 	SigningURL, DownloadURL string
 }
 
-// Undeliverable is what the provider knows against a channel.
+// Undeliverable is a provider's reason against a channel.
 type Undeliverable string
 
-// What a provider can know against a channel.
+// Reasons against a channel.
 const (
-	OptedOut Undeliverable = "opted-out" // the person wants nothing more on it
-	Landline Undeliverable = "landline"  // the number takes no text messages
+	OptedOut Undeliverable = "opted-out" // the person opted out of it
+	Landline Undeliverable = "landline"  // the number cannot receive text messages
 )
 
-// Purpose is what a link is for.
+// Purpose is the purpose of a link.
 type Purpose string
 
-// What links are for.
+// Purposes of links.
 const (
 	Sign     Purpose = "sign"     // review and sign
 	Download Purpose = "download" // the finished document
 )
 
-// Link is what a short link stands for: not an address, but a person's access to a document.
+// Link is the content of a short link: not an address, but a person's access to a document.
 type Link struct {
 	Document  string // the provider's id
-	Recipient string // the provider's id; empty where it gives its people none
+	Recipient string // the provider's id; empty if the provider has no ids for people
 	Purpose   Purpose
 }
 
-// Target is where a link leads right now: an address, or where the provider has none that works without our credentials,
-// the document itself.
+// Target is the current target of a link: an address, or, if every address of the provider needs the source's credentials, the document
+// itself.
 type Target struct {
 	URL string // a secret; http or https
 
-	Body        io.ReadCloser // the document where URL is empty; whoever asked closes it
+	Body        io.ReadCloser // the document if URL is empty; the caller closes it
 	ContentType string
-	Size        int64 // in bytes; -1 where it is not known
+	Size        int64 // in bytes; -1 if unknown
 }
 
-// NotOpenError means that the provider was asked, and has nothing behind a link now.
+// NotOpenError means that a link has no target now.
 type NotOpenError struct {
 	Reason NotOpen
-	In     time.Duration // when to come again; 0 where nobody knows, or never
+	In     time.Duration // time until another attempt makes sense; 0 if unknown, or never
 }
 
 func (e *NotOpenError) Error() string { return "nothing to open: " + string(e.Reason) }
 
-// NotOpen is why there is nothing behind a link.
+// NotOpen is the reason why a link has no target.
 type NotOpen string
 
-// Why there can be nothing behind a link.
+// Reasons why a link has no target.
 const (
 	AlreadySigned NotOpen = "already-signed" // by this person
-	Ended         NotOpen = "ended"          // the document was declined, withdrawn, or its time ran out
-	NotYet        NotOpen = "not-yet"        // others sign before, or the document is being fetched from an archive
-	Gone          NotOpen = "gone"           // the provider knows no such document or person any more
+	Ended         NotOpen = "ended"          // the document was declined, withdrawn, or expired
+	NotYet        NotOpen = "not-yet"        // other people sign first, or the document is being restored from an archive
+	Gone          NotOpen = "gone"           // the document or the person no longer exists at the provider
 )
 
-// CallError is a REST call that failed. Its text holds no secret and nothing personal.
+// CallError is a REST call that failed. Its text contains no secret and no personal data.
 type CallError struct {
 	Op         string        // "GET request"
-	Status     int           // HTTP status; 0 when no answer came
-	RetryAfter time.Duration // as the provider named it; 0 where it did not
+	Status     int           // HTTP status; 0 without a response
+	RetryAfter time.Duration // as the provider sent it; 0 if it sent none
 	Then       Then
 	Err        error
 }
 
-// Then is what a failed call means for the next one.
+// Then says what to do after a failed call.
 type Then int
 
-// What a failed call can mean for the next one.
+// What to do after a failed call.
 const (
-	Retry  Then = iota // asking again may help
-	GiveUp             // asking this again cannot help
-	Stop               // the account or a setting is at fault: no call helps until the operator has mended it
+	Retry  Then = iota // another attempt may help
+	GiveUp             // another attempt of this call cannot help
+	Stop               // the account or a setting is wrong: every call fails until the operator fixes it
 )
 
 func (e *CallError) Error() string {

@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// Recordings are the samples that a pack embeds from its testdata.
+// Recordings returns the samples that a pack embeds from its testdata.
 func Recordings(embedded embed.FS) fs.FS {
-	// Sub fails on an illegal path only, and this is none.
+	// Sub fails only for an invalid path, and this one is valid.
 	sub, _ := fs.Sub(embedded, "testdata")
 	return sub
 }
@@ -21,13 +21,13 @@ func Recordings(embedded embed.FS) fs.FS {
 // Sample is one recorded callback.
 type Sample struct {
 	Name    string
-	About   string // where it comes from: the recording's leading # lines
+	About   string // the source: the recording's leading # lines
 	Request Request
 }
 
-// ReadSample reads the recording <name>.http from a pack's Samples: lines of comment that begin with #, a request line
-// ("POST /webhooks/<provider>/<source><door>?<query>"), headers, an empty line, the body. One line ending at the end of
-// the file is the file's, not the body's.
+// ReadSample reads the recording <name>.http from a pack's Samples: comment lines that begin with #, a request line
+// ("POST /webhooks/<provider>/<source><route>?<query>"), headers, an empty line, the body. A final line ending belongs to the file, not to
+// the body.
 func ReadSample(samples fs.FS, name string) (Sample, error) {
 	data, err := fs.ReadFile(samples, name+".http")
 	if err != nil {
@@ -44,13 +44,13 @@ func ReadSample(samples fs.FS, name string) (Sample, error) {
 
 	words := strings.Fields(line)
 	if len(words) < 2 {
-		return Sample{}, fmt.Errorf("sample %s: %q is no request line", name, line)
+		return Sample{}, fmt.Errorf("sample %s: %q is not a request line", name, line)
 	}
 	target, err := url.ParseRequestURI(words[1])
 	if err != nil {
 		return Sample{}, fmt.Errorf("sample %s: %w", name, err)
 	}
-	// "", "webhooks", provider, source, and what is left is the door.
+	// "", "webhooks", provider, source, and the rest is the route.
 	parts := strings.SplitN(target.Path, "/", 5)
 	if len(parts) < 4 || parts[1] != "webhooks" {
 		return Sample{}, fmt.Errorf("sample %s: the path is not /webhooks/<provider>/<source>", name)
@@ -63,7 +63,7 @@ func ReadSample(samples fs.FS, name string) (Sample, error) {
 	for line = lines.next(); line != ""; line = lines.next() {
 		key, value, ok := strings.Cut(line, ":")
 		if !ok {
-			return Sample{}, fmt.Errorf("sample %s: %q is no header", name, line)
+			return Sample{}, fmt.Errorf("sample %s: %q is not a header", name, line)
 		}
 		s.Request.Header.Add(textproto.TrimString(key), textproto.TrimString(value))
 	}
@@ -72,7 +72,7 @@ func ReadSample(samples fs.FS, name string) (Sample, error) {
 	return s, nil
 }
 
-// lineReader cuts lines that end in LF or CRLF.
+// lineReader splits text into lines that end in LF or CRLF.
 type lineReader struct{ rest []byte }
 
 func (r *lineReader) next() string {

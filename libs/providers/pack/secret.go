@@ -14,25 +14,25 @@ import (
 // Redacted replaces a secret.
 const Redacted = "[redacted]"
 
-// shortest is the length in bytes from which a secret is found within other text. A shorter one may be an everyday word, so
-// it is found only where it is a whole value: a key "test" leaves "a contest" alone.
+// shortest is the length in bytes from which a secret is also found inside other text. A shorter one may be an everyday word, so it is found
+// only as a whole value: a key "test" leaves "a contest" unchanged.
 const shortest = 12
 
-// Secrets are what authenticates one source. Nothing that is stored of its callbacks may hold one of them.
+// Secrets are the secrets of one source. No stored data of its callbacks may contain one of them.
 type Secrets struct {
 	values    []string
 	spellings []string // of all values, as JSON, forms and queries write them
-	long      []string // the spellings of those of at least shortest bytes
+	long      []string // the spellings of values with at least shortest bytes
 	whole     []wholeValue
 }
 
-// wholeValue finds a short secret where it is a whole value of a body or a query, and replaces it.
+// wholeValue finds and replaces a short secret that is a whole value of a body or a query.
 type wholeValue struct {
 	where       *regexp.Regexp
 	replacement string
 }
 
-// SecretsOf are a source's secrets: those of its webhook and of its API.
+// SecretsOf returns a source's secrets: those of its webhook and of its API.
 func SecretsOf(src config.Source) Secrets {
 	var s Secrets
 	for _, value := range slices.Concat(src.Webhook.Secrets, src.Webhook.Tokens(), []string{src.API.Token, src.API.Key, src.API.Secret}) {
@@ -71,7 +71,7 @@ func spellingsOf(value string) []string {
 	return slices.Compact(all)
 }
 
-// In reports whether a text contains a secret, even as part of a word.
+// In reports whether a text contains a secret, also as part of a word.
 func (s Secrets) In(text string) bool {
 	return slices.ContainsFunc(s.spellings, func(one string) bool { return strings.Contains(text, one) })
 }
@@ -93,7 +93,7 @@ func (s Secrets) Redact(value string) (redacted string, found bool) {
 // RedactAll is Redact for a whole body or query, whose values are JSON or form fields, in any spelling.
 func (s Secrets) RedactAll(text string) (redacted string, found bool) {
 	if !s.In(text) && !strings.Contains(text, `\u`) && !strings.Contains(text, "%") {
-		return text, false // nor is there one in another spelling
+		return text, false // no secret in another spelling either
 	}
 	redacted = jsonString.ReplaceAllStringFunc(s.redactLong(text), func(literal string) string {
 		var value string
@@ -118,7 +118,7 @@ func (s Secrets) RedactAll(text string) (redacted string, found bool) {
 	})
 	if s.In(redacted) {
 		for _, w := range s.whole {
-			// Twice, because two values side by side share what separates them.
+			// Twice, because two adjacent values share their separator.
 			redacted = w.where.ReplaceAllString(w.where.ReplaceAllString(redacted, w.replacement), w.replacement)
 		}
 	}

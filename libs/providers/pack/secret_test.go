@@ -7,7 +7,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-func TestSecretsAreRedactedWhereTheyAreWholeValuesOrLong(t *testing.T) {
+func TestLongSecretsAndWholeValuesAreRedacted(t *testing.T) {
 	t.Parallel()
 	const long = `k/9+aB"c=dEf&gH`
 	s := pack.SecretsOf(config.Source{
@@ -24,7 +24,7 @@ func TestSecretsAreRedactedWhereTheyAreWholeValuesOrLong(t *testing.T) {
 	} {
 		got, found := s.Redact(value)
 		if got != want || found != (value != want) {
-			t.Errorf("%q is %q, want %q", value, got, want)
+			t.Errorf("%q became %q, want %q", value, got, want)
 		}
 	}
 	for text, want := range map[string]string{
@@ -47,7 +47,7 @@ func TestSecretsAreRedactedWhereTheyAreWholeValuesOrLong(t *testing.T) {
 		}
 	}
 	if !s.In("Bearer 12345x") || s.In("Bearer 1234") {
-		t.Error("a header with a secret in it is not noticed")
+		t.Error("a header that contains a secret is not noticed")
 	}
 	none := pack.SecretsOf(config.Source{Webhook: config.Webhook{Secrets: []string{""}, Token: "\n"}})
 	if got, found := none.RedactAll(`{"a":"","b":[]}`); found || none.In("") {

@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// bom is the byte order mark that some encoders put before a text in UTF-8. It is no part of the text. A signature covers it
-// all the same, so only reading skips it.
+// bom is the byte order mark that some encoders write before a UTF-8 text. It is not part of the text. A signature still covers it, so only
+// reading skips it.
 const bom = "\ufeff"
 
-// TrimBOM is a text without the byte order mark before it.
+// TrimBOM returns a text without a leading byte order mark.
 func TrimBOM(text []byte) []byte { return bytes.TrimPrefix(text, []byte(bom)) }
 
 // ParseForm reads URL-encoded fields of a body or a query. A byte order mark before a field's name is not part of the name.
@@ -29,8 +29,8 @@ func ParseForm(encoded string) (url.Values, error) {
 	return values, err
 }
 
-// CheckUTF16 says so of a text in UTF-16, which no pack reads: by its byte order mark, or by a zero byte among its first
-// two, which neither JSON nor a form has. Everything else is nil.
+// CheckUTF16 returns an *UnreadableError for a text in UTF-16, which no pack reads. It recognizes a byte order mark, or a zero byte among the
+// first two bytes, which neither JSON nor a form has. For any other text it returns nil.
 func CheckUTF16(text []byte) error {
 	var encoding string
 	switch {

@@ -26,7 +26,7 @@ func newAPI(s config.Source, client *http.Client) (pack.API, error) {
 	return &api{rest: c}, nil
 }
 
-// Document asks for a document and its recipients.
+// Document requests a document and its recipients.
 func (a *api) Document(ctx context.Context, id string) (*pack.Document, error) {
 	found, err := a.document(ctx, id)
 	if err != nil {
@@ -48,8 +48,8 @@ func (a *api) document(ctx context.Context, id string) (*document, error) {
 	return found, nil
 }
 
-// Open asks how far the document is before it asks for an address: a signing address is given out too early, and opens to
-// an error then, and the finished document's is given out before it is finished.
+// Open checks the document's status before it requests an address. PleaseSign returns a signing address too early, and such an address opens an
+// error page; it also returns the finished document's address before the document is finished.
 func (a *api) Open(ctx context.Context, link pack.Link) (*pack.Target, error) {
 	found, err := a.document(ctx, link.Document)
 	if err != nil {
@@ -67,7 +67,7 @@ func (a *api) Open(ctx context.Context, link pack.Link) (*pack.Target, error) {
 	return a.address(ctx, rest.Call{Op: "GET signingurl", Path: "/recipient/{id}/signingurl", ID: link.Recipient})
 }
 
-// address asks for an address, which is a secret and works for a day at most.
+// address requests an address, which is a secret and works for a day at most.
 func (a *api) address(ctx context.Context, call rest.Call) (*pack.Target, error) {
 	body, err := a.rest.Get(ctx, call)
 	if err != nil {

@@ -128,28 +128,28 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
-// Nothing is asked for where the document tells that there is nothing: its stand-in has no other answer.
+// No address is requested if the document's status excludes one: the test server has no other response.
 func TestOpen(t *testing.T) {
 	t.Parallel()
 	const sign, download = pack.Sign, pack.Download
 	for name, tt := range map[string]struct {
 		document string
 		purpose  pack.Purpose
-		reason   pack.NotOpen // empty where an address is asked for
+		reason   pack.NotOpen // empty if an address is requested
 	}{
-		"his turn":                   {`"status":"sent","recipients":[{"id":"R","status":"sent"}]`, sign, ""},
-		"his turn, but not told yet": {`"status":"sent","recipients":[{"id":"1","status":"complete","routing":1},{"id":"R","status":"pending","routing":2}]`, sign, ""},
-		"others sign beside him":     {`"status":"sent","recipients":[{"id":"1","status":"sent","routing":1},{"id":"R","status":"sent","routing":1}]`, sign, ""},
-		"a word that we do not know": {`"status":"sent","recipients":[{"id":"R","status":"visited"}]`, sign, ""},
-		"others sign before":         {`"status":"sent","recipients":[{"id":"1","status":"sent","routing":1},{"id":"R","status":"pending","routing":2}]`, sign, pack.NotYet},
-		"the file is prepared":       {`"status":"building","recipients":[{"id":"R","status":"pending"}]`, sign, pack.NotYet},
-		"he has signed":              {`"status":"sent","recipients":[{"id":"R","status":"complete"},{"id":"2","status":"sent"}]`, sign, pack.AlreadySigned},
-		"all have signed":            {`"status":"complete","recipients":[{"id":"R","status":"complete"}]`, sign, pack.AlreadySigned},
-		"he declined":                {`"status":"void","recipients":[{"id":"R","status":"void"}]`, sign, pack.Ended},
-		"withdrawn":                  {`"status":"void","recipients":[{"id":"R","status":"sent"}]`, sign, pack.Ended},
-		"withdrawn after he signed":  {`"status":"void","recipients":[{"id":"R","status":"complete"}]`, sign, pack.Ended},
-		"it did not reach him":       {`"status":"sent","recipients":[{"id":"R","status":"failed"}]`, sign, pack.Gone},
-		"corrected to another":       {`"status":"sent","recipients":[{"id":"2","status":"sent"}]`, sign, pack.Gone},
+		"his turn":                      {`"status":"sent","recipients":[{"id":"R","status":"sent"}]`, sign, ""},
+		"in turn, not notified yet":     {`"status":"sent","recipients":[{"id":"1","status":"complete","routing":1},{"id":"R","status":"pending","routing":2}]`, sign, ""},
+		"others sign in parallel":       {`"status":"sent","recipients":[{"id":"1","status":"sent","routing":1},{"id":"R","status":"sent","routing":1}]`, sign, ""},
+		"an unknown status":             {`"status":"sent","recipients":[{"id":"R","status":"visited"}]`, sign, ""},
+		"others sign before":            {`"status":"sent","recipients":[{"id":"1","status":"sent","routing":1},{"id":"R","status":"pending","routing":2}]`, sign, pack.NotYet},
+		"the file is prepared":          {`"status":"building","recipients":[{"id":"R","status":"pending"}]`, sign, pack.NotYet},
+		"has signed":                    {`"status":"sent","recipients":[{"id":"R","status":"complete"},{"id":"2","status":"sent"}]`, sign, pack.AlreadySigned},
+		"all have signed":               {`"status":"complete","recipients":[{"id":"R","status":"complete"}]`, sign, pack.AlreadySigned},
+		"he declined":                   {`"status":"void","recipients":[{"id":"R","status":"void"}]`, sign, pack.Ended},
+		"withdrawn":                     {`"status":"void","recipients":[{"id":"R","status":"sent"}]`, sign, pack.Ended},
+		"withdrawn after the signature": {`"status":"void","recipients":[{"id":"R","status":"complete"}]`, sign, pack.Ended},
+		"the e-mail bounced":            {`"status":"sent","recipients":[{"id":"R","status":"failed"}]`, sign, pack.Gone},
+		"corrected to another":          {`"status":"sent","recipients":[{"id":"2","status":"sent"}]`, sign, pack.Gone},
 
 		"finished":            {`"status":"complete","recipients":[{"id":"R","status":"complete"}]`, download, ""},
 		"not finished":        {`"status":"sent","recipients":[{"id":"R","status":"complete"},{"id":"2","status":"sent"}]`, download, pack.NotYet},
@@ -173,7 +173,7 @@ func TestOpen(t *testing.T) {
 			switch {
 			case tt.reason != "":
 				if !errors.As(err, &not) || not.Reason != tt.reason || asked != "" {
-					t.Errorf("%+v, %v, asked for %q; want %s", got, err, asked, tt.reason)
+					t.Errorf("%+v, %v, requested %q; want %s", got, err, asked, tt.reason)
 				}
 			case err != nil || got.URL != "https://sign.example?e=84364f3c73e8&p=c71ea459c014" || got.Body != nil:
 				t.Errorf("%+v, %v", got, err)
@@ -182,12 +182,12 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// A recipient's id is the provider's word, and no better than a link's.
-func TestARecipientThatWalks(t *testing.T) {
+// A recipient's id comes from the provider and is not trusted.
+func TestARecipientIDWithAPathTraversal(t *testing.T) {
 	t.Parallel()
 	a := apiOf(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/document/"+documentID {
-			t.Errorf("%s was asked for", r.RequestURI)
+			t.Errorf("%s was requested", r.RequestURI)
 		}
 		fmt.Fprint(w, `{"status":"sent","recipients":[{"id":"../document/1","status":"sent"}]}`)
 	})

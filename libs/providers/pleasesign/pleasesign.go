@@ -1,5 +1,5 @@
-// Package pleasesign is the pack of PleaseSign: webhooks signed with HMAC-SHA256, and the REST API, whose signing links are
-// asked for when they are clicked.
+// Package pleasesign is the pack of PleaseSign: webhooks signed with HMAC-SHA256, and the REST API, which creates signing links on
+// request.
 package pleasesign
 
 import (
@@ -22,7 +22,7 @@ var Pack = pack.Pack{
 	}},
 	Webhook:   newWebhook,
 	API:       newAPI,
-	PerMinute: 300, // our own choice: PleaseSign publishes none
+	PerMinute: 300, // Signrelay's choice: PleaseSign publishes no limit
 	Sign:      sign,
 	Samples:   pack.Recordings(recordings),
 }

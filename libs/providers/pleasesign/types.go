@@ -2,14 +2,14 @@ package pleasesign
 
 import "github.com/signrelay/signrelay/libs/event"
 
-// kind is what one of PleaseSign's events means.
+// kind is the meaning of a PleaseSign event.
 type kind struct {
 	canonical string
-	dates     []string // the fields that tell when it happened; the first that can be read
+	dates     []string // the fields with the event's time; the first readable one counts
 }
 
-// types maps PleaseSign's event to its meaning; what is not here is other.recorded. Dummy events were seen to say
-// created_date where real ones say processed_date.
+// types maps PleaseSign's events to their meaning; any other event is other.recorded. Dummy events were seen with created_date where real ones
+// have processed_date.
 var types = map[string]kind{
 	"document.created":  {event.DocumentSent, []string{"processed_date", "created_date"}},
 	"document.void":     {event.DocumentDeclined, []string{"void_date"}},
@@ -24,5 +24,5 @@ var types = map[string]kind{
 	"webhook.test": {event.EndpointTested, nil},
 }
 
-// links are the fields of document.complete that hold addresses.
+// links are the fields of document.complete that contain addresses.
 var links = []string{"original", "signed", "certificate"}

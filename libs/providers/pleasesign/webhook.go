@@ -29,7 +29,7 @@ const linkLife = 72 * time.Hour
 type webhook struct {
 	source  string
 	keys    []string
-	secrets pack.Secrets // the keys, as they are looked for in bodies
+	secrets pack.Secrets // the keys, to find them in bodies
 }
 
 func newWebhook(s config.Source) (pack.Webhook, error) {
@@ -43,7 +43,7 @@ func newWebhook(s config.Source) (pack.Webhook, error) {
 	return &webhook{source: s.Name, keys: keys, secrets: pack.SecretsOf(config.Source{Webhook: config.Webhook{Secrets: keys}})}, nil
 }
 
-// Sign is the signature of a body under a key, as PleaseSign sends it.
+// Sign signs a body with a key, as PleaseSign does.
 func Sign(key string, body []byte) string { return hex.EncodeToString(sum(key, body)) }
 
 func sum(key string, body []byte) []byte {
@@ -52,7 +52,7 @@ func sum(key string, body []byte) []byte {
 	return mac.Sum(nil)
 }
 
-// Verify compares the signature with the body's under every key.
+// Verify compares the signature with that of the body under every key.
 func (w *webhook) Verify(r pack.Request) (signingv1.Verification, error) {
 	sent := r.Header.Values(signatureHeader)
 	if len(sent) != 1 {
@@ -99,7 +99,7 @@ func (w *webhook) Normalize(r pack.Request, v signingv1.Verification) ([]*signin
 		e.Type = event.EndpointTested
 	}
 
-	if e.GetType() != event.EndpointTested { // a test's ids are of nobody and nothing
+	if e.GetType() != event.EndpointTested { // the ids of a test belong to no document or recipient
 		if id := fields.TakeID("document_id"); id != "" {
 			e.Document = &signingv1.Document{Id: id}
 		} else if known {
@@ -130,7 +130,7 @@ func missing(field string) error {
 	}
 }
 
-// redact replaces every value that is one of our keys or contains one, and reports whether there was one: PleaseSign's dummy
+// redact replaces every value that equals or contains one of the source's keys, and reports whether there was one: PleaseSign's dummy
 // webhooks send the verification key too, in a field of any name. A known event name does not count as a key, because a key
 // may be a word such as "test".
 func (w *webhook) redact(fields *jsonflat.Object) (dummy bool) {
@@ -152,7 +152,7 @@ func recipient(fields *jsonflat.Object) *signingv1.Recipient {
 		Id:        fields.TakeID("recipient_id"),
 		FirstName: fields.Take("first_name"),
 		LastName:  fields.Take("last_name"),
-		Email:     fields.TakeID("email"), // "null" is no address
+		Email:     fields.TakeID("email"), // "null" is not an address
 		Mobile:    fields.TakeID("mobile"),
 		Method:    fields.Take("method"),
 	}
@@ -178,8 +178,8 @@ func takeLinks(fields *jsonflat.Object, completed *timestamppb.Timestamp) []*sig
 	return found
 }
 
-// dates are the fields that tell when an event happened: those of its kind, else the only other field *_date. Of several
-// others none is known to be it: a document also has an expiry date.
+// dates returns the fields that contain the time of an event: those of its kind, otherwise the only other field *_date. If there are several
+// others the right one is unknown: a document also has an expiry date.
 func dates(fields *jsonflat.Object, known []string) []string {
 	var others []string
 	if slices.ContainsFunc(known, fields.Nested) {
@@ -199,8 +199,8 @@ func dates(fields *jsonflat.Object, known []string) []string {
 	return known
 }
 
-// identify gives e its id. PleaseSign's dummy events of all types bear one id, and so do its documentation's: where
-// several of its types share one of ours, its own name belongs in the hash.
+// identify sets the id of e. PleaseSign's dummy events of all types have the same id, and so have the examples in its documentation. If several
+// PleaseSign types map to one canonical type, the PleaseSign name is part of the hash.
 func identify(e *signingv1.SigningEvent) string {
 	switch {
 	case event.HappensOnce(e):

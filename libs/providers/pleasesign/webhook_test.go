@@ -82,19 +82,19 @@ func TestDatesAreReadInEveryForm(t *testing.T) {
 			unread = "complete_date"
 		}
 		if e.GetAttributes()[pack.TimeUnread] != unread {
-			t.Errorf("%s: said to be unread: %q, want %q", text, e.GetAttributes()[pack.TimeUnread], unread)
+			t.Errorf("%s: listed as unread: %q, want %q", text, e.GetAttributes()[pack.TimeUnread], unread)
 		}
 		link := e.GetLinks()[0]
 		if (want == "") != (link.GetExpiresAt() == nil) || want != "" && link.GetExpiresAt().AsTime().Sub(e.GetOccurredAt().AsTime()) != 72*time.Hour {
 			t.Errorf("%s: the link expires at %v", text, link.GetExpiresAt().AsTime())
 		}
 		if _, kept := e.GetAttributes()["complete_date"]; !kept {
-			t.Errorf("%s: the raw date is gone", text)
+			t.Errorf("%s: the raw date is missing", text)
 		}
 	}
 }
 
-func TestWhichDateIsTheEvents(t *testing.T) {
+func TestTheEventsOwnDate(t *testing.T) {
 	t.Parallel()
 	for fields, want := range map[string]string{
 		`"event":"document.created","processed_date":1531228693,"created_date":1531228000`: "2018-07-10T13:18:13Z",
@@ -117,7 +117,7 @@ func TestWhichDateIsTheEvents(t *testing.T) {
 	}
 }
 
-func TestAWordForNothingIsNoID(t *testing.T) {
+func TestAPlaceholderIsNotAnID(t *testing.T) {
 	t.Parallel()
 	w := newWebhook(t, "k")
 	for _, word := range []string{"null", "undefined", "None"} {
@@ -144,7 +144,7 @@ func TestAnUnknownEventHasNoStrongMeaning(t *testing.T) {
 	}
 }
 
-func TestAKeyThatComesAlongMakesATestAndIsNotStored(t *testing.T) {
+func TestAPayloadWithAKeyIsATestAndIsNotStored(t *testing.T) {
 	t.Parallel()
 	for fields, want := range map[string]string{
 		`"verification_key":"test"`:                   "endpoint.tested",
@@ -186,7 +186,7 @@ func TestAKeyThatComesAlongMakesATestAndIsNotStored(t *testing.T) {
 	}
 }
 
-func TestADeclinedDocumentNamesWhoDeclined(t *testing.T) {
+func TestADeclinedDocumentNamesTheDecliner(t *testing.T) {
 	t.Parallel()
 	w := newWebhook(t, "k")
 	got := events(t, w, `{"id":"1","event":"document.void","document_id":"D","recipient_id":"R"}`)
@@ -201,8 +201,8 @@ func TestADeclinedDocumentNamesWhoDeclined(t *testing.T) {
 	}
 }
 
-// The documentation's examples of all seven events bear one id.
-func TestEventsOfOneIDAreTold(t *testing.T) {
+// The documentation's examples of all seven events have the same id.
+func TestEventsWithOneProviderIDStaySeparate(t *testing.T) {
 	t.Parallel()
 	w := newWebhook(t, "k")
 	seen := map[string]string{}
@@ -222,7 +222,7 @@ func TestEventsOfOneIDAreTold(t *testing.T) {
 	}
 }
 
-func TestWhatNobodyCanReadIsQuarantined(t *testing.T) {
+func TestUnreadableCallbacksAreQuarantined(t *testing.T) {
 	t.Parallel()
 	w := newWebhook(t, "k")
 	for body, reason := range map[string]string{

@@ -13,46 +13,46 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// APISetup is what the suite must know of a provider's REST API to stand in for it.
+// APISetup is what the suite needs to know about a provider's REST API to imitate it.
 type APISetup struct {
-	Settings   config.API            // that let a client in; the suite adds where its stand-in is
+	Settings   config.API            // credentials; the suite adds the address of its test server
 	Incomplete map[string]config.API // settings that lack one key, by that key
-	Version    string                // what all paths begin with; empty for nothing
-	Header     http.Header           // what every call must bring
+	Version    string                // the prefix of all paths; empty for none
+	Header     http.Header           // the headers of every call
 
-	Document  string // the path of the document below, after Version
+	Document  string // the path of the document, after Version
 	Unsigned  string // the document, on which Recipient may sign now
 	Completed string // the document, which Recipient may download
 	// Everything is a document with two people and every field that the client reads.
 	Everything string
 
-	// Then are the paths of what is asked after the document when a link is opened; none where a link needs nothing more.
+	// Then are the paths of the second request when a link is opened, after the request for the document; none if a link needs only one request.
 	Then map[pack.Purpose]string
 }
 
-// The document and the recipient that the suite asks for. They are secrets, as far as errors go.
+// The document and the recipient in the suite's requests. Errors must not contain them.
 const (
 	Document  = "PLSDOC19704278f8c51564ff0c707817"
 	Recipient = "52cc002fac06025cddad05de87f75b37"
 )
 
-// RunAPI puts the pack's REST client through the suite: what every client keeps, however the other side behaves.
+// RunAPI runs the suite on the pack's REST client: rules that hold however the provider behaves.
 func RunAPI(t *testing.T, p pack.Pack, s APISetup) {
 	t.Helper()
 	suite := apiSuite{p, s}
 	for name, check := range map[string]func(*testing.T){
-		"the call":              suite.call,
-		"settings":              suite.settings,
-		"an id that walks":      suite.walkingIDs,
-		"refusals":              suite.refusals,
-		"answers that are none": suite.garbage,
-		"answers with oddities": suite.odd,
-		"no answer":             suite.silence,
-		"our own limit":         suite.limited,
-		"redirects":             suite.redirects,
-		"after the document":    suite.after,
-		"the document's link":   suite.opened,
-		"who is not on it":      suite.strangers,
+		"the call":                suite.call,
+		"settings":                suite.settings,
+		"an id that walks":        suite.walkingIDs,
+		"refusals":                suite.refusals,
+		"invalid responses":       suite.garbage,
+		"responses with oddities": suite.odd,
+		"no response":             suite.silence,
+		"our own limit":           suite.limited,
+		"redirects":               suite.redirects,
+		"after the document":      suite.after,
+		"the document's link":     suite.opened,
+		"who is not on it":        suite.strangers,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -66,7 +66,7 @@ type apiSuite struct {
 	s APISetup
 }
 
-// asks is every question there is to a client, with an id in the place that comes first in a path.
+// asks lists every call of a client, with an id in the first variable segment of its path.
 func asks(a pack.API) map[string]func(ctx context.Context, id string) error {
 	all := map[string]func(context.Context, string) error{
 		"Document": func(ctx context.Context, id string) error {
@@ -108,7 +108,7 @@ func (s apiSuite) call(t *testing.T) {
 	}
 }
 
-// wantAsked wants the exact path, and the credentials.
+// wantAsked checks the exact path and the credentials.
 func (s apiSuite) wantAsked(t *testing.T, r *http.Request, path string) {
 	t.Helper()
 	if r.Method != http.MethodGet || r.RequestURI != s.s.Version+path {
@@ -143,7 +143,7 @@ func (s apiSuite) settings(t *testing.T) {
 	if _, err := s.p.API(config.Source{Name: "demo", API: s.s.Settings}, http.DefaultClient); err != nil {
 		t.Error("control:", err)
 	}
-	// Only a base URL: the error names all that is missing.
+	// Only a base URL: the error names all missing keys.
 	_, err := s.p.API(config.Source{Name: "demo", API: config.API{BaseURL: "https://api.example"}}, http.DefaultClient)
 	for key := range s.s.Incomplete {
 		if err == nil || !strings.Contains(err.Error(), key) {

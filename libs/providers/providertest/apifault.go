@@ -16,7 +16,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// refused is what the suite's stand-in answers, and what is to come of it.
+// refused is a response of the suite's test server, and its expected consequence.
 type refused struct {
 	status     int
 	retryAfter string
@@ -43,7 +43,7 @@ func refusals() []refused {
 	}
 }
 
-func (r refused) answer(w http.ResponseWriter) {
+func (r refused) response(w http.ResponseWriter) {
 	w.Header().Set("Retry-After", r.retryAfter)
 	w.WriteHeader(r.status)
 	if r.status != http.StatusNoContent && r.status != http.StatusNotModified {
@@ -61,7 +61,7 @@ func (r refused) check(t *testing.T, s apiSuite, name string, err error) {
 
 func (s apiSuite) refusals(t *testing.T) {
 	for _, r := range refusals() {
-		a := s.api(t, "", func(w http.ResponseWriter, _ *http.Request) { r.answer(w) })
+		a := s.api(t, "", func(w http.ResponseWriter, _ *http.Request) { r.response(w) })
 		for name, ask := range asks(a) {
 			name = fmt.Sprintf("%s, %d", name, r.status)
 			err := ask(t.Context(), Document)
@@ -74,20 +74,20 @@ func (s apiSuite) refusals(t *testing.T) {
 	}
 }
 
-// address is a signer's, which is in whatever the stand-in says that must not get into an error.
+// address is a signer's address. The test server's responses contain it; errors must not.
 const address = "eric@example.com"
 
 func (s apiSuite) garbage(t *testing.T) {
 	for what, body := range map[string]string{
-		"empty":       "",
-		"a page":      "<html>" + address + "</html>",
-		"a list":      "[]",
-		"a text":      `"` + address + `"`,
-		"null":        "null",
-		"an object":   `{"message":"` + address + `"}`,
-		"cut off":     s.s.Unsigned[:len(s.s.Unsigned)-2],
-		"two answers": s.s.Unsigned + s.s.Unsigned,
-		"over 1 MiB":  s.s.Unsigned + strings.Repeat(" ", 1<<20),
+		"empty":         "",
+		"a page":        "<html>" + address + "</html>",
+		"a list":        "[]",
+		"a text":        `"` + address + `"`,
+		"null":          "null",
+		"an object":     `{"message":"` + address + `"}`,
+		"cut off":       s.s.Unsigned[:len(s.s.Unsigned)-2],
+		"two responses": s.s.Unsigned + s.s.Unsigned,
+		"over 1 MiB":    s.s.Unsigned + strings.Repeat(" ", 1<<20),
 	} {
 		a := s.api(t, "", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
 		for name, ask := range asks(a) {
@@ -99,7 +99,7 @@ func (s apiSuite) garbage(t *testing.T) {
 	}
 }
 
-// silent are the ways not to answer; begin is called when there is nothing more to come.
+// silent are ways to fail without a response; begin is called when the server sends no more.
 var silent = map[string]func(w http.ResponseWriter, r *http.Request, begin func()){
 	"hangs": func(_ http.ResponseWriter, r *http.Request, begin func()) {
 		begin()
@@ -148,12 +148,12 @@ func (s apiSuite) silence(t *testing.T) {
 	gone.Close()
 	for name, ask := range asks(s.apiAt(t, gone.URL, gone.Client())) {
 		if call := s.wantCallError(t, name, ask(t.Context(), Document)); call.Then != pack.Retry || call.Status != 0 {
-			t.Errorf("%s, nobody there: %+v", name, call)
+			t.Errorf("%s, no server: %+v", name, call)
 		}
 	}
 }
 
-// limited wants our own limit to be told from the provider's: nobody was asked.
+// limited checks that the client's own rate limit differs from the provider's: the provider was not called.
 func (s apiSuite) limited(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("was called") }))
 	t.Cleanup(server.Close)
@@ -173,7 +173,7 @@ func (s apiSuite) limited(t *testing.T) {
 	}
 }
 
-// redirects wants credentials to stay on the host in the settings. On it they may follow.
+// redirects checks that credentials stay on the host in the settings. Redirects within the host may be followed.
 func (s apiSuite) redirects(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		t.Errorf("another host was called: %s %v", r.RequestURI, r.Header)

@@ -13,7 +13,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// after is what goes wrong with the second question: the document is there, and then the link is not.
+// after tests failures of the second request: the document is found, and the request for the link fails.
 func (s apiSuite) after(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		t.Errorf("another host was called: %s", r.RequestURI)
@@ -21,11 +21,11 @@ func (s apiSuite) after(t *testing.T) {
 	t.Cleanup(elsewhere.Close)
 	for purpose := range s.s.Then {
 		for _, r := range refusals() {
-			a := s.second(t, purpose, func(w http.ResponseWriter, _ *http.Request) { r.answer(w) })
+			a := s.second(t, purpose, func(w http.ResponseWriter, _ *http.Request) { r.response(w) })
 			_, err := a.Open(t.Context(), link(purpose))
 			r.check(t, s, fmt.Sprintf("%s, %d", purpose, r.status), err)
 		}
-		for what, answer := range map[string]http.HandlerFunc{
+		for what, response := range map[string]http.HandlerFunc{
 			"a page": func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", "text/html")
 				fmt.Fprint(w, "<html>"+address+"</html>")
@@ -48,7 +48,7 @@ func (s apiSuite) after(t *testing.T) {
 			},
 			"no more": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		} {
-			_, err := s.second(t, purpose, answer).Open(t.Context(), link(purpose))
+			_, err := s.second(t, purpose, response).Open(t.Context(), link(purpose))
 			if call := s.wantCallError(t, string(purpose)+", "+what, err); call.Then != pack.Retry {
 				t.Errorf("%s, %s: %+v", purpose, what, call)
 			}
@@ -65,7 +65,7 @@ func (s apiSuite) after(t *testing.T) {
 	}
 }
 
-// late wants the time that an answer may take to hold for the second question too.
+// late checks that the response timeout also holds for the second request.
 func (s apiSuite) late(t *testing.T, purpose pack.Purpose) {
 	server := httptest.NewServer(s.documentThen(t, purpose, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	t.Cleanup(server.Close)
@@ -77,31 +77,31 @@ func (s apiSuite) late(t *testing.T, purpose pack.Purpose) {
 	}
 }
 
-// opened wants the second question at its exact path, with credentials, and the document first.
+// opened checks that the document is requested first, then the second path exactly, with credentials.
 func (s apiSuite) opened(t *testing.T) {
 	for purpose, path := range s.s.Then {
 		asked := make(chan *http.Request, 1)
 		a := s.second(t, purpose, func(w http.ResponseWriter, r *http.Request) {
 			asked <- r
-			w.WriteHeader(http.StatusTeapot) // what comes of an answer is the pack's own test
+			w.WriteHeader(http.StatusTeapot) // the pack's own test covers the responses
 		})
 		if _, err := a.Open(t.Context(), link(purpose)); err == nil {
-			t.Errorf("%s: a teapot opened", purpose)
+			t.Errorf("%s: opened a link despite status 418", purpose)
 		}
 		s.wantAsked(t, <-asked, path)
 	}
 }
 
-// strangers wants nothing to be asked for a person who is not on the document, though his link is well made.
+// strangers checks that a valid link of a person who is not on the document causes no second request.
 func (s apiSuite) strangers(t *testing.T) {
 	for purpose, body := range map[pack.Purpose]string{pack.Sign: s.s.Unsigned, pack.Download: s.s.Completed} {
 		a := s.api(t, "", func(w http.ResponseWriter, r *http.Request) {
 			if r.RequestURI != s.s.Version+s.s.Document {
-				t.Errorf("%s was asked for", r.RequestURI)
+				t.Errorf("%s was requested", r.RequestURI)
 			}
 			fmt.Fprint(w, body)
 		})
-		for _, who := range []string{"somebody-else", ""} {
+		for _, who := range []string{"another-person", ""} {
 			_, err := a.Open(t.Context(), pack.Link{Document: Document, Recipient: who, Purpose: purpose})
 			wantNotOpen(t, fmt.Sprintf("%s by %q", purpose, who), err, pack.Gone)
 		}
@@ -112,7 +112,7 @@ func link(purpose pack.Purpose) pack.Link {
 	return pack.Link{Document: Document, Recipient: Recipient, Purpose: purpose}
 }
 
-// second answers with the document and leaves what comes then to a handler.
+// second responds with the document and passes the second request to a handler.
 func (s apiSuite) second(t *testing.T, purpose pack.Purpose, then http.HandlerFunc) pack.API {
 	return s.api(t, "", s.documentThen(t, purpose, then))
 }
@@ -129,7 +129,7 @@ func (s apiSuite) documentThen(t *testing.T, purpose pack.Purpose, then http.Han
 		case s.s.Version + s.s.Then[purpose]:
 			then(w, r)
 		default:
-			t.Errorf("%s was asked for", r.RequestURI)
+			t.Errorf("%s was requested", r.RequestURI)
 		}
 	}
 }

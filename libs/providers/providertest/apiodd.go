@@ -14,14 +14,14 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// oddities are values that providers were seen to put, or could put, in the place of another type.
+// oddities are values that providers put, or could put, where another type is documented.
 var oddities = []string{`null`, `""`, `"x"`, `"null"`, `"email"`, `7`, `-1.5e9`, `true`, `false`, `[]`, `{}`, `[null]`, `["email"]`, `[[]]`, `{"x":[{}]}`}
 
 // odd replaces each value of a response by each of the oddities. If the response can be read without the value, it can be read
 // with an odd one, and no other person on the document changes.
 func (s apiSuite) odd(t *testing.T) {
 	if s.s.Everything == "" {
-		t.Fatal("the suite needs an answer with every field")
+		t.Fatal("the suite needs a response with every field")
 	}
 	want, err := s.read(t, s.s.Everything)
 	if err != nil || len(want.Recipients) != 2 {
@@ -29,7 +29,7 @@ func (s apiSuite) odd(t *testing.T) {
 	}
 	for _, path := range paths(decoded(t, s.s.Everything)) {
 		if _, err := s.read(t, changed(t, s.s.Everything, nil, path)); err != nil {
-			continue // the response is unreadable without it
+			continue // a required value
 		}
 		for _, value := range oddities {
 			name := strings.Join(path, ".") + " is " + value
@@ -41,7 +41,7 @@ func (s apiSuite) odd(t *testing.T) {
 			s.wantOthers(t, name, path, want, got)
 		}
 	}
-	for _, value := range oddities { // everything at once that can be done without
+	for _, value := range oddities { // all optional values at once
 		var without [][]string
 		for _, path := range paths(decoded(t, s.s.Everything)) {
 			_, err := s.read(t, changed(t, s.s.Everything, nil, path))
@@ -50,7 +50,7 @@ func (s apiSuite) odd(t *testing.T) {
 			}
 		}
 		if _, err := s.read(t, changed(t, s.s.Everything, &value, without...)); err != nil {
-			t.Errorf("everything is %s: %v", value, err)
+			t.Errorf("all optional values are %s: %v", value, err)
 		}
 	}
 }
@@ -71,26 +71,26 @@ func (s apiSuite) wantOthers(t *testing.T, name string, path []string, want, got
 		other = want.Recipients[1]
 	}
 	if !slices.ContainsFunc(got.Recipients, func(r pack.Recipient) bool { return cmp.Equal(r, other) }) {
-		t.Errorf("%s: the other is not among %+v", name, got.Recipients)
+		t.Errorf("%s: the other person is not among %+v", name, got.Recipients)
 	}
 }
 
-func (s apiSuite) read(t *testing.T, answer string) (*pack.Document, error) {
+func (s apiSuite) read(t *testing.T, response string) (*pack.Document, error) {
 	t.Helper()
-	a := s.api(t, "", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, answer) })
+	a := s.api(t, "", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, response) })
 	return a.Document(t.Context(), Document)
 }
 
-func decoded(t *testing.T, answer string) any {
+func decoded(t *testing.T, response string) any {
 	t.Helper()
 	var all any
-	if err := json.Unmarshal([]byte(answer), &all); err != nil {
+	if err := json.Unmarshal([]byte(response), &all); err != nil {
 		t.Fatal(err)
 	}
 	return all
 }
 
-// paths are those of all values in an answer, objects and lists included.
+// paths returns the paths of all values in a response, including objects and lists.
 func paths(node any, under ...string) [][]string {
 	var all [][]string
 	if len(under) > 0 {
@@ -110,10 +110,10 @@ func paths(node any, under ...string) [][]string {
 	return all
 }
 
-// changed is an answer with another value at each of the paths, or without them.
-func changed(t *testing.T, answer string, value *string, at ...[]string) string {
+// changed returns a response with another value at each of the paths, or without them.
+func changed(t *testing.T, response string, value *string, at ...[]string) string {
 	t.Helper()
-	all := decoded(t, answer)
+	all := decoded(t, response)
 	for _, path := range at {
 		all = put(all, value, path)
 	}

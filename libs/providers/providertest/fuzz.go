@@ -11,8 +11,8 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// Fuzz throws arbitrary requests at a pack, beginning with its recordings. Nothing panics; what is not authentic is
-// ErrUnauthentic; what was read is legal and the same twice; what was not is a *pack.UnreadableError.
+// Fuzz gives arbitrary requests to a pack, beginning with its recordings. Nothing panics; an unauthentic request is ErrUnauthentic; a readable
+// request gives valid events, twice the same; any other request is a *pack.UnreadableError.
 func Fuzz(f *testing.F, p pack.Pack, s Setup) {
 	for _, name := range recordings(f, p) {
 		r := request(f, p, s, name)
@@ -49,7 +49,7 @@ func Fuzz(f *testing.F, p pack.Pack, s Setup) {
 		if _, err := w.Verify(r); err != nil && !errors.Is(err, pack.ErrUnauthentic) {
 			t.Errorf("%v is not ErrUnauthentic", err)
 		}
-		// Most of what fuzzing makes is not authentic; reading must bear it all the same.
+		// Most fuzzed requests are not authentic; Normalize must handle them all the same.
 		for _, v := range []signingv1.Verification{signingv1.Verification_VERIFICATION_TOKEN, signingv1.Verification_VERIFICATION_RSA} {
 			events, err := w.Normalize(r, v)
 			if errors.Is(err, pack.ErrNothing) && len(events) == 0 {
@@ -65,7 +65,7 @@ func Fuzz(f *testing.F, p pack.Pack, s Setup) {
 			checkLegal(t, s.Source, p, events)
 			again, err := w.Normalize(r, v)
 			if err != nil || !bytes.Equal(marshal(t, events), marshal(t, again)) {
-				t.Errorf("not the same twice (%v)", err)
+				t.Errorf("not equal when normalized twice (%v)", err)
 			}
 		}
 	})

@@ -16,10 +16,10 @@ import (
 var callText = regexp.MustCompile(`^[A-Z]+ [a-z -]+`)
 
 // FuzzAPI gives arbitrary responses to a pack's REST client, beginning with those of its setup. Nothing panics; a failure is one of
-// the errors that pack.API names and contains no secret; a document has the id that was asked for; a link leads to an http or https
+// the errors that pack.API names and contains no secret; a document has the requested id; a link leads to an http or https
 // address, or to a document's bytes.
 func FuzzAPI(f *testing.F, p pack.Pack, s APISetup) {
-	const secret = "secret-of-the-answer"
+	const secret = "secret-of-the-response"
 	for _, seed := range []string{s.Unsigned, s.Completed, s.Everything, `{"url":"https://x.example/` + secret + `"}`, `"https://x.example"`, "[]", ""} {
 		f.Add(uint16(http.StatusOK), []byte(seed), []byte(seed))
 		f.Add(uint16(http.StatusNotFound), []byte(seed), []byte(`{}`))
@@ -71,7 +71,7 @@ func FuzzAPI(f *testing.F, p pack.Pack, s APISetup) {
 		if d, err := a.Document(t.Context(), Document); err != nil {
 			check(err)
 		} else if d.ID != Document {
-			t.Errorf("asked for %s, got %s", Document, d.ID)
+			t.Errorf("requested %s, got %s", Document, d.ID)
 		}
 		for _, purpose := range []pack.Purpose{pack.Sign, pack.Download} {
 			asked = 0

@@ -16,7 +16,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// checkGolden compares with testdata/<recording>.golden.json: a list of events as protojson.
+// checkGolden compares events with testdata/<recording>.golden.json, a list of events as protojson.
 func checkGolden(t *testing.T, name string, events []*signingv1.SigningEvent) {
 	got := golden(t, events)
 	path := filepath.Join("testdata", name+".golden.json")
@@ -27,7 +27,7 @@ func checkGolden(t *testing.T, name string, events []*signingv1.SigningEvent) {
 	}
 	want, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatalf("%v; run the test with -update and read what it wrote", err)
+		t.Fatalf("%v; run the test with -update and review the written file", err)
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
 		t.Error(diff)

@@ -19,8 +19,8 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// checkNothingLost looks for every scalar that came in the events that came out. It reads the request with
-// encoding/json and the standard forms, not with the packs' own reader.
+// checkNothingLost looks in the events for every scalar of the request. It reads the request with encoding/json and the standard library's
+// forms, not with the packs' own reader.
 func checkNothingLost(t *testing.T, s Setup, r pack.Request, events []*signingv1.SigningEvent) {
 	texts := map[string]bool{}
 	for _, e := range events {
@@ -37,7 +37,7 @@ func checkNothingLost(t *testing.T, s Setup, r pack.Request, events []*signingv1
 		l.value("", decode(t, r.Body))
 	}
 	if l.seen == 0 {
-		t.Error("there was nothing to look for")
+		t.Error("the request has no scalar to look for")
 	}
 }
 
@@ -49,7 +49,7 @@ type leaves struct {
 	seen    int
 }
 
-// form looks for every field; one that holds JSON (a batch's data) for every leaf of it.
+// form looks for every field, and for every leaf of a field that contains JSON (a batch's data).
 func (l *leaves) form(values url.Values, credentials []string) {
 	for name, list := range values {
 		if slices.Contains(credentials, name) {
@@ -106,7 +106,7 @@ func (l *leaves) value(path string, v any) {
 	}
 }
 
-// text wants a string or a number anywhere; an empty one, which is everywhere, under its own name.
+// text looks for a string or a number in all fields. It looks for an empty string only under its own name, because it matches everywhere.
 func (l *leaves) text(path, text string) {
 	l.seen++
 	switch {
@@ -117,7 +117,7 @@ func (l *leaves) text(path, text string) {
 			l.t.Errorf("%q is a secret and was stored", path)
 		}
 	case !l.texts[text]:
-		l.t.Errorf("%q is nowhere in the events", path)
+		l.t.Errorf("%q is not in the events", path)
 	}
 }
 
@@ -152,7 +152,7 @@ func collect(m protoreflect.Message, texts map[string]bool) {
 	})
 }
 
-// generated are the fields that are ours: a leaf that equals one of them by chance was not kept there.
+// generated lists the fields that Signrelay generates: a leaf that equals one of them by chance is not stored there.
 var generated = map[protoreflect.Name]bool{"source": true, "provider": true, "type": true}
 
 func decode(t *testing.T, data []byte) any {
@@ -166,7 +166,7 @@ func decode(t *testing.T, data []byte) any {
 	return v
 }
 
-// formOf is the form in a request's body; nil where it is none.
+// formOf returns the form in a request's body; nil if it is not a form.
 func formOf(r pack.Request) url.Values {
 	kind, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch kind {

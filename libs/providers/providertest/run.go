@@ -1,5 +1,5 @@
-// Package providertest is the conformance suite of the packs: what every provider must keep, whatever it sends. A pack's
-// test is two lines, providertest.Run and providertest.Fuzz; what they test is in the pack's recordings.
+// Package providertest is the conformance suite of the packs: rules for every provider, whatever it sends. A pack's test is two lines,
+// providertest.Run and providertest.Fuzz; the pack's recordings are the input.
 package providertest
 
 import (
@@ -24,27 +24,27 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// Setup is what a pack's recordings need.
+// Setup configures the suite for a pack's recordings.
 type Setup struct {
 	// Source accepts every recording.
 	Source config.Source
-	// Strangers are the same source with another public key: each refuses every recording that bears a signature. What
-	// follows from webhook.secrets and webhook.token the suite adds itself.
+	// Strangers are the same source with another public key: each refuses every recording with a signature. The suite itself adds
+	// sources with another webhook.secrets or webhook.token.
 	Strangers []config.Source
-	// Credentials names the headers, query parameters and form fields that vouch for a request: without one it is
-	// refused, or says that less vouches for it.
+	// Credentials names the headers, query parameters and form fields that authenticate a request: without one of them the request is
+	// refused, or has a weaker verification.
 	Credentials []string
 	// Sign completes a recording whose signature can be made only with a key of the test's; nil where all are stored
 	// complete.
 	Sign func(testing.TB, pack.Request) pack.Request
-	// Lengthen puts one byte more into what a signature covers; nil where it covers the whole body.
+	// Lengthen adds one byte to the signed part of the body; nil if the signature covers the whole body.
 	Lengthen func(testing.TB, pack.Request) pack.Request
 }
 
-// receivedAt stands for the clock; golden files hold it.
+// receivedAt replaces the clock; golden files contain it.
 var receivedAt = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// Run puts every recording of the pack through the suite.
+// Run runs the suite on every recording of the pack.
 func Run(t *testing.T, p pack.Pack, s Setup) {
 	t.Helper()
 	names := recordings(t, p)
@@ -60,34 +60,34 @@ func recording(t *testing.T, p pack.Pack, s Setup, name string) {
 	w := webhook(t, p, s.Source)
 	r := request(t, p, s, name)
 
-	t.Run("its door is open", func(t *testing.T) {
+	t.Run("its route exists", func(t *testing.T) {
 		i := slices.IndexFunc(p.Doors, func(d pack.Door) bool { return d.Path == r.Door })
 		if i < 0 || !slices.Contains(p.Doors[i].Methods, r.Method) {
-			t.Errorf("no door %q takes %s", r.Door, r.Method)
+			t.Errorf("no route %q accepts %s", r.Door, r.Method)
 		}
 	})
 
 	vouched, err := w.Verify(r)
 	if err != nil {
-		t.Fatal("refused as it is:", err)
+		t.Fatal("refused unchanged:", err)
 	}
 	if vouched <= signingv1.Verification_VERIFICATION_NONE || vouched > signingv1.Verification_VERIFICATION_RSA {
-		t.Fatal("vouched for by", vouched)
+		t.Fatal("verified by", vouched)
 	}
 	events, err := w.Normalize(r, vouched)
 	if err != nil {
-		t.Fatal("unreadable as it is:", err)
+		t.Fatal("unreadable unchanged:", err)
 	}
 
 	t.Run("legal", func(t *testing.T) { checkLegal(t, s.Source, p, events) })
 	t.Run("stamped", func(t *testing.T) {
 		for _, e := range events {
 			if e.GetVerification() != vouched || !e.GetReceivedAt().AsTime().Equal(receivedAt) {
-				t.Errorf("says verification %v, received at %v", e.GetVerification(), e.GetReceivedAt().AsTime())
+				t.Errorf("has verification %v, received at %v", e.GetVerification(), e.GetReceivedAt().AsTime())
 			}
 		}
 	})
-	t.Run("the same twice", func(t *testing.T) { checkSameTwice(t, w, r, vouched, events) })
+	t.Run("normalized twice", func(t *testing.T) { checkSameTwice(t, w, r, vouched, events) })
 	t.Run("golden", func(t *testing.T) { checkGolden(t, name, events) })
 	t.Run("nothing lost", func(t *testing.T) { checkNothingLost(t, s, r, events) })
 	t.Run("type is in provider_type", func(t *testing.T) {
@@ -113,7 +113,7 @@ func checkSameTwice(t *testing.T, w pack.Webhook, r pack.Request, v signingv1.Ve
 	if !bytes.Equal(marshal(t, events), marshal(t, again)) {
 		t.Error(cmp.Diff(events, again, protocmp.Transform()))
 	}
-	// A retry comes later and is the same fact.
+	// A retry arrives later and reports the same fact.
 	later := r
 	later.ReceivedAt = r.ReceivedAt.Add(time.Hour)
 	if again, err = w.Normalize(later, v); err != nil {
@@ -126,7 +126,7 @@ func checkSameTwice(t *testing.T, w pack.Webhook, r pack.Request, v signingv1.Ve
 	}
 }
 
-// checkLonger holds for signatures only: a token vouches for the sender, not for each byte.
+// checkLonger applies only to signatures: a token authenticates the sender, not each byte.
 func checkLonger(t *testing.T, s Setup, w pack.Webhook, r pack.Request, v signingv1.Verification) {
 	if v != signingv1.Verification_VERIFICATION_HMAC && v != signingv1.Verification_VERIFICATION_RSA {
 		return
@@ -138,7 +138,7 @@ func checkLonger(t *testing.T, s Setup, w pack.Webhook, r pack.Request, v signin
 		longer.Body = append(slices.Clone(r.Body), ' ')
 	}
 	if len(longer.Body) <= len(r.Body) {
-		t.Fatal("nothing was added")
+		t.Fatal("Lengthen added nothing")
 	}
 	wantRefused(t, w, longer)
 }
@@ -153,18 +153,18 @@ func checkStripped(t *testing.T, s Setup, w pack.Webhook, r pack.Request, v sign
 		stripped++
 		switch weaker, err := w.Verify(less); {
 		case err == nil && weaker >= v:
-			t.Errorf("without %s still vouched for by %v", name, weaker)
+			t.Errorf("without %s still verified by %v", name, weaker)
 		case err != nil && !errors.Is(err, pack.ErrUnauthentic):
 			t.Errorf("without %s: %v is not ErrUnauthentic", name, err)
 		}
 	}
 	if stripped == 0 {
-		t.Errorf("has none of the credentials %q", s.Credentials)
+		t.Errorf("the recording has none of the credentials %q", s.Credentials)
 	}
 	bare := r
 	bare.Header, bare.Query = http.Header{"Content-Type": r.Header["Content-Type"]}, url.Values{}
 	wantRefused(t, w, bare)
-	// What vouches must stand in its own place: a token in the query is not one in a header, nor the reverse.
+	// A credential counts only in its own place: a token in the query is not a token in a header, nor the reverse.
 	swapped := r
 	swapped.Header, swapped.Query = bare.Header.Clone(), url.Values{}
 	for _, name := range s.Credentials {
@@ -194,14 +194,14 @@ func checkStrangers(t *testing.T, p pack.Pack, s Setup, r pack.Request, v signin
 		strangers = append(strangers, other)
 	}
 	if len(strangers) == 0 {
-		t.Fatal("there are no strangers")
+		t.Fatal("Setup has no Strangers")
 	}
 	for _, other := range strangers {
 		wantRefused(t, webhook(t, p, other), r)
 	}
 }
 
-// checkRotation wants what is old and what is new taken side by side, in either order.
+// checkRotation checks that the old and the new secret are accepted together, in either order.
 func checkRotation(t *testing.T, p pack.Pack, s Setup, r pack.Request, v signingv1.Verification) {
 	is := s.Source.Webhook
 	var rotated []config.Webhook
@@ -233,7 +233,7 @@ func checkRotation(t *testing.T, p pack.Pack, s Setup, r pack.Request, v signing
 	}
 }
 
-// checkCutOff cuts the body: a part of it must not pass for the whole.
+// checkCutOff truncates the body: a part must not be accepted as the whole.
 func checkCutOff(t *testing.T, w pack.Webhook, r pack.Request, v signingv1.Verification, events []*signingv1.SigningEvent) {
 	if len(r.Body) == 0 {
 		return
@@ -254,12 +254,12 @@ func checkCutOff(t *testing.T, w pack.Webhook, r pack.Request, v signingv1.Verif
 			continue
 		}
 		if bytes.Equal(whole, marshal(t, got)) {
-			t.Errorf("%d of %d bytes were verified and read as if they were all", keep, len(r.Body))
+			t.Errorf("%d of %d bytes were accepted as a whole body", keep, len(r.Body))
 		}
 	}
 }
 
-// checkLegal holds for whatever comes out of a pack, in recordings and in fuzzing.
+// checkLegal checks events of a pack, from recordings and from fuzzing.
 func checkLegal(tb testing.TB, source config.Source, p pack.Pack, events []*signingv1.SigningEvent) {
 	tb.Helper()
 	if len(events) == 0 {
@@ -271,7 +271,7 @@ func checkLegal(tb testing.TB, source config.Source, p pack.Pack, events []*sign
 			tb.Errorf("event %d: id %q", i, e.GetId())
 		}
 		if seen[e.GetId()] {
-			tb.Errorf("event %d: id %s came before", i, e.GetId())
+			tb.Errorf("event %d: id %s is a duplicate", i, e.GetId())
 		}
 		seen[e.GetId()] = true
 		if !typePattern.MatchString(e.GetType()) {
@@ -309,7 +309,7 @@ func checkUnreadable(tb testing.TB, err error) {
 		tb.Fatalf("%T is no *pack.UnreadableError: %v", err, err)
 	}
 	if !reasonPattern.MatchString(u.Reason) {
-		tb.Errorf("reason %q is no metric's label", u.Reason)
+		tb.Errorf("reason %q is not a valid metric label", u.Reason)
 	}
 	if u.Detail == "" || len(u.Detail) > 200 {
 		tb.Errorf("detail has %d bytes", len(u.Detail))
@@ -320,11 +320,11 @@ func wantRefused(t *testing.T, w pack.Webhook, r pack.Request) {
 	t.Helper()
 	switch v, err := w.Verify(r); {
 	case err == nil:
-		t.Errorf("vouched for by %v", v)
+		t.Errorf("verified by %v", v)
 	case !errors.Is(err, pack.ErrUnauthentic):
 		t.Errorf("%v is not ErrUnauthentic", err)
 	case v != signingv1.Verification_VERIFICATION_UNSPECIFIED:
-		t.Errorf("refused, yet %v", v)
+		t.Errorf("refused, but verified by %v", v)
 	}
 }
 
@@ -375,7 +375,7 @@ func marshal(tb testing.TB, events []*signingv1.SigningEvent) []byte {
 	return all
 }
 
-// without takes a credential out of wherever it stands.
+// without removes a credential from every place in the request.
 func without(r pack.Request, name string) (less pack.Request, found bool) {
 	if len(r.Header.Values(name)) > 0 {
 		r.Header, found = r.Header.Clone(), true

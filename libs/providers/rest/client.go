@@ -1,5 +1,5 @@
-// Package rest is what the packs' REST clients have in common: how a provider's API is asked so that credentials stay on
-// its host, answers stay small, and errors say what to do next and nothing else.
+// Package rest is the common part of the packs' REST clients. It keeps credentials on the provider's host, bounds the size of responses, and
+// returns errors that say what to do next and reveal nothing else.
 package rest
 
 import (
@@ -16,23 +16,23 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// Server is where a provider's API stands when the settings do not say.
+// Server is the default address of a provider's API.
 type Server struct {
 	BaseURL string // without a path
-	Version string // the path that all its addresses begin with: "/v1.1"; empty for none
+	Version string // the prefix of all paths: "/v1.1"; empty for none
 }
 
-// Client asks one source's REST API.
+// Client calls one source's REST API.
 type Client struct {
-	base        string // without a slash at the end
+	base        string // without a trailing slash
 	credentials http.Header
-	following   *http.Client // redirects that stay on the host
-	still       *http.Client // no redirects, and a body may take longer than an answer
+	redirecting *http.Client // follows redirects that stay on the host
+	streaming   *http.Client // follows no redirects; the body has its own, longer timeout
 	within      time.Duration
 }
 
-// New makes a client that brings the credentials, which are headers, to the server in the settings and to no other. Of
-// client it takes the transport and the time that an answer may take.
+// New makes a client that sends the credentials, which are headers, to the server in the settings and to no other. It takes the transport and
+// the response timeout from client.
 func New(settings config.API, at Server, credentials http.Header, client *http.Client) (*Client, error) {
 	base := settings.BaseURL
 	if base == "" {
@@ -45,16 +45,16 @@ func New(settings config.API, at Server, credentials http.Header, client *http.C
 	if !strings.HasSuffix(base, at.Version) {
 		base += at.Version
 	}
-	c := &Client{base: base, credentials: credentials, following: &http.Client{}, still: &http.Client{}, within: client.Timeout}
-	*c.following, *c.still = *client, *client
-	c.following.CheckRedirect = stayOnHost
-	c.still.CheckRedirect = stayPut
-	c.still.Timeout = 0
+	c := &Client{base: base, credentials: credentials, redirecting: &http.Client{}, streaming: &http.Client{}, within: client.Timeout}
+	*c.redirecting, *c.streaming = *client, *client
+	c.redirecting.CheckRedirect = stayOnHost
+	c.streaming.CheckRedirect = stayPut
+	c.streaming.Timeout = 0
 	return c, nil
 }
 
-// stayOnHost keeps the credentials, and the ids in the path, from every server but the one in the settings. A redirect
-// that leads elsewhere is an answer like any other, and none that helps.
+// stayOnHost keeps the credentials, and the ids in the path, on the server in the settings. A redirect to another host is not followed; its
+// response counts as a failure.
 func stayOnHost(r *http.Request, via []*http.Request) error {
 	if len(via) >= 5 || r.URL.Host != via[0].URL.Host || r.URL.Scheme != via[0].URL.Scheme {
 		return http.ErrUseLastResponse
@@ -64,53 +64,53 @@ func stayOnHost(r *http.Request, via []*http.Request) error {
 
 func stayPut(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// Call is one question.
+// Call is one request.
 type Call struct {
 	Op   string // its name in errors: "GET document"
 	Path string // below the base URL; {id} stands for ID: "/document/{id}/"
-	ID   string // as the provider gave it, which need not be harmless
+	ID   string // as the provider sent it; it may be malicious
 }
 
-// largestAnswer bounds what is read of an answer: a document with a hundred people has about 100 KiB.
-const largestAnswer = 1 << 20
+// largestResponse is the limit in bytes for a response: a document with a hundred people has about 100 KiB.
+const largestResponse = 1 << 20
 
-// Get returns the body of a 200, which is JSON as far as it was asked for. Every other end is a *pack.CallError.
+// Get requests JSON and returns the body of a 200. Every other outcome is a *pack.CallError.
 func (c *Client) Get(ctx context.Context, call Call) ([]byte, error) {
 	r, err := c.request(ctx, call)
 	if err != nil {
 		return nil, err
 	}
 	r.Header.Set("Accept", "application/json")
-	answer, err := c.following.Do(r)
+	response, err := c.redirecting.Do(r)
 	if err != nil {
 		return nil, call.failed(ctx, err)
 	}
-	defer func() { _ = answer.Body.Close() }()
-	if answer.StatusCode != http.StatusOK {
-		return nil, call.Refused(answer)
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return nil, call.Refused(response)
 	}
-	return call.Body(ctx, answer)
+	return call.Body(ctx, response)
 }
 
-// Body reads an answer's body to its end, which is a *pack.CallError where it does not come or is over 1 MiB.
-func (call Call) Body(ctx context.Context, answer *http.Response) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(answer.Body, largestAnswer+1))
+// Body reads a response's whole body. It returns a *pack.CallError if the body breaks off or is over 1 MiB.
+func (call Call) Body(ctx context.Context, response *http.Response) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(response.Body, largestResponse+1))
 	switch {
 	case err != nil:
 		return nil, call.failed(ctx, err)
-	case len(body) > largestAnswer:
-		return nil, &pack.CallError{Op: call.Op, Err: fmt.Errorf("the answer is over %d bytes", largestAnswer)}
+	case len(body) > largestResponse:
+		return nil, &pack.CallError{Op: call.Op, Err: fmt.Errorf("the response is over %d bytes", largestResponse)}
 	}
 	return body, nil
 }
 
-// bodyWithin is how long the body of an answer to Ask may take: a document of 10 MB at 0.3 Mbit/s.
-const bodyWithin = 5 * time.Minute
+// bodyTimeout is how long the body of a response to Do may take: a document of 10 MB at 0.3 Mbit/s.
+const bodyTimeout = 5 * time.Minute
 
-// Ask returns an answer of whatever status, its body still to be read, and follows no redirect: for answers that are an
-// address, or a whole document on its way to somebody. Whoever asked closes the body. No answer is a *pack.CallError.
-func (c *Client) Ask(ctx context.Context, call Call) (*http.Response, error) {
-	// A client's own timeout would hold for the body as well.
+// Do returns a response of any status with its body unread, and follows no redirect. It is for responses that contain an address, or a whole
+// document that is passed on to a person. The caller closes the body. Without a response, the error is a *pack.CallError.
+func (c *Client) Do(ctx context.Context, call Call) (*http.Response, error) {
+	// A timeout of the http.Client would include the body.
 	asked, cancel := context.WithCancelCause(ctx)
 	r, err := c.request(asked, call)
 	if err != nil {
@@ -119,24 +119,24 @@ func (c *Client) Ask(ctx context.Context, call Call) (*http.Response, error) {
 	}
 	within := c.within
 	if within == 0 {
-		within = bodyWithin
+		within = bodyTimeout
 	}
 	late := time.AfterFunc(within, func() { cancel(context.DeadlineExceeded) })
-	answer, err := c.still.Do(r)
+	response, err := c.streaming.Do(r)
 	if err != nil {
 		late.Stop()
 		cancel(nil)
 		return nil, call.failed(ctx, err)
 	}
-	late.Reset(bodyWithin)
-	answer.Body = &body{ReadCloser: answer.Body, end: func() {
+	late.Reset(bodyTimeout)
+	response.Body = &body{ReadCloser: response.Body, end: func() {
 		late.Stop()
 		cancel(nil)
 	}}
-	return answer, nil
+	return response, nil
 }
 
-// body gives back what waits for its end.
+// body releases its context when it is closed.
 type body struct {
 	io.ReadCloser
 	end func()
@@ -148,13 +148,13 @@ func (b *body) Close() error {
 }
 
 func (c *Client) request(ctx context.Context, call Call) (*http.Request, error) {
-	if !Harmless(call.ID) {
-		return nil, &pack.CallError{Op: call.Op, Then: pack.GiveUp, Err: errors.New("the id is none that can be asked for")}
+	if !SafeID(call.ID) {
+		return nil, &pack.CallError{Op: call.Op, Then: pack.GiveUp, Err: errors.New("the id is not valid in a URL's path")}
 	}
 	address := c.base + strings.Replace(call.Path, "{id}", url.PathEscape(call.ID), 1)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, &pack.CallError{Op: call.Op, Then: pack.GiveUp, Err: errors.New("the id makes no URL")}
+		return nil, &pack.CallError{Op: call.Op, Then: pack.GiveUp, Err: errors.New("the id does not form a URL")}
 	}
 	for name, values := range c.credentials {
 		r.Header[name] = values
@@ -162,8 +162,8 @@ func (c *Client) request(ctx context.Context, call Call) (*http.Request, error) 
 	return r, nil
 }
 
-// Harmless tells whether an id stays in its place of a path. Escaping leaves dots alone, and a server may walk up on
-// them; some read an escaped slash as a slash.
-func Harmless(id string) bool {
+// SafeID reports whether an id stays within its path segment. Escaping does not change dots, which a server may resolve upwards; some servers
+// read an escaped slash as a slash.
+func SafeID(id string) bool {
 	return strings.Trim(id, ".") != "" && !strings.ContainsFunc(id, func(r rune) bool { return r == '/' || r == '\\' || r < ' ' || r == 0x7f })
 }

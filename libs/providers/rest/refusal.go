@@ -13,19 +13,19 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// Refused is an answer that is not the one that was asked for. What its body says may be personal, and is not kept.
-func (call Call) Refused(answer *http.Response) *pack.CallError {
+// Refused turns an unexpected response into an error. The body may contain personal data, so it is dropped.
+func (call Call) Refused(response *http.Response) *pack.CallError {
 	// Read a little, so that the connection can be used again.
-	_, _ = io.CopyN(io.Discard, answer.Body, 4<<10)
+	_, _ = io.CopyN(io.Discard, response.Body, 4<<10)
 	return &pack.CallError{
 		Op:         call.Op,
-		Status:     answer.StatusCode,
-		RetryAfter: limit.RetryAfter(answer.Header, time.Now()),
-		Then:       then(answer.StatusCode),
+		Status:     response.StatusCode,
+		RetryAfter: limit.RetryAfter(response.Header, time.Now()),
+		Then:       then(response.StatusCode),
 	}
 }
 
-// then tells what asking again can change. A 404 may pass: a document that was just sent may not be readable yet.
+// then returns whether another call can help. A 404 may be temporary: a document that was just sent may not be readable yet.
 func then(status int) pack.Then {
 	switch status {
 	case http.StatusBadRequest, http.StatusGone, http.StatusUnprocessableEntity:
@@ -37,14 +37,14 @@ func then(status int) pack.Then {
 	}
 }
 
-// Unreadable is an answer that says everything is well and does not hold what was asked for. A proxy's page in its place
-// passes. Why it could not be read is left out: decoders quote what they read.
+// Unreadable is the error for a successful response without the expected content. It may be temporary, such as a proxy's page. The cause is
+// left out, because decoders quote their input.
 func (call Call) Unreadable() *pack.CallError {
-	return &pack.CallError{Op: call.Op, Err: errors.New("the answer does not hold what was asked for")}
+	return &pack.CallError{Op: call.Op, Err: errors.New("the response lacks the expected content")}
 }
 
-// OrGone is err, but for a document that the provider does not know. Where it was known before, as that of a link must
-// have been, it is gone.
+// OrGone returns err, but a *pack.NotOpenError with pack.Gone for a document that the provider does not know. The document of a link was
+// known before, so it was removed.
 func OrGone(err error) error {
 	var call *pack.CallError
 	if errors.As(err, &call) && (call.Status == http.StatusNotFound || call.Status == http.StatusGone) {
@@ -57,24 +57,24 @@ func (call Call) failed(ctx context.Context, err error) *pack.CallError {
 	return &pack.CallError{Op: call.Op, Err: cause(ctx, err)}
 }
 
-// cause is why no answer came, without the URL, the ids and the addresses that the network's own errors name.
+// cause returns why there was no response, without the URL, ids and addresses that network errors contain.
 func cause(ctx context.Context, err error) error {
 	var later *limit.LaterError
 	var name *net.DNSError
 	var call *net.OpError
 	switch {
-	case errors.As(err, &later): // nobody was asked
+	case errors.As(err, &later): // the provider was not called
 		return later
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &name):
-		return errors.New("the server's name was not found")
+		return errors.New("the server's name does not resolve")
 	case isTimeout(err):
-		return errors.New("no answer in time")
+		return errors.New("no response in time")
 	case errors.As(err, &call):
 		return fmt.Errorf("the connection failed (%s)", call.Op)
 	default:
-		return errors.New("the connection broke")
+		return errors.New("the connection was lost")
 	}
 }
 

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Providers change a field from a number to a string, or leave it null, and tell nobody. One odd field must not make the
-// rest of an answer unreadable, so these read whatever they are given.
+// Providers change a field from a number to a string, or to null, without notice. One such field must not make the rest of a response
+// unreadable, so these types accept any value.
 
 // Text is a string or a number; anything else reads as empty.
 type Text string
@@ -24,7 +24,7 @@ func (t *Text) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// First is the first text that says something.
+// First returns the first text that is not empty.
 func First(texts ...Text) string {
 	for _, t := range texts {
 		if t != "" {
@@ -48,7 +48,7 @@ func (y *Yes) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// No is true for false and 0, as such or in a string; anything else reads as false. It is for what holds unless it is denied.
+// No is true for false and 0, as such or in a string; anything else reads as false. It is for fields whose default is true.
 type No bool
 
 // UnmarshalJSON implements json.Unmarshaler.

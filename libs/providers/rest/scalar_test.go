@@ -8,7 +8,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/rest"
 )
 
-func TestScalarsReadWhateverTheyAreGiven(t *testing.T) {
+func TestScalarsAcceptAnyValue(t *testing.T) {
 	t.Parallel()
 	for data, want := range map[string]struct {
 		text   rest.Text
@@ -53,7 +53,7 @@ func TestScalarsReadWhateverTheyAreGiven(t *testing.T) {
 	}
 }
 
-func TestObjectsAndListsReadWhateverTheyAreGiven(t *testing.T) {
+func TestObjectsAndListsAcceptAnyValue(t *testing.T) {
 	t.Parallel()
 	type named struct{ Name rest.Text }
 	strict := struct {
@@ -67,7 +67,7 @@ func TestObjectsAndListsReadWhateverTheyAreGiven(t *testing.T) {
 	}
 	for data, want := range map[string]struct {
 		object string
-		list   []string // nil where it reads as missing
+		list   []string // nil if it reads as missing
 	}{
 		`{"name":"a"}`:                     {object: "a"},
 		`{"name":[]}`:                      {},

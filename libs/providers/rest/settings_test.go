@@ -11,7 +11,7 @@ func TestRequire(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		key, secret string
-		want        []string // in the error; none where there is to be none
+		want        []string // parts of the error; empty for no error
 	}{
 		"both":           {"k", "s", nil},
 		"one":            {"k", "", []string{"api.secret"}},

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 )
 
-// What scalars are for single values, these are for objects and lists: PHP writes an empty object as [], and a field that is
-// an object today is the id of one tomorrow.
+// Object and List do for objects and lists what the scalars do for single values: PHP writes an empty object as [], and a field that is an
+// object today may be an id tomorrow.
 
 // Object is an object that is read as T; anything else reads as an empty one.
 type Object[T any] struct{ Fields T }
@@ -22,7 +22,7 @@ func (o *Object[T]) UnmarshalJSON(data []byte) error {
 }
 
 // List is a list of T. Any other value reads as nil, like a missing list. A null in it is left out. An entry that cannot be
-// read is an empty T: a list of people keeps a person of whom nothing can be read.
+// read is an empty T: a list of people keeps a person whose entry is unreadable.
 type List[T any] []T
 
 // UnmarshalJSON implements json.Unmarshaler.

@@ -2,7 +2,7 @@ package rest
 
 import "encoding/json"
 
-// URLIn reads an answer that is {"url": …} and perhaps more; empty where it is none.
+// URLIn returns the url of a JSON response {"url": …}; empty if there is none.
 func URLIn(body []byte) string {
 	var found struct {
 		URL Text `json:"url"`

@@ -307,7 +307,7 @@ func TestProvidersAPIs(t *testing.T) {
 		"permissions":       {403, ``, doctor.Fail, "does not let us in"},
 		"too often":         {429, ``, doctor.Warn, "too often"},
 		"trouble":           {500, ``, doctor.Fail, "Internal Server Error"},
-		"somebody else":     {200, `<html>`, doctor.Fail, "does not hold what was asked for"},
+		"somebody else":     {200, `<html>`, doctor.Fail, "lacks the expected content"},
 		"knows everything":  {200, `{"signers":[{"signer":{"email":"eric@reader.example"},"request_url":"https://x.example/s3cret"}]}`, doctor.Warn, "does not exist"},
 		"the wrong address": {302, ``, doctor.Fail, "Found"},
 	} {

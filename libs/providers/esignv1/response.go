@@ -10,7 +10,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/rest"
 )
 
-// document is the answer to GET /document/{id}/.
+// document is the response to GET /document/{id}/.
 type document struct {
 	Name    rest.Text `json:"name"`
 	Status  rest.Text `json:"status"`
@@ -21,7 +21,7 @@ type document struct {
 	SignersInOrder rest.No `json:"signers_in_order"`
 	SignerInOrder  rest.No `json:"signer_in_order"`
 
-	// The people are told twice, and in lists of documents only in the second way.
+	// The response contains the signers in two forms, and lists of documents only in the second form.
 	SignerObjects rest.List[signer] `json:"signer_objects"`
 	Signers       rest.List[listed] `json:"signers"`
 }
@@ -37,7 +37,7 @@ type signer struct {
 	ResourceURI rest.Text   `json:"resource_uri"`
 }
 
-// decode reads an answer; false where it is none. It wants signers, told in either way, empty or not, and a status.
+// decode parses a response; it returns false if required fields are missing: the signers, in either form, empty or not, and the status.
 func decode(body []byte) (*document, bool) {
 	found := new(document)
 	if json.Unmarshal(body, found) != nil || found.Status == "" || (found.SignerObjects == nil && found.Signers == nil) {
@@ -54,7 +54,7 @@ func (d *document) document(id string) *pack.Document {
 			Email: string(s.Email), Mobile: string(s.Tel), ByEmail: s.Email != "", BySMS: s.Tel != "",
 			Order:  int(s.Order),
 			Signed: s.Status == "40" || s.Status == "50", Declined: s.Status == "60",
-			Invite: !bool(d.DoEmail), // else the provider writes to everybody itself
+			Invite: !bool(d.DoEmail), // otherwise the provider itself sends all invitations
 		}
 		out.Recipients = append(out.Recipients, person)
 	}
@@ -68,15 +68,15 @@ func (d *document) document(id string) *pack.Document {
 }
 
 var statusOf = map[rest.Text]pack.Status{
-	"10": pack.StatusOpen, // created; only its signers tell whether it was sent
+	"10": pack.StatusOpen, // created; only its signers show whether it was sent
 	"20": pack.StatusOpen, // all fields filled in
 	"30": pack.StatusCompleted,
 	"40": pack.StatusVoided,
 	"50": pack.StatusDeclined,
 }
 
-// inOrder tells whether the signers sign one after the other. Where the answer does not say, they do: an invitation that
-// waits for its turn comes late, one before it is a link that does not open.
+// inOrder reports whether the signers sign one after the other. That is also the default if the response does not say: an invitation that
+// waits for its turn arrives late, but one before its turn has a link that does not open.
 func (d *document) inOrder() bool { return !bool(d.SignersInOrder || d.SignerInOrder) }
 
 func (d *document) people() []signer {
@@ -95,7 +95,7 @@ type listed struct{ signer }
 
 func (l *listed) UnmarshalJSON(data []byte) error {
 	*l = listed{}
-	if data[0] == '{' { // told as signer_objects are
+	if data[0] == '{' { // in the form of signer_objects
 		return json.Unmarshal(data, &l.signer)
 	}
 	var fields []rest.Text
@@ -115,7 +115,7 @@ func (l *listed) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// id is the one that callbacks have in their resource_uri.
+// id returns the id that callbacks have in their resource_uri.
 func (s signer) id() string {
 	if s.UUID != "" {
 		return string(s.UUID)
@@ -124,7 +124,7 @@ func (s signer) id() string {
 	return id
 }
 
-// decodeDocumentOf reads the answer to GET /signer/{id}/; empty where it names no document.
+// decodeDocumentOf parses the response to GET /signer/{id}/; it returns "" if the response names no document.
 func decodeDocumentOf(body []byte) string {
 	var found struct {
 		Document rest.Text `json:"document"` // "/api/v1/document/<id>/"

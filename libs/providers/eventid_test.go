@@ -21,15 +21,15 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// The law of ids (docs/adr/0011, 0017): two callbacks that differ in a field that a subscriber can see never become one event,
-// unless they report the same fact. Then the additions of the second callback are an event of their own. Reports of the same
-// fact get the same id, so that a retry is not a second event.
+// The rule for event ids (docs/adr/0011, 0017): two callbacks that differ in a field that a subscriber can see never become one event,
+// unless they report the same fact. Then the additions of the second callback are an event of their own. Reports of the same fact get the
+// same id, so that a retry is not a second event.
 //
-// The test has its own copy of the facts, taken from the generated values and not from the packs' results. A million pairs for
-// each provider take some minutes:
+// The test has its own list of facts, taken from the generated values and not from the packs' results. A million pairs for each provider
+// take some minutes:
 //
-//	go test ./providers -run TestTwoCallbacksAreOneEventOnlyIfTheyTellOneFact -rapid.checks=25000
-func TestTwoCallbacksAreOneEventOnlyIfTheyTellOneFact(t *testing.T) {
+//	go test ./providers -run TestTwoCallbacksAreOneEventOnlyIfTheyReportOneFact -rapid.checks=25000
+func TestTwoCallbacksAreOneEventOnlyIfTheyReportOneFact(t *testing.T) {
 	t.Parallel()
 	for name, generate := range map[string]func(draw) callback{
 		"clickwrap": clickwrapCallback, "pleasesign": pleaseSignCallback, "esign-v1": v1Callback,
@@ -55,13 +55,13 @@ func TestTwoCallbacksAreOneEventOnlyIfTheyTellOneFact(t *testing.T) {
 // pairs is how many others each callback is compared with.
 const pairs = 40
 
-// compare holds two callbacks against the law.
+// compare checks the rule for two callbacks.
 func compare(t *rapid.T, w pack.Webhook, delivery []string, one, other callback) {
 	log := logged{delivery: delivery, stored: map[string]*signingv1.SigningEvent{}}
 	first, second := log.put(t, w, one, 1), log.put(t, w, other, 2)
 	for typ, fact := range one.facts {
 		if same := fact == other.facts[typ]; same != (first[typ] == second[typ]) {
-			t.Fatalf("%s: one fact is %v, and the ids are %s and %s\n%v\n%v", typ, same, first[typ], second[typ], one, other)
+			t.Fatalf("%s: same fact: %v, but the ids are %s and %s\n%v\n%v", typ, same, first[typ], second[typ], one, other)
 		}
 	}
 	log.holds(t, one)
@@ -69,7 +69,7 @@ func compare(t *rapid.T, w pack.Webhook, delivery []string, one, other callback)
 	before := len(log.stored)
 	log.put(t, w, other, 3)
 	if len(log.stored) != before {
-		t.Fatalf("a retry of %v made another event", other)
+		t.Fatalf("a retry of %v became another event", other)
 	}
 }
 
@@ -79,7 +79,7 @@ type callback struct {
 	fields  map[string]string
 	item    bool              // the fields are an item of a batch
 	facts   map[string]string // the facts that it reports, by canonical type
-	visible []string          // the fields that a subscriber must find again
+	visible []string          // the fields that a subscriber must find in an event
 }
 
 func (c callback) request() pack.Request {
@@ -102,7 +102,7 @@ func (c callback) request() pack.Request {
 	return r
 }
 
-// logged is the log, filled as ingest fills it.
+// logged is a log of events, written as ingest writes it.
 type logged struct {
 	delivery []string
 	stored   map[string]*signingv1.SigningEvent
@@ -121,7 +121,7 @@ func (l logged) put(t *rapid.T, w pack.Webhook, c callback, at int64) map[string
 		ids[e.GetType()] = e.GetId()
 		known := l.stored[e.GetId()]
 		if known != nil && event.Subject(known) != event.Subject(e) {
-			t.Fatalf("one id on two subjects, so the log is asked in vain: %v and %v", known, e)
+			t.Fatalf("one id on two subjects, so a lookup by subject would miss it: %v and %v", known, e)
 		}
 		if known == nil {
 			l.stored[e.GetId()] = e
@@ -136,7 +136,7 @@ func (l logged) put(t *rapid.T, w pack.Webhook, c callback, at int64) map[string
 func (l logged) holds(t *rapid.T, c callback) {
 	for _, name := range c.visible {
 		if want := c.fields[name]; want != "" && !slices.ContainsFunc(l.texts(), func(text string) bool { return text == want }) {
-			t.Fatalf("%s %q of %v is stored nowhere", name, want, c)
+			t.Fatalf("%s %q of %v is not in any event", name, want, c)
 		}
 	}
 }
@@ -156,13 +156,13 @@ func (l logged) texts() []string {
 	return all
 }
 
-// draw makes a callback's fields. Most of the second callback's are the first's, so that pairs differ in one or two.
+// draw generates a callback's fields. Most fields of the second callback equal the first's, so that pairs differ in one or two fields.
 type draw struct {
 	*rapid.T
 	before map[string]string
 }
 
-// oneOf draws from a few texts. The empty one is a field that does not come.
+// oneOf draws from a few texts. An empty text stands for a missing field.
 func (t draw) oneOf(name string, texts ...string) string {
 	text, there := t.before[name]
 	if there && rapid.IntRange(0, 7).Draw(t.T, "change "+name) > 0 {
@@ -182,7 +182,7 @@ func made(fields map[string]string) map[string]string {
 	return fields
 }
 
-// times are two instants in several forms, one that cannot be read, and none.
+// times are two instants in several formats, an unreadable one, and a missing one.
 var times = map[string]string{
 	"2026-11-02T10:00:00Z": "1", "2026-11-02 10:00:00 UTC": "1", "2026-11-02T11:00:00+0100": "1", "1793613600": "1", "1793613600000": "1",
 	"2026-11-04T10:00:00Z": "2", "2026-11-04T10:00:00 0000": "2", "yesterday": "", "": "",
@@ -197,7 +197,7 @@ func aTime(t draw, name string) string {
 	return t.oneOf(name, forms...)
 }
 
-// someone is the id of a person, or a word for a missing value.
+// someone draws the id of a person, or a placeholder for a missing value.
 func someone(t draw) (text, id string) {
 	text = t.oneOf("who", "P1", "P2", "", "null", "undefined", "None")
 	if strings.HasPrefix(text, "P") {

@@ -10,7 +10,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/rest"
 )
 
-// document is the answer to GET /document/:id.
+// document is the response to GET /document/:id.
 type document struct {
 	Title       rest.Text         `json:"title"`
 	Status      rest.Text         `json:"status"`
@@ -30,16 +30,16 @@ type person struct {
 	Routing   rest.Number `json:"routing"`
 }
 
-// How far a document or a recipient has come, in PleaseSign's words.
+// States of a document or a recipient, as PleaseSign names them.
 const (
 	building = "building" // the document's file is being prepared
-	failed   = "failed"   // the recipient's letter came back
+	failed   = "failed"   // the e-mail to the recipient bounced
 	complete = "complete"
 	void     = "void"
 )
 
-// decode reads an answer; false where it is none. It wants recipients, empty or not, and a status: of an answer without
-// them nobody could tell that it says "nobody".
+// decode parses a response; it returns false if required fields are missing: the recipients, empty or not, and the status. Without that check
+// another response could look like a document without recipients.
 func decode(body []byte) (*document, bool) {
 	found := new(document)
 	if json.Unmarshal(body, found) != nil || found.Recipients == nil || found.Status == "" {
@@ -59,17 +59,17 @@ func (d *document) document(id string) *pack.Document {
 			Email: string(r.Email), Mobile: international(string(r.Mobile)),
 			ByEmail: r.Email != "", BySMS: r.Mobile != "",
 			Order: int(r.Routing), Signed: r.Status == complete, Declined: r.Status == void && d.declined(),
-			Invite: bool(r.Silent), // PleaseSign writes to everybody else itself
+			Invite: bool(r.Silent), // PleaseSign itself sends the other invitations
 		})
 	}
 	slices.SortStableFunc(out.Recipients, func(a, b pack.Recipient) int { return cmp.Compare(a.Order, b.Order) })
 	return out
 }
 
-// status reads "void", which stands for declined and for withdrawn, by who is void on it.
+// status reads "void", which means declined or withdrawn, from the recipients that are void.
 func (d *document) status() pack.Status {
 	switch d.Status {
-	case building, "pending", "sent": // a list's filter calls a draft pending
+	case building, "pending", "sent": // the filter of lists calls a draft pending
 		return pack.StatusOpen
 	case complete:
 		return pack.StatusCompleted
@@ -83,9 +83,8 @@ func (d *document) status() pack.Status {
 	}
 }
 
-// declined tells whether the document is void because somebody declined it: one recipient is void, and it is he. The
-// documentation does not say whether the others become void with the document, however it ends; with several, nobody can
-// tell who did what.
+// declined reports whether the document is void because a recipient declined it: exactly one recipient is void. The documentation does not
+// say whether the other recipients become void too when a document ends; if several are void, the one who declined is unknown.
 func (d *document) declined() bool {
 	voids := 0
 	for _, r := range d.Recipients {
@@ -96,9 +95,9 @@ func (d *document) declined() bool {
 	return d.Status == void && voids == 1
 }
 
-// unsignable says why there is no signing address for a recipient whose turn has come; empty where there is one. There is
-// none while the document is prepared, and none for whom a letter did not reach: he is corrected by his sender, and
-// then is another recipient.
+// unsignable returns why a recipient whose turn has come has no signing address; empty if there is one. There is none while the document is
+// being prepared, and none after an e-mail to the recipient bounced: the sender corrects the recipient, who then is a new one with another
+// id.
 func (d *document) unsignable(id string) pack.NotOpen {
 	if d.Status == building || d.Status == "pending" {
 		return pack.NotYet
@@ -111,7 +110,7 @@ func (d *document) unsignable(id string) pack.NotOpen {
 	return ""
 }
 
-// PleaseSign has Australian mobile numbers only, and writes them without the plus: 61491570313.
+// PleaseSign has Australian mobile numbers only, and sends them without the plus: 61491570313.
 var australian = regexp.MustCompile(`^61[0-9]{9}$`)
 
 func international(mobile string) string {

@@ -10,8 +10,8 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/rest"
 )
 
-// The schema of GET /requests/:id is not published; what follows takes every spelling that was seen in the guides and in
-// the answers to other calls, bare or in {"data": …}.
+// The schema of GET /requests/:id is not published. These types accept every spelling in the guides and in the responses to other calls, bare or
+// in {"data": …}.
 type request struct {
 	Name        rest.Text         `json:"name"`
 	Title       rest.Text         `json:"title"`
@@ -21,7 +21,7 @@ type request struct {
 	PDFURL      rest.Text         `json:"pdf_url"`
 	DocumentURL rest.Text         `json:"document_url"`
 
-	// One of these says that signers sign one after the other; a signer's own order only lists him.
+	// One of these fields means that signers sign one after the other; a signer's own order is only the position in the list.
 	EnforceOrder  rest.Yes `json:"enforce_order"`
 	OrderEnforced rest.Yes `json:"order_enforced"`
 	Ordered       rest.Yes `json:"ordered"`
@@ -61,14 +61,14 @@ type attributes struct {
 	LastName  rest.Text `json:"last_name"`
 }
 
-// deliverable is what the provider knows of a person's addresses.
+// deliverable is the provider's knowledge about a person's addresses.
 type deliverable struct {
 	EmailStatus  rest.Text `json:"email_status"`
 	MobileStatus rest.Text `json:"mobile_number_status"`
 }
 
-// decode reads an answer; false where it is none. It wants signers, empty or not: of an answer without them nobody could
-// tell that it says "nobody".
+// decode parses a response; it returns false if the signers are missing; they may be empty. Without that check another response could look like
+// a request without signers.
 func decode(body []byte) (*request, bool) {
 	var bare struct {
 		Data    json.RawMessage `json:"data"`
@@ -111,10 +111,10 @@ func (s *signer) recipient(r *request) pack.Recipient {
 		Order:      order,
 		Signed:     s.signed(),
 		Invite:     true,
-		SigningURL: string(s.RequestURL), // it may come later than the request
+		SigningURL: string(s.RequestURL), // it may be set later than the request
 		NoEmail:    speaksAgainst(who.Deliverable.Fields.EmailStatus, s.Deliverable.Fields.EmailStatus),
 		NoSMS:      speaksAgainst(who.Deliverable.Fields.MobileStatus, s.Deliverable.Fields.MobileStatus),
-		// The seed has signers download at the address where they signed; a better one is taken where there is one.
+		// By default signers download the document at their signing address; a more specific address takes precedence.
 		DownloadURL: rest.First(s.DownloadURL, s.PDFURL, s.DocumentURL, r.DownloadURL, r.PDFURL, r.DocumentURL, s.RequestURL),
 	}
 	if out.FirstName == "" && out.LastName == "" {
@@ -123,14 +123,14 @@ func (s *signer) recipient(r *request) pack.Recipient {
 	if s.SendTo.told {
 		out.ByEmail, out.BySMS = s.SendTo.email, s.SendTo.mobile
 	} else {
-		// Not told: one channel, and not the one that costs money where there is another.
+		// Without send_to: one channel, and e-mail if possible, because text messages cost money.
 		out.ByEmail = out.Email != ""
 		out.BySMS = out.Email == "" && out.Mobile != ""
 	}
 	return out
 }
 
-// order is a signer's place, which the guides have beside the signer and in him.
+// order is a signer's position, which the guides show both beside the signer object and inside it.
 func (s *signer) order() int { return int(cmp.Or(s.Order, s.Signer.Order)) }
 
 func (s *signer) signed() bool {
