@@ -28,8 +28,8 @@ import (
 // The test has its own list of facts, taken from the generated values and not from the packs' results. A million pairs for each provider
 // take some minutes:
 //
-//	go test ./providers -run TestTwoCallbacksAreOneEventOnlyIfTheyReportOneFact -rapid.checks=25000
-func TestTwoCallbacksAreOneEventOnlyIfTheyReportOneFact(t *testing.T) {
+//	go test ./providers -run TestTwoCallbacksAreOneEventOnlyIfTheyTellOneFact -rapid.checks=25000
+func TestTwoCallbacksAreOneEventOnlyIfTheyTellOneFact(t *testing.T) {
 	t.Parallel()
 	for name, generate := range map[string]func(draw) callback{
 		"clickwrap": clickwrapCallback, "pleasesign": pleaseSignCallback, "esign-v1": v1Callback,
