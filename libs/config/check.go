@@ -65,12 +65,12 @@ func Check(cfg Config, providers []string, perSource func(Source) error) error {
 	return errors.Join(c.mistakes...)
 }
 
-// shortestMasterKey is how many characters a master key has at least: 32 hexadecimal digits are 128 bits.
+// shortestMasterKey is the minimum length of a master key in characters: 32 hexadecimal digits are 128 bits.
 const shortestMasterKey = 32
 
 type checker struct {
 	mistakes   []error
-	unreadable []string // keys of texts that contain characters which do not belong in a setting
+	unreadable []string // keys of settings that contain forbidden characters
 }
 
 func (c *checker) mistake(key, format string, args ...any) {
@@ -82,10 +82,10 @@ func (c *checker) mistake(key, format string, args ...any) {
 	c.mistakes = append(c.mistakes, fmt.Errorf(key+": "+format, args...))
 }
 
-// longestName is how long a sender's name may be. With 100 characters a text message has a part more.
+// longestName is the maximum length of a sender's name in characters. With 100 characters a text message needs one more part.
 const longestName = 100
 
-// mobile is a number with its country code, and what people write between the digits.
+// mobile matches a number with its country code and the usual separators between the digits.
 var mobile = regexp.MustCompile(`^\+(?:[ ().-]*[0-9]){7,15}$`)
 
 var sourceName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
@@ -126,7 +126,7 @@ func (c *checker) sources(sources []Source, providers []string, perSource func(S
 		c.eachOf(key+".notify.channels", s.Notify.Channels, "sms", "email")
 		c.eachOf(key+".notify.kinds", s.Notify.Kinds, event.KindNames()...)
 
-		// Its provider is asked only about what can be read.
+		// The provider's check needs readable texts.
 		if perSource == nil || len(c.mistakes) > before || !c.readable(key) {
 			continue
 		}
@@ -138,7 +138,7 @@ func (c *checker) sources(sources []Source, providers []string, perSource func(S
 	}
 }
 
-// What Vonage takes as sender (developer.vonage.com, "Custom Sender ID"). It changes or drops any other on the way. A number may be a
+// Valid senders at Vonage (developer.vonage.com, "Custom Sender ID"). Vonage changes or drops any other sender. A number may be a
 // short code.
 var (
 	number   = regexp.MustCompile(`^\+?[1-9][0-9]{2,14}$`)
@@ -177,7 +177,7 @@ func (c *checker) sms(v Vonage) {
 	c.positive("sms.vonage.receipt_within", int64(v.ReceiptWithin))
 }
 
-// linkLife is the longest that a link can live: as long as its bucket keeps it.
+// linkLife is the maximum lifetime of a link: the retention of its bucket.
 const linkLife = 90 * 24 * time.Hour
 
 func (c *checker) shortener(s Shortener) {
@@ -199,8 +199,8 @@ func (c *checker) shortener(s Shortener) {
 	c.webURL("shortener.rebrandly.base_url", s.Rebrandly.BaseURL)
 }
 
-// NumberTypes are what limits.number_types may name: the types of the library of phone numbers, and unknown for a number that it
-// has no type for.
+// NumberTypes are the valid values of limits.number_types: the types of the library of phone numbers, and "unknown" for a number without a
+// known type.
 var NumberTypes = []string{
 	"mobile", "fixed-line", "voip", "personal-number", "pager", "uan", "voicemail", "shared-cost", "toll-free", "premium-rate", "unknown",
 }
@@ -263,7 +263,7 @@ func (c *checker) email(e Email) {
 	c.positive("email.smtp.connections", int64(e.SMTP.Connections))
 }
 
-// reachable wants what others are sent to be where others can get to. A set-up whose texts stay on this machine may be all on it.
+// reachable refuses a loopback address in messages to other machines. An installation whose messages stay on this machine may use one.
 func (c *checker) reachable(cfg Config) {
 	vonage, err := url.Parse(cfg.SMS.Vonage.BaseURL)
 	if err != nil || cfg.SMS.Vonage.APIKey == "" || vonage.Scheme != "https" || loopback(vonage.Hostname()) {
@@ -284,7 +284,7 @@ func loopback(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && (ip.IsLoopback() || ip.IsUnspecified())
 }
 
-// mailbox wants one bare e-mail address, or none.
+// mailbox checks that a value is empty or one bare e-mail address.
 func (c *checker) mailbox(key, text string) {
 	if text == "" {
 		return
@@ -319,7 +319,7 @@ func (c *checker) natsURL(text string) {
 	}
 }
 
-// port reports whether an address has a port that there is, or none.
+// port reports whether an address has a valid port, or none.
 func port(u *url.URL) bool {
 	n, err := strconv.Atoi(u.Port())
 	return u.Port() == "" || err == nil && n >= 1 && n <= 65535
@@ -363,7 +363,7 @@ func (c *checker) redis(r Redis) {
 	c.tls("redis.tls", r.TLS)
 }
 
-// kafkaTopic is what Kafka takes for a topic's name.
+// kafkaTopic matches a valid name of a Kafka topic.
 var kafkaTopic = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 
 func (c *checker) kafka(k Kafka) {
@@ -406,7 +406,7 @@ func (c *checker) needed(key, value string) {
 	}
 }
 
-// address wants host:port, where an empty host means all interfaces and port 0 any free port.
+// address checks for host:port, where an empty host means all interfaces and port 0 any free port.
 func (c *checker) address(key, addr string) {
 	_, port, err := net.SplitHostPort(addr)
 	if n, errPort := strconv.Atoi(port); err != nil || errPort != nil || n < 0 || n > 65535 {
@@ -414,10 +414,10 @@ func (c *checker) address(key, addr string) {
 	}
 }
 
-// hostName is a name as it stands in a Host header, without its port. Compose and Kubernetes allow an underscore in it.
+// hostName matches a name in a Host header, without its port. Compose and Kubernetes allow an underscore in it.
 var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$`)
 
-// hostNames wants names without a wildcard: one would let in the names of others.
+// hostNames checks for names without a wildcard: a wildcard would accept names of other parties.
 func (c *checker) hostNames(key string, names []string) {
 	for _, name := range names {
 		if !hostName.MatchString(name) {
@@ -426,7 +426,7 @@ func (c *checker) hostNames(key string, names []string) {
 	}
 }
 
-// webURL wants an absolute http or https URL, or none. It does not repeat the value, which may hold a password.
+// webURL checks that a value is empty or an absolute http or https URL. Its error omits the value, which may contain a password.
 func (c *checker) webURL(key, text string) {
 	if text == "" {
 		return
@@ -440,7 +440,7 @@ func (c *checker) webURL(key, text string) {
 	}
 }
 
-// base wants the address before a path of ours, which is appended to it.
+// base checks a base URL, to which Signrelay appends its own path.
 func (c *checker) base(key, text, path string) {
 	if u, err := url.Parse(text); err == nil && (strings.HasSuffix(u.Path, path) || strings.Contains(u.Path, path+"/")) {
 		c.mistake(key, "leave out %s and what follows: it is appended", path)
@@ -465,5 +465,5 @@ func (c *checker) eachOf(key string, values []string, allowed ...string) {
 	}
 }
 
-// longestDrain is longer than load balancers take to notice. A supervisor must wait this long plus 20 s before it kills a process.
+// longestDrain is longer than a load balancer needs to notice the shutdown. A supervisor must wait this long plus 20 s before it kills a process.
 const longestDrain = 2 * time.Minute

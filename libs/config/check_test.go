@@ -108,7 +108,7 @@ func TestAllMistakesAtOnce(t *testing.T) {
 	)
 }
 
-// Settings that may be right alone, and together say two things, or half of one; and what should be certificates and is none.
+// Settings that are valid alone and contradictory or incomplete together; and invalid certificates.
 func TestSettingsThatContradictEachOther(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -28,8 +28,8 @@ type Config struct {
 	Redis Redis `yaml:"redis"`
 	Kafka Kafka `yaml:"kafka"`
 
-	// HideSources has callbacks and receipts for a source that the settings do not have answered as ones with a wrong signature, so that
-	// strangers cannot find out which sources there are: 401 and not 404. Default false: a wrong address is answered with what is wrong.
+	// HideSources responds to callbacks and receipts for an unknown source as to a wrong signature, with 401 instead of 404, so that strangers
+	// cannot find out which sources exist. Default false: the response to a wrong address names the mistake.
 	HideSources bool `yaml:"hide_sources"`
 
 	Ingest Ingest `yaml:"ingest"` // SIGNRELAY_INGEST_ADDR
@@ -39,24 +39,24 @@ type Config struct {
 	Sandbox  Sandbox `yaml:"sandbox"` // SIGNRELAY_SANDBOX_ADDR; its inbox: SIGNRELAY_SMTP_ADDR
 	Admin    Admin   `yaml:"admin"`   // SIGNRELAY_ADMIN_ADDR
 
-	// DrainDelay is how long public listeners go on serving after SIGTERM, while /readyz says draining: longer than a balancer needs
-	// to notice; default 5s, 0 closes them at once.
+	// DrainDelay is how long public listeners continue to serve after SIGTERM while /readyz reports draining. It must be longer than a load
+	// balancer needs to notice; default 5s, 0 closes them at once.
 	DrainDelay time.Duration `yaml:"drain_delay"`
 
-	// MasterKey keeps what is stored in Redis and in the bucket LINKS secret from who reads it there. One key a line, the newest first,
-	// each of 32 characters or more; empty keeps nothing secret there.
+	// MasterKey protects the data in Redis and in the bucket LINKS from readers of these stores. One key a line, the newest first, each of
+	// 32 characters or more; empty protects nothing there.
 	MasterKey string `yaml:"master_key" secret:"true" file:"once" lines:"true"` // SIGNRELAY_MASTER_KEY
 
 	DataDir string `yaml:"data_dir"` // where standalone keeps its state: SIGNRELAY_DATA_DIR
 	Log     Log    `yaml:"log"`
 
-	files []fromFile `yaml:"-"` // where settings came from files
+	files []fromFile `yaml:"-"` // the settings that came from files
 }
 
 // MasterKeys are the master keys, the newest first.
 func (c Config) MasterKeys() []string { return lines(c.MasterKey) }
 
-// Source is one account at one provider whose callbacks are taken.
+// Source is one account at one provider whose callbacks are accepted.
 type Source struct {
 	Name       string  `yaml:"name"`     // [a-z0-9-]{1,32}, unique within its provider
 	Provider   string  `yaml:"provider"` // a pack's name
@@ -77,10 +77,10 @@ type Webhook struct {
 	AllowUnverified bool     `yaml:"allow_unverified"`                     // esign-v1 `signed` with neither token nor signature
 }
 
-// Tokens is each that is taken.
+// Tokens are all accepted tokens.
 func (w Webhook) Tokens() []string { return lines(w.Token) }
 
-// API is how a provider's REST API is reached; each provider asks for some of it.
+// API is the access to a provider's REST API; each provider needs some of the fields.
 type API struct {
 	BaseURL string `yaml:"base_url"`
 	Token   string `yaml:"token" secret:"true"`
@@ -88,35 +88,35 @@ type API struct {
 	Secret  string `yaml:"secret" secret:"true"`
 	User    string `yaml:"user"`
 	Group   string `yaml:"group"`
-	// PerMinute is how many calls all replicas together make; 0 takes the provider's own limit. A quarter is for clicks on links, three
+	// PerMinute is how many calls all replicas together make; 0 means the provider's own limit. A quarter is for clicks on links, three
 	// quarters for events.
 	PerMinute int `yaml:"per_minute"`
 }
 
-// Set tells whether anything is said of how the API is reached.
+// Set reports whether any field of the API is set.
 func (a API) Set() bool { return a != API{} }
 
-// Notify narrows what a source's signers are told; empty lists mean everything.
+// Notify narrows the messages to a source's signers; empty lists mean all messages.
 type Notify struct {
 	Channels []string `yaml:"channels"` // sms, email
 	Kinds    []string `yaml:"kinds"`    // invitation, progress, completed, …
-	// Sender is where the documents' sender is told that something went wrong; where both are empty, the provider's API is
-	// asked for his address.
+	// Sender is where the documents' sender gets messages about problems; if both fields are empty, the provider's API is asked for the
+	// sender's address.
 	Sender Sender `yaml:"sender"`
 }
 
-// Sender is where a document's sender reads his messages.
+// Sender is the address for messages to a document's sender.
 type Sender struct {
 	Email  string `yaml:"email"`
 	Mobile string `yaml:"mobile"`
 }
 
-// SMS is how text messages leave.
+// SMS configures the sending of text messages.
 type SMS struct {
 	Vonage Vonage `yaml:"vonage"`
 }
 
-// Vonage is the operator's account there.
+// Vonage is the operator's Vonage account.
 type Vonage struct {
 	APIKey    string        `yaml:"api_key" secret:"true"` // exactly 8 characters
 	APISecret string        `yaml:"api_secret" secret:"true"`
@@ -126,22 +126,22 @@ type Vonage struct {
 	// PerSecond is how many calls all replicas together make; default 30, Vonage's own limit of an API key.
 	PerSecond int `yaml:"per_second"`
 
-	// ReceiptsURL is what Vonage is told to send delivery receipts to, e.g. https://sign.acme.example: with each message it gets
-	// <it>/receipts/vonage/<source>. Empty where the account's own dashboard says so.
+	// ReceiptsURL is the base URL that Vonage uses for delivery receipts, e.g. https://sign.acme.example: each message contains
+	// <it>/receipts/vonage/<source>. Empty if the account's dashboard sets the URL.
 	ReceiptsURL string `yaml:"receipts_url"`
-	// SignatureSecret is what receipts are signed with; without one they are refused. Several lines are several secrets, while
-	// it is being rotated.
+	// SignatureSecret is the secret that signs receipts; without one they are refused. Several lines are several secrets, during a
+	// rotation.
 	SignatureSecret string `yaml:"signature_secret" secret:"true" lines:"true"`
 	SignatureMethod string `yaml:"signature_method"` // md5hash (Vonage's default), md5, sha1, sha256 or sha512
-	// ReceiptWithin is how long a receipt is waited for before a message is sent again of which nobody knows whether it was
-	// sent; default 1m.
+	// ReceiptWithin is how long the sender waits for a receipt before it sends a message again whose delivery is unknown; default
+	// 1m.
 	ReceiptWithin time.Duration `yaml:"receipt_within"`
 }
 
-// SignatureSecrets is each that receipts may be signed with.
+// SignatureSecrets are all secrets that may sign receipts.
 func (v Vonage) SignatureSecrets() []string { return lines(v.SignatureSecret) }
 
-// lines is what stands on the lines of a text, those with nothing on them left out.
+// lines returns the non-empty lines of a text.
 func lines(text string) []string {
 	var all []string
 	for line := range strings.Lines(text) {
@@ -152,7 +152,7 @@ func lines(text string) []string {
 	return all
 }
 
-// Email is how letters leave.
+// Email configures the sending of e-mails.
 type Email struct {
 	From string `yaml:"from"` // "Acme <no-reply@acme.example>"
 	SMTP SMTP   `yaml:"smtp"`
@@ -166,7 +166,7 @@ type SMTP struct {
 	Password string        `yaml:"password" secret:"true"`
 	TLS      string        `yaml:"tls"`                         // mandatory (default), opportunistic, none
 	CA       string        `yaml:"ca" file:"true" lines:"true"` // PEM of who signed the server's certificate; empty takes the system's
-	Timeout  time.Duration `yaml:"timeout"`                     // of each step of a dialogue; default 30s
+	Timeout  time.Duration `yaml:"timeout"`                     // of each SMTP command; default 30s
 	// EndTimeout limits how long the server may take to reply to the end of a message, when it scans, stores or relays the
 	// message: at most 10m (RFC 5321), the default. A message whose reply times out may have been sent.
 	EndTimeout time.Duration `yaml:"end_timeout"`
@@ -174,14 +174,14 @@ type SMTP struct {
 	Connections int `yaml:"connections"`
 }
 
-// Limits is how many messages leave and where to. A message beyond them is held until the operator releases it. Each channel counts
-// for itself, and 0 is no limit.
+// Limits bounds the number and the destinations of messages. A message beyond them is held until the operator releases it. Each channel
+// counts separately, and 0 means no limit.
 type Limits struct {
 	PersonPerDay  int `yaml:"person_per_day"`  // to one number or address in 24 hours; default 60
 	NumberPerHour int `yaml:"number_per_hour"` // texts to one number in an hour; default 30
 	Document      int `yaml:"document"`        // about one document in 30 days; default 1000
 	SourcePerDay  int `yaml:"source_per_day"`  // of one source in 24 hours; default 10000
-	// Countries are those that texts go to, as in ISO 3166; "*" is all. Empty: those of the sources' regions, and of the
+	// Countries are the destinations of text messages, as in ISO 3166; "*" means all. Empty: those of the sources' regions, and of the
 	// numbers in their notify.sender.mobile.
 	Countries []string `yaml:"countries"`
 	// NumberTypes are the kinds of number that texts go to; default mobile, which includes numbers that may be either mobile or
@@ -189,23 +189,23 @@ type Limits struct {
 	NumberTypes []string `yaml:"number_types"`
 }
 
-// Shortener is where short links come from.
+// Shortener configures short links.
 type Shortener struct {
 	Kind      string `yaml:"kind"`       // builtin, bitly, rebrandly
 	PublicURL string `yaml:"public_url"` // what our own links begin with, e.g. https://sign.acme.example
-	// ExpireAfter is how long a link opens after it was made; at most 2160h, 90 days, the default.
+	// ExpireAfter is how long a link works after its creation; at most 2160h, 90 days, the default.
 	ExpireAfter time.Duration `yaml:"expire_after"`
 	// PerMinute is how many codes that no link has one client address may try, and how often it may open each link; default 60.
 	PerMinute int `yaml:"per_minute"`
-	// TrustedProxies are the networks of the proxies before the shortener, whose X-Forwarded-For tells who the client is,
-	// e.g. 10.0.0.0/8. No other address's is believed. The header Forwarded is not read.
+	// TrustedProxies are the networks of the proxies before the shortener, whose X-Forwarded-For names the client,
+	// e.g. 10.0.0.0/8. It is ignored from any other address. The header Forwarded is not read.
 	TrustedProxies []string `yaml:"trusted_proxies"`
 
 	Bitly     Bitly     `yaml:"bitly"`
 	Rebrandly Rebrandly `yaml:"rebrandly"`
 }
 
-// Domain is what the links of the outside shortener begin with, without a scheme; empty where our own links are the short ones.
+// Domain returns the domain of the outside shortener's links, without a scheme; empty for the built-in shortener.
 func (s Shortener) Domain() string {
 	switch s.Kind {
 	case "bitly":
@@ -217,7 +217,7 @@ func (s Shortener) Domain() string {
 	}
 }
 
-// Bitly is the operator's account there.
+// Bitly is the operator's Bitly account.
 type Bitly struct {
 	Token   string `yaml:"token" secret:"true"`
 	Domain  string `yaml:"domain"`   // default bit.ly
@@ -225,7 +225,7 @@ type Bitly struct {
 	BaseURL string `yaml:"base_url"` // default https://api-ssl.bitly.com
 }
 
-// Rebrandly is the operator's account there.
+// Rebrandly is the operator's Rebrandly account.
 type Rebrandly struct {
 	APIKey    string `yaml:"apikey" secret:"true"`
 	Workspace string `yaml:"workspace"` // its id; may be empty
@@ -233,7 +233,7 @@ type Rebrandly struct {
 	BaseURL   string `yaml:"base_url"`  // default https://api.rebrandly.com
 }
 
-// Templates is where the texts that signers read come from.
+// Templates configures the texts of messages.
 type Templates struct {
 	Dir string `yaml:"dir"` // a folder of <locale>/<kind>.<channel>.tmpl that stand in place of the built-in ones
 }
@@ -247,34 +247,34 @@ type NATS struct {
 	Creds    string `yaml:"creds"`    // path of a credentials file, in place of user and password; read at each connect
 	TLS      TLS    `yaml:"tls"`      // with any of it set, nothing is said in the clear
 	Replicas int    `yaml:"replicas"` // of each stream; default 1
-	// Options are added by whoever embeds a service (standalone connects in-process); never from a file.
+	// Options are set by a program that embeds a service (standalone connects in-process); never from a file.
 	Options []nats.Option `yaml:"-"`
 }
 
-// Redis is the memory of what was done before.
+// Redis is the server of the dedupe store and the shared rate limits.
 type Redis struct {
 	URL string `yaml:"url" secret:"url"` // redis://user:password@host:port/db: SIGNRELAY_REDIS_URL
-	// Username and Password may stand here rather than in the URL: a password in a file of its own can be rotated. A password
-	// alone is that of Redis's user "default".
+	// Username and Password may be set here instead of in the URL: a password in a separate file can be rotated. A password without a
+	// username belongs to Redis's user "default".
 	Username string `yaml:"username"`
 	Password string `yaml:"password" secret:"true"`
 	TLS      TLS    `yaml:"tls"` // of a rediss:// URL
 }
 
-// TLS is whom our connections to one party believe, and who we are on them. All of it is PEM.
+// TLS is the CA that connections to a server trust, and the client certificate for them, all in PEM.
 type TLS struct {
 	CA          string `yaml:"ca" file:"true" lines:"true"`          // of who signed the other side's certificate; empty takes the system's
 	Certificate string `yaml:"certificate" file:"true" lines:"true"` // our own, where the other side wants one
 	Key         string `yaml:"key" secret:"true" lines:"true"`       // of our certificate
 }
 
-// Kafka is where the log is carried on to; without brokers it is not.
+// Kafka is the cluster to which the log is copied; without brokers it is not copied.
 type Kafka struct {
 	Brokers []string `yaml:"brokers"` // host:port, some of the cluster's: SIGNRELAY_KAFKA_BROKERS, separated by commas
 	Topic   string   `yaml:"topic"`   // default signrelay.signing.v1
 	Format  string   `yaml:"format"`  // protobuf (default) or json
 
-	// CreateTopic makes the topic where it is missing, with this many partitions and copies; else it is waited for.
+	// CreateTopic creates a missing topic, with this many partitions and replicas; otherwise the service waits for the topic.
 	CreateTopic       bool `yaml:"create_topic"`
 	Partitions        int  `yaml:"partitions"`         // default 12
 	ReplicationFactor int  `yaml:"replication_factor"` // default 3
@@ -283,7 +283,7 @@ type Kafka struct {
 	SASL KafkaSASL `yaml:"sasl"`
 }
 
-// Set tells whether the log is carried on to Kafka.
+// Set reports whether the log is copied to Kafka.
 func (k Kafka) Set() bool { return len(k.Brokers) > 0 }
 
 // KafkaTLS is how the connections to the brokers are encrypted.
@@ -294,10 +294,10 @@ type KafkaTLS struct {
 	Key         string `yaml:"key" secret:"true" lines:"true"`       // see TLS
 }
 
-// Parts is what the connections of Kafka have in common with all others.
+// Parts returns the TLS settings that Kafka shares with all other connections.
 func (k KafkaTLS) Parts() TLS { return TLS{CA: k.CA, Certificate: k.Certificate, Key: k.Key} }
 
-// KafkaSASL is who we are to the brokers.
+// KafkaSASL is the authentication at the brokers.
 type KafkaSASL struct {
 	Mechanism string `yaml:"mechanism"` // none (default), plain, scram-sha-256, scram-sha-512
 	User      string `yaml:"user"`
@@ -312,33 +312,31 @@ type Listen struct {
 // Admin is the listener for operators, probes and Prometheus.
 type Admin struct {
 	Addr string `yaml:"addr"`
-	// Hosts are the names, beside localhost and IP addresses, by which the listener is asked: a request with another name in its
-	// Host header is refused, because it may come from a web page whose name was made to lead here.
+	// Hosts are the accepted names in the Host header, besides localhost and IP addresses. A request with another name is refused, because
+	// it may come from a web page whose name resolves to this listener (DNS rebinding).
 	Hosts []string `yaml:"hosts"`
 	Pprof bool     `yaml:"pprof"` // serve Go's profiles under /debug/pprof/; default false
 }
 
-// Ingest is the public door.
+// Ingest is the public listener for callbacks.
 type Ingest struct {
 	Addr        string `yaml:"addr"`
 	MaxInFlight int    `yaml:"max_in_flight"` // callbacks being stored at once before 503; default 1024
 }
 
-// Sandbox stands in for the outside world.
+// Sandbox imitates providers, Vonage and a mail server.
 type Sandbox struct {
 	Addr      string   `yaml:"addr"`
 	Hosts     []string `yaml:"hosts"` // as in Admin, for the sandbox's HTTP
 	SMTPAddr  string   `yaml:"smtp_addr"`
 	IngestURL string   `yaml:"ingest_url"` // where stories are played to; default http://127.0.0.1:8080
-	// Odd is how many of a hundred responses and callbacks are odd on purpose, within what the real parties may do; default 0.
+	// Key is the PEM of the RSA key behind the esign-v1 sources' certificate, to sign the callbacks of its scenarios.
 	Odd int `yaml:"odd"`
-	// OddSeed repeats the oddities of a run, whose log has its seed; 0, the default, makes one up.
 	OddSeed int `yaml:"odd_seed"`
-	// Key is the PEM of the RSA key behind the esign-v1 sources' certificate, for stories whose callbacks it signs.
 	Key string `yaml:"key" secret:"true" file:"once" lines:"true"`
 }
 
-// Log is how the services speak.
+// Log configures the services' logs.
 type Log struct {
 	Level string `yaml:"level"` // debug, info (default), warn, error
 }

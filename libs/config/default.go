@@ -2,7 +2,7 @@ package config
 
 import "time"
 
-// Default is what holds where nobody said otherwise. Only the public door listens on all interfaces.
+// Default returns the default settings. Only the public listener listens on all interfaces.
 func Default() Config {
 	return Config{
 		SMS: SMS{Vonage: Vonage{
@@ -21,7 +21,7 @@ func Default() Config {
 			EndTimeout:  10 * time.Minute,
 			Connections: 4,
 		}},
-		Limits: Limits{ // docs/adr/0022 says why
+		Limits: Limits{ // docs/adr/0022 gives the reasons
 			PersonPerDay:  60,
 			NumberPerHour: 30,
 			Document:      1000,
@@ -62,7 +62,7 @@ func Default() Config {
 	}
 }
 
-// DefaultSource is what holds for a source that does not say otherwise.
+// DefaultSource returns the default settings of a source.
 func DefaultSource() Source {
 	return Source{
 		Locale:  "en",
@@ -71,7 +71,7 @@ func DefaultSource() Source {
 	}
 }
 
-// withDefaults fills in what s leaves empty.
+// withDefaults fills in the empty fields of s.
 func (s Source) withDefaults() Source {
 	d := DefaultSource()
 	if s.Locale == "" {

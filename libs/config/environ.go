@@ -12,17 +12,17 @@ import (
 
 const (
 	prefix = "SIGNRELAY_"
-	// tests' own variables, such as SIGNRELAY_TEST_REDIS_URL, are no settings
+	// tests' own variables, such as SIGNRELAY_TEST_REDIS_URL, are not settings
 	testPrefix = prefix + "TEST_"
 )
 
-// Names that are shorter than their key.
+// Variables whose name is shorter than their key.
 var aliases = map[string]string{
 	"SIGNRELAY_SMTP_ADDR": "sandbox.smtp_addr",
 }
 
-// environment is the SIGNRELAY_ variables that nobody has taken yet. An empty variable is as good as none: that is how
-// compose files and manifests pass on what was not set.
+// environment holds the SIGNRELAY_ variables that no setting has used yet. An empty variable counts as unset: compose files and manifests pass
+// on unset variables in this form.
 type environment map[string]string
 
 func newEnvironment(environ []string) environment {
@@ -42,8 +42,8 @@ func (e environment) take(name string) string {
 	return text
 }
 
-// apply sets what the variables say: all is cfg's own settings, and each source in cfg has its variables too. What then
-// is left over is a mistake.
+// apply sets the settings that the variables name: all is cfg's own settings, and each source in cfg has its variables too. A remaining
+// variable is a mistake.
 func (e environment) apply(cfg *Config, all []setting) (mistakes []error) {
 	names := []string{"SIGNRELAY_CONFIG"}
 	offer := func(s setting, key, name string) {
@@ -98,7 +98,7 @@ func (e environment) apply(cfg *Config, all []setting) (mistakes []error) {
 	return mistakes
 }
 
-// set takes the setting from the variable, or from the file that the variable with _FILE names, and says which.
+// set takes the setting from the variable, or from the file that the variable with _FILE names, and returns which one it was.
 func (e environment) set(s setting, name string) (*fromFile, error) {
 	text, separator, file := e.take(name), ",", (*fromFile)(nil)
 	if s.file {
@@ -123,11 +123,11 @@ func (e environment) set(s setting, name string) (*fromFile, error) {
 	return file, nil
 }
 
-// readSetting reads what stands in the file that a variable names.
+// readSetting reads the file that a variable names.
 func readSetting(variable, path string) (string, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		// Without the path: somebody may have put the secret itself there.
+		// Without the path: the variable may contain the secret itself by mistake.
 		var cause *fs.PathError
 		if errors.As(err, &cause) {
 			err = cause.Err

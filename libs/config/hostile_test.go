@@ -9,7 +9,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 )
 
-// A file that is made to break its reader gets an error.
+// A malicious file causes an error.
 func TestHostileYAML(t *testing.T) {
 	t.Parallel()
 	const within = "the alias stands within what it stands for"
@@ -80,7 +80,7 @@ func TestHostileYAML(t *testing.T) {
 	}
 }
 
-// laughs is a text of which each level stands for ten of the one before.
+// laughs returns a file in which each level is ten aliases of the previous level ("billion laughs").
 func laughs(levels int) string {
 	var text strings.Builder
 	text.WriteString("a0: &a0 x\n")
@@ -90,7 +90,7 @@ func laughs(levels int) string {
 	return text.String()
 }
 
-// An honest file uses aliases, merges and several lines, and is read as before.
+// An ordinary file may use aliases, merges and multi-line texts.
 func TestHonestYAMLWithAliases(t *testing.T) {
 	t.Parallel()
 	cfg := load(t, []string{"--config", file(t, `
@@ -106,7 +106,7 @@ sources:
 	}
 }
 
-// Whatever stands in a file, reading and judging it ends, and what can be read can be printed.
+// For any file, Load and Check return, and readable settings can be printed.
 func FuzzLoad(f *testing.F) {
 	for _, text := range []string{
 		"", "log: {level: info}", "sources: &a [*a]", "log: &a *a", "sms: {<<: *x}", "a: [", "- - -", "? x\n: y", "log: |\n  x", "nats: {url: 'nats://u:p@h'}",
@@ -128,7 +128,7 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// A secret is not a flag: the value is not repeated, and the error names the variable, beside all that is wrong otherwise.
+// A secret is not accepted as a flag: the error omits the value, names the variable, and lists all other mistakes too.
 func TestASecretIsNoFlag(t *testing.T) {
 	t.Parallel()
 	for _, flag := range []string{
@@ -160,7 +160,7 @@ func TestASecretIsNoFlag(t *testing.T) {
 	}
 }
 
-// What may be secret in a URL is masked wherever a URL is printed or repeated.
+// Secrets in a URL are masked wherever the URL is printed or quoted.
 func TestSecretsInURLs(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{

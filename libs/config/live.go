@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 )
 
-// Live is the settings of a running program. What came from the file of a …_FILE variable may be replaced while it runs,
-// and nothing else. Whoever holds a secret or a certificate asks Now at each use, or keeps what it makes of it in a Made.
+// Live is the settings of a running program. Only values that came from the file of a …_FILE variable can change while it runs. Code that needs
+// a secret or a certificate calls Now at each use, or keeps a derived value in a Made.
 type Live struct {
 	now atomic.Pointer[Config]
 
@@ -24,8 +24,8 @@ type fromFile struct {
 	key      string // "nats.password", "sources[0].webhook.secrets"
 	variable string // SIGNRELAY_NATS_PASSWORD_FILE
 	path     string
-	text     string // what is in use
-	seen     string // what stood there at the last look
+	text     string // the value in use
+	seen     string // the content at the last poll
 }
 
 // NewLive begins with the settings as they were loaded.
@@ -35,24 +35,24 @@ func NewLive(cfg Config) *Live {
 	return l
 }
 
-// Now is the settings as they are now. They are not to be changed, and do not change: new ones stand elsewhere.
+// Now returns the current settings. They are immutable: a change makes a new value.
 func (l *Live) Now() *Config { return l.now.Load() }
 
-// Files is how many settings came from files.
+// Files returns how many settings came from files.
 func (l *Live) Files() int { return len(l.files) }
 
-// Reread looks into the files again. When it returns, Now has what can be used of what is new there; replaced has the keys
-// of these settings. Where a file cannot be read, is empty, or holds what check refuses, the old value stays, and err has a
-// line that says why. Settings side by side, such as a certificate and its key, are taken together or not at all.
+// Reread reads the files again. When it returns, Now has the usable new values; replaced has the keys of these settings. If a file cannot be
+// read, is empty, or contains a value that check refuses, the old value stays, and err has a line with the reason. Settings that belong
+// together, such as a certificate and its key, are replaced together or not at all.
 //
-// A new value is taken when it, and all that stands beside it, was there at the last look too: they may be just being
-// written. With atOnce it is taken now.
+// A new value is used only when it, and all settings that belong to it, were unchanged since the last poll: the files may be being
+// written. With atOnce it is used immediately.
 func (l *Live) Reread(check func(Config) error, atOnce bool) (replaced []string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var mistakes []error
 	var fresh []int              // places in files
-	writing := map[string]bool{} // the parents of what has changed since the last look
+	writing := map[string]bool{} // the parents of settings that changed since the last poll
 	for i := range l.files {
 		f := &l.files[i]
 		text, err := readSetting(f.variable, f.path)
@@ -72,7 +72,7 @@ func (l *Live) Reread(check func(Config) error, atOnce bool) (replaced []string,
 		return nil, errors.Join(mistakes...)
 	}
 
-	// All at once, so that what belongs together is never apart; else one bad value does not hold up the others.
+	// First all together, so that related values change together; otherwise group by group, so that one bad value does not block the others.
 	if l.take(fresh, check) == nil {
 		return l.keys(fresh), errors.Join(mistakes...)
 	}
@@ -89,10 +89,10 @@ func (l *Live) Reread(check func(Config) error, atOnce bool) (replaced []string,
 	return replaced, errors.Join(mistakes...)
 }
 
-// take puts what was last seen in some of the files into use, unless check refuses the settings as they are then.
+// take uses the last content of some of the files, unless check refuses the resulting settings.
 func (l *Live) take(files []int, check func(Config) error) error {
 	next := *l.now.Load()
-	next.Sources = slices.Clone(next.Sources) // the list is shared with the settings that others hold
+	next.Sources = slices.Clone(next.Sources) // the list is shared with earlier settings
 	all := next.all()
 	for _, i := range files {
 		f := l.files[i]
@@ -111,7 +111,7 @@ func (l *Live) take(files []int, check func(Config) error) error {
 	return nil
 }
 
-// all is every setting of c, those of its sources included.
+// all returns every setting of c, including those of its sources.
 func (c *Config) all() []setting {
 	all := settings(reflect.ValueOf(c).Elem())
 	for i := range c.Sources {

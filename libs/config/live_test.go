@@ -19,7 +19,7 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// reread looks once, by the check that services make.
+// reread polls once, with the check of the services.
 func reread(t *testing.T, live *config.Live, atOnce bool) (replaced []string, err error) {
 	t.Helper()
 	return live.Reread(func(c config.Config) error { return config.Check(c, []string{"clickwrap", "pleasesign"}, nil) }, atOnce)
@@ -53,15 +53,15 @@ func TestWhatComesFromFilesIsReplaced(t *testing.T) {
 		t.Errorf("%+v", now)
 	}
 	if before.NATS.Password != "one" || !slices.Equal(before.Sources[1].Webhook.Secrets, []string{"first"}) {
-		t.Error("the settings that others hold have changed under their hands")
+		t.Error("earlier settings were modified")
 	}
 	if now.NATS.User != "ingest" || now.Sources[0].Name != "acme" {
-		t.Error("what comes from no file is lost")
+		t.Error("a setting that came from no file is lost")
 	}
 	wantReplaced(t, live)
 }
 
-// Somebody may be just writing it.
+// The file may be being written.
 func TestANewValueMustStandThereAtTwoLooks(t *testing.T) {
 	t.Parallel()
 	password := file(t, "one")
@@ -74,7 +74,7 @@ func TestANewValueMustStandThereAtTwoLooks(t *testing.T) {
 	}
 }
 
-// A new key with an old secret would be refused by the other side, which then is not asked for a quarter of an hour.
+// A new key with an old secret would be refused by the other side, which then gets no call for a quarter of an hour.
 func TestAPairWrittenAcrossALookIsReplacedTogether(t *testing.T) {
 	t.Parallel()
 	key, secret, password := file(t, "oldoldol"), file(t, "old"), file(t, "old")
@@ -92,10 +92,10 @@ func TestAPairWrittenAcrossALookIsReplacedTogether(t *testing.T) {
 	write(t, password, "new")
 	look()
 	write(t, secret, "new")
-	look("redis.password") // which belongs to neither
+	look("redis.password") // which is independent of both
 	look("sms.vonage.api_key", "sms.vonage.api_secret")
 
-	// Half of a pair that stays away does not hold up the other.
+	// A pair whose second half is missing does not block other settings.
 	if err := os.Remove(secret); err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestABrokenValueKeepsTheOldOne(t *testing.T) {
 		}
 	}
 
-	// Half of a pair does not hold up the rest, and comes when the other half is there.
+	// Half of a pair does not block other settings, and is used when the other half is present.
 	write(t, certificate, cert2)
 	write(t, password, "two")
 	refused("nats.tls.certificate", "redis.password")
@@ -174,7 +174,7 @@ func TestABrokenValueKeepsTheOldOne(t *testing.T) {
 	wantReplaced(t, live, "redis.tls.ca")
 }
 
-// What cannot be replaced without a restart, or does not come from the file, is not looked at.
+// Settings that need a restart, or that do not come from the file, are not polled.
 func TestWhatIsNotReplaced(t *testing.T) {
 	t.Parallel()
 	url, ca := file(t, "nats://one"), file(t, "one")

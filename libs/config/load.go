@@ -13,25 +13,25 @@ import (
 	"text/tabwriter"
 )
 
-// Load reads the settings: flags > environment > YAML file (--config, SIGNRELAY_CONFIG) > Default. A secret is no flag. It
-// returns the arguments behind the flags. All mistakes come back as one error of one line each; flag.ErrHelp means that -h was
-// given. What the settings mean is not judged here: see Check.
+// Load reads the settings: flags > environment > YAML file (--config, SIGNRELAY_CONFIG) > Default. Secrets have no flag. It returns the
+// arguments after the flags. All mistakes come back as one error of one line each; flag.ErrHelp means that -h was given. Load does not check
+// the meaning of settings: see Check.
 func Load(args, environ []string) (cfg Config, rest []string, err error) {
 	return LoadWith(flag.NewFlagSet("signrelay", flag.ContinueOnError), args, environ)
 }
 
-// LoadWith is Load for a command that has flags of its own: fs holds them already, and gets those of the settings.
+// LoadWith is Load for a command with its own flags: fs contains them, and gets those of the settings.
 func LoadWith(fs *flag.FlagSet, args, environ []string) (cfg Config, rest []string, err error) {
 	cfg = Default()
 	all := settings(reflect.ValueOf(&cfg).Elem())
 
-	given := map[string]string{} // flags as they were written; they are read last, because they win
+	given := map[string]string{} // flags as given; they are applied last, because they take precedence
 	var mistakes []error
 	path := fs.String("config", "", "")
 	for _, s := range all {
 		note := func(text string) error {
 			if s.secret == "true" || s.secret != "" && maskURL(text) != text {
-				// The library would repeat the value in an error of this function.
+				// The library would quote the value in an error of this function.
 				mistakes = append(mistakes, s.noFlag())
 				return nil
 			}
@@ -88,12 +88,12 @@ func LoadWith(fs *flag.FlagSet, args, environ []string) (cfg Config, rest []stri
 	return cfg, rest, errors.Join(mistakes...)
 }
 
-// unreadableError is the error of flags or a file that cannot be read, so that nothing is known of the settings.
+// unreadableError is the error of unreadable flags or an unreadable file, so that the settings are unknown.
 type unreadableError struct{ error }
 
 func (e unreadableError) Unwrap() error { return e.error }
 
-// Readable reports whether the settings that Load returned with an error can still be judged: what it found wrong is in single settings.
+// Readable reports whether the settings that Load returned with an error can still be checked: its mistakes concern single settings.
 func Readable(err error) bool {
 	return !errors.As(err, new(unreadableError)) && !errors.Is(err, flag.ErrHelp)
 }
@@ -114,13 +114,13 @@ func readFile(path string) ([]byte, error) {
 	return data, err
 }
 
-// noFlag says how a secret is set: every user of a machine can read the flags of its processes.
+// noFlag explains how to set a secret: every user of a machine can read the flags of its processes.
 func (s setting) noFlag() error {
 	return fmt.Errorf("--%s: a secret is not taken from a flag, because other users can read it in the list of processes: set %s, or %[2]s_FILE to a file that holds it",
 		s.key, s.variable(prefix))
 }
 
-// parse reads flags wherever they stand, before and behind the other arguments; behind "--" nothing is a flag.
+// parse reads flags before and after the other arguments; after "--" nothing is a flag.
 func parse(fs *flag.FlagSet, args []string) (rest []string, err error) {
 	for {
 		if err := fs.Parse(args); err != nil {
@@ -137,7 +137,7 @@ func parse(fs *flag.FlagSet, args []string) (rest []string, err error) {
 	}
 }
 
-// flagError adds to an unknown flag what was probably meant. A secret was not.
+// flagError suggests the nearest flag for an unknown one. It never suggests a secret.
 func flagError(fs *flag.FlagSet, all []setting, err error) error {
 	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
 	if !unknown {
@@ -153,8 +153,8 @@ func flagError(fs *flag.FlagSet, all []setting, err error) error {
 	return fmt.Errorf("%s: unknown flag%s", name, DidYouMean(name, names))
 }
 
-// Names lists every setting, and whether it is a text or may come from a file; a source's are sources.<setting>, whichever source it
-// is.
+// Names lists every setting, and whether it is a text or may come from a file; settings of a source are sources.<setting>, for any
+// source.
 func Names(w io.Writer) {
 	list := func(above string, of any) {
 		for _, s := range settings(reflect.ValueOf(of).Elem()) {

@@ -31,7 +31,7 @@ func load(t *testing.T, args, environ []string) config.Config {
 	return cfg
 }
 
-// mistakes are the lines of what Load says.
+// mistakes returns the lines of Load's error.
 func mistakes(t *testing.T, args, environ []string) []string {
 	t.Helper()
 	_, _, err := config.Load(args, environ)
@@ -41,7 +41,7 @@ func mistakes(t *testing.T, args, environ []string) []string {
 func lines(t *testing.T, err error) []string {
 	t.Helper()
 	if err == nil {
-		t.Fatal("no mistake was found")
+		t.Fatal("Load returned no error")
 	}
 	return strings.Split(err.Error(), "\n")
 }
@@ -64,7 +64,7 @@ func TestNothingSaidMeansDefault(t *testing.T) {
 	}
 }
 
-// Callbacks come from outside; whoever wants another door seen from there says so.
+// Callbacks come from outside; any other public listener needs a setting.
 func TestOnlyThePublicDoorIsSeenFromOutside(t *testing.T) {
 	t.Parallel()
 	cfg := load(t, nil, nil)
@@ -153,7 +153,7 @@ func TestHelp(t *testing.T) {
 	}
 	for _, want := range []string{"(sms.vonage.api_secret: no flag)", "SIGNRELAY_SMS_VONAGE_API_SECRET[_FILE]", "--ingest.addr", ":8080"} {
 		if !strings.Contains(text.String(), want) {
-			t.Errorf("the help does not tell %s", want)
+			t.Errorf("the help does not contain %s", want)
 		}
 	}
 }
@@ -170,7 +170,7 @@ func TestSecretsFromFiles(t *testing.T) {
 		"SIGNRELAY_SOURCE_ESIGN_V1_A_B_WEBHOOK_CERTIFICATE_FILE=" + pem,
 	})
 	if got := cfg.SMS.Vonage.APISecret; got != "two words" {
-		t.Errorf("secret %q: what an editor leaves around it is cut", got)
+		t.Errorf("secret %q: white space from an editor is not trimmed", got)
 	}
 	wantLines(t, cfg.Sources[0].Webhook.Secrets, "old", "new")
 	if got := cfg.Sources[0].Webhook.Certificate; got != "-----BEGIN-----\nx\n-----END-----" {
@@ -183,7 +183,7 @@ func TestSecretFileMistakes(t *testing.T) {
 	got := mistakes(t, nil, []string{
 		"SIGNRELAY_REDIS_URL=redis://a", "SIGNRELAY_REDIS_URL_FILE=" + file(t, "redis://b"),
 		"SIGNRELAY_EMAIL_SMTP_PASSWORD_FILE=hunter2", // the secret itself, by mistake
-		"SIGNRELAY_LOG_LEVEL_FILE=x",                 // no secret
+		"SIGNRELAY_LOG_LEVEL_FILE=x",                 // not a secret
 	})
 	wantLines(t, got,
 		"SIGNRELAY_EMAIL_SMTP_PASSWORD_FILE: read the file that it names: no such file or directory",
@@ -295,7 +295,7 @@ sources:
 	wantLines(t, w.Secrets, "1e5", "true", "1_000")
 	wantLines(t, []string{w.Certificate, cfg.Sources[0].Name, cfg.Sources[1].Name}, "-----BEGIN-----\n-----END-----", "12", "second")
 	if cfg.Email.SMTP.Port != 587 {
-		t.Error("a key with nothing behind it wiped out its defaults")
+		t.Error("an empty key erased its defaults")
 	}
 }
 
@@ -316,7 +316,7 @@ func TestFilesThatAreNoSettings(t *testing.T) {
 		}
 	}
 	if _, _, err := config.Load([]string{"--config", filepath.Join(t.TempDir(), "none")}, nil); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("a file that is not there: %v", err)
+		t.Errorf("a missing file: %v", err)
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// Made is what somebody makes of the settings, and makes again when they have changed: opened packs, API clients.
+// Made is a value derived from the settings, such as opened packs or API clients. It is made again when the settings change.
 type Made[T any] struct {
 	live *Live
 	from func(Config) (T, error)
@@ -19,7 +19,7 @@ type made[T any] struct {
 	what T
 }
 
-// Make makes it for the first time.
+// Make makes the value for the first time.
 func Make[T any](live *Live, from func(Config) (T, error)) (*Made[T], error) {
 	m := &Made[T]{live: live, from: from}
 	of := live.Now()
@@ -31,8 +31,8 @@ func Make[T any](live *Live, from func(Config) (T, error)) (*Made[T], error) {
 	return m, nil
 }
 
-// Now is what is made of the settings as they are now. Should they, who passed the check, not do after all, it is what was
-// made before.
+// Now returns the value for the current settings. If making it fails although the settings passed the check, Now returns the previous
+// value.
 func (m *Made[T]) Now() T {
 	if have := m.have.Load(); have.of == m.live.Now() {
 		return have.what
@@ -40,7 +40,7 @@ func (m *Made[T]) Now() T {
 	m.making.Lock()
 	defer m.making.Unlock()
 	have, of := m.have.Load(), m.live.Now()
-	if have.of == of { // another was faster
+	if have.of == of { // another goroutine was faster
 		return have.what
 	}
 	next := &made[T]{of, have.what}

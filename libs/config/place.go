@@ -19,7 +19,7 @@ var Regions = strings.Fields(`
 // otherRegions maps codes that people often write to the code in the standard.
 var otherRegions = map[string]string{"UK": "GB", "EN": "GB", "UAE": "AE", "USA": "US", "GER": "DE", "EL": "GR"}
 
-// region wants a country's code. With another one every number without a country code is refused as none.
+// region checks a country code. With an invalid one, every number without a country code would be refused.
 func (c *checker) region(key, code string) {
 	if code == "" || slices.Contains(Regions, code) {
 		return
@@ -38,7 +38,7 @@ func (c *checker) region(key, code string) {
 // tag is a language, and a script or a region, as in BCP 47.
 var tag = regexp.MustCompile(`^(?i)[a-z]{2,3}(-[a-z]{4})?(-([a-z]{2}|[0-9]{3}))?$`)
 
-// locale wants a language's code. Whether there are texts in it is not known here.
+// locale checks a language code. It does not check whether there are texts in that language.
 func (c *checker) locale(key, text string) {
 	if text != "" && !tag.MatchString(text) {
 		c.mistake(key, "want a language's code as in BCP 47, such as en, de or en-AU, not %q", text)

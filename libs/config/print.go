@@ -11,10 +11,10 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// mask stands for a secret that is set.
+// mask replaces a secret that is set.
 const mask = "********"
 
-// Print writes the settings as YAML, with every secret masked. The file that it writes can be loaded, but for the masks.
+// Print writes the settings as YAML, with every secret masked. Its output can be loaded, except for the masks.
 func Print(w io.Writer, cfg Config) error {
 	maskSecrets(reflect.ValueOf(&cfg).Elem())
 	cfg.Sources = slices.Clone(cfg.Sources)
@@ -58,7 +58,7 @@ func (s setting) masked(value string) string {
 	}
 }
 
-// shown is a value that was found in a setting, as an error may repeat it.
+// shown returns a setting's value in the form in which an error may quote it.
 func shown(value string) string {
 	if strings.Contains(value, "://") || credentials.MatchString(value) {
 		return maskURL(value)
@@ -69,11 +69,11 @@ func shown(value string) string {
 // credentials is user:password@host without a scheme.
 var credentials = regexp.MustCompile(`^[^\s"<]*:[^\s"<]*@`)
 
-// maskURL masks all that may be secret in a URL, or in several with commas.
+// maskURL masks all possible secrets in a URL, or in several URLs with commas.
 func maskURL(text string) string {
 	urls := strings.Split(text, ",")
 	if slices.ContainsFunc(urls[1:], func(u string) bool { return strings.Contains(u, "@") && !strings.Contains(u, "://") }) {
-		return maskOneURL(text) // the comma may be of a password
+		return maskOneURL(text) // the comma may be part of a password
 	}
 	for i := range urls {
 		urls[i] = maskOneURL(urls[i])
@@ -89,7 +89,7 @@ func maskOneURL(u string) string {
 		begin = scheme + len("://")
 	}
 	if at := strings.LastIndexByte(u, '@'); at >= begin {
-		if strings.ContainsAny(u[begin:at], "?#") { // of a password, or the query's beginning
+		if strings.ContainsAny(u[begin:at], "?#") { // part of a password, or the beginning of the query
 			return u[:begin] + mask
 		}
 		user, _, hasPassword := strings.Cut(u[begin:at], ":")

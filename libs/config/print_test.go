@@ -29,7 +29,7 @@ func TestTheExampleIsRightAndComplete(t *testing.T) {
 	if err := yaml.Unmarshal(data, &tree); err != nil {
 		t.Fatal(err)
 	}
-	// Whatever one source leaves out another must show.
+	// A setting that one example source omits must be in another.
 	sources := map[string]any{}
 	list, _ := tree["sources"].([]any)
 	for _, s := range list {

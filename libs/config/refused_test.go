@@ -7,7 +7,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 )
 
-// checked is what the check says of a settings file and variables.
+// checked returns the check's error for a settings file and variables.
 func checked(t *testing.T, text string, environ ...string) []string {
 	t.Helper()
 	cfg, _, err := config.Load([]string{"--config", file(t, text)}, environ)
@@ -168,7 +168,7 @@ func TestWhatCanWorkPasses(t *testing.T) {
 	}
 }
 
-// One secret is one secret, whether the settings' file, a variable or a file of its own has it, and whatever its editor left around it.
+// A secret has the same value in the settings file, a variable or its own file, with any white space that an editor adds.
 func TestASecretIsReadAlikeFromEverywhere(t *testing.T) {
 	t.Parallel()
 	for name, around := range map[string][2]string{

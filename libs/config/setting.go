@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// setting is one leaf of the settings: what one flag or one variable sets.
+// setting is one leaf of the settings: the target of one flag or one variable.
 type setting struct {
 	key    string // "sms.vonage.api_key"
 	secret string // its secret tag
 	file   bool   // may come from a …_FILE variable
-	once   bool   // and is read from there at the start alone
+	once   bool   // and is read from there only at the start
 	lines  bool   // may have several lines
 	value  reflect.Value
 }

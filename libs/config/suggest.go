@@ -1,7 +1,7 @@
 package config
 
-// DidYouMean names the known word that is nearest to an unknown one, or says nothing when more than two letters differ (or
-// half of a short word).
+// DidYouMean suggests the known word that is nearest to an unknown one. It returns "" if more than two letters differ (or half of a short
+// word).
 func DidYouMean(unknown string, known []string) string {
 	best, nearest := "", min(2, len(unknown)/2)+1
 	for _, k := range known {
@@ -15,7 +15,7 @@ func DidYouMean(unknown string, known []string) string {
 	return "; did you mean " + best + "?"
 }
 
-// distance is Levenshtein's: how many bytes must be put in, taken out or changed to make b of a.
+// distance is Levenshtein's: the number of bytes to insert, remove or change to get b from a.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -57,7 +57,7 @@ func (s setting) unwritable(text string) string {
 	return ""
 }
 
-// readable reports whether all texts of a source can be judged.
+// readable reports whether all texts of a source are valid.
 func (c *checker) readable(source string) bool {
 	return !slices.ContainsFunc(c.unreadable, func(key string) bool { return strings.HasPrefix(key, source+".") })
 }

@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// Set tells whether anything is said of TLS.
+// Set reports whether any field is set.
 func (t TLS) Set() bool { return t != TLS{} }
 
-// Client is how a connection to the server of that name is encrypted: at least TLS 1.2. Its error begins with the key of the
-// setting that is wrong, below that of t.
+// Client returns the TLS configuration for connections to the server with that name: at least TLS 1.2. Its error begins with the key of the
+// wrong setting, relative to t.
 func (t TLS) Client(server string) (*tls.Config, error) {
 	c := &tls.Config{ServerName: server, MinVersion: tls.VersionTLS12}
 	if t.CA != "" {
@@ -26,7 +26,7 @@ func (t TLS) Client(server string) (*tls.Config, error) {
 		return nil, errors.New("key: want certificate and key together, or neither")
 	case t.Certificate != "":
 		own, err := tls.X509KeyPair([]byte(t.Certificate), []byte(t.Key))
-		if err != nil { // its text is about the key
+		if err != nil { // its text may reveal the key
 			return nil, errors.New("certificate: want PEM of a certificate, and in key of the key that belongs to it")
 		}
 		c.Certificates = []tls.Certificate{own}
@@ -34,15 +34,15 @@ func (t TLS) Client(server string) (*tls.Config, error) {
 	return c, nil
 }
 
-// Explain adds to an error of a connection which setting it is about: below key, such as "nats.tls", stand those of a TLS.
-// Any other error comes back as it is.
+// Explain adds the responsible setting to a connection error: key, such as "nats.tls", is the prefix of the TLS settings. Any other error is
+// returned unchanged.
 func Explain(key string, err error) error {
 	var stranger x509.UnknownAuthorityError
 	var other x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	var refused tls.AlertError
 	switch {
-	case err == nil, strings.Contains(err.Error(), key+"."): // nothing is wrong, or it is said
+	case err == nil, strings.Contains(err.Error(), key+"."): // no error, or already explained
 		return err
 	case errors.As(err, &stranger):
 		return fmt.Errorf("%s.ca does not hold who signed the server's certificate: %w", key, err)

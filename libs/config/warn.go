@@ -2,14 +2,14 @@ package config
 
 import "strings"
 
-// Warning is what is not wrong with the settings and still deserves attention.
+// Warning is a valid setting that deserves attention.
 type Warning struct {
 	Key   string // of the setting
 	Found string
-	Mend  string // how to
+	Mend  string // the remedy
 }
 
-// Warnings judges settings that Check accepts.
+// Warnings returns the warnings for settings that Check accepts.
 func Warnings(cfg Config) []Warning {
 	var all []Warning
 	if len(cfg.MasterKeys()) == 0 {

@@ -14,13 +14,13 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// readYAML reads the file over what cfg holds, and returns all that is wrong with it.
+// readYAML reads the file into cfg, over its present values, and returns all mistakes.
 //
-// The library parses; the walk over its tree is our own, for three reasons: the library's strict mode stops at the first
-// mistake, its messages show the lines around it, which may hold secrets, and it reads an unquoted 0x1234 or +4477 as a
-// number even where text is wanted, which would change a secret unseen. Here a scalar is taken as it is written.
+// The library parses. The walk over its tree is our own code for three reasons: the library's strict mode stops at the first mistake; its
+// messages quote the lines around it, which may contain secrets; and it reads an unquoted 0x1234 or +4477 as a number even for a text
+// setting, which would silently change a secret. This walk takes a scalar as written.
 //
-// err says that it is no settings file at all.
+// err means that the file is not a settings file at all.
 func readYAML(data []byte, cfg *Config) (mistakes []error, err error) {
 	if bytes.IndexByte(data, 0) >= 0 {
 		return nil, errors.New("not text in UTF-8: it has NUL characters in it")
@@ -42,13 +42,13 @@ func readYAML(data []byte, cfg *Config) (mistakes []error, err error) {
 	return r.mistakes, nil
 }
 
-// parseYAML has the library read the file.
+// parseYAML parses the file with the library.
 func parseYAML(data []byte) (file *ast.File, err error) {
 	if tooDeep(data) {
 		return nil, fmt.Errorf("its values are nested more than %d deep", deepest)
 	}
 	defer func() {
-		if recover() != nil { // the library has panicked on broken files before; it is asked for one file, at the start
+		if recover() != nil { // the library panicked on broken files before; it parses one file, at the start
 			file, err = nil, errors.New("not YAML")
 		}
 	}()
@@ -89,8 +89,8 @@ func tooDeep(data []byte) bool {
 
 type yamlReader struct {
 	anchors  map[string]ast.Node
-	within   []ast.Node // the aliases that are being followed
-	left     int        // how many more values are read
+	within   []ast.Node // the aliases that the walk follows now
+	left     int        // the remaining number of values
 	mistakes []error
 }
 
@@ -105,7 +105,7 @@ func (r *yamlReader) mistake(key string, at ast.Node, format string, args ...any
 	r.mistakes = append(r.mistakes, fmt.Errorf("%w: "+format, append([]any{where}, args...)...))
 }
 
-// read reads one node into the value of that key. A key with nothing behind it keeps what it had.
+// read reads one node into the value of that key. A key without a value keeps its present value.
 func (r *yamlReader) read(key string, node ast.Node, into reflect.Value) {
 	if r.left--; r.left < 0 {
 		return
@@ -150,7 +150,7 @@ func (r *yamlReader) readStruct(key string, pairs []*ast.MappingValueNode, into 
 		if !pair.Key.IsMergeKey() {
 			continue
 		}
-		// First, because a key that stands there itself wins.
+		// First, because the mapping's own keys take precedence.
 		before, wrong := len(r.within), len(r.mistakes)
 		if merged, ok := r.resolve(key, pair.Value).(*ast.MappingNode); ok {
 			r.readStruct(key, merged.Values, into)
@@ -187,10 +187,10 @@ func (r *yamlReader) readStruct(key string, pairs []*ast.MappingValueNode, into 
 	}
 }
 
-// leave ends the reading of what the latest aliases stand for.
+// leave ends the walk over the targets of the latest aliases.
 func (r *yamlReader) leave(to int) { r.within = r.within[:to] }
 
-// resolve follows anchors, aliases and tags to what they stand for, and notes the aliases; nil where it has already said what is wrong.
+// resolve follows anchors, aliases and tags to their values, and records the aliases; it returns nil after it has reported a mistake.
 func (r *yamlReader) resolve(key string, node ast.Node) ast.Node {
 	for {
 		switch n := node.(type) {
@@ -219,7 +219,7 @@ func (r *yamlReader) resolve(key string, node ast.Node) ast.Node {
 	}
 }
 
-// scalarText is the scalar as it is written, without its quotes.
+// scalarText returns the scalar as written, without its quotes.
 func scalarText(node ast.Node) (string, bool) {
 	switch n := node.(type) {
 	case *ast.StringNode:

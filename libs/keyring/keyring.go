@@ -1,8 +1,8 @@
 // Package keyring derives the keys of each purpose from the operator's master keys.
 //
-// A master key is the setting master_key. It has one line for each key, the newest first: what is new is made with the newest key,
-// and what an older one made is still found and read. Each purpose has keys of its own (HKDF-SHA256), so that what one part
-// stores says nothing about another's.
+// A master key is the setting master_key. It has one line for each key, the newest first: new values are made with the newest key, and values
+// of an older key can still be found and read. Each purpose has its own keys (HKDF-SHA256), so that the values of one purpose reveal nothing
+// about those of another.
 package keyring
 
 import (
@@ -18,13 +18,13 @@ import (
 // Ring holds the master keys.
 type Ring struct{ masters []string }
 
-// New returns the ring of these master keys, the newest first. A ring without keys works, and keeps nothing secret.
+// New returns the ring of these master keys, the newest first. A ring without keys works, but protects nothing.
 func New(masters []string) Ring { return Ring{masters} }
 
 // Set reports whether the ring has a master key.
 func (r Ring) Set() bool { return len(r.masters) > 0 }
 
-// For derives the keys of one purpose. The purpose is part of what is stored: it never changes.
+// For derives the keys of one purpose. Stored values depend on the purpose, so it must never change.
 func (r Ring) For(purpose string) Keys {
 	masters := r.masters
 	if len(masters) == 0 {
@@ -89,13 +89,13 @@ func (k key) sum(data string) (sum [sha256.Size]byte) {
 
 // Seal encrypts plain with the newest key: AES-256-GCM with a random nonce, 28 bytes longer than plain. Open needs the same context.
 func (k Keys) Seal(plain, context []byte) []byte {
-	return k[0].aead.Seal(nil, nil, plain, context) //nolint:gosec // this AEAD makes a random nonce and takes none
+	return k[0].aead.Seal(nil, nil, plain, context) //nolint:gosec // this AEAD generates a random nonce itself
 }
 
-// ErrNotOurs is the error of Open for what none of the keys sealed in this context.
+// ErrNotOurs is the error of Open for a value that no key of the ring sealed in this context.
 var ErrNotOurs = errors.New("no master key opens it: keep an old key on a line of master_key as long as values that it sealed are in use")
 
-// Open decrypts what Seal made under any of the keys.
+// Open decrypts a value that Seal made with any of the keys.
 func (k Keys) Open(sealed, context []byte) ([]byte, error) {
 	for _, key := range k {
 		if plain, err := key.aead.Open(nil, nil, sealed, context); err == nil {

@@ -15,7 +15,7 @@ var (
 	newer = strings.Repeat("n", 32)
 )
 
-func TestARotatedRingReadsWhatTheOlderKeyMade(t *testing.T) {
+func TestARotatedRingReadsValuesOfTheOlderKey(t *testing.T) {
 	t.Parallel()
 	before, during := keyring.New([]string{older}).For("links"), keyring.New([]string{newer, older}).For("links")
 	after := keyring.New([]string{newer}).For("links")
@@ -24,14 +24,14 @@ func TestARotatedRingReadsWhatTheOlderKeyMade(t *testing.T) {
 		t.Error("want the newest key's MAC first, then the older one's")
 	}
 	if during.MAC("code") != after.MAC("code") {
-		t.Error("what is new has to be made with the newest key")
+		t.Error("new values must be made with the newest key")
 	}
 	sealed := before.Seal([]byte("secret"), []byte("here"))
 	if plain, err := during.Open(sealed, []byte("here")); err != nil || string(plain) != "secret" {
 		t.Errorf("opened %q, %v", plain, err)
 	}
 	if _, err := after.Open(sealed, []byte("here")); !errors.Is(err, keyring.ErrNotOurs) {
-		t.Errorf("a key that was taken away opens it: %v", err)
+		t.Errorf("a ring without the key opens it: %v", err)
 	}
 }
 
@@ -53,13 +53,13 @@ func TestKeysDifferByMasterAndByPurpose(t *testing.T) {
 	}
 }
 
-func TestOpenRefusesWhatWasChangedOrMoved(t *testing.T) {
+func TestOpenRefusesChangedOrMovedValues(t *testing.T) {
 	t.Parallel()
 	keys := keyring.New([]string{older}).For("links")
 	plain := []byte("https://sign.example/secret")
 	sealed := keys.Seal(plain, []byte("here"))
 	if bytes.Contains(sealed, plain[:8]) || bytes.Equal(sealed, keys.Seal(plain, []byte("here"))) {
-		t.Error("sealed shows its text, or repeats a nonce")
+		t.Error("the sealed value contains its text, or repeats a nonce")
 	}
 	for i := range sealed {
 		changed := bytes.Clone(sealed)

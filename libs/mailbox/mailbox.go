@@ -1,4 +1,4 @@
-// Package mailbox says to which domains mail of strangers may go.
+// Package mailbox decides to which domains e-mail may be sent when the address comes from outside.
 package mailbox
 
 import (
@@ -11,7 +11,7 @@ import (
 var private = []string{"localhost", "localdomain", "local", "internal", "intranet", "private", "lan", "home", "corp", "mail", "arpa", "onion", "invalid", "test"}
 
 // Public reports whether a domain, in ASCII, can be a mail domain of the internet. A mail server would deliver to localhost, an IP
-// address, or a host without a dot inside its own network, where an address that a provider names must not lead.
+// address, or a host without a dot inside its own network; an address from a provider must not reach that network.
 func Public(domain string) bool {
 	labels := strings.Split(strings.ToLower(domain), ".")
 	top := labels[len(labels)-1]

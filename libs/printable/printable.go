@@ -1,5 +1,5 @@
-// Package printable writes foreign text so that a terminal shows it and does nothing else: an id or a body can contain escape sequences,
-// which move the cursor, set the window's title or make a link, and line breaks, which fake a row.
+// Package printable escapes untrusted text so that a terminal only displays it. An id or a body can contain escape sequences, which move the
+// cursor, set the window's title or make a link, and line breaks, which fake a row.
 package printable
 
 import (
@@ -10,11 +10,11 @@ import (
 	"unicode/utf8"
 )
 
-// Line writes control characters (C0, C1, as bytes too), line breaks, format characters such as direction marks, and bytes that are no
-// UTF-8 as Go does: \x1b, \u202e, \xff.
+// Line escapes control characters (C0, C1, also as bytes), line breaks, format characters such as direction marks, and invalid UTF-8 as Go
+// does: \x1b, \u202e, \xff.
 func Line(text string) string { return escaped(text, "") }
 
-// Lines is Line for a text of several lines: line feeds and tabs stay, and CR LF becomes a line feed.
+// Lines is Line for a text with several lines: line feeds and tabs stay, and CR LF becomes a line feed.
 func Lines(text string) string { return escaped(strings.ReplaceAll(text, "\r\n", "\n"), "\n\t") }
 
 func escaped(text, keep string) string {
@@ -51,12 +51,12 @@ func plainASCII(text, keep string) bool {
 	return true
 }
 
-// Hidden reports whether a character is invisible or changes how others are displayed.
+// Hidden reports whether a character is invisible or changes how other characters are displayed.
 func Hidden(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029'
 }
 
-// JSON is the same JSON with such characters escaped: they only occur inside strings. Line breaks between values stay.
+// JSON returns the same JSON with these characters escaped. They occur only inside strings. Line breaks between values stay.
 func JSON(text []byte) []byte {
 	if plainASCII(string(text), "\n") {
 		return text
@@ -68,19 +68,19 @@ func JSON(text []byte) []byte {
 			b.WriteRune(r)
 		case r < 0x10000:
 			fmt.Fprintf(&b, `\u%04x`, r)
-		default: // a pair (RFC 8259, section 7)
+		default: // a surrogate pair (RFC 8259, section 7)
 			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+(r-0x10000)>>10, 0xdc00+(r-0x10000)&0x3ff)
 		}
 	}
 	return []byte(b.String())
 }
 
-// Writer writes what it gets as Lines does.
+// Writer escapes its input like Lines and writes it to w.
 func Writer(w io.Writer) io.Writer {
 	return writer{w, func(p []byte) []byte { return []byte(Lines(string(p))) }}
 }
 
-// JSONWriter writes the JSON that it gets as JSON does.
+// JSONWriter escapes JSON like JSON and writes it to w.
 func JSONWriter(w io.Writer) io.Writer { return writer{w, JSON} }
 
 type writer struct {

@@ -11,7 +11,7 @@ import (
 	"github.com/signrelay/signrelay/libs/printable"
 )
 
-// Whatever is written, a terminal gets no control character but line feeds and tabs, and JSON means the same.
+// For any input, the output contains no control characters except line feeds and tabs, and escaped JSON keeps its meaning.
 func TestATerminalGetsNoControlCharacters(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{

@@ -16,14 +16,14 @@ import (
 
 // Authority signs certificates for one test.
 type Authority struct {
-	PEM string // its own certificate, which those hold who believe it
+	PEM string // its own certificate, which clients and servers trust
 
 	t           testing.TB
 	key         *ecdsa.PrivateKey
 	certificate *x509.Certificate
 }
 
-// NewAuthority makes one that nobody knows.
+// NewAuthority makes a new authority.
 func NewAuthority(t testing.TB) *Authority {
 	t.Helper()
 	a := &Authority{t: t, key: newKey(t)}
@@ -36,8 +36,8 @@ func NewAuthority(t testing.TB) *Authority {
 	return a
 }
 
-// Issue makes a certificate for 127.0.0.1, and for a client of that name. Both results are PEM; the key is PKCS#8, because a
-// Kafka broker reads no other.
+// Issue makes a certificate for 127.0.0.1 that also works for a client with that name. Both results are PEM; the key is PKCS#8, because a Kafka
+// broker accepts no other format.
 func (a *Authority) Issue(name string) (certificate, key string) {
 	a.t.Helper()
 	own := newKey(a.t)
@@ -57,8 +57,8 @@ func (a *Authority) Issue(name string) (certificate, key string) {
 	return certificate, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
-// Server is how a server speaks TLS with a new certificate of the authority's. Where mutual is true it wants one of the
-// authority's of its clients too.
+// Server returns the TLS settings of a server with a new certificate of the authority. If mutual is true, clients need a certificate of the
+// authority too.
 func (a *Authority) Server(mutual bool) *tls.Config {
 	a.t.Helper()
 	certificate, key := a.Issue("server")

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Missing ends a test that wants a program which is not here, and says how to get it. It skips the test; in CI, where every
-// program must be, it fails it.
+// Missing ends a test that needs a program that is not installed, and says how to install it. It skips the test; in CI, where every program
+// must be installed, it fails the test.
 func Missing(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {

@@ -1,5 +1,5 @@
-// Package realtest gives tests the real parts: a NATS server with JetStream, and Redis. Both can be stopped and started
-// again at the same address with what they had stored, so a test can take a part away and bring it back.
+// Package realtest gives tests real dependencies: a NATS server with JetStream, and Redis. A test can stop them and start them again at the same
+// address with their stored data.
 package realtest
 
 import (
@@ -36,7 +36,7 @@ func NATSWith(t testing.TB, change func(*server.Options)) *Broker {
 		JetStream:          true,
 		StoreDir:           t.TempDir(),
 		JetStreamMaxMemory: 64 << 20,
-		JetStreamMaxStore:  1 << 30, // a limit only; without one the server reserves what the disk has left
+		JetStreamMaxStore:  1 << 30, // only a limit; without it the server reserves the free disk space
 		NoLog:              true,
 		NoSigs:             true,
 	}}
@@ -46,8 +46,8 @@ func NATSWith(t testing.TB, change func(*server.Options)) *Broker {
 	return b
 }
 
-// Change changes the options of the running broker, as a reload of its configuration does: whoever is not let in any more is
-// sent away.
+// Change changes the options of the running broker, like a reload of its configuration: the broker disconnects clients that are no longer
+// allowed.
 func (b *Broker) Change(change func(*server.Options)) {
 	b.t.Helper()
 	change(&b.opts)
@@ -63,7 +63,7 @@ func (b *Broker) Start() {
 	if b.s != nil {
 		return
 	}
-	opts := b.opts // the server changes the options that it is given
+	opts := b.opts // the server modifies the options
 	s, err := server.NewServer(&opts)
 	if err != nil {
 		b.t.Fatalf("NATS server: %v", err)
@@ -76,7 +76,7 @@ func (b *Broker) Start() {
 	b.s, b.URL, b.opts.Port = s, s.ClientURL(), opts.Port
 }
 
-// Stop takes the broker away, as an orderly stop of the server does.
+// Stop stops the broker in an orderly way.
 func (b *Broker) Stop() {
 	if b.s == nil {
 		return
@@ -86,8 +86,8 @@ func (b *Broker) Stop() {
 	b.s = nil
 }
 
-// Connect opens a connection to the broker that comes back when the broker does; it ends with the test. A broker with users or
-// TLS wants options for them.
+// Connect opens a connection to the broker that reconnects when the broker restarts; it ends with the test. A broker with users or TLS needs
+// options for them.
 func (b *Broker) Connect(options ...nats.Option) (*nats.Conn, jetstream.JetStream) {
 	b.t.Helper()
 	own := []nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond), nats.ReconnectBufSize(-1)}

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// Node runs a JavaScript program with the packages of the package.json in its folder, and returns a function that gives the program an
-// input and returns its output. The packages are fetched once. A test is skipped where Node.js or npm is missing.
+// Node returns a function that runs a JavaScript program: it passes an input to the program and returns the output. The program uses the packages
+// of the package.json in its folder, which are fetched once. The test is skipped if Node.js or npm is missing.
 func Node(t testing.TB, program string) func(input string) (output string, err error) {
 	t.Helper()
 	Server(t, "Node.js")

@@ -2,5 +2,5 @@ package realtest
 
 import "syscall"
 
-// orphansDie has the kernel end the process when the test binary is gone.
+// orphansDie makes the kernel end the process when the test binary ends.
 func orphansDie() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

@@ -4,5 +4,5 @@ package realtest
 
 import "syscall"
 
-// orphansDie can promise nothing here: only Linux ends a child with its parent.
+// orphansDie does nothing here: only Linux can end a child with its parent.
 func orphansDie() *syscall.SysProcAttr { return nil }

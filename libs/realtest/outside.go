@@ -16,7 +16,7 @@ import (
 // minutes).
 const databaseLease = 11 * time.Minute
 
-// outsideRedis is one database of a Redis that is not ours to stop, behind a door that is.
+// outsideRedis is one database of a Redis that a test must not stop, behind a proxy that it can stop.
 func outsideRedis(t testing.TB, url string) *RedisServer {
 	t.Helper()
 	o, err := redis.ParseURL(url)
@@ -24,7 +24,7 @@ func outsideRedis(t testing.TB, url string) *RedisServer {
 		t.Fatal("SIGNRELAY_TEST_REDIS_URL is not redis://…")
 	}
 	db := takeDatabase(t, *o)
-	d := &door{t: t, to: o.Addr}
+	d := &proxy{t: t, to: o.Addr}
 	d.open()
 	r := &RedisServer{start: d.open, stop: d.close, up: true}
 	auth := ""
@@ -36,7 +36,7 @@ func outsideRedis(t testing.TB, url string) *RedisServer {
 	return r
 }
 
-// takeDatabase finds one of the databases 1 to 15 that no other test has, and empties it. Database 0 holds who has which.
+// takeDatabase takes one of the databases 1 to 15 that no other test uses, and empties it. Database 0 stores which test has which database.
 func takeDatabase(t testing.TB, o redis.Options) int {
 	t.Helper()
 	o.DB = 0
@@ -71,8 +71,8 @@ func takeDatabase(t testing.TB, o redis.Options) int {
 	}
 }
 
-// door passes connections on while it is open.
-type door struct {
+// proxy is a TCP proxy that forwards connections while it is open.
+type proxy struct {
 	t    testing.TB
 	to   string
 	addr string // kept from the first opening on
@@ -82,7 +82,7 @@ type door struct {
 	conns    map[net.Conn]bool
 }
 
-func (d *door) open() {
+func (d *proxy) open() {
 	d.t.Helper()
 	addr := d.addr
 	if addr == "" {
@@ -90,7 +90,7 @@ func (d *door) open() {
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		d.t.Fatalf("door to Redis: %v", err)
+		d.t.Fatalf("proxy to Redis: %v", err)
 	}
 	d.mu.Lock()
 	d.addr, d.listener, d.conns = l.Addr().String(), l, map[net.Conn]bool{}
@@ -106,8 +106,8 @@ func (d *door) open() {
 	}()
 }
 
-// pass copies both ways until either side, or the door, closes.
-func (d *door) pass(l net.Listener, in net.Conn) {
+// pass copies both ways until either side, or the proxy, closes.
+func (d *proxy) pass(l net.Listener, in net.Conn) {
 	defer func() { _ = in.Close() }()
 	out, err := net.Dial("tcp", d.to)
 	if err != nil {
@@ -116,7 +116,7 @@ func (d *door) pass(l net.Listener, in net.Conn) {
 	defer func() { _ = out.Close() }()
 
 	d.mu.Lock()
-	if d.listener != l { // closed meanwhile
+	if d.listener != l { // closed in between
 		d.mu.Unlock()
 		return
 	}
@@ -133,7 +133,7 @@ func (d *door) pass(l net.Listener, in net.Conn) {
 	d.mu.Unlock()
 }
 
-func (d *door) close() {
+func (d *proxy) close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	_ = d.listener.Close()

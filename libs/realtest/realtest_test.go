@@ -26,7 +26,7 @@ func TestBrokerKeepsItsStreamsAndItsAddress(t *testing.T) {
 
 	broker.Stop()
 	if err := conn.FlushTimeout(200 * time.Millisecond); err == nil {
-		t.Fatal("a stopped broker still answers")
+		t.Fatal("a stopped broker still responds")
 	}
 
 	broker.Start()
@@ -59,7 +59,7 @@ func TestRedisKeepsItsKeysAndItsAddress(t *testing.T) {
 
 	server.Stop()
 	if err := client.Ping(ctx).Err(); err == nil {
-		t.Fatal("a stopped Redis still answers")
+		t.Fatal("a stopped Redis still responds")
 	}
 
 	server.Start()

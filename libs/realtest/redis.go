@@ -19,15 +19,15 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// RedisServer is a Redis for one test, with nothing in it at first.
+// RedisServer is a Redis for one test, empty at first.
 type RedisServer struct {
 	URL string // redis://127.0.0.1:<port>/<db>
-	// Secure is rediss://127.0.0.1:<port>/0 of a server with TLS, which is let in at URL too.
+	// Secure is rediss://127.0.0.1:<port>/0 of a server with TLS, which also accepts connections at URL.
 	Secure string
 
 	start  func()
 	stop   func()
-	kill   func()           // nil for a server that is not ours
+	kill   func()           // nil for an outside server
 	change func(*Authority) // nil for a server without TLS
 	up     bool
 }
@@ -49,8 +49,8 @@ func Redis(t testing.TB) *RedisServer {
 	return startRedis(t, program, nil)
 }
 
-// RedisWithTLS is Redis with a certificate of the authority's, which also believes the authority's clients. Clients must have
-// certificates where mutual is true. It is always a server of its own.
+// RedisWithTLS is Redis with a certificate of the authority, which also accepts the authority's client certificates; clients need one if mutual
+// is true. It is always a separate server.
 func RedisWithTLS(t testing.TB, authority *Authority, mutual bool) *RedisServer {
 	t.Helper()
 	Server(t, "a Redis")
@@ -67,8 +67,8 @@ func RedisWithTLS(t testing.TB, authority *Authority, mutual bool) *RedisServer 
 	return startRedis(t, program, tls)
 }
 
-// RedisWith is Redis with other settings of redis-server, such as cluster-enabled. It is always a server of its own, so a test may also
-// change it while it runs.
+// RedisWith is Redis with other settings of redis-server, such as cluster-enabled. It is always a separate server, so a test may also change it
+// while it runs.
 func RedisWith(t testing.TB, settings map[string]string) *RedisServer {
 	t.Helper()
 	Server(t, "a Redis")
@@ -79,8 +79,8 @@ func RedisWith(t testing.TB, settings map[string]string) *RedisServer {
 	return startRedis(t, program, settings)
 }
 
-// RedisWithUsers is Redis with users, as lines of redis.conf. The user "default" may do everything, without a password. A Redis that is not
-// ours keeps the users that it has: then it returns false.
+// RedisWithUsers is Redis with users, as lines of redis.conf. The user "default" may do everything, without a password. An outside Redis keeps
+// its own users: then it returns false.
 func RedisWithUsers(t testing.TB, users string) (server *RedisServer, guarded bool) {
 	t.Helper()
 	if os.Getenv("SIGNRELAY_TEST_REDIS_URL") != "" {
@@ -93,7 +93,7 @@ func RedisWithUsers(t testing.TB, users string) (server *RedisServer, guarded bo
 	return RedisWith(t, map[string]string{"include": file}), true
 }
 
-// identity is the settings of a server with a new certificate of the authority's. Its files are in a folder of their own.
+// identity returns the settings of a server with a new certificate of the authority, whose files are in a separate folder.
 func identity(t testing.TB, authority *Authority) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
@@ -136,11 +136,11 @@ func startRedis(t testing.TB, program string, settings map[string]string) *Redis
 	return r
 }
 
-// Change gives the running server of RedisWithTLS a new certificate, of the authority's, whose clients it believes from now
-// on. It cuts no connection.
+// Change gives the running server of RedisWithTLS a new certificate of the authority; from then on the server trusts this authority's clients.
+// It cuts no connection.
 func (r *RedisServer) Change(authority *Authority) { r.change(authority) }
 
-// Start starts a stopped Redis, at the same URL and with what it had stored.
+// Start starts a stopped Redis, at the same URL and with its stored data.
 func (r *RedisServer) Start() {
 	if !r.up {
 		r.start()
@@ -148,7 +148,7 @@ func (r *RedisServer) Start() {
 	}
 }
 
-// Stop takes Redis away, as an orderly stop of the server does.
+// Stop stops Redis in an orderly way.
 func (r *RedisServer) Stop() {
 	if r.up {
 		r.stop()
@@ -156,7 +156,7 @@ func (r *RedisServer) Stop() {
 	}
 }
 
-// Kill ends Redis as a crash does. A server that is not ours is stopped instead.
+// Kill ends Redis like a crash. An outside server is stopped instead.
 func (r *RedisServer) Kill() {
 	switch {
 	case !r.up:
@@ -168,12 +168,12 @@ func (r *RedisServer) Kill() {
 	}
 }
 
-// redisProcess is a redis-server of our own.
+// redisProcess is a redis-server that the test started.
 type redisProcess struct {
 	t        testing.TB
 	program  string
 	dir      string
-	settings map[string]string // beside the usual ones, by their names
+	settings map[string]string // in addition to the usual ones, by name
 	port     string
 	cmd      *exec.Cmd
 	exited   chan struct{}
@@ -188,7 +188,7 @@ func (p *redisProcess) start() {
 	}
 }
 
-// run starts the process and waits until it answers.
+// run starts the process and waits until it responds.
 func (p *redisProcess) run() error {
 	args := []string{
 		"--bind", "127.0.0.1", "--port", p.port, "--dir", p.dir,
@@ -198,14 +198,14 @@ func (p *redisProcess) run() error {
 		args = append(args, "--"+name, value)
 	}
 	cmd := exec.Command(p.program, args...)
-	// A test binary that is killed, as by its own timeout, leaves no server behind.
+	// If the test binary is killed, for example by its timeout, the server ends too.
 	cmd.SysProcAttr = orphansDie()
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start redis-server: %w", err)
 	}
 	p.cmd, p.exited = cmd, make(chan struct{})
 	go func() {
-		_ = cmd.Wait() // how it ended does not matter: it was told to, or it does not answer
+		_ = cmd.Wait() // its exit status does not matter: it was stopped, or it does not respond
 		close(p.exited)
 	}()
 
@@ -221,21 +221,21 @@ func (p *redisProcess) run() error {
 			return nil
 		case err == nil:
 			p.stop()
-			return fmt.Errorf("port %s answers as another Redis", p.port)
+			return fmt.Errorf("port %s belongs to another Redis", p.port)
 		case time.Now().After(deadline):
 			p.stop()
-			return fmt.Errorf("redis-server does not answer on port %s: %w", p.port, err)
+			return fmt.Errorf("redis-server does not respond on port %s: %w", p.port, err)
 		}
 		select {
 		case <-p.exited:
-			return fmt.Errorf("redis-server ended at once; is port %s taken?", p.port)
+			return fmt.Errorf("redis-server ended at once; check whether port %s is taken", p.port)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
 
 func (p *redisProcess) stop() {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // fails only when it has ended
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // fails only if the process has ended
 	select {
 	case <-p.exited:
 	case <-time.After(5 * time.Second):
@@ -245,7 +245,7 @@ func (p *redisProcess) stop() {
 }
 
 func (p *redisProcess) kill() {
-	_ = p.cmd.Process.Kill() // fails only when it has ended
+	_ = p.cmd.Process.Kill() // fails only if the process has ended
 	<-p.exited
 }
 
@@ -263,10 +263,10 @@ func (p *redisProcess) change(authority *Authority) {
 	if err := client.Do(ctx, set...).Err(); err != nil {
 		p.t.Fatalf("change the certificate of redis-server: %v", err)
 	}
-	maps.Copy(p.settings, next) // for when it is started again
+	maps.Copy(p.settings, next) // for the next start
 }
 
-// serverPID tells which process answers: the port may be another test's by now.
+// serverPID returns the id of the process that responds: the port may belong to another test by now.
 func serverPID(ctx context.Context, client *redis.Client) (int, error) {
 	info, err := client.InfoMap(ctx, "server").Result()
 	if err != nil {
@@ -274,19 +274,19 @@ func serverPID(ctx context.Context, client *redis.Client) (int, error) {
 	}
 	pid, err := strconv.Atoi(info["Server"]["process_id"])
 	if err != nil {
-		return 0, errors.New("INFO server tells no process_id")
+		return 0, errors.New("INFO server contains no process_id")
 	}
 	return pid, nil
 }
 
-// quiet keeps the client from telling the screen of each connection that a server which is just starting refused.
+// quiet keeps the client from logging each connection that a starting server refuses.
 var quiet = sync.OnceFunc(func() { redis.SetLogger(silence{}) })
 
 type silence struct{}
 
 func (silence) Printf(context.Context, string, ...any) {}
 
-// RedisClient is a client of the Redis at that URL, closed when the test ends.
+// RedisClient returns a client for the Redis at that URL; it closes when the test ends.
 func RedisClient(t testing.TB, url string) *redis.Client {
 	t.Helper()
 	o, err := redis.ParseURL(url)
@@ -298,7 +298,7 @@ func RedisClient(t testing.TB, url string) *redis.Client {
 	return client
 }
 
-// plainClient tries everything once, so that the loop around it decides how long to wait.
+// plainClient does not retry, so that the loop around it decides how long to wait.
 func plainClient(o *redis.Options) *redis.Client {
 	o.MaxRetries, o.DialerRetries, o.ContextTimeoutEnabled = -1, 1, true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}

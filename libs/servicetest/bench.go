@@ -1,4 +1,4 @@
-// Package servicetest runs a service on real parts for its tests: a provisioned broker, a memory of claims, and doors.
+// Package servicetest runs a service with real dependencies for its tests: a provisioned broker, a dedupe store, and HTTP listeners.
 package servicetest
 
 import (
@@ -27,20 +27,20 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// Bench is what one service of one test stands on.
+// Bench is the environment of one service in one test.
 type Bench struct {
 	Env    service.Env
 	Broker *realtest.Broker
 	Logged *Logged // what the service logged
 
 	t      testing.TB
-	begins sync.Once // of the memory
+	begins sync.Once // of the dedupe store
 }
 
-// patience is how long a test waits for what should come at once.
-const patience = 20 * time.Second
+// timeout bounds the wait for results that should arrive at once.
+const timeout = 20 * time.Second
 
-// New provisions a broker of its own. The Env may be changed until Start.
+// New provisions a separate broker. The Env may be changed until Start.
 func New(t testing.TB, settings config.Config) *Bench {
 	t.Helper()
 	broker := realtest.NATS(t)
@@ -67,7 +67,7 @@ func New(t testing.TB, settings config.Config) *Bench {
 	return b
 }
 
-// Start runs the service and returns when it is up; the service ends with the test, and must then end well.
+// Start runs the service and returns when it is up; the service stops with the test, and must stop without an error.
 func (b *Bench) Start(run func(context.Context, service.Env) error) {
 	b.t.Helper()
 	up := make(chan struct{})
@@ -82,27 +82,27 @@ func (b *Bench) Start(run func(context.Context, service.Env) error) {
 		case err := <-ended:
 			b.must("the service's end", err)
 		case <-time.After(30 * time.Second):
-			b.t.Error("the service did not end within 30 s")
+			b.t.Error("the service did not stop within 30 s")
 		}
 	})
 	select {
 	case <-up:
 	case err := <-ended:
 		ended <- nil
-		b.t.Fatalf("the service ended before it was up: %v", err)
-	case <-time.After(patience):
-		b.t.Fatal("the service was not up in time")
+		b.t.Fatalf("the service stopped before it was ready: %v", err)
+	case <-time.After(timeout):
+		b.t.Fatal("the service was not ready in time")
 	}
 }
 
-// Door opens the service's public door and returns its URL.
+// Door opens the service's public listener and returns its URL.
 func (b *Bench) Door() string {
 	server := httptest.NewServer(b.Env.Public)
 	b.t.Cleanup(server.Close)
 	return server.URL
 }
 
-// Publish stores a message and fails the test where the stream does not take it. Before a notification it stores the event that
+// Publish stores a message and fails the test if the stream does not accept it. Before a notification it stores the event that
 // caused it, as ingest would have: see Cause.
 func (b *Bench) Publish(m *nats.Msg, err error) {
 	b.t.Helper()
@@ -119,8 +119,8 @@ func (b *Bench) Publish(m *nats.Msg, err error) {
 	}
 }
 
-// Cause stores the event that the notification names as its cause. As in an installation, the memory begins with an empty log: a
-// memory that is empty beside a log that is not has lost its data.
+// Cause stores the event that the notification names as its cause. As in an installation, the dedupe store begins with an empty log: an empty
+// store beside a log with messages counts as one that lost its data.
 func (b *Bench) Cause(n *notifyv1.Notification) {
 	b.t.Helper()
 	b.begins.Do(func() {
@@ -145,7 +145,7 @@ func (b *Bench) Cause(n *notifyv1.Notification) {
 // Await returns the first count messages on a subject or filter, stored before or after the call, in the stream's order.
 func (b *Bench) Await(stream, filter string, count int) []jetstream.Msg {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(b.t.Context(), timeout)
 	defer cancel()
 	consumer, err := b.Env.JS.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{FilterSubjects: []string{filter}})
 	b.must("read "+stream, err)
@@ -163,10 +163,10 @@ func (b *Bench) Await(stream, filter string, count int) []jetstream.Msg {
 	return found
 }
 
-// Settled waits until a stage has answered everything that was published for it before the call.
+// Settled waits until a stage has acknowledged all messages that were published for it before the call.
 func (b *Bench) Settled(name string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(b.t.Context(), timeout)
 	defer cancel()
 	last := b.last(ctx, flow.StageNamed(name))
 	look := time.NewTicker(10 * time.Millisecond)
@@ -181,13 +181,13 @@ func (b *Bench) Settled(name string) {
 		select {
 		case <-look.C:
 		case <-ctx.Done():
-			b.t.Fatalf("%s has %d to do and %d in hand\nlog:\n%s", name, state.NumPending, state.NumAckPending, b.Logged)
+			b.t.Fatalf("%s has %d pending and %d in flight\nlog:\n%s", name, state.NumPending, state.NumAckPending, b.Logged)
 		}
 	}
 }
 
-// last is the sequence of the last message for a stage. Its consumer hears of a message a moment after the publisher
-// does, and has nothing pending until then.
+// last is the sequence of the last message for a stage. The stage's consumer learns of a message a moment after the publisher, and has nothing
+// pending until then.
 func (b *Bench) last(ctx context.Context, s flow.Stage) uint64 {
 	b.t.Helper()
 	stream, err := b.Env.JS.Stream(ctx, s.Stream)

@@ -8,7 +8,7 @@ import (
 	"github.com/signrelay/signrelay/libs/dedupe"
 )
 
-// Ends is a memory that tells how claims ended.
+// Ends is a dedupe store that records how claims ended.
 type Ends struct {
 	dedupe.Store
 	ended chan end
@@ -19,7 +19,7 @@ type end struct {
 	how string
 }
 
-// RecordEnds puts an Ends before the bench's memory. Call it before Start.
+// RecordEnds puts an Ends in front of the bench's dedupe store. Call it before Start.
 func (b *Bench) RecordEnds() *Ends {
 	e := &Ends{ended: make(chan end, 1024)}
 	open := b.Env.Claims
@@ -56,7 +56,7 @@ func (e *Ends) Release(ctx context.Context, owner string, outcome dedupe.Outcome
 func (e *Ends) First(t testing.TB, count int) map[string]string {
 	t.Helper()
 	found := map[string]string{}
-	late := time.After(patience)
+	late := time.After(timeout)
 	for len(found) < count {
 		select {
 		case next := <-e.ended:
@@ -73,7 +73,7 @@ func (e *Ends) First(t testing.TB, count int) map[string]string {
 // Of waits for the next end of one claim, and returns how it ended. Ends of others until then are dropped.
 func (e *Ends) Of(t testing.TB, id string) string {
 	t.Helper()
-	late := time.After(patience)
+	late := time.After(timeout)
 	for {
 		select {
 		case next := <-e.ended:

@@ -9,14 +9,14 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 )
 
-// Files is a folder of files that settings come from.
+// Files is a folder with files for settings.
 type Files struct {
 	t   testing.TB
 	dir string
 }
 
-// Load reads settings, of which some come from files: each is named like its variable, such as NATS_PASSWORD. yaml is the
-// settings' file, and may be empty.
+// Load reads settings, some of them from files: each file is named like its variable, such as NATS_PASSWORD. yaml is the content of the settings
+// file, and may be empty.
 func Load(t testing.TB, yaml string, files map[string]string, environ ...string) (config.Config, *Files) {
 	t.Helper()
 	f := &Files{t: t, dir: t.TempDir()}
@@ -40,7 +40,7 @@ func (f *Files) Write(name, text string) string {
 	return path
 }
 
-// Replace writes a file, and has a running service look into it.
+// Replace writes a file, and lets a running service read it.
 func (f *Files) Replace(live *config.Live, name, text string) {
 	f.t.Helper()
 	f.Write(name, text)

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Logged is what was logged so far.
+// Logged collects the log output.
 type Logged struct {
 	mu   sync.Mutex
 	text bytes.Buffer

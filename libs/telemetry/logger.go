@@ -1,5 +1,4 @@
-// Package telemetry is how the house speaks to its operators: logs in which no signer and no secret can be read, and
-// traces where the operator asks for them.
+// Package telemetry has logs without personal data and secrets, and OpenTelemetry traces, which are optional.
 package telemetry
 
 import (
@@ -11,9 +10,9 @@ import (
 	"github.com/signrelay/signrelay/libs/printable"
 )
 
-// Logger writes JSON lines from that level on (debug, info, warn, error; anything else is info), each with the service's
-// name. Attributes whose key speaks of a person or a secret are masked, and so are e-mail addresses, phone numbers, and
-// all of a URL behind its host, wherever they stand: in the message, in a text, in an error.
+// Logger writes JSON lines from the given level (debug, info, warn, error; anything else is info), each with the service's name. It masks
+// attributes whose key names personal data or a secret. In all messages, texts and errors it also masks e-mail addresses, phone numbers, and
+// everything in a URL except its scheme and host.
 func Logger(w io.Writer, level, service string) *slog.Logger {
 	var from slog.Level
 	if err := from.UnmarshalText([]byte(level)); err != nil {
@@ -23,7 +22,7 @@ func Logger(w io.Writer, level, service string) *slog.Logger {
 	return slog.New(handler).With("service", service)
 }
 
-// maskAttr sees every attribute, in groups too, and the message. Values that hold no text pass.
+// maskAttr masks every attribute, also in groups, and the message. Values without text stay unchanged.
 func maskAttr(groups []string, a slog.Attr) slog.Attr {
 	personal := isPersonal(a.Key)
 	for _, g := range groups {
@@ -50,7 +49,7 @@ func maskText(s string, personal bool) string {
 	return Mask(s)
 }
 
-// maskAny masks what the handler would write as JSON: an error as its text, anything else as the tree that it is.
+// maskAny masks the form that the handler would write as JSON: the text of an error, or the JSON tree of any other value.
 func maskAny(v any, personal bool) slog.Value {
 	switch v := v.(type) {
 	case nil, *slog.Source:

@@ -65,7 +65,7 @@ type letter struct {
 	Comment string
 }
 
-// Every way in which something personal may reach a log.
+// All ways in which personal data can reach a log.
 func TestNothingPersonalIsLogged(t *testing.T) {
 	t.Parallel()
 	mail := letter{To: "eric.smith", Comment: "call +447700900123"}

@@ -2,10 +2,10 @@ package telemetry
 
 import "strings"
 
-// masked stands for what must not be read.
+// masked replaces a secret or personal value.
 const masked = "********"
 
-// Keys that are personal or secret as they are.
+// Keys that name personal data or a secret.
 var personalKeys = map[string]bool{
 	"to": true, "from": true, "name": true, "recipient": true, "signer": true, "sender": true,
 	"api_key": true, "apikey": true, "access_key": true, "private_key": true, "body": true, "html": true, "cookie": true,
@@ -28,7 +28,7 @@ var personalWords = [256][]string{
 	'u': {"url"},
 }
 
-// isPersonal tells whether a key speaks of a person or of a secret.
+// isPersonal reports whether a key names personal data or a secret.
 func isPersonal(key string) bool {
 	var buf [128]byte
 	letters := buf[:0]
@@ -56,8 +56,8 @@ func isPersonal(key string) bool {
 	return false
 }
 
-// Mask replaces e-mail addresses, phone numbers (a plus and at least nine digits) and what stands in a URL before and
-// behind its host. A text with none of them, as nearly all are, costs one look at each byte and no memory.
+// Mask replaces e-mail addresses, phone numbers (a plus and at least nine digits) and everything in a URL except its scheme and host. For a text
+// without any of them, which is the usual case, it checks each byte once and allocates nothing.
 func Mask(s string) string {
 	if !strings.ContainsAny(s, "@+%") && !strings.Contains(s, "://") {
 		return s
@@ -65,7 +65,7 @@ func Mask(s string) string {
 	return maskAddresses(maskURLs(maskPhones(s)))
 }
 
-// maskURLs keeps a URL's scheme and host alone. A signing link is a secret, and so may be a query.
+// maskURLs keeps only a URL's scheme and host. A signing link is a secret, and so may be a query.
 func maskURLs(s string) string {
 	var b strings.Builder
 	rest := s
@@ -77,7 +77,7 @@ func maskURLs(s string) string {
 		start := i + len("://")
 		end := start + endOfWord(rest[start:])
 		host := rest[start:end]
-		// A password may hold a slash, so the last @ ends the user's part, not the last before a slash.
+		// A password may hold a slash, so the last @ ends the user information, not the last before a slash.
 		user := strings.LastIndexByte(host, '@') + 1
 		path := user + strings.IndexAny(host[user:]+"/", "/?#")
 
@@ -97,7 +97,7 @@ func maskURLs(s string) string {
 	return b.String() + rest
 }
 
-// maskAddresses masks every word around an @. Only a version of a module in a stack trace (/nats.go@v1.55.0) is none.
+// maskAddresses masks every word around an @. A module version in a stack trace (/nats.go@v1.55.0) stays.
 func maskAddresses(s string) string {
 	var b strings.Builder
 	rest := s
@@ -111,7 +111,7 @@ func maskAddresses(s string) string {
 		domain := rest[at+1 : end]
 		b.WriteString(rest[:start])
 		switch {
-		case start == at || domain == "": // an @ that stands alone
+		case start == at || domain == "": // a single @
 			b.WriteString(rest[start:end])
 		case isVersion(domain) && strings.Contains(rest[start:at], "/") && !strings.Contains(rest[start:at], ":"):
 			b.WriteString(rest[start:end])
@@ -126,13 +126,13 @@ func maskAddresses(s string) string {
 	return b.String() + rest
 }
 
-// isVersion tells whether s begins as v1.2 does.
+// isVersion reports whether s begins like v1.2.
 func isVersion(s string) bool {
 	return len(s) >= 4 && s[0] == 'v' && isDigit(s[1]) && strings.IndexByte(s, '.') > 0 && !strings.Contains(s, "@")
 }
 
-// maskPhones masks a plus, also as a query writes it (%2B), and the nine or more digits behind it, which may be set
-// apart by single spaces, dots, dashes and brackets.
+// maskPhones masks a plus, also in its form in a query (%2B), and the nine or more digits after it. Spaces, dots, dashes and brackets may
+// separate the digits.
 func maskPhones(s string) string {
 	var b strings.Builder
 	written := 0
@@ -166,7 +166,7 @@ func maskPhones(s string) string {
 	return b.String() + s[written:]
 }
 
-// What ends a word in a log's text: space, quotes, brackets, and what lists are made with.
+// Characters that end a word in a log text: space, quotes, brackets, and separators of lists.
 const wordEnds = " \t\r\n\"'`<>()[]{},;|"
 
 func endOfWord(s string) int {

@@ -7,8 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Register registers c and sets into to it, or to the one that another part of the same program registered before. It fails
-// where something else stands under c's name.
+// Register registers c and sets into to it, or to the collector that another part of the program registered before. It fails if another
+// kind of collector has c's name.
 func Register[C prometheus.Collector](r prometheus.Registerer, into *C, c C) error {
 	*into = c
 	err := r.Register(c)

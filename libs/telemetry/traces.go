@@ -15,10 +15,10 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace"
 )
 
-// Traces sets OpenTelemetry up for the whole process, so call it once, in main. Spans go where the standard OTEL_…
-// variables say, and nowhere unless OTEL_TRACES_EXPORTER or an OTLP endpoint is set. A message's trace is passed on either way
-// (OTEL_PROPAGATORS; tracecontext by default). A trace begins where ingest has verified a callback: the caller's own is a link of it, and
-// its tracestate and baggage go nowhere. shutdown sends what is left; it is never nil.
+// Traces sets up OpenTelemetry for the whole process, so call it once, in main. Spans are exported as the standard OTEL_… variables say, and
+// not at all unless OTEL_TRACES_EXPORTER or an OTLP endpoint is set. The trace context of a message is always passed on (OTEL_PROPAGATORS;
+// tracecontext by default). A trace begins where ingest has verified a callback: the caller's trace becomes a link, and its tracestate and
+// baggage are dropped. shutdown exports the remaining spans; it is never nil.
 func Traces(ctx context.Context, service string) (shutdown func(context.Context) error, err error) {
 	otel.SetTextMapPropagator(autoprop.NewTextMapPropagator(propagation.TraceContext{}))
 	off := func(context.Context) error { return nil }
@@ -34,7 +34,7 @@ func Traces(ctx context.Context, service string) (shutdown func(context.Context)
 	return provider.Shutdown, nil
 }
 
-// CheckTraces says what Traces refuses of the variables.
+// CheckTraces returns the error of Traces for invalid variables.
 func CheckTraces(ctx context.Context) error {
 	if !tracesWanted() {
 		return nil
@@ -51,7 +51,7 @@ func traces(ctx context.Context, service string) (trace.SpanExporter, *resource.
 	if err != nil {
 		return nil, nil, fmt.Errorf("open the exporter of traces: %w", err)
 	}
-	// OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, read last, win.
+	// OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, override these attributes.
 	about, err := resource.New(ctx,
 		resource.WithTelemetrySDK(),
 		resource.WithAttributes(attribute.String("service.name", service)),
@@ -63,7 +63,7 @@ func traces(ctx context.Context, service string) (trace.SpanExporter, *resource.
 	return exporter, about, nil
 }
 
-// tracesWanted is our own question because the exporter's default is a collector on this host.
+// tracesWanted exists because the exporter's default is a collector on this host.
 func tracesWanted() bool {
 	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
 		return false

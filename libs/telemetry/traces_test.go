@@ -13,7 +13,7 @@ import (
 )
 
 //nolint:paralleltest // sets the process's environment and its tracer
-func TestTracesAreOffUnlessAskedFor(t *testing.T) {
+func TestTracesAreOffByDefault(t *testing.T) {
 	for name, env := range map[string]map[string]string{
 		"nothing set": {},
 		"none":        {"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},
@@ -27,7 +27,7 @@ func TestTracesAreOffUnlessAskedFor(t *testing.T) {
 			}
 			_, span := otel.Tracer("test").Start(t.Context(), "work")
 			if span.SpanContext().IsValid() {
-				t.Error("a trace begins that nobody asked for")
+				t.Error("a trace begins although tracing is off")
 			}
 			passesOn(t)
 			if err := shutdown(t.Context()); err != nil {
@@ -38,7 +38,7 @@ func TestTracesAreOffUnlessAskedFor(t *testing.T) {
 }
 
 //nolint:paralleltest // sets the process's environment and its tracer
-func TestTracesGoWhereTheVariablesSay(t *testing.T) {
+func TestTracesGoToTheConfiguredCollector(t *testing.T) {
 	got := make(chan string, 1)
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.URL.Path }))
 	defer collector.Close()
@@ -62,18 +62,18 @@ func TestTracesGoWhereTheVariablesSay(t *testing.T) {
 }
 
 //nolint:paralleltest // sets the process's environment and its tracer
-func TestTracesSayWhatIsWrong(t *testing.T) {
+func TestInvalidTraceSettingsAreRefused(t *testing.T) {
 	setenv(t, map[string]string{"OTEL_TRACES_EXPORTER": "pigeon"})
 	shutdown, err := telemetry.Traces(t.Context(), "ingest")
 	if err == nil {
-		t.Error("an unknown exporter is taken")
+		t.Error("an unknown exporter is accepted")
 	}
 	if err := shutdown(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
-// passesOn checks that a trace that came in goes out again.
+// passesOn checks that an incoming trace context is passed on.
 func passesOn(t *testing.T) {
 	t.Helper()
 	in := propagation.MapCarrier{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
@@ -81,7 +81,7 @@ func passesOn(t *testing.T) {
 	out := propagation.MapCarrier{}
 	otel.GetTextMapPropagator().Inject(ctx, out)
 	if out["traceparent"] != in["traceparent"] {
-		t.Errorf("traceparent went in as %q and came out as %q", in["traceparent"], out["traceparent"])
+		t.Errorf("traceparent was %q and became %q", in["traceparent"], out["traceparent"])
 	}
 }
 

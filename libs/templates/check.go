@@ -11,17 +11,17 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// mistakes collects them, each once: words that many messages use are wrong in one place.
+// mistakes collects mistakes, each once: a shared word that many messages use has its mistake in one place.
 type mistakes struct{ lines []string }
 
 func (m *mistakes) add(err error) {
 	if err == nil {
 		return
 	}
-	for line := range strings.SplitSeq(err.Error(), "\n") { // a letter's parts may each have one
+	for line := range strings.SplitSeq(err.Error(), "\n") { // each part of an e-mail may have one
 		line = derived.ReplaceAllString(line, "")
 		if at := place.FindStringIndex(line); at != nil {
-			line = line[at[0]:] // without what the template packages say before it
+			line = line[at[0]:] // without the prefix of the template packages
 		}
 		if !slices.Contains(m.lines, line) {
 			m.lines = append(m.lines, line)
@@ -43,7 +43,7 @@ var derived = regexp.MustCompile(`\$htmltemplate_\w+`)
 // place is a file and a line.
 var place = regexp.MustCompile(`[A-Za-z0-9-]+/[a-z.]+\.tmpl:\d+`)
 
-// told is all mistakes as one error, in the order of the files.
+// told returns all mistakes as one error, in the order of the files.
 func told(dir string, all []error) error {
 	lines := make([]string, len(all))
 	for i, err := range all {
@@ -53,7 +53,7 @@ func told(dir string, all []error) error {
 	return errors.New(strings.Join(lines, "\n"))
 }
 
-// try renders every message for every sample, and says what went wrong.
+// try renders every message for every sample, and collects the mistakes.
 func try(s *Set) []error {
 	var wrong mistakes
 	for _, n := range samples() {
@@ -84,7 +84,7 @@ func try(s *Set) []error {
 	return wrong.all()
 }
 
-// judge says what is wrong with a part that could be rendered.
+// judge returns the mistake in a part that was rendered.
 func (m message) judge(n *notifyv1.Notification, part, text string) error {
 	block := m.text.Lookup(part)
 	where, _ := block.ErrorContext(block.Root)

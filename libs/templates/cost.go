@@ -8,15 +8,15 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// Cost is what a text message costs.
+// Cost is the cost of a text message.
 type Cost struct {
 	Kind    string // "invitation"
-	Parts   int    // that it travels in; each is paid for
+	Parts   int    // each part is billed
 	Outside string // its characters that GSM-7 lacks: with one of them a part holds 67 characters in place of 153
 }
 
-// Costs is what the text message of each kind costs, in a locale, from a sender, with a link, about a document with a title of
-// 20 characters, "Employment Agreement".
+// Costs returns the cost of the text message of each kind, in a locale, from a sender, with a link, about a document with a title of 20
+// characters, "Employment Agreement".
 func (s *Set) Costs(locale, sender, link string) ([]Cost, error) {
 	var costs []Cost
 	for _, kind := range kinds() {

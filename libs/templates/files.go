@@ -20,7 +20,7 @@ var embedded embed.FS
 
 // file is one template's source.
 type file struct {
-	path string // as its folder has it: <locale>/<name>.tmpl
+	path string // relative to its folder: <locale>/<name>.tmpl
 	text string
 }
 
@@ -42,7 +42,7 @@ const (
 
 const extension = ".tmpl"
 
-// messageNames and sharedNames are what a locale's folder may hold.
+// messageNames and sharedNames are the valid file names in a locale's folder.
 var (
 	messageNames = allMessageNames()
 	sharedNames  = []string{"words", "frame"}
@@ -57,11 +57,11 @@ func allMessageNames() []string {
 	return names
 }
 
-// shipped is the files in the program.
+// shipped returns the embedded files.
 func shipped() files {
 	found, mistakes, err := read(embedded)
 	if err != nil || len(mistakes) > 0 {
-		panic(fmt.Sprint("templates: ", mistakes, err)) // they do not change, and a test reads them
+		panic(fmt.Sprint("templates: ", mistakes, err)) // they are constant, and a test reads them
 	}
 	return found
 }
@@ -80,11 +80,11 @@ func readOwn(dir string) (files, []error, error) {
 	return found, mistakes, nil
 }
 
-// tag is a locale's name: a BCP 47 tag.
+// tag matches a locale's name: a BCP 47 tag.
 var tag = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$`)
 
-// read reads <locale>/<name>.tmpl. Whatever else lies there is a mistake: a file with a wrong name would never be used,
-// and nobody would notice. Names that begin with a dot are passed over: Kubernetes mounts a ConfigMap with some.
+// read reads <locale>/<name>.tmpl. Any other file is a mistake: a file with a wrong name would silently be unused. Names that begin with a dot
+// are skipped: Kubernetes mounts a ConfigMap with some.
 func read(root fs.FS) (files, []error, error) {
 	folders, err := entries(root, ".")
 	if err != nil {
@@ -156,7 +156,7 @@ func entries(root fs.FS, folder string) ([]string, error) {
 	return names, nil
 }
 
-// known says why a file's name is none of ours, or nothing.
+// known returns an error if a file's name is not the name of a template.
 func known(name string) error {
 	all := slices.Concat(messageNames, sharedNames)
 	stem, ok := strings.CutSuffix(name, extension)

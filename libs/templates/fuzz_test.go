@@ -44,7 +44,7 @@ func harmless(t *testing.T, words, shown string, limit int) {
 	}
 }
 
-// A title is harmless, and is shown the same again where it was not cut.
+// A title is harmless, and stays the same when it is shown again, unless it was cut.
 func FuzzTitle(f *testing.F) {
 	for _, words := range bait {
 		f.Add(words)
@@ -93,7 +93,7 @@ func FuzzName(f *testing.F) {
 	})
 }
 
-// names are what a message says of somebody who is called so, and who acted.
+// names returns the names in a message about a person with this name.
 func names(t *testing.T, first, last, actor string) map[string]string {
 	t.Helper()
 	acted, greeting, whose, err := templates.Names(&notifyv1.Notification{

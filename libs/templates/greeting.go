@@ -5,7 +5,7 @@ import (
 	"unicode"
 )
 
-// longestGreeting bounds a name in a greeting, in words: a sentence in the name's place is no name.
+// longestGreeting is the maximum number of words of a name in a greeting: a sentence is not a name.
 const longestGreeting = 3
 
 // greeting is the given name as a letter greets with it, or empty where it is not surely a given name: "Hello," is right for

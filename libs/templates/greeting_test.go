@@ -7,7 +7,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// hello is the first line of an e-mail to a person of that name.
+// hello returns the first line of an e-mail to a person with that name.
 func hello(t *testing.T, first, last string) string {
 	t.Helper()
 	n := example(notifyv1.Kind_KIND_INVITATION)
@@ -20,7 +20,7 @@ func hello(t *testing.T, first, last string) string {
 	return line
 }
 
-// A letter greets with a given name only where it surely is one.
+// An e-mail greets with a name only if it is certainly a given name.
 func TestGreetings(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ first, last, want string }{

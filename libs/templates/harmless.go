@@ -10,7 +10,7 @@ import (
 	"github.com/rivo/uniseg"
 )
 
-// mostRead is how much of a title or name is read, in bytes: 40 times what is shown of it. A provider's answer can hold megabytes.
+// mostRead is how much of a title or name is read, in bytes: 40 times what is shown of it. A provider's response can contain megabytes.
 const mostRead = 4 << 10
 
 // plain is the beginning of s on one line and in letters that can be seen: what breaks lines or rings bells is a space, spaces are single,
@@ -19,7 +19,7 @@ func plain(s string) string {
 	s = ordinary(visible(strings.ToValidUTF8(s[:min(len(s), mostRead)], " ")))
 	s = strings.Trim(strings.Join(strings.Fields(s), " "), string(joiners))
 	if !strings.ContainsFunc(s, stands) {
-		return "" // joiners and accents of nothing
+		return "" // joiners and accents without a letter
 	}
 	return s
 }
@@ -102,7 +102,7 @@ func shaped(r rune) bool {
 	return r > unicode.MaxLatin1 && !unicode.In(r, unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.P, unicode.Cf) && !unicode.IsSpace(r)
 }
 
-// shown is a character as it may be shown: itself, a space, or nothing (-1).
+// shown returns the displayed form of a character: itself, a space, or nothing (-1).
 func shown(r rune) rune {
 	switch {
 	case r == zeroWidthNonJoiner, r == zeroWidthJoiner:
@@ -120,5 +120,5 @@ func shown(r rune) rune {
 	}
 }
 
-// stands tells whether a character shows something by itself.
+// stands reports whether a character is visible by itself.
 func stands(r rune) bool { return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) }

@@ -8,7 +8,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// signed is the progress message of somebody of that name, as far as the name goes.
+// signed returns the beginning of the progress message about a person with that name, up to the name.
 func signed(t *testing.T, name string) string {
 	t.Helper()
 	n := example(notifyv1.Kind_KIND_PROGRESS)
@@ -69,7 +69,7 @@ func TestNamesAsTheyAreShown(t *testing.T) {
 	}
 }
 
-// What phones and mail programs would make a link of, which our own must stay the only one.
+// Texts that phones and mail programs would turn into links. Signrelay's link must be the only one in a message.
 func TestNoLinkButOurs(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
@@ -125,7 +125,7 @@ func TestALetterIsHarmlessInEveryPart(t *testing.T) {
 				t.Errorf("%v in %s: html %s", kind, locale, html)
 			}
 			if !strings.Contains(html, `<html lang="`+locale+`"`) {
-				t.Errorf("%v has no letter in %s", kind, locale)
+				t.Errorf("%v has no e-mail in %s", kind, locale)
 			}
 		}
 	}

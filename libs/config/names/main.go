@@ -1,4 +1,4 @@
-// Command names writes the names of all settings for the Helm chart, which refuses those that there are not before it installs
+// Command names writes the names of all settings for the Helm chart, which refuses unknown settings before it installs
 // anything.
 package main
 
