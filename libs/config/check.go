@@ -18,9 +18,9 @@ import (
 	"github.com/signrelay/signrelay/libs/mailbox"
 )
 
-// Check judges what the settings mean, and returns all mistakes as one error of one line each; every line names the key
-// and says how to mend it. providers are the names that a source's provider may have; perSource is what the source's
-// provider says of it, and nil asks nobody.
+// Check checks the meaning of the settings, and returns all mistakes as one error of one line each; every line names the key
+// and how to fix it. providers are the valid names of providers; perSource is the check of a source by its provider, and
+// nil means no such check.
 func Check(cfg Config, providers []string, perSource func(Source) error) error {
 	c := &checker{}
 	c.texts(&cfg)

@@ -1,6 +1,6 @@
 // Package config holds every setting of every service: one struct, one literal of defaults, one loader.
 //
-// Precedence: flags (for what is not secret) > environment (SIGNRELAY_…) > YAML file > Default. Unknown keys fail; all mistakes are reported at
+// Precedence: flags (except secrets) > environment (SIGNRELAY_…) > YAML file > Default. Unknown keys fail; all mistakes are reported at
 // once; every secret also comes from the variable's name with _FILE.
 package config
 
@@ -12,8 +12,8 @@ import (
 )
 
 // Config is all settings. Field tags: yaml is the key in the file. secret:"true" marks a value that Print masks and that a
-// …_FILE variable may supply, secret:"url" a URL, or several with commas, of which Print masks only the password and what
-// stands in the query. file:"true" marks a value that is not secret but that a …_FILE variable may supply, file:"once" one that is
+// …_FILE variable may supply, secret:"url" a URL, or several with commas, of which Print masks only the password and the
+// query. file:"true" marks a value that is not secret but that a …_FILE variable may supply, file:"once" a value that is
 // read from there only at the start. All other values from such files may be replaced while a program runs: see Live.
 // lines:"true" marks a value that may have several lines.
 type Config struct {
@@ -235,7 +235,7 @@ type Rebrandly struct {
 
 // Templates configures the texts of messages.
 type Templates struct {
-	Dir string `yaml:"dir"` // a folder of <locale>/<kind>.<channel>.tmpl that stand in place of the built-in ones
+	Dir string `yaml:"dir"` // a folder of <locale>/<kind>.<channel>.tmpl that replace the built-in ones
 }
 
 // NATS is the broker.

@@ -82,7 +82,7 @@ func maskURL(text string) string {
 }
 
 // maskOneURL masks what stands before the host, but for a user's name before a password, the values in the query, and the fragment. It
-// does not parse, because what is not a URL must be masked too.
+// does not parse the URL, because an invalid URL must be masked too.
 func maskOneURL(u string) string {
 	begin := 0
 	if scheme := strings.Index(u, "://"); scheme >= 0 {

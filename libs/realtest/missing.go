@@ -15,7 +15,7 @@ func Missing(t testing.TB, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
-// Server marks a test that starts a server or a program: what is one in a few words. Such a test is left out of the short lane
+// Server marks a test that starts a server or a program: what describes the program in a few words. Such a test is left out of the short lane
 // (go test -short), which `make check` runs.
 func Server(t testing.TB, what string) {
 	t.Helper()

@@ -11,7 +11,7 @@ var personalKeys = map[string]bool{
 	"api_key": true, "apikey": true, "access_key": true, "private_key": true, "body": true, "html": true, "cookie": true,
 }
 
-// Words that make a key personal or secret wherever they stand in it: first_name, redisURL, x-webhook-token. They are
+// Words that mark a key as personal or secret, at any position in it: first_name, redisURL, x-webhook-token. They are
 // compared with the key's lower-case letters alone, and stand under their first letter because every attribute of every
 // line is looked at.
 var personalWords = [256][]string{

@@ -10,7 +10,7 @@ import (
 	"github.com/rivo/uniseg"
 )
 
-// mostRead is how much of a title or name is read, in bytes: 40 times what is shown of it. A provider's response can contain megabytes.
+// mostRead is how many bytes of a title or name are read: 40 times the displayed length. A provider's response can contain megabytes.
 const mostRead = 4 << 10
 
 // plain is the beginning of s on one line and in letters that can be seen: what breaks lines or rings bells is a space, spaces are single,
@@ -65,7 +65,7 @@ func visible(s string) string {
 }
 
 // joined removes joiners and variation selectors where they have no effect, which is between Latin letters, digits and ASCII: SMS and
-// mail programs drop them, and what they separated would be a link.
+// mail programs drop them, and the joined text could then be a link.
 func joined(s string) string {
 	if !strings.ContainsFunc(s, invisible) {
 		return s

@@ -159,7 +159,7 @@ func letters(word []rune) int {
 	return n
 }
 
-// splitWords cuts a text into words and what is between them.
+// splitWords splits a text into words and separators.
 func splitWords(text []rune) [][]rune {
 	var words [][]rune
 	for i, r := range text {

@@ -52,7 +52,7 @@ func isIP(numbers string) bool {
 // fileTypes are the endings of file names that are no top-level domains. They are frequent in titles: "Offer v1.pdf", "Node.js".
 var fileTypes = map[string]bool{"pdf": true, "docx": true, "xlsx": true, "pptx": true, "odt": true, "txt": true, "rtf": true, "js": true}
 
-// dotted puts a space behind each dot that could stand in a domain: between a character and two letters. File types stay at the end of
+// dotted puts a space after each dot that could be part of a domain: between a character and two letters. File types stay at the end of
 // a word. An ideographic full stop is a dot in domains too (RFC 3490, section 3.1).
 func dotted(s string) string {
 	runes := []rune(s)
@@ -153,15 +153,15 @@ func digitOf(r rune) byte {
 	return 0
 }
 
-// A number of fewer digits cannot be called from everywhere, and is a number of something else. What is shown of a longer one is too
-// little to call.
+// A number with fewer digits cannot be called from everywhere, so it is not a phone number. The displayed part of a longer number is too
+// short to call.
 const (
 	fewestDigits = 8
 	shownDigits  = 4
 )
 
 // undialled cuts phone numbers after their first digits: "+44 20 7946 0000" is "+44 20...". A caller would reach the writer of the title
-// and believe to speak with the sender of the message.
+// and believe that it is the sender of the message.
 func undialled(s string) string {
 	text := []rune(s)
 	plain := dialled(text)

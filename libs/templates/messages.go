@@ -9,10 +9,10 @@ import (
 	texttemplate "text/template"
 )
 
-// fallback is the locale of who reads none of ours.
+// fallback is the locale for readers of any other language.
 const fallback = "en"
 
-// message is one file, read twice: what is text is not escaped, and what is HTML is.
+// message is one file, parsed twice: as text without escaping, and as HTML with escaping.
 type message struct {
 	locale string
 	text   *texttemplate.Template
@@ -32,7 +32,7 @@ func (all messages) find(locale, name string) (message, bool) {
 	return message{}, false
 }
 
-// speaks is the locale that the message is in for a reader of some locale: an English message is "en" to a reader of
+// speaks returns the locale of the message for a reader of some locale: an English message is "en" to a reader of
 // French, and "en-AU" to one of Australian English.
 func (m message) speaks(locale string) string {
 	if slices.Contains(lineage(locale), m.locale) {
@@ -41,7 +41,7 @@ func (m message) speaks(locale string) string {
 	return m.locale
 }
 
-// lineage is a locale and those that it is a kind of, the nearest first: "en-au", "en".
+// lineage returns a locale and its more general locales, the most specific first: "en-au", "en".
 func lineage(locale string) []string {
 	var tags []string
 	for tag := strings.ToLower(locale); tag != ""; tag = tag[:max(strings.LastIndexByte(tag, '-'), 0)] {
@@ -50,11 +50,11 @@ func lineage(locale string) []string {
 	return tags
 }
 
-// parse reads all messages of all locales out of ours and an operator's own files, and says what is wrong with them.
+// parse reads all messages of all locales from the built-in files and an operator's own files, and returns the mistakes.
 //
 // A message's file is the nearest: own before ours, "en-AU" before "en". The words and the frame that it may use are laid
 // over each other the other way round: ours in English, the operator's in English, then those of the language, then those
-// of the region. So a words.tmpl defines only what it changes, and a locale without one has the English words.
+// of the region. So a words.tmpl defines only what it changes, and a locale without one uses the English words.
 func parse(ours, own files) (messages, []error) {
 	locales := map[string]bool{}
 	for _, layer := range []files{ours, own} {
@@ -136,11 +136,11 @@ func blocks(name string) []string {
 	return []string{"subject", "text", "html"}
 }
 
-// lacks says which of the blocks the file does not define.
+// lacks returns an error that names the missing blocks of a file.
 func (f file) lacks(blocks []string) error {
 	t, err := texttemplate.New("").Parse(f.text)
 	if err != nil {
-		return nil //nolint:nilerr // said when the message was read
+		return nil //nolint:nilerr // already reported by parse
 	}
 	var missing []string
 	for _, block := range blocks {

@@ -10,7 +10,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// folder is an operator's own.
+// folder makes an operator's template folder.
 func folder(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -37,7 +37,7 @@ func texts(t *testing.T, s *templates.Set, kind notifyv1.Kind, locale string) st
 	return text
 }
 
-func TestAnOperatorsFileStandsInPlaceOfOurs(t *testing.T) {
+func TestAnOperatorsFileReplacesTheBuiltInOne(t *testing.T) {
 	t.Parallel()
 	s, err := templates.Open(folder(t, map[string]string{
 		"en/invitation.sms.tmpl":    `{{define "sms"}}Sign {{template "document" .}}: {{.Link}}{{end}}`,
@@ -100,8 +100,8 @@ func TestOwnWords(t *testing.T) {
 	}
 }
 
-// The language that a letter says it is in is that of its words.
-func TestALetterSaysItsLanguage(t *testing.T) {
+// The lang attribute of an e-mail is the language of its words.
+func TestAnEmailNamesItsLanguage(t *testing.T) {
 	t.Parallel()
 	for locale, want := range map[string]string{"": "en", "en": "en", "en-AU": "en-AU", "de-CH": "de-CH", "fr": "en"} {
 		n := example(notifyv1.Kind_KIND_VOIDED)
@@ -205,7 +205,7 @@ func TestAllMistakesAtOnceEachAtItsPlace(t *testing.T) {
 			dir := folder(t, test.files)
 			_, err := templates.Open(dir)
 			if err == nil {
-				t.Fatal("no mistake was found")
+				t.Fatal("Open returned no error")
 			}
 			got := strings.Split(err.Error(), "\n")
 			for i, want := range test.want {
@@ -220,7 +220,7 @@ func TestAllMistakesAtOnceEachAtItsPlace(t *testing.T) {
 	}
 }
 
-func TestAFolderThatCannotBeRead(t *testing.T) {
+func TestAnUnreadableFolder(t *testing.T) {
 	t.Parallel()
 	dir := folder(t, map[string]string{"file": ""})
 	for name, want := range map[string]string{"nowhere": "no such file", "file": "is not a folder"} {

@@ -1,4 +1,4 @@
-// Package templates holds what signers read: one file a kind, channel and locale, as text for SMS, and as subject, text
+// Package templates renders the messages to signers: one file for each kind, channel and locale, as text for SMS, and as subject, text
 // and HTML for e-mail.
 package templates
 
@@ -14,14 +14,14 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// ErrUnrenderable means that a notification cannot become a message, however often it is tried: nothing is written for
-// its kind, or it lacks what its text needs.
+// ErrUnrenderable means that a notification can never be rendered: its kind has no template, or a value that the
+// template needs is missing.
 var ErrUnrenderable = errors.New("not renderable")
 
-// Set is all messages: the built-in ones, and an operator's own in their places.
+// Set is the set of all messages: the built-in ones, or an operator's replacements.
 type Set struct{ messages messages }
 
-// Open reads the messages. The files in dir, <locale>/<kind>.<channel>.tmpl, stand in place of the built-in ones; an empty
+// Open reads the messages. The files in dir, <locale>/<kind>.<channel>.tmpl, replace the built-in ones; an empty
 // dir means those alone. It fails with one line for each mistake in dir, which begins with the file and the line, and
 // renders every message with sample facts to find them: see docs/templates.md.
 func Open(dir string) (*Set, error) {
@@ -35,7 +35,7 @@ func Open(dir string) (*Set, error) {
 	found, unread := parse(shipped(), own)
 	set := &Set{messages: found}
 	mistakes = append(mistakes, unread...)
-	if len(mistakes) == 0 { // what cannot be read is not tried out
+	if len(mistakes) == 0 { // unreadable templates cannot be rendered
 		mistakes = try(set)
 	}
 	if len(mistakes) > 0 {
@@ -44,7 +44,7 @@ func Open(dir string) (*Set, error) {
 	return set, nil
 }
 
-// builtin is the messages that come with the program.
+// builtin returns the messages embedded in the program.
 var builtin = sync.OnceValue(func() *Set {
 	found, mistakes := parse(shipped(), nil)
 	if len(mistakes) > 0 {
@@ -64,7 +64,7 @@ func (s *Set) SMS(n *notifyv1.Notification) (string, error) {
 	return gsm7.Fold(whose + text), errors.Join(whoseErr, err)
 }
 
-// Email is n's letter: its subject on one line, its text, and the same as HTML.
+// Email returns n's e-mail: its subject on one line, its text, and the same as HTML.
 func (s *Set) Email(n *notifyv1.Notification) (subject, text, html string, err error) {
 	about, m, err := s.prepare(n, email)
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *Set) prepare(n *notifyv1.Notification, channel string) (facts, message,
 	return about, m, err
 }
 
-// template is what text/template and html/template have in common.
+// template is the common interface of text/template and html/template.
 type template interface {
 	ExecuteTemplate(w io.Writer, name string, data any) error
 }

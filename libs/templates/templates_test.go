@@ -101,8 +101,8 @@ func TestEmailCarriesTheLinkToReadAndToClick(t *testing.T) {
 	}
 }
 
-// A letter says from whom it is, why one gets it, and what to do who did not expect it; so it does not look like phishing.
-func TestLettersSayFromWhomAndWhy(t *testing.T) {
+// An e-mail names its sender, the reason for it, and what an unexpecting reader should do, so that it does not look like phishing.
+func TestEmailsNameSenderAndReason(t *testing.T) {
 	t.Parallel()
 	why := map[string][4]string{ // to a signer, where no sender is named, of the unexpected, to the sender
 		"en": {"because PactSafe named you", "because the sender named you", "If you did not expect it, you can ignore it", "because you sent this document"},
@@ -185,7 +185,7 @@ func TestNamesKeepTheirLetters(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotToldIsLeftOut(t *testing.T) {
+func TestMissingFactsAreLeftOut(t *testing.T) {
 	t.Parallel()
 	n := example(notifyv1.Kind_KIND_INVITATION)
 	n.DocumentTitle, n.SenderName, n.Locale, n.To = "", "", "", nil
@@ -201,7 +201,7 @@ func TestWhatIsNotToldIsLeftOut(t *testing.T) {
 	}
 }
 
-// The sender is not told what only a signer cares for, nor that his own document is from himself.
+// A message to the sender omits facts that only a signer needs, and the sender's own name.
 func TestTheSendersTexts(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -284,7 +284,7 @@ func TestGerman(t *testing.T) {
 // gsm is the letters of a text message (GSM 03.38).
 const gsm = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 
-// No text of ours needs more than two parts (306 places), nor letters with which a part holds but 67.
+// No built-in text needs more than two parts (306 septets), or characters outside the alphabet, with which a part holds only 67.
 func TestTextsAreShort(t *testing.T) {
 	t.Parallel()
 	for _, locale := range []string{"en", "de"} {

@@ -9,8 +9,8 @@ import (
 	"github.com/signrelay/signrelay/libs/templates"
 )
 
-// Messages of several signers to one address say whose each is: in every kind, channel and language, and in an operator's own.
-func TestASharedAddressIsToldWhoseItIs(t *testing.T) {
+// If several signers share an address, each message names its signer: in every kind, channel and language, and in operators' templates.
+func TestMessagesToASharedAddressNameTheSigner(t *testing.T) {
 	t.Parallel()
 	own, err := templates.Open(folder(t, map[string]string{
 		"en-AU/invitation.sms.tmpl": `{{define "sms"}}Sign: {{.Link}}{{end}}`,
@@ -64,9 +64,9 @@ func TestASharedAddressIsToldWhoseItIs(t *testing.T) {
 					t.Errorf("an operator's greeting is %q", line)
 				}
 			case test.want != "" && line != strings.TrimSpace(test.want), test.want == "" && line != "Hello Ann,":
-				t.Errorf("the letter in %s begins %q", test.locale, line)
+				t.Errorf("the e-mail in %s begins %q", test.locale, line)
 			case test.want != "" && !strings.Contains(html, strings.TrimSpace(test.want)):
-				t.Errorf("the letter in %s lacks %q: %s", test.locale, test.want, html)
+				t.Errorf("the e-mail in %s lacks %q: %s", test.locale, test.want, html)
 			}
 		}
 	}

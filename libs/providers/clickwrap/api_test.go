@@ -120,11 +120,11 @@ func TestResponsesOfEveryShape(t *testing.T) {
 			`{"data":{"order_enforced":"true","ordered":false,"signers":[{"id":"1","order":"1"}]}}`,
 			pack.Document{Recipients: []pack.Recipient{{ID: "1", Order: 1}}},
 		},
-		"an order that nobody keeps": {
+		"an order that is not enforced": {
 			`{"enforce_order":false,"signers":[{"id":"1","order":1}]}`,
 			pack.Document{Recipients: []pack.Recipient{{ID: "1"}}},
 		},
-		"nobody": {`{"signers":[]}`, pack.Document{}},
+		"no signers": {`{"signers":[]}`, pack.Document{}},
 		"a null among the signers": {
 			`{"signers":[null,{"id":"1"},null]}`,
 			pack.Document{Recipients: []pack.Recipient{{ID: "1"}}},
@@ -133,7 +133,7 @@ func TestResponsesOfEveryShape(t *testing.T) {
 			`{"signers":["x",{"id":"1"},[]]}`,
 			pack.Document{Recipients: []pack.Recipient{{}, {ID: "1"}, {}}},
 		},
-		"nobody beside the request": {
+		"no signers beside the request": {
 			`{"signers":null,"data":{"signers":[{"id":"1"}]}}`,
 			pack.Document{Recipients: []pack.Recipient{{ID: "1"}}},
 		},

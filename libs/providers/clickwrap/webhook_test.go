@@ -77,7 +77,7 @@ func TestOneFactOneID(t *testing.T) {
 		"two signers": {
 			`{"event_type":"request_signed","request":"R","signer":"1","id":"1"}`, `{"event_type":"request_signed","request":"R","signer":"2","id":"1"}`, false,
 		},
-		"signatures of nobody named": {
+		"signatures without a person": {
 			`{"event_type":"request_signed","request":"R","id":"1"}`, `{"event_type":"request_signed","request":"R","id":"2"}`, false,
 		},
 		"sent again on purpose": {

@@ -31,7 +31,7 @@ func TestOpen(t *testing.T) {
 		"he has signed":            {`"status":10,"signers":[["/api/v1/signer/R/","","","","",true,40,0],["/api/v1/signer/2/","","","","",true,10,1]]`, sign, pack.AlreadySigned},
 		"all have signed":          {`"status":30,"signers":[["/api/v1/signer/R/","","","","",true,50,0]]`, sign, pack.AlreadySigned},
 		"he declined":              {`"status":10,"signers":[["/api/v1/signer/R/","","","","",true,60,0]]`, sign, pack.Ended},
-		"somebody declined":        {`"status":50,"signers":[["/api/v1/signer/R/","","","","",true,10,0]]`, sign, pack.Ended},
+		"a signer declined":        {`"status":50,"signers":[["/api/v1/signer/R/","","","","",true,10,0]]`, sign, pack.Ended},
 		"removed":                  {`"status":40,"signers":[["/api/v1/signer/R/","","","","",true,10,0]]`, sign, pack.Ended},
 		"forwarded to another":     {`"status":10,"signers":[["/api/v1/signer/2/","","","","",true,10,0]]`, sign, pack.Gone},
 		"finished":                 {`"status":30,"signers":[["/api/v1/signer/R/","","","","",true,40,0]]`, download, ""},

@@ -104,7 +104,7 @@ var ErrNothing = errors.New("nothing happened")
 // subject's token, [a-z0-9-]{1,40}); Detail is for the operator and contains no personal data.
 type UnreadableError struct {
 	Reason string // "not-json", "id-missing", "not-a-form"
-	Detail string // what is wrong and where, e.g. `field "id" is missing`
+	Detail string // the mistake and its place, e.g. `field "id" is missing`
 }
 
 func (u *UnreadableError) Error() string { return u.Reason + ": " + u.Detail }

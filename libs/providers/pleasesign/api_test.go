@@ -100,7 +100,7 @@ func TestDocuments(t *testing.T) {
 			`{"id":1,"title":7,"status":"archived","sender_name":null,"sender_email":{},"recipients":[{"id":5,"first_name":[],"last_name":{},"status":null,"routing":"x","silent":"1"}]}`,
 			pack.Document{Title: "7", Recipients: []pack.Recipient{{ID: "5", Invite: true}}},
 		},
-		"nobody": {`{"status":"sent","recipients":[]}`, pack.Document{Status: pack.StatusOpen}},
+		"no recipients": {`{"status":"sent","recipients":[]}`, pack.Document{Status: pack.StatusOpen}},
 		"a null among the recipients, and one of whom nothing can be read": {
 			`{"status":"sent","recipients":[null,"PLSREC",{"id":"1"}]}`,
 			pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{{}, {ID: "1"}}},

@@ -197,7 +197,7 @@ func TestADeclinedDocumentNamesTheDecliner(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	if got := events(t, w, `{"id":"1","event":"document.void","document_id":"D","recipient_id":null}`); len(got) != 1 {
-		t.Errorf("nobody declined: %v", got)
+		t.Errorf("without a recipient: %v", got)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // checkGolden compares events with testdata/<recording>.golden.json, a list of events as protojson.
 func checkGolden(t *testing.T, name string, events []*signingv1.SigningEvent) {

@@ -13,7 +13,7 @@ if [ ! -d "$folder" ]; then
   cp package.json package-lock.json "$fresh"
   (cd "$fresh" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
   chmod 755 "$fresh"
-  # Where another one was faster this one lands inside its folder, where nobody looks, or is thrown away.
+  # If another process was faster, this copy ends up unused inside its folder, or is removed.
   mv -T "$fresh" "$folder" 2>/dev/null || [ -d "$folder" ] || mv "$fresh" "$folder"
 fi
 echo "$folder"
