@@ -330,9 +330,11 @@ type Sandbox struct {
 	Hosts     []string `yaml:"hosts"` // as in Admin, for the sandbox's HTTP
 	SMTPAddr  string   `yaml:"smtp_addr"`
 	IngestURL string   `yaml:"ingest_url"` // where stories are played to; default http://127.0.0.1:8080
-	// Key is the PEM of the RSA key behind the esign-v1 sources' certificate, to sign the callbacks of its scenarios.
+	// Odd is how many of a hundred responses and callbacks are odd on purpose, within what the real parties may do; default 0.
 	Odd int `yaml:"odd"`
+	// OddSeed repeats the oddities of a run, whose log has its seed; 0, the default, makes one up.
 	OddSeed int `yaml:"odd_seed"`
+	// Key is the PEM of the RSA key behind the esign-v1 sources' certificate, to sign the callbacks of its scenarios.
 	Key string `yaml:"key" secret:"true" file:"once" lines:"true"`
 }
 
