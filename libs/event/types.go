@@ -70,16 +70,16 @@ func (t Type) Action() string { return t.Name[len(t.Entity())+1:] }
 
 // Types is the vocabulary: every type that an event in the log can have, the providers' before our own.
 var Types = []Type{
-	{DocumentCreated, false, "The provider has the document; nobody was sent it yet."},
+	{DocumentCreated, false, "The provider has the document, and has not sent it to anybody yet."},
 	{DocumentSent, true, "The document was sent to be signed."},
 	{DocumentFilled, false, "All fields of the document are filled in."},
 	{DocumentCompleted, true, "Everybody has signed."},
 	{DocumentDeclined, true, "The document is closed because a person declined it."},
-	{DocumentVoided, true, "Its sender has withdrawn the document."},
-	{DocumentExpired, true, "The time to sign has run out."},
-	{DocumentUpdated, false, "A second report of a fact says what the first did not; the attribute signrelay.updates is the id of the event that it adds to."},
+	{DocumentVoided, true, "The sender has withdrawn the document."},
+	{DocumentExpired, true, "The time to sign is over."},
+	{DocumentUpdated, false, "A second report of a fact has data that the first did not have; the attribute signrelay.updates is the id of the event that it adds to."},
 
-	{RecipientQueued, false, "The person is to be sent the document later."},
+	{RecipientQueued, false, "The provider will send the document to the person later."},
 	{RecipientSent, false, "The provider has sent the document to the person."},
 	{RecipientOpened, false, "The person has opened the message or the document."},
 	{RecipientDisplayed, false, "The agreement was shown to the person."},
@@ -92,20 +92,19 @@ var Types = []Type{
 	{RecipientUndeliverable, false, "The provider could not reach the person."},
 
 	{AgreementPublished, false, "A version of an agreement, or a group of agreements, was published."},
-	{EndpointTested, false, "The provider has tried out its webhook."},
-	{OtherRecorded, false, "Anything we have no name for; providerType says what it is."},
+	{EndpointTested, false, "The provider has tested its webhook."},
+	{OtherRecorded, false, "An event without a canonical type; providerType has the provider's name for it."},
 
 	{NotificationRequested, false, "Signrelay has made a message to a person, and it is on its way."},
-	{NotificationSuppressed, false, "A person was to get a message and cannot; notice.reason says why."},
-	{NotificationDeferred, false, "A message waits until the operator has mended an account or a setting, or has released what is beyond a limit; " +
-		"notice.reason and notice.fault say what it is."},
-	{NotificationSent, false, "The outside provider (Vonage, the mail server) has taken the message."},
-	{NotificationDelivered, false, "A delivery receipt says that the message has arrived."},
-	{NotificationFailed, false, "The message was given up, or a receipt says that it will not arrive; notice.reason says why."},
+	{NotificationSuppressed, false, "A message to a person was not made; notice.reason says why."},
+	{NotificationDeferred, false, "A message waits until the operator has fixed an account or a setting, or has released a message beyond a limit; notice.reason and notice.fault have the cause."},
+	{NotificationSent, false, "The outside provider (Vonage, the mail server) has accepted the message."},
+	{NotificationDelivered, false, "A delivery receipt reports that the message has arrived."},
+	{NotificationFailed, false, "Sending has failed permanently, or a receipt reports that the message will not arrive; notice.reason says why."},
 
-	{LinkOpened, false, "A person has opened our short link; attributes.certainty says how sure that is, and notice.channel by which message."},
-	{LinkFetched, false, "A program fetched our short link and was not led on; attributes.client says which kind of program. No person is meant by it."},
-	{LinkSubstituted, false, "A message carries our own short link, because the outside shortener gave none; attributes.reason says why."},
+	{LinkOpened, false, "A person has opened our short link; attributes.certainty says how certain that is, and notice.channel which message had the link."},
+	{LinkFetched, false, "A program fetched our short link and was not redirected; attributes.client has the kind of program. It does not report an action of a person."},
+	{LinkSubstituted, false, "A message carries our own short link, because the outside shortener returned none; attributes.reason says why."},
 
 	{ReplayRequested, false, "An operator gave work that had been given up back to its stage; what becomes of it follows as events of its own."},
 }
