@@ -84,26 +84,15 @@ func StartUnread(t *testing.T, language, over string, env ...string) *Subscriber
 	return s
 }
 
-var building sync.Mutex
-
 func command(t *testing.T, language, over string) *exec.Cmd {
 	t.Helper()
-	folder := filepath.Join(house.Root(), "examples", language)
-	if language == "python" {
-		python, env := Python(t)
-		cmd := exec.CommandContext(context.Background(), python, over+"_subscriber.py")
-		cmd.Dir, cmd.Env = folder, env
-		return cmd
+	if language == "go" {
+		return exec.CommandContext(context.Background(), house.Program(t, "example-"+over))
 	}
-	building.Lock()
-	defer building.Unlock()
-	program := filepath.Join(t.TempDir(), over)
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./"+over)
-	build.Dir = folder
-	if said, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build %s: %v\n%s", over, err, said)
-	}
-	return exec.CommandContext(context.Background(), program)
+	python, env := Python(t)
+	cmd := exec.CommandContext(context.Background(), python, over+"_subscriber.py")
+	cmd.Dir, cmd.Env = filepath.Join(house.Root(), "examples", language), env
+	return cmd
 }
 
 func (s *Subscriber) collect() {

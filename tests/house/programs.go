@@ -59,7 +59,8 @@ type Variant struct {
 	Args []string
 }
 
-// Program returns the path of a program, built from source: "signrelay", "nats-server", or a service's name.
+// Program returns the path of a program, built from source: "signrelay", "nats-server", "example-nats", "example-kafka",
+// or a service's name.
 func Program(t testing.TB, name string) string {
 	t.Helper()
 	return ProgramAs(t, name, Variant{})
@@ -109,6 +110,8 @@ func makeProgram(name, path string, more []string) error {
 		pkg = "./services/standalone/cmd/" + name
 	case "bare":
 		folder, pkg = filepath.Join(Root(), "tests"), "./bench/bare"
+	case "example-nats", "example-kafka":
+		folder, pkg = filepath.Join(Root(), "examples", "go"), "./"+strings.TrimPrefix(name, "example-")
 	case "nats-server":
 		pkg = "github.com/nats-io/nats-server/v2"
 	}
