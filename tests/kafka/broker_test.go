@@ -144,7 +144,7 @@ group.initial.rebalance.delay.ms=0
 	}
 
 	java := func(args ...string) *exec.Cmd {
-		few := []string{"-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"}
+		few := []string{"-XX:SharedArchiveFile=" + filepath.Join(folder, "classes.jsa"), "-Xlog:disable", "-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"}
 		return exec.CommandContext(context.Background(), "java", append(append(few, "-cp", folder+"/*"), args...)...)
 	}
 	id := make([]byte, 16)
