@@ -117,11 +117,12 @@ func TestARedisThatTakesNoClaims(t *testing.T) {
 // is missing, the service is not ready, and the error names the commands or keys.
 func TestARedisUserOfTheFile(t *testing.T) {
 	t.Parallel()
-	server := realtest.RedisWith(t, nil)
-	admin := redisAt(t, config.Redis{URL: server.URL})
 	for _, u := range flow.RedisUsers() {
 		t.Run(u.Name, func(t *testing.T) {
 			t.Parallel()
+			// A server each: one test's EVAL would load the script that another test has just flushed.
+			server := realtest.RedisWith(t, nil)
+			admin := redisAt(t, config.Redis{URL: server.URL})
 			var namespaces []string
 			if n := flow.MemoryOf(u.Name); n != "" {
 				namespaces = append(namespaces, n)
