@@ -76,13 +76,22 @@ func (l log) untilDone() {
 func (l log) untilAcknowledged() {
 	l.t.Helper()
 	js := l.JetStream(l.t)
+	stream, err := js.Stream(context.Background(), flow.Signing)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	// By the number of the last signature: a consumer that has just been made says for a moment that nothing is pending.
+	last, err := stream.GetLastMsgForSubject(context.Background(), "signing.v1.*.*.recipient.signed.>")
+	if err != nil {
+		l.t.Fatal(err)
+	}
 	l.Until(l.t, "the subscriber has done all", func() bool {
 		consumer, err := js.Consumer(context.Background(), flow.Signing, "billing")
 		if err != nil {
 			return false
 		}
 		info := consumer.CachedInfo()
-		return info.NumPending == 0 && info.NumAckPending == 0
+		return info.NumPending == 0 && info.NumAckPending == 0 && info.AckFloor.Stream >= last.Sequence
 	})
 }
 

@@ -107,7 +107,7 @@ func TestPrometheusLoadsTheRules(t *testing.T) {
 }
 
 // reasonsInCode are the literals with which a stage puts work off, in the program text.
-var reasonsInCode = regexp.MustCompile(`(?:\bours\(|\bstage\.Later\([^"\n]*|\bstage\.PutOff\([^"\n]*|kind: retry, reason: )"([a-z-]+)"`)
+var reasonsInCode = regexp.MustCompile(`\boutcome\.(?:Away\(|Later\([^"\n]*|PutOff\([^"\n]*)"([a-z-]+)"`)
 
 // An operator who is paged for a stage that only retries finds its reason and the remedy in the runbook.
 func TestTheRunbookHasEveryReasonOfARetry(t *testing.T) {
