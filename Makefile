@@ -51,7 +51,7 @@ seen     = -- ':!libs' ':!tests' ':!*_test.go'
 files    = SIGNRELAY_TEST_FILES=$(shell { git ls-files -co --exclude-standard $(seen); git ls-files -zco --exclude-standard $(seen) | xargs -0 cat 2>/dev/null; } | sha256sum | cut -c1-16)
 
 .PHONY: check
-check: ## Vet, gofmt, and every test that starts no server and no program (half a minute)
+check: ## Vet, gofmt, and every test that starts no server and no program
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$')); [ -z "$$unformatted" ] || { echo "gofmt these: $$unformatted"; exit 1; }
 	@go vet $(module)/...
 	@for m in $(APART); do (cd $$m && GOWORK=off go vet ./...) || exit 1; done

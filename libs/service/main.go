@@ -59,7 +59,7 @@ func Start(ctx context.Context, s Service, args, environ []string, stdout, stder
 
 	log := telemetry.Logger(stderr, cfg.Log.Level, s.Name)
 	OneVoice(log)
-	TuneMemory(GCAlone)
+	Alone.Apply()
 	shutdown, err := telemetry.Traces(ctx, s.Name)
 	if err != nil {
 		log.Error("cannot start", "error", err)
@@ -79,31 +79,29 @@ func Start(ctx context.Context, s Service, args, environ []string, stdout, stder
 	return 0
 }
 
-// GCPercent is how much garbage a program keeps before it collects, in percent of its live heap. The variable GOGC overrides it. It trades
-// memory for CPU: the live heap of ingest is about 8 MB, so ingest collects at 70 MB instead of at 16.
-const (
-	GCAlone    = 800 // a service in a process of its own
-	GCTogether = 300 // all services in one process, which stays below 80 MB when idle
+// Tuning is how much memory a program trades for CPU.
+type Tuning struct {
+	// gcPercent is how much garbage it keeps before it collects, in percent of its live heap. The variable GOGC overrides it. The live heap
+	// of ingest is about 8 MB, so ingest collects at 70 MB instead of at 16.
+	gcPercent int
+	// memory is the size, in bytes, above which it collects more often than the percentage asks. The variable GOMEMLIMIT overrides it.
+	// Without a limit, a few large callbacks at once made ingest grow to 640 MiB, of which 9 in 10 bytes were garbage.
+	memory int64
+}
+
+// The tunings.
+var (
+	Alone    = Tuning{800, 256 << 20} // a service in a process of its own
+	Together = Tuning{300, 1 << 30}   // all services in one process, which stays below 80 MB when idle; the embedded broker is in it
 )
 
-// Above these sizes of memory, in bytes, a program collects garbage more often than its percentage asks. The variable GOMEMLIMIT overrides
-// them. Without a limit, a few large callbacks at once made ingest grow to 640 MiB, of which 9 in 10 bytes were garbage.
-const (
-	memoryAlone    = 256 << 20
-	memoryTogether = 1 << 30 // the embedded broker keeps the ids of its duplicate window in memory
-)
-
-// TuneMemory sets both for the whole process, so main calls it once.
-func TuneMemory(gcPercent int) {
+// Apply tunes the whole process, so main calls it once.
+func (t Tuning) Apply() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
+		debug.SetGCPercent(t.gcPercent)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		limit := int64(memoryAlone)
-		if gcPercent == GCTogether {
-			limit = memoryTogether
-		}
-		debug.SetMemoryLimit(limit)
+		debug.SetMemoryLimit(t.memory)
 	}
 }
 

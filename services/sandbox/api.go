@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/services/sandbox/party"
 )
 
@@ -43,7 +44,7 @@ func (s *Server) postPlay(w http.ResponseWriter, r *http.Request) {
 		PauseMS  *int   `json:"pause_ms"` // default 300
 	}
 	if err := readJSON(r, &wanted); err != nil {
-		problem{Status: http.StatusBadRequest, Detail: err.Error()}.write(w)
+		service.NewProblem(http.StatusBadRequest, "", err.Error()).Write(w)
 		return
 	}
 	pause := usualPause
@@ -51,12 +52,12 @@ func (s *Server) postPlay(w http.ResponseWriter, r *http.Request) {
 		pause = *wanted.PauseMS
 	}
 	if pause < 0 || pause > maxPause {
-		problem{Status: http.StatusBadRequest, Detail: fmt.Sprintf("pause_ms is between 0 and %d", maxPause)}.write(w)
+		service.NewProblem(http.StatusBadRequest, "", fmt.Sprintf("pause_ms is between 0 and %d", maxPause)).Write(w)
 		return
 	}
 
 	if err := party.LiftDeadlines(w); err != nil {
-		problem{Status: http.StatusInternalServerError, Detail: err.Error()}.write(w)
+		service.NewProblem(http.StatusInternalServerError, "", err.Error()).Write(w)
 		return
 	}
 	played, err := s.Play(r.Context(), wanted.Provider, wanted.Story, time.Duration(pause)*time.Millisecond)
@@ -65,11 +66,11 @@ func (s *Server) postPlay(w http.ResponseWriter, r *http.Request) {
 		s.Log.Info("story played", "provider", wanted.Provider, "story", wanted.Story, "callbacks", len(played.Callbacks))
 		party.WriteJSON(w, http.StatusOK, played)
 	case errors.Is(err, errNoStory):
-		problem{Status: http.StatusNotFound, Detail: err.Error(), Stories: stories()}.write(w)
+		problem{Problem: service.NewProblem(http.StatusNotFound, "", err.Error()), Stories: stories()}.write(w)
 	case errors.Is(err, errNoSource):
-		problem{Status: http.StatusConflict, Detail: err.Error()}.write(w)
+		service.NewProblem(http.StatusConflict, "", err.Error()).Write(w)
 	default:
-		problem{Status: http.StatusBadGateway, Detail: err.Error(), Played: &played}.write(w)
+		problem{Problem: service.NewProblem(http.StatusBadGateway, "", err.Error()), Played: &played}.write(w)
 	}
 }
 
@@ -82,11 +83,11 @@ func (s *Server) getFaults(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) postFault(w http.ResponseWriter, r *http.Request) {
 	var wanted party.Fault
 	if err := readJSON(r, &wanted); err != nil {
-		problem{Status: http.StatusBadRequest, Detail: err.Error()}.write(w)
+		service.NewProblem(http.StatusBadRequest, "", err.Error()).Write(w)
 		return
 	}
 	if err := s.Faults.Add(wanted); err != nil {
-		problem{Status: http.StatusBadRequest, Detail: err.Error()}.write(w)
+		service.NewProblem(http.StatusBadRequest, "", err.Error()).Write(w)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -102,7 +103,7 @@ func (s *Server) deleteFaults(w http.ResponseWriter, _ *http.Request) {
 func takesJSON(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
-			problem{Status: http.StatusUnsupportedMediaType, Detail: "Content-Type must be application/json"}.write(w)
+			service.NewProblem(http.StatusUnsupportedMediaType, "", "Content-Type must be application/json").Write(w)
 			return
 		}
 		next(w, r)
@@ -122,19 +123,11 @@ func readJSON(r *http.Request, into any) error {
 	return nil
 }
 
-// problem is an error response of our own API, RFC 9457.
+// problem is an error response of the sandbox's own API that has more to say.
 type problem struct {
-	Type    string        `json:"type"`
-	Title   string        `json:"title"`
-	Status  int           `json:"status"`
-	Detail  string        `json:"detail"`
-	Stories []party.Story `json:"stories,omitempty"` // what can be played
-	*Played               // what was played before it failed
+	service.Problem
+	Stories []party.Story `json:"stories,omitempty"` // that the sandbox can play
+	*Played               // the callbacks that were played before the failure
 }
 
-func (p problem) write(w http.ResponseWriter) {
-	p.Type, p.Title = "about:blank", http.StatusText(p.Status)
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p) //nolint:errchkjson // strings and numbers; an error here is a client that is gone
-}
+func (p problem) write(w http.ResponseWriter) { service.WriteProblem(w, p.Status, p) }

@@ -72,7 +72,7 @@ func strangeIDs(t *testing.T, s *stand) {
 		}
 		id := e.GetDocument().GetId()
 		found[e.GetProviderEventId()] = id
-		token := event.DocumentToken(id) // an id that is no legal token has that of the id which spells its base64url: DESIGN's choice
+		token := event.DocumentToken(id) // an id that is no legal token has that of the id which spells its base64url
 		if other, taken := subjects[m.Subject]; taken && id != other && id != token && other != token {
 			t.Errorf("%q and %q have one subject", other, id)
 		}

@@ -26,13 +26,6 @@ func bitly(w sandboxtest.World, body string) sandboxtest.Response {
 	return w.Do("POST", "/v4/shorten", body, bitlyKey)
 }
 
-func wantLeads(w sandboxtest.World, short, to string) {
-	w.T.Helper()
-	if a := w.Get(strings.TrimPrefix(short, w.Link(""))); a.Status != 302 || a.Header.Get("Location") != to {
-		w.T.Errorf("%s leads %d to %q, want %q", short, a.Status, a.Header.Get("Location"), to)
-	}
-}
-
 // Who asks who he is gets a response, and nobody else does.
 func TestItKnowsItsAccount(t *testing.T) {
 	t.Parallel()
@@ -60,8 +53,8 @@ func TestBitlyGivesOneAddressOneLink(t *testing.T) {
 	if other.Link == link.Link {
 		t.Error("another address got the same link")
 	}
-	wantLeads(w, link.Link, long)
-	wantLeads(w, other.Link, long+"x")
+	w.WantLeads(link.Link, long)
+	w.WantLeads(other.Link, long+"x")
 	sandboxtest.WantStatus(t, w.Get("/b/none"), 404)
 }
 

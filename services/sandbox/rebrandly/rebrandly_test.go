@@ -29,13 +29,6 @@ func rebrandly(w sandboxtest.World, body string) sandboxtest.Response {
 	return w.Do("POST", "/v1/links", body, rebrandlyKey)
 }
 
-func wantLeads(w sandboxtest.World, short, to string) {
-	w.T.Helper()
-	if a := w.Get(strings.TrimPrefix(short, w.Link(""))); a.Status != 302 || a.Header.Get("Location") != to {
-		w.T.Errorf("%s leads %d to %q, want %q", short, a.Status, a.Header.Get("Location"), to)
-	}
-}
-
 // Who asks who he is gets a response, and nobody else does.
 func TestItKnowsItsAccount(t *testing.T) {
 	t.Parallel()
@@ -54,7 +47,7 @@ func TestRebrandlyGivesASlashtagOnce(t *testing.T) {
 	if link.ShortURL != w.HTTPAddr()+"/r/Tag_1-x" || link.HTTPS == nil || *link.HTTPS || link.Destination != long || link.DomainName != "go.acme.example" {
 		t.Errorf("answered %s", made.Body)
 	}
-	wantLeads(w, "http://"+link.ShortURL, long)
+	w.WantLeads("http://"+link.ShortURL, long)
 
 	again := rebrandly(w, strings.Replace(body, long, long+"x", 1))
 	sandboxtest.WantStatus(t, again, 403)

@@ -186,6 +186,14 @@ func (w World) PostForm(form url.Values) Response {
 	return w.Do("POST", "/sms/json", form.Encode(), FormHeader)
 }
 
+// WantLeads fails the test unless a shortener's link redirects to the address.
+func (w World) WantLeads(short, to string) {
+	w.T.Helper()
+	if a := w.Get(strings.TrimPrefix(short, w.Link(""))); a.Status != http.StatusFound || a.Header.Get("Location") != to {
+		w.T.Errorf("%s leads %d to %q, want %q", short, a.Status, a.Header.Get("Location"), to)
+	}
+}
+
 // FormHeader is the header of a form.
 var FormHeader = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 

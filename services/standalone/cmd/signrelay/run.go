@@ -22,7 +22,7 @@ import (
 func run(ctx context.Context, c *call) error {
 	log := telemetry.Logger(c.stderr, c.cfg.Log.Level, "signrelay")
 	service.OneVoice(log)
-	service.TuneMemory(service.GCTogether)
+	service.Together.Apply()
 	flush, err := telemetry.Traces(ctx, "signrelay")
 	if err != nil {
 		return err
