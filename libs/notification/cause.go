@@ -22,8 +22,8 @@ const (
 )
 
 // forged reports whether a message was given up because no part of Signrelay makes such a message. What is in it may be anything.
-func forged(trouble *HandoverError) bool {
-	return trouble.Reason == causeUnknown || trouble.Reason == linkForeign
+func forged(cause string) bool {
+	return cause == causeUnknown || cause == linkForeign
 }
 
 // causes looks up in the log the events that notifications name as their cause.
@@ -46,7 +46,7 @@ func (c *causes) verify(ctx context.Context, n *notifyv1.Notification, attempt i
 	if err != nil || held {
 		return err
 	}
-	missing := &HandoverError{Reason: causeUnknown, Fault: Ours, Err: errors.New("the log does not hold the event that the message names as its cause")}
+	missing := outcome.Failure(outcome.Ours, causeUnknown, errors.New("the log does not hold the event that the message names as its cause"))
 	if attempt < unknownAttempts {
 		return missing
 	}
@@ -135,7 +135,7 @@ func (c *causes) remember(key string) {
 // verify fails unless n is a message that Signrelay makes: its link is ours, and the log holds its cause.
 func (d delivery) verify(ctx context.Context, in stage.Event[*notifyv1.Notification]) error {
 	if link := in.Data.GetLink(); link != nil && !d.links.Ours(link.GetShort()) {
-		return RefusedBy(Ours, linkForeign, errors.New("the message's link is not one that the shortener in the settings makes"))
+		return outcome.Refused(outcome.Ours, linkForeign, errors.New("the message's link is not one that the shortener in the settings makes"))
 	}
 	return d.causes.verify(ctx, in.Data, in.Attempt)
 }

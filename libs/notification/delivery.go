@@ -21,8 +21,8 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// Hand hands one message to the outside provider. It fails with Again, AgainIn, OperatorMustAct, OperatorMustActFor, Refused,
-// RefusedBy or Doubtful, or with outcome.Later where nothing was tried. It calls Left when its whole request has left.
+// Hand hands one message to the outside provider. It fails with an outcome that says whose fault it is (outcome.Failure, RetryAfter,
+// Unknown, NeedsOperator, Refused), or with outcome.Later where nothing was tried. It calls Left when its whole request has left.
 type Hand func(context.Context, *notifyv1.Notification) (Receipt, error)
 
 // Sender is what a sender does in its own way.
@@ -113,7 +113,7 @@ const awayPause = time.Second
 func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]) ([]stage.Out, error) {
 	n, now := in.Data, time.Now()
 	if !named(n) {
-		return nil, RefusedBy(Ours, causeUnknown, errors.New("the message's source or provider is no name that one can have"))
+		return nil, outcome.Refused(outcome.Ours, causeUnknown, errors.New("the message's source or provider is no name that one can have"))
 	}
 	var r record
 	if in.Attempt > 1 || in.Unknown || in.Replays > 0 {
@@ -136,7 +136,7 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 		}
 	}
 	if r.Unknown >= mostUnknown {
-		return nil, RefusedBy(Provider, "outcome-unknown", fmt.Errorf("handed over %d times, each with unknown outcome", r.Tries))
+		return nil, outcome.Refused(outcome.Provider, "outcome-unknown", fmt.Errorf("handed over %d times, each with unknown outcome", r.Tries))
 	}
 	if err := d.verify(ctx, in); err != nil {
 		return nil, err
@@ -152,7 +152,7 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 	if again {
 		r.Again = true
 		if err := d.attempts.write(ctx, keyOf(in), &r); err != nil {
-			pass.end(nil, false)
+			pass.end(outcome.Outcome{}, false)
 			return nil, outcome.PutOff(awayPause, "attempts-away", err)
 		}
 	}
@@ -182,7 +182,7 @@ func (d delivery) hand(ctx context.Context, in stage.Event[*notifyv1.Notificatio
 		if returned {
 			return
 		}
-		p.end(nil, false)
+		p.end(outcome.Outcome{}, false)
 		if left.Load() {
 			r.Unknown++ // whatever the other side does: it is this program that fails
 			r.Tries, r.Last = r.Tries+1, time.Now()
@@ -191,9 +191,8 @@ func (d delivery) hand(ctx context.Context, in stage.Event[*notifyv1.Notificatio
 	}()
 	receipt, err = d.Hand(context.WithValue(ctx, leftKey{}, func() { left.Store(true) }), in.Data)
 	returned = true
-	var trouble *HandoverError
-	tried := errors.As(err, &trouble) || err == nil
-	p.end(trouble, tried && ctx.Err() == nil)
+	o := outcome.Of(err)
+	p.end(o, (tried(o) || err == nil) && ctx.Err() == nil)
 	return receipt, err
 }
 
@@ -209,21 +208,21 @@ func (d delivery) unknown(r *record) {
 
 // failed handles a failed attempt and returns the error for the stage.
 func (d delivery) failed(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record, again bool, err error) error {
-	trouble := new(HandoverError)
-	tried := errors.As(err, &trouble)
+	o := outcome.Of(err)
+	tried := tried(o)
 	if tried {
-		d.metrics.troubled(in.Data, trouble)
+		d.metrics.failedAttempt(in.Data, o)
 	}
 	before := *r
 	switch {
-	case tried && trouble.doubtful:
+	case tried && o.Unknown():
 		d.unknown(r)
 	case again:
 		r.Again = false
 	}
-	if tried && trouble.hold != noHold {
-		d.gates.hold(trouble)
-		return d.hold(ctx, in, r, before, trouble, err)
+	if o.Kind() == outcome.Held {
+		d.gates.hold(o)
+		return d.hold(ctx, in, r, before, outcome.PutOff(mostWait, "operator", err))
 	}
 	if tried && r.Held != nil {
 		r.Held, r.Resumed = nil, time.Now()
@@ -237,8 +236,8 @@ func (d delivery) failed(ctx context.Context, in stage.Event[*notifyv1.Notificat
 	if r.Resumed.After(since) {
 		since = r.Resumed
 	}
-	err = outcome.Since(since, errors.Join(waitForWord(err, d.WordWithin), unwritten))
-	if tried && trouble.down && failing != "" {
+	err = outcome.Since(since, errors.Join(waitForReceipt(err, d.WordWithin), unwritten))
+	if o.Scope() == outcome.Service && failing != "" {
 		return d.orExpired(in.Stored, in.Replays, outcome.PutOff(max(r.tooSoon(time.Now()), circuitPauses.First), "circuit-open", err))
 	}
 	return err
@@ -246,30 +245,32 @@ func (d delivery) failed(ctx context.Context, in stage.Event[*notifyv1.Notificat
 
 // wait puts off a message that finds a gate closed. Nothing was tried.
 func (d delivery) wait(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record, closed *refusal) error {
-	trouble := &HandoverError{Reason: closed.reason, Fault: Provider, hold: closed.held}
-	if closed.held == noHold {
-		return d.orExpired(in.Stored, in.Replays, errors.Join(outcome.Later(closed.wait, "circuit-open"), trouble))
+	if !operatorMustAct(closed.why) {
+		return d.orExpired(in.Stored, in.Replays, errors.Join(outcome.Later(closed.wait, "circuit-open"), closed.why))
 	}
-	trouble.Fault = Operator
-	return d.hold(ctx, in, r, *r, trouble, errors.Join(outcome.Later(closed.wait, "operator"), trouble))
+	return d.hold(ctx, in, r, *r, errors.Join(outcome.Later(closed.wait, "operator"), closed.why))
 }
 
 // hold records a message as held, if it is not yet, and publishes notification.deferred once. err is the error for the stage.
-func (d delivery) hold(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record, before record, trouble *HandoverError, err error) error {
-	n, now := in.Data, time.Now()
-	if r.Held == nil || r.Held.Reason != trouble.Reason || trouble.hold == limitHold && r.Held.Limits != d.limits.fingerprint {
-		held := &heldRecord{ByReason: trouble.hold == reasonHold, Held: Held{
-			Since: now, Reason: trouble.Reason, Fault: trouble.Fault, Channel: ChannelName(n.GetChannel()), ID: n.GetId(),
-			Source: n.GetSource(), Provider: n.GetProvider(), Document: n.GetDocumentId(), Kind: event.KindName(n.GetKind()), Country: trouble.country,
+func (d delivery) hold(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record, before record, err error) error {
+	n, now, o := in.Data, time.Now(), outcome.Of(err)
+	country := ""
+	if forbidden := new(notAllowedError); errors.As(err, &forbidden) {
+		country = forbidden.country
+	}
+	if r.Held == nil || r.Held.Reason != o.Cause() || o.Scope() == outcome.Input && r.Held.Limits != d.limits.fingerprint {
+		held := &heldRecord{ByReason: o.Scope() == outcome.Reason, Held: Held{
+			Since: now, Reason: o.Cause(), Fault: o.Fault(), Channel: ChannelName(n.GetChannel()), ID: n.GetId(),
+			Source: n.GetSource(), Provider: n.GetProvider(), Document: n.GetDocumentId(), Kind: event.KindName(n.GetKind()), Country: country,
 		}}
-		if trouble.hold == limitHold {
+		if o.Scope() == outcome.Input {
 			held.Limits, held.Input = d.limits.fingerprint, in.ID
 		}
 		switch {
 		case r.Held != nil:
 			held.Since = r.Held.Since
 		case r.Resumed.IsZero():
-			if untold := d.tell(ctx, Deferred(n, d.stage, now, trouble.Reason, trouble.Fault, trouble.country)); untold != nil {
+			if untold := d.tell(ctx, Deferred(n, d.stage, now, o.Cause(), o.Fault(), country)); untold != nil {
 				return errors.Join(err, untold)
 			}
 		}
@@ -280,7 +281,7 @@ func (d delivery) hold(ctx context.Context, in stage.Event[*notifyv1.Notificatio
 			err = errors.Join(err, unwritten)
 		}
 	}
-	d.metrics.held.add(n.GetId(), trouble.Reason)
+	d.metrics.held.add(n.GetId(), o.Cause())
 	since := in.Stored
 	if in.Replays > 0 { // it was stored in its first life
 		since = r.Held.Since
@@ -351,18 +352,20 @@ func (d delivery) earlier(ctx context.Context, n *notifyv1.Notification, twice b
 
 // givenUp says in the log that the notification was given up.
 func (d delivery) givenUp(in stage.Event[*notifyv1.Notification], cause error) []stage.Out {
-	trouble := &HandoverError{Reason: "gave-up", Fault: Ours}
-	errors.As(cause, &trouble)
+	reason, fault := "gave-up", outcome.Ours
+	if o := outcome.Of(cause); o.Cause() != "" {
+		reason, fault = o.Cause(), o.Fault()
+	}
 	n := in.Data
 	source, provider := n.GetSource(), n.GetProvider()
-	if forged(trouble) { // they may be anything, and labels are bounded
+	if forged(reason) { // they may be anything, and labels are bounded
 		source, provider = "", ""
 	}
-	d.metrics.failed.WithLabelValues(source, provider, channelOf(d.stage), trouble.Reason, string(trouble.Fault)).Inc()
+	d.metrics.failed.WithLabelValues(source, provider, channelOf(d.stage), reason, string(fault)).Inc()
 	if !named(n) {
 		return nil // its events have no subject
 	}
-	e := Failed(n, d.stage, time.Now(), trouble.Reason, trouble.Fault)
+	e := Failed(n, d.stage, time.Now(), reason, fault)
 	e.Notice.PossibleDuplicate = d.twice(in)
 	if in.Replays > 0 { // a failure of its own: the log has heard of the first
 		e.Id = event.DerivedID(e.GetId(), d.stage, "replay/"+strconv.Itoa(in.Replays))

@@ -7,6 +7,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/realtest"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -29,7 +30,7 @@ func TestEarlier(t *testing.T) {
 	}{
 		"nothing": {func(string) []*signingv1.SigningEvent { return nil }, ""},
 		"given up": {func(id string) []*signingv1.SigningEvent {
-			return []*signingv1.SigningEvent{notification.Failed(named(id), stage, at, "number-barred", notification.Recipient)}
+			return []*signingv1.SigningEvent{notification.Failed(named(id), stage, at, "number-barred", outcome.Recipient)}
 		}, ""},
 		"somebody else's": {func(id string) []*signingv1.SigningEvent {
 			return []*signingv1.SigningEvent{notification.Sent(named(id+"'s other"), stage, at, receipt)}

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/outcome"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
@@ -32,13 +33,13 @@ func Suppressed(n *notifyv1.Notification, stage string, at time.Time, reason str
 
 // Receipt is what the outside provider said when it took a message.
 type Receipt struct {
-	Reference         string // the provider's own name of it
-	Parts             uint32 // how many parts it went in
-	PossibleDuplicate bool   // an earlier attempt may have arrived too
-	Reason            string // what was not quite right about it; empty as a rule, never personal
-	Fault             Fault  // whose fault that is
-	PartsRefused      string // those of its parts that were not taken, from 1, with commas; empty as a rule
-	LinkRefused       bool   // a part of the link is in one of these
+	Reference         string        // the provider's own name of it
+	Parts             uint32        // how many parts it went in
+	PossibleDuplicate bool          // an earlier attempt may have arrived too
+	Reason            string        // what was not quite right about it; empty as a rule, never personal
+	Fault             outcome.Fault // whose fault that is
+	PartsRefused      string        // those of its parts that were not taken, from 1, with commas; empty as a rule
+	LinkRefused       bool          // a part of the link is in one of these
 }
 
 // attributes are what an event says of parts that were not taken.
@@ -67,7 +68,7 @@ func Sent(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *sign
 
 // Deferred is the event that n waits until the party at fault has fixed the problem. It is published once per notification.
 // The country is set where it is that of the number that the settings do not allow texts to.
-func Deferred(n *notifyv1.Notification, stage string, at time.Time, reason string, whose Fault, country string) *signingv1.SigningEvent {
+func Deferred(n *notifyv1.Notification, stage string, at time.Time, reason string, whose outcome.Fault, country string) *signingv1.SigningEvent {
 	e := progress(n, event.NotificationDeferred, event.DerivedID(n.GetId(), stage, "deferred"), at)
 	e.Notice.Reason, e.Notice.Fault = reason, string(whose)
 	if country != "" {
@@ -77,7 +78,7 @@ func Deferred(n *notifyv1.Notification, stage string, at time.Time, reason strin
 }
 
 // Failed is the event that the stage gave n up, and whose fault that is. The reason is bounded and never personal.
-func Failed(n *notifyv1.Notification, stage string, at time.Time, reason string, whose Fault) *signingv1.SigningEvent {
+func Failed(n *notifyv1.Notification, stage string, at time.Time, reason string, whose outcome.Fault) *signingv1.SigningEvent {
 	e := progress(n, event.NotificationFailed, event.DerivedID(n.GetId(), stage, "failed"), at)
 	e.Notice.Reason, e.Notice.Fault = reason, string(whose)
 	return e

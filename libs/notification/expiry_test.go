@@ -10,6 +10,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/servicetest"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -25,9 +26,9 @@ func TestAHeldMessageExpires(t *testing.T) {
 		held    bool // notification.deferred is told
 		fault   string
 	}{
-		"every message is refused": {notification.OperatorMustAct("refused", nil), true, "operator"},
-		"messages like it are":     {notification.OperatorMustActFor("refused", nil), true, "operator"},
-		"the other side is down":   {notification.Down(notification.Again("refused", errors.New("no response"))), false, "provider"},
+		"every message is refused": {outcome.NeedsOperator(outcome.Account, "refused", nil), true, "operator"},
+		"messages like it are":     {outcome.NeedsOperator(outcome.Reason, "refused", nil), true, "operator"},
+		"the other side is down":   {outcome.Down(outcome.Failure(outcome.Provider, "refused", errors.New("no response"))), false, "provider"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

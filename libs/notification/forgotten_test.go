@@ -11,6 +11,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/servicetest"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -33,7 +34,7 @@ func TestASenderAsksTheLogForWhatItsMemoryForgot(t *testing.T) {
 		return notification.Undelivered(n, flow.EmailSender, at, receipt)
 	}
 	givenUp := func(n *notifyv1.Notification) *signingv1.SigningEvent {
-		return notification.Failed(n, flow.EmailSender, at, "refused", notification.Recipient)
+		return notification.Failed(n, flow.EmailSender, at, "refused", outcome.Recipient)
 	}
 	requested := func(n *notifyv1.Notification) *signingv1.SigningEvent {
 		return notification.Requested(n, flow.Enricher, at)

@@ -1,6 +1,7 @@
 package notification
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/service"
 )
 
@@ -75,9 +77,8 @@ type pass struct{ circuit, account, reason limit.Pass }
 
 // refusal is why a message does not go now.
 type refusal struct {
-	wait   time.Duration
-	reason string // why the gate is closed
-	held   hold   // noHold: the other side gives nothing but errors
+	wait time.Duration
+	why  error // the outcome of a message that finds the gate closed
 }
 
 // begin asks for leave to hand a message over; refused is nil where it may go.
@@ -86,45 +87,45 @@ func (g *gates) begin(ctx context.Context, r record) (p pass, refused *refusal) 
 	var wait time.Duration
 	if p.account, wait = g.account.Begin(); wait > 0 {
 		reason, _, _ := g.account.State()
-		return pass{}, &refusal{min(wait, mostWait), reason, accountHold}
+		return pass{}, &refusal{min(wait, mostWait), outcome.NeedsOperator(outcome.Account, reason, nil)}
 	}
 	if r.Held != nil && r.Held.ByReason {
 		if p.reason, wait = g.reason(r.Held.Reason).Begin(); wait > 0 {
-			p.end(nil, false)
-			return pass{}, &refusal{min(wait, mostWait), r.Held.Reason, reasonHold}
+			p.end(outcome.Outcome{}, false)
+			return pass{}, &refusal{min(wait, mostWait), outcome.NeedsOperator(outcome.Reason, r.Held.Reason, nil)}
 		}
 	}
-	reason, _, _ := g.circuit.State()
-	if reason != "" {
+	if reason, _, _ := g.circuit.State(); reason != "" {
 		wait = max(r.tooSoon(time.Now()), 0)
 	}
 	if wait == 0 {
 		p.circuit, wait = g.circuit.Begin()
 	}
 	if wait > 0 {
-		p.end(nil, false)
-		return pass{}, &refusal{min(wait, mostWait), reason, noHold}
+		p.end(outcome.Outcome{}, false)
+		reason, _, _ := g.circuit.State() // another message may have opened or closed it meanwhile
+		return pass{}, &refusal{min(wait, mostWait), outcome.Failure(outcome.Provider, cmp.Or(reason, "circuit-open"), nil)}
 	}
 	return p, nil
 }
 
 // end says how it went. tried is false where nothing was tried, or it was ended on our side.
-func (p pass) end(trouble *HandoverError, tried bool) {
+func (p pass) end(o outcome.Outcome, tried bool) {
 	switch {
 	case !tried:
 		p.say(limit.Inconclusive, limit.Inconclusive, limit.Inconclusive, "")
-	case trouble == nil:
+	case o.Kind() == outcome.Done:
 		p.say(limit.Success, limit.Success, limit.Success, "")
-	case trouble.down:
-		p.say(limit.Failure, limit.Inconclusive, limit.Inconclusive, trouble.Reason)
-	case trouble.hold == accountHold:
-		p.say(limit.Success, limit.Failure, limit.Inconclusive, trouble.Reason)
-	case trouble.hold == reasonHold:
-		p.say(limit.Success, limit.Success, limit.Failure, trouble.Reason)
-	case trouble.Fault == Recipient: // the account was let in
-		p.say(limit.Success, limit.Success, limit.Inconclusive, trouble.Reason)
+	case o.Scope() == outcome.Service:
+		p.say(limit.Failure, limit.Inconclusive, limit.Inconclusive, o.Cause())
+	case o.Kind() == outcome.Held && o.Scope() == outcome.Account:
+		p.say(limit.Success, limit.Failure, limit.Inconclusive, o.Cause())
+	case o.Kind() == outcome.Held && o.Scope() == outcome.Reason:
+		p.say(limit.Success, limit.Success, limit.Failure, o.Cause())
+	case o.Fault() == outcome.Recipient: // the account was let in
+		p.say(limit.Success, limit.Success, limit.Inconclusive, o.Cause())
 	default:
-		p.say(limit.Success, limit.Inconclusive, limit.Inconclusive, trouble.Reason)
+		p.say(limit.Success, limit.Inconclusive, limit.Inconclusive, o.Cause())
 	}
 }
 
@@ -135,13 +136,13 @@ func (p pass) say(circuit, account, reason limit.Result, why string) {
 }
 
 // hold closes the gate that a refusal belongs to.
-func (g *gates) hold(trouble *HandoverError) {
-	switch trouble.hold {
-	case accountHold:
-		g.account.Open(trouble.Reason)
-	case reasonHold:
-		g.reason(trouble.Reason).Open(trouble.Reason)
-	case noHold, limitHold:
+func (g *gates) hold(o outcome.Outcome) {
+	switch o.Scope() {
+	case outcome.Account:
+		g.account.Open(o.Cause())
+	case outcome.Reason:
+		g.reason(o.Cause()).Open(o.Cause())
+	case outcome.Input, outcome.Service:
 	}
 }
 

@@ -11,19 +11,20 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 // Held is a message that waits for the operator. Nothing in it is personal.
 type Held struct {
-	Since    time.Time `json:"since"`
-	Reason   string    `json:"reason"` // bounded
-	Fault    Fault     `json:"fault"`
-	Channel  string    `json:"channel"`
-	ID       string    `json:"notification_id"`
-	Source   string    `json:"source"`
-	Provider string    `json:"provider"`
-	Document string    `json:"document"`
-	Kind     string    `json:"kind"`
+	Since    time.Time     `json:"since"`
+	Reason   string        `json:"reason"` // bounded
+	Fault    outcome.Fault `json:"fault"`
+	Channel  string        `json:"channel"`
+	ID       string        `json:"notification_id"`
+	Source   string        `json:"source"`
+	Provider string        `json:"provider"`
+	Document string        `json:"document"`
+	Kind     string        `json:"kind"`
 	// Country is that of the number, as in ISO 3166, where the settings do not allow texts to it.
 	Country string `json:"country,omitempty"`
 	// Limit is true where the message is beyond the settings' limits, and each such message can be released by itself.

@@ -16,6 +16,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/servicetest"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -75,7 +76,7 @@ const deferredSubject = "signing.v1.acme.esign-v1.notification.deferred.>"
 // up, however often it comes by; and the operator's release lets all go.
 func TestMessagesAreHeldUntilTheOperatorReleasesThem(t *testing.T) {
 	t.Parallel()
-	s := newBroken(t, func(string) error { return notification.OperatorMustAct("smtp-535", errors.New("code 535")) }, nil)
+	s := newBroken(t, func(string) error { return outcome.NeedsOperator(outcome.Account, "smtp-535", errors.New("code 535")) }, nil)
 	s.publish(t, "n1")
 	s.Await(flow.Signing, deferredSubject, 1)
 	s.publish(t, "n2", "n3")
@@ -161,7 +162,7 @@ func TestARefusalOfOneMessageHoldsNoOther(t *testing.T) {
 	t.Parallel()
 	s := newBroken(t, func(id string) error {
 		if strings.HasPrefix(id, "relay") {
-			return notification.OperatorMustActFor("smtp-554", errors.New("code 554 5.7.1"))
+			return outcome.NeedsOperator(outcome.Reason, "smtp-554", errors.New("code 554 5.7.1"))
 		}
 		return nil
 	}, nil)
@@ -185,7 +186,7 @@ func TestHeldMessagesGoWhenTheSettingsChange(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	password := "wrong"
-	s := newBroken(t, func(string) error { return notification.OperatorMustAct("smtp-535", nil) }, func() any {
+	s := newBroken(t, func(string) error { return outcome.NeedsOperator(outcome.Account, "smtp-535", nil) }, func() any {
 		mu.Lock()
 		defer mu.Unlock()
 		return password
@@ -203,7 +204,7 @@ func TestHeldMessagesGoWhenTheSettingsChange(t *testing.T) {
 // not count.
 func TestAMessageThatWasHeldHasItsPatienceStill(t *testing.T) {
 	t.Parallel()
-	s := newBroken(t, func(string) error { return notification.OperatorMustAct("smtp-535", nil) }, nil)
+	s := newBroken(t, func(string) error { return outcome.NeedsOperator(outcome.Account, "smtp-535", nil) }, nil)
 	s.publish(t, "n1")
 	s.Await(flow.Signing, deferredSubject, 1)
 	s.delivered(t, 10)
@@ -211,7 +212,7 @@ func TestAMessageThatWasHeldHasItsPatienceStill(t *testing.T) {
 	tries := 0
 	s.refuse = func(string) error {
 		if tries++; tries == 1 {
-			return notification.Again("smtp-451", nil)
+			return outcome.Failure(outcome.Provider, "smtp-451", nil)
 		}
 		return nil
 	}

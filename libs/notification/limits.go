@@ -26,8 +26,16 @@ var overLimits = []string{"limit-number-per-hour", "limit-person-per-day", "limi
 // NotAllowed is a message to a number that the settings do not allow. It is held until they do, or until it is released. The reason
 // is bounded; the country is that of the number as in ISO 3166, or "001" where it belongs to none.
 func NotAllowed(reason, country string) error {
-	return &HandoverError{Reason: reason, Fault: Operator, hold: limitHold, country: country}
+	return &notAllowedError{country, outcome.NeedsOperator(outcome.Input, reason, nil)}
 }
+
+// notAllowedError is the outcome of a message whose number belongs to a country that the settings do not allow.
+type notAllowedError struct {
+	country string
+	error
+}
+
+func (e *notAllowedError) Unwrap() error { return e.error }
 
 // limits holds back the messages that are beyond the settings' limits.
 type limits struct {
@@ -73,7 +81,7 @@ func (l limits) check(ctx context.Context, id string, n *notifyv1.Notification) 
 	case full == limit.Counted:
 		return nil
 	default:
-		return &HandoverError{Reason: overLimits[full], Fault: Operator, hold: limitHold}
+		return outcome.NeedsOperator(outcome.Input, overLimits[full], nil)
 	}
 }
 
@@ -131,14 +139,12 @@ func (d delivery) limited(ctx context.Context, in stage.Event[*notifyv1.Notifica
 	if r.Released == in.ID {
 		return nil
 	}
-	trouble := new(HandoverError)
 	if held := r.Held; held != nil && held.Limits == d.limits.fingerprint {
-		trouble = &HandoverError{Reason: held.Reason, Fault: held.Fault, hold: limitHold, country: held.Country}
-		return d.hold(ctx, in, r, *r, trouble, errors.Join(outcome.Later(mostWait, "operator"), trouble))
+		return d.hold(ctx, in, r, *r, errors.Join(outcome.Later(mostWait, "operator"), NotAllowed(held.Reason, held.Country)))
 	}
 	err := d.limits.check(ctx, in.ID, in.Data)
-	if !errors.As(err, &trouble) || trouble.hold != limitHold {
+	if !operatorMustAct(err) {
 		return err
 	}
-	return d.hold(ctx, in, r, *r, trouble, outcome.PutOff(mostWait, "operator", trouble))
+	return d.hold(ctx, in, r, *r, outcome.PutOff(mostWait, "operator", err))
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/servicetest"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -40,15 +41,15 @@ func (v *vendor) hand(ctx context.Context, n *notifyv1.Notification) (notificati
 		return notification.Receipt{Reference: "ref"}, nil
 	case "no-word", "receipt": // taken, and the response is lost
 		v.taken[n.GetId()]++
-		return notification.Receipt{}, notification.Doubtful("no-answer", nil)
+		return notification.Receipt{}, outcome.Unknown(outcome.Failure(outcome.Provider, "no-answer", nil))
 	case "dies":
 		v.taken[n.GetId()]++
 		notification.Left(ctx)
 		panic("after it was handed over")
 	case "later":
-		return notification.Receipt{}, notification.Again("busy", errors.New("451"))
+		return notification.Receipt{}, outcome.Failure(outcome.Provider, "busy", errors.New("451"))
 	default:
-		return notification.Receipt{}, notification.Refused("refused", errors.New("550"))
+		return notification.Receipt{}, outcome.Refused(outcome.Recipient, "refused", errors.New("550"))
 	}
 }
 
@@ -123,8 +124,8 @@ func TestWhatMayHaveBeenTakenTwiceIsMarked(t *testing.T) {
 func TestAnOutageBuriesNothing(t *testing.T) {
 	t.Parallel()
 	for name, failure := range map[string]func() error{
-		"errors that may have been taken": func() error { return notification.Down(notification.Doubtful("http-500", nil)) },
-		"no connection":                   func() error { return notification.Down(notification.Again("unreachable", nil)) },
+		"errors that may have been taken": func() error { return outcome.Down(outcome.Unknown(outcome.Failure(outcome.Provider, "http-500", nil))) },
+		"no connection":                   func() error { return outcome.Down(outcome.Failure(outcome.Provider, "unreachable", nil)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

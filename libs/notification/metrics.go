@@ -7,11 +7,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/telemetry"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// metrics are what every sender tells. Reasons are those of HandoverError, which are bounded.
+// metrics are what every sender tells. Reasons are the causes of outcomes, which are bounded.
 type metrics struct {
 	sent     *prometheus.CounterVec // source, provider, channel, kind
 	failed   *prometheus.CounterVec // source, provider, channel, reason, fault
@@ -39,14 +40,14 @@ func newMetrics(r prometheus.Registerer, channel string) (m metrics, err error) 
 	)
 	m.unknown.WithLabelValues(channel) // 0, so that the first is seen as growth
 	for _, reason := range []string{causeUnknown, linkForeign} {
-		m.failed.WithLabelValues("", "", channel, reason, string(Ours))
+		m.failed.WithLabelValues("", "", channel, reason, string(outcome.Ours))
 	}
 	return m, err
 }
 
-// troubled counts an attempt that was made and failed; one that was put off by our own choice was not made.
-func (m metrics) troubled(n *notifyv1.Notification, trouble *HandoverError) {
-	m.troubles.WithLabelValues(ChannelName(n.GetChannel()), trouble.Reason, string(trouble.Fault)).Inc()
+// failedAttempt counts an attempt that was made and failed; one that was put off by our own choice was not made.
+func (m metrics) failedAttempt(n *notifyv1.Notification, o outcome.Outcome) {
+	m.troubles.WithLabelValues(ChannelName(n.GetChannel()), o.Cause(), string(o.Fault())).Inc()
 }
 
 // heldMessages counts the messages that this replica has put off as held, by reason. Each of them comes back within a minute,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/servicetest"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -25,9 +26,9 @@ func TestWhatBecameOfMessagesIsCounted(t *testing.T) {
 		return notification.Deliver(ctx, env, flow.StageNamed(flow.EmailSender), func(_ context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
 			switch {
 			case handed.Add(1) == 1:
-				return notification.Receipt{}, notification.Again("smtp-451", errors.New("later"))
+				return notification.Receipt{}, outcome.Failure(outcome.Provider, "smtp-451", errors.New("later"))
 			case n.GetId() == "refused":
-				return notification.Receipt{}, notification.Refused("smtp-550", errors.New("no such reader"))
+				return notification.Receipt{}, outcome.Refused(outcome.Recipient, "smtp-550", errors.New("no such reader"))
 			}
 			return notification.Receipt{Reference: "queued"}, nil
 		})

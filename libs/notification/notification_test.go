@@ -7,6 +7,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
@@ -66,7 +67,7 @@ func TestOutcomes(t *testing.T) {
 	sent := notification.Sent(example(), "email-sender", time.Unix(1, 0), notification.Receipt{Reference: "ref", Parts: 1})
 	again := notification.Sent(example(), "email-sender", time.Unix(2, 0), notification.Receipt{Reference: "other"})
 	twice := notification.Sent(example(), "email-sender", time.Unix(2, 0), notification.Receipt{PossibleDuplicate: true})
-	failed := notification.Failed(example(), "email-sender", time.Unix(1, 0), "smtp-550", notification.Recipient)
+	failed := notification.Failed(example(), "email-sender", time.Unix(1, 0), "smtp-550", outcome.Recipient)
 	if sent.GetId() != again.GetId() || sent.GetId() == failed.GetId() || sent.GetId() == twice.GetId() {
 		t.Errorf("ids %s, %s, %s, %s", sent.GetId(), again.GetId(), failed.GetId(), twice.GetId())
 	}

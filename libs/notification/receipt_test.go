@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 // What a receipt tells is told with an id of its own: a stage that gave a message up, and a receipt that says it did not
@@ -22,7 +23,7 @@ func TestReceipts(t *testing.T) {
 	ids := map[string]bool{}
 	for _, e := range []interface{ GetId() string }{
 		delivered, undelivered,
-		notification.Sent(example(), "sms-sender", time.Unix(1, 0), r), notification.Failed(example(), "sms-sender", time.Unix(1, 0), "barred", notification.Recipient),
+		notification.Sent(example(), "sms-sender", time.Unix(1, 0), r), notification.Failed(example(), "sms-sender", time.Unix(1, 0), "barred", outcome.Recipient),
 	} {
 		ids[e.GetId()] = true
 	}

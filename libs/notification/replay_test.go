@@ -12,6 +12,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/servicetest"
 	"github.com/signrelay/signrelay/libs/stage"
@@ -32,7 +33,7 @@ func newReplays(t *testing.T, refuses int32) *replays {
 	r.Start(func(ctx context.Context, env service.Env) error {
 		return notification.Deliver(ctx, env, flow.StageNamed(flow.EmailSender), func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
 			if r.handed.Add(1) <= r.refuses {
-				return notification.Receipt{}, notification.Refused("refused", errors.New("550"))
+				return notification.Receipt{}, outcome.Refused(outcome.Recipient, "refused", errors.New("550"))
 			}
 			return notification.Receipt{Reference: "queued"}, nil
 		})
@@ -139,7 +140,7 @@ func TestAReplayOfAnUnknownOutcomeIsHandedOver(t *testing.T) {
 	r.Start(func(ctx context.Context, env service.Env) error {
 		return notification.Deliver(ctx, env, place, func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
 			if r.handed.Add(1) <= r.refuses {
-				return notification.Receipt{}, notification.Doubtful("no-answer", nil)
+				return notification.Receipt{}, outcome.Unknown(outcome.Failure(outcome.Provider, "no-answer", nil))
 			}
 			return notification.Receipt{Reference: "queued"}, nil
 		})

@@ -11,6 +11,7 @@ import (
 	"github.com/wneessen/go-mail/smtp"
 
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 // connection stands open to the mail server. One letter at a time goes over it.
@@ -46,11 +47,11 @@ func (c *connection) carry(ctx context.Context, letter *mail.Msg, within limits)
 	}
 	from, err := letter.GetSender(false)
 	if err != nil {
-		return "", notification.OperatorMustAct("from-malformed", errors.New("email.from must be one address"))
+		return "", outcome.NeedsOperator(outcome.Account, "from-malformed", errors.New("email.from must be one address"))
 	}
 	to, err := letter.GetRecipients()
 	if err != nil || len(to) != 1 {
-		return "", notification.Refused("not-sendable", errors.New("a letter goes to one address"))
+		return "", outcome.Refused(outcome.Recipient, "not-sendable", errors.New("a letter goes to one address"))
 	}
 	var content io.WriteCloser
 	for _, s := range []struct {

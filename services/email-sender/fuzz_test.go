@@ -10,7 +10,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 var replyLaw = regexp.MustCompile(`^[a-zA-Z ]+: SMTP code [0-9]{3}( [0-9]\.[0-9]{1,3}\.[0-9]{1,3})?$`)
@@ -39,19 +39,19 @@ func FuzzSMTPReply(f *testing.F) {
 			return
 		}
 		_, got := verdict("", &stepError{step, err})
-		var why *notification.HandoverError
-		if !errors.As(got, &why) || why.Err == nil {
+		why, text := outcome.Of(got), strings.TrimPrefix(got.Error(), outcome.Of(got).Cause()+": ")
+		if why.Fault() == "" || text == got.Error() {
 			t.Fatalf("%T %v", got, got)
 		}
 		var said *textproto.Error
 		if !errors.As(err, &said) {
-			if want := map[bool]string{true: "no-answer", false: "connection-lost"}[step == stepEnd]; why.Reason != want {
-				t.Fatalf("%v after %s: %s", err, step, why.Reason)
+			if want := map[bool]string{true: "no-answer", false: "connection-lost"}[step == stepEnd]; why.Cause() != want {
+				t.Fatalf("%v after %s: %s", err, step, why.Cause())
 			}
 			return
 		}
-		if !replyLaw.MatchString(why.Err.Error()) || !regexp.MustCompile(`^smtp-[0-9]{3}$`).MatchString(why.Reason) {
-			t.Fatalf("%s: %v", why.Reason, why.Err)
+		if !replyLaw.MatchString(text) || !regexp.MustCompile(`^smtp-[0-9]{3}$`).MatchString(why.Cause()) {
+			t.Fatalf("%s: %v", why.Cause(), text)
 		}
 		if k := readReply(step, said).kind(); said.Code >= 400 && said.Code < 500 && (k == recipients || k == contents) {
 			t.Fatalf("%d %q at %s gives the letter up", said.Code, said.Msg, step)

@@ -8,7 +8,7 @@ import (
 	"github.com/wneessen/go-mail"
 
 	mailboxes "github.com/signrelay/signrelay/libs/mailbox"
-	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/templates"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
@@ -18,19 +18,19 @@ import (
 func compose(texts *templates.Set, from string, n *notifyv1.Notification) (*mail.Msg, error) {
 	sender, err := netmail.ParseAddress(from)
 	if err != nil {
-		return nil, notification.OperatorMustAct("from-malformed", errors.New("email.from must be one address"))
+		return nil, outcome.NeedsOperator(outcome.Account, "from-malformed", errors.New("email.from must be one address"))
 	}
 	subject, text, html, err := texts.Email(n)
 	if err != nil {
-		return nil, notification.RefusedBy(notification.Operator, "not-renderable", err)
+		return nil, outcome.Refused(outcome.Operator, "not-renderable", err)
 	}
 	letter := mail.NewMsg()
 	if err := letter.From(from); err != nil {
-		return nil, notification.OperatorMustAct("from-malformed", errors.New("email.from must be one address"))
+		return nil, outcome.NeedsOperator(outcome.Account, "from-malformed", errors.New("email.from must be one address"))
 	}
 	to := n.GetTo().GetEmail()
 	if err := letter.To(to); err != nil || !mailboxes.PublicAddress(to) {
-		return nil, notification.Refused("address-malformed", nil) // the error quotes the address
+		return nil, outcome.Refused(outcome.Recipient, "address-malformed", nil) // the error quotes the address
 	}
 	_, domain, _ := strings.Cut(sender.Address, "@")
 	letter.SetMessageIDWithValue(n.GetId() + "@" + domain)

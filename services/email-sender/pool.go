@@ -50,7 +50,7 @@ const usualEnd = 10 * time.Minute
 // the reply to the final dot may take email.smtp.end_timeout.
 func (p *pool) send(ctx context.Context, letter *mail.Msg) (notification.Receipt, error) {
 	if p.server().settings.Host == "" {
-		return notification.Receipt{}, notification.OperatorMustAct("not-configured", errors.New("email.smtp.host is empty"))
+		return notification.Receipt{}, outcome.NeedsOperator(outcome.Account, "not-configured", errors.New("email.smtp.host is empty"))
 	}
 	if !p.enter(ctx) {
 		return notification.Receipt{}, outcome.Later(soon, "connections-busy")

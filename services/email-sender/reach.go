@@ -2,10 +2,8 @@ package emailsender
 
 import (
 	"context"
-	"errors"
 
 	"github.com/signrelay/signrelay/libs/config"
-	"github.com/signrelay/signrelay/libs/notification"
 )
 
 // Reach goes to the mail server as a letter does, up to the login, and takes leave without one. Its error says why a letter
@@ -18,9 +16,5 @@ func Reach(ctx context.Context, settings config.SMTP) error {
 		c.quit()
 		return nil
 	}
-	err = verdictOfDialling(err)
-	if why := new(notification.HandoverError); errors.As(err, &why) {
-		return why // without what the stage would do about it
-	}
-	return err
+	return verdictOfDialling(err)
 }

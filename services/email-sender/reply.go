@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 // step is a step of the dialogue with a mail server.
@@ -76,18 +76,18 @@ func (r reply) verdict() error {
 	reason, cause := fmt.Sprintf("smtp-%d", r.code), errors.New(r.String())
 	switch r.kind() {
 	case accounts:
-		return notification.OperatorMustAct(reason, cause)
+		return outcome.NeedsOperator(outcome.Account, reason, cause)
 	case reasons:
-		return notification.OperatorMustActFor(reason, cause)
+		return outcome.NeedsOperator(outcome.Reason, reason, cause)
 	case recipients:
-		return notification.Refused(reason, cause)
+		return outcome.Refused(outcome.Recipient, reason, cause)
 	case contents:
-		return notification.RefusedBy(notification.Provider, reason, cause)
+		return outcome.Refused(outcome.Provider, reason, cause)
 	case passes:
 	}
-	err := notification.Again(reason, cause)
+	err := outcome.Failure(outcome.Provider, reason, cause)
 	if r.step == stepBegin || r.code == serviceEnds {
-		return notification.Down(err) // the server accepts no messages at the moment
+		return outcome.Down(err) // the server accepts no messages at the moment
 	}
 	return err
 }

@@ -3,7 +3,6 @@ package emailsender
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"io"
 	"net"
 	"strconv"
@@ -17,7 +16,7 @@ import (
 	"github.com/wneessen/go-mail"
 
 	"github.com/signrelay/signrelay/libs/config"
-	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/libs/servicetest"
 	"github.com/signrelay/signrelay/libs/templates"
@@ -310,9 +309,5 @@ func TestTheServerIsRotated(t *testing.T) {
 
 // reason is what notification.failed would say.
 func reason(err error) string {
-	var trouble *notification.HandoverError
-	if errors.As(err, &trouble) {
-		return trouble.Reason
-	}
-	return ""
+	return outcome.Of(err).Cause()
 }

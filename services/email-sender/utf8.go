@@ -7,7 +7,7 @@ import (
 
 	"github.com/wneessen/go-mail"
 
-	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 // accepts checks that the server can take the recipient's address. An address with a local part outside ASCII needs the
@@ -19,7 +19,7 @@ func (c *connection) accepts(letter *mail.Msg) error {
 	}
 	for _, to := range letter.GetTo() {
 		if strings.ContainsFunc(to.Address, func(r rune) bool { return r > unicode.MaxASCII }) {
-			return notification.RefusedBy(notification.Operator, "smtputf8-missing", errors.New("the address needs the extension SMTPUTF8, which the mail server does not have"))
+			return outcome.Refused(outcome.Operator, "smtputf8-missing", errors.New("the address needs the extension SMTPUTF8, which the mail server does not have"))
 		}
 	}
 	return nil

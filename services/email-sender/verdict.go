@@ -13,6 +13,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 // verdict is what the end of a dialogue means: a receipt, or an error that says what happens next.
@@ -35,9 +36,9 @@ func (e *stepError) verdict() error {
 	}
 	cause := fmt.Errorf("%s: no reply", e.step)
 	if e.step == stepEnd { // the server may have the letter
-		return notification.Down(notification.Doubtful("no-answer", cause))
+		return outcome.Down(outcome.Unknown(outcome.Failure(outcome.Provider, "no-answer", cause)))
 	}
-	return notification.Down(notification.Again("connection-lost", cause)) // the server discards an incomplete message
+	return outcome.Down(outcome.Failure(outcome.Provider, "connection-lost", cause)) // the server discards an incomplete message
 }
 
 // ended tells whether the server had ended a kept connection before it knew of the next letter: it says 421, or nothing
@@ -70,11 +71,11 @@ func verdictOfDialling(err error) error {
 	case errors.As(err, &said):
 		return readReply(stepBegin, said).verdict()
 	case errors.As(err, &stranger):
-		return notification.OperatorMustAct("certificate", config.Explain("email.smtp", err))
+		return outcome.NeedsOperator(outcome.Account, "certificate", config.Explain("email.smtp", err))
 	case passing(err):
-		return notification.Down(notification.Again("unreachable", err))
+		return outcome.Down(outcome.Failure(outcome.Provider, "unreachable", err))
 	default: // the server does not know what the settings want of it: TLS, or a way to log in
-		return notification.OperatorMustAct("smtp-settings", err)
+		return outcome.NeedsOperator(outcome.Account, "smtp-settings", err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 // answer is what came of one call.
@@ -44,12 +45,12 @@ func (a answer) verdict() (notification.Receipt, error) {
 	case len(a.parts) > 0:
 		return verdictOfParts(a.parts)
 	case !a.written && a.status == 0:
-		return notification.Receipt{}, notification.Down(notification.Again("unreachable", withoutURL(a.err)))
+		return notification.Receipt{}, outcome.Down(outcome.Failure(outcome.Provider, "unreachable", withoutURL(a.err)))
 	case a.status == 0:
-		return notification.Receipt{}, notification.Down(notification.Doubtful("no-answer", withoutURL(a.err)))
+		return notification.Receipt{}, outcome.Down(outcome.Unknown(outcome.Failure(outcome.Provider, "no-answer", withoutURL(a.err))))
 	case a.status >= 200 && a.status < 300:
 		// The SDK's own words could quote the answer, and that has the number in it.
-		return notification.Receipt{}, notification.Doubtful("answer-unreadable", nil)
+		return notification.Receipt{}, outcome.Unknown(outcome.Failure(outcome.Provider, "answer-unreadable", nil))
 	default:
 		return notification.Receipt{}, verdictOfHTTP(a.status, a.retryAfter)
 	}
@@ -61,18 +62,18 @@ func verdictOfHTTP(status int, retryAfter time.Duration) error {
 	reason, cause := fmt.Sprintf("http-%d", status), errors.New(http.StatusText(status))
 	switch {
 	case retryAfter > 0 && (status == http.StatusTooManyRequests || status >= 500):
-		return notification.AgainIn(min(retryAfter, longestWait), reason, cause)
+		return outcome.RetryAfter(min(retryAfter, longestWait), outcome.Failure(outcome.Provider, reason, cause))
 	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
-		return notification.Again(reason, cause)
+		return outcome.Failure(outcome.Provider, reason, cause)
 	case status == http.StatusServiceUnavailable:
-		return notification.Down(notification.Again(reason, cause))
+		return outcome.Down(outcome.Failure(outcome.Provider, reason, cause))
 	case status >= 500:
-		return notification.Down(notification.Doubtful(reason, cause))
+		return outcome.Down(outcome.Unknown(outcome.Failure(outcome.Provider, reason, cause)))
 	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusNotFound, status < 400,
 		status == http.StatusPaymentRequired, status == http.StatusProxyAuthRequired:
-		return notification.OperatorMustAct(reason, cause) // the secret, the base URL or a proxy is wrong, or a bill unpaid
+		return outcome.NeedsOperator(outcome.Account, reason, cause) // the secret, the base URL or a proxy is wrong, or a bill unpaid
 	default: // of a request that this program made
-		return notification.RefusedBy(notification.Ours, reason, cause)
+		return outcome.Refused(outcome.Ours, reason, cause)
 	}
 }
 
@@ -102,9 +103,7 @@ func verdictOfParts(parts []part) (notification.Receipt, error) {
 		return notification.Receipt{}, verdictOfStatus(refused)
 	default:
 		receipt.Reason, receipt.PartsRefused = "some-parts-refused", strings.Join(numbers, ",")
-		if why := new(notification.HandoverError); errors.As(verdictOfStatus(refused), &why) {
-			receipt.Fault = why.Fault
-		}
+		receipt.Fault = outcome.Of(verdictOfStatus(refused)).Fault()
 		return receipt, nil
 	}
 }
@@ -119,40 +118,52 @@ type refusal struct {
 // statuses that the operator must fix, 2, 3, 15, 23 and 29 depend on the message (its sender, its country, a demo account's
 // list), and another message may pass. The others refuse every message of the account.
 var refusals = map[string]refusal{
-	throttled:     {"throttled", notification.Again},
-	"2":           {"missing-parameters", notification.OperatorMustActFor},
-	"3":           {"invalid-parameters", notification.OperatorMustActFor},
-	"4":           {"bad-credentials", notification.OperatorMustAct},
-	internalError: {"internal-error", notification.Doubtful},
-	"6":           {"invalid-message", notification.Refused},
-	"7":           {"number-barred", notification.Refused},
-	"8":           {"account-barred", notification.OperatorMustAct},
-	"9":           {"quota-exceeded", notification.OperatorMustAct},
-	tooManyBinds:  {"too-many-binds", notification.Again},
-	"11":          {"account-not-http-enabled", notification.OperatorMustAct},
+	throttled:     {"throttled", passes},
+	"2":           {"missing-parameters", reasonHeld},
+	"3":           {"invalid-parameters", reasonHeld},
+	"4":           {"bad-credentials", accountHeld},
+	internalError: {"internal-error", unclear},
+	"6":           {"invalid-message", ofRecipient},
+	"7":           {"number-barred", ofRecipient},
+	"8":           {"account-barred", accountHeld},
+	"9":           {"quota-exceeded", accountHeld},
+	tooManyBinds:  {"too-many-binds", passes},
+	"11":          {"account-not-http-enabled", accountHeld},
 	"12":          {"message-too-long", tooLong},
-	"14":          {"bad-signature", notification.OperatorMustAct},
-	"15":          {"invalid-sender", notification.OperatorMustActFor},
-	"22":          {"bad-network-code", notification.Refused},
-	"23":          {"bad-callback-url", notification.OperatorMustActFor},
-	"29":          {"number-not-allowed", notification.OperatorMustActFor}, // a demo account's list
-	"32":          {"signature-and-secret", notification.OperatorMustAct},
-	"33":          {"number-deactivated", notification.Refused},
+	"14":          {"bad-signature", accountHeld},
+	"15":          {"invalid-sender", reasonHeld},
+	"22":          {"bad-network-code", ofRecipient},
+	"23":          {"bad-callback-url", reasonHeld},
+	"29":          {"number-not-allowed", reasonHeld}, // a demo account's list
+	"32":          {"signature-and-secret", accountHeld},
+	"33":          {"number-deactivated", ofRecipient},
 }
 
-// tooLong is the fault of a template: a text of ours has ten parts at most.
-func tooLong(reason string, cause error) error {
-	return notification.RefusedBy(notification.Operator, reason, cause)
-}
+// What the statuses mean: it passes, it may have been sent, the operator must act, or nothing helps.
+var (
+	passes      = func(reason string, cause error) error { return outcome.Failure(outcome.Provider, reason, cause) }
+	unclear     = func(reason string, cause error) error { return outcome.Unknown(passes(reason, cause)) }
+	accountHeld = func(reason string, cause error) error {
+		return outcome.NeedsOperator(outcome.Account, reason, cause)
+	}
+	reasonHeld = func(reason string, cause error) error {
+		return outcome.NeedsOperator(outcome.Reason, reason, cause)
+	}
+	ofRecipient = func(reason string, cause error) error {
+		return outcome.Refused(outcome.Recipient, reason, cause)
+	}
+	// tooLong is the fault of a template: a text of ours has ten parts at most.
+	tooLong = func(reason string, cause error) error { return outcome.Refused(outcome.Operator, reason, cause) }
+)
 
 func verdictOfStatus(status string) error {
 	if status == "" {
-		return notification.Doubtful("answer-unreadable", nil)
+		return outcome.Unknown(outcome.Failure(outcome.Provider, "answer-unreadable", nil))
 	}
 	r, ok := refusals[status]
 	if !ok {
 		r = refusal{"status-unknown", func(reason string, cause error) error {
-			return notification.RefusedBy(notification.Provider, reason, cause)
+			return outcome.Refused(outcome.Provider, reason, cause)
 		}}
 	}
 	return r.then(r.reason, fmt.Errorf("vonage status %.8q", status))

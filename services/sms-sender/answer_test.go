@@ -8,6 +8,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/stage"
 )
 
@@ -40,8 +41,8 @@ func TestVerdict(t *testing.T) {
 	}{
 		{name: "taken", answer: parts("0"), kind: "done", sent: notification.Receipt{Reference: "id1", Parts: 1}},
 		{name: "taken in three parts", answer: parts("0", "0", "0"), kind: "done", sent: notification.Receipt{Reference: "id1", Parts: 3}},
-		{name: "mixed", answer: parts("9", "0"), kind: "done", sent: notification.Receipt{Reference: "id2", Parts: 2, Reason: "some-parts-refused", Fault: notification.Operator, PartsRefused: "1"}},
-		{name: "mixed with a doubt", answer: parts("0", "5"), kind: "done", sent: notification.Receipt{Reference: "id1", Parts: 2, Reason: "some-parts-refused", Fault: notification.Provider, PartsRefused: "2"}},
+		{name: "mixed", answer: parts("9", "0"), kind: "done", sent: notification.Receipt{Reference: "id2", Parts: 2, Reason: "some-parts-refused", Fault: outcome.Operator, PartsRefused: "1"}},
+		{name: "mixed with a doubt", answer: parts("0", "5"), kind: "done", sent: notification.Receipt{Reference: "id1", Parts: 2, Reason: "some-parts-refused", Fault: outcome.Provider, PartsRefused: "2"}},
 
 		{name: "throttled", answer: parts("1"), kind: "retry", wait: soon, reason: "throttled"},
 		{name: "too many binds", answer: parts("10"), kind: "retry", wait: soon, reason: "too-many-binds"},
@@ -90,8 +91,7 @@ func TestVerdict(t *testing.T) {
 			if v.Kind != test.kind || v.Delay != test.wait || receipt != test.sent {
 				t.Errorf("verdict %s after %v, receipt %+v, %v", v.Kind, v.Delay, receipt, err)
 			}
-			var trouble *notification.HandoverError
-			if errors.As(err, &trouble) != (test.reason != "") || test.reason != "" && trouble.Reason != test.reason {
+			if outcome.Of(err).Cause() != test.reason {
 				t.Errorf("error %v, want reason %q", err, test.reason)
 			}
 		})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
@@ -61,7 +62,7 @@ func (d destinations) allow(n *notifyv1.Notification) error {
 	number, err := phonenumbers.Parse(n.GetTo().GetMobile(), "")
 	if err != nil || phonenumbers.Format(number, phonenumbers.E164) != n.GetTo().GetMobile() {
 		// In another form, other digits would be dialled than those that are judged here. The error would quote the number.
-		return notification.Refused("number-malformed", nil)
+		return outcome.Refused(outcome.Recipient, "number-malformed", nil)
 	}
 	region, kind := country(number), cmp.Or(numberTypes[phonenumbers.GetNumberType(number)], "unknown")
 	switch {

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
-	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 var reasonLaw = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
@@ -134,8 +134,8 @@ func FuzzVonageAnswer(f *testing.F) {
 			}
 			return
 		}
-		var why *notification.HandoverError
-		if !errors.As(err, &why) || !reasonLaw.MatchString(why.Reason) {
+		why := outcome.Of(err)
+		if !reasonLaw.MatchString(why.Cause()) {
 			t.Fatalf("%T %v", err, err)
 		}
 		for _, secret := range []string{number, text, "secretoftheaccount"} {
@@ -144,10 +144,10 @@ func FuzzVonageAnswer(f *testing.F) {
 			}
 		}
 		// Both reasons mean that the outcome is unknown.
-		if len(a.parts) == 0 && code < 300 && why.Reason != "answer-unreadable" {
+		if len(a.parts) == 0 && code < 300 && why.Cause() != "answer-unreadable" {
 			t.Fatalf("an answer without a status: %v", err)
 		}
-		if slices.ContainsFunc(a.parts, func(p part) bool { return p.status == internalError }) && why.Reason != "internal-error" {
+		if slices.ContainsFunc(a.parts, func(p part) bool { return p.status == internalError }) && why.Cause() != "internal-error" {
 			t.Fatalf("a part that may have been sent: %v", err)
 		}
 	})

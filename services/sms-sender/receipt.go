@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 // receipt is Vonage's word on what became of one part of a message.
@@ -101,13 +101,13 @@ func reasonOf(code, status string) string {
 }
 
 // faultOf is whose fault it is that a part did not arrive.
-func faultOf(reason string) notification.Fault {
+func faultOf(reason string) outcome.Fault {
 	switch reason {
 	case "spam-rejected", "illegal-message", "carrier-blocked": // the sender id, or what the text says
-		return notification.Operator
+		return outcome.Operator
 	case "absent-subscriber", "absent-subscriber-permanent", "barred", "portability-error", "handset-busy", "illegal-number", "unreachable", "age-restricted":
-		return notification.Recipient
+		return outcome.Recipient
 	default:
-		return notification.Provider
+		return outcome.Provider
 	}
 }

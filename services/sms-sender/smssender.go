@@ -128,7 +128,7 @@ func (s sender) hand(ctx context.Context, n *notifyv1.Notification) (notificatio
 func (s sender) compose(n *notifyv1.Notification) (sms, int, error) {
 	text, err := s.words.SMS(n)
 	if err != nil {
-		return sms{}, 0, notification.RefusedBy(notification.Operator, "not-renderable", err)
+		return sms{}, 0, outcome.Refused(outcome.Operator, "not-renderable", err)
 	}
 	kind := typeText // this type replaces characters outside the alphabet with question marks
 	parts, unicode := gsm7.Parts(text)
@@ -136,7 +136,7 @@ func (s sender) compose(n *notifyv1.Notification) (sms, int, error) {
 		kind = typeUnicode
 	}
 	if parts > mostParts {
-		return sms{}, 0, notification.RefusedBy(notification.Operator, "message-too-long", fmt.Errorf("%d parts, and %d at most", parts, mostParts))
+		return sms{}, 0, outcome.Refused(outcome.Operator, "message-too-long", fmt.Errorf("%d parts, and %d at most", parts, mostParts))
 	}
 	m, err := s.vonage.address(sms{to: n.GetTo().GetMobile(), text: text, kind: kind, reference: n.GetId(), source: n.GetSource()})
 	return m, parts, err

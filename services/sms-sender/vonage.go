@@ -63,10 +63,10 @@ func account(settings config.Vonage) string {
 func (v *vonage) address(m sms) (sms, error) {
 	m.to = strings.TrimPrefix(m.to, "+") // the API wants the number without it, and the SDK sends it as it is
 	if len(m.to) < 7 || len(m.to) > 15 || strings.Trim(m.to, "0123456789") != "" {
-		return sms{}, notification.Refused("number-malformed", nil)
+		return sms{}, outcome.Refused(outcome.Recipient, "number-malformed", nil)
 	}
 	if v.settings().APIKey == "" {
-		return sms{}, notification.OperatorMustAct("not-configured", errors.New("sms.vonage.api_key is empty"))
+		return sms{}, outcome.NeedsOperator(outcome.Account, "not-configured", errors.New("sms.vonage.api_key is empty"))
 	}
 	return m, nil
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -257,7 +258,7 @@ func suppress(t *testing.T, h *house.House) {
 	}
 	m, err := event.Message(t.Context(), notification.Suppressed(nobody, flow.Enricher, time.Now(), "no-address"))
 	h.Publish(t, m, err)
-	m, err = event.Message(t.Context(), notification.Deferred(nobody, flow.SMSSender, time.Now(), "quota-exceeded", notification.Operator, ""))
+	m, err = event.Message(t.Context(), notification.Deferred(nobody, flow.SMSSender, time.Now(), "quota-exceeded", outcome.Operator, ""))
 	h.Publish(t, m, err)
 }
 

@@ -1,0 +1,34 @@
+package notification
+
+import (
+	"context"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/outcome"
+	"github.com/signrelay/signrelay/libs/stage"
+)
+
+// tried reports whether a message was handed over: then it is known whose fault it is that it did not leave.
+func tried(o outcome.Outcome) bool { return o.Fault() != "" }
+
+// operatorMustAct reports whether err is a failure that only the operator can fix.
+func operatorMustAct(err error) bool { return outcome.Of(err).Kind() == outcome.Held }
+
+// waitForReceipt puts the attempt after one of unknown outcome off until a receipt of it would have come.
+func waitForReceipt(err error, within time.Duration) error {
+	if o := outcome.Of(err); within > 0 && tried(o) && o.Unknown() {
+		return outcome.Unknown(outcome.RetryAfter(within, err))
+	}
+	return err
+}
+
+// Left says that the whole message has left this program: from now on it may have been handed over, whatever happens. A
+// sender says so when the last byte of its request was written.
+func Left(ctx context.Context) {
+	if left, ok := ctx.Value(leftKey{}).(func()); ok {
+		left()
+	}
+	stage.Left(ctx)
+}
+
+type leftKey struct{}
