@@ -100,8 +100,8 @@ type Policy struct {
 // bury a signer's link.
 var patient = Policy{MaxAttempts: 151, FirstDelay: time.Second, MaxDelay: 10 * time.Minute}
 
-// Door is a service that puts into the log what came from outside.
-type Door struct {
+// Producer is a service that puts into the log what came from outside.
+type Producer struct {
 	Name  string
 	Gives []string // what it publishes
 	Uses  Uses
@@ -130,8 +130,8 @@ const (
 	RateVonage    = "vonage"    // of an account at Vonage
 )
 
-// Doors of the flow.
-var Doors = []Door{
+// Producers of the flow.
+var Producers = []Producer{
 	{Name: "ingest", Gives: []string{event.Everything, Quarantined}, Does: "verify, normalize, dedupe, publish, answer", Uses: Uses{
 		Streams: []string{Signing, Quarantine}, // "was this stored?", after a crash or where the memory has a gap
 		Buckets: []Keys{{State, "dedupe.>"}},   // times in which Redis was away

@@ -12,7 +12,7 @@ func Mermaid() string {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("flowchart LR")
 	line("  providers([\"e-signature providers\"])")
-	for _, d := range Doors {
+	for _, d := range Producers {
 		line("  %s[\"%s<br/><small>%s</small>\"]", id(d.Name), d.Name, d.Does)
 	}
 	for _, s := range Streams {
@@ -21,7 +21,7 @@ func Mermaid() string {
 	for _, s := range Stages {
 		line("  %s[\"%s<br/><small>%s</small>\"]", id(s.Name), s.Name, s.Does)
 	}
-	for _, d := range Doors {
+	for _, d := range Producers {
 		line("  providers -->|callbacks| %s", id(d.Name))
 		for _, stream := range streamsOf(d.Gives) {
 			line("  %s --> %s", id(d.Name), stream)

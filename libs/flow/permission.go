@@ -15,7 +15,7 @@ type User struct {
 // Users are those of the services, in the order of the flow. What is not listed is refused.
 func Users() []User {
 	var users []User
-	for _, d := range Doors {
+	for _, d := range Producers {
 		users = append(users, user(d.Name, d.Gives, d.Uses, nil))
 	}
 	for _, s := range Stages {

@@ -51,7 +51,7 @@ func RedisUsers() []RedisUser {
 		u.Keys = append(u.Keys, redisProbe)
 		users = append(users, u)
 	}
-	for _, d := range Doors {
+	for _, d := range Producers {
 		add(d.Name, d.Uses)
 	}
 	for _, s := range Stages {

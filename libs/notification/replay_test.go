@@ -48,7 +48,7 @@ func (r *replays) replay(letters int) {
 	r.t.Helper()
 	r.Await(flow.DLQ, "dlq.v1.email-sender", letters)
 	told := &nats.Msg{Subject: "signing.v1.acme.esign-v1.replay.requested._", Header: nats.Header{"Nats-Msg-Id": {r.t.Name()}}}
-	dlq := stage.Letters{JS: r.Env.JS}
+	dlq := stage.DeadLetters{JS: r.Env.JS}
 	for letter, err := range dlq.All(r.t.Context()) {
 		if err == nil {
 			err = dlq.Replay(r.t.Context(), letter, told)

@@ -83,7 +83,7 @@ type callback struct {
 }
 
 func (c callback) request() pack.Request {
-	r := pack.Request{Method: http.MethodPost, Door: c.door, Header: http.Header{}, Query: url.Values{}}
+	r := pack.Request{Method: http.MethodPost, Route: c.door, Header: http.Header{}, Query: url.Values{}}
 	text, err := json.Marshal(c.fields)
 	if err != nil {
 		panic(err) // strings only: it cannot fail

@@ -17,7 +17,7 @@ func TestListIsSortedAndComplete(t *testing.T) {
 		if got, ok := providers.ByName(p.Name); !ok || got.Name != p.Name {
 			t.Errorf("%s is not found by name", p.Name)
 		}
-		if !regexp.MustCompile(`^[a-z0-9-]+$`).MatchString(p.Name) || len(p.Doors) == 0 || p.Samples == nil || p.API == nil || p.PerMinute <= 0 {
+		if !regexp.MustCompile(`^[a-z0-9-]+$`).MatchString(p.Name) || len(p.Routes) == 0 || p.Samples == nil || p.API == nil || p.PerMinute <= 0 {
 			t.Errorf("%s is incomplete", p.Name)
 		}
 	}

@@ -30,14 +30,14 @@ type Host struct {
 	Log      *slog.Logger
 	Services []Service
 	// Opened is called once, when all services are up and all doors are open; it may be nil.
-	Opened func(Doors)
+	Opened func(Addresses)
 
 	// A test shortens these; 0 is leaveWithin and rereadEvery.
 	leaveWithin, rereadEvery time.Duration
 }
 
-// Doors is where a host listens.
-type Doors struct {
+// Addresses is where a host listens.
+type Addresses struct {
 	Admin  net.Addr
 	Public map[string]net.Addr // by the service's name
 }
@@ -432,7 +432,7 @@ func (h Host) open(ctx context.Context, r *running, health *Health, admin *door,
 		return nil, err
 	}
 
-	open := Doors{Admin: admin.listener.Addr(), Public: map[string]net.Addr{}}
+	open := Addresses{Admin: admin.listener.Addr(), Public: map[string]net.Addr{}}
 	byAddr := map[string]*door{}
 	for _, s := range h.Services {
 		public, ok := s.Public()

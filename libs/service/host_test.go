@@ -30,7 +30,7 @@ const patience = 20 * time.Second
 type house struct {
 	t     *testing.T
 	cfg   config.Config
-	doors chan Doors
+	doors chan Addresses
 	admin string
 	stop  context.CancelFunc
 	ended chan error
@@ -98,9 +98,9 @@ func openHost(t *testing.T, host Host) *house {
 	ctx, stop := context.WithCancel(context.Background())
 	h := &house{
 		t: t, cfg: cfg, stop: stop, log: &lockedBuffer{}, admin: "http://" + cfg.Admin.Addr,
-		doors: make(chan Doors, 1), ended: make(chan error, 1),
+		doors: make(chan Addresses, 1), ended: make(chan error, 1),
 	}
-	host.Log, host.Opened = telemetry.Logger(h.log, "debug", "test"), func(d Doors) { h.doors <- d }
+	host.Log, host.Opened = telemetry.Logger(h.log, "debug", "test"), func(d Addresses) { h.doors <- d }
 	gone := make(chan struct{})
 	go func() {
 		h.ended <- host.Run(ctx)
@@ -120,7 +120,7 @@ func openHost(t *testing.T, host Host) *house {
 	return h
 }
 
-func (h *house) opened() Doors {
+func (h *house) opened() Addresses {
 	h.t.Helper()
 	select {
 	case d := <-h.doors:
@@ -411,7 +411,7 @@ func TestTheDrainDelay(t *testing.T) {
 			cfg := settings(t, func(c *config.Config) { c.NATS.URL = broker.URL })
 			cfg.DrainDelay = c.delay
 			ctx, stop := context.WithCancelCause(context.Background())
-			opened, ended, fail := make(chan Doors, 1), make(chan error, 1), make(chan struct{})
+			opened, ended, fail := make(chan Addresses, 1), make(chan error, 1), make(chan struct{})
 			ends := c.service
 			if c.drains { // the delay is an hour, so it is cut short by the service's own end
 				ends.Run = func(_ context.Context, env Env) error {
@@ -421,7 +421,7 @@ func TestTheDrainDelay(t *testing.T) {
 					return errors.New("failed while it drained")
 				}
 			}
-			h := Host{Config: cfg, Log: telemetry.Logger(io.Discard, "info", "test"), Services: []Service{ends}, Opened: func(d Doors) { opened <- d }}
+			h := Host{Config: cfg, Log: telemetry.Logger(io.Discard, "info", "test"), Services: []Service{ends}, Opened: func(d Addresses) { opened <- d }}
 			go func() { ended <- h.Run(ctx) }()
 			doors := <-opened
 			stop(c.cause)

@@ -95,8 +95,8 @@ func (b *Bench) Start(run func(context.Context, service.Env) error) {
 	}
 }
 
-// Door opens the service's public listener and returns its URL.
-func (b *Bench) Door() string {
+// Listen opens the service's public listener and returns its URL.
+func (b *Bench) Listen() string {
 	server := httptest.NewServer(b.Env.Public)
 	b.t.Cleanup(server.Close)
 	return server.URL

@@ -46,13 +46,13 @@ func readAdvisory(m *jetstream.RawStreamMsg) (a advisory) {
 }
 
 // lookUp makes a letter of an advisory: of the message itself, as long as its stream holds it.
-func (l Letters) lookUp(ctx context.Context, a advisory) (Letter, error) {
-	letter := Letter{Input: Input{Stream: a.Stream, Sequence: a.Sequence}, Gone: true}
+func (l DeadLetters) lookUp(ctx context.Context, a advisory) (DeadLetter, error) {
+	letter := DeadLetter{Input: Input{Stream: a.Stream, Sequence: a.Sequence}, Gone: true}
 	m, err := l.message(ctx, a.Stream, a.Sequence)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
 	case err != nil:
-		return Letter{}, fmt.Errorf("look message %d of %s up: %w", a.Sequence, a.Stream, err)
+		return DeadLetter{}, fmt.Errorf("look message %d of %s up: %w", a.Sequence, a.Stream, err)
 	case a.Stream == flow.Replay:
 		replayed, ok := readLetter(m.Header, m.Data)
 		letter.Input, letter.Gone = replayed.Input, !ok
@@ -70,7 +70,7 @@ func (l Letters) lookUp(ctx context.Context, a advisory) (Letter, error) {
 }
 
 // message is a message as it was published: without the headers in which the server says where it stands.
-func (l Letters) message(ctx context.Context, stream string, sequence uint64) (*jetstream.RawStreamMsg, error) {
+func (l DeadLetters) message(ctx context.Context, stream string, sequence uint64) (*jetstream.RawStreamMsg, error) {
 	s, err := l.JS.Stream(ctx, stream)
 	if err != nil {
 		return nil, err

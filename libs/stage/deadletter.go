@@ -14,8 +14,8 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// Letter is a dead letter: an input that a stage gave up, or that the server says it will deliver no more.
-type Letter struct {
+// DeadLetter is a dead letter: an input that a stage gave up, or that the server says it will deliver no more.
+type DeadLetter struct {
 	Number   uint64    // its place in DLQ, by which an operator names it
 	Buried   time.Time // by the broker's clock
 	Stage    string    // which gave it up
@@ -68,7 +68,7 @@ const (
 // deadLetter is the input as it is buried. Its id comes from the place that it was delivered from, so burying it again is
 // harmless.
 func deadLetter(s flow.Stage, a *attempt, err error) *nats.Msg {
-	l := Letter{
+	l := DeadLetter{
 		Stage: s.Name, Reason: a.decision.Reason, Attempts: a.earlier + a.number, Unknown: a.unknown || a.outcome.Unknown(),
 		Fault: string(a.outcome.Fault()), Error: oneLine(err.Error(), longestError), Input: a.input,
 	}
@@ -82,7 +82,7 @@ func deadLetter(s flow.Stage, a *attempt, err error) *nats.Msg {
 }
 
 // message is the letter as it is published, in the DLQ or back to its stage.
-func (l Letter) message(subject, msgID string) *nats.Msg {
+func (l DeadLetter) message(subject, msgID string) *nats.Msg {
 	h := make(nats.Header)
 	for key, values := range l.Header {
 		if servers(key) || strings.HasPrefix(key, said) {
@@ -120,12 +120,12 @@ func (l Letter) message(subject, msgID string) *nats.Msg {
 }
 
 // readLetter reads what message wrote; false means that it is no letter.
-func readLetter(h nats.Header, data []byte) (Letter, bool) {
+func readLetter(h nats.Header, data []byte) (DeadLetter, bool) {
 	number := func(key string) uint64 {
 		n, _ := strconv.ParseUint(h.Get(said+key), 10, 63)
 		return n
 	}
-	l := Letter{
+	l := DeadLetter{
 		Stage: h.Get(said + "Stage"), Reason: h.Get(said + "Reason"), Error: h.Get(said + "Error"), Stack: h.Get(said + "Stack"),
 		Fault: h.Get(said + "Fault"), Attempts: int(number("Attempts")), Unknown: h.Get(said+"Unknown") == "true", replaySequence: number("Replay-Sequence"),
 		Input: Input{

@@ -15,8 +15,8 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// Letters is the DLQ as an operator sees it.
-type Letters struct{ JS jetstream.JetStream }
+// DeadLetters is the DLQ as an operator sees it.
+type DeadLetters struct{ JS jetstream.JetStream }
 
 // All yields the letters that are there now, each once, and reads DLQ once. When a stage gives up and terminates its input, the
 // server reports it too, in the same stream: that advisory is joined to the letter. Where there is no letter, because somebody
@@ -24,13 +24,13 @@ type Letters struct{ JS jetstream.JetStream }
 //
 // Letters come oldest first, then what the server alone gave up: only the end of the stream shows that no letter follows. Drop
 // and Replay want a letter of a pass that has ended, because it takes its advisories with it.
-func (l Letters) All(ctx context.Context) iter.Seq2[Letter, error] {
-	return func(yield func(Letter, error) bool) {
+func (l DeadLetters) All(ctx context.Context) iter.Seq2[DeadLetter, error] {
+	return func(yield func(DeadLetter, error) bool) {
 		about := map[place]*mentions{}
 		var alone []*jetstream.RawStreamMsg // advisories that no letter came before
 		for m, err := range l.messages(ctx) {
 			if err != nil {
-				yield(Letter{}, err)
+				yield(DeadLetter{}, err)
 				return
 			}
 			letter, ok := readLetter(m.Header, m.Data)
@@ -75,36 +75,36 @@ type mentions struct{ letters, advisories []uint64 }
 
 // One reads the letter of that number, and no other message of DLQ. It is to be looked at: without a pass over DLQ nobody knows the
 // advisories that Drop and Replay take away with it. A number that DLQ does not hold is jetstream.ErrMsgNotFound.
-func (l Letters) One(ctx context.Context, number uint64) (Letter, error) {
+func (l DeadLetters) One(ctx context.Context, number uint64) (DeadLetter, error) {
 	m, err := l.message(ctx, flow.DLQ, number)
 	if err != nil {
-		return Letter{}, err
+		return DeadLetter{}, err
 	}
 	if placeOf(m) == (place{}) {
-		return Letter{}, jetstream.ErrMsgNotFound
+		return DeadLetter{}, jetstream.ErrMsgNotFound
 	}
 	return l.open(ctx, m)
 }
 
 // Again reads a letter of All again, for a caller that did not keep its content. Where it is no longer in DLQ, the error is
 // jetstream.ErrMsgNotFound.
-func (l Letters) Again(ctx context.Context, listed Letter) (Letter, error) {
+func (l DeadLetters) Again(ctx context.Context, listed DeadLetter) (DeadLetter, error) {
 	letter, err := l.One(ctx, listed.Number)
 	letter.mentions = listed.mentions
 	return letter, err
 }
 
-func (l Letters) messages(ctx context.Context) iter.Seq2[*jetstream.RawStreamMsg, error] {
+func (l DeadLetters) messages(ctx context.Context) iter.Seq2[*jetstream.RawStreamMsg, error] {
 	return event.Log{JS: l.JS, Stream: flow.DLQ}.Messages(ctx, ">", time.Time{})
 }
 
 // open reads the letter that a message in DLQ is, or stands for.
-func (l Letters) open(ctx context.Context, m *jetstream.RawStreamMsg) (Letter, error) {
+func (l DeadLetters) open(ctx context.Context, m *jetstream.RawStreamMsg) (DeadLetter, error) {
 	letter, ok := readLetter(m.Header, m.Data)
 	if !ok {
 		var err error
 		if letter, err = l.lookUp(ctx, readAdvisory(m)); err != nil {
-			return Letter{}, err
+			return DeadLetter{}, err
 		}
 	}
 	letter.Number, letter.Buried = m.Sequence, m.Time
@@ -115,7 +115,7 @@ func (l Letters) open(ctx context.Context, m *jetstream.RawStreamMsg) (Letter, e
 // DLQ. Each replay of an input has a subject of its own, which REPLAY takes once: so what was cut off anywhere is
 // finished by replaying the letter again, and the stage gets it once. The input keeps its id; so a stage with an effect
 // does what was not done, and does not do again what was.
-func (l Letters) Replay(ctx context.Context, letter Letter, told *nats.Msg) error {
+func (l DeadLetters) Replay(ctx context.Context, letter DeadLetter, told *nats.Msg) error {
 	if letter.Gone {
 		return fmt.Errorf("number %d cannot be replayed: its message is no longer in %s", letter.Number, letter.Stream)
 	}
@@ -151,7 +151,7 @@ func taken(err error) bool {
 
 // Drop takes the letter out of DLQ, with all that is there about it; the letter itself last, so that no part of it
 // appears as a letter of its own.
-func (l Letters) Drop(ctx context.Context, letter Letter) error {
+func (l DeadLetters) Drop(ctx context.Context, letter DeadLetter) error {
 	stream, err := l.JS.Stream(ctx, flow.DLQ)
 	if err != nil {
 		return err

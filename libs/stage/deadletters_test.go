@@ -16,7 +16,7 @@ import (
 )
 
 // listen to what the server says in DLQ too, as provision has it.
-func (h *house) advised() Letters {
+func (h *house) advised() DeadLetters {
 	h.Helper()
 	subjects := []string{"dlq.v1.>"}
 	for _, stream := range []string{"IN", "REPLAY"} {
@@ -26,14 +26,14 @@ func (h *house) advised() Letters {
 	}
 	_, err := h.outside.UpdateStream(context.Background(), jetstream.StreamConfig{Name: "DLQ", Subjects: subjects, AllowDirect: true})
 	h.must(err)
-	return Letters{JS: h.outside}
+	return DeadLetters{JS: h.outside}
 }
 
 // all returns the letters once DLQ holds so many messages.
-func (h *house) all(l Letters, messages uint64) []Letter {
+func (h *house) all(l DeadLetters, messages uint64) []DeadLetter {
 	h.Helper()
 	h.until("DLQ has all", func() bool { return h.holds("DLQ") == messages })
-	var all []Letter
+	var all []DeadLetter
 	for letter, err := range l.All(context.Background()) {
 		h.must(err)
 		all = append(all, letter)
@@ -42,7 +42,7 @@ func (h *house) all(l Letters, messages uint64) []Letter {
 }
 
 // only returns the one letter there is.
-func (h *house) only(l Letters, messages uint64) Letter {
+func (h *house) only(l DeadLetters, messages uint64) DeadLetter {
 	h.Helper()
 	all := h.all(l, messages)
 	if len(all) != 1 {
@@ -184,7 +184,7 @@ func TestDLQIsReadOnce(t *testing.T) {
 
 	// A letter that is read again after the pass takes its advisory with it.
 	for _, listed := range all {
-		again, err := letters.Again(t.Context(), Letter{Number: listed.Number, mentions: listed.mentions})
+		again, err := letters.Again(t.Context(), DeadLetter{Number: listed.Number, mentions: listed.mentions})
 		h.must(err)
 		h.must(letters.Drop(t.Context(), again))
 		if _, err := letters.Again(t.Context(), listed); !errors.Is(err, jetstream.ErrMsgNotFound) {

@@ -85,7 +85,7 @@ func (d *doors) verify(w http.ResponseWriter, req *http.Request, to route) (requ
 	// content, and the pack checks them when it reads the callback.
 	query, _ := pack.ParseForm(req.URL.RawQuery)
 	request = pack.Request{
-		Method: req.Method, Door: to.door.Path, Header: req.Header, Query: query, RawQuery: req.URL.RawQuery, Body: body,
+		Method: req.Method, Route: to.door.Path, Header: req.Header, Query: query, RawQuery: req.URL.RawQuery, Body: body,
 		ReceivedAt: time.Now().UTC(),
 	}
 	v, err := to.source.webhook.Verify(request)
@@ -104,7 +104,7 @@ func (d *doors) verify(w http.ResponseWriter, req *http.Request, to route) (requ
 
 // contentTypeTaken tells whether the door reads such a body. A missing Content-Type is taken: not every provider sends one,
 // and the signature is what counts. Of two, whoever stands before us may have looked at the other one.
-func contentTypeTaken(req *http.Request, door pack.Door) bool {
+func contentTypeTaken(req *http.Request, door pack.Route) bool {
 	if len(req.Header.Values("Content-Type")) > 1 {
 		return false
 	}

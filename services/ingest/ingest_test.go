@@ -585,7 +585,7 @@ func openWith(t *testing.T, run func(context.Context, service.Env) error, change
 		return dedupe.NewGuard(dedupe.NewRedis(h.client, o), event.Log{JS: h.js, Stream: flow.Signing}, b.Env.Gaps, o)
 	}
 	b.Start(run)
-	h.env, h.url = b.Env, b.Door()
+	h.env, h.url = b.Env, b.Listen()
 	return h
 }
 

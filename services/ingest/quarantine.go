@@ -22,7 +22,7 @@ const (
 	HeaderSource       = "Signrelay-Source"
 	HeaderProvider     = "Signrelay-Provider"
 	HeaderMethod       = "Signrelay-Method"
-	HeaderDoor         = "Signrelay-Door"
+	HeaderRoute        = "Signrelay-Door"
 	HeaderQueryBytes   = "Signrelay-Query-Bytes" // how many bytes at the payload's end are the query; missing on a POST
 	HeaderQuery        = "Signrelay-Query"       // the query, in what versions before 2026-12 quarantined
 	HeaderHeader       = "Signrelay-Header"      // JSON
@@ -68,7 +68,7 @@ func quarantineMessage(u unreadable, src source) (*nats.Msg, error) {
 	body, _ := src.secrets.RedactAll(string(r.Body))
 
 	sum := sha256.New()
-	for _, part := range []string{src.settings.Provider, src.settings.Name, r.Method, r.Door, query} {
+	for _, part := range []string{src.settings.Provider, src.settings.Name, r.Method, r.Route, query} {
 		fmt.Fprintf(sum, "%d:%s", len(part), part)
 	}
 	msg := &nats.Msg{
@@ -77,7 +77,7 @@ func quarantineMessage(u unreadable, src source) (*nats.Msg, error) {
 			HeaderSource:       {src.settings.Name},
 			HeaderProvider:     {src.settings.Provider},
 			HeaderMethod:       {r.Method},
-			HeaderDoor:         {r.Door},
+			HeaderRoute:        {r.Route},
 			HeaderHeader:       {string(header)},
 			HeaderVerification: {strconv.Itoa(int(u.verification))},
 			HeaderReceivedAt:   {r.ReceivedAt.Format(time.RFC3339Nano)},

@@ -125,7 +125,7 @@ func (repair Repair) changed(src source, kept pack.Request) repaired {
 
 func quarantinedRequest(h nats.Header, payload []byte) (pack.Request, signingv1.Verification, error) {
 	body, query := KeptContent(h, payload)
-	r := pack.Request{Method: h.Get(HeaderMethod), Door: h.Get(HeaderDoor), RawQuery: query, Body: body}
+	r := pack.Request{Method: h.Get(HeaderMethod), Route: h.Get(HeaderRoute), RawQuery: query, Body: body}
 	r.Query, _ = pack.ParseForm(r.RawQuery) // the pack reports an invalid query when it reads the callback
 	if err := json.Unmarshal([]byte(h.Get(HeaderHeader)), &r.Header); err != nil {
 		return r, 0, fmt.Errorf("read kept headers: %w", err)

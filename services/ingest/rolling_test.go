@@ -32,13 +32,13 @@ type replica struct {
 
 func startReplica(t *testing.T, cfg config.Config) *replica {
 	t.Helper()
-	opened := make(chan service.Doors, 1)
+	opened := make(chan service.Addresses, 1)
 	r := &replica{ended: make(chan error, 1)}
 	ctx, stop := context.WithCancelCause(context.WithoutCancel(t.Context()))
 	r.stop = stop
 	go func() {
 		r.ended <- service.Host{
-			Config: cfg, Log: slog.New(slog.DiscardHandler), Opened: func(d service.Doors) { opened <- d },
+			Config: cfg, Log: slog.New(slog.DiscardHandler), Opened: func(d service.Addresses) { opened <- d },
 			Services: []service.Service{ingest.Service},
 		}.Run(ctx)
 	}()

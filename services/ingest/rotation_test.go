@@ -41,7 +41,7 @@ func TestAWebhookSecretIsRotatedUnderLoad(t *testing.T) {
 	cfg, files := servicetest.Load(t, oneSource, map[string]string{"SOURCE_CLICKWRAP_ACME_WEBHOOK_SECRETS": "old"})
 	b := servicetest.New(t, cfg)
 	b.Start(ingest.Run)
-	h := &harness{js: b.Env.JS, url: b.Door()}
+	h := &harness{js: b.Env.JS, url: b.Listen()}
 	const name = "SOURCE_CLICKWRAP_ACME_WEBHOOK_SECRETS"
 	var sent atomic.Int64
 	// load calls with a secret, from eight callers, until the function that it returns is called.
@@ -211,9 +211,9 @@ func operate(t *testing.T, broker *realtest.Broker, authority *realtest.Authorit
 // host runs ingest as its program does.
 func host(t *testing.T, cfg config.Config, logged *servicetest.Logged) *harness {
 	t.Helper()
-	doors, ended := make(chan service.Doors, 1), make(chan error, 1)
+	doors, ended := make(chan service.Addresses, 1), make(chan error, 1)
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	h := service.Host{Config: cfg, Log: telemetry.Logger(logged, "info", "ingest"), Opened: func(d service.Doors) { doors <- d }, Services: []service.Service{ingest.Service}}
+	h := service.Host{Config: cfg, Log: telemetry.Logger(logged, "info", "ingest"), Opened: func(d service.Addresses) { doors <- d }, Services: []service.Service{ingest.Service}}
 	go func() { ended <- h.Run(ctx) }()
 	t.Cleanup(func() {
 		stop()

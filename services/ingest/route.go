@@ -13,7 +13,7 @@ import (
 // route is where a path leads: a door of a provider, and the source that calls there.
 type route struct {
 	provider string
-	door     pack.Door
+	door     pack.Route
 	source   source
 	known    bool // the settings have the source; without it, it stands in for one, see hidden
 }
@@ -73,7 +73,7 @@ func (d *doors) route(escaped string) (to route, wrong *answer) {
 		to.source.webhook = stand
 	}
 	behind := strings.Join(append([]string{""}, parts[3:]...), "/")
-	for _, door := range p.Doors {
+	for _, door := range p.Routes {
 		if door.Path == behind {
 			to.door = door
 			return to, nil
@@ -125,7 +125,7 @@ func (d *doors) providerNames() string {
 // doorPaths lists the paths that may follow a source: "/all or /signed"; "" if none may.
 func doorPaths(p pack.Pack) string {
 	var paths []string
-	for _, door := range p.Doors {
+	for _, door := range p.Routes {
 		if door.Path != "" {
 			paths = append(paths, door.Path)
 		}

@@ -155,8 +155,8 @@ func TestWhatKafkaWillNeverTakeIsBuried(t *testing.T) {
 	if got := value(t, r.metrics, "signrelay_kafka_buried_total"); got != 2 {
 		t.Errorf("%v events buried", got)
 	}
-	letters := map[string]stage.Letter{}
-	for letter, err := range (stage.Letters{JS: h.Env.JS}).All(t.Context()) {
+	letters := map[string]stage.DeadLetter{}
+	for letter, err := range (stage.DeadLetters{JS: h.Env.JS}).All(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -175,7 +175,7 @@ func TestWhatKafkaWillNeverTakeIsBuried(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := (stage.Letters{JS: h.Env.JS}).Replay(t.Context(), letters["event-000040"], told); err != nil {
+	if err := (stage.DeadLetters{JS: h.Env.JS}).Replay(t.Context(), letters["event-000040"], told); err != nil {
 		t.Fatal(err)
 	}
 	h.until("the replayed event is in Kafka", func() bool {

@@ -93,7 +93,7 @@ func ask(t *testing.T, method, url string, headers ...string) answer {
 
 // local is a short link as the bench's own door serves it.
 func local(b *servicetest.Bench, short string) string {
-	return b.Door() + strings.TrimPrefix(short, public)
+	return b.Listen() + strings.TrimPrefix(short, public)
 }
 
 // door shortens one link that leads to a target, or empty for one that the provider is asked about, and returns it as the
@@ -583,7 +583,7 @@ func TestOneAddressLocksNoSignerOut(t *testing.T) {
 	another := local(b, shortened(t, b, 2)["n2"])
 	refused := 0
 	for _, guess := range []string{"aaaaaaaaaaaaaa", "x", "bbbbbbbbbbbbbb", "cccccccccccccc", "pair.x", "dddddddddddddd"} {
-		if got := ask(t, http.MethodGet, b.Door()+"/l/"+guess); got.status == http.StatusTooManyRequests {
+		if got := ask(t, http.MethodGet, b.Listen()+"/l/"+guess); got.status == http.StatusTooManyRequests {
 			checkPage(t, got, http.StatusTooManyRequests, "Too many")
 			refused++
 		}
@@ -624,7 +624,7 @@ func TestAProxyThatIsNotNamed(t *testing.T) {
 					t.Error("a visitor is told how the proxies are set up")
 				}
 			}
-			got := ask(t, http.MethodGet, b.Door()+"/l/"+shortener.DoctorCode, c.headers...)
+			got := ask(t, http.MethodGet, b.Listen()+"/l/"+shortener.DoctorCode, c.headers...)
 			if told := got.header.Get(shortener.ProxyHeader) == shortener.ProxyUnnamed; told != (c.want > 0) || got.status != http.StatusNotFound {
 				t.Errorf("the doctor is answered %d %v", got.status, got.header)
 			}

@@ -133,7 +133,7 @@ func TestAMessageIsDeliveredWhenAllItsPartsAre(t *testing.T) {
 	b := servicetest.New(t, awaiting(v.URL))
 	v.answers["n1"] = []http.HandlerFunc{statuses("0", "0", "0")}
 	b.Start(smssender.Run)
-	door := b.Door()
+	door := b.Listen()
 	sent(t, b, "n1")
 
 	// In each of the ways that Vonage's dashboard offers.
@@ -187,7 +187,7 @@ func TestReceiptsThatComeAtOnce(t *testing.T) {
 	const parts = 8
 	v.answers["n1"] = []http.HandlerFunc{statuses(slices.Repeat([]string{"0"}, parts)...)}
 	b.Start(smssender.Run)
-	door := b.Door()
+	door := b.Listen()
 	sent(t, b, "n1")
 	var all sync.WaitGroup
 	for i := range parts {
@@ -205,7 +205,7 @@ func TestTheFirstLostPartFailsTheMessage(t *testing.T) {
 	b := servicetest.New(t, awaiting(v.URL))
 	v.answers["n1"] = []http.HandlerFunc{statuses("0", "0")}
 	b.Start(smssender.Run)
-	door := b.Door()
+	door := b.Listen()
 	sent(t, b, "n1")
 	wantReceipt(t, 200, postForm(t, door, dlr("n1", "0A000001", "failed", "err-code", "7")))
 	e := decode(t, b.Await(flow.Signing, failedOnly, 1)[0])
@@ -228,7 +228,7 @@ func TestAReceiptThatComesBeforeTheAnswer(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, awaiting(v.URL))
-	door := b.Door()
+	door := b.Listen()
 	early := func(id string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			wantReceipt(t, 200, postForm(t, door, dlr(id, "0A000000", "delivered")))
@@ -263,7 +263,7 @@ func TestTheAccountIsRotated(t *testing.T) {
 		"SIGNRELAY_SMS_VONAGE_SIGNATURE_METHOD=sha256", "SIGNRELAY_SHORTENER_PUBLIC_URL=https://sign.acme.example")
 	b := servicetest.New(t, cfg)
 	b.Start(smssender.Run)
-	door := b.Door()
+	door := b.Listen()
 	sent(t, b, "n1")
 	files.Replace(b.Env.Live, "SMS_VONAGE_API_SECRET", "after")
 	sent(t, b, "n2")
@@ -310,7 +310,7 @@ func TestATextOfWhichAPartIsRefused(t *testing.T) {
 			b := servicetest.New(t, awaiting(v.URL))
 			v.answers["n1"] = []http.HandlerFunc{test.answer}
 			b.Start(smssender.Run)
-			door := b.Door()
+			door := b.Listen()
 			n := invitation("n1")
 			n.DocumentTitle = strings.Repeat("Long Agreement ", 10)
 			publish(t, b, n)

@@ -17,7 +17,7 @@ func TestWhatIsNoReceiptOfOurs(t *testing.T) {
 	v := newVonage(t)
 	b := servicetest.New(t, awaiting(v.URL))
 	b.Start(smssender.Run)
-	door := b.Door()
+	door := b.Listen()
 	sent(t, b, "n1")
 
 	const path = "/receipts/vonage/acme"
@@ -86,7 +86,7 @@ func TestReceiptsAreRefusedWithoutASecret(t *testing.T) {
 	c.SMS.Vonage.SignatureMethod = "sha256"
 	b := servicetest.New(t, c)
 	b.Start(smssender.Run)
-	door := b.Door()
+	door := b.Listen()
 	sent(t, b, "n1")
 	wantReceipt(t, 401, postForm(t, door, dlr("n1", "0A000000", "delivered")))
 	wantReceipt(t, 404, ask(t, http.MethodGet, door+"/receipts/vonage/nobody", "", ""))
@@ -107,7 +107,7 @@ func TestAReceiptWhileTheBrokerIsAway(t *testing.T) {
 	v := newVonage(t)
 	b := servicetest.New(t, awaiting(v.URL))
 	b.Start(smssender.Run)
-	door := b.Door()
+	door := b.Listen()
 	sent(t, b, "n1")
 	b.Broker.Stop()
 	got := postForm(t, door, dlr("n1", "0A000000", "delivered"))

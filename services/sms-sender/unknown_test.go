@@ -63,7 +63,7 @@ func TestAnUnknownOutcomeOfWhichAReceiptComesIsNotSentAgain(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, awaiting(v.URL))
-	door := b.Door()
+	door := b.Listen()
 	for id, status := range map[string]string{"n1": "delivered", "n2": "failed", "n3": "accepted"} {
 		v.answers[id] = []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) {
 			wantReceipt(t, 200, postForm(t, door, dlr(id, "0A00000"+id, status, "err-code", "3")))

@@ -66,7 +66,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, starts map[st
 		return err
 	}
 	host := service.Host{Config: cfg, Log: log, Services: services(cfg, demo)}
-	host.Opened = func(service.Doors) {
+	host.Opened = func(service.Addresses) {
 		if opened != nil {
 			opened()
 		}

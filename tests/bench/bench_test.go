@@ -6,12 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	house.Cleanup()
+	testenv.Cleanup()
 	os.Exit(status)
 }
 
@@ -27,8 +27,8 @@ const (
 func BenchmarkAccepted(b *testing.B) {
 	for _, fsync := range []bool{false, true} {
 		b.Run(fmt.Sprintf("fsync=%v", fsync), func(b *testing.B) {
-			h := house.Ingest(b, fsync)
-			bare := "http://" + house.Bare(b)
+			h := testenv.Ingest(b, fsync)
+			bare := "http://" + testenv.Bare(b)
 			ingest := h.IngestURL + "/webhooks/pleasesign/demo"
 			load(b, ingest, callbacks(2000, "warm"), connections)
 			load(b, bare, callbacks(2000, "warm"), connections)
@@ -41,9 +41,9 @@ func BenchmarkAccepted(b *testing.B) {
 				for round := range rounds {
 					batch := callbacks(n, fmt.Sprintf("%d-%d", time.Now().UnixNano()%1e6, round))
 					reference := load(b, bare, batch, connections)
-					before := house.CPU(b, h.Processes["ingest"].PID())
+					before := testenv.CPU(b, h.Processes["ingest"].PID())
 					got := load(b, ingest, batch, connections)
-					used := house.CPU(b, h.Processes["ingest"].PID()) - before
+					used := testenv.CPU(b, h.Processes["ingest"].PID()) - before
 					b.Logf("round %d: %.0f/s p50 %v p99 %v, own CPU %v a callback; bare %.0f/s", round,
 						got.perSecond, got.p50.Round(10*time.Microsecond), got.p99.Round(10*time.Microsecond), used/time.Duration(n), reference.perSecond)
 					ours, theirs, own = ours+got.perSecond, theirs+reference.perSecond, own+float64(used.Microseconds())/float64(n)
@@ -60,13 +60,13 @@ func BenchmarkAccepted(b *testing.B) {
 // BenchmarkStandalone measures the start and the idle memory of `signrelay run`.
 func BenchmarkStandalone(b *testing.B) {
 	for b.Loop() {
-		house.Program(b, "signrelay")
-		h := house.Standalone(b)
+		testenv.Program(b, "signrelay")
+		h := testenv.Standalone(b)
 		h.Processes["signrelay"].Stop()
 		began := time.Now()
 		h.Processes["signrelay"].Start()
 		b.ReportMetric(float64(time.Since(began).Milliseconds()), "ms-until-ready")
-		b.ReportMetric(float64(house.Memory(b, h.Processes["signrelay"].PID()))/1e6, "MB-idle")
+		b.ReportMetric(float64(testenv.Memory(b, h.Processes["signrelay"].PID()))/1e6, "MB-idle")
 	}
 	b.ReportMetric(0, "ns/op")
 }

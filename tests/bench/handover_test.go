@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 const (
@@ -18,9 +18,9 @@ const (
 // BenchmarkHandover measures how long after a callback's 202 its text is handed to Vonage, pipeline idle: enricher (with
 // its call of the provider's API), shortener, SMS sender, each message on disk before its ack. Both times are of one clock.
 func BenchmarkHandover(b *testing.B) {
-	for name, start := range map[string]func(testing.TB) *house.House{
-		"in-one-process": func(t testing.TB) *house.House { return house.Standalone(t) },
-		"apart":          house.Apart,
+	for name, start := range map[string]func(testing.TB) *testenv.Env{
+		"in-one-process": func(t testing.TB) *testenv.Env { return testenv.Standalone(t) },
+		"apart":          testenv.Apart,
 	} {
 		b.Run(name, func(b *testing.B) {
 			h := start(b)
@@ -45,7 +45,7 @@ func BenchmarkHandover(b *testing.B) {
 
 // invite sends the documentation's request again on purpose, waits until its signer's text has come, and returns when the
 // callback was accepted.
-func invite(b *testing.B, h *house.House, i int) time.Time {
+func invite(b *testing.B, h *testenv.Env, i int) time.Time {
 	b.Helper()
 	body := fmt.Sprintf(`{"event_type":"request_sent","request":"596f858584281715b3493d0c","activity":"a%d","id":"e%d"}`, i, i)
 	status, answer := h.Callback(b, http.MethodPost, "/webhooks/clickwrap/demo", nil, http.Header{
@@ -60,9 +60,9 @@ func invite(b *testing.B, h *house.House, i int) time.Time {
 	return accepted
 }
 
-func texts(b *testing.B, h *house.House) []house.Message {
+func texts(b *testing.B, h *testenv.Env) []testenv.Message {
 	b.Helper()
-	var found []house.Message
+	var found []testenv.Message
 	for _, m := range h.Messages(b) {
 		if m.Channel == "sms" {
 			found = append(found, m)

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 const (
@@ -41,9 +41,9 @@ func BenchmarkReplicas(b *testing.B) {
 // second. All replicas are ready before the work comes.
 func pass(b *testing.B, replicas int) map[string]float64 {
 	b.Helper()
-	far := house.NewFar(b, answersAfter)
-	h := house.Hasty(b, func(h *house.House) string { return settings(h, far, h.Address("SIGNRELAY_SMTP_ADDR")) })
-	h.Patience = 2 * time.Minute
+	far := testenv.NewSlowUpstream(b, answersAfter)
+	h := testenv.LazySync(b, func(h *testenv.Env) string { return settings(h, far, h.Address("SIGNRELAY_SMTP_ADDR")) })
+	h.Timeout = 2 * time.Minute
 	h.StartService(b, "ingest", "ingest")
 	for _, stage := range []string{"enricher", "sms-sender"} {
 		h.StartService(b, stage, stage)
@@ -59,7 +59,7 @@ func pass(b *testing.B, replicas int) map[string]float64 {
 	h.Until(b, "each text was handed over", func() bool { return len(far.Sent.Times()) >= pending })
 	h.StartService(b, "email-sender", "email-sender") // of which there is nothing to send; Idle waits for it
 	h.Idle(b)
-	for what, seen := range map[string]*house.Register{"asked for": &far.Asked, "sent": &far.Sent} {
+	for what, seen := range map[string]*testenv.Register{"asked for": &far.Asked, "sent": &far.Sent} {
 		if doubled := seen.Doubled(); doubled > 0 {
 			b.Errorf("%d replicas: %s more than once: %d documents", replicas, what, doubled)
 		}
@@ -71,7 +71,7 @@ func pass(b *testing.B, replicas int) map[string]float64 {
 }
 
 // announce tells ingest of all documents, as fast as it takes them.
-func announce(b *testing.B, h *house.House) {
+func announce(b *testing.B, h *testenv.Env) {
 	b.Helper()
 	documents := make(chan int)
 	var callers sync.WaitGroup
@@ -102,7 +102,7 @@ func steady(at []time.Time) float64 {
 }
 
 // settings have rates that are no bound.
-func settings(h *house.House, far *house.Far, mail string) string {
+func settings(h *testenv.Env, far *testenv.SlowUpstream, mail string) string {
 	host, port, _ := strings.Cut(mail, ":")
 	return fmt.Sprintf(`
 sources:

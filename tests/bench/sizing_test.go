@@ -17,7 +17,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/realtest"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 const (
@@ -29,17 +29,17 @@ const (
 // as well. It sends fewer and multiplies. docs/operate.md has the table.
 func BenchmarkSize(b *testing.B) {
 	for b.Loop() {
-		far := house.NewFar(b, 0)
+		far := testenv.NewSlowUpstream(b, 0)
 		far.Mail = true
 		post := newMailbox(b)
-		h := house.Hasty(b, func(h *house.House) string { return settings(h, far, post.address) })
-		h.Patience = 15 * time.Minute
+		h := testenv.LazySync(b, func(h *testenv.Env) string { return settings(h, far, post.address) })
+		h.Timeout = 15 * time.Minute
 		h.StartService(b, "ingest", "ingest")
 
 		before := take(b, h)
 		load(b, h.IngestURL+"/webhooks/clickwrap/demo", clickwrap(heard, "activity_visited"), connections)
 		stored := take(b, h)
-		for _, stage := range house.Services[2:] {
+		for _, stage := range testenv.Services[2:] {
 			h.StartService(b, stage, stage)
 		}
 		begun := take(b, h)
@@ -72,11 +72,11 @@ type spent struct {
 	redis int64
 }
 
-func take(b *testing.B, h *house.House) spent {
+func take(b *testing.B, h *testenv.Env) spent {
 	b.Helper()
 	s := spent{cpu: map[string]time.Duration{}, disk: map[string]uint64{}}
 	for name, p := range h.Processes {
-		s.cpu[name] = house.CPU(b, p.PID())
+		s.cpu[name] = testenv.CPU(b, p.PID())
 	}
 	for _, name := range []string{flow.Signing, flow.Notify, "KV_" + flow.Links, "KV_" + flow.Texts} {
 		stream, err := h.JetStream(b).Stream(b.Context(), name)
@@ -124,11 +124,11 @@ func table(stored, all map[string]float64) string {
 }
 
 // memories is what each process has in RAM.
-func memories(b *testing.B, h *house.House) string {
+func memories(b *testing.B, h *testenv.Env) string {
 	b.Helper()
 	var t strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(h.Processes)) {
-		fmt.Fprintf(&t, "%-38s %12d MB\n", name+" has in RAM", house.Memory(b, h.Processes[name].PID())/1e6)
+		fmt.Fprintf(&t, "%-38s %12d MB\n", name+" has in RAM", testenv.Memory(b, h.Processes[name].PID())/1e6)
 	}
 	return t.String()
 }

@@ -161,7 +161,7 @@ shortener: {public_url: "https://sign.acme.example"}
 
 // ours are the flow's own services.
 func ours() (names []string) {
-	for _, d := range flow.Doors {
+	for _, d := range flow.Producers {
 		names = append(names, d.Name)
 	}
 	for _, s := range flow.Stages {

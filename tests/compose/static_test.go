@@ -23,7 +23,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/service"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 const (
@@ -37,9 +37,9 @@ func load(t *testing.T, env []string, files ...string) *types.Project {
 	t.Helper()
 	paths := make([]string, len(files))
 	for i, file := range files {
-		paths[i] = filepath.Join(house.Root(), file)
+		paths[i] = filepath.Join(testenv.Root(), file)
 	}
-	options, err := cli.NewProjectOptions(paths, cli.WithWorkingDirectory(house.Root()), cli.WithEnv(env), cli.WithDefaultProfiles())
+	options, err := cli.NewProjectOptions(paths, cli.WithWorkingDirectory(testenv.Root()), cli.WithEnv(env), cli.WithDefaultProfiles())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestNATSUsersAreTheServices(t *testing.T) {
 		}
 	}
 	// Whatever the servers' files want is there.
-	accounts, err := filepath.Glob(filepath.Join(house.Root(), "deployments/nats/*.conf"))
+	accounts, err := filepath.Glob(filepath.Join(testenv.Root(), "deployments/nats/*.conf"))
 	if err != nil || len(accounts) == 0 {
 		t.Fatal(accounts, err)
 	}
@@ -296,12 +296,12 @@ func TestTheExampleHasEveryVariable(t *testing.T) {
 	t.Parallel()
 	inFiles := map[string]string{}
 	for _, file := range []string{base, realFile, cluster} {
-		for _, found := range regexp.MustCompile(`\$\{(\w+):-(?:\$\{\w+:-)?([^}]*)\}`).FindAllStringSubmatch(uncommented(t, filepath.Join(house.Root(), file)), -1) {
+		for _, found := range regexp.MustCompile(`\$\{(\w+):-(?:\$\{\w+:-)?([^}]*)\}`).FindAllStringSubmatch(uncommented(t, filepath.Join(testenv.Root(), file)), -1) {
 			inFiles[found[1]] = found[2]
 		}
 	}
 	example := map[string]string{}
-	text, err := os.ReadFile(filepath.Join(house.Root(), ".env.example"))
+	text, err := os.ReadFile(filepath.Join(testenv.Root(), ".env.example"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,7 +323,7 @@ func TestVersionsArePinned(t *testing.T) {
 		{"nats-2", "go.mod", `nats-server/v2 v([\d.]+)`},
 		{"kafka", "tests/kafka/pom.xml", `<kafka.version>([\d.]+)<`},
 	} {
-		text := uncommented(t, filepath.Join(house.Root(), row.path))
+		text := uncommented(t, filepath.Join(testenv.Root(), row.path))
 		want := regexp.MustCompile(row.version).FindStringSubmatch(text)
 		if want == nil || !strings.Contains(project.Services[row.service].Image, ":"+want[1]) {
 			t.Errorf("%s is %s; %s says %v", row.service, project.Services[row.service].Image, row.path, want)
@@ -337,7 +337,7 @@ func TestVersionsArePinned(t *testing.T) {
 // The Dockerfile has a stage for each program, and none is there that nobody builds.
 func TestTheDockerfileHasEveryProgram(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile(filepath.Join(house.Root(), "Dockerfile"))
+	text, err := os.ReadFile(filepath.Join(testenv.Root(), "Dockerfile"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -349,7 +349,7 @@ func TestTheDockerfileHasEveryProgram(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	version := regexp.MustCompile(`(?m)^ARG GO_IMAGE=golang:(\d+\.\d+)`).FindSubmatch(text)
-	work, err := os.ReadFile(filepath.Join(house.Root(), "go.work"))
+	work, err := os.ReadFile(filepath.Join(testenv.Root(), "go.work"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -363,7 +363,7 @@ func TestAlertsReachTheAlertmanager(t *testing.T) {
 	t.Parallel()
 	project := load(t, []string{"COMPOSE_PROFILES=observe"}, base)
 	read := func(name string, into any) {
-		text, err := os.ReadFile(filepath.Join(house.Root(), "deployments/prometheus", name))
+		text, err := os.ReadFile(filepath.Join(testenv.Root(), "deployments/prometheus", name))
 		if err == nil {
 			err = yaml.Unmarshal(text, into)
 		}
@@ -401,7 +401,7 @@ func TestAlertsReachTheAlertmanager(t *testing.T) {
 		}
 	}
 	mounted := slices.ContainsFunc(project.Services["alertmanager"].Volumes, func(v types.ServiceVolumeConfig) bool {
-		return v.Source == filepath.Join(house.Root(), "deployments/prometheus/alertmanager.yml") && slices.Contains(project.Services["alertmanager"].Command, "--config.file="+v.Target)
+		return v.Source == filepath.Join(testenv.Root(), "deployments/prometheus/alertmanager.yml") && slices.Contains(project.Services["alertmanager"].Command, "--config.file="+v.Target)
 	})
 	if !mounted {
 		t.Error("it does not read the file")

@@ -23,7 +23,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/realtest"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // world is the compose file brought up by a Docker engine, as a project of its own.
@@ -47,17 +47,17 @@ func up(t *testing.T, env []string, files ...string) *world {
 	needEngine(t)
 	var ports [5]string
 	for i := range ports {
-		_, ports[i], _ = net.SplitHostPort(house.FreeAddress(t)) // none that a connection takes while the images are built
+		_, ports[i], _ = net.SplitHostPort(testenv.FreeAddress(t)) // none that a connection takes while the images are built
 	}
 	w := &world{
 		t: t, sandbox: "http://127.0.0.1:" + ports[0], links: "127.0.0.1:" + ports[1],
 		nats: "nats://127.0.0.1:" + ports[2], kafka: "127.0.0.1:" + ports[3],
-		args: []string{"compose", "--project-name", "signrelay-test-" + ports[0], "--project-directory", house.Root(), "--env-file", os.DevNull},
+		args: []string{"compose", "--project-name", "signrelay-test-" + ports[0], "--project-directory", testenv.Root(), "--env-file", os.DevNull},
 		env: append(os.Environ(), append(env, "VERSION=test", "SANDBOX_PORT="+ports[0], "LINKS_PORTS="+ports[1], "NATS_PORT="+ports[2],
 			"KAFKA_PORT="+ports[3], "INGEST_PORTS="+ports[4], "RECEIPTS_PORTS=0", "BIND=127.0.0.1", "COMPOSE_PROFILES=")...),
 	}
 	for _, file := range files {
-		w.args = append(w.args, "--file", filepath.Join(house.Root(), file))
+		w.args = append(w.args, "--file", filepath.Join(testenv.Root(), file))
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -201,9 +201,9 @@ func (w *world) play(s story, pause time.Duration) (ids []string, err error) {
 }
 
 // inbox is what signers received since it was last cleared.
-func (w *world) inbox() (told, []house.Message) {
+func (w *world) inbox() (told, []testenv.Message) {
 	w.t.Helper()
-	var messages []house.Message
+	var messages []testenv.Message
 	w.ask(http.MethodGet, "/api/messages", "", &messages)
 	all := told{}
 	for _, m := range messages {

@@ -24,7 +24,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // Every documented answer of every door is brought about, and is as documented: first with everything at work, then with NATS
@@ -32,8 +32,8 @@ import (
 func TestEveryDoorAnswersAsDocumented(t *testing.T) {
 	t.Parallel()
 	o := openapi(t)
-	visitor{t: t, h: house.Standalone(t, "SIGNRELAY_SHORTENER_PER_MINUTE=40"), o: o}.atWork()
-	visitor{t: t, h: house.Apart(t), o: o}.withoutNATS()
+	visitor{t: t, h: testenv.Standalone(t, "SIGNRELAY_SHORTENER_PER_MINUTE=40"), o: o}.atWork()
+	visitor{t: t, h: testenv.Apart(t), o: o}.withoutNATS()
 	if !t.Failed() {
 		o.everyAnswerWasSeen(t)
 	}
@@ -42,7 +42,7 @@ func TestEveryDoorAnswersAsDocumented(t *testing.T) {
 // visitor knocks at doors and holds the answers against the document.
 type visitor struct {
 	t *testing.T
-	h *house.House
+	h *testenv.Env
 	o *openAPI
 }
 
@@ -90,7 +90,7 @@ func (v visitor) withoutNATS() {
 	receipt := signed(receiptOf("0123456789abcdefghijklmnop"))
 	v.wants(away, "/receipts/vonage/{source}", v.ask(http.MethodPost, door, asForm, receipt))
 	v.wants(away, "/receipts/vonage/{source}", v.ask(http.MethodGet, door+"?"+receipt, nil, ""))
-	for _, name := range house.Services[1:] {
+	for _, name := range testenv.Services[1:] {
 		v.admin(name, away)
 	}
 	h.Processes["ingest"].Stop()
@@ -131,7 +131,7 @@ func (v visitor) sample(provider, name string) (req *http.Request, path string) 
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	path = "/webhooks/" + provider + "/{source}" + r.Door
+	path = "/webhooks/" + provider + "/{source}" + r.Route
 	target := v.h.IngestURL + strings.Replace(path, "{source}", "demo", 1)
 	if len(r.Query) > 0 {
 		target += "?" + r.Query.Encode()
@@ -318,9 +318,9 @@ func signed(fields map[string]string) string {
 
 func (v visitor) receipts(base string) {
 	const path = "/receipts/vonage/{source}"
-	var text house.Message
+	var text testenv.Message
 	v.h.Until(v.t, "a text has come", func() bool {
-		i := slices.IndexFunc(v.h.Messages(v.t), func(m house.Message) bool { return m.Channel == "sms" })
+		i := slices.IndexFunc(v.h.Messages(v.t), func(m testenv.Message) bool { return m.Channel == "sms" })
 		if i >= 0 {
 			text = v.h.Messages(v.t)[i]
 		}

@@ -27,7 +27,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 const topic = "signrelay.signing.v1"
@@ -37,10 +37,10 @@ const topic = "signrelay.signing.v1"
 // and every type that it lists has come.
 func TestEveryEventIsAsDocumented(t *testing.T) {
 	t.Parallel()
-	kafka := house.Kafka(t, kfake.SeedTopics(1, topic))
+	kafka := testenv.Kafka(t, kfake.SeedTopics(1, topic))
 	bitly := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", http.StatusUnauthorized) }))
 	t.Cleanup(bitly.Close)
-	h := house.Standalone(t,
+	h := testenv.Standalone(t,
 		"SIGNRELAY_KAFKA_BROKERS="+kafka.ListenAddrs()[0], "SIGNRELAY_KAFKA_FORMAT=json",
 		"SIGNRELAY_SHORTENER_KIND=bitly", "SIGNRELAY_SHORTENER_BITLY_TOKEN=x", "SIGNRELAY_SHORTENER_BITLY_BASE_URL="+bitly.URL)
 
@@ -187,7 +187,7 @@ func (d documents) checkRecords(t *testing.T, broker string, stored map[string]*
 }
 
 // replay makes a stage dead-letter a message that it cannot read, and has an operator replay it.
-func replay(t *testing.T, h *house.House) {
+func replay(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	m := nats.NewMsg("notify.v1.send.sms.demo.clickwrap.d1")
 	m.Data = []byte("no notification")
@@ -217,7 +217,7 @@ func subjectOf(t *testing.T, asyncapi map[string]any) *regexp.Regexp {
 	return regexp.MustCompile("^" + expression + "$")
 }
 
-func sendSamples(t *testing.T, h *house.House) {
+func sendSamples(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	for _, p := range providers.All {
 		names, err := fs.Glob(p.Samples, "*.http")
@@ -232,7 +232,7 @@ func sendSamples(t *testing.T, h *house.House) {
 	}
 }
 
-func playStories(t *testing.T, h *house.House) {
+func playStories(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	var stories []struct{ Provider, Story string }
 	answer := call(t, http.MethodGet, h.SandboxURL+"/api/stories", nil, "")
@@ -250,7 +250,7 @@ func playStories(t *testing.T, h *house.House) {
 
 // suppress puts the events into the log that no story makes, as the enricher and a sender do. In the stories, every person can
 // be reached, and the operator of the sandbox has nothing to fix.
-func suppress(t *testing.T, h *house.House) {
+func suppress(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	nobody := &notifyv1.Notification{
 		Id: event.DerivedID("", flow.Enricher, t.Name()), Source: "demo", Provider: "clickwrap", DocumentId: "unreached",
@@ -264,7 +264,7 @@ func suppress(t *testing.T, h *house.House) {
 
 var shortLink = regexp.MustCompile(`https?://\S+/l/[a-z2-7]{14}[se]`)
 
-func openLinks(t *testing.T, h *house.House) {
+func openLinks(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	h.Until(t, "links have come", func() bool { return len(links(t, h)) >= 5 })
 	for _, link := range links(t, h) {
@@ -273,7 +273,7 @@ func openLinks(t *testing.T, h *house.House) {
 	}
 }
 
-func links(t *testing.T, h *house.House) []string {
+func links(t *testing.T, h *testenv.Env) []string {
 	t.Helper()
 	var found []string
 	for _, m := range h.Messages(t) {

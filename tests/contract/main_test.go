@@ -11,19 +11,19 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	house.Cleanup()
+	testenv.Cleanup()
 	os.Exit(status)
 }
 
 // read is a document of docs/, YAML or JSON, as JSON values.
 func read(t *testing.T, name string) map[string]any {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(house.Root(), "docs", name))
+	data, err := os.ReadFile(filepath.Join(testenv.Root(), "docs", name))
 	if err != nil {
 		t.Fatal(err)
 	}

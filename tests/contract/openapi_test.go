@@ -19,7 +19,7 @@ import (
 	v3 "github.com/pb33f/libopenapi/datamodel/high/v3"
 
 	"github.com/signrelay/signrelay/libs/providers"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // openAPI is openapi.yaml, and what has been seen of it.
@@ -36,7 +36,7 @@ func (a answerKind) String() string { return a.method + " " + a.path + " " + a.s
 
 func openapi(t *testing.T) *openAPI {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(house.Root(), "docs", "openapi.yaml"))
+	data, err := os.ReadFile(filepath.Join(testenv.Root(), "docs", "openapi.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,10 +187,10 @@ func TestTheRoutesAreThoseOfTheCode(t *testing.T) {
 	}
 	routes := map[string]bool{}
 	for _, folder := range []string{"services", "libs/service"} {
-		maps.Copy(routes, registered(t, filepath.Join(house.Root(), folder)))
+		maps.Copy(routes, registered(t, filepath.Join(testenv.Root(), folder)))
 	}
 	for _, p := range providers.All {
-		for _, door := range p.Doors {
+		for _, door := range p.Routes {
 			for _, method := range door.Methods {
 				routes[method+" /webhooks/"+p.Name+"/{source}"+door.Path] = true
 			}

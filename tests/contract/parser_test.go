@@ -7,15 +7,15 @@ import (
 	"testing"
 
 	"github.com/signrelay/signrelay/libs/realtest"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // The AsyncAPI initiative's own parser takes the document without an error or a warning, and so AsyncAPI Studio does; and it
 // refuses a spoilt one.
 func TestTheOfficialParserTakesTheDocument(t *testing.T) {
 	t.Parallel()
-	wrongWith := realtest.Node(t, filepath.Join(house.Root(), "tests", "contract", "parser", "parse.cjs"))
-	data, err := os.ReadFile(filepath.Join(house.Root(), "docs", "asyncapi.yaml"))
+	wrongWith := realtest.Node(t, filepath.Join(testenv.Root(), "tests", "contract", "parser", "parse.cjs"))
+	data, err := os.ReadFile(filepath.Join(testenv.Root(), "docs", "asyncapi.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,14 +7,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // Every event of the packs' golden files, as protojson writes them, is what event.schema.json says, to the last field.
 func TestTheSchemaDescribesEveryEventOfTheSamples(t *testing.T) {
 	t.Parallel()
 	today := compile(t, closed(read(t, "event.schema.json")).(map[string]any), "")
-	files, err := filepath.Glob(filepath.Join(house.Root(), "libs", "providers", "*", "testdata", "*.golden.json"))
+	files, err := filepath.Glob(filepath.Join(testenv.Root(), "libs", "providers", "*", "testdata", "*.golden.json"))
 	if err != nil || len(files) < 30 {
 		t.Fatalf("%d golden files: %v", len(files), err)
 	}

@@ -17,7 +17,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/realtest"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // browser is a page in a real browser, as wide as a phone.
@@ -127,7 +127,7 @@ func (b *browser) fits() {
 func TestTheSandboxInABrowser(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
-	h := house.Standalone(t)
+	h := testenv.Standalone(t)
 	b.do(chromedp.Navigate(h.SandboxURL + "/"))
 	if got := b.text("#inbox"); !strings.Contains(got, "Nothing yet.") {
 		t.Errorf("at first: %q", got)
@@ -176,7 +176,7 @@ func (b *browser) count(selector string) int {
 func TestTheLinksButtonInABrowser(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
-	h := house.Standalone(t)
+	h := testenv.Standalone(t)
 	h.Play(t, "esign-v1", "long-night")
 	h.Play(t, "pleasesign", "declined")
 	h.Play(t, "clickwrap", "resend")
@@ -211,7 +211,7 @@ func TestTheLinksButtonInABrowser(t *testing.T) {
 }
 
 // linkIn is the link in the first message about a document; empty where there is none yet.
-func linkIn(messages []house.Message, title string) string {
+func linkIn(messages []testenv.Message, title string) string {
 	for _, m := range messages {
 		if _, links := withoutLinks(m.Text); strings.Contains(m.Text, title) && len(links) > 0 {
 			return links[0]

@@ -10,13 +10,13 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // A subscriber who knows CloudEvents and nothing of us reads the log with the CloudEvents SDK.
 func TestTheCloudEventsSDKReadsTheLog(t *testing.T) {
 	t.Parallel()
-	h := house.Standalone(t)
+	h := testenv.Standalone(t)
 	if out, err := h.Command(t, "send", "clickwrap", "request-signed", "--url", h.IngestURL); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

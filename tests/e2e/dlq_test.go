@@ -16,7 +16,7 @@ import (
 	"github.com/signrelay/signrelay/libs/notification"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // deadLetter is a line of `signrelay dlq list --json`.
@@ -32,7 +32,7 @@ type deadLetter struct {
 	About    string
 }
 
-func deadLetters(t *testing.T, h *house.House, flags ...string) []deadLetter {
+func deadLetters(t *testing.T, h *testenv.Env, flags ...string) []deadLetter {
 	t.Helper()
 	list, err := h.Command(t, append([]string{"dlq", "list", "--json"}, flags...)...)
 	if err != nil {
@@ -50,7 +50,7 @@ func deadLetters(t *testing.T, h *house.House, flags ...string) []deadLetter {
 }
 
 // oneLetter waits for one dead letter of a stage.
-func oneLetter(t *testing.T, h *house.House, stage string) (d deadLetter) {
+func oneLetter(t *testing.T, h *testenv.Env, stage string) (d deadLetter) {
 	t.Helper()
 	h.Until(t, stage+" has given something up", func() bool {
 		all := deadLetters(t, h, "--stage", stage)
@@ -66,7 +66,7 @@ func oneLetter(t *testing.T, h *house.House, stage string) (d deadLetter) {
 // document's life tells all of it.
 func TestAGivenUpLetterIsReplayed(t *testing.T) {
 	t.Parallel()
-	h := house.Standalone(t)
+	h := testenv.Standalone(t)
 	order(t, h, `{"target":"smtp","mode":"550"}`)
 	n := &notifyv1.Notification{
 		Id: "n1", EventId: "e1", Source: "demo", Provider: "clickwrap", DocumentId: "d1", DocumentTitle: "Offer", SenderName: "PactSafe", Locale: "en",
@@ -134,7 +134,7 @@ func TestAGivenUpLetterIsReplayed(t *testing.T) {
 // What the enricher gave up stands in the log, which many read: its replay reaches the enricher alone.
 func TestAReplayOfAnEventIsNoSecondEvent(t *testing.T) {
 	t.Parallel()
-	h := house.Standalone(t)
+	h := testenv.Standalone(t)
 	e := &signingv1.SigningEvent{
 		Source: "closed", Provider: "clickwrap", Type: "document.sent", Document: &signingv1.Document{Id: "d2"}, OccurredAt: timestamppb.Now(),
 	}
@@ -166,7 +166,7 @@ func TestAReplayOfAnEventIsNoSecondEvent(t *testing.T) {
 
 func TestDroppingAndWrongUse(t *testing.T) {
 	t.Parallel()
-	h := house.Standalone(t)
+	h := testenv.Standalone(t)
 	h.Publish(t, &nats.Msg{Subject: "notify.v1.send.sms.demo.clickwrap.d3", Data: []byte("\xff")}, nil)
 	garbled := oneLetter(t, h, "sms-sender")
 	if garbled.Reason != "undecodable" || garbled.Source != "demo" {
@@ -209,7 +209,7 @@ func TestDroppingAndWrongUse(t *testing.T) {
 }
 
 // order orders a fault of the world outside.
-func order(t *testing.T, h *house.House, fault string) {
+func order(t *testing.T, h *testenv.Env, fault string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, h.SandboxURL+"/api/faults", strings.NewReader(fault))
 	if err != nil {

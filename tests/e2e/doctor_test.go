@@ -12,14 +12,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/realtest"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // doctorLine is a line of `signrelay doctor --json`.
 type doctorLine struct{ Check, Status, Found, Mend string }
 
 // doctorSays runs `signrelay doctor --json`, and tells its exit status as "" for 0.
-func doctorSays(t *testing.T, h *house.House, flags ...string) (map[string]doctorLine, string) {
+func doctorSays(t *testing.T, h *testenv.Env, flags ...string) (map[string]doctorLine, string) {
 	t.Helper()
 	out, err := h.Command(t, append([]string{"doctor", "--json"}, flags...)...)
 	found := map[string]doctorLine{}
@@ -54,7 +54,7 @@ func exitStatus(err error) string {
 
 func TestTheDoctorFindsNothingWhereNothingIs(t *testing.T) {
 	t.Parallel()
-	h := house.Apart(t)
+	h := testenv.Apart(t)
 	found, status := doctorSays(t, h, "--ingest-url", h.IngestURL)
 	if status != "" {
 		t.Errorf("status %q", status)
@@ -88,7 +88,7 @@ func TestTheDoctorFindsNothingWhereNothingIs(t *testing.T) {
 
 func TestTheDoctorFindsWhatIsBroken(t *testing.T) {
 	t.Parallel()
-	h := house.Apart(t)
+	h := testenv.Apart(t)
 	path := filepath.Join(h.DataDir, "signrelay.yaml")
 	whole, err := os.ReadFile(path)
 	if err != nil {
@@ -159,7 +159,7 @@ type proved struct {
 // Ingest and NATS are killed, and come back, while the doctor's callbacks are on their way.
 func TestTheDoctorProvesThatNothingIsLost(t *testing.T) {
 	t.Parallel()
-	h := house.Apart(t)
+	h := testenv.Apart(t)
 	victim := filepath.Join(t.TempDir(), "victim")
 	aim := func(name string) {
 		t.Helper()

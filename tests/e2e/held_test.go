@@ -5,14 +5,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // Vonage refuses our credentials. The texts wait for the operator: they are listed without anything personal, they are on the
 // timeline, nothing is a dead letter, and a release says what it will do and asks first.
 func TestHeldMessagesAreListedAndReleased(t *testing.T) {
 	t.Parallel()
-	h := house.Standalone(t)
+	h := testenv.Standalone(t)
 	order(t, h, `{"target":"vonage","mode":"4","count":100}`)
 	documents := h.Play(t, "clickwrap", "two-signers")
 

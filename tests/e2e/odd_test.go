@@ -6,14 +6,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // Every third response and callback of the other parties is odd, and within what they may do: everybody still gets every message once.
 // The pause lets what was refused for a second be tried again before its document changes; a message that has lost its point is not sent.
 func TestStoriesWithAnOddOutsideWorld(t *testing.T) {
 	t.Parallel()
-	h := house.Standalone(t, "SIGNRELAY_SANDBOX_ODD=33", "SIGNRELAY_SANDBOX_ODD_SEED=20261128")
+	h := testenv.Standalone(t, "SIGNRELAY_SANDBOX_ODD=33", "SIGNRELAY_SANDBOX_ODD_SEED=20261128")
 	for _, name := range []string{"clickwrap/two-signers", "pleasesign/two-signers", "esign-v1/two-signers", "pleasesign/bounced"} {
 		i := slices.IndexFunc(stories, func(s story) bool { return s.provider+"/"+s.name == name })
 		s := stories[i]

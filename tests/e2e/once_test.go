@@ -10,14 +10,14 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // A provider that heard no answer calls again, at once and later, through whichever door it has: one fact, one message to
 // each person. Two processes of each stage share the work, so that no memory of one process does it.
 func TestACallbackThatComesOftenTextsNobodyTwice(t *testing.T) {
 	t.Parallel()
-	h := house.Twice(t)
+	h := testenv.Twice(t)
 	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 	batch := url.Values{"data": {`[{"timestamp":"2018-03-20T07:09:52","name":"status","value":"30","resource_uri":"/api/v1/document/[doc-id]/"}]`}}
 	single := url.Values{"resource_uri": {"/api/v1/document/[doc-id]/"}, "uuid": {"[doc-id]"}, "name": {"name of doc"}}
@@ -82,7 +82,7 @@ func TestACallbackThatComesOftenTextsNobodyTwice(t *testing.T) {
 }
 
 // told is the documents of which somebody was told.
-func told(t *testing.T, h *house.House) map[string]bool {
+func told(t *testing.T, h *testenv.Env) map[string]bool {
 	t.Helper()
 	documents := map[string]bool{}
 	for subject := range subjects(t, h, "signing.v1.*.*.notification.sent.>") {
@@ -92,7 +92,7 @@ func told(t *testing.T, h *house.House) map[string]bool {
 }
 
 // subjects is how many messages the log has on each subject.
-func subjects(t *testing.T, h *house.House, filter string) map[string]int {
+func subjects(t *testing.T, h *testenv.Env, filter string) map[string]int {
 	t.Helper()
 	found := map[string]int{}
 	log := event.Log{JS: h.JetStream(t), Stream: flow.Signing}
@@ -112,9 +112,9 @@ func TestOutsideShorteners(t *testing.T) {
 	for kind, path := range map[string]string{"bitly": "/b/", "rebrandly": "/r/"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			h := house.Parts(t, house.AroundTheSandbox)
-			h.Env = []string{"SIGNRELAY_SHORTENER_KIND=" + kind} // of the senders too: they know its links
-			for _, name := range house.Services {
+			h := testenv.Parts(t, testenv.AroundTheSandbox)
+			h.Vars = []string{"SIGNRELAY_SHORTENER_KIND=" + kind} // of the senders too: they know its links
+			for _, name := range testenv.Services {
 				h.StartService(t, name, name)
 			}
 			links := func() (found []string) {

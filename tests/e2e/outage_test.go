@@ -6,13 +6,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // NATS is killed and comes back; Redis goes and comes back. What was answered 2xx is in the log, once, and nothing else is.
 func TestOutagesNeitherLoseNorDouble(t *testing.T) {
 	t.Parallel()
-	h := house.Ingest(t, true)
+	h := testenv.Ingest(t, true)
 	send := func(document string) (int, http.Header) {
 		t.Helper()
 		body := fmt.Sprintf(`{"event_type":"request_complete","request":%q,"id":"e-%s"}`, document, document)

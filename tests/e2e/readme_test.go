@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 var (
@@ -20,7 +20,7 @@ var (
 // What the README tells a newcomer to type does what it says: the event is in the log, and the signer got it, once.
 func TestTheReadmesCurl(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile(filepath.Join(house.Root(), "README.md"))
+	readme, err := os.ReadFile(filepath.Join(testenv.Root(), "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func TestTheReadmesCurl(t *testing.T) {
 	}
 	body := []byte(readmeBody.FindStringSubmatch(curl[2])[1])
 
-	h := house.Standalone(t)
+	h := testenv.Standalone(t)
 	if status, answer := h.Callback(t, http.MethodPost, curl[1], nil, header, body); status != http.StatusAccepted || answer["status"] != "accepted" {
 		t.Fatalf("%d %v", status, answer)
 	}

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // Replicas share their rates and what they remember through Redis, so none runs alone without one.
@@ -17,8 +17,8 @@ func TestServicesAloneWantRedis(t *testing.T) {
 	t.Parallel()
 	limit, cancel := context.WithTimeout(t.Context(), time.Minute) // one that runs would wait for NATS for ever
 	defer cancel()
-	for _, service := range house.Services[1:] {
-		cmd := exec.CommandContext(limit, house.Program(t, service))
+	for _, service := range testenv.Services[1:] {
+		cmd := exec.CommandContext(limit, testenv.Program(t, service))
 		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "SIGNRELAY_NATS_URL=nats://127.0.0.1:1", "SIGNRELAY_SHORTENER_PUBLIC_URL=https://sign.acme.example"}
 		out, err := cmd.CombinedOutput()
 		if err == nil || cmd.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), "SIGNRELAY_REDIS_URL") || strings.Contains(string(out), "SIGNRELAY_NATS_URL") {
@@ -31,7 +31,7 @@ func TestServicesAloneWantRedis(t *testing.T) {
 // send twice, wait for it.
 func TestLinksOpenWithoutRedis(t *testing.T) {
 	t.Parallel()
-	h := house.Apart(t)
+	h := testenv.Apart(t)
 	h.Play(t, "clickwrap", "resend")
 	h.Until(t, "the texts have come", func() bool { return len(h.Messages(t)) == 6 })
 

@@ -8,13 +8,13 @@ import (
 	"testing"
 
 	"github.com/signrelay/signrelay/libs/providers"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // Every recorded callback goes in by `signrelay send`, is answered 202, and again 200; then the log holds each fact once.
 func TestEverySampleIsStoredOnce(t *testing.T) {
 	t.Parallel()
-	h := house.Standalone(t)
+	h := testenv.Standalone(t)
 	sent := 0
 	for _, p := range providers.All {
 		names, err := fs.Glob(p.Samples, "*.http")
@@ -71,7 +71,7 @@ func TestEverySampleIsStoredOnce(t *testing.T) {
 // A document's timeline is its whole life, with every field of its callbacks.
 func TestTimelineHoldsEveryField(t *testing.T) {
 	t.Parallel()
-	h := house.Standalone(t)
+	h := testenv.Standalone(t)
 	body := `{"type":"webhook","event_type":"activity_agreed","request":"596f858584281715b3493d0c","contract":11501,` +
 		`"created_time":"2017-07-19T16:15:43.456Z","deliverable":true,"id":"596f85af22d3a615b6dcfe2e","note":null,` +
 		`"render_data":{"Salesforce.Amount":"$100.00"},"fields":{"first_name":"Eric","last_name":"Prugh"}}`
@@ -113,7 +113,7 @@ func TestTimelineHoldsEveryField(t *testing.T) {
 
 func TestQuarantineFromTheCommandLine(t *testing.T) {
 	t.Parallel()
-	h := house.Standalone(t)
+	h := testenv.Standalone(t)
 	header := map[string][]string{"Pactsafe-Webhook-Token": {"12345"}, "Content-Type": {"application/json"}}
 	bad := `{"event_type":"request_sent","request":"r1"} ` + "\xff"
 	if status, answer := h.Callback(t, "POST", "/webhooks/clickwrap/demo", nil, header, []byte(bad)); status != 202 || answer["status"] != "quarantined" {
@@ -155,7 +155,7 @@ func TestQuarantineFromTheCommandLine(t *testing.T) {
 // What was accepted survives a kill -9, and the provider's retry is a duplicate.
 func TestAcceptedSurvivesAKill(t *testing.T) {
 	t.Parallel()
-	h := house.Standalone(t)
+	h := testenv.Standalone(t)
 	if out, err := h.Command(t, "send", "pleasesign", "validating-webhooks", "--url", h.IngestURL); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -176,7 +176,7 @@ func TestAcceptedSurvivesAKill(t *testing.T) {
 // Two brokers on one directory would lose what both had acknowledged.
 func TestASecondStandaloneOnTheSameDataIsRefused(t *testing.T) {
 	t.Parallel()
-	h := house.Standalone(t)
+	h := testenv.Standalone(t)
 	out, err := h.Command(t, "run", "--nats.url=", "--nats.addr=127.0.0.1:0")
 	if err == nil || !strings.Contains(err.Error(), "in use by another signrelay") {
 		t.Errorf("a second run: %v\n%s", err, out)
@@ -188,7 +188,7 @@ func TestASecondStandaloneOnTheSameDataIsRefused(t *testing.T) {
 
 func TestExitStatus(t *testing.T) {
 	t.Parallel()
-	h := house.Standalone(t)
+	h := testenv.Standalone(t)
 	for args, want := range map[string]string{
 		"version":                    "",
 		"config check":               "",

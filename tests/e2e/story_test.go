@@ -16,7 +16,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // A story and every message that comes of it: to whom, on which channel, and what it says. L stands for a link, which must
@@ -184,10 +184,10 @@ var pages = map[string]int{
 
 func TestStories(t *testing.T) {
 	t.Parallel()
-	for name, start := range map[string]func(testing.TB) *house.House{
-		"in one process":             func(t testing.TB) *house.House { return house.Standalone(t) },
-		"with a process a service":   house.Apart,
-		"with two processes a stage": house.Twice,
+	for name, start := range map[string]func(testing.TB) *testenv.Env{
+		"in one process":             func(t testing.TB) *testenv.Env { return testenv.Standalone(t) },
+		"with a process a service":   testenv.Apart,
+		"with two processes a stage": testenv.Twice,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -207,7 +207,7 @@ func TestStories(t *testing.T) {
 }
 
 // tell waits for the story's messages, compares all that came with them, and follows their links.
-func (s story) tell(t *testing.T, h *house.House) {
+func (s story) tell(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	for link, status := range s.came(t, h) {
 		leads(t, link, status)
@@ -215,7 +215,7 @@ func (s story) tell(t *testing.T, h *house.House) {
 }
 
 // came waits for the story's messages, compares all that came with them, and returns their links and what each leads to.
-func (s story) came(t *testing.T, h *house.House) map[string]int {
+func (s story) came(t *testing.T, h *testenv.Env) map[string]int {
 	t.Helper()
 	all := map[string]int{}
 	h.Until(t, fmt.Sprintf("the messages of %s/%s have come", s.provider, s.name), func() bool { return len(h.Messages(t)) >= len(s.messages) })
@@ -239,7 +239,7 @@ func (s story) came(t *testing.T, h *house.House) map[string]int {
 	return all
 }
 
-func statusOf(m house.Message) int {
+func statusOf(m testenv.Message) int {
 	for title, status := range pages {
 		if strings.Contains(m.Text, title) {
 			return status
@@ -291,7 +291,7 @@ func follow(t *testing.T, method, link string) (status int, page string) {
 
 // everyMessageIsInTheLog wants each message's whole way in the log: requested once, sent once, and a text delivered once; and
 // the openings of its links.
-func everyMessageIsInTheLog(t *testing.T, h *house.House) {
+func everyMessageIsInTheLog(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	steps := map[string]map[string]int{} // by notification
 	texts, opened := 0, 0
@@ -344,9 +344,9 @@ var allOfIt time.Time // the log since ever
 
 // everyReplicaWorked wants each replica of each stage to have had work: the story test is no proof of sharing where one of
 // two did it all.
-func everyReplicaWorked(t *testing.T, h *house.House) {
+func everyReplicaWorked(t *testing.T, h *testenv.Env) {
 	t.Helper()
-	for _, service := range house.Services[2:] {
+	for _, service := range testenv.Services[2:] {
 		for _, p := range h.Replicas(service) {
 			if !strings.Contains(p.Output(), `"msg":"attempt"`) {
 				t.Errorf("%s had nothing to do", p.Name)
@@ -358,7 +358,7 @@ func everyReplicaWorked(t *testing.T, h *house.House) {
 // make demo is for people; here it only has to be right about itself.
 func TestTheDemo(t *testing.T) {
 	t.Parallel()
-	out, err := exec.CommandContext(t.Context(), house.Program(t, "demo")).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), testenv.Program(t, "demo")).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "All 17 messages came") {
 		t.Errorf("the demo: %v\n%s", err, out)
 	}

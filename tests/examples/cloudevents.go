@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // CloudEvent is an event as the CloudEvents SDK for Python sees it.
@@ -28,7 +28,7 @@ type CloudEvent struct {
 func InPython(t *testing.T, where ...string) (events []CloudEvent) {
 	t.Helper()
 	python, env := Python(t)
-	reader := filepath.Join(house.Root(), "tests", "examples", "cloudevents_reader.py")
+	reader := filepath.Join(testenv.Root(), "tests", "examples", "cloudevents_reader.py")
 	cmd := exec.CommandContext(t.Context(), python, append([]string{reader}, where...)...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
 	cmd.Stderr = t.Output()

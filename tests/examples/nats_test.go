@@ -17,18 +17,18 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/tests/examples"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	house.Cleanup()
+	testenv.Cleanup()
 	os.Exit(status)
 }
 
 // log is one that an example reads under the durable name "billing".
 type log struct {
-	*house.House
+	*testenv.Env
 	t        *testing.T
 	language string
 }
@@ -36,20 +36,20 @@ type log struct {
 // setup is a Signrelay that runs, with the sandbox around it.
 func setup(t *testing.T, language string) log {
 	t.Helper()
-	return read(t, language, func() *house.House { return house.Standalone(t) })
+	return read(t, language, func() *testenv.Env { return testenv.Standalone(t) })
 }
 
 // alone is a log in which nobody writes but the test.
 func alone(t *testing.T, language string) log {
 	t.Helper()
-	return read(t, language, func() *house.House { return house.Parts(t, func(*house.House) string { return "" }) })
+	return read(t, language, func() *testenv.Env { return testenv.Parts(t, func(*testenv.Env) string { return "" }) })
 }
 
-func read(t *testing.T, language string, start func() *house.House) log {
+func read(t *testing.T, language string, start func() *testenv.Env) log {
 	t.Helper()
 	h := start()
-	h.Patience = 2 * time.Minute
-	return log{House: h, t: t, language: language}
+	h.Timeout = 2 * time.Minute
+	return log{Env: h, t: t, language: language}
 }
 
 func (l log) start() *examples.Subscriber {
@@ -252,12 +252,12 @@ func (l log) publish(n int, messageID string) {
 func TestATeamReadsItsOwnCopy(t *testing.T) {
 	t.Parallel()
 	examples.Each(t, func(t *testing.T, language string) {
-		l := read(t, language, func() *house.House { return house.Guarded(t, house.AroundTheSandbox) })
+		l := read(t, language, func() *testenv.Env { return testenv.Guarded(t, testenv.AroundTheSandbox) })
 		l.CopyLog(t, "billing")
 		for n := range 20 {
 			l.publish(n, strconv.Itoa(n))
 		}
-		s := examples.Start(t, language, "nats", "NATS_URL="+l.NATSURL, "NATS_USER=billing", "NATS_PASSWORD="+house.PasswordOf("billing"))
+		s := examples.Start(t, language, "nats", "NATS_URL="+l.NATSURL, "NATS_USER=billing", "NATS_PASSWORD="+testenv.PasswordOf("billing"))
 		l.Until(t, "the last one is printed", func() bool { return len(s.Lines()) >= 20 })
 		l.check(s.Stop())
 	})
@@ -268,7 +268,7 @@ func TestATeamReadsItsOwnCopy(t *testing.T) {
 func TestARefusedPasswordIsNamedAndOutlived(t *testing.T) {
 	t.Parallel()
 	examples.Each(t, func(t *testing.T, language string) {
-		l := read(t, language, func() *house.House { return house.Guarded(t, house.AroundTheSandbox) })
+		l := read(t, language, func() *testenv.Env { return testenv.Guarded(t, testenv.AroundTheSandbox) })
 		l.CopyLog(t, "billing")
 		takes := func(password string) {
 			server := l.Processes["nats"]

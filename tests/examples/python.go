@@ -9,13 +9,13 @@ import (
 	"testing"
 
 	"github.com/signrelay/signrelay/libs/realtest"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // environment is the Python that python.sh makes, or why there is none.
 var environment = sync.OnceValues(func() (string, error) {
 	var said strings.Builder
-	cmd := exec.CommandContext(context.Background(), "sh", filepath.Join(house.Root(), "tests", "examples", "python.sh"))
+	cmd := exec.CommandContext(context.Background(), "sh", filepath.Join(testenv.Root(), "tests", "examples", "python.sh"))
 	cmd.Stderr = &said
 	folder, err := cmd.Output()
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // Languages that the examples are written in.
@@ -87,11 +87,11 @@ func StartUnread(t *testing.T, language, over string, env ...string) *Subscriber
 func command(t *testing.T, language, over string) *exec.Cmd {
 	t.Helper()
 	if language == "go" {
-		return exec.CommandContext(context.Background(), house.Program(t, "example-"+over))
+		return exec.CommandContext(context.Background(), testenv.Program(t, "example-"+over))
 	}
 	python, env := Python(t)
 	cmd := exec.CommandContext(context.Background(), python, over+"_subscriber.py")
-	cmd.Dir, cmd.Env = filepath.Join(house.Root(), "examples", language), env
+	cmd.Dir, cmd.Env = filepath.Join(testenv.Root(), "examples", language), env
 	return cmd
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/tests/examples"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // A server accepts TLS only, with a certificate of a CA that the system does not know. Each client gets the CA as the page for
@@ -59,7 +59,7 @@ func TestEachClientIsToldTheAuthority(t *testing.T) {
 		return []string{"NATS_URL=" + url, "NATS_USER=billing", "NATS_PASSWORD=made-up", "NATS_CA=" + files[authority]}
 	}
 
-	until := (&house.House{Patience: 30 * time.Second}).Until
+	until := (&testenv.Env{Timeout: 30 * time.Second}).Until
 	examples.Each(t, func(t *testing.T, language string) {
 		wrong := examples.Start(t, language, "nats", append(env("theirs"), "NATS_DURABLE="+language)...)
 		until(t, "it names the certificate", func() bool { return strings.Count(strings.ToLower(wrong.Said()), "certificate") > 1 })
@@ -73,7 +73,7 @@ func TestEachClientIsToldTheAuthority(t *testing.T) {
 	t.Run("nats", func(t *testing.T) {
 		t.Parallel()
 		for authority, works := range map[string]bool{"ours": true, "theirs": false} {
-			cmd := exec.CommandContext(t.Context(), house.NATSCLI(t), "sub", "--stream", flow.Signing, "--all", "--count", "1", "signing.v1.>")
+			cmd := exec.CommandContext(t.Context(), testenv.NATSCLI(t), "sub", "--stream", flow.Signing, "--all", "--count", "1", "signing.v1.>")
 			cmd.Env = append(env(authority), "HOME="+t.TempDir(), "PATH="+os.Getenv("PATH"))
 			said, err := cmd.CombinedOutput()
 			if works != (err == nil && strings.Contains(string(said), "signature-0000")) || !works && !strings.Contains(string(said), "certificate") {

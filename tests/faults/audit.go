@@ -16,7 +16,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // result is one row of the table.
@@ -37,7 +37,7 @@ type result struct {
 }
 
 // audit compares what was accepted with what the log and the world have.
-func audit(t testing.TB, h *house.House, d *driver, w *world, fault string, began time.Time) result {
+func audit(t testing.TB, h *testenv.Env, d *driver, w *world, fault string, began time.Time) result {
 	t.Helper()
 	documents := d.all()
 	r := result{Fault: fault, Accepted: len(documents), Seconds: int(time.Since(began).Seconds())}
@@ -102,7 +102,7 @@ func late(d *driver, w *world) float64 {
 }
 
 // deliveredAgain counts the deliveries to all stages beyond the first of each message.
-func deliveredAgain(t testing.TB, h *house.House) int {
+func deliveredAgain(t testing.TB, h *testenv.Env) int {
 	t.Helper()
 	again := 0
 	for _, s := range flow.Stages {
@@ -118,7 +118,7 @@ func deliveredAgain(t testing.TB, h *house.House) int {
 	return again
 }
 
-func messagesFor(t testing.TB, h *house.House, s flow.Stage) int {
+func messagesFor(t testing.TB, h *testenv.Env, s flow.Stage) int {
 	t.Helper()
 	stream, err := h.JetStream(t).Stream(t.Context(), s.Stream)
 	if err != nil {
@@ -139,7 +139,7 @@ func messagesFor(t testing.TB, h *house.House, s flow.Stage) int {
 
 // readLog counts each document's document.sent, finds which messages are marked as possible duplicates, and counts the other events
 // whose id the log holds twice.
-func readLog(t testing.TB, h *house.House) (stored map[string]int, marked map[handover]bool, twice int) {
+func readLog(t testing.TB, h *testenv.Env) (stored map[string]int, marked map[handover]bool, twice int) {
 	t.Helper()
 	ids := map[string]bool{}
 	stored, marked = map[string]int{}, map[handover]bool{}

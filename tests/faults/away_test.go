@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // awayFor is long enough for back-offs to grow.
@@ -45,7 +45,7 @@ func TestWhatWasAwayGoesOn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newStand(t, strings.ToLower(strings.Fields(name)[0]+"-"+strings.Fields(name)[1]), behaviour{}, 2, nil, house.Variant{})
+			s := newStand(t, strings.ToLower(strings.Fields(name)[0]+"-"+strings.Fields(name)[1]), behaviour{}, 2, nil, testenv.Variant{})
 			s.prove(t, name, func() {
 				time.Sleep(2 * time.Second)
 				c.gone(s)
@@ -66,7 +66,7 @@ func TestWhatWasAwayGoesOn(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := newStand(t, row, c.vonage, 2, nil, house.Variant{})
+			s := newStand(t, row, c.vonage, 2, nil, testenv.Variant{})
 			var kills []time.Time
 			s.prove(t, "kill -9 of an SMS sender five times, two replicas: "+c.name, func() {
 				for n := range 5 {
@@ -90,7 +90,7 @@ func TestWhatWasAwayGoesOn(t *testing.T) {
 // first such kill 19 of 20 were sent. A text that Vonage may have had at the kill is marked and does not count.
 func (s *stand) takenOver(t *testing.T, kills []time.Time) (texts int, p95 float64) {
 	t.Helper()
-	_, marked, _ := readLog(t, s.House)
+	_, marked, _ := readLog(t, s.Env)
 	s.world.mutex.Lock()
 	defer s.world.mutex.Unlock()
 	s.driver.mutex.Lock()
@@ -123,7 +123,7 @@ func TestALostConsumerTellsNobodyAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			row := map[bool]string{true: "lost-all", false: "lost"}[len(args) > 1]
-			s := newStand(t, row, behaviour{}, 1, nil, house.Variant{})
+			s := newStand(t, row, behaviour{}, 1, nil, testenv.Variant{})
 			s.prove(t, name, func() {
 				// The load goes on, so on a busy machine no moment comes at which every stage is idle.
 				s.Until(t, "messages were sent", func() bool { return s.Count(t, "SIGNING", "signing.v1.*.*.notification.sent.>") >= least })
@@ -166,7 +166,7 @@ func TestNotifyRefusesForLongerThanTheDuplicateWindow(t *testing.T) {
 	if !all() {
 		t.Skip("make faults-all has it: it lasts longer than the streams' duplicate window, 2 minutes")
 	}
-	s := newStand(t, "notify", behaviour{}, 1, nil, house.Variant{})
+	s := newStand(t, "notify", behaviour{}, 1, nil, testenv.Variant{})
 	s.driver.pace = 5 * time.Second // some 250 documents in all
 	s.ChangeStream(t, flow.Notify, func(c *jetstream.StreamConfig) { c.MaxBytes, c.Discard = 1, jetstream.DiscardNew })
 	r := s.prove(t, "NOTIFY is full for longer than the streams' duplicate window, SIGNING is not", func() {

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // clock is the wall clock of the services, which jumps. Timers go on as they do on a real machine: by the monotonic clock,
@@ -69,7 +69,7 @@ func readJump(path string) {
 )
 
 // newClock makes a clock, and the way to build programs that go by it, started with its variable.
-func newClock(t *testing.T) (c clock, as house.Variant, variable string) {
+func newClock(t *testing.T) (c clock, as testenv.Variant, variable string) {
 	t.Helper()
 	root, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
 	if err != nil {
@@ -101,7 +101,7 @@ func newClock(t *testing.T) (c clock, as house.Variant, variable string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	as = house.Variant{Name: "clock", Args: []string{"-overlay", write("overlay.json", string(overlay))}}
+	as = testenv.Variant{Name: "clock", Args: []string{"-overlay", write("overlay.json", string(overlay))}}
 	return c, as, "SIGNRELAY_TEST_CLOCK=" + c.path
 }
 

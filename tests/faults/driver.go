@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // driver plays the provider: it calls, and calls again until it is answered 2xx, as often and as long as providers do, only
@@ -38,7 +38,7 @@ const (
 	callsFor    = 90 * time.Second       // three days
 )
 
-func newDriver(h *house.House, row string) *driver {
+func newDriver(h *testenv.Env, row string) *driver {
 	return &driver{urls: h.IngestURLs, row: row, client: &http.Client{Timeout: 20 * time.Second}, tries: callsFor, pace: steadily, accepted: map[string]time.Time{}}
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/realtest"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 var results table
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		status = 1
 	}
-	house.Cleanup()
+	testenv.Cleanup()
 	os.Exit(status)
 }
 
@@ -35,20 +35,20 @@ func TestMain(m *testing.M) {
 func all() bool { return os.Getenv("SIGNRELAY_TEST_FAULTS") == "all" }
 
 // crashing programs have the points of package crash in them.
-var crashing = house.Variant{Name: "faults", Args: []string{"-tags", "faults"}}
+var crashing = testenv.Variant{Name: "faults", Args: []string{"-tags", "faults"}}
 
 // stand is what one row stands on.
 type stand struct {
-	*house.House
+	*testenv.Env
 	world  *world
 	driver *driver
 }
 
 // newStand starts all services, and the replicas of each besides; a service that crash names dies at that point.
-func newStand(t *testing.T, row string, b behaviour, replicas int, crash map[string]string, as house.Variant) *stand {
+func newStand(t *testing.T, row string, b behaviour, replicas int, crash map[string]string, as testenv.Variant) *stand {
 	t.Helper()
 	w := newWorld(t, b)
-	h := house.Parts(t, func(h *house.House) string { return settings(h, w) })
+	h := testenv.Parts(t, func(h *testenv.Env) string { return settings(h, w) })
 	return furnish(t, h, w, row, replicas, crash, as)
 }
 
@@ -56,14 +56,14 @@ func newStand(t *testing.T, row string, b behaviour, replicas int, crash map[str
 func newClusterStand(t *testing.T, row string) *stand {
 	t.Helper()
 	w := newWorld(t, behaviour{})
-	h := house.Cluster(t, func(h *house.House) string { return settings(h, w) })
-	return furnish(t, h, w, row, 2, nil, house.Variant{})
+	h := testenv.Cluster(t, func(h *testenv.Env) string { return settings(h, w) })
+	return furnish(t, h, w, row, 2, nil, testenv.Variant{})
 }
 
-func furnish(t *testing.T, h *house.House, w *world, row string, replicas int, crash map[string]string, as house.Variant) *stand {
+func furnish(t *testing.T, h *testenv.Env, w *world, row string, replicas int, crash map[string]string, as testenv.Variant) *stand {
 	t.Helper()
-	h.Variant, h.Patience = as, 100*time.Second
-	s := &stand{House: h, world: w}
+	h.Variant, h.Timeout = as, 100*time.Second
+	s := &stand{Env: h, world: w}
 	for _, name := range services {
 		var env []string
 		if point := crash[name]; point != "" {
@@ -78,9 +78,9 @@ func furnish(t *testing.T, h *house.House, w *world, row string, replicas int, c
 	return s
 }
 
-var services = house.Services[1:] // without the sandbox
+var services = testenv.Services[1:] // without the sandbox
 
-func settings(h *house.House, w *world) string {
+func settings(h *testenv.Env, w *world) string {
 	receipts := ""
 	if w.behaves.receipts {
 		receipts = "http://" + h.Address("SIGNRELAY_RECEIPTS_ADDR")
@@ -122,7 +122,7 @@ func (s *stand) measure(t *testing.T, fault string, happens func()) result {
 	s.Idle(t)
 	s.driver.again(t)
 	s.Idle(t)
-	r := audit(t, s.House, s.driver, s.world, fault, began)
+	r := audit(t, s.Env, s.driver, s.world, fault, began)
 	results.add(r)
 	return r
 }
@@ -144,7 +144,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 
 	t.Run("no fault", func(t *testing.T) {
 		t.Parallel()
-		s := newStand(t, "none", behaviour{}, 1, nil, house.Variant{})
+		s := newStand(t, "none", behaviour{}, 1, nil, testenv.Variant{})
 		if r := s.prove(t, "none", func() {}); r.Unknown != 0 {
 			t.Errorf("%d unknown outcomes without a fault", r.Unknown)
 		}
@@ -184,7 +184,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 
 	t.Run("services die at random", func(t *testing.T) {
 		t.Parallel()
-		s := newStand(t, "random", behaviour{receipts: true}, 2, nil, house.Variant{})
+		s := newStand(t, "random", behaviour{receipts: true}, 2, nil, testenv.Variant{})
 		dice := rand.New(rand.NewPCG(seed(), 1))
 		s.prove(t, fmt.Sprintf("kill -9 of services at random times, two replicas (seed %d)", seed()), func() {
 			for range 8 {
@@ -199,7 +199,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 	for _, replicas := range []int{1, 2} {
 		t.Run(fmt.Sprintf("rolling restart under load, replicas: %d", replicas), func(t *testing.T) {
 			t.Parallel()
-			s := newStand(t, fmt.Sprintf("rolling-%d", replicas), behaviour{}, replicas, nil, house.Variant{})
+			s := newStand(t, fmt.Sprintf("rolling-%d", replicas), behaviour{}, replicas, nil, testenv.Variant{})
 			r := s.prove(t, fmt.Sprintf("SIGTERM of each service in turn under load, thrice (replicas: %d)", replicas), func() {
 				for _, name := range slices.Concat(services, services, services) {
 					if status := s.Processes[name].Stop(); status != 0 {
@@ -216,7 +216,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 
 	t.Run("replicas come and go under load", func(t *testing.T) {
 		t.Parallel()
-		s := newStand(t, "scaled", behaviour{receipts: true}, 1, nil, house.Variant{})
+		s := newStand(t, "scaled", behaviour{receipts: true}, 1, nil, testenv.Variant{})
 		s.prove(t, "each service from one replica to four and back to one, under load; every other one leaves by kill -9", func() {
 			for _, name := range services {
 				for n := 2; n <= 4; n++ {
@@ -238,7 +238,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 
 	t.Run("NATS is away for longer than the provider tries", func(t *testing.T) {
 		t.Parallel()
-		s := newStand(t, "long", behaviour{}, 1, nil, house.Variant{})
+		s := newStand(t, "long", behaviour{}, 1, nil, testenv.Variant{})
 		s.driver.tries = 2 * time.Second
 		s.prove(t, "NATS away for longer than the provider tries; it sends all again later", func() {
 			s.Processes["nats"].Kill()
@@ -249,7 +249,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 
 	t.Run("the disk is full", func(t *testing.T) {
 		t.Parallel()
-		s := newStand(t, "full", behaviour{}, 1, nil, house.Variant{})
+		s := newStand(t, "full", behaviour{}, 1, nil, testenv.Variant{})
 		s.prove(t, "NATS has no room on its disk for a while", func() {
 			s.RestartNATS(t, "120KB")
 			before := s.driver.failed.Load()
@@ -277,7 +277,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 
 	t.Run("NATS dies", func(t *testing.T) {
 		t.Parallel()
-		s := newStand(t, "nats", behaviour{}, 1, nil, house.Variant{})
+		s := newStand(t, "nats", behaviour{}, 1, nil, testenv.Variant{})
 		s.prove(t, "kill -9 of NATS under load, thrice", func() {
 			for range 3 {
 				time.Sleep(100 * time.Millisecond)
@@ -290,7 +290,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 
 	t.Run("Redis dies", func(t *testing.T) {
 		t.Parallel()
-		s := newStand(t, "redis", behaviour{}, 1, nil, house.Variant{})
+		s := newStand(t, "redis", behaviour{}, 1, nil, testenv.Variant{})
 		s.prove(t, "kill -9 of Redis under load, thrice", func() {
 			for range 3 {
 				time.Sleep(100 * time.Millisecond)
@@ -306,7 +306,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 		if !all() || os.Getenv("SIGNRELAY_TEST_REDIS_URL") != "" {
 			t.Skip("make faults-all has it, with a Redis of its own")
 		}
-		s := newStand(t, "refuses", behaviour{}, 2, nil, house.Variant{})
+		s := newStand(t, "refuses", behaviour{}, 2, nil, testenv.Variant{})
 		s.prove(t, "Redis refuses claims while it answers PING: full, then a replica, then without a command; two replicas", func() {
 			without, with := []string{}, []string{}
 			for _, user := range flow.RedisUsers() {
@@ -329,7 +329,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 
 	t.Run("Redis forgets everything", func(t *testing.T) {
 		t.Parallel()
-		s := newStand(t, "forgets", behaviour{}, 1, nil, house.Variant{})
+		s := newStand(t, "forgets", behaviour{}, 1, nil, testenv.Variant{})
 		s.prove(t, "Redis emptied between a callback and its retry", func() {
 			// The load goes on, so on a busy machine no moment comes at which every stage is idle.
 			s.Until(t, "there is something to forget", func() bool { return s.Count(t, "SIGNING", "signing.v1.*.*.notification.sent.>") >= least })
@@ -345,8 +345,8 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 		}
 		clock, as, variable := newClock(t)
 		w := newWorld(t, behaviour{})
-		h := house.Parts(t, func(h *house.House) string { return settings(h, w) })
-		h.Env = []string{variable}
+		h := testenv.Parts(t, func(h *testenv.Env) string { return settings(h, w) })
+		h.Vars = []string{variable}
 		s := furnish(t, h, w, "clock", 2, nil, as)
 		began := time.Now()
 		r := s.prove(t, "the services' clock jumps: an hour forward, a day back, and to the right time, thrice", func() {
@@ -392,7 +392,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newStand(t, "world", tt.behaves, 1, nil, house.Variant{})
+			s := newStand(t, "world", tt.behaves, 1, nil, testenv.Variant{})
 			r := s.prove(t, name, func() {})
 			if tt.behaves.receipts && r.Unknown != 0 {
 				t.Errorf("%d were sent again although their receipts came", r.Unknown)

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // mutant is a mistake, made on purpose in a copy of one file: the proof must see it.
@@ -66,7 +66,7 @@ func TestTheProofSeesMistakes(t *testing.T) {
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			for _, as := range []house.Variant{crashing, m.variant(t)} {
+			for _, as := range []testenv.Variant{crashing, m.variant(t)} {
 				s := m.stand(t, as)
 				r := s.measure(t, "("+as.Name+") "+m.name, func() {
 					if m.service != "" {
@@ -85,7 +85,7 @@ func TestTheProofSeesMistakes(t *testing.T) {
 	}
 }
 
-func (m mutant) stand(t *testing.T, as house.Variant) *stand {
+func (m mutant) stand(t *testing.T, as testenv.Variant) *stand {
 	t.Helper()
 	b := behaviour{}
 	if m.behaves != nil {
@@ -99,9 +99,9 @@ func (m mutant) stand(t *testing.T, as house.Variant) *stand {
 }
 
 // variant builds the programs with the mistake, over the file as it stands.
-func (m mutant) variant(t *testing.T) house.Variant {
+func (m mutant) variant(t *testing.T) testenv.Variant {
 	t.Helper()
-	path := filepath.Join(house.Root(), m.file)
+	path := filepath.Join(testenv.Root(), m.file)
 	source, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -122,5 +122,5 @@ func (m mutant) variant(t *testing.T) house.Variant {
 	if err := os.WriteFile(overlay, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return house.Variant{Name: "mutant " + m.name, Args: []string{"-tags", "faults", "-overlay", overlay}}
+	return testenv.Variant{Name: "mutant " + m.name, Args: []string{"-tags", "faults", "-overlay", overlay}}
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // outage is a party that fails from its second call on, for so long. The first may be a question about it, before anything runs.
@@ -49,11 +49,11 @@ func TestAVendorsOutageBuriesNothing(t *testing.T) {
 			t.Parallel()
 			behaves := behaviour{vonage: tt.vonage, mail: tt.mail}
 			w := newWorld(t, behaves)
-			h := house.Parts(t, func(h *house.House) string { return settings(h, w) })
-			as, move := house.Variant{}, func(time.Duration) {}
+			h := testenv.Parts(t, func(h *testenv.Env) string { return settings(h, w) })
+			as, move := testenv.Variant{}, func(time.Duration) {}
 			if tt.jump != 0 {
 				c, clocked, variable := newClock(t)
-				h.Env, as, move = []string{variable}, clocked, c.jump
+				h.Vars, as, move = []string{variable}, clocked, c.jump
 			}
 			s := furnish(t, h, w, "vendor", 2, nil, as)
 			r := s.prove(t, name, func() {
@@ -73,7 +73,7 @@ func TestAVendorsOutageBuriesNothing(t *testing.T) {
 // onlyMarked wants that a message is marked as a possible duplicate only if the world was asked for it more than once.
 func (s *stand) onlyMarked(t *testing.T) {
 	t.Helper()
-	_, marked, _ := readLog(t, s.House)
+	_, marked, _ := readLog(t, s.Env)
 	for message := range marked {
 		if n := s.world.askedFor(message); n < 2 {
 			t.Errorf("%v is marked, and the world was asked for it %d times", message, n)

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 const benched = 100_000 // events of 1 KiB
@@ -36,17 +36,17 @@ func BenchmarkBridge(b *testing.B) {
 
 func bridge(b *testing.B, broker *broker) {
 	b.Helper()
-	h := house.Hasty(b, func(*house.House) string {
+	h := testenv.LazySync(b, func(*testenv.Env) string {
 		return fmt.Sprintf("kafka: {brokers: [%q], replication_factor: 1, partitions: 3, create_topic: true, topic: bridge}\n", broker.addr)
 	})
 	js := h.JetStream(b)
-	(&bridged{House: h, t: b, size: 900}).publish(benched, 97)
-	h.Patience = 5 * time.Minute
+	(&bridged{Env: h, t: b, size: 900}).publish(benched, 97)
+	h.Timeout = 5 * time.Minute
 	p := h.StartService(b, "kafka-bridge", "bridge")
-	began, before := time.Now(), house.CPU(b, p.PID())
+	began, before := time.Now(), testenv.CPU(b, p.PID())
 	first := left(b, js)
 	h.Until(b, "all is in Kafka", func() bool { return left(b, js) == 0 })
-	report(b, first, time.Since(began), house.CPU(b, p.PID())-before)
+	report(b, first, time.Since(began), testenv.CPU(b, p.PID())-before)
 }
 
 // left is how many events the bridge has not acked.
@@ -74,7 +74,7 @@ func bare(b *testing.B, broker *broker) {
 		b.Fatal(err)
 	}
 	window := flow.StageNamed(flow.KafkaBridge).Workers
-	began, before := time.Now(), house.CPU(b, os.Getpid())
+	began, before := time.Now(), testenv.CPU(b, os.Getpid())
 	for written := 0; written < benched; written += window {
 		var partitions sync.WaitGroup
 		for partition := range 3 {
@@ -99,7 +99,7 @@ func bare(b *testing.B, broker *broker) {
 		}
 		partitions.Wait()
 	}
-	report(b, benched, time.Since(began), house.CPU(b, os.Getpid())-before)
+	report(b, benched, time.Since(began), testenv.CPU(b, os.Getpid())-before)
 }
 
 func report(b *testing.B, events int, took, cpu time.Duration) {

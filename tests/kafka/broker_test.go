@@ -21,7 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/signrelay/signrelay/libs/realtest"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // broker is a Kafka of one broker on loopback, with nothing in it at first. It can be stopped, and started again at the
@@ -60,7 +60,7 @@ func noBroker() error {
 // fetched is the folder of the broker's program.
 func fetched(t testing.TB) string {
 	t.Helper()
-	fetch := exec.CommandContext(t.Context(), "sh", filepath.Join(house.Root(), "tests", "kafka", "fetch.sh"))
+	fetch := exec.CommandContext(t.Context(), "sh", filepath.Join(testenv.Root(), "tests", "kafka", "fetch.sh"))
 	fetch.Stderr = t.Output()
 	folder, err := fetch.Output()
 	if err != nil {
@@ -72,7 +72,7 @@ func fetched(t testing.TB) string {
 // newStandIn is a protocol server that keeps what it has on disk, too.
 func newStandIn(t testing.TB) *broker {
 	t.Helper()
-	b := &broker{t: t, addr: house.FreeAddress(t)}
+	b := &broker{t: t, addr: testenv.FreeAddress(t)}
 	_, port, _ := net.SplitHostPort(b.addr)
 	number, _ := strconv.Atoi(port)
 	dir := t.TempDir()
@@ -119,9 +119,9 @@ func newRealBroker(t testing.TB, folder string, with special) *broker {
 // realBroker is a broker whose data is in dir.
 func realBroker(t testing.TB, folder, dir string, with special) *broker {
 	t.Helper()
-	b := &broker{t: t, addr: house.FreeAddress(t)}
+	b := &broker{t: t, addr: testenv.FreeAddress(t)}
 	settings := filepath.Join(dir, "server.properties")
-	controller := house.FreeAddress(t)
+	controller := testenv.FreeAddress(t)
 	err := os.WriteFile(settings, fmt.Appendf(nil, `
 process.roles=broker,controller
 node.id=1

@@ -25,20 +25,20 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 const topic = "signrelay.signing.v1"
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	house.Cleanup()
+	testenv.Cleanup()
 	os.Exit(status)
 }
 
 // bridged is a log without services, a broker, and what a team has read from it.
 type bridged struct {
-	*house.House
+	*testenv.Env
 	t         testing.TB
 	team      *team
 	published int
@@ -48,13 +48,13 @@ type bridged struct {
 // setup makes the log, and a team that reads the topic.
 func setup(t *testing.T, b *broker, more string) *bridged {
 	t.Helper()
-	return on(t, b, house.Parts, newTeam(t, b, topic), more)
+	return on(t, b, testenv.Parts, newTeam(t, b, topic), more)
 }
 
 // on makes the log of a house. Leases are short, so that nobody waits half a minute for a dead replica's work.
-func on(t *testing.T, b *broker, kind func(testing.TB, func(*house.House) string) *house.House, reader *team, more string) *bridged {
+func on(t *testing.T, b *broker, kind func(testing.TB, func(*testenv.Env) string) *testenv.Env, reader *team, more string) *bridged {
 	t.Helper()
-	h := kind(t, func(*house.House) string {
+	h := kind(t, func(*testenv.Env) string {
 		return fmt.Sprintf("kafka: {brokers: [%q], replication_factor: 1, partitions: 3%s}\n", b.addr, more)
 	})
 	c, err := h.JetStream(t).Consumer(t.Context(), flow.Signing, flow.KafkaBridge)
@@ -66,8 +66,8 @@ func on(t *testing.T, b *broker, kind func(testing.TB, func(*house.House) string
 	if _, err := h.JetStream(t).UpdateConsumer(t.Context(), flow.Signing, is); err != nil {
 		t.Fatal(err)
 	}
-	h.Patience = 2 * time.Minute
-	return &bridged{House: h, t: t, team: reader, size: len("small")}
+	h.Timeout = 2 * time.Minute
+	return &bridged{Env: h, t: t, team: reader, size: len("small")}
 }
 
 func (b *bridged) publish(count, documents int) {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/flow"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // A backlog of 200 MB waits while the broker is away. It waits in the log: the bridge's memory stays as it was.
@@ -27,22 +27,22 @@ func TestALongOutageTakesNoMemory(t *testing.T) {
 	broker := newBroker(t)
 	reader := newTeam(t, broker, topic)
 	reader.counts = true
-	b := on(t, broker, house.Hasty, reader, ", create_topic: true")
+	b := on(t, broker, testenv.LazySync, reader, ", create_topic: true")
 	b.size = 1000
 	p := b.StartService(t, "kafka-bridge", "bridge")
 	b.publish(5000, 97)
 	b.untilRead(5000)
-	before := house.Memory(t, p.PID())
+	before := testenv.Memory(t, p.PID())
 
 	broker.stop()
 	b.publish(many, 97)
 	b.Until(t, "the lag is told", func() bool { return metric(t, p, "signrelay_kafka_lag_events") >= many })
 	b.Until(t, "it is not ready", func() bool { return b.Ready(t, "bridge") != http.StatusOK })
 	b.Until(t, "it does not count as the one that works", func() bool { return metric(t, p, "signrelay_kafka_active_replicas") == 0 })
-	most := house.Memory(t, p.PID())
+	most := testenv.Memory(t, p.PID())
 	broker.start()
 	b.Until(t, "the team has read all", func() bool {
-		most = max(most, house.Memory(t, p.PID()))
+		most = max(most, testenv.Memory(t, p.PID()))
 		return b.team.distinct() == b.published
 	})
 	b.inOrder()
@@ -60,7 +60,7 @@ func TestACrashAfterAWriteRepeatsOneWindow(t *testing.T) {
 	window := flow.StageNamed(flow.KafkaBridge).Workers
 	broker := newBroker(t)
 	b := setup(t, broker, ", create_topic: true")
-	b.Variant = house.Variant{Name: "faults", Args: []string{"-tags", "faults"}}
+	b.Variant = testenv.Variant{Name: "faults", Args: []string{"-tags", "faults"}}
 	b.publish(10*window, 7)
 	p := b.LaunchService(t, "kafka-bridge", "dies", "SIGNRELAY_TEST_CRASH=written@3")
 	<-p.Ended()
@@ -113,8 +113,8 @@ func TestAQuotaRepeatsNothing(t *testing.T) {
 func TestStandaloneCarriesAStoryToKafka(t *testing.T) {
 	t.Parallel()
 	broker := newBroker(t)
-	h := house.Standalone(t, "SIGNRELAY_KAFKA_BROKERS="+broker.addr, "SIGNRELAY_KAFKA_CREATE_TOPIC=true", "SIGNRELAY_KAFKA_REPLICATION_FACTOR=1")
-	b := &bridged{House: h, t: t, team: newTeam(t, broker, topic)}
+	h := testenv.Standalone(t, "SIGNRELAY_KAFKA_BROKERS="+broker.addr, "SIGNRELAY_KAFKA_CREATE_TOPIC=true", "SIGNRELAY_KAFKA_REPLICATION_FACTOR=1")
+	b := &bridged{Env: h, t: t, team: newTeam(t, broker, topic)}
 	document := h.Play(t, "clickwrap", "one-signer")[0]
 	h.Idle(t)
 	told, err := h.Command(t, "timeline", document, "--json")
@@ -175,7 +175,7 @@ func (b *bridged) untilNothingIsLeft(broker *broker) {
 }
 
 // metric is one of a process's own metrics, summed over its labels.
-func metric(t *testing.T, p *house.Process, name string) float64 {
+func metric(t *testing.T, p *testenv.Process, name string) float64 {
 	t.Helper()
 	resp, err := http.Get(p.AdminURL() + "/metrics")
 	if err != nil {

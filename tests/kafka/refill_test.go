@@ -15,7 +15,7 @@ import (
 	"github.com/IBM/sarama"
 
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // The topic was lost. It is filled again from the log while events go on: all of them are in it, once each and in the log's order.
@@ -138,7 +138,7 @@ func TestARefillIsAskedForAndBounded(t *testing.T) {
 func lost(t *testing.T, events int) (*bridged, *broker) {
 	t.Helper()
 	broker := newBroker(t)
-	b := on(t, broker, house.Parts, nil, ", create_topic: true")
+	b := on(t, broker, testenv.Parts, nil, ", create_topic: true")
 	b.publish(events, 7)
 	bridge := b.StartService(t, "kafka-bridge", "before")
 	b.Until(t, "the bridge has written all", func() bool { return b.bridgeAt(t) == uint64(events) })
@@ -182,7 +182,7 @@ func (b *bridged) hasty(t *testing.T) {
 // prepared returns the operator's command line, not yet started, and one buffer for all its output.
 func (b *bridged) prepared(t *testing.T, args ...string) (*exec.Cmd, *strings.Builder) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), house.Program(t, "signrelay"), args...)
+	cmd := exec.CommandContext(t.Context(), testenv.Program(t, "signrelay"), args...)
 	cmd.Env = []string{"SIGNRELAY_NATS_URL=" + b.NATSURL, "SIGNRELAY_CONFIG=" + filepath.Join(b.DataDir, "signrelay.yaml")}
 	out := &strings.Builder{}
 	cmd.Stdout, cmd.Stderr = out, out

@@ -12,7 +12,7 @@ import (
 	"github.com/IBM/sarama"
 
 	"github.com/signrelay/signrelay/libs/realtest"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // secured is a broker that also takes connections of those who say who they are: with a password at login, or with a
@@ -35,7 +35,7 @@ func newSecured(t *testing.T) *secured {
 		realtest.Missing(t, "only a real Kafka broker shows this: install Java 17 and Maven: %v", missing)
 	}
 	ours, theirs := realtest.NewAuthority(t), realtest.NewAuthority(t)
-	s := &secured{login: house.FreeAddress(t), mutual: house.FreeAddress(t), ca: ours.PEM, stranger: theirs.PEM}
+	s := &secured{login: testenv.FreeAddress(t), mutual: testenv.FreeAddress(t), ca: ours.PEM, stranger: theirs.PEM}
 	s.certificate, s.key = ours.Issue("signrelay")
 	s.strangersClient[0], s.strangersClient[1] = theirs.Issue("signrelay")
 
@@ -75,8 +75,8 @@ func indented(text string) string {
 // at is a log whose bridge comes to one of the broker's doors, with a topic of its own.
 func (s *secured) at(t *testing.T, door, topic, more string) *bridged {
 	t.Helper()
-	kind := func(t testing.TB, _ func(*house.House) string) *house.House {
-		return house.Parts(t, func(*house.House) string {
+	kind := func(t testing.TB, _ func(*testenv.Env) string) *testenv.Env {
+		return testenv.Parts(t, func(*testenv.Env) string {
 			return fmt.Sprintf("kafka:\n  brokers: [%q]\n  replication_factor: 1\n  partitions: 3\n  create_topic: true\n  topic: %s\n%s", door, topic, more)
 		})
 	}
@@ -182,7 +182,7 @@ func TestTheRightToWriteIsTakenAndGivenBack(t *testing.T) {
 }
 
 // verbose is what a process answers at /readyz?verbose; nothing while it does not answer.
-func verbose(p *house.Process) string {
+func verbose(p *testenv.Process) string {
 	resp, err := http.Get(p.AdminURL() + "/readyz?verbose")
 	if err != nil {
 		return ""

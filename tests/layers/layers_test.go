@@ -145,7 +145,7 @@ func TestForbiddenImportsAreFound(t *testing.T) {
 		{"services/ingest", "services/enricher"},
 		{"services/sms-sender/vonage", "services/email-sender"},
 		{"services/shortener", "services/standalone"},
-		{"services/shortener", "tests/house"},
+		{"services/shortener", "tests/testenv"},
 		{"libs/unheard-of", "libs/event"},
 	} {
 		if rows.mistake(x.pkg, x.imported) == "" {

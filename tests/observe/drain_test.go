@@ -17,15 +17,15 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // Told to end while it has work in hand, each service says so to its probes, finishes that work, and ends with status 0
 // within 30 s. Under load, and with replicas, tests/faults shows the same of every service.
 func TestAnOrderlyEndFinishesWhatIsInHand(t *testing.T) {
 	t.Parallel()
-	h := house.Apart(t)
-	kafka := house.Kafka(t, kfake.SeedTopics(1, "signrelay.signing.v1"))
+	h := testenv.Apart(t)
+	kafka := testenv.Kafka(t, kfake.SeedTopics(1, "signrelay.signing.v1"))
 	h.StartService(t, "kafka-bridge", "kafka-bridge", "SIGNRELAY_KAFKA_BROKERS="+kafka.ListenAddrs()[0])
 
 	// One after the other: each has the house to itself.
@@ -135,9 +135,9 @@ func TestAnOrderlyEndFinishesWhatIsInHand(t *testing.T) {
 }
 
 // ends tells a service to end, waits until its probes hear of it, lets its work come to an end, and waits for its own.
-func ends(t *testing.T, h *house.House, service string, finish func()) {
+func ends(t *testing.T, h *testenv.Env, service string, finish func()) {
 	t.Helper()
-	p := probed{House: h, Process: h.Processes[service]}
+	p := probed{Env: h, Process: h.Processes[service]}
 	began := time.Now()
 	ended := make(chan int, 1)
 	go func() { ended <- p.Stop() }()
@@ -153,7 +153,7 @@ func ends(t *testing.T, h *house.House, service string, finish func()) {
 }
 
 // unanswered is how much a stage has in hand.
-func unanswered(t *testing.T, h *house.House, name string) int {
+func unanswered(t *testing.T, h *testenv.Env, name string) int {
 	t.Helper()
 	c, err := h.JetStream(t).Consumer(context.Background(), flow.StageNamed(name).Stream, name)
 	if err != nil {
@@ -163,7 +163,7 @@ func unanswered(t *testing.T, h *house.House, name string) int {
 }
 
 // faults are those that have not come about yet, as JSON.
-func faults(t *testing.T, h *house.House) string {
+func faults(t *testing.T, h *testenv.Env) string {
 	t.Helper()
 	_, body := get(t, h.SandboxURL+"/api/faults")
 	return strings.TrimSpace(string(body))

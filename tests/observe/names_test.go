@@ -11,7 +11,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // endings of our metrics' names, by their type. A gauge ends in its unit or in what it counts, or is a bare adjective
@@ -40,8 +40,8 @@ var (
 // with each document Prometheus would keep another series.
 func TestMetricsAreNamedAlikeAndBounded(t *testing.T) {
 	t.Parallel()
-	h := house.Apart(t)
-	kafka := house.Kafka(t, kfake.SeedTopics(1, "signrelay.signing.v1"))
+	h := testenv.Apart(t)
+	kafka := testenv.Kafka(t, kfake.SeedTopics(1, "signrelay.signing.v1"))
 	h.StartService(t, "kafka-bridge", "kafka-bridge", "SIGNRELAY_KAFKA_BROKERS="+kafka.ListenAddrs()[0])
 	h.Fault(t, `{"target":"vonage","mode":"7","count":1}`) // a barred number: given up
 	if status, _ := h.Callback(t, "POST", "/webhooks/clickwrap/demo", nil, nil, []byte("{}")); status != 401 {
@@ -101,7 +101,7 @@ func TestMetricsAreNamedAlikeAndBounded(t *testing.T) {
 }
 
 // idsOf are the ids of all events, their documents and their people, and of all messages to people.
-func idsOf(t *testing.T, h *house.House) (ids []string) {
+func idsOf(t *testing.T, h *testenv.Env) (ids []string) {
 	t.Helper()
 	for m, err := range (event.Log{JS: h.JetStream(t), Stream: flow.Signing}).Messages(t.Context(), "signing.v1.>", time.Time{}) {
 		if err != nil {

@@ -13,12 +13,12 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/realtest"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	house.Cleanup()
+	testenv.Cleanup()
 	os.Exit(status)
 }
 
@@ -34,7 +34,7 @@ func debian(t *testing.T, program string) string {
 }
 
 // file is the path of a file of the whole house.
-func file(name ...string) string { return filepath.Join(append([]string{house.Root()}, name...)...) }
+func file(name ...string) string { return filepath.Join(append([]string{testenv.Root()}, name...)...) }
 
 func read(t *testing.T, name ...string) []byte {
 	t.Helper()

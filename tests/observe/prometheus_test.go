@@ -22,7 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // A real Prometheus scrapes real programs while stories play and the world outside fails now and then. Then every query of
@@ -31,9 +31,9 @@ import (
 func TestEveryQueryReturnsData(t *testing.T) {
 	t.Parallel()
 	program := debian(t, "prometheus")
-	h := house.Apart(t)
-	h.Patience = 2 * time.Minute
-	kafka := house.Kafka(t, kfake.SeedTopics(1, "signrelay.signing.v1"))
+	h := testenv.Apart(t)
+	h.Timeout = 2 * time.Minute
+	kafka := testenv.Kafka(t, kfake.SeedTopics(1, "signrelay.signing.v1"))
 	secret := filepath.Join(t.TempDir(), "password") // a program with a secret in a file tells how often it was replaced
 	if err := os.WriteFile(secret, []byte("password"), 0o600); err != nil {
 		t.Fatal(err)
@@ -75,7 +75,7 @@ func TestEveryQueryReturnsData(t *testing.T) {
 		}
 	}
 	// Some counts appear with what is counted, and Prometheus sees them grow with the second story only.
-	for deadline := time.Now().Add(h.Patience); len(empty) > 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(h.Timeout); len(empty) > 0 && time.Now().Before(deadline); {
 		play()
 		played := float64(time.Now().UnixMilli()) / 1000
 		h.Until(t, "Prometheus has seen it", func() bool {
@@ -127,7 +127,7 @@ func TestEveryQueryReturnsData(t *testing.T) {
 	checkNames(t, "signrelay.json", string(read(t, "deployments", "grafana", "signrelay.json")), told)
 }
 
-func texts(messages []house.Message) string {
+func texts(messages []testenv.Message) string {
 	var all strings.Builder
 	for _, m := range messages {
 		fmt.Fprintln(&all, m.Text)
@@ -147,7 +147,7 @@ func checkNames(t *testing.T, where, text string, told map[string]bool) {
 type prometheus struct{ url string }
 
 // startPrometheus starts one that scrapes all of the house's services each second, with our rules.
-func startPrometheus(t *testing.T, program string, h *house.House) prometheus {
+func startPrometheus(t *testing.T, program string, h *testenv.Env) prometheus {
 	t.Helper()
 	dir := t.TempDir()
 	var targets []string
@@ -163,7 +163,7 @@ func startPrometheus(t *testing.T, program string, h *house.House) prometheus {
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	addr := house.FreeAddress(t)
+	addr := testenv.FreeAddress(t)
 	cmd := exec.Command(program, "--config.file="+path, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+addr)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a killed test leaves nobody behind
 	var said bytes.Buffer

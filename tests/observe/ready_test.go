@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // settings with a world outside that nobody asks here.
@@ -23,8 +23,8 @@ kafka: {create_topic: true, replication_factor: 1, partitions: 1}
 
 // probed is a service with wires of its own to its parts.
 type probed struct {
-	*house.House
-	*house.Process
+	*testenv.Env
+	*testenv.Process
 	wires map[string]*wire
 }
 
@@ -58,10 +58,10 @@ func (p probed) told(t *testing.T, line string) bool {
 // stay ready, and say so all the same.
 func TestReadyzNamesThePartThatIsAway(t *testing.T) {
 	t.Parallel()
-	h := house.Parts(t, func(*house.House) string { return settings })
-	kafka := house.Kafka(t)
+	h := testenv.Parts(t, func(*testenv.Env) string { return settings })
+	kafka := testenv.Kafka(t)
 	for _, name := range []string{"ingest", "enricher", "shortener", "sms-sender", "email-sender", "kafka-bridge"} {
-		p := probed{House: h, wires: map[string]*wire{
+		p := probed{Env: h, wires: map[string]*wire{
 			"nats":  newWire(t, strings.TrimPrefix(h.NATSURL, "nats://")),
 			"redis": newWire(t, strings.TrimSuffix(strings.TrimPrefix(h.Redis.URL, "redis://"), "/0")),
 		}}
@@ -115,9 +115,9 @@ func (p probed) away(t *testing.T, part string, w *wire, broken state, degrades 
 // The bridge says so of Kafka, too.
 func TestReadyzNamesKafka(t *testing.T) {
 	t.Parallel()
-	h := house.Parts(t, func(*house.House) string { return settings })
-	kafka := house.Kafka(t)
-	p := probed{House: h}
+	h := testenv.Parts(t, func(*testenv.Env) string { return settings })
+	kafka := testenv.Kafka(t)
+	p := probed{Env: h}
 	p.Process = h.StartService(t, "kafka-bridge", "kafka-bridge", "SIGNRELAY_KAFKA_BROKERS="+kafka.ListenAddrs()[0])
 	kafka.Close()
 	began := time.Now()

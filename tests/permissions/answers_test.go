@@ -6,7 +6,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // The server sends its answers wherever the asker says, and asks nobody whether he may. So who may ask one question can have the server
@@ -14,7 +14,7 @@ import (
 // makes a consumer. From an account of its own a service reaches by this nothing that it does not reach anyway.
 func TestAnswersReachNothing(t *testing.T) {
 	t.Parallel()
-	h := house.Guarded(t, house.AroundTheSandbox)
+	h := testenv.Guarded(t, testenv.AroundTheSandbox)
 	operator, ingest := connect(t, h, flow.Operator), connect(t, h, "ingest")
 	written := `{"stream_name":"NOTIFY","config":{"name":"mine","ack_policy":"none"}}`
 	for _, body := range []string{"before", written} {

@@ -14,14 +14,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // The files are those that the map makes.
 func TestTheFilesAreUpToDate(t *testing.T) {
 	t.Parallel()
 	for name, want := range flow.AccountFiles() {
-		is, err := os.ReadFile(filepath.Join(house.Root(), "deployments", "nats", name))
+		is, err := os.ReadFile(filepath.Join(testenv.Root(), "deployments", "nats", name))
 		if err != nil || string(is) != want {
 			t.Errorf("deployments/nats/%s is not what `make generate` makes (%v)", name, err)
 		}
@@ -31,7 +31,7 @@ func TestTheFilesAreUpToDate(t *testing.T) {
 // One server alone as nats.conf sets it up: a provider's 2xx survives a power cut, and no callback is too large.
 func TestWhatIsAcknowledgedIsOnDisk(t *testing.T) {
 	t.Parallel()
-	h := house.Guarded(t, house.AroundTheSandbox)
+	h := testenv.Guarded(t, testenv.AroundTheSandbox)
 	out, err := h.Command(t, "doctor", "--json", "--nats-monitor", h.NATSMonitor()) // no service is there, which it finds too
 	for _, want := range []string{
 		`{"check":"nats sync_interval","status":"ok","found":"always"}`,
@@ -47,10 +47,10 @@ func TestWhatIsAcknowledgedIsOnDisk(t *testing.T) {
 // other servers lead, and go on when a server is lost.
 func TestACluster(t *testing.T) {
 	t.Parallel()
-	h := house.GuardedCluster(t, house.AroundTheSandbox)
-	h.Patience = 2 * time.Minute // messages in flight through the lost server are delivered again after flow.AckWait
-	for _, name := range house.Services {
-		h.StartService(t, name, name, house.As(name)...)
+	h := testenv.GuardedCluster(t, testenv.AroundTheSandbox)
+	h.Timeout = 2 * time.Minute // messages in flight through the lost server are delivered again after flow.AckWait
+	for _, name := range testenv.Services {
+		h.StartService(t, name, name, testenv.As(name)...)
 	}
 	h.CopyLog(t, "billing")
 	operator, team := connect(t, h, flow.Operator), connect(t, h, "billing")
@@ -92,13 +92,13 @@ func TestACluster(t *testing.T) {
 func TestAnotherTeam(t *testing.T) {
 	t.Parallel()
 	files := t.TempDir()
-	if err := os.CopyFS(files, os.DirFS(filepath.Join(house.Root(), "deployments", "nats"))); err != nil {
+	if err := os.CopyFS(files, os.DirFS(filepath.Join(testenv.Root(), "deployments", "nats"))); err != nil {
 		t.Fatal(err)
 	}
-	h := house.GuardedBy(t, house.AroundTheSandbox, files)
+	h := testenv.GuardedBy(t, testenv.AroundTheSandbox, files)
 	publish(connect(t, h, flow.Operator), 0)
 	h.CopyLog(t, "billing")
-	if letIn(h, "audit", house.PasswordOf("audit")) {
+	if letIn(h, "audit", testenv.PasswordOf("audit")) {
 		t.Error("the team is let in before it is there")
 	}
 
@@ -121,7 +121,7 @@ func TestAnotherTeam(t *testing.T) {
 	}
 }
 
-func letIn(h *house.House, name, password string) bool {
+func letIn(h *testenv.Env, name, password string) bool {
 	nc, err := nats.Connect(h.NATSURL, nats.UserInfo(name, password))
 	if err == nil {
 		nc.Close()
@@ -132,21 +132,21 @@ func letIn(h *house.House, name, password string) bool {
 // A password is rotated: the service's file first, which is read when it next connects, then the server's variable.
 func TestAnotherPassword(t *testing.T) {
 	t.Parallel()
-	h := house.Guarded(t, house.AroundTheSandbox)
+	h := testenv.Guarded(t, testenv.AroundTheSandbox)
 	file := filepath.Join(t.TempDir(), "password")
 	write := func(password string) {
 		if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	write(house.PasswordOf("ingest"))
+	write(testenv.PasswordOf("ingest"))
 	h.StartService(t, "ingest", "ingest", "SIGNRELAY_NATS_USER=ingest", "SIGNRELAY_NATS_PASSWORD=", "SIGNRELAY_NATS_PASSWORD_FILE="+file)
 	write("another")
 	h.Processes["nats"].Stop()
 	h.Processes["nats"].SetEnv(flow.Password("ingest"), "another")
 	h.Processes["nats"].Start()
 	h.Until(t, "ingest is back", func() bool { return h.Ready(t, "ingest") == http.StatusOK })
-	if letIn(h, "ingest", house.PasswordOf("ingest")) || !letIn(h, "ingest", "another") {
+	if letIn(h, "ingest", testenv.PasswordOf("ingest")) || !letIn(h, "ingest", "another") {
 		t.Error("the old password is still good, or the new one is not")
 	}
 }
@@ -155,7 +155,7 @@ func TestAnotherPassword(t *testing.T) {
 func TestAcksOfTheNextVersion(t *testing.T) {
 	t.Parallel()
 	files := t.TempDir()
-	if err := os.CopyFS(files, os.DirFS(filepath.Join(house.Root(), "deployments", "nats"))); err != nil {
+	if err := os.CopyFS(files, os.DirFS(filepath.Join(testenv.Root(), "deployments", "nats"))); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(files, "nats.conf")
@@ -166,7 +166,7 @@ func TestAcksOfTheNextVersion(t *testing.T) {
 	if err := os.WriteFile(path, append(text, "feature_flags: {js_ack_fc_v2: true}\n"...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h := house.GuardedBy(t, house.AroundTheSandbox, files)
+	h := testenv.GuardedBy(t, testenv.AroundTheSandbox, files)
 	operator, bridge := connect(t, h, flow.Operator), connect(t, h, flow.KafkaBridge)
 	publish(operator, 0)
 	c, err := bridge.js.Consumer(t.Context(), flow.Signing, flow.KafkaBridge)

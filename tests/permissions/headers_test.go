@@ -8,14 +8,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // A header of a message on a subject of one's own reaches nothing of another's: with Nats-Rollup a message would remove all others of its
 // stream, with Nats-TTL or a schedule it would end or come when it likes.
 func TestHeadersReachNothingOfAnothers(t *testing.T) {
 	t.Parallel()
-	h := house.Guarded(t, house.AroundTheSandbox)
+	h := testenv.Guarded(t, testenv.AroundTheSandbox)
 	operator := connect(t, h, flow.Operator)
 	kept := map[string]string{ // a subject in each stream that several write to, by its stream
 		flow.Signing: "signing.v1.acme.clickwrap.document.sent.d1", flow.Notify: "notify.v1.link.acme.clickwrap.d1", flow.Quarantine: "quarantine.v1.acme.clickwrap.d1",

@@ -20,13 +20,13 @@ import (
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/libs/service"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 func TestTheFilesOfRedisAreUpToDate(t *testing.T) {
 	t.Parallel()
 	for name, want := range flow.RedisFiles() {
-		is, err := os.ReadFile(filepath.Join(house.Root(), "deployments", "redis", name))
+		is, err := os.ReadFile(filepath.Join(testenv.Root(), "deployments", "redis", name))
 		if err != nil || string(is) != want {
 			t.Errorf("deployments/redis/%s is not what `make generate` makes (%v)", name, err)
 		}
@@ -38,7 +38,7 @@ func TestTheShellPutsThePasswordsIn(t *testing.T) {
 	t.Parallel()
 	const fill = "eval \"echo \\\"$(grep ^user "
 	for _, file := range []string{"docs/operate.md", "docker-compose.yml"} {
-		text, err := os.ReadFile(filepath.Join(house.Root(), file))
+		text, err := os.ReadFile(filepath.Join(testenv.Root(), file))
 		if err != nil || !strings.Contains(strings.ReplaceAll(string(text), "$$", "$"), fill) {
 			t.Errorf("%s does not fill in users.conf as this test does: %v", file, err)
 		}
@@ -49,10 +49,10 @@ func TestTheShellPutsThePasswordsIn(t *testing.T) {
 	server := realtest.RedisWith(t, nil)
 	_, port, _ := strings.Cut(redisAs(t, server, "default").Options().Addr, ":")
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", fill+"deployments/redis/users.conf)\\\"\" | sed 's/^user /acl setuser /' | redis-cli -p "+port)
-	cmd.Dir = house.Root()
+	cmd.Dir = testenv.Root()
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	for _, u := range flow.RedisUsers() {
-		cmd.Env = append(cmd.Env, flow.RedisPassword(u.Name)+"="+house.PasswordOf(u.Name))
+		cmd.Env = append(cmd.Env, flow.RedisPassword(u.Name)+"="+testenv.PasswordOf(u.Name))
 	}
 	if out, err := cmd.CombinedOutput(); err != nil || strings.Count(string(out), "OK") != len(flow.RedisUsers()) {
 		t.Fatalf("%v\n%s", err, out)
@@ -69,7 +69,7 @@ func redisAs(t *testing.T, server *realtest.RedisServer, user string) *redis.Cli
 	t.Helper()
 	cfg := config.Redis{URL: server.URL}
 	if user != "default" {
-		cfg.Username, cfg.Password = user, house.PasswordOf(user)
+		cfg.Username, cfg.Password = user, testenv.PasswordOf(user)
 	}
 	client, err := service.ConnectRedis(cfg)
 	if err != nil {
@@ -113,7 +113,7 @@ var refusedRedis = []string{
 // no key of another service, by commands and by scripts. Beside it each service works.
 func TestAStolenRedisUser(t *testing.T) {
 	t.Parallel()
-	server, guarded := realtest.RedisWithUsers(t, house.RedisUsers())
+	server, guarded := realtest.RedisWithUsers(t, testenv.RedisUsers())
 	if !guarded {
 		t.Skip("the Redis of SIGNRELAY_TEST_REDIS_URL has users of its own")
 	}

@@ -11,13 +11,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // Nobody may do what is another's to do. The messages are such that nothing comes of them where they are let through.
 func TestNobodyDoesAnothersWork(t *testing.T) {
 	t.Parallel()
-	h := house.Guarded(t, house.AroundTheSandbox)
+	h := testenv.Guarded(t, testenv.AroundTheSandbox)
 	users := map[string]user{}
 	for _, u := range flow.Users() {
 		users[u.Name] = connect(t, h, u.Name)
@@ -62,7 +62,7 @@ func mine(u flow.User, subject string) bool {
 // Real requests with real consequences: first everybody tries what is not his, and nothing changes; then who may does the same.
 func TestWhatIsRefused(t *testing.T) {
 	t.Parallel()
-	h := house.Guarded(t, house.AroundTheSandbox)
+	h := testenv.Guarded(t, testenv.AroundTheSandbox)
 	users := map[string]user{}
 	for _, u := range append(flow.Users(), flow.User{Name: flow.Operator}, flow.User{Name: "sys"}) {
 		users[u.Name] = connect(t, h, u.Name)
@@ -193,7 +193,7 @@ func TestWhatIsRefused(t *testing.T) {
 // written here is the law; the permissions come from the map.
 func TestWhatMayBeAskedOfEachStream(t *testing.T) {
 	t.Parallel()
-	h := house.Guarded(t, house.AroundTheSandbox)
+	h := testenv.Guarded(t, testenv.AroundTheSandbox)
 	const noConsumer = "another"
 	streamVerbs := []string{
 		server.JSApiStreamCreateT, server.JSApiStreamUpdateT, server.JSApiStreamInfoT, server.JSApiStreamDeleteT, server.JSApiStreamPurgeT,
@@ -231,7 +231,7 @@ func TestWhatMayBeAskedOfEachStream(t *testing.T) {
 			}
 		}
 		unpins := false
-		for _, d := range flow.Doors {
+		for _, d := range flow.Producers {
 			if d.Name == u.Name {
 				uses(d.Uses)
 			}

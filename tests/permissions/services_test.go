@@ -11,25 +11,25 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // apart starts every service as a process and a user of its own, with a Kafka for the bridge.
-func apart(t *testing.T) *house.House {
+func apart(t *testing.T) *testenv.Env {
 	t.Helper()
-	kafka := house.Kafka(t)
-	h := house.Guarded(t, func(h *house.House) string {
-		return house.AroundTheSandbox(h) +
+	kafka := testenv.Kafka(t)
+	h := testenv.Guarded(t, func(h *testenv.Env) string {
+		return testenv.AroundTheSandbox(h) +
 			fmt.Sprintf("kafka: {brokers: [%q], create_topic: true, replication_factor: 1, partitions: 3}\n", kafka.ListenAddrs()[0])
 	})
-	for _, name := range append(house.Services, flow.KafkaBridge) {
-		h.StartService(t, name, name, house.As(name)...)
+	for _, name := range append(testenv.Services, flow.KafkaBridge) {
+		h.StartService(t, name, name, testenv.As(name)...)
 	}
 	return h
 }
 
 // refusals are what the server's log says that it has refused.
-func refusals(h *house.House) []string {
+func refusals(h *testenv.Env) []string {
 	return regexp.MustCompile(`.*Violation.*`).FindAllString(h.Processes["nats"].Output(), -1)
 }
 
@@ -108,7 +108,7 @@ func TestEachServiceAsItself(t *testing.T) {
 
 	// The doctor says the same of each. It tries what it may not do, too.
 	for _, u := range flow.Users() {
-		said, _ := h.CommandWith(t, house.As(u.Name), "doctor")
+		said, _ := h.CommandWith(t, testenv.As(u.Name), "doctor")
 		if !strings.Contains(said, "ok    permissions  ") || strings.Contains(said, "permissions beyond") {
 			t.Errorf("doctor of %s:\n%s", u.Name, said)
 		}
@@ -118,7 +118,7 @@ func TestEachServiceAsItself(t *testing.T) {
 		t.Error("Redis has refused to " + refusal)
 	}
 
-	for _, name := range append(house.Services, flow.KafkaBridge) {
+	for _, name := range append(testenv.Services, flow.KafkaBridge) {
 		if status := h.Processes[name].Stop(); status != 0 {
 			t.Errorf("%s ended with %d", name, status)
 		}

@@ -12,14 +12,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // subscribed is a house with ten events in its log, odd ones and even ones of two documents, and a team with its copy of it. The
 // team connects as any client does, with its name and password alone.
-func subscribed(t *testing.T) (h *house.House, operator, team user) {
+func subscribed(t *testing.T) (h *testenv.Env, operator, team user) {
 	t.Helper()
-	h = house.Guarded(t, house.AroundTheSandbox)
+	h = testenv.Guarded(t, testenv.AroundTheSandbox)
 	operator = connect(t, h, flow.Operator)
 	for n := range 10 {
 		publish(operator, n)

@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // user is somebody's own connection.
@@ -21,9 +21,9 @@ type user struct {
 	js   jetstream.JetStream
 }
 
-func connect(t testing.TB, h *house.House, name string) user {
+func connect(t testing.TB, h *testenv.Env, name string) user {
 	t.Helper()
-	nc, err := nats.Connect(h.NATSURL, nats.UserInfo(name, house.PasswordOf(name)), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	nc, err := nats.Connect(h.NATSURL, nats.UserInfo(name, testenv.PasswordOf(name)), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}

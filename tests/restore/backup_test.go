@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/realtest"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // backup is a copy of what the services stand on.
@@ -22,7 +22,7 @@ type backup struct {
 }
 
 // newBackup wants the tools that the book wants. Without them the test is skipped; in CI they must be there.
-func newBackup(t *testing.T, h *house.House) *backup {
+func newBackup(t *testing.T, h *testenv.Env) *backup {
 	t.Helper()
 	if os.Getenv("SIGNRELAY_TEST_REDIS_URL") != "" {
 		realtest.Missing(t, "the test wants a Redis of its own, and not SIGNRELAY_TEST_REDIS_URL")
@@ -37,18 +37,18 @@ func newBackup(t *testing.T, h *house.House) *backup {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &backup{dir: t.TempDir(), nats: house.NATSCLI(t), redis: dir["dir"]}
+	return &backup{dir: t.TempDir(), nats: testenv.NATSCLI(t), redis: dir["dir"]}
 }
 
 // take copies NATS first and Redis after it, while everything runs.
-func (b *backup) take(t *testing.T, h *house.House) {
+func (b *backup) take(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	b.command(t, h, "backup", "account", "--force", filepath.Join(b.dir, "nats"))
 	run(t, "redis-cli", "-u", h.Redis.URL, "--rdb", filepath.Join(b.dir, "redis.rdb"))
 }
 
 // restoreNATS brings the copy into a server with nothing in it.
-func (b *backup) restoreNATS(t *testing.T, h *house.House) {
+func (b *backup) restoreNATS(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	h.Processes["nats"].Kill()
 	if err := os.RemoveAll(filepath.Join(h.DataDir, "nats")); err != nil {
@@ -58,18 +58,18 @@ func (b *backup) restoreNATS(t *testing.T, h *house.House) {
 	b.command(t, h, "backup", "restore", "account", filepath.Join(b.dir, "nats"))
 }
 
-func (b *backup) command(t *testing.T, h *house.House, args ...string) {
+func (b *backup) command(t *testing.T, h *testenv.Env, args ...string) {
 	t.Helper()
 	args = append([]string{"--server", h.NATSURL}, args...)
 	if b.user != "" {
-		args = append([]string{"--user", b.user, "--password", house.PasswordOf(b.user)}, args...)
+		args = append([]string{"--user", b.user, "--password", testenv.PasswordOf(b.user)}, args...)
 	}
 	run(t, b.nats, args...)
 }
 
 // restoreRedis brings the copy into a server with nothing in it. A server with an append-only file does not read a dump, so one
 // without reads it, and makes the file.
-func (b *backup) restoreRedis(t *testing.T, h *house.House) {
+func (b *backup) restoreRedis(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	h.Redis.Kill()
 	if err := os.RemoveAll(filepath.Join(b.redis, "appendonlydir")); err != nil {
@@ -100,13 +100,13 @@ func (b *backup) restoreRedis(t *testing.T, h *house.House) {
 }
 
 // forgetTheEpoch makes the services ask the log.
-func forgetTheEpoch(t *testing.T, h *house.House) {
+func forgetTheEpoch(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	run(t, "redis-cli", "-u", h.Redis.URL, "del", "signrelay:epoch")
 }
 
 // forgetCallbacks lets in again what providers send again.
-func forgetCallbacks(t *testing.T, h *house.House) {
+func forgetCallbacks(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	run(t, "sh", "-c", "redis-cli -u "+h.Redis.URL+" --scan --pattern 'i:*' | xargs -r -n 1000 redis-cli -u "+h.Redis.URL+" unlink")
 }

@@ -5,11 +5,11 @@ import (
 	"os"
 	"testing"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	house.Cleanup()
+	testenv.Cleanup()
 	os.Exit(status)
 }

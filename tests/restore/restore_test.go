@@ -11,7 +11,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // What each loss and each mistake brings about. In all of them a document is told of before the backup, a second is on its way
@@ -22,7 +22,7 @@ func TestRestore(t *testing.T) {
 	for _, row := range []struct {
 		name        string
 		nats, redis bool // lost, and restored from the backup
-		steps       []func(*testing.T, *house.House)
+		steps       []func(*testing.T, *testenv.Env)
 		again       [3]string // what the second call of each is answered
 		texts       [3]int    // how often each phone rang in the end
 		stored      [3]int    // how often each is in the log
@@ -30,14 +30,14 @@ func TestRestore(t *testing.T) {
 	}{
 		{
 			name: "NATS and Redis are lost", nats: true, redis: true,
-			steps: []func(*testing.T, *house.House){forgetCallbacks, forgetTheEpoch},
+			steps: []func(*testing.T, *testenv.Env){forgetCallbacks, forgetTheEpoch},
 			again: [3]string{"duplicate", "duplicate", "accepted"},
 			// Nobody knows any more that the second and the third were texted.
 			texts: [3]int{1, 2, 2}, stored: [3]int{1, 1, 1}, marked: [3]bool{false, true, true},
 		},
 		{
 			name: "NATS is lost", nats: true,
-			steps: []func(*testing.T, *house.House){forgetCallbacks, forgetTheEpoch},
+			steps: []func(*testing.T, *testenv.Env){forgetCallbacks, forgetTheEpoch},
 			again: [3]string{"duplicate", "duplicate", "accepted"},
 			texts: [3]int{1, 1, 1}, stored: [3]int{1, 1, 1},
 		},
@@ -48,13 +48,13 @@ func TestRestore(t *testing.T) {
 		},
 		{
 			name: "NATS is lost, and the epoch is kept", nats: true, // a mistake: only of a callback of another day the log is asked
-			steps: []func(*testing.T, *house.House){forgetCallbacks},
+			steps: []func(*testing.T, *testenv.Env){forgetCallbacks},
 			again: [3]string{"duplicate", "duplicate", "accepted"},
 			texts: [3]int{1, 1, 1}, stored: [3]int{1, 1, 1},
 		},
 		{
 			name: "Redis is lost", redis: true,
-			steps: []func(*testing.T, *house.House){forgetTheEpoch},
+			steps: []func(*testing.T, *testenv.Env){forgetTheEpoch},
 			again: [3]string{"duplicate", "duplicate", "duplicate"},
 			texts: [3]int{1, 1, 1}, stored: [3]int{1, 1, 1},
 		},
@@ -66,8 +66,8 @@ func TestRestore(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			far := house.NewFar(t, 0)
-			h := house.Parts(t, around(far))
+			far := testenv.NewSlowUpstream(t, 0)
+			h := testenv.Parts(t, around(far))
 			b := newBackup(t, h)
 			for _, service := range services {
 				h.StartService(t, service, service)
@@ -132,8 +132,8 @@ func TestRestore(t *testing.T) {
 }
 
 // around are the settings of a house whose world is far.
-func around(far *house.Far) func(*house.House) string {
-	return func(h *house.House) string {
+func around(far *testenv.SlowUpstream) func(*testenv.Env) string {
+	return func(h *testenv.Env) string {
 		host, port, _ := strings.Cut(h.Address("SIGNRELAY_SMTP_ADDR"), ":")
 		return fmt.Sprintf(`
 sources:
@@ -149,13 +149,13 @@ limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0}
 var services = []string{"ingest", "enricher", "shortener", "sms-sender", "email-sender"}
 
 // call is the provider's callback about the document, the same each time.
-func call(t *testing.T, h *house.House, document, want string) {
+func call(t *testing.T, h *testenv.Env, document, want string) {
 	t.Helper()
 	callAbout(t, h, document, "a-"+document, want)
 }
 
 // callAbout is call for a document that is sent several times on purpose.
-func callAbout(t *testing.T, h *house.House, document, activity, want string) {
+func callAbout(t *testing.T, h *testenv.Env, document, activity, want string) {
 	t.Helper()
 	body := fmt.Sprintf(`{"event_type":"request_sent","request":%[1]q,"activity":%[2]q,"id":"e-%[2]s"}`, document, activity)
 	status, answer := h.Callback(t, http.MethodPost, "/webhooks/clickwrap/demo", nil, http.Header{
@@ -167,7 +167,7 @@ func callAbout(t *testing.T, h *house.House, document, activity, want string) {
 }
 
 // waiting is how many texts wait for the SMS sender.
-func waiting(t *testing.T, h *house.House) int {
+func waiting(t *testing.T, h *testenv.Env) int {
 	t.Helper()
 	consumer, err := h.JetStream(t).Consumer(t.Context(), flow.Notify, flow.SMSSender)
 	if err != nil {
@@ -178,13 +178,13 @@ func waiting(t *testing.T, h *house.House) int {
 }
 
 // stored is how often the log has it that the document was sent.
-func stored(t *testing.T, h *house.House, document string) int {
+func stored(t *testing.T, h *testenv.Env, document string) int {
 	t.Helper()
 	return h.Count(t, flow.Signing, "signing.v1.*.*.document.sent."+document)
 }
 
 // marked tells whether a text about the document was sent that may be a second one.
-func marked(t *testing.T, h *house.House, document string) bool {
+func marked(t *testing.T, h *testenv.Env, document string) bool {
 	t.Helper()
 	for m, err := range (event.Log{JS: h.JetStream(t), Stream: flow.Signing}).Messages(t.Context(), "signing.v1.*.*.notification.sent."+document, time.Time{}) {
 		if err != nil {
@@ -203,7 +203,7 @@ func marked(t *testing.T, h *house.House, document string) bool {
 
 // letTimePass has the streams forget the ids of which they refuse a second message for two minutes: a provider calls again after
 // an hour.
-func letTimePass(t *testing.T, h *house.House) {
+func letTimePass(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	for _, name := range []string{flow.Signing, flow.Notify} {
 		h.ShortDuplicateWindow(t, name)
@@ -214,9 +214,9 @@ func letTimePass(t *testing.T, h *house.House) {
 // The user of the command line may take backups and restore them, on a server with an account for each party.
 func TestTheOperatorMay(t *testing.T) {
 	t.Parallel()
-	h := house.Guarded(t, around(house.NewFar(t, 0)))
+	h := testenv.Guarded(t, around(testenv.NewSlowUpstream(t, 0)))
 	b := newBackup(t, h)
-	h.StartService(t, "ingest", "ingest", house.As("ingest")...)
+	h.StartService(t, "ingest", "ingest", testenv.As("ingest")...)
 	call(t, h, "d-1", "accepted")
 	b.user = "operator"
 	b.take(t, h)
@@ -230,7 +230,7 @@ func TestTheOperatorMay(t *testing.T) {
 // Everything in one process keeps all it knows in one folder: a copy of it, taken while it is stopped, is consistent.
 func TestStandalone(t *testing.T) {
 	t.Parallel()
-	h := house.Standalone(t)
+	h := testenv.Standalone(t)
 	const sandboxed = "596f858584281715b3493d0c" // which the sandbox knows
 	callAbout(t, h, sandboxed, "a-1", "accepted")
 	h.Idle(t)

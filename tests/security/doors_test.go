@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // guesses is how many links one client may open in a minute here.
@@ -19,7 +19,7 @@ const guesses = 40
 // The doors of a whole Signrelay in one process, as a newcomer runs it: what is for operators is not where strangers are.
 func TestDoors(t *testing.T) {
 	t.Parallel()
-	h := house.Standalone(t, fmt.Sprintf("SIGNRELAY_SHORTENER_PER_MINUTE=%d", guesses))
+	h := testenv.Standalone(t, fmt.Sprintf("SIGNRELAY_SHORTENER_PER_MINUTE=%d", guesses))
 	admin := regexp.MustCompile(`"admin door is open".*?"addr":"([^"]+)"`).FindStringSubmatch(h.Processes["signrelay"].Output())
 	if admin == nil {
 		t.Fatal("the admin door is not open")
@@ -75,7 +75,7 @@ func get(t *testing.T, target string, headers ...string) answer {
 }
 
 // A page elsewhere that is open in the operator's browser must not play, forget, break or sign anything here.
-func sandboxFromElsewhere(t *testing.T, h *house.House) {
+func sandboxFromElsewhere(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	documents := h.Play(t, "clickwrap", "one-signer")
 	if len(documents) == 0 {
@@ -114,7 +114,7 @@ func sandboxFromElsewhere(t *testing.T, h *house.House) {
 }
 
 // A made-up code is answered the same whatever it looks like, so that nothing can be learnt from trying; and trying ends soon.
-func guessedLinks(t *testing.T, h *house.House) {
+func guessedLinks(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	h.Play(t, "clickwrap", "one-signer")
 	var code string
@@ -236,7 +236,7 @@ func foreignNames(t *testing.T, admin, sandbox string) {
 }
 
 // A browser sends a form to any port. Its lines must not be commands there.
-func crossProtocol(t *testing.T, h *house.House) {
+func crossProtocol(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	letter := "EHLO x\r\nMAIL FROM:<a@acme.example>\r\nRCPT TO:<smuggled@acme.example>\r\nDATA\r\nFrom: a@acme.example\r\nSubject: x\r\n\r\nx\r\n.\r\nQUIT\r\n"
 	talk := func(address, text string) string {
@@ -280,8 +280,8 @@ func crossProtocol(t *testing.T, h *house.House) {
 // Where the settings hide the sources, an answer does not tell one that exists from one that does not.
 func TestHiddenSources(t *testing.T) {
 	t.Parallel()
-	h := house.Standalone(t, "SIGNRELAY_HIDE_SOURCES=true")
-	open := house.Standalone(t)
+	h := testenv.Standalone(t, "SIGNRELAY_HIDE_SOURCES=true")
+	open := testenv.Standalone(t)
 	json, form := "application/json", "application/x-www-form-urlencoded"
 	for _, c := range []struct{ method, path, media, body string }{
 		{"POST", "/webhooks/clickwrap/%s", json, `{}`}, {"POST", "/webhooks/clickwrap/%s", "text/xml", `{}`}, {"PUT", "/webhooks/clickwrap/%s", json, `{}`},
@@ -290,7 +290,7 @@ func TestHiddenSources(t *testing.T) {
 		{"POST", "/webhooks/esign-v1/%s/all", form, "data=[]"}, {"POST", "/webhooks/esign-v1/%s/signed?token=x", form, "json_signed={}"}, {"POST", "/webhooks/esign-v1/%s", form, "data=[]"},
 		{"POST", "/receipts/vonage/%s", json, `{}`}, {"GET", "/receipts/vonage/%s?msisdn=1&sig=x", "", ""},
 	} {
-		say := func(h *house.House, source string) string {
+		say := func(h *testenv.Env, source string) string {
 			a, err := ask(c.method, h.IngestURL+fmt.Sprintf(c.path, source), http.Header{"Content-Type": {c.media}}, strings.NewReader(c.body))
 			if err != nil {
 				t.Fatal(err)

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // guard is what stops an attack. Without it, the attack's test must fail.
@@ -192,7 +192,7 @@ func TestGuards(t *testing.T) {
 		t.Run(strings.ReplaceAll(g.name, "/", " "), func(t *testing.T) {
 			t.Parallel()
 			cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-vet=off", "-timeout=5m", "-run", pattern(g.run), "./"+g.pkg)
-			cmd.Dir = filepath.Join(house.Root(), g.module)
+			cmd.Dir = filepath.Join(testenv.Root(), g.module)
 			cmd.Env = append(os.Environ(), "GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+" -overlay="+g.overlay(t)), "SIGNRELAY_TEST_GUARDS=")
 			output, err := cmd.CombinedOutput()
 			failed := "--- FAIL: "
@@ -224,7 +224,7 @@ func pattern(run string) string {
 // overlay returns a file for go build -overlay, with the guard removed from the file as it stands.
 func (g guard) overlay(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(house.Root(), g.file)
+	path := filepath.Join(testenv.Root(), g.file)
 	data, err := os.ReadFile(path)
 	must(t, err)
 	text := string(data)

@@ -15,7 +15,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/realtest"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // A recorded callback comes again when the memories have forgotten it: an attacker replays it, or the provider's own button sends
@@ -165,11 +165,11 @@ func newLateStand(t *testing.T) *stand {
 		t.Fatal(err)
 	}
 	s := &stand{world: newWorld(t), key: key}
-	s.House = house.Parts(t, s.settings)
+	s.Env = testenv.Parts(t, s.settings)
 	for _, name := range []string{"SIGNING", "NOTIFY"} {
 		s.ShortDuplicateWindow(t, name)
 	}
-	for _, name := range house.Services[1:] {
+	for _, name := range testenv.Services[1:] {
 		s.StartService(t, name, name)
 	}
 	return s

@@ -19,13 +19,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // Another user of the machine on which `signrelay run` runs reaches its broker's port, and neither the broker nor its data.
 func TestALocalUserBesideTheBroker(t *testing.T) { //nolint:tparallel // the last part stops what the others look at
 	t.Parallel()
-	h := house.Standalone(t)
+	h := testenv.Standalone(t)
 	read := func(name string) string {
 		text, err := os.ReadFile(filepath.Join(h.DataDir, name))
 		if err != nil {
@@ -139,7 +139,7 @@ func listening(t *testing.T, pid int) []string {
 // The settings' own user and password are those of the embedded server.
 func TestTheBrokersCredentialsAreThoseOfTheSettings(t *testing.T) {
 	t.Parallel()
-	h := house.Standalone(t, "SIGNRELAY_NATS_USER=acme", "SIGNRELAY_NATS_PASSWORD=correct-horse")
+	h := testenv.Standalone(t, "SIGNRELAY_NATS_USER=acme", "SIGNRELAY_NATS_PASSWORD=correct-horse")
 	for name, c := range map[string]struct {
 		user, password string
 		in             bool
@@ -167,7 +167,7 @@ func TestTheBrokersCredentialsAreThoseOfTheSettings(t *testing.T) {
 // refused.
 func start(t *testing.T, env []string, args ...string) (said string, refused bool) {
 	t.Helper()
-	program := house.Program(t, "signrelay") // which is built now, if this is its first use
+	program := testenv.Program(t, "signrelay") // which is built now, if this is its first use
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
@@ -368,7 +368,7 @@ func TestTheBrokerIsForThisMachineUnlessItHasCredentials(t *testing.T) {
 
 func closedPort(t *testing.T) int {
 	t.Helper()
-	_, port, err := net.SplitHostPort(house.FreeAddress(t))
+	_, port, err := net.SplitHostPort(testenv.FreeAddress(t))
 	must(t, err)
 	n, err := strconv.Atoi(port)
 	must(t, err)

@@ -11,14 +11,14 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // TestPumping has a house with the limits that hold by default: whoever writes numbers at the provider makes nobody rich.
 func TestPumping(t *testing.T) {
 	t.Parallel()
 	s := newWorldStand(t)
-	s.House = house.Parts(t, func(h *house.House) string { return strings.Replace(s.settings(h), unlimited, "", 1) })
+	s.Env = testenv.Parts(t, func(h *testenv.Env) string { return strings.Replace(s.settings(h), unlimited, "", 1) })
 	for _, name := range []string{"ingest", flow.Enricher, flow.Shortener, flow.SMSSender} {
 		s.StartService(t, name, name)
 	}

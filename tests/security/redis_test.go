@@ -18,18 +18,18 @@ import (
 	clickwrappack "github.com/signrelay/signrelay/libs/providers/clickwrap"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // redisThief is a connection to the house's Redis with a password that was stolen: a service's, or the administrator's.
-func redisThief(t *testing.T, h *house.House, user string) *redis.Client {
+func redisThief(t *testing.T, h *testenv.Env, user string) *redis.Client {
 	t.Helper()
 	o, err := redis.ParseURL(h.Redis.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if user != "default" {
-		o.Username, o.Password = user, house.PasswordOf(user)
+		o.Username, o.Password = user, testenv.PasswordOf(user)
 	}
 	client := redis.NewClient(o)
 	t.Cleanup(func() { _ = client.Close() })
@@ -37,9 +37,9 @@ func redisThief(t *testing.T, h *house.House, user string) *redis.Client {
 }
 
 // dedupeOf is ingest's memory, as a replica of ingest that has died used it.
-func dedupeOf(t *testing.T, h *house.House, client *redis.Client) dedupe.Store {
+func dedupeOf(t *testing.T, h *testenv.Env, client *redis.Client) dedupe.Store {
 	t.Helper()
-	o := dedupe.Options{Namespace: flow.IngestMemory, Lease: time.Millisecond, Remember: time.Hour, Waits: true, Ring: keyring.New([]string{house.MasterKey})}
+	o := dedupe.Options{Namespace: flow.IngestMemory, Lease: time.Millisecond, Remember: time.Hour, Waits: true, Ring: keyring.New([]string{testenv.MasterKey})}
 	return dedupe.NewGuard(dedupe.NewRedis(client, o), event.Log{JS: h.JetStream(t), Stream: flow.Signing}, nil, o)
 }
 
@@ -64,7 +64,7 @@ func visited(t *testing.T, document string) (body []byte, id string) {
 // callback is stored all the same, and is a duplicate when it comes again.
 func TestNoEventVanishesByAPasswordOfRedis(t *testing.T) {
 	t.Parallel()
-	h := house.Parts(t, house.AroundTheSandbox)
+	h := testenv.Parts(t, testenv.AroundTheSandbox)
 	h.StartService(t, "ingest", "ingest")
 	n := 0
 	send := func(body []byte) (int, any) {
@@ -115,7 +115,7 @@ func TestNoEventVanishesByAPasswordOfRedis(t *testing.T) {
 // confirmed. When the callbacks come again, each is stored.
 func TestNoConfirmationIsForgedUnderAKeyThatIsSeen(t *testing.T) {
 	t.Parallel()
-	h := house.Parts(t, house.AroundTheSandbox)
+	h := testenv.Parts(t, testenv.AroundTheSandbox)
 	h.StartService(t, "ingest", "ingest")
 	post := func(document string) (int, any) {
 		body, _ := visited(t, document)
@@ -160,7 +160,7 @@ func TestNoConfirmationIsForgedUnderAKeyThatIsSeen(t *testing.T) {
 // One key stops no source: the user of another service cannot write a source's limits, nor can the administrator compute their names.
 func TestNoSourceIsStoppedByAPasswordOfRedis(t *testing.T) {
 	t.Parallel()
-	h := house.Apart(t)
+	h := testenv.Apart(t)
 	far := strconv.FormatInt(time.Now().Add(24*time.Hour).UnixMicro(), 10)
 	names := []string{"signrelay:limit:{api/clickwrap/demo}:next", "signrelay:limit:{api/clickwrap/demo}:paused"}
 	for _, user := range []string{"ingest", "shortener", "sms-sender", "email-sender"} {

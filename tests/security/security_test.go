@@ -18,18 +18,18 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	house.Cleanup()
+	testenv.Cleanup()
 	os.Exit(status)
 }
 
 // stand is a house with a process a service, and a world around it that can be hostile.
 type stand struct {
-	*house.House
+	*testenv.Env
 	world   *world
 	key     *rsa.PrivateKey // the eSignature API's
 	answers answers
@@ -65,18 +65,18 @@ func newWorldStand(t *testing.T) *stand {
 func newStand(t *testing.T) *stand {
 	t.Helper()
 	s := newWorldStand(t)
-	s.House = house.Parts(t, s.settings)
-	for _, name := range house.Services[1:] { // the world is our own
+	s.Env = testenv.Parts(t, s.settings)
+	for _, name := range testenv.Services[1:] { // the world is our own
 		s.StartService(t, name, name)
 	}
-	kafka := house.Kafka(t, kfake.SeedTopics(1, "signrelay.signing.v1"))
+	kafka := testenv.Kafka(t, kfake.SeedTopics(1, "signrelay.signing.v1"))
 	s.kafka = kafka.ListenAddrs()[0]
 	s.StartService(t, flow.KafkaBridge, flow.KafkaBridge, "SIGNRELAY_KAFKA_BROKERS="+s.kafka)
 	return s
 }
 
 // settings log all there is to log, so that what is silent is silent at every level.
-func (s *stand) settings(h *house.House) string {
+func (s *stand) settings(h *testenv.Env) string {
 	public := x509.MarshalPKCS1PublicKey(&s.key.PublicKey)
 	certificate := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: public}))
 	var list strings.Builder

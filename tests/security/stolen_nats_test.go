@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // masterKey is the master key of the houses that have one.
@@ -24,11 +24,11 @@ const masterKey = "master-key-of-the-attacked-3f1c9d77"
 // that was sent, and makes no link of his own. Beside each service stands who may.
 func TestStolenNATSUser(t *testing.T) {
 	t.Parallel()
-	h := house.Guarded(t, func(h *house.House) string {
-		return house.AroundTheSandbox(h) + fmt.Sprintf("master_key: %q\n", masterKey)
+	h := testenv.Guarded(t, func(h *testenv.Env) string {
+		return testenv.AroundTheSandbox(h) + fmt.Sprintf("master_key: %q\n", masterKey)
 	})
-	for _, name := range house.Services {
-		h.StartService(t, name, name, house.As(name)...)
+	for _, name := range testenv.Services {
+		h.StartService(t, name, name, testenv.As(name)...)
 	}
 	h.Play(t, "clickwrap", "two-signers")
 	h.Play(t, "pleasesign", "one-signer")
@@ -80,7 +80,7 @@ func TestStolenNATSUser(t *testing.T) {
 }
 
 // sentLinks are the links that people were sent, once all have been.
-func sentLinks(t *testing.T, h *house.House) []string {
+func sentLinks(t *testing.T, h *testenv.Env) []string {
 	t.Helper()
 	found := map[string]bool{}
 	h.Until(t, "links of both providers have come", func() bool {
@@ -113,9 +113,9 @@ type thief struct {
 	fenced chan struct{}
 }
 
-func steal(t *testing.T, h *house.House, name string) *thief {
+func steal(t *testing.T, h *testenv.Env, name string) *thief {
 	t.Helper()
-	nc, err := nats.Connect(h.NATSURL, nats.UserInfo(name, house.PasswordOf(name)), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	nc, err := nats.Connect(h.NATSURL, nats.UserInfo(name, testenv.PasswordOf(name)), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
@@ -233,7 +233,7 @@ func (s *thief) fence() {
 
 // plantsNothing is the shortener's user, who may write to its bucket: without the master key he makes no link that opens. With one, he
 // would have our own address lead to a page of his, or be given anybody's signing address at a click.
-func plantsNothing(t *testing.T, h *house.House, sent string) {
+func plantsNothing(t *testing.T, h *testenv.Env, sent string) {
 	t.Helper()
 	thief := steal(t, h, flow.Shortener)
 	js, err := jetstream.New(thief.nc)
@@ -277,7 +277,7 @@ func plantsNothing(t *testing.T, h *house.House, sent string) {
 }
 
 // documentOf is the id of a document of PleaseSign's in the log.
-func documentOf(t *testing.T, h *house.House) string {
+func documentOf(t *testing.T, h *testenv.Env) string {
 	t.Helper()
 	s, err := h.JetStream(t).Stream(t.Context(), flow.Signing)
 	if err != nil {

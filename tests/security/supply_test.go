@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // The Vonage SDK brings golang-jwt v3, whose parser has a known weakness (GO-2025-3553) and no fixed version. The linker leaves
@@ -20,7 +20,7 @@ func TestNoProgramParsesTokens(t *testing.T) {
 	for _, name := range []string{"sms-sender", "signrelay"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			symbols, err := exec.CommandContext(t.Context(), "go", "tool", "nm", house.Program(t, name)).Output()
+			symbols, err := exec.CommandContext(t.Context(), "go", "tool", "nm", testenv.Program(t, name)).Output()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -41,7 +41,7 @@ func TestNoProgramParsesTokens(t *testing.T) {
 func TestWhatABuildTakesFromOthersIsNamedByDigest(t *testing.T) {
 	t.Parallel()
 	read := func(name string) string {
-		text, err := os.ReadFile(filepath.Join(house.Root(), name))
+		text, err := os.ReadFile(filepath.Join(testenv.Root(), name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +94,7 @@ func TestImagesAndReleasesAreBuiltAlike(t *testing.T) {
 	t.Parallel()
 	var found []string
 	for name, pattern := range map[string]string{"Dockerfile": `(?m)^ARG GO_RELEASE=(\S+)`, "Makefile": `(?m)^GO_RELEASE +:= (\S+)`} {
-		text, err := os.ReadFile(filepath.Join(house.Root(), name))
+		text, err := os.ReadFile(filepath.Join(testenv.Root(), name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +112,7 @@ func TestImagesAndReleasesAreBuiltAlike(t *testing.T) {
 func TestAReleaseHasTheNameThatItIsGiven(t *testing.T) {
 	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), "make", "--dry-run", "images")
-	cmd.Dir, cmd.Env = house.Root(), append(os.Environ(), "VERSION=v9.8.7-two-tags")
+	cmd.Dir, cmd.Env = testenv.Root(), append(os.Environ(), "VERSION=v9.8.7-two-tags")
 	said, err := cmd.CombinedOutput()
 	if err != nil || !bytes.Contains(said, []byte("--build-arg VERSION=v9.8.7-two-tags ")) {
 		t.Errorf("%v: %s", err, said)

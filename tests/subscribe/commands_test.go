@@ -14,13 +14,13 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
-	"github.com/signrelay/signrelay/tests/house"
 	"github.com/signrelay/signrelay/tests/subscribe"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 func TestMain(m *testing.M) {
 	status := m.Run()
-	house.Cleanup()
+	testenv.Cleanup()
 	os.Exit(status)
 }
 
@@ -42,7 +42,7 @@ func TestEveryCommandOfThePageIsRun(t *testing.T) {
 
 // team is a team with a copy of the log: ten events, in turn of two documents, the odd ones of them signatures.
 type team struct {
-	*house.House
+	*testenv.Env
 	t     *testing.T
 	shell *subscribe.Shell
 	next  int
@@ -50,8 +50,8 @@ type team struct {
 
 func newTeam(t *testing.T) *team {
 	t.Helper()
-	h := house.Guarded(t, house.AroundTheSandbox)
-	password := house.PasswordOf("billing")
+	h := testenv.Guarded(t, testenv.AroundTheSandbox)
+	password := testenv.PasswordOf("billing")
 	h.CopyLog(t, "billing")
 	var env []string
 	for _, line := range subscribe.Commands(t, "export") {
@@ -60,7 +60,7 @@ func newTeam(t *testing.T) *team {
 				"$NATS_URL", h.NATSURL, "$NATS_USER", "billing", "$NATS_PASSWORD", password).Replace(variable))
 		}
 	}
-	x := &team{House: h, t: t, shell: subscribe.NewShell(t, env...)}
+	x := &team{Env: h, t: t, shell: subscribe.NewShell(t, env...)}
 	for range 10 {
 		x.publish()
 	}
@@ -102,7 +102,7 @@ var odd = command{shows: []string{"event-1\n", "event-9\n"}, hides: []string{"ev
 func TestTheNATSCommandLine(t *testing.T) {
 	t.Parallel()
 	x := newTeam(t)
-	x.shell.WithTool("nats", house.NATSCLI(t))
+	x.shell.WithTool("nats", testenv.NATSCLI(t))
 	all := command{shows: []string{"event-0\n", "event-9\n"}}
 	does := map[string]command{
 		"--new 'signing.v1.*.*.recipient.signed.>'": {shows: []string{"recipient.signed"}, hides: []string{"event-9\n", "recipient.opened"}, live: true},
@@ -147,7 +147,7 @@ func (x *team) hidden(line, said string, c command) {
 func TestOurCommandLine(t *testing.T) {
 	t.Parallel()
 	x := newTeam(t)
-	x.shell.WithTool("signrelay", house.Program(t, "signrelay"))
+	x.shell.WithTool("signrelay", testenv.Program(t, "signrelay"))
 	for _, line := range subscribe.Commands(t, "signrelay") {
 		switch line {
 		case "signrelay tail --json 'signing.v1.*.*.recipient.signed.>'":

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 var (
@@ -19,7 +19,7 @@ var (
 // Blocks are the page's blocks of a language, in their order.
 func Blocks(t *testing.T, language string) (blocks []string) {
 	t.Helper()
-	page, err := os.ReadFile(filepath.Join(house.Root(), "docs", "subscribe.md"))
+	page, err := os.ReadFile(filepath.Join(testenv.Root(), "docs", "subscribe.md"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/servicetest"
 	"github.com/signrelay/signrelay/tests/examples"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // Shell is where a reader of the page sits: a folder with proto/ and examples/ in it, and the tools on the path.
@@ -33,7 +33,7 @@ func NewShell(t *testing.T, env ...string) *Shell {
 		t.Fatal(err)
 	}
 	for _, folder := range []string{"proto", "examples"} {
-		s.link(filepath.Join(house.Root(), folder), folder)
+		s.link(filepath.Join(testenv.Root(), folder), folder)
 	}
 	return s
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/realtest"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
-	"github.com/signrelay/signrelay/tests/house"
 	"github.com/signrelay/signrelay/tests/subscribe"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 // The page's own lines stand between the marks below.
@@ -61,7 +61,7 @@ func TestEverySnippetOfThePageIsRun(t *testing.T) {
 		}
 		var sources []string
 		for _, file := range files {
-			source, err := os.ReadFile(filepath.Join(house.Root(), file))
+			source, err := os.ReadFile(filepath.Join(testenv.Root(), file))
 			if err != nil {
 				t.Fatal(err)
 			}

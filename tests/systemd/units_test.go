@@ -15,7 +15,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/libs/service"
-	"github.com/signrelay/signrelay/tests/house"
+	"github.com/signrelay/signrelay/tests/testenv"
 )
 
 const (
@@ -23,7 +23,7 @@ const (
 	drain     = 27                          // seconds that a service takes at most to end: 25 to finish its work, 2 for its last traces
 )
 
-func folder() string { return filepath.Join(house.Root(), "deployments", "systemd") }
+func folder() string { return filepath.Join(testenv.Root(), "deployments", "systemd") }
 
 // unit is the directives of a unit, those that all have included, in the order in which systemd reads them.
 type unit map[string][]string
@@ -69,11 +69,11 @@ func units(t *testing.T) map[string]unit {
 
 func TestThereIsAUnitForEachService(t *testing.T) {
 	t.Parallel()
-	folders, err := os.ReadDir(filepath.Join(house.Root(), "services"))
+	folders, err := os.ReadDir(filepath.Join(testenv.Root(), "services"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	operate, err := os.ReadFile(filepath.Join(house.Root(), "docs", "operate.md"))
+	operate, err := os.ReadFile(filepath.Join(testenv.Root(), "docs", "operate.md"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ const Name = "clickwrap"
 var Pack = pack.Pack{
 	Name: Name,
 	// The operator configures in Clickwrap whether it calls with POST (JSON) or GET (the fields in the query).
-	Doors: []pack.Door{{
+	Routes: []pack.Route{{
 		Path:         "",
 		Methods:      []string{http.MethodPost, http.MethodGet},
 		ContentTypes: []string{"application/json"},

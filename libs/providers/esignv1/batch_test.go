@@ -123,7 +123,7 @@ func TestAByteOrderMarkIsSkipped(t *testing.T) {
 			continue
 		}
 		e := events(t, w, r, v)[0]
-		if r.Door == "/all" && e.GetId() != want || r.Door == "/signed" && e.GetDocument().GetTitle() != "Lease" {
+		if r.Route == "/all" && e.GetId() != want || r.Route == "/signed" && e.GetDocument().GetTitle() != "Lease" {
 			t.Errorf("%s: %v", name, e)
 		}
 	}

@@ -24,7 +24,7 @@ var forms = []string{"application/x-www-form-urlencoded", "multipart/form-data"}
 // Pack is everything about the eSignature API v1.
 var Pack = pack.Pack{
 	Name: Name,
-	Doors: []pack.Door{
+	Routes: []pack.Route{
 		{Path: doorAll, Methods: []string{http.MethodPost}, ContentTypes: forms},
 		{Path: doorSigned, Methods: []string{http.MethodPost}, ContentTypes: forms},
 	},

@@ -483,7 +483,7 @@ func newWebhook(t *testing.T, settings config.Webhook) pack.Webhook {
 func post(door, body string) pack.Request {
 	return pack.Request{
 		Method:     http.MethodPost,
-		Door:       door,
+		Route:      door,
 		Header:     http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
 		Query:      url.Values{},
 		Body:       []byte(body),

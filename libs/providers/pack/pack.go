@@ -18,8 +18,8 @@ import (
 type Pack struct {
 	// Name is the provider's name in settings, URLs and subjects: [a-z0-9-].
 	Name string
-	// Doors are the routes below /webhooks/<provider>/<source> that receive its callbacks.
-	Doors []Door
+	// Routes are the routes below /webhooks/<provider>/<source> that receive its callbacks.
+	Routes []Route
 	// Webhook makes the pure half for one source. It fails if the source's settings cannot authenticate a request; the error names the
 	// missing key.
 	Webhook func(config.Source) (Webhook, error)
@@ -36,8 +36,8 @@ type Pack struct {
 	Samples fs.FS
 }
 
-// Door is one route that a provider calls.
-type Door struct {
+// Route is one route that a provider calls.
+type Route struct {
 	Path         string   // below the source: "" or "/all"
 	Methods      []string // POST, GET
 	ContentTypes []string // accepted media types; a request without a Content-Type is accepted too
@@ -46,7 +46,7 @@ type Door struct {
 // Request is one callback, with its parts separate: a value in the query is never taken for a header, nor the reverse.
 type Request struct {
 	Method     string
-	Door       string // the Door's Path
+	Route      string // the Route's Path
 	Header     http.Header
 	Query      url.Values
 	RawQuery   string // the query as received

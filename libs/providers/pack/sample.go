@@ -56,7 +56,7 @@ func ReadSample(samples fs.FS, name string) (Sample, error) {
 		return Sample{}, fmt.Errorf("sample %s: the path is not /webhooks/<provider>/<source>", name)
 	}
 	if len(parts) == 5 {
-		s.Request.Door = "/" + parts[4]
+		s.Request.Route = "/" + parts[4]
 	}
 	s.Request.Method, s.Request.Query = words[0], target.Query()
 

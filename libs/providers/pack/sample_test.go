@@ -23,7 +23,7 @@ func TestReadSample(t *testing.T) {
 	for name, want := range map[string]pack.Sample{
 		"post": {Name: "post", About: "From the guide,\npage 2.\n", Request: pack.Request{
 			Method: http.MethodPost,
-			Door:   "/all",
+			Route:  "/all",
 			Header: http.Header{"Content-Type": {"text/plain"}, "X-A": {"1:2", "3"}},
 			Query:  url.Values{"token": {"demo"}},
 			Body:   []byte("line one\n\nline two"),

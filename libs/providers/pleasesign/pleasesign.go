@@ -15,7 +15,7 @@ const Name = "pleasesign"
 // Pack is everything about PleaseSign.
 var Pack = pack.Pack{
 	Name: Name,
-	Doors: []pack.Door{{
+	Routes: []pack.Route{{
 		Path:         "",
 		Methods:      []string{http.MethodPost},
 		ContentTypes: []string{"application/json"},

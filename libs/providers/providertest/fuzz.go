@@ -17,8 +17,8 @@ func Fuzz(f *testing.F, p pack.Pack, s Setup) {
 	for _, name := range recordings(f, p) {
 		r := request(f, p, s, name)
 		door := 0
-		for i, d := range p.Doors {
-			if d.Path == r.Door {
+		for i, d := range p.Routes {
+			if d.Path == r.Route {
 				door = i
 			}
 		}
@@ -30,7 +30,7 @@ func Fuzz(f *testing.F, p pack.Pack, s Setup) {
 		values, _ := url.ParseQuery(query)
 		r := pack.Request{
 			Method:     http.MethodPost,
-			Door:       p.Doors[int(door)%len(p.Doors)].Path,
+			Route:      p.Routes[int(door)%len(p.Routes)].Path,
 			Header:     http.Header{},
 			Query:      values,
 			Body:       body,

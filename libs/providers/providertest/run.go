@@ -61,9 +61,9 @@ func recording(t *testing.T, p pack.Pack, s Setup, name string) {
 	r := request(t, p, s, name)
 
 	t.Run("its route exists", func(t *testing.T) {
-		i := slices.IndexFunc(p.Doors, func(d pack.Door) bool { return d.Path == r.Door })
-		if i < 0 || !slices.Contains(p.Doors[i].Methods, r.Method) {
-			t.Errorf("no route %q accepts %s", r.Door, r.Method)
+		i := slices.IndexFunc(p.Routes, func(d pack.Route) bool { return d.Path == r.Route })
+		if i < 0 || !slices.Contains(p.Routes[i].Methods, r.Method) {
+			t.Errorf("no route %q accepts %s", r.Route, r.Method)
 		}
 	})
 

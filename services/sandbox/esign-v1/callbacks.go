@@ -114,5 +114,5 @@ func formRequest(door string, form url.Values, header http.Header) pack.Request 
 		form.Del("signed")
 		body = form.Encode() + "&signed=" + signature
 	}
-	return pack.Request{Method: http.MethodPost, Door: door, Header: header, Body: []byte(body), ReceivedAt: time.Now()}
+	return pack.Request{Method: http.MethodPost, Route: door, Header: header, Body: []byte(body), ReceivedAt: time.Now()}
 }

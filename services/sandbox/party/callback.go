@@ -122,7 +122,7 @@ func (s *Callbacks) send(ctx context.Context, source config.Source, c Callback) 
 		return outcome, fmt.Errorf("sign %s for source %s: %w", c.Event, source.Name, err)
 	}
 	c.Request = signed
-	address := s.ingest + "/webhooks/" + source.Provider + "/" + source.Name + c.Request.Door
+	address := s.ingest + "/webhooks/" + source.Provider + "/" + source.Name + c.Request.Route
 	if len(c.Request.Query) > 0 {
 		address += "?" + c.Request.Query.Encode()
 	}

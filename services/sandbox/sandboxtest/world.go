@@ -423,7 +423,7 @@ func Normalized(t *testing.T, calls []Call) []Event {
 	for _, c := range calls {
 		p, w, door := ReaderOf(t, c)
 		r := pack.Request{
-			Method: http.MethodPost, Door: door, Header: c.Header, Query: c.Query, RawQuery: c.Query.Encode(), Body: []byte(c.Body), ReceivedAt: c.At,
+			Method: http.MethodPost, Route: door, Header: c.Header, Query: c.Query, RawQuery: c.Query.Encode(), Body: []byte(c.Body), ReceivedAt: c.At,
 		}
 		v, err := w.Verify(r)
 		if err != nil {

@@ -61,10 +61,10 @@ func (e *examination) ingest(ctx context.Context) []Finding {
 		return nil
 	}
 	p, known := providers.ByName(e.cfg.Sources[0].Provider)
-	if !known || len(p.Doors) == 0 {
+	if !known || len(p.Routes) == 0 {
 		return nil
 	}
-	return []Finding{e.door(ctx, "ingest", http.MethodPost, e.IngestURL+"/webhooks/"+p.Name+"/"+nobodysSource+p.Doors[0].Path, http.StatusNotFound,
+	return []Finding{e.door(ctx, "ingest", http.MethodPost, e.IngestURL+"/webhooks/"+p.Name+"/"+nobodysSource+p.Routes[0].Path, http.StatusNotFound,
 		"is ingest running, and does --ingest-url lead to ingest.addr?")}
 }
 

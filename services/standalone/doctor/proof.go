@@ -93,7 +93,7 @@ func (p Proof) Prove(ctx context.Context, cfg config.Config, js jetstream.JetStr
 		if err != nil {
 			return Outcome{}, err
 		}
-		r.callbacks = append(r.callbacks, &callback{request: request, mark: at, address: p.IngestURL + "/webhooks/" + t.pack.Name + "/" + t.source.Name + request.Door})
+		r.callbacks = append(r.callbacks, &callback{request: request, mark: at, address: p.IngestURL + "/webhooks/" + t.pack.Name + "/" + t.source.Name + request.Route})
 	}
 	if err := r.bring(ctx); err != nil {
 		return Outcome{}, err

@@ -91,7 +91,7 @@ func sourceOf(cfg config.Config, provider string) config.Source {
 }
 
 func post(ctx context.Context, url string, r pack.Request) (status int, ids []string, err error) {
-	req, err := http.NewRequestWithContext(ctx, r.Method, url+r.Door+"?"+r.Query.Encode(), bytes.NewReader(r.Body))
+	req, err := http.NewRequestWithContext(ctx, r.Method, url+r.Route+"?"+r.Query.Encode(), bytes.NewReader(r.Body))
 	if err != nil {
 		return 0, nil, err
 	}

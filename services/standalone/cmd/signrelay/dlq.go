@@ -33,13 +33,13 @@ func dlqShowFlags(fs *flag.FlagSet) {
 	fs.Bool("body", false, "the body alone, byte for byte; on a terminal, control characters are escaped")
 }
 
-func candidateOf(l stage.Letter) candidate {
+func candidateOf(l stage.DeadLetter) candidate {
 	return candidate{number: l.Number, stage: l.Stage, reason: l.Reason, source: aboutOf(l).source, at: l.Buried}
 }
 
 // selectedLetters reads DLQ once and returns what keep makes of each selected letter, oldest first. The letters' content is not kept:
 // it may be larger than the memory.
-func selectedLetters[T any](ctx context.Context, letters stage.Letters, s selection, keep func(stage.Letter) T) ([]T, error) {
+func selectedLetters[T any](ctx context.Context, letters stage.DeadLetters, s selection, keep func(stage.DeadLetter) T) ([]T, error) {
 	kept := map[uint64]T{}
 	for letter, err := range letters.All(ctx) {
 		if err != nil {
@@ -57,13 +57,13 @@ func selectedLetters[T any](ctx context.Context, letters stage.Letters, s select
 }
 
 // withoutContent is what a plan keeps of a letter.
-func withoutContent(l stage.Letter) stage.Letter {
+func withoutContent(l stage.DeadLetter) stage.DeadLetter {
 	l.Data, l.Header, l.Error, l.Stack = nil, nil, "", ""
 	return l
 }
 
 // missingLetters is the error of numbers that the DLQ does not hold.
-func missingLetters(s selection, found []stage.Letter) error {
+func missingLetters(s selection, found []stage.DeadLetter) error {
 	numbers := make([]uint64, len(found))
 	for i, l := range found {
 		numbers[i] = l.Number
@@ -96,7 +96,7 @@ type buried struct {
 	Bytes    int       `json:"bytes"`
 }
 
-func describeLetter(l stage.Letter) buried {
+func describeLetter(l stage.DeadLetter) buried {
 	a := aboutOf(l)
 	return buried{
 		Number: l.Number, Stage: l.Stage, Reason: l.Reason, Error: l.Error, Fault: l.Fault, Attempts: l.Attempts, Replays: l.Replays,
@@ -115,7 +115,7 @@ func dlqList(ctx context.Context, c *call) error {
 		return err
 	}
 	defer done()
-	all, err := selectedLetters(ctx, stage.Letters{JS: js}, s, describeLetter)
+	all, err := selectedLetters(ctx, stage.DeadLetters{JS: js}, s, describeLetter)
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func dlqShow(ctx context.Context, c *call) error {
 		return err
 	}
 	defer done()
-	letter, err := stage.Letters{JS: js}.One(ctx, wanted)
+	letter, err := stage.DeadLetters{JS: js}.One(ctx, wanted)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return fmt.Errorf("the DLQ holds no number %d", wanted)
@@ -166,7 +166,7 @@ func dlqShow(ctx context.Context, c *call) error {
 }
 
 // showLetter prints all but the body, which holds names, addresses and links.
-func (c *call) showLetter(l stage.Letter) error {
+func (c *call) showLetter(l stage.DeadLetter) error {
 	b := describeLetter(l)
 	for _, line := range []struct {
 		name  string
@@ -212,7 +212,7 @@ func dlqDrop(ctx context.Context, c *call) error {
 		return err
 	}
 	defer done()
-	letters := stage.Letters{JS: js}
+	letters := stage.DeadLetters{JS: js}
 	all, err := selectedLetters(ctx, letters, s, withoutContent)
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ type about struct {
 	channel          string // of a message: "sms"
 }
 
-func aboutOf(l stage.Letter) about {
+func aboutOf(l stage.DeadLetter) about {
 	if event.InLog(l.Subject) {
 		at, _ := event.ParseSubject(l.Subject)
 		return aboutEvent(about{source: at.Source, provider: at.Provider, document: at.Document}, l.Data)

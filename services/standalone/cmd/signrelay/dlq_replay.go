@@ -39,16 +39,16 @@ func dlqReplay(ctx context.Context, c *call) error {
 		return err
 	}
 	defer done()
-	letters := stage.Letters{JS: js}
+	letters := stage.DeadLetters{JS: js}
 	var p letterPlan
-	all, err := selectedLetters(ctx, letters, s, func(l stage.Letter) stage.Letter {
+	all, err := selectedLetters(ctx, letters, s, func(l stage.DeadLetter) stage.DeadLetter {
 		p.add(l)
 		return withoutContent(l)
 	})
 	if err != nil {
 		return err
 	}
-	all = slices.DeleteFunc(slices.Clone(all), func(l stage.Letter) bool { return l.Gone })
+	all = slices.DeleteFunc(slices.Clone(all), func(l stage.DeadLetter) bool { return l.Gone })
 	left := missingLetters(s, append(slices.Clone(all), p.gone...))
 	if len(p.gone) > 0 {
 		numbers := make([]uint64, len(p.gone))
@@ -69,7 +69,7 @@ func dlqReplay(ctx context.Context, c *call) error {
 	return errors.Join(c.confirmed(ctx, p.plan(), "replayed", steps), left)
 }
 
-func replayLetter(ctx context.Context, letters stage.Letters, planned stage.Letter) error {
+func replayLetter(ctx context.Context, letters stage.DeadLetters, planned stage.DeadLetter) error {
 	letter, err := letters.Again(ctx, planned)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return stayError{errors.New("the DLQ does not hold it any more")}
@@ -86,7 +86,7 @@ func replayLetter(ctx context.Context, letters stage.Letters, planned stage.Lett
 
 // requested is what the log hears: that an operator gave a dead letter back to its stage. Its id is one for each replay,
 // however often that is begun.
-func requested(ctx context.Context, l stage.Letter, at time.Time) (*nats.Msg, error) {
+func requested(ctx context.Context, l stage.DeadLetter, at time.Time) (*nats.Msg, error) {
 	replay, a := strconv.Itoa(l.Replays+1), aboutOf(l)
 	e := &signingv1.SigningEvent{
 		Id: event.DerivedID(l.ID, l.Stage, "replay/"+replay), Source: a.source, Provider: a.provider, Type: event.ReplayRequested,
@@ -105,7 +105,7 @@ func requested(ctx context.Context, l stage.Letter, at time.Time) (*nats.Msg, er
 // letterPlan is what a replay of dead letters will do, in counts.
 type letterPlan struct {
 	n        int
-	gone     []stage.Letter
+	gone     []stage.DeadLetter
 	unknown  int
 	events   int            // for the enricher, which makes messages of them
 	messages map[string]int // by channel
@@ -119,7 +119,7 @@ type letterRow struct {
 	people      map[string]bool
 }
 
-func (p *letterPlan) add(l stage.Letter) {
+func (p *letterPlan) add(l stage.DeadLetter) {
 	if l.Gone {
 		p.gone = append(p.gone, withoutContent(l))
 		return

@@ -25,36 +25,36 @@ func encoded(t *testing.T, m proto.Message) []byte {
 }
 
 // text is a dead letter about a text message to that number.
-func text(t *testing.T, number uint64, mobile string) stage.Letter {
+func text(t *testing.T, number uint64, mobile string) stage.DeadLetter {
 	t.Helper()
 	n := &notifyv1.Notification{
 		Id: "n", DocumentId: "a.b", Kind: notifyv1.Kind_KIND_INVITATION, Channel: notifyv1.Channel_CHANNEL_SMS,
 		To: &notifyv1.Person{RecipientId: "r1", FirstName: "Eric", Mobile: mobile},
 	}
-	return stage.Letter{Number: number, Stage: "sms-sender", Reason: "permanent", Input: stage.Input{
+	return stage.DeadLetter{Number: number, Stage: "sms-sender", Reason: "permanent", Input: stage.Input{
 		ID: "n", Subject: "notify.v1.send.sms.acme.clickwrap.YS5i", Stream: "NOTIFY", Sequence: number, Data: encoded(t, n),
 	}}
 }
 
-func happened(t *testing.T, number uint64) stage.Letter {
+func happened(t *testing.T, number uint64) stage.DeadLetter {
 	t.Helper()
 	e := &signingv1.SigningEvent{Id: "e", Type: "document.sent", Document: &signingv1.Document{Id: "d1"}}
-	return stage.Letter{Number: number, Stage: "enricher", Input: stage.Input{
+	return stage.DeadLetter{Number: number, Stage: "enricher", Input: stage.Input{
 		ID: "e", Subject: "signing.v1.acme.clickwrap.document.sent.d1", Data: encoded(t, e),
 	}}
 }
 
-func garbled(number uint64, subject string) stage.Letter {
-	return stage.Letter{Number: number, Stage: "email-sender", Input: stage.Input{ID: "g", Subject: subject, Data: []byte("\xff")}}
+func garbled(number uint64, subject string) stage.DeadLetter {
+	return stage.DeadLetter{Number: number, Stage: "email-sender", Input: stage.Input{ID: "g", Subject: subject, Data: []byte("\xff")}}
 }
 
 func TestThePlanCountsAndNamesNobody(t *testing.T) {
 	t.Parallel()
 	unknown := text(t, 4, "+13175550187")
 	unknown.Unknown = true
-	gone := stage.Letter{Number: 7, Stage: "sms-sender", Gone: true}
+	gone := stage.DeadLetter{Number: 7, Stage: "sms-sender", Gone: true}
 	var p letterPlan
-	for _, l := range []stage.Letter{
+	for _, l := range []stage.DeadLetter{
 		garbled(1, "notify.v1.send.email.acme.clickwrap.d1"),
 		text(t, 2, "+13175551234"), text(t, 3, "+13175551234"), unknown, happened(t, 5), gone,
 	} {

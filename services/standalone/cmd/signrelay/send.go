@@ -89,7 +89,7 @@ func sourceToSendAs(cfg config.Config, provider, name string) (config.Source, er
 }
 
 func post(ctx context.Context, c *call, base string, r pack.Request) error {
-	target := base + r.Door
+	target := base + r.Route
 	if len(r.Query) > 0 {
 		target += "?" + r.Query.Encode()
 	}

@@ -1,4 +1,4 @@
-package house
+package testenv
 
 import (
 	"os"
@@ -12,32 +12,32 @@ import (
 
 // Guarded is Parts on a NATS server as deployments/nats sets it up, with accounts. Everybody's password is PasswordOf; the house's
 // own connection and its commands are the operator's.
-func Guarded(t testing.TB, settings func(*House) string) *House {
+func Guarded(t testing.TB, settings func(*Env) string) *Env {
 	t.Helper()
 	return GuardedBy(t, settings, filepath.Join(Root(), "deployments", "nats"))
 }
 
 // GuardedBy is Guarded by files of the test's own.
-func GuardedBy(t testing.TB, settings func(*House) string, files string) *House {
+func GuardedBy(t testing.TB, settings func(*Env) string, files string) *Env {
 	t.Helper()
-	h := guarded(t)
-	h.startNATS(t, node{deployed: filepath.Join(files, "nats.conf"), env: passwords()})
-	h.provision(t, settings(h))
-	return h
+	e := guarded(t)
+	e.startNATS(t, node{deployed: filepath.Join(files, "nats.conf"), env: passwords()})
+	e.provision(t, settings(e))
+	return e
 }
 
 // GuardedCluster is Cluster as deployments/nats sets it up, with accounts.
-func GuardedCluster(t testing.TB, settings func(*House) string) *House {
+func GuardedCluster(t testing.TB, settings func(*Env) string) *Env {
 	t.Helper()
 	return cluster(t, guarded(t), settings, node{deployed: filepath.Join(Root(), "deployments", "nats", "cluster.conf"), env: passwords()})
 }
 
-func guarded(t testing.TB) *House {
+func guarded(t testing.TB) *Env {
 	t.Helper()
-	h := newHouse(t)
-	h.credentials = nats.UserInfo(flow.Operator, PasswordOf(flow.Operator))
-	h.env = append(h.env, As(flow.Operator)...)
-	return h
+	e := newEnv(t)
+	e.credentials = nats.UserInfo(flow.Operator, PasswordOf(flow.Operator))
+	e.env = append(e.env, As(flow.Operator)...)
+	return e
 }
 
 // passwords is the environment of a NATS server with accounts: those of the services, and two teams'.
@@ -57,9 +57,9 @@ func passwords() []string {
 func PasswordOf(user string) string { return "password-of-" + user }
 
 // CopyLog has a team's copy of the log made, as docs/operate.md says.
-func (h *House) CopyLog(t testing.TB, team string) {
+func (e *Env) CopyLog(t testing.TB, team string) {
 	t.Helper()
-	if said, err := h.CommandWith(t, As(team), "provision", "--copy"); err != nil {
+	if said, err := e.CommandWith(t, As(team), "provision", "--copy"); err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}
 }

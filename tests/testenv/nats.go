@@ -1,4 +1,4 @@
-package house
+package testenv
 
 import (
 	"context"
@@ -30,63 +30,63 @@ type node struct {
 }
 
 // startNATS runs the real server as a process, with what is special about it.
-func (h *House) startNATS(t testing.TB, special node) {
+func (e *Env) startNATS(t testing.TB, special node) {
 	t.Helper()
-	h.node = special
-	h.node.name, h.node.addr, h.node.monitor = "nats", strings.TrimPrefix(h.NATSURL, "nats://"), FreeAddress(t)
-	h.node.dir, h.node.sync = filepath.Join(h.DataDir, "nats"), "always"
-	if h.lazySync {
-		h.node.sync = "2m"
+	e.node = special
+	e.node.name, e.node.addr, e.node.monitor = "nats", strings.TrimPrefix(e.NATSURL, "nats://"), FreeAddress(t)
+	e.node.dir, e.node.sync = filepath.Join(e.DataDir, "nats"), "always"
+	if e.lazySync {
+		e.node.sync = "2m"
 	}
-	h.startNode(t, h.node)
+	e.startNode(t, e.node)
 }
 
 // RestartNATS ends the server and starts it on the same streams with so much room on its disk ("120KB"); with none named,
 // with all there is.
-func (h *House) RestartNATS(t testing.TB, room string) {
+func (e *Env) RestartNATS(t testing.TB, room string) {
 	t.Helper()
-	h.Processes["nats"].Stop()
-	h.node.room = room
-	h.node.write(t)
-	h.Processes["nats"].Start()
+	e.Processes["nats"].Stop()
+	e.node.room = room
+	e.node.write(t)
+	e.Processes["nats"].Start()
 }
 
 // NATSMonitor is where the server, where there is one alone, tells of itself.
-func (h *House) NATSMonitor() string { return "http://" + h.node.monitor }
+func (e *Env) NATSMonitor() string { return "http://" + e.node.monitor }
 
 // Cluster is Parts on a cluster of three NATS servers, whose streams have three replicas.
-func Cluster(t testing.TB, settings func(*House) string) *House {
+func Cluster(t testing.TB, settings func(*Env) string) *Env {
 	t.Helper()
-	return cluster(t, newHouse(t), settings, node{})
+	return cluster(t, newEnv(t), settings, node{})
 }
 
-func cluster(t testing.TB, h *House, settings func(*House) string, special node) *House {
+func cluster(t testing.TB, e *Env, settings func(*Env) string, special node) *Env {
 	t.Helper()
 	nodes := make([]node, 3)
 	var urls, routes []string
 	for i := range nodes {
 		nodes[i] = node{
 			name: fmt.Sprintf("nats-%d", i+1), addr: FreeAddress(t), monitor: FreeAddress(t), cluster: FreeAddress(t),
-			dir: filepath.Join(h.DataDir, fmt.Sprintf("nats-%d", i+1)), sync: "always", deployed: special.deployed, env: special.env,
+			dir: filepath.Join(e.DataDir, fmt.Sprintf("nats-%d", i+1)), sync: "always", deployed: special.deployed, env: special.env,
 		}
 		urls = append(urls, "nats://"+nodes[i].addr)
 		routes = append(routes, "nats://"+nodes[i].cluster)
 	}
-	h.NATSURL = strings.Join(urls, ",")
-	h.env = append(h.env, "SIGNRELAY_NATS_REPLICAS=3")
+	e.NATSURL = strings.Join(urls, ",")
+	e.env = append(e.env, "SIGNRELAY_NATS_REPLICAS=3")
 	for _, n := range nodes {
 		n.routes = routes
-		h.startNode(t, n)
+		e.startNode(t, n)
 	}
-	h.Until(t, "the cluster has a leader", func() bool { return h.Healthy("nats-1") && h.Healthy("nats-2") && h.Healthy("nats-3") })
-	h.provision(t, settings(h))
-	return h
+	e.Until(t, "the cluster has a leader", func() bool { return e.Healthy("nats-1") && e.Healthy("nats-2") && e.Healthy("nats-3") })
+	e.provision(t, settings(e))
+	return e
 }
 
 // Healthy tells whether a NATS server says that all its streams and consumers are up to date.
-func (h *House) Healthy(node string) bool { return answers(h.Processes[node].healthy) }
+func (e *Env) Healthy(node string) bool { return answers(e.Processes[node].healthy) }
 
-func (h *House) startNode(t testing.TB, n node) {
+func (e *Env) startNode(t testing.TB, n node) {
 	t.Helper()
 	// A server of a cluster is ready for others before it is healthy, which takes a majority.
 	ready, healthy := "http://"+n.monitor+"/healthz", "http://"+n.monitor+"/healthz"
@@ -100,7 +100,7 @@ func (h *House) startNode(t testing.TB, n node) {
 	}
 	p := newProcess(t, n.name, Program(t, "nats-server"), ready, n.env, args...)
 	p.healthy = healthy
-	h.Processes[n.name] = p.Start()
+	e.Processes[n.name] = p.Start()
 }
 
 // write writes the server's settings and returns where.

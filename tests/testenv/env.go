@@ -1,4 +1,4 @@
-package house
+package testenv
 
 import (
 	"bytes"
@@ -28,16 +28,16 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// House is a running Signrelay with the sandbox around it.
-type House struct {
+// Env is a running Signrelay with the sandbox around it.
+type Env struct {
 	IngestURL  string
 	IngestURLs []string // of all replicas
 	SandboxURL string
 	NATSURL    string
 	DataDir    string
 	Variant    Variant       // how the services are built
-	Env        []string      // of every service besides
-	Patience   time.Duration // how long is waited for what others bring about; 30 s at first
+	Vars       []string      // of every service besides
+	Timeout    time.Duration // how long is waited for what others bring about; 30 s at first
 	Processes  map[string]*Process
 	Redis      *realtest.RedisServer // nil in standalone; at its URL a test is the user "default", who may do everything
 
@@ -55,44 +55,44 @@ type House struct {
 }
 
 // Standalone starts everything in one process, as `make run` does, on ports of its own; more is environment besides.
-func Standalone(t testing.TB, more ...string) *House {
+func Standalone(t testing.TB, more ...string) *Env {
 	t.Helper()
-	h := newHouse(t)
-	h.embedded = true
+	e := newEnv(t)
+	e.embedded = true
 	admin := FreeAddress(t)
-	env := append(slices.Clone(h.env), "SIGNRELAY_ADMIN_ADDR="+admin)
+	env := append(slices.Clone(e.env), "SIGNRELAY_ADMIN_ADDR="+admin)
 	env = append(env, more...)
-	h.Processes["signrelay"] = newProcess(t, "signrelay", Program(t, "signrelay"), "http://"+admin+"/readyz", env, "run").Start()
-	return h
+	e.Processes["signrelay"] = newProcess(t, "signrelay", Program(t, "signrelay"), "http://"+admin+"/readyz", env, "run").Start()
+	return e
 }
 
 // Apart starts each service as a process of its own, against a NATS server and a Redis of their own, after provisioning.
-func Apart(t testing.TB) *House {
+func Apart(t testing.TB) *Env {
 	t.Helper()
-	h := Parts(t, AroundTheSandbox)
+	e := Parts(t, AroundTheSandbox)
 	for _, name := range Services {
-		h.StartService(t, name, name)
+		e.StartService(t, name, name)
 	}
-	return h
+	return e
 }
 
 // Parts starts what the services stand on, and none of them: a NATS server and a Redis, with streams for settings.
-func Parts(t testing.TB, settings func(*House) string) *House {
+func Parts(t testing.TB, settings func(*Env) string) *Env {
 	t.Helper()
-	h := newHouse(t)
-	h.startNATS(t, node{})
-	h.provision(t, settings(h))
-	return h
+	e := newEnv(t)
+	e.startNATS(t, node{})
+	e.provision(t, settings(e))
+	return e
 }
 
-// Hasty is Parts on a NATS server that writes through to the disk every two minutes: for a long log in a short time.
-func Hasty(t testing.TB, settings func(*House) string) *House {
+// LazySync is Parts on a NATS server that writes through to the disk every two minutes: for a long log in a short time.
+func LazySync(t testing.TB, settings func(*Env) string) *Env {
 	t.Helper()
-	h := newHouse(t)
-	h.lazySync = true
-	h.startNATS(t, node{})
-	h.provision(t, settings(h))
-	return h
+	e := newEnv(t)
+	e.lazySync = true
+	e.startNATS(t, node{})
+	e.provision(t, settings(e))
+	return e
 }
 
 // Services that run as processes of their own, in the order of the flow; the sandbox is the world outside.
@@ -100,103 +100,103 @@ var Services = []string{"sandbox", "ingest", "enricher", "shortener", "sms-sende
 
 // Twice is Apart with two replicas of each stage. Those of one public door would share it behind a load balancer; here
 // the second has a door of its own, at which nobody knocks.
-func Twice(t testing.TB) *House {
+func Twice(t testing.TB) *Env {
 	t.Helper()
-	h := Apart(t)
+	e := Apart(t)
 	for _, name := range Services[2:] {
-		h.StartReplica(t, name, 2)
+		e.StartReplica(t, name, 2)
 	}
-	return h
+	return e
 }
 
 // StartReplica starts the n-th process of a service, named "<service>-<n>", with doors of its own. An ingest is called at
 // IngestURLs too.
-func (h *House) StartReplica(t testing.TB, service string, n int) *Process {
+func (e *Env) StartReplica(t testing.TB, service string, n int) *Process {
 	t.Helper()
 	ingest := FreeAddress(t)
-	p := h.StartService(t, service, fmt.Sprintf("%s-%d", service, n),
+	p := e.StartService(t, service, fmt.Sprintf("%s-%d", service, n),
 		"SIGNRELAY_INGEST_ADDR="+ingest, "SIGNRELAY_LINKS_ADDR="+FreeAddress(t), "SIGNRELAY_RECEIPTS_ADDR="+FreeAddress(t))
 	if service == "ingest" {
-		h.IngestURLs = append(h.IngestURLs, "http://"+ingest)
+		e.IngestURLs = append(e.IngestURLs, "http://"+ingest)
 	}
 	return p
 }
 
 // provision starts Redis beside NATS, writes the settings, and makes the streams.
-func (h *House) provision(t testing.TB, settings string) {
+func (e *Env) provision(t testing.TB, settings string) {
 	t.Helper()
 	var guarded bool
-	h.Redis, guarded = realtest.RedisWithUsers(t, RedisUsers())
-	path := filepath.Join(h.DataDir, "signrelay.yaml")
+	e.Redis, guarded = realtest.RedisWithUsers(t, RedisUsers())
+	path := filepath.Join(e.DataDir, "signrelay.yaml")
 	if err := os.WriteFile(path, []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h.env = append(h.env, "SIGNRELAY_NATS_URL="+h.NATSURL, "SIGNRELAY_REDIS_URL="+h.Redis.URL, "SIGNRELAY_CONFIG="+path, "SIGNRELAY_MASTER_KEY="+MasterKey)
+	e.env = append(e.env, "SIGNRELAY_NATS_URL="+e.NATSURL, "SIGNRELAY_REDIS_URL="+e.Redis.URL, "SIGNRELAY_CONFIG="+path, "SIGNRELAY_MASTER_KEY="+MasterKey)
 	if guarded {
-		h.env = append(h.env, AsInRedis(flow.Operator)...)
-		h.redisUsers = map[string]bool{}
+		e.env = append(e.env, AsInRedis(flow.Operator)...)
+		e.redisUsers = map[string]bool{}
 		for _, u := range flow.RedisUsers() {
-			h.redisUsers[u.Name] = true
+			e.redisUsers[u.Name] = true
 		}
 	}
-	if out, err := h.Command(t, "provision"); err != nil {
+	if out, err := e.Command(t, "provision"); err != nil {
 		t.Fatalf("provision: %v\n%s", err, out)
 	}
 }
 
 // StartService starts one more process of a service, under a name of its own; its env goes before the house's.
-func (h *House) StartService(t testing.TB, service, name string, env ...string) *Process {
+func (e *Env) StartService(t testing.TB, service, name string, env ...string) *Process {
 	t.Helper()
-	return h.service(t, service, name, env).Start()
+	return e.service(t, service, name, env).Start()
 }
 
 // LaunchService is StartService for a process that need not become ready.
-func (h *House) LaunchService(t testing.TB, service, name string, env ...string) *Process {
+func (e *Env) LaunchService(t testing.TB, service, name string, env ...string) *Process {
 	t.Helper()
-	return h.service(t, service, name, env).Launch()
+	return e.service(t, service, name, env).Launch()
 }
 
-func (h *House) service(t testing.TB, service, name string, env []string) *Process {
+func (e *Env) service(t testing.TB, service, name string, env []string) *Process {
 	t.Helper()
 	admin := FreeAddress(t)
 	var redis []string
 	switch {
-	case h.redisUsers[service]:
+	case e.redisUsers[service]:
 		redis = AsInRedis(service)
-	case h.redisUsers != nil: // it uses none
+	case e.redisUsers != nil: // it uses none
 		redis = []string{"SIGNRELAY_REDIS_URL=", "SIGNRELAY_REDIS_USERNAME=", "SIGNRELAY_REDIS_PASSWORD="}
 	}
-	env = slices.Concat(h.env, redis, h.Env, env, []string{"SIGNRELAY_ADMIN_ADDR=" + admin})
-	p := newProcess(t, name, ProgramAs(t, service, h.Variant), "http://"+admin+"/readyz", env)
-	h.Processes[name] = p
+	env = slices.Concat(e.env, redis, e.Vars, env, []string{"SIGNRELAY_ADMIN_ADDR=" + admin})
+	p := newProcess(t, name, ProgramAs(t, service, e.Variant), "http://"+admin+"/readyz", env)
+	e.Processes[name] = p
 	return p
 }
 
-func newHouse(t testing.TB) *House {
+func newEnv(t testing.TB) *Env {
 	t.Helper()
 	realtest.Server(t, "Signrelay's programs")
 	ingest, sandbox, smtp, natsAddr := FreeAddress(t), FreeAddress(t), FreeAddress(t), FreeAddress(t)
-	h := &House{
+	e := &Env{
 		IngestURL: "http://" + ingest, IngestURLs: []string{"http://" + ingest}, SandboxURL: "http://" + sandbox, NATSURL: "nats://" + natsAddr,
-		Patience: 30 * time.Second, DataDir: filepath.Join(t.TempDir(), "data"), Processes: map[string]*Process{}, t: t,
+		Timeout: 30 * time.Second, DataDir: filepath.Join(t.TempDir(), "data"), Processes: map[string]*Process{}, t: t,
 	}
-	if err := os.Mkdir(h.DataDir, 0o700); err != nil {
+	if err := os.Mkdir(e.DataDir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	h.env = []string{
+	e.env = []string{
 		"SIGNRELAY_INGEST_ADDR=" + ingest, "SIGNRELAY_SANDBOX_ADDR=" + sandbox, "SIGNRELAY_SMTP_ADDR=" + smtp,
-		"SIGNRELAY_SANDBOX_INGEST_URL=" + h.IngestURL, "SIGNRELAY_NATS_ADDR=" + natsAddr, "SIGNRELAY_DATA_DIR=" + h.DataDir,
+		"SIGNRELAY_SANDBOX_INGEST_URL=" + e.IngestURL, "SIGNRELAY_NATS_ADDR=" + natsAddr, "SIGNRELAY_DATA_DIR=" + e.DataDir,
 		"SIGNRELAY_LINKS_ADDR=" + FreeAddress(t), "SIGNRELAY_RECEIPTS_ADDR=" + FreeAddress(t),
 		"SIGNRELAY_DRAIN_DELAY=0s",            // no balancer stands before it
 		"SIGNRELAY_SHORTENER_PER_MINUTE=6000", // all signers of a story click from one address
 	}
-	return h
+	return e
 }
 
 // AroundTheSandbox is a file as an operator would write it, with the sandbox as the world.
-func AroundTheSandbox(h *House) string {
-	links := h.Address("SIGNRELAY_LINKS_ADDR")
-	smtpHost, smtpPort, _ := strings.Cut(h.Address("SIGNRELAY_SMTP_ADDR"), ":")
+func AroundTheSandbox(e *Env) string {
+	links := e.Address("SIGNRELAY_LINKS_ADDR")
+	smtpHost, smtpPort, _ := strings.Cut(e.Address("SIGNRELAY_SMTP_ADDR"), ":")
 	return fmt.Sprintf(`
 sources:
   - {name: demo, provider: clickwrap, sender_name: PactSafe, webhook: {secrets: ["12345"]}, api: {base_url: %[1]q, token: demo-token},
@@ -212,13 +212,13 @@ shortener: {kind: builtin, public_url: "http://%[4]s", bitly: {token: demo-token
             rebrandly: {apikey: demo-key, base_url: %[1]q, domain: "%[6]s/r"}}
 # The sandbox's people have numbers that are kept for fiction, and few of them.
 limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0, number_types: [mobile, unknown]}
-`, h.SandboxURL, smtpHost, smtpPort, links, h.Address("SIGNRELAY_RECEIPTS_ADDR"), strings.TrimPrefix(h.SandboxURL, "http://"))
+`, e.SandboxURL, smtpHost, smtpPort, links, e.Address("SIGNRELAY_RECEIPTS_ADDR"), strings.TrimPrefix(e.SandboxURL, "http://"))
 }
 
 // Address is what one of the variables SIGNRELAY_…_ADDR says.
-func (h *House) Address(name string) string {
-	for _, e := range h.env {
-		if value, found := strings.CutPrefix(e, name+"="); found {
+func (e *Env) Address(name string) string {
+	for _, variable := range e.env {
+		if value, found := strings.CutPrefix(variable, name+"="); found {
 			return value
 		}
 	}
@@ -226,20 +226,20 @@ func (h *House) Address(name string) string {
 }
 
 // Command runs `signrelay <args>` against the house and returns what it printed; a status other than 0 is an error.
-func (h *House) Command(t testing.TB, args ...string) (string, error) {
+func (e *Env) Command(t testing.TB, args ...string) (string, error) {
 	t.Helper()
-	return h.CommandWith(t, nil, args...)
+	return e.CommandWith(t, nil, args...)
 }
 
 // CommandWith is Command with more environment.
-func (h *House) CommandWith(t testing.TB, env []string, args ...string) (string, error) {
+func (e *Env) CommandWith(t testing.TB, env []string, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, Program(t, "signrelay"), args...)
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, h.env...)
-	if !h.embedded { // else it finds the server and its password in the data directory
-		cmd.Env = append([]string{"SIGNRELAY_NATS_URL=" + h.NATSURL}, cmd.Env...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, e.env...)
+	if !e.embedded { // else it finds the server and its password in the data directory
+		cmd.Env = append([]string{"SIGNRELAY_NATS_URL=" + e.NATSURL}, cmd.Env...)
 	}
 	cmd.Env = append(cmd.Env, env...)
 	var stdout, stderr bytes.Buffer
@@ -264,13 +264,13 @@ type Message struct {
 }
 
 // Play plays a story and returns the ids of its documents.
-func (h *House) Play(t testing.TB, provider, story string) []string {
+func (e *Env) Play(t testing.TB, provider, story string) []string {
 	t.Helper()
 	var played struct {
 		Documents []string `json:"documents"`
 	}
 	body := fmt.Sprintf(`{"provider":%q,"story":%q}`, provider, story)
-	status, answer := h.do(t, http.MethodPost, h.SandboxURL+"/api/play", body)
+	status, answer := e.do(t, http.MethodPost, e.SandboxURL+"/api/play", body)
 	if status != http.StatusOK {
 		t.Fatalf("play %s/%s: %d %s", provider, story, status, answer)
 	}
@@ -281,10 +281,10 @@ func (h *House) Play(t testing.TB, provider, story string) []string {
 }
 
 // Messages is all that signers received so far.
-func (h *House) Messages(t testing.TB) []Message {
+func (e *Env) Messages(t testing.TB) []Message {
 	t.Helper()
 	var messages []Message
-	status, answer := h.do(t, http.MethodGet, h.SandboxURL+"/api/messages", "")
+	status, answer := e.do(t, http.MethodGet, e.SandboxURL+"/api/messages", "")
 	if err := json.Unmarshal(answer, &messages); err != nil || status != http.StatusOK {
 		t.Fatalf("messages: %d %v\n%s", status, err, answer)
 	}
@@ -292,25 +292,25 @@ func (h *House) Messages(t testing.TB) []Message {
 }
 
 // ClearMessages forgets what signers received.
-func (h *House) ClearMessages(t testing.TB) {
+func (e *Env) ClearMessages(t testing.TB) {
 	t.Helper()
-	if status, answer := h.do(t, http.MethodDelete, h.SandboxURL+"/api/messages", ""); status != http.StatusNoContent {
+	if status, answer := e.do(t, http.MethodDelete, e.SandboxURL+"/api/messages", ""); status != http.StatusNoContent {
 		t.Fatalf("clear the messages: %d %s", status, answer)
 	}
 }
 
 // Fault orders a fault of the sandbox, as POST /api/faults takes it.
-func (h *House) Fault(t testing.TB, order string) {
+func (e *Env) Fault(t testing.TB, order string) {
 	t.Helper()
-	if status, answer := h.do(t, http.MethodPost, h.SandboxURL+"/api/faults", order); status/100 != 2 {
+	if status, answer := e.do(t, http.MethodPost, e.SandboxURL+"/api/faults", order); status/100 != 2 {
 		t.Fatalf("order the fault %s: %d %s", order, status, answer)
 	}
 }
 
 // Replicas are a service's processes.
-func (h *House) Replicas(service string) []*Process {
+func (e *Env) Replicas(service string) []*Process {
 	var all []*Process
-	for name, p := range h.Processes {
+	for name, p := range e.Processes {
 		if name == service || strings.HasPrefix(name, service+"-") {
 			all = append(all, p)
 		}
@@ -318,7 +318,7 @@ func (h *House) Replicas(service string) []*Process {
 	return all
 }
 
-func (h *House) do(t testing.TB, method, target, body string) (int, []byte) {
+func (e *Env) do(t testing.TB, method, target, body string) (int, []byte) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -340,18 +340,18 @@ func (h *House) do(t testing.TB, method, target, body string) (int, []byte) {
 }
 
 // Callback sends a callback to ingest and returns the status and the answer.
-func (h *House) Callback(t testing.TB, method, path string, query url.Values, header http.Header, body []byte) (int, map[string]any) {
+func (e *Env) Callback(t testing.TB, method, path string, query url.Values, header http.Header, body []byte) (int, map[string]any) {
 	t.Helper()
-	status, answer, _ := h.CallbackWithHeader(t, method, path, query, header, body)
+	status, answer, _ := e.CallbackWithHeader(t, method, path, query, header, body)
 	return status, answer
 }
 
 // CallbackWithHeader is Callback, and returns the answer's header too.
-func (h *House) CallbackWithHeader(
+func (e *Env) CallbackWithHeader(
 	t testing.TB, method, path string, query url.Values, header http.Header, body []byte,
 ) (int, map[string]any, http.Header) {
 	t.Helper()
-	target := h.IngestURL + path
+	target := e.IngestURL + path
 	if len(query) > 0 {
 		target += "?" + query.Encode()
 	}
@@ -375,37 +375,37 @@ func (h *House) CallbackWithHeader(
 }
 
 // Ready is what a process's /readyz answers.
-func (h *House) Ready(t testing.TB, process string) int {
+func (e *Env) Ready(t testing.TB, process string) int {
 	t.Helper()
-	status, _ := h.do(t, http.MethodGet, h.Processes[process].ready, "")
+	status, _ := e.do(t, http.MethodGet, e.Processes[process].ready, "")
 	return status
 }
 
 // JetStream is the house's log, over a connection of the test's own.
-func (h *House) JetStream(t testing.TB) jetstream.JetStream {
+func (e *Env) JetStream(t testing.TB) jetstream.JetStream {
 	t.Helper()
-	h.connecting.Lock()
-	defer h.connecting.Unlock()
-	if h.js == nil {
-		h.js = h.connect(t)
+	e.connecting.Lock()
+	defer e.connecting.Unlock()
+	if e.js == nil {
+		e.js = e.connect(t)
 	}
-	return h.js
+	return e.js
 }
 
-func (h *House) connect(t testing.TB) jetstream.JetStream {
+func (e *Env) connect(t testing.TB) jetstream.JetStream {
 	t.Helper()
 	var options []nats.Option
 	switch {
-	case h.credentials != nil:
-		options = append(options, h.credentials)
-	case h.embedded:
-		options = append(options, nats.UserInfo("signrelay", h.password(t)))
+	case e.credentials != nil:
+		options = append(options, e.credentials)
+	case e.embedded:
+		options = append(options, nats.UserInfo("signrelay", e.password(t)))
 	}
-	nc, err := nats.Connect(h.NATSURL, options...)
+	nc, err := nats.Connect(e.NATSURL, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.t.Cleanup(nc.Close)
+	e.t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)
@@ -414,9 +414,9 @@ func (h *House) connect(t testing.TB) jetstream.JetStream {
 }
 
 // password is that of the standalone's own NATS server.
-func (h *House) password(t testing.TB) string {
+func (e *Env) password(t testing.TB) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(h.DataDir, "nats.password"))
+	text, err := os.ReadFile(filepath.Join(e.DataDir, "nats.password"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -424,19 +424,19 @@ func (h *House) password(t testing.TB) string {
 }
 
 // Subscriber is the environment in which the programs of examples/ find the server.
-func (h *House) Subscriber(t testing.TB) []string {
+func (e *Env) Subscriber(t testing.TB) []string {
 	t.Helper()
-	env := []string{"NATS_URL=" + h.NATSURL}
-	if h.embedded {
-		env = append(env, "NATS_USER=signrelay", "NATS_PASSWORD="+h.password(t))
+	env := []string{"NATS_URL=" + e.NATSURL}
+	if e.embedded {
+		env = append(env, "NATS_USER=signrelay", "NATS_PASSWORD="+e.password(t))
 	}
 	return env
 }
 
 // Count is how many messages a stream holds on a filter.
-func (h *House) Count(t testing.TB, stream, filter string) int {
+func (e *Env) Count(t testing.TB, stream, filter string) int {
 	t.Helper()
-	found, err := h.JetStream(t).Stream(t.Context(), stream)
+	found, err := e.JetStream(t).Stream(t.Context(), stream)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -452,31 +452,31 @@ func (h *House) Count(t testing.TB, stream, filter string) int {
 }
 
 // Publish puts a message into the log; err is what making it said.
-func (h *House) Publish(t testing.TB, m *nats.Msg, err error) {
+func (e *Env) Publish(t testing.TB, m *nats.Msg, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.JetStream(t).PublishMsg(t.Context(), m); err != nil {
+	if _, err := e.JetStream(t).PublishMsg(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // Cause stores an event that can have caused a message about somebody whom the provider did not reach. It says neither whom nor
 // on which document, so that no stage makes anything of it.
-func (h *House) Cause(t testing.TB, n *notifyv1.Notification) {
+func (e *Env) Cause(t testing.TB, n *notifyv1.Notification) {
 	t.Helper()
 	m, err := event.Message(t.Context(), &signingv1.SigningEvent{
 		Id: n.GetEventId(), Source: n.GetSource(), Provider: n.GetProvider(), Type: "recipient.undeliverable",
 	})
-	h.Publish(t, m, err)
+	e.Publish(t, m, err)
 }
 
 // Idle waits until every stage has done all that there is to do: then what has not arrived does not come.
-func (h *House) Idle(t testing.TB) {
+func (e *Env) Idle(t testing.TB) {
 	t.Helper()
-	js := h.JetStream(t)
-	h.Until(t, "every stage is idle", func() bool {
+	js := e.JetStream(t)
+	e.Until(t, "every stage is idle", func() bool {
 		for _, s := range flow.Stages {
 			if s.Optional {
 				continue
@@ -494,9 +494,9 @@ func (h *House) Idle(t testing.TB) {
 }
 
 // ChangeStream sets a stream's configuration to another than the one of provisioning.
-func (h *House) ChangeStream(t testing.TB, stream string, set func(*jetstream.StreamConfig)) {
+func (e *Env) ChangeStream(t testing.TB, stream string, set func(*jetstream.StreamConfig)) {
 	t.Helper()
-	js := h.JetStream(t)
+	js := e.JetStream(t)
 	is, err := js.Stream(t.Context(), stream)
 	if err != nil {
 		t.Fatal(err)
@@ -509,15 +509,15 @@ func (h *House) ChangeStream(t testing.TB, stream string, set func(*jetstream.St
 }
 
 // ShortDuplicateWindow has a stream refuse an id for the shortest time that the server takes, and not for two minutes.
-func (h *House) ShortDuplicateWindow(t testing.TB, stream string) {
+func (e *Env) ShortDuplicateWindow(t testing.TB, stream string) {
 	t.Helper()
-	h.ChangeStream(t, stream, func(c *jetstream.StreamConfig) { c.Duplicates = 100 * time.Millisecond })
+	e.ChangeStream(t, stream, func(c *jetstream.StreamConfig) { c.Duplicates = 100 * time.Millisecond })
 }
 
 // Until waits for something that others bring about.
-func (h *House) Until(t testing.TB, what string, holds func() bool) {
+func (e *Env) Until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(h.Patience); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(e.Timeout); time.Now().Before(deadline); {
 		if holds() {
 			return
 		}
@@ -527,19 +527,19 @@ func (h *House) Until(t testing.TB, what string, holds func() bool) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	t.Fatalf("within %v it did not come about that %s", h.Patience, what)
+	t.Fatalf("within %v it did not come about that %s", e.Timeout, what)
 }
 
 // Ingest starts ingest alone with its NATS and Redis, for benchmarks; with fsync NATS writes through to the disk before it
 // acknowledges.
-func Ingest(t testing.TB, fsync bool) *House {
+func Ingest(t testing.TB, fsync bool) *Env {
 	t.Helper()
-	h := newHouse(t)
-	h.lazySync = !fsync
-	h.startNATS(t, node{})
-	h.provision(t, AroundTheSandbox(h))
-	h.StartService(t, "ingest", "ingest")
-	return h
+	e := newEnv(t)
+	e.lazySync = !fsync
+	e.startNATS(t, node{})
+	e.provision(t, AroundTheSandbox(e))
+	e.StartService(t, "ingest", "ingest")
+	return e
 }
 
 // Bare starts the benchmarks' reference and returns its address.

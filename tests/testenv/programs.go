@@ -1,6 +1,6 @@
 // Package house starts Signrelay as its users run it, with real processes, for the tests that tell stories through its
 // public doors.
-package house
+package testenv
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package house
+package testenv
 
 import (
 	"fmt"
@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// Far is a provider that knows every document, and a Vonage: a long way off where they answer late. Documents are named d-1,
+// SlowUpstream is a provider that knows every document, and a Vonage: a long way off where they answer late. Documents are named d-1,
 // d-2 and so on.
-type Far struct {
+type SlowUpstream struct {
 	URL         string
 	Mail        bool     // whether signers are told by e-mail too; set it before the first callback
 	Asked, Sent Register // of which documents the provider was asked, and about which a text was handed over
@@ -21,10 +21,10 @@ type Far struct {
 	after time.Duration
 }
 
-// NewFar starts one that takes so long for each answer.
-func NewFar(t testing.TB, after time.Duration) *Far {
+// NewSlowUpstream starts one that takes so long for each answer.
+func NewSlowUpstream(t testing.TB, after time.Duration) *SlowUpstream {
 	t.Helper()
-	f := &Far{after: after}
+	f := &SlowUpstream{after: after}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1.1/requests/{id}", f.request)
 	mux.HandleFunc("POST /sms/json", f.text)
@@ -35,7 +35,7 @@ func NewFar(t testing.TB, after time.Duration) *Far {
 }
 
 // request is the provider's answer for any document: one signer, by text, and by e-mail where there is mail.
-func (f *Far) request(w http.ResponseWriter, r *http.Request) {
+func (f *SlowUpstream) request(w http.ResponseWriter, r *http.Request) {
 	time.Sleep(f.after)
 	f.Asked.note(r.PathValue("id"))
 	fmt.Fprintf(w, `{"name":%[1]q,"signers":[{"signer_id":"s-%[1]s","send_to":{"mobile_number":true,"email":%[3]t},`+
@@ -46,7 +46,7 @@ func (f *Far) request(w http.ResponseWriter, r *http.Request) {
 var titled = regexp.MustCompile(`"(d-\d+)"`)
 
 // text is Vonage's SMS API.
-func (f *Far) text(w http.ResponseWriter, r *http.Request) {
+func (f *SlowUpstream) text(w http.ResponseWriter, r *http.Request) {
 	found := titled.FindStringSubmatch(r.FormValue("text"))
 	if found == nil {
 		http.Error(w, "no title", http.StatusBadRequest)
