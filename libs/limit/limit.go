@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 // Rate is the rate of calls that a remote API allows.
@@ -46,6 +48,14 @@ func (e *LaterError) Error() string {
 		return fmt.Sprintf("the circuit is open because every call fails; try again in %v", e.After)
 	}
 	return fmt.Sprintf("over the rate limit; a slot is free in %v", e.After)
+}
+
+// Outcome returns err, whose chain holds e, as an outcome: nothing was tried.
+func (e *LaterError) Outcome(err error) error {
+	if e.Circuit {
+		return outcome.NotTried(e.After, "circuit-open", err)
+	}
+	return outcome.NotTried(e.After, "rate-limit", err)
 }
 
 // Wait takes a slot and waits for it. It fails with a *LaterError if the slot is more than maxWait away, and with ctx's error if ctx ends

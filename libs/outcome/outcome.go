@@ -162,7 +162,12 @@ func NeedsOperator(scope Scope, cause string, err error) error {
 // Later postpones the input by our own choice before anything was tried (a rate limit). It is never given up for that. The reason
 // is bounded, [a-z-]{1,40}.
 func Later(d time.Duration, reason string) error {
-	return &stated{Outcome{kind: Waits, reason: bounded(reason), after: d, quiet: true, stated: true}, errors.New(reason)}
+	return NotTried(d, reason, errors.New(reason))
+}
+
+// NotTried is Later with an error that says more than the reason.
+func NotTried(d time.Duration, reason string, err error) error {
+	return &stated{Outcome{kind: Waits, reason: bounded(reason), after: d, quiet: true, stated: true}, err}
 }
 
 // PutOff is Later for an attempt that failed with err. The failure is not held against the input, because the other side fails for

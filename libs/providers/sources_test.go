@@ -11,6 +11,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/realtest"
@@ -107,7 +108,7 @@ func TestAPauseHoldsForAllCallers(t *testing.T) {
 
 	_, err := first[brisk].API.Document(t.Context(), "D")
 	var call *pack.CallError
-	if !errors.As(err, &call) || call.Status != http.StatusTooManyRequests || call.RetryAfter.Seconds() != 60 {
+	if !errors.As(err, &call) || call.Status != http.StatusTooManyRequests || outcome.Of(err).After().Seconds() != 60 {
 		t.Error(err)
 	}
 	for _, sources := range []providers.Sources{first, second} {

@@ -10,8 +10,8 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
-	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -51,8 +51,8 @@ func (m metrics) begin(sources providers.Sources) {
 		if s.API == nil {
 			continue
 		}
-		for _, outcome := range []string{"answered", "refused", "failed"} {
-			m.asked.WithLabelValues(key.Name, key.Provider, outcome)
+		for _, result := range []string{"answered", "refused", "failed"} {
+			m.asked.WithLabelValues(key.Name, key.Provider, result)
 		}
 		for channel, reasons := range map[notifyv1.Channel][]string{
 			notifyv1.Channel_CHANNEL_SMS:   {noAddress, numberInvalid, numberIncomplete, numberLetters, numberSeveral, noLink, linkInvalid, optedOut, landline, documentOver, unconfirmed},
@@ -71,23 +71,22 @@ func (m metrics) begin(sources providers.Sources) {
 // answered counts how a question ended: answered, also where the answer is that there is nothing for us; refused, where no
 // question helps until the operator has mended something; throttled; or failed. With our own limit nobody was asked.
 func (m metrics) answered(s config.Source, err error) {
-	var later *limit.LaterError
 	var call *pack.CallError
-	outcome := "failed"
-	switch {
-	case errors.As(err, &later), errors.Is(err, context.Canceled):
+	result := "failed"
+	switch kind := outcome.Of(err).Kind(); {
+	case kind == outcome.Waits, errors.Is(err, context.Canceled):
 		return
 	case err == nil, errors.Is(err, pack.ErrNotOurs):
-		outcome = "answered"
+		result = "answered"
 	case !errors.As(err, &call):
-	case call.Then == pack.Stop:
-		outcome = "refused"
+	case kind == outcome.Held:
+		result = "refused"
 	case call.Status == http.StatusTooManyRequests:
-		outcome = "throttled"
-	case call.Then == pack.GiveUp, call.Status == http.StatusNotFound:
-		outcome = "answered"
+		result = "throttled"
+	case kind == outcome.GaveUp, call.Status == http.StatusNotFound:
+		result = "answered"
 	}
-	m.asked.WithLabelValues(s.Name, s.Provider, outcome).Inc()
+	m.asked.WithLabelValues(s.Name, s.Provider, result).Inc()
 }
 
 func (m metrics) count(p planned) {

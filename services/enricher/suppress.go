@@ -86,5 +86,5 @@ func denied(_ stage.Event[*signingv1.SigningEvent], reason error) []stage.Out {
 // unknown reports whether the provider's API does not know the document, or will never respond to this question.
 func unknown(err error) bool {
 	var call *pack.CallError
-	return errors.As(err, &call) && (call.Status == http.StatusNotFound || call.Then == pack.GiveUp)
+	return errors.As(err, &call) && (call.Status == http.StatusNotFound || outcome.Of(err).Kind() == outcome.GaveUp)
 }

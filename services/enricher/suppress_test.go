@@ -64,7 +64,7 @@ func TestADocumentThatEndsWhileASignerWaits(t *testing.T) {
 // What comes after the end of its document is told to nobody, and the log says of each message why it was not made.
 func TestWhatComesAfterTheEndIsSuppressed(t *testing.T) {
 	t.Parallel()
-	gone := &pack.CallError{Op: "GET document", Status: http.StatusNotFound}
+	gone := failed(0, &pack.CallError{Op: "GET document", Status: http.StatusNotFound})
 	for name, row := range map[string]struct {
 		late string // the event
 		end  string // in the log

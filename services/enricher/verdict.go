@@ -4,7 +4,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
@@ -13,25 +12,13 @@ import (
 // day and a half in which to mend a setting.
 const operatorPause = 15 * time.Minute
 
-// verdict is what a failed question to a provider's REST API means for the work.
+// verdict is the stage's error for a failed request to a provider's REST API. Where the operator must act, each attempt counts.
 func verdict(err error) error {
-	var later *limit.LaterError
-	var call *pack.CallError
-	switch {
+	switch o := outcome.Of(err); {
 	case errors.Is(err, pack.ErrNotOurs):
 		return outcome.Skip("other-group")
-	case errors.As(err, &later) && later.Circuit:
-		return outcome.Later(later.After, "circuit-open")
-	case errors.As(err, &later): // our own limit: nobody was asked
-		return outcome.Later(later.After, "rate-limit")
-	case !errors.As(err, &call):
-		return err
-	case call.Then == pack.GiveUp:
-		return outcome.Permanent(err)
-	case call.Then == pack.Stop:
-		return outcome.RetryAfter(max(operatorPause, call.RetryAfter), err)
-	case call.RetryAfter > 0:
-		return outcome.RetryAfter(call.RetryAfter, err)
+	case o.Kind() == outcome.Held:
+		return outcome.RetryAfter(max(operatorPause, o.After()), err)
 	default:
 		return err
 	}

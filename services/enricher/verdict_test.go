@@ -9,9 +9,19 @@ import (
 
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/stage"
 )
+
+// failed, held and limited are errors as the REST clients return them.
+func failed(after time.Duration, err error) error {
+	return outcome.Failure(outcome.Provider, "", outcome.RetryAfter(after, err))
+}
+
+func held(err error) error { return outcome.NeedsOperator(outcome.Account, "", err) }
+
+func limited(by *limit.LaterError) error { return by.Outcome(&pack.CallError{Op: "GET", Err: by}) }
 
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
@@ -22,14 +32,16 @@ func TestVerdicts(t *testing.T) {
 		attempt int
 		want    stage.Decision // its spread is not looked at
 	}{
-		{"away", &pack.CallError{Op: "GET"}, 1, stage.Decision{Kind: "retry", Reason: "failed", Delay: 750 * time.Millisecond}},
-		{"not ready yet", &pack.CallError{Op: "GET", Status: http.StatusNotFound}, 2, stage.Decision{Kind: "retry", Reason: "failed", Delay: 1500 * time.Millisecond}},
-		{"throttled", &pack.CallError{Op: "GET", Status: http.StatusTooManyRequests, RetryAfter: 7 * time.Second}, 1, stage.Decision{Kind: "retry", Reason: "named", Delay: 7 * time.Second}},
-		{"refused", &pack.CallError{Op: "GET", Status: http.StatusBadRequest, Then: pack.GiveUp}, 1, stage.Decision{Kind: "give-up", Reason: "permanent"}},
-		{"not let in", &pack.CallError{Op: "GET", Status: http.StatusUnauthorized, Then: pack.Stop}, 1, stage.Decision{Kind: "retry", Reason: "named", Delay: 15 * time.Minute}},
-		{"not let in, for an hour", &pack.CallError{Op: "GET", RetryAfter: time.Hour, Then: pack.Stop}, 1, stage.Decision{Kind: "retry", Reason: "named", Delay: time.Hour}},
-		{"for too long", &pack.CallError{Op: "GET"}, last, stage.Decision{Kind: "give-up", Reason: "attempts-exhausted"}},
-		{"our own limit", &pack.CallError{Op: "GET", Err: fmt.Errorf("call: %w", &limit.LaterError{After: 3 * time.Second})}, last, stage.Decision{Kind: "retry", Reason: "rate-limit", Delay: 3 * time.Second}},
+		{"away", failed(0, &pack.CallError{Op: "GET"}), 1, stage.Decision{Kind: "retry", Reason: "failed", Delay: 750 * time.Millisecond}},
+		{"not ready yet", failed(0, &pack.CallError{Op: "GET", Status: http.StatusNotFound}), 2, stage.Decision{Kind: "retry", Reason: "failed", Delay: 1500 * time.Millisecond}},
+		{"throttled", failed(7*time.Second, &pack.CallError{Op: "GET", Status: http.StatusTooManyRequests}), 1, stage.Decision{Kind: "retry", Reason: "named", Delay: 7 * time.Second}},
+		{"refused", outcome.Refused(outcome.Provider, "", &pack.CallError{Op: "GET", Status: http.StatusBadRequest}), 1, stage.Decision{Kind: "give-up", Reason: "permanent"}},
+		{"not let in", held(&pack.CallError{Op: "GET", Status: http.StatusUnauthorized}), 1, stage.Decision{Kind: "retry", Reason: "named", Delay: 15 * time.Minute}},
+		{"not let in, for an hour", held(outcome.RetryAfter(time.Hour, &pack.CallError{Op: "GET"})), 1, stage.Decision{Kind: "retry", Reason: "named", Delay: time.Hour}},
+		{"not let in, for too long", held(&pack.CallError{Op: "GET"}), last, stage.Decision{Kind: "give-up", Reason: "attempts-exhausted"}},
+		{"for too long", failed(0, &pack.CallError{Op: "GET"}), last, stage.Decision{Kind: "give-up", Reason: "attempts-exhausted"}},
+		{"our own limit", limited(&limit.LaterError{After: 3 * time.Second}), last, stage.Decision{Kind: "retry", Reason: "rate-limit", Delay: 3 * time.Second}},
+		{"the circuit", limited(&limit.LaterError{After: 3 * time.Second, Circuit: true}), last, stage.Decision{Kind: "retry", Reason: "circuit-open", Delay: 3 * time.Second}},
 		{"another group", fmt.Errorf("look: %w", pack.ErrNotOurs), 1, stage.Decision{Kind: "skip", Reason: "other-group"}},
 		{"anything else", errors.New("no"), 1, stage.Decision{Kind: "retry", Reason: "failed", Delay: 750 * time.Millisecond}},
 	} {

@@ -10,7 +10,6 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
-	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
 // bitly is Bitly's API v4 (dev.bitly.com). It gives the same link for the same address and group.
@@ -72,12 +71,12 @@ func bitlyRefusal(a answer) error {
 	for _, detail := range problem.Errors {
 		code = cmp.Or(detail.Code, code)
 	}
-	e := a.refusal(code)
 	switch {
-	case strings.Contains(problem.Message+code, "MONTHLY"): // whatever its status: it lasts longer than a signer waits
-		e.reason, e.then = "plan-limit", pack.GiveUp
+	case strings.Contains(problem.Message+code, "MONTHLY"): // with any status
+		return planLimit(a.err(code))
 	case a.status == http.StatusForbidden: // the token may not use the group or the domain
-		e.reason, e.then = "credentials", pack.Stop
+		return badCredentials(a.err(code))
+	default:
+		return a.refusal(code)
 	}
-	return e
 }

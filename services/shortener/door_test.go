@@ -17,6 +17,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/servicetest"
@@ -515,11 +516,11 @@ func TestWhatPeopleReadWhenThereIsNothingToOpen(t *testing.T) {
 		{"gone", &pack.NotOpenError{Reason: pack.Gone}, 410, "no longer there", ""},
 		{"not yet, nobody knows when", &pack.NotOpenError{Reason: pack.NotYet}, 503, "come back later", "60"},
 		{"not yet", &pack.NotOpenError{Reason: pack.NotYet, In: 4 * time.Hour}, 503, "in about 4 hours", "14400"},
-		{"our own limit", &pack.CallError{Op: "x", Err: &limit.LaterError{After: 90 * time.Second}}, 503, "right now", "90"},
-		{"throttled", &pack.CallError{Op: "x", Status: 429, RetryAfter: 2 * time.Minute, Err: secret}, 503, "right now", "120"},
-		{"no answer", &pack.CallError{Op: "x", Err: secret}, 503, "right now", "30"},
-		{"refused", &pack.CallError{Op: "x", Status: 400, Then: pack.GiveUp, Err: secret}, 503, "right now", "30"},
-		{"credentials", &pack.CallError{Op: "x", Status: 401, Then: pack.Stop, Err: secret}, 503, "right now", "30"},
+		{"our own limit", (&limit.LaterError{After: 90 * time.Second}).Outcome(&pack.CallError{Op: "x", Err: secret}), 503, "right now", "90"},
+		{"throttled", outcome.Failure(outcome.Provider, "", outcome.RetryAfter(2*time.Minute, &pack.CallError{Op: "x", Status: 429, Err: secret})), 503, "right now", "120"},
+		{"no answer", outcome.Failure(outcome.Provider, "", &pack.CallError{Op: "x", Err: secret}), 503, "right now", "30"},
+		{"refused", outcome.Refused(outcome.Provider, "", &pack.CallError{Op: "x", Status: 400, Err: secret}), 503, "right now", "30"},
+		{"credentials", outcome.NeedsOperator(outcome.Account, "", &pack.CallError{Op: "x", Status: 401, Err: secret}), 503, "right now", "30"},
 		{"any other", secret, 503, "right now", "30"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -3,7 +3,6 @@ package shortener
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 // A code that is read is 14 letters and digits with which the text begins, and is read the same again; what follows it has neither
@@ -109,8 +109,7 @@ func FuzzOutside(f *testing.F) {
 			}
 			return
 		}
-		var failed *outsideError
-		if short != "" || !errors.As(err, &failed) || !reasonLaw.MatchString(failed.reason) || failed.after < 0 {
+		if o := outcome.Of(err); short != "" || o.Fault() == "" || !reasonLaw.MatchString(o.Cause()) || o.After() < 0 {
 			t.Fatalf("%q, %T %v", short, err, err)
 		}
 		if strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), ours) {

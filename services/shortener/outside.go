@@ -15,26 +15,16 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/limit"
-	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 // outside is somebody else's shortener.
 type outside interface {
 	// shorten returns the short form of one of our links, and the same one when it is asked again: a lost answer costs
-	// nothing. It fails with an *outsideError, or with a *limit.LaterError in the chain.
+	// nothing. It fails with an outcome: Refused, NeedsOperator or Failure with a bounded cause, [a-z-], a metric's label
+	// and an event's attribute; or NotTried by our own limit. An error's text holds neither link nor credentials.
 	shorten(ctx context.Context, link string) (string, error)
 }
-
-// outsideError is a short form that was not to be had. Its text holds neither link nor credentials.
-type outsideError struct {
-	reason string        // bounded, [a-z-]: a metric's label and an event's attribute
-	then   pack.Then     // what it means for the next call
-	after  time.Duration // as the other side named it; 0 where it did not
-	err    error
-}
-
-func (e *outsideError) Error() string { return e.reason + ": " + e.err.Error() }
-func (e *outsideError) Unwrap() error { return e.err }
 
 // newOutside is the shortener of the settings, and nil where our own links are the short ones. Of the settings its
 // credentials alone may be others later.
@@ -101,7 +91,7 @@ func (c *caller) ask(ctx context.Context, method, path string, question any) (an
 	}
 	r, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
-		return answer{}, &outsideError{reason: "settings", then: pack.Stop, err: errors.New("base_url makes no URL")}
+		return answer{}, outcome.NeedsOperator(outcome.Account, "settings", errors.New("base_url makes no URL"))
 	}
 	if question == nil {
 		r.Body, r.GetBody, r.ContentLength = http.NoBody, nil, 0
@@ -126,16 +116,16 @@ func noAnswer(err error) error {
 	if in := new(url.Error); errors.As(err, &in) {
 		err = in.Err
 	}
-	if errors.As(err, new(*limit.LaterError)) {
-		return err
+	if later := new(limit.LaterError); errors.As(err, &later) {
+		return later.Outcome(err)
 	}
-	return &outsideError{reason: "no-answer", then: pack.Retry, err: err}
+	return outcome.Failure(outcome.Provider, "no-answer", err)
 }
 
 // decode reads a body that should hold what was asked for. Where it does not, something stood in between.
 func (a answer) decode(into any) error {
 	if err := json.Unmarshal(a.body, into); err != nil {
-		return &outsideError{reason: "unreadable", then: pack.Retry, err: fmt.Errorf("HTTP %d without the JSON that was asked for", a.status)}
+		return outcome.Failure(outcome.Provider, "unreadable", fmt.Errorf("HTTP %d without the JSON that was asked for", a.status))
 	}
 	return nil
 }
@@ -143,25 +133,45 @@ func (a answer) decode(into any) error {
 // An error's code as both vendors write them: INVALID_ARG_DOMAIN, AlreadyExists.
 var vendorCodes = regexp.MustCompile(`^[A-Za-z_]{1,60}$`)
 
-// refusal says what an answer that is none means, by its status and the vendor's own code for it.
-func (a answer) refusal(code string) *outsideError {
-	e := &outsideError{after: a.after, err: fmt.Errorf("HTTP %d", a.status)}
+// err describes a response that is no success, with the vendor's own code for it.
+func (a answer) err(code string) error {
+	err := fmt.Errorf("HTTP %d", a.status)
 	if vendorCodes.MatchString(code) { // else it may be a sentence, with anything in it
-		e.err = fmt.Errorf("HTTP %d %s", a.status, code)
+		err = fmt.Errorf("HTTP %d %s", a.status, code)
 	}
-	switch {
+	if a.after > 0 {
+		err = outcome.RetryAfter(a.after, err)
+	}
+	return err
+}
+
+// refusal is the outcome of a response that is no success, by its status.
+func (a answer) refusal(code string) error {
+	switch err := a.err(code); {
 	case a.status == http.StatusPaymentRequired:
-		e.reason, e.then = "plan-limit", pack.GiveUp
+		return planLimit(err)
 	case a.status == http.StatusUnauthorized:
-		e.reason, e.then = "credentials", pack.Stop
+		return badCredentials(err)
 	case a.status == http.StatusTooManyRequests:
-		e.reason, e.then = "throttled", pack.Retry
+		return outcome.Failure(outcome.Provider, "throttled", err)
 	case a.status == http.StatusRequestTimeout || a.status >= http.StatusInternalServerError:
-		e.reason, e.then = "unavailable", pack.Retry
+		return outcome.Failure(outcome.Provider, "unavailable", err)
 	default:
-		e.reason, e.then = "refused", pack.GiveUp
+		return outcome.Refused(outcome.Provider, "refused", err)
 	}
-	return e
+}
+
+// planLimit is the outcome of a call over the limit of the account's plan, which lasts longer than a signer waits.
+func planLimit(err error) error { return outcome.Refused(outcome.Operator, "plan-limit", err) }
+
+// badCredentials is the outcome of a call that the account's credentials do not permit.
+func badCredentials(err error) error {
+	return outcome.NeedsOperator(outcome.Account, "credentials", err)
+}
+
+// unusable is the outcome of a short form that no message may carry.
+func unusable(text string) error {
+	return outcome.Refused(outcome.Provider, "unusable", errors.New(text))
 }
 
 // longestShort is the longest that a short link may be: a text message has 160 characters.
@@ -171,7 +181,7 @@ const longestShort = 100
 func usable(short string) (string, error) {
 	u, err := url.Parse(short)
 	if err != nil || !isWeb(u) || u.User != nil || len(short) > longestShort || strings.ContainsFunc(short, unprintable) {
-		return "", &outsideError{reason: "unusable", then: pack.GiveUp, err: errors.New("what came back is no short http(s) address")}
+		return "", unusable("what came back is no short http(s) address")
 	}
 	return short, nil
 }

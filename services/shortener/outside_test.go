@@ -3,7 +3,6 @@ package shortener
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -19,7 +18,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/limit"
-	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 const ours = "https://sign.acme.example/l/abcdefghijklmn"
@@ -162,18 +161,17 @@ func TestOutsideLostAnswer(t *testing.T) {
 			works.ServeHTTP(w, r)
 		}), limit.NewLocal())
 		_, err := o.shorten(t.Context(), ours)
-		checkOutside(t, err, "no-answer", pack.Retry, 0)
+		checkOutside(t, err, "no-answer", outcome.Failed, 0)
 		if short, err := o.shorten(t.Context(), ours); err != nil || !strings.HasPrefix(short, "https://go.acme.example/") {
 			t.Errorf("%q, %v", short, err)
 		}
 	})
 }
 
-func checkOutside(t *testing.T, err error, reason string, then pack.Then, after time.Duration) {
+func checkOutside(t *testing.T, err error, reason string, kind outcome.Kind, after time.Duration) {
 	t.Helper()
-	e := new(outsideError)
-	if !errors.As(err, &e) || e.reason != reason || e.then != then || e.after != after {
-		t.Errorf("%+v, want %s, %v, %v", err, reason, then, after)
+	if o := outcome.Of(err); o.Cause() != reason || o.Kind() != kind || o.After() != after || o.Fault() == "" {
+		t.Errorf("%+v: %+v, want %s, %v, %v", err, o, reason, kind, after)
 	}
 	if err != nil && (strings.Contains(err.Error(), "abcdefghijklmn") || strings.Contains(err.Error(), "token") || strings.Contains(err.Error(), "slashtag")) {
 		t.Errorf("the error holds a secret: %v", err)
@@ -197,49 +195,49 @@ func TestOutsideFailures(t *testing.T) {
 		only   string // a vendor's kind; empty for all
 		answer func(vendor) http.HandlerFunc
 		reason string
-		then   pack.Then
+		kind   outcome.Kind
 		after  time.Duration
 	}{
-		{"400", "", func(vendor) http.HandlerFunc { return status(400, echo) }, "refused", pack.GiveUp, 0},
-		{"401", "", func(vendor) http.HandlerFunc { return status(401, "no") }, "credentials", pack.Stop, 0},
-		{"402", "", func(vendor) http.HandlerFunc { return status(402, echo) }, "plan-limit", pack.GiveUp, 0},
-		{"417", "bitly", func(vendor) http.HandlerFunc { return status(417, echo) }, "refused", pack.GiveUp, 0},
+		{"400", "", func(vendor) http.HandlerFunc { return status(400, echo) }, "refused", outcome.GaveUp, 0},
+		{"401", "", func(vendor) http.HandlerFunc { return status(401, "no") }, "credentials", outcome.Held, 0},
+		{"402", "", func(vendor) http.HandlerFunc { return status(402, echo) }, "plan-limit", outcome.GaveUp, 0},
+		{"417", "bitly", func(vendor) http.HandlerFunc { return status(417, echo) }, "refused", outcome.GaveUp, 0},
 		{"422", "bitly", func(vendor) http.HandlerFunc {
 			return status(422, `{"message":"INVALID_ARG_LONG_URL","errors":[{"field":"long_url","error_code":"invalid"}]}`)
-		}, "refused", pack.GiveUp, 0},
-		{"403 is credentials", "bitly", func(vendor) http.HandlerFunc { return status(403, `{"message":"FORBIDDEN"}`) }, "credentials", pack.Stop, 0},
+		}, "refused", outcome.GaveUp, 0},
+		{"403 is credentials", "bitly", func(vendor) http.HandlerFunc { return status(403, `{"message":"FORBIDDEN"}`) }, "credentials", outcome.Held, 0},
 		{"monthly limit", "bitly", func(vendor) http.HandlerFunc {
 			return status(429, `{"message":"MONTHLY_RATE_LIMIT_EXCEEDED"}`, "Retry-After", "7")
-		}, "plan-limit", pack.GiveUp, 7 * time.Second},
+		}, "plan-limit", outcome.GaveUp, 7 * time.Second},
 		{"monthly limit of a domain", "bitly", func(vendor) http.HandlerFunc {
 			return status(403, `{"message":"FORBIDDEN","errors":[{"error_code":"BRANDED_LINK_MONTHLY_LIMIT_EXCEEDED"}]}`)
-		}, "plan-limit", pack.GiveUp, 0},
+		}, "plan-limit", outcome.GaveUp, 0},
 		{"403 is validation", "rebrandly", func(vendor) http.HandlerFunc {
 			return status(403, `{"code":"InvalidFormat","property":"domain","message":"Invalid format"}`)
-		}, "refused", pack.GiveUp, 0},
+		}, "refused", outcome.GaveUp, 0},
 		{"plan limit", "rebrandly", func(vendor) http.HandlerFunc {
 			return status(403, `{"code":"Forbidden","errors":[{"code":"LinksLimitReached"}]}`)
-		}, "plan-limit", pack.GiveUp, 0},
-		{"404", "", func(vendor) http.HandlerFunc { return status(404, "") }, "refused", pack.GiveUp, 0},
-		{"429", "", func(vendor) http.HandlerFunc { return status(429, "slow down", "Retry-After", "7") }, "throttled", pack.Retry, 7 * time.Second},
-		{"429 without a time", "", func(vendor) http.HandlerFunc { return status(429, "") }, "throttled", pack.Retry, 0},
-		{"500", "", func(vendor) http.HandlerFunc { return status(500, echo) }, "unavailable", pack.Retry, 0},
-		{"503", "", func(vendor) http.HandlerFunc { return status(503, "", "Retry-After", "9") }, "unavailable", pack.Retry, 9 * time.Second},
-		{"garbage", "", func(vendor) http.HandlerFunc { return status(200, "<html>"+ours) }, "unreadable", pack.Retry, 0},
-		{"nothing in it", "", func(vendor) http.HandlerFunc { return status(200, "{}") }, "unusable", pack.GiveUp, 0},
+		}, "plan-limit", outcome.GaveUp, 0},
+		{"404", "", func(vendor) http.HandlerFunc { return status(404, "") }, "refused", outcome.GaveUp, 0},
+		{"429", "", func(vendor) http.HandlerFunc { return status(429, "slow down", "Retry-After", "7") }, "throttled", outcome.Failed, 7 * time.Second},
+		{"429 without a time", "", func(vendor) http.HandlerFunc { return status(429, "") }, "throttled", outcome.Failed, 0},
+		{"500", "", func(vendor) http.HandlerFunc { return status(500, echo) }, "unavailable", outcome.Failed, 0},
+		{"503", "", func(vendor) http.HandlerFunc { return status(503, "", "Retry-After", "9") }, "unavailable", outcome.Failed, 9 * time.Second},
+		{"garbage", "", func(vendor) http.HandlerFunc { return status(200, "<html>"+ours) }, "unreadable", outcome.Failed, 0},
+		{"nothing in it", "", func(vendor) http.HandlerFunc { return status(200, "{}") }, "unusable", outcome.GaveUp, 0},
 		{"half an answer", "", func(v vendor) http.HandlerFunc {
 			return status(200, v.links("https://go.acme.example/x")[:9], "Content-Length", "500")
-		}, "no-answer", pack.Retry, 0},
+		}, "no-answer", outcome.Failed, 0},
 		{"endless answer", "", func(vendor) http.HandlerFunc {
 			return status(200, `{"x":"`+strings.Repeat("x", 2*largestAnswer)+`","link":"https://go.acme.example/x"}`)
-		}, "unreadable", pack.Retry, 0},
-		{"no web address", "", func(v vendor) http.HandlerFunc { return status(200, v.links("javascript://x/%0aalert(1)")) }, "unusable", pack.GiveUp, 0},
-		{"with a user", "", func(v vendor) http.HandlerFunc { return status(200, v.links("https://go@acme.example/x")) }, "unusable", pack.GiveUp, 0},
-		{"line break", "", func(v vendor) http.HandlerFunc { return status(200, v.links("https://go.acme.example/x y")) }, "unusable", pack.GiveUp, 0},
+		}, "unreadable", outcome.Failed, 0},
+		{"no web address", "", func(v vendor) http.HandlerFunc { return status(200, v.links("javascript://x/%0aalert(1)")) }, "unusable", outcome.GaveUp, 0},
+		{"with a user", "", func(v vendor) http.HandlerFunc { return status(200, v.links("https://go@acme.example/x")) }, "unusable", outcome.GaveUp, 0},
+		{"line break", "", func(v vendor) http.HandlerFunc { return status(200, v.links("https://go.acme.example/x y")) }, "unusable", outcome.GaveUp, 0},
 		{"not short", "", func(v vendor) http.HandlerFunc {
 			return status(200, v.links("https://go.acme.example/"+strings.Repeat("x", 80)))
-		}, "unusable", pack.GiveUp, 0},
-		{"redirect", "", func(vendor) http.HandlerFunc { return status(307, "", "Location", "/base/elsewhere") }, "refused", pack.GiveUp, 0},
+		}, "unusable", outcome.GaveUp, 0},
+		{"redirect", "", func(vendor) http.HandlerFunc { return status(307, "", "Location", "/base/elsewhere") }, "refused", outcome.GaveUp, 0},
 	} {
 		for _, v := range vendors {
 			if c.only != "" && c.only != v.kind {
@@ -253,7 +251,7 @@ func TestOutsideFailures(t *testing.T) {
 					c.answer(v)(w, r)
 				}), limit.NewLocal())
 				short, err := o.shorten(t.Context(), ours)
-				checkOutside(t, err, c.reason, c.then, c.after)
+				checkOutside(t, err, c.reason, c.kind, c.after)
 				if short != "" || calls.Load() != 1 {
 					t.Errorf("%q after %d calls", short, calls.Load())
 				}
@@ -272,7 +270,7 @@ func TestOutsideThatHangs(t *testing.T) {
 			<-r.Context().Done()
 		}), limit.NewLocal())
 		_, err := o.shorten(ctx, ours)
-		checkOutside(t, err, "no-answer", pack.Retry, 0)
+		checkOutside(t, err, "no-answer", outcome.Failed, 0)
 	})
 }
 
@@ -285,7 +283,7 @@ func TestOutsideKeepsToOurOwnLimit(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := o.shorten(t.Context(), ours)
-		if later := new(limit.LaterError); !errors.As(err, &later) || later.After < 50*time.Minute {
+		if o := outcome.Of(err); o.Kind() != outcome.Waits || o.Reason() != "rate-limit" || o.After() < 50*time.Minute {
 			t.Errorf("%v", err)
 		}
 	})
@@ -317,7 +315,7 @@ func TestRebrandlyLeavesForeignNamesAlone(t *testing.T) {
 			}), limit.NewLocal())
 			short, err := o.shorten(t.Context(), ours)
 			if foreign == slashtags {
-				checkOutside(t, err, "taken", pack.GiveUp, 0)
+				checkOutside(t, err, "taken", outcome.GaveUp, 0)
 				continue
 			}
 			mu.Lock()
@@ -341,7 +339,7 @@ func TestRebrandlyErrorsDoNotTellTheName(t *testing.T) {
 		_, _ = io.WriteString(w, `{"code":"AlreadyExists"}`)
 	}), limit.NewLocal())
 	_, err := o.shorten(t.Context(), ours)
-	checkOutside(t, err, "no-answer", pack.Retry, 0)
+	checkOutside(t, err, "no-answer", outcome.Failed, 0)
 	if err == nil || strings.Contains(err.Error(), slashtag(ours, 0)) {
 		t.Errorf("%v", err)
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/limit"
-	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 func TestOutsideIsAskedWhoWeAre(t *testing.T) {
@@ -33,9 +33,9 @@ func TestOutsideIsAskedWhoWeAre(t *testing.T) {
 			t.Error(err)
 		}
 		status = http.StatusUnauthorized
-		checkOutside(t, ask(), "credentials", pack.Stop, 0)
+		checkOutside(t, ask(), "credentials", outcome.Held, 0)
 		status = http.StatusBadGateway
-		checkOutside(t, ask(), "unavailable", pack.Retry, 0)
+		checkOutside(t, ask(), "unavailable", outcome.Failed, 0)
 	})
 }
 
@@ -44,7 +44,7 @@ func TestReach(t *testing.T) {
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
 	s := config.Shortener{Kind: "bitly", Bitly: config.Bitly{BaseURL: gone.URL}}
-	checkOutside(t, Reach(t.Context(), s, limit.NewLocal()), "no-answer", pack.Retry, 0)
+	checkOutside(t, Reach(t.Context(), s, limit.NewLocal()), "no-answer", outcome.Failed, 0)
 	s.Kind = "builtin"
 	if err := Reach(t.Context(), s, limit.NewLocal()); err != nil {
 		t.Error(err)

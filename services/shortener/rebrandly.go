@@ -14,7 +14,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
-	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/outcome"
 )
 
 // rebrandly is Rebrandly's API v1 (developers.rebrandly.com). It would make a new link for each call, so the link's name
@@ -84,7 +84,7 @@ func (b *rebrandly) shorten(ctx context.Context, link string) (string, error) {
 			return short, err
 		}
 	}
-	return "", &outsideError{reason: "taken", then: pack.GiveUp, err: errors.New("somebody else has all the names of the link")}
+	return "", outcome.Refused(outcome.Provider, "taken", errors.New("somebody else has all the names of the link"))
 }
 
 // try asks for the link under one name; taken tells that somebody else's stands there.
@@ -160,19 +160,20 @@ func rebrandlyRefusal(a answer) (refusal error, exists bool) {
 	for _, detail := range problem.Errors {
 		all = append(all, detail.Code)
 	}
-	e := a.refusal(all[len(all)-1])
+	last := all[len(all)-1]
+	refusal = a.refusal(last)
 	if a.status != http.StatusForbidden {
-		return e, false
+		return refusal, false
 	}
 	for _, code := range all {
 		switch code = strings.ToLower(code); {
 		case code == "alreadyexists":
-			return e, true
+			return refusal, true
 		case strings.Contains(code, "limit"):
-			e.reason = "plan-limit"
+			refusal = planLimit(a.err(last))
 		}
 	}
-	return e, false
+	return refusal, false
 }
 
 var slashtagLetters = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)

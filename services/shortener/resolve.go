@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
@@ -52,20 +52,19 @@ func (d *door) refuse(v *visit, err error) {
 		d.show(v, notOpen(why))
 		return
 	}
-	if later := new(limit.LaterError); errors.As(err, &later) {
-		d.show(v, busyFor(later.After)) // our own limit, which is no trouble
+	o := outcome.Of(err)
+	if o.Kind() == outcome.Waits { // our own limit, which is no failure
+		d.show(v, busyFor(o.After()))
 		return
 	}
 	attrs := []any{"source", l.Source, "provider", l.Provider, "purpose", l.Purpose}
-	var after time.Duration
 	if call := new(pack.CallError); errors.As(err, &call) {
-		after = call.RetryAfter
-		attrs = append(attrs, "op", call.Op, "status", call.Status, "operator_must_act", call.Then == pack.Stop)
+		attrs = append(attrs, "op", call.Op, "status", call.Status, "operator_must_act", o.Kind() == outcome.Held)
 	} else {
 		attrs = append(attrs, "type", fmt.Sprintf("%T", err))
 	}
 	d.log.ErrorContext(v.r.Context(), "short link not opened: its provider was asked in vain", attrs...)
-	d.show(v, busyFor(after))
+	d.show(v, busyFor(o.After()))
 }
 
 // handWithin is how long a document may take to its reader: 10 MB at 0.3 Mbit/s. It takes the place of the server's 30 s.

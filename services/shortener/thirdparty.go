@@ -3,7 +3,6 @@ package shortener
 import (
 	"cmp"
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -13,7 +12,6 @@ import (
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/outcome"
-	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/stage"
 	"github.com/signrelay/signrelay/libs/telemetry"
@@ -64,7 +62,7 @@ func (t *thirdParty) form(ctx context.Context, in stage.Event[*notifyv1.Notifica
 		short, failed := t.outside.shorten(bounded, own)
 		cancel()
 		if failed == nil && !t.ours.Outside(short) { // no sender would send it
-			failed = &outsideError{reason: "unusable", then: pack.GiveUp, err: errors.New("what came back is no link at the domain in the settings")}
+			failed = unusable("what came back is no link at the domain in the settings")
 		}
 		v := judge(failed, in.Attempt)
 		pass.End(v.says, "")
@@ -115,24 +113,21 @@ func judge(failed error, attempt int) judgement {
 	tooLong := func(wait time.Duration) bool {
 		return attempt >= lastAttempt || time.Duration(attempt)*wait > longestWait
 	}
-	if later := new(limit.LaterError); errors.As(failed, &later) {
-		wait := max(later.After, leastWait)
+	switch o := outcome.Of(failed); {
+	case o.Kind() == outcome.Waits: // our own limit
+		wait := max(o.After(), leastWait)
 		if tooLong(wait) {
-			return judgement{reason: "rate-limit"}
+			return judgement{reason: o.Reason()}
 		}
-		return judgement{again: outcome.Later(wait, "rate-limit")}
-	}
-	it := new(outsideError)
-	if !errors.As(failed, &it) {
+		return judgement{again: outcome.Later(wait, o.Reason())}
+	case o.Cause() == "":
 		return judgement{again: failed} // our own mistake, not theirs
-	}
-	switch {
-	case it.then == pack.GiveUp:
-		return judgement{reason: it.reason, says: limit.Success}
-	case it.then == pack.Stop || tooLong(it.after):
-		return judgement{reason: it.reason, lasts: true, says: limit.Failure}
-	case it.after > 0:
-		return judgement{again: outcome.RetryAfter(it.after, failed)}
+	case o.Kind() == outcome.GaveUp:
+		return judgement{reason: o.Cause(), says: limit.Success}
+	case o.Kind() == outcome.Held || tooLong(o.After()):
+		return judgement{reason: o.Cause(), lasts: true, says: limit.Failure}
+	case o.After() > 0:
+		return judgement{again: failed}
 	default:
 		return judgement{again: failed, says: limit.Failure}
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
-	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/servicetest"
 	"github.com/signrelay/signrelay/libs/stage"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -23,13 +23,18 @@ import (
 
 var policy = flow.StageNamed(flow.Shortener).Policy
 
+var unavailable = outcome.Failure(outcome.Provider, "unavailable", errors.New("x"))
+
 func TestJudge(t *testing.T) {
 	t.Parallel()
-	plain := &outsideError{reason: "unavailable", then: pack.Retry, err: errors.New("x")}
+	plain := unavailable
 	named := func(after time.Duration) error {
-		return &outsideError{reason: "throttled", then: pack.Retry, after: after, err: errors.New("x")}
+		return outcome.Failure(outcome.Provider, "throttled", outcome.RetryAfter(after, errors.New("x")))
 	}
-	own := func(after time.Duration) error { return fmt.Errorf("call: %w", &limit.LaterError{After: after}) }
+	own := func(after time.Duration) error {
+		later := &limit.LaterError{After: after}
+		return later.Outcome(fmt.Errorf("call: %w", later))
+	}
 	for _, c := range []struct {
 		name    string
 		failed  error
@@ -38,8 +43,8 @@ func TestJudge(t *testing.T) {
 		lasts   bool          // for the next messages too
 		wait    time.Duration // the least before the next try
 	}{
-		{"refused", &outsideError{reason: "refused", then: pack.GiveUp, err: errors.New("x")}, 1, "refused", false, 0},
-		{"credentials", &outsideError{reason: "credentials", then: pack.Stop, err: errors.New("x")}, 1, "credentials", true, 0},
+		{"refused", outcome.Refused(outcome.Provider, "refused", errors.New("x")), 1, "refused", false, 0},
+		{"credentials", outcome.NeedsOperator(outcome.Account, "credentials", errors.New("x")), 1, "credentials", true, 0},
 		{"plain, first", plain, 1, "", false, time.Second * 3 / 4},
 		{"plain, sixth", plain, 6, "", false, time.Second * 24},
 		{"plain, seventh", plain, 7, "unavailable", true, 0},
@@ -92,7 +97,7 @@ func TestOutageIsWaitedForOnce(t *testing.T) {
 	t.Parallel()
 	bench := servicetest.New(t, config.Default())
 	links := newBook(t, bench.Env.JS, time.Hour)
-	f := &failing{with: &outsideError{reason: "unavailable", then: pack.Retry, err: errors.New("x")}}
+	f := &failing{with: unavailable}
 	ours, err := notification.NewLinks(config.Shortener{
 		Kind: "bitly", PublicURL: "https://sign.acme.example", Bitly: config.Bitly{Domain: "bit.ly"},
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/servicetest"
@@ -86,7 +87,7 @@ type silent struct{ pack.API }
 
 func (silent) Open(ctx context.Context, _ pack.Link) (*pack.Target, error) {
 	<-ctx.Done()
-	return nil, &pack.CallError{Op: "GET link", Err: ctx.Err()}
+	return nil, outcome.Failure(outcome.Provider, "", &pack.CallError{Op: "GET link", Err: ctx.Err()})
 }
 
 func TestSignerDoesNotWaitForASilentProvider(t *testing.T) {

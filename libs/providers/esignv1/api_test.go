@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers/esignv1"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/providers/providertest"
@@ -115,7 +116,7 @@ func TestDocuments(t *testing.T) {
 	for _, body := range []string{`{"status":10}`, `{"status":10,"signers":null}`, `{"signers":[]}`, `{"status":10,"signers":{}}`} {
 		a := apiOf(t, config.API{}, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
 		var call *pack.CallError
-		if d, err := a.Document(t.Context(), documentID); !errors.As(err, &call) || call.Then != pack.Retry {
+		if d, err := a.Document(t.Context(), documentID); !errors.As(err, &call) || outcome.Of(err).Kind() != outcome.Failed {
 			t.Errorf("%s: %+v, %v", body, d, err)
 		}
 	}
@@ -159,7 +160,7 @@ func TestGroups(t *testing.T) {
 			fmt.Fprint(w, `{"status":10,"signers":[],"group":`+told+`}`)
 		})
 		var call *pack.CallError
-		if _, err := a.Document(t.Context(), documentID); !errors.As(err, &call) || call.Then != pack.Retry {
+		if _, err := a.Document(t.Context(), documentID); !errors.As(err, &call) || outcome.Of(err).Kind() != outcome.Failed {
 			t.Errorf("told %s: %v", told, err)
 		}
 	}
@@ -184,7 +185,7 @@ func TestDocumentOfASigner(t *testing.T) {
 		})
 		got, err := a.(pack.Finder).DocumentOf(t.Context(), "R")
 		var call *pack.CallError
-		if got != want || (err == nil) != (want != "") || (err != nil && (!errors.As(err, &call) || call.Then != pack.Retry)) || path != "/api/v1/signer/R/" {
+		if got != want || (err == nil) != (want != "") || (err != nil && (!errors.As(err, &call) || outcome.Of(err).Kind() != outcome.Failed)) || path != "/api/v1/signer/R/" {
 			t.Errorf("%s: %q, %v by %s", body, got, err, path)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
@@ -99,7 +100,7 @@ func TestNewLinks(t *testing.T) {
 			var call *pack.CallError
 			switch {
 			case tt.want == "":
-				if !errors.As(err, &call) || call.Then != pack.Retry {
+				if !errors.As(err, &call) || outcome.Of(err).Kind() != outcome.Failed {
 					t.Errorf("%+v, %v", got, err)
 				}
 			case err != nil || got.URL != tt.want:
@@ -129,7 +130,7 @@ func TestTheDocumentItself(t *testing.T) {
 		got, err := a.Open(t.Context(), download)
 		var call *pack.CallError
 		if !ok {
-			if !errors.As(err, &call) || call.Then != pack.Retry {
+			if !errors.As(err, &call) || outcome.Of(err).Kind() != outcome.Failed {
 				t.Errorf("%q: %+v, %v", mediaType, got, err)
 			}
 			continue
@@ -233,7 +234,7 @@ func TestADocumentElsewhere(t *testing.T) {
 		var call *pack.CallError
 		switch {
 		case want == "":
-			if !errors.As(err, &call) || call.Then != pack.Retry {
+			if !errors.As(err, &call) || outcome.Of(err).Kind() != outcome.Failed {
 				t.Errorf("%q: %+v, %v", location, got, err)
 			}
 		case err != nil || got.URL != want || got.Body != nil:
@@ -258,7 +259,7 @@ func TestASignerIDWithAPathTraversal(t *testing.T) {
 		t.Errorf("%s was requested", r.RequestURI)
 	})
 	var call *pack.CallError
-	if _, err := a.Open(t.Context(), pack.Link{Document: documentID, Recipient: "../group", Purpose: pack.Sign}); !errors.As(err, &call) || call.Then != pack.GiveUp {
+	if _, err := a.Open(t.Context(), pack.Link{Document: documentID, Recipient: "../group", Purpose: pack.Sign}); !errors.As(err, &call) || outcome.Of(err).Kind() != outcome.GaveUp {
 		t.Error(err)
 	}
 }

@@ -9,7 +9,9 @@ import (
 )
 
 // API is the REST half of a pack: it requests what callbacks do not contain. It calls only the source's base URL, whatever a payload
-// contains. Its errors are *CallError, unless a method says otherwise.
+// contains. A failed call is an outcome of package outcome around a *CallError, unless a method says otherwise: GaveUp if another attempt
+// cannot help, Held if every call fails until the operator fixes the account or a setting, Waits if our own limit left no slot, so that the
+// provider was not called, and else Failed.
 type API interface {
 	// Document requests one document and its people. It fails with ErrNotOurs if the settings exclude the document.
 	Document(ctx context.Context, id string) (*Document, error)
@@ -127,24 +129,12 @@ const (
 	Gone          NotOpen = "gone"           // the document or the person no longer exists at the provider
 )
 
-// CallError is a REST call that failed. Its text contains no secret and no personal data.
+// CallError describes a REST call that failed. Its text contains no secret and no personal data.
 type CallError struct {
-	Op         string        // "GET request"
-	Status     int           // HTTP status; 0 without a response
-	RetryAfter time.Duration // as the provider sent it; 0 if it sent none
-	Then       Then
-	Err        error
+	Op     string // "GET request"
+	Status int    // HTTP status; 0 without a response
+	Err    error
 }
-
-// Then says what to do after a failed call.
-type Then int
-
-// What to do after a failed call.
-const (
-	Retry  Then = iota // another attempt may help
-	GiveUp             // another attempt of this call cannot help
-	Stop               // the account or a setting is wrong: every call fails until the operator fixes it
-)
 
 func (e *CallError) Error() string {
 	text := e.Op

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/providers/pleasesign"
 	"github.com/signrelay/signrelay/libs/providers/providertest"
@@ -122,7 +123,7 @@ func TestDocuments(t *testing.T) {
 	for _, body := range []string{`{"status":"sent"}`, `{"status":"sent","recipients":null}`, `{"recipients":[]}`, `{"status":"sent","recipients":{}}`} {
 		a := apiOf(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
 		var call *pack.CallError
-		if d, err := a.Document(t.Context(), documentID); !errors.As(err, &call) || call.Then != pack.Retry {
+		if d, err := a.Document(t.Context(), documentID); !errors.As(err, &call) || outcome.Of(err).Kind() != outcome.Failed {
 			t.Errorf("%s: %+v, %v", body, d, err)
 		}
 	}
@@ -193,7 +194,7 @@ func TestARecipientIDWithAPathTraversal(t *testing.T) {
 	})
 	var call *pack.CallError
 	_, err := a.Open(t.Context(), pack.Link{Document: documentID, Recipient: "../document/1", Purpose: pack.Sign})
-	if !errors.As(err, &call) || call.Then != pack.GiveUp {
+	if !errors.As(err, &call) || outcome.Of(err).Kind() != outcome.GaveUp {
 		t.Error(err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
@@ -156,8 +157,7 @@ func (s apiSuite) walkingIDs(t *testing.T) {
 	a := s.api(t, "", func(_ http.ResponseWriter, r *http.Request) { t.Errorf("was called: %s", r.RequestURI) })
 	for name, ask := range asks(a) {
 		for _, id := range []string{"", ".", "..", "...", "../groups", "a/b", `a\b`, "a\x00b", "a\r\nb"} {
-			var call *pack.CallError
-			if err := ask(t.Context(), id); !errors.As(err, &call) || call.Then != pack.GiveUp {
+			if err := ask(t.Context(), id); !errors.As(err, new(*pack.CallError)) || outcome.Of(err).Kind() != outcome.GaveUp {
 				t.Errorf("%s of %q: %v", name, id, err)
 			}
 		}
@@ -180,15 +180,22 @@ func (s apiSuite) apiAt(t *testing.T, base string, client *http.Client) pack.API
 	return a
 }
 
-func (s apiSuite) wantCallError(t *testing.T, name string, err error) *pack.CallError {
+// wantCallError checks that err is an outcome of that kind around a *pack.CallError, that names whose fault it is and nothing secret.
+func (s apiSuite) wantCallError(t *testing.T, name string, err error, kind outcome.Kind) *pack.CallError {
 	t.Helper()
 	var call *pack.CallError
 	if !errors.As(err, &call) {
 		t.Fatalf("%s: %v", name, err)
 	}
+	if o := outcome.Of(err); o.Kind() != kind || o.Fault() != faults[kind] {
+		t.Errorf("%s: kind %d, fault %q: %v", name, o.Kind(), o.Fault(), err)
+	}
 	s.wantNoLeak(t, err, Document, Recipient, address, "127.0.0.1", "http:", "https:")
 	return call
 }
+
+// faults is whose fault a failed call is, by the kind of its outcome.
+var faults = map[outcome.Kind]outcome.Fault{outcome.Failed: outcome.Provider, outcome.GaveUp: outcome.Provider, outcome.Held: outcome.Operator}
 
 func (s apiSuite) secrets() []string {
 	return []string{s.s.Settings.Token, s.s.Settings.Key, s.s.Settings.Secret}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
@@ -21,25 +22,25 @@ type refused struct {
 	status     int
 	retryAfter string
 	wait       time.Duration
-	then       pack.Then
+	kind       outcome.Kind
 }
 
 func refusals() []refused {
 	inAMinute := time.Now().Add(time.Minute + 500*time.Millisecond).UTC().Format(http.TimeFormat)
 	return []refused{
-		{status: http.StatusBadRequest, then: pack.GiveUp},
-		{status: http.StatusUnauthorized, then: pack.Stop},
-		{status: http.StatusForbidden, then: pack.Stop},
-		{status: http.StatusNotFound},
-		{status: http.StatusGone, then: pack.GiveUp},
-		{status: http.StatusUnprocessableEntity, then: pack.GiveUp},
-		{status: http.StatusTooManyRequests, retryAfter: "7", wait: 7 * time.Second},
-		{status: http.StatusInternalServerError},
-		{status: http.StatusBadGateway, retryAfter: "soon"},
-		{status: http.StatusServiceUnavailable, retryAfter: inAMinute, wait: time.Minute},
-		{status: http.StatusGatewayTimeout, retryAfter: "-5"},
-		{status: http.StatusNoContent},
-		{status: http.StatusNotModified},
+		{status: http.StatusBadRequest, kind: outcome.GaveUp},
+		{status: http.StatusUnauthorized, kind: outcome.Held},
+		{status: http.StatusForbidden, kind: outcome.Held},
+		{status: http.StatusNotFound, kind: outcome.Failed},
+		{status: http.StatusGone, kind: outcome.GaveUp},
+		{status: http.StatusUnprocessableEntity, kind: outcome.GaveUp},
+		{status: http.StatusTooManyRequests, retryAfter: "7", wait: 7 * time.Second, kind: outcome.Failed},
+		{status: http.StatusInternalServerError, kind: outcome.Failed},
+		{status: http.StatusBadGateway, retryAfter: "soon", kind: outcome.Failed},
+		{status: http.StatusServiceUnavailable, retryAfter: inAMinute, wait: time.Minute, kind: outcome.Failed},
+		{status: http.StatusGatewayTimeout, retryAfter: "-5", kind: outcome.Failed},
+		{status: http.StatusNoContent, kind: outcome.Failed},
+		{status: http.StatusNotModified, kind: outcome.Failed},
 	}
 }
 
@@ -53,9 +54,9 @@ func (r refused) response(w http.ResponseWriter) {
 
 func (r refused) check(t *testing.T, s apiSuite, name string, err error) {
 	t.Helper()
-	call := s.wantCallError(t, name, err)
-	if call.Status != r.status || call.Then != r.then || call.RetryAfter.Round(10*time.Second) != r.wait.Round(10*time.Second) {
-		t.Errorf("%s: status %d, then %v, after %v", name, call.Status, call.Then, call.RetryAfter)
+	call := s.wantCallError(t, name, err, r.kind)
+	if after := outcome.Of(err).After(); call.Status != r.status || after.Round(10*time.Second) != r.wait.Round(10*time.Second) {
+		t.Errorf("%s: status %d, after %v", name, call.Status, after)
 	}
 }
 
@@ -91,8 +92,8 @@ func (s apiSuite) garbage(t *testing.T) {
 	} {
 		a := s.api(t, "", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
 		for name, ask := range asks(a) {
-			call := s.wantCallError(t, name+", "+what, ask(t.Context(), Document))
-			if call.Then != pack.Retry || call.Err == nil {
+			call := s.wantCallError(t, name+", "+what, ask(t.Context(), Document), outcome.Failed)
+			if call.Err == nil {
 				t.Errorf("%s, %s: %+v", name, what, call)
 			}
 		}
@@ -137,8 +138,8 @@ func (s apiSuite) silence(t *testing.T) {
 			end = cancel
 			mu.Unlock()
 			err := ask(ctx, Document)
-			call := s.wantCallError(t, name+" "+what, err)
-			if hangs := strings.HasPrefix(what, "hangs") && !strings.HasPrefix(what, "hangs up"); call.Then != pack.Retry || call.Status != 0 || hangs != errors.Is(err, context.Canceled) {
+			call := s.wantCallError(t, name+" "+what, err, outcome.Failed)
+			if hangs := strings.HasPrefix(what, "hangs") && !strings.HasPrefix(what, "hangs up"); call.Status != 0 || hangs != errors.Is(err, context.Canceled) {
 				t.Errorf("%s %s: %+v", name, what, call)
 			}
 			cancel()
@@ -147,7 +148,7 @@ func (s apiSuite) silence(t *testing.T) {
 	gone := httptest.NewServer(nil)
 	gone.Close()
 	for name, ask := range asks(s.apiAt(t, gone.URL, gone.Client())) {
-		if call := s.wantCallError(t, name, ask(t.Context(), Document)); call.Then != pack.Retry || call.Status != 0 {
+		if call := s.wantCallError(t, name, ask(t.Context(), Document), outcome.Failed); call.Status != 0 {
 			t.Errorf("%s, no server: %+v", name, call)
 		}
 	}
@@ -165,9 +166,9 @@ func (s apiSuite) limited(t *testing.T) {
 		Base: http.DefaultTransport, Limiter: full, Key: "k", Rate: limit.Rate{Count: 1, Per: time.Second, Burst: 1},
 	}})
 	for name, ask := range asks(a) {
-		var later *limit.LaterError
 		err := ask(t.Context(), Document)
-		if call := s.wantCallError(t, name, err); !errors.As(err, &later) || later.After < 59*time.Minute || call.Then != pack.Retry {
+		s.wantCallError(t, name, err, outcome.Waits)
+		if o := outcome.Of(err); o.After() < 59*time.Minute || !o.Quiet() || !errors.As(err, new(*limit.LaterError)) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -183,7 +184,7 @@ func (s apiSuite) redirects(t *testing.T) {
 		for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect} {
 			a := s.api(t, "", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, status) })
 			for name, ask := range asks(a) {
-				if call := s.wantCallError(t, name, ask(t.Context(), Document)); call.Status != status || call.Then == pack.GiveUp {
+				if call := s.wantCallError(t, name, ask(t.Context(), Document), outcome.Failed); call.Status != status {
 					t.Errorf("%s: %+v", name, call)
 				}
 			}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
@@ -49,9 +50,7 @@ func (s apiSuite) after(t *testing.T) {
 			"no more": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		} {
 			_, err := s.second(t, purpose, response).Open(t.Context(), link(purpose))
-			if call := s.wantCallError(t, string(purpose)+", "+what, err); call.Then != pack.Retry {
-				t.Errorf("%s, %s: %+v", purpose, what, call)
-			}
+			s.wantCallError(t, string(purpose)+", "+what, err, outcome.Failed)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		a := s.second(t, purpose, func(_ http.ResponseWriter, r *http.Request) {
@@ -72,7 +71,7 @@ func (s apiSuite) late(t *testing.T, purpose pack.Purpose) {
 	client := server.Client()
 	client.Timeout = 250 * time.Millisecond
 	_, err := s.apiAt(t, server.URL, client).Open(t.Context(), link(purpose))
-	if call := s.wantCallError(t, string(purpose)+", late", err); call.Then != pack.Retry || call.Status != 0 || !strings.Contains(err.Error(), "in time") {
+	if call := s.wantCallError(t, string(purpose)+", late", err, outcome.Failed); call.Status != 0 || !strings.Contains(err.Error(), "in time") {
 		t.Errorf("%s, late: %+v", purpose, call)
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
-	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
 // Server is the default address of a provider's API.
@@ -74,7 +73,7 @@ type Call struct {
 // largestResponse is the limit in bytes for a response: a document with a hundred people has about 100 KiB.
 const largestResponse = 1 << 20
 
-// Get requests JSON and returns the body of a 200. Every other outcome is a *pack.CallError.
+// Get requests JSON and returns the body of a 200. Every other result is an error that package outcome reads, around a *pack.CallError.
 func (c *Client) Get(ctx context.Context, call Call) ([]byte, error) {
 	r, err := c.request(ctx, call)
 	if err != nil {
@@ -92,14 +91,14 @@ func (c *Client) Get(ctx context.Context, call Call) ([]byte, error) {
 	return call.Body(ctx, response)
 }
 
-// Body reads a response's whole body. It returns a *pack.CallError if the body breaks off or is over 1 MiB.
+// Body reads a response's whole body. It fails like Get if the body breaks off or is over 1 MiB.
 func (call Call) Body(ctx context.Context, response *http.Response) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(response.Body, largestResponse+1))
 	switch {
 	case err != nil:
 		return nil, call.failed(ctx, err)
 	case len(body) > largestResponse:
-		return nil, &pack.CallError{Op: call.Op, Err: fmt.Errorf("the response is over %d bytes", largestResponse)}
+		return nil, call.failure(fmt.Errorf("the response is over %d bytes", largestResponse))
 	}
 	return body, nil
 }
@@ -108,7 +107,7 @@ func (call Call) Body(ctx context.Context, response *http.Response) ([]byte, err
 const bodyTimeout = 5 * time.Minute
 
 // Do returns a response of any status with its body unread, and follows no redirect. It is for responses that contain an address, or a whole
-// document that is passed on to a person. The caller closes the body. Without a response, the error is a *pack.CallError.
+// document that is passed on to a person. The caller closes the body. Without a response, it fails like Get.
 func (c *Client) Do(ctx context.Context, call Call) (*http.Response, error) {
 	// A timeout of the http.Client would include the body.
 	asked, cancel := context.WithCancelCause(ctx)
@@ -149,12 +148,12 @@ func (b *body) Close() error {
 
 func (c *Client) request(ctx context.Context, call Call) (*http.Request, error) {
 	if !SafeID(call.ID) {
-		return nil, &pack.CallError{Op: call.Op, Then: pack.GiveUp, Err: errors.New("the id is not valid in a URL's path")}
+		return nil, call.invalid(errors.New("the id is not valid in a URL's path"))
 	}
 	address := c.base + strings.Replace(call.Path, "{id}", url.PathEscape(call.ID), 1)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, &pack.CallError{Op: call.Op, Then: pack.GiveUp, Err: errors.New("the id does not form a URL")}
+		return nil, call.invalid(errors.New("the id does not form a URL"))
 	}
 	for name, values := range c.credentials {
 		r.Header[name] = values

@@ -10,37 +10,33 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// Refused turns an unexpected response into an error. The body may contain personal data, so it is dropped.
-func (call Call) Refused(response *http.Response) *pack.CallError {
+// Refused turns an unexpected response into an error. The body may contain personal data, so it is dropped. A 404 may be temporary: a
+// document that was just sent may not be readable yet.
+func (call Call) Refused(response *http.Response) error {
 	// Read a little, so that the connection can be used again.
 	_, _ = io.CopyN(io.Discard, response.Body, 4<<10)
-	return &pack.CallError{
-		Op:         call.Op,
-		Status:     response.StatusCode,
-		RetryAfter: limit.RetryAfter(response.Header, time.Now()),
-		Then:       then(response.StatusCode),
+	var err error = &pack.CallError{Op: call.Op, Status: response.StatusCode}
+	if after := limit.RetryAfter(response.Header, time.Now()); after > 0 {
+		err = outcome.RetryAfter(after, err)
 	}
-}
-
-// then returns whether another call can help. A 404 may be temporary: a document that was just sent may not be readable yet.
-func then(status int) pack.Then {
-	switch status {
+	switch response.StatusCode {
 	case http.StatusBadRequest, http.StatusGone, http.StatusUnprocessableEntity:
-		return pack.GiveUp
+		return outcome.Refused(outcome.Provider, "", err)
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return pack.Stop
+		return outcome.NeedsOperator(outcome.Account, "", err)
 	default:
-		return pack.Retry
+		return outcome.Failure(outcome.Provider, "", err)
 	}
 }
 
 // Unreadable is the error for a successful response without the expected content. It may be temporary, such as a proxy's page. The cause is
 // left out, because decoders quote their input.
-func (call Call) Unreadable() *pack.CallError {
-	return &pack.CallError{Op: call.Op, Err: errors.New("the response lacks the expected content")}
+func (call Call) Unreadable() error {
+	return call.failure(errors.New("the response lacks the expected content"))
 }
 
 // OrGone returns err, but a *pack.NotOpenError with pack.Gone for a document that the provider does not know. The document of a link was
@@ -53,18 +49,29 @@ func OrGone(err error) error {
 	return err
 }
 
-func (call Call) failed(ctx context.Context, err error) *pack.CallError {
-	return &pack.CallError{Op: call.Op, Err: cause(ctx, err)}
+// failed is the error of a call without a complete response.
+func (call Call) failed(ctx context.Context, err error) error {
+	if later := new(limit.LaterError); errors.As(err, &later) { // the provider was not called
+		return later.Outcome(&pack.CallError{Op: call.Op, Err: later})
+	}
+	return call.failure(cause(ctx, err))
+}
+
+// failure is the error of a call that may succeed in another attempt.
+func (call Call) failure(err error) error {
+	return outcome.Failure(outcome.Provider, "", &pack.CallError{Op: call.Op, Err: err})
+}
+
+// invalid is the error of a call that no attempt can make.
+func (call Call) invalid(err error) error {
+	return outcome.Refused(outcome.Provider, "", &pack.CallError{Op: call.Op, Err: err})
 }
 
 // cause returns why there was no response, without the URL, ids and addresses that network errors contain.
 func cause(ctx context.Context, err error) error {
-	var later *limit.LaterError
 	var name *net.DNSError
 	var call *net.OpError
 	switch {
-	case errors.As(err, &later): // the provider was not called
-		return later
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &name):

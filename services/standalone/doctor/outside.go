@@ -13,6 +13,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	emailsender "github.com/signrelay/signrelay/services/email-sender"
@@ -49,7 +50,7 @@ func answered(check string, err error) Finding {
 		call  *pack.CallError
 		later *limit.LaterError
 	)
-	switch {
+	switch o := outcome.Of(err); {
 	case err == nil:
 		return Finding{check, Warn, "it knows a document that does not exist", "does api.base_url lead to the provider?"}
 	case errors.Is(err, pack.ErrNotOurs):
@@ -58,9 +59,9 @@ func answered(check string, err error) Finding {
 		return Finding{check, Warn, "not asked: " + later.Error(), "look again when the source is less busy"}
 	case !errors.As(err, &call):
 		return Finding{check, Fail, told(err), "look at the settings under api"}
-	case call.Then == pack.Stop:
+	case o.Kind() == outcome.Held:
 		return Finding{check, Fail, told(err) + ": it does not let us in", "set the credentials under api anew, and see what they may do at the provider"}
-	case call.Status == http.StatusNotFound, call.Then == pack.GiveUp:
+	case call.Status == http.StatusNotFound, o.Kind() == outcome.GaveUp:
 		return fine(check, "reached, and lets us in")
 	case call.Status == http.StatusTooManyRequests:
 		return Finding{check, Warn, "it is asked too often", "lower api.per_minute, or see who else uses the account"}
