@@ -149,7 +149,7 @@ lint: $(GOLANGCI_LINT) $(BUF) ## Lint Go and protobuf
 generate: $(BUF) $(PROTOC_GEN_GO) ## Generate code and JSON Schema from proto/, and the README's picture, the accounts of NATS and Redis and the chart's table from libs/flow
 	@cd proto && PATH="$(dir $(PROTOC_GEN_GO)):$$PATH" $(BUF) generate
 	@go run ./libs/flow/picture -write README.md && go run ./libs/flow/accounts -write deployments
-	@go run ./libs/flow/scaling -write deployments/helm/signrelay/files/flow.yaml && go run ./libs/config/names -write deployments/helm/signrelay/files/settings.yaml
+	@go run ./libs/flow/scaling -write deployments/helm/signrelay/files/flow.yaml && go run ./services/sections/names -write deployments/helm/signrelay/files/settings.yaml
 	@go run ./services/standalone/tables -root .
 	@(cd proto && $(BUF) build -o -) | go run ./libs/event/schema -write docs
 	@go work sync && for m in $(MODULES); do (cd $$m && go mod tidy) || exit 1; done

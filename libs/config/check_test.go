@@ -6,13 +6,15 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	kafka "github.com/signrelay/signrelay/services/kafka-bridge/settings"
+	"github.com/signrelay/signrelay/services/sections"
 )
 
 var providers = []string{"clickwrap", "esign-v1", "pleasesign"}
 
 func TestAllMistakesAtOnce(t *testing.T) {
 	t.Parallel()
-	cfg := config.Default()
+	cfg := config.Default(sections.All...)
 	source := config.DefaultSource()
 	source.Name, source.Provider = "ok", "clickwrap"
 	twin := source
@@ -30,9 +32,9 @@ func TestAllMistakesAtOnce(t *testing.T) {
 	cfg.Shortener = config.Shortener{Kind: "bitly", PublicURL: "sign.example", ExpireAfter: 2161 * time.Hour, TrustedProxies: []string{"10.0.0.1"}}
 	cfg.NATS = config.NATS{URL: "http://hunter2@x", Addr: "4222"}
 	cfg.Redis.URL = "http://:hunter2@x"
-	cfg.Kafka = config.Kafka{
+	*kafka.Section.In(&cfg) = kafka.Kafka{
 		Brokers: []string{"kafka"}, Topic: "a topic", Format: "avro",
-		TLS: config.KafkaTLS{CA: "no PEM"}, SASL: config.KafkaSASL{Mechanism: "gssapi", User: "u"},
+		TLS: kafka.TLS{CA: "no PEM"}, SASL: kafka.SASL{Mechanism: "gssapi", User: "u"},
 	}
 	cfg.Ingest = config.Ingest{Addr: "nowhere"}
 	cfg.Receipts.Addr = "8084"
@@ -167,7 +169,7 @@ func TestSettingsThatContradictEachOther(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cfg := config.Default()
+			cfg := config.Default(sections.All...)
 			c.change(&cfg)
 			wantLines(t, lines(t, config.Check(cfg, providers, nil)), c.want...)
 		})
@@ -188,12 +190,12 @@ func TestWhatPassesTheCheck(t *testing.T) {
 		"any free port":        func(c *config.Config) { c.Ingest.Addr = "[::1]:0" },
 		"a Redis with TLS":     func(c *config.Config) { c.Redis.URL = "rediss://u:p@r:6380/1" },
 		"Kafka with a user": func(c *config.Config) {
-			c.Kafka.Brokers = []string{"a:9092", "[::1]:9092"}
-			c.Kafka.TLS.Enabled = true
-			c.Kafka.SASL = config.KafkaSASL{Mechanism: "plain", User: "u", Password: "p"}
+			kafka.Section.In(c).Brokers = []string{"a:9092", "[::1]:9092"}
+			kafka.Section.In(c).TLS.Enabled = true
+			kafka.Section.In(c).SASL = kafka.SASL{Mechanism: "plain", User: "u", Password: "p"}
 		},
 	} {
-		cfg := config.Default()
+		cfg := config.Default(sections.All...)
 		change(&cfg)
 		if err := config.Check(cfg, providers, nil); err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -1,4 +1,5 @@
-// Package config holds every setting of every service: one struct, one literal of defaults, one loader.
+// Package config loads, checks and prints settings. It defines the settings that several services share; each service declares its own as a
+// Section.
 //
 // Precedence: flags (except secrets) > environment (SIGNRELAY_…) > YAML file > Default. Unknown keys fail; all mistakes are reported at
 // once; every secret also comes from the variable's name with _FILE.
@@ -11,10 +12,11 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Config is all settings. Field tags: yaml is the key in the file. secret:"true" marks a value that Print masks and that a
+// Config is the settings that several services share, and the sections of the services. Field tags: yaml is the key in the file. secret:"true" marks a value that Print masks and that a
 // …_FILE variable may supply, secret:"url" a URL, or several with commas, of which Print masks only the password and the
 // query. file:"true" marks a value that is not secret but that a …_FILE variable may supply, file:"once" a value that is
 // read from there only at the start. All other values from such files may be replaced while a program runs: see Live.
+// variable:"X" adds the variable SIGNRELAY_X to the one that is named like the key.
 // lines:"true" marks a value that may have several lines.
 type Config struct {
 	Sources   []Source  `yaml:"sources"`
@@ -26,7 +28,6 @@ type Config struct {
 
 	NATS  NATS  `yaml:"nats"`
 	Redis Redis `yaml:"redis"`
-	Kafka Kafka `yaml:"kafka"`
 
 	// HideSources responds to callbacks and receipts for an unknown source as to a wrong signature, with 401 instead of 404, so that strangers
 	// cannot find out which sources exist. Default false: the response to a wrong address names the mistake.
@@ -50,7 +51,8 @@ type Config struct {
 	DataDir string `yaml:"data_dir"` // where standalone keeps its state: SIGNRELAY_DATA_DIR
 	Log     Log    `yaml:"log"`
 
-	files []fromFile `yaml:"-"` // the settings that came from files
+	entries []entry    `yaml:"-"` // all settings, these fields and the sections, in the order of the list
+	files   []fromFile `yaml:"-"` // the settings that came from files
 }
 
 // MasterKeys are the master keys, the newest first.
@@ -268,42 +270,6 @@ type TLS struct {
 	Key         string `yaml:"key" secret:"true" lines:"true"`       // of our certificate
 }
 
-// Kafka is the cluster to which the log is copied; without brokers it is not copied.
-type Kafka struct {
-	Brokers []string `yaml:"brokers"` // host:port, some of the cluster's: SIGNRELAY_KAFKA_BROKERS, separated by commas
-	Topic   string   `yaml:"topic"`   // default signrelay.signing.v1
-	Format  string   `yaml:"format"`  // protobuf (default) or json
-
-	// CreateTopic creates a missing topic, with this many partitions and replicas; otherwise the service waits for the topic.
-	CreateTopic       bool `yaml:"create_topic"`
-	Partitions        int  `yaml:"partitions"`         // default 12
-	ReplicationFactor int  `yaml:"replication_factor"` // default 3
-
-	TLS  KafkaTLS  `yaml:"tls"`
-	SASL KafkaSASL `yaml:"sasl"`
-}
-
-// Set reports whether the log is copied to Kafka.
-func (k Kafka) Set() bool { return len(k.Brokers) > 0 }
-
-// KafkaTLS is how the connections to the brokers are encrypted.
-type KafkaTLS struct {
-	Enabled     bool   `yaml:"enabled"`
-	CA          string `yaml:"ca" file:"true" lines:"true"`          // see TLS
-	Certificate string `yaml:"certificate" file:"true" lines:"true"` // see TLS
-	Key         string `yaml:"key" secret:"true" lines:"true"`       // see TLS
-}
-
-// Parts returns the TLS settings that Kafka shares with all other connections.
-func (k KafkaTLS) Parts() TLS { return TLS{CA: k.CA, Certificate: k.Certificate, Key: k.Key} }
-
-// KafkaSASL is the authentication at the brokers.
-type KafkaSASL struct {
-	Mechanism string `yaml:"mechanism"` // none (default), plain, scram-sha-256, scram-sha-512
-	User      string `yaml:"user"`
-	Password  string `yaml:"password" secret:"true"`
-}
-
 // Listen is a listener's address.
 type Listen struct {
 	Addr string `yaml:"addr"`
@@ -328,7 +294,7 @@ type Ingest struct {
 type Sandbox struct {
 	Addr      string   `yaml:"addr"`
 	Hosts     []string `yaml:"hosts"` // as in Admin, for the sandbox's HTTP
-	SMTPAddr  string   `yaml:"smtp_addr"`
+	SMTPAddr  string   `yaml:"smtp_addr" variable:"SMTP_ADDR"`
 	IngestURL string   `yaml:"ingest_url"` // where stories are played to; default http://127.0.0.1:8080
 	// Odd is how many of a hundred responses and callbacks are odd on purpose, within what the real parties may do; default 0.
 	Odd int `yaml:"odd"`

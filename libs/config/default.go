@@ -2,9 +2,11 @@ package config
 
 import "time"
 
-// Default returns the default settings. Only the public listener listens on all interfaces.
-func Default() Config {
+// Default returns the default settings, with those of the sections in the list.
+func Default(list ...Declared) Config {
 	return Config{
+		entries: entries(list),
+
 		SMS: SMS{Vonage: Vonage{
 			BaseURL: "https://rest.nexmo.com",
 			Timeout: 10 * time.Second,
@@ -37,13 +39,6 @@ func Default() Config {
 		},
 
 		NATS: NATS{Addr: "127.0.0.1:4222", Replicas: 1},
-		Kafka: Kafka{
-			Topic:             "signrelay.signing.v1",
-			Format:            "protobuf",
-			Partitions:        12,
-			ReplicationFactor: 3,
-			SASL:              KafkaSASL{Mechanism: "none"},
-		},
 
 		Ingest:   Ingest{Addr: ":8080", MaxInFlight: 1024},
 		Links:    Listen{Addr: "127.0.0.1:8083"},

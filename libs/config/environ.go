@@ -16,11 +16,6 @@ const (
 	testPrefix = prefix + "TEST_"
 )
 
-// Variables whose name is shorter than their key.
-var aliases = map[string]string{
-	"SIGNRELAY_SMTP_ADDR": "sandbox.smtp_addr",
-}
-
 // environment holds the SIGNRELAY_ variables that no setting has used yet. An empty variable counts as unset: compose files and manifests pass
 // on unset variables in this form.
 type environment map[string]string
@@ -62,10 +57,8 @@ func (e environment) apply(cfg *Config, all []setting) (mistakes []error) {
 
 	for _, s := range all {
 		offer(s, s.key, s.variable(prefix))
-		for name, key := range aliases {
-			if key == s.key {
-				offer(s, s.key, name)
-			}
+		if s.also != "" {
+			offer(s, s.key, prefix+s.also)
 		}
 	}
 	for i := range cfg.Sources {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/services/sections"
 )
 
 // A malicious file causes an error.
@@ -69,7 +70,7 @@ func TestHostileYAML(t *testing.T) {
 			if name != "a file without an end" {
 				path = file(t, c.text)
 			}
-			_, _, err := config.Load([]string{"--config", path}, nil)
+			_, _, err := config.Load(sections.All, []string{"--config", path}, nil)
 			if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("want %q, got %.500v", c.want, err)
 			}
@@ -115,7 +116,7 @@ func FuzzLoad(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		cfg, _, err := config.Load([]string{"--config", file(t, string(data))}, nil)
+		cfg, _, err := config.Load(sections.All, []string{"--config", file(t, string(data))}, nil)
 		if !config.Readable(err) {
 			return
 		}
@@ -150,7 +151,7 @@ func TestASecretIsNoFlag(t *testing.T) {
 		"--redis.url=redis://:hunter2@r": true, "--redis.url=redis://r?password=hunter2": true, "--redis.url=u:hunter2@r:6379": true,
 		"--nats.url=nats://n:4222": false, "--redis.url=rediss://r:6379/0": false, "--nats.tls.ca=x": false, "--nats.user=u": false,
 	} {
-		_, _, err := config.Load([]string{flag}, nil)
+		_, _, err := config.Load(sections.All, []string{flag}, nil)
 		if (err != nil) != refused || strings.Contains(errorText(err), "hunter2") {
 			t.Errorf("%s: %v", flag, err)
 		}
@@ -179,7 +180,7 @@ func TestSecretsInURLs(t *testing.T) {
 			if c.where == "an address" && strings.HasPrefix(url, "//") || strings.HasPrefix(url, "//") && !strings.HasSuffix(c.text, "url: %q}") {
 				continue
 			}
-			cfg, _, err := config.Load([]string{"--config", file(t, fmt.Sprintf(c.text, url))}, nil)
+			cfg, _, err := config.Load(sections.All, []string{"--config", file(t, fmt.Sprintf(c.text, url))}, nil)
 			said := errorText(err) + "\n" + errorText(config.Check(cfg, providers, nil))
 			if strings.Contains(said, "hunter2") || strings.Contains(said, "ter2") {
 				t.Errorf("%s %s: an error says\n%s", c.where, url, said)

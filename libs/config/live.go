@@ -92,7 +92,7 @@ func (l *Live) Reread(check func(Config) error, atOnce bool) (replaced []string,
 // take uses the last content of some of the files, unless check refuses the resulting settings.
 func (l *Live) take(files []int, check func(Config) error) error {
 	next := *l.now.Load()
-	next.Sources = slices.Clone(next.Sources) // the list is shared with earlier settings
+	next.detach()
 	all := next.all()
 	for _, i := range files {
 		f := l.files[i]
@@ -113,7 +113,7 @@ func (l *Live) take(files []int, check func(Config) error) error {
 
 // all returns every setting of c, including those of its sources.
 func (c *Config) all() []setting {
-	all := settings(reflect.ValueOf(c).Elem())
+	all := settings(c.tree())
 	for i := range c.Sources {
 		for _, s := range settings(reflect.ValueOf(&c.Sources[i]).Elem()) {
 			s.key = sourceKey(i, s.key)

@@ -194,7 +194,7 @@ func TestWhatIsMadeOfSettings(t *testing.T) {
 	password := file(t, "one")
 	live := config.NewLive(load(t, nil, []string{"SIGNRELAY_NATS_USER=ingest", "SIGNRELAY_NATS_PASSWORD_FILE=" + password}))
 	times := 0
-	made, err := config.Make(live, func(c config.Config) (string, error) {
+	made, err := config.Derive(live, func(c config.Config) (string, error) {
 		times++
 		if c.NATS.Password == "bad" {
 			return "", errors.New("bad")

@@ -13,17 +13,17 @@ import (
 	"text/tabwriter"
 )
 
-// Load reads the settings: flags > environment > YAML file (--config, SIGNRELAY_CONFIG) > Default. Secrets have no flag. It returns the
+// Load reads the settings in the list: flags > environment > YAML file (--config, SIGNRELAY_CONFIG) > Default. Secrets have no flag. It returns the
 // arguments after the flags. All mistakes come back as one error of one line each; flag.ErrHelp means that -h was given. Load does not check
 // the meaning of settings: see Check.
-func Load(args, environ []string) (cfg Config, rest []string, err error) {
-	return LoadWith(flag.NewFlagSet("signrelay", flag.ContinueOnError), args, environ)
+func Load(list []Declared, args, environ []string) (cfg Config, rest []string, err error) {
+	return LoadWith(flag.NewFlagSet("signrelay", flag.ContinueOnError), list, args, environ)
 }
 
 // LoadWith is Load for a command with its own flags: fs contains them, and gets those of the settings.
-func LoadWith(fs *flag.FlagSet, args, environ []string) (cfg Config, rest []string, err error) {
-	cfg = Default()
-	all := settings(reflect.ValueOf(&cfg).Elem())
+func LoadWith(fs *flag.FlagSet, list []Declared, args, environ []string) (cfg Config, rest []string, err error) {
+	cfg = Default(list...)
+	all := settings(cfg.tree())
 
 	given := map[string]string{} // flags as given; they are applied last, because they take precedence
 	var mistakes []error
@@ -155,9 +155,9 @@ func flagError(fs *flag.FlagSet, all []setting, err error) error {
 
 // Names lists every setting, and whether it is a text or may come from a file; settings of a source are sources.<setting>, for any
 // source.
-func Names(w io.Writer) {
-	list := func(above string, of any) {
-		for _, s := range settings(reflect.ValueOf(of).Elem()) {
+func Names(w io.Writer, declared []Declared) {
+	write := func(above string, of reflect.Value) {
+		for _, s := range settings(of) {
 			kind := "text"
 			if s.file {
 				kind = "file"
@@ -165,17 +165,18 @@ func Names(w io.Writer) {
 			fmt.Fprintf(w, "%s%s: %s\n", above, s.key, kind)
 		}
 	}
-	list("sources.", new(Source))
-	list("", new(Config))
+	write("sources.", reflect.ValueOf(new(Source)).Elem())
+	cfg := Default(declared...)
+	write("", cfg.tree())
 }
 
 // Usage lists every flag with its variable and its default.
-func Usage(w io.Writer) error {
-	cfg := Default()
+func Usage(w io.Writer, list []Declared) error {
+	cfg := Default(list...)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "flag\tvariable\tdefault")
 	fmt.Fprintln(table, "--config\tSIGNRELAY_CONFIG\t")
-	for _, s := range settings(reflect.ValueOf(&cfg).Elem()) {
+	for _, s := range settings(cfg.tree()) {
 		variable := s.variable(prefix)
 		if s.file {
 			variable += "[_FILE]"

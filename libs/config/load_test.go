@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/services/sections"
 )
 
 func file(t *testing.T, text string) string {
@@ -24,7 +25,7 @@ func file(t *testing.T, text string) string {
 
 func load(t *testing.T, args, environ []string) config.Config {
 	t.Helper()
-	cfg, _, err := config.Load(args, environ)
+	cfg, _, err := config.Load(sections.All, args, environ)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +35,7 @@ func load(t *testing.T, args, environ []string) config.Config {
 // mistakes returns the lines of Load's error.
 func mistakes(t *testing.T, args, environ []string) []string {
 	t.Helper()
-	_, _, err := config.Load(args, environ)
+	_, _, err := config.Load(sections.All, args, environ)
 	return lines(t, err)
 }
 
@@ -124,7 +125,7 @@ func TestNamesThatOperatorsKnow(t *testing.T) {
 
 func TestArgumentsBehindTheFlagsAreTheCallers(t *testing.T) {
 	t.Parallel()
-	_, rest, err := config.Load([]string{"--log.level", "warn", "clickwrap", "sample"}, nil)
+	_, rest, err := config.Load(sections.All, []string{"--log.level", "warn", "clickwrap", "sample"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +133,7 @@ func TestArgumentsBehindTheFlagsAreTheCallers(t *testing.T) {
 
 	fs := flag.NewFlagSet("tail", flag.ContinueOnError)
 	since := fs.Duration("since", 0, "")
-	cfg, rest, err := config.LoadWith(fs, []string{"--since=1h", "--log.level=warn", "signing.v1.>"}, nil)
+	cfg, rest, err := config.LoadWith(fs, sections.All, []string{"--since=1h", "--log.level=warn", "signing.v1.>"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,11 +145,11 @@ func TestArgumentsBehindTheFlagsAreTheCallers(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	t.Parallel()
-	if _, _, err := config.Load([]string{"-h"}, nil); !errors.Is(err, flag.ErrHelp) {
+	if _, _, err := config.Load(sections.All, []string{"-h"}, nil); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("-h: %v", err)
 	}
 	var text strings.Builder
-	if err := config.Usage(&text); err != nil {
+	if err := config.Usage(&text, sections.All); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"(sms.vonage.api_secret: no flag)", "SIGNRELAY_SMS_VONAGE_API_SECRET[_FILE]", "--ingest.addr", ":8080"} {
@@ -310,12 +311,12 @@ func TestFilesThatAreNoSettings(t *testing.T) {
 		"log: *missing\n":             "log (line 1): no anchor of that name stands above",
 		"log: {<<: x}\n":              "log (line 1): << wants an alias of keys and values",
 	} {
-		_, _, err := config.Load([]string{"--config", file(t, text)}, nil)
+		_, _, err := config.Load(sections.All, []string{"--config", file(t, text)}, nil)
 		if got := errorText(err); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	}
-	if _, _, err := config.Load([]string{"--config", filepath.Join(t.TempDir(), "none")}, nil); !errors.Is(err, os.ErrNotExist) {
+	if _, _, err := config.Load(sections.All, []string{"--config", filepath.Join(t.TempDir(), "none")}, nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a missing file: %v", err)
 	}
 }

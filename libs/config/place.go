@@ -20,7 +20,7 @@ var Regions = strings.Fields(`
 var otherRegions = map[string]string{"UK": "GB", "EN": "GB", "UAE": "AE", "USA": "US", "GER": "DE", "EL": "GR"}
 
 // region checks a country code. With an invalid one, every number without a country code would be refused.
-func (c *checker) region(key, code string) {
+func (c *Checker) region(key, code string) {
 	if code == "" || slices.Contains(Regions, code) {
 		return
 	}
@@ -32,15 +32,15 @@ func (c *checker) region(key, code string) {
 	if hint != "" {
 		hint = ": write " + hint
 	}
-	c.mistake(key, "want the two capital letters of a country, as in ISO 3166, not %q%s", code, hint)
+	c.Mistake(key, "want the two capital letters of a country, as in ISO 3166, not %q%s", code, hint)
 }
 
 // tag is a language, and a script or a region, as in BCP 47.
 var tag = regexp.MustCompile(`^(?i)[a-z]{2,3}(-[a-z]{4})?(-([a-z]{2}|[0-9]{3}))?$`)
 
 // locale checks a language code. It does not check whether there are texts in that language.
-func (c *checker) locale(key, text string) {
+func (c *Checker) locale(key, text string) {
 	if text != "" && !tag.MatchString(text) {
-		c.mistake(key, "want a language's code as in BCP 47, such as en, de or en-AU, not %q", text)
+		c.Mistake(key, "want a language's code as in BCP 47, such as en, de or en-AU, not %q", text)
 	}
 }

@@ -16,12 +16,13 @@ const mask = "********"
 
 // Print writes the settings as YAML, with every secret masked. Its output can be loaded, except for the masks.
 func Print(w io.Writer, cfg Config) error {
-	maskSecrets(reflect.ValueOf(&cfg).Elem())
-	cfg.Sources = slices.Clone(cfg.Sources)
+	cfg.detach()
+	all := cfg.tree()
+	maskSecrets(all)
 	for i := range cfg.Sources {
 		maskSecrets(reflect.ValueOf(&cfg.Sources[i]).Elem())
 	}
-	text, err := yaml.MarshalWithOptions(cfg, yaml.UseLiteralStyleIfMultiline(true), yaml.IndentSequence(true))
+	text, err := yaml.MarshalWithOptions(all.Interface(), yaml.UseLiteralStyleIfMultiline(true), yaml.IndentSequence(true))
 	if err != nil {
 		return fmt.Errorf("write settings as YAML: %w", err)
 	}

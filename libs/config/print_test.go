@@ -10,6 +10,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/services/sections"
 )
 
 const example = "../../deployments/signrelay.example.yaml"
@@ -36,8 +37,22 @@ func TestTheExampleIsRightAndComplete(t *testing.T) {
 		source, _ := s.(map[string]any)
 		merge(sources, source)
 	}
-	wantAllKeys(t, "sources[]", sources, reflect.TypeFor[config.Source]())
-	wantAllKeys(t, "", tree, reflect.TypeFor[config.Config]())
+	var names strings.Builder
+	config.Names(&names, sections.All)
+	for line := range strings.Lines(names.String()) {
+		key, _, _ := strings.Cut(line, ":")
+		below := tree
+		if name, ofSource := strings.CutPrefix(key, "sources."); ofSource {
+			key, below = name, sources
+		}
+		path := strings.Split(key, ".")
+		for _, part := range path[:len(path)-1] {
+			below, _ = below[part].(map[string]any)
+		}
+		if _, shown := below[path[len(path)-1]]; !shown {
+			t.Errorf("the example does not show %s", strings.TrimSpace(line))
+		}
+	}
 }
 
 func merge(into, from map[string]any) {
@@ -52,30 +67,11 @@ func merge(into, from map[string]any) {
 	}
 }
 
-func wantAllKeys(t *testing.T, path string, tree map[string]any, of reflect.Type) {
-	t.Helper()
-	for i := range of.NumField() {
-		key := of.Field(i).Tag.Get("yaml")
-		if key == "-" {
-			continue
-		}
-		value, ok := tree[key]
-		if !ok {
-			t.Errorf("the example does not show %s.%s", path, key)
-			continue
-		}
-		if of.Field(i).Type.Kind() == reflect.Struct {
-			below, _ := value.(map[string]any)
-			wantAllKeys(t, path+"."+key, below, of.Field(i).Type)
-		}
-	}
-}
-
 func TestPrintHoldsNoSecret(t *testing.T) {
 	t.Parallel()
-	cfg := load(t, []string{"--config", example}, nil)
 	// Every secret gets a value that can be searched for.
-	fillSecrets(reflect.ValueOf(&cfg).Elem(), "")
+	cfg := load(t, []string{"--config", example}, secretVariables(t))
+	fillSecrets(reflect.ValueOf(cfg.Sources), "")
 	cfg.Redis.URL = "redis://app:hunter2,@/x@redis:6379/0"
 	cfg.NATS.URL = "nats://app:hunter2@a:4222,nats://hunter2@b:4222,c:4222"
 	cfg.Sources[0].API.BaseURL = "https://app:hunter2@api.example"
@@ -100,6 +96,25 @@ func TestPrintHoldsNoSecret(t *testing.T) {
 	if cfg.Sources[0].Webhook.Secrets[0] != before || cfg.SMS.Vonage.APISecret != "hunter2" {
 		t.Error("printing masked the settings themselves")
 	}
+}
+
+// secretVariables sets each secret outside the sources.
+func secretVariables(t *testing.T) []string {
+	t.Helper()
+	var usage strings.Builder
+	if err := config.Usage(&usage, sections.All); err != nil {
+		t.Fatal(err)
+	}
+	var variables []string
+	for line := range strings.Lines(usage.String()) {
+		if _, rest, secret := strings.Cut(line, ": no flag)"); secret {
+			variables = append(variables, strings.TrimSuffix(strings.Fields(rest)[0], "[_FILE]")+"=hunter2")
+		}
+	}
+	if len(variables) < 12 {
+		t.Fatalf("only %d secrets were found", len(variables))
+	}
+	return variables
 }
 
 func fillSecrets(v reflect.Value, secret string) {

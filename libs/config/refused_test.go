@@ -5,12 +5,13 @@ import (
 	"testing"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/services/sections"
 )
 
 // checked returns the check's error for a settings file and variables.
 func checked(t *testing.T, text string, environ ...string) []string {
 	t.Helper()
-	cfg, _, err := config.Load([]string{"--config", file(t, text)}, environ)
+	cfg, _, err := config.Load(sections.All, []string{"--config", file(t, text)}, environ)
 	if err == nil {
 		err = config.Check(cfg, providers, nil)
 	}

@@ -16,6 +16,7 @@ type setting struct {
 	file   bool   // may come from a …_FILE variable
 	once   bool   // and is read from there only at the start
 	lines  bool   // may have several lines
+	also   string // the name of one more variable
 	value  reflect.Value
 }
 
@@ -23,7 +24,7 @@ type setting struct {
 func settings(v reflect.Value) []setting {
 	var all []setting
 	for i := range v.NumField() {
-		field, value := v.Type().Field(i), v.Field(i)
+		field, value := v.Type().Field(i), reflect.Indirect(v.Field(i))
 		key := field.Tag.Get("yaml")
 		switch {
 		case key == "-":
@@ -40,6 +41,7 @@ func settings(v reflect.Value) []setting {
 				file:  secret != "" || field.Tag.Get("file") != "",
 				once:  field.Tag.Get("file") == "once",
 				lines: field.Tag.Get("lines") != "",
+				also:  field.Tag.Get("variable"),
 			})
 		}
 	}
@@ -101,7 +103,7 @@ func (s setting) text() string {
 // Text returns the value of a setting as a person would write it. The key, such as "ingest.addr", is written in the code, so one that does
 // not exist is a programming error and panics.
 func (c Config) Text(key string) string {
-	all := settings(reflect.ValueOf(&c).Elem())
+	all := settings(c.tree())
 	i := slices.IndexFunc(all, func(s setting) bool { return s.key == key })
 	if i < 0 {
 		panic("config: no setting " + key)

@@ -18,7 +18,7 @@ func clean(text string) string {
 func invisible(r rune) bool { return unicode.Is(unicode.Cf, r) }
 
 // texts refuses characters that do not belong in a setting. A secret that contains one never matches.
-func (c *checker) texts(cfg *Config) {
+func (c *Checker) texts(cfg *Config) {
 	for _, s := range cfg.all() {
 		var values []string
 		switch v := s.value.Interface().(type) {
@@ -29,7 +29,7 @@ func (c *checker) texts(cfg *Config) {
 		}
 		for _, v := range values {
 			if wrong := s.unwritable(v); wrong != "" {
-				c.mistake(s.key, "%s", wrong)
+				c.Mistake(s.key, "%s", wrong)
 				c.unreadable = append(c.unreadable, s.key)
 				break
 			}
@@ -58,6 +58,6 @@ func (s setting) unwritable(text string) string {
 }
 
 // readable reports whether all texts of a source are valid.
-func (c *checker) readable(source string) bool {
+func (c *Checker) readable(source string) bool {
 	return !slices.ContainsFunc(c.unreadable, func(key string) bool { return strings.HasPrefix(key, source+".") })
 }

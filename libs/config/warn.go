@@ -11,13 +11,25 @@ type Warning struct {
 
 // Warnings returns the warnings for settings that Check accepts.
 func Warnings(cfg Config) []Warning {
-	var all []Warning
-	if len(cfg.MasterKeys()) == 0 {
-		all = append(all, Warning{
-			"master_key", "it is not set: who can read Redis or the bucket LINKS can read there which documents and links there are",
-			"set SIGNRELAY_MASTER_KEY, the same for all services: openssl rand -base64 32 makes one",
-		})
+	all := append(masterKeyWarnings(cfg), shortenerWarnings(cfg)...)
+	for _, e := range cfg.list() {
+		all = append(all, e.of.warn(cfg)...)
 	}
+	return all
+}
+
+func masterKeyWarnings(cfg Config) []Warning {
+	if len(cfg.MasterKeys()) > 0 {
+		return nil
+	}
+	return []Warning{{
+		"master_key", "it is not set: who can read Redis or the bucket LINKS can read there which documents and links there are",
+		"set SIGNRELAY_MASTER_KEY, the same for all services: openssl rand -base64 32 makes one",
+	}}
+}
+
+func shortenerWarnings(cfg Config) []Warning {
+	var all []Warning
 	s := cfg.Shortener
 	if strings.HasPrefix(s.PublicURL, "https://") && len(s.TrustedProxies) == 0 {
 		all = append(all, Warning{

@@ -34,7 +34,7 @@ func readYAML(data []byte, cfg *Config) (mistakes []error, err error) {
 	}
 	r := yamlReader{anchors: map[string]ast.Node{}, left: mostNodes}
 	for _, doc := range file.Docs {
-		r.read("", doc.Body, reflect.ValueOf(cfg).Elem())
+		r.read("", doc.Body, cfg.tree())
 	}
 	if r.left < 0 {
 		r.mistakes = append(r.mistakes, fmt.Errorf("the file has more than %d values, with what its aliases stand for", mostNodes))
@@ -110,6 +110,7 @@ func (r *yamlReader) read(key string, node ast.Node, into reflect.Value) {
 	if r.left--; r.left < 0 {
 		return
 	}
+	into = reflect.Indirect(into)
 	defer r.leave(len(r.within))
 	node = r.resolve(key, node)
 	if node == nil || node.Type() == ast.NullType {

@@ -20,16 +20,16 @@ import (
 
 // Main is the main of a program with one service in it: it ends the process with status 0 when it was told to end and
 // did, 1 when it failed, 2 on wrong use or wrong settings.
-func Main(s Service) {
-	os.Exit(Start(UntilSignal(context.Background()), s, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+func Main(s Service, list []config.Declared) {
+	os.Exit(Start(UntilSignal(context.Background()), s, list, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
 // Start is Main without the process: it returns the exit status.
-func Start(ctx context.Context, s Service, args, environ []string, stdout, stderr io.Writer) int {
-	cfg, rest, err := config.Load(args, environ)
+func Start(ctx context.Context, s Service, list []config.Declared, args, environ []string, stdout, stderr io.Writer) int {
+	cfg, rest, err := config.Load(list, args, environ)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintf(stdout, "%s runs the %s alone; `%s healthcheck` asks a running one whether it is ready, and `%s version` says which one this is. Its settings:\n\n", s.Name, s.Name, s.Name, s.Name)
-		if err := config.Usage(stdout); err != nil {
+		if err := config.Usage(stdout, list); err != nil {
 			return 1
 		}
 		return 0

@@ -12,13 +12,14 @@ import (
 	"testing"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/services/sections"
 )
 
 // use runs the program as main does.
 func use(ctx context.Context, t *testing.T, s Service, args, environ []string) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	status = Start(ctx, s, args, environ, &out, &errs)
+	status = Start(ctx, s, sections.All, args, environ, &out, &errs)
 	return status, out.String(), errs.String()
 }
 
@@ -63,7 +64,7 @@ func TestWrongUseIsStatus2AndTellsAllAtOnce(t *testing.T) {
 
 func TestTheExampleFitsThePacks(t *testing.T) {
 	t.Parallel()
-	cfg, _, err := config.Load([]string{"--config", "../../deployments/signrelay.example.yaml"}, nil)
+	cfg, _, err := config.Load(sections.All, []string{"--config", "../../deployments/signrelay.example.yaml"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

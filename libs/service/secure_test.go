@@ -41,7 +41,7 @@ func (s *secrets) load(files map[string]string, environ ...string) config.Config
 	for name, text := range files {
 		environ = append(environ, "SIGNRELAY_"+name+"_FILE="+s.write(name, text))
 	}
-	cfg, _, err := config.Load(nil, environ)
+	cfg, _, err := config.Load(nil, nil, environ)
 	if err != nil {
 		s.t.Fatal(err)
 	}

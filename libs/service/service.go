@@ -16,6 +16,8 @@ type Service struct {
 	Run     func(context.Context, Env) error
 	// Check returns what Run would refuse of settings that Check of this package accepts; nil where Run refuses nothing more.
 	Check func(config.Config) error
+	// Sections are the settings that the service owns: it declares their defaults and checks. services/sections lists those of all services.
+	Sections []config.Declared
 	// Listeners are the service's listeners besides the admin listener.
 	Listeners []Listener
 	// Calls are the parties that the service connects to.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/services/sections"
 )
 
 // Files is a folder with files for settings.
@@ -23,7 +24,7 @@ func Load(t testing.TB, yaml string, files map[string]string, environ ...string)
 	for name, text := range files {
 		environ = append(environ, "SIGNRELAY_"+name+"_FILE="+f.Write(name, text))
 	}
-	cfg, _, err := config.Load([]string{"--config", f.Write("settings", yaml)}, environ)
+	cfg, _, err := config.Load(sections.All, []string{"--config", f.Write("settings", yaml)}, environ)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ var Service = service.Service{
 // Run works until ctx ends. It fails at once when a source's API settings are unusable.
 func Run(ctx context.Context, env service.Env) error {
 	circuit := func(vendor string) (*limit.Breaker, error) { return env.Circuit(vendor, service.CircuitPauses) }
-	sources, err := config.Make(env.Live, func(c config.Config) (providers.Sources, error) {
+	sources, err := config.Derive(env.Live, func(c config.Config) (providers.Sources, error) {
 		return providers.Open(c.Sources, providers.ForEvents, env.Limits, circuit)
 	})
 	if err != nil {

@@ -49,7 +49,7 @@ func run(ctx context.Context, env service.Env, packs []pack.Pack) error {
 // doors is all doors of all packs, and what they share.
 type doors struct {
 	packs    []pack.Pack
-	accounts *config.Made[accounts]
+	accounts *config.Current[accounts]
 	store    *store
 	inFlight chan struct{} // one place each callback being stored
 	metrics  *metrics
@@ -99,7 +99,7 @@ func newDoors(env service.Env, packs []pack.Pack) (*doors, error) {
 	if err := d.takesLargest(context.Background()); err != nil {
 		env.Log.Error("not ready", "error", err)
 	}
-	d.accounts, err = config.Make(env.Live, func(c config.Config) (accounts, error) { return openAccounts(packs, c.Sources) })
+	d.accounts, err = config.Derive(env.Live, func(c config.Config) (accounts, error) { return openAccounts(packs, c.Sources) })
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/stage"
+	"github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
 func TestEveryEventOfADocumentInOrder(t *testing.T) {
@@ -60,9 +61,9 @@ func TestKafkaIsAwayForAWhile(t *testing.T) {
 func TestAMissingTopicIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	kafka := newBrokers(t).start()
-	settings := kafka.settings()
-	settings.Kafka.CreateTopic = false
-	h := setup(t, settings)
+	cfg := kafka.settings()
+	settings.Section.In(&cfg).CreateTopic = false
+	h := setup(t, cfg)
 	h.publish(5, 1)
 	r := h.replica()
 	h.until("it says that the topic is missing", func() bool {
@@ -191,7 +192,7 @@ func TestWhatKafkaWillNeverTakeIsBuried(t *testing.T) {
 func TestWithoutBrokersItSaysSo(t *testing.T) {
 	t.Parallel()
 	h := setup(t, newBrokers(t).settings())
-	h.Env.Config.Kafka.Brokers = nil
+	settings.Section.In(&h.Env.Config).Brokers = nil
 	if err := Run(context.Background(), h.Env); err == nil || !strings.Contains(err.Error(), "SIGNRELAY_KAFKA_BROKERS") {
 		t.Errorf("%v", err)
 	}

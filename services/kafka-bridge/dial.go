@@ -13,42 +13,43 @@ import (
 	"github.com/segmentio/kafka-go/sasl/scram"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
-// dialing is how connections to the brokers are made: each with the certificates and the password of then.
-func dialing(now func() config.Kafka) (*kafka.Transport, error) {
-	settings := now()
-	if _, err := settings.TLS.Parts().Client(""); err != nil {
+// dialing returns how connections to the brokers are made. Each connection uses the current certificates and password.
+func dialing(current *config.Current[settings.Kafka]) (*kafka.Transport, error) {
+	cfg := current.Now()
+	if _, err := cfg.TLS.Parts().Client(""); err != nil {
 		return nil, fmt.Errorf("kafka.tls.%w", err)
 	}
-	who, err := identity(settings.SASL)
+	who, err := identity(cfg.SASL)
 	if err != nil {
 		return nil, err
 	}
 	t := &kafka.Transport{
 		Dial:        dial,
 		DialTimeout: loginWithin, // TLS included; SASL has as long again
-		MetadataTTL: layoutFor, MetadataTopics: []string{settings.Topic},
+		MetadataTTL: layoutFor, MetadataTopics: []string{cfg.Topic},
 		ClientID: "signrelay",
 	}
-	if settings.TLS.Enabled {
+	if cfg.TLS.Enabled {
 		t.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-			return encrypted(ctx, now().TLS, network, address)
+			return encrypted(ctx, current.Now().TLS, network, address)
 		}
 	}
 	if who != nil {
-		t.SASL = login{name: who.Name(), now: now}
+		t.SASL = login{name: who.Name(), current: current}
 	}
 	return t, nil
 }
 
-// encrypted dials with the certificates of the settings. The client's own way to TLS keeps those of the beginning.
-func encrypted(ctx context.Context, settings config.KafkaTLS, network, address string) (net.Conn, error) {
+// encrypted dials with the current certificates. The client's own TLS keeps the first ones.
+func encrypted(ctx context.Context, cfg settings.TLS, network, address string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}
-	secure, err := settings.Parts().Client(host)
+	secure, err := cfg.Parts().Client(host)
 	if err != nil {
 		return nil, fmt.Errorf("kafka.tls.%w", err)
 	}
@@ -64,39 +65,39 @@ func encrypted(ctx context.Context, settings config.KafkaTLS, network, address s
 	return conn, nil
 }
 
-// login is who we are to the brokers, with the password of now.
+// login is our identity at the brokers, with the current password.
 type login struct {
-	name string
-	now  func() config.Kafka
+	name    string
+	current *config.Current[settings.Kafka]
 }
 
 func (l login) Name() string { return l.name }
 
 func (l login) Start(ctx context.Context) (sasl.StateMachine, []byte, error) {
-	who, err := identity(l.now().SASL)
+	who, err := identity(l.current.Now().SASL)
 	if err != nil {
 		return nil, nil, err
 	}
 	return who.Start(ctx)
 }
 
-func identity(settings config.KafkaSASL) (sasl.Mechanism, error) {
-	switch settings.Mechanism {
+func identity(cfg settings.SASL) (sasl.Mechanism, error) {
+	switch cfg.Mechanism {
 	case "", "none":
 		return nil, nil //nolint:nilnil // what the transport takes for none
 	case "plain":
-		return plain.Mechanism{Username: settings.User, Password: settings.Password}, nil
+		return plain.Mechanism{Username: cfg.User, Password: cfg.Password}, nil
 	case "scram-sha-256":
-		return salted(scram.SHA256, settings)
+		return salted(scram.SHA256, cfg)
 	case "scram-sha-512":
-		return salted(scram.SHA512, settings)
+		return salted(scram.SHA512, cfg)
 	default:
-		return nil, fmt.Errorf("kafka.sasl.mechanism: %q is none", settings.Mechanism)
+		return nil, fmt.Errorf("kafka.sasl.mechanism: %q is none", cfg.Mechanism)
 	}
 }
 
-func salted(algorithm scram.Algorithm, settings config.KafkaSASL) (sasl.Mechanism, error) {
-	who, err := scram.Mechanism(algorithm, settings.User, settings.Password)
+func salted(algorithm scram.Algorithm, cfg settings.SASL) (sasl.Mechanism, error) {
+	who, err := scram.Mechanism(algorithm, cfg.User, cfg.Password)
 	if err != nil { // its text repeats the password
 		return nil, errors.New("kafka.sasl.user or kafka.sasl.password: it has a character that SCRAM does not allow (RFC 4013)")
 	}

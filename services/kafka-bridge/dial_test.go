@@ -6,9 +6,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/libs/servicetest"
+	"github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
 func TestWhoWeAreToTheBrokers(t *testing.T) {
@@ -19,15 +19,15 @@ func TestWhoWeAreToTheBrokers(t *testing.T) {
 		t.Run(mechanism, func(t *testing.T) {
 			t.Parallel()
 			kafka := newBrokers(t, kfake.EnableSASL(), kfake.Superuser(theirs, "signrelay", "hunter2")).start()
-			settings := kafka.settings()
-			settings.Kafka.SASL = config.KafkaSASL{Mechanism: mechanism, User: "signrelay", Password: "hunter2"}
-			h := setup(t, settings)
+			cfg := kafka.settings()
+			settings.Section.In(&cfg).SASL = settings.SASL{Mechanism: mechanism, User: "signrelay", Password: "hunter2"}
+			h := setup(t, cfg)
 			h.publish(3, 1)
 			right := h.replica()
 			h.until("the events are written", func() bool { return value(t, right.metrics, "signrelay_kafka_records_total") == 3 })
 			right.stop()
 
-			h.Env.Config.Kafka.SASL.Password = "hunter3"
+			settings.Section.In(&h.Env.Config).SASL.Password = "hunter3"
 			h.publish(3, 1)
 			wrong := h.replica()
 			h.until("it says that it is not let in", func() bool { return wrong.check(t.Context()) != nil })
@@ -43,9 +43,9 @@ func TestTLS(t *testing.T) {
 	t.Parallel()
 	authority := realtest.NewAuthority(t)
 	kafka := newBrokers(t, kfake.TLS(authority.Server(false))).start()
-	settings := kafka.settings()
-	settings.Kafka.TLS = config.KafkaTLS{Enabled: true}
-	h := setup(t, settings)
+	cfg := kafka.settings()
+	settings.Section.In(&cfg).TLS = settings.TLS{Enabled: true}
+	h := setup(t, cfg)
 	h.publish(3, 1)
 	stranger := h.replica()
 	h.until("it does not believe a stranger's certificate", func() bool {
@@ -54,7 +54,7 @@ func TestTLS(t *testing.T) {
 	})
 	stranger.stop()
 
-	h.Env.Config.Kafka.TLS.CA = authority.PEM
+	settings.Section.In(&h.Env.Config).TLS.CA = authority.PEM
 	friend := h.replica()
 	h.until("the events are written", func() bool { return value(t, friend.metrics, "signrelay_kafka_records_total") == 3 })
 }
@@ -66,9 +66,10 @@ func TestWhoWeAreIsRotated(t *testing.T) {
 	kafka := newBrokers(t, kfake.TLS(authority.Server(false)), kfake.EnableSASL(), kfake.Superuser("PLAIN", "signrelay", "right")).start()
 	cfg, files := servicetest.Load(t, "", map[string]string{"KAFKA_TLS_CA": realtest.NewAuthority(t).PEM, "KAFKA_SASL_PASSWORD": "wrong"},
 		"SIGNRELAY_KAFKA_TLS_ENABLED=true", "SIGNRELAY_KAFKA_SASL_MECHANISM=plain", "SIGNRELAY_KAFKA_SASL_USER=signrelay")
-	settings := kafka.settings()
-	settings.Kafka.TLS, settings.Kafka.SASL = cfg.Kafka.TLS, cfg.Kafka.SASL
-	cfg.Kafka = settings.Kafka
+	base := kafka.settings()
+	of := settings.Section.In(&base)
+	of.TLS, of.SASL = settings.Section.Of(cfg).TLS, settings.Section.Of(cfg).SASL
+	*settings.Section.In(&cfg) = *of
 	h := setup(t, cfg)
 	h.publish(3, 1)
 	r := h.replica()

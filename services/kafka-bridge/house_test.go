@@ -23,6 +23,7 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/servicetest"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+	"github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
 // longest is how long a test waits for what should come at once.
@@ -142,11 +143,11 @@ func (b *brokers) ask(request kmsg.Request, options ...kgo.Opt) kmsg.Response {
 }
 
 func (b *brokers) settings() config.Config {
-	settings := config.Default()
-	settings.Kafka.Brokers = []string{b.addr}
-	settings.Kafka.ReplicationFactor = 1
-	settings.Kafka.CreateTopic = true
-	return settings
+	cfg := config.Default()
+	settings.Section.In(&cfg).Brokers = []string{b.addr}
+	settings.Section.In(&cfg).ReplicationFactor = 1
+	settings.Section.In(&cfg).CreateTopic = true
+	return cfg
 }
 
 // house is a log, and replicas of the bridge.
@@ -157,9 +158,9 @@ type house struct {
 }
 
 // setup makes the log. Leases are short, so that a test does not wait half a minute for a dead replica's work.
-func setup(t *testing.T, settings config.Config) *house {
+func setup(t *testing.T, cfg config.Config) *house {
 	t.Helper()
-	h := &house{Bench: servicetest.New(t, settings), t: t}
+	h := &house{Bench: servicetest.New(t, cfg), t: t}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("log:\n%s", h.Logged)

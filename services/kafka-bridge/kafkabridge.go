@@ -15,25 +15,28 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/stage"
+	"github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
 // Service is the bridge as a program of its own.
 var Service = service.Service{
-	Name:    flow.KafkaBridge,
-	Summary: "copies the log to a Kafka topic",
-	Run:     Run,
-	Check:   check,
-	Calls:   []service.Party{service.NATS, service.Kafka},
-	Reads:   []string{"kafka", "nats", "log"},
-	Memory:  384,
+	Name:     flow.KafkaBridge,
+	Summary:  "copies the log to a Kafka topic",
+	Run:      Run,
+	Check:    check,
+	Calls:    []service.Party{service.NATS, service.Kafka},
+	Reads:    []string{"kafka", "nats", "log"},
+	Memory:   384,
+	Sections: []config.Declared{settings.Section},
 }
 
 // check says what Run refuses.
 func check(c config.Config) error {
-	if !c.Kafka.Set() {
+	kafka := settings.Section.Of(c)
+	if !kafka.Set() {
 		return errors.New("kafka.brokers: the bridge needs some of the cluster's brokers: set SIGNRELAY_KAFKA_BROKERS")
 	}
-	_, err := dialing(func() config.Kafka { return c.Kafka })
+	_, err := dialing(config.Fixed(kafka))
 	return err
 }
 
@@ -50,7 +53,6 @@ func RunBeside(ctx context.Context, env service.Env) error {
 }
 
 func run(ctx context.Context, env service.Env, addCheck func(string, func(context.Context) error)) error {
-	settings := env.Config.Kafka
 	if err := check(env.Config); err != nil {
 		return err
 	}
@@ -58,7 +60,7 @@ func run(ctx context.Context, env service.Env, addCheck func(string, func(contex
 	if err != nil {
 		return err
 	}
-	t, err := openTopic(func() config.Kafka { return env.Live.Now().Kafka }, env.Log, m)
+	t, err := openTopic(settings.Section.Follow(env.Live), env.Log, m)
 	if err != nil {
 		return err
 	}
@@ -68,7 +70,7 @@ func run(ctx context.Context, env service.Env, addCheck func(string, func(contex
 	all, ctx := errgroup.WithContext(ctx)
 	place := flow.StageNamed(flow.KafkaBridge)
 	b := &bridge{
-		stage: place, js: env.JS, log: env.Log, metrics: m, topic: t, encode: encoding(settings.Format), wait: patience{topic: t},
+		stage: place, js: env.JS, log: env.Log, metrics: m, topic: t, encode: encoding(t.Format), wait: patience{topic: t},
 		floors: &stage.Floors{JS: env.JS, Stage: place, Stream: place.Stream},
 	}
 	b.giveUp = b.bury

@@ -11,6 +11,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+	"github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
 func TestWhatARecordIs(t *testing.T) {
@@ -25,9 +26,9 @@ func TestWhatARecordIs(t *testing.T) {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
 			kafka := newBrokers(t).start()
-			settings := kafka.settings()
-			settings.Kafka.Format = format
-			h := setup(t, settings)
+			cfg := kafka.settings()
+			settings.Section.In(&cfg).Format = format
+			h := setup(t, cfg)
 			e := anEvent(7, "Vertrag 100% ü")
 			m, err := event.Message(t.Context(), e)
 			m.Header.Set("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")

@@ -16,6 +16,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
 // Refill writes a part of the log to the topic again, in the log's order, while the bridge pauses. The topic therefore has all
@@ -64,20 +65,20 @@ type RefillPlan struct {
 }
 
 // OpenRefill connects to Kafka. It fails where the brokers do not answer or the topic is missing and may not be made.
-func OpenRefill(ctx context.Context, js jetstream.JetStream, settings config.Kafka, log *slog.Logger) (*Refill, error) {
-	if !settings.Set() {
+func OpenRefill(ctx context.Context, js jetstream.JetStream, cfg settings.Kafka, log *slog.Logger) (*Refill, error) {
+	if !cfg.Set() {
 		return nil, errors.New("kafka.brokers is empty: set the brokers of the topic, SIGNRELAY_KAFKA_BROKERS")
 	}
 	m, err := newMetrics(prometheus.NewRegistry())
 	if err != nil {
 		return nil, err
 	}
-	t, err := openTopic(func() config.Kafka { return settings }, log, m)
+	t, err := openTopic(config.Fixed(cfg), log, m)
 	if err != nil {
 		return nil, err
 	}
-	r := &Refill{js: js, Topic: settings.Topic, Format: settings.Format, skipped: map[string]int{}}
-	r.bridge = &bridge{js: js, log: log, metrics: m, topic: t, encode: encoding(settings.Format), wait: patience{topic: t}, giveUp: r.skip}
+	r := &Refill{js: js, Topic: cfg.Topic, Format: cfg.Format, skipped: map[string]int{}}
+	r.bridge = &bridge{js: js, log: log, metrics: m, topic: t, encode: encoding(cfg.Format), wait: patience{topic: t}, giveUp: r.skip}
 	// A topic that was just made is known a moment later.
 	for tries := 0; ; tries++ {
 		r.Partitions, err = t.partitions(ctx)

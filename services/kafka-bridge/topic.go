@@ -13,6 +13,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
 // topic is the Kafka topic that the log is carried onto.
@@ -21,7 +22,7 @@ import (
 // be written though an earlier one was not; and a context's end leaves a batch in its queue, which grows while the
 // brokers are away. Here a request is one batch, and what is in hand is all there is.
 type topic struct {
-	config.Kafka
+	settings.Kafka
 	client    *kafka.Client
 	transport *kafka.Transport
 	log       *slog.Logger
@@ -40,15 +41,15 @@ const (
 	layoutFor = 2 * time.Second
 )
 
-func openTopic(now func() config.Kafka, log *slog.Logger, m metrics) (*topic, error) {
-	settings := now()
-	transport, err := dialing(now)
+func openTopic(current *config.Current[settings.Kafka], log *slog.Logger, m metrics) (*topic, error) {
+	cfg := current.Now()
+	transport, err := dialing(current)
 	if err != nil {
 		return nil, err
 	}
 	return &topic{
-		Kafka: settings, transport: transport, log: log, metrics: m,
-		client: &kafka.Client{Addr: kafka.TCP(settings.Brokers...), Transport: transport, Timeout: answerWithin},
+		Kafka: cfg, transport: transport, log: log, metrics: m,
+		client: &kafka.Client{Addr: kafka.TCP(cfg.Brokers...), Transport: transport, Timeout: answerWithin},
 	}, nil
 }
 

@@ -16,8 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
 // refusing has the brokers refuse every write until the returned func is called.
@@ -115,13 +115,13 @@ func TestAReplicaThatCannotWriteLetsAnother(t *testing.T) {
 	if err := kafka.cluster.CreateTopic("signrelay.signing.v1", 3, nil); err != nil {
 		t.Fatal(err)
 	}
-	settings := kafka.settings()
-	settings.Kafka.SASL = config.KafkaSASL{Mechanism: "plain", User: "one", Password: "one"}
-	h := setup(t, settings)
+	cfg := kafka.settings()
+	settings.Section.In(&cfg).SASL = settings.SASL{Mechanism: "plain", User: "one", Password: "one"}
+	h := setup(t, cfg)
 	one := h.replica()
 	h.publish(30, 4)
 	h.Settled(flow.KafkaBridge)
-	h.Env.Config.Kafka.SASL = config.KafkaSASL{Mechanism: "plain", User: "two", Password: "two"}
+	settings.Section.In(&h.Env.Config).SASL = settings.SASL{Mechanism: "plain", User: "two", Password: "two"}
 	two := h.replica()
 
 	revoke := kmsg.NewCreateACLsRequestCreation()
@@ -190,9 +190,9 @@ func TestABrokerHangsOnceInTheLogin(t *testing.T) {
 	t.Parallel()
 	kafka := newBrokers(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "signrelay", "hunter2")).start()
 	kafka.cluster.ControlKey(kmsg.SASLHandshake.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) { return nil, nil, true })
-	settings := kafka.settings()
-	settings.Kafka.SASL = config.KafkaSASL{Mechanism: "plain", User: "signrelay", Password: "hunter2"}
-	h := setup(t, settings)
+	cfg := kafka.settings()
+	settings.Section.In(&cfg).SASL = settings.SASL{Mechanism: "plain", User: "signrelay", Password: "hunter2"}
+	h := setup(t, cfg)
 	h.publish(3, 1)
 	r := h.replica()
 	h.until("the events are written", func() bool { return value(t, r.metrics, "signrelay_kafka_records_total") == 3 })

@@ -49,7 +49,7 @@ func check(c config.Config) error {
 // settings are wrong, or when the bucket of links is not provisioned.
 func Run(ctx context.Context, env service.Env) error {
 	circuit := func(vendor string) (*limit.Breaker, error) { return env.Circuit(vendor, service.CircuitPauses) }
-	sources, err := config.Make(env.Live, func(c config.Config) (providers.Sources, error) {
+	sources, err := config.Derive(env.Live, func(c config.Config) (providers.Sources, error) {
 		return providers.Open(c.Sources, providers.ForClicks, env.Limits, circuit)
 	})
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/services/sections"
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
@@ -258,7 +259,7 @@ func settingsOf(t *testing.T, data string, s types.ServiceConfig) config.Config 
 		}
 		environ = append(environ, name+"="+text)
 	}
-	cfg, _, err := config.Load(nil, environ)
+	cfg, _, err := config.Load(sections.All, nil, environ)
 	if err == nil {
 		err = service.Check(cfg)
 	}

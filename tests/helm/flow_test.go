@@ -25,7 +25,7 @@ func unknownServices(m manifests) []string {
 	running := services(m)
 	for _, f := range folders {
 		switch name := f.Name(); name {
-		case "standalone":
+		case "standalone", "sections":
 		case "kafka-bridge", "sandbox":
 			wanted := map[string]bool{"kafka-bridge": m.setting("kafka", "brokers") != nil, "sandbox": sandboxOn(m)}
 			r.unless((running[name] != nil) == wanted[name], "%s runs: %t", name, running[name] != nil)

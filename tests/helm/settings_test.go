@@ -20,6 +20,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	libservice "github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/services/sections"
 )
 
 // misunderstoodSettings runs what each program does first: it reads its variables, its file and its secrets, and judges them.
@@ -127,7 +128,7 @@ func settings(m manifests, pod core.PodTemplateSpec) (config.Config, error) {
 		}
 		environ = append(environ, e.Name+"="+text)
 	}
-	cfg, _, err := config.Load(nil, environ)
+	cfg, _, err := config.Load(sections.All, nil, environ)
 	if err == nil {
 		err = libservice.Check(cfg) // while its files are there
 	}

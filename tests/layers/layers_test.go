@@ -54,16 +54,21 @@ func read(t *testing.T, root string) layers {
 	return l
 }
 
-// place returns the row of a package, and the folder that names it there: the longest one that it is in, of equal ones the last.
+// place returns the row of a package, and the folder that names it there: the longest one that it is in, of equal ones the one without a
+// pattern.
 func (l layers) place(pkg string) (row int, folder string) {
 	row = -1
 	for i, folders := range l.rows {
 		for _, f := range folders {
-			if above, each := strings.CutSuffix(f, "*"); each && strings.HasPrefix(pkg, above) {
+			above, below, each := strings.Cut(f, "*")
+			if each && strings.HasPrefix(pkg, above) {
 				child, _, _ := strings.Cut(strings.TrimPrefix(pkg, above), "/")
-				f = above + child
+				f = above + child + below
 			}
-			if (pkg == f || strings.HasPrefix(pkg, f+"/")) && len(f) >= len(folder) {
+			if pkg != f && !strings.HasPrefix(pkg, f+"/") {
+				continue
+			}
+			if len(f) > len(folder) || len(f) == len(folder) && !each {
 				row, folder = i, f
 			}
 		}
@@ -143,6 +148,10 @@ func TestForbiddenImportsAreFound(t *testing.T) {
 		{"libs/stage", "libs/service"},
 		{"libs/service", "libs/realtest"},
 		{"services/ingest", "services/enricher"},
+		{"services/ingest/settings", "services/enricher"},
+		{"services/ingest/settings", "services/enricher/settings"},
+		{"services/sections", "services/enricher"},
+		{"libs/config", "services/ingest/settings"},
 		{"services/sms-sender/vonage", "services/email-sender"},
 		{"services/shortener", "services/standalone"},
 		{"services/shortener", "tests/testenv"},
@@ -154,6 +163,8 @@ func TestForbiddenImportsAreFound(t *testing.T) {
 	}
 	for _, x := range []struct{ pkg, imported string }{
 		{"services/sms-sender", "services/sms-sender/vonage"},
+		{"services/sms-sender", "services/shortener/settings"},
+		{"services/sms-sender/cmd/sms-sender", "services/sections"},
 		{"services/standalone/cmd/signrelay", "services/ingest"},
 		{"libs/servicetest", "libs/service"},
 	} {

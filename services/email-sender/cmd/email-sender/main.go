@@ -4,6 +4,7 @@ package main
 import (
 	"github.com/signrelay/signrelay/libs/service"
 	emailsender "github.com/signrelay/signrelay/services/email-sender"
+	"github.com/signrelay/signrelay/services/sections"
 )
 
-func main() { service.Main(emailsender.Service) }
+func main() { service.Main(emailsender.Service, sections.All) }

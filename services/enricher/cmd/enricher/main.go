@@ -4,6 +4,7 @@ package main
 import (
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/services/enricher"
+	"github.com/signrelay/signrelay/services/sections"
 )
 
-func main() { service.Main(enricher.Service) }
+func main() { service.Main(enricher.Service, sections.All) }

@@ -4,6 +4,7 @@ package main
 import (
 	"github.com/signrelay/signrelay/libs/service"
 	kafkabridge "github.com/signrelay/signrelay/services/kafka-bridge"
+	"github.com/signrelay/signrelay/services/sections"
 )
 
-func main() { service.Main(kafkabridge.Service) }
+func main() { service.Main(kafkabridge.Service, sections.All) }

@@ -3,7 +3,8 @@ package main
 
 import (
 	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/services/sections"
 	"github.com/signrelay/signrelay/services/shortener"
 )
 
-func main() { service.Main(shortener.Service) }
+func main() { service.Main(shortener.Service, sections.All) }

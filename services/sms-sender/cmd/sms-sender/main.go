@@ -3,7 +3,8 @@ package main
 
 import (
 	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/services/sections"
 	smssender "github.com/signrelay/signrelay/services/sms-sender"
 )
 
-func main() { service.Main(smssender.Service) }
+func main() { service.Main(smssender.Service, sections.All) }

@@ -17,6 +17,7 @@ import (
 	"github.com/signrelay/signrelay/services/ingest"
 	kafkabridge "github.com/signrelay/signrelay/services/kafka-bridge"
 	"github.com/signrelay/signrelay/services/sandbox"
+	"github.com/signrelay/signrelay/services/sections"
 	"github.com/signrelay/signrelay/services/shortener"
 	smssender "github.com/signrelay/signrelay/services/sms-sender"
 )
@@ -141,7 +142,7 @@ func TestWhatAStartRefusesTheCheckRefuses(t *testing.T) {
 			}
 			ctx, stop := context.WithCancel(t.Context())
 			log := &untilUp{stop: stop}
-			status = service.Start(ctx, p, nil, environ, log, log)
+			status = service.Start(ctx, p, sections.All, nil, environ, log, log)
 			stop()
 			if (status != 0) != isRefused(p.Name) || status != 0 && !strings.Contains(log.said.String(), c.want) {
 				t.Errorf("%s: the start of %s: %d, %s", name, p.Name, status, log.said.String())

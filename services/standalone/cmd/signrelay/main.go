@@ -26,6 +26,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/services/sections"
 )
 
 func main() {
@@ -157,7 +158,7 @@ func use(ctx context.Context, cmd command, args, environ []string, c *call) erro
 	if cmd.flags != nil {
 		cmd.flags(fs)
 	}
-	cfg, rest, err := config.LoadWith(fs, args, environ)
+	cfg, rest, err := config.LoadWith(fs, sections.All, args, environ)
 	if errors.Is(err, flag.ErrHelp) {
 		return err
 	}
@@ -193,7 +194,7 @@ func commandHelp(w io.Writer, cmd command) {
 		own.PrintDefaults()
 	}
 	fmt.Fprintln(w, "\nSettings, as flags and as environment variables:")
-	_ = config.Usage(w)
+	_ = config.Usage(w, sections.All)
 }
 
 func jsonFlag(fs *flag.FlagSet) { fs.Bool("json", false, "one JSON object a line") }
