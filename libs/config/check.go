@@ -130,7 +130,7 @@ func (c *Checker) sources(sources []Source) {
 		if m := s.Notify.Sender.Mobile; m != "" && !mobile.MatchString(m) {
 			c.Mistake(key+".notify.sender.mobile", "want one number with its country code, such as +13175550100")
 		}
-		c.EachOf(key+".notify.channels", s.Notify.Channels, "sms", "email")
+		c.EachOf(key+".notify.channels", s.Notify.Channels, event.ChannelNames()...)
 		c.EachOf(key+".notify.kinds", s.Notify.Kinds, event.KindNames()...)
 
 		// The provider's check needs readable texts.

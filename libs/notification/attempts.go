@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/stage"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
@@ -66,7 +67,7 @@ type attempts struct{ bucket jetstream.KeyValue }
 
 // keyOf is the key of a notification, one for each replay: an operator who replays a dead letter wants it sent again.
 func keyOf(in stage.Event[*notifyv1.Notification]) string {
-	key := "message." + ChannelName(in.Data.GetChannel()) + "." + in.Data.GetId()
+	key := "message." + event.ChannelName(in.Data.GetChannel()) + "." + in.Data.GetId()
 	if in.Replays > 0 {
 		key += "." + strconv.Itoa(in.Replays)
 	}

@@ -46,7 +46,8 @@ type Sender struct {
 
 // Deliver is a sender's Run where nothing but the log knows what was handed over.
 func Deliver(ctx context.Context, env service.Env, place flow.Stage, hand Hand) error {
-	return Sender{Hand: hand, Vendor: channelOf(place.Name)}.Deliver(ctx, env, place)
+	channel, _ := event.ChannelOfSender(place.Name)
+	return Sender{Hand: hand, Vendor: channel.Name}.Deliver(ctx, env, place)
 }
 
 // leaseFor is how long the claim of a sender that died stays its own where its message had not left, or where no word of it can
@@ -62,19 +63,22 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 	if s.Now == nil {
 		s.Now = time.Now
 	}
-	channel := channelOf(place.Name)
+	channel, ok := event.ChannelOfSender(place.Name)
+	if !ok {
+		return fmt.Errorf("stage %s sends the messages of no channel", place.Name)
+	}
 	d := delivery{
-		Sender: s, stage: place.Name, js: env.JS, log: event.Log{JS: env.JS, Stream: flow.Signing}, attempts: attempts{bucket}, said: env.Log,
+		Sender: s, stage: place.Name, channel: channel.Name, js: env.JS, log: event.Log{JS: env.JS, Stream: flow.Signing}, attempts: attempts{bucket}, said: env.Log,
 	}
 	if d.links, err = NewLinks(env.Config.Shortener); err != nil {
 		return err
 	}
 	d.causes = &causes{log: d.log}
 	d.limits = newLimits(env, channel, s.Destination)
-	if d.metrics, err = newMetrics(env.Metrics, channel); err != nil {
+	if d.metrics, err = newMetrics(env.Metrics, channel.Name); err != nil {
 		return err
 	}
-	if d.gates, err = newGates(ctx, env, bucket, channel, s.Vendor, s.Settings); err != nil {
+	if d.gates, err = newGates(ctx, env, bucket, channel.Name, s.Vendor, s.Settings); err != nil {
 		return err
 	}
 	claims := dedupe.Options{Namespace: flow.MemoryOf(place.Name), Lease: leaseFor, Remember: flow.RememberSent, Waits: true}
@@ -94,6 +98,7 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 type delivery struct {
 	Sender
 	stage    string // its name
+	channel  string // its name
 	js       jetstream.JetStream
 	log      event.Log // SIGNING
 	attempts attempts
@@ -162,14 +167,14 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 	}
 	d.over(ctx, in, &r)
 	if receipt.PossibleDuplicate = in.Unknown || r.Again; receipt.PossibleDuplicate {
-		d.metrics.unknown.WithLabelValues(ChannelName(n.GetChannel())).Inc()
+		d.metrics.unknown.WithLabelValues(event.ChannelName(n.GetChannel())).Inc()
 	}
-	d.metrics.sent.WithLabelValues(n.GetSource(), n.GetProvider(), ChannelName(n.GetChannel()), event.KindName(n.GetKind())).Inc()
+	d.metrics.sent.WithLabelValues(n.GetSource(), n.GetProvider(), event.ChannelName(n.GetChannel()), event.KindName(n.GetKind())).Inc()
 	told, err := outs(ctx, Sent(n, d.stage, time.Now(), receipt))
 	if err != nil || receipt.PartsRefused == "" {
 		return told, err
 	}
-	d.metrics.failed.WithLabelValues(n.GetSource(), n.GetProvider(), ChannelName(n.GetChannel()), receipt.Reason, string(receipt.Fault)).Inc()
+	d.metrics.failed.WithLabelValues(n.GetSource(), n.GetProvider(), event.ChannelName(n.GetChannel()), receipt.Reason, string(receipt.Fault)).Inc()
 	lacks, err := outs(ctx, Undelivered(n, d.stage, time.Now(), receipt))
 	return append(told, lacks...), err
 }
@@ -260,7 +265,7 @@ func (d delivery) hold(ctx context.Context, in stage.Event[*notifyv1.Notificatio
 	}
 	if r.Held == nil || r.Held.Reason != o.Cause() || o.Scope() == outcome.Input && r.Held.Limits != d.limits.fingerprint {
 		held := &heldRecord{ByReason: o.Scope() == outcome.Reason, Held: Held{
-			Since: now, Reason: o.Cause(), Fault: o.Fault(), Channel: ChannelName(n.GetChannel()), ID: n.GetId(),
+			Since: now, Reason: o.Cause(), Fault: o.Fault(), Channel: event.ChannelName(n.GetChannel()), ID: n.GetId(),
 			Source: n.GetSource(), Provider: n.GetProvider(), Document: n.GetDocumentId(), Kind: event.KindName(n.GetKind()), Country: country,
 		}}
 		if o.Scope() == outcome.Input {
@@ -361,7 +366,7 @@ func (d delivery) givenUp(in stage.Event[*notifyv1.Notification], cause error) [
 	if forged(reason) { // they may be anything, and labels are bounded
 		source, provider = "", ""
 	}
-	d.metrics.failed.WithLabelValues(source, provider, channelOf(d.stage), reason, string(fault)).Inc()
+	d.metrics.failed.WithLabelValues(source, provider, d.channel, reason, string(fault)).Inc()
 	if !named(n) {
 		return nil // its events have no subject
 	}

@@ -90,7 +90,7 @@ func progress(n *notifyv1.Notification, eventType, id string, at time.Time) *sig
 		OccurredAt:   timestamppb.New(at),
 		Verification: signingv1.Verification_VERIFICATION_INTERNAL,
 		Notice: &signingv1.Notice{
-			NotificationId: n.GetId(), Kind: event.KindName(n.GetKind()), Channel: ChannelName(n.GetChannel()), EventId: n.GetEventId(),
+			NotificationId: n.GetId(), Kind: event.KindName(n.GetKind()), Channel: event.ChannelName(n.GetChannel()), EventId: n.GetEventId(),
 		},
 	}
 	if n.GetDocumentId() != "" {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -115,6 +114,3 @@ var heldFor = func() time.Duration {
 	}
 	panic("notification: no stream " + flow.Notify)
 }()
-
-// channelOf is the channel of a sender's stage: "sms" of "sms-sender".
-func channelOf(stage string) string { return strings.TrimSuffix(stage, "-sender") }

@@ -39,7 +39,7 @@ func (e *notAllowedError) Unwrap() error { return e.error }
 
 // limits holds back the messages that are beyond the settings' limits.
 type limits struct {
-	channel     string
+	channel     event.Channel
 	most        config.Limits
 	senders     map[[2]string]config.Sender // where the settings say that a source's sender reads
 	fingerprint string                      // of these settings
@@ -48,13 +48,13 @@ type limits struct {
 	destination func(*notifyv1.Notification) error // nil where any will do
 }
 
-func newLimits(env service.Env, channel string, destination func(*notifyv1.Notification) error) limits {
+func newLimits(env service.Env, channel event.Channel, destination func(*notifyv1.Notification) error) limits {
 	c := env.Config
 	l := limits{
 		channel: channel, most: c.Limits, senders: map[[2]string]config.Sender{}, counts: env.Limits,
 		keys: keyring.New(c.MasterKeys()).For("redis"), destination: destination,
 	}
-	if channel != ChannelName(notifyv1.Channel_CHANNEL_SMS) {
+	if channel.Address != event.MobileNumber {
 		l.most.NumberPerHour = 0
 	}
 	sum := fnv.New64a()
@@ -104,7 +104,7 @@ func (l limits) tally(n *notifyv1.Notification) limit.Tally {
 }
 
 func (l limits) key(what string, parts ...string) string {
-	sum := l.keys.MAC("limits/" + l.channel + "/" + what + "/" + strings.Join(parts, "/"))
+	sum := l.keys.MAC("limits/" + l.channel.Name + "/" + what + "/" + strings.Join(parts, "/"))
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
@@ -115,7 +115,7 @@ func (l limits) operators(n *notifyv1.Notification) bool {
 		return n.GetTo().GetSender()
 	}
 	sender := l.senders[[2]string{n.GetSource(), n.GetProvider()}]
-	if l.channel == ChannelName(notifyv1.Channel_CHANNEL_SMS) {
+	if l.channel.Address == event.MobileNumber {
 		return sender.Mobile != "" && Digits(n.GetTo().GetMobile()) == Digits(sender.Mobile)
 	}
 	return sender.Email != "" && n.GetTo().GetEmail() == sender.Email
@@ -123,7 +123,7 @@ func (l limits) operators(n *notifyv1.Notification) bool {
 
 // reader is what is counted as one person: a number by its digits, or an address without its case and its tag ("+x").
 func (l limits) reader(n *notifyv1.Notification) string {
-	if l.channel == ChannelName(notifyv1.Channel_CHANNEL_SMS) {
+	if l.channel.Address == event.MobileNumber {
 		return Digits(n.GetTo().GetMobile())
 	}
 	local, domain, _ := strings.Cut(strings.ToLower(n.GetTo().GetEmail()), "@")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/telemetry"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -47,7 +48,7 @@ func newMetrics(r prometheus.Registerer, channel string) (m metrics, err error) 
 
 // failedAttempt counts an attempt that was made and failed; one that was put off by our own choice was not made.
 func (m metrics) failedAttempt(n *notifyv1.Notification, o outcome.Outcome) {
-	m.troubles.WithLabelValues(ChannelName(n.GetChannel()), o.Cause(), string(o.Fault())).Inc()
+	m.troubles.WithLabelValues(event.ChannelName(n.GetChannel()), o.Cause(), string(o.Fault())).Inc()
 }
 
 // heldMessages counts the messages that this replica has put off as held, by reason. Each of them comes back within a minute,

@@ -5,6 +5,7 @@ package notification
 import (
 	"strings"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
@@ -16,12 +17,7 @@ func LinkSubject(n *notifyv1.Notification) string {
 
 // SendSubject is where a notification waits for its sender.
 func SendSubject(n *notifyv1.Notification) string {
-	return flow.SendSubject(ChannelName(n.GetChannel()), n.GetSource(), n.GetProvider(), n.GetDocumentId())
-}
-
-// ChannelName is a channel's name in settings, subjects, events and metrics: "sms", "email".
-func ChannelName(c notifyv1.Channel) string {
-	return strings.ToLower(strings.TrimPrefix(c.String(), "CHANNEL_"))
+	return flow.SendSubject(event.ChannelName(n.GetChannel()), n.GetSource(), n.GetProvider(), n.GetDocumentId())
 }
 
 // PurposeName is what a link is for, in links and events: "sign", "download".

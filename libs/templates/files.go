@@ -34,11 +34,8 @@ func (all files) add(to []file, name string) []file {
 	return to
 }
 
-// The channels' names.
-const (
-	sms   = "sms"
-	email = "email"
-)
+// The names of the channels.
+var sms, email = event.ChannelName(event.SMS), event.ChannelName(event.Email)
 
 const extension = ".tmpl"
 
@@ -51,7 +48,9 @@ var (
 func allMessageNames() []string {
 	var names []string
 	for _, kind := range kinds() {
-		names = append(names, event.KindName(kind)+"."+sms, event.KindName(kind)+"."+email)
+		for _, channel := range event.ChannelNames() {
+			names = append(names, event.KindName(kind)+"."+channel)
+		}
 	}
 	slices.Sort(names)
 	return names

@@ -403,7 +403,7 @@ func TestAnswersThatWereMisread(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got[n.GetDocumentId()] = append(got[n.GetDocumentId()], notification.ChannelName(n.GetChannel())+" to "+n.GetTo().GetMobile()+n.GetTo().GetEmail())
+		got[n.GetDocumentId()] = append(got[n.GetDocumentId()], event.ChannelName(n.GetChannel())+" to "+n.GetTo().GetMobile()+n.GetTo().GetEmail())
 	}
 	log.Stream = flow.Signing
 	for m, err := range log.Messages(t.Context(), "signing.v1.acme.clickwrap.notification.suppressed.>", time.Time{}) {

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
-	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
@@ -54,18 +54,22 @@ func (m metrics) begin(sources providers.Sources) {
 		for _, result := range []string{"answered", "refused", "failed"} {
 			m.asked.WithLabelValues(key.Name, key.Provider, result)
 		}
-		for channel, reasons := range map[notifyv1.Channel][]string{
-			notifyv1.Channel_CHANNEL_SMS:   {noAddress, numberInvalid, numberIncomplete, numberLetters, numberSeveral, noLink, linkInvalid, optedOut, landline, documentOver, unconfirmed},
-			notifyv1.Channel_CHANNEL_EMAIL: {noAddress, addressInvalid, addressSeveral, noLink, linkInvalid, optedOut, documentOver, unconfirmed},
-		} {
+		for _, c := range event.Channels {
+			reasons := slices.Concat(unusable[c.Address], c.Blocks, []string{noAddress, noLink, linkInvalid, documentOver, unconfirmed})
 			for _, reason := range reasons {
-				m.untold.WithLabelValues(key.Name, key.Provider, notification.ChannelName(channel), reason)
+				m.untold.WithLabelValues(key.Name, key.Provider, c.Name, reason)
 			}
 		}
 		for _, reason := range []string{noAddress, noChannel, noSigners, noSenderAddress} {
 			m.untold.WithLabelValues(key.Name, key.Provider, "", reason)
 		}
 	}
+}
+
+// unusable are the reasons why an address cannot be used, by its kind.
+var unusable = map[event.AddressKind][]string{
+	event.MobileNumber: {numberInvalid, numberIncomplete, numberLetters, numberSeveral},
+	event.EmailAddress: {addressInvalid, addressSeveral},
 }
 
 // answered counts how a question ended: answered, also where the answer is that there is nothing for us; refused, where no
@@ -91,13 +95,13 @@ func (m metrics) answered(s config.Source, err error) {
 
 func (m metrics) count(p planned) {
 	for _, n := range p.told {
-		m.requested.WithLabelValues(n.GetSource(), n.GetProvider(), event.KindName(n.GetKind()), notification.ChannelName(n.GetChannel())).Inc()
+		m.requested.WithLabelValues(n.GetSource(), n.GetProvider(), event.KindName(n.GetKind()), event.ChannelName(n.GetChannel())).Inc()
 	}
 	for _, u := range p.untold {
 		n := u.message
 		channel := ""
 		if n.GetChannel() != notifyv1.Channel_CHANNEL_UNSPECIFIED { // a sender without any address
-			channel = notification.ChannelName(n.GetChannel())
+			channel = event.ChannelName(n.GetChannel())
 		}
 		m.untold.WithLabelValues(n.GetSource(), n.GetProvider(), channel, u.reason).Inc()
 	}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/libs/notification"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
@@ -14,7 +13,7 @@ import (
 // messageID is a message's id: of what it is about, and of whom it reaches how. Who lists the people in another order on
 // a retry does not swap their messages' ids.
 func messageID(about *notifyv1.Notification, occasion, person string, channel notifyv1.Channel) string {
-	key := strings.Join([]string{event.KindName(about.GetKind()), person, notification.ChannelName(channel)}, "/")
+	key := strings.Join([]string{event.KindName(about.GetKind()), person, event.ChannelName(channel)}, "/")
 	return event.DerivedID(occasion, flow.Enricher, key)
 }
 

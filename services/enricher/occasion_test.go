@@ -120,7 +120,7 @@ func TestMessagesAreTheSameInEveryOrder(t *testing.T) {
 // A provider may list its people in another order, with another link, on the retry.
 func TestIDsDoNotFollowTheListing(t *testing.T) {
 	t.Parallel()
-	dee := pack.Recipient{Email: "dee@example.com", ByEmail: true, Invite: true, SigningURL: "https://p.example/dee"} // without an id
+	dee := pack.Recipient{Email: "dee@example.com", Wants: onEmail, Invite: true, SigningURL: "https://p.example/dee"} // without an id
 	other := func(r *pack.Recipient) { r.SigningURL += "?2" }
 	first := messages(once(event.DocumentSent, "", 1), &pack.Document{Recipients: []pack.Recipient{ann, dee, cyd}}, nil)
 	again := messages(once(event.DocumentSent, "", 1), &pack.Document{Recipients: []pack.Recipient{with(cyd, other), with(dee, other), ann}}, nil)

@@ -15,7 +15,7 @@ import (
 
 // home is a signer without an id, as the guide has them: two of a household share both addresses.
 func home(link string) pack.Recipient {
-	return pack.Recipient{Email: "Home@Example.com ", ByEmail: true, Mobile: "+13175551234", BySMS: true, Invite: true, SigningURL: link}
+	return pack.Recipient{Email: "Home@Example.com ", Mobile: "+13175551234", Wants: onBoth, Invite: true, SigningURL: link}
 }
 
 func keys(recipients ...pack.Recipient) []string {
@@ -203,7 +203,7 @@ func TestSharedAddresses(t *testing.T) {
 		{"no names", []pack.Recipient{home("https://p.example/1"), home("https://p.example/2")}, []string{"2 1", "2 1", "2 2", "2 2"}},
 		{"spelled differently", []pack.Recipient{ann, with(ann, called("Eric"), func(r *pack.Recipient) { r.ID, r.Mobile = "2", "+1 317-555-0001 (home)" })}, []string{"2 0", "2 0"}},
 		{"one channel of two", []pack.Recipient{cyd, with(bob, func(r *pack.Recipient) { r.Email = "CYD@example.com" })}, []string{"0 0", "2 0", "2 0"}},
-		{"an address that is no longer used", []pack.Recipient{ann, with(ann, func(r *pack.Recipient) { r.ID, r.NoSMS = "2", pack.OptedOut })}, []string{"0 0"}},
+		{"an address that is no longer used", []pack.Recipient{ann, with(ann, func(r *pack.Recipient) { r.ID, r.Blocked = "2", noSMS(pack.OptedOut) })}, []string{"0 0"}},
 		{"in order, not yet invited", []pack.Recipient{ann, with(ann, called("Eric"), place(1), func(r *pack.Recipient) { r.ID = "2" })}, []string{"2 0"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

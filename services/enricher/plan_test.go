@@ -24,11 +24,26 @@ func happened(eventType string, recipient *signingv1.Recipient) *signingv1.Signi
 
 func by(id string) *signingv1.Recipient { return &signingv1.Recipient{Id: id} }
 
+// The channels that people want.
+var (
+	onSMS   = []notifyv1.Channel{event.SMS}
+	onEmail = []notifyv1.Channel{event.Email}
+	onBoth  = []notifyv1.Channel{event.SMS, event.Email}
+)
+
+func noSMS(why pack.Undeliverable) map[notifyv1.Channel]pack.Undeliverable {
+	return map[notifyv1.Channel]pack.Undeliverable{event.SMS: why}
+}
+
+func noEmail(why pack.Undeliverable) map[notifyv1.Channel]pack.Undeliverable {
+	return map[notifyv1.Channel]pack.Undeliverable{event.Email: why}
+}
+
 // Three signers: one by SMS, one by e-mail, one by both.
 var (
-	ann = pack.Recipient{ID: "ann", FirstName: "Ann", LastName: "Lee", Mobile: "(317) 555-0001", BySMS: true, Invite: true, SigningURL: "https://p.example/ann"}
-	bob = pack.Recipient{ID: "bob", FirstName: "Bob", Email: "bob@example.com", ByEmail: true, Invite: true, SigningURL: "https://p.example/bob", DownloadURL: "https://p.example/bob.pdf"}
-	cyd = pack.Recipient{ID: "cyd", LastName: "Ito", Email: "cyd@example.com", ByEmail: true, Mobile: "+61 412 345 678", BySMS: true, Invite: true, SigningURL: "https://p.example/cyd"}
+	ann = pack.Recipient{ID: "ann", FirstName: "Ann", LastName: "Lee", Mobile: "(317) 555-0001", Wants: onSMS, Invite: true, SigningURL: "https://p.example/ann"}
+	bob = pack.Recipient{ID: "bob", FirstName: "Bob", Email: "bob@example.com", Wants: onEmail, Invite: true, SigningURL: "https://p.example/bob", DownloadURL: "https://p.example/bob.pdf"}
+	cyd = pack.Recipient{ID: "cyd", LastName: "Ito", Email: "cyd@example.com", Mobile: "+61 412 345 678", Wants: onBoth, Invite: true, SigningURL: "https://p.example/cyd"}
 )
 
 // us is a source whose numbers are American.
@@ -48,14 +63,14 @@ func nameless(r *pack.Recipient)   { r.FirstName, r.LastName = "", "" }
 func anonymous(r *pack.Recipient)  { r.ID = "" }
 func unresolved(r *pack.Recipient) { r.SigningURL, r.DownloadURL = "", "" }
 func byEmail(r *pack.Recipient) {
-	r.Email, r.ByEmail, r.Mobile, r.BySMS = r.ID+"@example.com", true, "", false
+	r.Email, r.Mobile, r.Wants = r.ID+"@example.com", "", onEmail
 }
 
 func place(order int) func(*pack.Recipient) { return func(r *pack.Recipient) { r.Order = order } }
 
 // line is a notification on one line: what, how, to whom, and what it says.
 func line(n *notifyv1.Notification) string {
-	s := fmt.Sprintf("%s by %s to %s%s", event.KindName(n.GetKind()), notification.ChannelName(n.GetChannel()), n.GetTo().GetMobile(), n.GetTo().GetEmail())
+	s := fmt.Sprintf("%s by %s to %s%s", event.KindName(n.GetKind()), event.ChannelName(n.GetChannel()), n.GetTo().GetMobile(), n.GetTo().GetEmail())
 	if n.GetTo().GetSender() {
 		s += ", the sender"
 	}
@@ -75,7 +90,7 @@ func (u untold) String() string {
 	if u.message.GetTo().GetSender() {
 		who = "the sender"
 	}
-	return fmt.Sprintf("%s by %s to %s: %s", event.KindName(u.message.GetKind()), notification.ChannelName(u.message.GetChannel()), who, u.reason)
+	return fmt.Sprintf("%s by %s to %s: %s", event.KindName(u.message.GetKind()), event.ChannelName(u.message.GetChannel()), who, u.reason)
 }
 
 type planTest struct {
@@ -408,8 +423,8 @@ func TestChannelsAndAddresses(t *testing.T) {
 		{
 			name: "who wants to be told nowhere is not, and the log says so", event: happened(event.DocumentSent, nil),
 			people: []pack.Recipient{
-				with(cyd, func(r *pack.Recipient) { r.ByEmail, r.BySMS = false, false }),
-				with(bob, func(r *pack.Recipient) { r.ByEmail, r.Email = false, "" }),
+				with(cyd, func(r *pack.Recipient) { r.Wants = nil }),
+				with(bob, func(r *pack.Recipient) { r.Email, r.Wants = "", nil }),
 			},
 			untold: []string{"invitation by unspecified to cyd: no-channel", "invitation by unspecified to bob: no-address"},
 		},
@@ -431,14 +446,15 @@ func TestChannelsAndAddresses(t *testing.T) {
 		{
 			name: "who opted out of a channel, or has a landline, is told on the other", event: happened(event.DocumentSent, nil),
 			people: []pack.Recipient{
-				with(cyd, func(r *pack.Recipient) { r.NoSMS = pack.OptedOut }),                             // wants both
-				with(ann, func(r *pack.Recipient) { r.NoSMS, r.Email = pack.Landline, "ann@example.com" }), // wants a text, and has an address
-				with(bob, func(r *pack.Recipient) { r.NoEmail, r.Mobile = pack.OptedOut, "317 555 0009" }), // wants a letter, and has a number
-				with(ann, func(r *pack.Recipient) { r.ID, r.NoSMS = "dee", pack.OptedOut }),                // has nothing else
+				with(cyd, func(r *pack.Recipient) { r.Blocked = noSMS(pack.OptedOut) }),                             // wants both
+				with(ann, func(r *pack.Recipient) { r.Blocked, r.Email = noSMS(pack.Landline), "ann@example.com" }), // wants a text, and has an address
+				with(bob, func(r *pack.Recipient) { r.Blocked, r.Mobile = noEmail(pack.OptedOut), "317 555 0009" }), // wants a letter, and has a number
+				with(ann, func(r *pack.Recipient) { r.ID, r.Blocked = "dee", noSMS(pack.OptedOut) }),                // has nothing else
 				with(cyd, func(r *pack.Recipient) {
-					r.ID, r.NoSMS, r.NoEmail, r.ByEmail = "eve", pack.OptedOut, pack.OptedOut, false
+					r.ID, r.Wants = "eve", onSMS
+					r.Blocked = map[notifyv1.Channel]pack.Undeliverable{event.SMS: pack.OptedOut, event.Email: pack.OptedOut}
 				}), // wants nothing at all
-				with(ann, func(r *pack.Recipient) { r.ID, r.NoSMS, r.Email = "fay", pack.Landline, "fay at example" }), // has an address that is none
+				with(ann, func(r *pack.Recipient) { r.ID, r.Blocked, r.Email = "fay", noSMS(pack.Landline), "fay at example" }), // has an address that is none
 			},
 			want: []string{
 				"invitation by email to cyd@example.com, sign at https://p.example/cyd",
@@ -465,12 +481,12 @@ func TestChannelsAndAddresses(t *testing.T) {
 		},
 		{
 			name: "the other channel is off", event: happened(event.DocumentSent, nil), source: config.Source{Notify: config.Notify{Channels: []string{"sms"}}},
-			people: []pack.Recipient{with(ann, func(r *pack.Recipient) { r.NoSMS, r.Email = pack.OptedOut, "ann@example.com" })},
+			people: []pack.Recipient{with(ann, func(r *pack.Recipient) { r.Blocked, r.Email = noSMS(pack.OptedOut), "ann@example.com" })},
 			untold: []string{"invitation by sms to ann: opted-out", "invitation by email to ann: channel-off"},
 		},
 		{
 			name: "what nobody said against a channel that is not wanted counts for nothing", event: happened(event.DocumentSent, nil),
-			people: []pack.Recipient{with(bob, func(r *pack.Recipient) { r.NoSMS, r.Mobile = pack.OptedOut, "317 555 0009" })},
+			people: []pack.Recipient{with(bob, func(r *pack.Recipient) { r.Blocked, r.Mobile = noSMS(pack.OptedOut), "317 555 0009" })},
 			want:   []string{"invitation by email to bob@example.com, sign at https://p.example/bob"},
 		},
 		{

@@ -3,12 +3,12 @@ package enricher
 import (
 	"cmp"
 	"net/mail"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/signrelay/signrelay/libs/event"
-	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
@@ -76,11 +76,15 @@ func (p *planner) sender() pack.Recipient {
 		if parsed, err := mail.ParseAddress(s.Email); err == nil {
 			s.Email = parsed.Address // the settings may have "Contracts <contracts@acme.example>"
 		}
-		return pack.Recipient{Email: s.Email, ByEmail: s.Email != "", Mobile: s.Mobile, BySMS: s.Mobile != ""}
+		sender := pack.Recipient{Email: s.Email, Mobile: s.Mobile}
+		sender.Wants = sender.Reachable()
+		return sender
 	}
 	s := p.document.Sender
 	first, last, _ := strings.Cut(strings.TrimSpace(s.Name), " ")
-	return pack.Recipient{FirstName: first, LastName: last, Email: s.Email, ByEmail: s.Email != ""}
+	sender := pack.Recipient{FirstName: first, LastName: last, Email: s.Email}
+	sender.Wants = sender.Reachable()
+	return sender
 }
 
 // reader is a person on one channel. An address that cannot be used is empty, and then there is a reason.
@@ -95,34 +99,51 @@ func (r reader) address() string {
 	return cmp.Or(r.person.GetMobile(), strings.ToLower(r.person.GetEmail()))
 }
 
-// readers returns a reader for each channel that a person wants. If the person must not get messages on the only wanted
-// channel, the other channel replaces it.
+// readers returns a reader for each channel that a person wants. If the person must not get messages on any of the wanted
+// channels, the channels for which the person has an address replace them.
 func (p *planner) readers(who pack.Recipient) []reader {
-	named := func() *notifyv1.Person {
-		return &notifyv1.Person{RecipientId: who.ID, FirstName: who.FirstName, LastName: who.LastName}
-	}
-	var found []reader
-	var mobile, refused string
-	if who.NoSMS == "" {
-		if mobile, refused = dialable(who.Mobile, p.source.Region); refused == landline {
-			who.NoSMS = pack.Landline
+	var all []reader
+	wanted, blocked := 0, 0
+	for _, c := range event.Channels {
+		r, isBlocked := p.reader(c, who)
+		switch {
+		case slices.Contains(who.Wants, c.Channel):
+			wanted++
+			if isBlocked {
+				blocked++
+			}
+		case isBlocked || given(c.Address, who) == "":
+			continue
 		}
+		all = append(all, r)
 	}
-	if who.BySMS || who.ByEmail && who.NoEmail != "" && who.NoSMS == "" && who.Mobile != "" {
-		r := reader{channel: notifyv1.Channel_CHANNEL_SMS, person: named(), reason: string(who.NoSMS)}
-		if r.reason == "" {
-			r.person.Mobile, r.reason = mobile, refused
-		}
-		found = append(found, r)
+	if wanted == 0 || blocked < wanted {
+		all = slices.DeleteFunc(all, func(r reader) bool { return !slices.Contains(who.Wants, r.channel) })
 	}
-	if who.ByEmail || who.BySMS && who.NoSMS != "" && who.NoEmail == "" && who.Email != "" {
-		r := reader{channel: notifyv1.Channel_CHANNEL_EMAIL, person: named(), reason: string(who.NoEmail)}
-		if r.reason == "" {
-			r.person.Email, r.reason = mailbox(who.Email)
-		}
-		found = append(found, r)
+	return all
+}
+
+// reader is a person on one channel, and whether the person must not get messages on it.
+func (p *planner) reader(c event.Channel, who pack.Recipient) (r reader, blocked bool) {
+	r = reader{channel: c.Channel, person: &notifyv1.Person{RecipientId: who.ID, FirstName: who.FirstName, LastName: who.LastName}}
+	if r.reason = string(who.Blocked[c.Channel]); r.reason != "" {
+		return r, true
 	}
-	return found
+	switch c.Address {
+	case event.MobileNumber:
+		r.person.Mobile, r.reason = dialable(who.Mobile, p.source.Region)
+	case event.EmailAddress:
+		r.person.Email, r.reason = mailbox(who.Email)
+	}
+	return r, slices.Contains(c.Blocks, r.reason)
+}
+
+// given is a person's address as the provider wrote it.
+func given(kind event.AddressKind, who pack.Recipient) string {
+	if kind == event.MobileNumber {
+		return who.Mobile
+	}
+	return who.Email
 }
 
 // share marks the readers who are not alone at their address on the document, so that a text says whose it is: by the name, and
@@ -162,7 +183,7 @@ func (p *planner) on(about *notifyv1.Notification, key string, readers []reader,
 	for _, r := range readers {
 		n := p.message(about, key, r)
 		switch {
-		case !allowed(p.source.Notify.Channels, notification.ChannelName(r.channel)):
+		case !allowed(p.source.Notify.Channels, event.ChannelName(r.channel)):
 			off = append(off, n)
 		case r.reason != "":
 			p.suppress(n, r.reason)

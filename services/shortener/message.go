@@ -34,7 +34,7 @@ func substituted(ctx context.Context, n *notifyv1.Notification, at time.Time, sh
 	e.Attributes = map[string]string{"shortener": shortener, "reason": reason}
 	e.Notice = &signingv1.Notice{
 		NotificationId: n.GetId(), EventId: n.GetEventId(),
-		Kind: event.KindName(n.GetKind()), Channel: notification.ChannelName(n.GetChannel()),
+		Kind: event.KindName(n.GetKind()), Channel: event.ChannelName(n.GetChannel()),
 	}
 	e.Id = event.DerivedID(n.GetId(), flow.Shortener, "substituted")
 	return event.Message(ctx, e)

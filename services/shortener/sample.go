@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/notification"
 )
 
@@ -22,5 +23,5 @@ func Sample(s config.Shortener) string {
 	if ours, err := notification.NewLinks(s); err == nil {
 		base = ours.Base()
 	}
-	return base + strings.Repeat("x", codeLength) + suffixSMS
+	return base + strings.Repeat("x", codeLength) + suffixOf(event.SMS)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/outcome"
@@ -51,7 +52,7 @@ const formWithin = 15 * time.Second
 // form returns the outside form of our own link: the one kept beside it, or a new one. Where there is none to be had, it is
 // our own link, and the event that says so comes with it. Its errors are the stage's.
 func (t *thirdParty) form(ctx context.Context, in stage.Event[*notifyv1.Notification], links book, e entry, own string) (string, []stage.Out, error) {
-	channel := notification.ChannelName(in.Data.GetChannel())
+	channel := event.ChannelName(in.Data.GetChannel())
 	if kept := e.Outside[channel]; kept.By == t.name && kept.Of == own && t.ours.Outside(kept.Short) {
 		return kept.Short, nil, nil
 	}

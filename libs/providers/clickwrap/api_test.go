@@ -5,15 +5,25 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/clickwrap"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/providers/providertest"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+// The channels that people want.
+var (
+	onSMS   = []notifyv1.Channel{event.SMS}
+	onEmail = []notifyv1.Channel{event.Email}
+	onBoth  = []notifyv1.Channel{event.SMS, event.Email}
 )
 
 const requestID = "596f858584281715b3493d0c"
@@ -54,7 +64,7 @@ func apiSetup() providertest.APISetup {
 func TestResponsesOfEveryShape(t *testing.T) {
 	t.Parallel()
 	eric := pack.Recipient{
-		ID: "S1", FirstName: "Eric", LastName: "Smith", Email: "eric@example.com", Mobile: "+13175551234", ByEmail: true, BySMS: true, Invite: true,
+		ID: "S1", FirstName: "Eric", LastName: "Smith", Email: "eric@example.com", Mobile: "+13175551234", Wants: onBoth, Invite: true,
 		SigningURL: "https://sign.example/1", DownloadURL: "https://sign.example/1",
 	}
 	const seed = `{"send_to":{"email":true,"mobile_number":true},"signer":{"email":"eric@example.com","mobile_number":"+13175551234"},"request_url":"https://sign.example/1"`
@@ -105,7 +115,7 @@ func TestResponsesOfEveryShape(t *testing.T) {
 		"no word of channels": {
 			`{"signers":[{"id":"1","email":"a@example.com","mobile_number":"1"},{"id":"2","mobile_number":"1"},{"id":"3"},{"id":"4","email":"a@example.com","send_to":{}}]}`,
 			pack.Document{Recipients: []pack.Recipient{
-				{ID: "1", Email: "a@example.com", Mobile: "1", ByEmail: true}, {ID: "2", Mobile: "1", BySMS: true}, {ID: "3"}, {ID: "4", Email: "a@example.com"},
+				{ID: "1", Email: "a@example.com", Mobile: "1", Wants: onEmail}, {ID: "2", Mobile: "1", Wants: onSMS}, {ID: "3"}, {ID: "4", Email: "a@example.com"},
 			}},
 		},
 		"who signs in order": {
@@ -231,10 +241,10 @@ func TestSendTo(t *testing.T) {
 			continue
 		}
 		var got []string
-		if d.Recipients[0].ByEmail {
+		if slices.Contains(d.Recipients[0].Wants, event.Email) {
 			got = append(got, email)
 		}
-		if d.Recipients[0].BySMS {
+		if slices.Contains(d.Recipients[0].Wants, event.SMS) {
 			got = append(got, mobile)
 		}
 		if strings.Join(got, " ") != want {
@@ -280,7 +290,7 @@ func TestDeliverable(t *testing.T) {
 		} {
 			a := apiOf(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
 			d, err := a.Document(t.Context(), requestID)
-			if err != nil || d.Recipients[0].NoSMS != want || d.Recipients[0].NoEmail != "" {
+			if err != nil || d.Recipients[0].Blocked[event.SMS] != want || d.Recipients[0].Blocked[event.Email] != "" {
 				t.Errorf("%s: %+v, %v; want %q", body, d, err, want)
 			}
 		}
@@ -291,7 +301,7 @@ func TestDeliverable(t *testing.T) {
 		`{"deliverable":[]}`:   "",
 	} {
 		a := apiOf(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"signers":[`+body+`]}`) })
-		if d, err := a.Document(t.Context(), requestID); err != nil || d.Recipients[0].NoEmail != want || d.Recipients[0].NoSMS != "" {
+		if d, err := a.Document(t.Context(), requestID); err != nil || d.Recipients[0].Blocked[event.Email] != want || d.Recipients[0].Blocked[event.SMS] != "" {
 			t.Errorf("%s: %+v, %v; want %q", body, d, err, want)
 		}
 	}

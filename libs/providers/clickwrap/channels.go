@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/providers/rest"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
 // channels is send_to: {"email":true,"mobile_number":false} as documented, or the names of channels, in a list or alone. An empty list is an
@@ -43,6 +45,18 @@ func (c *channels) UnmarshalJSON(data []byte) error {
 		}
 	}
 	return nil
+}
+
+// wants returns the channels in the order of event.Channels.
+func (c *channels) wants() []notifyv1.Channel {
+	var all []notifyv1.Channel
+	if c.mobile {
+		all = append(all, event.SMS)
+	}
+	if c.email {
+		all = append(all, event.Email)
+	}
+	return all
 }
 
 func (c *channels) add(name string) {

@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/providers/rest"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
 // The schema of GET /requests/:id is not published. These types accept every spelling in the guides and in the responses to other calls, bare or
@@ -112,20 +114,21 @@ func (s *signer) recipient(r *request) pack.Recipient {
 		Signed:     s.signed(),
 		Invite:     true,
 		SigningURL: string(s.RequestURL), // it may be set later than the request
-		NoEmail:    speaksAgainst(who.Deliverable.Fields.EmailStatus, s.Deliverable.Fields.EmailStatus),
-		NoSMS:      speaksAgainst(who.Deliverable.Fields.MobileStatus, s.Deliverable.Fields.MobileStatus),
 		// By default signers download the document at their signing address; a more specific address takes precedence.
 		DownloadURL: rest.First(s.DownloadURL, s.PDFURL, s.DocumentURL, r.DownloadURL, r.PDFURL, r.DocumentURL, s.RequestURL),
 	}
 	if out.FirstName == "" && out.LastName == "" {
 		out.FirstName, out.LastName, _ = strings.Cut(rest.First(who.Name, s.Name), " ")
 	}
-	if s.SendTo.told {
-		out.ByEmail, out.BySMS = s.SendTo.email, s.SendTo.mobile
-	} else {
-		// Without send_to: one channel, and e-mail if possible, because text messages cost money.
-		out.ByEmail = out.Email != ""
-		out.BySMS = out.Email == "" && out.Mobile != ""
+	out.Block(event.Email, speaksAgainst(who.Deliverable.Fields.EmailStatus, s.Deliverable.Fields.EmailStatus))
+	out.Block(event.SMS, speaksAgainst(who.Deliverable.Fields.MobileStatus, s.Deliverable.Fields.MobileStatus))
+	switch {
+	case s.SendTo.told:
+		out.Wants = s.SendTo.wants()
+	case out.Email != "": // without send_to: one channel, and e-mail if possible, because text messages cost money
+		out.Wants = []notifyv1.Channel{event.Email}
+	case out.Mobile != "":
+		out.Wants = []notifyv1.Channel{event.SMS}
 	}
 	return out
 }

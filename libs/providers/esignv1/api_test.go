@@ -10,10 +10,19 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers/esignv1"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/providers/providertest"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+// The channels that people want.
+var (
+	onSMS   = []notifyv1.Channel{event.SMS}
+	onEmail = []notifyv1.Channel{event.Email}
+	onBoth  = []notifyv1.Channel{event.SMS, event.Email}
 )
 
 const documentID = "d0d0d0d0-d0d0-d0d0-d0d0-d0d0d0d0d0d0"
@@ -53,8 +62,8 @@ func TestDocuments(t *testing.T) {
 	const john, betty = "50505050-5050-5050-5050-505050505050", "51515151-5151-5151-5151-515151515151"
 	two := func(order int) []pack.Recipient {
 		return []pack.Recipient{
-			{ID: john, FirstName: "John", LastName: "Smith", Email: "john@example.com", ByEmail: true, Invite: true},
-			{ID: betty, FirstName: "Betty", LastName: "MacLean", Email: "betty@example.com", Mobile: "07700 900123", ByEmail: true, BySMS: true, Invite: true, Order: order},
+			{ID: john, FirstName: "John", LastName: "Smith", Email: "john@example.com", Wants: onEmail, Invite: true},
+			{ID: betty, FirstName: "Betty", LastName: "MacLean", Email: "betty@example.com", Mobile: "07700 900123", Wants: onBoth, Invite: true, Order: order},
 		}
 	}
 	const arrays = `"signers":[["/api/v1/signers/` + betty + `/","Betty","MacLean","betty@example.com","07700 900123",true,10,1],
@@ -92,12 +101,12 @@ func TestDocuments(t *testing.T) {
 		"an order that is odd": {`{"status":10,"signers_in_order":[],` + arrays + `}`, pack.Document{Status: pack.StatusOpen, Recipients: two(1)}},
 		"a null among the signers, an object, and one of whom nothing can be read": {
 			`{"status":10,"signers":[null,{"uuid":"1","tel":"1","order":1},7]}`,
-			pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{{Invite: true}, {ID: "1", Mobile: "1", BySMS: true, Order: 1, Invite: true}}},
+			pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{{Invite: true}, {ID: "1", Mobile: "1", Wants: onSMS, Order: 1, Invite: true}}},
 		},
 		"completed": {`{"status":30,"signers":[]}`, pack.Document{Status: pack.StatusCompleted}},
 		"removed":   {`{"status":"40","signers":[]}`, pack.Document{Status: pack.StatusVoided}},
 		"odd types": {`{"name":7,"status":99,"do_email":"true","signer_objects":[{"uuid":5,"firstname":{},"tel":441234,"order":"x","status":[]}]}`, pack.Document{
-			Title: "7", Recipients: []pack.Recipient{{ID: "5", Mobile: "441234", BySMS: true}},
+			Title: "7", Recipients: []pack.Recipient{{ID: "5", Mobile: "441234", Wants: onSMS}},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

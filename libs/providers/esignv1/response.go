@@ -51,11 +51,12 @@ func (d *document) document(id string) *pack.Document {
 	for _, s := range d.people() {
 		person := pack.Recipient{
 			ID: s.id(), FirstName: string(s.FirstName), LastName: string(s.LastName),
-			Email: string(s.Email), Mobile: string(s.Tel), ByEmail: s.Email != "", BySMS: s.Tel != "",
+			Email: string(s.Email), Mobile: string(s.Tel),
 			Order:  int(s.Order),
 			Signed: s.Status == "40" || s.Status == "50", Declined: s.Status == "60",
 			Invite: !bool(d.DoEmail), // otherwise the provider itself sends all invitations
 		}
+		person.Wants = person.Reachable()
 		out.Recipients = append(out.Recipients, person)
 	}
 	slices.SortStableFunc(out.Recipients, func(a, b pack.Recipient) int { return cmp.Compare(a.Order, b.Order) })

@@ -6,6 +6,9 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/signrelay/signrelay/libs/event"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
 // API is the REST half of a pack: it requests what callbacks do not contain. It calls only the source's base URL, whatever a payload
@@ -60,9 +63,10 @@ type Recipient struct {
 	ID                  string
 	FirstName, LastName string
 	Email, Mobile       string // as the provider wrote them
-	ByEmail, BySMS      bool   // the channels on which this person wants messages
-	// NoEmail and NoSMS say why this person must not get messages on a channel, even if ByEmail or BySMS is true; empty if messages are allowed.
-	NoEmail, NoSMS Undeliverable
+	// Wants are the channels on which this person wants messages, in the order of event.Channels.
+	Wants []notifyv1.Channel
+	// Blocked says why this person must not get messages on a channel, even on a channel that the person wants.
+	Blocked map[notifyv1.Channel]Undeliverable
 	// Order is the person's position in the signing order: a person may sign only when all people with a lower Order have signed. Without
 	// a signing order all people have the same value.
 	Order    int
@@ -75,13 +79,37 @@ type Recipient struct {
 	SigningURL, DownloadURL string
 }
 
+// Reachable returns the channels of a person at a provider that does not let people choose: text messages with a number, and e-mail with an
+// address.
+func (r Recipient) Reachable() []notifyv1.Channel {
+	var channels []notifyv1.Channel
+	if r.Mobile != "" {
+		channels = append(channels, event.SMS)
+	}
+	if r.Email != "" {
+		channels = append(channels, event.Email)
+	}
+	return channels
+}
+
+// Block notes a provider's reason against a channel. An empty reason changes nothing.
+func (r *Recipient) Block(channel notifyv1.Channel, why Undeliverable) {
+	if why == "" {
+		return
+	}
+	if r.Blocked == nil {
+		r.Blocked = map[notifyv1.Channel]Undeliverable{}
+	}
+	r.Blocked[channel] = why
+}
+
 // Undeliverable is a provider's reason against a channel.
 type Undeliverable string
 
 // Reasons against a channel.
 const (
-	OptedOut Undeliverable = "opted-out" // the person opted out of it
-	Landline Undeliverable = "landline"  // the number cannot receive text messages
+	OptedOut Undeliverable = event.OptedOut
+	Landline Undeliverable = event.Landline
 )
 
 // Purpose is the purpose of a link.

@@ -10,10 +10,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/providers/pleasesign"
 	"github.com/signrelay/signrelay/libs/providers/providertest"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+// The channels that people want.
+var (
+	onSMS   = []notifyv1.Channel{event.SMS}
+	onEmail = []notifyv1.Channel{event.Email}
 )
 
 const documentID = "PLSDOC19704278f8c51564ff0c707817"
@@ -66,7 +74,7 @@ func TestDocuments(t *testing.T) {
 			pack.Document{
 				Title: "Example document", Status: pack.StatusCompleted, Sender: pack.Sender{Name: "John Doe", Email: "example@pleasesign.com.au"},
 				Recipients: []pack.Recipient{{
-					ID: "52cc002fac06025cddad05de87f75b37", FirstName: "Jane", LastName: "Doe", Email: "example@pleasesign.com.au", ByEmail: true, Order: 1, Signed: true,
+					ID: "52cc002fac06025cddad05de87f75b37", FirstName: "Jane", LastName: "Doe", Email: "example@pleasesign.com.au", Wants: onEmail, Order: 1, Signed: true,
 				}},
 			},
 		},
@@ -81,8 +89,8 @@ func TestDocuments(t *testing.T) {
 			`{"status":"building","recipients":[{"id":"1","mobile":"61491570313"},{"id":"2","mobile":61491570313},{"id":"3","mobile":"+61491570313"},
 			  {"id":"4","mobile":"6149157031"},{"id":"5","mobile":""},{"id":"6","mobile":false,"email":null}]}`,
 			pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{
-				{ID: "1", Mobile: "+61491570313", BySMS: true}, {ID: "2", Mobile: "+61491570313", BySMS: true}, {ID: "3", Mobile: "+61491570313", BySMS: true},
-				{ID: "4", Mobile: "6149157031", BySMS: true}, {ID: "5"}, {ID: "6"},
+				{ID: "1", Mobile: "+61491570313", Wants: onSMS}, {ID: "2", Mobile: "+61491570313", Wants: onSMS}, {ID: "3", Mobile: "+61491570313", Wants: onSMS},
+				{ID: "4", Mobile: "6149157031", Wants: onSMS}, {ID: "5"}, {ID: "6"},
 			}},
 		},
 		"declined by one": {

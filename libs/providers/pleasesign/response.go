@@ -54,13 +54,14 @@ func (d *document) document(id string) *pack.Document {
 		Sender: pack.Sender{Name: string(d.SenderName), Email: string(d.SenderEmail)},
 	}
 	for _, r := range d.Recipients {
-		out.Recipients = append(out.Recipients, pack.Recipient{
+		person := pack.Recipient{
 			ID: string(r.ID), FirstName: string(r.FirstName), LastName: string(r.LastName),
 			Email: string(r.Email), Mobile: international(string(r.Mobile)),
-			ByEmail: r.Email != "", BySMS: r.Mobile != "",
 			Order: int(r.Routing), Signed: r.Status == complete, Declined: r.Status == void && d.declined(),
 			Invite: bool(r.Silent), // PleaseSign itself sends the other invitations
-		})
+		}
+		person.Wants = person.Reachable()
+		out.Recipients = append(out.Recipients, person)
 	}
 	slices.SortStableFunc(out.Recipients, func(a, b pack.Recipient) int { return cmp.Compare(a.Order, b.Order) })
 	return out

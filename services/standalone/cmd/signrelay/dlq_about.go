@@ -41,7 +41,7 @@ func aboutEvent(a about, data []byte) about {
 func aboutNotification(a about, data []byte) about {
 	if n, err := notification.Decode(data); err == nil {
 		a.document, a.recipient = n.GetDocumentId(), n.GetTo().GetRecipientId()
-		a.channel = notification.ChannelName(n.GetChannel())
+		a.channel = event.ChannelName(n.GetChannel())
 		a.what = event.KindName(n.GetKind()) + " by " + a.channel
 		a.person = cmp.Or(strings.ToLower(n.GetTo().GetEmail()), n.GetTo().GetMobile(), "?"+a.recipient)
 	}

@@ -12,11 +12,12 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/notification"
 )
 
 // channels are those whose senders hold messages.
-var channels = []string{"sms", "email"}
+var channels = event.ChannelNames()
 
 func heldFlags(fs *flag.FlagSet) {
 	jsonFlag(fs)

@@ -1,0 +1,75 @@
+package event
+
+import (
+	"slices"
+	"strings"
+
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+// The channels, in short.
+const (
+	SMS   = notifyv1.Channel_CHANNEL_SMS
+	Email = notifyv1.Channel_CHANNEL_EMAIL
+)
+
+// Channel is a way to send messages to people.
+type Channel struct {
+	Channel notifyv1.Channel
+	Name    string      // in settings, subjects, events, metrics and the names of templates
+	Sender  string      // the stage that sends its messages
+	Address AddressKind // what it needs of a person
+	Blocks  []string    // the providers' reasons against it: no message goes on this channel then, even if the person wants it
+	Suffix  string      // the last letter of a short link in its messages, which shows by which message the person came
+}
+
+// AddressKind is a kind of address. A person has at most one of each kind.
+type AddressKind int
+
+// The kinds of addresses.
+const (
+	MobileNumber AddressKind = iota + 1
+	EmailAddress
+)
+
+// The providers' reasons against a channel.
+const (
+	OptedOut = "opted-out" // the person opted out of it
+	Landline = "landline"  // the number cannot receive text messages
+)
+
+// Channels are all channels, in the order in which a person's messages are planned.
+var Channels = []Channel{
+	{Channel: SMS, Name: "sms", Sender: "sms-sender", Address: MobileNumber, Blocks: []string{OptedOut, Landline}, Suffix: "s"},
+	{Channel: Email, Name: "email", Sender: "email-sender", Address: EmailAddress, Blocks: []string{OptedOut}, Suffix: "e"},
+}
+
+// ChannelOf is a channel's row; of a channel that has none, such as one of a later release, it is a row with its name alone.
+func ChannelOf(c notifyv1.Channel) Channel {
+	if i := slices.IndexFunc(Channels, func(row Channel) bool { return row.Channel == c }); i >= 0 {
+		return Channels[i]
+	}
+	return Channel{Channel: c, Name: strings.ToLower(strings.TrimPrefix(c.String(), "CHANNEL_"))}
+}
+
+// ChannelName is a channel's name: "sms", "email".
+func ChannelName(c notifyv1.Channel) string { return ChannelOf(c).Name }
+
+// ChannelNames are the names of all channels.
+func ChannelNames() []string {
+	names := make([]string, len(Channels))
+	for i, c := range Channels {
+		names[i] = c.Name
+	}
+	return names
+}
+
+// ChannelOfSender is the row of the channel whose messages a stage sends; false for a stage that sends none.
+func ChannelOfSender(stage string) (Channel, bool) {
+	for _, c := range Channels {
+		if c.Sender == stage {
+			return c, true
+		}
+	}
+	return Channel{}, false
+}

@@ -1,0 +1,40 @@
+package event_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/event"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+// Each channel of the contract has one row, and no two rows share what tells channels apart.
+func TestEveryChannelHasARow(t *testing.T) {
+	t.Parallel()
+	for number, name := range notifyv1.Channel_name {
+		c := notifyv1.Channel(number)
+		if c == notifyv1.Channel_CHANNEL_UNSPECIFIED {
+			continue
+		}
+		row := event.ChannelOf(c)
+		if want := strings.ToLower(strings.TrimPrefix(name, "CHANNEL_")); row.Name != want || row.Address == 0 || len(row.Suffix) != 1 {
+			t.Errorf("the row of %s is %+v", name, row)
+		}
+		if found, ok := event.ChannelOfSender(row.Sender); !ok || found.Channel != c {
+			t.Errorf("the stage %q sends the messages of %q, want %q", row.Sender, found.Name, row.Name)
+		}
+		if same := slices.IndexFunc(event.Channels, func(other event.Channel) bool { return other.Suffix == row.Suffix }); event.Channels[same].Channel != c {
+			t.Errorf("%s and %s have the same suffix", row.Name, event.Channels[same].Name)
+		}
+	}
+	if got := event.ChannelNames(); !slices.Equal(got, []string{"sms", "email"}) {
+		t.Errorf("channels %q: these names are in settings, subjects and events, so they never change", got)
+	}
+	if got := event.ChannelName(notifyv1.Channel(77)); got != "77" {
+		t.Errorf("a channel of a later release is called %q", got)
+	}
+	if c, ok := event.ChannelOfSender("enricher"); ok {
+		t.Errorf("the enricher sends the messages of %q", c.Name)
+	}
+}

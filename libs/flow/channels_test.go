@@ -1,0 +1,26 @@
+package flow_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
+)
+
+// Each channel has the stage that the table of channels names, and that stage takes the channel's messages alone.
+func TestEveryChannelHasASender(t *testing.T) {
+	t.Parallel()
+	for _, c := range event.Channels {
+		stage := flow.StageNamed(c.Sender)
+		if !slices.Equal(stage.Takes, []string{flow.SendFilter(c.Name)}) {
+			t.Errorf("%s takes %q, want the messages of %s", c.Sender, stage.Takes, c.Name)
+		}
+		if own := (flow.Keys{Bucket: flow.Attempts, Keys: "message." + c.Name + ".>"}); !slices.Contains(stage.Uses.Buckets, own) {
+			t.Errorf("%s may not write %v", c.Sender, own)
+		}
+	}
+	if flow.SMSSender != event.ChannelOf(event.SMS).Sender || flow.EmailSender != event.ChannelOf(event.Email).Sender {
+		t.Error("the senders' names differ from those in the table of channels")
+	}
+}
