@@ -22,6 +22,8 @@ type answer struct {
 	detail     string
 	err        error // for the log
 
+	expected *pack.Response // by the provider, in place of ingest's own; nil for ingest's own
+
 	quarantined []QuarantinedItem // of a batch
 	kept        int               // how many callbacks and items are in quarantine that were not before
 }
@@ -81,6 +83,10 @@ func (a answer) level() slog.Level {
 }
 
 func (a answer) write(w http.ResponseWriter) {
+	if a.expected != nil {
+		writeExpected(w, *a.expected)
+		return
+	}
 	if a.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(a.retryAfter))
 	}

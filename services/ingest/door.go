@@ -24,10 +24,10 @@ var tracer = otel.Tracer("github.com/signrelay/signrelay/services/ingest")
 
 // serveDoor serves one door. It decides nothing by itself but the order of the steps.
 func (d *doors) serveDoor(w http.ResponseWriter, req *http.Request, to route, began time.Time) {
-	request, verification, refused := d.verify(w, req, to)
-	if refused != nil {
-		refused.write(w)
-		d.observe(req.Context(), to, *refused, began)
+	request, verification, ended := d.verify(w, req, to)
+	if ended != nil {
+		ended.write(w)
+		d.observe(req.Context(), to, *ended, began)
 		return
 	}
 	defer func() { <-d.inFlight }()
@@ -35,6 +35,7 @@ func (d *doors) serveDoor(w http.ResponseWriter, req *http.Request, to route, be
 	ctx, span := tracer.Start(req.Context(), "ingest "+to.provider, trace.WithTimestamp(began), trace.WithLinks(caller(req)...))
 	defer span.End()
 	a := accept(ctx, d.env, d.store, to.source, callback{request: request, verification: verification, changed: asItCame})
+	a = a.as(to.expected(ctx, d.env, request, pack.Result(a.outcome)))
 	a.write(w)
 	d.observe(ctx, to, a, began)
 }
@@ -61,20 +62,20 @@ func (d *doors) observe(ctx context.Context, to route, a answer, began time.Time
 		"reason", a.reason, "events", len(a.ids), "took_ms", time.Since(began).Milliseconds(), "error", a.err)
 }
 
-// verify reads a callback and verifies it. A verified one holds a place of those in flight, which its caller gives back.
-func (d *doors) verify(w http.ResponseWriter, req *http.Request, to route) (request pack.Request, v signingv1.Verification, refused *answer) {
+// verify reads a callback and verifies it. A verified one holds a place of those in flight, which its caller gives back. The request ends
+// here if it is refused, or verifies the address.
+func (d *doors) verify(w http.ResponseWriter, req *http.Request, to route) (request pack.Request, v signingv1.Verification, ended *answer) {
 	refuse := func(a answer) (pack.Request, signingv1.Verification, *answer) { return pack.Request{}, v, &a }
-	if !slices.Contains(to.door.Methods, req.Method) {
-		w.Header().Set("Allow", strings.Join(to.door.Methods, ", "))
-		return refuse(answerProblem(http.StatusMethodNotAllowed, "method", "This door takes "+strings.Join(to.door.Methods, " or ")+"."))
+	if methods := to.door.Accepts(); !slices.Contains(methods, req.Method) {
+		return refuse(otherMethod(w, methods))
 	}
 	if !contentTypeTaken(req, to.door) {
 		return refuse(answerProblem(http.StatusUnsupportedMediaType, "content-type",
 			"This door takes "+strings.Join(to.door.ContentTypes, " or ")+", without a Content-Encoding."))
 	}
-	body, refused := d.read(w, req)
-	if refused != nil {
-		return refuse(*refused)
+	body, unread := d.read(w, req)
+	if unread != nil {
+		return refuse(*unread)
 	}
 	select {
 	case d.inFlight <- struct{}{}:
@@ -88,11 +89,23 @@ func (d *doors) verify(w http.ResponseWriter, req *http.Request, to route) (requ
 		Method: req.Method, Route: to.door.Path, Header: req.Header, Query: query, RawQuery: req.URL.RawQuery, Body: body,
 		ReceivedAt: time.Now().UTC(),
 	}
+	challenge := to.challenge(req.Context(), d.env, request)
+	if challenge != nil && !to.door.Challenge.Signed {
+		<-d.inFlight
+		return refuse(answer{outcome: challenged}.as(challenge))
+	}
 	v, err := to.source.webhook.Verify(request)
-	if err == nil && to.known {
+	if err == nil && to.known && challenge == nil && slices.Contains(to.door.Methods, req.Method) {
 		return request, v, nil
 	}
 	<-d.inFlight
+	switch {
+	case err != nil || !to.known:
+	case challenge != nil:
+		return refuse(answer{outcome: challenged}.as(challenge))
+	default: // a method for challenges alone
+		return refuse(otherMethod(w, to.door.Methods))
+	}
 	// The reason is for the operator's log alone; telling a forger what was wrong helps him.
 	a := answerProblem(http.StatusUnauthorized, "unauthentic", "The signature or token is wrong or missing.")
 	a.err = err
@@ -100,6 +113,11 @@ func (d *doors) verify(w http.ResponseWriter, req *http.Request, to route) (requ
 		a.said, a.reason = a.reason, "no-such-source"
 	}
 	return refuse(a)
+}
+
+func otherMethod(w http.ResponseWriter, methods []string) answer {
+	w.Header().Set("Allow", strings.Join(methods, ", "))
+	return answerProblem(http.StatusMethodNotAllowed, "method", "This door takes "+strings.Join(methods, " or ")+".")
 }
 
 // contentTypeTaken tells whether the door reads such a body. A missing Content-Type is taken: not every provider sends one,

@@ -93,7 +93,7 @@ func (m *metrics) observe(source, provider string, a answer, took time.Duration)
 	if a.kept > 0 {
 		m.quarantined.WithLabelValues(source, provider).Add(float64(a.kept))
 	}
-	if a.status < 300 {
+	if a.status < 300 && a.outcome != challenged {
 		m.called.WithLabelValues(source, provider).SetToCurrentTime()
 	}
 	m.seconds.WithLabelValues(provider).Observe(took.Seconds())

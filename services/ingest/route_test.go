@@ -87,19 +87,24 @@ func TestAWrongPathLeavesATrace(t *testing.T) {
 // refused is how often requests of a provider and source were refused for a reason.
 func (h *harness) refused(t *testing.T, provider, source, reason string) float64 {
 	t.Helper()
+	return h.metric(t, "signrelay_ingest_requests_total", map[string]string{"provider": provider, "source": source, "outcome": "refused", "reason": reason})
+}
+
+// metric is the value of a counter or gauge with exactly these labels; 0 if there is none.
+func (h *harness) metric(t *testing.T, name string, want map[string]string) float64 {
+	t.Helper()
 	families, err := h.registry(t).Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"provider": provider, "source": source, "outcome": "refused", "reason": reason}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			labels := map[string]string{}
 			for _, l := range m.GetLabel() {
 				labels[l.GetName()] = l.GetValue()
 			}
-			if f.GetName() == "signrelay_ingest_requests_total" && maps.Equal(labels, want) {
-				return m.GetCounter().GetValue()
+			if f.GetName() == name && maps.Equal(labels, want) {
+				return m.GetCounter().GetValue() + m.GetGauge().GetValue()
 			}
 		}
 	}

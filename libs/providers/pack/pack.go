@@ -41,6 +41,12 @@ type Route struct {
 	Path         string   // below the source: "" or "/all"
 	Methods      []string // POST, GET
 	ContentTypes []string // accepted media types; a request without a Content-Type is accepted too
+
+	// Respond returns the response to an authentic callback whose result is known; nil for ingest's own response. Respond itself is nil
+	// for a provider that accepts each 2xx.
+	Respond func(Request, Result) *Response
+	// Challenge is how the provider verifies the address; nil if it does not.
+	Challenge *Challenge
 }
 
 // Request is one callback, with its parts separate: a value in the query is never taken for a header, nor the reverse.

@@ -167,7 +167,7 @@ func (s apiSuite) limited(t *testing.T) {
 	}})
 	for name, ask := range asks(a) {
 		err := ask(t.Context(), Document)
-		s.wantCallError(t, name, err, outcome.Waits)
+		_ = s.wantCallError(t, name, err, outcome.Waits)
 		if o := outcome.Of(err); o.After() < 59*time.Minute || !o.Quiet() || !errors.As(err, new(*limit.LaterError)) {
 			t.Errorf("%s: %v", name, err)
 		}

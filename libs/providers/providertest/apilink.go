@@ -50,7 +50,7 @@ func (s apiSuite) after(t *testing.T) {
 			"no more": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		} {
 			_, err := s.second(t, purpose, response).Open(t.Context(), link(purpose))
-			s.wantCallError(t, string(purpose)+", "+what, err, outcome.Failed)
+			_ = s.wantCallError(t, string(purpose)+", "+what, err, outcome.Failed)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		a := s.second(t, purpose, func(_ http.ResponseWriter, r *http.Request) {

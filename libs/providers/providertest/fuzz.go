@@ -46,6 +46,7 @@ func Fuzz(f *testing.F, p pack.Pack, s Setup) {
 			r.Header.Set(s.Credentials[0], credential)
 		}
 
+		checkResponses(t, p, r)
 		if _, err := w.Verify(r); err != nil && !errors.Is(err, pack.ErrUnauthentic) {
 			t.Errorf("%v is not ErrUnauthentic", err)
 		}

@@ -39,6 +39,8 @@ type Setup struct {
 	Sign func(testing.TB, pack.Request) pack.Request
 	// Lengthen adds one byte to the signed part of the body; nil if the signature covers the whole body.
 	Lengthen func(testing.TB, pack.Request) pack.Request
+	// Challenges are requests with which the provider verifies an address: one or more for each method of each route with a Challenge.
+	Challenges []pack.Request
 }
 
 // receivedAt replaces the clock; golden files contain it.
@@ -47,6 +49,10 @@ var receivedAt = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 // Run runs the suite on every recording of the pack.
 func Run(t *testing.T, p pack.Pack, s Setup) {
 	t.Helper()
+	t.Run("routes", func(t *testing.T) {
+		t.Parallel()
+		checkRoutes(t, p, s)
+	})
 	names := recordings(t, p)
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
@@ -98,6 +104,10 @@ func recording(t *testing.T, p pack.Pack, s Setup, name string) {
 		}
 	})
 
+	t.Run("responses", func(t *testing.T) {
+		checkIsCallback(t, p, r)
+		checkResponses(t, p, r)
+	})
 	t.Run("one byte more", func(t *testing.T) { checkLonger(t, s, w, r, vouched) })
 	t.Run("without a credential", func(t *testing.T) { checkStripped(t, s, w, r, vouched) })
 	t.Run("another key", func(t *testing.T) { checkStrangers(t, p, s, r, vouched) })
@@ -143,7 +153,7 @@ func checkLonger(t *testing.T, s Setup, w pack.Webhook, r pack.Request, v signin
 	wantRefused(t, w, longer)
 }
 
-func checkStripped(t *testing.T, s Setup, w pack.Webhook, r pack.Request, v signingv1.Verification) {
+func checkStripped(t testing.TB, s Setup, w pack.Webhook, r pack.Request, v signingv1.Verification) {
 	stripped := 0
 	for _, name := range s.Credentials {
 		less, found := without(r, name)
@@ -316,7 +326,7 @@ func checkUnreadable(tb testing.TB, err error) {
 	}
 }
 
-func wantRefused(t *testing.T, w pack.Webhook, r pack.Request) {
+func wantRefused(t testing.TB, w pack.Webhook, r pack.Request) {
 	t.Helper()
 	switch v, err := w.Verify(r); {
 	case err == nil:

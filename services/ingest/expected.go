@@ -1,0 +1,69 @@
+package ingest
+
+import (
+	"context"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/service"
+)
+
+// challenged is the outcome of a request that verifies the address: a metric's label. Such a request is no callback.
+const challenged = "challenge"
+
+// as is the answer as the provider expects it; nil changes nothing.
+func (a answer) as(expected *pack.Response) answer {
+	if expected != nil {
+		a.expected, a.status = expected, expected.Status
+	}
+	return a
+}
+
+// expected returns the response that the provider expects to a callback with this result; nil for ingest's own. The callback is stored
+// already, so a pack that panics here does not fail it.
+func (to route) expected(ctx context.Context, env service.Env, r pack.Request, result pack.Result) (response *pack.Response) {
+	switch result {
+	case pack.Accepted, pack.Duplicate, pack.Quarantined:
+	default:
+		return nil
+	}
+	if to.door.Respond == nil {
+		return nil
+	}
+	defer func() {
+		if panicked(ctx, env, to.source, recover()) != nil {
+			response = nil
+		}
+	}()
+	return to.door.Respond(r, result)
+}
+
+// challenge returns the response to a request that verifies the address; nil for a request that does not.
+func (to route) challenge(ctx context.Context, env service.Env, r pack.Request) (response *pack.Response) {
+	if to.door.Challenge == nil || !slices.Contains(to.door.Challenge.Methods, r.Method) {
+		return nil
+	}
+	defer func() {
+		if panicked(ctx, env, to.source, recover()) != nil {
+			response = nil
+		}
+	}()
+	return to.door.Challenge.Respond(r)
+}
+
+// writeExpected writes a pack's response. It may repeat a text of its request, so no browser may guess its type.
+func writeExpected(w http.ResponseWriter, r pack.Response) {
+	h := w.Header()
+	maps.Copy(h, r.Header)
+	h.Set("X-Content-Type-Options", "nosniff")
+	if r.Body != "" {
+		h.Set("Content-Type", r.ContentType)
+		h.Set("Content-Length", strconv.Itoa(len(r.Body)))
+	}
+	w.WriteHeader(r.Status)
+	_, _ = io.WriteString(w, r.Body) // a client that is gone is no error of the work that was done
+}
