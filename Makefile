@@ -37,35 +37,36 @@ help: ## Show this list
 run: bin/signrelay ## Build and run everything in one process: the newcomer's command
 	@./bin/signrelay run
 
-# The tests' packages that start programs, those that wait longest first: so they wait at the same time.
+# The packages of tests/ that start programs, those that wait longest first, so that they wait at the same time.
 WAITING := kafka examples observe permissions restore e2e security contract subscribe
-# These also run code of libs/ in their own process, so they have the race detector. What the others start is built without it.
+# These also run code of libs/ in their own process, so they have the race detector. The programs that the others start are built without it.
 RACED   := permissions security
 module  := github.com/signrelay/signrelay
 waiting  = $(addprefix $(module)/tests/,$(filter-out $(RACED),$(WAITING)))
 raced    = $(addprefix $(module)/tests/,$(RACED))
 others   = $$(go list $(module)/tests/... | grep -v -e /faults -e /helm $(addprefix -e /,$(WAITING)))
 own      = $(addprefix $(module)/,libs/... services/... proto/... examples/go/...)
-# Go caches no result by files outside of the module, which the chart's tests read. They read this variable, which changes with these files.
-seen     = -- ':!libs' ':!tests' ':!*_test.go'
-files    = SIGNRELAY_TEST_FILES=$(shell { git ls-files -co --exclude-standard $(seen); git ls-files -zco --exclude-standard $(seen) | xargs -0 cat 2>/dev/null; } | sha256sum | cut -c1-16)
+# Go's cache of test results does not know the files outside a test's module. It knows the variables that a test reads, so tests that read
+# such files also read SIGNRELAY_TEST_FILES, a checksum of them: $(call checksum,<files>).
+checksum = SIGNRELAY_TEST_FILES=$(shell { git ls-files -co --exclude-standard -- $(1); git ls-files -zco --exclude-standard -- $(1) | xargs -0 cat 2>/dev/null; } | sha256sum | cut -c1-16)
+files    = $(call checksum,.)
+apart    = GOWORK=off $(call checksum,deployments docs services supply '*.md' ':!*_test.go')
 
 .PHONY: check
 check: ## Vet, gofmt, and every test that starts no server and no program
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$')); [ -z "$$unformatted" ] || { echo "gofmt these: $$unformatted"; exit 1; }
 	@go vet $(module)/...
 	@for m in $(APART); do (cd $$m && GOWORK=off go vet ./...) || exit 1; done
-	@go test -short -timeout 2m $(own) | grep -v 'no test files'
-	@go test -short -timeout 2m -count=1 $(waiting) $(raced) $(others) | grep -v 'no test files'
-	@for m in $(APART); do (cd $$m && env GOWORK=off $(files) go test -short -timeout 2m ./...) || exit 1; done
+	@env $(files) go test -short -timeout 2m $(own) $(waiting) $(raced) $(others) | grep -v 'no test files'
+	@for m in $(APART); do (cd $$m && env $(apart) go test -short -timeout 2m ./...) || exit 1; done
 
-# What Go's cache knows of the first line's tests is all of them; the others start programs, of which it knows nothing.
+# Go's cache knows all inputs of the first line's tests. The tests of the next two lines start programs, which the cache does not know.
 .PHONY: test
 test: redis-server kafka-broker chromium prometheus node-packages kcat python $(NATSCLI) ## Run every module's tests, with the race detector where our own code runs (six minutes on two cores)
 	@go test -race -timeout 15m -p 4 $(TESTFLAGS) $(own)
 	@go test -timeout 15m -count=1 -p 4 -parallel 8 $(TESTFLAGS) $(waiting) $(others)
 	@go test -race -timeout 15m -count=1 -p 4 -parallel 8 $(TESTFLAGS) $(raced)
-	@for m in $(APART); do echo "== $$m"; (cd $$m && env GOWORK=off $(files) go test -timeout 15m $(TESTFLAGS) ./...) || exit 1; done
+	@for m in $(APART); do echo "== $$m"; (cd $$m && env $(apart) go test -timeout 15m $(TESTFLAGS) ./...) || exit 1; done
 
 .PHONY: build
 build: $(addprefix bin/,signrelay $(SERVICES)) ## Build every program into bin/

@@ -121,7 +121,7 @@ func spelledOutside(root string, folders ...string) (read int, found []string, e
 
 func TestTypesAndSubjectsAreSpelledInTheVocabulary(t *testing.T) {
 	t.Parallel()
-	read, found, err := spelledOutside("../..", "libs", "services")
+	read, found, err := spelledOutside(repository(), "libs", "services")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +185,7 @@ func TestSpelledTypesAndSubjectsAreFound(t *testing.T) {
 func TestEachTypeIsUsed(t *testing.T) {
 	t.Parallel()
 	used, names := map[string]bool{}, map[string]string{} // by constant
-	err := sources("../..", []string{"libs", "services"}, func(name string, _ *token.FileSet, file *ast.File) {
+	err := sources(repository(), []string{"libs", "services"}, func(name string, _ *token.FileSet, file *ast.File) {
 		ast.Inspect(file, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.SelectorExpr:

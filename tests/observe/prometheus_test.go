@@ -121,7 +121,7 @@ func TestEveryQueryReturnsData(t *testing.T) {
 		return len(records) > 0 && !slices.ContainsFunc(records, func(r []string) bool { return !told[r[1]] })
 	})
 	told := p.names(t)
-	for _, name := range []string{"signrelay.rules.yaml", "signrelay.rules.test.yaml", "installs.rules.test.yaml", "silence.rules.test.yaml"} {
+	for _, name := range append(testsOfRules(t), "signrelay.rules.yaml") {
 		checkNames(t, name, string(read(t, "deployments", "prometheus", name)), told)
 	}
 	checkNames(t, "signrelay.json", string(read(t, "deployments", "grafana", "signrelay.json")), told)

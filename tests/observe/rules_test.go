@@ -41,23 +41,45 @@ func rules(t *testing.T) (all []rule) {
 func TestRulesPassTheirOwnTests(t *testing.T) {
 	t.Parallel()
 	promtool := debian(t, "promtool")
-	for _, args := range [][]string{
-		{"check", "rules", "signrelay.rules.yaml"},
-		{"check", "config", "prometheus.yml"},
-		{"test", "rules", "signrelay.rules.test.yaml", "installs.rules.test.yaml", "silence.rules.test.yaml"},
-	} {
-		cmd := exec.CommandContext(t.Context(), promtool, args...)
-		cmd.Dir = file("deployments", "prometheus")
-		if said, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, said)
-		}
+	commands := [][]string{{"check", "rules", "signrelay.rules.yaml"}, {"check", "config", "prometheus.yml"}}
+	files := testsOfRules(t)
+	for _, file := range files { // each in a process of its own, because promtool runs one test after another
+		commands = append(commands, []string{"test", "rules", file})
 	}
+	if len(files) != 4 {
+		t.Errorf("the files with tests of the rules are %v, want 4", files)
+	}
+	for _, args := range commands {
+		t.Run(args[len(args)-1], func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.CommandContext(t.Context(), promtool, args...)
+			cmd.Dir = file("deployments", "prometheus")
+			if output, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, output)
+			}
+		})
+	}
+}
+
+// testsOfRules lists the files with tests of the rules.
+func testsOfRules(t *testing.T) (names []string) {
+	t.Helper()
+	found, err := filepath.Glob(file("deployments", "prometheus", "*.rules.test.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range found {
+		names = append(names, filepath.Base(path))
+	}
+	return names
 }
 
 func TestEveryAlertIsComplete(t *testing.T) {
 	t.Parallel()
-	tested := string(read(t, "deployments", "prometheus", "signrelay.rules.test.yaml")) +
-		string(read(t, "deployments", "prometheus", "silence.rules.test.yaml"))
+	var tested string
+	for _, file := range testsOfRules(t) {
+		tested += string(read(t, "deployments", "prometheus", file))
+	}
 	const runbook = "https://github.com/signrelay/signrelay/blob/main/docs/operate.md#"
 	var alerts []string
 	for _, r := range rules(t) {
