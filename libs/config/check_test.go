@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
-	kafka "github.com/signrelay/signrelay/services/kafka-bridge/settings"
+	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 	"github.com/signrelay/signrelay/services/sections"
 )
 
@@ -32,9 +32,9 @@ func TestAllMistakesAtOnce(t *testing.T) {
 	cfg.Shortener = config.Shortener{Kind: "bitly", PublicURL: "sign.example", ExpireAfter: 2161 * time.Hour, TrustedProxies: []string{"10.0.0.1"}}
 	cfg.NATS = config.NATS{URL: "http://hunter2@x", Addr: "4222"}
 	cfg.Redis.URL = "http://:hunter2@x"
-	*kafka.Section.In(&cfg) = kafka.Kafka{
+	*kafkasettings.Section.In(&cfg) = kafkasettings.Kafka{
 		Brokers: []string{"kafka"}, Topic: "a topic", Format: "avro",
-		TLS: kafka.TLS{CA: "no PEM"}, SASL: kafka.SASL{Mechanism: "gssapi", User: "u"},
+		TLS: kafkasettings.TLS{CA: "no PEM"}, SASL: kafkasettings.SASL{Mechanism: "gssapi", User: "u"},
 	}
 	cfg.Ingest = config.Ingest{Addr: "nowhere"}
 	cfg.Receipts.Addr = "8084"
@@ -190,9 +190,9 @@ func TestWhatPassesTheCheck(t *testing.T) {
 		"any free port":        func(c *config.Config) { c.Ingest.Addr = "[::1]:0" },
 		"a Redis with TLS":     func(c *config.Config) { c.Redis.URL = "rediss://u:p@r:6380/1" },
 		"Kafka with a user": func(c *config.Config) {
-			kafka.Section.In(c).Brokers = []string{"a:9092", "[::1]:9092"}
-			kafka.Section.In(c).TLS.Enabled = true
-			kafka.Section.In(c).SASL = kafka.SASL{Mechanism: "plain", User: "u", Password: "p"}
+			kafkasettings.Section.In(c).Brokers = []string{"a:9092", "[::1]:9092"}
+			kafkasettings.Section.In(c).TLS.Enabled = true
+			kafkasettings.Section.In(c).SASL = kafkasettings.SASL{Mechanism: "plain", User: "u", Password: "p"}
 		},
 	} {
 		cfg := config.Default(sections.All...)

@@ -4,7 +4,7 @@ package sections
 
 import (
 	"github.com/signrelay/signrelay/libs/config"
-	kafka "github.com/signrelay/signrelay/services/kafka-bridge/settings"
+	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
 // All is in the order in which settings are printed and checked.
@@ -17,7 +17,7 @@ var All = []config.Declared{
 	config.Shared("templates"),
 	config.Shared("nats"),
 	config.Shared("redis"),
-	kafka.Section,
+	kafkasettings.Section,
 	config.Shared("hide_sources"),
 	config.Shared("ingest"),
 	config.Shared("links"),

@@ -17,7 +17,7 @@ import (
 	"github.com/signrelay/signrelay/libs/keyring"
 	"github.com/signrelay/signrelay/libs/service"
 	kafkabridge "github.com/signrelay/signrelay/services/kafka-bridge"
-	kafka "github.com/signrelay/signrelay/services/kafka-bridge/settings"
+	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
 // Run runs everything until ctx ends. Starts are where consumers begin that are missing, as in flow.Provisioner. Opened, when it is
@@ -113,7 +113,7 @@ func services(cfg config.Config, demo bool) []service.Service {
 	var running []service.Service
 	for _, s := range Services {
 		switch {
-		case s.DemoOnly && !demo, s.Name == kafkabridge.Service.Name && !kafka.Section.Of(cfg).Set():
+		case s.DemoOnly && !demo, s.Name == kafkabridge.Service.Name && !kafkasettings.Section.Of(cfg).Set():
 			continue
 		case s.Name == kafkabridge.Service.Name:
 			s.Run = kafkabridge.RunBeside

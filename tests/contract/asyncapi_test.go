@@ -16,7 +16,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
-	kafka "github.com/signrelay/signrelay/services/kafka-bridge/settings"
+	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
 // documentedTypes are the canonical types that asyncapi.yaml has a message for.
@@ -113,7 +113,7 @@ func TestTheChannelsAreThoseOfTheFlow(t *testing.T) {
 	if stream := flow.Streams[0]; stream.Name != flow.Signing || !strings.HasPrefix(address, strings.TrimSuffix(stream.Subjects[0], ">")) {
 		t.Errorf("%s is not on the stream %s, %v", address, stream.Name, stream.Subjects)
 	}
-	settings := kafka.Section.Default
+	settings := kafkasettings.Section.Default
 	topic := at(t, document, "channels", "topic")
 	bindings := at(t, topic, "bindings", "kafka")
 	for name, pair := range map[string][2]string{

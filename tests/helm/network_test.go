@@ -10,7 +10,7 @@ import (
 	networking "k8s.io/api/networking/v1"
 
 	"github.com/signrelay/signrelay/libs/config"
-	kafka "github.com/signrelay/signrelay/services/kafka-bridge/settings"
+	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
 // calls is whom each program connects to.
@@ -93,7 +93,7 @@ func needed(m manifests, name string, cfg config.Config) map[int32]bool {
 		case "redis":
 			ports[portOf(cfg.Redis.URL, 6379)] = true
 		case "kafka":
-			for _, b := range kafka.Section.Of(cfg).Brokers {
+			for _, b := range kafkasettings.Section.Of(cfg).Brokers {
 				ports[portOf("kafka://"+b, 9092)] = true
 			}
 		case "smtp":

@@ -17,7 +17,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/realtest"
-	kafka "github.com/signrelay/signrelay/services/kafka-bridge/settings"
+	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 	"github.com/signrelay/signrelay/services/standalone/doctor"
 )
 
@@ -349,7 +349,7 @@ func TestDoorsAndOtherParties(t *testing.T) {
 	cfg.Sources = []config.Source{{Name: "acme", Provider: "clickwrap", Webhook: config.Webhook{Secrets: []string{"s3cret"}}}}
 	cfg.Shortener.PublicURL, cfg.SMS.Vonage.ReceiptsURL = s.URL, s.URL
 	cfg.SMS.Vonage.APIKey, cfg.SMS.Vonage.BaseURL = "12345678", s.URL
-	kafka.Section.In(&cfg).Brokers = []string{strings.TrimPrefix(s.URL, "http://"), "127.0.0.1:1"}
+	kafkasettings.Section.In(&cfg).Brokers = []string{strings.TrimPrefix(s.URL, "http://"), "127.0.0.1:1"}
 	o := doctor.Options{IngestURL: s.URL}
 
 	behind = func(w http.ResponseWriter, r *http.Request) { // ours

@@ -17,7 +17,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	emailsender "github.com/signrelay/signrelay/services/email-sender"
-	kafka "github.com/signrelay/signrelay/services/kafka-bridge/settings"
+	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 	"github.com/signrelay/signrelay/services/shortener"
 )
 
@@ -183,7 +183,7 @@ func (e *examination) shortener(ctx context.Context) []Finding {
 // kafka connects to each broker. Whether we may write shows when the bridge starts.
 func (e *examination) kafka(ctx context.Context) []Finding {
 	var all []Finding
-	for i, broker := range kafka.Section.Of(e.cfg).Brokers {
+	for i, broker := range kafkasettings.Section.Of(e.cfg).Brokers {
 		check := "kafka broker " + strconv.Itoa(i+1)
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		if err := dial(ctx, broker, false, ""); err != nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	kafkabridge "github.com/signrelay/signrelay/services/kafka-bridge"
-	kafka "github.com/signrelay/signrelay/services/kafka-bridge/settings"
+	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
 func kafkaRefillFlags(fs *flag.FlagSet) {
@@ -39,7 +39,7 @@ func kafkaRefill(ctx context.Context, c *call) error {
 		return err
 	}
 	defer done()
-	r, err := kafkabridge.OpenRefill(ctx, js, kafka.Section.Of(c.cfg), slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	r, err := kafkabridge.OpenRefill(ctx, js, kafkasettings.Section.Of(c.cfg), slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err != nil {
 		return err
 	}
