@@ -40,12 +40,6 @@ var sharedSettings = []*shared{
 	{"nats", func(c *Checker, all Config) { c.nats(all.NATS) }},
 	{"redis", func(c *Checker, all Config) { c.redis(all.Redis) }},
 	{"hide_sources", nil},
-	{"ingest", func(c *Checker, all Config) {
-		c.Address("ingest.addr", all.Ingest.Addr)
-		c.Positive("ingest.max_in_flight", int64(all.Ingest.MaxInFlight))
-	}},
-	{"links", func(c *Checker, all Config) { c.Address("links.addr", all.Links.Addr) }},
-	{"receipts", func(c *Checker, all Config) { c.Address("receipts.addr", all.Receipts.Addr) }},
 	{"sandbox", func(c *Checker, all Config) { c.sandbox(all.Sandbox) }},
 	{"admin", func(c *Checker, all Config) {
 		c.Address("admin.addr", all.Admin.Addr)

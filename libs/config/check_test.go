@@ -6,8 +6,11 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 	"github.com/signrelay/signrelay/services/sections"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
 var providers = []string{"clickwrap", "esign-v1", "pleasesign"}
@@ -36,9 +39,9 @@ func TestAllMistakesAtOnce(t *testing.T) {
 		Brokers: []string{"kafka"}, Topic: "a topic", Format: "avro",
 		TLS: kafkasettings.TLS{CA: "no PEM"}, SASL: kafkasettings.SASL{Mechanism: "gssapi", User: "u"},
 	}
-	cfg.Ingest = config.Ingest{Addr: "nowhere"}
-	cfg.Receipts.Addr = "8084"
-	cfg.Links.Addr, cfg.Sandbox.Addr, cfg.Sandbox.SMTPAddr, cfg.Admin.Addr = ":x", ":99999", "", "1.2.3.4"
+	*ingestsettings.Section.In(&cfg) = ingestsettings.Ingest{Addr: "nowhere"}
+	smssettings.Receipts.In(&cfg).Addr = "8084"
+	shortenersettings.Links.In(&cfg).Addr, cfg.Sandbox.Addr, cfg.Sandbox.SMTPAddr, cfg.Admin.Addr = ":x", ":99999", "", "1.2.3.4"
 	cfg.Sandbox.IngestURL = "http://x?a=b"
 	cfg.Sandbox.Hosts, cfg.Admin.Hosts = []string{"sandbox:8082"}, []string{"*.example", "admin.example"}
 	cfg.DataDir = ""
@@ -187,7 +190,7 @@ func TestWhatPassesTheCheck(t *testing.T) {
 		"a sender with a name": func(c *config.Config) { c.Email.From = "\"Acme, Inc\" <no-reply@acme.example>" },
 		"a cluster":            func(c *config.Config) { c.NATS.URL = "nats://a:4222, tls://u:p@b:4222" },
 		"an IPv6 mail server":  func(c *config.Config) { c.Email.SMTP.Host, c.Email.From = "::1", "a@b.example" },
-		"any free port":        func(c *config.Config) { c.Ingest.Addr = "[::1]:0" },
+		"any free port":        func(c *config.Config) { ingestsettings.Section.In(c).Addr = "[::1]:0" },
 		"a Redis with TLS":     func(c *config.Config) { c.Redis.URL = "rediss://u:p@r:6380/1" },
 		"Kafka with a user": func(c *config.Config) {
 			kafkasettings.Section.In(c).Brokers = []string{"a:9092", "[::1]:9092"}

@@ -33,12 +33,8 @@ type Config struct {
 	// cannot find out which sources exist. Default false: the response to a wrong address names the mistake.
 	HideSources bool `yaml:"hide_sources"`
 
-	Ingest Ingest `yaml:"ingest"` // SIGNRELAY_INGEST_ADDR
-	Links  Listen `yaml:"links"`  // the shortener's GET /l/{code}: SIGNRELAY_LINKS_ADDR
-	// the SMS sender's POST|GET /receipts/vonage/{source}: SIGNRELAY_RECEIPTS_ADDR
-	Receipts Listen  `yaml:"receipts"`
-	Sandbox  Sandbox `yaml:"sandbox"` // SIGNRELAY_SANDBOX_ADDR; its inbox: SIGNRELAY_SMTP_ADDR
-	Admin    Admin   `yaml:"admin"`   // SIGNRELAY_ADMIN_ADDR
+	Sandbox Sandbox `yaml:"sandbox"` // SIGNRELAY_SANDBOX_ADDR; its inbox: SIGNRELAY_SMTP_ADDR
+	Admin   Admin   `yaml:"admin"`   // SIGNRELAY_ADMIN_ADDR
 
 	// DrainDelay is how long public listeners continue to serve after SIGTERM while /readyz reports draining. It must be longer than a load
 	// balancer needs to notice; default 5s, 0 closes them at once.
@@ -282,12 +278,6 @@ type Admin struct {
 	// it may come from a web page whose name resolves to this listener (DNS rebinding).
 	Hosts []string `yaml:"hosts"`
 	Pprof bool     `yaml:"pprof"` // serve Go's profiles under /debug/pprof/; default false
-}
-
-// Ingest is the public listener for callbacks.
-type Ingest struct {
-	Addr        string `yaml:"addr"`
-	MaxInFlight int    `yaml:"max_in_flight"` // callbacks being stored at once before 503; default 1024
 }
 
 // Sandbox imitates providers, Vonage and a mail server.

@@ -40,9 +40,6 @@ func Default(list ...Declared) Config {
 
 		NATS: NATS{Addr: "127.0.0.1:4222", Replicas: 1},
 
-		Ingest:   Ingest{Addr: ":8080", MaxInFlight: 1024},
-		Links:    Listen{Addr: "127.0.0.1:8083"},
-		Receipts: Listen{Addr: "127.0.0.1:8084"},
 		Sandbox: Sandbox{
 			Addr:      "127.0.0.1:8082",
 			SMTPAddr:  "127.0.0.1:2525",

@@ -11,7 +11,10 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	"github.com/signrelay/signrelay/services/sections"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
 func file(t *testing.T, text string) string {
@@ -57,7 +60,7 @@ func wantLines(t *testing.T, got []string, want ...string) {
 func TestNothingSaidMeansDefault(t *testing.T) {
 	t.Parallel()
 	cfg := load(t, nil, []string{"PATH=/bin", "SIGNRELAY_TEST_REDIS_URL=redis://x", "SIGNRELAY_LOG_LEVEL="})
-	if cfg.Ingest.Addr != ":8080" || cfg.Admin.Addr != "127.0.0.1:9090" || cfg.Log.Level != "info" {
+	if ingestsettings.Section.Of(cfg).Addr != ":8080" || cfg.Admin.Addr != "127.0.0.1:9090" || cfg.Log.Level != "info" {
 		t.Errorf("%+v", cfg)
 	}
 	if err := config.Check(cfg, nil, nil); err != nil {
@@ -69,11 +72,11 @@ func TestNothingSaidMeansDefault(t *testing.T) {
 func TestOnlyThePublicDoorIsSeenFromOutside(t *testing.T) {
 	t.Parallel()
 	cfg := load(t, nil, nil)
-	if cfg.Ingest.Addr != ":8080" {
-		t.Errorf("ingest listens on %s", cfg.Ingest.Addr)
+	if ingestsettings.Section.Of(cfg).Addr != ":8080" {
+		t.Errorf("ingest listens on %s", ingestsettings.Section.Of(cfg).Addr)
 	}
 	for name, addr := range map[string]string{
-		"links": cfg.Links.Addr, "receipts": cfg.Receipts.Addr, "sandbox": cfg.Sandbox.Addr, "sandbox's SMTP": cfg.Sandbox.SMTPAddr,
+		"links": shortenersettings.Links.Of(cfg).Addr, "receipts": smssettings.Receipts.Of(cfg).Addr, "sandbox": cfg.Sandbox.Addr, "sandbox's SMTP": cfg.Sandbox.SMTPAddr,
 		"NATS": cfg.NATS.Addr, "admin": cfg.Admin.Addr,
 	} {
 		if at, err := netip.ParseAddrPort(addr); err != nil || !at.Addr().IsLoopback() {
@@ -117,7 +120,7 @@ func TestNamesThatOperatorsKnow(t *testing.T) {
 		"SIGNRELAY_DATA_DIR=d", "SIGNRELAY_LOG_LEVEL=debug",
 	})
 	got := []string{
-		cfg.Ingest.Addr, cfg.Links.Addr, cfg.Sandbox.Addr, cfg.Sandbox.SMTPAddr, cfg.Admin.Addr, cfg.NATS.Addr,
+		ingestsettings.Section.Of(cfg).Addr, shortenersettings.Links.Of(cfg).Addr, cfg.Sandbox.Addr, cfg.Sandbox.SMTPAddr, cfg.Admin.Addr, cfg.NATS.Addr,
 		cfg.NATS.URL, cfg.Redis.URL, cfg.DataDir, cfg.Log.Level,
 	}
 	wantLines(t, got, ":1", ":2", ":3", ":4", ":5", ":6", "nats://n", "redis://r", "d", "debug")

@@ -215,3 +215,11 @@ func sharedField(key string) reflect.StructField {
 	}
 	panic("config: no shared settings " + key)
 }
+
+// ListenSection declares a listener's address.
+func ListenSection(key, addr string) *Section[Listen] {
+	return &Section[Listen]{
+		Key: key, Default: Listen{Addr: addr},
+		Check: func(c *Checker, l Listen, _ Config) { c.Address(key+".addr", l.Addr) },
+	}
+}

@@ -21,6 +21,8 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/libs/telemetry"
+	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 // patience is how long a test waits for what should come at once.
@@ -57,7 +59,7 @@ func (l *lockedBuffer) String() string {
 func settings(t *testing.T, change ...func(*config.Config)) config.Config {
 	t.Helper()
 	cfg := config.Default()
-	cfg.Admin.Addr, cfg.Ingest.Addr, cfg.Links.Addr = freeAddr(t), "127.0.0.1:0", "localhost:0"
+	cfg.Admin.Addr, ingestsettings.Section.In(&cfg).Addr, shortenersettings.Links.In(&cfg).Addr = freeAddr(t), "127.0.0.1:0", "localhost:0"
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -288,7 +290,7 @@ func TestPublicDoorsOpenWhenAllServicesAreUp(t *testing.T) {
 		<-ctx.Done()
 		return nil
 	}}
-	h := open(t, settings(t, func(c *config.Config) { c.NATS.URL, c.Ingest.Addr = broker.URL, addr }), ingest, shortener, idle("enricher"))
+	h := open(t, settings(t, func(c *config.Config) { c.NATS.URL, ingestsettings.Section.In(c).Addr = broker.URL, addr }), ingest, shortener, idle("enricher"))
 
 	<-first
 	if _, _, err := get("http://" + addr + "/webhooks/x"); err == nil {
@@ -541,7 +543,7 @@ func TestADoorThatIsTakenEndsTheHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = taken.Close() }()
-	atTaken := func(c *config.Config) { c.Ingest.Addr = taken.Addr().String() }
+	atTaken := func(c *config.Config) { ingestsettings.Section.In(c).Addr = taken.Addr().String() }
 	door := idle("ingest", func(s *Service) {
 		s.Calls, s.Listeners = nil, at("ingest.addr")
 	})

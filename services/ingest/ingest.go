@@ -14,6 +14,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
+	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 )
 
 // Service is ingest as a program of its own.
@@ -22,6 +23,7 @@ var Service = service.Service{
 	Summary:           "takes the providers' callbacks into the log",
 	Run:               Run,
 	Listeners:         []service.Listener{{Name: "http", Key: "ingest.addr", Port: 8080, Path: "/webhooks"}},
+	Sections:          []config.Declared{ingestsettings.Section},
 	Calls:             []service.Party{service.NATS, service.Redis},
 	Reads:             []string{"sources", "ingest", "hide_sources", "drain_delay", "nats", "redis", "master_key", "log"},
 	WorksWithoutRedis: true, // the log and the stream's own duplicate window replace Redis
@@ -92,7 +94,7 @@ func newDoors(env service.Env, packs []pack.Pack) (*doors, error) {
 	d := &doors{
 		store:    newStore(env, m),
 		packs:    packs,
-		inFlight: make(chan struct{}, env.Config.Ingest.MaxInFlight),
+		inFlight: make(chan struct{}, ingestsettings.Section.Of(env.Config).MaxInFlight),
 		metrics:  m,
 		env:      env,
 	}

@@ -28,6 +28,7 @@ import (
 	"github.com/signrelay/signrelay/libs/servicetest"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 	"github.com/signrelay/signrelay/services/ingest"
+	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 )
 
 const requestSent = `{"type":"webhook","integration":"596f854922d3a615b6dce9f7","sent_to":"https://requestb.in/xy5t8exy",
@@ -462,7 +463,7 @@ func TestTenAtOnceAreOne(t *testing.T) {
 // Bodies that begin and do not go on keep no place that a callback needs, whatever length they promise.
 func TestUnfinishedBodiesHoldNoPlace(t *testing.T) {
 	t.Parallel()
-	h := open(t, func(c *config.Config) { c.Ingest.MaxInFlight = 1 })
+	h := open(t, func(c *config.Config) { ingestsettings.Section.In(c).MaxInFlight = 1 })
 	large := requestSent + strings.Repeat(" ", 100<<10)
 	slow := begin(t, h, large[:len(large)/2], len(large))
 	for range 300 {
@@ -505,7 +506,7 @@ func begin(t *testing.T, h *harness, body string, length int) net.Conn {
 
 func TestTooManyInFlightIs503(t *testing.T) {
 	t.Parallel()
-	h := open(t, func(c *config.Config) { c.Ingest.MaxInFlight = 1 })
+	h := open(t, func(c *config.Config) { ingestsettings.Section.In(c).MaxInFlight = 1 })
 	h.warm(t)
 	statuses := make(chan int, 2)
 	h.until(t, "one of two at once is refused", func() bool {

@@ -8,7 +8,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/stage"
-	"github.com/signrelay/signrelay/services/kafka-bridge/settings"
+	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
 func TestEveryEventOfADocumentInOrder(t *testing.T) {
@@ -62,7 +62,7 @@ func TestAMissingTopicIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	kafka := newBrokers(t).start()
 	cfg := kafka.settings()
-	settings.Section.In(&cfg).CreateTopic = false
+	kafkasettings.Section.In(&cfg).CreateTopic = false
 	h := setup(t, cfg)
 	h.publish(5, 1)
 	r := h.replica()
@@ -192,7 +192,7 @@ func TestWhatKafkaWillNeverTakeIsBuried(t *testing.T) {
 func TestWithoutBrokersItSaysSo(t *testing.T) {
 	t.Parallel()
 	h := setup(t, newBrokers(t).settings())
-	settings.Section.In(&h.Env.Config).Brokers = nil
+	kafkasettings.Section.In(&h.Env.Config).Brokers = nil
 	if err := Run(context.Background(), h.Env); err == nil || !strings.Contains(err.Error(), "SIGNRELAY_KAFKA_BROKERS") {
 		t.Errorf("%v", err)
 	}

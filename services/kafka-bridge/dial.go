@@ -13,11 +13,11 @@ import (
 	"github.com/segmentio/kafka-go/sasl/scram"
 
 	"github.com/signrelay/signrelay/libs/config"
-	"github.com/signrelay/signrelay/services/kafka-bridge/settings"
+	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
 // dialing returns how connections to the brokers are made. Each connection uses the current certificates and password.
-func dialing(current *config.Current[settings.Kafka]) (*kafka.Transport, error) {
+func dialing(current *config.Current[kafkasettings.Kafka]) (*kafka.Transport, error) {
 	cfg := current.Now()
 	if _, err := cfg.TLS.Parts().Client(""); err != nil {
 		return nil, fmt.Errorf("kafka.tls.%w", err)
@@ -44,7 +44,7 @@ func dialing(current *config.Current[settings.Kafka]) (*kafka.Transport, error) 
 }
 
 // encrypted dials with the current certificates. The client's own TLS keeps the first ones.
-func encrypted(ctx context.Context, cfg settings.TLS, network, address string) (net.Conn, error) {
+func encrypted(ctx context.Context, cfg kafkasettings.TLS, network, address string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func encrypted(ctx context.Context, cfg settings.TLS, network, address string) (
 // login is our identity at the brokers, with the current password.
 type login struct {
 	name    string
-	current *config.Current[settings.Kafka]
+	current *config.Current[kafkasettings.Kafka]
 }
 
 func (l login) Name() string { return l.name }
@@ -81,7 +81,7 @@ func (l login) Start(ctx context.Context) (sasl.StateMachine, []byte, error) {
 	return who.Start(ctx)
 }
 
-func identity(cfg settings.SASL) (sasl.Mechanism, error) {
+func identity(cfg kafkasettings.SASL) (sasl.Mechanism, error) {
 	switch cfg.Mechanism {
 	case "", "none":
 		return nil, nil //nolint:nilnil // what the transport takes for none
@@ -96,7 +96,7 @@ func identity(cfg settings.SASL) (sasl.Mechanism, error) {
 	}
 }
 
-func salted(algorithm scram.Algorithm, cfg settings.SASL) (sasl.Mechanism, error) {
+func salted(algorithm scram.Algorithm, cfg kafkasettings.SASL) (sasl.Mechanism, error) {
 	who, err := scram.Mechanism(algorithm, cfg.User, cfg.Password)
 	if err != nil { // its text repeats the password
 		return nil, errors.New("kafka.sasl.user or kafka.sasl.password: it has a character that SCRAM does not allow (RFC 4013)")

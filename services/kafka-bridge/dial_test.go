@@ -8,7 +8,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/libs/servicetest"
-	"github.com/signrelay/signrelay/services/kafka-bridge/settings"
+	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
 func TestWhoWeAreToTheBrokers(t *testing.T) {
@@ -20,14 +20,14 @@ func TestWhoWeAreToTheBrokers(t *testing.T) {
 			t.Parallel()
 			kafka := newBrokers(t, kfake.EnableSASL(), kfake.Superuser(theirs, "signrelay", "hunter2")).start()
 			cfg := kafka.settings()
-			settings.Section.In(&cfg).SASL = settings.SASL{Mechanism: mechanism, User: "signrelay", Password: "hunter2"}
+			kafkasettings.Section.In(&cfg).SASL = kafkasettings.SASL{Mechanism: mechanism, User: "signrelay", Password: "hunter2"}
 			h := setup(t, cfg)
 			h.publish(3, 1)
 			right := h.replica()
 			h.until("the events are written", func() bool { return value(t, right.metrics, "signrelay_kafka_records_total") == 3 })
 			right.stop()
 
-			settings.Section.In(&h.Env.Config).SASL.Password = "hunter3"
+			kafkasettings.Section.In(&h.Env.Config).SASL.Password = "hunter3"
 			h.publish(3, 1)
 			wrong := h.replica()
 			h.until("it says that it is not let in", func() bool { return wrong.check(t.Context()) != nil })
@@ -44,7 +44,7 @@ func TestTLS(t *testing.T) {
 	authority := realtest.NewAuthority(t)
 	kafka := newBrokers(t, kfake.TLS(authority.Server(false))).start()
 	cfg := kafka.settings()
-	settings.Section.In(&cfg).TLS = settings.TLS{Enabled: true}
+	kafkasettings.Section.In(&cfg).TLS = kafkasettings.TLS{Enabled: true}
 	h := setup(t, cfg)
 	h.publish(3, 1)
 	stranger := h.replica()
@@ -54,7 +54,7 @@ func TestTLS(t *testing.T) {
 	})
 	stranger.stop()
 
-	settings.Section.In(&h.Env.Config).TLS.CA = authority.PEM
+	kafkasettings.Section.In(&h.Env.Config).TLS.CA = authority.PEM
 	friend := h.replica()
 	h.until("the events are written", func() bool { return value(t, friend.metrics, "signrelay_kafka_records_total") == 3 })
 }
@@ -67,9 +67,9 @@ func TestWhoWeAreIsRotated(t *testing.T) {
 	cfg, files := servicetest.Load(t, "", map[string]string{"KAFKA_TLS_CA": realtest.NewAuthority(t).PEM, "KAFKA_SASL_PASSWORD": "wrong"},
 		"SIGNRELAY_KAFKA_TLS_ENABLED=true", "SIGNRELAY_KAFKA_SASL_MECHANISM=plain", "SIGNRELAY_KAFKA_SASL_USER=signrelay")
 	base := kafka.settings()
-	of := settings.Section.In(&base)
-	of.TLS, of.SASL = settings.Section.Of(cfg).TLS, settings.Section.Of(cfg).SASL
-	*settings.Section.In(&cfg) = *of
+	of := kafkasettings.Section.In(&base)
+	of.TLS, of.SASL = kafkasettings.Section.Of(cfg).TLS, kafkasettings.Section.Of(cfg).SASL
+	*kafkasettings.Section.In(&cfg) = *of
 	h := setup(t, cfg)
 	h.publish(3, 1)
 	r := h.replica()

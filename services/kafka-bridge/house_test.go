@@ -23,7 +23,7 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/servicetest"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
-	"github.com/signrelay/signrelay/services/kafka-bridge/settings"
+	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
 // longest is how long a test waits for what should come at once.
@@ -144,9 +144,9 @@ func (b *brokers) ask(request kmsg.Request, options ...kgo.Opt) kmsg.Response {
 
 func (b *brokers) settings() config.Config {
 	cfg := config.Default()
-	settings.Section.In(&cfg).Brokers = []string{b.addr}
-	settings.Section.In(&cfg).ReplicationFactor = 1
-	settings.Section.In(&cfg).CreateTopic = true
+	kafkasettings.Section.In(&cfg).Brokers = []string{b.addr}
+	kafkasettings.Section.In(&cfg).ReplicationFactor = 1
+	kafkasettings.Section.In(&cfg).CreateTopic = true
 	return cfg
 }
 

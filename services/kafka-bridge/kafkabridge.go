@@ -15,7 +15,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/stage"
-	"github.com/signrelay/signrelay/services/kafka-bridge/settings"
+	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
 // Service is the bridge as a program of its own.
@@ -27,12 +27,12 @@ var Service = service.Service{
 	Calls:    []service.Party{service.NATS, service.Kafka},
 	Reads:    []string{"kafka", "nats", "log"},
 	Memory:   384,
-	Sections: []config.Declared{settings.Section},
+	Sections: []config.Declared{kafkasettings.Section},
 }
 
 // check says what Run refuses.
 func check(c config.Config) error {
-	kafka := settings.Section.Of(c)
+	kafka := kafkasettings.Section.Of(c)
 	if !kafka.Set() {
 		return errors.New("kafka.brokers: the bridge needs some of the cluster's brokers: set SIGNRELAY_KAFKA_BROKERS")
 	}
@@ -60,7 +60,7 @@ func run(ctx context.Context, env service.Env, addCheck func(string, func(contex
 	if err != nil {
 		return err
 	}
-	t, err := openTopic(settings.Section.Follow(env.Live), env.Log, m)
+	t, err := openTopic(kafkasettings.Section.Follow(env.Live), env.Log, m)
 	if err != nil {
 		return err
 	}

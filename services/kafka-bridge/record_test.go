@@ -11,7 +11,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/event"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
-	"github.com/signrelay/signrelay/services/kafka-bridge/settings"
+	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
 func TestWhatARecordIs(t *testing.T) {
@@ -27,7 +27,7 @@ func TestWhatARecordIs(t *testing.T) {
 			t.Parallel()
 			kafka := newBrokers(t).start()
 			cfg := kafka.settings()
-			settings.Section.In(&cfg).Format = format
+			kafkasettings.Section.In(&cfg).Format = format
 			h := setup(t, cfg)
 			e := anEvent(7, "Vertrag 100% ü")
 			m, err := event.Message(t.Context(), e)

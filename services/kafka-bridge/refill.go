@@ -16,7 +16,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/services/kafka-bridge/settings"
+	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
 // Refill writes a part of the log to the topic again, in the log's order, while the bridge pauses. The topic therefore has all
@@ -65,7 +65,7 @@ type RefillPlan struct {
 }
 
 // OpenRefill connects to Kafka. It fails where the brokers do not answer or the topic is missing and may not be made.
-func OpenRefill(ctx context.Context, js jetstream.JetStream, cfg settings.Kafka, log *slog.Logger) (*Refill, error) {
+func OpenRefill(ctx context.Context, js jetstream.JetStream, cfg kafkasettings.Kafka, log *slog.Logger) (*Refill, error) {
 	if !cfg.Set() {
 		return nil, errors.New("kafka.brokers is empty: set the brokers of the topic, SIGNRELAY_KAFKA_BROKERS")
 	}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/services/kafka-bridge/settings"
+	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
 // topic is the Kafka topic that the log is carried onto.
@@ -22,7 +22,7 @@ import (
 // be written though an earlier one was not; and a context's end leaves a batch in its queue, which grows while the
 // brokers are away. Here a request is one batch, and what is in hand is all there is.
 type topic struct {
-	settings.Kafka
+	kafkasettings.Kafka
 	client    *kafka.Client
 	transport *kafka.Transport
 	log       *slog.Logger
@@ -41,7 +41,7 @@ const (
 	layoutFor = 2 * time.Second
 )
 
-func openTopic(current *config.Current[settings.Kafka], log *slog.Logger, m metrics) (*topic, error) {
+func openTopic(current *config.Current[kafkasettings.Kafka], log *slog.Logger, m metrics) (*topic, error) {
 	cfg := current.Now()
 	transport, err := dialing(current)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 
 	"github.com/signrelay/signrelay/libs/flow"
-	"github.com/signrelay/signrelay/services/kafka-bridge/settings"
+	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
 // refusing has the brokers refuse every write until the returned func is called.
@@ -116,12 +116,12 @@ func TestAReplicaThatCannotWriteLetsAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := kafka.settings()
-	settings.Section.In(&cfg).SASL = settings.SASL{Mechanism: "plain", User: "one", Password: "one"}
+	kafkasettings.Section.In(&cfg).SASL = kafkasettings.SASL{Mechanism: "plain", User: "one", Password: "one"}
 	h := setup(t, cfg)
 	one := h.replica()
 	h.publish(30, 4)
 	h.Settled(flow.KafkaBridge)
-	settings.Section.In(&h.Env.Config).SASL = settings.SASL{Mechanism: "plain", User: "two", Password: "two"}
+	kafkasettings.Section.In(&h.Env.Config).SASL = kafkasettings.SASL{Mechanism: "plain", User: "two", Password: "two"}
 	two := h.replica()
 
 	revoke := kmsg.NewCreateACLsRequestCreation()
@@ -191,7 +191,7 @@ func TestABrokerHangsOnceInTheLogin(t *testing.T) {
 	kafka := newBrokers(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "signrelay", "hunter2")).start()
 	kafka.cluster.ControlKey(kmsg.SASLHandshake.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) { return nil, nil, true })
 	cfg := kafka.settings()
-	settings.Section.In(&cfg).SASL = settings.SASL{Mechanism: "plain", User: "signrelay", Password: "hunter2"}
+	kafkasettings.Section.In(&cfg).SASL = kafkasettings.SASL{Mechanism: "plain", User: "signrelay", Password: "hunter2"}
 	h := setup(t, cfg)
 	h.publish(3, 1)
 	r := h.replica()

@@ -4,7 +4,10 @@ package sections
 
 import (
 	"github.com/signrelay/signrelay/libs/config"
+	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
 // All is in the order in which settings are printed and checked.
@@ -19,9 +22,9 @@ var All = []config.Declared{
 	config.Shared("redis"),
 	kafkasettings.Section,
 	config.Shared("hide_sources"),
-	config.Shared("ingest"),
-	config.Shared("links"),
-	config.Shared("receipts"),
+	ingestsettings.Section,
+	shortenersettings.Links,
+	smssettings.Receipts,
 	config.Shared("sandbox"),
 	config.Shared("admin"),
 	config.Shared("drain_delay"),

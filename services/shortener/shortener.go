@@ -19,6 +19,7 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/stage"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 // Service is the shortener as a program of its own.
@@ -28,6 +29,7 @@ var Service = service.Service{
 	Run:               Run,
 	Check:             check,
 	Listeners:         []service.Listener{{Name: "http", Key: "links.addr", Port: 8083, Path: "/l"}},
+	Sections:          []config.Declared{shortenersettings.Links},
 	Calls:             []service.Party{service.NATS, service.Redis, service.Web},
 	Reads:             []string{"sources", "api", "shortener", "drain_delay", "nats", "redis", "master_key", "log"},
 	WorksWithoutRedis: true, // links open, and each process limits its own rate

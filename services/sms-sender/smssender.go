@@ -20,6 +20,7 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/templates"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
 // Service is the SMS sender as a program of its own.
@@ -29,6 +30,7 @@ var Service = service.Service{
 	Run:       Run,
 	Check:     check,
 	Listeners: []service.Listener{{Name: "http", Key: "receipts.addr", Port: 8084, Path: "/receipts"}},
+	Sections:  []config.Declared{smssettings.Receipts},
 	Calls:     []service.Party{service.NATS, service.Redis, service.Web},
 	Reads:     []string{"sources", "sms", "limits", "short-links", "templates", "hide_sources", "drain_delay", "nats", "redis", "master_key", "log"},
 	Secrets:   []string{"sms.vonage.api_key", "sms.vonage.api_secret", "sms.vonage.signature_secret"},

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 )
 
 // DemoSource is the name of the source of each provider that stands where the settings name none.
@@ -61,7 +62,7 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 	cfg.Limits = config.Limits{NumberTypes: config.NumberTypes}
 	cfg.Email.From = "Signrelay <no-reply@signrelay.example>"
 	cfg.Email.SMTP.Host, cfg.Email.SMTP.Port, cfg.Email.SMTP.TLS = smtpHost, smtpPort, "none"
-	_, port, err := splitPort(cfg.Ingest.Addr)
+	_, port, err := splitPort(ingestsettings.Section.Of(cfg).Addr)
 	if err != nil {
 		return cfg, fmt.Errorf("ingest.addr: %w", err)
 	}

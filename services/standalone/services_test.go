@@ -11,6 +11,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/services/sections"
 	"github.com/signrelay/signrelay/services/standalone"
 )
 
@@ -85,7 +86,7 @@ func TestDeclarationsAgreeWithTheFlow(t *testing.T) {
 			t.Errorf("libs/flow/flow.go: %s calls Redis: %t, and has a user there: %t", s.Name, calls, !calls)
 		}
 		for _, l := range s.Listeners {
-			if config.Default().Text(l.Key) == "" { // Text panics where there is no such setting
+			if config.Default(sections.All...).Text(l.Key) == "" { // Text panics where there is no such setting
 				t.Errorf("%s: %s has no default", s.Name, l.Key)
 			}
 		}

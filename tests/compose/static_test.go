@@ -23,7 +23,10 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/service"
+	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	"github.com/signrelay/signrelay/services/sections"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
@@ -219,7 +222,7 @@ func TestSettingsAreTaken(t *testing.T) {
 				t.Errorf("%s: nobody can ask its admin door, %s", name, cfg.Admin.Addr)
 			}
 			for at, addr := range map[string]string{
-				"ingest": cfg.Ingest.Addr, "shortener": cfg.Links.Addr, "sms-sender": cfg.Receipts.Addr, "sandbox": cfg.Sandbox.Addr,
+				"ingest": ingestsettings.Section.Of(cfg).Addr, "shortener": shortenersettings.Links.Of(cfg).Addr, "sms-sender": smssettings.Receipts.Of(cfg).Addr, "sandbox": cfg.Sandbox.Addr,
 			} {
 				if at == name && !slices.Contains(published[name], addr) {
 					t.Errorf("%s listens on %s, which is not published", name, addr)

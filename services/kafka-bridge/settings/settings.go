@@ -1,5 +1,5 @@
-// Package settings is the settings of the Kafka bridge.
-package settings
+// Package kafkasettings is the settings of the Kafka bridge.
+package kafkasettings
 
 import (
 	"net"

@@ -19,6 +19,8 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/telemetry"
+	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
+	"github.com/signrelay/signrelay/services/sections"
 	"github.com/signrelay/signrelay/services/standalone"
 )
 
@@ -90,9 +92,10 @@ func demo(ctx context.Context, w io.Writer) error {
 
 // settings are the newcomer's, on free ports and with a directory of their own.
 func settings(ctx context.Context, dir string) (config.Config, error) {
-	cfg := config.Default()
+	cfg := config.Default(sections.All...)
+	ingest := ingestsettings.Section.In(&cfg)
 	cfg.DataDir, cfg.Log.Level = dir, "warn"
-	for _, addr := range []*string{&cfg.Ingest.Addr, &cfg.Sandbox.Addr, &cfg.Sandbox.SMTPAddr, &cfg.Admin.Addr, &cfg.NATS.Addr} {
+	for _, addr := range []*string{&ingest.Addr, &cfg.Sandbox.Addr, &cfg.Sandbox.SMTPAddr, &cfg.Admin.Addr, &cfg.NATS.Addr} {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return cfg, err

@@ -12,6 +12,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	"github.com/signrelay/signrelay/services/standalone"
 )
 
@@ -63,7 +64,7 @@ func (c callback) send(ctx context.Context, w io.Writer, cfg config.Config, prov
 	if err != nil {
 		return err
 	}
-	status, ids, err := post(ctx, "http://"+cfg.Ingest.Addr+"/webhooks/"+provider+"/"+standalone.DemoSource, signed)
+	status, ids, err := post(ctx, "http://"+ingestsettings.Section.Of(cfg).Addr+"/webhooks/"+provider+"/"+standalone.DemoSource, signed)
 	if err != nil {
 		return err
 	}

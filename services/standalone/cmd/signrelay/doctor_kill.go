@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	"github.com/signrelay/signrelay/services/standalone"
 	"github.com/signrelay/signrelay/services/standalone/doctor"
 )
@@ -52,7 +53,7 @@ func proveNoLoss(ctx context.Context, c *call) error {
 // proof reads the flags.
 func (c *call) proof() doctor.Proof {
 	p := doctor.Proof{
-		IngestURL: strings.TrimRight(cmp.Or(c.flag("ingest-url"), "http://"+dialable(c.cfg.Ingest.Addr)), "/"),
+		IngestURL: strings.TrimRight(cmp.Or(c.flag("ingest-url"), "http://"+dialable(ingestsettings.Section.Of(c.cfg).Addr)), "/"),
 		Callbacks: value[int](c, "callbacks"), Every: value[time.Duration](c, "every"),
 		Kills: value[int](c, "kills"), Patience: value[time.Duration](c, "patience"),
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/telemetry"
+	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	"github.com/signrelay/signrelay/services/standalone"
 )
 
@@ -37,7 +38,7 @@ func run(ctx context.Context, c *call) error {
 // welcome tells a newcomer where to look and what to try.
 func welcome(w io.Writer, cfg config.Config, took time.Duration) {
 	fmt.Fprintf(w, "\nSignrelay is ready after %d ms. Its state is in %s.\n\n", took.Milliseconds(), cfg.DataDir)
-	fmt.Fprintf(w, "  callbacks  http://%s/webhooks/<provider>/<source>\n", dialable(cfg.Ingest.Addr))
+	fmt.Fprintf(w, "  callbacks  http://%s/webhooks/<provider>/<source>\n", dialable(ingestsettings.Section.Of(cfg).Addr))
 	fmt.Fprintf(w, "  admin      http://%s/readyz?verbose and /metrics\n", dialable(cfg.Admin.Addr))
 	if cfg.NATS.URL == "" {
 		fmt.Fprintf(w, "  events     nats://%s  (%s)\n", dialable(cfg.NATS.Addr), standalone.Login(cfg))
@@ -60,7 +61,7 @@ Try it:
 No source is set up: these are demo sources with public secrets, and the sandbox stands in for the world.
 A settings file (--config) makes it real; deployments/signrelay.example.yaml shows every key.
 
-`, dialable(cfg.Ingest.Addr))
+`, dialable(ingestsettings.Section.Of(cfg).Addr))
 }
 
 // dialable is a listener's address as one types it.

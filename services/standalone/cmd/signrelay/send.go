@@ -17,6 +17,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	"github.com/signrelay/signrelay/services/standalone"
 )
 
@@ -56,7 +57,7 @@ func send(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	ingest := strings.TrimRight(cmp.Or(c.flag("url"), "http://"+dialable(cfg.Ingest.Addr)), "/")
+	ingest := strings.TrimRight(cmp.Or(c.flag("url"), "http://"+dialable(ingestsettings.Section.Of(cfg).Addr)), "/")
 	return post(ctx, c, ingest+"/webhooks/"+p.Name+"/"+src.Name, signed)
 }
 
