@@ -40,7 +40,6 @@ var sharedSettings = []*shared{
 	{"nats", func(c *Checker, all Config) { c.nats(all.NATS) }},
 	{"redis", func(c *Checker, all Config) { c.redis(all.Redis) }},
 	{"hide_sources", nil},
-	{"sandbox", func(c *Checker, all Config) { c.sandbox(all.Sandbox) }},
 	{"admin", func(c *Checker, all Config) {
 		c.Address("admin.addr", all.Admin.Addr)
 		c.HostNames("admin.hosts", all.Admin.Hosts)
@@ -58,16 +57,6 @@ var sharedSettings = []*shared{
 func (c *Checker) drainDelay(d time.Duration) {
 	if d < 0 || d > longestDrain {
 		c.Mistake("drain_delay", "want from 0s to %v, not %v", longestDrain, d)
-	}
-}
-
-func (c *Checker) sandbox(s Sandbox) {
-	c.Address("sandbox.addr", s.Addr)
-	c.HostNames("sandbox.hosts", s.Hosts)
-	c.Address("sandbox.smtp_addr", s.SMTPAddr)
-	c.WebURL("sandbox.ingest_url", s.IngestURL)
-	if s.Odd < 0 || s.Odd > 100 {
-		c.Mistake("sandbox.odd", "want a percentage from 0 to 100, not %d", s.Odd)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
+	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 	"github.com/signrelay/signrelay/services/sections"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
@@ -41,9 +42,10 @@ func TestAllMistakesAtOnce(t *testing.T) {
 	}
 	*ingestsettings.Section.In(&cfg) = ingestsettings.Ingest{Addr: "nowhere"}
 	smssettings.Receipts.In(&cfg).Addr = "8084"
-	shortenersettings.Links.In(&cfg).Addr, cfg.Sandbox.Addr, cfg.Sandbox.SMTPAddr, cfg.Admin.Addr = ":x", ":99999", "", "1.2.3.4"
-	cfg.Sandbox.IngestURL = "http://x?a=b"
-	cfg.Sandbox.Hosts, cfg.Admin.Hosts = []string{"sandbox:8082"}, []string{"*.example", "admin.example"}
+	shortenersettings.Links.In(&cfg).Addr, cfg.Admin.Addr = ":x", "1.2.3.4"
+	sandbox := sandboxsettings.Section.In(&cfg)
+	sandbox.Addr, sandbox.SMTPAddr, sandbox.IngestURL = ":99999", "", "http://x?a=b"
+	sandbox.Hosts, cfg.Admin.Hosts = []string{"sandbox:8082"}, []string{"*.example", "admin.example"}
 	cfg.DataDir = ""
 	cfg.Log.Level = "loud"
 

@@ -33,8 +33,7 @@ type Config struct {
 	// cannot find out which sources exist. Default false: the response to a wrong address names the mistake.
 	HideSources bool `yaml:"hide_sources"`
 
-	Sandbox Sandbox `yaml:"sandbox"` // SIGNRELAY_SANDBOX_ADDR; its inbox: SIGNRELAY_SMTP_ADDR
-	Admin   Admin   `yaml:"admin"`   // SIGNRELAY_ADMIN_ADDR
+	Admin Admin `yaml:"admin"` // SIGNRELAY_ADMIN_ADDR
 
 	// DrainDelay is how long public listeners continue to serve after SIGTERM while /readyz reports draining. It must be longer than a load
 	// balancer needs to notice; default 5s, 0 closes them at once.
@@ -278,20 +277,6 @@ type Admin struct {
 	// it may come from a web page whose name resolves to this listener (DNS rebinding).
 	Hosts []string `yaml:"hosts"`
 	Pprof bool     `yaml:"pprof"` // serve Go's profiles under /debug/pprof/; default false
-}
-
-// Sandbox imitates providers, Vonage and a mail server.
-type Sandbox struct {
-	Addr      string   `yaml:"addr"`
-	Hosts     []string `yaml:"hosts"` // as in Admin, for the sandbox's HTTP
-	SMTPAddr  string   `yaml:"smtp_addr" variable:"SMTP_ADDR"`
-	IngestURL string   `yaml:"ingest_url"` // where stories are played to; default http://127.0.0.1:8080
-	// Odd is how many of a hundred responses and callbacks are odd on purpose, within what the real parties may do; default 0.
-	Odd int `yaml:"odd"`
-	// OddSeed repeats the oddities of a run, whose log has its seed; 0, the default, makes one up.
-	OddSeed int `yaml:"odd_seed"`
-	// Key is the PEM of the RSA key behind the esign-v1 sources' certificate, to sign the callbacks of its scenarios.
-	Key string `yaml:"key" secret:"true" file:"once" lines:"true"`
 }
 
 // Log configures the services' logs.

@@ -40,11 +40,6 @@ func Default(list ...Declared) Config {
 
 		NATS: NATS{Addr: "127.0.0.1:4222", Replicas: 1},
 
-		Sandbox: Sandbox{
-			Addr:      "127.0.0.1:8082",
-			SMTPAddr:  "127.0.0.1:2525",
-			IngestURL: "http://127.0.0.1:8080",
-		},
 		Admin: Admin{Addr: "127.0.0.1:9090"},
 
 		DrainDelay: 5 * time.Second, // balancers check every few seconds

@@ -12,6 +12,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
+	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 	"github.com/signrelay/signrelay/services/sections"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
@@ -76,7 +77,7 @@ func TestOnlyThePublicDoorIsSeenFromOutside(t *testing.T) {
 		t.Errorf("ingest listens on %s", ingestsettings.Section.Of(cfg).Addr)
 	}
 	for name, addr := range map[string]string{
-		"links": shortenersettings.Links.Of(cfg).Addr, "receipts": smssettings.Receipts.Of(cfg).Addr, "sandbox": cfg.Sandbox.Addr, "sandbox's SMTP": cfg.Sandbox.SMTPAddr,
+		"links": shortenersettings.Links.Of(cfg).Addr, "receipts": smssettings.Receipts.Of(cfg).Addr, "sandbox": sandboxsettings.Section.Of(cfg).Addr, "sandbox's SMTP": sandboxsettings.Section.Of(cfg).SMTPAddr,
 		"NATS": cfg.NATS.Addr, "admin": cfg.Admin.Addr,
 	} {
 		if at, err := netip.ParseAddrPort(addr); err != nil || !at.Addr().IsLoopback() {
@@ -120,7 +121,7 @@ func TestNamesThatOperatorsKnow(t *testing.T) {
 		"SIGNRELAY_DATA_DIR=d", "SIGNRELAY_LOG_LEVEL=debug",
 	})
 	got := []string{
-		ingestsettings.Section.Of(cfg).Addr, shortenersettings.Links.Of(cfg).Addr, cfg.Sandbox.Addr, cfg.Sandbox.SMTPAddr, cfg.Admin.Addr, cfg.NATS.Addr,
+		ingestsettings.Section.Of(cfg).Addr, shortenersettings.Links.Of(cfg).Addr, sandboxsettings.Section.Of(cfg).Addr, sandboxsettings.Section.Of(cfg).SMTPAddr, cfg.Admin.Addr, cfg.NATS.Addr,
 		cfg.NATS.URL, cfg.Redis.URL, cfg.DataDir, cfg.Log.Level,
 	}
 	wantLines(t, got, ":1", ":2", ":3", ":4", ":5", ":6", "nats://n", "redis://r", "d", "debug")
@@ -343,7 +344,7 @@ func TestURLsLoseTheirTrailingSlashes(t *testing.T) {
 	}
 	cfg := load(t, []string{"--config", path, "--shortener.public_url=https://s.example/x/", "--sandbox.ingest_url=http://i:1/"}, nil)
 	wantLines(t, []string{
-		cfg.Shortener.PublicURL, cfg.Sandbox.IngestURL, cfg.Sources[0].API.BaseURL, cfg.Shortener.Bitly.BaseURL, cfg.Shortener.Rebrandly.BaseURL,
+		cfg.Shortener.PublicURL, sandboxsettings.Section.Of(cfg).IngestURL, cfg.Sources[0].API.BaseURL, cfg.Shortener.Bitly.BaseURL, cfg.Shortener.Rebrandly.BaseURL,
 		cfg.SMS.Vonage.BaseURL, cfg.SMS.Vonage.ReceiptsURL,
 	}, "https://s.example/x", "http://i:1", "https://api.example/v1", "https://b.example", "https://r.example/x", "https://v.example", "https://w.example/y")
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/signrelay/signrelay/libs/service"
+	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 )
 
 // maxForm bounds the body of everything that comes over HTTP: a form of Vonage's, or one of our own small requests.
@@ -31,7 +32,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /api/faults", takesJSON(s.postFault))
 	mux.HandleFunc("DELETE /api/faults", s.deleteFaults)
 
-	return service.Private("sandbox.hosts", s.Config.Sandbox.Hosts, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return service.Private("sandbox.hosts", sandboxsettings.Section.Of(s.Config).Hosts, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		mux.ServeHTTP(w, r)
 	}))

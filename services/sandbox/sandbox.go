@@ -16,6 +16,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/services/sandbox/party"
+	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 )
 
 // Service is the sandbox as a program of its own.
@@ -28,13 +29,14 @@ var Service = service.Service{
 		{Name: "http", Key: "sandbox.addr", Port: 8082},
 		{Name: "smtp", Key: "sandbox.smtp_addr", Port: 2525},
 	},
+	Sections: []config.Declared{sandboxsettings.Section},
 	Reads:    []string{"sources", "api", "sms", "shortener", "sandbox", "log"},
 	DemoOnly: true,
 }
 
 // check says what Run refuses.
 func check(c config.Config) error {
-	_, err := party.NewCallbacks(c.Sandbox, nil)
+	_, err := party.NewCallbacks(sandboxsettings.Section.Of(c), nil)
 	return err
 }
 
@@ -67,8 +69,8 @@ type standIn struct {
 
 // New opens all listeners, so that their addresses are known even where the settings say port 0. Serve serves them.
 func New(cfg config.Config, log *slog.Logger) (*Server, error) {
-	odd := party.NewOdd(cfg.Sandbox, log)
-	callbacks, err := party.NewCallbacks(cfg.Sandbox, odd)
+	odd := party.NewOdd(sandboxsettings.Section.Of(cfg), log)
+	callbacks, err := party.NewCallbacks(sandboxsettings.Section.Of(cfg), odd)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +80,7 @@ func New(cfg config.Config, log *slog.Logger) (*Server, error) {
 		BaseURL: s.baseURL, Linger: s.linger,
 	}
 	listen := net.ListenConfig{} // of an address at hand: there is nothing to wait for
-	if s.listener, err = listen.Listen(context.Background(), "tcp", cfg.Sandbox.Addr); err != nil {
+	if s.listener, err = listen.Listen(context.Background(), "tcp", sandboxsettings.Section.Of(cfg).Addr); err != nil {
 		return nil, fmt.Errorf("listen for the sandbox's HTTP: %w", err)
 	}
 	for _, p := range parties {

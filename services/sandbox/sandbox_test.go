@@ -10,6 +10,7 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/services/sandbox"
 	"github.com/signrelay/signrelay/services/sandbox/sandboxtest"
+	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 )
 
 func TestRunServesUntilToldToEnd(t *testing.T) {
@@ -36,7 +37,7 @@ func TestAnAddressThatIsTakenIsToldAndNothingStaysOpen(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	cfg := sandboxtest.Settings("")
-	cfg.Sandbox.SMTPAddr = w.Addr("smtp")
+	sandboxsettings.Section.In(&cfg).SMTPAddr = w.Addr("smtp")
 	if _, err := sandbox.New(cfg, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "SMTP") {
 		t.Errorf("error is %v, want one that names SMTP", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
+	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
@@ -25,7 +26,7 @@ var All = []config.Declared{
 	ingestsettings.Section,
 	shortenersettings.Links,
 	smssettings.Receipts,
-	config.Shared("sandbox"),
+	sandboxsettings.Section,
 	config.Shared("admin"),
 	config.Shared("drain_delay"),
 	config.Shared("master_key"),

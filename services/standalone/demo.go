@@ -17,6 +17,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
+	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 )
 
 // DemoSource is the name of the source of each provider that stands where the settings name none.
@@ -30,7 +31,8 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 	if len(cfg.Sources) > 0 {
 		return cfg, nil
 	}
-	smtpHost, smtpPort, err := splitPort(cfg.Sandbox.SMTPAddr)
+	sandbox := sandboxsettings.Section.In(&cfg)
+	smtpHost, smtpPort, err := splitPort(sandbox.SMTPAddr)
 	if err != nil {
 		return cfg, fmt.Errorf("sandbox.smtp_addr: %w", err)
 	}
@@ -38,7 +40,7 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 	if err != nil {
 		return cfg, err
 	}
-	world := "http://" + cfg.Sandbox.Addr
+	world := "http://" + sandbox.Addr
 	source := func(provider, sender, region string, w config.Webhook, api config.API) config.Source {
 		w.Digest = "sha1"
 		return config.Source{
@@ -55,7 +57,7 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 		source("pleasesign", "PleaseSign", "AU", config.Webhook{Secrets: []string{"test"}},
 			config.API{BaseURL: world, Key: "demo-key", Secret: "demo-secret", PerMinute: demoPerMinute}),
 	}
-	cfg.Sandbox.Key = keyPEM(key)
+	sandbox.Key = keyPEM(key)
 	cfg.SMS.Vonage.APIKey, cfg.SMS.Vonage.APISecret = "sandbox0", "sandbox-secret"
 	cfg.SMS.Vonage.BaseURL, cfg.SMS.Vonage.From = world, "Signrelay"
 	// Nothing leaves this machine, a newcomer plays stories as often as he likes, and numbers that are kept for fiction have no type.
@@ -66,8 +68,8 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 	if err != nil {
 		return cfg, fmt.Errorf("ingest.addr: %w", err)
 	}
-	cfg.Sandbox.IngestURL = "http://127.0.0.1:" + strconv.Itoa(port)
-	cfg.SMS.Vonage.ReceiptsURL = cfg.Sandbox.IngestURL
+	sandbox.IngestURL = "http://127.0.0.1:" + strconv.Itoa(port)
+	cfg.SMS.Vonage.ReceiptsURL = sandbox.IngestURL
 	cfg.SMS.Vonage.SignatureSecret, cfg.SMS.Vonage.SignatureMethod = "demo-signature", "sha256"
 	if cfg.Shortener.PublicURL == "" {
 		cfg.Shortener.PublicURL = "http://localhost:" + strconv.Itoa(port)

@@ -24,6 +24,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/service"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
+	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 	"github.com/signrelay/signrelay/services/sections"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
@@ -222,7 +223,7 @@ func TestSettingsAreTaken(t *testing.T) {
 				t.Errorf("%s: nobody can ask its admin door, %s", name, cfg.Admin.Addr)
 			}
 			for at, addr := range map[string]string{
-				"ingest": ingestsettings.Section.Of(cfg).Addr, "shortener": shortenersettings.Links.Of(cfg).Addr, "sms-sender": smssettings.Receipts.Of(cfg).Addr, "sandbox": cfg.Sandbox.Addr,
+				"ingest": ingestsettings.Section.Of(cfg).Addr, "shortener": shortenersettings.Links.Of(cfg).Addr, "sms-sender": smssettings.Receipts.Of(cfg).Addr, "sandbox": sandboxsettings.Section.Of(cfg).Addr,
 			} {
 				if at == name && !slices.Contains(published[name], addr) {
 					t.Errorf("%s listens on %s, which is not published", name, addr)

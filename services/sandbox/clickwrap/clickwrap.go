@@ -11,6 +11,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/services/sandbox/party"
+	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 )
 
 const (
@@ -36,7 +37,7 @@ type clickwrap struct {
 // open holds one request from its start, the one that the documentation's sample callbacks are about, so that a
 // callback pasted from there finds its signer.
 func open(env party.Env) (party.StandIn, error) {
-	c := clickwrap{env, party.NewProvider(name, title, wire{env.Config.Sandbox.IngestURL})}
+	c := clickwrap{env, party.NewProvider(name, title, wire{sandboxsettings.Section.Of(env.Config).IngestURL})}
 	c.provider.Keep(&party.Document{
 		Draft: party.Draft{Title: "Example Contract"}, ID: "596f858584281715b3493d0c", Status: party.StatusOpen,
 		Recipients: []party.Recipient{{Signer: ericPrugh, ID: "58001ea30c7ffa3111e9fa48", Stage: party.StageDue}},

@@ -19,6 +19,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers"
+	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 )
 
 // How long a callback is tried. A provider tries for days; whoever plays a story waits for it.
@@ -48,7 +49,7 @@ type Callbacks struct {
 }
 
 // NewCallbacks returns an error where sandbox.key is no key.
-func NewCallbacks(cfg config.Sandbox, odd *Odd) (*Callbacks, error) {
+func NewCallbacks(cfg sandboxsettings.Sandbox, odd *Odd) (*Callbacks, error) {
 	key, err := readKey(cfg.Key)
 	if err != nil {
 		return nil, err

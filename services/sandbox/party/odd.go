@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/signrelay/signrelay/libs/config"
+	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 )
 
 // Odd decides which responses and callbacks are odd: unusual, and within what the real parties may do. The same seed and the same calls in
@@ -22,7 +22,7 @@ type Odd struct {
 }
 
 // NewOdd logs its seed, so that a failure can be repeated. It makes up a seed where the settings have none.
-func NewOdd(cfg config.Sandbox, log *slog.Logger) *Odd {
+func NewOdd(cfg sandboxsettings.Sandbox, log *slog.Logger) *Odd {
 	seed := uint64(cfg.OddSeed)
 	if seed == 0 {
 		seed = rand.Uint64N(1 << 53) //nolint:gosec // a seed to be repeated; below 2^53, which every reader of JSON keeps

@@ -30,6 +30,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/services/sandbox"
+	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 )
 
 // World is a running sandbox and how tests speak to it.
@@ -48,7 +49,8 @@ func Open(t *testing.T, ingestURL string) World {
 func OddWorld(t *testing.T, ingestURL string, percent, seed int) World {
 	t.Helper()
 	cfg := Settings(ingestURL)
-	cfg.Sandbox.Odd, cfg.Sandbox.OddSeed = percent, seed
+	sandboxed := sandboxsettings.Section.In(&cfg)
+	sandboxed.Odd, sandboxed.OddSeed = percent, seed
 	server, err := sandbox.New(cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +69,7 @@ func OddWorld(t *testing.T, ingestURL string, percent, seed int) World {
 
 // Settings have a source of each provider, and an account of each other party.
 func Settings(ingestURL string) config.Config {
-	return config.Config{
+	cfg := config.Config{
 		Sources: []config.Source{
 			{
 				Name: "au", Provider: "pleasesign",
@@ -94,8 +96,9 @@ func Settings(ingestURL string) config.Config {
 			Bitly:     config.Bitly{Token: "bitly-token", Domain: "acme.link", Group: "G1"},
 			Rebrandly: config.Rebrandly{APIKey: "rb-key", Workspace: "W1", Domain: "go.acme.example"},
 		},
-		Sandbox: config.Sandbox{Addr: "127.0.0.1:0", SMTPAddr: "127.0.0.1:0", IngestURL: ingestURL, Key: EsignKey().Pem},
 	}
+	*sandboxsettings.Section.In(&cfg) = sandboxsettings.Sandbox{Addr: "127.0.0.1:0", SMTPAddr: "127.0.0.1:0", IngestURL: ingestURL, Key: EsignKey().Pem}
+	return cfg
 }
 
 // EsignKey is the key that esign-v1 callbacks are signed with, and its certificate; made once, because it takes a while.

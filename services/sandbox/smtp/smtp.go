@@ -16,6 +16,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"github.com/signrelay/signrelay/services/sandbox/party"
+	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 )
 
 const name = "smtp"
@@ -28,7 +29,7 @@ var Party = party.Party{Name: name, Title: "the mail server", Targets: []party.T
 
 func open(env party.Env) (party.StandIn, error) {
 	listen := net.ListenConfig{} // of an address at hand: there is nothing to wait for
-	l, err := listen.Listen(context.Background(), "tcp", env.Config.Sandbox.SMTPAddr)
+	l, err := listen.Listen(context.Background(), "tcp", sandboxsettings.Section.Of(env.Config).SMTPAddr)
 	if err != nil {
 		return party.StandIn{}, fmt.Errorf("listen for the sandbox's SMTP: %w", err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/telemetry"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
+	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 	"github.com/signrelay/signrelay/services/sections"
 	"github.com/signrelay/signrelay/services/standalone"
 )
@@ -62,7 +63,7 @@ func demo(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(w, "A fresh Signrelay is up; its sandbox plays the three flows of the Clickwrap documentation.\n\n")
-	sandbox := "http://" + cfg.Sandbox.Addr
+	sandbox := "http://" + sandboxsettings.Section.Of(cfg).Addr
 	if err := play(ctx, w, sandbox); err != nil {
 		return err
 	}
@@ -93,9 +94,9 @@ func demo(ctx context.Context, w io.Writer) error {
 // settings are the newcomer's, on free ports and with a directory of their own.
 func settings(ctx context.Context, dir string) (config.Config, error) {
 	cfg := config.Default(sections.All...)
-	ingest := ingestsettings.Section.In(&cfg)
+	ingest, sandbox := ingestsettings.Section.In(&cfg), sandboxsettings.Section.In(&cfg)
 	cfg.DataDir, cfg.Log.Level = dir, "warn"
-	for _, addr := range []*string{&ingest.Addr, &cfg.Sandbox.Addr, &cfg.Sandbox.SMTPAddr, &cfg.Admin.Addr, &cfg.NATS.Addr} {
+	for _, addr := range []*string{&ingest.Addr, &sandbox.Addr, &sandbox.SMTPAddr, &cfg.Admin.Addr, &cfg.NATS.Addr} {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return cfg, err

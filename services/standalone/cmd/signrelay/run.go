@@ -17,6 +17,7 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/telemetry"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
+	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 	"github.com/signrelay/signrelay/services/standalone"
 )
 
@@ -47,7 +48,7 @@ func welcome(w io.Writer, cfg config.Config, took time.Duration) {
 		fmt.Fprintln(w)
 		return
 	}
-	fmt.Fprintf(w, "  sandbox    http://%s  (play a story, see what signers receive)\n", dialable(cfg.Sandbox.Addr))
+	fmt.Fprintf(w, "  sandbox    http://%s  (play a story, see what signers receive)\n", dialable(sandboxsettings.Section.Of(cfg).Addr))
 	fmt.Fprintf(w, `
 Try it:
 
