@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/mail"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -26,6 +25,7 @@ func Check(cfg Config, providers []string, perSource func(Source) error) error {
 	for _, e := range cfg.list() {
 		e.of.check(c, cfg)
 	}
+	c.reachable(cfg)
 	return errors.Join(c.mistakes...)
 }
 
@@ -35,7 +35,6 @@ var sharedSettings = []*shared{
 	{"sms", func(c *Checker, all Config) { c.sms(all.SMS.Vonage) }},
 	{"email", func(c *Checker, all Config) { c.email(all.Email) }},
 	{"limits", func(c *Checker, all Config) { c.limits(all.Limits) }},
-	{"shortener", func(c *Checker, all Config) { c.shortener(all.Shortener); c.reachable(all) }},
 	{"templates", nil},
 	{"nats", func(c *Checker, all Config) { c.nats(all.NATS) }},
 	{"redis", func(c *Checker, all Config) { c.redis(all.Redis) }},
@@ -167,28 +166,6 @@ func (c *Checker) sms(v Vonage) {
 	c.Positive("sms.vonage.receipt_within", int64(v.ReceiptWithin))
 }
 
-// linkLife is the maximum lifetime of a link: the retention of its bucket.
-const linkLife = 90 * 24 * time.Hour
-
-func (c *Checker) shortener(s Shortener) {
-	c.OneOf("shortener.kind", s.Kind, "builtin", "bitly", "rebrandly")
-	c.WebURL("shortener.public_url", s.PublicURL)
-	c.BaseURL("shortener.public_url", s.PublicURL, "/l")
-	if s.ExpireAfter <= 0 || s.ExpireAfter > linkLife {
-		c.Mistake("shortener.expire_after", "want more than 0 and at most %v, not %v", linkLife, s.ExpireAfter)
-	}
-	c.Positive("shortener.per_minute", int64(s.PerMinute))
-	for _, network := range s.TrustedProxies {
-		if _, err := netip.ParsePrefix(network); err != nil {
-			c.Mistake("shortener.trusted_proxies", "want networks such as 10.0.0.0/8 or 2001:db8::/32, not %q", network)
-		}
-	}
-	c.Needed("shortener.bitly.base_url", s.Bitly.BaseURL)
-	c.WebURL("shortener.bitly.base_url", s.Bitly.BaseURL)
-	c.Needed("shortener.rebrandly.base_url", s.Rebrandly.BaseURL)
-	c.WebURL("shortener.rebrandly.base_url", s.Rebrandly.BaseURL)
-}
-
 // NumberTypes are the valid values of limits.number_types: the types of the library of phone numbers, and "unknown" for a number without a
 // known type.
 var NumberTypes = []string{
@@ -259,8 +236,9 @@ func (c *Checker) reachable(cfg Config) {
 	if err != nil || cfg.SMS.Vonage.APIKey == "" || vonage.Scheme != "https" || Loopback(vonage.Hostname()) {
 		return
 	}
+	public, _ := cfg.Lookup("shortener.public_url")
 	for _, address := range []struct{ key, url, whose string }{
-		{"shortener.public_url", cfg.Shortener.PublicURL, "signers"},
+		{"shortener.public_url", public, "signers"},
 		{"sms.vonage.receipts_url", cfg.SMS.Vonage.ReceiptsURL, "Vonage"},
 	} {
 		if u, err := url.Parse(address.url); err == nil && Loopback(u.Hostname()) {

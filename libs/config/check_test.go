@@ -33,7 +33,7 @@ func TestAllMistakesAtOnce(t *testing.T) {
 	cfg.Sources = []config.Source{source, bad, twin}
 	cfg.SMS.Vonage = config.Vonage{APIKey: "short", BaseURL: "https://user:hunter2@x", ReceiptsURL: "https://r.example", SignatureMethod: "rot13"}
 	cfg.Email = config.Email{SMTP: config.SMTP{Host: "smtp:587", Port: 70000, Password: "hunter2", TLS: "maybe"}}
-	cfg.Shortener = config.Shortener{Kind: "bitly", PublicURL: "sign.example", ExpireAfter: 2161 * time.Hour, TrustedProxies: []string{"10.0.0.1"}}
+	*shortenersettings.Section.In(&cfg) = shortenersettings.Shortener{Kind: "bitly", PublicURL: "sign.example", ExpireAfter: 2161 * time.Hour, TrustedProxies: []string{"10.0.0.1"}}
 	cfg.NATS = config.NATS{URL: "http://hunter2@x", Addr: "4222"}
 	cfg.Redis.URL = "http://:hunter2@x"
 	*kafkasettings.Section.In(&cfg) = kafkasettings.Kafka{

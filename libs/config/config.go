@@ -23,7 +23,6 @@ type Config struct {
 	SMS       SMS       `yaml:"sms"`
 	Email     Email     `yaml:"email"`
 	Limits    Limits    `yaml:"limits"`
-	Shortener Shortener `yaml:"shortener"`
 	Templates Templates `yaml:"templates"`
 
 	NATS  NATS  `yaml:"nats"`
@@ -184,50 +183,6 @@ type Limits struct {
 	// NumberTypes are the kinds of number that texts go to; default mobile, which includes numbers that may be either mobile or
 	// fixed, as in the US.
 	NumberTypes []string `yaml:"number_types"`
-}
-
-// Shortener configures short links.
-type Shortener struct {
-	Kind      string `yaml:"kind"`       // builtin, bitly, rebrandly
-	PublicURL string `yaml:"public_url"` // what our own links begin with, e.g. https://sign.acme.example
-	// ExpireAfter is how long a link works after its creation; at most 2160h, 90 days, the default.
-	ExpireAfter time.Duration `yaml:"expire_after"`
-	// PerMinute is how many codes that no link has one client address may try, and how often it may open each link; default 60.
-	PerMinute int `yaml:"per_minute"`
-	// TrustedProxies are the networks of the proxies before the shortener, whose X-Forwarded-For names the client,
-	// e.g. 10.0.0.0/8. It is ignored from any other address. The header Forwarded is not read.
-	TrustedProxies []string `yaml:"trusted_proxies"`
-
-	Bitly     Bitly     `yaml:"bitly"`
-	Rebrandly Rebrandly `yaml:"rebrandly"`
-}
-
-// Domain returns the domain of the outside shortener's links, without a scheme; empty for the built-in shortener.
-func (s Shortener) Domain() string {
-	switch s.Kind {
-	case "bitly":
-		return s.Bitly.Domain
-	case "rebrandly":
-		return s.Rebrandly.Domain
-	default:
-		return ""
-	}
-}
-
-// Bitly is the operator's Bitly account.
-type Bitly struct {
-	Token   string `yaml:"token" secret:"true"`
-	Domain  string `yaml:"domain"`   // default bit.ly
-	Group   string `yaml:"group"`    // the group's guid
-	BaseURL string `yaml:"base_url"` // default https://api-ssl.bitly.com
-}
-
-// Rebrandly is the operator's Rebrandly account.
-type Rebrandly struct {
-	APIKey    string `yaml:"apikey" secret:"true"`
-	Workspace string `yaml:"workspace"` // its id; may be empty
-	Domain    string `yaml:"domain"`    // default rebrand.ly
-	BaseURL   string `yaml:"base_url"`  // default https://api.rebrandly.com
 }
 
 // Templates configures the texts of messages.

@@ -30,14 +30,6 @@ func Default(list ...Declared) Config {
 			SourcePerDay:  10_000,
 			NumberTypes:   []string{"mobile"},
 		},
-		Shortener: Shortener{
-			Kind:        "builtin",
-			ExpireAfter: 90 * 24 * time.Hour,
-			PerMinute:   60,
-			Bitly:       Bitly{Domain: "bit.ly", BaseURL: "https://api-ssl.bitly.com"},
-			Rebrandly:   Rebrandly{Domain: "rebrand.ly", BaseURL: "https://api.rebrandly.com"},
-		},
-
 		NATS: NATS{Addr: "127.0.0.1:4222", Replicas: 1},
 
 		Admin: Admin{Addr: "127.0.0.1:9090"},

@@ -344,7 +344,7 @@ func TestURLsLoseTheirTrailingSlashes(t *testing.T) {
 	}
 	cfg := load(t, []string{"--config", path, "--shortener.public_url=https://s.example/x/", "--sandbox.ingest_url=http://i:1/"}, nil)
 	wantLines(t, []string{
-		cfg.Shortener.PublicURL, sandboxsettings.Section.Of(cfg).IngestURL, cfg.Sources[0].API.BaseURL, cfg.Shortener.Bitly.BaseURL, cfg.Shortener.Rebrandly.BaseURL,
+		shortenersettings.Section.Of(cfg).PublicURL, sandboxsettings.Section.Of(cfg).IngestURL, cfg.Sources[0].API.BaseURL, shortenersettings.Section.Of(cfg).Bitly.BaseURL, shortenersettings.Section.Of(cfg).Rebrandly.BaseURL,
 		cfg.SMS.Vonage.BaseURL, cfg.SMS.Vonage.ReceiptsURL,
 	}, "https://s.example/x", "http://i:1", "https://api.example/v1", "https://b.example", "https://r.example/x", "https://v.example", "https://w.example/y")
 }

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -100,13 +99,22 @@ func (s setting) text() string {
 	return fmt.Sprint(s.value.Interface())
 }
 
-// Text returns the value of a setting as a person would write it. The key, such as "ingest.addr", is written in the code, so one that does
-// not exist is a programming error and panics.
+// Lookup returns the value of a setting as a person would write it, and whether there is such a setting.
+func (c Config) Lookup(key string) (text string, known bool) {
+	for _, s := range settings(c.tree()) {
+		if s.key == key {
+			return s.text(), true
+		}
+	}
+	return "", false
+}
+
+// Text is Lookup of a setting that is known. The key, such as "ingest.addr", is written in the code, so one that does not exist is a
+// programming error and panics.
 func (c Config) Text(key string) string {
-	all := settings(c.tree())
-	i := slices.IndexFunc(all, func(s setting) bool { return s.key == key })
-	if i < 0 {
+	text, known := c.Lookup(key)
+	if !known {
 		panic("config: no setting " + key)
 	}
-	return all[i].text()
+	return text
 }

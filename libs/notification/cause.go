@@ -134,7 +134,7 @@ func (c *causes) remember(key string) {
 
 // verify fails unless n is a message that Signrelay makes: its link is ours, and the log holds its cause.
 func (d delivery) verify(ctx context.Context, in stage.Event[*notifyv1.Notification]) error {
-	if link := in.Data.GetLink(); link != nil && !d.links.Ours(link.GetShort()) {
+	if link := in.Data.GetLink(); link != nil && !d.Links.Ours(link.GetShort()) {
 		return outcome.Refused(outcome.Ours, linkForeign, errors.New("the message's link is not one that the shortener in the settings makes"))
 	}
 	return d.causes.verify(ctx, in.Data, in.Attempt)

@@ -28,6 +28,8 @@ type Hand func(context.Context, *notifyv1.Notification) (Receipt, error)
 // Sender is what a sender does in its own way.
 type Sender struct {
 	Hand Hand
+	// Links are the links that a message may contain.
+	Links Links
 	// Vendor is the name of the other side in metrics and logs: "vonage", "smtp".
 	Vendor string
 	// Destination fails with NotAllowed where the settings do not allow a message to where it goes; nil where any will do.
@@ -45,9 +47,9 @@ type Sender struct {
 }
 
 // Deliver is a sender's Run where nothing but the log knows what was handed over.
-func Deliver(ctx context.Context, env service.Env, place flow.Stage, hand Hand) error {
+func Deliver(ctx context.Context, env service.Env, place flow.Stage, links Links, hand Hand) error {
 	channel, _ := event.ChannelOfSender(place.Name)
-	return Sender{Hand: hand, Vendor: channel.Name}.Deliver(ctx, env, place)
+	return Sender{Hand: hand, Links: links, Vendor: channel.Name}.Deliver(ctx, env, place)
 }
 
 // leaseFor is how long the claim of a sender that died stays its own where its message had not left, or where no word of it can
@@ -69,9 +71,6 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 	}
 	d := delivery{
 		Sender: s, stage: place.Name, channel: channel.Name, js: env.JS, log: event.Log{JS: env.JS, Stream: flow.Signing}, attempts: attempts{bucket}, said: env.Log,
-	}
-	if d.links, err = NewLinks(env.Config.Shortener); err != nil {
-		return err
 	}
 	d.causes = &causes{log: d.log}
 	d.limits = newLimits(env, channel, s.Destination)
@@ -102,7 +101,6 @@ type delivery struct {
 	js       jetstream.JetStream
 	log      event.Log // SIGNING
 	attempts attempts
-	links    Links
 	causes   *causes
 	limits   limits
 	gates    *gates

@@ -38,6 +38,7 @@ func TestAHeldMessageExpires(t *testing.T) {
 			calls := make(chan struct{}, 1000)
 			b.Start(func(ctx context.Context, env service.Env) error {
 				return notification.Sender{
+					Links:  links(),
 					Vendor: "vendor",
 					Now:    func() time.Time { return time.Now().Add(time.Duration(moved.Load())) },
 					Hand: func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {

@@ -36,7 +36,7 @@ func newBroken(t *testing.T, refuse func(id string) error, settings func() any) 
 	place := flow.StageNamed(flow.EmailSender)
 	place.Policy.FirstDelay, place.Policy.MaxDelay, place.Policy.MaxAttempts = time.Millisecond, time.Millisecond, 3
 	s.Start(func(ctx context.Context, env service.Env) error {
-		return notification.Sender{Vendor: "vendor", Settings: settings, Hand: func(_ context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
+		return notification.Sender{Links: links(), Vendor: "vendor", Settings: settings, Hand: func(_ context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.calls[n.GetId()]++

@@ -5,8 +5,6 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-
-	"github.com/signrelay/signrelay/libs/config"
 )
 
 // Links knows the short links that the settings make: our own, and those of the outside shortener.
@@ -15,15 +13,16 @@ type Links struct {
 	outside []string // of the outside shortener's: "https://acme.link/"
 }
 
-// NewLinks fails where the settings do not say what our own links begin with.
-func NewLinks(s config.Shortener) (Links, error) {
-	u, err := url.Parse(s.PublicURL)
+// NewLinks takes the address that our own links begin with, and the domain of the outside shortener, empty without one. It fails where the
+// address is not usable.
+func NewLinks(publicURL, outside string) (Links, error) {
+	u, err := url.Parse(publicURL)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return Links{}, errors.New("shortener.public_url: set the http or https address that signers' links begin with, such as https://sign.acme.example")
 	}
 	l := Links{base: strings.TrimRight(u.String(), "/") + "/l/"}
-	if domain := s.Domain(); domain != "" {
-		l.outside = []string{"https://" + domain + "/", "http://" + domain + "/"}
+	if outside != "" {
+		l.outside = []string{"https://" + outside + "/", "http://" + outside + "/"}
 	}
 	return l, nil
 }

@@ -6,17 +6,17 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/notification"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 func TestLinksAreThoseOfTheSettings(t *testing.T) {
 	t.Parallel()
-	settings := map[string]config.Shortener{
-		"own":       {Kind: "builtin", PublicURL: "https://sign.acme.example", Bitly: config.Bitly{Domain: "bit.ly"}},
+	settings := map[string]shortenersettings.Shortener{
+		"own":       {Kind: "builtin", PublicURL: "https://sign.acme.example", Bitly: shortenersettings.Bitly{Domain: "bit.ly"}},
 		"own, path": {Kind: "builtin", PublicURL: "http://acme.example:8083/sign/"},
-		"bitly":     {Kind: "bitly", PublicURL: "https://sign.acme.example", Bitly: config.Bitly{Domain: "Go.Acme.example"}},
-		"rebrandly": {Kind: "rebrandly", PublicURL: "https://sign.acme.example", Rebrandly: config.Rebrandly{Domain: "rebrand.ly"}},
+		"bitly":     {Kind: "bitly", PublicURL: "https://sign.acme.example", Bitly: shortenersettings.Bitly{Domain: "Go.Acme.example"}},
+		"rebrandly": {Kind: "rebrandly", PublicURL: "https://sign.acme.example", Rebrandly: shortenersettings.Rebrandly{Domain: "rebrand.ly"}},
 	}
 	for _, test := range []struct {
 		settings, link string
@@ -37,7 +37,7 @@ func TestLinksAreThoseOfTheSettings(t *testing.T) {
 		{"rebrandly", "https://rebrand.ly/a/b", false},
 		{"rebrandly", "https://rebrand.ly/", false},
 	} {
-		links, err := notification.NewLinks(settings[test.settings])
+		links, err := notification.NewLinks(settings[test.settings].PublicURL, settings[test.settings].Domain())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +46,7 @@ func TestLinksAreThoseOfTheSettings(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "sign.acme.example", "ftp://sign.acme.example", "https://a@sign.acme.example", "https://sign.acme.example?x=1"} {
-		if _, err := notification.NewLinks(config.Shortener{PublicURL: bad}); err == nil {
+		if _, err := notification.NewLinks(bad, ""); err == nil {
 			t.Errorf("%q begins links", bad)
 		}
 	}
@@ -56,7 +56,7 @@ func TestLinksAreThoseOfTheSettings(t *testing.T) {
 func TestNothingIsInALinkBesidesItsName(t *testing.T) {
 	t.Parallel()
 	const base = "https://sign.acme.example/l/"
-	links, err := notification.NewLinks(config.Shortener{PublicURL: "https://sign.acme.example"})
+	links, err := notification.NewLinks("https://sign.acme.example", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -95,7 +95,7 @@ func TestWhatMayHaveBeenTakenTwiceIsMarked(t *testing.T) {
 		v.scripts[strings.NewReplacer(" ", "-", ",", "").Replace(name)] = strings.Fields(script)
 	}
 	b.Start(func(ctx context.Context, env service.Env) error {
-		return notification.Sender{Hand: v.hand, Trace: v.trace, Vendor: "vendor"}.Deliver(ctx, env, place)
+		return notification.Sender{Links: links(), Hand: v.hand, Trace: v.trace, Vendor: "vendor"}.Deliver(ctx, env, place)
 	})
 	for id := range v.scripts {
 		n := example()
@@ -135,7 +135,7 @@ func TestAnOutageBuriesNothing(t *testing.T) {
 			var mu sync.Mutex
 			calls, over := 0, false
 			b.Start(func(ctx context.Context, env service.Env) error {
-				return notification.Deliver(ctx, env, place, func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
+				return notification.Deliver(ctx, env, place, links(), func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
 					mu.Lock()
 					defer mu.Unlock()
 					if calls++; calls > 25 {

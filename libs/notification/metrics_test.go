@@ -23,7 +23,7 @@ func TestWhatBecameOfMessagesIsCounted(t *testing.T) {
 	b := servicetest.New(t, defaults())
 	var handed atomic.Int32
 	b.Start(func(ctx context.Context, env service.Env) error {
-		return notification.Deliver(ctx, env, flow.StageNamed(flow.EmailSender), func(_ context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
+		return notification.Deliver(ctx, env, flow.StageNamed(flow.EmailSender), links(), func(_ context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
 			switch {
 			case handed.Add(1) == 1:
 				return notification.Receipt{}, outcome.Failure(outcome.Provider, "smtp-451", errors.New("later"))

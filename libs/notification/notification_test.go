@@ -19,11 +19,18 @@ func example() *notifyv1.Notification {
 	}
 }
 
-// defaults are the default settings, with what a sender needs besides.
+// defaults are the default settings.
 func defaults() config.Config {
-	c := config.Default()
-	c.Shortener.PublicURL = "https://sign.acme.example"
-	return c
+	return config.Default()
+}
+
+// links are those of our own at one address.
+func links() notification.Links {
+	l, err := notification.NewLinks("https://sign.acme.example", "")
+	if err != nil {
+		panic(err)
+	}
+	return l
 }
 
 func TestSubjects(t *testing.T) {

@@ -31,7 +31,7 @@ func newReplays(t *testing.T, refuses int32) *replays {
 	t.Helper()
 	r := &replays{Bench: servicetest.New(t, defaults()), t: t, refuses: refuses}
 	r.Start(func(ctx context.Context, env service.Env) error {
-		return notification.Deliver(ctx, env, flow.StageNamed(flow.EmailSender), func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
+		return notification.Deliver(ctx, env, flow.StageNamed(flow.EmailSender), links(), func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
 			if r.handed.Add(1) <= r.refuses {
 				return notification.Receipt{}, outcome.Refused(outcome.Recipient, "refused", errors.New("550"))
 			}
@@ -104,7 +104,7 @@ func TestNobodyReadsAMessageManyTimesBecauseItsSenderDies(t *testing.T) {
 	place.Policy.FirstDelay = 10 * time.Millisecond
 	var handed, early atomic.Int32
 	b.Start(func(ctx context.Context, env service.Env) error {
-		return notification.Deliver(ctx, env, place, func(ctx context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
+		return notification.Deliver(ctx, env, place, links(), func(ctx context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
 			if n.GetId() == "n2" {
 				if early.Add(1) <= 5 {
 					panic("before it was handed over")
@@ -138,7 +138,7 @@ func TestAReplayOfAnUnknownOutcomeIsHandedOver(t *testing.T) {
 	place.Policy.FirstDelay = 10 * time.Millisecond
 	r := &replays{Bench: b, t: t, refuses: 3}
 	r.Start(func(ctx context.Context, env service.Env) error {
-		return notification.Deliver(ctx, env, place, func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
+		return notification.Deliver(ctx, env, place, links(), func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
 			if r.handed.Add(1) <= r.refuses {
 				return notification.Receipt{}, outcome.Unknown(outcome.Failure(outcome.Provider, "no-answer", nil))
 			}

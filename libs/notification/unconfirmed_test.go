@@ -55,7 +55,7 @@ func TestWhatTheMemoryDidNotHearIsNotSentAgain(t *testing.T) {
 	place.Timeout = 500 * time.Millisecond // and so one try at confirming
 	var handed atomic.Int32
 	b.Start(func(ctx context.Context, env service.Env) error {
-		return notification.Deliver(ctx, env, place, func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
+		return notification.Deliver(ctx, env, place, links(), func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
 			handed.Add(1)
 			return notification.Receipt{Reference: "queued"}, nil
 		})

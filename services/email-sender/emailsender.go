@@ -11,6 +11,7 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/templates"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 // Service is the e-mail sender as a program of its own.
@@ -28,12 +29,18 @@ var Service = service.Service{
 // nothing may read the file without the password.
 func check(c config.Config) error {
 	unrendered := templates.Check(c)
-	_, unlinked := notification.NewLinks(c.Shortener)
+	_, unlinked := newLinks(c)
 	err := errors.Join(unrendered, unlinked)
 	if c.Email.SMTP.Username != "" && c.Email.SMTP.Password == "" {
 		err = errors.Join(err, errors.New("email.smtp.password: username is set: set the password too"))
 	}
 	return err
+}
+
+// newLinks returns the links that a message may contain.
+func newLinks(c config.Config) (notification.Links, error) {
+	s := shortenersettings.Section.Of(c)
+	return notification.NewLinks(s.PublicURL, s.Domain())
 }
 
 // Run works until ctx ends.
@@ -42,10 +49,14 @@ func Run(ctx context.Context, env service.Env) error {
 	if err != nil {
 		return err
 	}
+	links, err := newLinks(env.Config)
+	if err != nil {
+		return err
+	}
 	post := newPool(func() server { return newServer(env.Live.Now().Email.SMTP) })
 	defer post.close()
 	s := sender{texts: texts, from: env.Config.Email.From, post: post}
-	deliver := notification.Sender{Hand: s.hand, Vendor: "smtp", Settings: func() any { return env.Live.Now().Email.SMTP }}
+	deliver := notification.Sender{Hand: s.hand, Links: links, Vendor: "smtp", Settings: func() any { return env.Live.Now().Email.SMTP }}
 	return deliver.Deliver(ctx, env, flow.StageNamed(flow.EmailSender))
 }
 

@@ -27,6 +27,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 	emailsender "github.com/signrelay/signrelay/services/email-sender"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 // post is a real mail server. What it does to a letter is told by the recipient's name, the part before the @.
@@ -155,14 +156,15 @@ func hangs(c *smtp.Conn) error {
 }
 
 func settings(p *post) config.Config {
-	return config.Config{
+	cfg := config.Config{
 		Email: config.Email{
 			From: "Acme Documents <no-reply@acme.example>",
 			// As many connections as the stage has workers, so that no letter waits for another's dialogue.
 			SMTP: config.SMTP{Host: "127.0.0.1", Port: p.port, TLS: "none", Timeout: time.Second, EndTimeout: time.Second, Connections: 8},
 		},
-		Shortener: config.Shortener{PublicURL: "https://sign.acme.example"},
 	}
+	shortenersettings.Section.In(&cfg).PublicURL = "https://sign.acme.example"
+	return cfg
 }
 
 // invitation is one to <id>@reader.example.

@@ -13,6 +13,7 @@ import (
 	"github.com/signrelay/signrelay/libs/servicetest"
 	"github.com/signrelay/signrelay/libs/stage"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 const (
@@ -52,7 +53,9 @@ func TestLettersShareConnections(t *testing.T) {
 func TestTheEndOfTheServiceTakesLeave(t *testing.T) {
 	t.Parallel()
 	r := newRobot(t, nil)
-	b := servicetest.New(t, config.Config{Email: config.Email{From: "no-reply@acme.example", SMTP: r.pool(t, ample).server().settings}, Shortener: config.Shortener{PublicURL: "https://sign.acme.example"}})
+	cfg := config.Config{Email: config.Email{From: "no-reply@acme.example", SMTP: r.pool(t, ample).server().settings}}
+	shortenersettings.Section.In(&cfg).PublicURL = "https://sign.acme.example"
+	b := servicetest.New(t, cfg)
 	t.Cleanup(func() { // after the service has ended
 		r.mu.Lock()
 		defer r.mu.Unlock()

@@ -17,7 +17,7 @@ var All = []config.Declared{
 	config.Shared("sms"),
 	config.Shared("email"),
 	config.Shared("limits"),
-	config.Shared("shortener"),
+	shortenersettings.Section,
 	config.Shared("templates"),
 	config.Shared("nats"),
 	config.Shared("redis"),

@@ -10,6 +10,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 // bitly is Bitly's API v4 (dev.bitly.com). It gives the same link for the same address and group.
@@ -24,9 +25,9 @@ var bitlyRate = limit.Rate{Count: 90, Per: time.Minute, Burst: 10}
 
 const bitlyAtOnce = 5
 
-func newBitly(now func() config.Bitly, limits limit.Limiter) *bitly {
-	s := now()
-	credentials := func() http.Header { return http.Header{"Authorization": {"Bearer " + now().Token}} }
+func newBitly(settings *config.Current[shortenersettings.Shortener], limits limit.Limiter) *bitly {
+	s := settings.Now().Bitly
+	credentials := func() http.Header { return http.Header{"Authorization": {"Bearer " + settings.Now().Bitly.Token}} }
 	return &bitly{
 		caller: newCaller(s.BaseURL, credentials, bitlyRate, bitlyAtOnce, limits, flow.RateShortener+"/bitly"),
 		domain: s.Domain, group: s.Group,

@@ -19,6 +19,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/telemetry"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 // door serves the short links to signers.
@@ -37,8 +38,8 @@ type door struct {
 
 func newDoor(env service.Env, links book, sources func() providers.Sources) (*door, error) {
 	d := &door{
-		links: links, sources: sources, visitors: newVisitors(env.Config.Shortener, env.Limits),
-		patience: askWithin, js: env.JS, log: env.Log, https: byHTTPSOnly(env.Config.Shortener.PublicURL),
+		links: links, sources: sources, visitors: newVisitors(shortenersettings.Section.Of(env.Config), env.Limits),
+		patience: askWithin, js: env.JS, log: env.Log, https: byHTTPSOnly(shortenersettings.Section.Of(env.Config).PublicURL),
 	}
 	if err := telemetry.Register(env.Metrics, &d.asked, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "signrelay_shortener_opened_total",

@@ -13,7 +13,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
@@ -24,6 +23,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 	"github.com/signrelay/signrelay/services/shortener"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 // fakeAPI is a provider's API that opens links as a test says.
@@ -359,7 +359,7 @@ func TestOpeningNamesItsChannel(t *testing.T) {
 // What phones and mail programs take for a part of the address, though it belongs to the sentence, does no harm.
 func TestWhatStandsBehindACode(t *testing.T) {
 	t.Parallel()
-	b := bench(t, nil, func(s *config.Shortener) { s.PerMinute = 1000 })
+	b := bench(t, nil, func(s *shortenersettings.Shortener) { s.PerMinute = 1000 })
 	url := door(t, b, target)
 	for _, code := range []string{url, url[:len(url)-1]} {
 		for _, behind := range []string{
@@ -566,7 +566,7 @@ func TestUnknownLinks(t *testing.T) {
 // A link that lives for a nanosecond has expired when it is opened; the next message gets a new one.
 func TestExpiredLinkSaysSoAndIsMadeAnew(t *testing.T) {
 	t.Parallel()
-	b := bench(t, nil, func(s *config.Shortener) { s.ExpireAfter = 1 })
+	b := bench(t, nil, func(s *shortenersettings.Shortener) { s.ExpireAfter = 1 })
 	checkPage(t, ask(t, http.MethodGet, door(t, b, target)), http.StatusGone, "expired")
 	publish(t, b, leading("n2", "s1", target, 1))
 	if links := shortened(t, b, 2); links["n1"] == links["n2"] {
@@ -578,7 +578,7 @@ func TestExpiredLinkSaysSoAndIsMadeAnew(t *testing.T) {
 // Who guesses codes is refused, and holds up no signer at the same address; nor does one who opens a link of his own again and again.
 func TestOneAddressLocksNoSignerOut(t *testing.T) {
 	t.Parallel()
-	b := bench(t, nil, func(s *config.Shortener) { s.PerMinute = 3 })
+	b := bench(t, nil, func(s *shortenersettings.Shortener) { s.PerMinute = 3 })
 	own := door(t, b, target)
 	publish(t, b, leading("n2", "s2", target, 1))
 	another := local(b, shortened(t, b, 2)["n2"])
@@ -618,7 +618,7 @@ func TestAProxyThatIsNotNamed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := bench(t, nil, func(s *config.Shortener) { s.TrustedProxies = c.trusted })
+			b := bench(t, nil, func(s *shortenersettings.Shortener) { s.TrustedProxies = c.trusted })
 			url := door(t, b, target)
 			for range 2 {
 				if got := ask(t, http.MethodGet, url, c.headers...); got.header.Get(shortener.ProxyHeader) != "" {
@@ -636,7 +636,7 @@ func TestAProxyThatIsNotNamed(t *testing.T) {
 
 func TestOneClientOpensALinkSoOftenAMinute(t *testing.T) {
 	t.Parallel()
-	b := bench(t, nil, func(s *config.Shortener) { s.PerMinute = 3 })
+	b := bench(t, nil, func(s *shortenersettings.Shortener) { s.PerMinute = 3 })
 	url := door(t, b, target)
 	for range 3 {
 		checkRedirect(t, ask(t, http.MethodGet, url), http.StatusFound, target)

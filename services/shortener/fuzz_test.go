@@ -14,6 +14,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/outcome"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 // A code that is read is 14 letters and digits with which the text begins, and is read the same again; what follows it has neither
@@ -90,10 +91,10 @@ func FuzzOutside(f *testing.F) {
 		})
 		var o outside
 		if asBitly {
-			b := newBitly(func() config.Bitly { return config.Bitly{BaseURL: "https://api.example", Token: secret} }, unlimited{})
+			b := newBitly(config.Fixed(shortenersettings.Shortener{Bitly: shortenersettings.Bitly{BaseURL: "https://api.example", Token: secret}}), unlimited{})
 			b.client.Transport, o = transport, b
 		} else {
-			r := newRebrandly(func() config.Rebrandly { return config.Rebrandly{BaseURL: "https://api.example", APIKey: secret} }, unlimited{})
+			r := newRebrandly(config.Fixed(shortenersettings.Shortener{Rebrandly: shortenersettings.Rebrandly{BaseURL: "https://api.example", APIKey: secret}}), unlimited{})
 			r.client.Transport, o = transport, r
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -16,6 +16,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/outcome"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 // outside is somebody else's shortener.
@@ -28,12 +29,12 @@ type outside interface {
 
 // newOutside is the shortener of the settings, and nil where our own links are the short ones. Of the settings its
 // credentials alone may be others later.
-func newOutside(now func() config.Shortener, limits limit.Limiter) outside {
-	switch now().Kind {
+func newOutside(settings *config.Current[shortenersettings.Shortener], limits limit.Limiter) outside {
+	switch settings.Now().Kind {
 	case "bitly":
-		return newBitly(func() config.Bitly { return now().Bitly }, limits)
+		return newBitly(settings, limits)
 	case "rebrandly":
-		return newRebrandly(func() config.Rebrandly { return now().Rebrandly }, limits)
+		return newRebrandly(settings, limits)
 	default:
 		return nil
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/outcome"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 const ours = "https://sign.acme.example/l/abcdefghijklmn"
@@ -103,12 +104,12 @@ func (v vendor) open(t *testing.T, h http.Handler, limits limit.Limiter) outside
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	settings := config.Shortener{
+	settings := shortenersettings.Shortener{
 		Kind:      v.kind,
-		Bitly:     config.Bitly{Token: "token", Domain: "go.acme.example", Group: "Bgroup", BaseURL: server.URL + "/base"},
-		Rebrandly: config.Rebrandly{APIKey: "token", Workspace: "space", Domain: "go.acme.example", BaseURL: server.URL + "/base"},
+		Bitly:     shortenersettings.Bitly{Token: "token", Domain: "go.acme.example", Group: "Bgroup", BaseURL: server.URL + "/base"},
+		Rebrandly: shortenersettings.Rebrandly{APIKey: "token", Workspace: "space", Domain: "go.acme.example", BaseURL: server.URL + "/base"},
 	}
-	return newOutside(func() config.Shortener { return settings }, limits)
+	return newOutside(config.Fixed(settings), limits)
 }
 
 // each runs a test for every vendor.
@@ -363,8 +364,8 @@ func TestBitlyOpensFiveConnections(t *testing.T) {
 	}
 	server.Start()
 	defer server.Close()
-	settings := config.Bitly{Token: "token", Domain: "go.acme.example", Group: "Bgroup", BaseURL: server.URL + "/base"}
-	o := newBitly(func() config.Bitly { return settings }, limit.NewLocal())
+	settings := shortenersettings.Bitly{Token: "token", Domain: "go.acme.example", Group: "Bgroup", BaseURL: server.URL + "/base"}
+	o := newBitly(config.Fixed(shortenersettings.Shortener{Bitly: settings}), limit.NewLocal())
 
 	asking := make(chan struct{}, 10)
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GetConn: func(string) { asking <- struct{}{} }})

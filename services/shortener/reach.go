@@ -6,16 +6,17 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/limit"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 // Reach asks the outside shortener of the settings who we are to it, which makes no link and changes nothing. Its error
 // says why it could not be used; where our own links are the short ones there is nobody to ask.
-func Reach(ctx context.Context, s config.Shortener, limits limit.Limiter) error {
+func Reach(ctx context.Context, s shortenersettings.Shortener, limits limit.Limiter) error {
 	switch s.Kind {
 	case "bitly":
-		return newBitly(func() config.Bitly { return s.Bitly }, limits).known(ctx)
+		return newBitly(config.Fixed(s), limits).known(ctx)
 	case "rebrandly":
-		return newRebrandly(func() config.Rebrandly { return s.Rebrandly }, limits).known(ctx)
+		return newRebrandly(config.Fixed(s), limits).known(ctx)
 	default:
 		return nil
 	}

@@ -5,9 +5,9 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/outcome"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 func TestOutsideIsAskedWhoWeAre(t *testing.T) {
@@ -23,10 +23,10 @@ func TestOutsideIsAskedWhoWeAre(t *testing.T) {
 		}))
 		t.Cleanup(server.Close)
 		ask := func() error {
-			return Reach(t.Context(), config.Shortener{
+			return Reach(t.Context(), shortenersettings.Shortener{
 				Kind:      v.kind,
-				Bitly:     config.Bitly{Token: "token", BaseURL: server.URL + "/base"},
-				Rebrandly: config.Rebrandly{APIKey: "token", BaseURL: server.URL + "/base"},
+				Bitly:     shortenersettings.Bitly{Token: "token", BaseURL: server.URL + "/base"},
+				Rebrandly: shortenersettings.Rebrandly{APIKey: "token", BaseURL: server.URL + "/base"},
 			}, limit.NewLocal())
 		}
 		if err := ask(); err != nil {
@@ -43,7 +43,7 @@ func TestReach(t *testing.T) {
 	t.Parallel()
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
-	s := config.Shortener{Kind: "bitly", Bitly: config.Bitly{BaseURL: gone.URL}}
+	s := shortenersettings.Shortener{Kind: "bitly", Bitly: shortenersettings.Bitly{BaseURL: gone.URL}}
 	checkOutside(t, Reach(t.Context(), s, limit.NewLocal()), "no-answer", outcome.Failed, 0)
 	s.Kind = "builtin"
 	if err := Reach(t.Context(), s, limit.NewLocal()); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/outcome"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 // rebrandly is Rebrandly's API v1 (developers.rebrandly.com). It would make a new link for each call, so the link's name
@@ -30,10 +31,10 @@ var rebrandlyRate = limit.Rate{Count: 9, Per: time.Second, Burst: 1}
 // rebrandlyAtOnce is as many as the stage has workers.
 const rebrandlyAtOnce = 16
 
-func newRebrandly(now func() config.Rebrandly, limits limit.Limiter) *rebrandly {
-	s := now()
+func newRebrandly(settings *config.Current[shortenersettings.Shortener], limits limit.Limiter) *rebrandly {
+	s := settings.Now().Rebrandly
 	credentials := func() http.Header {
-		header := http.Header{"Apikey": {now().APIKey}}
+		header := http.Header{"Apikey": {settings.Now().Rebrandly.APIKey}}
 		if s.Workspace != "" {
 			header.Set("Workspace", s.Workspace)
 		}

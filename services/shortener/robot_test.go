@@ -4,13 +4,13 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/signrelay/signrelay/libs/config"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 func TestWhoAVisitorIs(t *testing.T) {
 	t.Parallel()
-	behind := newVisitors(config.Shortener{TrustedProxies: []string{"10.0.0.0/8", "fd00::/8"}}, nil)
-	alone := newVisitors(config.Shortener{}, nil)
+	behind := newVisitors(shortenersettings.Shortener{TrustedProxies: []string{"10.0.0.0/8", "fd00::/8"}}, nil)
+	alone := newVisitors(shortenersettings.Shortener{}, nil)
 	type visit struct{ remote, forwarded string }
 	for _, c := range []struct {
 		v    visitors

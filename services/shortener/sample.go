@@ -3,16 +3,16 @@ package shortener
 import (
 	"strings"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/notification"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 // bitlyCode is how many characters Bitly's own codes have.
 const bitlyCode = 7
 
 // Sample is a short link that is as long as those that the settings make.
-func Sample(s config.Shortener) string {
+func Sample(s shortenersettings.Shortener) string {
 	switch s.Kind {
 	case "bitly":
 		return "https://" + s.Bitly.Domain + "/" + strings.Repeat("x", bitlyCode)
@@ -20,7 +20,7 @@ func Sample(s config.Shortener) string {
 		return "https://" + s.Rebrandly.Domain + "/" + strings.Repeat("x", codeLength)
 	}
 	base := "https://sign.example.com/l/"
-	if ours, err := notification.NewLinks(s); err == nil {
+	if ours, err := notification.NewLinks(s.PublicURL, s.Domain()); err == nil {
 		base = ours.Base()
 	}
 	return base + strings.Repeat("x", codeLength) + suffixOf(event.SMS)

@@ -29,7 +29,7 @@ var Service = service.Service{
 	Run:               Run,
 	Check:             check,
 	Listeners:         []service.Listener{{Name: "http", Key: "links.addr", Port: 8083, Path: "/l"}},
-	Sections:          []config.Declared{shortenersettings.Links},
+	Sections:          []config.Declared{shortenersettings.Section, shortenersettings.Links},
 	Calls:             []service.Party{service.NATS, service.Redis, service.Web},
 	Reads:             []string{"sources", "api", "shortener", "drain_delay", "nats", "redis", "master_key", "log"},
 	WorksWithoutRedis: true, // links open, and each process limits its own rate
@@ -37,8 +37,9 @@ var Service = service.Service{
 
 // check says what Run refuses, and that an outside shortener lacks its key: the senders read what its links begin with, and have none.
 func check(c config.Config) error {
-	_, err := notification.NewLinks(c.Shortener)
-	switch s := c.Shortener; {
+	s := shortenersettings.Section.Of(c)
+	_, err := notification.NewLinks(s.PublicURL, s.Domain())
+	switch {
 	case s.Kind == "bitly" && s.Bitly.Token == "":
 		err = errors.Join(err, errors.New("shortener.bitly.token: shortener.kind is bitly: set its access token"))
 	case s.Kind == "rebrandly" && s.Rebrandly.APIKey == "":
@@ -61,8 +62,8 @@ func Run(ctx context.Context, env service.Env) error {
 }
 
 func run(ctx context.Context, env service.Env, sources func() providers.Sources) error {
-	settings := env.Config.Shortener
-	ours, err := notification.NewLinks(settings)
+	settings := shortenersettings.Section.Of(env.Config)
+	ours, err := notification.NewLinks(settings.PublicURL, settings.Domain())
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/signrelay/signrelay/libs/servicetest"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	"github.com/signrelay/signrelay/services/shortener"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 const (
@@ -29,12 +30,13 @@ const (
 )
 
 // bench is a shortener at work: its settings may be changed first, and its sources are those given.
-func bench(t *testing.T, sources providers.Sources, change ...func(*config.Shortener)) *servicetest.Bench {
+func bench(t *testing.T, sources providers.Sources, change ...func(*shortenersettings.Shortener)) *servicetest.Bench {
 	t.Helper()
 	settings := config.Default()
-	settings.Shortener.PublicURL = public + "/"
+	own := shortenersettings.Section.In(&settings)
+	own.PublicURL = public + "/"
 	for _, c := range change {
-		c(&settings.Shortener)
+		c(own)
 	}
 	b := servicetest.New(t, settings)
 	t.Cleanup(func() { b.NeverLogged("secret", "3175551234", "/l/") }) // in every test, when the service has ended
@@ -236,7 +238,9 @@ func TestRunWantsAPublicURL(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"builtin", "bitly", "rebrandly"} {
 		for _, url := range []string{"", "sign.acme.example", "ftp://sign.acme.example", "https://sign.acme.example?x=1"} {
-			b := servicetest.New(t, config.Config{Shortener: config.Shortener{Kind: kind, PublicURL: url}})
+			var cfg config.Config
+			*shortenersettings.Section.In(&cfg) = shortenersettings.Shortener{Kind: kind, PublicURL: url}
+			b := servicetest.New(t, cfg)
 			if err := shortener.Run(t.Context(), b.Env); err == nil {
 				t.Errorf("%s: Run took %q", kind, url)
 			}

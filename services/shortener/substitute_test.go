@@ -10,12 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/servicetest"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 // viaBitly is a bench whose links go through an account at Bitly that answers as it is told: with how many calls came before
@@ -27,8 +27,8 @@ func viaBitly(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, 
 		answer(w, r, calls.Add(1)-1)
 	}))
 	t.Cleanup(server.Close)
-	return bench(t, nil, func(s *config.Shortener) {
-		s.Kind, s.Bitly = "bitly", config.Bitly{Token: "token", Domain: "bit.ly", Group: "B1", BaseURL: server.URL}
+	return bench(t, nil, func(s *shortenersettings.Shortener) {
+		s.Kind, s.Bitly = "bitly", shortenersettings.Bitly{Token: "token", Domain: "bit.ly", Group: "B1", BaseURL: server.URL}
 	}), calls
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/notification"
@@ -17,6 +16,7 @@ import (
 	"github.com/signrelay/signrelay/libs/stage"
 	"github.com/signrelay/signrelay/libs/telemetry"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 // thirdParty asks the outside shortener, and says when our own link has to do.
@@ -31,15 +31,15 @@ type thirdParty struct {
 
 // newThirdParty is nil where the settings want our own links.
 func newThirdParty(env service.Env, ours notification.Links) (*thirdParty, error) {
-	o := newOutside(func() config.Shortener { return env.Live.Now().Shortener }, env.Limits)
+	o := newOutside(shortenersettings.Section.Follow(env.Live), env.Limits)
 	if o == nil {
 		return nil, nil //nolint:nilnil // our own links need nobody
 	}
-	circuit, err := env.Circuit(env.Config.Shortener.Kind, circuitPauses)
+	circuit, err := env.Circuit(shortenersettings.Section.Of(env.Config).Kind, circuitPauses)
 	if err != nil {
 		return nil, err
 	}
-	t := &thirdParty{name: env.Config.Shortener.Kind, outside: o, ours: ours, circuit: circuit, log: env.Log}
+	t := &thirdParty{name: shortenersettings.Section.Of(env.Config).Kind, outside: o, ours: ours, circuit: circuit, log: env.Log}
 	return t, telemetry.Register(env.Metrics, &t.substituted, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "signrelay_shortener_substituted_total",
 		Help: "Messages that got our own link because the outside shortener gave none, by why.",

@@ -98,9 +98,7 @@ func TestOutageIsWaitedForOnce(t *testing.T) {
 	bench := servicetest.New(t, config.Default())
 	links := newBook(t, bench.Env.JS, time.Hour)
 	f := &failing{with: unavailable}
-	ours, err := notification.NewLinks(config.Shortener{
-		Kind: "bitly", PublicURL: "https://sign.acme.example", Bitly: config.Bitly{Domain: "bit.ly"},
-	})
+	ours, err := notification.NewLinks("https://sign.acme.example", "bit.ly")
 	if err != nil {
 		t.Fatal(err)
 	}

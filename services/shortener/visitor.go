@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/limit"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 // visitors limits what one client address does: how many codes it tries that no link has, and how often it opens each link. The two are
@@ -24,7 +24,7 @@ type visitors struct {
 	proxies []netip.Prefix // believed when they say for whom they ask
 }
 
-func newVisitors(settings config.Shortener, limits limit.Limiter) visitors {
+func newVisitors(settings shortenersettings.Shortener, limits limit.Limiter) visitors {
 	v := visitors{limits: limits, rate: limit.Rate{Count: settings.PerMinute, Per: time.Minute, Burst: settings.PerMinute}}
 	for _, network := range settings.TrustedProxies {
 		if p, err := netip.ParsePrefix(network); err == nil { // config.Check refuses any other

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/signrelay/signrelay/libs/config"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 // What proxies write for a client, and what is no address.
@@ -49,7 +49,7 @@ func TestReadHop(t *testing.T) {
 func TestClientBehindProxies(t *testing.T) {
 	t.Parallel()
 	const proxy = "10.0.0.1:1"
-	v := newVisitors(config.Shortener{TrustedProxies: []string{"10.0.0.0/8", "fd00::/8", "::ffff:172.16.0.0/108"}}, nil)
+	v := newVisitors(shortenersettings.Shortener{TrustedProxies: []string{"10.0.0.0/8", "fd00::/8", "::ffff:172.16.0.0/108"}}, nil)
 	for _, c := range []struct {
 		remote string
 		named  []string // one header each
@@ -87,7 +87,7 @@ func FuzzForwardedFor(f *testing.F) {
 	for _, text := range []string{"", "192.0.2.1", `"[2001:db8::1]:443"`, "unknown, _x", `"`, "[", ",,", "10.0.0.9", `for="_x";by=unknown`, "::ffff:10.0.0.1"} {
 		f.Add(text, text)
 	}
-	v := newVisitors(config.Shortener{TrustedProxies: []string{"10.0.0.0/8", "fd00::/8"}}, nil)
+	v := newVisitors(shortenersettings.Shortener{TrustedProxies: []string{"10.0.0.0/8", "fd00::/8"}}, nil)
 	f.Fuzz(func(t *testing.T, first, second string) {
 		ask := func(remote string, named ...string) netip.Addr {
 			return v.client(&http.Request{RemoteAddr: remote, Header: http.Header{"X-Forwarded-For": named, "Forwarded": {first}}})

@@ -20,6 +20,7 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/templates"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
@@ -39,9 +40,15 @@ var Service = service.Service{
 // check says what Run refuses, and which source has a locale without texts.
 func check(c config.Config) error {
 	unrendered := templates.Check(c)
-	_, unlinked := notification.NewLinks(c.Shortener)
+	_, unlinked := newLinks(c)
 	_, nowhere := newDestinations(c)
 	return errors.Join(unrendered, unlinked, nowhere)
+}
+
+// newLinks returns the links that a message may contain.
+func newLinks(c config.Config) (notification.Links, error) {
+	s := shortenersettings.Section.Of(c)
+	return notification.NewLinks(s.PublicURL, s.Domain())
 }
 
 // Run works until ctx ends. It fails at once when an operator's template is wrong, or when the bucket of texts is not
@@ -49,6 +56,10 @@ func check(c config.Config) error {
 func Run(ctx context.Context, env service.Env) error {
 	place, settings := flow.StageNamed(flow.SMSSender), env.Config.SMS.Vonage
 	words, err := templates.Open(env.Config.Templates.Dir)
+	if err != nil {
+		return err
+	}
+	links, err := newLinks(env.Config)
 	if err != nil {
 		return err
 	}
@@ -71,7 +82,7 @@ func Run(ctx context.Context, env service.Env) error {
 
 	now := func() config.Vonage { return env.Live.Now().SMS.Vonage }
 	s := sender{words: words, vonage: newVonage(now, env.Limits, place.Workers), log: env.Log, metrics: metrics}
-	deliver := notification.Sender{Vendor: "vonage", Destination: to.allow, Settings: func() any { return now() }}
+	deliver := notification.Sender{Vendor: "vonage", Links: links, Destination: to.allow, Settings: func() any { return now() }}
 	if settings.SignatureSecret != "" { // else receipts are refused, and nothing need wait for them
 		s.texts = &awaited
 		deliver.Trace, deliver.WordWithin = awaited.trace, settings.ReceiptWithin

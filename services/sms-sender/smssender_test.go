@@ -24,19 +24,21 @@ import (
 	"github.com/signrelay/signrelay/libs/servicetest"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 	smssender "github.com/signrelay/signrelay/services/sms-sender"
 )
 
 const secret = "the-api-secret"
 
 func settings(baseURL string) config.Config {
-	return config.Config{
+	cfg := config.Config{
 		SMS: config.SMS{Vonage: config.Vonage{
 			APIKey: "abcd1234", APISecret: secret, From: "Acme", BaseURL: baseURL, Timeout: 500 * time.Millisecond, PerSecond: 1000,
 		}},
-		Shortener: config.Shortener{PublicURL: "https://sign.acme.example"},
-		Limits:    config.Limits{Countries: []string{"US"}},
+		Limits: config.Limits{Countries: []string{"US"}},
 	}
+	shortenersettings.Section.In(&cfg).PublicURL = "https://sign.acme.example"
+	return cfg
 }
 
 func invitation(id string) *notifyv1.Notification {
@@ -257,7 +259,7 @@ func TestWhatCannotBeSentIsGivenUpWithItsReason(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	cfg := settings(v.URL)
-	cfg.Shortener.PublicURL += "/" + strings.Repeat("l", 1500)
+	shortenersettings.Section.In(&cfg).PublicURL += "/" + strings.Repeat("l", 1500)
 	b := servicetest.New(t, cfg)
 	v.answers["n1"] = []http.HandlerFunc{statuses("7")}
 	b.Start(smssender.Run)
@@ -271,7 +273,7 @@ func TestWhatCannotBeSentIsGivenUpWithItsReason(t *testing.T) {
 	linkless.Link = nil
 	publish(t, b, linkless)
 	endless := invitation("n4")
-	endless.Link.Short = cfg.Shortener.PublicURL + "/l/abc"
+	endless.Link.Short = shortenersettings.Section.Of(cfg).PublicURL + "/l/abc"
 	publish(t, b, endless)
 
 	reasons := map[string]string{}

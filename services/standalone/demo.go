@@ -18,6 +18,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 // DemoSource is the name of the source of each provider that stands where the settings name none.
@@ -71,8 +72,8 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 	sandbox.IngestURL = "http://127.0.0.1:" + strconv.Itoa(port)
 	cfg.SMS.Vonage.ReceiptsURL = sandbox.IngestURL
 	cfg.SMS.Vonage.SignatureSecret, cfg.SMS.Vonage.SignatureMethod = "demo-signature", "sha256"
-	if cfg.Shortener.PublicURL == "" {
-		cfg.Shortener.PublicURL = "http://localhost:" + strconv.Itoa(port)
+	if shortener := shortenersettings.Section.In(&cfg); shortener.PublicURL == "" {
+		shortener.PublicURL = "http://localhost:" + strconv.Itoa(port)
 	}
 	return cfg, nil
 }

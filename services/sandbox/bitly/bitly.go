@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/services/sandbox/party"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 const name = "bitly"
@@ -19,12 +19,12 @@ var Party = party.Party{Name: name, Title: "Bitly", Targets: []party.Target{part
 
 type bitly struct {
 	party.Env
-	account config.Bitly
+	account shortenersettings.Bitly
 	links   *party.Links
 }
 
 func open(env party.Env) (party.StandIn, error) {
-	b := bitly{env, env.Config.Shortener.Bitly, party.NewLinks()}
+	b := bitly{env, shortenersettings.Section.Of(env.Config).Bitly, party.NewLinks()}
 	return party.StandIn{Routes: b.routes}, nil
 }
 

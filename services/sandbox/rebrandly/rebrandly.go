@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/services/sandbox/party"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 const name = "rebrandly"
@@ -20,12 +20,12 @@ var Party = party.Party{Name: name, Title: "Rebrandly", Targets: []party.Target{
 
 type rebrandly struct {
 	party.Env
-	account config.Rebrandly
+	account shortenersettings.Rebrandly
 	links   *party.Links
 }
 
 func open(env party.Env) (party.StandIn, error) {
-	s := rebrandly{env, env.Config.Shortener.Rebrandly, party.NewLinks()}
+	s := rebrandly{env, shortenersettings.Section.Of(env.Config).Rebrandly, party.NewLinks()}
 	return party.StandIn{Routes: s.routes}, nil
 }
 

@@ -31,6 +31,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/services/sandbox"
 	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 // World is a running sandbox and how tests speak to it.
@@ -92,10 +93,10 @@ func Settings(ingestURL string) config.Config {
 		SMS: config.SMS{Vonage: config.Vonage{
 			APIKey: "abcd1234", APISecret: "s3cret", SignatureSecret: "signing\nthe next", SignatureMethod: "sha256",
 		}},
-		Shortener: config.Shortener{
-			Bitly:     config.Bitly{Token: "bitly-token", Domain: "acme.link", Group: "G1"},
-			Rebrandly: config.Rebrandly{APIKey: "rb-key", Workspace: "W1", Domain: "go.acme.example"},
-		},
+	}
+	*shortenersettings.Section.In(&cfg) = shortenersettings.Shortener{
+		Bitly:     shortenersettings.Bitly{Token: "bitly-token", Domain: "acme.link", Group: "G1"},
+		Rebrandly: shortenersettings.Rebrandly{APIKey: "rb-key", Workspace: "W1", Domain: "go.acme.example"},
 	}
 	*sandboxsettings.Section.In(&cfg) = sandboxsettings.Sandbox{Addr: "127.0.0.1:0", SMTPAddr: "127.0.0.1:0", IngestURL: ingestURL, Key: EsignKey().Pem}
 	return cfg

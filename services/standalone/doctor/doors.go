@@ -11,6 +11,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/services/shortener"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 // links asks for a short link that nobody made, at the address that signers' links begin with: the shortener says 404,
@@ -20,7 +21,7 @@ func (e *examination) links(ctx context.Context) []Finding {
 		check = "public_url"
 		mend  = "let the proxy before shortener.public_url pass /l/ on to the shortener (links.addr; in standalone ingest.addr)"
 	)
-	base := e.cfg.Shortener.PublicURL
+	base := shortenersettings.Section.Of(e.cfg).PublicURL
 	if base == "" {
 		return []Finding{{check, Fail, "shortener.public_url is empty: the shortener does not start", "set the address that signers' links begin with"}}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/realtest"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 	"github.com/signrelay/signrelay/services/standalone/doctor"
 )
 
@@ -347,7 +348,7 @@ func TestDoorsAndOtherParties(t *testing.T) {
 	t.Cleanup(s.Close)
 	cfg := config.Default()
 	cfg.Sources = []config.Source{{Name: "acme", Provider: "clickwrap", Webhook: config.Webhook{Secrets: []string{"s3cret"}}}}
-	cfg.Shortener.PublicURL, cfg.SMS.Vonage.ReceiptsURL = s.URL, s.URL
+	shortenersettings.Section.In(&cfg).PublicURL, cfg.SMS.Vonage.ReceiptsURL = s.URL, s.URL
 	cfg.SMS.Vonage.APIKey, cfg.SMS.Vonage.BaseURL = "12345678", s.URL
 	kafkasettings.Section.In(&cfg).Brokers = []string{strings.TrimPrefix(s.URL, "http://"), "127.0.0.1:1"}
 	o := doctor.Options{IngestURL: s.URL}
@@ -385,7 +386,7 @@ func TestDoorsAndOtherParties(t *testing.T) {
 		found.want(t, check, doctor.Fail)
 	}
 	cfg.Sources[0].Notify.Channels = []string{"email"}
-	cfg.Shortener.PublicURL = ""
+	shortenersettings.Section.In(&cfg).PublicURL = ""
 	found = examine(t, cfg, doctor.Options{})
 	found.want(t, "vonage", doctor.OK, "not needed")
 	found.want(t, "public_url", doctor.Fail)

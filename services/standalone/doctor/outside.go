@@ -19,6 +19,7 @@ import (
 	emailsender "github.com/signrelay/signrelay/services/email-sender"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 	"github.com/signrelay/signrelay/services/shortener"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 // nobodys is the id of no document: asking for it changes nothing, and a provider that says so has let us in.
@@ -169,12 +170,12 @@ func loopback(host string) bool {
 
 // shortener asks the outside shortener who we are.
 func (e *examination) shortener(ctx context.Context) []Finding {
-	check := "shortener " + e.cfg.Shortener.Kind
-	switch err := shortener.Reach(ctx, e.cfg.Shortener, e.limits); {
-	case e.cfg.Shortener.Kind == "builtin":
+	check := "shortener " + shortenersettings.Section.Of(e.cfg).Kind
+	switch err := shortener.Reach(ctx, shortenersettings.Section.Of(e.cfg), e.limits); {
+	case shortenersettings.Section.Of(e.cfg).Kind == "builtin":
 		return []Finding{fine(check, "our own links")}
 	case err != nil:
-		return []Finding{{check, Fail, told(err) + ": our own links are used", "look at the settings under shortener." + e.cfg.Shortener.Kind}}
+		return []Finding{{check, Fail, told(err) + ": our own links are used", "look at the settings under shortener." + shortenersettings.Section.Of(e.cfg).Kind}}
 	default:
 		return []Finding{fine(check, "reached, and lets us in")}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/templates"
 	"github.com/signrelay/signrelay/services/shortener"
+	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 // printCosts says in how many parts the text messages travel: a line for each language and sender that the sources with texts
@@ -19,7 +20,7 @@ func printCosts(w io.Writer, cfg config.Config) error {
 	if err != nil {
 		return err
 	}
-	link := shortener.Sample(cfg.Shortener)
+	link := shortener.Sample(shortenersettings.Section.Of(cfg))
 	printed := map[[2]string]bool{}
 	for _, s := range cfg.Sources {
 		locale := cmp.Or(s.Locale, "en")
