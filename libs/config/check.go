@@ -3,14 +3,12 @@ package config
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/mail"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/mailbox"
@@ -33,7 +31,6 @@ func Check(cfg Config, providers []string, perSource func(Source) error) error {
 var sharedSettings = []*shared{
 	{"sources", func(c *Checker, all Config) { c.sources(all.Sources) }},
 	{"sms", func(c *Checker, all Config) { c.sms(all.SMS.Vonage) }},
-	{"email", func(c *Checker, all Config) { c.email(all.Email) }},
 	{"limits", func(c *Checker, all Config) { c.limits(all.Limits) }},
 	{"templates", nil},
 	{"nats", func(c *Checker, all Config) { c.nats(all.NATS) }},
@@ -192,42 +189,6 @@ func (c *Checker) most(key string, value, most int) {
 	if value < 0 || value > most {
 		c.Mistake(key, "want how many messages, at most %d, or 0 for no limit, not %d", most, value)
 	}
-}
-
-func (c *Checker) email(e Email) {
-	switch {
-	case e.SMTP.Host != "" && e.From == "":
-		c.Mistake("email.from", `smtp.host is set: set the sender too, as "Acme <no-reply@acme.example>"`)
-	case e.From != "":
-		from, err := mail.ParseAddress(e.From)
-		switch {
-		case err != nil:
-			c.Mistake("email.from", `want an address such as "Acme <no-reply@acme.example>"`)
-		case strings.ContainsFunc(from.Address, func(r rune) bool { return r > unicode.MaxASCII }):
-			c.Mistake("email.from", "want an address in ASCII, which every mail server takes; a domain in its xn-- form")
-		case !mailbox.PublicAddress(from.Address):
-			c.Mistake("email.from", "want an address at a domain of the internet: others refuse mail from localhost, an IP address or a host without a dot")
-		}
-	}
-	if strings.ContainsAny(e.SMTP.Host, ":/") && net.ParseIP(e.SMTP.Host) == nil {
-		c.Mistake("email.smtp.host", "want a name or an IP address alone; the port is smtp.port")
-	}
-	if e.SMTP.Port < 1 || e.SMTP.Port > 65535 {
-		c.Mistake("email.smtp.port", "want a port from 1 to 65535, not %d", e.SMTP.Port)
-	}
-	switch {
-	case e.SMTP.Password != "" && e.SMTP.Username == "":
-		c.Mistake("email.smtp.username", "password is set: set the user's name too")
-	case e.SMTP.Username != "" && e.SMTP.TLS == "none" && !Loopback(e.SMTP.Host):
-		c.Mistake("email.smtp.tls", "username is set, and no password is sent in the clear: want mandatory, or no username")
-	}
-	c.OneOf("email.smtp.tls", e.SMTP.TLS, "mandatory", "opportunistic", "none")
-	c.TLS("email.smtp", TLS{CA: e.SMTP.CA})
-	c.Positive("email.smtp.timeout", int64(e.SMTP.Timeout))
-	if d := e.SMTP.EndTimeout; d < e.SMTP.Timeout || d > 10*time.Minute {
-		c.Mistake("email.smtp.end_timeout", "want at least email.smtp.timeout (%v) and at most 10m, not %v", e.SMTP.Timeout, d)
-	}
-	c.Positive("email.smtp.connections", int64(e.SMTP.Connections))
 }
 
 // reachable refuses a loopback address in messages to other machines. An installation whose messages stay on this machine may use one.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
@@ -32,7 +33,7 @@ func TestAllMistakesAtOnce(t *testing.T) {
 	}
 	cfg.Sources = []config.Source{source, bad, twin}
 	cfg.SMS.Vonage = config.Vonage{APIKey: "short", BaseURL: "https://user:hunter2@x", ReceiptsURL: "https://r.example", SignatureMethod: "rot13"}
-	cfg.Email = config.Email{SMTP: config.SMTP{Host: "smtp:587", Port: 70000, Password: "hunter2", TLS: "maybe"}}
+	*emailsettings.Section.In(&cfg) = emailsettings.Email{SMTP: emailsettings.SMTP{Host: "smtp:587", Port: 70000, Password: "hunter2", TLS: "maybe"}}
 	*shortenersettings.Section.In(&cfg) = shortenersettings.Shortener{Kind: "bitly", PublicURL: "sign.example", ExpireAfter: 2161 * time.Hour, TrustedProxies: []string{"10.0.0.1"}}
 	cfg.NATS = config.NATS{URL: "http://hunter2@x", Addr: "4222"}
 	cfg.Redis.URL = "http://:hunter2@x"
@@ -168,7 +169,7 @@ func TestSettingsThatContradictEachOther(t *testing.T) {
 			[]string{`redis.password: username is set: set the password too`},
 		},
 		"a mail server's authority that is no PEM": {
-			func(c *config.Config) { c.Email.SMTP.CA = "hunter2" },
+			func(c *config.Config) { emailsettings.Section.In(c).SMTP.CA = "hunter2" },
 			[]string{`email.smtp.ca: want PEM of certificates`},
 		},
 	} {
@@ -189,11 +190,14 @@ func TestWhatPassesTheCheck(t *testing.T) {
 			a.Name, a.Provider, b.Name, b.Provider = "demo", "clickwrap", "demo", "pleasesign"
 			c.Sources = []config.Source{a, b}
 		},
-		"a sender with a name": func(c *config.Config) { c.Email.From = "\"Acme, Inc\" <no-reply@acme.example>" },
+		"a sender with a name": func(c *config.Config) { emailsettings.Section.In(c).From = "\"Acme, Inc\" <no-reply@acme.example>" },
 		"a cluster":            func(c *config.Config) { c.NATS.URL = "nats://a:4222, tls://u:p@b:4222" },
-		"an IPv6 mail server":  func(c *config.Config) { c.Email.SMTP.Host, c.Email.From = "::1", "a@b.example" },
-		"any free port":        func(c *config.Config) { ingestsettings.Section.In(c).Addr = "[::1]:0" },
-		"a Redis with TLS":     func(c *config.Config) { c.Redis.URL = "rediss://u:p@r:6380/1" },
+		"an IPv6 mail server": func(c *config.Config) {
+			email := emailsettings.Section.In(c)
+			email.SMTP.Host, email.From = "::1", "a@b.example"
+		},
+		"any free port":    func(c *config.Config) { ingestsettings.Section.In(c).Addr = "[::1]:0" },
+		"a Redis with TLS": func(c *config.Config) { c.Redis.URL = "rediss://u:p@r:6380/1" },
 		"Kafka with a user": func(c *config.Config) {
 			kafkasettings.Section.In(c).Brokers = []string{"a:9092", "[::1]:9092"}
 			kafkasettings.Section.In(c).TLS.Enabled = true

@@ -21,7 +21,6 @@ import (
 type Config struct {
 	Sources   []Source  `yaml:"sources"`
 	SMS       SMS       `yaml:"sms"`
-	Email     Email     `yaml:"email"`
 	Limits    Limits    `yaml:"limits"`
 	Templates Templates `yaml:"templates"`
 
@@ -146,28 +145,6 @@ func lines(text string) []string {
 		}
 	}
 	return all
-}
-
-// Email configures the sending of e-mails.
-type Email struct {
-	From string `yaml:"from"` // "Acme <no-reply@acme.example>"
-	SMTP SMTP   `yaml:"smtp"`
-}
-
-// SMTP is the operator's mail server.
-type SMTP struct {
-	Host     string        `yaml:"host"`
-	Port     int           `yaml:"port"` // default 587
-	Username string        `yaml:"username"`
-	Password string        `yaml:"password" secret:"true"`
-	TLS      string        `yaml:"tls"`                         // mandatory (default), opportunistic, none
-	CA       string        `yaml:"ca" file:"true" lines:"true"` // PEM of who signed the server's certificate; empty takes the system's
-	Timeout  time.Duration `yaml:"timeout"`                     // of each SMTP command; default 30s
-	// EndTimeout limits how long the server may take to reply to the end of a message, when it scans, stores or relays the
-	// message: at most 10m (RFC 5321), the default. A message whose reply times out may have been sent.
-	EndTimeout time.Duration `yaml:"end_timeout"`
-	// Connections is how many connections to the server one replica keeps open; default 4.
-	Connections int `yaml:"connections"`
 }
 
 // Limits bounds the number and the destinations of messages. A message beyond them is held until the operator releases it. Each channel

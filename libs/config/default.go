@@ -15,14 +15,6 @@ func Default(list ...Declared) Config {
 			SignatureMethod: "md5hash",
 			ReceiptWithin:   time.Minute,
 		}},
-		Email: Email{SMTP: SMTP{
-			Port:    587,
-			TLS:     "mandatory",
-			Timeout: 30 * time.Second,
-
-			EndTimeout:  10 * time.Minute,
-			Connections: 4,
-		}},
 		Limits: Limits{ // docs/adr/0022 gives the reasons
 			PersonPerDay:  60,
 			NumberPerHour: 30,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 	"github.com/signrelay/signrelay/services/sections"
@@ -299,7 +300,7 @@ sources:
 	wantLines(t, []string{v.APIKey, v.APISecret, v.From, cfg.Redis.URL}, "0x123456", "01234567", "+447700900000", "redis://:it's@r")
 	wantLines(t, w.Secrets, "1e5", "true", "1_000")
 	wantLines(t, []string{w.Certificate, cfg.Sources[0].Name, cfg.Sources[1].Name}, "-----BEGIN-----\n-----END-----", "12", "second")
-	if cfg.Email.SMTP.Port != 587 {
+	if emailsettings.Section.Of(cfg).SMTP.Port != 587 {
 		t.Error("an empty key erased its defaults")
 	}
 }

@@ -11,18 +11,20 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/templates"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
 // Service is the e-mail sender as a program of its own.
 var Service = service.Service{
-	Name:    flow.EmailSender,
-	Summary: "sends e-mails by SMTP",
-	Run:     Run,
-	Check:   check,
-	Calls:   []service.Party{service.NATS, service.Redis, service.SMTP},
-	Reads:   []string{"email", "limits", "short-links", "templates", "nats", "redis", "master_key", "log"},
-	Secrets: []string{"email.smtp.password"},
+	Name:     flow.EmailSender,
+	Summary:  "sends e-mails by SMTP",
+	Run:      Run,
+	Check:    check,
+	Calls:    []service.Party{service.NATS, service.Redis, service.SMTP},
+	Sections: []config.Declared{emailsettings.Section},
+	Reads:    []string{"email", "limits", "short-links", "templates", "nats", "redis", "master_key", "log"},
+	Secrets:  []string{"email.smtp.password"},
 }
 
 // check says what Run refuses, which source has a locale without texts, and that half of a login is missing: a program that sends
@@ -31,7 +33,7 @@ func check(c config.Config) error {
 	unrendered := templates.Check(c)
 	_, unlinked := newLinks(c)
 	err := errors.Join(unrendered, unlinked)
-	if c.Email.SMTP.Username != "" && c.Email.SMTP.Password == "" {
+	if smtp := emailsettings.Section.Of(c).SMTP; smtp.Username != "" && smtp.Password == "" {
 		err = errors.Join(err, errors.New("email.smtp.password: username is set: set the password too"))
 	}
 	return err
@@ -53,10 +55,10 @@ func Run(ctx context.Context, env service.Env) error {
 	if err != nil {
 		return err
 	}
-	post := newPool(func() server { return newServer(env.Live.Now().Email.SMTP) })
+	post := newPool(currentServer(env.Live))
 	defer post.close()
-	s := sender{texts: texts, from: env.Config.Email.From, post: post}
-	deliver := notification.Sender{Hand: s.hand, Links: links, Vendor: "smtp", Settings: func() any { return env.Live.Now().Email.SMTP }}
+	s := sender{texts: texts, from: emailsettings.Section.Of(env.Config).From, post: post}
+	deliver := notification.Sender{Hand: s.hand, Links: links, Vendor: "smtp", Settings: func() any { return post.server.Now().settings }}
 	return deliver.Deliver(ctx, env, flow.StageNamed(flow.EmailSender))
 }
 

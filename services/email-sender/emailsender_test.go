@@ -27,6 +27,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 	emailsender "github.com/signrelay/signrelay/services/email-sender"
+	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
@@ -156,12 +157,11 @@ func hangs(c *smtp.Conn) error {
 }
 
 func settings(p *post) config.Config {
-	cfg := config.Config{
-		Email: config.Email{
-			From: "Acme Documents <no-reply@acme.example>",
-			// As many connections as the stage has workers, so that no letter waits for another's dialogue.
-			SMTP: config.SMTP{Host: "127.0.0.1", Port: p.port, TLS: "none", Timeout: time.Second, EndTimeout: time.Second, Connections: 8},
-		},
+	var cfg config.Config
+	*emailsettings.Section.In(&cfg) = emailsettings.Email{
+		From: "Acme Documents <no-reply@acme.example>",
+		// As many connections as the stage has workers, so that no letter waits for another's dialogue.
+		SMTP: emailsettings.SMTP{Host: "127.0.0.1", Port: p.port, TLS: "none", Timeout: time.Second, EndTimeout: time.Second, Connections: 8},
 	}
 	shortenersettings.Section.In(&cfg).PublicURL = "https://sign.acme.example"
 	return cfg
@@ -316,7 +316,7 @@ func TestNothingLeavesInTheClearWhereTLSIsMandatory(t *testing.T) {
 	t.Parallel()
 	p := newPost(t)
 	cfg := settings(p)
-	cfg.Email.SMTP.TLS = "mandatory"
+	emailsettings.Section.In(&cfg).SMTP.TLS = "mandatory"
 	b := servicetest.New(t, cfg)
 	ends := b.RecordEnds()
 	b.Start(emailsender.Run)
@@ -395,7 +395,8 @@ func TestASlowServerGetsALetterOnce(t *testing.T) {
 	t.Parallel()
 	p := newPost(t)
 	c := settings(p)
-	c.Email.SMTP.Timeout, c.Email.SMTP.EndTimeout = 300*time.Millisecond, 20*time.Second
+	server := &emailsettings.Section.In(&c).SMTP
+	server.Timeout, server.EndTimeout = 300*time.Millisecond, 20*time.Second
 	b := servicetest.New(t, c)
 	p.rules["slow"] = []rule{{data: func(*smtp.Conn) error {
 		b.Await(flow.Signing, "signing.v1.*.*.notification.sent.>", 4) // of others, one after the other

@@ -13,20 +13,21 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/outcome"
+	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 )
 
 // pool keeps connections open between letters: a greeting, TLS and a login cost more than a letter. Never more than the
 // setting email.smtp.connections stand at once, in use and idle together.
 type pool struct {
-	server  func() server // as the settings are now: each new connection is made with the password of then
-	places  chan struct{} // one is taken by each connection in use
-	idleFor time.Duration // then an idle connection is closed
+	server  *config.Current[server] // each new connection uses the current password
+	places  chan struct{}           // one is taken by each connection in use
+	idleFor time.Duration           // then an idle connection is closed
 
 	mu      sync.Mutex
-	idle    []*connection // the one used last is at the end, and used first
-	refused error         // what the server said to our name and password, or why it does not want us
-	until   time.Time     // it is not asked again before, unless with other settings
-	asked   config.SMTP   // the settings that it refused
+	idle    []*connection      // the one used last is at the end, and used first
+	refused error              // what the server said to our name and password, or why it does not want us
+	until   time.Time          // it is not asked again before, unless with other settings
+	asked   emailsettings.SMTP // the settings that it refused
 }
 
 const (
@@ -39,8 +40,8 @@ const (
 	soon = time.Second
 )
 
-func newPool(now func() server) *pool {
-	return &pool{server: now, places: make(chan struct{}, max(now().settings.Connections, 1)), idleFor: idleFor}
+func newPool(current *config.Current[server]) *pool {
+	return &pool{server: current, places: make(chan struct{}, max(current.Now().settings.Connections, 1)), idleFor: idleFor}
 }
 
 // usualEnd is how long a server may take to reply to the final dot, where the settings do not say (RFC 5321 §4.5.3.2.6).
@@ -49,7 +50,7 @@ const usualEnd = 10 * time.Minute
 // send hands over one letter. Each step may take the setting email.smtp.timeout, so may the wait for a free connection, and
 // the reply to the final dot may take email.smtp.end_timeout.
 func (p *pool) send(ctx context.Context, letter *mail.Msg) (notification.Receipt, error) {
-	if p.server().settings.Host == "" {
+	if p.server.Now().settings.Host == "" {
 		return notification.Receipt{}, outcome.NeedsOperator(outcome.Account, "not-configured", errors.New("email.smtp.host is empty"))
 	}
 	if !p.enter(ctx) {
@@ -57,7 +58,7 @@ func (p *pool) send(ctx context.Context, letter *mail.Msg) (notification.Receipt
 	}
 	defer func() { <-p.places }()
 
-	settings := p.server().settings
+	settings := p.server.Now().settings
 	within := limits{step: settings.Timeout, end: cmp.Or(settings.EndTimeout, usualEnd)}
 	if kept := p.take(ctx); kept != nil {
 		response, err := kept.carry(ctx, letter, within)
@@ -76,7 +77,7 @@ func (p *pool) send(ctx context.Context, letter *mail.Msg) (notification.Receipt
 
 // enter waits for a place.
 func (p *pool) enter(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, p.server().settings.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, p.server.Now().settings.Timeout)
 	defer cancel()
 	select {
 	case p.places <- struct{}{}:
@@ -100,7 +101,7 @@ func (p *pool) take(ctx context.Context) *connection {
 	c.leaving.Stop()
 	p.mu.Unlock()
 
-	if !c.alive(ctx, p.server().settings.Timeout/3) {
+	if !c.alive(ctx, p.server.Now().settings.Timeout/3) {
 		c.hangUp()
 		return nil
 	}
@@ -109,7 +110,7 @@ func (p *pool) take(ctx context.Context) *connection {
 
 // dial opens a connection, unless the server has just refused us.
 func (p *pool) dial(ctx context.Context) (*connection, error) {
-	now := p.server()
+	now := p.server.Now()
 	ctx, cancel := context.WithTimeout(ctx, now.settings.Timeout)
 	defer cancel()
 	p.mu.Lock()

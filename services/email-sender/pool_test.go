@@ -13,6 +13,7 @@ import (
 	"github.com/signrelay/signrelay/libs/servicetest"
 	"github.com/signrelay/signrelay/libs/stage"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
@@ -53,7 +54,8 @@ func TestLettersShareConnections(t *testing.T) {
 func TestTheEndOfTheServiceTakesLeave(t *testing.T) {
 	t.Parallel()
 	r := newRobot(t, nil)
-	cfg := config.Config{Email: config.Email{From: "no-reply@acme.example", SMTP: r.pool(t, ample).server().settings}}
+	cfg := config.Config{}
+	*emailsettings.Section.In(&cfg) = emailsettings.Email{From: "no-reply@acme.example", SMTP: r.pool(t, ample).server.Now().settings}
 	shortenersettings.Section.In(&cfg).PublicURL = "https://sign.acme.example"
 	b := servicetest.New(t, cfg)
 	t.Cleanup(func() { // after the service has ended
@@ -326,17 +328,17 @@ func TestSettingsThatDoNotFitTheServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRobot(t, nil)
-			s := r.pool(t, ample).server()
+			s := r.pool(t, ample).server.Now()
 			change(&s)
 			s = newServer(s.settings)
 			s.settings.Port = r.port // port 465 is not a test's to take
-			_, err := newPool(func() server { return s }).send(t.Context(), aLetter(t))
+			_, err := newPool(config.Fixed(s)).send(t.Context(), aLetter(t))
 			if outcomeOf(err) != (settledAs{"retry", operator, "smtp-settings"}) || r.letters() != 0 {
 				t.Errorf("%+v, %d letters: %v", outcomeOf(err), r.letters(), err)
 			}
 		})
 	}
-	_, err := newPool(fixed(config.SMTP{})).send(t.Context(), aLetter(t))
+	_, err := newPool(fixed(emailsettings.SMTP{})).send(t.Context(), aLetter(t))
 	if outcomeOf(err) != (settledAs{"retry", operator, "not-configured"}) {
 		t.Error(err)
 	}

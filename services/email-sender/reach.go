@@ -3,12 +3,12 @@ package emailsender
 import (
 	"context"
 
-	"github.com/signrelay/signrelay/libs/config"
+	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 )
 
 // Reach goes to the mail server as a letter does, up to the login, and takes leave without one. Its error says why a letter
 // would not leave.
-func Reach(ctx context.Context, settings config.SMTP) error {
+func Reach(ctx context.Context, settings emailsettings.SMTP) error {
 	ctx, cancel := context.WithTimeout(ctx, settings.Timeout)
 	defer cancel()
 	c, err := newServer(settings).dial(ctx)

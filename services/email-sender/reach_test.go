@@ -5,12 +5,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/signrelay/signrelay/libs/config"
+	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 )
 
 func TestReachTakesNoLetterAlong(t *testing.T) {
 	t.Parallel()
-	settings := config.SMTP{Host: "127.0.0.1", TLS: "none", Timeout: ample}
+	settings := emailsettings.SMTP{Host: "127.0.0.1", TLS: "none", Timeout: ample}
 	r := newRobot(t, nil)
 	settings.Port = r.port
 	if err := Reach(t.Context(), settings); err != nil {

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/signrelay/signrelay/libs/config"
+	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 )
 
 // robot is a mail server of few words. It follows a script where that has a line for what it heard, and else takes
@@ -150,7 +150,7 @@ func until(t *testing.T, what string, holds func() bool) {
 // pool is one to the robot.
 func (r *robot) pool(t *testing.T, timeout time.Duration) *pool {
 	t.Helper()
-	p := newPool(fixed(config.SMTP{Host: "127.0.0.1", Port: r.port, TLS: "none", Timeout: timeout, EndTimeout: timeout, Connections: 2}))
+	p := newPool(fixed(emailsettings.SMTP{Host: "127.0.0.1", Port: r.port, TLS: "none", Timeout: timeout, EndTimeout: timeout, Connections: 2}))
 	t.Cleanup(p.close)
 	return p
 }

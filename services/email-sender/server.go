@@ -10,11 +10,12 @@ import (
 	"github.com/wneessen/go-mail"
 
 	"github.com/signrelay/signrelay/libs/config"
+	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 )
 
 // server is the operator's mail server.
 type server struct {
-	settings config.SMTP
+	settings emailsettings.SMTP
 	policy   mail.TLSPolicy
 	atOnce   bool // TLS begins with the first byte
 }
@@ -25,12 +26,17 @@ const submissions = 465
 // policies is what the setting "tls" means.
 var policies = map[string]mail.TLSPolicy{"mandatory": mail.TLSMandatory, "opportunistic": mail.TLSOpportunistic, "none": mail.NoTLS}
 
-func newServer(settings config.SMTP) server {
+func newServer(settings emailsettings.SMTP) server {
 	policy := policies[settings.TLS] // mandatory, where nothing is set
 	return server{
 		settings: settings, policy: policy,
 		atOnce: settings.Port == submissions && policy != mail.NoTLS,
 	}
+}
+
+// currentServer returns the server of the settings.
+func currentServer(live *config.Live) *config.Current[server] {
+	return config.Pick(live, func(c config.Config) server { return newServer(emailsettings.Section.Of(c).SMTP) })
 }
 
 // dial opens a connection that is ready for a letter: greeted, encrypted where the settings want it, and logged in.

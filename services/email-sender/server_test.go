@@ -21,6 +21,7 @@ import (
 	"github.com/signrelay/signrelay/libs/servicetest"
 	"github.com/signrelay/signrelay/libs/templates"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 )
 
 func aLetter(t *testing.T) *mail.Msg {
@@ -39,8 +40,8 @@ func aLetter(t *testing.T) *mail.Msg {
 }
 
 // fixed is a server whose settings stay as they are.
-func fixed(settings config.SMTP) func() server {
-	return func() server { return newServer(settings) }
+func fixed(settings emailsettings.SMTP) *config.Current[server] {
+	return config.Fixed(newServer(settings))
 }
 
 func listen(t *testing.T) (net.Listener, int) {
@@ -81,7 +82,7 @@ func TestTheEndOfTheAttemptEndsTheDialogue(t *testing.T) {
 	ended := make(chan error, 1)
 	letter := aLetter(t)
 	go func() {
-		p := newPool(fixed(config.SMTP{Host: "127.0.0.1", Port: port, TLS: "none", Timeout: 30 * time.Second}))
+		p := newPool(fixed(emailsettings.SMTP{Host: "127.0.0.1", Port: port, TLS: "none", Timeout: 30 * time.Second}))
 		_, err := p.send(ctx, letter)
 		ended <- err
 	}()
@@ -175,13 +176,13 @@ func TestTLSAndPassword(t *testing.T) {
 			go func() { _ = backend.Serve(l) }()
 			t.Cleanup(func() { _ = backend.Close() })
 
-			settings := config.SMTP{Host: "127.0.0.1", Port: port, TLS: "mandatory", Timeout: 10 * time.Second, Username: "acme", Password: test.password}
+			settings := emailsettings.SMTP{Host: "127.0.0.1", Port: port, TLS: "mandatory", Timeout: 10 * time.Second, Username: "acme", Password: test.password}
 			if test.believed {
 				settings.CA = authority.PEM
 			}
 			s := newServer(settings)
 			s.atOnce = test.atOnce // port 465 is not a test's to take
-			p := newPool(func() server { return s })
+			p := newPool(config.Fixed(s))
 			defer p.close()
 			_, err := p.send(t.Context(), aLetter(t))
 			if test.outcome == "certificate" && !strings.Contains(err.Error(), "email.smtp.ca does not hold who signed") {
@@ -226,7 +227,7 @@ func TestTLSWhereTheServerOffersIt(t *testing.T) {
 			go func() { _ = backend.Serve(l) }()
 			t.Cleanup(func() { _ = backend.Close() })
 
-			settings := config.SMTP{Host: "127.0.0.1", Port: port, TLS: "opportunistic", Timeout: 10 * time.Second}
+			settings := emailsettings.SMTP{Host: "127.0.0.1", Port: port, TLS: "opportunistic", Timeout: 10 * time.Second}
 			if test.login {
 				settings.Username, settings.Password = "acme", "right"
 			}
@@ -269,7 +270,7 @@ func TestTheServerIsRotated(t *testing.T) {
 		"SIGNRELAY_EMAIL_FROM=no-reply@acme.example")
 	live := config.NewLive(cfg)
 	send := func() string {
-		p := newPool(func() server { return newServer(live.Now().Email.SMTP) })
+		p := newPool(currentServer(live))
 		defer p.close()
 		_, err := p.send(t.Context(), aLetter(t))
 		if err == nil {
@@ -291,7 +292,7 @@ func TestTheServerIsRotated(t *testing.T) {
 
 	left := "left"
 	post.password.Store(&left)
-	p := newPool(func() server { return newServer(live.Now().Email.SMTP) })
+	p := newPool(currentServer(live))
 	defer p.close()
 	for range 2 {
 		if _, err := p.send(t.Context(), aLetter(t)); reason(err) != "smtp-535" {

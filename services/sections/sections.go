@@ -4,6 +4,7 @@ package sections
 
 import (
 	"github.com/signrelay/signrelay/libs/config"
+	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
@@ -15,7 +16,7 @@ import (
 var All = []config.Declared{
 	config.Shared("sources"),
 	config.Shared("sms"),
-	config.Shared("email"),
+	emailsettings.Section,
 	config.Shared("limits"),
 	shortenersettings.Section,
 	config.Shared("templates"),

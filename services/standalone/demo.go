@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
@@ -63,8 +64,9 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 	cfg.SMS.Vonage.BaseURL, cfg.SMS.Vonage.From = world, "Signrelay"
 	// Nothing leaves this machine, a newcomer plays stories as often as he likes, and numbers that are kept for fiction have no type.
 	cfg.Limits = config.Limits{NumberTypes: config.NumberTypes}
-	cfg.Email.From = "Signrelay <no-reply@signrelay.example>"
-	cfg.Email.SMTP.Host, cfg.Email.SMTP.Port, cfg.Email.SMTP.TLS = smtpHost, smtpPort, "none"
+	email := emailsettings.Section.In(&cfg)
+	email.From = "Signrelay <no-reply@signrelay.example>"
+	email.SMTP.Host, email.SMTP.Port, email.SMTP.TLS = smtpHost, smtpPort, "none"
 	_, port, err := splitPort(ingestsettings.Section.Of(cfg).Addr)
 	if err != nil {
 		return cfg, fmt.Errorf("ingest.addr: %w", err)

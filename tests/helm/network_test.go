@@ -10,6 +10,7 @@ import (
 	networking "k8s.io/api/networking/v1"
 
 	"github.com/signrelay/signrelay/libs/config"
+	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
@@ -97,7 +98,7 @@ func needed(m manifests, name string, cfg config.Config) map[int32]bool {
 				ports[portOf("kafka://"+b, 9092)] = true
 			}
 		case "smtp":
-			ports[int32(cfg.Email.SMTP.Port)] = true
+			ports[int32(emailsettings.Section.Of(cfg).SMTP.Port)] = true
 		case "web":
 			ports[443] = true
 		case "ingest":

@@ -17,6 +17,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	emailsender "github.com/signrelay/signrelay/services/email-sender"
+	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 	"github.com/signrelay/signrelay/services/shortener"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
@@ -143,7 +144,7 @@ func dial(ctx context.Context, address string, encrypted bool, name string) erro
 // letters logs in at the mail server as a letter would, and takes leave.
 func (e *examination) letters(ctx context.Context) []Finding {
 	const check = "smtp"
-	s := e.cfg.Email.SMTP
+	s := emailsettings.Section.Of(e.cfg).SMTP
 	switch {
 	case !e.wants("email"):
 		return []Finding{fine(check, "not needed: no source sends e-mail")}
