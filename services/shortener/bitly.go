@@ -13,14 +13,14 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// bitly is Bitly's API v4 (dev.bitly.com). It gives the same link for the same address and group.
+// bitly is Bitly's API v4 (dev.bitly.com). It returns the same link for the same address and group.
 type bitly struct {
 	caller
 	domain, group string
 }
 
-// Its limits: a plan of 1,000 calls an hour has 100 a minute, and any has 5 connections from one IP address. Ninety
-// evenly spread and ten at once are never more than 100 in a minute.
+// Bitly's limits: a plan of 1,000 calls an hour allows 100 a minute, and each plan allows 5 connections from one IP address. A rate of 90 a
+// minute with a burst of 10 never exceeds 100 in a minute.
 var bitlyRate = limit.Rate{Count: 90, Per: time.Minute, Burst: 10}
 
 const bitlyAtOnce = 5
@@ -34,14 +34,14 @@ func newBitly(settings *config.Current[shortenersettings.Shortener], limits limi
 	}
 }
 
-type bitlyQuestion struct {
+type bitlyRequest struct {
 	LongURL      string `json:"long_url"`
 	Domain       string `json:"domain,omitempty"`
 	GroupGUID    string `json:"group_guid,omitempty"`
-	ForceNewLink bool   `json:"force_new_link"` // false: the one there is comes back
+	ForceNewLink bool   `json:"force_new_link"` // false returns the existing link
 }
 
-type bitlyProblem struct {
+type bitlyError struct {
 	Message string `json:"message"`
 	Errors  []struct {
 		Code string `json:"error_code"`
@@ -49,35 +49,35 @@ type bitlyProblem struct {
 }
 
 func (b *bitly) shorten(ctx context.Context, link string) (string, error) {
-	a, err := b.ask(ctx, http.MethodPost, "/v4/shorten", bitlyQuestion{LongURL: link, Domain: b.domain, GroupGUID: b.group})
+	r, err := b.call(ctx, http.MethodPost, "/v4/shorten", bitlyRequest{LongURL: link, Domain: b.domain, GroupGUID: b.group})
 	if err != nil {
 		return "", err
 	}
-	if a.status != http.StatusOK && a.status != http.StatusCreated {
-		return "", bitlyRefusal(a)
+	if r.status != http.StatusOK && r.status != http.StatusCreated {
+		return "", bitlyRefusal(r)
 	}
 	var made struct {
 		Link string `json:"link"`
 	}
-	if err := a.decode(&made); err != nil {
+	if err := r.decode(&made); err != nil {
 		return "", err
 	}
 	return usable(made.Link)
 }
 
-func bitlyRefusal(a answer) error {
-	var problem bitlyProblem
-	_ = a.decode(&problem) // the status says enough
+func bitlyRefusal(r response) error {
+	var problem bitlyError
+	_ = r.decode(&problem) // the status is enough
 	code := problem.Message
 	for _, detail := range problem.Errors {
 		code = cmp.Or(detail.Code, code)
 	}
 	switch {
 	case strings.Contains(problem.Message+code, "MONTHLY"): // with any status
-		return planLimit(a.err(code))
-	case a.status == http.StatusForbidden: // the token may not use the group or the domain
-		return badCredentials(a.err(code))
+		return planLimit(r.err(code))
+	case r.status == http.StatusForbidden: // the token may not use the group or the domain
+		return badCredentials(r.err(code))
 	default:
-		return a.refusal(code)
+		return r.refusal(code)
 	}
 }

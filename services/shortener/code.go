@@ -10,10 +10,10 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// A link is one entry for a person, and each channel's messages show it with a suffix of their own: so an opening tells by
-// which message the person came. Codes without one are from before there were suffixes, and open as well.
+// A person has one link, and the messages of each channel show it with the channel's suffix. So an opening shows from which channel the
+// person came. Codes of earlier versions have no suffix, and work too.
 
-// channels are the names of the channels, by their suffixes.
+// channels maps suffixes to the names of channels.
 var channels = channelsBySuffix()
 
 func channelsBySuffix() map[string]string {
@@ -24,25 +24,25 @@ func channelsBySuffix() map[string]string {
 	return channels
 }
 
-// suffixOf is what a code ends in, in the messages of a channel.
+// suffixOf is the end of a code in the messages of a channel.
 func suffixOf(channel notifyv1.Channel) string { return event.ChannelOf(channel).Suffix }
 
-// codes is a code, its suffix, and what phones and mail programs take for a part of an address though it is the sentence's:
-// "/l/….", "/l/…)", "/l/…%20", "/l/…&gt;", "/l/…/". Nothing else behind a code is left out, and no letter or digit.
+// codes matches a code, its suffix, and text of the sentence that phones and mail programs include in the address: "/l/….", "/l/…)",
+// "/l/…%20", "/l/…&gt;", "/l/…/". No other text after a code is accepted, and no letter or digit.
 var codes = regexp.MustCompile(`^([a-z2-7]{14})([` + strings.Join(slices.Sorted(maps.Keys(channels)), "") + `]?)(?:%[0-9A-Fa-f]{2}|&[a-z]{2,4};|[\s\pP\pS\pZ\p{Cf}]){0,16}$`)
 
-// readCode returns the code in a visitor's path after "/l/", and the channel of the message that has it, which may be empty. It
-// rejects text that cannot be a code, which saves a lookup in the bucket; some such text is no legal key either.
-func readCode(brought string) (code, channel string, ok bool) {
-	if len(brought) > longestBrought {
+// readCode returns the code in a request's path after "/l/", and the channel of its message, which may be empty. It rejects text that cannot
+// be a code. This saves a lookup in the bucket, and some such text is not a legal key.
+func readCode(path string) (code, channel string, ok bool) {
+	if len(path) > longestPath {
 		return "", "", false
 	}
-	found := codes.FindStringSubmatch(brought)
+	found := codes.FindStringSubmatch(path)
 	if found == nil {
 		return "", "", false
 	}
 	return found[1], channels[found[2]], true
 }
 
-// longestBrought is longer than any code with 16 characters behind it, in bytes.
-const longestBrought = 128
+// longestPath is longer than any code with 16 characters after it, in bytes.
+const longestPath = 128

@@ -12,14 +12,14 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 )
 
-// RunWith is Run with sources whose APIs a test made.
+// RunWith is Run with the sources of a test.
 func RunWith(ctx context.Context, env service.Env, sources providers.Sources) error {
 	return run(ctx, env, func() providers.Sources { return sources })
 }
 
-// Stored is what the bucket keeps about a link, decrypted, where there is no master key.
+// Stored is the stored link of a code, decrypted, without a master key.
 func Stored(ctx context.Context, js jetstream.JetStream, code string) (string, error) {
-	b, err := openBook(ctx, js, keyring.New(nil), 1, slog.New(slog.DiscardHandler))
+	b, err := openStore(ctx, js, keyring.New(nil), 1, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return "", err
 	}

@@ -17,8 +17,8 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// A code that is read is 14 letters and digits with which the text begins, and is read the same again; what follows it has neither
-// letter nor digit of its own, apart from the channel's suffix and what an escape is made of.
+// A text with a code begins with its 14 letters and digits, and gives the same code again. The rest of the text contains no letter or digit,
+// except in the channel's suffix and in an escape.
 func FuzzCode(f *testing.F) {
 	for _, text := range []string{
 		"abcdefghijklmn", "abcdefghijklmns", "abcdefghijklmne.", "abcdefghijklmn%20", "abcdefghijklmn&gt;", "abcdefghijklmn/", "ABCDEFGHIJKLMN",
@@ -31,15 +31,15 @@ func FuzzCode(f *testing.F) {
 		code, channel, ok := readCode(text)
 		if !ok {
 			if code != "" || channel != "" {
-				t.Fatalf("%q: %q, %q of no code", text, code, channel)
+				t.Fatalf("%q has no code, but the result is %q, %q", text, code, channel)
 			}
 			return
 		}
-		if !code14.MatchString(code) || !strings.HasPrefix(text, code) || len(text) > longestBrought {
+		if !code14.MatchString(code) || !strings.HasPrefix(text, code) || len(text) > longestPath {
 			t.Fatalf("%q is %q", text, code)
 		}
 		again, sameChannel, ok := readCode(text + ".")
-		if len(text) < longestBrought && ok && (again != code || sameChannel != channel) {
+		if len(text) < longestPath && ok && (again != code || sameChannel != channel) {
 			t.Fatalf("%q is %q %q, and with a full stop %q %q", text, code, channel, again, sameChannel)
 		}
 		if rest := text[len(code):]; channel != "" && !strings.HasPrefix(rest, "s") && !strings.HasPrefix(rest, "e") {
@@ -51,9 +51,9 @@ func FuzzCode(f *testing.F) {
 	})
 }
 
-type says func() *http.Response
+type responding func() *http.Response
 
-func (s says) RoundTrip(*http.Request) (*http.Response, error) { return s(), nil }
+func (r responding) RoundTrip(*http.Request) (*http.Response, error) { return r(), nil }
 
 // unlimited never makes a call wait.
 type unlimited struct{ limit.Limiter }
@@ -63,8 +63,8 @@ func (unlimited) Take(context.Context, string, limit.Rate, time.Duration) (time.
 }
 func (unlimited) Pause(context.Context, string, time.Duration) error { return nil }
 
-// Whatever Bitly or Rebrandly answers, a signer gets a short http(s) address without credentials, or the failure has a bounded
-// reason and quotes neither our link nor the account.
+// For each response of Bitly or Rebrandly, a signer gets a short http(s) address without credentials, or the failure has a bounded
+// cause and contains neither our link nor the account.
 func FuzzOutside(f *testing.F) {
 	for _, body := range []string{
 		`{"link":"https://go.acme.example/3abc"}`, `{"shortUrl":"go.acme.example/abc","destination":"https://sign.acme.example/l/abcdefghijklmn"}`,
@@ -77,11 +77,11 @@ func FuzzOutside(f *testing.F) {
 			f.Add(false, status-200, []byte(body), []byte(body))
 		}
 	}
-	reasonLaw := regexp.MustCompile(`^[a-z-]{1,40}$`)
+	causePattern := regexp.MustCompile(`^[a-z-]{1,40}$`)
 	const secret = "secret-of-the-account"
 	f.Fuzz(func(t *testing.T, asBitly bool, status uint16, first, second []byte) {
 		calls := 0
-		transport := says(func() *http.Response {
+		transport := responding(func() *http.Response {
 			calls++
 			code, body := 200+int(status)%400, first
 			if calls > 1 {
@@ -110,7 +110,7 @@ func FuzzOutside(f *testing.F) {
 			}
 			return
 		}
-		if o := outcome.Of(err); short != "" || o.Fault() == "" || !reasonLaw.MatchString(o.Cause()) || o.After() < 0 {
+		if o := outcome.Of(err); short != "" || o.Fault() == "" || !causePattern.MatchString(o.Cause()) || o.After() < 0 {
 			t.Fatalf("%q, %T %v", short, err, err)
 		}
 		if strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), ours) {

@@ -2,7 +2,7 @@ package shortener
 
 import "testing"
 
-func TestWhoIsToldToComeByHTTPSOnly(t *testing.T) {
+func TestStrictTransportSecurity(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]bool{
 		"https://sign.acme.example": true, "https://acme.example/sign": true, "HTTPS://sign.acme.example": true, "https://sign.acme.example:8443": true,

@@ -16,19 +16,19 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/outcome"
+	"github.com/signrelay/signrelay/libs/providers/pack"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// outside is somebody else's shortener.
+// outside is an outside shortener: Bitly or Rebrandly.
 type outside interface {
-	// shorten returns the short form of one of our links, and the same one when it is asked again: a lost answer costs
+	// shorten returns the short form of one of our links, and the same form at each call, so that a lost response costs
 	// nothing. It fails with an outcome: Refused, NeedsOperator or Failure with a bounded cause, [a-z-], a metric's label
-	// and an event's attribute; or NotTried by our own limit. An error's text holds neither link nor credentials.
+	// and an event's attribute; or NotTried by our own limit. An error's text contains neither the link nor credentials.
 	shorten(ctx context.Context, link string) (string, error)
 }
 
-// newOutside is the shortener of the settings, and nil where our own links are the short ones. Of the settings its
-// credentials alone may be others later.
+// newOutside returns the shortener of the settings; nil for kind builtin. Of its settings, only the credentials may change while it runs.
 func newOutside(settings *config.Current[shortenersettings.Shortener], limits limit.Limiter) outside {
 	switch settings.Now().Kind {
 	case "bitly":
@@ -41,60 +41,60 @@ func newOutside(settings *config.Current[shortenersettings.Shortener], limits li
 }
 
 const (
-	callWithin   = 5 * time.Second // one call, its place in the queue included
-	callPatience = 2 * time.Second // for that place; longer, and a backlog would hold every worker
+	callTimeout = 5 * time.Second // for one call, with the wait for its rate-limit slot
+	slotTimeout = 2 * time.Second // for that slot; with a longer wait, a backlog would occupy all workers
 
-	// largestAnswer bounds what is read of an answer; a link has about 1 KiB.
-	largestAnswer = 64 << 10
+	// largestResponse is the limit in bytes for a response; a link has about 1 KiB.
+	largestResponse = 64 << 10
 )
 
 // caller makes the calls to one outside shortener.
 type caller struct {
 	client      http.Client
-	base        string             // without a slash at the end
-	credentials func() http.Header // of now: a client of new ones would have connections of its own, beside those that stand
+	base        string             // without a trailing slash
+	credentials func() http.Header // the current ones: a new client for new credentials would open more connections
 }
 
-// newCaller makes a caller that keeps to a rate, and has so many calls in the air at most.
+// newCaller makes a caller with a rate limit and a maximum number of concurrent calls.
 func newCaller(base string, credentials func() http.Header, rate limit.Rate, atOnce int, limits limit.Limiter, key string) caller {
-	// In HTTP/1 a connection is a call, so that connections limit calls.
+	// In HTTP/1 each concurrent call has a connection, so the limit on connections limits calls.
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return caller{
 		base: base, credentials: credentials,
 		client: http.Client{
-			Timeout: callWithin,
+			Timeout: callTimeout,
 			Transport: limit.Transport{
 				Base: &http.Transport{
 					Proxy: http.ProxyFromEnvironment, Protocols: protocols,
 					MaxConnsPerHost: atOnce, MaxIdleConnsPerHost: atOnce, IdleConnTimeout: 90 * time.Second,
 				},
-				Limiter: limits, Key: key, Rate: rate, MaxWait: callPatience,
+				Limiter: limits, Key: key, Rate: rate, MaxWait: slotTimeout,
 			},
-			// Nobody else gets the credentials or the link.
+			// No other server gets the credentials or the link.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
 }
 
-// answer is what came back, whatever its status.
-type answer struct {
+// response is a vendor's response, with any status.
+type response struct {
 	status int
 	body   []byte
 	after  time.Duration // Retry-After
 }
 
-// ask makes one call. question is sent as JSON; nil for none.
-func (c *caller) ask(ctx context.Context, method, path string, question any) (answer, error) {
-	body, err := json.Marshal(question)
+// call makes one call. body is sent as JSON; nil for none.
+func (c *caller) call(ctx context.Context, method, path string, body any) (response, error) {
+	text, err := json.Marshal(body)
 	if err != nil {
-		return answer{}, fmt.Errorf("encode a question: %w", err)
+		return response{}, fmt.Errorf("encode a request: %w", err)
 	}
-	r, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(text))
 	if err != nil {
-		return answer{}, outcome.NeedsOperator(outcome.Account, "settings", errors.New("base_url makes no URL"))
+		return response{}, outcome.NeedsOperator(outcome.Account, "settings", errors.New("base_url is not a URL"))
 	}
-	if question == nil {
+	if body == nil {
 		r.Body, r.GetBody, r.ContentLength = http.NoBody, nil, 0
 	}
 	r.Header = c.credentials()
@@ -102,18 +102,19 @@ func (c *caller) ask(ctx context.Context, method, path string, question any) (an
 	r.Header.Set("Accept", "application/json")
 	got, err := c.client.Do(r)
 	if err != nil {
-		return answer{}, noAnswer(err)
+		return response{}, noResponse(err)
 	}
 	defer func() { _ = got.Body.Close() }()
-	a := answer{status: got.StatusCode, after: limit.RetryAfter(got.Header, time.Now())}
-	if a.body, err = io.ReadAll(io.LimitReader(got.Body, largestAnswer)); err != nil {
-		return answer{}, noAnswer(err)
+	read := response{status: got.StatusCode, after: limit.RetryAfter(got.Header, time.Now())}
+	if read.body, err = io.ReadAll(io.LimitReader(got.Body, largestResponse)); err != nil {
+		return response{}, noResponse(err)
 	}
-	return a, nil
+	return read, nil
 }
 
-// noAnswer is a call of which nobody knows whether it was heard. It drops the address, which may hold a link's name.
-func noAnswer(err error) error {
+// noResponse is the outcome of a call without a complete response: it is unknown whether the vendor received it. The address is left out,
+// because it may contain the link's name.
+func noResponse(err error) error {
 	if in := new(url.Error); errors.As(err, &in) {
 		err = in.Err
 	}
@@ -123,39 +124,39 @@ func noAnswer(err error) error {
 	return outcome.Failure(outcome.Provider, "no-answer", err)
 }
 
-// decode reads a body that should hold what was asked for. Where it does not, something stood in between.
-func (a answer) decode(into any) error {
-	if err := json.Unmarshal(a.body, into); err != nil {
-		return outcome.Failure(outcome.Provider, "unreadable", fmt.Errorf("HTTP %d without the JSON that was asked for", a.status))
+// decode reads the JSON of a successful response. A body of another form comes from a proxy.
+func (r response) decode(into any) error {
+	if err := json.Unmarshal(r.body, into); err != nil {
+		return outcome.Failure(outcome.Provider, "unreadable", fmt.Errorf("HTTP %d without the expected JSON", r.status))
 	}
 	return nil
 }
 
-// An error's code as both vendors write them: INVALID_ARG_DOMAIN, AlreadyExists.
+// vendorCodes matches the error codes of both vendors: INVALID_ARG_DOMAIN, AlreadyExists.
 var vendorCodes = regexp.MustCompile(`^[A-Za-z_]{1,60}$`)
 
-// err describes a response that is no success, with the vendor's own code for it.
-func (a answer) err(code string) error {
-	err := fmt.Errorf("HTTP %d", a.status)
-	if vendorCodes.MatchString(code) { // else it may be a sentence, with anything in it
-		err = fmt.Errorf("HTTP %d %s", a.status, code)
+// err describes a response without success, with the vendor's own error code.
+func (r response) err(code string) error {
+	err := fmt.Errorf("HTTP %d", r.status)
+	if vendorCodes.MatchString(code) { // any other text may quote the request
+		err = fmt.Errorf("HTTP %d %s", r.status, code)
 	}
-	if a.after > 0 {
-		err = outcome.RetryAfter(a.after, err)
+	if r.after > 0 {
+		err = outcome.RetryAfter(r.after, err)
 	}
 	return err
 }
 
-// refusal is the outcome of a response that is no success, by its status.
-func (a answer) refusal(code string) error {
-	switch err := a.err(code); {
-	case a.status == http.StatusPaymentRequired:
+// refusal is the outcome of a response without success, by its status.
+func (r response) refusal(code string) error {
+	switch err := r.err(code); {
+	case r.status == http.StatusPaymentRequired:
 		return planLimit(err)
-	case a.status == http.StatusUnauthorized:
+	case r.status == http.StatusUnauthorized:
 		return badCredentials(err)
-	case a.status == http.StatusTooManyRequests:
+	case r.status == http.StatusTooManyRequests:
 		return outcome.Failure(outcome.Provider, "throttled", err)
-	case a.status == http.StatusRequestTimeout || a.status >= http.StatusInternalServerError:
+	case r.status == http.StatusRequestTimeout || r.status >= http.StatusInternalServerError:
 		return outcome.Failure(outcome.Provider, "unavailable", err)
 	default:
 		return outcome.Refused(outcome.Provider, "refused", err)
@@ -175,14 +176,13 @@ func unusable(text string) error {
 	return outcome.Refused(outcome.Provider, "unusable", errors.New(text))
 }
 
-// longestShort is the longest that a short link may be: a text message has 160 characters.
+// longestShort is the maximum length of a short link: a text message has 160 characters.
 const longestShort = 100
 
-// usable passes a short form that a signer can be sent to.
+// usable returns a short form that a message can carry, or an error.
 func usable(short string) (string, error) {
-	u, err := url.Parse(short)
-	if err != nil || !isWeb(u) || u.User != nil || len(short) > longestShort || strings.ContainsFunc(short, unprintable) {
-		return "", unusable("what came back is no short http(s) address")
+	if !pack.Address(short) || len(short) > longestShort || strings.ContainsFunc(short, unprintable) {
+		return "", unusable("the response contains no short http(s) address")
 	}
 	return short, nil
 }

@@ -24,12 +24,12 @@ import (
 
 const ours = "https://sign.acme.example/l/abcdefghijklmn"
 
-// vendor is one outside shortener as its documentation tells of it.
+// vendor is an outside shortener according to its documentation.
 type vendor struct {
 	kind string
-	// works is a working account; every link that it makes is in made, by its long address.
+	// works is a working account; made contains each link that it makes, by its long address.
 	works func(made *sync.Map) http.Handler
-	// links is the answer that bears a short link.
+	// links is the response with a short link.
 	links func(short string) string
 }
 
@@ -59,7 +59,7 @@ var vendors = []vendor{
 		kind: "rebrandly",
 		works: func(made *sync.Map) http.Handler {
 			taken := new(sync.Map) // destinations by slashtag
-			answer := func(tag any, to any) string {
+			response := func(tag any, to any) string {
 				return fmt.Sprintf(`{"id":"1","slashtag":%q,"destination":%q,"shortUrl":"go.acme.example/%s","https":true}`, tag, to, tag)
 			}
 			authentic := func(r *http.Request) bool {
@@ -82,7 +82,7 @@ var vendors = []vendor{
 					return
 				}
 				made.Store(q.Destination, q.Slashtag)
-				_, _ = io.WriteString(w, answer(q.Slashtag, q.Destination))
+				_, _ = io.WriteString(w, response(q.Slashtag, q.Destination))
 			})
 			mux.HandleFunc("GET /base/v1/links", func(w http.ResponseWriter, r *http.Request) {
 				to, exists := taken.Load(r.URL.Query().Get("slashtag"))
@@ -90,7 +90,7 @@ var vendors = []vendor{
 					w.WriteHeader(http.StatusTeapot)
 					return
 				}
-				_, _ = io.WriteString(w, "["+answer(r.URL.Query().Get("slashtag"), to)+"]")
+				_, _ = io.WriteString(w, "["+response(r.URL.Query().Get("slashtag"), to)+"]")
 			})
 			return mux
 		},
@@ -147,8 +147,8 @@ func TestOutsideGivesOneLinkOneShortForm(t *testing.T) {
 	})
 }
 
-// The link is made, but the answer gets lost: the next call gets it.
-func TestOutsideLostAnswer(t *testing.T) {
+// The vendor makes the link, but its response is lost: the next call returns the link.
+func TestOutsideLostResponse(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, v vendor) {
 		made, works := new(sync.Map), http.Handler(nil)
@@ -194,7 +194,7 @@ func TestOutsideFailures(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		only   string // a vendor's kind; empty for all
-		answer func(vendor) http.HandlerFunc
+		handle func(vendor) http.HandlerFunc
 		reason string
 		kind   outcome.Kind
 		after  time.Duration
@@ -226,11 +226,11 @@ func TestOutsideFailures(t *testing.T) {
 		{"503", "", func(vendor) http.HandlerFunc { return status(503, "", "Retry-After", "9") }, "unavailable", outcome.Failed, 9 * time.Second},
 		{"garbage", "", func(vendor) http.HandlerFunc { return status(200, "<html>"+ours) }, "unreadable", outcome.Failed, 0},
 		{"nothing in it", "", func(vendor) http.HandlerFunc { return status(200, "{}") }, "unusable", outcome.GaveUp, 0},
-		{"half an answer", "", func(v vendor) http.HandlerFunc {
+		{"half a response", "", func(v vendor) http.HandlerFunc {
 			return status(200, v.links("https://go.acme.example/x")[:9], "Content-Length", "500")
 		}, "no-answer", outcome.Failed, 0},
-		{"endless answer", "", func(vendor) http.HandlerFunc {
-			return status(200, `{"x":"`+strings.Repeat("x", 2*largestAnswer)+`","link":"https://go.acme.example/x"}`)
+		{"a long response", "", func(vendor) http.HandlerFunc {
+			return status(200, `{"x":"`+strings.Repeat("x", 2*largestResponse)+`","link":"https://go.acme.example/x"}`)
 		}, "unreadable", outcome.Failed, 0},
 		{"no web address", "", func(v vendor) http.HandlerFunc { return status(200, v.links("javascript://x/%0aalert(1)")) }, "unusable", outcome.GaveUp, 0},
 		{"with a user", "", func(v vendor) http.HandlerFunc { return status(200, v.links("https://go@acme.example/x")) }, "unusable", outcome.GaveUp, 0},
@@ -249,7 +249,7 @@ func TestOutsideFailures(t *testing.T) {
 				var calls atomic.Int32
 				o := v.open(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					calls.Add(1)
-					c.answer(v)(w, r)
+					c.handle(v)(w, r)
 				}), limit.NewLocal())
 				short, err := o.shorten(t.Context(), ours)
 				checkOutside(t, err, c.reason, c.kind, c.after)
@@ -267,7 +267,7 @@ func TestOutsideThatHangs(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		o := v.open(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
-			cancel() // it has the question, and the one who asked stops waiting
+			cancel() // the vendor has the request, and the caller stops waiting
 			<-r.Context().Done()
 		}), limit.NewLocal())
 		_, err := o.shorten(ctx, ours)
@@ -290,7 +290,7 @@ func TestOutsideKeepsToOurOwnLimit(t *testing.T) {
 	})
 }
 
-// The name that Rebrandly is asked for may belong to somebody else, whose link we are shown or not.
+// The name for the link may belong to another account. Rebrandly shows us the link of that account, or not.
 func TestRebrandlyLeavesForeignNamesAlone(t *testing.T) {
 	t.Parallel()
 	for _, shown := range []string{`[]`, `[{"slashtag":"%s","destination":"https://foreign.example","shortUrl":"go.acme.example/foreign"}]`} {
@@ -322,15 +322,15 @@ func TestRebrandlyLeavesForeignNamesAlone(t *testing.T) {
 			mu.Lock()
 			want := "http://go.acme.example/" + names[foreign]
 			if err != nil || short != want || len(names) != foreign+1 || names[0] == names[1] || len(names[1]) > 40 {
-				t.Errorf("%d foreign names: %q, %v, asked for %q", foreign, short, err, names)
+				t.Errorf("%d foreign names: %q, %v, requested %q", foreign, short, err, names)
 			}
 			mu.Unlock()
 		}
 	}
 }
 
-// The name is the short link itself, and a failed call's address has it in its query.
-func TestRebrandlyErrorsDoNotTellTheName(t *testing.T) {
+// The name is the short link itself, and the query of a failed call contains it.
+func TestRebrandlyErrorsDoNotContainTheName(t *testing.T) {
 	t.Parallel()
 	o := vendors[1].open(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
@@ -346,7 +346,7 @@ func TestRebrandlyErrorsDoNotTellTheName(t *testing.T) {
 	}
 }
 
-// Ten calls at once are let through by the limit of a minute, but only five have a connection.
+// The rate limit allows ten concurrent calls, but only five have a connection.
 func TestBitlyOpensFiveConnections(t *testing.T) {
 	t.Parallel()
 	var opened atomic.Int32
@@ -367,8 +367,8 @@ func TestBitlyOpensFiveConnections(t *testing.T) {
 	settings := shortenersettings.Bitly{Token: "token", Domain: "go.acme.example", Group: "Bgroup", BaseURL: server.URL + "/base"}
 	o := newBitly(config.Fixed(shortenersettings.Shortener{Bitly: settings}), limit.NewLocal())
 
-	asking := make(chan struct{}, 10)
-	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GetConn: func(string) { asking <- struct{}{} }})
+	calling := make(chan struct{}, 10)
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GetConn: func(string) { calling <- struct{}{} }})
 	var done sync.WaitGroup
 	for range 10 {
 		done.Go(func() {
@@ -378,10 +378,10 @@ func TestBitlyOpensFiveConnections(t *testing.T) {
 		})
 	}
 	for range 10 {
-		<-asking // all want a connection …
+		<-calling // all want a connection …
 	}
 	for range bitlyAtOnce {
-		<-arrived // … five got one, and hold it
+		<-arrived // … and five have one
 	}
 	close(release)
 	done.Wait()

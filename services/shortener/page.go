@@ -16,27 +16,26 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// page is the response to a visitor who is not redirected: it says what happened, and what to do. words.go has its texts, by
-// outcome.
+// page is the response to a visitor who is not redirected: what happened, and what to do. pagetext.go has its texts, by outcome.
 type page struct {
-	outcome string // a metric's label, and which words
+	outcome string // a metric's label, and the key of its text
 	status  int
 	retry   time.Duration // Retry-After; 0 for none
-	in      time.Duration // when to try again, in words; 0 if unknown
+	in      time.Duration // when to try again, for the text; 0 if unknown
 	hides   bool          // the page reveals nothing about the link
 }
 
 //go:embed page.html
-var pageText string
+var pageHTML string
 
-var pages = template.Must(template.New("page").Parse(pageText))
+var pages = template.Must(template.New("page").Parse(pageHTML))
 
-// contentPolicy lets the page have its own style, by its hash, and nothing else from anywhere. No form-action: Chromium holds the
-// provider's address that the button leads to against it.
+// contentPolicy allows the page's own style, by its hash, and nothing else. It has no form-action: Chromium would apply it to the provider's
+// address that the button redirects to.
 var contentPolicy = "default-src 'none'; style-src 'sha256-" + styleHash() + "'; base-uri 'none'; frame-ancestors 'none'"
 
 func styleHash() string {
-	_, style, _ := strings.Cut(pageText, "<style>")
+	_, style, _ := strings.Cut(pageHTML, "<style>")
 	style, _, _ = strings.Cut(style, "</style>")
 	sum := sha256.Sum256([]byte(style))
 	return base64.StdEncoding.EncodeToString(sum[:])
@@ -48,13 +47,13 @@ var (
 	failed  = page{outcome: "failed", status: http.StatusServiceUnavailable, retry: 5 * time.Second}
 	busy    = page{outcome: "busy", status: http.StatusServiceUnavailable}
 
-	// Messengers show the page of their robots to everybody in the conversation.
+	// Messengers show the page that their robot fetched to all participants of the conversation.
 	robot = page{outcome: "robot", status: http.StatusOK, hides: true}
-	// A browser that asks before the click must not keep the answer and show it then; it drops one that failed.
+	// A browser that prefetches must not show this response at the click. It drops a failed response.
 	prefetch = page{outcome: "prefetch", status: http.StatusServiceUnavailable, hides: true}
 )
 
-// button is the page of a link whose provider is asked when its button is pressed.
+// button is the page of a link that the provider resolves when its button is pressed.
 func button(l link) page {
 	if l.Purpose == string(pack.Download) {
 		return page{outcome: "button-download", status: http.StatusOK}
@@ -66,17 +65,17 @@ func limited(wait time.Duration) page {
 	return page{outcome: "limited", status: http.StatusTooManyRequests, retry: wait}
 }
 
-// busyFor is busy, until a time that may be known.
+// busyFor is busy with the time until another attempt; 0 if unknown.
 func busyFor(wait time.Duration) page {
 	p := busy
 	p.retry = max(wait, 30*time.Second)
 	return p
 }
 
-// notOpen says why there is nothing behind a link now.
+// notOpen is the page of a link that has no target now.
 func notOpen(why *pack.NotOpenError) page {
 	switch why.Reason {
-	case pack.AlreadySigned: // all is well, so 200
+	case pack.AlreadySigned: // not an error, so 200
 		return page{outcome: string(why.Reason), status: http.StatusOK}
 	case pack.Ended:
 		return page{outcome: string(why.Reason), status: http.StatusGone}
@@ -87,21 +86,21 @@ func notOpen(why *pack.NotOpenError) page {
 	}
 }
 
-// content is what page.html shows.
+// content is the data of page.html.
 type content struct {
 	Language      string
-	Title, Sender string // of the document; empty where they are not known, or not shown
+	Title, Sender string // of the document; empty if unknown or hidden
 	Heading, Text string
-	Button        string // what asks for the link once more; empty for none
+	Button        string // its text; empty for no button
 	Note          string
-	Asks          bool // the page shows the document and asks for a click; all others say what happened
+	Asks          bool // the page shows the document and asks for a click; other pages report what happened
 }
 
-// show answers with a page.
+// show writes the page.
 func (p page) show(v *visit, log *slog.Logger) {
 	var text bytes.Buffer
 	if err := pages.Execute(&text, p.content(v)); err != nil {
-		log.ErrorContext(v.r.Context(), "page of a short link not made", "error", err)
+		log.ErrorContext(v.r.Context(), "page of a short link not rendered", "error", err)
 	}
 	h := v.w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
@@ -111,26 +110,26 @@ func (p page) show(v *visit, log *slog.Logger) {
 	}
 	v.w.WriteHeader(p.status)
 	if _, err := v.w.Write(text.Bytes()); err != nil && v.r.Method != http.MethodHead {
-		log.DebugContext(v.r.Context(), "short link's reader left", "error", err)
+		log.DebugContext(v.r.Context(), "short link's visitor disconnected", "error", err)
 	}
 }
 
 func (p page) content(v *visit) content {
 	about := v.entry.shown
-	words := wordsFor(v.r.Header.Get("Accept-Language"), about.Locale)
+	in := translationFor(v.r.Header.Get("Accept-Language"), about.Locale)
 	if p.hides {
 		about = shown{}
 	}
-	said := words.said[p.outcome]
+	text := in.texts[p.outcome]
 	c := content{
-		Language: words.language, Title: about.Title, Sender: about.Sender,
-		Heading: said.heading, Text: said.text, Button: said.button, Asks: said.note != nil,
+		Language: in.language, Title: about.Title, Sender: about.Sender,
+		Heading: text.heading, Text: text.text, Button: text.button, Asks: text.note != nil,
 	}
 	if p.outcome == string(pack.NotYet) {
-		c.Text += " " + words.comeBack(p.in)
+		c.Text += " " + in.comeBack(p.in)
 	}
-	if said.note != nil {
-		c.Note = said.note(about.Sender)
+	if text.note != nil {
+		c.Note = text.note(about.Sender)
 	}
 	return c
 }

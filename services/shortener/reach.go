@@ -9,31 +9,31 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// Reach asks the outside shortener of the settings who we are to it, which makes no link and changes nothing. Its error
-// says why it could not be used; where our own links are the short ones there is nobody to ask.
+// Reach calls the outside shortener of the settings for our own account, which changes nothing. Its error says why the shortener cannot be
+// used. For kind builtin there is no call.
 func Reach(ctx context.Context, s shortenersettings.Shortener, limits limit.Limiter) error {
 	switch s.Kind {
 	case "bitly":
-		return newBitly(config.Fixed(s), limits).known(ctx)
+		return newBitly(config.Fixed(s), limits).account(ctx)
 	case "rebrandly":
-		return newRebrandly(config.Fixed(s), limits).known(ctx)
+		return newRebrandly(config.Fixed(s), limits).account(ctx)
 	default:
 		return nil
 	}
 }
 
-func (b *bitly) known(ctx context.Context) error {
-	a, err := b.ask(ctx, http.MethodGet, "/v4/user", nil)
-	if err == nil && a.status != http.StatusOK {
-		err = bitlyRefusal(a)
+func (b *bitly) account(ctx context.Context) error {
+	r, err := b.call(ctx, http.MethodGet, "/v4/user", nil)
+	if err == nil && r.status != http.StatusOK {
+		err = bitlyRefusal(r)
 	}
 	return err
 }
 
-func (b *rebrandly) known(ctx context.Context) error {
-	a, err := b.ask(ctx, http.MethodGet, "/v1/account", nil)
-	if err == nil && a.status != http.StatusOK {
-		err, _ = rebrandlyRefusal(a)
+func (b *rebrandly) account(ctx context.Context) error {
+	r, err := b.call(ctx, http.MethodGet, "/v1/account", nil)
+	if err == nil && r.status != http.StatusOK {
+		err, _ = rebrandlyRefusal(r)
 	}
 	return err
 }

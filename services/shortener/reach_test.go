@@ -10,7 +10,7 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-func TestOutsideIsAskedWhoWeAre(t *testing.T) {
+func TestReachOfEachVendor(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, v vendor) {
 		status := http.StatusOK
@@ -22,20 +22,20 @@ func TestOutsideIsAskedWhoWeAre(t *testing.T) {
 			w.WriteHeader(status)
 		}))
 		t.Cleanup(server.Close)
-		ask := func() error {
+		reach := func() error {
 			return Reach(t.Context(), shortenersettings.Shortener{
 				Kind:      v.kind,
 				Bitly:     shortenersettings.Bitly{Token: "token", BaseURL: server.URL + "/base"},
 				Rebrandly: shortenersettings.Rebrandly{APIKey: "token", BaseURL: server.URL + "/base"},
 			}, limit.NewLocal())
 		}
-		if err := ask(); err != nil {
+		if err := reach(); err != nil {
 			t.Error(err)
 		}
 		status = http.StatusUnauthorized
-		checkOutside(t, ask(), "credentials", outcome.Held, 0)
+		checkOutside(t, reach(), "credentials", outcome.Held, 0)
 		status = http.StatusBadGateway
-		checkOutside(t, ask(), "unavailable", outcome.Failed, 0)
+		checkOutside(t, reach(), "unavailable", outcome.Failed, 0)
 	})
 }
 

@@ -18,17 +18,17 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// rebrandly is Rebrandly's API v1 (developers.rebrandly.com). It would make a new link for each call, so the link's name
-// there, its slashtag, is a hash of our link, and a name that is taken is looked up.
+// rebrandly is Rebrandly's API v1 (developers.rebrandly.com). It would make a new link for each call. So the link's name there, its
+// slashtag, is a hash of our link, and a name that exists already is looked up.
 type rebrandly struct {
 	caller
 	domain string
 }
 
-// Its limit is 10 calls a second: nine evenly spread and one ahead.
+// Rebrandly's limit is 10 calls a second: a rate of 9 with a burst of 1.
 var rebrandlyRate = limit.Rate{Count: 9, Per: time.Second, Burst: 1}
 
-// rebrandlyAtOnce is as many as the stage has workers.
+// rebrandlyAtOnce is the number of the stage's workers.
 const rebrandlyAtOnce = 16
 
 func newRebrandly(settings *config.Current[shortenersettings.Shortener], limits limit.Limiter) *rebrandly {
@@ -46,7 +46,7 @@ func newRebrandly(settings *config.Current[shortenersettings.Shortener], limits 
 	}
 }
 
-type rebrandlyQuestion struct {
+type rebrandlyRequest struct {
 	Destination string           `json:"destination"`
 	Slashtag    string           `json:"slashtag"`
 	Title       string           `json:"title"`
@@ -64,18 +64,18 @@ type rebrandlyLink struct {
 	HTTPS       *bool  `json:"https"`
 }
 
-type rebrandlyProblem struct {
+type rebrandlyError struct {
 	Code   string `json:"code"`
 	Errors []struct {
 		Code string `json:"code"`
 	} `json:"errors"`
 }
 
-// rebrandlyTitle is what the operator's dashboard shows. Nothing personal and no document's title goes there.
+// rebrandlyTitle is shown in the operator's dashboard. It contains no personal data and no document's title.
 const rebrandlyTitle = "Signing link"
 
-// slashtags is how many names are tried. Two of 70 bits never meet by chance: a second is needed where our link was
-// given to another account before.
+// slashtags is the number of names that are tried. Two names of 70 bits never collide by chance: a second is necessary if another account
+// has shortened our link before.
 const slashtags = 3
 
 func (b *rebrandly) shorten(ctx context.Context, link string) (string, error) {
@@ -85,51 +85,51 @@ func (b *rebrandly) shorten(ctx context.Context, link string) (string, error) {
 			return short, err
 		}
 	}
-	return "", outcome.Refused(outcome.Provider, "taken", errors.New("somebody else has all the names of the link"))
+	return "", outcome.Refused(outcome.Provider, "taken", errors.New("another account has all names of the link"))
 }
 
-// try asks for the link under one name; taken tells that somebody else's stands there.
+// try creates the link under one name; taken reports that another account has the name.
 func (b *rebrandly) try(ctx context.Context, link, name string) (short string, taken bool, err error) {
-	question := rebrandlyQuestion{Destination: link, Slashtag: name, Title: rebrandlyTitle}
+	body := rebrandlyRequest{Destination: link, Slashtag: name, Title: rebrandlyTitle}
 	if b.domain != "" {
-		question.Domain = &rebrandlyDomain{b.domain}
+		body.Domain = &rebrandlyDomain{b.domain}
 	}
-	a, err := b.ask(ctx, http.MethodPost, "/v1/links", question)
+	r, err := b.call(ctx, http.MethodPost, "/v1/links", body)
 	if err != nil {
 		return "", false, err
 	}
-	if a.status != http.StatusOK && a.status != http.StatusCreated {
-		refusal, exists := rebrandlyRefusal(a)
+	if r.status != http.StatusOK && r.status != http.StatusCreated {
+		refusal, exists := rebrandlyRefusal(r)
 		if !exists {
 			return "", false, refusal
 		}
 		return b.existing(ctx, link, name)
 	}
 	var made rebrandlyLink
-	if err := a.decode(&made); err != nil {
+	if err := r.decode(&made); err != nil {
 		return "", false, err
 	}
 	short, err = made.address()
 	return short, false, err
 }
 
-// existing looks the name up: it is ours when an earlier call's answer was lost. Somebody else's is not shown to us, or
-// leads elsewhere.
+// existing looks up a name that exists. The link is ours if the response to an earlier call was lost. The link of another account is not
+// returned, or has another target.
 func (b *rebrandly) existing(ctx context.Context, link, name string) (short string, taken bool, err error) {
 	query := url.Values{"slashtag": {name}}
 	if b.domain != "" {
 		query.Set("domain.fullName", b.domain)
 	}
-	a, err := b.ask(ctx, http.MethodGet, "/v1/links?"+query.Encode(), nil)
+	r, err := b.call(ctx, http.MethodGet, "/v1/links?"+query.Encode(), nil)
 	if err != nil {
 		return "", false, err
 	}
-	if a.status != http.StatusOK {
-		refusal, _ := rebrandlyRefusal(a)
+	if r.status != http.StatusOK {
+		refusal, _ := rebrandlyRefusal(r)
 		return "", false, refusal
 	}
 	var found []rebrandlyLink
-	if err := a.decode(&found); err != nil {
+	if err := r.decode(&found); err != nil {
 		return "", false, err
 	}
 	for _, l := range found {
@@ -152,18 +152,18 @@ func (l rebrandlyLink) address() (string, error) {
 	}
 }
 
-// rebrandlyRefusal reads an answer that is none; exists tells that the name is taken. 403 is Rebrandly's status for all that
-// it finds wrong with a link, and seldom about credentials.
-func rebrandlyRefusal(a answer) (refusal error, exists bool) {
-	var problem rebrandlyProblem
-	_ = a.decode(&problem) // the status says enough
+// rebrandlyRefusal is the outcome of a response without success; exists reports that the name exists. Rebrandly responds 403 to each
+// invalid link, and rarely because of credentials.
+func rebrandlyRefusal(r response) (refusal error, exists bool) {
+	var problem rebrandlyError
+	_ = r.decode(&problem) // the status is enough
 	all := []string{problem.Code}
 	for _, detail := range problem.Errors {
 		all = append(all, detail.Code)
 	}
 	last := all[len(all)-1]
-	refusal = a.refusal(last)
-	if a.status != http.StatusForbidden {
+	refusal = r.refusal(last)
+	if r.status != http.StatusForbidden {
 		return refusal, false
 	}
 	for _, code := range all {
@@ -171,7 +171,7 @@ func rebrandlyRefusal(a answer) (refusal error, exists bool) {
 		case code == "alreadyexists":
 			return refusal, true
 		case strings.Contains(code, "limit"):
-			refusal = planLimit(a.err(last))
+			refusal = planLimit(r.err(last))
 		}
 	}
 	return refusal, false
@@ -179,8 +179,8 @@ func rebrandlyRefusal(a answer) (refusal error, exists bool) {
 
 var slashtagLetters = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// slashtag is the link's name at a try: 14 letters of 5 bits, as hard to guess as our own code, and 4 more each further
-// try. Rebrandly takes 1 to 40 of A-Z, a-z, 0-9, _ and -; without capitals it does not matter whether it minds them.
+// slashtag is the link's name in an attempt: 14 letters of 5 bits, as hard to guess as our own code, and 4 more in each further
+// attempt. Rebrandly accepts 1 to 40 of A-Z, a-z, 0-9, _ and -. A name without capitals is the same name whether Rebrandly ignores case or not.
 func slashtag(link string, try int) string {
 	sum := sha256.Sum256([]byte(strconv.Itoa(try) + " " + link))
 	return slashtagLetters.EncodeToString(sum[:])[:codeLength+4*try]

@@ -15,38 +15,37 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// askWithin is how long a person waits for the provider to say where the link leads. It does not bound the document that
-// may come with the answer.
-const askWithin = 8 * time.Second
+// providerTimeout limits a person's wait for the provider's response. It does not limit the download of a document in that response.
+const providerTimeout = 8 * time.Second
 
-// ask asks the provider for the link's current target, and sends the person who pressed the button there. The target may work
-// only once, so it is not stored: a second click asks again.
-func (d *door) ask(v *visit) {
+// resolve requests the link's current target from the provider, and redirects the person who pressed the button there. The target may work
+// only once, so it is not stored: a second click makes a new request.
+func (d *handler) resolve(v *visit) {
 	r, l := v.r, v.entry.link
 	src := d.sources()[providers.SourceKey{Name: l.Source, Provider: l.Provider}]
 	if src.API == nil {
-		d.log.ErrorContext(r.Context(), "short link not opened: the settings do not say how its provider is asked", "source", l.Source, "provider", l.Provider)
+		d.log.ErrorContext(r.Context(), "short link not opened: the settings have no API for its provider", "source", l.Source, "provider", l.Provider)
 		d.show(v, busyFor(0))
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	late := time.AfterFunc(d.patience, cancel)
+	late := time.AfterFunc(d.providerTimeout, cancel)
 	target, err := src.API.Open(ctx, pack.Link{Document: l.Document, Recipient: l.Recipient, Purpose: pack.Purpose(l.Purpose)})
 	late.Stop()
 	switch {
 	case err != nil:
-		d.refuse(v, err)
+		d.showFailure(v, err)
 	case target.URL != "":
-		d.lead(v, target.URL)
+		d.redirect(v, target.URL)
 	default:
-		d.hand(v, target)
+		d.serveDocument(v, target)
 	}
 }
 
-// refuse says why there is nothing behind the link. Of the provider's answer nothing gets into the log but its status:
-// what a failed answer says may hold the address that was asked for.
-func (d *door) refuse(v *visit, err error) {
+// showFailure shows why the link has no target. The log gets only the status of the provider's response, because an error text may contain
+// the requested address.
+func (d *handler) showFailure(v *visit, err error) {
 	l := v.entry.link
 	if why := new(pack.NotOpenError); errors.As(err, &why) {
 		d.show(v, notOpen(why))
@@ -63,15 +62,15 @@ func (d *door) refuse(v *visit, err error) {
 	} else {
 		attrs = append(attrs, "type", fmt.Sprintf("%T", err))
 	}
-	d.log.ErrorContext(v.r.Context(), "short link not opened: its provider was asked in vain", attrs...)
+	d.log.ErrorContext(v.r.Context(), "short link not opened: its provider's API failed", attrs...)
 	d.show(v, busyFor(o.After()))
 }
 
-// handWithin is how long a document may take to its reader: 10 MB at 0.3 Mbit/s. It takes the place of the server's 30 s.
-const handWithin = 5 * time.Minute
+// documentTimeout limits the download of a document: 10 MB at 0.3 Mbit/s. It replaces the server's 30 s.
+const documentTimeout = 5 * time.Minute
 
-// hand gives the document itself to the person, where its provider has no address that works without our credentials.
-func (d *door) hand(v *visit, document *pack.Target) {
+// serveDocument sends the document itself, if its provider has no address that works without our credentials.
+func (d *handler) serveDocument(v *visit, document *pack.Target) {
 	w, r, l := v.w, v.r, v.entry.link
 	defer func() { _ = document.Body.Close() }()
 	media, _, err := mime.ParseMediaType(document.ContentType)
@@ -84,18 +83,18 @@ func (d *door) hand(v *visit, document *pack.Target) {
 	}
 	h := w.Header()
 	h.Set("Content-Type", media)
-	h.Set("Content-Disposition", `attachment; filename="`+name+`"`) // never shown as a page of ours, whatever is in it
+	h.Set("Content-Disposition", `attachment; filename="`+name+`"`) // a browser never shows it as one of our pages
 	if document.Size >= 0 {
 		h.Set("Content-Length", strconv.FormatInt(document.Size, 10))
 	}
-	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(handWithin)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		d.log.DebugContext(r.Context(), "document's deadline not set", "error", err)
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(documentTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		d.log.DebugContext(r.Context(), "deadline of a document's download not set", "error", err)
 	}
 	if _, err := io.Copy(w, document.Body); err != nil {
-		d.asked.WithLabelValues("cut-off").Inc()
-		d.log.WarnContext(r.Context(), "document cut off on its way", "source", l.Source, "provider", l.Provider, "type", fmt.Sprintf("%T", err))
-		panic(http.ErrAbortHandler) // so that the reader's browser does not take half of it for the whole
+		d.opened.WithLabelValues("cut-off").Inc()
+		d.log.WarnContext(r.Context(), "download of a document broke off", "source", l.Source, "provider", l.Provider, "type", fmt.Sprintf("%T", err))
+		panic(http.ErrAbortHandler) // so that the browser does not accept a part as the whole
 	}
-	d.asked.WithLabelValues("handed").Inc()
-	d.tellOpened(v, clicked)
+	d.opened.WithLabelValues("handed").Inc()
+	d.recordOpened(v, clicked)
 }

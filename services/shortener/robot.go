@@ -7,12 +7,12 @@ import (
 	"github.com/x-way/crawlerdetect"
 )
 
-// Programs that fetch links: the name in the log, and a part of the User-Agent. The names are few, since each may write an
-// event a day for each link.
+// Programs that fetch links: the name in the log, and a part of the User-Agent. There are few names, because each may cause one event a day
+// for each link.
 var knownRobots = []struct{ name, sign string }{
 	{"whatsapp", "whatsapp"},
-	{"telegram", "telegrambot"},         // which adds "like TwitterBot"
-	{"facebook", "facebookexternalhit"}, // so does iMessage
+	{"telegram", "telegrambot"},         // its User-Agent adds "like TwitterBot"
+	{"facebook", "facebookexternalhit"}, // iMessage too
 	{"facebook", "facebot"},
 	{"facebook", "meta-external"},
 	{"twitter", "twitterbot"},
@@ -32,26 +32,26 @@ var knownRobots = []struct{ name, sign string }{
 	{"barracuda", "barracuda"},
 }
 
-// The clients that fetched a link, beside the known robots.
+// Other clients that fetch a link.
 const (
-	otherRobot    = "other"    // a robot by its own User-Agent, or a HEAD request, that matches no known robot
+	otherRobot    = "other"    // a robot according to its User-Agent, or a HEAD request, that is no known robot
 	namelessRobot = "nameless" // without a User-Agent
 	prefetcher    = "prefetch" // a browser that prefetches before a click
-	browser       = "browser"  // calls itself a browser: a person, or a robot that does not say so
+	browser       = "browser"  // a browser according to its User-Agent: a person, or a robot in disguise
 )
 
-// robotOf returns the name of the program that sent a request, if it declares itself as one that fetches links before people
-// do: the preview of a messenger, a mail scanner, a link checker. It is empty for all others, including robots that call
-// themselves Chrome. A button, and not this function, protects the actions that robots must not trigger.
+// robotOf returns the name of the program that sent a request, if its User-Agent declares a program that fetches links before people do: a
+// messenger's preview, a mail scanner, a link checker. It is empty for all other clients, also for robots that declare themselves as
+// Chrome. The button, and not this function, protects the actions that robots must not trigger.
 //
-// It is wrong now and then, so a client that it takes for a robot still gets a button.
+// It is sometimes wrong, so a client that it takes for a robot still gets a button.
 func robotOf(r *http.Request) string {
 	agent := strings.TrimSpace(r.UserAgent())
 	agent = agent[:min(len(agent), longestAgent)]
 	if agent == "" {
 		return namelessRobot
 	}
-	// The list has some 1,400 patterns, which take 0.2 ms for a phone's 140 bytes; what a robot calls itself stands early.
+	// The list has about 1,400 patterns, which take 0.2 ms for a phone's 140 bytes. A robot's name is near the beginning of the text.
 	if r.Method != http.MethodHead && !crawlerdetect.IsCrawler(agent) {
 		return ""
 	}
@@ -66,7 +66,7 @@ func robotOf(r *http.Request) string {
 
 const longestAgent = 512
 
-// isPrefetch tells whether a browser asks before anybody has clicked.
+// isPrefetch reports whether a browser sent the request before a click.
 func isPrefetch(r *http.Request) bool {
 	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
 		for _, value := range r.Header.Values(name) {
@@ -79,9 +79,8 @@ func isPrefetch(r *http.Request) bool {
 	return false
 }
 
-// fromElsewhere reports whether another site's page sent the request, according to the browser: the page pressed the button,
-// and not the person. Without the header (older browsers) the request counts as ours, since the other page would have to know
-// the secret code.
+// fromElsewhere reports whether another site's page sent the request, according to the browser: then the page pressed the button, and not
+// the person. A request without the header (older browsers) counts as ours, because the other page would need the secret code.
 func fromElsewhere(r *http.Request) bool {
 	return r.Header.Get("Sec-Fetch-Site") == "cross-site"
 }

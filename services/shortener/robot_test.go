@@ -7,7 +7,7 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-func TestWhoAVisitorIs(t *testing.T) {
+func TestNetworkOfAVisitor(t *testing.T) {
 	t.Parallel()
 	behind := newVisitors(shortenersettings.Shortener{TrustedProxies: []string{"10.0.0.0/8", "fd00::/8"}}, nil)
 	alone := newVisitors(shortenersettings.Shortener{}, nil)
@@ -23,10 +23,10 @@ func TestWhoAVisitorIs(t *testing.T) {
 		{alone, visit{"[2001:db8:1:2::1]:1", ""}, visit{"[2001:db8:1:2:ffff::9]:2", ""}, true},
 		{alone, visit{"[2001:db8:1:2::1]:1", ""}, visit{"[2001:db8:1:3::1]:1", ""}, false},
 		{alone, visit{"[fe80::1%eth0]:1", ""}, visit{"[fe80::1]:1", ""}, true},
-		// Nobody is believed who is no proxy of ours.
+		// Only our own proxies are trusted.
 		{alone, visit{"10.0.0.1:1", "192.0.2.1"}, visit{"10.0.0.1:1", "192.0.2.2"}, true},
 		{behind, visit{"192.0.2.9:1", "192.0.2.1"}, visit{"192.0.2.9:1", "192.0.2.2"}, true},
-		// Behind a proxy of ours each client is one of his own, whatever he wrote himself.
+		// Behind one of our proxies each client counts separately. The header that the client itself sent does not matter.
 		{behind, visit{"10.0.0.1:1", "192.0.2.1"}, visit{"10.0.0.1:1", "192.0.2.2"}, false},
 		{behind, visit{"10.0.0.1:1", "192.0.2.1"}, visit{"10.0.0.2:1", "192.0.2.1, 10.0.0.7"}, true},
 		{behind, visit{"10.0.0.1:1", "8.8.8.8, 192.0.2.1"}, visit{"[fd00::1]:1", "9.9.9.9, 192.0.2.1"}, true},
@@ -45,7 +45,7 @@ func TestWhoAVisitorIs(t *testing.T) {
 	}
 }
 
-func TestRobotsByTheirOwnAccount(t *testing.T) {
+func TestRobotsByTheirUserAgent(t *testing.T) {
 	t.Parallel()
 	const (
 		person = ""
@@ -79,6 +79,6 @@ func TestRobotsByTheirOwnAccount(t *testing.T) {
 		t.Errorf("HEAD comes from %q", got)
 	}
 	if len(knownRobots) > 30 {
-		t.Errorf("%d names of robots, each of which may write an event a day for each link", len(knownRobots))
+		t.Errorf("%d names of robots, and each may cause an event a day for each link", len(knownRobots))
 	}
 }

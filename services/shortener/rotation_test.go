@@ -16,18 +16,18 @@ import (
 	"github.com/signrelay/signrelay/services/shortener"
 )
 
-// An outside shortener's token is replaced while the service runs, and the next call brings the new one. It goes over the
-// connection that stands: Bitly counts them, and old ones beside new ones would be too many.
+// An outside shortener's token is replaced while the service runs, and the next call sends the new one. It uses the open
+// connection: Bitly limits connections, and old and new ones together would be too many.
 func TestTheTokenIsRotated(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
-	var brought []string
+	var received []string
 	var connections atomic.Int32
 	bitly := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
-		brought = append(brought, r.Header.Get("Authorization"))
-		_, _ = fmt.Fprintf(w, `{"link":"https://bit.ly/%d"}`, len(brought))
+		received = append(received, r.Header.Get("Authorization"))
+		_, _ = fmt.Fprintf(w, `{"link":"https://bit.ly/%d"}`, len(received))
 	}))
 	bitly.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
@@ -50,8 +50,8 @@ func TestTheTokenIsRotated(t *testing.T) {
 
 	mu.Lock()
 	defer mu.Unlock()
-	if want := []string{"Bearer before", "Bearer after"}; !slices.Equal(brought, want) {
-		t.Errorf("asked with %q, want %q", brought, want)
+	if want := []string{"Bearer before", "Bearer after"}; !slices.Equal(received, want) {
+		t.Errorf("called with %q, want %q", received, want)
 	}
 	if links["n1"] != "https://bit.ly/1" || links["n2"] != "https://bit.ly/2" {
 		t.Errorf("%v", links)

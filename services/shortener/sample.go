@@ -8,10 +8,10 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// bitlyCode is how many characters Bitly's own codes have.
+// bitlyCode is the length of Bitly's own codes.
 const bitlyCode = 7
 
-// Sample is a short link that is as long as those that the settings make.
+// Sample is a short link of the length that the settings produce.
 func Sample(s shortenersettings.Shortener) string {
 	switch s.Kind {
 	case "bitly":

@@ -1,4 +1,4 @@
-// Package shortener is the stage that gives each link its short form, and the door that serves it: GET /l/{code}.
+// Package shortener is the stage that makes short links, and the HTTP handler that serves them: GET /l/{code}.
 package shortener
 
 import (
@@ -35,7 +35,8 @@ var Service = service.Service{
 	WorksWithoutRedis: true, // links open, and each process limits its own rate
 }
 
-// check says what Run refuses, and that an outside shortener lacks its key: the senders read what its links begin with, and have none.
+// check reports the settings that Run refuses, and an outside shortener without its key. The senders also read these settings, to know how
+// our links begin, but they have no key.
 func check(c config.Config) error {
 	s := shortenersettings.Section.Of(c)
 	_, err := notification.NewLinks(s.PublicURL, s.Domain())
@@ -48,8 +49,8 @@ func check(c config.Config) error {
 	return err
 }
 
-// Run works until ctx ends. It fails at once when nobody said what the short links begin with, when a source's API
-// settings are wrong, or when the bucket of links is not provisioned.
+// Run works until ctx ends. It fails at once if shortener.public_url is missing, if a source's API settings are wrong, or if the bucket of
+// links is not provisioned.
 func Run(ctx context.Context, env service.Env) error {
 	circuit := func(vendor string) (*limit.Breaker, error) { return env.Circuit(vendor, service.CircuitPauses) }
 	sources, err := config.Derive(env.Live, func(c config.Config) (providers.Sources, error) {
@@ -67,19 +68,19 @@ func run(ctx context.Context, env service.Env, sources func() providers.Sources)
 	if err != nil {
 		return err
 	}
-	links, err := openBook(ctx, env.JS, keyring.New(env.Config.MasterKeys()), settings.ExpireAfter, env.Log)
+	links, err := openStore(ctx, env.JS, keyring.New(env.Config.MasterKeys()), settings.ExpireAfter, env.Log)
 	if err != nil {
 		return err
 	}
 
-	door, err := newDoor(env, links, sources)
+	handler, err := newHandler(env, links, sources)
 	if err != nil {
 		return err
 	}
-	// The patterns take a slash behind a code too; GET's takes HEAD.
-	env.Public.Handle("GET /l/{code...}", door)
-	env.Public.Handle("POST /l/{code...}", door)
-	env.Public.TakeEscapes("/l/") // behind the code, where mail programs leave a character of the text
+	// The patterns also match a slash after a code; that of GET also matches HEAD.
+	env.Public.Handle("GET /l/{code...}", handler)
+	env.Public.Handle("POST /l/{code...}", handler)
+	env.Public.TakeEscapes("/l/") // after the code: mail programs include a character of the text
 
 	third, err := newThirdParty(env, ours)
 	if err != nil {
@@ -96,19 +97,19 @@ func run(ctx context.Context, env service.Env, sources func() providers.Sources)
 
 type shortener struct {
 	js      jetstream.JetStream
-	links   book
+	links   store
 	base    string
-	sources func() providers.Sources // as the settings are now
-	third   *thirdParty              // nil where our own links are the short ones
+	sources func() providers.Sources // of the current settings
+	third   *thirdParty              // nil for kind builtin
 }
 
-// operatorPause is how long the stage waits where only the operator can help.
+// operatorPause is the stage's delay if only the operator can fix the cause.
 const operatorPause = 15 * time.Minute
 
-// shorten sets the notification's short link and passes it on to its sender. Done again, it finds the same link.
+// shorten sets the notification's short link and sends the notification to its sender. A second attempt finds the same link.
 //
-// The stage claims nothing, though it calls an outside shortener: both give the same answer to the same question, and
-// what they gave is kept beside the link, so doing it again is harmless.
+// The stage has no claims although it calls an outside shortener: a vendor returns the same short form for the same link, and the form
+// is stored with the link, so a repeated call is harmless.
 func (s *shortener) shorten(ctx context.Context, in stage.Event[*notifyv1.Notification]) ([]stage.Out, error) {
 	n := in.Data
 	wanted, err := linkOf(n)
@@ -116,9 +117,9 @@ func (s *shortener) shorten(ctx context.Context, in stage.Event[*notifyv1.Notifi
 		return nil, outcome.Permanent(err)
 	}
 	if wanted.Target == "" && s.sources()[providers.SourceKey{Name: n.GetSource(), Provider: n.GetProvider()}].API == nil {
-		return nil, outcome.RetryAfter(operatorPause, errors.New("no-api: the link is opened by asking its provider, and the settings do not say how"))
+		return nil, outcome.RetryAfter(operatorPause, errors.New("no-api: the provider resolves the link at the click, and the settings have no API for it"))
 	}
-	e, err := s.links.give(ctx, pairOf(n), wanted)
+	e, err := s.links.getOrCreate(ctx, pairOf(n), wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +128,7 @@ func (s *shortener) shorten(ctx context.Context, in stage.Event[*notifyv1.Notifi
 		if short, also, err = s.third.form(ctx, in, s.links, e, short); err != nil {
 			return nil, err
 		}
-		// NOTIFY may hold the message twice, where two events caused it.
+		// NOTIFY may contain the message twice, if two events caused it.
 		if also, err = stage.Unheard(ctx, s.js, also); err != nil {
 			return nil, err
 		}

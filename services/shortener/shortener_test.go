@@ -29,7 +29,7 @@ const (
 	public = "https://sign.acme.example"
 )
 
-// bench is a shortener at work: its settings may be changed first, and its sources are those given.
+// bench runs a shortener with these sources and changes of the settings.
 func bench(t *testing.T, sources providers.Sources, change ...func(*shortenersettings.Shortener)) *servicetest.Bench {
 	t.Helper()
 	settings := config.Default()
@@ -54,7 +54,7 @@ func invitation(id, recipient string, channel notifyv1.Channel) *notifyv1.Notifi
 	}
 }
 
-// leading is an invitation of a person whose link leads to a target, at a time.
+// leading is an invitation with a target for its link, and the time of its event.
 func leading(id, recipient, to string, at int64) *notifyv1.Notification {
 	n := invitation(id, recipient, notifyv1.Channel_CHANNEL_SMS)
 	n.Link.Target = to
@@ -67,7 +67,7 @@ func publish(t *testing.T, b *servicetest.Bench, n *notifyv1.Notification) {
 	b.Publish(notification.Message(t.Context(), notification.LinkSubject(n), n.GetId(), n))
 }
 
-// shortened returns the short links that came out, by notification id.
+// shortened returns the short links of the outputs, by notification id.
 func shortened(t *testing.T, b *servicetest.Bench, count int) map[string]string {
 	t.Helper()
 	links := map[string]string{}
@@ -90,7 +90,7 @@ func TestNotificationGetsItsShortLinkAndGoesOn(t *testing.T) {
 	if want := "notify.v1.send.sms.acme.clickwrap." + event.DocumentToken("doc 1"); m.Subject() != want {
 		t.Errorf("subject %s, want %s", m.Subject(), want)
 	}
-	// The stream holds n1 already; under the same id it would swallow the second pass.
+	// The stream contains n1 already: it would drop a second message with the same id.
 	if id := m.Headers().Get("Nats-Msg-Id"); id != event.DerivedID("n1", "shortener", "send") {
 		t.Errorf("Nats-Msg-Id %s", id)
 	}
@@ -121,7 +121,7 @@ func TestOnePersonsLinkIsOneLink(t *testing.T) {
 		invitation("n1", "s1", notifyv1.Channel_CHANNEL_SMS),
 		invitation("n2", "s1", notifyv1.Channel_CHANNEL_EMAIL),
 		reminder,
-		invitation("n4", "s2", notifyv1.Channel_CHANNEL_SMS), // somebody else, same target
+		invitation("n4", "s2", notifyv1.Channel_CHANNEL_SMS), // another person, same target
 		download,
 		other,
 	} {
@@ -140,9 +140,9 @@ func TestOnePersonsLinkIsOneLink(t *testing.T) {
 	}
 }
 
-func TestPeopleWithoutAnIdAreToldApart(t *testing.T) {
+func TestPeopleWithoutAnIdAreKeptApart(t *testing.T) {
 	t.Parallel()
-	b := bench(t, asking(new(fakeAPI)))
+	b := bench(t, sourcesOf(new(fakeAPI)))
 	nowhere := func(id, mobile, email string) *notifyv1.Notification {
 		n := leading(id, "", "", 1)
 		n.To = &notifyv1.Person{Mobile: mobile, Email: email}
@@ -174,7 +174,7 @@ func TestNewerTargetTakesTheOldersPlace(t *testing.T) {
 	b := bench(t, nil)
 	publish(t, b, leading("n1", "s1", "https://provider.example/first?secret", 100))
 	first := shortened(t, b, 1)["n1"]
-	if got := ask(t, http.MethodGet, local(b, first)); got.header.Get("Location") != "https://provider.example/first?secret" {
+	if got := request(t, http.MethodGet, local(b, first)); got.header.Get("Location") != "https://provider.example/first?secret" {
 		t.Fatalf("before: %+v", got)
 	}
 	publish(t, b, leading("n2", "s1", "https://provider.example/second?secret", 200)) // the request was sent again
@@ -184,12 +184,12 @@ func TestNewerTargetTakesTheOldersPlace(t *testing.T) {
 	if links["n2"] != first || links["n3"] != first {
 		t.Errorf("one person has several links: %v", links)
 	}
-	if got := ask(t, http.MethodGet, local(b, first)); got.header.Get("Location") != "https://provider.example/second?secret" {
+	if got := request(t, http.MethodGet, local(b, first)); got.header.Get("Location") != "https://provider.example/second?secret" {
 		t.Errorf("after: %+v", got)
 	}
 }
 
-// Two replicas work through many people's messages, two to each, which are often in hand at the same time.
+// Two replicas process the messages of many people, two for each person, which are often in flight at the same time.
 func TestReplicasAgree(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil)
@@ -216,7 +216,7 @@ func TestReplicasAgree(t *testing.T) {
 
 func TestLinkThatCannotLeadAnywhereIsGivenUp(t *testing.T) {
 	t.Parallel()
-	b := bench(t, asking(new(fakeAPI)))
+	b := bench(t, sourcesOf(new(fakeAPI)))
 	for id, bad := range map[string]string{"n1": "javascript:alert('secret')", "n2": "//provider.example/secret", "n4": "file:///etc/secret", "n6": "https://provider.example@evil.example/secret"} {
 		n := invitation(id, "s1", notifyv1.Channel_CHANNEL_SMS)
 		n.Link.Target = bad

@@ -18,13 +18,12 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// viaBitly is a bench whose links go through an account at Bitly that answers as it is told: with how many calls came before
-// this one.
-func viaBitly(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, before int32)) (*servicetest.Bench, *atomic.Int32) {
+// viaBitly is a bench with an account at Bitly whose handler gets the number of earlier calls.
+func viaBitly(t *testing.T, handle func(w http.ResponseWriter, r *http.Request, before int32)) (*servicetest.Bench, *atomic.Int32) {
 	t.Helper()
 	calls := new(atomic.Int32)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer(w, r, calls.Add(1)-1)
+		handle(w, r, calls.Add(1)-1)
 	}))
 	t.Cleanup(server.Close)
 	return bench(t, nil, func(s *shortenersettings.Shortener) {
@@ -46,7 +45,7 @@ func TestOutsideFormIsMadeOnceAndKept(t *testing.T) {
 	}
 	publish(t, b, invitation("n1", "s1", notifyv1.Channel_CHANNEL_SMS))
 	shortened(t, b, 1)
-	publish(t, b, invitation("n2", "s1", notifyv1.Channel_CHANNEL_EMAIL)) // another link to read, so that its opening tells which
+	publish(t, b, invitation("n2", "s1", notifyv1.Channel_CHANNEL_EMAIL)) // has another form, so that an opening shows the channel
 	shortened(t, b, 2)
 	remind("n3", notifyv1.Channel_CHANNEL_SMS)
 	remind("n4", notifyv1.Channel_CHANNEL_EMAIL)
@@ -62,10 +61,10 @@ func TestOutsideFormIsMadeOnceAndKept(t *testing.T) {
 	}
 }
 
-// Whatever the shortener does for good, the signer gets our own link at once, and the log hears of it.
-func TestOurOwnLinkTakesTheOutsideFormsPlace(t *testing.T) {
+// After each permanent failure of the outside shortener the signer gets our own link at once, and the log records it.
+func TestOurOwnLinkReplacesTheOutsideForm(t *testing.T) {
 	t.Parallel()
-	for reason, answer := range map[string]http.HandlerFunc{
+	for reason, handle := range map[string]http.HandlerFunc{
 		"refused":     func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) },
 		"credentials": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) },
 		"plan-limit":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusPaymentRequired) },
@@ -77,13 +76,13 @@ func TestOurOwnLinkTakesTheOutsideFormsPlace(t *testing.T) {
 	} {
 		t.Run(reason, func(t *testing.T) {
 			t.Parallel()
-			b, calls := viaBitly(t, func(w http.ResponseWriter, r *http.Request, _ int32) { answer(w, r) })
+			b, calls := viaBitly(t, func(w http.ResponseWriter, r *http.Request, _ int32) { handle(w, r) })
 			publish(t, b, invitation("n1", "s1", notifyv1.Channel_CHANNEL_SMS))
 			short := shortened(t, b, 1)["n1"]
 			if !strings.HasPrefix(short, public+"/l/") || calls.Load() != 1 {
 				t.Errorf("%q after %d calls", short, calls.Load())
 			}
-			checkRedirect(t, ask(t, http.MethodGet, local(b, short)), http.StatusFound, target)
+			checkRedirect(t, request(t, http.MethodGet, local(b, short)), http.StatusFound, target)
 			checkCounted(t, b, "signrelay_shortener_substituted_total", reason+" bitly", 1)
 			m := b.Await(flow.Signing, "signing.v1.acme.clickwrap.link.substituted."+event.DocumentToken("doc 1"), 1)[0]
 			e, err := event.Decode(m.Data())
@@ -97,7 +96,7 @@ func TestOurOwnLinkTakesTheOutsideFormsPlace(t *testing.T) {
 	}
 }
 
-func TestPassingTroubleIsWaitedFor(t *testing.T) {
+func TestATemporaryFailureIsRetried(t *testing.T) {
 	t.Parallel()
 	b, calls := viaBitly(t, func(w http.ResponseWriter, r *http.Request, before int32) {
 		if before == 0 {
@@ -115,7 +114,7 @@ func TestPassingTroubleIsWaitedFor(t *testing.T) {
 	}
 }
 
-func TestOurOwnLimitHoldsNobodyUpForLong(t *testing.T) {
+func TestOurOwnLimitDelaysNoMessageForLong(t *testing.T) {
 	t.Parallel()
 	b, calls := viaBitly(t, gives)
 	if err := b.Env.Limits.Pause(t.Context(), "shortener/bitly", time.Hour); err != nil {

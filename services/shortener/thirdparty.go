@@ -19,7 +19,7 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// thirdParty asks the outside shortener, and says when our own link has to do.
+// thirdParty calls the outside shortener, and decides when a message gets our own link instead.
 type thirdParty struct {
 	name        string // "bitly", "rebrandly"
 	outside     outside
@@ -29,11 +29,11 @@ type thirdParty struct {
 	substituted *prometheus.CounterVec
 }
 
-// newThirdParty is nil where the settings want our own links.
+// newThirdParty returns nil for kind builtin.
 func newThirdParty(env service.Env, ours notification.Links) (*thirdParty, error) {
 	o := newOutside(shortenersettings.Section.Follow(env.Live), env.Limits)
 	if o == nil {
-		return nil, nil //nolint:nilnil // our own links need nobody
+		return nil, nil //nolint:nilnil // our own links need no vendor
 	}
 	circuit, err := env.Circuit(shortenersettings.Section.Of(env.Config).Kind, circuitPauses)
 	if err != nil {
@@ -46,12 +46,12 @@ func newThirdParty(env service.Env, ours notification.Links) (*thirdParty, error
 	}, []string{"shortener", "reason"}))
 }
 
-// formWithin bounds one attempt, which can be six calls: below the stage's own 30 s.
-const formWithin = 15 * time.Second
+// formTimeout limits one attempt of up to six calls. The stage's own timeout is 30 s.
+const formTimeout = 15 * time.Second
 
-// form returns the outside form of our own link: the one kept beside it, or a new one. Where there is none to be had, it is
-// our own link, and the event that says so comes with it. Its errors are the stage's.
-func (t *thirdParty) form(ctx context.Context, in stage.Event[*notifyv1.Notification], links book, e entry, own string) (string, []stage.Out, error) {
+// form returns the outside form of our own link: the stored one, or a new one. If there is none, it returns our own link and the event that
+// reports this. Its errors are for the stage.
+func (t *thirdParty) form(ctx context.Context, in stage.Event[*notifyv1.Notification], links store, e entry, own string) (string, []stage.Out, error) {
 	channel := event.ChannelName(in.Data.GetChannel())
 	if kept := e.Outside[channel]; kept.By == t.name && kept.Of == own && t.ours.Outside(kept.Short) {
 		return kept.Short, nil, nil
@@ -59,19 +59,19 @@ func (t *thirdParty) form(ctx context.Context, in stage.Event[*notifyv1.Notifica
 	pass, wait := t.circuit.Begin()
 	reason, _, _ := t.circuit.State()
 	if wait == 0 {
-		bounded, cancel := context.WithTimeout(ctx, formWithin)
+		bounded, cancel := context.WithTimeout(ctx, formTimeout)
 		short, failed := t.outside.shorten(bounded, own)
 		cancel()
-		if failed == nil && !t.ours.Outside(short) { // no sender would send it
-			failed = unusable("what came back is no link at the domain in the settings")
+		if failed == nil && !t.ours.Outside(short) { // senders refuse it
+			failed = unusable("the response contains no link at the domain in the settings")
 		}
-		v := judge(failed, in.Attempt)
-		pass.End(v.says, "")
+		v := decide(failed, in.Attempt)
+		pass.End(v.result, "")
 		if failed == nil {
-			kept, err := links.keep(ctx, e, channel, outsideForm{By: t.name, Of: own, Short: short})
+			kept, err := links.keepOutside(ctx, e, channel, outsideForm{By: t.name, Of: own, Short: short})
 			return kept.Short, nil, err
 		}
-		if v.again != nil && reason == "" { // in an outage each message would wait as long as the first one
+		if v.again != nil && reason == "" { // in an outage only the first message waits
 			return "", nil, v.again
 		}
 		if v.lasts {
@@ -80,36 +80,36 @@ func (t *thirdParty) form(ctx context.Context, in stage.Event[*notifyv1.Notifica
 		reason = cmp.Or(v.reason, reason)
 		t.log.WarnContext(ctx, "our own link is used", "shortener", t.name, "reason", reason, "error", failed)
 	}
-	reason = cmp.Or(reason, "unavailable") // the circuit closed between the two questions
+	reason = cmp.Or(reason, "unavailable") // the circuit closed between Begin and State
 	t.substituted.WithLabelValues(t.name, reason).Inc()
-	told, err := substituted(ctx, in.Data, in.Stored, t.name, reason)
+	event, err := substituted(ctx, in.Data, in.Stored, t.name, reason)
 	if err != nil {
 		return "", nil, outcome.Permanent(err)
 	}
-	return own, []stage.Out{told}, nil
+	return own, []stage.Out{event}, nil
 }
 
-// How long a signer waits for an outside link: a minute. By the stage's back-off the seventh attempt comes 63 s after the
-// first. Where a time was named, by the other side or by our own limiter, as many of them as there were attempts must fit
-// into the minute; our own limiter is not asked more often than every 10 s.
+// A signer waits at most a minute for an outside link. With the stage's backoff the seventh attempt is 63 s after the first. If the vendor
+// or our own limiter named a delay, this delay times the number of attempts must be at most a minute. Our own limiter is called again after
+// 10 s or later.
 const (
 	lastAttempt = 7
 	longestWait = time.Minute
 	leastWait   = 10 * time.Second
 )
 
-// judgement says what follows from a failed attempt.
-type judgement struct {
-	again  error        // what the stage gets, to try again; nil when our own link is to be used
+// decision is the consequence of a failed attempt.
+type decision struct {
+	again  error        // for the stage, to retry; nil if our own link is used
 	reason string       // why our own link is used
-	lasts  bool         // the next message would fail as well
-	says   limit.Result // what the attempt says of the other side
+	lasts  bool         // the next message would fail too
+	result limit.Result // of the attempt, for the circuit breaker
 }
 
-// judge is the only map from an outside shortener's failures to what follows.
-func judge(failed error, attempt int) judgement {
+// decide is the only map from an outside shortener's failures to their consequences.
+func decide(failed error, attempt int) decision {
 	if failed == nil {
-		return judgement{says: limit.Success}
+		return decision{result: limit.Success}
 	}
 	tooLong := func(wait time.Duration) bool {
 		return attempt >= lastAttempt || time.Duration(attempt)*wait > longestWait
@@ -118,22 +118,22 @@ func judge(failed error, attempt int) judgement {
 	case o.Kind() == outcome.Waits: // our own limit
 		wait := max(o.After(), leastWait)
 		if tooLong(wait) {
-			return judgement{reason: o.Reason()}
+			return decision{reason: o.Reason()}
 		}
-		return judgement{again: outcome.Later(wait, o.Reason())}
+		return decision{again: outcome.Later(wait, o.Reason())}
 	case o.Cause() == "":
-		return judgement{again: failed} // our own mistake, not theirs
+		return decision{again: failed} // our own fault, not the vendor's
 	case o.Kind() == outcome.GaveUp:
-		return judgement{reason: o.Cause(), says: limit.Success}
+		return decision{reason: o.Cause(), result: limit.Success}
 	case o.Kind() == outcome.Held || tooLong(o.After()):
-		return judgement{reason: o.Cause(), lasts: true, says: limit.Failure}
+		return decision{reason: o.Cause(), lasts: true, result: limit.Failure}
 	case o.After() > 0:
-		return judgement{again: failed}
+		return decision{again: failed}
 	default:
-		return judgement{again: failed, says: limit.Failure}
+		return decision{again: failed, result: limit.Failure}
 	}
 }
 
-// circuitPauses are those of an outside shortener's circuit, which opens when a message has waited its minute. Without it each message of an
-// outage would wait a minute of its own, and those behind it longer, because those that wait hold all the workers.
+// circuitPauses belong to an outside shortener's circuit, which opens when a message has waited its minute. Without the circuit each message of
+// an outage would wait a minute, and later messages longer, because the waiting messages occupy all workers.
 var circuitPauses = limit.BreakerOptions{First: time.Minute, Longest: 15 * time.Minute}

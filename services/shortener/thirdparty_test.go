@@ -25,7 +25,7 @@ var policy = flow.StageNamed(flow.Shortener).Policy
 
 var unavailable = outcome.Failure(outcome.Provider, "unavailable", errors.New("x"))
 
-func TestJudge(t *testing.T) {
+func TestDecide(t *testing.T) {
 	t.Parallel()
 	plain := unavailable
 	named := func(after time.Duration) error {
@@ -60,7 +60,7 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			got := judge(c.failed, c.attempt)
+			got := decide(c.failed, c.attempt)
 			if got.reason != c.reason || got.lasts != c.lasts || (got.again == nil) != (c.reason != "") {
 				t.Errorf("%+v", got)
 			}
@@ -68,23 +68,23 @@ func TestJudge(t *testing.T) {
 				return
 			}
 			if v := stage.Decide(got.again, c.attempt, policy); v.Kind != "retry" || v.Delay < c.wait {
-				t.Errorf("the stage's verdict is %+v", v)
+				t.Errorf("the stage's decision is %+v", v)
 			}
 		})
 	}
-	if v := stage.Decide(judge(own(time.Second), 6).again, policy.MaxAttempts+1, policy); v.Kind != "retry" {
+	if v := stage.Decide(decide(own(time.Second), 6).again, policy.MaxAttempts+1, policy); v.Kind != "retry" {
 		t.Errorf("our own limit makes the stage give up: %+v", v)
 	}
 }
 
-// failing is an outside shortener that fails as it is told, and counts how often it was asked.
+// failing is an outside shortener that fails with an error, and counts its calls.
 type failing struct {
 	with  error
-	asked int
+	calls int
 }
 
 func (f *failing) shorten(context.Context, string) (string, error) {
-	f.asked++
+	f.calls++
 	if f.with != nil {
 		return "", f.with
 	}
@@ -92,11 +92,11 @@ func (f *failing) shorten(context.Context, string) (string, error) {
 }
 
 // In an outage the first message waits a minute, and opens the circuit. Later messages do not wait. When the pause is over, one message
-// asks the shortener again, and gets our own link if that fails.
-func TestOutageIsWaitedForOnce(t *testing.T) {
+// calls the shortener again, and gets our own link if that fails.
+func TestOnlyOneMessageWaitsForAnOutage(t *testing.T) {
 	t.Parallel()
 	bench := servicetest.New(t, config.Default())
-	links := newBook(t, bench.Env.JS, time.Hour)
+	links := newTestStore(t, bench.Env.JS, time.Hour)
 	f := &failing{with: unavailable}
 	ours, err := notification.NewLinks("https://sign.acme.example", "bit.ly")
 	if err != nil {
@@ -123,17 +123,17 @@ func TestOutageIsWaitedForOnce(t *testing.T) {
 	if short, outs, err := shorten("n1", lastAttempt); err != nil || outs != 2 || short[:len(s.base)] != s.base {
 		t.Errorf("%q, %d outputs, %v", short, outs, err)
 	}
-	if f.asked != lastAttempt {
-		t.Errorf("asked %d times", f.asked)
+	if f.calls != lastAttempt {
+		t.Errorf("%d calls", f.calls)
 	}
-	if short, outs, err := shorten("n2", 1); err != nil || outs != 2 || short[:len(s.base)] != s.base || f.asked != lastAttempt {
-		t.Errorf("in the outage: %q, %d outputs, %v; asked %d times", short, outs, err, f.asked)
+	if short, outs, err := shorten("n2", 1); err != nil || outs != 2 || short[:len(s.base)] != s.base || f.calls != lastAttempt {
+		t.Errorf("in the outage: %q, %d outputs, %v; %d calls", short, outs, err, f.calls)
 	}
 
 	third.circuit = limit.NewBreaker(limit.BreakerOptions{First: time.Nanosecond, Longest: time.Nanosecond}, nil) // its pause is over
 	third.circuit.Open("unavailable")
-	if short, outs, err := shorten("n3", 1); err != nil || outs != 2 || short[:len(s.base)] != s.base || f.asked != lastAttempt+1 {
-		t.Errorf("a probe that fails: %q, %d outputs, %v; asked %d times", short, outs, err, f.asked)
+	if short, outs, err := shorten("n3", 1); err != nil || outs != 2 || short[:len(s.base)] != s.base || f.calls != lastAttempt+1 {
+		t.Errorf("a probe that fails: %q, %d outputs, %v; %d calls", short, outs, err, f.calls)
 	}
 	f.with = nil
 	if short, outs, err := shorten("n4", 1); err != nil || outs != 1 || short != "https://bit.ly/3abCdEf" {
@@ -144,11 +144,11 @@ func TestOutageIsWaitedForOnce(t *testing.T) {
 	}
 }
 
-// A link that nobody could open is not sent: it waits until the operator has said how its provider is asked.
-func TestLinkWaitsForTheSettingsThatOpenIt(t *testing.T) {
+// A link that cannot be opened is not sent: it waits until the settings contain its provider's API.
+func TestALinkWaitsForTheSettingsThatOpenIt(t *testing.T) {
 	t.Parallel()
 	s := &shortener{
-		links: newBook(t, newBroker(t), time.Hour), base: "https://sign.acme.example/l/",
+		links: newTestStore(t, newBroker(t), time.Hour), base: "https://sign.acme.example/l/",
 		sources: func() providers.Sources { return nil },
 	}
 	n := &notifyv1.Notification{

@@ -14,21 +14,21 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// visitors limits what one client address does: how many codes it tries that no link has, and how often it opens each link. The two are
-// apart, because many signers may share an address: one of them who guesses holds no other up, and neither does one who opens a link
-// of his own again and again. So a code is looked up before any limit is asked. What bounds guessing is the length of a code: at 10,000 guesses
-// a second one of a million links would be found in 4,000 years. The limit tells a client that guesses to stop, and us that there is one.
+// visitors limits the requests of a client address: how many codes without a link it tries, and how often it opens each link. The two limits
+// are separate, because many signers may share an address: a signer who guesses does not block the others, nor does a signer who opens one
+// link repeatedly. So a code is looked up before any limit applies. The length of a code makes guessing infeasible: at 10,000 guesses a
+// second, finding one of a million links takes 4,000 years. The limit stops a client that guesses, and makes it visible to the operator.
 type visitors struct {
 	limits  limit.Limiter
 	rate    limit.Rate
-	proxies []netip.Prefix // believed when they say for whom they ask
+	proxies []netip.Prefix // whose X-Forwarded-For is trusted
 }
 
 func newVisitors(settings shortenersettings.Shortener, limits limit.Limiter) visitors {
 	v := visitors{limits: limits, rate: limit.Rate{Count: settings.PerMinute, Per: time.Minute, Burst: settings.PerMinute}}
 	for _, network := range settings.TrustedProxies {
-		if p, err := netip.ParsePrefix(network); err == nil { // config.Check refuses any other
-			if p.Addr().Is4In6() && p.Bits() >= 96 { // as it is compared with
+		if p, err := netip.ParsePrefix(network); err == nil { // config.Check refuses all others
+			if p.Addr().Is4In6() && p.Bits() >= 96 { // client addresses are unmapped too
 				p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 			}
 			v.proxies = append(v.proxies, p)
@@ -37,31 +37,31 @@ func newVisitors(settings shortenersettings.Shortener, limits limit.Limiter) vis
 	return v
 }
 
-// mayGuess tells whether r's client may try another code that no link has, and else in how long.
+// mayGuess reports whether r's client may try another code without a link; if not, it returns the time until it may.
 func (v visitors) mayGuess(r *http.Request) (wait time.Duration, ok bool) {
 	return v.take(r, "link/guess/"+networkOf(v.client(r)))
 }
 
-// mayOpen tells whether r's client may open that link now, and else in how long.
+// mayOpen reports whether r's client may open that link now; if not, it returns the time until it may.
 func (v visitors) mayOpen(r *http.Request, code string) (wait time.Duration, ok bool) {
 	return v.take(r, "link/open/"+code+"/"+networkOf(v.client(r)))
 }
 
-// take counts under the hash of a name, so that neither codes nor addresses are kept. While the limiter is in trouble everybody may.
+// take counts under the hash of a name, so that neither codes nor addresses are stored. While the limiter fails, each request is allowed.
 func (v visitors) take(r *http.Request, name string) (wait time.Duration, ok bool) {
 	sum := sha256.Sum256([]byte(name))
 	wait, ok, err := v.limits.Take(r.Context(), flow.RateLink+"/"+hex.EncodeToString(sum[:16]), v.rate, 0)
 	return wait, ok || err != nil
 }
 
-// client is who asks: whoever connects, or where that is a proxy of ours, whom it names. Each proxy appends the address that
-// connects to it, so the list is read from its end, and the first that is none of ours is the client: what stands before
-// it anybody can have written.
+// client returns the client's address: of the connection, or, if that is one of our proxies, the address in X-Forwarded-For. Each proxy
+// appends the address that connects to it. So the list is read from its end, and the first address that is not one of our proxies is the
+// client. The client itself may have written all entries before.
 func (v visitors) client(r *http.Request) netip.Addr {
 	client := connected(r)
 	named := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for _, text := range slices.Backward(named) {
-		if text = strings.Trim(text, " \t"); text == "" { // a list may have empty places
+		if text = strings.Trim(text, " \t"); text == "" { // a list may have empty entries
 			continue
 		}
 		next, ok := readHop(text)
@@ -82,8 +82,8 @@ func connected(r *http.Request) netip.Addr {
 	return a.Addr().Unmap().WithZone("")
 }
 
-// readHop reads one place of X-Forwarded-For. Proxies write an address, also in quotes, in brackets, or with a port; those that hide it write
-// "unknown" or a name of their own that begins with an underscore (RFC 7239, section 6), which are no address.
+// readHop reads one entry of X-Forwarded-For. Proxies write an address, also in quotes, in brackets, or with a port. A proxy that hides the
+// address writes "unknown" or a name that begins with an underscore (RFC 7239, section 6); these are not addresses.
 func readHop(text string) (netip.Addr, bool) {
 	if quoted, ok := strings.CutPrefix(text, `"`); ok {
 		text = strings.Trim(strings.TrimSuffix(quoted, `"`), " \t")
@@ -102,8 +102,8 @@ func readHop(text string) (netip.Addr, bool) {
 	return a.Unmap().WithZone(""), err == nil
 }
 
-// unnamedProxy reports whether a request came through a proxy that shortener.trusted_proxies does not name. Then all its clients have one
-// address here. A client that writes such a header itself looks the same.
+// unnamedProxy reports whether a request came through a proxy that shortener.trusted_proxies does not contain. All its clients then have one
+// address here. A client that sends such a header itself looks the same.
 func (v visitors) unnamedProxy(r *http.Request) bool {
 	return (r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "") && !v.ours(connected(r))
 }
@@ -112,7 +112,7 @@ func (v visitors) ours(a netip.Addr) bool {
 	return slices.ContainsFunc(v.proxies, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// networkOf names a client: by a network of 64 bits in IPv6, where one household has as many addresses as it likes.
+// networkOf identifies a client. For IPv6 it is the network of 64 bits, because one household has many addresses.
 func networkOf(client netip.Addr) string {
 	if client.Is6() {
 		return netip.PrefixFrom(client, 64).Masked().String()

@@ -9,7 +9,7 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// What proxies write for a client, and what is no address.
+// Entries that proxies write for a client, and entries that are not addresses.
 func TestReadHop(t *testing.T) {
 	t.Parallel()
 	const v4, v6 = "192.0.2.7", "2001:db8::7"
@@ -45,7 +45,7 @@ func TestReadHop(t *testing.T) {
 	}
 }
 
-// The last address that is not of a proxy of ours is the client.
+// The last address that is not one of our proxies is the client.
 func TestClientBehindProxies(t *testing.T) {
 	t.Parallel()
 	const proxy = "10.0.0.1:1"
@@ -64,7 +64,7 @@ func TestClientBehindProxies(t *testing.T) {
 		{proxy, []string{"192.0.2.7", "10.0.0.2:80, \"[fd00::2]:80\""}, "192.0.2.7"},
 		{proxy, []string{"192.0.2.7,"}, "192.0.2.7"},
 		{proxy, []string{"192.0.2.7, ,", ""}, "192.0.2.7"},
-		{proxy, []string{"6.6.6.6, unknown"}, "10.0.0.1"}, // who it was the proxy does not say, and who stands before it anybody can have written
+		{proxy, []string{"6.6.6.6, unknown"}, "10.0.0.1"}, // the proxy hides the client, and the client may have written the entries before
 		{proxy, []string{"6.6.6.6, _hidden"}, "10.0.0.1"},
 		{proxy, []string{"6.6.6.6, _hidden, 10.0.0.2"}, "10.0.0.2"},
 		{proxy, nil, "10.0.0.1"},
@@ -82,26 +82,26 @@ func TestClientBehindProxies(t *testing.T) {
 	}
 }
 
-// Whatever a client writes, the proxy's own word at the end says who it is; and without a proxy nothing does but the connection.
+// For each text that a client sends, the proxy's own entry at the end is the client; without a proxy it is the address of the connection.
 func FuzzForwardedFor(f *testing.F) {
 	for _, text := range []string{"", "192.0.2.1", `"[2001:db8::1]:443"`, "unknown, _x", `"`, "[", ",,", "10.0.0.9", `for="_x";by=unknown`, "::ffff:10.0.0.1"} {
 		f.Add(text, text)
 	}
 	v := newVisitors(shortenersettings.Shortener{TrustedProxies: []string{"10.0.0.0/8", "fd00::/8"}}, nil)
 	f.Fuzz(func(t *testing.T, first, second string) {
-		ask := func(remote string, named ...string) netip.Addr {
+		client := func(remote string, named ...string) netip.Addr {
 			return v.client(&http.Request{RemoteAddr: remote, Header: http.Header{"X-Forwarded-For": named, "Forwarded": {first}}})
 		}
 		for _, own := range []string{"198.51.100.7", "[2001:db8::9]:1", `"198.51.100.7:80"`} {
 			want, ok := readHop(own)
-			if got := ask("10.0.0.1:1", first, second+", "+own); !ok || got != want {
-				t.Errorf("%q, %q and a proxy that says %s: %s", first, second, own, got)
+			if got := client("10.0.0.1:1", first, second+", "+own); !ok || got != want {
+				t.Errorf("%q, %q and a proxy that writes %s: %s", first, second, own, got)
 			}
 		}
-		if got := ask("192.0.2.9:1", first, second); got.String() != "192.0.2.9" {
+		if got := client("192.0.2.9:1", first, second); got.String() != "192.0.2.9" {
 			t.Errorf("%q, %q without a proxy: %s", first, second, got)
 		}
-		got := ask("10.0.0.1:1", first, second)
+		got := client("10.0.0.1:1", first, second)
 		if !got.IsValid() || got.Zone() != "" || got.Is4In6() {
 			t.Errorf("%q, %q: %v", first, second, got)
 		}

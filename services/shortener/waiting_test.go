@@ -17,7 +17,7 @@ import (
 	"github.com/signrelay/signrelay/libs/servicetest"
 )
 
-// stuckLog takes an event and does not answer before the publisher gives up.
+// stuckLog receives an event and does not respond before the publisher gives up.
 type stuckLog struct {
 	jetstream.JetStream
 	gaveUp chan struct{}
@@ -29,16 +29,16 @@ func (s stuckLog) PublishMsg(ctx context.Context, _ *nats.Msg, _ ...jetstream.Pu
 	return nil, ctx.Err()
 }
 
-// openDoor serves a door with one link in its book and returns the link's address.
-func openDoor(t *testing.T, sources providers.Sources, l link, change func(*door)) string {
+// serve runs a handler with one link in its store and returns the address of the link.
+func serve(t *testing.T, sources providers.Sources, l link, change func(*handler)) string {
 	t.Helper()
 	b := servicetest.New(t, config.Default())
-	links := newBook(t, b.Env.JS, time.Hour)
-	e, err := links.give(t.Context(), "pair", l)
+	links := newTestStore(t, b.Env.JS, time.Hour)
+	e, err := links.getOrCreate(t.Context(), "pair", l)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := newDoor(b.Env, links, func() providers.Sources { return sources })
+	d, err := newHandler(b.Env, links, func() providers.Sources { return sources })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,32 +57,32 @@ func statusOf(t *testing.T, method, url string) int {
 	defer cancel()
 	r := httptest.NewRequestWithContext(ctx, method, url, nil)
 	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
-	answer, err := http.DefaultTransport.RoundTrip(r)
+	response, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = answer.Body.Close()
-	return answer.StatusCode
+	_ = response.Body.Close()
+	return response.StatusCode
 }
 
 func TestSignerDoesNotWaitForTheLog(t *testing.T) {
 	t.Parallel()
 	gaveUp := make(chan struct{})
-	url := openDoor(t, nil, link{Target: "https://provider.example/r", Source: "acme", Provider: "clickwrap"},
-		func(d *door) { d.js = stuckLog{JetStream: d.js, gaveUp: gaveUp} })
+	url := serve(t, nil, link{Target: "https://provider.example/r", Source: "acme", Provider: "clickwrap"},
+		func(d *handler) { d.js = stuckLog{JetStream: d.js, gaveUp: gaveUp} })
 	status := statusOf(t, http.MethodGet, url)
 	select {
 	case <-gaveUp:
-		t.Error("the redirect came only after the log was given up")
+		t.Error("the redirect came only after the timeout of the log")
 	default:
 	}
 	if status != http.StatusFound {
-		t.Errorf("answer %d", status)
+		t.Errorf("status %d", status)
 	}
-	<-gaveUp // and it does give up
+	<-gaveUp // the control: it does give up
 }
 
-// silent is a provider that takes a question and never answers.
+// silent is a provider that never responds to a request.
 type silent struct{ pack.API }
 
 func (silent) Open(ctx context.Context, _ pack.Link) (*pack.Target, error) {
@@ -92,10 +92,10 @@ func (silent) Open(ctx context.Context, _ pack.Link) (*pack.Target, error) {
 
 func TestSignerDoesNotWaitForASilentProvider(t *testing.T) {
 	t.Parallel()
-	url := openDoor(t, providers.Sources{{Name: "acme", Provider: "pleasesign"}: {API: silent{}}},
+	url := serve(t, providers.Sources{{Name: "acme", Provider: "pleasesign"}: {API: silent{}}},
 		link{Document: "doc", Recipient: "s1", Source: "acme", Provider: "pleasesign"},
-		func(d *door) { d.patience = time.Millisecond })
+		func(d *handler) { d.providerTimeout = time.Millisecond })
 	if status := statusOf(t, http.MethodPost, url); status != http.StatusServiceUnavailable {
-		t.Errorf("answer %d", status)
+		t.Errorf("status %d", status)
 	}
 }

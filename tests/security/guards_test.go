@@ -41,11 +41,11 @@ var guards = []guard{
 		"services/ingest", ".", "TestWhatIsOlderThanTheLogIsMarked", ""},
 
 	// Stolen NATS users.
-	{"the keys of links are MACs", "services/shortener/lock.go",
+	{"the keys of links are MACs", "services/shortener/sealer.go",
 		[]edit{{"key := keyOf(of, mac)", "key := keyOf(of, mac)\n\t\t\tif of == ofCode {\n\t\t\t\tkey = of + what\n\t\t\t}"}},
 		"tests", "security", "TestStolenNATSUser", "shortener finds"},
-	{"the values of links are sealed", "services/shortener/lock.go",
-		[]edit{{"return l.values.Seal(value, []byte(key))", "return value"}, {"return values.Open(value, []byte(key))", "return value, nil"}},
+	{"the values of links are sealed", "services/shortener/sealer.go",
+		[]edit{{"return s.values.Seal(value, []byte(key))", "return value"}, {"return values.Open(value, []byte(key))", "return value, nil"}},
 		"tests", "security", "TestStolenNATSUser", "shortener finds"},
 	{"a service describes its own streams alone", "libs/flow/permission.go",
 		[]edit{{"\tstreamInfo + \"KV_\" + State,\n", "\tstreamInfo + \"KV_\" + State,\n\tstreamInfo + \"KV_LINKS\",\n"}},
@@ -131,7 +131,7 @@ var guards = []guard{
 		"tests", "security", "TestDoors/links,_guessed", "a real code beyond the limit of guesses: 429"},
 	{"a proxy that is not named is told of", "services/shortener/visitor.go",
 		[]edit{{"return (r.Header.Get(\"X-Forwarded-For\")", "return false && (r.Header.Get(\"X-Forwarded-For\")"}},
-		"services/shortener", ".", "TestAProxyThatIsNotNamed", "the doctor is answered"},
+		"services/shortener", ".", "TestAProxyThatIsNotNamed", "the doctor gets"},
 	{"a proxy's address has a port or brackets", "services/shortener/visitor.go",
 		[]edit{{"host, _, _ = strings.Cut(text, \":\")", "host = text"}},
 		"services/shortener", ".", "TestReadHop", ""},
@@ -171,7 +171,7 @@ var guards = []guard{
 	{"an alias does not stand in itself", "libs/config/yaml.go",
 		[]edit{{"if slices.Contains(r.within, target) {", "if false && slices.Contains(r.within, target) {"}},
 		"tests", "security", "TestHostileSettings", "goroutine"},
-	{"links are for https alone where they begin so", "services/shortener/door.go",
+	{"links are for https alone where they begin so", "services/shortener/handler.go",
 		[]edit{{"if d.https {", "if false {"}},
 		"services/shortener", ".", "TestOneAddressLocksNoSignerOut", ""},
 

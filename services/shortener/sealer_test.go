@@ -26,7 +26,7 @@ var clickwrapLink = link{
 	Kind: "invitation", shown: shown{Title: "Termination", Sender: "Acme", Locale: "de"},
 }
 
-// everything is all that the bucket keeps, keys and values, with its history.
+// everything is the content of the bucket: keys and values with their history.
 func everything(t *testing.T, js jetstream.JetStream) string {
 	t.Helper()
 	s, err := js.Stream(t.Context(), "KV_"+flow.Links)
@@ -47,15 +47,15 @@ func everything(t *testing.T, js jetstream.JetStream) string {
 	return all.String()
 }
 
-// No key and no value gives a code, an address or a word of a title, with a master key or without.
-func TestTheBucketGivesNothingAway(t *testing.T) {
+// No key and no value reveals a code, an address or a part of a title, with a master key or without.
+func TestTheBucketRevealsNothing(t *testing.T) {
 	t.Parallel()
 	for name, masters := range map[string][]string{"a master key": {firstMaster}, "none": nil} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			js := newBroker(t)
-			b := newBook(t, js, time.Hour, masters...)
-			e, err := b.give(t.Context(), "whom", clickwrapLink)
+			b := newTestStore(t, js, time.Hour, masters...)
+			e, err := b.getOrCreate(t.Context(), "whom", clickwrapLink)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -65,7 +65,7 @@ func TestTheBucketGivesNothingAway(t *testing.T) {
 			kept := everything(t, js)
 			for _, secret := range []string{e.code, "provider.example", "7f3e9a", "Termination", "Acme", "acme", "doc-1", "whom"} {
 				if strings.Contains(kept, secret) {
-					t.Errorf("the bucket has %q in it:\n%s", secret, kept)
+					t.Errorf("the bucket contains %q:\n%s", secret, kept)
 				}
 			}
 			if strings.Count(kept, "$KV.LINKS.") != 3 {
@@ -74,8 +74,8 @@ func TestTheBucketGivesNothingAway(t *testing.T) {
 			if opened, err := b.open(t.Context(), e.code); err != nil || opened.Target != clickwrapLink.Target || opened.Title != "Termination" {
 				t.Errorf("%+v, %v", opened, err)
 			}
-			// A master key says something: without it, and with another one, nothing opens.
-			other := newBook(t, js, time.Hour, secondMaster)
+			// The master key is necessary: without it, and with another one, no link opens.
+			other := newTestStore(t, js, time.Hour, secondMaster)
 			if _, err := other.open(t.Context(), e.code); masters != nil && !errors.Is(err, errUnknown) {
 				t.Errorf("opened with another master key: %v", err)
 			}
@@ -83,8 +83,7 @@ func TestTheBucketGivesNothingAway(t *testing.T) {
 	}
 }
 
-// A link opens for as long as it may, and a person keeps it, whatever becomes of the master key meanwhile, and whether the link was made
-// by this version or an earlier one.
+// A link works until it expires, and its person keeps it, through all changes of the master key, for links of this version and of earlier ones.
 func TestLinksOutliveTheirKeys(t *testing.T) {
 	t.Parallel()
 	older := func(t *testing.T, js jetstream.JetStream) string { // as earlier versions wrote
@@ -110,7 +109,7 @@ func TestLinksOutliveTheirKeys(t *testing.T) {
 	by := func(masters ...string) func(*testing.T, jetstream.JetStream) string {
 		return func(t *testing.T, js jetstream.JetStream) string {
 			t.Helper()
-			e, err := newBook(t, js, time.Hour, masters...).give(t.Context(), "whom", clickwrapLink)
+			e, err := newTestStore(t, js, time.Hour, masters...).getOrCreate(t.Context(), "whom", clickwrapLink)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -135,11 +134,11 @@ func TestLinksOutliveTheirKeys(t *testing.T) {
 			t.Parallel()
 			js := newBroker(t)
 			code := c.made(t, js)
-			b := newBook(t, js, time.Hour, c.then...)
+			b := newTestStore(t, js, time.Hour, c.then...)
 			for _, step := range []string{"opened", "given again", "changed", "changed again"} {
 				switch step {
 				case "given again":
-					if e, err := b.give(t.Context(), "whom", clickwrapLink); err != nil || e.code != code {
+					if e, err := b.getOrCreate(t.Context(), "whom", clickwrapLink); err != nil || e.code != code {
 						t.Errorf("the person gets %q, %v", e.code, err)
 					}
 				case "changed", "changed again":
@@ -157,8 +156,8 @@ func TestLinksOutliveTheirKeys(t *testing.T) {
 			}
 			// A newer message has a newer address; the replicas that do not have the newest key yet see both.
 			newer := clickwrapLink
-			newer.Target, newer.Told = "https://sign.provider.example/newer", time.Now()
-			if e, err := b.give(t.Context(), "whom", newer); err != nil || e.code != code {
+			newer.Target, newer.OccurredAt = "https://sign.provider.example/newer", time.Now()
+			if e, err := b.getOrCreate(t.Context(), "whom", newer); err != nil || e.code != code {
 				t.Errorf("the person gets %q, %v", e.code, err)
 			}
 			if e, err := b.open(t.Context(), code); err != nil || e.Target != newer.Target || len(e.Fetched) != 2 {
@@ -168,21 +167,21 @@ func TestLinksOutliveTheirKeys(t *testing.T) {
 	}
 }
 
-// Who can write to the bucket, and does not have the master key, makes no link that opens and changes none.
+// A writer to the bucket without the master key can neither make a link that opens nor change one.
 func TestNoEntryIsForged(t *testing.T) {
 	t.Parallel()
 	js := newBroker(t)
 	provision(t, js)
-	// Until a deadline, entries of before count. Here it was long ago.
-	b := newBook(t, js, time.Hour, firstMaster)
-	b.locks.weakUntil = time.Now().Add(-time.Minute)
-	mine, err := b.give(t.Context(), "mine", clickwrapLink)
+	// Weak entries count until a deadline, which has passed here.
+	b := newTestStore(t, js, time.Hour, firstMaster)
+	b.sealer.weakUntil = time.Now().Add(-time.Minute)
+	mine, err := b.getOrCreate(t.Context(), "mine", clickwrapLink)
 	if err != nil {
 		t.Fatal(err)
 	}
 	theirs := clickwrapLink
 	theirs.Document, theirs.Target = "doc-2", "https://sign.provider.example/theirs"
-	other, err := b.give(t.Context(), "theirs", theirs)
+	other, err := b.getOrCreate(t.Context(), "theirs", theirs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,13 +192,13 @@ func TestNoEntryIsForged(t *testing.T) {
 		t.Fatal(err)
 	}
 	const planted = "aaaaaaaaaaaaaa"
-	unkeyed, elsewhere := newLocks(keyring.New(nil), time.Time{}), newLocks(keyring.New([]string{secondMaster}), time.Time{})
+	unkeyed, elsewhere := newSealer(keyring.New(nil), time.Time{}), newSealer(keyring.New([]string{secondMaster}), time.Time{})
 	place := func(of func(string) []place, what string) string { return of(what)[0].key }
 	theirValue, err := b.bucket.Get(t.Context(), other.key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	theirCode, err := b.bucket.Get(t.Context(), place(b.locks.person, "theirs"))
+	theirCode, err := b.bucket.Get(t.Context(), place(b.sealer.person, "theirs"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,19 +206,19 @@ func TestNoEntryIsForged(t *testing.T) {
 	for name, c := range map[string]struct {
 		key   string
 		value []byte
-		code  string // that must not lead anywhere by it
+		code  string // that must have no target because of it
 	}{
 		"a plain one of an earlier version":     {"code." + planted, record, planted},
 		"one without a master key":              {place(unkeyed.code, planted), unkeyed.seal(place(unkeyed.code, planted), record), planted},
 		"one of another master key":             {place(elsewhere.code, planted), elsewhere.seal(place(elsewhere.code, planted), record), planted},
-		"a plain value in its right place":      {place(b.locks.code, planted), record, planted},
-		"an unkeyed value in its right place":   {place(b.locks.code, planted), unkeyed.seal(place(b.locks.code, planted), record), planted},
-		"another link's value":                  {place(b.locks.code, planted), theirValue.Value(), planted},
+		"a plain value in its right place":      {place(b.sealer.code, planted), record, planted},
+		"an unkeyed value in its right place":   {place(b.sealer.code, planted), unkeyed.seal(place(b.sealer.code, planted), record), planted},
+		"another link's value":                  {place(b.sealer.code, planted), theirValue.Value(), planted},
 		"another link's value over mine":        {mine.key, theirValue.Value(), mine.code},
 		"a value that is cut off":               {mine.key, theirValue.Value()[:10], mine.code},
 		"nothing":                               {mine.key, nil, mine.code},
-		"a plain trace of an expired one":       {place(b.locks.expired, planted), record, planted},
-		"the value of a link as a trace of one": {place(b.locks.expired, planted), theirValue.Value(), planted},
+		"a plain trace of an expired one":       {place(b.sealer.expired, planted), record, planted},
+		"the value of a link as a trace of one": {place(b.sealer.expired, planted), theirValue.Value(), planted},
 	} {
 		if _, err := b.bucket.Put(t.Context(), c.key, c.value); err != nil {
 			t.Fatal(err)
@@ -234,26 +233,26 @@ func TestNoEntryIsForged(t *testing.T) {
 		key   string
 		value []byte
 	}{
-		"another's sealed code":                          {place(b.locks.person, "mine"), theirCode.Value()},
-		"another's code in plain":                        {place(b.locks.person, "mine"), []byte(other.code)},
+		"another's sealed code":                          {place(b.sealer.person, "mine"), theirCode.Value()},
+		"another's code in plain":                        {place(b.sealer.person, "mine"), []byte(other.code)},
 		"another's code in its old place":                {"pair.mine", []byte(other.code)},
 		"another's code, sealed by no key":               {place(unkeyed.person, "mine"), unkeyed.seal(place(unkeyed.person, "mine"), []byte(other.code))},
 		"a code of the attacker's own":                   {"pair.mine", []byte(planted)},
-		"something that is no code at all":               {place(b.locks.person, "mine"), []byte("\x00")},
-		"another's code, sealed by no key, in its place": {place(b.locks.person, "mine"), unkeyed.seal(place(b.locks.person, "mine"), []byte(other.code))},
+		"something that is no code at all":               {place(b.sealer.person, "mine"), []byte("\x00")},
+		"another's code, sealed by no key, in its place": {place(b.sealer.person, "mine"), unkeyed.seal(place(b.sealer.person, "mine"), []byte(other.code))},
 	} {
 		if _, err := b.bucket.Put(t.Context(), c.key, c.value); err != nil {
 			t.Fatal(err)
 		}
-		if e, err := b.give(t.Context(), "mine", clickwrapLink); err != nil || e.code == other.code || e.code == planted || e.Target != clickwrapLink.Target {
+		if e, err := b.getOrCreate(t.Context(), "mine", clickwrapLink); err != nil || e.code == other.code || e.code == planted || e.Target != clickwrapLink.Target {
 			t.Errorf("%s: %+v, %v", name, e, err)
 		}
 	}
-	// The control: the other link is as it was, and what is given now opens.
+	// The control: the other link is unchanged, and a new link opens.
 	if e, err := b.open(t.Context(), other.code); err != nil || e.Target != theirs.Target {
 		t.Errorf("%+v, %v", e, err)
 	}
-	e, err := b.give(t.Context(), "mine", clickwrapLink)
+	e, err := b.getOrCreate(t.Context(), "mine", clickwrapLink)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,21 +265,21 @@ func TestNoEntryIsForged(t *testing.T) {
 func TestUntilWhenEntriesOfBeforeCount(t *testing.T) {
 	t.Parallel()
 	js := newBroker(t) // provisioned without a master key
-	if b := newBook(t, js, time.Hour, firstMaster); !b.locks.weakUntil.IsZero() {
-		t.Errorf("nobody said until when, and it is %v", b.locks.weakUntil)
+	if b := newTestStore(t, js, time.Hour, firstMaster); !b.sealer.weakUntil.IsZero() {
+		t.Errorf("no time was set, but it is %v", b.sealer.weakUntil)
 	}
 	before := time.Now()
-	for range 2 { // said once, it stays
+	for range 2 { // it does not change
 		if err := (flow.Provisioner{JS: js, Replicas: 1, Sealed: true}).Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	provision(t, js) // also where the key is away
+	provision(t, js) // also without the key
 	week := 7 * 24 * time.Hour
-	if until := newBook(t, js, time.Hour, firstMaster).locks.weakUntil; until.Before(before.Add(week)) || until.After(time.Now().Add(week)) {
+	if until := newTestStore(t, js, time.Hour, firstMaster).sealer.weakUntil; until.Before(before.Add(week)) || until.After(time.Now().Add(week)) {
 		t.Errorf("entries of before count until %v", until)
 	}
-	if until := newBook(t, js, time.Hour).locks.weakUntil; !until.IsZero() {
+	if until := newTestStore(t, js, time.Hour).sealer.weakUntil; !until.IsZero() {
 		t.Errorf("without a master key: %v", until)
 	}
 	// A new bucket has no entries of before.
@@ -290,7 +289,7 @@ func TestUntilWhenEntriesOfBeforeCount(t *testing.T) {
 	if err := (flow.Provisioner{JS: js, Replicas: 1, Sealed: true}).Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if until := newBook(t, js, time.Hour, firstMaster).locks.weakUntil; until.IsZero() || until.After(time.Now()) {
+	if until := newTestStore(t, js, time.Hour, firstMaster).sealer.weakUntil; until.IsZero() || until.After(time.Now()) {
 		t.Errorf("in a new bucket entries of before count until %v", until)
 	}
 }
@@ -306,8 +305,8 @@ func provision(t *testing.T, js jetstream.JetStream) {
 func TestAnAddressGoesWithItsLink(t *testing.T) {
 	t.Parallel()
 	js := newBroker(t)
-	b := newBook(t, js, 2*time.Second, firstMaster) // the broker's own clock cannot be moved
-	e, err := b.give(t.Context(), "whom", clickwrapLink)
+	b := newTestStore(t, js, 2*time.Second, firstMaster) // the broker's own clock cannot be moved
+	e, err := b.getOrCreate(t.Context(), "whom", clickwrapLink)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,39 +327,39 @@ func TestAnAddressGoesWithItsLink(t *testing.T) {
 				gone[u.Key()] = true
 			}
 		case <-t.Context().Done():
-			t.Fatal("the broker removes nothing")
+			t.Fatal("the broker removes no entry")
 		case <-time.After(time.Minute):
-			t.Fatalf("the broker has removed %v alone", gone)
+			t.Fatalf("the broker has removed only %v", gone)
 		}
 	}
-	if !gone[e.key] || !gone[b.locks.person("whom")[0].key] {
-		t.Errorf("removed is %v", gone)
+	if !gone[e.key] || !gone[b.sealer.person("whom")[0].key] {
+		t.Errorf("removed: %v", gone)
 	}
 	b = b.at(time.Now().Add(time.Hour))
 	if left, err := b.open(t.Context(), e.code); !errors.Is(err, errExpired) || left.Target != "" || left.Locale != "de" {
 		t.Errorf("%+v, %v", left, err)
 	}
 	keys, err := b.bucket.Keys(t.Context())
-	if err != nil || !slices.Equal(keys, []string{b.locks.expired(e.code)[0].key}) {
-		t.Errorf("left are %q, %v", keys, err)
+	if err != nil || !slices.Equal(keys, []string{b.sealer.expired(e.code)[0].key}) {
+		t.Errorf("remaining: %q, %v", keys, err)
 	}
 	if _, err := b.open(t.Context(), "aaaaaaaaaaaaaa"); !errors.Is(err, errUnknown) {
-		t.Errorf("a code that never was: %v", err)
+		t.Errorf("a code that never existed: %v", err)
 	}
-	again, err := b.give(t.Context(), "whom", clickwrapLink)
+	again, err := b.getOrCreate(t.Context(), "whom", clickwrapLink)
 	if err != nil || again.code == e.code {
 		t.Errorf("%+v, %v", again, err)
 	}
 }
 
-// The operator is told where the keys do not fit the bucket.
-func TestTheLogSaysWhereTheKeysDoNotFit(t *testing.T) {
+// The log reports keys that do not fit the bucket.
+func TestTheLogReportsKeysThatDoNotFit(t *testing.T) {
 	t.Parallel()
 	js := newBroker(t)
 	said := func(masters ...string) string {
 		t.Helper()
 		var out strings.Builder
-		if _, err := openBook(t.Context(), js, keyring.New(masters), time.Hour, slog.New(slog.NewTextHandler(&out, nil))); err != nil {
+		if _, err := openStore(t.Context(), js, keyring.New(masters), time.Hour, slog.New(slog.NewTextHandler(&out, nil))); err != nil {
 			t.Fatal(err)
 		}
 		return out.String()

@@ -10,28 +10,28 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// words is what the pages say in one language.
-type words struct {
+// translation contains the texts of the pages in one language.
+type translation struct {
 	language string
-	said     map[string]said // by a page's outcome
+	texts    map[string]pageText // by the page's outcome
 	comeBack func(in time.Duration) string
 }
 
-// said is the words of one page.
-type said struct {
+// pageText is the text of one page.
+type pageText struct {
 	heading, text string
 	button        string                     // empty for none
-	note          func(sender string) string // why one gets the link, on pages that show the document and ask for a click
+	note          func(sender string) string // why the person has the link, on pages that show the document and ask for a click
 }
 
 // Languages of the pages, the fallback first.
 var (
-	languages = []words{english, german}
+	languages = []translation{english, german}
 	matcher   = language.NewMatcher([]language.Tag{language.English, language.German})
 )
 
-// wordsFor is the words in the visitor's language, as the browser has it, or else in that of the link's messages.
-func wordsFor(accepted, locale string) words {
+// translationFor returns the texts in the browser's language, or else in the language of the link's messages.
+func translationFor(accepted, locale string) translation {
 	tags, _, err := language.ParseAcceptLanguage(accepted)
 	if err == nil {
 		if _, i, confidence := matcher.Match(tags...); confidence > language.No {
@@ -42,9 +42,9 @@ func wordsFor(accepted, locale string) words {
 	return languages[i]
 }
 
-var english = words{
+var english = translation{
 	language: "en",
-	said: map[string]said{
+	texts: map[string]pageText{
 		"button":          {heading: "Your document", text: "You have been asked to review and sign this document.", button: "Review and sign", note: whyEnglish},
 		"button-download": {heading: "Your document", text: "This document has been accepted by all parties.", button: "Download document", note: whyEnglish},
 		"robot":           {heading: "Open your document", text: "Press Continue to open it.", button: "Continue", note: whyEnglish},
@@ -70,7 +70,7 @@ var english = words{
 			text: "Please ask its sender to send it again."},
 	},
 	comeBack: func(in time.Duration) string {
-		return "Please come back " + inWords(in, "later", "in about one minute", "in about %.0f minutes", "in about one hour", "in about %.0f hours") + "."
+		return "Please come back " + formatDelay(in, "later", "in about one minute", "in about %.0f minutes", "in about one hour", "in about %.0f hours") + "."
 	},
 }
 
@@ -81,9 +81,9 @@ func whyEnglish(sender string) string {
 	return sender + " sent you this link. If you did not expect it, you can close this page."
 }
 
-var german = words{
+var german = translation{
 	language: "de",
-	said: map[string]said{
+	texts: map[string]pageText{
 		"button":          {heading: "Ihr Dokument", text: "Sie wurden gebeten, dieses Dokument zu prüfen und zu unterschreiben.", button: "Prüfen und unterschreiben", note: whyGerman},
 		"button-download": {heading: "Ihr Dokument", text: "Dieses Dokument wurde von allen Beteiligten angenommen.", button: "Dokument herunterladen", note: whyGerman},
 		"robot":           {heading: "Öffnen Sie Ihr Dokument", text: "Mit Weiter öffnen Sie es.", button: "Weiter", note: whyGerman},
@@ -109,7 +109,7 @@ var german = words{
 			text: "Bitte lassen Sie es sich vom Absender noch einmal senden."},
 	},
 	comeBack: func(in time.Duration) string {
-		return "Bitte kommen Sie " + inWords(in, "später", "in etwa einer Minute", "in etwa %.0f Minuten", "in etwa einer Stunde", "in etwa %.0f Stunden") + " wieder."
+		return "Bitte kommen Sie " + formatDelay(in, "später", "in etwa einer Minute", "in etwa %.0f Minuten", "in etwa einer Stunde", "in etwa %.0f Stunden") + " wieder."
 	},
 }
 
@@ -120,8 +120,8 @@ func whyGerman(sender string) string {
 	return sender + " hat Ihnen diesen Link gesendet. Wenn Sie ihn nicht erwartet haben, können Sie diese Seite schließen."
 }
 
-// inWords is a time as one says it, rounded up to a minute or an hour.
-func inWords(d time.Duration, later, minute, minutes, hour, hours string) string {
+// formatDelay is the text for a delay, rounded up to a minute or an hour.
+func formatDelay(d time.Duration, later, minute, minutes, hour, hours string) string {
 	count := func(n float64, one, many string) string {
 		if n = math.Ceil(n); n == 1 {
 			return one

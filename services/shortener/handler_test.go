@@ -26,18 +26,18 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// fakeAPI is a provider's API that opens links as a test says.
+// fakeAPI is a provider's API whose Open a test defines.
 type fakeAPI struct {
 	pack.API
 	open func(context.Context) (*pack.Target, error)
 
-	mu    sync.Mutex
-	asked []pack.Link
+	mu        sync.Mutex
+	requested []pack.Link
 }
 
 func (f *fakeAPI) Open(ctx context.Context, l pack.Link) (*pack.Target, error) {
 	f.mu.Lock()
-	f.asked = append(f.asked, l)
+	f.requested = append(f.requested, l)
 	f.mu.Unlock()
 	return f.open(ctx)
 }
@@ -45,11 +45,11 @@ func (f *fakeAPI) Open(ctx context.Context, l pack.Link) (*pack.Target, error) {
 func (f *fakeAPI) links() []pack.Link {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return append([]pack.Link(nil), f.asked...)
+	return append([]pack.Link(nil), f.requested...)
 }
 
-// asking is the sources of a bench whose one source is asked through api.
-func asking(api pack.API) providers.Sources {
+// sourcesOf returns one source with this API.
+func sourcesOf(api pack.API) providers.Sources {
 	return providers.Sources{{Name: "acme", Provider: "clickwrap"}: {API: api}}
 }
 
@@ -61,19 +61,19 @@ func leadsTo(url string) *fakeAPI {
 	return &fakeAPI{open: func(context.Context) (*pack.Target, error) { return &pack.Target{URL: url}, nil }}
 }
 
-// answer is one of the door, read to its end.
-type answer struct {
+// reply is a response of the handler, read to its end.
+type reply struct {
 	status int
 	header http.Header
 	body   string
-	err    error // where the body broke off
+	err    error // if the body broke off
 }
 
 const phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1"
 
-// ask makes one request, as a person's telephone unless headers (a name, a value, and so on) say otherwise, and follows no
+// request makes one request, with a phone's User-Agent unless headers (a name, a value, and so on) contain another, and follows no
 // redirect.
-func ask(t *testing.T, method, url string, headers ...string) answer {
+func request(t *testing.T, method, url string, headers ...string) reply {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
 	if err != nil {
@@ -89,23 +89,23 @@ func ask(t *testing.T, method, url string, headers ...string) answer {
 	}
 	defer func() { _ = got.Body.Close() }()
 	body, err := io.ReadAll(got.Body)
-	return answer{got.StatusCode, got.Header, string(body), err}
+	return reply{got.StatusCode, got.Header, string(body), err}
 }
 
-// local is a short link as the bench's own door serves it.
+// local is the address of a short link at the bench's own listener.
 func local(b *servicetest.Bench, short string) string {
 	return b.Listen() + strings.TrimPrefix(short, public)
 }
 
-// door shortens one link that leads to a target, or empty for one that the provider is asked about, and returns it as the
-// local door serves it.
-func door(t *testing.T, b *servicetest.Bench, to string) string {
+// linkTo shortens one link to a target, empty for a link that the provider resolves at the click, and returns its address at the bench's own
+// listener.
+func linkTo(t *testing.T, b *servicetest.Bench, to string) string {
 	t.Helper()
 	publish(t, b, leading("n1", "s1", to, 1))
 	return local(b, shortened(t, b, 1)["n1"])
 }
 
-func checkHeaders(t *testing.T, got answer) {
+func checkHeaders(t *testing.T, got reply) {
 	t.Helper()
 	h := got.header
 	if h.Get("Cache-Control") != "no-store" || h.Get("Referrer-Policy") != "no-referrer" || h.Get("X-Robots-Tag") == "" ||
@@ -115,17 +115,17 @@ func checkHeaders(t *testing.T, got answer) {
 	}
 }
 
-// checkPage wants a page for people that sends them nowhere and says something.
-func checkPage(t *testing.T, got answer, status int, says string) {
+// checkPage checks that the response is a page without a redirect that contains a text.
+func checkPage(t *testing.T, got reply, status int, text string) {
 	t.Helper()
 	checkHeaders(t, got)
 	if got.status != status || got.header.Get("Location") != "" || !strings.HasPrefix(got.header.Get("Content-Type"), "text/html") ||
-		!strings.Contains(got.body, says) || !strings.Contains(got.body, "<h1") || !strings.Contains(got.body, "<title>") || strings.Contains(got.body, "secret") {
-		t.Errorf("want %d that says %q, got %d %v\n%s", status, says, got.status, got.header, got.body)
+		!strings.Contains(got.body, text) || !strings.Contains(got.body, "<h1") || !strings.Contains(got.body, "<title>") || strings.Contains(got.body, "secret") {
+		t.Errorf("want %d with %q, got %d %v\n%s", status, text, got.status, got.header, got.body)
 	}
 }
 
-func checkRedirect(t *testing.T, got answer, status int, to string) {
+func checkRedirect(t *testing.T, got reply, status int, to string) {
 	t.Helper()
 	checkHeaders(t, got)
 	if got.status != status || got.header.Get("Location") != to || got.body != "" {
@@ -133,7 +133,7 @@ func checkRedirect(t *testing.T, got answer, status int, to string) {
 	}
 }
 
-// checkOpenings waits until the log has so many openings, and wants no others.
+// checkOpenings waits until the log has this number of openings, and checks that it has no others.
 func checkOpenings(t *testing.T, b *servicetest.Bench, count int) []*signingv1.SigningEvent {
 	t.Helper()
 	var events []*signingv1.SigningEvent
@@ -152,7 +152,7 @@ func checkOpenings(t *testing.T, b *servicetest.Bench, count int) []*signingv1.S
 	return events
 }
 
-// checkCounted wants a metric's series, written as its labels' values in the order of their names, to stand at a count.
+// checkCounted checks the value of a metric's series. The series is the values of its labels, in the order of their names.
 func checkCounted(t *testing.T, b *servicetest.Bench, name, series string, want float64) {
 	t.Helper()
 	families, err := b.Env.Metrics.(*prometheus.Registry).Gather()
@@ -176,12 +176,12 @@ func checkCounted(t *testing.T, b *servicetest.Bench, name, series string, want 
 	}
 }
 
-func TestShortLinkLeadsToItsTargetAndTheLogHearsOfIt(t *testing.T) {
+func TestAShortLinkRedirectsAndTheLogRecordsIt(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil)
-	url := door(t, b, target)
+	url := linkTo(t, b, target)
 	for range 2 {
-		checkRedirect(t, ask(t, http.MethodGet, url), http.StatusFound, target)
+		checkRedirect(t, request(t, http.MethodGet, url), http.StatusFound, target)
 	}
 	ids := map[string]bool{}
 	for _, e := range checkOpenings(t, b, 2) {
@@ -197,28 +197,28 @@ func TestShortLinkLeadsToItsTargetAndTheLogHearsOfIt(t *testing.T) {
 	}
 }
 
-// The provider's link may work only once, so the provider is asked when the button is pressed, whichever client presses it.
-func TestProviderIsAskedWhenTheButtonIsPressed(t *testing.T) {
+// The provider's link may work only once, so it is requested when the button is pressed, by any client.
+func TestTheProviderIsCalledWhenTheButtonIsPressed(t *testing.T) {
 	t.Parallel()
 	api := leadsTo("https://provider.example/once?secret=1")
-	b := bench(t, asking(api))
-	url := door(t, b, "")
+	b := bench(t, sourcesOf(api))
+	url := linkTo(t, b, "")
 	for _, headers := range [][]string{nil, {"User-Agent", chrome, "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}, {"Sec-Purpose", "prefetch"}} {
-		got := ask(t, http.MethodGet, url, headers...) // the first time, and when a person comes back
+		got := request(t, http.MethodGet, url, headers...) // the first time, and when a person returns
 		if headers == nil || headers[0] == "User-Agent" {
 			checkPage(t, got, http.StatusOK, `<form method="post"><button>Review and sign</button></form>`)
 		}
-		if head := ask(t, http.MethodHead, url, headers...); head.header.Get("Location") != "" || head.body != "" {
+		if head := request(t, http.MethodHead, url, headers...); head.header.Get("Location") != "" || head.body != "" {
 			t.Errorf("HEAD: %+v", head)
 		}
 	}
 	if n := len(api.links()); n != 0 {
-		t.Errorf("the provider was asked %d times before anybody pressed the button", n)
+		t.Errorf("the provider got %d requests before the button was pressed", n)
 	}
 	checkOpenings(t, b, 0)
 
 	for range 2 { // each of two presses gets its own redirect
-		checkRedirect(t, ask(t, http.MethodPost, url, "Sec-Fetch-Site", "same-origin", "Origin", "null"), http.StatusSeeOther, "https://provider.example/once?secret=1")
+		checkRedirect(t, request(t, http.MethodPost, url, "Sec-Fetch-Site", "same-origin", "Origin", "null"), http.StatusSeeOther, "https://provider.example/once?secret=1")
 	}
 	for _, e := range checkOpenings(t, b, 2) {
 		if e.GetAttributes()["certainty"] != "clicked" || e.GetNotice().GetChannel() != "sms" {
@@ -226,8 +226,8 @@ func TestProviderIsAskedWhenTheButtonIsPressed(t *testing.T) {
 		}
 	}
 	want := pack.Link{Document: "doc 1", Recipient: "s1", Purpose: pack.Sign}
-	if asked := api.links(); len(asked) != 2 || asked[0] != want || asked[1] != want {
-		t.Errorf("asked for %v, want %v twice", asked, want)
+	if got := api.links(); len(got) != 2 || got[0] != want || got[1] != want {
+		t.Errorf("the provider got requests for %v, want %v twice", got, want)
 	}
 	code := url[strings.LastIndexByte(url, '/')+1:][:14]
 	if kept, err := shortener.Stored(t.Context(), b.Env.JS, code); err != nil || !strings.Contains(kept, "doc 1") || strings.Contains(kept, "provider.example") {
@@ -235,34 +235,34 @@ func TestProviderIsAskedWhenTheButtonIsPressed(t *testing.T) {
 	}
 }
 
-// A page elsewhere that knows the code cannot press the button for the person.
+// Another site's page that contains the code cannot press the button for the person.
 func TestTheButtonIsOnOurPage(t *testing.T) {
 	t.Parallel()
 	api := leadsTo(target)
-	b := bench(t, asking(api))
-	url := door(t, b, "")
-	checkPage(t, ask(t, http.MethodPost, url, "Sec-Fetch-Site", "cross-site"), http.StatusOK, "Review and sign")
+	b := bench(t, sourcesOf(api))
+	url := linkTo(t, b, "")
+	checkPage(t, request(t, http.MethodPost, url, "Sec-Fetch-Site", "cross-site"), http.StatusOK, "Review and sign")
 	if n := len(api.links()); n != 0 {
-		t.Errorf("the provider was asked %d times", n)
+		t.Errorf("the provider got %d requests", n)
 	}
 	checkOpenings(t, b, 0)
-	for i, site := range []string{"same-origin", "none", ""} { // old browsers say nothing
-		checkRedirect(t, ask(t, http.MethodPost, url, "Sec-Fetch-Site", site), http.StatusSeeOther, target)
+	for i, site := range []string{"same-origin", "none", ""} { // old browsers do not send the header
+		checkRedirect(t, request(t, http.MethodPost, url, "Sec-Fetch-Site", site), http.StatusSeeOther, target)
 		checkOpenings(t, b, i+1)
 	}
 }
 
 const chrome = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36"
 
-func TestRobotsUseNothingUp(t *testing.T) {
+func TestRobotsTriggerNothing(t *testing.T) {
 	t.Parallel()
 	api := leadsTo(target)
-	b := bench(t, asking(api))
-	asked := door(t, b, "")
+	b := bench(t, sourcesOf(api))
+	dynamic := linkTo(t, b, "")
 	publish(t, b, leading("n2", "s2", target, 1))
 	static := local(b, shortened(t, b, 2)["n2"])
 
-	for _, url := range []string{asked, static} {
+	for _, url := range []string{dynamic, static} {
 		for _, headers := range [][]string{
 			{"User-Agent", "WhatsApp/2.23.20.0"},
 			{"User-Agent", "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)"},
@@ -271,55 +271,55 @@ func TestRobotsUseNothingUp(t *testing.T) {
 			{"User-Agent", "Go-http-client/1.1"},
 			{"User-Agent", ""},
 		} {
-			got := ask(t, http.MethodGet, url, headers...)
+			got := request(t, http.MethodGet, url, headers...)
 			checkPage(t, got, http.StatusOK, "Continue")
 			if strings.Contains(got.body, "Employment") || strings.Contains(got.body, "PactSafe") || strings.Contains(got.body, "doc 1") {
-				t.Errorf("the page tells what is behind the link:\n%s", got.body)
+				t.Errorf("the page reveals the target of the link:\n%s", got.body)
 			}
 		}
-		head := ask(t, http.MethodHead, url)
+		head := request(t, http.MethodHead, url)
 		checkHeaders(t, head)
 		if head.status != http.StatusOK || head.header.Get("Location") != "" {
 			t.Errorf("HEAD: %+v", head)
 		}
-		// A browser drops what failed, and asks again at the click.
+		// A browser drops a failed response, and makes a new request at the click.
 		for _, headers := range [][]string{{"Sec-Purpose", "prefetch;prerender"}, {"Purpose", "prefetch"}, {"X-Moz", "prefetch"}} {
-			checkPage(t, ask(t, http.MethodGet, url, headers...), http.StatusServiceUnavailable, "Continue")
+			checkPage(t, request(t, http.MethodGet, url, headers...), http.StatusServiceUnavailable, "Continue")
 		}
 	}
 	checkCounted(t, b, "signrelay_shortener_opened_total", "robot", 14)
 	checkCounted(t, b, "signrelay_shortener_opened_total", "prefetch", 6)
 	if n := len(api.links()); n != 0 {
-		t.Errorf("robots had the provider asked %d times", n)
+		t.Errorf("robots caused %d requests to the provider", n)
 	}
 	checkOpenings(t, b, 0)
 
-	// The control: people get through, also those who were taken for a robot and pressed the button.
-	checkRedirect(t, ask(t, http.MethodGet, static), http.StatusFound, target)
-	checkRedirect(t, ask(t, http.MethodPost, asked, "User-Agent", ""), http.StatusSeeOther, target)
-	checkRedirect(t, ask(t, http.MethodPost, static, "User-Agent", ""), http.StatusSeeOther, target)
+	// The control: people are redirected, also a person who was taken for a robot and pressed the button.
+	checkRedirect(t, request(t, http.MethodGet, static), http.StatusFound, target)
+	checkRedirect(t, request(t, http.MethodPost, dynamic, "User-Agent", ""), http.StatusSeeOther, target)
+	checkRedirect(t, request(t, http.MethodPost, static, "User-Agent", ""), http.StatusSeeOther, target)
 	if n := len(api.links()); n != 1 {
-		t.Errorf("the provider was asked %d times", n)
+		t.Errorf("the provider got %d requests", n)
 	}
 	checkOpenings(t, b, 3)
 }
 
-// Who fetched a link and was not led on is in the log: one event a link, kind of program and day, however often it comes.
+// A fetch without a redirect is in the log: one event for each link, kind of program and day.
 func TestFetchesAreInTheLogOnceADay(t *testing.T) {
 	t.Parallel()
-	b := bench(t, asking(leadsTo(target)))
-	asked := door(t, b, "")
+	b := bench(t, sourcesOf(leadsTo(target)))
+	dynamic := linkTo(t, b, "")
 	publish(t, b, leading("n2", "s2", target, 1))
 	static := local(b, shortened(t, b, 2)["n2"])
 	for range 3 {
-		for _, url := range []string{asked, static} {
-			ask(t, http.MethodGet, url, "User-Agent", "WhatsApp/2.23.20.0")
-			ask(t, http.MethodGet, url, "User-Agent", "WhatsApp/2.24.1 A")
-			ask(t, http.MethodGet, url, "User-Agent", "")
-			ask(t, http.MethodHead, url)
-			ask(t, http.MethodGet, url, "Sec-Purpose", "prefetch")
+		for _, url := range []string{dynamic, static} {
+			request(t, http.MethodGet, url, "User-Agent", "WhatsApp/2.23.20.0")
+			request(t, http.MethodGet, url, "User-Agent", "WhatsApp/2.24.1 A")
+			request(t, http.MethodGet, url, "User-Agent", "")
+			request(t, http.MethodHead, url)
+			request(t, http.MethodGet, url, "Sec-Purpose", "prefetch")
 		}
-		ask(t, http.MethodGet, asked) // on the other one a person is led on, which is an opening
+		request(t, http.MethodGet, dynamic) // the other link redirects a person, which is an opening
 	}
 	want := map[string]int{"whatsapp s1": 1, "nameless s1": 1, "other s1": 1, "prefetch s1": 1, "browser s1": 1, "whatsapp s2": 1, "nameless s2": 1, "other s2": 1, "prefetch s2": 1}
 	got := map[string]int{}
@@ -339,7 +339,7 @@ func TestFetchesAreInTheLogOnceADay(t *testing.T) {
 	checkOpenings(t, b, 0)
 }
 
-// One person has one link, and its code says by which message he came. Codes from before there were suffixes open as well.
+// A person has one link, and its code contains the channel of the message. Codes of earlier versions have no suffix, and work too.
 func TestOpeningNamesItsChannel(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil)
@@ -348,7 +348,7 @@ func TestOpeningNamesItsChannel(t *testing.T) {
 	links := shortened(t, b, 2)
 	sms, email := local(b, links["n1"]), local(b, links["n2"])
 	for i, c := range []struct{ url, channel string }{{sms, "sms"}, {email, "email"}, {sms[:len(sms)-1], ""}} {
-		checkRedirect(t, ask(t, http.MethodGet, c.url), http.StatusFound, target)
+		checkRedirect(t, request(t, http.MethodGet, c.url), http.StatusFound, target)
 		openings := checkOpenings(t, b, i+1)
 		if got := openings[len(openings)-1].GetNotice().GetChannel(); got != c.channel {
 			t.Errorf("%q was opened by %q, want %q", c.url, got, c.channel)
@@ -356,34 +356,34 @@ func TestOpeningNamesItsChannel(t *testing.T) {
 	}
 }
 
-// What phones and mail programs take for a part of the address, though it belongs to the sentence, does no harm.
-func TestWhatStandsBehindACode(t *testing.T) {
+// Text of the sentence that phones and mail programs include in the address does no harm.
+func TestTextAfterACode(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil, func(s *shortenersettings.Shortener) { s.PerMinute = 1000 })
-	url := door(t, b, target)
+	url := linkTo(t, b, target)
 	for _, code := range []string{url, url[:len(url)-1]} {
 		for _, behind := range []string{
 			"", ".", ")", ",", ">", "%3E", "%20", "+", "/", ").", "!", "%22", "'", ";", ":", "*", "_", "]", "%7D", "%E2%80%9D", "%C2%BB", "%E2%80%A6",
 			"%0A", "%0D%0A", "%09", "%C2%A0", "%E2%80%8B", "%2520", "&gt;", "%26quot%3B", "./", "?", "?utm_source=x", "=", "%ef%bb%bf", "%FF", ")%3E.%20",
 		} {
-			checkRedirect(t, ask(t, http.MethodGet, code+behind), http.StatusFound, target)
+			checkRedirect(t, request(t, http.MethodGet, code+behind), http.StatusFound, target)
 			if t.Failed() {
-				t.Fatalf("behind the code: %q", behind)
+				t.Fatalf("after the code: %q", behind)
 			}
 		}
 		for _, behind := range []string{"a", "2", "x.", "/x", ".x", "%20x", "0", "ss", "%C3%A9", strings.Repeat(".", 17), strings.Repeat("%20", 300)} {
-			if got := ask(t, http.MethodGet, code+behind); got.status != http.StatusNotFound {
-				t.Errorf("%q behind the code: %d", behind, got.status)
+			if got := request(t, http.MethodGet, code+behind); got.status != http.StatusNotFound {
+				t.Errorf("%q after the code: %d", behind, got.status)
 			}
 		}
 	}
 }
 
-// The pages are in the browser's language where they have it, else in that of the messages.
+// A page is in the browser's language if there is a translation, else in the language of the messages.
 func TestPagesInTheVisitorsLanguage(t *testing.T) {
 	t.Parallel()
-	b := bench(t, asking(leadsTo(target)))
-	english := door(t, b, "")
+	b := bench(t, sourcesOf(leadsTo(target)))
+	english := linkTo(t, b, "")
 	n := leading("n2", "s2", "", 1)
 	n.Locale = "de-AT"
 	publish(t, b, n)
@@ -402,36 +402,36 @@ func TestPagesInTheVisitorsLanguage(t *testing.T) {
 		{none, "", "This link does not work", "en"},
 		{none, "de", "Dieser Link funktioniert nicht", "de"},
 	} {
-		got := ask(t, http.MethodGet, c.url, "Accept-Language", c.accepted)
+		got := request(t, http.MethodGet, c.url, "Accept-Language", c.accepted)
 		if !strings.Contains(got.body, c.says) || !strings.Contains(got.body, `<html lang="`+c.language+`">`) {
 			t.Errorf("for %q:\n%s", c.accepted, got.body)
 		}
 	}
 }
 
-// A page names the document and its sender, and says why one got the link. What strangers wrote runs nowhere and leads nowhere.
-func TestPagesSayWhatTheyAreAbout(t *testing.T) {
+// A page names the document and its sender, and why the person has the link. Text from strangers is neither run nor linked.
+func TestPagesNameTheDocumentAndTheSender(t *testing.T) {
 	t.Parallel()
-	b := bench(t, asking(fails(&pack.NotOpenError{Reason: pack.Ended})))
+	b := bench(t, sourcesOf(fails(&pack.NotOpenError{Reason: pack.Ended})))
 	n := leading("n1", "s1", "", 1)
 	n.DocumentTitle = "<script>alert(1)</script> https://evil.example/x\u202e" + strings.Repeat("x", 200)
 	n.SenderName = "Acme & Sons"
 	publish(t, b, n)
 	url := local(b, shortened(t, b, 1)["n1"])
-	page := ask(t, http.MethodGet, url)
+	page := request(t, http.MethodGet, url)
 	checkPage(t, page, http.StatusOK, "Acme &amp; Sons sent you this link. If you did not expect it, you can close this page")
-	for _, got := range []answer{page, ask(t, http.MethodPost, url)} {
+	for _, got := range []reply{page, request(t, http.MethodPost, url)} {
 		if !strings.Contains(got.body, "&lt;script&gt;alert(1)&lt;/script&gt; https: evil. example/x") || !strings.Contains(got.body, " – Acme &amp; Sons</title>") {
-			t.Errorf("the page does not say what it is about:\n%s", got.body)
+			t.Errorf("the page does not name the document and the sender:\n%s", got.body)
 		}
 		if strings.Contains(got.body, "<script") || strings.Contains(got.body, "https://") || strings.Contains(got.body, "\u202e") || strings.Contains(got.body, strings.Repeat("x", 100)) {
-			t.Errorf("the page shows what a stranger wrote:\n%s", got.body)
+			t.Errorf("the page contains a stranger's text unchanged:\n%s", got.body)
 		}
 	}
 }
 
-// Each page has all its words in each language.
-func TestEveryPageHasItsWords(t *testing.T) {
+// Each page has all its texts in each language.
+func TestEachPageHasItsTextsInEachLanguage(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		err  error
@@ -445,10 +445,10 @@ func TestEveryPageHasItsWords(t *testing.T) {
 		{&pack.NotOpenError{Reason: pack.NotYet, In: 61 * time.Minute}, map[string]string{"en": "in about 2 hours", "de": "in etwa 2 Stunden"}},
 		{errors.New("any other"), map[string]string{"en": "cannot be reached", "de": "nicht erreichbar"}},
 	} {
-		b := bench(t, asking(fails(test.err)))
-		url := door(t, b, "")
+		b := bench(t, sourcesOf(fails(test.err)))
+		url := linkTo(t, b, "")
 		for language, says := range test.says {
-			if got := ask(t, http.MethodPost, url, "Accept-Language", language); !strings.Contains(got.body, says) || !strings.Contains(got.body, "<h1>") || strings.Contains(got.body, "<h1></h1>") {
+			if got := request(t, http.MethodPost, url, "Accept-Language", language); !strings.Contains(got.body, says) || !strings.Contains(got.body, "<h1>") || strings.Contains(got.body, "<h1></h1>") {
 				t.Errorf("%v in %s:\n%s", test.err, language, got.body)
 			}
 		}
@@ -463,10 +463,10 @@ func TestDocumentItself(t *testing.T) {
 		{"no type\r\nX-Evil: 1", "application/octet-stream", "document"},
 	} {
 		for _, size := range []int64{13, -1} {
-			b := bench(t, asking(&fakeAPI{open: func(context.Context) (*pack.Target, error) {
+			b := bench(t, sourcesOf(&fakeAPI{open: func(context.Context) (*pack.Target, error) {
 				return &pack.Target{Body: io.NopCloser(strings.NewReader("%PDF-1.7 text")), ContentType: c.given, Size: size}, nil
 			}}))
-			got := ask(t, http.MethodPost, door(t, b, ""))
+			got := request(t, http.MethodPost, linkTo(t, b, ""))
 			checkHeaders(t, got)
 			if got.status != http.StatusOK || got.body != "%PDF-1.7 text" || got.err != nil || got.header.Get("Content-Type") != c.want ||
 				got.header.Get("Content-Disposition") != `attachment; filename="`+c.name+`"` || got.header.Get("X-Content-Type-Options") != "nosniff" ||
@@ -490,18 +490,18 @@ func (b broken) Read(p []byte) (int, error) {
 }
 func (broken) Close() error { return nil }
 
-func TestDocumentThatBreaksOffIsNotTakenForWhole(t *testing.T) {
+func TestADocumentThatBreaksOffIsReportedAsBroken(t *testing.T) {
 	t.Parallel()
-	b := bench(t, asking(&fakeAPI{open: func(context.Context) (*pack.Target, error) {
+	b := bench(t, sourcesOf(&fakeAPI{open: func(context.Context) (*pack.Target, error) {
 		return &pack.Target{Body: broken{strings.NewReader(strings.Repeat("half", 4096))}, ContentType: "application/pdf", Size: -1}, nil
 	}}))
-	if got := ask(t, http.MethodPost, door(t, b, "")); got.err == nil {
-		t.Errorf("%d bytes came as if they were all", len(got.body))
+	if got := request(t, http.MethodPost, linkTo(t, b, "")); got.err == nil {
+		t.Errorf("%d bytes were received as the whole document", len(got.body))
 	}
 	checkOpenings(t, b, 0)
 }
 
-func TestWhatPeopleReadWhenThereIsNothingToOpen(t *testing.T) {
+func TestPagesOfLinksWithoutATarget(t *testing.T) {
 	t.Parallel()
 	secret := errors.New("GET https://provider.example/?key=secret")
 	for _, c := range []struct {
@@ -514,19 +514,19 @@ func TestWhatPeopleReadWhenThereIsNothingToOpen(t *testing.T) {
 		{"already signed", &pack.NotOpenError{Reason: pack.AlreadySigned}, 200, "already signed", ""},
 		{"ended", &pack.NotOpenError{Reason: pack.Ended}, 410, "closed", ""},
 		{"gone", &pack.NotOpenError{Reason: pack.Gone}, 410, "no longer there", ""},
-		{"not yet, nobody knows when", &pack.NotOpenError{Reason: pack.NotYet}, 503, "come back later", "60"},
+		{"not yet, without a time", &pack.NotOpenError{Reason: pack.NotYet}, 503, "come back later", "60"},
 		{"not yet", &pack.NotOpenError{Reason: pack.NotYet, In: 4 * time.Hour}, 503, "in about 4 hours", "14400"},
 		{"our own limit", (&limit.LaterError{After: 90 * time.Second}).Outcome(&pack.CallError{Op: "x", Err: secret}), 503, "right now", "90"},
 		{"throttled", outcome.Failure(outcome.Provider, "", outcome.RetryAfter(2*time.Minute, &pack.CallError{Op: "x", Status: 429, Err: secret})), 503, "right now", "120"},
-		{"no answer", outcome.Failure(outcome.Provider, "", &pack.CallError{Op: "x", Err: secret}), 503, "right now", "30"},
+		{"no response", outcome.Failure(outcome.Provider, "", &pack.CallError{Op: "x", Err: secret}), 503, "right now", "30"},
 		{"refused", outcome.Refused(outcome.Provider, "", &pack.CallError{Op: "x", Status: 400, Err: secret}), 503, "right now", "30"},
 		{"credentials", outcome.NeedsOperator(outcome.Account, "", &pack.CallError{Op: "x", Status: 401, Err: secret}), 503, "right now", "30"},
 		{"any other", secret, 503, "right now", "30"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			b := bench(t, asking(fails(c.err)))
-			got := ask(t, http.MethodPost, door(t, b, ""))
+			b := bench(t, sourcesOf(fails(c.err)))
+			got := request(t, http.MethodPost, linkTo(t, b, ""))
 			checkPage(t, got, c.status, c.says)
 			if got.header.Get("Retry-After") != c.retry {
 				t.Errorf("Retry-After %q, want %q", got.header.Get("Retry-After"), c.retry)
@@ -536,11 +536,11 @@ func TestWhatPeopleReadWhenThereIsNothingToOpen(t *testing.T) {
 	}
 }
 
-func TestNobodyIsSentToWhatIsNoWebAddress(t *testing.T) {
+func TestNoRedirectToAnAddressThatIsNotHTTP(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{"javascript:alert('secret')", "//provider.example/secret", "mailto:secret@provider.example"} {
-		b := bench(t, asking(leadsTo(bad)))
-		checkPage(t, ask(t, http.MethodPost, door(t, b, "")), http.StatusServiceUnavailable, "right now")
+		b := bench(t, sourcesOf(leadsTo(bad)))
+		checkPage(t, request(t, http.MethodPost, linkTo(t, b, "")), http.StatusServiceUnavailable, "right now")
 		checkOpenings(t, b, 0)
 	}
 }
@@ -548,43 +548,43 @@ func TestNobodyIsSentToWhatIsNoWebAddress(t *testing.T) {
 func TestUnknownLinks(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil)
-	url := door(t, b, target)
+	url := linkTo(t, b, target)
 	base := url[:strings.LastIndexByte(url, '/')+1]
-	first := ask(t, http.MethodGet, base+"aaaaaaaaaaaaaa")
+	first := request(t, http.MethodGet, base+"aaaaaaaaaaaaaa")
 	checkPage(t, first, http.StatusNotFound, "does not work")
 	for _, code := range []string{"", "A", strings.Repeat("a", 5000), "a%20b", "%2e%2e%2fx", "pair.x", "*", "aaaaaaaaaaaaaas", "aaaaaaaaaaaaaax", "x/y/z"} {
-		if got := ask(t, http.MethodGet, base+code); got.status != first.status || got.body != first.body {
+		if got := request(t, http.MethodGet, base+code); got.status != first.status || got.body != first.body {
 			t.Errorf("%.20s: %+v", code, got)
 		}
 	}
-	if got := ask(t, http.MethodPut, url); got.status != http.StatusMethodNotAllowed {
+	if got := request(t, http.MethodPut, url); got.status != http.StatusMethodNotAllowed {
 		t.Errorf("PUT: %d", got.status)
 	}
 	checkOpenings(t, b, 0)
 }
 
-// A link that lives for a nanosecond has expired when it is opened; the next message gets a new one.
+// A link with a lifetime of a nanosecond has expired when it is opened. The next message gets a new one.
 func TestExpiredLinkSaysSoAndIsMadeAnew(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil, func(s *shortenersettings.Shortener) { s.ExpireAfter = 1 })
-	checkPage(t, ask(t, http.MethodGet, door(t, b, target)), http.StatusGone, "expired")
+	checkPage(t, request(t, http.MethodGet, linkTo(t, b, target)), http.StatusGone, "expired")
 	publish(t, b, leading("n2", "s1", target, 1))
 	if links := shortened(t, b, 2); links["n1"] == links["n2"] {
-		t.Errorf("a dead link was sent again: %v", links)
+		t.Errorf("an expired link was sent again: %v", links)
 	}
 	checkOpenings(t, b, 0)
 }
 
-// Who guesses codes is refused, and holds up no signer at the same address; nor does one who opens a link of his own again and again.
+// A client that guesses codes is refused, and blocks no signer at the same address. A signer who opens one link repeatedly blocks no other.
 func TestOneAddressLocksNoSignerOut(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil, func(s *shortenersettings.Shortener) { s.PerMinute = 3 })
-	own := door(t, b, target)
+	own := linkTo(t, b, target)
 	publish(t, b, leading("n2", "s2", target, 1))
 	another := local(b, shortened(t, b, 2)["n2"])
 	refused := 0
 	for _, guess := range []string{"aaaaaaaaaaaaaa", "x", "bbbbbbbbbbbbbb", "cccccccccccccc", "pair.x", "dddddddddddddd"} {
-		if got := ask(t, http.MethodGet, b.Listen()+"/l/"+guess); got.status == http.StatusTooManyRequests {
+		if got := request(t, http.MethodGet, b.Listen()+"/l/"+guess); got.status == http.StatusTooManyRequests {
 			checkPage(t, got, http.StatusTooManyRequests, "Too many")
 			refused++
 		}
@@ -593,15 +593,15 @@ func TestOneAddressLocksNoSignerOut(t *testing.T) {
 		t.Errorf("%d of 6 guesses were refused, want 3", refused)
 	}
 	for range 5 {
-		ask(t, http.MethodGet, own)
+		request(t, http.MethodGet, own)
 	}
-	checkPage(t, ask(t, http.MethodGet, own), http.StatusTooManyRequests, "Too many")
+	checkPage(t, request(t, http.MethodGet, own), http.StatusTooManyRequests, "Too many")
 	for range 3 {
-		checkRedirect(t, ask(t, http.MethodGet, another), http.StatusFound, target)
+		checkRedirect(t, request(t, http.MethodGet, another), http.StatusFound, target)
 	}
 }
 
-// A proxy that the settings do not name is counted and told of, once, and the doctor sees it.
+// A proxy that the settings do not name is counted and logged once, and the doctor reports it.
 func TestAProxyThatIsNotNamed(t *testing.T) {
 	t.Parallel()
 	const counter = "signrelay_shortener_unnamed_proxy_total"
@@ -619,15 +619,15 @@ func TestAProxyThatIsNotNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := bench(t, nil, func(s *shortenersettings.Shortener) { s.TrustedProxies = c.trusted })
-			url := door(t, b, target)
+			url := linkTo(t, b, target)
 			for range 2 {
-				if got := ask(t, http.MethodGet, url, c.headers...); got.header.Get(shortener.ProxyHeader) != "" {
-					t.Error("a visitor is told how the proxies are set up")
+				if got := request(t, http.MethodGet, url, c.headers...); got.header.Get(shortener.ProxyHeader) != "" {
+					t.Error("a visitor sees how the proxies are configured")
 				}
 			}
-			got := ask(t, http.MethodGet, b.Listen()+"/l/"+shortener.DoctorCode, c.headers...)
-			if told := got.header.Get(shortener.ProxyHeader) == shortener.ProxyUnnamed; told != (c.want > 0) || got.status != http.StatusNotFound {
-				t.Errorf("the doctor is answered %d %v", got.status, got.header)
+			got := request(t, http.MethodGet, b.Listen()+"/l/"+shortener.DoctorCode, c.headers...)
+			if reported := got.header.Get(shortener.ProxyHeader) == shortener.ProxyUnnamed; reported != (c.want > 0) || got.status != http.StatusNotFound {
+				t.Errorf("the doctor gets %d %v", got.status, got.header)
 			}
 			checkCounted(t, b, counter, "", c.want)
 		})
@@ -637,12 +637,12 @@ func TestAProxyThatIsNotNamed(t *testing.T) {
 func TestOneClientOpensALinkSoOftenAMinute(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil, func(s *shortenersettings.Shortener) { s.PerMinute = 3 })
-	url := door(t, b, target)
+	url := linkTo(t, b, target)
 	for range 3 {
-		checkRedirect(t, ask(t, http.MethodGet, url), http.StatusFound, target)
+		checkRedirect(t, request(t, http.MethodGet, url), http.StatusFound, target)
 	}
 	for _, headers := range [][]string{nil, {"X-Forwarded-For", "203.0.113.7"}} {
-		got := ask(t, http.MethodGet, url, headers...)
+		got := request(t, http.MethodGet, url, headers...)
 		checkPage(t, got, http.StatusTooManyRequests, "Too many")
 		if got.header.Get("Retry-After") == "" {
 			t.Error("no Retry-After")
@@ -654,21 +654,21 @@ func TestOneClientOpensALinkSoOftenAMinute(t *testing.T) {
 func TestSignerIsRedirectedThoughTheLogIsAway(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil)
-	url := door(t, b, target)
+	url := linkTo(t, b, target)
 	if err := b.Env.JS.DeleteStream(t.Context(), flow.Signing); err != nil {
 		t.Fatal(err)
 	}
-	checkRedirect(t, ask(t, http.MethodGet, url), http.StatusFound, target)
+	checkRedirect(t, request(t, http.MethodGet, url), http.StatusFound, target)
 }
 
-func TestDoorSaysWhenItCannotLook(t *testing.T) {
+func TestTheHandlerWithoutItsStore(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil)
-	url := door(t, b, target)
+	url := linkTo(t, b, target)
 	if err := b.Env.JS.DeleteKeyValue(t.Context(), flow.Links); err != nil {
 		t.Fatal(err)
 	}
-	got := ask(t, http.MethodGet, url)
+	got := request(t, http.MethodGet, url)
 	checkPage(t, got, http.StatusServiceUnavailable, "Try again")
 	if got.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")

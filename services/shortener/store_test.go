@@ -20,23 +20,23 @@ func newBroker(t *testing.T) jetstream.JetStream {
 	return servicetest.New(t, config.Default()).Env.JS
 }
 
-// newBook is a book with these master keys, the newest first.
-func newBook(t *testing.T, js jetstream.JetStream, life time.Duration, masters ...string) book {
+// newTestStore opens the store with these master keys, the newest first.
+func newTestStore(t *testing.T, js jetstream.JetStream, life time.Duration, masters ...string) store {
 	t.Helper()
-	b, err := openBook(t.Context(), js, keyring.New(masters), life, slog.New(slog.DiscardHandler))
+	b, err := openStore(t.Context(), js, keyring.New(masters), life, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
 }
 
-func (b book) at(now time.Time) book {
-	b.now = func() time.Time { return now }
-	return b
+func (s store) at(now time.Time) store {
+	s.now = func() time.Time { return now }
+	return s
 }
 
-// Many replicas make the link of one person at the same moment, and give it an outside form: they all get one, and only one
-// stands in the book.
+// Many replicas make one person's link at the same moment, and give it an outside form: all get the same link, and the bucket contains only
+// this one.
 func TestRacingReplicasAgreeOnOneCode(t *testing.T) {
 	t.Parallel()
 	js := newBroker(t)
@@ -48,14 +48,14 @@ func TestRacingReplicasAgreeOnOneCode(t *testing.T) {
 	for i := range replicas {
 		done.Go(func() {
 			<-start
-			b := newBook(t, js, time.Hour)
-			e, err := b.give(t.Context(), "x", wanted)
+			b := newTestStore(t, js, time.Hour)
+			e, err := b.getOrCreate(t.Context(), "x", wanted)
 			if err != nil {
 				t.Error(err)
 				return
 			}
 			codes[i] = e.code
-			form, err := b.keep(t.Context(), e, "sms", outsideForm{By: "bitly", Of: "https://own/" + e.code, Short: "https://bit.ly/" + string(rune('a'+i))})
+			form, err := b.keepOutside(t.Context(), e, "sms", outsideForm{By: "bitly", Of: "https://own/" + e.code, Short: "https://bit.ly/" + string(rune('a'+i))})
 			if err != nil {
 				t.Error(err)
 			}
@@ -65,31 +65,31 @@ func TestRacingReplicasAgreeOnOneCode(t *testing.T) {
 	close(start)
 	done.Wait()
 
-	b := newBook(t, js, time.Hour)
+	b := newTestStore(t, js, time.Hour)
 	for i, code := range codes {
 		opened, err := b.open(t.Context(), code)
 		if code != codes[0] || forms[i] != forms[0] || err != nil || opened.Target != wanted.Target || opened.Outside["sms"].Short != forms[0] {
-			t.Errorf("code %q, form %q; the first are %q, %q; behind it is %v, %v", code, forms[i], codes[0], forms[0], opened, err)
+			t.Errorf("code %q, form %q; the first are %q, %q; the entry is %v, %v", code, forms[i], codes[0], forms[0], opened, err)
 		}
 	}
 	keys, err := b.bucket.Keys(t.Context())
 	leading := 0
 	for _, key := range keys {
-		if !strings.HasPrefix(key, ofExpired) { // of codes that nobody was told, too
+		if !strings.HasPrefix(key, ofExpired) { // there are traces of codes that are in no message
 			leading++
 		}
 	}
 	if err != nil || leading != 2 {
-		t.Errorf("%q in the book, want the code and the person: %v", keys, err)
+		t.Errorf("the bucket has %q, want the code and the person: %v", keys, err)
 	}
 }
 
 func TestLinkIsMadeAnewInTheSecondHalfOfItsLife(t *testing.T) {
 	t.Parallel()
-	b := newBook(t, newBroker(t), 24*time.Hour)
+	b := newTestStore(t, newBroker(t), 24*time.Hour)
 	born := time.Unix(1_800_000_000, 0)
 	give := func(age time.Duration) string {
-		e, err := b.at(born.Add(age)).give(t.Context(), "x", link{Document: "doc"})
+		e, err := b.at(born.Add(age)).getOrCreate(t.Context(), "x", link{Document: "doc"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,16 +111,16 @@ func TestLinkIsMadeAnewInTheSecondHalfOfItsLife(t *testing.T) {
 }
 
 // The log gets one event a day for each kind of program, whichever replica receives the request.
-func TestEachKindOfProgramIsNotedOnceADay(t *testing.T) {
+func TestEachKindOfProgramIsRecordedOnceADay(t *testing.T) {
 	t.Parallel()
-	b := newBook(t, newBroker(t), time.Hour)
-	e, err := b.give(t.Context(), "x", link{Document: "doc"})
+	b := newTestStore(t, newBroker(t), time.Hour)
+	e, err := b.getOrCreate(t.Context(), "x", link{Document: "doc"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	const replicas = 8
 	first := make(chan string, 100)
-	note := func(client, day string) {
+	record := func(client, day string) {
 		news, err := b.fetched(t.Context(), e, client, day) // with the entry as it was when the link was new
 		if err != nil {
 			t.Error(err)
@@ -131,12 +131,12 @@ func TestEachKindOfProgramIsNotedOnceADay(t *testing.T) {
 	}
 	var done sync.WaitGroup
 	for range replicas {
-		done.Go(func() { note("slack", "2026-11-27") })
-		done.Go(func() { note("browser", "2026-11-27") })
+		done.Go(func() { record("slack", "2026-11-27") })
+		done.Go(func() { record("browser", "2026-11-27") })
 	}
 	done.Wait()
-	note("slack", "2026-11-28")
-	note("slack", "2026-11-28")
+	record("slack", "2026-11-28")
+	record("slack", "2026-11-28")
 	close(first)
 	var got []string
 	for f := range first {
@@ -148,15 +148,15 @@ func TestEachKindOfProgramIsNotedOnceADay(t *testing.T) {
 	}
 }
 
-// A newer message changes what the pages say, an older one that comes late does not.
-func TestPagesSayWhatTheNewestMessageSaid(t *testing.T) {
+// A newer message changes the pages; an older one that arrives late does not.
+func TestPagesShowTheNewestMessage(t *testing.T) {
 	t.Parallel()
-	b := newBook(t, newBroker(t), time.Hour)
+	b := newTestStore(t, newBroker(t), time.Hour)
 	for _, c := range []struct {
 		at          int64
 		title, want string
 	}{{100, "Draft", "Draft"}, {200, "Final", "Final"}, {150, "Late", "Final"}} {
-		e, err := b.give(t.Context(), "x", link{Document: "doc", Told: time.Unix(c.at, 0), shown: shown{Title: c.title}})
+		e, err := b.getOrCreate(t.Context(), "x", link{Document: "doc", OccurredAt: time.Unix(c.at, 0), shown: shown{Title: c.title}})
 		if err != nil || e.Title != c.want {
 			t.Errorf("%q at %d: the link has %q, %v", c.title, c.at, e.Title, err)
 		}
@@ -166,22 +166,22 @@ func TestPagesSayWhatTheNewestMessageSaid(t *testing.T) {
 	}
 }
 
-// What the bucket has dropped before its pair is made anew, under the same pair.
+// A code that the bucket has removed before its pair is replaced, under the same pair.
 func TestPairWhoseCodeIsGone(t *testing.T) {
 	t.Parallel()
-	b := newBook(t, newBroker(t), time.Hour)
-	first, err := b.give(t.Context(), "x", link{Document: "doc"})
+	b := newTestStore(t, newBroker(t), time.Hour)
+	first, err := b.getOrCreate(t.Context(), "x", link{Document: "doc"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := b.bucket.Purge(t.Context(), first.key); err != nil {
 		t.Fatal(err)
 	}
-	second, err := b.give(t.Context(), "x", link{Document: "doc"})
+	second, err := b.getOrCreate(t.Context(), "x", link{Document: "doc"})
 	if err != nil || second.code == first.code {
 		t.Errorf("%q after %q, %v", second.code, first.code, err)
 	}
-	third, err := b.give(t.Context(), "x", link{Document: "doc"})
+	third, err := b.getOrCreate(t.Context(), "x", link{Document: "doc"})
 	if err != nil || third.code != second.code {
 		t.Errorf("%q after %q, %v", third.code, second.code, err)
 	}
