@@ -192,7 +192,7 @@ func (d delivery) hand(ctx context.Context, in stage.Event[*notifyv1.Notificatio
 			_ = d.attempts.write(context.WithoutCancel(ctx), keyOf(in), r) // else one attempt is not counted
 		}
 	}()
-	receipt, err = d.Hand(context.WithValue(ctx, leftKey{}, func() { left.Store(true) }), in.Data)
+	receipt, err = d.Hand(OnLeft(ctx, func() { left.Store(true) }), in.Data)
 	returned = true
 	o := outcome.Of(err)
 	p.end(o, (tried(o) || err == nil) && ctx.Err() == nil)

@@ -22,6 +22,11 @@ func waitForReceipt(err error, within time.Duration) error {
 	return err
 }
 
+// OnLeft returns a context for an attempt. f is called when the attempt calls Left.
+func OnLeft(ctx context.Context, f func()) context.Context {
+	return context.WithValue(ctx, leftKey{}, f)
+}
+
 // Left says that the whole message has left this program: from now on it may have been handed over, whatever happens. A
 // sender says so when the last byte of its request was written.
 func Left(ctx context.Context) {

@@ -14,13 +14,13 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// destinations says which numbers texts may go to.
+// destinations are the numbers that texts may go to.
 type destinations struct {
 	countries []string // nil is all
 	types     []string
 }
 
-// newDestinations fails where the settings name no country at all.
+// newDestinations fails if the settings name no country at all.
 func newDestinations(c config.Config) (destinations, error) {
 	d := destinations{countries: c.Limits.Countries, types: c.Limits.NumberTypes}
 	if len(d.types) == 0 {
@@ -53,20 +53,20 @@ var numberTypes = map[phonenumbers.PhoneNumberType]string{
 	phonenumbers.PREMIUM_RATE: "premium-rate",
 }
 
-// nowhere is the library's region of a number that belongs to no country: satellites, international networks, international
+// noCountry is the library's region of a number that belongs to no country: satellites, international networks, international
 // premium rate.
-const nowhere = "001"
+const noCountry = "001"
 
-// allow fails where the settings do not allow a text to where n goes.
+// allow fails if the settings do not allow a text to n's number.
 func (d destinations) allow(n *notifyv1.Notification) error {
 	number, err := phonenumbers.Parse(n.GetTo().GetMobile(), "")
 	if err != nil || phonenumbers.Format(number, phonenumbers.E164) != n.GetTo().GetMobile() {
-		// In another form, other digits would be dialled than those that are judged here. The error would quote the number.
+		// In another form, the vendor could dial other digits than the checked ones. The error would quote the number.
 		return outcome.Refused(outcome.Recipient, "number-malformed", nil)
 	}
 	region, kind := country(number), cmp.Or(numberTypes[phonenumbers.GetNumberType(number)], "unknown")
 	switch {
-	case region == nowhere:
+	case region == noCountry:
 		return notification.NotAllowed("number-of-no-country", region)
 	case d.countries != nil && !slices.Contains(d.countries, region):
 		return notification.NotAllowed("country-not-allowed", region)
@@ -77,8 +77,8 @@ func (d destinations) allow(n *notifyv1.Notification) error {
 	}
 }
 
-// country is the number's country. A number that the library has no type for has the one that its country code has, and of several
-// countries with one code the largest.
+// country is the number's country. For a number without a type in the library it is that of the country code, and if several countries
+// share the code, the largest.
 func country(number *phonenumbers.PhoneNumber) string {
 	code := int(number.GetCountryCode())
 	return strings.ToUpper(cmp.Or(phonenumbers.GetRegionCodeForNumber(number), phonenumbers.GetRegionCodeForCountryCode(code)))

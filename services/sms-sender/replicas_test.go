@@ -41,13 +41,13 @@ func startReplicas(t *testing.T, c config.Config) (*servicetest.Bench, *redis.Cl
 			return dedupe.NewGuard(dedupe.NewRedis(client, o), event.Log{JS: b.Env.JS, Stream: flow.Signing}, b.Env.Gaps, o)
 		}
 		b.Env.Public, b.Env.Metrics = service.NewRoutes(), prometheus.NewRegistry()
-		b.Start(smssender.Run)
+		b.Start(smssender.RunSoon)
 	}
 	return b, client
 }
 
-// The account's rate holds for both replicas together. Whoever waits for its place comes no sooner than that, so however slow
-// the machine is, the n-th call cannot come before the n-th place.
+// The account's rate limit is for both replicas together. A call waits for its slot, so on a machine of any speed the n-th call does not
+// come before the n-th slot.
 func TestTwoReplicasShareOneRate(t *testing.T) {
 	t.Parallel()
 	const calls, perSecond = 20, 40
@@ -60,7 +60,7 @@ func TestTwoReplicasShareOneRate(t *testing.T) {
 	c.SMS.Vonage.PerSecond, c.SMS.Vonage.Timeout = perSecond, 15*time.Second
 	b, _ := startReplicas(t, c)
 
-	// No call is answered before all have come: one replica alone has too few workers for that.
+	// No call gets a response before all have come: one replica alone has too few workers for that.
 	all := make(chan struct{})
 	release := sync.OnceFunc(func() { close(all) })
 	together := func(w http.ResponseWriter, r *http.Request) {
@@ -74,7 +74,7 @@ func TestTwoReplicasShareOneRate(t *testing.T) {
 		}
 	}
 	for i := range calls {
-		v.answers[fmt.Sprintf("n%d", i)] = []http.HandlerFunc{together}
+		v.responses[fmt.Sprintf("n%d", i)] = []http.HandlerFunc{together}
 	}
 	began := time.Now()
 	for i := range calls {
@@ -90,18 +90,18 @@ func TestTwoReplicasShareOneRate(t *testing.T) {
 	slices.SortFunc(times, time.Time.Compare)
 	for i, came := range times {
 		// Redis counts in whole microseconds of another clock: a millisecond for both.
-		if place := time.Duration(i) * time.Second / perSecond; came.Sub(began) < place-time.Millisecond {
-			t.Errorf("call %d came after %v, before its place at %v", i+1, came.Sub(began), place)
+		if slot := time.Duration(i) * time.Second / perSecond; came.Sub(began) < slot-time.Millisecond {
+			t.Errorf("call %d came after %v, before its slot at %v", i+1, came.Sub(began), slot)
 		}
 	}
 }
 
-// When Vonage asks one replica to call less, the other holds back too.
-func TestTwoReplicasHoldBackTogether(t *testing.T) {
+// When Vonage throttles one replica, the other one pauses too.
+func TestTwoReplicasPauseTogether(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b, client := startReplicas(t, settings(v.URL))
-	v.answers["first"] = []http.HandlerFunc{throttles("600")}
+	v.responses["first"] = []http.HandlerFunc{throttles("600")}
 	publish(t, b, invitation("first"))
 	awaitLogged(t, b, `"error":"http-429`, 1)
 	keys, err := client.Keys(t.Context(), "signrelay:limit:*:paused").Result()
@@ -115,7 +115,7 @@ func TestTwoReplicasHoldBackTogether(t *testing.T) {
 	}
 	awaitLogged(t, b, `"reason":"rate-limit"`, others)
 	if n := len(v.times()); n != 1 {
-		t.Errorf("%d calls, want only the one that was told to wait", n)
+		t.Errorf("%d calls, want only the one that was throttled", n)
 	}
 	// The control: when the pause is over the next one goes.
 	if err := client.Del(t.Context(), keys...).Err(); err != nil {

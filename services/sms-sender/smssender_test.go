@@ -68,13 +68,13 @@ func decode(t *testing.T, m jetstream.Msg) *signingv1.SigningEvent {
 	return e
 }
 
-func TestOneSMSAndTheLogHearsOfIt(t *testing.T) {
+func TestOneSMSAndItsEvent(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, settings(v.URL))
 	const id = "0123456789abcdefghijklmnop"
-	v.answers[id] = []http.HandlerFunc{statuses("0", "0")}
-	b.Start(smssender.Run)
+	v.responses[id] = []http.HandlerFunc{statuses("0", "0")}
+	b.Start(smssender.RunSoon)
 	publish(t, b, invitation(id))
 
 	m := b.Await(flow.Signing, "signing.v1.*.*.notification.>", 1)[0]
@@ -104,8 +104,8 @@ func TestTextOutsideTheAlphabetIsUnicode(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, settings(v.URL))
-	v.answers["n1"] = []http.HandlerFunc{statuses("0")}
-	b.Start(smssender.Run)
+	v.responses["n1"] = []http.HandlerFunc{statuses("0")}
+	b.Start(smssender.RunSoon)
 	n := invitation("n1")
 	n.DocumentTitle = "Umowa Łukasza"
 	publish(t, b, n)
@@ -135,9 +135,9 @@ func (p *pausesOnly) sorted() []time.Duration {
 	return slices.Sorted(slices.Values(p.pauses))
 }
 
-// Each of the API's answers, on the wire, and how its claim ends: confirmed (the message went), undone (it certainly did
+// Each of the API's responses, on the wire, and how its claim ends: confirmed (the message was sent), undone (it certainly was
 // not), or unknown. A message that is taken comes between them, so that the circuit stays closed.
-func TestAnswers(t *testing.T) {
+func TestResponses(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, settings(v.URL))
@@ -145,8 +145,8 @@ func TestAnswers(t *testing.T) {
 	b.Env.Limits = pauses
 	ends := b.RecordEnds()
 	want := map[string]string{}
-	add := func(id, how string, answers ...http.HandlerFunc) {
-		v.answers[id] = append(answers, statuses("0"))
+	add := func(id, how string, responses ...http.HandlerFunc) {
+		v.responses[id] = append(responses, statuses("0"))
 		want[id] = how
 	}
 	add("sent", "confirmed", statuses("0"))
@@ -155,10 +155,10 @@ func TestAnswers(t *testing.T) {
 	add("internal-error", "unknown", statuses("5"))
 	add("invalid", "undone", statuses("6"))
 	add("too-many-binds", "undone", statuses("10"), statuses("0"))
-	add("empty-object", "unknown", says(`{}`))
-	add("no-messages", "unknown", says(`{"message-count":"0","messages":[]}`))
-	add("numbers", "unknown", says(`{"message-count":1,"messages":[{"status":0}]}`))
-	add("garbage", "unknown", says(`<html>`))
+	add("empty-object", "unknown", responds(`{}`))
+	add("no-messages", "unknown", responds(`{"message-count":"0","messages":[]}`))
+	add("numbers", "unknown", responds(`{"message-count":1,"messages":[{"status":0}]}`))
+	add("garbage", "unknown", responds(`<html>`))
 	add("no-type", "unknown", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
 		_, _ = w.Write([]byte("OK"))
@@ -174,7 +174,7 @@ func TestAnswers(t *testing.T) {
 	add("500", "unknown", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
 	add("503", "undone", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	add("502", "unknown", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
-	b.Start(smssender.Run)
+	b.Start(smssender.RunSoon)
 	for id, how := range want {
 		publish(t, b, invitation(id))
 		if got := ends.Of(t, id); got != how {
@@ -193,11 +193,11 @@ func TestAnswers(t *testing.T) {
 
 // An error that the operator must fix does not count against the message. The message was certainly not sent. The log says that
 // it waits, and whose fault that is. When the operator has fixed the error, the sender sends it.
-func TestWhatTheOperatorMustMendIsHeld(t *testing.T) {
+func TestWhatTheOperatorMustFixIsHeld(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		answer http.HandlerFunc
-		reason string
+		response http.HandlerFunc
+		reason   string
 	}{
 		"credentials": {statuses("4"), "bad-credentials"},
 		"no credit":   {statuses("9"), "quota-exceeded"},
@@ -216,9 +216,9 @@ func TestWhatTheOperatorMustMendIsHeld(t *testing.T) {
 			t.Parallel()
 			v := newVonage(t)
 			b := servicetest.New(t, settings(v.URL))
-			v.answers["n1"] = []http.HandlerFunc{test.answer}
+			v.responses["n1"] = []http.HandlerFunc{test.response}
 			ends := b.RecordEnds()
-			b.Start(smssender.Run)
+			b.Start(smssender.RunSoon)
 			publish(t, b, invitation("n1"))
 			e := decode(t, b.Await(flow.Signing, "signing.v1.*.*.notification.deferred.>", 1)[0])
 			if how := ends.Of(t, "n1"); how != "undone" || e.GetNotice().GetReason() != test.reason || e.GetNotice().GetFault() != "operator" {
@@ -231,23 +231,23 @@ func TestWhatTheOperatorMustMendIsHeld(t *testing.T) {
 
 func TestNothingIsSentWithoutAConnection(t *testing.T) {
 	t.Parallel()
-	nobody := httptest.NewServer(http.NotFoundHandler())
-	nobody.Close()
-	b := servicetest.New(t, settings(nobody.URL))
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	b := servicetest.New(t, settings(closed.URL))
 	ends := b.RecordEnds()
-	b.Start(smssender.Run)
+	b.Start(smssender.RunSoon)
 	publish(t, b, invitation("n1"))
 	if got := ends.First(t, 1)["n1"]; got != "undone" {
 		t.Errorf("ended %s, want undone", got)
 	}
 }
 
-func TestThrottledMessageGoesWhenItsTimeHasCome(t *testing.T) {
+func TestAThrottledMessageIsSentLater(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, settings(v.URL))
-	v.answers["n1"] = []http.HandlerFunc{throttles("1"), statuses("1"), statuses("0")}
-	b.Start(smssender.Run)
+	v.responses["n1"] = []http.HandlerFunc{throttles("1"), statuses("1"), statuses("0")}
+	b.Start(smssender.RunSoon)
 	publish(t, b, invitation("n1"))
 	e := decode(t, b.Await(flow.Signing, "signing.v1.*.*.notification.>", 1)[0])
 	if len(v.calls("n1")) != 3 || e.GetNotice().GetPossibleDuplicate() {
@@ -255,14 +255,14 @@ func TestThrottledMessageGoesWhenItsTimeHasCome(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeSentIsGivenUpWithItsReason(t *testing.T) {
+func TestAMessageThatCannotBeSentIsGivenUpWithItsReason(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	cfg := settings(v.URL)
 	shortenersettings.Section.In(&cfg).PublicURL += "/" + strings.Repeat("l", 1500)
 	b := servicetest.New(t, cfg)
-	v.answers["n1"] = []http.HandlerFunc{statuses("7")}
-	b.Start(smssender.Run)
+	v.responses["n1"] = []http.HandlerFunc{statuses("7")}
+	b.Start(smssender.RunSoon)
 	barred := invitation("n1")
 	barred.Kind, barred.Link = notifyv1.Kind_KIND_VOIDED, nil
 	publish(t, b, barred)
@@ -287,36 +287,36 @@ func TestWhatCannotBeSentIsGivenUpWithItsReason(t *testing.T) {
 	}
 	b.Await(flow.DLQ, "dlq.v1.>", 4)
 	if len(v.calls("n2"))+len(v.calls("n3"))+len(v.calls("n4")) != 0 {
-		t.Error("something was sent to nowhere")
+		t.Error("a message that cannot be sent was sent")
 	}
 }
 
-// far is a limiter whose first place is far away.
-type far struct {
+// busy is a limiter whose first slot is too late.
+type busy struct {
 	limit.Limiter
 	mu    sync.Mutex
 	asked []string
 }
 
-func (f *far) Take(ctx context.Context, key string, rate limit.Rate, patience time.Duration) (time.Duration, bool, error) {
+func (f *busy) Take(ctx context.Context, key string, rate limit.Rate, timeout time.Duration) (time.Duration, bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.asked = append(f.asked, fmt.Sprintf("%s %v %v", key, rate, patience))
+	f.asked = append(f.asked, fmt.Sprintf("%s %v %v", key, rate, timeout))
 	if len(f.asked) == 1 {
 		return 50 * time.Millisecond, false, nil
 	}
-	return f.Limiter.Take(ctx, key, rate, patience)
+	return f.Limiter.Take(ctx, key, rate, timeout)
 }
 
-// A message that is over the account's rate was certainly not sent, and goes when there is a place for it.
+// A message beyond the account's rate limit was certainly not sent. It is sent when there is a slot for it.
 func TestAMessageOverTheRateGoesLater(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, awaiting(v.URL))
-	limiter := &far{Limiter: b.Env.Limits}
+	limiter := &busy{Limiter: b.Env.Limits}
 	b.Env.Limits = limiter
 	ends := b.RecordEnds()
-	b.Start(smssender.Run)
+	b.Start(smssender.RunSoon)
 	publish(t, b, invitation("n1"))
 	if how := ends.First(t, 1)["n1"]; how != "undone" {
 		t.Errorf("the claim ended %s, want undone", how)
@@ -336,9 +336,9 @@ func TestPartsAreCounted(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, settings(v.URL))
-	v.answers["n1"] = []http.HandlerFunc{statuses("0", "0", "0")}
-	v.answers["n2"] = []http.HandlerFunc{statuses("7")}
-	b.Start(smssender.Run)
+	v.responses["n1"] = []http.HandlerFunc{statuses("0", "0", "0")}
+	v.responses["n2"] = []http.HandlerFunc{statuses("7")}
+	b.Start(smssender.RunSoon)
 	publish(t, b, invitation("n1"))
 	publish(t, b, invitation("n2"))
 	b.Await(flow.Signing, "signing.v1.*.*.notification.>", 2)

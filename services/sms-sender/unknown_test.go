@@ -16,9 +16,9 @@ func TestAnUnknownOutcomeIsSentAgainAndMarked(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, settings(v.URL))
-	v.answers["n1"] = []http.HandlerFunc{drops, statuses("1"), statuses("0")} // the doubt outlives a certain refusal
-	v.answers["n2"] = []http.HandlerFunc{statuses("0")}                       // the control
-	b.Start(smssender.Run)
+	v.responses["n1"] = []http.HandlerFunc{drops, statuses("1"), statuses("0")} // a certain refusal does not end the uncertainty
+	v.responses["n2"] = []http.HandlerFunc{statuses("0")}                       // the control
+	b.Start(smssender.RunSoon)
 	publish(t, b, invitation("n1"))
 	publish(t, b, invitation("n2"))
 	sent := sentNotices(t, b, 2)
@@ -33,15 +33,15 @@ func TestAnUnknownOutcomeIsSentAgainAndMarked(t *testing.T) {
 	}
 }
 
-// Where every answer is unreadable, a person is not texted at each of a day's attempts: after three the message is given up.
+// If every response is unreadable, a person does not get a text at each of a day's attempts: after three the message is given up.
 func TestAnOutcomeThatStaysUnknownIsGivenUp(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, settings(v.URL))
-	garbage := says(`<html>`)
-	v.answers["n1"] = []http.HandlerFunc{garbage, statuses("1"), garbage, garbage, statuses("0")} // the refusal in between is no doubt
-	v.answers["n2"] = []http.HandlerFunc{garbage, garbage, statuses("0")}                         // the control
-	b.Start(smssender.Run)
+	garbage := responds(`<html>`)
+	v.responses["n1"] = []http.HandlerFunc{garbage, statuses("1"), garbage, garbage, statuses("0")} // the refusal in between is not unknown
+	v.responses["n2"] = []http.HandlerFunc{garbage, garbage, statuses("0")}                         // the control
+	b.Start(smssender.RunSoon)
 	publish(t, b, invitation("n1"))
 	publish(t, b, invitation("n2"))
 	failed := decode(t, b.Await(flow.Signing, "signing.v1.*.*.notification.failed.>", 1)[0]).GetNotice()
@@ -58,20 +58,20 @@ func TestAnOutcomeThatStaysUnknownIsGivenUp(t *testing.T) {
 	}
 }
 
-// The connection drops after Vonage took the message, and a receipt comes: whatever it says, the message was handed over.
+// The connection drops after Vonage accepted the message, and a receipt comes. The message was sent, whatever the receipt's status is.
 func TestAnUnknownOutcomeOfWhichAReceiptComesIsNotSentAgain(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, awaiting(v.URL))
-	door := b.Listen()
+	base := b.Listen()
 	for id, status := range map[string]string{"n1": "delivered", "n2": "failed", "n3": "accepted"} {
-		v.answers[id] = []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) {
-			wantReceipt(t, 200, postForm(t, door, dlr(id, "0A00000"+id, status, "err-code", "3")))
+		v.responses[id] = []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) {
+			wantReceipt(t, 200, postForm(t, base, dlr(id, "0A00000"+id, status, "err-code", "3")))
 			drops(w, r)
 		}}
 	}
-	v.answers["n4"] = []http.HandlerFunc{drops, statuses("0")} // the control: nobody knows of this one
-	b.Start(smssender.Run)
+	v.responses["n4"] = []http.HandlerFunc{drops, statuses("0")} // the control: no receipt comes
+	b.Start(smssender.RunSoon)
 	for _, id := range []string{"n1", "n2", "n3", "n4"} {
 		publish(t, b, invitation(id))
 	}
@@ -95,8 +95,8 @@ func TestAnUnknownOutcomeOfWhichAReceiptComesIsNotSentAgain(t *testing.T) {
 	}
 }
 
-// The claim of a sender that died is held until a receipt of what it did would have come, so that nobody sends it again
-// before. Where no receipts come there is nothing to wait for.
+// The claim of a sender that died is kept until a receipt of its message would have come, so that no other worker sends the message
+// before. Without receipts there is nothing to wait for.
 func TestAClaimOutlivesTheWaitForAReceipt(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -117,7 +117,7 @@ func TestAClaimOutlivesTheWaitForAReceipt(t *testing.T) {
 				lease = o.Lease
 				return open(o)
 			}
-			b.Start(smssender.Run)
+			b.Start(smssender.RunSoon)
 			if lease != test.want {
 				t.Errorf("a lease of %v, want %v", lease, test.want)
 			}
@@ -125,7 +125,7 @@ func TestAClaimOutlivesTheWaitForAReceipt(t *testing.T) {
 	}
 }
 
-// sentNotices is what the log heard of the messages sent, by the notification's id.
+// sentNotices are the notices of the messages that the log has as sent, by the notification's id.
 func sentNotices(t *testing.T, b *servicetest.Bench, count int) map[string]*signingv1.Notice {
 	t.Helper()
 	notices := map[string]*signingv1.Notice{}

@@ -12,21 +12,21 @@ import (
 	"time"
 )
 
-// vonage stands in for the SMS API at the level of HTTP. What it does is told for each message by its client-ref; what it is
-// told nothing of, it takes.
+// vonage imitates the SMS API at the level of HTTP. Its responses to a message are set by the message's client-ref; it accepts the
+// others.
 type vonage struct {
 	*httptest.Server
 	t *testing.T
 
-	mu      sync.Mutex
-	answers map[string][]http.HandlerFunc // of the calls in turn, the last for ever
-	forms   map[string][]url.Values
-	came    []time.Time // when each call came
+	mu        sync.Mutex
+	responses map[string][]http.HandlerFunc // of the calls in turn, then always the last
+	forms     map[string][]url.Values
+	came      []time.Time // when each call came
 }
 
 func newVonage(t *testing.T) *vonage {
 	t.Helper()
-	v := &vonage{t: t, answers: map[string][]http.HandlerFunc{}, forms: map[string][]url.Values{}}
+	v := &vonage{t: t, responses: map[string][]http.HandlerFunc{}, forms: map[string][]url.Values{}}
 	v.Server = httptest.NewServer(v)
 	t.Cleanup(v.Close)
 	return v
@@ -42,12 +42,12 @@ func (v *vonage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v.mu.Lock()
 	v.forms[ref] = append(v.forms[ref], r.PostForm)
 	v.came = append(v.came, time.Now())
-	answer := statuses("0")
-	if answers := v.answers[ref]; len(answers) > 0 {
-		answer = answers[min(len(v.forms[ref]), len(answers))-1]
+	response := statuses("0")
+	if responses := v.responses[ref]; len(responses) > 0 {
+		response = responses[min(len(v.forms[ref]), len(responses))-1]
 	}
 	v.mu.Unlock()
-	answer(w, r)
+	response(w, r)
 }
 
 func (v *vonage) calls(ref string) []url.Values {
@@ -56,27 +56,27 @@ func (v *vonage) calls(ref string) []url.Values {
 	return v.forms[ref]
 }
 
-// times is when the calls came, in order.
+// times are the times of the calls, in order.
 func (v *vonage) times() []time.Time {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return slices.Clone(v.came)
 }
 
-func says(body string) http.HandlerFunc {
+func responds(body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte(body))
 	}
 }
 
-// statuses is the API's answer with one part for each status.
+// statuses is the API's response with one part for each status.
 func statuses(all ...string) http.HandlerFunc {
 	var parts []string
 	for i, s := range all {
 		parts = append(parts, fmt.Sprintf(`{"to":"13175551234","message-id":"0A00000%d","status":%q,"remaining-balance":"3.14","message-price":"0.03","network":"12345","error-text":"of 13175551234"}`, i, s))
 	}
-	return says(fmt.Sprintf(`{"message-count":"%d","messages":[%s]}`, len(all), strings.Join(parts, ",")))
+	return responds(fmt.Sprintf(`{"message-count":"%d","messages":[%s]}`, len(all), strings.Join(parts, ",")))
 }
 
 func hangs(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }

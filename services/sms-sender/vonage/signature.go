@@ -1,9 +1,9 @@
-package smssender
+package vonage
 
 import (
 	"crypto/hmac"
-	"crypto/md5"  //nolint:gosec // what Vonage signs with unless its dashboard says otherwise
-	"crypto/sha1" //nolint:gosec // one of the methods of Vonage's dashboard
+	"crypto/md5"  //nolint:gosec // Vonage's default method
+	"crypto/sha1" //nolint:gosec // one of the methods in Vonage's dashboard
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
@@ -13,10 +13,10 @@ import (
 	"strings"
 )
 
-// hmacs is the keyed methods of Vonage's dashboard; beside them there is md5hash, which hashes the secret behind the text.
+// hmacs are the keyed methods in Vonage's dashboard. Another one is md5hash, which appends the secret to the text and hashes both.
 var hmacs = map[string]func() hash.Hash{"md5": md5.New, "sha1": sha1.New, "sha256": sha256.New, "sha512": sha512.New}
 
-// signedBy tells whether the parameters bear the signature of who knows the secret. Without a secret nobody is believed.
+// signedBy reports whether the parameters are signed with the secret. An empty secret signs nothing.
 func signedBy(p map[string]string, secret, method string) bool {
 	given, err := hex.DecodeString(p["sig"]) // of either case
 	if err != nil || len(given) == 0 || secret == "" {
@@ -25,13 +25,12 @@ func signedBy(p map[string]string, secret, method string) bool {
 	return hmac.Equal(given, sign(p, secret, method))
 }
 
-// signedByAny tells it of several secrets, of which one is being rotated out.
+// signedByAny is signedBy for several secrets: during a rotation there are two.
 func signedByAny(p map[string]string, secrets []string, method string) bool {
 	return slices.ContainsFunc(secrets, func(secret string) bool { return signedBy(p, secret, method) })
 }
 
-// sign makes the signature of parameters: over all but "sig", in the order of their names, with what separates them made
-// harmless inside values.
+// sign makes the signature of all parameters but "sig", in the order of their names. Separators inside values are replaced.
 func sign(p map[string]string, secret, method string) []byte {
 	var text strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(p)) {
@@ -40,8 +39,8 @@ func sign(p map[string]string, secret, method string) []byte {
 		}
 	}
 	keyed, ok := hmacs[method]
-	if !ok { // md5hash: the settings are checked
-		sum := md5.Sum([]byte(text.String() + secret)) //nolint:gosec // see above
+	if !ok { // md5hash, because the check of the settings accepts no other
+		sum := md5.Sum([]byte(text.String() + secret)) //nolint:gosec // as above
 		return sum[:]
 	}
 	mac := hmac.New(keyed, []byte(secret))

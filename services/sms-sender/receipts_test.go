@@ -26,20 +26,20 @@ import (
 
 const (
 	signing       = "the-signing-secret"
-	receiptWithin = time.Second
+	receiptWithin = 300 * time.Millisecond
 
 	deliveredOnly = "signing.v1.*.*.notification.delivered.>"
 	failedOnly    = "signing.v1.*.*.notification.failed.>"
 )
 
-// awaiting is settings with which receipts are taken.
+// awaiting are settings with which receipts are accepted.
 func awaiting(baseURL string) config.Config {
 	c := settings(baseURL)
 	c.Sources = []config.Source{{Name: "acme", Provider: "clickwrap"}, {Name: "other", Provider: "pleasesign"}}
 	c.SMS.Vonage.ReceiptsURL = "https://sign.acme.example"
 	c.SMS.Vonage.SignatureSecret, c.SMS.Vonage.SignatureMethod = signing, "sha256"
 	c.SMS.Vonage.ReceiptWithin = receiptWithin
-	c.SMS.Vonage.Timeout = 15 * time.Second // receipts come while a call is answered
+	c.SMS.Vonage.Timeout = 15 * time.Second // receipts come during a call
 	return c
 }
 
@@ -61,19 +61,19 @@ func dlr(ref, part, status string, changes ...string) url.Values {
 	return p
 }
 
-// answered is what the door said.
-type answered struct {
+// reply is the response to a receipt.
+type reply struct {
 	status int
 	header http.Header
 	body   string
 }
 
-func ask(t *testing.T, method, address, contentType, body string) answered {
+func ask(t *testing.T, method, address, contentType, body string) reply {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body))
 	if err != nil {
 		t.Error(err)
-		return answered{}
+		return reply{}
 	}
 	if contentType != "" {
 		r.Header.Set("Content-Type", contentType)
@@ -81,31 +81,31 @@ func ask(t *testing.T, method, address, contentType, body string) answered {
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Error(err)
-		return answered{}
+		return reply{}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Error(err)
 	}
-	return answered{resp.StatusCode, resp.Header, string(text)}
+	return reply{resp.StatusCode, resp.Header, string(text)}
 }
 
 const asForm, asJSON = "application/x-www-form-urlencoded", "application/json"
 
-func postForm(t *testing.T, door string, p url.Values) answered {
+func postForm(t *testing.T, base string, p url.Values) reply {
 	t.Helper()
-	return ask(t, http.MethodPost, door+"/receipts/vonage/acme", asForm, p.Encode())
+	return ask(t, http.MethodPost, base+"/receipts/vonage/acme", asForm, p.Encode())
 }
 
-func wantReceipt(t *testing.T, status int, got answered) {
+func wantReceipt(t *testing.T, status int, got reply) {
 	t.Helper()
 	if got.status != status {
-		t.Errorf("the door said %d %s, want %d", got.status, got.body, status)
+		t.Errorf("status %d %s, want %d", got.status, got.body, status)
 	}
 }
 
-// sent sends a message and waits until the log has heard of it.
+// sent sends a message and waits until its notification.sent is in the log.
 func sent(t *testing.T, b *servicetest.Bench, id string) {
 	t.Helper()
 	before := b.Count(flow.Signing, "signing.v1.*.*.notification.sent.>")
@@ -118,7 +118,7 @@ func TestTheCallAsksForReceipts(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, awaiting(v.URL))
-	b.Start(smssender.Run)
+	b.Start(smssender.RunSoon)
 	sent(t, b, "n1")
 	form := v.calls("n1")[0]
 	if form.Get("callback") != "https://sign.acme.example/receipts/vonage/acme" || form.Get("status-report-req") != "true" {
@@ -126,17 +126,17 @@ func TestTheCallAsksForReceipts(t *testing.T) {
 	}
 }
 
-// A receipt comes for each part; the message arrived when its last part did.
+// A receipt comes for each part. The message is delivered when its last part is.
 func TestAMessageIsDeliveredWhenAllItsPartsAre(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, awaiting(v.URL))
-	v.answers["n1"] = []http.HandlerFunc{statuses("0", "0", "0")}
-	b.Start(smssender.Run)
-	door := b.Listen()
+	v.responses["n1"] = []http.HandlerFunc{statuses("0", "0", "0")}
+	b.Start(smssender.RunSoon)
+	base := b.Listen()
 	sent(t, b, "n1")
 
-	// In each of the ways that Vonage's dashboard offers.
+	// In each of the forms that Vonage's dashboard offers.
 	first, second, third := dlr("n1", "0A000000", "delivered"), dlr("n1", "0A000001", "delivered"), dlr("n1", "0A000002", "delivered", "message-timestamp", "2026-11-04 10:20:45")
 	object := map[string]string{}
 	for name := range second {
@@ -146,16 +146,16 @@ func TestAMessageIsDeliveredWhenAllItsPartsAre(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantReceipt(t, 200, ask(t, http.MethodGet, door+"/receipts/vonage/acme?"+first.Encode(), "", ""))
-	wantReceipt(t, 200, postForm(t, door, dlr("n1", "0A000002", "accepted")))
-	wantReceipt(t, 200, ask(t, http.MethodPost, door+"/receipts/vonage/acme", asJSON+"; charset=utf-8", string(text)))
-	wantReceipt(t, 200, postForm(t, door, second)) // again
+	wantReceipt(t, 200, ask(t, http.MethodGet, base+"/receipts/vonage/acme?"+first.Encode(), "", ""))
+	wantReceipt(t, 200, postForm(t, base, dlr("n1", "0A000002", "accepted")))
+	wantReceipt(t, 200, ask(t, http.MethodPost, base+"/receipts/vonage/acme", asJSON+"; charset=utf-8", string(text)))
+	wantReceipt(t, 200, postForm(t, base, second)) // again
 	if n := b.Count(flow.Signing, deliveredOnly); n != 0 {
 		t.Errorf("%d deliveries before the last part's", n)
 	}
-	got := postForm(t, door, third)
+	got := postForm(t, base, third)
 	if wantReceipt(t, 200, got); got.body != `{"status":"recorded"}` {
-		t.Errorf("the door said %s", got.body)
+		t.Errorf("body %s", got.body)
 	}
 	m := b.Await(flow.Signing, deliveredOnly, 1)[0]
 	e := decode(t, m)
@@ -166,10 +166,10 @@ func TestAMessageIsDeliveredWhenAllItsPartsAre(t *testing.T) {
 		t.Errorf("event %v on %s", e, m.Subject())
 	}
 
-	if got := postForm(t, door, third); got.status != 200 || got.body != `{"status":"repeated"}` {
+	if got := postForm(t, base, third); got.status != 200 || got.body != `{"status":"repeated"}` {
 		t.Errorf("a repeated receipt: %d %s", got.status, got.body)
 	}
-	wantReceipt(t, 200, postForm(t, door, dlr("n1", "0A000001", "failed"))) // too late to be true
+	wantReceipt(t, 200, postForm(t, base, dlr("n1", "0A000001", "failed"))) // after a final status
 	if delivered, failed := b.Count(flow.Signing, deliveredOnly), b.Count(flow.Signing, failedOnly); delivered != 1 || failed != 0 {
 		t.Errorf("%d delivered, %d failed", delivered, failed)
 	}
@@ -179,19 +179,19 @@ func TestAMessageIsDeliveredWhenAllItsPartsAre(t *testing.T) {
 	b.NeverLogged("3175551234", signing, first.Get("sig"), "abcd1234")
 }
 
-// Replicas and connections take the receipts of one message at the same time.
+// The receipts of one message come at the same time, to several replicas and connections.
 func TestReceiptsThatComeAtOnce(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, awaiting(v.URL))
 	const parts = 8
-	v.answers["n1"] = []http.HandlerFunc{statuses(slices.Repeat([]string{"0"}, parts)...)}
-	b.Start(smssender.Run)
-	door := b.Listen()
+	v.responses["n1"] = []http.HandlerFunc{statuses(slices.Repeat([]string{"0"}, parts)...)}
+	b.Start(smssender.RunSoon)
+	base := b.Listen()
 	sent(t, b, "n1")
 	var all sync.WaitGroup
 	for i := range parts {
-		all.Go(func() { wantReceipt(t, 200, postForm(t, door, dlr("n1", fmt.Sprintf("0A00000%d", i), "delivered"))) })
+		all.Go(func() { wantReceipt(t, 200, postForm(t, base, dlr("n1", fmt.Sprintf("0A00000%d", i), "delivered"))) })
 	}
 	all.Wait()
 	if n := b.Count(flow.Signing, deliveredOnly); n != 1 {
@@ -203,43 +203,43 @@ func TestTheFirstLostPartFailsTheMessage(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, awaiting(v.URL))
-	v.answers["n1"] = []http.HandlerFunc{statuses("0", "0")}
-	b.Start(smssender.Run)
-	door := b.Listen()
+	v.responses["n1"] = []http.HandlerFunc{statuses("0", "0")}
+	b.Start(smssender.RunSoon)
+	base := b.Listen()
 	sent(t, b, "n1")
-	wantReceipt(t, 200, postForm(t, door, dlr("n1", "0A000001", "failed", "err-code", "7")))
+	wantReceipt(t, 200, postForm(t, base, dlr("n1", "0A000001", "failed", "err-code", "7")))
 	e := decode(t, b.Await(flow.Signing, failedOnly, 1)[0])
 	want := &signingv1.Notice{NotificationId: "n1", Kind: "invitation", Channel: "sms", Reference: "0A000001", Parts: 2, EventId: "the-event", Reason: "handset-busy", Fault: "recipient"}
 	if e.GetNotice().String() != want.String() || e.GetId() != event.DerivedID("n1", "sms-sender", "undelivered") {
 		t.Errorf("event %v", e)
 	}
-	wantReceipt(t, 200, postForm(t, door, dlr("n1", "0A000000", "expired")))
-	wantReceipt(t, 200, postForm(t, door, dlr("n1", "0A000001", "failed", "err-code", "7")))
+	wantReceipt(t, 200, postForm(t, base, dlr("n1", "0A000000", "expired")))
+	wantReceipt(t, 200, postForm(t, base, dlr("n1", "0A000001", "failed", "err-code", "7")))
 	if delivered, failed := b.Count(flow.Signing, deliveredOnly), b.Count(flow.Signing, failedOnly); delivered != 0 || failed != 1 {
 		t.Errorf("%d delivered, %d failed", delivered, failed)
 	}
 	if got := b.Count(flow.DLQ, "dlq.v1.>"); got != 0 {
-		t.Errorf("%d messages were given up: it was handed over", got)
+		t.Errorf("%d messages were given up: it was sent", got)
 	}
 }
 
-// The receipt overtakes Vonage's own answer, which moreover says that there are fewer parts than we counted.
-func TestAReceiptThatComesBeforeTheAnswer(t *testing.T) {
+// The receipt overtakes Vonage's response, which also reports fewer parts than the sender counted.
+func TestAReceiptThatComesBeforeTheResponse(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, awaiting(v.URL))
-	door := b.Listen()
+	base := b.Listen()
 	early := func(id string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
-			wantReceipt(t, 200, postForm(t, door, dlr(id, "0A000000", "delivered")))
+			wantReceipt(t, 200, postForm(t, base, dlr(id, "0A000000", "delivered")))
 			if n := b.Count(flow.Signing, "signing.v1.*.*.notification.sent.>"); n != 0 {
-				t.Errorf("%d messages were recorded as sent before the answer", n)
+				t.Errorf("%d messages were recorded as sent before the response", n)
 			}
 			statuses("0")(w, r)
 		}
 	}
-	v.answers["n1"] = []http.HandlerFunc{early("n1")}
-	b.Start(smssender.Run)
+	v.responses["n1"] = []http.HandlerFunc{early("n1")}
+	b.Start(smssender.RunSoon)
 	two := invitation("n1")
 	two.DocumentTitle = strings.Repeat("long ", 30) // a hundred characters of it make two parts
 	publish(t, b, two)
@@ -262,8 +262,8 @@ func TestTheAccountIsRotated(t *testing.T) {
 	}, "SIGNRELAY_SMS_VONAGE_API_KEY=abcd1234", "SIGNRELAY_SMS_VONAGE_FROM=Acme", "SIGNRELAY_SMS_VONAGE_BASE_URL="+v.URL,
 		"SIGNRELAY_SMS_VONAGE_SIGNATURE_METHOD=sha256", "SIGNRELAY_SHORTENER_PUBLIC_URL=https://sign.acme.example")
 	b := servicetest.New(t, cfg)
-	b.Start(smssender.Run)
-	door := b.Listen()
+	b.Start(smssender.RunSoon)
+	base := b.Listen()
 	sent(t, b, "n1")
 	files.Replace(b.Env.Live, "SMS_VONAGE_API_SECRET", "after")
 	sent(t, b, "n2")
@@ -272,17 +272,17 @@ func TestTheAccountIsRotated(t *testing.T) {
 	}
 
 	files.Replace(b.Env.Live, "SMS_VONAGE_SIGNATURE_SECRET", "another\n"+signing+"\n")
-	wantReceipt(t, 200, postForm(t, door, dlr("n1", "0A000000", "delivered")))
+	wantReceipt(t, 200, postForm(t, base, dlr("n1", "0A000000", "delivered")))
 	files.Replace(b.Env.Live, "SMS_VONAGE_SIGNATURE_SECRET", "another\n")
-	wantReceipt(t, 401, postForm(t, door, dlr("n2", "0A000000", "delivered")))
+	wantReceipt(t, 401, postForm(t, base, dlr("n2", "0A000000", "delivered")))
 }
 
-// until waits until something is so.
-func until(t *testing.T, what string, is func() bool) {
+// until waits until a condition is true.
+func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	look, late := time.NewTicker(10*time.Millisecond), time.After(20*time.Second)
 	defer look.Stop()
-	for !is() {
+	for !done() {
 		select {
 		case <-look.C:
 		case <-late:
@@ -292,11 +292,11 @@ func until(t *testing.T, what string, is func() bool) {
 }
 
 // Vonage refuses one of two parts. The events say that the text was sent but is not whole, and which part is missing, and the
-// failure is counted. The sender accepts the other part's receipt, which adds nothing.
+// failure is counted. The sender accepts the other part's receipt, which changes nothing.
 func TestATextOfWhichAPartIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		answer       http.HandlerFunc
+		response     http.HandlerFunc
 		refused      string
 		link         string // link_refused
 		taken, fault string
@@ -308,9 +308,9 @@ func TestATextOfWhichAPartIsRefused(t *testing.T) {
 			t.Parallel()
 			v := newVonage(t)
 			b := servicetest.New(t, awaiting(v.URL))
-			v.answers["n1"] = []http.HandlerFunc{test.answer}
-			b.Start(smssender.Run)
-			door := b.Listen()
+			v.responses["n1"] = []http.HandlerFunc{test.response}
+			b.Start(smssender.RunSoon)
+			base := b.Listen()
 			n := invitation("n1")
 			n.DocumentTitle = strings.Repeat("Long Agreement ", 10)
 			publish(t, b, n)
@@ -328,8 +328,8 @@ func TestATextOfWhichAPartIsRefused(t *testing.T) {
 			if got := counted(t, b, "signrelay_notifications_failed_total", "sms "+test.fault+" clickwrap some-parts-refused acme"); got != 1 {
 				t.Errorf("%v failures counted", got)
 			}
-			wantReceipt(t, 200, postForm(t, door, dlr("n1", test.taken, "delivered")))
-			wantReceipt(t, 200, postForm(t, door, dlr("n1", test.taken+"x", "failed", "err-code", "3")))
+			wantReceipt(t, 200, postForm(t, base, dlr("n1", test.taken, "delivered")))
+			wantReceipt(t, 200, postForm(t, base, dlr("n1", test.taken+"x", "failed", "err-code", "3")))
 			if delivered, failed := b.Count(flow.Signing, deliveredOnly), b.Count(flow.Signing, failedOnly); delivered != 0 || failed != 1 {
 				t.Errorf("%d delivered and %d failed", delivered, failed)
 			}

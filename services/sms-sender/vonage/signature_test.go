@@ -1,4 +1,4 @@
-package smssender
+package vonage
 
 import (
 	"encoding/hex"

@@ -12,12 +12,12 @@ import (
 	smssender "github.com/signrelay/signrelay/services/sms-sender"
 )
 
-func TestWhatIsNoReceiptOfOurs(t *testing.T) {
+func TestReceiptsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, awaiting(v.URL))
-	b.Start(smssender.Run)
-	door := b.Listen()
+	b.Start(smssender.RunSoon)
+	base := b.Listen()
 	sent(t, b, "n1")
 
 	const path = "/receipts/vonage/acme"
@@ -39,9 +39,9 @@ func TestWhatIsNoReceiptOfOurs(t *testing.T) {
 		{"no signature", "POST", path, asForm, changed("sig", ""), 401},
 		{"another signature", "POST", path, asForm, changed("sig", strings.Repeat("0", 64)), 401},
 		{"nothing", "GET", path, "", "", 401},
-		{"signed elsewhere than it stands", "POST", path + "?" + good.Encode(), asForm, changed("sig", ""), 401},
-		{"no such source", "POST", "/receipts/vonage/nobody", asForm, good.Encode(), 404},
-		{"no such provider", "POST", "/receipts/nobody/acme", asForm, good.Encode(), 404},
+		{"signed in the query, but read from the body", "POST", path + "?" + good.Encode(), asForm, changed("sig", ""), 401},
+		{"no such source", "POST", "/receipts/vonage/unknown", asForm, good.Encode(), 404},
+		{"no such vendor", "POST", "/receipts/unknown/acme", asForm, good.Encode(), 404},
 		{"DELETE", "DELETE", path, asForm, good.Encode(), 405},
 		{"HEAD", "HEAD", path + "?" + good.Encode(), "", "", 405},
 		{"too large", "POST", path, asForm, good.Encode() + "&x=" + strings.Repeat("x", 64<<10), 413},
@@ -57,7 +57,7 @@ func TestWhatIsNoReceiptOfOurs(t *testing.T) {
 		{"a text without a reference", "POST", path, asForm, dlr("", "0A000000", "delivered").Encode(), 200},
 		{"an old text", "POST", path, asForm, dlr("n0", "0A000000", "delivered").Encode(), 200},
 	} {
-		got := ask(t, test.method, door+test.path, test.contentType, test.body)
+		got := ask(t, test.method, base+test.path, test.contentType, test.body)
 		if got.status != test.status {
 			t.Errorf("%s: %d %s, want %d", test.name, got.status, got.body, test.status)
 		}
@@ -71,13 +71,13 @@ func TestWhatIsNoReceiptOfOurs(t *testing.T) {
 	if got := counted(t, b, "signrelay_receipts_total", "unknown delivered"); got != 3 {
 		t.Errorf("%v counted as unknown, want 3", got)
 	}
-	// The control. Any source's door takes it: where the dashboard says where receipts go, there is one for all sources.
-	wantReceipt(t, 200, ask(t, http.MethodPost, door+"/receipts/vonage/other", asForm, good.Encode()))
+	// The control. Any source may be in the path, because a dashboard may have one URL for all sources.
+	wantReceipt(t, 200, ask(t, http.MethodPost, base+"/receipts/vonage/other", asForm, good.Encode()))
 	b.Await(flow.Signing, deliveredOnly, 1)
 	b.NeverLogged("3175551234", "their ref!", signing)
 }
 
-// Without a secret nobody is believed, not even who signs with an empty one; and the operator is told so once.
+// Without a secret every receipt is refused, also one that is signed with an empty secret. The log says so once.
 func TestReceiptsAreRefusedWithoutASecret(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
@@ -85,38 +85,38 @@ func TestReceiptsAreRefusedWithoutASecret(t *testing.T) {
 	c.Sources = []config.Source{{Name: "acme", Provider: "clickwrap"}}
 	c.SMS.Vonage.SignatureMethod = "sha256"
 	b := servicetest.New(t, c)
-	b.Start(smssender.Run)
-	door := b.Listen()
+	b.Start(smssender.RunSoon)
+	base := b.Listen()
 	sent(t, b, "n1")
-	wantReceipt(t, 401, postForm(t, door, dlr("n1", "0A000000", "delivered")))
-	wantReceipt(t, 404, ask(t, http.MethodGet, door+"/receipts/vonage/nobody", "", ""))
+	wantReceipt(t, 401, postForm(t, base, dlr("n1", "0A000000", "delivered")))
+	wantReceipt(t, 404, ask(t, http.MethodGet, base+"/receipts/vonage/unknown", "", ""))
 	if n := b.Count(flow.Signing, deliveredOnly); n != 0 {
 		t.Errorf("%d deliveries", n)
 	}
 	if n := strings.Count(b.Logged.String(), "receipts of text messages are refused"); n != 1 {
-		t.Errorf("the operator was told %d times", n)
+		t.Errorf("the log says it %d times", n)
 	}
 	if form := v.calls("n1")[0]; form.Has("callback") || form.Has("status-report-req") {
 		t.Errorf("the call asked for receipts: %v", form)
 	}
 }
 
-// While the broker is away Vonage is told to come again, and when it does, nothing is lost and nothing told twice.
+// While the broker is away the response is 503. When Vonage sends the receipt again, it is recorded once.
 func TestAReceiptWhileTheBrokerIsAway(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, awaiting(v.URL))
-	b.Start(smssender.Run)
-	door := b.Listen()
+	b.Start(smssender.RunSoon)
+	base := b.Listen()
 	sent(t, b, "n1")
 	b.Broker.Stop()
-	got := postForm(t, door, dlr("n1", "0A000000", "delivered"))
+	got := postForm(t, base, dlr("n1", "0A000000", "delivered"))
 	if wantReceipt(t, 503, got); got.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
 	b.Broker.Start()
-	until(t, "the door takes it", func() bool {
-		got = postForm(t, door, dlr("n1", "0A000000", "delivered"))
+	until(t, "the receipt is accepted", func() bool {
+		got = postForm(t, base, dlr("n1", "0A000000", "delivered"))
 		return got.status != 503
 	})
 	wantReceipt(t, 200, got)

@@ -1,4 +1,4 @@
-package smssender
+package vonage
 
 import (
 	"encoding/json"
@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// Errors of parameters say nothing of what stands in them: a number does.
+// Errors of parameters never quote a parameter, because one of them is a phone number.
 var (
 	errType     = errors.New("want a form or JSON")
 	errForm     = errors.New("not a form")
 	errJSON     = errors.New("not a JSON object")
 	errValue    = errors.New("a value that is neither text nor a number")
-	errRepeated = errors.New("a parameter that comes twice")
+	errRepeated = errors.New("a parameter that appears twice")
 	errName     = errors.New("a name with & or = in it")
 )
 
-// parameters reads what Vonage sends, in each of the ways that its dashboard offers: GET with a query, POST with a form, POST
+// parameters reads a request from Vonage, in each of the forms that its dashboard offers: GET with a query, POST with a form, POST
 // with JSON. A POST without a body has a query too.
 func parameters(r *http.Request, body []byte) (p map[string]string, err error) {
 	media := ""
@@ -42,7 +42,7 @@ func parameters(r *http.Request, body []byte) (p map[string]string, err error) {
 		return nil, err
 	}
 	for name := range p {
-		if strings.ContainsAny(name, "&=") { // the signature would not tell it from two parameters
+		if strings.ContainsAny(name, "&=") { // it has the same signature as two parameters
 			return nil, errName
 		}
 	}

@@ -1,4 +1,4 @@
-package smssender
+package vonage
 
 import (
 	"bytes"
@@ -18,11 +18,12 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/outcome"
+	"github.com/signrelay/signrelay/services/sms-sender/gateway"
 )
 
-var reasonLaw = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
+var reasonPattern = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
 
-// A receipt that can be read is bounded in every part that goes on; its signature holds for it alone, and for its secret alone.
+// Every field of a readable receipt is bounded. Its signature is valid for its fields and its secret only.
 func FuzzReceipt(f *testing.F) {
 	const form = "client-ref=n1&messageId=0A1&status=delivered&err-code=0&msisdn=13175551234&message-timestamp=2026-11-04+10%3A20%3A30"
 	f.Add(true, "", form, "", "md5hash")
@@ -69,30 +70,30 @@ func FuzzReceipt(f *testing.F) {
 			}
 			return
 		}
-		if !slices.Contains(statuses, got.status) || got.part == "" || len(got.part) > longestPart || lost(got.status) != (got.reason != "") {
+		if !slices.Contains(gateway.Statuses, got.Status) || got.Part == "" || len(got.Part) > longestPart || got.Status.Lost() != (got.Reason != "") {
 			t.Fatalf("%+v", got)
 		}
-		if got.reason != "" && !reasonLaw.MatchString(got.reason) {
-			t.Fatalf("reason %q", got.reason)
+		if got.Reason != "" && !reasonPattern.MatchString(got.Reason) {
+			t.Fatalf("reason %q", got.Reason)
 		}
-		if got.at.Location() != time.UTC || got.at.Year() < 0 || got.at.Year() > 9999 {
-			t.Fatalf("%v", got.at)
+		if got.At.Location() != time.UTC || got.At.Year() < 0 || got.At.Year() > 9999 {
+			t.Fatalf("%v", got.At)
 		}
 	})
 }
 
-type vonageSays func() *http.Response
+type fakeTransport func() *http.Response
 
-func (says vonageSays) RoundTrip(r *http.Request) (*http.Response, error) {
+func (respond fakeTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.WroteRequest != nil {
 		trace.WroteRequest(httptrace.WroteRequestInfo{})
 	}
-	return says(), nil
+	return respond(), nil
 }
 
-// Whatever Vonage answers: a text of which a part was taken is not sent again, what may have been taken is not sent again without
-// a look, and the verdict quotes neither the number nor the answer.
-func FuzzVonageAnswer(f *testing.F) {
+// Every response of Vonage: a text of which a part was accepted is not sent again, a text that may have been accepted has an unknown
+// outcome, and the error quotes neither the number nor the response.
+func FuzzVonageResponse(f *testing.F) {
 	for _, seed := range []string{
 		`{"message-count":"1","messages":[{"to":"13175551234","message-id":"0A1","status":"0"}]}`,
 		`{"message-count":"2","messages":[{"message-id":"0A1","status":"0"},{"status":"5","error-text":"13175551234"}]}`,
@@ -108,7 +109,7 @@ func FuzzVonageAnswer(f *testing.F) {
 	account := config.Vonage{APIKey: "abcd1234", APISecret: "secretoftheaccount", From: "Acme", BaseURL: "https://rest.example", Timeout: time.Minute, PerSecond: 30}
 	f.Fuzz(func(t *testing.T, status uint16, contentType, retryAfter string, body []byte) {
 		code := 200 + int(status)%400
-		v := &vonage{transport: vonageSays(func() *http.Response {
+		g := &Gateway{transport: fakeTransport(func() *http.Response {
 			w := httptest.NewRecorder()
 			w.Code = code
 			resp := w.Result()
@@ -116,26 +117,26 @@ func FuzzVonageAnswer(f *testing.F) {
 			resp.Body = io.NopCloser(bytes.NewReader(body))
 			return resp
 		})}
-		a := v.call(context.Background(), account, sms{to: number, text: text, kind: "text", reference: "n1"})
-		if !a.written || a.status != code {
-			t.Fatalf("%+v: %v", a, a.err)
+		got := g.call(context.Background(), account, gateway.Message{To: "+" + number, Text: text, Reference: "n1"})
+		if !got.written || got.status != code {
+			t.Fatalf("%+v: %v", got, got.err)
 		}
-		if pause := a.pause(); pause < 0 || pause > longestPause {
+		if pause := got.pause(); pause < 0 || pause > longestPause {
 			t.Fatalf("a pause of %v", pause)
 		}
-		taken := slices.ContainsFunc(a.parts, func(p part) bool { return p.status == sent })
-		receipt, err := a.verdict()
-		if (err == nil) != taken {
-			t.Fatalf("parts %v, verdict %v", a.parts, err)
+		accepted := slices.ContainsFunc(got.parts, func(p part) bool { return p.status == sent })
+		receipt, err := got.outcome()
+		if (err == nil) != accepted {
+			t.Fatalf("parts %v, outcome %v", got.parts, err)
 		}
 		if err == nil {
-			if receipt.Parts != uint32(len(a.parts)) {
-				t.Fatalf("%+v of %v", receipt, a.parts)
+			if receipt.Parts != uint32(len(got.parts)) {
+				t.Fatalf("%+v of %v", receipt, got.parts)
 			}
 			return
 		}
 		why := outcome.Of(err)
-		if !reasonLaw.MatchString(why.Cause()) {
+		if !reasonPattern.MatchString(why.Cause()) {
 			t.Fatalf("%T %v", err, err)
 		}
 		for _, secret := range []string{number, text, "secretoftheaccount"} {
@@ -144,10 +145,10 @@ func FuzzVonageAnswer(f *testing.F) {
 			}
 		}
 		// Both reasons mean that the outcome is unknown.
-		if len(a.parts) == 0 && code < 300 && why.Cause() != "answer-unreadable" {
-			t.Fatalf("an answer without a status: %v", err)
+		if len(got.parts) == 0 && code < 300 && why.Cause() != "answer-unreadable" {
+			t.Fatalf("a response without a status: %v", err)
 		}
-		if slices.ContainsFunc(a.parts, func(p part) bool { return p.status == internalError }) && why.Cause() != "internal-error" {
+		if slices.ContainsFunc(got.parts, func(p part) bool { return p.status == internalError }) && why.Cause() != "internal-error" {
 			t.Fatalf("a part that may have been sent: %v", err)
 		}
 	})

@@ -1,0 +1,105 @@
+// Package gateway is the seam between the SMS sender and an SMS vendor. The sender writes the text, takes the rate-limit slot, records
+// which receipts to expect, and tells the log. A Gateway makes the call and reads the vendor's responses and receipts.
+//
+// Package gatewaytest has the tests that every gateway passes.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/limit"
+	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
+)
+
+// Gateway is an SMS vendor. Its errors contain no number, no text and no secret.
+type Gateway interface {
+	// Name is the vendor's name in metrics, in logs, and in the path of its receipts: [a-z0-9-]+.
+	Name() string
+
+	// Settings returns a comparable value that changes when the operator changes the account.
+	Settings() any
+
+	// Account is the account in the settings as they are now. It fails with an outcome that holds every message where there is none.
+	Account() (Account, error)
+
+	// Send makes one call for one message. Its error is an outcome that says whose fault the failure is, with a cause [a-z0-9-]{1,40}. An
+	// error is unknown only if the whole request left this program. Send calls notification.Left as soon as it did. A message of which
+	// one part was accepted is sent: the receipt then says which parts were refused.
+	Send(ctx context.Context, m Message) (Response, error)
+
+	// Receipts reports how long after a call its receipts may come. It fails where the settings have no secret by which receipts are
+	// verified: then none is accepted.
+	Receipts() (within time.Duration, err error)
+
+	// Verify reads the fields of a request to the receipts' path. It fails with ErrSignature unless the request has the account's
+	// signature, and with another error if the request is malformed. The error's text is for the vendor and contains no field.
+	Verify(r *http.Request, body []byte) (map[string]string, error)
+
+	// ReadReceipt reads a receipt from verified fields. now is its time where it has none.
+	ReadReceipt(fields map[string]string, now time.Time) (Receipt, error)
+}
+
+// ErrSignature means that a request does not have the account's signature.
+var ErrSignature = errors.New("the signature is wrong or missing")
+
+// Account is an account at a vendor.
+type Account struct {
+	// Key is the key of the account's rate limit, which all replicas share. It is not a secret: Redis stores it.
+	Key string
+	// Rate is how many calls all replicas together may make.
+	Rate limit.Rate
+}
+
+// Message is one text to one number.
+type Message struct {
+	To        string // in E.164 format, with the plus sign
+	Text      string
+	Unicode   bool   // the text has characters outside the GSM 7-bit alphabet
+	Reference string // at most 40 characters; each receipt contains it
+	Source    string // whose path under Receipts the receipts come to
+}
+
+// Response is a vendor's response to a call.
+type Response struct {
+	Receipt notification.Receipt // of an accepted message
+	// Pause is how long no replica may call, because the vendor asked for fewer calls; 0 for no pause.
+	Pause time.Duration
+}
+
+// Receipt is a vendor's report about one part of a message.
+type Receipt struct {
+	Reference string // the message's; empty for a text that is not ours
+	Part      string // the vendor's id of the part
+	Status    Status
+	Reason    string        // why a part did not arrive, [a-z0-9-]{1,40}; empty unless Status is lost
+	Fault     outcome.Fault // whose fault that is
+	At        time.Time     // when it happened, in UTC
+}
+
+// Status is the status of a part. It is a metric's label.
+type Status string
+
+// The statuses of a part.
+const (
+	Delivered Status = "delivered"
+	Expired   Status = "expired"
+	Failed    Status = "failed"
+	Rejected  Status = "rejected"
+	Accepted  Status = "accepted" // on its way, as are the following
+	Buffered  Status = "buffered"
+	Unknown   Status = "unknown"
+	Other     Status = "other" // a status that this version does not know
+)
+
+// Statuses are all statuses.
+var Statuses = []Status{Delivered, Expired, Failed, Rejected, Accepted, Buffered, Unknown, Other}
+
+// Lost reports whether a part did not arrive and never will.
+func (s Status) Lost() bool { return s == Expired || s == Failed || s == Rejected }
+
+// Final reports whether a part's status does not change any more.
+func (s Status) Final() bool { return s == Delivered || s.Lost() }

@@ -1,0 +1,201 @@
+package vonage
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/outcome"
+)
+
+// response is the result of one call.
+type response struct {
+	written    bool          // the whole request left
+	status     int           // HTTP; 0 if no response came
+	retryAfter time.Duration // the header; 0 if there is none
+	parts      []part        // of a response that could be read
+	err        error
+}
+
+// part is Vonage's report about one part of the message.
+type part struct {
+	status string
+	id     string // message-id
+}
+
+// Statuses of a part that are about the whole message, or about all messages.
+const (
+	sent          = "0"
+	throttled     = "1"
+	internalError = "5" // the part may have been sent
+	tooManyBinds  = "10"
+)
+
+// outcome is what a response means: a receipt, or an error that says what happens next. It is pure, so that a table can test it.
+func (r response) outcome() (notification.Receipt, error) {
+	switch {
+	case len(r.parts) > 0:
+		return outcomeOfParts(r.parts)
+	case !r.written && r.status == 0:
+		return notification.Receipt{}, outcome.Down(passes("unreachable", withoutURL(r.err)))
+	case r.status == 0:
+		return notification.Receipt{}, outcome.Down(unclear("no-answer", withoutURL(r.err)))
+	case r.status >= 200 && r.status < 300:
+		// The SDK's error could quote the response, which contains the number.
+		return notification.Receipt{}, unclear("answer-unreadable", nil)
+	default:
+		return notification.Receipt{}, outcomeOfHTTP(r.status, r.retryAfter)
+	}
+}
+
+// outcomeOfHTTP is what a status outside 2xx means if the body has no statuses of Vonage's own. A server that fails during the
+// call, or a proxy that lost the server, may have accepted the message before. A server that sends Retry-After has not.
+func outcomeOfHTTP(status int, retryAfter time.Duration) error {
+	cause, err := fmt.Sprintf("http-%d", status), errors.New(http.StatusText(status))
+	switch {
+	case retryAfter > 0 && (status == http.StatusTooManyRequests || status >= 500):
+		return outcome.RetryAfter(min(retryAfter, longestWait), passes(cause, err))
+	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
+		return passes(cause, err)
+	case status == http.StatusServiceUnavailable:
+		return outcome.Down(passes(cause, err))
+	case status >= 500:
+		return outcome.Down(unclear(cause, err))
+	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusNotFound, status < 400,
+		status == http.StatusPaymentRequired, status == http.StatusProxyAuthRequired:
+		return accountHeld(cause, err) // the secret, the base URL or a proxy is wrong, or a bill is unpaid
+	default: // the request was made by this program
+		return outcome.Refused(outcome.Ours, cause, err)
+	}
+}
+
+// outcomeOfParts is what the parts' statuses mean together. Once one part was accepted the message is on its way: to send it again
+// would send that part twice.
+func outcomeOfParts(parts []part) (notification.Receipt, error) {
+	receipt := notification.Receipt{Parts: uint32(len(parts))}
+	accepted, refused, numbers := 0, "", []string(nil)
+	for i, p := range parts {
+		if p.status != sent {
+			numbers = append(numbers, strconv.Itoa(i+1))
+		}
+		switch p.status {
+		case sent:
+			accepted++
+			receipt.Reference = cmp.Or(receipt.Reference, p.id)
+		case internalError: // one part that may have been sent outweighs those that were not
+			refused = internalError
+		default:
+			refused = cmp.Or(refused, p.status)
+		}
+	}
+	switch accepted {
+	case len(parts):
+		return receipt, nil
+	case 0:
+		return notification.Receipt{}, outcomeOfStatus(refused)
+	default:
+		receipt.Reason, receipt.PartsRefused = "some-parts-refused", strings.Join(numbers, ",")
+		receipt.Fault = outcome.Of(outcomeOfStatus(refused)).Fault()
+		return receipt, nil
+	}
+}
+
+// refusal is what one of Vonage's statuses means.
+type refusal struct {
+	cause string
+	means func(cause string, err error) error
+}
+
+// refusals is Vonage's table of statuses (sms.yml 1.0.10 and its error page). An unlisted status is permanent too. Of the
+// statuses that the operator must fix, 2, 3, 15, 23 and 29 depend on the message (its sender, its country, a demo account's
+// list), and another message may pass. The others refuse every message of the account.
+var refusals = map[string]refusal{
+	throttled:     {"throttled", passes},
+	"2":           {"missing-parameters", reasonHeld},
+	"3":           {"invalid-parameters", reasonHeld},
+	"4":           {"bad-credentials", accountHeld},
+	internalError: {"internal-error", unclear},
+	"6":           {"invalid-message", ofRecipient},
+	"7":           {"number-barred", ofRecipient},
+	"8":           {"account-barred", accountHeld},
+	"9":           {"quota-exceeded", accountHeld},
+	tooManyBinds:  {"too-many-binds", passes},
+	"11":          {"account-not-http-enabled", accountHeld},
+	"12":          {"message-too-long", ofTemplate},
+	"14":          {"bad-signature", accountHeld},
+	"15":          {"invalid-sender", reasonHeld},
+	"22":          {"bad-network-code", ofRecipient},
+	"23":          {"bad-callback-url", reasonHeld},
+	"29":          {"number-not-allowed", reasonHeld}, // a demo account's list
+	"32":          {"signature-and-secret", accountHeld},
+	"33":          {"number-deactivated", ofRecipient},
+}
+
+// passes is a temporary failure: the message was not accepted.
+func passes(cause string, err error) error { return outcome.Failure(outcome.Provider, cause, err) }
+
+// unclear is a failure after which the message may have been accepted.
+func unclear(cause string, err error) error { return outcome.Unknown(passes(cause, err)) }
+
+// accountHeld is a failure that the operator must fix, and that affects every message.
+func accountHeld(cause string, err error) error {
+	return outcome.NeedsOperator(outcome.Account, cause, err)
+}
+
+// reasonHeld is a failure that the operator must fix, and that another message may not have.
+func reasonHeld(cause string, err error) error {
+	return outcome.NeedsOperator(outcome.Reason, cause, err)
+}
+
+// ofRecipient is a permanent failure of the number or its owner.
+func ofRecipient(cause string, err error) error {
+	return outcome.Refused(outcome.Recipient, cause, err)
+}
+
+// ofTemplate is a permanent failure of a template: a built-in text has ten parts at most.
+func ofTemplate(cause string, err error) error { return outcome.Refused(outcome.Operator, cause, err) }
+
+func outcomeOfStatus(status string) error {
+	if status == "" {
+		return unclear("answer-unreadable", nil)
+	}
+	err := fmt.Errorf("vonage status %.8q", status)
+	if r, ok := refusals[status]; ok {
+		return r.means(r.cause, err)
+	}
+	return outcome.Refused(outcome.Provider, "status-unknown", err)
+}
+
+// longestWait limits the Retry-After of one message: no header delays a signer's link for a week.
+const longestWait = time.Hour
+
+// pause is how long no replica may call after this response; 0 for no pause.
+func (r response) pause() time.Duration {
+	asked := r.status == http.StatusTooManyRequests || r.status == http.StatusServiceUnavailable && r.retryAfter > 0 ||
+		slices.ContainsFunc(r.parts, func(p part) bool { return p.status == throttled || p.status == tooManyBinds })
+	if !asked {
+		return 0
+	}
+	return min(cmp.Or(r.retryAfter, usualPause), longestPause)
+}
+
+const (
+	usualPause   = time.Second      // Vonage counts the calls of each second
+	longestPause = 10 * time.Minute // the limit of the effect of one response on all other messages
+)
+
+// withoutURL is a failed call's cause, without the URL that net/http puts before it.
+func withoutURL(err error) error {
+	var call *url.Error
+	if errors.As(err, &call) {
+		return call.Err
+	}
+	return err
+}
