@@ -41,10 +41,10 @@ COPY --from=build /out/${SERVICE}.third-party.txt /THIRD-PARTY.txt
 # `signrelay run`: the root file system may be read-only.
 USER 65532:65532
 WORKDIR /data
-# The admin door; on loopback unless SIGNRELAY_ADMIN_ADDR=:9090 lets probes and Prometheus in.
+# The admin listener. It is on loopback unless SIGNRELAY_ADMIN_ADDR=:9090 opens it to probes and Prometheus.
 EXPOSE 9090
 STOPSIGNAL SIGTERM
-# There is no shell to ask with, so the program asks its own admin door whether it is ready.
+# The image has no shell, so the program itself calls its admin listener.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["/service", "healthcheck"]
 ENTRYPOINT ["/service"]
 

@@ -17,7 +17,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 )
 
-// largestMessage is what the broker takes in one message: a callback of 1 MiB, its attributes' names, and headers.
+// largestMessage is the maximum size of a message in the broker: a callback of 1 MiB, the names of its attributes, and headers.
 const largestMessage = 8 << 20
 
 // broker is the embedded NATS server.
@@ -28,9 +28,9 @@ func (b broker) stop() {
 	b.WaitForShutdown()
 }
 
-// hold takes the data directory, which makeFolder has judged, for this process alone. The server takes no lock of its own, and two that
-// write the same streams lose what both had acknowledged.
-func hold(dataDir string) (*flock.Flock, error) {
+// lockDataDir locks the data directory, which makeFolder has checked, for this process. The NATS server has no lock of its own, and two
+// servers that write the same streams lose acknowledged messages.
+func lockDataDir(dataDir string) (*flock.Flock, error) {
 	lock := flock.New(filepath.Join(dataDir, lockFile))
 	held, err := lock.TryLock()
 	switch {
@@ -43,7 +43,7 @@ func hold(dataDir string) (*flock.Flock, error) {
 	}
 }
 
-// checkBroker says what the embedded server cannot do with the settings of NATS.
+// checkBroker returns the mistakes in the NATS settings for an embedded server.
 func checkBroker(n config.NATS) error {
 	if n.URL != "" {
 		return nil
@@ -52,11 +52,11 @@ func checkBroker(n config.NATS) error {
 	mistake := func(key, text string) { errs = append(errs, errors.New(key+": "+text)) }
 	switch {
 	case n.Creds != "":
-		mistake("nats.creds", "the embedded NATS server knows users and passwords alone: set nats.user and nats.password, or nats.url for a server of your own")
+		mistake("nats.creds", "the embedded NATS server accepts only a user and a password: set nats.user and nats.password, or nats.url for a server of your own")
 	case n.User != "" && n.Password == "":
-		mistake("nats.password", "nats.user is set: set the password too, or neither")
+		mistake("nats.password", "nats.user is set without a password: set both or neither")
 	case n.User == "" && !onLoopback(n.Addr):
-		mistake("nats.addr", "other machines can reach it: set nats.user and nats.password, or an address of this machine alone, such as 127.0.0.1:4222")
+		mistake("nats.addr", "other machines can reach this address: set nats.user and nats.password, or a loopback address such as 127.0.0.1:4222")
 	}
 	if n.Replicas > 1 {
 		mistake("nats.replicas", "the embedded NATS server is one node: set it to 1, or set nats.url for a cluster of your own")
@@ -67,16 +67,16 @@ func checkBroker(n config.NATS) error {
 	return errors.Join(errs...)
 }
 
-// onLoopback reports whether a listener at this address is for this machine alone.
+// onLoopback reports whether only this machine can reach a listener at this address.
 func onLoopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
 	ip, errIP := netip.ParseAddr(host)
-	return err != nil || host == "localhost" || errIP == nil && ip.Unmap().IsLoopback() // what is no address is refused elsewhere
+	return err != nil || host == "localhost" || errIP == nil && ip.Unmap().IsLoopback() // another check refuses a text that is not an address
 }
 
-// startBroker starts the embedded NATS server with its streams under the data directory, for one user. sync_interval is "always": a
-// message is on disk before it is acknowledged, so a provider's 2xx survives a power cut. Nothing else of the server listens: it has
-// no monitoring, WebSocket, leaf node, gateway, MQTT, cluster or profiling port.
+// startBroker starts the embedded NATS server with one user. Its streams are below the data directory. sync_interval is "always": a message is
+// on disk before it is acknowledged, so an accepted callback survives a power cut. The server has only its client port: no monitoring,
+// WebSocket, leaf node, gateway, MQTT, cluster or profiling port.
 func startBroker(ctx context.Context, cfg config.Config, log *slog.Logger) (b broker, err error) {
 	host, port, err := net.SplitHostPort(cfg.NATS.Addr)
 	if err != nil {
@@ -89,7 +89,7 @@ func startBroker(ctx context.Context, cfg config.Config, log *slog.Logger) (b br
 	if number == 0 {
 		number = server.RANDOM_PORT
 	}
-	// The server itself would say so to its log alone, and be waited for.
+	// The server would report an occupied address only in its log, and the start would wait for it.
 	probe, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.NATS.Addr)
 	if err != nil {
 		return b, fmt.Errorf("nats.addr: %w; set SIGNRELAY_NATS_ADDR to a free address", err)
@@ -106,28 +106,28 @@ func startBroker(ctx context.Context, cfg config.Config, log *slog.Logger) (b br
 		JetStream:          true,
 		StoreDir:           filepath.Join(cfg.DataDir, "nats"),
 		JetStreamMaxMemory: 64 << 20,
-		JetStreamMaxStore:  1 << 40, // the disk is the limit; without a figure the server reserves what is free at its start
+		JetStreamMaxStore:  1 << 40, // the disk is the limit; without a number the server takes the free space at its start as the limit
 		SyncAlways:         true,
 		MaxPayload:         largestMessage,
 		NoSigs:             true,
 	})
 	if err != nil {
-		return b, fmt.Errorf("embedded NATS: %w", err)
+		return b, fmt.Errorf("embedded NATS server: %w", err)
 	}
 	s.SetLogger(brokerLog{log}, false, false)
 	s.Start()
-	if !s.ReadyForConnections(readyWithin) {
+	if !s.ReadyForConnections(readyTimeout) {
 		s.Shutdown()
 		s.WaitForShutdown()
-		return b, errors.New("embedded NATS was not ready within " + readyWithin.String() + "; the log says why")
+		return b, errors.New("the embedded NATS server was not ready within " + readyTimeout.String() + "; see its log")
 	}
 	return broker{s}, nil
 }
 
-// readyWithin bounds the start; recovering a full log of a million messages takes a second or two.
-const readyWithin = 30 * time.Second
+// readyTimeout bounds the start. The recovery of a log of a million messages takes one or two seconds.
+const readyTimeout = 30 * time.Second
 
-// brokerLog passes on what the embedded server says, from warnings up.
+// brokerLog forwards the embedded server's log, from warnings up.
 type brokerLog struct{ log *slog.Logger }
 
 func (l brokerLog) Noticef(string, ...any) {}

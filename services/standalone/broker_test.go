@@ -7,7 +7,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 )
 
-// What the embedded server acknowledges is on disk, so a provider's 2xx survives a power cut.
+// A message is on disk before the embedded server acknowledges it, so an accepted callback survives a power cut.
 func TestTheEmbeddedServerSyncsBeforeItAcknowledges(t *testing.T) {
 	t.Parallel()
 	cfg := config.Default()

@@ -7,16 +7,16 @@ import (
 	"os"
 )
 
-// The files of a sandbox that runs beside the services, rather than in one process with them.
+// The files of a sandbox that runs as a program of its own.
 const (
-	// SandboxKey is what sandbox.key wants, as PEM.
+	// SandboxKey contains the value of sandbox.key, as PEM.
 	SandboxKey = "esign-v1.key"
-	// SandboxCertificate is what webhook.certificate of an esign-v1 source wants, as PEM.
+	// SandboxCertificate contains the value of webhook.certificate of an esign-v1 source, as PEM.
 	SandboxCertificate = "esign-v1.crt"
 )
 
-// MakeSandboxCertificate makes up the key with which a sandbox signs esign-v1 callbacks, and its certificate, in the folder.
-// What is there is left alone; then it returns false.
+// MakeSandboxCertificate creates the key with which a sandbox signs esign-v1 callbacks, and its certificate, in the folder. If they exist
+// already, it changes nothing and returns false.
 func MakeSandboxCertificate(folder string) (made bool, err error) {
 	f, err := openFolder(folder, os.Geteuid())
 	if err != nil {
@@ -28,13 +28,13 @@ func MakeSandboxCertificate(folder string) (made bool, err error) {
 	}
 	data, err := newDemoKey()
 	if err != nil {
-		return false, fmt.Errorf("make the sandbox's certificate: %w", err)
+		return false, fmt.Errorf("create the sandbox's certificate: %w", err)
 	}
 	keyBlock, rest := pem.Decode(data)
 	if err := f.write(SandboxKey, pem.EncodeToMemory(keyBlock)); err != nil {
 		return false, fmt.Errorf("write the sandbox's key: %w", err)
 	}
-	// Last, because its presence says that both are there.
+	// The certificate is written last: if it exists, the key exists too.
 	if err := f.write(SandboxCertificate, rest); err != nil {
 		return false, fmt.Errorf("write the sandbox's certificate: %w", err)
 	}

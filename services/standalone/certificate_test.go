@@ -24,7 +24,7 @@ func TestASandboxsCertificateIsMadeOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	if public, ok := certificate.PublicKey.(*rsa.PublicKey); !ok || !public.Equal(&key.PublicKey) {
-		t.Error("the certificate is of another key")
+		t.Error("the certificate belongs to another key")
 	}
 
 	if made, err := MakeSandboxCertificate(folder); made || err != nil {
@@ -32,7 +32,7 @@ func TestASandboxsCertificateIsMadeOnce(t *testing.T) {
 	}
 	again, err := x509.ParsePKCS1PrivateKey(read(t, folder, SandboxKey))
 	if err != nil || !again.Equal(key) {
-		t.Errorf("the key that services know was replaced: %v", err)
+		t.Errorf("the key was replaced: %v", err)
 	}
 }
 

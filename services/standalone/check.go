@@ -11,7 +11,7 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 )
 
-// Check says what of the settings would stop the start of Run.
+// Check returns the mistakes in the settings that would stop the start of Run.
 func Check(cfg config.Config) error {
 	demo := len(cfg.Sources) == 0
 	cfg, err := WithDemo(cfg)
@@ -21,12 +21,12 @@ func Check(cfg config.Config) error {
 	return check(cfg, demo)
 }
 
-// Warnings are those of the settings with which Run runs. It makes a master key in a new data directory.
+// Warnings returns the warnings about the settings with which Run runs. Run creates a master key in a new data directory.
 func Warnings(cfg config.Config) []config.Warning {
 	if cfg.NATS.URL == "" && cfg.MasterKey == "" {
 		f, err := readDataDir(cfg.DataDir)
 		if errors.Is(err, fs.ErrNotExist) || err == nil && (f.has(masterFile) || !f.has(brokerFolder)) {
-			cfg.MasterKey = "made by the start"
+			cfg.MasterKey = "created at the start"
 		}
 		if err == nil {
 			_ = f.close()
@@ -35,7 +35,7 @@ func Warnings(cfg config.Config) []config.Warning {
 	return config.Warnings(cfg)
 }
 
-// check is Check of settings that WithDemo has filled in.
+// check is Check for settings that WithDemo has completed.
 func check(cfg config.Config, demo bool) error {
 	errs := []error{service.Check(cfg)}
 	for _, s := range services(cfg, demo) {
@@ -49,7 +49,7 @@ func check(cfg config.Config, demo bool) error {
 	}
 	for _, s := range services(cfg, demo) {
 		for _, l := range s.Listeners {
-			if a := (service.Address{Key: l.Key, Addr: cfg.Text(l.Key)}); !slices.Contains(listeners, a) { // several services share one
+			if a := (service.Address{Key: l.Key, Addr: cfg.Text(l.Key)}); !slices.Contains(listeners, a) { // several services share a listener
 				listeners = append(listeners, a)
 			}
 		}
@@ -59,8 +59,7 @@ func check(cfg config.Config, demo bool) error {
 	return Once(errors.Join(errs...))
 }
 
-// CheckAlone returns the mistakes that would stop the named services from starting alone. Its own error is a name that no
-// service has.
+// CheckAlone returns the mistakes that would stop the named services from starting as programs of their own. err reports an unknown name.
 func CheckAlone(cfg config.Config, names []string) (mistakes, err error) {
 	mistakes = service.Check(cfg)
 	for _, name := range names {
@@ -77,7 +76,7 @@ func CheckAlone(cfg config.Config, names []string) (mistakes, err error) {
 	return mistakes, nil
 }
 
-// Once has each mistake once: two services may refuse the same.
+// Once removes repeated mistakes: two services may report the same one.
 func Once(err error) error {
 	if err == nil {
 		return nil

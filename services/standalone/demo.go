@@ -22,13 +22,13 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// DemoSource is the name of the source of each provider that stands where the settings name none.
+// DemoSource is the name of the demo sources, one for each provider, which exist if the settings have no sources.
 const DemoSource = "demo"
 
-// WithDemo fills in what a newcomer without a file lacks: a source of each provider, and the sandbox in place of the
-// outside world. Settings with a source of their own are left alone.
+// WithDemo adds a source for each provider to settings without sources, and puts the sandbox in place of all outside parties. Settings with
+// a source come back unchanged.
 //
-// The secrets are public on purpose. PleaseSign's is "test", with which the documentation's own example verifies.
+// The secrets are public on purpose. PleaseSign's is "test": the example in its documentation is signed with it.
 func WithDemo(cfg config.Config) (config.Config, error) {
 	if len(cfg.Sources) > 0 {
 		return cfg, nil
@@ -42,27 +42,27 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 	if err != nil {
 		return cfg, err
 	}
-	world := "http://" + sandbox.Addr
+	sandboxURL := "http://" + sandbox.Addr
 	source := func(provider, sender, region string, w config.Webhook, api config.API) config.Source {
 		w.Digest = "sha1"
 		return config.Source{
 			Name: DemoSource, Provider: provider, SenderName: sender, Locale: "en", Region: region, Webhook: w, API: api,
-			// Where the documents' sender reads that one was declined.
+			// The address at which the documents' sender gets news, such as a decline.
 			Notify: config.Notify{Sender: config.Sender{Email: "sender@signrelay.example"}},
 		}
 	}
 	cfg.Sources = []config.Source{
 		source("clickwrap", "PactSafe", "US", config.Webhook{Secrets: []string{"12345"}},
-			config.API{BaseURL: world, Token: "demo-token"}),
+			config.API{BaseURL: sandboxURL, Token: "demo-token"}),
 		source("esign-v1", "Legalesign", "GB", config.Webhook{Token: "demo", Certificate: certificate},
-			config.API{BaseURL: world + "/api/v1", User: "demo", Secret: "demo-secret", PerMinute: demoPerMinute}),
+			config.API{BaseURL: sandboxURL + "/api/v1", User: "demo", Secret: "demo-secret", PerMinute: demoPerMinute}),
 		source("pleasesign", "PleaseSign", "AU", config.Webhook{Secrets: []string{"test"}},
-			config.API{BaseURL: world, Key: "demo-key", Secret: "demo-secret", PerMinute: demoPerMinute}),
+			config.API{BaseURL: sandboxURL, Key: "demo-key", Secret: "demo-secret", PerMinute: demoPerMinute}),
 	}
 	sandbox.Key = keyPEM(key)
 	cfg.SMS.Vonage.APIKey, cfg.SMS.Vonage.APISecret = "sandbox0", "sandbox-secret"
-	cfg.SMS.Vonage.BaseURL, cfg.SMS.Vonage.From = world, "Signrelay"
-	// Nothing leaves this machine, a newcomer plays stories as often as he likes, and numbers that are kept for fiction have no type.
+	cfg.SMS.Vonage.BaseURL, cfg.SMS.Vonage.From = sandboxURL, "Signrelay"
+	// No limits: nothing leaves this machine, stories may be played as often as wanted, and the reserved example numbers have no type.
 	cfg.Limits = config.Limits{NumberTypes: config.NumberTypes}
 	email := emailsettings.Section.In(&cfg)
 	email.From = "Signrelay <no-reply@signrelay.example>"
@@ -80,7 +80,7 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 	return cfg, nil
 }
 
-// demoPerMinute lets a newcomer click as fast as he likes: the sandbox is no provider with limits.
+// demoPerMinute is high because the sandbox has no rate limits.
 const demoPerMinute = 6000
 
 func splitPort(addr string) (host string, port int, err error) {
@@ -92,14 +92,14 @@ func splitPort(addr string) (host string, port int, err error) {
 	return host, port, err
 }
 
-// DemoKey is the private key of the demo's esign-v1 certificate, which the sandbox and `signrelay send` sign with. It is
-// the one that `signrelay run` made in the data directory; where there is none, one that nobody else knows.
+// DemoKey returns the private key of the demo's esign-v1 certificate, with which the sandbox and `signrelay send` sign. It is the key that
+// `signrelay run` wrote to the data directory. If there is none, it is a new random key.
 func DemoKey(dataDir string) (*rsa.PrivateKey, error) {
 	key, _, err := demoKey(dataDir)
 	return key, err
 }
 
-// demoKey reads the demo's esign-v1 key and certificate from the data directory, or makes them up.
+// demoKey reads the demo's esign-v1 key and certificate from the data directory, or creates new ones in memory.
 func demoKey(dataDir string) (key *rsa.PrivateKey, certificate string, err error) {
 	var data []byte
 	f, err := readDataDir(dataDir)
@@ -116,7 +116,7 @@ func demoKey(dataDir string) (key *rsa.PrivateKey, certificate string, err error
 	keyBlock, rest := pem.Decode(data)
 	certificateBlock, _ := pem.Decode(rest)
 	if keyBlock == nil || certificateBlock == nil {
-		return nil, "", fmt.Errorf("demo certificate: %s is not what it was written as; remove it", filepath.Join(dataDir, demoKeyFile))
+		return nil, "", fmt.Errorf("demo certificate: %s is damaged: remove it", filepath.Join(dataDir, demoKeyFile))
 	}
 	key, err = x509.ParsePKCS1PrivateKey(keyBlock.Bytes)
 	if err != nil {
@@ -125,7 +125,7 @@ func demoKey(dataDir string) (key *rsa.PrivateKey, certificate string, err error
 	return key, string(pem.EncodeToMemory(certificateBlock)), nil
 }
 
-// makeDemoKey writes them into the data directory, unless they are there.
+// makeDemoKey creates the key and the certificate in the data directory, unless they exist.
 func (f *folder) makeDemoKey() error {
 	if f.has(demoKeyFile) {
 		return nil

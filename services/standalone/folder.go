@@ -14,16 +14,16 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 )
 
-// What is in the data directory. Other files in it are not ours, and are left alone.
+// The files in the data directory. Signrelay does not touch other files in it.
 const (
 	lockFile     = "lock"
 	brokerFolder = "nats"              // the streams
 	passwordFile = "nats.password"     // of brokerUser
-	masterFile   = "master.key"        // master_key, where the settings have none
+	masterFile   = "master.key"        // the master_key, if the settings have none
 	demoKeyFile  = "demo-esign-v1.pem" // of the demo's esign-v1 source
 )
 
-// forbidden are the permission bits that other users must not have, for each of our files.
+// forbidden lists, for each of our files, the permission bits that other users must not have.
 var forbidden = map[string]fs.FileMode{
 	lockFile:           0o022,
 	brokerFolder:       0o022,
@@ -34,29 +34,29 @@ var forbidden = map[string]fs.FileMode{
 	SandboxCertificate: 0o022,
 }
 
-// folder is a folder that holds secrets: the data directory, or that of a sandbox's key. It belongs to the user who runs Signrelay
-// alone, because any other user who could write to it could choose the broker's password. Symbolic links are not followed.
+// folder is a folder with secrets: the data directory, or the folder of a sandbox's key. Only the user who runs Signrelay may write to it,
+// because another user who can write to it could set the broker's password. Symbolic links are not followed.
 type folder struct {
 	path string
 	root *os.Root
 }
 
-// makeFolder opens the folder, and makes it where it is missing. From then on no other user can read it.
+// makeFolder opens the folder, or creates it. Afterwards no other user can read it.
 func makeFolder(path string) (*folder, error) {
 	if path == "" {
 		return nil, errors.New("name a folder, such as ./data")
 	}
 	if err := os.MkdirAll(filepath.Dir(filepath.Clean(path)), 0o700); err != nil {
-		return nil, fmt.Errorf("make the folder: %w", err)
+		return nil, fmt.Errorf("create the folder: %w", err)
 	}
 	if err := os.Mkdir(filepath.Clean(path), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("make the folder: %w", err)
+		return nil, fmt.Errorf("create the folder: %w", err)
 	}
 	f, err := openFolder(path, os.Geteuid())
 	if err != nil {
 		return nil, err
 	}
-	err = f.judgeReaders()
+	err = f.checkReaders()
 	if err == nil {
 		err = f.root.Chmod(".", 0o700)
 	}
@@ -66,9 +66,9 @@ func makeFolder(path string) (*folder, error) {
 	return f, nil
 }
 
-// judgeReaders says why a folder that other users may read cannot be closed to them: it has files of others, as /var/lib has. A folder that
-// is empty or ours can: mkdir and Docker make folders that all can read.
-func (f *folder) judgeReaders() error {
+// checkReaders refuses a folder that other users may read and that contains files of others, such as /var/lib. An empty folder, or one of
+// ours, is accepted and made private: mkdir and Docker create folders that all users can read.
+func (f *folder) checkReaders() error {
 	info, err := f.root.Stat(".")
 	if err != nil || info.Mode().Perm()&0o077 == 0 {
 		return err
@@ -77,18 +77,17 @@ func (f *folder) judgeReaders() error {
 	if err != nil || len(entries) == 0 || slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return forbidden[e.Name()] != 0 }) {
 		return err
 	}
-	return fmt.Errorf("other users may read %s (mode %04o), and what is in it is not Signrelay's: name a new folder below it, or chmod 700 it", f.path, info.Mode().Perm())
+	return fmt.Errorf("other users may read %s (mode %04o), and its files are not Signrelay's: set a new folder below it, or chmod 700 it", f.path, info.Mode().Perm())
 }
 
-// openFolder opens a folder that is there, and says what is wrong with it or with a file of ours in it. Its error is an fs.ErrNotExist
-// where there is no folder.
+// openFolder opens an existing folder, and checks it and our files in it. The error is fs.ErrNotExist if there is no folder.
 func openFolder(path string, owner int) (*folder, error) {
 	path = filepath.Clean(path)
 	seen, err := os.Lstat(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := judge(path, seen, owner); err != nil {
+	if err := checkOwner(path, seen, owner); err != nil {
 		return nil, err
 	}
 	root, err := os.OpenRoot(path)
@@ -98,10 +97,10 @@ func openFolder(path string, owner int) (*folder, error) {
 	f := &folder{path, root}
 	opened, err := root.Stat(".")
 	if err == nil && !os.SameFile(seen, opened) {
-		err = fmt.Errorf("%s was replaced while it was opened", path)
+		err = fmt.Errorf("%s was replaced while it was being opened", path)
 	}
 	if err == nil {
-		err = f.judgeFiles(owner)
+		err = f.checkFiles(owner)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.close())
@@ -109,25 +108,25 @@ func openFolder(path string, owner int) (*folder, error) {
 	return f, nil
 }
 
-// judge says what is wrong with the folder itself.
-func judge(path string, info fs.FileInfo, owner int) error {
+// checkOwner checks the type, the owner and the permissions of the folder itself.
+func checkOwner(path string, info fs.FileInfo, owner int) error {
 	switch is := ownerOf(info); {
 	case info.Mode()&fs.ModeSymlink != 0:
-		return fmt.Errorf("%s is a symbolic link: name the folder that it leads to", path)
+		return fmt.Errorf("%s is a symbolic link: set the folder to which it leads", path)
 	case !info.IsDir():
-		return errors.New("it names a file: want a folder")
+		return errors.New("it is a file: want a folder")
 	case is != owner:
 		return fmt.Errorf("%s belongs to the user with the id %d, and this process is the user %d: run it as that user, give the folder to this one (chown), "+
-			"or name a new folder below it", path, is, owner)
+			"or set a new folder below it", path, is, owner)
 	case info.Mode().Perm()&0o022 != 0:
-		return fmt.Errorf("other users may write to %s (mode %04o), and choose what is believed here: see that all in it is yours, then chmod 700 it", path, info.Mode().Perm())
+		return fmt.Errorf("other users may write to %s (mode %04o), and could change the broker's password: check that all files in it are yours, then chmod 700 it", path, info.Mode().Perm())
 	default:
 		return nil
 	}
 }
 
-// judgeFiles says what is wrong with our files in it.
-func (f *folder) judgeFiles(owner int) error {
+// checkFiles checks our files in the folder.
+func (f *folder) checkFiles(owner int) error {
 	var errs []error
 	for name, bits := range forbidden {
 		info, err := f.root.Lstat(name)
@@ -137,25 +136,25 @@ func (f *folder) judgeFiles(owner int) error {
 		case err != nil:
 			errs = append(errs, err)
 		case info.Mode()&fs.ModeSymlink != 0:
-			errs = append(errs, fmt.Errorf("%s is a symbolic link: put what it leads to in its place", path))
+			errs = append(errs, fmt.Errorf("%s is a symbolic link: replace it with its target", path))
 		case name == brokerFolder && !info.IsDir(), name != brokerFolder && !info.Mode().IsRegular():
-			errs = append(errs, fmt.Errorf("%s is not what Signrelay made: remove it", path))
+			errs = append(errs, fmt.Errorf("%s was not created by Signrelay: remove it", path))
 		case ownerOf(info) != owner:
 			errs = append(errs, fmt.Errorf("%s belongs to the user with the id %d, and its folder to %d: remove it, or chown it if you put it there", path, ownerOf(info), owner))
 		case info.Mode().Perm()&bits != 0 && bits&0o044 != 0:
-			errs = append(errs, fmt.Errorf("other users may read %s (mode %04o): chmod 600 it; if others use this machine, remove it, and a new one is made", path, info.Mode().Perm()))
+			errs = append(errs, fmt.Errorf("other users may read %s (mode %04o): chmod 600 it; if others use this machine, remove it, and Signrelay creates a new one", path, info.Mode().Perm()))
 		case info.Mode().Perm()&bits != 0:
-			errs = append(errs, fmt.Errorf("other users may write to %s (mode %04o): see that it is yours, then chmod go-w it", path, info.Mode().Perm()))
+			errs = append(errs, fmt.Errorf("other users may write to %s (mode %04o): check that it is yours, then chmod go-w it", path, info.Mode().Perm()))
 		case name == brokerFolder:
-			errs = append(errs, f.judgeStreams())
+			errs = append(errs, f.checkStreams())
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// judgeStreams refuses whatever the broker did not make in its folder, at any depth: it opens what is there, and follows links, so its
-// streams would be where a link leads. A running broker removes files meanwhile.
-func (f *folder) judgeStreams() error {
+// checkStreams refuses links and special files in the broker's folder, at any depth. The broker opens every file there and follows links, so a
+// link could redirect its streams. A running broker may remove files during the check.
+func (f *folder) checkStreams() error {
 	return fs.WalkDir(f.root.FS(), brokerFolder, func(name string, entry fs.DirEntry, err error) error {
 		switch path := filepath.Join(f.path, name); {
 		case errors.Is(err, fs.ErrNotExist):
@@ -163,9 +162,9 @@ func (f *folder) judgeStreams() error {
 		case err != nil:
 			return err
 		case entry.Type()&fs.ModeSymlink != 0:
-			return fmt.Errorf("%s is a symbolic link: put what it leads to in its place", path)
+			return fmt.Errorf("%s is a symbolic link: replace it with its target", path)
 		case !entry.IsDir() && !entry.Type().IsRegular():
-			return fmt.Errorf("%s is not what Signrelay made: remove it", path)
+			return fmt.Errorf("%s was not created by Signrelay: remove it", path)
 		default:
 			return nil
 		}
@@ -187,10 +186,10 @@ func (f *folder) has(name string) bool {
 	return err == nil
 }
 
-// read returns a file of ours, which openFolder has judged.
+// read returns the content of one of our files, which openFolder has checked.
 func (f *folder) read(name string) ([]byte, error) { return f.root.ReadFile(name) }
 
-// write makes a file that only we can read. It is there as a whole or not at all.
+// write creates a file that only we can read. It is written completely or not at all.
 func (f *folder) write(name string, data []byte) error {
 	unfinished := name + ".new"
 	if err := f.root.Remove(unfinished); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -207,7 +206,7 @@ func (f *folder) write(name string, data []byte) error {
 	return f.root.Rename(unfinished, name)
 }
 
-// text returns the line in a file of ours, or an empty text where there is no such file.
+// text returns the line in one of our files, or an empty text if there is no such file.
 func (f *folder) text(name string) (string, error) {
 	data, err := f.read(name)
 	text := strings.TrimSpace(string(data))
@@ -223,8 +222,8 @@ func (f *folder) text(name string) (string, error) {
 	}
 }
 
-// made is text, and makes the file up where it is missing: 256 random bits, of which rand.Text writes 130 in 26 characters.
-func (f *folder) made(name string) (string, error) {
+// secret returns the line in a file, and creates a missing file with two texts of rand.Text: 52 characters, 260 random bits.
+func (f *folder) secret(name string) (string, error) {
 	text, err := f.text(name)
 	if err != nil || text != "" {
 		return text, err
@@ -233,29 +232,29 @@ func (f *folder) made(name string) (string, error) {
 	return text, f.write(name, []byte(text+"\n"))
 }
 
-// brokerUser is the only user of the embedded server where the settings name none. It may do everything there.
+// brokerUser is the only user of the embedded server if the settings name none. It has all permissions.
 const brokerUser = "signrelay"
 
-// keep fills in the password of the embedded server and the master key, and makes up those that are missing. A data directory that holds
-// streams and no master key goes on without one, because what is stored there was stored without it.
-func (f *folder) keep(cfg config.Config) (config.Config, error) {
+// addSecrets adds the embedded server's password and the master key to the settings, and creates missing ones. A data directory with streams
+// but without a master key stays without one, because its data was stored without it.
+func (f *folder) addSecrets(cfg config.Config) (config.Config, error) {
 	var err error
 	if cfg.NATS.User == "" {
 		cfg.NATS.User = brokerUser
-		if cfg.NATS.Password, err = f.made(passwordFile); err != nil {
+		if cfg.NATS.Password, err = f.secret(passwordFile); err != nil {
 			return cfg, fmt.Errorf("the broker's password: %w", err)
 		}
 	}
 	if cfg.MasterKey == "" && !f.has(brokerFolder) {
-		if _, err := f.made(masterFile); err != nil {
+		if _, err := f.secret(masterFile); err != nil {
 			return cfg, fmt.Errorf("the master key: %w", err)
 		}
 	}
 	return f.addMasterKey(cfg)
 }
 
-// addMasterKey adds the data directory's master key to those of the settings, as the oldest: what it made is still found when the settings
-// name a newer one.
+// addMasterKey adds the data directory's master key to those of the settings, as the oldest one. So data that was stored with it is still
+// found if the settings have a newer key.
 func (f *folder) addMasterKey(cfg config.Config) (config.Config, error) {
 	text, err := f.text(masterFile)
 	if err != nil {
@@ -265,30 +264,29 @@ func (f *folder) addMasterKey(cfg config.Config) (config.Config, error) {
 	return cfg, nil
 }
 
-// checkDataDir says what of the data directory would stop a start.
+// checkDataDir returns the mistakes in the data directory that would stop a start.
 func checkDataDir(path string) error {
 	f, err := openFolder(path, os.Geteuid())
 	switch {
-	case errors.Is(err, fs.ErrNotExist), path == "": // it is made; an empty path is refused elsewhere
+	case errors.Is(err, fs.ErrNotExist), path == "": // the start creates it; another check refuses an empty path
 		return nil
 	case err != nil:
 		return dataDirError(err)
 	}
-	err = f.judgeReaders()
+	err = f.checkReaders()
 	if err := errors.Join(err, f.close()); err != nil {
 		return dataDirError(err)
 	}
 	return nil
 }
 
-// dataDirError puts the setting's name before each line of an error.
+// dataDirError puts the name of the setting before each line of an error.
 func dataDirError(err error) error {
 	return errors.New("data_dir: " + strings.ReplaceAll(err.Error(), "\n", "\ndata_dir: "))
 }
 
-// Reach returns the settings with which a command reaches the embedded server of a running standalone: its address, and from the data
-// directory its password and its master key. Where it cannot read them, it still returns the address. Settings that name a
-// server come back as they are.
+// Reach returns settings with which a command reaches the embedded server of a running standalone: its address and, from the data directory,
+// its password and master key. If it cannot read them, it still returns the address. Settings with nats.url come back unchanged.
 func Reach(cfg config.Config) (config.Config, error) {
 	if cfg.NATS.URL != "" {
 		return cfg, nil
@@ -313,7 +311,7 @@ func Reach(cfg config.Config) (config.Config, error) {
 	case err == nil, errors.Is(err, fs.ErrNotExist) && cfg.NATS.User != "":
 		return cfg, nil
 	case errors.Is(err, fs.ErrNotExist):
-		return cfg, fmt.Errorf("data_dir: %s is missing, which `signrelay run` makes: start it, or set SIGNRELAY_DATA_DIR to its folder; "+
+		return cfg, fmt.Errorf("data_dir: %s is missing; `signrelay run` creates it: start it, or set SIGNRELAY_DATA_DIR to its folder; "+
 			"for a NATS server of your own set SIGNRELAY_NATS_URL", filepath.Join(cfg.DataDir, passwordFile))
 	case errors.Is(err, fs.ErrPermission):
 		return cfg, fmt.Errorf("data_dir: %w: run this as the user who runs `signrelay run`", err)
@@ -322,15 +320,15 @@ func Reach(cfg config.Config) (config.Config, error) {
 	}
 }
 
-// Login says, for people, with which user and password one reaches the embedded server.
+// Login describes the user and the password of the embedded server, without printing the password.
 func Login(cfg config.Config) string {
 	if cfg.NATS.User != "" {
-		return fmt.Sprintf("user %s, with its password of the settings", cfg.NATS.User)
+		return fmt.Sprintf("user %s, with the password in the settings", cfg.NATS.User)
 	}
 	return fmt.Sprintf("user %s, password in %s", brokerUser, filepath.Join(cfg.DataDir, passwordFile))
 }
 
-// readDataDir opens the data directory for a command. The administrator may read anybody's.
+// readDataDir opens the data directory for a command. root may read the directory of any user.
 func readDataDir(path string) (*folder, error) {
 	owner := os.Geteuid()
 	if info, err := os.Lstat(filepath.Clean(path)); err == nil && owner == 0 {

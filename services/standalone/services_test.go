@@ -17,8 +17,7 @@ import (
 
 const root = "../.."
 
-// What must be written for a service outside its folder, and make generate does not write. CONTRIBUTING.md, "Add a service", has the same
-// list.
+// Each service is in every list outside its folder that "make generate" does not write. CONTRIBUTING.md, "Add a service", has the same list.
 func TestEveryServiceIsKnownWhereItMustBe(t *testing.T) {
 	t.Parallel()
 	folders, err := os.ReadDir(filepath.Join(root, "services"))
@@ -68,7 +67,7 @@ func read(t *testing.T, path string, into any) {
 	}
 }
 
-// A declaration agrees with the map of the flow: who connects to NATS or Redis has a user there, and what it may do there is in the map.
+// A declaration agrees with the map of the flow: a service that connects to NATS or Redis has a user there, with permissions in the map.
 func TestDeclarationsAgreeWithTheFlow(t *testing.T) {
 	t.Parallel()
 	var onNATS, onRedis []string
@@ -86,7 +85,7 @@ func TestDeclarationsAgreeWithTheFlow(t *testing.T) {
 			t.Errorf("libs/flow/flow.go: %s calls Redis: %t, and has a user there: %t", s.Name, calls, !calls)
 		}
 		for _, l := range s.Listeners {
-			if config.Default(sections.All...).Text(l.Key) == "" { // Text panics where there is no such setting
+			if config.Default(sections.All...).Text(l.Key) == "" { // Text panics if there is no such setting
 				t.Errorf("%s: %s has no default", s.Name, l.Key)
 			}
 		}

@@ -1,5 +1,5 @@
-// Package standalone is the whole house in one process, with an embedded NATS server. Its services are those of the
-// images; it adds the broker, the provisioning, and for a newcomer the sandbox as the world outside.
+// Package standalone runs all services in one process. It adds an embedded NATS server, the provisioning and, if the settings have no
+// sources, the sandbox in place of the providers, Vonage and the mail server.
 package standalone
 
 import (
@@ -20,8 +20,8 @@ import (
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
-// Run runs everything until ctx ends. Starts are where consumers begin that are missing, as in flow.Provisioner. Opened, when it is
-// not nil, is called once all doors are open.
+// Run runs everything until ctx ends. starts are the start positions of missing consumers, as in flow.Provisioner. opened, if not nil, is
+// called when all listeners are open.
 func Run(ctx context.Context, cfg config.Config, log *slog.Logger, starts map[string]flow.Start, opened func()) error {
 	demo := len(cfg.Sources) == 0
 	var dataDir *folder
@@ -33,11 +33,11 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, starts map[st
 		defer func() { _ = dataDir.close() }()
 	}
 	if cfg.NATS.URL == "" {
-		lock, err := hold(cfg.DataDir)
+		lock, err := lockDataDir(cfg.DataDir)
 		if err != nil {
 			return err
 		}
-		defer func() { _ = lock.Unlock() }() // the process's end unlocks it too
+		defer func() { _ = lock.Unlock() }() // the end of the process also unlocks it
 	}
 	if demo {
 		if err := dataDir.makeDemoKey(); err != nil {
@@ -52,7 +52,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, starts map[st
 		return err
 	}
 	if cfg.NATS.URL == "" {
-		if cfg, err = dataDir.keep(cfg); err != nil {
+		if cfg, err = dataDir.addSecrets(cfg); err != nil {
 			return err
 		}
 		embedded, err := startBroker(ctx, cfg, log)
@@ -75,24 +75,23 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, starts map[st
 	return host.Run(ctx)
 }
 
-// Provision makes what flow's tables say on the broker of the settings, as a flow.Provisioner does. It waits for the broker until ctx
-// ends.
+// Provision creates the streams, buckets and consumers of flow's tables, as a flow.Provisioner does. It waits for the broker until ctx ends.
 func Provision(
-	ctx context.Context, cfg config.Config, log *slog.Logger, starts map[string]flow.Start, tell func(consumer, start string),
+	ctx context.Context, cfg config.Config, log *slog.Logger, starts map[string]flow.Start, created func(consumer, start string),
 ) error {
 	return provision(ctx, cfg, log, func(ctx context.Context, js jetstream.JetStream, replicas int) error {
 		sealed := keyring.New(cfg.MasterKeys()).Set()
-		return flow.Provisioner{JS: js, Replicas: replicas, Starts: starts, Tell: tell, Sealed: sealed}.Run(ctx)
+		return flow.Provisioner{JS: js, Replicas: replicas, Starts: starts, Tell: created, Sealed: sealed}.Run(ctx)
 	})
 }
 
-// ProvisionCopy makes a subscriber's copy of the log there, with the subscriber's credentials in the settings.
+// ProvisionCopy creates a subscriber's copy of the log in the subscriber's account. The settings contain the subscriber's credentials.
 func ProvisionCopy(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	return provision(ctx, cfg, log, flow.ProvisionCopy)
 }
 
 func provision(
-	ctx context.Context, cfg config.Config, log *slog.Logger, what func(context.Context, jetstream.JetStream, int) error,
+	ctx context.Context, cfg config.Config, log *slog.Logger, do func(context.Context, jetstream.JetStream, int) error,
 ) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -105,10 +104,10 @@ func provision(
 	if err != nil {
 		return fmt.Errorf("open JetStream: %w", err)
 	}
-	return service.ExplainJetStream(nc, what(ctx, js, cfg.NATS.Replicas))
+	return service.ExplainJetStream(nc, do(ctx, js, cfg.NATS.Replicas))
 }
 
-// services in the order of the flow. One public listener serves callbacks, links and receipts.
+// services returns the services to run, in the order of the flow. One public listener serves callbacks, links and receipts.
 func services(cfg config.Config, demo bool) []service.Service {
 	var running []service.Service
 	for _, s := range Services {

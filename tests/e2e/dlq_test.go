@@ -126,7 +126,7 @@ func TestAGivenUpLetterIsReplayed(t *testing.T) {
 	if left := deadLetters(t, h); len(left) != 0 {
 		t.Errorf("still in the DLQ: %+v", left)
 	}
-	if _, err := h.Command(t, "dlq", "replay", number, "--yes"); err == nil || !strings.Contains(err.Error(), "holds no number "+number) {
+	if _, err := h.Command(t, "dlq", "replay", number, "--yes"); err == nil || !strings.Contains(err.Error(), "not in the DLQ: number "+number) {
 		t.Errorf("replay of what is gone: %v", err)
 	}
 }

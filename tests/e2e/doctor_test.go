@@ -33,7 +33,7 @@ func doctorSays(t *testing.T, h *testenv.Env, flags ...string) (map[string]docto
 		}
 		for _, secret := range []string{"12345", "demo-token", "demo-secret", "sandbox-secret", "sender@"} {
 			if strings.Contains(line, secret) {
-				t.Errorf("a secret or a person is told: %s", line)
+				t.Errorf("a finding contains a secret or a person: %s", line)
 			}
 		}
 	}
@@ -81,7 +81,7 @@ func TestTheDoctorFindsNothingWhereNothingIs(t *testing.T) {
 		t.Errorf("it left %d events", n)
 	}
 	text, err := h.Command(t, "doctor")
-	if err != nil || !strings.Contains(text, "ok    streams") || !strings.Contains(text, "mend: set sync_interval: always") {
+	if err != nil || !strings.Contains(text, "ok    streams") || !strings.Contains(text, "fix: set sync_interval: always") {
 		t.Errorf("for people: %v\n%s", err, text)
 	}
 }
@@ -217,7 +217,7 @@ func TestTheDoctorProvesThatNothingIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := h.Count(t, "SIGNING", "signing.v1.>")
-	if _, err := h.Command(t, "doctor", "--config", path+".real", "--kill", "--yes-this-is-a-test"); exitStatus(err) != "exit status 1" || !strings.Contains(err.Error(), "no set-up for tests") {
+	if _, err := h.Command(t, "doctor", "--config", path+".real", "--kill", "--yes-this-is-a-test"); exitStatus(err) != "exit status 1" || !strings.Contains(err.Error(), "not an installation for tests") {
 		t.Errorf("with a source that is not named for tests: %v", err)
 	}
 	if after := h.Count(t, "SIGNING", "signing.v1.>"); after != before {

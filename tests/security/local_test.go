@@ -249,18 +249,18 @@ func TestTheDataDirectoryIsNobodyElses(t *testing.T) {
 		"another user's folder": {func(t *testing.T, dir, _ string) { mkdir(0o700)(t, dir, ""); must(t, os.Chown(dir, 65534, 65534)) }, "belongs to the user with the id 65534", true},
 		"a link to a folder":    {func(t *testing.T, dir, elsewhere string) { must(t, os.Symlink(elsewhere, dir)) }, "is a symbolic link", false},
 		"a link to nothing":     {func(t *testing.T, dir, elsewhere string) { must(t, os.Symlink(filepath.Join(elsewhere, "new"), dir)) }, "is a symbolic link", false},
-		"a file":                {func(t *testing.T, dir, _ string) { must(t, os.WriteFile(dir, nil, 0o600)) }, "names a file", false},
+		"a file":                {func(t *testing.T, dir, _ string) { must(t, os.WriteFile(dir, nil, 0o600)) }, "it is a file", false},
 		"streams behind a link": {toFolder("nats"), "is a symbolic link", false},
 		"a part of the streams behind a link": {inside(func(path, elsewhere string) error {
 			return errors.Join(os.Mkdir(path, 0o700), os.Symlink(elsewhere, filepath.Join(path, "jetstream")))
 		})("nats"), "jetstream is a symbolic link", false},
 		"a pipe among the streams": {inside(func(path, _ string) error {
 			return errors.Join(os.Mkdir(path, 0o700), unix.Mkfifo(filepath.Join(path, "x"), 0o600))
-		})("nats"), "is not what Signrelay made", false},
+		})("nats"), "was not created by Signrelay", false},
 		"streams others write to": {inside(func(path, _ string) error { return errors.Join(os.Mkdir(path, 0o700), os.Chmod(path, 0o777)) })("nats"), "may write to", false},
 	}
 	for _, name := range []string{"nats.password", "master.key", "demo-esign-v1.pem", "lock"} {
-		const linked, notOurs, belongs = "is a symbolic link", "is not what Signrelay made", "belongs to the user with the id 65534"
+		const linked, notOurs, belongs = "is a symbolic link", "was not created by Signrelay", "belongs to the user with the id 65534"
 		for kind, attack := range map[string]folderAttack{
 			"a link": {link(name), linked, false}, "a dangling link": {dangling(name), linked, false}, "a folder": {folder(name), notOurs, false},
 			"a pipe": {pipe(name), notOurs, false}, "written to by all": {file(0o666)(name), "other users may", false}, "another user's": {theirs(name), belongs, true},
@@ -335,13 +335,13 @@ func TestTheBrokerIsForThisMachineUnlessItHasCredentials(t *testing.T) {
 		{"[::1]:" + port, nil, ""},
 		{"127.8.9.10:0", nil, ""},
 		{"[::ffff:127.0.0.1]:0", nil, ""},
-		{":" + port, nil, "nats.addr: other machines can reach it"},
-		{"0.0.0.0:0", nil, "nats.addr: other machines can reach it"},
-		{"[::]:0", nil, "nats.addr: other machines can reach it"},
-		{"192.0.2.7:4222", nil, "nats.addr: other machines can reach it"},
-		{"[::ffff:0.0.0.0]:0", nil, "nats.addr: other machines can reach it"},
-		{"broker.acme.example:4222", nil, "nats.addr: other machines can reach it"},
-		{"localhost.acme.example:4222", nil, "nats.addr: other machines can reach it"},
+		{":" + port, nil, "nats.addr: other machines can reach this address"},
+		{"0.0.0.0:0", nil, "nats.addr: other machines can reach this address"},
+		{"[::]:0", nil, "nats.addr: other machines can reach this address"},
+		{"192.0.2.7:4222", nil, "nats.addr: other machines can reach this address"},
+		{"[::ffff:0.0.0.0]:0", nil, "nats.addr: other machines can reach this address"},
+		{"broker.acme.example:4222", nil, "nats.addr: other machines can reach this address"},
+		{"localhost.acme.example:4222", nil, "nats.addr: other machines can reach this address"},
 		{":" + port, user, ""},
 		{":" + port, user[:1], "nats.password: nats.user is set"},
 		{":" + port, user[1:], "nats.user: password is set"},

@@ -17,47 +17,45 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 )
 
-// What of the NATS server the services need.
-const (
-	oldestNATS = "2.12" // the first with scheduled messages
-)
+// oldestNATS is the first version of the NATS server with scheduled messages.
+const oldestNATS = "2.12"
 
-// broker is everything about NATS, over one connection.
-func (e *examination) broker(ctx context.Context) []Finding {
+// nats runs all checks of NATS, over one connection.
+func (e *examination) nats(ctx context.Context) []Finding {
 	conn, err := e.connectNATS()
 	if err != nil {
-		return []Finding{{"nats", Fail, told(err), "is it running, does nats.url lead there, and is who nats.user or nats.creds says let in?"}}
+		return []Finding{{"nats", Fail, masked(err), "check that the server runs, that nats.url is its address, and that it accepts nats.user and nats.password, or nats.creds"}}
 	}
 	defer conn.Close()
 	js, err := jetstream.New(conn)
 	if err != nil {
-		return []Finding{{"nats", Fail, told(err), "start the server with JetStream"}}
+		return []Finding{{"nats", Fail, masked(err), "start the server with JetStream"}}
 	}
-	all := []Finding{fine("nats", "reached"), version(conn), payload(conn)}
-	found, mayAsk := e.permissions(ctx, conn)
+	all := []Finding{passed("nats", "reached"), version(conn), payload(conn)}
+	found, mayRead := e.permissions(ctx, conn)
 	all = append(all, found...)
-	if mayAsk {
+	if mayRead {
 		all = append(all, e.streams(ctx, conn, js)...)
 	} else { // a request that is not allowed gets no response
-		all = append(all, Finding{"streams", Fail, "not compared: the credentials may not ask about all of them", "see \"permissions\""})
+		all = append(all, Finding{"streams", Fail, "not compared: the credentials may not read the state of all of them", "see \"permissions\""})
 	}
 	return append(all, e.fsync(ctx))
 }
 
-// connectWithin is how long the broker, or another server, may take to let us in; a person is waiting.
-const connectWithin = 5 * time.Second
+// connectTimeout bounds a connection to the broker or another server. It is short because a person waits.
+const connectTimeout = 5 * time.Second
 
-// connectNATS connects as the services do, but once: what is not there now is not there.
+// connectNATS connects as the services do, but does not retry.
 func (e *examination) connectNATS() (*nats.Conn, error) {
 	settings := e.cfg.NATS
-	settings.Options = append(slices.Clone(settings.Options), nats.RetryOnFailedConnect(false), nats.Timeout(connectWithin))
+	settings.Options = append(slices.Clone(settings.Options), nats.RetryOnFailedConnect(false), nats.Timeout(connectTimeout))
 	return service.ConnectNATS(settings, "signrelay-doctor", slog.New(slog.DiscardHandler))
 }
 
 func version(conn *nats.Conn) Finding {
 	is := conn.ConnectedServerVersion()
 	if atLeast(is, oldestNATS) {
-		return fine("nats version", "%s", is)
+		return passed("nats version", "%s", is)
 	}
 	return Finding{"nats version", Fail, is, "update the server to " + oldestNATS + " or newer"}
 }
@@ -65,43 +63,42 @@ func version(conn *nats.Conn) Finding {
 func payload(conn *nats.Conn) Finding {
 	is := conn.MaxPayload()
 	if is >= flow.SmallestPayload {
-		return fine("nats max_payload", "%d bytes", is)
+		return passed("nats max_payload", "%d bytes", is)
 	}
-	return Finding{"nats max_payload", Fail, fmt.Sprintf("%d bytes: a large callback would be refused at every retry", is), "set max_payload: 8MB in the server's configuration"}
+	return Finding{"nats max_payload", Fail, fmt.Sprintf("%d bytes: a large callback would fail at every retry", is), "set max_payload: 8MB in the server's configuration"}
 }
 
-// streams compares streams, buckets and consumers with the map, and looks at copies, room and clock, which the log's own
-// description tells.
+// streams compares streams, buckets and consumers with the map of the flow. It also checks the log's replicas, the free space and the clock.
 func (e *examination) streams(ctx context.Context, conn *nats.Conn, js jetstream.JetStream) []Finding {
-	ctx, cancel := context.WithTimeout(ctx, connectWithin)
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	whose := e.whose()
-	differences, err := flow.Drift(ctx, js, e.cfg.NATS.Replicas, whose...)
+	services := e.services()
+	differences, err := flow.Drift(ctx, js, e.cfg.NATS.Replicas, services...)
 	if err != nil {
-		return []Finding{{"streams", Fail, told(service.ExplainJetStream(conn, err)), "is JetStream on, and may the credentials use $JS.API? see \"permissions\""}}
+		return []Finding{{"streams", Fail, masked(service.ExplainJetStream(conn, err)), "check that JetStream is on, and that the credentials may use $JS.API: see \"permissions\""}}
 	}
 	all := []Finding{}
 	for _, d := range differences {
-		mend := "run `signrelay provision`; where it says that this cannot be changed, the stream must be made anew"
+		fix := "run `signrelay provision`; if it reports that this setting cannot be changed, create the stream again"
 		switch {
 		case d.Setting == "paused":
-			mend = "resume it: nats consumer resume"
+			fix = "resume it: nats consumer resume"
 		case d.Setting == "" && strings.HasPrefix(d.Of, "consumer "):
-			mend = "run `signrelay provision`: it makes the consumer again where its stage stopped, and asks where to begin when that is not known"
+			fix = "run `signrelay provision`: it creates the consumer at the position where the stage stopped, and asks if that is not known"
 		}
-		all = append(all, Finding{"streams", Fail, d.String(), mend})
+		all = append(all, Finding{"streams", Fail, d.String(), fix})
 	}
 	switch {
 	case len(all) > 0:
-	case len(whose) > 0:
-		all = append(all, fine("streams", "the streams, buckets and consumers of %s are as the map says", strings.Join(whose, ", ")))
+	case len(services) > 0:
+		all = append(all, passed("streams", "the streams, buckets and consumers of %s match the map of the flow", strings.Join(services, ", ")))
 	default:
-		all = append(all, fine("streams", "%d streams, %d buckets and %d consumers are as the map says", len(flow.Streams), len(flow.Buckets), 2*len(flow.Stages)))
+		all = append(all, passed("streams", "%d streams, %d buckets and %d consumers match the map of the flow", len(flow.Streams), len(flow.Buckets), 2*len(flow.Stages)))
 	}
 	asked := time.Now()
 	log, err := js.Stream(ctx, flow.Signing)
 	if err != nil {
-		return all // missing, and said so
+		return all // a finding above reports it as missing
 	}
 	info := log.CachedInfo()
 	return append(all, e.replicas(info), e.room(ctx, js), clock("nats clock", info.TimeStamp, asked, time.Now()))
@@ -111,10 +108,10 @@ func (e *examination) replicas(info *jetstream.StreamInfo) Finding {
 	const check = "replicas"
 	copies := info.Config.Replicas
 	if info.Cluster == nil || info.Cluster.Name == "" {
-		return fine(check, "one server; what it cannot read from its disk any more is lost: back it up")
+		return passed(check, "one server: if its disk fails, the data is lost; make backups")
 	}
 	if copies < 3 {
-		return Finding{check, Fail, fmt.Sprintf("a cluster, but the log has %d of the 3 copies with which a server can be lost", copies), "set nats.replicas: 3, and run `signrelay provision`"}
+		return Finding{check, Fail, fmt.Sprintf("a cluster, but the log has %d of the 3 replicas that survive the loss of a server", copies), "set nats.replicas: 3, and run `signrelay provision`"}
 	}
 	behind := 0
 	for _, peer := range info.Cluster.Replicas {
@@ -123,68 +120,68 @@ func (e *examination) replicas(info *jetstream.StreamInfo) Finding {
 		}
 	}
 	if behind > 0 {
-		return Finding{check, Warn, fmt.Sprintf("%d copies of the log, of which %d are behind or offline", copies, behind), "start the servers that are missing, and wait until they have caught up"}
+		return Finding{check, Warn, fmt.Sprintf("%d replicas of the log, of which %d are behind or offline", copies, behind), "start the missing servers, and wait until they have caught up"}
 	}
-	return fine(check, "%d copies of the log, all up to date", copies)
+	return passed(check, "%d replicas of the log, all up to date", copies)
 }
 
-// fullAt is where an operator should begin to do something about it. From nearlyFull on, a day's callbacks may fill the rest.
+// From fullAt on, an operator should act. From nearlyFull on, one day's callbacks may fill the rest.
 const (
 	fullAt     = 0.8
 	nearlyFull = 0.95
 )
 
-// room judges the smaller of two limits: the account's, which the credentials can see, and the server's, which only its monitoring tells.
+// room judges the smaller of two limits: the account's, which the credentials can read, and the server's, which only its monitoring reports.
 func (e *examination) room(ctx context.Context, js jetstream.JetStream) Finding {
 	const check = "room"
 	account, err := js.AccountInfo(ctx)
 	if err != nil {
-		return Finding{check, Warn, "the account's use of the disk cannot be seen: " + told(err), "look at it yourself: nats account info"}
+		return Finding{check, Warn, "the account's disk usage cannot be read: " + masked(err), "run `nats account info`"}
 	}
-	used, limit, whose := int64(account.Store), account.Limits.MaxStore, "the account's limit"
+	used, limit, owner := int64(account.Store), account.Limits.MaxStore, "the account's limit"
 	if e.MonitorURL != "" {
-		server, err := monitored(ctx, e.MonitorURL)
+		server, err := monitoring(ctx, e.MonitorURL)
 		if err == nil && server.Config.MaxStore > 0 && (limit <= 0 || server.Config.MaxStore-server.Store < limit-used) {
-			used, limit, whose = server.Store, server.Config.MaxStore, "the server's max_file_store"
+			used, limit, owner = server.Store, server.Config.MaxStore, "the server's max_file_store"
 		}
 	}
-	said := fmt.Sprintf("%d of %d MB, %s", used>>20, limit>>20, whose)
-	mend := "raise the limit, if the disk has that much; else give it a larger disk, or less to keep. See docs/operate.md, \"When the log is full\""
+	usage := fmt.Sprintf("%d of %d MB, %s", used>>20, limit>>20, owner)
+	fix := "raise the limit if the disk is large enough; else use a larger disk, or keep events for a shorter time. See docs/operate.md, \"When the log is full\""
 	switch {
 	case limit <= 0 && e.Embedded:
-		return fine(check, "%d MB on disk; the disk is the limit", used>>20)
+		return passed(check, "%d MB on disk; the disk is the limit", used>>20)
 	case limit <= 0:
-		return Finding{check, Warn, fmt.Sprintf("%d MB on disk; the server's limit cannot be seen with these credentials", used>>20), "--nats-monitor http://<server>:8222 looks"}
+		return Finding{check, Warn, fmt.Sprintf("%d MB on disk; these credentials cannot read the server's limit", used>>20), "pass --nats-monitor http://<server>:8222"}
 	case float64(used) > nearlyFull*float64(limit):
-		return Finding{check, Fail, said + ": when it is full, callbacks are answered 503 and no message is sent", mend}
+		return Finding{check, Fail, usage + ": when it is full, callbacks get 503 and no messages are sent", fix}
 	case float64(used) > fullAt*float64(limit):
-		return Finding{check, Warn, said + ": when it is full, callbacks are answered 503 and no message is sent", mend}
+		return Finding{check, Warn, usage + ": when it is full, callbacks get 503 and no messages are sent", fix}
 	default:
-		return fine(check, "%s", said)
+		return passed(check, "%s", usage)
 	}
 }
 
-// How far two clocks may be apart. A minute is what dedupe allows for in its spans of the log; more, and a lost memory is
-// looked up in the wrong part of it.
+// The allowed difference of two clocks. The dedupe store's spans of the log allow for a minute. With a larger difference, ids that it lost
+// are looked up in the wrong part of the log.
 const (
 	clockWarn = 5 * time.Second
 	clockFail = time.Minute
 )
 
-// clock judges another clock by an answer that was asked for and came at times of our own.
+// clock compares another machine's clock with ours, given when we sent the request and when the response came.
 func clock(check string, theirs, asked, came time.Time) Finding {
 	if theirs.IsZero() {
-		return Finding{check, Warn, "cannot be seen", "see that NTP runs on both machines"}
+		return Finding{check, Warn, "cannot be read", "check that NTP runs on both machines"}
 	}
 	apart := theirs.Sub(asked.Add(came.Sub(asked) / 2)).Abs()
-	said := fmt.Sprintf("%v apart from this machine's", apart.Round(time.Millisecond))
+	difference := fmt.Sprintf("%v apart from this machine's", apart.Round(time.Millisecond))
 	switch {
 	case apart > clockFail:
-		return Finding{check, Fail, said, "let NTP set both clocks"}
+		return Finding{check, Fail, difference, "synchronize both clocks with NTP"}
 	case apart > clockWarn:
-		return Finding{check, Warn, said, "let NTP set both clocks"}
+		return Finding{check, Warn, difference, "synchronize both clocks with NTP"}
 	default:
-		return fine(check, "%s", said)
+		return passed(check, "%s", difference)
 	}
 }
 

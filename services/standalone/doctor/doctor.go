@@ -1,5 +1,5 @@
-// Package doctor looks at a set-up with the eyes and the credentials of the services, and says what is wrong with it and
-// how to mend it. Examine changes nothing anywhere; Prove stores test events, in a set-up that is for tests.
+// Package doctor checks an installation with the settings and credentials of the services. It reports each fault and its fix.
+// Examine changes nothing. Prove stores test events, and only in an installation for tests.
 package doctor
 
 import (
@@ -15,73 +15,73 @@ import (
 	"github.com/signrelay/signrelay/libs/telemetry"
 )
 
-// Status is how a check ended.
+// Status is the result of a check.
 type Status string
 
-// How a check can end. A warning is what only the operator can judge, or what makes things worse and not wrong.
+// The results of a check. A warning reports a state that only the operator can judge, or one that makes failures worse but is no failure.
 const (
 	OK   Status = "ok"
 	Warn Status = "warn"
 	Fail Status = "fail"
 )
 
-// Finding is one line of the report. It holds no secret and nothing personal.
+// Finding is one line of the report. It contains no secret and no personal data.
 type Finding struct {
 	Check  string `json:"check"`
 	Status Status `json:"status"`
 	Found  string `json:"found"`
-	Mend   string `json:"mend,omitempty"` // how to; empty where all is well
+	Fix    string `json:"mend,omitempty"` // how to fix it; empty if the check passed
 }
 
-func fine(check, found string, args ...any) Finding {
+func passed(check, found string, args ...any) Finding {
 	return Finding{Check: check, Status: OK, Found: fmt.Sprintf(found, args...)}
 }
 
 // Options of an examination.
 type Options struct {
-	// For are the services whose permissions are looked for; empty for all of them.
+	// For lists the services whose permissions are checked; empty means all services.
 	For []string
-	// IngestURL is where providers reach ingest; empty looks for it nowhere.
+	// IngestURL is the address at which providers reach ingest. If it is empty, that check is left out.
 	IngestURL string
-	// Embedded is true when the broker is that of a running standalone.
+	// Embedded is true if the broker is the embedded server of a running standalone.
 	Embedded bool
-	// MonitorURL is the NATS server's monitoring address, which alone tells how it syncs to disk; empty where it cannot be
-	// reached.
+	// MonitorURL is the NATS server's monitoring address; empty if it cannot be reached. Only there does the server report how it syncs
+	// to disk.
 	MonitorURL string
 }
 
-// Check tells what is wrong with the options.
+// Check returns the mistake in the options.
 func (o Options) Check() error { return unknownServices(o.For) }
 
-// within bounds one group of checks: a provider may take 20 s for an answer.
-const within = 30 * time.Second
+// groupTimeout bounds one group of checks: a provider's response may take 20 s.
+const groupTimeout = 30 * time.Second
 
-// Examine tells what it found, in the order of the checks. They run at once, because what is broken often answers late.
-func Examine(ctx context.Context, cfg config.Config, o Options, tell func(Finding)) {
+// Examine runs all checks at the same time, because a broken server often responds late. It reports the findings in the order of the checks.
+func Examine(ctx context.Context, cfg config.Config, o Options, report func(Finding)) {
 	limits := limit.Limiter(limit.NewLocal())
 	if client, err := service.ConnectRedis(cfg.Redis); err == nil {
 		defer func() { _ = client.Close() }()
-		limits = limit.NewRedis(client, keyring.New(cfg.MasterKeys())) // the doctor's calls count with those of the services
+		limits = limit.NewRedis(client, keyring.New(cfg.MasterKeys())) // the doctor's calls count against the same rate limits as the services' calls
 	}
 	e := &examination{cfg: cfg, Options: o, limits: limits}
 	groups := []func(context.Context) []Finding{
 		e.settings, e.templates, e.secrets,
-		e.broker, e.memory,
-		e.providers, e.texts, e.letters, e.shortener, e.kafka,
+		e.nats, e.redis,
+		e.providers, e.vonage, e.smtp, e.shortener, e.kafka,
 		e.links, e.receipts, e.ingest,
 	}
 	found := make([]chan []Finding, len(groups))
 	for i, group := range groups {
 		found[i] = make(chan []Finding, 1)
 		go func() {
-			ctx, cancel := context.WithTimeout(ctx, within)
+			ctx, cancel := context.WithTimeout(ctx, groupTimeout)
 			defer cancel()
 			found[i] <- group(ctx)
 		}()
 	}
 	for _, group := range found {
 		for _, f := range <-group {
-			tell(f)
+			report(f)
 		}
 	}
 }
@@ -93,7 +93,7 @@ type examination struct {
 	limits limit.Limiter
 }
 
-// told is an error's text as it may be shown: on one line, without an address or a number of a person.
-func told(err error) string {
+// masked returns an error's text on one line, without personal addresses and numbers.
+func masked(err error) string {
 	return telemetry.Mask(strings.ReplaceAll(err.Error(), "\n", "; "))
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/signrelay/signrelay/services/standalone/doctor"
 )
 
-// report is what Examine told, by check; several lines of one check are joined.
+// report contains the findings of Examine, by check. Several findings of one check are joined.
 type report map[string]doctor.Finding
 
 func examine(t *testing.T, cfg config.Config, o doctor.Options) report {
@@ -35,11 +35,11 @@ func examine(t *testing.T, cfg config.Config, o doctor.Options) report {
 		}
 		for _, secret := range []string{"s3cret", "eric@", "sandbox-secret"} {
 			if strings.Contains(string(line), secret) {
-				t.Errorf("a secret or a person is told: %s", line)
+				t.Errorf("a finding contains a secret or a person: %s", line)
 			}
 		}
-		if (f.Status == doctor.OK) == (f.Mend != "") {
-			t.Errorf("%s: %s, and how to mend it is %q", f.Check, f.Status, f.Mend)
+		if (f.Status == doctor.OK) == (f.Fix != "") {
+			t.Errorf("%s: %s, and its fix is %q", f.Check, f.Status, f.Fix)
 		}
 		if before, twice := found[f.Check]; twice {
 			f.Found = before.Found + "\n" + f.Found
@@ -62,7 +62,7 @@ func (r report) want(t *testing.T, check string, status doctor.Status, words ...
 	}
 }
 
-// A broker with users, and with its monitoring open.
+// broker starts a NATS server with users and with its monitoring.
 func broker(t *testing.T, change func(*server.Options)) (*server.Server, func(user string) string) {
 	t.Helper()
 	realtest.Server(t, "a NATS server")
@@ -112,7 +112,7 @@ func connected(t *testing.T, url string) jetstream.JetStream {
 	return js
 }
 
-func TestTheBroker(t *testing.T) {
+func TestNATSIsChecked(t *testing.T) {
 	t.Parallel()
 	s, url := broker(t, func(o *server.Options) { o.SyncAlways = true })
 	js := connected(t, url("all"))
@@ -130,9 +130,9 @@ func TestTheBroker(t *testing.T) {
 		found.want(t, check, doctor.OK)
 	}
 	found.want(t, "nats sync_interval", doctor.OK, "always")
-	examine(t, cfg, doctor.Options{}).want(t, "nats sync_interval", doctor.Warn, "cannot be seen")
+	examine(t, cfg, doctor.Options{}).want(t, "nats sync_interval", doctor.Warn, "cannot be read")
 	examine(t, cfg, doctor.Options{Embedded: true}).want(t, "nats sync_interval", doctor.OK)
-	examine(t, cfg, doctor.Options{MonitorURL: "http://127.0.0.1:1"}).want(t, "nats sync_interval", doctor.Warn, "no answer")
+	examine(t, cfg, doctor.Options{MonitorURL: "http://127.0.0.1:1"}).want(t, "nats sync_interval", doctor.Warn, "does not report it")
 
 	if _, err := js.PauseConsumer(t.Context(), flow.Notify, flow.SMSSender, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
@@ -140,14 +140,14 @@ func TestTheBroker(t *testing.T) {
 	cfg.NATS.Replicas = 3
 	examine(t, cfg, doctor.Options{}).want(t, "streams", doctor.Fail, "consumer sms-sender on NOTIFY: paused is true", "SIGNING: num_replicas is 1, not 3")
 
-	// Nothing that was tried has left anything behind.
+	// The probes left nothing behind.
 	for _, stream := range []string{flow.Signing, flow.Notify, flow.Quarantine, flow.DLQ, flow.Replay, "KV_LINKS", "KV_STATE", "KV_TEXTS"} {
 		held, err := js.Stream(t.Context(), stream)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if n := held.CachedInfo().State.LastSeq; n != 0 {
-			t.Errorf("%s has got %d messages", stream, n)
+			t.Errorf("%s contains %d messages", stream, n)
 		}
 	}
 	for _, stage := range flow.Stages {
@@ -177,7 +177,7 @@ func TestTheProbesTouchNoWork(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if m, err := c.Next(); err != nil { // in somebody's hands
+	if m, err := c.Next(); err != nil { // this message is in flight
 		t.Fatal(m, err)
 	}
 	cfg := config.Default()
@@ -192,7 +192,7 @@ func TestTheProbesTouchNoWork(t *testing.T) {
 	}
 }
 
-func TestABrokerThatIsNotAsItShould(t *testing.T) {
+func TestAWrongBrokerIsReported(t *testing.T) {
 	t.Parallel()
 	s, url := broker(t, func(o *server.Options) { o.MaxPayload, o.SyncInterval = 1<<20, time.Minute })
 	cfg := config.Default()
@@ -207,7 +207,7 @@ func TestABrokerThatIsNotAsItShould(t *testing.T) {
 	examine(t, cfg, doctor.Options{}).want(t, "nats", doctor.Fail, "no servers")
 }
 
-func TestWhatTheCredentialsMay(t *testing.T) {
+func TestPermissionsOfTheCredentials(t *testing.T) {
 	t.Parallel()
 	s, url := broker(t, nil)
 	if err := flow.Provision(t.Context(), connected(t, url("all")), 1); err != nil {
@@ -218,34 +218,34 @@ func TestWhatTheCredentialsMay(t *testing.T) {
 	found := examine(t, cfg, doctor.Options{})
 	found.want(t, "permissions", doctor.Fail, "sms-sender: $JS.API.CONSUMER.MSG.NEXT.NOTIFY.sms-sender", "enricher: $JS.ACK.SIGNING.enricher", "shortener: $KV.LINKS.doctor")
 	if strings.Contains(found["permissions"].Found, "ingest:") {
-		t.Errorf("ingest is said to lack something: %s", found["permissions"].Found)
+		t.Errorf("ingest is reported to lack a permission: %s", found["permissions"].Found)
 	}
-	found.want(t, "streams", doctor.Fail, "may not ask")
+	found.want(t, "streams", doctor.Fail, "may not read")
 
-	// Each service's own credentials may do all that it needs, and nothing else that is tried.
+	// Each service's own credentials have all its permissions, and no other permission that is tested.
 	for _, u := range flow.Users() {
 		cfg.NATS.URL = url(u.Name)
 		found := examine(t, cfg, doctor.Options{For: []string{u.Name}})
 		found.want(t, "permissions", doctor.OK)
 		found.want(t, "streams", doctor.OK, u.Name)
-		if f, told := found["permissions beyond"]; told {
+		if f, reported := found["permissions beyond"]; reported {
 			t.Errorf("%s: %+v", u.Name, f)
 		}
 		cfg.NATS.URL = url("all")
-		examine(t, cfg, doctor.Options{For: []string{u.Name}}).want(t, "permissions beyond", doctor.Warn, u.Name+" need not: $JS.API.STREAM.DELETE.doctor")
+		examine(t, cfg, doctor.Options{For: []string{u.Name}}).want(t, "permissions beyond", doctor.Warn, u.Name+" do not need: $JS.API.STREAM.DELETE.doctor")
 	}
 	cfg.NATS.URL = url("sms-sender")
 	examine(t, cfg, doctor.Options{For: []string{"ingest"}}).want(t, "permissions", doctor.Fail, "ingest: quarantine.v1.doctor")
 
-	// Who says in the settings which service he is need not say it again.
+	// A service that nats.user names needs no --for.
 	cfg.NATS.URL, cfg.NATS.User, cfg.NATS.Password = "nats://"+s.Addr().String(), "kafka-bridge", "s3cret"
 	examine(t, cfg, doctor.Options{}).want(t, "permissions", doctor.OK)
 	if err := (doctor.Options{For: []string{"ingest", "sms"}}).Check(); err == nil || !strings.Contains(err.Error(), `"sms"`) {
-		t.Errorf("a service that there is not: %v", err)
+		t.Errorf("an unknown service: %v", err)
 	}
 }
 
-func TestTheMemory(t *testing.T) {
+func TestRedisIsChecked(t *testing.T) {
 	t.Parallel()
 	server := realtest.Redis(t)
 	client := realtest.RedisClient(t, server.URL)
@@ -293,7 +293,7 @@ func TestTheMemory(t *testing.T) {
 	examine(t, cfg, doctor.Options{Embedded: true}).want(t, "redis", doctor.OK)
 }
 
-// The REST API of one provider, as it answers one question.
+// The REST API of one provider, with its response to one request.
 func TestProvidersAPIs(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -302,15 +302,15 @@ func TestProvidersAPIs(t *testing.T) {
 		want   doctor.Status
 		says   string
 	}{
-		"no such document":  {404, `{"error":"not found"}`, doctor.OK, "lets us in"},
-		"gone":              {410, ``, doctor.OK, "lets us in"},
-		"not an id":         {400, ``, doctor.OK, "lets us in"},
-		"credentials":       {401, ``, doctor.Fail, "does not let us in"},
-		"permissions":       {403, ``, doctor.Fail, "does not let us in"},
-		"too often":         {429, ``, doctor.Warn, "too often"},
-		"trouble":           {500, ``, doctor.Fail, "Internal Server Error"},
-		"somebody else":     {200, `<html>`, doctor.Fail, "lacks the expected content"},
-		"knows everything":  {200, `{"signers":[{"signer":{"email":"eric@reader.example"},"request_url":"https://x.example/s3cret"}]}`, doctor.Warn, "does not exist"},
+		"no such document":  {404, `{"error":"not found"}`, doctor.OK, "credentials are accepted"},
+		"gone":              {410, ``, doctor.OK, "credentials are accepted"},
+		"not an id":         {400, ``, doctor.OK, "credentials are accepted"},
+		"credentials":       {401, ``, doctor.Fail, "rejects the credentials"},
+		"permissions":       {403, ``, doctor.Fail, "rejects the credentials"},
+		"too often":         {429, ``, doctor.Warn, "too many requests"},
+		"outage":            {500, ``, doctor.Fail, "Internal Server Error"},
+		"another server":    {200, `<html>`, doctor.Fail, "lacks the expected content"},
+		"any document":      {200, `{"signers":[{"signer":{"email":"eric@reader.example"},"request_url":"https://x.example/s3cret"}]}`, doctor.Warn, "does not exist"},
 		"the wrong address": {302, ``, doctor.Fail, "Found"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -341,7 +341,7 @@ func TestProvidersAPIs(t *testing.T) {
 	found.want(t, "secrets clickwrap/away", doctor.Fail, "webhook.secrets")
 }
 
-func TestDoorsAndOtherParties(t *testing.T) {
+func TestEndpointsAndOutsideParties(t *testing.T) {
 	t.Parallel()
 	var behind http.HandlerFunc
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { behind(w, r) }))
@@ -375,10 +375,10 @@ func TestDoorsAndOtherParties(t *testing.T) {
 	found.want(t, "smtp", doctor.Fail, "email.smtp.host is empty")
 	found.want(t, "shortener builtin", doctor.OK)
 
-	behind = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) } // somebody else
+	behind = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) } // another server
 	found = examine(t, cfg, o)
 	for _, check := range []string{"public_url", "receipts_url", "ingest"} {
-		found.want(t, check, doctor.Fail, "somebody else")
+		found.want(t, check, doctor.Fail, "does not come from")
 	}
 	s.Close()
 	found = examine(t, cfg, o)
@@ -390,15 +390,15 @@ func TestDoorsAndOtherParties(t *testing.T) {
 	found = examine(t, cfg, doctor.Options{})
 	found.want(t, "vonage", doctor.OK, "not needed")
 	found.want(t, "public_url", doctor.Fail)
-	if _, looked := found["ingest"]; looked {
-		t.Error("ingest was looked for without an address")
+	if _, checked := found["ingest"]; checked {
+		t.Error("ingest was checked without an address")
 	}
 }
 
-func TestEveryMistakeIsALine(t *testing.T) {
+func TestEachMistakeIsAFinding(t *testing.T) {
 	t.Parallel()
 	cfg := config.Default()
-	cfg.Sources = []config.Source{{Name: "Acme", Provider: "nobody"}}
+	cfg.Sources = []config.Source{{Name: "Acme", Provider: "unknown"}}
 	cfg.SMS.Vonage.APIKey = "short"
 	cfg.Templates.Dir = "/nowhere-at-all"
 	lines := 0

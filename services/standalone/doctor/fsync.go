@@ -10,40 +10,40 @@ import (
 	"time"
 )
 
-// fsync tells whether what the broker acknowledges is on disk. Ordinary credentials cannot ask; the monitoring can.
+// fsync checks that the broker writes a message to disk before it acknowledges it. Only the monitoring address reports it.
 func (e *examination) fsync(ctx context.Context) Finding {
 	const (
 		check = "nats sync_interval"
-		mend  = "set sync_interval: always in the server's jetstream block, or run a cluster of three with nats.replicas: 3"
+		fix   = "set sync_interval: always in the server's jetstream block, or run a cluster of three with nats.replicas: 3"
 	)
 	if e.Embedded {
-		return fine(check, "always: the embedded server writes to the disk before it acknowledges")
+		return passed(check, "always: the embedded server writes each message to disk before it acknowledges it")
 	}
 	if e.MonitorURL == "" {
 		if e.cfg.NATS.Replicas >= 3 {
-			return fine(check, "cannot be seen, and matters only when all %d copies lose power at once", e.cfg.NATS.Replicas)
+			return passed(check, "cannot be read; it matters only if all %d replicas lose power at once", e.cfg.NATS.Replicas)
 		}
-		return Finding{check, Warn, "cannot be seen with these credentials; unless it is \"always\", a power cut takes up to 2 minutes of what was answered 2xx", mend + "; --nats-monitor http://<server>:8222 looks"}
+		return Finding{check, Warn, "cannot be read with these credentials; unless it is \"always\", a power cut can lose up to 2 minutes of accepted callbacks", fix + "; pass --nats-monitor http://<server>:8222 to check it"}
 	}
-	server, err := monitored(ctx, e.MonitorURL)
+	server, err := monitoring(ctx, e.MonitorURL)
 	if err == nil && !server.Config.SyncAlways && server.Config.SyncInterval == 0 {
-		err = errNotSaid
+		err = errNoJetStream
 	}
 	switch {
 	case err != nil:
-		return Finding{check, Warn, "cannot be seen: the monitoring address gave no answer that says it", "does --nats-monitor lead to the server's http port?"}
+		return Finding{check, Warn, "cannot be read: the monitoring address does not report it", "check that --nats-monitor is the server's http_port"}
 	case server.Config.SyncAlways:
-		return fine(check, "always")
+		return passed(check, "always")
 	case e.cfg.NATS.Replicas >= 3:
-		return fine(check, "%v, which matters only when all %d copies lose power at once", server.Config.SyncInterval, e.cfg.NATS.Replicas)
+		return passed(check, "%v; it matters only if all %d replicas lose power at once", server.Config.SyncInterval, e.cfg.NATS.Replicas)
 	default:
-		return Finding{check, Fail, server.Config.SyncInterval.String() + ": a power cut takes that much of what was answered 2xx", mend}
+		return Finding{check, Fail, server.Config.SyncInterval.String() + ": a power cut can lose the callbacks that were accepted in that time", fix}
 	}
 }
 
-var errNotSaid = errors.New("the monitoring does not tell of JetStream")
+var errNoJetStream = errors.New("the monitoring does not report JetStream")
 
-// jetStream is what GET /jsz of the server's monitoring says; sizes are in bytes.
+// jetStream is the response to GET /jsz of the server's monitoring. Sizes are in bytes.
 type jetStream struct {
 	Store  int64 `json:"storage"`
 	Config struct {
@@ -53,19 +53,19 @@ type jetStream struct {
 	} `json:"config"`
 }
 
-func monitored(ctx context.Context, monitor string) (said jetStream, err error) {
+func monitoring(ctx context.Context, monitor string) (state jetStream, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(monitor, "/")+"/jsz", nil)
 	if err != nil {
-		return said, err
+		return state, err
 	}
-	answer, err := (&http.Client{Timeout: connectWithin}).Do(r)
+	response, err := (&http.Client{Timeout: connectTimeout}).Do(r)
 	if err != nil {
-		return said, err
+		return state, err
 	}
-	defer func() { _ = answer.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if err != nil {
-		return said, err
+		return state, err
 	}
-	return said, json.Unmarshal(body, &said)
+	return state, json.Unmarshal(body, &state)
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// probe is a subject that a service may publish on, and what is sent there to see whether the credentials may. None of it has an
-// effect: a stream refuses a message that expects to be in another one, JetStream does not understand the request or answers it
-// to nobody, and an ack of no known kind acknowledges nothing.
+// probe is a subject on which a service may publish, and the message that tests whether the credentials may. No probe has an effect: a
+// stream refuses a message that expects another stream, JetStream cannot parse the request or has no reply address, and an ack of an
+// unknown kind acknowledges nothing.
 type probe struct {
 	service string
 	subject string
@@ -23,13 +23,13 @@ type probe struct {
 	body    string
 }
 
-// probes are what the services may do, by the map; and, as nobody's, what only an operator may.
+// probes returns the permissions of each service by the map of the flow, and, without a service, one that only an operator has.
 func probes() []probe {
 	all := []probe{{subject: "$JS.API.STREAM.DELETE.doctor", body: "{"}}
 	for _, u := range flow.Users() {
 		for _, pattern := range u.Publish {
 			if strings.HasPrefix(pattern, "$JS.ACK.*.") {
-				continue // no server asks for it unless it is told to
+				continue // a server uses this form only if it is configured to
 			}
 			all = append(all, probeOf(u.Name, pattern))
 		}
@@ -41,9 +41,9 @@ func probeOf(service, pattern string) probe {
 	p := probe{service: service, subject: strings.NewReplacer("*", "doctor", ">", "doctor").Replace(pattern), body: "nothing"}
 	switch {
 	case strings.HasPrefix(pattern, "$JS.API.CONSUMER."):
-		p.reply, p.body = nats.NewInbox(), "{" // nobody listens there
+		p.reply, p.body = nats.NewInbox(), "{" // this inbox has no subscriber
 	case strings.HasPrefix(pattern, "$JS.API."):
-		p.body = "" // a question; without a reply address nobody answers it
+		p.body = "" // a read request; without a reply address it gets no response
 	case strings.HasPrefix(pattern, "$JS.ACK."):
 		p.subject = strings.Replace(pattern, ">", "1.0.0.0.0", 1)
 	case !strings.HasPrefix(pattern, "$JS."):
@@ -52,27 +52,27 @@ func probeOf(service, pattern string) probe {
 	return p
 }
 
-// permissions tries all that the services must be allowed, and where the credentials are those of some alone, whether they
-// are allowed more. It also reports whether they may ask about all of the services' streams, buckets and consumers.
-func (e *examination) permissions(ctx context.Context, conn *nats.Conn) (all []Finding, mayAsk bool) {
+// permissions tests every permission that the services need. If the credentials are those of some services only, it also tests that they
+// have no more. mayRead reports whether they may read the state of all streams, buckets and consumers.
+func (e *examination) permissions(ctx context.Context, conn *nats.Conn) (all []Finding, mayRead bool) {
 	const check = "permissions"
-	whose := e.whose()
-	mayAsk = true
-	needed, refused, beyond := 0, []string{}, []string{}
+	services := e.services()
+	mayRead = true
+	needed, refused, excess := 0, []string{}, []string{}
 	for _, p := range probes() {
-		wanted := p.service != "" && (len(whose) == 0 || slices.Contains(whose, p.service))
-		if !wanted && (len(whose) == 0 || covered(whose, p.subject)) {
+		wanted := p.service != "" && (len(services) == 0 || slices.Contains(services, p.service))
+		if !wanted && (len(services) == 0 || covered(services, p.subject)) {
 			continue
 		}
 		allowed, err := try(ctx, conn, p)
 		switch {
 		case err != nil:
-			return []Finding{{check, Fail, "the connection broke: " + told(err), "look at the NATS server's log"}}, false
+			return []Finding{{check, Fail, "the connection was lost: " + masked(err), "check the NATS server's log"}}, false
 		case wanted && !allowed:
 			refused = append(refused, p.service+": "+p.subject)
-			mayAsk = mayAsk && !strings.Contains(p.subject, ".INFO")
-		case !wanted && allowed && !slices.Contains(beyond, p.subject):
-			beyond = append(beyond, p.subject)
+			mayRead = mayRead && !strings.Contains(p.subject, ".INFO")
+		case !wanted && allowed && !slices.Contains(excess, p.subject):
+			excess = append(excess, p.subject)
 		}
 		if wanted {
 			needed++
@@ -80,26 +80,26 @@ func (e *examination) permissions(ctx context.Context, conn *nats.Conn) (all []F
 	}
 	if len(refused) > 0 {
 		all = append(all, Finding{check, Fail, "the credentials may not publish on " + strings.Join(refused, ", "),
-			"allow it, as deployments/nats/accounts.conf does; where the credentials are those of some services only, name these with --for"})
+			"allow it, as deployments/nats/accounts.conf does; if the credentials are those of some services only, name these services with --for"})
 	} else {
-		all = append(all, fine(check, "the credentials may publish on all of %d subjects that were tried", needed))
+		all = append(all, passed(check, "the credentials may publish on all %d subjects that were tested", needed))
 	}
-	if len(beyond) > 0 {
-		all = append(all, Finding{check + " beyond", Warn, fmt.Sprintf("the credentials may publish where %s need not: %s, and %d more",
-			strings.Join(whose, ", "), beyond[0], len(beyond)-1), "give each service a user of its own, as deployments/nats/accounts.conf does"})
+	if len(excess) > 0 {
+		all = append(all, Finding{check + " beyond", Warn, fmt.Sprintf("the credentials may publish on subjects that %s do not need: %s, and %d more",
+			strings.Join(services, ", "), excess[0], len(excess)-1), "give each service a user of its own, as deployments/nats/accounts.conf does"})
 	}
-	return all, mayAsk
+	return all, mayRead
 }
 
-// whose are the services that the credentials are for: those that are named, or the one that nats.user is; empty for all.
-func (e *examination) whose() []string {
+// services returns the services to which the credentials belong: those of --for, or the one that nats.user names. Empty means all.
+func (e *examination) services() []string {
 	if len(e.For) == 0 && unknownServices([]string{e.cfg.NATS.User}) == nil {
 		return []string{e.cfg.NATS.User}
 	}
 	return e.For
 }
 
-// covered tells whether one of the services may publish on the subject.
+// covered reports whether one of the services may publish on the subject.
 func covered(services []string, subject string) bool {
 	for _, u := range flow.Users() {
 		if slices.Contains(services, u.Name) && slices.ContainsFunc(u.Publish, func(pattern string) bool {
@@ -111,7 +111,7 @@ func covered(services []string, subject string) bool {
 	return false
 }
 
-// try tells whether a probe may be published. The server says no to a publish before it answers the ping that follows it.
+// try reports whether a probe may be published. The server reports a refused publish before it responds to the ping that follows.
 func try(ctx context.Context, conn *nats.Conn, p probe) (allowed bool, err error) {
 	err = conn.PublishMsg(&nats.Msg{Subject: p.subject, Reply: p.reply, Header: p.header, Data: []byte(p.body)})
 	if err == nil {
@@ -124,7 +124,7 @@ func try(ctx context.Context, conn *nats.Conn, p probe) (allowed bool, err error
 	return last == nil || !strings.Contains(last.Error(), `"`+p.subject+`"`), nil
 }
 
-// unknownServices are those of names that the map does not know.
+// unknownServices returns an error if the map of the flow lacks one of the names.
 func unknownServices(names []string) error {
 	known := []string{}
 	for _, u := range flow.Users() {

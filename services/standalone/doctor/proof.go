@@ -21,39 +21,39 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// Proof is how the no-loss proof is made.
+// Proof contains the parameters of the no-loss proof.
 type Proof struct {
 	IngestURL string
 	Callbacks int
 	Every     time.Duration // between two callbacks
-	// Kill is called so often while the callbacks are on their way, evenly spread; nil where the operator kills by hand.
+	// Kill is called Kills times, evenly spread, while the callbacks are in flight. It is nil if the operator kills by hand.
 	Kill  func(context.Context) error
 	Kills int
-	// Patience is how long a callback is tried again.
-	Patience time.Duration
+	// RetryFor is the time for which a callback is retried.
+	RetryFor time.Duration
 }
 
-// Outcome is what became of the callbacks.
+// Outcome counts what happened to the callbacks.
 type Outcome struct {
-	Sent      int `json:"sent"`       // callbacks, each another event
-	Attempts  int `json:"attempts"`   // to bring them in, the repetitions at the end included
-	Refused   int `json:"refused"`    // attempts that were answered other than 2xx
-	Unheard   int `json:"unanswered"` // attempts without an answer
-	Kills     int `json:"kills"`      // times that the command was run
-	Accepted  int `json:"accepted"`   // callbacks that were answered 2xx in the end
-	Stored    int `json:"stored_once"`
-	Lost      int `json:"lost"`           // accepted, and not in the log
-	Doubled   int `json:"doubled"`        // in the log more than once
-	Unsettled int `json:"never_accepted"` // never answered 2xx
+	Sent          int `json:"sent"`       // callbacks, each a new event
+	Attempts      int `json:"attempts"`   // to send them, including the repetition at the end
+	Refused       int `json:"refused"`    // attempts with a response other than 2xx
+	Unanswered    int `json:"unanswered"` // attempts without a response
+	Kills         int `json:"kills"`      // times that the command was run
+	Accepted      int `json:"accepted"`   // callbacks that got 2xx in the end
+	Stored        int `json:"stored_once"`
+	Lost          int `json:"lost"`           // accepted, but not in the log
+	Doubled       int `json:"doubled"`        // in the log more than once
+	NeverAccepted int `json:"never_accepted"` // callbacks that never got 2xx
 }
 
-// Failed says what the proof found against the set-up, or nil.
+// Failed returns an error if a callback was lost, stored more than once, or never accepted.
 func (o Outcome) Failed() error {
 	var wrong []string
 	for _, w := range []struct {
 		n    int
 		what string
-	}{{o.Lost, "lost"}, {o.Doubled, "stored more than once"}, {o.Unsettled, "never accepted"}} {
+	}{{o.Lost, "lost"}, {o.Doubled, "stored more than once"}, {o.NeverAccepted, "never accepted"}} {
 		if w.n > 0 {
 			wrong = append(wrong, fmt.Sprintf("%d %s", w.n, w.what))
 		}
@@ -64,21 +64,21 @@ func (o Outcome) Failed() error {
 	return errors.New("of " + count(o.Sent, "callback") + " " + strings.Join(wrong, ", "))
 }
 
-// Interrupted tells whether anything failed meanwhile; a proof without has proved little.
-func (o Outcome) Interrupted() bool { return o.Refused+o.Unheard > 0 }
+// Interrupted reports whether an attempt failed. Without a failure, the proof shows little.
+func (o Outcome) Interrupted() bool { return o.Refused+o.Unanswered > 0 }
 
-// ErrNotATest means that the set-up may be in use: the proof is not made there.
-var ErrNotATest = errors.New("this is no set-up for tests")
+// ErrNotATest means that the installation may be in real use, so the proof refuses to run.
+var ErrNotATest = errors.New("this is not an installation for tests")
 
-// Prove sends test events to ingest while its parts are killed, as a provider sends them: again and again until each is
-// answered 2xx, and once more after that. Then it counts what the log holds of them.
+// Prove sends test events to ingest while parts are killed. As a provider does, it retries each one until it gets 2xx; then it sends it
+// once more. At the end it counts the events in the log.
 func (p Proof) Prove(ctx context.Context, cfg config.Config, js jetstream.JetStream) (Outcome, error) {
-	if err := onlyTests(ctx, cfg, js); err != nil {
+	if err := checkTestSetup(ctx, cfg, js); err != nil {
 		return Outcome{}, err
 	}
-	from := testers(cfg.Sources)
+	from := generators(cfg.Sources)
 	if len(from) == 0 {
-		return Outcome{}, errors.New("no source's provider has a test event that can be signed here")
+		return Outcome{}, errors.New("no source has a provider with a test event that can be signed here")
 	}
 	stream, err := js.Stream(ctx, flow.Signing)
 	if err != nil {
@@ -86,7 +86,7 @@ func (p Proof) Prove(ctx context.Context, cfg config.Config, js jetstream.JetStr
 	}
 	began := stream.CachedInfo().TimeStamp // by the broker's own clock
 
-	r := &run{Proof: p, client: &http.Client{Timeout: answerWithin}}
+	r := &run{Proof: p, client: &http.Client{Timeout: requestTimeout}}
 	for i := range p.Callbacks {
 		t := from[i%len(from)]
 		request, at, err := t.next()
@@ -95,10 +95,10 @@ func (p Proof) Prove(ctx context.Context, cfg config.Config, js jetstream.JetStr
 		}
 		r.callbacks = append(r.callbacks, &callback{request: request, mark: at, address: p.IngestURL + "/webhooks/" + t.pack.Name + "/" + t.source.Name + request.Route})
 	}
-	if err := r.bring(ctx); err != nil {
+	if err := r.sendAll(ctx); err != nil {
 		return Outcome{}, err
 	}
-	r.repeat(ctx)
+	r.resend(ctx)
 	return r.count(ctx, js, began)
 }
 
@@ -121,12 +121,12 @@ type callback struct {
 	accepted bool
 }
 
-// answerWithin is how long ingest may take; a provider waits about as long.
-const answerWithin = 10 * time.Second
+// requestTimeout bounds one request to ingest. A provider waits about as long.
+const requestTimeout = 10 * time.Second
 
-// bring sends each callback at its time, and the kills between them. Each is tried again on its own, so that a kill meets
-// some of them on their way.
-func (r *run) bring(ctx context.Context) error {
+// sendAll sends each callback at its time and runs the kills between them. Callbacks are retried independently, so a kill happens while
+// some are in flight.
+func (r *run) sendAll(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	next := time.NewTicker(max(r.Every, time.Millisecond))
@@ -137,11 +137,11 @@ func (r *run) bring(ctx context.Context) error {
 			r.outcome.Kills++
 			all.Go(func() {
 				if err := r.Kill(ctx); err != nil {
-					cancel(fmt.Errorf("the command that kills failed: %w", err))
+					cancel(fmt.Errorf("the kill command failed: %w", err))
 				}
 			})
 		}
-		all.Go(func() { r.insist(ctx, c) })
+		all.Go(func() { r.sendUntilAccepted(ctx, c) })
 		select {
 		case <-next.C:
 		case <-ctx.Done():
@@ -151,32 +151,32 @@ func (r *run) bring(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// again is when a callback is tried again that ingest did not take. Providers wait for minutes; nobody waits for them here.
-const again = time.Second
+// retryDelay is the delay between two attempts at a callback. Providers wait for minutes; here an operator waits.
+const retryDelay = time.Second
 
-// insist tries until ingest takes the callback, for as long as the proof's patience.
-func (r *run) insist(ctx context.Context, c *callback) {
-	ctx, cancel := context.WithTimeout(ctx, r.Patience)
+// sendUntilAccepted retries a callback until ingest accepts it, for at most RetryFor.
+func (r *run) sendUntilAccepted(ctx context.Context, c *callback) {
+	ctx, cancel := context.WithTimeout(ctx, r.RetryFor)
 	defer cancel()
 	for {
 		status, after := r.try(ctx, c)
-		if taken(status) {
+		if isSuccess(status) {
 			c.accepted = true
 			return
 		}
 		select {
-		case <-time.After(cmp.Or(after, again)):
+		case <-time.After(cmp.Or(after, retryDelay)):
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func taken(status int) bool { return status >= 200 && status < 300 }
+func isSuccess(status int) bool { return status >= 200 && status < 300 }
 
-// repeat sends everything that was accepted once more, as a provider does that did not hear the answer. What it is told
-// does not matter: the log shows whether it was taken for another event.
-func (r *run) repeat(ctx context.Context) {
+// resend sends each accepted callback once more, as a provider does that did not get the response. Its result does not matter: the log
+// shows whether it was stored as a second event.
+func (r *run) resend(ctx context.Context) {
 	for _, c := range r.callbacks {
 		if c.accepted {
 			r.try(ctx, c)
@@ -184,7 +184,7 @@ func (r *run) repeat(ctx context.Context) {
 	}
 }
 
-// try sends a callback once. A status of 0 means that no answer came.
+// try sends a callback once. The status is 0 if there was no response.
 func (r *run) try(ctx context.Context, c *callback) (status int, after time.Duration) {
 	status, after = r.send(ctx, c)
 	r.mu.Lock()
@@ -192,8 +192,8 @@ func (r *run) try(ctx context.Context, c *callback) (status int, after time.Dura
 	r.outcome.Attempts++
 	switch {
 	case status == 0:
-		r.outcome.Unheard++
-	case !taken(status):
+		r.outcome.Unanswered++
+	case !isSuccess(status):
 		r.outcome.Refused++
 	}
 	return status, after
@@ -213,20 +213,20 @@ func (r *run) send(ctx context.Context, c *callback) (status int, after time.Dur
 			request.Header[name] = values
 		}
 	}
-	answer, err := r.client.Do(request)
+	response, err := r.client.Do(request)
 	if err != nil {
 		return 0, 0
 	}
-	_, err = io.Copy(io.Discard, io.LimitReader(answer.Body, 64<<10))
-	_ = answer.Body.Close()
-	if err != nil { // the status came, and the rest did not: a provider counts that as no answer
+	_, err = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10))
+	_ = response.Body.Close()
+	if err != nil { // the status came, but not the rest: a provider counts this as no response
 		return 0, 0
 	}
-	seconds, _ := strconv.Atoi(answer.Header.Get("Retry-After"))
-	return answer.StatusCode, time.Duration(seconds) * time.Second
+	seconds, _ := strconv.Atoi(response.Header.Get("Retry-After"))
+	return response.StatusCode, time.Duration(seconds) * time.Second
 }
 
-// count compares what was accepted with what the log holds.
+// count compares the accepted callbacks with the events in the log.
 func (r *run) count(ctx context.Context, js jetstream.JetStream, began time.Time) (Outcome, error) {
 	stored, err := r.stored(ctx, js, began)
 	if err != nil {
@@ -238,7 +238,7 @@ func (r *run) count(ctx context.Context, js jetstream.JetStream, began time.Time
 		n := stored[c.mark]
 		switch {
 		case !c.accepted:
-			o.Unsettled++
+			o.NeverAccepted++
 		case n == 0:
 			o.Lost++
 		case n == 1:
@@ -254,9 +254,9 @@ func (r *run) count(ctx context.Context, js jetstream.JetStream, began time.Time
 	return o, nil
 }
 
-// stored is how often each event of the log's last part stands there. It waits for a broker that is coming back.
+// stored counts how often each event is in the log since the proof began. It retries while the broker restarts.
 func (r *run) stored(ctx context.Context, js jetstream.JetStream, began time.Time) (map[mark]int, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.Patience)
+	ctx, cancel := context.WithTimeout(ctx, r.RetryFor)
 	defer cancel()
 	subjects := map[string]bool{}
 	for _, c := range r.callbacks {
@@ -268,7 +268,7 @@ func (r *run) stored(ctx context.Context, js jetstream.JetStream, began time.Tim
 			return found, nil
 		}
 		select {
-		case <-time.After(again):
+		case <-time.After(retryDelay):
 		case <-ctx.Done():
 			return nil, fmt.Errorf("count in the log: %w", err)
 		}

@@ -31,7 +31,7 @@ func forTests() config.Config {
 	}}
 }
 
-// log is a provisioned broker whose duplicate window is as short as can be.
+// log returns a provisioned broker with the shortest possible duplicate window.
 func log(t *testing.T) jetstream.JetStream {
 	t.Helper()
 	_, js := realtest.NATS(t).Connect()
@@ -50,8 +50,8 @@ func log(t *testing.T) jetstream.JetStream {
 	return js
 }
 
-// door is an ingest of the test's own making: take says what it does with the n-th attempt at an event, counted from 1.
-func door(t *testing.T, cfg config.Config, take func(e *signingv1.SigningEvent, number, attempt int) int) string {
+// fakeIngest starts a server in place of ingest. respond returns the status for the n-th attempt at an event, counted from 1.
+func fakeIngest(t *testing.T, cfg config.Config, respond func(e *signingv1.SigningEvent, number, attempt int) int) string {
 	t.Helper()
 	var mu sync.Mutex
 	numbers, attempts := map[string]int{}, map[string]int{}
@@ -88,7 +88,7 @@ func door(t *testing.T, cfg config.Config, take func(e *signingv1.SigningEvent, 
 			attempts[id]++
 			number, attempt := numbers[id], attempts[id]
 			mu.Unlock()
-			w.WriteHeader(take(events[0], number, attempt))
+			w.WriteHeader(respond(events[0], number, attempt))
 			return
 		}
 		w.WriteHeader(http.StatusNotFound)
@@ -97,7 +97,7 @@ func door(t *testing.T, cfg config.Config, take func(e *signingv1.SigningEvent, 
 	return s.URL
 }
 
-// store puts an event into the log, whether or not it is there.
+// store appends an event to the log, even if the log already has it.
 func store(t *testing.T, js jetstream.JetStream, e *signingv1.SigningEvent) {
 	t.Helper()
 	m, err := event.Message(context.Background(), e)
@@ -111,22 +111,22 @@ func store(t *testing.T, js jetstream.JetStream, e *signingv1.SigningEvent) {
 			t.Error(err)
 			return
 		}
-		if !ack.Duplicate { // else its window is not over
+		if !ack.Duplicate { // a duplicate means that the window has not passed
 			return
 		}
 	}
 }
 
 func proof(ingest string) doctor.Proof {
-	return doctor.Proof{IngestURL: ingest, Callbacks: 20, Every: time.Millisecond, Patience: time.Minute}
+	return doctor.Proof{IngestURL: ingest, Callbacks: 20, Every: time.Millisecond, RetryFor: time.Minute}
 }
 
-func TestTheProofSeesWhatIsLostDoubledAndNeverTaken(t *testing.T) {
+func TestTheProofCountsLostDoubledAndRefusedEvents(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		// spoil is what goes wrong with the first event: its first attempt, and its second.
+		// first and second respond to the first two attempts at the first event.
 		first, second func(store func()) int
-		patience      time.Duration
+		retryFor      time.Duration
 		want          doctor.Outcome
 		failed        string
 	}{
@@ -153,15 +153,15 @@ func TestTheProofSeesWhatIsLostDoubledAndNeverTaken(t *testing.T) {
 			failed: "of 20 callbacks 1 stored more than once",
 		},
 		"never taken": {
-			first: func(func()) int { return 401 }, patience: 3 * time.Second,
-			want:   doctor.Outcome{Sent: 20, Accepted: 19, Stored: 19, Unsettled: 1},
+			first: func(func()) int { return 401 }, retryFor: 3 * time.Second,
+			want:   doctor.Outcome{Sent: 20, Accepted: 19, Stored: 19, NeverAccepted: 1},
 			failed: "of 20 callbacks 1 never accepted",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			js, cfg := log(t), forTests()
-			ingest := door(t, cfg, func(e *signingv1.SigningEvent, number, attempt int) int {
+			ingest := fakeIngest(t, cfg, func(e *signingv1.SigningEvent, number, attempt int) int {
 				in := func() { store(t, js, e) }
 				switch {
 				case number == 1 && (attempt == 1 || c.second == nil):
@@ -176,12 +176,12 @@ func TestTheProofSeesWhatIsLostDoubledAndNeverTaken(t *testing.T) {
 				}
 			})
 			p := proof(ingest)
-			if c.patience > 0 {
-				p.Patience = c.patience
+			if c.retryFor > 0 {
+				p.RetryFor = c.retryFor
 			}
 			got, err := p.Prove(t.Context(), cfg, js)
 			refused := got.Refused > 0
-			if c.second == nil { // how often it was tried is the machine's business
+			if c.second == nil { // the number of attempts depends on the machine's speed
 				got.Attempts, got.Refused = 0, 0
 			}
 			if err != nil || got != c.want {
@@ -197,11 +197,11 @@ func TestTheProofSeesWhatIsLostDoubledAndNeverTaken(t *testing.T) {
 	}
 }
 
-func TestTheCommandRunsWhileCallbacksAreOnTheirWay(t *testing.T) {
+func TestTheKillCommandRunsWhileCallbacksAreInFlight(t *testing.T) {
 	t.Parallel()
 	js, cfg := log(t), forTests()
 	var kills atomic.Int64
-	ingest := door(t, cfg, func(e *signingv1.SigningEvent, _, attempt int) int {
+	ingest := fakeIngest(t, cfg, func(e *signingv1.SigningEvent, _, attempt int) int {
 		if attempt == 1 {
 			store(t, js, e)
 		}
@@ -210,20 +210,20 @@ func TestTheCommandRunsWhileCallbacksAreOnTheirWay(t *testing.T) {
 	p := proof(ingest)
 	p.Kills, p.Kill = 3, func(context.Context) error { kills.Add(1); return nil }
 	if got, err := p.Prove(t.Context(), cfg, js); err != nil || got.Kills != 3 || kills.Load() != 3 || got.Stored != 20 {
-		t.Errorf("%+v, %v; the command ran %d times", got, err, kills.Load())
+		t.Errorf("%+v, %v; the kill command ran %d times", got, err, kills.Load())
 	}
 	p.Kill = func(context.Context) error { return errors.New("exit status 1") }
 	if got, err := p.Prove(t.Context(), cfg, js); err == nil {
-		t.Errorf("with a command that fails: %+v", got)
+		t.Errorf("a kill command that fails: %+v", got)
 	}
 }
 
-func TestOnlyASetUpForTestsIsProved(t *testing.T) {
+func TestTheProofRefusesARealInstallation(t *testing.T) {
 	t.Parallel()
 	js := log(t)
-	knocks := new(atomic.Int64)
-	ingest := door(t, forTests(), func(e *signingv1.SigningEvent, _, attempt int) int {
-		knocks.Add(1)
+	requests := new(atomic.Int64)
+	ingest := fakeIngest(t, forTests(), func(e *signingv1.SigningEvent, _, attempt int) int {
+		requests.Add(1)
 		if attempt == 1 {
 			store(t, js, e)
 		}
@@ -231,9 +231,9 @@ func TestOnlyASetUpForTestsIsProved(t *testing.T) {
 	})
 	refused := func(what string, cfg config.Config) {
 		t.Helper()
-		before := knocks.Load()
-		if got, err := proof(ingest).Prove(t.Context(), cfg, js); !errors.Is(err, doctor.ErrNotATest) || knocks.Load() != before {
-			t.Errorf("%s: %+v, %v, %d knocks", what, got, err, knocks.Load()-before)
+		before := requests.Load()
+		if got, err := proof(ingest).Prove(t.Context(), cfg, js); !errors.Is(err, doctor.ErrNotATest) || requests.Load() != before {
+			t.Errorf("%s: %+v, %v, %d requests", what, got, err, requests.Load()-before)
 		}
 	}
 	cfg := forTests()
@@ -241,7 +241,7 @@ func TestOnlyASetUpForTestsIsProved(t *testing.T) {
 	refused("a source of another name", cfg)
 	refused("no source", config.Config{})
 	if got, err := proof(ingest).Prove(t.Context(), forTests(), js); err != nil || got.Stored != 20 {
-		t.Errorf("a set-up for tests: %+v, %v", got, err)
+		t.Errorf("an installation for tests: %+v, %v", got, err)
 	}
 	store(t, js, &signingv1.SigningEvent{Id: "1", Source: "acme", Provider: "clickwrap", Type: "document.sent", Document: &signingv1.Document{Id: "d"}})
 	refused("another source's event in the log", forTests())

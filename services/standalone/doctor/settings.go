@@ -13,7 +13,7 @@ import (
 )
 
 func (e *examination) settings(context.Context) []Finding {
-	all := eachMistake("settings", service.Check(e.cfg), "mend the setting that is named", fmt.Sprintf("%d sources, no mistakes", len(e.cfg.Sources)))
+	all := eachMistake("settings", service.Check(e.cfg), "correct the setting that is named", fmt.Sprintf("%d sources, no mistakes", len(e.cfg.Sources)))
 	for _, w := range config.Warnings(e.cfg) {
 		all = append(all, Finding{w.Key, Warn, w.Found, w.Mend})
 	}
@@ -22,38 +22,38 @@ func (e *examination) settings(context.Context) []Finding {
 
 func (e *examination) templates(context.Context) []Finding {
 	err := templates.Check(e.cfg)
-	found := "the built-in texts"
+	found := "the built-in templates"
 	if e.cfg.Templates.Dir != "" {
-		found = "the built-in texts, and your own in their places"
+		found = "the built-in templates, and your own templates that replace some of them"
 	}
-	return eachMistake("templates", err, "mend the file that is named; docs/templates.md says how they are written", found)
+	return eachMistake("templates", err, "correct the file that is named; docs/templates.md describes the format", found)
 }
 
-// eachMistake is a line for each mistake, or one that says that there is none.
-func eachMistake(check string, mistakes error, mend, found string) []Finding {
+// eachMistake returns a finding for each mistake, or one finding if there are none.
+func eachMistake(check string, mistakes error, fix, found string) []Finding {
 	if mistakes == nil {
-		return []Finding{fine(check, "%s", found)}
+		return []Finding{passed(check, "%s", found)}
 	}
 	var all []Finding
 	for line := range strings.SplitSeq(mistakes.Error(), "\n") {
-		all = append(all, Finding{Check: check, Status: Fail, Found: telemetry.Mask(line), Mend: mend})
+		all = append(all, Finding{Check: check, Status: Fail, Found: telemetry.Mask(line), Fix: fix})
 	}
 	return all
 }
 
-// secrets tells of each source whether its callbacks can be told from forged ones.
+// secrets checks, for each source, that forged callbacks can be detected.
 func (e *examination) secrets(context.Context) []Finding {
 	var all []Finding
 	for _, s := range e.cfg.Sources {
 		p, known := providers.ByName(s.Provider)
 		if !known {
-			continue // settings says so
+			continue // the check "settings" reports it
 		}
-		f := fine("secrets "+nameOf(s), "%s", authentication(s.Webhook))
+		f := passed("secrets "+nameOf(s), "%s", authentication(s.Webhook))
 		if _, err := p.Webhook(s); err != nil {
-			f.Status, f.Found, f.Mend = Fail, told(err), "set the key that is named, here or in its …_FILE variable"
+			f.Status, f.Found, f.Fix = Fail, masked(err), "set the key that is named, in the settings file or with its …_FILE variable"
 		} else if s.Webhook.AllowUnverified {
-			f.Status, f.Found, f.Mend = Warn, "webhook.allow_unverified lets callbacks in that nothing vouches for", "set a token or a certificate, and remove it"
+			f.Status, f.Found, f.Fix = Warn, "webhook.allow_unverified: callbacks that cannot be verified are accepted", "set a token or a certificate, and remove allow_unverified"
 		}
 		all = append(all, f)
 	}
@@ -62,7 +62,7 @@ func (e *examination) secrets(context.Context) []Finding {
 
 func nameOf(s config.Source) string { return s.Provider + "/" + s.Name }
 
-// authentication is what the settings say of a source's callbacks, in words.
+// authentication lists the means by which a source's callbacks are verified.
 func authentication(w config.Webhook) string {
 	var parts []string
 	if n := len(w.Secrets); n > 0 {

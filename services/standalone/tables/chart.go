@@ -11,17 +11,16 @@ import (
 
 const chartHead = `# Made by "make generate" from the services' declarations (var Service in services/<name>): change it there.
 #
-# doors: the listeners beside the admin one; setting names their address, path is what the Ingress sends there.
-# reads: the parts of the settings, and the secrets below them, that a service is given; it sees no others. A source's api is a part of
-#        its own: a service that does not call the provider does not hold its token. short-links is what links begin with, of the
-#        shortener's settings, without its secrets.
-# calls: what it may connect to.
-# program, user: the image, and the NATS user; the service's name where they are missing.
+# listeners: the listeners in addition to the admin listener; setting is the variable of the address, path is the path that the Ingress sends there.
+# reads: the parts of the settings, with their secrets, that a service gets; it gets no others. A source's api is a part of its own: a
+#        service that does not call the provider does not get its token. short-links is the shortener's public_url, without its secrets.
+# calls: the parties to which it may connect.
+# program, user: the image, and the NATS user; by default both are the service's name.
 `
 
-// Not services: the job that makes streams, buckets and consumers, the pod of "helm test", and the job that fills a Kafka topic again.
-const chartHooks = `# Not services: the job that makes streams, buckets and consumers, the pod of helm test, and the job that fills a Kafka topic
-# again. All run the command line.
+// chartHooks lists the pods that are not services.
+const chartHooks = `# Not services: the job that creates streams, buckets and consumers, the pod of helm test, and the job that fills a Kafka topic again. All
+# of them run the command line.
 provision:
   program: signrelay
   user: operator
@@ -39,14 +38,14 @@ kafka-refill:
   calls: [nats, kafka]
 `
 
-// chart is the chart's table of services.
+// chart returns the chart's table of services.
 func chart(services []service.Service) string {
 	var b strings.Builder
 	b.WriteString(chartHead)
 	for _, s := range services {
 		fmt.Fprintf(&b, "%s:\n", s.Name)
 		if len(s.Listeners) > 0 {
-			b.WriteString("  doors:\n")
+			b.WriteString("  listeners:\n")
 		}
 		for _, l := range s.Listeners {
 			fmt.Fprintf(&b, "    - {name: %s, port: %d, setting: %s", l.Name, l.Port, variable(l.Key))
@@ -66,28 +65,28 @@ func chart(services []service.Service) string {
 	return b.String()
 }
 
-// variable is the name of a setting's variable.
+// variable returns the name of a setting's environment variable.
 func variable(key string) string {
 	return "SIGNRELAY_" + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(key))
 }
 
-// schema lists the services among the chart's values: what may be set of each depends on whether it scales and has a public path.
-func schema(was string, services []service.Service) (string, error) {
+// schema lists the services in the schema of the chart's values. The allowed values depend on whether a service scales and has a public path.
+func schema(old string, services []service.Service) (string, error) {
 	list := regexp.MustCompile(`(?s)("services": \{\n *"type": "object",\n *"additionalProperties": false,\n *"properties": \{\n)(?: *"[a-z-]+": \{"\$ref": "#/definitions/[a-z]+"\},?\n)+`)
-	if len(list.FindAllString(was, -1)) != 1 {
+	if len(list.FindAllString(old, -1)) != 1 {
 		return "", errors.New("want one list of services in it")
 	}
 	lines := make([]string, len(services))
 	for i, s := range services {
 		kind := "scaled"
 		if _, public := s.Public(); public {
-			kind = "door"
+			kind = "public"
 		} else if s.Single() {
 			kind = "service"
 		}
 		lines[i] = fmt.Sprintf("        %q: {\"$ref\": \"#/definitions/%s\"}", s.Name, kind)
 	}
-	return list.ReplaceAllStringFunc(was, func(found string) string {
+	return list.ReplaceAllStringFunc(old, func(found string) string {
 		return list.FindStringSubmatch(found)[1] + strings.Join(lines, ",\n") + "\n"
 	}), nil
 }

@@ -1,4 +1,4 @@
-// Tables writes the parts of the deployments that list services, from the services' declarations.
+// Command tables writes the parts of the deployments that list services, from the services' declarations.
 //
 //	go run ./services/standalone/tables -root .
 package main
@@ -27,7 +27,7 @@ func main() {
 	}
 }
 
-// write writes every table below the root.
+// write writes all tables below the root folder.
 func write(root string, services []service.Service) error {
 	files := map[string]func(was string) (string, error){
 		"deployments/helm/signrelay/files/services.yaml": whole(chart(services)),
@@ -67,7 +67,7 @@ func whole(text string) func(string) (string, error) {
 	return func(string) (string, error) { return text, nil }
 }
 
-// blocks replaces what is between "# <services: name>" and "# </services: name>".
+// blocks replaces the text between "# <services: name>" and "# </services: name>".
 func blocks(byName map[string]string) func(string) (string, error) {
 	return func(was string) (string, error) {
 		for name, text := range byName {
@@ -117,7 +117,7 @@ func hosts(services []service.Service) string {
 	return "  SIGNRELAY_ADMIN_HOSTS: " + strings.Join(having(services, func(service.Service) bool { return true }), ",") + "\n"
 }
 
-// stages are the Dockerfile's: an image for each service.
+// stages returns the Dockerfile's stages: an image for each service.
 func stages(services []service.Service) string {
 	var b strings.Builder
 	for _, s := range services {
@@ -149,7 +149,7 @@ func envRedis(services []service.Service) string {
 	return b.String()
 }
 
-// scraped names the services in Prometheus' discovery. The sandbox is for trials, so nobody is paged for it.
+// scraped lists the services in Prometheus' discovery, without the sandbox, which is for trials and needs no alerts.
 func scraped(was string, services []service.Service) (string, error) {
 	line := regexp.MustCompile(`(?m)^( *- names: )\[[^\]]*\]$`)
 	if len(line.FindAllString(was, -1)) != 1 {

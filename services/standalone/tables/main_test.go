@@ -10,7 +10,7 @@ import (
 	"github.com/signrelay/signrelay/services/standalone"
 )
 
-// files are those that list services.
+// files lists the files that contain tables of services.
 var files = []string{
 	"deployments/helm/signrelay/files/services.yaml", "deployments/helm/signrelay/values.schema.json", "deployments/prometheus/prometheus.yml",
 	"docker-compose.yml", "deployments/compose/cluster.yml", "Dockerfile", ".env.example",
@@ -55,9 +55,9 @@ func TestANewServiceIsInEveryTable(t *testing.T) {
 	}
 	for name, wants := range map[string][]string{
 		"deployments/helm/signrelay/files/services.yaml": {
-			"reminder:\n  doors:\n    - {name: http, port: 8099, setting: SIGNRELAY_LINKS_ADDR, path: /r}\n  reads: [sources, nats, redis, log]\n  calls: [nats, redis]\n",
+			"reminder:\n  listeners:\n    - {name: http, port: 8099, setting: SIGNRELAY_LINKS_ADDR, path: /r}\n  reads: [sources, nats, redis, log]\n  calls: [nats, redis]\n",
 		},
-		"deployments/helm/signrelay/values.schema.json": {`"reminder": {"$ref": "#/definitions/door"}`},
+		"deployments/helm/signrelay/values.schema.json": {`"reminder": {"$ref": "#/definitions/public"}`},
 		"deployments/prometheus/prometheus.yml":         {"kafka-bridge, reminder]"},
 		"docker-compose.yml": {
 			"      NATS_REMINDER_PASSWORD: ${NATS_REMINDER_PASSWORD:-not-a-secret}\n",
@@ -95,7 +95,7 @@ func TestTheTablesAreUpToDate(t *testing.T) {
 	}
 }
 
-// A file without its block is an error that says what is missing, and is left as it is.
+// A file without its block causes an error that names the block, and the file stays unchanged.
 func TestAMissingBlockIsNamed(t *testing.T) {
 	t.Parallel()
 	root := copied(t)

@@ -8,16 +8,16 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 )
 
-// firstAdminPort is the port of the first service's admin listener where all services run on one machine; the next has the next.
+// firstAdminPort is the port of the first service's admin listener if all services run on one machine. Each further service has the next port.
 const firstAdminPort = 9181
 
-// unit is the systemd unit of a service. What all units have in common is in signrelay-.service.d.
+// unit returns the systemd unit of a service. The lines that all units share are in signrelay-.service.d.
 func unit(s service.Service, place int) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line(`# Made by "make generate" from the service's declaration (var Service in services/%s). Put changes of your own into a drop-in.`, s.Name)
+	line(`# Made by "make generate" from the service's declaration (var Service in services/%s). Put your own changes into a drop-in.`, s.Name)
 	if s.DemoOnly {
-		line("# For trials, and never where real signers are: it is not part of signrelay.target.")
+		line("# Only for trials, never with real signers: it is not part of signrelay.target.")
 	}
 	line("[Unit]")
 	line("Description=Signrelay %s: %s", s.Name, s.Summary)

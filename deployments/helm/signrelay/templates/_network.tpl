@@ -49,7 +49,7 @@
     - podSelector:
         matchLabels: {{- include "signrelay.selector" (dict "root" $.root "name" .) | nindent 10 }}
   ports:
-    {{- range (get $rows .).doors }}
+    {{- range (get $rows .).listeners }}
     - {port: {{ .port }}, protocol: TCP}
     {{- end }}
 {{- end }}

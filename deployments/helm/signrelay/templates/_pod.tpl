@@ -74,7 +74,7 @@ not: stacks, threads, the program itself. The Downward API can give the limit, b
 {{- end -}}
 {{- end -}}
 
-{{/* The container, but for its doors and probes. A secret is a file, and its variable with _FILE says where. */}}
+{{/* The container, without its ports and probes. A secret is a file, and its variable with _FILE names the path. */}}
 {{- define "signrelay.container" -}}
 {{- $secrets := include "signrelay.secrets" . | fromYaml -}}
 {{- $values := .root.Values -}}
@@ -93,7 +93,7 @@ securityContext:
 resources: {{- toYaml .row.resources | nindent 2 }}
 env:
   - {name: SIGNRELAY_CONFIG, value: /etc/signrelay/settings/signrelay.yaml}
-  {{- range .row.doors }}
+  {{- range .row.listeners }}
   - {name: {{ .setting }}, value: ":{{ .port }}"}
   {{- end }}
   - {name: SIGNRELAY_ADMIN_ADDR, value: ":9090"}

@@ -120,9 +120,9 @@ SIGNRELAY_{{ . | replace "." "_" | replace "-" "_" | upper }}
 {{- $wrong = append $wrong "gateway.parentRefs is empty: name the Gateway that the routes attach to" -}}
 {{- end -}}
 {{- range $name, $row := $services -}}
-{{- range $door := $row.doors -}}
+{{- range $listener := $row.listeners -}}
 {{- range $way := list "ingress" "gateway" -}}
-{{- if and (get $.Values $way).enabled $door.path (not (or $row.host (get $.Values $way).host)) -}}
+{{- if and (get $.Values $way).enabled $listener.path (not (or $row.host (get $.Values $way).host)) -}}
 {{- $wrong = append $wrong (printf "%s.host is missing: set it, or services.%s.host" $way $name) -}}
 {{- end -}}
 {{- end -}}

@@ -1,5 +1,5 @@
-// Command demo plays the callbacks of the providers' documentation through a fresh standalone and prints the messages that
-// signers got. It exits 0 only when the three texts of the documentation came out word for word and every link opened.
+// Command demo sends the callbacks of the providers' documentation to a new standalone and prints the messages that signers got. It exits 0
+// only if the three example texts of the documentation appeared word for word and every link opened.
 package main
 
 import (
@@ -25,15 +25,15 @@ import (
 	"github.com/signrelay/signrelay/services/standalone"
 )
 
-// The documentation's example texts, and where a link stands in them.
+// The documentation's example texts, with patterns for the links.
 var examples = []*regexp.Regexp{
 	regexp.MustCompile(`^You've been sent "PS Employment Agreement" by PactSafe\. Please review & sign: https?://\S+$`),
 	regexp.MustCompile(`^Eric Smith has signed "Employment Agreement"\. One more signature is needed to complete the document\.$`),
 	regexp.MustCompile(`^"PS Employment Agreement" has been accepted by all parties\. Download your document here: https?://\S+$`),
 }
 
-// messagesOfTheStory is how many messages the Clickwrap story makes; see the story's texts in tests/e2e.
-const messagesOfTheStory = 13
+// storyMessages is the number of messages of the Clickwrap story. tests/e2e contains their texts.
+const storyMessages = 13
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -57,22 +57,22 @@ func demo(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	house := start(ctx, cfg)
-	defer house.stop()
-	if err := house.awaitOpen(ctx); err != nil {
+	instance := start(ctx, cfg)
+	defer instance.stop()
+	if err := instance.awaitReady(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "A fresh Signrelay is up; its sandbox plays the three flows of the Clickwrap documentation.\n\n")
+	fmt.Fprintf(w, "A new Signrelay is ready. Its sandbox plays the three flows of the Clickwrap documentation.\n\n")
 	sandbox := "http://" + sandboxsettings.Section.Of(cfg).Addr
 	if err := play(ctx, w, sandbox); err != nil {
 		return err
 	}
-	due := messagesOfTheStory
+	due := storyMessages
 	if _, err := awaitMessages(ctx, sandbox, due); err != nil {
 		return err
 	}
 	for _, p := range printed {
-		fmt.Fprintf(w, "\nThe callbacks that the documentation of %s prints:\n\n", p.title)
+		fmt.Fprintf(w, "\nThe callbacks in the documentation of %s:\n\n", p.title)
 		for _, c := range p.callbacks {
 			if err := c.send(ctx, w, cfg, p.provider); err != nil {
 				return err
@@ -83,15 +83,15 @@ func demo(ctx context.Context, w io.Writer) error {
 			}
 		}
 	}
-	time.Sleep(500 * time.Millisecond) // for any that should not come
+	time.Sleep(500 * time.Millisecond) // a message too many would come in this time
 	messages, err := awaitMessages(ctx, sandbox, due)
 	if err != nil {
 		return err
 	}
-	return tell(ctx, w, messages, due)
+	return check(ctx, w, messages, due)
 }
 
-// settings are the newcomer's, on free ports and with a directory of their own.
+// settings returns the default settings, with free ports and a new data directory.
 func settings(ctx context.Context, dir string) (config.Config, error) {
 	cfg := config.Default(sections.All...)
 	ingest, sandbox := ingestsettings.Section.In(&cfg), sandboxsettings.Section.In(&cfg)
@@ -109,37 +109,37 @@ func settings(ctx context.Context, dir string) (config.Config, error) {
 	return cfg, nil
 }
 
-// house is a running standalone.
-type house struct {
-	open  chan struct{}
-	ended chan error
-	end   context.CancelFunc
+// instance is a running standalone.
+type instance struct {
+	ready  chan struct{}
+	ended  chan error
+	cancel context.CancelFunc
 }
 
-func start(ctx context.Context, cfg config.Config) *house {
+func start(ctx context.Context, cfg config.Config) *instance {
 	ctx, cancel := context.WithCancel(ctx)
-	h := &house{open: make(chan struct{}), ended: make(chan error, 1), end: cancel}
+	i := &instance{ready: make(chan struct{}), ended: make(chan error, 1), cancel: cancel}
 	log := telemetry.Logger(os.Stderr, cfg.Log.Level, "signrelay")
 	service.OneVoice(log)
-	go func() { h.ended <- standalone.Run(ctx, cfg, log, nil, func() { close(h.open) }) }()
-	return h
+	go func() { i.ended <- standalone.Run(ctx, cfg, log, nil, func() { close(i.ready) }) }()
+	return i
 }
 
-func (h *house) awaitOpen(ctx context.Context) error {
+func (i *instance) awaitReady(ctx context.Context) error {
 	select {
-	case <-h.open:
+	case <-i.ready:
 		return nil
-	case err := <-h.ended:
-		h.ended <- err
+	case err := <-i.ended:
+		i.ended <- err
 		return fmt.Errorf("signrelay ended: %w", err)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-func (h *house) stop() {
-	h.end()
-	<-h.ended //nolint:errcheck // the story is told; how the house ended changes nothing
+func (i *instance) stop() {
+	i.cancel()
+	<-i.ended //nolint:errcheck // the demo has its result, whatever the error
 }
 
 func play(ctx context.Context, w io.Writer, sandbox string) error {
@@ -154,9 +154,9 @@ func play(ctx context.Context, w io.Writer, sandbox string) error {
 		return err
 	}
 	for _, c := range played.Callbacks {
-		fmt.Fprintf(w, "  callback  %-18s answered %d, stored as %s\n", c.Event, c.Status, strings.Join(c.IDs, ", "))
+		fmt.Fprintf(w, "  callback  %-18s response %d, stored as %s\n", c.Event, c.Status, strings.Join(c.IDs, ", "))
 		if c.Status != http.StatusAccepted {
-			return fmt.Errorf("%s was answered %d", c.Event, c.Status)
+			return fmt.Errorf("the response to %s is %d", c.Event, c.Status)
 		}
 	}
 	return nil
@@ -166,7 +166,7 @@ type message struct {
 	Channel, To, Subject, Text string
 }
 
-// awaitMessages waits until so many messages have come.
+// awaitMessages waits until the sandbox has the given number of messages.
 func awaitMessages(ctx context.Context, sandbox string, due int) (messages []message, err error) {
 	poll := time.NewTicker(50 * time.Millisecond)
 	defer poll.Stop()
@@ -180,16 +180,16 @@ func awaitMessages(ctx context.Context, sandbox string, due int) (messages []mes
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%d of %d messages came: %w", len(messages), due, ctx.Err())
+			return nil, fmt.Errorf("got %d of %d messages: %w", len(messages), due, ctx.Err())
 		}
 	}
 }
 
 var link = regexp.MustCompile(`https?://\S+`)
 
-// tell prints the messages and judges them.
-func tell(ctx context.Context, w io.Writer, messages []message, due int) error {
-	fmt.Fprintf(w, "\nWhat the signers got:\n\n")
+// check prints the messages and compares them with the examples.
+func check(ctx context.Context, w io.Writer, messages []message, due int) error {
+	fmt.Fprintf(w, "\nThe messages that the signers got:\n\n")
 	var wrong []error
 	for _, m := range messages {
 		fmt.Fprintf(w, "  %-5s to %s\n", m.Channel, m.To)
@@ -205,7 +205,7 @@ func tell(ctx context.Context, w io.Writer, messages []message, due int) error {
 		}
 	}
 	if len(messages) != due {
-		wrong = append(wrong, fmt.Errorf("%d messages came, want %d", len(messages), due))
+		wrong = append(wrong, fmt.Errorf("got %d messages, want %d", len(messages), due))
 	}
 	for _, example := range examples {
 		wrong = append(wrong, found(example, messages))
@@ -213,7 +213,7 @@ func tell(ctx context.Context, w io.Writer, messages []message, due int) error {
 	if err := errors.Join(wrong...); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "All %d messages came, the documentation's three texts word for word among them, and every link opened.\n", len(messages))
+	fmt.Fprintf(w, "All %d messages arrived, the documentation's three texts are among them word for word, and every link opened.\n", len(messages))
 	return nil
 }
 
@@ -223,10 +223,10 @@ func found(example *regexp.Regexp, messages []message) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("no text reads %s", example)
+	return fmt.Errorf("no SMS matches %s", example)
 }
 
-// opens presses the button of the link's page, as a signer does.
+// opens presses the button on the link's page, as a signer does.
 func opens(ctx context.Context, link string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, link, nil)
 	if err != nil {
@@ -238,12 +238,12 @@ func opens(ctx context.Context, link string) error {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("a link leads to %s", resp.Status)
+		return fmt.Errorf("a link responds with %s", resp.Status)
 	}
 	return nil
 }
 
-func call(ctx context.Context, method, url, body string, answer any) error {
+func call(ctx context.Context, method, url, body string, into any) error {
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		return err
@@ -257,5 +257,5 @@ func call(ctx context.Context, method, url, body string, answer any) error {
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s %s: %s", method, req.URL.Path, resp.Status)
 	}
-	return json.NewDecoder(resp.Body).Decode(answer)
+	return json.NewDecoder(resp.Body).Decode(into)
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/signrelay/signrelay/services/standalone"
 )
 
-// page is callbacks as one provider's documentation prints them. They are about a document that the sandbox holds from its
-// start, and that stays as it is.
+// page contains the callbacks in one provider's documentation. They concern a document that the sandbox has from its start and does not
+// change.
 type page struct {
 	provider, title string
 	callbacks       []callback
@@ -25,19 +25,19 @@ type page struct {
 
 type callback struct {
 	sample   string
-	status   int // of the answer
-	messages int // that come of it
+	status   int // of the response
+	messages int // that it causes
 }
 
 var printed = []page{
-	// One person who is to sign: an invitation by text and by e-mail, and no progress message.
+	// One signer: an invitation by SMS and by e-mail, and no progress message.
 	{"pleasesign", "PleaseSign", []callback{
 		{"document-created", http.StatusAccepted, 2},
 		{"recipient-sent", http.StatusAccepted, 0},
 		{"recipient-opened", http.StatusAccepted, 0},
 		{"recipient-complete", http.StatusAccepted, 0},
 	}},
-	// Both callbacks report that one document is complete: one download link by text and by e-mail. The second adds the title,
+	// Both callbacks report that one document is complete: one download link by SMS and by e-mail. The second callback adds the title,
 	// which is stored as document.updated.
 	{"esign-v1", "the eSignature API v1", []callback{
 		{"all", http.StatusAccepted, 2},
@@ -68,16 +68,16 @@ func (c callback) send(ctx context.Context, w io.Writer, cfg config.Config, prov
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "  callback  %-18s answered %d, %s\n", strings.ReplaceAll(c.sample, "-", "."), status, stored(ids))
+	fmt.Fprintf(w, "  callback  %-18s response %d, %s\n", strings.ReplaceAll(c.sample, "-", "."), status, stored(ids))
 	if status != c.status {
-		return fmt.Errorf("%s was answered %d, want %d", c.sample, status, c.status)
+		return fmt.Errorf("the response to %s is %d, want %d", c.sample, status, c.status)
 	}
 	return nil
 }
 
 func stored(ids []string) string {
 	if len(ids) == 0 {
-		return "known already"
+		return "already in the log"
 	}
 	return "stored as " + strings.Join(ids, ", ")
 }
@@ -88,7 +88,7 @@ func sourceOf(cfg config.Config, provider string) config.Source {
 			return s
 		}
 	}
-	return config.Source{} // the demo has one of each
+	return config.Source{} // not reached: the demo has a source of each provider
 }
 
 func post(ctx context.Context, url string, r pack.Request) (status int, ids []string, err error) {
@@ -102,9 +102,9 @@ func post(ctx context.Context, url string, r pack.Request) (status int, ids []st
 		return 0, nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	var answer struct {
+	var response struct {
 		IDs []string `json:"ids"`
 	}
-	err = json.NewDecoder(resp.Body).Decode(&answer)
-	return resp.StatusCode, answer.IDs, err
+	err = json.NewDecoder(resp.Body).Decode(&response)
+	return resp.StatusCode, response.IDs, err
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func sandboxCertificate(_ context.Context, c *call) error {
-	folder, err := c.only("a folder")
+	folder, err := c.argument("a folder")
 	if err != nil {
 		return err
 	}
@@ -16,10 +16,10 @@ func sandboxCertificate(_ context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	said := "they are there"
+	result := "exist already"
 	if made {
-		said = "made"
+		result = "created"
 	}
-	fmt.Fprintf(c.stdout, "%s and %s: %s\n", standalone.SandboxKey, standalone.SandboxCertificate, said)
+	fmt.Fprintf(c.stdout, "%s and %s: %s\n", standalone.SandboxKey, standalone.SandboxCertificate, result)
 	return nil
 }

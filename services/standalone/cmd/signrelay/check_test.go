@@ -22,18 +22,18 @@ import (
 	smssender "github.com/signrelay/signrelay/services/sms-sender"
 )
 
-// untilUp ends a program when its log says that it is up.
+// untilUp stops a program when its log contains "up".
 type untilUp struct {
 	mu   sync.Mutex
-	said bytes.Buffer
+	log  bytes.Buffer
 	stop func()
 }
 
 func (u *untilUp) Write(p []byte) (int, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.said.Write(p)
-	if strings.Contains(u.said.String(), `"msg":"up"`) {
+	u.log.Write(p)
+	if strings.Contains(u.log.String(), `"msg":"up"`) {
 		u.stop()
 	}
 	return len(p), nil
@@ -47,7 +47,7 @@ var programs = []service.Service{
 // accepts. The services set process-wide state, so they start one after the other.
 //
 //nolint:paralleltest // see above
-func TestWhatAStartRefusesTheCheckRefuses(t *testing.T) {
+func TestConfigCheckRefusesWhatAStartRefuses(t *testing.T) {
 	broker, memory := realtest.NATS(t), realtest.Redis(t)
 	_, js := broker.Connect()
 	if err := flow.Provision(t.Context(), js, 1); err != nil {
@@ -75,34 +75,34 @@ func TestWhatAStartRefusesTheCheckRefuses(t *testing.T) {
 	withParts := all[:6]
 	for name, c := range map[string]struct {
 		spoil   map[string]string
-		refused []string // which programs
+		refused []string // the programs that refuse it
 		want    string
 	}{
-		"nothing":               {nil, nil, ""},
-		"no NATS":               {map[string]string{"NATS_URL": ""}, withParts, "nats.url: "},
-		"replicas of one node":  {map[string]string{"NATS_URL": "", "NATS_REPLICAS": "3"}, append([]string{"run"}, withParts...), "nats."},
-		"no Redis":              {map[string]string{"REDIS_URL": ""}, []string{"ingest", "enricher", "shortener", "sms-sender", "email-sender"}, "redis.url: "},
-		"no public address":     {map[string]string{"SHORTENER_PUBLIC_URL": ""}, []string{"shortener", "sms-sender", "email-sender", "run"}, "shortener.public_url: "},
-		"a wrong address":       {map[string]string{"SHORTENER_PUBLIC_URL": "sign.acme.example"}, all, "shortener.public_url: "},
-		"a bad template":        {map[string]string{"TEMPLATES_DIR": filepath.Join(dir, "templates")}, []string{"sms-sender", "email-sender", "run"}, "templates.dir: "},
-		"a locale":              {map[string]string{"SOURCE_CLICKWRAP_ACME_LOCALE": "fr"}, []string{"sms-sender", "email-sender", "run"}, `sources[0].locale: there are no texts in "fr"`},
-		"no templates there":    {map[string]string{"TEMPLATES_DIR": "/nowhere-at-all"}, []string{"sms-sender", "email-sender", "run"}, "templates.dir"},
-		"no Kafka":              {map[string]string{"KAFKA_BROKERS": ""}, []string{"kafka-bridge"}, "kafka.brokers: "},
-		"a Kafka password":      {map[string]string{"KAFKA_SASL_MECHANISM": "scram-sha-512", "KAFKA_SASL_USER": "u", "KAFKA_SASL_PASSWORD": "hunter2\u0221"}, []string{"kafka-bridge", "run"}, "kafka.sasl"},
-		"a sandbox key":         {map[string]string{"SANDBOX_KEY": "no PEM"}, []string{"sandbox"}, "sandbox.key"},
-		"a database":            {map[string]string{"REDIS_URL": "redis://127.0.0.1/first"}, all, "redis.url: "},
-		"an option of Redis":    {map[string]string{"REDIS_URL": "redis://127.0.0.1?nonsense=1"}, all, "redis.url: "},
-		"credentials not there": {map[string]string{"NATS_CREDS": "/nowhere-at-all"}, all, "nats.creds: "},
-		"no credentials":        {map[string]string{"NATS_CREDS": settings}, all, "nats.creds: "},
-		"two kinds of NATS":     {map[string]string{"NATS_URL": "nats://127.0.0.1:1,ws://127.0.0.1:1"}, all, "nats.url: "},
-		"an e-mail user alone":  {map[string]string{"EMAIL_SMTP_USERNAME": "u"}, []string{"email-sender", "run"}, "email.smtp.password: "},
-		"no secret":             {map[string]string{"CONFIG": file("none.yaml", "sources: [{name: acme, provider: pleasesign}]")}, all, "webhook.secrets"},
-		"half an API":           {map[string]string{"CONFIG": file("half.yaml", "sources: [{name: a, provider: esign-v1, webhook: {token: t}, api: {user: u}}]")}, all, "api.secret"},
-		"a region":              {map[string]string{"SOURCE_CLICKWRAP_ACME_REGION": "UK"}, all, "sources[0].region: "},
-		"ports of one process":  {map[string]string{"ADMIN_ADDR": "127.0.0.1:18080", "INGEST_ADDR": ":18080"}, []string{"ingest", "run"}, "give it another port"},
-		"a file for the data":   {map[string]string{"DATA_DIR": settings}, []string{"run"}, "data_dir: "},
-		"a level":               {map[string]string{"LOG_LEVEL": "loud"}, all, "log.level: "},
-		"a typing error":        {map[string]string{"SMS_VONAGE_FORM": "Acme"}, all, "did you mean SIGNRELAY_SMS_VONAGE_FROM"},
+		"no mistake":           {nil, nil, ""},
+		"no NATS":              {map[string]string{"NATS_URL": ""}, withParts, "nats.url: "},
+		"replicas of one node": {map[string]string{"NATS_URL": "", "NATS_REPLICAS": "3"}, append([]string{"run"}, withParts...), "nats."},
+		"no Redis":             {map[string]string{"REDIS_URL": ""}, []string{"ingest", "enricher", "shortener", "sms-sender", "email-sender"}, "redis.url: "},
+		"no public address":    {map[string]string{"SHORTENER_PUBLIC_URL": ""}, []string{"shortener", "sms-sender", "email-sender", "run"}, "shortener.public_url: "},
+		"a wrong address":      {map[string]string{"SHORTENER_PUBLIC_URL": "sign.acme.example"}, all, "shortener.public_url: "},
+		"a bad template":       {map[string]string{"TEMPLATES_DIR": filepath.Join(dir, "templates")}, []string{"sms-sender", "email-sender", "run"}, "templates.dir: "},
+		"a locale":             {map[string]string{"SOURCE_CLICKWRAP_ACME_LOCALE": "fr"}, []string{"sms-sender", "email-sender", "run"}, `sources[0].locale: there are no texts in "fr"`},
+		"no such templates":    {map[string]string{"TEMPLATES_DIR": "/nowhere-at-all"}, []string{"sms-sender", "email-sender", "run"}, "templates.dir"},
+		"no Kafka":             {map[string]string{"KAFKA_BROKERS": ""}, []string{"kafka-bridge"}, "kafka.brokers: "},
+		"a Kafka password":     {map[string]string{"KAFKA_SASL_MECHANISM": "scram-sha-512", "KAFKA_SASL_USER": "u", "KAFKA_SASL_PASSWORD": "hunter2\u0221"}, []string{"kafka-bridge", "run"}, "kafka.sasl"},
+		"a sandbox key":        {map[string]string{"SANDBOX_KEY": "no PEM"}, []string{"sandbox"}, "sandbox.key"},
+		"a database":           {map[string]string{"REDIS_URL": "redis://127.0.0.1/first"}, all, "redis.url: "},
+		"an option of Redis":   {map[string]string{"REDIS_URL": "redis://127.0.0.1?nonsense=1"}, all, "redis.url: "},
+		"no such credentials":  {map[string]string{"NATS_CREDS": "/nowhere-at-all"}, all, "nats.creds: "},
+		"no credentials":       {map[string]string{"NATS_CREDS": settings}, all, "nats.creds: "},
+		"two kinds of NATS":    {map[string]string{"NATS_URL": "nats://127.0.0.1:1,ws://127.0.0.1:1"}, all, "nats.url: "},
+		"an e-mail user alone": {map[string]string{"EMAIL_SMTP_USERNAME": "u"}, []string{"email-sender", "run"}, "email.smtp.password: "},
+		"no secret":            {map[string]string{"CONFIG": file("none.yaml", "sources: [{name: acme, provider: pleasesign}]")}, all, "webhook.secrets"},
+		"half an API":          {map[string]string{"CONFIG": file("half.yaml", "sources: [{name: a, provider: esign-v1, webhook: {token: t}, api: {user: u}}]")}, all, "api.secret"},
+		"a region":             {map[string]string{"SOURCE_CLICKWRAP_ACME_REGION": "UK"}, all, "sources[0].region: "},
+		"ports of one process": {map[string]string{"ADMIN_ADDR": "127.0.0.1:18080", "INGEST_ADDR": ":18080"}, []string{"ingest", "run"}, "give it another port"},
+		"a file for the data":  {map[string]string{"DATA_DIR": settings}, []string{"run"}, "data_dir: "},
+		"a level":              {map[string]string{"LOG_LEVEL": "loud"}, all, "log.level: "},
+		"a typing error":       {map[string]string{"SMS_VONAGE_FORM": "Acme"}, all, "did you mean SIGNRELAY_SMS_VONAGE_FROM"},
 	} {
 		var environ []string
 		for key, value := range valid {
@@ -120,7 +120,7 @@ func TestWhatAStartRefusesTheCheckRefuses(t *testing.T) {
 			var out bytes.Buffer
 			status := dispatch(t.Context(), append([]string{"config", "check"}, args...), environ, os.Stdin, &out, &out)
 			if strings.Contains(out.String(), "hunter2") {
-				t.Errorf("%s: a secret is told: %s", name, out.String())
+				t.Errorf("%s: the output contains a secret: %s", name, out.String())
 			}
 			return status, out.String()
 		}
@@ -144,8 +144,8 @@ func TestWhatAStartRefusesTheCheckRefuses(t *testing.T) {
 			log := &untilUp{stop: stop}
 			status = service.Start(ctx, p, sections.All, nil, environ, log, log)
 			stop()
-			if (status != 0) != isRefused(p.Name) || status != 0 && !strings.Contains(log.said.String(), c.want) {
-				t.Errorf("%s: the start of %s: %d, %s", name, p.Name, status, log.said.String())
+			if (status != 0) != isRefused(p.Name) || status != 0 && !strings.Contains(log.log.String(), c.want) {
+				t.Errorf("%s: the start of %s: %d, %s", name, p.Name, status, log.log.String())
 			}
 		}
 		status, said := check()
@@ -159,14 +159,14 @@ func TestWhatAStartRefusesTheCheckRefuses(t *testing.T) {
 		log := &untilUp{stop: stop}
 		status = dispatch(ctx, []string{"run"}, environ, os.Stdin, log, log)
 		stop()
-		if (status != 0) != isRefused("run") || status != 0 && !strings.Contains(log.said.String(), c.want) {
-			t.Errorf("%s: `signrelay run`: %d, %s", name, status, log.said.String())
+		if (status != 0) != isRefused("run") || status != 0 && !strings.Contains(log.log.String(), c.want) {
+			t.Errorf("%s: `signrelay run`: %d, %s", name, status, log.log.String())
 		}
 	}
 }
 
-// What starts, and can never work.
-func TestTheCheckSaysWhatCanNeverWork(t *testing.T) {
+// Some settings start but can never work.
+func TestConfigCheckReportsSettingsThatCannotWork(t *testing.T) {
 	for locale, want := range map[string]string{
 		"en": "", "de": "", "en-AU": "", "DE-at": "", "fr": `there are no texts in "fr", only in de, en`, "pt-BR": `there are no texts in "pt-BR"`, "english": "BCP 47",
 	} {
@@ -183,9 +183,9 @@ func TestTheCheckSaysWhatCanNeverWork(t *testing.T) {
 	t.Setenv("OTEL_TRACES_EXPORTER", "nonsense")
 	var out bytes.Buffer
 	if status := dispatch(t.Context(), []string{"config", "check"}, nil, os.Stdin, &out, &out); status != 1 || !strings.Contains(out.String(), "exporter of traces") {
-		t.Errorf("an exporter that there is not: %d, %s", status, out.String())
+		t.Errorf("an unknown exporter: %d, %s", status, out.String())
 	}
 	if status := dispatch(t.Context(), []string{"config", "check", "--for", "ingest,sms"}, nil, os.Stdin, &out, &out); status != 2 || !strings.Contains(out.String(), `no service "sms"; there are ingest, enricher, shortener, sms-sender, email-sender, kafka-bridge, sandbox`) {
-		t.Errorf("a service that there is not: %d, %s", status, out.String())
+		t.Errorf("an unknown service: %d, %s", status, out.String())
 	}
 }

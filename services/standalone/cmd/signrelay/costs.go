@@ -13,8 +13,7 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// printCosts says in how many parts the text messages travel: a line for each language and sender that the sources with texts
-// have.
+// printCosts prints the number of SMS parts of each message kind: one line for each language and sender name of the sources that send SMS.
 func printCosts(w io.Writer, cfg config.Config) error {
 	texts, err := templates.Open(cfg.Templates.Dir)
 	if err != nil {

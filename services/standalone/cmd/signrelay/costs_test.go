@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// config check says in how many parts the operator's own texts travel, with the operator's own names and links, and which
-// characters make them cost more than twice as much.
-func TestConfigCheckSaysWhatTextsCost(t *testing.T) {
+// config check prints the number of SMS parts of the operator's own templates, with the operator's own names and links. It also prints the
+// characters that more than double the cost.
+func TestConfigCheckPrintsTheCostOfTexts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	write := func(name, text string) string {
@@ -42,6 +42,6 @@ func TestConfigCheckSaysWhatTextsCost(t *testing.T) {
 		`SMS parts in de from "Łódź", for a title of 20 characters: invitation 2 (GSM-7 lacks "Łóź"), progress 1, completed 1, reminder 3 (GSM-7 lacks "Łóź"), declined 1, voided 2 (GSM-7 lacks "Łóź"), expired 2 (GSM-7 lacks "Łóź"), undeliverable 1`,
 	}
 	if got := strings.Join(lines, "\n"); got != strings.Join(want, "\n") {
-		t.Errorf("it says\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+		t.Errorf("it prints\n%s\nwant\n%s", got, strings.Join(want, "\n"))
 	}
 }

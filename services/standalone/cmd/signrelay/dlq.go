@@ -18,9 +18,9 @@ import (
 
 const dlqListing = "signrelay dlq list"
 
-// dlqSelectionFlags choose among the dead letters.
+// dlqSelectionFlags select dead letters.
 func dlqSelectionFlags(fs *flag.FlagSet) {
-	oneOfFlag(fs, "stage", stageNames(), "only those that this `stage` gave up")
+	oneOfFlag(fs, "stage", stageNames(), "only dead letters of this `stage`")
 	selectionFlags(fs)
 }
 
@@ -30,23 +30,23 @@ func dlqListFlags(fs *flag.FlagSet) {
 }
 
 func dlqShowFlags(fs *flag.FlagSet) {
-	fs.Bool("body", false, "the body alone, byte for byte; on a terminal, control characters are escaped")
+	fs.Bool("body", false, "print only the body, byte for byte; on a terminal, control characters are escaped")
 }
 
 func candidateOf(l stage.DeadLetter) candidate {
 	return candidate{number: l.Number, stage: l.Stage, reason: l.Reason, source: aboutOf(l).source, at: l.Buried}
 }
 
-// selectedLetters reads DLQ once and returns what keep makes of each selected letter, oldest first. The letters' content is not kept:
-// it may be larger than the memory.
-func selectedLetters[T any](ctx context.Context, letters stage.DeadLetters, s selection, keep func(stage.DeadLetter) T) ([]T, error) {
+// selectedDeadLetters reads the stream DLQ once and returns the result of keep for each selected dead letter, oldest first. keep drops the
+// content, because all content together may not fit in memory.
+func selectedDeadLetters[T any](ctx context.Context, deadLetters stage.DeadLetters, s selection, keep func(stage.DeadLetter) T) ([]T, error) {
 	kept := map[uint64]T{}
-	for letter, err := range letters.All(ctx) {
+	for deadLetter, err := range deadLetters.All(ctx) {
 		if err != nil {
 			return nil, err
 		}
-		if s.has(candidateOf(letter)) {
-			kept[letter.Number] = keep(letter)
+		if s.has(candidateOf(deadLetter)) {
+			kept[deadLetter.Number] = keep(deadLetter)
 		}
 	}
 	all := make([]T, 0, len(kept))
@@ -56,35 +56,35 @@ func selectedLetters[T any](ctx context.Context, letters stage.DeadLetters, s se
 	return all, nil
 }
 
-// withoutContent is what a plan keeps of a letter.
+// withoutContent returns the part of a dead letter that a plan needs.
 func withoutContent(l stage.DeadLetter) stage.DeadLetter {
 	l.Data, l.Header, l.Error, l.Stack = nil, nil, "", ""
 	return l
 }
 
-// missingLetters is the error of numbers that the DLQ does not hold.
-func missingLetters(s selection, found []stage.DeadLetter) error {
+// missingDeadLetters returns an error that names the requested numbers that the DLQ lacks.
+func missingDeadLetters(s selection, found []stage.DeadLetter) error {
 	numbers := make([]uint64, len(found))
 	for i, l := range found {
 		numbers[i] = l.Number
 	}
 	if missing := s.missing(numbers); len(missing) > 0 {
-		return fmt.Errorf("the DLQ holds no number %s", listed(missing))
+		return fmt.Errorf("not in the DLQ: number %s", listed(missing))
 	}
 	return nil
 }
 
-// buried is a dead letter, as it is listed.
-type buried struct {
+// deadLetter is a dead letter in a listing.
+type deadLetter struct {
 	Number   uint64    `json:"number"`
 	Stage    string    `json:"stage"`
 	Reason   string    `json:"reason"`
 	Error    string    `json:"error,omitempty"`
-	Fault    string    `json:"fault,omitempty"` // whose: recipient, operator, provider or ours
+	Fault    string    `json:"fault,omitempty"` // whose fault: recipient, operator, provider or ours
 	Attempts int       `json:"attempts"`
 	Replays  int       `json:"replays"`
-	Unknown  bool      `json:"unknown"` // whether its effect happened
-	Gone     bool      `json:"gone"`    // so that it cannot be replayed
+	Unknown  bool      `json:"unknown"` // it is unknown whether its effect happened
+	Gone     bool      `json:"gone"`    // its stream no longer has it, so it cannot be replayed
 	First    time.Time `json:"first_seen"`
 	Buried   time.Time `json:"buried_at"`
 	Stream   string    `json:"stream"`
@@ -96,9 +96,9 @@ type buried struct {
 	Bytes    int       `json:"bytes"`
 }
 
-func describeLetter(l stage.DeadLetter) buried {
+func describeDeadLetter(l stage.DeadLetter) deadLetter {
 	a := aboutOf(l)
-	return buried{
+	return deadLetter{
 		Number: l.Number, Stage: l.Stage, Reason: l.Reason, Error: l.Error, Fault: l.Fault, Attempts: l.Attempts, Replays: l.Replays,
 		Unknown: l.Unknown, Gone: l.Gone, First: l.FirstSeen, Buried: l.Buried, Stream: l.Stream, Sequence: l.Sequence,
 		Subject: l.Subject, Source: a.source, Provider: a.provider, About: a.what, Bytes: len(l.Data),
@@ -115,7 +115,7 @@ func dlqList(ctx context.Context, c *call) error {
 		return err
 	}
 	defer done()
-	all, err := selectedLetters(ctx, stage.DeadLetters{JS: js}, s, describeLetter)
+	all, err := selectedDeadLetters(ctx, stage.DeadLetters{JS: js}, s, describeDeadLetter)
 	if err != nil {
 		return err
 	}
@@ -133,13 +133,13 @@ func dlqList(ctx context.Context, c *call) error {
 		}
 	}
 	if len(all) == 0 {
-		fmt.Fprintln(c.stderr, "No such dead letters")
+		fmt.Fprintln(c.stderr, "No dead letters match")
 	}
 	return nil
 }
 
 func dlqShow(ctx context.Context, c *call) error {
-	text, err := c.only("a number from `" + dlqListing + "`")
+	text, err := c.argument("a number from `" + dlqListing + "`")
 	if err != nil {
 		return err
 	}
@@ -152,22 +152,22 @@ func dlqShow(ctx context.Context, c *call) error {
 		return err
 	}
 	defer done()
-	letter, err := stage.DeadLetters{JS: js}.One(ctx, wanted)
+	deadLetter, err := stage.DeadLetters{JS: js}.One(ctx, wanted)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return fmt.Errorf("the DLQ holds no number %d", wanted)
+		return fmt.Errorf("not in the DLQ: number %d", wanted)
 	case err != nil:
 		return err
 	case c.flag("body") == "true":
-		_, err = c.raw.Write(letter.Data)
+		_, err = c.raw.Write(deadLetter.Data)
 		return err
 	}
-	return c.showLetter(letter)
+	return c.showDeadLetter(deadLetter)
 }
 
-// showLetter prints all but the body, which holds names, addresses and links.
-func (c *call) showLetter(l stage.DeadLetter) error {
-	b := describeLetter(l)
+// showDeadLetter prints everything except the body, which contains names, addresses and links.
+func (c *call) showDeadLetter(l stage.DeadLetter) error {
+	b := describeDeadLetter(l)
 	for _, line := range []struct {
 		name  string
 		value any
@@ -186,7 +186,7 @@ func (c *call) showLetter(l stage.DeadLetter) error {
 		{"source", b.Source + "/" + b.Provider},
 		{"about", b.About},
 		{"message", fmt.Sprintf("%d in %s, %d bytes", b.Sequence, b.Stream, b.Bytes)},
-		{"gone", map[bool]string{true: "its stream holds it no longer"}[b.Gone]},
+		{"gone", map[bool]string{true: "its stream no longer has the message"}[b.Gone]},
 		{"subject", b.Subject},
 	} {
 		if value := fmt.Sprint(line.value); value != "" {
@@ -212,18 +212,18 @@ func dlqDrop(ctx context.Context, c *call) error {
 		return err
 	}
 	defer done()
-	letters := stage.DeadLetters{JS: js}
-	all, err := selectedLetters(ctx, letters, s, withoutContent)
+	deadLetters := stage.DeadLetters{JS: js}
+	all, err := selectedDeadLetters(ctx, deadLetters, s, withoutContent)
 	if err != nil {
 		return err
 	}
 	var failed error
-	for _, letter := range all {
-		if err := letters.Drop(ctx, letter); err != nil {
+	for _, deadLetter := range all {
+		if err := deadLetters.Drop(ctx, deadLetter); err != nil {
 			failed = errors.Join(failed, err)
 			continue
 		}
-		fmt.Fprintf(c.stdout, "number %d is dropped\n", letter.Number)
+		fmt.Fprintf(c.stdout, "number %d is dropped\n", deadLetter.Number)
 	}
-	return errors.Join(failed, missingLetters(s, all))
+	return errors.Join(failed, missingDeadLetters(s, all))
 }

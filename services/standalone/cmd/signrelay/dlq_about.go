@@ -10,13 +10,13 @@ import (
 	"github.com/signrelay/signrelay/libs/stage"
 )
 
-// about is what a dead letter concerns. What its payload tells is empty where nobody can read that.
+// about describes the subject matter of a dead letter. Fields from the payload are empty if it cannot be decoded.
 type about struct {
-	source, provider string // from its subject; "_" where that has no such thing
+	source, provider string // from its subject; "_" if the subject lacks them
 	document         string // its id, or its token in the subject
 	recipient        string // the provider's id of the person
 	what             string // "document.sent", "invitation by sms"
-	person           string // an address, which tells people apart and is never shown
+	person           string // an address, used only to count different people; never printed
 	channel          string // of a message: "sms"
 }
 
@@ -48,7 +48,7 @@ func aboutNotification(a about, data []byte) about {
 	return a.complete()
 }
 
-// complete fills in what an event's subject cannot do without.
+// complete fills in the tokens that an event's subject requires.
 func (a about) complete() about {
 	a.source, a.provider = cmp.Or(a.source, event.None), cmp.Or(a.provider, event.None)
 	if a.document == event.None {

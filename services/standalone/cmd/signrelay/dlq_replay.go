@@ -24,11 +24,11 @@ import (
 
 func dlqReplayFlags(fs *flag.FlagSet) {
 	dlqSelectionFlags(fs)
-	fs.Bool("all", false, "all of them")
+	fs.Bool("all", false, "replay all")
 	stepFlags(fs, "replay")
 }
 
-// dlqReplay reads the DLQ once for its plan. What becomes a dead letter after that was not announced, and is not replayed.
+// dlqReplay reads the DLQ once for its plan. Later dead letters are not in the plan and are not replayed.
 func dlqReplay(ctx context.Context, c *call) error {
 	s, err := c.selectionToReplay(dlqListing)
 	if err != nil {
@@ -39,9 +39,9 @@ func dlqReplay(ctx context.Context, c *call) error {
 		return err
 	}
 	defer done()
-	letters := stage.DeadLetters{JS: js}
-	var p letterPlan
-	all, err := selectedLetters(ctx, letters, s, func(l stage.DeadLetter) stage.DeadLetter {
+	deadLetters := stage.DeadLetters{JS: js}
+	var p deadLetterPlan
+	all, err := selectedDeadLetters(ctx, deadLetters, s, func(l stage.DeadLetter) stage.DeadLetter {
 		p.add(l)
 		return withoutContent(l)
 	})
@@ -49,44 +49,44 @@ func dlqReplay(ctx context.Context, c *call) error {
 		return err
 	}
 	all = slices.DeleteFunc(slices.Clone(all), func(l stage.DeadLetter) bool { return l.Gone })
-	left := missingLetters(s, append(slices.Clone(all), p.gone...))
+	left := missingDeadLetters(s, append(slices.Clone(all), p.gone...))
 	if len(p.gone) > 0 {
 		numbers := make([]uint64, len(p.gone))
 		for i, l := range p.gone {
 			numbers[i] = l.Number
 		}
 		slices.Sort(numbers)
-		left = errors.Join(left, fmt.Errorf("not replayed, because their streams hold them no longer: %s", listed(numbers)))
+		left = errors.Join(left, fmt.Errorf("not replayed, because their streams no longer have them: %s", listed(numbers)))
 	}
 	if len(all) == 0 {
 		fmt.Fprintln(c.stdout, "Nothing to replay.")
 		return left
 	}
 	steps := make([]step, len(all))
-	for i, letter := range all {
-		steps[i] = step{fmt.Sprintf("number %d", letter.Number), func(ctx context.Context) (string, error) { return "", replayLetter(ctx, letters, letter) }}
+	for i, deadLetter := range all {
+		steps[i] = step{fmt.Sprintf("number %d", deadLetter.Number), func(ctx context.Context) (string, error) { return "", replayDeadLetter(ctx, deadLetters, deadLetter) }}
 	}
-	return errors.Join(c.confirmed(ctx, p.plan(), "replayed", steps), left)
+	return errors.Join(c.runPlan(ctx, p.plan(), "replayed", steps), left)
 }
 
-func replayLetter(ctx context.Context, letters stage.DeadLetters, planned stage.DeadLetter) error {
-	letter, err := letters.Again(ctx, planned)
+func replayDeadLetter(ctx context.Context, deadLetters stage.DeadLetters, planned stage.DeadLetter) error {
+	deadLetter, err := deadLetters.Again(ctx, planned)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return stayError{errors.New("the DLQ does not hold it any more")}
+		return stepError{errors.New("it is no longer in the DLQ")}
 	}
 	if err != nil {
 		return fmt.Errorf("number %d is not replayed: %w", planned.Number, err)
 	}
-	told, err := requested(ctx, letter, time.Now())
+	requested, err := replayRequested(ctx, deadLetter, time.Now())
 	if err != nil {
 		return fmt.Errorf("number %d is not replayed: %w", planned.Number, err)
 	}
-	return letters.Replay(ctx, letter, told)
+	return deadLetters.Replay(ctx, deadLetter, requested)
 }
 
-// requested is what the log hears: that an operator gave a dead letter back to its stage. Its id is one for each replay,
-// however often that is begun.
-func requested(ctx context.Context, l stage.DeadLetter, at time.Time) (*nats.Msg, error) {
+// replayRequested makes the event replay.requested: an operator sends a dead letter back to its stage. Each replay has one id, even if the
+// command is repeated.
+func replayRequested(ctx context.Context, l stage.DeadLetter, at time.Time) (*nats.Msg, error) {
 	replay, a := strconv.Itoa(l.Replays+1), aboutOf(l)
 	e := &signingv1.SigningEvent{
 		Id: event.DerivedID(l.ID, l.Stage, "replay/"+replay), Source: a.source, Provider: a.provider, Type: event.ReplayRequested,
@@ -102,24 +102,24 @@ func requested(ctx context.Context, l stage.DeadLetter, at time.Time) (*nats.Msg
 	return event.Message(ctx, e)
 }
 
-// letterPlan is what a replay of dead letters will do, in counts.
-type letterPlan struct {
+// deadLetterPlan counts the effects of a replay of dead letters.
+type deadLetterPlan struct {
 	n        int
 	gone     []stage.DeadLetter
 	unknown  int
-	events   int            // for the enricher, which makes messages of them
+	events   int            // events for the enricher, which makes messages from them
 	messages map[string]int // by channel
-	rows     []*letterRow
+	rows     []*deadLetterRow
 }
 
-// letterRow is what one stage gets of one kind.
-type letterRow struct {
+// deadLetterRow counts the dead letters of one stage and one type.
+type deadLetterRow struct {
 	stage, what string
-	letters     int
+	deadLetters int
 	people      map[string]bool
 }
 
-func (p *letterPlan) add(l stage.DeadLetter) {
+func (p *deadLetterPlan) add(l stage.DeadLetter) {
 	if l.Gone {
 		p.gone = append(p.gone, withoutContent(l))
 		return
@@ -129,12 +129,12 @@ func (p *letterPlan) add(l stage.DeadLetter) {
 		p.unknown++
 	}
 	a := aboutOf(l)
-	i := slices.IndexFunc(p.rows, func(r *letterRow) bool { return r.stage == l.Stage && r.what == a.what })
+	i := slices.IndexFunc(p.rows, func(r *deadLetterRow) bool { return r.stage == l.Stage && r.what == a.what })
 	if i < 0 {
 		i = len(p.rows)
-		p.rows = append(p.rows, &letterRow{stage: l.Stage, what: a.what, people: map[string]bool{}})
+		p.rows = append(p.rows, &deadLetterRow{stage: l.Stage, what: a.what, people: map[string]bool{}})
 	}
-	p.rows[i].letters++
+	p.rows[i].deadLetters++
 	if a.person != "" {
 		p.rows[i].people[a.person] = true
 	}
@@ -149,46 +149,46 @@ func (p *letterPlan) add(l stage.DeadLetter) {
 	}
 }
 
-func (p *letterPlan) plan() plan {
-	made := plan{heading: fmt.Sprintf("To replay: %s, each to the stage that gave it up and to no other", count(p.n, "dead letter"))}
-	place := func(r *letterRow) int {
+func (p *deadLetterPlan) plan() plan {
+	made := plan{heading: fmt.Sprintf("To replay: %s, each only to the stage that gave it up", count(p.n, "dead letter"))}
+	position := func(r *deadLetterRow) int {
 		return slices.IndexFunc(flow.Stages, func(s flow.Stage) bool { return s.Name == r.stage })
 	}
-	slices.SortFunc(p.rows, func(a, b *letterRow) int { return cmp.Or(place(a)-place(b), strings.Compare(a.what, b.what)) })
+	slices.SortFunc(p.rows, func(a, b *deadLetterRow) int { return cmp.Or(position(a)-position(b), strings.Compare(a.what, b.what)) })
 	for _, r := range p.rows {
-		made.rows = append(made.rows, planRow{r.stage, r.letters, r.says()})
+		made.rows = append(made.rows, planRow{r.stage, r.deadLetters, r.text()})
 	}
-	made.costs = append(made.costs, p.leaving())
+	made.effects = append(made.effects, p.messagesSent())
 	if p.unknown > 0 {
-		made.costs = append(made.costs, fmt.Sprintf(
-			"The outcome of %d is unknown: the log is asked first, and a message that is sent again is marked as a possible duplicate.", p.unknown))
+		made.effects = append(made.effects, fmt.Sprintf(
+			"The outcome of %d is unknown: the stage checks the log first, and marks a message that it sends again as a possible duplicate.", p.unknown))
 	}
 	return made
 }
 
-// leaving is how many messages a replay sends at most.
-func (p *letterPlan) leaving() string {
+// messagesSent says how many messages a replay sends at most.
+func (p *deadLetterPlan) messagesSent() string {
 	var parts []string
 	for _, channel := range slices.Sorted(maps.Keys(p.messages)) {
 		parts = append(parts, fmt.Sprintf("%d by %s", p.messages[channel], channel))
 	}
 	if p.events > 0 {
-		parts = append(parts, "those that follow from "+count(p.events, "event"))
+		parts = append(parts, "those for "+count(p.events, "event"))
 	}
 	if len(parts) == 0 {
-		return "No messages leave."
+		return "No messages are sent."
 	}
-	return "Messages may leave again: " + strings.Join(parts, ", ") + "."
+	return "Messages may be sent again: " + strings.Join(parts, ", ") + "."
 }
 
-func (r *letterRow) says() string {
+func (r *deadLetterRow) text() string {
 	switch {
 	case r.what == "":
 		return "unreadable"
 	case r.stage == flow.KafkaBridge:
 		return r.what + ", to Kafka"
 	case len(r.people) == 0:
-		return r.what + ", to the people that the provider then names"
+		return r.what + ", for the recipients that the provider returns"
 	default:
 		return r.what + ", to " + count(len(r.people), "person")
 	}

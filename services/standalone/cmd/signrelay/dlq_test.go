@@ -24,7 +24,7 @@ func encoded(t *testing.T, m proto.Message) []byte {
 	return data
 }
 
-// text is a dead letter about a text message to that number.
+// text returns a dead letter of an SMS to that number.
 func text(t *testing.T, number uint64, mobile string) stage.DeadLetter {
 	t.Helper()
 	n := &notifyv1.Notification{
@@ -48,12 +48,12 @@ func garbled(number uint64, subject string) stage.DeadLetter {
 	return stage.DeadLetter{Number: number, Stage: "email-sender", Input: stage.Input{ID: "g", Subject: subject, Data: []byte("\xff")}}
 }
 
-func TestThePlanCountsAndNamesNobody(t *testing.T) {
+func TestThePlanCountsAndNamesNoPerson(t *testing.T) {
 	t.Parallel()
 	unknown := text(t, 4, "+13175550187")
 	unknown.Unknown = true
 	gone := stage.DeadLetter{Number: 7, Stage: "sms-sender", Gone: true}
-	var p letterPlan
+	var p deadLetterPlan
 	for _, l := range []stage.DeadLetter{
 		garbled(1, "notify.v1.send.email.acme.clickwrap.d1"),
 		text(t, 2, "+13175551234"), text(t, 3, "+13175551234"), unknown, happened(t, 5), gone,
@@ -62,28 +62,28 @@ func TestThePlanCountsAndNamesNobody(t *testing.T) {
 	}
 	var out bytes.Buffer
 	p.plan().print(&out, 10)
-	want := `To replay: 5 dead letters, each to the stage that gave it up and to no other, at most 10 a second.
-  enricher      1 × document.sent, to the people that the provider then names
+	want := `To replay: 5 dead letters, each only to the stage that gave it up, at most 10 a second.
+  enricher      1 × document.sent, for the recipients that the provider returns
   sms-sender    3 × invitation by sms, to 2 people
   email-sender  1 × unreadable
-Messages may leave again: 3 by sms, those that follow from 1 event.
-The outcome of 1 is unknown: the log is asked first, and a message that is sent again is marked as a possible duplicate.
+Messages may be sent again: 3 by sms, those for 1 event.
+The outcome of 1 is unknown: the stage checks the log first, and marks a message that it sends again as a possible duplicate.
 `
 	if out.String() != want {
 		t.Errorf("the plan is\n%s\nwant\n%s", out.String(), want)
 	}
 	if p.n != 5 || len(p.gone) != 1 || p.gone[0].Number != 7 {
-		t.Errorf("it replays %d, and of these nothing is left: %v", p.n, p.gone)
+		t.Errorf("it replays %d, and without a message are %v", p.n, p.gone)
 	}
 }
 
-func TestNobodyIsAskedInVain(t *testing.T) {
+func TestConfirmation(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		yes      bool
-		attended bool
-		types    string
-		agreed   bool
+		yes       bool
+		terminal  bool
+		input     string
+		confirmed bool
 	}{
 		"yes at a terminal":      {false, true, "y\n", true},
 		"yes in full":            {false, true, " YES\n", true},
@@ -98,22 +98,22 @@ func TestNobodyIsAskedInVain(t *testing.T) {
 			fs := flag.NewFlagSet("", flag.ContinueOnError)
 			fs.Bool("yes", c.yes, "")
 			var out bytes.Buffer
-			err := (&call{flags: fs, stdin: strings.NewReader(c.types), attended: c.attended, stdout: &out}).agreed(t.Context())
-			if (err == nil) != c.agreed {
+			err := (&call{flags: fs, stdin: strings.NewReader(c.input), terminal: c.terminal, stdout: &out}).confirm(t.Context())
+			if (err == nil) != c.confirmed {
 				t.Errorf("%v", err)
 			}
-			if asked := strings.Contains(out.String(), "[y/N]"); asked != (c.attended && !c.yes) {
+			if asked := strings.Contains(out.String(), "[y/N]"); asked != (c.terminal && !c.yes) {
 				t.Errorf("asked: %v", asked)
 			}
 		})
 	}
 }
 
-func TestWhatTheLogHearsOfAReplay(t *testing.T) {
+func TestTheLogRecordsAReplay(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 	l := text(t, 1, "+13175551234")
-	m, err := requested(t.Context(), l, at)
+	m, err := replayRequested(t.Context(), l, at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,20 +127,20 @@ func TestWhatTheLogHearsOfAReplay(t *testing.T) {
 		t.Errorf("%s: %v", m.Subject, e)
 	}
 	if strings.Contains(string(m.Data), "1317") || strings.Contains(string(m.Data), "Eric") {
-		t.Error("it names somebody")
+		t.Error("it contains a number or a name")
 	}
-	again, err := requested(t.Context(), l, at.Add(time.Hour))
+	again, err := replayRequested(t.Context(), l, at.Add(time.Hour))
 	if err != nil || again.Header.Get("Nats-Msg-Id") != m.Header.Get("Nats-Msg-Id") {
-		t.Errorf("the same replay, begun again, is another event: %v", err)
+		t.Errorf("the same replay, repeated, is another event: %v", err)
 	}
 	l.Replays = 1
-	second, err := requested(t.Context(), l, at)
+	second, err := replayRequested(t.Context(), l, at)
 	if err != nil || second.Header.Get("Nats-Msg-Id") == m.Header.Get("Nats-Msg-Id") {
 		t.Errorf("the second replay is the same event as the first: %v", err)
 	}
 }
 
-func TestWhatCannotBeReadIsStillInTheLog(t *testing.T) {
+func TestTheLogRecordsTheReplayOfAnUnreadableMessage(t *testing.T) {
 	t.Parallel()
 	for subject, want := range map[string]string{
 		"notify.v1.send.email.acme.clickwrap.d1":     "signing.v1.acme.clickwrap.replay.requested.d1",
@@ -150,14 +150,14 @@ func TestWhatCannotBeReadIsStillInTheLog(t *testing.T) {
 		"notify.v1.send.email":                       "signing.v1._._.replay.requested._",
 		"elsewhere":                                  "signing.v1._._.replay.requested._",
 	} {
-		m, err := requested(t.Context(), garbled(1, subject), time.Now())
+		m, err := replayRequested(t.Context(), garbled(1, subject), time.Now())
 		if err != nil || m.Subject != want {
 			t.Errorf("%s: %v, %v; want %s", subject, m, err, want)
 		}
 	}
 }
 
-func TestWhichLetters(t *testing.T) {
+func TestSelection(t *testing.T) {
 	t.Parallel()
 	l := text(t, 2, "+13175551234")
 	l.Buried = time.Now()

@@ -17,22 +17,22 @@ import (
 
 func doctorFlags(fs *flag.FlagSet) {
 	jsonFlag(fs)
-	fs.String("for", "", "the services that the credentials are for, separated by commas; empty for all")
-	fs.String("ingest-url", "", "where providers reach ingest; with --kill, as ingest.addr says when empty")
-	fs.String("nats-monitor", "", "the NATS server's monitoring address, which tells how it syncs, e.g. http://nats:8222")
+	fs.String("for", "", "the `services` to which the credentials belong, separated by commas; by default all")
+	fs.String("ingest-url", "", "the `URL` at which providers reach ingest; with --kill, by default from ingest.addr")
+	fs.String("nats-monitor", "", "the `URL` of the NATS server's monitoring, which reports how it syncs, e.g. http://nats:8222")
 
-	fs.Bool("kill", false, "in a set-up for tests: send test events while its parts are killed, and count what the log holds")
-	fs.Bool("yes-this-is-a-test", false, "with --kill: nothing in this set-up is anybody's")
-	wholeFlag(fs, "callbacks", 50, math.MaxInt32, "with --kill: how many are sent")
-	spanFlag(fs, "every", 100*time.Millisecond, 0, "with --kill: the time between two of them")
-	fs.String("kill-command", "", "with --kill: a command for the shell that kills a part; without one, kill by hand meanwhile")
-	wholeFlag(fs, "kills", 3, math.MaxInt32, "with --kill: how often the command is run")
-	spanFlag(fs, "patience", 5*time.Minute, time.Millisecond, "with --kill: how long a callback is tried again")
+	fs.Bool("kill", false, "in an installation for tests: send test events while parts are killed, and count the events in the log")
+	fs.Bool("yes-this-is-a-test", false, "with --kill: confirm that this installation has no real data")
+	wholeFlag(fs, "callbacks", 50, math.MaxInt32, "with --kill: the `number` of callbacks to send")
+	spanFlag(fs, "every", 100*time.Millisecond, 0, "with --kill: the `time` between two callbacks")
+	fs.String("kill-command", "", "with --kill: a shell `command` that kills a part; without it, kill by hand")
+	wholeFlag(fs, "kills", 3, math.MaxInt32, "with --kill: the `number` of runs of the command")
+	spanFlag(fs, "patience", 5*time.Minute, time.Millisecond, "with --kill: the `time` for which a callback is retried")
 }
 
 func doctorCommand(ctx context.Context, c *call) error {
 	if len(c.args) > 0 {
-		return usageError{"wants no arguments, only flags"}
+		return usageError{"takes no arguments, only flags"}
 	}
 	if c.flag("kill") == "true" {
 		return proveNoLoss(ctx, c)
@@ -49,20 +49,20 @@ func doctorCommand(ctx context.Context, c *call) error {
 	quiet()
 	failed := 0
 	var unwritten error
-	tell := func(f doctor.Finding) {
+	report := func(f doctor.Finding) {
 		if f.Status == doctor.Fail {
 			failed++
 		}
-		unwritten = cmp.Or(unwritten, c.tell(f))
+		unwritten = cmp.Or(unwritten, c.printFinding(f))
 	}
 	cfg, err := standalone.Reach(c.cfg)
 	if err != nil {
-		tell(doctor.Finding{Check: "data_dir", Status: doctor.Fail, Found: err.Error(), Mend: "look from where `signrelay run` runs, as its user"})
+		report(doctor.Finding{Check: "data_dir", Status: doctor.Fail, Found: err.Error(), Fix: "run the doctor in the folder and as the user of `signrelay run`"})
 	}
 	if cfg, err = standalone.WithDemo(cfg); err != nil {
 		return err
 	}
-	doctor.Examine(ctx, cfg, o, tell)
+	doctor.Examine(ctx, cfg, o, report)
 	switch {
 	case unwritten != nil:
 		return unwritten
@@ -75,14 +75,14 @@ func doctorCommand(ctx context.Context, c *call) error {
 	}
 }
 
-// tell prints one line a check.
-func (c *call) tell(f doctor.Finding) error {
+// printFinding prints a finding, with its fix on a second line.
+func (c *call) printFinding(f doctor.Finding) error {
 	if c.json() {
 		return printJSON(c.stdout, f)
 	}
 	line := fmt.Sprintf("%-4s  %-24s  %s", f.Status, f.Check, printable.Line(f.Found))
-	if f.Mend != "" {
-		line += "\n      " + strings.Repeat(" ", 26) + "mend: " + printable.Line(f.Mend)
+	if f.Fix != "" {
+		line += "\n      " + strings.Repeat(" ", 26) + "fix: " + printable.Line(f.Fix)
 	}
 	_, err := fmt.Fprintln(c.stdout, line)
 	return err

@@ -18,7 +18,7 @@ import (
 // proveNoLoss is doctor --kill.
 func proveNoLoss(ctx context.Context, c *call) error {
 	if c.flag("yes-this-is-a-test") != "true" {
-		return usageError{"--kill is for a set-up in which nothing is anybody's: say so with --yes-this-is-a-test"}
+		return usageError{"--kill is only for an installation without real data: confirm this with --yes-this-is-a-test"}
 	}
 	p := c.proof()
 	env, done, err := open(ctx, c.cfg)
@@ -33,9 +33,9 @@ func proveNoLoss(ctx context.Context, c *call) error {
 	if !c.json() {
 		fmt.Fprintf(c.stdout, "Sending %d test events, one every %v; ", p.Callbacks, p.Every)
 		if p.Kill == nil {
-			fmt.Fprintf(c.stdout, "kill what you like, and start it again. It takes at least %v.\n", time.Duration(p.Callbacks)*p.Every)
+			fmt.Fprintf(c.stdout, "kill any part, and start it again. The proof takes at least %v.\n", time.Duration(p.Callbacks)*p.Every)
 		} else {
-			fmt.Fprintf(c.stdout, "runs of the command that kills meanwhile: %d.\n", p.Kills)
+			fmt.Fprintf(c.stdout, "the kill command runs %d times in this time.\n", p.Kills)
 		}
 	}
 	outcome, err := p.Prove(ctx, cfg, env.JS)
@@ -55,7 +55,7 @@ func (c *call) proof() doctor.Proof {
 	p := doctor.Proof{
 		IngestURL: strings.TrimRight(cmp.Or(c.flag("ingest-url"), "http://"+dialable(ingestsettings.Section.Of(c.cfg).Addr)), "/"),
 		Callbacks: value[int](c, "callbacks"), Every: value[time.Duration](c, "every"),
-		Kills: value[int](c, "kills"), Patience: value[time.Duration](c, "patience"),
+		Kills: value[int](c, "kills"), RetryFor: value[time.Duration](c, "patience"),
 	}
 	if command := c.flag("kill-command"); command != "" {
 		p.Kill = func(ctx context.Context) error {
@@ -69,14 +69,14 @@ func (c *call) proof() doctor.Proof {
 
 func printOutcome(w io.Writer, o doctor.Outcome) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "callbacks\tkills\tattempts\tnot 2xx\tno answer\taccepted\tstored once\tlost\tdoubled\tnever accepted\t")
+	fmt.Fprintln(table, "callbacks\tkills\tattempts\tnot 2xx\tno response\taccepted\tstored once\tlost\tdoubled\tnever accepted\t")
 	fmt.Fprintf(table, "%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n",
-		o.Sent, o.Kills, o.Attempts, o.Refused, o.Unheard, o.Accepted, o.Stored, o.Lost, o.Doubled, o.Unsettled)
+		o.Sent, o.Kills, o.Attempts, o.Refused, o.Unanswered, o.Accepted, o.Stored, o.Lost, o.Doubled, o.NeverAccepted)
 	if err := table.Flush(); err != nil {
 		return err
 	}
 	if !o.Interrupted() {
-		fmt.Fprintln(w, "Nothing failed meanwhile, so this proves little: kill something while the callbacks are on their way.")
+		fmt.Fprintln(w, "No attempt failed, so this proves little: kill a part while callbacks are in flight.")
 	}
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// whole is the value of a flag that takes a whole number from 1 to a limit.
+// whole is the value of a flag for a whole number from 1 to a limit.
 type whole struct{ n, most, example int }
 
 func wholeFlag(fs *flag.FlagSet, name string, preset, most int, usage string) {
@@ -28,7 +28,7 @@ func (w *whole) Set(text string) error {
 	return nil
 }
 
-// span is the value of a flag that takes a duration.
+// span is the value of a flag for a duration.
 type span struct{ d, least, example time.Duration }
 
 func spanFlag(fs *flag.FlagSet, name string, preset, least time.Duration, usage string) {
@@ -47,7 +47,7 @@ func (s *span) Set(text string) error {
 	return nil
 }
 
-// oneOf is the value of a flag that takes one of some words, or none of them.
+// oneOf is the value of a flag for one of a few words, or for none.
 type oneOf struct {
 	word string
 	of   []string

@@ -16,22 +16,22 @@ import (
 	"github.com/signrelay/signrelay/libs/notification"
 )
 
-// channels are those whose senders hold messages.
+// channels lists the channels whose senders hold messages.
 var channels = event.ChannelNames()
 
 func heldFlags(fs *flag.FlagSet) {
 	jsonFlag(fs)
-	oneOfFlag(fs, "channel", channels, "only those of this `channel`: sms or email")
+	oneOfFlag(fs, "channel", channels, "only messages of this `channel`: sms or email")
 }
 
 func heldReleaseFlags(fs *flag.FlagSet) {
-	fs.String("reason", "", "only those held for this reason; only for limits")
-	fs.String("document", "", "only those about this document; only for limits")
-	oneOfFlag(fs, "channel", channels, "only those of this `channel`: sms or email")
+	fs.String("reason", "", "only messages held for this `reason`; only for messages over a limit")
+	fs.String("document", "", "only messages about this `document`; only for messages over a limit")
+	oneOfFlag(fs, "channel", channels, "only messages of this `channel`: sms or email")
 	stepFlags(fs, "release")
 }
 
-// held lists the messages that wait for the operator, the longest waiting first.
+// held passes the held messages to do, the longest waiting first.
 func (c *call) held(ctx context.Context, do func(js jetstream.JetStream, all []notification.Held) error) error {
 	channel := c.flag("channel")
 	js, done, err := connect(ctx, c.cfg)
@@ -79,8 +79,8 @@ func heldList(ctx context.Context, c *call) error {
 func heldRelease(ctx context.Context, c *call) error {
 	reason, document := c.flag("reason"), c.flag("document")
 	return c.held(ctx, func(js jetstream.JetStream, all []notification.Held) error {
-		var limited []notification.Held // beyond the limits: each is released by itself
-		waiting := map[string]int{}     // for the operator's side to work, by channel
+		var limited []notification.Held // over a limit: each is released by itself
+		waiting := map[string]int{}     // waiting until the account or a setting is corrected, by channel
 		for _, h := range all {
 			switch {
 			case h.Limit && (reason == "" || h.Reason == reason) && (document == "" || h.Document == document):
@@ -90,23 +90,23 @@ func heldRelease(ctx context.Context, c *call) error {
 			}
 		}
 		if len(limited)+len(waiting) == 0 {
-			fmt.Fprintln(c.stderr, "No held message is selected: --reason and --document select among those that are beyond the limits")
+			fmt.Fprintln(c.stderr, "No held messages match: --reason and --document select only messages that are over a limit")
 			return nil
 		}
 		var steps []step
 		p := plan{}
-		leaving := 0
+		released := 0
 		for _, channel := range channels {
 			if n := waiting[channel]; n > 0 {
-				leaving += n
-				p.rows = append(p.rows, planRow{channel, n, "to try at once by " + channel})
+				released += n
+				p.rows = append(p.rows, planRow{channel, n, "to retry now by " + channel})
 				steps = append(steps, step{"channel " + channel, func(ctx context.Context) (string, error) {
 					return "", notification.Release(ctx, js, channel)
 				}})
 			}
 			for _, group := range groups(limited, channel) {
-				leaving += group.n
-				p.rows = append(p.rows, planRow{channel, group.n, "to send beyond the limits by " + channel + " (" + group.reason + ")"})
+				released += group.n
+				p.rows = append(p.rows, planRow{channel, group.n, "to send in spite of the limits by " + channel + " (" + group.reason + ")"})
 			}
 		}
 		for _, h := range limited {
@@ -114,17 +114,17 @@ func heldRelease(ctx context.Context, c *call) error {
 				return "", notification.ReleaseLimited(ctx, js, h)
 			}})
 		}
-		p.heading = "To release: " + count(leaving, "held message")
-		p.costs = []string{"Messages leave, unless they are refused again."}
-		if err := c.confirmed(ctx, p, "released", steps); err != nil {
+		p.heading = "To release: " + count(released, "held message")
+		p.effects = []string{"Messages are sent, unless they are refused again."}
+		if err := c.runPlan(ctx, p, "released", steps); err != nil {
 			return err
 		}
-		fmt.Fprintln(c.stdout, "Released: the senders try them within a minute. What is refused again is held again.")
+		fmt.Fprintln(c.stdout, "Released: the senders retry them within a minute. A message that is refused again is held again.")
 		return nil
 	})
 }
 
-// group is held messages of one channel and reason.
+// group counts the held messages of one channel and reason.
 type group struct {
 	reason string
 	n      int

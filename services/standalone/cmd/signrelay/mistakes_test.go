@@ -10,8 +10,8 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 )
 
-// Unknown keys and variables are told together with all else that is wrong.
-func TestTheCheckSaysAllMistakesAtOnce(t *testing.T) {
+// Unknown keys and variables are reported together with all other mistakes.
+func TestConfigCheckReportsAllMistakesAtOnce(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "signrelay.yaml")
 	text := "mainframe: here\nsources: [{name: acme, provider: clickwrap, region: UK, webhok: {}, webhook: {secrets: [s]}}]\nshortener: {public_url: nowhere}\n"
@@ -23,10 +23,10 @@ func TestTheCheckSaysAllMistakesAtOnce(t *testing.T) {
 		[]string{"SIGNRELAY_LOG_LEVL=info", "SIGNRELAY_NATS_ADDR=:4222"}, os.Stdin, &out, &out)
 	for _, want := range []string{
 		"mainframe (line 1): unknown key", "sources[0].webhok (line 2): unknown key; did you mean webhook?", "SIGNRELAY_LOG_LEVL: no such setting", "--email.smtp.port: want",
-		"--nats.password: a secret", "sources[0].region: want", "shortener.public_url: want", "nats.addr: other machines can reach it",
+		"--nats.password: a secret", "sources[0].region: want", "shortener.public_url: want", "nats.addr: other machines can reach this address",
 	} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("%q is not said", want)
+			t.Errorf("%q is not reported", want)
 		}
 	}
 	if status != 1 || strings.Contains(out.String(), "hunter2") || t.Failed() {
@@ -38,8 +38,8 @@ func TestTheCheckSaysAllMistakesAtOnce(t *testing.T) {
 	}
 }
 
-// The check warns of what starts and still leaves a hole.
-func TestTheCheckWarns(t *testing.T) {
+// The check warns of settings that start but leave a weakness.
+func TestConfigCheckWarns(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	settings := filepath.Join(dir, "signrelay.yaml")
@@ -79,11 +79,11 @@ func TestTheCheckWarns(t *testing.T) {
 	}
 }
 
-// What a command does not understand is refused: `run my.yaml` ran the demo sources, and `config check my.yaml` called them ok.
-func TestWrongUseIsSaid(t *testing.T) {
+// A command refuses arguments that it does not understand. Before, `run my.yaml` ran the demo sources, and `config check my.yaml` reported "ok".
+func TestWrongUseIsRefused(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
-		"run my.yaml":                       "takes no arguments, got 1: a settings file stands behind --config",
+		"run my.yaml":                       "takes no arguments, got 1; pass a settings file with --config",
 		"config check my.yaml":              "takes no arguments, got 1",
 		"config print my.yaml":              "takes no arguments, got 1",
 		"provision my.yaml":                 "takes no arguments, got 1",
@@ -119,13 +119,13 @@ func TestWrongUseIsSaid(t *testing.T) {
 		"dlq list --stage enric":            "for flag -stage: want one of enricher, shortener, sms-sender",
 		"dlq replay --all --rate 0":         "for flag -rate: want a number from 1 to 1000, such as 10",
 		"dlq replay --all --rate fast":      "for flag -rate: want a number from 1 to 1000, such as 10",
-		"dlq replay":                        "wants numbers from `signrelay dlq list`, or flags that choose, or --all",
-		"dlq replay all 17":                 "\"all\" is no number",
-		"quarantine replay":                 "wants numbers from `signrelay quarantine list`, or flags that choose, or --all",
-		"quarantine replay 17 --all":        "wants numbers from `signrelay quarantine list`, or flags that choose, or --all",
-		"quarantine replay 17 --reason x":   "wants numbers from `signrelay quarantine list`, or flags that choose, or --all",
-		"quarantine replay all --source x":  "wants numbers from `signrelay quarantine list`, or flags that choose, or --all",
-		"quarantine replay x":               "\"x\" is no number",
+		"dlq replay":                        "want either numbers from `signrelay dlq list`, or flags that select, or --all",
+		"dlq replay all 17":                 "\"all\" is not a number",
+		"quarantine replay":                 "want either numbers from `signrelay quarantine list`, or flags that select, or --all",
+		"quarantine replay 17 --all":        "want either numbers from `signrelay quarantine list`, or flags that select, or --all",
+		"quarantine replay 17 --reason x":   "want either numbers from `signrelay quarantine list`, or flags that select, or --all",
+		"quarantine replay all --source x":  "want either numbers from `signrelay quarantine list`, or flags that select, or --all",
+		"quarantine replay x":               "\"x\" is not a number",
 		"quarantine replay 17 --rate 1001":  "for flag -rate: want a number from 1 to 1000, such as 10",
 		"quarantine list --since soon":      "want a duration such as",
 		"held list --channel fax":           "for flag -channel: want one of sms, email",

@@ -27,8 +27,8 @@ import (
 const quarantineListing = "signrelay quarantine list"
 
 func quarantineShowFlags(fs *flag.FlagSet) {
-	fs.Bool("body", false, "the body alone, byte for byte; on a terminal, control characters are escaped")
-	fs.Bool("query", false, "the query alone, URL-encoded: what came by GET has its fields there")
+	fs.Bool("body", false, "print only the body, byte for byte; on a terminal, control characters are escaped")
+	fs.Bool("query", false, "print only the query, URL-encoded; a callback by GET has its fields there")
 }
 
 func quarantineListFlags(fs *flag.FlagSet) {
@@ -37,15 +37,15 @@ func quarantineListFlags(fs *flag.FlagSet) {
 }
 
 func quarantineReplayFlags(fs *flag.FlagSet) {
-	fs.String("body", "", "a `file` with a repaired body, in place of the kept one; in place of a GET's query too, as the provider would POST it")
-	fs.String("query", "", "a `file` with a repaired query, URL-encoded, in place of the kept one")
+	fs.String("body", "", "a `file` with a corrected body, instead of the stored one; for a callback by GET it replaces the query, as if the provider had sent it by POST")
+	fs.String("query", "", "a `file` with a corrected query, URL-encoded, instead of the stored one")
 	selectionFlags(fs)
-	fs.Bool("all", false, "all of them")
+	fs.Bool("all", false, "replay all")
 	stepFlags(fs, "replay")
 }
 
-// kept is a quarantined callback, as it is listed.
-type kept struct {
+// quarantinedCallback is a quarantined callback in a listing.
+type quarantinedCallback struct {
 	Number   uint64    `json:"number"`
 	Received time.Time `json:"received_at"`
 	Source   string    `json:"source"`
@@ -53,13 +53,13 @@ type kept struct {
 	Reason   string    `json:"reason"`
 	Detail   string    `json:"detail"`
 	Method   string    `json:"method"`
-	Item     *int      `json:"item,omitempty"` // its place in its batch, from 0; only of an item
-	Bytes    int       `json:"bytes"`          // of the body, or the query of a GET
+	Item     *int      `json:"item,omitempty"` // its index in its batch; nil if the callback is not an item
+	Bytes    int       `json:"bytes"`          // of the body; for a GET, of the query
 }
 
-func describe(m *jetstream.RawStreamMsg) kept {
+func describe(m *jetstream.RawStreamMsg) quarantinedCallback {
 	body, query := ingest.KeptContent(m.Header, m.Data)
-	k := kept{
+	k := quarantinedCallback{
 		Number: m.Sequence, Received: m.Time, Source: m.Header.Get(ingest.HeaderSource), Provider: m.Header.Get(ingest.HeaderProvider),
 		Reason: m.Header.Get(ingest.HeaderReason), Detail: m.Header.Get(ingest.HeaderDetail), Method: m.Header.Get(ingest.HeaderMethod), Bytes: len(body),
 	}
@@ -72,20 +72,20 @@ func describe(m *jetstream.RawStreamMsg) kept {
 	return k
 }
 
-// where is the part of the callback that could not be read.
-func (k kept) where() string {
+// part names the part of the callback that could not be read.
+func (k quarantinedCallback) part() string {
 	if k.Item == nil {
 		return k.Method
 	}
 	return fmt.Sprintf("item %d", *k.Item)
 }
 
-// selectedCallbacks reads QUARANTINE once and yields what is selected, oldest first.
-func selectedCallbacks(ctx context.Context, js jetstream.JetStream, s selection) iter.Seq2[kept, error] {
-	return func(yield func(kept, error) bool) {
+// selectedCallbacks reads the stream QUARANTINE once and yields the selected callbacks, oldest first.
+func selectedCallbacks(ctx context.Context, js jetstream.JetStream, s selection) iter.Seq2[quarantinedCallback, error] {
+	return func(yield func(quarantinedCallback, error) bool) {
 		for m, err := range (event.Log{JS: js, Stream: flow.Quarantine}).Messages(ctx, flow.Quarantined, s.since) {
 			if err != nil {
-				yield(kept{}, err)
+				yield(quarantinedCallback{}, err)
 				return
 			}
 			k := describe(m)
@@ -119,12 +119,12 @@ func quarantineList(ctx context.Context, c *call) error {
 			continue
 		}
 		if err := c.say("%-6d %s  %-22s %-8s %6d bytes  %s: %s",
-			k.Number, k.Received.UTC().Format(time.RFC3339), k.Source+"/"+k.Provider, k.where(), k.Bytes, k.Reason, k.Detail); err != nil {
+			k.Number, k.Received.UTC().Format(time.RFC3339), k.Source+"/"+k.Provider, k.part(), k.Bytes, k.Reason, k.Detail); err != nil {
 			return err
 		}
 	}
 	if none {
-		fmt.Fprintln(c.stderr, "Nothing is quarantined")
+		fmt.Fprintln(c.stderr, "No quarantined callbacks match")
 	}
 	return nil
 }
@@ -169,7 +169,7 @@ func quarantineReplay(ctx context.Context, c *call) error {
 		return err
 	}
 	if len(s.numbers) != 1 && repair != (ingest.Repair{}) {
-		return usageError{"--body and --query repair one callback: give its number alone"}
+		return usageError{"--body and --query replace the content of one callback: pass exactly one number"}
 	}
 	env, done, err := open(ctx, c.cfg)
 	if err != nil {
@@ -192,20 +192,20 @@ func quarantineReplay(ctx context.Context, c *call) error {
 	}
 	var left error
 	if missing := s.missing(numbers); len(missing) > 0 {
-		left = fmt.Errorf("the quarantine holds no number %s", listed(missing))
+		left = fmt.Errorf("not in quarantine: number %s", listed(missing))
 	}
 	if len(all) == 0 {
 		fmt.Fprintln(c.stdout, "Nothing to replay.")
 		return left
 	}
-	return errors.Join(c.confirmed(ctx, callbackPlan(all), "replayed", steps), left)
+	return errors.Join(c.runPlan(ctx, callbackPlan(all), "replayed", steps), left)
 }
 
-// callbackPlan is what a replay of quarantined callbacks will do: nobody knows before which of them can be read now.
-func callbackPlan(all []kept) plan {
+// callbackPlan is the plan of a replay of quarantined callbacks. Which of them can be read now is not known before the replay.
+func callbackPlan(all []quarantinedCallback) plan {
 	p := plan{
 		heading: fmt.Sprintf("To replay: %s, each as if its provider sent it now", count(len(all), "callback")),
-		costs:   []string{"Events that the log does not hold are stored, and messages may leave for them. What still cannot be read stays in quarantine."},
+		effects: []string{"Events that are not in the log are stored, and messages may be sent for them. Callbacks that still cannot be read stay in quarantine."},
 	}
 	for _, k := range all {
 		group := k.Source + "/" + k.Provider
@@ -226,7 +226,7 @@ func callbackPlan(all []kept) plan {
 	return p
 }
 
-// repair reads the files that replace the kept content.
+// repair reads the files that replace the stored content.
 func (c *call) repair() (repair ingest.Repair, err error) {
 	for name, to := range map[string]**string{"body": &repair.Body, "query": &repair.Query} {
 		path := c.flag(name)
@@ -238,7 +238,7 @@ func (c *call) repair() (repair ingest.Repair, err error) {
 			return repair, err
 		}
 		text := string(data)
-		if name == "query" { // in one line, as it is copied from a URL
+		if name == "query" { // one line, as copied from a URL
 			text = strings.TrimPrefix(strings.TrimRight(text, "\r\n"), "?")
 		}
 		*to = &text
@@ -246,7 +246,7 @@ func (c *call) repair() (repair ingest.Repair, err error) {
 	return repair, nil
 }
 
-// quarantine is the stream QUARANTINE, and the packs that read what it holds.
+// quarantine is the stream QUARANTINE, with the packs that read its callbacks.
 type quarantine struct {
 	env    service.Env
 	packs  []pack.Pack
@@ -258,8 +258,8 @@ func openQuarantine(ctx context.Context, env service.Env, packs []pack.Pack) (qu
 	return quarantine{env, packs, stream}, err
 }
 
-// planned are the selected callbacks: by number each is one message, otherwise the stream is read once.
-func (q quarantine) planned(ctx context.Context, s selection) (all []kept, err error) {
+// planned returns the selected callbacks. Numbers are read message by message; any other selection reads the stream once.
+func (q quarantine) planned(ctx context.Context, s selection) (all []quarantinedCallback, err error) {
 	if s.numbers == nil {
 		for k, err := range selectedCallbacks(ctx, q.env.JS, s) {
 			if err != nil {
@@ -282,12 +282,12 @@ func (q quarantine) planned(ctx context.Context, s selection) (all []kept, err e
 	return all, nil
 }
 
-// replay stores the events of one callback, repaired where the operator says so. It removes the callback from the quarantine only when
-// its events are stored.
+// replay stores the events of one callback, with the corrected content if there is one. It removes the callback from the quarantine only
+// after its events are stored.
 func (q quarantine) replay(ctx context.Context, number uint64, repair ingest.Repair) (string, error) {
 	m, err := q.stream.GetMsg(ctx, number)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return "", stayError{errors.New("the quarantine does not hold it any more")}
+		return "", stepError{errors.New("it is no longer in quarantine")}
 	}
 	if err != nil {
 		return "", fmt.Errorf("number %d stays in quarantine: %w", number, err)
@@ -297,21 +297,21 @@ func (q quarantine) replay(ctx context.Context, number uint64, repair ingest.Rep
 		return "", fmt.Errorf("number %d stays in quarantine: %w", number, err)
 	}
 	if err != nil {
-		return "", stayError{err}
+		return "", stepError{err}
 	}
 	if err := q.stream.DeleteMsg(ctx, number); err != nil {
 		return "", fmt.Errorf("number %d is stored, but still in quarantine: %w", number, err)
 	}
-	became := []string{"stored " + strings.Join(replayed.IDs, " ")}
+	results := []string{"stored " + strings.Join(replayed.IDs, " ")}
 	for _, item := range replayed.Quarantined {
-		became = append(became, fmt.Sprintf("item %d is still unreadable (%s), and is in quarantine on its own", item.Item, item.Reason))
+		results = append(results, fmt.Sprintf("item %d is still unreadable (%s), and is now in quarantine by itself", item.Item, item.Reason))
 	}
-	return strings.Join(became, "; "), nil
+	return strings.Join(results, "; "), nil
 }
 
-// number is the call's argument, a sequence in QUARANTINE.
+// number returns the call's argument, a sequence number in QUARANTINE.
 func (c *call) number() (uint64, error) {
-	text, err := c.only("a number from `" + quarantineListing + "`")
+	text, err := c.argument("a number from `" + quarantineListing + "`")
 	if err != nil {
 		return 0, err
 	}
@@ -325,7 +325,7 @@ func quarantined(ctx context.Context, env service.Env, number uint64) (*jetstrea
 	}
 	m, err := stream.GetMsg(ctx, number)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, fmt.Errorf("the quarantine holds no number %d", number)
+		return nil, fmt.Errorf("not in quarantine: number %d", number)
 	}
 	return m, err
 }

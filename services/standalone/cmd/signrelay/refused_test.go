@@ -14,9 +14,9 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-// Every command that needs NATS says why it does not get there, in the words of the services, and ends with status 1. Nothing that it
-// prints holds the password.
-func TestWhyNATSRefuses(t *testing.T) {
+// If NATS cannot be used, each command that needs it prints the same reason as the services, and exits with status 1. It never prints the
+// password.
+func TestCommandsPrintWhyNATSFails(t *testing.T) {
 	t.Parallel()
 	authority, stranger := realtest.NewAuthority(t), realtest.NewAuthority(t)
 	file := func(name, text string) string {
@@ -31,7 +31,7 @@ func TestWhyNATSRefuses(t *testing.T) {
 	users := func(o *server.Options) {
 		o.Users = []*server.User{
 			{Username: "operator", Password: "right-hunter2"},
-			{Username: "nobody", Password: "right-hunter2", Permissions: &server.Permissions{
+			{Username: "limited", Password: "right-hunter2", Permissions: &server.Permissions{
 				Publish: &server.SubjectPermission{Allow: []string{"nothing"}}, Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
 			}},
 		}
@@ -74,7 +74,7 @@ func TestWhyNATSRefuses(t *testing.T) {
 		"nothing there":        {[]string{"NATS_URL=" + away.URL}, "nothing listens at nats.url"},
 		"no JetStream":         {[]string{"NATS_URL=" + bare}, "has no JetStream"},
 		"no permission": {
-			[]string{"NATS_URL=" + locked, "NATS_USER=nobody", "NATS_PASSWORD=right-hunter2"},
+			[]string{"NATS_URL=" + locked, "NATS_USER=limited", "NATS_PASSWORD=right-hunter2"},
 			"nats.user may not do this",
 		},
 	} {
@@ -92,12 +92,12 @@ func TestWhyNATSRefuses(t *testing.T) {
 				defer cancel()
 				var stdout, stderr bytes.Buffer
 				status := dispatch(ctx, strings.Fields(line), c.environ, os.Stdin, &stdout, &stderr)
-				said := stdout.String() + stderr.String()
-				if status != 1 || !strings.Contains(said, c.want) {
-					t.Errorf("status %d, want %q in:\n%s", status, c.want, said)
+				output := stdout.String() + stderr.String()
+				if status != 1 || !strings.Contains(output, c.want) {
+					t.Errorf("status %d, want %q in:\n%s", status, c.want, output)
 				}
-				if strings.Contains(said, "hunter2") || strings.Contains(said, "deadline exceeded") {
-					t.Errorf("said:\n%s", said)
+				if strings.Contains(output, "hunter2") || strings.Contains(output, "deadline exceeded") {
+					t.Errorf("output:\n%s", output)
 				}
 			})
 		}

@@ -28,18 +28,18 @@ import (
 	"github.com/signrelay/signrelay/services/ingest"
 )
 
-// waiting is a broker with things that wait for an operator.
-type waiting struct {
+// installation is a broker with messages that wait for an operator.
+type installation struct {
 	*testing.T
 	url  string
 	conn *nats.Conn
 	js   jetstream.JetStream
 }
 
-func newWaiting(t *testing.T) *waiting {
+func newInstallation(t *testing.T) *installation {
 	t.Helper()
 	broker := realtest.NATSWith(t, func(o *server.Options) { o.MaxPayload = 8 << 20 })
-	w := &waiting{T: t, url: broker.URL}
+	w := &installation{T: t, url: broker.URL}
 	w.conn, w.js = broker.Connect()
 	if err := flow.Provision(t.Context(), w.js, 1); err != nil {
 		t.Fatal(err)
@@ -47,7 +47,7 @@ func newWaiting(t *testing.T) *waiting {
 	return w
 }
 
-func (w *waiting) publish(subject string, header map[string]string, data string) uint64 {
+func (w *installation) publish(subject string, header map[string]string, data string) uint64 {
 	w.Helper()
 	m := &nats.Msg{Subject: subject, Header: nats.Header{}, Data: []byte(data)}
 	for name, value := range header {
@@ -60,8 +60,8 @@ func (w *waiting) publish(subject string, header map[string]string, data string)
 	return ack.Sequence
 }
 
-// quarantined keeps a callback, whose body may be readable today, and returns its number.
-func (w *waiting) quarantined(reason, body string) uint64 {
+// quarantined stores a quarantined callback, whose body may be readable by this version, and returns its number.
+func (w *installation) quarantined(reason, body string) uint64 {
 	w.Helper()
 	return w.publish("quarantine.v1.demo.clickwrap."+reason, map[string]string{
 		ingest.HeaderSource: "demo", ingest.HeaderProvider: "clickwrap", ingest.HeaderMethod: "POST", ingest.HeaderHeader: "{}", ingest.HeaderVerification: "3",
@@ -73,8 +73,8 @@ func sent(request string) string {
 	return fmt.Sprintf(`{"event_type":"request_sent","request":%q,"id":%q}`, request, "e-"+request)
 }
 
-// buried puts an event into the DLQ as the enricher does, with the server's advisory, and returns the letter's number.
-func (w *waiting) buried(n int) uint64 {
+// buried stores a dead letter as the enricher does, with the server's advisory, and returns its number.
+func (w *installation) buried(n int) uint64 {
 	w.Helper()
 	number := w.publish("dlq.v1.enricher", map[string]string{
 		"Signrelay-Dlq-Stage": "enricher", "Signrelay-Dlq-Reason": "permanent", "Signrelay-Dlq-Attempts": "1", "Signrelay-Dlq-Id": fmt.Sprint("e", n),
@@ -84,14 +84,14 @@ func (w *waiting) buried(n int) uint64 {
 	return number
 }
 
-func (w *waiting) run(line string) (status int, stdout, stderr string) {
+func (w *installation) run(line string) (status int, stdout, stderr string) {
 	w.Helper()
 	var out bytes.Buffer
 	status, stderr = w.runWith(w.Context(), providers.All, &out, line)
 	return status, out.String(), stderr
 }
 
-func (w *waiting) runWith(ctx context.Context, packs []pack.Pack, stdout io.Writer, line string) (status int, stderr string) {
+func (w *installation) runWith(ctx context.Context, packs []pack.Pack, stdout io.Writer, line string) (status int, stderr string) {
 	w.Helper()
 	var errs bytes.Buffer
 	stdin, err := os.Open(os.DevNull)
@@ -104,8 +104,8 @@ func (w *waiting) runWith(ctx context.Context, packs []pack.Pack, stdout io.Writ
 	return status, errs.String()
 }
 
-// subjects are those of a stream's messages, in order.
-func (w *waiting) subjects(stream string) (all []string) {
+// subjects returns the subjects of a stream's messages, in order.
+func (w *installation) subjects(stream string) (all []string) {
 	w.Helper()
 	s, err := w.js.Stream(w.Context(), stream)
 	if err != nil {
@@ -124,9 +124,8 @@ func (w *waiting) subjects(stream string) (all []string) {
 	return all
 }
 
-// reads counts what is asked of the broker about a stream's messages while run runs: passes, messages by number, and the messages that
-// it delivers.
-func (w *waiting) reads(stream string, run func()) (passes, single, delivered int) {
+// reads counts the requests for a stream's messages during run: passes over the stream, single messages by number, and delivered messages.
+func (w *installation) reads(stream string, run func()) (passes, single, delivered int) {
 	w.Helper()
 	wire, err := w.conn.SubscribeSync(">")
 	if err != nil {
@@ -168,7 +167,7 @@ func (w *waiting) reads(stream string, run func()) (passes, single, delivered in
 // A listing and a plan read the stream once, a replay reads each message that it replays by its number, and show reads one message.
 func TestAReplayReadsItsStreamOnce(t *testing.T) {
 	t.Parallel()
-	w := newWaiting(t)
+	w := newInstallation(t)
 	for n := range 4 {
 		w.quarantined("not-json", sent(fmt.Sprint("r", n)))
 		w.buried(n + 1)
@@ -201,10 +200,10 @@ func TestAReplayReadsItsStreamOnce(t *testing.T) {
 	}
 }
 
-// Both commands print the same plan, and without a terminal they want --yes.
+// Both commands print the same kind of plan, and without a terminal they require --yes.
 func TestBothReplaysPrintTheirPlanAndAsk(t *testing.T) {
 	t.Parallel()
-	w := newWaiting(t)
+	w := newInstallation(t)
 	w.quarantined("not-json", sent("r1"))
 	w.quarantined("not-json", sent("r2"))
 	w.quarantined("id-missing", sent("r3"))
@@ -213,30 +212,30 @@ func TestBothReplaysPrintTheirPlanAndAsk(t *testing.T) {
 	for line, want := range map[string]string{
 		"quarantine replay --all --rate 5": "To replay: 3 callbacks, each as if its provider sent it now, at most 5 a second.\n" +
 			"  demo/clickwrap  1 × id-missing\n  demo/clickwrap  2 × not-json\n" +
-			"Events that the log does not hold are stored, and messages may leave for them. What still cannot be read stays in quarantine.\n",
+			"Events that are not in the log are stored, and messages may be sent for them. Callbacks that still cannot be read stay in quarantine.\n",
 		"quarantine replay --reason id-missing": "To replay: 1 callback, each as if its provider sent it now, at most 10 a second.\n" +
 			"  demo/clickwrap  1 × id-missing\n" +
-			"Events that the log does not hold are stored, and messages may leave for them. What still cannot be read stays in quarantine.\n",
-		"dlq replay all": "To replay: 2 dead letters, each to the stage that gave it up and to no other, at most 10 a second.\n" +
-			"  enricher      2 × document.sent, to the people that the provider then names\n" +
-			"Messages may leave again: those that follow from 2 events.\n",
+			"Events that are not in the log are stored, and messages may be sent for them. Callbacks that still cannot be read stay in quarantine.\n",
+		"dlq replay all": "To replay: 2 dead letters, each only to the stage that gave it up, at most 10 a second.\n" +
+			"  enricher      2 × document.sent, for the recipients that the provider returns\n" +
+			"Messages may be sent again: those for 2 events.\n",
 	} {
 		status, stdout, stderr := w.run(line)
-		if status != 1 || stdout != want || !strings.HasSuffix(stderr, "nothing is done. Not a terminal: pass --yes to confirm\n") {
-			t.Errorf("%s: status %d\n%s\nwant\n%s\nbeside it %s", line, status, stdout, want, stderr)
+		if status != 1 || stdout != want || !strings.HasSuffix(stderr, "nothing was changed. Not a terminal: pass --yes to confirm\n") {
+			t.Errorf("%s: status %d\n%s\nwant\n%s\nstderr: %s", line, status, stdout, want, stderr)
 		}
 	}
-	for _, line := range []string{"quarantine replay --source nobody", "dlq replay --source nobody", "quarantine replay --reason other", "dlq replay --since 1ns"} {
+	for _, line := range []string{"quarantine replay --source other", "dlq replay --source other", "quarantine replay --reason other", "dlq replay --since 1ns"} {
 		if status, stdout, stderr := w.run(line); status != 0 || stdout != "Nothing to replay.\n" || stderr != "" {
 			t.Errorf("%s: status %d\n%s%s", line, status, stdout, stderr)
 		}
 	}
 	if n := len(w.subjects("SIGNING")) + len(w.subjects("REPLAY")); n != 0 {
-		t.Errorf("and %d messages came of it", n)
+		t.Errorf("it published %d messages", n)
 	}
 }
 
-// panicking is a pack that panics over what has the word in it.
+// panicking is a pack that panics if the body contains the word "panic".
 type panicking struct{ pack.Webhook }
 
 func (p panicking) Normalize(r pack.Request, v signingv1.Verification) ([]*signingv1.SigningEvent, error) {
@@ -257,10 +256,10 @@ func packsWithAFault() []pack.Pack {
 	return packs
 }
 
-// What cannot be read stays in quarantine and is named with its reason; the rest is replayed.
-func TestWhatAReplayCannotReadStays(t *testing.T) {
+// Callbacks that still cannot be read stay in quarantine, and the command prints the reason; the others are replayed.
+func TestUnreadableCallbacksStayInQuarantine(t *testing.T) {
 	t.Parallel()
-	w := newWaiting(t)
+	w := newInstallation(t)
 	w.quarantined("not-json", sent("r1"))
 	w.quarantined("pack-panicked", sent("panic"))
 	w.quarantined("not-json", strings.Repeat(" ", 1<<20)+sent("large"))
@@ -291,7 +290,7 @@ func TestWhatAReplayCannotReadStays(t *testing.T) {
 		t.Errorf("in quarantine: %v", left)
 	}
 
-	// Numbers that are not there are named, and do not keep the others back.
+	// Missing numbers are reported, and do not stop the others.
 	repaired := filepath.Join(t.TempDir(), "body")
 	if err := os.WriteFile(repaired, []byte(sent("r4")), 0o600); err != nil {
 		t.Fatal(err)
@@ -300,17 +299,17 @@ func TestWhatAReplayCannotReadStays(t *testing.T) {
 		t.Errorf("status %d\n%s%s", status, stdout, stderr)
 	}
 	if status, stdout, stderr := w.run("quarantine replay 2 6 99 --yes"); status != 1 || !strings.Contains(stdout, "number 2 is replayed (1 of 1)") ||
-		!strings.HasSuffix(stderr, "the quarantine holds no number 6, 99\n") {
+		!strings.HasSuffix(stderr, "not in quarantine: number 6, 99\n") {
 		t.Errorf("status %d\n%s%s", status, stdout, stderr)
 	}
 	number := w.buried(1)
 	if status, stdout, stderr := w.run(fmt.Sprintf("dlq replay %d 998 999 --yes", number)); status != 1 ||
-		!strings.Contains(stdout, fmt.Sprintf("number %d is replayed (1 of 1)", number)) || !strings.HasSuffix(stderr, "the DLQ holds no number 998, 999\n") {
+		!strings.Contains(stdout, fmt.Sprintf("number %d is replayed (1 of 1)", number)) || !strings.HasSuffix(stderr, "not in the DLQ: number 998, 999\n") {
 		t.Errorf("status %d\n%s%s", status, stdout, stderr)
 	}
 }
 
-// interrupt is a terminal whose person presses Ctrl-C at a text.
+// interrupt is a terminal at which the operator presses Ctrl-C when a text appears.
 type interrupt struct {
 	bytes.Buffer
 	at     string
@@ -325,10 +324,10 @@ func (i *interrupt) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// An interrupted replay says how far it got. The next one replays the rest, and nothing twice.
+// An interrupted replay prints its progress. The next one replays the rest, and nothing twice.
 func TestAnInterruptedReplayIsContinued(t *testing.T) {
 	t.Parallel()
-	w := newWaiting(t)
+	w := newInstallation(t)
 	for n := range 3 {
 		w.quarantined("not-json", sent(fmt.Sprint("r", n)))
 		w.buried(n + 1)
@@ -358,12 +357,12 @@ func TestAnInterruptedReplayIsContinued(t *testing.T) {
 	}
 }
 
-// A replay that was killed between its two steps left the callback in quarantine with its events in the log: the next one stores none
-// of them again.
-func TestAReplayThatWasCutOffStoresNothingTwice(t *testing.T) {
+// A replay that is killed between its two steps leaves the callback in quarantine and its events in the log. The next replay does not store
+// them again.
+func TestAKilledReplayStoresNothingTwice(t *testing.T) {
 	t.Parallel()
-	w := newWaiting(t)
-	for range 2 { // the second as if the first had not been removed
+	w := newInstallation(t)
+	for range 2 { // the second time as if the first replay had not removed the callback
 		w.quarantined("not-json", sent("r1"))
 		if status, stdout, stderr := w.run("quarantine replay all --yes"); status != 0 {
 			t.Errorf("status %d\n%s%s", status, stdout, stderr)
@@ -374,10 +373,10 @@ func TestAReplayThatWasCutOffStoresNothingTwice(t *testing.T) {
 	}
 }
 
-// Where the streams do not take the events, the next callback's would not be taken either: the replay ends, and says how far it got.
+// If the streams reject the events of one callback, they would reject those of the next. So the replay ends and prints its progress.
 func TestAnOutageEndsAReplay(t *testing.T) {
 	t.Parallel()
-	w := newWaiting(t)
+	w := newInstallation(t)
 	w.quarantined("not-json", sent("r1"))
 	w.quarantined("not-json", sent("r2"))
 	w.quarantined("not-json", sent("r3"))

@@ -36,7 +36,7 @@ func run(ctx context.Context, c *call) error {
 	return errors.Join(err, flush(last))
 }
 
-// welcome tells a newcomer where to look and what to try.
+// welcome prints the addresses, and for a first start a command to try.
 func welcome(w io.Writer, cfg config.Config, took time.Duration) {
 	fmt.Fprintf(w, "\nSignrelay is ready after %d ms. Its state is in %s.\n\n", took.Milliseconds(), cfg.DataDir)
 	fmt.Fprintf(w, "  callbacks  http://%s/webhooks/<provider>/<source>\n", dialable(ingestsettings.Section.Of(cfg).Addr))
@@ -48,7 +48,7 @@ func welcome(w io.Writer, cfg config.Config, took time.Duration) {
 		fmt.Fprintln(w)
 		return
 	}
-	fmt.Fprintf(w, "  sandbox    http://%s  (play a story, see what signers receive)\n", dialable(sandboxsettings.Section.Of(cfg).Addr))
+	fmt.Fprintf(w, "  sandbox    http://%s  (play a story, and see the messages that signers get)\n", dialable(sandboxsettings.Section.Of(cfg).Addr))
 	fmt.Fprintf(w, `
 Try it:
 
@@ -59,13 +59,13 @@ Try it:
 
   bin/signrelay timeline 596f858584281715b3493d0c
 
-No source is set up: these are demo sources with public secrets, and the sandbox stands in for the world.
-A settings file (--config) makes it real; deployments/signrelay.example.yaml shows every key.
+The settings have no sources. So it runs demo sources with public secrets, and the sandbox replaces the providers, Vonage and the mail server.
+For real use, pass a settings file with --config; deployments/signrelay.example.yaml shows every key.
 
 `, dialable(ingestsettings.Section.Of(cfg).Addr))
 }
 
-// dialable is a listener's address as one types it.
+// dialable returns a listener's address in a form that a client can use.
 func dialable(addr string) string {
 	if addr != "" && addr[0] == ':' {
 		return "localhost" + addr
@@ -74,13 +74,13 @@ func dialable(addr string) string {
 }
 
 func provisionFlags(fs *flag.FlagSet) {
-	fs.Bool("copy", false, "with a subscriber's credentials: make the copy of the log in its account, and nothing else")
+	fs.Bool("copy", false, "with a subscriber's credentials: create only the copy of the log in its account")
 	startFlags(fs)
 }
 
 func provision(ctx context.Context, c *call) error {
 	if c.flag("copy") == "true" {
-		ctx, cancel := context.WithTimeout(ctx, provisionWithin)
+		ctx, cancel := context.WithTimeout(ctx, provisionTimeout)
 		defer cancel()
 		cfg, err := standalone.Reach(c.cfg)
 		if err != nil {
@@ -107,7 +107,7 @@ func provision(ctx context.Context, c *call) error {
 	return nil
 }
 
-// open gives a command what a service has.
+// open opens the environment that a service has.
 func open(ctx context.Context, cfg config.Config) (service.Env, func(), error) {
 	cfg, err := standalone.Reach(cfg)
 	if err == nil {
@@ -116,19 +116,19 @@ func open(ctx context.Context, cfg config.Config) (service.Env, func(), error) {
 	if err != nil {
 		return service.Env{}, nil, err
 	}
-	return service.Open(ctx, cfg, commandName, quiet())
+	return service.Open(ctx, cfg, connectionName, quiet())
 }
 
-// commandName is what NATS's own listings call a command's connection.
-const commandName = "signrelay-command"
+// connectionName is the name of a command's connection in the listings of NATS.
+const connectionName = "signrelay-command"
 
-// connect gives a command all streams.
+// connect opens all streams.
 func connect(ctx context.Context, cfg config.Config) (jetstream.JetStream, func(), error) {
 	env, done, err := open(ctx, cfg)
 	return env.JS, done, err
 }
 
-// quiet drops what libraries say beside the error that a command ends with.
+// quiet drops the log of libraries: a command prints only the error with which it ends.
 func quiet() *slog.Logger {
 	if os.Getenv("SIGNRELAY_LOG_LEVEL") == "debug" {
 		return telemetry.Logger(os.Stderr, "debug", "signrelay")

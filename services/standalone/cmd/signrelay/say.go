@@ -10,7 +10,8 @@ import (
 	"github.com/signrelay/signrelay/libs/printable"
 )
 
-// say prints one line for people. Ids come from providers: an id with control characters could move the cursor or fake a line.
+// say prints one line, with control characters escaped. Ids come from providers: control characters in an id could move the cursor or forge
+// a line.
 func (c *call) say(format string, args ...any) error {
 	_, err := fmt.Fprintln(c.stdout, printable.Line(fmt.Sprintf(format, args...)))
 	return err
@@ -27,7 +28,7 @@ func (c *call) sayHeader(h nats.Header) error {
 	return nil
 }
 
-// sayBody prints a body for people: behind a bar, so that none of its lines looks like one of ours. --body prints it byte for byte.
+// sayBody prints each line of a body after a bar, so that it cannot be mistaken for our own output. --body prints the body byte for byte.
 func (c *call) sayBody(body string) (err error) {
 	for line := range strings.Lines(printable.Lines(body)) {
 		err = errors.Join(err, c.say("| %s", strings.TrimSuffix(line, "\n")))

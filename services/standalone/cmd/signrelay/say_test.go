@@ -21,7 +21,7 @@ import (
 	"github.com/signrelay/signrelay/services/ingest"
 )
 
-// hostile is an id that would clear the screen, set the window's title, turn the writing round and write a line of its own.
+// hostile is an id that would clear the screen, set the window's title, reverse the direction of the text and add a line of its own.
 const hostile = "d\x1b[2J\x1b]0;owned\a\u202e\u009b31m\r\n2026-01-01T00:00:00Z  document.completed\x7f\u2028"
 
 func stored(t *testing.T) (url string, publish func(*nats.Msg)) {
@@ -39,7 +39,7 @@ func stored(t *testing.T) (url string, publish func(*nats.Msg)) {
 	}
 }
 
-func use1(t *testing.T, url string, args ...string) (stdout, stderr string) {
+func runOne(t *testing.T, url string, args ...string) (stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	if status := dispatch(t.Context(), append(args, "--nats.url", url), nil, os.Stdin, &out, &errs); status != 0 {
@@ -49,7 +49,7 @@ func use1(t *testing.T, url string, args ...string) (stdout, stderr string) {
 }
 
 // A provider, or a person who can create an id there, cannot control the terminal through the ids and details in a listing.
-func TestNoListingPrintsWhatCannotBeSeen(t *testing.T) {
+func TestListingsEscapeControlCharacters(t *testing.T) {
 	t.Parallel()
 	url, publish := stored(t)
 	e := &signingv1.SigningEvent{
@@ -61,7 +61,7 @@ func TestNoListingPrintsWhatCannotBeSeen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.Header.Set("Nats-Msg-Id", "1") // NATS does not take this one in a header
+	m.Header.Set("Nats-Msg-Id", "1") // NATS rejects the hostile id in a header
 	m.Header.Del("ce-id")
 	publish(m)
 	withHeader := func(subject string, data []byte, header map[string]string) *nats.Msg {
@@ -86,7 +86,7 @@ func TestNoListingPrintsWhatCannotBeSeen(t *testing.T) {
 		{"quarantine", "list", "--json"},
 		{"quarantine", "show", "1"},
 	} {
-		stdout, stderr := use1(t, url, args...)
+		stdout, stderr := runOne(t, url, args...)
 		want := 1
 		if args[1] == "show" {
 			want = strings.Count(stdout, "\n") // a body has lines of its own
@@ -95,18 +95,18 @@ func TestNoListingPrintsWhatCannotBeSeen(t *testing.T) {
 			t.Errorf("%q prints %q", args, said)
 		}
 	}
-	// The JSON says the same as ever.
-	line, _ := use1(t, url, "timeline", hostile, "--json")
+	// The JSON still contains the id unchanged.
+	line, _ := runOne(t, url, "timeline", hostile, "--json")
 	var again signingv1.SigningEvent
 	if err := protojson.Unmarshal([]byte(line), &again); err != nil || again.GetDocument().GetId() != hostile {
 		t.Errorf("%v: %q", err, again.GetDocument().GetId())
 	}
-	if body, _ := use1(t, url, "quarantine", "show", "1", "--body"); body != "{"+hostile {
+	if body, _ := runOne(t, url, "quarantine", "show", "1", "--body"); body != "{"+hostile {
 		t.Errorf("byte for byte it is %q", body)
 	}
 }
 
-func TestWhatIsVisible(t *testing.T) {
+func TestEscapedCharacters(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"PLSDOC1970 Zoë 李小龍": "PLSDOC1970 Zoë 李小龍", "\x1b[31m": `\x1b[31m`, "a\nb\tc": `a\x0ab\x09c`, "\u202e": `\u202e`, "\xff\xfe": `\xff\xfe`,
@@ -143,7 +143,7 @@ func TestATimelineIsInTheOrderOfTime(t *testing.T) {
 		{Id: "same1", Type: "recipient.signed", OccurredAt: at(4), ReceivedAt: at(8)},
 		{Id: "same2", Type: "recipient.opened", OccurredAt: at(4), ReceivedAt: at(8)},
 		{Id: "timeless", Type: "other.recorded", ReceivedAt: at(3)},
-		{Id: "ours", Type: "notification.sent", OccurredAt: at(2)}, // heard of when it is stored
+		{Id: "ours", Type: "notification.sent", OccurredAt: at(2)}, // it arrives when it is stored
 	} {
 		e.Source, e.Provider, e.Document = "acme", "clickwrap", &signingv1.Document{Id: "d1"}
 		m, err := event.Message(t.Context(), e)
@@ -153,9 +153,9 @@ func TestATimelineIsInTheOrderOfTime(t *testing.T) {
 		publish(m)
 	}
 	order := []string{"early", "ours", "timeless", "same1", "same2", "late"}
-	text, _ := use1(t, url, "timeline", "d1")
+	text, _ := runOne(t, url, "timeline", "d1")
 	lines := strings.Split(strings.TrimSpace(text), "\n")
-	asJSON, _ := use1(t, url, "timeline", "d1", "--json")
+	asJSON, _ := runOne(t, url, "timeline", "d1", "--json")
 	objects := strings.Split(strings.TrimSpace(asJSON), "\n")
 	if len(lines) != len(order) || len(objects) != len(order) {
 		t.Fatalf("%d lines, %d objects", len(lines), len(objects))
@@ -182,11 +182,11 @@ func TestSinceMayHaveAMinus(t *testing.T) {
 	}
 	publish(m)
 	for _, since := range []string{"5m", "-5m", "-1h30m", "7d", "1d12h", "-1d12h"} {
-		if text, _ := use1(t, url, "tail", "--no-follow", "--since", since); !strings.Contains(text, "document.sent") {
+		if text, _ := runOne(t, url, "tail", "--no-follow", "--since", since); !strings.Contains(text, "document.sent") {
 			t.Errorf("--since %s shows %q", since, text)
 		}
 	}
-	if text, _ := use1(t, url, "tail", "--no-follow", "--since", "1ns"); text != "" {
+	if text, _ := runOne(t, url, "tail", "--no-follow", "--since", "1ns"); text != "" {
 		t.Errorf("--since 1ns shows %q", text)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// selection chooses among the messages that wait for an operator: dead letters or quarantined callbacks.
+// selection selects messages that wait for an operator: dead letters or quarantined callbacks.
 type selection struct {
 	numbers               map[uint64]bool // nil for any
 	stage, reason, source string
@@ -17,12 +17,12 @@ type selection struct {
 }
 
 func selectionFlags(fs *flag.FlagSet) {
-	fs.String("reason", "", "only those with this `reason`, as the listing prints it")
-	fs.String("source", "", "only those of this `source`")
-	sinceFlag(fs, "only those of the last `duration`, e.g. 24h or 7d")
+	fs.String("reason", "", "only messages with this `reason`, as the listing prints it")
+	fs.String("source", "", "only messages of this `source`")
+	sinceFlag(fs, "only messages of the last `duration`, e.g. 24h or 7d")
 }
 
-// candidate is what a selection looks at.
+// candidate contains the fields that a selection compares.
 type candidate struct {
 	number                uint64
 	stage, reason, source string
@@ -55,12 +55,12 @@ func (c *call) selectedNumbers(listing string) (selection, error) {
 		s.numbers[n] = true
 	}
 	if len(s.numbers) == 0 {
-		return s, usageError{"wants numbers from `" + listing + "`"}
+		return s, usageError{"want numbers from `" + listing + "`"}
 	}
 	return s, nil
 }
 
-// selectionToReplay reads numbers, or flags that choose, or --all (the word all means the same): exactly one of them.
+// selectionToReplay reads numbers, or flags that select, or --all (the argument "all" is the same): exactly one of them.
 func (c *call) selectionToReplay(listing string) (selection, error) {
 	s, err := c.selection()
 	if err != nil {
@@ -77,11 +77,11 @@ func (c *call) selectionToReplay(listing string) (selection, error) {
 	case len(args) == 0 && flags != all:
 		return s, nil
 	default:
-		return s, usageError{"wants numbers from `" + listing + "`, or flags that choose, or --all"}
+		return s, usageError{"want either numbers from `" + listing + "`, or flags that select, or --all"}
 	}
 }
 
-// missing are the numbers that were asked for and not found.
+// missing returns the requested numbers that were not found.
 func (s selection) missing(found []uint64) []uint64 {
 	missing := maps.Clone(s.numbers)
 	for _, n := range found {

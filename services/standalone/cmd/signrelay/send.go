@@ -22,13 +22,13 @@ import (
 )
 
 func sendFlags(fs *flag.FlagSet) {
-	fs.String("source", "", "the source to send as; the provider's first when empty")
-	fs.String("url", "", "where ingest is; as ingest.addr says when empty")
+	fs.String("source", "", "the `source` to send as; by default the provider's first")
+	fs.String("url", "", "the `URL` of ingest; by default from ingest.addr")
 }
 
 func send(ctx context.Context, c *call) error {
 	if len(c.args) < 1 || len(c.args) > 2 {
-		return usageError{"wants a provider and a sample's name"}
+		return usageError{"want a provider and the name of a sample"}
 	}
 	p, known := providers.ByName(c.args[0])
 	if !known {
@@ -86,7 +86,7 @@ func sourceToSendAs(cfg config.Config, provider, name string) (config.Source, er
 			return s, nil
 		}
 	}
-	return config.Source{}, fmt.Errorf("the settings name no source %q of %s", name, provider)
+	return config.Source{}, fmt.Errorf("the settings have no source %q of %s", name, provider)
 }
 
 func post(ctx context.Context, c *call, base string, r pack.Request) error {
@@ -106,18 +106,18 @@ func post(ctx context.Context, c *call, base string, r pack.Request) error {
 	resp, err := (&http.Client{Timeout: 15 * time.Second}).Do(req)
 	if err != nil {
 		if in := new(url.Error); errors.As(err, &in) {
-			err = in.Err // without the address, which may have a token in it
+			err = in.Err // without the address, which may contain a token
 		}
-		return fmt.Errorf("is ingest running? %w", err)
+		return fmt.Errorf("the request failed; check that ingest runs: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	response, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.stdout, "%s\n%s\n", resp.Status, answer)
+	fmt.Fprintf(c.stdout, "%s\n%s\n", resp.Status, response)
 	if resp.StatusCode >= http.StatusMultipleChoices {
-		return fmt.Errorf("ingest answered %s", resp.Status)
+		return fmt.Errorf("ingest returned %s", resp.Status)
 	}
 	return nil
 }

@@ -17,10 +17,10 @@ import (
 const configCheckName = "config check"
 
 func configCheckFlags(fs *flag.FlagSet) {
-	fs.String("for", "", "check the start of these services, separated by commas, as programs of their own; without it, of `signrelay run`")
+	fs.String("for", "", "check the start of these `services`, separated by commas, as programs of their own; without it, the start of `signrelay run`")
 }
 
-// configCheck says all that would stop a start, and all that can never work.
+// configCheck reports all mistakes that would stop a start, and settings that can never work.
 func configCheck(ctx context.Context, c *call) error {
 	cfg, err := standalone.WithDemo(c.cfg)
 	if err != nil {

@@ -9,29 +9,29 @@ import (
 	"time"
 )
 
-// ago is the value of a flag --since: a duration, which may begin with days.
+// ago is the value of the flag --since: a duration that may contain days.
 type ago time.Duration
 
 func sinceFlag(fs *flag.FlagSet, usage string) { fs.Var(new(ago), "since", usage) }
 
 func (a *ago) String() string { return time.Duration(*a).String() }
 
-// Set reads a duration such as time.ParseDuration takes, with days ("7d", "1d12h") before it.
+// Set parses a duration as time.ParseDuration does, and in addition days ("7d", "1d12h").
 func (a *ago) Set(text string) error {
 	sign, rest := "", text
 	if strings.HasPrefix(text, "-") {
 		sign, rest = "-", text[1:]
 	}
 	var whole time.Duration
-	if days, behind, ok := strings.Cut(rest, "d"); ok {
+	if days, after, ok := strings.Cut(rest, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 32)
-		if err != nil || n > mostDays || strings.HasPrefix(behind, "-") || strings.HasPrefix(behind, "+") {
+		if err != nil || n > maxDays || strings.HasPrefix(after, "-") || strings.HasPrefix(after, "+") {
 			return errNoDuration
 		}
-		if whole = time.Duration(n) * 24 * time.Hour; behind == "" {
-			behind = "0"
+		if whole = time.Duration(n) * 24 * time.Hour; after == "" {
+			after = "0"
 		}
-		rest = behind
+		rest = after
 	}
 	part, err := time.ParseDuration(sign + rest)
 	if err != nil || part.Abs() > math.MaxInt64-whole {
@@ -43,12 +43,12 @@ func (a *ago) Set(text string) error {
 	return nil
 }
 
-// mostDays is the longest time that a time.Duration holds, 292 years.
-const mostDays = uint64(math.MaxInt64 / (24 * time.Hour))
+// maxDays is the longest time that a time.Duration can represent, 292 years.
+const maxDays = uint64(math.MaxInt64 / (24 * time.Hour))
 
 var errNoDuration = errors.New("want a duration such as 90s, 15m, 24h or 7d")
 
-// since is the beginning that --since names; the zero time where it names none. Who writes -5m means the same as who writes 5m.
+// since returns the start time that --since gives, or the zero time without it. -5m means the same as 5m.
 func (c *call) since() (time.Time, error) {
 	back, err := time.ParseDuration(c.flag("since"))
 	switch {

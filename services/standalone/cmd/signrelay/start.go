@@ -15,12 +15,12 @@ import (
 	"github.com/signrelay/signrelay/services/standalone"
 )
 
-// starts is --start: where a stage's consumers begin that are missing.
+// starts is the flag --start: the start positions of missing consumers, by stage.
 type starts map[string]flow.Start
 
 func startFlags(fs *flag.FlagSet) {
-	fs.Var(starts{}, "start", "`<stage>=<where>`: where the consumers of a stage begin that are missing, when nothing tells where the stage stopped: "+
-		"new, all, or a time such as 2026-01-31T18:00:00Z; once for each stage")
+	fs.Var(starts{}, "start", "`<stage>=<where>`: the start position of a stage's missing consumers, if the position where the stage stopped is not known: "+
+		"new, all, or a time such as 2026-01-31T18:00:00Z; repeat the flag for each stage")
 }
 
 func (c *call) starts() starts {
@@ -52,41 +52,41 @@ func stageNames() []string {
 	return names
 }
 
-// provisionWithin bounds one provisioning; a person has as long as it takes to answer.
-const provisionWithin = 30 * time.Second
+// provisionTimeout bounds one provisioning. The time in which the operator answers a question does not count.
+const provisionTimeout = 30 * time.Second
 
-// provisionStreams makes the streams and consumers. Where consumers are missing and nothing tells where they begin, it asks.
+// provisionStreams creates the streams and consumers. If a consumer is missing and its start position is not known, it asks the operator.
 func (c *call) provisionStreams(ctx context.Context) error {
 	cfg, err := standalone.Reach(c.cfg)
 	if err != nil {
 		return err
 	}
-	said := c.starts()
-	answers := bufio.NewReader(c.stdin)
+	given := c.starts()
+	input := bufio.NewReader(c.stdin)
 	for {
-		try, cancel := context.WithTimeout(ctx, provisionWithin)
-		err := standalone.Provision(try, cfg, quiet(), said, func(consumer, start string) {
-			fmt.Fprintf(c.stdout, "made      %s; it %s\n", consumer, start)
+		try, cancel := context.WithTimeout(ctx, provisionTimeout)
+		err := standalone.Provision(try, cfg, quiet(), given, func(consumer, start string) {
+			fmt.Fprintf(c.stdout, "created   %s; it %s\n", consumer, start)
 		})
 		cancel()
 		undecided := new(flow.StartError)
-		if !errors.As(err, &undecided) || !c.attended {
+		if !errors.As(err, &undecided) || !c.terminal {
 			return err
 		}
 		for _, u := range undecided.Undecided {
-			if _, decided := said[u.Stage]; decided {
+			if _, decided := given[u.Stage]; decided {
 				continue
 			}
-			fmt.Fprintf(c.stdout, "Consumer %s on %s is missing, and where it stopped is not known (%s). Where does it begin?\n"+
-				"  new     only with what is stored from now on; what waited is never done\n"+
-				"  all     all since %s is done again\n"+
-				"  a time  such as 2026-01-31T18:00:00Z: what was stored since then\n> ",
+			fmt.Fprintf(c.stdout, "Consumer %s on %s is missing, and the position where it stopped is not known (%s). Where does it start?\n"+
+				"  new     with the messages from now on; earlier unprocessed messages are lost\n"+
+				"  all     with the first message; everything since %s is processed again\n"+
+				"  a time  such as 2026-01-31T18:00:00Z: with the messages since then\n> ",
 				u.Stage, u.Stream, u.Why, u.Since.Format(time.RFC3339))
-			line, failed := answers.ReadString('\n')
+			line, failed := input.ReadString('\n')
 			if failed != nil {
 				return err
 			}
-			if wrong := said.Set(u.Stage + "=" + strings.TrimSpace(line)); wrong != nil {
+			if wrong := given.Set(u.Stage + "=" + strings.TrimSpace(line)); wrong != nil {
 				return wrong
 			}
 		}

@@ -17,19 +17,19 @@ func TestProvisionAsksWhereALostConsumerBegins(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		flags    []string
-		attended bool
-		types    string
-		waiting  int    // for the enricher then; -1 where it fails
-		says     string // on success the printed text, else the error
+		terminal bool
+		input    string
+		waiting  int    // messages for the enricher afterwards; -1 if the command fails
+		output   string // part of the output, or of the error
 	}{
-		"nobody to ask":            {nil, false, "", -1, "--start enricher=new"},
-		"a flag says new":          {[]string{"--start", "enricher=new"}, false, "", 0, "consumer enricher on SIGNING; it begins with what is stored from now on"},
-		"a flag says all":          {[]string{"--start=enricher=all"}, false, "", 3, "begins with the first message"},
-		"somebody says new":        {nil, true, "new\n", 0, "where it stopped is not known"},
-		"somebody says all":        {nil, true, "all\n", 3, "all since"},
-		"somebody names a time":    {nil, true, "2020-01-01T00:00:00Z\n", 3, "begins with what was stored at 2020"},
-		"somebody does not answer": {nil, true, "", -1, "where it stopped is not known"},
-		"somebody mistypes":        {nil, true, "yes\n", -1, "neither all nor new"},
+		"no terminal":                 {nil, false, "", -1, "--start enricher=new"},
+		"a flag says new":             {[]string{"--start", "enricher=new"}, false, "", 0, "consumer enricher on SIGNING; it begins with what is stored from now on"},
+		"a flag says all":             {[]string{"--start=enricher=all"}, false, "", 3, "begins with the first message"},
+		"the operator enters new":     {nil, true, "new\n", 0, "the position where it stopped is not known"},
+		"the operator enters all":     {nil, true, "all\n", 3, "everything since"},
+		"the operator enters a time":  {nil, true, "2020-01-01T00:00:00Z\n", 3, "begins with what was stored at 2020"},
+		"the operator enters nothing": {nil, true, "", -1, "the position where it stopped is not known"},
+		"the operator mistypes":       {nil, true, "yes\n", -1, "neither all nor new"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -54,13 +54,13 @@ func TestProvisionAsksWhereALostConsumerBegins(t *testing.T) {
 			cfg := config.Default()
 			cfg.NATS.URL = broker.URL
 			var out bytes.Buffer
-			err := provision(t.Context(), &call{cfg: cfg, flags: fs, stdin: strings.NewReader(c.types), attended: c.attended, stdout: &out, stderr: io.Discard})
-			said := out.String()
+			err := provision(t.Context(), &call{cfg: cfg, flags: fs, stdin: strings.NewReader(c.input), terminal: c.terminal, stdout: &out, stderr: io.Discard})
+			output := out.String()
 			if err != nil {
-				said += err.Error()
+				output += err.Error()
 			}
-			if (err == nil) != (c.waiting >= 0) || !strings.Contains(said, c.says) {
-				t.Fatalf("said %q", said)
+			if (err == nil) != (c.waiting >= 0) || !strings.Contains(output, c.output) {
+				t.Fatalf("output %q", output)
 			}
 			if c.waiting < 0 {
 				return
@@ -80,7 +80,7 @@ func TestStartFlag(t *testing.T) {
 	t.Parallel()
 	for text, ok := range map[string]bool{
 		"enricher=new": true, "sms-sender=2026-01-31T18:00:00Z": true, "kafka-bridge=all": true,
-		"enricher": false, "enricher=": false, "nobody=new": false, "": false, "enricher=old": false,
+		"enricher": false, "enricher=": false, "unknown=new": false, "": false, "enricher=old": false,
 	} {
 		if err := (starts{}).Set(text); (err == nil) != ok {
 			t.Errorf("%q: %v", text, err)

@@ -14,23 +14,23 @@ import (
 	"github.com/signrelay/signrelay/libs/printable"
 )
 
-// A command that changes many things prints its plan, asks, makes the changes one by one at a bounded rate, and prints a line for
-// each. Who interrupts it can run it again for the rest.
+// A command that changes many things prints its plan and asks for confirmation. Then it makes the changes one by one at a bounded rate, and
+// prints a line for each. After an interrupt, run it again for the rest.
 
 // stepFlags are the flags of such a command.
-func stepFlags(fs *flag.FlagSet, does string) {
-	fs.Bool("yes", false, "do it without asking")
-	wholeFlag(fs, "rate", 10, 1000, does+" at most this `number` a second")
+func stepFlags(fs *flag.FlagSet, verb string) {
+	fs.Bool("yes", false, "do not ask for confirmation")
+	wholeFlag(fs, "rate", 10, 1000, verb+" at most this `number` a second")
 }
 
-// plan is what a command will do, in counts: it names nobody.
+// plan contains the changes of a command, in counts. It names no person.
 type plan struct {
 	heading string // "To replay: 3 dead letters"
 	rows    []planRow
-	costs   []string // a sentence each
+	effects []string // a sentence each
 }
 
-// planRow is a group of things that are alike.
+// planRow is a group of equal changes.
 type planRow struct {
 	group string // a stage, a source, a channel
 	n     int
@@ -46,8 +46,8 @@ func (p plan) print(w io.Writer, rate int) {
 	for _, r := range p.rows {
 		fmt.Fprintf(w, "  %-*s  %d × %s\n", width, printable.Line(r.group), r.n, printable.Line(r.what))
 	}
-	for _, cost := range p.costs {
-		fmt.Fprintln(w, cost)
+	for _, effect := range p.effects {
+		fmt.Fprintln(w, effect)
 	}
 }
 
@@ -57,28 +57,28 @@ type step struct {
 	do   func(context.Context) (detail string, err error)
 }
 
-// stayError is the failure of one step. It says nothing about the next one, which is tried.
-type stayError struct{ error }
+// stepError is the failure of one step only. The next step is tried.
+type stepError struct{ error }
 
-func (e stayError) Unwrap() error { return e.error }
+func (e stepError) Unwrap() error { return e.error }
 
-// stepWithin bounds a step. An interrupt does not cut a step short: it would leave a change half made.
-const stepWithin = 30 * time.Second
+// stepTimeout bounds a step. An interrupt does not cancel a step, because that would leave a change half done.
+const stepTimeout = 30 * time.Second
 
-// confirmed prints the plan and asks for confirmation; then it makes the steps. done is what becomes of each: "replayed".
-func (c *call) confirmed(ctx context.Context, p plan, done string, steps []step) error {
+// runPlan prints the plan, asks for confirmation, and runs the steps. done is the result of a step: "replayed".
+func (c *call) runPlan(ctx context.Context, p plan, done string, steps []step) error {
 	rate := value[int](c, "rate")
 	p.print(c.stdout, rate)
-	if err := c.agreed(ctx); err != nil {
+	if err := c.confirm(ctx); err != nil {
 		return err
 	}
-	return c.inSteps(ctx, done, rate, steps)
+	return c.runSteps(ctx, done, rate, steps)
 }
 
-func (c *call) inSteps(ctx context.Context, done string, rate int, steps []step) error {
+func (c *call) runSteps(ctx context.Context, done string, rate int, steps []step) error {
 	turn := time.NewTicker(time.Second / time.Duration(rate))
 	defer turn.Stop()
-	var stay []string
+	var failed []string
 	for i, s := range steps {
 		if i > 0 {
 			select {
@@ -87,18 +87,18 @@ func (c *call) inSteps(ctx context.Context, done string, rate int, steps []step)
 			}
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("interrupted: %d of %d %s, %d left; run the command again for the rest", i-len(stay), len(steps), done, len(steps)-i)
+			return fmt.Errorf("interrupted: %d of %d %s, %d left; run the command again for the rest", i-len(failed), len(steps), done, len(steps)-i)
 		}
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepWithin)
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTimeout)
 		detail, err := s.do(bounded)
 		cancel()
 		outcome := "is " + done
 		switch {
-		case errors.As(err, new(stayError)):
-			stay = append(stay, s.name)
+		case errors.As(err, new(stepError)):
+			failed = append(failed, s.name)
 			outcome, detail = "is not "+done, err.Error()
 		case err != nil:
-			return fmt.Errorf("%w; %d of %d %s, %d left: run the command again for the rest", err, i-len(stay), len(steps), done, len(steps)-i)
+			return fmt.Errorf("%w; %d of %d %s, %d left: run the command again for the rest", err, i-len(failed), len(steps), done, len(steps)-i)
 		}
 		line := fmt.Sprintf("%s %s (%d of %d)", s.name, outcome, i+1, len(steps))
 		if detail != "" {
@@ -108,19 +108,19 @@ func (c *call) inSteps(ctx context.Context, done string, rate int, steps []step)
 			return err
 		}
 	}
-	if len(stay) > 0 {
-		return fmt.Errorf("%d of %d %s; not %s: %s", len(steps)-len(stay), len(steps), done, done, strings.Join(stay, ", "))
+	if len(failed) > 0 {
+		return fmt.Errorf("%d of %d %s; not %s: %s", len(steps)-len(failed), len(steps), done, done, strings.Join(failed, ", "))
 	}
 	return nil
 }
 
-// agreed asks, unless --yes said so before. Where there is no terminal, nothing is done.
-func (c *call) agreed(ctx context.Context) error {
+// confirm asks for confirmation, unless --yes is given. Without a terminal and without --yes it refuses.
+func (c *call) confirm(ctx context.Context) error {
 	if c.flag("yes") == "true" {
 		return nil
 	}
-	if !c.attended {
-		return errors.New("nothing is done. Not a terminal: pass --yes to confirm")
+	if !c.terminal {
+		return errors.New("nothing was changed. Not a terminal: pass --yes to confirm")
 	}
 	fmt.Fprint(c.stdout, "Continue? [y/N] ")
 	lines := make(chan string, 1)
@@ -135,7 +135,7 @@ func (c *call) agreed(ctx context.Context) error {
 		}
 	case <-ctx.Done():
 	}
-	return errors.New("nothing is done")
+	return errors.New("nothing was changed")
 }
 
 func count(n int, what string) string {

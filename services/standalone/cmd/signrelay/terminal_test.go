@@ -9,7 +9,7 @@ import (
 	"github.com/signrelay/signrelay/libs/printable"
 )
 
-// Every command that is given a hostile argument says so without control characters.
+// Every command reports a hostile argument without its control characters.
 func TestNoCommandRepeatsControlCharacters(t *testing.T) {
 	t.Parallel()
 	for _, cmd := range commands {

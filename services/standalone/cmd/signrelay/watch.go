@@ -22,15 +22,15 @@ import (
 
 func tailFlags(fs *flag.FlagSet) {
 	jsonFlag(fs)
-	sinceFlag(fs, "begin so long ago, e.g. 24h or 7d; without it, begin now (with --no-follow: at the beginning)")
-	fs.Bool("no-follow", false, "show what is there and end")
+	sinceFlag(fs, "start with the events of the last `duration`, e.g. 24h or 7d; without it, start now (with --no-follow: with the first event)")
+	fs.Bool("no-follow", false, "show the stored events and exit")
 }
 
 func tail(ctx context.Context, c *call) error {
 	filter := event.Everything
 	if len(c.args) > 0 {
 		var err error
-		if filter, err = c.only("one subject filter"); err != nil {
+		if filter, err = c.argument("one subject filter"); err != nil {
 			return err
 		}
 		if !event.MatchesLog(filter) {
@@ -53,7 +53,7 @@ func tail(ctx context.Context, c *call) error {
 }
 
 func timeline(ctx context.Context, c *call) error {
-	document, err := c.only("a document's id, as its provider names it")
+	document, err := c.argument("a document's id, as its provider names it")
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func timeline(ctx context.Context, c *call) error {
 	defer done()
 	filter := event.DocumentFilter(document)
 	log := event.Log{JS: js, Stream: flow.Signing}
-	var life []happening
+	var entries []entry
 	for m, err := range log.Messages(ctx, filter, time.Time{}) {
 		if err != nil {
 			return err
@@ -73,28 +73,28 @@ func timeline(ctx context.Context, c *call) error {
 		if err != nil {
 			return err
 		}
-		life = append(life, happening{e, arrival(e, m.Time)})
+		entries = append(entries, entry{e, arrival(e, m.Time)})
 	}
-	if life == nil {
-		fmt.Fprintln(c.stderr, printable.Line("The log holds nothing on "+filter))
+	if entries == nil {
+		fmt.Fprintln(c.stderr, printable.Line("The log has no events for "+filter))
 	}
-	// In the log's order where two have one time.
-	slices.SortStableFunc(life, func(a, b happening) int { return event.Time(a.event).Compare(event.Time(b.event)) })
-	for _, h := range life {
-		if err := c.show(h.event, "  arrived "+h.arrived.UTC().Format(time.RFC3339)); err != nil {
+	// Events with the same time stay in the log's order.
+	slices.SortStableFunc(entries, func(a, b entry) int { return event.Time(a.event).Compare(event.Time(b.event)) })
+	for _, entry := range entries {
+		if err := c.show(entry.event, "  arrived "+entry.arrived.UTC().Format(time.RFC3339)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// happening is an event of a document's life.
-type happening struct {
+// entry is an event in a timeline.
+type entry struct {
 	event   *signingv1.SigningEvent
 	arrived time.Time
 }
 
-// arrival is when we heard of an event: an event of our own is heard of when it is stored.
+// arrival returns the time at which an event reached us. For an event that Signrelay made, it is the time at which it was stored.
 func arrival(e *signingv1.SigningEvent, stored time.Time) time.Time {
 	if e.GetReceivedAt() != nil {
 		return e.GetReceivedAt().AsTime()
@@ -102,13 +102,13 @@ func arrival(e *signingv1.SigningEvent, stored time.Time) time.Time {
 	return stored
 }
 
-// connectLog gives a command the log and nothing else.
+// connectLog opens only the log.
 func connectLog(ctx context.Context, cfg config.Config) (jetstream.JetStream, func(), error) {
 	cfg, err := standalone.Reach(cfg)
 	if err != nil {
 		return nil, nil, err
 	}
-	return service.OpenLog(ctx, cfg, commandName, quiet())
+	return service.OpenLog(ctx, cfg, connectionName, quiet())
 }
 
 func showStored(ctx context.Context, c *call, js jetstream.JetStream, filter string, since time.Time) error {
@@ -124,7 +124,7 @@ func showStored(ctx context.Context, c *call, js jetstream.JetStream, filter str
 		}
 	}
 	if none {
-		fmt.Fprintln(c.stderr, printable.Line("The log holds nothing on "+filter))
+		fmt.Fprintln(c.stderr, printable.Line("The log has no events for "+filter))
 	}
 	return nil
 }
@@ -165,9 +165,9 @@ func (c *call) showData(data []byte) error {
 	return c.show(e, "")
 }
 
-// show prints one event; the text of beside follows its time. The line for people names no person, because screens are shared: an id
-// that looks like an address, a number or a name is shown as its hash. --json has everything.
-func (c *call) show(e *signingv1.SigningEvent, beside string) error {
+// show prints one event, with suffix after its time. The line names no person, because screens are shared: an id that looks like an
+// address, a number or a name is printed as its hash. --json prints everything.
+func (c *call) show(e *signingv1.SigningEvent, suffix string) error {
 	if c.json() {
 		line, err := protojson.Marshal(e)
 		if err != nil {
@@ -181,7 +181,7 @@ func (c *call) show(e *signingv1.SigningEvent, beside string) error {
 		document = "-"
 	}
 	return c.say("%s%s  %-24s  %-22s  %-34s  %s%s",
-		event.Time(e).UTC().Format(time.RFC3339), beside, e.GetType(), e.GetSource()+"/"+e.GetProvider(), document, e.GetId(), detail(e))
+		event.Time(e).UTC().Format(time.RFC3339), suffix, e.GetType(), e.GetSource()+"/"+e.GetProvider(), document, e.GetId(), detail(e))
 }
 
 func detail(e *signingv1.SigningEvent) string {

@@ -13,9 +13,9 @@ import (
 	"github.com/signrelay/signrelay/services/standalone/doctor"
 )
 
-// The server sets the store's limit, and only its monitoring reports it. A full store takes nothing new, and serves the stored
-// messages. With more room it accepts messages again, without a restart of its clients.
-func TestTheRoomOfTheStore(t *testing.T) {
+// The server sets the store's limit, and only its monitoring reports it. A full store accepts no new messages, but serves the stored
+// ones. With more space it accepts messages again, and its clients need no restart.
+func TestTheStoresFreeSpace(t *testing.T) {
 	t.Parallel()
 	const limit = 8 << 20
 	s, url := broker(t, func(o *server.Options) { o.JetStreamMaxStore = limit })
@@ -46,7 +46,7 @@ func TestTheRoomOfTheStore(t *testing.T) {
 		}
 	}
 
-	examine(t, cfg, doctor.Options{}).want(t, "room", doctor.Warn, "cannot be seen")
+	examine(t, cfg, doctor.Options{}).want(t, "room", doctor.Warn, "cannot read the server's limit")
 	examine(t, cfg, doctor.Options{Embedded: true}).want(t, "room", doctor.OK, "the disk is the limit")
 	examine(t, cfg, watched).want(t, "room", doctor.OK, "0 of 8 MB, the server's max_file_store")
 	fill(0.82)
@@ -60,10 +60,10 @@ func TestTheRoomOfTheStore(t *testing.T) {
 	}
 	var refused *jetstream.APIError
 	if !errors.As(err, &refused) || refused.Code != 503 {
-		t.Fatalf("a full store says %v", err)
+		t.Fatalf("a full store responds with %v", err)
 	}
 	if _, err := js.Stream(t.Context(), flow.Signing); err != nil {
-		t.Errorf("and is not served any more: %v", err)
+		t.Errorf("a full store serves no reads: %v", err)
 	}
 	log, err := js.Stream(t.Context(), flow.Signing)
 	if err != nil {
@@ -73,6 +73,6 @@ func TestTheRoomOfTheStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := publish(); err != nil {
-		t.Errorf("with room again: %v", err)
+		t.Errorf("with free space again: %v", err)
 	}
 }

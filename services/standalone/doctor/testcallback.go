@@ -16,21 +16,21 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// tester makes test callbacks of one source, each another event.
-type tester struct {
+// generator makes test callbacks for one source. Each is a new event.
+type generator struct {
 	source  config.Source
 	pack    pack.Pack
 	webhook pack.Webhook
 	sample  pack.Sample
-	id      string // the provider's id of the event, as it stands in the sample
+	id      string // the provider's id of the event in the sample
 }
 
-// testers are those of all sources whose provider has a test event that can be signed without the provider's own key.
-func testers(sources []config.Source) []tester {
-	var all []tester
+// generators returns one for each source whose provider has a test event that can be signed without the provider's own key.
+func generators(sources []config.Source) []generator {
+	var all []generator
 	for _, s := range sources {
 		if p, known := providers.ByName(s.Provider); known {
-			if t, found := testerOf(s, p); found {
+			if t, found := generatorOf(s, p); found {
 				all = append(all, t)
 			}
 		}
@@ -38,21 +38,21 @@ func testers(sources []config.Source) []tester {
 	return all
 }
 
-func testerOf(s config.Source, p pack.Pack) (tester, bool) {
+func generatorOf(s config.Source, p pack.Pack) (generator, bool) {
 	webhook, err := p.Webhook(s)
 	if err != nil {
-		return tester{}, false
+		return generator{}, false
 	}
 	files, err := fs.Glob(p.Samples, "*.http")
 	if err != nil {
-		return tester{}, false
+		return generator{}, false
 	}
 	for _, file := range files {
 		sample, err := pack.ReadSample(p.Samples, strings.TrimSuffix(file, ".http"))
 		if err != nil {
 			continue
 		}
-		t := tester{source: s, pack: p, webhook: webhook, sample: sample}
+		t := generator{source: s, pack: p, webhook: webhook, sample: sample}
 		e, err := t.read(sample.Request)
 		if err != nil || e.GetType() != event.EndpointTested || e.GetProviderEventId() == "" || !bytes.Contains(sample.Request.Body, []byte(e.GetProviderEventId())) {
 			continue
@@ -62,11 +62,11 @@ func testerOf(s config.Source, p pack.Pack) (tester, bool) {
 			return t, true
 		}
 	}
-	return tester{}, false
+	return generator{}, false
 }
 
-// read is the sample's one event. A sample of more is no test event.
-func (t tester) read(r pack.Request) (*signingv1.SigningEvent, error) {
+// read returns the event of a sample. A test event's sample contains exactly one.
+func (t generator) read(r pack.Request) (*signingv1.SigningEvent, error) {
 	r.ReceivedAt = time.Now()
 	events, err := t.webhook.Normalize(r, signingv1.Verification_VERIFICATION_NONE)
 	if err != nil {
@@ -78,8 +78,8 @@ func (t tester) read(r pack.Request) (*signingv1.SigningEvent, error) {
 	return events[0], nil
 }
 
-// next is a new test event, as the provider would send it, and where it stands in the log.
-func (t tester) next() (pack.Request, mark, error) {
+// next returns a new test callback, signed as the provider signs, and its place in the log.
+func (t generator) next() (pack.Request, mark, error) {
 	var id [12]byte
 	_, _ = rand.Read(id[:]) // never fails
 	r := t.sample.Request
@@ -101,5 +101,5 @@ func (t tester) next() (pack.Request, mark, error) {
 	return r, mark{subject: event.Subject(e), id: e.GetId()}, nil
 }
 
-// mark is where an event is found in the log.
+// mark is the place of an event in the log.
 type mark struct{ subject, id string }

@@ -12,15 +12,15 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// onlyTests fails with ErrNotATest unless all sources are named for tests, and nobody else's events are in the log.
-func onlyTests(ctx context.Context, cfg config.Config, js jetstream.JetStream) error {
+// checkTestSetup fails with ErrNotATest unless all sources have names for tests and the log holds only their events.
+func checkTestSetup(ctx context.Context, cfg config.Config, js jetstream.JetStream) error {
 	if len(cfg.Sources) == 0 {
-		return fmt.Errorf("%w: it has no sources", ErrNotATest)
+		return fmt.Errorf("%w: the settings have no sources", ErrNotATest)
 	}
 	own := map[[2]string]bool{}
 	for _, s := range cfg.Sources {
-		if !forTests(s.Name) {
-			return fmt.Errorf("%w: its source %s is not named demo or test…", ErrNotATest, nameOf(s))
+		if !isTestName(s.Name) {
+			return fmt.Errorf("%w: the name of source %s is neither demo nor test…", ErrNotATest, nameOf(s))
 		}
 		own[[2]string{s.Name, s.Provider}] = true
 	}
@@ -34,10 +34,10 @@ func onlyTests(ctx context.Context, cfg config.Config, js jetstream.JetStream) e
 	}
 	for subject := range info.State.Subjects {
 		if at, ok := event.ParseSubject(subject); !ok || !own[[2]string{at.Source, at.Provider}] {
-			return fmt.Errorf("%w: the log holds events of another source than those of the settings", ErrNotATest)
+			return fmt.Errorf("%w: the log holds events of a source that is not in the settings", ErrNotATest)
 		}
 	}
 	return nil
 }
 
-func forTests(name string) bool { return name == "demo" || strings.HasPrefix(name, "test") }
+func isTestName(name string) bool { return name == "demo" || strings.HasPrefix(name, "test") }
