@@ -54,7 +54,7 @@ func (l DeadLetters) lookUp(ctx context.Context, a advisory) (DeadLetter, error)
 	case err != nil:
 		return DeadLetter{}, fmt.Errorf("look message %d of %s up: %w", a.Sequence, a.Stream, err)
 	case a.Stream == flow.Replay:
-		replayed, ok := readLetter(m.Header, m.Data)
+		replayed, ok := readDeadLetter(m.Header, m.Data)
 		letter.Input, letter.Gone = replayed.Input, !ok
 		letter.Attempts, letter.replaySequence = replayed.Attempts, a.Sequence
 	default:

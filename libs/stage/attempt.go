@@ -71,7 +71,7 @@ func newAttempt(msg jetstream.Msg) (*attempt, error) {
 	}
 	in.ID = inputID(in)
 	a := &attempt{msg: msg, meta: meta, input: in, number: int(meta.NumDelivered)}
-	if dead, ok := readLetter(msg.Headers(), msg.Data()); ok && meta.Stream == flow.Replay {
+	if dead, ok := readDeadLetter(msg.Headers(), msg.Data()); ok && meta.Stream == flow.Replay {
 		a.input, a.earlier, a.unknown = dead.Input, dead.Attempts, dead.Unknown
 	}
 	return a, nil

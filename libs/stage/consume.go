@@ -52,6 +52,10 @@ func (s source) fit(c jetstream.ConsumerConfig) error {
 		return fmt.Errorf("consumer %s on stream %s must ack explicitly and deliver without limit (it has %v, %d): run `signrelay provision`",
 			s.stage.Name, s.stream, c.AckPolicy, c.MaxDeliver)
 	}
+	if s.stage.Ordered && s.stream != flow.Replay && (c.PriorityPolicy != jetstream.PriorityPolicyPinned || c.MaxAckPending != s.workers) {
+		return fmt.Errorf("consumer %s on stream %s must serve one replica, with %d messages in flight, or the order is lost: run `signrelay provision`",
+			s.stage.Name, s.stream, s.workers)
+	}
 	return nil
 }
 

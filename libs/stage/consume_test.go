@@ -187,9 +187,9 @@ func TestTheEndLetsWorkInHandFinish(t *testing.T) {
 }
 
 // waiting is how many requests for work wait at the broker.
-func (h *house) waiting() int { return h.info().NumWaiting }
+func (h *harness) waiting() int { return h.info().NumWaiting }
 
-func (h *house) info() *jetstream.ConsumerInfo {
+func (h *harness) info() *jetstream.ConsumerInfo {
 	c, err := h.outside.Consumer(h.Context(), "IN", "tester")
 	h.must(err)
 	return c.CachedInfo()

@@ -40,7 +40,7 @@ type place struct {
 
 // placeOf is what a message in DLQ is about; the zero place is none.
 func placeOf(m *jetstream.RawStreamMsg) place {
-	l, ok := readLetter(m.Header, nil)
+	l, ok := readDeadLetter(m.Header, nil)
 	switch {
 	case !ok:
 		a := readAdvisory(m)
@@ -119,8 +119,8 @@ func (l DeadLetter) message(subject, msgID string) *nats.Msg {
 	return &nats.Msg{Subject: subject, Header: h, Data: l.Data}
 }
 
-// readLetter reads what message wrote; false means that it is no letter.
-func readLetter(h nats.Header, data []byte) (DeadLetter, bool) {
+// readDeadLetter reads what message wrote; false means that it is no letter.
+func readDeadLetter(h nats.Header, data []byte) (DeadLetter, bool) {
 	number := func(key string) uint64 {
 		n, _ := strconv.ParseUint(h.Get(said+key), 10, 63)
 		return n

@@ -51,7 +51,7 @@ func TestADeadLetterHoldsTheOriginal(t *testing.T) {
 	}
 	read := maps.Clone(letter.Header)
 	read["Nats-Stream"] = []string{"DLQ"} // as a direct get adds
-	back, _ := readLetter(read, letter.Data)
+	back, _ := readDeadLetter(read, letter.Data)
 	if back.Subject != "in.acme" || string(back.Data) != "the \x00 bytes" || !reflect.DeepEqual(back.Header, headers) {
 		t.Errorf("the original comes back as %+v", back.Input)
 	}

@@ -33,7 +33,7 @@ func (l DeadLetters) All(ctx context.Context) iter.Seq2[DeadLetter, error] {
 				yield(DeadLetter{}, err)
 				return
 			}
-			letter, ok := readLetter(m.Header, m.Data)
+			letter, ok := readDeadLetter(m.Header, m.Data)
 			at := placeOf(m)
 			if at == (place{}) {
 				continue // neither a letter nor an advisory
@@ -100,7 +100,7 @@ func (l DeadLetters) messages(ctx context.Context) iter.Seq2[*jetstream.RawStrea
 
 // open reads the letter that a message in DLQ is, or stands for.
 func (l DeadLetters) open(ctx context.Context, m *jetstream.RawStreamMsg) (DeadLetter, error) {
-	letter, ok := readLetter(m.Header, m.Data)
+	letter, ok := readDeadLetter(m.Header, m.Data)
 	if !ok {
 		var err error
 		if letter, err = l.lookUp(ctx, readAdvisory(m)); err != nil {

@@ -16,7 +16,7 @@ import (
 )
 
 // listen to what the server says in DLQ too, as provision has it.
-func (h *house) advised() DeadLetters {
+func (h *harness) advised() DeadLetters {
 	h.Helper()
 	subjects := []string{"dlq.v1.>"}
 	for _, stream := range []string{"IN", "REPLAY"} {
@@ -30,7 +30,7 @@ func (h *house) advised() DeadLetters {
 }
 
 // all returns the letters once DLQ holds so many messages.
-func (h *house) all(l DeadLetters, messages uint64) []DeadLetter {
+func (h *harness) all(l DeadLetters, messages uint64) []DeadLetter {
 	h.Helper()
 	h.until("DLQ has all", func() bool { return h.holds("DLQ") == messages })
 	var all []DeadLetter
@@ -42,7 +42,7 @@ func (h *house) all(l DeadLetters, messages uint64) []DeadLetter {
 }
 
 // only returns the one letter there is.
-func (h *house) only(l DeadLetters, messages uint64) DeadLetter {
+func (h *harness) only(l DeadLetters, messages uint64) DeadLetter {
 	h.Helper()
 	all := h.all(l, messages)
 	if len(all) != 1 {
@@ -52,14 +52,14 @@ func (h *house) only(l DeadLetters, messages uint64) DeadLetter {
 }
 
 // holds is how many messages a stream holds.
-func (h *house) holds(stream string) uint64 {
+func (h *harness) holds(stream string) uint64 {
 	h.Helper()
 	s, err := h.outside.Stream(context.Background(), stream)
 	h.must(err)
 	return s.CachedInfo().State.Msgs
 }
 
-func (h *house) until(what string, holds func() bool) {
+func (h *harness) until(what string, holds func() bool) {
 	h.Helper()
 	for deadline := time.Now().Add(patience); !holds(); {
 		if time.Now().After(deadline) {
@@ -74,7 +74,7 @@ func (h *house) until(what string, holds func() bool) {
 }
 
 // hand takes one message for the stage, in the place of a runner.
-func (h *house) hand(stream string) jetstream.Msg {
+func (h *harness) hand(stream string) jetstream.Msg {
 	h.Helper()
 	c, err := h.outside.Consumer(context.Background(), stream, "tester")
 	h.must(err)
@@ -85,7 +85,7 @@ func (h *house) hand(stream string) jetstream.Msg {
 
 func told(id string) *nats.Msg { return out("signing.v1.a.b.replay.requested._", id, "told") }
 
-func refusing(h *house) Runner[string] {
+func refusing(h *harness) Runner[string] {
 	r := h.stage()
 	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
 		h.say("do %s, %s, replays %d, unknown %v", in.ID, in.Data, in.Replays, in.Unknown)
@@ -124,7 +124,7 @@ func TestALetterAndTheServersWordOfItAreOne(t *testing.T) {
 }
 
 // delivered counts the messages of DLQ that the broker gives to whoever asks for them.
-func (h *house) delivered() func() int {
+func (h *harness) delivered() func() int {
 	h.Helper()
 	nc, _ := h.connect()
 	inbox, err := nc.SubscribeSync("_INBOX.>")
@@ -359,7 +359,7 @@ func TestAReplayThatWasCutOffIsFinished(t *testing.T) {
 }
 
 // forgets waits until a stream has forgotten the ids it has seen so far.
-func (h *house) forgets(stream, subject string) {
+func (h *harness) forgets(stream, subject string) {
 	h.Helper()
 	id := fmt.Sprint("probe-", time.Now().UnixNano())
 	probe := func() *jetstream.PubAck {

@@ -32,20 +32,32 @@ func newLag(r prometheus.Registerer) (l lag, err error) {
 	return l, err
 }
 
-// tellLag reports how far a stage is behind on each of its sources, and stores its floors, until ctx ends.
-func tellLag(ctx context.Context, sources []source, floors []*Floors, r prometheus.Registerer) error {
+// tellLag reports how far a stage is behind on each of its sources, and stores its floors, until ctx ends. It asks the server at the
+// given interval, and passes on what the server says.
+func tellLag(ctx context.Context, sources []source, floors []*Floors, r prometheus.Registerer, every time.Duration, seen func(*jetstream.ConsumerInfo)) error {
 	l, err := newLag(r)
 	if err != nil {
 		return err
 	}
-	tick := time.NewTicker(lagEvery)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
+	var kept time.Time
 	for {
+		due := time.Since(kept) >= lagEvery
+		if due {
+			kept = time.Now()
+		}
 		for i, s := range sources {
-			if is := l.ask(ctx, s); is != nil {
-				if err := floors[i].Keep(ctx, is); err != nil && ctx.Err() == nil {
-					s.log.WarnContext(ctx, "the floor is not kept", "stage", s.stage.Name, "error", err)
-				}
+			is := l.ask(ctx, s)
+			if is == nil {
+				continue
+			}
+			seen(is)
+			if !due {
+				continue
+			}
+			if err := floors[i].Keep(ctx, is); err != nil && ctx.Err() == nil {
+				s.log.WarnContext(ctx, "the floor is not kept", "stage", s.stage.Name, "error", err)
 			}
 		}
 		select {

@@ -17,18 +17,18 @@ func leased(conn *nats.Conn, ackWait time.Duration) middleware {
 			released := make(chan struct{})
 			go func() {
 				defer close(released)
-				extend(working, conn, a.msg.Reply(), ackWait/3)
+				extend(working, conn, ackWait/3, func() []string { return []string{a.msg.Reply()} })
 			}()
 			outs, err := next(ctx, a)
 			stop()
-			<-released // an extension after the answer would put off the retry that the answer asked for
+			<-released // an extension after a nak would put off the retry
 			return outs, err
 		}
 	}
 }
 
-// extend extends the lease until ctx ends.
-func extend(ctx context.Context, conn *nats.Conn, reply string, every time.Duration) {
+// extend extends the leases on messages, which are known by their reply subjects, until ctx ends.
+func extend(ctx context.Context, conn *nats.Conn, every time.Duration, replies func() []string) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
@@ -37,6 +37,8 @@ func extend(ctx context.Context, conn *nats.Conn, reply string, every time.Durat
 			return
 		case <-tick.C:
 		}
-		_ = conn.Publish(reply, []byte("+WPI"))
+		for _, reply := range replies() {
+			_ = conn.Publish(reply, []byte("+WPI"))
+		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 // memory is a dedupe.Store in a map. It says its calls on the wire, so that their order among the others is seen.
 type memory struct {
-	*house
+	*harness
 	mu      sync.Mutex
 	entries map[string]entry
 
@@ -28,10 +28,10 @@ type entry struct {
 	result    []byte
 }
 
-func (h *house) memory() *memory { return &memory{house: h, entries: map[string]entry{}} }
+func (h *harness) memory() *memory { return &memory{harness: h, entries: map[string]entry{}} }
 
 // effect is a stage with an effect.
-func (h *house) effect(m *memory) Runner[string] {
+func (h *harness) effect(m *memory) Runner[string] {
 	r := h.stage()
 	r.Stage.Effect, r.Claims = true, m
 	return r

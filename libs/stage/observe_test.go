@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -160,7 +161,9 @@ func TestTheLagIsTold(t *testing.T) {
 		registry := prometheus.NewRegistry()
 		ctx, cancel := context.WithCancel(t.Context())
 		told := make(chan error, 1)
-		go func() { told <- tellLag(ctx, r.sources(), []*Floors{{}, {}}, registry) }()
+		go func() {
+			told <- tellLag(ctx, r.sources(), []*Floors{{}, {}}, registry, lagEvery, func(*jetstream.ConsumerInfo) {})
+		}()
 		var got map[string]float64
 		for deadline := time.Now().Add(patience); time.Now().Before(deadline) && !maps.Equal(got, want); {
 			got = gauges(t, registry)

@@ -60,7 +60,7 @@ func TestTheLogIsAskedBeforeItIsToldAgain(t *testing.T) {
 	}
 }
 
-func (h *house) count(stream, subject string) (n int) {
+func (h *harness) count(stream, subject string) (n int) {
 	s, err := h.outside.Stream(h.Context(), stream)
 	h.must(err)
 	info, err := s.Info(h.Context(), jetstream.WithSubjectFilter(subject))

@@ -76,7 +76,9 @@ func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
 	for i, s := range sources {
 		floors[i] = &Floors{JS: r.JS, Stage: r.Stage, Stream: s.stream}
 	}
-	workers.Go(func() error { return tellLag(ctx, sources, floors, r.Metrics) })
+	workers.Go(func() error {
+		return tellLag(ctx, sources, floors, r.Metrics, lagEvery, func(*jetstream.ConsumerInfo) {})
+	})
 	for i, s := range sources {
 		work := r.chain(metrics, consumers[i].CachedInfo(), floors[i], ctx.Done())
 		for range s.workers {

@@ -10,35 +10,40 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ackFor bounds the wait for the server's word that it heard an ack.
+// ackFor limits the wait for the server's confirmation of an ack.
 const ackFor = 5 * time.Second
 
-// settled acks, naks or terminates the message. While the broker is away it waits, because an ack is valid while the message is in flight: a
-// finished message need not be done again, and a retry comes as soon as it was meant to. Without an ack the message would
-// come again after the ack wait. It does not wait when the program ends.
+// settled acks, naks or terminates the message, see untilHeard.
 func settled(conn *nats.Conn, floors *Floors, ends <-chan struct{}) middleware {
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {
 			outs, err := next(ctx, a)
-			for restoring := time.Now().Add(ackFor); ; {
-				before := conn.Stats().Reconnects
-				a.unsettled = settle(ctx, a.msg, a.decision)
-				if a.unsettled == nil {
-					break
-				}
-				// A server that is back takes connections before it has restored its consumers: under load that took seconds.
-				if errors.Is(a.unsettled, nats.ErrNoResponders) && time.Now().Before(restoring) && paused(look, ends) {
-					continue
-				}
-				// An ack into a connection that broke fails after ackFor, when the connection may be back: then it is sent again.
-				if conn.IsConnected() && conn.Stats().Reconnects == before || !back(conn, ends) {
-					break
-				}
-			}
+			a.unsettled = untilHeard(conn, ends, func() error { return settle(ctx, a.msg, a.decision) })
 			if a.unsettled == nil && a.decision.Kind != retry {
 				floors.Done(a.meta)
 			}
 			return outs, err
+		}
+	}
+}
+
+// untilHeard settles messages, and waits while the broker is away, because an ack is valid while the message is in flight: a
+// finished message need not be done again, and a retry comes as soon as it was meant to. Without an ack the message would
+// come again after the ack wait. It does not wait when the program ends.
+func untilHeard(conn *nats.Conn, ends <-chan struct{}, settle func() error) error {
+	for restoring := time.Now().Add(ackFor); ; {
+		before := conn.Stats().Reconnects
+		err := settle()
+		if err == nil {
+			return nil
+		}
+		// A server that is back takes connections before it has restored its consumers: under load that took seconds.
+		if errors.Is(err, nats.ErrNoResponders) && time.Now().Before(restoring) && paused(look, ends) {
+			continue
+		}
+		// An ack into a connection that broke fails after ackFor, when the connection may be back: then it is sent again.
+		if conn.IsConnected() && conn.Stats().Reconnects == before || !back(conn, ends) {
+			return err
 		}
 	}
 }

@@ -6,26 +6,27 @@ import (
 	"time"
 )
 
-// loginWithin bounds what is said on a connection before its first request: TLS, and who we are.
-const loginWithin = 5 * time.Second
-
-// dial connects to a broker.
-func dial(ctx context.Context, network, address string) (net.Conn, error) {
+// connect connects to a broker.
+func connect(ctx context.Context, network, address string, login time.Duration) (net.Conn, error) {
 	c, err := (&net.Dialer{Timeout: 3 * time.Second}).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	return bounded{c}, nil
+	return limited{c, login}, nil
 }
 
-// bounded is a connection on which nothing is waited for without end. The client takes the deadline away before SASL: a
-// broker that hangs just then would hang for good the goroutine that learns where the partitions are.
-type bounded struct{ net.Conn }
+// limited is a connection on which every wait has an end. The client removes the deadline before SASL: a broker that hangs at that
+// moment would permanently hang the goroutine that learns where the partitions are.
+type limited struct {
+	net.Conn
+	login time.Duration
+}
 
-// SetDeadline sets one where none is asked for. Between requests nobody reads, and the next request sets its own.
-func (c bounded) SetDeadline(t time.Time) error {
+// SetDeadline sets a deadline also when it is asked for none. Between requests the client does not read, and the next request sets a
+// deadline of its own.
+func (c limited) SetDeadline(t time.Time) error {
 	if t.IsZero() {
-		t = time.Now().Add(loginWithin)
+		t = time.Now().Add(c.login)
 	}
 	return c.Conn.SetDeadline(t)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/sasl"
@@ -16,25 +17,27 @@ import (
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
-// dialing returns how connections to the brokers are made. Each connection uses the current certificates and password.
-func dialing(current *config.Current[kafkasettings.Kafka]) (*kafka.Transport, error) {
-	cfg := current.Now()
-	if _, err := cfg.TLS.Parts().Client(""); err != nil {
+// dialing makes connections to the brokers, each with the certificates and the password of that moment.
+func dialing(current *config.Current[kafkasettings.Kafka], l limits) (*kafka.Transport, error) {
+	settings := current.Now()
+	if _, err := settings.TLS.Parts().Client(""); err != nil {
 		return nil, fmt.Errorf("kafka.tls.%w", err)
 	}
-	who, err := identity(cfg.SASL)
+	who, err := identity(settings.SASL)
 	if err != nil {
 		return nil, err
 	}
 	t := &kafka.Transport{
-		Dial:        dial,
-		DialTimeout: loginWithin, // TLS included; SASL has as long again
-		MetadataTTL: layoutFor, MetadataTopics: []string{cfg.Topic},
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return connect(ctx, network, address, l.login)
+		},
+		DialTimeout: l.login, // with TLS; SASL has the same time again
+		MetadataTTL: l.metadata, MetadataTopics: []string{settings.Topic},
 		ClientID: "signrelay",
 	}
-	if cfg.TLS.Enabled {
+	if settings.TLS.Enabled {
 		t.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-			return encrypted(ctx, current.Now().TLS, network, address)
+			return encrypted(ctx, current.Now().TLS, network, address, l.login)
 		}
 	}
 	if who != nil {
@@ -43,17 +46,17 @@ func dialing(current *config.Current[kafkasettings.Kafka]) (*kafka.Transport, er
 	return t, nil
 }
 
-// encrypted dials with the current certificates. The client's own TLS keeps the first ones.
-func encrypted(ctx context.Context, cfg kafkasettings.TLS, network, address string) (net.Conn, error) {
+// encrypted connects with the certificates in the present settings. The client's own TLS keeps the certificates of the start.
+func encrypted(ctx context.Context, settings kafkasettings.TLS, network, address string, login time.Duration) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}
-	secure, err := cfg.Parts().Client(host)
+	secure, err := settings.Parts().Client(host)
 	if err != nil {
 		return nil, fmt.Errorf("kafka.tls.%w", err)
 	}
-	wire, err := dial(ctx, network, address)
+	wire, err := connect(ctx, network, address, login)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +68,7 @@ func encrypted(ctx context.Context, cfg kafkasettings.TLS, network, address stri
 	return conn, nil
 }
 
-// login is our identity at the brokers, with the current password.
+// login authenticates the bridge at the brokers, with the present password.
 type login struct {
 	name    string
 	current *config.Current[kafkasettings.Kafka]
@@ -81,23 +84,23 @@ func (l login) Start(ctx context.Context) (sasl.StateMachine, []byte, error) {
 	return who.Start(ctx)
 }
 
-func identity(cfg kafkasettings.SASL) (sasl.Mechanism, error) {
-	switch cfg.Mechanism {
+func identity(settings kafkasettings.SASL) (sasl.Mechanism, error) {
+	switch settings.Mechanism {
 	case "", "none":
-		return nil, nil //nolint:nilnil // what the transport takes for none
+		return nil, nil //nolint:nilnil // the transport then uses no SASL
 	case "plain":
-		return plain.Mechanism{Username: cfg.User, Password: cfg.Password}, nil
+		return plain.Mechanism{Username: settings.User, Password: settings.Password}, nil
 	case "scram-sha-256":
-		return salted(scram.SHA256, cfg)
+		return salted(scram.SHA256, settings)
 	case "scram-sha-512":
-		return salted(scram.SHA512, cfg)
+		return salted(scram.SHA512, settings)
 	default:
-		return nil, fmt.Errorf("kafka.sasl.mechanism: %q is none", cfg.Mechanism)
+		return nil, fmt.Errorf("kafka.sasl.mechanism: %q is none", settings.Mechanism)
 	}
 }
 
-func salted(algorithm scram.Algorithm, cfg kafkasettings.SASL) (sasl.Mechanism, error) {
-	who, err := scram.Mechanism(algorithm, cfg.User, cfg.Password)
+func salted(algorithm scram.Algorithm, settings kafkasettings.SASL) (sasl.Mechanism, error) {
+	who, err := scram.Mechanism(algorithm, settings.User, settings.Password)
 	if err != nil { // its text repeats the password
 		return nil, errors.New("kafka.sasl.user or kafka.sasl.password: it has a character that SCRAM does not allow (RFC 4013)")
 	}

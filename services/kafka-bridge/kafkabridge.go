@@ -1,8 +1,8 @@
-// Package kafkabridge carries the log, SIGNING, onto a Kafka topic: each document's events in the log's order, none
-// missing, and after a crash at most one window of them twice, with the same ids.
+// Package kafkabridge copies the log, SIGNING, to a Kafka topic: each document's events in the log's order, none missing, and after a
+// crash at most one window of them twice, with the same ids.
 //
-// It is no stage.Runner: workers beside each other, and retries that come back later, would change the order. It takes a
-// window of messages in the log's order, writes all of them, trying again in place, acks them, and takes the next.
+// Its stage is an ordered one (stage.Ordered): workers side by side, and retries that come back later, would change the order. A lane
+// is a partition of the topic.
 package kafkabridge
 
 import (
@@ -14,7 +14,6 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/service"
-	"github.com/signrelay/signrelay/libs/stage"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
@@ -30,29 +29,29 @@ var Service = service.Service{
 	Sections: []config.Declared{kafkasettings.Section},
 }
 
-// check says what Run refuses.
+// check returns why Run would fail.
 func check(c config.Config) error {
 	kafka := kafkasettings.Section.Of(c)
 	if !kafka.Set() {
 		return errors.New("kafka.brokers: the bridge needs some of the cluster's brokers: set SIGNRELAY_KAFKA_BROKERS")
 	}
-	_, err := dialing(config.Fixed(kafka))
+	_, err := dialing(config.Fixed(kafka), limits{}.orDefault())
 	return err
 }
 
 // Run works until ctx ends. It waits for a broker that is away and for a topic that is missing, and is not ready
-// meanwhile.
+// until then.
 func Run(ctx context.Context, env service.Env) error {
-	return run(ctx, env, env.Health.Add)
+	return run(ctx, env, limits{}, env.Health.Add)
 }
 
-// RunBeside is Run in a process of several services: that Kafka is away shows in /readyz?verbose, and does not make the
+// RunBeside is Run in a process of several services: a Kafka that is away shows in /readyz?verbose, and does not make the
 // others unready.
 func RunBeside(ctx context.Context, env service.Env) error {
-	return run(ctx, env, env.Health.AddSoft)
+	return run(ctx, env, limits{}, env.Health.AddSoft)
 }
 
-func run(ctx context.Context, env service.Env, addCheck func(string, func(context.Context) error)) error {
+func run(ctx context.Context, env service.Env, l limits, addCheck func(string, func(context.Context) error)) error {
 	if err := check(env.Config); err != nil {
 		return err
 	}
@@ -60,23 +59,18 @@ func run(ctx context.Context, env service.Env, addCheck func(string, func(contex
 	if err != nil {
 		return err
 	}
-	t, err := openTopic(kafkasettings.Section.Follow(env.Live), env.Log, m)
+	t, err := openTopic(kafkasettings.Section.Follow(env.Live), env.Log, m, l)
 	if err != nil {
 		return err
 	}
 	defer t.close()
 	addCheck("kafka", t.check)
 
-	all, ctx := errgroup.WithContext(ctx)
 	place := flow.StageNamed(flow.KafkaBridge)
-	b := &bridge{
-		stage: place, js: env.JS, log: env.Log, metrics: m, topic: t, encode: encoding(t.Format), wait: patience{topic: t},
-		floors: &stage.Floors{JS: env.JS, Stage: place, Stream: place.Stream},
-	}
-	b.giveUp = b.bury
-	all.Go(func() error { return b.run(ctx) })
-	all.Go(func() error { return b.watch(ctx) })
-	all.Go(func() error { return b.replay(ctx, env) })
+	b := &bridge{js: env.JS, log: env.Log, topic: t, encode: encoding(t.Format), limits: l.runner}
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return b.runner(place, env.Metrics, &status{topic: t, metrics: m}).Run(ctx) })
+	all.Go(func() error { return b.replay(ctx, place, env) })
 	env.Up()
 	return all.Wait()
 }

@@ -13,22 +13,21 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// replay writes what operators give back to the bridge after it was given up, such as when the topic takes larger messages
-// now. Its place in the order is lost: its document has gone on. So any stage's runner does.
-func (b *bridge) replay(ctx context.Context, env service.Env) error {
-	only := b.stage
+// replay writes dead letters that operators replay, for example after the topic's largest message was raised. Their place in the order
+// is lost, because their documents have later events. So the runner that keeps no order serves them.
+func (b *bridge) replay(ctx context.Context, only flow.Stage, env service.Env) error {
 	only.Stream = flow.Replay
 	r := stage.Runner[*signingv1.SigningEvent]{
 		Stage: only, JS: env.JS, Decode: event.Decode, Log: env.Log, Metrics: env.Metrics,
 		Do: func(ctx context.Context, in stage.Event[*signingv1.SigningEvent]) ([]stage.Out, error) {
-			return nil, b.again(ctx, in.Data)
+			return nil, b.writeOne(ctx, in.Data)
 		},
 	}
 	return r.Run(ctx)
 }
 
-// again writes one event. It tells of itself all that its headers told.
-func (b *bridge) again(ctx context.Context, e *signingv1.SigningEvent) error {
+// writeOne writes one event. Its record is made from the event alone, which has all that its headers said.
+func (b *bridge) writeOne(ctx context.Context, e *signingv1.SigningEvent) error {
 	m, err := event.Message(ctx, e)
 	if err != nil {
 		return outcome.Permanent(err)
@@ -37,11 +36,11 @@ func (b *bridge) again(ctx context.Context, e *signingv1.SigningEvent) error {
 	if err != nil {
 		return outcome.Permanent(err)
 	}
-	count, err := b.topic.partitions(ctx)
+	laneOf, err := b.lanes(ctx)
 	if err != nil {
 		return err
 	}
-	err = b.topic.write(ctx, partition(record, numbers(count)), []kafka.Message{record})
+	err = b.topic.write(ctx, laneOf(record), []kafka.Message{record})
 	if refused(err) != "" {
 		return outcome.Permanent(err)
 	}

@@ -18,9 +18,9 @@ import (
 
 // topic is the Kafka topic that the log is carried onto.
 //
-// It uses the client's Produce and not its Writer: a Writer splits what it is given into batches, of which a later one may
-// be written though an earlier one was not; and a context's end leaves a batch in its queue, which grows while the
-// brokers are away. Here a request is one batch, and what is in hand is all there is.
+// It uses the client's Produce and not its Writer: a Writer splits its input into batches, and may write a later one though an
+// earlier one failed. When a context ends, a batch stays in its queue, which grows while the brokers are away. Here a request is one
+// batch, and no event is in memory except those in flight.
 type topic struct {
 	kafkasettings.Kafka
 	client    *kafka.Client
@@ -28,28 +28,21 @@ type topic struct {
 	log       *slog.Logger
 	metrics   metrics
 
-	mu      sync.Mutex
-	trouble error     // why the last attempt failed, until one succeeds
-	silent  time.Time // until when the brokers want nothing
+	mu        sync.Mutex
+	failure   error     // why the last attempt failed, until one succeeds
+	throttled time.Time // until when the brokers read no request of ours
 }
 
-const (
-	// answerWithin bounds a write. The broker is told half of it to wait for its replicas.
-	answerWithin = 10 * time.Second
-	// layoutFor is how long the client believes what it knows of the cluster: after a broker's restart, or when the topic
-	// appears, the next attempt after at most this long finds it.
-	layoutFor = 2 * time.Second
-)
-
-func openTopic(current *config.Current[kafkasettings.Kafka], log *slog.Logger, m metrics) (*topic, error) {
-	cfg := current.Now()
-	transport, err := dialing(current)
+func openTopic(current *config.Current[kafkasettings.Kafka], log *slog.Logger, m metrics, l limits) (*topic, error) {
+	settings := current.Now()
+	l = l.orDefault()
+	transport, err := dialing(current, l)
 	if err != nil {
 		return nil, err
 	}
 	return &topic{
-		Kafka: cfg, transport: transport, log: log, metrics: m,
-		client: &kafka.Client{Addr: kafka.TCP(cfg.Brokers...), Transport: transport, Timeout: answerWithin},
+		Kafka: settings, transport: transport, log: log, metrics: m,
+		client: &kafka.Client{Addr: kafka.TCP(settings.Brokers...), Transport: transport, Timeout: l.respond},
 	}, nil
 }
 
@@ -58,12 +51,18 @@ func (t *topic) close() { t.transport.CloseIdleConnections() }
 // check is for /readyz: the last attempt went well, the topic is there, and a broker answers.
 func (t *topic) check(ctx context.Context) error {
 	t.mu.Lock()
-	err := t.trouble
+	err := t.failure
 	t.mu.Unlock()
 	if err != nil {
 		return err
 	}
 	return t.reach(ctx)
+}
+
+func (t *topic) setFailure(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failure = err
 }
 
 // reach tells whether the topic is there and a broker answers. It asks one: what the client knows of the topic is what it
@@ -99,7 +98,7 @@ func (t *topic) partitions(ctx context.Context) (int, error) {
 	return len(found.Partitions), nil
 }
 
-var errMade = errors.New("the topic was made and is not known to all brokers yet")
+var errCreated = errors.New("the topic was made and is not known to all brokers yet")
 
 // create makes the topic. It keeps events as long as the log does, takes the largest that ingest can make (a callback of
 // 1 MiB, with its fields' names), and counts an event as written when it is on all copies but one.
@@ -118,7 +117,7 @@ func (t *topic) create(ctx context.Context) error {
 	if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
 		return fmt.Errorf("make topic %s: %w", t.Topic, err)
 	}
-	return errMade
+	return errCreated
 }
 
 // logAge is how long the log keeps events.
@@ -134,7 +133,7 @@ func logAge() time.Duration {
 // write writes records as one batch, all or none of which a partition takes. It returns nil when all replicas in sync have
 // it. After any other error than one that refused tells, it may have been written all the same.
 func (t *topic) write(ctx context.Context, partition int, records []kafka.Message) error {
-	if err := t.keepSilent(ctx); err != nil {
+	if err := t.waitForQuota(ctx); err != nil {
 		return err
 	}
 	now := time.Now()
@@ -146,7 +145,7 @@ func (t *topic) write(ctx context.Context, partition int, records []kafka.Messag
 		Topic: t.Topic, Partition: partition, RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(batch...),
 	})
 	if err == nil {
-		t.silence(answer.Throttle)
+		t.throttle(answer.Throttle)
 		err = answer.Error
 	}
 	if err != nil {

@@ -31,11 +31,11 @@ func TestMain(m *testing.M) {
 // patience is how long a test waits for what must come.
 const patience = 20 * time.Second
 
-// house is a broker with the streams IN, OUT, DLQ, REPLAY and SIGNING, consumers on IN and REPLAY, and an ear on the wire.
+// harness is a broker with the streams IN, OUT, DLQ, REPLAY and SIGNING, consumers on IN and REPLAY, and an ear on the wire.
 //
 // What the parts of a test do in the process (the business, the memory) they say on the wire too, over the runner's
 // connection: the server puts all of it in one order.
-type house struct {
+type harness struct {
 	*testing.T
 	options *server.Options
 	server  *server.Server
@@ -46,9 +46,9 @@ type house struct {
 	delay   time.Duration // of the last -NAK heard
 }
 
-func setup(t *testing.T) *house {
+func setup(t *testing.T) *harness {
 	realtest.Server(t, "a NATS server")
-	h := &house{T: t, options: &server.Options{JetStream: true, StoreDir: t.TempDir(), Port: -1, NoSigs: true}, wire: make(chan *nats.Msg, 10_000)}
+	h := &harness{T: t, options: &server.Options{JetStream: true, StoreDir: t.TempDir(), Port: -1, NoSigs: true}, wire: make(chan *nats.Msg, 10_000)}
 	h.start()
 	t.Cleanup(func() { h.server.Shutdown(); h.server.WaitForShutdown() })
 	h.nc, h.js = h.connect()
@@ -69,7 +69,7 @@ func setup(t *testing.T) *house {
 	return h
 }
 
-func (h *house) start() {
+func (h *harness) start() {
 	var err error
 	h.server, err = server.NewServer(h.options)
 	h.must(err)
@@ -80,7 +80,7 @@ func (h *house) start() {
 	h.options.Port = h.server.Addr().(*net.TCPAddr).Port // a restart is found where it was
 }
 
-func (h *house) connect() (*nats.Conn, jetstream.JetStream) {
+func (h *harness) connect() (*nats.Conn, jetstream.JetStream) {
 	nc, err := nats.Connect(h.server.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 	h.must(err)
 	h.Cleanup(nc.Close)
@@ -90,7 +90,7 @@ func (h *house) connect() (*nats.Conn, jetstream.JetStream) {
 }
 
 // consumer makes the stage's consumer, or changes its ack wait.
-func (h *house) consumer(ackWait time.Duration) {
+func (h *harness) consumer(ackWait time.Duration) {
 	c := h.fit("tester")
 	c.AckWait = ackWait
 	_, err := h.outside.CreateOrUpdateConsumer(h.Context(), "IN", c)
@@ -98,12 +98,12 @@ func (h *house) consumer(ackWait time.Duration) {
 }
 
 // fit is a consumer as provision makes it.
-func (h *house) fit(name string) jetstream.ConsumerConfig {
+func (h *harness) fit(name string) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{Durable: name, AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: -1}
 }
 
 // refuse makes a stream refuse what comes, or take it again.
-func (h *house) refuse(stream, subjects string, refuse bool) {
+func (h *harness) refuse(stream, subjects string, refuse bool) {
 	config := jetstream.StreamConfig{Name: stream, Subjects: []string{subjects}, MaxMsgSize: -1}
 	if refuse {
 		config.MaxMsgSize = 1
@@ -113,7 +113,7 @@ func (h *house) refuse(stream, subjects string, refuse bool) {
 }
 
 // stage is a fast stage without an effect: three attempts, 10 ms and 20 ms apart.
-func (h *house) stage() Runner[string] {
+func (h *harness) stage() Runner[string] {
 	return Runner[string]{
 		Stage: flow.Stage{
 			Name: "tester", Stream: "IN", Workers: 1, Timeout: patience,
@@ -133,7 +133,7 @@ func (h *house) stage() Runner[string] {
 }
 
 // run runs r until the test ends, and wants it to end well.
-func (h *house) run(r Runner[string]) (stop func()) {
+func (h *harness) run(r Runner[string]) (stop func()) {
 	ctx, cancel := context.WithCancel(h.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()
@@ -148,19 +148,19 @@ func (h *house) run(r Runner[string]) (stop func()) {
 }
 
 // publish puts an input into IN and returns its sequence.
-func (h *house) publish(data string, header nats.Header) uint64 {
+func (h *harness) publish(data string, header nats.Header) uint64 {
 	ack, err := h.outside.PublishMsg(context.Background(), &nats.Msg{Subject: "in.acme", Header: header, Data: []byte(data)})
 	h.must(err)
 	return ack.Sequence
 }
 
 // say makes a word of a test's part heard on the wire.
-func (h *house) say(format string, args ...any) {
+func (h *harness) say(format string, args ...any) {
 	_ = h.nc.Publish("said.x", fmt.Appendf(nil, format, args...))
 }
 
 // wants waits for the next words on the wire; extensions of leases do not count.
-func (h *house) wants(want ...string) {
+func (h *harness) wants(want ...string) {
 	h.Helper()
 	for i, w := range want {
 		if got := h.hear(); got != w {
@@ -169,7 +169,7 @@ func (h *house) wants(want ...string) {
 	}
 }
 
-func (h *house) hear() string {
+func (h *harness) hear() string {
 	h.Helper()
 	for {
 		if word := h.next(); word != "+WPI" {
@@ -180,7 +180,7 @@ func (h *house) hear() string {
 
 // next waits for one word: what was said, an output's subject, or an answer to the broker, with "?" where it asks for
 // the broker's own.
-func (h *house) next() string {
+func (h *harness) next() string {
 	h.Helper()
 	select {
 	case msg := <-h.wire:
@@ -209,7 +209,7 @@ func (h *house) next() string {
 }
 
 // stored returns all of a stream's messages.
-func (h *house) stored(stream string) []*jetstream.RawStreamMsg {
+func (h *harness) stored(stream string) []*jetstream.RawStreamMsg {
 	h.Helper()
 	s, err := h.outside.Stream(context.Background(), stream)
 	h.must(err)
@@ -222,7 +222,7 @@ func (h *house) stored(stream string) []*jetstream.RawStreamMsg {
 	return all
 }
 
-func (h *house) must(err error) {
+func (h *harness) must(err error) {
 	h.Helper()
 	if err != nil {
 		h.Fatal(err)

@@ -2,7 +2,6 @@ package kafkabridge
 
 import (
 	"context"
-	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -154,7 +153,7 @@ func TestLettingGoIsNotTheEndOfTrouble(t *testing.T) {
 	h.until("it has let go and tried again", func() bool { return h.redelivered() > 0 && r.failures(t) > 0 })
 	tried := r.failures(t)
 	h.until("it fails again", func() bool { return r.failures(t) > tried })
-	if logged := h.Logged.String(); strings.Contains(logged, "kafka is back") || strings.Count(logged, "kafka trouble") != 1 {
+	if logged := h.Logged.String(); strings.Contains(logged, "kafka is back") || strings.Count(logged, "kafka failed") != 1 {
 		t.Error("one lasting trouble was told as several")
 	}
 	accept()
@@ -201,26 +200,6 @@ func TestABrokerHangsOnceInTheLogin(t *testing.T) {
 	}
 }
 
-// No number of failures and no length of an outage is the last.
-func TestNothingIsGivenUp(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		m, err := newMetrics(prometheus.NewRegistry())
-		if err != nil {
-			t.Fatal(err)
-		}
-		wait := patience{topic: &topic{metrics: m, log: slog.New(slog.DiscardHandler)}}
-		began := time.Now()
-		for attempts := 1; time.Since(began) < 30*24*time.Hour; attempts++ {
-			before := time.Now()
-			wait.failed(t.Context(), kerr.NotEnoughReplicas)
-			if pause := time.Since(before); pause <= 0 || pause > 2*maxDelay {
-				t.Fatalf("attempt %d: a pause of %v", attempts, pause)
-			}
-		}
-	})
-}
-
 // A quota's silence is kept, and no longer than ctx.
 func TestAQuotaIsHeeded(t *testing.T) {
 	t.Parallel()
@@ -232,19 +211,19 @@ func TestAQuotaIsHeeded(t *testing.T) {
 		}
 		topic := &topic{metrics: m}
 		began := time.Now()
-		if err := topic.keepSilent(t.Context()); err != nil || time.Since(began) > 0 {
+		if err := topic.waitForQuota(t.Context()); err != nil || time.Since(began) > 0 {
 			t.Errorf("without a quota: %v after %v", err, time.Since(began))
 		}
-		topic.silence(time.Minute)
-		topic.silence(time.Second) // another broker's; it shortens nothing
-		topic.silence(0)
-		if err := topic.keepSilent(t.Context()); err != nil || time.Since(began) != time.Minute {
+		topic.throttle(time.Minute)
+		topic.throttle(time.Second) // another broker's; it shortens nothing
+		topic.throttle(0)
+		if err := topic.waitForQuota(t.Context()); err != nil || time.Since(began) != time.Minute {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
-		topic.silence(time.Minute)
+		topic.throttle(time.Minute)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := topic.keepSilent(ctx); err == nil {
+		if err := topic.waitForQuota(ctx); err == nil {
 			t.Error("it outlasted its time")
 		}
 		if got := value(t, metrics, "signrelay_kafka_throttled_seconds_total"); got != 121 {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -150,17 +151,18 @@ func (b *brokers) settings() config.Config {
 	return cfg
 }
 
-// house is a log, and replicas of the bridge.
-type house struct {
+// harness is a log, and replicas of the bridge.
+type harness struct {
 	*servicetest.Bench
 	t       *testing.T
+	limits  limits
 	written int
 }
 
 // setup makes the log. Leases are short, so that a test does not wait half a minute for a dead replica's work.
-func setup(t *testing.T, cfg config.Config) *house {
+func setup(t *testing.T, cfg config.Config) *harness {
 	t.Helper()
-	h := &house{Bench: servicetest.New(t, cfg), t: t}
+	h := &harness{Bench: servicetest.New(t, cfg), t: t}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("log:\n%s", h.Logged)
@@ -186,7 +188,7 @@ type replica struct {
 	stop    func()       // and wait for its end
 }
 
-func (h *house) replica() *replica {
+func (h *harness) replica() *replica {
 	h.t.Helper()
 	r := &replica{metrics: prometheus.NewRegistry()}
 	env := h.Env
@@ -198,7 +200,7 @@ func (h *house) replica() *replica {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(h.t.Context()))
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, env, func(_ string, check func(context.Context) error) { r.check = check })
+		ended <- run(ctx, env, h.limits, func(_ string, check func(context.Context) error) { r.check = check })
 	}()
 	r.stop = sync.OnceFunc(func() {
 		cancel()
@@ -221,7 +223,7 @@ func (h *house) replica() *replica {
 }
 
 // publish stores events, round the documents.
-func (h *house) publish(count, documents int) {
+func (h *harness) publish(count, documents int) {
 	h.t.Helper()
 	for range count {
 		h.Publish(event.Message(h.t.Context(), anEvent(h.written, fmt.Sprintf("document-%d", h.written%documents))))
@@ -237,7 +239,7 @@ func anEvent(n int, document string) *signingv1.SigningEvent {
 }
 
 // inOrder wants every event that was published, each document's in order, and none twice.
-func (h *house) inOrder(records []*kgo.Record) {
+func (h *harness) inOrder(records []*kgo.Record) {
 	h.t.Helper()
 	last, seen := map[string]string{}, map[string]bool{}
 	for _, r := range records {
@@ -266,7 +268,7 @@ func header(r *kgo.Record, name string) string {
 }
 
 // inHand is how many events are in the hands of replicas.
-func (h *house) inHand() int {
+func (h *harness) inHand() int {
 	h.t.Helper()
 	c, err := h.Env.JS.Consumer(h.t.Context(), flow.Signing, flow.KafkaBridge)
 	if err != nil {
@@ -276,7 +278,7 @@ func (h *house) inHand() int {
 }
 
 // redelivered is how many of them have been in a hand before.
-func (h *house) redelivered() int {
+func (h *harness) redelivered() int {
 	h.t.Helper()
 	c, err := h.Env.JS.Consumer(h.t.Context(), flow.Signing, flow.KafkaBridge)
 	if err != nil {
@@ -286,20 +288,27 @@ func (h *house) redelivered() int {
 }
 
 // dies takes events as a replica does that dies with them.
-func (h *house) dies(count int) {
+func (h *harness) dies(count int) {
 	h.t.Helper()
 	_, js := h.Broker.Connect()
 	c, err := js.Consumer(h.t.Context(), flow.Signing, flow.KafkaBridge)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	taken, err := fetch(h.t.Context(), c, count)
-	if err != nil || len(taken) != count {
-		h.t.Fatalf("took %d of %d: %v", len(taken), count, err)
+	batch, err := c.Fetch(count, jetstream.FetchPriorityGroup(flow.Active))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	taken := 0
+	for range batch.Messages() {
+		taken++
+	}
+	if taken != count {
+		h.t.Fatalf("took %d of %d: %v", taken, count, batch.Error())
 	}
 }
 
-func (h *house) until(what string, holds func() bool) {
+func (h *harness) until(what string, holds func() bool) {
 	h.t.Helper()
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
