@@ -71,8 +71,10 @@ func newAttempt(msg jetstream.Msg) (*attempt, error) {
 	}
 	in.ID = inputID(in)
 	a := &attempt{msg: msg, meta: meta, input: in, number: int(meta.NumDelivered)}
-	if dead, ok := readDeadLetter(msg.Headers(), msg.Data()); ok && meta.Stream == flow.Replay {
-		a.input, a.earlier, a.unknown = dead.Input, dead.Attempts, dead.Unknown
+	if meta.Stream == flow.Replay { // elsewhere a copy of the header would be made for nothing
+		if dead, ok := readDeadLetter(msg.Headers(), msg.Data()); ok {
+			a.input, a.earlier, a.unknown = dead.Input, dead.Attempts, dead.Unknown
+		}
 	}
 	return a, nil
 }

@@ -133,6 +133,7 @@ func (w *orderedWork[In]) decide(ctx context.Context, i *orderedInput[In], failu
 	i.outcome = read(failure)
 	i.decision = decide(i.outcome, 1, w.Backoff)
 	switch i.decision.Kind {
+	case done, retry:
 	case skip:
 		w.Observer.Dropped(i.decision.Reason)
 		return nil
@@ -191,15 +192,20 @@ func (w *orderedWork[In]) settle(ctx context.Context, inputs []*orderedInput[In]
 // Observer is told of it.
 func (w *orderedWork[In]) ended(inputs []*orderedInput[In]) {
 	age, now := w.metrics.age.WithLabelValues(w.Stage.Name), time.Now()
-	count := map[Decision]int{}
+	written, dropped := 0, map[Decision]int{}
 	for _, i := range inputs {
-		count[i.decision]++
+		if i.decision.Kind == done {
+			written++
+		} else {
+			dropped[i.decision]++
+		}
 		age.Observe(now.Sub(i.meta.Timestamp).Seconds())
 		if w.floors != nil {
 			w.floors.Done(i.meta)
 		}
 	}
-	for d, n := range count {
+	w.metrics.attempts.WithLabelValues(w.Stage.Name, string(done), "").Add(float64(written))
+	for d, n := range dropped {
 		w.metrics.attempts.WithLabelValues(w.Stage.Name, string(d.Kind), d.Reason).Add(float64(n))
 	}
 }
@@ -210,8 +216,10 @@ func (d Decision) ack() []byte {
 	if d.Kind == giveUp {
 		return []byte("+TERM " + d.Reason)
 	}
-	return []byte("+ACK")
+	return ackBody
 }
+
+var ackBody = []byte("+ACK")
 
 // returnInputs has inputs delivered again soon, here or to another replica. If the server does not hear it, they come back after the
 // ack wait.

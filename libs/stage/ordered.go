@@ -188,7 +188,6 @@ func (w *orderedWork[In]) setActive(active bool) {
 	}
 	w.active = active
 	w.Observer.Active(active)
-	w.Log.Info(w.Stage.Name, "active", active)
 }
 
 // measure reports the inputs that are not settled: those that no replica has taken, and those in flight.

@@ -102,7 +102,7 @@ func (w *orderedWork[In]) window(ctx context.Context, c jetstream.Consumer) erro
 		release()
 		returnInputs(f.inOrder())
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the end stopped it
+			return nil // the end stopped it
 		}
 		return err
 	}

@@ -41,7 +41,10 @@ func (s *status) Passed(ctx context.Context) {
 }
 
 // Active reports whether this replica works or stands by.
-func (s *status) Active(active bool) { s.metrics.active.Set(map[bool]float64{true: 1}[active]) }
+func (s *status) Active(active bool) {
+	s.metrics.active.Set(map[bool]float64{true: 1}[active])
+	s.topic.log.Info("kafka-bridge", "active", active)
+}
 
 // Waiting reports the lag: the events that are not in Kafka yet.
 func (s *status) Waiting(events int) { s.metrics.lag.Set(float64(events)) }
