@@ -21,7 +21,7 @@ const (
 	linkForeign  = "link-not-ours"
 )
 
-// forged reports whether a message was given up because no part of Signrelay makes such a message. What is in it may be anything.
+// forged reports whether a message was given up because no part of Signrelay makes such a message. Its fields may contain any text.
 func forged(cause string) bool {
 	return cause == causeUnknown || cause == linkForeign
 }
@@ -33,29 +33,29 @@ type causes struct {
 	known map[string]bool
 }
 
-// mostCauses is how many causes are remembered, some 200 bytes each. A document with 300 signers has one for all its invitations.
+// mostCauses is how many causes are cached, some 200 bytes each. A document with 300 signers has one for all its invitations.
 const mostCauses = 1000
 
-// unknownAttempts is how many attempts a message has whose cause is not found: 7 s with the stage's back-off. The replica of the
-// log that responds may lag behind the one that the enricher read.
-const unknownAttempts = 4
+// causeAttempts is how many attempts a message has whose cause is not found: 7 s with the stage's backoff. The replica of the log that
+// responds may lag behind the one that the enricher read.
+const causeAttempts = 4
 
-// verify fails unless the log holds the event that caused n.
+// verify fails unless the log has the event that caused n.
 func (c *causes) verify(ctx context.Context, n *notifyv1.Notification, attempt int) error {
-	held, err := c.hold(ctx, n)
-	if err != nil || held {
+	found, err := c.has(ctx, n)
+	if err != nil || found {
 		return err
 	}
 	missing := outcome.Failure(outcome.Ours, causeUnknown, errors.New("the log does not hold the event that the message names as its cause"))
-	if attempt < unknownAttempts {
+	if attempt < causeAttempts {
 		return missing
 	}
 	return outcome.Permanent(missing)
 }
 
-// hold reports whether the log holds the event that caused n. It asks one question, about the exact subject and from the time at
-// which the log stored the event. What was made before there were such fields takes a question for each subject that can have it.
-func (c *causes) hold(ctx context.Context, n *notifyv1.Notification) (bool, error) {
+// has reports whether the log has the event that caused n. It makes one request, for the exact subject and from the time at which the
+// log stored the event. A message of an earlier version has no such fields: it takes one request for each possible subject.
+func (c *causes) has(ctx context.Context, n *notifyv1.Notification) (bool, error) {
 	subjects, since := causeSubjects(n), n.GetRecordedAt().AsTime()
 	if n.GetRecordedAt() == nil {
 		since = time.Time{}
@@ -95,9 +95,9 @@ func causeOf(n *notifyv1.Notification, e *signingv1.SigningEvent) bool {
 		(document == n.GetDocumentId() || document == "" && event.Entity(e.GetType()) == event.EntityRecipient)
 }
 
-// causeSubjects are the subjects on which the log can have the event that caused n: of each type that such a message may follow,
-// and where a provider does not say which document a person is on, also that of no document. There is none where n's source or
-// provider is not a legal name.
+// causeSubjects are the subjects of the events that can have caused n: one for each type that such a message may follow. A provider may
+// not report a person's document, so there are also the subjects without a document. There are none if n's source or provider is not a
+// valid name.
 func causeSubjects(n *notifyv1.Notification) []string {
 	if !named(n) {
 		return nil
@@ -112,7 +112,7 @@ func causeSubjects(n *notifyv1.Notification) []string {
 	return subjects
 }
 
-// named reports whether n's source and provider are names that a source in the settings can have: else its events have no subject.
+// named reports whether n's source and provider are valid names. Without them its events have no subject.
 func named(n *notifyv1.Notification) bool {
 	return names.MatchString(n.GetSource()) && names.MatchString(n.GetProvider())
 }
@@ -132,7 +132,7 @@ func (c *causes) remember(key string) {
 	c.known[key] = true
 }
 
-// verify fails unless n is a message that Signrelay makes: its link is ours, and the log holds its cause.
+// verify fails unless n is a message that Signrelay makes: its link is ours, and the log has its cause.
 func (d delivery) verify(ctx context.Context, in stage.Event[*notifyv1.Notification]) error {
 	if link := in.Data.GetLink(); link != nil && !d.Links.Ours(link.GetShort()) {
 		return outcome.Refused(outcome.Ours, linkForeign, errors.New("the message's link is not one that the shortener in the settings makes"))

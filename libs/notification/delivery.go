@@ -21,42 +21,42 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// Hand hands one message to the outside provider. It fails with an outcome that says whose fault it is (outcome.Failure, RetryAfter,
-// Unknown, NeedsOperator, Refused), or with outcome.Later where nothing was tried. It calls Left when its whole request has left.
-type Hand func(context.Context, *notifyv1.Notification) (Receipt, error)
+// Send sends one message to the vendor. It fails with an outcome that says whose fault it is (outcome.Failure, RetryAfter, Unknown,
+// NeedsOperator, Refused), or with outcome.Later if nothing was tried. It calls Left when the whole request has left.
+type Send func(context.Context, *notifyv1.Notification) (Receipt, error)
 
-// Sender is what a sender does in its own way.
+// Sender is the part of a sender that is its own.
 type Sender struct {
-	Hand Hand
+	Send Send
 	// Links are the links that a message may contain.
 	Links Links
-	// Vendor is the name of the other side in metrics and logs: "vonage", "smtp".
+	// Vendor is the vendor's name in metrics and logs: "vonage", "smtp".
 	Vendor string
-	// Destination fails with NotAllowed where the settings do not allow a message to where it goes; nil where any will do.
+	// Destination fails with NotAllowed if the settings do not allow a message to the person's address; nil allows every address.
 	Destination func(*notifyv1.Notification) error
-	// Settings returns a comparable value that changes when an operator changes the account; nil where nothing does.
+	// Settings returns a comparable value that changes when an operator changes the account; nil if the account never changes.
 	Settings func() any
-	// Trace looks elsewhere than in the log for word that an earlier attempt handed n over: what the provider told of it, or
-	// nil. Nil itself where there is nowhere else to look.
-	Trace func(ctx context.Context, n *notifyv1.Notification) (*Receipt, error)
-	// WordWithin is how long after an attempt of unknown outcome word of it may come; it is not handed over again sooner. 0
-	// where no word ever comes.
-	WordWithin time.Duration
-	// Now is the clock by which a message has waited too long; nil for time.Now.
+	// FindReceipt looks outside the log for a sign that an earlier attempt sent n: a receipt of the vendor, or nil. It is nil itself for
+	// a vendor without receipts.
+	FindReceipt func(ctx context.Context, n *notifyv1.Notification) (*Receipt, error)
+	// ReceiptWithin is how long after an attempt of unknown outcome its receipt may come. The message is not sent again sooner. 0 for a
+	// vendor without receipts.
+	ReceiptWithin time.Duration
+	// Now is the clock for the age of held messages; nil for time.Now.
 	Now func() time.Time
 }
 
-// Deliver is a sender's Run where nothing but the log knows what was handed over.
-func Deliver(ctx context.Context, env service.Env, place flow.Stage, links Links, hand Hand) error {
+// Deliver is the Run of a sender whose vendor has no receipts.
+func Deliver(ctx context.Context, env service.Env, place flow.Stage, links Links, send Send) error {
 	channel, _ := event.ChannelOfSender(place.Name)
-	return Sender{Hand: hand, Links: links, Vendor: channel.Name}.Deliver(ctx, env, place)
+	return Sender{Send: send, Links: links, Vendor: channel.Name}.Deliver(ctx, env, place)
 }
 
-// leaseFor is how long the claim of a sender that died stays its own where its message had not left, or where no word of it can
-// come: less than the broker takes to give the message to another. An attempt extends its claim for as long as it takes.
+// leaseFor is the lease of a claim whose message has not left, or whose vendor has no receipts. It is shorter than the time after which
+// the broker redelivers a dead sender's message. An attempt extends its claim while it runs.
 const leaseFor = flow.AckWait - time.Second
 
-// Deliver is a sender's Run: it works at its stage until ctx ends, and hands each notification over once.
+// Deliver is a sender's Run: it works at its stage until ctx ends, and sends each notification once.
 func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) error {
 	bucket, err := env.JS.KeyValue(ctx, flow.Attempts)
 	if err != nil {
@@ -70,7 +70,7 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 		return fmt.Errorf("stage %s sends the messages of no channel", place.Name)
 	}
 	d := delivery{
-		Sender: s, stage: place.Name, channel: channel.Name, js: env.JS, log: event.Log{JS: env.JS, Stream: flow.Signing}, attempts: attempts{bucket}, said: env.Log,
+		Sender: s, stage: place.Name, channel: channel.Name, js: env.JS, log: event.Log{JS: env.JS, Stream: flow.Signing}, attempts: attempts{bucket}, logger: env.Log,
 	}
 	d.causes = &causes{log: d.log}
 	d.limits = newLimits(env, channel, s.Destination)
@@ -85,19 +85,19 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 		Stage: place, JS: env.JS, Decode: Decode, Do: d.do, GivenUp: d.givenUp,
 		Claims: env.Claims(claims), Lease: leaseFor, Log: env.Log, Metrics: env.Metrics,
 	}
-	if s.WordWithin > 0 { // where the message had left, the claim lapses only when word of it would have come
-		claims.Lease = s.WordWithin + 10*time.Second
+	if s.ReceiptWithin > 0 { // once the message left, the claim lapses only after its receipt would have come
+		claims.Lease = s.ReceiptWithin + 10*time.Second
 		runner.Left = env.Claims(claims)
 	}
 	env.Up()
 	return runner.Run(ctx)
 }
 
-// delivery is what every sender's stage does around the one call that hands a message over.
+// delivery is what every sender's stage does around the one call that sends a message.
 type delivery struct {
 	Sender
-	stage    string // its name
-	channel  string // its name
+	stage    string // the stage's name
+	channel  string // the channel's name
 	js       jetstream.JetStream
 	log      event.Log // SIGNING
 	attempts attempts
@@ -105,30 +105,30 @@ type delivery struct {
 	limits   limits
 	gates    *gates
 	metrics  metrics
-	said     *slog.Logger
+	logger   *slog.Logger
 }
 
-// awayPause is when a bucket that is away is tried again.
-const awayPause = time.Second
+// bucketRetry is when a message is tried again whose bucket is unavailable.
+const bucketRetry = time.Second
 
-// do hands the notification over and says so in the log. When an earlier attempt may have handed it over already, word of it
-// is looked for first, and what is then sent is marked as a possible duplicate.
+// do sends the notification and publishes that. If an earlier attempt may have sent it already, do first looks for a sign of that, and
+// marks a message that it then sends as a possible duplicate.
 func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]) ([]stage.Out, error) {
 	n, now := in.Data, time.Now()
 	if !named(n) {
-		return nil, outcome.Refused(outcome.Ours, causeUnknown, errors.New("the message's source or provider is no name that one can have"))
+		return nil, outcome.Refused(outcome.Ours, causeUnknown, errors.New("the message's source or provider is not a valid name"))
 	}
 	var r record
 	if in.Attempt > 1 || in.Unknown || in.Replays > 0 {
 		var err error
 		if r, err = d.attempts.read(ctx, keyOf(in)); err != nil {
-			return nil, outcome.PutOff(awayPause, "attempts-away", err)
+			return nil, outcome.PutOff(bucketRetry, "attempts-away", err)
 		}
 	}
-	if in.Unknown || in.Replays > 0 || forgotten(n, now) { // a dead letter outlives the memory of claims by half a month
+	if in.Unknown || in.Replays > 0 || forgotten(n, now) { // a dead letter is kept 15 days longer than the claims
 		outs, found, err := d.earlier(ctx, n, r.Again)
 		if err != nil || found {
-			d.over(ctx, in, &r)
+			d.endHold(ctx, in, &r)
 			return outs, err
 		}
 	}
@@ -139,7 +139,7 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 		}
 	}
 	if r.Unknown >= mostUnknown {
-		return nil, outcome.Refused(outcome.Provider, "outcome-unknown", fmt.Errorf("handed over %d times, each with unknown outcome", r.Tries))
+		return nil, outcome.Refused(outcome.Provider, "outcome-unknown", fmt.Errorf("sent %d times, each with unknown outcome", r.Tries))
 	}
 	if err := d.verify(ctx, in); err != nil {
 		return nil, err
@@ -156,29 +156,29 @@ func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]
 		r.Again = true
 		if err := d.attempts.write(ctx, keyOf(in), &r); err != nil {
 			pass.end(outcome.Outcome{}, false)
-			return nil, outcome.PutOff(awayPause, "attempts-away", err)
+			return nil, outcome.PutOff(bucketRetry, "attempts-away", err)
 		}
 	}
-	receipt, err := d.hand(ctx, in, &r, pass)
+	receipt, err := d.send(ctx, in, &r, pass)
 	if err != nil {
 		return nil, d.failed(context.WithoutCancel(ctx), in, &r, again, err)
 	}
-	d.over(ctx, in, &r)
+	d.endHold(ctx, in, &r)
 	if receipt.PossibleDuplicate = in.Unknown || r.Again; receipt.PossibleDuplicate {
 		d.metrics.unknown.WithLabelValues(event.ChannelName(n.GetChannel())).Inc()
 	}
 	d.metrics.sent.WithLabelValues(n.GetSource(), n.GetProvider(), event.ChannelName(n.GetChannel()), event.KindName(n.GetKind())).Inc()
-	told, err := outs(ctx, Sent(n, d.stage, time.Now(), receipt))
+	published, err := outs(ctx, Sent(n, d.stage, time.Now(), receipt))
 	if err != nil || receipt.PartsRefused == "" {
-		return told, err
+		return published, err
 	}
 	d.metrics.failed.WithLabelValues(n.GetSource(), n.GetProvider(), event.ChannelName(n.GetChannel()), receipt.Reason, string(receipt.Fault)).Inc()
-	lacks, err := outs(ctx, Undelivered(n, d.stage, time.Now(), receipt))
-	return append(told, lacks...), err
+	undelivered, err := outs(ctx, Undelivered(n, d.stage, time.Now(), receipt))
+	return append(published, undelivered...), err
 }
 
-// hand makes the one call, and says at the gates how it went. A panic after the request left counts as an unknown outcome.
-func (d delivery) hand(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record, p pass) (receipt Receipt, err error) {
+// send makes the one call, and reports its result to the gates. A panic after the request left is an unknown outcome.
+func (d delivery) send(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record, p pass) (receipt Receipt, err error) {
 	var left atomic.Bool
 	returned := false
 	defer func() {
@@ -187,19 +187,19 @@ func (d delivery) hand(ctx context.Context, in stage.Event[*notifyv1.Notificatio
 		}
 		p.end(outcome.Outcome{}, false)
 		if left.Load() {
-			r.Unknown++ // whatever the other side does: it is this program that fails
+			r.Unknown++ // it counts in any case, because this program is at fault
 			r.Tries, r.Last = r.Tries+1, time.Now()
-			_ = d.attempts.write(context.WithoutCancel(ctx), keyOf(in), r) // else one attempt is not counted
+			_ = d.attempts.write(context.WithoutCancel(ctx), keyOf(in), r) // if it fails, one attempt is not counted
 		}
 	}()
-	receipt, err = d.Hand(OnLeft(ctx, func() { left.Store(true) }), in.Data)
+	receipt, err = d.Send(OnLeft(ctx, func() { left.Store(true) }), in.Data)
 	returned = true
 	o := outcome.Of(err)
 	p.end(o, (tried(o) || err == nil) && ctx.Err() == nil)
 	return receipt, err
 }
 
-// unknown notes an attempt of unknown outcome.
+// unknown records an attempt of unknown outcome.
 func (d delivery) unknown(r *record) {
 	failing, worked, _ := d.gates.circuit.State()
 	if r.counts(failing != "", worked) {
@@ -225,7 +225,7 @@ func (d delivery) failed(ctx context.Context, in stage.Event[*notifyv1.Notificat
 	}
 	if o.Kind() == outcome.Held {
 		d.gates.hold(o)
-		return d.hold(ctx, in, r, before, outcome.PutOff(mostWait, "operator", err))
+		return d.hold(ctx, in, r, before, outcome.PutOff(recheckAfter, "operator", err))
 	}
 	if tried && r.Held != nil {
 		r.Held, r.Resumed = nil, time.Now()
@@ -239,14 +239,14 @@ func (d delivery) failed(ctx context.Context, in stage.Event[*notifyv1.Notificat
 	if r.Resumed.After(since) {
 		since = r.Resumed
 	}
-	err = outcome.Since(since, errors.Join(waitForReceipt(err, d.WordWithin), unwritten))
+	err = outcome.Since(since, errors.Join(waitForReceipt(err, d.ReceiptWithin), unwritten))
 	if o.Scope() == outcome.Service && failing != "" {
 		return d.orExpired(in.Stored, in.Replays, outcome.PutOff(max(r.tooSoon(time.Now()), circuitPauses.First), "circuit-open", err))
 	}
 	return err
 }
 
-// wait puts off a message that finds a gate closed. Nothing was tried.
+// wait postpones a message at a closed gate. Nothing was tried.
 func (d delivery) wait(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record, closed *refusal) error {
 	if !operatorMustAct(closed.why) {
 		return d.orExpired(in.Stored, in.Replays, errors.Join(outcome.Later(closed.wait, "circuit-open"), closed.why))
@@ -254,7 +254,7 @@ func (d delivery) wait(ctx context.Context, in stage.Event[*notifyv1.Notificatio
 	return d.hold(ctx, in, r, *r, errors.Join(outcome.Later(closed.wait, "operator"), closed.why))
 }
 
-// hold records a message as held, if it is not yet, and publishes notification.deferred once. err is the error for the stage.
+// hold records a message as held, unless it is held already, and publishes notification.deferred once. err is the error for the stage.
 func (d delivery) hold(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record, before record, err error) error {
 	n, now, o := in.Data, time.Now(), outcome.Of(err)
 	country := ""
@@ -273,8 +273,8 @@ func (d delivery) hold(ctx context.Context, in stage.Event[*notifyv1.Notificatio
 		case r.Held != nil:
 			held.Since = r.Held.Since
 		case r.Resumed.IsZero():
-			if untold := d.tell(ctx, Deferred(n, d.stage, now, o.Cause(), o.Fault(), country)); untold != nil {
-				return errors.Join(err, untold)
+			if unpublished := d.publish(ctx, Deferred(n, d.stage, now, o.Cause(), o.Fault(), country)); unpublished != nil {
+				return errors.Join(err, unpublished)
 			}
 		}
 		r.Held = held
@@ -286,14 +286,14 @@ func (d delivery) hold(ctx context.Context, in stage.Event[*notifyv1.Notificatio
 	}
 	d.metrics.held.add(n.GetId(), o.Cause())
 	since := in.Stored
-	if in.Replays > 0 { // it was stored in its first life
+	if in.Replays > 0 { // it was stored before the replay
 		since = r.Held.Since
 	}
 	return d.orExpired(since, 0, err)
 }
 
-// orExpired is err, or the end of a message that has waited for as long as NOTIFY keeps it. A replay is in another stream, which
-// keeps it for longer.
+// orExpired returns err, or gives up a message that has waited for as long as NOTIFY keeps it. A replay is in another stream, which
+// keeps it longer.
 func (d delivery) orExpired(since time.Time, replays int, err error) error {
 	if replays == 0 && d.Now().Sub(since) > heldFor {
 		return outcome.Permanent(err)
@@ -301,8 +301,8 @@ func (d delivery) orExpired(since time.Time, replays int, err error) error {
 	return err
 }
 
-// tell publishes an event of a message that is not done yet.
-func (d delivery) tell(ctx context.Context, e *signingv1.SigningEvent) error {
+// publish publishes an event of a message that is not done yet.
+func (d delivery) publish(ctx context.Context, e *signingv1.SigningEvent) error {
 	m, err := event.Message(ctx, e)
 	if err != nil {
 		return err
@@ -310,41 +310,41 @@ func (d delivery) tell(ctx context.Context, e *signingv1.SigningEvent) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if _, err := d.js.PublishMsg(ctx, m); err != nil {
-		return fmt.Errorf("tell the log: %w", err)
+		return fmt.Errorf("publish a notification's event: %w", err)
 	}
 	return nil
 }
 
-// over ends the holding of a message that is settled: it is listed and counted no more.
-func (d delivery) over(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record) {
+// endHold ends the hold of a message that is done: it is not listed or counted any more.
+func (d delivery) endHold(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record) {
 	d.metrics.held.remove(in.Data.GetId())
 	if r.Held == nil {
 		return
 	}
 	r.Held, r.Resumed = nil, time.Now()
 	if err := d.attempts.write(context.WithoutCancel(ctx), keyOf(in), r); err != nil {
-		d.said.WarnContext(ctx, "a message that is settled is still listed as held", "id", in.Data.GetId(), "error", err)
+		d.logger.WarnContext(ctx, "a message that is done is still listed as held", "id", in.Data.GetId(), "error", err)
 	}
 }
 
-// earlier looks for word that an earlier attempt handed n over, and says what the log has not heard of it yet: nothing where
-// it has notification.sent, and that where only a delivery receipt came. twice is whether n was handed over more than once,
-// the earlier times with unknown outcome.
+// earlier looks for a sign that an earlier attempt sent n, and returns the events that the log lacks: none if it has
+// notification.sent, and that event if there is only a delivery receipt. twice is whether n was sent more than once, the earlier times
+// with unknown outcome.
 func (d delivery) earlier(ctx context.Context, n *notifyv1.Notification, twice bool) (missing []stage.Out, found bool, err error) {
-	told, err := Earlier(ctx, d.log, n)
+	logged, err := Earlier(ctx, d.log, n)
 	switch {
 	case err != nil:
 		return nil, false, err
-	case told.GetType() == event.NotificationSent:
+	case logged.GetType() == event.NotificationSent:
 		return nil, true, nil
-	case told != nil:
-		receipt := Receipt{Reference: told.GetNotice().GetReference(), Parts: told.GetNotice().GetParts(), PossibleDuplicate: twice}
-		missing, err = outs(ctx, Sent(n, d.stage, event.Time(told), receipt))
+	case logged != nil:
+		receipt := Receipt{Reference: logged.GetNotice().GetReference(), Parts: logged.GetNotice().GetParts(), PossibleDuplicate: twice}
+		missing, err = outs(ctx, Sent(n, d.stage, event.Time(logged), receipt))
 		return missing, true, err
-	case d.Trace == nil:
+	case d.FindReceipt == nil:
 		return nil, false, nil
 	}
-	receipt, err := d.Trace(ctx, n)
+	receipt, err := d.FindReceipt(ctx, n)
 	if err != nil || receipt == nil {
 		return nil, false, err
 	}
@@ -353,7 +353,7 @@ func (d delivery) earlier(ctx context.Context, n *notifyv1.Notification, twice b
 	return missing, true, err
 }
 
-// givenUp says in the log that the notification was given up.
+// givenUp returns the event that the notification was given up.
 func (d delivery) givenUp(in stage.Event[*notifyv1.Notification], cause error) []stage.Out {
 	reason, fault := "gave-up", outcome.Ours
 	if o := outcome.Of(cause); o.Cause() != "" {
@@ -361,7 +361,7 @@ func (d delivery) givenUp(in stage.Event[*notifyv1.Notification], cause error) [
 	}
 	n := in.Data
 	source, provider := n.GetSource(), n.GetProvider()
-	if forged(reason) { // they may be anything, and labels are bounded
+	if forged(reason) { // they may be any text, and labels are bounded
 		source, provider = "", ""
 	}
 	d.metrics.failed.WithLabelValues(source, provider, d.channel, reason, string(fault)).Inc()
@@ -370,7 +370,7 @@ func (d delivery) givenUp(in stage.Event[*notifyv1.Notification], cause error) [
 	}
 	e := Failed(n, d.stage, time.Now(), reason, fault)
 	e.Notice.PossibleDuplicate = d.twice(in)
-	if in.Replays > 0 { // a failure of its own: the log has heard of the first
+	if in.Replays > 0 { // another failure than the first, which the log has
 		e.Id = event.DerivedID(e.GetId(), d.stage, "replay/"+strconv.Itoa(in.Replays))
 	}
 	failed, err := outs(context.Background(), e)
@@ -380,8 +380,8 @@ func (d delivery) givenUp(in stage.Event[*notifyv1.Notification], cause error) [
 	return failed
 }
 
-// twice reports whether a message that is given up was sent more than once, and ends its hold. If the record cannot be read,
-// one attempt of unknown outcome is enough.
+// twice reports whether a message that is given up was sent more than once, and ends its hold. If the record cannot be read, it
+// reports whether there was an attempt of unknown outcome.
 func (d delivery) twice(in stage.Event[*notifyv1.Notification]) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -389,14 +389,14 @@ func (d delivery) twice(in stage.Event[*notifyv1.Notification]) bool {
 	if err != nil {
 		return in.Unknown
 	}
-	d.over(ctx, in, &r)
+	d.endHold(ctx, in, &r)
 	return r.Again
 }
 
 func outs(ctx context.Context, e *signingv1.SigningEvent) ([]stage.Out, error) {
 	m, err := event.Message(ctx, e)
 	if err != nil {
-		return nil, outcome.Permanent(fmt.Errorf("tell the log: %w", err))
+		return nil, outcome.Permanent(fmt.Errorf("publish a notification's event: %w", err))
 	}
 	return []stage.Out{m}, nil
 }

@@ -14,14 +14,13 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// Requested is the event that the stage made n.
+// Requested is the event that the stage created n.
 func Requested(n *notifyv1.Notification, stage string, at time.Time) *signingv1.SigningEvent {
 	return progress(n, event.NotificationRequested, event.DerivedID(n.GetId(), stage, "requested"), at)
 }
 
-// Suppressed is the event that the stage would have made n and could not. The reason is bounded and never personal, and another
-// reason is another event. Where n
-// has no channel, because nothing is known of any, the event has none.
+// Suppressed is the event that the stage could not create n. The reason is bounded and never personal, and another reason is another
+// event. If n has no channel, because no address is known, the event has none.
 func Suppressed(n *notifyv1.Notification, stage string, at time.Time, reason string) *signingv1.SigningEvent {
 	e := progress(n, event.NotificationSuppressed, event.DerivedID(n.GetId(), stage, "suppressed/"+reason), at)
 	e.Notice.Reason = reason
@@ -31,18 +30,18 @@ func Suppressed(n *notifyv1.Notification, stage string, at time.Time, reason str
 	return e
 }
 
-// Receipt is what the outside provider said when it took a message.
+// Receipt is what the vendor reported when it accepted a message.
 type Receipt struct {
-	Reference         string        // the provider's own name of it
-	Parts             uint32        // how many parts it went in
-	PossibleDuplicate bool          // an earlier attempt may have arrived too
-	Reason            string        // what was not quite right about it; empty as a rule, never personal
+	Reference         string        // the vendor's id of the message
+	Parts             uint32        // how many parts it was sent in
+	PossibleDuplicate bool          // an earlier attempt may have been delivered too
+	Reason            string        // why it was not sent whole; usually empty, never personal
 	Fault             outcome.Fault // whose fault that is
-	PartsRefused      string        // those of its parts that were not taken, from 1, with commas; empty as a rule
-	LinkRefused       bool          // a part of the link is in one of these
+	PartsRefused      string        // the numbers of the refused parts, from 1, with commas; usually empty
+	LinkRefused       bool          // a part of the link is in one of them
 }
 
-// attributes are what an event says of parts that were not taken.
+// attributes are an event's attributes about refused parts.
 func (r Receipt) attributes() map[string]string {
 	if r.PartsRefused == "" {
 		return nil
@@ -50,8 +49,8 @@ func (r Receipt) attributes() map[string]string {
 	return map[string]string{"parts_refused": r.PartsRefused, "link_refused": strconv.FormatBool(r.LinkRefused)}
 }
 
-// Sent is the event that n was handed over by that stage. One that may be a duplicate is a fact of its own, with an id of its
-// own: the first may be told too, by a sender that was only slow.
+// Sent is the event that the stage sent n. A possible duplicate is an event of its own, with its own id: a sender that was only slow may
+// publish the first one too.
 func Sent(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *signingv1.SigningEvent {
 	what := "sent"
 	if r.PossibleDuplicate {
@@ -67,7 +66,7 @@ func Sent(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *sign
 }
 
 // Deferred is the event that n waits until the party at fault has fixed the problem. It is published once per notification.
-// The country is set where it is that of the number that the settings do not allow texts to.
+// The country is that of a number that the settings do not allow texts to; otherwise it is empty.
 func Deferred(n *notifyv1.Notification, stage string, at time.Time, reason string, whose outcome.Fault, country string) *signingv1.SigningEvent {
 	e := progress(n, event.NotificationDeferred, event.DerivedID(n.GetId(), stage, "deferred"), at)
 	e.Notice.Reason, e.Notice.Fault = reason, string(whose)
@@ -77,7 +76,7 @@ func Deferred(n *notifyv1.Notification, stage string, at time.Time, reason strin
 	return e
 }
 
-// Failed is the event that the stage gave n up, and whose fault that is. The reason is bounded and never personal.
+// Failed is the event that the stage gave up n, and whose fault that is. The reason is bounded and never personal.
 func Failed(n *notifyv1.Notification, stage string, at time.Time, reason string, whose outcome.Fault) *signingv1.SigningEvent {
 	e := progress(n, event.NotificationFailed, event.DerivedID(n.GetId(), stage, "failed"), at)
 	e.Notice.Reason, e.Notice.Fault = reason, string(whose)
@@ -102,28 +101,28 @@ func progress(n *notifyv1.Notification, eventType, id string, at time.Time) *sig
 	return e
 }
 
-// Earlier looks in the log for word that n was handed over before: its notification.sent, else what a delivery receipt told
-// of it, else nil. Only the one document's outcomes are read, and each type by its whole subject: for a filter with "*" the
-// server looks through up to 8 MB of the log, 20 ms of its processor.
+// Earlier returns the event in the log which shows that n was sent before: notification.sent, else the event of a delivery receipt, else
+// nil. It reads only the events of n's document, and each type by its whole subject: for a filter with "*" the server searches up to
+// 8 MB of the log, which takes 20 ms of CPU time.
 func Earlier(ctx context.Context, log event.Log, n *notifyv1.Notification) (*signingv1.SigningEvent, error) {
 	for _, eventType := range []string{event.NotificationSent, event.NotificationDelivered, event.NotificationFailed} {
-		if e, err := find(ctx, log, n, eventType, handedOver); err != nil || e != nil {
+		if e, err := find(ctx, log, n, eventType, wasSent); err != nil || e != nil {
 			return e, err
 		}
 	}
 	return nil, nil
 }
 
-// find returns the first event of the type that the log has of n and that wanted takes, or nil.
+// find returns the first event of the type that the log has about n and that wanted accepts, or nil.
 func find(
 	ctx context.Context, log event.Log, n *notifyv1.Notification, eventType string, wanted func(*signingv1.SigningEvent) bool,
 ) (*signingv1.SigningEvent, error) {
 	subject := event.SubjectOf(n.GetSource(), n.GetProvider(), eventType, n.GetDocumentId())
 	for m, err := range log.Messages(ctx, subject, time.Time{}) {
 		if err != nil {
-			return nil, fmt.Errorf("look for an earlier handing over: %w", err)
+			return nil, fmt.Errorf("look for an earlier attempt: %w", err)
 		}
-		// An event of another notification, or one that cannot be read, says nothing of this one.
+		// An event of another notification, or one that cannot be read, is not about n.
 		e, err := event.Decode(m.Data)
 		if err == nil && e.GetNotice().GetNotificationId() == n.GetId() && wanted(e) {
 			return e, nil

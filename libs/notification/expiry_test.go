@@ -34,14 +34,14 @@ func TestAHeldMessageExpires(t *testing.T) {
 			t.Parallel()
 			var moved atomic.Int64
 			b := servicetest.New(t, defaults())
-			place := flow.StageNamed(flow.EmailSender)
+			place := soon(flow.EmailSender)
 			calls := make(chan struct{}, 1000)
 			b.Start(func(ctx context.Context, env service.Env) error {
 				return notification.Sender{
 					Links:  links(),
 					Vendor: "vendor",
 					Now:    func() time.Time { return time.Now().Add(time.Duration(moved.Load())) },
-					Hand: func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
+					Send: func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
 						calls <- struct{}{}
 						return notification.Receipt{}, row.refusal
 					},

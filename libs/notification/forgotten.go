@@ -12,7 +12,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// skew is how far the clocks of a sender and of the broker may differ.
+// skew is the largest expected difference between the clocks of a sender and of the broker.
 const skew = time.Hour
 
 // forgotten reports whether n may have been sent so long ago that the memory of claims has forgotten it. A recreated consumer

@@ -67,7 +67,7 @@ func TestASenderAsksTheLogForWhatItsMemoryForgot(t *testing.T) {
 	var mu sync.Mutex
 	handed := map[string]int{}
 	b.Start(func(ctx context.Context, env service.Env) error {
-		return notification.Deliver(ctx, env, flow.StageNamed(flow.EmailSender), links(), func(_ context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
+		return notification.Deliver(ctx, env, soon(flow.EmailSender), links(), func(_ context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			handed[n.GetId()]++

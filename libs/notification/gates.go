@@ -17,32 +17,32 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 )
 
-// Intervals between probes. A side that returns only errors is probed every few seconds, because it recovers by itself. An
+// Intervals between probes. A vendor that returns only errors is probed every few seconds, because it recovers by itself. An
 // account that the operator must fix is probed seldom, because attempts with a wrong password get an account locked.
 var (
 	circuitPauses = service.CircuitPauses
 	holdPauses    = limit.BreakerOptions{First: time.Minute, Longest: 15 * time.Minute}
 )
 
-// mostWait is how long a held message waits until it is looked at again, so that an operator's release is noticed, and
-// lookEvery how often a sender that holds messages looks for one.
-var mostWait, lookEvery = 45 * time.Second, 5 * time.Second
+// recheckAfter is how long a held message waits until it is checked again, so that it notices an operator's release. releasePoll is how
+// often a sender that holds messages polls for one.
+var recheckAfter, releasePoll = 45 * time.Second, 5 * time.Second
 
-// gates are what a message passes before it is handed over: one for the other side, one for the account, and one for each
-// reason for which single messages are held.
+// gates stop messages before they are sent: one gate for the vendor, one for the account, and one for each reason for which single
+// messages are held.
 type gates struct {
 	circuit  *limit.Breaker
 	account  *limit.Breaker
-	settings func() any // comparable; held messages are tried at once when it changes
+	settings func() any // comparable; held messages are tried at once when they change
 	bucket   jetstream.KeyValue
 	channel  string
 	log      *slog.Logger
 
 	mu       sync.Mutex
 	reasons  map[string]*limit.Breaker
-	seen     any       // the settings, when last looked at
-	release  uint64    // revision of the last release that was heeded
-	lookedAt time.Time // for a release
+	seen     any       // the settings at the last check
+	release  uint64    // revision of the last release
+	polledAt time.Time // for a release
 }
 
 func newGates(ctx context.Context, env service.Env, bucket jetstream.KeyValue, channel, vendor string, settings func() any) (*gates, error) {
@@ -54,15 +54,15 @@ func newGates(ctx context.Context, env service.Env, bucket jetstream.KeyValue, c
 	if g.circuit, err = env.Circuit(vendor, circuitPauses); err != nil {
 		return nil, err
 	}
-	g.account = limit.NewBreaker(holdPauses, g.told("all messages"))
+	g.account = limit.NewBreaker(holdPauses, g.logChange("all messages"))
 	if g.release, err = g.released(ctx); err != nil {
 		return nil, fmt.Errorf("look for releases in %s: %w", flow.Attempts, err)
 	}
 	return g, nil
 }
 
-// told logs that messages are held, and that they go again.
-func (g *gates) told(which string) func(open bool, reason string) {
+// logChange logs that messages are held, or that they are sent again.
+func (g *gates) logChange(which string) func(open bool, reason string) {
 	return func(open bool, reason string) {
 		if open {
 			g.log.Error("messages are held until the operator's side works", "channel", g.channel, "which", which, "reason", reason)
@@ -72,27 +72,27 @@ func (g *gates) told(which string) func(open bool, reason string) {
 	}
 }
 
-// pass is leave to hand one message over.
+// pass is the permission to send one message.
 type pass struct{ circuit, account, reason limit.Pass }
 
-// refusal is why a message does not go now.
+// refusal is why a message is not sent now.
 type refusal struct {
 	wait time.Duration
-	why  error // the outcome of a message that finds the gate closed
+	why  error // the outcome of a message at the closed gate
 }
 
-// begin asks for leave to hand a message over; refused is nil where it may go.
+// begin asks for the permission to send a message; refused is nil if it is given.
 func (g *gates) begin(ctx context.Context, r record) (p pass, refused *refusal) {
 	g.reopen(ctx)
 	var wait time.Duration
 	if p.account, wait = g.account.Begin(); wait > 0 {
 		reason, _, _ := g.account.State()
-		return pass{}, &refusal{min(wait, mostWait), outcome.NeedsOperator(outcome.Account, reason, nil)}
+		return pass{}, &refusal{min(wait, recheckAfter), outcome.NeedsOperator(outcome.Account, reason, nil)}
 	}
 	if r.Held != nil && r.Held.ByReason {
 		if p.reason, wait = g.reason(r.Held.Reason).Begin(); wait > 0 {
 			p.end(outcome.Outcome{}, false)
-			return pass{}, &refusal{min(wait, mostWait), outcome.NeedsOperator(outcome.Reason, r.Held.Reason, nil)}
+			return pass{}, &refusal{min(wait, recheckAfter), outcome.NeedsOperator(outcome.Reason, r.Held.Reason, nil)}
 		}
 	}
 	if reason, _, _ := g.circuit.State(); reason != "" {
@@ -104,38 +104,38 @@ func (g *gates) begin(ctx context.Context, r record) (p pass, refused *refusal) 
 	if wait > 0 {
 		p.end(outcome.Outcome{}, false)
 		reason, _, _ := g.circuit.State() // another message may have opened or closed it meanwhile
-		return pass{}, &refusal{min(wait, mostWait), outcome.Failure(outcome.Provider, cmp.Or(reason, "circuit-open"), nil)}
+		return pass{}, &refusal{min(wait, recheckAfter), outcome.Failure(outcome.Provider, cmp.Or(reason, "circuit-open"), nil)}
 	}
 	return p, nil
 }
 
-// end says how it went. tried is false where nothing was tried, or it was ended on our side.
+// end reports the result. tried is false if nothing was tried, or if this program ended the attempt.
 func (p pass) end(o outcome.Outcome, tried bool) {
 	switch {
 	case !tried:
-		p.say(limit.Inconclusive, limit.Inconclusive, limit.Inconclusive, "")
+		p.report(limit.Inconclusive, limit.Inconclusive, limit.Inconclusive, "")
 	case o.Kind() == outcome.Done:
-		p.say(limit.Success, limit.Success, limit.Success, "")
+		p.report(limit.Success, limit.Success, limit.Success, "")
 	case o.Scope() == outcome.Service:
-		p.say(limit.Failure, limit.Inconclusive, limit.Inconclusive, o.Cause())
+		p.report(limit.Failure, limit.Inconclusive, limit.Inconclusive, o.Cause())
 	case o.Kind() == outcome.Held && o.Scope() == outcome.Account:
-		p.say(limit.Success, limit.Failure, limit.Inconclusive, o.Cause())
+		p.report(limit.Success, limit.Failure, limit.Inconclusive, o.Cause())
 	case o.Kind() == outcome.Held && o.Scope() == outcome.Reason:
-		p.say(limit.Success, limit.Success, limit.Failure, o.Cause())
-	case o.Fault() == outcome.Recipient: // the account was let in
-		p.say(limit.Success, limit.Success, limit.Inconclusive, o.Cause())
+		p.report(limit.Success, limit.Success, limit.Failure, o.Cause())
+	case o.Fault() == outcome.Recipient: // the account was accepted
+		p.report(limit.Success, limit.Success, limit.Inconclusive, o.Cause())
 	default:
-		p.say(limit.Success, limit.Inconclusive, limit.Inconclusive, o.Cause())
+		p.report(limit.Success, limit.Inconclusive, limit.Inconclusive, o.Cause())
 	}
 }
 
-func (p pass) say(circuit, account, reason limit.Result, why string) {
+func (p pass) report(circuit, account, reason limit.Result, why string) {
 	p.circuit.End(circuit, why)
 	p.account.End(account, why)
 	p.reason.End(reason, why)
 }
 
-// hold closes the gate that a refusal belongs to.
+// hold closes the gate for an outcome's scope.
 func (g *gates) hold(o outcome.Outcome) {
 	switch o.Scope() {
 	case outcome.Account:
@@ -151,13 +151,13 @@ func (g *gates) reason(reason string) *limit.Breaker {
 	defer g.mu.Unlock()
 	b := g.reasons[reason]
 	if b == nil {
-		b = limit.NewBreaker(holdPauses, g.told("those refused for the same reason"))
+		b = limit.NewBreaker(holdPauses, g.logChange("those refused for the same reason"))
 		g.reasons[reason] = b
 	}
 	return b
 }
 
-// reopen lets held messages go where the operator has changed the settings, or released them.
+// reopen opens the gates if the operator has changed the settings, or released the messages.
 func (g *gates) reopen(ctx context.Context) {
 	account, _, _ := g.account.State()
 	g.mu.Lock()
@@ -169,8 +169,8 @@ func (g *gates) reopen(ctx context.Context) {
 	if now := g.settings(); now != g.seen {
 		g.seen, changed = now, true
 	}
-	if time.Since(g.lookedAt) > lookEvery {
-		g.lookedAt = time.Now()
+	if time.Since(g.polledAt) > releasePoll {
+		g.polledAt = time.Now()
 		if revision, err := g.released(ctx); err == nil && revision > g.release {
 			g.release, changed = revision, true
 		}

@@ -24,9 +24,9 @@ type Held struct {
 	Provider string        `json:"provider"`
 	Document string        `json:"document"`
 	Kind     string        `json:"kind"`
-	// Country is that of the number, as in ISO 3166, where the settings do not allow texts to it.
+	// Country is the number's country (ISO 3166), if the settings do not allow texts to it.
 	Country string `json:"country,omitempty"`
-	// Limit is true where the message is beyond the settings' limits, and each such message can be released by itself.
+	// Limit is true if the message is beyond the settings' limits. Each such message can be released by itself.
 	Limit bool `json:"limit,omitempty"`
 
 	key string // of its record
@@ -51,7 +51,7 @@ func HeldMessages(ctx context.Context, js jetstream.JetStream) (all []Held, err 
 			if !open {
 				return nil, errors.New("list held messages: the connection was lost")
 			}
-			if entry == nil { // the end of the present entries
+			if entry == nil { // the end of the current entries
 				return all, nil
 			}
 			var r record
@@ -66,14 +66,14 @@ func HeldMessages(ctx context.Context, js jetstream.JetStream) (all []Held, err 
 	}
 }
 
-// ReleaseLimited lets a message that is beyond the settings' limits go. Its sender notices within a minute. It is harmless where the
-// message is not held any more.
+// ReleaseLimited releases a message that is beyond the settings' limits. Its sender notices within a minute. If the message is not held
+// any more, nothing changes.
 func ReleaseLimited(ctx context.Context, js jetstream.JetStream, it Held) error {
 	bucket, err := js.KeyValue(ctx, flow.Attempts)
 	if err != nil {
 		return fmt.Errorf("open bucket %s: %w", flow.Attempts, err)
 	}
-	for range races {
+	for range mostConflicts {
 		r, err := attempts{bucket}.read(ctx, it.key)
 		if err != nil || r.Held == nil || r.Held.Limits == "" {
 			return err
@@ -83,14 +83,14 @@ func ReleaseLimited(ctx context.Context, js jetstream.JetStream, it Held) error 
 			return err
 		}
 	}
-	return errors.New("release a held message: its sender changed its record at the same time, again and again")
+	return fmt.Errorf("release a held message: its sender changed its record at the same time, %d times in a row", mostConflicts)
 }
 
-// races is how often a record is changed again where its sender changed it meanwhile.
-const races = 5
+// mostConflicts is how often a record is changed again because its sender changed it at the same time.
+const mostConflicts = 5
 
-// Release has the senders of a channel try held messages at once, instead of at their next probe. They notice within a minute. What is
-// beyond the settings' limits stays held: see ReleaseLimited.
+// Release makes the senders of a channel try held messages at once, instead of at their next probe. They notice within a minute.
+// Messages beyond the settings' limits stay held: see ReleaseLimited.
 func Release(ctx context.Context, js jetstream.JetStream, channel string) error {
 	bucket, err := js.KeyValue(ctx, flow.Attempts)
 	if err != nil {
@@ -104,8 +104,8 @@ func Release(ctx context.Context, js jetstream.JetStream, channel string) error 
 
 func releaseKey(channel string) string { return "release." + channel }
 
-// heldFor is how long a message may wait for the operator or for the other side, from when NOTIFY stored it: six hours less
-// than NOTIFY keeps it. Then it becomes a dead letter, which waits for 30 days more.
+// heldFor is how long a message may wait for the operator or for the vendor, from the time at which NOTIFY stored it: six hours less
+// than NOTIFY keeps it. Then it becomes a dead letter, which is kept for 30 days more.
 var heldFor = func() time.Duration {
 	for _, s := range flow.Streams {
 		if s.Name == flow.Notify {

@@ -33,10 +33,10 @@ type broken struct {
 func newBroken(t *testing.T, refuse func(id string) error, settings func() any) *broken {
 	t.Helper()
 	s := &broken{Bench: servicetest.New(t, defaults()), calls: map[string]int{}, refuse: refuse}
-	place := flow.StageNamed(flow.EmailSender)
+	place := soon(flow.EmailSender)
 	place.Policy.FirstDelay, place.Policy.MaxDelay, place.Policy.MaxAttempts = time.Millisecond, time.Millisecond, 3
 	s.Start(func(ctx context.Context, env service.Env) error {
-		return notification.Sender{Links: links(), Vendor: "vendor", Settings: settings, Hand: func(_ context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
+		return notification.Sender{Links: links(), Vendor: "vendor", Settings: settings, Send: func(_ context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.calls[n.GetId()]++

@@ -20,16 +20,16 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// The reasons of a message that is held because the settings allow no more, in the order of a tally's quotas and totals.
+// The reasons of a message that is held by a limit in the settings, in the order of a tally's quotas and totals.
 var overLimits = []string{"limit-number-per-hour", "limit-person-per-day", "limit-document", "limit-source-per-day"}
 
-// NotAllowed is a message to a number that the settings do not allow. It is held until they do, or until it is released. The reason
-// is bounded; the country is that of the number as in ISO 3166, or "001" where it belongs to none.
+// NotAllowed is the outcome of a message to a number that the settings do not allow. It is held until they do, or until it is released.
+// The reason is bounded. The country is the number's (ISO 3166), or "001" if it belongs to none.
 func NotAllowed(reason, country string) error {
 	return &notAllowedError{country, outcome.NeedsOperator(outcome.Input, reason, nil)}
 }
 
-// notAllowedError is the outcome of a message whose number belongs to a country that the settings do not allow.
+// notAllowedError is NotAllowed's outcome with the number's country.
 type notAllowedError struct {
 	country string
 	error
@@ -37,15 +37,15 @@ type notAllowedError struct {
 
 func (e *notAllowedError) Unwrap() error { return e.error }
 
-// limits holds back the messages that are beyond the settings' limits.
+// limits holds the messages that are beyond the settings' limits.
 type limits struct {
 	channel     event.Channel
 	most        config.Limits
-	senders     map[[2]string]config.Sender // where the settings say that a source's sender reads
+	senders     map[[2]string]config.Sender // the sender's addresses in the settings, by source and provider
 	fingerprint string                      // of these settings
 	counts      limit.Limiter
-	keys        keyring.Keys                       // of what the counts are kept under
-	destination func(*notifyv1.Notification) error // nil where any will do
+	keys        keyring.Keys                       // for the keys of the counters
+	destination func(*notifyv1.Notification) error // nil allows every address
 }
 
 func newLimits(env service.Env, channel event.Channel, destination func(*notifyv1.Notification) error) limits {
@@ -67,7 +67,7 @@ func newLimits(env service.Env, channel event.Channel, destination func(*notifyv
 	return l
 }
 
-// check fails where a message is beyond the limits. A message of that id is counted once.
+// check fails if a message is beyond the limits. A message is counted once, by its id.
 func (l limits) check(ctx context.Context, id string, n *notifyv1.Notification) error {
 	if l.destination != nil {
 		if err := l.destination(n); err != nil {
@@ -85,7 +85,7 @@ func (l limits) check(ctx context.Context, id string, n *notifyv1.Notification) 
 	}
 }
 
-// tally is what a message is counted under. Its keys are keyed hashes: whoever reads them learns no number and no address.
+// tally has the counters of a message. Their keys are keyed hashes, so they reveal no number and no address.
 func (l limits) tally(n *notifyv1.Notification) limit.Tally {
 	const day = 24 * time.Hour
 	hour, person := l.most.NumberPerHour, l.most.PersonPerDay
@@ -94,7 +94,7 @@ func (l limits) tally(n *notifyv1.Notification) limit.Tally {
 	}
 	source := []string{n.GetSource(), n.GetProvider()}
 	return limit.Tally{
-		Key:    l.key("person", l.reader(n)),
+		Key:    l.key("person", l.person(n)),
 		Quotas: []limit.Quota{{Most: hour, Per: time.Hour}, {Most: person, Per: day}},
 		Totals: []limit.Total{
 			{Key: l.key("document", append(source, event.DocumentToken(n.GetDocumentId()))...), Quota: limit.Quota{Most: l.most.Document, Per: 30 * day}},
@@ -108,8 +108,8 @@ func (l limits) key(what string, parts ...string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
-// operators reports whether n goes to the address at which the settings say that the source's sender reads: all that goes wrong
-// with the source's documents goes there. A program that is not given the sources believes the message.
+// operators reports whether n goes to the sender's address in the source's settings. All messages about the source's failed documents
+// go there. A program whose settings have no sources trusts the message's own field.
 func (l limits) operators(n *notifyv1.Notification) bool {
 	if len(l.senders) == 0 {
 		return n.GetTo().GetSender()
@@ -121,8 +121,8 @@ func (l limits) operators(n *notifyv1.Notification) bool {
 	return sender.Email != "" && n.GetTo().GetEmail() == sender.Email
 }
 
-// reader is what is counted as one person: a number by its digits, or an address without its case and its tag ("+x").
-func (l limits) reader(n *notifyv1.Notification) string {
+// person identifies a person for the counters: by the number's digits, or by the address in lower case and without its tag ("+x").
+func (l limits) person(n *notifyv1.Notification) string {
 	if l.channel.Address == event.MobileNumber {
 		return Digits(n.GetTo().GetMobile())
 	}
@@ -133,18 +133,18 @@ func (l limits) reader(n *notifyv1.Notification) string {
 	return local + "@" + domain
 }
 
-// limited holds a message that is beyond the limits, and returns nil for one that may go: it is within them, it was counted before, or
-// an operator has released it.
+// limited holds a message that is beyond the limits. It returns nil for a message that may be sent: it is within them, was counted
+// before, or was released by an operator.
 func (d delivery) limited(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record) error {
 	if r.Released == in.ID {
 		return nil
 	}
 	if held := r.Held; held != nil && held.Limits == d.limits.fingerprint {
-		return d.hold(ctx, in, r, *r, errors.Join(outcome.Later(mostWait, "operator"), NotAllowed(held.Reason, held.Country)))
+		return d.hold(ctx, in, r, *r, errors.Join(outcome.Later(recheckAfter, "operator"), NotAllowed(held.Reason, held.Country)))
 	}
 	err := d.limits.check(ctx, in.ID, in.Data)
 	if !operatorMustAct(err) {
 		return err
 	}
-	return d.hold(ctx, in, r, *r, outcome.PutOff(mostWait, "operator", err))
+	return d.hold(ctx, in, r, *r, outcome.PutOff(recheckAfter, "operator", err))
 }

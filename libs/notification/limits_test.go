@@ -27,9 +27,9 @@ func newLimited(t *testing.T, l config.Limits, destination func(*notifyv1.Notifi
 	c.Limits = l
 	b := servicetest.New(t, c)
 	b.Start(func(ctx context.Context, env service.Env) error {
-		return notification.Sender{Links: links(), Vendor: "vendor", Destination: destination, Hand: func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
+		return notification.Sender{Links: links(), Vendor: "vendor", Destination: destination, Send: func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
 			return notification.Receipt{Reference: "ref"}, nil
-		}}.Deliver(ctx, env, flow.StageNamed(flow.SMSSender))
+		}}.Deliver(ctx, env, soon(flow.SMSSender))
 	})
 	return limited{b, t}
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Links knows the short links that the settings make: our own, and those of the outside shortener.
+// Links are the short links that the settings allow: our own, and those of the outside shortener.
 type Links struct {
 	base    string   // of our own: "https://sign.acme.example/l/"
 	outside []string // of the outside shortener's: "https://acme.link/"
@@ -30,8 +30,8 @@ func NewLinks(publicURL, outside string) (Links, error) {
 // Base is what all our own links begin with.
 func (l Links) Base() string { return l.base }
 
-// names that follow the base: a code of our own, or an outside shortener's. None has a dot, a slash or a percent sign, so none
-// leads out of the base.
+// names are the valid codes after the base, our own and an outside shortener's. A code has no dot, slash or percent sign, so it cannot
+// lead out of the base.
 var names = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // Ours reports whether a text is one of our own links or one of the outside shortener's, in the spelling that the shortener writes.

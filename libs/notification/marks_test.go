@@ -70,7 +70,7 @@ func TestWhatMayHaveBeenTakenTwiceIsMarked(t *testing.T) {
 	t.Parallel()
 	v := newVendor()
 	b := servicetest.New(t, defaults())
-	place := flow.StageNamed(flow.EmailSender)
+	place := soon(flow.EmailSender)
 	place.Policy.FirstDelay = 10 * time.Millisecond
 	for name, script := range map[string]string{
 		"taken":                                      "takes",
@@ -95,7 +95,7 @@ func TestWhatMayHaveBeenTakenTwiceIsMarked(t *testing.T) {
 		v.scripts[strings.NewReplacer(" ", "-", ",", "").Replace(name)] = strings.Fields(script)
 	}
 	b.Start(func(ctx context.Context, env service.Env) error {
-		return notification.Sender{Links: links(), Hand: v.hand, Trace: v.trace, Vendor: "vendor"}.Deliver(ctx, env, place)
+		return notification.Sender{Links: links(), Send: v.hand, FindReceipt: v.trace, Vendor: "vendor"}.Deliver(ctx, env, place)
 	})
 	for id := range v.scripts {
 		n := example()
@@ -130,7 +130,7 @@ func TestAnOutageBuriesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := servicetest.New(t, defaults())
-			place := flow.StageNamed(flow.EmailSender)
+			place := soon(flow.EmailSender)
 			place.Policy.FirstDelay, place.Policy.MaxDelay, place.Policy.MaxAttempts = time.Millisecond, 10*time.Millisecond, 4
 			var mu sync.Mutex
 			calls, over := 0, false

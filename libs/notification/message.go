@@ -13,9 +13,9 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// Message is n as it is published on subject, with the trace of ctx. Its Nats-Msg-Id is msgID and not always n's own id:
-// a notification passes NOTIFY once on its way to the shortener and once on its way to the sender, and the stream would
-// take the second pass for a duplicate of the first.
+// Message is n as a message on a subject, with the trace of ctx. Its Nats-Msg-Id is msgID, which is not always n's id: a notification
+// passes NOTIFY on its way to the shortener and again on its way to the sender, and with one id the stream would drop the second as a
+// duplicate.
 func Message(ctx context.Context, subject, msgID string, n *notifyv1.Notification) (*nats.Msg, error) {
 	if n.GetId() == "" || msgID == "" {
 		return nil, errors.New("notification without an id")

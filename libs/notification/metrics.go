@@ -13,46 +13,46 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// metrics are what every sender tells. Reasons are the causes of outcomes, which are bounded.
+// metrics are the metrics of every sender. Their reasons are the causes of outcomes, which are bounded.
 type metrics struct {
 	sent     *prometheus.CounterVec // source, provider, channel, kind
 	failed   *prometheus.CounterVec // source, provider, channel, reason, fault
 	unknown  *prometheus.CounterVec // channel
-	troubles *prometheus.CounterVec // channel, reason, fault
+	attempts *prometheus.CounterVec // failed ones: channel, reason, fault
 	held     *heldMessages
 }
 
 func newMetrics(r prometheus.Registerer, channel string) (m metrics, err error) {
 	err = errors.Join(
 		telemetry.Register(r, &m.sent, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "signrelay_notifications_sent_total", Help: "Messages that the outside provider took.",
+			Name: "signrelay_notifications_sent_total", Help: "Messages that the vendor accepted.",
 		}, []string{"source", "provider", "channel", "kind"})),
 		telemetry.Register(r, &m.failed, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "signrelay_notifications_failed_total", Help: "Messages that were given up, by why; each is in the DLQ.",
+			Name: "signrelay_notifications_failed_total", Help: "Messages that were given up, by reason; each is in the DLQ.",
 		}, []string{"source", "provider", "channel", "reason", "fault"})),
 		telemetry.Register(r, &m.unknown, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_notifications_unknown_total",
-			Help: "Messages that were sent after an attempt of unknown outcome, so that their reader may have got them twice.",
+			Help: "Messages that were sent after an attempt of unknown outcome, so that the person may have got them twice.",
 		}, []string{"channel"})),
-		telemetry.Register(r, &m.troubles, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "signrelay_handover_failures_total", Help: "Attempts to hand a message to the outside provider that failed, by why.",
+		telemetry.Register(r, &m.attempts, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "signrelay_handover_failures_total", Help: "Failed attempts to send a message, by reason.",
 		}, []string{"channel", "reason", "fault"})),
 		telemetry.Register(r, &m.held, newHeldMessages(channel)),
 	)
-	m.unknown.WithLabelValues(channel) // 0, so that the first is seen as growth
+	m.unknown.WithLabelValues(channel) // 0: Prometheus misses a counter that first appears as 1
 	for _, reason := range []string{causeUnknown, linkForeign} {
 		m.failed.WithLabelValues("", "", channel, reason, string(outcome.Ours))
 	}
 	return m, err
 }
 
-// failedAttempt counts an attempt that was made and failed; one that was put off by our own choice was not made.
+// failedAttempt counts an attempt that failed. A message that was postponed by our own choice was not attempted.
 func (m metrics) failedAttempt(n *notifyv1.Notification, o outcome.Outcome) {
-	m.troubles.WithLabelValues(event.ChannelName(n.GetChannel()), o.Cause(), string(o.Fault())).Inc()
+	m.attempts.WithLabelValues(event.ChannelName(n.GetChannel()), o.Cause(), string(o.Fault())).Inc()
 }
 
-// heldMessages counts the messages that this replica has put off as held, by reason. Each of them comes back within a minute,
-// to this replica or to another, so one that was not seen for three is held no more, or by others.
+// heldMessages counts the messages that this replica holds, by reason. Each of them comes back within a minute, to this replica or to
+// another one. A message that was not seen for three minutes is not held any more, or another replica holds it.
 type heldMessages struct {
 	desc *prometheus.Desc
 

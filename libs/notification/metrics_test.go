@@ -23,7 +23,7 @@ func TestWhatBecameOfMessagesIsCounted(t *testing.T) {
 	b := servicetest.New(t, defaults())
 	var handed atomic.Int32
 	b.Start(func(ctx context.Context, env service.Env) error {
-		return notification.Deliver(ctx, env, flow.StageNamed(flow.EmailSender), links(), func(_ context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
+		return notification.Deliver(ctx, env, soon(flow.EmailSender), links(), func(_ context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
 			switch {
 			case handed.Add(1) == 1:
 				return notification.Receipt{}, outcome.Failure(outcome.Provider, "smtp-451", errors.New("later"))
@@ -45,19 +45,19 @@ func TestWhatBecameOfMessagesIsCounted(t *testing.T) {
 		t.Fatalf("%T", b.Env.Metrics)
 	}
 	err := testutil.GatherAndCompare(registry, strings.NewReader(`
-		# HELP signrelay_handover_failures_total Attempts to hand a message to the outside provider that failed, by why.
+		# HELP signrelay_handover_failures_total Failed attempts to send a message, by reason.
 		# TYPE signrelay_handover_failures_total counter
 		signrelay_handover_failures_total{channel="email",fault="provider",reason="smtp-451"} 1
 		signrelay_handover_failures_total{channel="email",fault="recipient",reason="smtp-550"} 1
-		# HELP signrelay_notifications_failed_total Messages that were given up, by why; each is in the DLQ.
+		# HELP signrelay_notifications_failed_total Messages that were given up, by reason; each is in the DLQ.
 		# TYPE signrelay_notifications_failed_total counter
 		signrelay_notifications_failed_total{channel="email",fault="ours",provider="",reason="cause-not-in-log",source=""} 0
 		signrelay_notifications_failed_total{channel="email",fault="ours",provider="",reason="link-not-ours",source=""} 0
 		signrelay_notifications_failed_total{channel="email",fault="recipient",provider="esign-v1",reason="smtp-550",source="acme"} 1
-		# HELP signrelay_notifications_sent_total Messages that the outside provider took.
+		# HELP signrelay_notifications_sent_total Messages that the vendor accepted.
 		# TYPE signrelay_notifications_sent_total counter
 		signrelay_notifications_sent_total{channel="email",kind="undeliverable",provider="esign-v1",source="acme"} 1
-		# HELP signrelay_notifications_unknown_total Messages that were sent after an attempt of unknown outcome, so that their reader may have got them twice.
+		# HELP signrelay_notifications_unknown_total Messages that were sent after an attempt of unknown outcome, so that the person may have got them twice.
 		# TYPE signrelay_notifications_unknown_total counter
 		signrelay_notifications_unknown_total{channel="email"} 0
 	`), "signrelay_handover_failures_total", "signrelay_notifications_failed_total", "signrelay_notifications_sent_total", "signrelay_notifications_unknown_total")

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/outcome"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
@@ -31,6 +32,13 @@ func links() notification.Links {
 		panic(err)
 	}
 	return l
+}
+
+// soon is a stage that retries after 10 ms, 20 ms, … instead of 1 s, 2 s, …
+func soon(name string) flow.Stage {
+	stage := flow.StageNamed(name)
+	stage.Policy.FirstDelay = 10 * time.Millisecond
+	return stage
 }
 
 func TestSubjects(t *testing.T) {

@@ -2,9 +2,9 @@ package notification
 
 import "time"
 
-// The broker's clock cannot be moved, so what a message waits for in a test is shorter.
+// The broker's clock cannot be moved, so the waiting times are shorter in a test.
 func init() { //nolint:gochecknoinits // before any test of the package runs
-	circuitPauses.First, circuitPauses.Longest = 50*time.Millisecond, 200*time.Millisecond
+	circuitPauses.First, circuitPauses.Longest = 10*time.Millisecond, 40*time.Millisecond
 	holdPauses.First, holdPauses.Longest = time.Hour, 2*time.Hour
-	mostWait, lookEvery = 100*time.Millisecond, 10*time.Millisecond
+	recheckAfter, releasePoll = 100*time.Millisecond, 10*time.Millisecond
 }

@@ -8,7 +8,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// Delivered is the event that a delivery receipt told the stage that all of n arrived.
+// Delivered is the event that all of n arrived, according to its delivery receipts.
 func Delivered(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *signingv1.SigningEvent {
 	e := progress(n, event.NotificationDelivered, event.DerivedID(n.GetId(), stage, "delivered"), at)
 	e.Notice.Reference = r.Reference
@@ -16,10 +16,9 @@ func Delivered(n *notifyv1.Notification, stage string, at time.Time, r Receipt) 
 	return e
 }
 
-// Undelivered is the event that n, or a part of it, did not arrive: a delivery receipt told the stage so, or the outside
-// provider took only some of its parts. It is a
-// notification.failed as Failed is, with an id of its own and the outside provider's reference: n was handed over. The
-// receipt's reason is bounded and never personal, its reference never empty.
+// Undelivered is the event that n, or a part of it, did not arrive: a delivery receipt reports so, or the vendor accepted only some of its
+// parts. It is a notification.failed like Failed, but has an id of its own and the vendor's reference, because n was sent. The receipt's
+// reason is bounded and never personal, and its reference is never empty.
 func Undelivered(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *signingv1.SigningEvent {
 	e := progress(n, event.NotificationFailed, event.DerivedID(n.GetId(), stage, "undelivered"), at)
 	e.Notice.Reference = r.Reference
@@ -29,9 +28,9 @@ func Undelivered(n *notifyv1.Notification, stage string, at time.Time, r Receipt
 	return e
 }
 
-// handedOver tells whether e says that its notification had been handed over to the outside provider. A
-// notification.failed says so only where it bears the provider's reference: else the stage gave the notification up.
-func handedOver(e *signingv1.SigningEvent) bool {
+// wasSent reports whether e shows that its notification was sent. A notification.failed shows it only if it has the vendor's reference:
+// otherwise the stage gave up the notification.
+func wasSent(e *signingv1.SigningEvent) bool {
 	switch e.GetType() {
 	case event.NotificationSent, event.NotificationDelivered:
 		return true

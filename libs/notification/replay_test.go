@@ -31,7 +31,7 @@ func newReplays(t *testing.T, refuses int32) *replays {
 	t.Helper()
 	r := &replays{Bench: servicetest.New(t, defaults()), t: t, refuses: refuses}
 	r.Start(func(ctx context.Context, env service.Env) error {
-		return notification.Deliver(ctx, env, flow.StageNamed(flow.EmailSender), links(), func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
+		return notification.Deliver(ctx, env, soon(flow.EmailSender), links(), func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
 			if r.handed.Add(1) <= r.refuses {
 				return notification.Receipt{}, outcome.Refused(outcome.Recipient, "refused", errors.New("550"))
 			}
@@ -100,7 +100,7 @@ func TestAReplayThatFailsIsAFailureOfItsOwn(t *testing.T) {
 func TestNobodyReadsAMessageManyTimesBecauseItsSenderDies(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, defaults())
-	place := flow.StageNamed(flow.EmailSender)
+	place := soon(flow.EmailSender)
 	place.Policy.FirstDelay = 10 * time.Millisecond
 	var handed, early atomic.Int32
 	b.Start(func(ctx context.Context, env service.Env) error {
@@ -134,7 +134,7 @@ func TestNobodyReadsAMessageManyTimesBecauseItsSenderDies(t *testing.T) {
 func TestAReplayOfAnUnknownOutcomeIsHandedOver(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, defaults())
-	place := flow.StageNamed(flow.EmailSender)
+	place := soon(flow.EmailSender)
 	place.Policy.FirstDelay = 10 * time.Millisecond
 	r := &replays{Bench: b, t: t, refuses: 3}
 	r.Start(func(ctx context.Context, env service.Env) error {

@@ -1,5 +1,5 @@
-// Package notification says how a message to a signer travels between the stages, and what the log hears of it: its
-// subjects and messages in NOTIFY, and the notification.* events in SIGNING.
+// Package notification is the way of a message to a signer through the stages: its subjects and messages in NOTIFY, its notification.*
+// events in SIGNING, and what all senders do around the call that sends it.
 package notification
 
 import (
@@ -10,17 +10,17 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// LinkSubject is where a notification waits for its short link.
+// LinkSubject is the subject of a notification that waits for its short link.
 func LinkSubject(n *notifyv1.Notification) string {
 	return flow.LinkSubject(n.GetSource(), n.GetProvider(), n.GetDocumentId())
 }
 
-// SendSubject is where a notification waits for its sender.
+// SendSubject is the subject of a notification that waits for its sender.
 func SendSubject(n *notifyv1.Notification) string {
 	return flow.SendSubject(event.ChannelName(n.GetChannel()), n.GetSource(), n.GetProvider(), n.GetDocumentId())
 }
 
-// PurposeName is what a link is for, in links and events: "sign", "download".
+// PurposeName is the name of a link's purpose, in links and events: "sign", "download".
 func PurposeName(p notifyv1.Link_Purpose) string {
 	return strings.ToLower(strings.TrimPrefix(p.String(), "PURPOSE_"))
 }

@@ -51,7 +51,7 @@ func TestWhatTheMemoryDidNotHearIsNotSentAgain(t *testing.T) {
 	b := servicetest.New(t, defaults())
 	open := b.Env.Claims
 	b.Env.Claims = func(o dedupe.Options) dedupe.Store { return &forgetful{Store: open(o)} }
-	place := flow.StageNamed(flow.EmailSender)
+	place := soon(flow.EmailSender)
 	place.Timeout = 500 * time.Millisecond // and so one try at confirming
 	var handed atomic.Int32
 	b.Start(func(ctx context.Context, env service.Env) error {

@@ -14,44 +14,45 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 )
 
-// connection stands open to the mail server. One letter at a time goes over it.
+// connection is an open connection to the mail server. It carries one message at a time.
 type connection struct {
 	wire     net.Conn
-	client   *mail.Client // how to speak
-	dialogue *smtp.Client // what was said
-	leaving  *time.Timer  // of an idle one
+	client   *mail.Client // the library's settings of the connection
+	dialogue *smtp.Client // the SMTP session
+	expiry   *time.Timer  // closes the connection when it was idle for too long
 }
 
-// closeWith closes the wire when ctx ends, which ends a dialogue at once: the library watches ctx only until it has a
-// wire. The function that it returns ends the watching.
+// closeWith closes the connection when ctx ends, which ends a dialogue at once: the library watches ctx only until it is connected.
+// The returned function ends this.
 func (c *connection) closeWith(ctx context.Context) (stop func() bool) {
-	return context.AfterFunc(ctx, c.hangUp)
+	return context.AfterFunc(ctx, c.abort)
 }
 
-// alive asks a kept connection whether the server still listens, and makes it forget what went before. A server that does
-// not answer within the limit counts as gone: a firewall may have forgotten the connection without a word.
+// alive checks that the server still uses a kept connection, and resets its state. A server that does not reply within the limit counts
+// as gone: a firewall may have dropped the connection silently.
 func (c *connection) alive(ctx context.Context, limit time.Duration) bool {
 	defer c.closeWith(ctx)()
 	return c.dialogue.UpdateDeadline(limit) == nil && c.dialogue.Reset() == nil
 }
 
-// limits are how long the server may take for each step (RFC 5321 §4.5.3.2 has minutes for all of them, and 10 for the final
-// dot: only then does it store the letter, scan it, or take it on to the next server).
+// limits are the timeouts of the steps. RFC 5321 §4.5.3.2 has minutes for each of them, and 10 for the final dot: only then does the
+// server store the message, scan it, or forward it.
 type limits struct{ step, end time.Duration }
 
-// carry takes one letter from MAIL FROM to the reply to its final dot, and returns that. Its errors are *stepError.
-func (c *connection) carry(ctx context.Context, letter *mail.Msg, within limits) (response string, err error) {
+// transfer sends one message, from MAIL FROM to the reply to its final dot, and returns that reply. Its errors are *stepError, or
+// outcomes.
+func (c *connection) transfer(ctx context.Context, message *mail.Msg, within limits) (response string, err error) {
 	defer c.closeWith(ctx)()
-	if err := c.accepts(letter); err != nil {
+	if err := c.accepts(message); err != nil {
 		return "", err
 	}
-	from, err := letter.GetSender(false)
+	from, err := message.GetSender(false)
 	if err != nil {
 		return "", outcome.NeedsOperator(outcome.Account, "from-malformed", errors.New("email.from must be one address"))
 	}
-	to, err := letter.GetRecipients()
+	to, err := message.GetRecipients()
 	if err != nil || len(to) != 1 {
-		return "", outcome.Refused(outcome.Recipient, "not-sendable", errors.New("a letter goes to one address"))
+		return "", outcome.Refused(outcome.Recipient, "not-sendable", errors.New("a message has one recipient"))
 	}
 	var content io.WriteCloser
 	for _, s := range []struct {
@@ -62,7 +63,7 @@ func (c *connection) carry(ctx context.Context, letter *mail.Msg, within limits)
 		{stepMail, within.step, func() error { return c.dialogue.Mail(from) }},
 		{stepRcpt, within.step, func() error { return c.dialogue.Rcpt(to[0]) }},
 		{stepData, within.step, func() (err error) { content, err = c.dialogue.Data(); return err }},
-		{stepContent, within.step, func() error { _, err := letter.WriteTo(content); return err }},
+		{stepContent, within.step, func() error { _, err := message.WriteTo(content); return err }},
 		{stepEnd, within.end, func() error { notification.Left(ctx); return content.Close() }},
 	} {
 		if err := c.dialogue.UpdateDeadline(s.within); err != nil {
@@ -72,22 +73,22 @@ func (c *connection) carry(ctx context.Context, letter *mail.Msg, within limits)
 			return "", &stepError{s.step, err}
 		}
 	}
-	if said, ok := content.(*smtp.DataCloser); ok {
-		response = said.ServerResponse()
+	if closer, ok := content.(*smtp.DataCloser); ok {
+		response = closer.ServerResponse()
 	}
 	return response, nil
 }
 
-// goodbye is how long a server may take to answer QUIT. Nothing depends on it.
-const goodbye = time.Second
+// quitTimeout is how long a server may take to reply to QUIT. Nothing depends on the reply.
+const quitTimeout = time.Second
 
-// quit takes leave and closes.
+// quit sends QUIT and closes the connection.
 func (c *connection) quit() {
-	if c.dialogue.UpdateDeadline(goodbye) == nil {
+	if c.dialogue.UpdateDeadline(quitTimeout) == nil {
 		_ = c.client.CloseWithSMTPClient(c.dialogue)
 	}
-	c.hangUp()
+	c.abort()
 }
 
-// hangUp closes without a word.
-func (c *connection) hangUp() { _ = c.wire.Close() }
+// abort closes the connection without QUIT.
+func (c *connection) abort() { _ = c.wire.Close() }

@@ -27,8 +27,8 @@ var Service = service.Service{
 	Secrets:  []string{"email.smtp.password"},
 }
 
-// check says what Run refuses, which source has a locale without texts, and that half of a login is missing: a program that sends
-// nothing may read the file without the password.
+// check returns what Run would refuse, each source whose locale has no texts, and a missing password. Only this program checks the
+// password, because the others may read the file without it.
 func check(c config.Config) error {
 	unrendered := templates.Check(c)
 	_, unlinked := newLinks(c)
@@ -47,6 +47,10 @@ func newLinks(c config.Config) (notification.Links, error) {
 
 // Run works until ctx ends.
 func Run(ctx context.Context, env service.Env) error {
+	return run(ctx, env, flow.StageNamed(flow.EmailSender))
+}
+
+func run(ctx context.Context, env service.Env, place flow.Stage) error {
 	texts, err := templates.Open(env.Config.Templates.Dir)
 	if err != nil {
 		return err
@@ -55,24 +59,24 @@ func Run(ctx context.Context, env service.Env) error {
 	if err != nil {
 		return err
 	}
-	post := newPool(currentServer(env.Live))
-	defer post.close()
-	s := sender{texts: texts, from: emailsettings.Section.Of(env.Config).From, post: post}
-	deliver := notification.Sender{Hand: s.hand, Links: links, Vendor: "smtp", Settings: func() any { return post.server.Now().settings }}
-	return deliver.Deliver(ctx, env, flow.StageNamed(flow.EmailSender))
+	connections := newPool(currentServer(env.Live))
+	defer connections.close()
+	s := sender{texts: texts, from: emailsettings.Section.Of(env.Config).From, pool: connections}
+	deliver := notification.Sender{Send: s.send, Links: links, Vendor: "smtp", Settings: func() any { return connections.server.Now().settings }}
+	return deliver.Deliver(ctx, env, place)
 }
 
 type sender struct {
 	texts *templates.Set
 	from  string
-	post  *pool
+	pool  *pool
 }
 
-// hand sends one notification as one letter to one recipient.
-func (s sender) hand(ctx context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
-	letter, err := compose(s.texts, s.from, n)
+// send sends one notification as one message to one recipient.
+func (s sender) send(ctx context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
+	message, err := compose(s.texts, s.from, n)
 	if err != nil {
 		return notification.Receipt{}, err
 	}
-	return s.post.send(ctx, letter)
+	return s.pool.send(ctx, message)
 }

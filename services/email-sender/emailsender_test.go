@@ -31,29 +31,29 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// post is a real mail server. What it does to a letter is told by the recipient's name, the part before the @.
-type post struct {
+// mailServer is a real mail server. Its rules for a message are chosen by the recipient's name, the part before the @.
+type mailServer struct {
 	port int
 
-	mu      sync.Mutex
-	rules   map[string][]rule // of the letters in turn, the last for ever
-	letters map[string][]letter
-	seen    map[string]int
+	mu       sync.Mutex
+	rules    map[string][]rule // of the messages in turn, then always the last
+	messages map[string][]message
+	seen     map[string]int
 }
 
-// rule says what happens to one letter: at RCPT, or after its last line.
+// rule is the reaction to one message: at RCPT, or after its last line.
 type rule struct {
-	rcpt, data func(*smtp.Conn) error // nil takes it
+	rcpt, data func(*smtp.Conn) error // nil accepts it
 }
 
-type letter struct {
+type message struct {
 	from, to string
 	body     []byte
 }
 
-func newPost(t *testing.T, changes ...func(*smtp.Server)) *post {
+func newMailServer(t *testing.T, changes ...func(*smtp.Server)) *mailServer {
 	t.Helper()
-	p := &post{rules: map[string][]rule{}, letters: map[string][]letter{}, seen: map[string]int{}}
+	p := &mailServer{rules: map[string][]rule{}, messages: map[string][]message{}, seen: map[string]int{}}
 	server := smtp.NewServer(p)
 	server.Domain = "mail.example"
 	for _, change := range changes {
@@ -77,24 +77,24 @@ func newPost(t *testing.T, changes ...func(*smtp.Server)) *post {
 	}()
 	t.Cleanup(func() {
 		_ = server.Close()
-		_ = listener.Close() // which the server does not know where it had not begun to serve
+		_ = listener.Close() // the server closes it only if it had begun to serve
 		<-served
 	})
 	return p
 }
 
-func (p *post) NewSession(c *smtp.Conn) (smtp.Session, error) {
-	return &dialogue{post: p, conn: c}, nil
+func (p *mailServer) NewSession(c *smtp.Conn) (smtp.Session, error) {
+	return &dialogue{server: p, conn: c}, nil
 }
 
-func (p *post) got(name string) []letter {
+func (p *mailServer) got(name string) []message {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.letters[name]
+	return p.messages[name]
 }
 
 type dialogue struct {
-	post     *post
+	server   *mailServer
 	conn     *smtp.Conn
 	from, to string
 	rule     rule
@@ -110,14 +110,14 @@ func (d *dialogue) Mail(from string, _ *smtp.MailOptions) error {
 
 func (d *dialogue) Rcpt(to string, _ *smtp.RcptOptions) error {
 	d.to, _, _ = strings.Cut(to, "@")
-	d.rule = d.post.next(d.to)
+	d.rule = d.server.next(d.to)
 	if d.rule.rcpt != nil {
 		return d.rule.rcpt(d.conn)
 	}
 	return nil
 }
 
-func (p *post) next(name string) rule {
+func (p *mailServer) next(name string) rule {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.seen[name]++
@@ -132,35 +132,35 @@ func (d *dialogue) Data(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	d.post.mu.Lock()
-	d.post.letters[d.to] = append(d.post.letters[d.to], letter{from: d.from, to: d.to, body: body})
-	d.post.mu.Unlock()
+	d.server.mu.Lock()
+	d.server.messages[d.to] = append(d.server.messages[d.to], message{from: d.from, to: d.to, body: body})
+	d.server.mu.Unlock()
 	if d.rule.data != nil {
 		return d.rule.data(d.conn)
 	}
 	return &smtp.SMTPError{Code: 250, EnhancedCode: smtp.EnhancedCode{2, 0, 0}, Message: "Ok: queued as 4XyZ12"}
 }
 
-func says(code int, text string) func(*smtp.Conn) error {
+func responds(code int, text string) func(*smtp.Conn) error {
 	return func(*smtp.Conn) error {
 		return &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{code / 100, 0, 0}, Message: text}
 	}
 }
 
-// drops closes the connection without an answer.
+// drops closes the connection without a reply.
 func drops(c *smtp.Conn) error { return c.Conn().Close() }
 
-// hangs says nothing until the sender goes.
+// hangs does not reply until the sender disconnects.
 func hangs(c *smtp.Conn) error {
 	_, err := c.Conn().Read(make([]byte, 1))
 	return err
 }
 
-func settings(p *post) config.Config {
+func settings(p *mailServer) config.Config {
 	var cfg config.Config
 	*emailsettings.Section.In(&cfg) = emailsettings.Email{
 		From: "Acme Documents <no-reply@acme.example>",
-		// As many connections as the stage has workers, so that no letter waits for another's dialogue.
+		// As many connections as the stage has workers, so that no message waits for another one's dialogue.
 		SMTP: emailsettings.SMTP{Host: "127.0.0.1", Port: p.port, TLS: "none", Timeout: time.Second, EndTimeout: time.Second, Connections: 8},
 	}
 	shortenersettings.Section.In(&cfg).PublicURL = "https://sign.acme.example"
@@ -192,11 +192,11 @@ func decode(t *testing.T, m jetstream.Msg) *signingv1.SigningEvent {
 	return e
 }
 
-func TestOneLetterAndTheLogHearsOfIt(t *testing.T) {
+func TestOneEmailAndItsEvent(t *testing.T) {
 	t.Parallel()
-	p := newPost(t)
+	p := newMailServer(t)
 	b := servicetest.New(t, settings(p))
-	b.Start(emailsender.Run)
+	b.Start(emailsender.RunSoon)
 	const id = "0123456789abcdefghijklmnop"
 	publish(t, b, invitation(id))
 
@@ -208,11 +208,11 @@ func TestOneLetterAndTheLogHearsOfIt(t *testing.T) {
 		t.Errorf("%s: %v", m.Subject(), e)
 	}
 
-	letters := p.got(id)
-	if len(letters) != 1 || letters[0].from != "no-reply@acme.example" {
-		t.Fatalf("letters %v", letters)
+	messages := p.got(id)
+	if len(messages) != 1 || messages[0].from != "no-reply@acme.example" {
+		t.Fatalf("messages %v", messages)
 	}
-	got, err := netmail.ReadMessage(bytes.NewReader(letters[0].body))
+	got, err := netmail.ReadMessage(bytes.NewReader(messages[0].body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,11 +245,11 @@ func TestOneLetterAndTheLogHearsOfIt(t *testing.T) {
 	b.NeverLogged("reader.example", "sign.acme.example", "Vertrag")
 }
 
-// Each end of a dialogue, on the wire, and how its claim ends: confirmed (the letter was taken), undone (it certainly was
-// not), or unknown. A letter that is taken comes between them, so that the circuit stays closed.
+// Each end of a dialogue, on the wire, and how its claim ends: confirmed (the message was accepted), undone (it certainly was not), or
+// unknown. An accepted message comes between them, so that the circuit stays closed.
 func TestDialogues(t *testing.T) {
 	t.Parallel()
-	p := newPost(t)
+	p := newMailServer(t)
 	b := servicetest.New(t, settings(p))
 	ends := b.RecordEnds()
 	want := map[string]string{}
@@ -258,19 +258,19 @@ func TestDialogues(t *testing.T) {
 		want[name] = how
 	}
 	add("taken", "confirmed", rule{})
-	add("taken-and-gone", "confirmed", rule{data: func(c *smtp.Conn) error { // the 250 arrives, the answer to QUIT does not
+	add("taken-and-gone", "confirmed", rule{data: func(c *smtp.Conn) error { // the 250 arrives, the reply to QUIT does not
 		_, err := c.Conn().Write([]byte("250 2.0.0 queued as gone\r\n"))
 		return errors.Join(err, c.Conn().Close())
 	}})
-	add("greylisted", "undone", rule{rcpt: says(451, "come later, greylisted@reader.example")})
-	add("no-such-user", "undone", rule{rcpt: says(550, "no-such-user@reader.example is nobody")})
+	add("greylisted", "undone", rule{rcpt: responds(451, "come later, greylisted@reader.example")})
+	add("no-such-user", "undone", rule{rcpt: responds(550, "no-such-user@reader.example is unknown")})
 	add("dropped-at-rcpt", "undone", rule{rcpt: drops})
 	add("hangs-at-rcpt", "undone", rule{rcpt: hangs})
-	add("full", "undone", rule{data: says(452, "mailbox full")})
-	add("spam", "undone", rule{data: says(554, "spam")})
+	add("full", "undone", rule{data: responds(452, "mailbox full")})
+	add("spam", "undone", rule{data: responds(554, "spam")})
 	add("dropped", "unknown", rule{data: drops})
 	add("hangs-at-the-end", "unknown", rule{data: hangs})
-	b.Start(emailsender.Run)
+	b.Start(emailsender.RunSoon)
 	for name, how := range want {
 		publish(t, b, invitation(name))
 		if got := ends.Of(t, name); got != how {
@@ -278,7 +278,7 @@ func TestDialogues(t *testing.T) {
 		}
 		publish(t, b, invitation("after-"+name))
 		if got := ends.Of(t, "after-"+name); got != "confirmed" {
-			t.Errorf("the letter after %s ended %s", name, got)
+			t.Errorf("the message after %s ended %s", name, got)
 		}
 	}
 	b.NeverLogged("reader.example", "sign.acme.example")
@@ -293,61 +293,61 @@ func TestDialogues(t *testing.T) {
 	}
 }
 
-func TestAnUnknownOutcomeIsSentAgainUnderItsNameAndMarked(t *testing.T) {
+func TestAnUnknownOutcomeIsSentAgainWithItsMessageIDAndMarked(t *testing.T) {
 	t.Parallel()
-	p := newPost(t)
+	p := newMailServer(t)
 	p.rules["n1"] = []rule{{data: drops}, {}}
 	b := servicetest.New(t, settings(p))
-	b.Start(emailsender.Run)
+	b.Start(emailsender.RunSoon)
 	publish(t, b, invitation("n1"))
 	e := decode(t, b.Await(flow.Signing, "signing.v1.*.*.notification.sent.>", 1)[0])
-	letters := p.got("n1")
-	if len(letters) != 2 || !e.GetNotice().GetPossibleDuplicate() {
-		t.Fatalf("%d letters, notice %v", len(letters), e.GetNotice())
+	messages := p.got("n1")
+	if len(messages) != 2 || !e.GetNotice().GetPossibleDuplicate() {
+		t.Fatalf("%d messages, notice %v", len(messages), e.GetNotice())
 	}
-	for i, l := range letters {
+	for i, l := range messages {
 		if m, err := netmail.ReadMessage(bytes.NewReader(l.body)); err != nil || m.Header.Get("Message-Id") != "<n1@acme.example>" {
-			t.Errorf("letter %d: %v, %v", i, m, err)
+			t.Errorf("message %d: %v, %v", i, m, err)
 		}
 	}
 }
 
 func TestNothingLeavesInTheClearWhereTLSIsMandatory(t *testing.T) {
 	t.Parallel()
-	p := newPost(t)
+	p := newMailServer(t)
 	cfg := settings(p)
 	emailsettings.Section.In(&cfg).SMTP.TLS = "mandatory"
 	b := servicetest.New(t, cfg)
 	ends := b.RecordEnds()
-	b.Start(emailsender.Run)
+	b.Start(emailsender.RunSoon)
 	publish(t, b, invitation("n1"))
 	if how := ends.First(t, 1)["n1"]; how != "undone" || len(p.got("n1")) != 0 {
-		t.Errorf("ended %s, %d letters", how, len(p.got("n1")))
+		t.Errorf("ended %s, %d messages", how, len(p.got("n1")))
 	}
 }
 
 func TestNamesAndTitlesAddNoHeader(t *testing.T) {
 	t.Parallel()
-	p := newPost(t)
+	p := newMailServer(t)
 	b := servicetest.New(t, settings(p))
-	b.Start(emailsender.Run)
+	b.Start(emailsender.RunSoon)
 	n := invitation("n1")
 	n.DocumentTitle = "Offer\r\nBcc: all@reader.example\r\n\r\n.\r\n<script>alert(1)</script>"
 	n.SenderName = "Acme\r\n.\r\nMAIL FROM:<x@reader.example>"
 	n.To.FirstName = "Eric\nX-Evil: yes"
 	publish(t, b, n)
 	b.Await(flow.Signing, "signing.v1.*.*.notification.sent.>", 1)
-	letters := p.got("n1")
-	if len(letters) != 1 || len(p.got("all")) != 0 {
-		t.Fatalf("%d letters", len(letters))
+	messages := p.got("n1")
+	if len(messages) != 1 || len(p.got("all")) != 0 {
+		t.Fatalf("%d messages", len(messages))
 	}
-	got, err := netmail.ReadMessage(bytes.NewReader(letters[0].body))
+	got, err := netmail.ReadMessage(bytes.NewReader(messages[0].body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, html, found := strings.Cut(string(letters[0].body), "text/html")
+	_, html, found := strings.Cut(string(messages[0].body), "text/html")
 	if got.Header.Get("Bcc") != "" || got.Header.Get("X-Evil") != "" || !found || strings.Contains(html, "<script>") {
-		t.Errorf("letter %s", letters[0].body)
+		t.Errorf("message %s", messages[0].body)
 	}
 	subject, err := new(mime.WordDecoder).DecodeHeader(got.Header.Get("Subject"))
 	if err != nil || !strings.HasPrefix(subject, `Please review & sign "Offer Bcc: all @ reader. example .`) { // the control
@@ -355,11 +355,11 @@ func TestNamesAndTitlesAddNoHeader(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoAddressIsGivenUp(t *testing.T) {
+func TestAMalformedAddressIsGivenUp(t *testing.T) {
 	t.Parallel()
-	p := newPost(t)
+	p := newMailServer(t)
 	b := servicetest.New(t, settings(p))
-	b.Start(emailsender.Run)
+	b.Start(emailsender.RunSoon)
 	n := invitation("n1")
 	n.To.Email = "eric@reader.example>\r\nBcc: all@reader.example"
 	publish(t, b, n)
@@ -370,19 +370,19 @@ func TestWhatIsNoAddressIsGivenUp(t *testing.T) {
 	b.NeverLogged("reader.example")
 }
 
-// A letter that the server refuses for the operator's fault waits; the log says so, and whose fault it is.
-func TestWhatTheOperatorMustMendIsHeld(t *testing.T) {
+// A message that the server refuses by the operator's fault is held. The log has that, and whose fault it is.
+func TestWhatTheOperatorMustFixIsHeld(t *testing.T) {
 	t.Parallel()
-	p := newPost(t)
-	p.rules["relay"] = []rule{{rcpt: says(554, "relay@reader.example: Relay access denied")}}
+	p := newMailServer(t)
+	p.rules["relay"] = []rule{{rcpt: responds(554, "relay@reader.example: Relay access denied")}}
 	b := servicetest.New(t, settings(p))
-	b.Start(emailsender.Run)
+	b.Start(emailsender.RunSoon)
 	publish(t, b, invitation("relay"))
 	notice := decode(t, b.Await(flow.Signing, "signing.v1.*.*.notification.deferred.>", 1)[0]).GetNotice()
 	if notice.GetReason() != "smtp-554" || notice.GetFault() != "operator" {
 		t.Errorf("notice %v", notice)
 	}
-	publish(t, b, invitation("n1")) // another letter goes
+	publish(t, b, invitation("n1")) // another message is sent
 	b.Await(flow.Signing, "signing.v1.*.*.notification.sent.>", 1)
 	b.NeverLogged("reader.example")
 	if !strings.Contains(b.Logged.String(), "SMTP code 554") {
@@ -390,10 +390,10 @@ func TestWhatTheOperatorMustMendIsHeld(t *testing.T) {
 	}
 }
 
-// A server that takes its time for a letter, much longer than for the other steps, gets it once.
-func TestASlowServerGetsALetterOnce(t *testing.T) {
+// A server that needs much longer for a message than for the other steps gets it once.
+func TestASlowServerGetsAMessageOnce(t *testing.T) {
 	t.Parallel()
-	p := newPost(t)
+	p := newMailServer(t)
 	c := settings(p)
 	server := &emailsettings.Section.In(&c).SMTP
 	server.Timeout, server.EndTimeout = 300*time.Millisecond, 20*time.Second
@@ -402,7 +402,7 @@ func TestASlowServerGetsALetterOnce(t *testing.T) {
 		b.Await(flow.Signing, "signing.v1.*.*.notification.sent.>", 4) // of others, one after the other
 		return &smtp.SMTPError{Code: 250, EnhancedCode: smtp.EnhancedCode{2, 0, 0}, Message: "Ok: queued as slow"}
 	}}}
-	b.Start(emailsender.Run)
+	b.Start(emailsender.RunSoon)
 	publish(t, b, invitation("slow"))
 	for i := range 4 {
 		p.mu.Lock()
@@ -420,6 +420,6 @@ func TestASlowServerGetsALetterOnce(t *testing.T) {
 		}
 	}
 	if got := len(p.got("slow")); got != 1 {
-		t.Errorf("the slow server got the letter %d times", got)
+		t.Errorf("the slow server got the message %d times", got)
 	}
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 )
 
-var replyLaw = regexp.MustCompile(`^[a-zA-Z ]+: SMTP code [0-9]{3}( [0-9]\.[0-9]{1,3}\.[0-9]{1,3})?$`)
+var replyPattern = regexp.MustCompile(`^[a-zA-Z ]+: SMTP code [0-9]{3}( [0-9]\.[0-9]{1,3}\.[0-9]{1,3})?$`)
 
-// Whatever a mail server says at any step: the verdict has its codes and never its text; a temporary refusal never gives a letter
-// up for the recipient's or the letter's sake; a reply to the final dot that could not be read leaves the outcome open.
+// Every reply of a mail server at every step: the error has its codes and never its text. A temporary refusal never gives up a message
+// by the recipient's or the message's fault. After a reply to the final dot that cannot be read, the outcome is unknown.
 func FuzzSMTPReply(f *testing.F) {
 	for step := range uint8(6) {
 		for _, wire := range []string{
@@ -32,31 +32,31 @@ func FuzzSMTPReply(f *testing.F) {
 		step := steps[int(at)%len(steps)]
 		_, text, err := textproto.NewReader(bufio.NewReader(strings.NewReader(wire))).ReadResponse(2)
 		if err == nil {
-			receipt, err := verdict(text, nil)
-			if err != nil || receipt.Parts != 1 || len(receipt.Reference) > longestAnswer || !utf8.ValidString(receipt.Reference) && utf8.ValidString(text) {
+			receipt, err := outcomeOf(text, nil)
+			if err != nil || receipt.Parts != 1 || len(receipt.Reference) > longestReference || !utf8.ValidString(receipt.Reference) && utf8.ValidString(text) {
 				t.Fatalf("%+v, %v", receipt, err)
 			}
 			return
 		}
-		_, got := verdict("", &stepError{step, err})
+		_, got := outcomeOf("", &stepError{step, err})
 		why, text := outcome.Of(got), strings.TrimPrefix(got.Error(), outcome.Of(got).Cause()+": ")
 		if why.Fault() == "" || text == got.Error() {
 			t.Fatalf("%T %v", got, got)
 		}
-		var said *textproto.Error
-		if !errors.As(err, &said) {
+		var reply *textproto.Error
+		if !errors.As(err, &reply) {
 			if want := map[bool]string{true: "no-answer", false: "connection-lost"}[step == stepEnd]; why.Cause() != want {
 				t.Fatalf("%v after %s: %s", err, step, why.Cause())
 			}
 			return
 		}
-		if !replyLaw.MatchString(text) || !regexp.MustCompile(`^smtp-[0-9]{3}$`).MatchString(why.Cause()) {
+		if !replyPattern.MatchString(text) || !regexp.MustCompile(`^smtp-[0-9]{3}$`).MatchString(why.Cause()) {
 			t.Fatalf("%s: %v", why.Cause(), text)
 		}
-		if k := readReply(step, said).kind(); said.Code >= 400 && said.Code < 500 && (k == recipients || k == contents) {
-			t.Fatalf("%d %q at %s gives the letter up", said.Code, said.Msg, step)
+		if k := readReply(step, reply).kind(); reply.Code >= 400 && reply.Code < 500 && (k == recipients || k == contents) {
+			t.Fatalf("%d %q at %s gives the message up", reply.Code, reply.Msg, step)
 		}
-		if _, err := verdict("", &stepError{step, io.EOF}); err == nil {
+		if _, err := outcomeOf("", &stepError{step, io.EOF}); err == nil {
 			t.Fatal("no reply at all is a receipt")
 		}
 	})

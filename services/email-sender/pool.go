@@ -16,79 +16,77 @@ import (
 	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 )
 
-// pool keeps connections open between letters: a greeting, TLS and a login cost more than a letter. Never more than the
-// setting email.smtp.connections stand at once, in use and idle together.
+// pool keeps connections open between messages: a greeting, TLS and a login cost more than a message. There are never more connections
+// than the setting email.smtp.connections, in use and idle together.
 type pool struct {
 	server  *config.Current[server] // each new connection uses the current password
-	places  chan struct{}           // one is taken by each connection in use
-	idleFor time.Duration           // then an idle connection is closed
+	slots   chan struct{}           // one for each connection in use
+	idleFor time.Duration           // how long an idle connection is kept
 
 	mu      sync.Mutex
-	idle    []*connection      // the one used last is at the end, and used first
-	refused error              // what the server said to our name and password, or why it does not want us
-	until   time.Time          // it is not asked again before, unless with other settings
-	asked   emailsettings.SMTP // the settings that it refused
+	idle    []*connection      // the last used one is at the end, and is used first
+	refused error              // why the server refused the login, or the connection
+	until   time.Time          // no new connection before, unless the settings change
+	asked   emailsettings.SMTP // the settings that the server refused
 }
 
 const (
 	// idleFor is less than the minutes after which servers close an idle connection.
 	idleFor = 30 * time.Second
-	// quiet is how long the server is left alone after it refused us: a wrong password, told again for each of a thousand
-	// letters, gets an account locked.
-	quiet = time.Minute
-	// soon is when a letter that found all connections busy comes again.
-	soon = time.Second
+	// refusalPause is the pause after a refusal: a wrong password that is sent for each of a thousand messages gets an account locked.
+	refusalPause = time.Minute
+	// busyRetry is when a message is tried again that found all connections busy.
+	busyRetry = time.Second
 )
 
 func newPool(current *config.Current[server]) *pool {
-	return &pool{server: current, places: make(chan struct{}, max(current.Now().settings.Connections, 1)), idleFor: idleFor}
+	return &pool{server: current, slots: make(chan struct{}, max(current.Now().settings.Connections, 1)), idleFor: idleFor}
 }
 
-// usualEnd is how long a server may take to reply to the final dot, where the settings do not say (RFC 5321 §4.5.3.2.6).
-const usualEnd = 10 * time.Minute
+// defaultEndTimeout is how long a server may take to reply to the final dot, unless the settings say otherwise (RFC 5321 §4.5.3.2.6).
+const defaultEndTimeout = 10 * time.Minute
 
-// send hands over one letter. Each step may take the setting email.smtp.timeout, so may the wait for a free connection, and
-// the reply to the final dot may take email.smtp.end_timeout.
-func (p *pool) send(ctx context.Context, letter *mail.Msg) (notification.Receipt, error) {
+// send sends one message. Each step, and the wait for a free connection, may take the setting email.smtp.timeout. The reply to the final
+// dot may take email.smtp.end_timeout.
+func (p *pool) send(ctx context.Context, message *mail.Msg) (notification.Receipt, error) {
 	if p.server.Now().settings.Host == "" {
 		return notification.Receipt{}, outcome.NeedsOperator(outcome.Account, "not-configured", errors.New("email.smtp.host is empty"))
 	}
-	if !p.enter(ctx) {
-		return notification.Receipt{}, outcome.Later(soon, "connections-busy")
+	if !p.acquire(ctx) {
+		return notification.Receipt{}, outcome.Later(busyRetry, "connections-busy")
 	}
-	defer func() { <-p.places }()
+	defer func() { <-p.slots }()
 
 	settings := p.server.Now().settings
-	within := limits{step: settings.Timeout, end: cmp.Or(settings.EndTimeout, usualEnd)}
+	within := limits{step: settings.Timeout, end: cmp.Or(settings.EndTimeout, defaultEndTimeout)}
 	if kept := p.take(ctx); kept != nil {
-		response, err := kept.carry(ctx, letter, within)
+		response, err := kept.transfer(ctx, message, within)
 		if !ended(err) || ctx.Err() != nil {
-			return p.after(kept, response, err)
+			return p.finish(kept, response, err)
 		}
-		kept.hangUp() // nothing of the letter was written, so that another connection is no second attempt
+		kept.abort() // nothing of the message was written, so another connection is not a second attempt
 	}
 	fresh, err := p.dial(ctx)
 	if err != nil {
 		return notification.Receipt{}, err
 	}
-	response, err := fresh.carry(ctx, letter, within)
-	return p.after(fresh, response, err)
+	response, err := fresh.transfer(ctx, message, within)
+	return p.finish(fresh, response, err)
 }
 
-// enter waits for a place.
-func (p *pool) enter(ctx context.Context) bool {
+// acquire waits for a free connection.
+func (p *pool) acquire(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, p.server.Now().settings.Timeout)
 	defer cancel()
 	select {
-	case p.places <- struct{}{}:
+	case p.slots <- struct{}{}:
 		return true
 	case <-ctx.Done():
 		return false
 	}
 }
 
-// take returns the connection that was used last, if it is still good. Only one is tried: where one is not, the others
-// are hardly better.
+// take returns the last used connection if it is alive. It tries only one: if that one is dead, the others probably are too.
 func (p *pool) take(ctx context.Context) *connection {
 	p.mu.Lock()
 	last := len(p.idle) - 1
@@ -98,17 +96,17 @@ func (p *pool) take(ctx context.Context) *connection {
 	}
 	c := p.idle[last]
 	p.idle = p.idle[:last]
-	c.leaving.Stop()
+	c.expiry.Stop()
 	p.mu.Unlock()
 
 	if !c.alive(ctx, p.server.Now().settings.Timeout/3) {
-		c.hangUp()
+		c.abort()
 		return nil
 	}
 	return c
 }
 
-// dial opens a connection, unless the server has just refused us.
+// dial opens a connection, unless the server refused one within refusalPause.
 func (p *pool) dial(ctx context.Context) (*connection, error) {
 	now := p.server.Now()
 	ctx, cancel := context.WithTimeout(ctx, now.settings.Timeout)
@@ -123,38 +121,38 @@ func (p *pool) dial(ctx context.Context) (*connection, error) {
 	if err == nil {
 		return c, nil
 	}
-	verdict := verdictOfDialling(err)
+	failure := outcomeOfDial(err)
 	if refusal(err) {
 		p.mu.Lock()
-		p.refused, p.until, p.asked = verdict, time.Now().Add(quiet), now.settings
+		p.refused, p.until, p.asked = failure, time.Now().Add(refusalPause), now.settings
 		p.mu.Unlock()
 	}
-	return nil, verdict
+	return nil, failure
 }
 
-// after is what became of a letter. Its connection stays open where nothing went wrong.
-func (p *pool) after(c *connection, response string, err error) (notification.Receipt, error) {
+// finish returns a message's outcome. Its connection stays open if nothing failed.
+func (p *pool) finish(c *connection, response string, err error) (notification.Receipt, error) {
 	switch {
 	case err == nil:
 		p.keep(c)
-	case answered(err):
+	case replied(err):
 		c.quit()
 	default:
-		c.hangUp()
+		c.abort()
 	}
-	return verdict(response, err)
+	return outcomeOf(response, err)
 }
 
-// keep puts a connection aside for the next letter.
+// keep keeps a connection for the next message.
 func (p *pool) keep(c *connection) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c.leaving = time.AfterFunc(p.idleFor, func() { p.leave(c) })
+	c.expiry = time.AfterFunc(p.idleFor, func() { p.expire(c) })
 	p.idle = append(p.idle, c)
 }
 
-// leave closes a connection that was idle for too long, unless it was taken in the same moment.
-func (p *pool) leave(c *connection) {
+// expire closes a connection that was idle for too long, unless it was taken in the same moment.
+func (p *pool) expire(c *connection) {
 	p.mu.Lock()
 	at := slices.Index(p.idle, c)
 	if at >= 0 {
@@ -166,7 +164,7 @@ func (p *pool) leave(c *connection) {
 	}
 }
 
-// close takes leave of the server on all idle connections. Nothing may be on its way any more.
+// close closes all idle connections with QUIT. No message may be in flight any more.
 func (p *pool) close() {
 	p.mu.Lock()
 	idle := p.idle
@@ -174,7 +172,7 @@ func (p *pool) close() {
 	p.mu.Unlock()
 	var all sync.WaitGroup
 	for _, c := range idle {
-		c.leaving.Stop()
+		c.expiry.Stop()
 		all.Go(c.quit)
 	}
 	all.Wait()

@@ -6,8 +6,7 @@ import (
 	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 )
 
-// Reach goes to the mail server as a letter does, up to the login, and takes leave without one. Its error says why a letter
-// would not leave.
+// Reach connects to the mail server as for a message, up to the login, and disconnects. Its error says why no message could be sent.
 func Reach(ctx context.Context, settings emailsettings.SMTP) error {
 	ctx, cancel := context.WithTimeout(ctx, settings.Timeout)
 	defer cancel()
@@ -16,5 +15,5 @@ func Reach(ctx context.Context, settings emailsettings.SMTP) error {
 		c.quit()
 		return nil
 	}
-	return verdictOfDialling(err)
+	return outcomeOfDial(err)
 }

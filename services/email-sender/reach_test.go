@@ -8,7 +8,7 @@ import (
 	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 )
 
-func TestReachTakesNoLetterAlong(t *testing.T) {
+func TestReachSendsNoMessage(t *testing.T) {
 	t.Parallel()
 	settings := emailsettings.SMTP{Host: "127.0.0.1", TLS: "none", Timeout: ample}
 	r := newRobot(t, nil)
@@ -18,8 +18,8 @@ func TestReachTakesNoLetterAlong(t *testing.T) {
 	}
 	r.await(t, "1 QUIT")
 	r.mu.Lock()
-	if slices.ContainsFunc(r.heard, func(s string) bool { return strings.HasSuffix(s, " MAIL") || strings.HasSuffix(s, " DATA") }) {
-		t.Errorf("said %q", r.heard)
+	if slices.ContainsFunc(r.received, func(s string) bool { return strings.HasSuffix(s, " MAIL") || strings.HasSuffix(s, " DATA") }) {
+		t.Errorf("received %q", r.received)
 	}
 	r.mu.Unlock()
 
@@ -28,7 +28,7 @@ func TestReachTakesNoLetterAlong(t *testing.T) {
 	if err := Reach(t.Context(), settings); reason(err) != "smtp-554" || !strings.HasPrefix(err.Error(), "smtp-554") {
 		t.Errorf("refused: %v", err)
 	}
-	settings.Username, settings.Password, settings.Port = "acme", "right", r.port // a robot knows no login
+	settings.Username, settings.Password, settings.Port = "acme", "right", r.port // the robot supports no login
 	if err := Reach(t.Context(), settings); reason(err) != "smtp-settings" {
 		t.Errorf("without a login: %v", err)
 	}

@@ -14,9 +14,9 @@ import (
 // step is a step of the dialogue with a mail server.
 type step string
 
-// The steps, in their order. What a server refuses up to stepMail, it refuses to every letter.
+// The steps, in their order. A refusal up to stepMail applies to every message.
 const (
-	stepBegin   step = "before the letter" // connect, greeting, TLS, login
+	stepBegin   step = "before the message" // connect, greeting, TLS, login
 	stepMail    step = "MAIL"
 	stepRcpt    step = "RCPT"
 	stepData    step = "DATA"
@@ -27,7 +27,7 @@ const (
 // stepError is a dialogue that ended at a step.
 type stepError struct {
 	step step
-	err  error // a *textproto.Error where the server said why
+	err  error // a *textproto.Error if the server replied
 }
 
 func (e *stepError) Error() string { return string(e.step) + ": " + e.err.Error() }
@@ -37,22 +37,22 @@ func (e *stepError) Unwrap() error { return e.err }
 type reply struct {
 	step            step
 	code            int // RFC 5321: 4xx passes, 5xx does not
-	subject, detail int // of the enhanced code (RFC 3463), 7 and 1 of 5.7.1; -1 where there is none
+	subject, detail int // of the enhanced code (RFC 3463), 7 and 1 of 5.7.1; -1 if there is none
 	text            string
 }
 
 var enhanced = regexp.MustCompile(`^[245]\.(\d{1,3})\.(\d{1,3})(?:\s|$)`)
 
-func readReply(at step, said *textproto.Error) reply {
-	r := reply{step: at, code: said.Code, subject: -1, detail: -1, text: strings.ToLower(said.Msg)}
-	if found := enhanced.FindStringSubmatch(said.Msg); found != nil {
+func readReply(at step, e *textproto.Error) reply {
+	r := reply{step: at, code: e.Code, subject: -1, detail: -1, text: strings.ToLower(e.Msg)}
+	if found := enhanced.FindStringSubmatch(e.Msg); found != nil {
 		r.subject, _ = strconv.Atoi(found[1])
 		r.detail, _ = strconv.Atoi(found[2])
 	}
 	return r
 }
 
-// String has the codes and never the server's text, which quotes addresses.
+// String contains the codes and never the server's text, which quotes addresses.
 func (r reply) String() string {
 	if r.subject < 0 {
 		return fmt.Sprintf("%s: SMTP code %d", r.step, r.code)
@@ -60,7 +60,7 @@ func (r reply) String() string {
 	return fmt.Sprintf("%s: SMTP code %d %d.%d.%d", r.step, r.code, r.code/100, r.subject, r.detail)
 }
 
-// kind is the cause that a reply is about.
+// kind is the cause of a reply.
 type kind int
 
 const (
@@ -71,8 +71,8 @@ const (
 	reasons                // the operator's: other messages may pass
 )
 
-// verdict is what a reply means for the letter.
-func (r reply) verdict() error {
+// outcome is what a reply means for the message.
+func (r reply) outcome() error {
 	reason, cause := fmt.Sprintf("smtp-%d", r.code), errors.New(r.String())
 	switch r.kind() {
 	case accounts:
@@ -92,8 +92,8 @@ func (r reply) verdict() error {
 	return err
 }
 
-// kind decides by the enhanced code, then by the class of the text, and by the step of the dialogue only where neither says
-// anything. What a 4xx does not clearly put on the operator passes.
+// kind decides by the enhanced code, then by the class of the text, and by the step of the dialogue only if neither has any
+// information. A 4xx passes unless it clearly is the operator's.
 func (r reply) kind() kind {
 	k := r.byCode()
 	if k == passes {
@@ -106,7 +106,7 @@ func (r reply) kind() kind {
 		}
 		return passes
 	case r.step == stepBegin || r.step == stepMail:
-		return accounts // said of our own name and address, which every letter bears
+		return accounts // about our own name and address, which every message has
 	case k != passes:
 		return k
 	case r.subject == security:
@@ -127,7 +127,7 @@ const (
 	security   = 7
 )
 
-// byCode is the kind of the codes that mean one thing; passes for the others. Servers use 5.7.0, 5.7.1, 5.1.0, 5.4.x and 5.5.x for
+// byCode is the kind of a code that has one meaning, and passes for the others. Servers use 5.7.0, 5.7.1, 5.1.0, 5.4.x and 5.5.x for
 // anything.
 func (r reply) byCode() kind {
 	permanent := r.code >= 500
@@ -153,11 +153,11 @@ func (r reply) byCode() kind {
 	}
 }
 
-// Classes of texts, in the order in which they are looked for. Each matches what Postfix, Exim, Exchange, Gmail, Amazon SES,
-// SendGrid and their like write; all in lower case.
+// Classes of texts, in the order of the search. They match the texts of Postfix, Exim, Exchange, Gmail, Amazon SES, SendGrid and others;
+// all in lower case.
 var texts = []struct {
-	kind  kind
-	words *regexp.Regexp
+	kind    kind
+	pattern *regexp.Regexp
 }{
 	{recipients, regexp.MustCompile(`user unknown|unknown user|unknown recipient|no such (user|mailbox|recipient|address|person|domain)|` +
 		`mailbox (is )?(unavailable|not found|full|disabled|does not exist)|(user|account|address|recipient|mailbox)[^.;]{0,80} (does not|doesn't) exist|` +
@@ -177,7 +177,7 @@ var texts = []struct {
 	{contents, regexp.MustCompile(`\bspam\b|\bvirus|malware|phish|message (size|too (big|large))|too large|size limit|content`)},
 }
 
-// temporarily is what a server says that puts off whatever it is.
+// temporarily matches the texts of servers that postpone every message.
 var temporarily = regexp.MustCompile(`gr[ea]y-?list|temporar(y|ily) (authentication|failure|error|system|lookup)`)
 
 func (r reply) byText() kind {
@@ -185,7 +185,7 @@ func (r reply) byText() kind {
 		return passes
 	}
 	for _, class := range texts {
-		if class.words.MatchString(r.text) {
+		if class.pattern.MatchString(r.text) {
 			return class.kind
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Whose business a server's reply is. The texts are those of Postfix, Exim, Exchange, Gmail, Amazon SES, SendGrid, Mailgun,
+// The kind of a server's reply. The texts are those of Postfix, Exim, Exchange, Gmail, Amazon SES, SendGrid, Mailgun,
 // Office 365 and others.
 func TestReplies(t *testing.T) {
 	t.Parallel()
@@ -83,8 +83,8 @@ func TestReplies(t *testing.T) {
 		if got := names[r.kind()]; !strings.Contains(c.want, got) {
 			t.Errorf("%s %d %s: %s, want %s", c.step, c.code, c.text, got, c.want)
 		}
-		if said := r.verdict().Error(); strings.Contains(said, "@") || strings.Contains(said, "192.0.2.1") || !strings.Contains(said, r.String()) {
-			t.Errorf("%s %d %s is logged as %q", c.step, c.code, c.text, said)
+		if text := r.outcome().Error(); strings.Contains(text, "@") || strings.Contains(text, "192.0.2.1") || !strings.Contains(text, r.String()) {
+			t.Errorf("%s %d %s is logged as %q", c.step, c.code, c.text, text)
 		}
 	}
 }

@@ -14,23 +14,22 @@ import (
 	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 )
 
-// robot is a mail server of few words. It follows a script where that has a line for what it heard, and else takes
-// everything.
+// robot is a mail server that follows a script. It accepts every command that the script does not have.
 type robot struct {
 	port int
 
-	mu     sync.Mutex
-	script map[string]string // by "<connection> <command>", counted from 1; "." is the end of a letter, "CONNECT" the start
-	heard  []string          // in the script's words
-	open   int
-	most   int // that were open at once
+	mu       sync.Mutex
+	script   map[string]string // by "<connection> <command>", counted from 1; "." is the end of a message, "CONNECT" the start
+	received []string          // in the script's notation
+	open     int
+	most     int // that were open at once
 }
 
-// What a script may say besides an answer.
+// What a script may have instead of a reply.
 const (
-	hangUp      = "hang up"
-	saysNothing = "nothing"
-	thenHangUp  = " and hang up" // after the answer
+	hangUp     = "hang up"
+	noReply    = "nothing"
+	thenHangUp = " and hang up" // after the reply
 )
 
 func newRobot(t *testing.T, script map[string]string) *robot {
@@ -62,42 +61,42 @@ func (r *robot) talk(conn net.Conn, n int) {
 	defer r.count(-1)
 	defer func() { _ = conn.Close() }()
 	lines := bufio.NewScanner(conn)
-	letter := false
+	message := false
 	for command, more := "CONNECT", true; more; {
-		if !letter && !r.answer(conn, fmt.Sprintf("%d %s", n, command)) {
+		if !message && !r.respond(conn, fmt.Sprintf("%d %s", n, command)) {
 			return
 		}
-		letter = command == "DATA" || letter
+		message = command == "DATA" || message
 		more = lines.Scan()
 		command = strings.ToUpper(strings.Fields(lines.Text() + " ?")[0])
-		if letter && lines.Text() == "." {
-			letter = false
+		if message && lines.Text() == "." {
+			message = false
 		}
 	}
 }
 
-// answer tells whether the connection goes on.
-func (r *robot) answer(conn net.Conn, heard string) bool {
+// respond replies to a command, and reports whether the connection stays open.
+func (r *robot) respond(conn net.Conn, received string) bool {
 	r.mu.Lock()
-	r.heard = append(r.heard, heard)
-	answer, scripted := r.script[heard]
+	r.received = append(r.received, received)
+	reply, scripted := r.script[received]
 	r.mu.Unlock()
-	_, command, _ := strings.Cut(heard, " ")
+	_, command, _ := strings.Cut(received, " ")
 	if !scripted {
-		answer = map[string]string{
+		reply = map[string]string{
 			"CONNECT": "220 robot ESMTP", "EHLO": "250-robot\r\n250 8BITMIME", "DATA": "354 go on", "QUIT": "221 bye",
 		}[command]
 	}
-	switch answer {
+	switch reply {
 	case hangUp:
 		return false
-	case saysNothing:
+	case noReply:
 		return true
 	case "":
-		answer = "250 OK queued as robot"
+		reply = "250 OK queued as robot"
 	}
-	answer, last := strings.CutSuffix(answer, thenHangUp)
-	_, err := conn.Write([]byte(answer + "\r\n"))
+	reply, last := strings.CutSuffix(reply, thenHangUp)
+	_, err := conn.Write([]byte(reply + "\r\n"))
 	return err == nil && !last && command != "QUIT"
 }
 
@@ -108,27 +107,27 @@ func (r *robot) count(change int) {
 	r.most = max(r.most, r.open)
 }
 
-// letters counts those that came to their end, whatever the answer was.
-func (r *robot) letters() int {
+// messages counts those that were sent whole, whatever the reply was.
+func (r *robot) messages() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(slices.DeleteFunc(slices.Clone(r.heard), func(s string) bool { return !strings.HasSuffix(s, " .") }))
+	return len(slices.DeleteFunc(slices.Clone(r.received), func(s string) bool { return !strings.HasSuffix(s, " .") }))
 }
 
 // connections counts those that were opened.
 func (r *robot) connections() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(slices.DeleteFunc(slices.Clone(r.heard), func(s string) bool { return !strings.HasSuffix(s, " CONNECT") }))
+	return len(slices.DeleteFunc(slices.Clone(r.received), func(s string) bool { return !strings.HasSuffix(s, " CONNECT") }))
 }
 
-// await waits until the robot heard it.
-func (r *robot) await(t *testing.T, heard string) {
+// await waits until the robot received a command.
+func (r *robot) await(t *testing.T, command string) {
 	t.Helper()
-	until(t, heard, func() bool {
+	until(t, command, func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		return slices.Contains(r.heard, heard)
+		return slices.Contains(r.received, command)
 	})
 }
 
@@ -142,12 +141,12 @@ func until(t *testing.T, what string, holds func() bool) {
 		select {
 		case <-look.C:
 		case <-late:
-			t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("not within 10 s: %s", what)
 		}
 	}
 }
 
-// pool is one to the robot.
+// pool is a pool of connections to the robot.
 func (r *robot) pool(t *testing.T, timeout time.Duration) *pool {
 	t.Helper()
 	p := newPool(fixed(emailsettings.SMTP{Host: "127.0.0.1", Port: r.port, TLS: "none", Timeout: timeout, EndTimeout: timeout, Connections: 2}))

@@ -17,20 +17,20 @@ import (
 type server struct {
 	settings emailsettings.SMTP
 	policy   mail.TLSPolicy
-	atOnce   bool // TLS begins with the first byte
+	implicit bool // TLS begins with the first byte
 }
 
 // submissions is the port where TLS begins with the first byte (RFC 8314).
 const submissions = 465
 
-// policies is what the setting "tls" means.
+// policies are the values of the setting "tls".
 var policies = map[string]mail.TLSPolicy{"mandatory": mail.TLSMandatory, "opportunistic": mail.TLSOpportunistic, "none": mail.NoTLS}
 
 func newServer(settings emailsettings.SMTP) server {
-	policy := policies[settings.TLS] // mandatory, where nothing is set
+	policy := policies[settings.TLS] // mandatory if nothing is set
 	return server{
 		settings: settings, policy: policy,
-		atOnce: settings.Port == submissions && policy != mail.NoTLS,
+		implicit: settings.Port == submissions && policy != mail.NoTLS,
 	}
 }
 
@@ -39,7 +39,7 @@ func currentServer(live *config.Live) *config.Current[server] {
 	return config.Pick(live, func(c config.Config) server { return newServer(emailsettings.Section.Of(c).SMTP) })
 }
 
-// dial opens a connection that is ready for a letter: greeted, encrypted where the settings want it, and logged in.
+// dial opens a connection that is ready for a message: greeted, encrypted if the settings require it, and logged in.
 func (s server) dial(ctx context.Context) (*connection, error) {
 	wire, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(s.settings.Host, strconv.Itoa(s.settings.Port)))
 	if err != nil {
@@ -48,20 +48,20 @@ func (s server) dial(ctx context.Context) (*connection, error) {
 	c := &connection{wire: wire}
 	defer c.closeWith(ctx)()
 	if err := s.begin(ctx, c); err != nil {
-		_ = wire.Close() // the library leaves it open
+		_ = wire.Close() // the library does not close it
 		return nil, err
 	}
 	return c, nil
 }
 
-// begin speaks on the wire until the first letter may come.
+// begin makes the dialogue up to the first message.
 func (s server) begin(ctx context.Context, c *connection) error {
 	secure, err := config.TLS{CA: s.settings.CA}.Client(s.settings.Host)
 	if err != nil {
 		return fmt.Errorf("email.smtp.%w", err)
 	}
 	conn := c.wire
-	if s.atOnce {
+	if s.implicit {
 		secured := tls.Client(c.wire, secure)
 		if err := secured.HandshakeContext(ctx); err != nil {
 			return err
@@ -77,17 +77,17 @@ func (s server) begin(ctx context.Context, c *connection) error {
 	return err
 }
 
-// options of one connection. The library's NOOP before a letter and RSET after it are left out: one RSET before the next
-// letter does for both, and cannot fail between the server's yes to a letter and our hearing of it.
+// options are the options of one connection. The library's NOOP before a message and RSET after it are switched off: one RSET before the
+// next message replaces both, and cannot fail between the server's acceptance of a message and our reading of it.
 func (s server) options(conn net.Conn, secure *tls.Config) []mail.Option {
 	options := []mail.Option{
 		mail.WithPort(s.settings.Port), mail.WithTimeout(s.settings.Timeout), mail.WithoutRset(), mail.WithoutNoop(),
 		mail.WithDialContextFunc(func(context.Context, string, string) (net.Conn, error) { return conn, nil }),
 	}
 	auth := mail.SMTPAuthAutoDiscover
-	if s.atOnce {
-		// The library believes a connection that it did not dial to be in the clear, and would discover no mechanism; PLAIN
-		// looks at the connection itself.
+	if s.implicit {
+		// The library treats a connection that it did not dial as unencrypted, and would discover no mechanism. PLAIN checks the
+		// connection itself.
 		auth = mail.SMTPAuthPlain
 		options = append(options, mail.WithSSL())
 	} else {

@@ -24,22 +24,22 @@ import (
 	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 )
 
-func aLetter(t *testing.T) *mail.Msg {
+func newMessage(t *testing.T) *mail.Msg {
 	t.Helper()
 	texts, err := templates.Open("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	letter, err := compose(texts, "no-reply@acme.example", &notifyv1.Notification{
+	message, err := compose(texts, "no-reply@acme.example", &notifyv1.Notification{
 		Id: "n1", Kind: notifyv1.Kind_KIND_VOIDED, To: &notifyv1.Person{Email: "eric@reader.example"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return letter
+	return message
 }
 
-// fixed is a server whose settings stay as they are.
+// fixed is a server whose settings do not change.
 func fixed(settings emailsettings.SMTP) *config.Current[server] {
 	return config.Fixed(newServer(settings))
 }
@@ -62,7 +62,7 @@ func listen(t *testing.T) (net.Listener, int) {
 	return l, port
 }
 
-// The server greets and then says nothing more. The library would wait for its own time-out, half a minute here.
+// The server greets and then stays silent. The library would wait for its own timeout, half a minute here.
 func TestTheEndOfTheAttemptEndsTheDialogue(t *testing.T) {
 	t.Parallel()
 	l, port := listen(t)
@@ -80,25 +80,25 @@ func TestTheEndOfTheAttemptEndsTheDialogue(t *testing.T) {
 		_, _ = io.Copy(io.Discard, conn) // until the sender closes
 	}()
 	ended := make(chan error, 1)
-	letter := aLetter(t)
+	message := newMessage(t)
 	go func() {
 		p := newPool(fixed(emailsettings.SMTP{Host: "127.0.0.1", Port: port, TLS: "none", Timeout: 30 * time.Second}))
-		_, err := p.send(ctx, letter)
+		_, err := p.send(ctx, message)
 		ended <- err
 	}()
 	select {
 	case err := <-ended:
 		if err == nil {
-			t.Error("sent to a server that says nothing")
+			t.Error("sent to a silent server")
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("the dialogue went on after the attempt's end")
 	}
 }
 
-// secure is a mail server that wants TLS and a password.
+// secure is a mail server that requires TLS and a password.
 type secure struct {
-	open     bool // it takes letters from strangers, and in the clear
+	open     bool // it accepts messages without a login, and in the clear
 	taken    chan string
 	password atomic.Pointer[string] // nil is "right"
 	logins   atomic.Int64
@@ -153,73 +153,73 @@ func TestTLSAndPassword(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name              string
-		atOnce, believed  bool
+		implicit, trusted bool
 		password, outcome string
 	}{
-		{name: "STARTTLS", believed: true, password: "right", outcome: ""},
-		{name: "TLS at once", atOnce: true, believed: true, password: "right", outcome: ""},
-		{name: "STARTTLS, a stranger's certificate", password: "right", outcome: "certificate"},
-		{name: "TLS at once, a stranger's certificate", atOnce: true, password: "right", outcome: "certificate"},
-		{name: "STARTTLS, wrong password", believed: true, password: "wrong", outcome: "smtp-535"},
-		{name: "TLS at once, wrong password", atOnce: true, believed: true, password: "wrong", outcome: "smtp-535"},
+		{name: "STARTTLS", trusted: true, password: "right", outcome: ""},
+		{name: "TLS at once", implicit: true, trusted: true, password: "right", outcome: ""},
+		{name: "STARTTLS, an untrusted certificate", password: "right", outcome: "certificate"},
+		{name: "TLS at once, an untrusted certificate", implicit: true, password: "right", outcome: "certificate"},
+		{name: "STARTTLS, wrong password", trusted: true, password: "wrong", outcome: "smtp-535"},
+		{name: "TLS at once, wrong password", implicit: true, trusted: true, password: "wrong", outcome: "smtp-535"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			l, port := listen(t)
 			authority := realtest.NewAuthority(t)
-			post := &secure{taken: make(chan string, 1)}
-			backend := smtp.NewServer(post)
+			server := &secure{taken: make(chan string, 1)}
+			backend := smtp.NewServer(server)
 			backend.TLSConfig = authority.Server(false)
-			if test.atOnce {
+			if test.implicit {
 				l = tls.NewListener(l, backend.TLSConfig)
 			}
 			go func() { _ = backend.Serve(l) }()
 			t.Cleanup(func() { _ = backend.Close() })
 
 			settings := emailsettings.SMTP{Host: "127.0.0.1", Port: port, TLS: "mandatory", Timeout: 10 * time.Second, Username: "acme", Password: test.password}
-			if test.believed {
+			if test.trusted {
 				settings.CA = authority.PEM
 			}
 			s := newServer(settings)
-			s.atOnce = test.atOnce // port 465 is not a test's to take
+			s.implicit = test.implicit // a test cannot listen on port 465
 			p := newPool(config.Fixed(s))
 			defer p.close()
-			_, err := p.send(t.Context(), aLetter(t))
+			_, err := p.send(t.Context(), newMessage(t))
 			if test.outcome == "certificate" && !strings.Contains(err.Error(), "email.smtp.ca does not hold who signed") {
 				t.Errorf("it does not say which setting is wrong: %v", err)
 			}
 			if got := reason(err); got != test.outcome {
 				t.Fatalf("ended %q, want %q: %v", got, test.outcome, err)
 			}
-			if test.outcome == "" && <-post.taken != "acme" {
-				t.Error("the letter was taken from a stranger")
+			if test.outcome == "" && <-server.taken != "acme" {
+				t.Error("the message was accepted without a login")
 			}
 		})
 	}
 }
 
-// Opportunistic is TLS where the server offers it, with all that TLS promises, and letters in the clear where it offers none.
-// A password is never told in the clear, not even to a server that would take it.
-func TestTLSWhereTheServerOffersIt(t *testing.T) {
+// Opportunistic is TLS if the server offers it, with a verified certificate, and messages in the clear if it offers none. A password is
+// never sent in the clear, not even to a server that would accept it.
+func TestOpportunisticTLS(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		name                    string
-		offers, believed, login bool
-		outcome                 string
-		logins                  int64
+		name                   string
+		offers, trusted, login bool
+		outcome                string
+		logins                 int64
 	}{
 		{name: "none offered", outcome: ""},
 		{name: "none offered, a password set", login: true, outcome: "smtp-settings"},
-		{name: "offered", offers: true, believed: true, login: true, outcome: "", logins: 1},
-		{name: "offered, a stranger's certificate", offers: true, login: true, outcome: "certificate"},
+		{name: "offered", offers: true, trusted: true, login: true, outcome: "", logins: 1},
+		{name: "offered, an untrusted certificate", offers: true, login: true, outcome: "certificate"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			l, port := listen(t)
 			authority := realtest.NewAuthority(t)
-			// Where TLS is offered and believed it is wanted too; a stranger would take all there is in the clear.
-			post := &secure{taken: make(chan string, 1), open: !test.believed}
-			backend := smtp.NewServer(post)
+			// If TLS is offered and trusted, the server requires it; otherwise the server accepts everything in the clear.
+			server := &secure{taken: make(chan string, 1), open: !test.trusted}
+			backend := smtp.NewServer(server)
 			backend.AllowInsecureAuth = true
 			if test.offers {
 				backend.TLSConfig = authority.Server(false)
@@ -231,20 +231,20 @@ func TestTLSWhereTheServerOffersIt(t *testing.T) {
 			if test.login {
 				settings.Username, settings.Password = "acme", "right"
 			}
-			if test.believed {
+			if test.trusted {
 				settings.CA = authority.PEM
 			}
 			p := newPool(fixed(settings))
 			defer p.close()
-			_, err := p.send(t.Context(), aLetter(t))
+			_, err := p.send(t.Context(), newMessage(t))
 			if got := reason(err); got != test.outcome || (err == nil) != (test.outcome == "") {
 				t.Errorf("ended %q, want %q: %v", got, test.outcome, err)
 			}
-			if n := post.logins.Load(); n != test.logins {
-				t.Errorf("the password was told %d times, want %d", n, test.logins)
+			if n := server.logins.Load(); n != test.logins {
+				t.Errorf("the password was sent %d times, want %d", n, test.logins)
 			}
-			if taken := len(post.taken); (taken == 1) != (test.outcome == "") {
-				t.Errorf("%d letters were taken", taken)
+			if taken := len(server.taken); (taken == 1) != (test.outcome == "") {
+				t.Errorf("%d messages were taken", taken)
 			}
 		})
 	}
@@ -255,10 +255,10 @@ func TestTheServerIsRotated(t *testing.T) {
 	t.Parallel()
 	old, next := realtest.NewAuthority(t), realtest.NewAuthority(t)
 	l, port := listen(t)
-	post := &secure{taken: make(chan string, 1)}
+	server := &secure{taken: make(chan string, 1)}
 	var tlsNow atomic.Pointer[tls.Config]
 	tlsNow.Store(old.Server(false))
-	backend := smtp.NewServer(post)
+	backend := smtp.NewServer(server)
 	backend.TLSConfig = &tls.Config{
 		MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return tlsNow.Load(), nil },
 	}
@@ -272,9 +272,9 @@ func TestTheServerIsRotated(t *testing.T) {
 	send := func() string {
 		p := newPool(currentServer(live))
 		defer p.close()
-		_, err := p.send(t.Context(), aLetter(t))
+		_, err := p.send(t.Context(), newMessage(t))
 		if err == nil {
-			<-post.taken
+			<-server.taken
 		}
 		return reason(err)
 	}
@@ -291,24 +291,24 @@ func TestTheServerIsRotated(t *testing.T) {
 	}
 
 	left := "left"
-	post.password.Store(&left)
+	server.password.Store(&left)
 	p := newPool(currentServer(live))
 	defer p.close()
 	for range 2 {
-		if _, err := p.send(t.Context(), aLetter(t)); reason(err) != "smtp-535" {
+		if _, err := p.send(t.Context(), newMessage(t)); reason(err) != "smtp-535" {
 			t.Errorf("%v with the old password", err)
 		}
 	}
-	if n := post.logins.Load(); n != 3 {
-		t.Errorf("%d logins: a wrong password was told again at once", n)
+	if n := server.logins.Load(); n != 3 {
+		t.Errorf("%d logins: a wrong password was sent again at once", n)
 	}
 	files.Replace(live, "EMAIL_SMTP_PASSWORD", "left")
-	if _, err := p.send(t.Context(), aLetter(t)); err != nil {
+	if _, err := p.send(t.Context(), newMessage(t)); err != nil {
 		t.Error(err)
 	}
 }
 
-// reason is what notification.failed would say.
+// reason is the reason that notification.failed would have.
 func reason(err error) string {
 	return outcome.Of(err).Cause()
 }

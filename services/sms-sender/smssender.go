@@ -81,8 +81,8 @@ func run(ctx context.Context, env service.Env, place flow.Stage) error {
 	deliver := notification.Sender{Vendor: vendor.Name(), Links: links, Destination: to.allow, Settings: vendor.Settings}
 	if within, refused := vendor.Receipts(); refused == nil { // otherwise no receipt is accepted, and there is nothing to wait for
 		s.pending = &store
-		deliver.Trace, deliver.WordWithin = store.find, within
+		deliver.FindReceipt, deliver.ReceiptWithin = store.find, within
 	}
-	deliver.Hand = s.send
+	deliver.Send = s.send
 	return deliver.Deliver(ctx, env, place)
 }

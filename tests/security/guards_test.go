@@ -75,7 +75,7 @@ var guards = []guard{
 
 	// Stolen users of the stages before the senders.
 	{"a sender sends our links alone", "libs/notification/cause.go",
-		[]edit{{"link != nil && !d.links.Ours(link.GetShort())", "false && !d.links.Ours(link.GetShort())"}},
+		[]edit{{"link != nil && !d.Links.Ours(link.GetShort())", "false && !d.Links.Ours(link.GetShort())"}},
 		"tests", "security", attacks + "stolen_credentials", ""},
 	{"a sender wants a cause in the log", "libs/notification/cause.go",
 		[]edit{{"return d.causes.verify(ctx, in.Data, in.Attempt)", "return nil"}},

@@ -12,38 +12,38 @@ import (
 	emailsender "github.com/signrelay/signrelay/services/email-sender"
 )
 
-// A local part outside ASCII needs SMTPUTF8. Where the server has it the letter goes there; where it has not, it goes nowhere, and the
-// log says why. Letters to others go on meanwhile.
+// A local part outside ASCII needs SMTPUTF8. If the server supports it, the message is sent; otherwise it is not, and the log has the
+// reason. Messages to others are sent meanwhile.
 func TestLocalPartsOutsideASCII(t *testing.T) {
 	t.Parallel()
 	for name, has := range map[string]bool{"with SMTPUTF8": true, "without": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newPost(t, func(s *smtp.Server) { s.EnableSMTPUTF8 = has })
+			p := newMailServer(t, func(s *smtp.Server) { s.EnableSMTPUTF8 = has })
 			b := servicetest.New(t, settings(p))
-			b.Start(emailsender.Run)
+			b.Start(emailsender.RunSoon)
 			n := invitation("user")
 			n.To.Email = "用户@reader.example"
 			publish(t, b, n)
 			publish(t, b, invitation("eric"))
 			b.Settled(flow.EmailSender)
-			if letters := p.got("eric"); len(letters) != 1 {
-				t.Errorf("%d letters to a name in ASCII", len(letters))
+			if messages := p.got("eric"); len(messages) != 1 {
+				t.Errorf("%d messages to a name in ASCII", len(messages))
 			}
-			letters := p.got("用户")
+			messages := p.got("用户")
 			if !has {
 				e := decode(t, b.Await(flow.Signing, "signing.v1.acme.clickwrap.notification.failed.doc1", 1)[0])
-				if len(letters) != 0 || e.GetNotice().GetReason() != "smtputf8-missing" {
-					t.Errorf("%d letters, %v", len(letters), e)
+				if len(messages) != 0 || e.GetNotice().GetReason() != "smtputf8-missing" {
+					t.Errorf("%d messages, %v", len(messages), e)
 				}
 				b.NeverLogged("用户", "reader.example")
 				return
 			}
 			b.Await(flow.Signing, "signing.v1.acme.clickwrap.notification.sent.doc1", 2)
-			if len(letters) != 1 {
-				t.Fatalf("%d letters", len(letters))
+			if len(messages) != 1 {
+				t.Fatalf("%d messages", len(messages))
 			}
-			got, err := netmail.ReadMessage(bytes.NewReader(letters[0].body))
+			got, err := netmail.ReadMessage(bytes.NewReader(messages[0].body))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -13,8 +13,8 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// compose writes n's letter. Its Message-ID comes from the notification's id and not from chance: whoever gets the letter
-// twice after an attempt of unknown outcome has a mail program that can see that it is the same one.
+// compose writes n's e-mail. Its Message-ID is made from the notification's id and is not random: a person may get the e-mail twice after
+// an attempt of unknown outcome, and the mail program can then recognise the second as the same one.
 func compose(texts *templates.Set, from string, n *notifyv1.Notification) (*mail.Msg, error) {
 	sender, err := netmail.ParseAddress(from)
 	if err != nil {
@@ -24,20 +24,20 @@ func compose(texts *templates.Set, from string, n *notifyv1.Notification) (*mail
 	if err != nil {
 		return nil, outcome.Refused(outcome.Operator, "not-renderable", err)
 	}
-	letter := mail.NewMsg()
-	if err := letter.From(from); err != nil {
+	message := mail.NewMsg()
+	if err := message.From(from); err != nil {
 		return nil, outcome.NeedsOperator(outcome.Account, "from-malformed", errors.New("email.from must be one address"))
 	}
 	to := n.GetTo().GetEmail()
-	if err := letter.To(to); err != nil || !mailboxes.PublicAddress(to) {
+	if err := message.To(to); err != nil || !mailboxes.PublicAddress(to) {
 		return nil, outcome.Refused(outcome.Recipient, "address-malformed", nil) // the error quotes the address
 	}
 	_, domain, _ := strings.Cut(sender.Address, "@")
-	letter.SetMessageIDWithValue(n.GetId() + "@" + domain)
-	letter.SetGenHeader("Auto-Submitted", "auto-generated") // no holiday replies, please (RFC 3834)
-	letter.SetUserAgent("Signrelay")
-	letter.Subject(subject)
-	letter.SetBodyString(mail.TypeTextPlain, text)
-	letter.AddAlternativeString(mail.TypeTextHTML, html)
-	return letter, nil
+	message.SetMessageIDWithValue(n.GetId() + "@" + domain)
+	message.SetGenHeader("Auto-Submitted", "auto-generated") // prevents holiday replies (RFC 3834)
+	message.SetUserAgent("Signrelay")
+	message.Subject(subject)
+	message.SetBodyString(mail.TypeTextPlain, text)
+	message.AddAlternativeString(mail.TypeTextHTML, html)
+	return message, nil
 }
