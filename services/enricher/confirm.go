@@ -11,21 +11,21 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// A provider's API may lag behind its own callbacks. It is asked again every half minute, until the callback is five
-// minutes old: ten times. What waited longer than that in our own queue is asked about twice.
+// A provider's API may be later than its own callbacks. The request is repeated every 30 s until the callback is 5 min old: ten times. For a
+// callback that waited longer in our own queue, two requests are made.
 const (
 	lagPause = 30 * time.Second
 	lagLimit = 5 * time.Minute
 )
 
 var (
-	errUnconfirmed = errors.New("the provider's API does not confirm it")
-	errDenied      = outcome.Permanent(errUnconfirmed) // for as long as an API lags behind its callbacks
-	errCannotTell  = outcome.Skip(unconfirmed)         // and no later question brings another response
+	errUnconfirmed    = errors.New("the provider's API does not confirm it")
+	errDenied         = outcome.Permanent(errUnconfirmed) // after the time by which an API may be late
+	errNotConfirmable = outcome.Skip(unconfirmed)         // a later request cannot confirm it either
 )
 
-// confirm wants the provider's API to agree with a callback that no signature over its bytes vouches for, before anybody
-// is told. Where the API cannot tell, a shared token is enough, and nothing at all is not.
+// confirm checks a callback without a signature over its bytes with the provider's API, before messages about it are sent. If the API has no
+// data about it, a callback with a shared token is accepted, and one without authentication is not.
 func confirm(happened *signingv1.SigningEvent, document *pack.Document, attempt int, now time.Time) error {
 	switch happened.GetVerification() {
 	case signingv1.Verification_VERIFICATION_HMAC, signingv1.Verification_VERIFICATION_RSA,
@@ -37,14 +37,14 @@ func confirm(happened *signingv1.SigningEvent, document *pack.Document, attempt 
 	if happened.GetReceivedAt() == nil {
 		received = event.Time(happened)
 	}
-	agrees, tells := agreement(happened, document)
+	agrees, covers := agreement(happened, document)
 	switch {
-	case tells && agrees:
+	case covers && agrees:
 		return nil
-	case !tells && happened.GetVerification() == signingv1.Verification_VERIFICATION_TOKEN:
+	case !covers && happened.GetVerification() == signingv1.Verification_VERIFICATION_TOKEN:
 		return nil
-	case !tells:
-		return errCannotTell
+	case !covers:
+		return errNotConfirmable
 	case attempt > 1 && now.Sub(received) >= lagLimit:
 		return errDenied
 	default:
@@ -52,8 +52,8 @@ func confirm(happened *signingv1.SigningEvent, document *pack.Document, attempt 
 	}
 }
 
-// agreement says whether the API tells anything about what the event claims, and whether it says the same.
-func agreement(happened *signingv1.SigningEvent, document *pack.Document) (agrees, tells bool) {
+// agreement reports whether the API has data about the event's content, and whether the two agree.
+func agreement(happened *signingv1.SigningEvent, document *pack.Document) (agrees, covers bool) {
 	if document.Status == pack.StatusUnknown {
 		return false, false
 	}
@@ -76,11 +76,11 @@ func agreement(happened *signingv1.SigningEvent, document *pack.Document) (agree
 	case event.RecipientDeclined:
 		return acted.Declined || slices.Contains(withdrawn, document.Status), true
 	case event.RecipientUndeliverable:
-		return false, false // what happened to a letter is not asked for
+		return false, false // the API does not return the delivery of an e-mail
 	default:
-		return true, true // it has begun: the API knows the document, and who is invited follows from what it says
+		return true, true // the document was sent: the API has it, and its data decides who is invited
 	}
 }
 
-// withdrawn is how the API of a provider tells that a document was declined; some do not tell it from voided.
+// withdrawn are the states of a declined document. Some APIs do not distinguish declined from voided.
 var withdrawn = []pack.Status{pack.StatusDeclined, pack.StatusVoided}

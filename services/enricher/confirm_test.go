@@ -36,7 +36,7 @@ func TestConfirm(t *testing.T) {
 	}{
 		{"hmac", event.DocumentCompleted, signingv1.Verification_VERIFICATION_HMAC, pack.StatusOpen, bob, 1, 0, believed},
 		{"rsa", event.DocumentCompleted, signingv1.Verification_VERIFICATION_RSA, pack.StatusOpen, bob, 1, 0, believed},
-		{"told by the API itself", event.DocumentCompleted, signingv1.Verification_VERIFICATION_CONFIRMED, pack.StatusOpen, bob, 1, 0, believed},
+		{"from the API itself", event.DocumentCompleted, signingv1.Verification_VERIFICATION_CONFIRMED, pack.StatusOpen, bob, 1, 0, believed},
 
 		{"completed", event.DocumentCompleted, none, pack.StatusCompleted, bob, 1, 0, believed},
 		{"completed, with a token", event.DocumentCompleted, token, pack.StatusCompleted, bob, 1, 0, believed},
@@ -44,9 +44,9 @@ func TestConfirm(t *testing.T) {
 		{"not completed, with a token", event.DocumentCompleted, token, pack.StatusVoided, bob, 1, 0, asked},
 		{"still not completed", event.DocumentCompleted, token, pack.StatusOpen, bob, 9, 4 * time.Minute, asked},
 		{"never completed", event.DocumentCompleted, token, pack.StatusOpen, bob, 10, 5 * time.Minute, buried},
-		{"an old one is asked about again", event.DocumentCompleted, token, pack.StatusOpen, bob, 1, time.Hour, asked},
-		{"nobody can tell, with a token", event.DocumentCompleted, token, pack.StatusUnknown, bob, 1, 0, believed},
-		{"nobody can tell", event.DocumentCompleted, none, pack.StatusUnknown, bob, 1, 0, dropped},
+		{"an old one is requested again", event.DocumentCompleted, token, pack.StatusOpen, bob, 1, time.Hour, asked},
+		{"the API has no data, with a token", event.DocumentCompleted, token, pack.StatusUnknown, bob, 1, 0, believed},
+		{"the API has no data", event.DocumentCompleted, none, pack.StatusUnknown, bob, 1, 0, dropped},
 
 		{"declined", event.DocumentDeclined, none, pack.StatusDeclined, bob, 1, 0, believed},
 		{"declined, as voided", event.DocumentDeclined, none, pack.StatusVoided, bob, 1, 0, believed},
@@ -63,7 +63,7 @@ func TestConfirm(t *testing.T) {
 		{"not refused", event.RecipientDeclined, none, pack.StatusOpen, bob, 1, 0, asked},
 
 		{"sent", event.DocumentSent, none, pack.StatusOpen, bob, 1, 0, believed},
-		{"sent, and nobody can tell", event.DocumentSent, none, pack.StatusUnknown, bob, 1, 0, dropped},
+		{"sent, and the API has no data", event.DocumentSent, none, pack.StatusUnknown, bob, 1, 0, dropped},
 		{"a letter came back, with a token", event.RecipientUndeliverable, token, pack.StatusOpen, bob, 1, 0, believed},
 		{"a letter came back", event.RecipientUndeliverable, none, pack.StatusOpen, bob, 1, 0, dropped},
 	} {
@@ -77,7 +77,7 @@ func TestConfirm(t *testing.T) {
 				t.Errorf("%s (%v), want %s", got.Kind, err, test.want)
 			}
 			if got.Kind == asked && got.Delay != 30*time.Second {
-				t.Errorf("asked again in %v", got.Delay)
+				t.Errorf("requested again in %v", got.Delay)
 			}
 		})
 	}

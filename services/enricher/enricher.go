@@ -1,5 +1,5 @@
-// Package enricher is the stage that asks a provider's REST API who must be told what, when something happened to a
-// document.
+// Package enricher is the stage that decides who gets which message about an event of a document. It calls the provider's REST API for the
+// people of the document.
 package enricher
 
 import (
@@ -34,7 +34,7 @@ var Service = service.Service{
 	WorksWithoutRedis: true, // each process then limits its own rate
 }
 
-// Run works until ctx ends. It fails at once when a source's API settings are unusable.
+// Run works until ctx ends. It fails at once if a source's API settings are invalid.
 func Run(ctx context.Context, env service.Env) error {
 	circuit := func(vendor string) (*limit.Breaker, error) { return env.Circuit(vendor, service.CircuitPauses) }
 	sources, err := config.Derive(env.Live, func(c config.Config) (providers.Sources, error) {
@@ -54,22 +54,22 @@ func run(ctx context.Context, env service.Env, sources func() providers.Sources)
 	metrics.begin(sources())
 	e := &enricher{sources: sources, log: event.Log{JS: env.JS, Stream: flow.Signing}, metrics: metrics, now: time.Now}
 	runner := stage.Runner[*signingv1.SigningEvent]{
-		Stage: flow.StageNamed(flow.Enricher), JS: env.JS, Decode: event.Decode, Do: e.tell, GivenUp: denied, Log: env.Log, Metrics: env.Metrics,
+		Stage: flow.StageNamed(flow.Enricher), JS: env.JS, Decode: event.Decode, Do: e.enrich, GivenUp: denied, Log: env.Log, Metrics: env.Metrics,
 	}
 	env.Up()
 	return runner.Run(ctx)
 }
 
 type enricher struct {
-	sources func() providers.Sources // as the settings are now
+	sources func() providers.Sources // of the current settings
 	log     event.Log
 	metrics metrics
 	now     func() time.Time
 }
 
-// tell makes one notification for each person and channel that must hear of the event. What costs nothing is asked
-// first, then the log, then the provider.
-func (e *enricher) tell(ctx context.Context, in stage.Event[*signingv1.SigningEvent]) ([]stage.Out, error) {
+// enrich makes one notification for each person and channel that must get a message about the event. The settings are checked first, because
+// this costs nothing; then the log, then the provider's API.
+func (e *enricher) enrich(ctx context.Context, in stage.Event[*signingv1.SigningEvent]) ([]stage.Out, error) {
 	src, err := e.source(in.Data)
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func (e *enricher) tell(ctx context.Context, in stage.Event[*signingv1.SigningEv
 	if err != nil {
 		return nil, err
 	}
-	reason := "" // why nobody is told, whatever the provider says
+	reason := "" // why no message may be sent, for any response of the provider
 	switch {
 	case happened.GetAttributes()[pack.OlderThanLog] != "":
 		reason = notification.OlderThanLog
@@ -90,12 +90,12 @@ func (e *enricher) tell(ctx context.Context, in stage.Event[*signingv1.SigningEv
 		reason = documentOver
 	}
 	document, err := src.API.Document(ctx, happened.GetDocument().GetId())
-	e.metrics.answered(src.Settings, err)
+	e.metrics.countCall(src.Settings, err)
 	if reason != "" && unknown(err) {
-		document, err = &pack.Document{}, nil // nothing tells whose messages they are
+		document, err = &pack.Document{}, nil // the messages have no known person
 	}
 	if err != nil {
-		return nil, verdict(err)
+		return nil, outcomeOf(err)
 	}
 	p := plan(src.Settings, happened, document, past)
 	if reason != "" {
@@ -111,10 +111,10 @@ func (e *enricher) tell(ctx context.Context, in stage.Event[*signingv1.SigningEv
 	var later error
 	if len(p.waiting) > 0 {
 		if later = notYet(in.Stored, in.Attempt, e.now()); later == nil {
-			p.untold = append(p.untold, p.waiting...)
+			p.suppressed = append(p.suppressed, p.waiting...)
 		}
 	}
-	if later == nil && len(p.told)+len(p.untold) == 0 {
+	if later == nil && len(p.messages)+len(p.suppressed) == 0 {
 		return nil, outcome.Skip("nobody-to-tell")
 	}
 	if later == nil {
@@ -128,18 +128,18 @@ func (e *enricher) tell(ctx context.Context, in stage.Event[*signingv1.SigningEv
 		}
 	}
 	all, err := outs(ctx, in.Data, p, in.Stored, requested)
-	if err == nil && shared && len(p.untold) > 0 {
+	if err == nil && shared && len(p.suppressed) > 0 {
 		all, err = stage.Unheard(ctx, e.log.JS, all)
 	}
 	return all, cmp.Or(err, later)
 }
 
-// source is the account that the event came from, where it can be asked and wants its people told.
+// source is the event's source, if it has an API and its people get messages about such an event.
 func (e *enricher) source(happened *signingv1.SigningEvent) (providers.Source, error) {
 	src, ok := e.sources()[providers.SourceKey{Name: happened.GetSource(), Provider: happened.GetProvider()}]
 	switch {
 	case !ok:
-		// In the DLQ it can be replayed once the source is back in the settings.
+		// A dead letter can be replayed when the settings contain the source again.
 		return src, outcome.Permanent(errors.New("the event's source is not in the settings"))
 	case !wants(src.Settings, happened):
 		return src, outcome.Skip("not-wanted")
@@ -150,7 +150,7 @@ func (e *enricher) source(happened *signingv1.SigningEvent) (providers.Source, e
 	}
 }
 
-// wants tells whether the source's people hear of such an event at all, so that none is asked for in vain.
+// wants reports whether the source's people get messages about such an event. If not, no API call is made.
 func wants(s config.Source, e *signingv1.SigningEvent) bool {
 	for _, kind := range event.KindsAfter(e.GetType()) {
 		if allowed(s.Notify.Kinds, event.KindName(kind)) {
@@ -160,13 +160,13 @@ func wants(s config.Source, e *signingv1.SigningEvent) bool {
 	return false
 }
 
-// allowed tells whether a source's list has the name; an empty list has all.
+// allowed reports whether a source's list contains the name; an empty list contains all.
 func allowed(list []string, name string) bool {
 	return len(list) == 0 || slices.Contains(list, name)
 }
 
-// withDocument is the event with the document that it happened to. A provider whose callbacks about a person do not say
-// which document he is on is asked for it; all that follows then bears that document.
+// withDocument is the event with its document. If a provider's callback about a person does not contain the document, it is requested from the
+// API, and all messages of the event contain it.
 func withDocument(ctx context.Context, api pack.API, happened *signingv1.SigningEvent) (*signingv1.SigningEvent, error) {
 	if happened.GetDocument().GetId() != "" {
 		return happened, nil
@@ -177,7 +177,7 @@ func withDocument(ctx context.Context, api pack.API, happened *signingv1.Signing
 	}
 	id, err := finder.DocumentOf(ctx, happened.GetRecipient().GetId())
 	if err != nil {
-		return nil, verdict(err)
+		return nil, outcomeOf(err)
 	}
 	if id == "" {
 		return nil, outcome.Skip("no-document")

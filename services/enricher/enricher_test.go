@@ -22,7 +22,7 @@ import (
 	"github.com/signrelay/signrelay/services/enricher"
 )
 
-// request is what the stand-in's GET /v1.1/requests/:id answers: the provider's documented shape, with who is who.
+// request is the response of the fake provider to GET /v1.1/requests/:id, in the documented form, with the people's ids.
 const request = `{"name": "Employment Agreement", "signers": [
   {"signer_id": "s1", "send_to": {"email": true, "mobile_number": true}, "request_url": "https://provider.example/r?s=1",
    "signer": {"email": "eric@example.com", "mobile_number": "317-555-1234", "first_name": "Eric", "last_name": "Smith"}},
@@ -39,7 +39,7 @@ func settings(api *httptest.Server) config.Config {
 	}}
 }
 
-// clickwrap stands in for the provider: it answers with what the test says, in that order and the last for ever.
+// clickwrap replaces the provider: it sends the responses of the test in their order, and repeats the last one.
 func clickwrap(t *testing.T, answers ...http.HandlerFunc) (api *httptest.Server, calls *atomic.Int32) {
 	t.Helper()
 	calls = new(atomic.Int32)
@@ -54,7 +54,7 @@ func clickwrap(t *testing.T, answers ...http.HandlerFunc) (api *httptest.Server,
 	return api, calls
 }
 
-func tells(body string) http.HandlerFunc {
+func responds(body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }
 }
 
@@ -92,7 +92,7 @@ func await(t *testing.T, b *servicetest.Bench, filter string, count int) map[str
 
 func TestSentInvites(t *testing.T) {
 	t.Parallel()
-	api, _ := clickwrap(t, tells(request))
+	api, _ := clickwrap(t, responds(request))
 	b := servicetest.New(t, settings(api))
 	b.Start(enricher.Run)
 	b.Publish(event.Message(t.Context(), fact("acme", "document.sent", "")))
@@ -113,19 +113,19 @@ func TestSentInvites(t *testing.T) {
 	}
 	b.NeverLogged("example.com", "3175550002", "provider.example", "api-token", "Eric")
 
-	// The log hears of each, and nothing that is personal.
+	// The log has an event for each, without personal data.
 	for _, m := range b.Await(flow.Signing, "signing.v1.acme.clickwrap.notification.requested.doc1", 3) {
-		word, err := event.Decode(m.Data())
+		report, err := event.Decode(m.Data())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if id := word.GetRecipient().GetId(); id != "s1" && id != "s2" || word.GetNotice().GetKind() != "invitation" || word.GetNotice().GetEventId() != sms.GetEventId() ||
-			!word.GetOccurredAt().AsTime().Equal(stored.Timestamp) || word.GetNotice().GetNotificationId() == "" || word.GetId() != m.Headers().Get("Nats-Msg-Id") || word.GetDocument().GetId() != "doc1" {
-			t.Errorf("requested %v", word)
+		if id := report.GetRecipient().GetId(); id != "s1" && id != "s2" || report.GetNotice().GetKind() != "invitation" || report.GetNotice().GetEventId() != sms.GetEventId() ||
+			!report.GetOccurredAt().AsTime().Equal(stored.Timestamp) || report.GetNotice().GetNotificationId() == "" || report.GetId() != m.Headers().Get("Nats-Msg-Id") || report.GetDocument().GetId() != "doc1" {
+			t.Errorf("requested %v", report)
 		}
 		for _, personal := range []string{"@", "317555", "Eric", "provider.example"} {
 			if strings.Contains(string(m.Data()), personal) {
-				t.Errorf("%q in %v", personal, word)
+				t.Errorf("%q in %v", personal, report)
 			}
 		}
 	}
@@ -134,17 +134,17 @@ func TestSentInvites(t *testing.T) {
 	}
 }
 
-func TestWhoCannotBeToldIsKnown(t *testing.T) {
+func TestASuppressedMessageIsRecorded(t *testing.T) {
 	t.Parallel()
-	api, _ := clickwrap(t, tells(strings.ReplaceAll(request, `"+13175550002"`, `"555"`)))
+	api, _ := clickwrap(t, responds(strings.ReplaceAll(request, `"+13175550002"`, `"555"`)))
 	b := servicetest.New(t, settings(api))
 	b.Start(enricher.Run)
 	b.Publish(event.Message(t.Context(), fact("acme", "document.sent", "")))
-	word, err := event.Decode(b.Await(flow.Signing, "signing.v1.acme.clickwrap.notification.suppressed.doc1", 1)[0].Data())
-	if err != nil || word.GetRecipient().GetId() != "s2" || word.GetNotice().GetReason() != "number-incomplete" || word.GetNotice().GetChannel() != "sms" {
-		t.Errorf("suppressed %v, %v", word, err)
+	report, err := event.Decode(b.Await(flow.Signing, "signing.v1.acme.clickwrap.notification.suppressed.doc1", 1)[0].Data())
+	if err != nil || report.GetRecipient().GetId() != "s2" || report.GetNotice().GetReason() != "number-incomplete" || report.GetNotice().GetChannel() != "sms" {
+		t.Errorf("suppressed %v, %v", report, err)
 	}
-	await(t, b, "notify.v1.link.>", 2) // the control: the other signer hears of it on both channels
+	await(t, b, "notify.v1.link.>", 2) // the control: the other signer gets it on both channels
 	families, err := b.Env.Metrics.(prometheus.Gatherer).Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -160,10 +160,10 @@ func TestWhoCannotBeToldIsKnown(t *testing.T) {
 	}
 }
 
-// A sender is told at the settings' address what nobody may read at a signer's.
-func TestDeclinedTellsTheSenderAndTheOthers(t *testing.T) {
+// The sender gets the message at the address of the settings, and not at a signer's.
+func TestADeclineNotifiesTheSenderAndTheOthers(t *testing.T) {
 	t.Parallel()
-	api, _ := clickwrap(t, tells(request))
+	api, _ := clickwrap(t, responds(request))
 	s := settings(api)
 	s.Sources[0].Notify.Sender.Email = "contracts@acme.example"
 	b := servicetest.New(t, s)
@@ -181,10 +181,10 @@ func TestDeclinedTellsTheSenderAndTheOthers(t *testing.T) {
 	}
 }
 
-// One signature of two: the other signer hears of it; with the second, nobody does, whatever the API says by then.
-func TestSignedTellsTheOthersUntilNothingIsMissing(t *testing.T) {
+// After the first signature of two, the other signer gets a message. After the second there is none, for any response of the API.
+func TestASignatureNotifiesTheOthersUntilTheLastOne(t *testing.T) {
 	t.Parallel()
-	api, _ := clickwrap(t, tells(request)) // its API never learns who signed
+	api, _ := clickwrap(t, responds(request)) // its API never learns who signed
 	b := servicetest.New(t, settings(api))
 	b.Start(enricher.Run)
 
@@ -200,12 +200,12 @@ func TestSignedTellsTheOthersUntilNothingIsMissing(t *testing.T) {
 		t.Errorf("%d progress messages, want 1", n)
 	}
 	b.Publish(event.Message(t.Context(), fact("acme", "document.completed", "")))
-	await(t, b, "notify.v1.link.>", 3) // the control: everybody hears of the completion
+	await(t, b, "notify.v1.link.>", 3) // the control: all signers get the completion
 }
 
-func TestSignedTellsNobodyOnceCompleted(t *testing.T) {
+func TestNoProgressAfterTheCompletion(t *testing.T) {
 	t.Parallel()
-	api, _ := clickwrap(t, tells(request))
+	api, _ := clickwrap(t, responds(request))
 	b := servicetest.New(t, settings(api))
 	b.Publish(event.Message(t.Context(), fact("acme", "document.completed", "")))
 	b.Publish(event.Message(t.Context(), fact("acme", "recipient.signed", "s1")))
@@ -217,14 +217,14 @@ func TestSignedTellsNobodyOnceCompleted(t *testing.T) {
 	}
 }
 
-// The provider throttles, and then answers: the work waits as long as it says.
+// The provider throttles, and then responds: the stage waits for the named time.
 func TestThrottledWorkComesBack(t *testing.T) {
 	t.Parallel()
 	throttled := func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "1")
 		w.WriteHeader(http.StatusTooManyRequests)
 	}
-	api, calls := clickwrap(t, throttled, tells(request))
+	api, calls := clickwrap(t, throttled, responds(request))
 	b := servicetest.New(t, settings(api))
 	b.Start(enricher.Run)
 	began := time.Now()
@@ -235,19 +235,19 @@ func TestThrottledWorkComesBack(t *testing.T) {
 	}
 }
 
-// What passes is tried again, and then everybody is told once.
-func TestPassingTrouble(t *testing.T) {
+// A temporary failure is retried, and then each signer gets one message.
+func TestTemporaryFailuresAreRetried(t *testing.T) {
 	t.Parallel()
-	for name, trouble := range map[string]http.HandlerFunc{
+	for name, failure := range map[string]http.HandlerFunc{
 		"not readable yet": fails(http.StatusNotFound),
 		"broken":           fails(http.StatusInternalServerError),
-		"garbage":          tells("<html>"),
-		"half an answer":   tells(request[:len(request)/2]),
+		"garbage":          responds("<html>"),
+		"half a response":  responds(request[:len(request)/2]),
 		"hung up":          func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			api, calls := clickwrap(t, trouble, tells(request))
+			api, calls := clickwrap(t, failure, responds(request))
 			b := servicetest.New(t, settings(api))
 			b.Start(enricher.Run)
 			b.Publish(event.Message(t.Context(), fact("acme", "document.sent", "")))
@@ -260,7 +260,7 @@ func TestPassingTrouble(t *testing.T) {
 	}
 }
 
-// What only the operator can mend waits for him: nobody is told, nothing is given up, and it is not asked again at once.
+// A failure that only the operator can fix waits: there are no messages, no dead letter, and no second request at once.
 func TestRefusedTokenWaitsForTheOperator(t *testing.T) {
 	t.Parallel()
 	refused := make(chan struct{})
@@ -296,26 +296,26 @@ func TestRefusedTokenWaitsForTheOperator(t *testing.T) {
 	}
 }
 
-func TestWhatCannotHelpIsGivenUp(t *testing.T) {
+func TestARefusedRequestBecomesADeadLetter(t *testing.T) {
 	t.Parallel()
 	api, calls := clickwrap(t, fails(http.StatusBadRequest))
 	b := servicetest.New(t, settings(api))
 	b.Start(enricher.Run)
 	b.Publish(event.Message(t.Context(), fact("acme", "document.sent", "")))
-	letter := b.Await(flow.DLQ, "dlq.v1.enricher", 1)[0]
+	dead := b.Await(flow.DLQ, "dlq.v1.enricher", 1)[0]
 	b.Settled(flow.Enricher)
-	if letter.Headers().Get("Signrelay-Dlq-Reason") != "permanent" || calls.Load() != 1 || b.Count(flow.Notify, "notify.v1.>") != 0 {
-		t.Errorf("%v after %d calls", letter.Headers(), calls.Load())
+	if dead.Headers().Get("Signrelay-Dlq-Reason") != "permanent" || calls.Load() != 1 || b.Count(flow.Notify, "notify.v1.>") != 0 {
+		t.Errorf("%v after %d calls", dead.Headers(), calls.Load())
 	}
 }
 
-func TestTokenGoesNowhereElse(t *testing.T) {
+func TestTheTokenStaysAtTheProvider(t *testing.T) {
 	t.Parallel()
 	var elsewhere atomic.Int32
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
 	defer other.Close()
 	leads := func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusFound) }
-	api, calls := clickwrap(t, leads, tells(request))
+	api, calls := clickwrap(t, leads, responds(request))
 	b := servicetest.New(t, settings(api))
 	b.Start(enricher.Run)
 	b.Publish(event.Message(t.Context(), fact("acme", "document.sent", "")))
@@ -325,9 +325,9 @@ func TestTokenGoesNowhereElse(t *testing.T) {
 	}
 }
 
-func TestEventsThatConcernNobodyHere(t *testing.T) {
+func TestEventsWithoutMessages(t *testing.T) {
 	t.Parallel()
-	api, calls := clickwrap(t, tells(request))
+	api, calls := clickwrap(t, responds(request))
 	b := servicetest.New(t, settings(api))
 	b.Start(enricher.Run)
 	b.Publish(event.Message(t.Context(), fact("quiet", "document.sent", "")))   // no API in the settings
@@ -355,7 +355,7 @@ func TestRunRefusesUnusableSettings(t *testing.T) {
 	}
 }
 
-// Answers of the provider that were misread, and whom each makes us tell: the channel and address, or the reason.
+// Responses of the provider that were once misread, and the result of each: the channel and address, or the reason.
 func TestAnswersThatWereMisread(t *testing.T) {
 	t.Parallel()
 	const (

@@ -15,14 +15,14 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// history is what the log knows of a document's past.
+// history is a document's past according to the log.
 type history struct {
 	signatures []*signingv1.SigningEvent // one for each signer
 	declined   map[string]bool           // by recipient id
 	sendings   []sending                 // the document.sent events, by their time
 	completed  bool
 	ended      bool // completed, declined, voided or expired, and not sent again since
-	// linkless is the ids of the invitations that were given up because the provider had no link or no signers, and not made since.
+	// linkless contains the ids of invitations that were suppressed because the provider had no link or no signers, and were not made later.
 	linkless map[string]bool
 }
 
@@ -32,7 +32,7 @@ type sending struct {
 	at time.Time
 }
 
-// latest is the id of the latest document.sent; empty where there is none.
+// latest is the id of the latest document.sent; empty for none.
 func (h history) latest() string {
 	if len(h.sendings) == 0 {
 		return ""
@@ -52,17 +52,17 @@ func (h history) resending(happened *signingv1.SigningEvent) []string {
 	return nil
 }
 
-// decisive is what recall goes by. Each is asked for by its whole subject, which the server finds at once: for a filter with "*" it
-// looks through up to 8 MB of the log, 20 ms of its processor.
+// decisive are the types that summarize reads. Each is read by its exact subject, which the server finds at once. For a filter with "*" it
+// searches up to 8 MB of the log, which takes 20 ms of CPU time.
 var decisive = []string{
 	event.DocumentSent, event.DocumentCompleted, event.DocumentDeclined, event.DocumentVoided, event.DocumentExpired, event.RecipientSigned, event.RecipientDeclined,
 }
 
-// history reads it. The provider's API may lag behind its own callbacks, and the log behind the provider: what either has
-// heard has happened. The completed document is told about whatever came before, and only its own type is read for it.
+// history reads the document's past. The provider's API may be later than its own callbacks, and the log later than the provider: an event
+// counts if one of them has it. Messages about a completed document do not depend on its past, so only this type is read for it.
 //
-// An event that the log held already when it was stored is skipped: the first copy has told everybody. ingest stores no second one
-// that it can recognise, but its memory ends after days, and a time that nothing authenticates can be changed (docs/adr/0018).
+// An event that the log contained already when it was stored is skipped: its first copy caused the messages. ingest does not store a copy that
+// it recognizes, but its memory ends after days, and a time without authentication can be changed (docs/adr/0018).
 func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent, stored time.Time) (history, error) {
 	types := decisive
 	switch own := happened.GetType(); {
@@ -82,7 +82,7 @@ func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent
 	if happened.GetType() == event.DocumentCompleted {
 		return history{}, nil
 	}
-	past := recall(events)
+	past := summarize(events)
 	if happened.GetType() == event.RecipientSigned {
 		linkless, err := e.linkless(ctx, happened)
 		if err != nil {
@@ -95,8 +95,8 @@ func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent
 
 var errRepeated = outcome.Skip("repeated")
 
-// past is all events of one type that the log has of the document. It fails with errRepeated where one of them is happened itself,
-// stored before then.
+// past returns all events of one type that the log has of the document. It fails with errRepeated if one of them is a copy of happened that was
+// stored earlier.
 func (e *enricher) past(
 	ctx context.Context, happened *signingv1.SigningEvent, eventType string, then time.Time,
 ) ([]*signingv1.SigningEvent, error) {
@@ -114,7 +114,7 @@ func (e *enricher) past(
 			return nil, fmt.Errorf("read the document's past: %w", err)
 		}
 		if past.GetDocument().GetId() != happened.GetDocument().GetId() {
-			continue // an id that is no legal token shares its token with the id that spells its base64url
+			continue // an id that is not a legal token has the same token as the id with the text of its base64url
 		}
 		events = append(events, past)
 	}
@@ -143,7 +143,7 @@ func (e *enricher) linkless(ctx context.Context, happened *signingv1.SigningEven
 	return found, nil
 }
 
-// requested is the ids of the document's messages that were made, by the log.
+// requested returns the ids of the document's messages that were made, according to the log.
 func (e *enricher) requested(ctx context.Context, happened *signingv1.SigningEvent) (map[string]bool, error) {
 	events, err := e.past(ctx, happened, event.NotificationRequested, time.Time{})
 	ids := make(map[string]bool, len(events))
@@ -153,12 +153,16 @@ func (e *enricher) requested(ctx context.Context, happened *signingv1.SigningEve
 	return ids, err
 }
 
-// recall sums up what happened, in whichever order it was heard. What nothing vouches for is left out: somebody's
-// invention must not silence what others are to be told.
-func recall(events []*signingv1.SigningEvent) history {
+// summarize returns the history of events in any order. It leaves out events without authentication: a forged event must not suppress messages.
+func summarize(events []*signingv1.SigningEvent) history {
 	past := history{declined: map[string]bool{}}
 	signed := map[string]bool{}
 	var over time.Time
+	end := func(at time.Time) {
+		if at.After(over) {
+			over = at
+		}
+	}
 	var refusals []*signingv1.SigningEvent
 	for _, e := range events {
 		if e.GetVerification() == signingv1.Verification_VERIFICATION_NONE {
@@ -170,7 +174,7 @@ func recall(events []*signingv1.SigningEvent) history {
 		case event.DocumentCompleted:
 			past.completed = true
 		case event.DocumentDeclined, event.DocumentVoided, event.DocumentExpired:
-			over = later(over, at)
+			end(at)
 		case event.RecipientSigned:
 			if key := signerKey(e); !signed[key] {
 				signed[key] = true
@@ -181,22 +185,21 @@ func recall(events []*signingv1.SigningEvent) history {
 		}
 	}
 	slices.SortStableFunc(past.sendings, func(a, b sending) int { return a.at.Compare(b.at) })
-	// A request that expired, or that somebody declined, can be sent again.
+	// A request that expired or was declined can be sent again.
 	before := func(at time.Time) bool {
 		return len(past.sendings) > 0 && at.Before(past.sendings[len(past.sendings)-1].at)
 	}
 	for _, e := range refusals {
-		if at := event.Time(e); !signed[signerKey(e)] && !before(at) { // who signed after all has thought better of it
+		if at := event.Time(e); !signed[signerKey(e)] && !before(at) { // a person who signed has changed the decision
 			past.declined[e.GetRecipient().GetId()] = true
-			over = later(over, at)
+			end(at)
 		}
 	}
 	past.ended = past.completed || !over.IsZero() && !before(over)
 	return past
 }
 
-// signerKey tells signers apart: by the provider's id of the person; a signature of nobody in particular counts as one
-// of its own.
+// signerKey identifies a signer by the provider's id. A signature without a person counts as a signer of its own.
 func signerKey(signature *signingv1.SigningEvent) string {
 	if id := signature.GetRecipient().GetId(); id != "" {
 		return id
@@ -204,15 +207,8 @@ func signerKey(signature *signingv1.SigningEvent) string {
 	return "event/" + signature.GetId()
 }
 
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
-
-// over tells whether it is too late to tell anybody of the event, by what is known of the document's end. That a document
-// is completed is always told; that it came to another end, unless it is completed.
+// over reports whether it is too late for messages about the event, according to the document's end. A completion always has messages; another
+// end has messages unless the document is completed.
 func over(happened *signingv1.SigningEvent, completed, ended bool) bool {
 	switch happened.GetType() {
 	case event.DocumentCompleted:
@@ -224,7 +220,7 @@ func over(happened *signingv1.SigningEvent, completed, ended bool) bool {
 	}
 }
 
-// ended tells whether a document has come to an end, as far as the provider's API tells.
+// ended reports whether a document has ended, according to the provider's API.
 func ended(status pack.Status) bool {
 	return status != pack.StatusUnknown && status != pack.StatusOpen
 }

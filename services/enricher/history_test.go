@@ -9,11 +9,11 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// What is known of a document's end does not depend on the order in which it was heard.
+// A document's end does not depend on the order of its events.
 func TestRecallEndings(t *testing.T) {
 	t.Parallel()
-	unvouched := once(event.DocumentCompleted, "", 5)
-	unvouched.Verification = signingv1.Verification_VERIFICATION_NONE
+	unauthenticated := once(event.DocumentCompleted, "", 5)
+	unauthenticated.Verification = signingv1.Verification_VERIFICATION_NONE
 	for _, test := range []struct {
 		name             string
 		events           []*signingv1.SigningEvent
@@ -22,7 +22,7 @@ func TestRecallEndings(t *testing.T) {
 		{"nothing", nil, false, false},
 		{"sent", []*signingv1.SigningEvent{once(event.DocumentSent, "", 1)}, false, false},
 		{"completed", []*signingv1.SigningEvent{once(event.DocumentSent, "", 1), once(event.DocumentCompleted, "", 5)}, true, true},
-		{"completed, as nobody vouches for", []*signingv1.SigningEvent{unvouched}, false, false},
+		{"completed, without authentication", []*signingv1.SigningEvent{unauthenticated}, false, false},
 		{"declined", []*signingv1.SigningEvent{once(event.DocumentSent, "", 1), once(event.DocumentDeclined, "", 5)}, false, true},
 		{"voided", []*signingv1.SigningEvent{once(event.DocumentVoided, "", 5)}, false, true},
 		{"expired", []*signingv1.SigningEvent{once(event.DocumentSent, "", 1), once(event.DocumentExpired, "", 5)}, false, true},
@@ -39,7 +39,7 @@ func TestRecallEndings(t *testing.T) {
 				for _, i := range order {
 					heard = append(heard, test.events[i])
 				}
-				if past := recall(heard); past.completed != test.completed || past.ended != test.ended {
+				if past := summarize(heard); past.completed != test.completed || past.ended != test.ended {
 					t.Errorf("order %v: completed %v, ended %v", order, past.completed, past.ended)
 				}
 			}
@@ -49,16 +49,16 @@ func TestRecallEndings(t *testing.T) {
 
 func TestRecallPeople(t *testing.T) {
 	t.Parallel()
-	somebody, somebodyElse := once(event.RecipientSigned, "", 3), once(event.RecipientSigned, "", 4)
-	somebodyElse.Id = "another"
-	past := recall([]*signingv1.SigningEvent{
-		once(event.RecipientSigned, "ann", 1), once(event.RecipientSigned, "ann", 2), somebody, somebodyElse, once(event.RecipientDeclined, "bob", 5),
+	unnamed, anotherUnnamed := once(event.RecipientSigned, "", 3), once(event.RecipientSigned, "", 4)
+	anotherUnnamed.Id = "another"
+	past := summarize([]*signingv1.SigningEvent{
+		once(event.RecipientSigned, "ann", 1), once(event.RecipientSigned, "ann", 2), unnamed, anotherUnnamed, once(event.RecipientDeclined, "bob", 5),
 		once(event.DocumentSent, "", 6, "b"), once(event.DocumentSent, "", 2, "a"),
 	})
 	if len(past.signatures) != 3 || past.declined["bob"] || past.latest() != once(event.DocumentSent, "", 6, "b").GetId() {
 		t.Errorf("%d signatures, declined %v, sent as %s", len(past.signatures), past.declined, past.latest())
 	}
-	if past := recall([]*signingv1.SigningEvent{once(event.DocumentSent, "", 2), once(event.RecipientDeclined, "bob", 5)}); !past.declined["bob"] {
+	if past := summarize([]*signingv1.SigningEvent{once(event.DocumentSent, "", 2), once(event.RecipientDeclined, "bob", 5)}); !past.declined["bob"] {
 		t.Error("bob's refusal is forgotten")
 	}
 }

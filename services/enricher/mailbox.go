@@ -14,7 +14,7 @@ import (
 // mailbox parses free text as one e-mail address, or returns the reason why it cannot. It drops a display name, "mailto:", and
 // punctuation around the address. It refuses a list, because the text does not say which address is the signer's. It converts
 // an international domain to punycode. It refuses a domain that is not one of the internet: localhost, an IP address, a host without
-// a dot. It keeps a local part outside ASCII: whether that can be used depends on the mail server.
+// a dot. It accepts a local part outside ASCII, whose use depends on the mail server.
 func mailbox(text string) (address, reason string) {
 	text = visible(text)
 	if text == "" {
@@ -50,7 +50,7 @@ func mailbox(text string) (address, reason string) {
 		return "", addressInvalid
 	}
 	address = local + "@" + domain
-	// A local part that needs quotes is read without them: as it stands, the result is no address.
+	// ParseAddress removes the quotes of a local part that needs them. The result is then not an address.
 	if again, err := mail.ParseAddress(address); err != nil || again.Address != address {
 		return "", addressInvalid
 	}

@@ -23,7 +23,7 @@ func TestAddresses(t *testing.T) {
 		{"eric@example.com\x00", eric, ""},
 		{"ｅｒｉｃ＠ｅｘａｍｐｌｅ．ｃｏｍ", eric, ""},
 
-		// What stands around one address.
+		// Text around one address.
 		{"Eric Smith <eric@example.com>", eric, ""},
 		{"\"Smith, Eric\" <eric@example.com>", eric, ""},
 		{"<eric@example.com>", eric, ""},

@@ -17,27 +17,27 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// metrics count attempts: one that is made again, because its messages could not be stored, counts again.
+// metrics count attempts: a repeated attempt, because its messages could not be stored, counts again.
 type metrics struct {
-	requested, untold, asked *prometheus.CounterVec
+	requested, suppressed, calls *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) (metrics, error) {
 	m := metrics{
 		requested: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_enricher_requested_total",
-			Help: "Messages that were planned, one a person and channel.",
+			Help: "Messages that were planned, one for each person and channel.",
 		}, []string{"source", "provider", "kind", "channel"}),
-		untold: prometheus.NewCounterVec(prometheus.CounterOpts{
+		suppressed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_enricher_untold_total",
-			Help: "Messages that somebody was to get on a channel and cannot, by reason.",
+			Help: "Messages that a person should get on a channel and cannot, by reason.",
 		}, []string{"source", "provider", "channel", "reason"}),
-		asked: prometheus.NewCounterVec(prometheus.CounterOpts{
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_enricher_asked_total",
-			Help: "Questions to the provider's REST API for a document, by how they ended.",
+			Help: "Requests to the provider's REST API for a document, by result.",
 		}, []string{"source", "provider", "outcome"}),
 	}
-	for _, c := range []prometheus.Collector{m.requested, m.untold, m.asked} {
+	for _, c := range []prometheus.Collector{m.requested, m.suppressed, m.calls} {
 		if err := r.Register(c); err != nil {
 			return metrics{}, fmt.Errorf("register the enricher's metrics: %w", err)
 		}
@@ -45,23 +45,23 @@ func newMetrics(r prometheus.Registerer) (metrics, error) {
 	return m, nil
 }
 
-// begin says 0 of a source before its first question, so that the first failure is seen as one.
+// begin initialises a source's counters to 0: Prometheus misses a counter that first appears as 1.
 func (m metrics) begin(sources providers.Sources) {
 	for key, s := range sources {
 		if s.API == nil {
 			continue
 		}
 		for _, result := range []string{"answered", "refused", "failed"} {
-			m.asked.WithLabelValues(key.Name, key.Provider, result)
+			m.calls.WithLabelValues(key.Name, key.Provider, result)
 		}
 		for _, c := range event.Channels {
 			reasons := slices.Concat(unusable[c.Address], c.Blocks, []string{noAddress, noLink, linkInvalid, documentOver, unconfirmed})
 			for _, reason := range reasons {
-				m.untold.WithLabelValues(key.Name, key.Provider, c.Name, reason)
+				m.suppressed.WithLabelValues(key.Name, key.Provider, c.Name, reason)
 			}
 		}
 		for _, reason := range []string{noAddress, noChannel, noSigners, noSenderAddress} {
-			m.untold.WithLabelValues(key.Name, key.Provider, "", reason)
+			m.suppressed.WithLabelValues(key.Name, key.Provider, "", reason)
 		}
 	}
 }
@@ -72,9 +72,9 @@ var unusable = map[event.AddressKind][]string{
 	event.EmailAddress: {addressInvalid, addressSeveral},
 }
 
-// answered counts how a question ended: answered, also where the answer is that there is nothing for us; refused, where no
-// question helps until the operator has mended something; throttled; or failed. With our own limit nobody was asked.
-func (m metrics) answered(s config.Source, err error) {
+// countCall counts a request by its result: answered, also if the document does not exist; refused, if the operator must fix something first;
+// throttled; or failed. A request that our own limit stopped was not sent, and is not counted.
+func (m metrics) countCall(s config.Source, err error) {
 	var call *pack.CallError
 	result := "failed"
 	switch kind := outcome.Of(err).Kind(); {
@@ -90,19 +90,19 @@ func (m metrics) answered(s config.Source, err error) {
 	case kind == outcome.GaveUp, call.Status == http.StatusNotFound:
 		result = "answered"
 	}
-	m.asked.WithLabelValues(s.Name, s.Provider, result).Inc()
+	m.calls.WithLabelValues(s.Name, s.Provider, result).Inc()
 }
 
 func (m metrics) count(p planned) {
-	for _, n := range p.told {
+	for _, n := range p.messages {
 		m.requested.WithLabelValues(n.GetSource(), n.GetProvider(), event.KindName(n.GetKind()), event.ChannelName(n.GetChannel())).Inc()
 	}
-	for _, u := range p.untold {
+	for _, u := range p.suppressed {
 		n := u.message
 		channel := ""
 		if n.GetChannel() != notifyv1.Channel_CHANNEL_UNSPECIFIED { // a sender without any address
 			channel = event.ChannelName(n.GetChannel())
 		}
-		m.untold.WithLabelValues(n.GetSource(), n.GetProvider(), channel, u.reason).Inc()
+		m.suppressed.WithLabelValues(n.GetSource(), n.GetProvider(), channel, u.reason).Inc()
 	}
 }

@@ -19,7 +19,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// follows is what an attempt makes: messages as their readers, and words of the log as type, reader and reason.
+// follows lists the outputs of an attempt: messages with their person, and events with type, person and reason.
 func follows(t *testing.T, outs []stage.Out) []string {
 	t.Helper()
 	var found []string
@@ -56,7 +56,7 @@ func TestNotYetIsNotNobody(t *testing.T) {
 	now := stored
 	e.now = func() time.Time { return now }
 	attempt := func(n int) ([]string, stage.Decision) {
-		outs, err := e.tell(t.Context(), stage.Event[*signingv1.SigningEvent]{Attempt: n, Stored: stored, Data: sent})
+		outs, err := e.enrich(t.Context(), stage.Event[*signingv1.SigningEvent]{Attempt: n, Stored: stored, Data: sent})
 		return follows(t, outs), stage.Decide(err, n, flow.StageNamed(flow.Enricher).Policy)
 	}
 
@@ -82,9 +82,9 @@ func TestNotYetIsNotNobody(t *testing.T) {
 		t.Errorf("pauses %v", pauses)
 	}
 
-	// An event that waited longer than that in our own queue is still asked about twice.
+	// An event that waited longer than that in our own queue is still requested twice.
 	if _, verdict := attempt(1); verdict.Kind != "retry" {
-		t.Errorf("an old event is asked about once: %+v", verdict)
+		t.Errorf("an old event is requested once: %+v", verdict)
 	}
 	// And where the link is there, nothing waits.
 	api.set(func(d *pack.Document) { d.Recipients = []pack.Recipient{bob, ann} })
@@ -102,7 +102,7 @@ func TestNoSignersYet(t *testing.T) {
 	stored := time.Unix(1_700_000_000, 0)
 	for age, want := range map[time.Duration][]string{0: nil, 59 * time.Minute: nil, time.Hour: {"suppressed : no-signers"}} {
 		e.now = func() time.Time { return stored.Add(age) }
-		outs, err := e.tell(t.Context(), stage.Event[*signingv1.SigningEvent]{Attempt: 2, Stored: stored, Data: about(event.DocumentSent, "doc", "", hmac)})
+		outs, err := e.enrich(t.Context(), stage.Event[*signingv1.SigningEvent]{Attempt: 2, Stored: stored, Data: about(event.DocumentSent, "doc", "", hmac)})
 		if got := follows(t, outs); !slices.Equal(got, want) || (err == nil) != (want != nil) {
 			t.Errorf("after %v: %q, %v", age, got, err)
 		}
@@ -126,7 +126,7 @@ func TestWaitingHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// The log tells which invitations were given up for want of a link, and were not made since.
+// The log has the invitations that were suppressed for lack of a link, and were not made later.
 func TestTheLogKnowsWhoHadNoLink(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, config.Config{})
@@ -135,22 +135,22 @@ func TestTheLogKnowsWhoHadNoLink(t *testing.T) {
 	planned := plan(us, about(event.DocumentSent, "doc", "", hmac), &pack.Document{Recipients: []pack.Recipient{
 		bob, with(ann, unresolved), with(ann, unresolved, func(r *pack.Recipient) { r.ID = "dee" }), with(cyd, byEmail, unresolved),
 	}}, history{})
-	word := func(m *nats.Msg, err error) { t.Helper(); b.Publish(m, err) }
+	publish := func(m *nats.Msg, err error) { t.Helper(); b.Publish(m, err) }
 	for i, u := range planned.waiting {
 		reason := noLink
 		if i == 2 {
 			reason = numberLetters
 		}
-		word(event.Message(t.Context(), notification.Suppressed(u.message, flow.Enricher, time.Now(), reason)))
+		publish(event.Message(t.Context(), notification.Suppressed(u.message, flow.Enricher, time.Now(), reason)))
 	}
-	word(event.Message(t.Context(), notification.Requested(planned.waiting[1].message, flow.Enricher, time.Now())))
+	publish(event.Message(t.Context(), notification.Requested(planned.waiting[1].message, flow.Enricher, time.Now())))
 	past, err := e.history(t.Context(), signature, time.Now())
 	if err != nil || len(past.linkless) != 1 || !past.linkless[planned.waiting[0].message.GetId()] {
 		t.Errorf("%v, %v", past.linkless, err)
 	}
 }
 
-// However often the provider was asked, waiting for it gives nothing up.
+// Waiting for the provider never ends in a dead letter, after any number of requests.
 func TestWaitingIsNotCounted(t *testing.T) {
 	t.Parallel()
 	policy := flow.StageNamed(flow.Enricher).Policy

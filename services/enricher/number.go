@@ -14,7 +14,7 @@ import (
 // dialable parses free text as one number in E.164 ("+13175551234"), or returns the reason why it cannot. A number without a
 // country code belongs to the region.
 //
-// Letters are never dialled. Text after a number is cut off only if the number is complete without it: an extension ("x12") or
+// Letters are never converted to digits. Text after a number is cut off only if the number is complete without it: an extension ("x12") or
 // a note ("cell", "(Bob)"). The dialled digits are the last of the number's own digits. Only a prefix may precede them: 00 or
 // 011, a country code, a trunk prefix. If a plan rewrites the digits of a number (Argentina's 15), the text must have the
 // international form.
@@ -45,7 +45,7 @@ func dialable(text, region string) (number, reason string) {
 	case noTexts.MatchString(rest):
 		return "", landline
 	case rest != "" && (found == nil || !full(found)):
-		// In a plan of numbers of several lengths, a number may go on in letters, or behind a character that is not expected.
+		// In a plan with numbers of several lengths, a number may continue with letters, or after an unexpected character.
 		if strings.Trim(gap, "-.") == "" && !ends.MatchString(rest) {
 			return "", numberLetters
 		}
@@ -57,27 +57,27 @@ func dialable(text, region string) (number, reason string) {
 	case found == nil:
 		return "", why
 	case labelled+rest != "" && !phonenumbers.IsValidNumber(found):
-		return "", numberIncomplete // a part of a number may be a possible one
+		return "", numberIncomplete // a part of a number may look like a possible number
 	}
 	return phonenumbers.Format(found, phonenumbers.E164), ""
 }
 
-// fewestDigits is how many digits behind a number are another number: fewer are an hour, or the last four digits of one.
+// fewestDigits is the least number of digits that are a second number: fewer digits are an hour, or the last four digits of a number.
 const fewestDigits = 5
 
 var (
-	// scheme is that of a URI of a telephone number (RFC 3966, RFC 5724).
+	// scheme matches the scheme of a telephone number's URI (RFC 3966, RFC 5724).
 	scheme = regexp.MustCompile(`(?i)^(?:tel|sms|callto):\s*`)
-	// label is what people write before a mobile number.
+	// label matches text that people write before a mobile number.
 	label = regexp.MustCompile(`(?i)^(?:(?:mobile|cell|tele)?[ -]?phone|mobiltelefon|mobile?|mob|cell|handy|tel|[mct])(?: (?:number|no|nr))?(?:[.:] ?| )`)
-	// extension is that of a number in an office, or the pause before one.
+	// extension matches an office extension, or the pause before one.
 	extension = regexp.MustCompile(`(?i)^\(?(?:[,;] ?)?(?:ext(?:ension|n)?|xt?|#|int|anexo|durchwahl|доб)[.:=#]? ?\d{1,7}\)?$|^[,;]+ ?\d{1,6}#?$`)
 	// northAmerican is the form of all numbers of country code 1, also of those that no table has yet: an area and an exchange
 	// begin with 2 to 9. So "0491 570 313" at a source of the region US is no American number.
 	northAmerican = regexp.MustCompile(`^[2-9]\d\d[2-9]\d{6}$`)
 	// another is where a second number, or another end of the first, begins.
 	another = regexp.MustCompile(`^/ ?[+(\d]`)
-	// noTexts is a note that the number before it takes no texts, or that nobody wants them there. "home" and "office" are no such
+	// noTexts matches a note that the number before it takes no texts, or that the person wants none there. "home" and "office" are not such
 	// notes: people read texts at both.
 	noTexts = regexp.MustCompile(`(?i)(?:^|[^\pL\pN])(?:land[ -]?line|(?:tele)?fax|festnetz|(?:no|keine) (?:sms|texts?|texting|text messages?)|(?:do not|don['’]?t|never) text|` +
 		`(?:e-?mail|calls?|voice) only|(?:only|nur) e-?mail)(?:$|[^\pL\pN])`)

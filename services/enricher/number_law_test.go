@@ -139,7 +139,7 @@ func TestOnlyDigitsThatStandThereAreDialled(t *testing.T) {
 	})
 }
 
-// The law refuses what a lenient reader makes of a text.
+// The rule refuses the results of a lenient parser.
 func TestTheLawSeesWrongNumbers(t *testing.T) {
 	t.Parallel()
 	for text, number := range map[string]string{

@@ -132,7 +132,7 @@ func TestNumbers(t *testing.T) {
 		{"US", "[2] 317-555-1234", "", numberInvalid},
 		{"US", "[317] FLOWERS", "", numberInvalid},
 
-		// What stands before it.
+		// Text before it.
 		{"US", "tel:+13175551234", "+13175551234", ""},
 		{"US", "TEL: 317-555-1234", "+13175551234", ""},
 		{"US", "sms:+13175551234", "+13175551234", ""},

@@ -10,8 +10,8 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// messageID is a message's id: of what it is about, and of whom it reaches how. Who lists the people in another order on
-// a retry does not swap their messages' ids.
+// messageID is a message's id, from its occasion, person and channel. If the provider lists the people in another order at a retry, each
+// message keeps its id.
 func messageID(about *notifyv1.Notification, occasion, person string, channel notifyv1.Channel) string {
 	key := strings.Join([]string{event.KindName(about.GetKind()), person, event.ChannelName(channel)}, "/")
 	return event.DerivedID(occasion, flow.Enricher, key)
@@ -46,18 +46,17 @@ func occasion(kind notifyv1.Kind, happened *signingv1.SigningEvent, past history
 	}
 }
 
-// shared reports whether another event may already have put one of the messages into the log. If so, the enricher must query the
-// log.
+// shared reports whether another event may have put one of the messages into the log already. Then the enricher must read the log.
 func (p planned) shared(happened *signingv1.SigningEvent) bool {
-	told := func(kind notifyv1.Kind) bool {
+	mayExist := func(kind notifyv1.Kind) bool {
 		about := event.KindOf(kind).Occasion
 		return about != "" && (kind != notifyv1.Kind_KIND_INVITATION || happened.GetType() != about)
 	}
-	return slices.ContainsFunc(p.told, func(n *notifyv1.Notification) bool { return told(n.GetKind()) }) ||
-		slices.ContainsFunc(p.untold, func(u untold) bool { return told(u.message.GetKind()) })
+	return slices.ContainsFunc(p.messages, func(n *notifyv1.Notification) bool { return mayExist(n.GetKind()) }) ||
+		slices.ContainsFunc(p.suppressed, func(u suppressed) bool { return mayExist(u.message.GetKind()) })
 }
 
-// transition is the id that the document's or the person's own event of that type has, where the provider cannot send again.
+// transition is the id of the document's or the person's own event of that type, for a provider that cannot send a document again.
 func transition(happened *signingv1.SigningEvent, eventType string, who *signingv1.Recipient, again ...string) string {
 	return event.TransitionID(&signingv1.SigningEvent{
 		Source: happened.GetSource(), Provider: happened.GetProvider(), Type: eventType,

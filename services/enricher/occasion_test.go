@@ -31,7 +31,7 @@ func once(eventType, recipient string, at int64, again ...string) *signingv1.Sig
 func messages(e *signingv1.SigningEvent, document *pack.Document, log []*signingv1.SigningEvent) map[string]string {
 	found := map[string]string{}
 	source := config.Source{Region: "US", Notify: config.Notify{Sender: config.Sender{Email: "pat@acme.example"}}}
-	for _, n := range plan(source, e, document, recall(log)).told {
+	for _, n := range plan(source, e, document, summarize(log)).messages {
 		key := fmt.Sprint(event.KindName(n.GetKind()), " to ", cmp.Or(n.GetTo().GetRecipientId(), n.GetTo().GetEmail()), " by ", n.GetChannel())
 		if n.GetKind().String() == "KIND_PROGRESS" {
 			key += " of " + n.GetEventId() // one for each signature
@@ -60,7 +60,7 @@ func permutations(n int) [][]int {
 func TestMessagesAreTheSameInEveryOrder(t *testing.T) {
 	t.Parallel()
 	dee := with(bob, func(r *pack.Recipient) { r.ID, r.Email = "dee", "dee@example.com" }, place(2))
-	blind := []pack.Recipient{ann, bob, with(cyd, place(1)), dee} // an API that never tells who signed
+	blind := []pack.Recipient{ann, bob, with(cyd, place(1)), dee} // an API that never returns the signatures
 	ahead := []pack.Recipient{with(ann, signed), with(bob, signed), with(cyd, place(1)), dee}
 	events := []*signingv1.SigningEvent{
 		once(event.DocumentCreated, "", 1), once(event.DocumentSent, "", 2), once(event.RecipientSigned, "ann", 3), once(event.RecipientSigned, "bob", 4),
@@ -80,34 +80,34 @@ func TestMessagesAreTheSameInEveryOrder(t *testing.T) {
 				if test.whole {
 					log = events
 				}
-				told := map[string]string{}
+				ids := map[string]string{}
 				for range 2 { // every one of them again
 					for _, i := range order {
 						if !test.whole && !slices.Contains(log, events[i]) {
 							log = append(slices.Clone(log), events[i])
 						}
 						for key, id := range messages(events[i], &pack.Document{Recipients: test.people}, log) {
-							if told[key] != "" && told[key] != id {
+							if ids[key] != "" && ids[key] != id {
 								t.Fatalf("order %v: %s has two ids", order, key)
 							}
-							told[key] = id
+							ids[key] = id
 						}
 					}
 				}
-				if told["invitation to cyd by CHANNEL_SMS"] == "" || told["invitation to cyd by CHANNEL_EMAIL"] == "" {
-					t.Fatalf("order %v: the third is not invited: %v", order, told)
+				if ids["invitation to cyd by CHANNEL_SMS"] == "" || ids["invitation to cyd by CHANNEL_EMAIL"] == "" {
+					t.Fatalf("order %v: the third is not invited: %v", order, ids)
 				}
-				if _, ok := told["invitation to dee by CHANNEL_EMAIL"]; ok {
+				if _, ok := ids["invitation to dee by CHANNEL_EMAIL"]; ok {
 					t.Fatalf("order %v: the fourth is invited", order)
 				}
 				if first == nil {
-					first = told
+					first = ids
 				}
-				// Where both lag, what is known when an event is handled depends on the order; elsewhere nothing does.
-				if lag := !test.whole && !test.people[0].Signed; !lag && !maps.Equal(told, first) {
-					t.Fatalf("order %v told %v, another %v", order, told, first)
+				// If both are late, the data at an event depends on the order; otherwise it does not.
+				if lag := !test.whole && !test.people[0].Signed; !lag && !maps.Equal(ids, first) {
+					t.Fatalf("order %v: messages %v, another order %v", order, ids, first)
 				}
-				for key, id := range told {
+				for key, id := range ids {
 					if other, ok := first[key]; ok && other != id {
 						t.Fatalf("order %v: %s has another id than in another order", order, key)
 					}
@@ -125,7 +125,7 @@ func TestIDsDoNotFollowTheListing(t *testing.T) {
 	first := messages(once(event.DocumentSent, "", 1), &pack.Document{Recipients: []pack.Recipient{ann, dee, cyd}}, nil)
 	again := messages(once(event.DocumentSent, "", 1), &pack.Document{Recipients: []pack.Recipient{with(cyd, other), with(dee, other), ann}}, nil)
 	if len(first) != 4 || !maps.Equal(first, again) {
-		t.Errorf("ids %v, then %v", first, again)
+		t.Errorf("messages %v, then %v", first, again)
 	}
 }
 
@@ -146,7 +146,7 @@ func TestSendingAgainInvitesAgain(t *testing.T) {
 
 // Each contract that a person declines, and each report of a signature or an expiry, is an event. Recipients get one message
 // for a sending, and another one if the next sending ends the same way.
-func TestWhatSeveralEventsTellIsToldOncePerSending(t *testing.T) {
+func TestSeveralEventsCauseOneMessageForEachSending(t *testing.T) {
 	t.Parallel()
 	document := &pack.Document{Recipients: []pack.Recipient{ann, with(bob, declined)}}
 	signers := &pack.Document{Recipients: []pack.Recipient{ann, with(bob, signed), cyd}}
@@ -163,35 +163,35 @@ func TestWhatSeveralEventsTellIsToldOncePerSending(t *testing.T) {
 		ids := func(e *signingv1.SigningEvent, log ...*signingv1.SigningEvent) string {
 			all := slices.Sorted(maps.Values(messages(e, c.document, log)))
 			if len(all) == 0 {
-				t.Fatalf("%s: nobody is told", name)
+				t.Fatalf("%s: no messages", name)
 			}
 			return fmt.Sprint(all)
 		}
 		first := ids(c.first, sent)
 		for when, got := range map[string]string{
-			"another event tells it": ids(c.other, sent, c.first), "before the sending is known": ids(c.first),
-			"when it was sent again": ids(c.first, sent, again), "and is told by another event then": ids(c.other, again, sent, c.first),
+			"from another event": ids(c.other, sent, c.first), "before the sending is known": ids(c.first),
+			"when it was sent again": ids(c.first, sent, again), "and from another event then": ids(c.other, again, sent, c.first),
 		} {
 			if got != first {
-				t.Errorf("%s, %s: told as %s, before as %s", name, when, got, first)
+				t.Errorf("%s, %s: id %s, before %s", name, when, got, first)
 			}
 		}
 		if later := ids(c.later, sent, again, c.first); later == first {
-			t.Errorf("%s: what became of the second sending is told as that of the first, so nobody hears of it", name)
+			t.Errorf("%s: the messages of the second sending have the ids of the first, so they are dropped", name)
 		}
 	}
 }
 
-func TestDecliningIsToldOnce(t *testing.T) {
+func TestADeclineCausesOneMessage(t *testing.T) {
 	t.Parallel()
 	document := &pack.Document{Recipients: []pack.Recipient{ann, with(bob, declined)}}
 	byDocument, byPerson := once(event.DocumentDeclined, "", 1), once(event.RecipientDeclined, "bob", 1)
 	if one, other := messages(byDocument, document, nil), messages(byPerson, document, nil); len(one) != 2 || !maps.Equal(one, other) {
-		t.Errorf("told %v and %v", one, other)
+		t.Errorf("messages %v and %v", one, other)
 	}
 	// The control: another fact is another message.
 	if one, other := messages(once(event.DocumentVoided, "", 1), document, nil), messages(once(event.DocumentExpired, "", 1), document, nil); len(one) != 2 || maps.Equal(one, other) {
-		t.Errorf("told %v and %v", one, other)
+		t.Errorf("messages %v and %v", one, other)
 	}
 }
 
@@ -208,12 +208,12 @@ func TestIDsThatMustNotChange(t *testing.T) {
 		if kind == notifyv1.Kind_KIND_DECLINED {
 			was = once(event.DocumentDeclined, "", 5).GetId()
 		}
-		if got := occasion(kind, e, recall([]*signingv1.SigningEvent{sent, e})); got != was {
+		if got := occasion(kind, e, summarize([]*signingv1.SigningEvent{sent, e})); got != was {
 			t.Errorf("%v: %s, was %s", kind, got, was)
 		}
 	}
 	nobody := once(event.RecipientSigned, "", 5)
 	if got := occasion(notifyv1.Kind_KIND_PROGRESS, nobody, history{}); got != nobody.GetId() {
-		t.Errorf("a signature of nobody in particular: %s", got)
+		t.Errorf("a signature without a person: %s", got)
 	}
 }

@@ -15,16 +15,16 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// outs is the plan as it leaves: each message on its way (one with a link goes to the shortener first), and word of it in
-// the log, as of those that could not be made. All of it bears the time at which the log stored the event that it follows from:
-// made again from the same event, it is the same. in is that event as the log holds it.
+// outs are the outputs of a plan: each message, to its sender or, with a link, to the shortener; and an event in the log for each message, also
+// for suppressed ones. All have the time at which the log stored their event, so that a second attempt makes the same outputs. in is that event
+// as the log stores it.
 //
-// A message that the log has as requested, of another event or an earlier attempt, is not requested again, and bears no time: its
-// sender asks the log whether it was sent.
+// A message that the log has as requested already, by another event or an earlier attempt, has no second event and no time: its sender looks in
+// the log whether it was sent.
 func outs(ctx context.Context, in *signingv1.SigningEvent, p planned, stored time.Time, requested map[string]bool) ([]stage.Out, error) {
 	var all []stage.Out
-	var words []*signingv1.SigningEvent
-	for _, n := range p.told {
+	var reports []*signingv1.SigningEvent
+	for _, n := range p.messages {
 		if !requested[n.GetId()] {
 			n.RecordedAt = timestamppb.New(stored)
 		}
@@ -39,16 +39,16 @@ func outs(ctx context.Context, in *signingv1.SigningEvent, p planned, stored tim
 		}
 		all = append(all, m)
 		if !requested[n.GetId()] {
-			words = append(words, notification.Requested(n, flow.Enricher, stored))
+			reports = append(reports, notification.Requested(n, flow.Enricher, stored))
 		}
 	}
-	for _, u := range p.untold {
-		words = append(words, notification.Suppressed(u.message, flow.Enricher, stored, u.reason))
+	for _, u := range p.suppressed {
+		reports = append(reports, notification.Suppressed(u.message, flow.Enricher, stored, u.reason))
 	}
-	for _, word := range words {
-		m, err := event.Message(ctx, word)
+	for _, report := range reports {
+		m, err := event.Message(ctx, report)
 		if err != nil {
-			return nil, outcome.Permanent(fmt.Errorf("tell the log: %w", err))
+			return nil, outcome.Permanent(fmt.Errorf("encode an event: %w", err))
 		}
 		all = append(all, m)
 	}

@@ -10,11 +10,11 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// person is one recipient of a document, with what makes him one in the ids of his messages.
+// person is one recipient of a document, with the key that identifies the person in the ids of messages.
 type person struct {
 	pack.Recipient
-	key     string
-	readers []reader // one for each channel on which the person gets messages
+	key          string
+	destinations []destination // one for each channel on which the person gets messages
 }
 
 // distinct returns a document's people, each once.
@@ -22,10 +22,9 @@ type person struct {
 // The provider's id identifies a recipient. Without an id, the addresses and the name identify the recipient if no other
 // recipient of the document has the same ones. This key must not change, or an upgrade would send all messages again. If
 // several recipients share addresses and name, the signing address identifies them too. If that is missing as well, the key is
-// the place among the recipients with the same data. Whatever the order of the provider's list, no key moves from one person
-// to another.
+// the position among the recipients with the same data. No order of the provider's list moves a key from one person to another.
 func distinct(recipients []pack.Recipient) []person {
-	sharing := map[string]int{} // how many have that address and name
+	sharing := map[string]int{} // the number of people with that address and name
 	listed := map[string]bool{}
 	for _, r := range recipients {
 		address := addressKey(r)
@@ -58,7 +57,7 @@ func distinct(recipients []pack.Recipient) []person {
 	return people
 }
 
-// addressKey is what a recipient without an id is known by.
+// addressKey identifies a recipient without an id.
 func addressKey(r pack.Recipient) string {
 	return "address/" + hashed(strings.ToLower(strings.TrimSpace(r.Email)), strings.TrimSpace(r.Mobile), r.FirstName, r.LastName)
 }
@@ -68,8 +67,7 @@ func hashed(parts ...string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// actor finds the person who acted: by id, else by an address or a name that only one of the people has. It returns -1
-// where nobody fits.
+// actor finds the person who acted: by id, else by an address or a name that only one of the people has. It returns -1 for no match.
 func actor(people []person, happened *signingv1.SigningEvent) int {
 	acted := happened.GetRecipient()
 	for _, same := range []func(person) bool{
@@ -89,7 +87,7 @@ func actor(people []person, happened *signingv1.SigningEvent) int {
 	return -1
 }
 
-// only returns the one person who fits, or -1 where none or several do.
+// only returns the one person who matches, or -1 if none or several match.
 func only(people []person, fits func(person) bool) int {
 	who := -1
 	for i, p := range people {
@@ -104,8 +102,7 @@ func only(people []person, fits func(person) bool) int {
 	return who
 }
 
-// actorName is the actor's name as the API has it, else as the callback told it, else empty: the texts have their own
-// word for somebody.
+// actorName is the actor's name from the API, else from the callback, else empty: the texts have their own words for an unknown person.
 func actorName(people []person, who int, happened *signingv1.SigningEvent) string {
 	if who >= 0 {
 		if name := fullName(people[who].FirstName, people[who].LastName); name != "" {

@@ -26,7 +26,7 @@ func keys(recipients ...pack.Recipient) []string {
 	return all
 }
 
-// Who is alone at his address keeps the key that he had in every version so far: with another, he would be told again.
+// A person alone at an address keeps the key of all earlier versions: with another key, all messages would be sent again.
 func TestKeysThatMustNotChange(t *testing.T) {
 	t.Parallel()
 	const household, eric = "address/Y3j6mTFeFhe6m2Rk1zWfJc0xFE_flG06DalXsvM3hPA", "address/su7EP16vvbHGw2Ajp9rtsmiNn14ELLcROCaUZfwL7JY"
@@ -89,7 +89,7 @@ func TestAPersonDoesNotDependOnTheListing(t *testing.T) {
 	})
 }
 
-// byPerson is the keys of the people whom nothing tells apart.
+// byPerson returns the keys of people who have the same data.
 func byPerson(listed []pack.Recipient) map[string][]string {
 	found := map[string][]string{}
 	for _, who := range distinct(listed) {
@@ -143,7 +143,7 @@ func TestAHousehold(t *testing.T) {
 			},
 		},
 		{
-			name: "one of them has signed, nobody can tell who", event: happened(event.RecipientSigned, by("s1")), people: []pack.Recipient{husband, wife}, signed: []string{"s1"},
+			name: "one of them has signed, and it is unknown who", event: happened(event.RecipientSigned, by("s1")), people: []pack.Recipient{husband, wife}, signed: []string{"s1"},
 			want: []string{
 				"progress by sms to +13175551234, \"\" signed, 1 missing", "progress by email to Home@Example.com, \"\" signed, 1 missing",
 				"progress by sms to +13175551234, \"\" signed, 1 missing", "progress by email to Home@Example.com, \"\" signed, 1 missing",
@@ -172,7 +172,7 @@ func TestAHouseholdsMessagesAreNotSwapped(t *testing.T) {
 			listed = append(listed, people[i])
 		}
 		found := map[string]string{}
-		for _, n := range plan(us, once(event.DocumentSent, "", 1), &pack.Document{Recipients: listed}, history{}).told {
+		for _, n := range plan(us, once(event.DocumentSent, "", 1), &pack.Document{Recipients: listed}, history{}).messages {
 			found[n.GetId()] = n.GetLink().GetTarget()
 		}
 		return found
@@ -197,7 +197,7 @@ func TestSharedAddresses(t *testing.T) {
 		people []pack.Recipient
 		want   []string // of each message: by how many it is shared, and the place
 	}{
-		{"nobody", []pack.Recipient{ann, bob}, []string{"0 0", "0 0"}},
+		{"none", []pack.Recipient{ann, bob}, []string{"0 0", "0 0"}},
 		{"names", []pack.Recipient{with(ann, called("Ann")), with(ann, called("Eric"), func(r *pack.Recipient) { r.ID = "eric" })}, []string{"2 0", "2 0"}},
 		{"one name", []pack.Recipient{ann, with(ann, func(r *pack.Recipient) { r.ID = "2" }), with(ann, called("Eric"), func(r *pack.Recipient) { r.ID = "3" })}, []string{"3 1", "3 2", "3 0"}},
 		{"no names", []pack.Recipient{home("https://p.example/1"), home("https://p.example/2")}, []string{"2 1", "2 1", "2 2", "2 2"}},
@@ -209,7 +209,7 @@ func TestSharedAddresses(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			var got []string
-			for _, n := range plan(us, happened(event.DocumentSent, nil), &pack.Document{Recipients: test.people}, history{}).told {
+			for _, n := range plan(us, happened(event.DocumentSent, nil), &pack.Document{Recipients: test.people}, history{}).messages {
 				got = append(got, strconv.Itoa(int(n.GetTo().GetSharedBy()))+" "+strconv.Itoa(int(n.GetTo().GetSharedPlace())))
 			}
 			if !slices.Equal(got, test.want) {
@@ -227,9 +227,9 @@ func TestASignatureInvitesWhoHadNoLink(t *testing.T) {
 		return &pack.Document{Recipients: []pack.Recipient{with(bob, signed), with(ann, link), cyd}}
 	}
 	sent, signature := once(event.DocumentSent, "", 1), once(event.RecipientSigned, "bob", 5)
-	before := plan(us, sent, document(unresolved), recall([]*signingv1.SigningEvent{sent}))
-	if len(before.waiting) != 1 || len(before.told) != 2 {
-		t.Fatalf("%d wait, %d are told", len(before.waiting), len(before.told))
+	before := plan(us, sent, document(unresolved), summarize([]*signingv1.SigningEvent{sent}))
+	if len(before.waiting) != 1 || len(before.messages) != 2 {
+		t.Fatalf("%d wait, %d are told", len(before.waiting), len(before.messages))
 	}
 	gaveUp := before.waiting[0].message.GetId()
 	for name, test := range map[string]struct {
@@ -237,16 +237,16 @@ func TestASignatureInvitesWhoHadNoLink(t *testing.T) {
 		linkless string
 		want     bool
 	}{
-		"the link is there":                {func(*pack.Recipient) {}, gaveUp, true},
-		"the link is not there":            {unresolved, gaveUp, false},
-		"was invited":                      {func(*pack.Recipient) {}, "", false},
-		"somebody else had no link":        {func(*pack.Recipient) {}, "other", false},
-		"nobody was listed, and he is now": {func(*pack.Recipient) {}, plan(us, sent, &pack.Document{}, recall(nil)).waiting[0].message.GetId(), true},
+		"the link is there":                         {func(*pack.Recipient) {}, gaveUp, true},
+		"the link is not there":                     {unresolved, gaveUp, false},
+		"was invited":                               {func(*pack.Recipient) {}, "", false},
+		"another person had no link":                {func(*pack.Recipient) {}, "other", false},
+		"no signer was listed, and this one is now": {func(*pack.Recipient) {}, plan(us, sent, &pack.Document{}, summarize(nil)).waiting[0].message.GetId(), true},
 	} {
-		past := recall([]*signingv1.SigningEvent{sent, signature})
+		past := summarize([]*signingv1.SigningEvent{sent, signature})
 		past.linkless = map[string]bool{test.linkless: test.linkless != ""}
 		invited := map[string]bool{}
-		for _, n := range plan(us, signature, document(test.link), past).told {
+		for _, n := range plan(us, signature, document(test.link), past).messages {
 			if n.GetLink() != nil {
 				invited[n.GetId()] = true
 			}

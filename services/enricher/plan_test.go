@@ -68,7 +68,7 @@ func byEmail(r *pack.Recipient) {
 
 func place(order int) func(*pack.Recipient) { return func(r *pack.Recipient) { r.Order = order } }
 
-// line is a notification on one line: what, how, to whom, and what it says.
+// line is a notification on one line: its kind, channel, address and content.
 func line(n *notifyv1.Notification) string {
 	s := fmt.Sprintf("%s by %s to %s%s", event.KindName(n.GetKind()), event.ChannelName(n.GetChannel()), n.GetTo().GetMobile(), n.GetTo().GetEmail())
 	if n.GetTo().GetSender() {
@@ -85,7 +85,7 @@ func line(n *notifyv1.Notification) string {
 	return s
 }
 
-func (u untold) String() string {
+func (u suppressed) String() string {
 	who := u.message.GetTo().GetRecipientId()
 	if u.message.GetTo().GetSender() {
 		who = "the sender"
@@ -94,16 +94,16 @@ func (u untold) String() string {
 }
 
 type planTest struct {
-	name   string
-	source config.Source
-	event  *signingv1.SigningEvent
-	status pack.Status
-	sender pack.Sender
-	people []pack.Recipient
-	signed []string // by the log
-	want   []string
-	untold []string
-	wait   []string // messages that may be sent when the provider is asked again
+	name       string
+	source     config.Source
+	event      *signingv1.SigningEvent
+	status     pack.Status
+	sender     pack.Sender
+	people     []pack.Recipient
+	signed     []string // by the log
+	want       []string
+	suppressed []string
+	wait       []string // messages that a later request may complete
 }
 
 func (test planTest) run(t *testing.T) {
@@ -114,35 +114,35 @@ func (test planTest) run(t *testing.T) {
 	}
 	test.source.Region = cmp.Or(test.source.Region, "US")
 	p := plan(test.source, test.event, &pack.Document{Status: test.status, Sender: test.sender, Recipients: test.people}, past)
-	var told, missed, waiting []string
+	var lines, missed, waiting []string
 	ids := map[string]bool{}
-	for _, n := range p.told {
-		told = append(told, line(n))
+	for _, n := range p.messages {
+		lines = append(lines, line(n))
 		ids[n.GetId()] = true
 	}
 	for _, u := range p.waiting {
 		waiting = append(waiting, u.String())
 	}
-	for _, u := range slices.Concat(p.untold, p.waiting) {
+	for _, u := range slices.Concat(p.suppressed, p.waiting) {
 		ids[u.message.GetId()] = true
 		if u.message.GetTo().GetEmail()+u.message.GetTo().GetMobile()+u.message.GetTo().GetFirstName() != "" {
 			t.Errorf("an address or a name in %v", u.message)
 		}
 	}
-	for _, u := range p.untold {
+	for _, u := range p.suppressed {
 		missed = append(missed, u.String())
 	}
-	if !slices.Equal(told, test.want) {
-		t.Errorf("told\n  %s\nwant\n  %s", strings.Join(told, "\n  "), strings.Join(test.want, "\n  "))
+	if !slices.Equal(lines, test.want) {
+		t.Errorf("messages\n  %s\nwant\n  %s", strings.Join(lines, "\n  "), strings.Join(test.want, "\n  "))
 	}
-	if !slices.Equal(missed, test.untold) {
-		t.Errorf("untold %v, want %v", missed, test.untold)
+	if !slices.Equal(missed, test.suppressed) {
+		t.Errorf("suppressed %v, want %v", missed, test.suppressed)
 	}
 	if !slices.Equal(waiting, test.wait) {
 		t.Errorf("waiting %v, want %v", waiting, test.wait)
 	}
-	if len(ids) != len(p.told)+len(p.untold)+len(p.waiting) {
-		t.Errorf("%d ids for %d messages", len(ids), len(p.told)+len(p.untold)+len(p.waiting))
+	if len(ids) != len(p.messages)+len(p.suppressed)+len(p.waiting) {
+		t.Errorf("%d ids for %d messages", len(ids), len(p.messages)+len(p.suppressed)+len(p.waiting))
 	}
 }
 
@@ -160,7 +160,7 @@ func TestInvitations(t *testing.T) {
 		{name: "sent invites everybody on the channels he wants", event: happened(event.DocumentSent, nil), people: all, want: toAll},
 		{name: "so does created", event: happened(event.DocumentCreated, nil), people: all, want: toAll},
 		{
-			name: "nobody who has signed by the API or the log, who declined, or whom the provider invites", event: happened(event.DocumentSent, nil),
+			name: "no person who has signed according to the API or the log, who declined, or whom the provider invites", event: happened(event.DocumentSent, nil),
 			people: []pack.Recipient{with(ann, signed), bob, with(cyd, uninvited), with(ann, declined, func(r *pack.Recipient) { r.ID = "dee" })}, signed: []string{"bob"},
 		},
 		{
@@ -170,8 +170,8 @@ func TestInvitations(t *testing.T) {
 		},
 		{
 			name: "no link without an id to ask with", event: happened(event.DocumentSent, nil), status: pack.StatusOpen,
-			people: []pack.Recipient{with(bob, unresolved, anonymous)},
-			untold: []string{"invitation by email to : no-link"},
+			people:     []pack.Recipient{with(bob, unresolved, anonymous)},
+			suppressed: []string{"invitation by email to : no-link"},
 		},
 		{
 			name: "from a provider that has nothing but addresses, it may come", event: happened(event.DocumentSent, nil), people: []pack.Recipient{with(bob, unresolved), ann},
@@ -206,11 +206,11 @@ func TestInvitations(t *testing.T) {
 			want:   []string{"invitation by email to cyd@example.com, sign at https://p.example/cyd"},
 		},
 		{
-			name: "nobody whose turn had come before", event: happened(event.RecipientSigned, by("ann")), people: []pack.Recipient{with(first, place(0)), with(second, place(0))},
+			name: "no person whose turn had come before", event: happened(event.RecipientSigned, by("ann")), people: []pack.Recipient{with(first, place(0)), with(second, place(0))},
 			source: config.Source{Notify: config.Notify{Kinds: []string{"invitation"}}},
 		},
 		{
-			name: "a signature of nobody in particular opens what is open", event: happened(event.RecipientSigned, nil), people: []pack.Recipient{with(first, signed), second, third},
+			name: "a signature without a person starts the turns that may start", event: happened(event.RecipientSigned, nil), people: []pack.Recipient{with(first, signed), second, third},
 			source: config.Source{Notify: config.Notify{Kinds: []string{"invitation"}}},
 			want:   []string{"invitation by email to bob@example.com, sign at https://p.example/bob"},
 		},
@@ -245,7 +245,7 @@ func TestProgress(t *testing.T) {
 			},
 		},
 		{
-			name: "counts what the API or the log knows, nobody twice", event: happened(event.RecipientSigned, by("ann")),
+			name: "counts the signatures of the API and the log, no person twice", event: happened(event.RecipientSigned, by("ann")),
 			people: []pack.Recipient{with(ann, signed), with(bob, signed), cyd}, signed: []string{"ann"},
 			want: append([]string{"progress by email to bob@example.com, \"Ann Lee\" signed, 1 missing"}, one...),
 		},
@@ -263,7 +263,7 @@ func TestProgress(t *testing.T) {
 			want:   []string{"progress by sms to +13175550001, \"Bob\" signed, 1 missing"},
 		},
 		{
-			name: "somebody signed", event: happened(event.RecipientSigned, nil), people: []pack.Recipient{ann, with(bob, nameless)}, signed: []string{"event/1"},
+			name: "an unknown person signed", event: happened(event.RecipientSigned, nil), people: []pack.Recipient{ann, with(bob, nameless)}, signed: []string{"event/1"},
 			want: []string{
 				"progress by sms to +13175550001, \"\" signed, 1 missing",
 				"progress by email to bob@example.com, \"\" signed, 1 missing",
@@ -275,7 +275,7 @@ func TestProgress(t *testing.T) {
 			people: []pack.Recipient{ann, with(bob, signed)}, signed: []string{"ann"},
 		},
 		{
-			name: "people of a later group know nothing yet", event: happened(event.RecipientSigned, by("ann")), source: progress,
+			name: "people of a later group get nothing yet", event: happened(event.RecipientSigned, by("ann")), source: progress,
 			people: []pack.Recipient{ann, bob, with(cyd, place(1))},
 			want:   []string{"progress by email to bob@example.com, \"Ann Lee\" signed, 2 missing"},
 		},
@@ -299,7 +299,7 @@ func TestProgress(t *testing.T) {
 
 func TestEndings(t *testing.T) {
 	t.Parallel()
-	told := config.Source{Notify: config.Notify{Sender: config.Sender{Email: "Contracts <contracts@acme.example>", Mobile: "317 555 0100"}}}
+	toSender := config.Source{Notify: config.Notify{Sender: config.Sender{Email: "Contracts <contracts@acme.example>", Mobile: "317 555 0100"}}}
 	acme := pack.Sender{Name: "Pat Ng", Email: "pat@acme.example"}
 	later := with(cyd, byEmail, place(1))
 	for _, test := range []planTest{
@@ -315,11 +315,11 @@ func TestEndings(t *testing.T) {
 			want: []string{"completed by email to bob@example.com, download at the click"},
 		},
 		{
-			name: "completed, and nobody can be asked", event: happened(event.DocumentCompleted, nil), people: []pack.Recipient{with(bob, unresolved)},
+			name: "completed, and the API has no call for an address", event: happened(event.DocumentCompleted, nil), people: []pack.Recipient{with(bob, unresolved)},
 			wait: []string{"completed by email to bob: no-link"},
 		},
 		{
-			name: "declined tells the sender and who knew, but not who declined", event: happened(event.RecipientDeclined, by("bob")), source: told, people: []pack.Recipient{with(ann, signed), bob, later},
+			name: "declined notifies the sender and the people who knew, but not the person who declined", event: happened(event.RecipientDeclined, by("bob")), source: toSender, people: []pack.Recipient{with(ann, signed), bob, later},
 			want: []string{
 				"declined by sms to +13175550001, of Bob",
 				"declined by sms to +13175550100, the sender, of Bob",
@@ -338,7 +338,7 @@ func TestEndings(t *testing.T) {
 			},
 		},
 		{
-			name: "declined by nobody knows whom", event: happened(event.DocumentDeclined, nil), sender: acme, people: []pack.Recipient{bob},
+			name: "declined by an unknown person", event: happened(event.DocumentDeclined, nil), sender: acme, people: []pack.Recipient{bob},
 			want: []string{
 				"declined by email to bob@example.com",
 				"declined by email to pat@acme.example, the sender",
@@ -353,7 +353,7 @@ func TestEndings(t *testing.T) {
 			},
 		},
 		{
-			name: "expired likewise; a sender who signs reads it once", event: happened(event.DocumentExpired, nil), sender: pack.Sender{Email: "BOB@example.com"}, people: []pack.Recipient{bob, ann},
+			name: "expired likewise; a sender who signs gets it once", event: happened(event.DocumentExpired, nil), sender: pack.Sender{Email: "BOB@example.com"}, people: []pack.Recipient{bob, ann},
 			want: []string{
 				"expired by email to bob@example.com",
 				"expired by sms to +13175550001",
@@ -364,13 +364,13 @@ func TestEndings(t *testing.T) {
 			want: []string{"undeliverable by email to pat@acme.example, the sender, of Ann Lee"},
 		},
 		{
-			name: "undeliverable to somebody", event: happened(event.RecipientUndeliverable, nil), sender: acme, people: []pack.Recipient{ann, bob},
+			name: "undeliverable to an unknown person", event: happened(event.RecipientUndeliverable, nil), sender: acme, people: []pack.Recipient{ann, bob},
 			want: []string{"undeliverable by email to pat@acme.example, the sender"},
 		},
 		{name: "who has signed was reached", event: happened(event.RecipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{with(ann, signed), bob}},
 		{
-			name: "nobody knows where the sender reads", event: happened(event.RecipientUndeliverable, by("ann")), people: []pack.Recipient{ann},
-			untold: []string{"undeliverable by unspecified to the sender: no-sender-address"},
+			name: "the sender has no address", event: happened(event.RecipientUndeliverable, by("ann")), people: []pack.Recipient{ann},
+			suppressed: []string{"undeliverable by unspecified to the sender: no-sender-address"},
 		},
 		{
 			name: "the settings know, and the API is not believed", event: happened(event.RecipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{ann},
@@ -379,8 +379,8 @@ func TestEndings(t *testing.T) {
 		},
 		{
 			name: "the sender has a channel that is off", event: happened(event.RecipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{ann},
-			source: config.Source{Notify: config.Notify{Channels: []string{"sms"}}},
-			untold: []string{"undeliverable by email to the sender: channel-off"},
+			source:     config.Source{Notify: config.Notify{Channels: []string{"sms"}}},
+			suppressed: []string{"undeliverable by email to the sender: channel-off"},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) { t.Parallel(); test.run(t) })
@@ -392,13 +392,13 @@ func TestChannelsAndAddresses(t *testing.T) {
 	all := []pack.Recipient{ann, bob, cyd}
 	for _, test := range []planTest{
 		{
-			name: "a source narrows the channels; who is told nothing at all is known", event: happened(event.DocumentSent, nil), people: all,
+			name: "a source excludes channels; a person without a message is reported", event: happened(event.DocumentSent, nil), people: all,
 			source: config.Source{Notify: config.Notify{Channels: []string{"email"}}},
 			want: []string{
 				"invitation by email to bob@example.com, sign at https://p.example/bob",
 				"invitation by email to cyd@example.com, sign at https://p.example/cyd",
 			},
-			untold: []string{"invitation by sms to ann: channel-off"},
+			suppressed: []string{"invitation by sms to ann: channel-off"},
 		},
 		{
 			name: "a source narrows the kinds", event: happened(event.RecipientSigned, by("ann")), people: []pack.Recipient{ann, bob, with(cyd, place(1))}, signed: []string{"bob"},
@@ -406,14 +406,14 @@ func TestChannelsAndAddresses(t *testing.T) {
 			want:   []string{"progress by email to bob@example.com, \"Ann Lee\" signed, 1 missing"},
 		},
 		{
-			name: "who has no usable address on a channel is told on the other", event: happened(event.DocumentSent, nil),
+			name: "a person without a usable address on a channel gets it on the other", event: happened(event.DocumentSent, nil),
 			people: []pack.Recipient{
 				with(cyd, func(r *pack.Recipient) { r.Mobile = "555-1234 (Bob)" }),
 				with(bob, func(r *pack.Recipient) { r.Email = "bob at example" }),
 				with(ann, func(r *pack.Recipient) { r.Mobile = "" }),
 			},
-			want:   []string{"invitation by email to cyd@example.com, sign at https://p.example/cyd"},
-			untold: []string{"invitation by sms to cyd: number-incomplete", "invitation by email to bob: address-invalid", "invitation by sms to ann: no-address"},
+			want:       []string{"invitation by email to cyd@example.com, sign at https://p.example/cyd"},
+			suppressed: []string{"invitation by sms to cyd: number-incomplete", "invitation by email to bob: address-invalid", "invitation by sms to ann: no-address"},
 		},
 		{
 			name: "numbers without a country code are the source's", event: happened(event.DocumentSent, nil), source: config.Source{Region: "AU"},
@@ -421,12 +421,12 @@ func TestChannelsAndAddresses(t *testing.T) {
 			want:   []string{"invitation by sms to +61412345678, sign at https://p.example/ann"},
 		},
 		{
-			name: "who wants to be told nowhere is not, and the log says so", event: happened(event.DocumentSent, nil),
+			name: "a person who wants no messages gets none, and the log has the reason", event: happened(event.DocumentSent, nil),
 			people: []pack.Recipient{
 				with(cyd, func(r *pack.Recipient) { r.Wants = nil }),
 				with(bob, func(r *pack.Recipient) { r.Email, r.Wants = "", nil }),
 			},
-			untold: []string{"invitation by unspecified to cyd: no-channel", "invitation by unspecified to bob: no-address"},
+			suppressed: []string{"invitation by unspecified to cyd: no-channel", "invitation by unspecified to bob: no-address"},
 		},
 		{
 			name: "a link that is no address of the web", event: happened(event.DocumentSent, nil),
@@ -435,20 +435,20 @@ func TestChannelsAndAddresses(t *testing.T) {
 				with(bob, func(r *pack.Recipient) { r.SigningURL = "..." }),
 				with(cyd, byEmail, func(r *pack.Recipient) { r.SigningURL = "https://sign.example@evil.example/" }),
 			},
-			untold: []string{"invitation by sms to ann: link-invalid", "invitation by email to bob: link-invalid", "invitation by email to cyd: link-invalid"},
+			suppressed: []string{"invitation by sms to ann: link-invalid", "invitation by email to bob: link-invalid", "invitation by email to cyd: link-invalid"},
 		},
 		{
 			name: "a download that is no address of the web, and the signing page is one", event: happened(event.DocumentCompleted, nil),
-			people: []pack.Recipient{with(bob, func(r *pack.Recipient) { r.DownloadURL = "/pdf" }), with(ann, func(r *pack.Recipient) { r.DownloadURL, r.SigningURL = "/pdf", "" })},
-			want:   []string{"completed by email to bob@example.com, download at https://p.example/bob"},
-			untold: []string{"completed by sms to ann: link-invalid"},
+			people:     []pack.Recipient{with(bob, func(r *pack.Recipient) { r.DownloadURL = "/pdf" }), with(ann, func(r *pack.Recipient) { r.DownloadURL, r.SigningURL = "/pdf", "" })},
+			want:       []string{"completed by email to bob@example.com, download at https://p.example/bob"},
+			suppressed: []string{"completed by sms to ann: link-invalid"},
 		},
 		{
-			name: "who opted out of a channel, or has a landline, is told on the other", event: happened(event.DocumentSent, nil),
+			name: "a person who opted out of a channel, or has a landline, gets it on the other", event: happened(event.DocumentSent, nil),
 			people: []pack.Recipient{
 				with(cyd, func(r *pack.Recipient) { r.Blocked = noSMS(pack.OptedOut) }),                             // wants both
 				with(ann, func(r *pack.Recipient) { r.Blocked, r.Email = noSMS(pack.Landline), "ann@example.com" }), // wants a text, and has an address
-				with(bob, func(r *pack.Recipient) { r.Blocked, r.Mobile = noEmail(pack.OptedOut), "317 555 0009" }), // wants a letter, and has a number
+				with(bob, func(r *pack.Recipient) { r.Blocked, r.Mobile = noEmail(pack.OptedOut), "317 555 0009" }), // wants a dead, and has a number
 				with(ann, func(r *pack.Recipient) { r.ID, r.Blocked = "dee", noSMS(pack.OptedOut) }),                // has nothing else
 				with(cyd, func(r *pack.Recipient) {
 					r.ID, r.Wants = "eve", onSMS
@@ -461,7 +461,7 @@ func TestChannelsAndAddresses(t *testing.T) {
 				"invitation by email to ann@example.com, sign at https://p.example/ann",
 				"invitation by sms to +13175550009, sign at https://p.example/bob",
 			},
-			untold: []string{
+			suppressed: []string{
 				"invitation by sms to cyd: opted-out", "invitation by sms to ann: landline", "invitation by email to bob: opted-out",
 				"invitation by sms to dee: opted-out", "invitation by sms to eve: opted-out",
 				"invitation by sms to fay: landline", "invitation by email to fay: address-invalid",
@@ -477,15 +477,15 @@ func TestChannelsAndAddresses(t *testing.T) {
 				"invitation by email to ann@example.com, sign at https://p.example/ann",
 				"invitation by email to cyd@example.com, sign at https://p.example/cyd",
 			},
-			untold: []string{"invitation by sms to ann: landline", "invitation by sms to cyd: landline"},
+			suppressed: []string{"invitation by sms to ann: landline", "invitation by sms to cyd: landline"},
 		},
 		{
 			name: "the other channel is off", event: happened(event.DocumentSent, nil), source: config.Source{Notify: config.Notify{Channels: []string{"sms"}}},
-			people: []pack.Recipient{with(ann, func(r *pack.Recipient) { r.Blocked, r.Email = noSMS(pack.OptedOut), "ann@example.com" })},
-			untold: []string{"invitation by sms to ann: opted-out", "invitation by email to ann: channel-off"},
+			people:     []pack.Recipient{with(ann, func(r *pack.Recipient) { r.Blocked, r.Email = noSMS(pack.OptedOut), "ann@example.com" })},
+			suppressed: []string{"invitation by sms to ann: opted-out", "invitation by email to ann: channel-off"},
 		},
 		{
-			name: "what nobody said against a channel that is not wanted counts for nothing", event: happened(event.DocumentSent, nil),
+			name: "a reason against an unwanted channel does not count", event: happened(event.DocumentSent, nil),
 			people: []pack.Recipient{with(bob, func(r *pack.Recipient) { r.Blocked, r.Mobile = noSMS(pack.OptedOut), "317 555 0009" })},
 			want:   []string{"invitation by email to bob@example.com, sign at https://p.example/bob"},
 		},
@@ -506,20 +506,20 @@ func TestChannelsAndAddresses(t *testing.T) {
 	}
 }
 
-func TestPlanFillsInWhatTheTextsNeed(t *testing.T) {
+func TestAMessageHasTheDataOfItsTexts(t *testing.T) {
 	t.Parallel()
 	source := config.Source{SenderName: "PactSafe", Locale: "en-AU", Region: "US"}
-	told := plan(source, happened(event.DocumentSent, nil), &pack.Document{Title: "Offer", Recipients: []pack.Recipient{ann}}, history{}).told
-	if len(told) != 1 {
-		t.Fatalf("%d told", len(told))
+	messages := plan(source, happened(event.DocumentSent, nil), &pack.Document{Title: "Offer", Recipients: []pack.Recipient{ann}}, history{}).messages
+	if len(messages) != 1 {
+		t.Fatalf("%d messages", len(messages))
 	}
-	n := told[0]
+	n := messages[0]
 	if n.GetDocumentTitle() != "Offer" || n.GetSenderName() != "PactSafe" || n.GetLocale() != "en-AU" || n.GetDocumentId() != "doc" ||
 		n.GetEventId() != "0123456789abcdefghijklmnop" || n.GetTo().GetRecipientId() != "ann" || n.GetTo().GetFirstName() != "Ann" || n.GetTo().GetEmail() != "" {
 		t.Errorf("notification %v", n)
 	}
-	told = plan(source, happened(event.DocumentVoided, nil), &pack.Document{Sender: pack.Sender{Name: "Pat van Ng", Email: "pat@acme.example"}}, history{}).told
-	if len(told) != 1 || told[0].GetTo().GetFirstName() != "Pat" || told[0].GetTo().GetLastName() != "van Ng" || told[0].GetTo().GetRecipientId() != "" {
-		t.Errorf("to the sender: %v", told)
+	messages = plan(source, happened(event.DocumentVoided, nil), &pack.Document{Sender: pack.Sender{Name: "Pat van Ng", Email: "pat@acme.example"}}, history{}).messages
+	if len(messages) != 1 || messages[0].GetTo().GetFirstName() != "Pat" || messages[0].GetTo().GetLastName() != "van Ng" || messages[0].GetTo().GetRecipientId() != "" {
+		t.Errorf("to the sender: %v", messages)
 	}
 }

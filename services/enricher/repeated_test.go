@@ -15,8 +15,8 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// The log holds an event twice: ingest could not recognise the second copy. Only the first tells anybody.
-func TestTheSecondCopyOfAnEventTellsNobody(t *testing.T) {
+// The log has an event twice, because ingest did not recognize the second copy. Only the first causes messages.
+func TestASecondCopyOfAnEventCausesNoMessages(t *testing.T) {
 	t.Parallel()
 	for _, eventType := range event.Told() {
 		t.Run(eventType, func(t *testing.T) {
@@ -46,7 +46,7 @@ func TestTheSecondCopyOfAnEventTellsNobody(t *testing.T) {
 				"the second":              {meta.Timestamp.Add(time.Nanosecond), false},
 				"the second, weeks later": {meta.Timestamp.Add(16 * 24 * time.Hour), false},
 			} {
-				outs, err := e.tell(t.Context(), stage.Event[*signingv1.SigningEvent]{ID: happened.GetId(), Attempt: 1, Stored: row.stored, Data: happened})
+				outs, err := e.enrich(t.Context(), stage.Event[*signingv1.SigningEvent]{ID: happened.GetId(), Attempt: 1, Stored: row.stored, Data: happened})
 				if (len(outs) > 0) != row.tells {
 					t.Errorf("%s: %q, %v", name, follows(t, outs), err)
 				}
@@ -55,7 +55,7 @@ func TestTheSecondCopyOfAnEventTellsNobody(t *testing.T) {
 	}
 }
 
-// Two events, weeks apart, cause one message. The second copy of it bears no time, so that its sender asks the log, and the log
+// Two events, weeks apart, cause one message. The second copy of it has no time, so that its sender reads the log, and the log
 // has it as requested once.
 func TestAMessageThatAnotherEventMadeIsLookedFor(t *testing.T) {
 	t.Parallel()
@@ -65,7 +65,7 @@ func TestAMessageThatAnotherEventMadeIsLookedFor(t *testing.T) {
 	for i, row := range []struct{ id, want string }{{"first", "with a time, and word of it"}, {"second", "without a time"}} {
 		signed := about(event.RecipientSigned, "doc", "ann", hmac)
 		signed.Id = row.id // of another callback about the same signature
-		outs, err := e.tell(t.Context(), stage.Event[*signingv1.SigningEvent]{ID: row.id, Attempt: 1, Stored: time.Now(), Data: signed})
+		outs, err := e.enrich(t.Context(), stage.Event[*signingv1.SigningEvent]{ID: row.id, Attempt: 1, Stored: time.Now(), Data: signed})
 		if err != nil || len(outs) == 0 {
 			t.Fatal(outs, err)
 		}
@@ -77,13 +77,13 @@ func TestAMessageThatAnotherEventMadeIsLookedFor(t *testing.T) {
 			t.Errorf("the %s: %v, and %d outputs; want it %s", row.id, n.GetRecordedAt(), len(outs), row.want)
 		}
 		if i == 0 {
-			b.Publish(outs[1], nil) // the word of it
+			b.Publish(outs[1], nil) // its event
 		}
 	}
 }
 
-// An event that may be a forgotten one's copy tells nobody, and the log says so of each message.
-func TestWhatIsOlderThanTheLogTellsNobody(t *testing.T) {
+// An event that may be a copy of a forgotten one causes no messages, and the log has the reason for each message.
+func TestNoMessagesAboutEventsOlderThanTheLog(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, config.Config{})
 	e := beside(t, b, sources(&provider{document: pack.Document{Status: pack.StatusCompleted, Recipients: []pack.Recipient{ann, bob}}}))

@@ -17,7 +17,7 @@ func TestTheTokenIsRotated(t *testing.T) {
 	brought := make(chan string, 2)
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		brought <- r.Header.Get("Authorization")
-		tells(request)(w, r)
+		responds(request)(w, r)
 	}))
 	t.Cleanup(api.Close)
 	cfg, files := servicetest.Load(t, "sources: [{name: acme, provider: clickwrap, api: {base_url: '"+api.URL+"'}}]", map[string]string{

@@ -8,10 +8,10 @@ import (
 
 // signers is a document's people at the moment of an event.
 type signers struct {
-	people     []person // Signed and Declined where the API, the log, or the event itself says so
+	people     []person // Signed and Declined according to the API, the log, or the event itself
 	actor      int      // the index in people of the person that the event is about; -1 if none matches
 	signature  bool     // the event is the actor's signature
-	signatures int      // how many there are
+	signatures int      // their number
 }
 
 func newSigners(happened *signingv1.SigningEvent, document *pack.Document, past history) signers {
@@ -36,7 +36,7 @@ func newSigners(happened *signingv1.SigningEvent, document *pack.Document, past 
 			s.signatures++
 		}
 	}
-	// The log may name signers by ids that the API does not know; then its count is believed where it is the larger one.
+	// The log may contain signers with ids that the API does not have. The larger of the two counts is used.
 	s.signatures = max(s.signatures, len(past.signatures))
 	return s
 }
@@ -44,7 +44,7 @@ func newSigners(happened *signingv1.SigningEvent, document *pack.Document, past 
 // missing counts the signatures still missing, never below zero.
 func (s signers) missing() int { return max(len(s.people)-s.signatures, 0) }
 
-// turn tells whether a person may sign now: all with a lesser order have signed.
+// turn reports whether a person may sign now: all people with a lower order have signed.
 func (s signers) turn(who person) bool {
 	for _, other := range s.people {
 		if other.Order < who.Order && !other.Signed {
@@ -54,9 +54,8 @@ func (s signers) turn(who person) bool {
 	return true
 }
 
-// knew tells whether a person had heard of the document before the event: who has signed had, and whose turn had come.
-// With the actor's own signature taken away again, that also tells whose turn has come by it. Where nobody knows whose
-// signature it is, it may have been anybody's.
+// knew reports whether a person knew the document before the event: a person who has signed, or whose turn had come. It leaves out the actor's
+// own signature, so it is false for a person whose turn came with that signature. A signature of an unknown person may be anyone's.
 func (s signers) knew(who person) bool {
 	if who.Signed {
 		return true

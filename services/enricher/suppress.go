@@ -13,20 +13,19 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// suppress ends an event whose planned messages must not leave, for reason: the log says so of each. The event is skipped if
-// there is no such message.
+// suppress ends an event whose planned messages must not be sent: the log gets an event with the reason for each. The event is skipped if there
+// is no such message.
 func (e *enricher) suppress(
 	ctx context.Context, happened *signingv1.SigningEvent, p planned, stored time.Time, reason string,
 ) ([]stage.Out, error) {
-	words, err := e.suppressed(ctx, happened, p, stored, reason)
-	if err == nil && len(words) == 0 {
+	outs, err := e.suppressed(ctx, happened, p, stored, reason)
+	if err == nil && len(outs) == 0 {
 		return nil, outcome.Skip(reason)
 	}
-	return words, err
+	return outs, err
 }
 
-// suppressed returns notification.suppressed for each planned message, without those that an earlier attempt or another event
-// has made already.
+// suppressed returns notification.suppressed for each planned message, except those that an earlier attempt or another event has made already.
 func (e *enricher) suppressed(
 	ctx context.Context, happened *signingv1.SigningEvent, p planned, stored time.Time, reason string,
 ) ([]stage.Out, error) {
@@ -34,56 +33,56 @@ func (e *enricher) suppressed(
 	if err != nil {
 		return nil, err
 	}
-	all := p.untold
-	for _, n := range p.told {
-		all = append(all, untold{n, reason})
+	all := p.suppressed
+	for _, n := range p.messages {
+		all = append(all, suppressed{n, reason})
 	}
 	for _, u := range p.waiting {
-		all = append(all, untold{u.message, reason})
+		all = append(all, suppressed{u.message, reason})
 	}
-	all = slices.DeleteFunc(all, func(u untold) bool { return made[u.message.GetId()] })
-	p = planned{untold: all}
+	all = slices.DeleteFunc(all, func(u suppressed) bool { return made[u.message.GetId()] })
+	p = planned{suppressed: all}
 	e.metrics.count(p)
-	words, err := outs(ctx, happened, p, stored, nil)
-	if err != nil || len(words) == 0 {
+	outs, err := outs(ctx, happened, p, stored, nil)
+	if err != nil || len(outs) == 0 {
 		return nil, err
 	}
-	return stage.Unheard(ctx, e.log.JS, words)
+	return stage.Unheard(ctx, e.log.JS, outs)
 }
 
-// unconfirmed ends an event that confirm did not accept, or has it asked about again.
+// unconfirmed ends an event that confirm did not accept, or retries it.
 func (e *enricher) unconfirmed(
 	ctx context.Context, happened *signingv1.SigningEvent, p planned, stored time.Time, err error,
 ) ([]stage.Out, error) {
 	switch {
-	case errors.Is(err, errCannotTell):
+	case errors.Is(err, errNotConfirmable):
 		return e.suppress(ctx, happened, p, stored, unconfirmed)
 	case errors.Is(err, errDenied):
-		words, err := e.suppressed(ctx, happened, p, stored, unconfirmed)
+		outs, err := e.suppressed(ctx, happened, p, stored, unconfirmed)
 		if err != nil {
 			return nil, err
 		}
-		return nil, outcome.Permanent(&deniedError{words})
+		return nil, outcome.Permanent(&deniedError{outs})
 	default:
 		return nil, err
 	}
 }
 
-// deniedError ends an event that the provider's API contradicts: it becomes a dead letter, and words say in the log which
-// messages were not made.
-type deniedError struct{ words []stage.Out }
+// deniedError ends an event that the provider's API contradicts: it becomes a dead letter, and outs report in the log which messages were not
+// made.
+type deniedError struct{ outs []stage.Out }
 
 func (*deniedError) Error() string { return errUnconfirmed.Error() }
 
 // denied is the enricher's Runner.GivenUp.
 func denied(_ stage.Event[*signingv1.SigningEvent], reason error) []stage.Out {
 	if d := new(deniedError); errors.As(reason, &d) {
-		return d.words
+		return d.outs
 	}
 	return nil
 }
 
-// unknown reports whether the provider's API does not know the document, or will never respond to this question.
+// unknown reports whether the provider's API does not have the document, or refuses each such request.
 func unknown(err error) bool {
 	var call *pack.CallError
 	return errors.As(err, &call) && (call.Status == http.StatusNotFound || outcome.Of(err).Kind() == outcome.GaveUp)

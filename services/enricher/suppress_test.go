@@ -18,11 +18,11 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// attemptAt makes one attempt at an event, publishes what follows from it, and returns that.
+// attemptAt makes one attempt at an event, and publishes and returns its outputs.
 func attemptAt(t *testing.T, b *servicetest.Bench, e *enricher, n int, happened *signingv1.SigningEvent) ([]string, error) {
 	t.Helper()
 	in := stage.Event[*signingv1.SigningEvent]{ID: happened.GetId(), Attempt: n, Stored: happened.GetReceivedAt().AsTime(), Data: happened}
-	outs, err := e.tell(t.Context(), in)
+	outs, err := e.enrich(t.Context(), in)
 	if stage.Decide(err, n, flow.StageNamed(flow.Enricher).Policy).Kind == "give-up" {
 		outs = denied(in, err)
 	}
@@ -32,8 +32,8 @@ func attemptAt(t *testing.T, b *servicetest.Bench, e *enricher, n int, happened 
 	return follows(t, outs), err
 }
 
-// A signer waits for his link when the document ends: his invitation never leaves, and the log says why. The signer who was
-// told before is not reported as suppressed.
+// A signer waits for a link when the document ends: the invitation is never sent, and the log has the reason. The signer who was
+// invited before is not reported as suppressed.
 func TestADocumentThatEndsWhileASignerWaits(t *testing.T) {
 	t.Parallel()
 	for _, end := range []string{"by the log", "by the API"} {
@@ -61,8 +61,8 @@ func TestADocumentThatEndsWhileASignerWaits(t *testing.T) {
 	}
 }
 
-// What comes after the end of its document is told to nobody, and the log says of each message why it was not made.
-func TestWhatComesAfterTheEndIsSuppressed(t *testing.T) {
+// An event after the end of its document causes no messages, and the log has the reason for each message.
+func TestMessagesAfterTheEndAreSuppressed(t *testing.T) {
 	t.Parallel()
 	gone := failed(0, &pack.CallError{Op: "GET document", Status: http.StatusNotFound})
 	for name, row := range map[string]struct {
@@ -89,7 +89,7 @@ func TestWhatComesAfterTheEndIsSuppressed(t *testing.T) {
 	}
 }
 
-// A callback that nothing vouches for, and that the provider's API does not confirm, tells nobody; the log says so of each message.
+// A callback without authentication that the provider's API does not confirm causes no messages, and the log has the reason for each.
 func TestAnUnconfirmedCallbackIsSuppressed(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {

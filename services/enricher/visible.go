@@ -5,9 +5,9 @@ import (
 	"unicode"
 )
 
-// visible is what a person sees of a number or an address that was typed or pasted: without invisible characters (zero-width,
-// directional, variation selectors, controls), its full-width forms as their ASCII counterparts, digits of every script as 0
-// to 9, and each kind of space and dash as one. A line break stays one, because it separates two things.
+// visible returns the visible form of a number or address that was typed or pasted: without invisible characters (zero-width, directional,
+// variation selectors, controls), with full-width forms as ASCII, digits of all scripts as 0 to 9, and one kind of space and dash. Line breaks
+// remain, because they separate two values.
 func visible(text string) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		switch {
@@ -37,8 +37,7 @@ func invisible(r rune) bool {
 	return unicode.In(r, unicode.Cf, unicode.Cc, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point) || r == '\u2800'
 }
 
-// digit is a decimal digit of any script as one of 0 to 9. Scripts have their digits in order, and each of Unicode's ranges of
-// them begins with a zero.
+// digit converts a decimal digit of any script to 0 to 9. Each of Unicode's ranges of digits begins with a zero and is in order.
 func digit(r rune) rune {
 	for _, at := range unicode.Nd.R16 {
 		if rune(at.Lo) <= r && r <= rune(at.Hi) {

@@ -24,21 +24,21 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// provider is an API that tells a status, and whose callbacks about a person do not say which document he is on.
+// provider is an API that returns a status, and whose callbacks about a person do not contain the document.
 type provider struct {
 	pack.API // it opens nothing here
 
-	mu       sync.Mutex
-	document pack.Document
-	asked    []string
-	foreign  bool // its documents are of another group
-	err      error
+	mu        sync.Mutex
+	document  pack.Document
+	requested []string
+	foreign   bool // its documents are of another group
+	err       error
 }
 
 func (p *provider) Document(_ context.Context, id string) (*pack.Document, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.asked = append(p.asked, id)
+	p.requested = append(p.requested, id)
 	if p.foreign {
 		return nil, pack.ErrNotOurs
 	}
@@ -63,7 +63,7 @@ func (p *provider) set(change func(*pack.Document)) {
 func (p *provider) calls() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.asked)
+	return len(p.requested)
 }
 
 // start runs the service with one source of that provider.
@@ -95,7 +95,7 @@ func publish(t *testing.T, b *servicetest.Bench, e *signingv1.SigningEvent) {
 	b.Publish(event.Message(t.Context(), e))
 }
 
-// about is an event that came in a moment ago, with what vouches for it.
+// about is an event that was received a moment ago, with its verification.
 func about(eventType, document, recipient string, v signingv1.Verification) *signingv1.SigningEvent {
 	e := happened(eventType, nil)
 	e.Document, e.Verification, e.ReceivedAt = nil, v, timestamppb.Now()
@@ -127,7 +127,7 @@ func TestTheDocumentOfAPersonIsAskedFor(t *testing.T) {
 	}
 	b.Await(flow.Signing, "signing.v1.acme.clickwrap.notification.requested.document-of-ann", 1)
 
-	publish(t, b, about(event.RecipientSigned, "", "", rsa)) // of nobody, on nothing
+	publish(t, b, about(event.RecipientSigned, "", "", rsa)) // without a person and a document
 	b.Settled(flow.Enricher)
 	if n := b.Count(flow.Notify, "notify.v1.>"); n != 1 {
 		t.Errorf("%d messages, want 1", n)
@@ -145,7 +145,7 @@ func TestDocumentsOfOneTokenHaveEachTheirOwnPast(t *testing.T) {
 	const ended = "suppressed bob: document-ended"
 	for document, want := range map[string]string{"Kg": "progress to bob", "*": ended, "other": ended} {
 		signed := stage.Event[*signingv1.SigningEvent]{Attempt: 1, Data: about(event.RecipientSigned, document, "ann", hmac)}
-		outs, err := e.tell(t.Context(), signed)
+		outs, err := e.enrich(t.Context(), signed)
 		if got := follows(t, outs); !slices.Equal(got, []string{want}) {
 			t.Errorf("%s: %q, want %q: %v", document, got, want, err)
 		}
@@ -163,8 +163,8 @@ func TestDocumentsOfOtherGroupsAreLeftAlone(t *testing.T) {
 	}
 }
 
-// A hint that nothing vouches for tells nobody, until the API says the same; a signed one is believed at once.
-func TestAHintIsConfirmedBeforeAnybodyIsTold(t *testing.T) {
+// A callback without authentication causes no messages until the API confirms it; a signed one does at once.
+func TestAnUnauthenticatedCallbackIsConfirmedFirst(t *testing.T) {
 	t.Parallel()
 	api := &provider{document: pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{bob}}}
 	b := start(t, api)
@@ -173,7 +173,7 @@ func TestAHintIsConfirmedBeforeAnybodyIsTold(t *testing.T) {
 	b.Await(flow.Notify, "notify.v1.link.acme.clickwrap.signed", 1)
 	e := beside(t, b, sources(api))
 	hint := stage.Event[*signingv1.SigningEvent]{Attempt: 2, Data: about(event.DocumentCompleted, "hinted", "", nothing)}
-	if outs, err := e.tell(t.Context(), hint); err == nil || len(outs) != 0 {
+	if outs, err := e.enrich(t.Context(), hint); err == nil || len(outs) != 0 {
 		t.Errorf("%d follow, %v", len(outs), err)
 	}
 	if n := b.Count(flow.Notify, "notify.v1.*.acme.clickwrap.hinted"); n != 0 {
@@ -181,7 +181,7 @@ func TestAHintIsConfirmedBeforeAnybodyIsTold(t *testing.T) {
 	}
 
 	api.set(func(d *pack.Document) { d.Status = pack.StatusCompleted })
-	if outs, err := e.tell(t.Context(), hint); err != nil || len(outs) != 2 { // the message, and word of it
+	if outs, err := e.enrich(t.Context(), hint); err != nil || len(outs) != 2 { // the message, and its event
 		t.Errorf("confirmed, %d follow, %v", len(outs), err)
 	}
 }
@@ -215,17 +215,17 @@ func TestNoProgressAfterTheEnd(t *testing.T) {
 			b.Start(func(ctx context.Context, env service.Env) error { return run(ctx, env, sources(api)) })
 			b.Await(flow.Notify, "notify.v1.send.email.acme.clickwrap.other", 1)
 			b.Settled(flow.Enricher)
-			const words = "signing.v1.acme.clickwrap.notification.requested.doc" // the end itself is told
-			for _, m := range b.Await(flow.Signing, words, max(b.Count(flow.Signing, words), 1)) {
-				if word, err := event.Decode(m.Data()); err != nil || word.GetNotice().GetKind() == "progress" {
-					t.Errorf("%v, %v", word, err)
+			const reports = "signing.v1.acme.clickwrap.notification.requested.doc" // the messages about the end itself
+			for _, m := range b.Await(flow.Signing, reports, max(b.Count(flow.Signing, reports), 1)) {
+				if report, err := event.Decode(m.Data()); err != nil || report.GetNotice().GetKind() == "progress" {
+					t.Errorf("%v, %v", report, err)
 				}
 			}
 		})
 	}
 }
 
-// The provider takes the question and never answers: the attempt ends with its time, and the work comes again.
+// The provider never responds: the attempt ends with its timeout, and is repeated.
 func TestHangingProvider(t *testing.T) {
 	t.Parallel()
 	arrived, release := make(chan struct{}), make(chan struct{})
@@ -246,7 +246,7 @@ func TestHangingProvider(t *testing.T) {
 		<-arrived
 		end() // the attempt's time is over
 	}()
-	outs, err := e.tell(ctx, stage.Event[*signingv1.SigningEvent]{Attempt: 1, Data: about(event.DocumentSent, "doc", "", hmac)})
+	outs, err := e.enrich(ctx, stage.Event[*signingv1.SigningEvent]{Attempt: 1, Data: about(event.DocumentSent, "doc", "", hmac)})
 	if v := stage.Decide(err, 1, flow.StageNamed(flow.Enricher).Policy); v.Kind != "retry" || v.Reason != "failed" || len(outs) != 0 {
 		t.Errorf("%+v, %v, %d follow", v, err, len(outs))
 	}

@@ -23,7 +23,7 @@ func held(err error) error { return outcome.NeedsOperator(outcome.Account, "", e
 
 func limited(by *limit.LaterError) error { return by.Outcome(&pack.CallError{Op: "GET", Err: by}) }
 
-func TestVerdicts(t *testing.T) {
+func TestOutcomeOf(t *testing.T) {
 	t.Parallel()
 	const last = 151 // the policy's last attempt
 	for _, test := range []struct {
@@ -47,7 +47,7 @@ func TestVerdicts(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			got := stage.Decide(verdict(test.err), test.attempt, flow.StageNamed(flow.Enricher).Policy)
+			got := stage.Decide(outcomeOf(test.err), test.attempt, flow.StageNamed(flow.Enricher).Policy)
 			got.Spread = 0
 			if got != test.want {
 				t.Errorf("%+v, want %+v", got, test.want)

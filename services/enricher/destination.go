@@ -17,60 +17,60 @@ import (
 // reasons.
 const (
 	noAddress        = "no-address"        // the provider has none for the channel
-	addressInvalid   = "address-invalid"   // the text is no e-mail address
+	addressInvalid   = "address-invalid"   // the text is not an e-mail address
 	addressSeveral   = "address-several"   // the text has more than one e-mail address
-	numberInvalid    = "number-invalid"    // the text is no telephone number
+	numberInvalid    = "number-invalid"    // the text is not a telephone number
 	numberIncomplete = "number-incomplete" // the text has too few digits for a number, or may have a part of one
-	numberLetters    = "number-letters"    // letters stand where a number's digits may belong
+	numberLetters    = "number-letters"    // letters are in a place where digits of the number may be missing
 	numberSeveral    = "number-several"    // the text has more than one number
 	noChannel        = "no-channel"        // the signer wants no messages on any channel
-	channelOff       = "channel-off"       // the person gets nothing at all, because the settings leave out the person's channels
-	noLink           = "no-link"           // there is no address to sign or download at, and no id to ask for one with
-	linkInvalid      = "link-invalid"      // the address from the provider is no http or https address
+	channelOff       = "channel-off"       // the settings exclude all of the person's channels
+	noLink           = "no-link"           // there is no address for signing or download, and no id to request one
+	linkInvalid      = "link-invalid"      // the provider's address is not an http or https address
 	noSigners        = "no-signers"        // the provider's API lists no signers on the document
 	noSenderAddress  = "no-sender-address" // neither the settings nor the provider's API know one
 	documentOver     = "document-ended"    // the document ended before the message was made
-	unconfirmed      = "unconfirmed"       // nothing vouches for the callback, and the provider's API does not confirm it
+	unconfirmed      = "unconfirmed"       // the callback is not authenticated, and the provider's API does not confirm it
 
 	optedOut = string(pack.OptedOut) // the provider reports that the person opted out of the channel
 	landline = string(pack.Landline) // the provider, or a note beside the number, reports that it takes no text messages
 )
 
-// tell plans one message to a signer on each channel that he wants.
-func (p *planner) tell(about *notifyv1.Notification, who person) {
-	if len(who.readers) == 0 {
+// notify plans one message to a signer on each wanted channel.
+func (p *planner) notify(about *notifyv1.Notification, who person) {
+	if len(who.destinations) == 0 {
 		reason := noChannel
 		if who.Email+who.Mobile == "" {
 			reason = noAddress
 		}
-		p.suppress(p.message(about, who.key, reader{person: &notifyv1.Person{RecipientId: who.ID}}), reason)
+		p.suppress(p.message(about, who.key, destination{person: &notifyv1.Person{RecipientId: who.ID}}), reason)
 		return
 	}
-	p.on(about, who.key, who.readers, event.KindOf(about.GetKind()).Link, who.Recipient)
+	p.on(about, who.key, who.destinations, event.KindOf(about.GetKind()).Link, who.Recipient)
 }
 
-// senderKey stands for the sender in ids, where signers have theirs.
+// senderKey is the sender's part of a message's id; signers have their own.
 const senderKey = "sender/"
 
-// tellSender plans one message to the document's sender on each channel by which he can be reached. A sender who signs as
-// well reads it only once at one address.
-func (p *planner) tellSender(about *notifyv1.Notification) {
+// notifySender plans one message to the document's sender on each channel with an address. A sender who also signs gets only one message at an
+// address.
+func (p *planner) notifySender(about *notifyv1.Notification) {
 	sender := p.sender()
-	readers := p.readers(sender)
-	if len(readers) == 0 {
-		p.suppress(p.message(about, senderKey, reader{person: &notifyv1.Person{Sender: true}}), noSenderAddress)
+	destinations := p.destinations(sender)
+	if len(destinations) == 0 {
+		p.suppress(p.message(about, senderKey, destination{person: &notifyv1.Person{Sender: true}}), noSenderAddress)
 		return
 	}
-	var others []reader
-	for _, r := range readers {
-		if r.person.Sender = true; !p.tells(about.GetKind(), r.person) {
+	var others []destination
+	for _, r := range destinations {
+		if r.person.Sender = true; !p.hasMessage(about.GetKind(), r.person) {
 			others = append(others, r)
 		}
 	}
 	p.on(about, senderKey, others, notifyv1.Link_PURPOSE_UNSPECIFIED, sender)
 }
 
-// sender is where the document's sender reads: as the settings say, else as the provider's API does.
+// sender is the document's sender, with the addresses of the settings, or else of the provider's API.
 func (p *planner) sender() pack.Recipient {
 	if s := p.source.Notify.Sender; s.Email != "" || s.Mobile != "" {
 		if parsed, err := mail.ParseAddress(s.Email); err == nil {
@@ -87,25 +87,25 @@ func (p *planner) sender() pack.Recipient {
 	return sender
 }
 
-// reader is a person on one channel. An address that cannot be used is empty, and then there is a reason.
-type reader struct {
+// destination is a person on one channel. Without a usable address, reason says why.
+type destination struct {
 	channel notifyv1.Channel
 	person  *notifyv1.Person
 	reason  string
 }
 
-// address is the number or e-mail address that the reader reads at, in one spelling; empty where there is none.
-func (r reader) address() string {
+// address is the destination's number or e-mail address in one spelling; empty for none.
+func (r destination) address() string {
 	return cmp.Or(r.person.GetMobile(), strings.ToLower(r.person.GetEmail()))
 }
 
-// readers returns a reader for each channel that a person wants. If the person must not get messages on any of the wanted
+// destinations returns a destination for each channel that a person wants. If the person must not get messages on any of the wanted
 // channels, the channels for which the person has an address replace them.
-func (p *planner) readers(who pack.Recipient) []reader {
-	var all []reader
+func (p *planner) destinations(who pack.Recipient) []destination {
+	var all []destination
 	wanted, blocked := 0, 0
 	for _, c := range event.Channels {
-		r, isBlocked := p.reader(c, who)
+		r, isBlocked := p.destination(c, who)
 		switch {
 		case slices.Contains(who.Wants, c.Channel):
 			wanted++
@@ -118,14 +118,14 @@ func (p *planner) readers(who pack.Recipient) []reader {
 		all = append(all, r)
 	}
 	if wanted == 0 || blocked < wanted {
-		all = slices.DeleteFunc(all, func(r reader) bool { return !slices.Contains(who.Wants, r.channel) })
+		all = slices.DeleteFunc(all, func(r destination) bool { return !slices.Contains(who.Wants, r.channel) })
 	}
 	return all
 }
 
-// reader is a person on one channel, and whether the person must not get messages on it.
-func (p *planner) reader(c event.Channel, who pack.Recipient) (r reader, blocked bool) {
-	r = reader{channel: c.Channel, person: &notifyv1.Person{RecipientId: who.ID, FirstName: who.FirstName, LastName: who.LastName}}
+// destination returns a person's destination on one channel, and whether the person must not get messages there.
+func (p *planner) destination(c event.Channel, who pack.Recipient) (r destination, blocked bool) {
+	r = destination{channel: c.Channel, person: &notifyv1.Person{RecipientId: who.ID, FirstName: who.FirstName, LastName: who.LastName}}
 	if r.reason = string(who.Blocked[c.Channel]); r.reason != "" {
 		return r, true
 	}
@@ -146,12 +146,12 @@ func given(kind event.AddressKind, who pack.Recipient) string {
 	return who.Email
 }
 
-// share marks the readers who are not alone at their address on the document, so that a text says whose it is: by the name, and
-// where that is missing or the same, by the place among those who read there.
+// share marks the people of a document who share an address, so that a message names its person: by the name; if the name is missing or the
+// same, by the position among the people at this address.
 func share(people []person) {
 	at := map[string][]*notifyv1.Person{}
 	for _, who := range people {
-		for _, r := range who.readers {
+		for _, r := range who.destinations {
 			if r.address() != "" {
 				at[r.address()] = append(at[r.address()], r.person)
 			}
@@ -162,25 +162,25 @@ func share(people []person) {
 			continue
 		}
 		names := map[string]int{}
-		for _, reader := range together {
-			names[strings.ToLower(fullName(reader.GetFirstName(), reader.GetLastName()))]++
+		for _, who := range together {
+			names[strings.ToLower(fullName(who.GetFirstName(), who.GetLastName()))]++
 		}
-		for i, reader := range together {
-			reader.SharedBy = uint32(len(together))
-			if name := fullName(reader.GetFirstName(), reader.GetLastName()); name == "" || names[strings.ToLower(name)] > 1 {
-				reader.SharedPlace = uint32(i) + 1
+		for i, who := range together {
+			who.SharedBy = uint32(len(together))
+			if name := fullName(who.GetFirstName(), who.GetLastName()); name == "" || names[strings.ToLower(name)] > 1 {
+				who.SharedPlace = uint32(i) + 1
 			}
 		}
 	}
 }
 
-// on plans a message to each reader, who are one person. Where the settings leave a channel out, that is on purpose, and
-// worth a word only where nothing else reaches him.
-func (p *planner) on(about *notifyv1.Notification, key string, readers []reader, purpose notifyv1.Link_Purpose, who pack.Recipient) {
+// on plans a message for each destination of a person. A channel that the settings exclude is reported only if no other channel reaches the
+// person.
+func (p *planner) on(about *notifyv1.Notification, key string, destinations []destination, purpose notifyv1.Link_Purpose, who pack.Recipient) {
 	to, missing := p.link(purpose, who)
 	reached := false
 	var off []*notifyv1.Notification
-	for _, r := range readers {
+	for _, r := range destinations {
 		n := p.message(about, key, r)
 		switch {
 		case !allowed(p.source.Notify.Channels, event.ChannelName(r.channel)):
@@ -188,13 +188,13 @@ func (p *planner) on(about *notifyv1.Notification, key string, readers []reader,
 		case r.reason != "":
 			p.suppress(n, r.reason)
 		case missing == noLink && p.linkMayCome():
-			p.waiting = append(p.waiting, untold{n, noLink})
+			p.waiting = append(p.waiting, suppressed{n, noLink})
 			reached = true
 		case missing != "":
 			p.suppress(n, missing)
 		default:
 			n.To, n.Link = r.person, to
-			p.told = append(p.told, n)
+			p.messages = append(p.messages, n)
 			reached = true
 		}
 	}
@@ -207,11 +207,11 @@ func (p *planner) on(about *notifyv1.Notification, key string, readers []reader,
 }
 
 func (p *planner) suppress(n *notifyv1.Notification, reason string) {
-	p.untold = append(p.untold, untold{n, reason})
+	p.suppressed = append(p.suppressed, suppressed{n, reason})
 }
 
 // message is one message without an address.
-func (p *planner) message(about *notifyv1.Notification, key string, r reader) *notifyv1.Notification {
+func (p *planner) message(about *notifyv1.Notification, key string, r destination) *notifyv1.Notification {
 	n := proto.CloneOf(about)
 	n.Id = messageID(about, occasion(about.GetKind(), p.happened, p.past), key, r.channel)
 	n.Channel = r.channel
@@ -219,8 +219,8 @@ func (p *planner) message(about *notifyv1.Notification, key string, r reader) *n
 	return n
 }
 
-// link is a person's access to the document, or why there is none. Without an address that stays good the provider is asked
-// at the click, which takes the person's id, and a provider that knows more of a document than its addresses.
+// link is a person's access to the document, or the reason why there is none. Without a permanent address the provider resolves the link at
+// the click. This needs the person's id, and a provider whose API has a call for a single address.
 func (p *planner) link(purpose notifyv1.Link_Purpose, who pack.Recipient) (to *notifyv1.Link, missing string) {
 	var targets []string
 	switch purpose {
@@ -246,13 +246,13 @@ func (p *planner) link(purpose notifyv1.Link_Purpose, who pack.Recipient) (to *n
 	}
 }
 
-// linkMayCome reports whether a missing link may be there when the provider is asked again. This is so for a provider that
-// lists addresses but has no API call for a single one.
+// linkMayCome reports whether a later request may find the missing link. This is so for a provider that lists addresses but has no API call for
+// a single one.
 func (p *planner) linkMayCome() bool { return p.document.Status == pack.StatusUnknown }
 
-// tells tells whether a message of that kind goes to the same address already.
-func (p *planner) tells(kind notifyv1.Kind, to *notifyv1.Person) bool {
-	for _, n := range p.told {
+// hasMessage reports whether a message of this kind to the same address is planned already.
+func (p *planner) hasMessage(kind notifyv1.Kind, to *notifyv1.Person) bool {
+	for _, n := range p.messages {
 		if n.GetKind() == kind && strings.EqualFold(n.GetTo().GetEmail(), to.GetEmail()) && n.GetTo().GetMobile() == to.GetMobile() {
 			return true
 		}
