@@ -1,6 +1,6 @@
 """Prints one line for every signature in Signrelay's log, read from Kafka as a consumer group.
 
-Copy it, and put your work in the place of the line.
+Copy it, and replace the printing by your work.
 """
 
 import os
@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaException
 from google.protobuf import json_format
 from signrelay.signing.v1.event_pb2 import SigningEvent
 
-seen = {}  # the last 10,000 ids that were done by this process, oldest first
+seen = {}  # the last 10,000 ids that this process has done, oldest first
 stopped = False
 
 
@@ -25,11 +25,11 @@ def main():
     signal.signal(signal.SIGTERM, stop)
     settings = {
         "bootstrap.servers": os.environ.get("KAFKA_BROKERS", "127.0.0.1:9092"),
-        "group.id": os.environ.get("KAFKA_GROUP", "billing"),  # the brokers remember by it what you have committed
-        "auto.offset.reset": "earliest",  # where a new group begins
+        "group.id": os.environ.get("KAFKA_GROUP", "billing"),  # the brokers store its committed offsets
+        "auto.offset.reset": "earliest",  # the start of a new group
         "enable.auto.commit": False,
         "reconnect.backoff.ms": 1_000,
-        "session.timeout.ms": 10_000,  # after which a killed replica's partitions go to the others
+        "session.timeout.ms": 10_000,  # then a killed replica's partitions go to the others
     }
     if os.environ.get("KAFKA_USER"):
         settings |= {
@@ -39,7 +39,7 @@ def main():
             "sasl.password": os.environ["KAFKA_PASSWORD"],
         }
     if os.environ.get("KAFKA_CA"):
-        settings["ssl.ca.location"] = os.environ["KAFKA_CA"]  # a file in PEM, where the system does not know yours
+        settings["ssl.ca.location"] = os.environ["KAFKA_CA"]  # a PEM file, if the system does not know your CA
     subscribe(settings, os.environ.get("KAFKA_TOPIC", "signrelay.signing.v1"))
 
 
@@ -47,7 +47,7 @@ def subscribe(settings, topic):
     consumer = Consumer(settings)
     consumer.subscribe([topic])
     while not stopped:
-        m = consumer.poll(1.0)  # the client connects again for ever
+        m = consumer.poll(1.0)  # the client reconnects without end
         if m is None:
             continue
         if m.error():
@@ -59,25 +59,25 @@ def subscribe(settings, topic):
         try:
             consumer.commit(m, asynchronous=False)  # after the work, not before
         except KafkaException as problem:
-            print(f"commit: {problem}; a later commit stands for it", file=sys.stderr)
+            print(f"commit: {problem}; a later commit includes it", file=sys.stderr)
     consumer.close()
 
 
 def decode(headers, value):
-    """Reads an event in either form; a field that this program does not know yet is no error in either."""
+    """Reads an event in either format; a field that this program does not know yet is not an error."""
     if headers["content-type"] == b"application/json":
         return json_format.Parse(value, SigningEvent(), ignore_unknown_fields=True)
     return SigningEvent.FromString(value)
 
 
 def handle(id, e):
-    """Does an event's work unless it was done already.
+    """Does the work of an event once.
 
-    Where doing it twice hurts, let your database know the ids: a unique key, written in the transaction that does the work.
+    If repeated work is harmful, store the ids in your database: a unique key, written in the transaction of the work.
     """
     if id in seen:
         return
-    when = e.occurred_at if e.HasField("occurred_at") else e.received_at  # a provider may tell no time
+    when = e.occurred_at if e.HasField("occurred_at") else e.received_at  # a provider may give no time
     print(
         f"{when.ToDatetime():%Y-%m-%dT%H:%M:%SZ} {id} {e.source}/{e.provider} document={e.document.id} recipient={e.recipient.id}"
         f' "{e.document.title}"',

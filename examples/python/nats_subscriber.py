@@ -1,6 +1,6 @@
 """Prints one line for every signature in Signrelay's log, read over NATS JetStream.
 
-Copy it, and put your work in the place of the line.
+Copy it, and replace the printing by your work.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import sys
 import nats
 from signrelay.signing.v1.event_pb2 import SigningEvent
 
-seen = {}  # the last 10,000 ids that were done by this process, oldest first
+seen = {}  # the last 10,000 ids that this process has done, oldest first
 
 
 async def main():
@@ -40,7 +40,7 @@ async def main():
 
 
 async def connect():
-    authorities = os.environ.get("NATS_CA")  # a file in PEM, where the system does not know yours
+    authorities = os.environ.get("NATS_CA")  # a PEM file, if the system does not know your CA
     return await nats.connect(
         os.environ.get("NATS_URL", "nats://127.0.0.1:4222"),
         user=os.environ.get("NATS_USER"),
@@ -71,13 +71,13 @@ async def subscribe(nc, durable, stop):
 
 
 def handle(id, e):
-    """Does an event's work unless it was done already.
+    """Does the work of an event once.
 
-    Where doing it twice hurts, let your database know the ids: a unique key, written in the transaction that does the work.
+    If repeated work is harmful, store the ids in your database: a unique key, written in the transaction of the work.
     """
     if id in seen:
         return
-    when = e.occurred_at if e.HasField("occurred_at") else e.received_at  # a provider may tell no time
+    when = e.occurred_at if e.HasField("occurred_at") else e.received_at  # a provider may give no time
     print(
         f"{when.ToDatetime():%Y-%m-%dT%H:%M:%SZ} {id} {e.source}/{e.provider} document={e.document.id} recipient={e.recipient.id}"
         f' "{e.document.title}"',

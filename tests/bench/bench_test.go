@@ -17,18 +17,18 @@ func TestMain(m *testing.M) {
 
 const (
 	connections = 64
-	requests    = 10_000 // a round: half a second, so that what else the machine does meets both alike
+	requests    = 10_000 // a round takes half a second, so that other load on the machine affects both alike
 	rounds      = 9
 )
 
-// BenchmarkAccepted measures callbacks accepted a second (1 KiB, signed, unique: verify, normalize, Redis, stream ack)
-// beside a bare handler in the same run, and ingest's own CPU a callback. With fsync NATS has
-// sync_interval always, without it the server's own default of two minutes.
+// BenchmarkAccepted measures accepted callbacks per second (1 KiB, signed, unique: verify, normalize, Redis, stream ack) and ingest's own
+// CPU per callback, compared with a bare handler in the same run. With fsync, NATS has sync_interval always; without it, the server's
+// default of two minutes.
 func BenchmarkAccepted(b *testing.B) {
 	for _, fsync := range []bool{false, true} {
 		b.Run(fmt.Sprintf("fsync=%v", fsync), func(b *testing.B) {
 			h := testenv.Ingest(b, fsync)
-			bare := "http://" + testenv.Bare(b)
+			bare := "http://" + testenv.BareServer(b)
 			ingest := h.IngestURL + "/webhooks/pleasesign/demo"
 			load(b, ingest, callbacks(2000, "warm"), connections)
 			load(b, bare, callbacks(2000, "warm"), connections)

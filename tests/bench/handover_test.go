@@ -11,16 +11,16 @@ import (
 )
 
 const (
-	handovers = 300 // one at a time, so that the pipeline is idle before each
+	handovers = 300 // one at a time, so that all stages are idle before each
 	warmUps   = 20
 )
 
-// BenchmarkHandover measures how long after a callback's 202 its text is handed to Vonage, pipeline idle: enricher (with
-// its call of the provider's API), shortener, SMS sender, each message on disk before its ack. Both times are of one clock.
+// BenchmarkHandover measures the time from a callback's status 202 to the request to Vonage, with idle stages: enricher (with its call of
+// the provider's API), shortener, SMS sender, each message on disk before its ack. Both times are from one clock.
 func BenchmarkHandover(b *testing.B) {
 	for name, start := range map[string]func(testing.TB) *testenv.Env{
 		"in-one-process": func(t testing.TB) *testenv.Env { return testenv.Standalone(t) },
-		"apart":          testenv.Apart,
+		"apart":          testenv.Separate,
 	} {
 		b.Run(name, func(b *testing.B) {
 			h := start(b)
@@ -43,20 +43,20 @@ func BenchmarkHandover(b *testing.B) {
 	}
 }
 
-// invite sends the documentation's request again on purpose, waits until its signer's text has come, and returns when the
-// callback was accepted.
+// invite sends the documentation's request again on purpose, waits for the signer's text, and returns the time when the callback was
+// accepted.
 func invite(b *testing.B, h *testenv.Env, i int) time.Time {
 	b.Helper()
 	body := fmt.Sprintf(`{"event_type":"request_sent","request":"596f858584281715b3493d0c","activity":"a%d","id":"e%d"}`, i, i)
-	status, answer := h.Callback(b, http.MethodPost, "/webhooks/clickwrap/demo", nil, http.Header{
+	status, response := h.Callback(b, http.MethodPost, "/webhooks/clickwrap/demo", nil, http.Header{
 		"Pactsafe-Webhook-Token": {"12345"}, "Content-Type": {"application/json"},
 	}, []byte(body))
 	accepted := time.Now()
 	if status != http.StatusAccepted {
-		b.Fatalf("%d %v", status, answer)
+		b.Fatalf("%d %v", status, response)
 	}
 	h.Until(b, "the text has come", func() bool { return len(texts(b, h)) > i })
-	h.Idle(b) // the e-mail too
+	h.WaitIdle(b) // the e-mail, too
 	return accepted
 }
 

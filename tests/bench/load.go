@@ -1,4 +1,4 @@
-// Package bench measures Signrelay as its users run it. Figures are compared within one run, because machines are noisy.
+// Package bench measures Signrelay as its users run it. Figures are only compared within one run, because machines vary.
 package bench
 
 import (
@@ -20,7 +20,7 @@ import (
 // callback is one request to send.
 type callback struct {
 	body          string
-	header, value string // that authenticate it
+	header, value string // the authentication
 }
 
 // callbacks makes n unique callbacks of 1 KiB: PleaseSign's recipient.complete, signed with the key "test".
@@ -36,14 +36,14 @@ func callbacks(n int, run string) []callback {
 	return all
 }
 
-// result is what one load showed.
+// result is the result of one load.
 type result struct {
 	perSecond float64
 	p50, p99  time.Duration
 }
 
-// load sends the callbacks over so many connections, each one request at a time, and fails unless each is answered 202. It
-// is an ordinary net/http client: what it costs of the machine's cores is the same for all that it measures.
+// load sends the callbacks over this number of connections, each with one request at a time, and fails unless each gets status 202. It is
+// an ordinary net/http client: its share of the CPU is the same in all measurements.
 func load(b *testing.B, url string, all []callback, connections int) result {
 	b.Helper()
 	var next atomic.Int64
@@ -96,7 +96,7 @@ func post(ctx context.Context, client *http.Client, url string, c callback) erro
 		return err
 	}
 	if resp.StatusCode != http.StatusAccepted {
-		return fmt.Errorf("answered %s", resp.Status)
+		return fmt.Errorf("status %s", resp.Status)
 	}
 	return nil
 }

@@ -12,15 +12,14 @@ import (
 )
 
 const (
-	// pending is how many documents wait for a stage: 16 at once at 200 ms each are 80 a second, so one replica takes 20 s.
+	// pending is the number of documents that wait for a stage: 16 at once at 200 ms each are 80 per second, so one replica needs 20 s.
 	pending = 1600
-	// answersAfter is how long the provider and Vonage take: a call across the world. Less, and two cores would be the bound.
+	// answersAfter is the response time of the provider and Vonage: a call to another continent. With less, two cores would be the limit.
 	answersAfter = 200 * time.Millisecond
 )
 
-// BenchmarkReplicas measures how many inputs a second pass a stage that waits for the other side, with 1, 2 and 4 replicas,
-// each a process: the enricher for the provider's REST API, the SMS sender for Vonage. Each document must be asked for and each
-// text handed over exactly once.
+// BenchmarkReplicas measures inputs per second of a stage that waits for another party, with 1, 2 and 4 replicas, each a process: the
+// enricher for the provider's REST API, the SMS sender for Vonage. Each document must be requested, and each text sent, exactly once.
 func BenchmarkReplicas(b *testing.B) {
 	for b.Loop() {
 		one := map[string]float64{}
@@ -29,7 +28,7 @@ func BenchmarkReplicas(b *testing.B) {
 				if replicas == 1 {
 					one[stage] = rate
 				}
-				b.Logf("%-10s %d replicas: %4.0f/s, %.2f of one", stage, replicas, rate, rate/one[stage])
+				b.Logf("%-10s %d replicas: %4.0f/s, %.2f of one replica", stage, replicas, rate, rate/one[stage])
 				b.ReportMetric(rate/one[stage], fmt.Sprintf("%s-%d-of-one", stage, replicas))
 			}
 		}
@@ -37,8 +36,8 @@ func BenchmarkReplicas(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// pass lets the documents pass the enricher and then the SMS sender, each with so many replicas, and returns each stage's rate a
-// second. All replicas are ready before the work comes.
+// pass lets the documents pass the enricher and then the SMS sender, each with this number of replicas, and returns each stage's rate per
+// second. All replicas are ready before the work starts.
 func pass(b *testing.B, replicas int) map[string]float64 {
 	b.Helper()
 	far := testenv.NewSlowUpstream(b, answersAfter)
@@ -52,13 +51,13 @@ func pass(b *testing.B, replicas int) map[string]float64 {
 		}
 	}
 	announce(b, h)
-	h.Until(b, "each document was asked for", func() bool { return len(far.Asked.Times()) >= pending })
+	h.Until(b, "each document was requested", func() bool { return len(far.Asked.Times()) >= pending })
 
-	// The texts wait for their links, so that they reach the SMS sender faster than it can send.
+	// The texts wait for their links, so they reach the SMS sender faster than it can send.
 	h.StartService(b, "shortener", "shortener")
-	h.Until(b, "each text was handed over", func() bool { return len(far.Sent.Times()) >= pending })
-	h.StartService(b, "email-sender", "email-sender") // of which there is nothing to send; Idle waits for it
-	h.Idle(b)
+	h.Until(b, "each text was sent", func() bool { return len(far.Sent.Times()) >= pending })
+	h.StartService(b, "email-sender", "email-sender") // WaitIdle waits for it; there is nothing to send
+	h.WaitIdle(b)
 	for what, seen := range map[string]*testenv.Register{"asked for": &far.Asked, "sent": &far.Sent} {
 		if doubled := seen.Doubled(); doubled > 0 {
 			b.Errorf("%d replicas: %s more than once: %d documents", replicas, what, doubled)
@@ -70,7 +69,7 @@ func pass(b *testing.B, replicas int) map[string]float64 {
 	return map[string]float64{"enricher": steady(far.Asked.Times()), "sms-sender": steady(far.Sent.Times())}
 }
 
-// announce tells ingest of all documents, as fast as it takes them.
+// announce reports all documents to ingest, as fast as it accepts them.
 func announce(b *testing.B, h *testenv.Env) {
 	b.Helper()
 	documents := make(chan int)
@@ -79,11 +78,11 @@ func announce(b *testing.B, h *testenv.Env) {
 		callers.Go(func() {
 			for i := range documents {
 				body := fmt.Sprintf(`{"event_type":"request_sent","request":"d-%05d","activity":"a%d","id":"e%d"}`, i, i, i)
-				status, answer := h.Callback(b, http.MethodPost, "/webhooks/clickwrap/demo", nil, http.Header{
+				status, response := h.Callback(b, http.MethodPost, "/webhooks/clickwrap/demo", nil, http.Header{
 					"Pactsafe-Webhook-Token": {"12345"}, "Content-Type": {"application/json"},
 				}, []byte(body))
 				if status != http.StatusAccepted {
-					b.Errorf("%d %v", status, answer)
+					b.Errorf("%d %v", status, response)
 				}
 			}
 		})
@@ -95,13 +94,13 @@ func announce(b *testing.B, h *testenv.Env) {
 	callers.Wait()
 }
 
-// steady is the rate a second between the first tenth and the last, when all replicas have work.
+// steady is the rate per second between the first and the last tenth, when all replicas have work.
 func steady(at []time.Time) float64 {
 	at = at[len(at)/10 : len(at)*9/10]
 	return float64(len(at)-1) / at[len(at)-1].Sub(at[0]).Seconds()
 }
 
-// settings have rates that are no bound.
+// settings set no limiting rates.
 func settings(h *testenv.Env, far *testenv.SlowUpstream, mail string) string {
 	host, port, _ := strings.Cut(mail, ":")
 	return fmt.Sprintf(`

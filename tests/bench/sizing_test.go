@@ -21,12 +21,12 @@ import (
 )
 
 const (
-	heard = 100_000 // callbacks of which nobody is told
-	told  = 20_000  // callbacks of which one person is told, by text and by e-mail
+	heard    = 100_000 // callbacks that cause no message
+	notified = 20_000  // callbacks that cause a text and an e-mail to one person
 )
 
-// BenchmarkSize measures what a million callbacks cost: of those that are only stored, and of those of which somebody is told
-// as well. It sends fewer and multiplies. docs/operate.md has the table.
+// BenchmarkSize measures the cost of a million callbacks: of those that are only stored, and of those that also cause messages. It sends
+// fewer and extrapolates. docs/operate.md has the table.
 func BenchmarkSize(b *testing.B) {
 	for b.Loop() {
 		far := testenv.NewSlowUpstream(b, 0)
@@ -43,12 +43,12 @@ func BenchmarkSize(b *testing.B) {
 			h.StartService(b, stage, stage)
 		}
 		begun := take(b, h)
-		load(b, h.IngestURL+"/webhooks/clickwrap/demo", clickwrap(told, "request_sent"), connections)
-		h.Until(b, "each person was told", func() bool { return len(far.Sent.Times()) >= told && post.letters.Load() >= told })
-		h.Idle(b)
+		load(b, h.IngestURL+"/webhooks/clickwrap/demo", clickwrap(notified, "request_sent"), connections)
+		h.Until(b, "each message was sent", func() bool { return len(far.Sent.Times()) >= notified && post.emails.Load() >= notified })
+		h.WaitIdle(b)
 		done := take(b, h)
-		// The log of a benchmark is cut after ten lines.
-		_, _ = os.Stdout.WriteString(table(stored.since(before, heard), done.since(begun, told)) + memories(b, h))
+		// The output of a benchmark is cut after ten lines.
+		_, _ = os.Stdout.WriteString(table(stored.since(before, heard), done.since(begun, notified)) + memories(b, h))
 	}
 	b.ReportMetric(0, "ns/op")
 }
@@ -65,7 +65,7 @@ func clickwrap(n int, kind string) []callback {
 	return all
 }
 
-// spent is what the parts have used so far.
+// spent is the use of resources so far.
 type spent struct {
 	cpu   map[string]time.Duration
 	disk  map[string]uint64
@@ -101,14 +101,14 @@ func take(b *testing.B, h *testenv.Env) spent {
 	return s
 }
 
-// since is what a million callbacks cost, of which n were made.
+// since is the cost of a million callbacks, extrapolated from n.
 func (s spent) since(before spent, n int) map[string]float64 {
 	million, cost := 1e6/float64(n), map[string]float64{}
 	for name, used := range s.cpu {
 		cost[name+", CPU seconds"] = (used - before.cpu[name]).Seconds() * million
 	}
 	for name, bytes := range s.disk {
-		cost[name+", MB on disk, each copy"] = float64(bytes-before.disk[name]) * million / 1e6
+		cost[name+", MB on disk, each replica"] = float64(bytes-before.disk[name]) * million / 1e6
 	}
 	cost["redis, MB of memory"] = float64(s.redis-before.redis) * million / 1e6
 	return cost
@@ -116,27 +116,27 @@ func (s spent) since(before spent, n int) map[string]float64 {
 
 func table(stored, all map[string]float64) string {
 	var t strings.Builder
-	fmt.Fprintf(&t, "\na million callbacks (measured: %d, %d)  only stored  one person told by text and e-mail\n", heard, told)
+	fmt.Fprintf(&t, "\na million callbacks (measured: %d, %d)  only stored  with a text and an e-mail\n", heard, notified)
 	for _, what := range slices.Sorted(maps.Keys(all)) {
 		fmt.Fprintf(&t, "%-38s %12.0f %12.0f\n", what, stored[what], all[what])
 	}
 	return t.String()
 }
 
-// memories is what each process has in RAM.
+// memories is the memory of each process.
 func memories(b *testing.B, h *testenv.Env) string {
 	b.Helper()
 	var t strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(h.Processes)) {
-		fmt.Fprintf(&t, "%-38s %12d MB\n", name+" has in RAM", testenv.Memory(b, h.Processes[name].PID())/1e6)
+		fmt.Fprintf(&t, "%-38s %12d MB\n", name+" resident memory", testenv.Memory(b, h.Processes[name].PID())/1e6)
 	}
 	return t.String()
 }
 
-// mailbox is a mail server that counts and forgets.
+// mailbox is a mail server that only counts.
 type mailbox struct {
 	address string
-	letters atomic.Int64
+	emails  atomic.Int64
 }
 
 func newMailbox(b *testing.B) *mailbox {
@@ -165,7 +165,7 @@ func (m *mailbox) Rcpt(string, *smtp.RcptOptions) error { return nil }
 // Data implements smtp.Session.
 func (m *mailbox) Data(r io.Reader) error {
 	_, err := io.Copy(io.Discard, r)
-	m.letters.Add(1)
+	m.emails.Add(1)
 	return err
 }
 

@@ -1,5 +1,5 @@
-// Package compose_test looks at the Dockerfile and the compose files, and with a Docker engine at hand (make compose-test) brings
-// them up for real: stories are told through the public doors while containers are killed.
+// Package compose_test checks the Dockerfile and the compose files. With a Docker engine (make compose-test) it starts them and plays
+// stories through the public interfaces while containers are killed.
 package compose_test
 
 import (
@@ -26,7 +26,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-func TestForReal(t *testing.T) {
+func TestComposeWithDocker(t *testing.T) {
 	w := up(t, nil, base)
 	w.ready()
 
@@ -34,13 +34,13 @@ func TestForReal(t *testing.T) {
 		w := w.in(t)
 		js := w.jetStream()
 		w.clear()
-		want := told{}
+		want := received{}
 		for _, provider := range []string{"clickwrap", "pleasesign", "esign-v1"} {
 			s := w.story(provider, "two-signers")
 			if _, err := w.play(s, 2*time.Second); err != nil {
 				t.Fatal(err)
 			}
-			for who, n := range s.told(1) {
+			for who, n := range s.received(1) {
 				want[who] += n
 			}
 		}
@@ -60,30 +60,30 @@ func TestForReal(t *testing.T) {
 				}
 			}
 		}
-		if opened == 0 || led == 0 { // a link to what is signed already ends at our own page, which says so
+		if opened == 0 || led == 0 { // a link to a signed document ends at our own page, which explains it
 			t.Errorf("of %d links in messages %d lead to the provider's page", opened, led)
 		}
 	})
 
-	t.Run("the doctor finds nothing to mend", func(t *testing.T) {
+	t.Run("the doctor finds no fault", func(t *testing.T) {
 		w := w.in(t)
 		fine := w.examine("--nats-monitor", "http://nats:8222", "--ingest-url", "http://ingest:8080")
 		if fine < 20 {
-			t.Errorf("only %d checks were well", fine)
+			t.Errorf("only %d checks passed", fine)
 		}
 		for _, service := range ours() {
 			w.examine("--nats.user", service, "--for", service)
 		}
 	})
 
-	// Everything of which there is one, while stories are under way. Redis is last: from then on each message is looked up in
-	// the log, and one that nobody can know of is marked, though nothing happened to it.
+	// Each service with a single container, during stories. Redis is last: after it each message is looked up in the log, and messages with
+	// an unknown outcome are marked, even if they were sent.
 	for _, kind := range slices.Concat([]string{"nats", "kafka"}, ours(), []string{"redis"}) {
 		t.Run("killed: "+kind, func(t *testing.T) { w.in(t).survives(kind) })
 	}
 	t.Run("killed: sandbox", func(t *testing.T) {
 		w := w.in(t)
-		w.kill("sandbox") // with its inbox and its documents
+		w.kill("sandbox") // with its messages and its documents
 		w.ready()
 		w.tell(3, 0, nil)
 	})
@@ -102,7 +102,7 @@ func TestForReal(t *testing.T) {
 		after := w.sent()
 		for id, n := range after {
 			if n -= before[id]; n == 0 {
-				t.Errorf("a replica of three has sent nothing of %d", texts)
+				t.Errorf("one of three replicas has sent none of %d", texts)
 			} else {
 				sent += n
 				t.Logf("a replica has sent %d", n)
@@ -119,22 +119,22 @@ func TestThreeNodes(t *testing.T) {
 	w.ready()
 	js := w.jetStream()
 	w.tell(1, 0, nil)
-	w.examine() // which wants as many copies of each stream as cluster.yml says
+	w.examine() // it requires the number of replicas of each stream in cluster.yml
 
-	// The one that leads the log.
+	// The server that leads the log.
 	stream, err := js.Stream(t.Context(), flow.Signing)
 	if err != nil {
 		t.Fatal(err)
 	}
 	leader := stream.CachedInfo().Cluster.Leader
 	if n := len(stream.CachedInfo().Cluster.Replicas); n != 2 {
-		t.Fatalf("the log has %d copies besides its leader's", n)
+		t.Fatalf("the log has %d followers", n)
 	}
 	t.Logf("killing %s", leader)
 	w.survives(strings.TrimSuffix(leader, "-1"))
 }
 
-func TestWithoutTheSandbox(t *testing.T) {
+func TestComposeWithoutSandbox(t *testing.T) {
 	settings := filepath.Join(t.TempDir(), "signrelay.yaml")
 	text := `
 sources: [{name: acme, provider: clickwrap, webhook: {secrets: [a-token-of-acmes]}}]
@@ -159,7 +159,7 @@ shortener: {public_url: "https://sign.acme.example"}
 	}
 }
 
-// ours are the flow's own services.
+// ours are the services of the flow.
 func ours() (names []string) {
 	for _, d := range flow.Producers {
 		names = append(names, d.Name)
@@ -170,22 +170,22 @@ func ours() (names []string) {
 	return names
 }
 
-// in is the world, seen by a part of the test.
+// in is the world for a subtest.
 func (w *world) in(t *testing.T) *world {
 	here := *w
 	here.t = t
 	return &here
 }
 
-// survives kills a service's container while stories are told, and nothing is lost or doubled. Vonage and the mail server take
-// their time meanwhile, so that there is work in hand.
+// survives kills a service's container during stories, and requires that nothing is lost or duplicated. Vonage and the mail server respond
+// slowly, so that work is in flight.
 func (w *world) survives(kind string) {
 	w.t.Helper()
 	for _, party := range []string{"vonage", "smtp"} {
 		w.ask(http.MethodPost, "/api/faults", fmt.Sprintf(`{"target":%q,"mode":"slow","count":1000,"delay_ms":400}`, party), nil)
 	}
 	w.tell(40, 500*time.Millisecond, func() {
-		w.until("a quarter of them have been told", func() error {
+		w.until("a quarter of the messages have come", func() error {
 			if _, messages := w.inbox(); len(messages) < 60 {
 				return fmt.Errorf("%d messages came", len(messages))
 			}
@@ -199,12 +199,12 @@ func (w *world) survives(kind string) {
 	w.ready()
 }
 
-// players play at the same time.
+// players is the number of stories at the same time.
 const players = 8
 
-// tell plays stories in which nobody signs, so that no message loses its point however late it comes, and meanwhile does
-// something. All must be told once, with the log and the topic complete. It returns who was told how often.
-func (w *world) tell(times int, pause time.Duration, meanwhile func()) told {
+// tell plays stories in which nobody signs, so that no message is out of date however late it comes, and calls a function meanwhile. Every
+// message must come once, and log and topic must be complete. It returns the number of messages by person.
+func (w *world) tell(times int, pause time.Duration, meanwhile func()) received {
 	w.t.Helper()
 	js := w.jetStream()
 	w.clear()
@@ -228,7 +228,7 @@ func (w *world) tell(times int, pause time.Duration, meanwhile func()) told {
 		w.t.Fatal(err)
 	}
 
-	want := s.told(times)
+	want := s.received(times)
 	w.untilTold(want)
 	w.idle(js)
 	got, _ := w.inbox()
@@ -245,25 +245,25 @@ func (w *world) tell(times int, pause time.Duration, meanwhile func()) told {
 	return got
 }
 
-// untilTold waits until everybody was told at least as often as he should be.
-func (w *world) untilTold(want told) {
+// untilTold waits until every person has at least the expected number of messages.
+func (w *world) untilTold(want received) {
 	w.t.Helper()
-	w.until("everybody was told", func() error {
+	w.until("every message has come", func() error {
 		got, _ := w.inbox()
 		for who, n := range want {
 			if got[who] < n {
-				return fmt.Errorf("%s was told %d of %d times", who, got[who], n)
+				return fmt.Errorf("%s has %d of %d messages", who, got[who], n)
 			}
 		}
 		return nil
 	})
 }
 
-// complete wants each event once in the log, these among them, and the same events in Kafka; and nothing given up.
+// complete requires each event once in the log, including these, the same events in Kafka, and no dead letter.
 func (w *world) complete(js jetstream.JetStream, ids []string) {
 	w.t.Helper()
 	var stored map[string]int
-	w.until("log and topic hold the same events", func() error { // a late receipt is an event, too
+	w.until("log and topic have the same events", func() error { // a late receipt is an event, too
 		stored, _ = w.log(js)
 		carried := w.topic()
 		missing, foreign := 0, 0
@@ -278,7 +278,7 @@ func (w *world) complete(js jetstream.JetStream, ids []string) {
 			}
 		}
 		if missing > 0 || foreign > 0 {
-			return fmt.Errorf("of %d events in the log %d are not in Kafka; %d there are not in the log", len(stored), missing, foreign)
+			return fmt.Errorf("of %d events in the log %d are not in Kafka; %d in Kafka are not in the log", len(stored), missing, foreign)
 		}
 		return nil
 	})
@@ -297,12 +297,12 @@ func (w *world) complete(js jetstream.JetStream, ids []string) {
 		w.t.Fatal(err)
 	}
 	if n := dlq.CachedInfo().State.Msgs; n > 0 {
-		w.t.Errorf("%d were given up", n)
+		w.t.Errorf("%d dead letters", n)
 	}
 }
 
-// open presses the button of a short link's page as a signer does, and returns whose page that leads to. A browser takes every name
-// under .localhost for this machine; here the ports are others, too.
+// open presses the button of a short link's page as a signer does, and returns the host of the target. A browser resolves every name under
+// .localhost to this machine; here the ports differ, too.
 func (w *world) open(link string) (host string) {
 	w.t.Helper()
 	doors := map[string]string{"links.localhost:8083": w.links, "sandbox.localhost:8082": strings.TrimPrefix(w.sandbox, "http://")}
@@ -311,7 +311,7 @@ func (w *world) open(link string) (host string) {
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			door, known := doors[address]
 			if !known {
-				return nil, fmt.Errorf("%s is none of this machine's doors", address)
+				return nil, fmt.Errorf("%s is not an address of this machine", address)
 			}
 			return (&net.Dialer{}).DialContext(ctx, network, door)
 		},
@@ -320,22 +320,22 @@ func (w *world) open(link string) (host string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	answer, err := browser.Do(r)
+	response, err := browser.Do(r)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	_ = answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		w.t.Errorf("%s leads to %s, which opens with status %d", link, answer.Request.URL, answer.StatusCode)
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		w.t.Errorf("%s leads to %s, which opens with status %d", link, response.Request.URL, response.StatusCode)
 	}
-	return answer.Request.URL.Host
+	return response.Request.URL.Host
 }
 
-// examine runs the doctor in a container; it returns how many checks were well.
+// examine runs the doctor in a container, and returns the number of passed checks.
 func (w *world) examine(args ...string) (fine int) {
 	w.t.Helper()
-	said := w.compose(append([]string{"run", "--rm", "--no-TTY", "signrelay", "doctor", "--json"}, args...)...)
-	for line := range strings.Lines(said) {
+	output := w.compose(append([]string{"run", "--rm", "--no-TTY", "signrelay", "doctor", "--json"}, args...)...)
+	for line := range strings.Lines(output) {
 		var found struct{ Check, Status, Found string }
 		if err := json.Unmarshal([]byte(line), &found); err != nil {
 			w.t.Fatalf("%v: %s", err, line)
@@ -350,7 +350,7 @@ func (w *world) examine(args ...string) (fine int) {
 	return fine
 }
 
-// sent counts what each of the SMS senders' containers says that it has done.
+// sent counts the messages that each SMS sender's container has logged as sent.
 func (w *world) sent() map[string]int {
 	w.t.Helper()
 	counts := map[string]int{}
@@ -358,11 +358,11 @@ func (w *world) sent() map[string]int {
 		if c.Service != "sms-sender" {
 			continue
 		}
-		said, err := exec.CommandContext(w.t.Context(), "docker", "logs", c.ID).CombinedOutput()
+		output, err := exec.CommandContext(w.t.Context(), "docker", "logs", c.ID).CombinedOutput()
 		if err != nil {
-			w.t.Fatalf("%v\n%s", err, said)
+			w.t.Fatalf("%v\n%s", err, output)
 		}
-		counts[c.ID] = bytes.Count(said, []byte(`"verdict":"done"`))
+		counts[c.ID] = bytes.Count(output, []byte(`"verdict":"done"`))
 	}
 	return counts
 }

@@ -37,7 +37,7 @@ const (
 	cluster  = "deployments/compose/cluster.yml"
 )
 
-// load reads compose files as docker compose does, with these variables and no others.
+// load reads compose files as docker compose does, with only these variables.
 func load(t *testing.T, env []string, files ...string) *types.Project {
 	t.Helper()
 	paths := make([]string, len(files))
@@ -81,7 +81,7 @@ func TestServicesAreThoseOfTheMap(t *testing.T) {
 	}
 }
 
-// Of the flow's own containers, and the sandbox's, none is anybody's or may do or write anything.
+// The containers of the flow and the sandbox have no user of the host, and no permission that they do not need.
 func TestContainersAreConfined(t *testing.T) {
 	t.Parallel()
 	project := load(t, []string{"COMPOSE_PROFILES=observe"}, base, cluster)
@@ -91,7 +91,7 @@ func TestContainersAreConfined(t *testing.T) {
 			t.Errorf("%s has privileges", name)
 		}
 		if s.ContainerName != "" {
-			t.Errorf("%s has a container's name, so there can be one only", name)
+			t.Errorf("%s has a container name, so it cannot be scaled", name)
 		}
 		if s.Logging == nil || s.Logging.Driver != "local" {
 			t.Errorf("%s may fill the disk with its log", name)
@@ -100,7 +100,7 @@ func TestContainersAreConfined(t *testing.T) {
 		if limit == 0 {
 			t.Errorf("%s may take all memory", name)
 		}
-		// Of those in Go, the collector works harder from 90% of it on.
+		// A Go program's collector works harder above 90% of the limit.
 		if want := fmt.Sprintf("%dMiB", limit*9/10>>20); !slices.Contains([]string{"redis", "kafka", "demo-certificate"}, name) && value(s.Environment, "GOMEMLIMIT") != want {
 			t.Errorf("%s: GOMEMLIMIT is %q, and 90%% of the limit is %s", name, value(s.Environment, "GOMEMLIMIT"), want)
 		}
@@ -109,10 +109,10 @@ func TestContainersAreConfined(t *testing.T) {
 		}
 		if jobs := []string{"provision", "demo-certificate"}; slices.Contains(jobs, name) {
 			if s.Restart != "on-failure" || s.HealthCheck == nil || !s.HealthCheck.Disable {
-				t.Errorf("%s is a job: it ends, and is healthy by that", name)
+				t.Errorf("%s is a job: it must end, and needs no health check", name)
 			}
 		} else if s.Restart != "unless-stopped" || s.HealthCheck == nil || len(s.HealthCheck.Test) == 0 {
-			t.Errorf("%s is not started again, or nobody asks whether it is healthy", name)
+			t.Errorf("%s has no restart policy or no health check", name)
 		}
 	}
 	for _, name := range append(ours(), "sandbox", "provision", "demo-certificate") {
@@ -120,9 +120,9 @@ func TestContainersAreConfined(t *testing.T) {
 		if s.User != "65532:65532" {
 			t.Errorf("%s runs as %q", name, s.User)
 		}
-		// The services end within 25 s, their drain delay included, and send their last traces within 2 s.
+		// The services end within 25 s, including their drain delay, and send their last traces within 2 s.
 		if s.StopGracePeriod == nil || time.Duration(*s.StopGracePeriod) < 27*time.Second+10*time.Second {
-			t.Errorf("%s is not given the time to end: %v", name, s.StopGracePeriod)
+			t.Errorf("%s has too little time to end: %v", name, s.StopGracePeriod)
 		}
 		program := name
 		if name == "provision" || name == "demo-certificate" {
@@ -134,7 +134,7 @@ func TestContainersAreConfined(t *testing.T) {
 	}
 }
 
-// Each service is a NATS user of its own name, with the password that the servers are given for it.
+// Each service has a NATS user of its own name, with the password that the servers get for it.
 func TestNATSUsersAreTheServices(t *testing.T) {
 	t.Parallel()
 	var env []string
@@ -153,11 +153,11 @@ func TestNATSUsersAreTheServices(t *testing.T) {
 		for _, node := range []string{"nats", "nats-2", "nats-3"} {
 			at := value(project.Services[node].Environment, passwordOf(user))
 			if got := value(s.Environment, "SIGNRELAY_NATS_PASSWORD"); got != "of-"+user || at != got {
-				t.Errorf("%s has the password %q, and %s wants %q", name, got, node, at)
+				t.Errorf("%s has the password %q, and %s expects %q", name, got, node, at)
 			}
 		}
 	}
-	// Whatever the servers' files want is there.
+	// Every variable of the servers' files is set.
 	accounts, err := filepath.Glob(filepath.Join(testenv.Root(), "deployments/nats/*.conf"))
 	if err != nil || len(accounts) == 0 {
 		t.Fatal(accounts, err)
@@ -166,7 +166,7 @@ func TestNATSUsersAreTheServices(t *testing.T) {
 		for _, name := range regexp.MustCompile(`\$(NATS_\w+)`).FindAllStringSubmatch(uncommented(t, path), -1) {
 			for _, node := range []string{"nats", "nats-2", "nats-3"} {
 				if value(project.Services[node].Environment, name[1]) == "" {
-					t.Errorf("%s wants %s, which %s does not get", filepath.Base(path), name[1], node)
+					t.Errorf("%s needs %s, which %s does not get", filepath.Base(path), name[1], node)
 				}
 			}
 		}
@@ -203,8 +203,8 @@ func uncommented(t *testing.T, path string) string {
 	return strings.Join(lines, "")
 }
 
-// Every service takes the settings that it is given, and listens where its ports are published.
-func TestSettingsAreTaken(t *testing.T) {
+// Every service accepts its settings, and listens on its published ports.
+func TestSettingsReachContainers(t *testing.T) {
 	t.Parallel()
 	made := madeAtFirst(t)
 	for _, files := range [][]string{{base}, {base, cluster}} {
@@ -215,12 +215,12 @@ func TestSettingsAreTaken(t *testing.T) {
 			cfg := settingsOf(t, made, s)
 			for _, p := range s.Ports {
 				if p.HostIP != "127.0.0.1" {
-					t.Errorf("%s is published to the world, on %s", name, p.HostIP)
+					t.Errorf("%s is published to the network, on %s", name, p.HostIP)
 				}
 				published[name] = append(published[name], ":"+strconv.Itoa(int(p.Target)))
 			}
 			if cfg.Admin.Addr != ":9090" {
-				t.Errorf("%s: nobody can ask its admin door, %s", name, cfg.Admin.Addr)
+				t.Errorf("%s: its admin listener cannot be reached, %s", name, cfg.Admin.Addr)
 			}
 			for at, addr := range map[string]string{
 				"ingest": ingestsettings.Section.Of(cfg).Addr, "shortener": shortenersettings.Links.Of(cfg).Addr, "sms-sender": smssettings.Receipts.Of(cfg).Addr, "sandbox": sandboxsettings.Section.Of(cfg).Addr,
@@ -234,7 +234,7 @@ func TestSettingsAreTaken(t *testing.T) {
 		if diff := cmp.Diff(want, published); diff != "" {
 			t.Errorf("published ports (-want +got):\n%s", diff)
 		}
-		for part, want := range map[string]int{"nats": 1, "kafka": 1, "redis": 0} { // what subscribers read, on this machine
+		for part, want := range map[string]int{"nats": 1, "kafka": 1, "redis": 0} { // the ports for subscribers on this machine
 			ports := project.Services[part].Ports
 			if len(ports) != want || slices.ContainsFunc(ports, func(p types.ServicePortConfig) bool { return p.HostIP != "127.0.0.1" }) {
 				t.Errorf("%s is published as %v", part, ports)
@@ -243,11 +243,11 @@ func TestSettingsAreTaken(t *testing.T) {
 	}
 	replicas := settingsOf(t, made, load(t, nil, base, cluster).Services["provision"]).NATS.Replicas
 	if replicas != 3 {
-		t.Errorf("on three nodes the streams have %d copies", replicas)
+		t.Errorf("on three nodes the streams have %d replicas", replicas)
 	}
 }
 
-// settingsOf is what the container's program makes of its environment and its file; data is the folder in its volume's place.
+// settingsOf is the configuration that the container's program reads from its environment and its file; data replaces its volume.
 func settingsOf(t *testing.T, data string, s types.ServiceConfig) config.Config {
 	t.Helper()
 	var environ []string
@@ -273,7 +273,7 @@ func settingsOf(t *testing.T, data string, s types.ServiceConfig) config.Config 
 	return cfg
 }
 
-// madeAtFirst is a folder with what the first start makes: the sandbox's key and, in its certificate's place, the public half.
+// madeAtFirst is a folder with the files of the first start: the sandbox's key and, in place of its certificate, the public half.
 func madeAtFirst(t *testing.T) string {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -296,8 +296,8 @@ func madeAtFirst(t *testing.T) string {
 	return folder
 }
 
-// Everything that .env may say is in .env.example, with the value that holds without it.
-func TestTheExampleHasEveryVariable(t *testing.T) {
+// .env.example has every variable that .env may set, with its default.
+func TestExampleHasEveryVariable(t *testing.T) {
 	t.Parallel()
 	inFiles := map[string]string{}
 	for _, file := range []string{base, realFile, cluster} {
@@ -313,13 +313,13 @@ func TestTheExampleHasEveryVariable(t *testing.T) {
 	for _, found := range regexp.MustCompile(`(?m)^([A-Z_]+)=(.*)$`).FindAllStringSubmatch(string(text), -1) {
 		example[found[1]] = found[2]
 	}
-	delete(inFiles, "SIGNRELAY_SETTINGS") // shown in a comment, because one's own file is not there yet
+	delete(inFiles, "SIGNRELAY_SETTINGS") // in a comment, because the operator's own file does not exist yet
 	if diff := cmp.Diff(inFiles, example); diff != "" {
 		t.Errorf("(-files +example):\n%s", diff)
 	}
 }
 
-// What is pinned here is what the tests run with.
+// The tests run with the pinned versions.
 func TestVersionsArePinned(t *testing.T) {
 	t.Parallel()
 	project := load(t, nil, base, cluster)
@@ -339,8 +339,8 @@ func TestVersionsArePinned(t *testing.T) {
 	}
 }
 
-// The Dockerfile has a stage for each program, and none is there that nobody builds.
-func TestTheDockerfileHasEveryProgram(t *testing.T) {
+// The Dockerfile has a stage for each program, and no other.
+func TestDockerfileBuildsEveryProgram(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join(testenv.Root(), "Dockerfile"))
 	if err != nil {
@@ -359,11 +359,11 @@ func TestTheDockerfileHasEveryProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	if version == nil || !bytes.Contains(work, append([]byte("go "), version[1]...)) {
-		t.Errorf("Go %s is not that of go.work", version)
+		t.Errorf("Go %s is not the version in go.work", version)
 	}
 }
 
-// Prometheus sends its alerts to the Alertmanager beside it, which has a receiver for each route and keeps installs apart.
+// Prometheus sends its alerts to the Alertmanager of the compose file, which has a receiver for each route and separates installations.
 func TestAlertsReachTheAlertmanager(t *testing.T) {
 	t.Parallel()
 	project := load(t, []string{"COMPOSE_PROFILES=observe"}, base)
@@ -385,7 +385,7 @@ func TestAlertsReachTheAlertmanager(t *testing.T) {
 	}
 	read("prometheus.yml", &prometheus)
 	if a := prometheus.Alerting.Alertmanagers; len(a) != 1 || len(a[0].StaticConfigs) != 1 || !slices.Equal(a[0].StaticConfigs[0].Targets, []string{"alertmanager:9093"}) {
-		t.Errorf("Prometheus tells %+v", a)
+		t.Errorf("Prometheus alerts %+v", a)
 	}
 	type route struct {
 		Receiver string
@@ -409,6 +409,6 @@ func TestAlertsReachTheAlertmanager(t *testing.T) {
 		return v.Source == filepath.Join(testenv.Root(), "deployments/prometheus/alertmanager.yml") && slices.Contains(project.Services["alertmanager"].Command, "--config.file="+v.Target)
 	})
 	if !mounted {
-		t.Error("it does not read the file")
+		t.Error("the Alertmanager does not read the file")
 	}
 }

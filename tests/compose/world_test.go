@@ -26,7 +26,7 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// world is the compose file brought up by a Docker engine, as a project of its own.
+// world is the compose file, started by a Docker engine as a project of its own.
 type world struct {
 	t     *testing.T
 	args  []string // of docker, before the command
@@ -38,16 +38,16 @@ type world struct {
 	links   string
 }
 
-// patience is how long is waited for what others bring about: a dead sender's message waits 60 s for a receipt that may still come.
-const patience = 4 * time.Minute
+// limit is the timeout of until: a dead sender's message waits 60 s for a receipt that may still come.
+const limit = 4 * time.Minute
 
-// up builds the images and brings the files up, and takes everything down again at the test's end.
+// up builds the images and starts the files, and removes everything at the end of the test.
 func up(t *testing.T, env []string, files ...string) *world {
 	t.Helper()
 	needEngine(t)
 	var ports [5]string
 	for i := range ports {
-		_, ports[i], _ = net.SplitHostPort(testenv.FreeAddress(t)) // none that a connection takes while the images are built
+		_, ports[i], _ = net.SplitHostPort(testenv.FreeAddress(t)) // the ports must stay free while the images are built
 	}
 	w := &world{
 		t: t, sandbox: "http://127.0.0.1:" + ports[0], links: "127.0.0.1:" + ports[1],
@@ -61,26 +61,26 @@ func up(t *testing.T, env []string, files ...string) *world {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			said, _ := w.try("logs", "--no-color", "--tail", "40")
-			t.Log(said)
+			output, _ := w.try("logs", "--no-color", "--tail", "40")
+			t.Log(output)
 		}
-		if said, err := w.try("down", "--volumes", "--timeout", "5"); err != nil {
-			t.Errorf("%v\n%s", err, said)
+		if output, err := w.try("down", "--volumes", "--timeout", "5"); err != nil {
+			t.Errorf("%v\n%s", err, output)
 		}
 	})
 	w.compose("up", "--build", "--detach", "--wait", "--quiet-pull")
 	return w
 }
 
-// needEngine skips where nobody asked for it, and where there is no engine; asked for in CI there must be one.
+// needEngine skips the test unless it was requested and there is an engine; if it was requested in CI, there must be one.
 func needEngine(t *testing.T) {
 	t.Helper()
 	if os.Getenv("SIGNRELAY_TEST_COMPOSE") == "" {
 		t.Skip("it builds the images and takes about ten minutes: make compose-test runs it")
 	}
 	for _, args := range [][]string{{"version"}, {"compose", "version"}} {
-		if said, err := exec.CommandContext(t.Context(), "docker", args...).CombinedOutput(); err != nil {
-			realtest.Missing(t, "wants a Docker engine that answers, and Compose 2.20 or newer (docker %s: %v)\n%s", strings.Join(args, " "), err, said)
+		if output, err := exec.CommandContext(t.Context(), "docker", args...).CombinedOutput(); err != nil {
+			realtest.Missing(t, "needs a Docker engine that responds, and Compose 2.20 or newer (docker %s: %v)\n%s", strings.Join(args, " "), err, output)
 		}
 	}
 }
@@ -101,21 +101,21 @@ func (w *world) try(args ...string) (string, error) {
 
 func (w *world) compose(args ...string) string {
 	w.t.Helper()
-	said, err := w.try(args...)
+	output, err := w.try(args...)
 	if err != nil {
-		w.t.Fatalf("%v\n%s", err, said)
+		w.t.Fatalf("%v\n%s", err, output)
 	}
-	return said
+	return output
 }
 
-// kill ends a service's container as a crash does, and starts it again: the engine takes a kill by hand for a stop.
+// kill ends a service's container as a crash does, and starts it again, because the engine treats a manual kill as a stop.
 func (w *world) kill(service string) {
 	w.t.Helper()
 	w.compose("kill", "--signal", "KILL", service)
 	w.compose("start", service)
 }
 
-// ready waits until every container says by itself that it is.
+// ready waits until every container reports that it is healthy.
 func (w *world) ready() {
 	w.t.Helper()
 	w.until("all are healthy", func() error {
@@ -149,7 +149,7 @@ func (w *world) containers() (all []container) {
 	}
 }
 
-// story is what the sandbox can play, and who is told what of it.
+// story is a story of the sandbox, with its messages.
 type story struct {
 	Provider string `json:"provider"`
 	Story    string `json:"story"`
@@ -159,11 +159,11 @@ type story struct {
 	} `json:"messages"`
 }
 
-// told counts messages by channel and address.
-type told map[string]int
+// received counts messages by channel and address.
+type received map[string]int
 
-func (s story) told(times int) told {
-	all := told{}
+func (s story) received(times int) received {
+	all := received{}
 	for _, m := range s.Messages {
 		all[m.Channel+" "+m.To] += times
 	}
@@ -183,7 +183,7 @@ func (w *world) story(provider, name string) story {
 	return story{}
 }
 
-// play plays a story and returns the ids of the events that its callbacks became. It may run beside the test.
+// play plays a story and returns the ids of its callbacks' events. It may run in parallel with the test.
 func (w *world) play(s story, pause time.Duration) (ids []string, err error) {
 	var played struct {
 		Callbacks []struct {
@@ -200,12 +200,12 @@ func (w *world) play(s story, pause time.Duration) (ids []string, err error) {
 	return ids, nil
 }
 
-// inbox is what signers received since it was last cleared.
-func (w *world) inbox() (told, []testenv.Message) {
+// inbox are the messages that signers received since the last clear.
+func (w *world) inbox() (received, []testenv.Message) {
 	w.t.Helper()
 	var messages []testenv.Message
 	w.ask(http.MethodGet, "/api/messages", "", &messages)
-	all := told{}
+	all := received{}
 	for _, m := range messages {
 		all[m.Channel+" "+m.To]++
 	}
@@ -232,39 +232,39 @@ func (w *world) call(method, path, body string, into any) error {
 		return err
 	}
 	r.Header.Set("Content-Type", "application/json")
-	answer, err := http.DefaultClient.Do(r)
+	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = answer.Body.Close() }()
-	said, err := io.ReadAll(answer.Body)
-	if err != nil || answer.StatusCode/100 != 2 {
-		return fmt.Errorf("%s %s: %d %s: %w", method, path, answer.StatusCode, said, err)
+	defer func() { _ = response.Body.Close() }()
+	output, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode/100 != 2 {
+		return fmt.Errorf("%s %s: %d %s: %w", method, path, response.StatusCode, output, err)
 	}
 	if into == nil {
 		return nil
 	}
-	return json.Unmarshal(said, into)
+	return json.Unmarshal(output, into)
 }
 
-// until waits for something that others bring about; not says what is still missing.
+// until waits for a condition; not returns what is missing.
 func (w *world) until(what string, not func() error) {
 	w.t.Helper()
 	var last error
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); {
 		if last = not(); last == nil {
 			return
 		}
 		select {
 		case <-w.t.Context().Done():
-			w.t.Fatalf("ended while waiting until %s", what)
+			w.t.Fatalf("the test ended while it waited until %s", what)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
-	w.t.Fatalf("within %v it did not come about that %s: %v", patience, what, last)
+	w.t.Fatalf("waited %v in vain until %s: %v", limit, what, last)
 }
 
-// jetStream is the log, seen as the operator sees it.
+// jetStream is the log, with the operator's user.
 func (w *world) jetStream() jetstream.JetStream {
 	w.t.Helper()
 	nc, err := nats.Connect(w.nats, nats.UserInfo("operator", "not-a-secret"), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1))
@@ -279,7 +279,7 @@ func (w *world) jetStream() jetstream.JetStream {
 	return js
 }
 
-// idle waits until every stage, the bridge too, has done all that there is to do: then what has not come does not come.
+// idle waits until every stage and the bridge have completed their input; a message that has not come by then will not come.
 func (w *world) idle(js jetstream.JetStream) {
 	w.t.Helper()
 	w.until("every stage is idle", func() error {
@@ -289,14 +289,14 @@ func (w *world) idle(js jetstream.JetStream) {
 				return err
 			}
 			if info := consumer.CachedInfo(); info.NumPending > 0 || info.NumAckPending > 0 {
-				return fmt.Errorf("%s has %d waiting and %d in hand", s.Name, info.NumPending, info.NumAckPending)
+				return fmt.Errorf("%s has %d waiting and %d in flight", s.Name, info.NumPending, info.NumAckPending)
 			}
 		}
 		return nil
 	})
 }
 
-// log counts the events in the log by their ids, and the messages that are marked as possible duplicates.
+// log counts the events in the log by id, and the messages that are marked as possible duplicates.
 func (w *world) log(js jetstream.JetStream) (ids map[string]int, marked int) {
 	w.t.Helper()
 	ids = map[string]int{}
@@ -316,7 +316,7 @@ func (w *world) log(js jetstream.JetStream) (ids map[string]int, marked int) {
 	return ids, marked
 }
 
-// topic counts the records in Kafka by their events' ids.
+// topic counts the records in Kafka by the ids of their events.
 func (w *world) topic() map[string]int {
 	w.t.Helper()
 	settings := sarama.NewConfig()
@@ -360,7 +360,7 @@ func (w *world) topic() map[string]int {
 			case err := <-records.Errors():
 				w.t.Fatal(err)
 			case <-time.After(time.Minute):
-				w.t.Fatalf("partition %d of %s ends before its end", partition, topic)
+				w.t.Fatalf("partition %d of %s ends too early", partition, topic)
 			}
 		}
 		_ = records.Close()

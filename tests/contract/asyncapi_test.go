@@ -19,13 +19,13 @@ import (
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
-// documentedTypes are the canonical types that asyncapi.yaml has a message for.
+// documentedTypes are the canonical types with a message in asyncapi.yaml.
 func documentedTypes(t *testing.T, document map[string]any) []string {
 	t.Helper()
 	return slices.Sorted(maps.Keys(at(t, document, "channels", "log", "messages").(map[string]any)))
 }
 
-// A message's name, its ce-type, and its place in the channel all say the same type, and no message is in no channel.
+// A message's name, its ce-type and its place in the channel name the same type, and each message is in a channel.
 func TestEachTypeHasItsMessage(t *testing.T) {
 	t.Parallel()
 	document := read(t, "asyncapi.yaml")
@@ -55,7 +55,7 @@ func TestEachTypeHasItsMessage(t *testing.T) {
 	}
 }
 
-// What a type's message has in common with all others stands in a trait; this is the message with it.
+// The fields that all messages share are in a trait; headersOf merges them into the message.
 func headersOf(t *testing.T, document map[string]any, message string) *jsonschema.Schema {
 	t.Helper()
 	m := at(t, document, "components", "messages", message).(map[string]any)
@@ -83,7 +83,7 @@ func merge(base, patch any) any {
 	return made
 }
 
-func TestTheExamplesAreEvents(t *testing.T) {
+func TestExamplesAreEvents(t *testing.T) {
 	t.Parallel()
 	document := read(t, "asyncapi.yaml")
 	payload := compile(t, closed(document).(map[string]any), "#/components/schemas/SigningEvent")
@@ -105,8 +105,8 @@ func TestTheExamplesAreEvents(t *testing.T) {
 	}
 }
 
-// The subjects and the topic are those of the flow and of the settings.
-func TestTheChannelsAreThoseOfTheFlow(t *testing.T) {
+// The subjects and the topic equal those of the flow and of the settings.
+func TestChannelsMatchTheFlow(t *testing.T) {
 	t.Parallel()
 	document := read(t, "asyncapi.yaml")
 	address := at(t, document, "channels", "log", "address").(string)
@@ -134,26 +134,26 @@ func number(value any) string {
 	return n.String()
 }
 
-// asyncapi.yaml has a message for each type of the vocabulary, and the words that say what it means.
-func TestTheTypesAreThoseOfTheVocabulary(t *testing.T) {
+// asyncapi.yaml has a message for each type of the vocabulary, with the same description.
+func TestTypesMatchTheVocabulary(t *testing.T) {
 	t.Parallel()
 	document := read(t, "asyncapi.yaml")
 	documented := documentedTypes(t, document)
 	for _, typ := range event.Types {
 		if !slices.Contains(documented, typ.Name) {
-			t.Errorf("libs/event has the type %s, which asyncapi.yaml does not have", typ.Name)
+			t.Errorf("libs/event has the type %s, which asyncapi.yaml lacks", typ.Name)
 		} else if summary := at(t, document, "components", "messages", typ.Name, "summary"); summary != typ.Meaning {
-			t.Errorf("asyncapi.yaml says of %s %q, and libs/event %q", typ.Name, summary, typ.Meaning)
+			t.Errorf("%s: asyncapi.yaml has the summary %q, libs/event has %q", typ.Name, summary, typ.Meaning)
 		}
 	}
 	for _, name := range documented {
 		if !slices.ContainsFunc(event.Types, func(typ event.Type) bool { return typ.Name == name }) {
-			t.Errorf("asyncapi.yaml has the type %s, which libs/event does not have", name)
+			t.Errorf("asyncapi.yaml has the type %s, which libs/event lacks", name)
 		}
 	}
 }
 
-// literal is the text of a node that is one.
+// literal returns the text of a string literal.
 func literal(n ast.Node) (string, bool) {
 	l, ok := n.(*ast.BasicLit)
 	if !ok || l.Kind != token.STRING {

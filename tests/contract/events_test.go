@@ -32,9 +32,9 @@ import (
 
 const topic = "signrelay.signing.v1"
 
-// Everything that can happen happens in a real instance: all samples, all stories, a text that does not arrive, links opened, and
-// an outside shortener that gives none (only the person who cannot be reached is made up). Then every message of the log and every record in Kafka is as asyncapi.yaml says,
-// and every type that it lists has come.
+// Every event type occurs in a real instance: all samples, all stories, an undelivered text, opened links, and an outside shortener that
+// fails. Only the person without an address is written by the test. Every message of the log and every record in Kafka conforms to
+// asyncapi.yaml, and every documented type occurs.
 func TestEveryEventIsAsDocumented(t *testing.T) {
 	t.Parallel()
 	kafka := testenv.Kafka(t, kfake.SeedTopics(1, topic))
@@ -44,7 +44,7 @@ func TestEveryEventIsAsDocumented(t *testing.T) {
 		"SIGNRELAY_KAFKA_BROKERS="+kafka.ListenAddrs()[0], "SIGNRELAY_KAFKA_FORMAT=json",
 		"SIGNRELAY_SHORTENER_KIND=bitly", "SIGNRELAY_SHORTENER_BITLY_TOKEN=x", "SIGNRELAY_SHORTENER_BITLY_BASE_URL="+bitly.URL)
 
-	h.Fault(t, `{"target":"receipts","mode":"fail","count":1}`)
+	h.InjectFault(t, `{"target":"receipts","mode":"fail","count":1}`)
 	sendSamples(t, h)
 	playStories(t, h)
 	openLinks(t, h)
@@ -83,18 +83,18 @@ func TestEveryEventIsAsDocumented(t *testing.T) {
 	}
 	defer func() {
 		if never := missing(); len(never) > 0 {
-			t.Errorf("of these types no event came: %v", never)
+			t.Errorf("no event of these types: %v", never)
 		}
 	}()
 	h.Until(t, "every documented type has come", func() bool { look(); return len(missing()) == 0 || t.Failed() })
-	h.Processes["signrelay"].Stop() // and the bridge is at rest
+	h.Processes["signrelay"].Stop() // the bridge has written everything
 	d.checkRecords(t, kafka.ListenAddrs()[0], stored)
 }
 
-// documents are what an event is held against.
+// documents are the schemas that events must conform to.
 type documents struct {
 	headers        map[string]*jsonschema.Schema // of a message, by type
-	record         *jsonschema.Schema            // headers of a record with JSON in it
+	record         *jsonschema.Schema            // headers of a record with a JSON value
 	payload, alone *jsonschema.Schema            // of the body: in asyncapi.yaml, and in event.schema.json
 }
 
@@ -110,7 +110,7 @@ func (d documents) checkMessage(t *testing.T, address *regexp.Regexp, subject st
 		tokens[name] = parts[i]
 	}
 	if got, want := tokens["source"]+" "+tokens["provider"]+" "+tokens["entity"]+"."+tokens["action"], e.GetSource()+" "+e.GetProvider()+" "+e.GetType(); got != want {
-		t.Errorf("subject %s is of another event: %s", subject, want)
+		t.Errorf("subject %s, want %s", subject, want)
 	}
 	schema := d.headers[e.GetType()]
 	if schema == nil {
@@ -119,7 +119,7 @@ func (d documents) checkMessage(t *testing.T, address *regexp.Regexp, subject st
 	}
 	values := map[string]any{}
 	for name := range header {
-		if !strings.HasPrefix(name, "Nats-") || name == "Nats-Msg-Id" { // the server's own, of reading
+		if !strings.HasPrefix(name, "Nats-") || name == "Nats-Msg-Id" { // the server adds these when a message is read
 			values[name] = header.Get(name)
 		}
 	}
@@ -145,7 +145,7 @@ func (d documents) checkBody(t *testing.T, text []byte) {
 	}
 }
 
-// checkRecords reads the topic until every stored event was there.
+// checkRecords reads the topic until it has every stored event.
 func (d documents) checkRecords(t *testing.T, broker string, stored map[string]*signingv1.SigningEvent) {
 	t.Helper()
 	consumer, err := sarama.NewConsumer([]string{broker}, sarama.NewConfig())
@@ -178,7 +178,7 @@ func (d documents) checkRecords(t *testing.T, broker string, stored map[string]*
 				t.Errorf("headers of a record: %v", err)
 			}
 			if key := event.Public(first(e.Document.ID, e.Recipient.ID, e.ID)); key != string(r.Key) {
-				t.Errorf("the key of %s is %s, and documented as %s", e.ID, r.Key, key)
+				t.Errorf("the key of %s is %s, and %s in the document", e.ID, r.Key, key)
 			}
 		case <-time.After(30 * time.Second):
 			t.Fatalf("%d events are not in Kafka", len(waiting))
@@ -186,16 +186,16 @@ func (d documents) checkRecords(t *testing.T, broker string, stored map[string]*
 	}
 }
 
-// replay makes a stage dead-letter a message that it cannot read, and has an operator replay it.
+// replay makes a stage write a dead letter for an undecodable message, and replays it as an operator does.
 func replay(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	m := nats.NewMsg("notify.v1.send.sms.demo.clickwrap.d1")
 	m.Data = []byte("no notification")
 	m.Header.Set("Nats-Msg-Id", "unreadable")
 	h.Publish(t, m, nil)
-	h.Until(t, "it is given up", func() bool { return h.Count(t, flow.DLQ, "dlq.v1.sms-sender") > 0 })
-	if said, err := h.Command(t, "dlq", "replay", "--all", "--yes"); err != nil {
-		t.Errorf("%v: %s", err, said)
+	h.Until(t, "there is a dead letter", func() bool { return h.Count(t, flow.DLQ, "dlq.v1.sms-sender") > 0 })
+	if output, err := h.Command(t, "dlq", "replay", "--all", "--yes"); err != nil {
+		t.Errorf("%v: %s", err, output)
 	}
 }
 
@@ -203,7 +203,7 @@ func first(texts ...string) string {
 	return texts[slices.IndexFunc(texts, func(s string) bool { return s != "" })]
 }
 
-// subjectOf is the documented address as an expression with a group for each parameter.
+// subjectOf is the documented address as a regular expression with a group for each parameter.
 func subjectOf(t *testing.T, asyncapi map[string]any) *regexp.Regexp {
 	t.Helper()
 	channel := at(t, asyncapi, "channels", "log")
@@ -212,7 +212,7 @@ func subjectOf(t *testing.T, asyncapi map[string]any) *regexp.Regexp {
 		expression = strings.Replace(expression, `\{`+name+`\}`, `(?P<`+name+`>[A-Za-z0-9_-]+)`, 1)
 	}
 	if strings.Contains(expression, "{") {
-		t.Fatalf("the address has a parameter that is not described: %s", expression)
+		t.Fatalf("the address has an undocumented parameter: %s", expression)
 	}
 	return regexp.MustCompile("^" + expression + "$")
 }
@@ -235,21 +235,21 @@ func sendSamples(t *testing.T, h *testenv.Env) {
 func playStories(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	var stories []struct{ Provider, Story string }
-	answer := call(t, http.MethodGet, h.SandboxURL+"/api/stories", nil, "")
-	if err := json.Unmarshal(answer.body, &stories); err != nil || len(stories) == 0 {
+	response := call(t, http.MethodGet, h.SandboxURL+"/api/stories", nil, "")
+	if err := json.Unmarshal(response.body, &stories); err != nil || len(stories) == 0 {
 		t.Fatalf("%d stories: %v", len(stories), err)
 	}
 	for _, s := range stories {
-		// With time to ask the stand-in before a document changes again, so that its people are told.
+		// The pause lets the enricher ask the sandbox before a document changes again, so that its people are notified.
 		order := fmt.Sprintf(`{"provider":%q,"story":%q,"pause_ms":100}`, s.Provider, s.Story)
-		if answer := call(t, http.MethodPost, h.SandboxURL+"/api/play", asJSON, order); answer.status != http.StatusOK {
-			t.Fatalf("%s: %d %s", order, answer.status, answer.body)
+		if response := call(t, http.MethodPost, h.SandboxURL+"/api/play", asJSON, order); response.status != http.StatusOK {
+			t.Fatalf("%s: %d %s", order, response.status, response.body)
 		}
 	}
 }
 
-// suppress puts the events into the log that no story makes, as the enricher and a sender do. In the stories, every person can
-// be reached, and the operator of the sandbox has nothing to fix.
+// suppress stores the events that no story causes, as the enricher and a sender would. In the stories, each person can be reached, and the
+// operator has nothing to fix.
 func suppress(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	nobody := &notifyv1.Notification{
@@ -284,15 +284,15 @@ func links(t *testing.T, h *testenv.Env) []string {
 
 const phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1"
 
-// answered is what a door answered.
-type answered struct {
+// observed is a response.
+type observed struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// call knocks at a door and follows no redirect.
-func call(t *testing.T, method, target string, header http.Header, body string) answered {
+// call sends a request and follows no redirect.
+func call(t *testing.T, method, target string, header http.Header, body string) observed {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
 	if err != nil {
@@ -301,24 +301,24 @@ func call(t *testing.T, method, target string, header http.Header, body string) 
 	if header != nil {
 		req.Header = header
 	}
-	return knock(t, req)
+	return send(t, req)
 }
 
-func knock(t *testing.T, req *http.Request) answered {
+func send(t *testing.T, req *http.Request) observed {
 	t.Helper()
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	return answerOf(t, resp)
+	return observe(t, resp)
 }
 
-func answerOf(t *testing.T, resp *http.Response) answered {
+func observe(t *testing.T, resp *http.Response) observed {
 	t.Helper()
 	var text bytes.Buffer
 	if _, err := text.ReadFrom(resp.Body); err != nil {
 		t.Fatal(err)
 	}
-	return answered{status: resp.StatusCode, header: resp.Header, body: text.Bytes()}
+	return observed{status: resp.StatusCode, header: resp.Header, body: text.Bytes()}
 }

@@ -1,5 +1,5 @@
-// Package contract_test holds the documents of docs/ against the code: what is documented is what the doors answer and the log
-// holds, and the other way round.
+// Package contract_test compares the documents of docs/ with the code, in both directions: the routes respond as documented, and the log
+// holds documented events.
 package contract_test
 
 import (
@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// read is a document of docs/, YAML or JSON, as JSON values.
+// read reads a document of docs/, YAML or JSON, as JSON values.
 func read(t *testing.T, name string) map[string]any {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(testenv.Root(), "docs", name))
@@ -43,21 +43,21 @@ func parse(t *testing.T, text []byte) any {
 	return value
 }
 
-// at is what stands in a document under a path of keys.
+// at returns the value at a path of keys in a document.
 func at(t *testing.T, document any, path ...string) any {
 	t.Helper()
 	for _, key := range path {
 		object, _ := document.(map[string]any)
 		next, found := object[key]
 		if !found {
-			t.Fatalf("nothing stands under %q", path)
+			t.Fatalf("there is no value at %q", path)
 		}
 		document = next
 	}
 	return document
 }
 
-// compile is the schema at a place ("#/…") of a document. Formats are checked, not only noted.
+// compile compiles the schema at a place ("#/…") of a document. Formats are checked, too.
 func compile(t *testing.T, document map[string]any, place string) *jsonschema.Schema {
 	t.Helper()
 	c := jsonschema.NewCompiler()
@@ -74,8 +74,8 @@ func compile(t *testing.T, document map[string]any, place string) *jsonschema.Sc
 	return s
 }
 
-// closed is a schema that takes no field and no value that it does not name: a document is open to what is added later, and what
-// we send today must all be in it.
+// closed makes a schema refuse fields and values that it does not name. The documents are open to later additions, but must describe
+// everything that we send today.
 func closed(schema any) any {
 	switch s := schema.(type) {
 	case map[string]any:

@@ -22,17 +22,17 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// openAPI is openapi.yaml, and what has been seen of it.
+// openAPI is openapi.yaml with the responses seen so far.
 type openAPI struct {
 	validator.Validator
 	model *v3.Document
-	seen  map[answerKind]bool
+	seen  map[responseKind]bool
 }
 
-// answerKind is a documented answer: "POST", "/webhooks/clickwrap/{source}", "202".
-type answerKind struct{ method, path, status string }
+// responseKind is a documented response: "POST", "/webhooks/clickwrap/{source}", "202".
+type responseKind struct{ method, path, status string }
 
-func (a answerKind) String() string { return a.method + " " + a.path + " " + a.status }
+func (a responseKind) String() string { return a.method + " " + a.path + " " + a.status }
 
 func openapi(t *testing.T) *openAPI {
 	t.Helper()
@@ -52,10 +52,10 @@ func openapi(t *testing.T) *openAPI {
 	if len(errs) > 0 {
 		t.Fatal(errs)
 	}
-	return &openAPI{Validator: v, model: &model.Model, seen: map[answerKind]bool{}}
+	return &openAPI{Validator: v, model: &model.Model, seen: map[responseKind]bool{}}
 }
 
-func TestTheDocumentIsOpenAPI(t *testing.T) {
+func TestDocumentIsOpenAPI(t *testing.T) {
 	t.Parallel()
 	if valid, errs := openapi(t).ValidateDocument(); !valid {
 		for _, e := range errs {
@@ -67,22 +67,22 @@ func TestTheDocumentIsOpenAPI(t *testing.T) {
 	}
 }
 
-// answers are all documented ones.
-func (o *openAPI) answers() []answerKind {
-	var all []answerKind
+// responses returns all documented responses.
+func (o *openAPI) responses() []responseKind {
+	var all []responseKind
 	for path, item := range o.model.Paths.PathItems.FromOldest() {
 		for method, operation := range item.GetOperations().FromOldest() {
 			for status := range operation.Responses.Codes.FromOldest() {
-				all = append(all, answerKind{strings.ToUpper(method), path, status})
+				all = append(all, responseKind{strings.ToUpper(method), path, status})
 			}
 		}
 	}
 	return all
 }
 
-// check holds an answer against the document: its status, its headers, its content type, its body. A request of a method that the
-// path does not have is answered as the document says of that path's first operation.
-func (o *openAPI) check(t *testing.T, path string, req *http.Request, a answered) {
+// check compares a response with the document: status, headers, content type, body. If the path does not have the request's method, the
+// response must be one of the path's first operation.
+func (o *openAPI) check(t *testing.T, path string, req *http.Request, a observed) {
 	t.Helper()
 	item := o.model.Paths.PathItems.GetOrZero(path)
 	if item == nil {
@@ -103,10 +103,10 @@ func (o *openAPI) check(t *testing.T, path string, req *http.Request, a answered
 	status := strconv.Itoa(a.status)
 	response := operation.Responses.Codes.GetOrZero(status)
 	if response == nil {
-		t.Errorf("%s %s answers %s, which is not documented: %s", method, path, status, a.body)
+		t.Errorf("%s %s: status %s is not documented: %s", method, path, status, a.body)
 		return
 	}
-	o.seen[answerKind{method, path, status}] = true
+	o.seen[responseKind{method, path, status}] = true
 
 	asked := req.Clone(t.Context())
 	asked.Method = method
@@ -119,35 +119,35 @@ func (o *openAPI) check(t *testing.T, path string, req *http.Request, a answered
 			t.Errorf("%s %s %s: %s: %s %v\n%.300s", method, path, status, e.Message, e.Reason, e.SchemaValidationErrors, a.body)
 		}
 	}
-	// Without documented content there is no body, which the validator does not look at.
+	// The validator does not check that a response without documented content has no body.
 	if (response.Content == nil || response.Content.Len() == 0) && len(a.body) > 0 {
-		t.Errorf("%s %s %s has a body, and none is documented: %.100s", method, path, status, a.body)
+		t.Errorf("%s %s %s has a body that is not documented: %.100s", method, path, status, a.body)
 	}
 }
 
-// checkRequest holds a request that was taken against the document.
+// checkRequest compares an accepted request with the document.
 func (o *openAPI) checkRequest(t *testing.T, req *http.Request) {
 	t.Helper()
-	body, err := req.GetBody() // the sent one is used up
+	body, err := req.GetBody() // the first one is used up
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Body = body
 	if valid, errs := o.ValidateHttpRequest(req); !valid {
 		for _, e := range errs {
-			t.Errorf("%s %s is taken, and not as documented: %s: %s %v", req.Method, req.URL.Path, e.Message, e.Reason, e.SchemaValidationErrors)
+			t.Errorf("%s %s is accepted but does not conform to the document: %s: %s %v", req.Method, req.URL.Path, e.Message, e.Reason, e.SchemaValidationErrors)
 		}
 	}
 }
 
-// Routes that openapi.yaml leaves out, and why.
+// undocumented are the routes that openapi.yaml leaves out, with the reason.
 var undocumented = map[string]string{
 	"/debug/pprof/":        "Go's own",
 	"/debug/pprof/profile": "Go's own",
 	"/debug/pprof/symbol":  "Go's own",
 	"/debug/pprof/trace":   "Go's own",
-	"/webhooks":            "says which part of the path is missing",
-	"/webhooks/":           "is cut into provider, source and door by ingest",
+	"/webhooks":            "names the missing part of the path",
+	"/webhooks/":           "is split into provider, source and path by ingest",
 
 	"GET /v1.1/requests/{id}":          "the stand-in for Clickwrap",
 	"GET /document/{id}":               "the stand-in for PleaseSign",
@@ -172,17 +172,17 @@ var undocumented = map[string]string{
 	"GET /v1/links/{id}":               "the stand-in for Rebrandly",
 	"GET /r/{tag}":                     "the stand-in for Rebrandly",
 	"POST /sms/json":                   "the stand-in for Vonage",
-	"GET /{$}":                         "the sandbox's page, for people",
-	"GET /letters/{number}":            "the sandbox's page, for people",
+	"GET /{$}":                         "the sandbox's page",
+	"GET /letters/{number}":            "the sandbox's page",
 }
 
-// Every route of the code is documented or left out with a reason, and every documented path has its route. Ingest's routes
-// come of the packs' doors.
-func TestTheRoutesAreThoseOfTheCode(t *testing.T) {
+// Every route of the code is documented or left out with a reason, and every documented path has a route. Ingest's routes come from the
+// packs.
+func TestDocumentedRoutesMatchTheCode(t *testing.T) {
 	t.Parallel()
 	o := openapi(t)
 	documented := map[string]bool{}
-	for _, a := range o.answers() {
+	for _, a := range o.responses() {
 		documented[a.method+" "+a.path] = true
 	}
 	routes := map[string]bool{}
@@ -198,27 +198,27 @@ func TestTheRoutesAreThoseOfTheCode(t *testing.T) {
 	}
 	for route := range routes {
 		if undocumented[route] == "" && !documented[route] {
-			t.Errorf("the code has the route %q, which openapi.yaml has not", route)
+			t.Errorf("the code has the route %q, which openapi.yaml lacks", route)
 		}
 	}
 	for route := range undocumented {
 		if !routes[route] {
-			t.Errorf("the code has no route %q any more", route)
+			t.Errorf("the code no longer has the route %q", route)
 		}
 	}
 	for route := range documented {
-		if !routes[route] && !routes[strings.Replace(route, "HEAD ", "GET ", 1)] { // GET's pattern takes HEAD
+		if !routes[route] && !routes[strings.Replace(route, "HEAD ", "GET ", 1)] { // GET's pattern also accepts HEAD
 			t.Errorf("openapi.yaml has %q, and no code registers it", route)
 		}
 	}
 	if len(routes) < 40 {
-		t.Errorf("%d routes were found: are they still registered with Handle and HandleFunc?", len(routes))
+		t.Errorf("found %d routes; are they still registered with Handle and HandleFunc?", len(routes))
 	}
 }
 
 var looksLikeARoute = regexp.MustCompile(`^([A-Z]+ )?/`)
 
-// registered are the patterns that the folder's code gives to a ServeMux; what a variable stands for in one is "*".
+// registered returns the patterns that the folder's code registers in a ServeMux; "*" replaces a variable.
 func registered(t *testing.T, folder string) map[string]bool {
 	t.Helper()
 	routes := map[string]bool{}
@@ -234,9 +234,9 @@ func registered(t *testing.T, folder string) map[string]bool {
 			}
 			pattern := pattern(call.Args[0])
 			if !looksLikeARoute.MatchString(pattern) {
-				t.Errorf("%s registers a route that this test cannot read: %s", path, pattern)
+				t.Errorf("%s registers a route that this test cannot parse: %s", path, pattern)
 			}
-			routes[strings.Replace(pattern, "...}", "}", 1)] = true // what takes the rest of a path too
+			routes[strings.Replace(pattern, "...}", "}", 1)] = true // it matches the rest of a path, too
 			return true
 		})
 	})
@@ -253,20 +253,20 @@ func pattern(e ast.Expr) string {
 	return "*"
 }
 
-// unprovoked are the documented answers that this test cannot bring about, and who does.
+// unprovoked are the documented responses that this test cannot cause, and the test that does.
 var unprovoked = map[string]string{
-	"POST /api/play 409": "every provider has a source where there is a sandbox to ask; services/sandbox tests it",
+	"POST /api/play 409": "in a sandbox every provider has a source; services/sandbox tests it",
 }
 
-// everyAnswerWasSeen fails for documented answers that were not.
-func (o *openAPI) everyAnswerWasSeen(t *testing.T) {
+// everyResponseWasSeen fails for each documented response that did not occur.
+func (o *openAPI) everyResponseWasSeen(t *testing.T) {
 	t.Helper()
-	for _, a := range o.answers() {
+	for _, a := range o.responses() {
 		if !o.seen[a] && unprovoked[a.String()] == "" {
 			t.Errorf("%s is documented and was not seen", a)
 		}
 		if o.seen[a] && unprovoked[a.String()] != "" {
-			t.Errorf("%s was seen after all", a)
+			t.Errorf("%s was seen; remove it from the list", a)
 		}
 	}
 	if n := len(o.seen); n < 50 {

@@ -10,19 +10,18 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// The AsyncAPI initiative's own parser takes the document without an error or a warning, and so AsyncAPI Studio does; and it
-// refuses a spoilt one.
-func TestTheOfficialParserTakesTheDocument(t *testing.T) {
+// The AsyncAPI initiative's own parser accepts the document without errors and warnings, as AsyncAPI Studio does. It refuses a broken one.
+func TestOfficialParserAcceptsTheDocument(t *testing.T) {
 	t.Parallel()
 	wrongWith := realtest.Node(t, filepath.Join(testenv.Root(), "tests", "contract", "parser", "parse.cjs"))
 	data, err := os.ReadFile(filepath.Join(testenv.Root(), "docs", "asyncapi.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if said, err := wrongWith(string(data)); err != nil {
-		t.Errorf("%v:\n%s", err, said)
+	if output, err := wrongWith(string(data)); err != nil {
+		t.Errorf("%v:\n%s", err, output)
 	}
-	if said, err := wrongWith(strings.Replace(string(data), "action: send", "action: shout", 1)); err == nil || !strings.Contains(said, "action") {
-		t.Errorf("a spoilt document: %v:\n%s", err, said)
+	if output, err := wrongWith(strings.Replace(string(data), "action: send", "action: shout", 1)); err == nil || !strings.Contains(output, "action") {
+		t.Errorf("a broken document: %v:\n%s", err, output)
 	}
 }

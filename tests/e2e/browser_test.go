@@ -26,10 +26,10 @@ type browser struct {
 	ctx context.Context
 
 	mutex    sync.Mutex
-	troubles []string // what the browser's console would show in red
+	troubles []string // what the browser's console shows in red
 }
 
-// newBrowser starts Chromium. Where there is none the test is skipped; in CI that is a failure.
+// newBrowser starts Chromium. Without Chromium the test is skipped; in CI it fails.
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
 	realtest.Server(t, "Chromium")
@@ -43,7 +43,7 @@ func newBrowser(t *testing.T) *browser {
 	if path == "" {
 		realtest.Missing(t, "no Chromium: install the package chromium")
 	}
-	// Not the test's own folder: Chromium's helpers write on for a moment after it has ended.
+	// Not t.TempDir: Chromium's helper processes write for a moment after it has ended.
 	folder, err := os.MkdirTemp("", "signrelay-browser-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +57,7 @@ func newBrowser(t *testing.T) *browser {
 	b := &browser{t: t, ctx: ctx}
 	t.Cleanup(func() {
 		end()
-		_ = os.RemoveAll(folder) // what a helper leaves behind is of no use to anybody
+		_ = os.RemoveAll(folder) // files of a helper process
 	})
 	chromedp.ListenTarget(ctx, func(event any) {
 		b.mutex.Lock()
@@ -71,14 +71,14 @@ func newBrowser(t *testing.T) *browser {
 			}
 		}
 	})
-	// The context of the first call is the browser's own, so that one has no time limit.
+	// The context of the first call is the browser's own, so it has no time limit.
 	if err := chromedp.Run(ctx, emulation.SetDeviceMetricsOverride(390, 844, 1, true)); err != nil {
 		t.Fatal(err)
 	}
 	return b
 }
 
-// do does one thing after the other in the page; an element that never comes ends the test.
+// do runs actions in order. An element that does not appear within the time limit ends the test.
 func (b *browser) do(actions ...chromedp.Action) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
@@ -88,7 +88,7 @@ func (b *browser) do(actions ...chromedp.Action) {
 	}
 }
 
-// text is what is to be read at a selector.
+// text returns the text at a selector.
 func (b *browser) text(selector string) string {
 	b.t.Helper()
 	var text string
@@ -96,7 +96,7 @@ func (b *browser) text(selector string) string {
 	return text
 }
 
-// glance is what is to be read at a selector right now; empty where there is none, or while one page gives way to another.
+// glance returns the text at a selector now; empty if there is no such element, or while another page loads.
 func (b *browser) glance(selector string) string {
 	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
 	defer cancel()
@@ -107,7 +107,7 @@ func (b *browser) glance(selector string) string {
 	return text
 }
 
-// fits wants the page to be no wider than the phone, and the browser to have complained of nothing.
+// fits requires that the page is no wider than the phone and that the browser reported no error.
 func (b *browser) fits() {
 	b.t.Helper()
 	var width int
@@ -118,13 +118,13 @@ func (b *browser) fits() {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
 	if len(b.troubles) > 0 {
-		b.t.Errorf("the browser complains: %q", b.troubles)
+		b.t.Errorf("the browser's console: %q", b.troubles)
 	}
 }
 
-// The sandbox's page, by hand: a story is played with one click, its texts and letters appear by themselves, a fault is
-// ordered and called off, and the page can be emptied.
-func TestTheSandboxInABrowser(t *testing.T) {
+// The sandbox's page: one click plays a story, its texts and e-mails appear without a reload, a fault is ordered and cancelled, and the
+// messages can be deleted.
+func TestSandboxInBrowser(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
 	h := testenv.Standalone(t)
@@ -143,7 +143,7 @@ func TestTheSandboxInABrowser(t *testing.T) {
 		}
 	}
 	if got := b.text("#told"); !strings.Contains(got, "4 callbacks taken.") {
-		t.Errorf("of the story it says %q", got)
+		t.Errorf("the story's status is %q", got)
 	}
 	b.fits()
 
@@ -163,7 +163,7 @@ func TestTheSandboxInABrowser(t *testing.T) {
 	b.fits()
 }
 
-// count is how many elements there are.
+// count returns the number of elements.
 func (b *browser) count(selector string) int {
 	b.t.Helper()
 	var n int
@@ -171,22 +171,22 @@ func (b *browser) count(selector string) int {
 	return n
 }
 
-// What works once is behind a button, and so is what a robot asks for. The button leads on to the provider's page, whatever the
-// page's policy says of forms.
-func TestTheLinksButtonInABrowser(t *testing.T) {
+// A link that works once is behind a button, and so is every link for a robot. The button leads to the provider's page, although the page's
+// policy restricts forms.
+func TestLinkButtonInBrowser(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
 	h := testenv.Standalone(t)
 	h.Play(t, "esign-v1", "long-night")
 	h.Play(t, "pleasesign", "declined")
 	h.Play(t, "clickwrap", "resend")
-	h.Until(t, "somebody was invited to each", func() bool {
+	h.Until(t, "each document has an invitation", func() bool {
 		messages := h.Messages(t)
 		return linkIn(messages, "Consulting Agreement") != "" && linkIn(messages, "Partnership Agreement") != "" && linkIn(messages, "Data Processing Addendum") != ""
 	})
 	opened := func() int { return h.Count(t, flow.Signing, "signing.v1.*.*.link.opened.>") }
 
-	for n := range 2 { // it works again for who comes again
+	for n := range 2 { // it works again for a second visit
 		b.do(emulation.SetUserAgentOverride(phone), chromedp.Navigate(linkIn(h.Messages(t), "Data Processing Addendum")))
 		b.fits()
 		if got := b.text("main"); !strings.Contains(got, "Data Processing Addendum") || !strings.Contains(got, "Legalesign sent you this link") || opened() != n {
@@ -199,7 +199,7 @@ func TestTheLinksButtonInABrowser(t *testing.T) {
 
 	b.do(emulation.SetUserAgentOverride("WhatsApp/2.23.20"), chromedp.Navigate(linkIn(h.Messages(t), "Consulting Agreement")))
 	if got := b.text("h1"); got != "Open your document" {
-		t.Errorf("a robot reads %q", got)
+		t.Errorf("a robot sees %q", got)
 	}
 	b.fits()
 	b.do(chromedp.Click("button", chromedp.ByQuery))
@@ -207,10 +207,10 @@ func TestTheLinksButtonInABrowser(t *testing.T) {
 	b.fits()
 
 	b.do(emulation.SetUserAgentOverride(phone), chromedp.Navigate(linkIn(h.Messages(t), "Partnership Agreement")), chromedp.Click("button", chromedp.ByQuery))
-	h.Until(t, "it says what happened", func() bool { return b.glance("h1") == "This document is closed" })
+	h.Until(t, "the page names the reason", func() bool { return b.glance("h1") == "This document is closed" })
 }
 
-// linkIn is the link in the first message about a document; empty where there is none yet.
+// linkIn returns the link in the first message about a document; empty if there is none yet.
 func linkIn(messages []testenv.Message, title string) string {
 	for _, m := range messages {
 		if _, links := withoutLinks(m.Text); strings.Contains(m.Text, title) && len(links) > 0 {

@@ -13,8 +13,8 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// A subscriber who knows CloudEvents and nothing of us reads the log with the CloudEvents SDK.
-func TestTheCloudEventsSDKReadsTheLog(t *testing.T) {
+// A subscriber with the CloudEvents SDK, and without code of ours, reads the log.
+func TestCloudEventsSDKReadsTheLog(t *testing.T) {
 	t.Parallel()
 	h := testenv.Standalone(t)
 	if out, err := h.Command(t, "send", "clickwrap", "request-signed", "--url", h.IngestURL); err != nil {

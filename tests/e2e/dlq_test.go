@@ -49,10 +49,10 @@ func deadLetters(t *testing.T, h *testenv.Env, flags ...string) []deadLetter {
 	return all
 }
 
-// oneLetter waits for one dead letter of a stage.
-func oneLetter(t *testing.T, h *testenv.Env, stage string) (d deadLetter) {
+// oneDeadLetter waits for one dead letter of a stage.
+func oneDeadLetter(t *testing.T, h *testenv.Env, stage string) (d deadLetter) {
 	t.Helper()
-	h.Until(t, stage+" has given something up", func() bool {
+	h.Until(t, stage+" has written a dead letter", func() bool {
 		all := deadLetters(t, h, "--stage", stage)
 		if len(all) > 0 {
 			d = all[0]
@@ -62,9 +62,9 @@ func oneLetter(t *testing.T, h *testenv.Env, stage string) (d deadLetter) {
 	return d
 }
 
-// The mail server refuses an address for good; the operator has it mended, and replays: the letter arrives, once, and the
-// document's life tells all of it.
-func TestAGivenUpLetterIsReplayed(t *testing.T) {
+// The mail server refuses an address permanently. After it is fixed, the operator replays the dead letter: the e-mail arrives once, and the
+// document's timeline shows every step.
+func TestReplaySendsDeadLetter(t *testing.T) {
 	t.Parallel()
 	h := testenv.Standalone(t)
 	order(t, h, `{"target":"smtp","mode":"550"}`)
@@ -73,14 +73,14 @@ func TestAGivenUpLetterIsReplayed(t *testing.T) {
 		Kind: notifyv1.Kind_KIND_UNDELIVERABLE, Channel: notifyv1.Channel_CHANNEL_EMAIL,
 		To: &notifyv1.Person{RecipientId: "r1", FirstName: "Eric", LastName: "Smith", Email: "eric.smith@example.com"},
 	}
-	h.Cause(t, n)
+	h.PublishCause(t, n)
 	m, err := notification.Message(t.Context(), notification.SendSubject(n), n.GetId(), n)
 	h.Publish(t, m, err)
-	letter := oneLetter(t, h, "email-sender")
-	if letter.Attempts != 1 || letter.Replays != 0 || letter.Stream != "NOTIFY" || letter.Sequence != 1 || letter.Source != "demo" || letter.About != "undeliverable by email" {
-		t.Errorf("the letter: %+v", letter)
+	dead := oneDeadLetter(t, h, "email-sender")
+	if dead.Attempts != 1 || dead.Replays != 0 || dead.Stream != "NOTIFY" || dead.Sequence != 1 || dead.Source != "demo" || dead.About != "undeliverable by email" {
+		t.Errorf("the dead letter: %+v", dead)
 	}
-	number := strconv.FormatUint(letter.Number, 10)
+	number := strconv.FormatUint(dead.Number, 10)
 	listed, err := h.Command(t, "dlq", "list")
 	if err != nil || strings.Count(listed, "\n") != 1 {
 		t.Errorf("list: %v\n%s", err, listed)
@@ -89,25 +89,25 @@ func TestAGivenUpLetterIsReplayed(t *testing.T) {
 	if err != nil || !strings.Contains(shown, "email-sender") || !strings.Contains(shown, "Nats-Msg-Id: n1") {
 		t.Errorf("show: %v\n%s", err, shown)
 	}
-	if said := listed + shown; strings.Contains(said, "Eric") || strings.Contains(said, "eric.smith") {
-		t.Errorf("somebody is named on the screen:\n%s", said)
+	if output := listed + shown; strings.Contains(output, "Eric") || strings.Contains(output, "eric.smith") {
+		t.Errorf("the output names a person:\n%s", output)
 	}
 	if body, err := h.Command(t, "dlq", "show", number, "--body"); err != nil || body != string(m.Data) {
 		t.Errorf("show --body: %v, %q, want %q", err, body, m.Data)
 	}
 
-	said, err := h.Command(t, "dlq", "replay", number) // nobody is there to ask
+	output, err := h.Command(t, "dlq", "replay", number) // not a terminal
 	if err == nil || !strings.Contains(err.Error(), "exit status 1") || !strings.Contains(err.Error(), "--yes") ||
-		!strings.Contains(said, "1 × undeliverable by email, to 1 person") || strings.Contains(said, "eric") {
-		t.Errorf("replay without --yes: %v\n%s", err, said)
+		!strings.Contains(output, "1 × undeliverable by email, to 1 person") || strings.Contains(output, "eric") {
+		t.Errorf("replay without --yes: %v\n%s", err, output)
 	}
-	h.Idle(t)
+	h.WaitIdle(t)
 	if len(h.Messages(t)) != 0 || len(deadLetters(t, h)) != 1 {
-		t.Error("and something came of it")
+		t.Error("a replay without --yes sent a message or removed the dead letter")
 	}
 
-	if said, err := h.Command(t, "dlq", "replay", number, "--yes"); err != nil || !strings.Contains(said, "number "+number+" is replayed") {
-		t.Fatalf("replay: %v\n%s", err, said)
+	if output, err := h.Command(t, "dlq", "replay", number, "--yes"); err != nil || !strings.Contains(output, "number "+number+" is replayed") {
+		t.Fatalf("replay: %v\n%s", err, output)
 	}
 	h.Until(t, "the log has notification.sent", func() bool { return h.Count(t, "SIGNING", "signing.v1.*.*.notification.sent.d1") == 1 })
 	if got := h.Messages(t); len(got) != 1 || got[0].To != "eric.smith@example.com" {
@@ -120,19 +120,19 @@ func TestAGivenUpLetterIsReplayed(t *testing.T) {
 	for i, line := range strings.Split(strings.TrimSpace(life), "\n") {
 		want := []string{"notification.failed", "replay.requested", "notification.sent", ""}[min(i, 3)]
 		if want == "" || !strings.Contains(line, want) {
-			t.Errorf("line %d of its life is %q, want %q", i, line, want)
+			t.Errorf("line %d of the timeline is %q, want %q", i, line, want)
 		}
 	}
 	if left := deadLetters(t, h); len(left) != 0 {
 		t.Errorf("still in the DLQ: %+v", left)
 	}
 	if _, err := h.Command(t, "dlq", "replay", number, "--yes"); err == nil || !strings.Contains(err.Error(), "not in the DLQ: number "+number) {
-		t.Errorf("replay of what is gone: %v", err)
+		t.Errorf("replay of a removed number: %v", err)
 	}
 }
 
-// What the enricher gave up stands in the log, which many read: its replay reaches the enricher alone.
-func TestAReplayOfAnEventIsNoSecondEvent(t *testing.T) {
+// The input of the enricher's dead letter is in the log, which has many subscribers: a replay of it reaches the enricher only.
+func TestReplayAddsNoSecondEvent(t *testing.T) {
 	t.Parallel()
 	h := testenv.Standalone(t)
 	e := &signingv1.SigningEvent{
@@ -141,12 +141,12 @@ func TestAReplayOfAnEventIsNoSecondEvent(t *testing.T) {
 	e.Id = event.TransitionID(e)
 	m, err := event.Message(t.Context(), e)
 	h.Publish(t, m, err)
-	before := oneLetter(t, h, "enricher")
-	if said, err := h.Command(t, "dlq", "replay", "--source", "closed", "--yes"); err != nil || !strings.Contains(said, "1 × document.sent") {
-		t.Fatalf("replay: %v\n%s", err, said)
+	before := oneDeadLetter(t, h, "enricher")
+	if output, err := h.Command(t, "dlq", "replay", "--source", "closed", "--yes"); err != nil || !strings.Contains(output, "1 × document.sent") {
+		t.Fatalf("replay: %v\n%s", err, output)
 	}
 	var after deadLetter
-	h.Until(t, "it is given up again", func() bool {
+	h.Until(t, "there is a new dead letter", func() bool {
 		all := deadLetters(t, h)
 		if len(all) == 1 {
 			after = all[0]
@@ -154,27 +154,27 @@ func TestAReplayOfAnEventIsNoSecondEvent(t *testing.T) {
 		return len(all) == 1 && after.Number != before.Number
 	})
 	if after.Replays != 1 || after.Attempts != 2 || after.Stream != "SIGNING" || after.Sequence != before.Sequence || after.Reason != before.Reason {
-		t.Errorf("given up again: %+v; before: %+v", after, before)
+		t.Errorf("the new dead letter: %+v; the old one: %+v", after, before)
 	}
 	if n := h.Count(t, "SIGNING", m.Subject); n != 1 {
 		t.Errorf("the log holds the event %d times", n)
 	}
 	if n := h.Count(t, "SIGNING", "signing.v1.closed.clickwrap.replay.requested.d2"); n != 1 {
-		t.Errorf("the log heard of %d replays, want 1", n)
+		t.Errorf("the log holds %d replays, want 1", n)
 	}
 }
 
-func TestDroppingAndWrongUse(t *testing.T) {
+func TestDropAndWrongUse(t *testing.T) {
 	t.Parallel()
 	h := testenv.Standalone(t)
 	h.Publish(t, &nats.Msg{Subject: "notify.v1.send.sms.demo.clickwrap.d3", Data: []byte("\xff")}, nil)
-	garbled := oneLetter(t, h, "sms-sender")
+	garbled := oneDeadLetter(t, h, "sms-sender")
 	if garbled.Reason != "undecodable" || garbled.Source != "demo" {
 		t.Errorf("%+v", garbled)
 	}
 	n, err := proto.Marshal(&notifyv1.Notification{Id: "n4"})
 	h.Publish(t, &nats.Msg{Subject: "notify.v1.link.demo.clickwrap.d4", Data: append(n, 0xff)}, err)
-	kept := oneLetter(t, h, "shortener")
+	kept := oneDeadLetter(t, h, "shortener")
 
 	number := strconv.FormatUint(garbled.Number, 10)
 	for args, want := range map[string]string{
@@ -198,7 +198,7 @@ func TestDroppingAndWrongUse(t *testing.T) {
 		}
 	}
 	if left := deadLetters(t, h); len(left) != 2 {
-		t.Errorf("after all that the DLQ lists %+v", left)
+		t.Errorf("after these commands the DLQ lists %+v", left)
 	}
 	if out, err := h.Command(t, "dlq", "drop", number); err != nil || !strings.Contains(out, "number "+number+" is dropped") {
 		t.Errorf("drop: %v\n%s", err, out)
@@ -208,7 +208,7 @@ func TestDroppingAndWrongUse(t *testing.T) {
 	}
 }
 
-// order orders a fault of the world outside.
+// order orders a fault of an outside party.
 func order(t *testing.T, h *testenv.Env, fault string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, h.SandboxURL+"/api/faults", strings.NewReader(fault))

@@ -18,7 +18,7 @@ import (
 // doctorLine is a line of `signrelay doctor --json`.
 type doctorLine struct{ Check, Status, Found, Mend string }
 
-// doctorSays runs `signrelay doctor --json`, and tells its exit status as "" for 0.
+// doctorSays runs `signrelay doctor --json` and returns its exit status, "" for 0.
 func doctorSays(t *testing.T, h *testenv.Env, flags ...string) (map[string]doctorLine, string) {
 	t.Helper()
 	out, err := h.Command(t, append([]string{"doctor", "--json"}, flags...)...)
@@ -33,7 +33,7 @@ func doctorSays(t *testing.T, h *testenv.Env, flags ...string) (map[string]docto
 		}
 		for _, secret := range []string{"12345", "demo-token", "demo-secret", "sandbox-secret", "sender@"} {
 			if strings.Contains(line, secret) {
-				t.Errorf("a finding contains a secret or a person: %s", line)
+				t.Errorf("the output has a secret or a person: %s", line)
 			}
 		}
 	}
@@ -52,9 +52,9 @@ func exitStatus(err error) string {
 	return err.Error()
 }
 
-func TestTheDoctorFindsNothingWhereNothingIs(t *testing.T) {
+func TestDoctorPassesGoodInstallation(t *testing.T) {
 	t.Parallel()
-	h := testenv.Apart(t)
+	h := testenv.Separate(t)
 	found, status := doctorSays(t, h, "--ingest-url", h.IngestURL)
 	if status != "" {
 		t.Errorf("status %q", status)
@@ -67,7 +67,7 @@ func TestTheDoctorFindsNothingWhereNothingIs(t *testing.T) {
 			t.Errorf("%s: %+v", check, l)
 		}
 	}
-	// How the server syncs and how full it is cannot be seen, and no callback has begun the memory's epoch.
+	// The doctor cannot see how the server syncs and how full it is, and no callback has begun the epoch of the dedupe store.
 	if found["nats sync_interval"].Status != "warn" || found["room"].Status != "warn" || found["redis epoch"].Status != "warn" || warned != 3 {
 		t.Errorf("%d warnings: %+v", warned, found)
 	}
@@ -78,17 +78,17 @@ func TestTheDoctorFindsNothingWhereNothingIs(t *testing.T) {
 		}
 	}
 	if n := h.Count(t, "SIGNING", "signing.v1.>"); n != 0 || len(h.Messages(t)) != 0 {
-		t.Errorf("it left %d events", n)
+		t.Errorf("the doctor left %d events", n)
 	}
 	text, err := h.Command(t, "doctor")
 	if err != nil || !strings.Contains(text, "ok    streams") || !strings.Contains(text, "fix: set sync_interval: always") {
-		t.Errorf("for people: %v\n%s", err, text)
+		t.Errorf("without --json: %v\n%s", err, text)
 	}
 }
 
-func TestTheDoctorFindsWhatIsBroken(t *testing.T) {
+func TestDoctorFindsFaults(t *testing.T) {
 	t.Parallel()
-	h := testenv.Apart(t)
+	h := testenv.Separate(t)
 	path := filepath.Join(h.DataDir, "signrelay.yaml")
 	whole, err := os.ReadFile(path)
 	if err != nil {
@@ -149,17 +149,17 @@ func TestTheDoctorFindsWhatIsBroken(t *testing.T) {
 	}
 }
 
-// proved is the line of `signrelay doctor --kill --json`.
+// proved is the output line of `signrelay doctor --kill --json`.
 type proved struct {
 	Sent, Kills, Refused, Unanswered, Accepted, Lost, Doubled int
 
 	StoredOnce int `json:"stored_once"`
 }
 
-// Ingest and NATS are killed, and come back, while the doctor's callbacks are on their way.
-func TestTheDoctorProvesThatNothingIsLost(t *testing.T) {
+// Ingest and NATS are killed and restarted while the doctor sends callbacks.
+func TestDoctorProvesThatNothingIsLost(t *testing.T) {
 	t.Parallel()
-	h := testenv.Apart(t)
+	h := testenv.Separate(t)
 	victim := filepath.Join(t.TempDir(), "victim")
 	aim := func(name string) {
 		t.Helper()
@@ -194,12 +194,12 @@ func TestTheDoctorProvesThatNothingIsLost(t *testing.T) {
 	if got.Sent != 60 || got.Kills != 2 || got.Accepted != 60 || got.StoredOnce != 60 || got.Lost+got.Doubled != 0 || got.Refused+got.Unanswered == 0 {
 		t.Errorf("%+v", got)
 	}
-	h.Idle(t)
+	h.WaitIdle(t)
 	if n := h.Count(t, "SIGNING", "signing.v1.*.*.endpoint.tested.>"); n != 60 {
 		t.Errorf("the log holds %d test events", n)
 	}
 	if messages := h.Messages(t); len(messages) != 0 {
-		t.Errorf("somebody was told: %+v", messages)
+		t.Errorf("messages were sent: %+v", messages)
 	}
 
 	text, err := h.Command(t, "doctor", "--kill", "--yes-this-is-a-test", "--callbacks=10", "--every=1ms")
@@ -207,7 +207,7 @@ func TestTheDoctorProvesThatNothingIsLost(t *testing.T) {
 		t.Errorf("without a kill: %v\n%s", err, text)
 	}
 
-	// A source that may be somebody's: nothing is sent.
+	// A source without a test name may belong to a real account: the doctor sends nothing.
 	path := filepath.Join(h.DataDir, "signrelay.yaml")
 	settings, err := os.ReadFile(path)
 	if err != nil {
@@ -218,9 +218,9 @@ func TestTheDoctorProvesThatNothingIsLost(t *testing.T) {
 	}
 	before := h.Count(t, "SIGNING", "signing.v1.>")
 	if _, err := h.Command(t, "doctor", "--config", path+".real", "--kill", "--yes-this-is-a-test"); exitStatus(err) != "exit status 1" || !strings.Contains(err.Error(), "not an installation for tests") {
-		t.Errorf("with a source that is not named for tests: %v", err)
+		t.Errorf("with a source without a test name: %v", err)
 	}
 	if after := h.Count(t, "SIGNING", "signing.v1.>"); after != before {
-		t.Errorf("%d events came into the log", after-before)
+		t.Errorf("%d events were stored", after-before)
 	}
 }

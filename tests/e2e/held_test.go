@@ -8,8 +8,8 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// Vonage refuses our credentials. The texts wait for the operator: they are listed without anything personal, they are on the
-// timeline, nothing is a dead letter, and a release says what it will do and asks first.
+// Vonage refuses our credentials. The texts wait for the operator: the list of held messages shows nothing personal, the timeline shows
+// them, there is no dead letter, and a release prints its plan and asks for confirmation.
 func TestHeldMessagesAreListedAndReleased(t *testing.T) {
 	t.Parallel()
 	h := testenv.Standalone(t)
@@ -42,7 +42,7 @@ func TestHeldMessagesAreListedAndReleased(t *testing.T) {
 			t.Errorf("held: %+v", it)
 		}
 	}
-	h.Until(t, "the letters arrived", func() bool { return len(h.Messages(t)) > 0 }) // a control: the other channel works
+	h.Until(t, "the e-mails arrived", func() bool { return len(h.Messages(t)) > 0 }) // a control: the other channel works
 	for _, m := range h.Messages(t) {
 		if m.Channel == "sms" || strings.Contains(list, m.To) {
 			t.Errorf("a message by %s; its address in the list: %v", m.Channel, strings.Contains(list, m.To))

@@ -1,4 +1,4 @@
-// Package e2e tells stories through the public doors of a running Signrelay.
+// Package e2e plays stories through the public interfaces of a running Signrelay.
 package e2e
 
 import (

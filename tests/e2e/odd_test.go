@@ -9,9 +9,9 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// Every third response and callback of the other parties is odd, and within what they may do: everybody still gets every message once.
-// The pause lets what was refused for a second be tried again before its document changes; a message that has lost its point is not sent.
-func TestStoriesWithAnOddOutsideWorld(t *testing.T) {
+// Every third response and callback of the outside parties is unusual but allowed: each person still gets each message once. The pause lets
+// a call that was refused for a second be repeated before its document changes; a message that is out of date is not sent.
+func TestStoriesWithUnusualResponses(t *testing.T) {
 	t.Parallel()
 	h := testenv.Standalone(t, "SIGNRELAY_SANDBOX_ODD=33", "SIGNRELAY_SANDBOX_ODD_SEED=20261128")
 	for _, name := range []string{"clickwrap/two-signers", "pleasesign/two-signers", "esign-v1/two-signers", "pleasesign/bounced"} {
@@ -26,6 +26,6 @@ func TestStoriesWithAnOddOutsideWorld(t *testing.T) {
 		if _ = response.Body.Close(); response.StatusCode != http.StatusOK {
 			t.Fatalf("play %s: %s", name, response.Status)
 		}
-		s.came(t, h) // a link asks the provider when it is opened, who may be refusing calls for a second
+		s.came(t, h) // the shortener asks the provider when a link is opened; the provider may refuse calls for a second
 	}
 }

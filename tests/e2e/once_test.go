@@ -13,11 +13,11 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// A provider that heard no answer calls again, at once and later, through whichever door it has: one fact, one message to
-// each person. Two processes of each stage share the work, so that no memory of one process does it.
-func TestACallbackThatComesOftenTextsNobodyTwice(t *testing.T) {
+// A provider that got no response calls again, at once and later, on each path that it has: one fact, one message to each person. Two
+// replicas of each stage share the work, so the memory of a single process is not enough.
+func TestRepeatedCallbacksSendEachMessageOnce(t *testing.T) {
 	t.Parallel()
-	h := testenv.Twice(t)
+	h := testenv.Replicated(t)
 	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 	batch := url.Values{"data": {`[{"timestamp":"2018-03-20T07:09:52","name":"status","value":"30","resource_uri":"/api/v1/document/[doc-id]/"}]`}}
 	single := url.Values{"resource_uri": {"/api/v1/document/[doc-id]/"}, "uuid": {"[doc-id]"}, "name": {"name of doc"}}
@@ -28,7 +28,7 @@ func TestACallbackThatComesOftenTextsNobodyTwice(t *testing.T) {
 				http.Header{"Content-Type": {"application/json"}, "Pactsafe-Webhook-Token": {"12345"}},
 				[]byte(`{"event_type":"request_sent","request":"596f858584281715b3493d0c","activity":"a1","id":"e1"}`))
 		},
-		// The end of one document, told by both callbacks of the eSignature API v1.
+		// The end of one document, reported by both callbacks of the eSignature API v1.
 		func() (int, map[string]any) {
 			return h.Callback(t, http.MethodPost, "/webhooks/esign-v1/demo/all", token, form, []byte(batch.Encode()))
 		},
@@ -42,9 +42,9 @@ func TestACallbackThatComesOftenTextsNobodyTwice(t *testing.T) {
 		for _, callback := range callbacks {
 			for range 10 {
 				all.Go(func() {
-					status, answer := callback()
-					for status == http.StatusServiceUnavailable { // another one is storing it just now
-						status, answer = callback()
+					status, response := callback()
+					for status == http.StatusServiceUnavailable { // another replica is storing it
+						status, response = callback()
 					}
 					mutex.Lock()
 					defer mutex.Unlock()
@@ -53,7 +53,7 @@ func TestACallbackThatComesOftenTextsNobodyTwice(t *testing.T) {
 						accepted++
 					case http.StatusOK:
 					default:
-						t.Errorf("answered %d %v", status, answer)
+						t.Errorf("the response is %d %v", status, response)
 					}
 				})
 			}
@@ -61,15 +61,15 @@ func TestACallbackThatComesOftenTextsNobodyTwice(t *testing.T) {
 		all.Wait()
 		return accepted
 	}
-	if n := tenTimes(); n != 3 { // the request, the completion, and what its second report adds (document.updated)
-		t.Errorf("%d of 30 callbacks about two facts were news, want 3", n)
+	if n := tenTimes(); n != 3 { // the request, the completion, and the additional data of its second report (document.updated)
+		t.Errorf("%d of 30 callbacks about two facts were new, want 3", n)
 	}
-	h.Until(t, "somebody was told of each", func() bool { return len(told(t, h)) >= 2 })
-	h.Idle(t)
+	h.Until(t, "each document has a message", func() bool { return len(notified(t, h)) >= 2 })
+	h.WaitIdle(t)
 	if n := tenTimes(); n != 0 {
-		t.Errorf("later, %d of 30 were news", n)
+		t.Errorf("later, %d of 30 were new", n)
 	}
-	h.Idle(t)
+	h.WaitIdle(t)
 	seen := map[string]int{}
 	for _, m := range h.Messages(t) {
 		seen[m.Channel+" "+m.To+" "+m.Subject+" "+strings.SplitN(m.Text, "http", 2)[0]]++
@@ -81,8 +81,8 @@ func TestACallbackThatComesOftenTextsNobodyTwice(t *testing.T) {
 	}
 }
 
-// told is the documents of which somebody was told.
-func told(t *testing.T, h *testenv.Env) map[string]bool {
+// notified returns the documents about which a message was sent.
+func notified(t *testing.T, h *testenv.Env) map[string]bool {
 	t.Helper()
 	documents := map[string]bool{}
 	for subject := range subjects(t, h, "signing.v1.*.*.notification.sent.>") {
@@ -91,7 +91,7 @@ func told(t *testing.T, h *testenv.Env) map[string]bool {
 	return documents
 }
 
-// subjects is how many messages the log has on each subject.
+// subjects returns the number of messages in the log on each subject.
 func subjects(t *testing.T, h *testenv.Env, filter string) map[string]int {
 	t.Helper()
 	found := map[string]int{}
@@ -105,15 +105,15 @@ func subjects(t *testing.T, h *testenv.Env, filter string) map[string]int {
 	return found
 }
 
-// Bitly and Rebrandly make the links of messages while they work, and lead to ours; when they fail, our own are used and the log
-// says so. A signer always gets a link that opens.
+// Bitly and Rebrandly make the links of messages. If they fail, our own links are used, and the log shows it. A signer always gets a link
+// that opens.
 func TestOutsideShorteners(t *testing.T) {
 	t.Parallel()
 	for kind, path := range map[string]string{"bitly": "/b/", "rebrandly": "/r/"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			h := testenv.Parts(t, testenv.AroundTheSandbox)
-			h.Vars = []string{"SIGNRELAY_SHORTENER_KIND=" + kind} // of the senders too: they know its links
+			h := testenv.Infrastructure(t, testenv.SandboxSettings)
+			h.Vars = []string{"SIGNRELAY_SHORTENER_KIND=" + kind} // the senders need it too, to recognise the links
 			for _, name := range testenv.Services {
 				h.StartService(t, name, name)
 			}
@@ -121,7 +121,7 @@ func TestOutsideShorteners(t *testing.T) {
 				h.ClearMessages(t)
 				h.Play(t, "clickwrap", "one-signer")
 				h.Until(t, "four messages have come", func() bool { return len(h.Messages(t)) >= 4 })
-				h.Idle(t)
+				h.WaitIdle(t)
 				for _, m := range h.Messages(t) {
 					_, l := withoutLinks(m.Text)
 					found = append(found, l...)
@@ -138,7 +138,7 @@ func TestOutsideShorteners(t *testing.T) {
 				t.Errorf("%d links were substituted while %s worked", n, kind)
 			}
 
-			h.Fault(t, fmt.Sprintf(`{"target":%q,"mode":"401","count":1000}`, kind))
+			h.InjectFault(t, fmt.Sprintf(`{"target":%q,"mode":"401","count":1000}`, kind))
 			for _, l := range links() {
 				if !strings.HasPrefix(l, "http://"+h.Address("SIGNRELAY_LINKS_ADDR")+"/l/") {
 					t.Errorf("a substitute begins with %.30s", l)

@@ -9,8 +9,8 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// NATS is killed and comes back; Redis goes and comes back. What was answered 2xx is in the log, once, and nothing else is.
-func TestOutagesNeitherLoseNorDouble(t *testing.T) {
+// NATS is killed and restarted, and so is Redis. The log holds each callback with status 2xx once, and no other event.
+func TestOutagesLoseAndDuplicateNothing(t *testing.T) {
 	t.Parallel()
 	h := testenv.Ingest(t, true)
 	send := func(document string) (int, http.Header) {
@@ -24,7 +24,7 @@ func TestOutagesNeitherLoseNorDouble(t *testing.T) {
 	want := func(document string, status int) {
 		t.Helper()
 		if got, _ := send(document); got != status {
-			t.Errorf("%s: answered %d, want %d", document, got, status)
+			t.Errorf("%s: status %d, want %d", document, got, status)
 		}
 	}
 	want("before", 202)
@@ -43,7 +43,7 @@ func TestOutagesNeitherLoseNorDouble(t *testing.T) {
 	h.Redis.Stop()
 	want("without-redis", 202)
 	want("without-redis", 200)
-	h.Until(t, "ingest is ready, Redis or not: it takes callbacks all the same", func() bool { return h.Ready(t, "ingest") == http.StatusOK })
+	h.Until(t, "ingest is ready without Redis, because it still accepts callbacks", func() bool { return h.Ready(t, "ingest") == http.StatusOK })
 	h.Redis.Start()
 	want("without-redis", 200)
 	want("after", 202)

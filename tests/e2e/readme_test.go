@@ -17,8 +17,8 @@ var (
 	readmeBody   = regexp.MustCompile(`(?s)-d '(.*)'`)
 )
 
-// What the README tells a newcomer to type does what it says: the event is in the log, and the signer got it, once.
-func TestTheReadmesCurl(t *testing.T) {
+// The README's command for newcomers works: the event is in the log, and the signer got each message once.
+func TestReadmeCurl(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile(filepath.Join(testenv.Root(), "README.md"))
 	if err != nil {
@@ -35,14 +35,14 @@ func TestTheReadmesCurl(t *testing.T) {
 	body := []byte(readmeBody.FindStringSubmatch(curl[2])[1])
 
 	h := testenv.Standalone(t)
-	if status, answer := h.Callback(t, http.MethodPost, curl[1], nil, header, body); status != http.StatusAccepted || answer["status"] != "accepted" {
-		t.Fatalf("%d %v", status, answer)
+	if status, response := h.Callback(t, http.MethodPost, curl[1], nil, header, body); status != http.StatusAccepted || response["status"] != "accepted" {
+		t.Fatalf("%d %v", status, response)
 	}
-	if status, answer := h.Callback(t, http.MethodPost, curl[1], nil, header, body); status != http.StatusOK || answer["status"] != "duplicate" {
-		t.Fatalf("again: %d %v", status, answer)
+	if status, response := h.Callback(t, http.MethodPost, curl[1], nil, header, body); status != http.StatusOK || response["status"] != "duplicate" {
+		t.Fatalf("again: %d %v", status, response)
 	}
 	h.Until(t, "the text and the e-mail have come", func() bool { return len(h.Messages(t)) >= 2 })
-	h.Idle(t)
+	h.WaitIdle(t)
 	channels := map[string]int{}
 	for _, m := range h.Messages(t) {
 		channels[m.Channel]++

@@ -12,10 +12,10 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// Replicas share their rates and what they remember through Redis, so none runs alone without one.
-func TestServicesAloneWantRedis(t *testing.T) {
+// Replicas share rates and claims through Redis, so no service of several runs without it.
+func TestSeparateServicesNeedRedis(t *testing.T) {
 	t.Parallel()
-	limit, cancel := context.WithTimeout(t.Context(), time.Minute) // one that runs would wait for NATS for ever
+	limit, cancel := context.WithTimeout(t.Context(), time.Minute) // a service that started would wait for NATS without end
 	defer cancel()
 	for _, service := range testenv.Services[1:] {
 		cmd := exec.CommandContext(limit, testenv.Program(t, service))
@@ -27,11 +27,10 @@ func TestServicesAloneWantRedis(t *testing.T) {
 	}
 }
 
-// Redis goes: people still open their links, so the shortener stays behind its load balancer; the senders, which could
-// send twice, wait for it.
+// Redis stops: people can still open links, so the shortener stays ready; the senders, which could send twice, wait for Redis.
 func TestLinksOpenWithoutRedis(t *testing.T) {
 	t.Parallel()
-	h := testenv.Apart(t)
+	h := testenv.Separate(t)
 	h.Play(t, "clickwrap", "resend")
 	h.Until(t, "the texts have come", func() bool { return len(h.Messages(t)) == 6 })
 
@@ -41,7 +40,7 @@ func TestLinksOpenWithoutRedis(t *testing.T) {
 	})
 	for _, service := range []string{"enricher", "shortener"} {
 		if status := h.Ready(t, service); status != http.StatusOK {
-			t.Errorf("%s answers %d", service, status)
+			t.Errorf("%s: status %d", service, status)
 		}
 	}
 	leads(t, linkIn(h.Messages(t), "Consulting Agreement"), http.StatusOK)

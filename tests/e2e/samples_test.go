@@ -11,7 +11,7 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// Every recorded callback goes in by `signrelay send`, is answered 202, and again 200; then the log holds each fact once.
+// `signrelay send` sends every recorded callback: the status is 202, and 200 for the repetition. The log holds each fact once.
 func TestEverySampleIsStoredOnce(t *testing.T) {
 	t.Parallel()
 	h := testenv.Standalone(t)
@@ -68,18 +68,18 @@ func TestEverySampleIsStoredOnce(t *testing.T) {
 	}
 }
 
-// A document's timeline is its whole life, with every field of its callbacks.
-func TestTimelineHoldsEveryField(t *testing.T) {
+// A document's timeline shows its whole history, with every field of its callbacks.
+func TestTimelineHasEveryField(t *testing.T) {
 	t.Parallel()
 	h := testenv.Standalone(t)
 	body := `{"type":"webhook","event_type":"activity_agreed","request":"596f858584281715b3493d0c","contract":11501,` +
 		`"created_time":"2017-07-19T16:15:43.456Z","deliverable":true,"id":"596f85af22d3a615b6dcfe2e","note":null,` +
 		`"render_data":{"Salesforce.Amount":"$100.00"},"fields":{"first_name":"Eric","last_name":"Prugh"}}`
-	status, answer := h.Callback(t, "POST", "/webhooks/clickwrap/demo", nil, map[string][]string{
+	status, response := h.Callback(t, "POST", "/webhooks/clickwrap/demo", nil, map[string][]string{
 		"Pactsafe-Webhook-Token": {"12345"}, "Content-Type": {"application/json"},
 	}, []byte(body))
 	if status != 202 {
-		t.Fatalf("%d %v", status, answer)
+		t.Fatalf("%d %v", status, response)
 	}
 	line, err := h.Command(t, "timeline", "596f858584281715b3493d0c", "--json")
 	if err != nil {
@@ -107,17 +107,17 @@ func TestTimelineHoldsEveryField(t *testing.T) {
 	}
 	people, err := h.Command(t, "timeline", "596f858584281715b3493d0c")
 	if err != nil || strings.Contains(people, "Prugh") || !strings.Contains(people, "recipient.agreed") {
-		t.Errorf("the lines for people: %v\n%s", err, people)
+		t.Errorf("the lines without --json: %v\n%s", err, people)
 	}
 }
 
-func TestQuarantineFromTheCommandLine(t *testing.T) {
+func TestQuarantineCommands(t *testing.T) {
 	t.Parallel()
 	h := testenv.Standalone(t)
 	header := map[string][]string{"Pactsafe-Webhook-Token": {"12345"}, "Content-Type": {"application/json"}}
 	bad := `{"event_type":"request_sent","request":"r1"} ` + "\xff"
-	if status, answer := h.Callback(t, "POST", "/webhooks/clickwrap/demo", nil, header, []byte(bad)); status != 202 || answer["status"] != "quarantined" {
-		t.Fatalf("%d %v", status, answer)
+	if status, response := h.Callback(t, "POST", "/webhooks/clickwrap/demo", nil, header, []byte(bad)); status != 202 || response["status"] != "quarantined" {
+		t.Fatalf("%d %v", status, response)
 	}
 	list, err := h.Command(t, "quarantine", "list", "--json")
 	if err != nil {
@@ -137,7 +137,7 @@ func TestQuarantineFromTheCommandLine(t *testing.T) {
 		t.Errorf("replay without a terminal: %v\n%s", err, out)
 	}
 	if out, err := h.Command(t, "quarantine", "replay", "1", "--yes"); err == nil || !strings.Contains(out, "number 1 is not replayed (1 of 1)") {
-		t.Errorf("replay of what nobody can read: %v\n%s", err, out)
+		t.Errorf("replay of an unreadable callback: %v\n%s", err, out)
 	}
 	mended := t.TempDir() + "/mended.json"
 	write(t, mended, `{"event_type":"request_sent","request":"r1","id":"e1"}`)
@@ -152,8 +152,8 @@ func TestQuarantineFromTheCommandLine(t *testing.T) {
 	}
 }
 
-// What was accepted survives a kill -9, and the provider's retry is a duplicate.
-func TestAcceptedSurvivesAKill(t *testing.T) {
+// Accepted callbacks survive a kill -9, and the provider's retry is a duplicate.
+func TestAcceptedCallbackSurvivesKill(t *testing.T) {
 	t.Parallel()
 	h := testenv.Standalone(t)
 	if out, err := h.Command(t, "send", "pleasesign", "validating-webhooks", "--url", h.IngestURL); err != nil {
@@ -173,8 +173,8 @@ func TestAcceptedSurvivesAKill(t *testing.T) {
 	}
 }
 
-// Two brokers on one directory would lose what both had acknowledged.
-func TestASecondStandaloneOnTheSameDataIsRefused(t *testing.T) {
+// Two brokers on one directory would destroy each other's data.
+func TestSecondStandaloneOnSameDataIsRefused(t *testing.T) {
 	t.Parallel()
 	h := testenv.Standalone(t)
 	out, err := h.Command(t, "run", "--nats.url=", "--nats.addr=127.0.0.1:0")

@@ -19,16 +19,16 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// A story and every message that comes of it: to whom, on which channel, and what it says. L stands for a link, which must
-// lead to a page; an e-mail shows by its subject and its number of links. What is not listed must not come.
+// story is a story and all its messages: recipient, channel, text. L is a link, which must lead to a page; an e-mail is its subject and its
+// number of links. No other message may arrive.
 type story struct {
 	provider, name string
 	messages       []string
 }
 
 var stories = []story{
-	// The guide's three flows, its three texts word for word. Eric Smith and Sam Lee want texts and e-mails, Jane Roe e-mails
-	// alone. The last signature makes no progress message.
+	// The guide's three flows, with its three texts word for word. Eric Smith and Sam Lee want texts and e-mails, Jane Roe only e-mails.
+	// The last signature causes no progress message.
 	{"clickwrap", "seed", []string{
 		`sms 13175551234: You've been sent "PS Employment Agreement" by PactSafe. Please review & sign: L`,
 		`email eric.smith@example.com: Please review & sign "PS Employment Agreement" [1 link]`,
@@ -45,7 +45,7 @@ var stories = []story{
 		`sms 13175550187: Eric Smith has signed "Employment Agreement". One more signature is needed to complete the document.`,
 		`email sam.lee@example.com: Eric Smith has signed "Employment Agreement" [0 links]`,
 	}},
-	// The end comes before the signature: no progress message, in whichever order they come.
+	// The completion arrives before the signature: no progress message, in whichever order they arrive.
 	{"clickwrap", "one-signer", []string{
 		`sms 13175551234: You've been sent "Mutual NDA" by PactSafe. Please review & sign: L`,
 		`email eric.smith@example.com: Please review & sign "Mutual NDA" [1 link]`,
@@ -64,7 +64,7 @@ var stories = []story{
 		`sms 13175550187: "E-Waiver Form" has been accepted by all parties. Download your document here: L`,
 		`email sam.lee@example.com: "E-Waiver Form" has been accepted by all parties [1 link]`,
 	}},
-	// Sent again on purpose, so both are invited again.
+	// Sent a second time on purpose, so both are invited again.
 	{"clickwrap", "resend", []string{
 		`sms 13175551234: You've been sent "Consulting Agreement" by PactSafe. Please review & sign: L`,
 		`email eric.smith@example.com: Please review & sign "Consulting Agreement" [1 link]`,
@@ -101,7 +101,7 @@ var stories = []story{
 		`sms 61491570156: "Contract of Sale" has been accepted by all parties. Download your document here: L`,
 		`email jack.wilson@example.com: "Contract of Sale" has been accepted by all parties [1 link]`,
 	}},
-	// Who comes second hears of the document when his turn has come, and is told once.
+	// The second signer is notified of the document when it is his turn, and only once.
 	{"pleasesign", "ordered-signing", []string{
 		`sms 61491570006: You've been sent "Building Contract" by PleaseSign. Please review & sign: L`,
 		`email olivia.nguyen@example.com: Please review & sign "Building Contract" [1 link]`,
@@ -112,7 +112,7 @@ var stories = []story{
 		`sms 61491570156: "Building Contract" has been accepted by all parties. Download your document here: L`,
 		`email jack.wilson@example.com: "Building Contract" has been accepted by all parties [1 link]`,
 	}},
-	// One callback, two facts, one message to each.
+	// One callback, two facts, one message to each person.
 	{"pleasesign", "declined", []string{
 		`sms 61491570006: You've been sent "Partnership Agreement" by PleaseSign. Please review & sign: L`,
 		`email olivia.nguyen@example.com: Please review & sign "Partnership Agreement" [1 link]`,
@@ -122,7 +122,7 @@ var stories = []story{
 		`email jack.wilson@example.com: Olivia Nguyen has declined to sign "Partnership Agreement" [0 links]`,
 		`email sender@signrelay.example: Olivia Nguyen has declined to sign "Partnership Agreement" [0 links]`,
 	}},
-	// Mia Kelly gets her link from PleaseSign itself, whose letter comes back.
+	// Mia Kelly gets her link from PleaseSign itself, whose e-mail bounces.
 	{"pleasesign", "bounced", []string{
 		`sms 61491570006: You've been sent "Service Agreement" by PleaseSign. Please review & sign: L`,
 		`email olivia.nguyen@example.com: Please review & sign "Service Agreement" [1 link]`,
@@ -138,7 +138,7 @@ var stories = []story{
 		`email mia.kelly@example.com: "Loan Agreement" has been accepted by all parties [1 link]`,
 	}},
 
-	// Both callbacks tell of the end; she is told once.
+	// Both callbacks report the completion; she is notified once.
 	{"esign-v1", "one-signer", []string{
 		`sms 447700900123: You've been sent "Statement of Work" by Legalesign. Please review & sign: L`,
 		`email amelia.clarke@example.com: Please review & sign "Statement of Work" [1 link]`,
@@ -155,7 +155,7 @@ var stories = []story{
 		`sms 447700900456: "Shareholder Agreement" has been accepted by all parties. Download your document here: L`,
 		`email oliver.hughes@example.com: "Shareholder Agreement" has been accepted by all parties [1 link]`,
 	}},
-	// Nobody is asked to sign what he signed while nobody heard of it. What is in an archive has no page yet: see A below.
+	// A person who signed before our first event about him is not asked to sign. An archived document has no page yet: see pages below.
 	{"esign-v1", "long-night", []string{
 		`sms 447700900123: "Supply Agreement" has been accepted by all parties. Download your document here: L`,
 		`email amelia.clarke@example.com: "Supply Agreement" has been accepted by all parties [1 link]`,
@@ -174,10 +174,10 @@ var stories = []story{
 	}},
 }
 
-// pages is what links to a document lead to when its story is over, where that is not a page with status 200: one that says
-// why there is nothing to sign or to download.
+// pages is the status of the page behind a finished document's links, if it is not 200: the page explains why there is nothing to sign or
+// to download.
 var pages = map[string]int{
-	"Supply Agreement":      http.StatusServiceUnavailable, // comes from an archive within four hours
+	"Supply Agreement":      http.StatusServiceUnavailable, // the archive delivers it within four hours
 	"Partnership Agreement": http.StatusGone,
 	"Lease Renewal":         http.StatusGone,
 }
@@ -186,8 +186,8 @@ func TestStories(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(testing.TB) *testenv.Env{
 		"in one process":             func(t testing.TB) *testenv.Env { return testenv.Standalone(t) },
-		"with a process a service":   testenv.Apart,
-		"with two processes a stage": testenv.Twice,
+		"with a process a service":   testenv.Separate,
+		"with two processes a stage": testenv.Replicated,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -197,7 +197,7 @@ func TestStories(t *testing.T) {
 				h.Play(t, s.provider, s.name)
 				s.tell(t, h)
 			}
-			h.Idle(t)
+			h.WaitIdle(t)
 			everyMessageIsInTheLog(t, h)
 			if shared := h.Replicas("enricher"); len(shared) > 1 {
 				everyReplicaWorked(t, h)
@@ -206,7 +206,7 @@ func TestStories(t *testing.T) {
 	}
 }
 
-// tell waits for the story's messages, compares all that came with them, and follows their links.
+// tell waits for the story's messages, compares them, and follows their links.
 func (s story) tell(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	for link, status := range s.came(t, h) {
@@ -214,12 +214,12 @@ func (s story) tell(t *testing.T, h *testenv.Env) {
 	}
 }
 
-// came waits for the story's messages, compares all that came with them, and returns their links and what each leads to.
+// came waits for the story's messages, compares them, and returns their links with the status of each page.
 func (s story) came(t *testing.T, h *testenv.Env) map[string]int {
 	t.Helper()
 	all := map[string]int{}
 	h.Until(t, fmt.Sprintf("the messages of %s/%s have come", s.provider, s.name), func() bool { return len(h.Messages(t)) >= len(s.messages) })
-	h.Idle(t)
+	h.WaitIdle(t)
 	var got []string
 	for _, m := range h.Messages(t) {
 		text, links := withoutLinks(m.Text)
@@ -255,10 +255,10 @@ func withoutLinks(text string) (string, []string) {
 	return strings.TrimSpace(link.ReplaceAllString(text, "L")), links
 }
 
-// phone is what a signer's browser calls itself.
+// phone is the User-Agent of a signer's browser.
 const phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1"
 
-// leads follows a link as a signer does, presses the button where the page has one, and wants a page with that status.
+// leads follows a link as a signer does, presses the button if the page has one, and requires this status.
 func leads(t *testing.T, link string, want int) {
 	t.Helper()
 	status, page := follow(t, http.MethodGet, link)
@@ -289,8 +289,8 @@ func follow(t *testing.T, method, link string) (status int, page string) {
 	return resp.StatusCode, string(body)
 }
 
-// everyMessageIsInTheLog wants each message's whole way in the log: requested once, sent once, and a text delivered once; and
-// the openings of its links.
+// everyMessageIsInTheLog requires every step of each message in the log: requested once, sent once, and for a text delivered once. It also
+// requires events of opened links.
 func everyMessageIsInTheLog(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	steps := map[string]map[string]int{} // by notification
@@ -331,7 +331,7 @@ func everyMessageIsInTheLog(t *testing.T, h *testenv.Env) {
 	}
 	h.Until(t, "every text's delivery receipt has come", func() bool { collect(); return texts >= sms })
 	if len(steps) != due || opened == 0 {
-		t.Errorf("the log knows of %d messages and %d openings, want %d and some", len(steps), opened, due)
+		t.Errorf("the log has %d messages and %d opened links, want %d and at least one", len(steps), opened, due)
 	}
 	for id, happened := range steps {
 		if happened["notification.requested"] != 1 || happened["notification.sent"] != 1 || happened["notification.delivered"] > 1 {
@@ -340,10 +340,9 @@ func everyMessageIsInTheLog(t *testing.T, h *testenv.Env) {
 	}
 }
 
-var allOfIt time.Time // the log since ever
+var allOfIt time.Time // the log from its beginning
 
-// everyReplicaWorked wants each replica of each stage to have had work: the story test is no proof of sharing where one of
-// two did it all.
+// everyReplicaWorked requires that each replica of each stage had work: the test does not prove that they share it if one did all of it.
 func everyReplicaWorked(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	for _, service := range testenv.Services[2:] {
@@ -355,8 +354,8 @@ func everyReplicaWorked(t *testing.T, h *testenv.Env) {
 	}
 }
 
-// make demo is for people; here it only has to be right about itself.
-func TestTheDemo(t *testing.T) {
+// make demo checks its own result; here it must succeed.
+func TestDemo(t *testing.T) {
 	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), testenv.Program(t, "demo")).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "All 17 messages came") {

@@ -11,7 +11,7 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// CloudEvent is an event as the CloudEvents SDK for Python sees it.
+// CloudEvent is an event as the CloudEvents SDK for Python returns it.
 type CloudEvent struct {
 	SpecVersion     string `json:"specversion"`
 	ID              string `json:"id"`
@@ -24,7 +24,7 @@ type CloudEvent struct {
 	Data            []byte `json:"data"`
 }
 
-// InPython reads events with the CloudEvents SDK for Python; where is as cloudevents_reader.py takes it.
+// InPython reads events with the CloudEvents SDK for Python; where are the arguments of cloudevents_reader.py.
 func InPython(t *testing.T, where ...string) (events []CloudEvent) {
 	t.Helper()
 	python, env := Python(t)
@@ -32,11 +32,11 @@ func InPython(t *testing.T, where ...string) (events []CloudEvent) {
 	cmd := exec.CommandContext(t.Context(), python, append([]string{reader}, where...)...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
 	cmd.Stderr = t.Output()
-	said, err := cmd.Output()
+	output, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(said)) {
+	for line := range strings.Lines(string(output)) {
 		var e CloudEvent
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			t.Fatal(err)

@@ -10,10 +10,10 @@ import (
 	"github.com/signrelay/signrelay/tests/examples"
 )
 
-// A subscriber who knows CloudEvents and nothing of us reads the log with the SDK for Python. tests/e2e does it in Go.
-func TestTheCloudEventsSDKForPythonReadsTheLog(t *testing.T) {
+// A subscriber with the CloudEvents SDK for Python, and without code of ours, reads the log. tests/e2e does the same in Go.
+func TestPythonCloudEventsSDKReadsTheLog(t *testing.T) {
 	t.Parallel()
-	examples.Python(t) // skips where there is none
+	examples.Python(t) // skips if it is missing
 	l := alone(t, "python")
 	l.publish(0, "0")
 	read := examples.InPython(t, "nats", l.NATSURL, "1")

@@ -10,7 +10,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// Line is what every example prints for a signature.
+// Line is the line that every example prints for a signature.
 func Line(e *signingv1.SigningEvent) string {
 	when := e.GetReceivedAt()
 	if e.GetOccurredAt() != nil {
@@ -22,7 +22,7 @@ func Line(e *signingv1.SigningEvent) string {
 	}, " ")
 }
 
-// Signature is the n-th signature of some.
+// Signature is the n-th of a series of signatures.
 func Signature(n int) *signingv1.SigningEvent {
 	return &signingv1.SigningEvent{
 		Id: fmt.Sprintf("signature-%04d", n), Source: "acme", Provider: "clickwrap", Type: "recipient.signed",

@@ -26,23 +26,23 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// log is one that an example reads under the durable name "billing".
+// log is a log that an example reads under the durable name "billing".
 type log struct {
 	*testenv.Env
 	t        *testing.T
 	language string
 }
 
-// setup is a Signrelay that runs, with the sandbox around it.
+// setup is a standalone with the sandbox.
 func setup(t *testing.T, language string) log {
 	t.Helper()
 	return read(t, language, func() *testenv.Env { return testenv.Standalone(t) })
 }
 
-// alone is a log in which nobody writes but the test.
+// alone is a log in which only the test writes.
 func alone(t *testing.T, language string) log {
 	t.Helper()
-	return read(t, language, func() *testenv.Env { return testenv.Parts(t, func(*testenv.Env) string { return "" }) })
+	return read(t, language, func() *testenv.Env { return testenv.Infrastructure(t, func(*testenv.Env) string { return "" }) })
 }
 
 func read(t *testing.T, language string, start func() *testenv.Env) log {
@@ -57,7 +57,7 @@ func (l log) start() *examples.Subscriber {
 	return examples.Start(l.t, l.language, "nats", l.Subscriber(l.t)...)
 }
 
-// play plays stories of all providers, in which people sign, and others do not.
+// play plays stories of all providers with signatures and other events.
 func (l log) play() {
 	l.t.Helper()
 	l.Play(l.t, "pleasesign", "two-signers")
@@ -69,7 +69,7 @@ func (l log) play() {
 // untilDone waits until the stories are over, and the subscriber has acknowledged every signature.
 func (l log) untilDone() {
 	l.t.Helper()
-	l.Idle(l.t)
+	l.WaitIdle(l.t)
 	l.untilAcknowledged()
 }
 
@@ -80,12 +80,12 @@ func (l log) untilAcknowledged() {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	// By the number of the last signature: a consumer that has just been made says for a moment that nothing is pending.
+	// It compares the number of the last signature, because a new consumer briefly reports nothing pending.
 	last, err := stream.GetLastMsgForSubject(context.Background(), "signing.v1.*.*.recipient.signed.>")
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	l.Until(l.t, "the subscriber has done all", func() bool {
+	l.Until(l.t, "the subscriber has acknowledged everything", func() bool {
 		consumer, err := js.Consumer(context.Background(), flow.Signing, "billing")
 		if err != nil {
 			return false
@@ -95,7 +95,7 @@ func (l log) untilAcknowledged() {
 	})
 }
 
-// signatures are the lines for what the log holds, from its beginning.
+// signatures are the expected lines for the log, from its beginning.
 func (l log) signatures() (lines []string) {
 	l.t.Helper()
 	stored := event.Log{JS: l.JetStream(l.t), Stream: flow.Signing}
@@ -112,7 +112,7 @@ func (l log) signatures() (lines []string) {
 	return lines
 }
 
-func TestEverySignatureIsPrintedOnce(t *testing.T) {
+func TestExamplesPrintEverySignatureOnce(t *testing.T) {
 	t.Parallel()
 	examples.Each(t, func(t *testing.T, language string) {
 		l := setup(t, language)
@@ -123,7 +123,7 @@ func TestEverySignatureIsPrintedOnce(t *testing.T) {
 		printed := s.Stop()
 		l.check(printed)
 
-		// While it is away events come; when it is back it begins where it stopped.
+		// Events come while it is stopped; after a restart it continues where it stopped.
 		l.play()
 		s = l.start()
 		l.untilDone()
@@ -132,12 +132,12 @@ func TestEverySignatureIsPrintedOnce(t *testing.T) {
 	})
 }
 
-// check compares what was printed with the log.
+// check compares the printed lines with the log.
 func (l log) check(printed []string) {
 	l.t.Helper()
 	want := l.signatures()
 	if len(want) == 0 {
-		l.t.Fatal("the stories bring no signature")
+		l.t.Fatal("the stories have no signature")
 	}
 	slices.Sort(want)
 	if diff := cmp.Diff(want, slices.Sorted(slices.Values(printed))); diff != "" {
@@ -145,7 +145,7 @@ func (l log) check(printed []string) {
 	}
 }
 
-func TestWhatComesTwiceIsDoneOnce(t *testing.T) {
+func TestExamplesIgnoreRepetitions(t *testing.T) {
 	t.Parallel()
 	examples.Each(t, func(t *testing.T, language string) {
 		l := alone(t, language)
@@ -165,8 +165,8 @@ func TestWhatComesTwiceIsDoneOnce(t *testing.T) {
 	})
 }
 
-// Whoever is killed in the middle of his work has not acknowledged it: it comes again.
-func TestWhatWasInHandComesAgain(t *testing.T) {
+// An example that is killed in the middle of its work has not acknowledged it, so it gets the same events again.
+func TestExamplesRepeatUnfinishedWork(t *testing.T) {
 	t.Parallel()
 	examples.Each(t, func(t *testing.T, language string) {
 		l := alone(t, language)
@@ -175,7 +175,7 @@ func TestWhatWasInHandComesAgain(t *testing.T) {
 			l.publish(n, strconv.Itoa(n))
 		}
 		s := examples.StartUnread(t, language, "nats", "NATS_URL="+l.NATSURL)
-		l.Until(t, "it stands still in the middle of its work", s.Stuck)
+		l.Until(t, "it is blocked in the middle of its work", s.Stuck)
 		printed := s.Kill()
 		if len(printed) == 0 || len(printed) == count {
 			t.Fatalf("it had printed %d of %d when it was killed", len(printed), count)
@@ -195,10 +195,10 @@ func TestWhatWasInHandComesAgain(t *testing.T) {
 	})
 }
 
-// ackWithin has the server redeliver what has no ack after a time, instead of after 30 s.
+// ackWithin makes the server redeliver unacknowledged messages after this time, instead of after 30 s.
 func (l log) ackWithin(wait time.Duration) (consumer jetstream.Consumer) {
 	l.t.Helper()
-	l.Until(l.t, "the server takes the time", func() bool {
+	l.Until(l.t, "the server has the new time", func() bool {
 		js := l.JetStream(l.t)
 		c, err := js.Consumer(l.t.Context(), flow.Signing, "billing")
 		if err != nil {
@@ -212,12 +212,12 @@ func (l log) ackWithin(wait time.Duration) (consumer jetstream.Consumer) {
 	return consumer
 }
 
-// overdue waits until what a killed subscriber had in hand can come again.
+// overdue waits until the messages in flight of a killed subscriber can be redelivered.
 func (l log) overdue() {
 	l.t.Helper()
 	consumer := l.ackWithin(100 * time.Millisecond)
 	inHand := consumer.CachedInfo().Delivered.Stream
-	l.Until(l.t, "what was in hand comes again", func() bool {
+	l.Until(l.t, "the messages in flight are redelivered", func() bool {
 		batch, err := consumer.FetchNoWait(1)
 		if err != nil {
 			return false
@@ -226,13 +226,13 @@ func (l log) overdue() {
 		for m := range batch.Messages() {
 			meta, err := m.Metadata()
 			again = err == nil && meta.Sequence.Stream <= inHand
-			_ = m.Nak() // it comes again at once
+			_ = m.Nak() // redelivered at once
 		}
 		return again
 	})
 }
 
-// publish puts a signature into the log; without a message id, the log takes it twice.
+// publish stores a signature; without a message id, the log stores it twice.
 func (l log) publish(n int, messageID string) {
 	l.t.Helper()
 	m, err := event.Message(l.t.Context(), examples.Signature(n))
@@ -242,17 +242,17 @@ func (l log) publish(n int, messageID string) {
 	if messageID == "" {
 		m.Header.Del(nats.MsgIdHdr)
 	}
-	l.Until(l.t, "the log takes it", func() bool {
+	l.Until(l.t, "the log stores it", func() bool {
 		_, err := l.JetStream(l.t).PublishMsg(context.Background(), m)
 		return err == nil
 	})
 }
 
-// A team has a name, a password, and a copy of the log in an account of its own.
-func TestATeamReadsItsOwnCopy(t *testing.T) {
+// A team has a name, a password, and a copy of the log in its own account.
+func TestExamplesReadTeamCopy(t *testing.T) {
 	t.Parallel()
 	examples.Each(t, func(t *testing.T, language string) {
-		l := read(t, language, func() *testenv.Env { return testenv.Guarded(t, testenv.AroundTheSandbox) })
+		l := read(t, language, func() *testenv.Env { return testenv.WithAccounts(t, testenv.SandboxSettings) })
 		l.CopyLog(t, "billing")
 		for n := range 20 {
 			l.publish(n, strconv.Itoa(n))
@@ -263,12 +263,11 @@ func TestATeamReadsItsOwnCopy(t *testing.T) {
 	})
 }
 
-// A password that is refused is named, and does not end the program: it goes on as soon as the server takes it, at the start and
-// later.
-func TestARefusedPasswordIsNamedAndOutlived(t *testing.T) {
+// A refused password is reported, and does not end the program: it continues as soon as the server accepts it, at the start and later.
+func TestExamplesReportRefusedPassword(t *testing.T) {
 	t.Parallel()
 	examples.Each(t, func(t *testing.T, language string) {
-		l := read(t, language, func() *testenv.Env { return testenv.Guarded(t, testenv.AroundTheSandbox) })
+		l := read(t, language, func() *testenv.Env { return testenv.WithAccounts(t, testenv.SandboxSettings) })
 		l.CopyLog(t, "billing")
 		takes := func(password string) {
 			server := l.Processes["nats"]
@@ -279,12 +278,12 @@ func TestARefusedPasswordIsNamedAndOutlived(t *testing.T) {
 		refusals := 0
 		refused := func(s *examples.Subscriber) {
 			before := refusals
-			l.Until(t, "it names the cause", func() bool {
+			l.Until(t, "it reports the cause", func() bool {
 				refusals = strings.Count(strings.ToLower(s.Said()), "authorization violation")
 				return refusals >= before+3 // also the third time: clients give up after the second
 			})
 			if strings.Contains(s.Said(), "Traceback") {
-				t.Error("it tells the cause in a traceback")
+				t.Error("it reports the cause in a traceback")
 			}
 		}
 		s := examples.Start(t, language, "nats", "NATS_URL="+l.NATSURL, "NATS_USER=billing", "NATS_PASSWORD=another-password")
@@ -305,7 +304,7 @@ func TestARefusedPasswordIsNamedAndOutlived(t *testing.T) {
 	})
 }
 
-func TestItGoesOnWhenNATSIsBack(t *testing.T) {
+func TestExamplesResumeAfterNATSOutage(t *testing.T) {
 	t.Parallel()
 	examples.Each(t, func(t *testing.T, language string) {
 		l := alone(t, language)
@@ -315,7 +314,7 @@ func TestItGoesOnWhenNATSIsBack(t *testing.T) {
 				l.untilAcknowledged()
 				l.Processes["nats"].Kill()
 				l.Processes["nats"].Start()
-				l.ackWithin(2 * time.Second) // what was acked just before the server was killed may come again
+				l.ackWithin(2 * time.Second) // messages acked just before the server was killed may come again
 			}
 			l.publish(n, strconv.Itoa(n))
 		}
@@ -324,7 +323,7 @@ func TestItGoesOnWhenNATSIsBack(t *testing.T) {
 	})
 }
 
-func TestItEndsAlsoWhenNATSIsAway(t *testing.T) {
+func TestExamplesEndWithoutNATS(t *testing.T) {
 	t.Parallel()
 	examples.Each(t, func(t *testing.T, language string) {
 		l := setup(t, language)
@@ -334,7 +333,7 @@ func TestItEndsAlsoWhenNATSIsAway(t *testing.T) {
 		l.Processes["signrelay"].Kill()
 		s.Stop()
 
-		// It ends also when it has never found a server: here is one that says nothing.
+		// It also ends if it has never reached a server: this one does not respond.
 		mute, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)

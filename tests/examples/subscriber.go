@@ -20,24 +20,24 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// Languages that the examples are written in.
+// Languages are the languages of the examples.
 var Languages = []string{"go", "python"}
 
-// Each runs a test in every language, at the same time; in Python it is skipped where there is none.
+// Each runs a test in every language, at the same time; Python is skipped if it is missing.
 func Each(t *testing.T, test func(t *testing.T, language string)) {
 	t.Helper()
 	for _, language := range Languages {
 		t.Run(language, func(t *testing.T) {
 			t.Parallel()
 			if language == "python" {
-				Python(t) // skips where there is none
+				Python(t) // skips if it is missing
 			}
 			test(t, language)
 		})
 	}
 }
 
-// Subscriber is an example that runs.
+// Subscriber is a running example.
 type Subscriber struct {
 	t      *testing.T
 	cmd    *exec.Cmd
@@ -45,7 +45,7 @@ type Subscriber struct {
 
 	mutex sync.Mutex
 	lines []string
-	said  strings.Builder // on its standard error
+	said  strings.Builder // its standard error
 	read  sync.WaitGroup
 }
 
@@ -57,8 +57,7 @@ func Start(t *testing.T, language, over string, env ...string) *Subscriber {
 	return s
 }
 
-// StartUnread runs an example whose lines nobody reads until it has ended: it stands still in the middle of its work when
-// the pipe is full.
+// StartUnread runs an example whose lines are only read after it has ended: it blocks in the middle of its work when the pipe is full.
 func StartUnread(t *testing.T, language, over string, env ...string) *Subscriber {
 	t.Helper()
 	output, input, err := os.Pipe()
@@ -71,7 +70,7 @@ func StartUnread(t *testing.T, language, over string, env ...string) *Subscriber
 	cmd.Env = append(cmd.Env, env...)
 	s := &Subscriber{t: t, cmd: cmd, output: output}
 	cmd.Stdout, cmd.Stderr = input, io.MultiWriter(t.Output(), (*said)(s))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a killed test leaves nobody behind
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // if the test is killed, the example ends too
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -103,14 +102,14 @@ func (s *Subscriber) collect() {
 	}
 }
 
-// Lines are those it has printed so far.
+// Lines are the lines that it has printed so far.
 func (s *Subscriber) Lines() []string {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	return slices.Clone(s.lines)
 }
 
-// said is a Subscriber whose standard error is written to it.
+// said is a Subscriber as the writer of its standard error.
 type said Subscriber
 
 func (s *said) Write(p []byte) (int, error) {
@@ -119,14 +118,14 @@ func (s *said) Write(p []byte) (int, error) {
 	return s.said.Write(p)
 }
 
-// Said returns the errors that it has written to its standard error so far.
+// Said returns its standard error so far.
 func (s *Subscriber) Said() string {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	return s.said.String()
 }
 
-// Stuck tells whether it cannot go on printing: a pipe takes 64 KiB in pages, and no line spans two of them.
+// Stuck reports whether it cannot print: a pipe holds 64 KiB in pages, and no line spans two of them.
 func (s *Subscriber) Stuck() bool {
 	raw, err := s.output.SyscallConn()
 	if err != nil {
@@ -141,11 +140,11 @@ func (s *Subscriber) Stuck() bool {
 
 // Kill ends it at once, as a crash does, and returns all lines that it printed.
 func (s *Subscriber) Kill() []string {
-	_ = s.cmd.Process.Kill() // fails only when it has ended
+	_ = s.cmd.Process.Kill() // fails only if it has ended
 	return s.rest()
 }
 
-// Stop asks it to end by SIGTERM, which it does with status 0, and returns all lines that it printed.
+// Stop sends SIGTERM, after which it must end with status 0, and returns all lines that it printed.
 func (s *Subscriber) Stop() []string {
 	s.t.Helper()
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -165,7 +164,7 @@ func (s *Subscriber) Stop() []string {
 
 func (s *Subscriber) rest() []string {
 	s.read.Wait()
-	s.collect() // what nobody has read, if nobody did
+	s.collect() // StartUnread reads the lines only here
 	_ = s.cmd.Wait()
 	return s.Lines()
 }

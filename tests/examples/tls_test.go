@@ -19,9 +19,9 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// A server accepts TLS only, with a certificate of a CA that the system does not know. Each client gets the CA as the page for
-// subscribers says. With another CA, the client reports the cause.
-func TestEachClientIsToldTheAuthority(t *testing.T) {
+// A server accepts only TLS, with a certificate of a CA that the system does not know. Each client gets the CA as the page for subscribers
+// describes. With another CA, the client reports the cause.
+func TestExamplesTrustTheCA(t *testing.T) {
 	t.Parallel()
 	ours, theirs := realtest.NewAuthority(t), realtest.NewAuthority(t)
 	broker := realtest.NATSWith(t, func(o *server.Options) {
@@ -62,7 +62,7 @@ func TestEachClientIsToldTheAuthority(t *testing.T) {
 	until := (&testenv.Env{Timeout: 30 * time.Second}).Until
 	examples.Each(t, func(t *testing.T, language string) {
 		wrong := examples.Start(t, language, "nats", append(env("theirs"), "NATS_DURABLE="+language)...)
-		until(t, "it names the certificate", func() bool { return strings.Count(strings.ToLower(wrong.Said()), "certificate") > 1 })
+		until(t, "it reports the certificate", func() bool { return strings.Count(strings.ToLower(wrong.Said()), "certificate") > 1 })
 		if wrong.Stop(); strings.Contains(wrong.Said(), "Traceback") {
 			t.Errorf("a traceback:\n%s", wrong.Said())
 		}
@@ -75,9 +75,9 @@ func TestEachClientIsToldTheAuthority(t *testing.T) {
 		for authority, works := range map[string]bool{"ours": true, "theirs": false} {
 			cmd := exec.CommandContext(t.Context(), testenv.NATSCLI(t), "sub", "--stream", flow.Signing, "--all", "--count", "1", "signing.v1.>")
 			cmd.Env = append(env(authority), "HOME="+t.TempDir(), "PATH="+os.Getenv("PATH"))
-			said, err := cmd.CombinedOutput()
-			if works != (err == nil && strings.Contains(string(said), "signature-0000")) || !works && !strings.Contains(string(said), "certificate") {
-				t.Errorf("with the authority %s: %v\n%s", authority, err, said)
+			output, err := cmd.CombinedOutput()
+			if works != (err == nil && strings.Contains(string(output), "signature-0000")) || !works && !strings.Contains(string(output), "certificate") {
+				t.Errorf("with the authority %s: %v\n%s", authority, err, output)
 			}
 		}
 	})

@@ -22,21 +22,21 @@ import (
 // result is one row of the table.
 type result struct {
 	Fault    string `json:"fault"`
-	Accepted int    `json:"accepted"`    // callbacks answered 2xx
+	Accepted int    `json:"accepted"`    // callbacks with status 2xx
 	Stored   int    `json:"stored"`      // their events in the log
-	Handed   int    `json:"handed_over"` // messages that the world took, each counted once
-	Lost     int    `json:"lost"`        // accepted and not stored, or due and not handed over
-	Doubled  int    `json:"doubled"`     // stored twice, or handed over twice without being marked
-	Unknown  int    `json:"unknown"`     // handed over again after an attempt of unknown outcome, and marked so
-	Given    int    `json:"given_up"`    // in the DLQ
+	Handed   int    `json:"handed_over"` // messages that the outside parties accepted, each counted once
+	Lost     int    `json:"lost"`        // accepted and not stored, or due and not sent
+	Doubled  int    `json:"doubled"`     // stored twice, or sent twice without the mark
+	Unknown  int    `json:"unknown"`     // sent again after an attempt with an unknown outcome, and marked
+	Given    int    `json:"given_up"`    // dead letters
 	Again    int    `json:"again"`       // deliveries to a stage beyond the first
-	// Late is within how many seconds 19 of 20 messages were handed over, from when their callback was accepted or, if that was
-	// before, from when the last part was back.
+	// Late is the 95th percentile of the messages' delay in seconds, from the acceptance of the callback or, if that was before, from the
+	// end of the outage.
 	Late    float64 `json:"late_p95_seconds"`
 	Seconds int     `json:"seconds"`
 }
 
-// audit compares what was accepted with what the log and the world have.
+// audit compares the accepted callbacks with the log and the outside parties.
 func audit(t testing.TB, h *testenv.Env, d *driver, w *world, fault string, began time.Time) result {
 	t.Helper()
 	documents := d.all()
@@ -44,7 +44,7 @@ func audit(t testing.TB, h *testenv.Env, d *driver, w *world, fault string, bega
 	stored, marked, twice := readLog(t, h)
 	r.Doubled += twice
 	r.Late = late(d, w)
-	handed := w.handed()
+	sent := w.sent()
 	for _, document := range documents {
 		switch n := stored[document]; {
 		case n == 0:
@@ -55,9 +55,9 @@ func audit(t testing.TB, h *testenv.Env, d *driver, w *world, fault string, bega
 			r.Stored++
 		}
 		for _, channel := range []string{"sms", "email"} {
-			key := handover{document, channel}
-			n := handed[key]
-			delete(handed, key)
+			key := message{document, channel}
+			n := sent[key]
+			delete(sent, key)
 			switch {
 			case n == 0:
 				r.Lost++
@@ -70,7 +70,7 @@ func audit(t testing.TB, h *testenv.Env, d *driver, w *world, fault string, bega
 			r.Handed++
 		}
 	}
-	r.Doubled += len(handed) // nobody was to get these
+	r.Doubled += len(sent) // messages of no known document
 	dlq, err := h.JetStream(t).Stream(t.Context(), flow.DLQ)
 	if err != nil {
 		t.Fatalf("ask for %s: %v", flow.DLQ, err)
@@ -137,12 +137,12 @@ func messagesFor(t testing.TB, h *testenv.Env, s flow.Stage) int {
 	return count
 }
 
-// readLog counts each document's document.sent, finds which messages are marked as possible duplicates, and counts the other events
-// whose id the log holds twice.
-func readLog(t testing.TB, h *testenv.Env) (stored map[string]int, marked map[handover]bool, twice int) {
+// readLog counts each document's document.sent, finds the messages marked as possible duplicates, and counts other events whose id the log
+// holds twice.
+func readLog(t testing.TB, h *testenv.Env) (stored map[string]int, marked map[message]bool, twice int) {
 	t.Helper()
 	ids := map[string]bool{}
-	stored, marked = map[string]int{}, map[handover]bool{}
+	stored, marked = map[string]int{}, map[message]bool{}
 	log := event.Log{JS: h.JetStream(t), Stream: flow.Signing}
 	for m, err := range log.Messages(t.Context(), "signing.v1.>", time.Time{}) {
 		if err != nil {
@@ -160,13 +160,13 @@ func readLog(t testing.TB, h *testenv.Env) (stored map[string]int, marked map[ha
 		case e.GetType() == "document.sent":
 			stored[e.GetDocument().GetId()]++
 		case (e.GetType() == event.NotificationSent || e.GetType() == event.NotificationFailed) && e.GetNotice().GetPossibleDuplicate():
-			marked[handover{e.GetDocument().GetId(), e.GetNotice().GetChannel()}] = true
+			marked[message{e.GetDocument().GetId(), e.GetNotice().GetChannel()}] = true
 		}
 	}
 	return stored, marked, twice
 }
 
-// table collects the rows of all faults and prints them when the last is done.
+// table collects the rows of all faults and prints them after the last one.
 type table struct {
 	mutex sync.Mutex
 	rows  []result
@@ -178,7 +178,7 @@ func (tb *table) add(r result) {
 	tb.rows = append(tb.rows, r)
 }
 
-// print shows the table, and writes it as JSON to the file that SIGNRELAY_TEST_FAULTS_JSON names.
+// print prints the table, and writes it as JSON to the file named in SIGNRELAY_TEST_FAULTS_JSON.
 func (tb *table) print(w io.Writer) error {
 	tb.mutex.Lock()
 	defer tb.mutex.Unlock()

@@ -15,18 +15,18 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// awayFor is long enough for back-offs to grow.
+// awayFor is long enough for delays of retries to grow.
 const awayFor = 20 * time.Second
 
-// isBack notes that the last part that was away is back.
+// isBack records the end of the last outage.
 func (s *stand) isBack() {
 	s.driver.mutex.Lock()
 	defer s.driver.mutex.Unlock()
 	s.driver.back = time.Now()
 }
 
-// The test measures how soon everything resumes after an outage, and after a replica dies; the table's column shows it.
-func TestWhatWasAwayGoesOn(t *testing.T) {
+// The test measures how soon everything resumes after an outage, and after a replica dies; see the column of the table.
+func TestServicesResumeAfterOutages(t *testing.T) {
 	t.Parallel()
 	if !all() {
 		t.Skip("make faults-all has it: two replicas of everything, for a minute")
@@ -77,7 +77,7 @@ func TestWhatWasAwayGoesOn(t *testing.T) {
 					p.Start()
 				}
 			})
-			if row != "five-fast" { // behind a slow Vonage a text waits for its turn, too
+			if row != "five-fast" { // behind a slow Vonage, texts wait for each other
 				return
 			}
 			texts, p95 := s.takenOver(t, kills)
@@ -86,8 +86,8 @@ func TestWhatWasAwayGoesOn(t *testing.T) {
 	}
 }
 
-// takenOver counts the texts that were accepted before a kill and had not left at it, and reports within how many seconds of the
-// first such kill 19 of 20 were sent. A text that Vonage may have had at the kill is marked and does not count.
+// takenOver counts the texts that were accepted before a kill and not sent by then, and returns the 95th percentile of the seconds from the
+// first such kill to their sending. A text that Vonage may have received before the kill is marked and not counted.
 func (s *stand) takenOver(t *testing.T, kills []time.Time) (texts int, p95 float64) {
 	t.Helper()
 	_, marked, _ := readLog(t, s.Env)
@@ -110,22 +110,22 @@ func (s *stand) takenOver(t *testing.T, kills []time.Time) (texts int, p95 float
 	return len(all), all[len(all)*95/100]
 }
 
-func always(how answer) func(int) answer { return func(int) answer { return how } }
+func always(how response) func(int) response { return func(int) response { return how } }
 
-// A lost consumer is created again where its stage stopped. If an operator has all events read again, no person gets a message
-// twice, and the log holds nothing twice.
-func TestALostConsumerTellsNobodyAgain(t *testing.T) {
+// A lost consumer is created again where its stage stopped. If an operator lets it read all events again, no person gets a message twice,
+// and the log holds nothing twice.
+func TestLostConsumerSendsNothingTwice(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string][]string{
-		"the enricher's consumer is lost and made again":                       {"provision"},
-		"the enricher's consumer is lost, and the operator has all read again": {"provision", "--start", "enricher=all"},
+		"the enricher's consumer is lost and created again":                               {"provision"},
+		"the enricher's consumer is lost, and the operator lets it read everything again": {"provision", "--start", "enricher=all"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			row := map[bool]string{true: "lost-all", false: "lost"}[len(args) > 1]
 			s := newStand(t, row, behaviour{}, 1, nil, testenv.Variant{})
 			s.prove(t, name, func() {
-				// The load goes on, so on a busy machine no moment comes at which every stage is idle.
+				// The load continues, so on a busy machine no stage is ever idle.
 				s.Until(t, "messages were sent", func() bool { return s.Count(t, "SIGNING", "signing.v1.*.*.notification.sent.>") >= least })
 				s.Processes["enricher"].Stop()
 				forgetWindow(t, s)
@@ -150,24 +150,24 @@ func TestALostConsumerTellsNobodyAgain(t *testing.T) {
 					t.Errorf("provision: %v\n%s", err, out)
 				}
 				if _, err := js.Consumer(t.Context(), flow.Signing, flow.Enricher); errors.Is(err, jetstream.ErrConsumerNotFound) {
-					t.Error("it was not made")
+					t.Error("it was not created")
 				}
-				forgetWindow(t, s) // provisioning brought it back
+				forgetWindow(t, s) // provisioning reset it
 				s.Processes["enricher"].Start()
 			})
 		})
 	}
 }
 
-// The enricher publishes on both streams at once. While NOTIFY refuses, each attempt publishes on SIGNING again, at last when
-// SIGNING itself no longer refuses the ids.
+// The enricher publishes on both streams at once. While NOTIFY refuses, each attempt also publishes on SIGNING, in the end after SIGNING
+// has forgotten the ids.
 func TestNotifyRefusesForLongerThanTheDuplicateWindow(t *testing.T) {
 	t.Parallel()
 	if !all() {
 		t.Skip("make faults-all has it: it lasts longer than the streams' duplicate window, 2 minutes")
 	}
 	s := newStand(t, "notify", behaviour{}, 1, nil, testenv.Variant{})
-	s.driver.pace = 5 * time.Second // some 250 documents in all
+	s.driver.pace = 5 * time.Second // about 250 documents in all
 	s.ChangeStream(t, flow.Notify, func(c *jetstream.StreamConfig) { c.MaxBytes, c.Discard = 1, jetstream.DiscardNew })
 	r := s.prove(t, "NOTIFY is full for longer than the streams' duplicate window, SIGNING is not", func() {
 		const requested = "signing.v1.*.*.notification.requested.>"
@@ -176,7 +176,7 @@ func TestNotifyRefusesForLongerThanTheDuplicateWindow(t *testing.T) {
 		if n := s.Count(t, flow.Notify, "notify.v1.>"); n != 0 {
 			t.Errorf("NOTIFY accepted %d messages while it was full", n)
 		}
-		if out, err := s.Command(t, "provision"); err != nil { // takes the limit away
+		if out, err := s.Command(t, "provision"); err != nil { // removes the limit
 			t.Errorf("provision: %v\n%s", err, out)
 		}
 		s.isBack()

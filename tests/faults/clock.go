@@ -13,15 +13,14 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// clock is the wall clock of the services, which jumps. Timers go on as they do on a real machine: by the monotonic clock,
-// which does not jump.
+// clock is the wall clock of the services, which jumps. Timers are not affected, as on a real machine: they use the monotonic clock.
 type clock struct {
 	t    *testing.T
-	path string // of the file that says how many seconds it is off
+	path string // of the file with the offset in seconds
 }
 
-// The programs ask the kernel for the time themselves, so it is their own library that must be told: these lines go into
-// package time in a copy, when they are built.
+// The programs read the time from the kernel, so the change is in their standard library: these lines replace lines of package time in a
+// copy for the build.
 const (
 	now       = "	sec, nsec, mono := runtimeNow()\n	if mono == 0 {"
 	nowJumped = "	sec, nsec, mono := runtimeNow()\n	sec += jumpSeconds\n	if mono == 0 {"
@@ -30,7 +29,7 @@ const (
 
 import "syscall"
 
-// jumpSeconds is how many seconds the wall clock is off. Now is called where nothing may be read, so somebody else reads the file.
+// jumpSeconds is the offset of the wall clock in seconds. Now cannot read a file, so a goroutine does.
 var jumpSeconds int64
 
 func init() {
@@ -68,7 +67,7 @@ func readJump(path string) {
 `
 )
 
-// newClock makes a clock, and the way to build programs that go by it, started with its variable.
+// newClock creates a clock, the variant of programs that use it, and the environment variable that names it.
 func newClock(t *testing.T) (c clock, as testenv.Variant, variable string) {
 	t.Helper()
 	root, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
@@ -81,7 +80,7 @@ func newClock(t *testing.T) (c clock, as testenv.Variant, variable string) {
 		t.Fatal(err)
 	}
 	if strings.Count(string(data), now) != 1 {
-		t.Fatal("package time has another Now than this test knows: the jump must be put into it in another way")
+		t.Fatal("this test does not know this version of time.Now: the change must be made in another way")
 	}
 	dir := t.TempDir()
 	c = clock{t: t, path: filepath.Join(dir, "clock")}
@@ -105,10 +104,10 @@ func newClock(t *testing.T) (c clock, as testenv.Variant, variable string) {
 	return c, as, "SIGNRELAY_TEST_CLOCK=" + c.path
 }
 
-// jump sets the clock so far from the real time.
+// jump sets the clock to this offset from the real time.
 func (c clock) jump(d time.Duration) {
 	c.t.Helper()
-	next := c.path + ".next" // so that nobody reads half a number
+	next := c.path + ".next" // so that no program reads half a number
 	if err := os.WriteFile(next, fmt.Appendf(nil, "%d\n", int(d.Seconds())), 0o600); err != nil {
 		c.t.Fatal(err)
 	}

@@ -16,20 +16,19 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// driver plays the provider: it calls, and calls again until it is answered 2xx, as often and as long as providers do, only
-// in quick motion.
+// driver plays the provider: it repeats a callback until it gets status 2xx, as often and as long as providers do, but faster.
 type driver struct {
-	urls   []string // of all of ingest's replicas
+	urls   []string // of all replicas of ingest
 	row    string
 	client *http.Client
-	tries  time.Duration // how long one callback is tried
-	pace   time.Duration // between two callbacks of one caller while the fault lasts
-	failed atomic.Int64  // tries that were not answered 2xx
+	tries  time.Duration // for how long one callback is tried
+	pace   time.Duration // between two callbacks of one caller during the fault
+	failed atomic.Int64  // tries without status 2xx
 
 	mutex     sync.Mutex
-	documents []string             // told of so far
-	accepted  map[string]time.Time // when each was answered 2xx first
-	back      time.Time            // when the last part that was away came back; zero where none was
+	documents []string             // reported so far
+	accepted  map[string]time.Time // when each first got status 2xx
+	back      time.Time            // the end of the last outage; zero if there was none
 }
 
 const (
@@ -43,13 +42,13 @@ func newDriver(h *testenv.Env, row string) *driver {
 }
 
 const (
-	least    = 60                     // documents a row, with two messages each
-	briskly  = 5 * time.Millisecond   // between two callbacks of one caller, until there are so many
-	steadily = 100 * time.Millisecond // and then, for as long as the fault lasts, where the row sets no pace of its own
+	least    = 60                     // documents per row, with two messages each
+	briskly  = 5 * time.Millisecond   // between two callbacks of one caller, up to that number
+	steadily = 100 * time.Millisecond // afterwards, until the fault is over, if the row sets no pace
 )
 
-// load tells of documents until the fault is over and there are enough, and tries each callback until it is answered 2xx. It
-// returns how many were not.
+// load reports documents until the fault is over and there are enough of them, and repeats each callback until it gets status 2xx. It
+// returns the number of callbacks that did not.
 func (d *driver) load(ctx context.Context, over <-chan struct{}) (refused int64) {
 	var failed atomic.Int64
 	var callers sync.WaitGroup
@@ -77,7 +76,7 @@ func (d *driver) load(ctx context.Context, over <-chan struct{}) (refused int64)
 	return failed.Load()
 }
 
-// another is a new document, and how many there are with it.
+// another returns a new document, and the number of documents with it.
 func (d *driver) another() (document string, count int) {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
@@ -86,15 +85,14 @@ func (d *driver) another() (document string, count int) {
 	return document, len(d.documents)
 }
 
-// all is every document told of so far.
+// all returns every document so far.
 func (d *driver) all() []string {
 	d.mutex.Lock()
 	defer d.mutex.Unlock()
 	return slices.Clone(d.documents)
 }
 
-// again tells of every document once more, as a provider does that heard no answer. It wants each to be accepted now, or
-// known.
+// again reports every document once more, as a provider does that got no response. Each must be accepted, or be a duplicate.
 func (d *driver) again(t testing.TB) {
 	t.Helper()
 	documents := d.all()
@@ -112,14 +110,14 @@ func (d *driver) again(t testing.TB) {
 	callers.Wait()
 }
 
-// call sends one callback until it is answered 2xx.
+// call repeats one callback until it gets status 2xx.
 func (d *driver) call(ctx context.Context, document string) bool {
 	body := fmt.Sprintf(`{"event_type":"request_sent","request":%q,"activity":"a-%s","id":"e-%s","created_time":"2026-01-02T03:04:05.000Z"}`,
 		document, document, document)
 	deadline := time.Now().Add(d.tries)
 	for try := rand.IntN(len(d.urls)); time.Now().Before(deadline) && ctx.Err() == nil; try++ { // each try at the next replica
 		switch d.once(ctx, d.urls[try%len(d.urls)], body) {
-		case http.StatusAccepted, http.StatusOK: // 200: an earlier try was accepted, and its answer was lost
+		case http.StatusAccepted, http.StatusOK: // 200: an earlier try was accepted, and its response was lost
 			d.accept(document)
 			return true
 		}
@@ -140,7 +138,7 @@ func (d *driver) accept(document string) {
 	}
 }
 
-// once returns the status of one try; 0 for no answer.
+// once returns the status of one try; 0 for no response.
 func (d *driver) once(ctx context.Context, door, body string) int {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, door+"/webhooks/clickwrap/demo", strings.NewReader(body))
 	if err != nil {

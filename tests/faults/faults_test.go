@@ -1,5 +1,5 @@
-// Package faults proves that nothing is lost and nothing is sent twice, whatever dies and whenever: with the real
-// services, a real NATS server and a real Redis, killed for real, while a provider calls and the world outside counts.
+// Package faults proves that nothing is lost and nothing is sent twice, whichever process dies and whenever: with the real services, a real
+// NATS server and a real Redis, which are really killed, while a provider calls and the outside parties count messages.
 package faults
 
 import (
@@ -31,28 +31,28 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// all tells whether the whole table is wanted (make faults-all) and not only the rows that CI has time for.
+// all reports whether every row is wanted (make faults-all), or only the rows of CI.
 func all() bool { return os.Getenv("SIGNRELAY_TEST_FAULTS") == "all" }
 
-// crashing programs have the points of package crash in them.
+// crashing is the build with the points of package crash.
 var crashing = testenv.Variant{Name: "faults", Args: []string{"-tags", "faults"}}
 
-// stand is what one row stands on.
+// stand is the environment of one row.
 type stand struct {
 	*testenv.Env
 	world  *world
 	driver *driver
 }
 
-// newStand starts all services, and the replicas of each besides; a service that crash names dies at that point.
+// newStand starts all services with the given number of replicas. A service named in crash dies at that point.
 func newStand(t *testing.T, row string, b behaviour, replicas int, crash map[string]string, as testenv.Variant) *stand {
 	t.Helper()
 	w := newWorld(t, b)
-	h := testenv.Parts(t, func(h *testenv.Env) string { return settings(h, w) })
+	h := testenv.Infrastructure(t, func(h *testenv.Env) string { return settings(h, w) })
 	return furnish(t, h, w, row, replicas, crash, as)
 }
 
-// newClusterStand is a stand on three NATS servers, with two replicas of each service.
+// newClusterStand is a stand with three NATS servers and two replicas of each service.
 func newClusterStand(t *testing.T, row string) *stand {
 	t.Helper()
 	w := newWorld(t, behaviour{})
@@ -94,11 +94,11 @@ sms: {vonage: {api_key: faults00, api_secret: s, from: Signrelay, base_url: %[1]
 email: {from: no-reply@signrelay.example, smtp: {host: %[4]q, port: %[5]s, tls: none, timeout: %[7]s, end_timeout: %[7]s}}
 shortener: {public_url: "http://%[6]s"}
 limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0}
-`, w.HTTP.URL, receipts, receiptSecret, host, port, h.Address("SIGNRELAY_LINKS_ADDR"), w.patience())
+`, w.HTTP.URL, receipts, receiptSecret, host, port, h.Address("SIGNRELAY_LINKS_ADDR"), w.smtpTimeout())
 }
 
-// prove lets the provider call while the fault happens, waits until all is done, lets the provider call everything once
-// more, and wants nothing lost and nothing doubled.
+// prove sends callbacks while the fault happens, waits until all work is done, sends every callback once more, and requires that nothing is
+// lost or duplicated.
 func (s *stand) prove(t *testing.T, fault string, happens func()) result {
 	t.Helper()
 	r := s.measure(t, fault, happens)
@@ -119,9 +119,9 @@ func (s *stand) measure(t *testing.T, fault string, happens func()) result {
 		t.Errorf("%d callbacks were not accepted within %v", refused, callsFor)
 	}
 	s.driver.tries = callsFor
-	s.Idle(t)
+	s.WaitIdle(t)
 	s.driver.again(t)
-	s.Idle(t)
+	s.WaitIdle(t)
 	r := audit(t, s.Env, s.driver, s.world, fault, began)
 	results.add(r)
 	return r
@@ -133,7 +133,7 @@ func (s *stand) diesOnce(t *testing.T, service string) {
 	select {
 	case <-s.Processes[service].Ended():
 	case <-time.After(time.Minute):
-		t.Errorf("%s did not come to its point", service)
+		t.Errorf("%s did not reach its point", service)
 		return
 	}
 	s.StartService(t, service, service)
@@ -153,8 +153,8 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 	// kill -9 between any two steps of any service.
 	for _, at := range []struct {
 		service, point string
-		often          bool // in CI too
-		unknown        bool // nobody can know whether it was sent
+		often          bool // also in CI
+		unknown        bool // it cannot be known whether the message was sent
 	}{
 		{"ingest", "claimed", false, false},
 		{"ingest", "published", true, false},
@@ -175,7 +175,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 		if !at.often && !all() {
 			continue
 		}
-		t.Run(at.service+" dies when it has "+at.point, func(t *testing.T) {
+		t.Run(at.service+" dies after: "+at.point, func(t *testing.T) {
 			t.Parallel()
 			s := newStand(t, at.service+"-"+at.point, behaviour{}, 1, map[string]string{at.service: at.point + "@20"}, crashing)
 			s.prove(t, fmt.Sprintf("kill -9 of %s after %q", at.service, at.point), func() { s.diesOnce(t, at.service) })
@@ -209,7 +209,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 				}
 			})
 			if r.Unknown != 0 {
-				t.Errorf("an orderly end left %d unknown outcomes", r.Unknown)
+				t.Errorf("a shutdown left %d unknown outcomes", r.Unknown)
 			}
 		})
 	}
@@ -331,8 +331,8 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 		t.Parallel()
 		s := newStand(t, "forgets", behaviour{}, 1, nil, testenv.Variant{})
 		s.prove(t, "Redis emptied between a callback and its retry", func() {
-			// The load goes on, so on a busy machine no moment comes at which every stage is idle.
-			s.Until(t, "there is something to forget", func() bool { return s.Count(t, "SIGNING", "signing.v1.*.*.notification.sent.>") >= least })
+			// The load continues, so on a busy machine no stage is ever idle.
+			s.Until(t, "Redis has entries to forget", func() bool { return s.Count(t, "SIGNING", "signing.v1.*.*.notification.sent.>") >= least })
 			forgetWindow(t, s)
 			flush(t, s.Redis.URL)
 		})
@@ -341,11 +341,11 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 	t.Run("the clock jumps", func(t *testing.T) {
 		t.Parallel()
 		if !all() {
-			t.Skip("make faults-all has it: Go's own library is built for it")
+			t.Skip("make faults-all has it: it needs a build of Go's standard library")
 		}
 		clock, as, variable := newClock(t)
 		w := newWorld(t, behaviour{})
-		h := testenv.Parts(t, func(h *testenv.Env) string { return settings(h, w) })
+		h := testenv.Infrastructure(t, func(h *testenv.Env) string { return settings(h, w) })
 		h.Vars = []string{variable}
 		s := furnish(t, h, w, "clock", 2, nil, as)
 		began := time.Now()
@@ -357,7 +357,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 				}
 			}
 			clock.jump(-24 * time.Hour)
-			s.Until(t, "the log bears a time of yesterday", func() bool { return sentBefore(t, s, began.Add(-time.Hour)) })
+			s.Until(t, "the log has a time of yesterday", func() bool { return sentBefore(t, s, began.Add(-time.Hour)) })
 			clock.jump(0)
 		})
 		if r.Unknown != 0 {
@@ -367,7 +367,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 
 	t.Run("the retry comes an hour after a crash between publish and confirm", func(t *testing.T) {
 		t.Parallel()
-		// Every publish is followed by a crash, so that the retry meets a lapsed claim; the stream's own window is over then.
+		// Every publish is followed by a crash, so that the retry finds an expired claim, after the stream's duplicate window.
 		s := newStand(t, "hour", behaviour{}, 1, map[string]string{"ingest": "published@1"}, crashing)
 		forgetWindow(t, s)
 		s.prove(t, "kill -9 between publish and confirm, retried after the stream's window", func() { s.diesOnce(t, "ingest") })
@@ -377,12 +377,12 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 		behaves behaviour
 		often   bool
 	}{
-		"the provider's API fails, drops and hangs": {behaviour{rest: firstCalls(30, refuse, drop, slow, hang)}, true},
-		"Vonage throttles and refuses":              {behaviour{vonage: firstCalls(30, refuse)}, true},
-		"Vonage drops before and after it took":     {behaviour{vonage: everyThird(20, drop, takeDrop)}, true},
-		"Vonage drops after it took, receipts come": {behaviour{vonage: everyThird(20, takeDrop), receipts: true}, true},
+		"the provider's API fails, drops and hangs":                   {behaviour{rest: firstCalls(30, refuse, drop, slow, hang)}, true},
+		"Vonage throttles and refuses":                                {behaviour{vonage: firstCalls(30, refuse)}, true},
+		"Vonage drops the connection before and after it accepts":     {behaviour{vonage: everyThird(20, drop, takeDrop)}, true},
+		"Vonage drops the connection after it accepts, receipts come": {behaviour{vonage: everyThird(20, takeDrop), receipts: true}, true},
 		"Vonage hangs":                {behaviour{vonage: firstCalls(8, hang)}, false},
-		"SMTP refuses for now":        {behaviour{mail: firstCalls(20, refuse)}, false},
+		"SMTP refuses temporarily":    {behaviour{mail: firstCalls(20, refuse)}, false},
 		"SMTP drops at the final dot": {behaviour{mail: everyThird(10, drop, takeDrop)}, true},
 		"SMTP hangs at the final dot": {behaviour{mail: firstCalls(4, hang)}, false},
 		"the provider's API is slow":  {behaviour{rest: firstCalls(40, slow)}, false},
@@ -401,9 +401,9 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 	}
 }
 
-// firstCalls lets the first n calls end in turn as told, and all others well.
-func firstCalls(n int, how ...answer) func(int) answer {
-	return func(call int) answer {
+// firstCalls lets the first n calls end as given, in turn, and all others well.
+func firstCalls(n int, how ...response) func(int) response {
+	return func(call int) response {
 		if call > n {
 			return well
 		}
@@ -411,10 +411,10 @@ func firstCalls(n int, how ...answer) func(int) answer {
 	}
 }
 
-// everyThird fails every third call, n times in all. The calls between them work, so the vendor is not down and its circuit
-// stays closed; tests/faults/vendor_test.go has the outages.
-func everyThird(n int, how ...answer) func(int) answer {
-	return func(call int) answer {
+// everyThird fails every third call, n times in all. The calls between them succeed, so the vendor is not down and its breaker stays
+// closed; tests/faults/vendor_test.go has the outages.
+func everyThird(n int, how ...response) func(int) response {
+	return func(call int) response {
 		if call%3 != 0 || call > 3*n {
 			return well
 		}
@@ -422,14 +422,14 @@ func everyThird(n int, how ...answer) func(int) answer {
 	}
 }
 
-// forgetWindow makes SIGNING's own duplicate window as short as it can be, so that an hour need not be waited for. NOTIFY
-// keeps its window: its inputs' ids are remembered by the senders.
+// forgetWindow makes the duplicate window of SIGNING as short as possible, to save an hour. NOTIFY keeps its window: the senders remember
+// its ids.
 func forgetWindow(t *testing.T, s *stand) {
 	t.Helper()
 	s.ShortDuplicateWindow(t, flow.Signing)
 }
 
-// sentBefore tells whether a sender said that it sent something before then: by its own clock.
+// sentBefore reports whether a sender recorded a sending before this time, by its own clock.
 func sentBefore(t *testing.T, s *stand, then time.Time) bool {
 	t.Helper()
 	log := event.Log{JS: s.JetStream(t), Stream: flow.Signing}
@@ -452,7 +452,7 @@ func flush(t *testing.T, redisURL string) {
 	}
 }
 
-// tell gives Redis one command.
+// tell sends commands to Redis.
 func tell(t *testing.T, redisURL string, commands ...string) {
 	t.Helper()
 	client := realtest.RedisClient(t, redisURL)
@@ -468,15 +468,15 @@ func tell(t *testing.T, redisURL string, commands ...string) {
 }
 
 func (s *stand) ready(process string) bool {
-	answer, err := http.Get(s.Processes[process].AdminURL() + "/readyz")
+	response, err := http.Get(s.Processes[process].AdminURL() + "/readyz")
 	if err != nil {
 		return false
 	}
-	_ = answer.Body.Close()
-	return answer.StatusCode == http.StatusOK
+	_ = response.Body.Close()
+	return response.StatusCode == http.StatusOK
 }
 
-// seed makes a run repeatable: SIGNRELAY_TEST_FAULTS_SEED, else 1.
+// seed makes a run repeatable: SIGNRELAY_TEST_FAULTS_SEED, or 1.
 func seed() uint64 {
 	var n uint64 = 1
 	_, _ = fmt.Sscan(os.Getenv("SIGNRELAY_TEST_FAULTS_SEED"), &n)

@@ -11,12 +11,12 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// mutant is a mistake, made on purpose in a copy of one file: the proof must see it.
+// mutant is a deliberate mistake in a copy of one file, which the proof must detect.
 type mutant struct {
 	name, file string
 	was, is    string
 
-	service, point string // where the service dies; empty where the world is the fault
+	service, point string // where the service dies; empty if an outside party causes the fault
 	behaves        func() behaviour
 	sees           func(result) bool
 }
@@ -42,8 +42,8 @@ var mutants = []mutant{
 		was: `msg.NakWithDelay(d.Wait(rand.Float64()))`,
 		is:  `func() error { _ = d.Wait(rand.Float64()); return msg.Nak() }()`,
 		behaves: func() behaviour {
-			var began time.Time // with the first call; the world's lock is held
-			return behaviour{rest: func(n int) answer {
+			var began time.Time // set by the first call, under the world's lock
+			return behaviour{rest: func(n int) response {
 				if n == 1 {
 					began = time.Now()
 				}
@@ -53,15 +53,14 @@ var mutants = []mutant{
 				return well
 			}}
 		},
-		// No input is given up before its time, however often it is delivered; but the other side is called without a pause. By
-		// the backoff an input is delivered five times in 15 s.
+		// No input becomes a dead letter too early, however often it is delivered, but the outside party is called without a pause. The
+		// backoff allows five deliveries in 15 s.
 		sees: func(r result) bool { return r.Again > 20*r.Accepted },
 	},
 }
 
-// TestTheProofSeesMistakes breaks the order of steps on purpose, and the same fault that does no harm to the real programs must
-// show in the table.
-func TestTheProofSeesMistakes(t *testing.T) {
+// TestMutantsAreDetected breaks the order of steps. The same fault is harmless to the real programs, and must show in the table.
+func TestMutantsAreDetected(t *testing.T) {
 	t.Parallel()
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
@@ -78,7 +77,7 @@ func TestTheProofSeesMistakes(t *testing.T) {
 					t.Errorf("broken %v, seen %v: %+v", broken, saw, r)
 				}
 				for _, p := range s.Processes {
-					p.Kill() // the next stand needs the cores
+					p.Kill() // the next stand needs the CPU
 				}
 			}
 		})
@@ -98,7 +97,21 @@ func (m mutant) stand(t *testing.T, as testenv.Variant) *stand {
 	return newStand(t, "mutant-"+strings.Fields(m.name)[1], b, 1, crash, as)
 }
 
-// variant builds the programs with the mistake, over the file as it stands.
+// The table quotes the sources exactly as they are.
+func TestMutantsMatchTheSources(t *testing.T) {
+	t.Parallel()
+	for _, m := range mutants {
+		source, err := os.ReadFile(filepath.Join(testenv.Root(), m.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Count(string(source), m.was) != 1 {
+			t.Errorf("%s does not have %q exactly once: update the mutant %q", m.file, m.was, m.name)
+		}
+	}
+}
+
+// variant builds the programs with the mistake, from the file as it is now.
 func (m mutant) variant(t *testing.T) testenv.Variant {
 	t.Helper()
 	path := filepath.Join(testenv.Root(), m.file)
@@ -107,7 +120,7 @@ func (m mutant) variant(t *testing.T) testenv.Variant {
 		t.Fatal(err)
 	}
 	if strings.Count(string(source), m.was) != 1 {
-		t.Fatalf("%s no longer has %q exactly once: the mistake must be made in another way", m.file, m.was)
+		t.Fatalf("%s does not have %q exactly once: update the mutant", m.file, m.was)
 	}
 	dir := t.TempDir()
 	mutated := filepath.Join(dir, "mutated.go")

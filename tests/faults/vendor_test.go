@@ -8,11 +8,11 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// outage is a party that fails from its second call on, for so long. The first may be a question about it, before anything runs.
-func outage(d time.Duration, how answer) func(int) answer {
+// outage makes a party fail for this time, from its second call on. The first call may happen before any message.
+func outage(d time.Duration, how response) func(int) response {
 	var end time.Time
 	begin := sync.OnceFunc(func() { end = time.Now().Add(d) })
-	return func(n int) answer {
+	return func(n int) response {
 		if n == 1 {
 			return how
 		}
@@ -23,13 +23,13 @@ func outage(d time.Duration, how answer) func(int) answer {
 	}
 }
 
-// A vendor that gives nothing but errors takes nothing. No message is given up for that, however long it lasts, all leave when
-// it works again, and only those that it was asked for more than once are marked. The services' clock is moved while it lasts:
-// so 10 minutes, 2 hours and 2 days of attempts cost no more than seconds.
-func TestAVendorsOutageBuriesNothing(t *testing.T) {
+// A vendor that only returns errors accepts nothing. However long this lasts, no message becomes a dead letter, all are sent when the
+// vendor works again, and only those are marked that it was asked for more than once. The services' clock is moved meanwhile, so 10
+// minutes, 2 hours and 2 days of attempts take seconds.
+func TestVendorOutageCausesNoDeadLetters(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		vonage, mail func(int) answer
+		vonage, mail func(int) response
 		lasts, jump  time.Duration
 	}{
 		"Vonage answers 500 for 15 s":       {vonage: outage(15*time.Second, broken), lasts: 15 * time.Second},
@@ -43,13 +43,13 @@ func TestAVendorsOutageBuriesNothing(t *testing.T) {
 		"Vonage answers nothing for 2 days": {vonage: outage(15*time.Second, drop), lasts: 15 * time.Second, jump: 48 * time.Hour},
 	} {
 		if tt.jump == 0 && tt.mail != nil && !all() || tt.jump != 0 && !all() {
-			continue // make faults-all has it: for the clock Go's own library is built
+			continue // it needs a build of Go's standard library, so only make faults-all has it
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			behaves := behaviour{vonage: tt.vonage, mail: tt.mail}
 			w := newWorld(t, behaves)
-			h := testenv.Parts(t, func(h *testenv.Env) string { return settings(h, w) })
+			h := testenv.Infrastructure(t, func(h *testenv.Env) string { return settings(h, w) })
 			as, move := testenv.Variant{}, func(time.Duration) {}
 			if tt.jump != 0 {
 				c, clocked, variable := newClock(t)
@@ -64,19 +64,19 @@ func TestAVendorsOutageBuriesNothing(t *testing.T) {
 			move(0)
 			s.onlyMarked(t)
 			if r.Given != 0 {
-				t.Errorf("%d messages were given up, though nothing but errors came", r.Given)
+				t.Errorf("%d messages became dead letters, although the vendor only returned errors", r.Given)
 			}
 		})
 	}
 }
 
-// onlyMarked wants that a message is marked as a possible duplicate only if the world was asked for it more than once.
+// onlyMarked requires that a message is marked as a possible duplicate only if the vendor was asked for it more than once.
 func (s *stand) onlyMarked(t *testing.T) {
 	t.Helper()
 	_, marked, _ := readLog(t, s.Env)
 	for message := range marked {
 		if n := s.world.askedFor(message); n < 2 {
-			t.Errorf("%v is marked, and the world was asked for it %d times", message, n)
+			t.Errorf("%v is marked, and the vendor was asked for it %d times", message, n)
 		}
 	}
 }

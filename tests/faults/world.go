@@ -25,44 +25,44 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// world is the outside: the provider's REST API, Vonage and a mail server. It counts what it took, which is the truth that
-// all is measured by: whatever the pipeline believes, a message was handed over when the world has it.
+// world is the outside: the provider's REST API, Vonage and a mail server. It counts the messages that it accepted. This is the truth for
+// the proof: a message was sent if the world has it, whatever the services believe.
 type world struct {
 	HTTP *httptest.Server
 	SMTP net.Listener
 
-	behaves behaviour
-	mutex   sync.Mutex
-	asked   map[string]int         // calls so far, by party
-	taken   map[handover]int       // messages taken
-	first   map[handover]time.Time // when each was taken first
-	begged  map[handover]int       // calls to take one, whatever came of them
-	replies sync.WaitGroup         // receipts on their way
-	gone    chan struct{}          // closed when the test ends
-	keys    map[string]struct{}    // client-refs and Message-IDs
+	behaves  behaviour
+	mutex    sync.Mutex
+	asked    map[string]int        // calls so far, by party
+	accepted map[message]int       // accepted messages
+	first    map[message]time.Time // when each was first accepted
+	asks     map[message]int       // calls that asked to accept one, with any result
+	replies  sync.WaitGroup        // receipts on their way
+	gone     chan struct{}         // closed at the end of the test
+	keys     map[string]struct{}   // client-refs and Message-IDs
 }
 
 // handover is one message to one person: document and channel.
-type handover struct{ document, channel string }
+type message struct{ document, channel string }
 
-// behaviour is how a party answers its n-th call (1, 2, …); nil behaves well.
+// behaviour is how a party responds to its n-th call (1, 2, …); nil is well.
 type behaviour struct {
-	rest, vonage, mail func(n int) answer
-	receipts           bool // Vonage tells what became of each text
+	rest, vonage, mail func(n int) response
+	receipts           bool // Vonage sends delivery receipts
 }
 
 // answer is how one call ends.
-type answer int
+type response int
 
 const (
-	well     answer = iota // as it should
-	refuse                 // 500 or 451, nothing taken
-	hang                   // no answer until the other side leaves, nothing taken
-	slow                   // as it should, after two seconds
-	slowest                // as it should, after the broker's ack wait
-	drop                   // the connection breaks, nothing taken
-	takeDrop               // taken, and the connection breaks before the answer
-	broken                 // HTTP 500, or SMTP 421 and the connection closed, nothing taken
+	well     response = iota // success
+	refuse                   // 500 or 451, not accepted
+	hang                     // no response until the caller leaves, not accepted
+	slow                     // success after two seconds
+	slowest                  // success after the broker's ack wait
+	drop                     // the connection breaks, not accepted
+	takeDrop                 // accepted, and the connection breaks before the response
+	broken                   // HTTP 500, or SMTP 421 and the connection is closed, not accepted
 )
 
 const (
@@ -74,7 +74,7 @@ const (
 
 func newWorld(t testing.TB, b behaviour) *world {
 	t.Helper()
-	w := &world{behaves: b, asked: map[string]int{}, taken: map[handover]int{}, first: map[handover]time.Time{}, begged: map[handover]int{}, gone: make(chan struct{}), keys: map[string]struct{}{}}
+	w := &world{behaves: b, asked: map[string]int{}, accepted: map[message]int{}, first: map[message]time.Time{}, asks: map[message]int{}, gone: make(chan struct{}), keys: map[string]struct{}{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1.1/requests/{id}", w.request)
 	mux.HandleFunc("POST /sms/json", w.text)
@@ -85,7 +85,7 @@ func newWorld(t testing.TB, b behaviour) *world {
 	}
 	post := smtp.NewServer(w)
 	post.AllowInsecureAuth = true
-	post.ErrorLog = log.New(io.Discard, "", 0) // of the callers that were killed
+	post.ErrorLog = log.New(io.Discard, "", 0) // of callers that were killed
 	go func() { _ = post.Serve(w.SMTP) }()
 	t.Cleanup(func() {
 		close(w.gone)
@@ -98,7 +98,7 @@ func newWorld(t testing.TB, b behaviour) *world {
 }
 
 // next is how the party's next call ends.
-func (w *world) next(party string, how func(int) answer) answer {
+func (w *world) next(party string, how func(int) response) response {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	w.asked[party]++
@@ -108,41 +108,41 @@ func (w *world) next(party string, how func(int) answer) answer {
 	return how(w.asked[party])
 }
 
-func (w *world) take(document, channel string) {
+func (w *world) accept(document, channel string) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	key := handover{document, channel}
-	w.taken[key]++
-	if w.taken[key] == 1 {
+	key := message{document, channel}
+	w.accepted[key]++
+	if w.accepted[key] == 1 {
 		w.first[key] = time.Now()
 	}
 }
 
-func (w *world) beg(document, channel string) {
+func (w *world) ask(document, channel string) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	w.begged[handover{document, channel}]++
+	w.asks[message{document, channel}]++
 }
 
-// askedFor returns how often the world was asked to take a message.
-func (w *world) askedFor(h handover) int {
+// askedFor returns how often the world was asked to accept a message.
+func (w *world) askedFor(h message) int {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	return w.begged[h]
+	return w.asks[h]
 }
 
-// handed is a copy of what was taken so far.
-func (w *world) handed() map[handover]int {
+// handed is a copy of the accepted messages.
+func (w *world) sent() map[message]int {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	all := make(map[handover]int, len(w.taken))
-	for k, n := range w.taken {
+	all := make(map[message]int, len(w.accepted))
+	for k, n := range w.accepted {
 		all[k] = n
 	}
 	return all
 }
 
-// pause waits, but not beyond the end of the test or of the caller.
+// pause waits, until the test or the caller ends at the latest.
 func (w *world) pause(d time.Duration, left <-chan struct{}) {
 	select {
 	case <-time.After(d):
@@ -151,7 +151,7 @@ func (w *world) pause(d time.Duration, left <-chan struct{}) {
 	}
 }
 
-// request is the provider's answer for any document: one signer, by text and by e-mail.
+// request is the provider's response for any document: one signer with SMS and e-mail.
 func (w *world) request(rw http.ResponseWriter, r *http.Request) {
 	switch how := w.next("rest", w.behaves.rest); how {
 	case refuse, broken:
@@ -184,7 +184,7 @@ func (w *world) text(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, "no title", http.StatusBadRequest)
 		return
 	}
-	w.beg(found[1], "sms")
+	w.ask(found[1], "sms")
 	switch how {
 	case broken:
 		http.Error(rw, `{"type":"internal"}`, http.StatusInternalServerError)
@@ -203,7 +203,7 @@ func (w *world) text(rw http.ResponseWriter, r *http.Request) {
 		w.pause(slowestFor, r.Context().Done())
 	case well, takeDrop:
 	}
-	w.take(found[1], "sms")
+	w.accept(found[1], "sms")
 	if callback := r.FormValue("callback"); callback != "" && w.behaves.receipts {
 		ref := r.FormValue("client-ref")
 		w.replies.Go(func() { w.receipt(callback, ref) })
@@ -215,7 +215,7 @@ func (w *world) text(rw http.ResponseWriter, r *http.Request) {
 		r.FormValue("to"), r.FormValue("client-ref"))
 }
 
-// receipt tells that a text was delivered, until it is taken: Vonage tries for days.
+// receipt sends a delivery receipt until it is accepted: Vonage tries for days.
 func (w *world) receipt(callback, reference string) {
 	form := url.Values{
 		"msisdn": {"13175550123"}, "to": {"Signrelay"}, "messageId": {"m-" + reference}, "status": {"delivered"}, "err-code": {"0"},
@@ -258,7 +258,7 @@ func (w *world) NewSession(c *smtp.Conn) (smtp.Session, error) {
 	return &dialogue{world: w, conn: c}, nil
 }
 
-// dialogue is one letter after another on one connection.
+// dialogue is one connection, with one e-mail after another.
 type dialogue struct {
 	world *world
 	conn  *smtp.Conn
@@ -269,16 +269,16 @@ func (*dialogue) Rcpt(string, *smtp.RcptOptions) error { return nil }
 func (*dialogue) Reset()                               {}
 func (*dialogue) Logout() error                        { return nil }
 
-// Data is the letter itself; what it answers comes after the last line.
+// Data reads an e-mail; its result is the response to the last line.
 func (d *dialogue) Data(r io.Reader) error {
-	letter, err := io.ReadAll(r)
+	email, err := io.ReadAll(r)
 	if err != nil {
 		return err
 	}
 	how := d.world.next("mail", d.world.behaves.mail)
-	found := titled.FindStringSubmatch(string(letter))
+	found := titled.FindStringSubmatch(string(email))
 	if found != nil {
-		d.world.beg(found[1], "email")
+		d.world.ask(found[1], "email")
 	}
 	switch {
 	case found == nil:
@@ -298,16 +298,15 @@ func (d *dialogue) Data(r io.Reader) error {
 	case how == slowest:
 		d.world.pause(slowestFor, nil)
 	}
-	d.world.take(found[1], "email")
+	d.world.accept(found[1], "email")
 	if how == takeDrop {
 		return d.conn.Conn().Close()
 	}
 	return nil
 }
 
-// patience is how long the mail server may take, as the settings say: as long as the slowest answer, where the world gives
-// such.
-func (w *world) patience() string {
+// smtpTimeout is the mail server's timeout in the settings: as long as the slowest response that the world gives.
+func (w *world) smtpTimeout() string {
 	if w.behaves.mail != nil && w.behaves.mail(1) == slowest {
 		return "20s"
 	}

@@ -7,7 +7,7 @@ import (
 	"helm.sh/helm/v4/pkg/action"
 )
 
-func TestTheChartHolds(t *testing.T) {
+func TestChartPassesTheChecks(t *testing.T) {
 	t.Parallel()
 	for _, name := range examples {
 		t.Run(name, func(t *testing.T) {
@@ -34,12 +34,12 @@ func TestHelmLintIsClean(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if result.TotalChartsLinted != 1 {
-			t.Errorf("%s: %d charts were looked at", name, result.TotalChartsLinted)
+			t.Errorf("%s: %d charts were checked", name, result.TotalChartsLinted)
 		}
 	}
 }
 
-func TestTheNotesSayWhatThereIs(t *testing.T) {
+func TestNotesDescribeTheRelease(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string][2]bool{"minimal": {false, false}, "production": {true, false}, "sandbox": {false, true}, "openshift": {true, false}} {
 		m, err := render(loadChart(t), example(t, name))

@@ -15,7 +15,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// unknownServices finds services that the chart forgets, and such that are none. Two run only where the values ask for them.
+// unknownServices finds services that the chart lacks, and unknown ones. Two run only if the values enable them.
 func unknownServices(m manifests) []string {
 	var r report
 	folders, err := os.ReadDir(filepath.Join(root, "services"))
@@ -35,11 +35,11 @@ func unknownServices(m manifests) []string {
 			delete(running, name)
 		}
 	}
-	r.unless(len(running) == 0, "there are no services %v", sorted(running))
+	r.unless(len(running) == 0, "unknown services: %v", sorted(running))
 	return r.wrong
 }
 
-// unscaledStages finds stages that KEDA does not scale by both of their consumers, and ordered ones that it does.
+// unscaledStages finds stages that KEDA does not scale by both of their consumers, and ordered stages that it scales.
 func unscaledStages(m manifests) []string {
 	var r report
 	on, _ := part(m.values, "keda")["enabled"].(bool)
@@ -48,12 +48,12 @@ func unscaledStages(m manifests) []string {
 	for _, s := range flow.Stages {
 		d := services(m)[s.Name]
 		if d == nil {
-			continue // it is said elsewhere which must run
+			continue // another check reports missing services
 		}
 		scaled, found := named[*keda.ScaledObject](m, d.Name)
 		if s.Ordered || !on {
 			r.unless(!found, "%s is scaled", s.Name)
-			r.unless(!s.Ordered || value(d.Spec.Replicas) <= 2, "%s has more than one that stands by", s.Name)
+			r.unless(!s.Ordered || value(d.Spec.Replicas) <= 2, "%s has more than one standby", s.Name)
 			continue
 		}
 		if !found {
@@ -75,25 +75,25 @@ func unscaledStages(m manifests) []string {
 		r.unless(slices.Equal(triggers, want), "%s is scaled by %v, not %v", s.Name, triggers, want)
 	}
 	for _, o := range of[*keda.ScaledObject](m) {
-		r.unless(known[o.Name], "%s is no stage", o.Name)
+		r.unless(known[o.Name], "%s is not a stage", o.Name)
 	}
 	return r.wrong
 }
 
-// runningRefills finds a refill that would run by itself, or one where there is no Kafka.
+// runningRefills finds a refill that would start by itself, or one without Kafka.
 func runningRefills(m manifests) []string {
 	var r report
 	jobs := of[*batch.CronJob](m)
 	r.unless((len(jobs) == 1) == (m.setting("kafka", "brokers") != nil), "there are %d refills", len(jobs))
 	for _, j := range jobs {
 		r.unless(isTrue(j.Spec.Suspend), "the refill runs at %s", j.Spec.Schedule)
-		r.unless(value(j.Spec.JobTemplate.Spec.BackoffLimit) > 0, "a refill whose pod died is not gone on with")
+		r.unless(value(j.Spec.JobTemplate.Spec.BackoffLimit) > 0, "a refill does not resume after its pod died")
 	}
 	return r.wrong
 }
 
-// authenticates reports whether a parameter of the trigger comes from a Secret: by the chart's own TriggerAuthentication or by
-// another's.
+// authenticates reports whether a parameter of the trigger comes from a Secret, through the chart's own TriggerAuthentication or another
+// one.
 func authenticates(m manifests, trigger keda.ScaleTriggers, parameter string) bool {
 	if trigger.AuthenticationRef == nil {
 		return false
@@ -104,13 +104,13 @@ func authenticates(m manifests, trigger keda.ScaleTriggers, parameter string) bo
 	})
 }
 
-// text is a value of that section, "" where there is none.
+// text is a value of a section, "" if there is none.
 func text(values map[string]any, section, key string) string {
 	s, _ := part(values, section)[key].(string)
 	return s
 }
 
-// unownedReplicas finds scalers without a Deployment, and Deployments whose number two decide, or that may have none.
+// unownedReplicas finds scalers without a Deployment, and Deployments whose number of replicas is set twice, or may be 0.
 func unownedReplicas(m manifests) []string {
 	var r report
 	scaled := map[string]bool{}
@@ -125,21 +125,21 @@ func unownedReplicas(m manifests) []string {
 	}
 	for _, o := range of[*keda.ScaledObject](m) {
 		bounds(o.Spec.ScaleTargetRef.Name, o.Spec.MinReplicaCount, o.Spec.MaxReplicaCount)
-		// What KEDA's own admission says.
+		// The rules of KEDA's admission webhook.
 		for _, err := range []error{keda.CheckReplicaCountBoundsAreValid(o), keda.CheckFallbackValid(o)} {
 			r.unless(err == nil, "%s: %v", o.Name, err)
 		}
 	}
 	for _, d := range services(m) {
 		r.unless((d.Spec.Replicas == nil) == scaled[d.Name], "%s: its replicas and its scaler disagree", d.Name)
-		r.unless(d.Spec.Replicas == nil || *d.Spec.Replicas > 0, "%s has none", d.Name)
+		r.unless(d.Spec.Replicas == nil || *d.Spec.Replicas > 0, "%s has no replica", d.Name)
 		delete(scaled, d.Name)
 	}
-	r.unless(len(scaled) == 0, "nobody runs %v", sorted(scaled))
+	r.unless(len(scaled) == 0, "no Deployment for the scalers %v", sorted(scaled))
 	return r.wrong
 }
 
-func TestTheChartKnowsTheFlow(t *testing.T) {
+func TestChartMatchesTheFlow(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile(filepath.Join(chartPath, "files", "flow.yaml"))
 	if err != nil {
@@ -166,7 +166,7 @@ func TestTheChartKnowsTheFlow(t *testing.T) {
 	}
 }
 
-// setting is what the values say below config, or nil.
+// setting is the value at section.key of config, or nil.
 func (m manifests) setting(section, key string) any {
 	return part(part(m.values, "config"), section)[key]
 }

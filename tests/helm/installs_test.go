@@ -14,8 +14,8 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-// Three releases in one Prometheus, two of them in one namespace, each with the rules that its own chart rendered: every alert is
-// about one of them and fires once, also for a release of which nothing was ever seen.
+// Three releases in one Prometheus, two of them in one namespace, each with the rules of its own chart: every alert is about one release
+// and fires once, also for a release that Prometheus has never scraped.
 func TestEachReleaseHasItsOwnAlerts(t *testing.T) {
 	t.Parallel()
 	realtest.Server(t, "promtool")
@@ -59,8 +59,8 @@ tests:
           - {labels: '{alertname="SignrelayNotReady", namespace="eu", job="signrelay"}', value: 1}
           - {labels: '{alertname="SignrelayStageStuck", namespace="eu", job="signrelay"}', value: 1}
 `, strings.Join(files, ", ")))
-	if said, err := exec.CommandContext(t.Context(), promtool, "test", "rules", filepath.Join(dir, "test.yaml")).CombinedOutput(); err != nil {
-		t.Errorf("promtool: %v\n%s", err, said)
+	if output, err := exec.CommandContext(t.Context(), promtool, "test", "rules", filepath.Join(dir, "test.yaml")).CombinedOutput(); err != nil {
+		t.Errorf("promtool: %v\n%s", err, output)
 	}
 }
 

@@ -20,7 +20,8 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-// What KEDA asks with each trigger, a real and provisioned server answers: the consumer is there, and what waits in it counts.
+// A real, provisioned server has the response to KEDA's request for each trigger: the consumer exists, and its waiting messages are
+// counted.
 func TestKEDAFindsEveryConsumer(t *testing.T) {
 	t.Parallel()
 	s, js := provisioned(t)
@@ -52,12 +53,12 @@ func TestKEDAFindsEveryConsumer(t *testing.T) {
 	}
 	for _, strange := range [][3]string{{"$G", flow.Notify, flow.SMSSender}, {"SIGNRELAY", flow.Signing, flow.SMSSender}} {
 		if _, found := waiting(t, s, strange[0], strange[1], strange[2]); found {
-			t.Errorf("%v is found, too", strange)
+			t.Errorf("%v should not be found", strange)
 		}
 	}
 }
 
-// provisioned is a server with the accounts' names of deployments/nats, and what the job makes in it.
+// provisioned is a server with the account names of deployments/nats, after provisioning.
 func provisioned(t *testing.T) (*server.Server, jetstream.JetStream) {
 	t.Helper()
 	realtest.Server(t, "a NATS server")
@@ -97,7 +98,7 @@ accounts: {SIGNRELAY: {jetstream: enabled, users: [{user: operator, password: ma
 	return s, js
 }
 
-// waiting asks as KEDA's nats-jetstream scaler does, and reads what it reads.
+// waiting sends the request of KEDA's nats-jetstream scaler, and reads the same fields.
 func waiting(t *testing.T, s *server.Server, account, stream, consumer string) (lag int, found bool) {
 	t.Helper()
 	query := url.Values{"acc": {account}, "consumers": {"true"}, "config": {"true"}}
@@ -107,12 +108,12 @@ func waiting(t *testing.T, s *server.Server, account, stream, consumer string) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := http.DefaultClient.Do(r)
+	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = answer.Body.Close() }()
-	var told struct {
+	defer func() { _ = response.Body.Close() }()
+	var listed struct {
 		Accounts []struct {
 			Name    string `json:"name"`
 			Streams []struct {
@@ -125,10 +126,10 @@ func waiting(t *testing.T, s *server.Server, account, stream, consumer string) (
 			} `json:"stream_detail"`
 		} `json:"account_details"`
 	}
-	if err := json.NewDecoder(answer.Body).Decode(&told); err != nil {
+	if err := json.NewDecoder(response.Body).Decode(&listed); err != nil {
 		t.Fatal(err)
 	}
-	for _, a := range told.Accounts {
+	for _, a := range listed.Accounts {
 		for _, of := range a.Streams {
 			for _, c := range of.Consumers {
 				if a.Name == account && of.Name == stream && c.Name == consumer {

@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Each value takes effect: with the value, its setting is at its place in the Kubernetes object. Without the value, it is not.
+// Each value takes effect: its setting is in the Kubernetes object with the value, and not without it.
 func TestEveryValueReachesItsPlace(t *testing.T) {
 	t.Parallel()
 	const (
@@ -29,7 +29,7 @@ func TestEveryValueReachesItsPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		values, object, path, want string // want is YAML that is there: a list holds it, a map holds its keys
+		values, object, path, want string // want is YAML: the list must hold it, or the map must hold its keys
 	}{
 		{`commonLabels: {a: b}`, ingest, "metadata.labels", `{a: b}`},
 		{`commonLabels: {a: b}`, ingest, "spec.template.metadata.labels", `{a: b}`},
@@ -114,13 +114,13 @@ func TestEveryValueReachesItsPlace(t *testing.T) {
 			t.Errorf("%s: %s of %s is\n%v\nand not\n%v", c.values, c.path, c.object, got, want)
 		}
 		if holds(at(t, without, c.object, c.path), want) {
-			t.Errorf("%s: %s has it of its own: this row shows nothing", c.values, c.object)
+			t.Errorf("%s: %s has it without the value, so this row shows nothing", c.values, c.object)
 		}
 	}
 }
 
-// What one service has of its own takes the common value's place there and nowhere else; the job and the doctor have the common one.
-func TestAServicesOwnValueIsItsOwn(t *testing.T) {
+// A service's own value replaces the common value for this service only; the job and the doctor have the common value.
+func TestServiceValueOverridesOnlyThatService(t *testing.T) {
 	t.Parallel()
 	m, err := render(loadChart(t), example(t, "minimal", `{nodeSelector: {of: all}, env: [{name: A, value: all}], services: {ingest: {nodeSelector: {one: ingest}, env: []}}}`))
 	if err != nil {
@@ -135,8 +135,8 @@ func TestAServicesOwnValueIsItsOwn(t *testing.T) {
 	}
 }
 
-// OpenShift gives each namespace its own users and groups, and refuses pods that ask for others.
-func TestOpenShiftGivesTheUser(t *testing.T) {
+// OpenShift assigns users and groups to each namespace, and refuses pods that set others.
+func TestOpenShiftAssignsTheUser(t *testing.T) {
 	t.Parallel()
 	values := example(t, "openshift", `podSecurityContext: {runAsUser: 1000}`)
 	m, err := renderAs(loadChart(t), values, "signing", "signrelay", "security.openshift.io/v1")
@@ -155,13 +155,13 @@ func TestOpenShiftGivesTheUser(t *testing.T) {
 	}
 	for name, p := range pods(elsewhere) {
 		if sc := p.Spec.SecurityContext; value(sc.RunAsUser) != 1000 || value(sc.FSGroup) != imageID {
-			t.Errorf("elsewhere %s: %+v", name, sc)
+			t.Errorf("without OpenShift %s: %+v", name, sc)
 		}
 	}
 }
 
-// Go's limit is 90% of the container's, in whatever unit that is written, and missing where the container has none.
-func TestGoKnowsTheMemoryLimit(t *testing.T) {
+// Go's limit is 90% of the container's limit, in any unit, and missing if the container has none.
+func TestGoGetsTheMemoryLimit(t *testing.T) {
 	t.Parallel()
 	for limit, want := range map[string]int64{
 		"1Gi": 966367641, "1.5Gi": 1449551462, "512Mi": 483183820, "262144Ki": 241591910, "1G": 900000000, "500M": 450000000, "250000k": 225000000, "268435456": 241591910,
@@ -186,7 +186,7 @@ func TestGoKnowsTheMemoryLimit(t *testing.T) {
 	}
 }
 
-// at is what an object, "Kind/name", has at a path.
+// at is the value at a path of an object, "Kind/name".
 func at(t *testing.T, m manifests, name, path string) any {
 	t.Helper()
 	for _, o := range m.objects {

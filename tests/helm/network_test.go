@@ -14,7 +14,7 @@ import (
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
-// calls is whom each program connects to.
+// calls are the parties that each program connects to.
 var calls = map[string][]string{
 	"ingest":       {"nats", "redis"},
 	"enricher":     {"nats", "redis", "web"},
@@ -28,18 +28,18 @@ var calls = map[string][]string{
 	"doctor":       {"nats", "redis", "kafka", "smtp", "web", "ingest"},
 }
 
-// wrongPolicies finds pods that are open to all, and such that cannot do their work.
+// wrongPolicies finds pods that are open to all, and pods whose policies prevent their work.
 func wrongPolicies(m manifests) []string {
 	var r report
 	all := of[*networking.NetworkPolicy](m)
 	if on, _ := part(m.values, "networkPolicy")["enabled"].(bool); !on {
-		r.unless(len(all) == 0, "there are policies")
+		r.unless(len(all) == 0, "there are network policies")
 		return r.wrong
 	}
 	for name, pod := range pods(m) {
 		cfg, err := settings(m, pod)
 		if err != nil {
-			continue // it is said elsewhere
+			continue // another check reports it
 		}
 		closed := false
 		ingress, egress := map[int32]bool{}, map[int32]bool{}
@@ -49,8 +49,8 @@ func wrongPolicies(m manifests) []string {
 			}
 			closed = closed || slices.Contains(p.Spec.PolicyTypes, networking.PolicyTypeIngress) && slices.Contains(p.Spec.PolicyTypes, networking.PolicyTypeEgress)
 			for _, rule := range p.Spec.Ingress {
-				// Without a peer it would be everybody.
-				r.unless(len(rule.From) > 0, "%s lets everybody in", name)
+				// A rule without a peer allows every peer.
+				r.unless(len(rule.From) > 0, "%s accepts every peer", name)
 				open(&r, 0, name, ingress, rule.Ports)
 			}
 			for _, rule := range p.Spec.Egress {
@@ -79,11 +79,11 @@ func open(r *report, dns int32, name string, ports map[int32]bool, rules []netwo
 	}
 }
 
-// needed is the ports of all that the program calls: the settings' own, and the sandbox's where that stands in for the world.
+// needed are the ports that the program calls: those of the settings, and the sandbox's if it replaces the outside parties.
 func needed(m manifests, name string, cfg config.Config) map[int32]bool {
 	ports := map[int32]bool{dnsPort(m): true}
 	if extra, _ := part(m.values, "networkPolicy")["extraEgress"].([]any); len(extra) > 0 {
-		ports[4318] = true // the example's
+		ports[4318] = true // the port in the example
 	}
 	for _, party := range calls[name] {
 		switch party {

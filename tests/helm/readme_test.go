@@ -14,8 +14,8 @@ import (
 
 var update = flag.Bool("update", false, "write the table of values into the chart's README")
 
-// The README's table has every value with its default and what values.yaml says of it, and no other: `go test -run Readme -update`.
-func TestTheReadmeHasEveryValue(t *testing.T) {
+// The README's table has every value with its default and its comment in values.yaml, and no other row: `go test -run Readme -update`.
+func TestReadmeDocumentsEveryValue(t *testing.T) {
 	t.Parallel()
 	const begin, end = "<!-- values: made from values.yaml -->\n", "<!-- end of values -->"
 	path := filepath.Join(chartPath, "README.md")
@@ -26,7 +26,7 @@ func TestTheReadmeHasEveryValue(t *testing.T) {
 	before, rest, found := strings.Cut(string(readme), begin)
 	table, after, closed := strings.Cut(rest, end)
 	if !found || !closed {
-		t.Fatalf("README.md has no place for the table, between %q and %q", begin, end)
+		t.Fatalf("README.md lacks the marks for the table, %q and %q", begin, end)
 	}
 	data, err := os.ReadFile(filepath.Join(chartPath, "values.yaml"))
 	if err != nil {
@@ -38,7 +38,7 @@ func TestTheReadmeHasEveryValue(t *testing.T) {
 	}
 	rows := valueRows(t, "", values.Content[0])
 	if len(rows) < 80 {
-		t.Fatalf("%d values were read", len(rows))
+		t.Fatalf("read only %d values", len(rows))
 	}
 	want := "| value | default | |\n|---|---|---|\n" + strings.Join(rows, "")
 	if *update {
@@ -48,23 +48,23 @@ func TestTheReadmeHasEveryValue(t *testing.T) {
 		return
 	}
 	if table != want {
-		t.Errorf("the README's table is not what values.yaml says: run go test -run Readme -update in tests/helm")
+		t.Errorf("the README's table is stale: run go test -run Readme -update in tests/helm")
 	}
 	for _, row := range rows {
 		if path, _, _ := strings.Cut(row, "` |"); strings.HasSuffix(row, "|  |\n") && !strings.Contains(path, ".") {
-			t.Errorf("values.yaml says nothing of %s", strings.TrimSpace(row))
+			t.Errorf("values.yaml has no comment on %s", strings.TrimSpace(row))
 		}
 	}
 }
 
-// valueRows are the table's rows of a map: one for each value that is none, or an empty one, or said on one line.
+// valueRows are the table's rows of a map: one for each scalar, empty or one-line value.
 func valueRows(t *testing.T, above string, of *yaml.Node) (rows []string) {
 	t.Helper()
 	for i := 0; i < len(of.Content); i += 2 {
 		key, value := of.Content[i], of.Content[i+1]
 		path := above + key.Value
 		if value.Kind == yaml.MappingNode && len(value.Content) > 0 && value.Style&yaml.FlowStyle == 0 {
-			if says := said(key, nil); says != "" {
+			if says := commentsOf(key, nil); says != "" {
 				rows = append(rows, fmt.Sprintf("| **%s** | | %s |\n", path, says))
 			}
 			rows = append(rows, valueRows(t, path+".", value)...)
@@ -78,15 +78,15 @@ func valueRows(t *testing.T, above string, of *yaml.Node) (rows []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows = append(rows, fmt.Sprintf("| `%s` | `%s` | %s |\n", path, text, said(key, value)))
+		rows = append(rows, fmt.Sprintf("| `%s` | `%s` | %s |\n", path, text, commentsOf(key, value)))
 	}
 	return rows
 }
 
-// said is what the comments before and behind a value say, in one line.
-func said(key, value *yaml.Node) string {
+// commentsOf are the comments before and after a value, in one line.
+func commentsOf(key, value *yaml.Node) string {
 	text := key.HeadComment
-	if i := strings.LastIndex(text, "\n\n"); i >= 0 { // what stands before an empty line is about the whole file
+	if i := strings.LastIndex(text, "\n\n"); i >= 0 { // a comment before an empty line is about the whole file
 		text = text[i:]
 	}
 	text += "\n" + key.LineComment

@@ -1,5 +1,5 @@
-// Package helm_test renders the chart as `helm template` does, reads every object strictly into Kubernetes' own types, and holds
-// the whole against libs/flow, libs/config and the services.
+// Package helm_test renders the chart as `helm template` does, decodes every object strictly into Kubernetes' own types, and compares the
+// result with libs/flow, libs/config and the services.
 package helm_test
 
 import (
@@ -36,10 +36,10 @@ const (
 	chartPath = root + "/deployments/helm/signrelay"
 )
 
-// examples are the chart's own, each a whole set of values.
+// examples are the chart's own sets of values.
 var examples = []string{"minimal", "production", "sandbox", "openshift"}
 
-// object is what Kubernetes is given.
+// object is a Kubernetes object.
 type object interface {
 	runtime.Object
 	meta.Object
@@ -47,10 +47,10 @@ type object interface {
 
 // manifests is one rendering.
 type manifests struct {
-	objects []object                // in the order of the manifest, hooks behind
-	hooks   map[object]release.Hook // how those that are hooks are run
-	values  map[string]any          // that were rendered, the chart's own included
-	notes   string                  // what the operator reads afterwards
+	objects []object                // in the order of the manifest, then hooks
+	hooks   map[object]release.Hook // the hooks, with when they run
+	values  map[string]any          // all values, including the chart's defaults
+	notes   string                  // the text for the operator
 }
 
 // loadChart reads the chart from its folder.
@@ -63,7 +63,7 @@ func loadChart(t *testing.T) *chart.Chart {
 	return c
 }
 
-// example reads one of the chart's sets of values, and lays others over it.
+// example reads one of the chart's sets of values, and merges others into it.
 func example(t *testing.T, name string, over ...string) map[string]any {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(chartPath, "ci", name+"-values.yaml"))
@@ -81,25 +81,25 @@ func example(t *testing.T, name string, over ...string) map[string]any {
 	return all
 }
 
-// render is `helm template signrelay`, hooks included, each object read strictly.
+// render is `helm template signrelay`, with hooks; each object is decoded strictly.
 func render(c *chart.Chart, values map[string]any) (manifests, error) {
 	return renderAs(c, values, "signing", "signrelay")
 }
 
-// renderAs renders a release in a cluster that has these APIs beside Kubernetes' own.
+// renderAs renders a release for a cluster with additional APIs.
 func renderAs(c *chart.Chart, values map[string]any, namespace, name string, apis ...string) (manifests, error) {
 	install := action.NewInstall(action.NewConfiguration())
 	install.DryRunStrategy = action.DryRunClient
-	install.KubeVersion = &common.KubeVersion{Version: "v1.30.0", Major: "1", Minor: "30"} // the oldest that the chart says it runs on
+	install.KubeVersion = &common.KubeVersion{Version: "v1.30.0", Major: "1", Minor: "30"} // the oldest version that the chart supports
 	install.ReleaseName, install.Namespace, install.Replace = name, namespace, true
 	install.APIVersions = apis
-	answer, err := install.Run(c, values)
+	response, err := install.Run(c, values)
 	if err != nil {
 		return manifests{}, err
 	}
-	rel, ok := answer.(*release.Release)
+	rel, ok := response.(*release.Release)
 	if !ok {
-		return manifests{}, fmt.Errorf("helm answered with %T", answer)
+		return manifests{}, fmt.Errorf("helm returned a %T", response)
 	}
 	m := manifests{hooks: map[object]release.Hook{}, values: loader.MergeMaps(c.Values, values), notes: rel.Info.Notes}
 	for text := range strings.SplitSeq("\n"+rel.Manifest, "\n---\n") {
@@ -123,7 +123,7 @@ func renderAs(c *chart.Chart, values map[string]any, namespace, name string, api
 	return m, nil
 }
 
-// strict knows the kinds of the chart, and no field that they have not.
+// strict decodes the kinds of the chart, and refuses unknown fields.
 var strict = func() runtime.Decoder {
 	utilruntime.Must(keda.AddToScheme(scheme.Scheme))
 	utilruntime.Must(monitoring.AddToScheme(scheme.Scheme))
@@ -138,12 +138,12 @@ func decode(text string) (object, error) {
 	}
 	decoded, ok := o.(object)
 	if !ok {
-		return nil, fmt.Errorf("%T is no object", o)
+		return nil, fmt.Errorf("%T is not an object", o)
 	}
 	return decoded, nil
 }
 
-// of lists the objects of one type.
+// of lists the objects of a type.
 func of[T object](m manifests) []T {
 	var all []T
 	for _, o := range m.objects {
@@ -154,7 +154,7 @@ func of[T object](m manifests) []T {
 	return all
 }
 
-// named is the object of that type and name, if there is one.
+// named is the object of this type and name, if there is one.
 func named[T object](m manifests, name string) (T, bool) {
 	all := of[T](m)
 	i := slices.IndexFunc(all, func(o T) bool { return o.GetName() == name })
@@ -165,10 +165,10 @@ func named[T object](m manifests, name string) (T, bool) {
 	return all[i], true
 }
 
-// service is what a pod runs: ingest, or provision.
+// service is the name of the program in a pod: ingest, or provision.
 func service(o meta.Object) string { return o.GetLabels()["app.kubernetes.io/component"] }
 
-// services are the Deployments by what they run.
+// services are the Deployments by service.
 func services(m manifests) map[string]*apps.Deployment {
 	all := map[string]*apps.Deployment{}
 	for _, d := range of[*apps.Deployment](m) {
@@ -177,7 +177,7 @@ func services(m manifests) map[string]*apps.Deployment {
 	return all
 }
 
-// pods are all pods that the chart makes, by what they run.
+// pods are all pods of the chart, by program.
 func pods(m manifests) map[string]core.PodTemplateSpec {
 	all := map[string]core.PodTemplateSpec{}
 	for name, d := range services(m) {

@@ -23,10 +23,10 @@ import (
 	"github.com/signrelay/signrelay/services/sections"
 )
 
-// misunderstoodSettings runs what each program does first: it reads its variables, its file and its secrets, and judges them.
+// misunderstoodSettings does the first step of each program: it reads the variables, the file and the secrets, and checks them.
 func misunderstoodSettings(m manifests) []string {
 	var r report
-	read := map[string]bool{} // the secrets
+	read := map[string]bool{} // the secrets that were read
 	for name, pod := range pods(m) {
 		cfg, err := settings(m, pod)
 		if err != nil {
@@ -35,20 +35,19 @@ func misunderstoodSettings(m manifests) []string {
 		}
 		declared, is := declaration(name)
 		r.unless(is || isCommand(name), "%s has no program", name)
-		r.unless(cfg.NATS.URL != "" || is && !slices.Contains(declared.Calls, "nats"), "%s does not know NATS", name)
-		r.unless(cfg.Redis.URL != "" || !slices.Contains(declared.Calls, "redis"), "%s does not know Redis", name)
+		r.unless(cfg.NATS.URL != "" || is && !slices.Contains(declared.Calls, "nats"), "%s has no address of NATS", name)
+		r.unless(cfg.Redis.URL != "" || !slices.Contains(declared.Calls, "redis"), "%s has no address of Redis", name)
 		for _, setting := range sorted(mounted(pod)) {
-			read[setting] = read[setting] || name != "doctor" && name != "kafka-refill" // which reads what the services read
+			read[setting] = read[setting] || name != "doctor" && name != "kafka-refill" // which reads the settings of the services
 		}
 	}
 	for setting := range part(m.values, "secrets") {
-		r.unless(read[setting], "nobody reads the secret %s", setting)
+		r.unless(read[setting], "no program reads the secret %s", setting)
 	}
 	return r.wrong
 }
 
-// declaration is that of a service, from the table that make generate writes from the declarations in the code; false for a program that
-// is no service.
+// declaration is a service's declaration, from the table that make generate writes from the code; false if the program is not a service.
 func declaration(name string) (d struct{ Calls []string }, is bool) {
 	text, err := os.ReadFile(filepath.Join(root, "deployments", "helm", "signrelay", "files", "services.yaml"))
 	if err != nil {
@@ -62,7 +61,7 @@ func declaration(name string) (d struct{ Calls []string }, is bool) {
 	return d, is && !isCommand(name)
 }
 
-// unknownUsers finds services that call themselves otherwise than the accounts of deployments/nats do.
+// unknownUsers finds services whose user is not in the accounts of deployments/nats.
 func unknownUsers(m manifests) []string {
 	var r report
 	users := part(part(m.values, "nats"), "users")["secret"] != ""
@@ -73,7 +72,7 @@ func unknownUsers(m manifests) []string {
 	for name, pod := range pods(m) {
 		cfg, err := settings(m, pod)
 		if err != nil || name == "sandbox" {
-			continue // it is said elsewhere
+			continue // another check reports it
 		}
 		want := ""
 		if users {
@@ -82,19 +81,19 @@ func unknownUsers(m manifests) []string {
 		if users && isCommand(name) {
 			want = "operator"
 		}
-		r.unless(cfg.NATS.User == want, "%s is %q to NATS", name, cfg.NATS.User)
+		r.unless(cfg.NATS.User == want, "%s has the NATS user %q", name, cfg.NATS.User)
 		r.unless(!users || cfg.NATS.Password != "", "%s has no password for NATS", name)
 		r.unless(want == "" || strings.Contains(string(accounts), "{user: "+want+","), "NATS does not know %s", want)
 	}
 	return r.wrong
 }
 
-// isCommand tells the pods that run the command line, as the operator.
+// isCommand reports whether the pod runs the command line, as the operator.
 func isCommand(name string) bool {
 	return name == "provision" || name == "doctor" || name == "kafka-refill"
 }
 
-// settings is what the pod's program would read, with every secret made up.
+// settings are the settings that the pod's program would read, with made-up secrets.
 func settings(m manifests, pod core.PodTemplateSpec) (config.Config, error) {
 	disk, err := os.MkdirTemp("", "helm-")
 	if err != nil {
@@ -123,19 +122,19 @@ func settings(m manifests, pod core.PodTemplateSpec) (config.Config, error) {
 		if strings.HasPrefix(text, "/etc/signrelay/") {
 			text = filepath.Join(disk, text)
 			if _, err := os.Stat(text); err != nil {
-				return config.Config{}, fmt.Errorf("%s is %s, where there is nothing", e.Name, e.Value)
+				return config.Config{}, fmt.Errorf("%s is %s, which is not mounted", e.Name, e.Value)
 			}
 		}
 		environ = append(environ, e.Name+"="+text)
 	}
 	cfg, _, err := config.Load(sections.All, nil, environ)
 	if err == nil {
-		err = libservice.Check(cfg) // while its files are there
+		err = libservice.Check(cfg) // before the files are removed
 	}
 	return cfg, err
 }
 
-// contents is what a volume holds, by path.
+// contents are the files of a volume, by path.
 func contents(m manifests, pod core.PodTemplateSpec, volume string) (map[string]string, error) {
 	for _, v := range pod.Spec.Volumes {
 		switch {
@@ -164,7 +163,7 @@ func contents(m manifests, pod core.PodTemplateSpec, volume string) (map[string]
 	return nil, fmt.Errorf("no volume %s", volume)
 }
 
-// mounted is the pod's secrets: setting to the name of the Secret.
+// mounted are the pod's secrets: setting to name of the Secret.
 func mounted(pod core.PodTemplateSpec) map[string]string {
 	all := map[string]string{}
 	for _, v := range pod.Spec.Volumes {
@@ -180,7 +179,7 @@ func mounted(pod core.PodTemplateSpec) map[string]string {
 	return all
 }
 
-// made is a secret of the form that the setting wants.
+// made is a secret in the format of the setting.
 func made(setting string) string {
 	switch {
 	case strings.HasSuffix(setting, ".ca"), strings.HasSuffix(setting, ".certificate"):
@@ -201,7 +200,7 @@ func made(setting string) string {
 }
 
 var certificate = func() string {
-	key, err := rsa.GenerateKey(rand.Reader, 2048) // the eSignature API v1 signs with nothing else
+	key, err := rsa.GenerateKey(rand.Reader, 2048) // the only kind of key that the eSignature API v1 uses
 	if err != nil {
 		panic(err)
 	}
@@ -213,7 +212,7 @@ var certificate = func() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }()
 
-func TestAServiceHoldsNoSecretOfOthers(t *testing.T) {
+func TestServiceMountsOnlyItsSecrets(t *testing.T) {
 	t.Parallel()
 	m, err := render(loadChart(t), example(t, "production"))
 	if err != nil {
@@ -239,16 +238,16 @@ func TestAServiceHoldsNoSecretOfOthers(t *testing.T) {
 			names[secret] = true
 			// Only these two call the providers.
 			if regexp.MustCompile(`^source\..*\.api\.`).MatchString(setting) && name != "enricher" && name != "shortener" && name != "doctor" {
-				t.Errorf("%s holds %s", name, setting)
+				t.Errorf("%s has %s", name, setting)
 			}
 		}
 		slices.Sort(want[name])
 		if got := sorted(names); !slices.Equal(got, want[name]) {
-			t.Errorf("%s holds %v, not %v", name, got, want[name])
+			t.Errorf("%s has %v, not %v", name, got, want[name])
 		}
 		for _, s := range cfgSources(t, m, pod) {
 			if calls := name == "enricher" || name == "shortener" || name == "doctor"; s.Name == "legal" && s.API.Set() != calls {
-				t.Errorf("%s knows how to call the provider: %t", name, s.API.Set())
+				t.Errorf("%s has credentials for the provider: %t", name, s.API.Set())
 			}
 		}
 	}
@@ -269,8 +268,8 @@ func cfgSources(t *testing.T, m manifests, pod core.PodTemplateSpec) []config.So
 	return cfg.Sources
 }
 
-// New settings are new pods, and only of the services that read them.
-func TestOnlyWhoReadsASettingIsRolledOut(t *testing.T) {
+// New settings restart the pods of those services that read them, and no others.
+func TestSettingRollsOutOnlyItsReaders(t *testing.T) {
 	t.Parallel()
 	before, err := render(loadChart(t), example(t, "production"))
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Wrong values fail before anything is installed, and the message says which and why.
+// Wrong values fail before anything is installed, and the message names the value and the reason.
 func TestWrongValuesAreRefused(t *testing.T) {
 	t.Parallel()
 	for values, want := range map[string]string{
@@ -70,7 +70,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 	}
 }
 
-// So are settings that there are not, though only the services know what they mean: all of them at once.
+// Unknown settings are refused, too, although only the services know what settings mean: all of them at once.
 func TestUnknownSettingsAreRefused(t *testing.T) {
 	t.Parallel()
 	_, err := render(loadChart(t), example(t, "production", `
@@ -88,13 +88,13 @@ secrets: {email.smtp.pasword: {name: a, key: b}, sms.vonage.from: {name: a, key:
 		`secrets."source.pleasesign.onboarding.api.key": config.sources has no onboarding of pleasesign`,
 	} {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("not told that %s:\n%v", want, err)
+			t.Errorf("the error lacks %q:\n%v", want, err)
 		}
 	}
 }
 
-// Every setting that is in the example of all settings is one that the chart takes, but for those that it sets itself.
-func TestTheChartKnowsAllSettings(t *testing.T) {
+// The chart accepts every setting of the example, except those that it sets itself.
+func TestChartKnowsAllSettings(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile(root + "/deployments/signrelay.example.yaml")
 	if err != nil {
@@ -114,12 +114,12 @@ func TestTheChartKnowsAllSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	if services(m)["kafka-bridge"] == nil {
-		t.Error("its brokers are not seen")
+		t.Error("its brokers have no effect")
 	}
 }
 
-// What is missing is told all at once, with what to write.
-func TestWhatIsMissingIsToldAtOnce(t *testing.T) {
+// Missing values are reported all at once, with their names.
+func TestMissingValuesAreReportedTogether(t *testing.T) {
 	t.Parallel()
 	_, err := render(loadChart(t), example(t, "minimal", `
 config: {nats: {url: ""}, redis: null, sources: [], shortener: {public_url: ""}}
@@ -135,13 +135,13 @@ services: {enricher: {replicas: 9}}
 		"keda.monitoringEndpoint is missing", "set it, or services.sms-sender.host", "services.enricher.maxReplicas is less than its replicas",
 	} {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("not told that %s:\n%v", want, err)
+			t.Errorf("the error lacks %q:\n%v", want, err)
 		}
 	}
 }
 
-// The values that docs/operate.md shows are right, and every secret in them is one that it shows how to make.
-func TestTheDocumentedValuesHold(t *testing.T) {
+// The values in docs/operate.md are valid, and it shows how to create every secret in them.
+func TestDocumentedValuesPassTheChecks(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile(root + "/docs/operate.md")
 	if err != nil {
@@ -166,14 +166,14 @@ func TestTheDocumentedValuesHold(t *testing.T) {
 	for _, pod := range pods(m) {
 		for setting, secret := range mounted(pod) {
 			if !strings.Contains(section, "create secret generic "+secret+" ") {
-				t.Errorf("nothing says how to make %s, for %s", secret, setting)
+				t.Errorf("docs/operate.md does not show how to create %s, for %s", secret, setting)
 			}
 		}
 	}
 }
 
-// Addresses in secrets, credentials files, services turned off: what the examples do not have.
-func TestOtherValuesHoldToo(t *testing.T) {
+// Values that the examples do not have: addresses in secrets, credentials files, services turned off.
+func TestOtherValuesPassTheChecks(t *testing.T) {
 	t.Parallel()
 	for name, values := range map[string]string{
 		"addresses in secrets": `
@@ -182,7 +182,7 @@ secrets: {nats.url: {name: a, key: b}, redis.url: {name: a, key: c}}`,
 		"credentials files":   `nats: {users: {secret: signrelay-nats, kind: creds}}`,
 		"services turned off": `services: {sms-sender: {enabled: false}}`,
 		"KEDA":                `keda: {enabled: true, monitoringEndpoint: "nats:8222", waitingPerWorker: 3}`,
-		"one port said": `
+		"one port given": `
 config: {nats: {url: "nats://a:4223,nats://b"}}
 networkPolicy: {enabled: true}`,
 		"policies": `networkPolicy: {enabled: true, callers: [], monitoring: [], nats: {ports: [4222]}}`,
@@ -194,7 +194,7 @@ networkPolicy: {enabled: true}`,
 		}
 		for _, c := range checks {
 			for _, wrong := range c.find(m) {
-				// These are what the values ask for.
+				// These follow from the values.
 				if name == "services turned off" && wrong == "sms-sender does not run" ||
 					name == "policies" && strings.Contains(wrong, "is called at [") || name == "credentials files" && c.name == "NATS knows the users" {
 					continue

@@ -22,18 +22,18 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// missingAccounts finds pods of a service account that the release does not make, and accounts that hold a token.
+// missingAccounts finds pods whose service account the release does not create, and accounts with a token.
 func missingAccounts(m manifests) []string {
 	var r report
 	for name, pod := range pods(m) {
 		account, found := named[*core.ServiceAccount](m, pod.Spec.ServiceAccountName)
-		r.unless(found || pod.Spec.ServiceAccountName == "default", "%s wants the account %q", name, pod.Spec.ServiceAccountName)
-		r.unless(!found || isFalse(account.AutomountServiceAccountToken), "the account of %s brings a token", name)
+		r.unless(found || pod.Spec.ServiceAccountName == "default", "%s uses the missing account %q", name, pod.Spec.ServiceAccountName)
+		r.unless(!found || isFalse(account.AutomountServiceAccountToken), "the account of %s mounts a token", name)
 	}
 	return r.wrong
 }
 
-// missingVolumes finds mounts of nothing, and settings that the release does not hold. Secrets are the operator's.
+// missingVolumes finds mounts of missing volumes, and settings that the release lacks. Secrets are the operator's.
 func missingVolumes(m manifests) []string {
 	var r report
 	for name, pod := range pods(m) {
@@ -44,9 +44,9 @@ func missingVolumes(m manifests) []string {
 				continue
 			}
 			settings, found := named[*core.ConfigMap](m, v.ConfigMap.Name)
-			r.unless(found, "%s wants ConfigMap %s", name, v.ConfigMap.Name)
+			r.unless(found, "%s mounts the missing ConfigMap %s", name, v.ConfigMap.Name)
 			for _, item := range v.ConfigMap.Items {
-				r.unless(found && settings.Data[item.Key] != "", "%s wants %s of ConfigMap %s", name, item.Key, v.ConfigMap.Name)
+				r.unless(found && settings.Data[item.Key] != "", "%s mounts the missing key %s of ConfigMap %s", name, item.Key, v.ConfigMap.Name)
 			}
 		}
 		for _, mount := range pod.Spec.Containers[0].VolumeMounts {
@@ -58,7 +58,7 @@ func missingVolumes(m manifests) []string {
 	return r.wrong
 }
 
-// blindSelectors finds Services, budgets and monitors that choose no pods, or others than they are for.
+// blindSelectors finds Services, budgets and monitors that select no pods, or other pods than intended.
 func blindSelectors(m manifests) []string {
 	var r report
 	chosen := func(selector map[string]string) (names []string) {
@@ -71,13 +71,13 @@ func blindSelectors(m manifests) []string {
 		return names
 	}
 	for name, d := range services(m) {
-		r.unless(slices.Equal(chosen(d.Spec.Selector.MatchLabels), []string{name}), "Deployment %s chooses %v", name, chosen(d.Spec.Selector.MatchLabels))
+		r.unless(slices.Equal(chosen(d.Spec.Selector.MatchLabels), []string{name}), "Deployment %s selects %v", name, chosen(d.Spec.Selector.MatchLabels))
 		budget, found := named[*policy.PodDisruptionBudget](m, d.Name)
 		r.unless(name == "sandbox" || found && slices.Equal(chosen(budget.Spec.Selector.MatchLabels), []string{name}), "%s has no budget", name)
 	}
 	for _, s := range of[*core.Service](m) {
 		name := service(s)
-		r.unless(slices.Equal(chosen(s.Spec.Selector), []string{name}), "Service %s chooses %v", s.Name, chosen(s.Spec.Selector))
+		r.unless(slices.Equal(chosen(s.Spec.Selector), []string{name}), "Service %s selects %v", s.Name, chosen(s.Spec.Selector))
 		for _, p := range s.Spec.Ports {
 			c := pods(m)[name].Spec.Containers[0]
 			r.unless(p.TargetPort.Type == intstr.String && port(c, p.TargetPort.StrVal) == p.Port, "Service %s: %s is no port of the pods", s.Name, p.Name)
@@ -85,8 +85,8 @@ func blindSelectors(m manifests) []string {
 	}
 	for _, p := range of[*monitoring.PodMonitor](m) {
 		got := len(chosen(p.Spec.Selector.MatchLabels))
-		r.unless(got == len(pods(m)), "the PodMonitor sees %d of %d", got, len(pods(m)))
-		r.unless(len(p.Spec.PodMetricsEndpoints) == 1 && value(p.Spec.PodMetricsEndpoints[0].Port) == "admin", "the PodMonitor asks another door")
+		r.unless(got == len(pods(m)), "the PodMonitor selects %d of %d", got, len(pods(m)))
+		r.unless(len(p.Spec.PodMetricsEndpoints) == 1 && value(p.Spec.PodMetricsEndpoints[0].Port) == "admin", "the PodMonitor does not use the admin port")
 		relabel := p.Spec.PodMetricsEndpoints[0].RelabelConfigs
 		r.unless(len(relabel) == 1 && relabel[0].TargetLabel == "job" && value(relabel[0].Replacement) == p.Name && len(relabel[0].SourceLabels) == 0,
 			"the job is not the release's: %+v", relabel)
@@ -94,8 +94,8 @@ func blindSelectors(m manifests) []string {
 	return r.wrong
 }
 
-// strangeAlerts finds a PrometheusRule or a dashboard that is not what deployments/prometheus and deployments/grafana have. The rules
-// are the release's own: its namespace and job stand where the file has every install.
+// strangeAlerts finds a PrometheusRule or a dashboard that differs from deployments/prometheus and deployments/grafana. The rules of a
+// release have its namespace and job where the file selects every installation.
 func strangeAlerts(m manifests) []string {
 	var r report
 	for _, p := range of[*monitoring.PrometheusRule](m) {
@@ -106,29 +106,29 @@ func strangeAlerts(m manifests) []string {
 			data = bytes.ReplaceAll(data, []byte("https://github.com/signrelay/signrelay/blob/main/docs/operate.md"), []byte(text(m.values, "alerts", "runbookUrl")))
 			err = yaml.UnmarshalStrict(data, &want)
 		}
-		r.unless(err == nil && len(want.Groups) > 0 && reflect.DeepEqual(p.Spec, want), "the alerts are others: %v", err)
+		r.unless(err == nil && len(want.Groups) > 0 && reflect.DeepEqual(p.Spec, want), "the alerts differ: %v", err)
 	}
 	for _, c := range of[*core.ConfigMap](m) {
 		if text, is := c.Data["signrelay.json"]; is {
 			data, err := os.ReadFile(filepath.Join(root, "deployments", "grafana", "signrelay.json"))
 			var got, want map[string]any
 			err = errors.Join(err, json.Unmarshal([]byte(text), &got), json.Unmarshal(data, &want))
-			r.unless(err == nil && len(want) > 0 && reflect.DeepEqual(got, want), "the dashboard is another: %v", err)
+			r.unless(err == nil && len(want) > 0 && reflect.DeepEqual(got, want), "the dashboard differs: %v", err)
 		}
 	}
 	return r.wrong
 }
 
-// routes are what the world calls, and whose they are.
+// routes are the public paths, with their services.
 var routes = map[string]string{"/webhooks": "ingest", "/l": "shortener", "/receipts": "sms-sender"}
 
-// lostRoutes finds public routes that lead nowhere, or to a service that has no such route.
+// lostRoutes finds public routes that lead to no service, or to a service without such a route.
 func lostRoutes(m manifests) []string {
 	var r report
 	for _, i := range of[*networking.Ingress](m) {
 		found := map[string]bool{}
 		for _, rule := range i.Spec.Rules {
-			r.unless(rule.Host != "", "a route is for every host")
+			r.unless(rule.Host != "", "a route has no host")
 			for _, p := range rule.HTTP.Paths {
 				found[p.Path] = true
 				name := routes[p.Path]
@@ -136,7 +136,7 @@ func lostRoutes(m manifests) []string {
 				r.unless(is && service(s) == name, "%s leads to %s", p.Path, p.Backend.Service.Name)
 				r.unless(is && slices.ContainsFunc(s.Spec.Ports, func(sp core.ServicePort) bool { return sp.Name == p.Backend.Service.Port.Name }),
 					"%s leads to port %s", p.Path, p.Backend.Service.Port.Name)
-				r.unless(value(p.PathType) == networking.PathTypePrefix, "%s is for itself alone", p.Path)
+				r.unless(value(p.PathType) == networking.PathTypePrefix, "%s is not a prefix", p.Path)
 				r.unless(serves(name, p.Path), "%s does not serve %s", name, p.Path)
 			}
 		}
@@ -150,7 +150,7 @@ func lostRoutes(m manifests) []string {
 		for _, rule := range h.Spec.Rules {
 			path := value(rule.Matches[0].Path.Value)
 			found[path] = true
-			r.unless(value(rule.Matches[0].Path.Type) == gateway.PathMatchPathPrefix, "%s is for itself alone", path)
+			r.unless(value(rule.Matches[0].Path.Type) == gateway.PathMatchPathPrefix, "%s is not a prefix", path)
 			to := rule.BackendRefs[0].BackendObjectReference
 			s, is := named[*core.Service](m, string(to.Name))
 			r.unless(is && service(s) == routes[path], "%s leads to %s", path, to.Name)
@@ -162,7 +162,7 @@ func lostRoutes(m manifests) []string {
 	return r.wrong
 }
 
-// serves tells whether the service's code mounts something below the path.
+// serves reports whether the service's code registers a route below the path.
 func serves(name, path string) bool {
 	mounted := regexp.MustCompile(`"(?:[A-Z]+ )?` + regexp.QuoteMeta(path) + `/`)
 	files, _ := filepath.Glob(filepath.Join(root, "services", name, "*.go"))
@@ -172,12 +172,12 @@ func serves(name, path string) bool {
 	})
 }
 
-// lateProvisioning finds what the job needs and does not have when it runs: all hooks of a lesser weight, and nothing else.
+// lateProvisioning finds objects that the job needs and that do not exist when it runs: only hooks of a lesser weight do.
 func lateProvisioning(m manifests) []string {
 	var r report
 	for _, j := range of[*batch.Job](m) {
 		hook, is := m.hooks[j]
-		r.unless(is, "the job is no hook")
+		r.unless(is, "the job is not a hook")
 		before := func(o object) bool {
 			other, is := m.hooks[o]
 			return is && other.Weight < hook.Weight && slices.Equal(other.Events, hook.Events)
@@ -199,7 +199,7 @@ func lateProvisioning(m manifests) []string {
 		if own, found := named[*core.ServiceAccount](m, j.Spec.Template.Spec.ServiceAccountName); found {
 			r.unless(before(own), "its account comes after the job")
 		}
-		r.unless(value(j.Spec.ActiveDeadlineSeconds) > 0 && value(j.Spec.ActiveDeadlineSeconds) < 300, "the job outlives helm's patience")
+		r.unless(value(j.Spec.ActiveDeadlineSeconds) > 0 && value(j.Spec.ActiveDeadlineSeconds) < 300, "the job may run longer than helm's timeout")
 	}
 	r.unless(len(of[*batch.Job](m)) == 1, "there is no job")
 	return r.wrong

@@ -18,8 +18,8 @@ import (
 
 const benched = 100_000 // events of 1 KiB
 
-// BenchmarkBridge measures how fast the bridge carries a backlog over, and what CPU that takes; beside it how fast the same
-// client writes the same records, in windows of the same size, and does nothing else.
+// BenchmarkBridge measures how fast the bridge writes a backlog and how much CPU it needs, compared with the same client that only writes
+// the same records in windows of the same size.
 func BenchmarkBridge(b *testing.B) {
 	broker := newBroker(b)
 	b.Run("bridge", func(b *testing.B) {
@@ -49,7 +49,7 @@ func bridge(b *testing.B, broker *broker) {
 	report(b, first, time.Since(began), testenv.CPU(b, p.PID())-before)
 }
 
-// left is how many events the bridge has not acked.
+// left is the number of events that the bridge has not acked.
 func left(b *testing.B, js jetstream.JetStream) int {
 	b.Helper()
 	c, err := js.Consumer(b.Context(), flow.Signing, flow.KafkaBridge)
@@ -83,15 +83,15 @@ func bare(b *testing.B, broker *broker) {
 				for n := partition; n < window; n += 3 {
 					batch = append(batch, kafka.Record{Key: kafka.NewBytes([]byte("document-0")), Value: kafka.NewBytes(value), Time: began})
 				}
-				for { // the topic's first leaders may be a moment away
-					answer, err := client.Produce(b.Context(), &kafka.ProduceRequest{
+				for { // the topic may have no leaders for a moment
+					response, err := client.Produce(b.Context(), &kafka.ProduceRequest{
 						Topic: "bare", Partition: partition, RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(batch...),
 					})
-					if err == nil && answer.Error == nil {
+					if err == nil && response.Error == nil {
 						return
 					}
 					if written > 0 {
-						b.Errorf("%v %v", err, answer)
+						b.Errorf("%v %v", err, response)
 						return
 					}
 				}

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -24,40 +26,86 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// broker is a Kafka of one broker on loopback, with nothing in it at first. It can be stopped, and started again at the
-// same address with what it had stored.
+// broker is a Kafka of one broker on loopback, without data at first. It can be stopped, and started again at the same address with its
+// data.
 type broker struct {
-	addr string
-	run  func() error
-	stop func()
-	kill func() // at once, as a crash does
+	addr  string
+	topic string // the test's own
+	run   func() error
+	stop  func()
+	kill  func() // at once, as a crash does
 
 	t testing.TB
 }
 
-// newBroker starts a broker of the version in pom.xml, in KRaft mode. Where there is no Java or Maven, a Kafka protocol
-// server in this process stands in for it, and the test says so; in CI that is a failure.
+// newBroker starts a broker for a test that stops it. The other tests use sharedBroker.
 func newBroker(t testing.TB) *broker {
+	t.Helper()
+	b := anyBroker(t, t.TempDir)
+	t.Cleanup(b.stop)
+	return b
+}
+
+// shared is the broker of all tests that only need topics of their own: a broker takes 5 s of CPU to start, and ten tests do.
+var shared struct {
+	once   sync.Once
+	broker *broker
+	topics atomic.Int64
+	folder string
+}
+
+// sharedBroker returns the shared broker with a new topic. It cannot be stopped.
+func sharedBroker(t testing.TB) *broker {
+	t.Helper()
+	realtest.Server(t, "a Kafka broker")
+	shared.once.Do(func() {
+		var err error
+		if shared.folder, err = os.MkdirTemp("", "signrelay-kafka-"); err != nil { //nolint:usetesting // it outlives the test
+			t.Fatal(err)
+		}
+		tries := 0
+		shared.broker = anyBroker(t, func() string {
+			tries++
+			return filepath.Join(shared.folder, strconv.Itoa(tries))
+		})
+	})
+	if shared.broker == nil {
+		t.Fatal("the shared broker did not start")
+	}
+	return &broker{addr: shared.broker.addr, topic: fmt.Sprintf("%s.%d", topic, shared.topics.Add(1)), t: t}
+}
+
+// stopShared stops the shared broker at the end of the tests.
+func stopShared() {
+	if shared.broker != nil {
+		shared.broker.stop()
+	}
+	_ = os.RemoveAll(shared.folder)
+}
+
+// anyBroker starts a broker of the version in pom.xml, in KRaft mode. Without Java or Maven, a Kafka protocol server in this process
+// replaces it, and the test says so; in CI the test fails.
+func anyBroker(t testing.TB, folder func() string) *broker {
 	t.Helper()
 	realtest.Server(t, "a Kafka broker")
 	if missing := noBroker(); missing != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatalf("CI tests against a real Kafka broker: %v", missing)
 		}
-		t.Logf("no real Kafka broker: a protocol server in this process stands in for it. Install Java 17 and Maven for the real one: %v", missing)
-		return newStandIn(t)
+		t.Logf("no real Kafka broker: a protocol server in this process replaces it. Install Java 17 and Maven for the real one: %v", missing)
+		return newStandIn(t, folder())
 	}
-	return newRealBroker(t, fetched(t), special{})
+	return newRealBroker(t, fetched(t), folder, special{})
 }
 
-// noBroker is what a real one lacks here; nil where there can be one.
+// noBroker returns what is missing for a real broker, or nil.
 func noBroker() error {
 	_, noJava := exec.LookPath("java")
 	_, noMaven := exec.LookPath("mvn")
 	return errors.Join(noJava, noMaven)
 }
 
-// fetched is the folder of the broker's program.
+// fetched returns the folder of the broker's program.
 func fetched(t testing.TB) string {
 	t.Helper()
 	fetch := exec.CommandContext(t.Context(), "sh", filepath.Join(testenv.Root(), "tests", "kafka", "fetch.sh"))
@@ -69,13 +117,12 @@ func fetched(t testing.TB) string {
 	return strings.TrimSpace(string(folder))
 }
 
-// newStandIn is a protocol server that keeps what it has on disk, too.
-func newStandIn(t testing.TB) *broker {
+// newStandIn starts a protocol server that also keeps its data on disk.
+func newStandIn(t testing.TB, dir string) *broker {
 	t.Helper()
-	b := &broker{t: t, addr: testenv.FreeAddress(t)}
+	b := &broker{t: t, addr: testenv.FreeAddress(t), topic: topic}
 	_, port, _ := net.SplitHostPort(b.addr)
 	number, _ := strconv.Atoi(port)
-	dir := t.TempDir()
 	var cluster *kfake.Cluster
 	b.run = func() (err error) {
 		cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(number), kfake.DataDir(dir))
@@ -88,25 +135,23 @@ func newStandIn(t testing.TB) *broker {
 		}
 	}
 	b.kill = b.stop
-	t.Cleanup(b.stop)
 	b.start()
 	return b
 }
 
-// special is what a broker has besides.
+// special is the additional configuration of a broker.
 type special struct {
-	listeners string   // more of them, each after a comma
+	listeners string   // additional ones, each after a comma
 	settings  string   // lines of server.properties
 	format    []string // arguments of the storage's formatting
 }
 
-func newRealBroker(t testing.TB, folder string, with special) *broker {
+func newRealBroker(t testing.TB, program string, folder func() string, with special) *broker {
 	t.Helper()
 	var err error
 	// Another process may take a free port before the broker does, so try a few.
 	for range 3 {
-		b := realBroker(t, folder, t.TempDir(), with)
-		t.Cleanup(b.stop)
+		b := realBroker(t, program, folder(), with)
 		if err = b.run(); err == nil {
 			return b
 		}
@@ -116,10 +161,13 @@ func newRealBroker(t testing.TB, folder string, with special) *broker {
 	return nil
 }
 
-// realBroker is a broker whose data is in dir.
+// realBroker describes a broker with its data in dir; run starts it.
 func realBroker(t testing.TB, folder, dir string, with special) *broker {
 	t.Helper()
-	b := &broker{t: t, addr: testenv.FreeAddress(t)}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b := &broker{t: t, addr: testenv.FreeAddress(t), topic: topic}
 	settings := filepath.Join(dir, "server.properties")
 	controller := testenv.FreeAddress(t)
 	err := os.WriteFile(settings, fmt.Appendf(nil, `
@@ -150,8 +198,8 @@ group.initial.rebalance.delay.ms=0
 	id := make([]byte, 16)
 	_, _ = rand.Read(id)
 	format := java(append([]string{"kafka.tools.StorageTool", "format", "--cluster-id=" + base64.RawURLEncoding.EncodeToString(id), "--config", settings}, with.format...)...)
-	if said, err := format.CombinedOutput(); err != nil {
-		t.Fatalf("format the broker's storage: %v\n%s", err, said)
+	if output, err := format.CombinedOutput(); err != nil {
+		t.Fatalf("format the broker's storage: %v\n%s", err, output)
 	}
 
 	var process *exec.Cmd
@@ -160,7 +208,7 @@ group.initial.rebalance.delay.ms=0
 		if process == nil {
 			return
 		}
-		_ = process.Process.Signal(syscall.SIGTERM) // fails only when it has ended
+		_ = process.Process.Signal(syscall.SIGTERM) // fails only if it has ended
 		select {
 		case <-ended:
 		case <-time.After(15 * time.Second):
@@ -175,28 +223,28 @@ group.initial.rebalance.delay.ms=0
 		process = nil
 	}
 	b.run = func() error {
-		var said bytes.Buffer
+		var output bytes.Buffer
 		process, ended = java("kafka.Kafka", settings), make(chan struct{})
-		process.Stdout, process.Stderr = &said, &said
-		process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a killed test leaves no broker behind
+		process.Stdout, process.Stderr = &output, &output
+		process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // if the test is killed, the broker ends too
 		if err := process.Start(); err != nil {
 			return fmt.Errorf("start the Kafka broker: %w", err)
 		}
 		go func(started *exec.Cmd, ended chan struct{}) {
-			_ = started.Wait() // how it ended does not matter: it was told to, or it does not answer
+			_ = started.Wait() // the exit status does not matter: it was stopped, or it does not respond
 			close(ended)
 		}(process, ended)
-		if err := b.answers(ended); err != nil {
+		if err := b.awaitReady(ended); err != nil {
 			b.stop()
-			return fmt.Errorf("%w\n%s", err, said.String())
+			return fmt.Errorf("%w\n%s", err, output.String())
 		}
 		return nil
 	}
 	return b
 }
 
-// answers waits until the broker does.
-func (b *broker) answers(ended <-chan struct{}) error {
+// awaitReady waits until the broker responds.
+func (b *broker) awaitReady(ended <-chan struct{}) error {
 	late := time.After(time.Minute)
 	for {
 		client, err := sarama.NewClient([]string{b.addr}, settings())
@@ -207,7 +255,7 @@ func (b *broker) answers(ended <-chan struct{}) error {
 		case <-ended:
 			return errors.New("the Kafka broker ended at once")
 		case <-late:
-			return fmt.Errorf("the Kafka broker does not answer within a minute: %w", err)
+			return fmt.Errorf("the Kafka broker did not respond within a minute: %w", err)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -221,15 +269,15 @@ func (b *broker) start() {
 	}
 }
 
-// makeTopic makes a topic as an operator does.
-func (b *broker) makeTopic(name string, entries map[string]*string) {
+// makeTopic creates the topic as an operator does.
+func (b *broker) makeTopic(entries map[string]*string) {
 	b.t.Helper()
 	admin, err := sarama.NewClusterAdmin([]string{b.addr}, settings())
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	defer func() { _ = admin.Close() }()
-	err = admin.CreateTopic(name, &sarama.TopicDetail{NumPartitions: 3, ReplicationFactor: 1, ConfigEntries: entries}, false)
+	err = admin.CreateTopic(b.topic, &sarama.TopicDetail{NumPartitions: 3, ReplicationFactor: 1, ConfigEntries: entries}, false)
 	if err != nil {
 		b.t.Fatal(err)
 	}

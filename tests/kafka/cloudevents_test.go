@@ -14,15 +14,15 @@ import (
 	"github.com/signrelay/signrelay/tests/examples"
 )
 
-// The other tests read with the CloudEvents SDK for Go; this one with the SDK for Python, and with the examples, in both forms
-// of the data.
-func TestTheCloudEventsSDKForPythonReadsTheTopic(t *testing.T) {
+// The other tests read with the CloudEvents SDK for Go. This one reads with the SDK for Python and with the examples, in both formats of
+// the data.
+func TestPythonCloudEventsSDKReadsTheTopic(t *testing.T) {
 	t.Parallel()
 	for format, unmarshal := range map[string]func([]byte, proto.Message) error{"protobuf": proto.Unmarshal, "json": protojson.Unmarshal} {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
-			examples.Python(t) // skips where there is none
-			broker := newBroker(t)
+			examples.Python(t) // skips if it is missing
+			broker := sharedBroker(t)
 			r := &reading{bridged: setup(t, broker, ", create_topic: true, format: "+format), broker: broker}
 			for _, r.language = range examples.Languages {
 				defer func(s *examples.Subscriber, language string) {
@@ -37,7 +37,7 @@ func TestTheCloudEventsSDKForPythonReadsTheTopic(t *testing.T) {
 			r.store(t, signed)
 			r.untilRead(1)
 
-			events := examples.InPython(t, "kafka", broker.addr, topic, "1")
+			events := examples.InPython(t, "kafka", broker.addr, broker.topic, "1")
 			if len(events) != 1 {
 				t.Fatalf("%d events", len(events))
 			}

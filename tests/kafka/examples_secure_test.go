@@ -13,7 +13,7 @@ import (
 
 // The examples connect to a broker with TLS and a password. With a wrong password or CA, they report it and keep running. With
 // the right ones, they print the events.
-func TestTheExamplesSayWhoTheyAre(t *testing.T) {
+func TestKafkaExamplesAuthenticate(t *testing.T) {
 	t.Parallel()
 	s := newSecured(t)
 	const topic = "examples"
@@ -36,9 +36,9 @@ func TestTheExamplesSayWhoTheyAre(t *testing.T) {
 	b.untilRead(1)
 	examples.Each(t, func(t *testing.T, language string) {
 		for name, c := range map[string]struct{ password, ca, says string }{
-			"another password": {"battery-staple", files["ca"], "authentication"},
-			"another CA":       {password, files["stranger"], "certificate"},
-			"all is right":     {password, files["ca"], ""},
+			"another password":      {"battery-staple", files["ca"], "authentication"},
+			"another CA":            {password, files["stranger"], "certificate"},
+			"right password and CA": {password, files["ca"], ""},
 		} {
 			p := examples.Start(t, language, "kafka", "KAFKA_BROKERS="+s.login, "KAFKA_TOPIC="+topic, "KAFKA_GROUP="+language+"-"+strings.ReplaceAll(name, " ", "-"),
 				"KAFKA_USER=signrelay", "KAFKA_PASSWORD="+c.password, "KAFKA_CA="+c.ca)
@@ -49,7 +49,7 @@ func TestTheExamplesSayWhoTheyAre(t *testing.T) {
 			}
 			p.Stop()
 			if strings.Contains(p.Said(), "Traceback") || strings.Contains(p.Said(), c.password) {
-				t.Errorf("%s: it said\n%s", name, p.Said())
+				t.Errorf("%s: its output is\n%s", name, p.Said())
 			}
 		}
 	})

@@ -12,7 +12,7 @@ import (
 	"github.com/signrelay/signrelay/tests/examples"
 )
 
-// reading is a broker with the log on it, and an example that reads it as a consumer group.
+// reading is a broker with the log's events, and an example that reads them as a consumer group.
 type reading struct {
 	*bridged
 	broker   *broker
@@ -22,7 +22,7 @@ type reading struct {
 	want       []string
 }
 
-// signed has the log tell of so many signatures more, each beside something that is none, and waits for the topic.
+// signed stores this number of signatures, each followed by another event, and waits until they are in the topic.
 func (r *reading) signed(t *testing.T, count int) {
 	t.Helper()
 	for range count {
@@ -47,15 +47,18 @@ func (r *reading) store(t *testing.T, e *signingv1.SigningEvent) {
 }
 
 func (r *reading) environment() []string {
-	return []string{"KAFKA_BROKERS=" + r.broker.addr, "KAFKA_GROUP=" + r.language}
+	return []string{"KAFKA_BROKERS=" + r.broker.addr, "KAFKA_GROUP=" + r.group(), "KAFKA_TOPIC=" + r.broker.topic}
 }
+
+// group is the consumer group of the example.
+func (r *reading) group() string { return r.language + "-" + r.broker.topic }
 
 func (r *reading) start(t *testing.T) *examples.Subscriber {
 	t.Helper()
 	return examples.Start(t, r.language, "kafka", r.environment()...)
 }
 
-// untilDone waits until the group has committed all there is.
+// untilDone waits until the group has committed all records.
 func (r *reading) untilDone(t *testing.T) {
 	t.Helper()
 	client, err := sarama.NewClient([]string{r.broker.addr}, settings())
@@ -67,18 +70,18 @@ func (r *reading) untilDone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	partitions, err := client.Partitions(topic)
+	partitions, err := client.Partitions(r.broker.topic)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Until(t, "the group has committed all", func() bool {
-		committed, err := admin.ListConsumerGroupOffsets(r.language, map[string][]int32{topic: partitions})
+		committed, err := admin.ListConsumerGroupOffsets(r.group(), map[string][]int32{r.broker.topic: partitions})
 		if err != nil {
 			return false
 		}
 		for _, p := range partitions {
-			end, err := client.GetOffset(topic, p, sarama.OffsetNewest)
-			if block := committed.GetBlock(topic, p); err != nil || block == nil || max(block.Offset, 0) != end {
+			end, err := client.GetOffset(r.broker.topic, p, sarama.OffsetNewest)
+			if block := committed.GetBlock(r.broker.topic, p); err != nil || block == nil || max(block.Offset, 0) != end {
 				return false
 			}
 		}
@@ -94,13 +97,13 @@ func (r *reading) check(t *testing.T, printed []string) {
 	}
 }
 
-func TestTheExamplesPrintEverySignatureOnce(t *testing.T) {
+func TestKafkaExamplesPrintEverySignatureOnce(t *testing.T) {
 	t.Parallel()
 	for _, language := range examples.Languages {
 		t.Run(language, func(t *testing.T) {
 			t.Parallel()
 			if language == "python" {
-				examples.Python(t) // skips where there is none
+				examples.Python(t) // skips if it is missing
 			}
 			broker := newBroker(t)
 			r := &reading{bridged: setup(t, broker, ", create_topic: true"), broker: broker, language: language}
@@ -112,14 +115,14 @@ func TestTheExamplesPrintEverySignatureOnce(t *testing.T) {
 			printed := s.Stop()
 			r.check(t, printed)
 
-			// While it is away events come; when it is back it begins where it stopped.
+			// Events come while it is stopped; after a restart it continues where it stopped.
 			r.signed(t, 50)
 			s = r.start(t)
 			r.untilDone(t)
 			printed = append(printed, s.Kill()...)
 			r.check(t, printed)
 
-			// What the topic holds twice is done once, also when the broker went away in between.
+			// It prints a repeated record only once, also if the broker was stopped in between.
 			s = r.start(t)
 			r.signed(t, 50)
 			r.untilDone(t)
@@ -130,10 +133,10 @@ func TestTheExamplesPrintEverySignatureOnce(t *testing.T) {
 			printed = append(printed, s.Stop()...)
 			r.check(t, printed)
 
-			// Whoever is killed in the middle of his work has not committed it: it comes again.
+			// An example that is killed in the middle of its work has not committed it, so it gets the same events again.
 			r.signed(t, 1000)
 			s = examples.StartUnread(t, language, "kafka", r.environment()...)
-			r.Until(t, "it stands still in the middle of its work", s.Stuck)
+			r.Until(t, "it is blocked in the middle of its work", s.Stuck)
 			part := s.Kill()
 			if len(part) == 0 || len(part) == 1000 {
 				t.Fatalf("it had printed %d of 1000 when it was killed", len(part))
@@ -144,7 +147,7 @@ func TestTheExamplesPrintEverySignatureOnce(t *testing.T) {
 			slices.Sort(part)
 			again := len(part)
 			part = slices.Compact(part)
-			if again -= len(part); again > 3 { // one a partition
+			if again -= len(part); again > 3 { // one per partition
 				t.Errorf("%d came again", again)
 			}
 			r.check(t, append(printed, part...))
@@ -152,7 +155,7 @@ func TestTheExamplesPrintEverySignatureOnce(t *testing.T) {
 	}
 }
 
-// repeat writes the last fifty signatures' records again, as the bridge does after a crash.
+// repeat writes the records of the last fifty signatures again, as the bridge does after a crash.
 func (r *reading) repeat(t *testing.T) {
 	t.Helper()
 	s := settings()
@@ -167,7 +170,7 @@ func (r *reading) repeat(t *testing.T) {
 	read := r.team.read[len(r.team.read)-100:]
 	r.team.mu.Unlock()
 	for _, m := range read {
-		again := &sarama.ProducerMessage{Topic: topic, Partition: m.Partition, Key: sarama.ByteEncoder(m.Key), Value: sarama.ByteEncoder(m.Value)}
+		again := &sarama.ProducerMessage{Topic: m.Topic, Partition: m.Partition, Key: sarama.ByteEncoder(m.Key), Value: sarama.ByteEncoder(m.Value)}
 		for _, h := range m.Headers {
 			again.Headers = append(again.Headers, *h)
 		}

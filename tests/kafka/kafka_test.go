@@ -1,5 +1,5 @@
-// Package kafka_test carries the log onto a Kafka broker with the program that operators run, and reads it as another
-// team does: with a consumer group of another client, and the CloudEvents SDK.
+// Package kafka_test writes the log to a Kafka broker with the released program, and reads it as another team does: with a consumer group
+// of another client, and with the CloudEvents SDK.
 package kafka_test
 
 import (
@@ -28,15 +28,17 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
+// topic is the default topic of the settings. Tests on the shared broker have topics of their own.
 const topic = "signrelay.signing.v1"
 
 func TestMain(m *testing.M) {
 	status := m.Run()
+	stopShared()
 	testenv.Cleanup()
 	os.Exit(status)
 }
 
-// bridged is a log without services, a broker, and what a team has read from it.
+// bridged is a log without services, a broker, and the records that a team has read from it.
 type bridged struct {
 	*testenv.Env
 	t         testing.TB
@@ -45,17 +47,17 @@ type bridged struct {
 	size      int // of an event's text, in bytes
 }
 
-// setup makes the log, and a team that reads the topic.
+// setup creates the log, and a team that reads the topic.
 func setup(t *testing.T, b *broker, more string) *bridged {
 	t.Helper()
-	return on(t, b, testenv.Parts, newTeam(t, b, topic), more)
+	return on(t, b, testenv.Infrastructure, newTeam(t, b, b.topic), more)
 }
 
-// on makes the log of a house. Leases are short, so that nobody waits half a minute for a dead replica's work.
+// on creates the log of an environment. Leases are short, so that a dead replica's work is not delayed by half a minute.
 func on(t *testing.T, b *broker, kind func(testing.TB, func(*testenv.Env) string) *testenv.Env, reader *team, more string) *bridged {
 	t.Helper()
 	h := kind(t, func(*testenv.Env) string {
-		return fmt.Sprintf("kafka: {brokers: [%q], replication_factor: 1, partitions: 3%s}\n", b.addr, more)
+		return fmt.Sprintf("kafka: {brokers: [%q], topic: %s, replication_factor: 1, partitions: 3%s}\n", b.addr, b.topic, more)
 	})
 	c, err := h.JetStream(t).Consumer(t.Context(), flow.Signing, flow.KafkaBridge)
 	if err != nil {
@@ -90,13 +92,13 @@ func (b *bridged) publish(count, documents int) {
 	b.stored(js)
 }
 
-// stored waits until the log has what was published.
+// stored waits until the published events are in the log.
 func (b *bridged) stored(js jetstream.JetStream) {
 	b.t.Helper()
 	select {
 	case <-js.PublishAsyncComplete():
 	case <-time.After(30 * time.Second):
-		b.t.Fatal("the log does not take events")
+		b.t.Fatal("the log did not store the events")
 	}
 }
 
@@ -115,18 +117,18 @@ func (b *bridged) untilRead(count int) {
 // team is a consumer group that reads the topic to its end, through every outage.
 type team struct {
 	mu       sync.Mutex
-	read     []*sarama.ConsumerMessage // each partition's in order; none where it only counts
-	times    map[string]int            // by id, how often it came
-	last     map[string]string         // by document, the last event that came the first time
+	read     []*sarama.ConsumerMessage // each partition's in order; empty if counts is set
+	times    map[string]int            // how often each id came
+	last     map[string]string         // the last new event of each document
 	disorder []string
-	counts   bool // it does not keep what it reads
+	counts   bool // it does not keep the records
 }
 
 func newTeam(t *testing.T, b *broker, topic string) *team {
 	t.Helper()
 	s := settings()
 	s.Metadata.Retry.Max = 100
-	group, err := sarama.NewConsumerGroup([]string{b.addr}, "team", s)
+	group, err := sarama.NewConsumerGroup([]string{b.addr}, "team-"+topic, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +138,7 @@ func newTeam(t *testing.T, b *broker, topic string) *team {
 	done.Go(func() {
 		for ctx.Err() == nil {
 			if err := group.Consume(ctx, []string{topic}, reader); err != nil {
-				select { // the broker is away, or the topic is not there yet
+				select { // the broker is stopped, or the topic does not exist yet
 				case <-ctx.Done():
 				case <-time.After(200 * time.Millisecond):
 				}
@@ -187,7 +189,7 @@ func id(m *sarama.ConsumerMessage) string {
 	return ""
 }
 
-// once is what the team has read, each id the first time.
+// once returns the events that the team has read, without repetitions.
 func (r *team) once(t *testing.T) []cloudevents.Event {
 	t.Helper()
 	r.mu.Lock()
@@ -217,15 +219,15 @@ func (r *team) once(t *testing.T) []cloudevents.Event {
 	return events
 }
 
-// distinct is how many events the team has read.
+// distinct is the number of different events that the team has read.
 func (r *team) distinct() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.times)
 }
 
-// inOrder wants that the team has read all that was published, each document's events in order, and returns those that
-// came more than once.
+// inOrder requires that the team has read everything that was published, each document's events in order. It returns the events that came
+// more than once.
 func (b *bridged) inOrder() (again map[string]int) {
 	b.t.Helper()
 	b.team.mu.Lock()
@@ -255,7 +257,7 @@ func TestEveryEventInOrderThroughRestartsAndKills(t *testing.T) {
 	b.publish(1000, 7)
 	b.untilRead(1000)
 
-	// Whoever works is killed while it writes and the broker is killed too; the other one goes on when the broker is back.
+	// The active replica is killed while it writes, and so is the broker. The other replica continues when the broker is back.
 	working, left := "one", "two"
 	if !b.working("one") {
 		working, left = left, working
@@ -269,7 +271,7 @@ func TestEveryEventInOrderThroughRestartsAndKills(t *testing.T) {
 	})
 	b.untilRead(5000)
 
-	// The broker is away and back, and whoever works is killed while it is away.
+	// The broker is stopped and started, and the active replica is killed meanwhile.
 	b.StartService(t, "kafka-bridge", "three")
 	broker.kill()
 	b.publish(1000, 7)
@@ -277,7 +279,7 @@ func TestEveryEventInOrderThroughRestartsAndKills(t *testing.T) {
 	broker.start()
 	b.untilRead(6000)
 
-	// Whoever works hangs with events in hand, and comes to itself when another has taken its work.
+	// The active replica hangs in the middle of a write, and continues after another one has taken over.
 	b.StartService(t, "kafka-bridge", "four")
 	hangs := "three"
 	if b.working("four") {
@@ -296,7 +298,7 @@ func TestEveryEventInOrderThroughRestartsAndKills(t *testing.T) {
 	b.inOrder()
 }
 
-// during does two things at once: the second as soon as the team has read so many events.
+// during runs two functions at the same time: the second starts as soon as the team has read this number of events.
 func (b *bridged) during(first func(), count int, second func()) {
 	b.t.Helper()
 	var done sync.WaitGroup
@@ -317,17 +319,17 @@ func (b *bridged) signal(process string, s syscall.Signal) {
 	}
 }
 
-// working tells whether the server lets a replica work, as it last said.
+// working reports whether the replica is active, according to its last log line.
 func (b *bridged) working(name string) bool {
-	said := b.Processes[name].Output()
-	return strings.LastIndex(said, `"active":true`) > strings.LastIndex(said, `"active":false`)
+	output := b.Processes[name].Output()
+	return strings.LastIndex(output, `"active":true`) > strings.LastIndex(output, `"active":false`)
 }
 
-func TestAnEventLargerThanTheBrokerTakesIsBuried(t *testing.T) {
+func TestTooLargeEventBecomesDeadLetter(t *testing.T) {
 	t.Parallel()
-	broker := newBroker(t)
+	broker := sharedBroker(t)
 	limit := "4000"
-	broker.makeTopic(topic, map[string]*string{"max.message.bytes": &limit})
+	broker.makeTopic(map[string]*string{"max.message.bytes": &limit})
 	b := setup(t, broker, "")
 	b.publish(30, 1) // together more than the limit
 	large := anEvent(30, "document-0")
@@ -344,23 +346,23 @@ func TestAnEventLargerThanTheBrokerTakesIsBuried(t *testing.T) {
 	b.StartService(t, "kafka-bridge", "bridge")
 	b.untilRead(60)
 	for n, e := range b.team.once(t) {
-		want := fmt.Sprintf("event-%06d", n+n/30) // all but the one in the middle
+		want := fmt.Sprintf("event-%06d", n+n/30) // all but the large one in the middle
 		if e.ID() != want {
 			t.Errorf("%s in place %d, want %s", e.ID(), n, want)
 		}
 	}
-	said, err := b.Command(t, "dlq", "list", "--json")
+	output, err := b.Command(t, "dlq", "list", "--json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Count(said, "\n") != 1 || !strings.Contains(said, "message-too-large") || !strings.Contains(said, `"sequence":31,`) {
-		t.Errorf("dlq list:\n%s", said)
+	if strings.Count(output, "\n") != 1 || !strings.Contains(output, "message-too-large") || !strings.Contains(output, `"sequence":31,`) {
+		t.Errorf("dlq list:\n%s", output)
 	}
 }
 
-func TestTheBridgeMakesTheTopicAndWritesJSON(t *testing.T) {
+func TestBridgeCreatesTopicAndWritesJSON(t *testing.T) {
 	t.Parallel()
-	broker := newBroker(t)
+	broker := sharedBroker(t)
 	b := setup(t, broker, ", create_topic: true, format: json")
 	b.publish(1, 1)
 	b.StartService(t, "kafka-bridge", "bridge")
@@ -390,12 +392,12 @@ func TestTheBridgeMakesTheTopicAndWritesJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = admin.Close() }()
-	about, err := admin.DescribeTopics([]string{topic})
+	about, err := admin.DescribeTopics([]string{broker.topic})
 	if err != nil || len(about[0].Partitions) != 3 {
 		t.Errorf("partitions: %v %v", about, err)
 	}
 	kept, err := admin.DescribeConfigs(
-		[]*sarama.ConfigResource{{Type: sarama.TopicResource, Name: topic, ConfigNames: []string{"retention.ms"}}}, sarama.DescribeConfigsOptions{})
+		[]*sarama.ConfigResource{{Type: sarama.TopicResource, Name: broker.topic, ConfigNames: []string{"retention.ms"}}}, sarama.DescribeConfigsOptions{})
 	if err != nil || len(kept) != 1 || len(kept[0].Configs) != 1 || kept[0].Configs[0].Value != "7776000000" {
 		t.Errorf("retention: %+v %v, want the log's 90 days", kept, err)
 	}

@@ -17,8 +17,8 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// A backlog of 200 MB waits while the broker is away. It waits in the log: the bridge's memory stays as it was.
-func TestALongOutageTakesNoMemory(t *testing.T) {
+// While the broker is stopped, a backlog of 200 MB stays in the log, and the bridge's memory does not grow.
+func TestLongOutageUsesNoMemory(t *testing.T) {
 	t.Parallel()
 	const (
 		many  = 200_000
@@ -36,29 +36,29 @@ func TestALongOutageTakesNoMemory(t *testing.T) {
 
 	broker.stop()
 	b.publish(many, 97)
-	b.Until(t, "the lag is told", func() bool { return metric(t, p, "signrelay_kafka_lag_events") >= many })
+	b.Until(t, "the lag is reported", func() bool { return metric(t, p, "signrelay_kafka_lag_events") >= many })
 	b.Until(t, "it is not ready", func() bool { return b.Ready(t, "bridge") != http.StatusOK })
-	b.Until(t, "it does not count as the one that works", func() bool { return metric(t, p, "signrelay_kafka_active_replicas") == 0 })
+	b.Until(t, "it does not report itself as active", func() bool { return metric(t, p, "signrelay_kafka_active_replicas") == 0 })
 	most := testenv.Memory(t, p.PID())
 	broker.start()
-	b.Until(t, "the team has read all", func() bool {
+	b.Until(t, "the team has read everything", func() bool {
 		most = max(most, testenv.Memory(t, p.PID()))
 		return b.team.distinct() == b.published
 	})
 	b.inOrder()
-	b.Until(t, "it tells that it has caught up", func() bool { return metric(t, p, "signrelay_kafka_lag_events") == 0 })
+	b.Until(t, "it reports no lag", func() bool { return metric(t, p, "signrelay_kafka_lag_events") == 0 })
 	t.Logf("resident memory: %d MB before, %d MB at most", before>>20, most>>20)
 	if most-before > grown {
 		t.Errorf("it grew by %d MB with a backlog of %d MB", (most-before)>>20, int64(many)*int64(b.size)>>20)
 	}
 }
 
-// The bridge dies when Kafka has acknowledged a window and NATS has not heard of it yet: that window comes again, with the
-// same ids, and nothing else does.
-func TestACrashAfterAWriteRepeatsOneWindow(t *testing.T) {
+// The bridge dies after Kafka has acknowledged a window and before NATS gets the ack: that window is written again with the same ids, and
+// no other event.
+func TestCrashAfterWriteRepeatsOneWindow(t *testing.T) {
 	t.Parallel()
 	window := flow.StageNamed(flow.KafkaBridge).Workers
-	broker := newBroker(t)
+	broker := sharedBroker(t)
 	b := setup(t, broker, ", create_topic: true")
 	b.Variant = testenv.Variant{Name: "faults", Args: []string{"-tags", "faults"}}
 	b.publish(10*window, 7)
@@ -80,9 +80,9 @@ func TestACrashAfterAWriteRepeatsOneWindow(t *testing.T) {
 	}
 }
 
-// A quota has the broker leave requests unread for longer than the bridge waits for an answer. It asks less, and nothing
-// comes twice.
-func TestAQuotaRepeatsNothing(t *testing.T) {
+// With a quota, the broker leaves requests unread for longer than the bridge's timeout. The bridge sends fewer requests, and no record is
+// written twice.
+func TestQuotaCausesNoRepetition(t *testing.T) {
 	t.Parallel()
 	s := newSecured(t)
 	admin, err := sarama.NewClusterAdmin([]string{s.addr}, settings())
@@ -106,24 +106,24 @@ func TestAQuotaRepeatsNothing(t *testing.T) {
 		t.Errorf("%d events came again", len(again))
 	}
 	if metric(t, p, "signrelay_kafka_throttled_seconds_total") == 0 {
-		t.Error("there was no quota: this tests nothing")
+		t.Error("the quota had no effect, so this tests nothing")
 	}
 }
 
-func TestStandaloneCarriesAStoryToKafka(t *testing.T) {
+func TestStandaloneWritesStoryToKafka(t *testing.T) {
 	t.Parallel()
-	broker := newBroker(t)
-	h := testenv.Standalone(t, "SIGNRELAY_KAFKA_BROKERS="+broker.addr, "SIGNRELAY_KAFKA_CREATE_TOPIC=true", "SIGNRELAY_KAFKA_REPLICATION_FACTOR=1")
-	b := &bridged{Env: h, t: t, team: newTeam(t, broker, topic)}
+	broker := sharedBroker(t)
+	h := testenv.Standalone(t, "SIGNRELAY_KAFKA_BROKERS="+broker.addr, "SIGNRELAY_KAFKA_TOPIC="+broker.topic, "SIGNRELAY_KAFKA_CREATE_TOPIC=true", "SIGNRELAY_KAFKA_REPLICATION_FACTOR=1")
+	b := &bridged{Env: h, t: t, team: newTeam(t, broker, broker.topic)}
 	document := h.Play(t, "clickwrap", "one-signer")[0]
-	h.Idle(t)
-	told, err := h.Command(t, "timeline", document, "--json")
+	h.WaitIdle(t)
+	timeline, err := h.Command(t, "timeline", document, "--json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines := strings.Split(strings.TrimSpace(told), "\n")
+	lines := strings.Split(strings.TrimSpace(timeline), "\n")
 	if len(lines) < 4 {
-		t.Fatalf("a short life:\n%s", told)
+		t.Fatalf("a short timeline:\n%s", timeline)
 	}
 	for _, line := range lines {
 		e := new(signingv1.SigningEvent)
@@ -143,10 +143,10 @@ func TestStandaloneCarriesAStoryToKafka(t *testing.T) {
 	}
 }
 
-// untilNothingIsLeft waits until the bridge has acked all there is and the team has read all there is.
+// untilNothingIsLeft waits until the bridge has acked everything and the team has read everything.
 func (b *bridged) untilNothingIsLeft(broker *broker) {
 	b.t.Helper()
-	b.Until(b.t, "the bridge has acked all", func() bool {
+	b.Until(b.t, "the bridge has acked everything", func() bool {
 		c, err := b.JetStream(b.t).Consumer(b.t.Context(), flow.Signing, flow.KafkaBridge)
 		return err == nil && c.CachedInfo().NumPending == 0 && c.CachedInfo().NumAckPending == 0
 	})
@@ -155,13 +155,13 @@ func (b *bridged) untilNothingIsLeft(broker *broker) {
 		b.t.Fatal(err)
 	}
 	defer func() { _ = client.Close() }()
-	partitions, err := client.Partitions(topic)
+	partitions, err := client.Partitions(broker.topic)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	records := 0
 	for _, p := range partitions {
-		end, err := client.GetOffset(topic, p, sarama.OffsetNewest)
+		end, err := client.GetOffset(broker.topic, p, sarama.OffsetNewest)
 		if err != nil {
 			b.t.Fatal(err)
 		}
@@ -174,7 +174,7 @@ func (b *bridged) untilNothingIsLeft(broker *broker) {
 	})
 }
 
-// metric is one of a process's own metrics, summed over its labels.
+// metric is the value of a process's metric, summed over its labels.
 func metric(t *testing.T, p *testenv.Process, name string) float64 {
 	t.Helper()
 	resp, err := http.Get(p.AdminURL() + "/metrics")

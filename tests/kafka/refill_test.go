@@ -18,8 +18,8 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// The topic was lost. It is filled again from the log while events go on: all of them are in it, once each and in the log's order.
-func TestALostTopicIsFilledAgain(t *testing.T) {
+// The topic was lost. It is refilled from the log while new events are stored: it has all of them, once each and in the log's order.
+func TestRefillRestoresLostTopic(t *testing.T) {
 	t.Parallel()
 	b, broker := lost(t, 1000)
 	b.StartService(t, "kafka-bridge", "bridge")
@@ -29,55 +29,55 @@ func TestALostTopicIsFilledAgain(t *testing.T) {
 	if err := refill.Wait(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{"To write: 1000 events of the log, sequences 1 to 1000, onto the topic " + topic + " (3 partitions, protobuf)", "Done. The bridge goes on."} {
+	for _, want := range []string{"To write: 1000 events of the log, sequences 1 to 1000, onto the topic " + broker.topic + " (3 partitions, protobuf)", "Done. The bridge goes on."} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("not told %q:\n%s", want, out)
+			t.Errorf("the output lacks %q:\n%s", want, out)
 		}
 	}
 	b.wholeAndOnce(broker, 1200)
 	if _, err := b.JetStream(t).Consumer(t.Context(), flow.Signing, "kafka-refill"); err == nil {
-		t.Error("its place in the log is kept though it is done")
+		t.Error("its consumer still exists although it is done")
 	}
 }
 
 // A stopped refill resumes at its place, and a killed one repeats a window at most. Meanwhile the bridge works.
-func TestAStoppedRefillGoesOn(t *testing.T) {
+func TestStoppedRefillResumes(t *testing.T) {
 	t.Parallel()
 	b, broker := lost(t, 2000)
 	b.StartService(t, "kafka-bridge", "bridge")
 
-	first, told := b.refill(t, "--rate", "300")
+	first, firstOutput := b.refill(t, "--rate", "300")
 	b.untilRecords(broker, 300)
 	if out, err := b.command(t, "kafka", "refill", "--yes"); err == nil || !strings.Contains(out, "another refill is at work") {
-		t.Errorf("a second one beside it: %v\n%s", err, out)
+		t.Errorf("a second refill at the same time: %v\n%s", err, out)
 	}
 	if err := first.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
 	if err := first.Wait(); err == nil || first.ProcessState.ExitCode() != 1 {
-		t.Errorf("stopped, it ended with %v", err)
+		t.Errorf("after the interrupt it ended with %v", err)
 	}
-	if !strings.Contains(told.String(), "`signrelay kafka refill` goes on here") {
-		t.Errorf("it did not say how to go on:\n%s", told)
+	if !strings.Contains(firstOutput.String(), "`signrelay kafka refill` goes on here") {
+		t.Errorf("it did not print how to resume:\n%s", firstOutput)
 	}
 	stopped := b.recordsIn(broker)
 	if stopped < 300 || stopped > 1800 {
-		t.Fatalf("it was stopped after %d events: this tests nothing", stopped)
+		t.Fatalf("it was stopped after %d events, so this tests nothing", stopped)
 	}
 	b.publish(10, 7)
-	b.untilRecords(broker, stopped+10) // the bridge's
+	b.untilRecords(broker, stopped+10) // written by the bridge
 
 	if out, err := b.command(t, "kafka", "refill", "--yes", "--since", "1h"); err == nil || !strings.Contains(out, "--anew") {
-		t.Errorf("another beginning than the stopped one's: %v\n%s", err, out)
+		t.Errorf("another start than that of the stopped refill: %v\n%s", err, out)
 	}
 	second, _ := b.refill(t, "--rate", "300")
 	b.untilRecords(broker, stopped+10+300)
-	b.hasty(t)
+	b.shortLease(t)
 	if err := second.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	_ = second.Wait()
-	b.Until(t, "the server has noticed that it was killed, and the rest is written", func() bool {
+	b.Until(t, "the server has noticed the killed refill, and the rest is written", func() bool {
 		out, err := b.command(t, "kafka", "refill", "--yes", "--rate", "5000")
 		if err != nil && !strings.Contains(out, "another refill is at work") {
 			t.Fatalf("%v\n%s", err, out)
@@ -95,63 +95,67 @@ func TestAStoppedRefillGoesOn(t *testing.T) {
 		again += n - 1
 	}
 	if len(times) != b.published || again > flow.StageNamed(flow.KafkaBridge).Workers {
-		t.Errorf("%d of %d events, %d of them again", len(times), b.published, again)
+		t.Errorf("%d of %d events, %d of them more than once", len(times), b.published, again)
 	}
 }
 
 // A refill can be limited to a part of the log, and writes nothing without confirmation. It reports the events that Kafka does
 // not take.
-func TestARefillIsAskedForAndBounded(t *testing.T) {
+func TestRefillNeedsConfirmationAndHasBounds(t *testing.T) {
 	t.Parallel()
 	b, broker := lost(t, 50)
 	if out, err := b.command(t, "kafka", "refill"); err == nil || !strings.Contains(out, "pass --yes") || !strings.Contains(out, "To write: 50 events") {
-		t.Errorf("without a yes: %v\n%s", err, out)
+		t.Errorf("without --yes: %v\n%s", err, out)
 	}
 	for _, wrong := range [][]string{{"--rate", "0"}, {"everything"}, {"--since", "yesterday"}} {
 		if out, err := b.command(t, append([]string{"kafka", "refill", "--yes"}, wrong...)...); err == nil {
-			t.Errorf("%v is taken:\n%s", wrong, out)
+			t.Errorf("%v is accepted:\n%s", wrong, out)
 		}
 	}
 	if n := b.recordsIn(broker); n != 0 {
 		t.Errorf("%d records were written", n)
 	}
 	limit := "2000"
-	broker.configure(topic, "max.message.bytes", limit)
+	broker.configure("max.message.bytes", limit)
 	b.size = 4000
 	b.publish(1, 1)
 	b.size = len("small")
 	b.StartService(t, "kafka-bridge", "bridge")
-	b.Until(t, "the bridge has met all", func() bool { return b.bridgeAt(t) == uint64(b.published) })
+	b.Until(t, "the bridge has read everything", func() bool { return b.bridgeAt(t) == uint64(b.published) })
 	out, err := b.command(t, "kafka", "refill", "--yes", "--since", "1h", "--rate", "1000")
 	if err != nil || !strings.Contains(out, "1 event not written, because Kafka does not take them: message-too-large") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if n := b.recordsIn(broker); n != 50 {
-		t.Errorf("%d records, want the 50 that Kafka takes", n)
+		t.Errorf("%d records, want the 50 that Kafka accepts", n)
 	}
-	if said, err := b.Command(t, "dlq", "list", "--json"); err != nil || strings.Count(said, "\n") != 1 {
-		t.Errorf("one dead letter, of the bridge: %v\n%s", err, said)
+	if output, err := b.Command(t, "dlq", "list", "--json"); err != nil || strings.Count(output, "\n") != 1 {
+		t.Errorf("the bridge's dead letter: %v\n%s", err, output)
 	}
 }
 
-// lost is a log of so many events which the bridge has written onto a topic that is gone.
+// lost is a log of events that the bridge has written to a topic, which was then deleted.
 func lost(t *testing.T, events int) (*bridged, *broker) {
 	t.Helper()
-	broker := newBroker(t)
-	b := on(t, broker, testenv.Parts, nil, ", create_topic: true")
+	broker := sharedBroker(t)
+	b := on(t, broker, testenv.Infrastructure, nil, ", create_topic: true")
 	b.publish(events, 7)
 	bridge := b.StartService(t, "kafka-bridge", "before")
-	b.Until(t, "the bridge has written all", func() bool { return b.bridgeAt(t) == uint64(events) })
+	b.Until(t, "the bridge has written everything", func() bool { return b.bridgeAt(t) == uint64(events) })
 	bridge.Stop()
 	admin, err := sarama.NewClusterAdmin([]string{broker.addr}, settings())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = admin.Close() }()
-	if err := admin.DeleteTopic(topic); err != nil {
+	if err := admin.DeleteTopic(broker.topic); err != nil {
 		t.Fatal(err)
 	}
-	b.Until(t, "the topic is gone", func() bool { topics, err := admin.ListTopics(); _, there := topics[topic]; return err == nil && !there })
+	b.Until(t, "the topic is gone", func() bool {
+		topics, err := admin.ListTopics()
+		_, there := topics[broker.topic]
+		return err == nil && !there
+	})
 	return b, broker
 }
 
@@ -165,8 +169,8 @@ func (b *bridged) bridgeAt(t *testing.T) uint64 {
 	return c.CachedInfo().AckFloor.Stream
 }
 
-// hasty has the server notice within a second that a refill was killed, instead of within 15.
-func (b *bridged) hasty(t *testing.T) {
+// shortLease makes the server notice a killed refill within a second, instead of within 15.
+func (b *bridged) shortLease(t *testing.T) {
 	t.Helper()
 	c, err := b.JetStream(t).Consumer(t.Context(), flow.Signing, "kafka-refill")
 	if err != nil {
@@ -179,7 +183,7 @@ func (b *bridged) hasty(t *testing.T) {
 	}
 }
 
-// prepared returns the operator's command line, not yet started, and one buffer for all its output.
+// prepared returns an operator's command, not yet started, and one buffer for its output.
 func (b *bridged) prepared(t *testing.T, args ...string) (*exec.Cmd, *strings.Builder) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), testenv.Program(t, "signrelay"), args...)
@@ -205,7 +209,7 @@ func (b *bridged) refill(t *testing.T, args ...string) (*exec.Cmd, *strings.Buil
 	return cmd, out
 }
 
-// wholeAndOnce wants all that was published in the topic, once each, each document's events in the log's order.
+// wholeAndOnce requires that the topic has everything that was published, once each, and each document's events in the log's order.
 func (b *bridged) wholeAndOnce(broker *broker, count int) {
 	b.t.Helper()
 	b.untilRecords(broker, count)
@@ -227,19 +231,19 @@ func (b *bridged) untilRecords(broker *broker, count int) {
 	b.Until(b.t, fmt.Sprintf("the topic has %d records", count), func() bool { return b.recordsIn(broker) >= count })
 }
 
-// recordsIn is how many records the topic has; 0 where it is missing.
+// recordsIn is the number of records in the topic; 0 if there is no topic.
 func (b *bridged) recordsIn(broker *broker) (count int) {
 	client, err := sarama.NewClient([]string{broker.addr}, settings())
 	if err != nil {
 		return 0
 	}
 	defer func() { _ = client.Close() }()
-	partitions, err := client.Partitions(topic)
+	partitions, err := client.Partitions(broker.topic)
 	if err != nil {
 		return 0
 	}
 	for _, p := range partitions {
-		end, err := client.GetOffset(topic, p, sarama.OffsetNewest)
+		end, err := client.GetOffset(broker.topic, p, sarama.OffsetNewest)
 		if err != nil {
 			return 0
 		}
@@ -248,7 +252,7 @@ func (b *bridged) recordsIn(broker *broker) (count int) {
 	return count
 }
 
-// records are the topic's, each partition's in order.
+// records are the topic's records, each partition's in order.
 func records(t testing.TB, broker *broker) (all []*sarama.ConsumerMessage) {
 	t.Helper()
 	client, err := sarama.NewClient([]string{broker.addr}, settings())
@@ -260,7 +264,7 @@ func records(t testing.TB, broker *broker) (all []*sarama.ConsumerMessage) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	partitions, err := client.Partitions(topic)
+	partitions, err := client.Partitions(broker.topic)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,11 +272,11 @@ func records(t testing.TB, broker *broker) (all []*sarama.ConsumerMessage) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for _, p := range partitions {
-		end, err := client.GetOffset(topic, p, sarama.OffsetNewest)
+		end, err := client.GetOffset(broker.topic, p, sarama.OffsetNewest)
 		if err != nil {
 			t.Fatal(err)
 		}
-		from, err := consumer.ConsumePartition(topic, p, sarama.OffsetOldest)
+		from, err := consumer.ConsumePartition(broker.topic, p, sarama.OffsetOldest)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -289,15 +293,15 @@ func records(t testing.TB, broker *broker) (all []*sarama.ConsumerMessage) {
 	return all
 }
 
-// configure changes one of a topic's settings, as an operator does; it makes the topic where it is missing.
-func (b *broker) configure(topic, key, value string) {
+// configure changes a setting of the topic, as an operator does.
+func (b *broker) configure(key, value string) {
 	b.t.Helper()
 	admin, err := sarama.NewClusterAdmin([]string{b.addr}, settings())
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	defer func() { _ = admin.Close() }()
-	if err := admin.AlterConfig(sarama.TopicResource, topic, map[string]*string{key: &value}, false); err != nil {
+	if err := admin.AlterConfig(sarama.TopicResource, b.topic, map[string]*string{key: &value}, false); err != nil {
 		b.t.Fatal(err)
 	}
 }

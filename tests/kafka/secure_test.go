@@ -15,15 +15,14 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// secured is a broker that also takes connections of those who say who they are: with a password at login, or with a
-// certificate at mutual.
+// secured is a broker that also accepts authenticated connections: with a password at login, or with a certificate at mutual.
 type secured struct {
 	*broker
 	login, mutual   string // addresses
-	ca, stranger    string // PEM of who signed the broker's certificate, and of one who did not
-	certificate     string // PEM of a client's, and of its key
+	ca, stranger    string // PEM of the CA of the broker's certificate, and of another one
+	certificate     string // PEM of a client certificate and its key
 	key             string
-	strangersClient [2]string // the like, signed by nobody the broker believes
+	strangersClient [2]string // the same, signed by a CA that the broker does not trust
 }
 
 const password = "correct-horse"
@@ -46,7 +45,7 @@ func newSecured(t *testing.T) *secured {
 			t.Fatal(err)
 		}
 	}
-	s.broker = newRealBroker(t, fetched(t), special{
+	s.broker = newRealBroker(t, fetched(t), t.TempDir, special{
 		listeners: fmt.Sprintf(",LOGIN://%s,MUTUAL://%s", s.login, s.mutual),
 		settings: fmt.Sprintf(`
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_SSL,MUTUAL:SSL
@@ -64,6 +63,7 @@ allow.everyone.if.no.acl.found=true
 `, dir, password),
 		format: []string{"--add-scram", "SCRAM-SHA-512=[name=signrelay,password=" + password + "]"},
 	})
+	t.Cleanup(s.stop)
 	return s
 }
 
@@ -72,18 +72,18 @@ func indented(text string) string {
 	return "|\n      " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n      ") + "\n"
 }
 
-// at is a log whose bridge comes to one of the broker's doors, with a topic of its own.
+// at is a log whose bridge connects to one of the broker's listeners, with a topic of its own.
 func (s *secured) at(t *testing.T, door, topic, more string) *bridged {
 	t.Helper()
 	kind := func(t testing.TB, _ func(*testenv.Env) string) *testenv.Env {
-		return testenv.Parts(t, func(*testenv.Env) string {
+		return testenv.Infrastructure(t, func(*testenv.Env) string {
 			return fmt.Sprintf("kafka:\n  brokers: [%q]\n  replication_factor: 1\n  partitions: 3\n  create_topic: true\n  topic: %s\n%s", door, topic, more)
 		})
 	}
 	return on(t, s.broker, kind, newTeam(t, s.broker, topic), "")
 }
 
-func TestWhoTheBridgeIsToARealBroker(t *testing.T) {
+func TestBridgeAuthenticates(t *testing.T) {
 	t.Parallel()
 	s := newSecured(t)
 	tls := "  tls:\n    enabled: true\n    ca: " + indented(s.ca)
@@ -131,12 +131,12 @@ func TestWhoTheBridgeIsToARealBroker(t *testing.T) {
 				}
 				for _, secret := range []string{password, "battery-staple", "PRIVATE KEY"} {
 					if strings.Contains(p.Output(), secret) {
-						t.Errorf("%s: the log has a secret", name)
+						t.Errorf("%s: the log contains a secret", name)
 					}
 				}
 			}
 			if got := b.team.distinct(); got != 0 {
-				t.Errorf("%d events were written by who was not let in", got)
+				t.Errorf("%d events were written without access", got)
 			}
 			b.StartService(t, "kafka-bridge", "bridge", tt.right...)
 			b.untilRead(b.published)
@@ -145,8 +145,8 @@ func TestWhoTheBridgeIsToARealBroker(t *testing.T) {
 	}
 }
 
-// The bridge may write at first, then not, and then again.
-func TestTheRightToWriteIsTakenAndGivenBack(t *testing.T) {
+// The bridge may write, then not, and then again.
+func TestBridgeSurvivesRevokedAccess(t *testing.T) {
 	t.Parallel()
 	s := newSecured(t)
 	const topic = "rights"
@@ -167,8 +167,8 @@ func TestTheRightToWriteIsTakenAndGivenBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.publish(1000, 7)
-	b.Until(t, "/readyz?verbose names it", func() bool { return strings.Contains(verbose(p), "Topic Authorization Failed") })
-	b.Until(t, "the log names it", func() bool { return strings.Contains(p.Output(), "topic-authorization-failed") })
+	b.Until(t, "/readyz?verbose names the error", func() bool { return strings.Contains(verbose(p), "Topic Authorization Failed") })
+	b.Until(t, "the log names the error", func() bool { return strings.Contains(p.Output(), "topic-authorization-failed") })
 	user, name := denied.Principal, resource.ResourceName
 	if _, err := admin.DeleteACL(sarama.AclFilter{
 		ResourceType: sarama.AclResourceTopic, ResourceName: &name, ResourcePatternTypeFilter: sarama.AclPatternLiteral,
@@ -181,7 +181,7 @@ func TestTheRightToWriteIsTakenAndGivenBack(t *testing.T) {
 	b.Until(t, "it is ready", func() bool { return b.Ready(t, "bridge") == http.StatusOK })
 }
 
-// verbose is what a process answers at /readyz?verbose; nothing while it does not answer.
+// verbose is the body of /readyz?verbose; empty if there is no response.
 func verbose(p *testenv.Process) string {
 	resp, err := http.Get(p.AdminURL() + "/readyz?verbose")
 	if err != nil {

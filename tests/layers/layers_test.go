@@ -1,4 +1,4 @@
-// Package layers checks that imports run one way.
+// Package layers checks the direction of imports.
 package layers
 
 import (
@@ -17,9 +17,9 @@ import (
 
 const module = "github.com/signrelay/signrelay/"
 
-// layers is docs/layers.md.
+// layers is the table of docs/layers.md.
 type layers struct {
-	rows [][]string // the folders of each row, from the bottom to the top
+	rows [][]string // the folders of each row, from bottom to top
 	free []string   // folders that may import anything, and that no program imports
 }
 
@@ -49,13 +49,13 @@ func read(t *testing.T, root string) layers {
 		}
 	}
 	if len(l.rows) < 8 || len(l.free) < 4 {
-		t.Fatalf("docs/layers.md: %d rows and %d exempt packages were read", len(l.rows), len(l.free))
+		t.Fatalf("docs/layers.md: read %d rows and %d exempt packages", len(l.rows), len(l.free))
 	}
 	return l
 }
 
-// place returns the row of a package, and the folder that names it there: the longest one that it is in, of equal ones the one without a
-// pattern.
+// place returns the row of a package, and the folder that places it there: the longest that contains it, and of equal ones the one without
+// a pattern.
 func (l layers) place(pkg string) (row int, folder string) {
 	row = -1
 	for i, folders := range l.rows {
@@ -76,7 +76,7 @@ func (l layers) place(pkg string) (row int, folder string) {
 	return row, folder
 }
 
-// mistake says what is wrong with one import; it is empty where nothing is.
+// mistake describes what is wrong with an import; empty if it is allowed.
 func (l layers) mistake(pkg, imported string) string {
 	from, folder := l.place(pkg)
 	to, of := l.place(imported)
@@ -137,11 +137,11 @@ func TestImportsRunOneWay(t *testing.T) {
 		}
 	}
 	if packages < 40 || imports < 100 {
-		t.Errorf("only %d packages and %d imports were looked at", packages, imports)
+		t.Errorf("checked only %d packages and %d imports", packages, imports)
 	}
 }
 
-// The table above is a guard; these imports must not get through it.
+// The test above must find these imports.
 func TestForbiddenImportsAreFound(t *testing.T) {
 	t.Parallel()
 	rows := read(t, repository())

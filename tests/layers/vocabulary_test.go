@@ -18,25 +18,25 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 )
 
-// The files that spell types and subjects. Everything else uses their constants and functions.
+// The files that spell types and subjects. All other code uses their constants and functions.
 var vocabulary = []string{"libs/event/types.go", "libs/event/subject.go", "libs/flow/subject.go"}
 
-// Words that read like types and are none, by the file that has them.
+// Words that look like types, by the file that has them.
 var foreign = map[string][]string{
 	"services/sandbox/pleasesign/callbacks.go": { // PleaseSign's names of its events
 		"document.created", "document.complete", "document.void", "recipient.sent", "recipient.opened", "recipient.complete", "recipient.failed",
 	},
-	"services/sandbox/party/story.go": {"document.sealed"}, // a callback of eSignature v1 that has no event of its own
-	"services/shortener/resolve.go":   {"document.pdf"},    // a file's name
+	"services/sandbox/party/story.go": {"document.sealed"}, // a callback of eSignature v1 without an event of its own
+	"services/shortener/resolve.go":   {"document.pdf"},    // the name of a file
 }
 
-// Beginnings of keys and ids, and of no types.
+// Prefixes of keys and ids, not of types.
 var beginnings = []string{"link.", "replay."}
 
 var families = []string{"signing.v1", "notify.v1", "quarantine.v1", "dlq.v1", "replay.v1"}
 
-// spells returns the type or the subject that a text spells; it is empty where the text spells none. A text that is nothing but an
-// entity with anything behind its dot counts as a type: "recipient.", "document.unheard-of".
+// spells returns the type or the subject that a text spells; empty if there is none. A text that is only an entity, a dot and any other
+// text counts as a type: "recipient.", "document.unheard-of".
 func spells(text string) string {
 	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789.-_", r) }) {
 		for _, family := range families {
@@ -58,7 +58,7 @@ func spells(text string) string {
 
 var onlyLetters = regexp.MustCompile(`^[a-z-]*$`)
 
-// find calls found for each literal of a file that spells a type or a subject. In a pack's table of types the keys are its provider's
+// find calls found for each literal of a file that spells a type or a subject. In a pack's table of types, the keys are the provider's
 // words.
 func find(name string, file *ast.File, found func(at token.Pos, word string)) {
 	table, _ := path.Match("libs/providers/*/types.go", name)
@@ -82,7 +82,7 @@ func find(name string, file *ast.File, found func(at token.Pos, word string)) {
 	})
 }
 
-// sources calls do for each file of Go code below the folders, but for tests and generated code.
+// sources calls do for each file of Go code below the folders, except tests and generated code.
 func sources(root string, folders []string, do func(name string, files *token.FileSet, file *ast.File)) error {
 	for _, folder := range folders {
 		err := filepath.WalkDir(filepath.Join(root, folder), func(at string, entry fs.DirEntry, err error) error {
@@ -119,7 +119,7 @@ func spelledOutside(root string, folders ...string) (read int, found []string, e
 	return read, found, err
 }
 
-func TestTypesAndSubjectsAreSpelledInTheVocabulary(t *testing.T) {
+func TestTypesAndSubjectsAreOnlyInTheVocabulary(t *testing.T) {
 	t.Parallel()
 	read, found, err := spelledOutside(repository(), "libs", "services")
 	if err != nil {
@@ -129,12 +129,12 @@ func TestTypesAndSubjectsAreSpelledInTheVocabulary(t *testing.T) {
 		t.Errorf("%s: use the constants of libs/event and the functions of libs/event and libs/flow", literal)
 	}
 	if read < 200 {
-		t.Errorf("only %d files were read", read)
+		t.Errorf("read only %d files", read)
 	}
 }
 
-// The test above is a guard; these literals must not get through it, and the others must.
-func TestSpelledTypesAndSubjectsAreFound(t *testing.T) {
+// The test above must find the literals with a word, and no others.
+func TestLiteralTypesAndSubjectsAreFound(t *testing.T) {
 	t.Parallel()
 	for literal, want := range map[string]string{
 		`"document.sent"`:                                  "document.sent",
@@ -181,7 +181,7 @@ func TestSpelledTypesAndSubjectsAreFound(t *testing.T) {
 	}
 }
 
-// No type stands in the vocabulary, and so in docs/asyncapi.yaml, that no code names.
+// Every type of the vocabulary, and so of docs/asyncapi.yaml, is used by code.
 func TestEachTypeIsUsed(t *testing.T) {
 	t.Parallel()
 	used, names := map[string]bool{}, map[string]string{} // by constant

@@ -57,13 +57,13 @@ func board(t *testing.T) (d dashboard) {
 	return d
 }
 
-func TestTheDashboardCanBeImported(t *testing.T) {
+func TestDashboardCanBeImported(t *testing.T) {
 	t.Parallel()
 	d := board(t)
 	if d.Title == "" || d.SchemaVersion < 36 {
 		t.Errorf("title %q, schemaVersion %d", d.Title, d.SchemaVersion)
 	}
-	core := []string{"row", "stat", "timeseries", "table"} // what comes with Grafana itself
+	core := []string{"row", "stat", "timeseries", "table"} // those that are part of Grafana
 	ids, taken := map[int]bool{}, map[[2]int]string{}
 	for _, p := range d.Panels {
 		if ids[p.ID] {
@@ -74,7 +74,7 @@ func TestTheDashboardCanBeImported(t *testing.T) {
 			t.Errorf("%s is a %s", p.Title, p.Type)
 		}
 		if p.Grid.X < 0 || p.Grid.W < 1 || p.Grid.H < 1 || p.Grid.X+p.Grid.W > 24 {
-			t.Errorf("%s stands at %+v", p.Title, p.Grid)
+			t.Errorf("%s is at %+v", p.Title, p.Grid)
 		}
 		for x := p.Grid.X; x < p.Grid.X+p.Grid.W; x++ {
 			for y := p.Grid.Y; y < p.Grid.Y+p.Grid.H; y++ {
@@ -85,7 +85,7 @@ func TestTheDashboardCanBeImported(t *testing.T) {
 			}
 		}
 		if p.Type != "row" && (p.Datasource.UID != "${datasource}" || len(p.Targets) == 0) {
-			t.Errorf("%s asks nobody", p.Title)
+			t.Errorf("%s has no query", p.Title)
 		}
 		refs := map[string]bool{}
 		for _, target := range p.Targets {
@@ -99,7 +99,7 @@ func TestTheDashboardCanBeImported(t *testing.T) {
 	for _, v := range d.Templating.List {
 		variables = append(variables, v.Name)
 		if one := v.Name == "namespace" || v.Name == "job"; one && (v.Multi || v.IncludeAll) {
-			t.Errorf("%s lays several installs together", v.Name)
+			t.Errorf("%s combines several installations", v.Name)
 		}
 	}
 	if !slices.Equal(variables, []string{"datasource", "namespace", "job", "source", "provider"}) {
@@ -107,8 +107,8 @@ func TestTheDashboardCanBeImported(t *testing.T) {
 	}
 }
 
-// The flow goes from left to right, and each of its columns says the same five things from top to bottom.
-func TestTheDashboardShowsTheFlow(t *testing.T) {
+// The flow goes from left to right, and each column has the same five panels from top to bottom.
+func TestDashboardShowsTheFlow(t *testing.T) {
 	t.Parallel()
 	d := board(t)
 	columns := []string{"ingest"}
@@ -128,26 +128,26 @@ func TestTheDashboardShowsTheFlow(t *testing.T) {
 			continue
 		}
 		slices.SortFunc(column, func(a, b panel) int { return a.Grid.Y - b.Grid.Y })
-		var said []string
+		var output []string
 		for _, p := range column {
 			_, what, _ := strings.Cut(p.Title, ": ")
-			said = append(said, what)
+			output = append(output, what)
 			if p.Grid.X != column[0].Grid.X {
-				t.Errorf("%s stands out of its column", p.Title)
+				t.Errorf("%s is outside its column", p.Title)
 			}
 		}
-		if want := []string{"in", "out", "lag", "errors", "time"}; name != "ingest" && !slices.Equal(said, want) {
-			t.Errorf("%s says %v", name, said)
+		if want := []string{"in", "out", "lag", "errors", "time"}; name != "ingest" && !slices.Equal(output, want) {
+			t.Errorf("%s shows %v", name, output)
 		}
 		if column[0].Grid.X <= x {
-			t.Errorf("%s stands left of what comes before it", name)
+			t.Errorf("%s is left of a stage that comes before it", name)
 		}
 		x = column[0].Grid.X
 	}
 }
 
-// One install at a time: of two that are laid together, one's figures hide the other's outage.
-func TestTheDashboardShowsOneInstall(t *testing.T) {
+// One installation at a time: combined figures of two installations hide an outage of one.
+func TestDashboardShowsOneInstallation(t *testing.T) {
 	t.Parallel()
 	const one = `{namespace="$namespace", job="$job"`
 	metric := regexp.MustCompile(`\b(?:signrelay_[a-z0-9_]+|process_[a-z_]+|ALERTS)\b(\{[^}]*\})?`)
@@ -156,19 +156,19 @@ func TestTheDashboardShowsOneInstall(t *testing.T) {
 		for _, target := range p.Targets {
 			for _, found := range metric.FindAllStringSubmatch(target.Expr, -1) {
 				if !strings.HasPrefix(found[1], one) {
-					t.Errorf("%v asks for %s of every install", p, found[0])
+					t.Errorf("%v reads %s of every installation", p, found[0])
 				}
 			}
 		}
 	}
 	for _, v := range d.Templating.List {
 		if (v.Name == "source" || v.Name == "provider") && !strings.Contains(v.Definition, one) {
-			t.Errorf("$%s offers those of every install: %s", v.Name, v.Definition)
+			t.Errorf("$%s offers values of every installation: %s", v.Name, v.Definition)
 		}
 	}
 }
 
-// queries are the dashboard's, as Grafana sends them with all sources and providers chosen, of an install outside Kubernetes.
+// queries are the panel's queries with all sources and providers selected, for an installation outside Kubernetes.
 func (p panel) queries() (all []string) {
 	for _, target := range p.Targets {
 		all = append(all, strings.NewReplacer("$__rate_interval", "5m", "$source", ".*", "$provider", ".*", "$namespace", "", "$job", "signrelay").Replace(target.Expr))

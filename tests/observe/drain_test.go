@@ -20,32 +20,32 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// Told to end while it has work in hand, each service says so to its probes, finishes that work, and ends with status 0
-// within 30 s. Under load, and with replicas, tests/faults shows the same of every service.
-func TestAnOrderlyEndFinishesWhatIsInHand(t *testing.T) {
+// A service that gets SIGTERM during its work reports it in its probes, finishes the work, and ends with status 0 within 30 s. tests/faults
+// proves the same under load, with replicas.
+func TestShutdownFinishesWorkInFlight(t *testing.T) {
 	t.Parallel()
-	h := testenv.Apart(t)
+	h := testenv.Separate(t)
 	kafka := testenv.Kafka(t, kfake.SeedTopics(1, "signrelay.signing.v1"))
 	h.StartService(t, "kafka-bridge", "kafka-bridge", "SIGNRELAY_KAFKA_BROKERS="+kafka.ListenAddrs()[0])
 
-	// One after the other: each has the house to itself.
+	// One after the other: each has the environment to itself.
 	for _, tt := range []struct{ service, fault string }{
 		{flow.Enricher, `{"target":"clickwrap","mode":"slow","delay_ms":4000}`},
 		{flow.SMSSender, `{"target":"vonage","mode":"slow","delay_ms":4000}`},
 		{flow.EmailSender, `{"target":"smtp","mode":"slow","delay_ms":4000}`},
 	} {
-		h.Fault(t, tt.fault)
+		h.InjectFault(t, tt.fault)
 		h.Play(t, "clickwrap", "one-signer")
-		h.Until(t, tt.service+" has work in hand", func() bool { return unanswered(t, h, tt.service) > 0 && faults(t, h) == "[]" })
+		h.Until(t, tt.service+" has work in flight", func() bool { return unanswered(t, h, tt.service) > 0 && faults(t, h) == "[]" })
 		ends(t, h, tt.service, func() {})
 		if n := unanswered(t, h, tt.service); n != 0 {
-			t.Errorf("%s left %d behind", tt.service, n)
+			t.Errorf("%s left %d unfinished", tt.service, n)
 		}
 		h.Processes[tt.service].Start()
-		h.Idle(t)
+		h.WaitIdle(t)
 	}
 
-	t.Log("ingest has half of a callback")
+	t.Log("ingest has read half of a callback")
 	body := `{"event_type":"test_event","id":"drained","data":"` + strings.Repeat("x", 1000) + `"}`
 	caller, err := net.Dial("tcp", strings.TrimPrefix(h.IngestURL, "http://"))
 	if err != nil {
@@ -54,34 +54,34 @@ func TestAnOrderlyEndFinishesWhatIsInHand(t *testing.T) {
 	defer func() { _ = caller.Close() }()
 	_, _ = fmt.Fprintf(caller, "POST /webhooks/clickwrap/demo HTTP/1.1\r\nHost: ingest\r\nContent-Type: application/json\r\n"+
 		"Pactsafe-Webhook-Token: 12345\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", len(body))
-	answers := bufio.NewReader(caller)
-	if line, err := answers.ReadString('\n'); err != nil || !strings.Contains(line, "100") { // its handler reads
+	responses := bufio.NewReader(caller)
+	if line, err := responses.ReadString('\n'); err != nil || !strings.Contains(line, "100") { // its handler reads
 		t.Fatalf("%q, %v", line, err)
 	}
-	_, _ = answers.ReadString('\n')
+	_, _ = responses.ReadString('\n')
 	_, _ = io.WriteString(caller, body[:500])
 	ends(t, h, "ingest", func() {
 		_, _ = io.WriteString(caller, body[500:])
-		answer, err := http.ReadResponse(answers, nil)
+		response, err := http.ReadResponse(responses, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _ = answer.Body.Close(); answer.StatusCode != http.StatusAccepted {
-			t.Errorf("the callback in hand was answered %d", answer.StatusCode)
+		if _ = response.Body.Close(); response.StatusCode != http.StatusAccepted {
+			t.Errorf("the callback in flight got status %d", response.StatusCode)
 		}
 	})
 	h.Processes["ingest"].Start()
 
-	t.Log("shortener asks the provider where a link leads")
+	t.Log("shortener asks the provider for a link's address")
 	h.Play(t, "pleasesign", "one-signer")
-	h.Idle(t)
+	h.WaitIdle(t)
 	var link string
 	for _, m := range h.Messages(t) {
 		if strings.Contains(m.Text, "PleaseSign") {
 			link = regexp.MustCompile(`http://\S+/l/\S+`).FindString(m.Text)
 		}
 	}
-	h.Fault(t, `{"target":"pleasesign","mode":"slow","delay_ms":3000}`)
+	h.InjectFault(t, `{"target":"pleasesign","mode":"slow","delay_ms":3000}`)
 	opened := make(chan int, 1)
 	go func() {
 		status, _ := request(t, http.MethodPost, link)
@@ -90,11 +90,11 @@ func TestAnOrderlyEndFinishesWhatIsInHand(t *testing.T) {
 	h.Until(t, "the provider is asked", func() bool { return faults(t, h) == "[]" })
 	ends(t, h, flow.Shortener, func() {
 		if status := <-opened; status == 0 || status >= 500 {
-			t.Errorf("the link in hand was answered %d", status)
+			t.Errorf("the link in flight got status %d", status)
 		}
 	})
 	h.Processes[flow.Shortener].Start()
-	h.Idle(t)
+	h.WaitIdle(t)
 
 	t.Log("kafka-bridge has a window that Kafka has not acknowledged")
 	asked, release := make(chan struct{}, 1), make(chan struct{})
@@ -107,15 +107,15 @@ func TestAnOrderlyEndFinishesWhatIsInHand(t *testing.T) {
 	<-asked
 	ends(t, h, flow.KafkaBridge, func() { close(release) })
 	if n := unanswered(t, h, flow.KafkaBridge); n != 0 {
-		t.Errorf("kafka-bridge left %d behind", n)
+		t.Errorf("kafka-bridge left %d unfinished", n)
 	}
 
-	// Nothing came twice, and nobody had to wonder whether it had.
-	h.Idle(t)
+	// Nothing was sent twice, and no outcome is unknown.
+	h.WaitIdle(t)
 	seen := map[string]bool{}
 	for _, m := range h.Messages(t) {
 		if m.Reference != "" && seen[m.Channel+m.Reference] {
-			t.Errorf("%s %s came twice", m.Channel, m.Reference)
+			t.Errorf("%s %s was sent twice", m.Channel, m.Reference)
 		}
 		seen[m.Channel+m.Reference] = true
 	}
@@ -134,7 +134,7 @@ func TestAnOrderlyEndFinishesWhatIsInHand(t *testing.T) {
 	}
 }
 
-// ends tells a service to end, waits until its probes hear of it, lets its work come to an end, and waits for its own.
+// ends sends SIGTERM to a service, waits until its probes report it, lets its work finish, and waits for its end.
 func ends(t *testing.T, h *testenv.Env, service string, finish func()) {
 	t.Helper()
 	p := probed{Env: h, Process: h.Processes[service]}
@@ -152,7 +152,7 @@ func ends(t *testing.T, h *testenv.Env, service string, finish func()) {
 	t.Logf("%s has ended after %v", service, time.Since(began).Round(10*time.Millisecond))
 }
 
-// unanswered is how much a stage has in hand.
+// unanswered is the number of a stage's messages in flight.
 func unanswered(t *testing.T, h *testenv.Env, name string) int {
 	t.Helper()
 	c, err := h.JetStream(t).Consumer(context.Background(), flow.StageNamed(name).Stream, name)
@@ -162,7 +162,7 @@ func unanswered(t *testing.T, h *testenv.Env, name string) int {
 	return c.CachedInfo().NumAckPending
 }
 
-// faults are those that have not come about yet, as JSON.
+// faults are the faults that have not occurred yet, as JSON.
 func faults(t *testing.T, h *testenv.Env) string {
 	t.Helper()
 	_, body := get(t, h.SandboxURL+"/api/faults")

@@ -12,7 +12,7 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// anInstall is what every selector of the rules has, and what the chart replaces by its own release's namespace and job.
+// anInstall is in every selector of the rules. The chart replaces it by the namespace and job of its release.
 const anInstall = `job=~".*signrelay.*"`
 
 // ruleTests is a file for `promtool test rules`.
@@ -39,9 +39,9 @@ type ruleTest struct {
 	} `yaml:"promql_expr_test"`
 }
 
-// Every test of the rules is an install of its own, all in one Prometheus at once: what each expects still holds, though the others
-// fail where it is well and are well where it fails.
-func TestInstallsDoNotChangeEachOthersAlerts(t *testing.T) {
+// Every test of the rules becomes an installation of its own, all in one Prometheus: each has the expected alerts, although others fail
+// while it works, and work while it fails.
+func TestInstallationsDoNotShareAlerts(t *testing.T) {
 	t.Parallel()
 	promtool := debian(t, "promtool")
 	rules := string(read(t, "deployments", "prometheus", "signrelay.rules.yaml"))
@@ -55,10 +55,10 @@ func TestInstallsDoNotChangeEachOthersAlerts(t *testing.T) {
 		only        string // of ALERTS
 		holds       bool
 	}{
-		{"a namespace each", rules, inNamespaces, `namespace="install-%d"`, true},
-		{"a job each", rules, asJobs, `job="signrelay-%d"`, true},
-		{"rules that look at all namespaces together", strings.ReplaceAll(rules, "(namespace, ", "("), inNamespaces, `namespace="install-%d"`, false},
-		{"rules that look at all jobs together", strings.NewReplacer("(namespace, job, ", "(namespace, ", "(namespace, job)", "(namespace)").Replace(rules), asJobs, `job="signrelay-%d"`, false},
+		{"each in a namespace", rules, inNamespaces, `namespace="install-%d"`, true},
+		{"each in a job", rules, asJobs, `job="signrelay-%d"`, true},
+		{"rules that combine namespaces", strings.ReplaceAll(rules, "(namespace, ", "("), inNamespaces, `namespace="install-%d"`, false},
+		{"rules that combine jobs", strings.NewReplacer("(namespace, job, ", "(namespace, ", "(namespace, job)", "(namespace)").Replace(rules), asJobs, `job="signrelay-%d"`, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -78,9 +78,9 @@ func TestInstallsDoNotChangeEachOthersAlerts(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			said, err := exec.CommandContext(t.Context(), promtool, args...).CombinedOutput()
-			if failed := strings.Contains(string(said), "FAILED"); err == nil != c.holds || failed == c.holds {
-				t.Errorf("promtool: %v\n%s", err, said)
+			output, err := exec.CommandContext(t.Context(), promtool, args...).CombinedOutput()
+			if failed := strings.Contains(string(output), "FAILED"); err == nil != c.holds || failed == c.holds {
+				t.Errorf("promtool: %v\n%s", err, output)
 			}
 		})
 	}
@@ -117,9 +117,9 @@ func togetherAs(t *testing.T, file string, label func(labels string, i int) stri
 	return ruleTests{RuleFiles: []string{"rules.yaml"}, Interval: written.Interval, Tests: []ruleTest{all}}
 }
 
-// A selector without the install's label would not become the release's own in the chart; an aggregation or a match without
-// namespace and job would lay installs together.
-func TestEveryRuleKeepsInstallsApart(t *testing.T) {
+// The chart could not replace a selector without the installation's label. An aggregation or a match without namespace and job would
+// combine installations.
+func TestEveryRuleSeparatesInstallations(t *testing.T) {
 	t.Parallel()
 	for _, r := range rules(t) {
 		name := r.Alert + r.Record
@@ -138,7 +138,7 @@ func TestEveryRuleKeepsInstallsApart(t *testing.T) {
 		`signrelay:stage_ended:rate10m > 0`,
 	} {
 		if len(mixesInstalls(expr)) == 0 {
-			t.Errorf("nothing is found in %s", expr)
+			t.Errorf("no mistake is found in %s", expr)
 		}
 	}
 }

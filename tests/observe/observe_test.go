@@ -1,5 +1,5 @@
-// Package observe_test looks at Signrelay as an operator's probes, Prometheus and dashboard do: from outside, at real
-// programs, while parts go away and stories play.
+// Package observe_test checks Signrelay as an operator's probes, Prometheus and dashboard do: from outside, with real programs, during
+// outages and stories.
 package observe_test
 
 import (
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// debian is the path of a program of Debian's package prometheus. Where it is missing the test is skipped, and in CI it fails.
+// debian returns the path of a program in Debian's package prometheus. If it is missing, the test is skipped; in CI it fails.
 func debian(t *testing.T, program string) string {
 	t.Helper()
 	realtest.Server(t, program)
@@ -33,7 +33,7 @@ func debian(t *testing.T, program string) string {
 	return path
 }
 
-// file is the path of a file of the whole house.
+// file is the path of a file in the repository.
 func file(name ...string) string { return filepath.Join(append([]string{testenv.Root()}, name...)...) }
 
 func read(t *testing.T, name ...string) []byte {
@@ -45,13 +45,13 @@ func read(t *testing.T, name ...string) []byte {
 	return text
 }
 
-// get asks an address and returns the status and the body; 0 where nobody answers within 10 s.
+// get requests an address and returns the status and the body; 0 if there is no response within 10 s.
 func get(t *testing.T, address string) (int, []byte) {
 	t.Helper()
 	return request(t, http.MethodGet, address)
 }
 
-// request is get with another method: a link's button is pressed with POST.
+// request is get with another method: POST presses a link's button.
 func request(t *testing.T, method, address string) (int, []byte) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -60,15 +60,15 @@ func request(t *testing.T, method, address string) (int, []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0") // else a link takes us for a robot
-	answer, err := http.DefaultClient.Do(r)
+	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0") // otherwise the links listener takes us for a robot
+	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return 0, nil
 	}
-	defer func() { _ = answer.Body.Close() }()
-	body, err := io.ReadAll(answer.Body)
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		return 0, nil
 	}
-	return answer.StatusCode, body
+	return response.StatusCode, body
 }

@@ -25,16 +25,15 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// A real Prometheus scrapes real programs while stories play and the world outside fails now and then. Then every query of
-// the dashboard must have something to show, every rule must be computable, and no name in either may be one that no program
-// tells.
+// A real Prometheus scrapes real programs during stories and failures of outside parties. Then every query of the dashboard must return
+// data, every rule must be computable, and both may use only metrics that a program reports.
 func TestEveryQueryReturnsData(t *testing.T) {
 	t.Parallel()
 	program := debian(t, "prometheus")
-	h := testenv.Apart(t)
+	h := testenv.Separate(t)
 	h.Timeout = 2 * time.Minute
 	kafka := testenv.Kafka(t, kfake.SeedTopics(1, "signrelay.signing.v1"))
-	secret := filepath.Join(t.TempDir(), "password") // a program with a secret in a file tells how often it was replaced
+	secret := filepath.Join(t.TempDir(), "password") // a program with a secret in a file reports how often it was replaced
 	if err := os.WriteFile(secret, []byte("password"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -46,27 +45,27 @@ func TestEveryQueryReturnsData(t *testing.T) {
 		for _, f := range []string{
 			`{"target":"clickwrap","mode":"refuse","count":2}`,
 			`{"target":"vonage","mode":"throttle","count":1}`,
-			`{"target":"vonage","mode":"7","count":1}`, // a barred number: given up
+			`{"target":"vonage","mode":"7","count":1}`, // a barred number: the message becomes a dead letter
 			`{"target":"smtp","mode":"refuse","count":2}`,
 		} {
-			h.Fault(t, f)
+			h.InjectFault(t, f)
 		}
 		kafka.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) { return nil, errors.New("cut"), true })
 		if status, _ := h.Callback(t, "POST", "/webhooks/clickwrap/demo", nil, nil, []byte("{}")); status != 401 {
-			t.Errorf("an unsigned callback is answered %d", status)
+			t.Errorf("an unsigned callback got status %d", status)
 		}
 		for _, provider := range []string{"clickwrap", "pleasesign", "esign-v1"} {
 			h.Play(t, provider, "two-signers")
 		}
-		h.Idle(t)
+		h.WaitIdle(t)
 		if link := regexp.MustCompile(`http://\S+/l/\S+`).FindString(texts(h.Messages(t))); link == "" {
-			t.Error("nobody received a link")
+			t.Error("no message has a link")
 		} else {
 			get(t, link)
 		}
 	}
 
-	// What must not only be there but be more than nothing, because it happened.
+	// These must also be greater than 0, because the event has occurred.
 	more := regexp.MustCompile(`: (in|out|time)$|^(enricher|sms-sender|email-sender): errors$|^(Delivery receipts|Callbacks a minute|Messages a minute|Dead letters in 24 h|Checks|CPU|Memory)$`)
 	empty := map[string]bool{}
 	for _, panel := range board(t).Panels {
@@ -74,11 +73,11 @@ func TestEveryQueryReturnsData(t *testing.T) {
 			empty[fmt.Sprintf("%v: %s", panel, query)] = i == 0 && more.MatchString(panel.Title)
 		}
 	}
-	// Some counts appear with what is counted, and Prometheus sees them grow with the second story only.
+	// Some counters start with their first event, so Prometheus sees an increase only after the second story.
 	for deadline := time.Now().Add(h.Timeout); len(empty) > 0 && time.Now().Before(deadline); {
 		play()
 		played := float64(time.Now().UnixMilli()) / 1000
-		h.Until(t, "Prometheus has seen it", func() bool {
+		h.Until(t, "Prometheus has scraped it", func() bool {
 			found, err := p.query(t, fmt.Sprintf("min(timestamp(up)) > %f", played+1))
 			return err == nil && len(found) == 1
 		})
@@ -98,33 +97,33 @@ func TestEveryQueryReturnsData(t *testing.T) {
 	}
 
 	h.Until(t, "every rule has been computed", func() bool { return p.computed(t) == len(rules(t)) })
-	h.Until(t, "what was given up is an alert", func() bool {
+	h.Until(t, "the dead letter is an alert", func() bool {
 		found, err := p.query(t, `ALERTS{alertname="SignrelayDeadLetters", alertstate="firing", stage="sms-sender", reason="permanent"}`)
 		return err == nil && len(found) == 1
 	})
 	quiet, err := p.query(t, `ALERTS{alertname=~"SignrelayProgramDown|SignrelayNotReady|SignrelayManyDeadLetters"}`)
 	if err != nil || len(quiet) > 0 {
-		t.Errorf("alerts of what did not happen: %v, %v", quiet, err)
+		t.Errorf("alerts without a cause: %v, %v", quiet, err)
 	}
 
-	h.Fault(t, `{"target":"vonage","mode":"29","count":1}`) // not on the demo account's list: the text is held
+	h.InjectFault(t, `{"target":"vonage","mode":"29","count":1}`) // not on the demo account's list: the text is held
 	h.Play(t, "clickwrap", "two-signers")
 	h.Until(t, "a held text is counted", func() bool {
 		found, err := p.query(t, `signrelay_held_messages{channel="sms"}`)
 		return err == nil && len(found) > 0
 	})
 
-	// A group of rules is computed once a minute: a rule that was computed before the stories gives its series at its next turn.
+	// A group of rules is computed once a minute. A rule that was computed before the stories has its series after the next time.
 	records := regexp.MustCompile(`record: (\S+)`).FindAllStringSubmatch(string(read(t, "deployments", "prometheus", "signrelay.rules.yaml")), -1)
-	h.Until(t, "every recorded series is there", func() bool {
-		told := p.names(t)
-		return len(records) > 0 && !slices.ContainsFunc(records, func(r []string) bool { return !told[r[1]] })
+	h.Until(t, "every recorded series exists", func() bool {
+		known := p.names(t)
+		return len(records) > 0 && !slices.ContainsFunc(records, func(r []string) bool { return !known[r[1]] })
 	})
-	told := p.names(t)
+	known := p.names(t)
 	for _, name := range append(testsOfRules(t), "signrelay.rules.yaml") {
-		checkNames(t, name, string(read(t, "deployments", "prometheus", name)), told)
+		checkNames(t, name, string(read(t, "deployments", "prometheus", name)), known)
 	}
-	checkNames(t, "signrelay.json", string(read(t, "deployments", "grafana", "signrelay.json")), told)
+	checkNames(t, "signrelay.json", string(read(t, "deployments", "grafana", "signrelay.json")), known)
 }
 
 func texts(messages []testenv.Message) string {
@@ -135,18 +134,18 @@ func texts(messages []testenv.Message) string {
 	return all.String()
 }
 
-func checkNames(t *testing.T, where, text string, told map[string]bool) {
+func checkNames(t *testing.T, where, text string, known map[string]bool) {
 	t.Helper()
 	for _, name := range regexp.MustCompile(`\bsignrelay[_:][a-z0-9_:]+`).FindAllString(text, -1) {
-		if !told[name] {
-			t.Errorf("%s asks for %s, which nobody tells", where, name)
+		if !known[name] {
+			t.Errorf("%s uses %s, which no program reports", where, name)
 		}
 	}
 }
 
 type prometheus struct{ url string }
 
-// startPrometheus starts one that scrapes all of the house's services each second, with our rules.
+// startPrometheus starts a Prometheus that scrapes all services of the environment each second, with our rules.
 func startPrometheus(t *testing.T, program string, h *testenv.Env) prometheus {
 	t.Helper()
 	dir := t.TempDir()
@@ -165,9 +164,9 @@ func startPrometheus(t *testing.T, program string, h *testenv.Env) prometheus {
 	}
 	addr := testenv.FreeAddress(t)
 	cmd := exec.Command(program, "--config.file="+path, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+addr)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a killed test leaves nobody behind
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // if the test is killed, Prometheus ends too
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +174,7 @@ func startPrometheus(t *testing.T, program string, h *testenv.Env) prometheus {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		if t.Failed() {
-			t.Logf("prometheus said:\n%s", said.String())
+			t.Logf("output of prometheus:\n%s", output.String())
 		}
 	})
 	p := prometheus{url: "http://" + addr}
@@ -187,11 +186,11 @@ func startPrometheus(t *testing.T, program string, h *testenv.Env) prometheus {
 	return p
 }
 
-// query returns the values of an instant query that are numbers.
+// query returns the numeric values of an instant query.
 func (p prometheus) query(t *testing.T, query string) ([]float64, error) {
 	t.Helper()
 	status, body := get(t, p.url+"/api/v1/query?query="+url.QueryEscape(query))
-	var answer struct {
+	var response struct {
 		Error string `json:"error"`
 		Data  struct {
 			Result []struct {
@@ -199,11 +198,11 @@ func (p prometheus) query(t *testing.T, query string) ([]float64, error) {
 			} `json:"result"`
 		} `json:"data"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil || status != 200 {
-		return nil, fmt.Errorf("%s: %d %s", query, status, answer.Error)
+	if err := json.Unmarshal(body, &response); err != nil || status != 200 {
+		return nil, fmt.Errorf("%s: %d %s", query, status, response.Error)
 	}
 	var values []float64
-	for _, r := range answer.Data.Result {
+	for _, r := range response.Data.Result {
 		text, _ := r.Value[1].(string)
 		v, err := strconv.ParseFloat(text, 64)
 		if err == nil && !math.IsNaN(v) {
@@ -213,11 +212,11 @@ func (p prometheus) query(t *testing.T, query string) ([]float64, error) {
 	return values, nil
 }
 
-// computed is how many rules were computed without an error; one with an error ends the test.
+// computed is the number of rules that were computed without an error; a rule with an error ends the test.
 func (p prometheus) computed(t *testing.T) (good int) {
 	t.Helper()
 	_, body := get(t, p.url+"/api/v1/rules")
-	var answer struct {
+	var response struct {
 		Data struct {
 			Groups []struct {
 				Rules []struct {
@@ -226,10 +225,10 @@ func (p prometheus) computed(t *testing.T) (good int) {
 			} `json:"groups"`
 		} `json:"data"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
+	if err := json.Unmarshal(body, &response); err != nil {
 		t.Fatal(err)
 	}
-	for _, g := range answer.Data.Groups {
+	for _, g := range response.Data.Groups {
 		for _, r := range g.Rules {
 			switch r.Health {
 			case "ok":
@@ -242,19 +241,19 @@ func (p prometheus) computed(t *testing.T) (good int) {
 	return good
 }
 
-// names are all that were ever told.
+// names are all metric names that Prometheus has ever scraped.
 func (p prometheus) names(t *testing.T) map[string]bool {
 	t.Helper()
 	_, body := get(t, p.url+"/api/v1/label/__name__/values")
-	var answer struct {
+	var response struct {
 		Data []string `json:"data"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
+	if err := json.Unmarshal(body, &response); err != nil {
 		t.Fatal(err)
 	}
-	told := map[string]bool{}
-	for _, name := range answer.Data {
-		told[name] = true
+	known := map[string]bool{}
+	for _, name := range response.Data {
+		known[name] = true
 	}
-	return told
+	return known
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// settings with a world outside that nobody asks here.
+// settings name outside parties, which this test does not call.
 const settings = `
 sources:
   - {name: demo, provider: clickwrap, webhook: {secrets: ["12345"]}, api: {base_url: "http://127.0.0.1:1", token: t}}
@@ -21,7 +21,7 @@ shortener: {public_url: "http://127.0.0.1:1"}
 kafka: {create_topic: true, replication_factor: 1, partitions: 1}
 `
 
-// probed is a service with wires of its own to its parts.
+// probed is a service whose connections to NATS, Redis and Kafka the test can cut.
 type probed struct {
 	*testenv.Env
 	*testenv.Process
@@ -46,19 +46,19 @@ func (p probed) probe(t *testing.T) (status int, h health) {
 	return status, h
 }
 
-// told tells whether /metrics has that line.
-func (p probed) told(t *testing.T, line string) bool {
+// hasMetric reports whether /metrics has this line.
+func (p probed) hasMetric(t *testing.T, line string) bool {
 	t.Helper()
 	_, body := get(t, p.AdminURL()+"/metrics")
 	return strings.Contains("\n"+string(body), "\n"+line+"\n")
 }
 
-// Every service says within 5 s that NATS or Redis does not answer it, whether connections end or nothing comes back, names it,
-// and is ready again when it does. The senders must remember what they sent, and cannot work without Redis; the others can: they
-// stay ready, and say so all the same.
-func TestReadyzNamesThePartThatIsAway(t *testing.T) {
+// Every service reports within 5 s that NATS or Redis does not respond, whether connections are cut or silent, names the part, and is ready
+// again when it is back. The senders must remember which messages they sent, so they need Redis; the other services stay ready without it
+// and report it.
+func TestReadyzNamesUnavailablePart(t *testing.T) {
 	t.Parallel()
-	h := testenv.Parts(t, func(*testenv.Env) string { return settings })
+	h := testenv.Infrastructure(t, func(*testenv.Env) string { return settings })
 	kafka := testenv.Kafka(t)
 	for _, name := range []string{"ingest", "enricher", "shortener", "sms-sender", "email-sender", "kafka-bridge"} {
 		p := probed{Env: h, wires: map[string]*wire{
@@ -78,7 +78,7 @@ func TestReadyzNamesThePartThatIsAway(t *testing.T) {
 	}
 }
 
-// away takes a part away and brings it back.
+// away makes a part unavailable and restores it.
 func (p probed) away(t *testing.T, part string, w *wire, broken state, degrades bool) {
 	t.Helper()
 	wants, ready := http.StatusServiceUnavailable, "0"
@@ -87,7 +87,7 @@ func (p probed) away(t *testing.T, part string, w *wire, broken state, degrades 
 	}
 	w.set(broken)
 	began := time.Now()
-	p.Until(t, fmt.Sprintf("%s tells that %s is away (%v)", p.Name, part, broken), func() bool {
+	p.Until(t, fmt.Sprintf("%s reports that %s is unavailable (%v)", p.Name, part, broken), func() bool {
 		status, h := p.probe(t)
 		check, known := h.Checks[part]
 		return status == wants && known && !check.OK
@@ -95,33 +95,33 @@ func (p probed) away(t *testing.T, part string, w *wire, broken state, degrades 
 	t.Logf("%s %v: %d after %v", part, broken, wants, time.Since(began).Round(10*time.Millisecond))
 	for other := range p.wires {
 		if _, h := p.probe(t); other != part && !h.Checks[other].OK {
-			t.Errorf("%s is away, and %s is blamed too", part, other)
+			t.Errorf("%s is unavailable, and %s is reported too", part, other)
 		}
 	}
 	check := fmt.Sprintf(`signrelay_ready_checks{check=%q,component=%q,degrades="%v"} `, part, p.Name, degrades)
-	p.Until(t, "the metrics tell it too", func() bool {
-		return p.told(t, check+"0") && p.told(t, fmt.Sprintf(`signrelay_ready{component=%q} %s`, p.Name, ready))
+	p.Until(t, "the metrics show it too", func() bool {
+		return p.hasMetric(t, check+"0") && p.hasMetric(t, fmt.Sprintf(`signrelay_ready{component=%q} %s`, p.Name, ready))
 	})
 
 	w.set(whole)
 	began = time.Now()
 	p.Until(t, fmt.Sprintf("%s is ready again after %s was away (%v)", p.Name, part, broken), func() bool {
 		status, h := p.probe(t)
-		return status == http.StatusOK && h.Status == "ready" && h.Checks[part].OK && p.told(t, check+"1")
+		return status == http.StatusOK && h.Status == "ready" && h.Checks[part].OK && p.hasMetric(t, check+"1")
 	})
 	t.Logf("%s %v: ready again after %v", part, broken, time.Since(began).Round(10*time.Millisecond))
 }
 
-// The bridge says so of Kafka, too.
+// The bridge also reports Kafka.
 func TestReadyzNamesKafka(t *testing.T) {
 	t.Parallel()
-	h := testenv.Parts(t, func(*testenv.Env) string { return settings })
+	h := testenv.Infrastructure(t, func(*testenv.Env) string { return settings })
 	kafka := testenv.Kafka(t)
 	p := probed{Env: h}
 	p.Process = h.StartService(t, "kafka-bridge", "kafka-bridge", "SIGNRELAY_KAFKA_BROKERS="+kafka.ListenAddrs()[0])
 	kafka.Close()
 	began := time.Now()
-	h.Until(t, "kafka is named", func() bool {
+	h.Until(t, "Kafka is named", func() bool {
 		status, h := p.probe(t)
 		return status == http.StatusServiceUnavailable && !h.Checks["kafka"].OK && h.Checks["nats"].OK
 	})

@@ -38,12 +38,12 @@ func rules(t *testing.T) (all []rule) {
 	return all
 }
 
-func TestRulesPassTheirOwnTests(t *testing.T) {
+func TestRulesPassTheirTests(t *testing.T) {
 	t.Parallel()
 	promtool := debian(t, "promtool")
 	commands := [][]string{{"check", "rules", "signrelay.rules.yaml"}, {"check", "config", "prometheus.yml"}}
 	files := testsOfRules(t)
-	for _, file := range files { // each in a process of its own, because promtool runs one test after another
+	for _, file := range files { // each in its own process, because promtool runs one test after another
 		commands = append(commands, []string{"test", "rules", file})
 	}
 	if len(files) != 4 {
@@ -87,7 +87,7 @@ func TestEveryAlertIsComplete(t *testing.T) {
 			continue
 		}
 		alerts = append(alerts, r.Alert)
-		if s := r.Labels["severity"]; s != "critical" && s != "warning" && r.Alert != "SignrelayPartAway" { // which has either
+		if s := r.Labels["severity"]; s != "critical" && s != "warning" && r.Alert != "SignrelayPartAway" { // it has either
 			t.Errorf("%s: severity %q", r.Alert, s)
 		}
 		if r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
@@ -113,7 +113,7 @@ func TestEveryAlertIsComplete(t *testing.T) {
 	}
 }
 
-// A second file beside the rules would be loaded by nobody.
+// Prometheus would not load a second file of rules.
 func TestPrometheusLoadsTheRules(t *testing.T) {
 	t.Parallel()
 	var config struct {
@@ -124,15 +124,15 @@ func TestPrometheusLoadsTheRules(t *testing.T) {
 	}
 	there, err := filepath.Glob(file("deployments", "prometheus", "*.rules.yaml"))
 	if err != nil || len(there) != 1 || !slices.Equal(config.RuleFiles, []string{filepath.Base(there[0])}) {
-		t.Errorf("prometheus.yml loads %v; there are %v (%v)", config.RuleFiles, there, err)
+		t.Errorf("prometheus.yml loads %v; the files are %v (%v)", config.RuleFiles, there, err)
 	}
 }
 
-// reasonsInCode are the literals with which a stage puts work off, in the program text.
+// reasonsInCode are the reasons for retries, as string literals in the code.
 var reasonsInCode = regexp.MustCompile(`\boutcome\.(?:Away\(|Later\([^"\n]*|PutOff\([^"\n]*)"([a-z-]+)"`)
 
-// An operator who is paged for a stage that only retries finds its reason and the remedy in the runbook.
-func TestTheRunbookHasEveryReasonOfARetry(t *testing.T) {
+// An operator finds every reason for a retry, with the remedy, in the runbook of the alert for a stage that only retries.
+func TestRunbookHasEveryReasonOfARetry(t *testing.T) {
 	t.Parallel()
 	_, section, _ := strings.Cut(string(read(t, "docs", "operate.md")), "\n### SignrelayStageStuck\n")
 	section, _, _ = strings.Cut(section, "\n### ")

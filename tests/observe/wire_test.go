@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// wire is a connection between a program and a part, which a test can cut, or make swallow all that is sent.
+// wire is a connection between a program and a part, which a test can cut or make silent.
 type wire struct {
 	addr string
 	to   string
@@ -23,7 +23,7 @@ type state int
 const (
 	whole  state = iota
 	cut          // connections end, and new ones end at once
-	silent       // connections stay, new ones are taken, and nothing comes out at the other end
+	silent       // connections stay, new ones are accepted, and no data passes
 )
 
 func (s state) String() string { return [...]string{"whole", "cut", "silent"}[s] }
@@ -64,7 +64,7 @@ func (w *wire) set(s state) {
 	w.mend.Broadcast()
 }
 
-// passes waits while the wire is silent, and tells whether it is whole then.
+// passes waits while the wire is silent, and reports whether it is whole then.
 func (w *wire) passes() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -74,7 +74,7 @@ func (w *wire) passes() bool {
 	return w.state == whole
 }
 
-// keep has the connection end when the wire is cut.
+// keep closes the connection when the wire is cut.
 func (w *wire) keep(c net.Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

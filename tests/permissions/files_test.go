@@ -17,40 +17,40 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// The files are those that the map makes.
-func TestTheFilesAreUpToDate(t *testing.T) {
+// The files equal those generated from the map of the flow.
+func TestNATSFilesAreUpToDate(t *testing.T) {
 	t.Parallel()
 	for name, want := range flow.AccountFiles() {
 		is, err := os.ReadFile(filepath.Join(testenv.Root(), "deployments", "nats", name))
 		if err != nil || string(is) != want {
-			t.Errorf("deployments/nats/%s is not what `make generate` makes (%v)", name, err)
+			t.Errorf("deployments/nats/%s is stale: run `make generate` (%v)", name, err)
 		}
 	}
 }
 
-// One server alone as nats.conf sets it up: a provider's 2xx survives a power cut, and no callback is too large.
-func TestWhatIsAcknowledgedIsOnDisk(t *testing.T) {
+// A single server with nats.conf: a callback with status 2xx survives a power cut, and no allowed callback is too large.
+func TestAcknowledgedMessagesAreOnDisk(t *testing.T) {
 	t.Parallel()
-	h := testenv.Guarded(t, testenv.AroundTheSandbox)
-	out, err := h.Command(t, "doctor", "--json", "--nats-monitor", h.NATSMonitor()) // no service is there, which it finds too
+	h := testenv.WithAccounts(t, testenv.SandboxSettings)
+	out, err := h.Command(t, "doctor", "--json", "--nats-monitor", h.NATSMonitor()) // the doctor also reports that no service runs
 	for _, want := range []string{
 		`{"check":"nats sync_interval","status":"ok","found":"always"}`,
 		`{"check":"nats max_payload","status":"ok","found":"8388608 bytes"}`,
 	} {
 		if !slices.Contains(strings.Split(out, "\n"), want) {
-			t.Errorf("the doctor does not say %s: %v\n%s", want, err, out)
+			t.Errorf("the doctor does not print %s: %v\n%s", want, err, out)
 		}
 	}
 }
 
-// Three servers as cluster.conf sets them up: the log has three copies, and so have the teams' copies of it. Services reach streams that
-// other servers lead, and go on when a server is lost.
-func TestACluster(t *testing.T) {
+// Three servers with cluster.conf: the log has three replicas, and so do the teams' copies. Services reach streams that other servers lead,
+// and continue when a server is lost.
+func TestClusterServesAccounts(t *testing.T) {
 	t.Parallel()
-	h := testenv.GuardedCluster(t, testenv.AroundTheSandbox)
+	h := testenv.ClusterWithAccounts(t, testenv.SandboxSettings)
 	h.Timeout = 2 * time.Minute // messages in flight through the lost server are delivered again after flow.AckWait
 	for _, name := range testenv.Services {
-		h.StartService(t, name, name, testenv.As(name)...)
+		h.StartService(t, name, name, testenv.NATSUser(name)...)
 	}
 	h.CopyLog(t, "billing")
 	operator, team := connect(t, h, flow.Operator), connect(t, h, "billing")
@@ -59,10 +59,10 @@ func TestACluster(t *testing.T) {
 			t.Errorf("%s: %d copies", u.name, copies)
 		}
 	}
-	// Of a story that is told late only the end is told: who has signed is not invited any more.
+	// Late events of a story cause only the completion's message: a person who has signed is not invited again.
 	story := func(messages int) {
 		h.Play(t, "clickwrap", "one-signer")
-		h.Until(t, "the end of the story is told", func() bool {
+		h.Until(t, "the completion's message has come", func() bool {
 			ends := 0
 			for _, m := range h.Messages(t) {
 				if strings.Contains(m.Subject+m.Text, "has been accepted by all parties") {
@@ -79,27 +79,27 @@ func TestACluster(t *testing.T) {
 		return err == nil
 	})
 	story(4)
-	h.Idle(t)
-	h.Until(t, "the copy goes on", func() bool { return messages(team) == messages(operator) })
+	h.WaitIdle(t)
+	h.Until(t, "the copy continues", func() bool { return messages(team) == messages(operator) })
 	for _, node := range []string{"nats-1", "nats-3"} {
-		if said := regexp.MustCompile(`.*(Publish|Subscription) Violation.*`).FindString(h.Processes[node].Output()); said != "" {
-			t.Error(said)
+		if output := regexp.MustCompile(`.*(Publish|Subscription) Violation.*`).FindString(h.Processes[node].Output()); output != "" {
+			t.Error(output)
 		}
 	}
 }
 
-// Another team is another block of subscribers.conf, and a restart of the server.
-func TestAnotherTeam(t *testing.T) {
+// Another team needs another block of subscribers.conf, and a restart of the server.
+func TestTeamIsAdded(t *testing.T) {
 	t.Parallel()
 	files := t.TempDir()
 	if err := os.CopyFS(files, os.DirFS(filepath.Join(testenv.Root(), "deployments", "nats"))); err != nil {
 		t.Fatal(err)
 	}
-	h := testenv.GuardedBy(t, testenv.AroundTheSandbox, files)
+	h := testenv.WithAccountsFrom(t, testenv.SandboxSettings, files)
 	publish(connect(t, h, flow.Operator), 0)
 	h.CopyLog(t, "billing")
 	if letIn(h, "audit", testenv.PasswordOf("audit")) {
-		t.Error("the team is let in before it is there")
+		t.Error("the team can connect before it exists")
 	}
 
 	path := filepath.Join(files, "subscribers.conf")
@@ -129,10 +129,10 @@ func letIn(h *testenv.Env, name, password string) bool {
 	return err == nil
 }
 
-// A password is rotated: the service's file first, which is read when it next connects, then the server's variable.
-func TestAnotherPassword(t *testing.T) {
+// A password is rotated: first in the service's file, which is read at the next connection, then in the server's variable.
+func TestPasswordIsRotated(t *testing.T) {
 	t.Parallel()
-	h := testenv.Guarded(t, testenv.AroundTheSandbox)
+	h := testenv.WithAccounts(t, testenv.SandboxSettings)
 	file := filepath.Join(t.TempDir(), "password")
 	write := func(password string) {
 		if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
@@ -147,12 +147,12 @@ func TestAnotherPassword(t *testing.T) {
 	h.Processes["nats"].Start()
 	h.Until(t, "ingest is back", func() bool { return h.Ready(t, "ingest") == http.StatusOK })
 	if letIn(h, "ingest", testenv.PasswordOf("ingest")) || !letIn(h, "ingest", "another") {
-		t.Error("the old password is still good, or the new one is not")
+		t.Error("the old password is still valid, or the new one is not")
 	}
 }
 
-// Servers can be told to write acks in another way, which will be theirs by default one day: with the account in them.
-func TestAcksOfTheNextVersion(t *testing.T) {
+// Servers can be set to write acks with the account in the subject, which is to become the default.
+func TestAcksWithAccount(t *testing.T) {
 	t.Parallel()
 	files := t.TempDir()
 	if err := os.CopyFS(files, os.DirFS(filepath.Join(testenv.Root(), "deployments", "nats"))); err != nil {
@@ -166,7 +166,7 @@ func TestAcksOfTheNextVersion(t *testing.T) {
 	if err := os.WriteFile(path, append(text, "feature_flags: {js_ack_fc_v2: true}\n"...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h := testenv.GuardedBy(t, testenv.AroundTheSandbox, files)
+	h := testenv.WithAccountsFrom(t, testenv.SandboxSettings, files)
 	operator, bridge := connect(t, h, flow.Operator), connect(t, h, flow.KafkaBridge)
 	publish(operator, 0)
 	c, err := bridge.js.Consumer(t.Context(), flow.Signing, flow.KafkaBridge)
@@ -179,12 +179,12 @@ func TestAcksOfTheNextVersion(t *testing.T) {
 	}
 	m := <-batch.Messages()
 	if m == nil || strings.HasPrefix(m.Reply(), "$JS.ACK.SIGNING.") {
-		t.Fatalf("no message, or an ack as of old: %v", batch.Error())
+		t.Fatalf("no message, or an ack in the old form: %v", batch.Error())
 	}
 	if err := m.DoubleAck(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if connect(t, h, flow.Enricher).may(&nats.Msg{Subject: m.Reply()}) {
-		t.Error("another may ack it")
+		t.Error("another user may ack it")
 	}
 }

@@ -11,13 +11,13 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// A header of a message on a subject of one's own reaches nothing of another's: with Nats-Rollup a message would remove all others of its
-// stream, with Nats-TTL or a schedule it would end or come when it likes.
-func TestHeadersReachNothingOfAnothers(t *testing.T) {
+// A header of a message on a service's own subject does not affect messages of others. Nats-Rollup would remove all other messages of the
+// stream; Nats-TTL or a schedule would let the message expire or appear at any time.
+func TestHeadersDoNotAffectOthersMessages(t *testing.T) {
 	t.Parallel()
-	h := testenv.Guarded(t, testenv.AroundTheSandbox)
+	h := testenv.WithAccounts(t, testenv.SandboxSettings)
 	operator := connect(t, h, flow.Operator)
-	kept := map[string]string{ // a subject in each stream that several write to, by its stream
+	kept := map[string]string{ // a subject in each stream with several writers, by stream
 		flow.Signing: "signing.v1.acme.clickwrap.document.sent.d1", flow.Notify: "notify.v1.link.acme.clickwrap.d1", flow.Quarantine: "quarantine.v1.acme.clickwrap.d1",
 		flow.DLQ: "dlq.v1.nobody", flow.Replay: "replay.v1.nobody.x", "KV_" + flow.State: "$KV.STATE.nobody", "KV_" + flow.Attempts: "$KV.ATTEMPTS.nobody", "KV_" + flow.Texts: "$KV.TEXTS.nobody",
 	}
@@ -46,12 +46,12 @@ func TestHeadersReachNothingOfAnothers(t *testing.T) {
 				}
 			}
 		}
-		if err := who.nc.Flush(); err != nil { // the server has all of them
+		if err := who.nc.Flush(); err != nil { // the server has received them all
 			t.Fatal(err)
 		}
 	}
 	for stream, subject := range kept {
-		// What comes behind them is stored behind them; without the header it may be written.
+		// A later message is stored after them; without the header it may be written.
 		if _, err := operator.js.Publish(t.Context(), subject+".behind", []byte("x")); err != nil {
 			t.Fatal(err)
 		}
@@ -60,10 +60,10 @@ func TestHeadersReachNothingOfAnothers(t *testing.T) {
 			t.Fatal(err)
 		}
 		if m, err := s.GetLastMsgForSubject(t.Context(), subject); err != nil || string(m.Data) != "kept" {
-			t.Errorf("what another kept in %s is gone: %v", stream, err)
+			t.Errorf("another user's message in %s is gone: %v", stream, err)
 		}
 	}
 	if tried < 500 {
-		t.Errorf("only %d were tried", tried)
+		t.Errorf("only %d cases were tried", tried)
 	}
 }

@@ -23,18 +23,18 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-func TestTheFilesOfRedisAreUpToDate(t *testing.T) {
+func TestRedisFilesAreUpToDate(t *testing.T) {
 	t.Parallel()
 	for name, want := range flow.RedisFiles() {
 		is, err := os.ReadFile(filepath.Join(testenv.Root(), "deployments", "redis", name))
 		if err != nil || string(is) != want {
-			t.Errorf("deployments/redis/%s is not what `make generate` makes (%v)", name, err)
+			t.Errorf("deployments/redis/%s is stale: run `make generate` (%v)", name, err)
 		}
 	}
 }
 
-// The manual and docker-compose.yml put the passwords into users.conf with a shell, and the manual gives the result to a running Redis.
-func TestTheShellPutsThePasswordsIn(t *testing.T) {
+// The manual and docker-compose.yml put the passwords into users.conf with a shell. The manual also sends the result to a running Redis.
+func TestShellFillsInThePasswords(t *testing.T) {
 	t.Parallel()
 	const fill = "eval \"echo \\\"$(grep ^user "
 	for _, file := range []string{"docs/operate.md", "docker-compose.yml"} {
@@ -64,7 +64,7 @@ func TestTheShellPutsThePasswordsIn(t *testing.T) {
 	}
 }
 
-// redisAs is a connection of that user; "default" is the administrator.
+// redisAs is a connection of this user; "default" is the administrator.
 func redisAs(t *testing.T, server *realtest.RedisServer, user string) *redis.Client {
 	t.Helper()
 	cfg := config.Redis{URL: server.URL}
@@ -79,7 +79,7 @@ func redisAs(t *testing.T, server *realtest.RedisServer, user string) *redis.Cli
 	return client
 }
 
-// keysOfAll are keys of each user, by their names today and by names that a master key makes.
+// keysOfAll are keys of each user, with their names with and without a master key.
 func keysOfAll() map[string][]string {
 	return map[string][]string{
 		"ingest":         {"i:0123456789abcdefghijklmnop", "i:AbC-_0123456", "i:probe"},
@@ -109,9 +109,9 @@ var refusedRedis = []string{
 	`EVAL return(redis.call('PUBLISH','a','b')) 0`, `EVAL return(redis.call('ACL','LIST')) 0`, `EVAL return(redis.call('RENAME','own','x')) 1 own`, `EVAL_RO return(1) 0`,
 }
 
-// A password of Redis that was stolen from a service does that service's own work, and no more: it lists no keys, hears nothing, and touches
-// no key of another service, by commands and by scripts. Beside it each service works.
-func TestAStolenRedisUser(t *testing.T) {
+// A stolen password of a Redis user allows that service's own work only: it lists no keys, receives nothing, and reaches no key of another
+// service, by command or by script. Each service works meanwhile.
+func TestStolenRedisUserReachesOnlyItsKeys(t *testing.T) {
 	t.Parallel()
 	server, guarded := realtest.RedisWithUsers(t, testenv.RedisUsers())
 	if !guarded {
@@ -138,7 +138,7 @@ func TestAStolenRedisUser(t *testing.T) {
 			t.Helper()
 			err := client.Do(t.Context(), args...).Err()
 			if err == nil || !slices.ContainsFunc(refusalsOfRedis, func(text string) bool { return strings.Contains(err.Error(), text) }) {
-				t.Errorf("%s: %v is answered %v", u.Name, args, err)
+				t.Errorf("%s: %v gets %v", u.Name, args, err)
 			}
 		}
 		for _, command := range refusedRedis {
@@ -166,7 +166,7 @@ func TestAStolenRedisUser(t *testing.T) {
 				refuses("DEL", own+"-none", k)
 				for _, call := range []string{"'GET',KEYS[1]", "'SET',KEYS[1],'1'", "'DEL',KEYS[1]"} {
 					refuses("EVAL", "return redis.call("+call+")", 1, k)
-					refuses("EVAL", "return redis.call("+strings.ReplaceAll(call, "KEYS[1]", "ARGV[1]")+")", 0, k) // not declared
+					refuses("EVAL", "return redis.call("+strings.ReplaceAll(call, "KEYS[1]", "ARGV[1]")+")", 0, k) // an undeclared key
 				}
 			}
 		}
@@ -180,7 +180,7 @@ func TestAStolenRedisUser(t *testing.T) {
 		t.Errorf("the keys are %v", found)
 	}
 
-	// The honest services beside the thieves.
+	// The services work beside the attackers.
 	for _, u := range flow.RedisUsers() {
 		client := redisAs(t, server, u.Name)
 		probes := service.NewRedisProbes(client)
@@ -194,10 +194,10 @@ func TestAStolenRedisUser(t *testing.T) {
 	}
 }
 
-// refusalsOfRedis are what Redis says when it refuses: to a command, and to a script in several versions.
+// refusalsOfRedis are the texts with which Redis refuses a command, and a script in several versions.
 var refusalsOfRedis = []string{"NOPERM", "ACL failure in script", "executing the script can't", "not allowed from script", "command not allowed", "unknown command", "unknown subcommand"}
 
-// redisRefusals are what Redis has refused to its users since its start.
+// redisRefusals are the refusals that Redis has logged since its start.
 func redisRefusals(t *testing.T, server *realtest.RedisServer) []string {
 	t.Helper()
 	entries, err := redisAs(t, server, "default").ACLLog(context.WithoutCancel(t.Context()), 100).Result()

@@ -14,10 +14,10 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// Nobody may do what is another's to do. The messages are such that nothing comes of them where they are let through.
-func TestNobodyDoesAnothersWork(t *testing.T) {
+// No user may do another user's work. The messages have no effect if they are accepted.
+func TestUsersPublishOnlyTheirSubjects(t *testing.T) {
 	t.Parallel()
-	h := testenv.Guarded(t, testenv.AroundTheSandbox)
+	h := testenv.WithAccounts(t, testenv.SandboxSettings)
 	users := map[string]user{}
 	for _, u := range flow.Users() {
 		users[u.Name] = connect(t, h, u.Name)
@@ -43,11 +43,11 @@ func TestNobodyDoesAnothersWork(t *testing.T) {
 		}
 	}
 	if tried < 200 {
-		t.Errorf("only %d were tried", tried)
+		t.Errorf("only %d cases were tried", tried)
 	}
 }
 
-// concrete is a subject that a pattern matches.
+// concrete is a subject that matches a pattern.
 func concrete(pattern string) string { return strings.NewReplacer("*", "x", ">", "x").Replace(pattern) }
 
 func mine(u flow.User, subject string) bool {
@@ -59,10 +59,10 @@ func mine(u flow.User, subject string) bool {
 	return false
 }
 
-// Real requests with real consequences: first everybody tries what is not his, and nothing changes; then who may does the same.
-func TestWhatIsRefused(t *testing.T) {
+// Real requests with real effects: first every user tries those of others, and nothing changes; then the permitted user does the same.
+func TestForbiddenRequestsAreRefused(t *testing.T) {
 	t.Parallel()
-	h := testenv.Guarded(t, testenv.AroundTheSandbox)
+	h := testenv.WithAccounts(t, testenv.SandboxSettings)
 	users := map[string]user{}
 	for _, u := range append(flow.Users(), flow.User{Name: flow.Operator}, flow.User{Name: "sys"}) {
 		users[u.Name] = connect(t, h, u.Name)
@@ -80,11 +80,11 @@ func TestWhatIsRefused(t *testing.T) {
 	const first = `{"seq":1}`
 	pull := func(stream, stage string) string { return "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + stage }
 	rows := []struct {
-		who      string // each of them is refused
+		who      string // these are refused
 		subject  string
 		body     string
-		control  string // who may
-		answered string // what he is answered, in part; empty where nothing answers
+		control  string // may do it
+		response string // a part of the control's response; empty if there is none
 	}{
 		{"kafka-bridge", "$JS.API.DIRECT.GET.SIGNING", first, "ingest", "before"},
 		{everybody, "$JS.API.DIRECT.GET.NOTIFY", first, flow.Operator, "before"},
@@ -108,7 +108,7 @@ func TestWhatIsRefused(t *testing.T) {
 			everybody, "$JS.API.CONSUMER.DURABLE.CREATE.NOTIFY.mine",
 			`{"stream_name":"NOTIFY","config":{"durable_name":"mine","ack_policy":"none"}}`, flow.Operator, `"name":"mine"`,
 		},
-		// The description of a stream lists its subjects, which are a bucket's keys, to whoever writes a filter into the body.
+		// The description of a stream lists its subjects, which are a bucket's keys, if the request has a filter in its body.
 		{"ingest enricher sms-sender email-sender kafka-bridge", "$JS.API.STREAM.INFO.KV_LINKS", `{"subjects_filter":"$KV.LINKS.>"}`, "shortener", "$KV.LINKS.code.x"},
 		{"ingest enricher shortener email-sender kafka-bridge", "$JS.API.STREAM.INFO.KV_TEXTS", `{"subjects_filter":">"}`, "sms-sender", "$KV.TEXTS.x"},
 		{"ingest enricher shortener kafka-bridge", "$JS.API.STREAM.INFO.KV_ATTEMPTS", `{"subjects_filter":">"}`, "email-sender", "$KV.ATTEMPTS.x"},
@@ -144,7 +144,7 @@ func TestWhatIsRefused(t *testing.T) {
 		{everybody, "replay.v1.sms-sender.NOTIFY.1.1", "after", flow.Operator, `"REPLAY"`},
 		{"ingest enricher sms-sender email-sender kafka-bridge", "$KV.LINKS.code.y", "after", "shortener", `"KV_LINKS"`},
 		{"enricher shortener sms-sender email-sender kafka-bridge", "$KV.STATE.dedupe.gap", "1-2", "ingest", `"KV_STATE"`},
-		// What one service keeps in a bucket that others write to as well: their floors, what a sender has held back and tried, releases.
+		// A service's entries in a bucket with several writers: floors, a sender's held messages and attempts, releases.
 		{everybody, "$KV.STATE.x", "after", flow.Operator, `"KV_STATE"`},
 		{"ingest shortener sms-sender email-sender kafka-bridge", "$KV.STATE.floor.enricher.SIGNING", "{}", "enricher", `"KV_STATE"`},
 		{"ingest enricher shortener email-sender kafka-bridge", "$KV.ATTEMPTS.message.sms.x", "{}", "sms-sender", `"KV_ATTEMPTS"`},
@@ -167,11 +167,11 @@ func TestWhatIsRefused(t *testing.T) {
 		}
 	}
 	if after := world(operator); after != before {
-		t.Errorf("what was refused changed something:\n%s\n%s", before, after)
+		t.Errorf("a refused request changed something:\n%s\n%s", before, after)
 	}
 	for _, row := range rows {
-		if said := users[row.control].asked(row.subject, row.body); !strings.Contains(said, row.answered) {
-			t.Errorf("%s is answered on %s: %q", row.control, row.subject, said)
+		if output := users[row.control].asked(row.subject, row.body); !strings.Contains(output, row.response) {
+			t.Errorf("%s on %s: the response is %q", row.control, row.subject, output)
 		}
 	}
 
@@ -180,20 +180,20 @@ func TestWhatIsRefused(t *testing.T) {
 			">", "signing.v1.>", "notify.v1.>", "$KV.LINKS.>", "$KV.>", "$JS.API.>", "$JS.EVENT.>", "$JS.ACK.>", "$JS.>", "$SYS.>", "$SRV.>", "_R_.>", "*.>", "signrelay.copy.>",
 		} {
 			if users[u.Name].mayHear(subject) {
-				t.Errorf("%s may listen to %s", u.Name, subject)
+				t.Errorf("%s may subscribe to %s", u.Name, subject)
 			}
 		}
 	}
 	if !operator.mayHear("notify.v1.>") {
-		t.Error("the operator may not listen")
+		t.Error("the operator may not subscribe")
 	}
 }
 
-// Of all that JetStream can be asked about a stream, a service may ask what its row of the map needs, and about no other's. What is
-// written here is the law; the permissions come from the map.
-func TestWhatMayBeAskedOfEachStream(t *testing.T) {
+// Of all requests to JetStream about a stream, a service may send those that its row of the map needs, and none about another service's
+// streams. The table here is the rule; the permissions are generated from the map.
+func TestServicesRequestOnlyTheirStreams(t *testing.T) {
 	t.Parallel()
-	h := testenv.Guarded(t, testenv.AroundTheSandbox)
+	h := testenv.WithAccounts(t, testenv.SandboxSettings)
 	const noConsumer = "another"
 	streamVerbs := []string{
 		server.JSApiStreamCreateT, server.JSApiStreamUpdateT, server.JSApiStreamInfoT, server.JSApiStreamDeleteT, server.JSApiStreamPurgeT,
@@ -248,7 +248,7 @@ func TestWhatMayBeAskedOfEachStream(t *testing.T) {
 		tried, allowed := 0, 0
 		check := func(subject string, want bool) {
 			tried++
-			// Nothing comes of it where it is allowed: the body is no JSON.
+			// An allowed request has no effect, because its body is not JSON.
 			if may := who.may(&nats.Msg{Subject: subject, Reply: "_INBOX.x", Data: []byte("{")}); may != want {
 				t.Errorf("%s may publish on %s: %v", u.Name, subject, may)
 			} else if may {
@@ -280,14 +280,14 @@ func TestWhatMayBeAskedOfEachStream(t *testing.T) {
 	}
 }
 
-// world is all that the server tells about streams and consumers, but for the time.
+// world is everything that the server reports about streams and consumers, except the time.
 func world(operator user) string {
 	var b strings.Builder
 	for s := range operator.js.ListStreams(operator.Context()).Info() {
 		fmt.Fprintln(&b, s.Config.Name, s.Config.MaxAge, s.State.Msgs, s.State.LastSeq, s.State.Consumers)
 		stream, err := operator.js.Stream(operator.Context(), s.Config.Name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			continue // removed just now
+			continue // removed a moment ago
 		}
 		if err != nil {
 			operator.Fatal(err)

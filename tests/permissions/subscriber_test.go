@@ -15,20 +15,20 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// subscribed is a house with ten events in its log, odd ones and even ones of two documents, and a team with its copy of it. The
-// team connects as any client does, with its name and password alone.
+// subscribed is an environment with ten events in its log, of two documents in turn, and a team with a copy of the log. The team connects
+// as any client does, with a name and a password only.
 func subscribed(t *testing.T) (h *testenv.Env, operator, team user) {
 	t.Helper()
-	h = testenv.Guarded(t, testenv.AroundTheSandbox)
+	h = testenv.WithAccounts(t, testenv.SandboxSettings)
 	operator = connect(t, h, flow.Operator)
 	for n := range 10 {
 		publish(operator, n)
 	}
-	for range 2 { // it may be said again
+	for range 2 { // it can be repeated
 		h.CopyLog(t, "billing")
 	}
 	team = connect(t, h, "billing")
-	h.Until(t, "the copy is there", func() bool { return messages(team) == 10 })
+	h.Until(t, "the copy is complete", func() bool { return messages(team) == 10 })
 	return h, operator, team
 }
 
@@ -48,8 +48,8 @@ func messages(u user) int {
 	return int(s.CachedInfo().State.Msgs)
 }
 
-// A team reads as docs/subscribe.md says: it works with a durable consumer, and looks from a place, from a time, at a document.
-func TestASubscriberReads(t *testing.T) {
+// A team reads as docs/subscribe.md describes: with a durable consumer, from a position, from a time, and for one document.
+func TestSubscriberReads(t *testing.T) {
 	t.Parallel()
 	_, operator, team := subscribed(t)
 	work, err := team.js.CreateOrUpdateConsumer(t.Context(), flow.Signing, jetstream.ConsumerConfig{
@@ -69,7 +69,7 @@ func TestASubscriberReads(t *testing.T) {
 		if string(m.Data()) != strconv.Itoa(n) || m.Headers().Get("Nats-Msg-Id") != "id-"+strconv.Itoa(n) {
 			t.Errorf("%s is %q with %v", m.Subject(), m.Data(), m.Headers())
 		}
-		if meta, err := m.Metadata(); err != nil || meta.Sequence.Stream != uint64(n+1) { // its place in the log itself
+		if meta, err := m.Metadata(); err != nil || meta.Sequence.Stream != uint64(n+1) { // its position in the log
 			t.Errorf("%+v %v", meta, err)
 		}
 		if err := m.DoubleAck(t.Context()); err != nil {
@@ -113,7 +113,7 @@ func TestASubscriberReads(t *testing.T) {
 		}
 	}
 
-	// Clients that are pushed to, as many libraries' ordered consumers are.
+	// Push consumers, as the ordered consumers of many libraries are.
 	old, err := team.nc.JetStream()
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func TestASubscriberReads(t *testing.T) {
 		}
 	}
 	if err := team.nc.LastError(); err != nil {
-		t.Errorf("something was refused: %v", err)
+		t.Errorf("a request was refused: %v", err)
 	}
 }
 
@@ -141,8 +141,8 @@ func must(u user) jetstream.Stream {
 	return s
 }
 
-// A team can do nothing to the log or to the services' work, whatever it says and wherever it has answers sent.
-func TestASubscriberOnlyReads(t *testing.T) {
+// A team cannot change the log or the services' work, whatever it sends and wherever it directs responses.
+func TestSubscriberCannotWrite(t *testing.T) {
 	t.Parallel()
 	h, operator, team := subscribed(t)
 	for _, subject := range []string{
@@ -155,14 +155,14 @@ func TestASubscriberOnlyReads(t *testing.T) {
 			t.Errorf("a team may publish on %s", subject)
 		}
 		if !operator.may(&nats.Msg{Subject: subject, Data: []byte("{"), Header: nats.Header{"Nats-Expected-Stream": {"none"}}}) {
-			t.Errorf("nobody may publish on %s", subject)
+			t.Errorf("no user may publish on %s", subject)
 		}
 	}
 	if team.mayHear("signrelay.copy.>") {
-		t.Error("a team may listen to what others' copies get")
+		t.Error("a team may subscribe to the deliveries of other copies")
 	}
 
-	// The enricher has an event in hand. A team may say that it is done, but says so where nobody hears it.
+	// The enricher processes an event. A team may publish an ack for it, but only in its own account, where it has no effect.
 	enricher := connect(t, h, flow.Enricher)
 	publish(operator, 10)
 	sent := "signing.v1.acme.clickwrap.document.sent.d1"
@@ -191,11 +191,11 @@ func TestASubscriberOnlyReads(t *testing.T) {
 	team.may(&nats.Msg{Subject: "$JS.API.CONSUMER.PAUSE.SIGNING.enricher", Data: []byte(`{"pause_until":"2100-01-01T00:00:00Z"}`)})
 	team.may(&nats.Msg{Subject: "$JS.API.CONSUMER.MSG.NEXT.SIGNING.kafka-bridge", Data: []byte(`{"batch":10,"id":"x","group":"active"}`), Reply: "_INBOX.x"})
 	mine := fmt.Sprintf(`{"stream_name":"SIGNING","config":{"durable_name":"enricher","name":"enricher","ack_policy":"none","deliver_subject":%q}}`, "notify.v1.send.sms.acme.clickwrap.d1")
-	if said := team.asked("$JS.API.CONSUMER.DURABLE.CREATE.SIGNING.enricher", mine); !strings.Contains(said, `"name":"enricher"`) {
-		t.Errorf("a team may not make a consumer of that name: %s", said)
+	if output := team.asked("$JS.API.CONSUMER.DURABLE.CREATE.SIGNING.enricher", mine); !strings.Contains(output, `"name":"enricher"`) {
+		t.Errorf("a team may not make a consumer of that name: %s", output)
 	}
 
-	// The server sends an answer wherever the asker says, and asks nobody whether he may.
+	// The server sends a response to any subject that the requester names, without a check of permissions.
 	elsewhere := []nats.Msg{
 		{Subject: "$JS.API.DIRECT.GET.SIGNING", Data: []byte(`{"seq":1}`), Reply: "notify.v1.send.sms.acme.clickwrap.d1"},
 		{Subject: "$JS.API.DIRECT.GET.SIGNING", Data: []byte(`{"seq":1}`), Reply: "signing.v1.acme.clickwrap.document.completed.d1"},
@@ -204,32 +204,32 @@ func TestASubscriberOnlyReads(t *testing.T) {
 	}
 	for i := range elsewhere {
 		if !team.may(&elsewhere[i]) {
-			t.Errorf("a team may not ask on %s", elsewhere[i].Subject)
+			t.Errorf("a team may not send a request on %s", elsewhere[i].Subject)
 		}
 	}
-	// What is asked after them is answered after them.
-	if said := team.asked("$JS.API.CONSUMER.INFO.SIGNING.enricher", ""); !strings.Contains(said, `"name":"enricher"`) {
-		t.Errorf("a team's own consumer: %q", said)
+	// A later request gets its response later.
+	if output := team.asked("$JS.API.CONSUMER.INFO.SIGNING.enricher", ""); !strings.Contains(output, `"name":"enricher"`) {
+		t.Errorf("a team's own consumer: %q", output)
 	}
 	if after := world(operator); after != before {
-		t.Errorf("a team has changed something:\n%s\n%s", before, after)
+		t.Errorf("a team changed something:\n%s\n%s", before, after)
 	}
 	if n := messages(team); n != 12 {
 		t.Errorf("the copy has %d messages", n)
 	}
 
-	// It can have its own copy removed by such an answer, and feels it alone.
+	// A team can remove its own copy in this way; only the team loses it.
 	if !team.may(&nats.Msg{Subject: "$JS.API.DIRECT.GET.SIGNING", Data: []byte(`{"seq":1000}`), Reply: "$JS.API.STREAM.DELETE.SIGNING"}) {
-		t.Error("a team may not ask")
+		t.Error("a team may not send the request")
 	}
 	h.Until(t, "the copy is gone", func() bool { return messages(team) == -1 })
 	if after := world(operator); after != before {
-		t.Errorf("a team has changed something:\n%s\n%s", before, after)
+		t.Errorf("a team changed something:\n%s\n%s", before, after)
 	}
-	if !operator.may(&elsewhere[0]) { // in the streams' account such an answer does arrive
-		t.Error("the operator may not ask")
+	if !operator.may(&elsewhere[0]) { // in the streams' account such a response does arrive
+		t.Error("the operator may not send the request")
 	}
-	h.Until(t, "an answer is a message of NOTIFY", func() bool { return world(operator) != before })
+	h.Until(t, "the response is a message of NOTIFY", func() bool { return world(operator) != before })
 	if err := inHand.DoubleAck(t.Context()); err != nil {
 		t.Errorf("the enricher's own ack: %v", err)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// user is somebody's own connection.
+// user is a connection with one user's credentials.
 type user struct {
 	testing.TB
 
@@ -35,7 +35,7 @@ func connect(t testing.TB, h *testenv.Env, name string) user {
 	return user{TB: t, name: name, nc: nc, js: js}
 }
 
-// may publishes, and tells whether the server let it: it says no before it answers the ping that follows.
+// may publishes, and reports whether the server allowed it: a refusal arrives before the response to the ping that follows.
 func (u user) may(m *nats.Msg) bool {
 	u.Helper()
 	if err := errors.Join(u.nc.PublishMsg(m), u.nc.Flush()); err != nil {
@@ -45,7 +45,7 @@ func (u user) may(m *nats.Msg) bool {
 	return last == nil || !strings.Contains(last.Error(), `"`+m.Subject+`"`)
 }
 
-// mayHear tells whether the user may subscribe.
+// mayHear reports whether the user may subscribe.
 func (u user) mayHear(subject string) bool {
 	u.Helper()
 	sub, err := u.nc.SubscribeSync(subject)
@@ -57,7 +57,7 @@ func (u user) mayHear(subject string) bool {
 	return last == nil || !strings.Contains(last.Error(), `Subscription to "`+subject+`"`)
 }
 
-// asked is what JetStream answers a request; nothing where it may not be asked. What is taken from a consumer is acknowledged.
+// asked is JetStream's response to a request; empty if the request is refused. A message taken from a consumer is acknowledged.
 func (u user) asked(subject, body string) string {
 	u.Helper()
 	m, err := u.nc.Request(subject, []byte(body), 500*time.Millisecond)

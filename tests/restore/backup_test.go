@@ -13,23 +13,23 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// backup is a copy of what the services stand on.
+// backup is a copy of NATS and Redis.
 type backup struct {
 	dir   string
-	user  string // of NATS; empty where it asks for none
+	user  string // of NATS; empty if it requires none
 	nats  string // the nats command line
-	redis string // where Redis keeps its files
+	redis string // the folder of Redis's files
 }
 
-// newBackup wants the tools that the book wants. Without them the test is skipped; in CI they must be there.
+// newBackup finds the tools that the manual uses. Without them the test is skipped; in CI it fails.
 func newBackup(t *testing.T, h *testenv.Env) *backup {
 	t.Helper()
 	if os.Getenv("SIGNRELAY_TEST_REDIS_URL") != "" {
-		realtest.Missing(t, "the test wants a Redis of its own, and not SIGNRELAY_TEST_REDIS_URL")
+		realtest.Missing(t, "the test needs its own Redis, not SIGNRELAY_TEST_REDIS_URL")
 	}
 	for _, tool := range []string{"redis-cli", "redis-server"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			realtest.Missing(t, "the test wants %s", tool)
+			realtest.Missing(t, "the test needs %s", tool)
 		}
 	}
 	client := realtest.RedisClient(t, h.Redis.URL)
@@ -40,14 +40,14 @@ func newBackup(t *testing.T, h *testenv.Env) *backup {
 	return &backup{dir: t.TempDir(), nats: testenv.NATSCLI(t), redis: dir["dir"]}
 }
 
-// take copies NATS first and Redis after it, while everything runs.
+// take copies NATS and then Redis while everything runs.
 func (b *backup) take(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	b.command(t, h, "backup", "account", "--force", filepath.Join(b.dir, "nats"))
 	run(t, "redis-cli", "-u", h.Redis.URL, "--rdb", filepath.Join(b.dir, "redis.rdb"))
 }
 
-// restoreNATS brings the copy into a server with nothing in it.
+// restoreNATS restores the copy into an empty server.
 func (b *backup) restoreNATS(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	h.Processes["nats"].Kill()
@@ -67,8 +67,8 @@ func (b *backup) command(t *testing.T, h *testenv.Env, args ...string) {
 	run(t, b.nats, args...)
 }
 
-// restoreRedis brings the copy into a server with nothing in it. A server with an append-only file does not read a dump, so one
-// without reads it, and makes the file.
+// restoreRedis restores the copy into an empty server. A server with an append-only file does not read a dump, so one without it reads the
+// dump and creates the file.
 func (b *backup) restoreRedis(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	h.Redis.Kill()
@@ -99,13 +99,13 @@ func (b *backup) restoreRedis(t *testing.T, h *testenv.Env) {
 	h.Redis.Start()
 }
 
-// forgetTheEpoch makes the services ask the log.
+// forgetTheEpoch makes the services look up the log.
 func forgetTheEpoch(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	run(t, "redis-cli", "-u", h.Redis.URL, "del", "signrelay:epoch")
 }
 
-// forgetCallbacks lets in again what providers send again.
+// forgetCallbacks makes ingest accept callbacks that providers send again.
 func forgetCallbacks(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	run(t, "sh", "-c", "redis-cli -u "+h.Redis.URL+" --scan --pattern 'i:*' | xargs -r -n 1000 redis-cli -u "+h.Redis.URL+" unlink")

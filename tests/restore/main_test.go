@@ -1,4 +1,4 @@
-// Package restore takes backups as docs/operate.md says, loses everything, and shows what comes back and what comes twice.
+// Package restore makes backups as docs/operate.md describes, loses everything, and shows what is restored and what is sent twice.
 package restore
 
 import (

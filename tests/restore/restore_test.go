@@ -14,25 +14,25 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// What each loss and each mistake brings about. In all of them a document is told of before the backup, a second is on its way
-// to the phone while the backup is taken, and of a third is told after it; then parts are lost and restored, and the
-// provider calls again with all three.
+// Each loss and each mistake, with its effect. In each case one document's messages are sent before the backup, a second document's text is
+// in flight during the backup, and a third document's is sent after it. Then parts are lost and restored, and the provider calls again
+// about all three.
 func TestRestore(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name        string
 		nats, redis bool // lost, and restored from the backup
 		steps       []func(*testing.T, *testenv.Env)
-		again       [3]string // what the second call of each is answered
-		texts       [3]int    // how often each phone rang in the end
-		stored      [3]int    // how often each is in the log
-		marked      [3]bool   // whether the log says of its text that it may be a second one
+		again       [3]string // the responses to the second callbacks
+		texts       [3]int    // the number of texts about each document in the end
+		stored      [3]int    // the number of events of each document in the log
+		marked      [3]bool   // whether the log marks the text as a possible duplicate
 	}{
 		{
 			name: "NATS and Redis are lost", nats: true, redis: true,
 			steps: []func(*testing.T, *testenv.Env){forgetCallbacks, forgetTheEpoch},
 			again: [3]string{"duplicate", "duplicate", "accepted"},
-			// Nobody knows any more that the second and the third were texted.
+			// The restored parts do not know that the second and the third document's texts were sent.
 			texts: [3]int{1, 2, 2}, stored: [3]int{1, 1, 1}, marked: [3]bool{false, true, true},
 		},
 		{
@@ -42,12 +42,12 @@ func TestRestore(t *testing.T) {
 			texts: [3]int{1, 1, 1}, stored: [3]int{1, 1, 1},
 		},
 		{
-			name: "NATS is lost, and Redis is left as it is", nats: true, // a mistake that ingest makes good when the third comes again
+			name: "NATS is lost, and Redis is left as it is", nats: true, // a mistake that ingest corrects when the third callback comes again
 			again: [3]string{"duplicate", "duplicate", "accepted"},
 			texts: [3]int{1, 1, 1}, stored: [3]int{1, 1, 1},
 		},
 		{
-			name: "NATS is lost, and the epoch is kept", nats: true, // a mistake: only of a callback of another day the log is asked
+			name: "NATS is lost, and the epoch is kept", nats: true, // a mistake: the log is only looked up for callbacks of another day
 			steps: []func(*testing.T, *testenv.Env){forgetCallbacks},
 			again: [3]string{"duplicate", "duplicate", "accepted"},
 			texts: [3]int{1, 1, 1}, stored: [3]int{1, 1, 1},
@@ -59,7 +59,7 @@ func TestRestore(t *testing.T) {
 			texts: [3]int{1, 1, 1}, stored: [3]int{1, 1, 1},
 		},
 		{
-			name: "Redis is lost, and its epoch is kept", redis: true, // a mistake: it believes that it knows all of today
+			name: "Redis is lost, and its epoch is kept", redis: true, // a mistake: it claims to know all callbacks of today
 			again: [3]string{"duplicate", "duplicate", "duplicate"},
 			texts: [3]int{1, 1, 1}, stored: [3]int{1, 1, 1},
 		},
@@ -67,7 +67,7 @@ func TestRestore(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			far := testenv.NewSlowUpstream(t, 0)
-			h := testenv.Parts(t, around(far))
+			h := testenv.Infrastructure(t, around(far))
 			b := newBackup(t, h)
 			for _, service := range services {
 				h.StartService(t, service, service)
@@ -75,16 +75,16 @@ func TestRestore(t *testing.T) {
 			documents := [3]string{"d-1", "d-2", "d-3"}
 
 			call(t, h, documents[0], "accepted")
-			h.Until(t, "the first is told", func() bool { return far.Sent.Of(documents[0]) == 1 })
-			h.Idle(t)
+			h.Until(t, "the first text is sent", func() bool { return far.Sent.Of(documents[0]) == 1 })
+			h.WaitIdle(t)
 			h.Processes["sms-sender"].Stop()
 			call(t, h, documents[1], "accepted")
 			h.Until(t, "the second's text waits", func() bool { return waiting(t, h) == 1 })
 			b.take(t, h)
 			h.Processes["sms-sender"].Start()
 			call(t, h, documents[2], "accepted")
-			h.Until(t, "all are told", func() bool { return far.Sent.Of(documents[1]) == 1 && far.Sent.Of(documents[2]) == 1 })
-			h.Idle(t)
+			h.Until(t, "all texts are sent", func() bool { return far.Sent.Of(documents[1]) == 1 && far.Sent.Of(documents[2]) == 1 })
+			h.WaitIdle(t)
 
 			for _, service := range services {
 				h.Processes[service].Stop()
@@ -101,21 +101,21 @@ func TestRestore(t *testing.T) {
 			if out, err := h.Command(t, "provision"); err != nil {
 				t.Fatalf("provision: %v\n%s", err, out)
 			}
-			if out, err := h.Command(t, "doctor"); !strings.Contains(out, "ok    streams") { // of the world outside there is only some
-				t.Errorf("the doctor is not content: %v\n%s", err, out)
+			if out, err := h.Command(t, "doctor"); !strings.Contains(out, "ok    streams") { // some outside parties do not exist
+				t.Errorf("the doctor reports a failure: %v\n%s", err, out)
 			}
 			letTimePass(t, h)
 			for _, service := range services {
 				h.Processes[service].Start()
 			}
-			h.Idle(t)
+			h.WaitIdle(t)
 
 			for i, document := range documents {
 				call(t, h, document, row.again[i])
 			}
-			call(t, h, "d-4", "accepted") // and it goes on
-			h.Until(t, "a new one is told", func() bool { return far.Sent.Of("d-4") == 1 })
-			h.Idle(t)
+			call(t, h, "d-4", "accepted") // and everything works again
+			h.Until(t, "a new document's text is sent", func() bool { return far.Sent.Of("d-4") == 1 })
+			h.WaitIdle(t)
 			for i, document := range documents {
 				if n := far.Sent.Of(document); n != row.texts[i] {
 					t.Errorf("document %d: %d texts, want %d", i+1, n, row.texts[i])
@@ -131,7 +131,7 @@ func TestRestore(t *testing.T) {
 	}
 }
 
-// around are the settings of a house whose world is far.
+// around are the settings of an environment with these outside parties.
 func around(far *testenv.SlowUpstream) func(*testenv.Env) string {
 	return func(h *testenv.Env) string {
 		host, port, _ := strings.Cut(h.Address("SIGNRELAY_SMTP_ADDR"), ":")
@@ -148,7 +148,7 @@ limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0}
 
 var services = []string{"ingest", "enricher", "shortener", "sms-sender", "email-sender"}
 
-// call is the provider's callback about the document, the same each time.
+// call sends the provider's callback about the document, the same each time.
 func call(t *testing.T, h *testenv.Env, document, want string) {
 	t.Helper()
 	callAbout(t, h, document, "a-"+document, want)
@@ -158,15 +158,15 @@ func call(t *testing.T, h *testenv.Env, document, want string) {
 func callAbout(t *testing.T, h *testenv.Env, document, activity, want string) {
 	t.Helper()
 	body := fmt.Sprintf(`{"event_type":"request_sent","request":%[1]q,"activity":%[2]q,"id":"e-%[2]s"}`, document, activity)
-	status, answer := h.Callback(t, http.MethodPost, "/webhooks/clickwrap/demo", nil, http.Header{
+	status, response := h.Callback(t, http.MethodPost, "/webhooks/clickwrap/demo", nil, http.Header{
 		"Pactsafe-Webhook-Token": {"12345"}, "Content-Type": {"application/json"},
 	}, []byte(body))
-	if answer["status"] != want {
-		t.Errorf("%s: answered %d %v, want %s", document, status, answer, want)
+	if response["status"] != want {
+		t.Errorf("%s: the response is %d %v, want %s", document, status, response, want)
 	}
 }
 
-// waiting is how many texts wait for the SMS sender.
+// waiting is the number of texts that wait for the SMS sender.
 func waiting(t *testing.T, h *testenv.Env) int {
 	t.Helper()
 	consumer, err := h.JetStream(t).Consumer(t.Context(), flow.Notify, flow.SMSSender)
@@ -177,13 +177,13 @@ func waiting(t *testing.T, h *testenv.Env) int {
 	return int(info.NumPending) + info.NumAckPending
 }
 
-// stored is how often the log has it that the document was sent.
+// stored is the number of times that the log has the document as sent.
 func stored(t *testing.T, h *testenv.Env, document string) int {
 	t.Helper()
 	return h.Count(t, flow.Signing, "signing.v1.*.*.document.sent."+document)
 }
 
-// marked tells whether a text about the document was sent that may be a second one.
+// marked reports whether a text about the document is marked as a possible duplicate.
 func marked(t *testing.T, h *testenv.Env, document string) bool {
 	t.Helper()
 	for m, err := range (event.Log{JS: h.JetStream(t), Stream: flow.Signing}).Messages(t.Context(), "signing.v1.*.*.notification.sent."+document, time.Time{}) {
@@ -201,22 +201,22 @@ func marked(t *testing.T, h *testenv.Env, document string) bool {
 	return false
 }
 
-// letTimePass has the streams forget the ids of which they refuse a second message for two minutes: a provider calls again after
+// letTimePass makes the streams forget the ids of the last two minutes, of which they refuse a second message: a provider calls again after
 // an hour.
 func letTimePass(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	for _, name := range []string{flow.Signing, flow.Notify} {
 		h.ShortDuplicateWindow(t, name)
 	}
-	h.RestartNATS(t, "") // a server learns from its streams what is within the window
+	h.RestartNATS(t, "") // a server reads from its streams which ids are within the window
 }
 
-// The user of the command line may take backups and restore them, on a server with an account for each party.
-func TestTheOperatorMay(t *testing.T) {
+// The user of the command line may make and restore backups on a server with an account for each party.
+func TestOperatorMayBackUpAndRestore(t *testing.T) {
 	t.Parallel()
-	h := testenv.Guarded(t, around(testenv.NewSlowUpstream(t, 0)))
+	h := testenv.WithAccounts(t, around(testenv.NewSlowUpstream(t, 0)))
 	b := newBackup(t, h)
-	h.StartService(t, "ingest", "ingest", testenv.As("ingest")...)
+	h.StartService(t, "ingest", "ingest", testenv.NATSUser("ingest")...)
 	call(t, h, "d-1", "accepted")
 	b.user = "operator"
 	b.take(t, h)
@@ -227,13 +227,13 @@ func TestTheOperatorMay(t *testing.T) {
 	}
 }
 
-// Everything in one process keeps all it knows in one folder: a copy of it, taken while it is stopped, is consistent.
-func TestStandalone(t *testing.T) {
+// Standalone has all its data in one folder: a copy made while it is stopped is consistent.
+func TestStandaloneBackup(t *testing.T) {
 	t.Parallel()
 	h := testenv.Standalone(t)
-	const sandboxed = "596f858584281715b3493d0c" // which the sandbox knows
+	const sandboxed = "596f858584281715b3493d0c" // the sandbox knows it
 	callAbout(t, h, sandboxed, "a-1", "accepted")
-	h.Idle(t)
+	h.WaitIdle(t)
 
 	p, copied := h.Processes["signrelay"], filepath.Join(t.TempDir(), "data")
 	p.Stop()
@@ -247,5 +247,5 @@ func TestStandalone(t *testing.T) {
 	run(t, "cp", "-a", copied, h.DataDir)
 	p.Start()
 	callAbout(t, h, sandboxed, "a-1", "duplicate")
-	callAbout(t, h, sandboxed, "a-2", "accepted") // what came after the backup is let in again
+	callAbout(t, h, sandboxed, "a-2", "accepted") // accepted again after the backup
 }

@@ -13,24 +13,24 @@ import (
 
 const mebibyte = 1 << 20
 
-// A body is bounded before anybody looks at it; and what is authentic, however monstrous, is read or kept, and costs no
-// more than its size. It is never a 5xx, which would bring it again for days.
+// A body has a size limit before it is read. An authentic callback of any form is stored or quarantined, and costs no more than its size.
+// It never gets a 5xx, after which the provider would repeat it for days.
 func monstrousBodies(t *testing.T, s *stand) {
 	const source = "bodies"
 	padded := func(size int) string {
 		body := clickwrapSent("bodies-padded")
 		return body + strings.Repeat(" ", size-len(body))
 	}
-	s.refuses(t, "a byte too many", clickwrap(source, padded(mebibyte+1)), http.StatusRequestEntityTooLarge)
+	s.refuses(t, "one byte too many", clickwrap(source, padded(mebibyte+1)), http.StatusRequestEntityTooLarge)
 	chunked := clickwrap(source, "")
 	if a := s.sendBody(t, chunked, io.MultiReader(strings.NewReader(padded(mebibyte+1)))); a.status != http.StatusRequestEntityTooLarge {
-		t.Errorf("a byte too many, in chunks: %d %s", a.status, a.text)
+		t.Errorf("one byte too many, in chunks: %d %s", a.status, a.text)
 	}
-	// Nobody is heard out who says that he will send 8 GiB.
+	// A client that announces 8 GiB gets its response before it sends them.
 	if statuses, kept := speak(t, s, "POST /webhooks/clickwrap/bodies HTTP/1.1\r\nHost: x\r\nContent-Length: 8589934592\r\n\r\n{"); len(statuses) != 1 || statuses[0] != 413 || kept {
 		t.Errorf("8 GiB: %v, kept: %v", statuses, kept)
 	}
-	s.accepts(t, "the largest body", clickwrap(source, padded(mebibyte)))
+	s.accepts(t, "the largest allowed body", clickwrap(source, padded(mebibyte)))
 
 	with := func(field string) string { return strings.Replace(clickwrapSent("bodies-x"), "{", "{"+field+",", 1) }
 	many := func(format string, n int) string {
@@ -41,40 +41,40 @@ func monstrousBodies(t *testing.T, s *stand) {
 		return b.String()
 	}
 	for name, body := range map[string]string{
-		"nested 100,000 deep":            with(`"a":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000)),
-		"objects nested 100,000 deep":    with(`"a":` + strings.Repeat(`{"a":`, 100_000) + "1" + strings.Repeat("}", 100_000)),
-		"nested and never closed":        strings.Repeat("[", mebibyte),
-		"a hundred thousand fields":      with(strings.TrimSuffix(many(`"f%d":0,`, 80_000), ",")),
-		"a field a hundred thousandfold": with(strings.TrimSuffix(strings.Repeat(`"f":0,`, 150_000), ",")),
-		"long names over many leaves":    with(`"` + strings.Repeat("n", 100_000) + `":[` + strings.Repeat("0,", 300_000) + `0]`),
-		"a number of 500,000 digits":     with(`"n":` + strings.Repeat("9", 500_000)),
-		"a number beyond all numbers":    with(`"n":1e999999999`),
-		"an id beyond all numbers":       `{"event_type":"request_sent","request":1e999999999,"id":-0}`,
-		"a time beyond all times":        `{"event_type":"request_sent","request":"bodies-t","id":"t","created_time":"99999-99-99T99:99:99Z"}`,
-		"no UTF-8":                       with(`"a":"` + "\xff\xfe\xc0\x80" + `"`),
-		"overlong UTF-8":                 with(`"a":"` + "\xe0\x80\xaf" + `"`),
-		"half a surrogate":               with(`"a":"\ud800"`),
-		"zeros":                          strings.Repeat("\x00", 500_000),
-		"zeros in texts":                 with(`"a":"` + "\x00" + `"`),
-		"escaped zeros":                  with(`"a\u0000b":"\u0000"`),
-		"no object":                      `"` + strings.Repeat("x", 500_000) + `"`,
-		"two objects":                    clickwrapSent("bodies-a") + clickwrapSent("bodies-b"),
-		"a body packed, and not said so": bomb(t),
-		"nothing":                        "",
+		"nested 100,000 deep":             with(`"a":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000)),
+		"objects nested 100,000 deep":     with(`"a":` + strings.Repeat(`{"a":`, 100_000) + "1" + strings.Repeat("}", 100_000)),
+		"nested and never closed":         strings.Repeat("[", mebibyte),
+		"a hundred thousand fields":       with(strings.TrimSuffix(many(`"f%d":0,`, 80_000), ",")),
+		"a field a hundred thousandfold":  with(strings.TrimSuffix(strings.Repeat(`"f":0,`, 150_000), ",")),
+		"long names over many leaves":     with(`"` + strings.Repeat("n", 100_000) + `":[` + strings.Repeat("0,", 300_000) + `0]`),
+		"a number with 500,000 digits":    with(`"n":` + strings.Repeat("9", 500_000)),
+		"a number out of range":           with(`"n":1e999999999`),
+		"an id out of range":              `{"event_type":"request_sent","request":1e999999999,"id":-0}`,
+		"a time out of range":             `{"event_type":"request_sent","request":"bodies-t","id":"t","created_time":"99999-99-99T99:99:99Z"}`,
+		"no UTF-8":                        with(`"a":"` + "\xff\xfe\xc0\x80" + `"`),
+		"overlong UTF-8":                  with(`"a":"` + "\xe0\x80\xaf" + `"`),
+		"half a surrogate":                with(`"a":"\ud800"`),
+		"zeros":                           strings.Repeat("\x00", 500_000),
+		"zero bytes in texts":             with(`"a":"` + "\x00" + `"`),
+		"escaped zeros":                   with(`"a\u0000b":"\u0000"`),
+		"no object":                       `"` + strings.Repeat("x", 500_000) + `"`,
+		"two objects":                     clickwrapSent("bodies-a") + clickwrapSent("bodies-b"),
+		"a compressed body, not declared": bomb(t),
+		"nothing":                         "",
 	} {
 		if a := s.send(t, clickwrap(source, body)); a.status >= 300 {
 			t.Errorf("%s: %d %s", name, a.status, a.text)
 		}
 	}
-	s.refuses(t, "a body packed, and said so", clickwrap(source, bomb(t)).with(func(c *callback) { c.header["Content-Encoding"] = []string{"gzip"} }), http.StatusUnsupportedMediaType)
+	s.refuses(t, "a compressed body, declared", clickwrap(source, bomb(t)).with(func(c *callback) { c.header["Content-Encoding"] = []string{"gzip"} }), http.StatusUnsupportedMediaType)
 	if n := s.quarantined(t, source); n < 10 {
 		t.Errorf("the quarantine holds %d of them", n)
 	}
-	s.accepts(t, "an honest one afterwards", clickwrap(source, clickwrapSent("bodies-last")))
+	s.accepts(t, "an honest callback afterwards", clickwrap(source, clickwrapSent("bodies-last")))
 	s.small(t)
 }
 
-// bomb is nearly one gibibyte of zeros in less than one mebibyte: as many packed mebibytes, one behind the other.
+// bomb is almost one gibibyte of zeros in less than one mebibyte: the same compressed mebibyte, repeated.
 func bomb(t *testing.T) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -89,8 +89,7 @@ func bomb(t *testing.T) string {
 	return strings.Repeat(b.String(), 950*1024/b.Len())
 }
 
-// The eSignature API's forms, at both of its doors: what has the token is read or kept, and what has not is not even
-// taken apart.
+// The eSignature API's forms, on both of its paths: a form with the token is stored or quarantined, and one without it is not parsed.
 func monstrousForms(t *testing.T, s *stand) {
 	multipart := func(parts string) (string, string) {
 		return "multipart/form-data; boundary=b", parts + "--b--\r\n"
@@ -131,7 +130,7 @@ func monstrousForms(t *testing.T, s *stand) {
 			if a := s.send(t, c); a.status >= 300 {
 				t.Errorf("%s: %s: %d %s", door, name, a.status, a.text)
 			}
-			// Where its provider signs, the token alone lets no form in that bears no signature.
+			// If its provider signs, the token alone is not enough for a form without a signature.
 			if door == "all" {
 				c.path, c.query = "/webhooks/esign-v1/bodies/all", "token="+token("bodies")
 				s.refuses(t, name+", unsigned", c, http.StatusUnauthorized)
@@ -143,7 +142,7 @@ func monstrousForms(t *testing.T, s *stand) {
 	s.small(t)
 }
 
-// small wants ingest to have stayed within 512 MiB: a thousand times as much could be asked of one that unpacks and nests.
+// small requires that ingest stays within 512 MiB. A server that decompresses or builds nested values needs a thousand times as much.
 func (s *stand) small(t *testing.T) {
 	t.Helper()
 	if size := s.gauge(t, "ingest", "process_resident_memory_bytes"); size > 512*mebibyte {

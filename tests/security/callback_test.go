@@ -34,9 +34,9 @@ func (c callback) with(change func(*callback)) callback {
 	return c
 }
 
-// Authentic callbacks, made here and not by the packs: whoever forges has the providers' documentation, not our code.
+// Authentic callbacks, made here and not by the packs: an attacker has the providers' documentation, not our code.
 
-// clickwrap is authentic by its token.
+// clickwrap is authenticated by its token.
 func clickwrap(source, body string) callback {
 	return callback{
 		method: http.MethodPost, path: "/webhooks/clickwrap/" + source, body: body,
@@ -44,7 +44,7 @@ func clickwrap(source, body string) callback {
 	}
 }
 
-// pleasesign is authentic by the HMAC of its body.
+// pleasesign is authenticated by the HMAC of its body.
 func pleasesign(source, body string) callback {
 	return callback{
 		method: http.MethodPost, path: "/webhooks/pleasesign/" + source, body: body,
@@ -58,12 +58,12 @@ func hmacOf(key, body string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// esignAll is authentic by the token in its query and the signature over its items.
+// esignAll is authenticated by the token in its query and the signature of its items.
 func (s *stand) esignAll(source, items string) callback {
 	return esignForm(source, "all", url.Values{"data": {items}, "signed": {signed(s.key, items)}})
 }
 
-// esignSigned is authentic by the token, and by the signature over its JSON.
+// esignSigned is authenticated by the token and the signature of its JSON.
 func (s *stand) esignSigned(source, object string) callback {
 	c := esignForm(source, "signed", url.Values{"json_signed": {object}})
 	c.header.Set("X-Signed", signed(s.key, object))
@@ -86,9 +86,9 @@ func signed(key *rsa.PrivateKey, data string) string {
 	return base64.StdEncoding.EncodeToString(signature)
 }
 
-// Bodies that tell that a document was sent.
+// Bodies that report a sent document.
 
-// today is when it was: the same for each, so that a body is the same each time.
+// today is the time of sending: the same for each, so that repeated bodies are equal.
 var today = time.Now().UTC().Truncate(time.Second)
 
 func clickwrapSent(document string) string {
@@ -103,41 +103,41 @@ func esignSent(document string) string {
 	return fmt.Sprintf(`[{"timestamp":"%s","name":"status","value":"10","resource_uri":"/api/v1/document/%s/"}]`, today.Format("2006-01-02T15:04:05"), document)
 }
 
-// answer is what ingest said.
-type answer struct {
+// response is ingest's response.
+type response struct {
 	status int
 	fields map[string]any
 	header http.Header
 	text   string
 }
 
-// answers keeps what strangers were told, for the test that looks for secrets in it.
-type answers struct {
+// responses keeps the responses to strangers, for the test that looks for secrets in them.
+type responses struct {
 	mutex sync.Mutex
 	texts []string
 }
 
-func (a *answers) keep(text string) {
+func (a *responses) keep(text string) {
 	a.mutex.Lock()
 	defer a.mutex.Unlock()
 	a.texts = append(a.texts, text)
 }
 
-// outsider follows no redirects: he reads where they lead.
+// outsider follows no redirects: the tests read their target.
 var outsider = &http.Client{
 	Timeout:       time.Minute,
 	Transport:     &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 4},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// send sends a callback as it is.
-func (s *stand) send(t testing.TB, c callback) answer {
+// send sends a callback unchanged.
+func (s *stand) send(t testing.TB, c callback) response {
 	t.Helper()
 	return s.sendBody(t, c, bytes.NewReader([]byte(c.body)))
 }
 
-// sendBody sends a callback with a body of any kind; one whose length net/http does not know goes in chunks.
-func (s *stand) sendBody(t testing.TB, c callback, body io.Reader) answer {
+// sendBody sends a callback with any body; one whose length net/http does not know is sent in chunks.
+func (s *stand) sendBody(t testing.TB, c callback, body io.Reader) response {
 	t.Helper()
 	target := s.IngestURL + c.path
 	if c.query != "" {
@@ -147,20 +147,20 @@ func (s *stand) sendBody(t testing.TB, c callback, body io.Reader) answer {
 	if err != nil {
 		t.Fatalf("%s %s: %v", c.method, c.path, err)
 	}
-	s.answers.keep(fmt.Sprint(a.header, a.text))
+	s.responses.keep(fmt.Sprint(a.header, a.text))
 	return a
 }
 
-func ask(method, target string, header http.Header, body io.Reader) (answer, error) {
+func ask(method, target string, header http.Header, body io.Reader) (response, error) {
 	r, err := http.NewRequest(method, target, body)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	for name, values := range header {
 		r.Header[name] = values
 	}
-	// A listener may close an idle connection while the next request is on its way. This entry, which is not sent, lets net/http repeat a
-	// request of which the server has read nothing. A body that cannot be repeated gets a connection of its own.
+	// A listener may close an idle connection while the next request is on its way. With this entry, which is not sent, net/http repeats a
+	// request of which the server has read nothing. A body that cannot be repeated gets a new connection.
 	r.Header["Idempotency-Key"] = []string{}
 	client := outsider
 	if body != nil && r.GetBody == nil {
@@ -168,19 +168,19 @@ func ask(method, target string, header http.Header, body io.Reader) (answer, err
 	}
 	resp, err := client.Do(r)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
-	a := answer{status: resp.StatusCode, header: resp.Header, text: string(text)}
-	_ = json.Unmarshal(text, &a.fields) // not every answer is JSON
+	a := response{status: resp.StatusCode, header: resp.Header, text: string(text)}
+	_ = json.Unmarshal(text, &a.fields) // not every response is JSON
 	return a, nil
 }
 
-// accepts wants a callback taken as new.
+// accepts requires that a callback is accepted as new.
 func (s *stand) accepts(t testing.TB, what string, c callback) {
 	t.Helper()
 	if a := s.send(t, c); a.status != http.StatusAccepted || a.fields["status"] != "accepted" {
@@ -188,8 +188,8 @@ func (s *stand) accepts(t testing.TB, what string, c callback) {
 	}
 }
 
-// refuses wants a callback refused with that status.
-func (s *stand) refuses(t testing.TB, what string, c callback, status int) answer {
+// refuses requires that a callback is refused with this status.
+func (s *stand) refuses(t testing.TB, what string, c callback, status int) response {
 	t.Helper()
 	a := s.send(t, c)
 	if a.status != status {

@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A token counts where its provider puts it, once, and nowhere else; and no header makes another request of one.
+// A token is only valid where its provider puts it, and once. No header changes the meaning of an authentic request.
 func confusingHeaders(t *testing.T, s *stand) {
 	const source = "confused"
 	secret := token(source)
@@ -68,7 +68,7 @@ func confusingHeaders(t *testing.T, s *stand) {
 		t.Errorf("the log holds %d events", n)
 	}
 
-	// No header makes another method, host or path of an authentic one: it is taken for what it is.
+	// No header changes the method, host or path of an authentic callback.
 	fooled := cw.with(func(c *callback) {
 		c.query = "event_type=request_complete&request=confused-9&id=e9"
 		for _, name := range []string{"X-Http-Method", "X-Http-Method-Override", "X-Method-Override"} {
@@ -78,7 +78,7 @@ func confusingHeaders(t *testing.T, s *stand) {
 		c.header["X-Rewrite-Url"] = []string{"/webhooks/pleasesign/other"}
 		c.header["X-Forwarded-Prefix"] = []string{"/other"}
 	})
-	s.accepts(t, "POST that says it is GET", fooled)
+	s.accepts(t, "a POST that claims to be GET", fooled)
 	if n := s.stored(t, "signing.v1."+source+".clickwrap.document.sent.confused-1"); n != 1 {
 		t.Errorf("its body is in the log %d times", n)
 	}
@@ -89,7 +89,7 @@ func confusingHeaders(t *testing.T, s *stand) {
 	s.accepts(t, "esign", all)
 }
 
-// A source is found by its name as the settings have it, at its provider's path, and no spelling leads elsewhere.
+// A source is found by its name in the settings, on its provider's path, and by no other spelling.
 func confusingPaths(t *testing.T, s *stand) {
 	honest := clickwrap("paths", clickwrapSent("paths-1"))
 	for _, path := range []string{
@@ -106,7 +106,7 @@ func confusingPaths(t *testing.T, s *stand) {
 		"/webhooks/clickwrap/paths;", "/webhooks;x/clickwrap/paths", "/webhooks/clickwrap/paths.", "/webhooks/clickwrap/paths/.", "/webhooks/clickwrap/paths/..",
 		"/webhooks/clickwrap/../clickwrap/paths", "/webhooks//clickwrap/paths", "//webhooks/clickwrap/paths", "/./webhooks/clickwrap/paths",
 		"//evil.example/../webhooks/clickwrap/paths",
-		// What belongs to operators is behind another door.
+		// Operators' routes are on another listener.
 		"/metrics", "/livez", "/readyz", "/debug/pprof/", "/debug/pprof/heap", "/debug/vars",
 	} {
 		a := s.send(t, honest.with(func(c *callback) { c.path = path }))
@@ -117,19 +117,19 @@ func confusingPaths(t *testing.T, s *stand) {
 			t.Errorf("%s leads elsewhere: %d %s", path, a.status, to)
 		}
 		if strings.Contains(a.text, "goroutine") {
-			t.Errorf("%s tells of the program", path)
+			t.Errorf("%s reveals the program", path)
 		}
 	}
 	if n := s.stored(t, "signing.v1.*.*.*.*.paths-1"); n != 0 {
 		t.Errorf("the log holds %d events", n)
 	}
-	s.accepts(t, "the path as it is", honest)
+	s.accepts(t, "the unchanged path", honest)
 	if n := s.stored(t, "signing.v1.paths.clickwrap.document.sent.paths-1"); n != 1 {
 		t.Errorf("the log holds it %d times", n)
 	}
 }
 
-// The trace that a request says it belongs to is its caller's: it does not decide what we record, and its words go nowhere.
+// A request's trace belongs to its sender: it does not decide what we record, and its values are not passed on.
 func foreignTraces(t *testing.T, s *stand) {
 	const source = "traced"
 	bearing := func(c callback) callback {

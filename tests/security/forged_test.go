@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Who does not know the secret gets nothing in, whatever he signs and wherever he puts it; and every refusal reads the
-// same, so that it does not tell a forger what was wrong.
+// Without the secret, no callback is accepted, whatever is signed and wherever the signature is. All refusals are equal, so they do not
+// show a forger the mistake.
 func forgedCallbacks(t *testing.T, s *stand) {
 	const source = "forged"
 	stranger, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -63,7 +63,7 @@ func forgedCallbacks(t *testing.T, s *stand) {
 		"pleasesign: a line's other end":    ps.with(body(func(b string) string { return strings.Replace(b, ",", ",\r\n", 1) })),
 		"pleasesign: a byte order mark":     ps.with(body(func(b string) string { return "\ufeff" + b })),
 		"pleasesign: in UTF-16":             ps.with(body(inUTF16)),
-		"pleasesign: said to be Latin-1":    ps.with(header("Content-Type", "application/json; charset=iso-8859-1")).with(body(bits)),
+		"pleasesign: declared as Latin-1":   ps.with(header("Content-Type", "application/json; charset=iso-8859-1")).with(body(bits)),
 		"pleasesign: packed":                ps.with(body(packed)),
 		"esign all: no token":               all.with(func(c *callback) { c.query = "" }),
 		"esign all: another's token":        all.with(func(c *callback) { c.query = "token=" + token("other") }),
@@ -81,7 +81,7 @@ func forgedCallbacks(t *testing.T, s *stand) {
 	if len(refusals) != 1 {
 		t.Errorf("refusals can be told apart: %v", refusals)
 	}
-	s.refuses(t, "pleasesign: packed, and said so", ps.with(body(packed)).with(header("Content-Encoding", "gzip")), http.StatusUnsupportedMediaType)
+	s.refuses(t, "pleasesign: compressed, declared", ps.with(body(packed)).with(header("Content-Encoding", "gzip")), http.StatusUnsupportedMediaType)
 
 	if n := s.stored(t, "signing.v1."+source+".>"); n != 0 {
 		t.Errorf("the log holds %d forged events", n)
@@ -93,7 +93,7 @@ func forgedCallbacks(t *testing.T, s *stand) {
 		s.accepts(t, name, honest)
 	}
 	if n := s.stored(t, "signing.v1."+source+".>"); n < 4 {
-		t.Errorf("the log holds %d honest events, want 4 and what follows from them", n)
+		t.Errorf("the log holds %d honest events, want 4 and their following events", n)
 	}
 }
 
@@ -115,25 +115,25 @@ func packed(text string) string {
 	return b.String()
 }
 
-// What is authentic at one door is not at another: of another source, another provider, or the same provider's other one,
-// whose form the signed bytes do not have.
-func signaturesAtAnotherDoor(t *testing.T, s *stand) {
+// A callback that is authentic for one path is not for another: another source, another provider, or the same provider's other path, whose
+// form the signed bytes do not have.
+func signaturesOnAnotherPath(t *testing.T, s *stand) {
 	at := func(c callback, path string) callback { return c.with(func(c *callback) { c.path = path }) }
 	for name, c := range map[string]callback{
-		"clickwrap, another source":         at(clickwrap("other", clickwrapSent("door-1")), "/webhooks/clickwrap/confused"),
-		"pleasesign, another source":        at(pleasesign("other", pleasesignSent("door-2")), "/webhooks/pleasesign/confused"),
-		"esign, another source":             at(s.esignAll("other", esignSent("door-3")), "/webhooks/esign-v1/confused/all"),
-		"a clickwrap token at pleasesign":   at(clickwrap("other", clickwrapSent("door-4")), "/webhooks/pleasesign/other"),
-		"a pleasesign HMAC at clickwrap":    at(pleasesign("other", pleasesignSent("door-5")), "/webhooks/clickwrap/other"),
-		"esign: signed header at all":       at(s.esignSigned("other", `{"resource_uri":"/api/v1/document/door-6/"}`), "/webhooks/esign-v1/other/all"),
-		"esign: another source's RSA alone": at(s.esignAll("other", esignSent("door-7")), "/webhooks/esign-v1/plain/all"),
+		"clickwrap, another source":                at(clickwrap("other", clickwrapSent("door-1")), "/webhooks/clickwrap/confused"),
+		"pleasesign, another source":               at(pleasesign("other", pleasesignSent("door-2")), "/webhooks/pleasesign/confused"),
+		"esign, another source":                    at(s.esignAll("other", esignSent("door-3")), "/webhooks/esign-v1/confused/all"),
+		"a clickwrap token at pleasesign":          at(clickwrap("other", clickwrapSent("door-4")), "/webhooks/pleasesign/other"),
+		"a pleasesign HMAC at clickwrap":           at(pleasesign("other", pleasesignSent("door-5")), "/webhooks/clickwrap/other"),
+		"esign: the header of signed, sent to all": at(s.esignSigned("other", `{"resource_uri":"/api/v1/document/door-6/"}`), "/webhooks/esign-v1/other/all"),
+		"esign: another source's RSA alone":        at(s.esignAll("other", esignSent("door-7")), "/webhooks/esign-v1/plain/all"),
 	} {
 		s.refuses(t, name, c, http.StatusUnauthorized)
 	}
 	s.refuses(t, "a clickwrap body at the wrong content type",
 		at(clickwrap("other", clickwrapSent("door-8")), "/webhooks/esign-v1/other/all"), http.StatusUnsupportedMediaType)
 
-	// The signature is right, and what it covers is a list where an object is wanted, and the other way round.
+	// The signature is valid, and it covers a list where an object is expected, or an object where a list is.
 	list, object := esignSent("door-9"), `{"resource_uri":"/api/v1/document/door-10/"}`
 	for name, c := range map[string]callback{
 		"the items of all as one document":        s.esignSigned("other", list),
@@ -146,15 +146,15 @@ func signaturesAtAnotherDoor(t *testing.T, s *stand) {
 	if n := s.stored(t, "signing.v1.other.>"); n != 0 {
 		t.Errorf("the log holds %d events", n)
 	}
-	s.accepts(t, "the same at its own door", s.esignAll("other", list))
+	s.accepts(t, "the same on its own path", s.esignAll("other", list))
 }
 
-// An authentic callback that somebody recorded brings nothing twice, whatever he dresses it in.
+// A recorded authentic callback causes nothing twice, however it is changed where the signature allows it.
 func replayedCallbacks(t *testing.T, s *stand) {
 	const source = "replayed"
-	s.world.tell("/v1.1/requests/replayed-cw", request("Replayed-cw", signer{ID: "p1", Email: "replayed@signer.example", Mobile: "+13175550101"}))
-	s.world.tell("/document/replayed-ps", paper("Replayed-ps", person{ID: "p2", Email: "replayed@signer.example", Mobile: "61491570006"}))
-	s.world.tell("/api/v1/document/replayed-es/", deed("Replayed-es", party{ID: "p3", Email: "replayed@signer.example", Tel: "+447700900123"}))
+	s.world.tell("/v1.1/requests/replayed-cw", clickwrapRequest("Replayed-cw", signer{ID: "p1", Email: "replayed@signer.example", Mobile: "+13175550101"}))
+	s.world.tell("/document/replayed-ps", pleasesignDocument("Replayed-ps", person{ID: "p2", Email: "replayed@signer.example", Mobile: "61491570006"}))
+	s.world.tell("/api/v1/document/replayed-es/", esignDocument("Replayed-es", party{ID: "p3", Email: "replayed@signer.example", Tel: "+447700900123"}))
 	recorded := map[string]callback{
 		"Replayed-cw": clickwrap(source, clickwrapSent("replayed-cw")),
 		"Replayed-ps": pleasesign(source, pleasesignSent("replayed-ps")),
@@ -164,22 +164,22 @@ func replayedCallbacks(t *testing.T, s *stand) {
 		s.accepts(t, title, c)
 	}
 	for title := range recorded {
-		s.Until(t, title+" is told by text and by letter", func() bool {
+		s.Until(t, title+" has a text and an e-mail", func() bool {
 			return len(s.world.textsWith(title)) == 1 && len(s.world.lettersWith(title)) == 1
 		})
 	}
 
 	dress := map[string]func(*callback){
-		"as it was":               func(*callback) {},
-		"with headers of his own": func(c *callback) { c.header["X-Request-Id"] = []string{"another"} },
-		"without a content type":  func(c *callback) { c.header.Del("Content-Type") },
-		"for another host":        func(c *callback) { c.header["X-Forwarded-Host"] = []string{"other.example"} },
-		"with a trace of his own": func(c *callback) {
+		"unchanged":              func(*callback) {},
+		"with other headers":     func(c *callback) { c.header["X-Request-Id"] = []string{"another"} },
+		"without a content type": func(c *callback) { c.header.Del("Content-Type") },
+		"for another host":       func(c *callback) { c.header["X-Forwarded-Host"] = []string{"other.example"} },
+		"with another trace": func(c *callback) {
 			c.header["Traceparent"] = []string{"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 		},
-		"with more in the query":   func(c *callback) { c.query += "&again=1" },
-		"as if another day's":      func(c *callback) { c.header["Date"] = []string{"Thu, 01 Jan 2026 00:00:00 GMT"} },
-		"and as if it were pushed": func(c *callback) { c.header["X-Http-Method-Override"] = []string{"PUT"} },
+		"with more in the query": func(c *callback) { c.query += "&again=1" },
+		"with another date":      func(c *callback) { c.header["Date"] = []string{"Thu, 01 Jan 2026 00:00:00 GMT"} },
+		"as PUT":                 func(c *callback) { c.header["X-Http-Method-Override"] = []string{"PUT"} },
 	}
 	for title, c := range recorded {
 		for how, change := range dress {
@@ -191,17 +191,17 @@ func replayedCallbacks(t *testing.T, s *stand) {
 			}
 		}
 	}
-	// Clickwrap's other method tells the same fact.
+	// Clickwrap's other method reports the same fact.
 	form := url.Values{"event_type": {"request_sent"}, "request": {"replayed-cw"}, "activity": {"a-replayed-cw"}, "id": {"e-replayed-cw"}}
 	byGet := callback{method: http.MethodGet, path: "/webhooks/clickwrap/" + source, query: form.Encode(), header: http.Header{"Pactsafe-Webhook-Token": {token(source)}}}
 	if a := s.send(t, byGet); a.status != http.StatusOK {
 		t.Errorf("by GET: %d %s", a.status, a.text)
 	}
 
-	// Who comes after them is told; then what they could have brought has come.
-	s.world.tell("/v1.1/requests/replayed-last", request("Replayed-last", signer{ID: "p1", Email: "replayed@signer.example", Mobile: "+13175550101"}))
+	// A later document's message is sent; by then any message of the repetitions would have been sent.
+	s.world.tell("/v1.1/requests/replayed-last", clickwrapRequest("Replayed-last", signer{ID: "p1", Email: "replayed@signer.example", Mobile: "+13175550101"}))
 	s.accepts(t, "another document", clickwrap(source, clickwrapSent("replayed-last")))
-	s.Until(t, "another document is told", func() bool {
+	s.Until(t, "another document has messages", func() bool {
 		return len(s.world.textsWith("Replayed-last")) == 1 && len(s.world.lettersWith("Replayed-last")) == 1
 	})
 	got := map[string]int{}

@@ -5,38 +5,39 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// guard is what stops an attack. Without it, the attack's test must fail.
+// guard is code that stops an attack. Without it, the attack's test must fail.
 type guard struct {
 	name    string
 	file    string
 	without []edit
 
 	module, pkg, run string // the test
-	says             string // in its output, besides that a test failed
+	says             string // the text in its output, in addition to the failure
 }
 
-// edit replaces a text that is in the file once.
+// edit replaces a text that occurs once in the file.
 type edit struct{ was, is string }
 
-// The tests in tests/security begin with this in their names.
+// The subtests in tests/security have this prefix.
 const attacks = "TestAttacks/while/"
 
 // guards are in the order of SECURITY.md.
 var guards = []guard{
 	// Replays.
-	{"ingest asks the log for what its memory may have forgotten", "services/ingest/ask.go",
+	{"ingest looks up in the log what the dedupe store may have lost", "services/ingest/ask.go",
 		[]edit{{"if it.event == nil || it.state == everUnsure {", "if true || it.event == nil {"}},
 		"tests", "security", "TestReplaysAfterTheMemoryEnds", "the log holds 2 events of late-"},
-	{"a sender asks the log for what its memory may have forgotten", "libs/notification/forgotten.go",
+	{"a sender looks up in the log what the dedupe store may have lost", "libs/notification/forgotten.go",
 		[]edit{{"return n.GetRecordedAt() == nil || now", "return n.GetRecordedAt() == nil && now"}},
 		"libs", "notification", "TestASenderAsksTheLogForWhatItsMemoryForgot", ""},
-	{"what is older than the log is marked", "services/ingest/ask.go",
+	{"callbacks older than the log are marked", "services/ingest/ask.go",
 		[]edit{{"if it.state != fresh || happened == nil ||", "if true || it.state != fresh || happened == nil ||"}},
 		"services/ingest", ".", "TestWhatIsOlderThanTheLogIsMarked", ""},
 
@@ -47,52 +48,52 @@ var guards = []guard{
 	{"the values of links are sealed", "services/shortener/sealer.go",
 		[]edit{{"return s.values.Seal(value, []byte(key))", "return value"}, {"return values.Open(value, []byte(key))", "return value, nil"}},
 		"tests", "security", "TestStolenNATSUser", "shortener finds"},
-	{"a service describes its own streams alone", "libs/flow/permission.go",
+	{"a service describes only its own streams", "libs/flow/permission.go",
 		[]edit{{"\tstreamInfo + \"KV_\" + State,\n", "\tstreamInfo + \"KV_\" + State,\n\tstreamInfo + \"KV_LINKS\",\n"}},
-		"tests", "security", "TestStolenNATSUser", "is told the keys of links: true"},
+		"tests", "security", "TestStolenNATSUser", "gets the keys of links: true"},
 
-	// A local user beside the broker.
+	// A local user of the broker's machine.
 	{"the embedded broker has a password", "services/standalone/broker.go",
 		[]edit{{"\t\tUsername:           cfg.NATS.User,\n", ""}, {"\t\tPassword:           cfg.NATS.Password,\n", ""}},
-		"tests", "security", "TestALocalUserBesideTheBroker", "no password: let in"},
-	{"others do not write to the data directory", "services/standalone/folder.go",
+		"tests", "security", "TestLocalUserCannotReachBroker", "no password: let in"},
+	{"other users cannot write to the data directory", "services/standalone/folder.go",
 		[]edit{{"case info.Mode().Perm()&0o022 != 0:", "case false:"}},
-		"tests", "security", "TestTheDataDirectoryIsNobodyElses/a_folder", "refused false"},
-	{"other machines reach a broker with credentials alone", "services/standalone/broker.go",
+		"tests", "security", "TestDataDirectoryIsPrivate/a_folder", "refused false"},
+	{"other machines need credentials for the broker", "services/standalone/broker.go",
 		[]edit{{"case n.User == \"\" && !onLoopback(n.Addr):", "case false:"}},
-		"tests", "security", "TestTheBrokerIsForThisMachineUnlessItHasCredentials", "refused false"},
+		"tests", "security", "TestBrokerOnNetworkNeedsCredentials", "refused false"},
 
 	// Stolen Redis users.
-	{"a confirmation is of the master key", "libs/dedupe/entry.go",
+	{"a confirmation needs the master key", "libs/dedupe/entry.go",
 		[]edit{{"return nil, hmac.Equal([]byte(entry), []byte(e.tag(id)))", "return nil, hmac.Equal(nil, nil)"}},
 		"libs", "dedupe", "TestNoConfirmationIsForged", ""},
 	{"names of keys need the master key", "libs/dedupe/entry.go",
 		[]edit{{"if e.keys == nil {\n\t\treturn e.namespace + \":\" + id", "if true {\n\t\treturn e.namespace + \":\" + id"}, {"return \"1\" + string(d.Result)\n\tcase", "return \"1\" + string(d.Result)\n\tcase len(d.Result) == 0 && true:\n\t\treturn \"1\"\n\tcase"}, {"return nil, hmac.Equal([]byte(entry), []byte(e.tag(id)))", "return nil, entry == \"1\""}},
-		"tests", "security", "TestNoEventVanishesByAPasswordOfRedis", "ingest says claimed by another: answered 503"},
-	{"a Redis user has its own rates alone", "libs/flow/redis.go",
+		"tests", "security", "TestStolenRedisPasswordHidesNoEvent", "ingest says claimed by another: status 503"},
+	{"a Redis user writes only its own rates", "libs/flow/redis.go",
 		[]edit{{"\"signrelay:limit:{\"+rate+\"/*\"", "\"signrelay:limit:{*\"+rate[:0]"}},
-		"tests", "security", "TestNoSourceIsStoppedByAPasswordOfRedis", "writes signrelay:limit:{api/clickwrap/demo}:next: <nil>"},
+		"tests", "security", "TestStolenRedisPasswordStopsNoSource", "writes signrelay:limit:{api/clickwrap/demo}:next: <nil>"},
 
 	// Stolen users of the stages before the senders.
-	{"a sender sends our links alone", "libs/notification/cause.go",
+	{"a sender sends only our links", "libs/notification/cause.go",
 		[]edit{{"link != nil && !d.Links.Ours(link.GetShort())", "false && !d.Links.Ours(link.GetShort())"}},
 		"tests", "security", attacks + "stolen_credentials", ""},
-	{"a sender wants a cause in the log", "libs/notification/cause.go",
+	{"a sender requires a cause in the log", "libs/notification/cause.go",
 		[]edit{{"return d.causes.verify(ctx, in.Data, in.Attempt)", "return nil"}},
 		"tests", "security", attacks + "stolen_credentials", ""},
 
 	// Pumping.
-	{"a number gets few texts in an hour", "libs/notification/limits.go",
+	{"a number gets few texts per hour", "libs/notification/limits.go",
 		[]edit{{"case full == limit.Counted:", "case full == limit.Counted || true:"}},
-		"tests", "security", "TestPumping/one_number", "300 texts left, want 30"},
+		"tests", "security", "TestPumping/one_number", "300 texts were sent, want 30"},
 	{"texts go to mobile numbers in known countries", "libs/notification/limits.go",
 		[]edit{{"if l.destination != nil {", "if false {"}},
 		"tests", "security", "TestPumping/numbers_that_cost", ""},
 
-	// Words.
+	// Titles and names.
 	{"a linkifier finds nothing in a title", "libs/templates/links.go",
 		[]edit{{"func unlinked(s string) string {\n", "func unlinked(s string) string {\n\tif true {\n\t\treturn s\n\t}\n"}},
-		"tests", "security", attacks + "words_in_letters_and_texts", ""},
+		"tests", "security", attacks + "titles_and_names_in_messages", ""},
 	{"look-alikes are Latin letters", "libs/templates/letters.go",
 		[]edit{{"func oneScript(s string) string {\n", "func oneScript(s string) string {\n\tif true {\n\t\treturn s\n\t}\n"}},
 		"libs", "templates", "TestLookAlikes", ""},
@@ -102,34 +103,34 @@ var guards = []guard{
 	{"a record is one line on a terminal", "services/standalone/cmd/signrelay/say.go",
 		[]edit{{"printable.Line(fmt.Sprintf(format, args...))", "printable.Lines(fmt.Sprintf(format, args...))"}},
 		"tests", "security", attacks + "an_operator's_terminal", "a stranger's line"},
-	{"an address is of the internet", "libs/mailbox/mailbox.go",
+	{"an address is on the internet", "libs/mailbox/mailbox.go",
 		[]edit{{"return len(domain) <= 253 &&", "return true || len(domain) <= 253 &&"}},
-		"tests", "security", attacks + "addresses_of_people", "letters to"},
+		"tests", "security", attacks + "addresses_of_people", "e-mails to"},
 
 	// Browsers.
 	{"a private listener knows its names", "libs/service/private.go",
 		[]edit{{"case !isOurs(r.Host, hosts):", "case false:"}},
-		"tests", "security", "TestDoors/private_listeners_under_foreign_names", "as evil.example:"},
-	{"a page elsewhere changes nothing", "libs/service/private.go",
+		"tests", "security", "TestListeners/private_listeners_under_foreign_names", "as evil.example:"},
+	{"a page of another site changes nothing", "libs/service/private.go",
 		[]edit{{"changes := http.NewCrossOriginProtection().Handler(next)", "changes := next"}, {"case embedded(r):", "case false:"}},
-		"tests", "security", "TestDoors/the_sandbox's", "another site: DELETE /api/messages: 204"},
+		"tests", "security", "TestListeners/the_sandbox's", "another site: DELETE /api/messages: 204"},
 	{"profiles are off", "libs/service/door.go",
 		[]edit{{"if settings.Pprof {", "if true {"}},
-		"tests", "security", "TestDoors/operators'", "/debug/pprof/ at the admin door: 200, want 404"},
+		"tests", "security", "TestListeners/operators'", "/debug/pprof/ on the admin listener: 200, want 404"},
 
 	// Secrets.
-	{"a secret is no flag", "libs/config/load.go",
+	{"a secret is refused as a flag", "libs/config/load.go",
 		[]edit{{"if s.secret == \"true\" || s.secret != \"\" && maskURL(text) != text {", "if false {"}},
-		"tests", "security", "TestSecretsAreNoFlags/config_print", "refused false"},
+		"tests", "security", "TestSecretsAreRefusedAsFlags/config_print", "refused false"},
 	{"a secret in a URL is masked", "libs/config/print.go",
 		[]edit{{"func maskURL(text string) string {\n", "func maskURL(text string) string {\n\tif true {\n\t\treturn text\n\t}\n"}},
-		"tests", "security", "TestSecretsInURLsAreNotSaid", "hunter2"},
+		"tests", "security", "TestSecretsInURLsAreMasked", "hunter2"},
 
-	// One address for all.
-	{"who guesses locks no signer out", "services/shortener/visitor.go",
+	// One address for all clients.
+	{"guesses lock out no signer", "services/shortener/visitor.go",
 		[]edit{{"\"link/open/\"+code+\"/\"+networkOf", "\"link/guess/\"+networkOf"}},
-		"tests", "security", "TestDoors/links,_guessed", "a real code beyond the limit of guesses: 429"},
-	{"a proxy that is not named is told of", "services/shortener/visitor.go",
+		"tests", "security", "TestListeners/links,_guessed", "a real code beyond the limit of guesses: 429"},
+	{"a proxy that is not in the settings is reported", "services/shortener/visitor.go",
 		[]edit{{"return (r.Header.Get(\"X-Forwarded-For\")", "return false && (r.Header.Get(\"X-Forwarded-For\")"}},
 		"services/shortener", ".", "TestAProxyThatIsNotNamed", "the doctor gets"},
 	{"a proxy's address has a port or brackets", "services/shortener/visitor.go",
@@ -137,24 +138,24 @@ var guards = []guard{
 		"services/shortener", ".", "TestReadHop", ""},
 
 	// Personal data.
-	{"a query is in the payload alone", "services/ingest/quarantine.go",
+	{"a query is only in the payload", "services/ingest/quarantine.go",
 		[]edit{{"msg.Header.Set(HeaderQueryBytes, strconv.Itoa(len(query)))", "msg.Header.Set(HeaderQuery, query)"}},
-		"tests", "security", attacks + "a_whole_story", "the headers of QUARANTINE has"},
+		"tests", "security", attacks + "a_whole_story", "the headers of QUARANTINE contains"},
 	{"a personal id is hashed", "libs/event/personal.go",
 		[]edit{{"if personal(id) {", "if false && personal(id) {"}},
 		"libs", "event", "TestNoIDOutsideAPayloadIsPersonal", ""},
 
-	// What a request can cost.
+	// The cost of a request.
 	{"unverified requests have a budget of bytes", "libs/service/connections.go",
 		[]edit{{"for l.held > l.budget &&", "for l.held < 0 &&"}},
 		"tests", "security", attacks + "slow_callers", "the listener was never full"},
-	{"the slowest goes first", "libs/service/connections.go",
+	{"the slowest is closed first", "libs/service/connections.go",
 		[]edit{{"return h[i].speed() < h[j].speed()", "return h[i].speed() > h[j].speed()"}},
 		"libs", "service", "TestNoMixOfSlowStrangersDropsAWholeRequest", ""},
-	{"the local limiter has so many keys", "libs/limit/local.go",
+	{"the local limiter has a maximum of keys", "libs/limit/local.go",
 		[]edit{{"case own || len(l.keys) < mostKeys || l.sweep(now):", "case own || true:"}},
 		"libs", "limit", "TestUnboundedKeys", ""},
-	{"clicks have a budget of their own", "libs/providers/sources.go",
+	{"clicks have their own budget", "libs/providers/sources.go",
 		[]edit{{"ForClicks = Budget{flow.RateClicks, 25}", "ForClicks = Budget{flow.RateAPI, 25}"}},
 		"libs", "providers", "TestClicksAndEventsHaveBudgetsOfTheirOwn", ""},
 	{"a trace begins at a verified callback", "services/ingest/door.go",
@@ -168,10 +169,10 @@ var guards = []guard{
 	{"an unknown source is answered as a wrong signature", "services/ingest/route.go",
 		[]edit{{"if !d.env.Config.HideSources {", "if true {"}},
 		"tests", "security", "TestHiddenSources", "and of an unknown source"},
-	{"an alias does not stand in itself", "libs/config/yaml.go",
+	{"an alias does not contain itself", "libs/config/yaml.go",
 		[]edit{{"if slices.Contains(r.within, target) {", "if false && slices.Contains(r.within, target) {"}},
 		"tests", "security", "TestHostileSettings", "goroutine"},
-	{"links are for https alone where they begin so", "services/shortener/handler.go",
+	{"links with https are only opened with https", "services/shortener/handler.go",
 		[]edit{{"if d.https {", "if false {"}},
 		"services/shortener", ".", "TestOneAddressLocksNoSignerOut", ""},
 
@@ -181,8 +182,8 @@ var guards = []guard{
 		"tests", "security", "TestNoProgramParsesTokens/sms-sender", "github.com/golang-jwt/jwt.Parse is in the program"},
 }
 
-// TestGuards removes one guard after another, in a copy of its file, and wants the attack's test to fail. The copy takes the file's place
-// in the test and in the programs that the test builds, which inherit GOFLAGS. It takes a quarter of an hour, so it is run by make guards.
+// TestGuards removes one guard after another, in a copy of its file, and requires that the attack's test fails. The copy replaces the file
+// in the test and in the programs that the test builds, which inherit GOFLAGS. It takes a quarter of an hour, so only make guards runs it.
 func TestGuards(t *testing.T) {
 	t.Parallel()
 	if os.Getenv("SIGNRELAY_TEST_GUARDS") != "1" {
@@ -196,8 +197,8 @@ func TestGuards(t *testing.T) {
 			cmd.Env = append(os.Environ(), "GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+" -overlay="+g.overlay(t)), "SIGNRELAY_TEST_GUARDS=")
 			output, err := cmd.CombinedOutput()
 			failed := "--- FAIL: "
-			switch { // what goes before and behind an attack fails alone, too
-			case strings.HasSuffix(g.run, "/a_whole_story"): // its words are looked for behind it
+			switch { // the other attacks run only if needed
+			case strings.HasSuffix(g.run, "/a_whole_story"): // it searches the output of the others
 				failed += "TestAttacks "
 			case strings.Contains(g.run, "/"):
 				failed += g.run
@@ -206,13 +207,36 @@ func TestGuards(t *testing.T) {
 			case err == nil:
 				t.Errorf("without this guard %s passes", g.run)
 			case !strings.Contains(said, failed), !strings.Contains(said, g.says):
-				t.Errorf("without this guard, %q with %q is not in what the test says:\n%s", failed, g.says, said[max(0, len(said)-20_000):])
+				t.Errorf("without this guard, %q with %q is not in the test's output:\n%s", failed, g.says, said[max(0, len(said)-20_000):])
 			}
 		})
 	}
 }
 
-// pattern is a test's whole name as go test -run takes it, or a pattern as it is.
+// The table quotes the sources and the tests exactly as they are. This test runs without make guards, so a renamed line or test fails at once.
+func TestGuardsMatchTheSources(t *testing.T) {
+	t.Parallel()
+	for _, g := range guards {
+		text, err := os.ReadFile(filepath.Join(testenv.Root(), g.file))
+		must(t, err)
+		for _, e := range g.without {
+			if strings.Count(string(text), e.was) != 1 {
+				t.Errorf("%s does not have %q exactly once: update the guard %q", g.file, e.was, g.name)
+			}
+		}
+		name, _, _ := strings.Cut(g.run, "/")
+		files, err := filepath.Glob(filepath.Join(testenv.Root(), g.module, g.pkg, "*_test.go"))
+		must(t, err)
+		if !slices.ContainsFunc(files, func(file string) bool {
+			text, err := os.ReadFile(file)
+			return err == nil && strings.Contains(string(text), "\nfunc "+name)
+		}) {
+			t.Errorf("%s/%s has no test %s: update the guard %q", g.module, g.pkg, name, g.name)
+		}
+	}
+}
+
+// pattern is a test's full name for go test -run, or a pattern as it is.
 func pattern(run string) string {
 	parts := strings.Split(run, "/")
 	for i, part := range parts[:len(parts)-1] {
@@ -221,7 +245,7 @@ func pattern(run string) string {
 	return strings.Join(parts, "/")
 }
 
-// overlay returns a file for go build -overlay, with the guard removed from the file as it stands.
+// overlay returns a file for go build -overlay, with the guard removed from the current file.
 func (g guard) overlay(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(testenv.Root(), g.file)
@@ -230,7 +254,7 @@ func (g guard) overlay(t *testing.T) string {
 	text := string(data)
 	for _, e := range g.without {
 		if strings.Count(text, e.was) != 1 {
-			t.Fatalf("%s no longer has %q exactly once: the guard must be removed in another way", g.file, e.was)
+			t.Fatalf("%s does not have %q exactly once: update the guard", g.file, e.was)
 		}
 		text = strings.Replace(text, e.was, e.is, 1)
 	}

@@ -14,31 +14,31 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 )
 
-// sevenTokens is every subject that an event may have.
+// sevenTokens matches every subject of an event.
 var sevenTokens = regexp.MustCompile(`^signing\.v1\.[a-z0-9-]+\.[a-z0-9-]+\.[a-z-]+\.[a-z-]+\.[A-Za-z0-9_-]{1,171}$`)
 
-// noID is text that names no document: it has no letter, digit or symbol.
+// noID matches text that names no document: it has no letter, digit or symbol.
 var noID = regexp.MustCompile(`^[^\pL\pN\pS]*$`)
 
-// Whatever a document's id is made of, its event is in the log under one legal subject, which is no other document's, and has the id as it
-// came. Text that names no document is kept as the event of none.
+// Whatever characters a document's id has, its event is in the log under one legal subject that no other document has, with the original
+// id. Text that names no document is stored without a document.
 func strangeIDs(t *testing.T, s *stand) {
 	const source = "ids"
-	told := func(id string) callback {
+	visit := func(id string) callback {
 		body, err := json.Marshal(map[string]string{"event_type": "activity_visited", "request": id, "id": "e-" + id})
 		if err != nil {
 			panic(err)
 		}
 		return clickwrap(source, string(body))
 	}
-	s.accepts(t, "a document that nobody touches", told("ids-quiet"))
+	s.accepts(t, "an untouched document", visit("ids-quiet"))
 	sent := map[string]bool{"ids-quiet": true}
 	taken := func(id string) bool {
 		if sent[id] {
 			return true
 		}
 		sent[id] = true
-		return s.send(t, told(id)).status == http.StatusAccepted
+		return s.send(t, visit(id)).status == http.StatusAccepted
 	}
 	for _, id := range []string{
 		"*", ">", "*.>", "ids-quiet.*", "ids-quiet.>", ".ids-quiet", "ids-quiet.", "a.b.c.d", "..", "$JS.API.>", "$SYS.>", "_INBOX.x", "_",
@@ -47,16 +47,16 @@ func strangeIDs(t *testing.T, s *stand) {
 		strings.Repeat("*", 128), strings.Repeat("a", 129), strings.Repeat("é", 400), strings.Repeat(".", 20_000),
 	} {
 		if !taken(id) {
-			t.Errorf("the id %.40q was not taken", id)
+			t.Errorf("the id %.40q was not accepted", id)
 		}
 	}
-	if t.Failed() { // rapid begins with nothing that has failed
+	if t.Failed() { // rapid must not start after a failure
 		return
 	}
-	letters := rapid.SampledFrom([]rune("*>. \t\r\n\x00_$-aA0/\\%é\u202e\U0001f58b"))
+	runes := rapid.SampledFrom([]rune("*>. \t\r\n\x00_$-aA0/\\%é\u202e\U0001f58b"))
 	rapid.Check(t, func(rt *rapid.T) {
-		if id := rapid.OneOf(rapid.StringN(1, 40, 200), rapid.StringOfN(letters, 1, 40, -1)).Draw(rt, "id"); !taken(id) {
-			rt.Fatalf("the id %q was not taken", id)
+		if id := rapid.OneOf(rapid.StringN(1, 40, 200), rapid.StringOfN(runes, 1, 40, -1)).Draw(rt, "id"); !taken(id) {
+			rt.Fatalf("the id %q was not accepted", id)
 		}
 	})
 
@@ -72,7 +72,7 @@ func strangeIDs(t *testing.T, s *stand) {
 		}
 		id := e.GetDocument().GetId()
 		found[e.GetProviderEventId()] = id
-		token := event.DocumentToken(id) // an id that is no legal token has that of the id which spells its base64url
+		token := event.DocumentToken(id) // an id that is not a legal token shares the token of the id that spells its base64url
 		if other, taken := subjects[m.Subject]; taken && id != other && id != token && other != token {
 			t.Errorf("%q and %q have one subject", other, id)
 		}
@@ -82,9 +82,9 @@ func strangeIDs(t *testing.T, s *stand) {
 				t.Errorf("the header %s of %q: %q", name, id, values)
 			}
 		}
-		if told := m.Header.Get("Ce-Subject") + m.Header.Get("ce-subject"); len(id) <= 128 && id != "" && event.Public(id) == id {
-			if decoded, err := url.PathUnescape(told); err != nil || decoded != id {
-				t.Errorf("ce-subject %q of %q: %v", told, id, err)
+		if visit := m.Header.Get("Ce-Subject") + m.Header.Get("ce-subject"); len(id) <= 128 && id != "" && event.Public(id) == id {
+			if decoded, err := url.PathUnescape(visit); err != nil || decoded != id {
+				t.Errorf("ce-subject %q of %q: %v", visit, id, err)
 			}
 		}
 	})
@@ -98,6 +98,6 @@ func strangeIDs(t *testing.T, s *stand) {
 		}
 	}
 	if n := s.stored(t, event.DocumentFilter("ids-quiet")); n != 1 {
-		t.Errorf("the quiet document's timeline has %d events", n)
+		t.Errorf("the untouched document's timeline has %d events", n)
 	}
 }

@@ -18,12 +18,12 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// A recorded callback comes again when the memories have forgotten it: an attacker replays it, or the provider's own button sends
-// it. PleaseSign signs no time of sending. Nobody is told a second time.
+// A recorded callback comes again after the dedupe stores have lost it: from an attacker, or from the provider's own button. PleaseSign
+// does not sign a time of sending. No message is sent a second time.
 //
-// The test cannot move the clocks of the broker and of Redis. It takes away what has expired by then: ingest's keys after 4 days,
-// the senders' and NOTIFY after 15, the document's events after 90. It makes the window in which a stream itself refuses an id
-// short. The bodies are dated back as far, so what is left is what would be left, but for the times at which the log stored it.
+// The test cannot move the clocks of NATS and Redis. It removes what would have expired: ingest's keys after 4 days, the senders' keys and
+// NOTIFY after 15, the document's events after 90. It shortens the streams' own duplicate window. The times in the bodies are as old, so
+// the rest is as it would be, except for the log's own timestamps.
 func TestReplaysAfterTheMemoryEnds(t *testing.T) {
 	t.Parallel()
 	s := newLateStand(t)
@@ -48,7 +48,7 @@ func TestReplaysAfterTheMemoryEnds(t *testing.T) {
 		} {
 			l := late{document: "late-" + provider + "-" + name, title: "Late-" + provider + "-" + name + "-end", provider: provider, age: name}
 			l.callback = body(l.document, at)
-			if provider == "clickwrap" { // its time is not signed: whoever has the token writes what he wants
+			if provider == "clickwrap" { // its time is not signed: anyone with the token can change it
 				l.forged = append(l.forged, body(l.document, stamp(now)), body(l.document, ""), body(l.document, stamp(now.Add(-100*day))))
 			}
 			all = append(all, l)
@@ -58,40 +58,40 @@ func TestReplaysAfterTheMemoryEnds(t *testing.T) {
 		s.tellOf(l, i)
 		s.accepts(t, l.document, l.callback)
 	}
-	told := func(l late) (texts, letters int) {
+	messages := func(l late) (texts, emails int) {
 		return len(s.world.textsWith(l.title)), len(s.world.lettersWith(l.title))
 	}
 	for _, l := range all {
-		s.Until(t, l.document+" is told by text and by letter", func() bool {
-			texts, letters := told(l)
-			return texts == 1 && letters == 1
+		s.Until(t, l.document+" has a text and an e-mail", func() bool {
+			texts, emails := messages(l)
+			return texts == 1 && emails == 1
 		})
 	}
 	once := func(when string) {
 		t.Helper()
-		s.Idle(t)
+		s.WaitIdle(t)
 		for _, l := range all {
-			if texts, letters := told(l); texts != 1 || letters != 1 {
-				t.Errorf("%s: %s is told by %d texts and %d letters", when, l.document, texts, letters)
+			if texts, emails := messages(l); texts != 1 || emails != 1 {
+				t.Errorf("%s: %s has %d texts and %d e-mails", when, l.document, texts, emails)
 			}
 		}
 	}
 
 	for _, row := range []struct {
 		when   string
-		forget *regexp.Regexp // the keys of Redis that have gone by then
-		notify bool           // NOTIFY has gone, too
+		forget *regexp.Regexp // the keys of Redis that have expired
+		notify bool           // NOTIFY has expired, too
 	}{
 		{"after 4 days", regexp.MustCompile(`(^|:)i:`), false},
-		{"after 16 days", regexp.MustCompile(`.`), true},                      // the epoch with them: Redis was emptied
-		{"after a restore of Redis", regexp.MustCompile(`:[^:]{12,}$`), true}, // the epoch is kept: a copy without them was restored
+		{"after 16 days", regexp.MustCompile(`.`), true},                      // including the epoch: Redis was emptied
+		{"after a restore of Redis", regexp.MustCompile(`:[^:]{12,}$`), true}, // the epoch is kept: a copy without the keys was restored
 	} {
 		s.forget(t, row.forget)
 		if row.notify {
 			s.purge(t, "NOTIFY", ">")
 		}
 		for _, l := range all {
-			// Redis forgets no callback of today by itself, but it can be emptied or restored. Then the log may hold a second copy.
+			// Redis keeps today's callbacks, but it can be emptied or restored. Then the log may hold a second copy.
 			a, young := s.send(t, l.callback), l.age == "fresh" || l.age == "soon"
 			if a.status != http.StatusOK && !young || a.status >= 300 {
 				t.Errorf("%s: %s: %d %s", row.when, l.document, a.status, a.text)
@@ -112,7 +112,7 @@ func TestReplaysAfterTheMemoryEnds(t *testing.T) {
 		once(row.when + ", with another time")
 	}
 
-	// After the log's time, nothing is left that tells what was sent. Only the callback's own time tells that it is old.
+	// After the log has expired, nothing shows what was sent. Only the callback's own time shows its age.
 	s.forget(t, regexp.MustCompile(`.`))
 	s.purge(t, "NOTIFY", ">")
 	for _, l := range all {
@@ -120,8 +120,8 @@ func TestReplaysAfterTheMemoryEnds(t *testing.T) {
 			continue
 		}
 		s.purge(t, "SIGNING", "signing.v1.*.*.*.*."+l.document)
-		s.accepts(t, l.document+", which the log has forgotten", l.callback)
-		s.Until(t, "the log says that nobody is told of "+l.document, func() bool {
+		s.accepts(t, l.document+", expired in the log", l.callback)
+		s.Until(t, "the log has no message about "+l.document, func() bool {
 			return s.stored(t, "signing.v1.*.*.notification.suppressed."+l.document) == 2
 		})
 		s.each(t, "SIGNING", "signing.v1.*.*.*.*."+l.document, func(m *jetstream.RawStreamMsg) {
@@ -133,23 +133,23 @@ func TestReplaysAfterTheMemoryEnds(t *testing.T) {
 	}
 	once("after the log's time")
 
-	// The control: what is new is told.
+	// The control: a new callback causes messages.
 	honest := late{document: "late-honest", title: "Late-honest-end", provider: "pleasesign", callback: pleasesign("replayed", pleasesignSent("late-honest"))}
 	s.tellOf(honest, len(all))
 	s.accepts(t, "an honest callback", honest.callback)
-	s.Until(t, "it is told", func() bool { texts, letters := told(honest); return texts == 1 && letters == 1 })
+	s.Until(t, "its messages have come", func() bool { texts, emails := messages(honest); return texts == 1 && emails == 1 })
 }
 
 // late is one recorded callback about one document.
 type late struct {
 	document, title, provider, age string
 	callback                       callback
-	forged                         []callback // the same fact with another time, where the time is not signed
+	forged                         []callback // the same fact with another time, if the time is not signed
 }
 
 func stamp(t time.Time) string { return t.Format("2006-01-02T15:04:05Z") }
 
-// field is one more field of a JSON object; nothing without a text.
+// field is an additional field of a JSON object; empty without a text.
 func field(name, text string) string {
 	if text == "" {
 		return ""
@@ -157,7 +157,7 @@ func field(name, text string) string {
 	return fmt.Sprintf(`,%q:%q`, name, text)
 }
 
-// newLateStand is a stand without Kafka, in which streams refuse an id for a moment only.
+// newLateStand is a stand without Kafka, with a short duplicate window.
 func newLateStand(t *testing.T) *stand {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -165,7 +165,7 @@ func newLateStand(t *testing.T) *stand {
 		t.Fatal(err)
 	}
 	s := &stand{world: newWorld(t), key: key}
-	s.Env = testenv.Parts(t, s.settings)
+	s.Env = testenv.Infrastructure(t, s.settings)
 	for _, name := range []string{"SIGNING", "NOTIFY"} {
 		s.ShortDuplicateWindow(t, name)
 	}
@@ -175,16 +175,16 @@ func newLateStand(t *testing.T) *stand {
 	return s
 }
 
-// tellOf sets the response of the document's provider: one signer with their own address and number.
+// tellOf sets the response of the document's provider: one signer with an address and a number of their own.
 func (s *stand) tellOf(l late, n int) {
 	email := fmt.Sprintf("late%d@signer.example", n)
 	switch l.provider {
 	case "clickwrap":
-		s.world.tell("/v1.1/requests/"+l.document, request(l.title, signer{ID: "p", Email: email, Mobile: fmt.Sprintf("+1317555%04d", 100+n)}))
+		s.world.tell("/v1.1/requests/"+l.document, clickwrapRequest(l.title, signer{ID: "p", Email: email, Mobile: fmt.Sprintf("+1317555%04d", 100+n)}))
 	case "pleasesign":
-		s.world.tell("/document/"+l.document, paper(l.title, person{ID: "p", Email: email, Mobile: fmt.Sprintf("614915700%02d", n)}))
+		s.world.tell("/document/"+l.document, pleasesignDocument(l.title, person{ID: "p", Email: email, Mobile: fmt.Sprintf("614915700%02d", n)}))
 	default:
-		s.world.tell("/api/v1/document/"+l.document+"/", deed(l.title, party{ID: "p", Email: email, Tel: fmt.Sprintf("+4477009001%02d", n)}))
+		s.world.tell("/api/v1/document/"+l.document+"/", esignDocument(l.title, party{ID: "p", Email: email, Tel: fmt.Sprintf("+4477009001%02d", n)}))
 	}
 }
 

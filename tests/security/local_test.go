@@ -22,8 +22,8 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// Another user of the machine on which `signrelay run` runs reaches its broker's port, and neither the broker nor its data.
-func TestALocalUserBesideTheBroker(t *testing.T) { //nolint:tparallel // the last part stops what the others look at
+// Another user of the machine that runs `signrelay run` can connect to the broker's port, but reaches neither the broker nor its data.
+func TestLocalUserCannotReachBroker(t *testing.T) { //nolint:tparallel // the last part stops the process that the others use
 	t.Parallel()
 	h := testenv.Standalone(t)
 	read := func(name string) string {
@@ -74,27 +74,27 @@ func TestALocalUserBesideTheBroker(t *testing.T) { //nolint:tparallel // the las
 		known = append(known, h.IngestURL, h.SandboxURL, h.NATSURL, h.Address("SIGNRELAY_SMTP_ADDR"))
 		for _, port := range listening(t, h.Processes["signrelay"].PID()) {
 			if !slices.ContainsFunc(known, func(address string) bool { return strings.HasSuffix(address, ":"+port) }) {
-				t.Errorf("something listens on port %s", port)
+				t.Errorf("a process listens on port %s", port)
 			}
 		}
 	})
-	t.Run("what is said", func(t *testing.T) {
+	t.Run("the output", func(t *testing.T) {
 		settings, err := h.Command(t, "config", "print")
 		if err != nil {
 			t.Fatal(err)
 		}
-		doctor, _ := h.Command(t, "doctor") // it may find something
-		for name, said := range map[string]string{"the log": h.Processes["signrelay"].Output(), "config print": settings, "the doctor": doctor} {
-			if said == "" || strings.Contains(said, password) || strings.Contains(said, master) {
-				t.Errorf("%s has a secret in it, or says nothing:\n%s", name, said)
+		doctor, _ := h.Command(t, "doctor") // it may report findings
+		for name, output := range map[string]string{"the log": h.Processes["signrelay"].Output(), "config print": settings, "the doctor": doctor} {
+			if output == "" || strings.Contains(output, password) || strings.Contains(output, master) {
+				t.Errorf("%s contains a secret, or is empty:\n%s", name, output)
 			}
 		}
 	})
-	t.Run("another start", func(t *testing.T) {
+	t.Run("a restart", func(t *testing.T) {
 		h.Processes["signrelay"].Stop()
 		h.Processes["signrelay"].Start()
 		if read("nats.password") != password || read("master.key") != master {
-			t.Error("a restart makes up new secrets")
+			t.Error("a restart creates new secrets")
 		}
 	})
 }
@@ -131,13 +131,13 @@ func listening(t *testing.T, pid int) []string {
 		}
 	}
 	if len(ports) == 0 {
-		t.Error("the process listens nowhere: the test does not see its sockets")
+		t.Error("the test found no listening socket of the process")
 	}
 	return ports
 }
 
-// The settings' own user and password are those of the embedded server.
-func TestTheBrokersCredentialsAreThoseOfTheSettings(t *testing.T) {
+// The embedded server's user and password are those of the settings.
+func TestBrokerUsesCredentialsOfSettings(t *testing.T) {
 	t.Parallel()
 	h := testenv.Standalone(t, "SIGNRELAY_NATS_USER=acme", "SIGNRELAY_NATS_PASSWORD=correct-horse")
 	for name, c := range map[string]struct {
@@ -156,18 +156,18 @@ func TestTheBrokersCredentialsAreThoseOfTheSettings(t *testing.T) {
 		}
 	}
 	if _, err := os.Stat(filepath.Join(h.DataDir, "nats.password")); err == nil {
-		t.Error("a password was made up though the settings have one")
+		t.Error("a password was generated although the settings have one")
 	}
 	if out, err := h.CommandWith(t, []string{"SIGNRELAY_NATS_USER=acme", "SIGNRELAY_NATS_PASSWORD=correct-horse"}, "tail", "--no-follow"); err != nil {
 		t.Errorf("a command with them: %v\n%s", err, out)
 	}
 }
 
-// start runs `signrelay <args>` with one source on free ports, and ends it should it come up. It returns the output and whether it was
+// start runs `signrelay <args>` with one source on free ports, and stops it if it starts. It returns the output and whether the start was
 // refused.
-func start(t *testing.T, env []string, args ...string) (said string, refused bool) {
+func start(t *testing.T, env []string, args ...string) (output string, refused bool) {
 	t.Helper()
-	program := testenv.Program(t, "signrelay") // which is built now, if this is its first use
+	program := testenv.Program(t, "signrelay") // built now, at the first use
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
@@ -184,7 +184,7 @@ func start(t *testing.T, env []string, args ...string) (said string, refused boo
 	return out.String(), err != nil && ctx.Err() == nil
 }
 
-// stopper is output that ends a program once it holds a text.
+// stopper is output that stops a program when it contains a text.
 type stopper struct {
 	strings.Builder
 
@@ -200,9 +200,9 @@ func (s *stopper) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Another user who prepares the data directory, or puts a file into it, cannot choose the password there, and cannot have another
-// file read or written.
-func TestTheDataDirectoryIsNobodyElses(t *testing.T) {
+// Another user who prepares the data directory, or puts a file into it, cannot choose the password, and cannot make Signrelay read or write
+// another file.
+func TestDataDirectoryIsPrivate(t *testing.T) {
 	t.Parallel()
 	mkdir := func(mode os.FileMode) func(*testing.T, string, string) {
 		return func(t *testing.T, dir, _ string) {
@@ -235,14 +235,14 @@ func TestTheDataDirectoryIsNobodyElses(t *testing.T) {
 		return errors.Join(os.WriteFile(path, []byte(strings.Repeat("attacker", 8)), 0o600), os.Chown(path, 65534, 65534))
 	})
 	attacks := map[string]folderAttack{
-		"nothing there":           {func(*testing.T, string, string) {}, "", false},
-		"a folder of one's own":   {mkdir(0o700), "", false},
-		"a folder that all read":  {mkdir(0o755), "", false},
-		"a folder as mkdir makes": {mkdir(0o750), "", false},
-		"a folder all write to":   {mkdir(0o777), "may write to", false},
-		"a folder like /tmp":      {mkdir(0o777 | os.ModeSticky), "may write to", false},
-		"a folder of a group":     {mkdir(0o770), "may write to", false},
-		"a folder others read into": {func(t *testing.T, dir, _ string) {
+		"nothing there":                    {func(*testing.T, string, string) {}, "", false},
+		"a folder of one's own":            {mkdir(0o700), "", false},
+		"a folder that all users read":     {mkdir(0o755), "", false},
+		"a folder as mkdir makes":          {mkdir(0o750), "", false},
+		"a folder that all users write to": {mkdir(0o777), "may write to", false},
+		"a folder like /tmp":               {mkdir(0o777 | os.ModeSticky), "may write to", false},
+		"a folder of a group":              {mkdir(0o770), "may write to", false},
+		"a folder with files that others read": {func(t *testing.T, dir, _ string) {
 			mkdir(0o755)(t, dir, "")
 			must(t, os.Mkdir(filepath.Join(dir, "x"), 0o700))
 		}, "not Signrelay's", false},
@@ -283,21 +283,21 @@ func TestTheDataDirectoryIsNobodyElses(t *testing.T) {
 			dir, elsewhere := filepath.Join(t.TempDir(), "data"), t.TempDir()
 			must(t, os.WriteFile(filepath.Join(elsewhere, "file"), []byte("another's"), 0o600))
 			attack.prepare(t, dir, elsewhere)
-			env := []string{"SIGNRELAY_DATA_DIR=" + dir + "/"} // a slash behind makes the system follow a link
+			env := []string{"SIGNRELAY_DATA_DIR=" + dir + "/"} // a slash at the end makes the system follow a link
 			for _, args := range [][]string{{"config", "check"}, {"run"}} {
-				said, refused := start(t, env, args...)
+				output, refused := start(t, env, args...)
 				if args[0] == "config" && attack.want == "is empty" {
-					continue // what is in a file is read by the start
+					continue // only the start reads the file
 				}
-				if refused != (attack.want != "") || refused && !strings.Contains(said, "data_dir: ") && !strings.Contains(said, "is empty") || !strings.Contains(said, attack.want) {
-					t.Errorf("%s: refused %t, want %q:\n%s", args, refused, attack.want, said)
+				if refused != (attack.want != "") || refused && !strings.Contains(output, "data_dir: ") && !strings.Contains(output, "is empty") || !strings.Contains(output, attack.want) {
+					t.Errorf("%s: refused %t, want %q:\n%s", args, refused, attack.want, output)
 				}
 			}
 			if text, err := os.ReadFile(filepath.Join(elsewhere, "file")); err != nil || string(text) != "another's" {
-				t.Errorf("another's file: %q %v", text, err)
+				t.Errorf("the other user's file: %q %v", text, err)
 			}
 			if entries, err := os.ReadDir(elsewhere); err != nil || len(entries) != 1 {
-				t.Errorf("something was made elsewhere: %v %v", entries, err)
+				t.Errorf("a file was created elsewhere: %v %v", entries, err)
 			}
 			if info, err := os.Stat(dir); attack.want == "" && (err != nil || info.Mode().Perm() != 0o700) {
 				t.Errorf("the folder afterwards: %v %v", info, err)
@@ -306,10 +306,10 @@ func TestTheDataDirectoryIsNobodyElses(t *testing.T) {
 	}
 }
 
-// folderAttack is what another user did to a data directory before it is used.
+// folderAttack is a change by another user to a data directory before its use.
 type folderAttack struct {
 	prepare func(t *testing.T, dir, elsewhere string)
-	want    string // what the refusal says; empty: the start is not refused
+	want    string // text of the refusal; empty if the start is not refused
 	root    bool   // only root can prepare it
 }
 
@@ -320,8 +320,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// What other machines can reach wants a password that the operator chose.
-func TestTheBrokerIsForThisMachineUnlessItHasCredentials(t *testing.T) {
+// A broker on the network needs a password that the operator chose.
+func TestBrokerOnNetworkNeedsCredentials(t *testing.T) {
 	t.Parallel()
 	port := strconv.Itoa(closedPort(t))
 	user := []string{"SIGNRELAY_NATS_USER=acme", "SIGNRELAY_NATS_PASSWORD=correct-horse"}
@@ -352,15 +352,15 @@ func TestTheBrokerIsForThisMachineUnlessItHasCredentials(t *testing.T) {
 		t.Run(fmt.Sprint(c.addr, len(c.env)), func(t *testing.T) {
 			t.Parallel()
 			env := append([]string{"SIGNRELAY_DATA_DIR=" + filepath.Join(t.TempDir(), "data"), "SIGNRELAY_NATS_ADDR=" + c.addr}, c.env...)
-			said, refused := start(t, env, "config", "check")
-			if refused != (c.want != "") || !strings.Contains(said, c.want) {
-				t.Errorf("the check: refused %t, want %q:\n%s", refused, c.want, said)
+			output, refused := start(t, env, "config", "check")
+			if refused != (c.want != "") || !strings.Contains(output, c.want) {
+				t.Errorf("the check: refused %t, want %q:\n%s", refused, c.want, output)
 			}
 			if c.want == "" {
-				return // some of these addresses this machine may not have
+				return // this machine may not have some of these addresses
 			}
-			if said, refused := start(t, env, "run"); !refused || !strings.Contains(said, c.want) {
-				t.Errorf("the start: refused %t, want %q:\n%s", refused, c.want, said)
+			if output, refused := start(t, env, "run"); !refused || !strings.Contains(output, c.want) {
+				t.Errorf("the start: refused %t, want %q:\n%s", refused, c.want, output)
 			}
 		})
 	}

@@ -14,11 +14,11 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// TestPumping has a house with the limits that hold by default: whoever writes numbers at the provider makes nobody rich.
+// TestPumping uses the default limits. An attacker who enters numbers at the provider must not cost the operator much.
 func TestPumping(t *testing.T) {
 	t.Parallel()
 	s := newWorldStand(t)
-	s.Env = testenv.Parts(t, func(h *testenv.Env) string { return strings.Replace(s.settings(h), unlimited, "", 1) })
+	s.Env = testenv.Infrastructure(t, func(h *testenv.Env) string { return strings.Replace(s.settings(h), unlimited, "", 1) })
 	for _, name := range []string{"ingest", flow.Enricher, flow.Shortener, flow.SMSSender} {
 		s.StartService(t, name, name)
 	}
@@ -27,23 +27,23 @@ func TestPumping(t *testing.T) {
 	t.Run("numbers that cost", func(t *testing.T) { t.Parallel(); textsToNumbersThatCost(t, s) })
 }
 
-// perHour is how many texts a number gets in an hour by default.
+// perHour is the default number of texts per number and hour.
 const perHour = 30
 
-// One callback of a document with 300 signers on one number sends 30 texts. The others are held, and each is told of.
+// One callback about a document with 300 signers on one number sends 30 texts. The others are held, and the log has an event for each.
 func manySignersOnOneNumber(t *testing.T, s *stand) {
 	const document, signers = "pumped-one", 300
 	var people []signer
 	for i := range signers {
 		people = append(people, signer{ID: fmt.Sprintf("p%d", i), First: fmt.Sprintf("F%d", i), Mobile: "+13175550142"})
 	}
-	s.world.tell("/v1.1/requests/"+document, request("Pumped-one", people...))
+	s.world.tell("/v1.1/requests/"+document, clickwrapRequest("Pumped-one", people...))
 	s.accepts(t, "the document", clickwrap("pumping", clickwrapSent(document)))
 	s.Until(t, "every text is sent or held", func() bool {
 		return len(s.notices(t, document, "sent"))+len(s.notices(t, document, "deferred")) >= signers
 	})
 	if sent := len(s.world.textsWith("Pumped-one")); sent != perHour {
-		t.Errorf("%d texts left, want %d", sent, perHour)
+		t.Errorf("%d texts were sent, want %d", sent, perHour)
 	}
 	for _, e := range s.notices(t, document, "deferred") {
 		if e.GetNotice().GetReason() != "limit-number-per-hour" || e.GetNotice().GetFault() != "operator" {
@@ -52,22 +52,22 @@ func manySignersOnOneNumber(t *testing.T, s *stand) {
 	}
 }
 
-// A document with 300 signers on 300 numbers is honest.
+// A document with 300 signers on 300 numbers is legitimate.
 func manySignersOnManyNumbers(t *testing.T, s *stand) {
 	const document, signers = "pumped-many", 300
 	var people []signer
 	for i := range signers {
 		people = append(people, signer{ID: fmt.Sprintf("p%d", i), First: fmt.Sprintf("F%d", i), Mobile: fmt.Sprintf("+1317555%04d", 2000+i)})
 	}
-	s.world.tell("/v1.1/requests/"+document, request("Pumped-many", people...))
+	s.world.tell("/v1.1/requests/"+document, clickwrapRequest("Pumped-many", people...))
 	s.accepts(t, "the document", clickwrap("other", clickwrapSent(document)))
 	s.settled(t, document, signers)
 	if sent := len(s.world.textsWith("Pumped-many")); sent != signers {
-		t.Errorf("%d texts left, want %d", sent, signers)
+		t.Errorf("%d texts were sent, want %d", sent, signers)
 	}
 }
 
-// Numbers that cost: each is held, with what it is held for and, where that is the country, which.
+// Expensive numbers: each is held, with the reason and, if the reason is the country, the country.
 var costly = []struct{ number, reason, country string }{
 	{"+19002345678", "number-type-premium-rate", "US"},
 	{"+449012345678", "number-type-premium-rate", "GB"},
@@ -94,7 +94,7 @@ var costly = []struct{ number, reason, country string }{
 	{"+447797712345", "country-not-allowed", "JE"},
 }
 
-// Texts go to mobile numbers in the countries of the sources alone; what goes elsewhere is held, and named with its country.
+// Texts only go to mobile numbers in the countries of the sources; others are held, with their country.
 func textsToNumbersThatCost(t *testing.T, s *stand) {
 	const document = "costly"
 	honest := []string{"+13175550161", "+61412345678", "+447400123456"}
@@ -105,11 +105,11 @@ func textsToNumbersThatCost(t *testing.T, s *stand) {
 	for _, it := range costly {
 		people = append(people, signer{ID: "costly" + it.number[1:], Mobile: it.number})
 	}
-	s.world.tell("/v1.1/requests/"+document, request("Costly", people...))
+	s.world.tell("/v1.1/requests/"+document, clickwrapRequest("Costly", people...))
 	s.accepts(t, "the document", clickwrap("letters", clickwrapSent(document)))
-	told := func(what string) []*signingv1.SigningEvent { return s.notices(t, document, what) }
+	noticesOf := func(what string) []*signingv1.SigningEvent { return s.notices(t, document, what) }
 	s.Until(t, "every text is sent or held", func() bool {
-		return len(told("sent"))+len(told("deferred"))+len(told("suppressed")) >= len(people)
+		return len(noticesOf("sent"))+len(noticesOf("deferred"))+len(noticesOf("suppressed")) >= len(people)
 	})
 	var reached []string
 	for _, form := range s.world.textsWith("Costly") {
@@ -120,10 +120,10 @@ func textsToNumbersThatCost(t *testing.T, s *stand) {
 		t.Errorf("texts to %q, want %q", reached, want)
 	}
 	held := map[string]*signingv1.SigningEvent{}
-	for _, e := range told("deferred") {
+	for _, e := range noticesOf("deferred") {
 		held[e.GetRecipient().GetId()] = e
 	}
-	for _, e := range told("suppressed") { // the enricher takes it for no number at all
+	for _, e := range noticesOf("suppressed") { // the enricher does not accept it as a number
 		held[e.GetRecipient().GetId()] = e
 	}
 	for _, it := range costly {
@@ -141,7 +141,7 @@ func textsToNumbersThatCost(t *testing.T, s *stand) {
 	}
 }
 
-// notices are the events of one kind that tell of a document's messages.
+// notices are the events of one kind about a document's messages.
 func (s *stand) notices(t *testing.T, document, what string) []*signingv1.SigningEvent {
 	t.Helper()
 	var all []*signingv1.SigningEvent

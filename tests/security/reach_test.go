@@ -10,8 +10,7 @@ import (
 	"testing"
 )
 
-// The enricher asks the server in its settings, at the paths that its provider documents, and no other: whatever ids and
-// addresses a callback brings.
+// The enricher only calls the server in its settings, at the provider's documented paths, whatever ids and addresses a callback has.
 func hostileIDs(t *testing.T, s *stand) {
 	const source = "reach"
 	canary := s.world.canary
@@ -32,7 +31,7 @@ func hostileIDs(t *testing.T, s *stand) {
 			if provider == "pleasesign" {
 				c = pleasesign(source, string(body))
 			}
-			if a := s.send(t, c); a.status != http.StatusAccepted { // taken, or quarantined where the id names no document
+			if a := s.send(t, c); a.status != http.StatusAccepted { // accepted, or quarantined if the id names no document
 				t.Errorf("%s %q: %d %s", provider, id, a.status, a.text)
 			}
 		}
@@ -49,34 +48,34 @@ func hostileIDs(t *testing.T, s *stand) {
 			s.accepts(t, uri, s.esignAll(source, string(items)))
 		}
 	}
-	// A signer whose document is elsewhere, as the API itself has it.
+	// A signer whose document is on another server, according to the API.
 	s.world.tell("/api/v1/signer/elsewhere/", map[string]string{"document": canary.URL + "/api/v1/document/lured/"})
-	s.accepts(t, "a signer elsewhere", s.esignAll(source, `[{"timestamp":"2026-01-02T03:04:05","name":"status","value":"40","resource_uri":"/api/v1/signer/elsewhere/"}]`))
+	s.accepts(t, "a signer of another server", s.esignAll(source, `[{"timestamp":"2026-01-02T03:04:05","name":"status","value":"40","resource_uri":"/api/v1/signer/elsewhere/"}]`))
 
-	// What comes after them is asked for, and so are those of them that are only ugly.
+	// A later document is requested, and so are those with unusual but valid ids.
 	s.accepts(t, "an honest document", clickwrap(source, clickwrapSent("reach-last")))
 	for _, asked := range []string{"reach-last", "abs-1", "abs-2", "%252e%252e%252f", "lured", "x%3Fadmin=1", "x%23y"} {
-		s.Until(t, asked+" is asked for", func() bool { return len(s.world.questions(asked)) > 0 })
+		s.Until(t, asked+" is requested", func() bool { return len(s.world.questions(asked)) > 0 })
 	}
 	canary.silent(t)
 	s.world.mutex.Lock()
 	defer s.world.mutex.Unlock()
 	for _, q := range s.world.asked {
 		if "http://"+q.host != s.world.URL {
-			t.Errorf("asked in the name of %s", q.host)
+			t.Errorf("a request has the host %s", q.host)
 		}
 		decoded, err := url.PathUnescape(q.path)
 		if err != nil || path.Clean(decoded) != strings.TrimSuffix(decoded, "/") || !documented(q.path) {
-			t.Errorf("asked for %s", q.path)
+			t.Errorf("requested %s", q.path)
 		}
 		credentials := q.header.Get("Authorization") + q.header.Get("X-Pleasesign-Secret")
 		if !strings.Contains(credentials, clickwrapAPIToken) && !strings.Contains(credentials, pleasesignAPISecret) && !strings.Contains(credentials, esignAPISecret) {
-			t.Errorf("asked for %s without credentials", q.path)
+			t.Errorf("requested %s without credentials", q.path)
 		}
 	}
 }
 
-// documented tells whether a path is one that a provider documents, with an id in its place.
+// documented reports whether a path is one of a provider's documented paths, with an id in it.
 func documented(path string) bool {
 	for _, shape := range []string{
 		"/v1.1/requests/*", "/document/*", "/document/*/master", "/recipient/*/signingurl",
@@ -91,7 +90,7 @@ func documented(path string) bool {
 	return false
 }
 
-// Credentials, and the ids in a path, stay with the server in the settings, whatever it redirects to.
+// Credentials, and the ids in a path, are only sent to the server in the settings, whatever it redirects to.
 func hostileRedirects(t *testing.T, s *stand) {
 	const source = "reach"
 	canary := s.world.canary
@@ -104,24 +103,24 @@ func hostileRedirects(t *testing.T, s *stand) {
 				rw.Header().Set("Location", location)
 				rw.WriteHeader(status)
 			}
-			s.world.answer("/v1.1/requests/"+id+"-cw", away)
-			s.world.answer("/document/"+id+"-ps", away)
-			s.world.answer("/api/v1/document/"+id+"-es/", away)
+			s.world.response("/v1.1/requests/"+id+"-cw", away)
+			s.world.response("/document/"+id+"-ps", away)
+			s.world.response("/api/v1/document/"+id+"-es/", away)
 			s.accepts(t, "clickwrap", clickwrap(source, clickwrapSent(id+"-cw")))
 			s.accepts(t, "pleasesign", pleasesign(source, pleasesignSent(id+"-ps")))
 			s.accepts(t, "esign", s.esignAll(source, esignSent(id+"-es")))
 			asked = append(asked, id+"-cw", id+"-ps", id+"-es")
 		}
 	}
-	for _, id := range asked { // the second question comes when the answer to the first has been dealt with
-		s.Until(t, id+" is asked for twice", func() bool { return len(s.world.questions(id)) >= 2 })
+	for _, id := range asked { // the second request follows the response to the first
+		s.Until(t, id+" is requested twice", func() bool { return len(s.world.questions(id)) >= 2 })
 	}
 	canary.silent(t)
-	// One that stays on the server is followed.
-	s.world.answer("/v1.1/requests/redirect-here", func(rw http.ResponseWriter, r *http.Request) {
+	// A redirect on the same server is followed.
+	s.world.response("/v1.1/requests/redirect-here", func(rw http.ResponseWriter, r *http.Request) {
 		http.Redirect(rw, r, s.world.URL+"/v1.1/requests/redirect-there", http.StatusFound)
 	})
-	s.world.tell("/v1.1/requests/redirect-there", request("Redirected", signer{ID: "p", Email: "here@signer.example"}))
+	s.world.tell("/v1.1/requests/redirect-there", clickwrapRequest("Redirected", signer{ID: "p", Email: "here@signer.example"}))
 	s.accepts(t, "redirected here", clickwrap(source, clickwrapSent("redirect-here")))
-	s.Until(t, "who is redirected on the same server is told", func() bool { return len(s.world.lettersWith("Redirected")) == 1 })
+	s.Until(t, "the document with the redirect on the same server has a message", func() bool { return len(s.world.lettersWith("Redirected")) == 1 })
 }

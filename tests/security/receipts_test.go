@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// receipt is a delivery receipt as Vonage sends it, unsigned.
+// receipt is a delivery receipt in Vonage's format, unsigned.
 func receipt(reference string) map[string]string {
 	return map[string]string{
 		"msisdn": "13175550166", "to": "Acme", "messageId": "m-" + reference, "status": "delivered", "err-code": "0", "client-ref": reference,
@@ -20,8 +20,8 @@ func receipt(reference string) map[string]string {
 	}
 }
 
-// told is what Vonage signs: the sorted fields, with what separates them made harmless.
-func told(fields map[string]string) string {
+// signedText is the text that Vonage signs: the sorted fields, with separators in them replaced.
+func signedText(fields map[string]string) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if name != "sig" {
@@ -33,7 +33,7 @@ func told(fields map[string]string) string {
 
 func signedReceipt(fields map[string]string) map[string]string {
 	fields = maps.Clone(fields)
-	fields["sig"] = hmacOf(receiptSecret, told(fields))
+	fields["sig"] = hmacOf(receiptSecret, signedText(fields))
 	return fields
 }
 
@@ -45,11 +45,10 @@ func form(fields map[string]string) string {
 	return values.Encode()
 }
 
-// What became of a text is believed of Vonage alone: a stranger's receipt changes nothing, and an authentic one that comes
-// again changes nothing more.
+// Only Vonage's receipts are believed: a stranger's receipt changes nothing, and a repeated authentic one changes nothing more.
 func forgedReceipts(t *testing.T, s *stand) {
 	const source = "receipts"
-	s.world.tell("/v1.1/requests/receipts-1", request("Receipts", signer{ID: "p", Mobile: "+13175550166"}))
+	s.world.tell("/v1.1/requests/receipts-1", clickwrapRequest("Receipts", signer{ID: "p", Mobile: "+13175550166"}))
 	s.accepts(t, "the document", clickwrap(source, clickwrapSent("receipts-1")))
 	s.settled(t, "receipts-1", 1)
 	reference := s.world.textsWith("Receipts")[0]["client-ref"]
@@ -59,15 +58,15 @@ func forgedReceipts(t *testing.T, s *stand) {
 		change(fields)
 		return fields
 	}
-	md5hash := md5.Sum([]byte(told(honest) + receiptSecret))
+	md5hash := md5.Sum([]byte(signedText(honest) + receiptSecret))
 	door := "http://" + s.Address("SIGNRELAY_RECEIPTS_ADDR") + "/receipts/vonage/"
-	post := func(path, contentType, body string) answer {
+	post := func(path, contentType, body string) response {
 		t.Helper()
 		a, err := ask(http.MethodPost, door+path, http.Header{"Content-Type": {contentType}}, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.answers.keep(fmt.Sprint(a.header, a.text))
+		s.responses.keep(fmt.Sprint(a.header, a.text))
 		return a
 	}
 	const asForm = "application/x-www-form-urlencoded"
@@ -75,8 +74,8 @@ func forgedReceipts(t *testing.T, s *stand) {
 	for name, fields := range map[string]map[string]string{
 		"unsigned":              honest,
 		"an empty signature":    changed(func(f map[string]string) { f["sig"] = "" }),
-		"another's signature":   changed(func(f map[string]string) { f["sig"] = hmacOf("another", told(f)) }),
-		"the empty secret's":    changed(func(f map[string]string) { f["sig"] = hmacOf("", told(f)) }),
+		"another's signature":   changed(func(f map[string]string) { f["sig"] = hmacOf("another", signedText(f)) }),
+		"the empty secret's":    changed(func(f map[string]string) { f["sig"] = hmacOf("", signedText(f)) }),
 		"half a signature":      changed(func(f map[string]string) { f["sig"] = f["sig"][:32] }),
 		"a weaker method's":     changed(func(f map[string]string) { f["sig"] = hex.EncodeToString(md5hash[:]) }),
 		"the secret itself":     changed(func(f map[string]string) { f["sig"] = hex.EncodeToString([]byte(receiptSecret)) }),
@@ -92,7 +91,7 @@ func forgedReceipts(t *testing.T, s *stand) {
 			t.Errorf("%s: %d %s", name, a.status, a.text)
 		}
 		refusals[a.text] = true
-		// Nor does it help to say it in the query, or in JSON.
+		// The same in the query, or in JSON.
 		if a, err := ask(http.MethodGet, door+source+"?"+form(fields), nil, nil); err != nil || a.status != http.StatusUnauthorized {
 			t.Errorf("%s, by GET: %d %v", name, a.status, err)
 		}
@@ -100,7 +99,7 @@ func forgedReceipts(t *testing.T, s *stand) {
 	if len(refusals) != 1 {
 		t.Errorf("refusals can be told apart: %v", refusals)
 	}
-	for name, a := range map[string]answer{
+	for name, a := range map[string]response{
 		"a signature in the query of a form":  post(source+"?sig="+signedReceipt(honest)["sig"], asForm, form(honest)),
 		"a signature that comes twice":        post(source, asForm, form(signedReceipt(honest))+"&sig=0"),
 		"a status that comes twice":           post(source, asForm, form(signedReceipt(honest))+"&status=failed"),
@@ -108,9 +107,9 @@ func forgedReceipts(t *testing.T, s *stand) {
 		"no form":                             post(source, "text/xml", form(signedReceipt(honest))),
 		"JSON of another shape":               post(source, "application/json", `{"sig":{"$ne":""},"status":["delivered"]}`),
 		"JSON that is a list":                 post(source, "application/json", `[{"status":"delivered"}]`),
-		"a source that there is not":          post("nobody", asForm, form(signedReceipt(honest))),
+		"an unknown source":                   post("nobody", asForm, form(signedReceipt(honest))),
 		"a path that leads elsewhere":         post("..%2fvonage%2freceipts", asForm, form(signedReceipt(honest))),
-		"a body beyond all receipts":          post(source, asForm, form(signedReceipt(honest))+"&x="+strings.Repeat("x", mebibyte)),
+		"a body larger than any receipt":      post(source, asForm, form(signedReceipt(honest))+"&x="+strings.Repeat("x", mebibyte)),
 		"ten thousand parameters, not signed": post(source, asForm, strings.Repeat("x&", 10_000)),
 	} {
 		if a.status < 400 || a.status >= 500 {
@@ -119,7 +118,7 @@ func forgedReceipts(t *testing.T, s *stand) {
 	}
 	delivered := "signing.v1." + source + ".clickwrap.notification.*.receipts-1"
 	if n := s.stored(t, delivered); n != 2 { // requested and sent
-		t.Errorf("the log has heard %d times of the text, want twice", n)
+		t.Errorf("the log has %d events of the text, want 2", n)
 	}
 
 	for i, want := range []string{"recorded", "repeated", "repeated"} {
@@ -128,9 +127,9 @@ func forgedReceipts(t *testing.T, s *stand) {
 		}
 	}
 	if n := s.stored(t, strings.Replace(delivered, "*", "delivered", 1)); n != 1 {
-		t.Errorf("the log has heard %d times that the text was delivered", n)
+		t.Errorf("the log has %d events of the text's delivery", n)
 	}
-	// Authentic, and about a text that nobody sent: it is believed and changes nothing. Its reference is no key of a bucket.
+	// An authentic receipt about an unknown text is accepted and changes nothing. Its reference is not a valid key of a bucket.
 	for _, reference := range []string{"nobody", "*", ">", "../x", "a b", "", strings.Repeat("x", 9000)} {
 		fields := receipt(reference)
 		fields["messageId"] = "m"

@@ -21,7 +21,7 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// redisThief is a connection to the house's Redis with a password that was stolen: a service's, or the administrator's.
+// redisThief is a connection to Redis with a stolen password: a service's, or the administrator's.
 func redisThief(t *testing.T, h *testenv.Env, user string) *redis.Client {
 	t.Helper()
 	o, err := redis.ParseURL(h.Redis.URL)
@@ -36,14 +36,14 @@ func redisThief(t *testing.T, h *testenv.Env, user string) *redis.Client {
 	return client
 }
 
-// dedupeOf is ingest's memory, as a replica of ingest that has died used it.
+// dedupeOf is ingest's dedupe store, as a dead replica of ingest used it.
 func dedupeOf(t *testing.T, h *testenv.Env, client *redis.Client) dedupe.Store {
 	t.Helper()
 	o := dedupe.Options{Namespace: flow.IngestMemory, Lease: time.Millisecond, Remember: time.Hour, Waits: true, Ring: keyring.New([]string{testenv.MasterKey})}
 	return dedupe.NewGuard(dedupe.NewRedis(client, o), event.Log{JS: h.JetStream(t), Stream: flow.Signing}, nil, o)
 }
 
-// visited is a callback about that document, and the id that its event will have.
+// visited is a callback about this document, and the id of its event.
 func visited(t *testing.T, document string) (body []byte, id string) {
 	t.Helper()
 	body = fmt.Appendf(nil, `{"event_type":"activity_visited","activity":"5a26bbf9e623117c2a6eed1b","request":%[1]q,`+
@@ -60,26 +60,26 @@ func visited(t *testing.T, document string) (body []byte, id string) {
 	return body, events[0].GetId()
 }
 
-// Who has a password of Redis knows what makes an event's id, and says before the callback comes that it is done, or that somebody else does it. The
-// callback is stored all the same, and is a duplicate when it comes again.
-func TestNoEventVanishesByAPasswordOfRedis(t *testing.T) {
+// An attacker with a Redis password can compute an event's id, and marks it as done or claimed before the callback comes. The callback is
+// stored nevertheless, and is a duplicate when it comes again.
+func TestStolenRedisPasswordHidesNoEvent(t *testing.T) {
 	t.Parallel()
-	h := testenv.Parts(t, testenv.AroundTheSandbox)
+	h := testenv.Infrastructure(t, testenv.SandboxSettings)
 	h.StartService(t, "ingest", "ingest")
 	n := 0
 	send := func(body []byte) (int, any) {
-		status, answer := h.Callback(t, http.MethodPost, "/webhooks/clickwrap/demo", nil,
+		status, response := h.Callback(t, http.MethodPost, "/webhooks/clickwrap/demo", nil,
 			http.Header{"Content-Type": {"application/json"}, "Pactsafe-Webhook-Token": {"12345"}}, body)
-		return status, answer["status"]
+		return status, response["status"]
 	}
 	stored := func(document string) int { return h.Count(t, flow.Signing, "signing.v1.demo.clickwrap.*.*."+document) }
 	accepts := func(what, document string, body []byte) {
 		t.Helper()
-		if status, said := send(body); status != http.StatusAccepted || stored(document) != 1 {
-			t.Errorf("%s: answered %d %v, and %d events are stored", what, status, said, stored(document))
+		if status, output := send(body); status != http.StatusAccepted || stored(document) != 1 {
+			t.Errorf("%s: status %d %v, and %d events are stored", what, status, output, stored(document))
 		}
-		if status, said := send(body); status != http.StatusOK || said != "duplicate" || stored(document) != 1 {
-			t.Errorf("%s: sent again it is answered %d %v, and %d events are stored", what, status, said, stored(document))
+		if status, output := send(body); status != http.StatusOK || output != "duplicate" || stored(document) != 1 {
+			t.Errorf("%s: the repetition has status %d %v, and %d events are stored", what, status, output, stored(document))
 		}
 	}
 	quiet, _ := visited(t, "untouched")
@@ -111,20 +111,20 @@ func TestNoEventVanishesByAPasswordOfRedis(t *testing.T) {
 	}
 }
 
-// The administrator's password writes to keys that it sees: an ingest that dies leaves the keys of its callbacks behind, and the thief calls all of them
-// confirmed. When the callbacks come again, each is stored.
-func TestNoConfirmationIsForgedUnderAKeyThatIsSeen(t *testing.T) {
+// The administrator can write to keys that he sees: an ingest that dies leaves the keys of its callbacks, and the attacker marks them all
+// as confirmed. Each callback is stored when it comes again.
+func TestConfirmationsCannotBeForged(t *testing.T) {
 	t.Parallel()
-	h := testenv.Parts(t, testenv.AroundTheSandbox)
+	h := testenv.Infrastructure(t, testenv.SandboxSettings)
 	h.StartService(t, "ingest", "ingest")
 	post := func(document string) (int, any) {
 		body, _ := visited(t, document)
-		status, answer := h.Callback(t, http.MethodPost, "/webhooks/clickwrap/demo", nil,
+		status, response := h.Callback(t, http.MethodPost, "/webhooks/clickwrap/demo", nil,
 			http.Header{"Content-Type": {"application/json"}, "Pactsafe-Webhook-Token": {"12345"}}, body)
-		return status, answer["status"]
+		return status, response["status"]
 	}
-	if status, said := post("honest"); status != http.StatusAccepted {
-		t.Fatalf("before: %d %v", status, said)
+	if status, output := post("honest"); status != http.StatusAccepted {
+		t.Fatalf("before: %d %v", status, output)
 	}
 	client := redisThief(t, h, "default")
 	keys, err := client.Keys(t.Context(), "i:*").Result()
@@ -135,13 +135,13 @@ func TestNoConfirmationIsForgedUnderAKeyThatIsSeen(t *testing.T) {
 	for _, k := range keys {
 		if k != "i:probe" {
 			confirmation = client.Get(t.Context(), k).Val()
-			client.Del(t.Context(), k) // so that every other key is of a callback that is not stored
+			client.Del(t.Context(), k) // every other key is of a callback that is not stored
 		}
 	}
 	for i, value := range []string{"1", confirmation, "10001"} {
 		document := fmt.Sprintf("seen-%d", i)
 		_, id := visited(t, document)
-		// What a died ingest leaves behind: the key of the callback, which the thief sees.
+		// A dead ingest leaves the key of the callback, which the attacker sees.
 		memory := dedupeOf(t, h, client)
 		if _, err := memory.Claim(t.Context(), "died", id); err != nil {
 			t.Fatal(err)
@@ -151,16 +151,16 @@ func TestNoConfirmationIsForgedUnderAKeyThatIsSeen(t *testing.T) {
 				client.Set(t.Context(), k, value, time.Hour)
 			}
 		}
-		if status, said := post(document); status != http.StatusAccepted || h.Count(t, flow.Signing, "signing.v1.demo.clickwrap.*.*."+document) != 1 {
-			t.Errorf("%q: answered %d %v, and nothing is in the log", value, status, said)
+		if status, output := post(document); status != http.StatusAccepted || h.Count(t, flow.Signing, "signing.v1.demo.clickwrap.*.*."+document) != 1 {
+			t.Errorf("%q: status %d %v, and the log has no event", value, status, output)
 		}
 	}
 }
 
-// One key stops no source: the user of another service cannot write a source's limits, nor can the administrator compute their names.
-func TestNoSourceIsStoppedByAPasswordOfRedis(t *testing.T) {
+// One key does not stop a source: another service's user cannot write a source's limits, and the administrator cannot compute their names.
+func TestStolenRedisPasswordStopsNoSource(t *testing.T) {
 	t.Parallel()
-	h := testenv.Apart(t)
+	h := testenv.Separate(t)
 	far := strconv.FormatInt(time.Now().Add(24*time.Hour).UnixMicro(), 10)
 	names := []string{"signrelay:limit:{api/clickwrap/demo}:next", "signrelay:limit:{api/clickwrap/demo}:paused"}
 	for _, user := range []string{"ingest", "shortener", "sms-sender", "email-sender"} {

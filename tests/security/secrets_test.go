@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A secret that is given as a flag shows in the list of processes: it is refused, and not repeated.
-func TestSecretsAreNoFlags(t *testing.T) {
+// A secret in a flag shows in the list of processes, so it is refused, and not printed.
+func TestSecretsAreRefusedAsFlags(t *testing.T) {
 	t.Parallel()
 	free := []string{"SIGNRELAY_DATA_DIR=" + filepath.Join(t.TempDir(), "data")}
 	for _, args := range [][]string{
@@ -28,24 +28,24 @@ func TestSecretsAreNoFlags(t *testing.T) {
 	} {
 		t.Run(strings.Join(args[:min(2, len(args))], " "), func(t *testing.T) {
 			t.Parallel()
-			if said, refused := start(t, free, args...); !refused || strings.Contains(said, "hunter2") || strings.Contains(said, "ready after") {
-				t.Errorf("%q: refused %t:\n%s", args, refused, said)
+			if output, refused := start(t, free, args...); !refused || strings.Contains(output, "hunter2") || strings.Contains(output, "ready after") {
+				t.Errorf("%q: refused %t:\n%s", args, refused, output)
 			}
 		})
 	}
-	// The same by a variable, by a file, and a flag that is not secret.
+	// The same in a variable, in a file, and a flag that is not secret.
 	secret := filepath.Join(t.TempDir(), "secret")
 	must(t, os.WriteFile(secret, []byte("hunter2\n"), 0o600))
 	for _, env := range [][]string{{"SIGNRELAY_NATS_PASSWORD=hunter2"}, {"SIGNRELAY_NATS_PASSWORD_FILE=" + secret}} {
-		said, refused := start(t, append(append(env, "SIGNRELAY_NATS_USER=acme"), free...), "config", "print", "--log.level=warn")
-		if refused || !strings.Contains(said, "password: \"********\"") && !strings.Contains(said, "password: '********'") && !strings.Contains(said, "password: ********") || strings.Contains(said, "hunter2") {
-			t.Errorf("%q: refused %t:\n%s", env, refused, said)
+		output, refused := start(t, append(append(env, "SIGNRELAY_NATS_USER=acme"), free...), "config", "print", "--log.level=warn")
+		if refused || !strings.Contains(output, "password: \"********\"") && !strings.Contains(output, "password: '********'") && !strings.Contains(output, "password: ********") || strings.Contains(output, "hunter2") {
+			t.Errorf("%q: refused %t:\n%s", env, refused, output)
 		}
 	}
 }
 
-// Neither the printed settings nor an error show what a URL has in it.
-func TestSecretsInURLsAreNotSaid(t *testing.T) {
+// The printed settings and the errors show no secret of a URL.
+func TestSecretsInURLsAreMasked(t *testing.T) {
 	t.Parallel()
 	for variable, value := range map[string]string{
 		"NATS_URL": "nats://u:hunter2@127.0.0.1:1", "REDIS_URL": "redis://:hunter2@127.0.0.1:1/0", "SMS_VONAGE_BASE_URL": "https://u:hunter2@rest.nexmo.com?apikey=hunter2",
@@ -55,16 +55,16 @@ func TestSecretsInURLsAreNotSaid(t *testing.T) {
 		t.Run(variable, func(t *testing.T) {
 			t.Parallel()
 			for _, args := range [][]string{{"config", "print"}, {"config", "check"}} {
-				said, _ := start(t, []string{"SIGNRELAY_" + variable + "=" + value}, args...)
-				if said == "" || strings.Contains(said, "hunter2") {
-					t.Errorf("%s: %s", args, said)
+				output, _ := start(t, []string{"SIGNRELAY_" + variable + "=" + value}, args...)
+				if output == "" || strings.Contains(output, "hunter2") {
+					t.Errorf("%s: %s", args, output)
 				}
 			}
 		})
 	}
 }
 
-// A settings file that refers to itself, or grows without end, is refused and crashes nothing.
+// A settings file that refers to itself, or grows without end, is refused and causes no crash.
 func TestHostileSettings(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
@@ -76,9 +76,9 @@ func TestHostileSettings(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "signrelay.yaml")
 			must(t, os.WriteFile(path, []byte(text), 0o600))
 			for _, args := range [][]string{{"config", "check"}, {"run"}} {
-				said, refused := start(t, nil, append(args, "--config", path)...)
-				if !refused || strings.Contains(said, "goroutine") || strings.Contains(said, "panic") || len(said) > 64<<10 {
-					t.Errorf("%s: refused %t:\n%.2000s", args, refused, said)
+				output, refused := start(t, nil, append(args, "--config", path)...)
+				if !refused || strings.Contains(output, "goroutine") || strings.Contains(output, "panic") || len(output) > 64<<10 {
+					t.Errorf("%s: refused %t:\n%.2000s", args, refused, output)
 				}
 			}
 		})

@@ -1,5 +1,5 @@
-// Package security attacks a running Signrelay over the wire, as a stranger would: at its public doors, and from the
-// servers that it asks. Beside each attack stands an honest request that passes. SECURITY.md lists what is promised.
+// Package security attacks a running Signrelay over the network, as a stranger would: at its public listeners, and from the servers that it
+// calls. Each attack has a control, a valid request that succeeds. SECURITY.md lists the promises.
 package security
 
 import (
@@ -27,22 +27,22 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// stand is a house with a process a service, and a world around it that can be hostile.
+// stand is an environment with a process for each service, and outside parties that can be hostile.
 type stand struct {
 	*testenv.Env
-	world   *world
-	key     *rsa.PrivateKey // the eSignature API's
-	answers answers
-	kafka   string // its address
+	world     *world
+	key       *rsa.PrivateKey // the eSignature API's
+	responses responses
+	kafka     string // the broker's address
 }
 
-// Each attack has sources of its own at every provider, so that what it left behind can be told from the others'.
+// Each attack has its own sources at every provider, so that its effects can be told apart.
 var sources = []string{"forged", "replayed", "confused", "paths", "wire", "slow", "bodies", "ids", "letters", "links", "reach", "receipts", "story", "traced", "other", "pumping", "stolen", "terminal"}
 
-// What the sources' callbacks are authenticated by.
+// The authentication of the sources' callbacks.
 func token(source string) string { return "token-of-" + source + "-6f1c" }
 
-// What must never be read anywhere but in the settings.
+// Secrets that must appear only in the settings.
 const (
 	clickwrapAPIToken   = "clickwrap-api-9b27"
 	pleasesignAPIKey    = "pleasesign-key-51d0"
@@ -52,7 +52,7 @@ const (
 	receiptSecret       = "receipt-secret-d41d"
 )
 
-// newWorldStand is a stand without a house.
+// newWorldStand is a stand without services.
 func newWorldStand(t *testing.T) *stand {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -65,8 +65,8 @@ func newWorldStand(t *testing.T) *stand {
 func newStand(t *testing.T) *stand {
 	t.Helper()
 	s := newWorldStand(t)
-	s.Env = testenv.Parts(t, s.settings)
-	for _, name := range testenv.Services[1:] { // the world is our own
+	s.Env = testenv.Infrastructure(t, s.settings)
+	for _, name := range testenv.Services[1:] { // world replaces the sandbox
 		s.StartService(t, name, name)
 	}
 	kafka := testenv.Kafka(t, kfake.SeedTopics(1, "signrelay.signing.v1"))
@@ -75,7 +75,7 @@ func newStand(t *testing.T) *stand {
 	return s
 }
 
-// settings log all there is to log, so that what is silent is silent at every level.
+// settings log at the lowest level, so that the search covers every level.
 func (s *stand) settings(h *testenv.Env) string {
 	public := x509.MarshalPKCS1PublicKey(&s.key.PublicKey)
 	certificate := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: public}))
@@ -89,7 +89,7 @@ func (s *stand) settings(h *testenv.Env) string {
      api: {base_url: %[3]q, user: u, secret: %[8]q, per_minute: 60000}}
 `, name, token(name), s.world.URL, clickwrapAPIToken, pleasesignAPIKey, pleasesignAPISecret, certificate, esignAPISecret)
 	}
-	// A source of the kind that its provider signs nothing for: whoever has the token is believed.
+	// A source whose provider signs nothing: anyone with the token is believed.
 	fmt.Fprintf(&list, "  - {name: plain, provider: esign-v1, webhook: {token: %q}}\n", token("plain"))
 	host, port, _ := strings.Cut(s.world.mail.Addr().String(), ":")
 	return fmt.Sprintf(`
@@ -103,39 +103,39 @@ log: {level: debug}
 %[9]s`, list.String(), vonageSecret, s.world.URL, h.Address("SIGNRELAY_RECEIPTS_ADDR"), receiptSecret, host, port, h.Address("SIGNRELAY_LINKS_ADDR"), unlimited)
 }
 
-// unlimited lets the attacks send many messages to few people, whose numbers are kept for fiction. TestPumping is about the limits.
+// unlimited allows many messages to few people, whose numbers are reserved for fiction. TestPumping tests the limits.
 const unlimited = `limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0, number_types: [mobile, unknown]}
 `
 
-// TestAttacks has one house for all of them; afterwards nothing of it all may be read where it does not belong.
+// TestAttacks has one environment for all attacks; afterwards no secret or personal text may be where it does not belong.
 //
-//nolint:tparallel // the group is not parallel: what comes after it waits for all in it
+//nolint:tparallel // the group is not parallel: the code after it waits for all of it
 func TestAttacks(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
 	t.Run("while", func(t *testing.T) {
 		for name, attack := range map[string]func(*testing.T, *stand){
-			"forged callbacks":              forgedCallbacks,
-			"signatures at another door":    signaturesAtAnotherDoor,
-			"replayed callbacks":            replayedCallbacks,
-			"confusing headers":             confusingHeaders,
-			"confusing paths":               confusingPaths,
-			"traces of callers":             foreignTraces,
-			"smuggled requests":             smuggledRequests,
-			"slow callers":                  slowCallers,
-			"bodies":                        monstrousBodies,
-			"forms":                         monstrousForms,
-			"a document's id":               strangeIDs,
-			"words in letters and texts":    hostileWords,
-			"addresses of people":           hostileAddresses,
-			"where links lead":              hostileTargets,
-			"whom the enricher asks":        hostileIDs,
-			"where the API redirects":       hostileRedirects,
-			"where an address is asked for": hostileAnswersAtTheClick,
-			"delivery receipts":             forgedReceipts,
-			"a whole story":                 wholeStory,
-			"stolen credentials":            stolenCredentials,
-			"an operator's terminal":        operatorsTerminal,
+			"forged callbacks":                       forgedCallbacks,
+			"signatures on another path":             signaturesOnAnotherPath,
+			"replayed callbacks":                     replayedCallbacks,
+			"confusing headers":                      confusingHeaders,
+			"confusing paths":                        confusingPaths,
+			"traces of callers":                      foreignTraces,
+			"smuggled requests":                      smuggledRequests,
+			"slow callers":                           slowCallers,
+			"bodies":                                 monstrousBodies,
+			"forms":                                  monstrousForms,
+			"a document's id":                        strangeIDs,
+			"titles and names in messages":           hostileWords,
+			"addresses of people":                    hostileAddresses,
+			"where links lead":                       hostileTargets,
+			"servers that the enricher calls":        hostileIDs,
+			"where the API redirects":                hostileRedirects,
+			"addresses from the provider at a click": hostileAnswersAtTheClick,
+			"delivery receipts":                      forgedReceipts,
+			"a whole story":                          wholeStory,
+			"stolen credentials":                     stolenCredentials,
+			"an operator's terminal":                 operatorsTerminal,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -143,30 +143,30 @@ func TestAttacks(t *testing.T) {
 			})
 		}
 	})
-	s.Until(t, "Kafka has all of it", func() bool {
+	s.Until(t, "Kafka has all events", func() bool {
 		c, err := s.JetStream(t).Consumer(t.Context(), flow.Signing, flow.KafkaBridge)
 		return err == nil && c.CachedInfo().NumPending == 0 && c.CachedInfo().NumAckPending == 0
 	})
 	silence(t, s)
 	s.world.canary.silent(t)
 	if a, err := ask("GET", s.world.canary.URL, nil, nil); err != nil || a.status != 200 || len(s.world.canary.calls) != 1 {
-		t.Errorf("the canary hears nothing: %d %v", a.status, err)
+		t.Errorf("the canary does not count requests: %d %v", a.status, err)
 	}
 }
 
-// stored is how many events the log holds on a filter.
+// stored is the number of events in the log that match a filter.
 func (s *stand) stored(t *testing.T, filter string) int {
 	t.Helper()
 	return s.Count(t, "SIGNING", filter)
 }
 
-// quarantined is how many callbacks of a source nobody could read.
+// quarantined is the number of a source's callbacks in quarantine.
 func (s *stand) quarantined(t *testing.T, source string) int {
 	t.Helper()
 	return s.Count(t, "QUARANTINE", "quarantine.v1."+source+".>")
 }
 
-// each reads all messages of a stream on a filter, as they are now.
+// each reads all messages of a stream that match a filter.
 func (s *stand) each(t *testing.T, stream, filter string, read func(*jetstream.RawStreamMsg)) {
 	t.Helper()
 	for m, err := range (event.Log{JS: s.JetStream(t), Stream: stream}).Messages(t.Context(), filter, time.Time{}) {
@@ -177,7 +177,7 @@ func (s *stand) each(t *testing.T, stream, filter string, read func(*jetstream.R
 	}
 }
 
-// buried is how many inputs about a document a stage gave up.
+// buried is the number of a stage's dead letters about a document.
 func (s *stand) buried(t *testing.T, stage, document string) int {
 	t.Helper()
 	count := 0
@@ -189,14 +189,14 @@ func (s *stand) buried(t *testing.T, stage, document string) int {
 	return count
 }
 
-// settled waits until so many messages about a document were planned, and all of them have been handed over or given up.
+// settled waits until this number of messages about a document is planned, and all of them have been sent or are dead letters.
 func (s *stand) settled(t *testing.T, document string, planned int) {
 	t.Helper()
-	told := func(what string) int { return s.stored(t, "signing.v1.*.*.notification."+what+"."+document) }
+	published := func(what string) int { return s.stored(t, "signing.v1.*.*.notification."+what+"."+document) }
 	s.Until(t, fmt.Sprintf("%d messages about %s are planned", planned, document), func() bool {
-		return told("requested")+told("suppressed") >= planned
+		return published("requested")+published("suppressed") >= planned
 	})
-	s.Until(t, "the messages about "+document+" have left", func() bool {
-		return told("sent")+told("failed")+s.buried(t, "shortener", document) >= told("requested")
+	s.Until(t, "the messages about "+document+" have been sent", func() bool {
+		return published("sent")+published("failed")+s.buried(t, "shortener", document) >= published("requested")
 	})
 }

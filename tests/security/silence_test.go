@@ -17,7 +17,7 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-// Everybody in the story that silence listens for, with what nobody but they may read.
+// Everybody in the story, with the texts that only they may read.
 var personal = []string{
 	"Thessaly", "Quillfeather", "thessaly.q@signer.example", "13175550177", "sign.provider.example/s/7f3e9a", // Clickwrap's
 	"Bartholomew", "Ravensworth", "bart.r@signer.example", "61491570157", "signingurl-4c1d", // PleaseSign's
@@ -25,28 +25,28 @@ var personal = []string{
 	"deed.of.q@owner.example", "61491570156", "Ottoline", "ottoline.v@signer.example", "447700900178", // ids, and a query
 }
 
-// ids that somebody has chosen at the provider.
+// ids that a person has chosen at the provider.
 var personalIDs = []string{"deed.of.q@owner.example", "61491570156", "+447700900178", "Ottoline Vexley"}
 
-// titles of documents may say what nobody but their people should know.
+// titles of documents may contain texts that only their people should read.
 var titles = []string{"Termination-of-Quillfeather", "Custody-of-Ravensworth", "Debt-of-Umberland"}
 
-// wholeStory has everything in it that could let something slip: people told on both channels, links that are opened, a
-// receipt, a callback that nobody can read, one that is refused, an API that fails, and a text that is given up.
+// wholeStory has every case that could leak a text: messages on both channels, opened links, a receipt, an unreadable callback, a refused
+// one, an API that fails, and a text that becomes a dead letter.
 func wholeStory(t *testing.T, s *stand) {
 	const source = "story"
-	s.world.tell("/v1.1/requests/story-cw", request(titles[0], signer{
+	s.world.tell("/v1.1/requests/story-cw", clickwrapRequest(titles[0], signer{
 		ID: "cw1", First: "Thessaly", Last: "Quillfeather", Email: "thessaly.q@signer.example", Mobile: "+13175550177",
 		SigningURL: "https://sign.provider.example/s/7f3e9a",
 	}, signer{ID: "cw2", First: "Other", Email: "other@signer.example"}))
-	s.world.tell("/document/story-ps", paper(titles[1], person{
+	s.world.tell("/document/story-ps", pleasesignDocument(titles[1], person{
 		ID: "ps1", First: "Bartholomew", Last: "Ravensworth", Email: "bart.r@signer.example", Mobile: "61491570157",
 	}))
 	s.world.tell("/recipient/ps1/signingurl", map[string]string{"url": "https://sign.provider.example/signingurl-4c1d"})
-	s.world.tell("/api/v1/document/story-es/", deed(titles[2], party{
+	s.world.tell("/api/v1/document/story-es/", esignDocument(titles[2], party{
 		ID: "es1", First: "Philippa", Last: "Umberland", Email: "pippa.u@signer.example", Tel: "+447700900177",
 	}))
-	s.world.answer("/api/v1/signer/es1/new-link/", func(rw http.ResponseWriter, _ *http.Request) {
+	s.world.response("/api/v1/signer/es1/new-link/", func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Location", "https://sign.provider.example/newlink-88e2")
 		rw.WriteHeader(http.StatusCreated)
 	})
@@ -78,7 +78,7 @@ func wholeStory(t *testing.T, s *stand) {
 
 	for i, id := range personalIDs {
 		for _, other := range personalIDs {
-			s.accepts(t, "a document and a person of personal ids", clickwrap(source, fmt.Sprintf(`{"event_type":"activity_visited","request":%q,"signer_id":%q,"id":"ids-%d-%[2]s"}`, id, other, i)))
+			s.accepts(t, "a document and a person with personal ids", clickwrap(source, fmt.Sprintf(`{"event_type":"activity_visited","request":%q,"signer_id":%q,"id":"ids-%d-%[2]s"}`, id, other, i)))
 			s.accepts(t, "the same of PleaseSign", pleasesign(source, fmt.Sprintf(`{"event":"recipient.opened","document_id":%q,"id":"ids-%d-%[3]s","recipient_id":%[3]q}`, id, i, other)))
 		}
 	}
@@ -90,7 +90,7 @@ func wholeStory(t *testing.T, s *stand) {
 		t.Errorf("a query that cannot be read: %d %s", a.status, a.text)
 	}
 
-	// What goes wrong is what gets talked about.
+	// Failures are logged.
 	forged := pleasesign(source, "{"+about+`"id":"x"}`)
 	forged.header.Set("X-Pleasesign-Signature", hmacOf("another", "x"))
 	s.refuses(t, "a forged callback", forged, http.StatusUnauthorized)
@@ -100,24 +100,24 @@ func wholeStory(t *testing.T, s *stand) {
 	}
 	inPath := clickwrap("thessaly.q@signer.example", clickwrapSent("x"))
 	s.refuses(t, "an address for a source", inPath, http.StatusNotFound)
-	s.world.answer("/v1.1/requests/story-fails", func(rw http.ResponseWriter, _ *http.Request) {
+	s.world.response("/v1.1/requests/story-fails", func(rw http.ResponseWriter, _ *http.Request) {
 		rw.WriteHeader(http.StatusBadRequest)
 		_, _ = io.WriteString(rw, `{"error":"Thessaly Quillfeather <thessaly.q@signer.example> has no 13175550177"}`)
 	})
 	s.accepts(t, "a document that its API fails on", clickwrap(source, clickwrapSent("story-fails")))
-	s.Until(t, "it is given up", func() bool { return s.buried(t, "enricher", "story-fails") == 1 })
-	s.world.answer("/v1.1/requests/story-babble", func(rw http.ResponseWriter, _ *http.Request) {
+	s.Until(t, "its input is a dead letter", func() bool { return s.buried(t, "enricher", "story-fails") == 1 })
+	s.world.response("/v1.1/requests/story-babble", func(rw http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(rw, `{"signers": "Thessaly Quillfeather", thessaly.q@signer.example`)
 	})
-	s.accepts(t, "a document that its API babbles about", clickwrap(source, clickwrapSent("story-babble")))
-	s.Until(t, "it is asked for twice", func() bool { return len(s.world.questions("story-babble")) >= 2 })
+	s.accepts(t, "a document whose API writes names into its error", clickwrap(source, clickwrapSent("story-babble")))
+	s.Until(t, "it is requested twice", func() bool { return len(s.world.questions("story-babble")) >= 2 })
 	if a := s.click(t, s.links()+"thessalyquillf"); a.status != http.StatusNotFound {
 		t.Errorf("a made-up link: %d", a.status)
 	}
 }
 
-// silence looks for every personal word, secret and link of the story in all that is not a payload: what each process said,
-// what it counts, the subjects and headers of every stream, what Redis keeps, and what strangers were answered.
+// silence looks for every personal text, secret and link of the story in everything that is not a payload: each process's output and
+// metrics, the subjects and headers of every stream, Redis, and the responses to strangers.
 func silence(t *testing.T, s *stand) {
 	secrets := []string{clickwrapAPIToken, pleasesignAPIKey, pleasesignAPISecret, esignAPISecret, vonageSecret, receiptSecret}
 	for _, name := range append(sources, "plain") {
@@ -138,15 +138,15 @@ func silence(t *testing.T, s *stand) {
 	quiet := func(where, text string) {
 		for _, word := range words {
 			if i := strings.Index(strings.ToLower(text), strings.ToLower(word)); i >= 0 {
-				t.Errorf("%s has %q in it: …%s…", where, word, text[max(0, i-200):min(len(text), i+200)])
+				t.Errorf("%s contains %q: …%s…", where, word, text[max(0, i-200):min(len(text), i+200)])
 			}
 		}
 	}
 	for name, p := range s.Processes {
-		if said := p.Output(); name == "nats" || strings.Contains(said, `"msg":"up"`) {
-			quiet("what "+name+" said", said)
+		if output := p.Output(); name == "nats" || strings.Contains(output, `"msg":"up"`) {
+			quiet("what "+name+" said", output)
 		} else {
-			t.Errorf("%s said nothing", name)
+			t.Errorf("%s printed nothing", name)
 		}
 		if name != "nats" {
 			quiet("what "+name+" counts", s.metrics(t, name))
@@ -165,25 +165,25 @@ func silence(t *testing.T, s *stand) {
 	for _, args := range [][]string{
 		{"tail", "--no-follow"}, {"timeline", personalIDs[0]}, {"quarantine", "list"}, {"quarantine", "list", "--json"}, {"dlq", "list"}, {"dlq", "list", "--json"}, {"held", "list"},
 	} {
-		said, err := s.Command(t, args...)
-		if err != nil || said == "" && args[0] != "held" {
-			t.Errorf("%q: %v: %s", args, err, said)
+		output, err := s.Command(t, args...)
+		if err != nil || output == "" && args[0] != "held" {
+			t.Errorf("%q: %v: %s", args, err, output)
 		}
 		if args[0] == "timeline" {
-			said = strings.ReplaceAll(said, personalIDs[0], "") // what was typed
+			output = strings.ReplaceAll(output, personalIDs[0], "") // the argument of the command
 		}
-		quiet(strings.Join(args, " "), said)
+		quiet(strings.Join(args, " "), output)
 	}
-	s.answers.mutex.Lock()
-	for _, text := range s.answers.texts {
+	s.responses.mutex.Lock()
+	for _, text := range s.responses.texts {
 		quiet("an answer", text)
 	}
-	s.answers.mutex.Unlock()
+	s.responses.mutex.Unlock()
 
-	// The control: it was all there to be let slip.
+	// The control: every text was in a payload.
 	for _, word := range append(personal[:4], titles...) {
 		if !strings.Contains(payloads, word) {
-			t.Errorf("no payload has %q in it", word)
+			t.Errorf("no payload contains %q", word)
 		}
 	}
 }
@@ -197,7 +197,7 @@ func (s *stand) keysInKafka(t *testing.T) string {
 	}
 	defer client.Close()
 	var all strings.Builder
-	want, found := s.stored(t, "signing.v1.>")-s.Count(t, "DLQ", "dlq.v1.kafka-bridge"), 0 // a body can make an event too large for Kafka
+	want, found := s.stored(t, "signing.v1.>")-s.Count(t, "DLQ", "dlq.v1.kafka-bridge"), 0 // an event can be too large for Kafka
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for found < want && ctx.Err() == nil {
@@ -217,12 +217,12 @@ func (s *stand) keysInKafka(t *testing.T) string {
 	return all.String()
 }
 
-// metrics is what a process counts.
+// metrics are the metrics of a process.
 func (s *stand) metrics(t *testing.T, process string) string {
 	t.Helper()
 	admin := regexp.MustCompile(`"admin door is open".*?"addr":"([^"]+)"`).FindStringSubmatch(s.Processes[process].Output())
 	if admin == nil {
-		t.Fatalf("%s does not say where its admin door is", process)
+		t.Fatalf("%s does not print the address of its admin listener", process)
 	}
 	a, err := ask(http.MethodGet, "http://"+admin[1]+"/metrics", nil, nil)
 	if err != nil || a.status != http.StatusOK || !strings.Contains(a.text, "go_goroutines") {
@@ -231,12 +231,12 @@ func (s *stand) metrics(t *testing.T, process string) string {
 	return a.text
 }
 
-// gauge is one of the figures of a process that has no labels.
+// gauge is a metric of a process without labels.
 func (s *stand) gauge(t *testing.T, process, name string) float64 {
 	t.Helper()
 	found := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindStringSubmatch(s.metrics(t, process))
 	if found == nil {
-		t.Fatalf("%s does not count %s", process, name)
+		t.Fatalf("%s has no metric %s", process, name)
 	}
 	figure, err := strconv.ParseFloat(found[1], 64)
 	if err != nil {

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// Callers who begin and do not go on are cut off, and while they hold on nobody else is kept waiting: neither by those who
-// have not told who they are, nor by those who told and keep their body to themselves, however large a body they promise. The last ones
-// hold more connections than the listener's budget has room for.
+// Clients that stop in the middle of a request are cut off. Meanwhile no other client waits: neither for clients that have not
+// authenticated, nor for those that did and hold back their body, however large they announce it. The latter hold more connections than the
+// listener's budget allows.
 func slowCallers(t *testing.T, s *stand) {
 	body := clickwrapSent("slow-1")
 	begin := "POST /webhooks/clickwrap/slow HTTP/1.1\r\nHost: x\r\n"
@@ -38,7 +38,7 @@ func slowCallers(t *testing.T, s *stand) {
 				t.Fatal(err)
 			}
 			defer func() { _ = conn.Close() }()
-			_, _ = io.WriteString(conn, crowd.says) // to one that is dropped it fails
+			_, _ = io.WriteString(conn, crowd.says) // to a closed connection it fails
 			slow = append(slow, conn)
 		}
 		for i := range 20 {
@@ -65,9 +65,9 @@ func slowCallers(t *testing.T, s *stand) {
 		case err != nil:
 			t.Errorf("slow caller %d: %v", i, err)
 		case status != 0 && status != http.StatusBadRequest && status != http.StatusServiceUnavailable:
-			t.Errorf("slow caller %d is answered %d", i, status)
+			t.Errorf("slow caller %d got status %d", i, status)
 		case i == 0 && status != 0:
-			t.Errorf("who is slow in his headers is answered %d", status)
+			t.Errorf("a caller with slow headers got status %d", status)
 		}
 	}
 	if n := s.stored(t, "signing.v1.slow.clickwrap.document.sent.*"); n != honest {
@@ -75,8 +75,8 @@ func slowCallers(t *testing.T, s *stand) {
 	}
 }
 
-// awaitEnd waits until the server ends a connection, and returns what it answered before, 0 for nothing. The server's own
-// limits are 5 s for headers and 15 s for a request.
+// awaitEnd waits until the server ends a connection, and returns the status that it sent before, 0 for none. The server's own limits are 5
+// s for headers and 15 s for a request.
 func awaitEnd(conn net.Conn) (status int, err error) {
 	if err := conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		return 0, err
@@ -85,10 +85,10 @@ func awaitEnd(conn net.Conn) (status int, err error) {
 	for {
 		resp, err := http.ReadResponse(reader, nil)
 		if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
-			return status, errors.New("the connection still stands after 30 s")
+			return status, errors.New("the connection is still open after 30 s")
 		}
 		if err != nil {
-			return status, nil //nolint:nilerr // the end that was waited for
+			return status, nil //nolint:nilerr // the expected end
 		}
 		_, _ = io.Copy(io.Discard, resp.Body)
 		_ = resp.Body.Close()

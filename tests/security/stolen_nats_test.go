@@ -17,24 +17,24 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// masterKey is the master key of the houses that have one.
+// masterKey is the master key of the environments.
 const masterKey = "master-key-of-the-attacked-3f1c9d77"
 
-// TestStolenNATSUser is who has the NATS user of one service, and no other secret: he finds no code and no signing address of a link
-// that was sent, and makes no link of his own. Beside each service stands who may.
+// An attacker with the NATS user of one service, and no other secret, finds no code and no signing address of a sent link, and creates no
+// link. The control is a user with the permission.
 func TestStolenNATSUser(t *testing.T) {
 	t.Parallel()
-	h := testenv.Guarded(t, func(h *testenv.Env) string {
-		return testenv.AroundTheSandbox(h) + fmt.Sprintf("master_key: %q\n", masterKey)
+	h := testenv.WithAccounts(t, func(h *testenv.Env) string {
+		return testenv.SandboxSettings(h) + fmt.Sprintf("master_key: %q\n", masterKey)
 	})
 	for _, name := range testenv.Services {
-		h.StartService(t, name, name, testenv.As(name)...)
+		h.StartService(t, name, name, testenv.NATSUser(name)...)
 	}
 	h.Play(t, "clickwrap", "two-signers")
 	h.Play(t, "pleasesign", "one-signer")
-	links := sentLinks(t, h) // and every stage is idle: what a sender has not sent yet is its to read
+	links := sentLinks(t, h) // and every stage is idle: a sender may read messages that it has not sent
 
-	// What must not be found: the codes; and where they lead, which for Clickwrap is kept from the start.
+	// Secrets: the codes, and their addresses, which for Clickwrap are stored from the start.
 	var secrets []string
 	for _, link := range links {
 		_, code, _ := strings.Cut(link, "/l/")
@@ -43,12 +43,12 @@ func TestStolenNATSUser(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if address := a.header.Get("Location"); address != "" { // who has signed is not led on
+		if address := a.header.Get("Location"); address != "" { // a person who has signed is not redirected
 			secrets = append(secrets, address)
 		}
 	}
 	if len(secrets) < len(links)+2 {
-		t.Errorf("only %d of %d links lead anywhere", len(secrets)-len(links), len(links))
+		t.Errorf("only %d of %d links have an address", len(secrets)-len(links), len(links))
 	}
 
 	listed := map[string]string{}
@@ -62,15 +62,15 @@ func TestStolenNATSUser(t *testing.T) {
 			}
 		}
 		if !strings.Contains(heard, `"name":"SIGNING"`) {
-			t.Errorf("%s is told nothing at all: %.300s", u.Name, heard)
+			t.Errorf("%s gets no response at all: %.300s", u.Name, heard)
 		}
 		if keys := strings.Contains(heard, "$KV.LINKS."); keys != (u.Name == flow.Shortener) {
-			t.Errorf("%s is told the keys of links: %v", u.Name, keys)
+			t.Errorf("%s gets the keys of links: %v", u.Name, keys)
 		}
 	}
-	// The control: there was something to be found, by who may read all of NOTIFY.
+	// The control: a user who may read all of NOTIFY finds them.
 	if all := steal(t, h, flow.Operator).asksForEverything(); !strings.Contains(all, secrets[0]) {
-		t.Error("not even the operator finds a code")
+		t.Error("the operator finds no code")
 	}
 	if !strings.Contains(listed[flow.Enricher], "recipient.signed") {
 		t.Error("the enricher does not read the log")
@@ -79,12 +79,12 @@ func TestStolenNATSUser(t *testing.T) {
 	plantsNothing(t, h, links[0])
 }
 
-// sentLinks are the links that people were sent, once all have been.
+// sentLinks are the links that people got, once all have been sent.
 func sentLinks(t *testing.T, h *testenv.Env) []string {
 	t.Helper()
 	found := map[string]bool{}
 	h.Until(t, "links of both providers have come", func() bool {
-		h.Idle(t)
+		h.WaitIdle(t)
 		for _, m := range h.Messages(t) {
 			for _, link := range regexp.MustCompile(`http://\S+/l/[a-z2-7]{14}[se]`).FindAllString(m.Text, -1) {
 				found[link] = true
@@ -106,9 +106,9 @@ type thief struct {
 	nc   *nats.Conn
 	name string
 
-	mutex sync.Mutex
-	heard strings.Builder
-	said  int // responses
+	mutex  sync.Mutex
+	heard  strings.Builder
+	output int // responses
 
 	fenced chan struct{}
 }
@@ -123,8 +123,7 @@ func steal(t *testing.T, h *testenv.Env, name string) *thief {
 	return &thief{T: t, nc: nc, name: name, fenced: make(chan struct{}, 3)}
 }
 
-// asksForEverything puts every question to the broker that could bring a link, in every form that its API knows, and returns all that was
-// said in response.
+// asksForEverything sends every request to the broker that could return a link, in every form of its API, and returns all responses.
 func (s *thief) asksForEverything() string {
 	s.Helper()
 	hear := func(m *nats.Msg) {
@@ -134,12 +133,12 @@ func (s *thief) asksForEverything() string {
 		}
 		s.mutex.Lock()
 		defer s.mutex.Unlock()
-		s.said++
+		s.output++
 		fmt.Fprintln(&s.heard, m.Subject, m.Header, string(m.Data))
 	}
 	listen := []string{"_INBOX.>"}
 	if s.name != flow.Operator {
-		// Where others' deliveries, entries and advisories pass.
+		// Subjects of other users' deliveries, entries and advisories.
 		listen = append(listen, "$KV.>", "$JS.EVENT.>", "$SYS.>", "notify.>", "_R_.>", ">")
 	}
 	for _, subject := range listen {
@@ -166,7 +165,7 @@ func (s *thief) asksForEverything() string {
 		s.asks("$JS.API.STREAM.MSG.GET."+stream, `{"seq":1}`)
 		s.asks("$JS.API.DIRECT.GET."+stream, fmt.Sprintf(`{"seq":1,"next_by_subj":%q,"batch":1000}`, subjects))
 		s.asks("$JS.API.DIRECT.GET."+stream, fmt.Sprintf(`{"multi_last":[%q],"batch":1000}`, subjects))
-		s.asks("$JS.API.DIRECT.GET."+stream+"."+subjects, "") // the server takes a wildcard for the subject that it looks up
+		s.asks("$JS.API.DIRECT.GET."+stream+"."+subjects, "") // the server accepts a wildcard as the subject of the lookup
 		for _, kind := range []string{"link.", "code.", "person.", "pair.", "was."} {
 			s.asks("$JS.API.DIRECT.GET."+stream+"."+strings.TrimSuffix(subjects, ">")+kind+"*", "")
 		}
@@ -198,7 +197,7 @@ func (s *thief) asksForEverything() string {
 	return s.heard.String()
 }
 
-// asks sends a question, which the server may refuse.
+// asks sends a request, which the server may refuse.
 func (s *thief) asks(subject, body string) {
 	s.Helper()
 	reply := "_INBOX.thief." + nats.NewInbox()[len("_INBOX."):]
@@ -207,14 +206,14 @@ func (s *thief) asks(subject, body string) {
 	}
 }
 
-// fence returns when the questions so far have been answered: a question that comes after them is answered after them, and what comes
-// through one subscription is heard in its order. It asks until two such answers have nothing between them.
+// fence returns after the responses to all earlier requests: a later request gets its response later, and a subscription keeps the order.
+// It repeats until two such responses have no message between them.
 func (s *thief) fence() {
 	s.Helper()
 	count := func() int {
 		s.mutex.Lock()
 		defer s.mutex.Unlock()
-		return s.said
+		return s.output
 	}
 	for before := -1; before != count(); {
 		before = count()
@@ -225,14 +224,14 @@ func (s *thief) fence() {
 			select {
 			case <-s.fenced:
 			case <-time.After(30 * time.Second):
-				s.Fatalf("%s is not told about the log", s.name)
+				s.Fatalf("%s gets no response about the log", s.name)
 			}
 		}
 	}
 }
 
-// plantsNothing is the shortener's user, who may write to its bucket: without the master key he makes no link that opens. With one, he
-// would have our own address lead to a page of his, or be given anybody's signing address at a click.
+// plantsNothing uses the shortener's user, which may write to its bucket: without the master key it creates no link that opens. With one,
+// our own address would lead to a page of the attacker's, or a click would reveal a signing address.
 func plantsNothing(t *testing.T, h *testenv.Env, sent string) {
 	t.Helper()
 	thief := steal(t, h, flow.Shortener)
@@ -249,8 +248,8 @@ func plantsNothing(t *testing.T, h *testenv.Env, sent string) {
 	const planted = "aaaaaaaaaaaaaa"
 	now := time.Now().UTC()
 	for name, record := range map[string]map[string]any{
-		"a page of his own":         {"target": "https://evil.example/", "source": "demo", "provider": "clickwrap", "purpose": "sign"},
-		"another's signing address": {"source": "demo", "provider": "pleasesign", "document": documentOf(t, h), "recipient": "r1", "purpose": "sign"},
+		"a page of the attacker's":         {"target": "https://evil.example/", "source": "demo", "provider": "clickwrap", "purpose": "sign"},
+		"another person's signing address": {"source": "demo", "provider": "pleasesign", "document": documentOf(t, h), "recipient": "r1", "purpose": "sign"},
 	} {
 		record["made_at"], record["expires_at"] = now, now.Add(time.Hour)
 		value, err := json.Marshal(record)
@@ -269,14 +268,14 @@ func plantsNothing(t *testing.T, h *testenv.Env, sent string) {
 			}
 		}
 	}
-	// The control: the link that was sent opens as before.
+	// The control: the link that was sent still opens.
 	a, err := ask(http.MethodPost, base+code, http.Header{"User-Agent": {phone}}, nil)
 	if err != nil || a.status != http.StatusSeeOther {
 		t.Errorf("the link that was sent: %d, %v", a.status, err)
 	}
 }
 
-// documentOf is the id of a document of PleaseSign's in the log.
+// documentOf is the id of a PleaseSign document in the log.
 func documentOf(t *testing.T, h *testenv.Env) string {
 	t.Helper()
 	s, err := h.JetStream(t).Stream(t.Context(), flow.Signing)

@@ -15,15 +15,15 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// Whoever has the NATS user of the enricher or of the shortener may put messages before the senders. None leaves whose link is
-// not ours, or whose cause the log does not hold; each is a dead letter of ours.
+// With the NATS user of the enricher or the shortener, an attacker can put messages before the senders. None is sent if its link is not
+// ours, or its cause is not in the log; each becomes a dead letter with the fault "ours".
 func stolenCredentials(t *testing.T, s *stand) {
 	const source, document, victim = "stolen", "stolen-doc", "+13175550133"
-	s.world.tell("/v1.1/requests/"+document, request("Stolen", signer{ID: "p", Email: "p@signer.example"}))
+	s.world.tell("/v1.1/requests/"+document, clickwrapRequest("Stolen", signer{ID: "p", Email: "p@signer.example"}))
 	s.accepts(t, "the document", clickwrap(source, clickwrapSent(document)))
 	s.accepts(t, "another document", clickwrap("pumping", clickwrapSent("stolen-other")))
 	s.settled(t, document, 1)
-	cause := map[string]string{} // the events' ids, by their documents
+	cause := map[string]string{} // the events' ids, by document
 	var subject string
 	var stored *timestamppb.Timestamp
 	s.each(t, "SIGNING", "signing.v1.*.*.document.sent.>", func(m *jetstream.RawStreamMsg) {
@@ -70,7 +70,7 @@ func stolenCredentials(t *testing.T, s *stand) {
 	}
 	send := func(n *notifyv1.Notification, channel notifyv1.Channel, id, title string) {
 		n.Id, n.Channel, n.DocumentTitle = id, channel, title
-		to := proto.CloneOf(honest) // on the subject of a document that there is
+		to := proto.CloneOf(honest) // on the subject of an existing document
 		to.Channel = channel
 		m, err := notification.Message(t.Context(), notification.SendSubject(to), id, n)
 		if err == nil {
@@ -90,12 +90,12 @@ func stolenCredentials(t *testing.T, s *stand) {
 			i++
 		}
 		send(proto.CloneOf(honest), channel, "honest"+stage[:3], "Honest")
-		before := proto.CloneOf(honest) // made before there were such fields
+		before := proto.CloneOf(honest) // made before these fields existed
 		before.EventSubject, before.EventStoredAt = "", nil
 		send(before, channel, "before"+stage[:3], "Honest")
 	}
 	for _, stage := range channels {
-		s.Until(t, stage+" has given up what is forged", func() bool { return s.buried(t, stage, document) >= len(forged) })
+		s.Until(t, stage+" has written dead letters of all forged messages", func() bool { return s.buried(t, stage, document) >= len(forged) })
 		s.each(t, "DLQ", "dlq.v1."+stage, func(m *jetstream.RawStreamMsg) {
 			if reason := m.Header.Get("Signrelay-Dlq-Error"); strings.HasSuffix(m.Header.Get("Signrelay-Dlq-Subject"), "."+document) &&
 				!strings.Contains(reason, "cause-not-in-log") && !strings.Contains(reason, "link-not-ours") || strings.Contains(reason, "evil") {
@@ -103,10 +103,10 @@ func stolenCredentials(t *testing.T, s *stand) {
 			}
 		})
 	}
-	if texts, letters := s.world.textsWith("Forged"), s.world.lettersWith("Forged"); len(texts)+len(letters) != 0 {
-		t.Errorf("sent: %v %v", texts, letters)
+	if texts, emails := s.world.textsWith("Forged"), s.world.lettersWith("Forged"); len(texts)+len(emails) != 0 {
+		t.Errorf("sent: %v %v", texts, emails)
 	}
-	s.Until(t, "the honest ones leave", func() bool {
+	s.Until(t, "the honest ones are sent", func() bool {
 		return len(s.world.textsWith("Honest")) == 2 && len(s.world.lettersWith("Honest")) == 2
 	})
 }

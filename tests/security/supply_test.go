@@ -13,8 +13,8 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// The Vonage SDK brings golang-jwt v3, whose parser has a known weakness (GO-2025-3553) and no fixed version. The linker leaves
-// out what is never called, and the parser is left out.
+// The Vonage SDK requires golang-jwt v3, whose parser has a known weakness (GO-2025-3553) and no fixed version. The linker omits code that
+// is never called, such as this parser.
 func TestNoProgramParsesTokens(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"sms-sender", "signrelay"} {
@@ -26,7 +26,7 @@ func TestNoProgramParsesTokens(t *testing.T) {
 			}
 			const jwt = "github.com/golang-jwt/jwt."
 			if !bytes.Contains(symbols, []byte(jwt)) || !bytes.Contains(symbols, []byte("github.com/vonage/vonage-go-sdk.")) {
-				t.Error("neither the SDK nor golang-jwt is in the program: this test looks at nothing")
+				t.Error("neither the SDK nor golang-jwt is in the program, so this test checks nothing")
 			}
 			for _, part := range []string{"(*Parser)", "Parse", "DecodeSegment"} {
 				if bytes.Contains(symbols, []byte(jwt+part)) {
@@ -37,8 +37,8 @@ func TestNoProgramParsesTokens(t *testing.T) {
 	}
 }
 
-// Images and actions are named by digest: a tag may be moved by whoever owns it, or took it over.
-func TestWhatABuildTakesFromOthersIsNamedByDigest(t *testing.T) {
+// Images and actions are pinned by digest: the owner of a tag, or an attacker, can move it.
+func TestBuildInputsArePinnedByDigest(t *testing.T) {
 	t.Parallel()
 	read := func(name string) string {
 		text, err := os.ReadFile(filepath.Join(testenv.Root(), name))
@@ -47,7 +47,7 @@ func TestWhatABuildTakesFromOthersIsNamedByDigest(t *testing.T) {
 		}
 		return string(text)
 	}
-	// What the public records that we could read say nothing about; .env takes a digest for each.
+	// We have no public record of the digests of these images; .env takes a digest for each.
 	unknown := map[string]bool{"nats:2.15.2-alpine": true, "apache/kafka:4.4.0": true}
 
 	undigested := func(image string) bool { return !byDigest(image) && !unknown[image] }
@@ -60,18 +60,18 @@ func TestWhatABuildTakesFromOthersIsNamedByDigest(t *testing.T) {
 	} {
 		text := read(name)
 		if len(images(text)) == 0 {
-			t.Errorf("%s: nothing was found", name)
+			t.Errorf("%s: found no image or action", name)
 		}
 		for _, image := range images(text) {
 			if undigested(image) {
 				t.Errorf("%s: %s has no digest", name, image)
 			}
 		}
-		// Without its digest, each of them is noticed.
+		// A missing digest of each of them is detected.
 		digests := regexp.MustCompile(`@(sha256:[0-9a-f]{64}|[0-9a-f]{40})`).FindAllStringIndex(text, -1)
 		for _, at := range digests {
 			if !slices.ContainsFunc(images(text[:at[0]]+":moved"+text[at[1]:]), undigested) {
-				t.Errorf("%s: nothing notices that %s is gone", name, text[at[0]:at[1]])
+				t.Errorf("%s: the check does not detect that %s is missing", name, text[at[0]:at[1]])
 			}
 		}
 	}
@@ -81,7 +81,7 @@ func TestWhatABuildTakesFromOthersIsNamedByDigest(t *testing.T) {
 		"actions/checkout@v7": false, "actions/checkout@" + strings.Repeat("0a", 20): true, "golang:latest": false,
 	} {
 		if byDigest(image) != want {
-			t.Errorf("%s: by digest is %v", image, !want)
+			t.Errorf("%s: pinned by digest: %v", image, !want)
 		}
 	}
 	if got := foreign("ARG A=x:1\nFROM ${A} AS build\nFROM scratch AS image\nFROM image\nFROM y:2\nCOPY --from=z:3 /a /b\nCOPY --from=build /a /b\n# syntax=d:1\n"); strings.Join(got, " ") != "x:1 y:2 z:3 d:1" {
@@ -89,7 +89,8 @@ func TestWhatABuildTakesFromOthersIsNamedByDigest(t *testing.T) {
 	}
 }
 
-// The Dockerfile and the Makefile build with one Go, and by one script: so a program is the same file in an image and in an archive.
+// The Dockerfile and the Makefile build with one version of Go, and with one script, so a program is the same file in an image and in an
+// archive.
 func TestImagesAndReleasesAreBuiltAlike(t *testing.T) {
 	t.Parallel()
 	var found []string
@@ -100,7 +101,7 @@ func TestImagesAndReleasesAreBuiltAlike(t *testing.T) {
 		}
 		found = append(found, matches(string(text), pattern)...)
 		if name == "Dockerfile" && (!bytes.Contains(text, []byte(" .ci/build /src /out ")) || bytes.Contains(text, []byte("go build"))) {
-			t.Error("images are built by a recipe of their own")
+			t.Error("the Dockerfile does not use the script")
 		}
 	}
 	if len(found) != 2 || found[0] != found[1] {
@@ -108,14 +109,14 @@ func TestImagesAndReleasesAreBuiltAlike(t *testing.T) {
 	}
 }
 
-// The workflow says which tag it was started for.
-func TestAReleaseHasTheNameThatItIsGiven(t *testing.T) {
+// The workflow names the tag that started it.
+func TestReleaseHasTheGivenVersion(t *testing.T) {
 	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), "make", "--dry-run", "images")
 	cmd.Dir, cmd.Env = testenv.Root(), append(os.Environ(), "VERSION=v9.8.7-two-tags")
-	said, err := cmd.CombinedOutput()
-	if err != nil || !bytes.Contains(said, []byte("--build-arg VERSION=v9.8.7-two-tags ")) {
-		t.Errorf("%v: %s", err, said)
+	output, err := cmd.CombinedOutput()
+	if err != nil || !bytes.Contains(output, []byte("--build-arg VERSION=v9.8.7-two-tags ")) {
+		t.Errorf("%v: %s", err, output)
 	}
 }
 
@@ -133,7 +134,7 @@ func matches(text, pattern string) []string {
 	return out
 }
 
-// foreign lists the images that a Dockerfile takes from others.
+// foreign lists the images of others in a Dockerfile.
 func foreign(dockerfile string) []string {
 	own := map[string]bool{"scratch": true, "${SERVICE}": true}
 	for _, stage := range matches(dockerfile, `(?m)^FROM \S+ AS (\S+)`) {

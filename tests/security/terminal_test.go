@@ -16,17 +16,18 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 )
 
-// row is what a line would begin with that a stranger has broken off.
+// row is the beginning of a line that a stranger has forged.
 const row = "FAKE-ROW"
 
-// What a terminal obeys: each clears it, sets its title, makes a link, colours, goes back in the line, turns the text around or begins a line.
+// Control characters for a terminal: each clears it, sets its title, makes a link, sets colours, moves the cursor, changes the direction,
+// or begins a line.
 var escapes = []string{
 	"\x1b[2J", "\x1b]0;owned\x07", "\x1b]8;;http://evil.example\x1b\\", "\u009b31m", "\u009d0;owned\u009c", "\x08\x08", "\x7f", "\r" + row, "\n" + row, "\r\n" + row, "\u0085" + row,
 	"\u2028" + row, "\u202e", "\u2066", "\u200b", "\x00",
 }
 
-// What an operator reads about callbacks obeys none of their control characters, and a record is one line: whatever is in ids, types, titles,
-// bodies, queries and headers, and whether the callback is in the log, in quarantine, a dead letter or held.
+// Listings of callbacks contain no control characters, and a record is one line: whatever characters are in ids, types, titles, bodies,
+// queries and headers, and whether the callback is in the log, in quarantine, a dead letter or held.
 func operatorsTerminal(t *testing.T, s *stand) {
 	const source = "terminal"
 	hostile := strings.Join(escapes, "x") + row
@@ -42,19 +43,19 @@ func operatorsTerminal(t *testing.T, s *stand) {
 			"event_type": "request_sent", "request": id, "id": fmt.Sprintf("e%d-%s", n, hostile), "created_time": stamp(today), "description": hostile, hostile: hostile,
 		}))
 	}
-	// A signer who is held, because his number is in no country of the sources.
-	s.world.tell("/v1.1/requests/terminal-held", request("T"+hostile, signer{ID: "p" + hostile, First: "F" + hostile, Last: "L" + hostile, Mobile: "+18765551234", SigningURL: "https://sign.provider.example/x"}))
-	s.world.answer("/v1.1/requests/terminal-lost", func(rw http.ResponseWriter, _ *http.Request) {
+	// A signer whose text is held, because his number is in none of the sources' countries.
+	s.world.tell("/v1.1/requests/terminal-held", clickwrapRequest("T"+hostile, signer{ID: "p" + hostile, First: "F" + hostile, Last: "L" + hostile, Mobile: "+18765551234", SigningURL: "https://sign.provider.example/x"}))
+	s.world.response("/v1.1/requests/terminal-lost", func(rw http.ResponseWriter, _ *http.Request) {
 		rw.WriteHeader(http.StatusBadRequest)
 		_, _ = rw.Write([]byte(hostile))
 	})
-	id := "d" + strings.ReplaceAll(hostile, "\x00", "") // which no argument of a command has
+	id := "d" + strings.ReplaceAll(hostile, "\x00", "") // an argument of a command cannot contain it
 	s.accepts(t, "one whose signer is held", sent(1, "terminal-held"))
 	s.accepts(t, "one that its API refuses", sent(2, "terminal-lost"))
-	s.accepts(t, "one whose id no API is asked for", sent(3, id))
+	s.accepts(t, "one whose id is not requested", sent(3, id))
 	s.accepts(t, "one of another type, and a person", clickwrap(source, marshal(map[string]any{"event_type": "activity_" + hostile, "request": id, "signer_id": "p" + hostile, "id": "e4"})))
 
-	agent := strings.Map(func(r rune) rune { // HTTP takes no others in a header
+	agent := strings.Map(func(r rune) rune { // HTTP allows no others in a header
 		if r < ' ' || r == 0x7f {
 			return -1
 		}
@@ -85,12 +86,12 @@ func operatorsTerminal(t *testing.T, s *stand) {
 	}
 	for _, listing := range [][]string{{"quarantine", "list"}, {"dlq", "list"}, {"held", "list"}} {
 		s.shownSafely(t, listing...)
-		if said := s.shownSafely(t, append(listing, "--json")...); !strings.Contains(said, source) {
-			t.Errorf("%q says nothing of the source:\n%s", listing, said)
+		if output := s.shownSafely(t, append(listing, "--json")...); !strings.Contains(output, source) {
+			t.Errorf("%q does not show the source:\n%s", listing, output)
 		}
 	}
-	if said := s.shownSafely(t, "quarantine", "list"); strings.Count(said, source+"/") != len(unreadable)+1 || !lines.MatchString(said) {
-		t.Errorf("%d callbacks are in quarantine, and the list is:\n%s", len(unreadable)+1, said)
+	if output := s.shownSafely(t, "quarantine", "list"); strings.Count(output, source+"/") != len(unreadable)+1 || !lines.MatchString(output) {
+		t.Errorf("%d callbacks are in quarantine, and the list is:\n%s", len(unreadable)+1, output)
 	}
 	shown := ""
 	for _, from := range []struct{ stream, filter, command string }{{"QUARANTINE", "quarantine.v1." + source + ".>", "quarantine"}, {"DLQ", "dlq.v1.enricher", "dlq"}} {
@@ -100,40 +101,40 @@ func operatorsTerminal(t *testing.T, s *stand) {
 			}
 		})
 	}
-	// The control: what is hostile was there to be shown.
+	// The control: the hostile text was there.
 	for _, want := range []string{row, `\x1b[2J`, `\u202e`, `\x9b31m`} {
 		if !strings.Contains(shown, want) {
-			t.Errorf("nothing shows %s:\n%s", want, shown)
+			t.Errorf("no output shows %s:\n%s", want, shown)
 		}
 	}
 }
 
-// lines are those of a listing: each begins with a number.
+// lines are the lines of a listing that begin with a number.
 var lines = regexp.MustCompile(`^(\d+ [^\n]*\n)+$`)
 
-// oneLineEach wants a command to print so many lines.
+// oneLineEach requires that a command prints this number of lines.
 func (s *stand) oneLineEach(t *testing.T, records int, args ...string) {
 	t.Helper()
-	if said := s.shownSafely(t, args...); strings.Count(said, "\n") != records || records == 0 {
-		t.Errorf("%.80q prints %d lines for %d records:\n%s", args, strings.Count(said, "\n"), records, said)
+	if output := s.shownSafely(t, args...); strings.Count(output, "\n") != records || records == 0 {
+		t.Errorf("%.80q prints %d lines for %d records:\n%s", args, strings.Count(output, "\n"), records, output)
 	}
 }
 
-// shownSafely wants the output of a command to have no character that a terminal obeys, and no line that a stranger begins.
+// shownSafely requires that a command's output has no control character, and no line that a stranger begins.
 func (s *stand) shownSafely(t *testing.T, args ...string) string {
 	t.Helper()
-	said, err := s.Command(t, args...)
+	output, err := s.Command(t, args...)
 	if err != nil {
 		t.Errorf("%.80q: %v", args, err)
 	}
-	for _, r := range said {
+	for _, r := range output {
 		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)) {
 			t.Errorf("%.80q prints %U", args, r)
 			break
 		}
 	}
-	if !utf8.ValidString(said) || strings.Contains("\n"+said, "\n"+row) {
-		t.Errorf("%.80q prints what is no UTF-8, or a stranger's line: %.2000q", args, said)
+	if !utf8.ValidString(output) || strings.Contains("\n"+output, "\n"+row) {
+		t.Errorf("%.80q prints invalid UTF-8, or a stranger's line: %.2000q", args, output)
 	}
-	return said
+	return output
 }

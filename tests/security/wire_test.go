@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// speak says something on a connection of its own, and returns the statuses of all answers until the server closes it. A
-// connection that the server keeps is closed by us, and said so.
+// speak sends bytes on a new connection, and returns the statuses of all responses until the server closes it. We close a connection that
+// the server keeps, and report it.
 func speak(t *testing.T, s *stand, text string) (statuses []int, kept bool) {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.IngestURL, "http://"))
@@ -25,7 +25,7 @@ func speak(t *testing.T, s *stand, text string) (statuses []int, kept bool) {
 	if _, err := io.WriteString(conn, text); err != nil {
 		t.Fatal(err)
 	}
-	// The server gives a request 15 s, and keeps a connection that it believes to be in order for 75 s.
+	// The server allows 15 s for a request, and keeps an idle connection for 75 s.
 	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func speak(t *testing.T, s *stand, text string) (statuses []int, kept bool) {
 	}
 }
 
-// wired is an authentic request as it is on the wire; headers come instead of the one that says its length.
+// wired is an authentic request in the wire format; headers replace the one with its length.
 func wired(document string, headers ...string) string {
 	body := clickwrapSent(document)
 	if headers == nil {
@@ -60,8 +60,8 @@ func head(headers ...string) string {
 
 func inChunks(body string) string { return fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body) }
 
-// Where two servers in a row may disagree about where a request ends, we end the connection: what stands behind it, which
-// would be read as the next caller's request, is not read at all.
+// If two servers in a row may disagree about the end of a request, we close the connection: the following bytes, which would be read as the
+// next caller's request, are not read.
 func smuggledRequests(t *testing.T, s *stand) {
 	smuggled := wired("smuggled")
 	body := clickwrapSent("carrier")
@@ -109,13 +109,13 @@ func smuggledRequests(t *testing.T, s *stand) {
 		"no protocol at all":                  "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + smuggled,
 	} {
 		if statuses, kept := speak(t, s, text); len(statuses) > 1 || kept {
-			t.Errorf("%s: answered %v, connection kept: %v", name, statuses, kept)
+			t.Errorf("%s: statuses %v, connection kept: %v", name, statuses, kept)
 		}
 	}
 	if n := s.stored(t, "signing.v1.*.*.*.*.smuggled"); n != 0 {
 		t.Errorf("the log holds the smuggled request %d times", n)
 	}
-	// Honest requests that come on one connection are all answered, and so is one in chunks.
+	// Valid requests on one connection all get a response, and so does one in chunks.
 	last := clickwrapSent("wire-2")
 	pipelined := wired("wire-1") + head("Connection: close", fmt.Sprintf("Content-Length: %d", len(last))) + last
 	if statuses, _ := speak(t, s, pipelined); !slices.Equal(statuses, []int{202, 202}) {

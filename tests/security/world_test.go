@@ -13,35 +13,35 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// world is every server that Signrelay asks: the providers' REST APIs under one address, Vonage, and a mail server. What it
-// answers is the attack, and what it is asked and given is what the attack is measured by.
+// world is every server that Signrelay calls: the providers' REST APIs at one address, Vonage, and a mail server. Its responses are the
+// attack, and it records requests and messages to measure the effect.
 type world struct {
 	URL    string
 	canary *canary
 	mail   net.Listener
 
-	mutex   sync.Mutex
-	answers map[string]http.HandlerFunc // by the path that was asked, decoded
-	asked   []question
-	texts   []map[string]string
-	letters []letter
+	mutex     sync.Mutex
+	responses map[string]http.HandlerFunc // by the requested path, decoded
+	asked     []question
+	texts     []map[string]string
+	emails    []email
 }
 
-// question is one call of a provider's REST API.
+// question is one request to a provider's REST API.
 type question struct {
-	host, path string // the path as it was on the wire
+	host, path string // the path in the request line, not decoded
 	header     http.Header
 }
 
-// letter is one e-mail as the mail server got it.
-type letter struct {
-	to  []string // the envelope's
+// letter is an e-mail that the mail server received.
+type email struct {
+	to  []string // of the envelope
 	raw string
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{answers: map[string]http.HandlerFunc{}, canary: newCanary(t)}
+	w := &world{responses: map[string]http.HandlerFunc{}, canary: newCanary(t)}
 	server := httptest.NewServer(w)
 	w.URL = server.URL
 	var err error
@@ -58,7 +58,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// canary is a server that nobody has any business with. It must be silent.
+// canary is a server that must not get any request.
 type canary struct {
 	URL, Host string
 	mutex     sync.Mutex
@@ -78,17 +78,17 @@ func newCanary(t *testing.T) *canary {
 	return c
 }
 
-// silent wants the canary not to have been asked so far.
+// silent requires that the canary has not got any request.
 func (c *canary) silent(t *testing.T) {
 	t.Helper()
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	if len(c.calls) != 0 {
-		t.Errorf("a server that nobody has business with was asked: %q", c.calls)
+		t.Errorf("the canary got requests: %q", c.calls)
 	}
 }
 
-// ServeHTTP answers what the tests laid down, and 404 for all else.
+// ServeHTTP sends the responses that the tests have set, and 404 for other paths.
 func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/sms/json" {
 		w.text(rw, r)
@@ -96,32 +96,32 @@ func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	w.mutex.Lock()
 	w.asked = append(w.asked, question{r.Host, r.URL.EscapedPath(), r.Header.Clone()})
-	answer := w.answers[r.URL.Path]
+	response := w.responses[r.URL.Path]
 	w.mutex.Unlock()
-	if answer == nil {
+	if response == nil {
 		http.NotFound(rw, r)
 		return
 	}
-	answer(rw, r)
+	response(rw, r)
 }
 
-// answers lays down what a path is answered with.
-func (w *world) answer(path string, how http.HandlerFunc) {
+// answer sets the response of a path.
+func (w *world) response(path string, how http.HandlerFunc) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	w.answers[path] = how
+	w.responses[path] = how
 }
 
-// tell lays down a JSON answer.
+// tell sets a JSON response.
 func (w *world) tell(path string, body any) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		panic(err) // maps and strings
 	}
-	w.answer(path, func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write(text) })
+	w.response(path, func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write(text) })
 }
 
-// questions are the calls so far whose path holds a text.
+// questions are the requests so far whose path contains a text.
 func (w *world) questions(about string) []question {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
@@ -151,7 +151,7 @@ func (w *world) text(rw http.ResponseWriter, r *http.Request) {
 	}}})
 }
 
-// textsWith are the texts so far that hold a word.
+// textsWith are the texts so far that contain a word.
 func (w *world) textsWith(word string) []map[string]string {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
@@ -164,12 +164,12 @@ func (w *world) textsWith(word string) []map[string]string {
 	return found
 }
 
-// lettersWith are the letters so far that hold a word, which has to be short and plain enough not to be encoded.
-func (w *world) lettersWith(word string) []letter {
+// lettersWith are the e-mails so far that contain a word, which must be short and plain, so that it is not encoded.
+func (w *world) lettersWith(word string) []email {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	var found []letter
-	for _, l := range w.letters {
+	var found []email
+	for _, l := range w.emails {
 		if strings.Contains(l.raw, word) {
 			found = append(found, l)
 		}
@@ -199,6 +199,6 @@ func (d *dialogue) Data(r io.Reader) error {
 	}
 	d.world.mutex.Lock()
 	defer d.world.mutex.Unlock()
-	d.world.letters = append(d.world.letters, letter{d.to, string(raw)})
+	d.world.emails = append(d.world.emails, email{d.to, string(raw)})
 	return nil
 }

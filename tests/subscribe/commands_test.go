@@ -24,8 +24,8 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// Whoever adds a command to the page says here what it does, or in tests/kafka.
-func TestEveryCommandOfThePageIsRun(t *testing.T) {
+// A new command of the page needs an entry here or in tests/kafka.
+func TestEveryCommandOfThePageRuns(t *testing.T) {
 	t.Parallel()
 	run := 0
 	for _, tool := range []string{"nats", "signrelay", "python", "pip", "export", "kcat"} {
@@ -40,7 +40,7 @@ func TestEveryCommandOfThePageIsRun(t *testing.T) {
 	}
 }
 
-// team is a team with a copy of the log: ten events, in turn of two documents, the odd ones of them signatures.
+// team is a team with a copy of the log: ten events, of two documents in turn; every second one is a signature.
 type team struct {
 	*testenv.Env
 	t     *testing.T
@@ -50,7 +50,7 @@ type team struct {
 
 func newTeam(t *testing.T) *team {
 	t.Helper()
-	h := testenv.Guarded(t, testenv.AroundTheSandbox)
+	h := testenv.WithAccounts(t, testenv.SandboxSettings)
 	password := testenv.PasswordOf("billing")
 	h.CopyLog(t, "billing")
 	var env []string
@@ -73,7 +73,7 @@ func newTeam(t *testing.T) *team {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.Until(t, "the copy has what the log has", func() bool {
+	h.Until(t, "the copy is complete", func() bool {
 		log, err := js.Stream(context.Background(), flow.Signing)
 		return err == nil && log.CachedInfo().State.LastSeq == 10
 	})
@@ -91,15 +91,15 @@ func (x *team) publish() {
 	x.next++
 }
 
-// A command has to show some events, and none of others.
+// A command must show some events, and must not show others.
 type command struct {
 	shows, hides []string
-	live         bool // it shows what comes while it runs
+	live         bool // it shows later events
 }
 
 var odd = command{shows: []string{"event-1\n", "event-9\n"}, hides: []string{"event-0\n", "event-8\n"}}
 
-func TestTheNATSCommandLine(t *testing.T) {
+func TestNATSCommands(t *testing.T) {
 	t.Parallel()
 	x := newTeam(t)
 	x.shell.WithTool("nats", testenv.NATSCLI(t))
@@ -115,7 +115,7 @@ func TestTheNATSCommandLine(t *testing.T) {
 	for _, line := range subscribe.Commands(t, "nats") {
 		c, known := does[strings.TrimPrefix(line, "nats sub --stream SIGNING ")]
 		if !known {
-			t.Errorf("nobody knows what this is to show: %s", line)
+			t.Errorf("this test does not know the output of: %s", line)
 			continue
 		}
 		if strings.Contains(line, "protoc") {
@@ -127,24 +127,24 @@ func TestTheNATSCommandLine(t *testing.T) {
 
 func (x *team) follow(line string, c command) {
 	x.t.Helper()
-	said := x.shell.Follow(line, c.shows, func() {
+	output := x.shell.Follow(line, c.shows, func() {
 		if c.live {
 			x.publish()
 		}
 	})
-	x.hidden(line, said, c)
+	x.hidden(line, output, c)
 }
 
-func (x *team) hidden(line, said string, c command) {
+func (x *team) hidden(line, output string, c command) {
 	x.t.Helper()
 	for _, text := range c.hides {
-		if strings.Contains(said, text) {
-			x.t.Errorf("%s: shows %q:\n%s", line, text, said)
+		if strings.Contains(output, text) {
+			x.t.Errorf("%s: shows %q:\n%s", line, text, output)
 		}
 	}
 }
 
-func TestOurCommandLine(t *testing.T) {
+func TestSignrelayCommands(t *testing.T) {
 	t.Parallel()
 	x := newTeam(t)
 	x.shell.WithTool("signrelay", testenv.Program(t, "signrelay"))
@@ -153,36 +153,36 @@ func TestOurCommandLine(t *testing.T) {
 		case "signrelay tail --json 'signing.v1.*.*.recipient.signed.>'":
 			x.follow(line, command{shows: []string{"recipient.signed"}, hides: []string{`"event-9"`, "recipient.opened"}, live: true})
 		case "signrelay tail --json --since 1h --no-follow":
-			if said := x.shell.Run(line); strings.Count(said, "\n") != x.next || !strings.Contains(said, `"event-0"`) {
-				t.Errorf("%s, of %d events:\n%s", line, x.next, said)
+			if output := x.shell.Run(line); strings.Count(output, "\n") != x.next || !strings.Contains(output, `"event-0"`) {
+				t.Errorf("%s, of %d events:\n%s", line, x.next, output)
 			}
 		case "signrelay timeline --json PLSDOC1970":
-			said := x.shell.Run(line)
-			if strings.Count(said, "\n") != x.next/2 || !strings.Contains(said, `"event-1"`) || strings.Contains(said, `"other"`) {
-				t.Errorf("%s, of %d events:\n%s", line, x.next/2, said)
+			output := x.shell.Run(line)
+			if strings.Count(output, "\n") != x.next/2 || !strings.Contains(output, `"event-1"`) || strings.Contains(output, `"other"`) {
+				t.Errorf("%s, of %d events:\n%s", line, x.next/2, output)
 			}
 		default:
-			t.Errorf("nobody knows what this is to show: %s", line)
+			t.Errorf("this test does not know the output of: %s", line)
 		}
 	}
 }
 
-// The contract is made as the page says, and holds what the examples read. The packages are those that the tests have
-// installed from the same file.
-func TestTheContractInPython(t *testing.T) {
+// The contract is generated as the page describes, and has what the examples read. The tests have installed the packages from the same
+// file.
+func TestPythonReadsTheContract(t *testing.T) {
 	t.Parallel()
 	shell := subscribe.NewShell(t)
 	shell.WithPython()
 	for _, line := range subscribe.Commands(t, "pip") {
 		if line != "pip install -r examples/python/requirements.txt" {
-			t.Errorf("nobody installs this: %s", line)
+			t.Errorf("the tests do not install this: %s", line)
 		}
 	}
 	for _, line := range subscribe.Commands(t, "python") {
 		shell.Run(line)
 	}
-	said := shell.Run(`python -c 'from signrelay.signing.v1.event_pb2 import SigningEvent; print(SigningEvent(id="it works").id)'`)
-	if said != "it works\n" {
-		t.Error(said)
+	output := shell.Run(`python -c 'from signrelay.signing.v1.event_pb2 import SigningEvent; print(SigningEvent(id="it works").id)'`)
+	if output != "it works\n" {
+		t.Error(output)
 	}
 }

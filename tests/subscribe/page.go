@@ -1,4 +1,4 @@
-// Package subscribe runs what docs/subscribe.md tells other teams to type.
+// Package subscribe runs the commands of docs/subscribe.md.
 package subscribe
 
 import (
@@ -16,7 +16,7 @@ var (
 	comment = regexp.MustCompile(`\s{2,}#.*$`)
 )
 
-// Blocks are the page's blocks of a language, in their order.
+// Blocks are the page's blocks of a language, in order.
 func Blocks(t *testing.T, language string) (blocks []string) {
 	t.Helper()
 	page, err := os.ReadFile(filepath.Join(testenv.Root(), "docs", "subscribe.md"))
@@ -31,7 +31,7 @@ func Blocks(t *testing.T, language string) (blocks []string) {
 	return blocks
 }
 
-// Commands are the page's command lines that begin with a tool's name, without their comments.
+// Commands are the page's command lines for a tool, without their comments.
 func Commands(t *testing.T, tool string) (commands []string) {
 	t.Helper()
 	for _, b := range Blocks(t, "sh") {

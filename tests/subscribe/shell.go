@@ -17,14 +17,14 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// Shell is where a reader of the page sits: a folder with proto/ and examples/ in it, and the tools on the path.
+// Shell is the working folder of a reader of the page: with proto/ and examples/ in it, and the tools in PATH.
 type Shell struct {
 	t   *testing.T
 	dir string
 	env []string
 }
 
-// NewShell makes one; env is what the page tells to export.
+// NewShell makes one; env are the variables that the page exports.
 func NewShell(t *testing.T, env ...string) *Shell {
 	t.Helper()
 	dir := t.TempDir()
@@ -45,42 +45,42 @@ func (s *Shell) link(from, to string) {
 	}
 }
 
-// WithTool puts a program onto the path.
+// WithTool adds a program to PATH.
 func (s *Shell) WithTool(name, path string) {
 	s.t.Helper()
 	s.link(path, filepath.Join("bin", name))
 }
 
-// WithPython puts the examples' Python, with the packages that the page tells to install, onto the path. Without one the test is skipped.
+// WithPython adds the examples' Python, with the packages that the page installs, to PATH. Without Python the test is skipped.
 func (s *Shell) WithPython() {
 	s.t.Helper()
 	python, _ := examples.Python(s.t)
-	// A link to a virtual environment's Python would be a Python without its packages.
+	// Through a link, a virtual environment's Python does not find its packages.
 	script := "#!/bin/sh\nexec '" + python + "' \"$@\"\n"
 	if err := os.WriteFile(filepath.Join(s.dir, "bin", "python"), []byte(script), 0o700); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-// Run runs a command that ends, and returns what it printed.
+// Run runs a command that ends, and returns its output.
 func (s *Shell) Run(command string) string {
 	s.t.Helper()
 	cmd := s.command(command)
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Run(); err != nil {
-		s.t.Fatalf("%s: %v\n%s", command, err, said.String())
+		s.t.Fatalf("%s: %v\n%s", command, err, output.String())
 	}
-	return said.String()
+	return output.String()
 }
 
-// Follow runs a command that does not end by itself until it has printed all that is wanted, and returns what it printed.
-// Again and again, something is brought about meanwhile.
+// Follow runs a command that does not end by itself until it has printed all wanted texts, and returns its output. Meanwhile it calls a
+// function repeatedly.
 func (s *Shell) Follow(command string, wanted []string, meanwhile func()) string {
 	s.t.Helper()
 	cmd := s.command(command)
-	var said servicetest.Logged
-	cmd.Stdout, cmd.Stderr = &said, &said
+	var output servicetest.Logged
+	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -93,17 +93,17 @@ func (s *Shell) Follow(command string, wanted []string, meanwhile func()) string
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); meanwhile() {
 		missing := false
 		for _, w := range wanted {
-			missing = missing || !strings.Contains(said.String(), w)
+			missing = missing || !strings.Contains(output.String(), w)
 		}
 		if !missing {
-			return said.String()
+			return output.String()
 		}
 		select {
 		case <-s.t.Context().Done():
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	s.t.Fatalf("%s: has not printed %q:\n%s", command, wanted, said.String())
+	s.t.Fatalf("%s: has not printed %q:\n%s", command, wanted, output.String())
 	return ""
 }
 

@@ -21,7 +21,7 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// The page's own lines stand between the marks below.
+// The page shows the lines between the marks below.
 
 func fromATime(ctx context.Context, js jetstream.JetStream, since time.Time) (jetstream.Consumer, error) {
 	// page: from a time
@@ -47,8 +47,8 @@ func oneDocument(ctx context.Context, js jetstream.JetStream, document string) (
 	// page
 }
 
-// Every snippet of the page stands in a program that a test runs: here, or in examples/, which tests/examples and tests/kafka run.
-func TestEverySnippetOfThePageIsRun(t *testing.T) {
+// Every snippet of the page is part of a program that a test runs: here, or in examples/, which tests/examples and tests/kafka run.
+func TestEverySnippetOfThePageRuns(t *testing.T) {
 	t.Parallel()
 	programs := map[string][]string{
 		"go":     {"tests/subscribe/subscribe_test.go", "examples/go/nats/main.go", "examples/go/kafka/main.go"},
@@ -73,13 +73,13 @@ func TestEverySnippetOfThePageIsRun(t *testing.T) {
 			if !slices.ContainsFunc(sources, func(source string) bool {
 				return strings.Contains(source, "\n"+block) || strings.Contains(source, indented)
 			}) {
-				t.Errorf("in no program that is run:\n%s", block)
+				t.Errorf("in no program that a test runs:\n%s", block)
 			}
 		}
 	}
 }
 
-// setup is a log of ten events, in turn of two documents, the odd ones of them signatures; and when the sixth was stored.
+// setup is a log of ten events, of two documents in turn; every second one is a signature. It also returns the time of the sixth.
 func setup(t *testing.T) (jetstream.JetStream, time.Time) {
 	t.Helper()
 	_, js := realtest.NATS(t).Connect()
@@ -109,7 +109,7 @@ func setup(t *testing.T) (jetstream.JetStream, time.Time) {
 	return js, sixth.Time
 }
 
-func TestReplay(t *testing.T) {
+func TestReplaySettingsOfThePage(t *testing.T) {
 	t.Parallel()
 	js, since := setup(t)
 	for name, way := range map[string]struct {
@@ -130,7 +130,7 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// toTheEnd reads until a message says that none is behind it.
+// toTheEnd reads until a message reports that none is pending.
 func toTheEnd(t *testing.T, consumer jetstream.Consumer) (ids []string) {
 	t.Helper()
 	for {

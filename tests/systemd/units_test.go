@@ -1,5 +1,5 @@
-// Package systemd_test holds the units of deployments/systemd against the services, the settings that they understand, and systemd's
-// own judgement.
+// Package systemd_test compares the units of deployments/systemd with the services and the settings that they accept, and lets systemd
+// check them.
 package systemd_test
 
 import (
@@ -20,13 +20,13 @@ import (
 )
 
 const (
-	installed = "/usr/local/lib/signrelay/" // where the units look for the programs
-	drain     = 27                          // seconds that a service takes at most to end: 25 to finish its work, 2 for its last traces
+	installed = "/usr/local/lib/signrelay/" // the folder of the programs in the units
+	drain     = 27                          // the longest time in seconds that a service takes to end: 25 to finish its work, 2 for its last traces
 )
 
 func folder() string { return filepath.Join(testenv.Root(), "deployments", "systemd") }
 
-// unit is the directives of a unit, those that all have included, in the order in which systemd reads them.
+// unit is a unit's directives, including those of the drop-in for all units, in systemd's order.
 type unit map[string][]string
 
 func read(t *testing.T, names ...string) unit {
@@ -53,7 +53,7 @@ func (u unit) last(key string) string {
 	return ""
 }
 
-// units are all services' units by the service, and the job "provision".
+// units are all services' units by service, and the job "provision".
 func units(t *testing.T) map[string]unit {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(folder(), "signrelay-*.service"))
@@ -68,7 +68,7 @@ func units(t *testing.T) map[string]unit {
 	return all
 }
 
-func TestThereIsAUnitForEachService(t *testing.T) {
+func TestEveryServiceHasAUnit(t *testing.T) {
 	t.Parallel()
 	folders, err := os.ReadDir(filepath.Join(testenv.Root(), "services"))
 	if err != nil {
@@ -95,12 +95,12 @@ func TestThereIsAUnitForEachService(t *testing.T) {
 		if got := u.last("ExecStart"); got != installed+program {
 			t.Errorf("%s starts %s", f.Name(), got)
 		}
-		member := f.Name() != "standalone" && f.Name() != "sandbox" // one takes the place of all, the other is for trying out
+		member := f.Name() != "standalone" && f.Name() != "sandbox" // standalone replaces all others, the sandbox is for trials
 		if (u.last("PartOf") == "signrelay.target") != member || (u.last("WantedBy") == "signrelay.target") != member {
 			t.Errorf("%s is part of %q and wanted by %q", f.Name(), u.last("PartOf"), u.last("WantedBy"))
 		}
 		if !strings.Contains(string(operate), "`signrelay-"+f.Name()+"`") {
-			t.Errorf("docs/operate.md does not speak of signrelay-%s", f.Name())
+			t.Errorf("docs/operate.md does not mention signrelay-%s", f.Name())
 		}
 	}
 	if u := all["provision"]; u.last("Type") != "oneshot" || u.last("ExecStart") != installed+"signrelay provision" {
@@ -112,8 +112,8 @@ func TestThereIsAUnitForEachService(t *testing.T) {
 	}
 }
 
-// Each program reads its variables, its settings and its secrets as the unit gives them, and finds nothing wrong.
-func TestEachProgramUnderstandsItsUnit(t *testing.T) {
+// Each program reads its variables, settings and secrets as the unit passes them, and accepts them.
+func TestProgramsAcceptTheirUnits(t *testing.T) {
 	t.Parallel()
 	const parts = `
 nats: {url: nats://nats.acme.example:4222}
@@ -174,7 +174,7 @@ sources: [{name: acme, provider: clickwrap, sender_name: Acme Legal, webhook: {s
 			}
 		}
 		if len(from) > 0 {
-			t.Errorf("%s reads no %v", name, from)
+			t.Errorf("%s does not read %v", name, from)
 		}
 		cfg, _, err := config.Load(sections.All, nil, environ)
 		if err == nil {
@@ -189,12 +189,12 @@ sources: [{name: acme, provider: clickwrap, sender_name: Acme Legal, webhook: {s
 			want = name
 		}
 		if cfg.NATS.User != want {
-			t.Errorf("%s is %q to NATS", name, cfg.NATS.User)
+			t.Errorf("%s has the NATS user %q", name, cfg.NATS.User)
 		}
 	}
 }
 
-// What every unit may not do, and how it ends.
+// The restrictions of every unit, and how it ends.
 func TestEachUnitIsConfined(t *testing.T) {
 	t.Parallel()
 	for name, u := range units(t) {
@@ -213,13 +213,13 @@ func TestEachUnitIsConfined(t *testing.T) {
 		if u.last("User") != "" || len(u["ReadWritePaths"]) > 0 || (u.last("StateDirectory") != "") != (name == "standalone") {
 			t.Errorf("%s: user %q, writes %v and %q", name, u.last("User"), u["ReadWritePaths"], u.last("StateDirectory"))
 		}
-		// It must be allowed to finish its work, also after it has been called for a while though it says that it ends.
+		// A service must be allowed to finish its work, after its drain delay.
 		if stop, err := strconv.Atoi(u.last("TimeoutStopSec")); err != nil || stop < drain+15 {
 			t.Errorf("%s gets %q s to end", name, u.last("TimeoutStopSec"))
 		}
 		limit, err := strconv.Atoi(strings.TrimSuffix(u.last("MemoryMax"), "M"))
 		if want := fmt.Sprintf("GOMEMLIMIT=%dMiB", limit*9/10); err != nil || !slices.Contains(u["Environment"], want) {
-			t.Errorf("%s has %s, and not %s", name, u.last("MemoryMax"), want)
+			t.Errorf("%s has %s, want %s", name, u.last("MemoryMax"), want)
 		}
 		for _, e := range u["Environment"] {
 			if strings.Contains(e, "PASSWORD=") || strings.Contains(e, "SECRET=") || strings.Contains(e, "API_KEY=") {
@@ -229,7 +229,7 @@ func TestEachUnitIsConfined(t *testing.T) {
 	}
 }
 
-// systemd itself reads the units, and finds them little exposed.
+// systemd itself checks the units, and rates their exposure as low.
 func TestSystemdUnderstandsTheUnits(t *testing.T) {
 	t.Parallel()
 	analyze, err := exec.LookPath("systemd-analyze")
@@ -273,15 +273,15 @@ func TestSystemdUnderstandsTheUnits(t *testing.T) {
 	run := func(args ...string) (string, error) {
 		cmd := exec.CommandContext(t.Context(), analyze, args...)
 		cmd.Env = append(os.Environ(), "SYSTEMD_UNIT_PATH="+dir+":", "NO_COLOR=1")
-		said, err := cmd.CombinedOutput()
-		return string(said), err
+		output, err := cmd.CombinedOutput()
+		return string(output), err
 	}
-	if said, err := run(append([]string{"verify"}, verified...)...); err != nil || strings.Contains(said, dir) {
-		t.Errorf("verify: %v\n%s", err, said)
+	if output, err := run(append([]string{"verify"}, verified...)...); err != nil || strings.Contains(output, dir) {
+		t.Errorf("verify: %v\n%s", err, output)
 	}
 	for name := range units(t) {
-		if said, err := run("security", "--offline=true", "--threshold=20", filepath.Join(dir, "signrelay-"+name+".service")); err != nil { // 2.0 of 10
-			t.Errorf("%s is exposed: %v\n%s", name, err, said)
+		if output, err := run("security", "--offline=true", "--threshold=20", filepath.Join(dir, "signrelay-"+name+".service")); err != nil { // 2.0 of 10
+			t.Errorf("%s is exposed: %v\n%s", name, err, output)
 		}
 	}
 }

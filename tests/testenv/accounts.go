@@ -10,37 +10,37 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// Guarded is Parts on a NATS server as deployments/nats sets it up, with accounts. Everybody's password is PasswordOf; the house's
-// own connection and its commands are the operator's.
-func Guarded(t testing.TB, settings func(*Env) string) *Env {
+// WithAccounts is Infrastructure with the NATS server of deployments/nats, which has accounts. Each user's password is PasswordOf. The
+// environment's own connection and its commands use the operator's user.
+func WithAccounts(t testing.TB, settings func(*Env) string) *Env {
 	t.Helper()
-	return GuardedBy(t, settings, filepath.Join(Root(), "deployments", "nats"))
+	return WithAccountsFrom(t, settings, filepath.Join(Root(), "deployments", "nats"))
 }
 
-// GuardedBy is Guarded by files of the test's own.
-func GuardedBy(t testing.TB, settings func(*Env) string, files string) *Env {
+// WithAccountsFrom is WithAccounts with the test's own files instead of deployments/nats.
+func WithAccountsFrom(t testing.TB, settings func(*Env) string, files string) *Env {
 	t.Helper()
-	e := guarded(t)
+	e := withAccounts(t)
 	e.startNATS(t, node{deployed: filepath.Join(files, "nats.conf"), env: passwords()})
 	e.provision(t, settings(e))
 	return e
 }
 
-// GuardedCluster is Cluster as deployments/nats sets it up, with accounts.
-func GuardedCluster(t testing.TB, settings func(*Env) string) *Env {
+// ClusterWithAccounts is Cluster with the accounts of deployments/nats.
+func ClusterWithAccounts(t testing.TB, settings func(*Env) string) *Env {
 	t.Helper()
-	return cluster(t, guarded(t), settings, node{deployed: filepath.Join(Root(), "deployments", "nats", "cluster.conf"), env: passwords()})
+	return cluster(t, withAccounts(t), settings, node{deployed: filepath.Join(Root(), "deployments", "nats", "cluster.conf"), env: passwords()})
 }
 
-func guarded(t testing.TB) *Env {
+func withAccounts(t testing.TB) *Env {
 	t.Helper()
 	e := newEnv(t)
 	e.credentials = nats.UserInfo(flow.Operator, PasswordOf(flow.Operator))
-	e.env = append(e.env, As(flow.Operator)...)
+	e.env = append(e.env, NATSUser(flow.Operator)...)
 	return e
 }
 
-// passwords is the environment of a NATS server with accounts: those of the services, and two teams'.
+// passwords is the environment of a NATS server with accounts: the passwords of the services and of two teams.
 func passwords() []string {
 	users := []string{"sys", "route", flow.Operator, "billing", "audit"}
 	for _, u := range flow.Users() {
@@ -53,26 +53,26 @@ func passwords() []string {
 	return env
 }
 
-// PasswordOf is a user's password at a guarded house.
+// PasswordOf is a user's password in an environment with accounts.
 func PasswordOf(user string) string { return "password-of-" + user }
 
-// CopyLog has a team's copy of the log made, as docs/operate.md says.
+// CopyLog creates a team's copy of the log, as docs/operate.md describes.
 func (e *Env) CopyLog(t testing.TB, team string) {
 	t.Helper()
-	if said, err := e.CommandWith(t, As(team), "provision", "--copy"); err != nil {
-		t.Fatalf("%v\n%s", err, said)
+	if output, err := e.CommandWith(t, NATSUser(team), "provision", "--copy"); err != nil {
+		t.Fatalf("%v\n%s", err, output)
 	}
 }
 
-// As is the environment of a program that is that user.
-func As(user string) []string {
+// NATSUser is the environment of a program that connects as this user.
+func NATSUser(user string) []string {
 	return []string{"SIGNRELAY_NATS_USER=" + user, "SIGNRELAY_NATS_PASSWORD=" + PasswordOf(user)}
 }
 
-// MasterKey is that of every house whose services are processes of their own.
+// MasterKey is the master key of every environment with one process per service.
 const MasterKey = "master-key-of-the-tests-0123456789"
 
-// RedisUsers are the users of deployments/redis, as lines of redis.conf. Everybody's password is PasswordOf.
+// RedisUsers are the users of deployments/redis, as lines of redis.conf. Each user's password is PasswordOf.
 func RedisUsers() string {
 	return os.Expand(flow.RedisFiles()["users.conf"], func(variable string) string {
 		for _, u := range flow.RedisUsers() {
@@ -84,7 +84,7 @@ func RedisUsers() string {
 	})
 }
 
-// AsInRedis is the environment of a program that is that user of Redis.
-func AsInRedis(user string) []string {
+// RedisUser is the environment of a program that connects to Redis as this user.
+func RedisUser(user string) []string {
 	return []string{"SIGNRELAY_REDIS_USERNAME=" + user, "SIGNRELAY_REDIS_PASSWORD=" + PasswordOf(user)}
 }

@@ -36,25 +36,25 @@ type Env struct {
 	NATSURL    string
 	DataDir    string
 	Variant    Variant       // how the services are built
-	Vars       []string      // of every service besides
-	Timeout    time.Duration // how long is waited for what others bring about; 30 s at first
+	Vars       []string      // more variables for every service
+	Timeout    time.Duration // how long Until waits; 30 s by default
 	Processes  map[string]*Process
-	Redis      *realtest.RedisServer // nil in standalone; at its URL a test is the user "default", who may do everything
+	Redis      *realtest.RedisServer // nil in standalone; tests that use its URL connect as the user "default", who has all permissions
 
 	t testing.TB
 
 	connecting sync.Mutex
-	js         jetstream.JetStream // made when it is first asked for
+	js         jetstream.JetStream // created at the first use
 
 	env         []string
-	node        node            // the NATS server, where there is one alone
-	credentials nats.Option     // of the test's own connection, where the server wants some
-	embedded    bool            // the NATS server is that of the standalone
-	redisUsers  map[string]bool // services that are users of their own in Redis; nil where Redis has no users
+	node        node            // the single NATS server, if there is one
+	credentials nats.Option     // of the test's own connection, if the server requires them
+	embedded    bool            // the NATS server is part of standalone
+	redisUsers  map[string]bool // the services with users of their own in Redis; nil if Redis has no users
 	lazySync    bool            // NATS syncs every two minutes, its own default
 }
 
-// Standalone starts everything in one process, as `make run` does, on ports of its own; more is environment besides.
+// Standalone starts all services in one process, as `make run` does, on free ports. More variables can be added.
 func Standalone(t testing.TB, more ...string) *Env {
 	t.Helper()
 	e := newEnv(t)
@@ -66,18 +66,18 @@ func Standalone(t testing.TB, more ...string) *Env {
 	return e
 }
 
-// Apart starts each service as a process of its own, against a NATS server and a Redis of their own, after provisioning.
-func Apart(t testing.TB) *Env {
+// Separate starts each service as a process, with a NATS server and a Redis of this environment, after provisioning.
+func Separate(t testing.TB) *Env {
 	t.Helper()
-	e := Parts(t, AroundTheSandbox)
+	e := Infrastructure(t, SandboxSettings)
 	for _, name := range Services {
 		e.StartService(t, name, name)
 	}
 	return e
 }
 
-// Parts starts what the services stand on, and none of them: a NATS server and a Redis, with streams for settings.
-func Parts(t testing.TB, settings func(*Env) string) *Env {
+// Infrastructure starts a NATS server and a Redis and creates the streams of these settings. It starts no service.
+func Infrastructure(t testing.TB, settings func(*Env) string) *Env {
 	t.Helper()
 	e := newEnv(t)
 	e.startNATS(t, node{})
@@ -85,7 +85,7 @@ func Parts(t testing.TB, settings func(*Env) string) *Env {
 	return e
 }
 
-// LazySync is Parts on a NATS server that writes through to the disk every two minutes: for a long log in a short time.
+// LazySync is Infrastructure with a NATS server that syncs to the disk every two minutes, to fill a long log in a short time.
 func LazySync(t testing.TB, settings func(*Env) string) *Env {
 	t.Helper()
 	e := newEnv(t)
@@ -95,22 +95,21 @@ func LazySync(t testing.TB, settings func(*Env) string) *Env {
 	return e
 }
 
-// Services that run as processes of their own, in the order of the flow; the sandbox is the world outside.
+// Services are the services that run as processes, in the order of the flow. The sandbox replaces the outside parties.
 var Services = []string{"sandbox", "ingest", "enricher", "shortener", "sms-sender", "email-sender"}
 
-// Twice is Apart with two replicas of each stage. Those of one public door would share it behind a load balancer; here
-// the second has a door of its own, at which nobody knocks.
-func Twice(t testing.TB) *Env {
+// Replicated is Separate with two replicas of each stage. In production the replicas of a service with a public listener share its address
+// behind a load balancer; here the second one has its own, which no client calls.
+func Replicated(t testing.TB) *Env {
 	t.Helper()
-	e := Apart(t)
+	e := Separate(t)
 	for _, name := range Services[2:] {
 		e.StartReplica(t, name, 2)
 	}
 	return e
 }
 
-// StartReplica starts the n-th process of a service, named "<service>-<n>", with doors of its own. An ingest is called at
-// IngestURLs too.
+// StartReplica starts the n-th process of a service, named "<service>-<n>", with listeners of its own. IngestURLs lists every ingest.
 func (e *Env) StartReplica(t testing.TB, service string, n int) *Process {
 	t.Helper()
 	ingest := FreeAddress(t)
@@ -122,18 +121,18 @@ func (e *Env) StartReplica(t testing.TB, service string, n int) *Process {
 	return p
 }
 
-// provision starts Redis beside NATS, writes the settings, and makes the streams.
+// provision starts Redis, writes the settings, and creates the streams.
 func (e *Env) provision(t testing.TB, settings string) {
 	t.Helper()
-	var guarded bool
-	e.Redis, guarded = realtest.RedisWithUsers(t, RedisUsers())
+	var hasUsers bool
+	e.Redis, hasUsers = realtest.RedisWithUsers(t, RedisUsers())
 	path := filepath.Join(e.DataDir, "signrelay.yaml")
 	if err := os.WriteFile(path, []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	e.env = append(e.env, "SIGNRELAY_NATS_URL="+e.NATSURL, "SIGNRELAY_REDIS_URL="+e.Redis.URL, "SIGNRELAY_CONFIG="+path, "SIGNRELAY_MASTER_KEY="+MasterKey)
-	if guarded {
-		e.env = append(e.env, AsInRedis(flow.Operator)...)
+	if hasUsers {
+		e.env = append(e.env, RedisUser(flow.Operator)...)
 		e.redisUsers = map[string]bool{}
 		for _, u := range flow.RedisUsers() {
 			e.redisUsers[u.Name] = true
@@ -144,13 +143,13 @@ func (e *Env) provision(t testing.TB, settings string) {
 	}
 }
 
-// StartService starts one more process of a service, under a name of its own; its env goes before the house's.
+// StartService starts one more process of a service under the given name. Its variables override those of the environment.
 func (e *Env) StartService(t testing.TB, service, name string, env ...string) *Process {
 	t.Helper()
 	return e.service(t, service, name, env).Start()
 }
 
-// LaunchService is StartService for a process that need not become ready.
+// LaunchService is StartService without waiting until the process is ready.
 func (e *Env) LaunchService(t testing.TB, service, name string, env ...string) *Process {
 	t.Helper()
 	return e.service(t, service, name, env).Launch()
@@ -162,8 +161,8 @@ func (e *Env) service(t testing.TB, service, name string, env []string) *Process
 	var redis []string
 	switch {
 	case e.redisUsers[service]:
-		redis = AsInRedis(service)
-	case e.redisUsers != nil: // it uses none
+		redis = RedisUser(service)
+	case e.redisUsers != nil: // this service uses no Redis
 		redis = []string{"SIGNRELAY_REDIS_URL=", "SIGNRELAY_REDIS_USERNAME=", "SIGNRELAY_REDIS_PASSWORD="}
 	}
 	env = slices.Concat(e.env, redis, e.Vars, env, []string{"SIGNRELAY_ADMIN_ADDR=" + admin})
@@ -187,14 +186,14 @@ func newEnv(t testing.TB) *Env {
 		"SIGNRELAY_INGEST_ADDR=" + ingest, "SIGNRELAY_SANDBOX_ADDR=" + sandbox, "SIGNRELAY_SMTP_ADDR=" + smtp,
 		"SIGNRELAY_SANDBOX_INGEST_URL=" + e.IngestURL, "SIGNRELAY_NATS_ADDR=" + natsAddr, "SIGNRELAY_DATA_DIR=" + e.DataDir,
 		"SIGNRELAY_LINKS_ADDR=" + FreeAddress(t), "SIGNRELAY_RECEIPTS_ADDR=" + FreeAddress(t),
-		"SIGNRELAY_DRAIN_DELAY=0s",            // no balancer stands before it
+		"SIGNRELAY_DRAIN_DELAY=0s",            // no load balancer
 		"SIGNRELAY_SHORTENER_PER_MINUTE=6000", // all signers of a story click from one address
 	}
 	return e
 }
 
-// AroundTheSandbox is a file as an operator would write it, with the sandbox as the world.
-func AroundTheSandbox(e *Env) string {
+// SandboxSettings is a settings file as an operator writes it, with the sandbox in place of the outside parties.
+func SandboxSettings(e *Env) string {
 	links := e.Address("SIGNRELAY_LINKS_ADDR")
 	smtpHost, smtpPort, _ := strings.Cut(e.Address("SIGNRELAY_SMTP_ADDR"), ":")
 	return fmt.Sprintf(`
@@ -215,7 +214,7 @@ limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0, 
 `, e.SandboxURL, smtpHost, smtpPort, links, e.Address("SIGNRELAY_RECEIPTS_ADDR"), strings.TrimPrefix(e.SandboxURL, "http://"))
 }
 
-// Address is what one of the variables SIGNRELAY_…_ADDR says.
+// Address is the value of a variable SIGNRELAY_…_ADDR.
 func (e *Env) Address(name string) string {
 	for _, variable := range e.env {
 		if value, found := strings.CutPrefix(variable, name+"="); found {
@@ -225,20 +224,20 @@ func (e *Env) Address(name string) string {
 	return ""
 }
 
-// Command runs `signrelay <args>` against the house and returns what it printed; a status other than 0 is an error.
+// Command runs `signrelay <args>` in the environment and returns its output. An exit status other than 0 is an error.
 func (e *Env) Command(t testing.TB, args ...string) (string, error) {
 	t.Helper()
 	return e.CommandWith(t, nil, args...)
 }
 
-// CommandWith is Command with more environment.
+// CommandWith is Command with more variables.
 func (e *Env) CommandWith(t testing.TB, env []string, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, Program(t, "signrelay"), args...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, e.env...)
-	if !e.embedded { // else it finds the server and its password in the data directory
+	if !e.embedded { // the standalone's server and password are found in the data directory
 		cmd.Env = append([]string{"SIGNRELAY_NATS_URL=" + e.NATSURL}, cmd.Env...)
 	}
 	cmd.Env = append(cmd.Env, env...)
@@ -250,7 +249,7 @@ func (e *Env) CommandWith(t testing.TB, env []string, args ...string) (string, e
 	return stdout.String(), nil
 }
 
-// Message is what a signer received, as the sandbox tells it.
+// Message is a message that a signer received, as the sandbox reports it.
 type Message struct {
 	Channel   string `json:"channel"`
 	To        string `json:"to"`
@@ -270,44 +269,44 @@ func (e *Env) Play(t testing.TB, provider, story string) []string {
 		Documents []string `json:"documents"`
 	}
 	body := fmt.Sprintf(`{"provider":%q,"story":%q}`, provider, story)
-	status, answer := e.do(t, http.MethodPost, e.SandboxURL+"/api/play", body)
+	status, response := e.do(t, http.MethodPost, e.SandboxURL+"/api/play", body)
 	if status != http.StatusOK {
-		t.Fatalf("play %s/%s: %d %s", provider, story, status, answer)
+		t.Fatalf("play %s/%s: %d %s", provider, story, status, response)
 	}
-	if err := json.Unmarshal(answer, &played); err != nil {
+	if err := json.Unmarshal(response, &played); err != nil {
 		t.Fatalf("play %s/%s: %v", provider, story, err)
 	}
 	return played.Documents
 }
 
-// Messages is all that signers received so far.
+// Messages returns all messages that signers have received.
 func (e *Env) Messages(t testing.TB) []Message {
 	t.Helper()
 	var messages []Message
-	status, answer := e.do(t, http.MethodGet, e.SandboxURL+"/api/messages", "")
-	if err := json.Unmarshal(answer, &messages); err != nil || status != http.StatusOK {
-		t.Fatalf("messages: %d %v\n%s", status, err, answer)
+	status, response := e.do(t, http.MethodGet, e.SandboxURL+"/api/messages", "")
+	if err := json.Unmarshal(response, &messages); err != nil || status != http.StatusOK {
+		t.Fatalf("messages: %d %v\n%s", status, err, response)
 	}
 	return messages
 }
 
-// ClearMessages forgets what signers received.
+// ClearMessages deletes the received messages.
 func (e *Env) ClearMessages(t testing.TB) {
 	t.Helper()
-	if status, answer := e.do(t, http.MethodDelete, e.SandboxURL+"/api/messages", ""); status != http.StatusNoContent {
-		t.Fatalf("clear the messages: %d %s", status, answer)
+	if status, response := e.do(t, http.MethodDelete, e.SandboxURL+"/api/messages", ""); status != http.StatusNoContent {
+		t.Fatalf("clear the messages: %d %s", status, response)
 	}
 }
 
-// Fault orders a fault of the sandbox, as POST /api/faults takes it.
-func (e *Env) Fault(t testing.TB, order string) {
+// InjectFault orders a fault from the sandbox, in the format of POST /api/faults.
+func (e *Env) InjectFault(t testing.TB, order string) {
 	t.Helper()
-	if status, answer := e.do(t, http.MethodPost, e.SandboxURL+"/api/faults", order); status/100 != 2 {
-		t.Fatalf("order the fault %s: %d %s", order, status, answer)
+	if status, response := e.do(t, http.MethodPost, e.SandboxURL+"/api/faults", order); status/100 != 2 {
+		t.Fatalf("order the fault %s: %d %s", order, status, response)
 	}
 }
 
-// Replicas are a service's processes.
+// Replicas returns the processes of a service.
 func (e *Env) Replicas(service string) []*Process {
 	var all []*Process
 	for name, p := range e.Processes {
@@ -332,21 +331,21 @@ func (e *Env) do(t testing.TB, method, target, body string) (int, []byte) {
 		t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	answer, err := io.ReadAll(resp.Body)
+	response, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp.StatusCode, answer
+	return resp.StatusCode, response
 }
 
-// Callback sends a callback to ingest and returns the status and the answer.
+// Callback sends a callback to ingest and returns the status and the response.
 func (e *Env) Callback(t testing.TB, method, path string, query url.Values, header http.Header, body []byte) (int, map[string]any) {
 	t.Helper()
-	status, answer, _ := e.CallbackWithHeader(t, method, path, query, header, body)
-	return status, answer
+	status, response, _ := e.CallbackWithHeader(t, method, path, query, header, body)
+	return status, response
 }
 
-// CallbackWithHeader is Callback, and returns the answer's header too.
+// CallbackWithHeader is Callback and also returns the header of the response.
 func (e *Env) CallbackWithHeader(
 	t testing.TB, method, path string, query url.Values, header http.Header, body []byte,
 ) (int, map[string]any, http.Header) {
@@ -367,21 +366,21 @@ func (e *Env) CallbackWithHeader(
 		t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	var answer map[string]any
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+	var response map[string]any
+	if err := json.NewDecoder(resp.Body).Decode(&response); err != nil {
 		t.Fatalf("%s %s: %d without JSON: %v", method, path, resp.StatusCode, err)
 	}
-	return resp.StatusCode, answer, resp.Header
+	return resp.StatusCode, response, resp.Header
 }
 
-// Ready is what a process's /readyz answers.
+// Ready is the status of a process's /readyz.
 func (e *Env) Ready(t testing.TB, process string) int {
 	t.Helper()
 	status, _ := e.do(t, http.MethodGet, e.Processes[process].ready, "")
 	return status
 }
 
-// JetStream is the house's log, over a connection of the test's own.
+// JetStream is the log of the environment, on the test's own connection.
 func (e *Env) JetStream(t testing.TB) jetstream.JetStream {
 	t.Helper()
 	e.connecting.Lock()
@@ -413,7 +412,7 @@ func (e *Env) connect(t testing.TB) jetstream.JetStream {
 	return js
 }
 
-// password is that of the standalone's own NATS server.
+// password is the password of the standalone's NATS server.
 func (e *Env) password(t testing.TB) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(e.DataDir, "nats.password"))
@@ -423,7 +422,7 @@ func (e *Env) password(t testing.TB) string {
 	return strings.TrimSpace(string(text))
 }
 
-// Subscriber is the environment in which the programs of examples/ find the server.
+// Subscriber is the environment with which the programs of examples/ find the server.
 func (e *Env) Subscriber(t testing.TB) []string {
 	t.Helper()
 	env := []string{"NATS_URL=" + e.NATSURL}
@@ -433,7 +432,7 @@ func (e *Env) Subscriber(t testing.TB) []string {
 	return env
 }
 
-// Count is how many messages a stream holds on a filter.
+// Count returns the number of messages of a stream that match a filter.
 func (e *Env) Count(t testing.TB, stream, filter string) int {
 	t.Helper()
 	found, err := e.JetStream(t).Stream(t.Context(), stream)
@@ -451,7 +450,7 @@ func (e *Env) Count(t testing.TB, stream, filter string) int {
 	return count
 }
 
-// Publish puts a message into the log; err is what making it said.
+// Publish stores a message. err is the error of the function that made it.
 func (e *Env) Publish(t testing.TB, m *nats.Msg, err error) {
 	t.Helper()
 	if err != nil {
@@ -462,9 +461,9 @@ func (e *Env) Publish(t testing.TB, m *nats.Msg, err error) {
 	}
 }
 
-// Cause stores an event that can have caused a message about somebody whom the provider did not reach. It says neither whom nor
-// on which document, so that no stage makes anything of it.
-func (e *Env) Cause(t testing.TB, n *notifyv1.Notification) {
+// PublishCause stores an event that can be the cause of a message about a person whom the provider could not reach. It names no person and
+// no document, so no stage makes anything of it.
+func (e *Env) PublishCause(t testing.TB, n *notifyv1.Notification) {
 	t.Helper()
 	m, err := event.Message(t.Context(), &signingv1.SigningEvent{
 		Id: n.GetEventId(), Source: n.GetSource(), Provider: n.GetProvider(), Type: "recipient.undeliverable",
@@ -472,8 +471,8 @@ func (e *Env) Cause(t testing.TB, n *notifyv1.Notification) {
 	e.Publish(t, m, err)
 }
 
-// Idle waits until every stage has done all that there is to do: then what has not arrived does not come.
-func (e *Env) Idle(t testing.TB) {
+// WaitIdle waits until every stage has completed its input; a message that has not arrived by then will not come.
+func (e *Env) WaitIdle(t testing.TB) {
 	t.Helper()
 	js := e.JetStream(t)
 	e.Until(t, "every stage is idle", func() bool {
@@ -493,7 +492,7 @@ func (e *Env) Idle(t testing.TB) {
 	})
 }
 
-// ChangeStream sets a stream's configuration to another than the one of provisioning.
+// ChangeStream changes a stream's configuration.
 func (e *Env) ChangeStream(t testing.TB, stream string, set func(*jetstream.StreamConfig)) {
 	t.Helper()
 	js := e.JetStream(t)
@@ -508,13 +507,13 @@ func (e *Env) ChangeStream(t testing.TB, stream string, set func(*jetstream.Stre
 	}
 }
 
-// ShortDuplicateWindow has a stream refuse an id for the shortest time that the server takes, and not for two minutes.
+// ShortDuplicateWindow sets a stream's duplicate window to the shortest time that the server accepts, instead of two minutes.
 func (e *Env) ShortDuplicateWindow(t testing.TB, stream string) {
 	t.Helper()
 	e.ChangeStream(t, stream, func(c *jetstream.StreamConfig) { c.Duplicates = 100 * time.Millisecond })
 }
 
-// Until waits for something that others bring about.
+// Until waits until a condition holds.
 func (e *Env) Until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(e.Timeout); time.Now().Before(deadline); {
@@ -523,27 +522,26 @@ func (e *Env) Until(t testing.TB, what string, holds func() bool) {
 		}
 		select {
 		case <-t.Context().Done():
-			t.Fatalf("ended while waiting until %s", what)
+			t.Fatalf("the test ended while it waited until %s", what)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	t.Fatalf("within %v it did not come about that %s", e.Timeout, what)
+	t.Fatalf("waited %v in vain until %s", e.Timeout, what)
 }
 
-// Ingest starts ingest alone with its NATS and Redis, for benchmarks; with fsync NATS writes through to the disk before it
-// acknowledges.
+// Ingest starts ingest with its NATS and Redis, for benchmarks. With fsync, NATS syncs to the disk before it acknowledges.
 func Ingest(t testing.TB, fsync bool) *Env {
 	t.Helper()
 	e := newEnv(t)
 	e.lazySync = !fsync
 	e.startNATS(t, node{})
-	e.provision(t, AroundTheSandbox(e))
+	e.provision(t, SandboxSettings(e))
 	e.StartService(t, "ingest", "ingest")
 	return e
 }
 
-// Bare starts the benchmarks' reference and returns its address.
-func Bare(t testing.TB) string {
+// BareServer starts the benchmarks' reference server and returns its address.
+func BareServer(t testing.TB) string {
 	t.Helper()
 	addr := FreeAddress(t)
 	p := newProcess(t, "bare", Program(t, "bare"), "", nil, addr).Start()

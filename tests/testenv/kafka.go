@@ -8,7 +8,7 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-// Kafka is a broker that ends with the test; options are what is special about it.
+// Kafka starts a broker that ends with the test.
 func Kafka(t testing.TB, options ...kfake.Opt) *kfake.Cluster {
 	t.Helper()
 	realtest.Server(t, "a Kafka protocol server")

@@ -21,15 +21,15 @@ type node struct {
 	monitor string
 	dir     string
 	sync    string // sync_interval
-	room    string // max_file_store; empty for what the disk has
-	cluster string // its own address for the others; empty for a server alone
+	room    string // max_file_store; empty for the size of the disk
+	cluster string // its address for other servers; empty for a single server
 	routes  []string
-	// Where it is set up as a deployment: by this file, with these variables.
+	// With this file of a deployment, and with these variables:
 	deployed string
 	env      []string
 }
 
-// startNATS runs the real server as a process, with what is special about it.
+// startNATS runs the real server as a process, with the differences that special names.
 func (e *Env) startNATS(t testing.TB, special node) {
 	t.Helper()
 	e.node = special
@@ -41,8 +41,7 @@ func (e *Env) startNATS(t testing.TB, special node) {
 	e.startNode(t, e.node)
 }
 
-// RestartNATS ends the server and starts it on the same streams with so much room on its disk ("120KB"); with none named,
-// with all there is.
+// RestartNATS restarts the server on the same streams with this size of its store ("120KB"); empty for the size of the disk.
 func (e *Env) RestartNATS(t testing.TB, room string) {
 	t.Helper()
 	e.Processes["nats"].Stop()
@@ -51,10 +50,10 @@ func (e *Env) RestartNATS(t testing.TB, room string) {
 	e.Processes["nats"].Start()
 }
 
-// NATSMonitor is where the server, where there is one alone, tells of itself.
+// NATSMonitor is the monitoring address of a single server.
 func (e *Env) NATSMonitor() string { return "http://" + e.node.monitor }
 
-// Cluster is Parts on a cluster of three NATS servers, whose streams have three replicas.
+// Cluster is Infrastructure with a cluster of three NATS servers. Its streams have three replicas.
 func Cluster(t testing.TB, settings func(*Env) string) *Env {
 	t.Helper()
 	return cluster(t, newEnv(t), settings, node{})
@@ -83,18 +82,18 @@ func cluster(t testing.TB, e *Env, settings func(*Env) string, special node) *En
 	return e
 }
 
-// Healthy tells whether a NATS server says that all its streams and consumers are up to date.
-func (e *Env) Healthy(node string) bool { return answers(e.Processes[node].healthy) }
+// Healthy reports whether all streams and consumers of a NATS server are up to date.
+func (e *Env) Healthy(node string) bool { return responds(e.Processes[node].healthy) }
 
 func (e *Env) startNode(t testing.TB, n node) {
 	t.Helper()
-	// A server of a cluster is ready for others before it is healthy, which takes a majority.
+	// A server of a cluster accepts connections before it is healthy, which needs a majority.
 	ready, healthy := "http://"+n.monitor+"/healthz", "http://"+n.monitor+"/healthz"
 	if n.cluster != "" {
 		ready = "http://" + n.monitor + "/varz"
 	}
 	args := []string{"-c", n.write(t)}
-	if n.cluster != "" && n.deployed != "" { // each on a port of its own
+	if n.cluster != "" && n.deployed != "" { // each on its own port
 		n.env = append(slices.Clone(n.env), "NATS_SERVER_NAME="+n.name, "NATS_ROUTES=["+strings.ReplaceAll(strings.Join(n.routes, ", "), "//", "//route:"+PasswordOf("route")+"@")+"]")
 		args = append(args, "--cluster", "nats://route:"+PasswordOf("route")+"@"+n.cluster)
 	}
@@ -103,19 +102,19 @@ func (e *Env) startNode(t testing.TB, n node) {
 	e.Processes[n.name] = p.Start()
 }
 
-// write writes the server's settings and returns where.
+// write writes the server's settings and returns the path of the file.
 func (n node) write(t testing.TB) string {
 	t.Helper()
 	host, port, _ := strings.Cut(n.addr, ":")
 	var s strings.Builder
-	if n.deployed != "" { // what follows takes the place of what it says
+	if n.deployed != "" { // later settings override those of the file
 		fmt.Fprintf(&s, "include %q\n", n.copyDeployed(t))
 	}
 	fmt.Fprintf(&s, "server_name: %s\nhost: %s\nport: %s\nhttp: %q\n", n.name, host, port, n.monitor)
-	if n.deployed == "" { // what a deployment says of messages and of the disk is what is tested
+	if n.deployed == "" { // the test uses the deployment's own settings for messages and the disk
 		fmt.Fprintf(&s, "max_payload: 8MB\n")
 	}
-	if n.deployed == "" || n.room != "" { // a second block takes the place of the whole first
+	if n.deployed == "" || n.room != "" { // a second jetstream block replaces the whole first one
 		fmt.Fprintf(&s, "jetstream {\n  store_dir: %q\n  sync_interval: %s\n", n.dir, n.sync)
 		if n.room != "" {
 			fmt.Fprintf(&s, "  max_file_store: %s\n", n.room)
@@ -123,7 +122,7 @@ func (n node) write(t testing.TB) string {
 		fmt.Fprintf(&s, "}\n")
 	}
 	if n.cluster != "" && n.deployed == "" {
-		fmt.Fprintf(&s, "cluster {\n  name: house\n  listen: %q\n  routes: [%s]\n}\n", n.cluster, strings.Join(n.routes, ", "))
+		fmt.Fprintf(&s, "cluster {\n  name: signrelay\n  listen: %q\n  routes: [%s]\n}\n", n.cluster, strings.Join(n.routes, ", "))
 	}
 	path := n.dir + ".conf"
 	if err := os.WriteFile(path, []byte(s.String()), 0o600); err != nil {
@@ -132,9 +131,9 @@ func (n node) write(t testing.TB) string {
 	return path
 }
 
-// copyDeployed copies a deployment's files beside the server's own, with its streams where the test has them, and returns where
-// the server's file is, from there. The server takes no other store_dir than the file's, and a second jetstream block takes the
-// place of all that the first says.
+// copyDeployed copies a deployment's files into the server's folder, with the test's folder for streams, and returns the relative path of
+// the server's file. The server accepts no other store_dir than that of the file, and a second jetstream block replaces the whole first
+// one.
 func (n node) copyDeployed(t testing.TB) string {
 	t.Helper()
 	const stored = "store_dir: /data"
@@ -153,7 +152,7 @@ func (n node) copyDeployed(t testing.TB) string {
 			t.Fatal(err)
 		}
 		if made, ours := flow.AccountFiles()[filepath.Base(file)]; ours && filepath.Dir(file) == filepath.Join(Root(), "deployments", "nats") {
-			text = []byte(made) // which is what the file is, but for a test that mutates the map
+			text = []byte(made) // equal to the file, except in a test that mutates the map of the flow
 		}
 		found += strings.Count(string(text), stored)
 		mine := strings.ReplaceAll(string(text), stored, fmt.Sprintf("store_dir: %q", n.dir))
@@ -162,13 +161,13 @@ func (n node) copyDeployed(t testing.TB) string {
 		}
 	}
 	if found != 1 {
-		t.Fatalf("%s is said %d times beside %s", stored, found, n.deployed)
+		t.Fatalf("%s is in %s %d times", stored, n.deployed, found)
 	}
 	return filepath.Join(filepath.Base(to), filepath.Base(n.deployed))
 }
 
-// answers tells whether a GET is answered 200.
-func answers(url string) bool {
+// responds reports whether a GET returns status 200.
+func responds(url string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

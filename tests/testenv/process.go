@@ -24,27 +24,27 @@ type Process struct {
 	path    string
 	args    []string
 	env     []string
-	ready   string // URL that answers 200 when it is
-	healthy string // of a NATS server: URL that answers 200 when it has all its streams
+	ready   string // returns 200 when the program is ready
+	healthy string // of a NATS server: returns 200 when it has all its streams
 	output  lockedBuffer
 	cmd     *exec.Cmd
 	ended   chan struct{}
 }
 
-// newProcess describes a program; Start runs it. It inherits nothing of SIGNRELAY_… from the test's own environment.
+// newProcess describes a program; Start runs it. It inherits no SIGNRELAY_… variable of the test.
 func newProcess(t testing.TB, name, path, ready string, env []string, args ...string) *Process {
 	t.Helper()
 	p := &Process{Name: name, t: t, path: path, args: args, ready: ready, env: append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, env...)}
 	t.Cleanup(func() {
 		p.Kill()
 		if t.Failed() {
-			t.Logf("--- %s said:\n%s", name, p.Output())
+			t.Logf("--- output of %s:\n%s", name, p.Output())
 		}
 	})
 	return p
 }
 
-// SetEnv sets a variable of the program's environment for when it is next started.
+// SetEnv sets an environment variable for the next start.
 func (p *Process) SetEnv(name, value string) { p.env = append(p.env, name+"="+value) }
 
 // Start runs the program and waits until it is ready.
@@ -57,13 +57,13 @@ func (p *Process) Start() *Process {
 	return p
 }
 
-// Launch runs the program, which need not become ready.
+// Launch runs the program without waiting until it is ready.
 func (p *Process) Launch() *Process {
 	p.t.Helper()
 	p.cmd = exec.CommandContext(context.Background(), p.path, p.args...)
 	p.cmd.Env = p.env
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a killed test leaves nobody behind
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // if the test is killed, the program ends too
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatalf("start %s: %v", p.Name, err)
 	}
@@ -79,7 +79,7 @@ func (p *Process) awaitReady() {
 	p.t.Helper()
 	deadline := time.After(30 * time.Second)
 	for {
-		if answers(p.ready) {
+		if responds(p.ready) {
 			return
 		}
 		select {
@@ -92,7 +92,7 @@ func (p *Process) awaitReady() {
 	}
 }
 
-// Kill ends it at once, as a crash does, and waits until it is gone.
+// Kill ends the program as a crash does, and waits until it has ended.
 func (p *Process) Kill() {
 	if p.cmd != nil && p.cmd.Process != nil {
 		_ = p.cmd.Process.Kill()
@@ -100,7 +100,7 @@ func (p *Process) Kill() {
 	}
 }
 
-// Stop asks it to end and waits; it returns the exit status.
+// Stop sends SIGTERM, waits for the end, and returns the exit status.
 func (p *Process) Stop() int {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -115,16 +115,16 @@ func (p *Process) Stop() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// Ended is closed when it has ended, by whatever cause.
+// Ended is closed when the program has ended for any reason.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
-// PID is its process id.
+// PID is the process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// AdminURL is where its admin door is.
+// AdminURL is the URL of the admin listener.
 func (p *Process) AdminURL() string { return strings.TrimSuffix(p.ready, "/readyz") }
 
-// Output is all it said so far.
+// Output is the output so far.
 func (p *Process) Output() string { return p.output.String() }
 
 type lockedBuffer struct {
@@ -144,9 +144,8 @@ func (b *lockedBuffer) String() string {
 	return b.text.String()
 }
 
-// FreeAddress is a loopback address on which nobody listens now. Ports below the kernel's range for outgoing connections
-// are tried one after another, so that no client's connection takes it before the program does; and out of a block that is
-// this test program's alone, so that no other package's test does.
+// FreeAddress returns a free loopback address. The ports are below the kernel's range for outgoing connections, so no client connection
+// takes one before the program does. Each test program has its own block of ports, so no other package's test takes one.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	ports.Lock()
@@ -180,14 +179,14 @@ const (
 	blocks    = 12
 )
 
-// claimBlock takes a block of ports for this process, by a lock that ends with it.
+// claimBlock takes a block of ports for this process with a file lock, which ends with the process.
 func claimBlock(t testing.TB) int {
 	t.Helper()
 	for n := range blocks {
 		path := filepath.Join(os.TempDir(), fmt.Sprintf("signrelay-ports-%d.lock", n))
 		file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 		if err != nil {
-			continue // another user's
+			continue // locked by another user
 		}
 		if syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
 			ports.lock = file
@@ -195,6 +194,6 @@ func claimBlock(t testing.TB) int {
 		}
 		_ = file.Close()
 	}
-	t.Fatalf("%d other test programs hold all blocks of ports", blocks)
+	t.Fatalf("all %d blocks of ports are in use by other test programs", blocks)
 	return 0
 }

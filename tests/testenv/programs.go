@@ -1,5 +1,4 @@
-// Package house starts Signrelay as its users run it, with real processes, for the tests that tell stories through its
-// public doors.
+// Package testenv starts Signrelay as its users run it, with real processes, for the tests that use its public interfaces.
 package testenv
 
 import (
@@ -18,10 +17,10 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-// programs builds each program once for a test run. They are built without the race detector: the stories are about
-// processes, and the packages' own tests run with it.
+// programs builds each program once per test run, without the race detector: these tests are about processes, and the packages' own tests
+// run with it.
 type programs struct {
-	dir   string // for variants, which only the package that asks for one needs
+	dir   string // for variants, which only one package needs
 	mutex sync.Mutex
 	built map[string]*build
 }
@@ -36,15 +35,15 @@ var built = sync.OnceValues(func() (*programs, error) {
 	return &programs{dir: dir, built: map[string]*build{}}, err
 })
 
-// Cleanup removes the built variants; call it at the end of TestMain.
+// Cleanup removes the built variants. Call it at the end of TestMain.
 func Cleanup() {
 	if p, err := built(); err == nil {
 		_ = os.RemoveAll(p.dir)
 	}
 }
 
-// shared is where the programs are that all packages' tests start. To link one takes 2 s of CPU, and ten packages start eight; go build does
-// not link again what is up to date.
+// shared is the folder of the programs that all packages' tests start. Linking one takes 2 s of CPU, and ten packages start eight of them.
+// go build does not link a program that is up to date.
 func shared() string { return filepath.Join(Root(), "bin", "tests") }
 
 // Root is the repository's folder. Go's cache of test results does not know the files outside the module tests; it knows the variables that
@@ -55,20 +54,20 @@ func Root() string {
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// Variant is another way to build the services, with arguments for go build; the zero one is as they are for use.
+// Variant is another way to build the services. The zero value builds them as they are released.
 type Variant struct {
-	Name string // names the programs apart
+	Name string // in the names of the built programs
 	Args []string
 }
 
-// Program returns the path of a program, built from source: "signrelay", "nats-server", "example-nats", "example-kafka",
-// or a service's name.
+// Program returns the path of a program built from source: "signrelay", "nats-server", "example-nats", "example-kafka", or a service's
+// name.
 func Program(t testing.TB, name string) string {
 	t.Helper()
 	return ProgramAs(t, name, Variant{})
 }
 
-// ProgramAs returns the path of a program that is built in another way.
+// ProgramAs returns the path of a program built as this variant.
 func ProgramAs(t testing.TB, name string, as Variant) string {
 	t.Helper()
 	realtest.Server(t, "the program "+name)
@@ -95,7 +94,7 @@ func ProgramAs(t testing.TB, name string, as Variant) string {
 	return path
 }
 
-// makeProgram builds a program. Other packages' tests wait while it does.
+// makeProgram builds a program. The tests of other packages wait meanwhile.
 func makeProgram(name, path string, more []string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return err

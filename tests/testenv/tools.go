@@ -8,8 +8,8 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-// NATSCLI is the command line of NATS, as the Makefile builds it, else one in PATH. Without any the test is skipped; in CI it
-// fails.
+// NATSCLI returns the path of the nats command line: the one that the Makefile builds, or the one in PATH. If there is none, the test is
+// skipped; in CI it fails.
 func NATSCLI(t testing.TB) string {
 	t.Helper()
 	realtest.Server(t, "the nats command line")

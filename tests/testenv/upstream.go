@@ -11,17 +11,17 @@ import (
 	"time"
 )
 
-// SlowUpstream is a provider that knows every document, and a Vonage: a long way off where they answer late. Documents are named d-1,
-// d-2 and so on.
+// SlowUpstream is a provider that knows every document, and a Vonage. Both respond after a delay, as distant servers do. Documents are
+// named d-1, d-2 and so on.
 type SlowUpstream struct {
 	URL         string
-	Mail        bool     // whether signers are told by e-mail too; set it before the first callback
-	Asked, Sent Register // of which documents the provider was asked, and about which a text was handed over
+	Mail        bool     // whether signers also get e-mail; set it before the first callback
+	Asked, Sent Register // the documents that the provider was asked for, and those that a text was sent about
 
 	after time.Duration
 }
 
-// NewSlowUpstream starts one that takes so long for each answer.
+// NewSlowUpstream starts one with this delay.
 func NewSlowUpstream(t testing.TB, after time.Duration) *SlowUpstream {
 	t.Helper()
 	f := &SlowUpstream{after: after}
@@ -34,7 +34,7 @@ func NewSlowUpstream(t testing.TB, after time.Duration) *SlowUpstream {
 	return f
 }
 
-// request is the provider's answer for any document: one signer, by text, and by e-mail where there is mail.
+// request is the provider's response for any document: one signer, with SMS, and with e-mail if Mail is set.
 func (f *SlowUpstream) request(w http.ResponseWriter, r *http.Request) {
 	time.Sleep(f.after)
 	f.Asked.note(r.PathValue("id"))
@@ -59,7 +59,7 @@ func (f *SlowUpstream) text(w http.ResponseWriter, r *http.Request) {
 		r.FormValue("client-ref"))
 }
 
-// Register is when each document was seen first, and how often.
+// Register records the first time of each document, and a count.
 type Register struct {
 	mutex sync.Mutex
 	first []time.Time
@@ -77,21 +77,21 @@ func (r *Register) note(document string) {
 	}
 }
 
-// Times are when each document was seen first, in that order.
+// Times returns the first time of each document, in order.
 func (r *Register) Times() []time.Time {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	return slices.Clone(r.first)
 }
 
-// Of is how often the document was seen.
+// Of returns how often the document was seen.
 func (r *Register) Of(document string) int {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	return r.of[document]
 }
 
-// Doubled is how many documents were seen more than once.
+// Doubled returns how many documents were seen more than once.
 func (r *Register) Doubled() int {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// CPU is the processor time that a process has used so far; Linux only. The kernel tells others' in hundredths of a second, and
-// this process's own exactly.
+// CPU is the processor time that a process has used; Linux only. For other processes the kernel reports hundredths of a second; for this
+// one the exact time.
 func CPU(t testing.TB, pid int) time.Duration {
 	t.Helper()
 	if pid == os.Getpid() {
@@ -24,17 +24,17 @@ func CPU(t testing.TB, pid int) time.Duration {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, after, _ := strings.Cut(string(stat), ") ") // its name may have spaces
+	_, after, _ := strings.Cut(string(stat), ") ") // the name may contain spaces
 	fields := strings.Fields(after)
 	var user, system int
 	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
 		t.Fatal(err)
 	}
-	const ticks = 100 // a second, on every Linux that Go knows
+	const ticks = 100 // per second, on every Linux that Go supports
 	return time.Duration(user+system) * time.Second / ticks
 }
 
-// Memory is what a process has in RAM, in bytes; Linux only.
+// Memory is the resident memory of a process in bytes; Linux only.
 func Memory(t testing.TB, pid int) int {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

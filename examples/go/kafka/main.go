@@ -47,29 +47,47 @@ func run(ctx context.Context) error {
 		seen.add(id)
 		return nil
 	}
+	brokers, topic := strings.Split(setting("KAFKA_BROKERS", "127.0.0.1:9092"), ","), setting("KAFKA_TOPIC", "signrelay.signing.v1")
+	awaitTopic(ctx, dialer, brokers, topic)
 	return subscribe(ctx, kafka.ReaderConfig{
-		Brokers: strings.Split(setting("KAFKA_BROKERS", "127.0.0.1:9092"), ","),
-		Topic:   setting("KAFKA_TOPIC", "signrelay.signing.v1"),
+		Brokers: brokers,
+		Topic:   topic,
 		GroupID: setting("KAFKA_GROUP", "billing"),
 		Dialer:  dialer,
 
-		SessionTimeout:        10 * time.Second, // after which a killed replica's partitions go to the others
-		WatchPartitionChanges: true,             // so that the topic may be made later
-		// Else the reader tries again for ever without a word, also when a password is refused.
+		SessionTimeout:        10 * time.Second, // then a killed replica's partitions go to the others
+		WatchPartitionChanges: true,             // read partitions that are added later
+		// Without a logger, the reader retries silently, also after a refused password.
 		ErrorLogger: kafka.LoggerFunc(func(format string, args ...any) { log.Printf("Kafka: "+format, args...) }),
 	}, handle)
 }
 
-// subscribe hands every signature to handle until ctx ends.
+// awaitTopic waits until the topic exists. A reader that joins its group while the topic is being created may get no partition, and the
+// library then never looks again.
+func awaitTopic(ctx context.Context, d *kafka.Dialer, brokers []string, topic string) {
+	for try := 0; ctx.Err() == nil; try++ {
+		_, err := d.LookupPartitions(ctx, "tcp", brokers[try%len(brokers)], topic)
+		if err == nil {
+			return
+		}
+		log.Printf("Kafka: wait for the topic %s: %v", topic, err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// subscribe passes every signature to handle until ctx ends.
 func subscribe(ctx context.Context, cfg kafka.ReaderConfig, handle func(id string, e *signingv1.SigningEvent) error) error {
 	// page: kafka
-	r := kafka.NewReader(cfg) // Brokers, Topic, and a GroupID, by which the brokers remember what you have committed
+	r := kafka.NewReader(cfg) // Brokers, Topic, and a GroupID, under which the brokers store the committed offsets
 	defer func() { _ = r.Close() }()
 	for {
 		m, err := r.FetchMessage(ctx)
 		if ctx.Err() != nil {
 			return nil
-		} else if err != nil { // the reader tries again, with a pause of its own
+		} else if err != nil { // the reader retries after a pause
 			log.Printf("fetch: %v", err)
 			continue
 		}
@@ -79,11 +97,11 @@ func subscribe(ctx context.Context, cfg kafka.ReaderConfig, handle func(id strin
 				return err
 			}
 			if err := handle(header(m, "ce_id"), e); err != nil {
-				return err // nothing is committed: it comes again when you start again
+				return err // not committed: it comes again after a restart
 			}
 		}
 		if err := r.CommitMessages(context.WithoutCancel(ctx), m); err != nil { // after the work, not before
-			log.Printf("commit: %v; a later commit stands for it", err)
+			log.Printf("commit: %v; a later commit includes it", err)
 		}
 	}
 	// page
@@ -98,7 +116,7 @@ func header(m kafka.Message, name string) string {
 	return ""
 }
 
-// decode reads an event in either form; a field that this program does not know yet is no error in either.
+// decode reads an event in either format; a field that this program does not know yet is not an error.
 func decode(m kafka.Message) (*signingv1.SigningEvent, error) {
 	e := new(signingv1.SigningEvent)
 	if header(m, "content-type") == "application/json" {
@@ -107,19 +125,19 @@ func decode(m kafka.Message) (*signingv1.SigningEvent, error) {
 	return e, proto.Unmarshal(m.Value, e)
 }
 
-// work is what your program does with a signature. This one prints it.
+// work is your program's work with a signature. This one prints it.
 func work(id string, e *signingv1.SigningEvent) error {
 	when := e.GetOccurredAt()
 	if when == nil {
-		when = e.GetReceivedAt() // the provider told no time
+		when = e.GetReceivedAt() // the provider gave no time
 	}
 	_, err := fmt.Printf("%s %s %s/%s document=%s recipient=%s %q\n", when.AsTime().Format(time.RFC3339), id,
 		e.GetSource(), e.GetProvider(), e.GetDocument().GetId(), e.GetRecipient().GetId(), e.GetDocument().GetTitle())
 	return err
 }
 
-// memory knows the last 10,000 ids that were done by this process. Where doing one twice hurts, let your database know
-// them: a unique key on the id, written in the transaction that does the work.
+// memory holds the last 10,000 ids that this process has done. If repeated work is harmful, store the ids in your database: a unique key on
+// the id, written in the transaction of the work.
 type memory struct {
 	ids   map[string]bool
 	order []string
@@ -135,8 +153,8 @@ func (m *memory) add(id string) {
 	}
 }
 
-// dialer speaks TLS and SCRAM-SHA-512 where there is a user, and plain TCP where there is none. ca is a file of authorities in PEM,
-// where the system does not know yours.
+// dialer uses TLS and SCRAM-SHA-512 if there is a user, and plain TCP if not. ca is a PEM file of certificate authorities that the system
+// does not know.
 func dialer(user, password, ca string) (*kafka.Dialer, error) {
 	d := &kafka.Dialer{Timeout: 10 * time.Second, DualStack: true}
 	if user == "" {

@@ -1,4 +1,4 @@
-// Command bare is the reference of the benchmarks: a net/http handler that reads the body and answers 202.
+// Command bare is the reference of the benchmarks: a net/http handler that reads the body and returns 202.
 package main
 
 import (

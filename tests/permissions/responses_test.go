@@ -9,12 +9,12 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// The server sends its answers wherever the asker says, and asks nobody whether he may. So who may ask one question can have the server
-// do what he may not: an empty answer on $JS.API.STREAM.DELETE.SIGNING removes the log, one that he wrote himself, as an event,
-// makes a consumer. From an account of its own a service reaches by this nothing that it does not reach anyway.
-func TestAnswersReachNothing(t *testing.T) {
+// The server sends a response to any subject that the requester names, without a check of permissions. So a user with one request can make
+// the server do what the user may not: an empty response on $JS.API.STREAM.DELETE.SIGNING removes the log, and one with a chosen body, on a
+// subject of events, makes a consumer. In an account of its own, a service gains nothing from this.
+func TestResponseSubjectsReachNothing(t *testing.T) {
 	t.Parallel()
-	h := testenv.Guarded(t, testenv.AroundTheSandbox)
+	h := testenv.WithAccounts(t, testenv.SandboxSettings)
 	operator, ingest := connect(t, h, flow.Operator), connect(t, h, "ingest")
 	written := `{"stream_name":"NOTIFY","config":{"name":"mine","ack_policy":"none"}}`
 	for _, body := range []string{"before", written} {
@@ -26,7 +26,7 @@ func TestAnswersReachNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	const first, second, none = `{"seq":1}`, `{"seq":2}`, `{"seq":1000}`
-	rows := []struct{ question, answer string }{
+	rows := []struct{ question, response string }{
 		{first, "notify.v1.send.sms.acme.clickwrap.d2"},
 		{second, "$JS.API.CONSUMER.CREATE.NOTIFY.mine"},
 		{none, "$JS.API.CONSUMER.DELETE.NOTIFY.sms-sender"},
@@ -36,26 +36,26 @@ func TestAnswersReachNothing(t *testing.T) {
 	const ask = "$JS.API.DIRECT.GET.SIGNING"
 	before := world(operator)
 	for _, row := range rows {
-		if !ingest.may(&nats.Msg{Subject: ask, Data: []byte(row.question), Reply: row.answer}) {
-			t.Errorf("ingest may not ask for an answer on %s", row.answer)
+		if !ingest.may(&nats.Msg{Subject: ask, Data: []byte(row.question), Reply: row.response}) {
+			t.Errorf("ingest may not request a response on %s", row.response)
 		}
-		// What is asked after it is answered after it.
-		if said := ingest.asked(ask, first); said != "SIGNINGbefore" {
-			t.Errorf("ingest is answered %q", said)
+		// A later request gets its response later.
+		if output := ingest.asked(ask, first); output != "SIGNINGbefore" {
+			t.Errorf("ingest gets the response %q", output)
 		}
 		if after := world(operator); after != before {
-			t.Errorf("an answer on %s did something:\n%s\n%s", row.answer, before, after)
+			t.Errorf("a response on %s changed something:\n%s\n%s", row.response, before, after)
 		}
 	}
 	for _, row := range rows {
 		before := world(operator)
-		if !operator.may(&nats.Msg{Subject: ask, Data: []byte(row.question), Reply: row.answer}) {
-			t.Error("the operator may not ask")
+		if !operator.may(&nats.Msg{Subject: ask, Data: []byte(row.question), Reply: row.response}) {
+			t.Error("the operator may not send the request")
 		}
-		h.Until(t, "the operator's answer on "+row.answer+" did something", func() bool { return world(operator) != before })
+		h.Until(t, "the operator's response on "+row.response+" changed something", func() bool { return world(operator) != before })
 	}
 	if ingest.may(&nats.Msg{Subject: "$JS.API.DIRECT.GET.SIGNING", Data: []byte(none), Reply: "$JS.ACK.NOTIFY.sms-sender.1.1.1.1.1"}) &&
 		ingest.nc.LastError() == nil {
-		t.Error("an ack may be an answer")
+		t.Error("an ack may be a response")
 	}
 }

@@ -13,11 +13,11 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// guesses is how many links one client may open in a minute here.
+// guesses is the number of links that a client may open in a minute here.
 const guesses = 40
 
-// The doors of a whole Signrelay in one process, as a newcomer runs it: what is for operators is not where strangers are.
-func TestDoors(t *testing.T) {
+// The listeners of standalone, as a newcomer runs it: operators' routes are not on the public listeners.
+func TestListeners(t *testing.T) {
 	t.Parallel()
 	h := testenv.Standalone(t, fmt.Sprintf("SIGNRELAY_SHORTENER_PER_MINUTE=%d", guesses))
 	admin := regexp.MustCompile(`"admin door is open".*?"addr":"([^"]+)"`).FindStringSubmatch(h.Processes["signrelay"].Output())
@@ -28,24 +28,24 @@ func TestDoors(t *testing.T) {
 		t.Parallel()
 		for _, path := range []string{"/metrics", "/livez", "/readyz", "/readyz?verbose", "/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/cmdline", "/debug/vars"} {
 			if a := get(t, h.IngestURL+path); a.status != http.StatusNotFound {
-				t.Errorf("%s at the public door: %d", path, a.status)
+				t.Errorf("%s on the public listener: %d", path, a.status)
 			}
 			want := http.StatusOK
-			if strings.HasPrefix(path, "/debug/") { // unless asked for
+			if strings.HasPrefix(path, "/debug/") { // only by setting
 				want = http.StatusNotFound
 			}
 			if a := get(t, "http://"+admin[1]+path); a.status != want {
-				t.Errorf("%s at the admin door: %d, want %d", path, a.status, want)
+				t.Errorf("%s on the admin listener: %d, want %d", path, a.status, want)
 			}
 		}
 		for _, path := range []string{"/api/messages", "/api/play", "/api/faults", "/sms/json", "/v1.1/requests/x", "/letters/1"} {
 			if a := get(t, h.IngestURL+path); a.status != http.StatusNotFound {
-				t.Errorf("%s at the public door: %d", path, a.status)
+				t.Errorf("%s on the public listener: %d", path, a.status)
 			}
 		}
 		for _, listener := range []string{admin[1], h.SandboxURL, h.NATSURL, h.Address("SIGNRELAY_SMTP_ADDR")} {
 			if !strings.Contains(listener, "127.0.0.1") {
-				t.Errorf("%s is not on loopback alone", listener)
+				t.Errorf("%s is not only on loopback", listener)
 			}
 		}
 	})
@@ -61,7 +61,7 @@ func TestDoors(t *testing.T) {
 	t.Run("links, guessed", func(t *testing.T) { guessedLinks(t, h) })
 }
 
-func get(t *testing.T, target string, headers ...string) answer {
+func get(t *testing.T, target string, headers ...string) response {
 	t.Helper()
 	header := http.Header{"User-Agent": {phone}}
 	for i := 0; i < len(headers); i += 2 {
@@ -74,20 +74,20 @@ func get(t *testing.T, target string, headers ...string) answer {
 	return a
 }
 
-// A page elsewhere that is open in the operator's browser must not play, forget, break or sign anything here.
+// A page of another site, open in the operator's browser, must not play, clear, break or sign anything here.
 func sandboxFromElsewhere(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	documents := h.Play(t, "clickwrap", "one-signer")
 	if len(documents) == 0 {
-		t.Fatal("nothing was played")
+		t.Fatal("no story was played")
 	}
 	h.Until(t, "the messages have come", func() bool { return len(h.Messages(t)) > 0 })
 	for name, header := range map[string]http.Header{
-		"another site":        {"Sec-Fetch-Site": {"cross-site"}},
-		"a sister's site":     {"Sec-Fetch-Site": {"same-site"}},
-		"an old browser":      {"Origin": {"https://evil.example"}},
-		"nobody's origin":     {"Origin": {"null"}},
-		"a host like its own": {"Origin": {"https://evil.example"}, "X-Forwarded-Host": {"evil.example"}},
+		"another site":               {"Sec-Fetch-Site": {"cross-site"}},
+		"a site of the same domain":  {"Sec-Fetch-Site": {"same-site"}},
+		"an old browser":             {"Origin": {"https://evil.example"}},
+		"nobody's origin":            {"Origin": {"null"}},
+		"a host that equals its own": {"Origin": {"https://evil.example"}, "X-Forwarded-Host": {"evil.example"}},
 	} {
 		for _, c := range []struct{ method, path, body string }{
 			{"POST", "/api/play", `{"provider":"clickwrap","story":"one-signer"}`},
@@ -113,7 +113,7 @@ func sandboxFromElsewhere(t *testing.T, h *testenv.Env) {
 	}
 }
 
-// A made-up code is answered the same whatever it looks like, so that nothing can be learnt from trying; and trying ends soon.
+// Every made-up code gets the same response, so guesses reveal nothing, and the number of guesses is limited.
 func guessedLinks(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	h.Play(t, "clickwrap", "one-signer")
@@ -149,34 +149,34 @@ func guessedLinks(t *testing.T, h *testenv.Env) {
 	if len(pages) != 1 {
 		t.Errorf("guesses can be told apart: %v", pages)
 	}
-	// Who says that he asks for others is not believed: no proxy of ours stands before this door.
+	// A client cannot claim another address: no proxy of ours is in front of this listener.
 	limited := 0
 	for i := range 2 * guesses {
 		a := get(t, links+"aaaaaaaaaaaaaa", "X-Forwarded-For", fmt.Sprintf("198.51.100.%d", i), "X-Real-Ip", fmt.Sprintf("198.51.100.%d", i), "Forwarded", fmt.Sprintf("for=198.51.100.%d", i))
 		if a.status == http.StatusTooManyRequests {
 			limited++
 			if a.header.Get("Retry-After") == "" {
-				t.Error("too many, and no word of when to come again")
+				t.Error("a refusal for too many guesses has no Retry-After")
 			}
 		}
 	}
 	if limited < guesses/2 {
 		t.Errorf("%d of %d guesses beyond the limit were refused", limited, 2*guesses)
 	}
-	// Who guesses locks out no signer at the same address, as behind a proxy that is not named.
+	// Guesses do not lock out a signer at the same address, such as behind a proxy that is not in the settings.
 	if a := get(t, links+code); a.status != http.StatusFound || a.header.Get("Location") == "" {
 		t.Errorf("a real code beyond the limit of guesses: %d", a.status)
 	}
 	if a := get(t, links+"aaaaaaaaaaaaaa"); a.status != http.StatusTooManyRequests {
-		t.Errorf("another guess then: %d", a.status)
+		t.Errorf("another guess: %d", a.status)
 	}
 }
 
-// A page whose name was made to lead to a listener of ours (DNS rebinding) is its own origin there: nothing but the Host header tells it
-// from the operator.
+// A page whose name was changed to resolve to a listener of ours (DNS rebinding) is on its own origin there. Only the Host header
+// distinguishes it from the operator.
 func foreignNames(t *testing.T, admin, sandbox string) {
 	t.Helper()
-	ask := func(base, method, path, host string) answer {
+	ask := func(base, method, path, host string) response {
 		r, err := http.NewRequestWithContext(t.Context(), method, base+path, strings.NewReader(`{"target":"vonage","mode":"slow"}`))
 		if err != nil {
 			t.Fatal(err)
@@ -192,7 +192,7 @@ func foreignNames(t *testing.T, admin, sandbox string) {
 		}
 		defer func() { _ = resp.Body.Close() }()
 		text, _ := io.ReadAll(resp.Body)
-		return answer{status: resp.StatusCode, header: resp.Header, text: string(text)}
+		return response{status: resp.StatusCode, header: resp.Header, text: string(text)}
 	}
 	for _, c := range []struct{ base, method, path string }{
 		{admin, "GET", "/metrics"}, {admin, "GET", "/readyz?verbose"}, {admin, "GET", "/livez"}, {admin, "GET", "/debug/pprof/cmdline"},
@@ -213,7 +213,7 @@ func foreignNames(t *testing.T, admin, sandbox string) {
 			}
 		}
 	}
-	// A page elsewhere, without any trick: a form may post text, and JSON is text.
+	// A page of another site without DNS rebinding: a form may post text, and JSON is text.
 	for _, media := range []string{"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"} {
 		r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, sandbox+"/api/faults", strings.NewReader(`{"target":"vonage","mode":"slow"}`))
 		r.Header["Content-Type"] = []string{media}
@@ -225,7 +225,7 @@ func foreignNames(t *testing.T, admin, sandbox string) {
 			t.Errorf("a body of type %q: %d", media, resp.StatusCode)
 		}
 	}
-	// A redirect would repeat the query, and what it holds.
+	// A redirect would repeat the query with its contents.
 	for _, path := range []string{"//metrics?token=a", "//document/x?token=a", "/api//messages?token=a", "/./metrics?token=a"} {
 		for _, base := range []string{admin, sandbox} {
 			if a := get(t, base+path); a.status != http.StatusNotFound || a.header.Get("Location") != "" {
@@ -235,10 +235,10 @@ func foreignNames(t *testing.T, admin, sandbox string) {
 	}
 }
 
-// A browser sends a form to any port. Its lines must not be commands there.
+// A browser sends a form to any port. The lines of the form must not be commands there.
 func crossProtocol(t *testing.T, h *testenv.Env) {
 	t.Helper()
-	letter := "EHLO x\r\nMAIL FROM:<a@acme.example>\r\nRCPT TO:<smuggled@acme.example>\r\nDATA\r\nFrom: a@acme.example\r\nSubject: x\r\n\r\nx\r\n.\r\nQUIT\r\n"
+	email := "EHLO x\r\nMAIL FROM:<a@acme.example>\r\nRCPT TO:<smuggled@acme.example>\r\nDATA\r\nFrom: a@acme.example\r\nSubject: x\r\n\r\nx\r\n.\r\nQUIT\r\n"
 	talk := func(address, text string) string {
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
@@ -247,37 +247,37 @@ func crossProtocol(t *testing.T, h *testenv.Env) {
 		defer func() { _ = conn.Close() }()
 		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 		_, _ = io.WriteString(conn, text)
-		said, _ := io.ReadAll(conn)
-		return string(said)
+		output, _ := io.ReadAll(conn)
+		return string(output)
 	}
 	mail := h.Address("SIGNRELAY_SMTP_ADDR")
 	for _, first := range []string{"POST / HTTP/1.1\r\n\r\n", "PUT / HTTP/1.0\r\n", "GET /", "HEAD / HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n"} {
-		if said := talk(mail, first+letter); strings.Contains(said, "\n250") {
-			t.Errorf("%q at the mail server: %q", first, said)
+		if output := talk(mail, first+email); strings.Contains(output, "\n250") {
+			t.Errorf("%q at the mail server: %q", first, output)
 		}
 	}
-	if said := talk(mail, strings.Replace(letter, "smuggled", "honest", 1)); !strings.Contains(said, "\n250") {
-		t.Errorf("a letter at the mail server: %q", said)
+	if output := talk(mail, strings.Replace(email, "smuggled", "honest", 1)); !strings.Contains(output, "\n250") {
+		t.Errorf("an e-mail at the mail server: %q", output)
 	}
 	for _, m := range h.Messages(t) {
 		if strings.Contains(m.To, "smuggled") {
-			t.Error("a form brought a letter")
+			t.Error("a form sent an e-mail")
 		}
 	}
 	nats := strings.TrimPrefix(h.NATSURL, "nats://")
 	if i := strings.LastIndex(nats, "@"); i >= 0 {
 		nats = nats[i+1:]
 	}
-	said := talk(nats, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nCONNECT {}\r\nPUB dlq.v1.smuggled 2\r\nhi\r\nPING\r\n")
-	if strings.Contains(said, "PONG") {
-		t.Errorf("a form at the NATS server: %q", said)
+	output := talk(nats, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nCONNECT {}\r\nPUB dlq.v1.smuggled 2\r\nhi\r\nPING\r\n")
+	if strings.Contains(output, "PONG") {
+		t.Errorf("a form at the NATS server: %q", output)
 	}
 	if n := h.Count(t, "DLQ", "dlq.v1.smuggled"); n != 0 {
-		t.Error("a form brought a message")
+		t.Error("a form stored a message")
 	}
 }
 
-// Where the settings hide the sources, an answer does not tell one that exists from one that does not.
+// If the settings hide the sources, the response does not show whether a source exists.
 func TestHiddenSources(t *testing.T) {
 	t.Parallel()
 	h := testenv.Standalone(t, "SIGNRELAY_HIDE_SOURCES=true")
@@ -306,6 +306,6 @@ func TestHiddenSources(t *testing.T) {
 		t.Errorf("without the setting, an unknown source: %d", a.status)
 	}
 	if documents := h.Play(t, "clickwrap", "one-signer"); len(documents) == 0 {
-		t.Error("nothing was taken")
+		t.Error("no callback was accepted")
 	}
 }

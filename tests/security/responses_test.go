@@ -1,11 +1,11 @@
 package security
 
-// The providers' answers about a document, in their own words. A field is whatever text the attack puts into it.
+// The providers' responses about a document, in their formats. The attack chooses the text of each field.
 
 type signer struct{ ID, First, Last, Email, Mobile, SigningURL string }
 
-// request is Clickwrap's answer. Its signers want letters and texts, as far as they have addresses.
-func request(title string, people ...signer) map[string]any {
+// clickwrapRequest is Clickwrap's response. Its signers want e-mails and texts, as far as they have addresses.
+func clickwrapRequest(title string, people ...signer) map[string]any {
 	list := []any{}
 	for _, p := range people {
 		if p.SigningURL == "" {
@@ -22,8 +22,8 @@ func request(title string, people ...signer) map[string]any {
 
 type person struct{ ID, First, Last, Email, Mobile string }
 
-// paper is PleaseSign's answer; its recipients are silent, so that they are ours to tell.
-func paper(title string, people ...person) map[string]any {
+// pleasesignDocument is PleaseSign's response; its recipients are silent, so we notify them.
+func pleasesignDocument(title string, people ...person) map[string]any {
 	list := []any{}
 	for _, p := range people {
 		list = append(list, map[string]any{
@@ -35,8 +35,8 @@ func paper(title string, people ...person) map[string]any {
 
 type party struct{ ID, First, Last, Email, Tel string }
 
-// deed is the eSignature API's answer.
-func deed(title string, people ...party) map[string]any {
+// esignDocument is the eSignature API's response.
+func esignDocument(title string, people ...party) map[string]any {
 	list := []any{}
 	for _, p := range people {
 		list = append(list, map[string]any{

@@ -27,19 +27,18 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// Every documented answer of every door is brought about, and is as documented: first with everything at work, then with NATS
-// away.
-func TestEveryDoorAnswersAsDocumented(t *testing.T) {
+// Each documented response of each route occurs, and conforms to the document: first with all parts running, then without NATS.
+func TestEveryRouteRespondsAsDocumented(t *testing.T) {
 	t.Parallel()
 	o := openapi(t)
 	visitor{t: t, h: testenv.Standalone(t, "SIGNRELAY_SHORTENER_PER_MINUTE=40"), o: o}.atWork()
-	visitor{t: t, h: testenv.Apart(t), o: o}.withoutNATS()
+	visitor{t: t, h: testenv.Separate(t), o: o}.withoutNATS()
 	if !t.Failed() {
-		o.everyAnswerWasSeen(t)
+		o.everyResponseWasSeen(t)
 	}
 }
 
-// visitor knocks at doors and holds the answers against the document.
+// visitor sends requests and compares the responses with the document.
 type visitor struct {
 	t *testing.T
 	h *testenv.Env
@@ -107,10 +106,10 @@ func (v visitor) ask(method, target string, header http.Header, body string) *ht
 	return req
 }
 
-// wants sends the request, and wants that status and an answer as documented.
-func (v visitor) wants(status int, path string, req *http.Request) answered {
+// wants sends the request and requires this status and a documented response.
+func (v visitor) wants(status int, path string, req *http.Request) observed {
 	v.t.Helper()
-	a := knock(v.t, req)
+	a := send(v.t, req)
 	if a.status != status {
 		v.t.Errorf("%s %s: %d, want %d: %.300s", req.Method, path, a.status, status, a.body)
 	}
@@ -118,7 +117,7 @@ func (v visitor) wants(status int, path string, req *http.Request) answered {
 	return a
 }
 
-// sample is a recorded callback as its provider sends it, and the documented path that it goes to.
+// sample is a recorded callback, as its provider sends it, with its documented path.
 func (v visitor) sample(provider, name string) (req *http.Request, path string) {
 	v.t.Helper()
 	p, _ := providers.ByName(provider)
@@ -145,7 +144,7 @@ func (v visitor) sample(provider, name string) (req *http.Request, path string) 
 	return req, path
 }
 
-// demo is a provider's source at the house, and its private key where it has one.
+// demo is a provider's source in the environment, with its private key if it has one.
 func (v visitor) demo(provider string) (config.Source, *rsa.PrivateKey) {
 	v.t.Helper()
 	source := config.Source{Name: "demo", Provider: provider}
@@ -158,7 +157,7 @@ func (v visitor) demo(provider string) (config.Source, *rsa.PrivateKey) {
 		source.Webhook.Token = "demo"
 	}
 	data, err := os.ReadFile(filepath.Join(v.h.DataDir, "demo-esign-v1.pem"))
-	if err != nil { // only everything in one process makes one
+	if err != nil { // only standalone creates one
 		return source, nil
 	}
 	block, certificate := pem.Decode(data)
@@ -170,14 +169,14 @@ func (v visitor) demo(provider string) (config.Source, *rsa.PrivateKey) {
 	return source, key
 }
 
-// send sends a sample that is taken.
+// send sends a sample that is accepted.
 func (v visitor) send(provider, name string) {
 	v.t.Helper()
 	req, path := v.sample(provider, name)
 	v.wants(http.StatusAccepted, path, req)
 }
 
-// callbacks are sent to each door: well, twice, and in each way that is refused.
+// callbacks sends callbacks to each path: accepted ones, duplicates, and one for each reason of a refusal.
 func (v visitor) callbacks() {
 	for _, s := range [][2]string{
 		{"clickwrap", "request-sent"}, {"clickwrap", "get-request-signed"}, {"pleasesign", "document-created"}, {"esign-v1", "signed"}, {"esign-v1", "all"},
@@ -228,14 +227,14 @@ func (v visitor) cutOff(path, door string) {
 		v.t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	a := answerOf(v.t, resp)
+	a := observe(v.t, resp)
 	if a.status != http.StatusBadRequest {
 		v.t.Errorf("a body that ends early: %d %s", a.status, a.body)
 	}
 	v.o.check(v.t, path, req, a)
 }
 
-// links are opened by people and robots, while their documents are open, signed, closed, and out of reach.
+// links opens links as people and as robots, while their documents are open, signed, closed, or unavailable.
 func (v visitor) links() {
 	link := func(status int, method, target string, header http.Header) {
 		v.t.Helper()
@@ -256,15 +255,15 @@ func (v visitor) links() {
 		link(http.StatusNotFound, method, none, byPhone)
 	}
 	finished, closed := v.linkOf("esign-v1", "one-signer"), v.linkOf("esign-v1", "declined")
-	link(http.StatusOK, get, finished, byPhone) // its button
+	link(http.StatusOK, get, finished, byPhone) // the page's button
 	link(http.StatusOK, post, finished, byPhone)
 	link(http.StatusGone, post, closed, byPhone)
-	v.h.Fault(v.t, `{"target":"esign-v1","mode":"refuse"}`)
+	v.h.InjectFault(v.t, `{"target":"esign-v1","mode":"refuse"}`)
 	link(http.StatusServiceUnavailable, post, finished, byPhone)
 	for _, method := range []string{get, head, post} {
 		for range 60 { // more than shortener.per_minute
 			req := v.ask(method, open, byPhone, "")
-			a := knock(v.t, req)
+			a := send(v.t, req)
 			v.o.check(v.t, "/l/{code}", req, a)
 			if a.status == http.StatusTooManyRequests {
 				break
@@ -273,7 +272,7 @@ func (v visitor) links() {
 	}
 }
 
-// linkOf plays a story and returns the link that its first signer was invited with, by a text.
+// linkOf plays a story and returns the link in its first invitation by SMS.
 func (v visitor) linkOf(provider, story string) (link string) {
 	v.t.Helper()
 	invitations := "signing.v1.demo." + provider + ".notification.requested." + event.DocumentToken(v.h.Play(v.t, provider, story)[0])
@@ -304,7 +303,7 @@ func receiptOf(reference string) map[string]string {
 	return map[string]string{"messageId": "0A0000000123ABCD", "status": "delivered", "err-code": "0", "client-ref": reference, "message-timestamp": "2026-01-02 03:04:05"}
 }
 
-// signed is a receipt as Vonage signs it, as a form.
+// signed is a receipt as a form, with Vonage's signature.
 func signed(fields map[string]string) string {
 	mac := hmac.New(sha256.New, []byte("demo-signature"))
 	form := url.Values{}
@@ -328,7 +327,7 @@ func (v visitor) receipts(base string) {
 	})
 	door, elsewhere := base+"/receipts/vonage/demo", base+"/receipts/vonage/nobody"
 	ours, odd := signed(receiptOf(text.Reference)), signed(map[string]string{"status": "delivered"})
-	for range 2 { // recorded, repeated
+	for range 2 { // recorded, then repeated
 		v.wants(http.StatusOK, path, v.ask(http.MethodPost, door, asForm, ours))
 	}
 	v.wants(http.StatusOK, path, v.ask(http.MethodGet, door+"?"+signed(receiptOf("nobodys")), nil, "")) // unknown
@@ -342,11 +341,11 @@ func (v visitor) receipts(base string) {
 	v.wants(http.StatusMethodNotAllowed, path, v.ask(http.MethodPut, door, nil, ""))
 }
 
-// admin asks a process how it is, until it is as it should be.
+// admin calls a process's admin routes, once it has the expected readiness.
 func (v visitor) admin(process string, ready int) {
 	v.t.Helper()
 	admin := v.h.Processes[process].AdminURL()
-	v.h.Until(v.t, process+" says how it is", func() bool { return v.h.Ready(v.t, process) == ready })
+	v.h.Until(v.t, process+" has the expected readiness", func() bool { return v.h.Ready(v.t, process) == ready })
 	v.wants(ready, "/readyz", v.ask(http.MethodGet, admin+"/readyz", nil, ""))
 	v.wants(ready, "/readyz", v.ask(http.MethodGet, admin+"/readyz?verbose", nil, ""))
 	v.wants(http.StatusOK, "/livez", v.ask(http.MethodGet, admin+"/livez", nil, ""))

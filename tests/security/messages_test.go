@@ -17,14 +17,14 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-// Words that strangers write: titles and names. They must arrive as words.
+// Titles and names that strangers choose. They must be shown as plain text.
 var hostile = []string{
 	"\r\nBcc: victim@evil.example", "\nX-Injected: yes", "\r\n\r\n<script>alert(1)</script>", "\r\n.\r\nMAIL FROM:<x@evil.example>",
 	`<img src="http://evil.example/x.gif">`, `"><script>alert(1)</script>`, `<a href="javascript:alert(1)">x</a>`, "<!--", "</p></body></html>",
 	`{{.Link}}{{template "x"}}{{printf "%s" .}}`, "http://evil.example/pay", "https://evil.example", "www.evil.example/x",
 	"&to=447700900999&text=other", "\x00\x07\x1b[31m", "\u202egpj.exe", "\u2028\u2029", "\ufeff\u200b", "--boundary--",
 	"=?utf-8?q?=0d=0aBcc:_victim=40evil.example?=", "=?utf-8?q?=E2=80=AEgpj.exe?=", "%0d%0aBcc:%20victim@evil.example",
-	// What phones and mail programs link, however it is written.
+	// Texts that phones and mail programs turn into links.
 	"xn--e1awd7f.xn--p1ai", "evil.com.", "evil.com:8080", "evil.zip", "пример.рф", "例子.中国", "192.168.0.1", "http://3232235521", "http://0xC0A80001/", "http://[::1]/",
 	"http://%65vil.com", "evil%2ecom", "user@evil.com", "user@localhost", "user＠evil．com", "ｈｔｔｐ：／／ｅｖｉｌ．ｃｏｍ", "evil\u3002com", "evil\u2024com", "evil\u200d.com",
 	"evil.\ufe0fcom", "xevil.comx", "еvil.соm", "𝐞𝐯𝐢𝐥.𝐜𝐨𝐦", "mailto:user@evil.com", "tel:+442079460000", "//evil.com", "call +44 20 7946 0000 now", "call +44–20–7946–0000 now",
@@ -34,7 +34,7 @@ var hostile = []string{
 // linkable is a phone number that can be called.
 var linkable = regexp.MustCompile(`\+44[ –]20[ –]7946|٧٩٤٦`)
 
-// What a stranger wrote makes no header, no markup, no recipient and no link of its own, in no provider's letters and texts.
+// A stranger's text creates no header, markup, recipient or link in any e-mail or text.
 func hostileWords(t *testing.T, s *stand) {
 	linkify := realtest.Linkifier(t)
 	var seen, about []string
@@ -42,9 +42,9 @@ func hostileWords(t *testing.T, s *stand) {
 	for i, words := range hostile {
 		title := func(provider string) string { return fmt.Sprintf("W%s%02d %s", provider, i, words) }
 		document := func(provider string) string { return fmt.Sprintf("words-%s-%02d", provider, i) }
-		s.world.tell("/v1.1/requests/"+document("cw"), request(title("cw"), signer{ID: "p", First: words, Last: words, Email: good, Mobile: mobile}))
-		s.world.tell("/document/"+document("ps"), paper(title("ps"), person{ID: "p", First: words, Last: words, Email: good, Mobile: mobile}))
-		s.world.tell("/api/v1/document/"+document("es")+"/", deed(title("es"), party{ID: "p", First: words, Last: words, Email: good, Tel: mobile}))
+		s.world.tell("/v1.1/requests/"+document("cw"), clickwrapRequest(title("cw"), signer{ID: "p", First: words, Last: words, Email: good, Mobile: mobile}))
+		s.world.tell("/document/"+document("ps"), pleasesignDocument(title("ps"), person{ID: "p", First: words, Last: words, Email: good, Mobile: mobile}))
+		s.world.tell("/api/v1/document/"+document("es")+"/", esignDocument(title("es"), party{ID: "p", First: words, Last: words, Email: good, Tel: mobile}))
 		s.accepts(t, "clickwrap", clickwrap(source, clickwrapSent(document("cw"))))
 		s.accepts(t, "pleasesign", pleasesign(source, pleasesignSent(document("ps"))))
 		s.accepts(t, "esign", s.esignAll(source, esignSent(document("es"))))
@@ -55,11 +55,11 @@ func hostileWords(t *testing.T, s *stand) {
 			marker := fmt.Sprintf("W%s%02d", provider, i)
 			letters, texts := s.world.lettersWith(marker), s.world.textsWith(marker)
 			if len(letters) != 1 || len(texts) != 1 {
-				t.Errorf("%q: %d letters and %d texts", words, len(letters), len(texts))
+				t.Errorf("%q: %d e-mails and %d texts", words, len(letters), len(texts))
 				continue
 			}
 			if !slices.Equal(letters[0].to, []string{good}) {
-				t.Errorf("%q: the letter goes to %q", words, letters[0].to)
+				t.Errorf("%q: the e-mail goes to %q", words, letters[0].to)
 			}
 			s.harmless(t, words, letters[0].raw)
 			if to := texts[0]["to"]; to != strings.TrimPrefix(mobile, "+") {
@@ -90,7 +90,7 @@ func hostileWords(t *testing.T, s *stand) {
 		}
 	}
 	honest := "honest-words"
-	s.world.tell("/v1.1/requests/"+honest, request("Lease v2.1 – ООО Ромашка, Node.js", signer{ID: "p", Email: good, Mobile: mobile}))
+	s.world.tell("/v1.1/requests/"+honest, clickwrapRequest("Lease v2.1 – ООО Ромашка, Node.js", signer{ID: "p", Email: good, Mobile: mobile}))
 	s.accepts(t, "an honest title", clickwrap(source, clickwrapSent(honest)))
 	s.settled(t, honest, 2)
 	if texts := s.world.textsWith("Lease v2.1 – ООО Ромашка, Node.js"); len(texts) != 1 {
@@ -98,7 +98,7 @@ func hostileWords(t *testing.T, s *stand) {
 	}
 }
 
-// readable is what a person reads of a letter: its subject, and its bodies.
+// readable is the text of an e-mail: its subject and its bodies.
 func readable(t *testing.T, raw string) []string {
 	t.Helper()
 	l, err := mail.ReadMessage(strings.NewReader(raw))
@@ -116,7 +116,7 @@ func readable(t *testing.T, raw string) []string {
 	return texts
 }
 
-// headers that our letters have, and no others.
+// headers are the headers of our e-mails.
 var headers = []string{
 	"Auto-Submitted", "Content-Transfer-Encoding", "Content-Type", "Date", "From", "Message-Id", "Mime-Version", "Subject", "To", "User-Agent", "X-Mailer",
 }
@@ -125,7 +125,7 @@ func (s *stand) harmless(t *testing.T, words, raw string) {
 	t.Helper()
 	l, err := mail.ReadMessage(strings.NewReader(raw))
 	if err != nil {
-		t.Errorf("%q: the letter cannot be read: %v", words, err)
+		t.Errorf("%q: the e-mail cannot be parsed: %v", words, err)
 		return
 	}
 	for name, values := range l.Header {
@@ -138,7 +138,7 @@ func (s *stand) harmless(t *testing.T, words, raw string) {
 	}
 	subject, err := new(mime.WordDecoder).DecodeHeader(l.Header.Get("Subject"))
 	if err != nil {
-		t.Errorf("%q: the subject cannot be read: %v", words, err)
+		t.Errorf("%q: the subject cannot be decoded: %v", words, err)
 	}
 	s.oneLine(t, words, subject)
 	for kind, text := range parts(t, l) {
@@ -165,7 +165,7 @@ func (s *stand) harmless(t *testing.T, words, raw string) {
 	}
 }
 
-// parts are a letter's bodies by their types, decoded.
+// parts are an e-mail's bodies by their types, decoded.
 func parts(t *testing.T, l *mail.Message) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -192,18 +192,18 @@ func parts(t *testing.T, l *mail.Message) map[string]string {
 		found[kind] += string(raw)
 	}
 	if len(found) != 2 {
-		t.Errorf("a letter of %d parts", len(found))
+		t.Errorf("an e-mail of %d parts", len(found))
 	}
 	return found
 }
 
-// links is what every link that a signer is sent begins with.
+// links is the prefix of every link that a signer gets.
 func (s *stand) links() string { return "http://" + s.Address("SIGNRELAY_LINKS_ADDR") + "/l/" }
 
-// Phones make a link of what has a scheme or begins with www.
+// Phones turn text into a link if it has a scheme or begins with www.
 var address = regexp.MustCompile(`(?i)\S*(?:://|www\.\S)\S*`)
 
-// oneLink wants a text's only link to be ours.
+// oneLink requires that the text's only link is ours.
 func (s *stand) oneLink(t *testing.T, words, text string) {
 	t.Helper()
 	found := address.FindAllString(text, -1)
@@ -212,7 +212,7 @@ func (s *stand) oneLink(t *testing.T, words, text string) {
 	}
 }
 
-// oneLine wants a text without what breaks lines, rings bells, or turns the reading around.
+// oneLine requires a text without characters that break lines, ring bells, or change the direction.
 func (s *stand) oneLine(t *testing.T, words, text string) {
 	t.Helper()
 	if i := strings.IndexFunc(text, func(r rune) bool { return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) }); i >= 0 {
@@ -220,10 +220,10 @@ func (s *stand) oneLine(t *testing.T, words, text string) {
 	}
 }
 
-// Addresses that the provider's API tells go to one person each, or nowhere.
+// An address from the provider's API reaches one person, or no one.
 func hostileAddresses(t *testing.T, s *stand) {
 	const source, good = "letters", "good@signer.example"
-	// Each goes to the one address that it names, or where it names several or is none, nowhere.
+	// Each reaches the one address that it names. If it names several or none, it reaches no one.
 	emails := []struct{ text, to string }{
 		{"a@signer.example\r\nRCPT TO:<victim@evil.example>", ""},
 		{"a@signer.example, victim@evil.example", ""},
@@ -267,14 +267,14 @@ func hostileAddresses(t *testing.T, s *stand) {
 		people = append(people, signer{ID: fmt.Sprintf("m%d", i), Mobile: mobile})
 		planned++
 	}
-	s.world.tell("/v1.1/requests/addresses", request("Addresses", people...))
+	s.world.tell("/v1.1/requests/addresses", clickwrapRequest("Addresses", people...))
 	s.accepts(t, "the document", clickwrap(source, clickwrapSent("addresses")))
 	s.settled(t, "addresses", planned)
 
 	var reached []string
 	for _, l := range s.world.lettersWith("Addresses") {
 		if reached = append(reached, l.to...); len(l.to) != 1 || strings.Contains(l.raw, "victim") {
-			t.Errorf("a letter to %q:\n%s", l.to, l.raw)
+			t.Errorf("an e-mail to %q:\n%s", l.to, l.raw)
 		}
 	}
 	texts := s.world.textsWith("Addresses")
@@ -286,6 +286,6 @@ func hostileAddresses(t *testing.T, s *stand) {
 	slices.Sort(reached)
 	slices.Sort(want)
 	if !slices.Equal(reached, want) || len(texts) == 0 {
-		t.Errorf("letters to %q, want %q; %d texts", reached, want, len(texts))
+		t.Errorf("e-mails to %q, want %q; %d texts", reached, want, len(texts))
 	}
 }
