@@ -116,7 +116,7 @@ func TestRefillNeedsConfirmationAndHasBounds(t *testing.T) {
 		t.Errorf("%d records were written", n)
 	}
 	limit := "2000"
-	broker.configure("max.message.bytes", limit)
+	b.configure(broker, "max.message.bytes", limit)
 	b.size = 4000
 	b.publish(1, 1)
 	b.size = len("small")
@@ -293,15 +293,20 @@ func records(t testing.TB, broker *broker) (all []*sarama.ConsumerMessage) {
 	return all
 }
 
-// configure changes a setting of the topic, as an operator does.
-func (b *broker) configure(key, value string) {
+// configure changes a setting of the topic, as an operator does, and waits until the broker uses it: it reads the change a moment later.
+func (b *bridged) configure(broker *broker, key, value string) {
 	b.t.Helper()
-	admin, err := sarama.NewClusterAdmin([]string{b.addr}, settings())
+	admin, err := sarama.NewClusterAdmin([]string{broker.addr}, settings())
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	defer func() { _ = admin.Close() }()
-	if err := admin.AlterConfig(sarama.TopicResource, b.topic, map[string]*string{key: &value}, false); err != nil {
+	if err := admin.AlterConfig(sarama.TopicResource, broker.topic, map[string]*string{key: &value}, false); err != nil {
 		b.t.Fatal(err)
 	}
+	b.Until(b.t, "the broker uses "+key+"="+value, func() bool {
+		found, err := admin.DescribeConfigs(
+			[]*sarama.ConfigResource{{Type: sarama.TopicResource, Name: broker.topic, ConfigNames: []string{key}}}, sarama.DescribeConfigsOptions{})
+		return err == nil && len(found) == 1 && len(found[0].Configs) == 1 && found[0].Configs[0].Value == value
+	})
 }
