@@ -1,14 +1,14 @@
-# One image a service, with nothing in it but the program: docker build --build-arg SERVICE=ingest -t signrelay/ingest .
+# One image for each service, with the program only: docker build --build-arg SERVICE=ingest -t signrelay/ingest .
 # SERVICE is one of the stages below; `make images` builds all. BuildKit does it, as Docker does by default.
 ARG SERVICE=signrelay
 # By digest: a tag may be moved. The digest is the one that docker-library/repo-info records for the tag.
 ARG GO_IMAGE=golang:1.26.8-bookworm@sha256:9fdc884aacc3bec89b20ffc69f4bb369c78210e3e4f600387b5128b12c199f81
 
-# All programs are built at once, whichever is asked for: they share most of their packages, so eight images cost one build.
+# All programs are built together, whichever is requested: they share most packages, so eight images cost one build.
 FROM ${GO_IMAGE} AS build
 ARG VERSION=unknown
 ARG COMMIT=unknown
-# The compiler and standard library, which the Go checksum database vouches for. It is GO_RELEASE of the Makefile.
+# The compiler and standard library, verified by the Go checksum database. The version is GO_RELEASE of the Makefile.
 ARG GO_RELEASE=go1.27.3
 # GOPROXY is the builder's own; unset, Go's default holds.
 ARG GOPROXY
@@ -34,11 +34,11 @@ LABEL org.opencontainers.image.title="signrelay ${SERVICE}" \
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build --chown=65532:65532 /out/data /data
 COPY --from=build /out/${SERVICE} /service
-# What the program is made of (CycloneDX), and the licences of others' code in it.
+# The SBOM of the program (CycloneDX), and the licences of third-party code in it.
 COPY --from=build /out/${SERVICE}.cdx.json /sbom.cdx.json
 COPY --from=build /out/${SERVICE}.third-party.txt /THIRD-PARTY.txt
-# Nobody's, and a number: Kubernetes' runAsNonRoot cannot judge a name. Nothing is written outside /data, and there only by
-# `signrelay run`: the root file system may be read-only.
+# The user "nobody", as a number: Kubernetes' runAsNonRoot cannot check a name. Only `signrelay run` writes files, in /data, so the root
+# file system may be read-only.
 USER 65532:65532
 WORKDIR /data
 # The admin listener. It is on loopback unless SIGNRELAY_ADMIN_ADDR=:9090 opens it to probes and Prometheus.
@@ -61,7 +61,7 @@ FROM image AS kafka-bridge
 FROM image AS sandbox
 EXPOSE 8082 2525
 # </services: stages>
-# The command line, and everything in one process: docker run signrelay/signrelay run
+# The command line, with all services in one process: docker run signrelay/signrelay run
 FROM image AS signrelay
 EXPOSE 8080 8082
 

@@ -6,8 +6,8 @@ SHELL := /bin/bash
 SERVICES := $(filter-out signrelay demo,$(notdir $(wildcard services/*/cmd/*)))
 # The modules of go.work. One module holds all programs (docs/adr/0023-few-modules.md).
 MODULES  := . proto examples/go tests
-# These modules are not in go.work: the versions that the libraries of Kubernetes, KEDA and the supply chain's tools require must not
-# reach the programs.
+# These modules are not in go.work: the versions that the libraries of Kubernetes and KEDA and the supply chain's tools require must not
+# affect the programs.
 APART    := tests/helm supply
 
 BUF_VERSION           := v1.75.0
@@ -16,7 +16,7 @@ GOLANGCI_LINT_VERSION := v2.15.0
 PROTOC_GEN_GO_VERSION := v1.36.12
 NATSCLI_VERSION       := v0.5.1
 GOVULNCHECK_VERSION   := v1.9.0
-# Releases and images are built with this Go; the Dockerfile names it, too.
+# The Go version of releases and images; the Dockerfile names it, too.
 GO_RELEASE            := go1.27.3
 BUF           := $(CURDIR)/.tools/buf-$(BUF_VERSION)/buf
 GOLANGCI_LINT := $(CURDIR)/.tools/golangci-lint-$(GOLANGCI_LINT_VERSION)/golangci-lint
@@ -24,7 +24,7 @@ PROTOC_GEN_GO := $(CURDIR)/.tools/protoc-gen-go-$(PROTOC_GEN_GO_VERSION)/protoc-
 NATSCLI       := $(CURDIR)/.tools/natscli-$(NATSCLI_VERSION)/nats
 GOVULNCHECK   := $(CURDIR)/.tools/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
 
-# A release's name comes from outside: where a commit has two tags, git names either one.
+# A release sets VERSION: if a commit has two tags, git describe returns either one.
 VERSION := $(or $(VERSION),$(shell git describe --tags --always --dirty 2>/dev/null || echo unknown))
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 GOFLAGS_BUILD := -trimpath -buildvcs=auto -ldflags "-s -w -X github.com/signrelay/signrelay/libs/service.version=$(VERSION) -X github.com/signrelay/signrelay/libs/service.commit=$(COMMIT)"
@@ -76,11 +76,11 @@ demo: build redis-server ## Play the seeds' callbacks through a fresh standalone
 	@go run ./services/standalone/cmd/demo
 
 .PHONY: e2e
-e2e: build redis-server chromium ## Tell the stories through the public doors, and attack them: in one process, and with a process a service
+e2e: build redis-server chromium ## Play the stories through the public interfaces, and attack them: in one process, and with a process for each service
 	@cd tests && go test -race -timeout 15m -count=1 ./e2e/... ./security/...
 
 .PHONY: faults
-faults: redis-server ## Prove that nothing is lost and nothing sent twice: kill, cut, fill, and show the table (two minutes)
+faults: redis-server ## Prove that nothing is lost and nothing is sent twice: kill, cut, fill, and print the table (two minutes)
 	@cd tests/faults && go test -count=1 -parallel 4 -timeout 20m
 
 .PHONY: faults-all
@@ -88,24 +88,24 @@ faults-all: redis-server ## The same with every row
 	@cd tests/faults && SIGNRELAY_TEST_FAULTS=all go test -count=1 -parallel 4 -timeout 30m
 
 .PHONY: guards
-guards: redis-server node-packages ## Remove each guard against an attack in turn, and see the attack's test fail (20 minutes on two cores)
+guards: redis-server node-packages ## Remove each guard against an attack in turn, and check that the attack's test fails (20 minutes on two cores)
 	@cd tests && SIGNRELAY_TEST_GUARDS=1 go test -v -count=1 -parallel 2 -timeout 60m -run '^TestGuards$$' ./security/
 
 .PHONY: bench
-bench: build redis-server ## Measure: callbacks a second, CPU a callback, memory, start, replicas, a million callbacks' cost (ten minutes)
+bench: build redis-server ## Measure: callbacks per second, CPU per callback, memory, start, replicas, the cost of a million callbacks (ten minutes)
 	@cd tests && go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./bench/...
 
 .PHONY: fuzz
-fuzz: ## Fuzz every target for FUZZTIME (30s), and print how many executions that were
+fuzz: ## Fuzz every target for FUZZTIME (30s), and print the number of executions
 	@.ci/fuzz
 
-# What is shipped, by import path.
+# The released packages, by import path.
 SHIPPED := $(addprefix github.com/signrelay/signrelay/,proto/... libs/... services/...)
 .PHONY: vulncheck
-vulncheck: ## Look for known vulnerabilities in what the programs reach; VULNDB=https://vuln.go.dev asks the database itself
+vulncheck: ## Look for known vulnerabilities in the code that the programs reach; VULNDB=https://vuln.go.dev uses the database itself
 	@(cd supply && GOWORK=off go build -o $(CURDIR)/.tools/vulncheck ./vulncheck)
 	@[ -x $(GOVULNCHECK) ] || $(MAKE) --no-print-directory $(GOVULNCHECK) || [ -n "$${VULNDB_REQUIRED:-}" ] || \
-	  { echo "VULNERABILITY CHECK SKIPPED, nothing was looked for: govulncheck cannot be had here"; exit 0; }; \
+	  { echo "VULNERABILITY CHECK SKIPPED: govulncheck is not available here"; exit 0; }; \
 	[ ! -x $(GOVULNCHECK) ] || .tools/vulncheck -tool $(GOVULNCHECK) -go $(GO_RELEASE) -copy .ci/vulndb.jsonl \
 	  $${VULNDB:+-db $$VULNDB} $${VULNDB_REQUIRED:+-required} $(SHIPPED)
 
@@ -115,7 +115,7 @@ vulndb: ## Take a new copy of the vulnerability database, .ci/vulndb.jsonl, thro
 	@.tools/vulncheck -refresh -go $(GO_RELEASE) -copy .ci/vulndb.jsonl $(SHIPPED)
 
 .PHONY: licences
-licences: build ## Fail where a program contains a module whose licence is not allowed
+licences: build ## Fail if a program contains a module whose licence is not allowed
 	@cd supply && GOWORK=off go run ./bill -check $(addprefix $(CURDIR)/bin/,signrelay $(SERVICES))
 
 .PHONY: reproducible
@@ -137,7 +137,7 @@ programs:
 	@echo $(SERVICES) signrelay
 
 .PHONY: compose-test
-compose-test: ## Bring the compose files up for real and kill containers during stories (ten minutes; a Docker engine, Compose 2.20)
+compose-test: ## Start the compose files and kill containers during stories (ten minutes; needs a Docker engine and Compose 2.20)
 	@cd tests && SIGNRELAY_TEST_COMPOSE=1 go test -v -count=1 -timeout 40m ./compose/
 
 .PHONY: lint
@@ -164,14 +164,14 @@ generate-check: generate ## Fail when generated files, go.mod or go.sum files ar
 	  git --no-pager diff -- $(GENERATED) | head -60 || true; echo "stale: run make generate and commit"; exit 1; fi
 
 .PHONY: proto-release
-proto-release: $(BUF) ## Make today's contract the one that breaking changes are measured against (at a release)
+proto-release: $(BUF) ## Make the current contract the reference for breaking changes (at a release)
 	@cd proto && $(BUF) build -o released.binpb
 
 .PHONY: clean
 clean: ## Remove built programs and tools
 	rm -rf bin dist .tools
 
-# What the tests need and Go cannot bring.
+# Dependencies of the tests that are not Go modules.
 .PHONY: redis-server
 redis-server:
 	@command -v redis-server >/dev/null || [ -n "$${SIGNRELAY_TEST_REDIS_URL:-}" ] || { \
@@ -180,7 +180,7 @@ redis-server:
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server >/dev/null; \
 	  else echo "the tests need redis-server: install the package redis-server (Debian) or redis (Homebrew, Fedora), or set SIGNRELAY_TEST_REDIS_URL"; exit 1; fi; }
 
-# What only some tests need is used where it is there; in CI it must be: $(call in-ci,<test whether it is>,<packages>).
+# Programs that only some tests need; in CI they are installed: $(call in-ci,<test for the program>,<packages>).
 in-ci = @$(1) >/dev/null 2>&1 || [ "$${CI:-}" != true ] || { echo "installing $(2) for the tests"; \
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; }
 
@@ -189,7 +189,7 @@ chromium: # pages are tested in a real browser
 	$(call in-ci,command -v chromium,chromium)
 
 .PHONY: prometheus
-prometheus: # alert rules and the dashboard are tried in a real Prometheus
+prometheus: # alert rules and the dashboard are tested in a real Prometheus
 	$(call in-ci,command -v promtool,prometheus)
 
 .PHONY: kcat
@@ -197,20 +197,20 @@ kcat: # docs/subscribe.md's commands are run
 	$(call in-ci,command -v kcat,kcat)
 
 .PHONY: python
-python: # the examples are run; the tests bring the packages
+python: # the examples are run; the tests install the packages
 	$(call in-ci,python3 -c 'import ensurepip',python3 python3-venv)
 
 .PHONY: node-packages
-node-packages: # asyncapi.yaml is read with the AsyncAPI initiative's own parser; titles are tried with linkifiers
+node-packages: # asyncapi.yaml is read with the AsyncAPI initiative's own parser; titles are tested with linkifiers
 	$(call in-ci,command -v npm,nodejs npm)
 	@if command -v npm >/dev/null; then for folder in tests/contract/parser libs/realtest/npm/linkifier; do libs/realtest/npm/fetch.sh $$folder >/dev/null || exit 1; done; fi
 
-# Without Java and Maven a protocol server in the tests' own process stands in, and they say so; in CI they fail.
+# Without Java and Maven, a protocol server in the tests' own process replaces the broker, and the tests say so; in CI they fail.
 .PHONY: kafka-broker
 kafka-broker:
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then tests/kafka/fetch.sh >/dev/null; fi
 
-# go build knows itself what is up to date.
+# go build does not rebuild a program that is up to date.
 .PHONY: bin/signrelay
 bin/signrelay:
 	@CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o bin/signrelay ./services/standalone/cmd/signrelay
@@ -219,7 +219,7 @@ bin/signrelay:
 $(addprefix bin/,$(SERVICES)): bin/%:
 	@CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o bin/$* ./services/$*/cmd/$*
 
-# A tool's folder bears its version, so that a new version is built and an old one is not built again.
+# A tool's folder has the version in its name, so that a new version is built, and the same one is not built again.
 $(GOLANGCI_LINT):
 	@echo "building golangci-lint $(GOLANGCI_LINT_VERSION)"; GOWORK=off GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 

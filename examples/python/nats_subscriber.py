@@ -20,7 +20,7 @@ async def main():
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     stopping = asyncio.create_task(stop.wait())
-    while not stop.is_set():  # connects again for ever, also when a password was refused
+    while not stop.is_set():  # reconnects without limit, also after a refused password
         connecting = asyncio.create_task(connect())
         await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set():
@@ -46,8 +46,8 @@ async def connect():
         user=os.environ.get("NATS_USER"),
         password=os.environ.get("NATS_PASSWORD"),
         tls=ssl.create_default_context(cafile=authorities) if authorities else None,
-        allow_reconnect=False,  # main does it: the client gives up for good when a password is refused
-        error_cb=ignore,  # main names the cause
+        allow_reconnect=False,  # main reconnects: the client stops after a refused password
+        error_cb=ignore,  # main logs the cause
     )
 
 
@@ -56,7 +56,7 @@ async def ignore(_):
 
 
 async def subscribe(nc, durable, stop):
-    # The server remembers by the durable's name what you have acked. What you have not acked in 30 s comes again.
+    # The server stores your acks under the durable's name. A message that you do not ack within 30 s comes again.
     subscription = await nc.jetstream().pull_subscribe(
         "signing.v1.*.*.recipient.signed.>", durable=durable, stream="SIGNING"
     )

@@ -1,6 +1,5 @@
-// Bill writes what a built program is made of: an SBOM (CycloneDX), and the licences and notices of other people's code in it.
-// It reads the modules from the program itself, so it lists what is linked, not what is required. It fails where a licence is
-// not one of those allowed, or cannot be recognised.
+// Bill writes the SBOM (CycloneDX) of a built program, and the licences and notices of third-party code in it. It reads the modules from
+// the program itself, so it lists linked modules, and not all required ones. It fails if a licence is not allowed, or not recognised.
 //
 //	go run ./bill -out dist bin/ingest bin/enricher    writes dist/ingest.cdx.json, dist/ingest.third-party.txt, ...
 package main

@@ -27,7 +27,7 @@ type message struct {
 	} `json:"finding"`
 }
 
-// parse describes each vulnerability whose code is reached, by its id. What is only required or imported is not reached.
+// parse describes each vulnerability whose code is reached, by its id. Code that is only required or imported is not reached.
 func parse(output []byte) (map[string]string, error) {
 	summaries, reached := map[string]string{}, map[string]string{}
 	dec := json.NewDecoder(bytes.NewReader(output))

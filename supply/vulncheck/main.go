@@ -26,7 +26,7 @@ import (
 // A copy older than this is still used, and the output asks for a new one.
 const fresh = 60 * 24 * time.Hour
 
-// The source of the database as a Go module, so that whoever reaches a module proxy can take a new copy.
+// The source of the database as a Go module, so that a machine with access to a module proxy can take a new copy.
 const source = "golang.org/x/vulndb"
 
 // accepted has the vulnerabilities that govulncheck finds and that cannot be reached, with the proof.
@@ -37,12 +37,12 @@ var accepted = map[string]string{
 
 type check struct {
 	govulncheck string   // the program's path
-	goVersion   string   // of the toolchain that releases are built with, e.g. go1.27.3
+	goVersion   string   // of the releases' toolchain, e.g. go1.27.3
 	copyFile    string   // the copy of the database
 	database    string   // another database's URL (https or file); empty: the copy
-	required    bool     // fail where there is no database
-	dir         string   // where packages are named from
-	packages    []string // patterns of what is shipped
+	required    bool     // fail if there is no database
+	dir         string   // the folder of the packages' names
+	packages    []string // patterns of the released packages
 	now         time.Time
 	out         io.Writer
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs `make compose-test` on a Debian machine that can pull no image: with a Docker engine of its own, in a network namespace of
-# its own, that knows nothing but the stand-ins of standins.sh, and that ends with this script. Wants root, and the packages named
-# there. Where `docker compose` is missing, it and buildx are built from their Go modules, once, into .tools.
+# Runs `make compose-test` on a Debian machine that cannot pull images: with its own Docker engine in its own network namespace, which has
+# only the local images of standins.sh, and which ends with this script. It needs root, and the packages named there. If `docker compose` is
+# missing, it and buildx are built from their Go modules, once, into .tools.
 #
 #   tests/compose/offline.sh              or with the name of a test: tests/compose/offline.sh ThreeNodes
 set -eu
@@ -19,7 +19,7 @@ end() {
 trap end EXIT
 trap 'exit 1' INT TERM
 
-# Their go.mod files replace modules, which `go install` refuses: so they are built where they lie.
+# Their go.mod files replace modules, which `go install` refuses, so they are built in their own folders.
 plugin() {
   name=$1; module=$2; package=$3; flags=$4
   path=$root/.tools/$name-${module##*@}/$name

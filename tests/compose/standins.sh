@@ -1,21 +1,21 @@
 #!/bin/sh
-# Makes local stand-ins for the public images of the Dockerfile and docker-compose.yml, under the same names, from what is
-# installed on this machine: for a Docker engine that can pull nothing. They hold the real programs (Go, nats-server,
-# redis-server, Kafka, Prometheus) in the least that these run with, and listen to the same variables as far as we use them.
+# Makes local replacements for the public images of the Dockerfile and docker-compose.yml, with the same names, from programs on this
+# machine: for a Docker engine that cannot pull images. They contain the real programs (Go, nats-server, redis-server, Kafka, Prometheus)
+# with the few files that these need, and read the same variables as far as we use them.
 #
-#   DOCKER_HOST=unix:///… tests/compose/standins.sh             the last line that it prints is for the shell that runs Compose
+#   DOCKER_HOST=unix:///… tests/compose/standins.sh             its last line sets variables for the shell that runs Compose
 #
 # Debian packages: docker.io busybox-static redis-server openjdk-17-jre-headless maven ca-certificates, and prometheus for
-# the profile "observe". The modules that the programs are built from are taken along, so `docker build` needs no network.
+# the profile "observe". The programs' modules are included, so `docker build` needs no network.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
-# image prints the name that the compose file gives an image, without its digest, which a stand-in cannot have.
+# image prints an image's name in the compose file, without the digest, which a local image cannot have.
 image() { sed -n "s,.*\${$1_IMAGE:-\([^@}]*\).*,\1,p" "$root/docker-compose.yml" | head -1; }
 
-# libraries copies what a program or library is linked with into the folder $1.
+# libraries copies the libraries of a program into the folder $1.
 libraries() {
   into=$1; shift
   for file; do ldd "$file" 2>/dev/null || true; done | sed -n 's,.*[[:space:]]\(/[^ ]*\) (0x.*,\1,p' | sort -u |
@@ -33,7 +33,7 @@ skeleton() {
   printf 'root:x:0:\n%s:x:%s:\n' "$2" "$3" > "$1/etc/group"
 }
 
-# import makes the folder $1 the image $2; what follows are Dockerfile lines.
+# import makes the image $2 from the folder $1; the other arguments are Dockerfile lines.
 import() {
   from=$1; name=$2; shift 2
   for line; do set -- "$@" -c "$line"; shift; done
@@ -48,12 +48,12 @@ golang() {
   goroot=$(go env GOROOT)
   mkdir -p "$r/usr/local" "$r/modules"
   cp -a "$goroot" "$r/usr/local/go"
-  # Only what go.sum names; GOPROXY then is a folder.
+  # Only the modules in go.sum; GOPROXY then is a folder.
   for module in proto libs supply "$root"/services/*; do
     (cd "$root/${module#"$root"/}" && GOWORK=off GOFLAGS=-mod=mod GOMODCACHE="$work/modules" \
       GOPROXY="file://$(go env GOMODCACHE)/cache/download,$(go env GOPROXY)" go mod download)
   done
-  # The Go that the programs are built with is a module, too.
+  # The Go toolchain is a module, too.
   release=$(sed -n 's/^ARG GO_RELEASE=//p' "$root/Dockerfile")
   (cd "$work" && GOMODCACHE="$work/modules" go mod download "golang.org/toolchain@v0.0.1-$release.$(go env GOOS)-$(go env GOARCH)")
   cp -a "$work/modules/cache/download/." "$r/modules/"
@@ -106,7 +106,7 @@ prometheus() {
   import "$r" "$(image PROMETHEUS)" 'USER nobody' 'WORKDIR /prometheus' 'VOLUME /prometheus' 'ENTRYPOINT ["/bin/prometheus"]'
 }
 
-# settings prints what makes the files name the stand-ins: they name most images by digest, which no stand-in has.
+# settings prints the variables that make the files use the local images: the files name most images by digest.
 settings() {
   echo "export GO_IMAGE=$(sed -n 's/^ARG GO_IMAGE=\([^@]*\).*/\1/p' "$root/Dockerfile") REDIS_IMAGE=$(image REDIS) PROMETHEUS_IMAGE=$(image PROMETHEUS)"
 }

@@ -1,4 +1,4 @@
-"""Reads the log with the CloudEvents SDK for Python, and prints what the SDK made of each event as a line of JSON.
+"""Reads the log with the CloudEvents SDK for Python, and prints each event of the SDK as a line of JSON.
 
 Arguments: "kafka" <brokers> <topic> <count>, or "nats" <url> <count>.
 """
@@ -18,7 +18,7 @@ def show(e):
     data = e.get_data()
     if isinstance(data, dict):  # the SDK has parsed JSON
         data = json.dumps(data).encode()
-    elif isinstance(data, str):  # it takes protobuf that happens to be UTF-8 for text
+    elif isinstance(data, str):  # the SDK takes protobuf that is valid UTF-8 for text
         data = data.encode()
     print(
         json.dumps(
@@ -49,7 +49,7 @@ def over_kafka(brokers, topic, count):
     consumer.close()
 
 
-# The SDK has no binding of NATS; its headers are those of HTTP, but that the content type is an attribute as any other.
+# The SDK has no NATS binding; the headers are those of HTTP, except that the content type is an attribute like the others.
 async def over_nats(url, count):
     nc = await nats.connect(url)
     subscription = await nc.jetstream().pull_subscribe("signing.v1.>", durable="cloudevents", stream="SIGNING")

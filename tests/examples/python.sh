@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes a Python environment with the packages of requirements.txt and the examples' event_pb2.py in
-# .tools/python-<checksum>, once (about 70 MB), and prints that folder. Several may run at the same time: the first makes
+# .tools/python-<checksum>, once (about 70 MB), and prints that folder. Several may run at the same time: the first creates
 # it, the others wait.
 set -eu
 cd "$(dirname "$0")"

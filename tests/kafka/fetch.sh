@@ -11,12 +11,12 @@ if [ ! -d "$folder" ]; then
   trap 'rm -rf "$fresh"' EXIT
   mvn --batch-mode --quiet dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$fresh" >&2
   chmod 755 "$fresh"
-  # Where another one was faster this one lands inside its folder, where nobody looks, or is thrown away.
+  # If another process was faster, this folder ends up unused inside its folder, or is removed.
   mv -T "$fresh" "$folder" 2>/dev/null || [ -d "$folder" ] || mv "$fresh" "$folder"
   rm -rf "$fresh"
 fi
-# An archive of the classes that a broker loads (Java's class data sharing) makes each broker's start cheaper. It is of one Java, which ignores
-# another one's, and of the jars in this folder. Where it cannot be made brokers start without it.
+# An archive of the classes that a broker loads (Java's class data sharing) makes each broker's start cheaper. It is for one version of Java, which ignores
+# the archive of another, and for the jars in this folder. If it cannot be made, brokers start without it.
 exec 9>"$folder.lock"
 flock 9
 java=$(java -version 2>&1 | cksum)

@@ -1,5 +1,5 @@
 // Command kafka prints one line for every signature in Signrelay's log, read from Kafka as a consumer group. Copy it, and
-// put your work in the place of the line.
+// replace the printing by your work.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Command nats prints one line for every signature in Signrelay's log, read over NATS JetStream. Copy it, and put your
-// work in the place of the line.
+// Command nats prints one line for every signature in Signrelay's log, read over NATS JetStream. Copy it, and replace the printing by your
+// work.
 package main
 
 import (
@@ -31,7 +31,7 @@ func main() {
 func run(ctx context.Context) error {
 	nc := connect(ctx)
 	if nc == nil {
-		return nil // told to end before there was a connection
+		return nil // stopped before there was a connection
 	}
 	defer nc.Close()
 	js, err := jetstream.New(nc)
@@ -58,17 +58,16 @@ func run(ctx context.Context) error {
 	return nil
 }
 
-// connect tries until there is a connection or ctx ends, and says why there is none yet. A connection that is lost comes back by
-// itself.
+// connect retries until there is a connection or ctx ends, and logs the reason. A lost connection is restored automatically.
 func connect(ctx context.Context) *nats.Conn {
 	options := []nats.Option{
 		nats.UserInfo(os.Getenv("NATS_USER"), os.Getenv("NATS_PASSWORD")),
-		nats.MaxReconnects(-1),      // for ever,
-		nats.IgnoreAuthErrorAbort(), // also when a password is refused twice, after which the client would give up for good
+		nats.MaxReconnects(-1),      // without limit,
+		nats.IgnoreAuthErrorAbort(), // also after a password was refused twice, when the client would otherwise stop
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Printf("NATS: %v", err) }),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { log.Printf("NATS: %v", err) }),
 	}
-	if ca := os.Getenv("NATS_CA"); ca != "" { // a file of authorities in PEM, where the system does not know yours
+	if ca := os.Getenv("NATS_CA"); ca != "" { // a PEM file, if the system does not know your CA
 		options = append(options, nats.RootCAs(ca))
 	}
 	for ctx.Err() == nil {
@@ -82,19 +81,19 @@ func connect(ctx context.Context) *nats.Conn {
 	return nil
 }
 
-// subscribe hands every signature to handle until ctx ends, and then what has been fetched already. One that handle could
-// not do comes again; so does one whose ack was lost.
+// subscribe passes every signature to handle until ctx ends, and then those that were already fetched. If handle fails, or an ack is
+// lost, the signature comes again.
 func subscribe(ctx context.Context, js jetstream.JetStream, durable string, handle func(id string, e *signingv1.SigningEvent) error) error {
 	// page: work
 	consumer, err := js.CreateOrUpdateConsumer(ctx, "SIGNING", jetstream.ConsumerConfig{
-		Durable:       durable, // the server remembers by this name what you have acked
+		Durable:       durable, // the server stores your acks under this name
 		FilterSubject: "signing.v1.*.*.recipient.signed.>",
 		AckPolicy:     jetstream.AckExplicitPolicy,
 	})
 	if err != nil {
 		return err
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(10)) // what you do within the 30 s after which it comes again
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(10)) // no more than you complete in 30 s; then they are redelivered
 	if err != nil {
 		return err
 	}
@@ -121,19 +120,19 @@ func subscribe(ctx context.Context, js jetstream.JetStream, durable string, hand
 	// page
 }
 
-// work is what your program does with a signature. This one prints it.
+// work is your program's work with a signature. This one prints it.
 func work(id string, e *signingv1.SigningEvent) error {
 	when := e.GetOccurredAt()
 	if when == nil {
-		when = e.GetReceivedAt() // the provider told no time
+		when = e.GetReceivedAt() // the provider gave no time
 	}
 	_, err := fmt.Printf("%s %s %s/%s document=%s recipient=%s %q\n", when.AsTime().Format(time.RFC3339), id,
 		e.GetSource(), e.GetProvider(), e.GetDocument().GetId(), e.GetRecipient().GetId(), e.GetDocument().GetTitle())
 	return err
 }
 
-// memory knows the last 10,000 ids that were done by this process. Where doing one twice hurts, let your database know
-// them: a unique key on the id, written in the transaction that does the work.
+// memory holds the last 10,000 ids that this process has done. If repeated work is harmful, store the ids in your database: a unique key on
+// the id, written in the transaction of the work.
 type memory struct {
 	ids   map[string]bool
 	order []string

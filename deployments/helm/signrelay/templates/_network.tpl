@@ -1,4 +1,4 @@
-{{/* The ports in a list of host:port or of URLs, apart by commas: of each its own, else the usual one; as YAML under the key ports. */}}
+{{/* The ports in a comma-separated list of host:port or URLs, or the usual port where one has none; as YAML under the key ports. */}}
 {{- define "signrelay.ports" -}}
 {{- $usual := .usual -}}
 {{- $ports := list -}}
@@ -8,7 +8,7 @@
 {{- toYaml (dict "ports" ($ports | uniq)) -}}
 {{- end -}}
 
-{{/* Where a service may connect to: names, the parties that it calls, and the sandbox where that stands in for them. */}}
+{{/* The destinations of a service: DNS, the parties that it calls, and the sandbox where it replaces them. */}}
 {{- define "signrelay.egress" -}}
 {{- $policy := .root.Values.networkPolicy -}}
 {{- $config := .root.Values.config -}}

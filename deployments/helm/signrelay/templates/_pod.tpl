@@ -1,10 +1,10 @@
-{{/* What every pod of ours is: nobody's user, without a token for the cluster's API, spread, with its settings and secrets as files. */}}
+{{/* Common to all our pods: an unprivileged user, no token for the cluster's API, spread over nodes, settings and secrets as files. */}}
 {{- define "signrelay.pod" -}}
 {{- $secrets := include "signrelay.secrets" . | fromYaml -}}
 {{- $values := .root.Values -}}
 serviceAccountName: {{ include "signrelay.account" . }}
 automountServiceAccountToken: false
-# Else a Service called signrelay-ingest would become variables such as SIGNRELAY_INGEST_PORT, which are no settings.
+# Otherwise a Service called signrelay-ingest would add variables such as SIGNRELAY_INGEST_PORT, which are not settings.
 enableServiceLinks: false
 {{- with $values.image.pullSecrets }}
 imagePullSecrets:

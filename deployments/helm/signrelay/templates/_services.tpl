@@ -1,4 +1,4 @@
-{{/* The services that run, as YAML by their names: what files/services.yaml says of each, its values, and its stage of the flow. */}}
+{{/* The services that run, as YAML by name: each with its row of files/services.yaml, its values, and its stage of the flow. */}}
 {{- define "signrelay.services" -}}
 {{- $rows := .Files.Get "files/services.yaml" | fromYaml -}}
 {{- $stages := .Files.Get "files/flow.yaml" | fromYaml -}}
@@ -13,7 +13,7 @@
 {{- toYaml $run -}}
 {{- end -}}
 
-{{/* What a pod may have of its own in place of the common value. */}}
+{{/* The values that a service may set to replace the common one. */}}
 {{- define "signrelay.own" -}}
 {{- $own := dict -}}
 {{- range list "env" "envFrom" "deploymentAnnotations" "podAnnotations" "podLabels" "nodeSelector" "tolerations" "affinity" "priorityClassName" "topologySpread" "extraVolumes" "extraVolumeMounts" "initContainers" "extraContainers" -}}
@@ -22,20 +22,20 @@
 {{- toYaml $own -}}
 {{- end -}}
 
-{{/* What a pod beside the services is: provision, doctor, kafka-refill. `values` is where its values are, if not under its name. */}}
+{{/* The pods that are not services: provision, doctor, kafka-refill. `values` is the key of its values, if it is not its name. */}}
 {{- define "signrelay.hook" -}}
 {{- $rows := .root.Files.Get "files/services.yaml" | fromYaml -}}
 {{- $values := get .root.Values (.values | default .name) -}}
 {{- toYaml (merge (include "signrelay.own" (dict "root" .root "values" (dict)) | fromYaml) $values (get $rows .name)) -}}
 {{- end -}}
 
-{{/* What is left of a name after the release's: signrelay-ingest, or acme-signrelay-ingest. */}}
+{{/* The prefix of all names, from the release's name: signrelay-ingest, or acme-signrelay-ingest. */}}
 {{- define "signrelay.fullname" -}}
 {{- $name := ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) (contains .Chart.Name .Release.Name) -}}
 {{- $name | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* By these a service's pods are known, and for good: a Deployment's selector cannot be changed. */}}
+{{/* The labels that select a service's pods. They must not change: a Deployment's selector is immutable. */}}
 {{- define "signrelay.selector" -}}
 app.kubernetes.io/name: {{ .root.Chart.Name }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -66,7 +66,7 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
-{{/* The pods' service account; of the job one of its own, which is there before the release's objects. */}}
+{{/* The pods' service account; the job has its own, which exists before the release's objects. */}}
 {{- define "signrelay.account" -}}
 {{- $account := .root.Values.serviceAccount -}}
 {{- if $account.create -}}
@@ -75,7 +75,7 @@ annotations: {{- toYaml . | nindent 2 }}
 {{- $account.name | default "default" -}}
 {{- end -}}
 {{- end -}}
-{{/* The number of its pods is somebody else's: the HPA's or KEDA's. An ordered stage is not scaled: one works at a time. */}}
+{{/* The HPA or KEDA sets the number of pods. An ordered stage is not scaled: one replica works at a time. */}}
 {{- define "signrelay.scaled" -}}
 {{- if or (and .root.Values.hpa.enabled (eq .name "ingest")) (and .root.Values.keda.enabled .row.stage (not .row.stage.ordered)) -}}
 yes

@@ -55,7 +55,7 @@
 SIGNRELAY_{{ . | replace "." "_" | replace "-" "_" | upper }}
 {{- end -}}
 
-{{/* The settings below a key that there are not, one a line. */}}
+{{/* The unknown settings below a key, one per line. */}}
 {{- define "signrelay.unknown" -}}
 {{- range $key, $value := .values -}}
 {{- $path := printf "%s%s" $.above $key -}}
@@ -71,7 +71,7 @@ SIGNRELAY_{{ . | replace "." "_" | replace "-" "_" | upper }}
 {{- end -}}
 {{- end -}}
 
-{{/* All that is wrong with the values and that their schema cannot say. */}}
+{{/* The mistakes in the values that their schema cannot express. */}}
 {{- define "signrelay.check" -}}
 {{- $wrong := list -}}
 {{- $services := include "signrelay.services" . | fromYaml -}}
