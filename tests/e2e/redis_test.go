@@ -15,7 +15,7 @@ import (
 // Replicas share rates and claims through Redis, so no service of several runs without it.
 func TestSeparateServicesNeedRedis(t *testing.T) {
 	t.Parallel()
-	limit, cancel := context.WithTimeout(t.Context(), time.Minute) // a service that started would wait for NATS without end
+	limit, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // a service that started would wait for NATS without end
 	defer cancel()
 	for _, service := range testenv.Services[1:] {
 		cmd := exec.CommandContext(limit, testenv.Program(t, service))

@@ -48,7 +48,6 @@ func alone(t *testing.T, language string) log {
 func read(t *testing.T, language string, start func() *testenv.Env) log {
 	t.Helper()
 	h := start()
-	h.Timeout = 2 * time.Minute
 	return log{Env: h, t: t, language: language}
 }
 

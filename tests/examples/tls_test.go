@@ -59,7 +59,7 @@ func TestExamplesTrustTheCA(t *testing.T) {
 		return []string{"NATS_URL=" + url, "NATS_USER=billing", "NATS_PASSWORD=made-up", "NATS_CA=" + files[authority]}
 	}
 
-	until := (&testenv.Env{Timeout: 30 * time.Second}).Until
+	until := (&testenv.Env{Timeout: 2 * time.Minute}).Until
 	examples.Each(t, func(t *testing.T, language string) {
 		wrong := examples.Start(t, language, "nats", append(env("theirs"), "NATS_DURABLE="+language)...)
 		until(t, "it reports the certificate", func() bool { return strings.Count(strings.ToLower(wrong.Said()), "certificate") > 1 })

@@ -68,7 +68,6 @@ func on(t *testing.T, b *broker, kind func(testing.TB, func(*testenv.Env) string
 	if _, err := h.JetStream(t).UpdateConsumer(t.Context(), flow.Signing, is); err != nil {
 		t.Fatal(err)
 	}
-	h.Timeout = 2 * time.Minute
 	return &bridged{Env: h, t: t, team: reader, size: len("small")}
 }
 
@@ -97,7 +96,7 @@ func (b *bridged) stored(js jetstream.JetStream) {
 	b.t.Helper()
 	select {
 	case <-js.PublishAsyncComplete():
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		b.t.Fatal("the log did not store the events")
 	}
 }

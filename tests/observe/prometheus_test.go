@@ -31,7 +31,6 @@ func TestEveryQueryReturnsData(t *testing.T) {
 	t.Parallel()
 	program := debian(t, "prometheus")
 	h := testenv.Separate(t)
-	h.Timeout = 2 * time.Minute
 	kafka := testenv.Kafka(t, kfake.SeedTopics(1, "signrelay.signing.v1"))
 	secret := filepath.Join(t.TempDir(), "password") // a program with a secret in a file reports how often it was replaced
 	if err := os.WriteFile(secret, []byte("password"), 0o600); err != nil {

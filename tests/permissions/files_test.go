@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -48,7 +47,6 @@ func TestAcknowledgedMessagesAreOnDisk(t *testing.T) {
 func TestClusterServesAccounts(t *testing.T) {
 	t.Parallel()
 	h := testenv.ClusterWithAccounts(t, testenv.SandboxSettings)
-	h.Timeout = 2 * time.Minute // messages in flight through the lost server are delivered again after flow.AckWait
 	for _, name := range testenv.Services {
 		h.StartService(t, name, name, testenv.NATSUser(name)...)
 	}

@@ -37,7 +37,7 @@ type Env struct {
 	DataDir    string
 	Variant    Variant       // how the services are built
 	Vars       []string      // more variables for every service
-	Timeout    time.Duration // how long Until waits; 30 s by default
+	Timeout    time.Duration // how long Until waits; two minutes by default, because only a failed test waits that long
 	Processes  map[string]*Process
 	Redis      *realtest.RedisServer // nil in standalone; tests that use its URL connect as the user "default", who has all permissions
 
@@ -177,7 +177,7 @@ func newEnv(t testing.TB) *Env {
 	ingest, sandbox, smtp, natsAddr := FreeAddress(t), FreeAddress(t), FreeAddress(t), FreeAddress(t)
 	e := &Env{
 		IngestURL: "http://" + ingest, IngestURLs: []string{"http://" + ingest}, SandboxURL: "http://" + sandbox, NATSURL: "nats://" + natsAddr,
-		Timeout: 30 * time.Second, DataDir: filepath.Join(t.TempDir(), "data"), Processes: map[string]*Process{}, t: t,
+		Timeout: 2 * time.Minute, DataDir: filepath.Join(t.TempDir(), "data"), Processes: map[string]*Process{}, t: t,
 	}
 	if err := os.Mkdir(e.DataDir, 0o700); err != nil {
 		t.Fatal(err)
@@ -233,9 +233,10 @@ func (e *Env) Command(t testing.TB, args ...string) (string, error) {
 // CommandWith is Command with more variables.
 func (e *Env) CommandWith(t testing.TB, env []string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	program := Program(t, "signrelay") // which may be built first
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, Program(t, "signrelay"), args...)
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, e.env...)
 	if !e.embedded { // the standalone's server and password are found in the data directory
 		cmd.Env = append([]string{"SIGNRELAY_NATS_URL=" + e.NATSURL}, cmd.Env...)
@@ -545,7 +546,7 @@ func BareServer(t testing.TB) string {
 	t.Helper()
 	addr := FreeAddress(t)
 	p := newProcess(t, "bare", Program(t, "bare"), "", nil, addr).Start()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		if conn, err := net.Dial("tcp", addr); err == nil {
 			_ = conn.Close()
 			return addr

@@ -77,7 +77,7 @@ func (p *Process) Launch() *Process {
 
 func (p *Process) awaitReady() {
 	p.t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		if responds(p.ready) {
 			return
@@ -86,7 +86,7 @@ func (p *Process) awaitReady() {
 		case <-p.ended:
 			p.t.Fatalf("%s ended before it was ready:\n%s", p.Name, p.Output())
 		case <-deadline:
-			p.t.Fatalf("%s was not ready within 30 s:\n%s", p.Name, p.Output())
+			p.t.Fatalf("%s was not ready within two minutes:\n%s", p.Name, p.Output())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
