@@ -40,8 +40,8 @@ func BenchmarkReplicas(b *testing.B) {
 // second. All replicas are ready before the work starts.
 func pass(b *testing.B, replicas int) map[string]float64 {
 	b.Helper()
-	far := testenv.NewSlowUpstream(b, answersAfter)
-	h := testenv.LazySync(b, func(h *testenv.Env) string { return settings(h, far, h.Address("SIGNRELAY_SMTP_ADDR")) })
+	upstream := testenv.NewSlowUpstream(b, answersAfter)
+	h := testenv.LazySync(b, func(h *testenv.Env) string { return settings(h, upstream, h.Address("SIGNRELAY_SMTP_ADDR")) })
 	h.Timeout = 2 * time.Minute
 	h.StartService(b, "ingest", "ingest")
 	for _, stage := range []string{"enricher", "sms-sender"} {
@@ -51,14 +51,14 @@ func pass(b *testing.B, replicas int) map[string]float64 {
 		}
 	}
 	announce(b, h)
-	h.Until(b, "each document was requested", func() bool { return len(far.Asked.Times()) >= pending })
+	h.Until(b, "each document was requested", func() bool { return len(upstream.Asked.Times()) >= pending })
 
 	// The texts wait for their links, so they reach the SMS sender faster than it can send.
 	h.StartService(b, "shortener", "shortener")
-	h.Until(b, "each text was sent", func() bool { return len(far.Sent.Times()) >= pending })
+	h.Until(b, "each text was sent", func() bool { return len(upstream.Sent.Times()) >= pending })
 	h.StartService(b, "email-sender", "email-sender") // WaitIdle waits for it; there is nothing to send
 	h.WaitIdle(b)
-	for what, seen := range map[string]*testenv.Register{"asked for": &far.Asked, "sent": &far.Sent} {
+	for what, seen := range map[string]*testenv.Register{"asked for": &upstream.Asked, "sent": &upstream.Sent} {
 		if doubled := seen.Doubled(); doubled > 0 {
 			b.Errorf("%d replicas: %s more than once: %d documents", replicas, what, doubled)
 		}
@@ -66,7 +66,7 @@ func pass(b *testing.B, replicas int) map[string]float64 {
 			b.Errorf("%d replicas: %s: %d of %d documents", replicas, what, n, pending)
 		}
 	}
-	return map[string]float64{"enricher": steady(far.Asked.Times()), "sms-sender": steady(far.Sent.Times())}
+	return map[string]float64{"enricher": steady(upstream.Asked.Times()), "sms-sender": steady(upstream.Sent.Times())}
 }
 
 // announce reports all documents to ingest, as fast as it accepts them.
@@ -101,7 +101,7 @@ func steady(at []time.Time) float64 {
 }
 
 // settings set no limiting rates.
-func settings(h *testenv.Env, far *testenv.SlowUpstream, mail string) string {
+func settings(h *testenv.Env, upstream *testenv.SlowUpstream, mail string) string {
 	host, port, _ := strings.Cut(mail, ":")
 	return fmt.Sprintf(`
 sources:
@@ -110,5 +110,5 @@ sms: {vonage: {api_key: bench000, api_secret: s, from: Signrelay, base_url: %[1]
 email: {from: no-reply@signrelay.example, smtp: {host: %[2]q, port: %[3]s, tls: none}}
 shortener: {public_url: "http://%[4]s"}
 limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0}
-`, far.URL, host, port, h.Address("SIGNRELAY_LINKS_ADDR"))
+`, upstream.URL, host, port, h.Address("SIGNRELAY_LINKS_ADDR"))
 }

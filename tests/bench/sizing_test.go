@@ -29,10 +29,10 @@ const (
 // fewer and extrapolates. docs/operate.md has the table.
 func BenchmarkSize(b *testing.B) {
 	for b.Loop() {
-		far := testenv.NewSlowUpstream(b, 0)
-		far.Mail = true
+		upstream := testenv.NewSlowUpstream(b, 0)
+		upstream.Mail = true
 		post := newMailbox(b)
-		h := testenv.LazySync(b, func(h *testenv.Env) string { return settings(h, far, post.address) })
+		h := testenv.LazySync(b, func(h *testenv.Env) string { return settings(h, upstream, post.address) })
 		h.Timeout = 15 * time.Minute
 		h.StartService(b, "ingest", "ingest")
 
@@ -44,7 +44,7 @@ func BenchmarkSize(b *testing.B) {
 		}
 		begun := take(b, h)
 		load(b, h.IngestURL+"/webhooks/clickwrap/demo", clickwrap(notified, "request_sent"), connections)
-		h.Until(b, "each message was sent", func() bool { return len(far.Sent.Times()) >= notified && post.emails.Load() >= notified })
+		h.Until(b, "each message was sent", func() bool { return len(upstream.Sent.Times()) >= notified && post.emails.Load() >= notified })
 		h.WaitIdle(b)
 		done := take(b, h)
 		// The output of a benchmark is cut after ten lines.

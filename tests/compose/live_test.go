@@ -202,7 +202,7 @@ func (w *world) survives(kind string) {
 // players is the number of stories at the same time.
 const players = 8
 
-// tell plays stories in which nobody signs, so that no message is out of date however late it comes, and calls a function meanwhile. Every
+// tell plays stories in which no one signs, so that no message is out of date however late it comes, and calls a function meanwhile. Every
 // message must come once, and log and topic must be complete. It returns the number of messages by person.
 func (w *world) tell(times int, pause time.Duration, meanwhile func()) received {
 	w.t.Helper()
@@ -305,15 +305,15 @@ func (w *world) complete(js jetstream.JetStream, ids []string) {
 // .localhost to this machine; here the ports differ, too.
 func (w *world) open(link string) (host string) {
 	w.t.Helper()
-	doors := map[string]string{"links.localhost:8083": w.links, "sandbox.localhost:8082": strings.TrimPrefix(w.sandbox, "http://")}
+	published := map[string]string{"links.localhost:8083": w.links, "sandbox.localhost:8082": strings.TrimPrefix(w.sandbox, "http://")}
 	browser := http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			door, known := doors[address]
+			port, known := published[address]
 			if !known {
 				return nil, fmt.Errorf("%s is not an address of this machine", address)
 			}
-			return (&net.Dialer{}).DialContext(ctx, network, door)
+			return (&net.Dialer{}).DialContext(ctx, network, port)
 		},
 	}}
 	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, link, nil)

@@ -247,7 +247,7 @@ func (w *world) call(method, path, body string, into any) error {
 	return json.Unmarshal(output, into)
 }
 
-// until waits for a condition; not returns what is missing.
+// until waits for a condition; not describes the missing part.
 func (w *world) until(what string, not func() error) {
 	w.t.Helper()
 	var last error
@@ -261,7 +261,7 @@ func (w *world) until(what string, not func() error) {
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
-	w.t.Fatalf("waited %v in vain until %s: %v", limit, what, last)
+	w.t.Fatalf("waited %v without success until %s: %v", limit, what, last)
 }
 
 // jetStream is the log, with the operator's user.

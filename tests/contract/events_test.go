@@ -252,13 +252,13 @@ func playStories(t *testing.T, h *testenv.Env) {
 // operator has nothing to fix.
 func suppress(t *testing.T, h *testenv.Env) {
 	t.Helper()
-	nobody := &notifyv1.Notification{
+	unreachable := &notifyv1.Notification{
 		Id: event.DerivedID("", flow.Enricher, t.Name()), Source: "demo", Provider: "clickwrap", DocumentId: "unreached",
 		Kind: notifyv1.Kind_KIND_INVITATION, To: &notifyv1.Person{RecipientId: "p1"},
 	}
-	m, err := event.Message(t.Context(), notification.Suppressed(nobody, flow.Enricher, time.Now(), "no-address"))
+	m, err := event.Message(t.Context(), notification.Suppressed(unreachable, flow.Enricher, time.Now(), "no-address"))
 	h.Publish(t, m, err)
-	m, err = event.Message(t.Context(), notification.Deferred(nobody, flow.SMSSender, time.Now(), "quota-exceeded", outcome.Operator, ""))
+	m, err = event.Message(t.Context(), notification.Deferred(unreachable, flow.SMSSender, time.Now(), "quota-exceeded", outcome.Operator, ""))
 	h.Publish(t, m, err)
 }
 

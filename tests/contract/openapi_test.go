@@ -196,9 +196,9 @@ func TestDocumentedRoutesMatchTheCode(t *testing.T) {
 		}
 	}
 	for _, p := range providers.All {
-		for _, door := range p.Routes {
-			for _, method := range door.Methods {
-				routes[method+" /webhooks/"+p.Name+"/{source}"+door.Path] = true
+		for _, r := range p.Routes {
+			for _, method := range r.Methods {
+				routes[method+" /webhooks/"+p.Name+"/{source}"+r.Path] = true
 			}
 		}
 	}

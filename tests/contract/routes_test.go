@@ -75,9 +75,9 @@ func (v visitor) withoutNATS() {
 	h.Processes["nats"].Stop()
 
 	const away = http.StatusServiceUnavailable
-	door := h.IngestURL + "/webhooks/clickwrap/demo"
-	v.wants(away, "/webhooks/clickwrap/{source}", v.ask(http.MethodPost, door, clickwrapHeader, `{"event_type":"activity_visited","id":"e1","request":"r1"}`))
-	v.wants(away, "/webhooks/clickwrap/{source}", v.ask(http.MethodGet, door+"?event_type=activity_visited&id=e1&request=r1", clickwrapToken, ""))
+	endpoint := h.IngestURL + "/webhooks/clickwrap/demo"
+	v.wants(away, "/webhooks/clickwrap/{source}", v.ask(http.MethodPost, endpoint, clickwrapHeader, `{"event_type":"activity_visited","id":"e1","request":"r1"}`))
+	v.wants(away, "/webhooks/clickwrap/{source}", v.ask(http.MethodGet, endpoint+"?event_type=activity_visited&id=e1&request=r1", clickwrapToken, ""))
 	for _, sample := range [][2]string{{"pleasesign", "document-created"}, {"esign-v1", "all"}, {"esign-v1", "signed"}} {
 		req, path := v.sample(sample[0], sample[1])
 		v.wants(away, path, req)
@@ -85,10 +85,10 @@ func (v visitor) withoutNATS() {
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
 		v.wants(away, "/l/{code}", v.ask(method, link, byPhone, ""))
 	}
-	door = "http://" + h.Address("SIGNRELAY_RECEIPTS_ADDR") + "/receipts/vonage/demo"
+	endpoint = "http://" + h.Address("SIGNRELAY_RECEIPTS_ADDR") + "/receipts/vonage/demo"
 	receipt := signed(receiptOf("0123456789abcdefghijklmnop"))
-	v.wants(away, "/receipts/vonage/{source}", v.ask(http.MethodPost, door, asForm, receipt))
-	v.wants(away, "/receipts/vonage/{source}", v.ask(http.MethodGet, door+"?"+receipt, nil, ""))
+	v.wants(away, "/receipts/vonage/{source}", v.ask(http.MethodPost, endpoint, asForm, receipt))
+	v.wants(away, "/receipts/vonage/{source}", v.ask(http.MethodGet, endpoint+"?"+receipt, nil, ""))
 	for _, name := range testenv.Services[1:] {
 		v.admin(name, away)
 	}
@@ -196,20 +196,20 @@ func (v visitor) callbacks() {
 		if again.Method == http.MethodGet {
 			continue
 		}
-		door := v.h.IngestURL + strings.Replace(path, "{source}", "demo", 1)
-		v.wants(http.StatusMethodNotAllowed, path, v.ask(http.MethodPut, door, nil, ""))
-		v.wants(http.StatusUnsupportedMediaType, path, v.ask(http.MethodPost, door, http.Header{"Content-Type": {"text/xml"}}, "<x/>"))
-		v.wants(http.StatusRequestEntityTooLarge, path, v.ask(http.MethodPost, door, http.Header{}, strings.Repeat("x", 1<<20+1)))
-		v.cutOff(path, door)
+		endpoint := v.h.IngestURL + strings.Replace(path, "{source}", "demo", 1)
+		v.wants(http.StatusMethodNotAllowed, path, v.ask(http.MethodPut, endpoint, nil, ""))
+		v.wants(http.StatusUnsupportedMediaType, path, v.ask(http.MethodPost, endpoint, http.Header{"Content-Type": {"text/xml"}}, "<x/>"))
+		v.wants(http.StatusRequestEntityTooLarge, path, v.ask(http.MethodPost, endpoint, http.Header{}, strings.Repeat("x", 1<<20+1)))
+		v.cutOff(path, endpoint)
 	}
 	v.wants(http.StatusAccepted, "/webhooks/clickwrap/{source}", v.ask(http.MethodPost, v.h.IngestURL+"/webhooks/clickwrap/demo", clickwrapHeader, `{"event_type":"x"}`))
 	v.wants(http.StatusAccepted, "/webhooks/clickwrap/{source}", v.ask(http.MethodGet, v.h.IngestURL+"/webhooks/clickwrap/demo?event_type=x", clickwrapToken, ""))
 }
 
 // cutOff sends a callback whose body ends early.
-func (v visitor) cutOff(path, door string) {
+func (v visitor) cutOff(path, endpoint string) {
 	v.t.Helper()
-	address, _ := url.Parse(door)
+	address, _ := url.Parse(endpoint)
 	conn, err := net.Dial("tcp", address.Host)
 	if err != nil {
 		v.t.Fatal(err)
@@ -221,7 +221,7 @@ func (v visitor) cutOff(path, door string) {
 	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
 		v.t.Fatal(err)
 	}
-	req := v.ask(http.MethodPost, door, nil, "")
+	req := v.ask(http.MethodPost, endpoint, nil, "")
 	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
 	if err != nil {
 		v.t.Fatal(err)
@@ -325,20 +325,20 @@ func (v visitor) receipts(base string) {
 		}
 		return i >= 0
 	})
-	door, elsewhere := base+"/receipts/vonage/demo", base+"/receipts/vonage/nobody"
+	endpoint, elsewhere := base+"/receipts/vonage/demo", base+"/receipts/vonage/nobody"
 	ours, odd := signed(receiptOf(text.Reference)), signed(map[string]string{"status": "delivered"})
 	for range 2 { // recorded, then repeated
-		v.wants(http.StatusOK, path, v.ask(http.MethodPost, door, asForm, ours))
+		v.wants(http.StatusOK, path, v.ask(http.MethodPost, endpoint, asForm, ours))
 	}
-	v.wants(http.StatusOK, path, v.ask(http.MethodGet, door+"?"+signed(receiptOf("nobodys")), nil, "")) // unknown
+	v.wants(http.StatusOK, path, v.ask(http.MethodGet, endpoint+"?"+signed(receiptOf("nobodys")), nil, "")) // unknown
 	for query, status := range map[string]int{ours + "x": http.StatusUnauthorized, odd: http.StatusBadRequest} {
-		v.wants(status, path, v.ask(http.MethodPost, door, asForm, query))
-		v.wants(status, path, v.ask(http.MethodGet, door+"?"+query, nil, ""))
+		v.wants(status, path, v.ask(http.MethodPost, endpoint, asForm, query))
+		v.wants(status, path, v.ask(http.MethodGet, endpoint+"?"+query, nil, ""))
 	}
 	v.wants(http.StatusNotFound, path, v.ask(http.MethodPost, elsewhere, asForm, ours))
 	v.wants(http.StatusNotFound, path, v.ask(http.MethodGet, elsewhere+"?"+ours, nil, ""))
-	v.wants(http.StatusRequestEntityTooLarge, path, v.ask(http.MethodPost, door, asForm, strings.Repeat("x", 64<<10+1)))
-	v.wants(http.StatusMethodNotAllowed, path, v.ask(http.MethodPut, door, nil, ""))
+	v.wants(http.StatusRequestEntityTooLarge, path, v.ask(http.MethodPost, endpoint, asForm, strings.Repeat("x", 64<<10+1)))
+	v.wants(http.StatusMethodNotAllowed, path, v.ask(http.MethodPut, endpoint, nil, ""))
 }
 
 // admin calls a process's admin routes, once it has the expected readiness.

@@ -26,7 +26,7 @@ type browser struct {
 	ctx context.Context
 
 	mutex    sync.Mutex
-	troubles []string // what the browser's console shows in red
+	consoleErrors []string // what the browser's console shows in red
 }
 
 // newBrowser starts Chromium. Without Chromium the test is skipped; in CI it fails.
@@ -64,10 +64,10 @@ func newBrowser(t *testing.T) *browser {
 		defer b.mutex.Unlock()
 		switch e := event.(type) {
 		case *runtime.EventExceptionThrown:
-			b.troubles = append(b.troubles, e.ExceptionDetails.Error())
+			b.consoleErrors = append(b.consoleErrors, e.ExceptionDetails.Error())
 		case *log.EventEntryAdded:
 			if e.Entry.Level == log.LevelError {
-				b.troubles = append(b.troubles, e.Entry.Text)
+				b.consoleErrors = append(b.consoleErrors, e.Entry.Text)
 			}
 		}
 	})
@@ -117,8 +117,8 @@ func (b *browser) fits() {
 	}
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
-	if len(b.troubles) > 0 {
-		b.t.Errorf("the browser's console: %q", b.troubles)
+	if len(b.consoleErrors) > 0 {
+		b.t.Errorf("the browser's console: %q", b.consoleErrors)
 	}
 }
 

@@ -139,8 +139,8 @@ func (d *driver) accept(document string) {
 }
 
 // once returns the status of one try; 0 for no response.
-func (d *driver) once(ctx context.Context, door, body string) int {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, door+"/webhooks/clickwrap/demo", strings.NewReader(body))
+func (d *driver) once(ctx context.Context, base, body string) int {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/webhooks/clickwrap/demo", strings.NewReader(body))
 	if err != nil {
 		return 0
 	}

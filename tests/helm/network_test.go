@@ -59,11 +59,11 @@ func wrongPolicies(m manifests) []string {
 		}
 		r.unless(closed, "%s is open to all", name)
 
-		doors := map[int32]bool{}
+		listens := map[int32]bool{}
 		for _, p := range pod.Spec.Containers[0].Ports {
-			doors[p.ContainerPort] = true
+			listens[p.ContainerPort] = true
 		}
-		r.unless(slices.Equal(sorted(ingress), sorted(doors)), "%s is called at %v and listens at %v", name, sorted(ingress), sorted(doors))
+		r.unless(slices.Equal(sorted(ingress), sorted(listens)), "%s is called at %v and listens at %v", name, sorted(ingress), sorted(listens))
 		want := needed(m, name, cfg)
 		r.unless(slices.Equal(sorted(egress), sorted(want)), "%s may call %v and calls %v", name, sorted(egress), sorted(want))
 	}

@@ -98,7 +98,7 @@ func anyBroker(t testing.TB, folder func() string) *broker {
 	return newRealBroker(t, fetched(t), folder, special{})
 }
 
-// noBroker returns what is missing for a real broker, or nil.
+// noBroker returns an error if a program for a real broker is missing.
 func noBroker() error {
 	_, noJava := exec.LookPath("java")
 	_, noMaven := exec.LookPath("mvn")

@@ -73,11 +73,11 @@ func indented(text string) string {
 }
 
 // at is a log whose bridge connects to one of the broker's listeners, with a topic of its own.
-func (s *secured) at(t *testing.T, door, topic, more string) *bridged {
+func (s *secured) at(t *testing.T, listener, topic, more string) *bridged {
 	t.Helper()
 	kind := func(t testing.TB, _ func(*testenv.Env) string) *testenv.Env {
 		return testenv.Infrastructure(t, func(*testenv.Env) string {
-			return fmt.Sprintf("kafka:\n  brokers: [%q]\n  replication_factor: 1\n  partitions: 3\n  create_topic: true\n  topic: %s\n%s", door, topic, more)
+			return fmt.Sprintf("kafka:\n  brokers: [%q]\n  replication_factor: 1\n  partitions: 3\n  create_topic: true\n  topic: %s\n%s", listener, topic, more)
 		})
 	}
 	return on(t, s.broker, kind, newTeam(t, s.broker, topic), "")
@@ -98,9 +98,9 @@ func TestBridgeAuthenticates(t *testing.T) {
 		says string // in /readyz?verbose and in the log
 	}
 	for name, tt := range map[string]struct {
-		door, settings string
-		right          []string
-		wrong          map[string]wrong
+		listener, settings string
+		right              []string
+		wrong              map[string]wrong
 	}{
 		"scram-sha-512": {s.login, login("scram-sha-512"), nil, map[string]wrong{
 			"another password": {wrongPassword, "SASL Authentication Failed"},
@@ -117,7 +117,7 @@ func TestBridgeAuthenticates(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := s.at(t, tt.door, name, tt.settings)
+			b := s.at(t, tt.listener, name, tt.settings)
 			for name, wrong := range tt.wrong {
 				b.publish(10, 2)
 				p := b.LaunchService(t, "kafka-bridge", name, wrong.env...)

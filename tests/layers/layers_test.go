@@ -76,7 +76,7 @@ func (l layers) place(pkg string) (row int, folder string) {
 	return row, folder
 }
 
-// mistake describes what is wrong with an import; empty if it is allowed.
+// mistake describes the mistake in an import; empty if it is allowed.
 func (l layers) mistake(pkg, imported string) string {
 	from, folder := l.place(pkg)
 	to, of := l.place(imported)

@@ -1,4 +1,4 @@
-// Package restore makes backups as docs/operate.md describes, loses everything, and shows what is restored and what is sent twice.
+// Package restore makes backups as docs/operate.md describes, loses everything, and checks the restored events and the repeated messages.
 package restore
 
 import (

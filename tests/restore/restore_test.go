@@ -66,8 +66,8 @@ func TestRestore(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			far := testenv.NewSlowUpstream(t, 0)
-			h := testenv.Infrastructure(t, around(far))
+			upstream := testenv.NewSlowUpstream(t, 0)
+			h := testenv.Infrastructure(t, around(upstream))
 			b := newBackup(t, h)
 			for _, service := range services {
 				h.StartService(t, service, service)
@@ -75,7 +75,7 @@ func TestRestore(t *testing.T) {
 			documents := [3]string{"d-1", "d-2", "d-3"}
 
 			call(t, h, documents[0], "accepted")
-			h.Until(t, "the first text is sent", func() bool { return far.Sent.Of(documents[0]) == 1 })
+			h.Until(t, "the first text is sent", func() bool { return upstream.Sent.Of(documents[0]) == 1 })
 			h.WaitIdle(t)
 			h.Processes["sms-sender"].Stop()
 			call(t, h, documents[1], "accepted")
@@ -83,7 +83,7 @@ func TestRestore(t *testing.T) {
 			b.take(t, h)
 			h.Processes["sms-sender"].Start()
 			call(t, h, documents[2], "accepted")
-			h.Until(t, "all texts are sent", func() bool { return far.Sent.Of(documents[1]) == 1 && far.Sent.Of(documents[2]) == 1 })
+			h.Until(t, "all texts are sent", func() bool { return upstream.Sent.Of(documents[1]) == 1 && upstream.Sent.Of(documents[2]) == 1 })
 			h.WaitIdle(t)
 
 			for _, service := range services {
@@ -114,10 +114,10 @@ func TestRestore(t *testing.T) {
 				call(t, h, document, row.again[i])
 			}
 			call(t, h, "d-4", "accepted") // and everything works again
-			h.Until(t, "a new document's text is sent", func() bool { return far.Sent.Of("d-4") == 1 })
+			h.Until(t, "a new document's text is sent", func() bool { return upstream.Sent.Of("d-4") == 1 })
 			h.WaitIdle(t)
 			for i, document := range documents {
-				if n := far.Sent.Of(document); n != row.texts[i] {
+				if n := upstream.Sent.Of(document); n != row.texts[i] {
 					t.Errorf("document %d: %d texts, want %d", i+1, n, row.texts[i])
 				}
 				if n := stored(t, h, document); n != row.stored[i] {
@@ -132,7 +132,7 @@ func TestRestore(t *testing.T) {
 }
 
 // around are the settings of an environment with these outside parties.
-func around(far *testenv.SlowUpstream) func(*testenv.Env) string {
+func around(upstream *testenv.SlowUpstream) func(*testenv.Env) string {
 	return func(h *testenv.Env) string {
 		host, port, _ := strings.Cut(h.Address("SIGNRELAY_SMTP_ADDR"), ":")
 		return fmt.Sprintf(`
@@ -142,7 +142,7 @@ sms: {vonage: {api_key: restore0, api_secret: s, from: Signrelay, base_url: %[1]
 email: {from: no-reply@signrelay.example, smtp: {host: %[2]q, port: %[3]s, tls: none}}
 shortener: {public_url: "http://%[4]s"}
 limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0}
-`, far.URL, host, port, h.Address("SIGNRELAY_LINKS_ADDR"))
+`, upstream.URL, host, port, h.Address("SIGNRELAY_LINKS_ADDR"))
 	}
 }
 

@@ -122,16 +122,16 @@ func monstrousForms(t *testing.T, s *stand) {
 		"a boundary like a part": {"multipart/form-data; boundary=b", strings.Repeat("--b\r\n--b--\r\n", 80_000)},
 		"encoded parts":          made(multipart(part(named("data")+"\r\nContent-Transfer-Encoding: quoted-printable", strings.Repeat("=\r\n", 200_000)))),
 	}
-	for _, door := range []string{"all", "signed"} {
+	for _, kind := range []string{"all", "signed"} {
 		for name, m := range monsters {
-			c := callback{method: http.MethodPost, path: "/webhooks/esign-v1/plain/" + door, body: m.body, header: http.Header{"Content-Type": {m.contentType}}}
-			s.refuses(t, door+": "+name+", from a stranger", c, http.StatusUnauthorized)
+			c := callback{method: http.MethodPost, path: "/webhooks/esign-v1/plain/" + kind, body: m.body, header: http.Header{"Content-Type": {m.contentType}}}
+			s.refuses(t, kind+": "+name+", from a stranger", c, http.StatusUnauthorized)
 			c.query = "token=" + token("plain")
 			if a := s.send(t, c); a.status >= 300 {
-				t.Errorf("%s: %s: %d %s", door, name, a.status, a.text)
+				t.Errorf("%s: %s: %d %s", kind, name, a.status, a.text)
 			}
 			// If its provider signs, the token alone is not enough for a form without a signature.
-			if door == "all" {
+			if kind == "all" {
 				c.path, c.query = "/webhooks/esign-v1/bodies/all", "token="+token("bodies")
 				s.refuses(t, name+", unsigned", c, http.StatusUnauthorized)
 			}

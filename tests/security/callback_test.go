@@ -70,9 +70,9 @@ func (s *stand) esignSigned(source, object string) callback {
 	return c
 }
 
-func esignForm(source, door string, form url.Values) callback {
+func esignForm(source, kind string, form url.Values) callback {
 	return callback{
-		method: http.MethodPost, path: "/webhooks/esign-v1/" + source + "/" + door, query: "token=" + token(source), body: form.Encode(),
+		method: http.MethodPost, path: "/webhooks/esign-v1/" + source + "/" + kind, query: "token=" + token(source), body: form.Encode(),
 		header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
 	}
 }

@@ -129,7 +129,7 @@ func confusingPaths(t *testing.T, s *stand) {
 	}
 }
 
-// A request's trace belongs to its sender: it does not decide what we record, and its values are not passed on.
+// A request's trace belongs to its sender: it does not affect our records, and its values are not passed on.
 func foreignTraces(t *testing.T, s *stand) {
 	const source = "traced"
 	bearing := func(c callback) callback {

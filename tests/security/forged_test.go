@@ -120,21 +120,21 @@ func packed(text string) string {
 func signaturesOnAnotherPath(t *testing.T, s *stand) {
 	at := func(c callback, path string) callback { return c.with(func(c *callback) { c.path = path }) }
 	for name, c := range map[string]callback{
-		"clickwrap, another source":                at(clickwrap("other", clickwrapSent("door-1")), "/webhooks/clickwrap/confused"),
-		"pleasesign, another source":               at(pleasesign("other", pleasesignSent("door-2")), "/webhooks/pleasesign/confused"),
-		"esign, another source":                    at(s.esignAll("other", esignSent("door-3")), "/webhooks/esign-v1/confused/all"),
-		"a clickwrap token at pleasesign":          at(clickwrap("other", clickwrapSent("door-4")), "/webhooks/pleasesign/other"),
-		"a pleasesign HMAC at clickwrap":           at(pleasesign("other", pleasesignSent("door-5")), "/webhooks/clickwrap/other"),
-		"esign: the header of signed, sent to all": at(s.esignSigned("other", `{"resource_uri":"/api/v1/document/door-6/"}`), "/webhooks/esign-v1/other/all"),
-		"esign: another source's RSA alone":        at(s.esignAll("other", esignSent("door-7")), "/webhooks/esign-v1/plain/all"),
+		"clickwrap, another source":                at(clickwrap("other", clickwrapSent("path-1")), "/webhooks/clickwrap/confused"),
+		"pleasesign, another source":               at(pleasesign("other", pleasesignSent("path-2")), "/webhooks/pleasesign/confused"),
+		"esign, another source":                    at(s.esignAll("other", esignSent("path-3")), "/webhooks/esign-v1/confused/all"),
+		"a clickwrap token at pleasesign":          at(clickwrap("other", clickwrapSent("path-4")), "/webhooks/pleasesign/other"),
+		"a pleasesign HMAC at clickwrap":           at(pleasesign("other", pleasesignSent("path-5")), "/webhooks/clickwrap/other"),
+		"esign: the header of signed, sent to all": at(s.esignSigned("other", `{"resource_uri":"/api/v1/document/path-6/"}`), "/webhooks/esign-v1/other/all"),
+		"esign: another source's RSA alone":        at(s.esignAll("other", esignSent("path-7")), "/webhooks/esign-v1/plain/all"),
 	} {
 		s.refuses(t, name, c, http.StatusUnauthorized)
 	}
 	s.refuses(t, "a clickwrap body at the wrong content type",
-		at(clickwrap("other", clickwrapSent("door-8")), "/webhooks/esign-v1/other/all"), http.StatusUnsupportedMediaType)
+		at(clickwrap("other", clickwrapSent("path-8")), "/webhooks/esign-v1/other/all"), http.StatusUnsupportedMediaType)
 
 	// The signature is valid, and it covers a list where an object is expected, or an object where a list is.
-	list, object := esignSent("door-9"), `{"resource_uri":"/api/v1/document/door-10/"}`
+	list, object := esignSent("path-9"), `{"resource_uri":"/api/v1/document/path-10/"}`
 	for name, c := range map[string]callback{
 		"the items of all as one document":        s.esignSigned("other", list),
 		"the document of signed as a list of all": s.esignAll("other", object),

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -20,10 +19,7 @@ const guesses = 40
 func TestListeners(t *testing.T) {
 	t.Parallel()
 	h := testenv.Standalone(t, fmt.Sprintf("SIGNRELAY_SHORTENER_PER_MINUTE=%d", guesses))
-	admin := regexp.MustCompile(`"admin door is open".*?"addr":"([^"]+)"`).FindStringSubmatch(h.Processes["signrelay"].Output())
-	if admin == nil {
-		t.Fatal("the admin door is not open")
-	}
+	admin := strings.TrimPrefix(h.Processes["signrelay"].AdminURL(), "http://")
 	t.Run("operators'", func(t *testing.T) {
 		t.Parallel()
 		for _, path := range []string{"/metrics", "/livez", "/readyz", "/readyz?verbose", "/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/cmdline", "/debug/vars"} {
@@ -34,7 +30,7 @@ func TestListeners(t *testing.T) {
 			if strings.HasPrefix(path, "/debug/") { // only by setting
 				want = http.StatusNotFound
 			}
-			if a := get(t, "http://"+admin[1]+path); a.status != want {
+			if a := get(t, "http://"+admin+path); a.status != want {
 				t.Errorf("%s on the admin listener: %d, want %d", path, a.status, want)
 			}
 		}
@@ -43,7 +39,7 @@ func TestListeners(t *testing.T) {
 				t.Errorf("%s on the public listener: %d", path, a.status)
 			}
 		}
-		for _, listener := range []string{admin[1], h.SandboxURL, h.NATSURL, h.Address("SIGNRELAY_SMTP_ADDR")} {
+		for _, listener := range []string{admin, h.SandboxURL, h.NATSURL, h.Address("SIGNRELAY_SMTP_ADDR")} {
 			if !strings.Contains(listener, "127.0.0.1") {
 				t.Errorf("%s is not only on loopback", listener)
 			}
@@ -51,7 +47,7 @@ func TestListeners(t *testing.T) {
 	})
 	t.Run("private listeners under foreign names", func(t *testing.T) {
 		t.Parallel()
-		foreignNames(t, "http://"+admin[1], h.SandboxURL)
+		foreignNames(t, "http://"+admin, h.SandboxURL)
 	})
 	t.Run("private listeners in a browser's requests", func(t *testing.T) {
 		t.Parallel()

@@ -161,17 +161,17 @@ func TestConfirmationsCannotBeForged(t *testing.T) {
 func TestStolenRedisPasswordStopsNoSource(t *testing.T) {
 	t.Parallel()
 	h := testenv.Separate(t)
-	far := strconv.FormatInt(time.Now().Add(24*time.Hour).UnixMicro(), 10)
+	future := strconv.FormatInt(time.Now().Add(24*time.Hour).UnixMicro(), 10)
 	names := []string{"signrelay:limit:{api/clickwrap/demo}:next", "signrelay:limit:{api/clickwrap/demo}:paused"}
 	for _, user := range []string{"ingest", "shortener", "sms-sender", "email-sender"} {
 		for _, name := range names {
-			if err := redisThief(t, h, user).Set(t.Context(), name, far, 24*time.Hour).Err(); err == nil || !strings.Contains(err.Error(), "NOPERM") {
+			if err := redisThief(t, h, user).Set(t.Context(), name, future, 24*time.Hour).Err(); err == nil || !strings.Contains(err.Error(), "NOPERM") {
 				t.Errorf("%s writes %s: %v", user, name, err)
 			}
 		}
 	}
 	for _, name := range names {
-		if err := redisThief(t, h, "default").Set(t.Context(), name, far, 24*time.Hour).Err(); err != nil {
+		if err := redisThief(t, h, "default").Set(t.Context(), name, future, 24*time.Hour).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}

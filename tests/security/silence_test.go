@@ -143,7 +143,7 @@ func silence(t *testing.T, s *stand) {
 		}
 	}
 	for name, p := range s.Processes {
-		if output := p.Output(); name == "nats" || strings.Contains(output, `"msg":"up"`) {
+		if output := p.Output(); name == "nats" || strings.Contains(output, `"level":"INFO"`) {
 			quiet("what "+name+" said", output)
 		} else {
 			t.Errorf("%s printed nothing", name)
@@ -220,11 +220,7 @@ func (s *stand) keysInKafka(t *testing.T) string {
 // metrics are the metrics of a process.
 func (s *stand) metrics(t *testing.T, process string) string {
 	t.Helper()
-	admin := regexp.MustCompile(`"admin door is open".*?"addr":"([^"]+)"`).FindStringSubmatch(s.Processes[process].Output())
-	if admin == nil {
-		t.Fatalf("%s does not print the address of its admin listener", process)
-	}
-	a, err := ask(http.MethodGet, "http://"+admin[1]+"/metrics", nil, nil)
+	a, err := ask(http.MethodGet, s.Processes[process].AdminURL()+"/metrics", nil, nil)
 	if err != nil || a.status != http.StatusOK || !strings.Contains(a.text, "go_goroutines") {
 		t.Fatalf("the metrics of %s: %d %v", process, a.status, err)
 	}

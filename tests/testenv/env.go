@@ -527,7 +527,7 @@ func (e *Env) Until(t testing.TB, what string, holds func() bool) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	t.Fatalf("waited %v in vain until %s", e.Timeout, what)
+	t.Fatalf("waited %v without success until %s", e.Timeout, what)
 }
 
 // Ingest starts ingest with its NATS and Redis, for benchmarks. With fsync, NATS syncs to the disk before it acknowledges.
