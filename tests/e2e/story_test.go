@@ -358,7 +358,7 @@ func everyReplicaWorked(t *testing.T, h *testenv.Env) {
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), testenv.Program(t, "demo")).CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "All 17 messages came") {
+	if err != nil || !strings.Contains(string(out), "All 17 messages arrived") {
 		t.Errorf("the demo: %v\n%s", err, out)
 	}
 }

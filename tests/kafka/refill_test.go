@@ -29,7 +29,7 @@ func TestRefillRestoresLostTopic(t *testing.T) {
 	if err := refill.Wait(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{"To write: 1000 events of the log, sequences 1 to 1000, onto the topic " + broker.topic + " (3 partitions, protobuf)", "Done. The bridge goes on."} {
+	for _, want := range []string{"To write: 1000 events of the log, sequences 1 to 1000, to the topic " + broker.topic + " (3 partitions, protobuf)", "Done. The bridge continues."} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the output lacks %q:\n%s", want, out)
 		}
@@ -48,7 +48,7 @@ func TestStoppedRefillResumes(t *testing.T) {
 
 	first, firstOutput := b.refill(t, "--rate", "300")
 	b.untilRecords(broker, 300)
-	if out, err := b.command(t, "kafka", "refill", "--yes"); err == nil || !strings.Contains(out, "another refill is at work") {
+	if out, err := b.command(t, "kafka", "refill", "--yes"); err == nil || !strings.Contains(out, "another refill") {
 		t.Errorf("a second refill at the same time: %v\n%s", err, out)
 	}
 	if err := first.Process.Signal(os.Interrupt); err != nil {
@@ -57,7 +57,7 @@ func TestStoppedRefillResumes(t *testing.T) {
 	if err := first.Wait(); err == nil || first.ProcessState.ExitCode() != 1 {
 		t.Errorf("after the interrupt it ended with %v", err)
 	}
-	if !strings.Contains(firstOutput.String(), "`signrelay kafka refill` goes on here") {
+	if !strings.Contains(firstOutput.String(), "`signrelay kafka refill` continues") {
 		t.Errorf("it did not print how to resume:\n%s", firstOutput)
 	}
 	stopped := b.recordsIn(broker)
@@ -79,10 +79,10 @@ func TestStoppedRefillResumes(t *testing.T) {
 	_ = second.Wait()
 	b.Until(t, "the server has noticed the killed refill, and the rest is written", func() bool {
 		out, err := b.command(t, "kafka", "refill", "--yes", "--rate", "5000")
-		if err != nil && !strings.Contains(out, "another refill is at work") {
+		if err != nil && !strings.Contains(out, "another refill") {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		return err == nil && strings.Contains(out, "Begun at ") && strings.Contains(out, "Done.")
+		return err == nil && strings.Contains(out, "Started at ") && strings.Contains(out, "Done.")
 	})
 	b.publish(10, 7)
 	b.untilRecords(broker, b.published)
@@ -123,7 +123,7 @@ func TestRefillNeedsConfirmationAndHasBounds(t *testing.T) {
 	b.StartService(t, "kafka-bridge", "bridge")
 	b.Until(t, "the bridge has read everything", func() bool { return b.bridgeAt(t) == uint64(b.published) })
 	out, err := b.command(t, "kafka", "refill", "--yes", "--since", "1h", "--rate", "1000")
-	if err != nil || !strings.Contains(out, "1 event not written, because Kafka does not take them: message-too-large") {
+	if err != nil || !strings.Contains(out, "1 event not written, because Kafka rejects them: message-too-large") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if n := b.recordsIn(broker); n != 50 {
