@@ -25,7 +25,7 @@ type browser struct {
 	t   *testing.T
 	ctx context.Context
 
-	mutex    sync.Mutex
+	mutex         sync.Mutex
 	consoleErrors []string // what the browser's console shows in red
 }
 

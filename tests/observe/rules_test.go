@@ -1,6 +1,7 @@
 package observe_test
 
 import (
+	"bytes"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -76,10 +77,11 @@ func testsOfRules(t *testing.T) (names []string) {
 
 func TestEveryAlertIsComplete(t *testing.T) {
 	t.Parallel()
-	var tested string
+	var all [][]byte
 	for _, file := range testsOfRules(t) {
-		tested += string(read(t, "deployments", "prometheus", file))
+		all = append(all, read(t, "deployments", "prometheus", file))
 	}
+	tested := string(bytes.Join(all, nil))
 	const runbook = "https://github.com/signrelay/signrelay/blob/main/docs/operate.md#"
 	var alerts []string
 	for _, r := range rules(t) {
