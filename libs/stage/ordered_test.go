@@ -29,13 +29,16 @@ func (h *harness) runOrdered(r Ordered[record]) (stop func()) {
 	}
 }
 
+// send publishes inputs, and waits until the consumer counts them.
 func (h *harness) send(name string, data ...string) (last uint64) {
 	h.Helper()
+	want := h.left(name) + len(data)
 	for _, d := range data {
 		ack, err := h.outside.Publish(context.Background(), "in."+name, []byte(d))
 		h.must(err)
 		last = ack.Sequence
 	}
+	h.until("the consumer counts its inputs", func() bool { return h.left(name) == want })
 	return last
 }
 
