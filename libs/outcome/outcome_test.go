@@ -26,7 +26,7 @@ func TestOf(t *testing.T) {
 		"permanent, joined":            {errors.Join(errPlain, Permanent(errPlain)), Outcome{kind: GaveUp, stated: true}},
 		"permanent with a reason":      {PermanentFor("undecodable", errPlain), Outcome{kind: GaveUp, reason: "undecodable", stated: true}},
 		"the operator's":               {NeedsOperator(Account, "bad-credentials", nil), Outcome{kind: Held, cause: "bad-credentials", fault: Operator, scope: Account, stated: true}},
-		"the operator's, counted":      {RetryAfter(time.Minute, NeedsOperator(Account, "", errPlain)), Outcome{kind: Failed, fault: Operator, scope: Account, after: time.Minute, stated: true}},
+		"held, as a counted failure":   {RetryAfter(time.Minute, NeedsOperator(Account, "", errPlain)), Outcome{kind: Failed, fault: Operator, scope: Account, after: time.Minute, stated: true}},
 		"unknown and named":            {Unknown(RetryAfter(time.Minute, errPlain)), Outcome{kind: Failed, after: time.Minute, unknown: true, stated: true}},
 		"named twice":                  {RetryAfter(time.Second, RetryAfter(time.Minute, errPlain)), Outcome{kind: Failed, after: time.Minute, stated: true}},
 		"later":                        {Later(time.Second, "rate-limit"), Outcome{kind: Waits, reason: "rate-limit", after: time.Second, quiet: true, stated: true}},
@@ -34,7 +34,7 @@ func TestOf(t *testing.T) {
 		"later, and why":               {errors.Join(Later(time.Second, "operator"), NeedsOperator(Reason, "smtp-550", nil)), Outcome{kind: Waits, reason: "operator", after: time.Second, quiet: true, cause: "smtp-550", fault: Operator, scope: Reason, stated: true}},
 		"put off after an unknown end": {PutOff(time.Second, "circuit-open", Unknown(errPlain)), Outcome{kind: Waits, reason: "circuit-open", after: time.Second, unknown: true, stated: true}},
 		"given up while put off":       {Permanent(PutOff(time.Second, "circuit-open", errPlain)), Outcome{kind: GaveUp, reason: "circuit-open", after: time.Second, stated: true}},
-		"away hides what was meant":    {Away("dlq", Permanent(errPlain)), Outcome{kind: Waits, reason: "dlq", stated: true}},
+		"away hides the inner kind":    {Away("dlq", Permanent(errPlain)), Outcome{kind: Waits, reason: "dlq", stated: true}},
 		"since":                        {Since(when, Unknown(errPlain)), Outcome{kind: Failed, since: when, unknown: true, stated: true}},
 		"skipped":                      {Skip("already-signed"), Outcome{kind: Skips, reason: "already-signed", stated: true}},
 		"skipped without bounds":       {Skip("user 17 is gone"), Outcome{kind: Skips, reason: "other", stated: true}},
@@ -50,14 +50,14 @@ func TestOf(t *testing.T) {
 func TestAnOutcomeIsAnError(t *testing.T) {
 	t.Parallel()
 	for want, err := range map[string]error{
-		"it failed":                Permanent(Unknown(RetryAfter(time.Second, errPlain))),
-		"throttled: it failed":     Since(time.Now(), Down(Failure(Provider, "throttled", errPlain))),
-		"number-barred":            Refused(Recipient, "number-barred", nil),
-		"rate-limit":               Later(time.Second, "rate-limit"),
-		"call: it failed":          NotTried(time.Second, "rate-limit", fmt.Errorf("call: %w", errPlain)),
-		"call: smtp-5: it failed":  fmt.Errorf("call: %w", NeedsOperator(Account, "smtp-5", errPlain)),
-		"already-signed":           Skip("already-signed"),
-		"a part is away, it seems": Away("publish", errors.New("a part is away, it seems")),
+		"it failed":               Permanent(Unknown(RetryAfter(time.Second, errPlain))),
+		"throttled: it failed":    Since(time.Now(), Down(Failure(Provider, "throttled", errPlain))),
+		"number-barred":           Refused(Recipient, "number-barred", nil),
+		"rate-limit":              Later(time.Second, "rate-limit"),
+		"call: it failed":         NotTried(time.Second, "rate-limit", fmt.Errorf("call: %w", errPlain)),
+		"call: smtp-5: it failed": fmt.Errorf("call: %w", NeedsOperator(Account, "smtp-5", errPlain)),
+		"already-signed":          Skip("already-signed"),
+		"a part is unavailable":   Away("publish", errors.New("a part is unavailable")),
 	} {
 		if err.Error() != want {
 			t.Errorf("%q, want %q", err, want)

@@ -28,8 +28,8 @@ import (
 // The test has its own list of facts, taken from the generated values and not from the packs' results. A million pairs for each provider
 // take some minutes:
 //
-//	go test ./providers -run TestTwoCallbacksAreOneEventOnlyIfTheyTellOneFact -rapid.checks=25000
-func TestTwoCallbacksAreOneEventOnlyIfTheyTellOneFact(t *testing.T) {
+//	go test ./providers -run TestTwoCallbacksAreOneEventOnlyIfTheyReportOneFact -rapid.checks=25000
+func TestTwoCallbacksAreOneEventOnlyIfTheyReportOneFact(t *testing.T) {
 	t.Parallel()
 	for name, generate := range map[string]func(draw) callback{
 		"clickwrap": clickwrapCallback, "pleasesign": pleaseSignCallback, "esign-v1": v1Callback,
@@ -75,7 +75,7 @@ func compare(t *rapid.T, w pack.Webhook, delivery []string, one, other callback)
 
 // callback is one generated callback.
 type callback struct {
-	door    string
+	route   string
 	fields  map[string]string
 	item    bool              // the fields are an item of a batch
 	facts   map[string]string // the facts that it reports, by canonical type
@@ -83,7 +83,7 @@ type callback struct {
 }
 
 func (c callback) request() pack.Request {
-	r := pack.Request{Method: http.MethodPost, Route: c.door, Header: http.Header{}, Query: url.Values{}}
+	r := pack.Request{Method: http.MethodPost, Route: c.route, Header: http.Header{}, Query: url.Values{}}
 	text, err := json.Marshal(c.fields)
 	if err != nil {
 		panic(err) // strings only: it cannot fail
@@ -91,7 +91,7 @@ func (c callback) request() pack.Request {
 	switch {
 	case c.item:
 		text = []byte(url.Values{"data": {"[" + string(text) + "]"}}.Encode())
-	case c.door == "/signed":
+	case c.route == "/signed":
 		form := url.Values{}
 		for name, value := range c.fields {
 			form.Set(name, value)
@@ -300,7 +300,7 @@ func v1Callback(t draw) callback {
 		if !known {
 			canonical, fact = "other.recorded", "signed"+f["uuid"]+f["event"]
 		}
-		return callback{door: "/signed", fields: f, facts: map[string]string{canonical: fact}, visible: []string{"uuid", "name", "tag", "group", "event"}}
+		return callback{route: "/signed", fields: f, facts: map[string]string{canonical: fact}, visible: []string{"uuid", "name", "tag", "group", "event"}}
 	}
 	entity, status := t.oneOf("entity", "document", "signer"), t.oneOf("status", "20", "30", "40", "50", "60", "signed")
 	who := t.oneOf("which", "D1", "D2", "None")
@@ -329,5 +329,5 @@ func v1Callback(t draw) callback {
 	case "":
 		canonical = "other.recorded"
 	}
-	return callback{door: "/all", item: true, fields: f, facts: map[string]string{canonical: fact}, visible: []string{"resource_uri", "name", "value", "timestamp", "user"}}
+	return callback{route: "/all", item: true, fields: f, facts: map[string]string{canonical: fact}, visible: []string{"resource_uri", "name", "value", "timestamp", "user"}}
 }

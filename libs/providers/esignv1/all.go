@@ -31,7 +31,7 @@ func batch(r pack.Request) (data string, beside url.Values, err error) {
 
 // Items implements pack.Batches.
 func (w *webhook) Items(r pack.Request) ([]pack.Request, error) {
-	if r.Route != doorAll || r.Item != nil {
+	if r.Route != routeAll || r.Item != nil {
 		return nil, nil
 	}
 	data, beside, err := batch(r)

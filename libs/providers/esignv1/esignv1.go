@@ -14,8 +14,8 @@ const Name = "esign-v1"
 
 // The two callbacks: a batch of all changes every six minutes, and one callback when a document is signed.
 const (
-	doorAll    = "/all"
-	doorSigned = "/signed"
+	routeAll    = "/all"
+	routeSigned = "/signed"
 )
 
 // The provider documents a posted dictionary without its encoding, so both encodings of forms are accepted.
@@ -25,8 +25,8 @@ var forms = []string{"application/x-www-form-urlencoded", "multipart/form-data"}
 var Pack = pack.Pack{
 	Name: Name,
 	Routes: []pack.Route{
-		{Path: doorAll, Methods: []string{http.MethodPost}, ContentTypes: forms},
-		{Path: doorSigned, Methods: []string{http.MethodPost}, ContentTypes: forms},
+		{Path: routeAll, Methods: []string{http.MethodPost}, ContentTypes: forms},
+		{Path: routeSigned, Methods: []string{http.MethodPost}, ContentTypes: forms},
 	},
 	Webhook:   newWebhook,
 	API:       newAPI,

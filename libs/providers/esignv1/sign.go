@@ -36,7 +36,7 @@ func SignSample(key *rsa.PrivateKey, r pack.Request, digest crypto.Hash) (pack.R
 		return r, fmt.Errorf("sign callback: %w", err)
 	}
 	covered := "data"
-	if r.Route == doorSigned {
+	if r.Route == routeSigned {
 		covered = "json_signed"
 	}
 	if len(f[covered]) == 0 {

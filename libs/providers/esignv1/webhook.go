@@ -104,9 +104,9 @@ func (w *webhook) checkToken(sent []string) error {
 func (w *webhook) checkBody(r pack.Request) (signed bool, err error) {
 	form, err := readForm(r)
 	switch {
-	case r.Route == doorAll && err != nil:
+	case r.Route == routeAll && err != nil:
 		return false, err
-	case r.Route == doorAll:
+	case r.Route == routeAll:
 		return true, w.checkAll(form)
 	default:
 		// A body that is not a form has no fields and so no signature; with a valid token it is quarantined.
@@ -151,7 +151,7 @@ func (w *webhook) Normalize(r pack.Request, v signingv1.Verification) ([]*signin
 	switch {
 	case r.Item != nil:
 		return normalizeItem(r, stamp)
-	case r.Route == doorSigned:
+	case r.Route == routeSigned:
 		form, err := readForm(r)
 		if err != nil {
 			return nil, err

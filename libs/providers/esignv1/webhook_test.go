@@ -64,7 +64,7 @@ func TestCredentialsOnEachRoute(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		settings config.Webhook
-		door     string
+		route    string
 		token    string
 		form     url.Values
 		signed   []string // X-Signed
@@ -102,7 +102,7 @@ func TestCredentialsOnEachRoute(t *testing.T) {
 		{"signed, open, with a certificate: unsigned", openCert, "/signed", "", form("uuid", "D"), nil, none},
 		{"signed, open, with a certificate: another's", openCert, "/signed", "", form("json_signed", doc), []string{badDoc}, refused},
 	} {
-		r := post(tt.door, tt.form.Encode())
+		r := post(tt.route, tt.form.Encode())
 		if tt.token != "" {
 			r.Query.Set("token", tt.token)
 		}
@@ -195,9 +195,9 @@ func TestKeysOfEveryForm(t *testing.T) {
 func TestBothRoutesReportOneFact(t *testing.T) {
 	t.Parallel()
 	w := newWebhook(t, config.Webhook{Token: "demo"})
-	id := func(door string, form string) string {
+	id := func(route string, form string) string {
 		t.Helper()
-		list := events(t, w, post(door, form), token)
+		list := events(t, w, post(route, form), token)
 		return list[len(list)-1].GetId()
 	}
 	all := id("/all", batch(item("/api/v1/document/D/", "status", "30", "2018-03-20T07:09:52")))
@@ -480,10 +480,10 @@ func newWebhook(t *testing.T, settings config.Webhook) pack.Webhook {
 	return w
 }
 
-func post(door, body string) pack.Request {
+func post(route, body string) pack.Request {
 	return pack.Request{
 		Method:     http.MethodPost,
-		Route:      door,
+		Route:      route,
 		Header:     http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
 		Query:      url.Values{},
 		Body:       []byte(body),

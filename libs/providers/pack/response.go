@@ -53,7 +53,7 @@ func (r Route) Accepts() []string {
 	return all
 }
 
-// Check returns what is wrong with the route's declarations.
+// Check returns the mistakes in the route's declarations.
 func (r Route) Check() error {
 	var mistakes []error
 	mistake := func(format string, args ...any) {
@@ -94,7 +94,7 @@ const mostResponse = 4 << 10
 // ownHeaders are the headers that only the server sets.
 var ownHeaders = []string{"Content-Type", "Content-Length", "Transfer-Encoding", "Connection", "Location", "Set-Cookie"}
 
-// Check returns what is wrong with the response. A response may repeat a text of its request, so no browser may read it as a page.
+// Check returns the mistakes in the response. A response may repeat a text of its request, so a browser must not read it as a page.
 func (r Response) Check() error {
 	var mistakes []error
 	mistake := func(format string, args ...any) { mistakes = append(mistakes, fmt.Errorf(format, args...)) }

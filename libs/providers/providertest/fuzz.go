@@ -16,21 +16,21 @@ import (
 func Fuzz(f *testing.F, p pack.Pack, s Setup) {
 	for _, name := range recordings(f, p) {
 		r := request(f, p, s, name)
-		door := 0
+		route := 0
 		for i, d := range p.Routes {
 			if d.Path == r.Route {
-				door = i
+				route = i
 			}
 		}
-		f.Add(uint8(door), r.Method == http.MethodGet, r.Header.Get("Content-Type"), r.Header.Get(s.Credentials[0]), r.Query.Encode(), r.Body)
+		f.Add(uint8(route), r.Method == http.MethodGet, r.Header.Get("Content-Type"), r.Header.Get(s.Credentials[0]), r.Query.Encode(), r.Body)
 	}
 	w := webhook(f, p, s.Source)
 
-	f.Fuzz(func(t *testing.T, door uint8, get bool, contentType, credential, query string, body []byte) {
+	f.Fuzz(func(t *testing.T, route uint8, get bool, contentType, credential, query string, body []byte) {
 		values, _ := url.ParseQuery(query)
 		r := pack.Request{
 			Method:     http.MethodPost,
-			Route:      p.Routes[int(door)%len(p.Routes)].Path,
+			Route:      p.Routes[int(route)%len(p.Routes)].Path,
 			Header:     http.Header{},
 			Query:      values,
 			Body:       body,
