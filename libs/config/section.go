@@ -223,3 +223,9 @@ func ListenSection(key, addr string) *Section[Listen] {
 		Check: func(c *Checker, l Listen, _ Config) { c.Address(key+".addr", l.Addr) },
 	}
 }
+
+// IsShared reports whether an entry is a field of Config, which no single service owns.
+func IsShared(d Declared) bool {
+	_, is := d.(*shared)
+	return is
+}

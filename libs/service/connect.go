@@ -28,13 +28,13 @@ import (
 // the client, where a crash would lose it after somebody was told it was on its way. It fails on credentials that cannot
 // be read and on an address that is none.
 func ConnectNATS(cfg config.NATS, name string, log *slog.Logger) (*nats.Conn, error) {
-	return connectNATS(func() config.NATS { return cfg }, name, log)
+	return connectNATS(config.Fixed(cfg), name, log)
 }
 
 // connectNATS is ConnectNATS with settings that may be replaced: each connection is made with the password and the
 // certificates of then.
-func connectNATS(now func() config.NATS, name string, log *slog.Logger) (*nats.Conn, error) {
-	cfg := now()
+func connectNATS(current *config.Current[config.NATS], name string, log *slog.Logger) (*nats.Conn, error) {
+	cfg := current.Now()
 	failed := &lastWords{}
 	// The connection is retried twice a second, and the library reports each attempt in two or three ways.
 	news := func(what string, err error) bool { return !failed.repeated(what + err.Error()) }
@@ -90,7 +90,7 @@ func connectNATS(now func() config.NATS, name string, log *slog.Logger) (*nats.C
 	}
 	if cfg.User != "" {
 		options = append(options, nats.UserInfoHandler(func() (user, password string) {
-			cfg := now()
+			cfg := current.Now()
 			return cfg.User, cfg.Password
 		}))
 	}
@@ -98,7 +98,7 @@ func connectNATS(now func() config.NATS, name string, log *slog.Logger) (*nats.C
 		if _, err := cfg.TLS.Client(""); err != nil {
 			return nil, settingError{fmt.Errorf("nats.tls.%w", err)}
 		}
-		options = append(options, nats.ClientTLSConfig(ownCertificate(now), authorities(now)))
+		options = append(options, nats.ClientTLSConfig(ownCertificate(current), authorities(current)))
 	}
 	conn, err := nats.Connect(cfg.URL, append(options, cfg.Options...)...)
 	if err != nil {
@@ -115,9 +115,9 @@ func connectNATS(now func() config.NATS, name string, log *slog.Logger) (*nats.C
 const reconnectWait = 250 * time.Millisecond
 
 // ownCertificate is our certificate of now; without one it is empty, which is none.
-func ownCertificate(now func() config.NATS) nats.TLSCertHandler {
+func ownCertificate(current *config.Current[config.NATS]) nats.TLSCertHandler {
 	return func() (tls.Certificate, error) {
-		secure, err := now().TLS.Client("")
+		secure, err := current.Now().TLS.Client("")
 		if err != nil || len(secure.Certificates) == 0 {
 			return tls.Certificate{}, err
 		}
@@ -126,9 +126,9 @@ func ownCertificate(now func() config.NATS) nats.TLSCertHandler {
 }
 
 // authorities is whom we believe now; nil is whom the system believes.
-func authorities(now func() config.NATS) nats.RootCAsHandler {
+func authorities(current *config.Current[config.NATS]) nats.RootCAsHandler {
 	return func() (*x509.CertPool, error) {
-		secure, err := now().TLS.Client("")
+		secure, err := current.Now().TLS.Client("")
 		if err != nil {
 			return nil, err
 		}

@@ -80,7 +80,7 @@ func (h Host) Run(ctx context.Context) (err error) {
 
 	p, err := h.openParts(ctx, live, health, opening{
 		connect: func() (*nats.Conn, error) {
-			return connectNATS(func() config.NATS { return live.Now().NATS }, h.name(), h.Log)
+			return connectNATS(config.Pick(live, func(c config.Config) config.NATS { return c.NATS }), h.name(), h.Log)
 		},
 		hopeless: func(error) bool { return false },
 	})
@@ -197,7 +197,7 @@ func (h Host) openParts(ctx context.Context, live *config.Live, health *Health, 
 	ring := keyring.New(h.Config.MasterKeys())
 	var probes *RedisProbes
 	if h.Config.Redis.URL != "" {
-		if client, err = connectRedis(func() config.Redis { return live.Now().Redis }); err != nil {
+		if client, err = connectRedis(config.Pick(live, func(c config.Config) config.Redis { return c.Redis })); err != nil {
 			return nil, err
 		}
 		p.closes = append(p.closes, func() { _ = client.Close() })

@@ -22,13 +22,13 @@ import (
 // ConnectRedis opens a client; it connects when it is first used. Its timeouts are short because what is asked of Redis
 // stands between a provider and its 2xx, and there is a way on without Redis.
 func ConnectRedis(cfg config.Redis) (*redis.Client, error) {
-	return connectRedis(func() config.Redis { return cfg })
+	return connectRedis(config.Fixed(cfg))
 }
 
 // connectRedis is ConnectRedis with settings that may be replaced: each connection is made with the password and the
 // certificates of then, at the address of the beginning.
-func connectRedis(now func() config.Redis) (*redis.Client, error) {
-	o, err := parseRedis(now().URL)
+func connectRedis(current *config.Current[config.Redis]) (*redis.Client, error) {
+	o, err := parseRedis(current.Now().URL)
 	if err != nil {
 		return nil, err
 	}
@@ -43,14 +43,14 @@ func connectRedis(now func() config.Redis) (*redis.Client, error) {
 	o.MinIdleConns = 4
 	o.DisableIdentity = true // one command less that the user must be allowed
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	o.CredentialsProviderContext = func(context.Context) (string, string, error) { return redisLogin(now()) }
+	o.CredentialsProviderContext = func(context.Context) (string, string, error) { return redisLogin(current.Now()) }
 	if o.TLSConfig != nil {
-		if _, err := now().TLS.Client(""); err != nil {
+		if _, err := current.Now().TLS.Client(""); err != nil {
 			return nil, fmt.Errorf("redis.tls.%w", err)
 		}
 		server := o.TLSConfig.ServerName
 		o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
-			secure, err := now().TLS.Client(server)
+			secure, err := current.Now().TLS.Client(server)
 			if err != nil {
 				return nil, fmt.Errorf("redis.tls.%w", err)
 			}

@@ -70,7 +70,7 @@ func let(authority *realtest.Authority, password string) func(*server.Options) {
 
 func (s *secrets) connect(log *lockedBuffer) *nats.Conn {
 	s.t.Helper()
-	conn, err := connectNATS(func() config.NATS { return s.live.Now().NATS }, "test", telemetry.Logger(log, "info", "test"))
+	conn, err := connectNATS(config.Pick(s.live, func(c config.Config) config.NATS { return c.NATS }), "test", telemetry.Logger(log, "info", "test"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func TestRedisIsRotated(t *testing.T) {
 	s := &secrets{t: t, dir: t.TempDir()}
 	s.load(map[string]string{"REDIS_TLS_CA": old.PEM, "REDIS_TLS_CERTIFICATE": certificate, "REDIS_TLS_KEY": key, "REDIS_PASSWORD": "one"},
 		"SIGNRELAY_REDIS_URL="+r.Secure, "SIGNRELAY_REDIS_USERNAME=ingest")
-	client, err := connectRedis(func() config.Redis { return s.live.Now().Redis })
+	client, err := connectRedis(config.Pick(s.live, func(c config.Config) config.Redis { return c.Redis }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,9 +269,9 @@ func TestAHostReplacesItsSecrets(t *testing.T) {
 		<-ctx.Done()
 		return nil
 	}}}})
-	now := <-live
+	password := config.Pick(<-live, func(c config.Config) string { return c.NATS.Password })
 	s.write("NATS_PASSWORD", "hunter2")
-	until(t, "it is replaced", func() bool { return now.Now().NATS.Password == "hunter2" })
+	until(t, "it is replaced", func() bool { return password.Now() == "hunter2" })
 	s.write("NATS_PASSWORD", "")
 	metric := func(line string) func() bool {
 		return func() bool {
@@ -281,7 +281,7 @@ func TestAHostReplacesItsSecrets(t *testing.T) {
 	}
 	until(t, "it is refused", metric(`signrelay_config_reloads_total{outcome="refused"}`))
 	until(t, "it is counted", metric(`signrelay_config_reloads_total{outcome="replaced"} 1`))
-	if now.Now().NATS.Password != "hunter2" {
+	if password.Now() != "hunter2" {
 		t.Error("the old value is gone")
 	}
 	if said := h.log.String(); strings.Contains(said, "hunter2") || !strings.Contains(said, "nats.password") {

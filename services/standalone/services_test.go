@@ -91,3 +91,22 @@ func TestDeclarationsAgreeWithTheFlow(t *testing.T) {
 		}
 	}
 }
+
+// Every section has one owner, and every program loads it.
+func TestEverySectionHasAnOwner(t *testing.T) {
+	t.Parallel()
+	owners := map[config.Declared][]string{}
+	for _, s := range standalone.Services {
+		for _, section := range s.Sections {
+			owners[section] = append(owners[section], s.Name)
+			if !slices.Contains(sections.All, section) {
+				t.Errorf("services/sections/sections.go: All has no section that %s declares", s.Name)
+			}
+		}
+	}
+	for i, section := range sections.All {
+		if names := owners[section]; !config.IsShared(section) && len(names) != 1 {
+			t.Errorf("services/sections/sections.go: entry %d of All is declared by %q, want one service", i+1, names)
+		}
+	}
+}
