@@ -23,14 +23,12 @@ func Check(cfg Config, providers []string, perSource func(Source) error) error {
 	for _, e := range cfg.list() {
 		e.of.check(c, cfg)
 	}
-	c.reachable(cfg)
 	return errors.Join(c.mistakes...)
 }
 
 // sharedSettings are the fields of Config.
 var sharedSettings = []*shared{
 	{"sources", func(c *Checker, all Config) { c.sources(all.Sources) }},
-	{"sms", func(c *Checker, all Config) { c.sms(all.SMS.Vonage) }},
 	{"limits", func(c *Checker, all Config) { c.limits(all.Limits) }},
 	{"templates", nil},
 	{"nats", func(c *Checker, all Config) { c.nats(all.NATS) }},
@@ -124,45 +122,6 @@ func (c *Checker) sources(sources []Source) {
 	}
 }
 
-// Valid senders at Vonage (developer.vonage.com, "Custom Sender ID"). Vonage changes or drops any other sender. A number may be a
-// short code.
-var (
-	number   = regexp.MustCompile(`^\+?[1-9][0-9]{2,14}$`)
-	senderID = regexp.MustCompile(`^[0-9]{0,10}[A-Za-z][A-Za-z0-9]{0,10}$`)
-)
-
-func (c *Checker) sms(v Vonage) {
-	switch {
-	case v.APIKey != "" && len(v.APIKey) != 8:
-		c.Mistake("sms.vonage.api_key", "a Vonage key has 8 characters, this one has %d", len(v.APIKey))
-	case v.APIKey == "" && v.APISecret != "":
-		c.Mistake("sms.vonage.api_key", "api_secret is set: set the key too")
-	}
-	if v.APIKey != "" && v.APISecret == "" {
-		c.Mistake("sms.vonage.api_secret", "api_key is set: set the secret too")
-	}
-	if v.APIKey != "" && v.From == "" {
-		c.Mistake("sms.vonage.from", "api_key is set: set the sender id or number too")
-	}
-	if v.From != "" && !number.MatchString(v.From) && !senderID.MatchString(v.From) {
-		c.Mistake("sms.vonage.from", "want a sender id of 1 to 11 letters and digits without blanks, or a number with its country code and without 00, of at most 15 digits, not %q", v.From)
-	}
-	c.Needed("sms.vonage.base_url", v.BaseURL)
-	c.WebURL("sms.vonage.base_url", v.BaseURL)
-	c.Positive("sms.vonage.timeout", int64(v.Timeout))
-	c.Positive("sms.vonage.per_second", int64(v.PerSecond))
-	c.WebURL("sms.vonage.receipts_url", v.ReceiptsURL)
-	c.BaseURL("sms.vonage.receipts_url", v.ReceiptsURL, "/receipts")
-	if v.ReceiptsURL != "" && v.SignatureSecret == "" {
-		c.Mistake("sms.vonage.signature_secret", "receipts_url is set: set the secret that receipts are signed with too, or they are refused")
-	}
-	if v.SignatureSecret != "" && v.SignatureSecrets() == nil {
-		c.Mistake("sms.vonage.signature_secret", "there is none on its lines")
-	}
-	c.OneOf("sms.vonage.signature_method", v.SignatureMethod, "md5hash", "md5", "sha1", "sha256", "sha512")
-	c.Positive("sms.vonage.receipt_within", int64(v.ReceiptWithin))
-}
-
 // NumberTypes are the valid values of limits.number_types: the types of the library of phone numbers, and "unknown" for a number without a
 // known type.
 var NumberTypes = []string{
@@ -188,23 +147,6 @@ func (c *Checker) limits(l Limits) {
 func (c *Checker) most(key string, value, most int) {
 	if value < 0 || value > most {
 		c.Mistake(key, "want how many messages, at most %d, or 0 for no limit, not %d", most, value)
-	}
-}
-
-// reachable refuses a loopback address in messages to other machines. An installation whose messages stay on this machine may use one.
-func (c *Checker) reachable(cfg Config) {
-	vonage, err := url.Parse(cfg.SMS.Vonage.BaseURL)
-	if err != nil || cfg.SMS.Vonage.APIKey == "" || vonage.Scheme != "https" || Loopback(vonage.Hostname()) {
-		return
-	}
-	public, _ := cfg.Lookup("shortener.public_url")
-	for _, address := range []struct{ key, url, whose string }{
-		{"shortener.public_url", public, "signers"},
-		{"sms.vonage.receipts_url", cfg.SMS.Vonage.ReceiptsURL, "Vonage"},
-	} {
-		if u, err := url.Parse(address.url); err == nil && Loopback(u.Hostname()) {
-			c.Mistake(address.key, "it leads to this machine, where %s cannot get: want a public address, such as https://sign.acme.example", address.whose)
-		}
 	}
 }
 

@@ -32,7 +32,7 @@ func TestAllMistakesAtOnce(t *testing.T) {
 		},
 	}
 	cfg.Sources = []config.Source{source, bad, twin}
-	cfg.SMS.Vonage = config.Vonage{APIKey: "short", BaseURL: "https://user:hunter2@x", ReceiptsURL: "https://r.example", SignatureMethod: "rot13"}
+	*smssettings.Section.In(&cfg) = smssettings.Vonage{APIKey: "short", BaseURL: "https://user:hunter2@x", ReceiptsURL: "https://r.example", SignatureMethod: "rot13"}
 	*emailsettings.Section.In(&cfg) = emailsettings.Email{SMTP: emailsettings.SMTP{Host: "smtp:587", Port: 70000, Password: "hunter2", TLS: "maybe"}}
 	*shortenersettings.Section.In(&cfg) = shortenersettings.Shortener{Kind: "bitly", PublicURL: "sign.example", ExpireAfter: 2161 * time.Hour, TrustedProxies: []string{"10.0.0.1"}}
 	cfg.NATS = config.NATS{URL: "http://hunter2@x", Addr: "4222"}
@@ -124,7 +124,7 @@ func TestSettingsThatContradictEachOther(t *testing.T) {
 		want   []string
 	}{
 		"a signature secret of blank lines": {
-			func(c *config.Config) { c.SMS.Vonage.SignatureSecret = "\n\n" },
+			func(c *config.Config) { smssettings.Section.In(c).SignatureSecret = "\n\n" },
 			[]string{`sms.vonage.signature_secret: there is none on its lines`},
 		},
 		"a NATS password of nobody": {

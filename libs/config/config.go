@@ -20,7 +20,6 @@ import (
 // lines:"true" marks a value that may have several lines.
 type Config struct {
 	Sources   []Source  `yaml:"sources"`
-	SMS       SMS       `yaml:"sms"`
 	Limits    Limits    `yaml:"limits"`
 	Templates Templates `yaml:"templates"`
 
@@ -49,7 +48,7 @@ type Config struct {
 }
 
 // MasterKeys are the master keys, the newest first.
-func (c Config) MasterKeys() []string { return lines(c.MasterKey) }
+func (c Config) MasterKeys() []string { return Lines(c.MasterKey) }
 
 // Source is one account at one provider whose callbacks are accepted.
 type Source struct {
@@ -73,7 +72,7 @@ type Webhook struct {
 }
 
 // Tokens are all accepted tokens.
-func (w Webhook) Tokens() []string { return lines(w.Token) }
+func (w Webhook) Tokens() []string { return Lines(w.Token) }
 
 // API is the access to a provider's REST API; each provider needs some of the fields.
 type API struct {
@@ -106,38 +105,8 @@ type Sender struct {
 	Mobile string `yaml:"mobile"`
 }
 
-// SMS configures the sending of text messages.
-type SMS struct {
-	Vonage Vonage `yaml:"vonage"`
-}
-
-// Vonage is the operator's Vonage account.
-type Vonage struct {
-	APIKey    string        `yaml:"api_key" secret:"true"` // exactly 8 characters
-	APISecret string        `yaml:"api_secret" secret:"true"`
-	From      string        `yaml:"from"`     // sender id or number
-	BaseURL   string        `yaml:"base_url"` // default https://rest.nexmo.com
-	Timeout   time.Duration `yaml:"timeout"`  // of one call; default 10s
-	// PerSecond is how many calls all replicas together make; default 30, Vonage's own limit of an API key.
-	PerSecond int `yaml:"per_second"`
-
-	// ReceiptsURL is the base URL that Vonage uses for delivery receipts, e.g. https://sign.acme.example: each message contains
-	// <it>/receipts/vonage/<source>. Empty if the account's dashboard sets the URL.
-	ReceiptsURL string `yaml:"receipts_url"`
-	// SignatureSecret is the secret that signs receipts; without one they are refused. Several lines are several secrets, during a
-	// rotation.
-	SignatureSecret string `yaml:"signature_secret" secret:"true" lines:"true"`
-	SignatureMethod string `yaml:"signature_method"` // md5hash (Vonage's default), md5, sha1, sha256 or sha512
-	// ReceiptWithin is how long the sender waits for a receipt before it sends a message again whose delivery is unknown; default
-	// 1m.
-	ReceiptWithin time.Duration `yaml:"receipt_within"`
-}
-
-// SignatureSecrets are all secrets that may sign receipts.
-func (v Vonage) SignatureSecrets() []string { return lines(v.SignatureSecret) }
-
-// lines returns the non-empty lines of a text.
-func lines(text string) []string {
+// Lines returns the non-empty lines of a text.
+func Lines(text string) []string {
 	var all []string
 	for line := range strings.Lines(text) {
 		if line = clean(line); line != "" {

@@ -7,14 +7,6 @@ func Default(list ...Declared) Config {
 	return Config{
 		entries: entries(list),
 
-		SMS: SMS{Vonage: Vonage{
-			BaseURL: "https://rest.nexmo.com",
-			Timeout: 10 * time.Second,
-
-			PerSecond:       30,
-			SignatureMethod: "md5hash",
-			ReceiptWithin:   time.Minute,
-		}},
 		Limits: Limits{ // docs/adr/0022 gives the reasons
 			PersonPerDay:  60,
 			NumberPerHour: 30,

@@ -10,10 +10,10 @@ import (
 	"sync/atomic"
 )
 
-// Live is the settings of a running program. Only values that came from the file of a …_FILE variable can change while it runs. Code that needs
-// a secret or a certificate calls Now at each use, or keeps a derived value in a Made.
+// Live is the settings of a running program. Only values that came from the file of a …_FILE variable can change while it runs. Code reads them
+// through a Current.
 type Live struct {
-	now atomic.Pointer[Config]
+	now atomic.Pointer[Config] // immutable: a change makes a new value
 
 	mu    sync.Mutex // held while the files are read
 	files []fromFile
@@ -35,13 +35,10 @@ func NewLive(cfg Config) *Live {
 	return l
 }
 
-// Now returns the current settings. They are immutable: a change makes a new value.
-func (l *Live) Now() *Config { return l.now.Load() }
-
 // Files returns how many settings came from files.
 func (l *Live) Files() int { return len(l.files) }
 
-// Reread reads the files again. When it returns, Now has the usable new values; replaced has the keys of these settings. If a file cannot be
+// Reread reads the files again. When it returns, each Current has the usable new values; replaced has the keys of these settings. If a file cannot be
 // read, is empty, or contains a value that check refuses, the old value stays, and err has a line with the reason. Settings that belong
 // together, such as a certificate and its key, are replaced together or not at all.
 //

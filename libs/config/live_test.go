@@ -10,6 +10,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/realtest"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
 func write(t *testing.T, path, text string) {
@@ -23,6 +24,11 @@ func write(t *testing.T, path, text string) {
 func reread(t *testing.T, live *config.Live, atOnce bool) (replaced []string, err error) {
 	t.Helper()
 	return live.Reread(func(c config.Config) error { return config.Check(c, []string{"clickwrap", "pleasesign"}, nil) }, atOnce)
+}
+
+// now returns the current settings.
+func now(live *config.Live) config.Config {
+	return config.Pick(live, func(all config.Config) config.Config { return all }).Now()
 }
 
 func wantReplaced(t *testing.T, live *config.Live, keys ...string) {
@@ -42,20 +48,20 @@ func TestWhatComesFromFilesIsReplaced(t *testing.T) {
 		"SIGNRELAY_NATS_USER=ingest", "SIGNRELAY_NATS_PASSWORD_FILE=" + password,
 		"SIGNRELAY_SOURCE_PLEASESIGN_PLAIN_WEBHOOK_SECRETS_FILE=" + secrets,
 	}))
-	before := live.Now()
+	before := now(live)
 	wantReplaced(t, live)
 
 	write(t, password, "two\n")
 	write(t, secrets, "first\nsecond\n")
 	wantReplaced(t, live, "nats.password", "sources[1].webhook.secrets")
-	now := live.Now()
-	if now.NATS.Password != "two" || !slices.Equal(now.Sources[1].Webhook.Secrets, []string{"first", "second"}) {
-		t.Errorf("%+v", now)
+	after := now(live)
+	if after.NATS.Password != "two" || !slices.Equal(after.Sources[1].Webhook.Secrets, []string{"first", "second"}) {
+		t.Errorf("%+v", after)
 	}
 	if before.NATS.Password != "one" || !slices.Equal(before.Sources[1].Webhook.Secrets, []string{"first"}) {
 		t.Error("earlier settings were modified")
 	}
-	if now.NATS.User != "ingest" || now.Sources[0].Name != "acme" {
+	if after.NATS.User != "ingest" || after.Sources[0].Name != "acme" {
 		t.Error("a setting that came from no file is lost")
 	}
 	wantReplaced(t, live)
@@ -68,8 +74,8 @@ func TestANewValueMustStandThereAtTwoLooks(t *testing.T) {
 	live := config.NewLive(load(t, nil, []string{"SIGNRELAY_NATS_USER=ingest", "SIGNRELAY_NATS_PASSWORD_FILE=" + password}))
 	for _, look := range []struct{ text, want string }{{"tw", "one"}, {"two", "one"}, {"two", "two"}, {"two", "two"}} {
 		write(t, password, look.text)
-		if _, err := reread(t, live, false); err != nil || live.Now().NATS.Password != look.want {
-			t.Errorf("after %q it is %q, want %q: %v", look.text, live.Now().NATS.Password, look.want, err)
+		if _, err := reread(t, live, false); err != nil || now(live).NATS.Password != look.want {
+			t.Errorf("after %q it is %q, want %q: %v", look.text, now(live).NATS.Password, look.want, err)
 		}
 	}
 }
@@ -103,7 +109,7 @@ func TestAPairWrittenAcrossALookIsReplacedTogether(t *testing.T) {
 	for range 2 {
 		_, _ = reread(t, live, false)
 	}
-	if got := live.Now().SMS.Vonage; got.APIKey != "newestne" || got.APISecret != "new" {
+	if got := smssettings.Section.Of(now(live)); got.APIKey != "newestne" || got.APISecret != "new" {
 		t.Errorf("%+v", got)
 	}
 }
@@ -152,7 +158,7 @@ func TestABrokenValueKeepsTheOldOne(t *testing.T) {
 	write(t, certificate, cert2)
 	write(t, password, "two")
 	refused("nats.tls.certificate", "redis.password")
-	if live.Now().NATS.TLS.Certificate != strings.TrimSuffix(cert1, "\n") {
+	if now(live).NATS.TLS.Certificate != strings.TrimSuffix(cert1, "\n") {
 		t.Error("a certificate without its key is in use")
 	}
 	write(t, key, key2)
@@ -167,7 +173,7 @@ func TestABrokenValueKeepsTheOldOne(t *testing.T) {
 	}
 	write(t, password, "three")
 	refused("SIGNRELAY_REDIS_TLS_CA_FILE: read the file that it names: no such file", "redis.password")
-	if now := live.Now(); now.Redis.TLS.CA != strings.TrimSuffix(authority.PEM, "\n") || now.Redis.Password != "three" {
+	if now := now(live); now.Redis.TLS.CA != strings.TrimSuffix(authority.PEM, "\n") || now.Redis.Password != "three" {
 		t.Errorf("%+v", now.Redis)
 	}
 	write(t, ca, realtest.NewAuthority(t).PEM)
@@ -184,7 +190,7 @@ func TestWhatIsNotReplaced(t *testing.T) {
 	write(t, url, "nats://two")
 	write(t, ca, "two")
 	wantReplaced(t, live)
-	if now := live.Now(); now.NATS.URL != "nats://one" || now.NATS.TLS.CA != "flag" {
+	if now := now(live); now.NATS.URL != "nats://one" || now.NATS.TLS.CA != "flag" {
 		t.Errorf("%+v", now.NATS)
 	}
 }

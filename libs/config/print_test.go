@@ -11,6 +11,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/services/sections"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
 const example = "../../deployments/signrelay.example.yaml"
@@ -93,7 +94,7 @@ func TestPrintHoldsNoSecret(t *testing.T) {
 			t.Errorf("%q is missing in:\n%s", want, out.String())
 		}
 	}
-	if cfg.Sources[0].Webhook.Secrets[0] != before || cfg.SMS.Vonage.APISecret != "hunter2" {
+	if cfg.Sources[0].Webhook.Secrets[0] != before || smssettings.Section.Of(cfg).APISecret != "hunter2" {
 		t.Error("printing masked the settings themselves")
 	}
 }

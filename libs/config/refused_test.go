@@ -6,6 +6,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/services/sections"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
 // checked returns the check's error for a settings file and variables.
@@ -190,7 +191,7 @@ func TestASecretIsReadAlikeFromEverywhere(t *testing.T) {
 					"SIGNRELAY_SMS_VONAGE_API_SECRET_FILE=" + file(t, written), "SIGNRELAY_SOURCE_CLICKWRAP_ACME_WEBHOOK_SECRETS_FILE=" + file(t, written),
 				}),
 			} {
-				if got := cfg.SMS.Vonage.APISecret; got != "s3cret with blanks" {
+				if got := smssettings.Section.Of(cfg).APISecret; got != "s3cret with blanks" {
 					t.Errorf("%s: %q", from, got)
 				}
 				wantLines(t, cfg.Sources[0].Webhook.Secrets, "s3cret with blanks")
@@ -211,8 +212,8 @@ func TestABadSecretDoesNotReplaceAGoodOne(t *testing.T) {
 			path := file(t, "one")
 			live := config.NewLive(load(t, nil, []string{"SIGNRELAY_NATS_USER=ingest", "SIGNRELAY_NATS_PASSWORD_FILE=" + path}))
 			write(t, path, bad)
-			if replaced, err := reread(t, live, true); err == nil || len(replaced) > 0 || live.Now().NATS.Password != "one" {
-				t.Errorf("replaced %v, now %q: %v", replaced, live.Now().NATS.Password, err)
+			if replaced, err := reread(t, live, true); err == nil || len(replaced) > 0 || now(live).NATS.Password != "one" {
+				t.Errorf("replaced %v, now %q: %v", replaced, now(live).NATS.Password, err)
 			}
 		})
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/signrelay/signrelay/libs/servicetest"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 	smssender "github.com/signrelay/signrelay/services/sms-sender"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
 const (
@@ -36,10 +37,11 @@ const (
 func awaiting(baseURL string) config.Config {
 	c := settings(baseURL)
 	c.Sources = []config.Source{{Name: "acme", Provider: "clickwrap"}, {Name: "other", Provider: "pleasesign"}}
-	c.SMS.Vonage.ReceiptsURL = "https://sign.acme.example"
-	c.SMS.Vonage.SignatureSecret, c.SMS.Vonage.SignatureMethod = signing, "sha256"
-	c.SMS.Vonage.ReceiptWithin = receiptWithin
-	c.SMS.Vonage.Timeout = 15 * time.Second // receipts come during a call
+	account := smssettings.Section.In(&c)
+	account.ReceiptsURL = "https://sign.acme.example"
+	account.SignatureSecret, account.SignatureMethod = signing, "sha256"
+	account.ReceiptWithin = receiptWithin
+	account.Timeout = 15 * time.Second // receipts come during a call
 	return c
 }
 

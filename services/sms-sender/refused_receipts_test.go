@@ -10,6 +10,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/servicetest"
 	smssender "github.com/signrelay/signrelay/services/sms-sender"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
 func TestReceiptsThatAreRefused(t *testing.T) {
@@ -83,7 +84,7 @@ func TestReceiptsAreRefusedWithoutASecret(t *testing.T) {
 	v := newVonage(t)
 	c := settings(v.URL)
 	c.Sources = []config.Source{{Name: "acme", Provider: "clickwrap"}}
-	c.SMS.Vonage.SignatureMethod = "sha256"
+	smssettings.Section.In(&c).SignatureMethod = "sha256"
 	b := servicetest.New(t, c)
 	b.Start(smssender.RunSoon)
 	base := b.Listen()

@@ -22,6 +22,7 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/servicetest"
 	smssender "github.com/signrelay/signrelay/services/sms-sender"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
 // startReplicas starts two replicas on one broker and one Redis, and returns a client of that Redis.
@@ -57,7 +58,8 @@ func TestTwoReplicasShareOneRate(t *testing.T) {
 	}
 	v := newVonage(t)
 	c := settings(v.URL)
-	c.SMS.Vonage.PerSecond, c.SMS.Vonage.Timeout = perSecond, 15*time.Second
+	account := smssettings.Section.In(&c)
+	account.PerSecond, account.Timeout = perSecond, 15*time.Second
 	b, _ := startReplicas(t, c)
 
 	// No call gets a response before all have come: one replica alone has too few workers for that.

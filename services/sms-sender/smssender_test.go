@@ -26,16 +26,15 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 	smssender "github.com/signrelay/signrelay/services/sms-sender"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
 const secret = "the-api-secret"
 
 func settings(baseURL string) config.Config {
-	cfg := config.Config{
-		SMS: config.SMS{Vonage: config.Vonage{
-			APIKey: "abcd1234", APISecret: secret, From: "Acme", BaseURL: baseURL, Timeout: 500 * time.Millisecond, PerSecond: 1000,
-		}},
-		Limits: config.Limits{Countries: []string{"US"}},
+	cfg := config.Config{Limits: config.Limits{Countries: []string{"US"}}}
+	*smssettings.Section.In(&cfg) = smssettings.Vonage{
+		APIKey: "abcd1234", APISecret: secret, From: "Acme", BaseURL: baseURL, Timeout: 500 * time.Millisecond, PerSecond: 1000,
 	}
 	shortenersettings.Section.In(&cfg).PublicURL = "https://sign.acme.example"
 	return cfg

@@ -10,6 +10,7 @@ import (
 	"github.com/signrelay/signrelay/libs/servicetest"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 	smssender "github.com/signrelay/signrelay/services/sms-sender"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
 func TestAnUnknownOutcomeIsSentAgainAndMarked(t *testing.T) {
@@ -109,7 +110,8 @@ func TestAClaimOutlivesTheWaitForAReceipt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := awaiting("http://127.0.0.1:1")
-			c.SMS.Vonage.ReceiptWithin, c.SMS.Vonage.SignatureSecret = time.Hour, test.secret
+			account := smssettings.Section.In(&c)
+			account.ReceiptWithin, account.SignatureSecret = time.Hour, test.secret
 			b := servicetest.New(t, c)
 			var lease time.Duration
 			open := b.Env.Claims

@@ -20,6 +20,7 @@ import (
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
 // DemoSource is the name of the demo sources, one for each provider, which exist if the settings have no sources.
@@ -60,8 +61,9 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 			config.API{BaseURL: sandboxURL, Key: "demo-key", Secret: "demo-secret", PerMinute: demoPerMinute}),
 	}
 	sandbox.Key = keyPEM(key)
-	cfg.SMS.Vonage.APIKey, cfg.SMS.Vonage.APISecret = "sandbox0", "sandbox-secret"
-	cfg.SMS.Vonage.BaseURL, cfg.SMS.Vonage.From = sandboxURL, "Signrelay"
+	vonage := smssettings.Section.In(&cfg)
+	vonage.APIKey, vonage.APISecret = "sandbox0", "sandbox-secret"
+	vonage.BaseURL, vonage.From = sandboxURL, "Signrelay"
 	// No limits: nothing leaves this machine, stories may be played as often as wanted, and the reserved example numbers have no type.
 	cfg.Limits = config.Limits{NumberTypes: config.NumberTypes}
 	email := emailsettings.Section.In(&cfg)
@@ -72,8 +74,8 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 		return cfg, fmt.Errorf("ingest.addr: %w", err)
 	}
 	sandbox.IngestURL = "http://127.0.0.1:" + strconv.Itoa(port)
-	cfg.SMS.Vonage.ReceiptsURL = sandbox.IngestURL
-	cfg.SMS.Vonage.SignatureSecret, cfg.SMS.Vonage.SignatureMethod = "demo-signature", "sha256"
+	vonage.ReceiptsURL = sandbox.IngestURL
+	vonage.SignatureSecret, vonage.SignatureMethod = "demo-signature", "sha256"
 	if shortener := shortenersettings.Section.In(&cfg); shortener.PublicURL == "" {
 		shortener.PublicURL = "http://localhost:" + strconv.Itoa(port)
 	}

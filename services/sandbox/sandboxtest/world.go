@@ -32,6 +32,7 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox"
 	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
 // World is a running sandbox and how tests speak to it.
@@ -90,13 +91,13 @@ func Settings(ingestURL string) config.Config {
 			},
 			{Name: "second", Provider: "esign-v1", API: config.API{User: "other", Secret: "other-secret"}},
 		},
-		SMS: config.SMS{Vonage: config.Vonage{
-			APIKey: "abcd1234", APISecret: "s3cret", SignatureSecret: "signing\nthe next", SignatureMethod: "sha256",
-		}},
 	}
 	*shortenersettings.Section.In(&cfg) = shortenersettings.Shortener{
 		Bitly:     shortenersettings.Bitly{Token: "bitly-token", Domain: "acme.link", Group: "G1"},
 		Rebrandly: shortenersettings.Rebrandly{APIKey: "rb-key", Workspace: "W1", Domain: "go.acme.example"},
+	}
+	*smssettings.Section.In(&cfg) = smssettings.Vonage{
+		APIKey: "abcd1234", APISecret: "s3cret", SignatureSecret: "signing\nthe next", SignatureMethod: "sha256",
 	}
 	*sandboxsettings.Section.In(&cfg) = sandboxsettings.Sandbox{Addr: "127.0.0.1:0", SMTPAddr: "127.0.0.1:0", IngestURL: ingestURL, Key: EsignKey().Pem}
 	return cfg

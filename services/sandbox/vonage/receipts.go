@@ -20,13 +20,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/services/sandbox/party"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
 // receipts are Vonage's delivery receipts: one a part, sent to where the message said, a moment after it was taken.
 type receipts struct {
-	account config.Vonage
+	account smssettings.Vonage
 	log     *slog.Logger
 	client  *http.Client
 	odd     *party.Odd
@@ -57,7 +57,7 @@ const (
 	receiptsGoing = 4096
 )
 
-func newReceipts(account config.Vonage, log *slog.Logger, odd *party.Odd) *receipts {
+func newReceipts(account smssettings.Vonage, log *slog.Logger, odd *party.Odd) *receipts {
 	r := &receipts{
 		account: account, log: log, odd: odd, slots: make(chan struct{}, receiptsGoing),
 		client: &http.Client{

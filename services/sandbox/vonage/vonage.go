@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/services/sandbox/party"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
 const name = "vonage"
@@ -28,12 +28,12 @@ func isOwn(n int) bool { return n >= 1 && n <= 99 }
 
 type vonage struct {
 	party.Env
-	account  config.Vonage
+	account  smssettings.Vonage
 	receipts *receipts
 }
 
 func open(env party.Env) (party.StandIn, error) {
-	v := vonage{env, env.Config.SMS.Vonage, newReceipts(env.Config.SMS.Vonage, env.Log, env.Odd)}
+	v := vonage{env, smssettings.Section.Of(env.Config), newReceipts(smssettings.Section.Of(env.Config), env.Log, env.Odd)}
 	return party.StandIn{Routes: v.routes, Close: v.receipts.end}, nil
 }
 

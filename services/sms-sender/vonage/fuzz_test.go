@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/services/sms-sender/gateway"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
 var reasonPattern = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
@@ -106,7 +106,7 @@ func FuzzVonageResponse(f *testing.F) {
 	}
 	f.Add(uint16(429), "text/html", "120", []byte(`x`))
 	const number, text = "13175551234", "the text of the message"
-	account := config.Vonage{APIKey: "abcd1234", APISecret: "secretoftheaccount", From: "Acme", BaseURL: "https://rest.example", Timeout: time.Minute, PerSecond: 30}
+	account := smssettings.Vonage{APIKey: "abcd1234", APISecret: "secretoftheaccount", From: "Acme", BaseURL: "https://rest.example", Timeout: time.Minute, PerSecond: 30}
 	f.Fuzz(func(t *testing.T, status uint16, contentType, retryAfter string, body []byte) {
 		code := 200 + int(status)%400
 		g := &Gateway{transport: fakeTransport(func() *http.Response {

@@ -23,12 +23,13 @@ import (
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/services/sms-sender/gateway"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
 // Gateway is the operator's account at Vonage. Vonage's SDK supports no context, no HTTP status and no timeout, so each call has
 // an SDK client of its own, which costs two small allocations, over one shared transport.
 type Gateway struct {
-	settings  func() config.Vonage // the current ones
+	settings  *config.Current[smssettings.Vonage]
 	transport http.RoundTripper
 }
 
@@ -39,7 +40,7 @@ var _ gateway.Gateway = (*Gateway)(nil)
 const idleFor = 20 * time.Second
 
 // New returns a gateway for so many calls at once. It reads the settings at each use.
-func New(settings func() config.Vonage, calls int) *Gateway {
+func New(settings *config.Current[smssettings.Vonage], calls int) *Gateway {
 	return &Gateway{
 		settings: settings,
 		transport: &http.Transport{
@@ -55,11 +56,11 @@ const name = "vonage"
 func (g *Gateway) Name() string { return name }
 
 // Settings implements gateway.Gateway.
-func (g *Gateway) Settings() any { return g.settings() }
+func (g *Gateway) Settings() any { return g.settings.Now() }
 
 // Account implements gateway.Gateway. The calls are spread evenly, because Vonage counts the calls of each second.
 func (g *Gateway) Account() (gateway.Account, error) {
-	now := g.settings()
+	now := g.settings.Now()
 	if now.APIKey == "" {
 		return gateway.Account{}, outcome.NeedsOperator(outcome.Account, "not-configured", errors.New("sms.vonage.api_key is empty"))
 	}
@@ -72,7 +73,7 @@ func (g *Gateway) Account() (gateway.Account, error) {
 
 // Send implements gateway.Gateway.
 func (g *Gateway) Send(ctx context.Context, m gateway.Message) (gateway.Response, error) {
-	now := g.settings()
+	now := g.settings.Now()
 	ctx, cancel := context.WithTimeout(ctx, now.Timeout)
 	defer cancel()
 	got := g.call(ctx, now, m)
@@ -82,7 +83,7 @@ func (g *Gateway) Send(ctx context.Context, m gateway.Message) (gateway.Response
 
 // Receipts implements gateway.Gateway.
 func (g *Gateway) Receipts() (within time.Duration, err error) {
-	now := g.settings()
+	now := g.settings.Now()
 	if now.SignatureSecret == "" {
 		return 0, errors.New("sms.vonage.signature_secret is empty")
 	}
@@ -91,7 +92,7 @@ func (g *Gateway) Receipts() (within time.Duration, err error) {
 
 // Verify implements gateway.Gateway.
 func (g *Gateway) Verify(r *http.Request, body []byte) (map[string]string, error) {
-	now := g.settings()
+	now := g.settings.Now()
 	fields, err := parameters(r, body)
 	if err != nil {
 		return nil, err
@@ -113,7 +114,7 @@ const (
 	typeUnicode = "unicode"
 )
 
-func (g *Gateway) call(ctx context.Context, now config.Vonage, m gateway.Message) response {
+func (g *Gateway) call(ctx context.Context, now smssettings.Vonage, m gateway.Message) response {
 	call := &call{ctx: ctx, transport: g.transport}
 	client := sdk.NewSMSClient(sdk.CreateAuthFromKeySecret(now.APIKey, now.APISecret))
 	client.Config.BasePath = now.BaseURL + "/sms" // the SDK appends /json

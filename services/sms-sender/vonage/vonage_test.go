@@ -18,6 +18,7 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/services/sms-sender/gateway"
 	"github.com/signrelay/signrelay/services/sms-sender/gateway/gatewaytest"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 	"github.com/signrelay/signrelay/services/sms-sender/vonage"
 )
 
@@ -34,12 +35,12 @@ const (
 func vendor() gatewaytest.Vendor {
 	return gatewaytest.Vendor{
 		Open: func(baseURL string, timeout time.Duration) gateway.Gateway {
-			return open(config.Vonage{
+			return open(smssettings.Vonage{
 				APIKey: apiKey, APISecret: apiSecret, From: "Acme", BaseURL: baseURL, Timeout: timeout, PerSecond: 30,
 				ReceiptsURL: "https://sign.acme.example", SignatureSecret: signatureSecret, SignatureMethod: "sha256", ReceiptWithin: time.Second,
 			})
 		},
-		Empty:   func() gateway.Gateway { return open(config.Vonage{SignatureMethod: "sha256"}) },
+		Empty:   func() gateway.Gateway { return open(smssettings.Vonage{SignatureMethod: "sha256"}) },
 		Secrets: []string{apiKey, apiSecret, signatureSecret},
 		Accepted: func(parts ...string) http.HandlerFunc {
 			var all []message
@@ -66,8 +67,8 @@ func vendor() gatewaytest.Vendor {
 	}
 }
 
-func open(settings config.Vonage) gateway.Gateway {
-	return vonage.New(func() config.Vonage { return settings }, 1)
+func open(settings smssettings.Vonage) gateway.Gateway {
+	return vonage.New(config.Fixed(settings), 1)
 }
 
 type message struct{ status, id string }

@@ -12,6 +12,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/services/shortener"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
 // links requests a short link that does not exist, at the public address of the links. The shortener returns 404 with a header that
@@ -45,7 +46,7 @@ func (e *examination) links(ctx context.Context) []Finding {
 
 // receipts sends an unsigned receipt to the address that Vonage calls. Only our own listener refuses it in this way.
 func (e *examination) receipts(ctx context.Context) []Finding {
-	base := e.cfg.SMS.Vonage.ReceiptsURL
+	base := smssettings.Section.Of(e.cfg).ReceiptsURL
 	if base == "" || len(e.cfg.Sources) == 0 {
 		return nil
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 	"github.com/signrelay/signrelay/services/standalone/doctor"
 )
 
@@ -348,8 +349,9 @@ func TestEndpointsAndOutsideParties(t *testing.T) {
 	t.Cleanup(s.Close)
 	cfg := config.Default()
 	cfg.Sources = []config.Source{{Name: "acme", Provider: "clickwrap", Webhook: config.Webhook{Secrets: []string{"s3cret"}}}}
-	shortenersettings.Section.In(&cfg).PublicURL, cfg.SMS.Vonage.ReceiptsURL = s.URL, s.URL
-	cfg.SMS.Vonage.APIKey, cfg.SMS.Vonage.BaseURL = "12345678", s.URL
+	shortenersettings.Section.In(&cfg).PublicURL = s.URL
+	vonage := smssettings.Section.In(&cfg)
+	vonage.ReceiptsURL, vonage.APIKey, vonage.BaseURL = s.URL, "12345678", s.URL
 	kafkasettings.Section.In(&cfg).Brokers = []string{strings.TrimPrefix(s.URL, "http://"), "127.0.0.1:1"}
 	o := doctor.Options{IngestURL: s.URL}
 
@@ -399,7 +401,7 @@ func TestEachMistakeIsAFinding(t *testing.T) {
 	t.Parallel()
 	cfg := config.Default()
 	cfg.Sources = []config.Source{{Name: "Acme", Provider: "unknown"}}
-	cfg.SMS.Vonage.APIKey = "short"
+	smssettings.Section.In(&cfg).APIKey = "short"
 	cfg.Templates.Dir = "/nowhere-at-all"
 	lines := 0
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

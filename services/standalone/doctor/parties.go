@@ -21,6 +21,7 @@ import (
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 	"github.com/signrelay/signrelay/services/shortener"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
+	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
 // unknownDocument is an id that no document has. A request for it changes nothing. If the provider responds that there is no such
@@ -85,7 +86,7 @@ func (e *examination) sends(channel string) bool {
 // vonage only connects to Vonage: every call of its API costs money or reaches a person.
 func (e *examination) vonage(ctx context.Context) []Finding {
 	const check = "vonage"
-	v := e.cfg.SMS.Vonage
+	v := smssettings.Section.Of(e.cfg)
 	switch {
 	case !e.sends("sms"):
 		return []Finding{passed(check, "not needed: no source sends SMS")}

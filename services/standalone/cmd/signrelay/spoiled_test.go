@@ -85,7 +85,7 @@ func TestWhatTheCheckAcceptsStarts(t *testing.T) {
 		case status == 0 && exit == 0:
 			started++
 		default:
-			t.Errorf("%s with %s=%q: the check says %d, the start ends with %d\n%s%s", s.Name, variable, value, status, exit, &out, &log.said)
+			t.Errorf("%s with %s=%q: the check says %d, the start ends with %d\n%s%s", s.Name, variable, value, status, exit, &out, &log.log)
 		}
 	}
 	for _, s := range standalone.Services {
