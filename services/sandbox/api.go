@@ -52,7 +52,7 @@ func (s *Server) postPlay(w http.ResponseWriter, r *http.Request) {
 		pause = *wanted.PauseMS
 	}
 	if pause < 0 || pause > maxPause {
-		service.NewProblem(http.StatusBadRequest, "", fmt.Sprintf("pause_ms is between 0 and %d", maxPause)).Write(w)
+		service.NewProblem(http.StatusBadRequest, "", fmt.Sprintf("pause_ms must be between 0 and %d", maxPause)).Write(w)
 		return
 	}
 
@@ -74,7 +74,7 @@ func (s *Server) postPlay(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// getFaults is GET /api/faults: what is still queued.
+// getFaults is GET /api/faults: the queued faults.
 func (s *Server) getFaults(w http.ResponseWriter, _ *http.Request) {
 	party.WriteJSON(w, http.StatusOK, s.Faults.List())
 }
@@ -93,14 +93,14 @@ func (s *Server) postFault(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// deleteFaults is DELETE /api/faults: what is still queued is called off.
+// deleteFaults is DELETE /api/faults: it removes all queued faults.
 func (s *Server) deleteFaults(w http.ResponseWriter, _ *http.Request) {
 	s.Faults.Clear()
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// takesJSON refuses a body of another type: a form of a page elsewhere can send JSON as text/plain without asking first.
-func takesJSON(next http.HandlerFunc) http.HandlerFunc {
+// requireJSON refuses a body of another type: a form on another site can send JSON as text/plain without a CORS preflight.
+func requireJSON(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 			service.NewProblem(http.StatusUnsupportedMediaType, "", "Content-Type must be application/json").Write(w)
@@ -115,15 +115,15 @@ func readJSON(r *http.Request, into any) error {
 	decoder := json.NewDecoder(r.Body)
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(into); err != nil {
-		return fmt.Errorf("the body is not the JSON object wanted: %w", err)
+		return fmt.Errorf("the body is not the expected JSON object: %w", err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("the body holds more than one JSON object")
+		return errors.New("the body contains more than one JSON object")
 	}
 	return nil
 }
 
-// problem is an error response of the sandbox's own API that has more to say.
+// problem is an error response of the sandbox's own API with additional fields.
 type problem struct {
 	service.Problem
 	Stories []party.Story `json:"stories,omitempty"` // that the sandbox can play

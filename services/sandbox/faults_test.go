@@ -29,19 +29,19 @@ func TestRefusedCallsAreNotDone(t *testing.T) {
 		sandboxtest.WantReply(t, sandboxtest.SendMail(client, sandboxtest.Alternative, "j@example.com"), 451)
 	}
 	if got := w.Received(""); len(got) != 0 {
-		t.Errorf("%d messages were taken", len(got))
+		t.Errorf("%d messages were accepted", len(got))
 	}
 	sandboxtest.WantGoodAgain(t, w)
 }
 
-func TestThrottledCallsAreTurnedAwayInEachOnesWords(t *testing.T) {
+func TestThrottledCallsAreRefusedInEachPartysFormat(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	for _, target := range []string{"vonage", "clickwrap", "smtp"} {
 		w.Fault(`{"target":"` + target + `","mode":"throttle"}`)
 	}
 	if got := w.SMS(sandboxtest.SMSForm()); got.Messages[0].Status != "1" {
-		t.Errorf("Vonage answered %+v", got)
+		t.Errorf("Vonage responded %+v", got)
 	}
 	a := w.Do("GET", requestPath, "", bearer)
 	sandboxtest.WantStatus(t, a, 429)
@@ -50,50 +50,50 @@ func TestThrottledCallsAreTurnedAwayInEachOnesWords(t *testing.T) {
 	}
 	sandboxtest.WantReply(t, sandboxtest.SendMail(sandboxtest.DialSMTP(t, w), sandboxtest.Alternative, "j@example.com"), 421)
 	if got := w.Received(""); len(got) != 0 {
-		t.Errorf("%d messages were taken", len(got))
+		t.Errorf("%d messages were accepted", len(got))
 	}
 	sandboxtest.WantGoodAgain(t, w)
 }
 
-func TestDroppedCallsAreDoneAndNeverAnswered(t *testing.T) {
+func TestDroppedCallsAreDoneWithoutAResponse(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	for _, target := range []string{"vonage", "clickwrap", "smtp"} {
 		w.Fault(`{"target":"` + target + `","mode":"drop"}`)
 	}
 	if a, err := w.Try(t.Context(), "POST", "/sms/json", sandboxtest.SMSForm().Encode(), sandboxtest.FormHeader); !errors.Is(err, io.EOF) {
-		t.Errorf("Vonage answered %d, %v; want a closed connection", a.Status, err)
+		t.Errorf("Vonage responded %d, %v; want a closed connection", a.Status, err)
 	}
 	if a, err := w.Try(t.Context(), "GET", requestPath, "", bearer); !errors.Is(err, io.EOF) {
-		t.Errorf("Clickwrap answered %d, %v; want a closed connection", a.Status, err)
+		t.Errorf("Clickwrap responded %d, %v; want a closed connection", a.Status, err)
 	}
 	if err := sandboxtest.SendMail(sandboxtest.DialSMTP(t, w), sandboxtest.Alternative, "j@example.com"); !errors.Is(err, io.EOF) {
-		t.Errorf("the mail server said %v, want a closed connection", err)
+		t.Errorf("the mail server replied %v, want a closed connection", err)
 	}
 	if got := w.Received(""); len(got) != 2 || got[0].Channel != "sms" || got[1].Channel != "email" {
-		t.Errorf("received %+v, want the text and the letter", got)
+		t.Errorf("received %+v, want the SMS and the e-mail", got)
 	}
 	sandboxtest.WantGoodAgain(t, w)
 }
 
-func TestSlowCallsAreDoneAndAnsweredLate(t *testing.T) {
+func TestSlowCallsAreDoneWithALateResponse(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	w.Fault(`{"target":"vonage","mode":"slow","delay_ms":40}`)
 	w.Fault(`{"target":"smtp","mode":"slow","delay_ms":40}`)
 	begun := time.Now()
 	if got := w.SMS(sandboxtest.SMSForm()); got.Messages[0].Status != "0" || time.Since(begun) < 40*time.Millisecond {
-		t.Errorf("Vonage answered %+v after %v", got, time.Since(begun))
+		t.Errorf("Vonage responded %+v after %v", got, time.Since(begun))
 	}
 	begun = time.Now()
 	if err := sandboxtest.SendMail(sandboxtest.DialSMTP(t, w), sandboxtest.Alternative, "j@example.com"); err != nil || time.Since(begun) < 40*time.Millisecond {
-		t.Errorf("the mail server said %v after %v", err, time.Since(begun))
+		t.Errorf("the mail server replied %v after %v", err, time.Since(begun))
 	}
 }
 
-func TestWhoDoesNotWaitForASlowAnswerHasSentNevertheless(t *testing.T) {
+func TestASlowCallIsDoneEvenIfTheClientLeaves(t *testing.T) {
 	t.Parallel()
-	w := sandboxtest.Open(t, "") // its end must not wait for the minute, either
+	w := sandboxtest.Open(t, "") // its shutdown must not wait for that minute either
 	w.Fault(`{"target":"vonage","mode":"slow","delay_ms":60000}`)
 	ctx, hangUp := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -104,7 +104,7 @@ func TestWhoDoesNotWaitForASlowAnswerHasSentNevertheless(t *testing.T) {
 	for len(w.Received("")) == 0 { // bounded by the test's deadline
 		select {
 		case err := <-ended:
-			t.Fatalf("answered at once: %v", err)
+			t.Fatalf("responded immediately: %v", err)
 		default:
 		}
 	}
@@ -114,7 +114,7 @@ func TestWhoDoesNotWaitForASlowAnswerHasSentNevertheless(t *testing.T) {
 	}
 }
 
-func TestFaultsQueueUpAndCanBeCalledOff(t *testing.T) {
+func TestFaultsQueueAndCanBeRemoved(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	w.Fault(`{"target":"vonage","mode":"throttle"}`)
@@ -125,11 +125,11 @@ func TestFaultsQueueUpAndCanBeCalledOff(t *testing.T) {
 	sandboxtest.WantGoodAgain(t, w)
 }
 
-func TestAFaultThatMakesNoSenseIsRefused(t *testing.T) {
+func TestInvalidFaultsAreRefused(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	for body, detail := range map[string]string{
-		`{"target":"nobody","mode":"slow"}`:                  "target is one of",
+		`{"target":"unknown","mode":"slow"}`:                 "target is one of",
 		`{"target":"smtp","mode":"explode"}`:                 "mode is one of",
 		`{"target":"smtp","mode":"garbage"}`:                 "mode is one of",
 		`{"target":"smtp","mode":"250"}`:                     "400 to 599",
@@ -147,7 +147,7 @@ func TestAFaultThatMakesNoSenseIsRefused(t *testing.T) {
 	sandboxtest.WantGoodAgain(t, w)
 }
 
-func TestOrderedFaultsAreListed(t *testing.T) {
+func TestQueuedFaultsAreListed(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	w.Fault(`{"target":"smtp","mode":"550"}`)
@@ -157,13 +157,13 @@ func TestOrderedFaultsAreListed(t *testing.T) {
 	const want = `[{"target":"vonage","mode":"throttle","count":1,"delay_ms":1000},` +
 		`{"target":"vonage","mode":"slow","count":1,"delay_ms":5},{"target":"smtp","mode":"550","count":1,"delay_ms":1000}]` + "\n"
 	if got := w.Get("/api/faults"); got.Body != want {
-		t.Errorf("listed are %s", got.Body)
+		t.Errorf("the list is %s", got.Body)
 	}
 	if page := w.Get("/").Body; !strings.Contains(page, "<li>vonage: throttle, 1 call</li>") {
 		t.Error("the page does not list them")
 	}
 	sandboxtest.WantStatus(t, w.Do("DELETE", "/api/faults", "", nil), 204)
 	if got := w.Get("/api/faults"); got.Body != "[]\n" {
-		t.Errorf("called off, and listed are %s", got.Body)
+		t.Errorf("after the removal, the list is %s", got.Body)
 	}
 }

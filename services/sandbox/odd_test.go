@@ -21,9 +21,9 @@ func oddities(t *testing.T, percent, seed int) (seen []string) {
 		}
 		switch err := json.Unmarshal([]byte(a.Body), &request); {
 		case err != nil:
-			t.Fatalf("the response is no JSON object: %s", a.Body)
+			t.Fatalf("the response is not a JSON object: %s", a.Body)
 		case a.Status == 200 && (request.ID != "596f858584281715b3493d0c" || len(request.Signers) != 1):
-			t.Fatalf("the response lost something: %s", a.Body)
+			t.Fatalf("the response lacks a field: %s", a.Body)
 		case a.Status != 200 && (a.Status != 429 || a.Header.Get("Retry-After") != "1"):
 			t.Fatalf("a status that Clickwrap does not document: %d %v", a.Status, a.Header)
 		}
@@ -52,7 +52,7 @@ func TestTheSameSeedMakesTheSameOddities(t *testing.T) {
 	}
 }
 
-func TestOddCallbacksAreAuthenticAndTellTheSame(t *testing.T) {
+func TestOddCallbacksAreAuthenticAndReportTheSame(t *testing.T) {
 	t.Parallel()
 	in := sandboxtest.NewIngest(t)
 	w := sandboxtest.OddWorld(t, in.URL, 100, 3)

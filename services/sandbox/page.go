@@ -15,16 +15,16 @@ var pageHTML string
 
 var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{"linked": linked}).Parse(pageHTML))
 
-// pageMessages is how many messages the page shows, the newest; the API has them all.
+// pageMessages is the number of messages on the page, the newest ones. The API returns all.
 const pageMessages = 200
 
-// The page's parts.
+// The data of the page.
 type (
 	page struct {
 		Nonce     string
 		Providers []storiesOf
-		Targets   []string      // who can fail
-		Faults    []party.Fault // what is ordered
+		Targets   []string      // of faults
+		Faults    []party.Fault // queued
 		Shown     int
 		Hidden    int // older messages that are not shown
 		Phones    []*phone
@@ -40,7 +40,7 @@ type (
 	}
 )
 
-// getPage is GET /: what signers received, and the stories to play.
+// getPage is GET /: the messages that signers received, and the stories to play.
 func (s *Server) getPage(w http.ResponseWriter, _ *http.Request) {
 	p := page{Nonce: party.RandomHex(16), Targets: s.Faults.Targets(), Faults: s.Faults.List()}
 	for _, one := range parties {
@@ -57,7 +57,7 @@ func (s *Server) getPage(w http.ResponseWriter, _ *http.Request) {
 	phones := map[string]*phone{}
 	for _, m := range received {
 		if m.Channel == party.ChannelEmail {
-			p.Emails = append([]party.Message{m}, p.Emails...) // the newest on top of the pile
+			p.Emails = append([]party.Message{m}, p.Emails...) // the newest first
 			continue
 		}
 		if phones[m.To] == nil {
@@ -69,7 +69,7 @@ func (s *Server) getPage(w http.ResponseWriter, _ *http.Request) {
 	party.WritePage(w, http.StatusOK, pageTemplate, "form-action 'none'; script-src 'nonce-"+p.Nonce+"'; connect-src 'self'", p)
 }
 
-// getEmail is GET /letters/{number}: an e-mail's HTML as it came, shut in so that nothing in it runs or is fetched.
+// getEmail is GET /emails/{number}: an e-mail's HTML unchanged, with a policy under which nothing in it runs or is fetched.
 func (s *Server) getEmail(w http.ResponseWriter, r *http.Request) {
 	number, err := strconv.Atoi(r.PathValue("number"))
 	if err != nil {
@@ -85,18 +85,18 @@ func (s *Server) getEmail(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:")
 	h.Set("Referrer-Policy", "no-referrer")
-	_, _ = w.Write([]byte(email.HTML)) // the browser is gone, and nobody is left to tell
+	_, _ = w.Write([]byte(email.HTML)) // an error means that the browser is gone
 }
 
 var webLink = regexp.MustCompile(`https?://[^\s<>"]+[^\s<>".,;:!?)]`)
 
-// piece is a stretch of text, or a link in it.
+// piece is a part of a text: plain text or a link.
 type piece struct {
 	Text string
 	Link bool
 }
 
-// linked cuts a text into plain stretches and links, for the template to escape each as what it is.
+// linked splits a text into plain text and links, so that the template escapes each in its own way.
 func linked(text string) []piece {
 	var pieces []piece
 	from := 0

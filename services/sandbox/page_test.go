@@ -7,13 +7,13 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox/sandboxtest"
 )
 
-func TestThePageShowsPhonesLettersAndStories(t *testing.T) {
+func TestThePageShowsPhonesEmailsAndStories(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	empty := w.Get("/")
 	sandboxtest.WantStatus(t, empty, 200)
 	for _, want := range []string{
-		"Nothing yet.", `name="viewport" content="width=device-width`,
+		"No messages yet.", `name="viewport" content="width=device-width`,
 		`data-provider="clickwrap" data-story="seed"`, `data-story="one-signer"`, `data-story="two-signers"`,
 	} {
 		if !strings.Contains(empty.Body, want) {
@@ -26,14 +26,14 @@ func TestThePageShowsPhonesLettersAndStories(t *testing.T) {
 	for _, want := range []string{
 		"<h3>13175551234</h3>",
 		`Please sign: <a href="https://s.example/x?a=1&amp;b=2" target="_blank" rel="noreferrer">https://s.example/x?a=1&amp;b=2</a>.`,
-		"&#34;PS Employment Agreement&#34; wartet über", "<dd>jane.roe@example.com</dd>", `href="/letters/2"`,
+		"&#34;PS Employment Agreement&#34; wartet über", "<dd>jane.roe@example.com</dd>", `href="/emails/2"`,
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
-	if strings.Contains(page, "Nothing yet.") {
-		t.Error("the page still says that nothing came")
+	if strings.Contains(page, "No messages yet.") {
+		t.Error("the page still reports no messages")
 	}
 }
 
@@ -51,22 +51,22 @@ func TestHostileMessagesAreShownAsText(t *testing.T) {
 		}
 	}
 	if got := strings.Count(a.Body, "&lt;script&gt;alert(1)&lt;/script&gt;"); got != 2 {
-		t.Errorf("the text is shown %d times, want in the bubble and in the letter", got)
+		t.Errorf("the text is shown %d times, want in the bubble and in the e-mail", got)
 	}
 	policy := a.Header.Get("Content-Security-Policy")
 	if !strings.Contains(policy, "default-src 'none'") || !strings.Contains(policy, "script-src 'nonce-") || strings.Contains(policy, "script-src 'unsafe-inline'") {
 		t.Errorf("the page's policy is %q", policy)
 	}
 
-	letter := w.Get("/letters/2")
-	sandboxtest.WantStatus(t, letter, 200)
-	if !strings.Contains(letter.Body, "<script>alert(1)</script>") {
-		t.Errorf("the letter's HTML is not as it came: %s", letter.Body)
+	email := w.Get("/emails/2")
+	sandboxtest.WantStatus(t, email, 200)
+	if !strings.Contains(email.Body, "<script>alert(1)</script>") {
+		t.Errorf("the HTML of the e-mail was changed: %s", email.Body)
 	}
-	if policy := letter.Header.Get("Content-Security-Policy"); !strings.HasPrefix(policy, "sandbox; default-src 'none'") {
-		t.Errorf("the letter's policy is %q", policy)
+	if policy := email.Header.Get("Content-Security-Policy"); !strings.HasPrefix(policy, "sandbox; default-src 'none'") {
+		t.Errorf("the policy of the e-mail is %q", policy)
 	}
-	for _, path := range []string{"/letters/1", "/letters/3", "/letters/x"} { // a text message, none, and no number
+	for _, path := range []string{"/emails/1", "/emails/3", "/emails/x"} { // a text message, none, and no number
 		sandboxtest.WantStatus(t, w.Get(path), 404)
 	}
 }

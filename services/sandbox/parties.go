@@ -11,8 +11,7 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox/vonage"
 )
 
-// parties is everybody that the sandbox stands in for: one line a party, in the order of the flow, which is also the order of the
-// page and of the APIs.
+// parties lists the simulated parties, one line each, in the order of the flow. The page and the APIs use the same order.
 var parties = []party.Party{
 	clickwrap.Party,
 	pleasesign.Party,
@@ -23,7 +22,7 @@ var parties = []party.Party{
 	smtp.Party,
 }
 
-// stories is everything that can be played, in the order in which the page shows it.
+// stories returns all stories, in the order of the page.
 func stories() []party.Story {
 	var all []party.Story
 	for _, p := range parties {
@@ -32,7 +31,7 @@ func stories() []party.Story {
 	return all
 }
 
-// targets is everything that can be told to fail.
+// targets returns all targets of faults.
 func targets() []party.Target {
 	var all []party.Target
 	for _, p := range parties {

@@ -11,7 +11,7 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox/party"
 )
 
-// Played is what came of a story.
+// Played is the result of a story.
 type Played struct {
 	Documents []string        `json:"documents"` // ids, in the story's order
 	Callbacks []party.Outcome `json:"callbacks"` // in the order in which they were sent
@@ -22,13 +22,12 @@ var (
 	errNoSource = errors.New("no source of this provider is configured")
 )
 
-// Play puts a story's documents into the stand-in, under fresh ids, and sends its callbacks to ingest, signed for the
-// first source of that provider. It waits for the response to each, and pauses before the next. When a callback is not
-// taken it stops, and returns what was played until then with the error.
+// Play creates a story's documents with new ids and sends its callbacks to ingest, signed for the first source of that provider. It waits for
+// each response, and pauses before the next callback. If ingest does not accept a callback, Play stops and returns the callbacks until then
+// with the error.
 //
-// The pause leaves the pipeline time to ask the stand-in about a document before it changes again, as people do who read
-// before they sign. Without one, everything must still come out right, only some messages have lost their point: nobody
-// is invited to sign what he has signed.
+// In the pause, the pipeline can read a document before it changes again, as in reality, where people read before they sign. Without a pause
+// the result must still be right, but some messages have no purpose any more and are not sent: a person who has signed gets no invitation.
 func (s *Server) Play(ctx context.Context, provider, name string, pause time.Duration) (Played, error) {
 	played := Played{Documents: []string{}, Callbacks: []party.Outcome{}}
 	story, ok := storyNamed(provider, name)
@@ -77,8 +76,8 @@ func storyNamed(provider, name string) (party.Story, bool) {
 	return party.Story{}, false
 }
 
-// provider is the documents of the party of that name. Every party that has stories has them.
+// provider returns the documents of the party with that name. Every party with stories has documents.
 func (s *Server) provider(name string) *party.Provider {
-	i := slices.IndexFunc(s.parties, func(p standIn) bool { return p.Name == name })
+	i := slices.IndexFunc(s.parties, func(p simulator) bool { return p.Name == name })
 	return s.parties[i].Provider
 }

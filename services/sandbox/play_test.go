@@ -11,7 +11,7 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox/sandboxtest"
 )
 
-func TestStoriesTellTheirCallbacksInOrderAndCanBePlayedAgain(t *testing.T) {
+func TestStoriesSendTheirCallbacksInOrderEachTime(t *testing.T) {
 	t.Parallel()
 	in := sandboxtest.NewIngest(t)
 	w := sandboxtest.Open(t, in.URL)
@@ -35,7 +35,7 @@ func TestStoriesTellTheirCallbacksInOrderAndCanBePlayedAgain(t *testing.T) {
 	}
 }
 
-func TestAPauseLiesBetweenCallbacks(t *testing.T) {
+func TestThereIsAPauseBetweenCallbacks(t *testing.T) {
 	t.Parallel()
 	in := sandboxtest.NewIngest(t)
 	w := sandboxtest.Open(t, in.URL)
@@ -47,7 +47,7 @@ func TestAPauseLiesBetweenCallbacks(t *testing.T) {
 	}
 }
 
-func TestAnOverloadedIngestIsTriedAgainWithTheSameCallback(t *testing.T) {
+func TestARefusedCallbackIsRetriedUnchanged(t *testing.T) {
 	t.Parallel()
 	in := sandboxtest.NewIngest(t)
 	w := sandboxtest.Open(t, in.URL)
@@ -61,7 +61,7 @@ func TestAnOverloadedIngestIsTriedAgainWithTheSameCallback(t *testing.T) {
 	}
 	got := w.Play("clickwrap", "one-signer")
 	if len(in.Calls) != 5 || len(got.Callbacks) != 3 || got.Callbacks[0].Status != 202 {
-		t.Fatalf("%d calls, told as %+v; want two refused and three taken", len(in.Calls), got.Callbacks)
+		t.Fatalf("%d calls, reported as %+v; want two refused and three accepted", len(in.Calls), got.Callbacks)
 	}
 	if in.Calls[0].Body != in.Calls[1].Body || in.Calls[1].Body != in.Calls[2].Body {
 		t.Error("the callback changed from try to try")
@@ -80,14 +80,14 @@ func TestARefusedCallbackEndsTheStory(t *testing.T) {
 		return true
 	}
 	a := w.Post("/api/play", `{"provider":"clickwrap","story":"seed","pause_ms":0}`)
-	sandboxtest.WantProblem(t, a, 502, "request_signed was answered 401")
+	sandboxtest.WantProblem(t, a, 502, "the response to request_signed is 401")
 	got := sandboxtest.Read[sandboxtest.Played](t, a)
 	if len(in.Calls) != 2 || len(got.Documents) != 2 || len(got.Callbacks) != 2 || got.Callbacks[1].Status != 401 || got.Callbacks[1].IDs == nil {
-		t.Errorf("%d calls, told as %+v", len(in.Calls), got)
+		t.Errorf("%d calls, reported as %+v", len(in.Calls), got)
 	}
 }
 
-func TestADuplicateCountsAsTaken(t *testing.T) {
+func TestADuplicateCountsAsAccepted(t *testing.T) {
 	t.Parallel()
 	in := sandboxtest.NewIngest(t)
 	w := sandboxtest.Open(t, in.URL)
@@ -98,11 +98,11 @@ func TestADuplicateCountsAsTaken(t *testing.T) {
 	a := w.Post("/api/play", `{"provider":"clickwrap","story":"one-signer","pause_ms":0}`)
 	sandboxtest.WantStatus(t, a, 200)
 	if !strings.Contains(a.Body, `{"event":"request_sent","status":200,"ids":[]}`) {
-		t.Errorf("told as %s", a.Body)
+		t.Errorf("reported as %s", a.Body)
 	}
 }
 
-func TestWhatCannotBePlayedIsSaidSo(t *testing.T) {
+func TestUnknownStoriesAreRefused(t *testing.T) {
 	t.Parallel()
 	in := sandboxtest.NewIngest(t)
 	w := sandboxtest.Open(t, in.URL)
@@ -120,6 +120,6 @@ func TestWhatCannotBePlayedIsSaidSo(t *testing.T) {
 		sandboxtest.WantProblem(t, w.Post("/api/play", `{"provider":"clickwrap","story":"seed","pause_ms":`+pause+`}`), 400, "pause_ms")
 	}
 	if len(in.Calls) != 0 {
-		t.Errorf("%d callbacks were sent nevertheless", len(in.Calls))
+		t.Errorf("%d callbacks were sent", len(in.Calls))
 	}
 }

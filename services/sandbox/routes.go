@@ -7,12 +7,12 @@ import (
 	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 )
 
-// maxForm bounds the body of everything that comes over HTTP: a form of Vonage's, or one of our own small requests.
+// maxForm bounds the body of every HTTP request: a Vonage form, or one of our own small requests.
 const maxForm = 64 << 10
 
 func (s *Server) routes() http.Handler {
 	mux := service.NewRoutes()
-	mux.TakeEscapes("/") // ids of the providers may have any character
+	mux.TakeEscapes("/") // the providers' ids may contain any character
 
 	for _, p := range s.parties {
 		if p.Routes != nil {
@@ -21,15 +21,15 @@ func (s *Server) routes() http.Handler {
 	}
 	mux.HandleFunc("GET /files/{ticket}/document.pdf", s.Tickets.GetFile)
 
-	// Our own window on it.
+	// The sandbox's own page and API.
 	mux.HandleFunc("GET /{$}", s.getPage)
-	mux.HandleFunc("GET /letters/{number}", s.getEmail)
+	mux.HandleFunc("GET /emails/{number}", s.getEmail)
 	mux.HandleFunc("GET /api/messages", s.getMessages)
 	mux.HandleFunc("DELETE /api/messages", s.deleteMessages)
 	mux.HandleFunc("GET /api/stories", s.getStories)
-	mux.HandleFunc("POST /api/play", takesJSON(s.postPlay))
+	mux.HandleFunc("POST /api/play", requireJSON(s.postPlay))
 	mux.HandleFunc("GET /api/faults", s.getFaults)
-	mux.HandleFunc("POST /api/faults", takesJSON(s.postFault))
+	mux.HandleFunc("POST /api/faults", requireJSON(s.postFault))
 	mux.HandleFunc("DELETE /api/faults", s.deleteFaults)
 
 	return service.Private("sandbox.hosts", sandboxsettings.Section.Of(s.Config).Hosts, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,7 +1,7 @@
-// Package sandbox stands in for the outside world: the other parties of the list in parties.go. It plays stories as real callbacks,
-// keeps what signers received, and can be told to be slow, to refuse, to drop and to throttle.
+// Package sandbox simulates the outside parties that parties.go lists. It plays stories as real callbacks, stores the messages that signers
+// received, and on request is slow, refuses, drops or throttles calls.
 //
-// Nothing in it is ours: it speaks the parties' own formats over real HTTP and SMTP, and uses neither NATS nor Redis.
+// It uses the parties' own formats over real HTTP and SMTP, and neither NATS nor Redis.
 package sandbox
 
 import (
@@ -22,7 +22,7 @@ import (
 // Service is the sandbox as a program of its own.
 var Service = service.Service{
 	Name:    "sandbox",
-	Summary: "stands in for the outside world, for trials",
+	Summary: "simulates the providers, Vonage and a mail server, for trials",
 	Run:     Run,
 	Check:   check,
 	Listeners: []service.Listener{
@@ -34,14 +34,13 @@ var Service = service.Service{
 	DemoOnly: true,
 }
 
-// check says what Run refuses.
+// check returns the mistakes that Run would refuse.
 func check(c config.Config) error {
 	_, err := party.NewCallbacks(sandboxsettings.Section.Of(c), nil)
 	return err
 }
 
-// Run stands in for the outside world until ctx ends. It listens itself, on the sandbox's own addresses: what stands for other
-// people's servers does not share a listener with ours.
+// Run runs the sandbox until ctx ends. It listens on addresses of its own, because servers of other parties do not share a listener with ours.
 func Run(ctx context.Context, env service.Env) error {
 	server, err := New(env.Config, env.Log)
 	if err != nil {
@@ -51,23 +50,23 @@ func Run(ctx context.Context, env service.Env) error {
 	return server.Serve(ctx)
 }
 
-// Server is the outside world: one HTTP listener, and those that parties have beside it.
+// Server is a running sandbox: one HTTP listener, and the other listeners of the parties.
 type Server struct {
 	party.Env
-	parties []standIn // in the order of the list
+	parties []simulator // in the order of the list
 
 	listener net.Listener
 	handler  http.Handler
-	stopping chan struct{} // closed when Serve is told to end: nobody lingers any longer
+	stopping chan struct{} // closed when Serve ends: slow responses stop waiting
 }
 
-// standIn is a party at work.
-type standIn struct {
+// simulator is a running party.
+type simulator struct {
 	party.Party
-	party.StandIn
+	party.Simulator
 }
 
-// New opens all listeners, so that their addresses are known even where the settings say port 0. Serve serves them.
+// New opens all listeners, so that their addresses are known even for port 0. Serve serves them.
 func New(cfg config.Config, log *slog.Logger) (*Server, error) {
 	odd := party.NewOdd(sandboxsettings.Section.Of(cfg), log)
 	callbacks, err := party.NewCallbacks(sandboxsettings.Section.Of(cfg), odd)
@@ -79,7 +78,7 @@ func New(cfg config.Config, log *slog.Logger) (*Server, error) {
 		Config: cfg, Log: log, Inbox: party.NewInbox(), Faults: party.NewFaults(targets()), Tickets: party.NewTickets(), Callbacks: callbacks, Odd: odd,
 		BaseURL: s.baseURL, Linger: s.linger,
 	}
-	listen := net.ListenConfig{} // of an address at hand: there is nothing to wait for
+	listen := net.ListenConfig{} // a local address: it does not wait
 	if s.listener, err = listen.Listen(context.Background(), "tcp", sandboxsettings.Section.Of(cfg).Addr); err != nil {
 		return nil, fmt.Errorf("listen for the sandbox's HTTP: %w", err)
 	}
@@ -88,13 +87,13 @@ func New(cfg config.Config, log *slog.Logger) (*Server, error) {
 		if err != nil {
 			return nil, errors.Join(err, s.close())
 		}
-		s.parties = append(s.parties, standIn{p, one})
+		s.parties = append(s.parties, simulator{p, one})
 	}
 	s.handler = s.routes()
 	return s, nil
 }
 
-// close closes the listeners of a server that is not served.
+// close closes the listeners of a server that was never served.
 func (s *Server) close() error {
 	err := s.listener.Close()
 	for _, p := range s.parties {
@@ -105,10 +104,10 @@ func (s *Server) close() error {
 	return err
 }
 
-// HTTPAddr is where HTTP is served, host:port.
+// HTTPAddr returns the address of the HTTP listener, host:port.
 func (s *Server) HTTPAddr() string { return s.listener.Addr().String() }
 
-// Addr is where a party listens beside HTTP, host:port; empty where it does not.
+// Addr returns the address of a party's own listener, host:port, or empty if it has none.
 func (s *Server) Addr(name string) string {
 	for _, p := range s.parties {
 		if p.Name == name && p.Listener != nil {
@@ -118,11 +117,11 @@ func (s *Server) Addr(name string) string {
 	return ""
 }
 
-// Handler is all of the sandbox's HTTP.
+// Handler returns the handler of all the sandbox's HTTP requests.
 func (s *Server) Handler() http.Handler { return s.handler }
 
-// leaveWithin is how long calls in flight may take when the sandbox ends.
-const leaveWithin = 5 * time.Second
+// shutdownTimeout bounds the calls in flight when the sandbox stops.
+const shutdownTimeout = 5 * time.Second
 
 // Serve serves all listeners until ctx ends, then finishes the calls in flight within five seconds. Call it once.
 func (s *Server) Serve(ctx context.Context) error {
@@ -154,7 +153,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		err = fmt.Errorf("serve the sandbox: %w", err)
 	}
 	close(s.stopping)
-	err = errors.Join(err, s.leave(web))
+	err = errors.Join(err, s.shutdown(web))
 	for _, p := range s.parties {
 		if p.Close != nil {
 			p.Close()
@@ -163,13 +162,13 @@ func (s *Server) Serve(ctx context.Context) error {
 	return err
 }
 
-// leave closes the listeners and waits for the calls in flight.
-func (s *Server) leave(web *http.Server) error {
-	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
+// shutdown closes the listeners and waits for the calls in flight.
+func (s *Server) shutdown(web *http.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
 	var err error
 	if stuck := web.Shutdown(ctx); stuck != nil {
-		err = errors.Join(fmt.Errorf("end the sandbox's HTTP: %w", stuck), web.Close())
+		err = errors.Join(fmt.Errorf("stop the sandbox's HTTP: %w", stuck), web.Close())
 	}
 	for _, p := range s.parties {
 		if p.Listener != nil {
@@ -179,7 +178,7 @@ func (s *Server) leave(web *http.Server) error {
 	return err
 }
 
-// linger waits, but not beyond the sandbox's end.
+// linger waits for d, at most until the sandbox stops.
 func (s *Server) linger(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -189,7 +188,7 @@ func (s *Server) linger(d time.Duration) {
 	}
 }
 
-// baseURL is what addresses in callbacks begin with, which nobody asked for under a name of his own.
+// baseURL returns the beginning of addresses in callbacks, for which there is no request with a host name.
 func (s *Server) baseURL() string {
 	host, port, err := net.SplitHostPort(s.HTTPAddr())
 	if ip := net.ParseIP(host); err == nil && ip.IsUnspecified() {

@@ -92,6 +92,6 @@ func TestABodyOverTheLimitIsNotRead(t *testing.T) {
 	sandboxtest.WantProblem(t, w.Post("/api/play", `{"provider":"`+strings.Repeat("x", 64<<10)+`"}`), 400, "too large")
 	sandboxtest.WantStatus(t, w.PostForm(sandboxtest.SMSForm("text", strings.Repeat("x", 64<<10))), 400)
 	if got := w.Received(""); len(got) != 0 {
-		t.Errorf("%d messages were taken", len(got))
+		t.Errorf("%d messages were accepted", len(got))
 	}
 }

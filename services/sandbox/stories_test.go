@@ -8,8 +8,8 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox/sandboxtest"
 )
 
-// toldStory is a story as GET /api/stories tells it, by its literal names.
-type toldStory struct {
+// listedStory is a story in the response to GET /api/stories, with its literal names.
+type listedStory struct {
 	Provider    string
 	Story       string
 	Title       string
@@ -17,15 +17,15 @@ type toldStory struct {
 	Messages    []struct{ Kind, Channel, To string }
 }
 
-func TestStoriesAreListedWithTheMessagesThatMustCome(t *testing.T) {
+func TestStoriesAreListedWithTheirMessages(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
-	listed := sandboxtest.Read[[]toldStory](t, w.Get("/api/stories"))
+	listed := sandboxtest.Read[[]listedStory](t, w.Get("/api/stories"))
 	var names []string
 	for _, s := range listed {
 		names = append(names, s.Provider+"/"+s.Story)
 		if s.Title == "" || s.Description == "" || len(s.Messages) == 0 {
-			t.Errorf("%s/%s is told as %+v", s.Provider, s.Story, s)
+			t.Errorf("%s/%s is listed as %+v", s.Provider, s.Story, s)
 		}
 		for _, m := range s.Messages {
 			number := strings.Trim(m.To, "0123456789") == "" && len(m.To) >= 11

@@ -173,7 +173,7 @@ var undocumented = map[string]string{
 	"GET /r/{tag}":                     "the stand-in for Rebrandly",
 	"POST /sms/json":                   "the stand-in for Vonage",
 	"GET /{$}":                         "the sandbox's page",
-	"GET /letters/{number}":            "the sandbox's page",
+	"GET /emails/{number}":             "the sandbox's page",
 }
 
 // Every route of the code is documented or left out with a reason, and every documented path has a route. Ingest's routes come from the

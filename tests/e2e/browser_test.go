@@ -129,7 +129,7 @@ func TestSandboxInBrowser(t *testing.T) {
 	b := newBrowser(t)
 	h := testenv.Standalone(t)
 	b.do(chromedp.Navigate(h.SandboxURL + "/"))
-	if got := b.text("#inbox"); !strings.Contains(got, "Nothing yet.") {
+	if got := b.text("#inbox"); !strings.Contains(got, "No messages yet.") {
 		t.Errorf("at first: %q", got)
 	}
 	b.do(chromedp.Click(`button[data-provider="clickwrap"][data-story="two-signers"]`, chromedp.ByQuery))
@@ -142,7 +142,7 @@ func TestSandboxInBrowser(t *testing.T) {
 			t.Errorf("the page does not show %q", want)
 		}
 	}
-	if got := b.text("#told"); !strings.Contains(got, "4 callbacks taken.") {
+	if got := b.text("#result"); !strings.Contains(got, "4 callbacks accepted.") {
 		t.Errorf("the story's status is %q", got)
 	}
 	b.fits()
@@ -150,12 +150,12 @@ func TestSandboxInBrowser(t *testing.T) {
 	b.do(
 		chromedp.Evaluate(`document.querySelector("#faults").closest("details").open = true`, nil),
 		chromedp.SetValue(`[name=target]`, "vonage", chromedp.ByQuery), chromedp.SetValue(`[name=mode]`, "refuse", chromedp.ByQuery),
-		chromedp.Click("#faults button:not([type])", chromedp.ByQuery), chromedp.WaitVisible("#ordered li", chromedp.ByQuery),
+		chromedp.Click("#faults button:not([type])", chromedp.ByQuery), chromedp.WaitVisible("#queued li", chromedp.ByQuery),
 	)
-	if got := b.text("#ordered"); got != "vonage: refuse, 1 call" {
-		t.Errorf("ordered: %q", got)
+	if got := b.text("#queued"); got != "vonage: refuse, 1 call" {
+		t.Errorf("queued: %q", got)
 	}
-	b.do(chromedp.Click("#calloff", chromedp.ByQuery), chromedp.WaitNotPresent("#ordered li", chromedp.ByQuery))
+	b.do(chromedp.Click("#clear-faults", chromedp.ByQuery), chromedp.WaitNotPresent("#queued li", chromedp.ByQuery))
 	b.fits()
 
 	b.do(chromedp.Click("#clear", chromedp.ByQuery))

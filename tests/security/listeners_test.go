@@ -34,7 +34,7 @@ func TestListeners(t *testing.T) {
 				t.Errorf("%s on the admin listener: %d, want %d", path, a.status, want)
 			}
 		}
-		for _, path := range []string{"/api/messages", "/api/play", "/api/faults", "/sms/json", "/v1.1/requests/x", "/letters/1"} {
+		for _, path := range []string{"/api/messages", "/api/play", "/api/faults", "/sms/json", "/v1.1/requests/x", "/emails/1"} {
 			if a := get(t, h.IngestURL+path); a.status != http.StatusNotFound {
 				t.Errorf("%s on the public listener: %d", path, a.status)
 			}
@@ -193,7 +193,7 @@ func foreignNames(t *testing.T, admin, sandbox string) {
 	for _, c := range []struct{ base, method, path string }{
 		{admin, "GET", "/metrics"}, {admin, "GET", "/readyz?verbose"}, {admin, "GET", "/livez"}, {admin, "GET", "/debug/pprof/cmdline"},
 		{sandbox, "GET", "/"}, {sandbox, "GET", "/api/messages"}, {sandbox, "GET", "/api/stories"}, {sandbox, "POST", "/api/faults"},
-		{sandbox, "DELETE", "/api/faults"}, {sandbox, "GET", "/letters/1"}, {sandbox, "POST", "/sms/json"}, {sandbox, "GET", "/document/x"},
+		{sandbox, "DELETE", "/api/faults"}, {sandbox, "GET", "/emails/1"}, {sandbox, "POST", "/sms/json"}, {sandbox, "GET", "/document/x"},
 	} {
 		_, port, _ := strings.Cut(strings.TrimPrefix(c.base, "http://"), ":")
 		for _, host := range []string{

@@ -1,4 +1,4 @@
-// Package bitly stands in for Bitly's API v4.
+// Package bitly simulates Bitly's API v4.
 package bitly
 
 import (
@@ -23,9 +23,9 @@ type bitly struct {
 	links   *party.Links
 }
 
-func open(env party.Env) (party.StandIn, error) {
+func open(env party.Env) (party.Simulator, error) {
 	b := bitly{env, shortenersettings.Section.Of(env.Config).Bitly, party.NewLinks()}
-	return party.StandIn{Routes: b.routes}, nil
+	return party.Simulator{Routes: b.routes}, nil
 }
 
 func (b bitly) routes(mux *service.Routes) {
@@ -34,18 +34,18 @@ func (b bitly) routes(mux *service.Routes) {
 	mux.HandleFunc("GET /b/{tag}", b.links.Get)
 }
 
-// authorized lets those in who bring the account's token.
+// authorized requires the account's token.
 func (b bitly) authorized(next http.HandlerFunc) http.HandlerFunc {
-	return b.Faulty(name, says, func(w http.ResponseWriter, r *http.Request) {
+	return b.Faulty(name, writeError, func(w http.ResponseWriter, r *http.Request) {
 		if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); !ok || !party.Same(token, b.account.Token) {
-			says(w, http.StatusForbidden)
+			writeError(w, http.StatusForbidden)
 			return
 		}
 		next(w, r)
 	})
 }
 
-// getUser is GET /v4/user: who the token is.
+// getUser is GET /v4/user: the account of the token.
 func (b bitly) getUser(w http.ResponseWriter, _ *http.Request) {
 	party.WriteJSON(w, http.StatusOK, map[string]any{"login": "sandbox", "is_active": true, "default_group_guid": b.account.Group})
 }
@@ -59,7 +59,7 @@ func (b bitly) shorten(w http.ResponseWriter, r *http.Request) {
 		ForceNew bool   `json:"force_new_link"`
 	}
 	if err := json.NewDecoder(r.Body).Decode(&wanted); err != nil {
-		says(w, http.StatusUnprocessableEntity)
+		writeError(w, http.StatusUnprocessableEntity)
 		return
 	}
 	switch {
@@ -70,7 +70,7 @@ func (b bitly) shorten(w http.ResponseWriter, r *http.Request) {
 		refuse(w, "domain", "invalid", "INVALID_ARG_DOMAIN")
 		return
 	case wanted.Group != "" && wanted.Group != b.account.Group:
-		says(w, http.StatusForbidden)
+		writeError(w, http.StatusForbidden)
 		return
 	}
 	if wanted.Domain == "" {
@@ -106,7 +106,7 @@ type link struct {
 	References     map[string]string `json:"references"`
 }
 
-// problem is an error as Bitly writes it.
+// problem is an error in Bitly's format.
 type problem struct {
 	Message     string    `json:"message"`
 	Description string    `json:"description"`
@@ -127,7 +127,7 @@ func refuse(w http.ResponseWriter, field, message, code string) {
 	})
 }
 
-func says(w http.ResponseWriter, status int) {
+func writeError(w http.ResponseWriter, status int) {
 	codes := map[int]string{
 		http.StatusForbidden: "FORBIDDEN", http.StatusTooManyRequests: "RATE_LIMIT_EXCEEDED", http.StatusPaymentRequired: "UPGRADE_REQUIRED",
 		http.StatusInternalServerError: "INTERNAL_ERROR", http.StatusServiceUnavailable: "TEMPORARILY_UNAVAILABLE",

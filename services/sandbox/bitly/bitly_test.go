@@ -12,7 +12,7 @@ var bitlyKey = http.Header{"Authorization": {"Bearer bitly-token"}, "Content-Typ
 
 const long = "https://sign.acme.example/l/abcdefgh"
 
-// shortened is Bitly's response, by its literal names.
+// shortened is Bitly's response, with its literal names.
 type shortened struct {
 	Link    string
 	LongURL string `json:"long_url"`
@@ -26,8 +26,8 @@ func bitly(w sandboxtest.World, body string) sandboxtest.Response {
 	return w.Do("POST", "/v4/shorten", body, bitlyKey)
 }
 
-// Who asks who he is gets a response, and nobody else does.
-func TestItKnowsItsAccount(t *testing.T) {
+// Only a request with the account's token gets the account.
+func TestTheAccountIsReturned(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	sandboxtest.WantStatus(t, w.Do("GET", "/v4/user", "", bitlyKey), 200)
@@ -42,12 +42,12 @@ func TestBitlyGivesOneAddressOneLink(t *testing.T) {
 	sandboxtest.WantStatus(t, made, 201)
 	link := sandboxtest.Read[shortened](t, made)
 	if !strings.HasPrefix(link.Link, w.Link("/b/")) || link.LongURL != long || !strings.HasPrefix(link.ID, "acme.link/") {
-		t.Errorf("answered %s", made.Body)
+		t.Errorf("response %s", made.Body)
 	}
 	again := bitly(w, body)
 	sandboxtest.WantStatus(t, again, 200)
 	if sandboxtest.Read[shortened](t, again).Link != link.Link {
-		t.Errorf("again it is %s", again.Body)
+		t.Errorf("the second time it is %s", again.Body)
 	}
 	other := sandboxtest.Read[shortened](t, bitly(w, `{"long_url":"`+long+`x","domain":"acme.link","group_guid":"G1"}`))
 	if other.Link == link.Link {
@@ -73,7 +73,7 @@ func TestBitlyRefusesWhatItWouldRefuse(t *testing.T) {
 		a := bitly(w, body)
 		sandboxtest.WantStatus(t, a, status)
 		if said := sandboxtest.Read[shortened](t, a); status == 400 && (said.Message == "" || len(said.Errors) != 1) {
-			t.Errorf("%s: answered %s", body, a.Body)
+			t.Errorf("%s: response %s", body, a.Body)
 		}
 	}
 	for _, authorization := range []string{"", "Bearer wrong", "bitly-token"} {

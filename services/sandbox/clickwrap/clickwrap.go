@@ -1,4 +1,4 @@
-// Package clickwrap stands in for Ironclad Clickwrap: its REST API, its callbacks and its signing pages.
+// Package clickwrap simulates Ironclad Clickwrap: its REST API, its callbacks and its signing pages.
 package clickwrap
 
 import (
@@ -19,10 +19,10 @@ const (
 	title = "Ironclad Clickwrap"
 )
 
-// Party is Ironclad Clickwrap, as far as the guide's integration sees it.
+// Party is Ironclad Clickwrap, as far as the guide's integration uses it.
 var Party = party.Party{Name: name, Title: title, Targets: []party.Target{target()}, Stories: stories, New: open}
 
-// target is its REST API, whose 429 comes with Retry-After.
+// target returns its REST API, whose 429 has a Retry-After.
 func target() party.Target {
 	t := party.HTTPTarget(name, http.StatusTooManyRequests)
 	t.RetryAfter = true
@@ -34,32 +34,31 @@ type clickwrap struct {
 	provider *party.Provider
 }
 
-// open holds one request from its start, the one that the documentation's sample callbacks are about, so that a
-// callback pasted from there finds its signer.
-func open(env party.Env) (party.StandIn, error) {
+// open creates the request of the documentation's sample callbacks, so that a callback copied from there finds its signer.
+func open(env party.Env) (party.Simulator, error) {
 	c := clickwrap{env, party.NewProvider(name, title, wire{sandboxsettings.Section.Of(env.Config).IngestURL})}
 	c.provider.Keep(&party.Document{
 		Draft: party.Draft{Title: "Example Contract"}, ID: "596f858584281715b3493d0c", Status: party.StatusOpen,
 		Recipients: []party.Recipient{{Signer: ericPrugh, ID: "58001ea30c7ffa3111e9fa48", Stage: party.StageDue}},
 	})
-	return party.StandIn{Routes: c.routes, Provider: c.provider}, nil
+	return party.Simulator{Routes: c.routes, Provider: c.provider}, nil
 }
 
 func (c clickwrap) routes(mux *service.Routes) {
-	mux.HandleFunc("GET /v1.1/requests/{id}", c.Faulty(name, says, c.getRequest))
+	mux.HandleFunc("GET /v1.1/requests/{id}", c.Faulty(name, writeError, c.getRequest))
 	mux.HandleFunc("GET /sign/{request}/{signer}", c.GetSigningPage(c.visit))
 	mux.HandleFunc("POST /sign/{request}/{signer}", c.PostSigningPage(c.visit))
 }
 
-// visit is who comes to /sign/{request}/{signer}, a link that stays good and leads to the finished document, too.
+// visit returns the visit at /sign/{request}/{signer}. The link stays valid, and later leads to the complete document.
 func (c clickwrap) visit(r *http.Request) (party.Visit, bool) {
 	d, i, ok := c.provider.Recipient(r.PathValue("signer"))
 	return party.Visit{Provider: c.provider, Document: d, Who: i}, ok && d.ID == r.PathValue("request")
 }
 
-// wire is how Clickwrap reports what happened to its signature requests.
+// wire makes Clickwrap's callbacks about its signature requests.
 type wire struct {
-	ingest string // where its callbacks say that they were sent to
+	ingest string // the address in the callbacks' field sent_to
 }
 
 // DocumentID implements party.Wire. Clickwrap's ids are 24 hexadecimal characters.
@@ -68,7 +67,7 @@ func (wire) DocumentID() string { return party.RandomHex(12) }
 // RecipientID implements party.Wire.
 func (wire) RecipientID() string { return party.RandomHex(12) }
 
-// body is a callback's body, its fields in the order in which Clickwrap writes them.
+// body is a callback's body, with the fields in Clickwrap's order.
 type body struct {
 	Type        string            `json:"type"`
 	Integration string            `json:"integration"`
@@ -92,11 +91,11 @@ type body struct {
 	Fields      map[string]string `json:"fields,omitempty"`      // of request_complete
 }
 
-// timeFormat is how Clickwrap writes times.
+// timeFormat is Clickwrap's format of times.
 const timeFormat = "2006-01-02T15:04:05.000Z"
 
-// Callbacks implements party.Wire. It is one for each thing that happened: Clickwrap reports at once. That a person opened his link is no
-// request's event, and has none.
+// Callbacks implements party.Wire. It returns one callback for each change, because Clickwrap reports immediately. There is none for an
+// opened link.
 func (c wire) Callbacks(happened []party.Change, _ string) []party.Callback {
 	var all []party.Callback
 	for _, h := range happened {
@@ -144,8 +143,8 @@ func request(b body) pack.Request {
 	}}
 }
 
-// requestResponse is the response to GET /v1.1/requests/{id}. It is the guide's, and what the request was created with; nothing is known of a
-// field that would tell who has signed, so there is none.
+// requestResponse is the response to GET /v1.1/requests/{id}, as in the guide, with the values with which the request was created. No field
+// for the state of a signer is documented, so there is none.
 type requestResponse struct {
 	ID      string           `json:"id"`
 	Name    string           `json:"name"`
@@ -181,12 +180,12 @@ type attributes struct {
 func (c clickwrap) getRequest(w http.ResponseWriter, r *http.Request) {
 	token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !bearer || !c.Knows(name, func(api config.API) bool { return party.Same(token, api.Token) }) {
-		says(w, http.StatusUnauthorized)
+		writeError(w, http.StatusUnauthorized)
 		return
 	}
 	d, ok := c.provider.Find(r.PathValue("id"))
 	if !ok {
-		says(w, http.StatusNotFound)
+		writeError(w, http.StatusNotFound)
 		return
 	}
 	response := requestResponse{ID: d.ID, Name: d.Title}
@@ -204,21 +203,21 @@ func (c clickwrap) getRequest(w http.ResponseWriter, r *http.Request) {
 	party.WriteJSON(w, http.StatusOK, response)
 }
 
-// says is an error as Clickwrap writes it.
-func says(w http.ResponseWriter, status int) {
+// writeError writes an error in Clickwrap's format.
+func writeError(w http.ResponseWriter, status int) {
 	type problem struct {
 		Message string `json:"message"`
 		Status  int    `json:"status"`
 		Name    string `json:"name"`
 	}
-	said := problem{Message: http.StatusText(status), Status: status, Name: strings.ReplaceAll(http.StatusText(status), " ", "") + "Error"}
+	body := problem{Message: http.StatusText(status), Status: status, Name: strings.ReplaceAll(http.StatusText(status), " ", "") + "Error"}
 	switch status {
 	case http.StatusUnauthorized:
-		said.Message = "A valid access token is required"
+		body.Message = "A valid access token is required"
 	case http.StatusNotFound:
-		said.Message = "Request not found"
+		body.Message = "Request not found"
 	case http.StatusTooManyRequests:
-		said.Name, said.Message = "RateLimitExceededError", "Request limit has been reached"
+		body.Name, body.Message = "RateLimitExceededError", "Request limit has been reached"
 	}
-	party.WriteJSON(w, status, map[string]problem{"error": said})
+	party.WriteJSON(w, status, map[string]problem{"error": body})
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox/sandboxtest"
 )
 
-// signatureRequest is Clickwrap's answer, by its literal names.
+// signatureRequest is Clickwrap's response, by its literal names.
 type signatureRequest struct {
 	ID      string `json:"id"`
 	Name    string `json:"name"`
@@ -40,7 +40,7 @@ func request(w sandboxtest.World, id string) signatureRequest {
 	return sandboxtest.Read[signatureRequest](w.T, a)
 }
 
-func TestARequestIsToldWithItsSigners(t *testing.T) {
+func TestARequestIsReturnedWithItsSigners(t *testing.T) {
 	t.Parallel()
 	in := sandboxtest.NewIngest(t)
 	w := sandboxtest.Open(t, in.URL)
@@ -64,7 +64,7 @@ func TestARequestIsToldWithItsSigners(t *testing.T) {
 			t.Errorf("signer %q has the link %q", s.SignerID, s.RequestURL)
 		}
 	}
-	// Somebody with a text must be left in the other document, or nobody gets the guide's progress text.
+	// Another signer with a number must remain in the other document, because that person gets the guide's progress text.
 	if other := request(w, w.Play("clickwrap", "seed").Documents[1]).Signers[1]; !other.SendTo.MobileNumber || other.Signer.MobileNumber == "" {
 		t.Errorf("the other signer is %+v", other)
 	}
@@ -79,13 +79,13 @@ func TestARequestNeedsTheTokenAndMustExist(t *testing.T) {
 		a := w.Do("GET", "/v1.1/requests/"+id, "", http.Header{"Authorization": {authorization}})
 		sandboxtest.WantStatus(t, a, 401)
 		if !strings.Contains(a.Body, `{"error":{"message":`) || a.Header.Get("Content-Type") != "application/json" {
-			t.Errorf("%q: answered %s", authorization, a.Body)
+			t.Errorf("%q: response %s", authorization, a.Body)
 		}
 	}
 	a := w.Do("GET", "/v1.1/requests/5a0000000000000000000000", "", bearer)
 	sandboxtest.WantStatus(t, a, 404)
 	if !strings.Contains(a.Body, `"status":404`) {
-		t.Errorf("answered %s", a.Body)
+		t.Errorf("response %s", a.Body)
 	}
 }
 

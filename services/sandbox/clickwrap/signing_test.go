@@ -42,7 +42,7 @@ func TestAPageElsewhereCannotSign(t *testing.T) {
 	sandboxtest.WantStatus(t, w.Press(page, "sign"), 303)
 }
 
-func TestThePageSaysWhenSignrelayWasNotTold(t *testing.T) {
+func TestThePageReportsARefusedCallback(t *testing.T) {
 	t.Parallel()
 	in := sandboxtest.NewIngest(t)
 	w := sandboxtest.Open(t, in.URL)
@@ -53,7 +53,7 @@ func TestThePageSaysWhenSignrelayWasNotTold(t *testing.T) {
 	}
 	a := w.Press(page, "sign")
 	sandboxtest.WantStatus(t, a, 502)
-	if !strings.Contains(a.Body, "request_signed was answered 401") || !strings.Contains(a.Body, "Eric Smith has signed.") {
+	if !strings.Contains(a.Body, "the response to request_signed is 401") || !strings.Contains(a.Body, "Eric Smith has signed.") {
 		t.Errorf("the page shows %s", a.Body)
 	}
 }

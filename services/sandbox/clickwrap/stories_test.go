@@ -14,7 +14,7 @@ import (
 )
 
 // What each story's callbacks are, and the events that the pack reads in them.
-func TestEveryStorysCallbacksAreAuthenticAndTellWhatHappened(t *testing.T) {
+func TestStoriesHaveAuthenticCallbacks(t *testing.T) {
 	t.Parallel()
 	sandboxtest.Stories(t, "clickwrap", []sandboxtest.Story{
 		{
@@ -39,7 +39,7 @@ func TestEveryStorysCallbacksAreAuthenticAndTellWhatHappened(t *testing.T) {
 
 var clickwrapID = regexp.MustCompile(`^[0-9a-f]{24}$`)
 
-func TestTheSeedStoryTellsTheGuidesThreeFlows(t *testing.T) {
+func TestTheSeedStoryPlaysTheGuidesThreeFlows(t *testing.T) {
 	t.Parallel()
 	in := sandboxtest.NewIngest(t)
 	w := sandboxtest.Open(t, in.URL)
@@ -59,13 +59,13 @@ func TestTheSeedStoryTellsTheGuidesThreeFlows(t *testing.T) {
 		{"request_signed", b, `Eric Smith signed "Employment Agreement"`, request(w, b).Signers[0].SignerID},
 	}
 	if len(in.Calls) != len(want) || len(got.Callbacks) != len(want) {
-		t.Fatalf("%d callbacks came, %d are told, want %d", len(in.Calls), len(got.Callbacks), len(want))
+		t.Fatalf("%d callbacks came, %d are reported, want %d", len(in.Calls), len(got.Callbacks), len(want))
 	}
 	ids := map[any]bool{}
 	for i, wanted := range want {
 		c := in.Calls[i]
-		if told := got.Callbacks[i]; told.Event != wanted.event || told.Status != 202 || !slices.Equal(told.IDs, []string{fmt.Sprintf("event-%d", i+1)}) {
-			t.Errorf("callback %d is told as %+v", i, told)
+		if outcome := got.Callbacks[i]; outcome.Event != wanted.event || outcome.Status != 202 || !slices.Equal(outcome.IDs, []string{fmt.Sprintf("event-%d", i+1)}) {
+			t.Errorf("callback %d is listed as %+v", i, outcome)
 		}
 		if c.Path != "POST /webhooks/clickwrap/demo" {
 			t.Errorf("callback %d came to %s", i, c.Path)
@@ -157,7 +157,7 @@ func TestTheSignersPageChangesBeforeItsCallbackIsSent(t *testing.T) {
 		"Review &amp; sign \"E-Waiver Form\"", "Eric Smith has signed", "Eric Smith has signed", "accepted by all parties",
 	} {
 		if !strings.Contains(pages[i], want) {
-			t.Errorf("at callback %d the page does not tell %q:\n%s", i, want, pages[i])
+			t.Errorf("at callback %d the page does not contain %q:\n%s", i, want, pages[i])
 		}
 	}
 }

@@ -11,8 +11,7 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox/party"
 )
 
-// wire is how the eSignature API v1 reports what happened to its documents: everything that changed in one batch, and a callback of
-// its own when a final document exists.
+// wire makes the callbacks of the eSignature API v1: one batch with all changes, and a separate callback for each final document.
 type wire struct{}
 
 // DocumentID implements party.Wire.
@@ -21,13 +20,13 @@ func (wire) DocumentID() string { return newUUID() }
 // RecipientID implements party.Wire.
 func (wire) RecipientID() string { return newUUID() }
 
-// newUUID is a random UUID, version 4.
+// newUUID returns a random UUID, version 4.
 func newUUID() string {
 	h := party.RandomHex(16)
 	return h[:8] + "-" + h[8:12] + "-4" + h[13:16] + "-a" + h[17:20] + "-" + h[20:]
 }
 
-// statusChange is one change of a batch; all its values are strings.
+// statusChange is one change in a batch. All its values are strings.
 type statusChange struct {
 	Timestamp   string `json:"timestamp"`
 	Name        string `json:"name"`
@@ -35,7 +34,7 @@ type statusChange struct {
 	ResourceURI string `json:"resource_uri"`
 }
 
-// Callbacks implements party.Wire. It is one batch of what changed, and one callback for each document that was sealed.
+// Callbacks implements party.Wire. It returns one batch of changes, and one callback for each sealed document.
 func (e wire) Callbacks(happened []party.Change, _ string) []party.Callback {
 	var items []statusChange
 	var final []party.Callback
@@ -82,7 +81,7 @@ func (wire) items(h party.Change) []statusChange {
 	}
 }
 
-// sealedCallback is the callback of a final document. Where the provider signs, it signs a copy of the fields in JSON.
+// sealedCallback returns the callback for a final document. If the provider signs, it signs a copy of the fields in JSON.
 func sealedCallback(d party.Document) party.Callback {
 	form := url.Values{
 		"resource_uri": {documentURI(d.ID)}, "group": {groupURI(d)}, "name": {d.Title}, "uuid": {d.ID}, "tag": {""},
@@ -100,19 +99,19 @@ func sealedCallback(d party.Document) party.Callback {
 	return party.Callback{Event: "signed", Request: formRequest("/signed", form, header)}
 }
 
-// signature is where the pack puts the signature when it signs a callback.
+// signature is the placeholder that the pack replaces with the signature.
 const signature = "{{signature}}"
 
-func formRequest(door string, form url.Values, header http.Header) pack.Request {
+func formRequest(route string, form url.Values, header http.Header) pack.Request {
 	if header == nil {
 		header = http.Header{}
 	}
 	header.Set("Content-Type", "application/x-www-form-urlencoded")
-	// The pack looks for its place as it is written in a recording, not escaped.
+	// The pack looks for the placeholder in its unescaped form, as in a recording.
 	body := form.Encode()
 	if form.Has("signed") {
 		form.Del("signed")
 		body = form.Encode() + "&signed=" + signature
 	}
-	return pack.Request{Method: http.MethodPost, Route: door, Header: header, Body: []byte(body), ReceivedAt: time.Now()}
+	return pack.Request{Method: http.MethodPost, Route: route, Header: header, Body: []byte(body), ReceivedAt: time.Now()}
 }

@@ -1,4 +1,4 @@
-// Package esignv1 stands in for the eSignature API v1: its REST API, its callbacks and its signing pages.
+// Package esignv1 simulates the eSignature API v1: its REST API, its callbacks and its signing pages.
 package esignv1
 
 import (
@@ -26,10 +26,10 @@ type esign struct {
 	provider *party.Provider
 }
 
-func open(env party.Env) (party.StandIn, error) {
+func open(env party.Env) (party.Simulator, error) {
 	e := esign{env, party.NewProvider(name, title, wire{})}
 	e.provider.Keep(example())
-	return party.StandIn{Routes: e.routes, Provider: e.provider}, nil
+	return party.Simulator{Routes: e.routes, Provider: e.provider}, nil
 }
 
 func (e esign) routes(mux *service.Routes) {
@@ -44,30 +44,30 @@ func (e esign) routes(mux *service.Routes) {
 	mux.HandleFunc("POST /esign/session/{ticket}", e.PostSigningPage(e.visit))
 }
 
-// visit is who comes to /esign/session/{ticket}, where a link that opens once has led.
+// visit returns the visit at /esign/session/{ticket}, to which a link that opens once redirects.
 func (e esign) visit(r *http.Request) (party.Visit, bool) {
 	return e.Admit(e.provider, r.PathValue("ticket"))
 }
 
-// authorized lets those in who bring the user and secret of one of the esign-v1 sources.
+// authorized requires the user and the secret of an esign-v1 source.
 func (e esign) authorized(next http.HandlerFunc) http.HandlerFunc {
-	return e.Faulty(name, says, func(w http.ResponseWriter, r *http.Request) {
+	return e.Faulty(name, writeError, func(w http.ResponseWriter, r *http.Request) {
 		pair, ok := strings.CutPrefix(r.Header.Get("Authorization"), "ApiKey ")
 		user, secret, _ := strings.Cut(pair, ":")
 		if !ok || !e.Knows(name, func(api config.API) bool { return party.Same(user, api.User) && party.Same(secret, api.Secret) }) {
-			says(w, http.StatusUnauthorized)
+			writeError(w, http.StatusUnauthorized)
 			return
 		}
 		next(w, r)
 	})
 }
 
-// withoutSlash is what a path without the slash at its end gets: the API knows none such.
+// withoutSlash handles a path without a slash at its end, which the API does not have.
 func withoutSlash(w http.ResponseWriter, _ *http.Request) {
-	says(w, http.StatusNotFound)
+	writeError(w, http.StatusNotFound)
 }
 
-// document is the response to GET /document/{id}/, as far as it tells of anything.
+// document is the response to GET /document/{id}/, without the fields that are always empty.
 type document struct {
 	Archived       bool     `json:"archived"`
 	AutoArchive    bool     `json:"auto_archive"`
@@ -98,7 +98,7 @@ type signer struct {
 	FirstName   string `json:"firstname"`
 	LastName    string `json:"lastname"`
 	Email       string `json:"email"`
-	Order       int    `json:"order"` // from 0, whether they sign in it or not
+	Order       int    `json:"order"` // from 0, also without a signing order
 	Role        string `json:"role"`
 	Tel         string `json:"tel"`
 	Status      int    `json:"status"`
@@ -110,7 +110,7 @@ type signer struct {
 func (e esign) getDocument(w http.ResponseWriter, r *http.Request) {
 	d, ok := e.provider.Find(r.PathValue("id"))
 	if !ok {
-		says(w, http.StatusNotFound)
+		writeError(w, http.StatusNotFound)
 		return
 	}
 	response := document{
@@ -124,7 +124,7 @@ func (e esign) getDocument(w http.ResponseWriter, r *http.Request) {
 	}
 	for i, who := range d.Recipients {
 		status := signerStatus[who.Stage]
-		response.DoEmail = response.DoEmail || who.Mailed // one setting for all of a document
+		response.DoEmail = response.DoEmail || who.Mailed // one setting for the whole document
 		response.Signers = append(response.Signers, [8]any{signerURI(who.ID), who.First, who.Last, who.Email, who.Mobile, true, status, i})
 		response.SignerObjects = append(response.SignerObjects, signer{
 			FirstName: who.First, LastName: who.Last, Email: who.Email, Order: i, Role: "signer", Tel: who.Mobile,
@@ -134,7 +134,7 @@ func (e esign) getDocument(w http.ResponseWriter, r *http.Request) {
 	party.WriteJSON(w, http.StatusOK, response)
 }
 
-// Status codes; the same number means one thing on a document and another on a signer.
+// The status codes. A number has different meanings for a document and for a signer.
 var (
 	documentStatus = map[party.Status]int{party.StatusDraft: 10, party.StatusOpen: 10, party.StatusComplete: 30, party.StatusRejected: 50}
 	signerStatus   = map[party.Stage]int{
@@ -142,11 +142,11 @@ var (
 	}
 )
 
-// getSigner is GET /api/v1/signer/{id}/, which tells neither a number nor a link.
+// getSigner is GET /api/v1/signer/{id}/, which contains neither a number nor a link.
 func (e esign) getSigner(w http.ResponseWriter, r *http.Request) {
 	d, i, ok := e.provider.Recipient(r.PathValue("id"))
 	if !ok {
-		says(w, http.StatusNotFound)
+		writeError(w, http.StatusNotFound)
 		return
 	}
 	who := d.Recipients[i]
@@ -162,28 +162,28 @@ func (e esign) getSigner(w http.ResponseWriter, r *http.Request) {
 	}{documentURI(d.ID), who.Email, who.First, who.Last, true, i, signerURI(who.ID), signerStatus[who.Stage]})
 }
 
-// getNewLink is GET /api/v1/signer/{id}/new-link/: nothing but a Location, which opens once.
+// getNewLink is GET /api/v1/signer/{id}/new-link/: only a Location header with a link that opens once.
 func (e esign) getNewLink(w http.ResponseWriter, r *http.Request) {
 	d, i, ok := e.provider.Recipient(r.PathValue("id"))
 	switch {
 	case !ok:
-		says(w, http.StatusNotFound)
+		writeError(w, http.StatusNotFound)
 	case d.Status != party.StatusOpen || d.Recipients[i].Stage == party.StageSigned:
-		says(w, http.StatusBadRequest)
+		writeError(w, http.StatusBadRequest)
 	default:
 		w.Header().Set("Location", party.PublicURL(r)+"/esign/"+e.Tickets.Issue(party.Ticket{Provider: e.provider, Document: d.ID, Who: i, Once: true}))
 		w.WriteHeader(http.StatusCreated)
 	}
 }
 
-// getPDF is GET /api/v1/pdf/{id}/: the document itself, the way to it, or that it has to be fetched from the archive.
+// getPDF is GET /api/v1/pdf/{id}/: the document, a redirect to it, or 201 while it is fetched from the archive.
 func (e esign) getPDF(w http.ResponseWriter, r *http.Request) {
 	d, ok := e.provider.Find(r.PathValue("id"))
 	switch {
 	case !ok:
-		says(w, http.StatusNotFound)
+		writeError(w, http.StatusNotFound)
 	case d.Status != party.StatusComplete:
-		says(w, http.StatusBadRequest)
+		writeError(w, http.StatusBadRequest)
 	case d.Storage == archived:
 		w.WriteHeader(http.StatusCreated)
 	case d.Storage == elsewhere:
@@ -194,8 +194,8 @@ func (e esign) getPDF(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// says is an error as the eSignature API writes it: its body is meant for people, and of no fixed shape.
-func says(w http.ResponseWriter, status int) {
+// writeError writes an error as the eSignature API does. Its body is for people and has no fixed format.
+func writeError(w http.ResponseWriter, status int) {
 	if status == http.StatusUnauthorized {
 		w.WriteHeader(status)
 		return
@@ -214,10 +214,10 @@ func groupURI(d party.Document) string {
 func documentURI(id string) string { return "/api/v1/document/" + id + "/" }
 func signerURI(id string) string   { return "/api/v1/signer/" + id + "/" }
 
-// timeFormat is how times are written: without a zone.
+// timeFormat is the format of times, without a zone.
 const timeFormat = "2006-01-02T15:04:05"
 
-// example is the document of the documentation's callbacks, whose ids are its placeholders.
+// example returns the document of the documentation's callbacks. Its ids are the documentation's placeholders.
 func example() *party.Document {
 	d := party.Example("[doc-id]", "[signer-id]", ameliaClarke)
 	d.Title, d.Status, d.Ended = "name of doc", party.StatusComplete, d.Sent.Add(time.Minute)
@@ -225,8 +225,8 @@ func example() *party.Document {
 	return d
 }
 
-// Where a finished document can be, beside at hand.
+// The places of a complete document that is not available at once.
 const (
-	elsewhere = "elsewhere" // on another server: /pdf/ leads there
-	archived  = "archived"  // it takes four hours to fetch
+	elsewhere = "elsewhere" // on another server, to which /pdf/ redirects
+	archived  = "archived"  // in an archive, from which it takes four hours to fetch
 )

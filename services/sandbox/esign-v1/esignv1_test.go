@@ -15,7 +15,7 @@ import (
 
 var esignKeys = http.Header{"Authorization": {"ApiKey me:v1-secret"}}
 
-// v1Document is the eSignature API's answer, by its literal names.
+// v1Document is the eSignature API's response, by its literal names.
 type v1Document struct {
 	DoEmail       bool   `json:"do_email"`
 	Group         string `json:"group"`
@@ -54,7 +54,7 @@ func esignDocument(w sandboxtest.World, id string) v1Document {
 
 var uuid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-a[0-9a-f]{3}-[0-9a-f]{12}$`)
 
-func TestAnEsignDocumentIsToldWithItsSignersTwice(t *testing.T) {
+func TestAnEsignDocumentContainsItsSignersTwice(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, sandboxtest.NewIngest(t).URL)
 	id := w.Play("esign-v1", "two-signers").Documents[0]
@@ -70,14 +70,14 @@ func TestAnEsignDocumentIsToldWithItsSignersTwice(t *testing.T) {
 	}
 	array := []any{oliver.ResourceURI, "Oliver", "Hughes", oliver.Email, oliver.Tel, true, 40.0, 1.0}
 	if !slices.Equal(d.Signers[1], array) {
-		t.Errorf("as an array he is %v, want %v", d.Signers[1], array)
+		t.Errorf("as an array the signer is %v, want %v", d.Signers[1], array)
 	}
 
 	a := esign(w, "/signer/"+oliver.UUID+"/")
 	sandboxtest.WantStatus(t, a, 200)
 	signer := sandboxtest.Read[map[string]any](t, a)
 	if signer["document"] != d.ResourceURI || signer["status"] != 40.0 || signer["first_name"] != "Oliver" || len(signer) != 8 {
-		t.Errorf("asked for alone he is %v", signer)
+		t.Errorf("the signer alone is %v", signer)
 	}
 }
 
@@ -124,7 +124,7 @@ func TestEsignNeedsItsKeyTheDocumentAndTheSlash(t *testing.T) {
 		}
 		sandboxtest.WantStatus(t, esign(w, path), 404) // without the slash
 	}
-	// Whoever has any source's key is let in, as the accounts are one server's.
+	// The key of any source is accepted, because all accounts are on one server.
 	sandboxtest.WantStatus(t, w.Do("GET", "/api/v1/document/"+d.UUID+"/", "", http.Header{"Authorization": {"ApiKey other:other-secret"}}), 200)
 	for _, path := range []string{"/document/" + signer + "/", "/signer/" + d.UUID + "/", "/signer/" + d.UUID + "/new-link/", "/pdf/" + signer + "/"} {
 		sandboxtest.WantStatus(t, esign(w, path), 404)
@@ -144,18 +144,18 @@ func TestANewLinkOpensOnce(t *testing.T) {
 		}
 		links = append(links, strings.TrimPrefix(a.Header.Get("Location"), w.Link("")))
 	}
-	for _, link := range links { // each opens, and each once
+	for _, link := range links { // each opens exactly once
 		first := w.Get(link)
 		sandboxtest.WantStatus(t, first, 303)
-		for range 2 { // the session goes on
+		for range 2 { // the session stays valid
 			if page := w.Get(first.Header.Get("Location")); page.Status != 200 || !strings.Contains(page.Body, "Sign as Isla Morgan") {
 				t.Errorf("the page is %d %s", page.Status, page.Body)
 			}
 		}
 		again := w.Get(link)
 		sandboxtest.WantStatus(t, again, 410)
-		if !strings.Contains(again.Body, "This link was used.") {
-			t.Errorf("again it shows %s", again.Body)
+		if !strings.Contains(again.Body, "This link was already used.") {
+			t.Errorf("the second time it shows %s", again.Body)
 		}
 		sandboxtest.WantStatus(t, w.Get(strings.Replace(link, "/esign/", "/esign/session/", 1)), 404)
 	}
@@ -165,7 +165,7 @@ func TestANewLinkOpensOnce(t *testing.T) {
 	sandboxtest.WantStatus(t, esign(w, "/signer/"+done.SignerObjects[0].UUID+"/new-link/"), 400)
 }
 
-func TestThePDFIsAtHandElsewhereOrInTheArchive(t *testing.T) {
+func TestThePDFIsReadyElsewhereOrInTheArchive(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, sandboxtest.NewIngest(t).URL)
 	d := esignDocument(w, w.Play("esign-v1", "one-signer").Documents[0])
@@ -181,7 +181,7 @@ func TestThePDFIsAtHandElsewhereOrInTheArchive(t *testing.T) {
 
 	night := w.Play("esign-v1", "long-night").Documents
 	sandboxtest.WantStatus(t, esign(w, "/pdf/"+night[0]+"/"), 201)
-	sandboxtest.WantStatus(t, esign(w, "/pdf/"+night[1]+"/"), 400) // nothing is final yet
+	sandboxtest.WantStatus(t, esign(w, "/pdf/"+night[1]+"/"), 400) // the document is not complete
 }
 
 func TestTheDocumentationsEsignDocumentIsThere(t *testing.T) {

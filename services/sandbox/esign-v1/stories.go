@@ -7,22 +7,22 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox/party"
 )
 
-// The people of the esign-v1 stories. The numbers are those that Britain keeps for fiction; one is typed as at home.
+// The people of the esign-v1 stories. The numbers are reserved for drama in the United Kingdom; one has the national format.
 var (
 	ameliaClarke = party.Signer{First: "Amelia", Last: "Clarke", Email: "amelia.clarke@example.com", Mobile: "+447700900123", ByEmail: true, BySMS: "447700900123"}
 	oliverHughes = party.Signer{First: "Oliver", Last: "Hughes", Email: "oliver.hughes@example.com", Mobile: "07700 900456", ByEmail: true, BySMS: "447700900456"}
 	islaMorgan   = party.Signer{First: "Isla", Last: "Morgan", Email: "isla.morgan@example.com", ByEmail: true}
 )
 
-// nightLong is how long the outage of the long night was.
+// nightLong is the length of the outage in the story long-night.
 const nightLong = 9 * time.Hour
 
-// stories are batches as they come every six minutes, or after an outage, and the callback of a finished document.
+// stories contains batches, which come every six minutes or after an outage, and the callbacks of complete documents.
 var stories = []party.Story{
 	{
 		Provider: name, Name: "one-signer",
-		Title:       "One signer, and two callbacks of the end",
-		Description: `Amelia Clarke's link is ours to send. Both the batch and the callback of the finished document say that it is signed: she is told once.`,
+		Title:       "One signer, and two callbacks about the completion",
+		Description: `Signrelay sends Amelia Clarke's link. Both the batch and the callback of the final document report the completion: she gets one message.`,
 		Documents:   []party.Draft{{Title: "Statement of Work", Signers: []party.Signer{ameliaClarke}}},
 		Steps: []party.Step{
 			party.Together(party.First.Sent()),
@@ -33,7 +33,7 @@ var stories = []party.Story{
 	{
 		Provider: name, Name: "two-signers",
 		Title:       "One after the other",
-		Description: `Oliver Hughes comes second: he hears of the document when Amelia Clarke has signed. The finished document lies on another server.`,
+		Description: `Oliver Hughes signs second: he gets his invitation when Amelia Clarke has signed. The final document is on another server.`,
 		Documents: []party.Draft{
 			{Title: "Shareholder Agreement", Ordered: true, Storage: elsewhere, Signers: []party.Signer{ameliaClarke, oliverHughes}},
 		},
@@ -47,8 +47,8 @@ var stories = []party.Story{
 	{
 		Provider: name, Name: "long-night",
 		Title: "A long night",
-		Description: `After an outage of nine hours one batch tells everything: "Supply Agreement" went to Amelia Clarke and Oliver Hughes, both signed, ` +
-			`and it is in the archive by now; "Data Processing Addendum" went to Isla Morgan, who has yet to sign. The batch comes twice.`,
+		Description: `After an outage of nine hours, one batch reports everything: "Supply Agreement" was sent to Amelia Clarke and Oliver Hughes, both signed, ` +
+			`and it is in the archive; "Data Processing Addendum" was sent to Isla Morgan, who has not signed yet. The batch comes twice.`,
 		Documents: []party.Draft{
 			{Title: "Supply Agreement", Storage: archived, Signers: []party.Signer{ameliaClarke, oliverHughes}},
 			{Title: "Data Processing Addendum", Signers: []party.Signer{islaMorgan}},
@@ -64,7 +64,7 @@ var stories = []party.Story{
 	{
 		Provider: name, Name: "declined",
 		Title:       "One of two rejects",
-		Description: `Amelia Clarke rejects the document. Oliver Hughes and the document's sender are told so, once.`,
+		Description: `Amelia Clarke rejects the document. Oliver Hughes and the document's sender each get one message about it.`,
 		Documents:   []party.Draft{{Title: "Lease Renewal", Signers: []party.Signer{ameliaClarke, oliverHughes}}},
 		Steps: []party.Step{
 			party.Together(party.First.Sent()),

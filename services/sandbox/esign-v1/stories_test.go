@@ -9,7 +9,7 @@ import (
 )
 
 // What each story's callbacks are, and the events that the pack reads in them.
-func TestEveryStorysCallbacksAreAuthenticAndTellWhatHappened(t *testing.T) {
+func TestStoriesHaveAuthenticCallbacks(t *testing.T) {
 	t.Parallel()
 	sandboxtest.Stories(t, "esign-v1", []sandboxtest.Story{
 		{
@@ -62,7 +62,7 @@ func TestABatchThatIsSentTwiceIsNoOtherEvent(t *testing.T) {
 	}
 }
 
-func TestBothCallbacksOfAFinishedDocumentTellOneFact(t *testing.T) {
+func TestBothCallbacksOfACompleteDocumentReportOneFact(t *testing.T) {
 	t.Parallel()
 	in := sandboxtest.NewIngest(t)
 	w := sandboxtest.Open(t, in.URL)

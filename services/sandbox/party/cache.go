@@ -1,15 +1,15 @@
 package party
 
-// Cache keeps items under one or several keys each, and forgets the oldest when it is full. It has no lock of its own.
+// Cache stores items, each under one or more keys. When it is full, it removes the oldest item. It is not safe for concurrent use.
 type Cache[T any] struct {
-	most  int
+	max   int
 	items map[string]*T
 	order [][]string // the keys of each item, the oldest first
 }
 
-// NewCache returns a cache of that many items at most.
-func NewCache[T any](most int) Cache[T] {
-	return Cache[T]{most: most, items: map[string]*T{}}
+// NewCache returns a cache for at most max items.
+func NewCache[T any](max int) Cache[T] {
+	return Cache[T]{max: max, items: map[string]*T{}}
 }
 
 // Keep adds an item under its keys.
@@ -18,7 +18,7 @@ func (c *Cache[T]) Keep(item *T, keys ...string) {
 		c.items[key] = item
 	}
 	c.order = append(c.order, keys)
-	if len(c.order) > c.most {
+	if len(c.order) > c.max {
 		for _, key := range c.order[0] {
 			delete(c.items, key)
 		}
@@ -26,7 +26,7 @@ func (c *Cache[T]) Keep(item *T, keys ...string) {
 	}
 }
 
-// Find returns the item of a key.
+// Find returns the item with this key.
 func (c *Cache[T]) Find(key string) (*T, bool) {
 	item, ok := c.items[key]
 	return item, ok

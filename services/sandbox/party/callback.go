@@ -22,23 +22,23 @@ import (
 	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 )
 
-// How long a callback is tried. A provider tries for days; whoever plays a story waits for it.
+// The retries of a callback. A provider retries for days; here a person waits for the story.
 const (
-	callTries   = 5
+	maxAttempts = 5
 	callTimeout = 30 * time.Second
-	usualWait   = time.Second
-	longestWait = 10 * time.Second
+	defaultWait = time.Second
+	maxWait     = 10 * time.Second
 )
 
 // Outcome is ingest's response to one callback.
 type Outcome struct {
-	Event  string   `json:"event"`  // in the provider's words: request_sent
-	Status int      `json:"status"` // HTTP; 0 when no response came
-	IDs    []string `json:"ids"`    // of the events that it became
+	Event  string   `json:"event"`  // the provider's name of it: request_sent
+	Status int      `json:"status"` // HTTP; 0 if there was no response
+	IDs    []string `json:"ids"`    // of the events that were stored for it
 }
 
-// ErrRefused is that ingest did not take a callback.
-var ErrRefused = errors.New("ingest did not take a callback")
+// ErrRefused means that ingest did not accept a callback.
+var ErrRefused = errors.New("ingest did not accept a callback")
 
 // Callbacks signs callbacks and sends them to ingest.
 type Callbacks struct {
@@ -48,7 +48,7 @@ type Callbacks struct {
 	odd    *Odd
 }
 
-// NewCallbacks returns an error where sandbox.key is no key.
+// NewCallbacks returns an error if sandbox.key is not a key.
 func NewCallbacks(cfg sandboxsettings.Sandbox, odd *Odd) (*Callbacks, error) {
 	key, err := readKey(cfg.Key)
 	if err != nil {
@@ -56,15 +56,15 @@ func NewCallbacks(cfg sandboxsettings.Sandbox, odd *Odd) (*Callbacks, error) {
 	}
 	return &Callbacks{ingest: strings.TrimRight(cfg.IngestURL, "/"), key: key, odd: odd, client: &http.Client{
 		Timeout: callTimeout,
-		// A callback that is sent elsewhere was not taken.
+		// A redirected callback was not accepted.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
 
-// readKey reads the key behind a source's certificate; nil where there is none.
+// readKey reads the key that belongs to a source's certificate. It returns nil for an empty text.
 func readKey(text string) (*rsa.PrivateKey, error) {
 	if text == "" {
-		return nil, nil //nolint:nilnil // no key is what most sources need
+		return nil, nil //nolint:nilnil // most sources need no key
 	}
 	block, _ := pem.Decode([]byte(text))
 	if block == nil {
@@ -81,9 +81,9 @@ func readKey(text string) (*rsa.PrivateKey, error) {
 	return key, nil
 }
 
-// Send signs a callback as its provider does, and sends it until it is taken, refused for good, or has been tried five
-// times. An odd callback has its fields in another order, or is sent twice, one after the other or at once: providers send
-// again what they take for lost.
+// Send signs a callback as its provider does, and sends it until ingest accepts it or refuses it permanently, at most five times. An odd
+// callback has its fields in another order, or is sent twice, in sequence or at the same time: a provider that gets no response sends the
+// callback again.
 func (s *Callbacks) Send(ctx context.Context, source config.Source, c Callback) (Outcome, error) {
 	which := s.odd.Pick(oddCallbacks)
 	if which == callbackOrder || which == callbackField {
@@ -106,9 +106,9 @@ func (s *Callbacks) Send(ctx context.Context, source config.Source, c Callback) 
 // The oddities of a callback.
 const (
 	callbackOrder  = iota // the fields in another order
-	callbackField         // a field that no document names
-	callbackTwice         // sent again behind it
-	callbackAtOnce        // sent twice at once
+	callbackField         // an undocumented field
+	callbackTwice         // sent again after the response
+	callbackAtOnce        // sent twice at the same time
 	oddCallbacks
 )
 
@@ -116,7 +116,7 @@ func (s *Callbacks) send(ctx context.Context, source config.Source, c Callback) 
 	outcome := Outcome{Event: c.Event, IDs: []string{}}
 	p, ok := providers.ByName(source.Provider)
 	if !ok {
-		return outcome, fmt.Errorf("there is no pack of %s", source.Provider)
+		return outcome, fmt.Errorf("no pack for provider %s", source.Provider)
 	}
 	signed, err := p.Sign(source, s.key, c.Request)
 	if err != nil {
@@ -136,11 +136,11 @@ func (s *Callbacks) send(ctx context.Context, source config.Source, c Callback) 
 		case err != nil && ctx.Err() != nil:
 			return outcome, ctx.Err()
 		case err == nil && outcome.Status != http.StatusServiceUnavailable && outcome.Status != http.StatusTooManyRequests:
-			return outcome, fmt.Errorf("%w: %s was answered %d", ErrRefused, c.Event, outcome.Status)
-		case try == callTries && err != nil:
+			return outcome, fmt.Errorf("%w: the response to %s is %d", ErrRefused, c.Event, outcome.Status)
+		case try == maxAttempts && err != nil:
 			return outcome, fmt.Errorf("%w: %s: %w", ErrRefused, c.Event, err)
-		case try == callTries:
-			return outcome, fmt.Errorf("%w: %s was answered %d, %d times", ErrRefused, c.Event, outcome.Status, try)
+		case try == maxAttempts:
+			return outcome, fmt.Errorf("%w: the response to %s is %d, %d times", ErrRefused, c.Event, outcome.Status, try)
 		}
 		if err := Wait(ctx, retryAfter); err != nil {
 			return outcome, err
@@ -148,35 +148,35 @@ func (s *Callbacks) send(ctx context.Context, source config.Source, c Callback) 
 	}
 }
 
-// sendOnce sends a callback and returns the outcome, and when to come again if it was not taken.
+// sendOnce sends a callback once. It returns the outcome, and the delay before a retry.
 func (s *Callbacks) sendOnce(ctx context.Context, address string, c Callback) (Outcome, time.Duration, error) {
 	outcome := Outcome{Event: c.Event, IDs: []string{}}
 	request, err := http.NewRequestWithContext(ctx, c.Request.Method, address, bytes.NewReader(c.Request.Body))
 	if err != nil {
-		return outcome, usualWait, errors.New("sandbox.ingest_url is not a URL")
+		return outcome, defaultWait, errors.New("sandbox.ingest_url is not a URL")
 	}
 	request.Header = c.Request.Header.Clone()
 	response, err := s.client.Do(request)
 	if err != nil {
-		return outcome, usualWait, fmt.Errorf("no answer: %w", WithoutURL(err))
+		return outcome, defaultWait, fmt.Errorf("no response: %w", WithoutURL(err))
 	}
 	defer func() { _ = response.Body.Close() }()
 	outcome.Status = response.StatusCode
 
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if err != nil {
-		return outcome, usualWait, fmt.Errorf("read the answer: %w", err)
+		return outcome, defaultWait, fmt.Errorf("read the response: %w", err)
 	}
-	var taken struct {
+	var accepted struct {
 		IDs []string `json:"ids"`
 	}
-	if json.Unmarshal(body, &taken) == nil && taken.IDs != nil { // a response without ids is a duplicate, or a refusal
-		outcome.IDs = taken.IDs
+	if json.Unmarshal(body, &accepted) == nil && accepted.IDs != nil { // without ids it is a duplicate or a refusal
+		outcome.IDs = accepted.IDs
 	}
 	return outcome, retryAfter(response.Header.Get("Retry-After")), nil
 }
 
-// WithoutURL is what went wrong without the address, which may hold a token.
+// WithoutURL returns the error without the address, which may contain a token.
 func WithoutURL(err error) error {
 	if wrapped := new(url.Error); errors.As(err, &wrapped) {
 		return wrapped.Err
@@ -184,16 +184,16 @@ func WithoutURL(err error) error {
 	return err
 }
 
-// retryAfter reads a Retry-After in seconds, which is how ours is written.
+// retryAfter parses a Retry-After header in seconds, the form that ingest uses.
 func retryAfter(header string) time.Duration {
 	seconds, err := strconv.Atoi(header)
 	if err != nil || seconds < 0 {
-		return usualWait
+		return defaultWait
 	}
-	return min(time.Duration(seconds)*time.Second, longestWait)
+	return min(time.Duration(seconds)*time.Second, maxWait)
 }
 
-// Wait waits, but not beyond the end of ctx.
+// Wait waits for d, or until ctx ends.
 func Wait(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

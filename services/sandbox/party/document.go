@@ -9,19 +9,19 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 )
 
-// Document is a document as its provider records it: what has become of it so far.
+// Document is a document at its provider, with its current state.
 type Document struct {
 	Draft
 	ID         string
-	Source     config.Source // whose callbacks tell of it
+	Source     config.Source // whose callbacks report it
 	Status     Status
-	Reason     string // why it was declined
+	Reason     string // of the decline
 	Recipients []Recipient
 
 	Created, Sent, Ended time.Time
 }
 
-// Status is how far a document has come.
+// Status is the state of a document.
 type Status int
 
 // The states of a document, in their order.
@@ -40,12 +40,12 @@ type Recipient struct {
 	Since time.Time
 }
 
-// Stage is how far a person has come.
+// Stage is the state of a recipient.
 type Stage int
 
 // The stages of a recipient.
 const (
-	StageWaiting Stage = iota // for his turn
+	StageWaiting Stage = iota // for the recipients before
 	StageDue
 	StageVisited
 	StageUnreachable
@@ -53,18 +53,18 @@ const (
 	StageDeclined
 )
 
-// Change is something that happened to a document.
+// Change is a change of a document.
 type Change struct {
 	Event
-	Doc   Document // as it is after it
-	Turns []int    // the recipients whose turn has come by it
+	Doc   Document // after the change
+	Turns []int    // the recipients who may sign because of it
 	At    time.Time
 }
 
-// Who is the recipient whose doing it was.
+// Who is the recipient who caused the change.
 func (c Change) Who() Recipient { return c.Doc.Recipients[c.Signer] }
 
-// apply changes the document. What a provider would never do is an error, and changes nothing.
+// apply changes the document. An impossible change is an error and changes nothing.
 func (d *Document) apply(e Event, at time.Time) (Change, error) {
 	var turns []int
 	switch e.Type {
@@ -82,7 +82,7 @@ func (d *Document) apply(e Event, at time.Time) (Change, error) {
 	case RecipientFailed:
 		d.move(e.Signer, StageUnreachable, at)
 	case DocumentCompleted:
-		// Of a single signer's signature and the document's end either may be reported first.
+		// A single signer's signature and the document's completion may be reported in either order.
 		for i := range d.Recipients {
 			if d.Recipients[i].Stage != StageSigned {
 				d.move(i, StageSigned, at)
@@ -94,7 +94,7 @@ func (d *Document) apply(e Event, at time.Time) (Change, error) {
 			return Change{}, errors.New("only a complete document is sealed")
 		}
 	default:
-		return Change{}, fmt.Errorf("nothing is known of %s", e.Type)
+		return Change{}, fmt.Errorf("unknown event type %s", e.Type)
 	}
 	return Change{Event: e, Doc: d.copy(), Turns: turns, At: at}, nil
 }
@@ -103,7 +103,7 @@ func (d *Document) move(who int, to Stage, at time.Time) {
 	d.Recipients[who].Stage, d.Recipients[who].Since = to, at
 }
 
-// giveTurns lets those sign whose turn it is: everybody, or where there is an order the first who has not signed.
+// giveTurns lets recipients sign: all of them or, in an ordered document, the first who has not signed.
 func (d *Document) giveTurns(at time.Time) []int {
 	var turns []int
 	for i, who := range d.Recipients {
@@ -124,7 +124,7 @@ func (d *Document) copy() Document {
 	return c
 }
 
-// pressed is what follows when a person presses a button on his signing page.
+// pressed returns the events that follow when a person presses a button on the signing page.
 func (d *Document) pressed(who int, decline bool) ([]Event, error) {
 	if why := d.closed(who); why != "" {
 		return nil, errors.New(why)
@@ -141,7 +141,7 @@ func (d *Document) pressed(who int, decline bool) ([]Event, error) {
 	return append(events, First.Completed(), First.Sealed()), nil
 }
 
-// closed says why a person cannot sign now; empty when he can.
+// closed returns the reason why a person cannot sign now; empty if the person can.
 func (d *Document) closed(who int) string {
 	switch stage := d.Recipients[who].Stage; {
 	case d.Status == StatusDraft:

@@ -10,30 +10,29 @@ import (
 	"time"
 )
 
-// The ways in which the outside world fails. A mode may also be a number: an HTTP status, a reply code of SMTP, a status
-// of Vonage's (1 to 99), a receipt's err-code.
+// The modes of faults. A mode may also be a number: an HTTP status, an SMTP reply code, a Vonage status (1 to 99), or a receipt's err-code.
 const (
-	Slow     = "slow"     // done, and answered late; a receipt that comes late
+	Slow     = "slow"     // done, with a late response; a receipt comes late
 	Refuse   = "refuse"   // not done: HTTP 500, SMTP 451
-	Drop     = "drop"     // done, and the connection closed before the answer; a receipt that never comes
-	Cut      = "cut"      // done, and the connection closed in the middle of the answer; SMTP: in the middle of the letter, and not done
+	Drop     = "drop"     // done, and the connection closed before the response; a receipt never comes
+	Cut      = "cut"      // done, and the connection closed in the middle of the response; SMTP: in the middle of the e-mail, and not done
 	Throttle = "throttle" // not done: Vonage status 1, HTTP 429 with Retry-After, SMTP 421
-	Garbage  = "garbage"  // done, and answered with half a JSON object and status 200
+	Garbage  = "garbage"  // done; the response has status 200 and half a JSON object
 )
 
-// Target is what of a party can be told to fail.
+// Target is a part of a party that can fail on request.
 type Target struct {
 	Name     string
 	Modes    []string
-	Numbers  string           // what a number as mode means to it
-	Numbered func(n int) bool // which numbers it takes
+	Numbers  string           // the meaning of a number as mode
+	Numbered func(n int) bool // accepts a number as mode
 
-	// Passing are statuses with which it may refuse a call for a moment, as its own documents say; none where they say nothing.
+	// Passing lists the documented statuses of a temporary refusal. It is empty if the party documents none.
 	Passing    []int
-	RetryAfter bool // those come with Retry-After
+	RetryAfter bool // these statuses come with Retry-After
 }
 
-// HTTPTarget is a REST API that can be told to fail.
+// HTTPTarget returns the target of a REST API.
 func HTTPTarget(name string, passing ...int) Target {
 	return Target{
 		Passing: passing,
@@ -41,23 +40,23 @@ func HTTPTarget(name string, passing ...int) Target {
 	}
 }
 
-// IsHTTPStatus tells whether a REST API can be told to respond with this status.
+// IsHTTPStatus reports whether a fault can make a REST API respond with this status.
 func IsHTTPStatus(n int) bool { return n >= 201 && n <= 599 }
 
 const (
-	usualDelay = 1000  // ms, where a slow fault names none
+	usualDelay = 1000  // ms, the default of a slow fault
 	maxDelay   = 60000 // ms
 )
 
-// Fault is what happens to the next Count calls of a target.
+// Fault is the failure of the next Count calls of a target.
 type Fault struct {
 	Target  string `json:"target"`
 	Mode    string `json:"mode"`
 	Count   int    `json:"count"`    // default 1
-	DelayMS int    `json:"delay_ms"` // of a slow answer; default 1000
+	DelayMS int    `json:"delay_ms"` // of a slow response; default 1000
 }
 
-// Number is the mode as a number; 0 where it is a word.
+// Number returns the mode as a number, or 0 if it is a word.
 func (f Fault) Number() int {
 	n, err := strconv.Atoi(f.Mode)
 	if err != nil || n < 0 {
@@ -66,7 +65,7 @@ func (f Fault) Number() int {
 	return n
 }
 
-// complete checks the fault and fills in what it leaves out.
+// complete checks the fault and sets missing fields to their defaults.
 func (f *Fault) complete(targets []Target) error {
 	i := slices.IndexFunc(targets, func(t Target) bool { return t.Name == f.Target })
 	if i < 0 {
@@ -98,10 +97,10 @@ func names(targets []Target) []string {
 	return all
 }
 
-// Delay is how late a slow response is.
+// Delay is the delay of a slow response.
 func (f Fault) Delay() time.Duration { return time.Duration(f.DelayMS) * time.Millisecond }
 
-// Faults are queued one behind the other for each target, so that a test can say: refuse twice, then drop once.
+// Faults queues the faults of each target, so that a test can request, for example, two refusals and then one drop.
 type Faults struct {
 	targets []Target // in the order of the flow
 	mu      sync.Mutex
@@ -113,13 +112,13 @@ func NewFaults(targets []Target) *Faults {
 	return &Faults{targets: targets, queues: map[string][]Fault{}}
 }
 
-// target is the target of that name.
+// target returns the target with that name.
 func (q *Faults) target(name string) Target {
 	i := slices.IndexFunc(q.targets, func(t Target) bool { return t.Name == name })
 	return q.targets[i]
 }
 
-// Targets are the names of what can fail, in the order of the flow.
+// Targets returns the names of the targets, in the order of the flow.
 func (q *Faults) Targets() []string { return names(q.targets) }
 
 // Add queues a fault.
@@ -133,7 +132,7 @@ func (q *Faults) Add(f Fault) error {
 	return nil
 }
 
-// Take is what happens to this call of target; its Mode is empty when nothing does.
+// Take returns the fault of this call of the target. Its Mode is empty if there is none.
 func (q *Faults) Take(target string) Fault {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -148,7 +147,7 @@ func (q *Faults) Take(target string) Fault {
 	return first
 }
 
-// List is what is still queued, by target in the order of the flow.
+// List returns the queued faults, by target in the order of the flow.
 func (q *Faults) List() []Fault {
 	q.mu.Lock()
 	defer q.mu.Unlock()

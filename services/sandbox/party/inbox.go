@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Message is what a signer received.
+// Message is a message that a signer received.
 type Message struct {
 	Channel    string    `json:"channel"` // "sms" or "email"
-	To         string    `json:"to"`      // as it was sent: a number without its plus, or an address
+	To         string    `json:"to"`      // as it was sent: a number without a plus, or an address
 	From       string    `json:"from"`
 	Subject    string    `json:"subject"` // of an e-mail
 	Text       string    `json:"text"`
@@ -18,20 +18,20 @@ type Message struct {
 	Reference  string    `json:"reference"` // Vonage's client-ref; an e-mail's Message-ID without its brackets
 	ReceivedAt time.Time `json:"received_at"`
 
-	Number int `json:"-"` // 1, 2, 3, … in order of arrival; never used again
+	Number int `json:"-"` // 1, 2, 3, … in order of arrival; never reused
 }
 
-// inboxBytes bounds what is kept, about 100,000 text messages; then the oldest go.
+// inboxBytes bounds the stored messages, about 100,000 SMS. After that, the oldest are deleted.
 const inboxBytes = 64 << 20
 
-// messageBytes is what a message takes beside its texts.
+// messageBytes is the size of a message without its texts.
 const messageBytes = 256
 
 func (m *Message) size() int {
 	return messageBytes + len(m.To) + len(m.From) + len(m.Subject) + len(m.Text) + len(m.HTML) + len(m.Reference)
 }
 
-// Inbox keeps what all signers received, in order of arrival.
+// Inbox stores the messages of all signers, in order of arrival.
 type Inbox struct {
 	mu       sync.Mutex
 	messages []Message
@@ -45,7 +45,7 @@ func NewInbox() *Inbox { return newInbox(inboxBytes) }
 
 func newInbox(maxBytes int) *Inbox { return &Inbox{maxBytes: maxBytes} }
 
-// Receive takes a message in and stamps it.
+// Receive stores a message with its number and time.
 func (b *Inbox) Receive(m Message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -56,7 +56,7 @@ func (b *Inbox) Receive(m Message) {
 	b.bytes += m.size()
 
 	gone := 0
-	for b.bytes > b.maxBytes && gone < len(b.messages)-1 { // the newest stays, whatever its size
+	for b.bytes > b.maxBytes && gone < len(b.messages)-1 { // the newest stays, even if it is larger than the limit
 		b.bytes -= b.messages[gone].size()
 		b.messages[gone] = Message{}
 		gone++
@@ -95,8 +95,7 @@ func (b *Inbox) Clear() {
 	b.messages, b.bytes = nil, 0
 }
 
-// sameAddress compares without case, and without the plus before a number: in a query it must be written %2B, and
-// whoever forgets that has sent a space.
+// sameAddress ignores case and the plus before a number. In a query, a plus that is not written as %2B is a space.
 func sameAddress(a, b string) bool {
 	return strings.EqualFold(strings.TrimLeft(a, "+ "), strings.TrimLeft(b, "+ "))
 }

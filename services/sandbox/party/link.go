@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Links are the links of one outside shortener, by its own keys, and by a slash and the tag.
+// Links stores the links of one outside shortener, by its own keys and by "/" plus the tag.
 type Links struct {
 	mu    sync.Mutex
 	links Cache[Link]
@@ -15,20 +15,20 @@ type Links struct {
 // Link is one short link.
 type Link struct {
 	ID     string
-	Tag    string // what follows the slash
+	Tag    string // the part after the slash
 	Domain string
 	Title  string
 	Long   string
 	Made   time.Time
 }
 
-// linksKept is how many links a shortener keeps, about 500 bytes each; then the oldest open nothing any more.
-const linksKept = 50_000
+// maxLinks bounds the links of a shortener, about 500 bytes each. After that, the oldest stop working.
+const maxLinks = 50_000
 
-// NewLinks returns none yet.
-func NewLinks() *Links { return &Links{links: NewCache[Link](linksKept)} }
+// NewLinks returns an empty store.
+func NewLinks() *Links { return &Links{links: NewCache[Link](maxLinks)} }
 
-// Find returns the link of a key.
+// Find returns the link with this key.
 func (l *Links) Find(key string) (Link, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -39,7 +39,7 @@ func (l *Links) Find(key string) (Link, bool) {
 	return *found, true
 }
 
-// MakeOnce keeps a link unless there is one under its first key, which comes back then.
+// MakeOnce stores a link, unless its first key is in use; then it returns the existing link.
 func (l *Links) MakeOnce(link Link, keys ...string) (kept Link, before bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -50,7 +50,7 @@ func (l *Links) MakeOnce(link Link, keys ...string) (kept Link, before bool) {
 	return link, false
 }
 
-// Get is GET of a short link: where it leads.
+// Get handles GET of a short link with a redirect to its target.
 func (l *Links) Get(w http.ResponseWriter, r *http.Request) {
 	found, ok := l.Find("/" + r.PathValue("tag"))
 	if !ok {

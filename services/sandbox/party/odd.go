@@ -13,27 +13,27 @@ import (
 	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 )
 
-// Odd decides which responses and callbacks are odd: unusual, and within what the real parties may do. The same seed and the same calls in
-// the same order make the same oddities.
+// Odd decides which responses and callbacks are odd: unusual, but allowed by the real parties' documents. The same seed and the same calls in
+// the same order give the same oddities.
 type Odd struct {
 	percent int
 	mu      sync.Mutex
 	random  *rand.Rand
 }
 
-// NewOdd logs its seed, so that a failure can be repeated. It makes up a seed where the settings have none.
+// NewOdd logs its seed, so that a failure can be repeated. Without a seed in the settings it uses a random one.
 func NewOdd(cfg sandboxsettings.Sandbox, log *slog.Logger) *Odd {
 	seed := uint64(cfg.OddSeed)
 	if seed == 0 {
-		seed = rand.Uint64N(1 << 53) //nolint:gosec // a seed to be repeated; below 2^53, which every reader of JSON keeps
+		seed = rand.Uint64N(1 << 53) //nolint:gosec // not a secret; below 2^53, so that every JSON reader keeps it exactly
 	}
 	if cfg.Odd > 0 {
 		log.Info("sandbox is odd", "percent", cfg.Odd, "seed", seed)
 	}
-	return &Odd{percent: cfg.Odd, random: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // to be repeated, not to be secret
+	return &Odd{percent: cfg.Odd, random: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // repeatable, not secret
 }
 
-// Pick returns one of n oddities, or -1 where this call is not odd.
+// Pick returns one of n oddities, or -1 if this call is not odd.
 func (o *Odd) Pick(n int) int {
 	if o.percent == 0 {
 		return -1
@@ -53,28 +53,28 @@ func (o *Odd) among(n int) int {
 	return o.random.IntN(n)
 }
 
-// oddLatency is how late an odd response is.
+// oddLatency is the delay of a late odd response.
 const oddLatency = 250 * time.Millisecond
 
 // The oddities of a REST API's response.
 const (
-	oddField  = iota // a field that no document names
+	oddField  = iota // an undocumented field
 	oddOrder         // the fields in another order
 	oddHeader        // header names in lower case
 	oddChunks        // chunked, in two pieces
 	oddLate          // later than usual
-	oddClose         // the connection closes behind it
-	oddStatus        // not done: a status that passes, where the party documents one
+	oddClose         // the connection closes after it
+	oddStatus        // not done: a temporary refusal, if the party documents one
 	oddities
 )
 
-// oddly responds to one call of a target in an odd way.
-func (e Env) oddly(w http.ResponseWriter, r *http.Request, which int, t Target, says func(http.ResponseWriter, int), next http.HandlerFunc) {
+// oddly handles one call of a target with an odd response.
+func (e Env) oddly(w http.ResponseWriter, r *http.Request, which int, t Target, writeError func(http.ResponseWriter, int), next http.HandlerFunc) {
 	if which == oddStatus && len(t.Passing) > 0 {
 		if t.RetryAfter {
 			w.Header().Set("Retry-After", "1")
 		}
-		says(w, t.Passing[e.Odd.among(len(t.Passing))])
+		writeError(w, t.Passing[e.Odd.among(len(t.Passing))])
 		return
 	}
 	response := &recorded{header: http.Header{}, status: http.StatusOK}
@@ -87,30 +87,30 @@ func (e Env) oddly(w http.ResponseWriter, r *http.Request, which int, t Target, 
 	case oddHeader:
 		lower := http.Header{}
 		for name, values := range response.header {
-			w.Header()[name] = nil // the server writes none of its own
+			w.Header()[name] = nil // so that the server does not add its own
 			lower[strings.ToLower(name)] = values
 		}
 		response.header = lower
 	case oddChunks:
-		response.giveChunks(w)
+		response.writeChunks(w)
 		return
 	case oddLate:
 		e.Linger(oddLatency)
 	case oddClose:
 		response.header.Set("Connection", "close")
 	}
-	response.give(w, response.body.Len())
+	response.write(w, response.body.Len())
 }
 
-// giveChunks sends the response in two chunks.
-func (a *recorded) giveChunks(w http.ResponseWriter) {
+// writeChunks sends the response in two chunks.
+func (a *recorded) writeChunks(w http.ResponseWriter) {
 	half := a.body.Len() / 2
-	a.give(w, half)
-	_ = http.NewResponseController(w).Flush() // the client is gone, and nobody is left to tell
-	_, _ = w.Write(a.body.Bytes()[half:])     // likewise
+	a.write(w, half)
+	_ = http.NewResponseController(w).Flush() // an error means that the client is gone
+	_, _ = w.Write(a.body.Bytes()[half:])     // as above
 }
 
-// oddJSON is a JSON object with its fields in the opposite order, and one more where wanted; anything else is as it was.
+// oddJSON reverses the order of a JSON object's fields, and with more adds a field. Any other text comes back unchanged.
 func oddJSON(object []byte, more bool) []byte {
 	decoder := json.NewDecoder(bytes.NewReader(object))
 	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {

@@ -1,5 +1,5 @@
-// Package party is what the stand-ins for other parties have in common: what a party is, the documents and stories of e-signature
-// providers, callbacks, signing pages, the inbox and the faults.
+// Package party contains the common parts of the simulated parties: the type Party, the documents and stories of e-signature providers,
+// callbacks, signing pages, the inbox and the faults.
 package party
 
 import (
@@ -13,21 +13,21 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 )
 
-// Party is one other party that the sandbox stands in for.
+// Party is one outside party that the sandbox simulates.
 type Party struct {
-	Name    string                     // as settings and stories have it
-	Title   string                     // for people
-	Targets []Target                   // what of it can be told to fail
-	Stories []Story                    // what can be played; of an e-signature provider
-	New     func(Env) (StandIn, error) // the stand-in, at the start
+	Name    string                       // as in settings and stories
+	Title   string                       // for people
+	Targets []Target                     // its parts that can fail on request
+	Stories []Story                      // of an e-signature provider
+	New     func(Env) (Simulator, error) // starts the simulator
 }
 
-// StandIn is a party at work. Each part may be nil.
-type StandIn struct {
-	Routes   func(*service.Routes) // registers its HTTP
-	Provider *Provider             // where its stories are played
-	Listener Listener              // what it serves beside HTTP
-	Close    func()                // ends what it still has to do, and waits for it
+// Simulator is a running party. Each field may be nil.
+type Simulator struct {
+	Routes   func(*service.Routes) // registers its HTTP routes
+	Provider *Provider             // the documents of its stories
+	Listener Listener              // its server in addition to HTTP
+	Close    func()                // stops its background work and waits for it
 }
 
 // Listener is a server with an address of its own.
@@ -35,10 +35,10 @@ type Listener interface {
 	Addr() net.Addr
 	Serve() error
 	Shutdown(ctx context.Context) error
-	Close() error // of a listener that was never served
+	Close() error // for a listener that was never served
 }
 
-// Env is what the sandbox gives to each party.
+// Env contains the parts of the sandbox that every party uses.
 type Env struct {
 	Config    config.Config
 	Log       *slog.Logger
@@ -47,11 +47,11 @@ type Env struct {
 	Tickets   *Tickets
 	Callbacks *Callbacks
 	Odd       *Odd
-	BaseURL   func() string         // what addresses in callbacks begin with
-	Linger    func(d time.Duration) // waits, but not beyond the sandbox's end
+	BaseURL   func() string         // the beginning of addresses in callbacks
+	Linger    func(d time.Duration) // waits, at most until the sandbox stops
 }
 
-// Knows tells whether a source of that provider has these credentials.
+// Knows reports whether a source of that provider has these credentials.
 func (e Env) Knows(provider string, fits func(config.API) bool) bool {
 	return slices.ContainsFunc(e.Config.Sources, func(source config.Source) bool {
 		return source.Provider == provider && fits(source.API)

@@ -9,22 +9,21 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// Wire is what sets one provider apart in a story: its ids, and its callbacks.
+// Wire is the provider's part of a story: its ids and its callbacks.
 type Wire interface {
-	DocumentID() string  // a fresh one
-	RecipientID() string // a fresh one
-	// Callbacks reports what has just happened, unsigned. Links to the sandbox begin with baseURL.
+	DocumentID() string  // returns a new id
+	RecipientID() string // returns a new id
+	// Callbacks returns the unsigned callbacks for these changes. Links to the sandbox begin with baseURL.
 	Callbacks(happened []Change, baseURL string) []Callback
 }
 
-// Callback is one request to ingest. Its event is what the provider calls it.
+// Callback is one request to ingest. Event is the provider's name of it.
 type Callback struct {
 	Event   string
 	Request pack.Request
 }
 
-// Provider is an e-signature provider's documents, as stories and signing pages see them: documents are added, things happen to
-// them, and callbacks come of that.
+// Provider stores an e-signature provider's documents. Stories and signing pages add and change documents, and each change causes callbacks.
 type Provider struct {
 	name, title string
 	wire        Wire
@@ -33,15 +32,15 @@ type Provider struct {
 	documents Cache[Document] // by their own ids and their recipients'
 }
 
-// documentsKept is how many documents a provider keeps, about 2 KB each; then the oldest go.
-const documentsKept = 20_000
+// maxDocuments bounds the documents of a provider, about 2 KB each. After that, the oldest are deleted.
+const maxDocuments = 20_000
 
 // NewProvider returns a provider without documents.
 func NewProvider(name, title string, w Wire) *Provider {
-	return &Provider{name: name, title: title, wire: w, documents: NewCache[Document](documentsKept)}
+	return &Provider{name: name, title: title, wire: w, documents: NewCache[Document](maxDocuments)}
 }
 
-// Add takes a document in, as its sender would, and returns its fresh id.
+// Add creates a document from a draft and returns its new id.
 func (p *Provider) Add(source config.Source, draft Draft) string {
 	now := time.Now().UTC()
 	d := &Document{Draft: draft, ID: p.wire.DocumentID(), Source: source, Created: now}
@@ -52,7 +51,7 @@ func (p *Provider) Add(source config.Source, draft Draft) string {
 	return d.ID
 }
 
-// Keep takes a document in as it is.
+// Keep stores a document unchanged.
 func (p *Provider) Keep(d *Document) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -63,7 +62,7 @@ func (p *Provider) Keep(d *Document) {
 	p.documents.Keep(d, keys...)
 }
 
-// Example is a document that was sent long ago, and that nobody has signed.
+// Example returns a document that was sent an hour ago and has no signature.
 func Example(id, recipient string, who Signer) *Document {
 	longAgo := time.Now().UTC().Add(-time.Hour)
 	return &Document{
@@ -72,13 +71,13 @@ func Example(id, recipient string, who Signer) *Document {
 	}
 }
 
-// Find returns a copy of a document as it is now.
+// Find returns a copy of a document in its current state.
 func (p *Provider) Find(id string) (Document, bool) {
 	found, ok := p.find(id)
 	return found, ok && found.ID == id
 }
 
-// Recipient returns the document that a recipient is on, and his place there.
+// Recipient returns the document of a recipient, and the recipient's index in it.
 func (p *Provider) Recipient(id string) (Document, int, bool) {
 	found, ok := p.find(id)
 	for i, who := range found.Recipients {
@@ -99,21 +98,21 @@ func (p *Provider) find(key string) (Document, bool) {
 	return found.copy(), true
 }
 
-// Apply lets a step happen to the documents with these ids and returns the callbacks that report it. The state changes
-// first, as at the real provider: whoever asks its REST API after the callback sees it.
+// Apply applies a step to the documents with these ids and returns the callbacks that report it. The state changes first, as at the real
+// provider: a request to its REST API after the callback sees the new state.
 func (p *Provider) Apply(ids []string, s Step, baseURL string) ([]Callback, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.apply(ids, s, baseURL)
 }
 
-// press lets a person sign or decline, and returns the callbacks that report it.
+// press applies a person's signature or decline, and returns the callbacks that report it.
 func (p *Provider) press(id string, who int, decline bool, baseURL string) ([]Callback, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	d, ok := p.documents.Find(id)
 	if !ok {
-		return nil, errForgotten
+		return nil, errDeleted
 	}
 	events, err := d.pressed(who, decline)
 	if err != nil {
@@ -122,7 +121,7 @@ func (p *Provider) press(id string, who int, decline bool, baseURL string) ([]Ca
 	return p.apply([]string{id}, Together(events...), baseURL)
 }
 
-var errForgotten = errors.New("the document is no longer kept")
+var errDeleted = errors.New("the sandbox has deleted the document, because it keeps only the newest ones")
 
 func (p *Provider) apply(ids []string, s Step, baseURL string) ([]Callback, error) {
 	now := time.Now().UTC()
@@ -130,7 +129,7 @@ func (p *Provider) apply(ids []string, s Step, baseURL string) ([]Callback, erro
 	for i, e := range s.Events {
 		d, ok := p.documents.Find(ids[e.Document])
 		if !ok {
-			return nil, errForgotten
+			return nil, errDeleted
 		}
 		earlier := s.Over * time.Duration(len(s.Events)-1-i) / time.Duration(len(s.Events))
 		c, err := d.apply(e, now.Add(-earlier))

@@ -12,28 +12,28 @@ var signHTML string
 
 var signPage = template.Must(template.New("sign.html").Parse(signHTML))
 
-// Visit is a person at a document's page.
+// Visit is a person's visit to the page of a document.
 type Visit struct {
 	Provider *Provider
 	Document Document
 	Who      int
 }
 
-// signingPage is what sign.html shows.
+// signingPage is the data of sign.html.
 type signingPage struct {
 	Provider string
 	Title    string
 	Who      string
-	Closed   string // why there is nothing to sign; empty where there is
+	Closed   string // why the person cannot sign; empty if the person can
 	Complete bool
-	File     string // where the finished document is
-	Problem  string // what went wrong after the button was pressed
+	File     string // the address of the complete document
+	Problem  string // the error after the button was pressed
 }
 
-// signPolicy is what a signing page may do beyond being read: post its own form.
+// signPolicy allows a signing page only to post its own form.
 const signPolicy = "form-action 'self'"
 
-// Admit is who comes with a ticket of that provider's to its page.
+// Admit returns the visit of a person with a ticket of that provider.
 func (e Env) Admit(p *Provider, secret string) (Visit, bool) {
 	used, _, ok := e.Tickets.Use(secret)
 	if !ok || used.Provider != p || used.pdf || used.Once {
@@ -43,8 +43,8 @@ func (e Env) Admit(p *Provider, secret string) (Visit, bool) {
 	return Visit{p, d, used.Who}, ok
 }
 
-// GetLink is GET of a link that opens once, for whoever comes first: a robot that looks at it leaves nothing for its person. It
-// leads to the page at session, which stays.
+// GetLink handles GET of a link that opens only once. If a robot opens it first, it does not open for the person. It redirects to a page
+// below session, which opens any number of times.
 func (e Env) GetLink(p *Provider, session string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		used, before, ok := e.Tickets.Use(r.PathValue("ticket"))
@@ -52,7 +52,7 @@ func (e Env) GetLink(p *Provider, session string) http.HandlerFunc {
 		case !ok || !used.Once:
 			http.NotFound(w, r)
 		case before:
-			WritePage(w, http.StatusGone, signPage, signPolicy, signingPage{Provider: p.title, Closed: "This link was used."})
+			WritePage(w, http.StatusGone, signPage, signPolicy, signingPage{Provider: p.title, Closed: "This link was already used."})
 		default:
 			used.Once, used.used = false, false
 			w.Header().Set("Referrer-Policy", "no-referrer")
@@ -61,7 +61,7 @@ func (e Env) GetLink(p *Provider, session string) http.HandlerFunc {
 	}
 }
 
-// GetSigningPage shows a document to the person whose link it is, with buttons to sign and to decline.
+// GetSigningPage shows a document to a recipient, with buttons to sign and to decline.
 func (e Env) GetSigningPage(at func(*http.Request) (Visit, bool)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v, ok := at(r)
@@ -73,7 +73,7 @@ func (e Env) GetSigningPage(at func(*http.Request) (Visit, bool)) http.HandlerFu
 	}
 }
 
-// PostSigningPage signs, or declines, and sends the callbacks that the provider would. Then the page is shown as it is now.
+// PostSigningPage signs or declines, sends the provider's callbacks, and then shows the page in its new state.
 func (e Env) PostSigningPage(at func(*http.Request) (Visit, bool)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v, ok := at(r)
@@ -83,7 +83,7 @@ func (e Env) PostSigningPage(at func(*http.Request) (Visit, bool)) http.HandlerF
 		}
 		do := r.PostFormValue("do")
 		if do != "sign" && do != "decline" {
-			http.Error(w, `the field "do" is sign or decline`, http.StatusBadRequest)
+			http.Error(w, `the field "do" must be sign or decline`, http.StatusBadRequest)
 			return
 		}
 		calls, err := v.Provider.press(v.Document.ID, v.Who, do == "decline", e.BaseURL())
@@ -98,7 +98,7 @@ func (e Env) PostSigningPage(at func(*http.Request) (Visit, bool)) http.HandlerF
 		v.Document, _ = v.Provider.Find(v.Document.ID)
 		for _, c := range calls {
 			if _, err := e.Callbacks.Send(r.Context(), v.Document.Source, c); err != nil {
-				e.showSigning(w, r, http.StatusBadGateway, v, "Signrelay was not told of it: "+err.Error()+".")
+				e.showSigning(w, r, http.StatusBadGateway, v, "The callback was not accepted: "+err.Error()+".")
 				return
 			}
 		}

@@ -8,28 +8,28 @@ import (
 	"sync"
 )
 
-// Tickets are the secrets in addresses that providers give out: to sign, or to fetch a file.
+// Tickets stores the secrets in the providers' addresses for signing and for downloads.
 type Tickets struct {
 	mu     sync.Mutex
 	issued Cache[Ticket]
 }
 
-// Ticket is what an address with a secret in it opens.
+// Ticket describes what a secret address opens.
 type Ticket struct {
 	Provider *Provider
 	Document string // its id
-	Who      int    // the place of the recipient on it
+	Who      int    // the recipient's index
 	Once     bool   // it opens once
 
 	pdf  bool // the document itself, not a page
 	used bool
 }
 
-// ticketsKept is how many are remembered, about 300 bytes each; then the oldest open nothing any more.
-const ticketsKept = 100_000
+// maxTickets bounds the tickets, about 300 bytes each. After that, the oldest stop working.
+const maxTickets = 100_000
 
-// NewTickets returns none yet.
-func NewTickets() *Tickets { return &Tickets{issued: NewCache[Ticket](ticketsKept)} }
+// NewTickets returns an empty store.
+func NewTickets() *Tickets { return &Tickets{issued: NewCache[Ticket](maxTickets)} }
 
 // Issue returns the secret of a new ticket.
 func (t *Tickets) Issue(one Ticket) string {
@@ -40,12 +40,12 @@ func (t *Tickets) Issue(one Ticket) string {
 	return secret
 }
 
-// File is an address of a document's PDF.
+// File returns a new address of a document's PDF.
 func (t *Tickets) File(baseURL string, p *Provider, document string) string {
 	return baseURL + "/files/" + t.Issue(Ticket{Provider: p, Document: document, pdf: true}) + "/document.pdf"
 }
 
-// Use returns what a secret opens. It was used before when it opens once, and has been used.
+// Use returns the ticket of a secret. before is true if the ticket opens only once and was used.
 func (t *Tickets) Use(secret string) (used Ticket, before, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -78,10 +78,10 @@ func WritePDF(w http.ResponseWriter, d Document) {
 	body := PDF(d)
 	w.Header().Set("Content-Type", "application/pdf")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	_, _ = w.Write(body) // the browser is gone, and nobody is left to tell
+	_, _ = w.Write(body) // an error means that the browser is gone
 }
 
-// PDF is a document of one page that bears its title; what is no plain letter is left out.
+// PDF returns a PDF of one page with the document's title. It leaves out characters other than printable ASCII.
 func PDF(d Document) []byte {
 	var title []byte
 	for _, r := range d.Title {

@@ -9,7 +9,7 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox/party"
 )
 
-// wire is how PleaseSign reports what happened to its documents.
+// wire makes PleaseSign's callbacks about its documents.
 type wire struct {
 	tickets  *party.Tickets
 	provider *party.Provider
@@ -21,7 +21,7 @@ func (*wire) DocumentID() string { return "PLSDOC" + party.RandomHex(13) }
 // RecipientID implements party.Wire.
 func (*wire) RecipientID() string { return party.RandomHex(16) }
 
-// Callbacks implements party.Wire. It is one for each thing that happened, and one for each e-mail that PleaseSign sends by itself because of it.
+// Callbacks implements party.Wire. It returns one callback for each change, and one for each e-mail that PleaseSign itself sends because of it.
 func (p *wire) Callbacks(happened []party.Change, baseURL string) []party.Callback {
 	var all []party.Callback
 	for _, h := range happened {
@@ -65,7 +65,7 @@ func (p *wire) body(h party.Change, baseURL string) (event string, body fields) 
 	}
 }
 
-// method is how a recipient came to the document: by an e-mail of PleaseSign's, or by a link that its API gave out.
+// method returns how a recipient opens the document: from an e-mail of PleaseSign, or with a link from its API.
 func method(who party.Recipient) string {
 	if who.Mailed {
 		return "email"
@@ -88,7 +88,7 @@ func callback(event string, body fields) party.Callback {
 	}}
 }
 
-// fields are an object's, in the order in which they are written.
+// fields contains the fields of a JSON object, in order.
 type fields []field
 
 type field struct {

@@ -1,4 +1,4 @@
-// Package pleasesign stands in for PleaseSign: its REST API, its callbacks and its signing pages.
+// Package pleasesign simulates PleaseSign: its REST API, its callbacks and its signing pages.
 package pleasesign
 
 import (
@@ -23,9 +23,8 @@ type pleasesign struct {
 	provider *party.Provider
 }
 
-// open holds the documents of the documentation's examples from its start, so that a callback pasted from there
-// finds its recipient.
-func open(env party.Env) (party.StandIn, error) {
+// open creates the documents of the documentation's examples, so that a callback copied from there finds its recipient.
+func open(env party.Env) (party.Simulator, error) {
 	w := &wire{tickets: env.Tickets}
 	p := pleasesign{env, party.NewProvider(name, title, w)}
 	w.provider = p.provider
@@ -36,7 +35,7 @@ func open(env party.Env) (party.StandIn, error) {
 	} {
 		p.provider.Keep(party.Example(document, recipient, johnDoe))
 	}
-	return party.StandIn{Routes: p.routes, Provider: p.provider}, nil
+	return party.Simulator{Routes: p.routes, Provider: p.provider}, nil
 }
 
 func (p pleasesign) routes(mux *service.Routes) {
@@ -47,18 +46,18 @@ func (p pleasesign) routes(mux *service.Routes) {
 	mux.HandleFunc("POST /pleasesign", p.PostSigningPage(p.visit))
 }
 
-// visit is who comes to /pleasesign?e=…&p=…
+// visit returns the visit at /pleasesign?e=…&p=…
 func (p pleasesign) visit(r *http.Request) (party.Visit, bool) {
 	return p.Admit(p.provider, r.URL.Query().Get("p"))
 }
 
-// authorized lets those in who bring the two keys of one of the PleaseSign sources.
+// authorized requires both keys of a PleaseSign source.
 func (p pleasesign) authorized(next http.HandlerFunc) http.HandlerFunc {
-	return p.Faulty(name, says, func(w http.ResponseWriter, r *http.Request) {
+	return p.Faulty(name, writeError, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Request-Id", party.RandomHex(16))
 		key, secret := r.Header.Get("X-Pleasesign-Key"), r.Header.Get("X-Pleasesign-Secret")
 		if !p.Knows(name, func(api config.API) bool { return party.Same(key, api.Key) && party.Same(secret, api.Secret) }) {
-			says(w, http.StatusUnauthorized)
+			writeError(w, http.StatusUnauthorized)
 			return
 		}
 		next(w, r)
@@ -106,7 +105,7 @@ type recipient struct {
 func (p pleasesign) getDocument(w http.ResponseWriter, r *http.Request) {
 	d, ok := p.provider.Find(r.PathValue("id"))
 	if !ok {
-		says(w, http.StatusNotFound)
+		writeError(w, http.StatusNotFound)
 		return
 	}
 	response := document{
@@ -137,7 +136,7 @@ func (p pleasesign) getDocument(w http.ResponseWriter, r *http.Request) {
 	party.WriteJSON(w, http.StatusOK, response)
 }
 
-// How PleaseSign writes how far a document or a recipient has come. Who has opened a document is still "sent".
+// PleaseSign's states of documents and recipients. A recipient who has opened a document is still "sent".
 var (
 	documentStatus = map[party.Status]string{
 		party.StatusDraft: "building", party.StatusOpen: "sent", party.StatusComplete: "complete", party.StatusRejected: "void",
@@ -148,28 +147,28 @@ var (
 	}
 )
 
-// idURL is the response to both questions for an address.
+// idURL is the response to both requests for an address.
 type idURL struct {
 	ID  string `json:"id"`
 	URL string `json:"url"`
 }
 
-// getMaster is GET /document/{id}/master: where the document is as far as it has come.
+// getMaster is GET /document/{id}/master: the address of the document in its current state.
 func (p pleasesign) getMaster(w http.ResponseWriter, r *http.Request) {
 	d, ok := p.provider.Find(r.PathValue("id"))
 	if !ok {
-		says(w, http.StatusNotFound)
+		writeError(w, http.StatusNotFound)
 		return
 	}
 	party.WriteJSON(w, http.StatusOK, idURL{d.ID, p.Tickets.File(party.PublicURL(r), p.provider, d.ID)})
 }
 
-// getSigningURL is GET /recipient/{id}/signingurl. It is given only for a document that is sent, to a recipient who is
-// pending or sent. That whose turn has not come gets one that does not open yet is PleaseSign's own way.
+// getSigningURL is GET /recipient/{id}/signingurl. PleaseSign returns it only for a document that is sent, and a recipient who is pending or
+// sent. The link of a pending recipient does not open until the recipient's turn.
 func (p pleasesign) getSigningURL(w http.ResponseWriter, r *http.Request) {
 	d, i, ok := p.provider.Recipient(r.PathValue("id"))
 	if !ok {
-		says(w, http.StatusNotFound)
+		writeError(w, http.StatusNotFound)
 		return
 	}
 	who := d.Recipients[i]
@@ -185,12 +184,12 @@ type problem struct {
 	Message string `json:"message"`
 }
 
-// says is an error as PleaseSign writes it.
-func says(w http.ResponseWriter, status int) {
+// writeError writes an error in PleaseSign's format.
+func writeError(w http.ResponseWriter, status int) {
 	party.WriteJSON(w, status, problem{http.StatusText(status) + "."})
 }
 
-// orNull is s, or null where there is nothing.
+// orNull returns s, or null for an empty text.
 func orNull(s string) any {
 	if s == "" {
 		return nil
@@ -198,7 +197,7 @@ func orNull(s string) any {
 	return s
 }
 
-// unixOrNull is seconds since 1970, or null where it has not happened.
+// unixOrNull returns the seconds since 1970, or null for the zero time.
 func unixOrNull(t time.Time) any {
 	if t.IsZero() {
 		return nil

@@ -13,7 +13,7 @@ import (
 
 var pleasesignKeys = http.Header{"X-Pleasesign-Key": {"ps-key"}, "X-Pleasesign-Secret": {"ps-secret"}}
 
-// psDocument is PleaseSign's answer, by its literal names.
+// psDocument is PleaseSign's response, by its literal names.
 type psDocument struct {
 	ID         string  `json:"id"`
 	Title      string  `json:"title"`
@@ -42,7 +42,7 @@ func pleasesign(w sandboxtest.World, id string) psDocument {
 	a := w.Do("GET", "/document/"+id, "", pleasesignKeys)
 	sandboxtest.WantStatus(w.T, a, 200)
 	if a.Header.Get("Request-Id") == "" {
-		w.T.Error("the answer has no Request-Id")
+		w.T.Error("the response has no Request-Id")
 	}
 	return sandboxtest.Read[psDocument](w.T, a)
 }
@@ -83,7 +83,7 @@ var (
 	recipientID  = regexp.MustCompile(`^[0-9a-f]{32}$`)
 )
 
-func TestAPleaseSignDocumentIsToldWithItsRecipients(t *testing.T) {
+func TestAPleaseSignDocumentContainsItsRecipients(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, sandboxtest.NewIngest(t).URL)
 	id := w.Play("pleasesign", "mixed").Documents[0]
@@ -125,7 +125,7 @@ func TestPleaseSignNeedsBothKeysAndTheDocument(t *testing.T) {
 			a := w.Do("GET", path, "", keys)
 			sandboxtest.WantStatus(t, a, 401)
 			if !strings.HasPrefix(a.Body, `{"message":"`) {
-				t.Errorf("%s: answered %s", path, a.Body)
+				t.Errorf("%s: response %s", path, a.Body)
 			}
 		}
 	}
@@ -137,7 +137,7 @@ func TestPleaseSignNeedsBothKeysAndTheDocument(t *testing.T) {
 	}
 }
 
-// addressed is the answer to both questions for an address.
+// addressed is the response to both questions for an address.
 type addressed struct{ ID, URL string }
 
 func TestASigningURLIsGivenWhileItCanBeUsed(t *testing.T) {
@@ -172,14 +172,14 @@ func TestASigningURLIsGivenWhileItCanBeUsed(t *testing.T) {
 	in.Meets = nil
 	void := pleasesign(w, w.Play("pleasesign", "declined").Documents[0])
 	if a := w.Do("GET", "/recipient/"+void.Recipients[1].ID+"/signingurl", "", pleasesignKeys); void.Recipients[1].Status != "sent" || a.Status != 400 {
-		t.Errorf("on a void document, a recipient who is %s was answered %d", void.Recipients[1].Status, a.Status)
+		t.Errorf("on a void document, a recipient who is %s got %d", void.Recipients[1].Status, a.Status)
 	}
 	if want := []string{"200 200", "400 200", "400 400", "400 400"}; !slices.Equal(got, want) {
-		t.Errorf("signing urls were answered %q, want %q", got, want)
+		t.Errorf("signing urls got %q, want %q", got, want)
 	}
 }
 
-func TestTheMasterAndTheLinksOfTheEndAreTheDocument(t *testing.T) {
+func TestTheMasterAndTheLinksOfCompletionAreTheDocument(t *testing.T) {
 	t.Parallel()
 	in := sandboxtest.NewIngest(t)
 	w := sandboxtest.Open(t, in.URL)

@@ -34,7 +34,7 @@ func TestWhoseTurnHasNotComeCannotSign(t *testing.T) {
 			tried = true
 			page := pageOf(w, id, 1)
 			if a := w.Press(page, "sign"); a.Status != 409 || !strings.Contains(a.Body, "not yet Jack Wilson&#39;s turn") {
-				t.Errorf("the second signer was answered %d %s", a.Status, a.Body)
+				t.Errorf("the second signer got %d %s", a.Status, a.Body)
 			}
 		}
 		return false

@@ -7,7 +7,7 @@ import (
 )
 
 // What each story's callbacks are, and the events that the pack reads in them.
-func TestEveryStorysCallbacksAreAuthenticAndTellWhatHappened(t *testing.T) {
+func TestStoriesHaveAuthenticCallbacks(t *testing.T) {
 	t.Parallel()
 	sandboxtest.Stories(t, "pleasesign", []sandboxtest.Story{
 		{

@@ -1,4 +1,4 @@
-// Package rebrandly stands in for Rebrandly's API v1.
+// Package rebrandly simulates Rebrandly's API v1.
 package rebrandly
 
 import (
@@ -24,9 +24,9 @@ type rebrandly struct {
 	links   *party.Links
 }
 
-func open(env party.Env) (party.StandIn, error) {
+func open(env party.Env) (party.Simulator, error) {
 	s := rebrandly{env, shortenersettings.Section.Of(env.Config).Rebrandly, party.NewLinks()}
-	return party.StandIn{Routes: s.routes}, nil
+	return party.Simulator{Routes: s.routes}, nil
 }
 
 func (s rebrandly) routes(mux *service.Routes) {
@@ -37,11 +37,11 @@ func (s rebrandly) routes(mux *service.Routes) {
 	mux.HandleFunc("GET /r/{tag}", s.links.Get)
 }
 
-// authorized lets those in who bring the account's key, and its workspace where it has one.
+// authorized requires the account's key, and its workspace if it has one.
 func (s rebrandly) authorized(next http.HandlerFunc) http.HandlerFunc {
-	return s.Faulty(name, says, func(w http.ResponseWriter, r *http.Request) {
+	return s.Faulty(name, writeError, func(w http.ResponseWriter, r *http.Request) {
 		if !party.Same(r.Header.Get("Apikey"), s.account.APIKey) || r.Header.Get("Authorization") != "" {
-			says(w, http.StatusUnauthorized)
+			writeError(w, http.StatusUnauthorized)
 			return
 		}
 		if r.Header.Get("Workspace") != s.account.Workspace {
@@ -52,22 +52,22 @@ func (s rebrandly) authorized(next http.HandlerFunc) http.HandlerFunc {
 	})
 }
 
-// getAccount is GET /v1/account: who the key is.
+// getAccount is GET /v1/account: the account of the key.
 func (s rebrandly) getAccount(w http.ResponseWriter, _ *http.Request) {
 	party.WriteJSON(w, http.StatusOK, map[string]string{"id": "sandbox", "username": "sandbox"})
 }
 
-// timeFormat is how Rebrandly writes times.
+// timeFormat is Rebrandly's format of times.
 const timeFormat = "2006-01-02T15:04:05.000Z"
 
 const (
-	longestDestination = 2048
-	defaultDomain      = "rebrand.ly"
+	maxDestination = 2048
+	defaultDomain  = "rebrand.ly"
 )
 
 var slashtag = regexp.MustCompile(`^[A-Za-z0-9_-]{1,40}$`)
 
-// postLink is POST /v1/links. It is not idempotent: one slashtag of a domain is given once.
+// postLink is POST /v1/links. It is not idempotent: a slashtag exists once in a domain.
 func (s rebrandly) postLink(w http.ResponseWriter, r *http.Request) {
 	var wanted struct {
 		Destination string `json:"destination"`
@@ -80,7 +80,7 @@ func (s rebrandly) postLink(w http.ResponseWriter, r *http.Request) {
 		} `json:"domain"`
 	}
 	if err := json.NewDecoder(r.Body).Decode(&wanted); err != nil {
-		says(w, http.StatusBadRequest)
+		writeError(w, http.StatusBadRequest)
 		return
 	}
 	domain := wanted.Domain.FullName
@@ -94,7 +94,7 @@ func (s rebrandly) postLink(w http.ResponseWriter, r *http.Request) {
 	case !party.IsWebURL(wanted.Destination):
 		refuse(w, "destination", "InvalidFormat", "The destination is not a URL")
 		return
-	case len(wanted.Destination) > longestDestination:
+	case len(wanted.Destination) > maxDestination:
 		refuse(w, "destination", "InvalidLength", "The destination is too long")
 		return
 	case wanted.Slashtag != "" && !slashtag.MatchString(wanted.Slashtag):
@@ -119,7 +119,7 @@ func (s rebrandly) postLink(w http.ResponseWriter, r *http.Request) {
 	party.WriteJSON(w, http.StatusOK, linkOf(r, made))
 }
 
-// getLinks is GET /v1/links?domain.fullName=…&slashtag=…: the links that fit, none or one.
+// getLinks is GET /v1/links?domain.fullName=…&slashtag=…: the matching links, none or one.
 func (s rebrandly) getLinks(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	domain := query.Get("domain.fullName")
@@ -137,7 +137,7 @@ func (s rebrandly) getLinks(w http.ResponseWriter, r *http.Request) {
 func (s rebrandly) getLink(w http.ResponseWriter, r *http.Request) {
 	one, ok := s.links.Find(r.PathValue("id"))
 	if !ok || one.ID != r.PathValue("id") {
-		says(w, http.StatusNotFound)
+		writeError(w, http.StatusNotFound)
 		return
 	}
 	party.WriteJSON(w, http.StatusOK, linkOf(r, one))
@@ -168,7 +168,7 @@ func linkOf(r *http.Request, l party.Link) link {
 	}
 }
 
-// problem is an error as Rebrandly writes it. What is not valid is a 403, like what is not allowed.
+// problem is an error in Rebrandly's format. An invalid value gets 403, as a forbidden one does.
 type problem struct {
 	Code     string `json:"code"`
 	Message  string `json:"message"`
@@ -179,6 +179,6 @@ func refuse(w http.ResponseWriter, property, code, message string) {
 	party.WriteJSON(w, http.StatusForbidden, problem{code, message, property})
 }
 
-func says(w http.ResponseWriter, status int) {
+func writeError(w http.ResponseWriter, status int) {
 	party.WriteJSON(w, status, problem{Code: strings.ReplaceAll(http.StatusText(status), " ", ""), Message: http.StatusText(status)})
 }

@@ -29,8 +29,8 @@ func rebrandly(w sandboxtest.World, body string) sandboxtest.Response {
 	return w.Do("POST", "/v1/links", body, rebrandlyKey)
 }
 
-// Who asks who he is gets a response, and nobody else does.
-func TestItKnowsItsAccount(t *testing.T) {
+// Only a request with the account's key gets the account.
+func TestTheAccountIsReturned(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	sandboxtest.WantStatus(t, w.Do("GET", "/v1/account", "", rebrandlyKey), 200)
@@ -45,14 +45,14 @@ func TestRebrandlyGivesASlashtagOnce(t *testing.T) {
 	sandboxtest.WantStatus(t, made, 200)
 	link := sandboxtest.Read[shortened](t, made)
 	if link.ShortURL != w.HTTPAddr()+"/r/Tag_1-x" || link.HTTPS == nil || *link.HTTPS || link.Destination != long || link.DomainName != "go.acme.example" {
-		t.Errorf("answered %s", made.Body)
+		t.Errorf("response %s", made.Body)
 	}
 	w.WantLeads("http://"+link.ShortURL, long)
 
 	again := rebrandly(w, strings.Replace(body, long, long+"x", 1))
 	sandboxtest.WantStatus(t, again, 403)
 	if said := sandboxtest.Read[shortened](t, again); said.Code != "AlreadyExists" || said.Property != "slashtag" {
-		t.Errorf("again: answered %s", again.Body)
+		t.Errorf("again: response %s", again.Body)
 	}
 	found := w.Do("GET", "/v1/links?domain.fullName=go.acme.example&slashtag=Tag_1-x", "", rebrandlyKey)
 	if list := sandboxtest.Read[[]shortened](t, found); len(list) != 1 || list[0].Destination != long || list[0].ID != link.ID {
@@ -82,7 +82,7 @@ func TestRebrandlyRefusesWhatItWouldRefuse(t *testing.T) {
 		a := rebrandly(w, body)
 		sandboxtest.WantStatus(t, a, 403)
 		if said := sandboxtest.Read[shortened](t, a); said.Code != code || said.Property == "" {
-			t.Errorf("%.60s: answered %s, want %s", body, a.Body, code)
+			t.Errorf("%.60s: response %s, want %s", body, a.Body, code)
 		}
 	}
 	sandboxtest.WantStatus(t, rebrandly(w, `not JSON`), 400)

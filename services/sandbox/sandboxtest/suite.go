@@ -11,14 +11,14 @@ import (
 	"testing"
 )
 
-// Story is a story's callbacks, and the events that the provider's own pack reads in them.
+// Story contains the expected callbacks of a story, and the events that the provider's own pack reads from them.
 type Story struct {
 	Name      string
 	Callbacks []string
 	Events    []string
 }
 
-// Stories plays every story of a provider: its callbacks must be authentic, and its own pack must read in them what happened.
+// Stories plays every story of a provider. The callbacks must be authentic, and the provider's own pack must read the right events from them.
 func Stories(t *testing.T, provider string, want []Story) {
 	t.Helper()
 	var names, listed []string
@@ -59,13 +59,13 @@ func kinds(events []Event) []string {
 	return all
 }
 
-// Signing is a story that leaves somebody who can still sign.
+// Signing is a story in which some signers can still sign.
 type Signing struct {
 	Provider, Story  string
-	Document         int                                               // its place in the story
-	Signers          []int                                             // who sign, in order
-	Signed, Declined []string                                          // the events of all signing, and of the first declining
-	Page             func(w World, document string, signer int) string // where a person's link leads
+	Document         int                                               // its index in the story
+	Signers          []int                                             // the signers, in order
+	Signed, Declined []string                                          // the events if all sign, and if the first declines
+	Page             func(w World, document string, signer int) string // the page of a person's link
 }
 
 // Run signs a document by hand, and declines another one.
@@ -94,7 +94,7 @@ func (s Signing) signed(t *testing.T) {
 			t.Errorf("after signing the page is %d %s", after.Status, after.Body)
 		}
 		reported := len(in.Calls)
-		WantStatus(t, w.Press(page, "sign"), 409) // nobody signs twice
+		WantStatus(t, w.Press(page, "sign"), 409) // signing twice is refused
 		if len(in.Calls) != reported {
 			t.Error("signing twice was reported")
 		}
@@ -126,15 +126,15 @@ func (s Signing) declined(t *testing.T) {
 	}
 }
 
-// API is a REST API, and a call of it that is good.
+// API is a REST API with a valid call.
 type API struct {
 	Target string
 	Call   func(World) (Response, error)
 	Good   int    // the status of that call
-	Own    string // in the body of its own throttling, which is no 429; empty for none
+	Own    string // in the body of its own throttling response, if that is not a 429
 }
 
-// Fails lets the API fail in every way.
+// Fails tests every fault of the API.
 func (a API) Fails(t *testing.T) {
 	t.Helper()
 	w := Open(t, "")
@@ -158,7 +158,7 @@ func (a API) Fails(t *testing.T) {
 		}
 		want := map[string]string{"refuse": "500", "throttle": "429", "slow": "answered"}[mode]
 		if want == "" || a.Own != "" && mode == "throttle" {
-			want = mode // in its own words
+			want = mode // in its own format
 		}
 		if got != want {
 			t.Errorf("%s: %s, want %s: %s", mode, got, want, r.Body)
@@ -168,16 +168,16 @@ func (a API) Fails(t *testing.T) {
 		}
 	}
 	if r, err := a.Call(w); err != nil || r.Status != a.Good { // the control
-		t.Errorf("%s is not good again: %d %v", a.Target, r.Status, err)
+		t.Errorf("%s does not work again: %d %v", a.Target, r.Status, err)
 	}
 }
 
-// WantGoodAgain is the control: with no fault left, everything works.
+// WantGoodAgain is the control: without a fault, everything works.
 func WantGoodAgain(t *testing.T, w World) {
 	t.Helper()
 	before := len(w.Received(""))
 	if got := w.SMS(SMSForm()); got.Messages[0].Status != "0" {
-		t.Errorf("Vonage still answers %+v", got)
+		t.Errorf("Vonage still responds %+v", got)
 	}
 	WantStatus(t, w.Do("GET", "/v1.1/requests/5a0000000000000000000000", "", http.Header{"Authorization": {"Bearer rest-token"}}), 404)
 	Mail(t, w, Alternative, "j@example.com")

@@ -1,4 +1,4 @@
-// Package sandboxtest runs a sandbox for tests, and says what every party of it must keep.
+// Package sandboxtest runs a sandbox for tests, and contains the conformance suite of its parties.
 package sandboxtest
 
 import (
@@ -35,19 +35,19 @@ import (
 	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
-// World is a running sandbox and how tests speak to it.
+// World is a running sandbox with methods to call it.
 type World struct {
 	*sandbox.Server
 	T *testing.T
 }
 
-// Open starts a sandbox on free ports, with an ingest at that URL.
+// Open starts a sandbox on free ports, with ingest at that URL.
 func Open(t *testing.T, ingestURL string) World {
 	t.Helper()
 	return OddWorld(t, ingestURL, 0, 0)
 }
 
-// OddWorld is Open of a sandbox with that percentage of oddities.
+// OddWorld is Open with that percentage of oddities.
 func OddWorld(t *testing.T, ingestURL string, percent, seed int) World {
 	t.Helper()
 	cfg := Settings(ingestURL)
@@ -69,7 +69,7 @@ func OddWorld(t *testing.T, ingestURL string, percent, seed int) World {
 	return World{server, t}
 }
 
-// Settings have a source of each provider, and an account of each other party.
+// Settings returns settings with a source of each provider and an account of each other party.
 func Settings(ingestURL string) config.Config {
 	cfg := config.Config{
 		Sources: []config.Source{
@@ -103,7 +103,7 @@ func Settings(ingestURL string) config.Config {
 	return cfg
 }
 
-// EsignKey is the key that esign-v1 callbacks are signed with, and its certificate; made once, because it takes a while.
+// EsignKey returns the key that signs esign-v1 callbacks, and its certificate. They are made once, because it is slow.
 var EsignKey = sync.OnceValue(func() (made struct{ Pem, Certificate string }) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -119,17 +119,17 @@ var EsignKey = sync.OnceValue(func() (made struct{ Pem, Certificate string }) {
 	return made
 })
 
-// Link is the address of a path of the sandbox.
+// Link returns the URL of a path of the sandbox.
 func (w World) Link(path string) string { return "http://" + w.HTTPAddr() + path }
 
-// Response is a response, read.
+// Response is a response with its body.
 type Response struct {
 	Status int
 	Header http.Header
 	Body   string
 }
 
-// Do is a request that must get a response.
+// Do sends a request that must get a response.
 func (w World) Do(method, path, body string, header http.Header) Response {
 	w.T.Helper()
 	a, err := w.Try(w.T.Context(), method, path, body, header)
@@ -139,7 +139,7 @@ func (w World) Do(method, path, body string, header http.Header) Response {
 	return a
 }
 
-// Try is a request that may fail.
+// Try sends a request that may fail.
 func (w World) Try(ctx context.Context, method, path, body string, header http.Header) (Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, w.Link(path), strings.NewReader(body))
 	if err != nil {
@@ -164,13 +164,13 @@ func (w World) Try(ctx context.Context, method, path, body string, header http.H
 	return Response{response.StatusCode, response.Header, string(read)}, err
 }
 
-// Get is GET of a path.
+// Get sends a GET.
 func (w World) Get(path string) Response { w.T.Helper(); return w.Do("GET", path, "", nil) }
 
-// Post is POST of JSON to a path.
+// Post sends a POST with JSON.
 func (w World) Post(path, body string) Response { w.T.Helper(); return w.Do("POST", path, body, nil) }
 
-// Received are the messages in the inbox.
+// Received returns the messages in the inbox.
 func (w World) Received(query string) []Message {
 	w.T.Helper()
 	return Read[[]Message](w.T, w.Get("/api/messages"+query))
@@ -179,13 +179,13 @@ func (w World) Received(query string) []Message {
 // Fault queues a fault.
 func (w World) Fault(body string) { w.T.Helper(); WantStatus(w.T, w.Post("/api/faults", body), 204) }
 
-// SMS sends a text.
+// SMS sends an SMS.
 func (w World) SMS(form url.Values) VonageResponse {
 	w.T.Helper()
 	return Read[VonageResponse](w.T, w.PostForm(form))
 }
 
-// PostForm sends a text, and returns the response as it is.
+// PostForm sends an SMS and returns the raw response.
 func (w World) PostForm(form url.Values) Response {
 	w.T.Helper()
 	return w.Do("POST", "/sms/json", form.Encode(), FormHeader)
@@ -195,14 +195,14 @@ func (w World) PostForm(form url.Values) Response {
 func (w World) WantLeads(short, to string) {
 	w.T.Helper()
 	if a := w.Get(strings.TrimPrefix(short, w.Link(""))); a.Status != http.StatusFound || a.Header.Get("Location") != to {
-		w.T.Errorf("%s leads %d to %q, want %q", short, a.Status, a.Header.Get("Location"), to)
+		w.T.Errorf("%s responds %d with Location %q, want %q", short, a.Status, a.Header.Get("Location"), to)
 	}
 }
 
 // FormHeader is the header of a form.
 var FormHeader = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 
-// Message is what GET /api/messages tells, by its literal names.
+// Message is an element of the response to GET /api/messages, with its literal names.
 type Message struct {
 	Channel    string    `json:"channel"`
 	To         string    `json:"to"`
@@ -214,25 +214,25 @@ type Message struct {
 	ReceivedAt time.Time `json:"received_at"`
 }
 
-// Read decodes a JSON answer.
+// Read decodes a JSON response.
 func Read[T any](t *testing.T, a Response) T {
 	t.Helper()
 	var v T
 	if err := json.Unmarshal([]byte(a.Body), &v); err != nil {
-		t.Fatalf("answer %d is not the JSON wanted: %v\n%s", a.Status, err, a.Body)
+		t.Fatalf("response %d is not the expected JSON: %v\n%s", a.Status, err, a.Body)
 	}
 	return v
 }
 
-// WantStatus fails the test where the status is another one.
+// WantStatus fails the test if the status differs.
 func WantStatus(t *testing.T, a Response, status int) {
 	t.Helper()
 	if a.Status != status {
-		t.Fatalf("answered %d, want %d: %s", a.Status, status, a.Body)
+		t.Fatalf("response %d, want %d: %s", a.Status, status, a.Body)
 	}
 }
 
-// WantProblem fails the test where the response is no RFC 9457 error with that detail.
+// WantProblem fails the test unless the response is an RFC 9457 error with that detail.
 func WantProblem(t *testing.T, a Response, status int, detail string) {
 	t.Helper()
 	WantStatus(t, a, status)
@@ -240,20 +240,20 @@ func WantProblem(t *testing.T, a Response, status int, detail string) {
 		t.Errorf("Content-Type is %q", got)
 	}
 	if p := Read[struct{ Detail string }](t, a); !strings.Contains(p.Detail, detail) {
-		t.Errorf("detail is %q, want it to tell %q", p.Detail, detail)
+		t.Errorf("detail is %q, want %q in it", p.Detail, detail)
 	}
 }
 
-// Ingest is a colleague who takes callbacks and remembers them.
+// Ingest accepts callbacks and stores them.
 type Ingest struct {
 	*httptest.Server
 	Mu    sync.Mutex
 	Calls []Call
-	// meets is asked, when it is set, before a call is taken; it may answer itself, and then says so.
+	// meets, if set, is called before a callback is accepted. It returns true if it wrote the response itself.
 	Meets func(w http.ResponseWriter, c Call) (answered bool)
 }
 
-// Call is one callback that came.
+// Call is one received callback.
 type Call struct {
 	Path   string
 	Query  url.Values
@@ -263,7 +263,7 @@ type Call struct {
 	At     time.Time
 }
 
-// NewIngest takes every callback.
+// NewIngest returns an Ingest that accepts every callback.
 func NewIngest(t *testing.T) *Ingest {
 	t.Helper()
 	in := &Ingest{}
@@ -296,7 +296,7 @@ func NewIngest(t *testing.T) *Ingest {
 	return in
 }
 
-// Played is the answer to POST /api/play, by its literal names.
+// Played is the response to POST /api/play, by its literal names.
 type Played struct {
 	Documents []string `json:"documents"`
 	Callbacks []struct {
@@ -315,7 +315,7 @@ func (w World) Play(provider, story string) Played {
 	return Read[Played](w.T, a)
 }
 
-// VonageResponse is Vonage's answer, by its literal names.
+// VonageResponse is Vonage's response, by its literal names.
 type VonageResponse struct {
 	Count    string `json:"message-count"`
 	Messages []struct {
@@ -327,7 +327,7 @@ type VonageResponse struct {
 	} `json:"messages"`
 }
 
-// SMSForm is a good form, with changes in pairs of name and value; an empty value takes the field out.
+// SMSForm returns a valid form with changes, in pairs of name and value. An empty value removes the field.
 func SMSForm(changes ...string) url.Values {
 	form := url.Values{
 		"api_key": {"abcd1234"}, "api_secret": {"s3cret"}, "from": {"Signrelay"}, "to": {"13175551234"},
@@ -342,8 +342,8 @@ func SMSForm(changes ...string) url.Values {
 	return form
 }
 
-// Alternative is a letter as mail programs write it: an encoded subject and name, and the same text twice, once in
-// quoted-printable and once in base64.
+// Alternative is an e-mail in the form of mail programs: an encoded subject and name, and the same text twice, once in quoted-printable and
+// once in base64.
 const Alternative = "From: =?utf-8?q?PactSafe_f=C3=BCr_Sie?= <no-reply@acme.example>\r\n" +
 	"To: jane.roe@example.com\r\n" +
 	"Subject: =?utf-8?q?=22PS_Employment_Agreement=22_wartet?= =?utf-8?b?IMO8YmVy?=\r\n" +
@@ -375,8 +375,8 @@ func DialSMTP(t *testing.T, w World) *smtp.Client {
 	return client
 }
 
-// SendMail is one transaction.
-func SendMail(client *smtp.Client, letter string, to ...string) error {
+// SendMail sends one e-mail in one transaction.
+func SendMail(client *smtp.Client, email string, to ...string) error {
 	if err := client.Mail("no-reply@acme.example"); err != nil {
 		return err
 	}
@@ -389,17 +389,17 @@ func SendMail(client *smtp.Client, letter string, to ...string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := body.Write([]byte(letter)); err != nil {
+	if _, err := body.Write([]byte(email)); err != nil {
 		return err
 	}
 	return body.Close()
 }
 
-// Mail is a whole dialogue.
-func Mail(t *testing.T, w World, letter string, to ...string) {
+// Mail sends one e-mail in a session of its own.
+func Mail(t *testing.T, w World, email string, to ...string) {
 	t.Helper()
 	client := DialSMTP(t, w)
-	if err := SendMail(client, letter, to...); err != nil {
+	if err := SendMail(client, email, to...); err != nil {
 		t.Fatal(err)
 	}
 	if err := client.Quit(); err != nil {
@@ -407,15 +407,15 @@ func Mail(t *testing.T, w World, letter string, to ...string) {
 	}
 }
 
-// WantReply fails the test where the mail server replied with another code.
+// WantReply fails the test unless the mail server replied with this code.
 func WantReply(t *testing.T, err error, code int) {
 	t.Helper()
 	if reply := new(textproto.Error); !errors.As(err, &reply) || reply.Code != code {
-		t.Errorf("the mail server said %v, want %d", err, code)
+		t.Errorf("the mail server replied %v, want %d", err, code)
 	}
 }
 
-// Event is what a pack reads in a callback.
+// Event is an event that a pack reads from a callback.
 type Event struct {
 	Kind, ID, Document string
 	Occurred           time.Time
@@ -437,8 +437,8 @@ func Normalized(t *testing.T, calls []Call) []Event {
 		forged := r
 		forged.Body = bytes.Replace(r.Body, []byte("status"), []byte("statue"), 1)
 		forged.Header, forged.Query = http.Header{"Content-Type": r.Header["Content-Type"]}, nil
-		if _, err := w.Verify(forged); err == nil { // the control: it is no pack that takes everything
-			t.Fatalf("%s: what is not signed verifies", p.Name)
+		if _, err := w.Verify(forged); err == nil { // the control: the pack refuses a forged callback
+			t.Fatalf("%s: an unsigned callback verifies", p.Name)
 		}
 		read, err := w.Normalize(r, v)
 		if err != nil {
@@ -451,7 +451,7 @@ func Normalized(t *testing.T, calls []Call) []Event {
 	return events
 }
 
-// ReaderOf is the pack and the door that a callback came to.
+// ReaderOf returns the pack and the route of a callback.
 func ReaderOf(t *testing.T, c Call) (pack.Pack, pack.Webhook, string) {
 	t.Helper()
 	parts := strings.SplitN(strings.TrimPrefix(c.Path, "POST /webhooks/"), "/", 3)
@@ -470,7 +470,7 @@ func ReaderOf(t *testing.T, c Call) (pack.Pack, pack.Webhook, string) {
 	return p, w, ""
 }
 
-// Press presses a button on a signing page, as a browser there does.
+// Press presses a button on a signing page, as a browser does.
 func (w World) Press(page, button string) Response {
 	w.T.Helper()
 	return w.Do("POST", page, url.Values{"do": {button}}.Encode(), http.Header{
@@ -478,7 +478,7 @@ func (w World) Press(page, button string) Response {
 	})
 }
 
-// WantPDF fails the test where the response is no PDF.
+// WantPDF fails the test unless the response is a PDF.
 func WantPDF(t *testing.T, a Response) {
 	t.Helper()
 	WantStatus(t, a, 200)

@@ -1,4 +1,4 @@
-// Package sandboxsettings is the settings of the sandbox.
+// Package sandboxsettings contains the settings of the sandbox.
 package sandboxsettings
 
 import "github.com/signrelay/signrelay/libs/config"
@@ -8,12 +8,12 @@ type Sandbox struct {
 	Addr      string   `yaml:"addr"`
 	Hosts     []string `yaml:"hosts"`                          // as in config.Admin, for the sandbox's HTTP
 	SMTPAddr  string   `yaml:"smtp_addr" variable:"SMTP_ADDR"` // its inbox
-	IngestURL string   `yaml:"ingest_url"`                     // where stories are played to; default http://127.0.0.1:8080
-	// Odd is how many of a hundred responses and callbacks are odd on purpose, within what the real parties may do; default 0.
+	IngestURL string   `yaml:"ingest_url"`                     // where stories send their callbacks; default http://127.0.0.1:8080
+	// Odd is the percentage of responses and callbacks that are odd on purpose, within the real parties' documents; default 0.
 	Odd int `yaml:"odd"`
-	// OddSeed repeats the oddities of a run, whose log has its seed; 0, the default, makes one up.
+	// OddSeed repeats the oddities of a run, which logs its seed. 0, the default, means a random seed.
 	OddSeed int `yaml:"odd_seed"`
-	// Key is the PEM of the RSA key behind the esign-v1 sources' certificate, to sign the callbacks of its scenarios.
+	// Key is the RSA key of the esign-v1 sources' certificate, as PEM. It signs the callbacks of the stories.
 	Key string `yaml:"key" secret:"true" file:"once" lines:"true"`
 }
 

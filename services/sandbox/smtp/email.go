@@ -15,14 +15,13 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox/party"
 )
 
-// message is one that is being read.
+// message is a message while it is parsed.
 type message party.Message
 
-// deepest is how far parts may be nested: alternative in related in mixed, and one more.
-const deepest = 4
+// maxDepth bounds the nesting of parts: alternative in related in mixed, and one more.
+const maxDepth = 4
 
-// readEmail reads a message with its MIME parts; the first plain text and the first HTML are kept. Its recipient is the
-// envelope's business.
+// readEmail parses a message with its MIME parts, and keeps the first plain text and the first HTML. The recipient comes from the envelope.
 func readEmail(r io.Reader) (party.Message, error) {
 	raw, err := mail.ReadMessage(r)
 	if err != nil {
@@ -41,7 +40,7 @@ func readEmail(r io.Reader) (party.Message, error) {
 	if from.Name != "" {
 		email.From = from.Name + " <" + from.Address + ">"
 	}
-	if err := email.readPart(textproto.MIMEHeader(raw.Header), raw.Body, deepest); err != nil {
+	if err := email.readPart(textproto.MIMEHeader(raw.Header), raw.Body, maxDepth); err != nil {
 		return party.Message{}, err
 	}
 	return party.Message(email), nil
@@ -57,7 +56,7 @@ func (m *message) readPart(header textproto.MIMEHeader, body io.Reader, depth in
 	}
 	if strings.HasPrefix(kind, "multipart/") {
 		if depth == 0 {
-			return errors.New("parts are nested too deep")
+			return errors.New("parts are nested too deeply")
 		}
 		return m.readParts(multipart.NewReader(body, params["boundary"]), depth-1)
 	}
@@ -72,14 +71,14 @@ func (m *message) readPart(header textproto.MIMEHeader, body io.Reader, depth in
 		target = &m.HTML
 	}
 	if target == nil {
-		_, err := io.Copy(io.Discard, body) // the dialogue goes on behind it
+		_, err := io.Copy(io.Discard, body) // the session continues after it
 		return err
 	}
 	text, err := io.ReadAll(decoded(header.Get("Content-Transfer-Encoding"), body))
 	if err != nil {
 		return fmt.Errorf("decode a %s part: %w", kind, err)
 	}
-	// Lines end with CRLF on the wire, and the last one's end belongs to the wire, too.
+	// On the wire, every line ends with CRLF, also the last one.
 	*target = strings.TrimRight(strings.ReplaceAll(strings.ToValidUTF8(string(text), "\uFFFD"), "\r\n", "\n"), "\n")
 	return nil
 }

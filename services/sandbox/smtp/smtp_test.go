@@ -17,12 +17,12 @@ func TestALetterArrivesInBothItsForms(t *testing.T) {
 	w := sandboxtest.Open(t, "")
 	sandboxtest.Mail(t, w, sandboxtest.Alternative, "jane.roe@example.com", "eric.smith@example.com")
 
-	letters := w.Received("?channel=email")
-	if len(letters) != 2 {
-		t.Fatalf("%d letters arrived, want one for each recipient", len(letters))
+	emails := w.Received("?channel=email")
+	if len(emails) != 2 {
+		t.Fatalf("%d e-mails arrived, want one for each recipient", len(emails))
 	}
 	for i, to := range []string{"jane.roe@example.com", "eric.smith@example.com"} {
-		got := letters[i]
+		got := emails[i]
 		if got.ReceivedAt.IsZero() {
 			t.Error("received_at is missing")
 		}
@@ -34,15 +34,15 @@ func TestALetterArrivesInBothItsForms(t *testing.T) {
 			HTML: "<p>fȩür</p>",
 		}
 		if got != want {
-			t.Errorf("letter %d is\n%+v, want\n%+v", i, got, want)
+			t.Errorf("e-mail %d is\n%+v, want\n%+v", i, got, want)
 		}
 	}
 	if got := w.Received("?to=JANE.ROE@example.com"); len(got) != 1 {
-		t.Errorf("%d letters to one address", len(got))
+		t.Errorf("%d e-mails to one address", len(got))
 	}
 }
 
-func TestAPlainLetterAndOneWithAnAttachment(t *testing.T) {
+func TestAPlainEmailAndOneWithAnAttachment(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	sandboxtest.Mail(t, w, "From: a@acme.example\r\nSubject: plain\r\n\r\nJust text.\r\n", "j@example.com")
@@ -52,19 +52,19 @@ func TestAPlainLetterAndOneWithAnAttachment(t *testing.T) {
 		"--y\r\nContent-Type: text/plain\r\n\r\nthe text\r\n--y\r\nContent-Type: text/html\r\n\r\n<b>the html</b>\r\n--y--\r\n"+
 		"--x--\r\n", "j@example.com")
 
-	letters := w.Received("")
-	if len(letters) != 2 {
-		t.Fatalf("%d letters arrived", len(letters))
+	emails := w.Received("")
+	if len(emails) != 2 {
+		t.Fatalf("%d e-mails arrived", len(emails))
 	}
-	if got := letters[0]; got.Text != "Just text." || got.HTML != "" || got.From != "a@acme.example" {
+	if got := emails[0]; got.Text != "Just text." || got.HTML != "" || got.From != "a@acme.example" {
 		t.Errorf("plain: %+v", got)
 	}
-	if got := letters[1]; got.Text != "the text" || got.HTML != "<b>the html</b>" {
+	if got := emails[1]; got.Text != "the text" || got.HTML != "<b>the html</b>" {
 		t.Errorf("mixed: %+v", got)
 	}
 }
 
-func TestTheMailServerTellsWhatItCanDo(t *testing.T) {
+func TestTheMailServersExtensions(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	client := sandboxtest.DialSMTP(t, w)
@@ -76,7 +76,7 @@ func TestTheMailServerTellsWhatItCanDo(t *testing.T) {
 	if _, size := client.Extension("SIZE"); size != "10485760" {
 		t.Errorf("SIZE is %q, want 10 MiB", size)
 	}
-	if err := client.Auth(smtp.PlainAuth("", "anybody", "anything", "127.0.0.1")); err != nil {
+	if err := client.Auth(smtp.PlainAuth("", "user", "anything", "127.0.0.1")); err != nil {
 		t.Errorf("log in: %v", err)
 	}
 	if err := sandboxtest.SendMail(client, "From: a@acme.example\r\n\r\nafter the log-in\r\n", "jané@exämple.com"); err != nil {
@@ -87,7 +87,7 @@ func TestTheMailServerTellsWhatItCanDo(t *testing.T) {
 	}
 }
 
-func TestALetterThatIsTooLargeOrNoLetterIsRefused(t *testing.T) {
+func TestALargeOrInvalidEmailIsRefused(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	client := sandboxtest.DialSMTP(t, w)
@@ -96,38 +96,38 @@ func TestALetterThatIsTooLargeOrNoLetterIsRefused(t *testing.T) {
 	sandboxtest.WantReply(t, sandboxtest.SendMail(client, "no header at all\r\n", "j@example.com"), 554)
 	sandboxtest.WantReply(t, sandboxtest.SendMail(client, "From: a@acme.example\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\ncut", "j@example.com"), 554)
 	if got := w.Received(""); len(got) != 0 {
-		t.Errorf("%d letters were taken nevertheless", len(got))
+		t.Errorf("%d e-mails were accepted", len(got))
 	}
 	if err := sandboxtest.SendMail(client, sandboxtest.Alternative, "j@example.com"); err != nil {
-		t.Errorf("a good letter on the same connection: %v", err)
+		t.Errorf("a good e-mail on the same connection: %v", err)
 	}
 }
 
-// A page can have a browser send lines of its choice to the mail server, as the body of a form.
-func TestTheMailServerHangsUpOnHTTP(t *testing.T) {
+// A web page can use a browser to send chosen lines to the mail server, as the body of a form.
+func TestTheMailServerClosesHTTPConnections(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
-	letter := "MAIL FROM:<a@acme.example>\r\nRCPT TO:<b@acme.example>\r\nDATA\r\n" + sandboxtest.Alternative + ".\r\nQUIT\r\n"
+	email := "MAIL FROM:<a@acme.example>\r\nRCPT TO:<b@acme.example>\r\nDATA\r\n" + sandboxtest.Alternative + ".\r\nQUIT\r\n"
 	for _, first := range []string{"GET / HTTP/1.1", "POST / HTTP/1.1", "post / http/1.1", "PUT /x HTTP/1.0", "OPTIONS * HTTP/1.1", "CONNECT x:25 HTTP/1.1", "PRI * HTTP/2.0"} {
 		for _, cut := range []int{len(first), 1, 3} { // a browser sends it at once, a proxy perhaps not
-			said := talk(t, w, first[:cut], first[cut:]+"\r\nEHLO x\r\n"+letter)
-			if strings.Contains(said, "\n250") {
-				t.Errorf("%s, in two pieces of %d: %q", first, cut, said)
+			reply := talk(t, w, first[:cut], first[cut:]+"\r\nEHLO x\r\n"+email)
+			if strings.Contains(reply, "\n250") {
+				t.Errorf("%s, in two pieces of %d: %q", first, cut, reply)
 			}
 		}
 	}
 	if got := w.Received("?channel=email"); len(got) != 0 {
-		t.Errorf("%d letters came over HTTP", len(got))
+		t.Errorf("%d e-mails came over HTTP", len(got))
 	}
 	for _, cut := range []int{4, 1, 9} {
-		t.Log(talk(t, w, ("EHLO x\r\n" + letter)[:cut], ("EHLO x\r\n" + letter)[cut:]))
+		t.Log(talk(t, w, ("EHLO x\r\n" + email)[:cut], ("EHLO x\r\n" + email)[cut:]))
 	}
 	if got := w.Received("?channel=email"); len(got) != 3 {
-		t.Errorf("%d letters of three came over SMTP", len(got))
+		t.Errorf("%d e-mails of three came over SMTP", len(got))
 	}
 }
 
-// talk says both pieces on one connection to the mail server, and returns all that it answers.
+// talk sends all pieces on one connection to the mail server, and returns all its replies.
 func talk(t *testing.T, w sandboxtest.World, pieces ...string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", w.Addr("smtp"))
@@ -141,11 +141,11 @@ func talk(t *testing.T, w sandboxtest.World, pieces ...string) string {
 	for _, piece := range pieces {
 		_, _ = io.WriteString(conn, piece) // the server may have closed it
 	}
-	said, _ := io.ReadAll(conn)
-	return string(said)
+	reply, _ := io.ReadAll(conn)
+	return string(reply)
 }
 
-func TestAReplyCodeIsGivenForTheRecipient(t *testing.T) {
+func TestAReplyCodeIsReturnedForTheRecipient(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	for _, code := range []int{450, 550, 552} {
@@ -154,10 +154,10 @@ func TestAReplyCodeIsGivenForTheRecipient(t *testing.T) {
 	}
 	w.Fault(`{"target":"smtp","mode":"cut"}`)
 	if err := sandboxtest.SendMail(sandboxtest.DialSMTP(t, w), sandboxtest.Alternative, "j@example.com"); err == nil {
-		t.Error("a letter was taken and is none")
+		t.Error("an invalid e-mail was accepted")
 	}
 	if got := w.Received(""); len(got) != 0 {
-		t.Errorf("%d letters arrived", len(got))
+		t.Errorf("%d e-mails arrived", len(got))
 	}
 	sandboxtest.WantGoodAgain(t, w)
 }

@@ -3,7 +3,7 @@ package vonage
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/md5" //nolint:gosec // what Vonage signs with by default
+	"crypto/md5" //nolint:gosec // Vonage's default
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -24,42 +24,42 @@ import (
 	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
-// receipts are Vonage's delivery receipts: one a part, sent to where the message said, a moment after it was taken.
+// receipts sends Vonage's delivery receipts: one for each part, to the message's callback address, shortly after the message was accepted.
 type receipts struct {
 	account smssettings.Vonage
 	log     *slog.Logger
 	client  *http.Client
 	odd     *party.Odd
 
-	ctx   context.Context // ends with the sandbox
-	stop  context.CancelFunc
-	slots chan struct{} // one for each text whose receipts are on their way
-	going sync.WaitGroup
+	ctx      context.Context // ends with the sandbox
+	stop     context.CancelFunc
+	slots    chan struct{} // one for each SMS with receipts in flight
+	inFlight sync.WaitGroup
 }
 
-// receiptsTarget is how faults name the receipts.
+// receiptsTarget is the name of the receipts in faults.
 const receiptsTarget = "receipts"
 
-// How receipts alone can fail.
+// The additional fault modes of receipts.
 const (
-	fail  = "fail"  // a text that does not arrive, and whose receipt says so
-	early = "early" // a receipt that comes before its message's response
+	fail  = "fail"  // the SMS does not arrive, and its receipt reports the failure
+	early = "early" // the receipt comes before the response to the message
 )
 
-// How receipts are sent. Vonage waits 3 s to connect and 15 s for a response, and tries for 72 hours; this one tries for
-// 31 s: after 1, 2, 4, 8 and 16 s.
+// The delivery of receipts. Vonage waits 3 s for a connection and 15 s for a response, and retries for 72 hours. The sandbox retries for 31 s:
+// after 1, 2, 4, 8 and 16 s.
 const (
-	receiptAfter   = 100 * time.Millisecond
-	receiptTimeout = 15 * time.Second
-	receiptTries   = 6
-	receiptRetry   = time.Second // doubles with each try
-	// receiptsGoing bounds the texts whose receipts are on their way, about 4 KB each. Those of more texts never come.
-	receiptsGoing = 4096
+	receiptAfter    = 100 * time.Millisecond
+	receiptTimeout  = 15 * time.Second
+	receiptAttempts = 6
+	receiptRetry    = time.Second // doubles with each attempt
+	// maxInFlight bounds the SMS with receipts in flight, about 4 KB each. Further SMS get no receipts.
+	maxInFlight = 4096
 )
 
 func newReceipts(account smssettings.Vonage, log *slog.Logger, odd *party.Odd) *receipts {
 	r := &receipts{
-		account: account, log: log, odd: odd, slots: make(chan struct{}, receiptsGoing),
+		account: account, log: log, odd: odd, slots: make(chan struct{}, maxInFlight),
 		client: &http.Client{
 			Timeout:       receiptTimeout,
 			Transport:     &http.Transport{MaxConnsPerHost: 16, MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute},
@@ -70,22 +70,22 @@ func newReceipts(account smssettings.Vonage, log *slog.Logger, odd *party.Odd) *
 	return r
 }
 
-// end stops what is on its way, and waits for it.
+// end stops the receipts in flight and waits for them.
 func (r *receipts) end() {
 	r.stop()
-	r.going.Wait()
+	r.inFlight.Wait()
 	r.client.CloseIdleConnections()
 }
 
-// text is a message that Vonage took.
+// text is an SMS that Vonage accepted.
 type text struct {
-	callback  string // where its receipts go
+	callback  string // the address for its receipts
 	to, from  string
 	reference string
 	parts     []string // their message ids
 }
 
-// send sends a text's receipts, and does not wait for it unless they are to come before the message's own response.
+// send sends the receipts of an SMS in the background. With the fault early it waits for them, so that they come before the response.
 func (r *receipts) send(t text, f party.Fault) {
 	if t.callback == "" || f.Mode == party.Drop {
 		return
@@ -93,7 +93,7 @@ func (r *receipts) send(t text, f party.Fault) {
 	select {
 	case r.slots <- struct{}{}:
 	default:
-		r.log.Warn("too many receipts are on their way: those of a text are left out")
+		r.log.Warn("too many receipts in flight: an SMS gets none")
 		return
 	}
 	after := receiptAfter
@@ -104,7 +104,7 @@ func (r *receipts) send(t text, f party.Fault) {
 		after = 0
 	}
 	done := make(chan struct{})
-	r.going.Go(func() {
+	r.inFlight.Go(func() {
 		defer func() { <-r.slots }()
 		defer close(done)
 		for _, id := range r.order(t.parts) {
@@ -130,14 +130,14 @@ func (r *receipts) send(t text, f party.Fault) {
 	}
 }
 
-// The oddities of a receipt: it is sent again after a response that Vonage takes for lost.
+// The oddities of a receipt: it is sent again, as after a lost response.
 const (
-	receiptTwice  = iota // behind it
-	receiptAtOnce        // at once
+	receiptTwice  = iota // in sequence
+	receiptAtOnce        // at the same time
 	oddReceipts
 )
 
-// order is the order of a text's receipts: each part's comes from the carrier by itself.
+// order returns the parts in the order of their receipts. An odd order is possible, because the carrier reports each part separately.
 func (r *receipts) order(parts []string) []string {
 	if r.odd.Pick(1) < 0 {
 		return parts
@@ -147,7 +147,7 @@ func (r *receipts) order(parts []string) []string {
 	return parts
 }
 
-// receipt is the receipt of one part.
+// receipt returns the receipt of one part.
 func (r *receipts) receipt(t text, id string, f party.Fault) url.Values {
 	now := time.Now().UTC()
 	form := url.Values{
@@ -162,7 +162,7 @@ func (r *receipts) receipt(t text, id string, f party.Fault) url.Values {
 		form.Set("status", "failed")
 		form.Set("err-code", strconv.Itoa(max(f.Number(), 1)))
 	}
-	if secrets := r.account.SignatureSecrets(); len(secrets) > 0 { // several while one is being rotated
+	if secrets := r.account.SignatureSecrets(); len(secrets) > 0 { // more than one during a rotation
 		form.Set("timestamp", strconv.FormatInt(now.Unix(), 10))
 		form.Set("nonce", party.RandomHex(8))
 		form.Set("sig", signReceipt(form, secrets[0], r.account.SignatureMethod))
@@ -170,12 +170,12 @@ func (r *receipts) receipt(t text, id string, f party.Fault) url.Values {
 	return form
 }
 
-// undelivered tells whether a text does not arrive.
+// undelivered reports whether the fault prevents the delivery of the SMS.
 func undelivered(f party.Fault) bool {
 	return f.Target == receiptsTarget && (f.Mode == fail || f.Number() > 0)
 }
 
-// deliver posts a receipt until it is taken with a 2xx, the tries are used up, or the sandbox ends.
+// deliver posts a receipt until the response is 2xx, the attempts are used up, or the sandbox stops.
 func (r *receipts) deliver(address string, form url.Values) {
 	pause := receiptRetry
 	for try := 1; ; try++ {
@@ -183,8 +183,8 @@ func (r *receipts) deliver(address string, form url.Values) {
 		if outcome == "" {
 			return
 		}
-		if try == receiptTries {
-			r.log.Warn("a delivery receipt was not taken", "tries", try, "outcome", outcome)
+		if try == receiptAttempts {
+			r.log.Warn("a delivery receipt was not accepted", "tries", try, "outcome", outcome)
 			return
 		}
 		if party.Wait(r.ctx, pause) != nil {
@@ -194,26 +194,26 @@ func (r *receipts) deliver(address string, form url.Values) {
 	}
 }
 
-// post returns why a receipt was not taken; empty when it was.
+// post sends a receipt once. It returns the reason if it was not accepted, else an empty text.
 func (r *receipts) post(address string, form url.Values) string {
 	request, err := http.NewRequestWithContext(r.ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
 	if err != nil {
-		return "no URL"
+		return "not a URL"
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	response, err := r.client.Do(request)
 	if err != nil {
-		return fmt.Sprintf("no answer: %v", party.WithoutURL(err))
+		return fmt.Sprintf("no response: %v", party.WithoutURL(err))
 	}
-	_ = response.Body.Close() // nothing in it is wanted
+	_ = response.Body.Close() // the body is not needed
 	if response.StatusCode/100 != 2 {
 		return response.Status
 	}
 	return ""
 }
 
-// signReceipt is Vonage's signature of a webhook's parameters, without "sig": in the order of their names, joined as
-// &name=value with the characters & and = in values written as _.
+// signReceipt returns Vonage's signature of a webhook's parameters except "sig". They are sorted by name and joined as &name=value, with & and
+// = in values replaced by _.
 func signReceipt(form url.Values, secret, method string) string {
 	var joined strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(form)) {
@@ -224,7 +224,7 @@ func signReceipt(form url.Values, secret, method string) string {
 	digests := map[string]func() hash.Hash{"md5": md5.New, "sha1": sha1.New, "sha256": sha256.New, "sha512": sha512.New}
 	digest, keyed := digests[method]
 	if !keyed { // md5hash, the default
-		sum := md5.Sum([]byte(joined.String() + secret)) //nolint:gosec // likewise
+		sum := md5.Sum([]byte(joined.String() + secret)) //nolint:gosec // Vonage's default
 		return hex.EncodeToString(sum[:])
 	}
 	mac := hmac.New(digest, []byte(secret))

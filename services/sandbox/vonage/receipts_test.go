@@ -17,12 +17,12 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox/sandboxtest"
 )
 
-// receiver takes delivery receipts, as a sender does.
+// receiver accepts delivery receipts, as a sender does.
 type receiver struct {
 	*httptest.Server
 	came chan url.Values
 	mu   sync.Mutex
-	no   int // so many are answered 503 first
+	no   int // the number of first receipts that get 503
 }
 
 func newReceiver(t *testing.T) *receiver {
@@ -47,7 +47,7 @@ func newReceiver(t *testing.T) *receiver {
 	return r
 }
 
-// next is the next receipt that comes. Where none does, something is broken: the longest wait for one is two seconds.
+// next returns the next receipt. The longest wait for one is two seconds.
 func (r *receiver) next(t *testing.T) url.Values {
 	t.Helper()
 	select {
@@ -61,7 +61,7 @@ func (r *receiver) next(t *testing.T) url.Values {
 
 func (r *receiver) address() string { return r.URL + "/receipts/vonage/demo" }
 
-// signature is HMAC-SHA256 over &name=value in the order of names, as Vonage computes it.
+// signature returns HMAC-SHA256 over &name=value in the order of names, as Vonage computes it.
 func signature(form url.Values, secret string) string {
 	var joined strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(form)) {
@@ -100,7 +100,7 @@ func TestEachPartHasItsSignedReceipt(t *testing.T) {
 	}
 }
 
-func TestAReceiptIsSentAgainUntilItIsTaken(t *testing.T) {
+func TestAReceiptIsRetriedUntilItIsAccepted(t *testing.T) {
 	t.Parallel()
 	w, to := sandboxtest.Open(t, ""), newReceiver(t)
 	to.no = 1
@@ -110,20 +110,20 @@ func TestAReceiptIsSentAgainUntilItIsTaken(t *testing.T) {
 	}
 }
 
-func TestReceiptsFailAsTheyAreTold(t *testing.T) {
+func TestReceiptsFailOnRequest(t *testing.T) {
 	t.Parallel()
 	w, to := sandboxtest.Open(t, ""), newReceiver(t)
 	for mode, code := range map[string]string{"fail": "1", "14": "14"} {
 		w.Fault(`{"target":"receipts","mode":"` + mode + `"}`)
 		if got := w.SMS(sandboxtest.SMSForm("callback", to.address())); got.Messages[0].Status != "0" {
-			t.Errorf("Vonage answered %+v", got)
+			t.Errorf("Vonage responded %+v", got)
 		}
 		if got := to.next(t); got.Get("status") != "failed" || got.Get("err-code") != code {
 			t.Errorf("%s: the receipt is %v", mode, got)
 		}
 	}
 	if got := w.Received(""); len(got) != 0 {
-		t.Errorf("%d texts arrived nevertheless", len(got))
+		t.Errorf("%d SMS arrived", len(got))
 	}
 	w.SMS(sandboxtest.SMSForm("callback", to.address()))
 	if got := to.next(t); got.Get("status") != "delivered" || len(w.Received("")) != 1 {
@@ -131,7 +131,7 @@ func TestReceiptsFailAsTheyAreTold(t *testing.T) {
 	}
 }
 
-func TestAnEarlyReceiptComesBeforeTheAnswer(t *testing.T) {
+func TestAnEarlyReceiptComesBeforeTheResponse(t *testing.T) {
 	t.Parallel()
 	w, to := sandboxtest.Open(t, ""), newReceiver(t)
 	w.Fault(`{"target":"receipts","mode":"early"}`)
@@ -142,12 +142,12 @@ func TestAnEarlyReceiptComesBeforeTheAnswer(t *testing.T) {
 			t.Errorf("the receipt is %v", early)
 		}
 	default:
-		t.Error("Vonage answered and no receipt had come")
+		t.Error("Vonage responded and no receipt had come")
 	}
 }
 
-// One receipt that comes is the control of those that do not.
-func TestWhoWantsNoReceiptGetsNone(t *testing.T) {
+// The receipts that come are the control for those that do not.
+func TestAReceiptIsSentOnlyOnRequest(t *testing.T) {
 	t.Parallel()
 	w, to := sandboxtest.Open(t, ""), newReceiver(t)
 	w.SMS(sandboxtest.SMSForm("callback", to.address(), "status-report-req", "false", "client-ref", "unwanted"))
@@ -155,7 +155,7 @@ func TestWhoWantsNoReceiptGetsNone(t *testing.T) {
 	w.SMS(sandboxtest.SMSForm("callback", to.address(), "client-ref", "dropped"))
 	w.Fault(`{"target":"receipts","mode":"slow","delay_ms":60000}`)
 	w.SMS(sandboxtest.SMSForm("callback", to.address(), "client-ref", "late"))
-	for range 3 { // when these have come, the others had time to
+	for range 3 { // when these have come, the others would have come too
 		w.SMS(sandboxtest.SMSForm("callback", to.address(), "client-ref", "wanted"))
 		if got := to.next(t); got.Get("client-ref") != "wanted" {
 			t.Errorf("a receipt came: %v", got)
@@ -163,9 +163,9 @@ func TestWhoWantsNoReceiptGetsNone(t *testing.T) {
 	}
 	refused := w.SMS(sandboxtest.SMSForm("callback", "receipts.example"))
 	if refused.Messages[0].Status != "23" {
-		t.Errorf("a callback that is no address: %+v", refused)
+		t.Errorf("a callback that is not a URL: %+v", refused)
 	}
 	if got := w.Received(""); len(got) != 6 {
-		t.Errorf("%d texts arrived, want 6", len(got))
+		t.Errorf("%d SMS arrived, want 6", len(got))
 	}
 }

@@ -5,22 +5,21 @@ import (
 	"unicode/utf16"
 )
 
-// The GSM 7-bit alphabet (3GPP TS 23.038 §6.2.1), and what costs two septets in it because of an escape.
+// The GSM 7-bit alphabet (3GPP TS 23.038 §6.2.1), and the characters that take two septets because of an escape.
 const (
 	gsmOne = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 	gsmTwo = "\f^{}\\[~]|€"
 )
 
-// How many units one message holds alone, and a part of several: the difference is the header that joins them. It
-// counts parts in one byte.
+// The units in a message of one part, and in each part of a longer one, which also has a header. The header counts the parts in one byte.
 const (
 	gsmAlone, gsmPart = 160, 153 // septets
 	ucsAlone, ucsPart = 70, 67   // UTF-16 units
 	maxParts          = 255
 )
 
-// asReceived is the text as the phone shows it, and in how many parts it went. As type=text, what is outside the GSM
-// alphabet arrives as a question mark: that is what a sender sees who forgot type=unicode.
+// asReceived returns the text as the phone shows it, and the number of parts. With type=text, a character outside the GSM alphabet arrives as
+// a question mark, as it does for a sender without type=unicode.
 func asReceived(text string, unicode bool) (string, int) {
 	if unicode {
 		return text, parts(text, ucsAlone, ucsPart, utf16.RuneLen)
@@ -39,7 +38,7 @@ func asReceived(text string, unicode bool) (string, int) {
 	})
 }
 
-// parts counts the parts of text; a character of two units is never cut in half.
+// parts counts the parts of a text. A character of two units is never split.
 func parts(text string, alone, part int, cost func(rune) int) int {
 	whole := 0
 	for _, r := range text {

@@ -1,4 +1,4 @@
-// Package vonage stands in for Vonage's SMS API and its delivery receipts.
+// Package vonage simulates Vonage's SMS API and its delivery receipts.
 package vonage
 
 import (
@@ -19,7 +19,7 @@ var Party = party.Party{Name: name, Title: "Vonage", Targets: []party.Target{
 	{
 		Name: name, Modes: party.HTTPTarget(name).Modes, Numbers: "its own status, 1 to 99, or an HTTP status, 201 to 599",
 		Numbered: func(n int) bool { return isOwn(n) || party.IsHTTPStatus(n) },
-		Passing:  []int{http.StatusTooManyRequests}, RetryAfter: true, // which says makes its own status 1 of
+		Passing:  []int{http.StatusTooManyRequests}, RetryAfter: true, // writeError turns it into Vonage's status 1
 	},
 	{Name: receiptsTarget, Modes: []string{party.Slow, party.Drop, fail, early}, Numbers: "an err-code, 1 to 99", Numbered: isOwn},
 }, New: open}
@@ -32,16 +32,16 @@ type vonage struct {
 	receipts *receipts
 }
 
-func open(env party.Env) (party.StandIn, error) {
+func open(env party.Env) (party.Simulator, error) {
 	v := vonage{env, smssettings.Section.Of(env.Config), newReceipts(smssettings.Section.Of(env.Config), env.Log, env.Odd)}
-	return party.StandIn{Routes: v.routes, Close: v.receipts.end}, nil
+	return party.Simulator{Routes: v.routes, Close: v.receipts.end}, nil
 }
 
 func (v vonage) routes(mux *service.Routes) {
-	mux.HandleFunc("POST /sms/json", v.Faulty(name, says, v.sendSMS))
+	mux.HandleFunc("POST /sms/json", v.Faulty(name, writeError, v.sendSMS))
 }
 
-// response is Vonage's: always HTTP 200, one entry for each part of the message, all values strings.
+// response is Vonage's response: always HTTP 200, one entry for each part of the message, all values strings.
 type response struct {
 	Count    string  `json:"message-count"`
 	Messages []entry `json:"messages"`
@@ -70,8 +70,8 @@ const (
 	smsBadCallback   = "23"
 )
 
-// longestReference is what Vonage takes as client-ref.
-const longestReference = 40
+// maxReference is the maximum length of client-ref.
+const maxReference = 40
 
 var (
 	smsNumber = regexp.MustCompile(`^\d{7,15}$`)
@@ -106,7 +106,7 @@ func (v vonage) sendSMS(w http.ResponseWriter, r *http.Request) {
 	case kind != "text" && kind != "unicode":
 		refuse(w, smsInvalid, "Invalid value for param: type")
 		return
-	case len(form.Get("client-ref")) > longestReference:
+	case len(form.Get("client-ref")) > maxReference:
 		refuse(w, smsInvalid, "Invalid value for param: client-ref")
 		return
 	case !smsSender.MatchString(form.Get("from")):
@@ -122,27 +122,27 @@ func (v vonage) sendSMS(w http.ResponseWriter, r *http.Request) {
 		refuse(w, smsTooLong, "Message too long")
 		return
 	}
-	fate := v.Faults.Take(receiptsTarget)
-	if !undelivered(fate) {
+	fault := v.Faults.Take(receiptsTarget)
+	if !undelivered(fault) {
 		v.Inbox.Receive(party.Message{
 			Channel: party.ChannelSMS, To: form.Get("to"), From: form.Get("from"), Text: shown, Reference: form.Get("client-ref"),
 		})
 	}
 
 	reply := response{Count: strconv.Itoa(parts)}
-	taken := text{to: form.Get("to"), from: form.Get("from"), reference: form.Get("client-ref")}
+	accepted := text{to: form.Get("to"), from: form.Get("from"), reference: form.Get("client-ref")}
 	for range parts {
 		id := strings.ToUpper(party.RandomHex(8))
-		taken.parts = append(taken.parts, id)
+		accepted.parts = append(accepted.parts, id)
 		reply.Messages = append(reply.Messages, entry{
 			To: form.Get("to"), MessageID: id, Status: smsOK,
 			Balance: "100.00000000", Price: "0.00000000", Network: "00000", ClientRef: form.Get("client-ref"),
 		})
 	}
 	if report := form.Get("status-report-req"); report != "false" && report != "0" {
-		taken.callback = form.Get("callback")
+		accepted.callback = form.Get("callback")
 	}
-	v.receipts.send(taken, fate)
+	v.receipts.send(accepted, fault)
 	party.WriteJSON(w, http.StatusOK, reply)
 }
 
@@ -150,8 +150,9 @@ func refuse(w http.ResponseWriter, status, why string) {
 	party.WriteJSON(w, http.StatusOK, response{Count: "1", Messages: []entry{{Status: status, ErrorText: why}}})
 }
 
-// says is an error of Vonage's: below 100 one of its own, in a good response, else one of HTTP. Throttling is its own.
-func says(w http.ResponseWriter, status int) {
+// writeError writes an error as Vonage does: a status below 100 in a response with HTTP 200, else an HTTP error. Throttling is a status below
+// 100.
+func writeError(w http.ResponseWriter, status int) {
 	switch {
 	case status == http.StatusTooManyRequests && w.Header().Get("Retry-After") == "":
 		http.Error(w, "Too Many Requests", status)
@@ -159,7 +160,7 @@ func says(w http.ResponseWriter, status int) {
 		w.Header().Del("Retry-After")
 		refuse(w, smsThrottled, "Throughput Rate Exceeded - please wait [ 1000 ] and retry")
 	case status < 100:
-		refuse(w, strconv.Itoa(status), "The sandbox was told to say so")
+		refuse(w, strconv.Itoa(status), "Refused by a fault of the sandbox")
 	default:
 		http.Error(w, http.StatusText(status), status)
 	}

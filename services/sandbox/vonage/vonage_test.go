@@ -9,7 +9,7 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox/sandboxtest"
 )
 
-func TestATextMessageIsTakenAsItIs(t *testing.T) {
+func TestAnSMSIsReceivedUnchanged(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	before := time.Now()
@@ -20,7 +20,7 @@ func TestATextMessageIsTakenAsItIs(t *testing.T) {
 	}
 	got := sandboxtest.Read[sandboxtest.VonageResponse](t, answered)
 	if got.Count != "1" || len(got.Messages) != 1 {
-		t.Fatalf("answered %+v, want one part", got)
+		t.Fatalf("response %+v, want one part", got)
 	}
 	part := got.Messages[0]
 	if part.Status != "0" || part.To != "13175551234" || part.ClientRef != "ref-1" || len(part.MessageID) != 16 {
@@ -84,7 +84,7 @@ func TestEachPartOfALongMessageHasItsEntry(t *testing.T) {
 	}
 }
 
-func TestWhatIsOutsideTheAlphabetNeedsUnicode(t *testing.T) {
+func TestCharactersOutsideGSM7NeedUnicode(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	w.SMS(sandboxtest.SMSForm("text", "Zoë signed “Umowa” für 5 €"))
@@ -98,7 +98,7 @@ func TestWhatIsOutsideTheAlphabetNeedsUnicode(t *testing.T) {
 	}
 }
 
-func TestBadMessagesAreRefusedInVonagesWords(t *testing.T) {
+func TestBadMessagesAreRefusedWithVonagesStatuses(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	for _, c := range []struct {
@@ -120,30 +120,30 @@ func TestBadMessagesAreRefusedInVonagesWords(t *testing.T) {
 		{"from", "twelve chars", "15"},
 	} {
 		a := w.PostForm(sandboxtest.SMSForm(c.name, c.value))
-		sandboxtest.WantStatus(t, a, 200) // Vonage says no in the body
+		sandboxtest.WantStatus(t, a, 200) // Vonage refuses in the body
 		got := sandboxtest.Read[sandboxtest.VonageResponse](t, a)
 		if len(got.Messages) != 1 || got.Messages[0].Status != c.status || got.Messages[0].ErrorText == "" || got.Messages[0].MessageID != "" {
-			t.Errorf("%s=%.20q: answered %+v, want status %s", c.name, c.value, got.Messages, c.status)
+			t.Errorf("%s=%.20q: response %+v, want status %s", c.name, c.value, got.Messages, c.status)
 		}
 	}
 	if got := w.Received(""); len(got) != 0 {
-		t.Errorf("%d messages were taken nevertheless", len(got))
+		t.Errorf("%d messages were accepted", len(got))
 	}
 	if got := w.SMS(sandboxtest.SMSForm("client-ref", strings.Repeat("r", 40), "text", strings.Repeat("a", 255*153))); got.Messages[0].Status != "0" {
 		t.Errorf("the largest of all: %+v", got.Messages[0])
 	}
 }
 
-func TestVonageSaysItsOwnStatus(t *testing.T) {
+func TestVonageReturnsItsOwnStatuses(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	for _, status := range []string{"4", "9", "29"} {
 		w.Fault(`{"target":"vonage","mode":"` + status + `"}`)
 		if got := w.SMS(sandboxtest.SMSForm()); len(got.Messages) != 1 || got.Messages[0].Status != status || got.Messages[0].MessageID != "" {
-			t.Errorf("%s: answered %+v", status, got)
+			t.Errorf("%s: response %+v", status, got)
 		}
 	}
-	for _, mode := range []string{"cut", "garbage"} { // done, and the sender cannot know
+	for _, mode := range []string{"cut", "garbage"} { // done, but the sender gets no valid response
 		w.Fault(`{"target":"vonage","mode":"` + mode + `"}`)
 		_, _ = w.Try(t.Context(), "POST", "/sms/json", sandboxtest.SMSForm("text", mode).Encode(), sandboxtest.FormHeader)
 	}
