@@ -191,7 +191,7 @@ func (v visitor) callbacks() {
 		v.wants(http.StatusUnauthorized, path, bare)
 
 		lost, _ := v.sample(s[0], s[1])
-		lost.URL.Path = strings.Replace(lost.URL.Path, "/demo", "/nobody", 1)
+		lost.URL.Path = strings.Replace(lost.URL.Path, "/demo", "/unknown", 1)
 		v.wants(http.StatusNotFound, path, lost)
 		if again.Method == http.MethodGet {
 			continue
@@ -325,12 +325,12 @@ func (v visitor) receipts(base string) {
 		}
 		return i >= 0
 	})
-	endpoint, elsewhere := base+"/receipts/vonage/demo", base+"/receipts/vonage/nobody"
+	endpoint, elsewhere := base+"/receipts/vonage/demo", base+"/receipts/vonage/unknown"
 	ours, odd := signed(receiptOf(text.Reference)), signed(map[string]string{"status": "delivered"})
 	for range 2 { // recorded, then repeated
 		v.wants(http.StatusOK, path, v.ask(http.MethodPost, endpoint, asForm, ours))
 	}
-	v.wants(http.StatusOK, path, v.ask(http.MethodGet, endpoint+"?"+signed(receiptOf("nobodys")), nil, "")) // unknown
+	v.wants(http.StatusOK, path, v.ask(http.MethodGet, endpoint+"?"+signed(receiptOf("unknown")), nil, "")) // unknown
 	for query, status := range map[string]int{ours + "x": http.StatusUnauthorized, odd: http.StatusBadRequest} {
 		v.wants(status, path, v.ask(http.MethodPost, endpoint, asForm, query))
 		v.wants(status, path, v.ask(http.MethodGet, endpoint+"?"+query, nil, ""))
@@ -366,7 +366,7 @@ func (v visitor) sandbox() {
 	v.wants(http.StatusBadRequest, "/api/play", v.ask(post, api+"play", asJSON, `{"provider":"pleasesign","story":"one-signer","pause_ms":-1}`))
 	v.wants(http.StatusNotFound, "/api/play", v.ask(post, api+"play", asJSON, `{"provider":"pleasesign","story":"none"}`))
 	v.wants(http.StatusNoContent, "/api/faults", v.ask(post, api+"faults", asJSON, `{"target":"vonage","mode":"throttle","count":3}`))
-	v.wants(http.StatusBadRequest, "/api/faults", v.ask(post, api+"faults", asJSON, `{"target":"nobody","mode":"throttle"}`))
+	v.wants(http.StatusBadRequest, "/api/faults", v.ask(post, api+"faults", asJSON, `{"target":"unknown","mode":"throttle"}`))
 	v.wants(http.StatusOK, "/api/faults", v.ask(get, api+"faults", nil, ""))
 	v.wants(http.StatusNoContent, "/api/faults", v.ask(remove, api+"faults", nil, ""))
 	for path, methods := range map[string][]string{"messages": {remove}, "play": {post}, "faults": {post, remove}} {

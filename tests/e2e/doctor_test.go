@@ -137,10 +137,10 @@ func TestDoctorFindsFaults(t *testing.T) {
 		}
 	}
 	for args, want := range map[string]string{
-		"doctor now":          "exit status 2",
-		"doctor --for=nobody": "exit status 2",
-		"doctor --no-such":    "exit status 2",
-		"doctor --kill":       "exit status 2",
+		"doctor now":           "exit status 2",
+		"doctor --for=unknown": "exit status 2",
+		"doctor --no-such":     "exit status 2",
+		"doctor --kill":        "exit status 2",
 		"doctor --kill --yes-this-is-a-test --kills=0": "exit status 2",
 	} {
 		if _, err := h.Command(t, strings.Fields(args)...); exitStatus(err) != want {

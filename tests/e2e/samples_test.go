@@ -139,9 +139,9 @@ func TestQuarantineCommands(t *testing.T) {
 	if out, err := h.Command(t, "quarantine", "replay", "1", "--yes"); err == nil || !strings.Contains(out, "number 1 is not replayed (1 of 1)") {
 		t.Errorf("replay of an unreadable callback: %v\n%s", err, out)
 	}
-	mended := t.TempDir() + "/mended.json"
-	write(t, mended, `{"event_type":"request_sent","request":"r1","id":"e1"}`)
-	if out, err := h.Command(t, "quarantine", "replay", "1", "--yes", "--body", mended); err != nil {
+	corrected := t.TempDir() + "/mended.json"
+	write(t, corrected, `{"event_type":"request_sent","request":"r1","id":"e1"}`)
+	if out, err := h.Command(t, "quarantine", "replay", "1", "--yes", "--body", corrected); err != nil {
 		t.Fatalf("replay: %v\n%s", err, out)
 	}
 	if line, err := h.Command(t, "timeline", "r1"); err != nil || !strings.Contains(line, "document.sent") {

@@ -37,7 +37,7 @@ func TestEveryQueryReturnsData(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.StartService(t, "kafka-bridge", "kafka-bridge",
-		"SIGNRELAY_KAFKA_BROKERS="+kafka.ListenAddrs()[0], "SIGNRELAY_EMAIL_SMTP_USERNAME=nobody", "SIGNRELAY_EMAIL_SMTP_PASSWORD_FILE="+secret)
+		"SIGNRELAY_KAFKA_BROKERS="+kafka.ListenAddrs()[0], "SIGNRELAY_EMAIL_SMTP_USERNAME=unknown", "SIGNRELAY_EMAIL_SMTP_PASSWORD_FILE="+secret)
 	p := startPrometheus(t, program, h)
 
 	play := func() {

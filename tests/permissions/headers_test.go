@@ -19,7 +19,7 @@ func TestHeadersDoNotAffectOthersMessages(t *testing.T) {
 	operator := connect(t, h, flow.Operator)
 	kept := map[string]string{ // a subject in each stream with several writers, by stream
 		flow.Signing: "signing.v1.acme.clickwrap.document.sent.d1", flow.Notify: "notify.v1.link.acme.clickwrap.d1", flow.Quarantine: "quarantine.v1.acme.clickwrap.d1",
-		flow.DLQ: "dlq.v1.nobody", flow.Replay: "replay.v1.nobody.x", "KV_" + flow.State: "$KV.STATE.nobody", "KV_" + flow.Attempts: "$KV.ATTEMPTS.nobody", "KV_" + flow.Texts: "$KV.TEXTS.nobody",
+		flow.DLQ: "dlq.v1.unknown", flow.Replay: "replay.v1.unknown.x", "KV_" + flow.State: "$KV.STATE.unknown", "KV_" + flow.Attempts: "$KV.ATTEMPTS.unknown", "KV_" + flow.Texts: "$KV.TEXTS.unknown",
 	}
 	for _, subject := range kept {
 		if _, err := operator.js.Publish(t.Context(), subject, []byte("kept")); err != nil {

@@ -87,7 +87,7 @@ func keysOfAll() map[string][]string {
 		flow.EmailSender: {"email-sender:0123456789abcdefghijklmnop", "email-sender:AbC-_0123456"},
 		flow.Enricher:    {"signrelay:limit:{api/clickwrap/demo}:next", "signrelay:limit:{api/AbC-_0123456789A}:paused"},
 		flow.Shortener:   {"signrelay:limit:{api-click/clickwrap/demo}:next", "signrelay:limit:{api-click/AbC-_0123456789A}:paused", "signrelay:limit:{link/x}:next", "signrelay:limit:{shortener/bitly}:paused"},
-		"nobody":         {"other", "signrelay:other", "signrelay:limit:{other/x}:next", "signrelay:epoch2", "I:0123", "xi:0123", "signrelay:limit:api/x"},
+		"unknown":        {"other", "signrelay:other", "signrelay:limit:{other/x}:next", "signrelay:epoch2", "I:0123", "xi:0123", "signrelay:limit:api/x"},
 	}
 }
 

@@ -93,7 +93,7 @@ func confusingHeaders(t *testing.T, s *stand) {
 func confusingPaths(t *testing.T, s *stand) {
 	honest := clickwrap("paths", clickwrapSent("paths-1"))
 	for _, path := range []string{
-		"/webhooks/clickwrap/nobody", "/webhooks/clickwrap/", "/webhooks/clickwrap", "/webhooks/", "/webhooks", "/",
+		"/webhooks/clickwrap/unknown", "/webhooks/clickwrap/", "/webhooks/clickwrap", "/webhooks/", "/webhooks", "/",
 		"/webhooks/docusign/paths", "/webhooks/pleasesign/plain",
 		"/webhooks/clickwrap/plain", // a source of another provider
 		"/webhooks/clickwrap/PATHS", "/webhooks/Clickwrap/paths", "/WEBHOOKS/clickwrap/paths",

@@ -21,7 +21,7 @@ import (
 // A recorded callback comes again after the dedupe stores have lost it: from an attacker, or from the provider's own button. PleaseSign
 // does not sign a time of sending. No message is sent a second time.
 //
-// The test cannot move the clocks of NATS and Redis. It removes what would have expired: ingest's keys after 4 days, the senders' keys and
+// The test cannot move the clocks of NATS and Redis. It removes the expired data: ingest's keys after 4 days, the senders' keys and
 // NOTIFY after 15, the document's events after 90. It shortens the streams' own duplicate window. The times in the bodies are as old, so
 // the rest is as it would be, except for the log's own timestamps.
 func TestReplaysAfterTheMemoryEnds(t *testing.T) {
@@ -112,7 +112,7 @@ func TestReplaysAfterTheMemoryEnds(t *testing.T) {
 		once(row.when + ", with another time")
 	}
 
-	// After the log has expired, nothing shows what was sent. Only the callback's own time shows its age.
+	// After the log has expired, nothing records the messages. Only the callback's own time shows its age.
 	s.forget(t, regexp.MustCompile(`.`))
 	s.purge(t, "NOTIFY", ">")
 	for _, l := range all {

@@ -82,7 +82,7 @@ func sandboxFromElsewhere(t *testing.T, h *testenv.Env) {
 		"another site":               {"Sec-Fetch-Site": {"cross-site"}},
 		"a site of the same domain":  {"Sec-Fetch-Site": {"same-site"}},
 		"an old browser":             {"Origin": {"https://evil.example"}},
-		"nobody's origin":            {"Origin": {"null"}},
+		"a null origin":              {"Origin": {"null"}},
 		"a host that equals its own": {"Origin": {"https://evil.example"}, "X-Forwarded-Host": {"evil.example"}},
 	} {
 		for _, c := range []struct{ method, path, body string }{
@@ -294,11 +294,11 @@ func TestHiddenSources(t *testing.T) {
 			a.header.Del("Date")
 			return fmt.Sprintln(a.status, a.header, a.text)
 		}
-		if known, unknown := say(h, "demo"), say(h, "nobody"); known != unknown {
+		if known, unknown := say(h, "demo"), say(h, "unknown"); known != unknown {
 			t.Errorf("%s %s: %s\nand of an unknown source: %s", c.method, c.path, known, unknown)
 		}
 	}
-	if a := get(t, open.IngestURL+"/webhooks/clickwrap/nobody"); a.status != http.StatusNotFound {
+	if a := get(t, open.IngestURL+"/webhooks/clickwrap/unknown"); a.status != http.StatusNotFound {
 		t.Errorf("without the setting, an unknown source: %d", a.status)
 	}
 	if documents := h.Play(t, "clickwrap", "one-signer"); len(documents) == 0 {

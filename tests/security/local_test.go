@@ -145,7 +145,7 @@ func TestBrokerUsesCredentialsOfSettings(t *testing.T) {
 		in             bool
 	}{
 		"theirs": {"acme", "correct-horse", true}, "another password": {"acme", "correct-house", false},
-		"the made-up user": {"signrelay", "correct-horse", false}, "nobody": {"", "", false},
+		"the made-up user": {"signrelay", "correct-horse", false}, "unknown": {"", "", false},
 	} {
 		c2, err := nats.Connect(h.NATSURL, nats.UserInfo(c.user, c.password), nats.Timeout(20*time.Second))
 		if err == nil {

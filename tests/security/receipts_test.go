@@ -107,7 +107,7 @@ func forgedReceipts(t *testing.T, s *stand) {
 		"no form":                             post(source, "text/xml", form(signedReceipt(honest))),
 		"JSON of another shape":               post(source, "application/json", `{"sig":{"$ne":""},"status":["delivered"]}`),
 		"JSON that is a list":                 post(source, "application/json", `[{"status":"delivered"}]`),
-		"an unknown source":                   post("nobody", asForm, form(signedReceipt(honest))),
+		"an unknown source":                   post("unknown", asForm, form(signedReceipt(honest))),
 		"a path that leads elsewhere":         post("..%2fvonage%2freceipts", asForm, form(signedReceipt(honest))),
 		"a body larger than any receipt":      post(source, asForm, form(signedReceipt(honest))+"&x="+strings.Repeat("x", mebibyte)),
 		"ten thousand parameters, not signed": post(source, asForm, strings.Repeat("x&", 10_000)),
@@ -130,7 +130,7 @@ func forgedReceipts(t *testing.T, s *stand) {
 		t.Errorf("the log has %d events of the text's delivery", n)
 	}
 	// An authentic receipt about an unknown text is accepted and changes nothing. Its reference is not a valid key of a bucket.
-	for _, reference := range []string{"nobody", "*", ">", "../x", "a b", "", strings.Repeat("x", 9000)} {
+	for _, reference := range []string{"unknown", "*", ">", "../x", "a b", "", strings.Repeat("x", 9000)} {
 		fields := receipt(reference)
 		fields["messageId"] = "m"
 		if a := post(source, asForm, form(signedReceipt(fields))); a.status != http.StatusOK || a.fields["status"] != "unknown" {
