@@ -106,10 +106,7 @@ func describeDeadLetter(l stage.DeadLetter) deadLetter {
 }
 
 func dlqList(ctx context.Context, c *call) error {
-	s, err := c.selection()
-	if err != nil {
-		return err
-	}
+	s := c.selection()
 	js, done, err := connect(ctx, c.cfg)
 	if err != nil {
 		return err
@@ -158,7 +155,7 @@ func dlqShow(ctx context.Context, c *call) error {
 		return fmt.Errorf("not in the DLQ: number %d", wanted)
 	case err != nil:
 		return err
-	case c.flag("body") == "true":
+	case value[bool](c, "body"):
 		_, err = c.raw.Write(deadLetter.Data)
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 
 func doctorFlags(fs *flag.FlagSet) {
 	jsonFlag(fs)
-	fs.String("for", "", "the `services` to which the credentials belong, separated by commas; by default all")
+	namesFlag(fs, "for", "the `services` to which the credentials belong, separated by commas; by default all")
 	fs.String("ingest-url", "", "the `URL` at which providers reach ingest; with --kill, by default from ingest.addr")
 	fs.String("nats-monitor", "", "the `URL` of the NATS server's monitoring, which reports how it syncs, e.g. http://nats:8222")
 
@@ -34,14 +34,12 @@ func doctorCommand(ctx context.Context, c *call) error {
 	if len(c.args) > 0 {
 		return usageError{"takes no arguments, only flags"}
 	}
-	if c.flag("kill") == "true" {
+	if value[bool](c, "kill") {
 		return proveNoLoss(ctx, c)
 	}
 	o := doctor.Options{
 		Embedded: c.cfg.NATS.URL == "", IngestURL: strings.TrimRight(c.flag("ingest-url"), "/"), MonitorURL: c.flag("nats-monitor"),
-	}
-	if c.flag("for") != "" {
-		o.For = strings.Split(c.flag("for"), ",")
+		For: value[[]string](c, "for"),
 	}
 	if err := o.Check(); err != nil {
 		return usageError{err.Error()}

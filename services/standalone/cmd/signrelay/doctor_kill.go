@@ -17,7 +17,7 @@ import (
 
 // proveNoLoss is doctor --kill.
 func proveNoLoss(ctx context.Context, c *call) error {
-	if c.flag("yes-this-is-a-test") != "true" {
+	if !value[bool](c, "yes-this-is-a-test") {
 		return usageError{"--kill is only for an installation without real data: confirm this with --yes-this-is-a-test"}
 	}
 	p := c.proof()

@@ -68,6 +68,22 @@ func (o *oneOf) Set(text string) error {
 	return nil
 }
 
+// names is the value of a flag for names, separated by commas.
+type names []string
+
+func namesFlag(fs *flag.FlagSet, name, usage string) { fs.Var(new(names), name, usage) }
+
+func (n *names) String() string { return strings.Join(*n, ",") }
+func (n *names) Get() any       { return []string(*n) }
+
+func (n *names) Set(text string) error {
+	*n = nil
+	if text != "" {
+		*n = strings.Split(text, ",")
+	}
+	return nil
+}
+
 // value returns the value of a flag of type T.
 func value[T any](c *call, name string) T {
 	var zero T

@@ -30,10 +30,7 @@ func kafkaRefill(ctx context.Context, c *call) error {
 		return usageError{"takes no arguments, only flags"}
 	}
 	rate := value[int](c, "rate")
-	since, err := c.since()
-	if err != nil {
-		return err
-	}
+	since := c.since()
 	js, done, err := connectLog(ctx, c.cfg)
 	if err != nil {
 		return err
@@ -44,7 +41,7 @@ func kafkaRefill(ctx context.Context, c *call) error {
 		return err
 	}
 	defer r.Close()
-	anew := c.flag("anew") == "true"
+	anew := value[bool](c, "anew")
 	p, err := r.Plan(ctx, since, anew)
 	if err != nil {
 		return err

@@ -56,7 +56,7 @@ type call struct {
 }
 
 func (c *call) flag(name string) string { return c.flags.Lookup(name).Value.String() }
-func (c *call) json() bool              { return c.flag("json") == "true" }
+func (c *call) json() bool              { return value[bool](c, "json") }
 
 // commands in the order in which a new user needs them.
 var commands = []command{

@@ -97,10 +97,7 @@ func selectedCallbacks(ctx context.Context, js jetstream.JetStream, s selection)
 }
 
 func quarantineList(ctx context.Context, c *call) error {
-	s, err := c.selection()
-	if err != nil {
-		return err
-	}
+	s := c.selection()
 	js, done, err := connect(ctx, c.cfg)
 	if err != nil {
 		return err
@@ -145,10 +142,10 @@ func quarantineShow(ctx context.Context, c *call) error {
 	}
 	body, query := ingest.KeptContent(m.Header, m.Data)
 	switch {
-	case c.flag("query") == "true":
+	case value[bool](c, "query"):
 		_, err = fmt.Fprintln(c.raw, query)
 		return err
-	case c.flag("body") == "true":
+	case value[bool](c, "body"):
 		_, err = c.raw.Write(body)
 		return err
 	}

@@ -79,7 +79,7 @@ func provisionFlags(fs *flag.FlagSet) {
 }
 
 func provision(ctx context.Context, c *call) error {
-	if c.flag("copy") == "true" {
+	if value[bool](c, "copy") {
 		ctx, cancel := context.WithTimeout(ctx, provisionTimeout)
 		defer cancel()
 		cfg, err := standalone.Reach(c.cfg)

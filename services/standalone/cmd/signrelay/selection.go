@@ -35,13 +35,13 @@ func (s selection) has(m candidate) bool {
 }
 
 // selection reads the flags.
-func (c *call) selection() (s selection, err error) {
-	s = selection{reason: c.flag("reason"), source: c.flag("source")}
+func (c *call) selection() selection {
+	s := selection{reason: c.flag("reason"), source: c.flag("source")}
 	if c.flags.Lookup("stage") != nil {
 		s.stage = c.flag("stage")
 	}
-	s.since, err = c.since()
-	return s, err
+	s.since = c.since()
+	return s
 }
 
 // selectedNumbers reads the arguments.
@@ -62,11 +62,8 @@ func (c *call) selectedNumbers(listing string) (selection, error) {
 
 // selectionToReplay reads numbers, or flags that select, or --all (the argument "all" is the same): exactly one of them.
 func (c *call) selectionToReplay(listing string) (selection, error) {
-	s, err := c.selection()
-	if err != nil {
-		return s, err
-	}
-	args, all := c.args, c.flag("all") == "true"
+	s := c.selection()
+	args, all := c.args, value[bool](c, "all")
 	if len(args) == 1 && args[0] == "all" {
 		args, all = nil, true
 	}

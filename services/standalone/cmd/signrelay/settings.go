@@ -17,7 +17,7 @@ import (
 const configCheckName = "config check"
 
 func configCheckFlags(fs *flag.FlagSet) {
-	fs.String("for", "", "check the start of these `services`, separated by commas, as programs of their own; without it, the start of `signrelay run`")
+	namesFlag(fs, "for", "check the start of these `services`, separated by commas, as programs of their own; without it, the start of `signrelay run`")
 }
 
 // configCheck reports all mistakes that would stop a start, and settings that can never work.
@@ -27,13 +27,13 @@ func configCheck(ctx context.Context, c *call) error {
 		return err
 	}
 	mistakes, texts, warnings := standalone.Check(c.cfg), true, standalone.Warnings(c.cfg)
-	if names := c.flag("for"); names != "" {
-		texts = strings.Contains(names, flow.SMSSender) || strings.Contains(names, flow.EmailSender)
-		if mistakes, err = standalone.CheckAlone(c.cfg, strings.Split(names, ",")); err != nil {
+	if names := value[[]string](c, "for"); len(names) > 0 {
+		texts = slices.Contains(names, flow.SMSSender) || slices.Contains(names, flow.EmailSender)
+		if mistakes, err = standalone.CheckAlone(c.cfg, names); err != nil {
 			return usageError{err.Error()}
 		}
 		warnings = slices.DeleteFunc(config.Warnings(c.cfg), func(w config.Warning) bool {
-			return strings.HasPrefix(w.Key, "shortener.") && !strings.Contains(names, flow.Shortener)
+			return strings.HasPrefix(w.Key, "shortener.") && !slices.Contains(names, flow.Shortener)
 		})
 	}
 	for _, w := range warnings {

@@ -15,6 +15,7 @@ type ago time.Duration
 func sinceFlag(fs *flag.FlagSet, usage string) { fs.Var(new(ago), "since", usage) }
 
 func (a *ago) String() string { return time.Duration(*a).String() }
+func (a *ago) Get() any       { return time.Duration(*a) }
 
 // Set parses a duration as time.ParseDuration does, and in addition days ("7d", "1d12h").
 func (a *ago) Set(text string) error {
@@ -49,14 +50,10 @@ const maxDays = uint64(math.MaxInt64 / (24 * time.Hour))
 var errNoDuration = errors.New("want a duration such as 90s, 15m, 24h or 7d")
 
 // since returns the start time that --since gives, or the zero time without it. -5m means the same as 5m.
-func (c *call) since() (time.Time, error) {
-	back, err := time.ParseDuration(c.flag("since"))
-	switch {
-	case err != nil:
-		return time.Time{}, usageError{err.Error()}
-	case back == 0:
-		return time.Time{}, nil
-	default:
-		return time.Now().Add(-back.Abs()), nil
+func (c *call) since() time.Time {
+	back := value[time.Duration](c, "since")
+	if back == 0 {
+		return time.Time{}
 	}
+	return time.Now().Add(-back.Abs())
 }

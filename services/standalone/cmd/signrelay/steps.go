@@ -116,7 +116,7 @@ func (c *call) runSteps(ctx context.Context, done string, rate int, steps []step
 
 // confirm asks for confirmation, unless --yes is given. Without a terminal and without --yes it refuses.
 func (c *call) confirm(ctx context.Context) error {
-	if c.flag("yes") == "true" {
+	if value[bool](c, "yes") {
 		return nil
 	}
 	if !c.terminal {

@@ -37,16 +37,13 @@ func tail(ctx context.Context, c *call) error {
 			return usageError{fmt.Sprintf("%q matches no event: want a filter of %s, such as '%s'", filter, event.SubjectForm, event.EntityFilter("document"))}
 		}
 	}
-	since, err := c.since()
-	if err != nil {
-		return err
-	}
+	since := c.since()
 	js, done, err := connectLog(ctx, c.cfg)
 	if err != nil {
 		return err
 	}
 	defer done()
-	if c.flag("no-follow") == "true" {
+	if value[bool](c, "no-follow") {
 		return showStored(ctx, c, js, filter, since)
 	}
 	return follow(ctx, c, js, filter, since)
