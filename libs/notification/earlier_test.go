@@ -13,7 +13,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// What in the log means that a message was handed over before. One that its stage gave up was not; one of which a receipt says
+// What in the log means that a message was sent before. One that its stage gave up was not; one of which a receipt says
 // that it did not arrive was.
 func TestEarlier(t *testing.T) {
 	t.Parallel()
@@ -25,14 +25,14 @@ func TestEarlier(t *testing.T) {
 	const stage = "sms-sender"
 	at, receipt := time.Unix(1, 0), notification.Receipt{Reference: "ref", Parts: 1, Reason: "barred"}
 	for name, test := range map[string]struct {
-		told func(id string) []*signingv1.SigningEvent
-		want string // a type; empty for nothing
+		logged func(id string) []*signingv1.SigningEvent
+		want   string // a type; empty for nothing
 	}{
 		"nothing": {func(string) []*signingv1.SigningEvent { return nil }, ""},
 		"given up": {func(id string) []*signingv1.SigningEvent {
 			return []*signingv1.SigningEvent{notification.Failed(named(id), stage, at, "number-barred", outcome.Recipient)}
 		}, ""},
-		"somebody else's": {func(id string) []*signingv1.SigningEvent {
+		"another message's": {func(id string) []*signingv1.SigningEvent {
 			return []*signingv1.SigningEvent{notification.Sent(named(id+"'s other"), stage, at, receipt)}
 		}, ""},
 		"sent": {func(id string) []*signingv1.SigningEvent {
@@ -48,7 +48,7 @@ func TestEarlier(t *testing.T) {
 			return []*signingv1.SigningEvent{notification.Delivered(named(id), stage, at, receipt), notification.Sent(named(id), stage, at, receipt)}
 		}, "notification.sent"},
 	} {
-		for _, e := range test.told(name) {
+		for _, e := range test.logged(name) {
 			m, err := event.Message(t.Context(), e)
 			if err != nil {
 				t.Fatal(err)

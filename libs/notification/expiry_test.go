@@ -23,12 +23,12 @@ func TestAHeldMessageExpires(t *testing.T) {
 	const heldFor = 13*24*time.Hour + 18*time.Hour
 	for name, row := range map[string]struct {
 		refusal error
-		held    bool // notification.deferred is told
+		held    bool // notification.deferred is published
 		fault   string
 	}{
 		"every message is refused": {outcome.NeedsOperator(outcome.Account, "refused", nil), true, "operator"},
 		"messages like it are":     {outcome.NeedsOperator(outcome.Reason, "refused", nil), true, "operator"},
-		"the other side is down":   {outcome.Down(outcome.Failure(outcome.Provider, "refused", errors.New("no response"))), false, "provider"},
+		"the vendor is down":       {outcome.Down(outcome.Failure(outcome.Provider, "refused", errors.New("no response"))), false, "provider"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -56,11 +56,11 @@ func TestAHeldMessageExpires(t *testing.T) {
 			waits := func() {
 				t.Helper()
 				begin := delivered(t, b)
-				for delivered(t, b) < begin+3 { // of the first two the attempts have ended
+				for delivered(t, b) < begin+3 { // then the first two attempts have ended
 					select {
 					case <-time.After(10 * time.Millisecond):
 					case <-t.Context().Done():
-						t.Fatal("the message does not come back")
+						t.Fatal("the message is not redelivered")
 					}
 				}
 			}

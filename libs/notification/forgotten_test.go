@@ -43,7 +43,7 @@ func TestASenderAsksTheLogForWhatItsMemoryForgot(t *testing.T) {
 	rows := map[string]struct {
 		age        time.Duration // of the event behind it
 		log        func(*notifyv1.Notification) *signingv1.SigningEvent
-		handed     bool
+		sends      bool
 		suppressed bool
 	}{
 		"new":                           {0, nil, true, false},
@@ -65,12 +65,12 @@ func TestASenderAsksTheLogForWhatItsMemoryForgot(t *testing.T) {
 
 	b := servicetest.New(t, defaults())
 	var mu sync.Mutex
-	handed := map[string]int{}
+	sends := map[string]int{}
 	b.Start(func(ctx context.Context, env service.Env) error {
 		return notification.Deliver(ctx, env, soon(flow.EmailSender), links(), func(_ context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
 			mu.Lock()
 			defer mu.Unlock()
-			handed[n.GetId()]++
+			sends[n.GetId()]++
 			return receipt, nil
 		})
 	})
@@ -104,14 +104,14 @@ func TestASenderAsksTheLogForWhatItsMemoryForgot(t *testing.T) {
 	}
 	for name, row := range rows {
 		want, reason := 0, ""
-		if row.handed {
+		if row.sends {
 			want = 1
 		}
 		if row.suppressed {
 			reason = "older-than-the-log"
 		}
-		if handed[idOf(name)] != want || suppressed[idOf(name)] != reason {
-			t.Errorf("%s: handed over %d times, want %d; suppressed with %q, want %q", name, handed[idOf(name)], want, suppressed[idOf(name)], reason)
+		if sends[idOf(name)] != want || suppressed[idOf(name)] != reason {
+			t.Errorf("%s: sent %d times, want %d; suppressed with %q, want %q", name, sends[idOf(name)], want, suppressed[idOf(name)], reason)
 		}
 	}
 }

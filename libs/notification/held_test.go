@@ -58,7 +58,7 @@ func (s *broken) publish(t *testing.T, ids ...string) {
 	}
 }
 
-func (s *broken) mend() {
+func (s *broken) repair() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refuse = func(string) error { return nil }
@@ -72,7 +72,7 @@ func (s *broken) called(id string) int {
 
 const deferredSubject = "signing.v1.acme.esign-v1.notification.deferred.>"
 
-// A refusal that meets every message: one was tried, the others wait; all are listed, counted and told of once; none is given
+// A refusal that meets every message: one was tried, the others wait; all are listed, counted and published once; none is given
 // up, however often it comes by; and the operator's release lets all go.
 func TestMessagesAreHeldUntilTheOperatorReleasesThem(t *testing.T) {
 	t.Parallel()
@@ -116,7 +116,7 @@ func TestMessagesAreHeldUntilTheOperatorReleasesThem(t *testing.T) {
 	}
 	s.delivered(t, 5) // more often than MaxAttempts
 
-	s.mend()
+	s.repair()
 	if err := notification.Release(t.Context(), s.Env.JS, "email"); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestMessagesAreHeldUntilTheOperatorReleasesThem(t *testing.T) {
 		t.Errorf("%d were given up", n)
 	}
 	if n := s.Count(flow.Signing, deferredSubject); n != 3 {
-		t.Errorf("%d were told of as deferred, want each once", n)
+		t.Errorf("%d were published as deferred, want each once", n)
 	}
 }
 
@@ -174,7 +174,7 @@ func TestARefusalOfOneMessageHoldsNoOther(t *testing.T) {
 	if s.called("relay1") != 1 {
 		t.Errorf("tried %d times", s.called("relay1"))
 	}
-	s.mend()
+	s.repair()
 	if err := notification.Release(t.Context(), s.Env.JS, "email"); err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func TestHeldMessagesGoWhenTheSettingsChange(t *testing.T) {
 	})
 	s.publish(t, "n1")
 	s.Await(flow.Signing, deferredSubject, 1)
-	s.mend()
+	s.repair()
 	mu.Lock()
 	password = "right"
 	mu.Unlock()
@@ -202,7 +202,7 @@ func TestHeldMessagesGoWhenTheSettingsChange(t *testing.T) {
 
 // A message that is released and then fails in another way has its full retry budget: the time and the attempts of the hold do
 // not count.
-func TestAMessageThatWasHeldHasItsPatienceStill(t *testing.T) {
+func TestAHeldMessageKeepsItsAttempts(t *testing.T) {
 	t.Parallel()
 	s := newBroken(t, func(string) error { return outcome.NeedsOperator(outcome.Account, "smtp-535", nil) }, nil)
 	s.publish(t, "n1")

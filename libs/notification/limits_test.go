@@ -55,8 +55,8 @@ func (l limited) held(want int) map[string]string {
 	return reasons
 }
 
-// Each limit holds what is beyond it, and nothing else.
-func TestWhatIsBeyondALimitIsHeld(t *testing.T) {
+// Each limit holds the messages that are beyond it, and no others.
+func TestAMessageBeyondALimitIsHeld(t *testing.T) {
 	t.Parallel()
 	for reason, limits := range map[string]config.Limits{
 		"limit-number-per-hour": {NumberPerHour: 2},
@@ -92,8 +92,8 @@ func TestWhatIsBeyondALimitIsHeld(t *testing.T) {
 	}
 }
 
-// What is released leaves, though it is beyond the limit still; its like stays held. It is listed without anything personal.
-func TestWhatIsBeyondALimitIsReleasedByItself(t *testing.T) {
+// A released message is sent, though it still is beyond the limit. The others stay held. The list contains nothing personal.
+func TestAMessageBeyondALimitIsReleasedByItself(t *testing.T) {
 	t.Parallel()
 	l := newLimited(t, config.Limits{NumberPerHour: 1}, nil)
 	l.text("n0", "doc", "+13175552000")
@@ -102,13 +102,13 @@ func TestWhatIsBeyondALimitIsReleasedByItself(t *testing.T) {
 	l.text("n2", "doc", "+13175552000")
 	l.held(2)
 	var held []notification.Held
-	for len(held) < 2 { // each is first told of, then recorded
+	for len(held) < 2 { // each is published first, then recorded
 		var err error
 		if held, err = notification.HeldMessages(t.Context(), l.Env.JS); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := notification.Release(t.Context(), l.Env.JS, "sms"); err != nil { // is for what waits for the vendor
+	if err := notification.Release(t.Context(), l.Env.JS, "sms"); err != nil { // it is for messages that wait for the vendor
 		t.Fatal(err)
 	}
 	first := held[slices.IndexFunc(held, func(h notification.Held) bool { return h.ID == "n1" })]
@@ -134,7 +134,7 @@ func TestWhatIsBeyondALimitIsReleasedByItself(t *testing.T) {
 }
 
 // A destination that is not allowed is held with its country.
-func TestTheCountryOfAHeldTextIsTold(t *testing.T) {
+func TestTheCountryOfAHeldTextIsPublished(t *testing.T) {
 	t.Parallel()
 	l := newLimited(t, config.Limits{}, func(*notifyv1.Notification) error { return notification.NotAllowed("country-not-allowed", "JM") })
 	l.text("n1", "doc", "+18765551234")

@@ -52,7 +52,7 @@ func TestLinksAreThoseOfTheSettings(t *testing.T) {
 	}
 }
 
-// Whatever is ours begins with our base and one name of letters, digits, dashes and underscores: nothing else is in it.
+// Each of our links is our base and one code of letters, digits, dashes and underscores.
 func TestNothingIsInALinkBesidesItsName(t *testing.T) {
 	t.Parallel()
 	const base = "https://sign.acme.example/l/"

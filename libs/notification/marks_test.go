@@ -17,19 +17,19 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// vendor answers each message's attempts by a script, and counts the times that it may have accepted the message.
+// vendor responds to each message's attempts by a script, and counts the times that it may have accepted the message.
 type vendor struct {
-	mu      sync.Mutex
-	scripts map[string][]string // by the notification's id: what happens at its attempts, the last for ever
-	calls   map[string]int
-	taken   map[string]int // that it may have taken
+	mu       sync.Mutex
+	scripts  map[string][]string // by the notification's id: the results of its attempts, then always the last
+	calls    map[string]int
+	accepted map[string]int // times that it may have accepted it
 }
 
 func newVendor() *vendor {
-	return &vendor{scripts: map[string][]string{}, calls: map[string]int{}, taken: map[string]int{}}
+	return &vendor{scripts: map[string][]string{}, calls: map[string]int{}, accepted: map[string]int{}}
 }
 
-func (v *vendor) hand(ctx context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
+func (v *vendor) send(ctx context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	script := v.scripts[n.GetId()]
@@ -37,15 +37,15 @@ func (v *vendor) hand(ctx context.Context, n *notifyv1.Notification) (notificati
 	v.calls[n.GetId()]++
 	switch what {
 	case "takes":
-		v.taken[n.GetId()]++
+		v.accepted[n.GetId()]++
 		return notification.Receipt{Reference: "ref"}, nil
-	case "no-word", "receipt": // taken, and the response is lost
-		v.taken[n.GetId()]++
+	case "no-response", "receipt": // accepted, and the response is lost
+		v.accepted[n.GetId()]++
 		return notification.Receipt{}, outcome.Unknown(outcome.Failure(outcome.Provider, "no-answer", nil))
 	case "dies":
-		v.taken[n.GetId()]++
+		v.accepted[n.GetId()]++
 		notification.Left(ctx)
-		panic("after it was handed over")
+		panic("after it was sent")
 	case "later":
 		return notification.Receipt{}, outcome.Failure(outcome.Provider, "busy", errors.New("451"))
 	default:
@@ -53,8 +53,8 @@ func (v *vendor) hand(ctx context.Context, n *notifyv1.Notification) (notificati
 	}
 }
 
-// trace knows of a receipt once the script's attempt "receipt" was made.
-func (v *vendor) trace(_ context.Context, n *notifyv1.Notification) (*notification.Receipt, error) {
+// receipt returns a receipt once the script's attempt "receipt" was made.
+func (v *vendor) receipt(_ context.Context, n *notifyv1.Notification) (*notification.Receipt, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for i, what := range v.scripts[n.GetId()] {
@@ -65,8 +65,8 @@ func (v *vendor) trace(_ context.Context, n *notifyv1.Notification) (*notificati
 	return nil, nil
 }
 
-// The law: a message that may have been taken twice is marked on its timeline, however it ends, and no other is.
-func TestWhatMayHaveBeenTakenTwiceIsMarked(t *testing.T) {
+// A message that may have been accepted twice is marked in its events, however it ends. No other message is.
+func TestAMessageThatMayHaveBeenSentTwiceIsMarked(t *testing.T) {
 	t.Parallel()
 	v := newVendor()
 	b := servicetest.New(t, defaults())
@@ -76,26 +76,26 @@ func TestWhatMayHaveBeenTakenTwiceIsMarked(t *testing.T) {
 		"taken":                                      "takes",
 		"put off":                                    "later later takes",
 		"refused":                                    "refuses",
-		"taken, at the second attempt":               "no-word takes",
-		"taken, at the third":                        "no-word no-word takes",
-		"taken, and put off in between":              "no-word later takes",
-		"refused after one that may be taken":        "no-word refuses",
-		"refused after two that may be taken":        "no-word no-word refuses",
-		"refused after one and a delay":              "no-word later refuses",
-		"given up after three":                       "no-word no-word no-word takes",
+		"taken, at the second attempt":               "no-response takes",
+		"taken, at the third":                        "no-response no-response takes",
+		"taken, and put off in between":              "no-response later takes",
+		"refused after one that may be taken":        "no-response refuses",
+		"refused after two that may be taken":        "no-response no-response refuses",
+		"refused after one and a delay":              "no-response later refuses",
+		"given up after three":                       "no-response no-response no-response takes",
 		"a receipt of the first":                     "receipt refuses",
-		"a receipt after a second":                   "no-word receipt refuses",
+		"a receipt after a second":                   "no-response receipt refuses",
 		"a receipt after a second that was put off":  "receipt later refuses",
-		"a receipt of the first, after a third":      "no-word later receipt refuses",
+		"a receipt of the first, after a third":      "no-response later receipt refuses",
 		"died, then taken":                           "dies takes",
 		"died, then refused":                         "dies refuses",
 		"died twice, then refused":                   "dies dies refuses",
-		"died after a lost response, then a receipt": "no-word dies receipt",
+		"died after a lost response, then a receipt": "no-response dies receipt",
 	} {
 		v.scripts[strings.NewReplacer(" ", "-", ",", "").Replace(name)] = strings.Fields(script)
 	}
 	b.Start(func(ctx context.Context, env service.Env) error {
-		return notification.Sender{Links: links(), Send: v.hand, FindReceipt: v.trace, Vendor: "vendor"}.Deliver(ctx, env, place)
+		return notification.Sender{Links: links(), Send: v.send, FindReceipt: v.receipt, Vendor: "vendor"}.Deliver(ctx, env, place)
 	})
 	for id := range v.scripts {
 		n := example()
@@ -109,19 +109,19 @@ func TestWhatMayHaveBeenTakenTwiceIsMarked(t *testing.T) {
 		}
 		id := e.GetNotice().GetNotificationId()
 		v.mu.Lock()
-		if got, want := e.GetNotice().GetPossibleDuplicate(), v.taken[id] > 1; got != want {
-			t.Errorf("%s: %s, marked %v, though it may have been taken %d times", id, e.GetType(), got, v.taken[id])
+		if got, want := e.GetNotice().GetPossibleDuplicate(), v.accepted[id] > 1; got != want {
+			t.Errorf("%s: %s, marked %v, though it may have been accepted %d times", id, e.GetType(), got, v.accepted[id])
 		}
-		if v.taken[id] > 3 {
-			t.Errorf("%s: taken %d times", id, v.taken[id])
+		if v.accepted[id] > 3 {
+			t.Errorf("%s: accepted %d times", id, v.accepted[id])
 		}
 		v.mu.Unlock()
 	}
 }
 
-// While the other side gives nothing but errors, no message is given up and none of its attempts counts, however many there
-// are; when it works again all go.
-func TestAnOutageBuriesNothing(t *testing.T) {
+// While the vendor returns only errors, no message is given up and no attempt counts, however many there are. When the vendor works
+// again, all messages are sent.
+func TestAnOutageGivesUpNothing(t *testing.T) {
 	t.Parallel()
 	for name, failure := range map[string]func() error{
 		"errors that may have been taken": func() error { return outcome.Down(outcome.Unknown(outcome.Failure(outcome.Provider, "http-500", nil))) },
@@ -155,8 +155,8 @@ func TestAnOutageBuriesNothing(t *testing.T) {
 			}
 			b.Await(flow.Signing, sentSubject, messages)
 			b.Settled(flow.EmailSender)
-			if letters := b.Count(flow.DLQ, "dlq.v1.>"); letters != 0 {
-				t.Errorf("%d messages were given up", letters)
+			if dead := b.Count(flow.DLQ, "dlq.v1.>"); dead != 0 {
+				t.Errorf("%d messages were given up", dead)
 			}
 			if logged := b.Logged.String(); !strings.Contains(logged, "circuit open") || !strings.Contains(logged, "circuit closed") {
 				t.Error("the log does not say that the circuit opened and closed")

@@ -18,14 +18,14 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-func TestWhatBecameOfMessagesIsCounted(t *testing.T) {
+func TestResultsAreCounted(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, defaults())
-	var handed atomic.Int32
+	var sends atomic.Int32
 	b.Start(func(ctx context.Context, env service.Env) error {
 		return notification.Deliver(ctx, env, soon(flow.EmailSender), links(), func(_ context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
 			switch {
-			case handed.Add(1) == 1:
+			case sends.Add(1) == 1:
 				return notification.Receipt{}, outcome.Failure(outcome.Provider, "smtp-451", errors.New("later"))
 			case n.GetId() == "refused":
 				return notification.Receipt{}, outcome.Refused(outcome.Recipient, "smtp-550", errors.New("no such reader"))

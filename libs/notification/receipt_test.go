@@ -9,7 +9,7 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 )
 
-// What a receipt tells is told with an id of its own: a stage that gave a message up, and a receipt that says it did not
+// An event of a receipt has an id of its own: a stage that gave a message up, and a receipt that says it did not
 // arrive, are two facts.
 func TestReceipts(t *testing.T) {
 	t.Parallel()

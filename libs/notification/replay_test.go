@@ -19,11 +19,11 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// replays is a sender whose first hand-overs are refused for good, with an operator who replays them.
+// replays is a sender whose first messages are refused permanently, with an operator who replays them.
 type replays struct {
 	*servicetest.Bench
 	t       *testing.T
-	handed  atomic.Int32
+	sent    atomic.Int32
 	refuses int32
 }
 
@@ -32,7 +32,7 @@ func newReplays(t *testing.T, refuses int32) *replays {
 	r := &replays{Bench: servicetest.New(t, defaults()), t: t, refuses: refuses}
 	r.Start(func(ctx context.Context, env service.Env) error {
 		return notification.Deliver(ctx, env, soon(flow.EmailSender), links(), func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
-			if r.handed.Add(1) <= r.refuses {
+			if r.sent.Add(1) <= r.refuses {
 				return notification.Receipt{}, outcome.Refused(outcome.Recipient, "refused", errors.New("550"))
 			}
 			return notification.Receipt{Reference: "queued"}, nil
@@ -43,15 +43,15 @@ func newReplays(t *testing.T, refuses int32) *replays {
 	return r
 }
 
-// replay replays the one letter there is once it has been buried.
-func (r *replays) replay(letters int) {
+// replay replays the only dead letter.
+func (r *replays) replay(count int) {
 	r.t.Helper()
-	r.Await(flow.DLQ, "dlq.v1.email-sender", letters)
-	told := &nats.Msg{Subject: "signing.v1.acme.esign-v1.replay.requested._", Header: nats.Header{"Nats-Msg-Id": {r.t.Name()}}}
+	r.Await(flow.DLQ, "dlq.v1.email-sender", count)
+	requested := &nats.Msg{Subject: "signing.v1.acme.esign-v1.replay.requested._", Header: nats.Header{"Nats-Msg-Id": {r.t.Name()}}}
 	dlq := stage.DeadLetters{JS: r.Env.JS}
-	for letter, err := range dlq.All(r.t.Context()) {
+	for dead, err := range dlq.All(r.t.Context()) {
 		if err == nil {
-			err = dlq.Replay(r.t.Context(), letter, told)
+			err = dlq.Replay(r.t.Context(), dead, requested)
 		}
 		if err != nil {
 			r.t.Fatal(err)
@@ -61,13 +61,13 @@ func (r *replays) replay(letters int) {
 
 const sentSubject, failedSubject = "signing.v1.acme.esign-v1.notification.sent.>", "signing.v1.acme.esign-v1.notification.failed.>"
 
-func TestAReplayedNotificationIsHandedOver(t *testing.T) {
+func TestAReplayedNotificationIsSent(t *testing.T) {
 	t.Parallel()
 	r := newReplays(t, 1)
 	r.replay(1)
 	e, err := event.Decode(r.Await(flow.Signing, sentSubject, 1)[0].Data())
-	if err != nil || e.GetNotice().GetPossibleDuplicate() || r.handed.Load() != 2 {
-		t.Errorf("handed over %d times, %v, %v", r.handed.Load(), e, err)
+	if err != nil || e.GetNotice().GetPossibleDuplicate() || r.sent.Load() != 2 {
+		t.Errorf("sent %d times, %v, %v", r.sent.Load(), e, err)
 	}
 }
 
@@ -79,8 +79,8 @@ func TestAReplayOfWhatWasSentSendsNothing(t *testing.T) {
 	r.Publish(event.Message(t.Context(), notification.Sent(example(), "email-sender", time.Now(), notification.Receipt{})))
 	r.replay(1)
 	r.settled()
-	if r.handed.Load() != 1 {
-		t.Errorf("handed over %d times, want the first alone", r.handed.Load())
+	if r.sent.Load() != 1 {
+		t.Errorf("sent %d times, want the first alone", r.sent.Load())
 	}
 }
 
@@ -96,24 +96,24 @@ func TestAReplayThatFailsIsAFailureOfItsOwn(t *testing.T) {
 }
 
 // A sender that panics after its request has left is at fault itself, whatever the other side does: its attempts count. One
-// that panics before has handed nothing over.
+// that panics before has sends nothing over.
 func TestNobodyReadsAMessageManyTimesBecauseItsSenderDies(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, defaults())
 	place := soon(flow.EmailSender)
 	place.Policy.FirstDelay = 10 * time.Millisecond
-	var handed, early atomic.Int32
+	var sends, early atomic.Int32
 	b.Start(func(ctx context.Context, env service.Env) error {
 		return notification.Deliver(ctx, env, place, links(), func(ctx context.Context, n *notifyv1.Notification) (notification.Receipt, error) {
 			if n.GetId() == "n2" {
 				if early.Add(1) <= 5 {
-					panic("before it was handed over")
+					panic("before it was sent")
 				}
 				return notification.Receipt{Reference: "queued"}, nil
 			}
-			handed.Add(1)
+			sends.Add(1)
 			notification.Left(ctx)
-			panic("after it was handed over")
+			panic("after it was sent")
 		})
 	})
 	n, other := example(), example()
@@ -122,16 +122,16 @@ func TestNobodyReadsAMessageManyTimesBecauseItsSenderDies(t *testing.T) {
 		b.Publish(notification.Message(t.Context(), notification.SendSubject(n), n.GetId(), n))
 	}
 	e, err := event.Decode(b.Await(flow.Signing, failedSubject, 1)[0].Data())
-	if err != nil || e.GetNotice().GetReason() != "outcome-unknown" || handed.Load() != 3 {
-		t.Errorf("handed over %d times, %v, %v", handed.Load(), e, err)
+	if err != nil || e.GetNotice().GetReason() != "outcome-unknown" || sends.Load() != 3 {
+		t.Errorf("sent %d times, %v, %v", sends.Load(), e, err)
 	}
 	if b.Await(flow.Signing, sentSubject, 1); early.Load() != 6 {
 		t.Errorf("the control was tried %d times, want 6", early.Load())
 	}
 }
 
-// An operator who replays what was given up because nobody knew of it wants it sent, whatever the doubts of its first life.
-func TestAReplayOfAnUnknownOutcomeIsHandedOver(t *testing.T) {
+// An operator who replays a message that was given up with an unknown outcome wants it sent, whatever happened before the replay.
+func TestAReplayOfAnUnknownOutcomeIsSent(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, defaults())
 	place := soon(flow.EmailSender)
@@ -139,7 +139,7 @@ func TestAReplayOfAnUnknownOutcomeIsHandedOver(t *testing.T) {
 	r := &replays{Bench: b, t: t, refuses: 3}
 	r.Start(func(ctx context.Context, env service.Env) error {
 		return notification.Deliver(ctx, env, place, links(), func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
-			if r.handed.Add(1) <= r.refuses {
+			if r.sent.Add(1) <= r.refuses {
 				return notification.Receipt{}, outcome.Unknown(outcome.Failure(outcome.Provider, "no-answer", nil))
 			}
 			return notification.Receipt{Reference: "queued"}, nil
@@ -149,8 +149,8 @@ func TestAReplayOfAnUnknownOutcomeIsHandedOver(t *testing.T) {
 	r.Publish(notification.Message(t.Context(), notification.SendSubject(n), n.GetId(), n))
 	r.replay(1)
 	e, err := event.Decode(r.Await(flow.Signing, sentSubject, 1)[0].Data())
-	if err != nil || !e.GetNotice().GetPossibleDuplicate() || r.handed.Load() != 4 {
-		t.Errorf("handed over %d times, %v, %v", r.handed.Load(), e, err)
+	if err != nil || !e.GetNotice().GetPossibleDuplicate() || r.sent.Load() != 4 {
+		t.Errorf("sent %d times, %v, %v", r.sent.Load(), e, err)
 	}
 }
 

@@ -44,19 +44,19 @@ func (f *forgetful) Confirm(ctx context.Context, done ...dedupe.Done) error {
 	return dedupe.ErrUnavailable
 }
 
-// The sender lives, and knows that the message left: a memory that is away for longer than it can wait makes nobody read it
+// The sender is alive, and knows that the message left. If the memory is away for longer than the sender waits, no person gets it
 // twice.
-func TestWhatTheMemoryDidNotHearIsNotSentAgain(t *testing.T) {
+func TestAnUnconfirmedMessageIsNotSentAgain(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, defaults())
 	open := b.Env.Claims
 	b.Env.Claims = func(o dedupe.Options) dedupe.Store { return &forgetful{Store: open(o)} }
 	place := soon(flow.EmailSender)
 	place.Timeout = 500 * time.Millisecond // and so one try at confirming
-	var handed atomic.Int32
+	var sends atomic.Int32
 	b.Start(func(ctx context.Context, env service.Env) error {
 		return notification.Deliver(ctx, env, place, links(), func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {
-			handed.Add(1)
+			sends.Add(1)
 			return notification.Receipt{Reference: "queued"}, nil
 		})
 	})
@@ -67,7 +67,7 @@ func TestWhatTheMemoryDidNotHearIsNotSentAgain(t *testing.T) {
 		t.Errorf("%v, %v", e, err)
 	}
 	b.Settled(flow.EmailSender)
-	if handed.Load() != 1 {
-		t.Errorf("handed over %d times", handed.Load())
+	if sends.Load() != 1 {
+		t.Errorf("sent %d times", sends.Load())
 	}
 }

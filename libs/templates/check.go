@@ -11,7 +11,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// mistakes collects mistakes, each once: a shared word that many messages use has its mistake in one place.
+// mistakes collects mistakes, each once: many messages use a shared word, and its mistake is in one place.
 type mistakes struct{ lines []string }
 
 func (m *mistakes) add(err error) {
@@ -37,14 +37,14 @@ func (m *mistakes) all() []error {
 	return all
 }
 
-// derived is what html/template adds to the name of a block that is used in another context than text, such as <title>.
+// derived is the suffix that html/template adds to the name of a block in another context than text, such as <title>.
 var derived = regexp.MustCompile(`\$htmltemplate_\w+`)
 
 // place is a file and a line.
 var place = regexp.MustCompile(`[A-Za-z0-9-]+/[a-z.]+\.tmpl:\d+`)
 
-// told returns all mistakes as one error, in the order of the files.
-func told(dir string, all []error) error {
+// oneError returns all mistakes as one error, in the order of the files.
+func oneError(dir string, all []error) error {
 	lines := make([]string, len(all))
 	for i, err := range all {
 		lines[i] = "templates.dir: " + strings.TrimRight(dir, "/") + "/" + err.Error()
@@ -64,7 +64,7 @@ func try(s *Set) []error {
 				continue
 			}
 			n.Locale = locale
-			hear := func(part, text string, err error) {
+			check := func(part, text string, err error) {
 				if err == nil {
 					err = m.judge(n, part, text)
 				}
@@ -72,13 +72,13 @@ func try(s *Set) []error {
 			}
 			if channel == sms {
 				text, err := s.SMS(n)
-				hear("sms", text, err)
+				check("sms", text, err)
 				continue
 			}
 			subject, text, html, err := s.Email(n)
-			hear("subject", subject, err)
-			hear("text", text, err)
-			hear("html", html, err)
+			check("subject", subject, err)
+			check("text", text, err)
+			check("html", html, err)
 		}
 	}
 	return wrong.all()
@@ -94,13 +94,13 @@ func (m message) judge(n *notifyv1.Notification, part, text string) error {
 	case (part == "subject" || part == "sms") && strings.ContainsAny(text, "\r\n"):
 		return fmt.Errorf("%s: %q is more than one line", where, part)
 	case part != "subject" && link != "" && !strings.Contains(text, link):
-		return fmt.Errorf("%s: %q does not show {{.Link}}, and without it nobody can open the document", where, part)
+		return fmt.Errorf("%s: %q does not show {{.Link}}, and without the link the document cannot be opened", where, part)
 	default:
 		return nil
 	}
 }
 
-// samples is notifications of every kind: one with everything, one with as little as there may be, one with hard values,
+// samples are notifications of every kind: one with everything, one with as little as there may be, one with hard values,
 // one to the sender, and two to an address that signers share; and for progress each number that languages have words for.
 func samples() []*notifyv1.Notification {
 	var all []*notifyv1.Notification

@@ -7,22 +7,22 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// facts are the values that a template can use; docs/templates.md lists them. Names and titles come from strangers, and are made
-// harmless.
+// facts are the values that a template can use; docs/templates.md lists them. Names and titles come from strangers, so harmless cleans
+// them.
 type facts struct {
 	Title  string // of the document; empty if unknown
 	Sender string // "PactSafe"; may be empty
 	Actor  string // who acted; may be empty
-	Name   string // the reader's given name; empty if there is none for a greeting
-	// Together is how many signers read at the reader's address; 0 if there is no other. If there are several, the message
-	// says whose it is: by Whose, the full name, which may be empty, and by Place among them if the names do not distinguish
-	// them. Else Place is 0.
+	Name   string // the person's given name; empty if there is none for a greeting
+	// Together is how many signers share the person's address; 0 if there is no other one. If there are several, the message begins with
+	// the person's full name (Whose, which may be empty), and with the person's number among them (Place) if the names do not
+	// distinguish them. Otherwise Place is 0.
 	Together, Place uint32
 	Whose           string
-	ToSender        bool   // the reader is the document's sender
+	ToSender        bool   // the person is the document's sender
 	Missing         uint32 // signatures
-	Link            string // the short link; set wherever the kind has one
-	Locale          string // that the message is in, a BCP 47 tag
+	Link            string // the short link; empty if the kind has none
+	Locale          string // of the message, a BCP 47 tag
 }
 
 // The maximum length of a title and a name in a message, in characters. Providers allow hundreds, and each 153 characters cost one more SMS

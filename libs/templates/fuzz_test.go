@@ -62,8 +62,8 @@ func FuzzTitle(f *testing.F) {
 	})
 }
 
-// The names in letters and texts are harmless, and are shown the same again where they were not cut: who acted, whom a letter greets, and
-// whose message it is where several read at one address.
+// The names in messages are harmless, and cleaning them again changes nothing unless they were cut: the name of the person who acted, the
+// name in the greeting, and the name at a shared address.
 func FuzzName(f *testing.F) {
 	for _, words := range bait {
 		f.Add(words, "Smith")

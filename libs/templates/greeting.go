@@ -8,9 +8,9 @@ import (
 // longestGreeting is the maximum number of words of a name in a greeting: a sentence is not a name.
 const longestGreeting = 3
 
-// greeting is the given name as a letter greets with it, or empty where it is not surely a given name: "Hello," is right for
-// everybody, and "Hello Dr.," or "Hello null," looks like fraud. Providers that have one field for the whole name are read
-// as its first word and the rest, so "Smith, Eric" arrives as "Smith," and "Eric", and "Dr. Eric Smith" as "Dr." and the rest.
+// greeting is the given name for a greeting. It is empty unless the word is surely a given name: "Hello," is right for all people, and
+// "Hello Dr.," or "Hello null," looks like fraud. If a provider has one field for the whole name, the given name is its first word: "Smith,"
+// of "Smith, Eric", and "Dr." of "Dr. Eric Smith".
 func greeting(first, last string) string {
 	words := strings.Fields(plain(first))
 	if len(words) == 0 || len(words) > longestGreeting || company(plain(last)) {
@@ -24,9 +24,9 @@ func greeting(first, last string) string {
 	return cut(strings.Join(words, " "), longestName)
 }
 
-// givenName reports whether a word looks like a given name or a part of one: letters, with hyphens and apostrophes between
-// them. An initial does not. Nor does a word in capitals alone, which may be an abbreviation. Scripts without capitals have
-// names of one letter.
+// givenName reports whether a word looks like a given name or a part of one: letters, with hyphens and apostrophes between them. An
+// initial does not, and neither does a word in capitals only, which may be an abbreviation. Scripts without capitals have names of
+// one letter.
 func givenName(word string) bool {
 	letters, lower, capital := 0, false, false
 	var before rune
@@ -36,7 +36,7 @@ func givenName(word string) bool {
 			letters++
 			lower = lower || unicode.IsLower(r)
 			capital = capital || unicode.IsUpper(r) || unicode.IsTitle(r)
-		case leans(r) && letters > 0: // accents and joiners
+		case combines(r) && letters > 0: // accents and joiners
 		case strings.ContainsRune("-'’ʼ·", r) && unicode.In(before, unicode.L, unicode.M): // Jean-Luc, D'Arcy, Gal·la
 		default:
 			return false
@@ -53,12 +53,12 @@ func givenName(word string) bool {
 	}
 }
 
-// leans reports whether a character belongs to the letter before it: accents, variation selectors, joiners.
-func leans(r rune) bool {
+// combines reports whether a character belongs to the letter before it: accents, variation selectors, joiners.
+func combines(r rune) bool {
 	return unicode.Is(unicode.M, r) || r == zeroWidthNonJoiner || r == zeroWidthJoiner
 }
 
-// noGivenName are titles, what programs write for nothing, and what people enter in place of a name, in lower case.
+// noGivenName are titles, programs' words for a missing value, and words that people enter instead of a name, in lower case.
 var noGivenName = set(`
 	mr mrs ms miss mx dr doctor prof professor sir madam sirs rev reverend hon esq
 	herr herrn frau fräulein familie eheleute firma dipl ing mag
@@ -89,14 +89,14 @@ func set(words string) map[string]bool {
 	return found
 }
 
-// nothings are what programs write where they have no value, exactly as they write it: people do have the family name Null.
-var nothings = map[string]bool{"null": true, "undefined": true, "nil": true, "<nil>": true, "None": true, "NaN": true}
+// emptyValues are programs' words for a missing value, with their exact case: people do have the family name Null.
+var emptyValues = map[string]bool{"null": true, "undefined": true, "nil": true, "<nil>": true, "None": true, "NaN": true}
 
-// named is a full name without the words that stand for nothing; empty where no letter is left.
+// named is a full name without the words for a missing value; it is empty if no letter is left.
 func named(name string) string {
 	var words []string
 	for _, word := range strings.Fields(name) {
-		if !nothings[word] {
+		if !emptyValues[word] {
 			words = append(words, word)
 		}
 	}

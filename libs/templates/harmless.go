@@ -13,19 +13,19 @@ import (
 // mostRead is how many bytes of a title or name are read: 40 times the displayed length. A provider's response can contain megabytes.
 const mostRead = 4 << 10
 
-// plain is the beginning of s on one line and in letters that can be seen: what breaks lines or rings bells is a space, spaces are single,
-// and what hides, or turns the direction of the text around, is left out. Letters look like what they are (see ordinary).
+// plain is the beginning of s on one line and in visible characters. Line breaks and control characters become spaces, and spaces become
+// single. Invisible characters, and those that change the direction of the text, are removed. Look-alikes become Latin letters (see ordinary).
 func plain(s string) string {
 	s = ordinary(visible(strings.ToValidUTF8(s[:min(len(s), mostRead)], " ")))
 	s = strings.Trim(strings.Join(strings.Fields(s), " "), string(joiners))
-	if !strings.ContainsFunc(s, stands) {
+	if !strings.ContainsFunc(s, visibleAlone) {
 		return "" // joiners and accents without a letter
 	}
 	return s
 }
 
-// cut shortens a text that is longer than the limit, in code points, and ends it with "...". It cuts between grapheme
-// clusters, so that no letter loses its accent, and no flag or emoji its other half.
+// cut shortens a text that is longer than the limit, in code points, and ends it with "...". It cuts between grapheme clusters, so that no
+// letter loses its accent, and no flag or emoji a part.
 func cut(s string, limit int) string {
 	if utf8.RuneCountInString(s) <= limit {
 		return s
@@ -64,8 +64,8 @@ func visible(s string) string {
 	return b.String()
 }
 
-// joined removes joiners and variation selectors where they have no effect, which is between Latin letters, digits and ASCII: SMS and
-// mail programs drop them, and the joined text could then be a link.
+// joined removes joiners and variation selectors between Latin letters, digits and ASCII, where they have no effect: SMS and mail programs
+// drop them, and the joined text could then be a link.
 func joined(s string) string {
 	if !strings.ContainsFunc(s, invisible) {
 		return s
@@ -109,9 +109,9 @@ func shown(r rune) rune {
 		return r
 	case unicode.IsSpace(r), unicode.IsControl(r), unicode.In(r, unicode.Zs, unicode.Zl, unicode.Zp):
 		return ' '
-	case unicode.Is(unicode.Prepended_Concatenation_Mark, r): // Arabic number signs: of the invisible kind, and to be seen
+	case unicode.Is(unicode.Prepended_Concatenation_Mark, r): // Arabic number signs: Unicode counts them as invisible, but they are displayed
 		return r
-	case unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r), r == '\u2800': // letters that show nothing
+	case unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r), r == '\u2800': // invisible letters
 		return -1
 	case !unicode.IsPrint(r): // direction marks, zero-width ones, tags, private use, unassigned
 		return -1
@@ -120,5 +120,5 @@ func shown(r rune) rune {
 	}
 }
 
-// stands reports whether a character is visible by itself.
-func stands(r rune) bool { return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) }
+// visibleAlone reports whether a character is visible by itself.
+func visibleAlone(r rune) bool { return unicode.In(r, unicode.L, unicode.N, unicode.P, unicode.S) }

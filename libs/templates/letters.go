@@ -14,7 +14,7 @@ func ordinary(s string) string {
 	if !strings.ContainsFunc(s, beyondLatin1) {
 		return s
 	}
-	for range settles {
+	for range mostRounds {
 		next := asciiMarks(apartFromLatin(oneScript(joined(strings.Join(mapRunes(s, unstyled), "")))))
 		if next == s {
 			break
@@ -24,9 +24,9 @@ func ordinary(s string) string {
 	return s
 }
 
-// settles bounds the rounds of ordinary. A letter that became Latin loses its joiner, which can join two words into one that mixes scripts:
-// two rounds are usual.
-const settles = 8
+// mostRounds limits the rounds of ordinary. A letter that became Latin loses its joiner, which can join two words into one that mixes
+// scripts: two rounds are usual.
+const mostRounds = 8
 
 func beyondLatin1(r rune) bool { return r > unicode.MaxLatin1 }
 
@@ -65,10 +65,10 @@ func asciiAlphanumeric(r rune) bool {
 // smallCapitals are Latin letters of phonetic alphabets which Unicode does not derive from the ordinary ones.
 var smallCapitals = pairs("ᴀaʙbᴄcᴅdᴇeꜰfɢgʜhɪiᴊjᴋkʟlᴍmɴnᴏoᴘpʀrꜱsᴛtᴜuᴠvᴡwʏyᴢzɑaɡg")
 
-// asciiMark are forms of the marks that addresses are made of.
+// asciiMark are forms of the punctuation marks in addresses.
 var asciiMark = pairs("．.․.﹒.：:﹕:∶:／/⁄/∕/⧸/＠@﹫@％%﹪%？?＃#－-＿_＼\\")
 
-// asciiMarks writes the forms of address marks as ASCII beside ASCII. Between Chinese and Japanese characters they stay.
+// asciiMarks replaces these forms by ASCII beside ASCII. Between Chinese and Japanese characters they stay.
 func asciiMarks(s string) string {
 	runes := []rune(s)
 	for i, r := range runes {
@@ -80,7 +80,7 @@ func asciiMarks(s string) string {
 	return string(runes)
 }
 
-// pairs reads a text of characters and their replacements, taking turns.
+// pairs reads a text in which each character is followed by its replacement.
 func pairs(text string) map[rune]rune {
 	runes, table := []rune(text), map[rune]rune{}
 	for i := 0; i < len(runes); i += 2 {
@@ -111,8 +111,8 @@ var latinOf = func() map[rune]rune {
 	return latin
 }()
 
-// oneScript writes words that mix Latin letters with look-alikes in one script, or each script apart by a space where that is not
-// possible. A word of look-alikes alone is Latin where the text has Latin words and no word that is clearly of the other script.
+// oneScript writes words that mix Latin letters with look-alikes in one script, or puts a space between the scripts if that is not
+// possible. A word of look-alikes only becomes Latin if the text has Latin words and no word that is clearly of the other script.
 // Other words stay, also "kΩ".
 func oneScript(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return unicode.In(r, imitators...) }) {
@@ -173,8 +173,8 @@ func splitWords(text []rune) [][]rune {
 
 func inWord(r rune) bool { return unicode.In(r, unicode.L, unicode.M, unicode.N) }
 
-// inOneScript writes a word with letters of several scripts in Latin if all others look like Latin ones, else in the other script if
-// all Latin ones look like that script's, else with a space between the scripts.
+// inOneScript writes a word with letters of several scripts in Latin if all other letters look like Latin ones; otherwise in the other
+// script if all Latin letters look like letters of that script; otherwise with a space between the scripts.
 func inOneScript(word []rune) []rune {
 	if !slices.ContainsFunc(word, distinct) {
 		return replaced(word, latinOf)
@@ -228,7 +228,7 @@ func apart(word []rune) []rune {
 }
 
 // mixing are the scripts that honest words mix with Latin letters: those of East Asia, as in "Tシャツ", and signs of measures. Imitators are
-// handled apart.
+// handled separately.
 var mixing = append([]*unicode.RangeTable{
 	unicode.Common, unicode.Inherited, unicode.Latin, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul, unicode.Bopomofo,
 }, imitators...)
@@ -249,7 +249,7 @@ func apartFromLatin(s string) string {
 			b.WriteString(string(word))
 			continue
 		}
-		beside := 0 // 1 behind a Latin letter, 2 behind a strange one
+		beside := 0 // 1 after a Latin letter, 2 after a strange one
 		for _, r := range word {
 			now := beside
 			switch {

@@ -34,7 +34,7 @@ func unlinked(s string) string {
 	return strings.Join(strings.Fields(s), " ")
 }
 
-// isIP reports whether an IP address can be read in dotted numbers, also in the middle of them. "1.234.567.890" is a sum of money.
+// isIP reports whether dotted numbers contain an IP address, also in the middle. "1.234.567.890" is a sum of money.
 func isIP(numbers string) bool {
 	inRow := 0
 	for text := range strings.SplitSeq(numbers, ".") {
@@ -49,7 +49,7 @@ func isIP(numbers string) bool {
 	return false
 }
 
-// fileTypes are the endings of file names that are no top-level domains. They are frequent in titles: "Offer v1.pdf", "Node.js".
+// fileTypes are the extensions of files that are not top-level domains. They are frequent in titles: "Offer v1.pdf", "Node.js".
 var fileTypes = map[string]bool{"pdf": true, "docx": true, "xlsx": true, "pptx": true, "odt": true, "txt": true, "rtf": true, "js": true}
 
 // dotted puts a space after each dot that could be part of a domain: between a character and two letters. File types stay at the end of
@@ -79,7 +79,7 @@ func dotted(s string) string {
 	return b.String()
 }
 
-// label is the letters, accents and digits at the beginning of a text.
+// label returns the letters, accents and digits at the beginning of a text.
 func label(text []rune) []rune {
 	for i, r := range text {
 		if !inWord(r) {
@@ -95,7 +95,7 @@ func isWWW(before []rune) bool { return www.MatchString(string(before[max(0, len
 
 // phone is a number as it is written to be called: with a plus or 00, with a leading 0 or an area code in brackets and groups, or in the
 // groups of North America, Australia, Russia, India, China and Brazil. A row of digits without groups stays, because numbers of contracts
-// look like that too. It is matched with what dialled makes of a text.
+// look like that too. It is matched with the result of dialled.
 var phone = regexp.MustCompile(`(?:\+[ .(\-/]{0,2}|\b00[ .\-/]?)[1-9](?:[ .()\-/]{0,4}\d){7,}` +
 	`|(?:\b1[ .\-/]{1,2})?(?:\([2-9]\d\d\)[ .\-/]{0,3}|\b[2-9]\d\d[ .\-/])\d{3}[ .\-/]\d{4}\b` +
 	`|\(0[1-9]\d{0,4}\)(?:[ .\-/]{0,3}\d){5,}` +
@@ -110,14 +110,13 @@ var phone = regexp.MustCompile(`(?:\+[ .(\-/]{0,2}|\b00[ .\-/]?)[1-9](?:[ .()\-/
 	`|\b1[3-9]\d[ \-]\d{4}[ \-]\d{4}\b` +
 	`|\b\d\d 9\d{4}[ \-]\d{4}\b`)
 
-// Of what phone matches, these are none: a row without groups, and dates.
+// Matches of phone that are not phone numbers: a row without groups, and dates.
 var (
 	ungrouped = regexp.MustCompile(`^0?[1-9]\d*$`)
 	dates     = regexp.MustCompile(`^\d\d([./\-])\d\d[./\-](?:\d\d){1,2}(?: ?[\-/] ?\d\d[./\-]\d\d[./\-](?:\d\d){1,2}| \d{3,4})?$`)
 )
 
-// dialled is a text with one byte for each character, in which digits of all scripts, and the marks that phones take for a part of a
-// number, are ASCII ones.
+// dialled is a text with one byte for each character. Digits of all scripts, and the marks that phones accept in a number, become ASCII.
 func dialled(text []rune) string {
 	b := make([]byte, len(text))
 	for i, r := range text {
@@ -135,7 +134,7 @@ func dialled(text []rune) string {
 	return string(b)
 }
 
-// dialledMark are the marks that phones skip within a number, by an ASCII mark that is written there.
+// dialledMark maps the marks that phones skip within a number to an ASCII mark.
 var dialledMark = pairs("＋+﹢+‐-‑-‒-–-—-―-−-－-﹣-ー-~-～-⁓-∼-·.・.•.∙.⋅.．.／/⁄/∕/（(［([(）)］)])")
 
 // digitOf is the value of a decimal digit: each script has its ten in a row, and the first of a row has no digit before it or follows a nine.
@@ -181,8 +180,8 @@ func undialled(s string) string {
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// continues reports whether what stands before a number belongs to it, as in an IBAN: a group of three or more digits, or letters and
-// digits. A single digit, such as that of a room, does not: else it would hide the number.
+// continues reports whether the text before a number belongs to it, as in an IBAN: a group of three or more digits, or letters and
+// digits. A single digit, such as that of a room, does not belong to it: otherwise it would hide the number.
 func continues(before string) bool {
 	before = strings.TrimRight(before, " .-/")
 	group := before[strings.LastIndexAny(before, " .-/")+1:]

@@ -84,7 +84,7 @@ var bait = []string{
 	strings.Repeat("x", 92) + ".do evil", strings.Repeat("x", 94) + ".docx and more", "a.pdf.com", "a.pdf/x.com", "a.pdf:80", "a.js@evil.com", "a.js?b.com",
 }
 
-// messages are a text and all parts of a letter with a stranger's words in all places.
+// messages are a text and all parts of an e-mail with a stranger's words in all places.
 func messages(t rapid.TB, words string) []string {
 	n := example(notifyv1.Kind_KIND_PROGRESS)
 	n.DocumentTitle, n.ActorName = words, words
@@ -248,7 +248,7 @@ func TestNumbersSideBySide(t *testing.T) {
 	}
 }
 
-// A title of megabytes costs no more than its beginning: with a joiner behind each letter, this one took hours.
+// A title of megabytes costs no more than its beginning. With a joiner after each letter it once took hours.
 func TestALongTitle(t *testing.T) {
 	t.Parallel()
 	if got, want := templates.Title(strings.Repeat("a\u200d", 2<<20)), strings.Repeat("a", 97)+"..."; got != want {

@@ -10,7 +10,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 )
 
-// Check opens the texts, and wants some in the locale of each source: without, its people read English.
+// Check opens the texts, and fails for each source whose locale has no texts: its people would get English texts.
 func Check(cfg config.Config) error {
 	set, err := Open(cfg.Templates.Dir)
 	if err != nil {
@@ -28,7 +28,7 @@ func Check(cfg config.Config) error {
 	return errors.Join(errs...)
 }
 
-// locales are those that there are texts in, in lower case.
+// locales are the locales that have texts, in lower case.
 func (s *Set) locales() []string {
 	all := map[string]bool{}
 	for name := range s.messages {

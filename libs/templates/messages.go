@@ -19,7 +19,7 @@ type message struct {
 	html   *htmltemplate.Template // of an e-mail
 }
 
-// messages is all of them, by "<locale>/<kind>.<channel>" in lower case.
+// messages are all messages, by "<locale>/<kind>.<channel>" in lower case.
 type messages map[string]message
 
 // find returns the message in the nearest locale: "en-AU", then "en", then the fallback.
@@ -32,9 +32,9 @@ func (all messages) find(locale, name string) (message, bool) {
 	return message{}, false
 }
 
-// speaks returns the locale of the message for a reader of some locale: an English message is "en" to a reader of
-// French, and "en-AU" to one of Australian English.
-func (m message) speaks(locale string) string {
+// localeFor returns the locale of the message for a person with a locale: an English message is "en" for a person with French, and
+// "en-AU" for a person with Australian English.
+func (m message) localeFor(locale string) string {
 	if slices.Contains(lineage(locale), m.locale) {
 		return locale
 	}
@@ -52,9 +52,9 @@ func lineage(locale string) []string {
 
 // parse reads all messages of all locales from the built-in files and an operator's own files, and returns the mistakes.
 //
-// A message's file is the nearest: own before ours, "en-AU" before "en". The words and the frame that it may use are laid
-// over each other the other way round: ours in English, the operator's in English, then those of the language, then those
-// of the region. So a words.tmpl defines only what it changes, and a locale without one uses the English words.
+// A message has one file: an operator's own before ours, "en-AU" before "en". The words and the frame come from all files, and a later
+// file replaces the definitions of an earlier one: ours in English, the operator's in English, then those of the language, then those of
+// the region. So a words.tmpl has only the changed definitions, and a locale without one uses the English words.
 func parse(ours, own files) (messages, []error) {
 	locales := map[string]bool{}
 	for _, layer := range []files{ours, own} {
@@ -106,19 +106,19 @@ func nearest(tags []string, name string, layers ...files) (file, bool) {
 	return file{}, false
 }
 
-// newMessage reads the files in their order; what a later one defines counts.
+// newMessage reads the files in their order; a later definition replaces an earlier one.
 func newMessage(locale, name string, parts []file) (message, error) {
 	m := message{locale: locale, text: texttemplate.New(name)}
-	letter := strings.HasSuffix(name, "."+email)
-	if letter {
+	isEmail := strings.HasSuffix(name, "."+email)
+	if isEmail {
 		m.html = htmltemplate.New(name)
 	}
 	for _, f := range parts {
-		// A template that is named after its file says so in its errors.
+		// A template with the name of its file has that name in its errors.
 		if _, err := m.text.New(f.path).Parse(f.text); err != nil {
 			return m, err
 		}
-		if !letter {
+		if !isEmail {
 			continue
 		}
 		if _, err := m.html.New(f.path).Parse(f.text); err != nil {
@@ -128,7 +128,7 @@ func newMessage(locale, name string, parts []file) (message, error) {
 	return m, nil
 }
 
-// blocks is what a message's file must define.
+// blocks are the blocks that a message's file must define.
 func blocks(name string) []string {
 	if strings.HasSuffix(name, "."+sms) {
 		return []string{"sms"}

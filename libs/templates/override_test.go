@@ -194,7 +194,7 @@ func TestAllMistakesAtOnceEachAtItsPlace(t *testing.T) {
 				`en/words.tmpl:2:2: executing "document" at <.Titel>: can't evaluate field Titel in type templates.facts`,
 				`fr/completed.sms.tmpl:1:16: "sms" is more than one line`,
 				`fr/expired.email.tmpl:3:31: {{if}} branches`,
-				`fr/invitation.sms.tmpl:1:16: "sms" does not show {{.Link}}, and without it nobody can open the document`,
+				`fr/invitation.sms.tmpl:1:16: "sms" does not show {{.Link}}, and without the link the document cannot be opened`,
 				`fr/undeliverable.sms.tmpl:1:27: executing "sms" at <{{template "documnt" .}}>: template "documnt" not defined`,
 				`fr/voided.sms.tmpl:1:16: "sms" is empty`,
 			},

@@ -22,8 +22,8 @@ var ErrUnrenderable = errors.New("not renderable")
 type Set struct{ messages messages }
 
 // Open reads the messages. The files in dir, <locale>/<kind>.<channel>.tmpl, replace the built-in ones; an empty
-// dir means those alone. It fails with one line for each mistake in dir, which begins with the file and the line, and
-// renders every message with sample facts to find them: see docs/templates.md.
+// dir means those alone. It fails with one line for each mistake in dir, which begins with the file and the line. To
+// find mistakes, it renders every message with sample facts: see docs/templates.md.
 func Open(dir string) (*Set, error) {
 	if dir == "" {
 		return builtin(), nil
@@ -39,7 +39,7 @@ func Open(dir string) (*Set, error) {
 		mistakes = try(set)
 	}
 	if len(mistakes) > 0 {
-		return nil, told(dir, mistakes)
+		return nil, oneError(dir, mistakes)
 	}
 	return set, nil
 }
@@ -53,7 +53,7 @@ var builtin = sync.OnceValue(func() *Set {
 	return &Set{messages: found}
 })
 
-// SMS is n's text message, in the alphabet of text messages where nothing is lost by that (see gsm7.Fold).
+// SMS is n's text message. It is in the GSM 7-bit alphabet if that loses nothing (see gsm7.Fold).
 func (s *Set) SMS(n *notifyv1.Notification) (string, error) {
 	about, m, err := s.prepare(n, sms)
 	if err != nil {
@@ -73,15 +73,15 @@ func (s *Set) Email(n *notifyv1.Notification) (subject, text, html string, err e
 	whose, whoseErr := m.whose(about)
 	subject, subjectErr := render(m.text, "subject", about)
 	subject = whose + subject
-	// "=?utf-8?q?=0D=0A?=" is plain ASCII that mail programs decode (RFC 2047), and so would bring in all that is kept out.
+	// "=?utf-8?q?=0D=0A?=" is plain ASCII that mail programs decode (RFC 2047). It could add every character that harmless removes.
 	subject = strings.ReplaceAll(subject, "=?", "= ?")
 	text, textErr := render(m.text, "text", about)
 	html, htmlErr := render(m.html, "html", about)
 	return subject, text, html, errors.Join(whoseErr, subjectErr, textErr, htmlErr)
 }
 
-// whose begins a text or a subject that goes to an address where several signers read; else it is empty. It stands before every
-// message, an operator's own included: without it two signers get the same text twice, and cannot tell whose link is whose.
+// whose is the beginning of a text or a subject to an address that several signers share; otherwise it is empty. It is in every message,
+// also in an operator's own: without it two signers get the same text twice, and cannot see which link is whose.
 func (m message) whose(about facts) (string, error) {
 	if about.Together == 0 {
 		return "", nil
@@ -96,7 +96,7 @@ func (s *Set) prepare(n *notifyv1.Notification, channel string) (facts, message,
 		return facts{}, message{}, fmt.Errorf("%w: no text for kind %d", ErrUnrenderable, n.GetKind())
 	}
 	about, err := factsOf(n)
-	about.Locale = m.speaks(n.GetLocale())
+	about.Locale = m.localeFor(n.GetLocale())
 	return about, m, err
 }
 

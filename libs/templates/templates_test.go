@@ -317,7 +317,7 @@ func TestTextsAreShort(t *testing.T) {
 	}
 }
 
-// One typographic character does not make a text cost twice as much; a letter that the alphabet lacks stays.
+// One typographic character does not double the cost of a text. A letter outside the alphabet stays.
 func TestTypographyCostsNothing(t *testing.T) {
 	t.Parallel()
 	for title, want := range map[string]string{
@@ -332,7 +332,7 @@ func TestTypographyCostsNothing(t *testing.T) {
 			t.Errorf("%q is %q, %v; want %q in it", title, got, err, want)
 		}
 		if subject, _, _, err := builtin(t).Email(n); err != nil || !strings.Contains(subject, strings.ReplaceAll(title, "\u202f", " ")) {
-			t.Errorf("a letter shows %q as %q, %v", title, subject, err)
+			t.Errorf("an e-mail shows %q as %q, %v", title, subject, err)
 		}
 	}
 }
