@@ -1,5 +1,5 @@
-// Package flow is the map of the house: every stream and every stage in the order of the flow, with their subjects and
-// policies, in one table each. Provisioning, the stages' runners, and the picture in the README come from it.
+// Package flow is the map of the flow: all streams and all stages in order, with their subjects and policies, in one table each.
+// Provisioning, the stages' runners, and the picture in the README use it.
 package flow
 
 import (
@@ -33,7 +33,7 @@ const (
 const day = 24 * time.Hour
 
 // DuplicateWindow is how long a stream itself refuses a Nats-Msg-Id that it has seen: about 150 bytes of memory an id,
-// so 18 MB at 1,000 events a second. What must be remembered longer is in package dedupe.
+// so 18 MB at 1,000 events a second. Package dedupe remembers ids for longer.
 const DuplicateWindow = 2 * time.Minute
 
 // Streams in the order of the flow.
@@ -69,7 +69,7 @@ const (
 // three days.
 const Remember = 4 * day
 
-// LogReaches is the age up to which the log certainly holds what was stored: one day less than it keeps events.
+// LogReaches is the age up to which the log certainly holds all events: one day less than it keeps events.
 const LogReaches = 89 * day
 
 // Buckets of the flow.
@@ -86,10 +86,10 @@ var Buckets = []Bucket{
 const RememberSent = 15 * day
 
 // RememberText is how long a text's delivery receipts are taken: a text lives 72 hours at Vonage, which then tries for
-// another 72 to tell what became of it.
+// another 72 to report the outcome.
 const RememberText = 7 * day
 
-// Policy is how often and how patiently a stage tries.
+// Policy is the number of attempts of a stage, and the delays between them.
 type Policy struct {
 	MaxAttempts int           // then the input is given up and goes to the DLQ
 	FirstDelay  time.Duration // after the first failed attempt; doubles with each
@@ -108,7 +108,7 @@ type Producer struct {
 	Does  string // in the operator's words
 }
 
-// Uses is what a service works with beside what it takes and gives.
+// Uses lists the resources of a service beside its inputs and outputs.
 type Uses struct {
 	Streams []string // in which it looks up what was stored before
 	Buckets []Keys   // whose entries it reads and writes
@@ -155,7 +155,7 @@ func MemoryOf(service string) string {
 }
 
 // Stage is a consumer: its place in the flow and its policy. Its durable consumer bears its name, and so does the one by
-// which it alone hears of what is replayed to it.
+// which it alone receives its replays.
 type Stage struct {
 	Name    string
 	Stream  string   // what it reads
@@ -163,12 +163,12 @@ type Stage struct {
 	Gives   []string // what it publishes
 	Uses    Uses
 	Does    string        // in the operator's words
-	Workers int           // inputs in hand at once in one replica
+	Workers int           // inputs in flight at once in one replica
 	Timeout time.Duration // of one attempt
 	// Effect is true when the stage does something outside that must not be done twice: it claims each input first.
 	Effect bool
-	// Ordered is true when inputs must leave in the stream's order: one replica works and the others stand by, and what
-	// all of them have in hand together is at most Workers.
+	// Ordered is true when inputs must leave in the stream's order: one replica works and the others stand by, and all
+	// of them together have at most Workers inputs in flight.
 	Ordered bool
 	// Optional is true when the stage runs only where the settings ask for it. Its consumer is made all the same, so that
 	// it finds the whole log when it is asked for later, and KEDA finds the consumer; until then it only shows a lag.
@@ -185,7 +185,7 @@ const (
 	KafkaBridge = "kafka-bridge"
 )
 
-// outcomes is what senders tell the log.
+// outcomes are the senders' events.
 var outcomes = event.TypeFilter(event.EntityNotification + ".*")
 
 // Stages in the order of the flow.
@@ -249,14 +249,22 @@ func StageNamed(name string) Stage {
 	panic("flow: no stage " + name)
 }
 
-// Advisories are the subjects on which the server says that a stage's message will not be delivered again, though the
-// stage never acked it: somebody terminated it, or limited the consumer's deliveries.
+// The prefixes of the subjects on which the server reports that a message will not be delivered again, though its stage never acked
+// it. The stream and the consumer follow.
+const (
+	AdvisoryMaxDeliveries = advisory + "MAX_DELIVERIES." // the consumer's deliveries are limited
+	AdvisoryTerminated    = advisory + "MSG_TERMINATED." // the message was terminated
+
+	advisory = "$JS.EVENT.ADVISORY.CONSUMER."
+)
+
+// Advisories returns the subjects of the server's reports about the stages of the flow.
 func Advisories() []string {
 	var subjects []string
 	for _, s := range Stages {
 		for _, stream := range []string{s.Stream, Replay} {
-			for _, kind := range []string{"MAX_DELIVERIES", "MSG_TERMINATED"} {
-				subjects = append(subjects, "$JS.EVENT.ADVISORY.CONSUMER."+kind+"."+stream+"."+s.Name)
+			for _, kind := range []string{AdvisoryMaxDeliveries, AdvisoryTerminated} {
+				subjects = append(subjects, kind+stream+"."+s.Name)
 			}
 		}
 	}
@@ -270,7 +278,7 @@ const (
 	StandBy = 15 * time.Second
 )
 
-// AckWait is how long the server waits for word of a message before it gives it to another replica. The runner extends it every
-// third of it, so it bounds only how long a dead replica's work lies idle. A replica that is alive and cannot tell for so long
-// has its work done twice at worst, which is harmless: a stage with an effect has a claim besides.
+// AckWait is how long the server waits for an ack or an extension before it delivers a message to another replica. The runner extends it every
+// third of it, so it bounds only how long a dead replica's work lies idle. If a living replica cannot send an extension for so long,
+// its work is done twice at worst, which is harmless: a stage with an effect has a claim besides.
 const AckWait = 4 * time.Second

@@ -12,19 +12,19 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// Reasons of what was given up without a stage's word.
+// The reasons of inputs that the server, and not a stage, gave up.
 const (
 	maxDeliveries = "max-deliveries" // the consumer was changed to deliver a limited number of times
-	terminated    = "terminated"     // somebody else than the stage terminated the message
+	terminated    = "terminated"     // another party than the stage terminated the message
 )
 
-// advisory is what the server says of a message that it will not deliver again.
+// advisory is the server's report that it will not deliver a message again.
 type advisory struct {
 	Stage      string `json:"consumer"`
 	Stream     string `json:"stream"`
 	Sequence   uint64 `json:"stream_seq"`
 	Deliveries int    `json:"deliveries"`
-	Text       string `json:"reason"` // of the one who terminated it
+	Text       string `json:"reason"` // from the party that terminated it
 
 	kind string
 }
@@ -32,9 +32,9 @@ type advisory struct {
 // readAdvisory reads a message of DLQ that is no letter; the zero advisory is of nothing.
 func readAdvisory(m *jetstream.RawStreamMsg) (a advisory) {
 	switch {
-	case strings.HasPrefix(m.Subject, "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES."):
+	case strings.HasPrefix(m.Subject, flow.AdvisoryMaxDeliveries):
 		a.kind = maxDeliveries
-	case strings.HasPrefix(m.Subject, "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED."):
+	case strings.HasPrefix(m.Subject, flow.AdvisoryTerminated):
 		a.kind = terminated
 	default:
 		return advisory{}

@@ -15,7 +15,7 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 )
 
-// Input is a message that a stage was given, exactly as it was published, and where.
+// Input is an input of a stage: a message, exactly as it was published, with its place in its stream.
 type Input struct {
 	ID        string // the key of its claim, the same on each delivery and each replay
 	Subject   string
@@ -29,9 +29,9 @@ type Input struct {
 
 // attempt is one delivery of one input, on its way through the middleware.
 type attempt struct {
-	msg     jetstream.Msg // what was delivered, and is settled
+	msg     jetstream.Msg // the delivery that is settled
 	meta    *jetstream.MsgMetadata
-	input   Input // what it is about: the message itself or, of a replay, the input of the dead letter
+	input   Input // the message itself or, for a replay, the input of the dead letter
 	number  int   // 1 on the first delivery
 	counts  int   // how many of the deliveries so far count by the policy, this one included; decided sets it
 	nth     int   // which attempt it is for the business; decided sets it
@@ -46,7 +46,7 @@ type attempt struct {
 	unsettled     error                    // why the broker did not hear the decision; settled sets it
 }
 
-// handler makes an attempt and returns what follows from its input.
+// handler makes an attempt and returns the outputs.
 type handler func(ctx context.Context, a *attempt) ([]Out, error)
 
 // middleware adds one concern to a handler.
@@ -88,8 +88,8 @@ func (a *attempt) counted(p flow.Policy, since, now time.Time) int {
 	return counted(p, a.counts, now.Sub(begin))
 }
 
-// inputID is the same on each delivery of one message. A message that brings no id is known by its place in its stream;
-// the time is in it because a stream made anew counts from 1 again.
+// inputID is the same on each delivery of one message. A message without an id is identified by its place in its stream;
+// the time is in it because a recreated stream counts from 1 again.
 func inputID(in Input) string {
 	place := strconv.FormatUint(in.Sequence, 10) + "@" + strconv.FormatInt(in.FirstSeen.UnixNano(), 10)
 	return cmp.Or(in.Header.Get(jetstream.MsgIDHeader), in.Header.Get("ce-id"), event.DerivedID(in.Stream, "sequence", place))

@@ -30,7 +30,7 @@ func (d decider) decide(a *attempt, err error) {
 	a.decision = decide(a.outcome, n, d.policy)
 }
 
-// retryInstead replaces a decision that could not be carried out, because a stream did not take what it wants published. It asks no
+// retryInstead replaces a decision that could not be carried out, because a stream did not take a message. It reads no
 // clock, and the result is always a retry: an input whose dead letter is not stored is never terminated.
 func (d decider) retryInstead(a *attempt, away error) {
 	a.outcome = read(away)

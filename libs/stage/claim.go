@@ -110,8 +110,8 @@ func holding(ctx context.Context, memory, left dedupe.Store, owner string, lease
 	return outs, err
 }
 
-// Left says that the effect may have happened from now on, whatever happens to this program: the claim of a program that died
-// lapses with the lease of Runner.Left then, and with that of Runner.Claims before.
+// Left reports that the effect may have happened from now on. Afterwards the claim of a program that died lapses with the lease of
+// Runner.Left, and before with that of Runner.Claims.
 func Left(ctx context.Context) {
 	if left, ok := ctx.Value(leftKey{}).(func()); ok {
 		left()
@@ -121,6 +121,6 @@ func Left(ctx context.Context) {
 type leftKey struct{}
 
 var (
-	errHeld        = errors.New("somebody else is doing it")
-	errUnconfirmed = errors.New("the memory did not hear that it was done")
+	errHeld        = errors.New("another worker has the claim")
+	errUnconfirmed = errors.New("the dedupe store did not confirm the work")
 )

@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	pause    = time.Second            // before asking a broker again that could not be asked
-	handBack = 100 * time.Millisecond // after which somebody else gets what came too late for us
+	pause    = time.Second            // before another request to a broker that did not respond
+	handBack = 100 * time.Millisecond // after which a message that came too late is delivered to another worker
 )
 
-// source is where a stage's inputs come from: its durable consumer on a stream, which somebody else made.
+// source is the source of a stage's inputs: its durable consumer on a stream, which `signrelay provision` created.
 type source struct {
 	stage   flow.Stage
 	stream  string
@@ -27,7 +27,7 @@ type source struct {
 	log     *slog.Logger
 }
 
-// consumer looks the consumer up, for as long as it takes to reach the broker. Only what waiting cannot mend is an error.
+// consumer looks the consumer up, for as long as it takes to reach the broker. It fails only if waiting cannot help.
 func (s source) consumer(ctx context.Context) (jetstream.Consumer, error) {
 	for {
 		c, err := s.lookUp(ctx)
@@ -41,7 +41,7 @@ func (s source) consumer(ctx context.Context) (jetstream.Consumer, error) {
 }
 
 func (s source) lookUp(ctx context.Context) (jetstream.Consumer, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // a broker that is just starting drops questions
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // a broker that is just starting drops requests
 	defer cancel()
 	return s.js.Consumer(ctx, s.stream, s.stage.Name)
 }
@@ -59,7 +59,7 @@ func (s source) fit(c jetstream.ConsumerConfig) error {
 	return nil
 }
 
-// take hands messages to work, one at a time, until ctx ends, and rests for as long as work says. It asks for one message when it
+// take passes messages to work, one at a time, until ctx ends, and rests for as long as work says. It asks for one message when it
 // is free to do it, so that none waits here while another worker, or another replica, is idle.
 func (s source) take(ctx context.Context, c jetstream.Consumer, work func(jetstream.Msg) time.Duration) error {
 	for ctx.Err() == nil {
@@ -98,7 +98,7 @@ func (s source) each(ctx context.Context, messages jetstream.MessagesContext, wo
 			messages.Stop()
 			return err
 		case ctx.Err() != nil:
-			_ = msg.NakWithDelay(handBack) // lost, it comes back after the ack wait
+			_ = msg.NakWithDelay(handBack) // if this is lost, the message comes back after the ack wait
 		default:
 			if rest := work(msg); rest > 0 {
 				select {
@@ -108,13 +108,13 @@ func (s source) each(ctx context.Context, messages jetstream.MessagesContext, wo
 			}
 			if ctx.Err() != nil {
 				messages.Stop()
-				return ctx.Err() // without asking for another, which would come too late
+				return ctx.Err() // without a request for another message, which would come too late
 			}
 		}
 	}
 }
 
-// returnAll hands back what a drained iterator still gets, until the broker has heard that it asks for nothing more.
+// returnAll returns the messages that a drained iterator still receives, until the broker has ended its request.
 func returnAll(messages jetstream.MessagesContext) {
 	for {
 		msg, err := messages.Next()
@@ -126,19 +126,19 @@ func returnAll(messages jetstream.MessagesContext) {
 	}
 }
 
-// wait waits a little after trouble with the broker, unless it cannot pass: the consumer is not there, or the connection
-// was closed for good.
-func (s source) wait(ctx context.Context, trouble error) error {
+// wait waits a little after a failure of the broker, unless waiting cannot help: the consumer is missing, or the connection was closed
+// permanently.
+func (s source) wait(ctx context.Context, failure error) error {
 	switch {
 	case ctx.Err() != nil:
-		return nil //nolint:nilerr // told to end, which is no trouble
-	case gone(trouble):
+		return nil //nolint:nilerr // the end stopped it, which is no failure
+	case gone(failure):
 		return fmt.Errorf("consumer %s on stream %s is missing; run `signrelay provision`, which makes it again where the stage stopped, "+
-			"or asks where it begins: %w", s.stage.Name, s.stream, trouble)
-	case errors.Is(trouble, nats.ErrConnectionClosed):
-		return fmt.Errorf("stage %s: %w", s.stage.Name, trouble)
+			"or asks where it begins: %w", s.stage.Name, s.stream, failure)
+	case errors.Is(failure, nats.ErrConnectionClosed):
+		return fmt.Errorf("stage %s: %w", s.stage.Name, failure)
 	}
-	s.log.WarnContext(ctx, "broker trouble", "stage", s.stage.Name, "error", trouble)
+	s.log.WarnContext(ctx, "broker trouble", "stage", s.stage.Name, "error", failure)
 	select {
 	case <-ctx.Done():
 	case <-time.After(pause):

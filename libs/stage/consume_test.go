@@ -379,7 +379,7 @@ func TestTheBrokerHearsTheAnswerWhenItIsBack(t *testing.T) {
 	h.server.WaitForShutdown()
 	close(release)
 	h.start()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), longest)
 	defer cancel()
 	for pending := 1; pending > 0; {
 		c, err := h.outside.Consumer(ctx, "IN", "tester")

@@ -20,10 +20,10 @@ type DeadLetter struct {
 	Buried   time.Time // by the broker's clock
 	Stage    string    // which gave it up
 	Reason   string    // bounded, [a-z-]
-	Error    string    // in full; empty where nobody told one
+	Error    string    // in full; empty if none was reported
 	Stack    string    // of a panic
 	Attempts int       // all together, those before a replay included
-	Unknown  bool      // nobody knows whether its effect happened
+	Unknown  bool      // it is unknown whether its effect happened
 	Fault    string    // whose fault it was that it was given up, bounded; empty where the stage does not say
 	Gone     bool      // its stream holds it no longer: only its place is known
 	Input
@@ -53,7 +53,7 @@ func placeOf(m *jetstream.RawStreamMsg) place {
 }
 
 // What a dead letter says beside the input's own bytes and headers. Headers of the input that the server would obey
-// (Nats-Msg-Id, Nats-Expected-…) stand behind kept, as do any that would be taken for the letter's own.
+// (Nats-Msg-Id, Nats-Expected-…) have the prefix kept, as have any that would be taken for the dead letter's own.
 const (
 	said = "Signrelay-Dlq-"
 	kept = said + "Header-"

@@ -73,8 +73,8 @@ func (l DeadLetters) All(ctx context.Context) iter.Seq2[DeadLetter, error] {
 // mentions are the numbers of all messages in DLQ about one input.
 type mentions struct{ letters, advisories []uint64 }
 
-// One reads the letter of that number, and no other message of DLQ. It is to be looked at: without a pass over DLQ nobody knows the
-// advisories that Drop and Replay take away with it. A number that DLQ does not hold is jetstream.ErrMsgNotFound.
+// One reads the letter of that number, and no other message of DLQ. Its result is for display: only a pass over
+// DLQ finds the advisories that Drop and Replay remove with it. A number that DLQ does not hold is jetstream.ErrMsgNotFound.
 func (l DeadLetters) One(ctx context.Context, number uint64) (DeadLetter, error) {
 	m, err := l.message(ctx, flow.DLQ, number)
 	if err != nil {
@@ -111,10 +111,10 @@ func (l DeadLetters) open(ctx context.Context, m *jetstream.RawStreamMsg) (DeadL
 	return letter, nil
 }
 
-// Replay gives the letter's input back to its stage and to nobody else, has the log told, and takes the letter out of
-// DLQ. Each replay of an input has a subject of its own, which REPLAY takes once: so what was cut off anywhere is
-// finished by replaying the letter again, and the stage gets it once. The input keeps its id; so a stage with an effect
-// does what was not done, and does not do again what was.
+// Replay gives the dead letter's input back to its stage alone, records the replay in the log, and removes the dead letter from DLQ. Each
+// replay of an input has a subject of its own, which REPLAY takes once. So another replay of the dead letter completes one that was
+// interrupted, and the stage gets the input once. The input keeps its id, so a stage with an effect does only the work that was not
+// done.
 func (l DeadLetters) Replay(ctx context.Context, letter DeadLetter, told *nats.Msg) error {
 	if letter.Gone {
 		return fmt.Errorf("number %d cannot be replayed: its message is no longer in %s", letter.Number, letter.Stream)
@@ -143,7 +143,7 @@ func (l DeadLetters) Replay(ctx context.Context, letter DeadLetter, told *nats.M
 	return nil
 }
 
-// taken tells whether REPLAY has refused a subject because it holds a message on it.
+// taken reports whether REPLAY has refused a subject because it holds a message on it.
 func taken(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
@@ -168,7 +168,7 @@ func (l DeadLetters) Drop(ctx context.Context, letter DeadLetter) error {
 	return nil
 }
 
-// missing tells whether a message could not be deleted because it is not there: the server has one error for everything.
+// missing reports whether a message could not be deleted because it is not there: the server has one error for all failures.
 func missing(ctx context.Context, stream jetstream.Stream, number uint64) bool {
 	_, err := stream.GetMsg(ctx, number)
 	return errors.Is(err, jetstream.ErrMsgNotFound)

@@ -61,7 +61,7 @@ func (h *harness) holds(stream string) uint64 {
 
 func (h *harness) until(what string, holds func() bool) {
 	h.Helper()
-	for deadline := time.Now().Add(patience); !holds(); {
+	for deadline := time.Now().Add(longest); !holds(); {
 		if time.Now().After(deadline) {
 			h.Fatalf("it did not come about that %s", what)
 		}
@@ -78,7 +78,7 @@ func (h *harness) hand(stream string) jetstream.Msg {
 	h.Helper()
 	c, err := h.outside.Consumer(context.Background(), stream, "tester")
 	h.must(err)
-	msg, err := c.Next(jetstream.FetchMaxWait(patience))
+	msg, err := c.Next(jetstream.FetchMaxWait(longest))
 	h.must(err)
 	return msg
 }

@@ -29,7 +29,7 @@ const (
 type Decision struct {
 	Kind   Kind
 	Reason string // bounded, [a-z-]; empty when done
-	// Delay is the least that a retry waits, and Spread what is added to it at random, so that inputs that failed
+	// Delay is the shortest wait of a retry, and Spread the most that is added to it at random, so that inputs that failed
 	// together do not come back together.
 	Delay, Spread time.Duration
 }
@@ -99,7 +99,7 @@ func backoff(p flow.Policy, attempt int) time.Duration {
 
 // counted is how many of an input's deliveries are attempts in the sense of the policy: no more than its own backoff would
 // have made in the time since the input came. A backlog behind a rate limit is delivered hundreds of times in minutes, and a
-// busy other side may say "in a second" again and again; neither may use up what is meant to last a day.
+// busy other side may say "in a second" again and again; neither may use up attempts that are meant to last a day.
 func counted(p flow.Policy, delivered int, age time.Duration) int {
 	n := 1
 	for n < delivered && n < p.MaxAttempts {

@@ -31,8 +31,8 @@ func decided(s flow.Stage, d decider, p publisher) middleware {
 	}
 }
 
-// giveUpInput stores the dead letter and what follows from giving the input up. The first result is why it was given up, the second
-// what could not be stored.
+// giveUpInput stores the dead letter and the outputs of giving the input up. The first result is why it was given up, the second is the
+// failure to store one of them.
 func giveUpInput(ctx context.Context, s flow.Stage, a *attempt, why error, p publisher) (err, away error) {
 	if lost := publish(ctx, p.js, deadLetter(s, a, why)); lost != nil {
 		return nil, outcome.Away("dlq", errors.Join(lost, why))

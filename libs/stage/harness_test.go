@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+// longest is how long a test waits for an event that must come.
+const longest = 20 * time.Second
 
 // harness is a broker with the streams IN, OUT, DLQ, REPLAY and SIGNING, consumers on IN and REPLAY, and an ear on the wire.
 //
@@ -74,7 +74,7 @@ func (h *harness) start() {
 	h.server, err = server.NewServer(h.options)
 	h.must(err)
 	h.server.Start()
-	if !h.server.ReadyForConnections(patience) {
+	if !h.server.ReadyForConnections(longest) {
 		h.Fatal("the broker does not start")
 	}
 	h.options.Port = h.server.Addr().(*net.TCPAddr).Port // a restart is found where it was
@@ -116,7 +116,7 @@ func (h *harness) refuse(stream, subjects string, refuse bool) {
 func (h *harness) stage() Runner[string] {
 	return Runner[string]{
 		Stage: flow.Stage{
-			Name: "tester", Stream: "IN", Workers: 1, Timeout: patience,
+			Name: "tester", Stream: "IN", Workers: 1, Timeout: longest,
 			Policy: flow.Policy{MaxAttempts: 3, FirstDelay: 10 * time.Millisecond, MaxDelay: time.Second},
 		},
 		JS: h.js,
@@ -202,7 +202,7 @@ func (h *harness) next() string {
 		default:
 			return data
 		}
-	case <-time.After(patience):
+	case <-time.After(longest):
 		h.Fatal("nothing more on the wire")
 		return ""
 	}
@@ -234,7 +234,7 @@ func await[T any](t *testing.T, c <-chan T, what string) (v T) {
 	t.Helper()
 	select {
 	case v = <-c:
-	case <-time.After(patience):
+	case <-time.After(longest):
 		t.Fatalf("%s did not come", what)
 	}
 	return v

@@ -11,13 +11,13 @@ import (
 	"github.com/signrelay/signrelay/libs/telemetry"
 )
 
-// lagEvery is how often the server is asked how far a stage is behind: as often as Prometheus usually comes by.
+// lagEvery is how often the server is asked how far a stage is behind: as often as Prometheus usually scrapes.
 const lagEvery = 15 * time.Second
 
-// lag is how far a stage is behind. All its replicas tell the same, so it is read as a maximum and never as a sum.
+// lag is the lag of a stage. All its replicas report the same, so use the maximum and never the sum.
 type lag struct {
-	waiting *prometheus.GaugeVec // stage, stream
-	inHand  *prometheus.GaugeVec // stage, stream
+	waiting  *prometheus.GaugeVec // stage, stream
+	inFlight *prometheus.GaugeVec // stage, stream
 }
 
 func newLag(r prometheus.Registerer) (l lag, err error) {
@@ -25,16 +25,16 @@ func newLag(r prometheus.Registerer) (l lag, err error) {
 		telemetry.Register(r, &l.waiting, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "signrelay_stage_waiting_messages", Help: "Inputs that are not done: no replica has been given them yet, or they are at work or wait for another attempt.",
 		}, []string{"stage", "stream"})),
-		telemetry.Register(r, &l.inHand, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		telemetry.Register(r, &l.inFlight, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "signrelay_stage_unanswered_messages", Help: "Those of the waiting inputs that were given to a replica: at work, or waiting for another attempt.",
 		}, []string{"stage", "stream"})),
 	)
 	return l, err
 }
 
-// tellLag reports how far a stage is behind on each of its sources, and stores its floors, until ctx ends. It asks the server at the
+// reportLag reports how far a stage is behind on each of its sources, and stores its floors, until ctx ends. It asks the server at the
 // given interval, and passes on what the server says.
-func tellLag(ctx context.Context, sources []source, floors []*Floors, r prometheus.Registerer, every time.Duration, seen func(*jetstream.ConsumerInfo)) error {
+func reportLag(ctx context.Context, sources []source, floors []*Floors, r prometheus.Registerer, every time.Duration, seen func(*jetstream.ConsumerInfo)) error {
 	l, err := newLag(r)
 	if err != nil {
 		return err
@@ -68,16 +68,16 @@ func tellLag(ctx context.Context, sources []source, floors []*Floors, r promethe
 	}
 }
 
-// ask asks the server about one consumer. What it does not say is not told: an old number would look like news.
+// ask asks the server about one consumer. Without a response the gauges are removed: an old number would look current.
 func (l lag) ask(ctx context.Context, s source) *jetstream.ConsumerInfo {
 	c, err := s.lookUp(ctx)
 	if err != nil {
 		l.waiting.DeleteLabelValues(s.stage.Name, s.stream)
-		l.inHand.DeleteLabelValues(s.stage.Name, s.stream)
+		l.inFlight.DeleteLabelValues(s.stage.Name, s.stream)
 		return nil
 	}
 	is := c.CachedInfo()
 	l.waiting.WithLabelValues(s.stage.Name, s.stream).Set(float64(is.NumPending) + float64(is.NumAckPending))
-	l.inHand.WithLabelValues(s.stage.Name, s.stream).Set(float64(is.NumAckPending))
+	l.inFlight.WithLabelValues(s.stage.Name, s.stream).Set(float64(is.NumAckPending))
 	return is
 }

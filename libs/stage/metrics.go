@@ -8,7 +8,7 @@ import (
 	"github.com/signrelay/signrelay/libs/telemetry"
 )
 
-// metrics are what all stages of a program tell; every label is bounded.
+// metrics are those of all stages of a program; every label is bounded.
 type metrics struct {
 	attempts *prometheus.CounterVec   // stage, outcome, reason
 	seconds  *prometheus.HistogramVec // stage
@@ -36,7 +36,7 @@ func newMetrics(r prometheus.Registerer) (m metrics, err error) {
 	return m, err
 }
 
-// begin says 0 of what is rare and watched: of a count that appears as 1, nobody sees that it grew.
+// begin starts the counters of rare outcomes at 0: Prometheus misses a counter that first appears as 1.
 func (m metrics) begin(stage string, effect bool) {
 	for _, reason := range []string{"permanent", "attempts-exhausted", "panic", "undecodable"} {
 		m.attempts.WithLabelValues(stage, string(giveUp), reason)

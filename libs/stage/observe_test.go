@@ -162,10 +162,10 @@ func TestTheLagIsTold(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		told := make(chan error, 1)
 		go func() {
-			told <- tellLag(ctx, r.sources(), []*Floors{{}, {}}, registry, lagEvery, func(*jetstream.ConsumerInfo) {})
+			told <- reportLag(ctx, r.sources(), []*Floors{{}, {}}, registry, lagEvery, func(*jetstream.ConsumerInfo) {})
 		}()
 		var got map[string]float64
-		for deadline := time.Now().Add(patience); time.Now().Before(deadline) && !maps.Equal(got, want); {
+		for deadline := time.Now().Add(longest); time.Now().Before(deadline) && !maps.Equal(got, want); {
 			got = gauges(t, registry)
 		}
 		if cancel(); !maps.Equal(got, want) {

@@ -92,7 +92,7 @@ func (r Ordered[In]) Run(ctx context.Context) error {
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return w.run(ctx) })
 	all.Go(func() error {
-		return tellLag(ctx, []source{s}, []*Floors{w.floors}, r.Metrics, r.Limits.Lag, w.measure)
+		return reportLag(ctx, []source{s}, []*Floors{w.floors}, r.Metrics, r.Limits.Lag, w.measure)
 	})
 	return all.Wait()
 }

@@ -207,16 +207,16 @@ func TestAnUnfitConsumerOfAnOrderedStage(t *testing.T) {
 func TestNothingIsGivenUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		longest := 3 * time.Second
+		maxDelay := 3 * time.Second
 		w := orderedWork[record]{Ordered: Ordered[record]{
-			Backoff: flow.Policy{FirstDelay: 100 * time.Millisecond, MaxDelay: longest}, Observer: &quiet{},
+			Backoff: flow.Policy{FirstDelay: 100 * time.Millisecond, MaxDelay: maxDelay}, Observer: &quiet{},
 			Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 		}.withDefaults()}
 		began := time.Now()
 		for attempts := 1; time.Since(began) < 30*24*time.Hour; attempts++ {
 			before := time.Now()
 			w.failed(t.Context(), errors.New("Kafka is away"))
-			if delay := time.Since(before); delay < 75*time.Millisecond || delay > 2*longest {
+			if delay := time.Since(before); delay < 75*time.Millisecond || delay > 2*maxDelay {
 				t.Fatalf("attempt %d: a delay of %v", attempts, delay)
 			}
 		}

@@ -77,7 +77,7 @@ func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
 		floors[i] = &Floors{JS: r.JS, Stage: r.Stage, Stream: s.stream}
 	}
 	workers.Go(func() error {
-		return tellLag(ctx, sources, floors, r.Metrics, lagEvery, func(*jetstream.ConsumerInfo) {})
+		return reportLag(ctx, sources, floors, r.Metrics, lagEvery, func(*jetstream.ConsumerInfo) {})
 	})
 	for i, s := range sources {
 		work := r.chain(metrics, consumers[i].CachedInfo(), floors[i], ctx.Done())

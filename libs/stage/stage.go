@@ -1,5 +1,5 @@
-// Package stage is what a consumer is: one function of business, and around it everything that makes its work happen
-// once, be retried, be buried, and be seen.
+// Package stage runs consumers. A stage is one function; around it, the runner claims, retries, publishes outputs, stores dead letters,
+// and reports logs, metrics and traces.
 package stage
 
 import (

@@ -47,15 +47,15 @@ func TestKafkaIsAwayForAWhile(t *testing.T) {
 	kafka.stop()
 	const many = 600 // more than a window
 	h.publish(many, 3)
-	h.until("it tells the lag", func() bool { return value(t, r.metrics, "signrelay_kafka_lag_events") >= many })
+	h.until("it reports the lag", func() bool { return value(t, r.metrics, "signrelay_kafka_lag_events") >= many })
 	h.until("the bridge says that Kafka is away", func() bool { return r.check(t.Context()) != nil })
-	if got := h.inHand(); got > flow.StageNamed(flow.KafkaBridge).Workers {
-		t.Errorf("%d events in hand", got)
+	if got := h.inFlight(); got > flow.StageNamed(flow.KafkaBridge).Workers {
+		t.Errorf("%d events in flight", got)
 	}
 	kafka.start()
 	h.inOrder(kafka.read(20 + many))
 	h.Settled(flow.KafkaBridge)
-	h.until("it tells that it has caught up", func() bool { return value(t, r.metrics, "signrelay_kafka_lag_events") == 0 })
+	h.until("it reports that it has caught up", func() bool { return value(t, r.metrics, "signrelay_kafka_lag_events") == 0 })
 }
 
 func TestAMissingTopicIsWaitedFor(t *testing.T) {
@@ -70,14 +70,14 @@ func TestAMissingTopicIsWaitedFor(t *testing.T) {
 		err := r.check(t.Context())
 		return err != nil && strings.Contains(err.Error(), "kafka.create_topic")
 	})
-	if got := h.inHand(); got != 0 {
+	if got := h.inFlight(); got != 0 {
 		t.Errorf("it took %d events for which it has no place", got)
 	}
 	kafka.make(nil)
 	h.inOrder(kafka.read(5))
 }
 
-// What a dead replica had in hand stands before what is still in the log, and comes later.
+// The events that a dead replica had in flight precede those that are still in the log, and arrive later.
 func TestADeadReplicasEventsComeFirst(t *testing.T) {
 	t.Parallel()
 	kafka := newBrokers(t).start()
@@ -115,7 +115,7 @@ func TestOneReplicaWorksAndTheOtherStandsBy(t *testing.T) {
 	}
 }
 
-func TestTheEndHandsBackWhatKafkaDidNotTake(t *testing.T) {
+func TestTheEndReturnsUnwrittenEvents(t *testing.T) {
 	t.Parallel()
 	kafka := newBrokers(t).start()
 	h := setup(t, kafka.settings())
@@ -126,7 +126,7 @@ func TestTheEndHandsBackWhatKafkaDidNotTake(t *testing.T) {
 	before := failures()
 	kafka.stop()
 	h.publish(40, 2)
-	h.until("it has some in hand and cannot write them", func() bool { return h.inHand() > 0 && failures() > before })
+	h.until("it has some in flight and cannot write them", func() bool { return h.inFlight() > 0 && failures() > before })
 	r.stop()
 	h.replica()
 	kafka.start()
@@ -172,11 +172,11 @@ func TestWhatKafkaWillNeverTakeIsBuried(t *testing.T) {
 
 	// The operator lets the topic take more, and replays.
 	kafka.configure("max.message.bytes", "40000")
-	told, err := event.Message(t.Context(), anEvent(42+40, "document-9"))
+	replayed, err := event.Message(t.Context(), anEvent(42+40, "document-9"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := (stage.DeadLetters{JS: h.Env.JS}).Replay(t.Context(), letters["event-000040"], told); err != nil {
+	if err := (stage.DeadLetters{JS: h.Env.JS}).Replay(t.Context(), letters["event-000040"], replayed); err != nil {
 		t.Fatal(err)
 	}
 	h.until("the replayed event is in Kafka", func() bool {

@@ -11,7 +11,7 @@ import (
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
-func TestWhoWeAreToTheBrokers(t *testing.T) {
+func TestAuthentication(t *testing.T) {
 	t.Parallel()
 	for mechanism, theirs := range map[string]string{
 		"plain": "PLAIN", "scram-sha-256": "SCRAM-SHA-256", "scram-sha-512": "SCRAM-SHA-512",
@@ -30,7 +30,7 @@ func TestWhoWeAreToTheBrokers(t *testing.T) {
 			kafkasettings.Section.In(&h.Env.Config).SASL.Password = "hunter3"
 			h.publish(3, 1)
 			wrong := h.replica()
-			h.until("it says that it is not let in", func() bool { return wrong.check(t.Context()) != nil })
+			h.until("it says that its password is wrong", func() bool { return wrong.check(t.Context()) != nil })
 			if got := value(t, wrong.metrics, "signrelay_kafka_records_total"); got != 0 {
 				t.Errorf("%v written with a wrong password", got)
 			}
@@ -48,7 +48,7 @@ func TestTLS(t *testing.T) {
 	h := setup(t, cfg)
 	h.publish(3, 1)
 	stranger := h.replica()
-	h.until("it does not believe a stranger's certificate", func() bool {
+	h.until("it rejects an unknown authority's certificate", func() bool {
 		err := stranger.check(t.Context())
 		return err != nil && strings.Contains(err.Error(), "certificate")
 	})
@@ -60,7 +60,7 @@ func TestTLS(t *testing.T) {
 }
 
 // The brokers' authority and our password come into our files while the bridge runs, and what waited is written.
-func TestWhoWeAreIsRotated(t *testing.T) {
+func TestCredentialsAreRotated(t *testing.T) {
 	t.Parallel()
 	authority := realtest.NewAuthority(t)
 	kafka := newBrokers(t, kfake.TLS(authority.Server(false)), kfake.EnableSASL(), kfake.Superuser("PLAIN", "signrelay", "right")).start()
@@ -73,7 +73,7 @@ func TestWhoWeAreIsRotated(t *testing.T) {
 	h := setup(t, cfg)
 	h.publish(3, 1)
 	r := h.replica()
-	h.until("it does not believe the brokers", func() bool {
+	h.until("it rejects the brokers' certificate", func() bool {
 		err := r.check(t.Context())
 		return err != nil && strings.Contains(err.Error(), "kafka.tls.ca does not hold who signed")
 	})

@@ -24,7 +24,7 @@ func (b *brokers) refusing(with *kerr.Error) (stop func()) {
 	return b.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: with, Count: -1}).Remove
 }
 
-// silent has the brokers answer no request of a kind, until the returned func is called.
+// silent has the brokers respond to no request of a kind, until the returned func is called.
 func (b *brokers) silent(key kmsg.Key) (stop func()) {
 	var over atomic.Bool
 	b.cluster.ControlKey(key.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
@@ -43,7 +43,7 @@ func (r *replica) failures(t *testing.T) float64 {
 	return value(t, r.metrics, "signrelay_kafka_failures_total")
 }
 
-// The bridge has a window in hand for partitions that are no more.
+// The bridge has a window in flight for partitions that no longer exist.
 func TestTheTopicIsDeletedAndMadeAnewWithFewerPartitions(t *testing.T) {
 	t.Parallel()
 	kafka := newBrokers(t).start()
@@ -53,7 +53,7 @@ func TestTheTopicIsDeletedAndMadeAnewWithFewerPartitions(t *testing.T) {
 	h.Settled(flow.KafkaBridge)
 	accept := kafka.refusing(kerr.NotEnoughReplicas)
 	h.publish(24, 24)
-	h.until("a window is in hand that cannot be written", func() bool { return h.inHand() > 0 && r.failures(t) > 0 })
+	h.until("a window is in flight that cannot be written", func() bool { return h.inFlight() > 0 && r.failures(t) > 0 })
 	if err := kafka.cluster.DeleteTopic("signrelay.signing.v1"); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestTheTopicIsDeletedAndTheBridgeMakesItAnew(t *testing.T) {
 	r := h.replica()
 	accept := kafka.refusing(kerr.NotEnoughReplicas)
 	h.publish(24, 24)
-	h.until("a window is in hand that cannot be written", func() bool { return h.inHand() > 0 && r.failures(t) > 0 })
+	h.until("a window is in flight that cannot be written", func() bool { return h.inFlight() > 0 && r.failures(t) > 0 })
 	if err := kafka.cluster.DeleteTopic("signrelay.signing.v1"); err != nil {
 		t.Fatal(err)
 	}
@@ -100,11 +100,11 @@ func TestPartitionsMoveToAnotherBroker(t *testing.T) {
 	h.publish(60, 12)
 	h.inOrder(kafka.read(120))
 	if moved.Hits() == 0 || r.failures(t) == 0 {
-		t.Error("nobody asked the wrong broker: this tests nothing")
+		t.Error("no request went to the wrong broker: this tests nothing")
 	}
 }
 
-// One replica may not write any more; the other one may, and waits for what the first has in hand.
+// One replica may no longer write. The other one may, and waits for the events that the first has in flight.
 func TestAReplicaThatCannotWriteLetsAnother(t *testing.T) {
 	t.Parallel()
 	all := kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: "signrelay.signing.v1", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationAll, Allow: true}
@@ -141,8 +141,8 @@ func TestAReplicaThatCannotWriteLetsAnother(t *testing.T) {
 	h.until("the other one has written them", func() bool { return value(t, two.metrics, "signrelay_kafka_records_total") == 30 })
 }
 
-// A replica that lets go of what it cannot write, and takes it again, does not say in between that all is well.
-func TestLettingGoIsNotTheEndOfTrouble(t *testing.T) {
+// A replica that returns events that it cannot write, and takes them again, does not report a recovery in between.
+func TestReturningAWindowIsNotTheEndOfAFailure(t *testing.T) {
 	t.Parallel()
 	kafka := newBrokers(t).start()
 	kafka.make(nil)
@@ -150,18 +150,18 @@ func TestLettingGoIsNotTheEndOfTrouble(t *testing.T) {
 	r := h.replica()
 	accept := kafka.refusing(kerr.NotEnoughReplicas)
 	h.publish(1, 1)
-	h.until("it has let go and tried again", func() bool { return h.redelivered() > 0 && r.failures(t) > 0 })
+	h.until("it has returned the event and tried again", func() bool { return h.redelivered() > 0 && r.failures(t) > 0 })
 	tried := r.failures(t)
 	h.until("it fails again", func() bool { return r.failures(t) > tried })
 	if logged := h.Logged.String(); strings.Contains(logged, "kafka is back") || strings.Count(logged, "kafka failed") != 1 {
-		t.Error("one lasting trouble was told as several")
+		t.Error("one lasting failure was reported as several")
 	}
 	accept()
 	h.inOrder(kafka.read(1))
-	h.until("all is well", func() bool { return r.check(t.Context()) == nil })
+	h.until("it is ready", func() bool { return r.check(t.Context()) == nil })
 }
 
-// Brokers that take connections and say nothing. The end does not wait for them, and nothing is lost.
+// Brokers accept connections and send nothing. The end does not wait for them, and nothing is lost.
 func TestTheEndWhileTheBrokerHangs(t *testing.T) {
 	t.Parallel()
 	for name, key := range map[string]kmsg.Key{"from the start": kmsg.ApiVersions, "in a write": kmsg.Produce} {
@@ -169,15 +169,15 @@ func TestTheEndWhileTheBrokerHangs(t *testing.T) {
 			t.Parallel()
 			kafka := newBrokers(t).start()
 			kafka.make(nil)
-			answer := kafka.silent(key)
+			respond := kafka.silent(key)
 			h := setup(t, kafka.settings())
 			h.publish(30, 4)
 			r := h.replica()
-			h.until("it waits for an answer", func() bool {
-				return (key != kmsg.Produce || h.inHand() > 0) && r.failures(t) > 0
+			h.until("it waits for a response", func() bool {
+				return (key != kmsg.Produce || h.inFlight() > 0) && r.failures(t) > 0
 			})
 			r.stop() // fails after 25 s
-			answer()
+			respond()
 			h.replica()
 			h.inOrder(kafka.read(30))
 		})
@@ -200,8 +200,8 @@ func TestABrokerHangsOnceInTheLogin(t *testing.T) {
 	}
 }
 
-// A quota's silence is kept, and no longer than ctx.
-func TestAQuotaIsHeeded(t *testing.T) {
+// The bridge is silent for as long as a quota demands, and no longer than ctx.
+func TestAQuotaIsObeyed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		metrics := prometheus.NewRegistry()

@@ -23,6 +23,7 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/servicetest"
+	"github.com/signrelay/signrelay/libs/stage"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
@@ -159,10 +160,13 @@ type harness struct {
 	written int
 }
 
-// setup makes the log. Leases are short, so that a test does not wait half a minute for a dead replica's work.
+// setup makes the log. Leases and time limits are short, so that a test does not wait half a minute for a dead replica's work.
 func setup(t *testing.T, cfg config.Config) *harness {
 	t.Helper()
-	h := &harness{Bench: servicetest.New(t, cfg), t: t}
+	h := &harness{Bench: servicetest.New(t, cfg), t: t, limits: limits{
+		respond: 2 * time.Second, metadata: 200 * time.Millisecond, login: time.Second,
+		runner: stage.Limits{Finish: 3 * time.Second, Lag: 100 * time.Millisecond},
+	}}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("log:\n%s", h.Logged)
@@ -267,8 +271,8 @@ func header(r *kgo.Record, name string) string {
 	return ""
 }
 
-// inHand is how many events are in the hands of replicas.
-func (h *harness) inHand() int {
+// inFlight is how many events replicas have in flight.
+func (h *harness) inFlight() int {
 	h.t.Helper()
 	c, err := h.Env.JS.Consumer(h.t.Context(), flow.Signing, flow.KafkaBridge)
 	if err != nil {
@@ -277,7 +281,7 @@ func (h *harness) inHand() int {
 	return c.CachedInfo().NumAckPending
 }
 
-// redelivered is how many of them have been in a hand before.
+// redelivered is how many of them were delivered before.
 func (h *harness) redelivered() int {
 	h.t.Helper()
 	c, err := h.Env.JS.Consumer(h.t.Context(), flow.Signing, flow.KafkaBridge)

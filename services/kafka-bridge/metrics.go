@@ -8,7 +8,7 @@ import (
 	"github.com/signrelay/signrelay/libs/telemetry"
 )
 
-// metrics are what the bridge tells of itself.
+// metrics are the bridge's own metrics.
 type metrics struct {
 	records   prometheus.Counter
 	buried    *prometheus.CounterVec // reason
@@ -45,7 +45,7 @@ func newMetrics(r prometheus.Registerer) (m metrics, err error) {
 		})),
 	)
 	for _, reason := range []string{"undecodable", "message-too-large", "invalid-record"} {
-		m.buried.WithLabelValues(reason) // 0, so that the first is seen as growth
+		m.buried.WithLabelValues(reason) // start at 0: Prometheus misses a counter that first appears as 1
 	}
 	return m, err
 }

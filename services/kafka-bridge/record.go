@@ -32,8 +32,8 @@ func encoding(format string) encoder {
 	}
 }
 
-// record is a message of the log as Kafka gets it: CloudEvents 1.0, Kafka binding, binary mode. Its time is left to the
-// moment of writing: by the log's own, an old log would fall to the topic's retention as soon as it was written.
+// record is a message of the log as it is written to Kafka: CloudEvents 1.0, Kafka binding, binary mode. Its time is the
+// moment of writing: with the log's time, the topic's retention would delete an old log as soon as it was written.
 func (encode encoder) record(h nats.Header, data []byte) (kafka.Message, error) {
 	e, err := event.Decode(data)
 	if err != nil {
@@ -46,21 +46,21 @@ func (encode encoder) record(h nats.Header, data []byte) (kafka.Message, error) 
 	return kafka.Message{Key: []byte(key(e)), Value: value, Headers: headers(h, contentType)}, nil
 }
 
-// key is what decides on the partition, and so what stays in order: the document. Where there is none it is the person (an
-// eSignature v1 signer's events name no document), else the event's own id: what is about nothing in common has no order
-// to keep, and spreads. Of an id that looks personal it is the hash.
+// key returns the key of a record. It decides on the partition, and thus on what stays in order: the events of a document. An event
+// without a document has the person's id (the events of an eSignature v1 signer name no document), or otherwise its own id: such
+// events have no order to keep, and spread over the partitions. An id that looks personal is hashed.
 func key(e *signingv1.SigningEvent) string {
 	return event.Public(cmp.Or(e.GetDocument().GetId(), e.GetRecipient().GetId(), e.GetId()))
 }
 
-// headers are the CloudEvents attributes and the trace. Values are percent-encoded in NATS and plain UTF-8 in Kafka.
+// headers returns the CloudEvents attributes and the trace. Values are percent-encoded in NATS and plain UTF-8 in Kafka.
 func headers(h nats.Header, contentType string) []kafka.Header {
 	made := []kafka.Header{{Key: "content-type", Value: []byte(contentType)}}
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		attribute, isAttribute := strings.CutPrefix(name, "ce-")
 		value := h.Get(name)
 		switch {
-		case attribute == "datacontenttype": // content-type stands for it
+		case attribute == "datacontenttype": // content-type has the same value
 		case isAttribute:
 			plain, err := url.PathUnescape(value)
 			if err != nil {

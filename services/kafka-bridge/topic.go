@@ -16,7 +16,7 @@ import (
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
-// topic is the Kafka topic that the log is carried onto.
+// topic is the Kafka topic to which the log is copied.
 //
 // It uses the client's Produce and not its Writer: a Writer splits its input into batches, and may write a later one though an
 // earlier one failed. When a context ends, a batch stays in its queue, which grows while the brokers are away. Here a request is one
@@ -48,7 +48,7 @@ func openTopic(current *config.Current[kafkasettings.Kafka], log *slog.Logger, m
 
 func (t *topic) close() { t.transport.CloseIdleConnections() }
 
-// check is for /readyz: the last attempt went well, the topic is there, and a broker answers.
+// check is for /readyz: the last attempt succeeded, the topic exists, and a broker responds.
 func (t *topic) check(ctx context.Context) error {
 	t.mu.Lock()
 	err := t.failure
@@ -65,8 +65,8 @@ func (t *topic) setFailure(err error) {
 	t.failure = err
 }
 
-// reach tells whether the topic is there and a broker answers. It asks one: what the client knows of the topic is what it
-// last heard, and stands while all are away.
+// reach reports whether the topic exists and a broker responds. It sends a request, because the client's knowledge of the topic remains
+// while all brokers are away.
 func (t *topic) reach(ctx context.Context) error {
 	if _, err := t.partitions(ctx); err != nil {
 		return err
@@ -75,14 +75,14 @@ func (t *topic) reach(ctx context.Context) error {
 	return err
 }
 
-// partitions is how many the topic has. A missing topic is made when the settings say so, and else an error.
+// partitions returns the number of the topic's partitions. A missing topic is created if the settings say so; otherwise it is an error.
 func (t *topic) partitions(ctx context.Context) (int, error) {
 	layout, err := t.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{t.Topic}})
 	if err != nil {
 		return 0, fmt.Errorf("ask for the brokers: %w", err)
 	}
 	if len(layout.Topics) != 1 {
-		return 0, errors.New("the brokers say nothing of the topic")
+		return 0, errors.New("the brokers did not describe the topic")
 	}
 	found := layout.Topics[0]
 	switch {
@@ -98,12 +98,12 @@ func (t *topic) partitions(ctx context.Context) (int, error) {
 	return len(found.Partitions), nil
 }
 
-var errCreated = errors.New("the topic was made and is not known to all brokers yet")
+var errCreated = errors.New("the topic was created and is not known to all brokers yet")
 
-// create makes the topic. It keeps events as long as the log does, takes the largest that ingest can make (a callback of
+// create creates the topic. The topic keeps events as long as the log does, takes the largest that ingest can make (a callback of
 // 1 MiB, with its fields' names), and counts an event as written when it is on all copies but one.
 func (t *topic) create(ctx context.Context) error {
-	answer, err := t.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{
+	response, err := t.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{
 		Topic: t.Topic, NumPartitions: t.Partitions, ReplicationFactor: t.ReplicationFactor,
 		ConfigEntries: []kafka.ConfigEntry{
 			{ConfigName: "retention.ms", ConfigValue: strconv.FormatInt(logAge().Milliseconds(), 10)},
@@ -112,7 +112,7 @@ func (t *topic) create(ctx context.Context) error {
 		},
 	}}})
 	if err == nil {
-		err = answer.Errors[t.Topic]
+		err = response.Errors[t.Topic]
 	}
 	if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
 		return fmt.Errorf("make topic %s: %w", t.Topic, err)
@@ -120,7 +120,7 @@ func (t *topic) create(ctx context.Context) error {
 	return errCreated
 }
 
-// logAge is how long the log keeps events.
+// logAge returns how long the log keeps events.
 func logAge() time.Duration {
 	for _, s := range flow.Streams {
 		if s.Name == flow.Signing {
@@ -130,8 +130,8 @@ func logAge() time.Duration {
 	return -1 // for ever
 }
 
-// write writes records as one batch, all or none of which a partition takes. It returns nil when all replicas in sync have
-// it. After any other error than one that refused tells, it may have been written all the same.
+// write writes records as one batch: a partition takes all of them or none. It returns nil when all replicas in sync have the batch.
+// After any other error than those of refused, the batch may have been written all the same.
 func (t *topic) write(ctx context.Context, partition int, records []kafka.Message) error {
 	if err := t.waitForQuota(ctx); err != nil {
 		return err
@@ -141,12 +141,12 @@ func (t *topic) write(ctx context.Context, partition int, records []kafka.Messag
 	for i, r := range records {
 		batch[i] = kafka.Record{Key: kafka.NewBytes(r.Key), Value: kafka.NewBytes(r.Value), Headers: r.Headers, Time: now}
 	}
-	answer, err := t.client.Produce(ctx, &kafka.ProduceRequest{
+	response, err := t.client.Produce(ctx, &kafka.ProduceRequest{
 		Topic: t.Topic, Partition: partition, RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(batch...),
 	})
 	if err == nil {
-		t.throttle(answer.Throttle)
-		err = answer.Error
+		t.throttle(response.Throttle)
+		err = response.Error
 	}
 	if err != nil {
 		return fmt.Errorf("write to partition %d: %w", partition, err)
@@ -155,7 +155,7 @@ func (t *topic) write(ctx context.Context, partition int, records []kafka.Messag
 	return nil
 }
 
-// refused tells whether the broker will never take the batch as it is, and why in a bounded word; "" is no.
+// refused returns the bounded reason for which the broker will never take the batch as it is; "" if it may take the batch later.
 func refused(err error) string {
 	switch {
 	case errors.Is(err, kafka.MessageSizeTooLarge), errors.Is(err, kafka.RecordListTooLarge):

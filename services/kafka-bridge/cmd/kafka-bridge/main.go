@@ -1,4 +1,4 @@
-// Command kafka-bridge carries the log onto a Kafka topic.
+// Command kafka-bridge copies the log to a Kafka topic.
 package main
 
 import (
