@@ -127,7 +127,7 @@ func TestSettingsThatContradictEachOther(t *testing.T) {
 			func(c *config.Config) { smssettings.Section.In(c).SignatureSecret = "\n\n" },
 			[]string{`sms.vonage.signature_secret: there is none on its lines`},
 		},
-		"a NATS password of nobody": {
+		"a NATS password without a user": {
 			func(c *config.Config) { c.NATS.URL, c.NATS.Password = "nats://n", "hunter2" },
 			[]string{`nats.user: password is set: set the user's name too`},
 		},

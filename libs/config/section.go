@@ -19,9 +19,9 @@ type Declared interface {
 // Section is the settings of one owner: their key, defaults and check. Its declaration is in the owner's folder, and `services/sections` lists
 // all of them. The fields of T have the tags of Config's fields.
 type Section[T any] struct {
-	Key     string // "kafka"; with dots where several owners share what is above, as in "sms.vonage"
+	Key     string // "kafka"; it has dots if several owners share the upper key, as in "sms.vonage"
 	Default T
-	// Check reports what is wrong with the settings; nil accepts all. Other settings are in all.
+	// Check reports the mistakes in the settings; nil accepts all settings. all has the other sections too.
 	Check func(c *Checker, settings T, all Config)
 	// Warn returns the warnings for settings that Check accepts; it may be nil.
 	Warn func(settings T) []Warning
@@ -37,7 +37,7 @@ func (s *Section[T]) Of(c Config) T {
 	return s.Default
 }
 
-// In returns the section's settings in c for a change. Earlier copies of c keep what they have.
+// In returns the section's settings in c for a change. Earlier copies of c do not change.
 func (s *Section[T]) In(c *Config) *T {
 	changed := s.Of(*c)
 	c.entries = slices.Clone(c.list())
