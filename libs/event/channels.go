@@ -18,7 +18,7 @@ type Channel struct {
 	Channel notifyv1.Channel
 	Name    string      // in settings, subjects, events, metrics and the names of templates
 	Sender  string      // the stage that sends its messages
-	Address AddressKind // what it needs of a person
+	Address AddressKind // the kind of address that it sends to
 	Blocks  []string    // the providers' reasons against it: no message goes on this channel then, even if the person wants it
 	Suffix  string      // the last letter of a short link in its messages, which shows by which message the person came
 }

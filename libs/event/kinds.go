@@ -7,7 +7,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// Kind is a kind of message to people: which events lead to it, and what it is about.
+// Kind is a kind of message to people: which events lead to it, and its subject.
 type Kind struct {
 	Kind  notifyv1.Kind
 	After []string // the types of the events that it may follow from, sorted

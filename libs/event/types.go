@@ -62,7 +62,7 @@ type Type struct {
 	Meaning string // one sentence; docs/asyncapi.yaml has the same
 }
 
-// Entity is what it happens to: "document".
+// Entity is the thing to which it happens: "document".
 func (t Type) Entity() string { return Entity(t.Name) }
 
 // Action is what happens: "sent".

@@ -52,7 +52,7 @@ type drift struct {
 	err   error // of asking; then nothing more is asked
 }
 
-// settingsOf is what is compared, by the names that the server and its command line use.
+// settingsOf returns the settings that are compared, under the names that the server and its command line use.
 type settingsOf map[string]string
 
 func (d *drift) stream(name, of string, want settingsOf) {
@@ -90,7 +90,7 @@ func (d *drift) consumer(s Stage, stream string, takes []string) {
 	}
 }
 
-// compare looks at what is wanted and at nothing else, in the order of the names.
+// compare compares only the settings that are wanted, in the order of their names.
 func (d *drift) compare(of string, is, want settingsOf) {
 	names := make([]string, 0, len(want))
 	for name := range want {

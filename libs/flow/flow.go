@@ -100,7 +100,7 @@ type Policy struct {
 // bury a signer's link.
 var patient = Policy{MaxAttempts: 151, FirstDelay: time.Second, MaxDelay: 10 * time.Minute}
 
-// Producer is a service that puts into the log what came from outside.
+// Producer is a service that writes events from outside into the log.
 type Producer struct {
 	Name  string
 	Gives []string // what it publishes

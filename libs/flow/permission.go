@@ -6,13 +6,13 @@ import (
 )
 
 // User is a service as the NATS server knows it, with the subjects that it may publish on. JetStream is asked by publishing,
-// so what may be read is decided by what may be asked.
+// so the permitted requests decide on what may be read.
 type User struct {
 	Name    string // the service's
 	Publish []string
 }
 
-// Users are those of the services, in the order of the flow. What is not listed is refused.
+// Users returns the users of the services, in the order of the flow. Everything that is not listed is refused.
 func Users() []User {
 	var users []User
 	for _, d := range Producers {

@@ -225,7 +225,7 @@ func consumerConfig(s Stage, stream string, takes []string) jetstream.ConsumerCo
 	return want
 }
 
-// maxAckPending bounds what all replicas of a stage have in hand together, work waiting for its retry included: a
+// maxAckPending bounds the inputs that all replicas of a stage have in flight together, with those that wait for a retry: a
 // provider that is down for an hour must not stop the stage for the sources of the others before so many wait.
 const maxAckPending = 10_000
 
@@ -288,7 +288,7 @@ func copies(is, want *jetstream.StreamSource) bool {
 // copyConfig is as the log's, the first of Streams.
 func copyConfig(replicas int) jetstream.StreamConfig {
 	c := streamConfig(Streams[0], replicas)
-	c.Subjects, c.Duplicates = nil, 0 // what it takes, it takes from the log
+	c.Subjects, c.Duplicates = nil, 0 // its inputs come from the log
 	c.Mirror = &jetstream.StreamSource{Name: Signing, External: &jetstream.ExternalStream{APIPrefix: copyAPI, DeliverPrefix: copyDelivery}}
 	c.MirrorDirect = true
 	return c

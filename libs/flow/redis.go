@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// RedisUser is a user of Redis: a service, or the operator's command line. What is not listed is refused.
+// RedisUser is a user of Redis: a service, or the operator's command line. Everything else is refused.
 type RedisUser struct {
 	Name     string
 	Keys     []string // patterns of the keys that it reads and writes
@@ -20,7 +20,8 @@ const (
 	redisCounts = "signrelay:limit:{*}:count"
 )
 
-// redisCommands are all that the scripts and their client use. No command lists keys, and none tells what others do.
+// redisCommands are all commands that the scripts and their client use. No command lists keys, and none shows the commands of other
+// clients.
 var redisCommands = []string{"eval", "evalsha", "get", "set", "time", "select", "client|setname"}
 
 // RedisUsers are those of the services that use Redis, in the order of the flow, and the operator's, which has what doctor needs.

@@ -65,12 +65,12 @@ func QuarantineSubject(source, provider, reason string) string {
 	return quarantinePrefix + source + "." + provider + "." + reason
 }
 
-// DeadSubject is where the stage puts what it gives up: dlq.v1.<stage>.
+// DeadSubject is the subject of the stage's dead letters: dlq.v1.<stage>.
 func (s Stage) DeadSubject() string { return deadPrefix + s.Name }
 
-// Replays is the filter, in REPLAY, of what is replayed to the stage and to nobody else.
+// Replays is the filter, in REPLAY, of the stage's replays.
 func (s Stage) Replays() string { return replayPrefix + s.Name + ".>" }
 
-// ReplaySubject is where an input is given back to its stage: replay.v1.<stage>.<stream>.<sequence>.<replay>. The place is all after
+// ReplaySubject is the subject on which an input is replayed to its stage: replay.v1.<stage>.<stream>.<sequence>.<replay>. The place is all after
 // the version.
 func ReplaySubject(place string) string { return replayPrefix + place }

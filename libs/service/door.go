@@ -98,7 +98,7 @@ func openAdmin(settings config.Admin, health *Health, metrics *prometheus.Regist
 	}, failed), nil
 }
 
-// newMetrics is a registry with what every Go program tells of itself.
+// newMetrics returns a registry with the metrics of every Go program.
 func newMetrics() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
@@ -131,7 +131,7 @@ func serve(listener net.Listener, server *http.Server, failed chan<- error) *doo
 	return &door{server: server, listener: listener}
 }
 
-// close takes no new requests and waits for those in hand until ctx ends; then it cuts them off.
+// close takes no new requests and waits for those in flight until ctx ends; then it cuts them off.
 func (d *door) close(ctx context.Context) error {
 	if err := d.server.Shutdown(ctx); err != nil {
 		return errors.Join(fmt.Errorf("requests in hand were cut off: %w", err), d.server.Close())

@@ -14,7 +14,7 @@ import (
 )
 
 // Env is what a service's Run is given: settings, connections and doors. Run(ctx, Env) mounts its handlers, calls Up, and
-// works until ctx ends; then it finishes what is in hand and returns. It never closes what it was given.
+// works until ctx ends; then it finishes the work in flight and returns. It never closes a resource of its Env.
 type Env struct {
 	Name   string
 	Config config.Config // as it was at the start
@@ -34,6 +34,6 @@ type Env struct {
 	Gaps *dedupe.Gaps
 	// Limits keeps calls below other sides' rates: all replicas' together where there is a Redis.
 	Limits limit.Limiter
-	// Up tells that Run has mounted its handlers and is about to work. Call it once.
+	// Up reports that Run has mounted its handlers and is about to work. Call it once.
 	Up func()
 }

@@ -48,7 +48,7 @@ type result struct {
 	Error    string `json:"error,omitempty"`
 }
 
-// Add adds a check without which the program is not ready. Its name is what is checked, such as "vonage", and unique in
+// Add adds a check without which the program is not ready. Its name is the name of the checked part, such as "vonage", and unique in
 // the process: two checks of one name are a mistake in the program, and panic.
 func (h *Health) Add(name string, run func(context.Context) error) { h.add(name, run, false) }
 
@@ -155,7 +155,7 @@ func (h *Health) check() (results map[string]result, failing bool) {
 	h.mu.Lock()
 	checks, draining := h.checks, h.draining
 	h.mu.Unlock()
-	// What is being taken down is not checked any more: the last results stand.
+	// Parts that are being stopped are no longer checked: the last results remain.
 	if !draining && (len(h.results) != len(checks) || time.Since(h.at) >= checkEvery) {
 		h.results = runChecks(checks)
 		h.at = time.Now()
@@ -186,7 +186,7 @@ func runChecks(checks []*check) map[string]result {
 	return results
 }
 
-// once runs the check and waits for it until ctx ends. A check that does not heed ctx is left behind, and not started
+// once runs the check and waits for it until ctx ends. A check that ignores ctx is left behind, and not started
 // again until it returns, so that it costs one goroutine and not one a second.
 func (c *check) once(ctx context.Context) result {
 	start := time.Now()

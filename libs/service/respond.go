@@ -15,7 +15,7 @@ type Problem struct {
 	Reason string `json:"reason,omitempty"` // bounded, [a-z-], for programs
 }
 
-// NewProblem fills in what follows from the status.
+// NewProblem fills in the fields that follow from the status.
 func NewProblem(status int, reason, detail string) Problem {
 	return Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Reason: reason}
 }
