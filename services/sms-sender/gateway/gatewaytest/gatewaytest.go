@@ -45,7 +45,7 @@ type Vendor struct {
 	Unsign, Forge func(*http.Request) *http.Request
 }
 
-// Refusal is a response that refuses a message, and what it means.
+// Refusal is a response that refuses a message, and its meaning.
 type Refusal struct {
 	Name     string
 	Response http.HandlerFunc
@@ -60,7 +60,7 @@ const (
 	reference = "0123456789abcdefghijklmnop"
 )
 
-// bounded is what may be a metric's label.
+// bounded matches the values that a label of a metric may have.
 var bounded = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
 
 // Run runs all tests against the vendor.
