@@ -81,6 +81,10 @@ var Buckets = []Bucket{
 	{Name: Texts, MaxAge: RememberText, Keeps: "which delivery receipts of a text message have come"},
 }
 
+// UpdateAttempts is how often a replica changes an entry of a bucket again, because another replica changed the entry at the same time. In
+// each round one replica succeeds, and few replicas change one person's link, or one text, at the same time.
+const UpdateAttempts = 20
+
 // RememberSent is how long a sent message's id is remembered: longer than NOTIFY keeps the work, so that no redelivery
 // or replay of the stream can outlive it.
 const RememberSent = 15 * day

@@ -73,7 +73,7 @@ func ReleaseLimited(ctx context.Context, js jetstream.JetStream, it Held) error 
 	if err != nil {
 		return fmt.Errorf("open bucket %s: %w", flow.Attempts, err)
 	}
-	for range mostConflicts {
+	for range flow.UpdateAttempts {
 		r, err := attempts{bucket}.read(ctx, it.key)
 		if err != nil || r.Held == nil || r.Held.Limits == "" {
 			return err
@@ -83,11 +83,8 @@ func ReleaseLimited(ctx context.Context, js jetstream.JetStream, it Held) error 
 			return err
 		}
 	}
-	return fmt.Errorf("release a held message: its sender changed its record at the same time, %d times in a row", mostConflicts)
+	return fmt.Errorf("release a held message: its sender changed its record at the same time, %d times in a row", flow.UpdateAttempts)
 }
-
-// mostConflicts is how often a record is changed again because its sender changed it at the same time.
-const mostConflicts = 5
 
 // Release makes the senders of a channel try held messages at once, instead of at their next probe. They notice within a minute.
 // Messages beyond the settings' limits stay held: see ReleaseLimited.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strings"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/signrelay/signrelay/libs/limit"
 	"github.com/signrelay/signrelay/libs/outcome"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/telemetry"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
@@ -115,9 +115,7 @@ func (c *caller) call(ctx context.Context, method, path string, body any) (respo
 // noResponse is the outcome of a call without a complete response: it is unknown whether the vendor received it. The address is left out,
 // because it may contain the link's name.
 func noResponse(err error) error {
-	if in := new(url.Error); errors.As(err, &in) {
-		err = in.Err
-	}
+	err = telemetry.WithoutURL(err)
 	if later := new(limit.LaterError); errors.As(err, &later) {
 		return later.Outcome(err)
 	}

@@ -74,14 +74,10 @@ var (
 	errRaced = errors.New("another replica changed the link at the same time")
 )
 
-// storeAttempts is how often a change is tried while other replicas change the same entry. In each round one replica succeeds, and few replicas
-// make one person's link at the same time.
-const storeAttempts = 20
-
 // getOrCreate returns the entry of a pair. It makes a new one if there is none, or if the existing one expires soon. A newer target replaces
 // an older one under the same code.
 func (s store) getOrCreate(ctx context.Context, pair string, l link) (entry, error) {
-	for range storeAttempts {
+	for range flow.UpdateAttempts {
 		e, err := s.tryGetOrCreate(ctx, pair, l)
 		if !errors.Is(err, errRaced) {
 			return e, err
@@ -190,7 +186,7 @@ func with[V any](m map[string]V, key string, value V) map[string]V {
 
 // change changes a link, tries again if another replica was faster, and reports whether it changed anything.
 func (s store) change(ctx context.Context, e entry, change func(*link) bool) (changed bool, err error) {
-	for range storeAttempts {
+	for range flow.UpdateAttempts {
 		next := e
 		if !change(&next.link) {
 			return false, nil

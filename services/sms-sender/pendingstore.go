@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	"github.com/signrelay/signrelay/services/sms-sender/gateway"
@@ -57,14 +58,10 @@ func (b pendingReceipts) record(ctx context.Context, r gateway.Receipt) (changed
 	return b.change(ctx, r.Reference, func(p *pending) bool { return p.record(r) })
 }
 
-// mostConflicts is how often a change is made again because another replica made one at the same time. A text has few parts, so few
-// receipts come at once.
-const mostConflicts = 20
-
 // change changes a text, and publishes the event that is due then. It publishes first and stores afterwards: if the program dies between
 // the two, the vendor sends the receipt again, and the event is published again with the same id.
 func (b pendingReceipts) change(ctx context.Context, id string, change func(*pending) (changed bool)) (changed bool, err error) {
-	for range mostConflicts {
+	for range flow.UpdateAttempts {
 		p, revision, err := b.read(ctx, id)
 		if err != nil {
 			return false, err
@@ -90,7 +87,7 @@ func (b pendingReceipts) change(ctx context.Context, id string, change func(*pen
 			return true, err
 		}
 	}
-	return false, fmt.Errorf("change a text: other replicas changed it at the same time, %d times in a row", mostConflicts)
+	return false, fmt.Errorf("change a text: other replicas changed it at the same time, %d times in a row", flow.UpdateAttempts)
 }
 
 // longestReference is longer than a notification's id, which has 26 characters; Vonage accepts 40.

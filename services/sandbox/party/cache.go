@@ -2,14 +2,14 @@ package party
 
 // Cache stores items, each under one or more keys. When it is full, it removes the oldest item. It is not safe for concurrent use.
 type Cache[T any] struct {
-	max   int
-	items map[string]*T
-	order [][]string // the keys of each item, the oldest first
+	capacity int
+	items    map[string]*T
+	order    [][]string // the keys of each item, the oldest first
 }
 
-// NewCache returns a cache for at most max items.
-func NewCache[T any](max int) Cache[T] {
-	return Cache[T]{max: max, items: map[string]*T{}}
+// NewCache returns a cache for at most capacity items.
+func NewCache[T any](capacity int) Cache[T] {
+	return Cache[T]{capacity: capacity, items: map[string]*T{}}
 }
 
 // Keep adds an item under its keys.
@@ -18,7 +18,7 @@ func (c *Cache[T]) Keep(item *T, keys ...string) {
 		c.items[key] = item
 	}
 	c.order = append(c.order, keys)
-	if len(c.order) > c.max {
+	if len(c.order) > c.capacity {
 		for _, key := range c.order[0] {
 			delete(c.items, key)
 		}

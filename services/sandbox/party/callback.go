@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers"
+	"github.com/signrelay/signrelay/libs/telemetry"
 	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 )
 
@@ -158,7 +158,7 @@ func (s *Callbacks) sendOnce(ctx context.Context, address string, c Callback) (O
 	request.Header = c.Request.Header.Clone()
 	response, err := s.client.Do(request)
 	if err != nil {
-		return outcome, defaultWait, fmt.Errorf("no response: %w", WithoutURL(err))
+		return outcome, defaultWait, fmt.Errorf("no response: %w", telemetry.WithoutURL(err))
 	}
 	defer func() { _ = response.Body.Close() }()
 	outcome.Status = response.StatusCode
@@ -174,14 +174,6 @@ func (s *Callbacks) sendOnce(ctx context.Context, address string, c Callback) (O
 		outcome.IDs = accepted.IDs
 	}
 	return outcome, retryAfter(response.Header.Get("Retry-After")), nil
-}
-
-// WithoutURL returns the error without the address, which may contain a token.
-func WithoutURL(err error) error {
-	if wrapped := new(url.Error); errors.As(err, &wrapped) {
-		return wrapped.Err
-	}
-	return err
 }
 
 // retryAfter parses a Retry-After header in seconds, the form that ingest uses.

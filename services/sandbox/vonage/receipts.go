@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/signrelay/signrelay/libs/telemetry"
 	"github.com/signrelay/signrelay/services/sandbox/party"
 	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
@@ -203,7 +204,7 @@ func (r *receipts) post(address string, form url.Values) string {
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	response, err := r.client.Do(request)
 	if err != nil {
-		return fmt.Sprintf("no response: %v", party.WithoutURL(err))
+		return fmt.Sprintf("no response: %v", telemetry.WithoutURL(err))
 	}
 	_ = response.Body.Close() // the body is not needed
 	if response.StatusCode/100 != 2 {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/notification"
 	"github.com/signrelay/signrelay/libs/outcome"
+	"github.com/signrelay/signrelay/libs/telemetry"
 )
 
 // response is the result of one call.
@@ -44,9 +44,9 @@ func (r response) outcome() (notification.Receipt, error) {
 	case len(r.parts) > 0:
 		return outcomeOfParts(r.parts)
 	case !r.written && r.status == 0:
-		return notification.Receipt{}, outcome.Down(passes("unreachable", withoutURL(r.err)))
+		return notification.Receipt{}, outcome.Down(passes("unreachable", telemetry.WithoutURL(r.err)))
 	case r.status == 0:
-		return notification.Receipt{}, outcome.Down(unclear("no-answer", withoutURL(r.err)))
+		return notification.Receipt{}, outcome.Down(unclear("no-answer", telemetry.WithoutURL(r.err)))
 	case r.status >= 200 && r.status < 300:
 		// The SDK's error could quote the response, which contains the number.
 		return notification.Receipt{}, unclear("answer-unreadable", nil)
@@ -190,12 +190,3 @@ const (
 	usualPause   = time.Second      // Vonage counts the calls of each second
 	longestPause = 10 * time.Minute // the limit of the effect of one response on all other messages
 )
-
-// withoutURL is a failed call's cause, without the URL that net/http puts before it.
-func withoutURL(err error) error {
-	var call *url.Error
-	if errors.As(err, &call) {
-		return call.Err
-	}
-	return err
-}

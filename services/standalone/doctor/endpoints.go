@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/providers"
+	"github.com/signrelay/signrelay/libs/telemetry"
 	"github.com/signrelay/signrelay/services/shortener"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
@@ -92,10 +93,7 @@ func get(ctx context.Context, method, address string) (int, http.Header, error) 
 	began := time.Now()
 	response, err := client.Do(r)
 	if err != nil {
-		if in := new(url.Error); errors.As(err, &in) {
-			err = in.Err // without the address
-		}
-		return 0, nil, fmt.Errorf("no response after %d ms: %w", time.Since(began).Milliseconds(), err)
+		return 0, nil, fmt.Errorf("no response after %d ms: %w", time.Since(began).Milliseconds(), telemetry.WithoutURL(err))
 	}
 	_ = response.Body.Close()
 	return response.StatusCode, response.Header, nil

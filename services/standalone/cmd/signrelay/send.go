@@ -10,13 +10,13 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/telemetry"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	"github.com/signrelay/signrelay/services/standalone"
 )
@@ -105,10 +105,7 @@ func post(ctx context.Context, c *call, base string, r pack.Request) error {
 	}
 	resp, err := (&http.Client{Timeout: 15 * time.Second}).Do(req)
 	if err != nil {
-		if in := new(url.Error); errors.As(err, &in) {
-			err = in.Err // without the address, which may contain a token
-		}
-		return fmt.Errorf("the request failed; check that ingest runs: %w", err)
+		return fmt.Errorf("the request failed; check that ingest runs: %w", telemetry.WithoutURL(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	response, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
