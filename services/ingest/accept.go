@@ -10,17 +10,17 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// callback is an authentic callback, or one item of a batch, that has just come or that is replayed from the quarantine.
+// callback is an authentic callback or one item of a batch: live, or replayed from the quarantine.
 type callback struct {
 	request      pack.Request
 	verification signingv1.Verification
 	changed      repaired
-	replayed     bool // it is in quarantine, perhaps for longer than the memory reaches
+	replayed     bool // it comes from the quarantine, and may be older than the dedupe store's data
 }
 
-// accept is the one path of all authentic callbacks, live and replayed: the limit of their size, their pack behind a guard against
-// panics, then the streams.
-func accept(ctx context.Context, env service.Env, s *store, src source, c callback) answer {
+// accept processes all authentic callbacks, live and replayed: it checks the size, reads them with the pack, guarded against panics, and
+// stores them.
+func accept(ctx context.Context, env service.Env, s *store, src source, c callback) response {
 	if largest := largestBody(env); int64(max(len(c.request.Body), len(c.request.RawQuery))) > largest {
 		return tooLarge(largest)
 	}
@@ -29,12 +29,12 @@ func accept(ctx context.Context, env service.Env, s *store, src source, c callba
 		return s.putNow(ctx, src, got)
 	}
 	if len(got.unreadable) == 1 && got.unreadable[0].batch == nil {
-		return quarantined(got.unreadable[0].why) // where it is already
+		return quarantined(got.unreadable[0].why) // it is already in quarantine
 	}
 	return s.putLate(ctx, src, got)
 }
 
 // tooLarge refuses a body or a query that is larger than the limit.
-func tooLarge(largest int64) answer {
-	return answerProblem(http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf("The body is larger than the limit of %d bytes.", largest))
+func tooLarge(largest int64) response {
+	return problemResponse(http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf("The body is larger than the limit of %d bytes.", largest))
 }

@@ -112,7 +112,7 @@ func TestAPackThatPanicsOverItsSettings(t *testing.T) {
 	}
 }
 
-// What ingest refuses today as too large is not brought in by a replay either.
+// A replay also refuses a callback that is larger than the current limit.
 func TestTheLimitHoldsForAReplay(t *testing.T) {
 	t.Parallel()
 	h := open(t)

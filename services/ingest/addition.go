@@ -10,13 +10,13 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// putAdditions stores what the callback adds to events that were stored before: its second report of a fact may bring fields
-// that the first did not (docs/adr/0017). A mere retry adds nothing. a is the response without them.
+// putAdditions stores the fields that the callback adds to events in the log: a second report of a fact may contain fields that the first one
+// lacks (docs/adr/0017). A retry adds nothing. a is the response without the additions.
 func (s *store) putAdditions(
-	ctx context.Context, src source, items []item, a answer, judge func(dedupe.Claim) state,
-) answer {
+	ctx context.Context, src source, items []item, a response, judge func(dedupe.Claim) state,
+) response {
 	if a.status >= http.StatusMultipleChoices {
-		return a // the callback comes again as a whole
+		return a // the provider sends the whole callback again
 	}
 	var added []*signingv1.SigningEvent
 	for _, it := range items {

@@ -18,7 +18,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// call is one callback and the answer that it must get.
+// call is one callback and its expected response.
 type call struct {
 	path, body string
 	want       int
@@ -79,7 +79,7 @@ const (
 	pleaseSign   = "/webhooks/pleasesign/plain"
 )
 
-// The second report of a fact brings what the first did not have, as an event of its own; who counts completions sees one.
+// The second report of a fact adds the fields that the first one lacks, as a separate event. A count of completions stays at one.
 func TestASecondReportAddsWhatIsNew(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -164,7 +164,7 @@ func TestASecondReportIsComparedWithoutRedis(t *testing.T) {
 	}
 }
 
-// The memory confirms what the log does not hold: NATS was restored from a backup, and Redis was not.
+// The dedupe store confirms an event that the log lacks: NATS was restored from a backup, and Redis was not.
 func TestWhatTheLogLostIsStoredAgain(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -190,7 +190,7 @@ func TestWhatTheLogLostIsStoredAgain(t *testing.T) {
 	}
 }
 
-// The inputs that were once answered "duplicate" and stored nowhere.
+// Inputs that earlier got "duplicate" without being stored.
 func TestEveryFactOfASendingIsStored(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -251,7 +251,7 @@ func TestATimeThatCannotBeReadIsCounted(t *testing.T) {
 		t.Errorf("without a time: %v", unread)
 	}
 	want := `
-		# HELP signrelay_ingest_times_unread_total Events stored whose callback held a time that has no single reading; their attribute signrelay.time_unread names its field.
+		# HELP signrelay_ingest_times_unread_total Events stored with an ambiguous time in their callback; the attribute signrelay.time_unread names its field.
 		# TYPE signrelay_ingest_times_unread_total counter
 		signrelay_ingest_times_unread_total{provider="clickwrap",source="acme"} 1
 		signrelay_ingest_times_unread_total{provider="esign-v1",source="old"} 0

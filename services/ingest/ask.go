@@ -17,12 +17,12 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// zoneError is how wrong an event's own time can be: providers that name no zone are up to 14 hours off, and a day is round.
+// zoneError bounds the error of an event's own time: without a zone it is wrong by up to 14 hours, rounded up to a day.
 const zoneError = 24 * time.Hour
 
-// distrust is for an item that the memory does not know but may have forgotten: its own time is not certainly within the memory's
-// reach, or in the future, or missing (docs/adr/0018). The whole log is asked for it. A message that is the first on its document's
-// subject needs no question: the stream itself is to refuse it if it is not.
+// distrust handles an item that the dedupe store lacks but may have deleted: the item's own time may be before the store's data, in the
+// future, or missing (docs/adr/0018). Then the whole log is searched for it. A message that is expected to be the first on its document's
+// subject needs no search: the stream refuses it if it is not the first.
 func (it *item) distrust(now time.Time) {
 	if it.event == nil || it.state == everUnsure {
 		return
@@ -42,10 +42,10 @@ func (it *item) distrust(now time.Time) {
 	}
 }
 
-// wrongLast is the stream's refusal of a message that is not the first on its subject.
+// wrongLast contains the stream's error codes for a message that is not the first on its subject.
 var wrongLast = []jetstream.ErrorCode{jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant}
 
-// conditional has the stream refuse the message if it is not the first on its subject, where that is wanted.
+// conditional returns the message. If it must be the first on its subject, a header makes the stream refuse it otherwise.
 func (it *item) conditional() *nats.Msg {
 	if it.first {
 		it.msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, "0")
@@ -53,15 +53,14 @@ func (it *item) conditional() *nats.Msg {
 	return it.msg
 }
 
-// notFirst makes a refused item one of which the log is asked.
+// notFirst changes a refused item so that the log is searched for it.
 func (it *item) notFirst() {
 	it.msg.Header.Del(jetstream.ExpectedLastSubjSeqHeader)
 	it.first, it.state, it.span = false, everUnsure, event.Span{}
 }
 
-// markOlder marks the events that are to be stored and happened before the oldest event of the log. If the log does not hold them,
-// that proves nothing: it may have forgotten them, and that their messages were sent. The enricher sends none then. A log that
-// still holds all that it ever stored has forgotten nothing.
+// markOlder marks new events that are older than the log. Such an event may have been in the log, with its messages sent, and may have expired.
+// So the enricher sends no messages for a marked event. Nothing is marked if the log still has every event that it ever stored.
 func (s *store) markOlder(ctx context.Context, items []item) {
 	now := time.Now()
 	complete := sync.OnceValues(func() (bool, error) { return s.log.Complete(ctx) })
@@ -85,11 +84,11 @@ func (s *store) markOlder(ctx context.Context, items []item) {
 	}
 }
 
-// asks reports whether the item's stream must be asked before the item is published.
+// asks reports whether the item's stream must be searched before the item is published.
 func (it *item) asks() bool { return it.state == unsure || it.state == everUnsure }
 
-// ask asks the streams for all items that want it, and decides those that were unsure. It asks once a subject: all of an eSignature v1
-// account's signers share theirs.
+// ask searches the streams for all items that want it, and decides the unsure ones. It sends one request for each subject: all signers of an
+// eSignature v1 account share a subject.
 func (s *store) ask(ctx context.Context, items []item, wants func(*item) bool) {
 	bySubject := make(map[string][]*item)
 	for i := range items {
@@ -98,24 +97,24 @@ func (s *store) ask(ctx context.Context, items []item, wants func(*item) bool) {
 		}
 	}
 	var all errgroup.Group
-	all.SetLimit(asksAtOnce)
+	all.SetLimit(maxSearches)
 	for subject, group := range bySubject {
 		s.metrics.logAsked.Add(float64(len(group)))
 		all.Go(func() error {
 			err := s.askSubject(ctx, subject, group)
 			for _, it := range group {
-				it.answered(err)
+				it.decide(err)
 			}
 			return nil
 		})
 	}
-	_ = all.Wait() // an item's error is its own
+	_ = all.Wait() // each item has its own error
 }
 
-// asksAtOnce is how many subjects one callback asks for at the same time: a batch can have thousands, of as many documents.
-const asksAtOnce = 32
+// maxSearches bounds the concurrent searches of one callback: a batch can contain thousands of documents.
+const maxSearches = 32
 
-func (it *item) answered(err error) {
+func (it *item) decide(err error) {
 	it.err = err
 	switch {
 	case !it.asks():
@@ -137,7 +136,7 @@ func (s *store) askSubject(ctx context.Context, subject string, group []*item) e
 		known, err = s.log.Events(ctx, subject, spanOf(group), ids...)
 	}
 	if err != nil {
-		return fmt.Errorf("ask the log what it holds: %w", err)
+		return fmt.Errorf("search the log: %w", err)
 	}
 	for _, it := range group {
 		it.known = known[it.id]
@@ -154,8 +153,8 @@ func idsOf(items []*item) []string {
 	return ids
 }
 
-// spanOf returns when the items of one subject may have been stored. The subject of a document is short, and read as a whole. A
-// shared one is read for as long as the memory says, but no longer than callbacks are retried, and from a day before the events happened.
+// spanOf returns the time in which the items of one subject may have been stored. The subject of a document is short and is read completely. A
+// shared subject is read for the span from the dedupe store, but no longer than callbacks are retried, and from a day before the events.
 func spanOf(items []*item) event.Span {
 	if items[0].event.GetDocument().GetId() != "" {
 		return event.Span{}
@@ -191,10 +190,10 @@ func (it *item) within(now time.Time) event.Span {
 	return in
 }
 
-// compare reads what the streams hold of the items that were stored before. What the memory calls stored and the stream does not
-// hold is published again: a NATS server that was restored from a backup has lost it, or somebody wrote to the memory who must
-// not. A replica that is behind shows a message late; then the stream's duplicate window refuses the second one. It also refuses an event
-// whose id another user of the stream gave to a message of his own: so an event that the stream calls stored and does not show is not.
+// compare searches the streams for the items that were stored before. An item that the dedupe store confirms but the stream lacks is published
+// again: NATS may have been restored from a backup, or an attacker may have written to the dedupe store. A replica that is behind returns a
+// message late; then the stream's duplicate window refuses the second one. The window also refuses an event whose id another user of the
+// stream used for a different message. So an event that the stream reports as a duplicate but does not return is not stored.
 func (s *store) compare(ctx context.Context, items []item) error {
 	s.ask(ctx, items, func(it *item) bool { return it.state == stored && !it.found })
 	missing := false

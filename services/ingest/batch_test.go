@@ -100,7 +100,7 @@ func TestABadItemIsQuarantinedAlone(t *testing.T) {
 	}
 }
 
-// Where nothing of a batch can be read it lies in quarantine as it came.
+// A batch without any readable item is quarantined unchanged.
 func TestABatchOfBadItemsIsQuarantinedWhole(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -158,7 +158,7 @@ func TestAnItemIsBroughtIn(t *testing.T) {
 	if err != nil || len(replayed.IDs) != 1 {
 		t.Fatal(replayed, err)
 	}
-	// Of what an earlier version could not read, the bytes are what the provider sent.
+	// For a callback that an earlier version could not read, the stored bytes are those of the provider.
 	replayed, err = ingest.Replay(t.Context(), h.env, kept.Header, []byte(signed("g2")), ingest.Repair{})
 	if err != nil || len(replayed.IDs) != 1 {
 		t.Fatal(replayed, err)

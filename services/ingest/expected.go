@@ -12,11 +12,11 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 )
 
-// challenged is the outcome of a request that verifies the address: a metric's label. Such a request is no callback.
+// challenged is the outcome (a metric's label) of a request that verifies the address. Such a request is not a callback.
 const challenged = "challenge"
 
-// as is the answer as the provider expects it; nil changes nothing.
-func (a answer) as(expected *pack.Response) answer {
+// as returns the response in the provider's format. nil changes nothing.
+func (a response) as(expected *pack.Response) response {
 	if expected != nil {
 		a.expected, a.status = expected, expected.Status
 	}
@@ -25,13 +25,13 @@ func (a answer) as(expected *pack.Response) answer {
 
 // expected returns the response that the provider expects to a callback with this result; nil for ingest's own. The callback is stored
 // already, so a pack that panics here does not fail it.
-func (to route) expected(ctx context.Context, env service.Env, r pack.Request, result pack.Result) (response *pack.Response) {
+func (to destination) expected(ctx context.Context, env service.Env, r pack.Request, result pack.Result) (response *pack.Response) {
 	switch result {
 	case pack.Accepted, pack.Duplicate, pack.Quarantined:
 	default:
 		return nil
 	}
-	if to.door.Respond == nil {
+	if to.route.Respond == nil {
 		return nil
 	}
 	defer func() {
@@ -39,12 +39,12 @@ func (to route) expected(ctx context.Context, env service.Env, r pack.Request, r
 			response = nil
 		}
 	}()
-	return to.door.Respond(r, result)
+	return to.route.Respond(r, result)
 }
 
 // challenge returns the response to a request that verifies the address; nil for a request that does not.
-func (to route) challenge(ctx context.Context, env service.Env, r pack.Request) (response *pack.Response) {
-	if to.door.Challenge == nil || !slices.Contains(to.door.Challenge.Methods, r.Method) {
+func (to destination) challenge(ctx context.Context, env service.Env, r pack.Request) (response *pack.Response) {
+	if to.route.Challenge == nil || !slices.Contains(to.route.Challenge.Methods, r.Method) {
 		return nil
 	}
 	defer func() {
@@ -52,7 +52,7 @@ func (to route) challenge(ctx context.Context, env service.Env, r pack.Request) 
 			response = nil
 		}
 	}()
-	return to.door.Challenge.Respond(r)
+	return to.route.Challenge.Respond(r)
 }
 
 // writeExpected writes a pack's response. It may repeat a text of its request, so no browser may guess its type.
@@ -65,5 +65,5 @@ func writeExpected(w http.ResponseWriter, r pack.Response) {
 		h.Set("Content-Length", strconv.Itoa(len(r.Body)))
 	}
 	w.WriteHeader(r.Status)
-	_, _ = io.WriteString(w, r.Body) // a client that is gone is no error of the work that was done
+	_, _ = io.WriteString(w, r.Body) // an error means that the client is gone; the work is done
 }

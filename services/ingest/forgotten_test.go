@@ -95,7 +95,7 @@ func TestWhatIsOlderThanTheLogIsMarked(t *testing.T) {
 	}
 }
 
-// The memory confirms a callback that nobody can read, and the quarantine has lost it.
+// The dedupe store confirms an unreadable callback that the quarantine has lost.
 func TestWhatTheQuarantineLostIsKeptAgain(t *testing.T) {
 	t.Parallel()
 	h := open(t)

@@ -120,7 +120,7 @@ func TestRefusalsStoreNothing(t *testing.T) {
 	if keys := h.claims(t); len(keys) != 0 {
 		t.Errorf("refused callbacks left claims: %v", keys)
 	}
-	// The control: the seed's own vector is accepted at the same door.
+	// The control: the seed's own vector is accepted at the same address.
 	if got := h.send(t, "POST", "/webhooks/pleasesign/plain", http.Header{"X-Pleasesign-Signature": {seedSignature}}, strings.NewReader(seedBody)); got.status != 202 {
 		t.Errorf("the seed's vector: %d %v", got.status, got.body)
 	}
@@ -215,7 +215,7 @@ func TestAnUnreadableQueryIsKeptAsItCame(t *testing.T) {
 	}
 }
 
-// Headers beyond what the broker takes must not make an authentic callback fail for ever.
+// Request headers that are too large for the broker must not make an authentic callback fail forever.
 func TestHugeHeadersAndIdsAreStored(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -316,7 +316,7 @@ func TestWithoutRedisCallbacksAreAcceptedAndNotDoubled(t *testing.T) {
 		t.Fatalf("without Redis: %d %v", got.status, got.body)
 	}
 	counted := `
-		# HELP signrelay_ingest_unremembered_total Events taken while the dedupe memory was away.
+		# HELP signrelay_ingest_unremembered_total Events accepted while the dedupe store was away.
 		# TYPE signrelay_ingest_unremembered_total counter
 		signrelay_ingest_unremembered_total 1
 	`
@@ -354,7 +354,7 @@ func TestAnEmptiedRedisIsNoticed(t *testing.T) {
 	}
 }
 
-// A process that dies leaves its claim. Whether it had published decides what the retry an hour later must do.
+// A process that dies leaves its claim. An hour later, the retry publishes only if the process had not.
 func TestALapsedClaimIsSettledByTheLog(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -407,7 +407,7 @@ func TestAClaimHeldByAnotherRequestIs503(t *testing.T) {
 	}
 }
 
-// An event that the broker cannot take would be answered 503 for ever; it is kept as it came instead.
+// An event that is too large for the broker would get 503 forever, so its callback is quarantined unchanged.
 func TestAnEventLargerThanTheBrokerTakesIsQuarantined(t *testing.T) {
 	t.Parallel()
 	h := open(t)

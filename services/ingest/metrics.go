@@ -30,17 +30,17 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{}
 	return m, errors.Join(
 		telemetry.Register(r, &m.requests, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "signrelay_ingest_requests_total", Help: "Callbacks answered, by outcome and its reason.",
+			Name: "signrelay_ingest_requests_total", Help: "Responses to callbacks, by outcome and its reason.",
 		}, []string{"source", "provider", "outcome", "reason"})),
 		telemetry.Register(r, &m.quarantined, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "signrelay_ingest_quarantined_total", Help: "Authentic callbacks, and items of batches, that could not be read and are kept in QUARANTINE; the reason is a label of signrelay_ingest_requests_total.",
+			Name: "signrelay_ingest_quarantined_total", Help: "Authentic callbacks, and items of batches, that could not be read and are stored in QUARANTINE; the reason is a label of signrelay_ingest_requests_total.",
 		}, []string{"source", "provider"})),
 		telemetry.Register(r, &m.called, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "signrelay_ingest_last_callback_timestamp_seconds",
-			Help: "When this replica last took an authentic callback, in Unix time.",
+			Help: "When this replica last accepted an authentic callback, in Unix time.",
 		}, []string{"source", "provider"})),
 		telemetry.Register(r, &m.seconds, prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "signrelay_ingest_seconds", Help: "Time from a callback's headers to its answer.",
+			Name: "signrelay_ingest_seconds", Help: "Time from a callback's headers to its response.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 		}, []string{"provider"})),
 		telemetry.Register(r, &m.events, prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -48,29 +48,29 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}, []string{"type"})),
 		telemetry.Register(r, &m.timesUnread, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_ingest_times_unread_total",
-			Help: "Events stored whose callback held a time that has no single reading; their attribute signrelay.time_unread names its field.",
+			Help: "Events stored with an ambiguous time in their callback; the attribute signrelay.time_unread names its field.",
 		}, []string{"source", "provider"})),
 		telemetry.Register(r, &m.unremembered, prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "signrelay_ingest_unremembered_total", Help: "Events taken while the dedupe memory was away.",
+			Name: "signrelay_ingest_unremembered_total", Help: "Events accepted while the dedupe store was away.",
 		})),
 		telemetry.Register(r, &m.withoutMemory, prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "signrelay_ingest_without_memory", Help: "1 while the dedupe memory refuses claims and ingest asks the log instead, else 0.",
+			Name: "signrelay_ingest_without_memory", Help: "1 while the dedupe store refuses claims and ingest searches the log instead, else 0.",
 		})),
 		telemetry.Register(r, &m.unconfirmed, prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "signrelay_ingest_unconfirmed_total", Help: "Claims whose end the dedupe memory could not be told; they lapse by themselves.",
+			Name: "signrelay_ingest_unconfirmed_total", Help: "Claims that could not be confirmed or released in the dedupe store; they expire.",
 		})),
 		telemetry.Register(r, &m.logAsked, prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "signrelay_ingest_log_asked_total", Help: "Events for which the log was asked whether it holds them.",
+			Name: "signrelay_ingest_log_asked_total", Help: "Events for which the log was searched.",
 		})),
 		telemetry.Register(r, &m.missing, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "signrelay_ingest_missing_total",
-			Help: "Events that the dedupe memory called stored and the log did not hold; they are stored again. NATS lost them, or was restored from a backup.",
+			Help: "Events that the dedupe store confirmed but the log lacked; they are stored again. NATS lost them, or was restored from a backup.",
 		})),
 	)
 }
 
-// begin says 0 of a source before its first callback: of a count that appears as 1 nobody sees that it grew, and of one that
-// is not there nobody sees that it does not.
+// begin initialises a source's counters to 0: Prometheus misses a counter that first appears as 1, and an alert cannot see that a missing
+// counter does not grow.
 func (m *metrics) begin(source, provider string) {
 	m.requests.WithLabelValues(source, provider, "accepted", "")
 	m.requests.WithLabelValues(source, provider, "duplicate", "")
@@ -80,7 +80,7 @@ func (m *metrics) begin(source, provider string) {
 	m.timesUnread.WithLabelValues(source, provider)
 }
 
-// stored counts an event that the log took.
+// stored counts a stored event.
 func (m *metrics) stored(e *signingv1.SigningEvent) {
 	m.events.WithLabelValues(e.GetType()).Inc()
 	if e.GetAttributes()[pack.TimeUnread] != "" {
@@ -88,7 +88,7 @@ func (m *metrics) stored(e *signingv1.SigningEvent) {
 	}
 }
 
-func (m *metrics) observe(source, provider string, a answer, took time.Duration) {
+func (m *metrics) observe(source, provider string, a response, took time.Duration) {
 	m.requests.WithLabelValues(source, provider, a.outcome, a.reason).Inc()
 	if a.kept > 0 {
 		m.quarantined.WithLabelValues(source, provider).Add(float64(a.kept))

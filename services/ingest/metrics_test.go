@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// A source is told of before it calls; what was refused is no word of it.
+// A source's counters exist before its first callback; a refused request does not count as a callback.
 func TestEachSourceIsCounted(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -24,12 +24,12 @@ func TestEachSourceIsCounted(t *testing.T) {
 	h.post(t, "/webhooks/clickwrap/acme", "no JSON")
 
 	want := `
-		# HELP signrelay_ingest_quarantined_total Authentic callbacks, and items of batches, that could not be read and are kept in QUARANTINE; the reason is a label of signrelay_ingest_requests_total.
+		# HELP signrelay_ingest_quarantined_total Authentic callbacks, and items of batches, that could not be read and are stored in QUARANTINE; the reason is a label of signrelay_ingest_requests_total.
 		# TYPE signrelay_ingest_quarantined_total counter
 		signrelay_ingest_quarantined_total{provider="clickwrap",source="acme"} 1
 		signrelay_ingest_quarantined_total{provider="esign-v1",source="old"} 0
 		signrelay_ingest_quarantined_total{provider="pleasesign",source="plain"} 0
-		# HELP signrelay_ingest_requests_total Callbacks answered, by outcome and its reason.
+		# HELP signrelay_ingest_requests_total Responses to callbacks, by outcome and its reason.
 		# TYPE signrelay_ingest_requests_total counter
 		signrelay_ingest_requests_total{outcome="accepted",provider="clickwrap",reason="",source="acme"} 1
 		signrelay_ingest_requests_total{outcome="accepted",provider="esign-v1",reason="",source="old"} 0

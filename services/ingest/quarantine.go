@@ -16,25 +16,25 @@ import (
 	"github.com/signrelay/signrelay/libs/telemetry"
 )
 
-// Headers of a quarantined callback, or of one item of a batch. Its payload is the body, or the item, byte for byte but for the
-// source's secrets, and behind it the query of a GET, whose fields are there: both may name people, whom no header may name.
+// The headers of a quarantined callback or item of a batch. The payload is the body or the item, byte for byte except for the source's secrets,
+// followed by the query of a GET, which has its fields there. Both may contain personal data, which a header must not contain.
 const (
 	HeaderSource       = "Signrelay-Source"
 	HeaderProvider     = "Signrelay-Provider"
 	HeaderMethod       = "Signrelay-Method"
 	HeaderRoute        = "Signrelay-Door"
-	HeaderQueryBytes   = "Signrelay-Query-Bytes" // how many bytes at the payload's end are the query; missing on a POST
-	HeaderQuery        = "Signrelay-Query"       // the query, in what versions before 2026-12 quarantined
+	HeaderQueryBytes   = "Signrelay-Query-Bytes" // the number of bytes of the query at the payload's end; missing on a POST
+	HeaderQuery        = "Signrelay-Query"       // the query, in messages of versions before 2026-12
 	HeaderHeader       = "Signrelay-Header"      // JSON
 	HeaderVerification = "Signrelay-Verification"
 	HeaderReceivedAt   = "Signrelay-Received-At"
 	HeaderReason       = "Signrelay-Reason"
 	HeaderDetail       = "Signrelay-Detail"
-	HeaderItem         = "Signrelay-Item" // the item's place in its batch, from 0; missing on a whole callback
+	HeaderItem         = "Signrelay-Item" // the item's index in its batch; missing on a whole callback
 )
 
-// longestHeaders bounds the kept request headers, in bytes. The server takes 64 KiB of headers in all.
-const longestHeaders = 16 << 10
+// maxHeaders bounds the stored request headers, in bytes. The server accepts 64 KiB of headers in total.
+const maxHeaders = 16 << 10
 
 // KeptContent returns the body and the query of a quarantined callback.
 func KeptContent(h nats.Header, payload []byte) (body []byte, query string) {
@@ -50,8 +50,8 @@ func KeptContent(h nats.Header, payload []byte) (body []byte, query string) {
 	return payload[:end:end], string(payload[end:])
 }
 
-// quarantineMessage is what keeps an unreadable callback or item, so that a later version or an operator's repair brings it in.
-// Its id is the same whenever the same callback comes again.
+// quarantineMessage returns the message that stores an unreadable callback or item until a later version or an operator's repair can read it.
+// The same callback always has the same id.
 func quarantineMessage(u unreadable, src source) (*nats.Msg, error) {
 	r := u.request
 	query, _ := src.secrets.RedactAll(r.RawQuery)
@@ -59,7 +59,7 @@ func quarantineMessage(u unreadable, src source) (*nats.Msg, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode headers: %w", err)
 	}
-	if len(header) > longestHeaders {
+	if len(header) > maxHeaders {
 		// Packs read only short headers. Headers of this size come from proxies.
 		if header, err = json.Marshal(http.Header{"Content-Type": r.Header.Values("Content-Type")}); err != nil {
 			return nil, fmt.Errorf("encode headers: %w", err)
@@ -93,7 +93,7 @@ func quarantineMessage(u unreadable, src source) (*nats.Msg, error) {
 	if r.Item == nil {
 		sum.Write(r.Body)
 	} else {
-		// All of the batch belongs into its item's id: the same text in the next batch is another fact.
+		// The item's id contains the digest of the whole batch, because the same text in another batch is another fact.
 		sum.Write(u.batch.digest())
 		place := strconv.Itoa(*r.Item)
 		fmt.Fprintf(sum, "@%s", place)
@@ -103,8 +103,8 @@ func quarantineMessage(u unreadable, src source) (*nats.Msg, error) {
 	return msg, nil
 }
 
-// keptHeaders are the request headers that say how a body is read, and who sent it. Others come from proxies, and repeat the query or
-// name the caller's address: they are not kept.
+// keptHeaders lists the request headers that are stored: how to read the body, and which program sent it. Other headers come from proxies and
+// may repeat the query or the caller's address.
 var keptHeaders = []string{"Content-Type", "User-Agent"}
 
 // headerToKeep returns the request headers to keep, without the source's credentials: the quarantine keeps messages for 30 days and

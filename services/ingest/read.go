@@ -33,11 +33,10 @@ type unreadable struct {
 	batch        *batchOf // nil for a whole callback
 }
 
-// batchOf is the batch that an item belongs to.
+// batchOf is the batch of an item.
 type batchOf struct {
 	items int
-	// digest is of all its items. It is computed once, when an item is first quarantined: 100,000 bad items in 1 MiB would
-	// else hash 100 GiB.
+	// digest covers all items. It is computed once, at the first quarantined item: otherwise 100,000 bad items in 1 MiB would hash 100 GiB.
 	digest func() []byte
 }
 
@@ -54,10 +53,10 @@ func newBatch(items []pack.Request) *batchOf {
 // repaired reports whether an operator changed a request or an item. The operator's text has no verification.
 type repaired func(pack.Request) bool
 
-func asItCame(pack.Request) bool { return false }
+func unchanged(pack.Request) bool { return false }
 
-// read has the pack read a callback, item by item where it is a batch, so that one that cannot be read does not hold back
-// the others. A callback that has nothing readable in it is unreadable as a whole.
+// read reads a callback with its pack. It reads a batch item by item, so that an unreadable item does not block the others. A callback without
+// any readable part is unreadable as a whole.
 func read(ctx context.Context, env service.Env, src source, c callback) reading {
 	r := c.request
 	whole := func(err error) reading {
@@ -85,7 +84,7 @@ func read(ctx context.Context, env service.Env, src source, c callback) reading 
 	for i := range items {
 		item := &items[i]
 		if item.Beside == nil {
-			item.Beside = beside // of an item before that could not be read
+			item.Beside = beside // from an earlier unreadable item
 		}
 		events, v, err := readItem(ctx, env, src, c, *item)
 		if errors.Is(err, pack.ErrNothing) {
@@ -116,10 +115,10 @@ func asUnreadable(err error) *pack.UnreadableError {
 
 var errQuery = &pack.UnreadableError{Reason: "not-a-query", Detail: "the query has a pair that is not URL-encoded"}
 
-// itemsOf cuts a batch into its items; nil where the callback is none.
+// itemsOf splits a batch into its items. It returns nil if the callback is not a batch.
 func itemsOf(ctx context.Context, env service.Env, src source, r pack.Request) (items []pack.Request, err error) {
 	if r.Method == http.MethodGet {
-		// A pair that cannot be read is content here: it must not be lost.
+		// A pair that cannot be parsed is content here and must not be lost.
 		if _, err := pack.ParseForm(r.RawQuery); err != nil {
 			return nil, errQuery
 		}
@@ -132,8 +131,7 @@ func itemsOf(ctx context.Context, env service.Env, src source, r pack.Request) (
 	return batches.Items(r)
 }
 
-// readItem reads a callback or one item, without the source's secrets, and returns what vouches for it: nothing where an operator
-// changed it.
+// readItem reads a callback or one item, without the source's secrets. It also returns its verification: none if an operator changed it.
 func readItem(
 	ctx context.Context, env service.Env, src source, c callback, r pack.Request,
 ) (events []*signingv1.SigningEvent, v signingv1.Verification, err error) {
@@ -158,19 +156,19 @@ func readItem(
 	return events, v, fit(r, events, largestEvent(env))
 }
 
-// panicked is the error of a pack that panicked, nil where it did not. The fault is not the provider's: the callback is kept
-// for the version that can read it.
+// panicked returns the error of a pack that panicked, or nil. The provider is not at fault, so the callback is quarantined until a version can
+// read it.
 func panicked(ctx context.Context, env service.Env, src source, p any) error {
 	if p == nil {
 		return nil
 	}
-	// Not the panic's own text, which may quote the body.
+	// The log does not contain the text of the panic, because it may quote the body.
 	env.Log.ErrorContext(ctx, "a pack panicked", "provider", src.settings.Provider, "stack", string(debug.Stack()))
 	return &pack.UnreadableError{Reason: "pack-panicked", Detail: "the provider's pack has a fault; see the log"}
 }
 
-// redact takes the source's secrets out of every text of an event that came from outside. It comes after the pack has made
-// the id, so that two events which differ stay two. The provider's name of a type that its pack knows is no secret.
+// redact replaces the source's secrets in every text of an event that came from outside. It runs after the pack has made the id, so that
+// different events keep different ids. The provider's name of a known type is not a secret.
 func redact(m protoreflect.Message, secrets pack.Secrets) {
 	skip := map[protoreflect.Name]bool(nil)
 	if e, ok := m.Interface().(*signingv1.SigningEvent); ok {
@@ -203,30 +201,30 @@ func redact(m protoreflect.Message, secrets pack.Secrets) {
 	})
 }
 
-// An event's own fields whose texts come from us and from the settings; and from the pack's table of types.
+// The fields of an event with texts from us or the settings, and, in the second set, also from the pack's table of types.
 var (
 	ours        = map[protoreflect.Name]bool{"id": true, "source": true, "provider": true, "type": true}
 	oursAndType = map[protoreflect.Name]bool{"id": true, "source": true, "provider": true, "type": true, "provider_type": true}
 )
 
-// overhead is what a message may have beside a callback's body, in bytes: headers, field names, times.
+// overhead is the maximum size of a message without the callback's body, in bytes: headers, field names, times.
 const overhead = 64 << 10
 
-// largestEvent is the largest event that the broker takes, in bytes. The broker announces its limit at each connection.
+// largestEvent is the maximum size of an event in the broker, in bytes. The broker announces its limit at each connection.
 func largestEvent(env service.Env) int64 { return env.NATS.MaxPayload() - overhead }
 
-// mostGrowth is how much larger than its callback an event can be: names of nested fields are written out in full, and
-// the packs bound that to 16 times.
-const mostGrowth = 16
+// maxGrowth bounds the size of an event relative to its callback: names of nested fields are written in full, and the packs bound that to a
+// factor of 16.
+const maxGrowth = 16
 
-// fit fails when an event is larger than the broker's largest message: it would be refused now and at every retry.
+// fit fails if an event is larger than the broker's largest message, because every retry would fail too.
 func fit(r pack.Request, events []*signingv1.SigningEvent, largest int64) error {
-	if int64(len(r.Body)+len(r.RawQuery)) < largest/mostGrowth {
+	if int64(len(r.Body)+len(r.RawQuery)) < largest/maxGrowth {
 		return nil
 	}
 	for _, e := range events {
 		if int64(proto.Size(e)) > largest {
-			return &pack.UnreadableError{Reason: "event-too-large", Detail: "an event of it is larger than the broker's largest message (max_payload)"}
+			return &pack.UnreadableError{Reason: "event-too-large", Detail: "one of its events is larger than the broker's largest message (max_payload)"}
 		}
 	}
 	return nil

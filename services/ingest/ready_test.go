@@ -81,7 +81,7 @@ func TestIngestSaysThatItWorksWithoutItsMemory(t *testing.T) {
 		status, said := 0, ""
 		h.until(t, "/readyz tells it", func() bool {
 			status, said = h.ready(t)
-			return strings.Contains(said, "stored without the dedupe memory") == want
+			return strings.Contains(said, "stored without the dedupe store") == want
 		})
 		if status != 200 {
 			t.Errorf("%d %s", status, said)
@@ -104,7 +104,7 @@ func TestIngestSaysThatItWorksWithoutItsMemory(t *testing.T) {
 	redis.Start()
 	says(false, "0") // even without callbacks
 	send("d")
-	if told := logged.String(); strings.Count(told, "without the dedupe memory") != 1 || strings.Count(told, "memory is back") != 1 {
-		t.Errorf("logged: %s", told)
+	if log := logged.String(); strings.Count(log, "without the dedupe store") != 1 || strings.Count(log, "dedupe store is back") != 1 {
+		t.Errorf("logged: %s", log)
 	}
 }

@@ -23,30 +23,30 @@ import (
 // RepairedAttribute marks events that an operator repaired; their verification is none.
 const RepairedAttribute = "signrelay.repaired"
 
-// Repair is an operator's replacement for quarantined content; the zero value changes nothing.
+// Repair is an operator's replacement for quarantined content. The zero value changes nothing.
 type Repair struct {
-	Body  *string // nil keeps it; a body that repairs a GET is read as that of a POST
-	Query *string // URL-encoded; nil leaves it
+	Body  *string // nil keeps the stored body; a body for a GET is read as a POST
+	Query *string // URL-encoded; nil keeps the stored query
 }
 
-// Replayed is what a quarantined callback became.
+// Replayed is the result of a replay.
 type Replayed struct {
 	IDs []string // of its events, all of which are in the log
-	// Quarantined are the items of a batch that still cannot be read: each is in quarantine on its own now.
+	// Quarantined lists the items of a batch that still cannot be read. Each is now in quarantine by itself.
 	Quarantined []QuarantinedItem
 }
 
-// ErrUnavailable is of a replay whose events the streams did not take: the next callback's would fail too.
-var ErrUnavailable = errors.New("the streams did not take its events")
+// ErrUnavailable means that the streams did not accept the events, so the next callback would fail too.
+var ErrUnavailable = errors.New("the streams did not accept its events")
 
-// Replay stores the events of a quarantined callback or item, which takes the same path as a live one. Unchanged content keeps its
-// verification: in a batch, each item whose bytes occur in the kept batch. If the callback or item still cannot be read, because it is
-// larger than today's limit or its pack panics too, Replay returns a *pack.UnreadableError.
+// Replay stores the events of a quarantined callback or item, with the same steps as for a live one. Unchanged content keeps its verification:
+// in a batch, each item whose bytes occur in the stored batch. If it still cannot be read, also because it is larger than the current limit or
+// the pack panics, Replay returns a *pack.UnreadableError.
 func Replay(ctx context.Context, env service.Env, h nats.Header, payload []byte, repair Repair) (Replayed, error) {
 	return ReplayWith(ctx, env, providers.All, h, payload, repair)
 }
 
-// ReplayWith is Replay with other packs.
+// ReplayWith is Replay with the given packs.
 func ReplayWith(ctx context.Context, env service.Env, packs []pack.Pack, h nats.Header, payload []byte, repair Repair) (Replayed, error) {
 	src, err := sourceOf(ctx, env, packs, h.Get(HeaderProvider), h.Get(HeaderSource))
 	if err != nil {
@@ -78,7 +78,7 @@ func ReplayWith(ctx context.Context, env service.Env, packs []pack.Pack, h nats.
 	}
 }
 
-// sourceOf opens one source: another source whose settings are wrong does not matter to its callbacks.
+// sourceOf opens only one source, so that wrong settings of another source do not matter.
 func sourceOf(ctx context.Context, env service.Env, packs []pack.Pack, provider, name string) (src source, err error) {
 	i := slices.IndexFunc(packs, func(p pack.Pack) bool { return p.Name == provider })
 	if i < 0 {
@@ -86,14 +86,14 @@ func sourceOf(ctx context.Context, env service.Env, packs []pack.Pack, provider,
 	}
 	one := slices.DeleteFunc(slices.Clone(env.Config.Sources), func(s config.Source) bool { return s.Provider != provider || s.Name != name })
 	if len(one) == 0 {
-		return source{}, fmt.Errorf("the settings name no source %s/%s any more", provider, name)
+		return source{}, fmt.Errorf("the settings no longer have the source %s/%s", provider, name)
 	}
 	defer func() { err = errors.Join(err, panicked(ctx, env, source{settings: one[0]}, recover())) }()
 	sources, err := sourcesOf(packs[i], one)
 	return sources[name], err
 }
 
-// of is the kept request with the repair in it.
+// of returns the stored request with the repair.
 func (repair Repair) of(kept pack.Request) pack.Request {
 	r := kept
 	if repair.Query != nil {

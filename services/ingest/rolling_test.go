@@ -59,7 +59,7 @@ type balancer struct {
 	slots    [2]atomic.Pointer[replica]
 	ready    [2]atomic.Bool
 	next     atomic.Uint64
-	draining atomic.Int64 // checks that were answered "draining"
+	draining atomic.Int64 // checks with the response "draining"
 }
 
 // check asks both replicas until ctx ends, as often as every says.

@@ -47,8 +47,8 @@ func TestAWrongPathLeavesATrace(t *testing.T) {
 		"/webhooks/clickwrap/" + strange:               {"no-such-source", "no such source", "clickwrap", "unknown"},
 		"/webhooks/clickwrap/" + strange + "/all":      {"no-such-source", "no such source", "clickwrap", "unknown"},
 		"/webhooks/clickwrap/acme%20":                  {"escaped", "percent sign", "unknown", "unknown"},
-		"/webhooks/clickwrap/acme/" + strange:          {"no-such-door", "Nothing may stand behind", "clickwrap", "acme"},
-		"/webhooks/clickwrap/acme/all":                 {"no-such-door", "Nothing may stand behind", "clickwrap", "acme"},
+		"/webhooks/clickwrap/acme/" + strange:          {"no-such-door", "Nothing may follow", "clickwrap", "acme"},
+		"/webhooks/clickwrap/acme/all":                 {"no-such-door", "Nothing may follow", "clickwrap", "acme"},
 		"/webhooks/clickwrap/../clickwrap/acme":        {"no-such-source", "no such source", "clickwrap", "unknown"},
 		"/webhooks/esign-v1/old?token=demo":            {"door-missing", "/all or /signed", "esign-v1", "old"},
 		"/webhooks/esign-v1/old/?token=demo":           {"door-missing", "/all or /signed", "esign-v1", "old"},
@@ -56,7 +56,7 @@ func TestAWrongPathLeavesATrace(t *testing.T) {
 		"/webhooks/esign-v1/old/all/signed?token=demo": {"no-such-door", "/all or /signed", "esign-v1", "old"},
 		"/webhooks/esign-v1/old/ALL?token=demo":        {"no-such-door", "/all or /signed", "esign-v1", "old"},
 		"/webhooks/pleasesign/acme":                    {"no-such-source", "no such source", "pleasesign", "unknown"},
-		"/webhooks/clickwrap/acme/webhooks/" + strange: {"no-such-door", "Nothing may stand behind", "clickwrap", "acme"},
+		"/webhooks/clickwrap/acme/webhooks/" + strange: {"no-such-door", "Nothing may follow", "clickwrap", "acme"},
 	} {
 		sent := `{"event_type":"test_event","id":"a"}`
 		header := http.Header{"Pactsafe-Webhook-Token": {"12345"}, "Content-Type": {"application/json"}}

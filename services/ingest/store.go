@@ -20,12 +20,12 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// store puts events into the log, each once: claim → publish and wait for the ack → confirm. This order is the product:
-// marking an event as seen before it is stored loses it for good when the process dies in between.
+// store stores events in the log, each once: claim → publish and wait for the ack → confirm. This order is essential: if an event were marked
+// as seen before it is stored, a crash in between would lose it.
 type store struct {
 	js         jetstream.JetStream
 	memory     dedupe.Store
-	batches    dedupe.Store // the same memory with leases for batches
+	batches    dedupe.Store // the same store with leases for batches
 	state      *memoryState
 	gaps       *dedupe.Gaps
 	log        event.Log
@@ -34,27 +34,26 @@ type store struct {
 }
 
 const (
-	// putWithin bounds all steps for one callback. PleaseSign's time limit is not told; five seconds is the shortest that
-	// is usual.
-	putWithin = 5 * time.Second
-	// lease is how long a claim is ours: longer than putWithin, so that nobody takes it over while we work.
+	// putTimeout bounds all steps for one callback. PleaseSign documents no time limit; five seconds is the shortest usual one.
+	putTimeout = 5 * time.Second
+	// lease is the lease of a claim. It is longer than putTimeout, so that no other replica takes the claim over during the work.
 	lease = 15 * time.Second
 
 	// A batch has more time, by its size: a log that writes through to a slow disk takes 1 to 3 ms a message, and the eSignature API
 	// sends thousands. It stays below the 30 s that a response may take.
-	putItemWithin  = 3 * time.Millisecond
-	putBatchWithin = 20 * time.Second
-	batchLease     = 45 * time.Second
-	// batch is how many items have more time.
+	putItemTime     = 3 * time.Millisecond
+	putBatchTimeout = 20 * time.Second
+	batchLease      = 45 * time.Second
+	// batch is the number of items from which a callback has more time.
 	batch = 100
-	// window is how many messages of one callback wait for their acks at once. The client counts one that waits for 5 s as failed,
-	// whatever the stream does with it, and takes 4,000 of all callbacks together.
+	// window is the number of messages of one callback that wait for their acks at the same time. The NATS client fails a message that waits for
+	// 5 s, even if the stream stores it, and allows 4,000 for all callbacks together.
 	window = 256
 )
 
-// limitOf bounds all steps for so many items.
+// limitOf returns the time limit of all steps for this number of items.
 func limitOf(items int) time.Duration {
-	return min(putWithin+time.Duration(items)*putItemWithin, putBatchWithin)
+	return min(putTimeout+time.Duration(items)*putItemTime, putBatchTimeout)
 }
 
 func newStore(env service.Env, m *metrics) *store {
@@ -71,9 +70,9 @@ func newStore(env service.Env, m *metrics) *store {
 	}
 }
 
-// putNow stores what a callback holds: its events in the log, the rest in the quarantine. It goes on when the caller goes
-// away: a provider that hangs up must not leave half of its callback behind.
-func (s *store) putNow(ctx context.Context, src source, got reading) answer {
+// putNow stores a callback: its events in the log, and the rest in the quarantine. It continues if the caller disconnects, so that no callback
+// is half stored.
+func (s *store) putNow(ctx context.Context, src source, got reading) response {
 	return s.put(ctx, src, got, func(c dedupe.Claim) state {
 		if c.State == dedupe.Claimed {
 			return fresh
@@ -82,14 +81,13 @@ func (s *store) putNow(ctx context.Context, src source, got reading) answer {
 	})
 }
 
-// putLate is putNow for a callback that lay about for longer than the memory reaches: whatever the memory does not know, the
-// whole log is asked for.
-func (s *store) putLate(ctx context.Context, src source, got reading) answer {
+// putLate is putNow for a callback that may be older than the dedupe store's data: the whole log is searched for every id that the store lacks.
+func (s *store) putLate(ctx context.Context, src source, got reading) response {
 	return s.put(ctx, src, got, func(dedupe.Claim) state { return everUnsure })
 }
 
-// put stores the items of a reading; judge returns the state of an item whose claim is ours.
-func (s *store) put(ctx context.Context, src source, got reading, judge func(dedupe.Claim) state) answer {
+// put stores the items of a reading. judge returns the state of an item after a successful claim.
+func (s *store) put(ctx context.Context, src source, got reading, judge func(dedupe.Claim) state) response {
 	if len(got.events)+len(got.unreadable) == 0 {
 		return accepted(nil)
 	}
@@ -111,7 +109,7 @@ func (s *store) put(ctx context.Context, src source, got reading, judge func(ded
 	s.ask(ctx, items, (*item).asks)
 	s.markOlder(ctx, items)
 	s.publish(ctx, items)
-	s.ask(ctx, items, (*item).asks) // what the stream refused because it was not the first on its subject
+	s.ask(ctx, items, (*item).asks) // the items that the stream refused because they are not the first on their subjects
 	s.publish(ctx, items)
 	crash.Point("published")
 	if remembered {
@@ -129,16 +127,16 @@ func (s *store) put(ctx context.Context, src source, got reading, judge func(ded
 // item is one message on its way into its stream.
 type item struct {
 	id         string
-	event      *signingv1.SigningEvent // nil for what goes into the quarantine
+	event      *signingv1.SigningEvent // nil for an item of the quarantine
 	unreadable unreadable
 	msg        *nats.Msg
 	state      state
-	first      bool                    // to be stored only as the first message on its subject
-	span       event.Span              // when it would have been stored; only when unsure, and where it is known
+	first      bool                    // store it only as the first message on its subject
+	span       event.Span              // the time in which it may have been stored; only if unsure and known
 	ours       bool                    // we hold its claim
-	confirmed  bool                    // the memory says that it is stored
-	found      bool                    // its stream was asked, and holds it
-	known      *signingv1.SigningEvent // what the log holds under its id, where it was asked and holds it
+	confirmed  bool                    // the dedupe store confirms that it is stored
+	found      bool                    // a search found it in its stream
+	known      *signingv1.SigningEvent // the event that a search found in the log under its id
 	err        error
 }
 
@@ -165,17 +163,17 @@ type state int
 
 const (
 	fresh      state = iota // certainly not stored yet: publish it
-	unsure                  // may be stored: ask the log, as far back as callbacks are retried
-	everUnsure              // may be stored at any time since span.Since: ask all of the log from then on
+	unsure                  // may be stored: search the log for the time in which callbacks are retried
+	everUnsure              // may be stored at any time since span.Since: search the whole log from then on
 	stored                  // was stored before
-	put                     // stored by us just now
+	put                     // we stored it just now
 	held                    // another request is storing it right now
-	refused                 // certainly not stored by us
+	refused                 // we certainly did not store it
 	doubtful                // the publish may or may not have reached the stream
 )
 
-// claim claims all items and tells whether the memory was there. Without it every item is unsure: the log and the
-// stream's own duplicate window decide.
+// claim claims all items and reports whether the dedupe store was available. Without it every item is unsure: the log and the stream's duplicate
+// window decide.
 func (s *store) claim(ctx context.Context, owner string, items []item, judge func(dedupe.Claim) state) bool {
 	ids := make([]string, len(items))
 	for i := range items {
@@ -210,7 +208,7 @@ func (s *store) claim(ctx context.Context, owner string, items []item, judge fun
 	return true
 }
 
-// publish sends all fresh items in their order, a window at a time, and waits for the stream's ack of each.
+// publish publishes all fresh items in their order, a window at a time, and waits for each ack.
 func (s *store) publish(ctx context.Context, items []item) {
 	if len(items) == 1 {
 		if it := &items[0]; it.state == fresh {
@@ -239,7 +237,7 @@ func (s *store) publishWindow(ctx context.Context, items []item) {
 		if it.state != fresh {
 			continue
 		}
-		future, err := s.js.PublishMsgAsync(it.conditional(), jetstream.WithStallWait(putWithin/2))
+		future, err := s.js.PublishMsgAsync(it.conditional(), jetstream.WithStallWait(putTimeout/2))
 		if err != nil {
 			it.settle(nil, err)
 			continue
@@ -277,11 +275,11 @@ func (it *item) settle(ack *jetstream.PubAck, err error) {
 	}
 }
 
-// storingElsewhere is a cluster's word that another publish of the same id is on its way into the stream.
+// storingElsewhere is the error code of a cluster for a concurrent publish with the same id.
 const storingElsewhere = 10158
 
-// neverSent tells whether a failed publish certainly did not reach the stream: nobody listened, we were not connected (the
-// connection buffers nothing), or the server refused it.
+// neverSent reports whether a failed publish certainly did not reach the stream: there was no responder, no connection (the client buffers
+// nothing), or the server refused it.
 func neverSent(err error) bool {
 	var refusal *jetstream.APIError
 	if errors.As(err, &refusal) {
@@ -292,8 +290,7 @@ func neverSent(err error) bool {
 		errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, jetstream.ErrTooManyStalledMsgs)
 }
 
-// settle tells the memory what became of our claims. When it fails the claims lapse by themselves, and whoever finds them
-// asks the log.
+// settle confirms or releases our claims in the dedupe store. If it fails, the claims expire, and the next owner searches the log.
 func (s *store) settle(ctx context.Context, owner string, items []item) {
 	var done []dedupe.Done
 	var undone, unknown []string
@@ -309,15 +306,14 @@ func (s *store) settle(ctx context.Context, owner string, items []item) {
 		}
 	}
 	if len(undone)+len(unknown) > 0 {
-		// The time limit may be what failed; what is left to say needs its own.
+		// The time limit may have expired, so the remaining requests get a limit of their own.
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 	}
 	if len(done) > 0 && s.memory.Confirm(ctx, done...) != nil {
 		s.metrics.unconfirmed.Add(float64(len(done)))
-		// The claims still stand there, unless what kept Redis from hearing us takes them too. A mark that fails as well
-		// leaves just the claims.
+		// The claims remain in Redis, unless the failure removes them too. If the mark also fails, only the claims remain.
 		_ = s.gaps.Mark(ctx)
 	}
 	if len(undone) > 0 && s.memory.Release(ctx, owner, dedupe.Undone, undone...) != nil {
@@ -330,8 +326,8 @@ func (s *store) settle(ctx context.Context, owner string, items []item) {
 
 var errUnpublished = errors.New("not published")
 
-// verdict is 2xx only when all of it is stored. A batch with unreadable items is answered the same however often it comes.
-func (s *store) verdict(items []item) answer {
+// verdict returns 2xx only if everything is stored. A batch with unreadable items always gets the same response.
+func (s *store) verdict(items []item) response {
 	var ids []string
 	var bad []unreadable
 	news, kept, failures, busy := 0, 0, 0, false
@@ -358,7 +354,7 @@ func (s *store) verdict(items []item) answer {
 		case stored:
 		}
 	}
-	var a answer
+	var a response
 	switch {
 	case failures > 0:
 		return unavailable("log-away", fmt.Errorf("%d of %d messages not stored, the first: %w", failures, len(items), cmp.Or(first, errUnpublished)))

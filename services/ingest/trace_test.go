@@ -14,7 +14,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// A trace begins with what is verified. Its caller's own trace is a link; that he wants his sampled, or what he says of it, changes nothing.
+// A trace begins after the verification. The caller's trace is only a link: its sampling flag and its state have no effect.
 func TestATraceBeginsWithAVerifiedCallback(t *testing.T) { //nolint:paralleltest // it sets the process's tracer
 	recorder := tracetest.NewSpanRecorder()
 	before := otel.GetTracerProvider()

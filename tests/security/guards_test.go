@@ -158,7 +158,7 @@ var guards = []guard{
 	{"clicks have their own budget", "libs/providers/sources.go",
 		[]edit{{"ForClicks = Budget{flow.RateClicks, 25}", "ForClicks = Budget{flow.RateAPI, 25}"}},
 		"libs", "providers", "TestClicksAndEventsHaveBudgetsOfTheirOwn", ""},
-	{"a trace begins at a verified callback", "services/ingest/door.go",
+	{"a trace begins at a verified callback", "services/ingest/handler.go",
 		[]edit{{"tracer.Start(req.Context(), ", "tracer.Start(propagation.TraceContext{}.Extract(req.Context(), propagation.HeaderCarrier(req.Header)), "}},
 		"tests", "security", attacks + "traces_of_callers", "0af7651916cd43dd8448eb211c80319c"},
 
@@ -167,7 +167,7 @@ var guards = []guard{
 		[]edit{{"clean(escaped) && (!strings", "(true || clean(escaped)) && (!strings"}},
 		"tests", "security", attacks + "confusing_paths", "leads elsewhere"},
 	{"an unknown source is answered as a wrong signature", "services/ingest/route.go",
-		[]edit{{"if !d.env.Config.HideSources {", "if true {"}},
+		[]edit{{"if !h.env.Config.HideSources {", "if true {"}},
 		"tests", "security", "TestHiddenSources", "and of an unknown source"},
 	{"an alias does not contain itself", "libs/config/yaml.go",
 		[]edit{{"if slices.Contains(r.within, target) {", "if false && slices.Contains(r.within, target) {"}},

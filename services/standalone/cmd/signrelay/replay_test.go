@@ -276,7 +276,7 @@ func TestUnreadableCallbacksStayInQuarantine(t *testing.T) {
 		"number 2 is not replayed (2 of 6): pack-panicked: the provider's pack has a fault",
 		"number 3 is not replayed (3 of 6): too-large: The body is larger than the limit of 1048576 bytes.",
 		"number 4 is not replayed (4 of 6): not-json: ",
-		"number 5 is not replayed (5 of 6): the settings name no source clickwrap/gone any more",
+		"number 5 is not replayed (5 of 6): the settings no longer have the source clickwrap/gone",
 		"number 6 is replayed (6 of 6): stored ",
 	} {
 		if !strings.Contains(out.String(), want) {
@@ -391,7 +391,7 @@ func TestAnOutageEndsAReplay(t *testing.T) {
 	}
 	status, stdout, stderr := w.run("quarantine replay --all --yes --rate 1000")
 	if status != 1 || !strings.Contains(stdout, "number 1 is replayed (1 of 3)") || strings.Contains(stdout, "of 3): number 2") ||
-		!strings.Contains(stderr, "number 2 stays in quarantine: the streams did not take its events: log-away") ||
+		!strings.Contains(stderr, "number 2 stays in quarantine: the streams did not accept its events: log-away") ||
 		!strings.HasSuffix(stderr, "; 1 of 3 replayed, 2 left: run the command again for the rest\n") {
 		t.Errorf("status %d\n%s%s", status, stdout, stderr)
 	}

@@ -11,43 +11,43 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 )
 
-// answer is what a provider is told, and what we note of it.
-type answer struct {
+// response is the response to a provider, with the data for metrics and the log.
+type response struct {
 	status     int
 	outcome    string // a metric's label: accepted, duplicate, quarantined, refused, unavailable
-	reason     string // likewise; empty for accepted and duplicate
-	said       string // in place of reason, to the caller, where he may not know it
+	reason     string // a metric's label; empty for accepted and duplicate
+	public     string // replaces reason in the response if the caller may not know it
 	ids        []string
 	retryAfter int // seconds
 	detail     string
 	err        error // for the log
 
-	expected *pack.Response // by the provider, in place of ingest's own; nil for ingest's own
+	expected *pack.Response // the provider's format; nil for ingest's own
 
 	quarantined []QuarantinedItem // of a batch
-	kept        int               // how many callbacks and items are in quarantine that were not before
+	kept        int               // the number of callbacks and items that are new in quarantine
 }
 
 // QuarantinedItem is an item of a batch that could not be read.
 type QuarantinedItem struct {
-	Item   int    `json:"item"` // its place in the batch, from 0
+	Item   int    `json:"item"` // its index in the batch
 	Reason string `json:"reason"`
 }
 
-func accepted(ids []string) answer {
-	return answer{status: http.StatusAccepted, outcome: "accepted", ids: ids}
+func accepted(ids []string) response {
+	return response{status: http.StatusAccepted, outcome: "accepted", ids: ids}
 }
 
-func duplicate(ids []string) answer {
-	return answer{status: http.StatusOK, outcome: "duplicate", ids: ids}
+func duplicate(ids []string) response {
+	return response{status: http.StatusOK, outcome: "duplicate", ids: ids}
 }
 
-func quarantined(why *pack.UnreadableError) answer {
-	return answer{status: http.StatusAccepted, outcome: "quarantined", reason: why.Reason, err: why}
+func quarantined(why *pack.UnreadableError) response {
+	return response{status: http.StatusAccepted, outcome: "quarantined", reason: why.Reason, err: why}
 }
 
-// partlyQuarantined is accepted of a batch with items that could not be read.
-func partlyQuarantined(ids []string, bad []unreadable) answer {
+// partlyQuarantined is the response to an accepted batch with unreadable items.
+func partlyQuarantined(ids []string, bad []unreadable) response {
 	a := accepted(ids)
 	a.reason = "items-quarantined"
 	for _, u := range bad {
@@ -57,21 +57,21 @@ func partlyQuarantined(ids []string, bad []unreadable) answer {
 	return a
 }
 
-func answerProblem(status int, reason, detail string) answer {
-	return answer{status: status, outcome: "refused", reason: reason, detail: detail}
+func problemResponse(status int, reason, detail string) response {
+	return response{status: status, outcome: "refused", reason: reason, detail: detail}
 }
 
-// retrySeconds is when a provider that heeds Retry-After comes again after an outage of ours.
+// retrySeconds is the Retry-After during an outage.
 const retrySeconds = 5
 
-func unavailable(reason string, err error) answer {
-	return answer{
+func unavailable(reason string, err error) response {
+	return response{
 		status: http.StatusServiceUnavailable, outcome: "unavailable", reason: reason, retryAfter: retrySeconds, err: err,
 		detail: "The callback could not be stored now. Please send it again.",
 	}
 }
 
-func (a answer) level() slog.Level {
+func (a response) level() slog.Level {
 	switch {
 	case a.outcome == "unavailable":
 		return slog.LevelError
@@ -82,7 +82,7 @@ func (a answer) level() slog.Level {
 	}
 }
 
-func (a answer) write(w http.ResponseWriter) {
+func (a response) write(w http.ResponseWriter) {
 	if a.expected != nil {
 		writeExpected(w, *a.expected)
 		return
@@ -111,6 +111,6 @@ func (a answer) write(w http.ResponseWriter) {
 			Reason string `json:"reason"`
 		}{"quarantined", a.reason})
 	default:
-		service.NewProblem(a.status, cmp.Or(a.said, a.reason), a.detail).Write(w)
+		service.NewProblem(a.status, cmp.Or(a.public, a.reason), a.detail).Write(w)
 	}
 }
