@@ -12,7 +12,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers"
 )
 
-// Check validates the settings as every program does at its start: their meaning, each source with its provider's pack, and
+// Check validates the settings as every program does when it starts: their meaning, each source with its provider's pack, and
 // the settings that the clients of NATS and Redis refuse.
 func Check(cfg config.Config) error {
 	names := make([]string, len(providers.All))
@@ -22,7 +22,7 @@ func Check(cfg config.Config) error {
 	err := config.Check(cfg, names, func(s config.Source) error {
 		p, _ := providers.ByName(s.Provider)
 		_, err := p.Webhook(s)
-		// Without any key the source's API is not used, and nothing need be right about it.
+		// A source without any key does not use its API, so its API settings are not checked.
 		if s.API.Set() {
 			_, errAPI := p.API(s, http.DefaultClient)
 			err = errors.Join(err, errAPI)
@@ -39,27 +39,27 @@ func Check(cfg config.Config) error {
 	return err
 }
 
-// checkCreds wants a file with what NATS calls credentials: a user's JWT and the seed of his key.
+// checkCreds requires a file with NATS credentials: a user's JWT and the seed of the user's key.
 func checkCreds(path string) error {
 	text, err := os.ReadFile(path)
 	switch {
 	case err != nil:
 		return fmt.Errorf("nats.creds: %w", err)
 	case !strings.Contains(string(text), "BEGIN NATS USER JWT") || !strings.Contains(string(text), "BEGIN USER NKEY SEED"):
-		return errors.New("nats.creds: the file that it names holds no credentials: want the one that `nsc generate creds` writes")
+		return errors.New("nats.creds: the file contains no credentials: want a file that `nsc generate creds` wrote")
 	default:
 		return nil
 	}
 }
 
-// CheckAlone says what else stops the start of a service that runs alone.
+// CheckAlone returns the other errors that stop the start of a service that runs alone.
 func CheckAlone(s Service, cfg config.Config) error {
 	var errs []error
 	if s.calls(NATS) && cfg.NATS.URL == "" {
 		errs = append(errs, fmt.Errorf("nats.url: %s runs alone and needs a NATS server: set SIGNRELAY_NATS_URL", s.Name))
 	}
 	if s.calls(Redis) && cfg.Redis.URL == "" {
-		errs = append(errs, fmt.Errorf("redis.url: %s runs alone and shares its memory and its rates with its replicas: set SIGNRELAY_REDIS_URL", s.Name))
+		errs = append(errs, fmt.Errorf("redis.url: %s runs alone and shares claims and rate limits with its replicas: set SIGNRELAY_REDIS_URL", s.Name))
 	}
 	if s.Check != nil {
 		errs = append(errs, s.Check(cfg))
@@ -72,10 +72,10 @@ func CheckAlone(s Service, cfg config.Config) error {
 	return errors.Join(errs...)
 }
 
-// Address is where a program listens, and the setting that says so.
+// Address is an address at which a program listens, and its setting.
 type Address struct{ Key, Addr string }
 
-// Apart wants listeners of one process at addresses of their own.
+// Apart requires a different address for each listener of a process.
 func Apart(all ...Address) error {
 	var errs []error
 	for i, a := range all {
@@ -88,7 +88,7 @@ func Apart(all ...Address) error {
 	return errors.Join(errs...)
 }
 
-// same reports whether two addresses cannot both be listened at. Port 0 is any that is free.
+// same reports whether one process cannot listen at both addresses. Port 0 is any free port.
 func same(a, b string) bool {
 	hostA, portA, errA := net.SplitHostPort(a)
 	hostB, portB, errB := net.SplitHostPort(b)

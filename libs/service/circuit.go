@@ -9,12 +9,12 @@ import (
 	"github.com/signrelay/signrelay/libs/telemetry"
 )
 
-// CircuitPauses are those of a vendor's circuit: it opens after three failures in a row, and one call goes as a probe after
+// CircuitPauses are the options of a vendor's circuit: it opens after three failures in a row, and lets one call through as a probe after
 // 1, 2, 4, … 30 s.
 var CircuitPauses = limit.BreakerOptions{OpensAfter: 3, First: time.Second, Longest: 30 * time.Second}
 
 // Circuit makes the circuit of a vendor's account. Its state is the metric signrelay_open_circuits with the label vendor, which
-// is bounded by the settings, and its changes are logged.
+// has a bounded number of values, from the settings. Its changes are logged.
 func (e Env) Circuit(vendor string, pauses limit.BreakerOptions) (*limit.Breaker, error) {
 	var state *prometheus.GaugeVec
 	err := telemetry.Register(e.Metrics, &state, prometheus.NewGaugeVec(prometheus.GaugeOpts{

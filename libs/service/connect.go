@@ -23,21 +23,21 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 )
 
-// ConnectNATS opens a connection that never gives up: it returns at once when no server answers yet, and comes back after
-// every outage. While it is away a publish fails at once, and so certainly has not happened; nothing waits in a buffer of
-// the client, where a crash would lose it after somebody was told it was on its way. It fails on credentials that cannot
-// be read and on an address that is none.
+// ConnectNATS opens a connection that never gives up: it returns at once when no server responds yet, and reconnects after
+// every outage. During an outage, a publish fails at once, and the message is certainly not published. The client buffers no messages,
+// because a crash would lose them after the caller had reported success. ConnectNATS fails for credentials that it cannot
+// read and for an invalid address.
 func ConnectNATS(cfg config.NATS, name string, log *slog.Logger) (*nats.Conn, error) {
 	return connectNATS(config.Fixed(cfg), name, log)
 }
 
-// connectNATS is ConnectNATS with settings that may be replaced: each connection is made with the password and the
-// certificates of then.
+// connectNATS is ConnectNATS with settings that may be replaced: each reconnect uses the current password and
+// certificates.
 func connectNATS(current *config.Current[config.NATS], name string, log *slog.Logger) (*nats.Conn, error) {
 	cfg := current.Now()
-	failed := &lastWords{}
-	// The connection is retried twice a second, and the library reports each attempt in two or three ways.
-	news := func(what string, err error) bool { return !failed.repeated(what + err.Error()) }
+	reasons := &loggedReasons{}
+	// The client reconnects twice a second, and the library reports each attempt in two or three ways.
+	news := func(kind string, err error) bool { return !reasons.repeated(kind + err.Error()) }
 	unreachable := func(err error) {
 		if news("unreachable", err) {
 			log.Warn("nats cannot be reached", "error", explainNATS(err))
@@ -49,24 +49,24 @@ func connectNATS(current *config.Current[config.NATS], name string, log *slog.Lo
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
 		nats.CustomReconnectDelay(func(int) time.Duration {
-			// Of what fails behind the dialling, TLS and the login, the library says nothing but this.
+			// LastError is the library's only report of a TLS or login failure.
 			if c := opened.Load(); c != nil && c.LastError() != nil {
 				unreachable(c.LastError())
 			}
-			// Replicas do not come back all at once.
-			return reconnectWait + rand.N(reconnectWait) //nolint:gosec // nobody gains by guessing it
+			// Jitter prevents that all replicas reconnect at once.
+			return reconnectWait + rand.N(reconnectWait) //nolint:gosec // the jitter need not be secret
 		}),
 		nats.ReconnectBufSize(-1),
-		// Each question to the log waits for at most 257 messages on a channel of its own. The default makes room for 65,536 of
-		// them, half a megabyte a question.
+		// Each read of the log waits for at most 257 messages on its own channel. The default has room for 65,536 messages,
+		// half a megabyte for each read.
 		nats.SyncQueueLen(512),
-		nats.IgnoreAuthErrorAbort(), // a rotated credential may be right again at the next try
-		// A peer that vanished without a word is noticed after 20 to 30 s, not after the default of 6 minutes.
+		nats.IgnoreAuthErrorAbort(), // after a rotation, the next attempt may have the right credential
+		// The client notices after 20 to 30 s that its peer vanished, instead of after the default of 6 minutes.
 		nats.PingInterval(10 * time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.ConnectHandler(func(*nats.Conn) { log.Info("nats connected") }),
 		nats.ReconnectHandler(func(*nats.Conn) {
-			failed.over()
+			reasons.over()
 			log.Info("nats reconnected")
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { unreachable(err) }),
@@ -76,13 +76,13 @@ func connectNATS(current *config.Current[config.NATS], name string, log *slog.Lo
 			}
 		}),
 		nats.ErrorHandler(func(c *nats.Conn, _ *nats.Subscription, err error) {
-			if c.IsConnected() && news("error", err) { // else it is the reason of a failed attempt, which is logged above
+			if c.IsConnected() && news("error", err) { // otherwise it is the reason of a failed attempt, logged above
 				log.Warn("nats error", "error", err)
 			}
 		}),
 	}
 	if cfg.Creds != "" {
-		// Looked at now, because the connection itself would go on trying.
+		// Checked here, because the connection itself would retry without end.
 		if _, err := os.Stat(cfg.Creds); err != nil {
 			return nil, settingError{fmt.Errorf("nats.creds: %w", err)}
 		}
@@ -102,7 +102,7 @@ func connectNATS(current *config.Current[config.NATS], name string, log *slog.Lo
 	}
 	conn, err := nats.Connect(cfg.URL, append(options, cfg.Options...)...)
 	if err != nil {
-		if errors.As(err, new(*url.Error)) { // it repeats the address, password and all
+		if errors.As(err, new(*url.Error)) { // it contains the address with the password
 			return nil, settingError{errors.New("nats.url is not a URL")}
 		}
 		return nil, fmt.Errorf("connect to NATS: %w", explainNATS(err))
@@ -111,10 +111,10 @@ func connectNATS(current *config.Current[config.NATS], name string, log *slog.Lo
 	return conn, nil
 }
 
-// reconnectWait is the least between two attempts to come back.
+// reconnectWait is the minimum time between two attempts to reconnect.
 const reconnectWait = 250 * time.Millisecond
 
-// ownCertificate is our certificate of now; without one it is empty, which is none.
+// ownCertificate returns our current certificate; it is empty if we have none.
 func ownCertificate(current *config.Current[config.NATS]) nats.TLSCertHandler {
 	return func() (tls.Certificate, error) {
 		secure, err := current.Now().TLS.Client("")
@@ -125,7 +125,7 @@ func ownCertificate(current *config.Current[config.NATS]) nats.TLSCertHandler {
 	}
 }
 
-// authorities is whom we believe now; nil is whom the system believes.
+// authorities returns the CAs that we currently trust; nil means the system's CAs.
 func authorities(current *config.Current[config.NATS]) nats.RootCAsHandler {
 	return func() (*x509.CertPool, error) {
 		secure, err := current.Now().TLS.Client("")
@@ -136,17 +136,17 @@ func authorities(current *config.Current[config.NATS]) nats.RootCAsHandler {
 	}
 }
 
-// ConnectNow is ConnectNATS for a command, which a person waits for: it returns a connection that is up, or why there is none. It tries
-// again until ctx ends, but not at a server that refuses us.
+// ConnectNow is ConnectNATS for a command, for which a person waits: it returns an established connection, or the reason of the failure. It
+// retries until ctx ends, except when the server refuses us.
 func ConnectNow(ctx context.Context, cfg config.NATS, name string, log *slog.Logger) (*nats.Conn, error) {
 	cfg.Options = append(slices.Clone(cfg.Options), nats.RetryOnFailedConnect(false))
-	failed := &lastWords{}
+	reasons := &loggedReasons{}
 	for {
 		conn, err := ConnectNATS(cfg, name, log)
 		if err == nil || refused(err) {
 			return conn, err
 		}
-		if !failed.repeated(err.Error()) {
+		if !reasons.repeated(err.Error()) {
 			log.Warn("nats cannot be reached", "error", err)
 		}
 		select {
@@ -167,7 +167,7 @@ func StopWhenForbidden(cfg config.NATS, stop func()) config.NATS {
 	return cfg
 }
 
-// refused reports whether trying again, with the same settings, gets the same answer.
+// refused reports whether a retry with the same settings would fail in the same way.
 func refused(err error) bool {
 	var certificate *tls.CertificateVerificationError
 	var unknown *net.DNSError
@@ -175,32 +175,32 @@ func refused(err error) bool {
 		errors.As(err, &certificate) || errors.As(err, new(tls.AlertError)) || errors.As(err, new(settingError))
 }
 
-// settingError is the error of a setting with which no connection is tried.
+// settingError is the error of a setting that prevents every attempt to connect.
 type settingError struct{ error }
 
 func (e settingError) Unwrap() error { return e.error }
 
-// explainNATS says which setting is wrong when a connection is refused.
+// explainNATS names the setting that is wrong when a connection is refused.
 func explainNATS(err error) error {
 	var unknown *net.DNSError
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
 		return fmt.Errorf("nats.user and nats.password, or nats.creds, are not let in: %w", err)
 	case errors.Is(err, nats.ErrSecureConnWanted):
-		return fmt.Errorf("nats.tls is set, and the server speaks no TLS: %w", err)
+		return fmt.Errorf("nats.tls is set, but the server does not support TLS: %w", err)
 	case errors.As(err, &unknown) && unknown.IsNotFound:
-		return fmt.Errorf("the host in nats.url has no address: check its name: %w", err)
+		return fmt.Errorf("the host name in nats.url does not resolve: check its spelling: %w", err)
 	case errors.Is(err, nats.ErrNoServers):
 		return fmt.Errorf("nothing listens at nats.url: is the server running, and is the port right? %w", err)
 	case errors.Is(err, nats.ErrNoInfoReceived), errors.Is(err, nats.ErrTimeout), errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("no NATS server answers at nats.url: is the port right, and is the network open? %w", err)
+		return fmt.Errorf("no NATS server responds at nats.url: is the port right, and is the network open? %w", err)
 	default:
 		return config.Explain("nats.tls", err)
 	}
 }
 
-// ExplainJetStream says why a question to JetStream has no answer. A server that does not allow the question says so on the
-// connection and not in an answer, so the question itself times out.
+// ExplainJetStream explains why a request to JetStream failed. A server that does not permit a request reports that on the
+// connection and sends no response, so the request itself times out.
 func ExplainJetStream(conn *nats.Conn, err error) error {
 	last := conn.LastError()
 	switch {
@@ -222,7 +222,7 @@ func noJetStream(err error) bool {
 		errors.Is(err, nats.ErrNoResponders)
 }
 
-// noNATS is why there is no connection, as far as it is known.
+// noNATS returns the reason why there is no connection, if it is known.
 func noNATS(conn *nats.Conn) error {
 	if err := conn.LastError(); err != nil {
 		return fmt.Errorf("%w: %w", errNoNATS, explainNATS(err))
@@ -230,39 +230,39 @@ func noNATS(conn *nats.Conn) error {
 	return errNoNATS
 }
 
-// lastWords limits a repeated reason to one log line, and to one a minute while it lasts.
-type lastWords struct {
-	mu   sync.Mutex
-	told map[string]time.Time
+// loggedReasons limits a repeated reason to one log line a minute.
+type loggedReasons struct {
+	mu     sync.Mutex
+	logged map[string]time.Time
 }
 
 const (
-	tellEvery = time.Minute
+	logReasonEvery = time.Minute
 	// mostReasons limits how many reasons are remembered when they differ each time.
 	mostReasons = 16
 )
 
-// numbers differ where the reason is the same: the port of each attempt, for example.
+// numbers may differ between attempts that fail for the same reason: each attempt has its own port, for example.
 var numbers = regexp.MustCompile(`[0-9]+`)
 
 // repeated reports whether the reason was logged within the last minute. If not, it counts as logged now.
-func (l *lastWords) repeated(text string) bool {
+func (l *loggedReasons) repeated(text string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	text = numbers.ReplaceAllString(text, "0")
-	if at, found := l.told[text]; found && time.Since(at) < tellEvery {
+	if at, found := l.logged[text]; found && time.Since(at) < logReasonEvery {
 		return true
 	}
-	if len(l.told) >= mostReasons || l.told == nil {
-		l.told = map[string]time.Time{}
+	if len(l.logged) >= mostReasons || l.logged == nil {
+		l.logged = map[string]time.Time{}
 	}
-	l.told[text] = time.Now()
+	l.logged[text] = time.Now()
 	return false
 }
 
-// over forgets all reasons: the connection is back, so the next failure is logged again.
-func (l *lastWords) over() {
+// over forgets all reasons: the connection works again, so the next failure is logged.
+func (l *loggedReasons) over() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.told = nil
+	l.logged = nil
 }

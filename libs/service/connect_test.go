@@ -36,7 +36,7 @@ func TestAPublishWhileNATSIsAwayFailsAtOnce(t *testing.T) {
 	<-away
 	begin := time.Now()
 	if err := conn.Publish("s", []byte("x")); err == nil {
-		t.Error("it went into a buffer, and nobody knows whether it will happen")
+		t.Error("the client buffered the message, so the outcome of the publish is unknown")
 	}
 	if took := time.Since(begin); took > time.Second {
 		t.Errorf("it took %s to fail", took)
@@ -50,7 +50,7 @@ func TestAPublishWhileNATSIsAwayFailsAtOnce(t *testing.T) {
 	}
 }
 
-func TestNATSMayComeLater(t *testing.T) {
+func TestNATSMayStartLater(t *testing.T) {
 	t.Parallel()
 	broker := realtest.NATS(t)
 	broker.Stop()
@@ -64,7 +64,7 @@ func TestNATSMayComeLater(t *testing.T) {
 	<-connected
 }
 
-func TestAddressesThatAreNoneTellNoPassword(t *testing.T) {
+func TestErrorsOfInvalidAddressesContainNoPassword(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
 	_, badNATS := ConnectNATS(config.NATS{URL: "nats://app:hunter2 @%zz:1"}, "test", log)
@@ -78,10 +78,10 @@ func TestAddressesThatAreNoneTellNoPassword(t *testing.T) {
 	}
 }
 
-func TestAReasonIsToldOnceAMinute(t *testing.T) {
+func TestAReasonIsLoggedOnceAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		words := &lastWords{}
+		reasons := &loggedReasons{}
 		for _, step := range []struct {
 			text     string
 			after    time.Duration
@@ -90,25 +90,25 @@ func TestAReasonIsToldOnceAMinute(t *testing.T) {
 			{"refused", 0, false},
 			{"refused", time.Second, true},
 			{"timeout from port 1234", 0, false},
-			{"refused", 0, true}, // two reasons that take turns
+			{"refused", 0, true}, // two alternating reasons
 			{"timeout from port 1235", time.Second, true},
-			{"refused", tellEvery - 3*time.Second, true},
+			{"refused", logReasonEvery - 3*time.Second, true},
 			{"refused", time.Second, false},
 			{"refused", time.Second, true},
 		} {
 			time.Sleep(step.after)
-			if got := words.repeated(step.text); got != step.repeated {
+			if got := reasons.repeated(step.text); got != step.repeated {
 				t.Errorf("%q is repeated: %v", step.text, got)
 			}
 		}
-		words.over()
-		if words.repeated("refused") {
-			t.Error("after a good time the next outage is not told")
+		reasons.over()
+		if reasons.repeated("refused") {
+			t.Error("the next outage after a reconnect is not logged")
 		}
 	})
 }
 
-// attempts counts logins, and refuses all.
+// attempts counts logins and refuses all of them.
 type attempts struct{ n atomic.Int32 }
 
 func (a *attempts) Check(server.ClientAuthentication) bool {
@@ -116,8 +116,8 @@ func (a *attempts) Check(server.ClientAuthentication) bool {
 	return false
 }
 
-// Each attempt with a wrong password was up to three lines, twice a second.
-func TestAWrongPasswordIsToldOnce(t *testing.T) {
+// Without the limit, each attempt with a wrong password logs up to three lines, twice a second.
+func TestAWrongPasswordIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	logins := &attempts{}
 	broker := realtest.NATSWith(t, func(o *server.Options) { o.CustomClientAuthentication = logins })
@@ -133,9 +133,9 @@ func TestAWrongPasswordIsToldOnce(t *testing.T) {
 	}
 }
 
-// An answer of the log waits whole for whoever reads it slowly: what finds no room on the subscription is dropped, and nobody learns
-// whether it was stored.
-func TestAnAnswerOfTheLogHasRoom(t *testing.T) {
+// The subscription has room for a whole batch of the log's messages, also for a slow reader. The library drops messages that do not fit, and
+// the reader would miss them without an error.
+func TestTheSubscriptionHasRoomForABatchOfTheLog(t *testing.T) {
 	t.Parallel()
 	conn, err := ConnectNATS(config.NATS{URL: realtest.NATS(t).URL}, "test", slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -162,7 +162,7 @@ func TestAnAnswerOfTheLogHasRoom(t *testing.T) {
 		if err != nil {
 			t.Fatalf("after %d: %v", read, err)
 		}
-		if read++; read%100 == 1 { // what is asked after it is answered after it, so all of the batch is here now
+		if read++; read%100 == 1 { // the server sends this response after the batch, so the whole batch has arrived
 			if _, err := js.Stream(t.Context(), flow.Signing); err != nil {
 				t.Fatal(err)
 			}

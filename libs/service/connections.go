@@ -10,24 +10,24 @@ import (
 	"time"
 )
 
-// UnverifiedBytes is the memory that all connections of one listener may hold with requests that are not verified yet: 2,600
+// UnverifiedBytes is the memory that all unverified requests of one listener may use: 2,600
 // connections, or about 30 bodies of 1 MiB.
 const UnverifiedBytes = 64 << 20
 
-// What a connection holds, in bytes, as measured with 3,000 of them.
+// The memory of a connection in bytes, measured with 3,000 connections.
 const (
 	perConnection = 24 << 10 // its goroutine, and net/http's two buffers of 4 KiB
-	perByte       = 2        // of a request: the byte itself, and the room that a growing buffer keeps free
+	perByte       = 2        // of a request: the byte itself, and the free room of a growing buffer
 )
 
-// progressCredit is the progress with which a connection begins, in bytes: it may be silent for about as long as a connection that sends
-// so much at once.
+// progressCredit is the initial progress of a connection, in bytes: it may be silent for about as long as a connection that sent
+// this number of bytes at once.
 const progressCredit = 4 << 10
 
-// LimitUnverified makes a listener whose connections hold at most budget bytes in memory before their requests are verified. Beyond it the
-// slowest connection is dropped: the one that sent the least lately for the memory that it holds, where each byte counts half as much after
-// each second. A stranger who keeps a connection and sends little, or much and then nothing, holds nobody up who sends a whole request at
-// once. dropped is called for each; it must not block.
+// LimitUnverified returns a listener whose connections hold at most budget bytes in memory before their requests are verified. If they
+// exceed the budget, the listener drops the slowest connection: the one that recently sent the least for the memory that it holds. The
+// weight of each byte sent halves every second. So a stranger who keeps a connection and sends little, or much and then nothing, does not
+// delay a client that sends a whole request at once. The listener calls dropped for each dropped connection; dropped must not block.
 func LimitUnverified(l net.Listener, budget int64, dropped func()) net.Listener {
 	return &connections{Listener: l, budget: budget, dropped: dropped, began: time.Now()}
 }
@@ -43,7 +43,8 @@ type connections struct {
 	waiting bySpeed
 }
 
-// connection is counted while it is in waiting; a verified request's is not, until the next one begins.
+// connection counts towards the budget while it is in waiting. After its request is verified, it does not count until the next request
+// begins.
 type connection struct {
 	net.Conn
 	of *connections
@@ -51,7 +52,7 @@ type connection struct {
 	// of.mu guards these.
 	received int64   // bytes of this request
 	progress float64 // logarithm of the bytes sent lately, see advance
-	index    int     // in of.waiting; -1 when it is not there
+	index    int     // in of.waiting; -1 if it is not in it
 	slow     bool    // dropped
 	closed   bool
 }
@@ -70,26 +71,26 @@ func (l *connections) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// advance adds bytes to the progress of c. Progress halves each second, so its logarithm falls by 1 a second, for all connections alike:
-// with the time added to it, it orders them at any time.
+// advance adds bytes to the progress of c. Progress halves each second, so the logarithm of every connection's progress falls by 1 a second.
+// The logarithm plus the time therefore orders the connections at any time.
 func (c *connection) advance(bytes int) {
 	now := time.Since(c.of.began).Seconds()
 	c.progress = now + math.Log2(math.Exp2(c.progress-now)+float64(bytes))
 }
 
-// speed is the progress for each byte that c holds.
+// speed is the progress per byte of memory that c holds.
 func (c *connection) speed() float64 { return c.progress - math.Log2(float64(c.cost())) }
 
 func (c *connection) cost() int64 { return perConnection + perByte*c.received }
 
-// count begins to count c, which may be dropped from then on.
+// count adds c to the budget; from then on c may be dropped.
 func (l *connections) count(c *connection) {
 	l.held += c.cost()
 	heap.Push(&l.waiting, c)
 	l.makeRoom()
 }
 
-// discount ends it.
+// discount removes c from the budget.
 func (l *connections) discount(c *connection) {
 	if c.index >= 0 {
 		heap.Remove(&l.waiting, c.index)
@@ -109,7 +110,7 @@ func (l *connections) makeRoom() {
 
 var longAgo = time.Unix(1, 0)
 
-// SlowError ends the reading from a connection that was dropped.
+// SlowError is the error of a read from a dropped connection.
 type SlowError struct{}
 
 func (SlowError) Error() string {
@@ -160,7 +161,7 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite lets net/http close a connection so that its last answer arrives.
+// CloseWrite lets net/http close a connection so that its last response arrives.
 func (c *connection) CloseWrite() error {
 	if tcp, ok := c.Conn.(*net.TCPConn); ok {
 		return tcp.CloseWrite()
@@ -170,7 +171,7 @@ func (c *connection) CloseWrite() error {
 
 type connectionKey struct{}
 
-// countRequests has a server tell its connections when a request begins and when it is verified.
+// countRequests makes a server notify its connections when a request begins and when it is verified.
 func countRequests(server *http.Server) {
 	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		return context.WithValue(ctx, connectionKey{}, c)
@@ -182,7 +183,7 @@ func countRequests(server *http.Server) {
 	}
 }
 
-// next begins the count of the next request. Its progress goes on: an answer earns no credit.
+// next starts to count the next request. The progress continues: a response earns no credit.
 func (c *connection) next() {
 	l := c.of
 	l.mu.Lock()
@@ -194,7 +195,7 @@ func (c *connection) next() {
 	}
 }
 
-// Verified reports that the request with this context is authentic: its connection is not dropped for being slow, and what it holds is not
+// Verified reports that the request with this context is authentic: its connection is not dropped for being slow, and its memory is not
 // counted, until its next request begins.
 func Verified(ctx context.Context) {
 	if c, ok := ctx.Value(connectionKey{}).(*connection); ok {
@@ -217,7 +218,7 @@ func (h bySpeed) Swap(i, j int) {
 
 // Push implements heap.Interface.
 func (h *bySpeed) Push(x any) {
-	c := x.(*connection) //nolint:forcetypeassert // it holds nothing else
+	c := x.(*connection) //nolint:forcetypeassert // the heap has only connections
 	c.index = len(*h)
 	*h = append(*h, c)
 }

@@ -22,14 +22,14 @@ func (p pipes) Accept() (net.Conn, error) {
 func (pipes) Close() error   { return nil }
 func (pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// caller is a connection and both of its ends.
+// caller has both ends of a connection.
 type caller struct {
 	client net.Conn
 	server net.Conn
-	ended  chan error // why the server stopped to read
+	ended  chan error // the reason why the server stopped reading
 }
 
-// call connects, and has the server read until the connection ends.
+// call connects, and makes the server read until the connection ends.
 func call(t *testing.T, l net.Listener, p pipes) *caller {
 	t.Helper()
 	server, err := l.Accept()
@@ -63,14 +63,14 @@ func (c *caller) dropped() bool {
 	}
 }
 
-// The budget below has room for 40 connections and some bytes.
+// The budget in these tests has room for 40 connections and a few bytes.
 const roomFor = 40
 
 func TestTheSlowestConnectionIsDroppedFirst(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		honest func(*caller)
-		// stranger is what each of many others does, one each millisecond; a caller who lives comes last
+		// stranger is called for many other connections, one each millisecond. An honest caller who lives connects after them.
 		stranger func(*caller)
 		lives    bool
 	}{
@@ -92,7 +92,7 @@ func TestTheSlowestConnectionIsDroppedFirst(t *testing.T) {
 				l := LimitUnverified(p, roomFor*perConnection, func() { dropped++ })
 				var honest *caller
 				var all []*caller
-				if !c.lives || name == "a verified one, however slow" { // it comes first, and the others push it out
+				if !c.lives || name == "a verified one, however slow" { // it connects first, so that the others may displace it
 					honest = call(t, l, p)
 					c.honest(honest)
 				}
@@ -100,7 +100,7 @@ func TestTheSlowestConnectionIsDroppedFirst(t *testing.T) {
 					one := call(t, l, p)
 					all = append(all, one)
 					c.stranger(one)
-					time.Sleep(time.Millisecond) // no two come at the same instant
+					time.Sleep(time.Millisecond) // so that no two connect at the same instant
 				}
 				if honest == nil {
 					honest = call(t, l, p)
@@ -111,7 +111,7 @@ func TestTheSlowestConnectionIsDroppedFirst(t *testing.T) {
 					t.Errorf("dropped: %t", honest.dropped())
 				}
 				if dropped < roomFor {
-					t.Errorf("%d of %d were dropped: nothing was full", dropped, len(all))
+					t.Errorf("%d of %d were dropped: the listener was not full", dropped, len(all))
 				}
 				if held := l.(*connections).held; held > roomFor*perConnection {
 					t.Errorf("%d bytes are held", held)
@@ -133,7 +133,7 @@ func verify(c *caller) {
 	Verified(context.WithValue(context.Background(), connectionKey{}, c.server))
 }
 
-// Whatever strangers do within the bytes a second that they have, one who sends his request at once is served, and the budget holds.
+// For every mix of slow strangers, the listener serves a client that sends its request at once, and stays within the budget.
 func TestNoMixOfSlowStrangersDropsAWholeRequest(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(20) {
@@ -159,7 +159,7 @@ func TestNoMixOfSlowStrangersDropsAWholeRequest(t *testing.T) {
 					}
 					if random.IntN(10) == 0 {
 						honest := call(t, l, p)
-						time.Sleep(time.Duration(random.IntN(200)) * time.Millisecond) // to it and back
+						time.Sleep(time.Duration(random.IntN(200)) * time.Millisecond) // a round trip
 						honest.send(1200)
 						synctest.Wait()
 						if honest.dropped() {

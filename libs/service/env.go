@@ -1,4 +1,4 @@
-// Package service is what every program of the house has in common: its connections, its doors, its health, its end.
+// Package service is the common part of every Signrelay program: its connections, its listeners, its health checks, its shutdown.
 package service
 
 import (
@@ -13,27 +13,27 @@ import (
 	"github.com/signrelay/signrelay/libs/limit"
 )
 
-// Env is what a service's Run is given: settings, connections and doors. Run(ctx, Env) mounts its handlers, calls Up, and
+// Env has the settings, connections and routes for a service's Run. Run(ctx, Env) mounts its handlers, calls Up, and
 // works until ctx ends; then it finishes the work in flight and returns. It never closes a resource of its Env.
 type Env struct {
 	Name   string
-	Config config.Config // as it was at the start
-	// Live is the settings as they are now. What may come from a file may be replaced there: secrets, certificates, keys.
+	Config config.Config // the settings at the start
+	// Live has the current settings. Secrets, certificates and keys from files may be replaced while the program runs.
 	Live    *config.Live
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	NATS    *nats.Conn
 	JS      jetstream.JetStream
 	Health  *Health
-	// Public is the service's public door. The listener opens when every service behind it is Up, so no provider is ever
-	// answered 404 by a half-started program.
+	// Public has the routes of the service's public listener. The listener opens when every service behind it is Up, so a half-started
+	// program never returns 404 to a provider.
 	Public *Routes
-	// Claims opens the memory: Redis, or a JetStream bucket in standalone.
+	// Claims opens the dedupe store: Redis, or a JetStream bucket if Redis is not configured.
 	Claims func(dedupe.Options) dedupe.Store
-	// Gaps is where a service marks that it does something which the memory will not remember, because it is away.
+	// Gaps is where a service records that it works without the dedupe store, because the store is unavailable.
 	Gaps *dedupe.Gaps
-	// Limits keeps calls below other sides' rates: all replicas' together where there is a Redis.
+	// Limits keeps outbound calls below the rates that other parties accept: for all replicas together if Redis is configured.
 	Limits limit.Limiter
-	// Up reports that Run has mounted its handlers and is about to work. Call it once.
+	// Up reports that Run has mounted its handlers and starts to work. Call it once.
 	Up func()
 }

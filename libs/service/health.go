@@ -15,21 +15,21 @@ import (
 const (
 	// checkBound is how long a check may take.
 	checkBound = 2 * time.Second
-	// checkEvery is how long what the checks said is believed: a probe a second from each of ten probers costs the parts
+	// checkEvery is how long the results of the checks stay valid: if ten probers each probe once a second, each dependency gets
 	// one check a second.
 	checkEvery = time.Second
 )
 
-// Health tells probes how a program is. Its zero value is a program that is starting.
+// Health reports a program's state to probes. Its zero value is a program that is starting.
 //
 // A program is ready when its services are up and all its checks pass; it is never ready again once it drains.
 type Health struct {
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards up, draining and checks
 	up       bool
 	draining bool
 	checks   []*check
 
-	round   sync.Mutex // held while the checks run, so that probes that come meanwhile share the round
+	round   sync.Mutex // held while the checks run, so that concurrent probes share the round
 	at      time.Time
 	results map[string]result
 }
@@ -43,16 +43,16 @@ type check struct {
 
 type result struct {
 	OK       bool   `json:"ok"`
-	Degrades bool   `json:"degrades,omitempty"` // failing does not make the program unready
+	Degrades bool   `json:"degrades,omitempty"` // the program stays ready if the check fails
 	TookMS   int64  `json:"took_ms"`
 	Error    string `json:"error,omitempty"`
 }
 
-// Add adds a check without which the program is not ready. Its name is the name of the checked part, such as "vonage", and unique in
-// the process: two checks of one name are a mistake in the program, and panic.
+// Add adds a check: the program is ready only if it passes. name is the checked dependency, such as "vonage", and unique in
+// the process: a second check with the same name is a programming error and panics.
 func (h *Health) Add(name string, run func(context.Context) error) { h.add(name, run, false) }
 
-// AddSoft adds a check whose failure only shows in /readyz?verbose: the program does its work without.
+// AddSoft adds a check whose failure shows only in /readyz?verbose: the program works without the dependency.
 func (h *Health) AddSoft(name string, run func(context.Context) error) { h.add(name, run, true) }
 
 func (h *Health) add(name string, run func(context.Context) error, soft bool) {
@@ -60,7 +60,7 @@ func (h *Health) add(name string, run func(context.Context) error, soft bool) {
 	defer h.mu.Unlock()
 	for _, c := range h.checks {
 		if c.name == name {
-			panic("service: two health checks are called " + name)
+			panic("service: two health checks are named " + name)
 		}
 	}
 	h.checks = append(h.checks, &check{name: name, soft: soft, run: run, busy: make(chan struct{}, 1)})
@@ -85,10 +85,10 @@ func (h *Health) drain() {
 	h.draining = true
 }
 
-// live answers /livez: the process alone.
+// live serves /livez: it checks only the process.
 func (h *Health) live(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "alive\n") }
 
-// ready answers /readyz, with each check's result when asked ?verbose.
+// ready serves /readyz; with ?verbose it adds the result of each check.
 func (h *Health) ready(w http.ResponseWriter, r *http.Request) {
 	status, results := h.status()
 	code := http.StatusServiceUnavailable
@@ -114,7 +114,7 @@ func (h *Health) ready(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(append(body, '\n'))
 }
 
-// status is draining, starting, failing or ready, and what the checks said at most checkEvery ago.
+// status returns draining, starting, failing or ready, and results of the checks that are at most checkEvery old.
 func (h *Health) status() (string, map[string]result) {
 	if h.leaving() {
 		return "draining", h.lastResults()
@@ -134,8 +134,8 @@ func (h *Health) status() (string, map[string]result) {
 	}
 }
 
-// lastResults are those of the last round. While one runs there are none: a balancer must not wait for it to hear that the
-// program drains.
+// lastResults returns the results of the last round, or none while a round runs: a load balancer must not wait for the round before it
+// learns that the program drains.
 func (h *Health) lastResults() map[string]result {
 	if !h.round.TryLock() {
 		return map[string]result{}
@@ -147,7 +147,7 @@ func (h *Health) lastResults() map[string]result {
 	return h.results
 }
 
-// check runs all checks at once, unless that was done a moment ago.
+// check runs all checks concurrently, unless the last results are still valid.
 func (h *Health) check() (results map[string]result, failing bool) {
 	h.round.Lock()
 	defer h.round.Unlock()
@@ -155,7 +155,7 @@ func (h *Health) check() (results map[string]result, failing bool) {
 	h.mu.Lock()
 	checks, draining := h.checks, h.draining
 	h.mu.Unlock()
-	// Parts that are being stopped are no longer checked: the last results remain.
+	// Dependencies that are being stopped are no longer checked: the last results remain.
 	if !draining && (len(h.results) != len(checks) || time.Since(h.at) >= checkEvery) {
 		h.results = runChecks(checks)
 		h.at = time.Now()
@@ -186,23 +186,23 @@ func runChecks(checks []*check) map[string]result {
 	return results
 }
 
-// once runs the check and waits for it until ctx ends. A check that ignores ctx is left behind, and not started
-// again until it returns, so that it costs one goroutine and not one a second.
+// once runs the check and waits for it until ctx ends. A check that ignores ctx continues in the background and is not started
+// again until it returns, so that it costs one goroutine in total and not one a second.
 func (c *check) once(ctx context.Context) result {
 	start := time.Now()
-	err := errors.New("still hangs from an earlier time")
+	err := errors.New("an earlier run of this check still hangs")
 	select {
 	case c.busy <- struct{}{}:
-		answer := make(chan error, 1)
+		finished := make(chan error, 1)
 		go func() {
 			err := c.run(ctx)
 			<-c.busy
-			answer <- err
+			finished <- err
 		}()
 		select {
-		case err = <-answer:
+		case err = <-finished:
 		case <-ctx.Done():
-			err = errors.New("no answer within " + checkBound.String())
+			err = errors.New("no result within " + checkBound.String())
 		}
 	default:
 	}

@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-type answer struct {
+type readyz struct {
 	code   int
-	text   string
+	body   string
 	Status string
 	Checks map[string]struct {
 		OK       bool
@@ -26,11 +26,11 @@ type answer struct {
 	}
 }
 
-func ask(t *testing.T, h *Health, target string) answer {
+func ask(t *testing.T, h *Health, target string) readyz {
 	t.Helper()
 	w := httptest.NewRecorder()
 	h.ready(w, httptest.NewRequest(http.MethodGet, target, nil))
-	a := answer{code: w.Code, text: w.Body.String()}
+	a := readyz{code: w.Code, body: w.Body.String()}
 	if strings.HasPrefix(w.Header().Get("Content-Type"), "application/json") {
 		if err := json.Unmarshal(w.Body.Bytes(), &a); err != nil {
 			t.Fatalf("%v: %s", err, w.Body)
@@ -55,8 +55,8 @@ func TestReadyOnlyBetweenUpAndDraining(t *testing.T) {
 		{h.drain, 503, "draining\n"},
 	} {
 		step.do()
-		if got := ask(t, h, "/readyz"); got.code != step.code || got.text != step.text {
-			t.Errorf("%d %q, want %d %q", got.code, got.text, step.code, step.text)
+		if got := ask(t, h, "/readyz"); got.code != step.code || got.body != step.text {
+			t.Errorf("%d %q, want %d %q", got.code, got.body, step.code, step.text)
 		}
 	}
 	if got := ask(t, h, "/readyz?verbose"); got.Status != "draining" || !got.Checks["nats"].OK {
@@ -64,12 +64,12 @@ func TestReadyOnlyBetweenUpAndDraining(t *testing.T) {
 	}
 }
 
-func TestVerboseTellsEachCheck(t *testing.T) {
+func TestVerboseShowsEachCheck(t *testing.T) {
 	t.Parallel()
 	h := new(Health)
 	h.setUp()
-	if got := ask(t, h, "/readyz?verbose"); got.code != 200 || got.text != `{"status":"ready","checks":{}}`+"\n" {
-		t.Errorf("without checks: %d %s", got.code, got.text)
+	if got := ask(t, h, "/readyz?verbose"); got.code != 200 || got.body != `{"status":"ready","checks":{}}`+"\n" {
+		t.Errorf("without checks: %d %s", got.code, got.body)
 	}
 	h.Add("nats", passes)
 	h.AddSoft("redis", func(context.Context) error { return errors.New("dial redis://app:hunter2@10.0.0.1:6379: refused") })
@@ -107,7 +107,7 @@ func TestProbesShareARoundOfChecks(t *testing.T) {
 	}
 }
 
-func TestARoundIsBelievedForASecond(t *testing.T) {
+func TestResultsStayValidForASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := new(Health)
@@ -136,7 +136,7 @@ func TestACheckThatHangsIsBoundedAndStartedOnce(t *testing.T) {
 		h.setUp()
 		release := make(chan struct{})
 		var started atomic.Int32
-		h.Add("deaf", func(context.Context) error {
+		h.Add("hangs", func(context.Context) error {
 			started.Add(1)
 			<-release
 			return nil
@@ -148,32 +148,32 @@ func TestACheckThatHangsIsBoundedAndStartedOnce(t *testing.T) {
 		if took := time.Since(begin); took != checkBound {
 			t.Errorf("the probe waited %s", took)
 		}
-		if got.code != 503 || got.Checks["deaf"].Error != "no answer within 2s" || !got.Checks["nats"].OK {
+		if got.code != 503 || got.Checks["hangs"].Error != "no result within 2s" || !got.Checks["nats"].OK {
 			t.Errorf("%+v", got)
 		}
 
 		time.Sleep(checkEvery)
 		begin = time.Now()
 		got = ask(t, h, "/readyz?verbose")
-		if time.Since(begin) != 0 || got.Checks["deaf"].Error != "still hangs from an earlier time" || started.Load() != 1 {
-			t.Errorf("it was started again: %d times, %+v", started.Load(), got)
+		if time.Since(begin) != 0 || got.Checks["hangs"].Error != "an earlier run of this check still hangs" || started.Load() != 1 {
+			t.Errorf("the check was started %d times, %+v", started.Load(), got)
 		}
 
 		close(release)
 		time.Sleep(checkEvery)
 		if got := ask(t, h, "/readyz"); got.code != 200 {
-			t.Errorf("it came back: %+v", got)
+			t.Errorf("not ready after the check returned: %+v", got)
 		}
 	})
 }
 
-func TestTwoChecksOfOneName(t *testing.T) {
+func TestTwoChecksWithOneNamePanic(t *testing.T) {
 	t.Parallel()
 	h := new(Health)
 	h.Add("nats", passes)
 	defer func() {
 		if recover() == nil {
-			t.Error("the second hides the first")
+			t.Error("the second check was accepted")
 		}
 	}()
 	h.AddSoft("nats", passes)

@@ -12,12 +12,12 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 )
 
-// healthcheckWithin bounds the question; the door's own checks answer within 2 s.
+// healthcheckWithin limits the request; the checks behind /readyz end within 2 s.
 const healthcheckWithin = 4 * time.Second
 
 // Healthcheck asks the program that runs with the same settings on this machine whether it is ready: `ingest healthcheck`, for a
-// container whose image holds nothing but the program. It asks /readyz, not /livez: that the process is alive its engine knows by
-// itself, and nothing in Docker restarts a container that is not ready. Kubernetes asks the door directly.
+// container whose image contains only the program. It requests /readyz, not /livez: the container engine itself knows whether the process
+// is alive, and Docker does not restart a container that is not ready. Kubernetes probes the admin listener directly.
 func Healthcheck(ctx context.Context, cfg config.Config) error {
 	host, port, err := net.SplitHostPort(cfg.Admin.Addr)
 	if err != nil {
@@ -32,15 +32,15 @@ func Healthcheck(ctx context.Context, cfg config.Config) error {
 	if err != nil {
 		return fmt.Errorf("admin.addr: %w", err)
 	}
-	// Without a proxy that the environment may name.
-	answer, err := (&http.Client{Transport: &http.Transport{}}).Do(r)
+	// The empty transport ignores a proxy in the environment.
+	resp, err := (&http.Client{Transport: &http.Transport{}}).Do(r)
 	if err != nil {
-		return fmt.Errorf("no answer at the admin door: %w", err)
+		return fmt.Errorf("no response from the admin listener: %w", err)
 	}
-	defer func() { _ = answer.Body.Close() }()
-	if answer.StatusCode != http.StatusOK {
-		said, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10)) // an engine keeps 4 KiB of it
-		return fmt.Errorf("status %d: %s", answer.StatusCode, bytes.TrimSpace(said))
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // a container engine keeps 4 KiB of it
+		return fmt.Errorf("status %d: %s", resp.StatusCode, bytes.TrimSpace(body))
 	}
 	return nil
 }

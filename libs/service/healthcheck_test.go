@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A container's engine asks by the program itself, which finds the door by the same settings.
-func TestHealthcheckIsTheDoorsOwnWord(t *testing.T) {
+// A container engine runs the program itself as the health check, with the same settings.
+func TestHealthcheckReportsReadyz(t *testing.T) {
 	t.Parallel()
 	broken := make(chan struct{})
 	h := open(t, settings(t), Service{Name: "sandbox", Run: func(ctx context.Context, env Env) error {
@@ -27,14 +27,14 @@ func TestHealthcheckIsTheDoorsOwnWord(t *testing.T) {
 	h.opened()
 	ask := func() (int, string) {
 		status, _, stderr := use(t.Context(), t, Service{Name: "sandbox"}, []string{"healthcheck"},
-			[]string{"SIGNRELAY_ADMIN_ADDR=" + strings.Replace(h.cfg.Admin.Addr, "127.0.0.1", "", 1)}) // as in a container: on all interfaces
+			[]string{"SIGNRELAY_ADMIN_ADDR=" + strings.Replace(h.cfg.Admin.Addr, "127.0.0.1", "", 1)}) // on all interfaces, as in a container
 		return status, stderr
 	}
 	if status, said := ask(); status != 0 || said != "" {
 		t.Errorf("ready: %d %s", status, said)
 	}
 	close(broken)
-	until(t, "it is not ready", func() bool { // what the checks said is believed for a second
+	until(t, "it is not ready", func() bool { // the results of the checks stay valid for a second
 		status, said := ask()
 		return status == 1 && strings.Contains(said, "the-world")
 	})
@@ -43,7 +43,7 @@ func TestHealthcheckIsTheDoorsOwnWord(t *testing.T) {
 func TestHealthcheckOfAProgramThatDoesNotRun(t *testing.T) {
 	t.Parallel()
 	status, _, stderr := use(t.Context(), t, Service{Name: "ingest"}, []string{"healthcheck"}, []string{"SIGNRELAY_ADMIN_ADDR=" + freeAddr(t)})
-	if status != 1 || !strings.Contains(stderr, "no answer at the admin door") {
+	if status != 1 || !strings.Contains(stderr, "no response from the admin listener") {
 		t.Errorf("%d %s", status, stderr)
 	}
 }

@@ -24,32 +24,32 @@ import (
 	"github.com/signrelay/signrelay/libs/limit"
 )
 
-// Host runs services in one process: they share its connections, its health, its metrics and its admin listener.
+// Host runs services in one process: they share its connections, its health checks, its metrics and its admin listener.
 type Host struct {
 	Config   config.Config
 	Log      *slog.Logger
 	Services []Service
-	// Opened is called once, when all services are up and all doors are open; it may be nil.
+	// Opened is called once, when all services are up and all listeners are open; it may be nil.
 	Opened func(Addresses)
 
-	// A test shortens these; 0 is leaveWithin and rereadEvery.
+	// Tests shorten these; 0 means the constants leaveWithin and rereadEvery.
 	leaveWithin, rereadEvery time.Duration
 }
 
-// Addresses is where a host listens.
+// Addresses are the addresses at which a host listens.
 type Addresses struct {
 	Admin  net.Addr
 	Public map[string]net.Addr // by the service's name
 }
 
-// How long the end may take, of the 30 s that Kubernetes gives.
+// The limits of a shutdown, within the 30 s that Kubernetes grants.
 const (
 	// leaveWithin limits the whole shutdown: the drain delay, the requests in flight, then the services.
 	leaveWithin = 25 * time.Second
-	// leaveAfterDelay is the least time that remains after a drain delay of more than 5 s.
+	// leaveAfterDelay is the time that remains after a drain delay of more than 5 s.
 	leaveAfterDelay = 20 * time.Second
-	// doorsWithin limits the requests in flight, so that one slow caller does not use up the time of the services.
-	doorsWithin = 10 * time.Second
+	// closeWithin limits the requests in flight, so that one slow caller does not use up the time of the services.
+	closeWithin = 10 * time.Second
 )
 
 // Run runs services until ctx ends; see Host.Run.
@@ -60,9 +60,9 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, services ...S
 // Run opens the parts that the services need, runs the services, and opens the public listeners when all services are up. It
 // waits without limit for NATS, and for the resources that Provision creates in NATS.
 //
-// When ctx ends, Run reports that to probes at once. If SIGTERM ended ctx (see UntilSignal), the public listeners keep serving for the
+// When ctx ends, Run reports that to probes at once. If SIGTERM ended ctx (see UntilSignal), the public listeners stay open for the
 // drain delay, so that load balancers notice. Then Run finishes the requests in flight, ends the services' context and waits for the
-// services, at most 25 s in all. It closes connections last. It returns early with the error of a service that failed.
+// services, at most 25 s in total. It closes the connections last. If a service fails, Run ends early with the service's error.
 func (h Host) Run(ctx context.Context) (err error) {
 	health := new(Health)
 	metrics := newMetrics()
@@ -70,10 +70,10 @@ func (h Host) Run(ctx context.Context) (err error) {
 	failed := make(chan error, 1)
 	admin, err := openAdmin(h.Config.Admin, health, metrics, h.Log, failed)
 	if err != nil {
-		return fmt.Errorf("admin door: %w", err)
+		return fmt.Errorf("admin listener: %w", err)
 	}
 	defer func() { _ = admin.server.Close() }()
-	h.Log.Info("admin door is open", "addr", admin.listener.Addr().String())
+	h.Log.Info("admin listener is open", "addr", admin.listener.Addr().String())
 
 	live := config.NewLive(h.Config)
 	go reload(ctx, live, cmp.Or(h.rereadEvery, rereadEvery), metrics, h.Log)
@@ -85,29 +85,29 @@ func (h Host) Run(ctx context.Context) (err error) {
 		hopeless: func(error) bool { return false },
 	})
 	if err != nil {
-		if ctx.Err() != nil { // told to end while it waited
+		if ctx.Err() != nil { // the program was stopped while it waited
 			return nil
 		}
 		return err
 	}
 	defer p.close()
 
-	// The services' own context: it ends after the doors are closed.
+	// The services have their own context, which ends after the listeners are closed.
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
 	r := h.start(work, p, live, health, metrics)
 
-	doors, err := h.open(ctx, r, health, admin, failed)
+	servers, err := h.open(ctx, r, health, admin, failed)
 	if err == nil {
 		select {
 		case <-ctx.Done():
-		case <-r.ended: // wait tells why
+		case <-r.ended: // wait returns the reason
 		case err = <-failed:
 		}
 	}
 
 	health.drain()
-	delay := h.drainDelay(ctx, doors)
+	delay := h.drainDelay(ctx, servers)
 	within := h.endsWithin(delay)
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
 	defer cancel()
@@ -116,16 +116,16 @@ func (h Host) Run(ctx context.Context) (err error) {
 		err = r.endsWithin(delay, failed)
 	}
 	h.Log.Info("leaving")
-	err = errors.Join(err, closeDoors(limit, doors))
+	err = errors.Join(err, closeServers(limit, servers))
 	stopWork()
 	return errors.Join(err, r.wait(limit, within))
 }
 
-// drainDelay is how long the public listeners stay open after the signal to end. A load balancer needs that long to see that the program
-// is not ready any more. A callback that meets a closed listener is lost if the provider does not retry. Only SIGTERM, which
-// orchestrators send, is worth the delay: a program that a person ends at a terminal is behind no load balancer.
-func (h Host) drainDelay(ctx context.Context, doors []*door) time.Duration {
-	if len(doors) == 0 || !errors.Is(context.Cause(ctx), ErrTerminated) {
+// drainDelay is the time for which the public listeners stay open after the shutdown signal. A load balancer needs that time to see that
+// the program is no longer ready. A callback to a closed listener is lost if the provider does not retry. Only SIGTERM, which
+// orchestrators send, causes the delay: a program that a person stops at a terminal is not behind a load balancer.
+func (h Host) drainDelay(ctx context.Context, servers []*httpServer) time.Duration {
+	if len(servers) == 0 || !errors.Is(context.Cause(ctx), ErrTerminated) {
 		return 0
 	}
 	return h.Config.DrainDelay
@@ -136,7 +136,7 @@ func (h Host) endsWithin(delay time.Duration) time.Duration {
 	return cmp.Or(h.leaveWithin, max(leaveWithin, delay+leaveAfterDelay))
 }
 
-// parts is what services work with, and how to take it down.
+// parts are the shared connections and stores of the services, and the functions that close them.
 type parts struct {
 	nats   *nats.Conn
 	js     jetstream.JetStream
@@ -152,15 +152,15 @@ func (p *parts) close() {
 	}
 }
 
-// publishWithin is when an asynchronous publish without an ack counts as failed; without a limit it would be waited for
-// until the next reconnect.
+// publishWithin is the time after which an asynchronous publish without an ack counts as failed; without a limit, the publisher would
+// wait until the next reconnect.
 const publishWithin = 5 * time.Second
 
-// opening is the patience of the code that opens the parts: a service waits for faults that may be fixed, a command reports them.
+// opening says how to open the parts: a service waits until a fault is fixed, a command reports the fault.
 type opening struct {
 	connect  func() (*nats.Conn, error)
-	hopeless func(error) bool // of an answer of the broker
-	operator bool             // its account of NATS reads every bucket, and a command may do any service's work
+	hopeless func(error) bool // reports whether waiting cannot fix an error of the broker
+	operator bool             // a command with a NATS account that reads every bucket; it may do any service's work
 }
 
 // openParts connects, and waits until the broker is provisioned.
@@ -179,7 +179,7 @@ func (h Host) openParts(ctx context.Context, live *config.Live, health *Health, 
 		return nil, err
 	}
 	p.closes = append(p.closes, func() {
-		_ = p.nats.FlushTimeout(time.Second) // acks on their way; when NATS is away they come again
+		_ = p.nats.FlushTimeout(time.Second) // sends buffered acks; without NATS they are lost, and the inputs are delivered again
 		p.nats.Close()
 	})
 	if p.js, err = jetstream.New(p.nats, jetstream.WithPublishAsyncTimeout(publishWithin)); err != nil {
@@ -217,7 +217,7 @@ func (h Host) openParts(ctx context.Context, live *config.Live, health *Health, 
 		names[i] = s.Name
 	}
 	provisioned := func(ctx context.Context) error { return flow.Provisioned(ctx, p.js, names...) }
-	if err := answered(ctx, p.nats, h.Log, how.hopeless, provisioned); err != nil {
+	if err := waitForBroker(ctx, p.nats, h.Log, how.hopeless, provisioned); err != nil {
 		return nil, err
 	}
 	state, err := p.js.KeyValue(ctx, flow.State)
@@ -229,13 +229,13 @@ func (h Host) openParts(ctx context.Context, live *config.Live, health *Health, 
 	}
 	p.closes = append(p.closes, func() { _ = p.gaps.Close() })
 	if client == nil && !how.operator && !h.any(func(s Service) bool { return flow.MemoryOf(s.Name) != "" }) {
-		return p, nil // it claims nothing, and its account of NATS does not read the memory's bucket
+		return p, nil // no service claims anything, and their NATS accounts may not read the dedupe store's bucket
 	}
 	p.claims, err = claims(ctx, client, ring, probes, p.js, p.gaps)
 	return p, err
 }
 
-// claims opens the memory of claims: in Redis if it is configured, else in a bucket of the broker. A memory in Redis is probed
+// claims opens the dedupe store: in Redis if it is configured, otherwise in a bucket of the broker. Probes check a store in Redis
 // from then on.
 func claims(
 	ctx context.Context, client *redis.Client, ring keyring.Ring, probes *RedisProbes, js jetstream.JetStream, gaps *dedupe.Gaps,
@@ -263,10 +263,10 @@ func claims(
 
 var errNoNATS = errors.New("no NATS server can be reached")
 
-// answered returns when the broker has what Provision makes, which ask asks for, or when ctx ends or it is hopeless: then with the last
-// reason.
-func answered(ctx context.Context, conn *nats.Conn, log *slog.Logger, hopeless func(error) bool, ask func(context.Context) error) error {
-	told := &lastWords{}
+// waitForBroker returns nil when probe finds the streams and buckets that Provision creates. It returns the last error when ctx ends or
+// when the error is hopeless.
+func waitForBroker(ctx context.Context, conn *nats.Conn, log *slog.Logger, hopeless func(error) bool, probe func(context.Context) error) error {
+	reasons := &loggedReasons{}
 	retry := time.NewTicker(250 * time.Millisecond)
 	defer retry.Stop()
 	var reason error
@@ -274,21 +274,21 @@ func answered(ctx context.Context, conn *nats.Conn, log *slog.Logger, hopeless f
 		err := errNoNATS
 		if conn.IsConnected() {
 			try, cancel := context.WithTimeout(ctx, 5*time.Second)
-			err = ExplainJetStream(conn, ask(try))
+			err = ExplainJetStream(conn, probe(try))
 			cancel()
 		}
 		if err == nil || hopeless(err) {
 			return err
 		}
-		if reason == nil || ctx.Err() == nil || !errors.Is(err, ctx.Err()) { // a question that was cut off gives no reason
+		if reason == nil || ctx.Err() == nil || !errors.Is(err, ctx.Err()) { // a request that ctx ended gives no reason
 			reason = err
 		}
-		if !told.repeated(err.Error()) {
+		if !reasons.repeated(err.Error()) {
 			log.Warn("waiting for a provisioned NATS", "error", err)
 		}
 		select {
 		case <-ctx.Done():
-			// One missing stream says it: without Provision all are missing.
+			// The first missing stream is enough: without Provision all are missing.
 			first, _, _ := strings.Cut(reason.Error(), "\n")
 			return fmt.Errorf("no provisioned NATS at nats.url: %s; was `signrelay provision` run?", first)
 		case <-retry.C:
@@ -296,13 +296,13 @@ func answered(ctx context.Context, conn *nats.Conn, log *slog.Logger, hopeless f
 	}
 }
 
-// running is the services at work.
+// running has the state of the services that run.
 type running struct {
 	public map[string]*Routes // by address
-	// dropped counts connections by the service whose public listener dropped them
+	// dropped counts dropped connections by the service of the public listener.
 	dropped *prometheus.CounterVec
 	allUp   chan struct{}
-	ended   chan struct{} // closed when a service ends before it was told to
+	ended   chan struct{} // closed when a service ends before the shutdown
 	done    chan struct{} // closed when all have ended
 
 	mu     sync.Mutex
@@ -311,7 +311,7 @@ type running struct {
 	early  sync.Once
 }
 
-// start runs every service in a goroutine of its own.
+// start runs every service in its own goroutine.
 func (h Host) start(work context.Context, p *parts, live *config.Live, health *Health, metrics *prometheus.Registry) *running {
 	r := &running{
 		public:  map[string]*Routes{},
@@ -332,8 +332,8 @@ func (h Host) start(work context.Context, p *parts, live *config.Live, health *H
 			Config: h.Config,
 			Live:   live,
 			Log:    h.Log,
-			// Services of one process may have metrics of one name. The label is not "service", because Prometheus's own
-			// discovery in Kubernetes sets that.
+			// Services of one process may have metrics with the same name. The label is not "service", because Prometheus's
+			// discovery in Kubernetes sets that label.
 			Metrics: prometheus.WrapRegistererWith(prometheus.Labels{"component": s.Name}, metrics),
 			Health:  health,
 			Public:  r.routes(s, h, unrouted),
@@ -354,7 +354,7 @@ func (h Host) start(work context.Context, p *parts, live *config.Live, health *H
 	return r
 }
 
-// routes is what the service's public listener serves.
+// routes returns the routes of the service's public listener.
 func (r *running) routes(s Service, h Host, unrouted *prometheus.CounterVec) *Routes {
 	public, ok := s.Public()
 	if !ok {
@@ -370,12 +370,12 @@ func (r *running) routes(s Service, h Host, unrouted *prometheus.CounterVec) *Ro
 
 func (r *running) run(work context.Context, s Service, env Env) {
 	err := s.Run(work, env)
-	told := work.Err() != nil
+	stopping := work.Err() != nil
 	switch {
-	case told && (err == nil || errors.Is(err, context.Canceled)):
+	case stopping && (err == nil || errors.Is(err, context.Canceled)):
 		err = nil
 	case err == nil:
-		err = fmt.Errorf("%s ended before it was told to", s.Name)
+		err = fmt.Errorf("%s ended before the shutdown", s.Name)
 	default:
 		err = fmt.Errorf("%s: %w", s.Name, err)
 	}
@@ -386,12 +386,12 @@ func (r *running) run(work context.Context, s Service, env Env) {
 		r.errs = append(r.errs, err)
 	}
 	r.mu.Unlock()
-	if !told {
+	if !stopping {
 		r.early.Do(func() { close(r.ended) })
 	}
 }
 
-// endsWithin waits for the delay, or until a service or a listener ends before.
+// endsWithin waits for the delay, or until a service or a listener ends early.
 func (r *running) endsWithin(delay time.Duration, failed <-chan error) error {
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
@@ -404,8 +404,8 @@ func (r *running) endsWithin(delay time.Duration, failed <-chan error) error {
 	return nil
 }
 
-// wait returns when all services have ended, with their errors; or when limit ends, which is within of the end's begin, with who is still at
-// work.
+// wait returns the services' errors when all services have ended. If limit ends first, it also returns an error for each service that still
+// works; within is the time of limit since the shutdown began.
 func (r *running) wait(limit context.Context, within time.Duration) error {
 	select {
 	case <-r.done:
@@ -415,13 +415,13 @@ func (r *running) wait(limit context.Context, within time.Duration) error {
 	defer r.mu.Unlock()
 	errs := r.errs
 	for name := range r.atWork {
-		errs = append(errs, fmt.Errorf("%s is still at work %s after it was told to end", name, within))
+		errs = append(errs, fmt.Errorf("%s still works %s after the shutdown began", name, within))
 	}
 	return errors.Join(errs...)
 }
 
-// open waits until all services are up, and opens the doors. When the end comes first it opens none.
-func (h Host) open(ctx context.Context, r *running, health *Health, admin *door, failed chan error) (doors []*door, err error) {
+// open waits until all services are up, and opens the public listeners. If the shutdown comes first, it opens none.
+func (h Host) open(ctx context.Context, r *running, health *Health, admin *httpServer, failed chan error) (servers []*httpServer, err error) {
 	select {
 	case <-r.allUp:
 	case <-r.ended:
@@ -433,7 +433,7 @@ func (h Host) open(ctx context.Context, r *running, health *Health, admin *door,
 	}
 
 	open := Addresses{Admin: admin.listener.Addr(), Public: map[string]net.Addr{}}
-	byAddr := map[string]*door{}
+	byAddr := map[string]*httpServer{}
 	for _, s := range h.Services {
 		public, ok := s.Public()
 		if !ok {
@@ -443,11 +443,11 @@ func (h Host) open(ctx context.Context, r *running, health *Health, admin *door,
 		if byAddr[addr] == nil {
 			d, err := openPublic(addr, lastOfConnection(health, r.public[addr]), r.dropped.WithLabelValues(s.Name).Inc, h.Log, failed)
 			if err != nil {
-				return doors, fmt.Errorf("public door of %s: %w", s.Name, err)
+				return servers, fmt.Errorf("public listener of %s: %w", s.Name, err)
 			}
 			byAddr[addr] = d
-			doors = append(doors, d)
-			h.Log.Info("public door is open", "addr", d.listener.Addr().String())
+			servers = append(servers, d)
+			h.Log.Info("public listener is open", "addr", d.listener.Addr().String())
 		}
 		open.Public[s.Name] = byAddr[addr].listener.Addr()
 	}
@@ -456,16 +456,16 @@ func (h Host) open(ctx context.Context, r *running, health *Health, admin *door,
 	if h.Opened != nil {
 		h.Opened(open)
 	}
-	return doors, nil
+	return servers, nil
 }
 
-// closeDoors closes all doors at once and waits for the requests in hand.
-func closeDoors(limit context.Context, doors []*door) error {
-	ctx, cancel := context.WithTimeout(limit, doorsWithin)
+// closeServers closes all servers concurrently and waits for the requests in flight.
+func closeServers(limit context.Context, servers []*httpServer) error {
+	ctx, cancel := context.WithTimeout(limit, closeWithin)
 	defer cancel()
-	errs := make([]error, len(doors))
+	errs := make([]error, len(servers))
 	var wg sync.WaitGroup
-	for i, d := range doors {
+	for i, d := range servers {
 		wg.Go(func() { errs[i] = d.close(ctx) })
 	}
 	wg.Wait()
@@ -481,7 +481,7 @@ func (h Host) any(is func(Service) bool) bool {
 	return false
 }
 
-// name is what the parts' own listings call this process.
+// name is the name of this process in the lists of clients that NATS and Redis show.
 func (h Host) name() string {
 	if len(h.Services) == 1 {
 		return h.Services[0].Name

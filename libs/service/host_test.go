@@ -25,18 +25,18 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// patience is how long a test waits for what should come at once.
-const patience = 20 * time.Second
+// waitLimit is how long a test waits for an event that should happen at once.
+const waitLimit = 20 * time.Second
 
-// house is a host under test.
-type house struct {
-	t     *testing.T
-	cfg   config.Config
-	doors chan Addresses
-	admin string
-	stop  context.CancelFunc
-	ended chan error
-	log   *lockedBuffer
+// testHost is a running host under test.
+type testHost struct {
+	t         *testing.T
+	cfg       config.Config
+	addresses chan Addresses
+	admin     string
+	stop      context.CancelFunc
+	ended     chan error
+	log       *lockedBuffer
 }
 
 type lockedBuffer struct {
@@ -66,7 +66,7 @@ func settings(t *testing.T, change ...func(*config.Config)) config.Config {
 	return cfg
 }
 
-// freeAddr is known before the host opens it, so that a host that is still starting can be asked.
+// freeAddr returns a free address. The test knows it before the host listens, so the test can probe a host that is still starting.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -88,21 +88,21 @@ func provisioned(t *testing.T) *realtest.Broker {
 }
 
 // open runs a host until the test ends.
-func open(t *testing.T, cfg config.Config, services ...Service) *house {
+func open(t *testing.T, cfg config.Config, services ...Service) *testHost {
 	t.Helper()
 	return openHost(t, Host{Config: cfg, Services: services})
 }
 
 // openHost runs a host, and ends it with the test.
-func openHost(t *testing.T, host Host) *house {
+func openHost(t *testing.T, host Host) *testHost {
 	t.Helper()
 	cfg := host.Config
 	ctx, stop := context.WithCancel(context.Background())
-	h := &house{
+	h := &testHost{
 		t: t, cfg: cfg, stop: stop, log: &lockedBuffer{}, admin: "http://" + cfg.Admin.Addr,
-		doors: make(chan Addresses, 1), ended: make(chan error, 1),
+		addresses: make(chan Addresses, 1), ended: make(chan error, 1),
 	}
-	host.Log, host.Opened = telemetry.Logger(h.log, "debug", "test"), func(d Addresses) { h.doors <- d }
+	host.Log, host.Opened = telemetry.Logger(h.log, "debug", "test"), func(d Addresses) { h.addresses <- d }
 	gone := make(chan struct{})
 	go func() {
 		h.ended <- host.Run(ctx)
@@ -112,7 +112,7 @@ func openHost(t *testing.T, host Host) *house {
 		stop()
 		select {
 		case <-gone:
-		case <-time.After(leaveWithin + patience):
+		case <-time.After(leaveWithin + waitLimit):
 			t.Error("the host did not end")
 		}
 		if t.Failed() {
@@ -122,25 +122,25 @@ func openHost(t *testing.T, host Host) *house {
 	return h
 }
 
-func (h *house) opened() Addresses {
+func (h *testHost) opened() Addresses {
 	h.t.Helper()
 	select {
-	case d := <-h.doors:
+	case d := <-h.addresses:
 		return d
 	case err := <-h.ended:
 		h.t.Fatalf("the host ended before it was open: %v", err)
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		h.t.Fatal("the host did not open")
 	}
 	panic("unreachable")
 }
 
-func (h *house) end() error {
+func (h *testHost) end() error {
 	h.t.Helper()
 	select {
 	case err := <-h.ended:
 		return err
-	case <-time.After(leaveWithin + patience):
+	case <-time.After(leaveWithin + waitLimit):
 		h.t.Fatal("the host did not end")
 		return nil
 	}
@@ -156,14 +156,14 @@ func get(url string) (int, string, error) {
 	return resp.StatusCode, string(body), err
 }
 
-// readyWithin asks until the answer is as wanted, and fails when it is not so in time.
-func (h *house) readyWithin(limit time.Duration, code int, is func(answer) bool) {
+// readyWithin polls /readyz until the response is as expected, and fails after the limit.
+func (h *testHost) readyWithin(limit time.Duration, code int, is func(readyz) bool) {
 	h.t.Helper()
 	deadline := time.Now().Add(limit)
 	var last string
 	for time.Now().Before(deadline) {
 		got, body, err := get(h.admin + "/readyz?verbose")
-		var a answer
+		var a readyz
 		if err == nil && json.Unmarshal([]byte(body), &a) == nil && got == code && is(a) {
 			return
 		}
@@ -173,13 +173,13 @@ func (h *house) readyWithin(limit time.Duration, code int, is func(answer) bool)
 	h.t.Fatalf("not %d within %s; last: %s", code, limit, last)
 }
 
-// idle is a service that waits for its end.
-// both are the parties that a service's connections lead to.
+// both are the parties to which a service's connections lead.
 var both = []Party{NATS, Redis}
 
-// at is a public listener at the address that a setting has.
+// at is a public listener at the address in a setting.
 func at(key string) []Listener { return []Listener{{Name: "http", Key: key, Path: "/"}} }
 
+// idle is a service that waits for the shutdown.
 func idle(name string, change ...func(*Service)) Service {
 	s := Service{Name: name, Calls: both, Run: func(ctx context.Context, env Env) error {
 		env.Up()
@@ -192,15 +192,15 @@ func idle(name string, change ...func(*Service)) Service {
 	return s
 }
 
-func failing(part string) func(answer) bool {
-	return func(a answer) bool { return a.Status == "failing" && !a.Checks[part].OK && a.Checks[part].Error != "" }
+func failing(part string) func(readyz) bool {
+	return func(a readyz) bool { return a.Status == "failing" && !a.Checks[part].OK && a.Checks[part].Error != "" }
 }
 
-func allWell(a answer) bool {
+func allWell(a readyz) bool {
 	return a.Status == "ready" && a.Checks["nats"].OK && a.Checks["redis"].OK
 }
 
-// The figure is the operator's contract: a probe notices within five seconds.
+// Operators rely on this limit: a probe notices an outage within five seconds.
 func TestReadinessFollowsNATSAndRedis(t *testing.T) {
 	t.Parallel()
 	broker, redis := provisioned(t), realtest.Redis(t)
@@ -234,20 +234,20 @@ func TestAServiceThatOutlivesRedisStaysReady(t *testing.T) {
 	h := open(t, cfg, idle("sms-sender"), idle("ingest", func(s *Service) { s.WorksWithoutRedis = true }))
 	h.opened()
 	redis.Stop()
-	h.readyWithin(5*time.Second, 200, func(a answer) bool {
+	h.readyWithin(5*time.Second, 200, func(a readyz) bool {
 		return a.Status == "ready" && !a.Checks["redis"].OK && a.Checks["redis"].Degrades
 	})
 }
 
-func TestItWaitsForNATSAndForProvisioning(t *testing.T) {
+func TestAHostWaitsForNATSAndForProvisioning(t *testing.T) {
 	t.Parallel()
 	broker := realtest.NATS(t)
 	broker.Stop()
 	h := open(t, settings(t, func(c *config.Config) { c.NATS.URL = broker.URL }), idle("enricher"))
-	h.readyWithin(patience, 503, func(a answer) bool { return a.Status == "starting" && a.Checks["nats"].Error == errNoNATS.Error() })
+	h.readyWithin(waitLimit, 503, func(a readyz) bool { return a.Status == "starting" && a.Checks["nats"].Error == errNoNATS.Error() })
 
 	broker.Start()
-	h.readyWithin(patience, 503, func(a answer) bool {
+	h.readyWithin(waitLimit, 503, func(a readyz) bool {
 		return a.Status == "starting" && strings.Contains(a.Checks["nats"].Error, "stream not found")
 	})
 	_, js := broker.Connect()
@@ -255,23 +255,23 @@ func TestItWaitsForNATSAndForProvisioning(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.opened()
-	h.readyWithin(5*time.Second, 200, func(a answer) bool { return a.Status == "ready" })
+	h.readyWithin(5*time.Second, 200, func(a readyz) bool { return a.Status == "ready" })
 	if !strings.Contains(h.log.String(), "waiting for a provisioned NATS") {
-		t.Error("nobody was told what it waits for")
+		t.Error("the log does not say that the host waits for provisioning")
 	}
 }
 
-func TestItCanBeEndedWhileItWaits(t *testing.T) {
+func TestAHostCanBeStoppedWhileItWaits(t *testing.T) {
 	t.Parallel()
 	h := open(t, settings(t, func(c *config.Config) { c.NATS.URL = "nats://" + freeAddr(t) }), idle("enricher"))
-	h.readyWithin(patience, 503, func(a answer) bool { return a.Status == "starting" })
+	h.readyWithin(waitLimit, 503, func(a readyz) bool { return a.Status == "starting" })
 	h.stop()
 	if err := h.end(); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestPublicDoorsOpenWhenAllServicesAreUp(t *testing.T) {
+func TestPublicListenersOpenWhenAllServicesAreUp(t *testing.T) {
 	t.Parallel()
 	broker := provisioned(t)
 	addr := freeAddr(t)
@@ -294,26 +294,26 @@ func TestPublicDoorsOpenWhenAllServicesAreUp(t *testing.T) {
 
 	<-first
 	if _, _, err := get("http://" + addr + "/webhooks/x"); err == nil {
-		t.Error("the door was open before all services were up")
+		t.Error("the public listener was open before all services were up")
 	}
 	if code, _, _ := get(h.admin + "/readyz"); code != 503 {
 		t.Errorf("ready before all services are up: %d", code)
 	}
 	close(release)
-	doors := h.opened()
-	if doors.Public["ingest"].String() != addr || doors.Public["shortener"].String() != addr || len(doors.Public) != 2 {
-		t.Errorf("%+v", doors)
+	addresses := h.opened()
+	if addresses.Public["ingest"].String() != addr || addresses.Public["shortener"].String() != addr || len(addresses.Public) != 2 {
+		t.Errorf("%+v", addresses)
 	}
 	if code, _, err := get("http://" + addr + "/webhooks/x"); code != 202 {
 		t.Errorf("ingest: %d, %v", code, err)
 	}
-	// Not followed, because it has no Location.
+	// The client does not follow it, because it has no Location.
 	if code, _, _ := get("http://" + addr + "/l/x"); code != 302 {
 		t.Errorf("shortener: %d", code)
 	}
 }
 
-func TestServicesWithAddressesOfTheirOwnShareNoDoor(t *testing.T) {
+func TestServicesWithDifferentAddressesShareNoListener(t *testing.T) {
 	t.Parallel()
 	broker := provisioned(t)
 	serve := func(name, key string) Service {
@@ -329,21 +329,21 @@ func TestServicesWithAddressesOfTheirOwnShareNoDoor(t *testing.T) {
 		serve("shortener", "links.addr"))
 	for name, addr := range h.opened().Public {
 		if _, body, err := get("http://" + addr.String()); body != name {
-			t.Errorf("%s answered as %q, %v", name, body, err)
+			t.Errorf("the listener of %s returned %q, %v", name, body, err)
 		}
 	}
 }
 
-// The order of the end: not ready, requests in hand, services, connections.
-func TestTheOrderOfTheEnd(t *testing.T) {
+// The order of the shutdown: not ready, requests in flight, services, connections.
+func TestTheOrderOfTheShutdown(t *testing.T) {
 	t.Parallel()
 	broker := provisioned(t)
-	inHand, answerNow, told := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	inFlight, respondNow, stopping := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	finish := make(chan struct{})
 	ingest := Service{Name: "ingest", Calls: both, Listeners: at("ingest.addr"), Run: func(ctx context.Context, env Env) error {
 		env.Public.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-			close(inHand)
-			<-answerNow
+			close(inFlight)
+			<-respondNow
 			if r.Context().Err() != nil || ctx.Err() != nil {
 				w.WriteHeader(500)
 				return
@@ -352,9 +352,9 @@ func TestTheOrderOfTheEnd(t *testing.T) {
 		})
 		env.Up()
 		<-ctx.Done()
-		close(told)
+		close(stopping)
 		<-finish
-		return env.NATS.FlushTimeout(patience) // still connected
+		return env.NATS.FlushTimeout(waitLimit) // still connected
 	}}
 	h := open(t, settings(t, func(c *config.Config) { c.NATS.URL = broker.URL }), ingest)
 	url := "http://" + h.opened().Public["ingest"].String()
@@ -364,33 +364,33 @@ func TestTheOrderOfTheEnd(t *testing.T) {
 		c, _, _ := get(url)
 		code <- c
 	}()
-	<-inHand
+	<-inFlight
 	h.stop()
-	h.readyWithin(5*time.Second, 503, func(a answer) bool { return a.Status == "draining" })
+	h.readyWithin(5*time.Second, 503, func(a readyz) bool { return a.Status == "draining" })
 	select {
-	case <-told:
-		t.Error("the service was told to end before the request in hand was answered")
+	case <-stopping:
+		t.Error("the service's context ended before the response to the request in flight")
 	default:
 	}
-	close(answerNow)
+	close(respondNow)
 	if c := <-code; c != 202 {
-		t.Errorf("the request in hand got %d", c)
+		t.Errorf("the request in flight got %d", c)
 	}
-	<-told
+	<-stopping
 	if _, _, err := get(url); err == nil {
-		t.Error("a new request was taken while leaving")
+		t.Error("the host accepted a new request during the shutdown")
 	}
-	h.readyWithin(5*time.Second, 503, func(a answer) bool { return a.Status == "draining" })
+	h.readyWithin(5*time.Second, 503, func(a readyz) bool { return a.Status == "draining" })
 	close(finish)
 	if err := h.end(); err != nil {
 		t.Error(err)
 	}
 	if _, _, err := get(h.admin + "/livez"); err == nil {
-		t.Error("the admin door is open after the end")
+		t.Error("the admin listener is open after the shutdown")
 	}
 }
 
-// Only SIGTERM is worth a drain delay, and only if requests may still arrive. Otherwise a person would wait for nothing.
+// Only SIGTERM causes a drain delay, and only if requests may still arrive. Otherwise a person would wait without need.
 func TestTheDrainDelay(t *testing.T) {
 	t.Parallel()
 	broker := provisioned(t)
@@ -415,7 +415,7 @@ func TestTheDrainDelay(t *testing.T) {
 			ctx, stop := context.WithCancelCause(context.Background())
 			opened, ended, fail := make(chan Addresses, 1), make(chan error, 1), make(chan struct{})
 			ends := c.service
-			if c.drains { // the delay is an hour, so it is cut short by the service's own end
+			if c.drains { // the delay is an hour, so the service's failure ends it early
 				ends.Run = func(_ context.Context, env Env) error {
 					env.Public.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(202) })
 					env.Up()
@@ -425,7 +425,7 @@ func TestTheDrainDelay(t *testing.T) {
 			}
 			h := Host{Config: cfg, Log: telemetry.Logger(io.Discard, "info", "test"), Services: []Service{ends}, Opened: func(d Addresses) { opened <- d }}
 			go func() { ended <- h.Run(ctx) }()
-			doors := <-opened
+			addresses := <-opened
 			stop(c.cause)
 			if !c.drains {
 				if err := <-ended; err != nil {
@@ -435,11 +435,11 @@ func TestTheDrainDelay(t *testing.T) {
 			}
 			for code := 0; code != 503; {
 				var said string
-				if code, said, _ = get("http://" + doors.Admin.String() + "/readyz"); code == 503 && said != "draining\n" {
-					t.Errorf("not ready because of %q", said)
+				if code, said, _ = get("http://" + addresses.Admin.String() + "/readyz"); code == 503 && said != "draining\n" {
+					t.Errorf("/readyz says %q, want draining", said)
 				}
 			}
-			resp, err := http.Get("http://" + doors.Public["ingest"].String())
+			resp, err := http.Get("http://" + addresses.Public["ingest"].String())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -448,7 +448,7 @@ func TestTheDrainDelay(t *testing.T) {
 			}
 			close(fail)
 			if err := <-ended; err == nil {
-				t.Error("the failure was not told")
+				t.Error("the host did not return the failure")
 			}
 		})
 	}
@@ -469,7 +469,7 @@ func TestAServiceThatFailsEndsTheHost(t *testing.T) {
 		"without a reason": {func(_ context.Context, env Env) error {
 			env.Up()
 			return nil
-		}, "sms-sender ended before it was told to"},
+		}, "sms-sender ended before the shutdown"},
 		"at its end": {func(ctx context.Context, env Env) error {
 			env.Up()
 			<-ctx.Done()
@@ -494,13 +494,12 @@ func TestAServiceThatFailsEndsTheHost(t *testing.T) {
 			if err == nil || err.Error() != c.want {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
-			<-others // the other service was ended in order
+			<-others // the other service was shut down in order
 		})
 	}
 }
 
-// Kubernetes kills after 30 s, and says nobody's name. This takes the whole 25 s: the doors are real, so no bubble of
-// synctest can make its clock run ahead.
+// Kubernetes kills the process after 30 s and does not name the service that hangs.
 func TestAServiceThatNeverEndsDoesNotHoldTheHost(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -518,16 +517,16 @@ func TestAServiceThatNeverEndsDoesNotHoldTheHost(t *testing.T) {
 	h.stop()
 	select {
 	case err := <-h.ended:
-		if want := "sms-sender is still at work 500ms after it was told to end"; err == nil || err.Error() != want {
+		if want := "sms-sender still works 500ms after the shutdown began"; err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
-	case <-time.After(patience):
-		t.Errorf("the host is still there %s after it was told to end within %s", patience, within)
+	case <-time.After(waitLimit):
+		t.Errorf("the host still runs after %s, want an end within %s", waitLimit, within)
 	}
 }
 
-// Kubernetes gives 30 s, and a long drain delay more.
-func TestAHostLeavesWithinWhatKubernetesGives(t *testing.T) {
+// Kubernetes grants 30 s, and more with a long drain delay.
+func TestAShutdownFitsTheGracePeriodOfKubernetes(t *testing.T) {
 	t.Parallel()
 	for delay, want := range map[time.Duration]time.Duration{0: 25 * time.Second, 5 * time.Second: 25 * time.Second, 15 * time.Second: 35 * time.Second} {
 		if got := (Host{}).endsWithin(delay); got != want {
@@ -536,7 +535,7 @@ func TestAHostLeavesWithinWhatKubernetesGives(t *testing.T) {
 	}
 }
 
-func TestADoorThatIsTakenEndsTheHost(t *testing.T) {
+func TestAnAddressInUseEndsTheHost(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -544,15 +543,15 @@ func TestADoorThatIsTakenEndsTheHost(t *testing.T) {
 	}
 	defer func() { _ = taken.Close() }()
 	atTaken := func(c *config.Config) { ingestsettings.Section.In(c).Addr = taken.Addr().String() }
-	door := idle("ingest", func(s *Service) {
+	ingest := idle("ingest", func(s *Service) {
 		s.Calls, s.Listeners = nil, at("ingest.addr")
 	})
-	h := open(t, settings(t, atTaken), door)
-	if err := h.end(); err == nil || !strings.HasPrefix(err.Error(), "public door of ingest: listen: ") {
+	h := open(t, settings(t, atTaken), ingest)
+	if err := h.end(); err == nil || !strings.HasPrefix(err.Error(), "public listener of ingest: listen: ") {
 		t.Error(err)
 	}
-	h = open(t, settings(t, func(c *config.Config) { c.Admin.Addr = taken.Addr().String() }), door)
-	if err := h.end(); err == nil || !strings.HasPrefix(err.Error(), "admin door: listen: ") {
+	h = open(t, settings(t, func(c *config.Config) { c.Admin.Addr = taken.Addr().String() }), ingest)
+	if err := h.end(); err == nil || !strings.HasPrefix(err.Error(), "admin listener: listen: ") {
 		t.Error(err)
 	}
 }
@@ -561,18 +560,18 @@ func TestAServiceWithoutPartsRunsWithoutNATS(t *testing.T) {
 	t.Parallel()
 	h := open(t, settings(t), Service{Name: "sandbox", Run: func(ctx context.Context, env Env) error {
 		if env.NATS != nil || env.JS != nil || env.Claims != nil || env.Gaps != nil {
-			return errors.New("it was given connections")
+			return errors.New("the service has connections")
 		}
 		env.Up()
 		<-ctx.Done()
 		return nil
 	}})
 	h.opened()
-	h.readyWithin(patience, 200, func(a answer) bool { return a.Status == "ready" && len(a.Checks) == 0 })
+	h.readyWithin(waitLimit, 200, func(a readyz) bool { return a.Status == "ready" && len(a.Checks) == 0 })
 }
 
-// withEachMemory runs a test with the memory of claims in Redis, and with the memory in a bucket.
-func withEachMemory(t *testing.T, test func(*testing.T, *realtest.Broker, config.Config)) {
+// withEachStore runs a test with the dedupe store in Redis, and with the store in a bucket.
+func withEachStore(t *testing.T, test func(*testing.T, *realtest.Broker, config.Config)) {
 	t.Helper()
 	for name, withRedis := range map[string]bool{"redis": true, "bucket": false} {
 		t.Run(name, func(t *testing.T) {
@@ -587,10 +586,10 @@ func withEachMemory(t *testing.T, test func(*testing.T, *realtest.Broker, config
 	}
 }
 
-// A command may do any service's work: a quarantined callback that is replayed is claimed as ingest claims it.
-func TestACommandSharesTheMemoryOfTheServices(t *testing.T) {
+// A command may do any service's work: the replay of a quarantined callback claims it as ingest does.
+func TestACommandSharesTheDedupeStoreOfTheServices(t *testing.T) {
 	t.Parallel()
-	withEachMemory(t, func(t *testing.T, _ *realtest.Broker, cfg config.Config) {
+	withEachStore(t, func(t *testing.T, _ *realtest.Broker, cfg config.Config) {
 		for _, want := range []dedupe.State{dedupe.Claimed, dedupe.Held} {
 			env, done, err := Open(t.Context(), cfg, "a-command", slog.New(slog.DiscardHandler))
 			if err != nil {
@@ -606,9 +605,9 @@ func TestACommandSharesTheMemoryOfTheServices(t *testing.T) {
 	})
 }
 
-func TestTheMemoryIsInRedisOrInABucket(t *testing.T) {
+func TestTheDedupeStoreIsInRedisOrInABucket(t *testing.T) {
 	t.Parallel()
-	withEachMemory(t, func(t *testing.T, broker *realtest.Broker, cfg config.Config) {
+	withEachStore(t, func(t *testing.T, broker *realtest.Broker, cfg config.Config) {
 		states := make(chan dedupe.State, 3)
 		h := open(t, cfg, Service{Name: "ingest", Calls: both, Run: func(ctx context.Context, env Env) error {
 			env.Up()
@@ -651,7 +650,7 @@ func TestTheMemoryIsInRedisOrInABucket(t *testing.T) {
 			t.Fatal(err)
 		}
 		if inBucket := status.Values() > 0; inBucket == (cfg.Redis.URL != "") {
-			t.Errorf("the bucket holds %d entries", status.Values())
+			t.Errorf("the bucket has %d entries", status.Values())
 		}
 	})
 }
@@ -687,7 +686,7 @@ func TestMetricsOfServicesDoNotClash(t *testing.T) {
 	}
 }
 
-func TestProfilesWhereTheSettingsAskForThem(t *testing.T) {
+func TestProfilesAreServedIfTheSettingsEnableThem(t *testing.T) {
 	t.Parallel()
 	h := open(t, settings(t, func(c *config.Config) { c.Admin.Pprof = true }), idle("sandbox", func(s *Service) { s.Calls = nil }))
 	h.opened()
@@ -703,10 +702,10 @@ func TestProfilesWhereTheSettingsAskForThem(t *testing.T) {
 
 func TestARequestThatHangsIsCutOff(t *testing.T) {
 	t.Parallel()
-	stuck, inHand := make(chan struct{}), make(chan struct{})
+	stuck, inFlight := make(chan struct{}), make(chan struct{})
 	failed := make(chan error, 1)
 	d, err := openPublic("127.0.0.1:0", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		close(inHand)
+		close(inFlight)
 		<-stuck
 	}), func() {}, slog.New(slog.DiscardHandler), failed)
 	if err != nil {
@@ -718,13 +717,13 @@ func TestARequestThatHangsIsCutOff(t *testing.T) {
 		_, _, err := get("http://" + d.listener.Addr().String())
 		cut <- err
 	}()
-	<-inHand
+	<-inFlight
 	limit, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := closeDoors(limit, []*door{d}); !errors.Is(err, context.DeadlineExceeded) {
+	if err := closeServers(limit, []*httpServer{d}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
 	if err := <-cut; err == nil {
-		t.Error("the request was answered")
+		t.Error("the client got a response")
 	}
 }

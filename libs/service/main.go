@@ -18,8 +18,8 @@ import (
 	"github.com/signrelay/signrelay/libs/telemetry"
 )
 
-// Main is the main of a program with one service in it: it ends the process with status 0 when it was told to end and
-// did, 1 when it failed, 2 on wrong use or wrong settings.
+// Main is the main function of a program with one service: it ends the process with status 0 after an orderly shutdown,
+// 1 after a failure, 2 after wrong usage or wrong settings.
 func Main(s Service, list []config.Declared) {
 	os.Exit(Start(UntilSignal(context.Background()), s, list, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
@@ -28,7 +28,7 @@ func Main(s Service, list []config.Declared) {
 func Start(ctx context.Context, s Service, list []config.Declared, args, environ []string, stdout, stderr io.Writer) int {
 	cfg, rest, err := config.Load(list, args, environ)
 	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintf(stdout, "%s runs the %s alone; `%s healthcheck` asks a running one whether it is ready, and `%s version` says which one this is. Its settings:\n\n", s.Name, s.Name, s.Name, s.Name)
+		fmt.Fprintf(stdout, "%[1]s runs this service alone; `%[1]s healthcheck` checks whether a running %[1]s is ready, and `%[1]s version` prints the version. Its settings:\n\n", s.Name)
 		if err := config.Usage(stdout, list); err != nil {
 			return 1
 		}
@@ -39,7 +39,7 @@ func Start(ctx context.Context, s Service, list []config.Declared, args, environ
 		return 0
 	}
 	if len(rest) == 1 && rest[0] == "healthcheck" {
-		// What else may be wrong with the settings is the running program's business.
+		// Other errors in the settings do not matter here: the running program reports them.
 		if err := Healthcheck(ctx, cfg); err != nil {
 			fmt.Fprintln(stderr, err)
 			return 1
@@ -79,12 +79,12 @@ func Start(ctx context.Context, s Service, list []config.Declared, args, environ
 	return 0
 }
 
-// Tuning is how much memory a program trades for CPU.
+// Tuning sets how much memory a program uses to save CPU time.
 type Tuning struct {
-	// gcPercent is how much garbage it keeps before it collects, in percent of its live heap. The variable GOGC overrides it. The live heap
-	// of ingest is about 8 MB, so ingest collects at 70 MB instead of at 16.
+	// gcPercent is the garbage after which the program collects, in percent of its live heap. The variable GOGC overrides it. The live heap
+	// of ingest is about 8 MB, so ingest collects at 70 MB instead of at 16 MB.
 	gcPercent int
-	// memory is the size, in bytes, above which it collects more often than the percentage asks. The variable GOMEMLIMIT overrides it.
+	// memory is the size, in bytes, above which the program collects more often than gcPercent says. The variable GOMEMLIMIT overrides it.
 	// Without a limit, a few large callbacks at once made ingest grow to 640 MiB, of which 9 in 10 bytes were garbage.
 	memory int64
 }
@@ -92,7 +92,7 @@ type Tuning struct {
 // The tunings.
 var (
 	Alone    = Tuning{800, 256 << 20} // a service in a process of its own
-	Together = Tuning{300, 1 << 30}   // all services in one process, which stays below 80 MB when idle; the embedded broker is in it
+	Together = Tuning{300, 1 << 30}   // all services and the embedded broker in one process, which stays below 80 MB when idle
 )
 
 // Apply tunes the whole process, so main calls it once.
@@ -105,7 +105,7 @@ func (t Tuning) Apply() {
 	}
 }
 
-// OneVoice sends into the log what libraries would write to standard error on their own. It concerns the whole process,
+// OneVoice sends to the log the lines that libraries would write to standard error. It changes the whole process,
 // so call it once, in main.
 func OneVoice(log *slog.Logger) {
 	redis.SetLogger(redisLog{log})

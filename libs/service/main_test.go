@@ -31,8 +31,8 @@ func TestHelpListsTheSettings(t *testing.T) {
 	}
 }
 
-// Whatever the settings are: it is asked of an image that nobody has set up.
-func TestAProgramSaysWhichVersionItIs(t *testing.T) {
+// The command version works with invalid settings too: people run it on an image without any configuration.
+func TestAProgramPrintsItsVersion(t *testing.T) {
 	t.Parallel()
 	status, stdout, stderr := use(t.Context(), t, Service{Name: "ingest", Calls: []Party{NATS, Redis}}, []string{"version"}, []string{"SIGNRELAY_LOG_LEVEL=loud"})
 	if status != 0 || stderr != "" || stdout != fmt.Sprintf("ingest %s, commit %s, %s\n", Version(), Commit(), runtime.Version()) {
@@ -40,7 +40,7 @@ func TestAProgramSaysWhichVersionItIs(t *testing.T) {
 	}
 }
 
-func TestWrongUseIsStatus2AndTellsAllAtOnce(t *testing.T) {
+func TestWrongUseIsStatus2AndReportsAllErrors(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "signrelay.yaml")
 	text := "sources: [{name: acme, provider: clickwrap}]\nlgo: {}\n" // no secret, and an unknown key
@@ -62,7 +62,7 @@ func TestWrongUseIsStatus2AndTellsAllAtOnce(t *testing.T) {
 	}
 }
 
-func TestTheExampleFitsThePacks(t *testing.T) {
+func TestThePacksAcceptTheExample(t *testing.T) {
 	t.Parallel()
 	cfg, _, err := config.Load(sections.All, []string{"--config", "../../deployments/signrelay.example.yaml"}, nil)
 	if err != nil {
@@ -73,8 +73,8 @@ func TestTheExampleFitsThePacks(t *testing.T) {
 	}
 }
 
-//nolint:paralleltest // the program sets what is one in the process, such as the propagator of traces
-func TestStatusOfTheEnd(t *testing.T) {
+//nolint:paralleltest // the program sets process-wide values, such as the propagator of traces
+func TestExitStatus(t *testing.T) {
 	environ := []string{"SIGNRELAY_ADMIN_ADDR=127.0.0.1:0"}
 	sandbox := func(run func(context.Context, Env) error) Service {
 		return Service{Name: "sandbox", Run: run}
@@ -88,13 +88,13 @@ func TestStatusOfTheEnd(t *testing.T) {
 		return nil
 	}), nil, environ)
 	if status != 0 || !strings.Contains(stderr, `"msg":"ended"`) {
-		t.Errorf("told to end: %d\n%s", status, stderr)
+		t.Errorf("after a shutdown: %d\n%s", status, stderr)
 	}
 
 	status, _, stderr = use(t.Context(), t, sandbox(func(context.Context, Env) error {
 		return errors.New("no mail for eric.smith@acme.example")
 	}), nil, environ)
 	if status != 1 || !strings.Contains(stderr, `"error":"sandbox: no mail for ********"`) {
-		t.Errorf("failed: %d\n%s", status, stderr)
+		t.Errorf("after a failure: %d\n%s", status, stderr)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// describe registers a program's metrics of itself: its version and its health.
+// describe registers the metrics of the program itself: its version and its health.
 func describe(r prometheus.Registerer, program string, h *Health) {
 	r = prometheus.WrapRegistererWith(prometheus.Labels{"component": program}, r)
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-func TestMetricsTellWhatReadyzTells(t *testing.T) {
+func TestMetricsAgreeWithReadyz(t *testing.T) {
 	t.Parallel()
 	h := new(Health)
 	h.Add("nats", passes)

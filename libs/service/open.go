@@ -13,10 +13,10 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// openWithin is how long a command waits for the parts; a person is waiting for it.
+// openWithin is how long a command waits for its connections; it is short because a person waits for the command.
 const openWithin = 5 * time.Second
 
-// Open gives a command the connections that a service is given, and a function that closes them. It has no listeners.
+// Open gives a command the same connections as a service, and a function that closes them. It opens no listeners.
 func Open(ctx context.Context, cfg config.Config, name string, log *slog.Logger) (Env, func(), error) {
 	limit, cancel := context.WithTimeout(ctx, openWithin)
 	defer cancel()
@@ -37,7 +37,7 @@ func Open(ctx context.Context, cfg config.Config, name string, log *slog.Logger)
 	return env, p.close, nil
 }
 
-// OpenLog gives a command the log and nothing else: a subscriber's account holds a copy of it, and no other stream.
+// OpenLog gives a command access to the log only: a subscriber's account has a copy of the log and no other stream.
 func OpenLog(ctx context.Context, cfg config.Config, name string, log *slog.Logger) (jetstream.JetStream, func(), error) {
 	limit, cancel := context.WithTimeout(ctx, openWithin)
 	defer cancel()
@@ -48,7 +48,7 @@ func OpenLog(ctx context.Context, cfg config.Config, name string, log *slog.Logg
 	}
 	js, err := jetstream.New(conn)
 	if err == nil {
-		err = answered(limit, conn, log, noJetStream, func(ctx context.Context) error {
+		err = waitForBroker(limit, conn, log, noJetStream, func(ctx context.Context) error {
 			_, err := js.Stream(ctx, flow.Signing)
 			return err
 		})

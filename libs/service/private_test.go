@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A browser sends the name in its address bar as Host, whatever address that name leads to now.
+// A browser sends the name in its address bar as Host, also after the name resolves to another address.
 func TestAPrivateListenerKnowsItsNames(t *testing.T) {
 	t.Parallel()
 	guarded := Private("admin.hosts", []string{"ingest", "Signrelay-Ingest.signing.svc", "trailing.example."}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -14,7 +14,7 @@ func TestAPrivateListenerKnowsItsNames(t *testing.T) {
 		"":                                200, // HTTP/1.0; no browser
 		"127.0.0.1":                       200,
 		"127.0.0.1:9090":                  200,
-		"10.42.0.17:9090":                 200, // Prometheus and the kubelet ask by a pod's address
+		"10.42.0.17:9090":                 200, // Prometheus and the kubelet use a pod's address
 		"[::1]:9090":                      200,
 		"[::1]":                           200,
 		"[fd00::17]:9090":                 200,
@@ -61,8 +61,8 @@ func TestAPrivateListenerKnowsItsNames(t *testing.T) {
 	}
 }
 
-// What a page elsewhere may have a browser do here: open an address of ours in a window, and nothing else.
-func TestAPrivateListenerAndPagesElsewhere(t *testing.T) {
+// A page of another site may make a browser open our address in a window, and nothing else.
+func TestAPrivateListenerRefusesPagesOfOtherSites(t *testing.T) {
 	t.Parallel()
 	guarded := Private("admin.hosts", nil, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	for name, c := range map[string]struct {
@@ -77,7 +77,7 @@ func TestAPrivateListenerAndPagesElsewhere(t *testing.T) {
 		"a link elsewhere":                     {"GET", "cross-site", "navigate", "document", "", 200},
 		"a short link on another port":         {"GET", "same-site", "navigate", "document", "", 200},
 		"fetch elsewhere":                      {"GET", "cross-site", "cors", "empty", "https://evil.example", 403},
-		"fetch without an answer":              {"GET", "cross-site", "no-cors", "empty", "", 403},
+		"fetch without a readable response":    {"GET", "cross-site", "no-cors", "empty", "", 403},
 		"an image elsewhere":                   {"GET", "cross-site", "no-cors", "image", "", 403},
 		"a script elsewhere":                   {"GET", "same-site", "no-cors", "script", "", 403},
 		"a frame elsewhere":                    {"GET", "cross-site", "navigate", "iframe", "", 403},

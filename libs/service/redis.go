@@ -19,29 +19,29 @@ import (
 	"github.com/signrelay/signrelay/libs/dedupe"
 )
 
-// ConnectRedis opens a client; it connects when it is first used. Its timeouts are short because what is asked of Redis
-// stands between a provider and its 2xx, and there is a way on without Redis.
+// ConnectRedis opens a client, which connects when it is first used. Its timeouts are short because a provider waits for its 2xx while
+// we call Redis, and ingest can continue without Redis.
 func ConnectRedis(cfg config.Redis) (*redis.Client, error) {
 	return connectRedis(config.Fixed(cfg))
 }
 
-// connectRedis is ConnectRedis with settings that may be replaced: each connection is made with the password and the
-// certificates of then, at the address of the beginning.
+// connectRedis is ConnectRedis with settings that may be replaced: each new connection uses the current password and
+// certificates, and the address from the start.
 func connectRedis(current *config.Current[config.Redis]) (*redis.Client, error) {
 	o, err := parseRedis(current.Now().URL)
 	if err != nil {
 		return nil, err
 	}
 	o.ClientName = "signrelay"
-	o.Protocol = 2                 // version 3 looks for pushed notices before every answer, which nobody sends us
-	o.ContextTimeoutEnabled = true // else a caller's deadline does not bound the socket
-	o.MaxRetries = 1               // claims are safe to repeat: they are decided by whose token stands there
+	o.Protocol = 2                 // version 3 checks for push messages before every response, and we use none
+	o.ContextTimeoutEnabled = true // otherwise a caller's deadline does not limit the socket
+	o.MaxRetries = 1               // claims are safe to repeat: the stored token decides who owns one
 	o.DialTimeout = time.Second
 	o.DialerRetries = 1
 	o.ReadTimeout = 500 * time.Millisecond
 	o.WriteTimeout = 500 * time.Millisecond
 	o.MinIdleConns = 4
-	o.DisableIdentity = true // one command less that the user must be allowed
+	o.DisableIdentity = true // so the Redis user needs one permitted command less
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	o.CredentialsProviderContext = func(context.Context) (string, string, error) { return redisLogin(current.Now()) }
 	if o.TLSConfig != nil {
@@ -65,13 +65,13 @@ func connectRedis(current *config.Current[config.Redis]) (*redis.Client, error) 
 func parseRedis(address string) (*redis.Options, error) {
 	o, err := redis.ParseURL(address)
 	if err != nil {
-		// Without the reason, which repeats parts of the address, and so of the password.
+		// The reason is left out: it contains parts of the address, and so possibly of the password.
 		return nil, errors.New("redis.url: want redis://user:password@host:port/db; in a password / and @ are written %2F and %40")
 	}
 	return o, nil
 }
 
-// redisLogin is who we are there: what the settings say of it, else what stands in the URL.
+// redisLogin returns our user and password for Redis: from the settings, otherwise from the URL.
 func redisLogin(cfg config.Redis) (user, password string, err error) {
 	if cfg.Username != "" || cfg.Password != "" {
 		return cfg.Username, cfg.Password, nil
@@ -83,14 +83,14 @@ func redisLogin(cfg config.Redis) (user, password string, err error) {
 	return o.Username, o.Password, nil
 }
 
-// RedisProbes is what a program asks of Redis, and so what Redis is judged by: PING says nothing of whether it takes a claim.
+// RedisProbes checks Redis with the commands that the program uses: a response to PING does not prove that Redis accepts a claim.
 type RedisProbes struct {
 	client redis.Cmdable
 	mu     sync.Mutex
 	all    []func(context.Context) error
 }
 
-// NewRedisProbes returns no probes yet of the Redis of client.
+// NewRedisProbes returns an empty set of probes for the Redis of client.
 func NewRedisProbes(client redis.Cmdable) *RedisProbes { return &RedisProbes{client: client} }
 
 // Add adds a probe.
@@ -100,8 +100,8 @@ func (p *RedisProbes) Add(probe func(context.Context) error) {
 	p.all = append(p.all, probe)
 }
 
-// NameRefusal explains err, and where Redis refused a script's command names that command: by running it on the probe's key, because Redis
-// before version 7 does not say it of a script.
+// NameRefusal explains err. If Redis refused a command of a script, NameRefusal also names that command: it runs each command on the
+// probe's key, because Redis before version 7 does not name the refused command of a script.
 func NameRefusal(ctx context.Context, client redis.Cmdable, err error) error {
 	explained := ExplainRedis(err)
 	if !strings.HasPrefix(explained.Error(), lacks) {
@@ -124,7 +124,7 @@ func NameRefusal(ctx context.Context, client redis.Cmdable, err error) error {
 	return explained
 }
 
-// Check runs all probes, and explains the first that fails.
+// Check runs all probes and explains the first failure.
 func (p *RedisProbes) Check(ctx context.Context) error {
 	p.mu.Lock()
 	all := p.all
@@ -139,8 +139,8 @@ func (p *RedisProbes) Check(ctx context.Context) error {
 
 const lacks = "the user of redis.username or redis.url lacks a command or a key: give it its line of deployments/redis/users.conf (docs/operate.md, \"A Redis user\")"
 
-// redisRefusals are the codes with which Redis refuses, and what to do about each. Redis 6 has the code of a command in a script inside the
-// error's text, Redis 7 in front.
+// redisRefusals are the error codes with which Redis refuses a command, and the fix for each. For a command in a script, Redis 6 has the
+// code inside the error's text, Redis 7 at its start.
 var redisRefusals = []struct{ code, says string }{
 	{"WRONGPASS", "redis.username and redis.password, or those in redis.url, are not let in"},
 	{"NOAUTH", "redis.username and redis.password, or those in redis.url, are not let in"},
@@ -149,19 +149,19 @@ var redisRefusals = []struct{ code, says string }{
 	{"executing the script can't", lacks},
 	{"READONLY", "redis.url leads to a replica, which takes no claims: let it lead to the primary, or promote this one"},
 	{"OOM", "Redis is full (maxmemory), so it takes no claims: give it more memory"},
-	{"CROSSSLOT", "redis.url leads to a Redis Cluster, which does not take several keys at once: use one server without cluster-enabled"},
-	{"MOVED", "redis.url leads to a Redis Cluster, which keeps the keys elsewhere: use one server without cluster-enabled"},
-	{"CLUSTERDOWN", "redis.url leads to a Redis Cluster that is not complete: use one server without cluster-enabled"},
-	{"MISCONF", "Redis cannot write to its disk, so it takes no claims: see its log, and make room"},
+	{"CROSSSLOT", "redis.url leads to a Redis Cluster, which refuses commands with several keys: use one server without cluster-enabled"},
+	{"MOVED", "redis.url leads to a Redis Cluster, which stores the keys on another node: use one server without cluster-enabled"},
+	{"CLUSTERDOWN", "redis.url leads to a Redis Cluster that is incomplete: use one server without cluster-enabled"},
+	{"MISCONF", "Redis cannot write to its disk, so it takes no claims: see its log, and free disk space"},
 	{"NOREPLICAS", "Redis has fewer replicas than min-replicas-to-write, so it takes no claims: bring them back"},
-	{"LOADING", "Redis reads its data from disk after a start: wait"},
+	{"LOADING", "Redis is loading its data from disk after a start: wait"},
 	{"MASTERDOWN", "redis.url leads to a replica whose primary is away: let it lead to the primary, or promote this one"},
 	{"unknown command", "this Redis has no scripts (EVAL), which claims need: allow them, or use another"},
-	{"max number of clients", "Redis takes no more connections: raise its maxclients"},
-	{"DB index is out of range", "redis.url names a database that this Redis has not: end it in /0"},
+	{"max number of clients", "Redis accepts no more connections: raise its maxclients"},
+	{"DB index is out of range", "redis.url names a database that does not exist in this Redis: use /0"},
 }
 
-// ExplainRedis says which setting or part is wrong when Redis refuses.
+// ExplainRedis names the setting or the part that is wrong when Redis refuses a command.
 func ExplainRedis(err error) error {
 	for _, r := range redisRefusals {
 		if strings.Contains(err.Error(), r.code) {

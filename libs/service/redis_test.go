@@ -18,7 +18,7 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-// redisProbes is what a service with claims in that namespace asks of Redis; an empty one claims nothing.
+// redisProbes returns the Redis probes of a service with claims in these namespaces; a service without namespaces claims nothing.
 func redisProbes(client *redis.Client, namespaces ...string) *RedisProbes {
 	p := NewRedisProbes(client)
 	p.Add(limit.NewRedis(client, keyring.Ring{}).Probe)
@@ -41,8 +41,8 @@ func redisAt(t *testing.T, cfg config.Redis) *redis.Client {
 func do(t *testing.T, client *redis.Client, command string) {
 	t.Helper()
 	var args []any
-	for word := range strings.FieldsSeq(command) {
-		args = append(args, word)
+	for arg := range strings.FieldsSeq(command) {
+		args = append(args, arg)
 	}
 	if err := client.Do(t.Context(), args...).Err(); err != nil {
 		t.Fatalf("%s: %v", command, err)
@@ -50,32 +50,32 @@ func do(t *testing.T, client *redis.Client, command string) {
 }
 
 // Each of these Redis servers answers PING but accepts no claim. The test then undoes the change, and the server is healthy.
-func TestARedisThatTakesNoClaims(t *testing.T) {
+func TestARedisThatAcceptsNoClaimsFailsTheCheck(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		settings map[string]string
-		spoil    []string // commands
-		mend     []string
+		damage   []string // commands
+		repair   []string
 		want     string
 	}{
 		"a replica whose primary is away": {
-			spoil: []string{"REPLICAOF 127.0.0.1 1"}, mend: []string{"REPLICAOF NO ONE"},
+			damage: []string{"REPLICAOF 127.0.0.1 1"}, repair: []string{"REPLICAOF NO ONE"},
 			want: "redis.url leads to a replica, which takes no claims: let it lead to the primary",
 		},
 		"a replica that serves nothing": {
-			spoil: []string{"CONFIG SET replica-serve-stale-data no", "REPLICAOF 127.0.0.1 1"}, mend: []string{"REPLICAOF NO ONE"},
+			damage: []string{"CONFIG SET replica-serve-stale-data no", "REPLICAOF 127.0.0.1 1"}, repair: []string{"REPLICAOF NO ONE"},
 			want: "redis.url leads to a replica whose primary is away",
 		},
 		"a full one": {
-			spoil: []string{"CONFIG SET maxmemory 1"}, mend: []string{"CONFIG SET maxmemory 0"},
+			damage: []string{"CONFIG SET maxmemory 1"}, repair: []string{"CONFIG SET maxmemory 0"},
 			want: "Redis is full (maxmemory), so it takes no claims: give it more memory",
 		},
 		"one that lacks replicas": {
-			spoil: []string{"CONFIG SET min-replicas-to-write 1"}, mend: []string{"CONFIG SET min-replicas-to-write 0"},
+			damage: []string{"CONFIG SET min-replicas-to-write 1"}, repair: []string{"CONFIG SET min-replicas-to-write 0"},
 			want: "fewer replicas than min-replicas-to-write",
 		},
 		"a cluster": {
-			settings: map[string]string{"cluster-enabled": "yes"}, spoil: []string{"CLUSTER ADDSLOTSRANGE 0 16383"},
+			settings: map[string]string{"cluster-enabled": "yes"}, damage: []string{"CLUSTER ADDSLOTSRANGE 0 16383"},
 			want: "redis.url leads to a Redis Cluster",
 		},
 		"a cluster that is not complete": {
@@ -88,26 +88,26 @@ func TestARedisThatTakesNoClaims(t *testing.T) {
 			server := realtest.RedisWith(t, c.settings)
 			client := redisAt(t, config.Redis{URL: server.URL})
 			check := redisProbes(client, "i").Check
-			if c.mend != nil {
+			if c.repair != nil {
 				if err := check(t.Context()); err != nil {
 					t.Fatalf("before: %v", err)
 				}
 			}
-			for _, command := range c.spoil {
+			for _, command := range c.damage {
 				do(t, client, command)
 			}
 			if err := client.Ping(t.Context()).Err(); err != nil && !strings.Contains(err.Error(), "MASTERDOWN") {
-				t.Errorf("PING would do: %v", err)
+				t.Errorf("PING fails, so the case proves nothing about claims: %v", err)
 			}
-			until(t, "it is noticed", func() bool {
+			until(t, "the check fails", func() bool {
 				err := check(t.Context())
 				return err != nil && strings.Contains(err.Error(), c.want)
 			})
-			for _, command := range c.mend {
+			for _, command := range c.repair {
 				do(t, client, command)
 			}
-			if c.mend != nil {
-				until(t, "it is well again", func() bool { return check(t.Context()) == nil })
+			if c.repair != nil {
+				until(t, "the check passes again", func() bool { return check(t.Context()) == nil })
 			}
 		})
 	}
@@ -115,12 +115,12 @@ func TestARedisThatTakesNoClaims(t *testing.T) {
 
 // A service's user in deployments/redis/users.conf may do all that the service's probes do, and all of that is necessary. If one command or key
 // is missing, the service is not ready, and the error names the commands or keys.
-func TestARedisUserOfTheFile(t *testing.T) {
+func TestARedisUserNeedsAllItsPermissions(t *testing.T) {
 	t.Parallel()
 	for _, u := range flow.RedisUsers() {
 		t.Run(u.Name, func(t *testing.T) {
 			t.Parallel()
-			// A server each: one test's EVAL would load the script that another test has just flushed.
+			// Each test has its own server: one test's EVAL would load the script that another test has just flushed.
 			server := realtest.RedisWith(t, nil)
 			admin := redisAt(t, config.Redis{URL: server.URL})
 			var namespaces []string
@@ -131,21 +131,21 @@ func TestARedisUserOfTheFile(t *testing.T) {
 				do(t, admin, "ACL SETUSER "+name+" on >hunter2 "+u.Rules())
 				url := strings.Replace(strings.TrimSuffix(server.URL, "/0"), "//", "//"+name+":hunter2@", 1) + "/1"
 				client := redisAt(t, config.Redis{URL: url})
-				// Scripts that are known need no EVAL, until Redis forgets them.
+				// Without the flush, loaded scripts would need no EVAL.
 				do(t, admin, "SCRIPT FLUSH")
 				return redisProbes(client, namespaces...).Check(t.Context())
 			}
 			if err := as(u.Name, u); err != nil {
 				t.Fatalf("%s: %v", u.Rules(), err)
 			}
-			refused := func(what string, less flow.RedisUser, named ...string) {
-				err := as(fmt.Sprintf("%s-without-%d", u.Name, len(what)*100+int(what[0])), less)
+			refused := func(missing string, less flow.RedisUser, named ...string) {
+				err := as(fmt.Sprintf("%s-without-%d", u.Name, len(missing)*100+int(missing[0])), less)
 				if err == nil || !strings.Contains(err.Error(), "lacks a command or a key") {
-					t.Errorf("without %s: %v", what, err)
+					t.Errorf("without %s: %v", missing, err)
 				}
 				for _, n := range named {
 					if err != nil && !strings.Contains(err.Error(), n) {
-						t.Errorf("without %s: the error does not name %s: %v", what, n, err)
+						t.Errorf("without %s: the error does not name %s: %v", missing, n, err)
 					}
 				}
 			}
@@ -155,8 +155,8 @@ func TestARedisUserOfTheFile(t *testing.T) {
 				}
 				less := u
 				less.Commands = slices.Delete(slices.Clone(u.Commands), i, i+1)
-				word, _, _ := strings.Cut(command, "|")
-				refused(command, less, word)
+				name, _, _ := strings.Cut(command, "|")
+				refused(command, less, name)
 			}
 			for i, key := range u.Keys {
 				if strings.Contains(key, "/") || strings.HasSuffix(key, ":count") || u.Name == flow.Operator { // other keys of limits; TestEachServiceAsItself, and doctor's test
@@ -171,7 +171,7 @@ func TestARedisUserOfTheFile(t *testing.T) {
 }
 
 // In a whole host, a service that needs claims is not ready. A service that works without claims is ready, and reports the fault.
-func TestAHostJudgesRedisByItsClaims(t *testing.T) {
+func TestReadinessDependsOnClaimsInRedis(t *testing.T) {
 	t.Parallel()
 	for name, outlives := range map[string]bool{"sms-sender": false, "ingest": true} {
 		t.Run(name, func(t *testing.T) {
@@ -185,13 +185,13 @@ func TestAHostJudgesRedisByItsClaims(t *testing.T) {
 				return nil
 			}})
 			h.opened()
-			h.readyWithin(patience, 200, func(a answer) bool { return a.Checks["redis"].OK })
+			h.readyWithin(waitLimit, 200, func(a readyz) bool { return a.Checks["redis"].OK })
 			do(t, redisAt(t, cfg.Redis), "REPLICAOF 127.0.0.1 1")
 			code := 503
 			if outlives {
 				code = 200
 			}
-			h.readyWithin(patience, code, func(a answer) bool {
+			h.readyWithin(waitLimit, code, func(a readyz) bool {
 				return !a.Checks["redis"].OK && strings.Contains(a.Checks["redis"].Error, "let it lead to the primary") && a.Checks["redis"].Degrades == outlives
 			})
 		})

@@ -14,13 +14,13 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 )
 
-// rereadEvery is how often the files that settings came from are looked into. A new value, and all that stands beside it, must
-// be there at two looks, so they are in use 10 s after the last of them was written. Looking is simpler than being told:
-// Kubernetes swaps a link two folders above a mounted secret, certbot renames, editors write in place.
+// rereadEvery is the poll interval for files of settings. Two polls in a row must find the same new values, so the program uses new values
+// 10 s after the last file was written. Polling is simpler than file notifications: Kubernetes swaps a link two folders above a mounted
+// secret, certbot renames files, editors write in place.
 const rereadEvery = 5 * time.Second
 
-// reload keeps live up to date with its files until ctx ends, with a look every so often. SIGHUP has it look at once. A program without such files
-// leaves SIGHUP alone: it is what a terminal says when it closes.
+// reload keeps live up to date with its files until ctx ends: it polls them at the interval, and at once after SIGHUP. A program without
+// such files does not handle SIGHUP, because a closing terminal sends it too.
 func reload(ctx context.Context, live *config.Live, every time.Duration, metrics prometheus.Registerer, log *slog.Logger) {
 	if live.Files() == 0 {
 		return
@@ -32,20 +32,20 @@ func reload(ctx context.Context, live *config.Live, every time.Duration, metrics
 	metrics.MustRegister(looks)
 	replaced, refused := looks.WithLabelValues("replaced"), looks.WithLabelValues("refused")
 
-	asked := make(chan os.Signal, 1)
-	signal.Notify(asked, syscall.SIGHUP)
-	defer signal.Stop(asked)
-	look := time.NewTicker(every)
-	defer look.Stop()
-	told := &lastWords{}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	poll := time.NewTicker(every)
+	defer poll.Stop()
+	reasons := &loggedReasons{}
 	for {
 		atOnce := false
 		select {
 		case <-ctx.Done():
 			return
-		case <-asked:
+		case <-hangups:
 			atOnce = true
-		case <-look.C:
+		case <-poll.C:
 		}
 		keys, err := live.Reread(Check, atOnce)
 		if len(keys) > 0 {
@@ -53,11 +53,11 @@ func reload(ctx context.Context, live *config.Live, every time.Duration, metrics
 			log.Info("settings replaced from their files", "settings", strings.Join(keys, ", "))
 		}
 		if err == nil {
-			told.over()
+			reasons.over()
 			continue
 		}
 		refused.Inc()
-		if !told.repeated(err.Error()) {
+		if !reasons.repeated(err.Error()) {
 			log.Error("new settings in files cannot be used; the old ones stay", "error", err)
 		}
 	}

@@ -6,12 +6,12 @@ import (
 	"strconv"
 )
 
-// Problem is an error response (RFC 9457). Its type is always about:blank, so Title is the status' own.
+// Problem is an error response (RFC 9457). Its type is always about:blank, so Title is the text of the status.
 type Problem struct {
 	Type   string `json:"type"`
 	Title  string `json:"title"`
 	Status int    `json:"status"`
-	Detail string `json:"detail"`           // what is wrong and how to fix it; no secret, no name, no address, no number
+	Detail string `json:"detail"`           // the error and its fix; no secret, no name, no address, no number
 	Reason string `json:"reason,omitempty"` // bounded, [a-z-], for programs
 }
 
@@ -33,7 +33,7 @@ func WriteJSON(w http.ResponseWriter, status int, body any) {
 	write(w, "application/json", status, body)
 }
 
-// write has one body of a known length, so that a client can tell a whole response from one that was cut off.
+// write sends one body of a known length, so that a client can distinguish a whole response from a truncated one.
 func write(w http.ResponseWriter, contentType string, status int, body any) {
 	text, err := json.Marshal(body)
 	if err != nil { // bodies are structs of strings and numbers: a programming error
@@ -43,5 +43,5 @@ func write(w http.ResponseWriter, contentType string, status int, body any) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)
-	_, _ = w.Write(text) // a client that is gone is no error of the work that was done
+	_, _ = w.Write(text) // the work is done: a client that is gone is no error
 }

@@ -9,26 +9,26 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Routes is what a listener serves. It is an http.ServeMux that never redirects, because providers count a redirect as a failed callback,
-// and because its address would repeat the query, which may hold a token: a path with an empty part, or with . or .., has no route. A
-// path has one spelling: no route has an escaped character in it. Each request without a route leaves a trace.
+// Routes has the routes of a listener. It is an http.ServeMux that never redirects, because providers count a redirect as a failed callback,
+// and because the Location would repeat the query, which may contain a token: a path with an empty part, or with . or .., has no route. A
+// path has one spelling: no route matches an escaped character. Each request without a route is counted and logged.
 type Routes struct {
 	*http.ServeMux
-	escapes  string                      // a path that begins so may have escaped characters; empty for none
-	unrouted http.Handler                // what no route's path matches; nil answers 404
+	escapes  string                      // paths with this prefix may have escaped characters; empty for none
+	unrouted http.Handler                // serves requests that no route's path matches; nil means 404
 	refused  func(*http.Request, string) // counts and logs a request without a route
 }
 
-// NewRoutes serves nothing yet.
+// NewRoutes returns an empty set of routes.
 func NewRoutes() *Routes {
 	return &Routes{ServeMux: http.NewServeMux(), refused: func(*http.Request, string) {}}
 }
 
-// HandleUnrouted has h serve each request whose path no route matches, of whatever service behind the listener. It counts and
-// logs them itself.
+// HandleUnrouted makes h serve each request whose path no route matches, for all services behind the listener. h itself counts and
+// logs these requests.
 func (r *Routes) HandleUnrouted(h http.Handler) { r.unrouted = h }
 
-// TakeEscapes routes paths that begin so also with escaped characters in them: to a handler that answers such a request itself.
+// TakeEscapes also routes paths with this prefix that have escaped characters. Their handler must handle the escapes itself.
 func (r *Routes) TakeEscapes(prefix string) { r.escapes = prefix }
 
 // ServeHTTP implements http.Handler.
@@ -39,9 +39,9 @@ func (r *Routes) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 			r.ServeMux.ServeHTTP(w, req)
 			return
 		}
-		// A route of another method answers by itself which methods it takes.
-		said := &statusOf{header: http.Header{}}
-		if h.ServeHTTP(said, req); said.status == http.StatusMethodNotAllowed {
+		// If only the method differs, the mux responds with 405 and the allowed methods.
+		response := &statusOf{header: http.Header{}}
+		if h.ServeHTTP(response, req); response.status == http.StatusMethodNotAllowed {
 			r.refused(req, "method")
 			r.ServeMux.ServeHTTP(w, req)
 			return
@@ -61,7 +61,7 @@ func clean(escaped string) bool {
 	return strings.HasPrefix(escaped, "/") && (cleaned == escaped || cleaned+"/" == escaped)
 }
 
-// statusOf keeps of a response the status alone.
+// statusOf keeps only the status of a response.
 type statusOf struct {
 	header http.Header
 	status int
@@ -71,7 +71,7 @@ func (s *statusOf) Header() http.Header         { return s.header }
 func (s *statusOf) Write(b []byte) (int, error) { return len(b), nil }
 func (s *statusOf) WriteHeader(status int)      { s.status = status }
 
-// unroutedCounter counts requests without a route. The path may hold anything, so no label and no log line has it.
+// unroutedCounter counts requests without a route. The path is arbitrary input, so no label and no log line contains it.
 func unroutedCounter(r prometheus.Registerer) *prometheus.CounterVec {
 	counter := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "signrelay_http_unrouted_total",

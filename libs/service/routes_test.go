@@ -12,12 +12,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// No path is answered with a redirect, and each request without a route is counted and logged without a word of it.
+// No response is a redirect. Each request without a route is counted, and logged without any part of the request.
 func TestAListenerNeverRedirects(t *testing.T) {
 	t.Parallel()
-	said, metrics := new(strings.Builder), prometheus.NewRegistry()
+	logged, metrics := new(strings.Builder), prometheus.NewRegistry()
 	r := NewRoutes()
-	r.count(unroutedCounter(metrics), "links", slog.New(slog.NewTextHandler(said, nil)))
+	r.count(unroutedCounter(metrics), "links", slog.New(slog.NewTextHandler(logged, nil)))
 	r.HandleFunc("GET /l/{code}", func(w http.ResponseWriter, req *http.Request) { fmt.Fprint(w, "link "+req.PathValue("code")) })
 	r.HandleFunc("/tree/", func(w http.ResponseWriter, req *http.Request) { fmt.Fprint(w, "tree "+req.URL.EscapedPath()) })
 	r.HandleFunc("/tree", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "trunk") })
@@ -42,7 +42,7 @@ func TestAListenerNeverRedirects(t *testing.T) {
 		{"GET /L/abc", 404, ""},
 		{"GET /l;v=1/abc", 404, ""},
 		{"GET //l/abc?token=str4nge", 404, ""},
-		{"GET http://example.com/l/abc", 200, "link abc"}, // the absolute form, which RFC 9112 wants taken
+		{"GET http://example.com/l/abc", 200, "link abc"}, // the absolute form, which RFC 9112 requires a server to accept
 		{"GET http://example.com//l/abc", 404, ""},
 		{"CONNECT example.com:443", 404, ""},
 		{"GET /tree", 200, "trunk"},
@@ -92,11 +92,11 @@ func TestAListenerNeverRedirects(t *testing.T) {
 	if err := testutil.GatherAndCompare(metrics, strings.NewReader(want)); err != nil {
 		t.Error(err)
 	}
-	if text := said.String(); float64(strings.Count(text, "request without a route")) != paths+methods || strings.Contains(text, "str4nge") {
+	if text := logged.String(); float64(strings.Count(text, "request without a route")) != paths+methods || strings.Contains(text, "str4nge") {
 		t.Errorf("logged: %s", text)
 	}
 
-	r.TakeEscapes("/") // as the sandbox, which stands in for other servers
+	r.TakeEscapes("/") // as the sandbox does, which replaces other servers
 	for target, want := range map[string]string{"/l/a%2Fb": "link a/b", "/tree/%2F%2Fa": "tree /tree/%2F%2Fa", "//l/a": "No route of this listener matches the path.\n"} {
 		w := httptest.NewRecorder()
 		if r.ServeHTTP(w, httptest.NewRequest("GET", target, nil)); w.Body.String() != want || w.Header().Get("Location") != "" {
@@ -107,6 +107,6 @@ func TestAListenerNeverRedirects(t *testing.T) {
 	r.HandleUnrouted(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
 	w := httptest.NewRecorder()
 	if r.ServeHTTP(w, httptest.NewRequest("GET", "/str4nge", nil)); w.Code != http.StatusTeapot {
-		t.Errorf("not handed to who takes the rest: %d", w.Code)
+		t.Errorf("the handler of unrouted requests did not get it: %d", w.Code)
 	}
 }

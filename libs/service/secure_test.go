@@ -18,7 +18,7 @@ import (
 	"github.com/signrelay/signrelay/libs/telemetry"
 )
 
-// secrets is a folder of files that settings come from.
+// secrets is a folder of files with settings.
 type secrets struct {
 	t    *testing.T
 	dir  string
@@ -35,7 +35,7 @@ func (s *secrets) write(name, text string) string {
 	return path
 }
 
-// load reads the settings from files: each name is a setting's, such as NATS_PASSWORD.
+// load reads the settings from files: each name is the name of a setting, such as NATS_PASSWORD.
 func (s *secrets) load(files map[string]string, environ ...string) config.Config {
 	s.t.Helper()
 	for name, text := range files {
@@ -49,7 +49,7 @@ func (s *secrets) load(files map[string]string, environ ...string) config.Config
 	return cfg
 }
 
-// replace replaces some of the files, and has them looked into.
+// replace replaces some of the files and reloads them.
 func (s *secrets) replace(files map[string]string) {
 	s.t.Helper()
 	for name, text := range files {
@@ -60,8 +60,8 @@ func (s *secrets) replace(files map[string]string) {
 	}
 }
 
-// let makes a broker that lets in one user, and who has a certificate of the authority's.
-func let(authority *realtest.Authority, password string) func(*server.Options) {
+// accept makes a broker accept one user, and only clients with a certificate of the authority.
+func accept(authority *realtest.Authority, password string) func(*server.Options) {
 	return func(o *server.Options) {
 		o.Username, o.Password = "ingest", password
 		o.TLSConfig, o.TLSVerify, o.TLSTimeout = authority.Server(true), true, 5
@@ -81,17 +81,17 @@ func (s *secrets) connect(log *lockedBuffer) *nats.Conn {
 func TestNATSWithTLSAndPassword(t *testing.T) {
 	t.Parallel()
 	authority, stranger := realtest.NewAuthority(t), realtest.NewAuthority(t)
-	broker := realtest.NATSWith(t, let(authority, "right"))
+	broker := realtest.NATSWith(t, accept(authority, "right"))
 	certificate, key := authority.Issue("ingest")
 	strange, strangeKey := stranger.Issue("ingest")
-	for name, c := range map[string]struct{ ca, certificate, key, password, told string }{
+	for name, c := range map[string]struct{ ca, certificate, key, password, want string }{
 		"all is right":           {authority.PEM, certificate, key, "right", "nats connected"},
 		"a wrong CA":             {stranger.PEM, certificate, key, "right", "nats.tls.ca does not hold who signed"},
 		"the system's CAs":       {"", certificate, key, "right", "nats.tls.ca does not hold who signed"},
 		"a wrong certificate":    {authority.PEM, strange, strangeKey, "right", "nats.tls.certificate"},
 		"no certificate":         {authority.PEM, "", "", "right", "nats cannot be reached"}, // the server may be gone before its reason is read
 		"a wrong password":       {authority.PEM, certificate, key, "wrong", "nats.user and nats.password"},
-		"a server without a TLS": {authority.PEM, certificate, key, "right", "speaks no TLS"},
+		"a server without a TLS": {authority.PEM, certificate, key, "right", "does not support TLS"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -104,7 +104,7 @@ func TestNATSWithTLSAndPassword(t *testing.T) {
 				"SIGNRELAY_NATS_URL="+url, "SIGNRELAY_NATS_USER=ingest")
 			log := &lockedBuffer{}
 			conn := s.connect(log)
-			until(t, "it is told", func() bool { return strings.Contains(log.String(), c.told) })
+			until(t, "it is logged", func() bool { return strings.Contains(log.String(), c.want) })
 			if conn.IsConnected() != (name == "all is right") {
 				t.Errorf("connected: %v", conn.IsConnected())
 			}
@@ -115,15 +115,15 @@ func TestNATSWithTLSAndPassword(t *testing.T) {
 	}
 }
 
-// The broker gets a new password and a certificate of another authority while the service is connected. It comes back with
-// what its files then say, in whichever order they are replaced.
+// The broker gets a new password and a certificate of another authority while the service is connected. The service reconnects with
+// the new values from its files, whether the files or the broker change first.
 func TestNATSIsRotated(t *testing.T) {
 	t.Parallel()
 	for _, filesFirst := range []bool{true, false} {
 		t.Run(fmt.Sprintf("files first %v", filesFirst), func(t *testing.T) {
 			t.Parallel()
 			old, next := realtest.NewAuthority(t), realtest.NewAuthority(t)
-			broker := realtest.NATSWith(t, let(old, "one"))
+			broker := realtest.NATSWith(t, accept(old, "one"))
 			s := &secrets{t: t, dir: t.TempDir()}
 			certificate, key := old.Issue("ingest")
 			s.load(map[string]string{"NATS_TLS_CA": old.PEM, "NATS_TLS_CERTIFICATE": certificate, "NATS_TLS_KEY": key, "NATS_PASSWORD": "one"},
@@ -139,15 +139,15 @@ func TestNATSIsRotated(t *testing.T) {
 			if filesFirst {
 				files()
 				if conn.Stats().Reconnects != 0 {
-					t.Error("a connection that is good was given up")
+					t.Error("the service dropped a working connection")
 				}
 			}
-			broker.Change(let(next, "two"))
+			broker.Change(accept(next, "two"))
 			if !filesFirst {
-				until(t, "it is away", func() bool { return strings.Contains(log.String(), "nats cannot be reached") })
+				until(t, "it is disconnected", func() bool { return strings.Contains(log.String(), "nats cannot be reached") })
 				files()
 			}
-			until(t, "it is back", func() bool { return strings.Contains(log.String(), "nats reconnected") })
+			until(t, "it is reconnected", func() bool { return strings.Contains(log.String(), "nats reconnected") })
 			if err := conn.Publish("s", nil); err != nil {
 				t.Error(err)
 			}
@@ -155,12 +155,12 @@ func TestNATSIsRotated(t *testing.T) {
 	}
 }
 
-func until(t *testing.T, what string, is func() bool) {
+func until(t *testing.T, description string, is func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(waitLimit)
 	for !is() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain until %s", what)
+			t.Fatalf("timeout: waited until %s", description)
 		}
 		<-time.After(10 * time.Millisecond)
 	}
@@ -174,7 +174,7 @@ func TestRedisWithTLSAndPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	certificate, key := authority.Issue("ingest")
-	for name, c := range map[string]struct{ ca, certificate, key, password, told string }{
+	for name, c := range map[string]struct{ ca, certificate, key, password, want string }{
 		"all is right":     {authority.PEM, certificate, key, "right", ""},
 		"a wrong CA":       {stranger.PEM, certificate, key, "right", "redis.tls.ca does not hold who signed"},
 		"no certificate":   {authority.PEM, "", "", "right", " "}, // the server may be gone before its reason is read
@@ -190,12 +190,12 @@ func TestRedisWithTLSAndPassword(t *testing.T) {
 			}
 			defer func() { _ = client.Close() }()
 			err = redisProbes(client).Check(t.Context())
-			if (err == nil) != (c.told == "") || err != nil && !strings.Contains(err.Error(), c.told) {
-				t.Errorf("%v, want %q", err, c.told)
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %q", err, c.want)
 			}
 		})
 	}
-	// The same in the URL, as ever.
+	// User and password may also be in the URL.
 	withUser := strings.Replace(r.Secure, "rediss://", "rediss://ingest:right@", 1)
 	client, err := ConnectRedis(config.Redis{URL: withUser, TLS: config.TLS{CA: authority.PEM, Certificate: certificate, Key: key}})
 	if err != nil {
@@ -207,11 +207,11 @@ func TestRedisWithTLSAndPassword(t *testing.T) {
 	}
 }
 
-// secureRedis is a Redis that wants certificates of the authority's, and a client for its operator.
+// secureRedis returns a Redis that requires certificates of the authority, and a client for its operator.
 func secureRedis(t *testing.T, authority *realtest.Authority) (r *realtest.RedisServer, admin *redis.Client) {
 	t.Helper()
 	r = realtest.RedisWithTLS(t, authority, true)
-	admin, err := ConnectRedis(config.Redis{URL: r.URL}) // its plain door, which lets the operator in
+	admin, err := ConnectRedis(config.Redis{URL: r.URL}) // its port without TLS, which accepts the operator
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func secureRedis(t *testing.T, authority *realtest.Authority) (r *realtest.Redis
 	return r, admin
 }
 
-// Redis gets another authority's certificate and forgets the old password, and all connections are cut.
+// Redis gets another authority's certificate and forgets the old password, and all connections are closed.
 func TestRedisIsRotated(t *testing.T) {
 	t.Parallel()
 	old, next := realtest.NewAuthority(t), realtest.NewAuthority(t)
@@ -255,7 +255,7 @@ func TestRedisIsRotated(t *testing.T) {
 	until(t, "it is back", func() bool { return ping(t.Context()) == nil })
 }
 
-// A host looks into its files by itself, counts what it finds, and lives on with what it cannot use.
+// A host polls its files, counts changes, and continues with the old values if the new ones are invalid.
 func TestAHostReplacesItsSecrets(t *testing.T) {
 	t.Parallel()
 	broker := provisioned(t)
@@ -282,7 +282,7 @@ func TestAHostReplacesItsSecrets(t *testing.T) {
 	until(t, "it is refused", metric(`signrelay_config_reloads_total{outcome="refused"}`))
 	until(t, "it is counted", metric(`signrelay_config_reloads_total{outcome="replaced"} 1`))
 	if password.Now() != "hunter2" {
-		t.Error("the old value is gone")
+		t.Error("the old value was replaced by an invalid one")
 	}
 	if said := h.log.String(); strings.Contains(said, "hunter2") || !strings.Contains(said, "nats.password") {
 		t.Errorf("logged: %s", said)

@@ -8,13 +8,13 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// Service is the declaration of one service. A host runs the service by it, and `make generate` writes the tables of the deployments from
+// Service is the declaration of one service. A host runs the service from it, and `make generate` writes the tables of the deployments from
 // it: the chart's, systemd's, Compose's and Prometheus'.
 type Service struct {
 	Name    string
-	Summary string // what it does, in one line for operators
+	Summary string // one line for operators about the service's task
 	Run     func(context.Context, Env) error
-	// Check returns what Run would refuse of settings that Check of this package accepts; nil where Run refuses nothing more.
+	// Check returns the errors in settings that Run would refuse although this package's Check accepts them. It is nil if there are none.
 	Check func(config.Config) error
 	// Sections are the settings that the service owns: it declares their defaults and checks. services/sections lists those of all services.
 	Sections []config.Declared
@@ -22,24 +22,24 @@ type Service struct {
 	Listeners []Listener
 	// Calls are the parties that the service connects to.
 	Calls []Party
-	// Reads are the parts of the settings that the service reads; a deployment gives it no others, and none of their secrets. "api" is the
-	// part of sources that reaches the provider's API, and "short-links" what links begin with, without the shortener's secrets.
+	// Reads are the parts of the settings that the service reads; a deployment gives it no other parts and no secrets of them. "api" is the
+	// part of sources for the provider's API, and "short-links" is the beginning of all links, without the shortener's secrets.
 	Reads []string
-	// Secrets are the settings that the service cannot do without and that only a file of its own may hold, besides the passwords of NATS
+	// Secrets are the settings that the service requires and that only its own files may contain, besides the passwords of NATS
 	// and Redis.
 	Secrets []string
-	// WorksWithoutRedis: it does its work while Redis is away, so a program with it stays ready then.
+	// WorksWithoutRedis: the service works while Redis is unavailable, so its program stays ready.
 	WorksWithoutRedis bool
-	// Memory is how much memory a container or unit of it may take, in MiB; 0 is DefaultMemory.
+	// Memory is the memory limit of the service's container or unit, in MiB; 0 is DefaultMemory.
 	Memory int
-	// DemoOnly: it stands in for the outside world, so a deployment runs it only where it is asked for.
+	// DemoOnly: the service replaces outside parties, so a deployment runs it only on request.
 	DemoOnly bool
 }
 
 // DefaultMemory is the memory of a service that declares none, in MiB.
 const DefaultMemory = 256
 
-// Single reports whether more replicas do not share the work: the service stands in for the outside world, or its stage is ordered, so
+// Single reports whether additional replicas do not share the work: the service replaces outside parties, or its stage is ordered, so
 // that one replica works and another takes over when it fails.
 func (s Service) Single() bool {
 	return s.DemoOnly || slices.ContainsFunc(flow.Stages, func(stage flow.Stage) bool { return stage.Name == s.Name && stage.Ordered })
@@ -50,12 +50,12 @@ type Listener struct {
 	Name string // of the port: "http" or "smtp"
 	Key  string // of the setting that has the address: "ingest.addr"
 	Port int    // in a container
-	// Path is the beginning of the paths that the outside world calls; empty where the listener is not public. The host serves a public
-	// listener, and services with one address share it. The service serves any other listener by itself.
+	// Path is the prefix of the paths that outside parties call; empty if the listener is not public. The host serves a public
+	// listener, and services with the same address share it. The service itself serves any other listener.
 	Path string
 }
 
-// Party is what a service connects to.
+// Party is a kind of server to which a service connects.
 type Party string
 
 // The parties.
@@ -67,7 +67,7 @@ const (
 	Web   Party = "web" // providers, Vonage, shorteners: any address over HTTPS
 )
 
-// Public returns the listener that the outside world calls; false where there is none.
+// Public returns the listener that outside parties call, or false if the service has none.
 func (s Service) Public() (Listener, bool) {
 	i := slices.IndexFunc(s.Listeners, func(l Listener) bool { return l.Path != "" })
 	if i < 0 {
@@ -78,7 +78,7 @@ func (s Service) Public() (Listener, bool) {
 
 func (s Service) calls(p Party) bool { return slices.Contains(s.Calls, p) }
 
-// connects reports whether the service needs connections of the host.
+// connects reports whether the service needs the host's connections.
 func (s Service) connects() bool { return s.calls(NATS) || s.calls(Redis) }
 
 func (s Service) outlivesRedis() bool {

@@ -11,7 +11,7 @@ import (
 // ErrTerminated is the cause of a context that SIGTERM ended: see Host.Run.
 var ErrTerminated = errors.New("terminated")
 
-// UntilSignal is ctx until a signal ends the process: SIGTERM, which orchestrators send, or SIGINT, which a person sends at a
+// UntilSignal returns a context that ends with ctx or at a signal: SIGTERM, which orchestrators send, or SIGINT, which a person sends at a
 // terminal. A second signal ends the process at once.
 func UntilSignal(ctx context.Context) context.Context {
 	ctx, end := context.WithCancelCause(ctx)

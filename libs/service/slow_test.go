@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// A caller who sends slowly must not hold a connection for ever: it is cut, in its headers and in its body. One who sends the same at once
-// gets an answer. The time is a bubble's, so the connections are pipes.
-func TestSlowCallersAreCutOff(t *testing.T) {
+// A client that sends its headers or its body slowly must not hold a connection for ever: the server closes it. A client that sends the same
+// at once gets a response. The test runs in synctest's simulated time, so the connections are pipes.
+func TestSlowClientsAreCutOff(t *testing.T) {
 	t.Parallel()
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.ReadAll(r.Body); err != nil {
@@ -27,18 +27,18 @@ func TestSlowCallersAreCutOff(t *testing.T) {
 	for name, c := range map[string]struct {
 		sent   string
 		within time.Duration // well above the limits of 5 s and 15 s, well below for ever
-		answer string
+		want   string
 	}{
-		"in his headers": {"POST / HTTP/1.1\r\nHost: x\r\nX-Slow: ", 12 * time.Second, ""},
-		"in his body":    {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n123", 25 * time.Second, "HTTP/1.1 400"},
+		"in its headers": {"POST / HTTP/1.1\r\nHost: x\r\nX-Slow: ", 12 * time.Second, ""},
+		"in its body":    {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n123", 25 * time.Second, "HTTP/1.1 400"},
 		"not at all":     {"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\n123", 12 * time.Second, "HTTP/1.1 202"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				listener := newMemoryListener()
-				door := servePublic(listener, handler, func() {}, slog.New(slog.DiscardHandler), make(chan error, 1))
-				defer func() { _ = door.server.Close() }()
+				server := servePublic(listener, handler, func() {}, slog.New(slog.DiscardHandler), make(chan error, 1))
+				defer func() { _ = server.server.Close() }()
 				conn := listener.dial()
 				defer func() { _ = conn.Close() }()
 				if err := conn.SetDeadline(time.Now().Add(c.within)); err != nil {
@@ -47,12 +47,12 @@ func TestSlowCallersAreCutOff(t *testing.T) {
 				if _, err := io.WriteString(conn, c.sent); err != nil {
 					t.Fatal(err)
 				}
-				answer, err := io.ReadAll(conn) // until the server ends the connection
+				response, err := io.ReadAll(conn) // until the server ends the connection
 				if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
-					t.Fatalf("the connection still stands after %v", c.within)
+					t.Fatalf("the connection is still open after %v", c.within)
 				}
-				if !strings.HasPrefix(string(answer), c.answer) {
-					t.Errorf("answered %.60q, want %s", answer, c.answer)
+				if !strings.HasPrefix(string(response), c.want) {
+					t.Errorf("got %.60q, want %s", response, c.want)
 				}
 			})
 		})

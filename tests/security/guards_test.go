@@ -114,7 +114,7 @@ var guards = []guard{
 	{"a page of another site changes nothing", "libs/service/private.go",
 		[]edit{{"changes := http.NewCrossOriginProtection().Handler(next)", "changes := next"}, {"case embedded(r):", "case false:"}},
 		"tests", "security", "TestListeners/the_sandbox's", "another site: DELETE /api/messages: 204"},
-	{"profiles are off", "libs/service/door.go",
+	{"profiles are off", "libs/service/server.go",
 		[]edit{{"if settings.Pprof {", "if true {"}},
 		"tests", "security", "TestListeners/operators'", "/debug/pprof/ on the admin listener: 200, want 404"},
 

@@ -69,8 +69,8 @@ func TestCommandsPrintWhyNATSFails(t *testing.T) {
 			[]string{"NATS_URL=" + strings.Replace(encrypted, "127.0.0.1", "localhost", 1), "NATS_TLS_CA_FILE=" + ca},
 			"the server's certificate is for another name",
 		},
-		"a server without TLS": {[]string{"NATS_URL=" + plain, "NATS_TLS_CA_FILE=" + ca}, "the server speaks no TLS"},
-		"no such host":         {[]string{"NATS_URL=nats://nats.invalid:4222"}, "the host in nats.url has no address"},
+		"a server without TLS": {[]string{"NATS_URL=" + plain, "NATS_TLS_CA_FILE=" + ca}, "the server does not support TLS"},
+		"no such host":         {[]string{"NATS_URL=nats://nats.invalid:4222"}, "the host name in nats.url does not resolve"},
 		"nothing there":        {[]string{"NATS_URL=" + away.URL}, "nothing listens at nats.url"},
 		"no JetStream":         {[]string{"NATS_URL=" + bare}, "has no JetStream"},
 		"no permission": {

@@ -18,15 +18,15 @@ import (
 )
 
 // door is an open HTTP listener.
-type door struct {
+type httpServer struct {
 	server   *http.Server
 	listener net.Listener
 }
 
-// openPublic opens a door to the world. Its limits bound what one slow or hostile caller can hold: a callback of 1 MiB
-// comes within 15 s, and its answer leaves within 30 s of the request's first byte. All of them together are limited by UnverifiedBytes;
-// dropped is called for each connection that goes beyond it.
-func openPublic(addr string, handler http.Handler, dropped func(), log *slog.Logger, failed chan<- error) (*door, error) {
+// openPublic opens a public listener. Its timeouts bound the resources that one slow or hostile client can hold: a callback of 1 MiB must
+// arrive within 15 s, and its response must leave within 30 s of the request's first byte. UnverifiedBytes limits all clients together;
+// the listener calls dropped for each connection that it drops to stay within that limit.
+func openPublic(addr string, handler http.Handler, dropped func(), log *slog.Logger, failed chan<- error) (*httpServer, error) {
 	listener, err := listen(addr)
 	if err != nil {
 		return nil, err
@@ -34,13 +34,13 @@ func openPublic(addr string, handler http.Handler, dropped func(), log *slog.Log
 	return servePublic(listener, handler, dropped, log, failed), nil
 }
 
-func servePublic(listener net.Listener, handler http.Handler, dropped func(), log *slog.Logger, failed chan<- error) *door {
+func servePublic(listener net.Listener, handler http.Handler, dropped func(), log *slog.Logger, failed chan<- error) *httpServer {
 	server := &http.Server{
 		Handler:           oneInChunks(handler),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
 		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       75 * time.Second, // longer than a load balancer's 60 s, so that it never meets a closing connection
+		IdleTimeout:       75 * time.Second, // longer than a load balancer's 60 s, so that it never uses a connection that we are closing
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
@@ -48,9 +48,9 @@ func servePublic(listener net.Listener, handler http.Handler, dropped func(), lo
 	return serve(LimitUnverified(listener, UnverifiedBytes, dropped), server, failed)
 }
 
-// oneInChunks ends a connection after a request in chunks. One with a Content-Length besides, whose end another server may
-// see elsewhere, must be the last of its connection (RFC 9112, section 6.3): what follows it could be a stranger's, read as
-// the next caller's. net/http drops that length and does not say so; providers send a length and no chunks.
+// oneInChunks closes a connection after a chunked request. A chunked request that also has a Content-Length must be the last request of its
+// connection (RFC 9112, section 6.3): another server may see its end elsewhere, and could then take a stranger's bytes for the next
+// client's request. net/http drops that length silently. Providers send a length and no chunks.
 func oneInChunks(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if len(r.TransferEncoding) > 0 {
@@ -60,8 +60,8 @@ func oneInChunks(next http.Handler) http.Handler {
 	})
 }
 
-// lastOfConnection ends each connection after its request while the program drains: a client that keeps one opens its next to
-// another replica.
+// lastOfConnection closes each connection after its request while the program drains: a client with a persistent connection then reconnects
+// to another replica.
 func lastOfConnection(health *Health, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if health.leaving() {
@@ -71,13 +71,13 @@ func lastOfConnection(health *Health, next http.Handler) http.Handler {
 	})
 }
 
-// openAdmin opens the listener for probes and Prometheus, and for profiles where the settings ask for them.
-func openAdmin(settings config.Admin, health *Health, metrics *prometheus.Registry, log *slog.Logger, failed chan<- error) (*door, error) {
+// openAdmin opens the listener for probes and Prometheus, and for profiles if the settings enable them.
+func openAdmin(settings config.Admin, health *Health, metrics *prometheus.Registry, log *slog.Logger, failed chan<- error) (*httpServer, error) {
 	mux := NewRoutes()
 	mux.HandleFunc("GET /livez", health.live)
 	mux.HandleFunc("GET /readyz", health.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{Registry: metrics}))
-	if settings.Pprof { // without /debug/pprof/cmdline: a process list shows the arguments to those who may see them
+	if settings.Pprof { // without /debug/pprof/cmdline: a process list shows the arguments to authorized users
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
@@ -110,7 +110,7 @@ func newMetrics() *prometheus.Registry {
 }
 
 func listen(addr string) (net.Listener, error) {
-	// To listen does not block, so no context need end it.
+	// Listen does not block, so it needs no deadline.
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
@@ -118,8 +118,8 @@ func listen(addr string) (net.Listener, error) {
 	return listener, nil
 }
 
-// serve serves a listener. Should serving end by itself, failed gets the error.
-func serve(listener net.Listener, server *http.Server, failed chan<- error) *door {
+// serve serves a listener. If serving ends by itself, serve sends the error to failed.
+func serve(listener net.Listener, server *http.Server, failed chan<- error) *httpServer {
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			select {
@@ -128,13 +128,13 @@ func serve(listener net.Listener, server *http.Server, failed chan<- error) *doo
 			}
 		}
 	}()
-	return &door{server: server, listener: listener}
+	return &httpServer{server: server, listener: listener}
 }
 
-// close takes no new requests and waits for those in flight until ctx ends; then it cuts them off.
-func (d *door) close(ctx context.Context) error {
-	if err := d.server.Shutdown(ctx); err != nil {
-		return errors.Join(fmt.Errorf("requests in hand were cut off: %w", err), d.server.Close())
+// close accepts no new requests and waits for the requests in flight until ctx ends; then it closes their connections.
+func (s *httpServer) close(ctx context.Context) error {
+	if err := s.server.Shutdown(ctx); err != nil {
+		return errors.Join(fmt.Errorf("requests in flight were cut off: %w", err), s.server.Close())
 	}
 	return nil
 }
