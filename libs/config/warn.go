@@ -4,7 +4,7 @@ package config
 type Warning struct {
 	Key   string // of the setting
 	Found string
-	Mend  string // the remedy
+	Fix   string // the remedy
 }
 
 // Warnings returns the warnings for settings that Check accepts.

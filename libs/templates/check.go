@@ -64,21 +64,13 @@ func try(s *Set) []error {
 				continue
 			}
 			n.Locale = locale
-			check := func(part, text string, err error) {
+			for _, p := range layouts[channel].render(s, n) {
+				err := p.err
 				if err == nil {
-					err = m.judge(n, part, text)
+					err = m.judge(n, p.name, p.text)
 				}
 				wrong.add(err)
 			}
-			if channel == sms {
-				text, err := s.SMS(n)
-				check("sms", text, err)
-				continue
-			}
-			subject, text, html, err := s.Email(n)
-			check("subject", subject, err)
-			check("text", text, err)
-			check("html", html, err)
 		}
 	}
 	return wrong.all()

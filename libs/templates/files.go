@@ -34,9 +34,6 @@ func (all files) add(to []file, name string) []file {
 	return to
 }
 
-// The names of the channels.
-var sms, email = event.ChannelName(event.SMS), event.ChannelName(event.Email)
-
 const extension = ".tmpl"
 
 // messageNames and sharedNames are the valid file names in a locale's folder.

@@ -81,7 +81,7 @@ func parse(ours, own files) (messages, []error) {
 			}
 			m, err := newMessage(locale, name, append(slices.Clip(shared), f))
 			wrong.add(err)
-			wrong.add(f.lacks(blocks(name)))
+			wrong.add(f.lacks(layoutOf(name).parts))
 			found[locale+"/"+name] = m
 		}
 	}
@@ -109,8 +109,8 @@ func nearest(tags []string, name string, layers ...files) (file, bool) {
 // newMessage reads the files in their order; a later definition replaces an earlier one.
 func newMessage(locale, name string, parts []file) (message, error) {
 	m := message{locale: locale, text: texttemplate.New(name)}
-	isEmail := strings.HasSuffix(name, "."+email)
-	if isEmail {
+	html := layoutOf(name).html
+	if html {
 		m.html = htmltemplate.New(name)
 	}
 	for _, f := range parts {
@@ -118,7 +118,7 @@ func newMessage(locale, name string, parts []file) (message, error) {
 		if _, err := m.text.New(f.path).Parse(f.text); err != nil {
 			return m, err
 		}
-		if !isEmail {
+		if !html {
 			continue
 		}
 		if _, err := m.html.New(f.path).Parse(f.text); err != nil {
@@ -128,12 +128,10 @@ func newMessage(locale, name string, parts []file) (message, error) {
 	return m, nil
 }
 
-// blocks are the blocks that a message's file must define.
-func blocks(name string) []string {
-	if strings.HasSuffix(name, "."+sms) {
-		return []string{"sms"}
-	}
-	return []string{"subject", "text", "html"}
+// layoutOf is the layout of a message "<kind>.<channel>".
+func layoutOf(name string) layout {
+	_, channel, _ := strings.Cut(name, ".")
+	return layouts[channel]
 }
 
 // lacks returns an error that names the missing blocks of a file.

@@ -80,7 +80,7 @@ func warn(s Shortener) []config.Warning {
 		all = append(all, config.Warning{
 			Key:   "shortener.trusted_proxies",
 			Found: "public_url is https, and the shortener speaks plain HTTP: a proxy stands before it that is not named, so all who guess codes count as one client",
-			Mend:  "set it to the proxy's network",
+			Fix:   "set it to the proxy's network",
 		})
 	}
 	for _, network := range s.TrustedProxies {
@@ -88,7 +88,7 @@ func warn(s Shortener) []config.Warning {
 			all = append(all, config.Warning{
 				Key:   "shortener.trusted_proxies",
 				Found: network + " is every address: a client can say in X-Forwarded-For that it is another, and no limit holds it",
-				Mend:  "name the networks of your proxies alone",
+				Fix:   "name the networks of your proxies alone",
 			})
 		}
 	}

@@ -15,7 +15,7 @@ import (
 func (e *examination) settings(context.Context) []Finding {
 	all := eachMistake("settings", service.Check(e.cfg), "correct the setting that is named", fmt.Sprintf("%d sources, no mistakes", len(e.cfg.Sources)))
 	for _, w := range config.Warnings(e.cfg) {
-		all = append(all, Finding{w.Key, Warn, w.Found, w.Mend})
+		all = append(all, Finding{w.Key, Warn, w.Found, w.Fix})
 	}
 	return all
 }

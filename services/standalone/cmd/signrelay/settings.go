@@ -37,7 +37,7 @@ func configCheck(ctx context.Context, c *call) error {
 		})
 	}
 	for _, w := range warnings {
-		fmt.Fprintf(c.stderr, "warning: %s: %s: %s\n", w.Key, w.Found, w.Mend)
+		fmt.Fprintf(c.stderr, "warning: %s: %s: %s\n", w.Key, w.Found, w.Fix)
 	}
 	if err := standalone.Once(errors.Join(c.mistakes, mistakes, telemetry.CheckTraces(ctx))); err != nil {
 		return err

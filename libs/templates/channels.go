@@ -1,0 +1,34 @@
+package templates
+
+import (
+	"github.com/signrelay/signrelay/libs/event"
+	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
+)
+
+// The names of the channels.
+var sms, email = event.ChannelName(event.SMS), event.ChannelName(event.Email)
+
+// layout says what a channel's messages consist of.
+type layout struct {
+	parts  []string // the blocks that each file must define
+	html   bool     // whether a file is also parsed as HTML, with escaping
+	render func(*Set, *notifyv1.Notification) []part
+}
+
+// part is a rendered block of a message.
+type part struct {
+	name, text string
+	err        error
+}
+
+// layouts are the layouts of all channels, by the channel's name.
+var layouts = map[string]layout{
+	sms: {parts: []string{"sms"}, render: func(s *Set, n *notifyv1.Notification) []part {
+		text, err := s.SMS(n)
+		return []part{{"sms", text, err}}
+	}},
+	email: {parts: []string{"subject", "text", "html"}, html: true, render: func(s *Set, n *notifyv1.Notification) []part {
+		subject, text, html, err := s.Email(n)
+		return []part{{"subject", subject, err}, {"text", text, err}, {"html", html, err}}
+	}},
+}
