@@ -143,3 +143,12 @@ func version(_ context.Context, c *call) error {
 	fmt.Fprintln(c.stdout, service.About("signrelay"))
 	return nil
 }
+
+// connectLog opens only the log.
+func connectLog(ctx context.Context, cfg config.Config) (jetstream.JetStream, func(), error) {
+	cfg, err := standalone.Reach(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	return service.OpenLog(ctx, cfg, connectionName, quiet())
+}
