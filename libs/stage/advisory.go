@@ -12,7 +12,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// The reasons of inputs that the server, and not a stage, gave up.
+// The reasons of inputs on which the server, not a stage, gave up.
 const (
 	maxDeliveries = "max-deliveries" // the consumer was changed to deliver a limited number of times
 	terminated    = "terminated"     // another party than the stage terminated the message
@@ -29,7 +29,7 @@ type advisory struct {
 	kind string
 }
 
-// readAdvisory reads a message of DLQ that is no letter; the zero advisory is of nothing.
+// readAdvisory reads an advisory from DLQ. For any other message it returns the zero advisory.
 func readAdvisory(m *jetstream.RawStreamMsg) (a advisory) {
 	switch {
 	case strings.HasPrefix(m.Subject, flow.AdvisoryMaxDeliveries):
@@ -45,9 +45,9 @@ func readAdvisory(m *jetstream.RawStreamMsg) (a advisory) {
 	return a
 }
 
-// lookUp makes a letter of an advisory: of the message itself, as long as its stream holds it.
+// lookUp makes a dead letter from an advisory and its message, if the stream still holds the message.
 func (l DeadLetters) lookUp(ctx context.Context, a advisory) (DeadLetter, error) {
-	letter := DeadLetter{Input: Input{Stream: a.Stream, Sequence: a.Sequence}, Gone: true}
+	dead := DeadLetter{Input: Input{Stream: a.Stream, Sequence: a.Sequence}, Gone: true}
 	m, err := l.message(ctx, a.Stream, a.Sequence)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
@@ -55,21 +55,21 @@ func (l DeadLetters) lookUp(ctx context.Context, a advisory) (DeadLetter, error)
 		return DeadLetter{}, fmt.Errorf("look message %d of %s up: %w", a.Sequence, a.Stream, err)
 	case a.Stream == flow.Replay:
 		replayed, ok := readDeadLetter(m.Header, m.Data)
-		letter.Input, letter.Gone = replayed.Input, !ok
-		letter.Attempts, letter.replaySequence = replayed.Attempts, a.Sequence
+		dead.Input, dead.Gone = replayed.Input, !ok
+		dead.Attempts, dead.replaySequence = replayed.Attempts, a.Sequence
 	default:
-		letter.Input = Input{
+		dead.Input = Input{
 			Subject: m.Subject, Header: m.Header, Data: m.Data, Stream: a.Stream, Sequence: a.Sequence, FirstSeen: m.Time,
 		}
-		letter.ID, letter.Gone = inputID(letter.Input), false
+		dead.ID, dead.Gone = inputID(dead.Input), false
 	}
-	letter.Stage, letter.Reason, letter.Error = a.Stage, a.kind, oneLine(a.Text, longestError)
-	letter.Attempts += a.Deliveries
-	letter.Unknown = true // the stage did not say how far the last attempt had come
-	return letter, nil
+	dead.Stage, dead.Reason, dead.Error = a.Stage, a.kind, oneLine(a.Text, longestError)
+	dead.Attempts += a.Deliveries
+	dead.Unknown = true // the stage did not report the result of the last attempt
+	return dead, nil
 }
 
-// message is a message as it was published: without the headers in which the server says where it stands.
+// message returns a message as it was published: without the headers that the server adds to say where it is stored.
 func (l DeadLetters) message(ctx context.Context, stream string, sequence uint64) (*jetstream.RawStreamMsg, error) {
 	s, err := l.JS.Stream(ctx, stream)
 	if err != nil {

@@ -79,7 +79,7 @@ func newAttempt(msg jetstream.Msg) (*attempt, error) {
 	return a, nil
 }
 
-// counted is which attempt it is by the policy, counted since a time or since the input came.
+// counted returns the number of the attempt by the policy, counted since a time or since the input was stored.
 func (a *attempt) counted(p flow.Policy, since, now time.Time) int {
 	begin := a.meta.Timestamp
 	if since.After(begin) {
@@ -88,8 +88,8 @@ func (a *attempt) counted(p flow.Policy, since, now time.Time) int {
 	return counted(p, a.counts, now.Sub(begin))
 }
 
-// inputID is the same on each delivery of one message. A message without an id is identified by its place in its stream;
-// the time is in it because a recreated stream counts from 1 again.
+// inputID is the same on each delivery of a message. A message without an id is identified by its place in its stream and by its
+// time, because a recreated stream counts from 1 again.
 func inputID(in Input) string {
 	place := strconv.FormatUint(in.Sequence, 10) + "@" + strconv.FormatInt(in.FirstSeen.UnixNano(), 10)
 	return cmp.Or(in.Header.Get(jetstream.MsgIDHeader), in.Header.Get("ce-id"), event.DerivedID(in.Stream, "sequence", place))

@@ -15,7 +15,7 @@ type decider struct {
 	now       func() time.Time
 }
 
-// begin says which attempt it is, before it is made.
+// begin numbers the attempt before it is made.
 func (d decider) begin(a *attempt) { d.postponed.count(a) }
 
 // decide reads the outcome of the attempt, asks the clock, and keeps the decision in the attempt. Everything after it (the dead
@@ -43,19 +43,19 @@ func (d decider) retryInstead(a *attempt, away error) {
 // end remembers how the delivery ended.
 func (d decider) end(a *attempt) { d.postponed.note(a) }
 
-// postponed counts the deliveries of an input that were no attempts, because one of our own parts was away or because we chose to
-// wait. The broker counts all deliveries; so each process remembers those that it postponed itself. What a process does not know
-// of, such as after its restart, counts as an attempt, but the first failure that it sees never gives an input up.
+// postponed counts the deliveries of an input that were not attempts, because one of our own parts was unavailable or because we chose to
+// wait. The broker counts all deliveries, so each process remembers the deliveries that it postponed. Deliveries that a process does not
+// know, such as those before its restart, count as attempts, but the first failure that it sees never gives an input up.
 type postponed struct {
 	mu          sync.Mutex
 	now, before map[place]deliveries
 }
 
-// deliveries are those of one input.
+// deliveries counts the deliveries of one input.
 type deliveries struct {
-	uncounted int  // that do not count
-	away      int  // of them those in which one of our own parts was away
-	tried     bool // this process has made an attempt that did count
+	uncounted int  // deliveries that do not count
+	away      int  // uncounted deliveries during which one of our own parts was unavailable
+	tried     bool // this process has made an attempt that counts
 }
 
 // most limits each of the two halves: twice the messages that all replicas together have in flight, some 2 MB.
@@ -67,7 +67,7 @@ func (a *attempt) place() place {
 	return place{stream: a.meta.Stream, sequence: a.meta.Sequence.Stream}
 }
 
-// count says which attempt it is.
+// count numbers the attempt.
 func (p *postponed) count(a *attempt) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -109,11 +109,11 @@ func (p *postponed) note(a *attempt) {
 	p.now[at] = known
 }
 
-// away reports whether one of our own parts was away.
+// away reports whether one of our own parts was unavailable.
 func (a *attempt) away() bool { return a.outcome.Kind() == outcome.Waits && a.outcome.After() == 0 }
 
-// rest is how long a worker waits after one of our own parts was away before it takes another input: else all that waits would
-// be taken and postponed again and again meanwhile.
+// rest is how long a worker waits before the next input after one of our own parts was unavailable. Without the rest, the worker would
+// take and postpone the whole backlog again and again.
 func (a *attempt) rest(p flow.Policy) time.Duration {
 	if a.away() {
 		return p.FirstDelay

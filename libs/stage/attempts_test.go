@@ -14,15 +14,15 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 )
 
-// delivery is the n-th of one message that was stored so long ago.
+// delivery returns the n-th delivery of a message of the given age.
 func delivery(n int, age time.Duration) *attempt {
 	return &attempt{number: n, meta: &jetstream.MsgMetadata{
 		Stream: "IN", Sequence: jetstream.SequencePair{Stream: 7}, NumDelivered: uint64(n), Timestamp: time.Now().Add(-age),
 	}}
 }
 
-// An input that we put off ourselves neither raises the back-off nor uses up the retry budget, whatever the reason.
-func TestWhatWePutOffDoesNotCount(t *testing.T) {
+// A delivery that we postpone ourselves neither raises the backoff nor uses up attempts, whatever the reason.
+func TestPostponedDeliveriesDoNotCount(t *testing.T) {
 	t.Parallel()
 	p := flow.StageNamed(flow.SMSSender).Policy
 	const day = 24 * time.Hour
@@ -68,7 +68,7 @@ func TestWhatWePutOffDoesNotCount(t *testing.T) {
 			for i := range 300 {
 				v := ends(c.puts[i%len(c.puts)])
 				if v.Kind != retry || v.Delay > time.Minute {
-					t.Fatalf("%s: put off with %+v", name, v)
+					t.Fatalf("%s: postponed with %+v", name, v)
 				}
 			}
 		}
@@ -79,7 +79,7 @@ func TestWhatWePutOffDoesNotCount(t *testing.T) {
 	}
 }
 
-// A long outage leaves no more entries than the limit, and inputs at work are not forgotten.
+// A long outage leaves at most the limit of entries, and inputs in flight are not forgotten.
 func TestPostponedIsBounded(t *testing.T) {
 	t.Parallel()
 	p := newPostponed()
@@ -90,7 +90,7 @@ func TestPostponedIsBounded(t *testing.T) {
 		p.note(a)
 	}
 	if held := len(p.now) + len(p.before); held > 2*most {
-		t.Errorf("%d are held", held)
+		t.Errorf("%d entries are stored", held)
 	}
 	last := delivery(2, 0)
 	last.meta.Sequence.Stream = 3 * most
@@ -100,22 +100,22 @@ func TestPostponedIsBounded(t *testing.T) {
 	last.decision.Kind = done
 	p.note(last)
 	if p.count(last); last.counts != 2 {
-		t.Error("what is done is still held")
+		t.Error("a completed input is still remembered")
 	}
 }
 
-// settling is a message that tells how it was settled.
+// settling is a message that records how it was settled.
 type settling struct {
 	jetstream.Msg
-	answer string
+	settlement string
 }
 
-func (s *settling) NakWithDelay(time.Duration) error          { s.answer = "nak"; return nil }
-func (s *settling) TermWithReason(string) error               { s.answer = "term"; return nil }
-func (s *settling) DoubleAck(context.Context) error           { s.answer = "ack"; return nil }
+func (s *settling) NakWithDelay(time.Duration) error          { s.settlement = "nak"; return nil }
+func (s *settling) TermWithReason(string) error               { s.settlement = "term"; return nil }
+func (s *settling) DoubleAck(context.Context) error           { s.settlement = "ack"; return nil }
 func (s *settling) Metadata() (*jetstream.MsgMetadata, error) { return nil, nil }
 
-// The decision is made once a delivery: time that passes before it is settled makes no last attempt of one that was not buried.
+// The decision is made once for each delivery: time that passes before the settlement does not turn a retry into a give-up.
 func TestTheDecisionIsMadeOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -138,13 +138,13 @@ func TestTheDecisionIsMadeOnce(t *testing.T) {
 		d.end(first)
 		_, _ = chain(func(context.Context, *attempt) ([]Out, error) { return nil, errPlain },
 			settled(new(nats.Conn), new(Floors), nil), slowly, decided(s, d, publisher{}))(t.Context(), a)
-		if msg.answer != "nak" || a.decision.Kind != retry {
-			t.Errorf("%q after the decision %+v", msg.answer, a.decision)
+		if msg.settlement != "nak" || a.decision.Kind != retry {
+			t.Errorf("%q after the decision %+v", msg.settlement, a.decision)
 		}
 	})
 }
 
-// restoring refuses its first acks, as a server does that has not restored the consumer yet.
+// restoring refuses its first acks, like a server that has not restored the consumer yet.
 type restoring struct {
 	settling
 	refusals int
@@ -157,23 +157,23 @@ func (r *restoring) DoubleAck(ctx context.Context) error {
 	return r.settling.DoubleAck(ctx)
 }
 
-// A server takes connections before it has restored its consumers: an ack that no consumer hears is given again, unless the program ends.
-func TestAnAckIsGivenAgainWhileTheConsumerIsRestored(t *testing.T) {
+// A server accepts connections before it has restored its consumers: an ack that no consumer receives is sent again, unless the program ends.
+func TestAnAckIsSentAgainWhileTheConsumerIsRestored(t *testing.T) {
 	t.Parallel()
 	conn := setup(t).outside.Conn()
 	for name, c := range map[string]struct {
 		ends    chan struct{}
 		refused int
 		want    string
-	}{"heard at the fourth": {nil, 3, "ack"}, "the program ends": {closed(), 1_000_000, ""}} {
+	}{"received at the fourth": {nil, 3, "ack"}, "the program ends": {closed(), 1_000_000, ""}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			msg := &restoring{refusals: c.refused}
 			a := delivery(1, 0)
 			a.msg = msg
 			_, _ = settled(conn, new(Floors), c.ends)(func(context.Context, *attempt) ([]Out, error) { return nil, nil })(t.Context(), a)
-			if msg.answer != c.want || (a.unsettled == nil) != (c.want != "") {
-				t.Errorf("answered %q, and %v", msg.answer, a.unsettled)
+			if msg.settlement != c.want || (a.unsettled == nil) != (c.want != "") {
+				t.Errorf("settled with %q, and %v", msg.settlement, a.unsettled)
 			}
 		})
 	}
@@ -185,9 +185,9 @@ func closed() chan struct{} {
 	return c
 }
 
-// An input whose dead letter could not be stored is given up at its next delivery: that a stream was away does not make this process
-// forget that it has tried.
-func TestAnInputThatCannotBeBuriedIsGivenUpNextTime(t *testing.T) {
+// An input whose dead letter could not be stored is given up at its next delivery: after the stream's outage, this process still
+// remembers its attempt.
+func TestAnInputWhoseDeadLetterIsNotStoredIsGivenUpNextTime(t *testing.T) {
 	t.Parallel()
 	p := flow.Policy{MaxAttempts: 2, FirstDelay: time.Second, MaxDelay: time.Second}
 	d := decider{p, newPostponed(), time.Now}

@@ -13,8 +13,8 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 )
 
-// claimed lets an effect happen once: claim, do it, confirm; what failed gives its claim back. A redelivery that finds it
-// done yields again what followed from it. Without a response from the memory nothing is done.
+// claimed lets an effect happen once: claim, do the work, confirm. A failed attempt releases its claim. A redelivery of confirmed work
+// returns the stored outputs. Without a response from the dedupe store, no work is done.
 func claimed(s flow.Stage, memory, left dedupe.Store, lease time.Duration) middleware {
 	return func(next handler) handler {
 		if !s.Effect {
@@ -30,7 +30,7 @@ func claimed(s flow.Stage, memory, left dedupe.Store, lease time.Duration) middl
 			switch found.State {
 			case dedupe.Claimed:
 			case dedupe.Pending:
-				a.doubt(found)
+				a.markUnknown(found)
 			case dedupe.Confirmed:
 				return unpack(found.Result)
 			default:
@@ -43,8 +43,8 @@ func claimed(s flow.Stage, memory, left dedupe.Store, lease time.Duration) middl
 				return nil, errors.Join(err, giveBack(ctx, memory, owner, a, err))
 			}
 			if err := confirm(ctx, s, memory, dedupe.Done{ID: a.input.ID, Result: pack(outs)}); err != nil {
-				// Not given back: it was done. The lease lapses, and the next attempt finds it pending, and what followed
-				// from it in the log.
+				// The claim is not released, because the work was done. The lease lapses, and the next attempt finds the claim
+				// pending and the outputs in the log.
 				return outs, outcome.Away("unconfirmed", fmt.Errorf("%w: %w", errUnconfirmed, err))
 			}
 			crash.Point("confirmed")
@@ -53,17 +53,17 @@ func claimed(s flow.Stage, memory, left dedupe.Store, lease time.Duration) middl
 	}
 }
 
-// doubt reads a pending claim. A claim that lapsed belonged to an attempt whose end is unknown. If the memory has a gap, an input
-// that was stored before the end of the gap may have been done in it. The number of deliveries does not show that: a NATS that
+// markUnknown reads a pending claim. A lapsed claim belonged to an attempt whose result is unknown. If the dedupe store has a gap, an input
+// that was stored before the end of the gap may have been processed in it. The number of deliveries does not show that: a NATS that
 // was restored from a backup counts from 1 again.
-func (a *attempt) doubt(found dedupe.Claim) {
+func (a *attempt) markUnknown(found dedupe.Claim) {
 	end := found.Span.Until
 	if !found.Gap || end.IsZero() || a.input.FirstSeen.Before(end) {
 		a.unknown = true
 	}
 }
 
-// holding makes the attempt and extends its claim meanwhile, every third of the lease. When another worker has the claim, the attempt
+// holding makes the attempt and extends its claim every third of the lease. When another worker has the claim, the attempt
 // ends, because that worker may do the same work. An unreachable memory does not end the attempt: it is better to finish it.
 //
 // Once the effect may have happened (see Left), the claim has the lease of the other memory.
@@ -83,7 +83,7 @@ func holding(ctx context.Context, memory, left dedupe.Store, owner string, lease
 	if left != nil {
 		attempt = context.WithValue(ctx, leftKey{}, func() {
 			happened.Store(true)
-			_, _ = extend() // where the memory is away the next extension does it
+			_, _ = extend() // if the store is unavailable, the next extension does it
 		})
 	}
 	released := make(chan struct{})
@@ -106,7 +106,7 @@ func holding(ctx context.Context, memory, left dedupe.Store, owner string, lease
 	}()
 	outs, err := next(attempt, a)
 	stop(nil)
-	<-released // an extension after the claim was given back would take it again
+	<-released // an extension after the release would claim it again
 	return outs, err
 }
 

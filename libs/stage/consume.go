@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	pause    = time.Second            // before another request to a broker that did not respond
-	handBack = 100 * time.Millisecond // after which a message that came too late is delivered to another worker
+	pause          = time.Second            // before another request to a broker that did not respond
+	redeliverAfter = 100 * time.Millisecond // after which another worker gets a message that arrived too late
 )
 
 // source is the source of a stage's inputs: its durable consumer on a stream, which `signrelay provision` created.
@@ -59,8 +59,8 @@ func (s source) fit(c jetstream.ConsumerConfig) error {
 	return nil
 }
 
-// take passes messages to work, one at a time, until ctx ends, and rests for as long as work says. It asks for one message when it
-// is free to do it, so that none waits here while another worker, or another replica, is idle.
+// take passes messages to work, one at a time, until ctx ends, and rests after each for the time that work returns. It requests one message
+// when it can start to work on it, so that no message waits here while another worker or replica is idle.
 func (s source) take(ctx context.Context, c jetstream.Consumer, work func(jetstream.Msg) time.Duration) error {
 	for ctx.Err() == nil {
 		messages, err := c.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(30*time.Second), jetstream.PullHeartbeat(5*time.Second))
@@ -80,7 +80,7 @@ func (s source) take(ctx context.Context, c jetstream.Consumer, work func(jetstr
 // each works through messages until ctx ends or the iterator does. Messages that arrive after the end are returned to the stream.
 //
 // 10 s without a heartbeat mean that the broker is away, or that the consumer is gone. The iterator ends then. Its next
-// request would overlap with the one that the broker has not answered yet. The two bring two messages, and the client has room
+// request would overlap with the one to which the broker has not responded yet. The two bring two messages, and the client has room
 // for one and drops the other.
 func (s source) each(ctx context.Context, messages jetstream.MessagesContext, work func(jetstream.Msg) time.Duration) error {
 	defer context.AfterFunc(ctx, messages.Drain)()
@@ -98,7 +98,7 @@ func (s source) each(ctx context.Context, messages jetstream.MessagesContext, wo
 			messages.Stop()
 			return err
 		case ctx.Err() != nil:
-			_ = msg.NakWithDelay(handBack) // if this is lost, the message comes back after the ack wait
+			_ = msg.NakWithDelay(redeliverAfter) // if this is lost, the message comes back after the ack wait
 		default:
 			if rest := work(msg); rest > 0 {
 				select {
@@ -122,7 +122,7 @@ func returnAll(messages jetstream.MessagesContext) {
 			messages.Stop()
 			return
 		}
-		_ = msg.NakWithDelay(handBack)
+		_ = msg.NakWithDelay(redeliverAfter)
 	}
 }
 
@@ -131,14 +131,14 @@ func returnAll(messages jetstream.MessagesContext) {
 func (s source) wait(ctx context.Context, failure error) error {
 	switch {
 	case ctx.Err() != nil:
-		return nil //nolint:nilerr // the end stopped it, which is no failure
+		return nil //nolint:nilerr // the shutdown stopped it, which is no failure
 	case gone(failure):
-		return fmt.Errorf("consumer %s on stream %s is missing; run `signrelay provision`, which makes it again where the stage stopped, "+
-			"or asks where it begins: %w", s.stage.Name, s.stream, failure)
+		return fmt.Errorf("consumer %s on stream %s is missing; run `signrelay provision`, which creates it where the stage stopped, "+
+			"or asks where to start: %w", s.stage.Name, s.stream, failure)
 	case errors.Is(failure, nats.ErrConnectionClosed):
 		return fmt.Errorf("stage %s: %w", s.stage.Name, failure)
 	}
-	s.log.WarnContext(ctx, "broker trouble", "stage", s.stage.Name, "error", failure)
+	s.log.WarnContext(ctx, "broker failure", "stage", s.stage.Name, "error", failure)
 	select {
 	case <-ctx.Done():
 	case <-time.After(pause):

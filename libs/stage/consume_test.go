@@ -19,7 +19,7 @@ func TestMissingConsumer(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	for name, spoil := range map[string]func(*flow.Stage){
-		"consumer": func(s *flow.Stage) { s.Name = "nobody" },
+		"consumer": func(s *flow.Stage) { s.Name = "missing" },
 		"stream":   func(s *flow.Stage) { s.Stream = "NOWHERE" },
 	} {
 		r := h.stage()
@@ -28,8 +28,8 @@ func TestMissingConsumer(t *testing.T) {
 			t.Errorf("missing %s: %v", name, err)
 		}
 	}
-	if _, err := h.js.Consumer(t.Context(), "IN", "nobody"); !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		t.Errorf("the worker made its own: %v", err)
+	if _, err := h.js.Consumer(t.Context(), "IN", "missing"); !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		t.Errorf("the worker created its own consumer: %v", err)
 	}
 }
 
@@ -57,15 +57,15 @@ func TestADeletedConsumerEndsTheRun(t *testing.T) {
 	r.Stage.Workers = 3
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(t.Context()) }()
-	h.publish("letter", nil)
-	h.wants("do", "+ACK?")
+	h.publish("input", nil)
+	h.expect("do", "+ACK?")
 	h.must(h.outside.DeleteConsumer(t.Context(), "IN", "tester"))
 	if err := await(t, ended, "the end"); err == nil || !strings.Contains(err.Error(), "signrelay provision") {
 		t.Errorf("Run: %v", err)
 	}
 }
 
-// silent is an iterator that heard nothing for as long as a heartbeat may take.
+// silent is an iterator that received nothing for as long as a heartbeat may take.
 type silent struct{ jetstream.MessagesContext }
 
 func (silent) Next(...jetstream.NextOpt) (jetstream.Msg, error) {
@@ -74,7 +74,7 @@ func (silent) Next(...jetstream.NextOpt) (jetstream.Msg, error) {
 func (silent) Drain() {}
 func (silent) Stop()  {}
 
-// A consumer that was deleted while the broker was away never says so: it is silent.
+// A consumer that was deleted while the broker was unavailable never reports that: it is silent.
 func TestSilenceOfADeletedConsumer(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -96,7 +96,7 @@ func TestTheBrokerComesBack(t *testing.T) {
 	if got := await(t, done, "the first input"); got != "before" {
 		t.Fatal(got)
 	}
-	h.wants("+ACK?")
+	h.expect("+ACK?")
 	h.server.Shutdown()
 	h.server.WaitForShutdown()
 	h.start()
@@ -114,7 +114,7 @@ func TestTheBrokerComesBack(t *testing.T) {
 func TestTheBrokerIsAwayAtTheStart(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	h.publish("letter", nil)
+	h.publish("input", nil)
 	h.server.Shutdown()
 	h.server.WaitForShutdown()
 	r := h.stage()
@@ -136,7 +136,7 @@ func (b *broken) Messages(...jetstream.PullMessagesOpt) (jetstream.MessagesConte
 	return nil, errPlain
 }
 
-func TestTroubleMakesNoBusyLoop(t *testing.T) {
+func TestBrokerFailuresCauseNoBusyLoop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -144,7 +144,7 @@ func TestTroubleMakesNoBusyLoop(t *testing.T) {
 		b := new(broken)
 		s := source{log: slog.New(slog.DiscardHandler)}
 		if err := s.take(ctx, b, nil); err != nil {
-			t.Errorf("it is not fatal: %v", err)
+			t.Errorf("a broker failure ended take: %v", err)
 		}
 		if b.asked < 5 || b.asked > 11 {
 			t.Errorf("asked %d times in 10 s", b.asked)
@@ -152,22 +152,22 @@ func TestTroubleMakesNoBusyLoop(t *testing.T) {
 	})
 }
 
-func TestTheEndLetsWorkInHandFinish(t *testing.T) {
+func TestAShutdownLetsWorkInFlightFinish(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := h.stage()
 	r.Stage.Workers = 2
 	release := make(chan struct{})
 	r.Do = func(ctx context.Context, _ Event[string]) ([]Out, error) {
-		h.say("do")
+		h.record("do")
 		<-release
 		return []Out{out("out.sent", "sent", "")}, ctx.Err()
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()
-	h.publish("letter", nil)
-	h.wants("do")
+	h.publish("input", nil)
+	h.expect("do")
 	for h.waiting() != 1 { // until the idle worker asks
 	}
 	cancel()
@@ -178,15 +178,15 @@ func TestTheEndLetsWorkInHandFinish(t *testing.T) {
 	if err := await(t, ended, "the end"); err != nil {
 		t.Errorf("Run: %v", err)
 	}
-	h.wants("out.sent", "+ACK?")
+	h.expect("out.sent", "+ACK?")
 	for h.info().NumPending != 1 { // the server counts it a moment after it stored it
 		if n := h.info().NumAckPending; n != 0 {
-			t.Fatalf("%d in hand, want the second left to others", n)
+			t.Fatalf("%d in flight, want the second left to other workers", n)
 		}
 	}
 }
 
-// waiting is how many requests for work wait at the broker.
+// waiting returns the number of requests for work that wait at the broker.
 func (h *harness) waiting() int { return h.info().NumWaiting }
 
 func (h *harness) info() *jetstream.ConsumerInfo {
@@ -195,29 +195,29 @@ func (h *harness) info() *jetstream.ConsumerInfo {
 	return c.CachedInfo()
 }
 
-func TestTheEndDoesNotWaitForEver(t *testing.T) {
+func TestAShutdownDoesNotWaitForEver(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := h.effect(h.memory())
 	r.Stage.Policy.MaxAttempts = 1 // what the end stops is not counted
 	r.Do = func(ctx context.Context, _ Event[string]) ([]Out, error) {
-		h.say("do")
+		h.record("do")
 		<-ctx.Done()
 		return nil, context.Cause(ctx)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- r.run(ctx, 50*time.Millisecond) }()
-	h.publish("letter", nil)
-	h.wants("claim: ours", "do")
+	h.publish("input", nil)
+	h.expect("claim: ours", "do")
 	cancel()
 	if err := await(t, ended, "the end"); err != nil {
 		t.Errorf("Run: %v", err)
 	}
-	h.wants("give back: undone", "-NAK after")
+	h.expect("give back: undone", "-NAK after")
 }
 
-// late is an iterator whose message comes when nobody wants it any more.
+// late is an iterator whose message arrives after the end.
 type late struct {
 	ctx context.Context
 	msg jetstream.Msg
@@ -233,10 +233,10 @@ func (l *late) Next(...jetstream.NextOpt) (jetstream.Msg, error) {
 	return nil, jetstream.ErrMsgIteratorClosed
 }
 
-func TestWhatComesAfterTheEndIsHandedBack(t *testing.T) {
+func TestAMessageAfterTheShutdownIsReturned(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	h.publish("letter", nil)
+	h.publish("input", nil)
 	c, err := h.js.Consumer(t.Context(), "IN", "tester")
 	h.must(err)
 	msg, err := c.Next()
@@ -248,9 +248,9 @@ func TestWhatComesAfterTheEndIsHandedBack(t *testing.T) {
 	if !errors.Is(err, jetstream.ErrMsgIteratorClosed) {
 		t.Errorf("%v", err)
 	}
-	h.wants("-NAK after")
+	h.expect("-NAK after")
 	if h.delay != 100*time.Millisecond {
-		t.Errorf("comes back after %v", h.delay)
+		t.Errorf("delivered again after %v", h.delay)
 	}
 }
 
@@ -260,15 +260,15 @@ func TestAClosedConnectionEndsTheRun(t *testing.T) {
 	r := h.stage()
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(t.Context()) }()
-	h.publish("letter", nil)
-	h.wants("do", "+ACK?")
+	h.publish("input", nil)
+	h.expect("do", "+ACK?")
 	h.nc.Close()
 	if err := await(t, ended, "the end"); err == nil {
-		t.Error("Run ends well without a connection")
+		t.Error("Run returns no error after the connection was closed")
 	}
 }
 
-// iterators is a consumer that opens these, one after the other, and ends the test's context with the last.
+// iterators is a consumer that opens these iterators one after the other, and ends the test's context with the last.
 type iterators struct {
 	jetstream.Consumer
 	left []jetstream.MessagesContext
@@ -285,7 +285,7 @@ func (i *iterators) Messages(...jetstream.PullMessagesOpt) (jetstream.MessagesCo
 	return next, nil
 }
 
-// stalled is an iterator that heard nothing, and gets its message when it was drained.
+// stalled is an iterator that received nothing, and gets its message after it was drained.
 type stalled struct {
 	silent
 	msg     jetstream.Msg
@@ -307,21 +307,21 @@ func (s *stalled) Next(...jetstream.NextOpt) (jetstream.Msg, error) {
 	return nil, jetstream.ErrMsgIteratorClosed
 }
 
-// A broker that stalls answers a request late. The stage does not wait for the ack wait then: a new iterator sends a request,
+// A broker that stalls responds to a request late. The stage does not wait for the ack wait then: a new iterator sends a request,
 // and a message for the old one is returned to the stream.
 func TestASilentIteratorIsReplaced(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	h.publish("letter", nil)
+	h.publish("input", nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	c := &iterators{left: []jetstream.MessagesContext{&stalled{msg: h.hand("IN"), drained: make(chan struct{})}}, end: cancel}
+	c := &iterators{left: []jetstream.MessagesContext{&stalled{msg: h.receive("IN"), drained: make(chan struct{})}}, end: cancel}
 	s := source{h.stage().Stage, "IN", 1, h.js, h.stage().Log}
 	err := s.take(ctx, c, func(jetstream.Msg) time.Duration { t.Error("worked on"); return 0 })
 	if err != nil || len(c.left) > 0 || ctx.Err() == nil {
 		t.Errorf("%v, %d iterators left, want a new one at once", err, len(c.left))
 	}
-	h.wants("-NAK after")
+	h.expect("-NAK after")
 }
 
 // endless is an iterator that always has a message.
@@ -329,7 +329,7 @@ type endless struct{ silent }
 
 func (endless) Next(...jetstream.NextOpt) (jetstream.Msg, error) { return nil, nil }
 
-// While one of our own parts is away a worker takes one input a second, and not all that wait over and over.
+// While one of our own parts is unavailable, a worker takes one input a second, instead of the whole backlog again and again.
 func TestAWorkerRestsWhileAPartIsAway(t *testing.T) {
 	t.Parallel()
 	p := flow.StageNamed(flow.SMSSender).Policy
@@ -355,14 +355,14 @@ func TestAWorkerRestsWhileAPartIsAway(t *testing.T) {
 				return (&attempt{outcome: read(c.err)}).rest(p)
 			})
 			if taken < c.least || taken > c.most {
-				t.Errorf("%s: %d were taken in 10 s", name, taken)
+				t.Errorf("%s: %d inputs were taken in 10 s", name, taken)
 			}
 		})
 	}
 }
 
-// A message that was done while the broker was away is acked when the broker is back. It is not done again after the ack wait of 30 s.
-func TestTheBrokerHearsTheAnswerWhenItIsBack(t *testing.T) {
+// A message that was processed during an outage of the broker is acked after the outage. It is not processed again after the ack wait of 30 s.
+func TestTheBrokerGetsTheAckAfterItsOutage(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := h.stage()
@@ -373,7 +373,7 @@ func TestTheBrokerHearsTheAnswerWhenItIsBack(t *testing.T) {
 		return nil, nil
 	}
 	h.run(r)
-	h.publish("letter", nil)
+	h.publish("input", nil)
 	await(t, working, "the attempt")
 	h.server.Shutdown()
 	h.server.WaitForShutdown()
@@ -384,13 +384,13 @@ func TestTheBrokerHearsTheAnswerWhenItIsBack(t *testing.T) {
 	for pending := 1; pending > 0; {
 		c, err := h.outside.Consumer(ctx, "IN", "tester")
 		if ctx.Err() != nil {
-			t.Fatal("it is still in hand")
+			t.Fatal("it is still in flight")
 		}
 		if err == nil {
 			pending = c.CachedInfo().NumAckPending
 		}
 	}
 	if len(working) > 0 {
-		t.Error("it was done again")
+		t.Error("the message was processed again")
 	}
 }

@@ -14,31 +14,31 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// DeadLetter is a dead letter: an input that a stage gave up, or that the server says it will deliver no more.
+// DeadLetter is an input on which a stage gave up, or which the server will not deliver again.
 type DeadLetter struct {
 	Number   uint64    // its place in DLQ, by which an operator names it
 	Buried   time.Time // by the broker's clock
-	Stage    string    // which gave it up
+	Stage    string    // that gave up
 	Reason   string    // bounded, [a-z-]
 	Error    string    // in full; empty if none was reported
 	Stack    string    // of a panic
-	Attempts int       // all together, those before a replay included
+	Attempts int       // in total, with those before a replay
 	Unknown  bool      // it is unknown whether its effect happened
-	Fault    string    // whose fault it was that it was given up, bounded; empty where the stage does not say
-	Gone     bool      // its stream holds it no longer: only its place is known
+	Fault    string    // the party whose fault it is, bounded; empty if the stage does not report one
+	Gone     bool      // its stream no longer holds it: only its place is known
 	Input
 
-	replaySequence uint64    // where the stage got it from, when that was REPLAY
+	replaySequence uint64    // the sequence in REPLAY, if the stage got it from there
 	mentions       *mentions // all messages in DLQ that are about it
 }
 
-// place is where a stage got an input from: what a letter and the server's advisory about it have in common.
+// place is the stage's source of an input. A dead letter and the server's advisory about it have the same place.
 type place struct {
 	stage, stream string
 	sequence      uint64
 }
 
-// placeOf is what a message in DLQ is about; the zero place is none.
+// placeOf returns the place of the input to which a message in DLQ belongs, or the zero place if there is none.
 func placeOf(m *jetstream.RawStreamMsg) place {
 	l, ok := readDeadLetter(m.Header, nil)
 	switch {
@@ -52,20 +52,20 @@ func placeOf(m *jetstream.RawStreamMsg) place {
 	}
 }
 
-// What a dead letter says beside the input's own bytes and headers. Headers of the input that the server would obey
-// (Nats-Msg-Id, Nats-Expected-…) have the prefix kept, as have any that would be taken for the dead letter's own.
+// A dead letter's own headers begin with headerPrefix. Headers of the input that the server would obey (Nats-Msg-Id, Nats-Expected-…), and
+// headers that look like the dead letter's own, get originalPrefix.
 const (
-	said = "Signrelay-Dlq-"
-	kept = said + "Header-"
+	headerPrefix   = "Signrelay-Dlq-"
+	originalPrefix = headerPrefix + "Header-"
 )
 
-// The longest error and stack that go into a header. A stack's first 2 KiB show about ten frames.
+// The maximum size of an error and of a stack in a header. A stack's first 2 KiB show about ten frames.
 const (
 	longestError = 1 << 10
 	longestStack = 2 << 10
 )
 
-// deadLetter is the input as it is buried. Its id comes from the place that it was delivered from, so burying it again is
+// deadLetter returns the message for the DLQ. Its id comes from the place of the delivery, so publishing it again is
 // harmless.
 func deadLetter(s flow.Stage, a *attempt, err error) *nats.Msg {
 	l := DeadLetter{
@@ -81,68 +81,68 @@ func deadLetter(s flow.Stage, a *attempt, err error) *nats.Msg {
 	return l.message(s.DeadSubject(), fmt.Sprintf("dlq-%s-%s-%d", s.Name, a.meta.Stream, a.meta.Sequence.Stream))
 }
 
-// message is the letter as it is published, in the DLQ or back to its stage.
+// message returns the dead letter as it is published: to the DLQ or, for a replay, to its stage.
 func (l DeadLetter) message(subject, msgID string) *nats.Msg {
 	h := make(nats.Header)
 	for key, values := range l.Header {
-		if servers(key) || strings.HasPrefix(key, said) {
-			key = kept + key
+		if servers(key) || strings.HasPrefix(key, headerPrefix) {
+			key = originalPrefix + key
 		}
 		h[key] = values
 	}
-	say := func(key, value string) {
+	set := func(key, value string) {
 		if value != "" {
-			h.Set(said+key, value)
+			h.Set(headerPrefix+key, value)
 		}
 	}
 	h.Set(jetstream.MsgIDHeader, msgID)
-	say("Stage", l.Stage)
-	say("Reason", l.Reason)
-	say("Fault", l.Fault)
-	say("Attempts", strconv.Itoa(l.Attempts))
-	say("Id", l.ID)
-	say("Stream", l.Stream)
-	say("Sequence", strconv.FormatUint(l.Sequence, 10))
-	say("Subject", l.Subject)
-	say("First-Seen", l.FirstSeen.UTC().Format(time.RFC3339))
-	say("Error", l.Error)
-	say("Stack", l.Stack)
+	set("Stage", l.Stage)
+	set("Reason", l.Reason)
+	set("Fault", l.Fault)
+	set("Attempts", strconv.Itoa(l.Attempts))
+	set("Id", l.ID)
+	set("Stream", l.Stream)
+	set("Sequence", strconv.FormatUint(l.Sequence, 10))
+	set("Subject", l.Subject)
+	set("First-Seen", l.FirstSeen.UTC().Format(time.RFC3339))
+	set("Error", l.Error)
+	set("Stack", l.Stack)
 	if l.Unknown {
-		say("Unknown", "true")
+		set("Unknown", "true")
 	}
 	if l.Replays > 0 {
-		say("Replays", strconv.Itoa(l.Replays))
+		set("Replays", strconv.Itoa(l.Replays))
 	}
 	if l.replaySequence > 0 {
-		say("Replay-Sequence", strconv.FormatUint(l.replaySequence, 10))
+		set("Replay-Sequence", strconv.FormatUint(l.replaySequence, 10))
 	}
 	return &nats.Msg{Subject: subject, Header: h, Data: l.Data}
 }
 
-// readDeadLetter reads what message wrote; false means that it is no letter.
+// readDeadLetter reads what message wrote; false means that it is not a dead letter.
 func readDeadLetter(h nats.Header, data []byte) (DeadLetter, bool) {
 	number := func(key string) uint64 {
-		n, _ := strconv.ParseUint(h.Get(said+key), 10, 63)
+		n, _ := strconv.ParseUint(h.Get(headerPrefix+key), 10, 63)
 		return n
 	}
 	l := DeadLetter{
-		Stage: h.Get(said + "Stage"), Reason: h.Get(said + "Reason"), Error: h.Get(said + "Error"), Stack: h.Get(said + "Stack"),
-		Fault: h.Get(said + "Fault"), Attempts: int(number("Attempts")), Unknown: h.Get(said+"Unknown") == "true", replaySequence: number("Replay-Sequence"),
+		Stage: h.Get(headerPrefix + "Stage"), Reason: h.Get(headerPrefix + "Reason"), Error: h.Get(headerPrefix + "Error"), Stack: h.Get(headerPrefix + "Stack"),
+		Fault: h.Get(headerPrefix + "Fault"), Attempts: int(number("Attempts")), Unknown: h.Get(headerPrefix+"Unknown") == "true", replaySequence: number("Replay-Sequence"),
 		Input: Input{
-			ID: h.Get(said + "Id"), Subject: h.Get(said + "Subject"), Header: original(h), Data: data,
-			Stream: h.Get(said + "Stream"), Sequence: number("Sequence"), Replays: int(number("Replays")),
+			ID: h.Get(headerPrefix + "Id"), Subject: h.Get(headerPrefix + "Subject"), Header: original(h), Data: data,
+			Stream: h.Get(headerPrefix + "Stream"), Sequence: number("Sequence"), Replays: int(number("Replays")),
 		},
 	}
-	l.FirstSeen, _ = time.Parse(time.RFC3339, h.Get(said+"First-Seen"))
+	l.FirstSeen, _ = time.Parse(time.RFC3339, h.Get(headerPrefix+"First-Seen"))
 	return l, l.Stage != "" && l.ID != "" && l.Subject != "" && l.Stream != "" && l.Sequence > 0
 }
 
-// original is the header of the input that a dead letter holds, exactly as it was published.
-func original(letter nats.Header) nats.Header {
-	h := maps.Clone(letter)
-	maps.DeleteFunc(h, func(key string, _ []string) bool { return servers(key) || strings.HasPrefix(key, said) })
-	for key, values := range letter {
-		if own, ok := strings.CutPrefix(key, kept); ok {
+// original returns the header of the input in a dead letter, exactly as it was published.
+func original(dead nats.Header) nats.Header {
+	h := maps.Clone(dead)
+	maps.DeleteFunc(h, func(key string, _ []string) bool { return servers(key) || strings.HasPrefix(key, headerPrefix) })
+	for key, values := range dead {
+		if own, ok := strings.CutPrefix(key, originalPrefix); ok {
 			h[own] = values
 		}
 	}
@@ -151,7 +151,7 @@ func original(letter nats.Header) nats.Header {
 
 func servers(key string) bool { return strings.HasPrefix(key, "Nats-") }
 
-// oneLine makes a header's value of a text: at most limit bytes, each printable or a space.
+// oneLine makes a text fit for a header: at most limit bytes, each printable or a space.
 func oneLine(text string, limit int) string {
 	text = text[:min(len(text), limit)]
 	return strings.Map(func(r rune) rune {

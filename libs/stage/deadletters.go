@@ -18,63 +18,63 @@ import (
 // DeadLetters is the DLQ as an operator sees it.
 type DeadLetters struct{ JS jetstream.JetStream }
 
-// All yields the letters that are there now, each once, and reads DLQ once. When a stage gives up and terminates its input, the
-// server reports it too, in the same stream: that advisory is joined to the letter. Where there is no letter, because somebody
-// else terminated the message or limited its deliveries, the message itself is looked up.
+// All yields each current dead letter once, and reads DLQ once. When a stage gives up and terminates its input, the server also reports
+// that in the same stream: All joins that advisory to the dead letter. If there is no dead letter, because another party
+// terminated the message or limited its deliveries, All looks up the message itself.
 //
-// Letters come oldest first, then what the server alone gave up: only the end of the stream shows that no letter follows. Drop
-// and Replay want a letter of a pass that has ended, because it takes its advisories with it.
+// Dead letters come oldest first, then the inputs on which only the server gave up: only the end of the stream shows that no dead letter
+// follows. Drop and Replay need a dead letter from a completed pass, because they also remove its advisories.
 func (l DeadLetters) All(ctx context.Context) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) {
 		about := map[place]*mentions{}
-		var alone []*jetstream.RawStreamMsg // advisories that no letter came before
+		var alone []*jetstream.RawStreamMsg // advisories without an earlier dead letter
 		for m, err := range l.messages(ctx) {
 			if err != nil {
 				yield(DeadLetter{}, err)
 				return
 			}
-			letter, ok := readDeadLetter(m.Header, m.Data)
+			dead, ok := readDeadLetter(m.Header, m.Data)
 			at := placeOf(m)
 			if at == (place{}) {
-				continue // neither a letter nor an advisory
+				continue // neither a dead letter nor an advisory
 			}
 			if about[at] == nil {
 				about[at] = &mentions{}
 			}
 			switch all := about[at]; {
 			case !ok:
-				if all.advisories = append(all.advisories, m.Sequence); len(all.letters) == 0 && len(all.advisories) == 1 {
+				if all.advisories = append(all.advisories, m.Sequence); len(all.deadLetters) == 0 && len(all.advisories) == 1 {
 					alone = append(alone, m)
 				}
-			case len(all.letters) > 0:
-				all.letters = append(all.letters, m.Sequence) // buried again: the first stands for it
+			case len(all.deadLetters) > 0:
+				all.deadLetters = append(all.deadLetters, m.Sequence) // stored again: the first represents both
 			default:
-				all.letters = append(all.letters, m.Sequence)
-				letter.Number, letter.Buried, letter.mentions = m.Sequence, m.Time, all
-				if !yield(letter, nil) {
+				all.deadLetters = append(all.deadLetters, m.Sequence)
+				dead.Number, dead.Buried, dead.mentions = m.Sequence, m.Time, all
+				if !yield(dead, nil) {
 					return
 				}
 			}
 		}
 		for _, m := range alone {
 			all := about[placeOf(m)]
-			if len(all.letters) > 0 {
+			if len(all.deadLetters) > 0 {
 				continue
 			}
-			letter, err := l.open(ctx, m)
-			letter.mentions = all
-			if !yield(letter, err) || err != nil {
+			dead, err := l.open(ctx, m)
+			dead.mentions = all
+			if !yield(dead, err) || err != nil {
 				return
 			}
 		}
 	}
 }
 
-// mentions are the numbers of all messages in DLQ about one input.
-type mentions struct{ letters, advisories []uint64 }
+// mentions has the numbers of all messages in DLQ about one input.
+type mentions struct{ deadLetters, advisories []uint64 }
 
-// One reads the letter of that number, and no other message of DLQ. Its result is for display: only a pass over
-// DLQ finds the advisories that Drop and Replay remove with it. A number that DLQ does not hold is jetstream.ErrMsgNotFound.
+// One reads the dead letter with that number, and no other message of DLQ. Its result is for display: only a pass over
+// DLQ finds the advisories that Drop and Replay remove too. If DLQ does not hold the number, the error is jetstream.ErrMsgNotFound.
 func (l DeadLetters) One(ctx context.Context, number uint64) (DeadLetter, error) {
 	m, err := l.message(ctx, flow.DLQ, number)
 	if err != nil {
@@ -86,89 +86,89 @@ func (l DeadLetters) One(ctx context.Context, number uint64) (DeadLetter, error)
 	return l.open(ctx, m)
 }
 
-// Again reads a letter of All again, for a caller that did not keep its content. Where it is no longer in DLQ, the error is
+// Again reads a dead letter of All again, for a caller that did not keep its content. If it is no longer in DLQ, the error is
 // jetstream.ErrMsgNotFound.
 func (l DeadLetters) Again(ctx context.Context, listed DeadLetter) (DeadLetter, error) {
-	letter, err := l.One(ctx, listed.Number)
-	letter.mentions = listed.mentions
-	return letter, err
+	dead, err := l.One(ctx, listed.Number)
+	dead.mentions = listed.mentions
+	return dead, err
 }
 
 func (l DeadLetters) messages(ctx context.Context) iter.Seq2[*jetstream.RawStreamMsg, error] {
 	return event.Log{JS: l.JS, Stream: flow.DLQ}.Messages(ctx, ">", time.Time{})
 }
 
-// open reads the letter that a message in DLQ is, or stands for.
+// open reads the dead letter from a message in DLQ: the message itself, or the input of an advisory.
 func (l DeadLetters) open(ctx context.Context, m *jetstream.RawStreamMsg) (DeadLetter, error) {
-	letter, ok := readDeadLetter(m.Header, m.Data)
+	dead, ok := readDeadLetter(m.Header, m.Data)
 	if !ok {
 		var err error
-		if letter, err = l.lookUp(ctx, readAdvisory(m)); err != nil {
+		if dead, err = l.lookUp(ctx, readAdvisory(m)); err != nil {
 			return DeadLetter{}, err
 		}
 	}
-	letter.Number, letter.Buried = m.Sequence, m.Time
-	return letter, nil
+	dead.Number, dead.Buried = m.Sequence, m.Time
+	return dead, nil
 }
 
-// Replay gives the dead letter's input back to its stage alone, records the replay in the log, and removes the dead letter from DLQ. Each
-// replay of an input has a subject of its own, which REPLAY takes once. So another replay of the dead letter completes one that was
-// interrupted, and the stage gets the input once. The input keeps its id, so a stage with an effect does only the work that was not
+// Replay returns the dead letter's input to its stage only, publishes the event requested in the log, and removes the dead letter from DLQ.
+// Each replay of an input has its own subject, which REPLAY accepts once. So another replay of the dead letter completes an interrupted
+// one, and the stage gets the input once. The input keeps its id, so a stage with an effect does only the work that was not
 // done.
-func (l DeadLetters) Replay(ctx context.Context, letter DeadLetter, told *nats.Msg) error {
-	if letter.Gone {
-		return fmt.Errorf("number %d cannot be replayed: its message is no longer in %s", letter.Number, letter.Stream)
+func (l DeadLetters) Replay(ctx context.Context, dead DeadLetter, requested *nats.Msg) error {
+	if dead.Gone {
+		return fmt.Errorf("number %d cannot be replayed: its message is no longer in %s", dead.Number, dead.Stream)
 	}
-	letter.Replays++
-	id := fmt.Sprintf("%s.%s.%d.%d", letter.Stage, letter.Stream, letter.Sequence, letter.Replays)
-	ack, err := l.JS.PublishMsg(ctx, letter.message(flow.ReplaySubject(id), "replay."+id), jetstream.WithExpectLastSequencePerSubject(0))
+	dead.Replays++
+	id := fmt.Sprintf("%s.%s.%d.%d", dead.Stage, dead.Stream, dead.Sequence, dead.Replays)
+	ack, err := l.JS.PublishMsg(ctx, dead.message(flow.ReplaySubject(id), "replay."+id), jetstream.WithExpectLastSequencePerSubject(0))
 	if err != nil && !taken(err) {
-		return fmt.Errorf("number %d is not replayed: %w", letter.Number, err)
+		return fmt.Errorf("number %d is not replayed: %w", dead.Number, err)
 	}
-	heard := map[string]bool{}
-	if err != nil || ack.Duplicate { // an earlier replay was cut off, perhaps after it had told the log
+	recorded := map[string]bool{}
+	if err != nil || ack.Duplicate { // an earlier replay was interrupted, perhaps after it had published the event
 		log := event.Log{JS: l.JS, Stream: flow.Signing}
-		if heard, err = log.Which(ctx, told.Subject, event.Span{Since: letter.Buried}, told.Header.Get(jetstream.MsgIDHeader)); err != nil {
-			return fmt.Errorf("number %d is replayed, but still in the DLQ: %w", letter.Number, err)
+		if recorded, err = log.Which(ctx, requested.Subject, event.Span{Since: dead.Buried}, requested.Header.Get(jetstream.MsgIDHeader)); err != nil {
+			return fmt.Errorf("number %d is replayed, but still in the DLQ: %w", dead.Number, err)
 		}
 	}
-	if len(heard) == 0 {
-		if _, err := l.JS.PublishMsg(ctx, told); err != nil {
-			return fmt.Errorf("number %d is replayed, but still in the DLQ: tell the log: %w", letter.Number, err)
+	if len(recorded) == 0 {
+		if _, err := l.JS.PublishMsg(ctx, requested); err != nil {
+			return fmt.Errorf("number %d is replayed, but still in the DLQ: publish the event: %w", dead.Number, err)
 		}
 	}
-	if err := l.Drop(ctx, letter); err != nil {
-		return fmt.Errorf("number %d is replayed, but still in the DLQ: %w", letter.Number, err)
+	if err := l.Drop(ctx, dead); err != nil {
+		return fmt.Errorf("number %d is replayed, but still in the DLQ: %w", dead.Number, err)
 	}
 	return nil
 }
 
-// taken reports whether REPLAY has refused a subject because it holds a message on it.
+// taken reports whether REPLAY refused a message because it already holds one on the same subject.
 func taken(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
 }
 
-// Drop takes the letter out of DLQ, with all that is there about it; the letter itself last, so that no part of it
-// appears as a letter of its own.
-func (l DeadLetters) Drop(ctx context.Context, letter DeadLetter) error {
+// Drop removes the dead letter and its advisories from DLQ. It removes the dead letter last, so that an advisory never
+// appears as a separate dead letter.
+func (l DeadLetters) Drop(ctx context.Context, dead DeadLetter) error {
 	stream, err := l.JS.Stream(ctx, flow.DLQ)
 	if err != nil {
 		return err
 	}
-	numbers := []uint64{letter.Number}
-	if letter.mentions != nil {
-		numbers = slices.Concat(letter.mentions.letters, letter.mentions.advisories)
+	numbers := []uint64{dead.Number}
+	if dead.mentions != nil {
+		numbers = slices.Concat(dead.mentions.deadLetters, dead.mentions.advisories)
 	}
 	for _, number := range slices.Backward(numbers) {
 		if err := stream.DeleteMsg(ctx, number); err != nil && !missing(ctx, stream, number) {
-			return fmt.Errorf("take number %d out of the DLQ: %w", number, err)
+			return fmt.Errorf("remove number %d from the DLQ: %w", number, err)
 		}
 	}
 	return nil
 }
 
-// missing reports whether a message could not be deleted because it is not there: the server has one error for all failures.
+// missing reports whether a delete failed because the message does not exist: the server has one error for all failures.
 func missing(ctx context.Context, stream jetstream.Stream, number uint64) bool {
 	_, err := stream.GetMsg(ctx, number)
 	return errors.Is(err, jetstream.ErrMsgNotFound)

@@ -15,7 +15,7 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 )
 
-// listen to what the server says in DLQ too, as provision has it.
+// advised adds the server's advisories to DLQ, as provision does.
 func (h *harness) advised() DeadLetters {
 	h.Helper()
 	subjects := []string{"dlq.v1.>"}
@@ -29,29 +29,29 @@ func (h *harness) advised() DeadLetters {
 	return DeadLetters{JS: h.outside}
 }
 
-// all returns the letters once DLQ holds so many messages.
+// all returns the dead letters once DLQ holds this number of messages.
 func (h *harness) all(l DeadLetters, messages uint64) []DeadLetter {
 	h.Helper()
 	h.until("DLQ has all", func() bool { return h.holds("DLQ") == messages })
 	var all []DeadLetter
-	for letter, err := range l.All(context.Background()) {
+	for dead, err := range l.All(context.Background()) {
 		h.must(err)
-		all = append(all, letter)
+		all = append(all, dead)
 	}
 	return all
 }
 
-// only returns the one letter there is.
+// only returns the only dead letter.
 func (h *harness) only(l DeadLetters, messages uint64) DeadLetter {
 	h.Helper()
 	all := h.all(l, messages)
 	if len(all) != 1 {
-		h.Fatalf("%d letters, want one: %+v", len(all), all)
+		h.Fatalf("%d dead letters, want one: %+v", len(all), all)
 	}
 	return all[0]
 }
 
-// holds is how many messages a stream holds.
+// holds returns the number of messages in a stream.
 func (h *harness) holds(stream string) uint64 {
 	h.Helper()
 	s, err := h.outside.Stream(context.Background(), stream)
@@ -59,11 +59,11 @@ func (h *harness) holds(stream string) uint64 {
 	return s.CachedInfo().State.Msgs
 }
 
-func (h *harness) until(what string, holds func() bool) {
+func (h *harness) until(description string, holds func() bool) {
 	h.Helper()
 	for deadline := time.Now().Add(longest); !holds(); {
 		if time.Now().After(deadline) {
-			h.Fatalf("it did not come about that %s", what)
+			h.Fatalf("timeout: waited until %s", description)
 		}
 		select {
 		case <-h.Context().Done():
@@ -73,8 +73,8 @@ func (h *harness) until(what string, holds func() bool) {
 	}
 }
 
-// hand takes one message for the stage, in the place of a runner.
-func (h *harness) hand(stream string) jetstream.Msg {
+// receive takes one message for the stage, instead of a runner.
+func (h *harness) receive(stream string) jetstream.Msg {
 	h.Helper()
 	c, err := h.outside.Consumer(context.Background(), stream, "tester")
 	h.must(err)
@@ -83,27 +83,29 @@ func (h *harness) hand(stream string) jetstream.Msg {
 	return msg
 }
 
-func told(id string) *nats.Msg { return out("signing.v1.a.b.replay.requested._", id, "told") }
+func replayEvent(id string) *nats.Msg {
+	return out("signing.v1.a.b.replay.requested._", id, "replayed")
+}
 
 func refusing(h *harness) Runner[string] {
 	r := h.stage()
 	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
-		h.say("do %s, %s, replays %d, unknown %v", in.ID, in.Data, in.Replays, in.Unknown)
+		h.record("do %s, %s, replays %d, unknown %v", in.ID, in.Data, in.Replays, in.Unknown)
 		return nil, outcome.Permanent(errPlain)
 	}
 	return r
 }
 
-func TestALetterAndTheServersWordOfItAreOne(t *testing.T) {
+func TestADeadLetterAndItsAdvisoryAreOne(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	letters := h.advised()
+	deadLetters := h.advised()
 	h.run(refusing(h))
-	first := h.publish("one", letter("a"))
+	first := h.publish("one", withID("a"))
 	second := h.publish("two", nil)
-	all := h.all(letters, 4) // each with its advisory
+	all := h.all(deadLetters, 4) // each with its advisory
 	if len(all) != 2 {
-		t.Fatalf("%d letters of 4 messages, want 2", len(all))
+		t.Fatalf("%d dead letters of 4 messages, want 2", len(all))
 	}
 	for i, want := range []struct {
 		data     string
@@ -113,17 +115,17 @@ func TestALetterAndTheServersWordOfItAreOne(t *testing.T) {
 		if string(got.Data) != want.data || got.Sequence != want.sequence || got.Stream != "IN" || got.Subject != "in.acme" ||
 			got.Stage != "tester" || got.Reason != "permanent" || got.Error != "it failed" || got.Attempts != 1 || got.Replays != 0 ||
 			got.Unknown || got.Gone || got.FirstSeen.IsZero() || got.Buried.IsZero() || got.Number == 0 {
-			t.Errorf("letter %d: %+v", i, got)
+			t.Errorf("dead letter %d: %+v", i, got)
 		}
 	}
-	h.must(letters.Drop(t.Context(), all[0]))
-	if left := h.only(letters, 2); string(left.Data) != "two" {
-		t.Errorf("after the first was dropped, %q is there", left.Data)
+	h.must(deadLetters.Drop(t.Context(), all[0]))
+	if left := h.only(deadLetters, 2); string(left.Data) != "two" {
+		t.Errorf("after the first was dropped, %q remains", left.Data)
 	}
-	h.must(letters.Drop(t.Context(), all[0])) // again: it is gone already
+	h.must(deadLetters.Drop(t.Context(), all[0])) // again: it was already dropped
 }
 
-// delivered counts the messages of DLQ that the broker gives to whoever asks for them.
+// delivered counts the messages of DLQ that the broker delivers to any reader.
 func (h *harness) delivered() func() int {
 	h.Helper()
 	nc, _ := h.connect()
@@ -146,49 +148,49 @@ func (h *harness) delivered() func() int {
 	}
 }
 
-// A listing reads each message of DLQ once, and a letter by its number is one message.
+// A listing reads each message of DLQ once. One dead letter, by its number, is one message.
 func TestDLQIsReadOnce(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	letters := h.advised()
+	deadLetters := h.advised()
 	stop := h.run(refusing(h))
-	h.publish("one", letter("a"))
-	h.publish("two", letter("b"))
+	h.publish("one", withID("a"))
+	h.publish("two", withID("b"))
 	h.until("DLQ has all", func() bool { return h.holds("DLQ") == 4 })
 	stop()
-	h.publish("three", letter("c"))
-	h.must(h.hand("IN").TermWithReason("by hand"))
+	h.publish("three", withID("c"))
+	h.must(h.receive("IN").TermWithReason("by hand"))
 	h.until("DLQ has all", func() bool { return h.holds("DLQ") == 5 })
 
 	delivered := h.delivered()
-	all := h.all(letters, 5)
+	all := h.all(deadLetters, 5)
 	if len(all) != 3 || string(all[0].Data) != "one" || string(all[1].Data) != "two" || string(all[2].Data) != "three" {
-		t.Errorf("the letters: %+v", all)
+		t.Errorf("the dead letters: %+v", all)
 	}
 	if n := delivered(); n != 5 {
 		t.Errorf("a pass over 5 messages took %d", n)
 	}
 	for _, listed := range all {
-		one, err := letters.One(t.Context(), listed.Number)
+		one, err := deadLetters.One(t.Context(), listed.Number)
 		h.must(err)
 		if n := delivered(); n != 1 {
-			t.Errorf("one letter took %d messages of DLQ", n)
+			t.Errorf("one dead letter took %d messages of DLQ", n)
 		}
 		if listed.mentions = nil; !reflect.DeepEqual(one, listed) {
 			t.Errorf("number %d is\n%+v, and was listed as\n%+v", listed.Number, one, listed)
 		}
 	}
-	if _, err := letters.One(t.Context(), 999); !errors.Is(err, jetstream.ErrMsgNotFound) {
-		t.Errorf("a number that is not there: %v", err)
+	if _, err := deadLetters.One(t.Context(), 999); !errors.Is(err, jetstream.ErrMsgNotFound) {
+		t.Errorf("a missing number: %v", err)
 	}
 
-	// A letter that is read again after the pass takes its advisory with it.
+	// Dropping a dead letter that was read again after the pass also drops its advisory.
 	for _, listed := range all {
-		again, err := letters.Again(t.Context(), DeadLetter{Number: listed.Number, mentions: listed.mentions})
+		again, err := deadLetters.Again(t.Context(), DeadLetter{Number: listed.Number, mentions: listed.mentions})
 		h.must(err)
-		h.must(letters.Drop(t.Context(), again))
-		if _, err := letters.Again(t.Context(), listed); !errors.Is(err, jetstream.ErrMsgNotFound) {
-			t.Errorf("what was dropped is read again: %v", err)
+		h.must(deadLetters.Drop(t.Context(), again))
+		if _, err := deadLetters.Again(t.Context(), listed); !errors.Is(err, jetstream.ErrMsgNotFound) {
+			t.Errorf("a dropped dead letter is read again: %v", err)
 		}
 	}
 	if n := h.holds("DLQ"); n != 0 {
@@ -196,78 +198,78 @@ func TestDLQIsReadOnce(t *testing.T) {
 	}
 }
 
-func TestWhatSomebodyElseTerminatedIsALetter(t *testing.T) {
+func TestAMessageThatAnotherPartyTerminatedIsADeadLetter(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	letters := h.advised()
+	deadLetters := h.advised()
 	header := nats.Header{"Nats-Msg-Id": {"a"}, "Nats-Expected-Stream": {"IN"}, "lower-case": {"one", "two"}}
 	sequence := h.publish("the \x00 bytes", header)
-	h.must(h.hand("IN").TermWithReason("by hand"))
-	got := h.only(letters, 1)
+	h.must(h.receive("IN").TermWithReason("by hand"))
+	got := h.only(deadLetters, 1)
 	if got.Stage != "tester" || got.Reason != "terminated" || got.Error != "by hand" || got.Attempts != 1 || got.Stream != "IN" ||
 		got.Sequence != sequence || got.ID != "a" || got.Subject != "in.acme" || string(got.Data) != "the \x00 bytes" || got.FirstSeen.IsZero() {
 		t.Errorf("%+v", got)
 	}
 	if !reflect.DeepEqual(got.Header, header) {
-		t.Errorf("its headers come back as %v", got.Header)
+		t.Errorf("its headers are read as %v", got.Header)
 	}
 	h.run(h.stage())
-	h.must(letters.Replay(t.Context(), got, told("r")))
-	h.wants("+TERM by hand", "do", "+ACK?")
+	h.must(deadLetters.Replay(t.Context(), got, replayEvent("r")))
+	h.expect("+TERM by hand", "do", "+ACK?")
 }
 
-func TestWhatTheServerDeliversNoMoreIsALetter(t *testing.T) {
+func TestAMessageBeyondTheDeliveryLimitIsADeadLetter(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	letters := h.advised()
+	deadLetters := h.advised()
 	limited := h.fit("tester")
 	limited.MaxDeliver, limited.AckWait = 1, 100*time.Millisecond
 	_, err := h.outside.UpdateConsumer(t.Context(), "IN", limited)
 	h.must(err)
-	sequence := h.publish("letter", letter("a"))
-	h.hand("IN") // and never answered
+	sequence := h.publish("input", withID("a"))
+	h.receive("IN") // and never settled
 	c, err := h.outside.Consumer(t.Context(), "IN", "tester")
 	h.must(err)
-	h.until("the server gives it up", func() bool {
+	h.until("the server stops the deliveries", func() bool {
 		_, err := c.Next(jetstream.FetchMaxWait(200 * time.Millisecond))
 		return errors.Is(err, nats.ErrTimeout) && h.holds("DLQ") > 0
 	})
-	got := h.only(letters, 1)
-	if got.Reason != "max-deliveries" || got.Stage != "tester" || got.Attempts != 1 || got.Sequence != sequence || string(got.Data) != "letter" || !got.Unknown {
+	got := h.only(deadLetters, 1)
+	if got.Reason != "max-deliveries" || got.Stage != "tester" || got.Attempts != 1 || got.Sequence != sequence || string(got.Data) != "input" || !got.Unknown {
 		t.Errorf("%+v", got)
 	}
 }
 
-func TestALetterWhoseMessageIsGone(t *testing.T) {
+func TestADeadLetterWhoseMessageIsGone(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	letters := h.advised()
-	sequence := h.publish("letter", letter("a"))
-	h.must(h.hand("IN").TermWithReason("by hand"))
-	h.until("the server says so", func() bool { return h.holds("DLQ") == 1 })
+	deadLetters := h.advised()
+	sequence := h.publish("input", withID("a"))
+	h.must(h.receive("IN").TermWithReason("by hand"))
+	h.until("the server reports it", func() bool { return h.holds("DLQ") == 1 })
 	in, err := h.outside.Stream(t.Context(), "IN")
 	h.must(err)
 	h.must(in.DeleteMsg(t.Context(), sequence))
-	got := h.only(letters, 1)
+	got := h.only(deadLetters, 1)
 	if !got.Gone || got.Stage != "tester" || got.Sequence != sequence {
 		t.Errorf("%+v", got)
 	}
-	if err := letters.Replay(t.Context(), got, told("r")); err == nil {
-		t.Error("what is gone is replayed")
+	if err := deadLetters.Replay(t.Context(), got, replayEvent("r")); err == nil {
+		t.Error("a dead letter whose message is gone was replayed")
 	}
 	if h.holds("REPLAY") != 0 || h.holds("SIGNING") != 0 || h.holds("DLQ") != 1 {
-		t.Error("and something came of it")
+		t.Error("the refused replay changed a stream")
 	}
-	h.must(letters.Drop(t.Context(), got))
+	h.must(deadLetters.Drop(t.Context(), got))
 	if h.holds("DLQ") != 0 {
-		t.Error("it cannot be dropped")
+		t.Error("Drop left the dead letter in DLQ")
 	}
 }
 
-func TestAReplayReachesItsStageAlone(t *testing.T) {
+func TestAReplayReachesOnlyItsStage(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	letters := h.advised()
+	deadLetters := h.advised()
 	r := refusing(h)
 	refuse := r.Do
 	r.Do = func(ctx context.Context, in Event[string]) ([]Out, error) {
@@ -277,44 +279,44 @@ func TestAReplayReachesItsStageAlone(t *testing.T) {
 		return nil, nil
 	}
 	h.run(r)
-	h.publish("letter", letter("a"))
-	h.wants("do a, letter, replays 0, unknown false", "dlq.v1.tester", "+TERM permanent")
-	h.must(letters.Replay(t.Context(), h.only(letters, 2), told("r")))
-	h.wants("do a, letter, replays 1, unknown false", "+ACK?")
+	h.publish("input", withID("a"))
+	h.expect("do a, input, replays 0, unknown false", "dlq.v1.tester", "+TERM permanent")
+	h.must(deadLetters.Replay(t.Context(), h.only(deadLetters, 2), replayEvent("r")))
+	h.expect("do a, input, replays 1, unknown false", "+ACK?")
 	if in, dlq, log := h.holds("IN"), h.holds("DLQ"), h.holds("SIGNING"); in != 1 || dlq != 0 || log != 1 {
 		t.Errorf("IN has %d messages, DLQ %d, the log %d; want 1, 0, 1", in, dlq, log)
 	}
 }
 
-// Given up again, it is the same letter of another life; and another replay is no duplicate of the first.
-func TestWhatIsReplayedAndGivenUpAgain(t *testing.T) {
+// If a replayed input is given up again, its dead letter is the same with one more replay, and another replay is no duplicate of the first.
+func TestAReplayedInputIsGivenUpAgain(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	letters := h.advised()
+	deadLetters := h.advised()
 	h.run(refusing(h))
-	sequence := h.publish("letter", letter("a"))
+	sequence := h.publish("input", withID("a"))
 	for n := range 3 {
-		h.wants(fmt.Sprintf("do a, letter, replays %d, unknown false", n), "dlq.v1.tester", "+TERM permanent")
-		got := h.only(letters, 2)
+		h.expect(fmt.Sprintf("do a, input, replays %d, unknown false", n), "dlq.v1.tester", "+TERM permanent")
+		got := h.only(deadLetters, 2)
 		if got.Replays != n || got.Attempts != n+1 || got.Stream != "IN" || got.Sequence != sequence || got.Subject != "in.acme" || got.ID != "a" ||
-			string(got.Data) != "letter" || !reflect.DeepEqual(got.Header, letter("a")) {
-			t.Fatalf("letter after %d replays: %+v", n, got)
+			string(got.Data) != "input" || !reflect.DeepEqual(got.Header, withID("a")) {
+			t.Fatalf("dead letter after %d replays: %+v", n, got)
 		}
-		h.must(letters.Replay(t.Context(), got, told(fmt.Sprint("r", n))))
+		h.must(deadLetters.Replay(t.Context(), got, replayEvent(fmt.Sprint("r", n))))
 	}
-	h.wants("do a, letter, replays 3, unknown false", "dlq.v1.tester", "+TERM permanent")
-	if told := h.holds("SIGNING"); told != 3 {
-		t.Errorf("the log heard of %d replays, want 3", told)
+	h.expect("do a, input, replays 3, unknown false", "dlq.v1.tester", "+TERM permanent")
+	if recorded := h.holds("SIGNING"); recorded != 3 {
+		t.Errorf("the log has %d replays, want 3", recorded)
 	}
 }
 
-// A replay is cut off before it has told the log, or before the letter is out of DLQ. The next one finishes it, however
-// late: the stage gets it once, and the log hears of it once.
-func TestAReplayThatWasCutOffIsFinished(t *testing.T) {
+// A replay is interrupted before the log has its event, or before the dead letter is removed from DLQ. The next replay completes it, however
+// late: the stage gets the input once, and the log gets one event.
+func TestTheNextReplayCompletesAnInterruptedOne(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	letters := h.advised()
-	for _, stream := range []string{"REPLAY", "SIGNING"} { // nobody remembers an id for long
+	deadLetters := h.advised()
+	for _, stream := range []string{"REPLAY", "SIGNING"} { // so that the streams forget ids soon
 		_, err := h.outside.UpdateStream(t.Context(), jetstream.StreamConfig{
 			Name: stream, Subjects: []string{map[string]string{"REPLAY": "replay.v1.>", "SIGNING": "signing.v1.>"}[stream]},
 			AllowDirect: true, Duplicates: 100 * time.Millisecond,
@@ -323,23 +325,23 @@ func TestAReplayThatWasCutOffIsFinished(t *testing.T) {
 	}
 	r := refusing(h)
 	stop := h.run(r)
-	h.publish("letter", letter("a"))
-	h.wants("do a, letter, replays 0, unknown false", "dlq.v1.tester", "+TERM permanent")
-	buried := h.only(letters, 2)
+	h.publish("input", withID("a"))
+	h.expect("do a, input, replays 0, unknown false", "dlq.v1.tester", "+TERM permanent")
+	buried := h.only(deadLetters, 2)
 	stop()
 
 	h.refuse("SIGNING", "signing.v1.>", true)
-	if err := letters.Replay(t.Context(), buried, told("r")); err == nil || !strings.Contains(err.Error(), "is replayed, but still in the DLQ") {
+	if err := deadLetters.Replay(t.Context(), buried, replayEvent("r")); err == nil || !strings.Contains(err.Error(), "is replayed, but still in the DLQ") {
 		t.Fatalf("without a log: %v", err)
 	}
 	_, err := h.outside.UpdateStream(t.Context(), jetstream.StreamConfig{
 		Name: "SIGNING", Subjects: []string{"signing.v1.>"}, MaxMsgSize: -1, AllowDirect: true, Duplicates: 100 * time.Millisecond,
 	})
 	h.must(err)
-	for range 2 { // the second as if the first had been cut off before it dropped the letter
+	for range 2 { // the second replays as if the first had been interrupted before it dropped the dead letter
 		h.forgets("REPLAY", "replay.v1.probe")
 		h.forgets("SIGNING", "signing.v1.probe")
-		h.must(letters.Replay(t.Context(), buried, told("r")))
+		h.must(deadLetters.Replay(t.Context(), buried, replayEvent("r")))
 	}
 	replayed := 0
 	for _, m := range h.stored("REPLAY") {
@@ -347,14 +349,14 @@ func TestAReplayThatWasCutOffIsFinished(t *testing.T) {
 			replayed++
 		}
 	}
-	heard := 0
+	events := 0
 	for _, m := range h.stored("SIGNING") {
 		if m.Subject != "signing.v1.probe" {
-			heard++
+			events++
 		}
 	}
-	if replayed != 1 || heard != 1 || h.holds("DLQ") != 0 {
-		t.Errorf("replayed %d times, the log heard %d times, %d messages in DLQ; want 1, 1, 0", replayed, heard, h.holds("DLQ"))
+	if replayed != 1 || events != 1 || h.holds("DLQ") != 0 {
+		t.Errorf("replayed %d times, %d events in the log, %d messages in DLQ; want 1, 1, 0", replayed, events, h.holds("DLQ"))
 	}
 }
 
@@ -376,11 +378,11 @@ func (h *harness) forgets(stream, subject string) {
 func TestAReplayedEffect(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	letters := h.advised()
+	deadLetters := h.advised()
 	m := h.memory()
 	r := h.effect(m)
 	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
-		h.say("send, unknown %v", in.Unknown)
+		h.record("send, unknown %v", in.Unknown)
 		switch {
 		case in.Replays > 0:
 			return []Out{out("out.sent", "sent", "")}, nil
@@ -392,26 +394,26 @@ func TestAReplayedEffect(t *testing.T) {
 	}
 	h.run(r)
 
-	// What was given up because it was refused is really done: its claim was given back.
-	h.publish("refused", letter("a"))
-	h.wants("claim: ours", "send, unknown false", "give back: undone", "dlq.v1.tester", "+TERM permanent")
-	refused := h.only(letters, 2)
-	h.must(letters.Replay(t.Context(), refused, told("r1")))
-	h.wants("claim: ours", "send, unknown false", "confirm", "out.sent", "+ACK?")
+	// The stage works on a replayed refusal as on a new input: its claim was released as undone.
+	h.publish("refused", withID("a"))
+	h.expect("claim: ours", "send, unknown false", "give back: undone", "dlq.v1.tester", "+TERM permanent")
+	refused := h.only(deadLetters, 2)
+	h.must(deadLetters.Replay(t.Context(), refused, replayEvent("r1")))
+	h.expect("claim: ours", "send, unknown false", "confirm", "out.sent", "+ACK?")
 
-	// What may have happened is done with that in mind, even when the memory has forgotten it by then.
-	h.publish("unknown", letter("b"))
-	h.wants("claim: ours", "send, unknown false", "give back: unknown", "dlq.v1.tester", "+TERM permanent")
-	unknown := h.only(letters, 2)
+	// The replay of an unknown outcome is marked as unknown, even if the dedupe store has forgotten the id by then.
+	h.publish("unknown", withID("b"))
+	h.expect("claim: ours", "send, unknown false", "give back: unknown", "dlq.v1.tester", "+TERM permanent")
+	unknown := h.only(deadLetters, 2)
 	if !unknown.Unknown || refused.Unknown {
-		t.Errorf("unknown: %v and %v, want true, and false for what was refused", unknown.Unknown, refused.Unknown)
+		t.Errorf("unknown: %v and %v, want true, and false for the refused one", unknown.Unknown, refused.Unknown)
 	}
 	m.put("b", entry{})
-	h.must(letters.Replay(t.Context(), unknown, told("r2")))
-	h.wants("claim: ours", "send, unknown true", "confirm", "out.sent", "+ACK?")
+	h.must(deadLetters.Replay(t.Context(), unknown, replayEvent("r2")))
+	h.expect("claim: ours", "send, unknown true", "confirm", "out.sent", "+ACK?")
 
-	// What was done is not done again, but what followed from it is told again.
-	unknown.Replays++ // as a letter from after the last replay
-	h.must(letters.Replay(t.Context(), unknown, told("r3")))
-	h.wants("claim: done before", "out.sent", "+ACK?")
+	// Confirmed work is not done again, but its outputs are published again.
+	unknown.Replays++ // as a dead letter from after the last replay
+	h.must(deadLetters.Replay(t.Context(), unknown, replayEvent("r3")))
+	h.expect("claim: done before", "out.sent", "+ACK?")
 }

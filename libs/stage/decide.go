@@ -25,12 +25,12 @@ const (
 	giveUp Kind = "give-up" // to the DLQ, then terminated
 )
 
-// Decision is what Decide says.
+// Decision is the result of Decide.
 type Decision struct {
 	Kind   Kind
 	Reason string // bounded, [a-z-]; empty when done
-	// Delay is the shortest wait of a retry, and Spread the most that is added to it at random, so that inputs that failed
-	// together do not come back together.
+	// Delay is the minimum wait of a retry, and Spread the maximum that is added to it at random, so that inputs that failed
+	// together are not retried together.
 	Delay, Spread time.Duration
 }
 
@@ -41,14 +41,14 @@ func (d Decision) Wait(fraction float64) time.Duration {
 }
 
 const (
-	// longestNamed bounds the time that another side may name: a mistyped Retry-After of a year would outlive the input.
+	// longestNamed limits the delay that another party may request: a mistyped Retry-After of a year would outlive the input.
 	longestNamed = 24 * time.Hour
-	// holdFor is when an input that waits for the operator is looked at again, unless its stage names another time.
+	// holdFor is the delay before the next attempt at an input that waits for the operator, unless its stage sets another delay.
 	holdFor = 45 * time.Second
 )
 
-// Decide is the only map from errors to what happens next. A plain error is transient. What one of our own parts could not do (a
-// memory or a stream that is away, the end of the program, a lost lease) never makes an input be given up.
+// Decide is the only map from errors to decisions. A plain error is transient. A failure of our own parts (an unavailable dedupe store or
+// stream, the end of the program, a lost lease) never causes a stage to give up an input.
 func Decide(err error, attempt int, p flow.Policy) Decision {
 	return decide(read(err), attempt, p)
 }
@@ -67,12 +67,12 @@ func decide(o outcome.Outcome, attempt int, p flow.Policy) Decision {
 	case o.Kind() == outcome.Held:
 		d := cmp.Or(min(o.After(), longestNamed), holdFor)
 		return Decision{Kind: retry, Reason: cmp.Or(o.Reason(), "operator"), Delay: d, Spread: d / 4}
-	case o.After() > 0: // never sooner than named
+	case o.After() > 0: // never sooner than requested
 		d := min(o.After(), longestNamed)
 		return Decision{Kind: retry, Reason: cmp.Or(o.Reason(), "named"), Delay: d, Spread: d / 4}
-	case o.Kind() == outcome.Waits: // soon, however often: it says nothing about the input, and all is to go on when the part is back
+	case o.Kind() == outcome.Waits: // a short delay, however often: the failure is unrelated to the input, which must continue when the part is back
 		return Decision{Kind: retry, Reason: cmp.Or(o.Reason(), "ours"), Delay: p.FirstDelay, Spread: p.FirstDelay}
-	default: // the backoff, spread by a quarter to either side
+	default: // the backoff, plus or minus a quarter
 		d := backoff(p, attempt)
 		return Decision{Kind: retry, Reason: cmp.Or(o.Reason(), "failed"), Delay: d - d/4, Spread: d / 2}
 	}
@@ -88,7 +88,7 @@ func counts(o outcome.Outcome) bool { return o.Kind() != outcome.Waits && o.Kind
 //	delay         1 s  2 s  4 s  8 s  16 s  32 s  64 s  128 s  256 s  512 s  600 s each  given up
 //	since first   1 s  3 s  7 s 15 s  31 s  63 s 127 s  255 s  511 s 1023 s  … 85,023 s
 //
-// In all 85,023 s, which is 23 h 37 min.
+// The total is 85,023 s, which is 23 h 37 min.
 func backoff(p flow.Policy, attempt int) time.Duration {
 	d := p.FirstDelay
 	for n := 1; n < attempt && d < p.MaxDelay; n++ {
@@ -97,14 +97,14 @@ func backoff(p flow.Policy, attempt int) time.Duration {
 	return min(d, p.MaxDelay)
 }
 
-// counted is how many of an input's deliveries are attempts in the sense of the policy: no more than its own backoff would
-// have made in the time since the input came. A backlog behind a rate limit is delivered hundreds of times in minutes, and a
-// busy other side may say "in a second" again and again; neither may use up attempts that are meant to last a day.
+// counted returns how many of an input's deliveries count as attempts by the policy: at most as many as the policy's own backoff would
+// have made since the input was stored. A backlog behind a rate limit is delivered hundreds of times in minutes, and a
+// busy server may request a retry in a second again and again. Neither may use up the attempts that must last a day.
 func counted(p flow.Policy, delivered int, age time.Duration) int {
 	n := 1
 	for n < delivered && n < p.MaxAttempts {
 		d := backoff(p, n)
-		if age -= d - d/4; age < 0 { // its shortest, see decide
+		if age -= d - d/4; age < 0 { // the minimum delay, see decide
 			break
 		}
 		n++
@@ -112,8 +112,8 @@ func counted(p flow.Policy, delivered int, age time.Duration) int {
 	return n
 }
 
-// read is the outcome that err carries. An error without a statement is our own failure where it says that the memory or the
-// broker could not be asked.
+// read returns the outcome that err carries. An error without a stated outcome is a failure of our own parts if it shows that the dedupe
+// store or the broker did not respond.
 func read(err error) outcome.Outcome {
 	o := outcome.Of(err)
 	if reason := awayReason(err); !o.Stated() && reason != "" {
@@ -122,8 +122,8 @@ func read(err error) outcome.Outcome {
 	return o
 }
 
-// awayReason says which of our own parts could not be asked, where err says so: the memory or the broker. A stage may meet that
-// anywhere, such as when it reads the log.
+// awayReason returns which of our own parts did not respond according to err: the dedupe store or the broker. A stage may get such an error
+// anywhere, for example when it reads the log.
 func awayReason(err error) string {
 	switch {
 	case errors.Is(err, dedupe.ErrUnavailable):

@@ -53,15 +53,15 @@ func TestDecide(t *testing.T) {
 		"skip without bounds":              {outcome.Skip("user 17 is gone"), 1, ends(skip, "other")},
 		"panic":                            {panicked, 1, again("panic", 750*time.Millisecond, 500*time.Millisecond)},
 		"panic on the last attempt":        {panicked, 5, ends(giveUp, "panic")},
-		"our trouble":                      {outcome.Away("publish", errPlain), 1, again("publish", time.Second, time.Second)},
-		"our trouble, for long":            {outcome.Away("publish", errPlain), 500, again("publish", time.Second, time.Second)},
+		"our own failure":                  {outcome.Away("publish", errPlain), 1, again("publish", time.Second, time.Second)},
+		"our own failure, for long":        {outcome.Away("publish", errPlain), 500, again("publish", time.Second, time.Second)},
 		"stopped in the middle":            {outcome.Away("shutdown", context.Canceled), 5, again("shutdown", time.Second, time.Second)},
-		"our trouble hides what was meant": {outcome.Away("dlq", outcome.Permanent(errPlain)), 5, again("dlq", time.Second, time.Second)},
-		"the broker is away":               {fmt.Errorf("read the log: %w", nats.ErrDisconnected), 500, again("broker-away", time.Second, time.Second)},
-		"the broker does not answer":       {nats.ErrTimeout, 5, again("broker-away", time.Second, time.Second)},
+		"our own failure hides a give-up":  {outcome.Away("dlq", outcome.Permanent(errPlain)), 5, again("dlq", time.Second, time.Second)},
+		"the broker is unavailable":        {fmt.Errorf("read the log: %w", nats.ErrDisconnected), 500, again("broker-away", time.Second, time.Second)},
+		"the broker does not respond":      {nats.ErrTimeout, 5, again("broker-away", time.Second, time.Second)},
 		"JetStream has no leader":          {&jetstream.APIError{Code: 503}, 5, again("broker-away", time.Second, time.Second)},
 		"the log has no room":              {jetstream.ErrNoStreamResponse, 5, again("broker-away", time.Second, time.Second)},
-		"the memory is away":               {fmt.Errorf("look: %w", dedupe.ErrUnavailable), 5, again("memory-away", time.Second, time.Second)},
+		"the dedupe store is unavailable":  {fmt.Errorf("look: %w", dedupe.ErrUnavailable), 5, again("memory-away", time.Second, time.Second)},
 		"a stream that is not there":       {&jetstream.APIError{Code: 404}, 5, ends(giveUp, "attempts-exhausted")},
 		"the broker is away in the middle": {outcome.Unknown(nats.ErrDisconnected), 1, again("failed", 750*time.Millisecond, 500*time.Millisecond)},
 	} {
@@ -94,7 +94,7 @@ func TestCounted(t *testing.T) {
 	}
 }
 
-// The time that an input waited for another party does not count against it: its attempts count from the end of the wait.
+// The time for which an input waited for another party does not use up its attempts: they count from the end of the wait.
 func TestAttemptsCountSince(t *testing.T) {
 	t.Parallel()
 	p := flow.StageNamed(flow.SMSSender).Policy
@@ -119,8 +119,8 @@ func TestAttemptsCountSince(t *testing.T) {
 	}
 }
 
-// An input that is put off after a failure is never given up for that failure, and its outcome stays as unknown as before.
-func TestWhatIsPutOffIsNotHeldAgainstTheInput(t *testing.T) {
+// An input that is postponed after a failure is never given up because of that failure, and an unknown outcome stays unknown.
+func TestAPostponedInputIsNotGivenUpForAnEarlierFailure(t *testing.T) {
 	t.Parallel()
 	p := flow.StageNamed(flow.SMSSender).Policy
 	err := outcome.PutOff(time.Minute, "circuit-open", outcome.Unknown(errPlain))
@@ -142,7 +142,7 @@ func TestWaitStaysInItsSpread(t *testing.T) {
 	}
 }
 
-// The table in backOff's comment.
+// The table in the comment of backoff.
 func TestBackOffTable(t *testing.T) {
 	t.Parallel()
 	p := flow.StageNamed(flow.SMSSender).Policy
@@ -151,7 +151,7 @@ func TestBackOffTable(t *testing.T) {
 	for n := 1; n < p.MaxAttempts; n++ {
 		total += backoff(p, n)
 		if want, ok := at[n]; ok && total.Seconds() != want {
-			t.Errorf("after attempt %d: %v in all, want %v s", n, total, want)
+			t.Errorf("after attempt %d: %v in total, want %v s", n, total, want)
 		}
 	}
 	if p.MaxAttempts != 151 {

@@ -13,19 +13,19 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 )
 
-func letter(id string) nats.Header { return nats.Header{"Nats-Msg-Id": {id}} }
+func withID(id string) nats.Header { return nats.Header{"Nats-Msg-Id": {id}} }
 
 func TestAnEffectInOrder(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := h.effect(h.memory())
 	r.Do = func(context.Context, Event[string]) ([]Out, error) {
-		h.say("send")
+		h.record("send")
 		return []Out{out("out.sent", "sent", "it was sent")}, nil
 	}
 	h.run(r)
-	h.publish("letter", letter("a"))
-	h.wants("claim: ours", "send", "confirm", "out.sent", "+ACK?")
+	h.publish("input", withID("a"))
+	h.expect("claim: ours", "send", "confirm", "out.sent", "+ACK?")
 }
 
 func TestAnEffectIsNotRedoneWhenItsOutputCannotBePublished(t *testing.T) {
@@ -34,21 +34,21 @@ func TestAnEffectIsNotRedoneWhenItsOutputCannotBePublished(t *testing.T) {
 	h.refuse("OUT", "out.>", true)
 	r := h.effect(h.memory())
 	r.Do = func(_ context.Context, _ Event[string]) ([]Out, error) {
-		h.say("send")
+		h.record("send")
 		sent := out("out.sent", "sent", "it was sent")
 		sent.Header.Set("ce-type", "signrelay.notification.sent.v1")
 		return []Out{sent}, nil
 	}
 	h.run(r)
-	h.publish("letter", letter("a"))
-	h.wants("claim: ours", "send", "confirm", "out.sent", "-NAK after")
+	h.publish("input", withID("a"))
+	h.expect("claim: ours", "send", "confirm", "out.sent", "-NAK after")
 	for range 4 { // more often than MaxAttempts
-		h.wants("claim: done before", "out.sent", "-NAK after")
+		h.expect("claim: done before", "out.sent", "-NAK after")
 	}
 	h.refuse("OUT", "out.>", false)
-	for word := h.hear(); word != "+ACK?"; word = h.hear() {
-		if word == "send" || word == "dlq.v1.tester" {
-			t.Fatal(word)
+	for line := h.next(); line != "+ACK?"; line = h.next() {
+		if line == "send" || line == "dlq.v1.tester" {
+			t.Fatal(line)
 		}
 	}
 	stored := h.stored("OUT")
@@ -58,21 +58,21 @@ func TestAnEffectIsNotRedoneWhenItsOutputCannotBePublished(t *testing.T) {
 	}
 }
 
-func TestAFailedEffectGivesItsClaimBack(t *testing.T) {
+func TestAFailedEffectReleasesItsClaim(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	m := h.memory()
 	r := h.effect(m)
 	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
-		h.say("send, unknown %v", in.Unknown)
+		h.record("send, unknown %v", in.Unknown)
 		if in.Attempt == 1 {
 			return nil, errPlain
 		}
 		return nil, nil
 	}
 	h.run(r)
-	h.publish("letter", letter("a"))
-	h.wants("claim: ours", "send, unknown false", "give back: undone", "-NAK after",
+	h.publish("input", withID("a"))
+	h.expect("claim: ours", "send, unknown false", "give back: undone", "-NAK after",
 		"claim: ours", "send, unknown false", "confirm", "+ACK?")
 }
 
@@ -81,19 +81,19 @@ func TestAnUnknownOutcomeStaysUnknown(t *testing.T) {
 	h := setup(t)
 	r := h.effect(h.memory())
 	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
-		h.say("send, unknown %v", in.Unknown)
+		h.record("send, unknown %v", in.Unknown)
 		switch in.Attempt {
 		case 1:
 			return nil, outcome.Unknown(errPlain)
 		case 2:
-			return nil, errPlain // says nothing about the first
+			return nil, errPlain // proves nothing about the first attempt
 		default:
 			return nil, nil
 		}
 	}
 	h.run(r)
-	h.publish("letter", letter("a"))
-	h.wants("claim: ours", "send, unknown false", "give back: unknown", "-NAK after",
+	h.publish("input", withID("a"))
+	h.expect("claim: ours", "send, unknown false", "give back: unknown", "-NAK after",
 		"claim: pending", "send, unknown true", "give back: unknown", "-NAK after",
 		"claim: pending", "send, unknown true", "confirm", "+ACK?")
 }
@@ -106,12 +106,12 @@ func TestAPanicLeavesTheOutcomeUnknown(t *testing.T) {
 		if in.Attempt == 1 {
 			panic("in the middle")
 		}
-		h.say("send, unknown %v", in.Unknown)
+		h.record("send, unknown %v", in.Unknown)
 		return nil, nil
 	}
 	h.run(r)
-	h.publish("letter", letter("a"))
-	h.wants("claim: ours", "give back: unknown", "-NAK after", "claim: pending", "send, unknown true", "confirm", "+ACK?")
+	h.publish("input", withID("a"))
+	h.expect("claim: ours", "give back: unknown", "-NAK after", "claim: pending", "send, unknown true", "confirm", "+ACK?")
 }
 
 func TestAClaimLeftBehindIsUnknown(t *testing.T) {
@@ -122,44 +122,44 @@ func TestAClaimLeftBehindIsUnknown(t *testing.T) {
 	m.lapse()
 	r := h.effect(m)
 	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
-		h.say("send, unknown %v", in.Unknown)
+		h.record("send, unknown %v", in.Unknown)
 		return nil, nil
 	}
 	h.run(r)
-	h.publish("letter", letter("a"))
-	h.wants("claim: pending", "send, unknown true", "confirm", "+ACK?")
+	h.publish("input", withID("a"))
+	h.expect("claim: pending", "send, unknown true", "confirm", "+ACK?")
 }
 
-func TestWhatSomebodyElseDoesIsNotDone(t *testing.T) {
+func TestAnInputThatAnotherWorkerClaimedIsRetried(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	m := h.memory()
 	m.hold("a")
 	h.run(h.effect(m))
-	h.publish("letter", letter("a"))
+	h.publish("input", withID("a"))
 	for range 5 { // more often than MaxAttempts: it is no failure
-		h.wants("claim: held", "-NAK after")
+		h.expect("claim: held", "-NAK after")
 		if h.delay < 10*time.Millisecond || h.delay > 20*time.Millisecond {
-			t.Errorf("comes back after %v, want about the first delay each time", h.delay)
+			t.Errorf("delivered again after %v, want about the first delay each time", h.delay)
 		}
 	}
 	m.put("a", entry{})
-	for word := h.hear(); word != "claim: ours"; word = h.hear() {
+	for line := h.next(); line != "claim: ours"; line = h.next() {
 	}
-	h.wants("do", "confirm", "+ACK?")
+	h.expect("do", "confirm", "+ACK?")
 }
 
-func TestWithoutAMemoryNothingIsDone(t *testing.T) {
+func TestWithoutADedupeStoreNoEffectHappens(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	m := h.memory()
 	m.failClaims = 5 // more often than MaxAttempts
 	h.run(h.effect(m))
-	h.publish("letter", letter("a"))
+	h.publish("input", withID("a"))
 	for range 5 {
-		h.wants("memory away", "-NAK after")
+		h.expect("memory away", "-NAK after")
 	}
-	h.wants("claim: ours", "do", "confirm", "+ACK?")
+	h.expect("claim: ours", "do", "confirm", "+ACK?")
 }
 
 func TestConfirmIsTriedAgain(t *testing.T) {
@@ -168,11 +168,11 @@ func TestConfirmIsTriedAgain(t *testing.T) {
 	m := h.memory()
 	m.failConfirms = 2
 	h.run(h.effect(m))
-	h.publish("letter", letter("a"))
-	h.wants("claim: ours", "do", "confirm: away", "confirm: away", "confirm", "+ACK?")
+	h.publish("input", withID("a"))
+	h.expect("claim: ours", "do", "confirm: away", "confirm: away", "confirm", "+ACK?")
 }
 
-func TestWhatWasDoneButNotConfirmedIsNotGivenBack(t *testing.T) {
+func TestUnconfirmedWorkKeepsItsClaim(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	m := h.memory()
@@ -180,29 +180,29 @@ func TestWhatWasDoneButNotConfirmedIsNotGivenBack(t *testing.T) {
 	r := h.effect(m)
 	r.Stage.Timeout, r.Stage.Policy.FirstDelay = 100*time.Millisecond, 500*time.Millisecond // no second try in time
 	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
-		h.say("send, unknown %v", in.Unknown)
+		h.record("send, unknown %v", in.Unknown)
 		return []Out{out("out.sent", "sent", "")}, nil
 	}
 	h.run(r)
-	h.publish("letter", letter("a"))
-	// The log hears of it all the same: there the next attempt finds that it was done.
-	h.wants("claim: ours", "send, unknown false", "confirm: away", "out.sent", "-NAK after")
+	h.publish("input", withID("a"))
+	// The outputs are in the log all the same: the next attempt finds there that the work was done.
+	h.expect("claim: ours", "send, unknown false", "confirm: away", "out.sent", "-NAK after")
 	m.lapse()
-	h.wants("claim: pending", "send, unknown true", "confirm", "out.sent", "+ACK?")
+	h.expect("claim: pending", "send, unknown true", "confirm", "out.sent", "+ACK?")
 }
 
-func TestASkippedEffectGivesItsClaimBack(t *testing.T) {
+func TestASkippedEffectReleasesItsClaim(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := h.effect(h.memory())
 	r.Do = func(context.Context, Event[string]) ([]Out, error) { return nil, outcome.Skip("not-ours") }
 	h.run(r)
-	h.publish("letter", letter("a"))
-	h.wants("claim: ours", "give back: undone", "+ACK?")
+	h.publish("input", withID("a"))
+	h.expect("claim: ours", "give back: undone", "+ACK?")
 }
 
-// A slow effect keeps its claim for as long as it takes, and gives it back when it ends.
-func TestAClaimIsExtendedWhileTheEffectTakesItsTime(t *testing.T) {
+// A slow effect keeps its claim until it ends, and then releases it.
+func TestAClaimIsExtendedDuringASlowEffect(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	m := h.memory()
@@ -218,18 +218,18 @@ func TestAClaimIsExtendedWhileTheEffectTakesItsTime(t *testing.T) {
 		select {
 		case <-extended:
 		case <-ctx.Done():
-			t.Error("the attempt was ended")
+			t.Error("the attempt was cancelled")
 		}
 		return nil, nil
 	}
 	h.run(r)
-	h.publish("letter", letter("a"))
-	for word := h.hear(); word != "confirm"; word = h.hear() {
-		if word != "claim: ours" {
-			t.Fatalf("heard %q", word)
+	h.publish("input", withID("a"))
+	for line := h.next(); line != "confirm"; line = h.next() {
+		if line != "claim: ours" {
+			t.Fatalf("got %q", line)
 		}
 	}
-	h.wants("+ACK?")
+	h.expect("+ACK?")
 }
 
 // A worker that lost its claim to another worker stops, because both would do the same work.
@@ -245,13 +245,13 @@ func TestAnEffectEndsWhenItsClaimIsLost(t *testing.T) {
 		return nil, outcome.Unknown(context.Cause(ctx))
 	}
 	h.run(r)
-	h.publish("letter", letter("a"))
-	h.wants("claim: ours", "claim: held", "give back: unknown", "-NAK after", "claim: held")
+	h.publish("input", withID("a"))
+	h.expect("claim: ours", "claim: held", "give back: unknown", "-NAK after", "claim: held")
 }
 
-// If the memory has a gap, an input is in doubt only if it was stored before the end of the gap. The number of deliveries does
+// If the dedupe store has a gap, the outcome of an input is unknown only if it was stored before the end of the gap. The number of deliveries does
 // not matter: a NATS that was restored from a backup counts from 1 again.
-func TestOnlyWhatWasThereBeforeTheGapsEndIsInDoubt(t *testing.T) {
+func TestOnlyAnInputFromBeforeTheEndOfTheGapIsUnknown(t *testing.T) {
 	t.Parallel()
 	stored := time.Now()
 	before, after := event.Span{Until: stored.Add(-time.Second)}, event.Span{Until: stored.Add(time.Second)}
@@ -268,14 +268,14 @@ func TestOnlyWhatWasThereBeforeTheGapsEndIsInDoubt(t *testing.T) {
 		"a gap whose end is not known":            {dedupe.Claim{Gap: true}, 1, true},
 	} {
 		a := &attempt{number: c.number, input: Input{FirstSeen: stored}}
-		if a.doubt(c.found); a.unknown != c.unknown {
+		if a.markUnknown(c.found); a.unknown != c.unknown {
 			t.Errorf("%s: unknown %v, want %v", name, a.unknown, c.unknown)
 		}
 	}
 }
 
-// A claim has a short lease until its effect may have happened, and from then on the one in which word of it would come.
-func TestAClaimIsLongFromTheMomentItsEffectMayHaveHappened(t *testing.T) {
+// A claim has a short lease until its effect may have happened. From then on it has the lease of Runner.Left.
+func TestAClaimHasALongLeaseOnceItsEffectMayHaveHappened(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	extended := make(chan string, 100)
@@ -286,7 +286,7 @@ func TestAClaimIsLongFromTheMomentItsEffectMayHaveHappened(t *testing.T) {
 	r.Do = func(ctx context.Context, _ Event[string]) ([]Out, error) {
 		for range 3 { // the claim and two extensions
 			if lease := await(t, extended, "an extension"); lease != "short" {
-				t.Errorf("a %s lease before it left", lease)
+				t.Errorf("a %s lease before the effect", lease)
 			}
 		}
 		Left(ctx)
@@ -294,25 +294,25 @@ func TestAClaimIsLongFromTheMomentItsEffectMayHaveHappened(t *testing.T) {
 		}
 		for range 2 {
 			if lease := await(t, extended, "another extension"); lease != "long" {
-				t.Errorf("a %s lease after it left", lease)
+				t.Errorf("a %s lease after the effect", lease)
 			}
 		}
 		return nil, nil
 	}
 	h.run(r)
-	h.publish("letter", letter("a"))
-	for word := h.hear(); word != "+ACK?"; word = h.hear() {
+	h.publish("input", withID("a"))
+	for line := h.next(); line != "+ACK?"; line = h.next() {
 	}
 }
 
 // leasing is a memory that reports the lease of each claim.
 type leasing struct {
 	*memory
-	lease string
-	told  chan<- string
+	lease  string
+	leases chan<- string
 }
 
 func (l leasing) Claim(ctx context.Context, owner string, ids ...string) ([]dedupe.Claim, error) {
-	defer func() { l.told <- l.lease }()
+	defer func() { l.leases <- l.lease }()
 	return l.memory.Claim(ctx, owner, ids...)
 }

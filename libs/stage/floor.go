@@ -10,23 +10,24 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// Floors keeps how far a stage has come in a stream, for a consumer that is lost and made again. The broker knows the sequence up to
-// which all is done, whichever replica did it; of the messages up to there, the last that this replica did is kept, because it knows
-// when that one was stored, which tells it from another with the same sequence in a stream that was restored.
+// Floors stores the position up to which a stage has completed a stream, for a consumer that is lost and recreated. The broker knows the
+// sequence up to which all replicas have completed everything. Floors stores the last message up to there that this replica completed,
+// because the replica knows the time at which that message was stored. The time distinguishes it from a message with the same sequence in
+// a restored stream.
 type Floors struct {
 	JS     jetstream.JetStream
 	Stage  flow.Stage
 	Stream string
 
 	mu   sync.Mutex
-	done []flow.Floor // since the last that was kept
+	done []flow.Floor // completed since the last stored floor
 }
 
-// mostDone bounds the messages that are remembered while an earlier one is not done. Of more the oldest are forgotten, which are
-// of no use once it is.
+// mostDone limits the messages that are remembered while an earlier one is not done. Beyond it the oldest are forgotten, which are
+// useless once the earlier one is done.
 const mostDone = 1024
 
-// Done says that a message is settled, and will not come again.
+// Done records that a message is settled and will not be delivered again.
 func (f *Floors) Done(meta *jetstream.MsgMetadata) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -36,7 +37,7 @@ func (f *Floors) Done(meta *jetstream.MsgMetadata) {
 	f.done = append(f.done, flow.Floor{Sequence: meta.Sequence.Stream, Stored: meta.Timestamp})
 }
 
-// Keep keeps the floor as the broker tells it now. What fails is done again at the next call.
+// Keep stores the floor that the broker reports now. After a failure, the next call tries again.
 func (f *Floors) Keep(ctx context.Context, is *jetstream.ConsumerInfo) error {
 	highest, found := f.below(is.AckFloor.Stream)
 	if !found {
@@ -59,7 +60,7 @@ func (f *Floors) Keep(ctx context.Context, is *jetstream.ConsumerInfo) error {
 	return nil
 }
 
-// below is the highest message that was done, up to a sequence.
+// below returns the highest completed message up to a sequence.
 func (f *Floors) below(sequence uint64) (highest flow.Floor, found bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -71,7 +72,7 @@ func (f *Floors) below(sequence uint64) (highest flow.Floor, found bool) {
 	return highest, found
 }
 
-// keepAtEnd keeps the floor once more when the program ends.
+// keepAtEnd stores the floor once more when the program ends.
 func (f *Floors) keepAtEnd(ctx context.Context, s source) {
 	if !f.JS.Conn().IsConnected() {
 		return

@@ -18,7 +18,7 @@ import (
 	"github.com/signrelay/signrelay/libs/stage"
 )
 
-// worker is a stage at work on a provisioned broker.
+// worker is a running stage on a provisioned broker.
 type worker struct {
 	t    *testing.T
 	js   jetstream.JetStream
@@ -43,7 +43,7 @@ func (w *worker) all() []string {
 	return slices.Sorted(slices.Values(w.did))
 }
 
-// work runs the stage, from its start to its end, until it has done want and only messages that fail are left.
+// work starts the stage, and stops it when it has done want and only failing messages are left.
 func (w *worker) work(want ...string) {
 	w.t.Helper()
 	s := flow.StageNamed(flow.Enricher)
@@ -66,7 +66,7 @@ func (w *worker) work(want ...string) {
 	}
 }
 
-// waiting is how many messages the stage has not done, but for the one that fails.
+// waiting returns the number of messages that the stage has not done, without the failing one.
 func (w *worker) waiting() int {
 	c, err := w.js.Consumer(w.t.Context(), flow.Signing, flow.Enricher)
 	if err != nil {
@@ -102,7 +102,7 @@ func (w *worker) provision() {
 	}
 }
 
-// A lost consumer is recreated where its stage stopped, any number of times. Messages that were not done are done then.
+// A lost consumer is recreated where its stage stopped, any number of times. Unfinished messages are done then.
 func TestALostConsumerResumesWhereItsStageStopped(t *testing.T) {
 	t.Parallel()
 	_, js := realtest.NATS(t).Connect()
@@ -121,7 +121,7 @@ func TestALostConsumerResumesWhereItsStageStopped(t *testing.T) {
 }
 
 // A message that waits for another attempt keeps the floor below it, even if all later messages are done.
-func TestTheFloorIsBelowWhatIsNotDone(t *testing.T) {
+func TestTheFloorIsBelowUnfinishedMessages(t *testing.T) {
 	t.Parallel()
 	_, js := realtest.NATS(t).Connect()
 	w := &worker{t: t, js: js, fail: "b"}
@@ -135,7 +135,7 @@ func TestTheFloorIsBelowWhatIsNotDone(t *testing.T) {
 }
 
 // Only the stage's own user may write its floors.
-func TestAStageMayWriteItsOwnFloorsAlone(t *testing.T) {
+func TestAStageMayWriteOnlyItsOwnFloors(t *testing.T) {
 	t.Parallel()
 	for _, u := range flow.Users() {
 		for _, s := range flow.Stages {
@@ -154,8 +154,8 @@ func TestAStageMayWriteItsOwnFloorsAlone(t *testing.T) {
 	}
 }
 
-// A stage keeps on working where its floor cannot be kept.
-func TestAFloorThatCannotBeKept(t *testing.T) {
+// A stage continues to work if its floor cannot be stored.
+func TestAFloorThatCannotBeStored(t *testing.T) {
 	t.Parallel()
 	_, js := realtest.NATS(t).Connect()
 	w := &worker{t: t, js: js}

@@ -31,7 +31,7 @@ func decided(s flow.Stage, d decider, p publisher) middleware {
 	}
 }
 
-// giveUpInput stores the dead letter and the outputs of giving the input up. The first result is why it was given up, the second is the
+// giveUpInput stores the dead letter and the outputs of giving the input up. The first result is the reason, the second is the
 // failure to store one of them.
 func giveUpInput(ctx context.Context, s flow.Stage, a *attempt, why error, p publisher) (err, away error) {
 	if lost := publish(ctx, p.js, deadLetter(s, a, why)); lost != nil {
@@ -47,7 +47,7 @@ func giveUpInput(ctx context.Context, s flow.Stage, a *attempt, why error, p pub
 		return nil, errors.Join(lost, why)
 	}
 	if panicked != nil {
-		return fmt.Errorf("%w; what follows was not made: %s", why, panicked.Error()), nil
+		return fmt.Errorf("%w; its outputs were not made: %s", why, panicked.Error()), nil
 	}
 	return why, nil
 }

@@ -31,10 +31,11 @@ func TestMain(m *testing.M) {
 // longest is how long a test waits for an event that must come.
 const longest = 20 * time.Second
 
-// harness is a broker with the streams IN, OUT, DLQ, REPLAY and SIGNING, consumers on IN and REPLAY, and an ear on the wire.
+// harness is a broker with the streams IN, OUT, DLQ, REPLAY and SIGNING, consumers on IN and REPLAY, and a subscription that records the
+// messages on the wire.
 //
-// What the parts of a test do in the process (the business, the memory) they say on the wire too, over the runner's
-// connection: the server puts all of it in one order.
+// The parts of a test in the process (the stage's function, the dedupe store) also publish their actions on the wire, over the runner's
+// connection: so the server puts all actions in one order.
 type harness struct {
 	*testing.T
 	options *server.Options
@@ -43,7 +44,7 @@ type harness struct {
 	js      jetstream.JetStream
 	outside jetstream.JetStream // the test's
 	wire    chan *nats.Msg
-	delay   time.Duration // of the last -NAK heard
+	delay   time.Duration // of the last -NAK
 }
 
 func setup(t *testing.T) *harness {
@@ -54,7 +55,7 @@ func setup(t *testing.T) *harness {
 	h.nc, h.js = h.connect()
 	var ear *nats.Conn
 	ear, h.outside = h.connect()
-	for _, subject := range []string{"$JS.ACK.>", "out.>", "dlq.>", "said.>"} {
+	for _, subject := range []string{"$JS.ACK.>", "out.>", "dlq.>", "recorded.>"} {
 		_, err := ear.ChanSubscribe(subject, h.wire)
 		h.must(err)
 	}
@@ -77,7 +78,7 @@ func (h *harness) start() {
 	if !h.server.ReadyForConnections(longest) {
 		h.Fatal("the broker does not start")
 	}
-	h.options.Port = h.server.Addr().(*net.TCPAddr).Port // a restart is found where it was
+	h.options.Port = h.server.Addr().(*net.TCPAddr).Port // a restarted server keeps its port
 }
 
 func (h *harness) connect() (*nats.Conn, jetstream.JetStream) {
@@ -89,7 +90,7 @@ func (h *harness) connect() (*nats.Conn, jetstream.JetStream) {
 	return nc, js
 }
 
-// consumer makes the stage's consumer, or changes its ack wait.
+// consumer creates the stage's consumer, or changes its ack wait.
 func (h *harness) consumer(ackWait time.Duration) {
 	c := h.fit("tester")
 	c.AckWait = ackWait
@@ -97,12 +98,12 @@ func (h *harness) consumer(ackWait time.Duration) {
 	h.must(err)
 }
 
-// fit is a consumer as provision makes it.
+// fit returns the settings of a consumer as provision creates it.
 func (h *harness) fit(name string) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{Durable: name, AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: -1}
 }
 
-// refuse makes a stream refuse what comes, or take it again.
+// refuse makes a stream refuse all messages, or accept them again.
 func (h *harness) refuse(stream, subjects string, refuse bool) {
 	config := jetstream.StreamConfig{Name: stream, Subjects: []string{subjects}, MaxMsgSize: -1}
 	if refuse {
@@ -126,13 +127,13 @@ func (h *harness) stage() Runner[string] {
 			}
 			return string(data), nil
 		},
-		Do:      func(context.Context, Event[string]) ([]Out, error) { h.say("do"); return nil, nil },
+		Do:      func(context.Context, Event[string]) ([]Out, error) { h.record("do"); return nil, nil },
 		Log:     slog.New(slog.DiscardHandler),
 		Metrics: prometheus.NewRegistry(),
 	}
 }
 
-// run runs r until the test ends, and wants it to end well.
+// run runs r until the test ends, and expects that it ends without an error.
 func (h *harness) run(r Runner[string]) (stop func()) {
 	ctx, cancel := context.WithCancel(h.Context())
 	ended := make(chan error, 1)
@@ -154,46 +155,46 @@ func (h *harness) publish(data string, header nats.Header) uint64 {
 	return ack.Sequence
 }
 
-// say makes a word of a test's part heard on the wire.
-func (h *harness) say(format string, args ...any) {
-	_ = h.nc.Publish("said.x", fmt.Appendf(nil, format, args...))
+// record publishes an action of a test's part on the wire.
+func (h *harness) record(format string, args ...any) {
+	_ = h.nc.Publish("recorded.x", fmt.Appendf(nil, format, args...))
 }
 
-// wants waits for the next words on the wire; extensions of leases do not count.
-func (h *harness) wants(want ...string) {
+// expect waits for these actions on the wire; lease extensions do not count.
+func (h *harness) expect(want ...string) {
 	h.Helper()
 	for i, w := range want {
-		if got := h.hear(); got != w {
-			h.Fatalf("heard %q, want %q, after %q", got, w, want[:i])
+		if got := h.next(); got != w {
+			h.Fatalf("got %q, want %q, after %q", got, w, want[:i])
 		}
 	}
 }
 
-func (h *harness) hear() string {
+func (h *harness) next() string {
 	h.Helper()
 	for {
-		if word := h.next(); word != "+WPI" {
-			return word
+		if action := h.nextOrExtension(); action != "+WPI" {
+			return action
 		}
 	}
 }
 
-// next waits for one word: what was said, an output's subject, or an answer to the broker, with "?" where it asks for
-// the broker's own.
-func (h *harness) next() string {
+// nextOrExtension waits for one action: a recorded one, an output's subject, or an ack, nak or extension. An ack that requests the broker's
+// confirmation ends with "?".
+func (h *harness) nextOrExtension() string {
 	h.Helper()
 	select {
 	case msg := <-h.wire:
 		data := string(msg.Data)
 		switch {
-		case strings.HasPrefix(msg.Subject, "said."):
+		case strings.HasPrefix(msg.Subject, "recorded."):
 			return data
 		case !strings.HasPrefix(msg.Subject, "$JS.ACK."):
 			return msg.Subject
 		case strings.HasPrefix(data, "-NAK "):
 			var nanoseconds int64
 			if _, err := fmt.Sscanf(data, `-NAK {"delay": %d}`, &nanoseconds); err != nil {
-				h.Errorf("%q is no delayed Nak", data)
+				h.Errorf("%q is not a nak with a delay", data)
 			}
 			h.delay = time.Duration(nanoseconds)
 			return "-NAK after"
@@ -229,13 +230,13 @@ func (h *harness) must(err error) {
 	}
 }
 
-// await waits for something in the process.
-func await[T any](t *testing.T, c <-chan T, what string) (v T) {
+// await waits for a value from a channel.
+func await[T any](t *testing.T, c <-chan T, description string) (v T) {
 	t.Helper()
 	select {
 	case v = <-c:
 	case <-time.After(longest):
-		t.Fatalf("%s did not come", what)
+		t.Fatalf("timeout: waited for %s", description)
 	}
 	return v
 }

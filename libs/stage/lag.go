@@ -11,7 +11,7 @@ import (
 	"github.com/signrelay/signrelay/libs/telemetry"
 )
 
-// lagEvery is how often the server is asked how far a stage is behind: as often as Prometheus usually scrapes.
+// lagEvery is the interval at which the lag of a stage is measured: the usual scrape interval of Prometheus.
 const lagEvery = 15 * time.Second
 
 // lag is the lag of a stage. All its replicas report the same, so use the maximum and never the sum.
@@ -32,8 +32,8 @@ func newLag(r prometheus.Registerer) (l lag, err error) {
 	return l, err
 }
 
-// reportLag reports how far a stage is behind on each of its sources, and stores its floors, until ctx ends. It asks the server at the
-// given interval, and passes on what the server says.
+// reportLag reports a stage's lag on each of its sources, and stores its floors, until ctx ends. It asks the server at the
+// given interval, and passes each response to seen.
 func reportLag(ctx context.Context, sources []source, floors []*Floors, r prometheus.Registerer, every time.Duration, seen func(*jetstream.ConsumerInfo)) error {
 	l, err := newLag(r)
 	if err != nil {

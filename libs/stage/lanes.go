@@ -12,10 +12,10 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 )
 
-// write has the inputs written, in as many rounds as it takes. Inputs without a decision afterwards were not written when ctx ended,
-// or when no input had passed for the given time.
+// write writes the inputs in as many rounds as necessary. Inputs without a decision afterwards were not written before ctx ended,
+// or before returnAfter had elapsed without progress.
 func (w *orderedWork[In]) write(ctx context.Context, inputs []*orderedInput[In], returnAfter time.Duration) {
-	// The end of ctx stops no write at once, but no round begins after it.
+	// A write may continue after ctx ends, but no round begins after it.
 	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(w.Limits.Finish, stop) })()
@@ -41,7 +41,7 @@ func (w *orderedWork[In]) write(ctx context.Context, inputs []*orderedInput[In],
 	}
 }
 
-// decode reads the inputs. An input with which Decode panics is given up, too: it would panic at each attempt, and stop everything.
+// decode reads the inputs. An input that makes Decode panic is given up, too: it would panic at each attempt and stop the whole stage.
 func (w *orderedWork[In]) decode(inputs []*orderedInput[In]) {
 	for _, i := range inputs {
 		err := guarded(func() (err error) {
@@ -169,7 +169,7 @@ func (w *orderedWork[In]) settle(ctx context.Context, inputs []*orderedInput[In]
 		return nil
 	}
 	conn := w.JS.Conn()
-	err := untilHeard(conn, ctx.Done(), func() error {
+	err := settleUntilConfirmed(conn, ctx.Done(), func() error {
 		last := len(inputs) - 1
 		for _, i := range inputs[:last] {
 			if err := conn.Publish(i.msg.Reply(), i.decision.ack()); err != nil {
@@ -188,8 +188,8 @@ func (w *orderedWork[In]) settle(ctx context.Context, inputs []*orderedInput[In]
 	return nil
 }
 
-// ended counts settled inputs, and notes them for the floor. An attempt that failed is not counted here, as no policy counts it; the
-// Observer is told of it.
+// ended counts settled inputs and records them for the floor. It does not count failed attempts, because no policy counts them; the
+// Observer gets them.
 func (w *orderedWork[In]) ended(inputs []*orderedInput[In]) {
 	age, now := w.metrics.age.WithLabelValues(w.Stage.Name), time.Now()
 	written, dropped := 0, map[Decision]int{}
@@ -210,8 +210,8 @@ func (w *orderedWork[In]) ended(inputs []*orderedInput[In]) {
 	}
 }
 
-// ack is the message that settles a delivery for good. The client sends the same, but only once for each delivery, and a settled
-// window is sent again when the broker was away.
+// ack returns the message that settles a delivery. The client library sends the same message, but only once for each delivery, and the
+// runner must send a window's acks again after an outage of the broker.
 func (d Decision) ack() []byte {
 	if d.Kind == giveUp {
 		return []byte("+TERM " + d.Reason)
@@ -221,10 +221,10 @@ func (d Decision) ack() []byte {
 
 var ackBody = []byte("+ACK")
 
-// returnInputs has inputs delivered again soon, here or to another replica. If the server does not hear it, they come back after the
+// returnInputs requests a redelivery soon, here or to another replica. If the request is lost, the inputs are delivered again after the
 // ack wait.
 func returnInputs[In any](inputs []*orderedInput[In]) {
 	for _, i := range inputs {
-		_ = i.msg.NakWithDelay(handBack)
+		_ = i.msg.NakWithDelay(redeliverAfter)
 	}
 }

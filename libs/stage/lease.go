@@ -21,13 +21,13 @@ func leased(conn *nats.Conn, ackWait time.Duration) middleware {
 			}()
 			outs, err := next(ctx, a)
 			stop()
-			<-released // an extension after a nak would put off the retry
+			<-released // an extension after a nak would delay the retry
 			return outs, err
 		}
 	}
 }
 
-// extend extends the leases on messages, which are known by their reply subjects, until ctx ends.
+// extend extends the leases on messages, given by their reply subjects, until ctx ends.
 func extend(ctx context.Context, conn *nats.Conn, every time.Duration, replies func() []string) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()

@@ -19,23 +19,23 @@ func TestLongWorkHoldsItsLease(t *testing.T) {
 	r.Stage.Workers = 2 // the second would be given the input when the first lost it
 	release := make(chan struct{})
 	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
-		h.say("attempt %d", in.Attempt)
+		h.record("attempt %d", in.Attempt)
 		<-release
 		return nil, nil
 	}
 	h.run(r)
-	h.publish("letter", nil)
+	h.publish("input", nil)
 	for _, want := range []string{"attempt 1", "+WPI", "+WPI", "+WPI", "+WPI"} { // 2 s
-		if got := h.next(); got != want {
-			t.Fatalf("heard %q, want %q", got, want)
+		if got := h.nextOrExtension(); got != want {
+			t.Fatalf("got %q, want %q", got, want)
 		}
 	}
 	close(release)
-	h.wants("+ACK?")
+	h.expect("+ACK?")
 }
 
-// While the broker is away no worker loses its input, and the claim keeps an effect from being done twice.
-func TestAnAttemptGoesOnWhileTheBrokerIsAway(t *testing.T) {
+// During an outage of the broker no worker loses its input, and the claim prevents a second effect.
+func TestAnAttemptContinuesDuringABrokerOutage(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	h.consumer(60 * time.Millisecond) // extended every 20 ms
@@ -55,7 +55,7 @@ func TestAnAttemptGoesOnWhileTheBrokerIsAway(t *testing.T) {
 		return nil, nil
 	}
 	h.run(r)
-	h.publish("letter", letter("a"))
+	h.publish("input", withID("a"))
 	await(t, working, "the attempt")
 	h.server.Shutdown()
 	h.server.WaitForShutdown()
@@ -70,11 +70,11 @@ func TestAnAttemptGoesOnWhileTheBrokerIsAway(t *testing.T) {
 	for h.info().NumAckPending+int(h.info().NumPending) > 0 { // done, by this attempt or by one that found it done
 	}
 	if len(working) > 0 {
-		t.Error("it was done twice")
+		t.Error("the effect happened twice")
 	}
 }
 
-// listening tells of confirmations in the process: the wire is cut.
+// listening reports confirmations on a channel, because the connection is broken.
 type listening struct {
 	*memory
 	done chan error

@@ -5,7 +5,7 @@ import (
 	"log/slog"
 )
 
-// attrs is what an attempt's log line says of it. Nothing in it is personal: the subject holds a document's id at most.
+// attrs returns the fields of an attempt's log line. No field is personal: the subject contains a document's id at most.
 func (a *attempt) attrs(err error) []slog.Attr {
 	attrs := []slog.Attr{
 		slog.String("id", a.input.ID), slog.Int("attempt", a.number), slog.String("subject", a.input.Subject),
@@ -26,8 +26,8 @@ func (a *attempt) attrs(err error) []slog.Attr {
 	return attrs
 }
 
-// level is quiet about an attempt that was postponed before anything was tried: a backlog behind a rate limit or a held
-// message comes back again and again.
+// level is debug for an attempt that was postponed before any work: a backlog behind a rate limit or a held
+// message is delivered again and again.
 func (a *attempt) level() slog.Level {
 	if a.decision.Kind == retry && a.outcome.Quiet() {
 		return slog.LevelDebug

@@ -13,7 +13,7 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 )
 
-// memoryFor bounds one call to the memory.
+// memoryFor limits one call to the dedupe store.
 const memoryFor = 3 * time.Second
 
 func claim(ctx context.Context, memory dedupe.Store, owner, id string) (dedupe.Claim, error) {
@@ -26,11 +26,11 @@ func claim(ctx context.Context, memory dedupe.Store, owner, id string) (dedupe.C
 	return found[0], nil
 }
 
-// confirmFor is how long a worker waits for a memory that is away before it goes on without it.
+// confirmFor is how long a worker waits for an unavailable dedupe store before it continues without it.
 const confirmFor = 40 * time.Second
 
-// confirm records what was done, and tries again with the stage's backoff while the lease holds, for at most another
-// Timeout and confirmFor. It tries at least once even when the lease is lost: the effect happened all the same.
+// confirm records the completed work, and retries with the stage's backoff while the lease holds, for at most
+// Timeout and confirmFor. It tries at least once even if the lease is lost: the effect happened all the same.
 func confirm(ctx context.Context, s flow.Stage, memory dedupe.Store, it dedupe.Done) error {
 	ctx, cancel := context.WithTimeout(ctx, min(s.Timeout, confirmFor))
 	defer cancel()
@@ -49,8 +49,8 @@ func confirm(ctx context.Context, s flow.Stage, memory dedupe.Store, it dedupe.D
 	}
 }
 
-// giveBack ends the claim after a failed attempt. What an earlier attempt left unknown stays unknown: this one's failure
-// says nothing about it.
+// giveBack releases the claim after a failed attempt. If an earlier attempt left the outcome unknown, it remains unknown: this failure
+// proves nothing about the earlier attempt.
 func giveBack(ctx context.Context, memory dedupe.Store, owner string, a *attempt, failure error) error {
 	how := dedupe.Undone
 	if a.unknown || outcome.Of(failure).Unknown() {
@@ -59,7 +59,7 @@ func giveBack(ctx context.Context, memory dedupe.Store, owner string, a *attempt
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), memoryFor)
 	defer cancel()
 	if err := memory.Release(ctx, owner, how, a.input.ID); err != nil {
-		return fmt.Errorf("give the claim back: %w", err)
+		return fmt.Errorf("release the claim: %w", err)
 	}
 	return nil
 }
@@ -84,7 +84,7 @@ func unpack(packed []byte) ([]Out, error) {
 	var all []remembered
 	if len(packed) > 0 {
 		if err := json.Unmarshal(packed, &all); err != nil {
-			return nil, outcome.Away("memory-unreadable", fmt.Errorf("read what followed from what was done: %w", err))
+			return nil, outcome.Away("memory-unreadable", fmt.Errorf("read the stored outputs: %w", err))
 		}
 	}
 	outs := make([]Out, len(all))

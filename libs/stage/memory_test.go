@@ -8,7 +8,7 @@ import (
 	"github.com/signrelay/signrelay/libs/dedupe"
 )
 
-// memory is a dedupe.Store in a map. It says its calls on the wire, so that their order among the others is seen.
+// memory is a dedupe.Store in a map. It records its calls on the wire, so that a test sees their order among the other actions.
 type memory struct {
 	*harness
 	mu      sync.Mutex
@@ -22,8 +22,8 @@ type memory struct {
 }
 
 type entry struct {
-	owner     string // empty when nobody holds it
-	pending   bool   // nobody knows whether it was done
+	owner     string // empty if the id is not claimed
+	pending   bool   // it is unknown whether the work was done
 	confirmed bool
 	result    []byte
 }
@@ -48,7 +48,7 @@ func (m *memory) Claim(ctx context.Context, owner string, ids ...string) ([]dedu
 	}
 	if m.failClaims > 0 {
 		m.failClaims--
-		m.say("memory away")
+		m.record("memory away")
 		return nil, fmt.Errorf("%w: refused", dedupe.ErrUnavailable)
 	}
 	claims := make([]dedupe.Claim, len(ids))
@@ -67,7 +67,7 @@ func (m *memory) Claim(ctx context.Context, owner string, ids ...string) ([]dedu
 		if s := claims[i].State; s == dedupe.Claimed || s == dedupe.Pending {
 			m.entries[id] = entry{owner: owner, pending: e.pending}
 		}
-		m.say("claim: %s", map[dedupe.State]string{
+		m.record("claim: %s", map[dedupe.State]string{
 			dedupe.Claimed: "ours", dedupe.Confirmed: "done before", dedupe.Held: "held", dedupe.Pending: "pending",
 		}[claims[i].State])
 	}
@@ -82,13 +82,13 @@ func (m *memory) Confirm(ctx context.Context, all ...dedupe.Done) error {
 	}
 	if m.failConfirms > 0 {
 		m.failConfirms--
-		m.say("confirm: away")
+		m.record("confirm: away")
 		return dedupe.ErrUnavailable
 	}
 	for _, it := range all {
 		m.entries[it.ID] = entry{confirmed: true, result: it.Result}
 	}
-	m.say("confirm")
+	m.record("confirm")
 	return nil
 }
 
@@ -103,12 +103,12 @@ func (m *memory) Release(ctx context.Context, owner string, outcome dedupe.Outco
 			m.entries[id] = entry{pending: e.pending || outcome == dedupe.Unknown}
 		}
 	}
-	m.say("give back: %s", map[dedupe.Outcome]string{dedupe.Undone: "undone", dedupe.Unknown: "unknown"}[outcome])
+	m.record("give back: %s", map[dedupe.Outcome]string{dedupe.Undone: "undone", dedupe.Unknown: "unknown"}[outcome])
 	return nil
 }
 
-// hold makes somebody else hold an id.
-func (m *memory) hold(id string) { m.put(id, entry{owner: "somebody else"}) }
+// hold makes another owner hold an id.
+func (m *memory) hold(id string) { m.put(id, entry{owner: "another owner"}) }
 
 // lapse ends every lease.
 func (m *memory) lapse() {

@@ -8,7 +8,7 @@ import (
 	"github.com/signrelay/signrelay/libs/telemetry"
 )
 
-// metrics are those of all stages of a program; every label is bounded.
+// metrics are the metrics of all stages of a program; every label is bounded.
 type metrics struct {
 	attempts *prometheus.CounterVec   // stage, outcome, reason
 	seconds  *prometheus.HistogramVec // stage
@@ -22,15 +22,15 @@ func newMetrics(r prometheus.Registerer) (m metrics, err error) {
 			Name: "signrelay_stage_attempts_total", Help: "Attempts at an input, by what happened to it.",
 		}, []string{"stage", "outcome", "reason"})),
 		telemetry.Register(r, &m.seconds, prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "signrelay_stage_seconds", Help: "Time of one attempt, from delivery to answer.",
+			Name: "signrelay_stage_seconds", Help: "Time of one attempt, from delivery to ack, nak or dead letter.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"stage"})),
 		telemetry.Register(r, &m.age, prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "signrelay_stage_age_seconds", Help: "Time from an input's being stored to the end of it: done, skipped or given up.",
+			Name: "signrelay_stage_age_seconds", Help: "Time from the storage of an input until it was done, skipped or given up.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 900, 3600, 14400, 86400},
 		}, []string{"stage"})),
 		telemetry.Register(r, &m.unknown, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "signrelay_stage_unknown_total", Help: "Attempts after which, or before which, nobody knew whether the effect had happened.",
+			Name: "signrelay_stage_unknown_total", Help: "Attempts after which, or before which, it was unknown whether the effect had happened.",
 		}, []string{"stage"})),
 	)
 	return m, err

@@ -13,7 +13,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// observed shows each attempt: one wide log line, one count, one span that continues the input's trace.
+// observed reports each attempt: one wide log line, one count, one span that continues the input's trace.
 func observed(s flow.Stage, log *slog.Logger, m metrics) middleware {
 	tracer := otel.Tracer("github.com/signrelay/signrelay/libs/stage")
 	return func(next handler) handler {

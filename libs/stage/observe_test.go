@@ -35,8 +35,8 @@ func TestOneLogLineAnAttempt(t *testing.T) {
 		}
 	}
 	stop := h.run(r)
-	h.publish("letter", letter("a"))
-	for h.hear() != "+ACK?" {
+	h.publish("input", withID("a"))
+	for h.next() != "+ACK?" {
 	}
 	stop()
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
@@ -85,8 +85,8 @@ func TestMetrics(t *testing.T) {
 	}
 
 	stop := h.run(first)
-	h.publish("letter", letter("a"))
-	for h.hear() != "+ACK?" {
+	h.publish("input", withID("a"))
+	for h.next() != "+ACK?" {
 	}
 	stop()
 	pure.Do = second.Do
@@ -96,7 +96,7 @@ func TestMetrics(t *testing.T) {
 			h.must(err)
 		}
 		stop = h.run(r)
-		for h.hear() != "+TERM attempts-exhausted" {
+		for h.next() != "+TERM attempts-exhausted" {
 		}
 		stop()
 	}
@@ -123,24 +123,24 @@ func TestMetrics(t *testing.T) {
 		}
 		delete(got, series)
 	}
-	// What has not happened is there as 0, so that the first time is seen as growth; a stage without an effect has no unknown ones.
+	// A counter starts at 0, so that Prometheus sees the first event as growth. A stage without an effect has no counter of unknown outcomes.
 	for _, series := range []string{
 		"signrelay_stage_attempts_total{outcome=give-up,reason=permanent,stage=tester}",
 		"signrelay_stage_attempts_total{outcome=give-up,reason=panic,stage=pure}",
 		"signrelay_stage_waiting_messages{stage=pure,stream=REPLAY}",
 	} {
 		if _, there := got[series]; !there {
-			t.Errorf("%s is not told", series)
+			t.Errorf("%s is not reported", series)
 		}
 	}
 	for series, value := range got {
 		if value != 0 || strings.HasPrefix(series, "signrelay_stage_unknown_total") {
-			t.Errorf("and also %s: %v", series, value)
+			t.Errorf("unexpected %s: %v", series, value)
 		}
 	}
 }
 
-func TestTheLagIsTold(t *testing.T) {
+func TestTheLagIsReported(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	working, release := make(chan struct{}, 3), make(chan struct{})
@@ -151,27 +151,27 @@ func TestTheLagIsTold(t *testing.T) {
 		return nil, nil
 	}
 	for _, id := range []string{"a", "b", "c"} {
-		h.publish("letter", letter(id))
+		h.publish("input", withID(id))
 	}
 	stop := h.run(r)
-	<-working // with one of three in hand
+	<-working // with one of three in flight
 
 	look := func(want map[string]float64) {
 		t.Helper()
 		registry := prometheus.NewRegistry()
 		ctx, cancel := context.WithCancel(t.Context())
-		told := make(chan error, 1)
+		ended := make(chan error, 1)
 		go func() {
-			told <- reportLag(ctx, r.sources(), []*Floors{{}, {}}, registry, lagEvery, func(*jetstream.ConsumerInfo) {})
+			ended <- reportLag(ctx, r.sources(), []*Floors{{}, {}}, registry, lagEvery, func(*jetstream.ConsumerInfo) {})
 		}()
 		var got map[string]float64
 		for deadline := time.Now().Add(longest); time.Now().Before(deadline) && !maps.Equal(got, want); {
 			got = gauges(t, registry)
 		}
 		if cancel(); !maps.Equal(got, want) {
-			t.Errorf("told %v, want %v", got, want)
+			t.Errorf("reported %v, want %v", got, want)
 		}
-		h.must(<-told)
+		h.must(<-ended)
 	}
 	look(map[string]float64{
 		"signrelay_stage_waiting_messages IN": 3, "signrelay_stage_unanswered_messages IN": 1,
@@ -179,7 +179,7 @@ func TestTheLagIsTold(t *testing.T) {
 	})
 	close(release)
 	for range 3 {
-		h.hear()
+		h.next()
 	}
 	stop()
 	look(map[string]float64{
@@ -187,7 +187,7 @@ func TestTheLagIsTold(t *testing.T) {
 		"signrelay_stage_waiting_messages REPLAY": 0, "signrelay_stage_unanswered_messages REPLAY": 0,
 	})
 
-	// An old number is no number.
+	// A gauge without a current value is removed.
 	l, err := newLag(prometheus.NewRegistry())
 	h.must(err)
 	here := source{stage: r.Stage, stream: "IN", js: h.js, log: r.Log}
@@ -197,7 +197,7 @@ func TestTheLagIsTold(t *testing.T) {
 	l.ask(t.Context(), gone)
 	l.ask(t.Context(), here)
 	if n := testutil.CollectAndCount(l.waiting); n != 1 {
-		t.Errorf("%d streams are told, want the one that answered", n)
+		t.Errorf("%d streams are reported, want the one that responded", n)
 	}
 }
 
@@ -226,7 +226,7 @@ func TestAMetricOfAnotherKindIsNotShared(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "signrelay_stage_unknown_total", Help: "another"}))
 	if _, err := newMetrics(registry); err == nil {
-		t.Error("counts into somebody else's metric")
+		t.Error("counts into another component's metric")
 	}
 }
 

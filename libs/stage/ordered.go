@@ -15,12 +15,12 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// Ordered runs a stage whose inputs must leave in the order of its stream. One replica works, and the others stand by. The runner
-// takes a window of inputs, has all of them written, settles them, and takes the next window.
+// Ordered runs a stage whose inputs must leave in the order of its stream. One replica works, and the others wait as standbys. The runner
+// takes a window of inputs, writes all of them, settles them, and takes the next window.
 //
 // A window is split into lanes. The order is kept within a lane, and lanes are independent of each other. An input that does not
 // pass stops its lane: no later input of the lane is written or settled until it has passed, or was given up. There is no last
-// attempt, because the inputs behind it would only meet the same failure.
+// attempt, because the inputs behind it would only fail in the same way.
 type Ordered[In any] struct {
 	Stage flow.Stage // Workers is the size of a window
 	JS    jetstream.JetStream
@@ -28,29 +28,29 @@ type Ordered[In any] struct {
 	Backoff flow.Policy
 	// Decode reads an input. An input that cannot be decoded is given up.
 	Decode func(in Input) (In, error)
-	// Reach reports whether the other side can be reached. A replica that cannot reach it does not keep one that can from the work.
+	// Reach reports whether the other side can be reached. A replica that cannot reach it leaves the work to one that can.
 	Reach func(ctx context.Context) error
 	// Lanes returns the function that assigns an input to its lane. It is called before each attempt, because the lanes may change.
 	Lanes func(ctx context.Context) (lane func(In) int, err error)
-	// Write writes inputs of one lane in order, and returns how many it wrote. Where these are not all, err is the outcome of the next
+	// Write writes inputs of one lane in order, and returns how many it wrote. If these are not all, err is the outcome of the next
 	// one. Lanes are written concurrently.
 	Write    func(ctx context.Context, lane int, inputs []In) (written int, err error)
 	Observer Observer
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
-	// End is the last sequence of the stream that is written; 0 for no end. A run with an end has a consumer that is made for it, and
+	// End is the last sequence of the stream that is written; 0 for no end. A run with an end has its own temporary consumer, and
 	// thus neither a floor nor a lag.
 	End uint64
 
 	Limits Limits
 }
 
-// Observer shows what an ordered runner does.
+// Observer gets the events of an ordered runner.
 type Observer interface {
 	Failed(ctx context.Context, err error) // an attempt to reach the other side or to write failed; another one follows
 	Passed(ctx context.Context)            // the other side took everything, or there was nothing to write
-	Active(active bool)                    // this replica works, or stands by
-	Waiting(inputs int)                    // that are not settled
+	Active(active bool)                    // this replica works, or is a standby
+	Waiting(inputs int)                    // the number of inputs that are not settled
 	Dropped(reason string)                 // an input was skipped, or given up and its dead letter stored; called by lanes concurrently
 	Window(ctx context.Context, settled int, took time.Duration)
 }
@@ -59,7 +59,7 @@ type Observer interface {
 type Limits struct {
 	// Finish is how long a write may continue after the end: 10 s less than the 25 s that a service has.
 	Finish time.Duration
-	// Lag is how often the lag is measured, also by a replica that stands by or that cannot reach the other side.
+	// Lag is the interval at which the lag is measured, also by a standby and by a replica that cannot reach the other side.
 	Lag time.Duration
 }
 
@@ -73,9 +73,9 @@ func (l Limits) orDefault() Limits {
 	return l
 }
 
-// Run works until ctx ends, or until all inputs up to End are settled; it returns ctx's error if ctx ends before. When ctx ends, it finishes the write in progress, settles
-// what was written, and returns the rest to the stream. It waits for a broker that is away. It fails when the stage's consumer is
-// missing or unfit, or the connection was closed.
+// Run works until ctx ends, or until all inputs up to End are settled; it returns ctx's error if ctx ends before. When ctx ends, it finishes
+// the write in progress, settles the written inputs, and returns the others to the stream. It waits for an unavailable broker. It fails if
+// the stage's consumer is missing or unfit, or if the connection was closed.
 func (r Ordered[In]) Run(ctx context.Context) error {
 	m, err := newMetrics(r.Metrics)
 	if err != nil {
@@ -148,7 +148,7 @@ func (w *orderedWork[In]) run(ctx context.Context) error {
 	return nil
 }
 
-// reach asks the other side whether it is there, and waits for the backoff if it is not.
+// reach checks that the other side can be reached, and waits for the backoff if it cannot.
 func (w *orderedWork[In]) reach(ctx context.Context) bool {
 	if err := w.Reach(ctx); err != nil {
 		w.setActive(false)
@@ -165,11 +165,11 @@ func (w *orderedWork[In]) reach(ctx context.Context) bool {
 // failed waits until another attempt is due, at most until ctx ends.
 func (w *orderedWork[In]) failed(ctx context.Context, err error) {
 	if ctx.Err() != nil {
-		return // the end stopped the attempt
+		return // the shutdown stopped the attempt
 	}
 	w.failures++
 	if errors.Is(err, errNoDeadLetter) {
-		w.Log.WarnContext(ctx, "broker trouble", "stage", w.Stage.Name, "error", err)
+		w.Log.WarnContext(ctx, "broker failure", "stage", w.Stage.Name, "error", err)
 	} else {
 		w.Observer.Failed(ctx, err)
 	}

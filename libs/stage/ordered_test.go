@@ -17,7 +17,7 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 )
 
-// runOrdered runs an ordered stage until stop is called, and wants it to end well.
+// runOrdered runs an ordered stage until stop is called, and expects that it ends without an error.
 func (h *harness) runOrdered(r Ordered[record]) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -42,7 +42,7 @@ func (h *harness) send(name string, data ...string) (last uint64) {
 	return last
 }
 
-// An input whose dead letter is not stored stays in the stream. The other side is not blamed for that.
+// An input whose dead letter is not stored stays in the stream. That does not count as a failure of the other side.
 func TestAnOrderedStageWaitsForItsDeadLetter(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -54,14 +54,14 @@ func TestAnOrderedStageWaitsForItsDeadLetter(t *testing.T) {
 		tried <- struct{}{}
 		return 0, outcome.PermanentFor("refused", errors.New("it is too large"))
 	}
-	heard := h.settlements("refusing")
+	settled := h.settlements("refusing")
 	h.refuse("DLQ", "dlq.v1.>", true)
 	h.send("refusing", "0/0/passes")
 	stop := h.runOrdered(r)
 	for range 3 {
 		await(t, tried, "another attempt")
 	}
-	if got := heard(); len(got) > 0 || len(seen.failed) > 0 {
+	if got := settled(); len(got) > 0 || len(seen.failed) > 0 {
 		t.Errorf("settled %v, failures of the other side %v", got, seen.failed)
 	}
 	h.refuse("DLQ", "dlq.v1.>", false)
@@ -72,7 +72,7 @@ func TestAnOrderedStageWaitsForItsDeadLetter(t *testing.T) {
 	}
 }
 
-// A stop lets a write finish, and settles what the other side confirmed meanwhile. A write that hangs is stopped.
+// A stop lets a write finish, and settles the inputs that the other side confirmed meanwhile. A write that hangs is cancelled.
 func TestAStopInTheMiddleOfAWindow(t *testing.T) {
 	t.Parallel()
 	for name, hangs := range map[string]bool{"finishes": false, "hangs": true} {
@@ -90,18 +90,18 @@ func TestAStopInTheMiddleOfAWindow(t *testing.T) {
 				}
 				return len(records), writing.Err()
 			}
-			heard := h.settlements(name)
+			settled := h.settlements(name)
 			h.send(name, "0/0/passes", "0/1/passes", "0/2/passes", "0/3/passes")
 			h.must(r.Run(ctx))
 			want := map[bool]int{true: 2, false: 4}[hangs]
-			if got := heard(); len(got) != want || !slices.IsSorted(got) {
+			if got := settled(); len(got) != want || !slices.IsSorted(got) {
 				t.Errorf("settled %v, want the first %d", got, want)
 			}
 		})
 	}
 }
 
-// A broker that goes away after the write gets the acks when it is back, and the other side gets nothing twice.
+// A broker that stops after the write gets the acks after its restart, and the other side gets nothing twice.
 func TestTheBrokerRestartsBetweenWriteAndAck(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -131,7 +131,7 @@ func TestTheBrokerRestartsBetweenWriteAndAck(t *testing.T) {
 	}
 }
 
-// A lane that fails for longer than the server waits for a pull is returned to the stream. What passed in other lanes is settled.
+// A lane that fails for longer than the server waits for a pull is returned to the stream. Inputs that passed in other lanes are settled.
 func TestAWindowThatFailsIsReturned(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -143,7 +143,7 @@ func TestAWindowThatFailsIsReturned(t *testing.T) {
 		return len(records), nil
 	}
 	h.send("returned", "0/0/passes", "1/1/passes", "0/2/passes", "1/3/passes")
-	heard := h.settlements("returned")
+	settled := h.settlements("returned")
 	stop := h.runOrdered(r)
 	h.until("the failed lane is delivered again", func() bool {
 		c, err := h.outside.Consumer(context.Background(), "IN", "returned")
@@ -151,12 +151,12 @@ func TestAWindowThatFailsIsReturned(t *testing.T) {
 		return c.CachedInfo().NumRedelivered > 0
 	})
 	stop()
-	if got := heard(); len(got) != 2 {
+	if got := settled(); len(got) != 2 {
 		t.Errorf("settled %v, want the two inputs of lane 0", got)
 	}
 }
 
-// A run with an end stops there, and leaves what follows to another run.
+// A run with an end stops there, and leaves the later inputs to another run.
 func TestAnOrderedRunWithAnEnd(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -203,7 +203,7 @@ func TestAnUnfitConsumerOfAnOrderedStage(t *testing.T) {
 	}
 }
 
-// No number of failures and no length of an outage is the last.
+// An ordered stage never gives up after a number of failures or after a long outage.
 func TestNothingIsGivenUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -15,17 +15,18 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 )
 
-// publishFor bounds one publish, its stream's ack included.
+// publishFor limits one publish, including the stream's ack.
 const publishFor = 5 * time.Second
 
 // publisher stores the outputs of one consumer's inputs.
 type publisher struct {
 	js   jetstream.JetStream
-	made time.Time // when the consumer was made
+	made time.Time // the creation of the consumer
 }
 
-// published stores the outputs before the input is acked. It also does so if the memory could not confirm the work, because
-// the log is asked then, and if a part of the work was postponed. Doing it again is harmless, because outputs have stable ids.
+// published stores the outputs before the input is acked. It also does so if the dedupe store could not confirm the work, because
+// the next attempt then looks in the log, and if a part of the work was postponed. Publishing again is harmless, because outputs have stable
+// ids.
 func published(p publisher) middleware {
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {
@@ -37,7 +38,7 @@ func published(p publisher) middleware {
 			stored := p.publish(ctx, a, outs)
 			crash.Point("published")
 			if stored != nil && !errors.Is(err, errUnconfirmed) {
-				return nil, stored // comes again sooner than the part that was postponed
+				return nil, stored // its retry comes sooner than the postponed part's
 			}
 			return nil, errors.Join(err, stored)
 		}
@@ -45,11 +46,11 @@ func published(p publisher) middleware {
 }
 
 // publish stores outs. The streams themselves refuse a known id for flow.DuplicateWindow. If an earlier attempt may have
-// published the same outputs before that, publish first asks the log which of them it holds.
+// published the same outputs before that, publish first reads from the log which of them it already has.
 func (p publisher) publish(ctx context.Context, a *attempt, outs []Out) error {
 	if len(outs) > 0 && p.late(a, time.Now()) {
 		var err error
-		if outs, err = Unheard(ctx, p.js, outs); err != nil {
+		if outs, err = Unpublished(ctx, p.js, outs); err != nil {
 			return outcome.Away("publish", err)
 		}
 	}
@@ -58,15 +59,15 @@ func (p publisher) publish(ctx context.Context, a *attempt, outs []Out) error {
 
 // late reports whether an earlier attempt may have published longer ago than the streams remember. Half of their window is
 // reserved for clocks that differ. The earlier attempt may have been before the consumer was recreated, or before the input
-// was buried, or may be known from its claim alone.
+// became a dead letter, or only its claim may show it.
 func (p publisher) late(a *attempt, now time.Time) bool {
 	again := a.number > 1 && now.Sub(a.meta.Timestamp) > flow.DuplicateWindow/2
 	return again || a.claimedBefore || a.input.Replays > 0 || a.meta.Timestamp.Before(p.made)
 }
 
-// Unheard returns those of the outputs that the log, SIGNING, does not hold yet. A stage asks it of outputs that may follow from
-// another input too.
-func Unheard(ctx context.Context, js jetstream.JetStream, outs []Out) ([]Out, error) {
+// Unpublished returns the outputs that the log, SIGNING, does not hold yet. A stage calls it for outputs that another input may
+// cause too.
+func Unpublished(ctx context.Context, js jetstream.JetStream, outs []Out) ([]Out, error) {
 	ctx, cancel := context.WithTimeout(ctx, publishFor)
 	defer cancel()
 	log := event.Log{JS: js, Stream: flow.Signing}
@@ -80,7 +81,7 @@ func Unheard(ctx context.Context, js jetstream.JetStream, outs []Out) ([]Out, er
 	for subject, ids := range ids {
 		found, err := log.Which(ctx, subject, event.Span{}, ids...)
 		if err != nil {
-			return nil, fmt.Errorf("ask what was published before: %w", err)
+			return nil, fmt.Errorf("look for earlier outputs in the log: %w", err)
 		}
 		for id := range found {
 			held[id] = true
@@ -95,7 +96,7 @@ func Unheard(ctx context.Context, js jetstream.JetStream, outs []Out) ([]Out, er
 	return rest, nil
 }
 
-// publish publishes all outs at once and waits for every ack: when it returns nil, all are stored.
+// publish publishes all outs concurrently and waits for every ack: when it returns nil, all are stored.
 func publish(ctx context.Context, js jetstream.JetStream, outs ...Out) error {
 	ctx, cancel := context.WithTimeout(ctx, publishFor)
 	defer cancel()

@@ -10,7 +10,7 @@ import (
 
 // The streams refuse a known id for two minutes. An output that may have been published before that is published again only if
 // the log does not hold it.
-func TestTheLogIsAskedBeforeItIsToldAgain(t *testing.T) {
+func TestTheLogIsReadBeforeAnOutputIsPublishedAgain(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	_, err := h.outside.UpdateStream(t.Context(), jetstream.StreamConfig{
@@ -30,26 +30,26 @@ func TestTheLogIsAskedBeforeItIsToldAgain(t *testing.T) {
 		attempt *attempt
 		asks    bool
 	}{
-		"a first attempt":                      {at(1, now), false},
-		"a first attempt at what waited long":  {at(1, now.Add(-30*time.Minute)), false},
-		"a retry within the streams' window":   {at(9, now.Add(-50*time.Second)), false},
-		"a retry later":                        {at(2, now.Add(-3*time.Minute)), true},
-		"what its claim knows to be begun":     {claimed, true},
-		"a replay":                             {replayed, true},
-		"what is older than its consumer":      {at(1, made.Add(-time.Second)), true},
-		"a retry of what is older than itself": {at(2, made.Add(-time.Second)), true},
+		"a first attempt":                    {at(1, now), false},
+		"a first attempt after a long wait":  {at(1, now.Add(-30*time.Minute)), false},
+		"a retry within the streams' window": {at(9, now.Add(-50*time.Second)), false},
+		"a retry later":                      {at(2, now.Add(-3*time.Minute)), true},
+		"what its claim knows to be begun":   {claimed, true},
+		"a replay":                           {replayed, true},
+		"an input older than its consumer":   {at(1, made.Add(-time.Second)), true},
+		"a retry of an input older than it":  {at(2, made.Add(-time.Second)), true},
 	} {
 		subject := "signing.v1.acme.clickwrap.notification.requested." + nats.NewInbox()[7:]
-		word := func() Out { return out(subject, name, "word") }
-		other := out(subject, name+", another output", "another word") // which no earlier attempt published
-		h.must(publish(t.Context(), h.js, word()))
+		first := func() Out { return out(subject, name, "first") }
+		other := out(subject, name+", another output", "other") // which no earlier attempt published
+		h.must(publish(t.Context(), h.js, first()))
 		h.must(publish(t.Context(), h.js, out("signing.v1.x", "the window of "+name, "")))
 		for over := false; !over; {
 			ack, err := h.js.PublishMsg(t.Context(), out("signing.v1.x", "the window of "+name, ""))
 			h.must(err)
 			over = !ack.Duplicate
 		}
-		h.must(publisher{h.js, made}.publish(t.Context(), c.attempt, []Out{word(), other}))
+		h.must(publisher{h.js, made}.publish(t.Context(), c.attempt, []Out{first(), other}))
 		want := 3
 		if c.asks {
 			want = 2

@@ -9,7 +9,7 @@ import (
 )
 
 // recovered turns a panic into an error. It is transient, because the next version of the program may not panic; and it
-// leaves an effect's outcome unknown, because nobody saw how far the work had come.
+// leaves an effect's outcome unknown, because the panic may have come after the effect.
 func recovered(next handler) handler {
 	return func(ctx context.Context, a *attempt) (outs []Out, err error) {
 		defer func() {

@@ -15,20 +15,20 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 )
 
-// Runner runs one stage: it takes inputs from the stage's durable consumer, and from REPLAY those that an operator gives
-// back to it, has them done, and settles them.
+// Runner runs one stage: it takes inputs from the stage's durable consumer, and from REPLAY the inputs that an operator
+// replays to it, passes them to Do, and settles them.
 type Runner[In any] struct {
 	Stage  flow.Stage
 	JS     jetstream.JetStream
 	Decode func(data []byte) (In, error)
 	Do     Func[In]
-	// GivenUp says what follows when an input is given up (notification.failed); nil where nothing does.
+	// GivenUp returns the outputs when an input is given up (notification.failed); nil for none.
 	GivenUp func(in Event[In], reason error) []Out
-	// Claims is the memory of an effect stage; nil for a stage without an effect. Lease is how long it holds a claim: an
-	// attempt extends its own every third of that.
+	// Claims is the dedupe store of an effect stage; nil for a stage without an effect. Lease is the lease of a claim: an
+	// attempt extends its claim every third of it.
 	Claims dedupe.Store
 	Lease  time.Duration
-	// Left is the same memory with the lease of a claim whose effect may have happened; nil where it is no other, see Left.
+	// Left is the same store with the lease of a claim whose effect may have happened; nil if that lease is the same, see Left.
 	Left    dedupe.Store
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
@@ -36,17 +36,17 @@ type Runner[In any] struct {
 	now func() time.Time // a test sets it; nil for time.Now
 }
 
-// finishFor is how long the attempts in flight may go on after the end: 5 s less than the 30 s a program has to leave in.
+// finishFor is how long attempts in flight may continue after the shutdown signal: 5 s less than the 30 s that a program has.
 const finishFor = 25 * time.Second
 
-// Run works until ctx ends; then it takes nothing more, finishes what is in flight, hands the rest back, and returns nil.
-// It waits for a broker that is away. It fails when one of the stage's consumers is missing or unfit, or the connection
+// Run works until ctx ends; then it takes no more inputs, finishes those in flight, returns the others to the stream, and returns nil.
+// It waits for an unavailable broker. It fails if one of the stage's consumers is missing or unfit, or if the connection
 // was closed.
 func (r Runner[In]) Run(ctx context.Context) error { return r.run(ctx, finishFor) }
 
 func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
 	if r.Stage.Effect && r.Claims == nil {
-		return fmt.Errorf("stage %s has an effect outside and no memory of its claims", r.Stage.Name)
+		return fmt.Errorf("stage %s has an outside effect and no dedupe store", r.Stage.Name)
 	}
 	metrics, err := newMetrics(r.Metrics)
 	if err != nil {
@@ -62,7 +62,7 @@ func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
 	}
 
 	workers, ctx := errgroup.WithContext(ctx)
-	inFlight, abandon := context.WithCancelCause(context.WithoutCancel(ctx)) // the end stops no attempt at once
+	inFlight, abandon := context.WithCancelCause(context.WithoutCancel(ctx)) // attempts continue for a while after ctx ends
 	defer abandon(nil)
 	go func() {
 		<-ctx.Done()
@@ -101,21 +101,21 @@ func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
 	}
 	flush, cancel := context.WithTimeout(context.WithoutCancel(inFlight), time.Second)
 	defer cancel()
-	_ = r.JS.Conn().FlushWithContext(flush) // the last acks; what does not get out comes back after the ack wait
+	_ = r.JS.Conn().FlushWithContext(flush) // the last acks; an input whose ack is lost is delivered again after the ack wait
 	return err
 }
 
-// sources are the stage's own stream, and what operators replay to it: for that one worker is enough, and leaves the others to what
-// has just happened.
+// sources are the stage's own stream and the inputs that operators replay to it. One worker is enough for replays, so the others keep
+// working on new inputs.
 func (r Runner[In]) sources() []source {
 	replayed := source{r.Stage, flow.Replay, 1, r.JS, r.Log}
-	if r.Stage.Stream == flow.Replay { // an ordered stage takes its own stream by other means
+	if r.Stage.Stream == flow.Replay { // an ordered stage reads its own stream with Ordered
 		return []source{replayed}
 	}
 	return []source{{r.Stage, r.Stage.Stream, r.Stage.Workers, r.JS, r.Log}, replayed}
 }
 
-// chain is all that happens to an attempt, outermost first. The program ends when ends is closed.
+// chain builds the middleware around an attempt, outermost first. The program ends when ends is closed.
 func (r Runner[In]) chain(m metrics, from *jetstream.ConsumerInfo, floors *Floors, ends <-chan struct{}) handler {
 	p := publisher{js: r.JS, made: from.Created}
 	now := r.now
@@ -134,7 +134,7 @@ func (r Runner[In]) chain(m metrics, from *jetstream.ConsumerInfo, floors *Floor
 	)
 }
 
-// do is the business, innermost of all.
+// do calls the stage's function. It is the innermost handler.
 func (r Runner[In]) do(ctx context.Context, a *attempt) ([]Out, error) {
 	data, err := r.Decode(a.input.Data)
 	if err != nil {

@@ -17,12 +17,12 @@ func TestOutputsAreStoredBeforeTheAck(t *testing.T) {
 	h := setup(t)
 	r := h.stage()
 	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
-		h.say("do %s", in.Data)
+		h.record("do %s", in.Data)
 		return []Out{out("out.sent", "one", "first"), out("out.sent", "two", "second")}, nil
 	}
 	h.run(r)
-	h.publish("letter", nil)
-	h.wants("do letter", "out.sent", "out.sent", "+ACK?")
+	h.publish("input", nil)
+	h.expect("do input", "out.sent", "out.sent", "+ACK?")
 	if got := len(h.stored("OUT")); got != 2 {
 		t.Errorf("%d outputs stored, want 2", got)
 	}
@@ -34,19 +34,19 @@ func TestEachOutputIsAwaited(t *testing.T) {
 	h.refuse("OUT", "out.>", true)
 	r := h.stage()
 	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
-		h.say("do, attempt %d", in.Attempt)
+		h.record("do, attempt %d", in.Attempt)
 		return []Out{out("out.sent", "one", "1"), out("out.sent", "two", "too long to be taken")}, nil
 	}
 	h.run(r)
-	h.publish("letter", nil)
-	// More often than MaxAttempts: our own trouble buries nothing.
+	h.publish("input", nil)
+	// More often than MaxAttempts: failures of our own parts never cause a dead letter.
 	for range 4 {
-		h.wants("do, attempt 1", "out.sent", "out.sent", "-NAK after")
+		h.expect("do, attempt 1", "out.sent", "out.sent", "-NAK after")
 	}
 	h.refuse("OUT", "out.>", false)
-	for h.hear() != "+ACK?" {
+	for h.next() != "+ACK?" {
 		if len(h.stored("DLQ")) > 0 {
-			t.Fatal("buried")
+			t.Fatal("the input became a dead letter")
 		}
 	}
 	var ids []string
@@ -65,8 +65,8 @@ func TestAnOutputWithoutAnIDIsRefused(t *testing.T) {
 	r := h.stage()
 	r.Do = func(context.Context, Event[string]) ([]Out, error) { return []Out{{Subject: "out.sent"}}, nil }
 	h.run(r)
-	h.publish("letter", nil)
-	h.wants("-NAK after")
+	h.publish("input", nil)
+	h.expect("-NAK after")
 }
 
 func TestFailuresAreRetriedLater(t *testing.T) {
@@ -75,26 +75,26 @@ func TestFailuresAreRetriedLater(t *testing.T) {
 	r := h.stage()
 	r.Stage.Policy.FirstDelay = 20 * time.Millisecond
 	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
-		h.say("attempt %d", in.Attempt)
+		h.record("attempt %d", in.Attempt)
 		if in.Attempt < 3 {
 			return []Out{out("out.sent", "never", "of a failed attempt")}, errPlain
 		}
 		return nil, nil
 	}
 	h.run(r)
-	h.publish("letter", nil)
+	h.publish("input", nil)
 	for n, mean := range []time.Duration{20 * time.Millisecond, 40 * time.Millisecond} {
-		h.wants(fmt.Sprintf("attempt %d", n+1), "-NAK after")
+		h.expect(fmt.Sprintf("attempt %d", n+1), "-NAK after")
 		if h.delay < mean*3/4 || h.delay > mean*5/4 {
 			t.Errorf("after attempt %d: %v, want a quarter around %v", n+1, h.delay, mean)
 		}
 	}
-	h.wants("attempt 3", "+ACK?")
+	h.expect("attempt 3", "+ACK?")
 }
 
-// Outputs that are ready are stored before the rest of the work is put off, and exist once however often they are made again.
-// If they cannot be stored, the work comes again as soon as any other.
-func TestWhatFollowsBesideWorkPutOffIsStored(t *testing.T) {
+// Ready outputs are stored before the rest of the work is postponed, and exist once however often the stage returns them.
+// If they cannot be stored, the work is retried as soon as any other.
+func TestReadyOutputsOfPostponedWorkAreStored(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := h.stage()
@@ -106,12 +106,12 @@ func TestWhatFollowsBesideWorkPutOffIsStored(t *testing.T) {
 		return []Out{out("out.sent", "first", "a part"), out("out.sent", "second", "the rest")}, nil
 	}
 	h.run(r)
-	h.publish("letter", nil)
-	h.wants("out.sent", "-NAK after")
+	h.publish("input", nil)
+	h.expect("out.sent", "-NAK after")
 	if h.delay < 50*time.Millisecond {
-		t.Errorf("%v, sooner than it was put off", h.delay)
+		t.Errorf("%v, sooner than the stage requested", h.delay)
 	}
-	h.wants("out.sent", "-NAK after", "out.sent", "out.sent", "+ACK?")
+	h.expect("out.sent", "-NAK after", "out.sent", "out.sent", "+ACK?")
 	stream, err := h.outside.Stream(t.Context(), "OUT")
 	h.must(err)
 	if n := stream.CachedInfo().State.Msgs; n != 2 {
@@ -119,7 +119,7 @@ func TestWhatFollowsBesideWorkPutOffIsStored(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeStoredBesideWorkPutOffComesSoon(t *testing.T) {
+func TestPostponedWorkIsRetriedSoonIfItsOutputsAreNotStored(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := h.stage()
@@ -127,14 +127,14 @@ func TestWhatCannotBeStoredBesideWorkPutOffComesSoon(t *testing.T) {
 		return []Out{{Subject: "out.sent"}}, outcome.Later(time.Hour, "not-yet") // without an id it is not published
 	}
 	h.run(r)
-	h.publish("letter", nil)
-	h.wants("-NAK after")
+	h.publish("input", nil)
+	h.expect("-NAK after")
 	if h.delay > time.Minute {
-		t.Errorf("it comes again in %v", h.delay)
+		t.Errorf("retried after %v", h.delay)
 	}
 }
 
-func TestTheOtherSideNamesTheTime(t *testing.T) {
+func TestARequestedDelayIsKept(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := h.stage()
@@ -142,10 +142,10 @@ func TestTheOtherSideNamesTheTime(t *testing.T) {
 		return nil, outcome.RetryAfter(time.Hour, errPlain)
 	}
 	h.run(r)
-	h.publish("letter", nil)
-	h.wants("-NAK after")
+	h.publish("input", nil)
+	h.expect("-NAK after")
 	if h.delay < time.Hour {
-		t.Errorf("%v, sooner than the hour named", h.delay)
+		t.Errorf("%v, sooner than the requested hour", h.delay)
 	}
 }
 
@@ -155,8 +155,8 @@ func TestSkipAcks(t *testing.T) {
 	r := h.stage()
 	r.Do = func(context.Context, Event[string]) ([]Out, error) { return nil, outcome.Skip("not-ours") }
 	h.run(r)
-	h.publish("letter", nil)
-	h.wants("+ACK?")
+	h.publish("input", nil)
+	h.expect("+ACK?")
 }
 
 func TestTimeoutEndsAnAttempt(t *testing.T) {
@@ -166,19 +166,19 @@ func TestTimeoutEndsAnAttempt(t *testing.T) {
 	r.Stage.Timeout = 30 * time.Millisecond
 	r.Do = func(ctx context.Context, _ Event[string]) ([]Out, error) {
 		<-ctx.Done()
-		h.say("%v", ctx.Err())
+		h.record("%v", ctx.Err())
 		return nil, ctx.Err()
 	}
 	h.run(r)
-	h.publish("letter", nil)
+	h.publish("input", nil)
 	// Counted like any failure: the third is the last.
-	h.wants("context deadline exceeded", "-NAK after", "context deadline exceeded", "-NAK after",
+	h.expect("context deadline exceeded", "-NAK after", "context deadline exceeded", "-NAK after",
 		"context deadline exceeded", "dlq.v1.tester", "+TERM attempts-exhausted")
 }
 
-// A backlog behind a rate limit is delivered hundreds of times before its first call. What then fails for the first time has
-// all its attempts before it.
-func TestWhatWePutOffOurselvesTakesNoAttempts(t *testing.T) {
+// A backlog behind a rate limit is delivered hundreds of times before its first call. An input that then fails for the first time still has
+// all its attempts.
+func TestPostponedInputsUseNoAttempts(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := h.stage()
@@ -187,17 +187,17 @@ func TestWhatWePutOffOurselvesTakesNoAttempts(t *testing.T) {
 		if in.Attempt <= 5 { // more often than MaxAttempts
 			return nil, outcome.Later(time.Millisecond, "rate-limit")
 		}
-		h.say("fail")
+		h.record("fail")
 		return nil, errPlain
 	}
 	h.run(r)
-	h.publish("letter", nil)
+	h.publish("input", nil)
 	for range 5 {
-		h.wants("-NAK after")
+		h.expect("-NAK after")
 	}
-	h.wants("fail", "-NAK after")
+	h.expect("fail", "-NAK after")
 	if h.delay < 45*time.Minute || h.delay > 75*time.Minute {
-		t.Errorf("comes back after %v, want a quarter around the first delay", h.delay)
+		t.Errorf("delivered again after %v, want a quarter around the first delay", h.delay)
 	}
 }
 
@@ -224,7 +224,7 @@ func TestIDs(t *testing.T) {
 		{nil, ""},
 		{nil, ""},
 	} {
-		h.publish("letter", c.header)
+		h.publish("input", c.header)
 		first, second := await(t, ids, "an id"), await(t, ids, "an id on the redelivery")
 		if first != second || first == "" || c.want != "" && first != c.want || seen[first] {
 			t.Errorf("%v: id %q, then %q; want %q", c.header, first, second, c.want)
@@ -233,31 +233,31 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-func TestWorkersAndNoMoreAreInHand(t *testing.T) {
+func TestNoMoreInputsThanWorkersAreInFlight(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := h.stage()
 	r.Stage.Workers = 3
 	release := make(chan struct{})
 	r.Do = func(context.Context, Event[string]) ([]Out, error) {
-		h.say("do")
+		h.record("do")
 		<-release
 		return nil, nil
 	}
 	h.run(r)
 	for range 10 {
-		h.publish("letter", nil)
+		h.publish("input", nil)
 	}
-	h.wants("do", "do", "do")
+	h.expect("do", "do", "do")
 	for h.info().NumPending != 7 { // left for other replicas
 		if n := h.info().NumAckPending; n != 3 {
-			t.Fatalf("%d in hand, want 3", n)
+			t.Fatalf("%d in flight, want 3", n)
 		}
 	}
 	close(release)
 	acks := 0
 	for range 7 + 10 { // seven more are done, and all ten are acked
-		if h.hear() == "+ACK?" {
+		if h.next() == "+ACK?" {
 			acks++
 		}
 	}
@@ -266,17 +266,17 @@ func TestWorkersAndNoMoreAreInHand(t *testing.T) {
 	}
 }
 
-func TestAnEffectNeedsAMemory(t *testing.T) {
+func TestAnEffectNeedsADedupeStore(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := h.stage()
 	r.Stage.Effect = true
 	if err := r.Run(t.Context()); err == nil {
-		t.Error("an effect stage runs without a memory")
+		t.Error("an effect stage runs without a dedupe store")
 	}
 }
 
-func TestTheTraceGoesOn(t *testing.T) {
+func TestTheTraceContinues(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	const trace, own = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-11111111111111111111111111111111-2222222222222222-01"
@@ -287,8 +287,8 @@ func TestTheTraceGoesOn(t *testing.T) {
 		return []Out{out("out.a", "a", ""), traced}, nil
 	}
 	h.run(r)
-	h.publish("letter", nats.Header{"traceparent": {trace}})
-	for h.hear() != "+ACK?" {
+	h.publish("input", nats.Header{"traceparent": {trace}})
+	for h.next() != "+ACK?" {
 	}
 	got := map[string]string{}
 	for _, msg := range h.stored("OUT") {

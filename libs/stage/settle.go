@@ -13,12 +13,12 @@ import (
 // ackFor limits the wait for the server's confirmation of an ack.
 const ackFor = 5 * time.Second
 
-// settled acks, naks or terminates the message, see untilHeard.
+// settled acks, naks or terminates the message, see settleUntilConfirmed.
 func settled(conn *nats.Conn, floors *Floors, ends <-chan struct{}) middleware {
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {
 			outs, err := next(ctx, a)
-			a.unsettled = untilHeard(conn, ends, func() error { return settle(ctx, a.msg, a.decision) })
+			a.unsettled = settleUntilConfirmed(conn, ends, func() error { return settle(ctx, a.msg, a.decision) })
 			if a.unsettled == nil && a.decision.Kind != retry {
 				floors.Done(a.meta)
 			}
@@ -27,21 +27,21 @@ func settled(conn *nats.Conn, floors *Floors, ends <-chan struct{}) middleware {
 	}
 }
 
-// untilHeard settles messages, and waits while the broker is away, because an ack is valid while the message is in flight: a
-// finished message need not be done again, and a retry comes as soon as it was meant to. Without an ack the message would
-// come again after the ack wait. It does not wait when the program ends.
-func untilHeard(conn *nats.Conn, ends <-chan struct{}, settle func() error) error {
+// settleUntilConfirmed settles messages, and waits while the broker is unavailable, because an ack is valid while the message is in flight.
+// So completed work is not repeated, and a retry comes on time. Without an ack, the message would
+// be delivered again after the ack wait. It does not wait when the program ends.
+func settleUntilConfirmed(conn *nats.Conn, ends <-chan struct{}, settle func() error) error {
 	for restoring := time.Now().Add(ackFor); ; {
 		before := conn.Stats().Reconnects
 		err := settle()
 		if err == nil {
 			return nil
 		}
-		// A server that is back takes connections before it has restored its consumers: under load that took seconds.
+		// A restarted server accepts connections before it has restored its consumers: under load that took seconds.
 		if errors.Is(err, nats.ErrNoResponders) && time.Now().Before(restoring) && paused(look, ends) {
 			continue
 		}
-		// An ack into a connection that broke fails after ackFor, when the connection may be back: then it is sent again.
+		// An ack on a broken connection fails after ackFor. If the connection works again by then, the ack is sent again.
 		if conn.IsConnected() && conn.Stats().Reconnects == before || !back(conn, ends) {
 			return err
 		}
@@ -58,7 +58,7 @@ func back(conn *nats.Conn, ends <-chan struct{}) bool {
 	return true
 }
 
-// look is how long it waits before it looks again whether the broker is back.
+// look is the interval at which back checks the connection.
 const look = 50 * time.Millisecond
 
 // paused waits. It returns false when the program ends.
@@ -71,7 +71,7 @@ func paused(d time.Duration, ends <-chan struct{}) bool {
 	}
 }
 
-// settle carries out the decision at the broker. An ack that was not heard comes back as a redelivery, so the server confirms it.
+// settle carries out the decision at the broker. A lost ack would cause a redelivery, so the server confirms it.
 func settle(ctx context.Context, msg jetstream.Msg, d Decision) error {
 	switch d.Kind {
 	case giveUp:

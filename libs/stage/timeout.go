@@ -13,8 +13,8 @@ var (
 	errLeaseLost = errors.New("the lease on the input is lost")
 )
 
-// timed bounds the business alone: what it did is remembered and published under other clocks. What fails because
-// somebody stopped it, at the end of the program or because the lease was lost, says nothing about the input.
+// timed limits only the stage's function: confirming and publishing have other timeouts. A failure because the attempt was stopped, at the
+// end of the program or after a lost lease, proves nothing about the input.
 func timed(limit time.Duration) middleware {
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {
@@ -32,7 +32,7 @@ func timed(limit time.Duration) middleware {
 	}
 }
 
-// ended reports whether the business came to an end of its own: it skipped, or gave up for another reason than that it
+// ended reports whether the function itself ended the attempt: it skipped the input, or gave up for another reason than that it
 // was stopped.
 func ended(err error) bool {
 	kind := outcome.Of(err).Kind()

@@ -15,15 +15,15 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// A window holds at most 8 MiB and one slice of 32 messages, whatever its number of messages: 256 events of 1 MiB would be too much.
-// The size is checked between slices. The server must not be asked to limit the bytes: where a consumer has copies, the status with
-// which it then ends a full batch comes before the messages, and the client drops the messages behind it.
+// A window holds at most 8 MiB and one slice of 32 messages: 256 events of 1 MiB would need too much memory.
+// The size is checked between slices. A request must not let the server limit the bytes: if a consumer is replicated, the status with
+// which the server then ends a full batch comes before the messages, and the client drops the messages behind it.
 const (
 	windowBytes = 8 << 20
 	slice       = 32
 )
 
-// inFlight is the inputs that were delivered to this replica and are not settled.
+// inFlight has the inputs that were delivered to this replica and are not settled.
 type inFlight[In any] struct {
 	mu     sync.Mutex
 	inputs map[uint64]*orderedInput[In] // by their sequence in the stream
@@ -33,7 +33,7 @@ type inFlight[In any] struct {
 type orderedInput[In any] struct {
 	*attempt
 	data   In
-	unread error // why Decode failed
+	unread error // from Decode
 }
 
 func (f *inFlight[In]) add(messages []jetstream.Msg) error {
@@ -76,14 +76,14 @@ func (f *inFlight[In]) replies() []string {
 	return all
 }
 
-// window takes a window of inputs, has them written, and settles them. When ctx ends, it returns unwritten inputs to the stream.
+// window takes a window of inputs, writes them, and settles them. When ctx ends, it returns unwritten inputs to the stream.
 func (w *orderedWork[In]) window(ctx context.Context, c jetstream.Consumer) error {
 	taken, err := pull(ctx, c, w.Stage.Workers, 0)
 	if len(taken) == 0 {
 		if err == nil { // the other side was reached, and there is nothing to write
 			w.returned = false
 			w.passed(ctx)
-		} // That another replica may work is known only to a replica that has returned inputs.
+		} // Only a replica that has returned inputs knows that another replica may work.
 		return err
 	}
 	w.setActive(true)
@@ -102,7 +102,7 @@ func (w *orderedWork[In]) window(ctx context.Context, c jetstream.Consumer) erro
 		release()
 		returnInputs(f.inOrder())
 		if ctx.Err() != nil {
-			return nil // the end stopped it
+			return nil // the shutdown stopped it
 		}
 		return err
 	}
@@ -147,14 +147,14 @@ func (w *orderedWork[In]) inFlight(ctx context.Context, c jetstream.Consumer) (i
 	defer cancel()
 	is, err := c.Info(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("ask for the consumer: %w", err)
+		return 0, fmt.Errorf("look up the consumer: %w", err)
 	}
 	w.measure(is)
 	return is.NumAckPending, nil
 }
 
-// pull takes the messages that the stream has now, at most so many, and waits a while for the first. There are more than the first
-// if its metadata says so, or if the caller knows the number. A replica that stands by gets none.
+// pull takes up to most messages that the stream has now, and waits a while for the first. It requests more than one only if the first one's
+// metadata shows more, or if the caller knows the number. A standby gets none.
 func pull(ctx context.Context, c jetstream.Consumer, most, known int) ([]jetstream.Msg, error) {
 	messages, err := fetch(ctx, c, 1)
 	if err != nil || len(messages) == 0 {
@@ -180,8 +180,8 @@ func pull(ctx context.Context, c jetstream.Consumer, most, known int) ([]jetstre
 	return messages, nil
 }
 
-// fetch makes one request, and returns the messages that came, also after a failure. It waits for a third of the time after which the
-// server takes this replica for dead.
+// fetch makes one request, and returns the received messages, also after a failure. It waits for a third of the time after which the
+// server considers this replica dead.
 func fetch(ctx context.Context, c jetstream.Consumer, most int) ([]jetstream.Msg, error) {
 	limit, cancel := context.WithTimeout(ctx, c.CachedInfo().Config.PinnedTTL/3)
 	defer cancel()
@@ -199,7 +199,7 @@ func fetch(ctx context.Context, c jetstream.Consumer, most int) ([]jetstream.Msg
 	return messages, nil
 }
 
-// upTo splits inputs in order into those up to a sequence and those after it; 0 is no end.
+// upTo splits ordered inputs into those up to a sequence and those after it; 0 means no end.
 func upTo[In any](inputs []*orderedInput[In], end uint64) (within, beyond []*orderedInput[In]) {
 	n := slices.IndexFunc(inputs, func(i *orderedInput[In]) bool { return end > 0 && i.meta.Sequence.Stream > end })
 	if n < 0 {

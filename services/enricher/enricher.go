@@ -129,7 +129,7 @@ func (e *enricher) enrich(ctx context.Context, in stage.Event[*signingv1.Signing
 	}
 	all, err := outs(ctx, in.Data, p, in.Stored, requested)
 	if err == nil && shared && len(p.suppressed) > 0 {
-		all, err = stage.Unheard(ctx, e.log.JS, all)
+		all, err = stage.Unpublished(ctx, e.log.JS, all)
 	}
 	return all, cmp.Or(err, later)
 }

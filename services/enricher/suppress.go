@@ -47,7 +47,7 @@ func (e *enricher) suppressed(
 	if err != nil || len(outs) == 0 {
 		return nil, err
 	}
-	return stage.Unheard(ctx, e.log.JS, outs)
+	return stage.Unpublished(ctx, e.log.JS, outs)
 }
 
 // unconfirmed ends an event that confirm did not accept, or retries it.

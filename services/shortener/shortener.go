@@ -129,7 +129,7 @@ func (s *shortener) shorten(ctx context.Context, in stage.Event[*notifyv1.Notifi
 			return nil, err
 		}
 		// NOTIFY may contain the message twice, if two events caused it.
-		if also, err = stage.Unheard(ctx, s.js, also); err != nil {
+		if also, err = stage.Unpublished(ctx, s.js, also); err != nil {
 			return nil, err
 		}
 	}

@@ -28,14 +28,14 @@ type record struct {
 	fate         string
 }
 
-// The fates of a record: what Write says of it.
+// The fates of a record: the result that Write reports for it.
 const (
 	passes = "passes"
 	fails  = "fails"  // three times, then it passes
 	named  = "named"  // as fails, and the other side says when to come again
 	away   = "away"   // as fails, because a part of ours is away
 	panics = "panics" // as fails, with a panic
-	never  = "never"  // it is refused for good
+	never  = "never"  // it is refused permanently
 	skips  = "skips"
 	barred = "barred" // it cannot be decoded
 	breaks = "breaks" // Decode panics
@@ -43,7 +43,7 @@ const (
 
 var fates = []string{passes, fails, named, away, panics, never, skips, barred, breaks}
 
-// decodeRecord reads a record, as Ordered.Decode.
+// decodeRecord is the Decode function of the ordered stages here.
 func decodeRecord(in Input) (r record, err error) {
 	part := strings.Split(string(in.Data), "/")
 	r.lane, _ = strconv.Atoi(part[0])
@@ -130,7 +130,7 @@ func (q *quiet) Window(_ context.Context, settled int, _ time.Duration) {
 	q.settled += settled
 }
 
-// orderedStage is an ordered stage on inputs of a subject, with a consumer of its own.
+// orderedStage is an ordered stage on inputs of a subject, with its own consumer.
 func (h *harness) ordered(name string, window int) Ordered[record] {
 	h.Helper()
 	_, err := h.outside.CreateConsumer(context.Background(), "IN", jetstream.ConsumerConfig{
@@ -147,8 +147,8 @@ func (h *harness) ordered(name string, window int) Ordered[record] {
 	}
 }
 
-// settlements listens for the acks and terminations of a stage's messages: the sequences, in the order in which they were sent.
-func (h *harness) settlements(name string) (heard func() []uint64) {
+// settlements records the acks and terminations of a stage's messages: their sequences, in the order in which they were sent.
+func (h *harness) settlements(name string) (settled func() []uint64) {
 	h.Helper()
 	wire := make(chan *nats.Msg, 10_000)
 	conn, _ := h.connect()
@@ -170,7 +170,7 @@ func (h *harness) settlements(name string) (heard func() []uint64) {
 	}
 }
 
-// left is how many inputs of a stage are not settled.
+// left returns the number of a stage's inputs that are not settled.
 func (h *harness) left(name string) int {
 	h.Helper()
 	c, err := h.outside.Consumer(context.Background(), "IN", name)
@@ -178,11 +178,11 @@ func (h *harness) left(name string) int {
 	return int(c.CachedInfo().NumPending) + c.CachedInfo().NumAckPending
 }
 
-// The law of an ordered stage, for random windows, lanes, failures and stops:
+// The invariants of an ordered stage, for random windows, lanes, failures and stops:
 //   - The other side gets each record of a lane once, in order; never one whose fate is to be given up or skipped.
 //   - After each stop, exactly the inputs are settled that the other side confirmed, that were skipped, or whose dead letter is stored.
 //   - In a lane, no input is settled before an earlier one.
-func TestTheLawOfAnOrderedStage(t *testing.T) {
+func TestInvariantsOfAnOrderedStage(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	for seed := range uint64(24) {
@@ -198,7 +198,7 @@ func TestTheLawOfAnOrderedStage(t *testing.T) {
 func (h *harness) law(name string, random *rand.Rand) {
 	lanes, inputs := 1+random.IntN(4), 1+random.IntN(60)
 	r := h.ordered(name, 1+random.IntN(16))
-	heard := h.settlements(name)
+	settled := h.settlements(name)
 	records := map[uint64]record{} // by sequence
 	numbered := map[int]uint64{}
 	for n := range inputs {
@@ -222,11 +222,11 @@ func (h *harness) law(name string, random *rand.Rand) {
 		}
 		ended := make(chan error, 1)
 		go func() { ended <- r.Run(ctx) }()
-		h.until("all is settled, or it was stopped", func() bool { return ctx.Err() != nil || len(heard()) >= inputs })
+		h.until("all is settled, or it was stopped", func() bool { return ctx.Err() != nil || len(settled()) >= inputs })
 		cancel()
 		h.must(await(h.T, ended, "the end"))
-		h.exactly(name, records, numbered, other, heard())
-		if len(heard()) >= inputs {
+		h.exactly(name, records, numbered, other, settled())
+		if len(settled()) >= inputs {
 			break
 		}
 	}
@@ -241,17 +241,17 @@ func (h *harness) law(name string, random *rand.Rand) {
 			h.Errorf("lane %d has %v, want %v", lane, other.stored[lane], want)
 		}
 	}
-	if got := len(heard()); got != inputs {
+	if got := len(settled()); got != inputs {
 		h.Errorf("%d inputs settled, want %d, each once", got, inputs)
 	}
 }
 
-// passes reports whether the record is written in the end.
+// passes reports whether the record is eventually written.
 func (r record) passes() bool {
 	return !slices.Contains([]string{never, skips, barred, breaks}, r.fate)
 }
 
-// exactly compares what is settled with what the other side confirmed and what is in the DLQ.
+// exactly compares the settled inputs with those that the other side confirmed and those in the DLQ.
 func (h *harness) exactly(name string, records map[uint64]record, numbered map[int]uint64, other *otherSide, settled []uint64) {
 	h.Helper()
 	confirmed := map[uint64]bool{}
