@@ -70,7 +70,7 @@ func (t Type) Action() string { return t.Name[len(t.Entity())+1:] }
 
 // Types is the vocabulary: every type that an event in the log can have, the providers' before our own.
 var Types = []Type{
-	{DocumentCreated, false, "The provider has the document, and has not sent it to anybody yet."},
+	{DocumentCreated, false, "The provider has the document, and has not sent it to any person yet."},
 	{DocumentSent, true, "The document was sent to be signed."},
 	{DocumentFilled, false, "All fields of the document are filled in."},
 	{DocumentCompleted, true, "Everybody has signed."},
@@ -106,7 +106,7 @@ var Types = []Type{
 	{LinkFetched, false, "A program fetched our short link and was not redirected; attributes.client has the kind of program. It does not report an action of a person."},
 	{LinkSubstituted, false, "A message carries our own short link, because the outside shortener returned none; attributes.reason says why."},
 
-	{ReplayRequested, false, "An operator gave work that had been given up back to its stage; what becomes of it follows as events of its own."},
+	{ReplayRequested, false, "An operator sent a dead letter back to its stage; later events report the outcome."},
 }
 
 // once is the entity of each type that happens once.
