@@ -28,7 +28,7 @@ var Kinds = []Kind{
 		Kind: notifyv1.Kind_KIND_INVITATION, After: []string{DocumentCreated, DocumentSent, RecipientSigned},
 		Occasion: DocumentSent, Signers: true, Link: notifyv1.Link_PURPOSE_SIGN,
 	},
-	// Nothing leads to reminders yet; there are texts for them.
+	// No event leads to a reminder. Its texts exist, but no service sends it yet.
 	{Kind: notifyv1.Kind_KIND_REMINDER, Link: notifyv1.Link_PURPOSE_SIGN},
 	{
 		Kind: notifyv1.Kind_KIND_COMPLETED, After: []string{DocumentCompleted},

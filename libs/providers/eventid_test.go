@@ -28,7 +28,7 @@ import (
 // The test has its own list of facts, taken from the generated values and not from the packs' results. A million pairs for each provider
 // take some minutes:
 //
-//	go test ./providers -run TestTwoCallbacksAreOneEventOnlyIfTheyReportOneFact -rapid.checks=25000
+//	go test ./libs/providers -run TestTwoCallbacksAreOneEventOnlyIfTheyReportOneFact -rapid.checks=25000
 func TestTwoCallbacksAreOneEventOnlyIfTheyReportOneFact(t *testing.T) {
 	t.Parallel()
 	for name, generate := range map[string]func(draw) callback{

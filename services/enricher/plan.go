@@ -83,7 +83,7 @@ func (p *planner) plan(about *notifyv1.Notification) {
 		p.end(about)
 	case notifyv1.Kind_KIND_UNDELIVERABLE:
 		p.undeliverable(about)
-	default: // event.Kinds has no other; another service sends reminders
+	default: // no event leads to another kind
 	}
 }
 

@@ -175,7 +175,7 @@ func TestAnItemIsBroughtIn(t *testing.T) {
 // batch needs more time than one response may take. Then the provider sends it again, and each attempt stores more of it.
 func TestLargeBatchesAtOnceAreStored(t *testing.T) {
 	t.Parallel()
-	const batches, items, attempts = 3, 3000, 10
+	const batches, items, attempts = 3, 2000, 10
 	broker := realtest.NATSWith(t, func(o *server.Options) { o.SyncAlways = true })
 	cfg := parts(t, broker, realtest.Redis(t))
 	cfg.Sources = []config.Source{{Name: "old", Provider: "esign-v1", Webhook: config.Webhook{Token: "demo"}}}
@@ -192,7 +192,7 @@ func TestLargeBatchesAtOnceAreStored(t *testing.T) {
 			stored := uint64(0)
 			for range attempts {
 				got := h.all(t, body)
-				if got.status == 202 {
+				if got.status == 202 || got.status == 200 { // 200 if an earlier attempt stored the last item too
 					failures <- ""
 					return
 				}

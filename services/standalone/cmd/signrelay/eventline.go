@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -16,12 +17,12 @@ func (c *call) showData(data []byte) error {
 	if err != nil {
 		return err
 	}
-	return c.show(e, "")
+	return c.show(e)
 }
 
-// show prints one event, with suffix after its time. The line names no person, because screens are shared: an id that looks like an
+// show prints one event. A command's own columns follow the time. The line names no person, because screens are shared: an id that looks like an
 // address, a number or a name is printed as its hash. --json prints everything.
-func (c *call) show(e *signingv1.SigningEvent, suffix string) error {
+func (c *call) show(e *signingv1.SigningEvent, columns ...string) error {
 	if c.json() {
 		line, err := protojson.Marshal(e)
 		if err != nil {
@@ -34,8 +35,9 @@ func (c *call) show(e *signingv1.SigningEvent, suffix string) error {
 	if document == "" {
 		document = "-"
 	}
-	return c.say("%s%s  %-24s  %-22s  %-34s  %s%s",
-		event.Time(e).UTC().Format(time.RFC3339), suffix, e.GetType(), e.GetSource()+"/"+e.GetProvider(), document, e.GetId(), detail(e))
+	columns = append([]string{event.Time(e).UTC().Format(time.RFC3339)}, columns...)
+	return c.say("%s  %-24s  %-22s  %-34s  %s%s",
+		strings.Join(columns, "  "), e.GetType(), e.GetSource()+"/"+e.GetProvider(), document, e.GetId(), detail(e))
 }
 
 func detail(e *signingv1.SigningEvent) string {

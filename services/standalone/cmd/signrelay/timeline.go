@@ -41,7 +41,7 @@ func timeline(ctx context.Context, c *call) error {
 	// Events with the same time stay in the log's order.
 	slices.SortStableFunc(entries, func(a, b entry) int { return event.Time(a.event).Compare(event.Time(b.event)) })
 	for _, entry := range entries {
-		if err := c.show(entry.event, "  arrived "+entry.arrived.UTC().Format(time.RFC3339)); err != nil {
+		if err := c.show(entry.event, "arrived "+entry.arrived.UTC().Format(time.RFC3339)); err != nil {
 			return err
 		}
 	}
