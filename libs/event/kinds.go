@@ -48,7 +48,7 @@ func KindOf(kind notifyv1.Kind) Kind {
 	return Kind{Kind: kind}
 }
 
-// KindsAfter is which messages may follow from an event of a type.
+// KindsAfter returns the kinds of messages that an event of a type may cause.
 func KindsAfter(eventType string) []notifyv1.Kind {
 	var kinds []notifyv1.Kind
 	for _, k := range Kinds {
@@ -59,8 +59,8 @@ func KindsAfter(eventType string) []notifyv1.Kind {
 	return kinds
 }
 
-// Told are the types of the events that people may be told of, in the order of Types.
-func Told() []string {
+// TypesWithMessages are the types of the events that people may be told of, in the order of Types.
+func TypesWithMessages() []string {
 	var names []string
 	for _, t := range Types {
 		if len(KindsAfter(t.Name)) > 0 {
@@ -70,7 +70,7 @@ func Told() []string {
 	return names
 }
 
-// KindName is a kind's name in settings, templates, events and metrics: "invitation".
+// KindName returns a kind's name in settings, templates, events and metrics: "invitation".
 func KindName(k notifyv1.Kind) string {
 	return strings.ToLower(strings.TrimPrefix(k.String(), "KIND_"))
 }

@@ -53,7 +53,7 @@ func TestWhichMessagesFollowFromAnEvent(t *testing.T) {
 		"recipient.undeliverable": {notifyv1.Kind_KIND_UNDELIVERABLE},
 	}
 	got := map[string][]notifyv1.Kind{}
-	for _, name := range event.Told() {
+	for _, name := range event.TypesWithMessages() {
 		got[name] = event.KindsAfter(name)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

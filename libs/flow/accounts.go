@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// account is the NATS account with the streams. The services and the subscribers have accounts of their own, because within one
-// there is no wall: the server sends its answers wherever the asker says, and asks nobody whether he may.
+// account is the NATS account with the streams. The services and the subscribers have their own accounts, because clients of one account are
+// not isolated: the server sends a response to any subject that the requester names, and checks no permission for it.
 const account = "SIGNRELAY"
 
 // Operator is the user of the command line: provision, doctor, dlq, tail. It may do everything in the account.
@@ -14,8 +14,8 @@ const Operator = "operator"
 
 // How an account of subscribers reaches the log, to copy it.
 const (
-	copyAPI      = "signrelay.api"  // before what it asks
-	copyDelivery = "signrelay.copy" // before where it gets what it asked for
+	copyAPI      = "signrelay.api"  // the prefix of its requests
+	copyDelivery = "signrelay.copy" // the prefix of the subjects on which it gets the log
 )
 
 // AccountFiles are the files of deployments/nats that come from the map, by name.
@@ -23,7 +23,7 @@ func AccountFiles() map[string]string {
 	return map[string]string{"accounts.conf": accounts(), "reader.conf": reader()}
 }
 
-// accounts says who there is and what each may do.
+// accounts returns the file with the accounts, their users and their permissions.
 func accounts() string {
 	var b strings.Builder
 	b.WriteString(`# Made by "make generate" from libs/flow: change it there.
@@ -45,7 +45,7 @@ accounts {
 		for _, subject := range u.Publish {
 			if !exported[subject] {
 				exported[subject] = true
-				fmt.Fprintf(&b, "      {service: %s%s}\n", quote(subject), answers(subject))
+				fmt.Fprintf(&b, "      {service: %s%s}\n", quote(subject), responseType(subject))
 			}
 		}
 	}
@@ -74,8 +74,8 @@ accounts {
 	return b.String()
 }
 
-// answers is how many messages an exported request is answered with, where it is more than one.
-func answers(subject string) string {
+// responseType returns the option for an exported request that gets more than one message as its response.
+func responseType(subject string) string {
 	if strings.HasPrefix(subject, direct) || strings.HasPrefix(subject, pull) {
 		return ", response_type: stream"
 	}
@@ -84,7 +84,7 @@ func answers(subject string) string {
 
 func quote(subject string) string { return `"` + subject + `"` }
 
-// reader is what every account of subscribers is made of: what it imports to copy the log, and what its users may.
+// reader returns the common part of all subscriber accounts: the imports with which it copies the log, and the permissions of its users.
 func reader() string {
 	var b strings.Builder
 	b.WriteString("# Made by \"make generate\" from libs/flow: change it there. What an account in subscribers.conf is made of.\n\n")
@@ -104,7 +104,7 @@ func reader() string {
 	return b.String()
 }
 
-// reads is what a subscriber may do in its own account, where nobody else's consumers are.
+// reads returns the subjects on which a subscriber may publish in its own account, which has no other party's consumers.
 func reads() []string {
 	api := "$JS.API."
 	return append([]string{
@@ -112,7 +112,7 @@ func reads() []string {
 		api + "STREAM.NAMES",
 		api + "STREAM.LIST",
 		api + "STREAM.INFO." + Signing,
-		api + "STREAM.CREATE." + Signing, // once: a copy that is there is not made again, nor made otherwise
+		api + "STREAM.CREATE." + Signing, // once: an existing copy can be neither recreated nor changed
 		api + "STREAM.MSG.GET." + Signing,
 		api + "DIRECT.GET." + Signing,
 		api + "DIRECT.GET." + Signing + ".>",

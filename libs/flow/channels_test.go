@@ -8,13 +8,13 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// Each channel has the stage that the table of channels names, and that stage takes the channel's messages alone.
+// Each channel has the stage that the table of channels names, and that stage consumes only the channel's messages.
 func TestEveryChannelHasASender(t *testing.T) {
 	t.Parallel()
 	for _, c := range event.Channels {
 		stage := flow.StageNamed(c.Sender)
-		if !slices.Equal(stage.Takes, []string{flow.SendFilter(c.Name)}) {
-			t.Errorf("%s takes %q, want the messages of %s", c.Sender, stage.Takes, c.Name)
+		if !slices.Equal(stage.Consumes, []string{flow.SendFilter(c.Name)}) {
+			t.Errorf("%s takes %q, want the messages of %s", c.Sender, stage.Consumes, c.Name)
 		}
 		if own := (flow.Keys{Bucket: flow.Attempts, Keys: "message." + c.Name + ".>"}); !slices.Contains(stage.Uses.Buckets, own) {
 			t.Errorf("%s may not write %v", c.Sender, own)

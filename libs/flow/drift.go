@@ -11,10 +11,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Difference is one way in which the broker is not as the tables say.
+// Difference is one difference between the broker and the tables.
 type Difference struct {
 	Of      string // "stream SIGNING", "bucket LINKS", "consumer enricher on SIGNING"
-	Setting string // "max_age"; empty where all of it is missing
+	Setting string // "max_age"; empty if the whole resource is missing
 	Is      string
 	Want    string
 }
@@ -26,19 +26,19 @@ func (d Difference) String() string {
 	return fmt.Sprintf("%s: %s is %s, not %s", d.Of, d.Setting, d.Is, d.Want)
 }
 
-// Drift compares the broker with what Provision would make of it, and changes nothing. Where services are named, it compares only what
-// they may ask about. Its error means that the broker could not be asked.
+// Drift compares the broker with the result of Provision, and changes nothing. If services are named, it compares only the resources
+// that they may read. An error means that the broker did not respond.
 func Drift(ctx context.Context, js jetstream.JetStream, replicas int, services ...string) ([]Difference, error) {
 	d := &drift{ctx: ctx, js: js, may: mayAsk(services)}
 	for _, s := range Streams {
 		d.stream(s.Name, "stream "+s.Name, streamSettings(streamConfig(s, replicas)))
 	}
 	for _, b := range Buckets {
-		// A bucket is a stream of this name; its entries are the subjects, and its history is kept a subject.
+		// A bucket is a stream with this name; its entries are subjects, and its history is per subject.
 		d.stream("KV_"+b.Name, "bucket "+b.Name, bucketSettings(bucketConfig(b, replicas)))
 	}
 	for _, s := range Stages {
-		d.consumer(s, s.Stream, s.Takes)
+		d.consumer(s, s.Stream, s.Consumes)
 		d.consumer(s, Replay, []string{s.Replays()})
 	}
 	return d.found, d.err
@@ -49,7 +49,7 @@ type drift struct {
 	js    jetstream.JetStream
 	may   func(request string) bool
 	found []Difference
-	err   error // of asking; then nothing more is asked
+	err   error // of the first failed request; no request follows it
 }
 
 // settingsOf returns the settings that are compared, under the names that the server and its command line use.
@@ -70,7 +70,7 @@ func (d *drift) stream(name, of string, want settingsOf) {
 	}
 }
 
-func (d *drift) consumer(s Stage, stream string, takes []string) {
+func (d *drift) consumer(s Stage, stream string, subjects []string) {
 	if d.err != nil || !d.may(consumerInfo+stream+"."+s.Name) {
 		return
 	}
@@ -83,7 +83,7 @@ func (d *drift) consumer(s Stage, stream string, takes []string) {
 		d.err = fmt.Errorf("ask for %s: %w", of, err)
 	default:
 		info := c.CachedInfo()
-		d.compare(of, consumerSettings(info.Config), consumerSettings(consumerConfig(s, stream, takes)))
+		d.compare(of, consumerSettings(info.Config), consumerSettings(consumerConfig(s, stream, subjects)))
 		if info.Paused {
 			d.found = append(d.found, Difference{Of: of, Setting: "paused", Is: "true", Want: "false"})
 		}
@@ -125,7 +125,7 @@ func streamSettings(c jetstream.StreamConfig) settingsOf {
 	}
 }
 
-// bucketSettings is what the stream behind a bucket must say; the library sees to the rest when it makes one.
+// bucketSettings returns the compared settings of the stream behind a bucket; the library sets the others when it creates the stream.
 func bucketSettings(c jetstream.KeyValueConfig) settingsOf {
 	return settingsOf{
 		"subjects":             "$KV." + c.Bucket + ".>",
@@ -172,12 +172,12 @@ func delivers(p jetstream.DeliverPolicy) string {
 	}
 }
 
-// list is the same for the same members in any order.
+// list returns the same text for the same members in any order.
 func list(members []string) string {
 	return strings.Join(slices.Sorted(slices.Values(members)), ", ")
 }
 
-// unlimited is a limit for people: the server writes -1 for none, and takes 0 for it.
+// unlimited returns a readable limit: the server writes -1 for none, and accepts 0 for it.
 func unlimited(n int64) string {
 	if n <= 0 {
 		return "unlimited"

@@ -12,7 +12,7 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-func TestDriftNamesWhatIsNotAsTheTablesSay(t *testing.T) {
+func TestDriftNamesEachDifferenceFromTheTables(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	_, js := realtest.NATS(t).Connect()
@@ -30,7 +30,7 @@ func TestDriftNamesWhatIsNotAsTheTablesSay(t *testing.T) {
 		return found
 	}
 	if n, want := len(drift(1)), len(flow.Streams)+len(flow.Buckets)+2*len(flow.Stages); n != want {
-		t.Errorf("an empty server lacks %d things, want %d: %q", n, want, drift(1))
+		t.Errorf("an empty server lacks %d resources, want %d: %q", n, want, drift(1))
 	}
 	if err := flow.Provision(ctx, js, 1); err != nil {
 		t.Fatal(err)

@@ -15,14 +15,14 @@ import (
 type Floor struct {
 	Sequence uint64    `json:"sequence"`
 	Stored   time.Time `json:"stored"` // when the stream stored the message
-	// Made is when the stream was created. A recreated stream counts from 1 again.
+	// Made is the creation time of the stream. A recreated stream counts from 1 again.
 	Made time.Time `json:"stream_made"`
 }
 
 // floors is the prefix of a stage's floors in the bucket STATE, the only entries there that it writes.
 func (s Stage) floors() string { return "floor." + s.Name + "." }
 
-// KeepFloor keeps the floor of a stage in a stream, unless a higher one is kept. The stream is asked when it was made.
+// KeepFloor stores the floor of a stage in a stream, unless a higher one is stored. It reads the creation time from the stream.
 func (s Stage) KeepFloor(ctx context.Context, js jetstream.JetStream, stream string, f Floor) error {
 	is, err := js.Stream(ctx, stream)
 	if err != nil {
@@ -54,7 +54,7 @@ func (s Stage) KeepFloor(ctx context.Context, js jetstream.JetStream, stream str
 	return nil
 }
 
-// floor returns the floor that is kept, and its revision; 0 where there is none.
+// floor returns the stored floor and its revision; revision 0 means that there is none.
 func (s Stage) floor(ctx context.Context, js jetstream.JetStream, stream string) (f Floor, revision uint64, err error) {
 	bucket, err := js.KeyValue(ctx, State)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 )
 
-// SmallestPayload is the least max_payload of the NATS server, in bytes: room for a callback of 1 MiB as an event, with its
-// attributes' names and headers.
+// SmallestPayload is the minimum max_payload of the NATS server, in bytes: room for a callback of 1 MiB as an event, with its
+// attribute names and headers.
 const SmallestPayload = 2_000_000
 
 // Stream is a JetStream stream. All have limits retention: a work queue forgets its duplicate window on a restart, and
@@ -18,7 +18,7 @@ type Stream struct {
 	Name     string
 	Subjects []string
 	MaxAge   time.Duration
-	Keeps    string // what it is for, in the operator's words
+	Purpose  string // what it is for, in the operator's words
 }
 
 // Names of the streams.
@@ -38,21 +38,21 @@ const DuplicateWindow = 2 * time.Minute
 
 // Streams in the order of the flow.
 var Streams = []Stream{
-	{Name: Signing, Subjects: []string{event.Everything}, MaxAge: LogReaches + day, Keeps: "the one log of everything that happened to a document"},
-	{Name: Notify, Subjects: []string{Notifications}, MaxAge: 14 * day, Keeps: "messages to signers on their way from stage to stage"},
-	{Name: Quarantine, Subjects: []string{Quarantined}, MaxAge: 30 * day, Keeps: "authentic callbacks that nobody could read, byte for byte"},
-	{Name: DLQ, Subjects: append([]string{DeadLetters}, Advisories()...), MaxAge: 30 * day, Keeps: "work given up on, byte for byte, with the reason"},
-	// Kept as long as DLQ: that a replay's subject is taken is how a second one of the same letter is noticed.
-	{Name: Replay, Subjects: []string{Replays}, MaxAge: 30 * day, Keeps: "dead letters that an operator gave back to their stage"},
+	{Name: Signing, Subjects: []string{event.Everything}, MaxAge: LogReaches + day, Purpose: "the one log of everything that happened to a document"},
+	{Name: Notify, Subjects: []string{Notifications}, MaxAge: 14 * day, Purpose: "messages to signers on their way from stage to stage"},
+	{Name: Quarantine, Subjects: []string{Quarantined}, MaxAge: 30 * day, Purpose: "authentic callbacks that cannot be read, byte for byte"},
+	{Name: DLQ, Subjects: append([]string{DeadLetters}, Advisories()...), MaxAge: 30 * day, Purpose: "inputs on which a stage gave up, byte for byte, with the reason"},
+	// As long as DLQ: a second replay of the same dead letter is detected because its subject is taken.
+	{Name: Replay, Subjects: []string{Replays}, MaxAge: 30 * day, Purpose: "dead letters that an operator replayed to their stage"},
 }
 
 // Bucket is a JetStream key-value bucket.
 type Bucket struct {
 	Name   string
 	MaxAge time.Duration // of an entry; 0 keeps it
-	// Expires is true where entries may have an end of their own, before MaxAge.
+	// Expires is true if entries may expire individually, before MaxAge.
 	Expires bool
-	Keeps   string
+	Purpose string
 }
 
 // Names of the buckets.
@@ -74,11 +74,11 @@ const LogReaches = 89 * day
 
 // Buckets of the flow.
 var Buckets = []Bucket{
-	{Name: Memory, MaxAge: RememberSent, Keeps: "claims and confirmations where there is no Redis"},
-	{Name: State, Keeps: "what the services must know of each other's outages"},
-	{Name: Links, MaxAge: 90 * day, Expires: true, Keeps: "our own short links"},
-	{Name: Attempts, MaxAge: RememberSent, Keeps: "what senders know of messages that did not leave at once: unknown outcomes, held"},
-	{Name: Texts, MaxAge: RememberText, Keeps: "which delivery receipts of a text message have come"},
+	{Name: Memory, MaxAge: RememberSent, Purpose: "claims and confirmations if there is no Redis"},
+	{Name: State, Purpose: "gaps of the dedupe store, and the stages' floors"},
+	{Name: Links, MaxAge: 90 * day, Expires: true, Purpose: "our own short links"},
+	{Name: Attempts, MaxAge: RememberSent, Purpose: "messages that were not sent at once: unknown attempts, held messages"},
+	{Name: Texts, MaxAge: RememberText, Purpose: "the delivery receipts of each text message"},
 }
 
 // UpdateAttempts is how often a replica changes an entry of a bucket again, because another replica changed the entry at the same time. In
@@ -89,8 +89,8 @@ const UpdateAttempts = 20
 // or replay of the stream can outlive it.
 const RememberSent = 15 * day
 
-// RememberText is how long a text's delivery receipts are taken: a text lives 72 hours at Vonage, which then tries for
-// another 72 to report the outcome.
+// RememberText is how long a text's delivery receipts are accepted: Vonage tries for 72 hours to deliver a text, and then for
+// another 72 hours to report the result.
 const RememberText = 7 * day
 
 // Policy is the number of attempts of a stage, and the delays between them.
@@ -100,35 +100,35 @@ type Policy struct {
 	MaxDelay    time.Duration
 }
 
-// patient tries for about a day: 1 s, 2 s, 4 s, … 10 min, 151 attempts. A provider's or a mail server's bad day must not
-// bury a signer's link.
-var patient = Policy{MaxAttempts: 151, FirstDelay: time.Second, MaxDelay: 10 * time.Minute}
+// retryForADay tries for about a day: 1 s, 2 s, 4 s, … 10 min, 151 attempts. A day of failures at a provider or a mail server must not
+// make a signer's link a dead letter.
+var retryForADay = Policy{MaxAttempts: 151, FirstDelay: time.Second, MaxDelay: 10 * time.Minute}
 
 // Producer is a service that writes events from outside into the log.
 type Producer struct {
-	Name  string
-	Gives []string // what it publishes
-	Uses  Uses
-	Does  string // in the operator's words
+	Name      string
+	Publishes []string // the subjects on which it publishes
+	Uses      Uses
+	Purpose   string // in the operator's words
 }
 
 // Uses lists the resources of a service beside its inputs and outputs.
 type Uses struct {
-	Streams []string // in which it looks up what was stored before
+	Streams []string // in which it looks up earlier messages
 	Buckets []Keys   // whose entries it reads and writes
-	Rates   []string // of whose rate limits it takes slots
+	Rates   []string // the rate limits of which it takes slots
 }
 
-// Keys are the entries of a bucket that a service writes. It reads all of the bucket.
+// Keys are the entries of a bucket that a service writes. It may read the whole bucket.
 type Keys struct {
 	Bucket string
-	Keys   string // as a subject has it; ">" is all
+	Keys   string // a subject filter; ">" for all
 }
 
 // Rate limits that replicas share: the first words of their keys.
 const (
 	RateAPI       = "api"       // of a provider's API, one a source
-	RateClicks    = "api-click" // its part for those who click on links
+	RateClicks    = "api-click" // the part of it for clicks on links
 	RateShortener = "shortener" // of Bitly or Rebrandly
 	RateLink      = "link"      // of links opened from one address
 	RateVonage    = "vonage"    // of an account at Vonage
@@ -136,16 +136,16 @@ const (
 
 // Producers of the flow.
 var Producers = []Producer{
-	{Name: "ingest", Gives: []string{event.Everything, Quarantined}, Does: "verify, normalize, dedupe, publish, answer", Uses: Uses{
-		Streams: []string{Signing, Quarantine}, // "was this stored?", after a crash or where the memory has a gap
-		Buckets: []Keys{{State, "dedupe.>"}},   // times in which Redis was away
+	{Name: "ingest", Publishes: []string{event.Everything, Quarantined}, Purpose: "verify, normalize, dedupe, publish, answer", Uses: Uses{
+		Streams: []string{Signing, Quarantine}, // lookups of stored events, after a crash or if the dedupe store has a gap
+		Buckets: []Keys{{State, "dedupe.>"}},   // the gaps: times without Redis
 	}},
 }
 
-// IngestMemory is the namespace of ingest's claims in the memory. It is short, because every callback's key has it.
+// IngestMemory is the namespace of ingest's claims in the dedupe store. It is short, because it is in every callback's key.
 const IngestMemory = "i"
 
-// MemoryOf is the namespace of a service's claims in the memory; empty where it claims nothing.
+// MemoryOf returns the namespace of a service's claims in the dedupe store; empty if the service claims nothing.
 func MemoryOf(service string) string {
 	for _, s := range Stages {
 		if s.Name == service && s.Effect {
@@ -158,24 +158,24 @@ func MemoryOf(service string) string {
 	return ""
 }
 
-// Stage is a consumer: its place in the flow and its policy. Its durable consumer bears its name, and so does the one by
-// which it alone receives its replays.
+// Stage is a consumer: its place in the flow and its policy. Its durable consumer has its name, and so has the consumer
+// of its replays.
 type Stage struct {
-	Name    string
-	Stream  string   // what it reads
-	Takes   []string // filter subjects in that stream
-	Gives   []string // what it publishes
-	Uses    Uses
-	Does    string        // in the operator's words
-	Workers int           // inputs in flight at once in one replica
-	Timeout time.Duration // of one attempt
-	// Effect is true when the stage does something outside that must not be done twice: it claims each input first.
+	Name      string
+	Stream    string   // what it reads
+	Consumes  []string // filter subjects in that stream
+	Publishes []string // what it publishes
+	Uses      Uses
+	Purpose   string        // in the operator's words
+	Workers   int           // inputs in flight at once in one replica
+	Timeout   time.Duration // of one attempt
+	// Effect is true if the stage has an outside effect that must not happen twice: it claims each input first.
 	Effect bool
-	// Ordered is true when inputs must leave in the stream's order: one replica works and the others stand by, and all
+	// Ordered is true if inputs must leave in the stream's order: one replica works and the others are standbys, and all
 	// of them together have at most Workers inputs in flight.
 	Ordered bool
-	// Optional is true when the stage runs only where the settings ask for it. Its consumer is made all the same, so that
-	// it finds the whole log when it is asked for later, and KEDA finds the consumer; until then it only shows a lag.
+	// Optional is true if the stage runs only when the settings enable it. Its consumer is created all the same, so that the stage
+	// gets the whole log when it is enabled later, and KEDA finds the consumer; until then the consumer only has a lag.
 	Optional bool
 	Policy   Policy
 }
@@ -196,44 +196,44 @@ var outcomes = event.TypeFilter(event.EntityNotification + ".*")
 var Stages = []Stage{
 	{
 		Name: Enricher, Stream: Signing,
-		Takes: filters(event.Told()),
-		Gives: []string{
+		Consumes: filters(event.TypesWithMessages()),
+		Publishes: []string{
 			ToShorten, ToSend,
 			event.TypeFilter(event.NotificationRequested), event.TypeFilter(event.NotificationSuppressed),
 		},
-		Uses: Uses{Streams: []string{Signing}, Rates: []string{RateAPI}}, // a document's past
-		Does: "asks the provider's REST API who must be told what", Workers: 16, Timeout: 30 * time.Second, Policy: patient,
+		Uses:    Uses{Streams: []string{Signing}, Rates: []string{RateAPI}}, // a document's past
+		Purpose: "asks the provider's REST API who must be told what", Workers: 16, Timeout: 30 * time.Second, Policy: retryForADay,
 	},
 	{
-		Name: Shortener, Stream: Notify, Takes: []string{ToShorten},
-		Gives: []string{ToSend, event.EntityFilter(event.EntityLink)},
+		Name: Shortener, Stream: Notify, Consumes: []string{ToShorten},
+		Publishes: []string{ToSend, event.EntityFilter(event.EntityLink)},
 		// The events that it published before.
-		Uses: Uses{Streams: []string{Signing}, Buckets: []Keys{{Links, ">"}}, Rates: []string{RateClicks, RateShortener, RateLink}},
-		Does: "makes the short link, and serves it", Workers: 16, Timeout: 30 * time.Second, Policy: patient,
+		Uses:    Uses{Streams: []string{Signing}, Buckets: []Keys{{Links, ">"}}, Rates: []string{RateClicks, RateShortener, RateLink}},
+		Purpose: "makes the short link, and serves it", Workers: 16, Timeout: 30 * time.Second, Policy: retryForADay,
 	},
 	{
-		Name: SMSSender, Stream: Notify, Takes: []string{SendFilter("sms")},
-		Gives: []string{outcomes},
+		Name: SMSSender, Stream: Notify, Consumes: []string{SendFilter("sms")},
+		Publishes: []string{outcomes},
 		// Earlier sends, and the number of unknown attempts.
-		Uses: Uses{Streams: []string{Signing}, Buckets: []Keys{{Texts, ">"}, {Attempts, "message.sms.>"}}, Rates: []string{RateVonage}},
-		Does: "one SMS through Vonage", Workers: 16, Timeout: 20 * time.Second, Effect: true, Policy: patient,
+		Uses:    Uses{Streams: []string{Signing}, Buckets: []Keys{{Texts, ">"}, {Attempts, "message.sms.>"}}, Rates: []string{RateVonage}},
+		Purpose: "one SMS through Vonage", Workers: 16, Timeout: 20 * time.Second, Effect: true, Policy: retryForADay,
 	},
 	{
-		Name: EmailSender, Stream: Notify, Takes: []string{SendFilter("email")},
-		Gives: []string{outcomes},
+		Name: EmailSender, Stream: Notify, Consumes: []string{SendFilter("email")},
+		Publishes: []string{outcomes},
 		// Earlier sends, and the number of unknown attempts.
 		Uses: Uses{Streams: []string{Signing}, Buckets: []Keys{{Attempts, "message.email.>"}}},
 		// 10 minutes for the reply to the final dot, and the other steps.
-		Does: "one e-mail over SMTP", Workers: 8, Timeout: 14 * time.Minute, Effect: true, Policy: patient,
+		Purpose: "one e-mail over SMTP", Workers: 8, Timeout: 14 * time.Minute, Effect: true, Policy: retryForADay,
 	},
 	{
-		Name: KafkaBridge, Stream: Signing, Takes: []string{event.Everything},
-		Does: "the log onto a Kafka topic, each document in order", Workers: 256, Timeout: 30 * time.Second, Policy: patient,
+		Name: KafkaBridge, Stream: Signing, Consumes: []string{event.Everything},
+		Purpose: "the log onto a Kafka topic, each document in order", Workers: 256, Timeout: 30 * time.Second, Policy: retryForADay,
 		Ordered: true, Optional: true,
 	},
 }
 
-// filters are those of the events of some types.
+// filters returns the subject filters of some event types.
 func filters(types []string) []string {
 	all := make([]string, len(types))
 	for i, name := range types {
@@ -242,8 +242,8 @@ func filters(types []string) []string {
 	return all
 }
 
-// StageNamed returns the stage of that name; the names are this package's constants, so another one is a mistake in the
-// program and panics.
+// StageNamed returns the stage with that name. The names are this package's constants, so any other name is a programming error and
+// panics.
 func StageNamed(name string) Stage {
 	for _, s := range Stages {
 		if s.Name == name {
@@ -275,14 +275,14 @@ func Advisories() []string {
 	return subjects
 }
 
-// Active is the group of replicas of an ordered stage of which one works at a time. StandBy is how long the one that works
-// may be silent before the server lets another: it asks for work every third of it.
+// Active is the group of replicas of an ordered stage, of which one works at a time. StandBy is how long the active replica
+// may be silent before the server activates another: it requests work every third of that time.
 const (
 	Active  = "active"
 	StandBy = 15 * time.Second
 )
 
-// AckWait is how long the server waits for an ack or an extension before it delivers a message to another replica. The runner extends it every
-// third of it, so it bounds only how long a dead replica's work lies idle. If a living replica cannot send an extension for so long,
-// its work is done twice at worst, which is harmless: a stage with an effect has a claim besides.
+// AckWait is how long the server waits for an ack or an extension before it delivers a message to another replica. The runner extends it
+// every third of that time, so AckWait limits only how long a dead replica's work waits. If a living replica cannot send an extension for
+// that long, its work is done twice at worst, which is harmless: a stage with an effect also has a claim.
 const AckWait = 4 * time.Second

@@ -45,7 +45,7 @@ func TestProvisionMakesTheTablesAndNothingElseTwice(t *testing.T) {
 		}
 	}
 	for _, s := range flow.Stages {
-		consumerIs(t, js, s.Stream, s.Name, s.Takes)
+		consumerIs(t, js, s.Stream, s.Name, s.Consumes)
 		consumerIs(t, js, flow.Replay, s.Name, []string{s.Replays()})
 	}
 }
@@ -69,8 +69,8 @@ func consumerIs(t *testing.T, js jetstream.JetStream, stream, name string, wantT
 	}
 }
 
-// What the server says of a stage's message is work given up on; what it says of other people's consumers is not.
-func TestTheDLQHearsTheServerOfOurStagesAlone(t *testing.T) {
+// DLQ gets the server's advisories about the stages' messages, but not those about other parties' consumers.
+func TestTheDLQGetsOnlyAdvisoriesOfOurStages(t *testing.T) {
 	t.Parallel()
 	_, js := realtest.NATS(t).Connect()
 	if err := flow.Provision(t.Context(), js, 1); err != nil {
@@ -116,11 +116,11 @@ func TestTheDLQHearsTheServerOfOurStagesAlone(t *testing.T) {
 	}
 	slices.Sort(heard)
 	if diff := cmp.Diff([]string{"NOTIFY.sms-sender", "REPLAY.sms-sender"}, heard); diff != "" {
-		t.Errorf("the DLQ hears (-want +got):\n%s", diff)
+		t.Errorf("the DLQ has (-want +got):\n%s", diff)
 	}
 }
 
-func TestTablesHoldTogether(t *testing.T) {
+func TestTablesAreConsistent(t *testing.T) {
 	t.Parallel()
 	age := map[string]time.Duration{}
 	for _, s := range flow.Streams {
@@ -133,7 +133,7 @@ func TestTablesHoldTogether(t *testing.T) {
 		if age[s.Stream] == 0 {
 			t.Errorf("%s reads %s, which is no stream", s.Name, s.Stream)
 		}
-		if s.Workers <= 0 || s.Timeout <= 0 || s.Policy.MaxAttempts <= 1 || s.Does == "" || len(s.Takes) == 0 {
+		if s.Workers <= 0 || s.Timeout <= 0 || s.Policy.MaxAttempts <= 1 || s.Purpose == "" || len(s.Consumes) == 0 {
 			t.Errorf("%s is incomplete: %+v", s.Name, s)
 		}
 		if flow.StageNamed(s.Name).Name != s.Name {
@@ -141,11 +141,11 @@ func TestTablesHoldTogether(t *testing.T) {
 		}
 	}
 	if age[flow.Replay] < age[flow.DLQ] {
-		t.Error("REPLAY forgets what was replayed before DLQ forgets the letter: it could be replayed twice")
+		t.Error("REPLAY forgets a replay before DLQ forgets the dead letter, which could then be replayed twice")
 	}
 	const pleaseSignRetries = 72 * time.Hour
 	if flow.Remember <= pleaseSignRetries {
-		t.Errorf("ids are remembered for %v, which is no longer than PleaseSign retries", flow.Remember)
+		t.Errorf("ids are remembered for %v, which is not longer than PleaseSign retries", flow.Remember)
 	}
 }
 
@@ -156,6 +156,6 @@ func TestTheReadmeShowsTheFlow(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(readme), "```mermaid\n"+flow.Mermaid()+"```\n") {
-		t.Error("the picture in README.md is not the flow: run make generate")
+		t.Error("the picture in README.md differs from the flow: run make generate")
 	}
 }

@@ -6,30 +6,30 @@ import (
 	"strings"
 )
 
-// Mermaid draws the tables as a Mermaid flowchart: what the README shows.
+// Mermaid draws the tables as the Mermaid flowchart of the README.
 func Mermaid() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("flowchart LR")
 	line("  providers([\"e-signature providers\"])")
 	for _, d := range Producers {
-		line("  %s[\"%s<br/><small>%s</small>\"]", id(d.Name), d.Name, d.Does)
+		line("  %s[\"%s<br/><small>%s</small>\"]", id(d.Name), d.Name, d.Purpose)
 	}
 	for _, s := range Streams {
 		line("  %s[(\"%s\")]", s.Name, s.Name)
 	}
 	for _, s := range Stages {
-		line("  %s[\"%s<br/><small>%s</small>\"]", id(s.Name), s.Name, s.Does)
+		line("  %s[\"%s<br/><small>%s</small>\"]", id(s.Name), s.Name, s.Purpose)
 	}
 	for _, d := range Producers {
 		line("  providers -->|callbacks| %s", id(d.Name))
-		for _, stream := range streamsOf(d.Gives) {
+		for _, stream := range streamsOf(d.Publishes) {
 			line("  %s --> %s", id(d.Name), stream)
 		}
 	}
 	for _, s := range Stages {
 		line("  %s --> %s", s.Stream, id(s.Name))
-		for _, stream := range streamsOf(s.Gives) {
+		for _, stream := range streamsOf(s.Publishes) {
 			line("  %s --> %s", id(s.Name), stream)
 		}
 		line("  %s -.->|given up| %s", id(s.Name), DLQ)
@@ -39,10 +39,10 @@ func Mermaid() string {
 	return b.String()
 }
 
-// id is a name as Mermaid takes it for a node.
+// id returns a name in the form that Mermaid accepts for a node.
 func id(name string) string { return strings.ReplaceAll(name, "-", "_") }
 
-// streamsOf names the streams that hold these subjects, in the order of the flow.
+// streamsOf returns the names of the streams with these subjects, in the order of the flow.
 func streamsOf(subjects []string) []string {
 	var names []string
 	for _, s := range Streams {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// User is a service as the NATS server knows it, with the subjects that it may publish on. JetStream is asked by publishing,
-// so the permitted requests decide on what may be read.
+// User is a service's user of the NATS server, with the subjects on which it may publish. Requests to JetStream are published messages,
+// so the permitted subjects also decide which streams it may read.
 type User struct {
 	Name    string // the service's
 	Publish []string
@@ -16,27 +16,27 @@ type User struct {
 func Users() []User {
 	var users []User
 	for _, d := range Producers {
-		users = append(users, user(d.Name, d.Gives, d.Uses, nil))
+		users = append(users, user(d.Name, d.Publishes, d.Uses, nil))
 	}
 	for _, s := range Stages {
-		users = append(users, user(s.Name, append(slices.Clone(s.Gives), s.DeadSubject()), s.Uses, s.works()))
+		users = append(users, user(s.Name, append(slices.Clone(s.Publishes), s.DeadSubject()), s.Uses, s.works()))
 	}
 	return users
 }
 
-func user(name string, gives []string, uses Uses, works []string) User {
-	may := slices.Concat(gives, works)
+func user(name string, publishes []string, uses Uses, works []string) User {
+	may := slices.Concat(publishes, works)
 	for _, s := range uses.Streams {
 		may = append(may, streamInfo+s)
-		// The server lets a batch be asked for by its subject in the request's body alone: so who may look one id up may read
-		// the stream. It makes no consumer by it, and takes nothing from anybody.
+		// A request for a batch has its subject only in the request's body. So a service that may look up one id may read the whole
+		// stream. Such a read creates no consumer and takes no message from another consumer.
 		may = append(may, direct+s)
 	}
 	for _, b := range uses.Buckets {
 		may = append(may, "$KV."+b.Bucket+"."+b.Keys, direct+"KV_"+b.Bucket+".$KV."+b.Bucket+".>", streamInfo+"KV_"+b.Bucket)
 	}
 	var each []string
-	for _, subject := range append(may, everybody...) {
+	for _, subject := range append(may, allServices...) {
 		if !slices.Contains(each, subject) {
 			each = append(each, subject)
 		}
@@ -44,7 +44,7 @@ func user(name string, gives []string, uses Uses, works []string) User {
 	return User{Name: name, Publish: each}
 }
 
-// Of the requests to JetStream, these two are answered with many messages.
+// These two requests to JetStream get several messages as their response.
 const (
 	direct = "$JS.API.DIRECT.GET."
 	pull   = "$JS.API.CONSUMER.MSG.NEXT."
@@ -57,8 +57,8 @@ const (
 	consumerInfo = "$JS.API.CONSUMER.INFO."
 )
 
-// mayAsk reports whether a service may send a request to the server, for the named services together. Names of other programs
-// count for nothing; without the name of a service, every request may be sent, as the operator's user may.
+// mayAsk returns a function that reports whether at least one of the named services may send a request to the server. Names of other programs
+// are ignored. Without the name of a service, every request is permitted, as for the operator's user.
 func mayAsk(services []string) func(request string) bool {
 	var may []string
 	known := false
@@ -71,7 +71,8 @@ func mayAsk(services []string) func(request string) bool {
 	return func(request string) bool { return !known || slices.Contains(may, request) }
 }
 
-// works is how a stage gets its inputs from its two consumers, and settles them. A consumer is not its to make or change.
+// works returns the subjects with which a stage gets its inputs from its two consumers and settles them. It may not create or change a
+// consumer.
 func (s Stage) works() []string {
 	var may []string
 	for _, stream := range []string{s.Stream, Replay} {
@@ -85,14 +86,15 @@ func (s Stage) works() []string {
 	return may
 }
 
-// acks are the subjects on which a consumer's messages are settled: as servers write them today, and as 2.14 and newer can
-// be told to, with a domain and an account before the stream.
+// acks returns the subjects on which a consumer's messages are settled: the form that servers use today, and the optional form of 2.14 and
+// newer, with a domain and an account before the stream.
 func acks(stream, consumer string) []string {
 	return []string{"$JS.ACK." + stream + "." + consumer + ".>", "$JS.ACK.*.*." + stream + "." + consumer + ".>"}
 }
 
-// everybody may see the account's figures, and the bucket STATE, in which the services report outages to each other.
-var everybody = []string{
+// allServices are the subjects that every service may use: the account's figures, and the bucket STATE, in which the services report
+// outages to each other.
+var allServices = []string{
 	"$JS.API.INFO",
 	streamInfo + "KV_" + State,
 	direct + "KV_" + State + ".$KV." + State + ".>",
@@ -101,5 +103,5 @@ var everybody = []string{
 // Password is the variable of the NATS server's environment that holds a user's password.
 func Password(user string) string { return "NATS_" + capitals(user) + "_PASSWORD" }
 
-// capitals is a name as variables and accounts are written.
+// capitals returns a name in the spelling of variables and accounts.
 func capitals(name string) string { return strings.ToUpper(strings.ReplaceAll(name, "-", "_")) }

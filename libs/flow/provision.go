@@ -9,27 +9,27 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Provision is a Provisioner's Run without a word of the operator's.
+// Provision is a Provisioner's Run without choices of the operator.
 func Provision(ctx context.Context, js jetstream.JetStream, replicas int) error {
 	return Provisioner{JS: js, Replicas: replicas}.Run(ctx)
 }
 
-// Provisioner makes what the tables say.
+// Provisioner creates the streams, buckets and consumers of the tables.
 type Provisioner struct {
 	JS       jetstream.JetStream
 	Replicas int
 	Starts   map[string]Start             // by stage: where its missing consumers start; for a stage that is not listed, see Start
-	Tell     func(consumer, start string) // called for a consumer that was created where messages wait for it; may be nil
-	// Sealed is true where the settings have a master key. From the first run with it on, the bucket LINKS says until when entries
-	// could be made without it.
+	Created  func(consumer, start string) // called for a consumer that was created where messages wait for it; may be nil
+	// Sealed is true if the settings have a master key. From the first run with it on, the metadata of the bucket LINKS has the time until
+	// which entries could be made without it.
 	Sealed bool
 }
 
-// Run makes every stream, bucket and durable consumer of the tables, or brings those that are there to what the tables say. It may
-// be run at any time, by several at once, and again after an upgrade. Nothing else makes them: a worker that made its own would
-// hide a wrong set-up, and KEDA scales to the maximum when a consumer is missing.
+// Run creates every stream, bucket and durable consumer of the tables, or updates those that exist. It may
+// run at any time, several times at once, and again after an upgrade. Nothing else creates them: a worker that created its own would
+// hide a wrong setup, and KEDA scales to the maximum if a consumer is missing.
 //
-// It fails with a *StartError where consumers are missing and only an operator can say where they begin.
+// It fails with a *StartError if consumers are missing and only an operator can decide where they start.
 func (p Provisioner) Run(ctx context.Context) error {
 	streams := map[string]jetstream.Stream{}
 	for _, s := range Streams {
@@ -47,10 +47,10 @@ func (p Provisioner) Run(ctx context.Context) error {
 	undecided := new(StartError)
 	for _, s := range Stages {
 		for _, from := range []struct {
-			stream string
-			takes  []string
-		}{{s.Stream, s.Takes}, {Replay, []string{s.Replays()}}} {
-			missing, err := p.consumer(ctx, s, streams[from.stream], from.takes)
+			stream   string
+			subjects []string
+		}{{s.Stream, s.Consumes}, {Replay, []string{s.Replays()}}} {
+			missing, err := p.consumer(ctx, s, streams[from.stream], from.subjects)
 			if err != nil {
 				return fmt.Errorf("provision consumer %s on %s: %w", s.Name, from.stream, err)
 			}
@@ -69,12 +69,12 @@ func (p Provisioner) Run(ctx context.Context) error {
 // cannot move that time.
 const unsealedUntil = "signrelay-unsealed-until"
 
-// unsealedFor is how long services of before may go on to make entries without the master key, after Provision ran with it: a week, for
-// who provisions days before the services are restarted.
+// unsealedFor is how long running services may continue to make entries without the master key after Provision ran with it: a week, for
+// operators who provision days before they restart the services.
 const unsealedFor = 7 * day
 
-// UnsealedUntil returns from when on all entries of a bucket are made with the master key, by its metadata; zero where Provision never ran
-// with one.
+// UnsealedUntil returns the time from which all entries of a bucket are made with the master key, from its metadata; zero if Provision never
+// ran with one.
 func UnsealedUntil(metadata map[string]string) (time.Time, error) {
 	text, ok := metadata[unsealedUntil]
 	if !ok {
@@ -82,12 +82,12 @@ func UnsealedUntil(metadata map[string]string) (time.Time, error) {
 	}
 	until, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("the bucket's metadata %s is no time: remove it and run `signrelay provision`: %w", unsealedUntil, err)
+		return time.Time{}, fmt.Errorf("the bucket's metadata %s is not a time: remove it and run `signrelay provision`: %w", unsealedUntil, err)
 	}
 	return until, nil
 }
 
-// bucket makes one bucket, or brings it up to date.
+// bucket creates or updates one bucket.
 func (p Provisioner) bucket(ctx context.Context, b Bucket) error {
 	want := bucketConfig(b, p.Replicas)
 	if b.Name == Links {
@@ -105,9 +105,9 @@ func (p Provisioner) bucket(ctx context.Context, b Bucket) error {
 	return p.forbidRollups(ctx, b)
 }
 
-// forbidRollups has the server refuse messages with the header Nats-Rollup in a bucket. The library allows it in every bucket, and with
-// the value "all" the message removes all other entries: who may write one key could remove the entries of every service. A bucket
-// whose entries expire needs it, because the server marks their end so; one service writes each of those.
+// forbidRollups makes the server refuse messages with the header Nats-Rollup in a bucket. The library allows it in every bucket, and with
+// the value "all" the message removes all other entries: a service that may write one key could remove the entries of every service. A
+// bucket with expiring entries needs the header, because the server marks expired entries with it; only one service writes each such bucket.
 func (p Provisioner) forbidRollups(ctx context.Context, b Bucket) error {
 	stream, err := p.JS.Stream(ctx, "KV_"+b.Name)
 	if err != nil {
@@ -122,7 +122,7 @@ func (p Provisioner) forbidRollups(ctx context.Context, b Bucket) error {
 	return err
 }
 
-// unsealed is what the bucket's metadata say, or shall say from now on, of when its entries are made with the master key.
+// unsealed returns the stored time of UnsealedUntil, or the time to store now.
 func (p Provisioner) unsealed(ctx context.Context, b Bucket) (until string, err error) {
 	at := time.Now()
 	bucket, err := p.JS.KeyValue(ctx, b.Name)
@@ -144,22 +144,22 @@ func (p Provisioner) unsealed(ctx context.Context, b Bucket) (until string, err 
 	return at.UTC().Format(time.RFC3339Nano), nil
 }
 
-// consumer makes one consumer, or brings it up to date: where it began is not changed.
-func (p Provisioner) consumer(ctx context.Context, s Stage, stream jetstream.Stream, takes []string) (*Undecided, error) {
+// consumer creates or updates one consumer. An update does not change its start.
+func (p Provisioner) consumer(ctx context.Context, s Stage, stream jetstream.Stream, subjects []string) (*Undecided, error) {
 	name := stream.CachedInfo().Config.Name
-	want := consumerConfig(s, name, takes)
+	want := consumerConfig(s, name, subjects)
 	is, err := stream.Consumer(ctx, s.Name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		start, undecided, err := p.start(ctx, s, stream, takes)
+		start, undecided, err := p.start(ctx, s, stream, subjects)
 		if err != nil || undecided != nil {
 			return undecided, err
 		}
 		start.in(&want)
 		_, err = stream.CreateConsumer(ctx, want)
-		if err == nil && p.Tell != nil && start != (Start{}) {
-			p.Tell("consumer "+s.Name+" on "+name, start.String())
+		if err == nil && p.Created != nil && start != (Start{}) {
+			p.Created("consumer "+s.Name+" on "+name, start.String())
 		}
-		if !errors.Is(err, jetstream.ErrConsumerExists) { // made by another at the same time
+		if !errors.Is(err, jetstream.ErrConsumerExists) { // another process created it at the same time
 			return nil, err
 		}
 		if is, err = stream.Consumer(ctx, s.Name); err != nil {
@@ -177,7 +177,7 @@ func (p Provisioner) consumer(ctx context.Context, s Stage, stream jetstream.Str
 func streamConfig(s Stream, replicas int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:        s.Name,
-		Description: s.Keeps,
+		Description: s.Purpose,
 		Subjects:    s.Subjects,
 		Retention:   jetstream.LimitsPolicy,
 		Storage:     jetstream.FileStorage,
@@ -185,17 +185,17 @@ func streamConfig(s Stream, replicas int) jetstream.StreamConfig {
 		MaxAge:      s.MaxAge,
 		Duplicates:  DuplicateWindow,
 		Replicas:    max(replicas, 1),
-		AllowDirect: true, // the log is asked for one event by its subject: "was this stored?"
+		AllowDirect: true, // services look up one event in the log by its subject
 	}
 }
 
-// marked is how long the broker keeps the mark of an entry that reached an end of its own. Nothing reads it.
+// marked is how long the broker keeps the mark of an expired entry. Nothing reads it.
 const marked = time.Minute
 
 func bucketConfig(b Bucket, replicas int) jetstream.KeyValueConfig {
 	c := jetstream.KeyValueConfig{
 		Bucket:      b.Name,
-		Description: b.Keeps,
+		Description: b.Purpose,
 		TTL:         b.MaxAge,
 		History:     1,
 		Storage:     jetstream.FileStorage,
@@ -207,11 +207,11 @@ func bucketConfig(b Bucket, replicas int) jetstream.KeyValueConfig {
 	return c
 }
 
-func consumerConfig(s Stage, stream string, takes []string) jetstream.ConsumerConfig {
+func consumerConfig(s Stage, stream string, subjects []string) jetstream.ConsumerConfig {
 	want := jetstream.ConsumerConfig{
 		Durable:        s.Name,
-		Description:    s.Does,
-		FilterSubjects: takes,
+		Description:    s.Purpose,
+		FilterSubjects: subjects,
 		DeliverPolicy:  jetstream.DeliverAllPolicy,
 		AckPolicy:      jetstream.AckExplicitPolicy,
 		AckWait:        AckWait,
@@ -225,12 +225,12 @@ func consumerConfig(s Stage, stream string, takes []string) jetstream.ConsumerCo
 	return want
 }
 
-// maxAckPending bounds the inputs that all replicas of a stage have in flight together, with those that wait for a retry: a
-// provider that is down for an hour must not stop the stage for the sources of the others before so many wait.
+// maxAckPending limits the inputs that all replicas of a stage together have in flight, including those that wait for a retry. It is high,
+// so that a provider that is down for an hour does not stop the stage for the sources of other providers.
 const maxAckPending = 10_000
 
-// Provisioned reports what is missing of what Provision makes, or nil. Where services are named, it asks only what they may ask: with
-// their credentials, any other question stays without a response.
+// Provisioned returns an error for each missing resource of Provision, or nil. If services are named, it sends only the requests that they
+// may send: with their credentials, any other request gets no response.
 func Provisioned(ctx context.Context, js jetstream.JetStream, services ...string) error {
 	may := mayAsk(services)
 	var missing []error
@@ -263,16 +263,16 @@ func Provisioned(ctx context.Context, js jetstream.JetStream, services ...string
 	return errors.Join(missing...)
 }
 
-// ProvisionCopy makes a subscriber's copy of the log, in the account of the subscriber's own credentials. The server keeps it up
-// to date, with the log's own sequences; it bears the log's name, so that it is read as the log is. A copy that is there stays as
-// it is, because a subscriber may not change it. It fails where a stream of that name is no copy.
+// ProvisionCopy creates a subscriber's copy of the log, in the account of the subscriber's credentials. The server keeps it up
+// to date, with the log's own sequences. It has the log's name, so that readers read it like the log. An existing copy remains
+// unchanged, because a subscriber may not change it. ProvisionCopy fails if a stream with that name is not a copy.
 func ProvisionCopy(ctx context.Context, js jetstream.JetStream, replicas int) error {
 	want := copyConfig(replicas)
 	_, err := js.CreateStream(ctx, want)
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		var is jetstream.Stream
 		if is, err = js.Stream(ctx, Signing); err == nil && !copies(is.CachedInfo().Config.Mirror, want.Mirror) {
-			err = errors.New("a stream of this name is there that is no copy; remove it")
+			err = errors.New("a stream with this name exists that is not a copy; remove it")
 		}
 	}
 	if err != nil {
@@ -285,7 +285,7 @@ func copies(is, want *jetstream.StreamSource) bool {
 	return is != nil && is.External != nil && is.Name == want.Name && *is.External == *want.External
 }
 
-// copyConfig is as the log's, the first of Streams.
+// copyConfig returns the settings of a copy, based on those of the log, the first of Streams.
 func copyConfig(replicas int) jetstream.StreamConfig {
 	c := streamConfig(Streams[0], replicas)
 	c.Subjects, c.Duplicates = nil, 0 // its inputs come from the log

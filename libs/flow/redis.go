@@ -24,7 +24,7 @@ const (
 // clients.
 var redisCommands = []string{"eval", "evalsha", "get", "set", "time", "select", "client|setname"}
 
-// RedisUsers are those of the services that use Redis, in the order of the flow, and the operator's, which has what doctor needs.
+// RedisUsers returns the users of the services that use Redis, in the order of the flow, and the operator's, with the permissions for doctor.
 func RedisUsers() []RedisUser {
 	operator := RedisUser{Name: Operator, Keys: []string{redisProbe}, Commands: append(slices.Clone(redisCommands), "del", "info")}
 	var users []RedisUser
@@ -33,7 +33,7 @@ func RedisUsers() []RedisUser {
 		namespace := MemoryOf(service)
 		if namespace != "" {
 			u.Keys = append(u.Keys, namespace+":*", redisEpoch)
-			u.Commands = append(slices.Clone(redisCommands), "del") // a claim that is given back
+			u.Commands = append(slices.Clone(redisCommands), "del") // to release a claim
 		}
 		if namespace == service { // a sender counts its messages
 			u.Keys = append(u.Keys, redisCounts)
@@ -61,7 +61,7 @@ func RedisUsers() []RedisUser {
 	return append(users, operator)
 }
 
-// Rules are the user's permissions, as ACL SETUSER takes them.
+// Rules returns the user's permissions in the syntax of ACL SETUSER.
 func (u RedisUser) Rules() string {
 	rules := []string{"resetkeys", "-@all"}
 	for _, k := range u.Keys {

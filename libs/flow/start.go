@@ -33,7 +33,7 @@ func ParseStart(text string) (Start, error) {
 	return Start{Since: at}, nil
 }
 
-// in makes a consumer begin there.
+// in sets the start in a consumer's settings.
 func (s Start) in(c *jetstream.ConsumerConfig) {
 	switch {
 	case s.New:
@@ -87,13 +87,13 @@ func (e *StartError) Error() string {
 // beginning. In any other stream the consumer resumes after the stage's floor. Without a floor the operator must decide: if a
 // log of 90 days is read from its beginning, people are notified again of events long past. An optional stage without a floor
 // never worked, and needs all messages.
-func (p Provisioner) start(ctx context.Context, s Stage, stream jetstream.Stream, takes []string) (Start, *Undecided, error) {
+func (p Provisioner) start(ctx context.Context, s Stage, stream jetstream.Stream, subjects []string) (Start, *Undecided, error) {
 	if chosen, ok := p.Starts[s.Name]; ok {
 		return chosen, nil, nil
 	}
 	info := stream.CachedInfo()
 	name := info.Config.Name
-	waits, err := holdsAny(ctx, stream, takes)
+	waits, err := holdsAny(ctx, stream, subjects)
 	if err != nil || !waits {
 		return Start{}, nil, err
 	}
@@ -112,7 +112,7 @@ func (p Provisioner) start(ctx context.Context, s Stage, stream jetstream.Stream
 	if err != nil || holds {
 		return Start{after: floor.Sequence}, nil, err
 	}
-	undecided.Why = "its floor is of the stream before it was made anew or restored"
+	undecided.Why = "its floor is from before the stream was recreated or restored"
 	return Start{}, undecided, nil
 }
 

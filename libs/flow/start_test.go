@@ -12,7 +12,7 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-// log is a provisioned broker of which consumers get lost.
+// log is a provisioned broker that loses consumers.
 type log struct {
 	*testing.T
 	js jetstream.JetStream
@@ -54,13 +54,13 @@ func (l log) lose(stream, stage string) {
 	l.must(l.js.DeleteConsumer(l.Context(), stream, stage))
 }
 
-// floor keeps a floor as the stage does.
+// floor stores a floor as the stage does.
 func (l log) floor(stage, stream string, sequence uint64, stored time.Time) {
 	l.Helper()
 	l.must(flow.StageNamed(stage).KeepFloor(l.Context(), l.js, stream, flow.Floor{Sequence: sequence, Stored: stored}))
 }
 
-// pending is how many messages wait for the consumer.
+// pending returns the number of messages that wait for the consumer.
 func (l log) pending(stream, stage string) int {
 	l.Helper()
 	c, err := l.js.Consumer(l.Context(), stream, stage)
@@ -81,9 +81,9 @@ func (l log) remake(stream, subject string, refill int) {
 
 const sent, replayed, noted = "signing.v1.acme.clickwrap.document.sent.d1", "replay.v1.enricher.SIGNING.1.1", "notify.v1.send.sms.acme.clickwrap.d1"
 
-// A missing consumer starts where its stage stopped, else where the operator says. It starts at the beginning only if that
+// A missing consumer starts where its stage stopped, otherwise where the operator chooses. It starts at the beginning only if that
 // repeats no old notification.
-func TestWhereAMissingConsumerBegins(t *testing.T) {
+func TestTheStartOfAMissingConsumer(t *testing.T) {
 	t.Parallel()
 	hour := time.Hour
 	for name, c := range map[string]struct {
@@ -149,11 +149,11 @@ func TestWhereAMissingConsumerBegins(t *testing.T) {
 			l.floor(flow.KafkaBridge, flow.Signing, 2, l.store(sent, 2))
 			l.lose(flow.Signing, flow.Enricher)
 		}, nil, -1},
-		"the stream is made anew, and empty": {flow.Enricher, flow.Signing, func(l log) {
+		"the stream is recreated, and empty": {flow.Enricher, flow.Signing, func(l log) {
 			l.floor(flow.Enricher, flow.Signing, 3, l.store(sent, 3))
 			l.remake(flow.Signing, sent, 0)
 		}, nil, 0},
-		"the stream is made anew, and refilled": {flow.Enricher, flow.Signing, func(l log) {
+		"the stream is recreated, and refilled": {flow.Enricher, flow.Signing, func(l log) {
 			l.floor(flow.Enricher, flow.Signing, 3, l.store(sent, 3))
 			l.remake(flow.Signing, sent, 5)
 		}, nil, -1},
@@ -214,15 +214,15 @@ func TestWhereAMissingConsumerBegins(t *testing.T) {
 			undecided := new(flow.StartError)
 			if c.want < 0 {
 				if !errors.As(err, &undecided) || len(undecided.Undecided) == 0 || undecided.Undecided[0].Stage != c.stage || undecided.Undecided[0].Stream != c.stream {
-					t.Fatalf("%v, want the operator to be asked", err)
+					t.Fatalf("%v, want a StartError", err)
 				}
-				for _, word := range []string{c.stage + " on " + c.stream, "--start " + c.stage + "=new", c.stage + "=all"} {
-					if !strings.Contains(err.Error(), word) {
-						t.Errorf("%q does not say %q", err, word)
+				for _, part := range []string{c.stage + " on " + c.stream, "--start " + c.stage + "=new", c.stage + "=all"} {
+					if !strings.Contains(err.Error(), part) {
+						t.Errorf("%q does not contain %q", err, part)
 					}
 				}
 				if _, err := l.js.Consumer(t.Context(), c.stream, c.stage); !errors.Is(err, jetstream.ErrConsumerNotFound) {
-					t.Errorf("it was made: %v", err)
+					t.Errorf("the consumer was created: %v", err)
 				}
 				return
 			}
@@ -232,7 +232,7 @@ func TestWhereAMissingConsumerBegins(t *testing.T) {
 			if n := l.pending(c.stream, c.stage); n != c.want {
 				t.Errorf("%d messages wait, want %d", n, c.want)
 			}
-			// It stays so, and is as the map says.
+			// Provisioning again changes nothing.
 			if err := flow.Provision(t.Context(), l.js, 1); err != nil && !errors.As(err, &undecided) {
 				t.Error(err)
 			}

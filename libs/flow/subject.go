@@ -6,7 +6,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 )
 
-// The families of subjects beside the log's, which is in package event. Each has a stream of its own.
+// The families of subjects besides the log's, which is in package event. Each has its own stream.
 const (
 	linkPrefix       = "notify.v1.link."
 	sendPrefix       = "notify.v1.send."
@@ -15,7 +15,7 @@ const (
 	replayPrefix     = "replay.v1."
 )
 
-// Filters of all that a stream or a stage takes.
+// Filters of all subjects of a stream or a stage.
 const (
 	Notifications = "notify.v1.>"
 	ToShorten     = linkPrefix + ">" // notifications that wait for their short links
@@ -25,27 +25,27 @@ const (
 	Replays       = replayPrefix + ">"
 )
 
-// LinkSubject is where a notification waits for its short link: notify.v1.link.<source>.<provider>.<document>.
+// LinkSubject is the subject of a notification that waits for its short link: notify.v1.link.<source>.<provider>.<document>.
 func LinkSubject(source, provider, documentID string) string {
 	return linkPrefix + source + "." + provider + "." + event.DocumentToken(documentID)
 }
 
-// SendSubject is where a notification waits for its sender: notify.v1.send.<channel>.<source>.<provider>.<document>.
+// SendSubject is the subject of a notification that waits for its sender: notify.v1.send.<channel>.<source>.<provider>.<document>.
 func SendSubject(channel, source, provider, documentID string) string {
 	return sendPrefix + channel + "." + source + "." + provider + "." + event.DocumentToken(documentID)
 }
 
-// SendFilter is what the sender of a channel takes.
+// SendFilter is the filter of the sender of a channel.
 func SendFilter(channel string) string { return sendPrefix + channel + ".>" }
 
-// Address is what the subject of a notification says.
+// Address has the parts of the subject of a notification.
 type Address struct {
-	Channel          string // of the sender that it waits for; empty where it waits for its short link
+	Channel          string // of the sender that it waits for; empty if it waits for its short link
 	Source, Provider string
 	Document         string // its token, see event.DocumentToken
 }
 
-// ParseNotification takes the subject of a notification apart; false means that it is none.
+// ParseNotification parses the subject of a notification; false means that it is no such subject.
 func ParseNotification(subject string) (Address, bool) {
 	rest, links := strings.CutPrefix(subject, linkPrefix)
 	if links {
@@ -60,7 +60,7 @@ func ParseNotification(subject string) (Address, bool) {
 	return Address{Channel: t[0], Source: t[1], Provider: t[2], Document: t[3]}, true
 }
 
-// QuarantineSubject is where a callback is kept that was authentic and unreadable: quarantine.v1.<source>.<provider>.<reason>.
+// QuarantineSubject is the subject of an authentic callback that cannot be read: quarantine.v1.<source>.<provider>.<reason>.
 func QuarantineSubject(source, provider, reason string) string {
 	return quarantinePrefix + source + "." + provider + "." + reason
 }
@@ -68,9 +68,9 @@ func QuarantineSubject(source, provider, reason string) string {
 // DeadSubject is the subject of the stage's dead letters: dlq.v1.<stage>.
 func (s Stage) DeadSubject() string { return deadPrefix + s.Name }
 
-// Replays is the filter, in REPLAY, of the stage's replays.
+// Replays is the filter of the stage's replays in REPLAY.
 func (s Stage) Replays() string { return replayPrefix + s.Name + ".>" }
 
-// ReplaySubject is the subject on which an input is replayed to its stage: replay.v1.<stage>.<stream>.<sequence>.<replay>. The place is all after
+// ReplaySubject is the subject on which an input is replayed to its stage: replay.v1.<stage>.<stream>.<sequence>.<replay>. The place is everything after
 // the version.
 func ReplaySubject(place string) string { return replayPrefix + place }

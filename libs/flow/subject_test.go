@@ -6,7 +6,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// Streams hold these from release to release, so they must not change.
+// Streams keep messages on these subjects across releases, so the subjects must not change.
 func TestSubjectsAreStable(t *testing.T) {
 	t.Parallel()
 	for got, want := range map[string]string{
@@ -24,7 +24,7 @@ func TestSubjectsAreStable(t *testing.T) {
 	}
 }
 
-func TestANotificationsSubjectIsTakenApart(t *testing.T) {
+func TestParseNotification(t *testing.T) {
 	t.Parallel()
 	for subject, want := range map[string]flow.Address{
 		flow.LinkSubject("acme", "clickwrap", "d1"):          {Source: "acme", Provider: "clickwrap", Document: "d1"},

@@ -193,7 +193,7 @@ func (b *Bench) last(ctx context.Context, s flow.Stage) uint64 {
 	stream, err := b.Env.JS.Stream(ctx, s.Stream)
 	b.must("ask for "+s.Stream, err)
 	var last uint64
-	for _, filter := range s.Takes {
+	for _, filter := range s.Consumes {
 		m, err := stream.GetLastMsgForSubject(ctx, filter)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			continue

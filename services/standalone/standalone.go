@@ -81,7 +81,7 @@ func Provision(
 ) error {
 	return provision(ctx, cfg, log, func(ctx context.Context, js jetstream.JetStream, replicas int) error {
 		sealed := keyring.New(cfg.MasterKeys()).Set()
-		return flow.Provisioner{JS: js, Replicas: replicas, Starts: starts, Tell: created, Sealed: sealed}.Run(ctx)
+		return flow.Provisioner{JS: js, Replicas: replicas, Starts: starts, Created: created, Sealed: sealed}.Run(ctx)
 	})
 }
 

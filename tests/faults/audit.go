@@ -125,7 +125,7 @@ func messagesFor(t testing.TB, h *testenv.Env, s flow.Stage) int {
 		t.Fatalf("ask for %s: %v", s.Stream, err)
 	}
 	count := 0
-	for _, subject := range s.Takes {
+	for _, subject := range s.Consumes {
 		info, err := stream.Info(t.Context(), jetstream.WithSubjectFilter(subject))
 		if err != nil {
 			t.Fatalf("ask for %s: %v", s.Stream, err)

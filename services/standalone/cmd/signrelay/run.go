@@ -96,13 +96,13 @@ func provision(ctx context.Context, c *call) error {
 		return err
 	}
 	for _, s := range flow.Streams {
-		fmt.Fprintf(c.stdout, "stream    %-12s %s\n", s.Name, s.Keeps)
+		fmt.Fprintf(c.stdout, "stream    %-12s %s\n", s.Name, s.Purpose)
 	}
 	for _, b := range flow.Buckets {
-		fmt.Fprintf(c.stdout, "bucket    %-12s %s\n", b.Name, b.Keeps)
+		fmt.Fprintf(c.stdout, "bucket    %-12s %s\n", b.Name, b.Purpose)
 	}
 	for _, s := range flow.Stages {
-		fmt.Fprintf(c.stdout, "consumer  %-12s on %s: %s\n", s.Name, s.Stream, s.Does)
+		fmt.Fprintf(c.stdout, "consumer  %-12s on %s: %s\n", s.Name, s.Stream, s.Purpose)
 	}
 	return nil
 }
