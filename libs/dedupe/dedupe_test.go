@@ -35,7 +35,7 @@ func TestRedisConforms(t *testing.T) {
 }
 
 // Concurrent callers share calls to Redis; each gets its own results, in order.
-func TestCallersInOneBatchGetTheirOwnAnswers(t *testing.T) {
+func TestCallersInOneBatchGetTheirOwnReplies(t *testing.T) {
 	t.Parallel()
 	js := broker(t)
 	s := guarded(t, js, dedupe.NewRedis(redisClient(t, realtest.Redis(t).URL), usual), usual)

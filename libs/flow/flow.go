@@ -18,7 +18,7 @@ type Stream struct {
 	Name     string
 	Subjects []string
 	MaxAge   time.Duration
-	Purpose  string // what it is for, in the operator's words
+	Purpose  string // for operators
 }
 
 // Names of the streams.
@@ -162,9 +162,9 @@ func MemoryOf(service string) string {
 // of its replays.
 type Stage struct {
 	Name      string
-	Stream    string   // what it reads
+	Stream    string   // that it reads
 	Consumes  []string // filter subjects in that stream
-	Publishes []string // what it publishes
+	Publishes []string // the subjects on which it publishes
 	Uses      Uses
 	Purpose   string        // in the operator's words
 	Workers   int           // inputs in flight at once in one replica

@@ -1,4 +1,4 @@
-// Package gsm7 knows the alphabet of text messages (GSM 03.38), and in how many parts a text travels.
+// Package gsm7 has the alphabet of text messages (GSM 03.38), and counts the parts of a text.
 package gsm7
 
 import (
@@ -15,15 +15,15 @@ const (
 	extension = "\f^{}\\[~]|€"
 )
 
-// How much goes into one message of 140 bytes: septets of the alphabet, or units of UCS-2. A part of a longer text has 6
-// bytes less, which say where it belongs.
+// The capacity of one message of 140 bytes: septets of the alphabet, or units of UCS-2. A part of a longer text has 6
+// bytes less, because a header says which part it is.
 const (
 	septetsAlone, septetsOfPart = 160, 153
 	unitsAlone, unitsOfPart     = 70, 67
 )
 
-// Parts is how a text travels: in how many parts, and whether as UCS-2 because the alphabet lacks one of its characters.
-// UCS-2 holds less than half as much and so costs more than twice as much.
+// Parts returns the number of a text's parts, and whether it is sent as UCS-2 because the alphabet lacks one of its characters.
+// UCS-2 holds less than half as much, so it costs more than twice as much.
 func Parts(text string) (parts int, unicode bool) {
 	if strings.ContainsFunc(text, outside) {
 		return partsOf(text, units, unitsAlone, unitsOfPart), true
@@ -31,7 +31,7 @@ func Parts(text string) (parts int, unicode bool) {
 	return partsOf(text, septets, septetsAlone, septetsOfPart), false
 }
 
-// PartAt is the part of a text, from 1, that the character at a byte offset travels in.
+// PartAt returns the part of a text, from 1, that contains the character at a byte offset.
 func PartAt(text string, at int) int {
 	parts, unicode := Parts(text)
 	width, ofPart := septets, septetsOfPart
@@ -51,7 +51,7 @@ func PartAt(text string, at int) int {
 	return min(part, parts) // a text that fits alone has more room
 }
 
-// Outside is the characters of a text that the alphabet lacks, each once, in their order.
+// Outside returns the characters of a text that the alphabet lacks, each once, in their order.
 func Outside(text string) string {
 	var found strings.Builder
 	for _, r := range text {

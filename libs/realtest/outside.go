@@ -12,7 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// How long a database of the outside Redis is a test's: longer than any test binary may run (go test ends it after ten
+// How long a test owns a database of the outside Redis: longer than any test binary may run (go test ends it after ten
 // minutes).
 const databaseLease = 11 * time.Minute
 

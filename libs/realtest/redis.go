@@ -32,8 +32,8 @@ type RedisServer struct {
 	up     bool
 }
 
-// Redis starts a redis-server on a free loopback port, with an append-only file that is written before each answer and
-// synced every second, as deployments have it: a killed Redis loses nothing. It ends with the test. With SIGNRELAY_TEST_REDIS_URL it takes a database of that server instead, and Stop cuts the
+// Redis starts a redis-server on a free loopback port, with an append-only file that is written before each reply and
+// synced every second, as in deployments: a killed Redis loses nothing. It ends with the test. With SIGNRELAY_TEST_REDIS_URL it takes a database of that server instead, and Stop cuts the
 // connections to it. Use FLUSHDB, never FLUSHALL.
 func Redis(t testing.TB) *RedisServer {
 	t.Helper()

@@ -130,7 +130,7 @@ func (b *Bench) Cause(n *notifyv1.Notification) {
 	})
 	e := &signingv1.SigningEvent{
 		Id: n.GetEventId(), Source: n.GetSource(), Provider: n.GetProvider(), Document: &signingv1.Document{Id: n.GetDocumentId()},
-		Type: event.OtherRecorded, // of a kind to which nothing leads
+		Type: event.OtherRecorded, // a type that causes no message
 	}
 	if causes := event.KindOf(n.GetKind()).After; len(causes) > 0 {
 		e.Type = causes[0]

@@ -26,7 +26,7 @@ func line(t *testing.T, log func(*slog.Logger)) (map[string]any, string) {
 	return fields, out.String()
 }
 
-func TestALineTellsWhatTheOperatorNeeds(t *testing.T) {
+func TestALineHasTheFieldsThatOperatorsNeed(t *testing.T) {
 	t.Parallel()
 	got, _ := line(t, func(log *slog.Logger) {
 		log.Info("attempt", "stage", "sms-sender", "attempt", 3, "took", 1500*time.Millisecond, "ok", true,

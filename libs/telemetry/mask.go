@@ -12,8 +12,8 @@ var personalKeys = map[string]bool{
 }
 
 // Words that mark a key as personal or secret, at any position in it: first_name, redisURL, x-webhook-token. They are
-// compared with the key's lower-case letters alone, and stand under their first letter because every attribute of every
-// line is looked at.
+// compared with the key's lower-case letters only, and are grouped by their first letter because every attribute of every
+// line is checked.
 var personalWords = [256][]string{
 	'a': {"authorization"},
 	'c': {"credential"},

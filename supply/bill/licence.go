@@ -12,10 +12,10 @@ import (
 	"github.com/google/licensecheck"
 )
 
-// allowed are the licences (SPDX) that a program may contain: they ask for a notice at most.
+// allowed are the licences (SPDX) that a program may contain: they require a notice at most.
 var allowed = []string{"0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "Unlicense", "Zlib"}
 
-// recognised is how many percent of a licence's file must be known words.
+// recognised is the minimum percentage of known words in a licence's file.
 const recognised = 75
 
 var (
@@ -68,7 +68,7 @@ func (m *module) license() error {
 	return nil
 }
 
-// notices writes the licences' texts, as they ask for.
+// notices writes the texts of the licences, as the licences require.
 func notices(w io.Writer, program string, modules []module) error {
 	if _, err := fmt.Fprintf(w, "The program %s contains the code of others, under these licences.\n", program); err != nil {
 		return err

@@ -65,7 +65,7 @@ func write(path string, by func(io.Writer) error) error {
 	return errors.Join(by(f), f.Close())
 }
 
-// module is a module of another's that is linked into a program.
+// module is a third-party module that is linked into a program.
 type module struct {
 	path, version, sum string
 	dir                string // where its source is

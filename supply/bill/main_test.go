@@ -9,7 +9,7 @@ import (
 	cyclonedx "github.com/CycloneDX/cyclonedx-go"
 )
 
-// The test itself is a program with modules of others.
+// The test binary itself is a program with third-party modules.
 func TestThisProgram(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable()

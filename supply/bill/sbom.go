@@ -10,7 +10,7 @@ import (
 	cyclonedx "github.com/CycloneDX/cyclonedx-go"
 )
 
-// sbom writes the program's parts as CycloneDX 1.6. It bears neither time nor serial number, so the same program has the same one.
+// sbom writes the program's parts as CycloneDX 1.6. It has neither a time nor a serial number, so the same program gives the same SBOM.
 func sbom(w io.Writer, program, version string, info *buildinfo.BuildInfo, modules []module) error {
 	root := cyclonedx.Component{
 		BOMRef: program, Type: cyclonedx.ComponentTypeApplication, Name: program, Version: version,

@@ -24,7 +24,7 @@ type header struct {
 	Modules map[string]string `json:"modules"` // the lowest version that the copy speaks about, by module
 }
 
-// entry is what govulncheck reads of an OSV entry, without its prose.
+// entry has the fields of an OSV entry that govulncheck reads, without its prose.
 type entry struct {
 	ID        string     `json:"id"`
 	Modified  time.Time  `json:"modified"`
@@ -66,7 +66,7 @@ func (a affected) concerns(modules map[string]string) bool {
 	return len(a.Ranges) == 0
 }
 
-// reduce leaves what concerns the modules; ok is false where nothing does.
+// reduce keeps the parts that concern the modules; ok is false if there are none.
 func (e entry) reduce(modules map[string]string) (_ entry, ok bool) {
 	e.Affected = slices.DeleteFunc(slices.Clone(e.Affected), func(a affected) bool { return !a.concerns(modules) })
 	return e, len(e.Affected) > 0 && e.Withdrawn == nil
@@ -110,7 +110,7 @@ func refresh(copyFile, osvDir, source string, taken time.Time, modules map[strin
 	return os.WriteFile(copyFile, []byte(b.String()), 0o644) //nolint:gosec // a public file of the repository
 }
 
-// unpack writes the copy's entries into dir, a file each, as govulncheck reads a local database.
+// unpack writes each of the copy's entries to a file in dir, in the layout of a local database of govulncheck.
 func unpack(copyFile, dir string) (header, error) {
 	var h header
 	f, err := os.Open(copyFile)
@@ -135,7 +135,7 @@ func unpack(copyFile, dir string) (header, error) {
 	return h, lines.Err()
 }
 
-// missing lists the modules about which the copy says nothing: added, or at a lower version than when it was taken.
+// missing lists the modules that the copy does not cover: modules that were added or downgraded after it was taken.
 func (h header) missing(modules map[string]string) []string {
 	var out []string
 	for _, path := range slices.Sorted(maps.Keys(modules)) {

@@ -1,8 +1,8 @@
 // Vulncheck looks for known vulnerabilities in the code that the programs reach. It needs no network: it runs govulncheck
 // against the copy of the Go vulnerability database in .ci/vulndb.jsonl, which has only what concerns our modules.
 //
-// Exit status 0: nothing was found, or there is no database and the output says that nothing was looked for. 1: something was
-// found, or the check could not be made although it could have been.
+// Exit status 0: no vulnerability was found, or there is no database and the output says that the check was skipped. 1: a vulnerability
+// was found, or the check failed although there is a database.
 package main
 
 import (
@@ -67,7 +67,7 @@ func main() {
 	}
 }
 
-// errNoDatabase is wrapped by everything that means: nothing was looked for.
+// errNoDatabase is wrapped by every error that means that the check was skipped.
 var errNoDatabase = errors.New("no vulnerability database")
 
 func (c check) run(ctx context.Context) error {
@@ -147,7 +147,7 @@ func (c check) judge(output []byte, taken string) error {
 	return nil
 }
 
-// reachable tells why a database cannot be read.
+// reachable returns the reason why a database cannot be read.
 func reachable(ctx context.Context, database string) error {
 	if dir, ok := strings.CutPrefix(database, "file://"); ok {
 		_, err := os.Stat(dir)
@@ -165,7 +165,7 @@ func reachable(ctx context.Context, database string) error {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s", database, resp.Status)
+		return fmt.Errorf("%s responds with %s", database, resp.Status)
 	}
 	return nil
 }

@@ -16,9 +16,9 @@ const jwt = `{"finding":{"osv":"GO-2025-3553","trace":[{"module":"github.com/gol
 
 var taken = time.Date(2026, 11, 5, 0, 0, 0, 0, time.UTC)
 
-// house makes a module with one package that reaches nothing but the standard library, a copy of a database, and a
-// govulncheck that answers with output.
-func house(t *testing.T, output string, modules map[string]string) (check, *strings.Builder) {
+// setup creates a module with one package that reaches only the standard library, a copy of a database, and a
+// govulncheck that prints output.
+func setup(t *testing.T, output string, modules map[string]string) (check, *strings.Builder) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("the stand-in for govulncheck is a shell script")
@@ -80,7 +80,7 @@ func TestOutcomes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, out := house(t, row.output, row.modules)
+			c, out := setup(t, row.output, row.modules)
 			if row.change != nil {
 				row.change(&c)
 			}
@@ -98,7 +98,7 @@ func TestOutcomes(t *testing.T) {
 // A tool that cannot run is a failure, not a clean result.
 func TestNoTool(t *testing.T) {
 	t.Parallel()
-	c, _ := house(t, jwt, map[string]string{"stdlib": "v1.27.3", "toolchain": "v1.27.3"})
+	c, _ := setup(t, jwt, map[string]string{"stdlib": "v1.27.3", "toolchain": "v1.27.3"})
 	c.govulncheck += ".missing"
 	if err := c.run(t.Context()); err == nil {
 		t.Error("it passed")
