@@ -160,7 +160,7 @@ func settings(p *mailServer) config.Config {
 	var cfg config.Config
 	*emailsettings.Section.In(&cfg) = emailsettings.Email{
 		From: "Acme Documents <no-reply@acme.example>",
-		// As many connections as the stage has workers, so that no message waits for another one's dialogue.
+		// One connection for each worker of the stage, so that no message waits for another dialogue.
 		SMTP: emailsettings.SMTP{Host: "127.0.0.1", Port: p.port, TLS: "none", Timeout: time.Second, EndTimeout: time.Second, Connections: 8},
 	}
 	shortenersettings.Section.In(&cfg).PublicURL = "https://sign.acme.example"
@@ -245,7 +245,7 @@ func TestOneEmailAndItsEvent(t *testing.T) {
 	b.NeverLogged("reader.example", "sign.acme.example", "Vertrag")
 }
 
-// Each end of a dialogue, on the wire, and how its claim ends: confirmed (the message was accepted), undone (it certainly was not), or
+// Each possible end of a dialogue on the wire, and the state of its claim: confirmed (the message was accepted), undone (it certainly was not), or
 // unknown. An accepted message comes between them, so that the circuit stays closed.
 func TestDialogues(t *testing.T) {
 	t.Parallel()
@@ -278,7 +278,7 @@ func TestDialogues(t *testing.T) {
 		}
 		publish(t, b, invitation("after-"+name))
 		if got := ends.Of(t, "after-"+name); got != "confirmed" {
-			t.Errorf("the message after %s ended %s", name, got)
+			t.Errorf("the outcome of the message after %s is %s", name, got)
 		}
 	}
 	b.NeverLogged("reader.example", "sign.acme.example")
@@ -293,7 +293,7 @@ func TestDialogues(t *testing.T) {
 	}
 }
 
-func TestAnUnknownOutcomeIsSentAgainWithItsMessageIDAndMarked(t *testing.T) {
+func TestAMessageOfUnknownOutcomeIsSentAgainMarkedWithItsMessageID(t *testing.T) {
 	t.Parallel()
 	p := newMailServer(t)
 	p.rules["n1"] = []rule{{data: drops}, {}}
@@ -312,7 +312,7 @@ func TestAnUnknownOutcomeIsSentAgainWithItsMessageIDAndMarked(t *testing.T) {
 	}
 }
 
-func TestNothingLeavesInTheClearWhereTLSIsMandatory(t *testing.T) {
+func TestMandatoryTLSSendsNothingInTheClear(t *testing.T) {
 	t.Parallel()
 	p := newMailServer(t)
 	cfg := settings(p)
@@ -370,8 +370,8 @@ func TestAMalformedAddressIsGivenUp(t *testing.T) {
 	b.NeverLogged("reader.example")
 }
 
-// A message that the server refuses by the operator's fault is held. The log has that, and whose fault it is.
-func TestWhatTheOperatorMustFixIsHeld(t *testing.T) {
+// A message that the server refuses because of the operator's settings is held. The log has the refusal and its cause.
+func TestAMessageThatNeedsTheOperatorIsHeld(t *testing.T) {
 	t.Parallel()
 	p := newMailServer(t)
 	p.rules["relay"] = []rule{{rcpt: responds(554, "relay@reader.example: Relay access denied")}}
@@ -390,7 +390,7 @@ func TestWhatTheOperatorMustFixIsHeld(t *testing.T) {
 	}
 }
 
-// A server that needs much longer for a message than for the other steps gets it once.
+// A server that takes much longer for the message itself than for the other steps receives the message once.
 func TestASlowServerGetsAMessageOnce(t *testing.T) {
 	t.Parallel()
 	p := newMailServer(t)
@@ -407,7 +407,7 @@ func TestASlowServerGetsAMessageOnce(t *testing.T) {
 	for i := range 4 {
 		p.mu.Lock()
 		p.rules[fmt.Sprintf("n%d", i)] = []rule{{data: func(*smtp.Conn) error {
-			time.Sleep(150 * time.Millisecond) // all four together are longer than a step may take
+			time.Sleep(150 * time.Millisecond) // the four dialogues together take longer than the limit of one step
 			return &smtp.SMTPError{Code: 250, EnhancedCode: smtp.EnhancedCode{2, 0, 0}, Message: "Ok: queued"}
 		}}}
 		p.mu.Unlock()
@@ -420,6 +420,6 @@ func TestASlowServerGetsAMessageOnce(t *testing.T) {
 		}
 	}
 	if got := len(p.got("slow")); got != 1 {
-		t.Errorf("the slow server got the message %d times", got)
+		t.Errorf("the slow server received the message %d times", got)
 	}
 }

@@ -15,8 +15,8 @@ import (
 
 var replyPattern = regexp.MustCompile(`^[a-zA-Z ]+: SMTP code [0-9]{3}( [0-9]\.[0-9]{1,3}\.[0-9]{1,3})?$`)
 
-// Every reply of a mail server at every step: the error has its codes and never its text. A temporary refusal never gives up a message
-// by the recipient's or the message's fault. After a reply to the final dot that cannot be read, the outcome is unknown.
+// For every reply of a mail server at every step, the error has the reply's codes and never its text. A temporary refusal never gives up a message
+// because of the recipient or the message. After a reply to the final dot that cannot be read, the outcome is unknown.
 func FuzzSMTPReply(f *testing.F) {
 	for step := range uint8(6) {
 		for _, wire := range []string{

@@ -16,7 +16,7 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 )
 
-// outcomeOf is what the end of a dialogue means: a receipt, or an error that says what happens next.
+// outcomeOf converts the end of a dialogue to a receipt, or to an error that decides the next step.
 func outcomeOf(response string, err error) (notification.Receipt, error) {
 	var failed *stepError
 	switch {
@@ -29,7 +29,7 @@ func outcomeOf(response string, err error) (notification.Receipt, error) {
 	}
 }
 
-// outcome is that of the message itself, from MAIL FROM to the reply to its final dot.
+// outcome converts an error of the message itself, from MAIL FROM to the reply to its final dot.
 func (e *stepError) outcome() error {
 	if reply := new(textproto.Error); errors.As(e.err, &reply) {
 		return readReply(e.step, reply).outcome()
@@ -61,7 +61,7 @@ func replied(err error) bool {
 	return errors.As(err, &reply) && reply.Code != serviceEnds
 }
 
-// outcomeOfDial is that of a failure before a message: connecting, the greeting, TLS, the login. Nothing was sent.
+// outcomeOfDial converts a failure before a message: connecting, the greeting, TLS, the login. Nothing was sent.
 func outcomeOfDial(err error) error {
 	var (
 		reply     *textproto.Error
@@ -100,7 +100,7 @@ var queued = regexp.MustCompile(`(?i)queued as ([[:graph:]]{1,64})`)
 // longestReference limits the reply of a server that has no queue id in a known form.
 const longestReference = 120
 
-// queueID is the server's id of the message. Postfix and many others reply "queued as 4Xyz"; of the others it is the whole reply.
+// queueID is the server's id of the message. Postfix and many others reply "queued as 4Xyz"; for other servers, the id is the whole reply.
 func queueID(reply string) string {
 	if found := queued.FindStringSubmatch(reply); found != nil {
 		return found[1]

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// ample is longer than any of these dialogues, and brief is for those that hang.
+	// ample is longer than any of these dialogues. brief is the timeout of dialogues that hang.
 	ample = 10 * time.Second
 	brief = 300 * time.Millisecond
 )
@@ -235,7 +235,7 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// Once the server knows of a message, a failure is an attempt, also on a kept connection. The connection is not used again.
+// After the server has received MAIL FROM, a failure counts as an attempt, also on a kept connection. The connection is not used again.
 func TestFailuresOnAKeptConnection(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -295,8 +295,8 @@ func TestAMessageIsRetriedWhenAllConnectionsAreBusy(t *testing.T) {
 	}
 }
 
-// A wrong password is sent once, not once a message.
-func TestARefusalIsNotAskedForAgain(t *testing.T) {
+// A wrong password is sent once, and not with each message.
+func TestARefusedLoginIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	r := newRobot(t, map[string]string{"1 CONNECT": "554 not you", "2 CONNECT": "554 not you"})
 	p := r.pool(t, ample)

@@ -67,11 +67,11 @@ const (
 	passes     kind = iota // temporary: the server asks for a retry
 	recipients             // the address, or the mailbox behind it
 	contents               // the message itself: its size, or a filter refuses it
-	accounts               // the operator's: the cause affects every message
-	reasons                // the operator's: other messages may pass
+	accounts               // the operator must act: the cause affects every message
+	reasons                // the operator must act: other messages may pass
 )
 
-// outcome is what a reply means for the message.
+// outcome converts a reply to the message's outcome.
 func (r reply) outcome() error {
 	reason, cause := fmt.Sprintf("smtp-%d", r.code), errors.New(r.String())
 	switch r.kind() {
@@ -93,7 +93,7 @@ func (r reply) outcome() error {
 }
 
 // kind decides by the enhanced code, then by the class of the text, and by the step of the dialogue only if neither has any
-// information. A 4xx passes unless it clearly is the operator's.
+// information. A 4xx is temporary unless only the operator can fix its cause.
 func (r reply) kind() kind {
 	k := r.byCode()
 	if k == passes {
@@ -127,8 +127,8 @@ const (
 	security   = 7
 )
 
-// byCode is the kind of a code that has one meaning, and passes for the others. Servers use 5.7.0, 5.7.1, 5.1.0, 5.4.x and 5.5.x for
-// anything.
+// byCode is the kind of a code that has one meaning, and passes for the others. Servers use 5.7.0, 5.7.1, 5.1.0, 5.4.x and 5.5.x with
+// any meaning.
 func (r reply) byCode() kind {
 	permanent := r.code >= 500
 	switch r.code {

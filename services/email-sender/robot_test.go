@@ -25,7 +25,7 @@ type robot struct {
 	most     int // that were open at once
 }
 
-// What a script may have instead of a reply.
+// Actions that a script may contain instead of a reply.
 const (
 	hangUp     = "hang up"
 	noReply    = "nothing"
@@ -107,14 +107,14 @@ func (r *robot) count(change int) {
 	r.most = max(r.most, r.open)
 }
 
-// messages counts those that were sent whole, whatever the reply was.
+// messages counts the messages that were sent completely, for any reply.
 func (r *robot) messages() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(slices.DeleteFunc(slices.Clone(r.received), func(s string) bool { return !strings.HasSuffix(s, " .") }))
 }
 
-// connections counts those that were opened.
+// connections counts the opened connections.
 func (r *robot) connections() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -89,10 +89,10 @@ func TestTheEndOfTheAttemptEndsTheDialogue(t *testing.T) {
 	select {
 	case err := <-ended:
 		if err == nil {
-			t.Error("sent to a silent server")
+			t.Error("a message to a silent server was sent")
 		}
 	case <-time.After(10 * time.Second):
-		t.Error("the dialogue went on after the attempt's end")
+		t.Error("the dialogue continued after the attempt's end")
 	}
 }
 
@@ -186,7 +186,7 @@ func TestTLSAndPassword(t *testing.T) {
 			defer p.close()
 			_, err := p.send(t.Context(), newMessage(t))
 			if test.outcome == "certificate" && !strings.Contains(err.Error(), "email.smtp.ca does not hold who signed") {
-				t.Errorf("it does not say which setting is wrong: %v", err)
+				t.Errorf("the error does not name the wrong setting: %v", err)
 			}
 			if got := reason(err); got != test.outcome {
 				t.Fatalf("ended %q, want %q: %v", got, test.outcome, err)
@@ -244,7 +244,7 @@ func TestOpportunisticTLS(t *testing.T) {
 				t.Errorf("the password was sent %d times, want %d", n, test.logins)
 			}
 			if taken := len(server.taken); (taken == 1) != (test.outcome == "") {
-				t.Errorf("%d messages were taken", taken)
+				t.Errorf("%d messages were accepted", taken)
 			}
 		})
 	}

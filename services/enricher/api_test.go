@@ -115,8 +115,8 @@ const (
 	nothing = signingv1.Verification_VERIFICATION_NONE
 )
 
-// A signer's event that names no document: everything that follows bears the document that the API names.
-func TestTheDocumentOfAPersonIsAskedFor(t *testing.T) {
+// A signer's event has no document: all messages and events that follow have the document from the API.
+func TestTheDocumentOfAPersonIsRequested(t *testing.T) {
 	t.Parallel()
 	api := &provider{document: pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{with(ann, unresolved), with(bob, unresolved, place(1))}}}
 	b := start(t, api)
@@ -134,8 +134,8 @@ func TestTheDocumentOfAPersonIsAskedFor(t *testing.T) {
 	}
 }
 
-// The id "*" is no legal token, so its subject is that of the document "Kg", which is its base64url. Its end is not theirs.
-func TestDocumentsOfOneTokenHaveEachTheirOwnPast(t *testing.T) {
+// The id "*" is not a legal token. Its subject is the same as that of the document "Kg", its base64url. The end of one does not end the other.
+func TestDocumentsWithTheSameTokenHaveSeparateHistories(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, config.Config{})
 	api := &provider{document: pack.Document{Recipients: []pack.Recipient{ann, bob}}}
@@ -152,7 +152,7 @@ func TestDocumentsOfOneTokenHaveEachTheirOwnPast(t *testing.T) {
 	}
 }
 
-func TestDocumentsOfOtherGroupsAreLeftAlone(t *testing.T) {
+func TestDocumentsOfOtherGroupsAreSkipped(t *testing.T) {
 	t.Parallel()
 	api := &provider{foreign: true}
 	b := start(t, api)
@@ -186,7 +186,7 @@ func TestAnUnauthenticatedCallbackIsConfirmedFirst(t *testing.T) {
 	}
 }
 
-// Both callbacks come, in either order: the last signature is never progress, by the API's status or by the log.
+// Both callbacks come, in either order: the last signature never causes a progress message, by the API's status or by the log.
 func TestNoProgressAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	for _, status := range []pack.Status{pack.StatusCompleted, pack.StatusDeclined, pack.StatusVoided, pack.StatusExpired} {

@@ -56,10 +56,10 @@ func TestConfirm(t *testing.T) {
 		{"expired", event.DocumentExpired, none, pack.StatusExpired, bob, 1, 0, believed},
 		{"not expired", event.DocumentExpired, none, pack.StatusOpen, bob, 1, 0, asked},
 		{"signed", event.RecipientSigned, none, pack.StatusOpen, with(bob, signed), 1, 0, believed},
-		{"signed, for all have", event.RecipientSigned, none, pack.StatusCompleted, bob, 1, 0, believed},
+		{"signed, and the API has all signatures", event.RecipientSigned, none, pack.StatusCompleted, bob, 1, 0, believed},
 		{"not signed", event.RecipientSigned, none, pack.StatusOpen, bob, 1, 0, asked},
 		{"refused", event.RecipientDeclined, none, pack.StatusOpen, with(bob, declined), 1, 0, believed},
-		{"refused, for the document is", event.RecipientDeclined, none, pack.StatusDeclined, bob, 1, 0, believed},
+		{"declined, and the document is declined", event.RecipientDeclined, none, pack.StatusDeclined, bob, 1, 0, believed},
 		{"not refused", event.RecipientDeclined, none, pack.StatusOpen, bob, 1, 0, asked},
 
 		{"sent", event.DocumentSent, none, pack.StatusOpen, bob, 1, 0, believed},

@@ -160,7 +160,7 @@ func TestASuppressedMessageIsRecorded(t *testing.T) {
 	}
 }
 
-// The sender gets the message at the address of the settings, and not at a signer's.
+// The sender gets the message at the address of the settings, and not at a signer's address.
 func TestADeclineNotifiesTheSenderAndTheOthers(t *testing.T) {
 	t.Parallel()
 	api, _ := clickwrap(t, responds(request))
@@ -217,8 +217,8 @@ func TestNoProgressAfterTheCompletion(t *testing.T) {
 	}
 }
 
-// The provider throttles, and then responds: the stage waits for the named time.
-func TestThrottledWorkComesBack(t *testing.T) {
+// The provider throttles, and then responds: the stage waits for the time of Retry-After.
+func TestAThrottledEventIsRetried(t *testing.T) {
 	t.Parallel()
 	throttled := func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "1")
@@ -292,7 +292,7 @@ func TestRefusedTokenWaitsForTheOperator(t *testing.T) {
 		t.Errorf("%d in the DLQ", n)
 	}
 	if !strings.Contains(b.Logged.String(), `"verdict":"retry","reason":"named"`) {
-		t.Errorf("the work does not wait for a named time:\n%s", b.Logged)
+		t.Errorf("the event is not delayed by a Retry-After:\n%s", b.Logged)
 	}
 }
 
@@ -309,7 +309,7 @@ func TestARefusedRequestBecomesADeadLetter(t *testing.T) {
 	}
 }
 
-func TestTheTokenStaysAtTheProvider(t *testing.T) {
+func TestTheTokenIsSentOnlyToTheProvider(t *testing.T) {
 	t.Parallel()
 	var elsewhere atomic.Int32
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
@@ -348,15 +348,15 @@ func TestRunRefusesUnusableSettings(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, config.Config{Sources: []config.Source{
 		{Name: "acme", Provider: "clickwrap", API: config.API{BaseURL: "https://api.example"}}, // a URL and no token
-		{Name: "other", Provider: "nobody"},
+		{Name: "other", Provider: "unknown"},
 	}})
 	if err := enricher.Run(t.Context(), b.Env); err == nil {
-		t.Error("Run took a source without a token and one without a provider")
+		t.Error("Run accepted a source without a token and a source without a provider")
 	}
 }
 
-// Responses of the provider that were once misread, and the result of each: the channel and address, or the reason.
-func TestAnswersThatWereMisread(t *testing.T) {
+// Responses of the provider that an earlier version misread, and the result of each: the channel and address, or the reason.
+func TestResponsesThatWereMisread(t *testing.T) {
 	t.Parallel()
 	const (
 		link   = `"request_url": "https://sign.example.com/x/1"`

@@ -58,8 +58,8 @@ var decisive = []string{
 	event.DocumentSent, event.DocumentCompleted, event.DocumentDeclined, event.DocumentVoided, event.DocumentExpired, event.RecipientSigned, event.RecipientDeclined,
 }
 
-// history reads the document's past. The provider's API may be later than its own callbacks, and the log later than the provider: an event
-// counts if one of them has it. Messages about a completed document do not depend on its past, so only this type is read for it.
+// history reads the document's history. The provider's API may be later than its own callbacks, and the log later than the provider: an event
+// counts if one of them has it. Messages about a completed document do not depend on its history, so only this type is read for it.
 //
 // An event that the log contained already when it was stored is skipped: its first copy caused the messages. ingest does not store a copy that
 // it recognizes, but its memory ends after days, and a time without authentication can be changed (docs/adr/0018).

@@ -10,7 +10,7 @@ import (
 )
 
 // A document's end does not depend on the order of its events.
-func TestRecallEndings(t *testing.T) {
+func TestHistoryOfEndings(t *testing.T) {
 	t.Parallel()
 	unauthenticated := once(event.DocumentCompleted, "", 5)
 	unauthenticated.Verification = signingv1.Verification_VERIFICATION_NONE
@@ -29,8 +29,8 @@ func TestRecallEndings(t *testing.T) {
 		{"expired and sent again", []*signingv1.SigningEvent{once(event.DocumentSent, "", 1), once(event.DocumentExpired, "", 5), once(event.DocumentSent, "", 9, "again")}, false, false},
 		{"completed and sent again", []*signingv1.SigningEvent{once(event.DocumentCompleted, "", 5), once(event.DocumentSent, "", 9, "again")}, true, true},
 		{"refused", []*signingv1.SigningEvent{once(event.DocumentSent, "", 1), once(event.RecipientDeclined, "bob", 5)}, false, true},
-		{"refused, and signed after all", []*signingv1.SigningEvent{once(event.RecipientDeclined, "bob", 5), once(event.RecipientSigned, "bob", 6)}, false, false},
-		{"refused, and sent again", []*signingv1.SigningEvent{once(event.RecipientDeclined, "bob", 5), once(event.DocumentSent, "", 9)}, false, false},
+		{"declined, and then signed", []*signingv1.SigningEvent{once(event.RecipientDeclined, "bob", 5), once(event.RecipientSigned, "bob", 6)}, false, false},
+		{"declined, and sent again", []*signingv1.SigningEvent{once(event.RecipientDeclined, "bob", 5), once(event.DocumentSent, "", 9)}, false, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -47,7 +47,7 @@ func TestRecallEndings(t *testing.T) {
 	}
 }
 
-func TestRecallPeople(t *testing.T) {
+func TestHistoryOfPeople(t *testing.T) {
 	t.Parallel()
 	unnamed, anotherUnnamed := once(event.RecipientSigned, "", 3), once(event.RecipientSigned, "", 4)
 	anotherUnnamed.Id = "another"
@@ -59,11 +59,11 @@ func TestRecallPeople(t *testing.T) {
 		t.Errorf("%d signatures, declined %v, sent as %s", len(past.signatures), past.declined, past.latest())
 	}
 	if past := summarize([]*signingv1.SigningEvent{once(event.DocumentSent, "", 2), once(event.RecipientDeclined, "bob", 5)}); !past.declined["bob"] {
-		t.Error("bob's refusal is forgotten")
+		t.Error("bob's decline is not in the history")
 	}
 }
 
-func TestTooLate(t *testing.T) {
+func TestMessagesAfterTheEndAreTooLate(t *testing.T) {
 	t.Parallel()
 	for eventType, late := range map[string][]pack.Status{
 		event.DocumentCreated:        {pack.StatusCompleted, pack.StatusDeclined, pack.StatusVoided, pack.StatusExpired},

@@ -38,7 +38,7 @@ func TestAddresses(t *testing.T) {
 		{"\"eric@example.com\"", eric, ""},
 		{"“eric@example.com”", eric, ""},
 
-		// Several addresses: the signer's is unknown.
+		// Several addresses: the signer's address is unknown.
 		{"eric@example.com, ann@example.com", "", addressSeveral},
 		{"eric@example.com; ann@example.com", "", addressSeveral},
 		{"eric@example.com ann@example.com", "", addressSeveral},
@@ -47,7 +47,7 @@ func TestAddresses(t *testing.T) {
 		{"eric@example.com\nann@example.com", "", addressSeveral},
 		{"Eric <eric@example.com>, Ann <ann@example.com>", "", addressSeveral},
 		{"eric@ann@example.com", "", addressSeveral},
-		{"\"ann@example.com\" <eric@example.com>", "", addressSeveral}, // one is shown, the other is written to
+		{"\"ann@example.com\" <eric@example.com>", "", addressSeveral}, // a mail program shows one and writes to the other
 		{"ann@example.com <eric@example.com>", "", addressSeveral},
 		{"eric@example.com (ann@example.com)", "", addressSeveral},
 		{"group: eric@example.com;", "", addressInvalid},
@@ -90,7 +90,7 @@ func TestAddresses(t *testing.T) {
 		{"eric@printer.local", "", addressInvalid},
 		{"eric@internal.example.com", "eric@internal.example.com", ""},
 
-		// None.
+		// No address.
 		{"", "", noAddress},
 		{" \u200b ", "", noAddress},
 		{"eric", "", addressInvalid},

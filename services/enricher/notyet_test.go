@@ -46,7 +46,7 @@ func follows(t *testing.T, outs []stage.Out) []string {
 
 // The enricher asks for a missing link again, with growing pauses, for an hour. The other recipients get their messages at
 // once. After the hour, the log says that the message was suppressed, and why.
-func TestNotYetIsNotNobody(t *testing.T) {
+func TestAMissingLinkIsRequestedAgain(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, config.Config{})
 	api := &provider{document: pack.Document{Recipients: []pack.Recipient{bob, with(ann, unresolved)}}}
@@ -68,7 +68,7 @@ func TestNotYetIsNotNobody(t *testing.T) {
 				t.Errorf("given up after %v and %d attempts", age, n)
 			}
 			if want := []string{"invitation to bob", "suppressed ann: no-link"}; !slices.Equal(got, want) {
-				t.Errorf("in the end %q, want %q", got, want)
+				t.Errorf("the outputs are %q, want %q", got, want)
 			}
 			break
 		}
@@ -82,19 +82,19 @@ func TestNotYetIsNotNobody(t *testing.T) {
 		t.Errorf("pauses %v", pauses)
 	}
 
-	// An event that waited longer than that in our own queue is still requested twice.
+	// For an event that waited longer than that in our own queue, two requests are made.
 	if _, verdict := attempt(1); verdict.Kind != "retry" {
-		t.Errorf("an old event is requested once: %+v", verdict)
+		t.Errorf("one request is made for an old event: %+v", verdict)
 	}
-	// And where the link is there, nothing waits.
+	// If the link is available, no message waits.
 	api.set(func(d *pack.Document) { d.Recipients = []pack.Recipient{bob, ann} })
 	if got, verdict := attempt(2); verdict.Kind != "done" || !slices.Equal(got, []string{"invitation to ann", "invitation to bob"}) {
 		t.Errorf("with the link %q: %+v", got, verdict)
 	}
 }
 
-// The same, of a document whose signers are not there yet.
-func TestNoSignersYet(t *testing.T) {
+// The same for a document whose signers are not listed yet.
+func TestMissingSignersAreRequestedAgain(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, config.Config{})
 	api := &provider{document: pack.Document{Status: pack.StatusOpen}}
@@ -110,7 +110,7 @@ func TestNoSignersYet(t *testing.T) {
 }
 
 // While one document waits, its other signer and other documents get their messages. Each output is stored once.
-func TestWaitingHoldsUpNobody(t *testing.T) {
+func TestAWaitingDocumentDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	api := &provider{document: pack.Document{Recipients: []pack.Recipient{bob, with(ann, unresolved)}}}
 	b := start(t, api)
@@ -127,7 +127,7 @@ func TestWaitingHoldsUpNobody(t *testing.T) {
 }
 
 // The log has the invitations that were suppressed for lack of a link, and were not made later.
-func TestTheLogKnowsWhoHadNoLink(t *testing.T) {
+func TestTheLogHasTheInvitationsWithoutALink(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, config.Config{})
 	e := beside(t, b, sources(&provider{}))
@@ -151,7 +151,7 @@ func TestTheLogKnowsWhoHadNoLink(t *testing.T) {
 }
 
 // Waiting for the provider never ends in a dead letter, after any number of requests.
-func TestWaitingIsNotCounted(t *testing.T) {
+func TestWaitingForTheProviderHasNoAttemptLimit(t *testing.T) {
 	t.Parallel()
 	policy := flow.StageNamed(flow.Enricher).Policy
 	err := notYet(time.Unix(0, 0), policy.MaxAttempts, time.Unix(10, 0))

@@ -62,7 +62,7 @@ func dialable(text, region string) (number, reason string) {
 	return phonenumbers.Format(found, phonenumbers.E164), ""
 }
 
-// fewestDigits is the least number of digits that are a second number: fewer digits are an hour, or the last four digits of a number.
+// fewestDigits is the minimum of digits of a second number: fewer digits are a time of day, or the last four digits of a number.
 const fewestDigits = 5
 
 var (
@@ -75,26 +75,26 @@ var (
 	// northAmerican is the form of all numbers of country code 1, also of those that no table has yet: an area and an exchange
 	// begin with 2 to 9. So "0491 570 313" at a source of the region US is no American number.
 	northAmerican = regexp.MustCompile(`^[2-9]\d\d[2-9]\d{6}$`)
-	// another is where a second number, or another end of the first, begins.
+	// another matches the start of a second number, or of another end of the first.
 	another = regexp.MustCompile(`^/ ?[+(\d]`)
 	// noTexts matches a note that the number before it takes no texts, or that the person wants none there. "home" and "office" are not such
 	// notes: people read texts at both.
 	noTexts = regexp.MustCompile(`(?i)(?:^|[^\pL\pN])(?:land[ -]?line|(?:tele)?fax|festnetz|(?:no|keine) (?:sms|texts?|texting|text messages?)|(?:do not|don['’]?t|never) text|` +
 		`(?:e-?mail|calls?|voice) only|(?:only|nur) e-?mail)(?:$|[^\pL\pN])`)
-	// quote is what makes a spreadsheet keep a number as text.
+	// quote is the character with which a spreadsheet keeps a number as text.
 	quote = regexp.MustCompile(`^['‘’"] ?`)
-	// bracketed is an area code in other brackets than round ones. A digit or a zero behind "[2]" may begin a number of its own.
+	// bracketed matches an area code in other brackets than round ones. A digit or a zero after "[2]" may begin a separate number.
 	bracketed = regexp.MustCompile(`^((?:\+?\d{1,3})?[ -]?)[\[{](\d{2,5})[\]}]( ?[-/]? ?[1-9])`)
-	// float is a number as a spreadsheet writes it before ".0".
+	// float matches the number before ".0" in a spreadsheet's format.
 	float = regexp.MustCompile(`^[1-9]\d{6,14}$`)
-	// exponent is where a spreadsheet rounded a number: "3.1755512E+09".
+	// exponent matches a number that a spreadsheet rounded: "3.1755512E+09".
 	exponent = regexp.MustCompile(`^[eE][+-]?\d+$`)
-	// ends is a character that cannot be a part of a number.
+	// ends matches a character that cannot be a part of a number.
 	ends = regexp.MustCompile(`^[\s,;:/|()\[\]{}<>"]`)
 )
 
-// rounded reads a number that a spreadsheet wrote with ".0". People write a last digit of their own behind a dot too, so it is
-// refused where the 0 may belong to it: both readings are numbers.
+// rounded reads a number that a spreadsheet wrote with ".0". People also write a last digit after a dot, so the text is
+// refused if the 0 may be a digit of the number: both readings are numbers.
 func rounded(whole, region string) (number, reason string) {
 	found, why := parse(whole, region)
 	if found == nil {
@@ -107,7 +107,7 @@ func rounded(whole, region string) (number, reason string) {
 	return phonenumbers.Format(found, phonenumbers.E164), ""
 }
 
-// split divides a text into a number's digits with their punctuation, what separates them from the rest, and the rest, which
+// split divides a text into a number's digits with their punctuation, the separator, and the rest, which
 // begins with the first character that is not a part of a number.
 func split(text string) (head, gap, rest string) {
 	cut := len(text)
@@ -138,13 +138,13 @@ func separates(before, after string, count int) bool {
 	return count <= 4 || count <= 8 && strings.ContainsAny(strings.TrimLeft(before, "( ")[:1], "+0")
 }
 
-// parse reads digits and punctuation as a number. It asks for a possible number and not for a valid one: the tables of assigned
-// numbers in a library age, and a new one must not be cut off.
+// parse reads digits and punctuation as a number. It requires a possible number and not a valid one: the tables of assigned
+// numbers in a library become outdated, and it must not refuse a newly assigned number.
 func parse(head, region string) (found *phonenumbers.PhoneNumber, reason string) {
 	all := notification.Digits(head)
 	found, err := phonenumbers.Parse(head, region)
 	if err != nil || !phonenumbers.IsValidNumber(found) {
-		// People write 00 and 011 also where something else is dialled before a country code.
+		// People also write 00 and 011 in countries with another international prefix.
 		for _, prefix := range []string{"00", "011"} {
 			rest, ok := strings.CutPrefix(all, prefix)
 			if abroad, failed := phonenumbers.Parse("+"+rest, ""); ok && failed == nil && phonenumbers.IsValidNumber(abroad) {

@@ -17,7 +17,7 @@ import (
 func lawful(text, number string) string {
 	parsed, err := phonenumbers.Parse(number, "")
 	if err != nil {
-		return "it is no number"
+		return "it is not a number"
 	}
 	country := strconv.Itoa(int(parsed.GetCountryCode()))
 	national, ok := strings.CutPrefix(number, "+"+country)
@@ -28,7 +28,7 @@ func lawful(text, number string) string {
 	// carrier's two digits, and 90 for collect calls (Brazil).
 	prefix := regexp.MustCompile(`^(0|00|001\d|09|011|010|810|` + country + `)?(` + country + `)?(0|1|8|06|(0|90)(\d\d)?)?$`)
 	for _, run := range runs(text) {
-		// The run's digits, and whether a character that is seen stands between each and the next.
+		// The run's digits, and whether a visible character separates each digit from the next.
 		for at := 0; at+len(national) <= len(run.digits); at++ {
 			after := at + len(national)
 			if run.digits[at:after] == national && prefix.MatchString(run.digits[:at]) && (after == len(run.digits) || run.apart[after-1]) {
@@ -36,7 +36,7 @@ func lawful(text, number string) string {
 			}
 		}
 	}
-	return "its digits do not stand together in the text"
+	return "its digits are not contiguous in the text"
 }
 
 // digitRun is the digits between two letters of a text.
@@ -62,7 +62,7 @@ func runs(text string) []digitRun {
 	return all
 }
 
-// value is a decimal digit's: scripts have theirs in order, from zero on.
+// value returns the value of a decimal digit: each script has its digits in order, starting with zero.
 func value(r rune) int {
 	above := 0
 	for unicode.Is(unicode.Nd, r-1) {
@@ -72,9 +72,9 @@ func value(r rune) int {
 	return above % 10
 }
 
-// texts draws values that a field for a mobile number may contain: whole and partial numbers in several scripts, prefixes,
+// fieldValues draws values that a field for a mobile number may contain: whole and partial numbers in several scripts, prefixes,
 // notes, extensions, letters in place of digits, second numbers, and invisible characters.
-func texts() *rapid.Generator[string] {
+func fieldValues() *rapid.Generator[string] {
 	national := rapid.SampledFrom([]string{
 		"3175551234", "317-555-1234", "(317) 555-1234", "555-1234", "5551234", "0171 1234567", "0171/1234567", "171 12345678",
 		"0412 345 678", "491570313", "020 7946 0958", "(0)20 7946 0958", "06 1234 5678", "011 15 2345-6789", "090-1234-5678",
@@ -119,11 +119,11 @@ func texts() *rapid.Generator[string] {
 	})
 }
 
-// A number is texted only if its digits are a prefix-free substring of what the provider gave.
-func TestOnlyDigitsThatStandThereAreDialled(t *testing.T) {
+// An SMS goes to a number only if its digits are a contiguous part of the provider's text, without a prefix.
+func TestOnlyDigitsOfTheTextAreDialled(t *testing.T) {
 	t.Parallel()
 	region := rapid.SampledFrom([]string{"US", "US", "DE", "AU", "GB", "IT", "AR", "BR", "RU", "JP", "NO", "FI", "MX", ""})
-	all := texts()
+	all := fieldValues()
 	rapid.Check(t, func(t *rapid.T) {
 		text, region := all.Draw(t, "text"), region.Draw(t, "region")
 		number, reason := dialable(text, region)
@@ -140,7 +140,7 @@ func TestOnlyDigitsThatStandThereAreDialled(t *testing.T) {
 }
 
 // The rule refuses the results of a lenient parser.
-func TestTheLawSeesWrongNumbers(t *testing.T) {
+func TestTheRuleRefusesWrongNumbers(t *testing.T) {
 	t.Parallel()
 	for text, number := range map[string]string{
 		"555-1234 (Bob)":             "+15551234262",

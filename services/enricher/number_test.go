@@ -6,7 +6,7 @@ import "testing"
 func TestNumbers(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ region, text, number, reason string }{
-		// As people and providers write a number.
+		// Formats of people and providers.
 		{"US", "+13175551234", "+13175551234", ""},
 		{"US", "13175551234", "+13175551234", ""},
 		{"US", "317-555-1234", "+13175551234", ""},
@@ -36,7 +36,7 @@ func TestNumbers(t *testing.T) {
 		{"BR", "0 15 11 98765-4321", "+5511987654321", ""},
 		{"AR", "+54 9 11 2345-6789", "+5491123456789", ""},
 
-		// Prefixes of calls abroad.
+		// Prefixes of international calls.
 		{"US", "011 49 171 1234567", "+491711234567", ""},
 		{"US", "0049 171 1234567", "+491711234567", ""},
 		{"US", "00 44 20 7946 0958", "+442079460958", ""},
@@ -54,10 +54,10 @@ func TestNumbers(t *testing.T) {
 		{"US", "+0049 171 1234567", "", numberInvalid},
 		{"US", "+001 317 555 1234", "", numberInvalid},
 		{"DE", "4900 / 201000000000", "", numberInvalid},
-		{"US", "+6118 / 3175551234", "", numberInvalid}, // 1831 hides who calls in Australia
+		{"US", "+6118 / 3175551234", "", numberInvalid}, // 1831 hides the caller's number in Australia
 		{"MX", "0943 1000", "", numberInvalid},          // 09 is dialled before a country code there
 
-		// Notes and extensions behind a complete number.
+		// Notes and extensions after a complete number.
 		{"US", "(317) 555-1234 cell", "+13175551234", ""},
 		{"US", "317-555-1234 (Bob)", "+13175551234", ""},
 		{"US", "(317) 555-1234 (cell)", "+13175551234", ""},
@@ -111,7 +111,7 @@ func TestNumbers(t *testing.T) {
 		{"US", "317-555-1234 office", "+13175551234", ""},
 		{"US", "317-555-1234 (email: a@example.com)", "+13175551234", ""},
 
-		// As spreadsheets write a number.
+		// Formats of spreadsheets.
 		{"US", "3175551234.0", "+13175551234", ""},
 		{"US", "13175551234.0", "+13175551234", ""},
 		{"AU", "61491570313.0", "+61491570313", ""},
@@ -132,7 +132,7 @@ func TestNumbers(t *testing.T) {
 		{"US", "[2] 317-555-1234", "", numberInvalid},
 		{"US", "[317] FLOWERS", "", numberInvalid},
 
-		// Text before it.
+		// Text before the number.
 		{"US", "tel:+13175551234", "+13175551234", ""},
 		{"US", "TEL: 317-555-1234", "+13175551234", ""},
 		{"US", "sms:+13175551234", "+13175551234", ""},
@@ -149,7 +149,7 @@ func TestNumbers(t *testing.T) {
 		{"US", "tel:", "", numberInvalid},
 		{"US", "tel:555-1234;phone-context=+1-317", "", numberIncomplete},
 
-		// Letters are no digits.
+		// Letters are not digits.
 		{"US", "555-1234 (Bob)", "", numberIncomplete},
 		{"US", "555-1234 Bob", "", numberIncomplete},
 		{"US", "1-800-FLOWERS", "", numberLetters},
@@ -173,7 +173,7 @@ func TestNumbers(t *testing.T) {
 		{"DE", "1234 (Bob)", "", numberIncomplete},
 		{"US", "+1800FLOWERS", "", numberLetters},
 
-		// Several numbers: the signer's is unknown.
+		// Several numbers: the signer's number is unknown.
 		{"US", "317-555-1234 / 317-555-9999", "", numberSeveral},
 		{"US", "317-555-1234/5678", "", numberSeveral},
 		{"US", "317-555-1234 or 317-555-9999", "", numberSeveral},
@@ -207,7 +207,7 @@ func TestNumbers(t *testing.T) {
 		{"JP", "０９０ー１２３４ー５６７８", "+819012345678", ""},
 		{"US", "\xff317-555-1234", "", numberInvalid},
 
-		// None.
+		// No number.
 		{"US", "", "", noAddress},
 		{"US", " \u200b\t", "", noAddress},
 		{"US", "555", "", numberIncomplete},

@@ -16,7 +16,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// once is an event with the id that packs give it, at so many seconds.
+// once is an event with the id that a pack creates for it, at this second.
 func once(eventType, recipient string, at int64, again ...string) *signingv1.SigningEvent {
 	e := happened(eventType, nil)
 	if recipient != "" {
@@ -27,7 +27,7 @@ func once(eventType, recipient string, at int64, again ...string) *signingv1.Sig
 	return e
 }
 
-// messages are a plan's messages, as kind, person and channel, and their ids.
+// messages returns a plan's messages, as kind, person and channel, and their ids.
 func messages(e *signingv1.SigningEvent, document *pack.Document, log []*signingv1.SigningEvent) map[string]string {
 	found := map[string]string{}
 	source := config.Source{Region: "US", Notify: config.Notify{Sender: config.Sender{Email: "pat@acme.example"}}}
@@ -55,9 +55,9 @@ func permutations(n int) [][]int {
 	return all
 }
 
-// Two sign first, the third when both have, the fourth at last. Whatever the order in which the first two's events are
-// handled, each handled twice, the third is invited by one and the same message.
-func TestMessagesAreTheSameInEveryOrder(t *testing.T) {
+// Two people sign first, then the third, then the fourth. The events of the first two are handled in every order, each
+// of them twice: the third person always gets the same single invitation.
+func TestMessagesDoNotDependOnTheOrderOfEvents(t *testing.T) {
 	t.Parallel()
 	dee := with(bob, func(r *pack.Recipient) { r.ID, r.Email = "dee", "dee@example.com" }, place(2))
 	blind := []pack.Recipient{ann, bob, with(cyd, place(1)), dee} // an API that never returns the signatures
@@ -103,7 +103,7 @@ func TestMessagesAreTheSameInEveryOrder(t *testing.T) {
 				if first == nil {
 					first = ids
 				}
-				// If both are late, the data at an event depends on the order; otherwise it does not.
+				// If the API and the log are late, the data of an event depends on the order; otherwise it does not.
 				if lag := !test.whole && !test.people[0].Signed; !lag && !maps.Equal(ids, first) {
 					t.Fatalf("order %v: messages %v, another order %v", order, ids, first)
 				}
@@ -118,7 +118,7 @@ func TestMessagesAreTheSameInEveryOrder(t *testing.T) {
 }
 
 // A provider may list its people in another order, with another link, on the retry.
-func TestIDsDoNotFollowTheListing(t *testing.T) {
+func TestIDsDoNotDependOnTheProvidersOrder(t *testing.T) {
 	t.Parallel()
 	dee := pack.Recipient{Email: "dee@example.com", Wants: onEmail, Invite: true, SigningURL: "https://p.example/dee"} // without an id
 	other := func(r *pack.Recipient) { r.SigningURL += "?2" }
@@ -177,19 +177,19 @@ func TestSeveralEventsCauseOneMessageForEachSending(t *testing.T) {
 			}
 		}
 		if later := ids(c.later, sent, again, c.first); later == first {
-			t.Errorf("%s: the messages of the second sending have the ids of the first, so they are dropped", name)
+			t.Errorf("%s: the messages of the second sending have the ids of the first sending, so the senders drop them", name)
 		}
 	}
 }
 
-func TestADeclineCausesOneMessage(t *testing.T) {
+func TestADeclineCausesOneMessageForEachRecipient(t *testing.T) {
 	t.Parallel()
 	document := &pack.Document{Recipients: []pack.Recipient{ann, with(bob, declined)}}
 	byDocument, byPerson := once(event.DocumentDeclined, "", 1), once(event.RecipientDeclined, "bob", 1)
 	if one, other := messages(byDocument, document, nil), messages(byPerson, document, nil); len(one) != 2 || !maps.Equal(one, other) {
 		t.Errorf("messages %v and %v", one, other)
 	}
-	// The control: another fact is another message.
+	// The control: a different fact causes a different message.
 	if one, other := messages(once(event.DocumentVoided, "", 1), document, nil), messages(once(event.DocumentExpired, "", 1), document, nil); len(one) != 2 || maps.Equal(one, other) {
 		t.Errorf("messages %v and %v", one, other)
 	}

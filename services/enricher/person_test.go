@@ -13,7 +13,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// home is a signer without an id, as the guide has them: two of a household share both addresses.
+// home is a signer without an id, as in the guide: two people of a household share both addresses.
 func home(link string) pack.Recipient {
 	return pack.Recipient{Email: "Home@Example.com ", Mobile: "+13175551234", Wants: onBoth, Invite: true, SigningURL: link}
 }
@@ -26,7 +26,7 @@ func keys(recipients ...pack.Recipient) []string {
 	return all
 }
 
-// A person alone at an address keeps the key of all earlier versions: with another key, all messages would be sent again.
+// A person who shares no address keeps the key of all earlier versions: with another key, all messages would be sent again.
 func TestKeysThatMustNotChange(t *testing.T) {
 	t.Parallel()
 	const household, eric = "address/Y3j6mTFeFhe6m2Rk1zWfJc0xFE_flG06DalXsvM3hPA", "address/su7EP16vvbHGw2Ajp9rtsmiNn14ELLcROCaUZfwL7JY"
@@ -78,7 +78,7 @@ func TestAPersonDoesNotDependOnTheListing(t *testing.T) {
 		for _, all := range first {
 			for _, key := range all {
 				if seen[key] {
-					t.Fatalf("%s is two people's: %v", key, first)
+					t.Fatalf("two people have the key %s: %v", key, first)
 				}
 				seen[key] = true
 			}
@@ -119,8 +119,8 @@ func persons(listed []pack.Recipient) int {
 	return len(seen)
 }
 
-// Two links leave, and the counts are right.
-func TestAHousehold(t *testing.T) {
+// Two people at one address get two links, and the counts are right.
+func TestTwoPeopleAtOneAddress(t *testing.T) {
 	t.Parallel()
 	husband, wife := home("https://p.example/husband"), home("https://p.example/wife")
 	all := []string{
@@ -131,7 +131,7 @@ func TestAHousehold(t *testing.T) {
 	}
 	for _, test := range []planTest{
 		{name: "both are invited", event: happened(event.DocumentSent, nil), people: []pack.Recipient{husband, wife}, want: all},
-		{name: "whom the provider lists twice, once", event: happened(event.DocumentSent, nil), people: []pack.Recipient{husband, wife, husband}, want: all},
+		{name: "a person whom the provider lists twice is invited once", event: happened(event.DocumentSent, nil), people: []pack.Recipient{husband, wife, husband}, want: all},
 		{
 			name: "one is invited, the other has no link yet", event: happened(event.DocumentSent, nil), people: []pack.Recipient{husband, home("")},
 			want: all[:2], wait: []string{"invitation by sms to : no-link", "invitation by email to : no-link"},
@@ -188,14 +188,14 @@ func TestAHouseholdsMessagesAreNotSwapped(t *testing.T) {
 	}
 }
 
-// Messages to one address say whose they are, by the name or where it does not help by the place.
+// A message to a shared address names its person: by the name, or by the position if the name is not unique.
 func TestSharedAddresses(t *testing.T) {
 	t.Parallel()
 	called := func(first string) func(*pack.Recipient) { return func(r *pack.Recipient) { r.FirstName = first } }
 	for _, test := range []struct {
 		name   string
 		people []pack.Recipient
-		want   []string // of each message: by how many it is shared, and the place
+		want   []string // of each message: the number of people at its address, and the position
 	}{
 		{"none", []pack.Recipient{ann, bob}, []string{"0 0", "0 0"}},
 		{"names", []pack.Recipient{with(ann, called("Ann")), with(ann, called("Eric"), func(r *pack.Recipient) { r.ID = "eric" })}, []string{"2 0", "2 0"}},
@@ -221,7 +221,7 @@ func TestSharedAddresses(t *testing.T) {
 
 // A signature invites a recipient who was not invited for lack of a link, if the link is there now. It invites no other
 // recipient.
-func TestASignatureInvitesWhoHadNoLink(t *testing.T) {
+func TestASignatureInvitesARecipientWhoHadNoLink(t *testing.T) {
 	t.Parallel()
 	document := func(link func(*pack.Recipient)) *pack.Document {
 		return &pack.Document{Recipients: []pack.Recipient{with(bob, signed), with(ann, link), cyd}}
@@ -229,7 +229,7 @@ func TestASignatureInvitesWhoHadNoLink(t *testing.T) {
 	sent, signature := once(event.DocumentSent, "", 1), once(event.RecipientSigned, "bob", 5)
 	before := plan(us, sent, document(unresolved), summarize([]*signingv1.SigningEvent{sent}))
 	if len(before.waiting) != 1 || len(before.messages) != 2 {
-		t.Fatalf("%d wait, %d are told", len(before.waiting), len(before.messages))
+		t.Fatalf("%d messages wait, %d are planned", len(before.waiting), len(before.messages))
 	}
 	gaveUp := before.waiting[0].message.GetId()
 	for name, test := range map[string]struct {
@@ -237,8 +237,8 @@ func TestASignatureInvitesWhoHadNoLink(t *testing.T) {
 		linkless string
 		want     bool
 	}{
-		"the link is there":                         {func(*pack.Recipient) {}, gaveUp, true},
-		"the link is not there":                     {unresolved, gaveUp, false},
+		"the link is available":                     {func(*pack.Recipient) {}, gaveUp, true},
+		"the link is not available":                 {unresolved, gaveUp, false},
 		"was invited":                               {func(*pack.Recipient) {}, "", false},
 		"another person had no link":                {func(*pack.Recipient) {}, "other", false},
 		"no signer was listed, and this one is now": {func(*pack.Recipient) {}, plan(us, sent, &pack.Document{}, summarize(nil)).waiting[0].message.GetId(), true},

@@ -192,7 +192,7 @@ func TestResponses(t *testing.T) {
 
 // An error that the operator must fix does not count against the message. The message was certainly not sent. The log says that
 // it waits, and whose fault that is. When the operator has fixed the error, the sender sends it.
-func TestWhatTheOperatorMustFixIsHeld(t *testing.T) {
+func TestAMessageThatNeedsTheOperatorIsHeld(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		response http.HandlerFunc

@@ -1,4 +1,4 @@
-// Package emailsettings is the settings of the e-mail sender.
+// Package emailsettings contains the settings of the e-mail sender.
 package emailsettings
 
 import (

@@ -1,4 +1,4 @@
-// Command enricher asks providers who must be told what.
+// Command enricher requests documents from the providers, and decides who receives which message.
 package main
 
 import (
