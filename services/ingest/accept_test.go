@@ -15,7 +15,7 @@ import (
 	"github.com/signrelay/signrelay/services/ingest"
 )
 
-// panicking are the packs with a fault: they panic over what has the word in it.
+// panicking returns packs with a fault: they panic over a body that names the step, such as "panic-at-items".
 func panicking() []pack.Pack {
 	var packs []pack.Pack
 	for _, p := range providers.All {
@@ -32,8 +32,8 @@ func panicking() []pack.Pack {
 	return packs
 }
 
-func fault(r pack.Request, word string) {
-	if bytes.Contains(r.Body, []byte(word)) {
+func fault(r pack.Request, trigger string) {
+	if bytes.Contains(r.Body, []byte(trigger)) {
 		panic("the pack has a fault")
 	}
 }
@@ -63,7 +63,7 @@ func (w panickingBatches) Holds(batch, item pack.Request) bool {
 }
 
 // A pack's panic keeps a live callback in quarantine, and a replayed one stays there: the panic ends neither ingest nor the replay.
-func TestAPackThatPanics(t *testing.T) {
+func TestAPackThatPanicsLosesNoCallback(t *testing.T) {
 	t.Parallel()
 	h := openWith(t, ingest.RunWith(panicking()))
 	if got := h.post(t, "/webhooks/clickwrap/acme", strings.Replace(requestSent, "PactSafe sent", "panic-at-reading", 1)); got.status != 202 || got.body["reason"] != "pack-panicked" {
@@ -74,11 +74,11 @@ func TestAPackThatPanics(t *testing.T) {
 		t.Errorf("a live batch: %d %v", got.status, got.body)
 	}
 	if got := h.all(t, "["+strings.Replace(signed("g2"), "g2", "panic-at-items", 1)+"]"); got.body["reason"] != "pack-panicked" {
-		t.Errorf("a live batch that cannot be cut: %d %v", got.status, got.body)
+		t.Errorf("a live batch that cannot be split: %d %v", got.status, got.body)
 	}
 	all := h.quarantined(t)
 	if len(all) != 3 {
-		t.Fatalf("%d are in quarantine, want 3", len(all))
+		t.Fatalf("the quarantine holds %d, want 3", len(all))
 	}
 	for _, kept := range all {
 		replayed, err := ingest.ReplayWith(t.Context(), h.env, panicking(), kept.Header, kept.Data, ingest.Repair{})
@@ -86,13 +86,13 @@ func TestAPackThatPanics(t *testing.T) {
 			t.Errorf("%v, %v", replayed, err)
 		}
 	}
-	// The comparison of a repaired batch with the kept one is the pack's too. Only its item stays.
+	// The pack also compares a repaired batch with the stored one. Only the item on which it panics stays.
 	repaired := "data=" + url.QueryEscape("["+signed("g3")+","+strings.Replace(signed("g4"), "g4", "panic-at-comparing", 1)+"]")
 	replayed, err := ingest.ReplayWith(t.Context(), h.env, panicking(), all[2].Header, all[2].Data, body(repaired))
 	if err != nil || len(replayed.IDs) != 1 || len(replayed.Quarantined) != 1 || replayed.Quarantined[0] != (ingest.QuarantinedItem{Item: 1, Reason: "pack-panicked"}) {
 		t.Errorf("%v, %v", replayed, err)
 	}
-	// A control: packs without the fault bring them in.
+	// A control: packs without the fault store them.
 	for _, kept := range all {
 		if replayed, err := ingest.Replay(t.Context(), h.env, kept.Header, kept.Data, ingest.Repair{}); err != nil || len(replayed.IDs) != 1 {
 			t.Errorf("%v, %v", replayed, err)
@@ -100,8 +100,8 @@ func TestAPackThatPanics(t *testing.T) {
 	}
 }
 
-// A pack that panics over a source's settings ends no replay.
-func TestAPackThatPanicsOverItsSettings(t *testing.T) {
+// A pack that panics over a source's settings does not end a replay.
+func TestAPackThatPanicsOverSettingsEndsNoReplay(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	h.post(t, "/webhooks/clickwrap/acme", "{")
@@ -113,7 +113,7 @@ func TestAPackThatPanicsOverItsSettings(t *testing.T) {
 }
 
 // A replay also refuses a callback that is larger than the current limit.
-func TestTheLimitHoldsForAReplay(t *testing.T) {
+func TestAReplayRefusesATooLargeCallback(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	h.post(t, "/webhooks/clickwrap/acme", "{")

@@ -9,9 +9,9 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// Who may write one kind of event could write it under the id of an event that is still to come: the stream then takes the callback's
-// event for a second one, and does not store it. The callback is not answered as stored before the log holds its event.
-func TestATakenIDMakesNoEventVanish(t *testing.T) {
+// A service that may write one kind of event could use the id of a future event: the stream then takes the callback's
+// event for a duplicate, and does not store it. The callback gets no 2xx before the log holds its event.
+func TestATakenIDLosesNoEvent(t *testing.T) {
 	t.Parallel()
 	now := time.Now().UTC().Format(time.RFC3339)
 	for name, body := range map[string]string{

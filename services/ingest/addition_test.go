@@ -80,7 +80,7 @@ const (
 )
 
 // The second report of a fact adds the fields that the first one lacks, as a separate event. A count of completions stays at one.
-func TestASecondReportAddsWhatIsNew(t *testing.T) {
+func TestASecondReportAddsNewFields(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		calls   []call
@@ -110,7 +110,7 @@ func TestASecondReportAddsWhatIsNew(t *testing.T) {
 			},
 			1, map[string]string{"render_data.Amount": "$100.00"},
 		},
-		"a retry tells of its own delivery only": {
+		"a retry differs only in the delivery's own fields": {
 			[]call{
 				{clickwrapOf, complete + `"deliverable":true,"updated_time":"2017-07-19T16:15:43.521Z","sent_to":"https://a"}`, 202},
 				{clickwrapOf, complete + `"deliverable":false,"updated_time":"2017-07-19T17:15:43.521Z","sent_to":"https://b"}`, 200},
@@ -165,7 +165,7 @@ func TestASecondReportIsComparedWithoutRedis(t *testing.T) {
 }
 
 // The dedupe store confirms an event that the log lacks: NATS was restored from a backup, and Redis was not.
-func TestWhatTheLogLostIsStoredAgain(t *testing.T) {
+func TestEventsThatTheLogLostAreStoredAgain(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	all, signed := v1All("2018-03-20T07:09:52"), v1Signed
@@ -207,7 +207,7 @@ func TestEveryFactOfASendingIsStored(t *testing.T) {
 	h.storesEach(t, calls)
 }
 
-// A provider that numbers the events of each document, or sends one id for all of them, was answered 503 from the second
+// A provider that numbers the events of each document, or sends one id for all of them, got 503 from the second
 // document on: the log refused the event as a duplicate, and did not hold it under the document's subject.
 func TestOneIDOfSeveralDocumentsIsSeveralEvents(t *testing.T) {
 	t.Parallel()

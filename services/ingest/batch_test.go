@@ -35,8 +35,8 @@ func (h *harness) all(t *testing.T, data string) reply {
 
 const noResource = `{"timestamp":"x","name":"status","value":"40"}`
 
-// The good items of a batch are stored, in their order; each bad one lies in quarantine alone, with its place and its bytes. The
-// batch is answered the same however often it comes, and nothing is kept twice.
+// The good items of a batch are stored in their order. The quarantine has each bad item separately, with its index and its bytes. The
+// batch gets the same response at each retry, and nothing is stored twice.
 func TestABadItemIsQuarantinedAlone(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -82,18 +82,18 @@ func TestABadItemIsQuarantinedAlone(t *testing.T) {
 	}
 	again("at once")
 	h.closeDuplicateWindow(t)
-	again("when the streams have forgotten it")
+	again("when the streams' duplicate window is over")
 	if err := h.client.FlushDB(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	again("when the memory is empty")
+	again("when the dedupe store is empty")
 	h.redis.Stop()
-	again("without the memory")
+	again("without the dedupe store")
 	if n := len(h.stored(t, "signing.v1.>")); n != 3 {
 		t.Errorf("the log holds %d events, want 3", n)
 	}
 
-	// The same bytes in another batch may be another fact.
+	// The same bytes in another batch may report another fact.
 	h.redis.Start()
 	if h.all(t, "["+signed("g9")+","+noResource+"]"); h.count(t, flow.Quarantine) != 4 {
 		t.Errorf("the quarantine holds %d, want 4", h.count(t, flow.Quarantine))
@@ -118,8 +118,8 @@ func TestABatchOfBadItemsIsQuarantinedWhole(t *testing.T) {
 	}
 }
 
-// 2xx means that all of a batch is kept: where its bad item could not be, the provider must come again.
-func TestABatchIsAnsweredWhenItsBadItemsAreKept(t *testing.T) {
+// 2xx means that the whole batch is stored: if its bad item could not be quarantined, the provider must send the batch again.
+func TestABatchIsAcceptedOnlyIfItsBadItemsAreQuarantined(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	s, err := h.js.Stream(t.Context(), flow.Quarantine)
@@ -145,14 +145,14 @@ func TestABatchIsAnsweredWhenItsBadItemsAreKept(t *testing.T) {
 	}
 }
 
-// An item is brought in on its own: repaired, or as it is by a version that can read it. Then it keeps what vouches for it.
-func TestAnItemIsBroughtIn(t *testing.T) {
+// A quarantined item is replayed by itself: repaired, or unchanged by a version that can read it. Unchanged, it keeps its verification.
+func TestAQuarantinedItemIsReplayed(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	h.all(t, "["+signed("g0")+","+noResource+"]")
 	kept := h.quarantined(t)[0]
 	if _, err := ingest.Replay(t.Context(), h.env, kept.Header, kept.Data, ingest.Repair{}); err == nil {
-		t.Error("what cannot be read was brought in")
+		t.Error("an unreadable item was stored as an event")
 	}
 	replayed, err := ingest.Replay(t.Context(), h.env, kept.Header, kept.Data, body(signed("g1")))
 	if err != nil || len(replayed.IDs) != 1 {
@@ -202,7 +202,7 @@ func TestLargeBatchesAtOnceAreStored(t *testing.T) {
 					return
 				}
 			}
-			failures <- fmt.Sprintf("not stored in %d attempts", attempts)
+			failures <- fmt.Sprintf("the batch was not stored in %d attempts", attempts)
 		}()
 	}
 	for range batches {

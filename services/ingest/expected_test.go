@@ -14,7 +14,7 @@ import (
 	"github.com/signrelay/signrelay/services/ingest"
 )
 
-// expecting are packs with one whose provider expects the text of this test with 200, whatever became of a callback, and which verifies an
+// expecting returns packs with one whose provider expects a fixed text with status 200 for every result of a callback, and verifies an
 // address. It signs the challenges to its route /signed.
 func expecting(t *testing.T) []pack.Pack {
 	t.Helper()
@@ -90,7 +90,7 @@ func TestAProviderThatExpectsAFixedText(t *testing.T) {
 			t.Errorf("%s: counted %v times", outcome, n)
 		}
 	}
-	// A refusal is ingest's own.
+	// A refusal is in ingest's own format.
 	if got := h.send(t, "POST", "/webhooks/clickwrap/acme", nil, strings.NewReader(requestSent)); got.status != 401 || got.contentType != "application/problem+json" {
 		t.Errorf("unauthentic: %+v", got)
 	}
@@ -128,9 +128,9 @@ func TestAProviderThatVerifiesTheAddress(t *testing.T) {
 		check("not signed", "", nil, c.status)
 		check("signed", "/signed", http.Header{"Pactsafe-Webhook-Token": {"12345"}}, c.status)
 		check("signed by another", "/signed", http.Header{"Pactsafe-Webhook-Token": {"54321"}}, 401)
-		check("signed by nobody", "/signed", nil, 401)
+		check("not signed", "/signed", nil, 401)
 	}
-	// A challenge is no callback: ingest stores nothing, and does not report that the provider called.
+	// A challenge is not a callback: ingest stores nothing, and does not report that the provider called.
 	if stored, kept := len(h.stored(t, "signing.v1.>")), len(h.quarantined(t)); stored+kept != 0 {
 		t.Errorf("%d events, %d in quarantine", stored, kept)
 	}
@@ -138,7 +138,7 @@ func TestAProviderThatVerifiesTheAddress(t *testing.T) {
 		t.Errorf("%v challenges counted, want 6", n)
 	}
 	if at := h.metric(t, "signrelay_ingest_last_callback_timestamp_seconds", map[string]string{"source": "acme", "provider": "clickwrap"}); at != 0 {
-		t.Errorf("a callback is said to have come at %v", at)
+		t.Errorf("the metric has a callback at %v", at)
 	}
 	// Without a challenge, the methods are those of callbacks.
 	authentic := http.Header{"Pactsafe-Webhook-Token": {"12345"}, "Content-Type": {"application/json"}}
@@ -155,14 +155,14 @@ func TestAProviderThatVerifiesTheAddress(t *testing.T) {
 	}
 }
 
-// A stranger cannot find out by a challenge which sources exist, where the settings hide them.
+// If the settings hide the sources, a challenge does not show a stranger which sources exist.
 func TestAChallengeShowsNoSource(t *testing.T) {
 	t.Parallel()
 	h := openWith(t, ingest.RunWith(expecting(t)), onlyClickwrap, func(c *config.Config) { c.HideSources = true })
 	for _, path := range []string{"", "/signed"} {
 		for _, challenge := range []string{"?challenge=7f3a", ""} {
 			knownStatus, _, known := h.raw(t, "GET", "/webhooks/clickwrap/acme"+path+challenge, nil, "")
-			otherStatus, _, other := h.raw(t, "GET", "/webhooks/clickwrap/nobody"+path+challenge, nil, "")
+			otherStatus, _, other := h.raw(t, "GET", "/webhooks/clickwrap/unknown"+path+challenge, nil, "")
 			if knownStatus != otherStatus || known != other {
 				t.Errorf("%q%s: %d %q, but %d %q for a source that does not exist", path, challenge, knownStatus, known, otherStatus, other)
 			}

@@ -22,9 +22,9 @@ func (h *harness) forget(t *testing.T) {
 	h.closeDuplicateWindow(t)
 }
 
-// An event whose id the memory has forgotten is looked for in the log: with and without a document, in a batch, by its own time, by
-// one that is no use, and where the subject holds other events.
-func TestWhatTheMemoryForgotIsLookedFor(t *testing.T) {
+// If the dedupe store has lost an event's id, the log is searched for it: with and without a document, in a batch, by its own time, by
+// an unusable time, and on a subject with other events.
+func TestEventsThatTheDedupeStoreLostAreSearchedInTheLog(t *testing.T) {
 	t.Parallel()
 	const signer = `{"timestamp":%q,"name":"status","value":"40","resource_uri":"/api/v1/signer/%s/"}`
 	ago := func(d time.Duration) string { return time.Now().UTC().Add(-d).Format("2006-01-02T15:04:05") }
@@ -34,15 +34,15 @@ func TestWhatTheMemoryForgotIsLookedFor(t *testing.T) {
 		path, body string
 		before     []string // callbacks that come before it
 	}{
-		"a document, old":                     {clickwrapOf, `{"event_type":"request_complete","id":"1","request":"R","created_time":"` + old + `"}`, nil},
-		"a document, in the future":           {clickwrapOf, `{"event_type":"request_complete","id":"1","request":"R","created_time":"` + unusable + `"}`, nil},
-		"a document without a time":           {v1SignedPath, v1Signed, nil},
-		"a signer among others":               {clickwrapOf, `{"event_type":"request_signed","id":"2","request":"R","signer":"b","activity":"2","created_time":"` + old + `"}`, []string{`{"event_type":"request_signed","id":"1","request":"R","signer":"a","activity":"1","created_time":"` + old + `"}`}},
-		"no document, old":                    {clickwrapOf, `{"event_type":"version_published","id":"1","created_time":"` + old + `"}`, nil},
-		"no document, in the future":          {clickwrapOf, `{"event_type":"version_published","id":"1","created_time":"` + unusable + `"}`, nil},
-		"no document, without a time":         {clickwrapOf, `{"event_type":"version_published","id":"1"}`, nil},
-		"no document, as old as the memory":   {clickwrapOf, `{"event_type":"version_published","id":"1","created_time":"` + ago(4*day) + `"}`, nil},
-		"a batch of signers and one document": {v1AllPath, "data=[" + fmt.Sprintf(signer+","+signer, old, "s1", old, "s2") + `,{"timestamp":"` + old + `","name":"status","value":"30","resource_uri":"/api/v1/document/D/"}]`, nil},
+		"a document, old":                         {clickwrapOf, `{"event_type":"request_complete","id":"1","request":"R","created_time":"` + old + `"}`, nil},
+		"a document, in the future":               {clickwrapOf, `{"event_type":"request_complete","id":"1","request":"R","created_time":"` + unusable + `"}`, nil},
+		"a document without a time":               {v1SignedPath, v1Signed, nil},
+		"a signer among others":                   {clickwrapOf, `{"event_type":"request_signed","id":"2","request":"R","signer":"b","activity":"2","created_time":"` + old + `"}`, []string{`{"event_type":"request_signed","id":"1","request":"R","signer":"a","activity":"1","created_time":"` + old + `"}`}},
+		"no document, old":                        {clickwrapOf, `{"event_type":"version_published","id":"1","created_time":"` + old + `"}`, nil},
+		"no document, in the future":              {clickwrapOf, `{"event_type":"version_published","id":"1","created_time":"` + unusable + `"}`, nil},
+		"no document, without a time":             {clickwrapOf, `{"event_type":"version_published","id":"1"}`, nil},
+		"no document, as old as the dedupe store": {clickwrapOf, `{"event_type":"version_published","id":"1","created_time":"` + ago(4*day) + `"}`, nil},
+		"a batch of signers and one document":     {v1AllPath, "data=[" + fmt.Sprintf(signer+","+signer, old, "s1", old, "s2") + `,{"timestamp":"` + old + `","name":"status","value":"30","resource_uri":"/api/v1/document/D/"}]`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -62,8 +62,8 @@ func TestWhatTheMemoryForgotIsLookedFor(t *testing.T) {
 	}
 }
 
-// What is older than the log is marked where the log has forgotten something, and only there: a new log holds all that it stored.
-func TestWhatIsOlderThanTheLogIsMarked(t *testing.T) {
+// An event that is older than the log is marked if the log has deleted events, and only then: a new log has every event that it stored.
+func TestEventsOlderThanTheLogAreMarked(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	sent := func(document string, age time.Duration) string {
@@ -77,7 +77,7 @@ func TestWhatIsOlderThanTheLogIsMarked(t *testing.T) {
 		t.Fatal(err)
 	}
 	if h.stored(t, "signing.v1.>")[0].GetAttributes()[pack.OlderThanLog] != "" {
-		t.Error("marked by a log that has forgotten nothing")
+		t.Error("marked although the log has deleted nothing")
 	}
 	if err := log.Purge(t.Context()); err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func TestWhatIsOlderThanTheLogIsMarked(t *testing.T) {
 }
 
 // The dedupe store confirms an unreadable callback that the quarantine has lost.
-func TestWhatTheQuarantineLostIsKeptAgain(t *testing.T) {
+func TestCallbacksThatTheQuarantineLostAreStoredAgain(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	const unreadable = `{"event_type":"request_sent"`
@@ -117,8 +117,8 @@ func TestWhatTheQuarantineLostIsKeptAgain(t *testing.T) {
 	if err := found.Purge(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// While the stream refuses the id, and does not hold it, the callback is not said to be kept.
-	h.until(t, "it is kept again", func() bool { return h.post(t, clickwrapOf, unreadable).status == 202 })
+	// While the stream refuses the id as a duplicate but does not hold it, the response does not say that the callback is stored.
+	h.until(t, "it is stored again", func() bool { return h.post(t, clickwrapOf, unreadable).status == 202 })
 	h.calls(t, call{clickwrapOf, unreadable, 202})
 	if n := h.count(t, flow.Quarantine); n != 1 {
 		t.Errorf("the quarantine holds it %d times", n)

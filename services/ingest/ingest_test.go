@@ -55,7 +55,7 @@ func TestAcceptedMeansStoredOnce(t *testing.T) {
 	}
 	ids, _ := first.body["ids"].([]any)
 	if len(ids) != 1 || ids[0] != stored[0].GetId() {
-		t.Errorf("answered ids %v, stored %s", ids, stored[0].GetId())
+		t.Errorf("the response has the ids %v, the log %s", ids, stored[0].GetId())
 	}
 	if got, want := stored[0].GetOccurredAt().AsTime(), time.Date(2017, 7, 19, 16, 15, 28, 509_000_000, time.UTC); !got.Equal(want) {
 		t.Errorf("occurred at %v, want the event's own time %v", got, want)
@@ -86,7 +86,7 @@ func TestRefusalsStoreNothing(t *testing.T) {
 		body         io.Reader
 		want         int
 	}{
-		"no such source":        {"POST", "/webhooks/clickwrap/nobody", token, strings.NewReader(requestSent), 404},
+		"no such source":        {"POST", "/webhooks/clickwrap/unknown", token, strings.NewReader(requestSent), 404},
 		"no such provider":      {"POST", "/webhooks/docusign/acme", token, strings.NewReader(requestSent), 404},
 		"another's source":      {"POST", "/webhooks/pleasesign/acme", token, strings.NewReader(requestSent), 404},
 		"method":                {"PUT", "/webhooks/clickwrap/acme", token, strings.NewReader(requestSent), 405},
@@ -132,7 +132,7 @@ const (
 	seedSignature = "2859aa9815835fd023acef531d0cad4156bdc95ddc2208e7ed67db9ac976779c"
 )
 
-func TestGETIsAnsweredLikePOST(t *testing.T) {
+func TestGETAndPOSTReportTheSameFact(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	query := "?type=webhook&event_type=request_complete&request=596f858584281715b3493d0c&id=596f85af22d3a615b6dcfe2f&created_time=2017-07-19T16:15:43.520Z"
@@ -140,13 +140,13 @@ func TestGETIsAnsweredLikePOST(t *testing.T) {
 	if got := h.send(t, "GET", "/webhooks/clickwrap/acme"+query, header, nil); got.status != 202 {
 		t.Fatalf("GET: %d %v", got.status, got.body)
 	}
-	told := `{"event_type":"request_complete","request":"596f858584281715b3493d0c","id":"596f85af22d3a615b6dcfe2f"}`
-	if got := h.post(t, "/webhooks/clickwrap/acme", told); got.status != 200 {
+	completed := `{"event_type":"request_complete","request":"596f858584281715b3493d0c","id":"596f85af22d3a615b6dcfe2f"}`
+	if got := h.post(t, "/webhooks/clickwrap/acme", completed); got.status != 200 {
 		t.Fatalf("the same fact by POST: %d %v", got.status, got.body)
 	}
 }
 
-func TestTheUnreadableIsKeptByteForByteAndBroughtIn(t *testing.T) {
+func TestAnUnreadableCallbackIsQuarantinedUnchangedAndReplayed(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	for broken, reason := range map[string]string{
@@ -173,22 +173,22 @@ func TestTheUnreadableIsKeptByteForByteAndBroughtIn(t *testing.T) {
 			t.Errorf("the source's secret is in the quarantine: %s", text)
 		}
 		if _, err := ingest.Replay(t.Context(), h.env, kept.Header, kept.Data, ingest.Repair{}); err == nil {
-			t.Error("what nobody can read was brought in")
+			t.Error("an unreadable callback was stored as an event")
 		}
 		replayed, err := ingest.Replay(t.Context(), h.env, kept.Header, kept.Data, body(requestSent))
 		if err != nil || len(replayed.IDs) != 1 {
 			t.Errorf("replay of a repaired body: %v, %v", replayed, err)
 		}
 	}
-	// Nobody vouches for what an operator wrote.
+	// Content that an operator wrote has no verification.
 	if stored := h.stored(t, requestSentSubject); len(stored) != 1 || stored[0].GetVerification() != signingv1.Verification_VERIFICATION_NONE ||
 		stored[0].GetAttributes()[ingest.RepairedAttribute] != "true" {
 		t.Errorf("the log holds %v", stored)
 	}
 }
 
-// A query is content on GET: what cannot be read of it must not fall on the floor.
-func TestAnUnreadableQueryIsKeptAsItCame(t *testing.T) {
+// On GET the query is content: its unreadable parts must not be lost.
+func TestAnUnreadableQueryIsQuarantinedUnchanged(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	query := "event_type=activity_visited&id=abc1&request=r1&description=100%&custom_data.x=1;2&tag=ok"
@@ -229,8 +229,8 @@ func TestHugeHeadersAndIdsAreStored(t *testing.T) {
 	}
 }
 
-// A callback that lay in quarantine for longer than the memory reaches may have been told by another callback meanwhile.
-func TestALateReplayAsksTheWholeLog(t *testing.T) {
+// While a callback was in quarantine for longer than the dedupe store keeps ids, another callback may have reported the same fact.
+func TestALateReplaySearchesTheWholeLog(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	h.warm(t)
@@ -246,7 +246,7 @@ func TestALateReplayAsksTheWholeLog(t *testing.T) {
 	}
 	h.post(t, "/webhooks/clickwrap/acme", requestSent)
 	h.closeDuplicateWindow(t)
-	if err := h.client.Del(t.Context(), "i:"+h.stored(t, requestSentSubject)[0].GetId()).Err(); err != nil { // it aged out of the memory
+	if err := h.client.Del(t.Context(), "i:"+h.stored(t, requestSentSubject)[0].GetId()).Err(); err != nil { // its id expired in the dedupe store
 		t.Fatal(err)
 	}
 	if _, err := ingest.Replay(t.Context(), h.env, kept.Header, kept.Data, body(requestSent)); err != nil {
@@ -257,8 +257,8 @@ func TestALateReplayAsksTheWholeLog(t *testing.T) {
 	}
 }
 
-// After a gap of the memory a batch is looked up at once, however many of its kind the log holds.
-func TestABatchAfterAGapIsLookedUpAtOnce(t *testing.T) {
+// After a gap of the dedupe store, the log is searched for a whole batch at once, for any number of similar events in the log.
+func TestABatchAfterAGapNeedsOneSearch(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	h.warm(t)
@@ -284,19 +284,19 @@ func TestABatchAfterAGapIsLookedUpAtOnce(t *testing.T) {
 	}
 }
 
-func TestWithoutNATSTheAnswerIs503AndNoClaimStaysBehind(t *testing.T) {
+func TestWithoutNATSTheResponseIs503AndNoClaimRemains(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	h.warm(t)
 	h.broker.Stop()
-	// Until the client has noticed, a publish may go into the dying connection: then it is in doubt, and its claim stays pending.
+	// Until the client notices the outage, a publish may use the dying connection: then its outcome is unknown, and its claim stays pending.
 	h.until(t, "the client notices", func() bool { return !h.env.NATS.IsConnected() })
 	got := h.post(t, "/webhooks/clickwrap/acme", requestSent)
 	if got.status != 503 || got.header.Get("Retry-After") == "" {
 		t.Fatalf("%d %v, Retry-After %q", got.status, got.body, got.header.Get("Retry-After"))
 	}
 	if keys := h.claims(t); len(keys) != 1 {
-		t.Errorf("the memory holds %v, want what was stored before the outage and no claim", keys)
+		t.Errorf("the dedupe store holds %v, want the events from before the outage and no claim", keys)
 	}
 	h.broker.Start()
 	h.until(t, "the provider's retry is accepted", func() bool {
@@ -307,7 +307,7 @@ func TestWithoutNATSTheAnswerIs503AndNoClaimStaysBehind(t *testing.T) {
 	}
 }
 
-func TestWithoutRedisCallbacksAreAcceptedAndNotDoubled(t *testing.T) {
+func TestWithoutRedisCallbacksAreStoredOnce(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	h.warm(t)
@@ -327,9 +327,9 @@ func TestWithoutRedisCallbacksAreAcceptedAndNotDoubled(t *testing.T) {
 		t.Fatalf("again without Redis: %d %v", got.status, got.body)
 	}
 	h.redis.Start()
-	// Redis knows nothing of the event, and the stream's own window is over.
+	// Redis does not have the event, and the stream's own duplicate window is over.
 	h.closeDuplicateWindow(t)
-	h.until(t, "Redis is reached again", func() bool { return h.client.Ping(t.Context()).Err() == nil })
+	h.until(t, "Redis can be reached again", func() bool { return h.client.Ping(t.Context()).Err() == nil })
 	if got := h.post(t, "/webhooks/clickwrap/acme", requestSent); got.status != 200 {
 		t.Errorf("a retry after Redis came back: %d %v, want 200 duplicate", got.status, got.body)
 	}
@@ -338,7 +338,7 @@ func TestWithoutRedisCallbacksAreAcceptedAndNotDoubled(t *testing.T) {
 	}
 }
 
-func TestAnEmptiedRedisIsNoticed(t *testing.T) {
+func TestAnEmptiedRedisIsDetected(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	h.post(t, "/webhooks/clickwrap/acme", requestSent)
@@ -354,8 +354,8 @@ func TestAnEmptiedRedisIsNoticed(t *testing.T) {
 	}
 }
 
-// A process that dies leaves its claim. An hour later, the retry publishes only if the process had not.
-func TestALapsedClaimIsSettledByTheLog(t *testing.T) {
+// A process that dies leaves its claim. An hour later, the retry publishes only if the dead process had not published.
+func TestTheLogDecidesAnExpiredClaim(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		published bool
@@ -372,7 +372,7 @@ func TestALapsedClaimIsSettledByTheLog(t *testing.T) {
 				h.post(t, "/webhooks/clickwrap/acme", requestSent)
 				h.closeDuplicateWindow(t)
 			}
-			// What the dead process left: its claim, its lease long over.
+			// The dead process left its claim, whose lease is over.
 			if err := h.client.Set(t.Context(), "i:"+id, "cdead|1", time.Hour).Err(); err != nil {
 				t.Fatal(err)
 			}
@@ -403,12 +403,12 @@ func TestAClaimHeldByAnotherRequestIs503(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := h.post(t, "/webhooks/clickwrap/acme", requestSent); got.status != 202 {
-		t.Errorf("after it was given back: %d %v", got.status, got.body)
+		t.Errorf("after its release: %d %v", got.status, got.body)
 	}
 }
 
 // An event that is too large for the broker would get 503 forever, so its callback is quarantined unchanged.
-func TestAnEventLargerThanTheBrokerTakesIsQuarantined(t *testing.T) {
+func TestAnEventTooLargeForTheBrokerIsQuarantined(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	deep := strings.Repeat(`{"`+strings.Repeat("n", 400)+`":`, 30) + "[" + strings.Repeat("1,", 100_000) + "1]" + strings.Repeat("}", 30)
@@ -440,8 +440,8 @@ func TestABatchWithoutChangesIsAccepted(t *testing.T) {
 	}
 }
 
-// Many senders at once: the same callback ten times concurrently is one event.
-func TestTenAtOnceAreOne(t *testing.T) {
+// The same callback ten times concurrently is one event.
+func TestTenConcurrentCopiesAreOneEvent(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	statuses := make(chan int, 10)
@@ -453,15 +453,15 @@ func TestTenAtOnceAreOne(t *testing.T) {
 		counts[<-statuses]++
 	}
 	if counts[202] != 1 || counts[202]+counts[200]+counts[503] != 10 {
-		t.Errorf("answers %v, want one 202, and 200 or 503 for the others", counts)
+		t.Errorf("responses %v, want one 202, and 200 or 503 for the others", counts)
 	}
 	if stored := h.stored(t, "signing.v1.>"); len(stored) != 1 {
 		t.Errorf("the log holds %d events, want 1", len(stored))
 	}
 }
 
-// Bodies that begin and do not go on keep no place that a callback needs, whatever length they promise.
-func TestUnfinishedBodiesHoldNoPlace(t *testing.T) {
+// Unfinished bodies occupy no slot that a callback needs, for any announced length.
+func TestUnfinishedBodiesOccupyNoSlot(t *testing.T) {
 	t.Parallel()
 	h := open(t, func(c *config.Config) { ingestsettings.Section.In(c).MaxInFlight = 1 })
 	large := requestSent + strings.Repeat(" ", 100<<10)
@@ -478,17 +478,17 @@ func TestUnfinishedBodiesHoldNoPlace(t *testing.T) {
 	if _, err := io.WriteString(slow, large[len(large)/2:]); err != nil {
 		t.Fatal(err)
 	}
-	answer, err := http.ReadResponse(bufio.NewReader(slow), nil)
+	response, err := http.ReadResponse(bufio.NewReader(slow), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = answer.Body.Close()
-	if answer.StatusCode != http.StatusAccepted {
-		t.Errorf("the first: %s", answer.Status)
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusAccepted {
+		t.Errorf("the first: %s", response.Status)
 	}
 }
 
-// begin sends a callback's head and the beginning of its body, by hand: a client library sends nothing before it has enough
+// begin writes a callback's head and the beginning of its body to the connection: a client library sends nothing before it has enough
 // to send.
 func begin(t *testing.T, h *harness, body string, length int) net.Conn {
 	t.Helper()
@@ -510,7 +510,7 @@ func TestTooManyInFlightIs503(t *testing.T) {
 	h.warm(t)
 	statuses := make(chan int, 2)
 	h.until(t, "one of two at once is refused", func() bool {
-		// A memory that thinks keeps the first in flight.
+		// A slow dedupe store keeps the first callback in flight.
 		if err := h.client.Do(t.Context(), "CLIENT", "PAUSE", "300", "WRITE").Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -620,7 +620,7 @@ func (h *harness) send(t *testing.T, method, path string, header http.Header, bo
 	defer func() { _ = resp.Body.Close() }()
 	r := reply{status: resp.StatusCode, contentType: resp.Header.Get("Content-Type"), header: resp.Header}
 	if err := json.NewDecoder(resp.Body).Decode(&r.body); err != nil {
-		t.Errorf("%s %s answered %d without JSON: %v", method, path, r.status, err)
+		t.Errorf("%s %s: status %d without JSON: %v", method, path, r.status, err)
 	}
 	return r
 }
@@ -650,7 +650,7 @@ func (h *harness) count(t *testing.T, stream string) uint64 {
 	return s.CachedInfo().State.Msgs
 }
 
-// registry is what ingest's metrics are read from.
+// registry returns the registry of ingest's metrics.
 func (h *harness) registry(t *testing.T) *prometheus.Registry {
 	t.Helper()
 	registry, ok := h.env.Metrics.(*prometheus.Registry)
@@ -660,7 +660,7 @@ func (h *harness) registry(t *testing.T) *prometheus.Registry {
 	return registry
 }
 
-// claims are the keys of ingest's memory.
+// claims returns the keys of ingest's dedupe store.
 func (h *harness) claims(t *testing.T) []string {
 	t.Helper()
 	keys, err := h.client.Keys(t.Context(), "i:*").Result()
@@ -670,7 +670,7 @@ func (h *harness) claims(t *testing.T) []string {
 	return keys
 }
 
-// warm stores another event, so that the memory has its epoch as in a house that has been up for a while.
+// warm stores another event, so that the dedupe store has its epoch, as in an installation that has run for a while.
 func (h *harness) warm(t *testing.T) {
 	t.Helper()
 	if got := h.post(t, "/webhooks/clickwrap/acme", `{"event_type":"test_event","id":"warm"}`); got.status != 202 {
@@ -678,7 +678,7 @@ func (h *harness) warm(t *testing.T) {
 	}
 }
 
-// idOf stores a callback in a house of its own and tells its event's id.
+// idOf stores a callback in a separate environment, and returns its event's id.
 func (h *harness) idOf(t *testing.T, body string) string {
 	t.Helper()
 	reply := open(t).post(t, "/webhooks/clickwrap/acme", body)
@@ -690,7 +690,7 @@ func (h *harness) idOf(t *testing.T, body string) string {
 	return id
 }
 
-// closeDuplicateWindow makes the stream forget the ids it has seen, as two minutes would.
+// closeDuplicateWindow makes the stream forget its ids, as it does after two minutes.
 func (h *harness) closeDuplicateWindow(t *testing.T) {
 	t.Helper()
 	s, err := h.js.Stream(t.Context(), flow.Signing)
@@ -699,8 +699,8 @@ func (h *harness) closeDuplicateWindow(t *testing.T) {
 	}
 	cfg := s.CachedInfo().Config
 	shorten := func() error {
-		// The server looks at its ids when the setting changes, at times a moment before it knows the new one: then it looks again only
-		// after the old window. So each change is another one; 100 ms is the shortest that the server takes.
+		// The server checks its ids when the setting changes, sometimes a moment before it uses the new value: then it checks again only
+		// after the old window. So each change has another value; 100 ms is the shortest that the server accepts.
 		cfg.Duplicates = 100*time.Millisecond + (cfg.Duplicates+time.Millisecond)%(2*time.Millisecond)
 		_, err := h.js.UpdateStream(t.Context(), cfg)
 		return err
@@ -739,5 +739,5 @@ func (h *harness) until(t *testing.T, what string, holds func() bool) {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	t.Fatalf("within 30 s it did not come about that %s", what)
+	t.Fatalf("not within 30 s: %s", what)
 }

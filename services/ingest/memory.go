@@ -46,7 +46,7 @@ func (m *memoryState) check(ctx context.Context) error {
 	if _, err := m.memory.Claim(ctx, owner, "probe"); err != nil {
 		return fmt.Errorf("callbacks are stored without the dedupe store, and each event needs a search of the log: %w", *last)
 	}
-	_ = m.memory.Release(ctx, owner, dedupe.Undone, "probe") // otherwise it expires
+	_ = m.memory.Release(ctx, owner, dedupe.Undone, "probe") // if this fails, the claim expires
 	m.took(ctx)
 	return nil
 }

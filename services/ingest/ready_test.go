@@ -15,7 +15,7 @@ import (
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 )
 
-// parts are settings of an ingest with one source on real parts, provisioned.
+// parts returns settings of an ingest with one source, with a real provisioned broker and Redis.
 func parts(t *testing.T, broker *realtest.Broker, redis *realtest.RedisServer) config.Config {
 	t.Helper()
 	_, js := broker.Connect()
@@ -29,7 +29,7 @@ func parts(t *testing.T, broker *realtest.Broker, redis *realtest.RedisServer) c
 	return cfg
 }
 
-// ready is what /readyz?verbose says.
+// ready returns the response of /readyz?verbose.
 func (h *harness) ready(t *testing.T) (status int, said string) {
 	t.Helper()
 	resp, err := http.Get(h.admin + "/readyz?verbose")
@@ -44,7 +44,7 @@ func (h *harness) ready(t *testing.T) (status int, said string) {
 	return resp.StatusCode, string(text)
 }
 
-// An ingest whose broker may refuse a large callback is not ready, and says which setting to raise. What fits is taken meanwhile.
+// An ingest whose broker may refuse a large callback is not ready, and names the setting to raise. Callbacks that fit are accepted meanwhile.
 func TestASmallMaxPayloadIsNotReady(t *testing.T) {
 	t.Parallel()
 	for payload, want := range map[int32]struct{ ready, largest int }{
@@ -65,8 +65,8 @@ func TestASmallMaxPayloadIsNotReady(t *testing.T) {
 	}
 }
 
-// An ingest that works without its memory stays ready, and says so in the log, in a metric and in /readyz?verbose, once at each change.
-func TestIngestSaysThatItWorksWithoutItsMemory(t *testing.T) {
+// An ingest without its dedupe store stays ready, and reports this in the log, in a metric and in /readyz?verbose, once at each change.
+func TestIngestReportsThatTheDedupeStoreIsAway(t *testing.T) {
 	t.Parallel()
 	redis, logged := realtest.Redis(t), new(servicetest.Logged)
 	h := host(t, parts(t, realtest.NATSWith(t, func(o *server.Options) { o.MaxPayload = 8 << 20 }), redis), logged)
@@ -79,7 +79,7 @@ func TestIngestSaysThatItWorksWithoutItsMemory(t *testing.T) {
 	says := func(want bool, gauge string) {
 		t.Helper()
 		status, said := 0, ""
-		h.until(t, "/readyz tells it", func() bool {
+		h.until(t, "/readyz reports it", func() bool {
 			status, said = h.ready(t)
 			return strings.Contains(said, "stored without the dedupe store") == want
 		})

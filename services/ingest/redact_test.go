@@ -16,7 +16,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// A source's secret that comes within a callback is stored nowhere, whatever field holds it, and whether the callback can be read or not.
+// A source's secret in a callback is not stored, for any field, in a readable or an unreadable callback.
 func TestASecretInACallbackIsNotStored(t *testing.T) {
 	t.Parallel()
 	const long, short = "v3rify/k+y_of-the-source", "demo7"
@@ -93,7 +93,7 @@ func TestASecretInACallbackIsNotStored(t *testing.T) {
 			t.Errorf("a dummy became %v", e)
 		}
 	}
-	// The controls: an everyday word that is a part of another is left alone, and so is a document that no secret is in.
+	// The controls: a common word inside a longer word stays unchanged, and so does a document without a secret.
 	if got := h.send(t, "POST", "/webhooks/clickwrap/acme", token, strings.NewReader(`{"event_type":"request_sent","id":"c","request":"control","x":"demo77"}`)); got.status != 202 {
 		t.Fatalf("%d %v", got.status, got.body)
 	}

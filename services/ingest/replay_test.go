@@ -25,7 +25,7 @@ import (
 func body(text string) ingest.Repair  { return ingest.Repair{Body: &text} }
 func query(text string) ingest.Repair { return ingest.Repair{Query: &text} }
 
-// quarantined are the messages in quarantine, oldest first.
+// quarantined returns the messages in quarantine, oldest first.
 func (h *harness) quarantined(t *testing.T) []*jetstream.RawStreamMsg {
 	t.Helper()
 	var all []*jetstream.RawStreamMsg
@@ -46,18 +46,18 @@ func TestARepairWorksForEveryMethod(t *testing.T) {
 	for name, c := range map[string]struct {
 		get    bool
 		repair ingest.Repair
-		want   string // the reason why it stays; "" brings it in
+		want   string // the reason why it stays; "" if it is stored
 	}{
-		"a GET by a query":             {true, query(strings.ReplaceAll(get, ";", "%3B")), ""},
-		"a GET by a body":              {true, body(post), ""},
-		"a GET by a body with a mark":  {true, body("\ufeff" + post), ""},
-		"a GET by nothing":             {true, ingest.Repair{}, "not-a-query"},
-		"a GET by a broken query":      {true, query("id=%zz"), "not-a-query"},
-		"a GET by an incomplete query": {true, query("id=s1"), "event-type-missing"},
-		"a GET by a broken body":       {true, body("{"), "not-json"},
-		"a POST by a body":             {false, body(post), ""},
-		"a POST by a query":            {false, query(strings.ReplaceAll(get, ";", "%3B")), "not-json"},
-		"a POST by nothing":            {false, ingest.Repair{}, "not-json"},
+		"a GET by a query":                       {true, query(strings.ReplaceAll(get, ";", "%3B")), ""},
+		"a GET by a body":                        {true, body(post), ""},
+		"a GET by a body with a byte order mark": {true, body("\ufeff" + post), ""},
+		"a GET by nothing":                       {true, ingest.Repair{}, "not-a-query"},
+		"a GET by a broken query":                {true, query("id=%zz"), "not-a-query"},
+		"a GET by an incomplete query":           {true, query("id=s1"), "event-type-missing"},
+		"a GET by a broken body":                 {true, body("{"), "not-json"},
+		"a POST by a body":                       {false, body(post), ""},
+		"a POST by a query":                      {false, query(strings.ReplaceAll(get, ";", "%3B")), "not-json"},
+		"a POST by nothing":                      {false, ingest.Repair{}, "not-json"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -84,13 +84,13 @@ func TestARepairWorksForEveryMethod(t *testing.T) {
 				t.Fatalf("%v, %v; the log holds %v", replayed, err, stored)
 			}
 			if e := stored[0]; e.GetVerification() != signingv1.Verification_VERIFICATION_NONE || e.GetAttributes()[ingest.RepairedAttribute] != "true" {
-				t.Errorf("what an operator wrote is vouched for: %v", e)
+				t.Errorf("the operator's content has a verification: %v", e)
 			}
 		})
 	}
 }
 
-// What an operator left as it was keeps what vouches for it.
+// Content that an operator did not change keeps its verification.
 func TestUnchangedItemsOfARepairedBatchStaySigned(t *testing.T) {
 	t.Parallel()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -114,9 +114,9 @@ func TestUnchangedItemsOfARepairedBatchStaySigned(t *testing.T) {
 	if got := h.all(t, broken+"&signed="+url.QueryEscape(base64.StdEncoding.EncodeToString(raw))); got.body["status"] != "quarantined" {
 		t.Fatalf("%d %v", got.status, got.body)
 	}
-	mended := "[" + signed("s1") + "," + strings.Replace(signed("s2"), "\"40\"", "\"60\"", 1) + "," + signed("s3") + ",{}]"
+	repaired := "[" + signed("s1") + "," + strings.Replace(signed("s2"), "\"40\"", "\"60\"", 1) + "," + signed("s3") + ",{}]"
 	kept := h.quarantined(t)[0]
-	replayed, err := ingest.Replay(t.Context(), h.env, kept.Header, kept.Data, body("data="+url.QueryEscape(mended)))
+	replayed, err := ingest.Replay(t.Context(), h.env, kept.Header, kept.Data, body("data="+url.QueryEscape(repaired)))
 	if err != nil || len(replayed.IDs) != 3 || len(replayed.Quarantined) != 1 || replayed.Quarantined[0] != (ingest.QuarantinedItem{Item: 3, Reason: "resource-missing"}) {
 		t.Fatalf("%v, %v", replayed, err)
 	}

@@ -53,7 +53,7 @@ func startReplica(t *testing.T, cfg config.Config) *replica {
 	return r
 }
 
-// balancer sends each callback once, to a replica whose last check said ready.
+// balancer sends each callback once, to a replica that was ready at its last check.
 type balancer struct {
 	t        *testing.T
 	slots    [2]atomic.Pointer[replica]
@@ -62,7 +62,7 @@ type balancer struct {
 	draining atomic.Int64 // checks with the response "draining"
 }
 
-// check asks both replicas until ctx ends, as often as every says.
+// check requests the readiness of both replicas at this interval, until ctx ends.
 func (b *balancer) check(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -98,8 +98,8 @@ func (b *balancer) pick() string {
 	return "127.0.0.1:1"
 }
 
-// A provider that tries each callback once loses none while two replicas behind a balancer are replaced one after the other.
-func TestARollingRestartRefusesNoFirstTry(t *testing.T) {
+// While two replicas behind a balancer are replaced one after the other, a provider that sends each callback only once loses none.
+func TestARollingRestartRefusesNoCallback(t *testing.T) {
 	t.Parallel()
 	cfg := parts(t, realtest.NATSWith(t, func(o *server.Options) { o.MaxPayload = 8 << 20 }), realtest.Redis(t))
 	const every = 20 * time.Millisecond
@@ -121,7 +121,7 @@ func TestARollingRestartRefusesNoFirstTry(t *testing.T) {
 		Transport: transport,
 		Rewrite:   func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", b.pick() },
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
-			t.Errorf("a first try was refused: %v", err)
+			t.Errorf("a first attempt was refused: %v", err)
 			w.WriteHeader(http.StatusBadGateway)
 		},
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
@@ -157,12 +157,12 @@ func TestARollingRestartRefusesNoFirstTry(t *testing.T) {
 			t.Error(err)
 		}
 		if b.draining.Load() == before {
-			t.Error("no check was told that it drains")
+			t.Error("no check reported that it drains")
 		}
 		b.slots[i].Store(startReplica(t, cfg))
 		b.until("the new one is ready", func() bool { return b.ready[i].Load() })
 		more := sent.Load() + 20
-		b.until("it has taken some", func() bool { return sent.Load() > more })
+		b.until("it has accepted some", func() bool { return sent.Load() > more })
 	}
 	stopSending()
 	senders.Wait()
@@ -186,5 +186,5 @@ func (b *balancer) until(what string, holds func() bool) {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	b.t.Fatalf("within 30 s it did not come about that %s", what)
+	b.t.Fatalf("not within 30 s: %s", what)
 }

@@ -26,7 +26,7 @@ import (
 
 const oneSource = "sources: [{name: acme, provider: clickwrap}]\n"
 
-// callback is one of a kind.
+// callback returns a callback about a new document.
 func callback(n int) string {
 	return fmt.Sprintf(`{"event_type":"request_sent","request":"request%d","activity":"activity%d","created_time":"2017-07-19T16:15:28.509Z","id":"id%d"}`, n, n, n)
 }
@@ -44,7 +44,7 @@ func TestAWebhookSecretIsRotatedUnderLoad(t *testing.T) {
 	h := &harness{js: b.Env.JS, url: b.Listen()}
 	const name = "SOURCE_CLICKWRAP_ACME_WEBHOOK_SECRETS"
 	var sent atomic.Int64
-	// load calls with a secret, from eight callers, until the function that it returns is called.
+	// load sends callbacks with a secret, from eight callers, until the returned function is called.
 	load := func(secret string) (end func()) {
 		var callers sync.WaitGroup
 		stop := make(chan struct{})
@@ -159,13 +159,13 @@ func TestBrokerAndRedisAreRotatedUnderLoad(t *testing.T) {
 	do("ACL", "SETUSER", "ingest", ">two", "<one")
 	do("CLIENT", "KILL", "USER", "ingest")
 	broker.Change(let(next, "two"))
-	h.until(t, "it says that it is not let in", func() bool {
+	h.until(t, "it reports that the credentials are refused", func() bool {
 		return put.Load() > 0 && strings.Contains(logged.String(), "nats.tls.ca does not hold who signed")
 	})
 	for name, text := range map[string]string{"NATS_TLS_CA": next.PEM, "NATS_PASSWORD": "two", "REDIS_TLS_CA": next.PEM, "REDIS_PASSWORD": "two"} {
 		files.Write(name, text)
 	}
-	if err := syscall.Kill(syscall.Getpid(), syscall.SIGHUP); err != nil { // the host's own look would come in 5 s
+	if err := syscall.Kill(syscall.Getpid(), syscall.SIGHUP); err != nil { // the host itself would read the files within 5 s
 		t.Fatal(err)
 	}
 	h.until(t, "it is back", func() bool { return strings.Contains(logged.String(), "nats reconnected") })
@@ -192,12 +192,12 @@ func TestBrokerAndRedisAreRotatedUnderLoad(t *testing.T) {
 	if keys, err := admin.DBSize(t.Context()).Result(); err != nil || keys == 0 {
 		t.Errorf("Redis was not used: %d keys, %v", keys, err)
 	}
-	if told := logged.String(); strings.Contains(told, `"two"`) || strings.Contains(told, "PRIVATE KEY") {
+	if output := logged.String(); strings.Contains(output, `"two"`) || strings.Contains(output, "PRIVATE KEY") {
 		t.Error("a secret was logged")
 	}
 }
 
-// operate connects as the operator.
+// operate returns a connection of the operator.
 func operate(t *testing.T, broker *realtest.Broker, authority *realtest.Authority) jetstream.JetStream {
 	t.Helper()
 	secure, err := config.TLS{CA: authority.PEM}.Client("")
@@ -211,9 +211,9 @@ func operate(t *testing.T, broker *realtest.Broker, authority *realtest.Authorit
 // host runs ingest as its program does.
 func host(t *testing.T, cfg config.Config, logged *servicetest.Logged) *harness {
 	t.Helper()
-	doors, ended := make(chan service.Addresses, 1), make(chan error, 1)
+	opened, ended := make(chan service.Addresses, 1), make(chan error, 1)
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	h := service.Host{Config: cfg, Log: telemetry.Logger(logged, "info", "ingest"), Opened: func(d service.Addresses) { doors <- d }, Services: []service.Service{ingest.Service}}
+	h := service.Host{Config: cfg, Log: telemetry.Logger(logged, "info", "ingest"), Opened: func(d service.Addresses) { opened <- d }, Services: []service.Service{ingest.Service}}
 	go func() { ended <- h.Run(ctx) }()
 	t.Cleanup(func() {
 		stop()
@@ -225,7 +225,7 @@ func host(t *testing.T, cfg config.Config, logged *servicetest.Logged) *harness 
 		}
 	})
 	select {
-	case open := <-doors:
+	case open := <-opened:
 		return &harness{url: "http://" + open.Public["ingest"].String(), admin: "http://" + open.Admin.String()}
 	case err := <-ended:
 		t.Fatalf("ended at once: %v\n%s", err, logged)

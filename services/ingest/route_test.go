@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// Each path that leads nowhere is answered with the part of it that is wrong, counted, and logged, and never redirected; none of its
-// text gets into a label or a log line. A slash at the end and another spelling lead where they are meant to.
-func TestAWrongPathLeavesATrace(t *testing.T) {
+// The response to a wrong path names the wrong part. The request is counted and logged, and never redirected. None of the path's
+// text gets into a label or a log line. A slash at the end and another spelling reach the intended source.
+func TestAWrongPathIsReported(t *testing.T) {
 	t.Parallel()
 	const strange = "str4nge"
 	h := open(t)
@@ -84,13 +84,13 @@ func TestAWrongPathLeavesATrace(t *testing.T) {
 	}
 }
 
-// refused is how often requests of a provider and source were refused for a reason.
+// refused returns how often requests of a provider and source were refused for a reason.
 func (h *harness) refused(t *testing.T, provider, source, reason string) float64 {
 	t.Helper()
 	return h.metric(t, "signrelay_ingest_requests_total", map[string]string{"provider": provider, "source": source, "outcome": "refused", "reason": reason})
 }
 
-// metric is the value of a counter or gauge with exactly these labels; 0 if there is none.
+// metric returns the value of a counter or gauge with exactly these labels; 0 if there is none.
 func (h *harness) metric(t *testing.T, name string, want map[string]string) float64 {
 	t.Helper()
 	families, err := h.registry(t).Gather()
@@ -111,8 +111,8 @@ func (h *harness) metric(t *testing.T, name string, want map[string]string) floa
 	return 0
 }
 
-// An encoding that changes nothing is none, however it is written.
-func TestIdentityIsNoContentEncoding(t *testing.T) {
+// The encoding "identity" is accepted in every spelling.
+func TestTheIdentityEncodingIsAccepted(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	for encodings, want := range map[string]int{

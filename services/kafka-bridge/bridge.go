@@ -39,7 +39,7 @@ func (b *bridge) record(in stage.Input) (kafka.Message, error) {
 	return b.encode.record(in.Header, in.Data)
 }
 
-// lanes returns the function that assigns a record to its partition. The number of partitions changes if the topic is created anew.
+// lanes returns the function that assigns a record to its partition. The number of partitions can change if the topic is created again.
 func (b *bridge) lanes(ctx context.Context) (func(kafka.Message) int, error) {
 	count, err := b.topic.partitions(ctx)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
-func TestEveryEventOfADocumentInOrder(t *testing.T) {
+func TestEventsOfADocumentStayInOrder(t *testing.T) {
 	t.Parallel()
 	kafka := newBrokers(t).start()
 	h := setup(t, kafka.settings())
@@ -31,13 +31,13 @@ func TestKafkaIsAwayAtTheStart(t *testing.T) {
 	h := setup(t, kafka.settings())
 	h.publish(20, 3)
 	r := h.replica()
-	h.until("the bridge says that Kafka is away", func() bool { return r.check(t.Context()) != nil })
+	h.until("the bridge reports that Kafka is away", func() bool { return r.check(t.Context()) != nil })
 	kafka.start()
 	h.inOrder(kafka.read(20))
 	h.until("it is ready", func() bool { return r.check(t.Context()) == nil })
 }
 
-func TestKafkaIsAwayForAWhile(t *testing.T) {
+func TestKafkaIsAwayDuringWork(t *testing.T) {
 	t.Parallel()
 	kafka := newBrokers(t).start()
 	h := setup(t, kafka.settings())
@@ -48,7 +48,7 @@ func TestKafkaIsAwayForAWhile(t *testing.T) {
 	const many = 600 // more than a window
 	h.publish(many, 3)
 	h.until("it reports the lag", func() bool { return value(t, r.metrics, "signrelay_kafka_lag_events") >= many })
-	h.until("the bridge says that Kafka is away", func() bool { return r.check(t.Context()) != nil })
+	h.until("the bridge reports that Kafka is away", func() bool { return r.check(t.Context()) != nil })
 	if got := h.inFlight(); got > flow.StageNamed(flow.KafkaBridge).Workers {
 		t.Errorf("%d events in flight", got)
 	}
@@ -58,7 +58,7 @@ func TestKafkaIsAwayForAWhile(t *testing.T) {
 	h.until("it reports that it has caught up", func() bool { return value(t, r.metrics, "signrelay_kafka_lag_events") == 0 })
 }
 
-func TestAMissingTopicIsWaitedFor(t *testing.T) {
+func TestTheBridgeWaitsForAMissingTopic(t *testing.T) {
 	t.Parallel()
 	kafka := newBrokers(t).start()
 	cfg := kafka.settings()
@@ -66,12 +66,12 @@ func TestAMissingTopicIsWaitedFor(t *testing.T) {
 	h := setup(t, cfg)
 	h.publish(5, 1)
 	r := h.replica()
-	h.until("it says that the topic is missing", func() bool {
+	h.until("it reports that the topic is missing", func() bool {
 		err := r.check(t.Context())
 		return err != nil && strings.Contains(err.Error(), "kafka.create_topic")
 	})
 	if got := h.inFlight(); got != 0 {
-		t.Errorf("it took %d events for which it has no place", got)
+		t.Errorf("it fetched %d events that it cannot write", got)
 	}
 	kafka.make(nil)
 	h.inOrder(kafka.read(5))
@@ -91,7 +91,7 @@ func TestADeadReplicasEventsComeFirst(t *testing.T) {
 	}
 }
 
-func TestOneReplicaWorksAndTheOtherStandsBy(t *testing.T) {
+func TestOneReplicaWorksAndTheOtherIsStandby(t *testing.T) {
 	t.Parallel()
 	kafka := newBrokers(t).start()
 	h := setup(t, kafka.settings())
@@ -111,11 +111,11 @@ func TestOneReplicaWorksAndTheOtherStandsBy(t *testing.T) {
 	h.publish(30, 4)
 	h.inOrder(kafka.read(330))
 	if got := value(t, two.metrics, "signrelay_kafka_records_total"); got != 30 {
-		t.Errorf("the one that stood by wrote %v", got)
+		t.Errorf("the standby wrote %v", got)
 	}
 }
 
-func TestTheEndReturnsUnwrittenEvents(t *testing.T) {
+func TestAShutdownReturnsUnwrittenEvents(t *testing.T) {
 	t.Parallel()
 	kafka := newBrokers(t).start()
 	h := setup(t, kafka.settings())
@@ -133,7 +133,7 @@ func TestTheEndReturnsUnwrittenEvents(t *testing.T) {
 	h.inOrder(kafka.read(50))
 }
 
-func TestWhatKafkaWillNeverTakeIsBuried(t *testing.T) {
+func TestEventsThatKafkaRefusesBecomeDeadLetters(t *testing.T) {
 	t.Parallel()
 	kafka := newBrokers(t).start()
 	kafka.make(map[string]string{"max.message.bytes": "4000"})
@@ -156,27 +156,27 @@ func TestWhatKafkaWillNeverTakeIsBuried(t *testing.T) {
 	if got := value(t, r.metrics, "signrelay_kafka_buried_total"); got != 2 {
 		t.Errorf("%v events buried", got)
 	}
-	letters := map[string]stage.DeadLetter{}
-	for letter, err := range (stage.DeadLetters{JS: h.Env.JS}).All(t.Context()) {
+	deadLetters := map[string]stage.DeadLetter{}
+	for deadLetter, err := range (stage.DeadLetters{JS: h.Env.JS}).All(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		letters[letter.ID] = letter
+		deadLetters[deadLetter.ID] = deadLetter
 	}
-	if got := letters["event-000040"]; got.Reason != "message-too-large" || got.Stage != flow.KafkaBridge {
+	if got := deadLetters["event-000040"]; got.Reason != "message-too-large" || got.Stage != flow.KafkaBridge {
 		t.Errorf("too large: %+v", got)
 	}
-	if got := letters["event-000041"]; got.Reason != "undecodable" || string(got.Data) != "no protobuf" {
+	if got := deadLetters["event-000041"]; got.Reason != "undecodable" || string(got.Data) != "no protobuf" {
 		t.Errorf("not readable: %+v", got)
 	}
 
-	// The operator lets the topic take more, and replays.
+	// The operator raises the topic's message limit, and replays.
 	kafka.configure("max.message.bytes", "40000")
 	replayed, err := event.Message(t.Context(), anEvent(42+40, "document-9"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := (stage.DeadLetters{JS: h.Env.JS}).Replay(t.Context(), letters["event-000040"], replayed); err != nil {
+	if err := (stage.DeadLetters{JS: h.Env.JS}).Replay(t.Context(), deadLetters["event-000040"], replayed); err != nil {
 		t.Fatal(err)
 	}
 	h.until("the replayed event is in Kafka", func() bool {
@@ -189,7 +189,7 @@ func TestWhatKafkaWillNeverTakeIsBuried(t *testing.T) {
 	})
 }
 
-func TestWithoutBrokersItSaysSo(t *testing.T) {
+func TestMissingBrokersAreReported(t *testing.T) {
 	t.Parallel()
 	h := setup(t, newBrokers(t).settings())
 	kafkasettings.Section.In(&h.Env.Config).Brokers = nil
@@ -198,7 +198,7 @@ func TestWithoutBrokersItSaysSo(t *testing.T) {
 	}
 }
 
-// A consumer that is lost and made again goes on where the bridge stopped; one that never worked gets the whole log.
+// A consumer that is lost and created again continues where the bridge stopped. A consumer without a known position gets the whole log.
 func TestALostConsumerResumes(t *testing.T) {
 	t.Parallel()
 	kafka := newBrokers(t).start()
@@ -221,5 +221,5 @@ func TestALostConsumerResumes(t *testing.T) {
 	lose()
 	h.replica()
 	h.Settled(flow.KafkaBridge)
-	h.inOrder(kafka.read(7)) // none twice
+	h.inOrder(kafka.read(7)) // no event twice
 }

@@ -17,7 +17,7 @@ import (
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
-// dialing makes connections to the brokers, each with the certificates and the password of that moment.
+// dialing makes connections to the brokers, each with the current certificates and password.
 func dialing(current *config.Current[kafkasettings.Kafka], l limits) (*kafka.Transport, error) {
 	settings := current.Now()
 	if _, err := settings.TLS.Parts().Client(""); err != nil {
@@ -46,7 +46,7 @@ func dialing(current *config.Current[kafkasettings.Kafka], l limits) (*kafka.Tra
 	return t, nil
 }
 
-// encrypted connects with the certificates in the present settings. The client's own TLS keeps the certificates of the start.
+// encrypted connects with the certificates in the current settings. The client's own TLS keeps the certificates of the start.
 func encrypted(ctx context.Context, settings kafkasettings.TLS, network, address string, login time.Duration) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -68,7 +68,7 @@ func encrypted(ctx context.Context, settings kafkasettings.TLS, network, address
 	return conn, nil
 }
 
-// login authenticates the bridge at the brokers, with the present password.
+// login authenticates the bridge at the brokers, with the current password.
 type login struct {
 	name    string
 	current *config.Current[kafkasettings.Kafka]

@@ -30,7 +30,7 @@ func TestAuthentication(t *testing.T) {
 			kafkasettings.Section.In(&h.Env.Config).SASL.Password = "hunter3"
 			h.publish(3, 1)
 			wrong := h.replica()
-			h.until("it says that its password is wrong", func() bool { return wrong.check(t.Context()) != nil })
+			h.until("it reports that its password is wrong", func() bool { return wrong.check(t.Context()) != nil })
 			if got := value(t, wrong.metrics, "signrelay_kafka_records_total"); got != 0 {
 				t.Errorf("%v written with a wrong password", got)
 			}
@@ -59,7 +59,7 @@ func TestTLS(t *testing.T) {
 	h.until("the events are written", func() bool { return value(t, friend.metrics, "signrelay_kafka_records_total") == 3 })
 }
 
-// The brokers' authority and our password come into our files while the bridge runs, and what waited is written.
+// The files with the brokers' authority and our password are replaced while the bridge runs. Then the waiting events are written.
 func TestCredentialsAreRotated(t *testing.T) {
 	t.Parallel()
 	authority := realtest.NewAuthority(t)
@@ -78,12 +78,12 @@ func TestCredentialsAreRotated(t *testing.T) {
 		return err != nil && strings.Contains(err.Error(), "kafka.tls.ca does not hold who signed")
 	})
 	files.Replace(r.live, "KAFKA_TLS_CA", authority.PEM)
-	h.until("the brokers do not let it in", func() bool {
+	h.until("the brokers refuse its password", func() bool {
 		err := r.check(t.Context())
-		return err != nil && !strings.Contains(err.Error(), "kafka.tls") // this one hangs up without a word
+		return err != nil && !strings.Contains(err.Error(), "kafka.tls") // this broker closes the connection without a response
 	})
 	if got := value(t, r.metrics, "signrelay_kafka_records_total"); got != 0 {
-		t.Errorf("%v written before it was let in", got)
+		t.Errorf("%v written before the login", got)
 	}
 	files.Replace(r.live, "KAFKA_SASL_PASSWORD", "right")
 	h.until("the events are written", func() bool { return value(t, r.metrics, "signrelay_kafka_records_total") == 3 })

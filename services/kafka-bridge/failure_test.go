@@ -19,12 +19,12 @@ import (
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
-// refusing has the brokers refuse every write until the returned func is called.
+// refusing makes the brokers refuse every write until the returned func is called.
 func (b *brokers) refusing(with *kerr.Error) (stop func()) {
 	return b.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: with, Count: -1}).Remove
 }
 
-// silent has the brokers respond to no request of a kind, until the returned func is called.
+// silent makes the brokers ignore all requests of a kind, until the returned func is called.
 func (b *brokers) silent(key kmsg.Key) (stop func()) {
 	var over atomic.Bool
 	b.cluster.ControlKey(key.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
@@ -44,7 +44,7 @@ func (r *replica) failures(t *testing.T) float64 {
 }
 
 // The bridge has a window in flight for partitions that no longer exist.
-func TestTheTopicIsDeletedAndMadeAnewWithFewerPartitions(t *testing.T) {
+func TestTheTopicIsCreatedAgainWithFewerPartitions(t *testing.T) {
 	t.Parallel()
 	kafka := newBrokers(t).start()
 	h := setup(t, kafka.settings()) // it makes twelve
@@ -60,15 +60,15 @@ func TestTheTopicIsDeletedAndMadeAnewWithFewerPartitions(t *testing.T) {
 	kafka.make(nil) // three
 	accept()
 	h.Settled(flow.KafkaBridge)
-	h.written = 24 // those before are gone with the topic
+	h.written = 24 // the earlier events are gone with the topic
 	records := kafka.read(24)
 	h.inOrder(records)
 	if id := header(records[0], "ce_id"); id < "event-000024" {
-		t.Errorf("%s was not to come again", id)
+		t.Errorf("%s must not be written again", id)
 	}
 }
 
-func TestTheTopicIsDeletedAndTheBridgeMakesItAnew(t *testing.T) {
+func TestTheBridgeCreatesADeletedTopicAgain(t *testing.T) {
 	t.Parallel()
 	kafka := newBrokers(t).start()
 	h := setup(t, kafka.settings())
@@ -105,7 +105,7 @@ func TestPartitionsMoveToAnotherBroker(t *testing.T) {
 }
 
 // One replica may no longer write. The other one may, and waits for the events that the first has in flight.
-func TestAReplicaThatCannotWriteLetsAnother(t *testing.T) {
+func TestAReplicaThatCannotWriteYieldsToAnother(t *testing.T) {
 	t.Parallel()
 	all := kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: "signrelay.signing.v1", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationAll, Allow: true}
 	kafka := newBrokers(t, kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("PLAIN", "root", "root"),
@@ -126,23 +126,23 @@ func TestAReplicaThatCannotWriteLetsAnother(t *testing.T) {
 	revoke := kmsg.NewCreateACLsRequestCreation()
 	revoke.ResourceType, revoke.ResourceName, revoke.ResourcePatternType = all.Resource, all.Name, all.Pattern
 	revoke.Principal, revoke.Host, revoke.Operation, revoke.PermissionType = "User:one", "*", kmsg.ACLOperationWrite, kmsg.ACLPermissionTypeDeny
-	ask := kmsg.NewPtrCreateACLsRequest()
-	ask.Creations = append(ask.Creations, revoke)
-	answer := kafka.ask(ask, root).(*kmsg.CreateACLsResponse)
-	if err := kerr.ErrorForCode(answer.Results[0].ErrorCode); err != nil {
+	request := kmsg.NewPtrCreateACLsRequest()
+	request.Creations = append(request.Creations, revoke)
+	response := kafka.request(request, root).(*kmsg.CreateACLsResponse)
+	if err := kerr.ErrorForCode(response.Results[0].ErrorCode); err != nil {
 		t.Fatal(err)
 	}
 	h.publish(30, 4)
-	h.until("the one says what it may not", func() bool {
+	h.until("the first replica reports the refused write", func() bool {
 		err := one.check(t.Context())
 		return err != nil && strings.Contains(err.Error(), "Topic Authorization Failed")
 	})
 	h.inOrder(kafka.read(60, root))
-	h.until("the other one has written them", func() bool { return value(t, two.metrics, "signrelay_kafka_records_total") == 30 })
+	h.until("the other replica has written them", func() bool { return value(t, two.metrics, "signrelay_kafka_records_total") == 30 })
 }
 
 // A replica that returns events that it cannot write, and takes them again, does not report a recovery in between.
-func TestReturningAWindowIsNotTheEndOfAFailure(t *testing.T) {
+func TestReturningAWindowDoesNotEndAFailure(t *testing.T) {
 	t.Parallel()
 	kafka := newBrokers(t).start()
 	kafka.make(nil)
@@ -161,8 +161,8 @@ func TestReturningAWindowIsNotTheEndOfAFailure(t *testing.T) {
 	h.until("it is ready", func() bool { return r.check(t.Context()) == nil })
 }
 
-// Brokers accept connections and send nothing. The end does not wait for them, and nothing is lost.
-func TestTheEndWhileTheBrokerHangs(t *testing.T) {
+// Brokers accept connections and send nothing. The shutdown does not wait for them, and nothing is lost.
+func TestAShutdownWhileTheBrokerHangs(t *testing.T) {
 	t.Parallel()
 	for name, key := range map[string]kmsg.Key{"from the start": kmsg.ApiVersions, "in a write": kmsg.Produce} {
 		t.Run(name, func(t *testing.T) {
@@ -184,8 +184,8 @@ func TestTheEndWhileTheBrokerHangs(t *testing.T) {
 	}
 }
 
-// The client bounds a connection's beginning but for the login. A broker that hangs just then must not hang the bridge.
-func TestABrokerHangsOnceInTheLogin(t *testing.T) {
+// The client limits the time of a connection's start, except for the login. A broker that hangs during the login must not block the bridge.
+func TestABrokerThatHangsInTheLogin(t *testing.T) {
 	t.Parallel()
 	kafka := newBrokers(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "signrelay", "hunter2")).start()
 	kafka.cluster.ControlKey(kmsg.SASLHandshake.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) { return nil, nil, true })
@@ -200,7 +200,7 @@ func TestABrokerHangsOnceInTheLogin(t *testing.T) {
 	}
 }
 
-// The bridge is silent for as long as a quota demands, and no longer than ctx.
+// The bridge sends nothing for as long as a quota demands, but not longer than ctx.
 func TestAQuotaIsObeyed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -215,7 +215,7 @@ func TestAQuotaIsObeyed(t *testing.T) {
 			t.Errorf("without a quota: %v after %v", err, time.Since(began))
 		}
 		topic.throttle(time.Minute)
-		topic.throttle(time.Second) // another broker's; it shortens nothing
+		topic.throttle(time.Second) // of another broker; it does not shorten the pause
 		topic.throttle(0)
 		if err := topic.waitForQuota(t.Context()); err != nil || time.Since(began) != time.Minute {
 			t.Errorf("%v after %v", err, time.Since(began))
@@ -224,7 +224,7 @@ func TestAQuotaIsObeyed(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := topic.waitForQuota(ctx); err == nil {
-			t.Error("it outlasted its time")
+			t.Error("it waited longer than its context")
 		}
 		if got := value(t, metrics, "signrelay_kafka_throttled_seconds_total"); got != 121 {
 			t.Errorf("%v s told", got)

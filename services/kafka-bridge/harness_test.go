@@ -28,10 +28,10 @@ import (
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
-// longest is how long a test waits for what should come at once.
+// longest is how long a test waits for an immediate effect.
 const longest = 30 * time.Second
 
-// brokers is a Kafka cluster in this process, of one broker that can be stopped and started with what it had stored.
+// brokers is a Kafka cluster in this process: one broker that can be stopped, and started again with its data.
 type brokers struct {
 	t       *testing.T
 	addr    string
@@ -96,7 +96,7 @@ func (b *brokers) read(count int, options ...kgo.Opt) []*kgo.Record {
 	return records
 }
 
-// make makes the topic as an operator does.
+// make creates the topic as an operator does.
 func (b *brokers) make(configs map[string]string) {
 	b.t.Helper()
 	made := kmsg.NewCreateTopicsRequestTopic()
@@ -106,10 +106,10 @@ func (b *brokers) make(configs map[string]string) {
 		c.Name, c.Value = name, &value
 		made.Configs = append(made.Configs, c)
 	}
-	ask := kmsg.NewPtrCreateTopicsRequest()
-	ask.Topics = append(ask.Topics, made)
-	answer := b.ask(ask).(*kmsg.CreateTopicsResponse)
-	if err := kerr.ErrorForCode(answer.Topics[0].ErrorCode); err != nil {
+	request := kmsg.NewPtrCreateTopicsRequest()
+	request.Topics = append(request.Topics, made)
+	response := b.request(request).(*kmsg.CreateTopicsResponse)
+	if err := kerr.ErrorForCode(response.Topics[0].ErrorCode); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -122,26 +122,26 @@ func (b *brokers) configure(name, value string) {
 	resource := kmsg.NewIncrementalAlterConfigsRequestResource()
 	resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeTopic, "signrelay.signing.v1"
 	resource.Configs = append(resource.Configs, set)
-	ask := kmsg.NewPtrIncrementalAlterConfigsRequest()
-	ask.Resources = append(ask.Resources, resource)
-	answer := b.ask(ask).(*kmsg.IncrementalAlterConfigsResponse)
-	if err := kerr.ErrorForCode(answer.Resources[0].ErrorCode); err != nil {
+	request := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	request.Resources = append(request.Resources, resource)
+	response := b.request(request).(*kmsg.IncrementalAlterConfigsResponse)
+	if err := kerr.ErrorForCode(response.Resources[0].ErrorCode); err != nil {
 		b.t.Fatal(err)
 	}
 }
 
-func (b *brokers) ask(request kmsg.Request, options ...kgo.Opt) kmsg.Response {
+func (b *brokers) request(request kmsg.Request, options ...kgo.Opt) kmsg.Response {
 	b.t.Helper()
 	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(b.addr))...)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	defer client.Close()
-	answer, err := client.Request(b.t.Context(), request)
+	response, err := client.Request(b.t.Context(), request)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return answer
+	return response
 }
 
 func (b *brokers) settings() config.Config {
@@ -160,7 +160,7 @@ type harness struct {
 	written int
 }
 
-// setup makes the log. Leases and time limits are short, so that a test does not wait half a minute for a dead replica's work.
+// setup creates the log. Leases and time limits are short, so that a test does not wait half a minute for a dead replica's work.
 func setup(t *testing.T, cfg config.Config) *harness {
 	t.Helper()
 	h := &harness{Bench: servicetest.New(t, cfg), t: t, limits: limits{
@@ -189,7 +189,7 @@ type replica struct {
 	check   func(context.Context) error
 	metrics *prometheus.Registry
 	live    *config.Live // its settings
-	stop    func()       // and wait for its end
+	stop    func()       // and waits for its end
 }
 
 func (h *harness) replica() *replica {
@@ -226,7 +226,7 @@ func (h *harness) replica() *replica {
 	return r
 }
 
-// publish stores events, round the documents.
+// publish stores events, for each document in turn.
 func (h *harness) publish(count, documents int) {
 	h.t.Helper()
 	for range count {
@@ -242,7 +242,7 @@ func anEvent(n int, document string) *signingv1.SigningEvent {
 	}
 }
 
-// inOrder wants every event that was published, each document's in order, and none twice.
+// inOrder requires every published event, each document's events in order, and no event twice.
 func (h *harness) inOrder(records []*kgo.Record) {
 	h.t.Helper()
 	last, seen := map[string]string{}, map[string]bool{}
@@ -271,7 +271,7 @@ func header(r *kgo.Record, name string) string {
 	return ""
 }
 
-// inFlight is how many events replicas have in flight.
+// inFlight returns the number of events in flight at all replicas.
 func (h *harness) inFlight() int {
 	h.t.Helper()
 	c, err := h.Env.JS.Consumer(h.t.Context(), flow.Signing, flow.KafkaBridge)
@@ -281,7 +281,7 @@ func (h *harness) inFlight() int {
 	return c.CachedInfo().NumAckPending
 }
 
-// redelivered is how many of them were delivered before.
+// redelivered returns how many of them were delivered before.
 func (h *harness) redelivered() int {
 	h.t.Helper()
 	c, err := h.Env.JS.Consumer(h.t.Context(), flow.Signing, flow.KafkaBridge)
@@ -291,7 +291,7 @@ func (h *harness) redelivered() int {
 	return c.CachedInfo().NumRedelivered
 }
 
-// dies takes events as a replica does that dies with them.
+// dies fetches events and does not ack them, as a replica that dies.
 func (h *harness) dies(count int) {
 	h.t.Helper()
 	_, js := h.Broker.Connect()
@@ -321,7 +321,7 @@ func (h *harness) until(what string, holds func() bool) {
 		select {
 		case <-look.C:
 		case <-late:
-			h.t.Fatalf("it did not come about that %s", what)
+			h.t.Fatalf("not in time: %s", what)
 		}
 	}
 }

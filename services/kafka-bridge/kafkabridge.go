@@ -1,5 +1,5 @@
-// Package kafkabridge copies the log, SIGNING, to a Kafka topic: each document's events in the log's order, none missing, and after a
-// crash at most one window of them twice, with the same ids.
+// Package kafkabridge copies the log, SIGNING, to a Kafka topic: each document's events in the log's order, and none missing. After a
+// crash, at most one window of events is written twice, with the same ids.
 //
 // Its stage is an ordered one (stage.Ordered): workers side by side, and retries that come back later, would change the order. A lane
 // is a partition of the topic.

@@ -31,13 +31,13 @@ func newMetrics(r prometheus.Registerer) (m metrics, err error) {
 			Name: "signrelay_kafka_failures_total", Help: "Attempts to reach or write to Kafka that failed and were made again.",
 		}, []string{"reason"})),
 		telemetry.Register(r, &m.throttled, prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "signrelay_kafka_throttled_seconds_total", Help: "Time that brokers told the bridge to be silent, by a quota.",
+			Name: "signrelay_kafka_throttled_seconds_total", Help: "Time for which brokers asked the bridge to send nothing, because of a quota.",
 		})),
 		telemetry.Register(r, &m.lag, prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "signrelay_kafka_lag_events", Help: "Events of the log that are not in Kafka yet. Every replica tells of all: take the highest, not the sum.",
+			Name: "signrelay_kafka_lag_events", Help: "Events of the log that are not in Kafka yet. Every replica reports all of them: take the maximum, not the sum.",
 		})),
 		telemetry.Register(r, &m.active, prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "signrelay_kafka_active_replicas", Help: "1 from the replica that works, 0 from those that stand by.",
+			Name: "signrelay_kafka_active_replicas", Help: "1 from the active replica, 0 from standby replicas.",
 		})),
 		telemetry.Register(r, &m.seconds, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "signrelay_kafka_window_seconds", Help: "Time from taking a window of events to their ack.",

@@ -46,9 +46,9 @@ func (encode encoder) record(h nats.Header, data []byte) (kafka.Message, error) 
 	return kafka.Message{Key: []byte(key(e)), Value: value, Headers: headers(h, contentType)}, nil
 }
 
-// key returns the key of a record. It decides on the partition, and thus on what stays in order: the events of a document. An event
+// key returns the key of a record. The key decides the partition, and so which events stay in order: those of a document. An event
 // without a document has the person's id (the events of an eSignature v1 signer name no document), or otherwise its own id: such
-// events have no order to keep, and spread over the partitions. An id that looks personal is hashed.
+// events need no order, and are spread over the partitions. An id that looks personal is hashed.
 func key(e *signingv1.SigningEvent) string {
 	return event.Public(cmp.Or(e.GetDocument().GetId(), e.GetRecipient().GetId(), e.GetId()))
 }

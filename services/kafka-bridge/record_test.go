@@ -14,7 +14,7 @@ import (
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
-func TestWhatARecordIs(t *testing.T) {
+func TestRecord(t *testing.T) {
 	t.Parallel()
 	for format, want := range map[string]struct {
 		contentType string
@@ -46,7 +46,7 @@ func TestWhatARecordIs(t *testing.T) {
 				"ce_id":          "event-000007",
 				"ce_source":      "/signrelay/acme/clickwrap",
 				"ce_type":        "signrelay.recipient.opened.v1",
-				"ce_subject":     "Vertrag 100% ü", // plain UTF-8, other than in NATS
+				"ce_subject":     "Vertrag 100% ü", // plain UTF-8, unlike in NATS
 				"ce_time":        "2023-11-14T22:13:27Z",
 				"ce_dataschema":  event.DataSchema,
 				"traceparent":    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
@@ -83,7 +83,7 @@ func TestKey(t *testing.T) {
 	}
 }
 
-// Java's own client puts a key into this partition; who joins topics by key counts on it. The keys are Kafka's own
+// Java's own client puts a key into this partition. Consumers that join topics by key need this. The keys are from Kafka's own tests
 // (UtilsTest.testMurmur2), their hashes without the sign, of 12 partitions.
 func TestPartitionsAreThoseOfKafkasOwnClient(t *testing.T) {
 	t.Parallel()

@@ -23,7 +23,7 @@ import (
 // Refill writes a part of the log to the topic again, in the log's order, while the bridge pauses. The topic therefore has all
 // events in order: first the rewritten ones, then the new ones.
 //
-// A consumer of the log keeps the refill's place. The consumer remains when the refill is stopped or killed, and is removed
+// A consumer of the log keeps the refill's position. The consumer remains when the refill is stopped or killed, and is removed
 // when the refill is done.
 type Refill struct {
 	js     jetstream.JetStream
@@ -87,14 +87,14 @@ func (r *Refill) Skipped() map[string]int {
 
 // Run writes the events that Plan would describe now, at most rate events a second. After each window it calls progress with the
 // number of events left. It returns nil when all are written. When ctx ends, it finishes the write in progress, resumes
-// the bridge, and keeps its place.
-func (r *Refill) Run(ctx context.Context, since time.Time, anew bool, rate int, progress func(left int)) error {
+// the bridge, and keeps its position.
+func (r *Refill) Run(ctx context.Context, since time.Time, restart bool, rate int, progress func(left int)) error {
 	resume, err := r.pauseBridge(ctx)
 	if err != nil {
 		return err
 	}
 	defer resume()
-	c, p, err := r.begin(ctx, since, anew, min(rate, flow.StageNamed(flow.KafkaBridge).Workers))
+	c, p, err := r.begin(ctx, since, restart, min(rate, flow.StageNamed(flow.KafkaBridge).Workers))
 	switch {
 	case err != nil:
 		return err
@@ -111,7 +111,7 @@ func (r *Refill) Run(ctx context.Context, since time.Time, anew bool, rate int, 
 	case err == nil:
 		return r.forget(ctx)
 	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrConsumerDeleted):
-		return errors.New("the refill's place in the log is gone; begin again")
+		return errors.New("the refill's position in the log is lost; start a new refill with --anew")
 	default:
 		return err
 	}

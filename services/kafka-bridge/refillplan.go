@@ -33,10 +33,10 @@ type RefillPlan struct {
 	Begun    time.Time // of a refill that is resumed; otherwise zero
 }
 
-// Plan describes what Run will do, and changes nothing. A stopped refill resumes, unless anew is true. Otherwise a refill
+// Plan describes what Run will do, and changes nothing. A stopped refill resumes, unless restart is true. Otherwise a refill
 // begins with the log's first event since that time, or with the first of all events for the zero time. Plan fails while
 // another refill runs.
-func (r *Refill) Plan(ctx context.Context, since time.Time, anew bool) (RefillPlan, error) {
+func (r *Refill) Plan(ctx context.Context, since time.Time, restart bool) (RefillPlan, error) {
 	at, err := r.position(ctx)
 	if err != nil {
 		return RefillPlan{}, err
@@ -45,17 +45,17 @@ func (r *Refill) Plan(ctx context.Context, since time.Time, anew bool) (RefillPl
 	switch {
 	case errors.Is(err, jetstream.ErrConsumerNotFound):
 	case err != nil:
-		return RefillPlan{}, fmt.Errorf("look for a refill that was stopped: %w", err)
+		return RefillPlan{}, fmt.Errorf("look for a stopped refill: %w", err)
 	case active(c.CachedInfo()):
-		return RefillPlan{}, fmt.Errorf("another refill is at work, or was killed less than %v ago", flow.StandBy)
-	case !anew:
+		return RefillPlan{}, fmt.Errorf("another refill runs, or was killed less than %v ago", flow.StandBy)
+	case !restart:
 		return r.resumed(c.CachedInfo(), at)
 	}
 	where := startOf(since)
 	where.AckPolicy, where.MemoryStorage, where.InactiveThreshold = jetstream.AckNonePolicy, true, time.Minute
 	c, err = r.js.CreateConsumer(ctx, flow.Signing, where)
 	if err != nil {
-		return RefillPlan{}, fmt.Errorf("look at the log: %w", err)
+		return RefillPlan{}, fmt.Errorf("read the log's state: %w", err)
 	}
 	is := c.CachedInfo()
 	defer func() { _ = r.js.DeleteConsumer(context.WithoutCancel(ctx), flow.Signing, is.Name) }()
@@ -65,7 +65,7 @@ func (r *Refill) Plan(ctx context.Context, since time.Time, anew bool) (RefillPl
 // resumed is the plan of a refill that was stopped.
 func (r *Refill) resumed(is *jetstream.ConsumerInfo, at position) (RefillPlan, error) {
 	if topic := is.Config.Metadata[metaTopic]; topic != r.Topic {
-		return RefillPlan{}, fmt.Errorf("a refill of the topic %s was stopped and not finished; kafka.topic is %s now. Finish that one, or begin anew", topic, r.Topic)
+		return RefillPlan{}, fmt.Errorf("a refill of the topic %s was stopped and not finished; kafka.topic is %s now. Finish it, or start a new refill with --anew", topic, r.Topic)
 	}
 	p := RefillPlan{From: sequence(is, metaFrom), To: sequence(is, metaTo), Events: int(min(sequence(is, metaEvents), 1<<40))}
 	if is.AckFloor.Stream < p.To {
@@ -106,7 +106,7 @@ type position struct {
 func (r *Refill) position(ctx context.Context) (position, error) {
 	c, err := r.js.Consumer(ctx, flow.Signing, flow.KafkaBridge)
 	if err != nil {
-		return position{}, fmt.Errorf("look for the bridge's place in the log; run `signrelay provision`: %w", err)
+		return position{}, fmt.Errorf("read the bridge's position in the log; run `signrelay provision`: %w", err)
 	}
 	is := c.CachedInfo()
 	return position{is.AckFloor.Stream, int(is.NumPending) + is.NumAckPending}, nil
@@ -120,9 +120,9 @@ func startOf(since time.Time) jetstream.ConsumerConfig {
 }
 
 // begin returns the refill's consumer: the one of a refill that is resumed, or a new one.
-func (r *Refill) begin(ctx context.Context, since time.Time, anew bool, window int) (jetstream.Consumer, RefillPlan, error) {
-	p, err := r.Plan(ctx, since, anew)
-	if err == nil && anew {
+func (r *Refill) begin(ctx context.Context, since time.Time, restart bool, window int) (jetstream.Consumer, RefillPlan, error) {
+	p, err := r.Plan(ctx, since, restart)
+	if err == nil && restart {
 		err = r.forget(ctx)
 	}
 	if err != nil || p.Left == 0 {
@@ -133,7 +133,7 @@ func (r *Refill) begin(ctx context.Context, since time.Time, anew bool, window i
 		return c, p, err
 	}
 	want := startOf(since)
-	want.Durable, want.Description = refill, "writes the log onto Kafka once more"
+	want.Durable, want.Description = refill, "writes the log to Kafka again"
 	want.AckPolicy, want.AckWait, want.MaxDeliver, want.MaxAckPending = jetstream.AckExplicitPolicy, flow.AckWait, -1, window
 	want.PriorityPolicy, want.PriorityGroups, want.PinnedTTL = jetstream.PriorityPolicyPinned, []string{flow.Active}, flow.StandBy
 	want.InactiveThreshold = keepPlace
@@ -148,12 +148,12 @@ func (r *Refill) begin(ctx context.Context, since time.Time, anew bool, window i
 	return c, p, nil
 }
 
-// forget removes the refill's place in the log: it is done, or another one begins.
+// forget removes the refill's position in the log: it is done, or another one begins.
 func (r *Refill) forget(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := r.js.DeleteConsumer(ctx, flow.Signing, refill); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return fmt.Errorf("remove the refill's place in the log: %w", err)
+		return fmt.Errorf("remove the refill's position in the log: %w", err)
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// replay writes dead letters that operators replay, for example after the topic's largest message was raised. Their place in the order
+// replay writes dead letters that operators replay, for example after the topic's largest message was raised. Their position in the order
 // is lost, because their documents have later events. So the runner that keeps no order serves them.
 func (b *bridge) replay(ctx context.Context, only flow.Stage, env service.Env) error {
 	only.Stream = flow.Replay
@@ -26,7 +26,7 @@ func (b *bridge) replay(ctx context.Context, only flow.Stage, env service.Env) e
 	return r.Run(ctx)
 }
 
-// writeOne writes one event. Its record is made from the event alone, which has all that its headers said.
+// writeOne writes one event. Its record is made from the event only, which contains all values of its headers.
 func (b *bridge) writeOne(ctx context.Context, e *signingv1.SigningEvent) error {
 	m, err := event.Message(ctx, e)
 	if err != nil {

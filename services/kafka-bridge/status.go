@@ -40,7 +40,7 @@ func (s *status) Passed(ctx context.Context) {
 	s.topic.setFailure(nil)
 }
 
-// Active reports whether this replica works or stands by.
+// Active records whether this replica is active or standby.
 func (s *status) Active(active bool) {
 	s.metrics.active.Set(map[bool]float64{true: 1}[active])
 	s.topic.log.Info("kafka-bridge", "active", active)
@@ -57,7 +57,7 @@ func (s *status) Window(_ context.Context, _ int, took time.Duration) {
 	s.metrics.seconds.Observe(took.Seconds())
 }
 
-// reason is a bounded name of a failure: the broker's own name of it, where it has one.
+// reason is a bounded name of a failure: the broker's own name if there is one.
 func reason(err error) string {
 	var (
 		named     kafka.Error

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// throttle obeys a broker that says how long it reads nothing more from us, because of a quota. The next write would stay unread
+// throttle obeys a broker that reads nothing from us for some time because of a quota. The next write would stay unread
 // until then. That is longer than respondWithin, so it would be written a second time.
 func (t *topic) throttle(d time.Duration) {
 	if d <= 0 {

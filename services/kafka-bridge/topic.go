@@ -16,7 +16,7 @@ import (
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
-// topic is the Kafka topic to which the log is copied.
+// topic is the Kafka topic to which the bridge copies the log.
 //
 // It uses the client's Produce and not its Writer: a Writer splits its input into batches, and may write a later one though an
 // earlier one failed. When a context ends, a batch stays in its queue, which grows while the brokers are away. Here a request is one
@@ -79,7 +79,7 @@ func (t *topic) reach(ctx context.Context) error {
 func (t *topic) partitions(ctx context.Context) (int, error) {
 	layout, err := t.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{t.Topic}})
 	if err != nil {
-		return 0, fmt.Errorf("ask for the brokers: %w", err)
+		return 0, fmt.Errorf("request the list of brokers: %w", err)
 	}
 	if len(layout.Topics) != 1 {
 		return 0, errors.New("the brokers did not describe the topic")
@@ -89,7 +89,7 @@ func (t *topic) partitions(ctx context.Context) (int, error) {
 	case errors.Is(found.Error, kafka.UnknownTopicOrPartition) && t.CreateTopic:
 		return 0, t.create(ctx)
 	case errors.Is(found.Error, kafka.UnknownTopicOrPartition):
-		return 0, fmt.Errorf("topic %s is missing: make it, or set kafka.create_topic: %w", t.Topic, found.Error)
+		return 0, fmt.Errorf("topic %s is missing: create it, or set kafka.create_topic: %w", t.Topic, found.Error)
 	case found.Error != nil:
 		return 0, fmt.Errorf("topic %s: %w", t.Topic, found.Error)
 	case len(found.Partitions) == 0:

@@ -39,7 +39,7 @@ var guards = []guard{
 		"libs", "notification", "TestASenderAsksTheLogForWhatItsMemoryForgot", ""},
 	{"callbacks older than the log are marked", "services/ingest/ask.go",
 		[]edit{{"if it.state != fresh || happened == nil ||", "if true || it.state != fresh || happened == nil ||"}},
-		"services/ingest", ".", "TestWhatIsOlderThanTheLogIsMarked", ""},
+		"services/ingest", ".", "TestEventsOlderThanTheLogAreMarked", ""},
 
 	// Stolen NATS users.
 	{"the keys of links are MACs", "services/shortener/sealer.go",

@@ -1,4 +1,4 @@
-// Package kafkasettings is the settings of the Kafka bridge.
+// Package kafkasettings contains the settings of the Kafka bridge.
 package kafkasettings
 
 import (
@@ -85,7 +85,7 @@ func check(c *config.Checker, k Kafka, _ config.Config) {
 	c.OneOf("kafka.sasl.mechanism", k.SASL.Mechanism, "none", "plain", "scram-sha-256", "scram-sha-512")
 	switch named := k.SASL.User != "" && k.SASL.Password != ""; {
 	case k.SASL.Mechanism == "none" && (k.SASL.User != "" || k.SASL.Password != ""):
-		c.Mistake("kafka.sasl.mechanism", "a user or password is set: say plain, scram-sha-256 or scram-sha-512")
+		c.Mistake("kafka.sasl.mechanism", "a user or password is set: want plain, scram-sha-256 or scram-sha-512")
 	case k.SASL.Mechanism != "none" && !named:
 		c.Mistake("kafka.sasl.user", "sasl.mechanism is set: set user and password too")
 	}

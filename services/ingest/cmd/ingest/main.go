@@ -1,4 +1,4 @@
-// Command ingest takes providers' callbacks into the log.
+// Command ingest stores providers' callbacks in the log.
 package main
 
 import (

@@ -41,8 +41,8 @@ func kafkaRefill(ctx context.Context, c *call) error {
 		return err
 	}
 	defer r.Close()
-	anew := value[bool](c, "anew")
-	p, err := r.Plan(ctx, since, anew)
+	restart := value[bool](c, "anew")
+	p, err := r.Plan(ctx, since, restart)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func kafkaRefill(ctx context.Context, c *call) error {
 	if err := c.confirm(ctx); err != nil {
 		return err
 	}
-	return c.refill(ctx, r, p, rate, since, anew)
+	return c.refill(ctx, r, p, rate, since, restart)
 }
 
 func (c *call) announce(r *kafkabridge.Refill, p kafkabridge.RefillPlan, rate int) {
@@ -71,10 +71,10 @@ func (c *call) announce(r *kafkabridge.Refill, p kafkabridge.RefillPlan, rate in
 	fmt.Fprintln(c.stdout, "The bridge pauses during the refill, to keep the order: new events reach Kafka after it. No other service waits.")
 }
 
-func (c *call) refill(ctx context.Context, r *kafkabridge.Refill, p kafkabridge.RefillPlan, rate int, since time.Time, anew bool) error {
+func (c *call) refill(ctx context.Context, r *kafkabridge.Refill, p kafkabridge.RefillPlan, rate int, since time.Time, restart bool) error {
 	printed := time.Now()
 	left := p.Left
-	err := r.Run(ctx, since, anew, rate, func(now int) {
+	err := r.Run(ctx, since, restart, rate, func(now int) {
 		if left = now; time.Since(printed) >= progressInterval {
 			printed = time.Now()
 			fmt.Fprintf(c.stdout, "%d of %s written, about %s left\n", max(p.Events-left, 0), count(p.Events, "event"), duration(left, rate))
