@@ -16,7 +16,7 @@ const requestPath = "/v1.1/requests/5a0000000000000000000000"
 
 var bearer = http.Header{"Authorization": {"Bearer rest-token"}}
 
-func TestRefusedCallsAreNotDone(t *testing.T) {
+func TestRefusedCallsHaveNoEffect(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	for _, target := range []string{"vonage", "clickwrap", "smtp"} {
@@ -55,7 +55,7 @@ func TestThrottledCallsAreRefusedInEachPartysFormat(t *testing.T) {
 	sandboxtest.WantGoodAgain(t, w)
 }
 
-func TestDroppedCallsAreDoneWithoutAResponse(t *testing.T) {
+func TestDroppedCallsTakeEffectWithoutAResponse(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	for _, target := range []string{"vonage", "clickwrap", "smtp"} {
@@ -76,7 +76,7 @@ func TestDroppedCallsAreDoneWithoutAResponse(t *testing.T) {
 	sandboxtest.WantGoodAgain(t, w)
 }
 
-func TestSlowCallsAreDoneWithALateResponse(t *testing.T) {
+func TestSlowCallsTakeEffectWithALateResponse(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	w.Fault(`{"target":"vonage","mode":"slow","delay_ms":40}`)
@@ -91,7 +91,7 @@ func TestSlowCallsAreDoneWithALateResponse(t *testing.T) {
 	}
 }
 
-func TestASlowCallIsDoneEvenIfTheClientLeaves(t *testing.T) {
+func TestASlowCallTakesEffectEvenIfTheClientDisconnects(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "") // its shutdown must not wait for that minute either
 	w.Fault(`{"target":"vonage","mode":"slow","delay_ms":60000}`)

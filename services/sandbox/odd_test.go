@@ -36,7 +36,7 @@ func TestTheSameSeedMakesTheSameOddities(t *testing.T) {
 	t.Parallel()
 	first, again, usual := oddities(t, 50, 7), oddities(t, 50, 7), oddities(t, 0, 7)
 	if fmt.Sprint(first) != fmt.Sprint(again) {
-		t.Errorf("one seed made\n%q and\n%q", first, again)
+		t.Errorf("the same seed made\n%q and\n%q", first, again)
 	}
 	kinds := map[string]bool{}
 	for _, s := range first {
@@ -52,7 +52,7 @@ func TestTheSameSeedMakesTheSameOddities(t *testing.T) {
 	}
 }
 
-func TestOddCallbacksAreAuthenticAndReportTheSame(t *testing.T) {
+func TestOddCallbacksAreAuthenticAndReportTheSameEvents(t *testing.T) {
 	t.Parallel()
 	in := sandboxtest.NewIngest(t)
 	w := sandboxtest.OddWorld(t, in.URL, 100, 3)

@@ -96,7 +96,7 @@ type piece struct {
 	Link bool
 }
 
-// linked splits a text into plain text and links, so that the template escapes each in its own way.
+// linked splits a text into plain text and links, because the template escapes them differently.
 func linked(text string) []piece {
 	var pieces []piece
 	from := 0

@@ -64,7 +64,7 @@ func TestARefusedCallbackIsRetriedUnchanged(t *testing.T) {
 		t.Fatalf("%d calls, reported as %+v; want two refused and three accepted", len(in.Calls), got.Callbacks)
 	}
 	if in.Calls[0].Body != in.Calls[1].Body || in.Calls[1].Body != in.Calls[2].Body {
-		t.Error("the callback changed from try to try")
+		t.Error("the callback changed between attempts")
 	}
 }
 

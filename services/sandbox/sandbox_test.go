@@ -13,7 +13,7 @@ import (
 	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 )
 
-func TestRunServesUntilToldToEnd(t *testing.T) {
+func TestRunServesUntilItsContextEnds(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	up, ended := make(chan struct{}), make(chan error, 1)
@@ -25,7 +25,7 @@ func TestRunServesUntilToldToEnd(t *testing.T) {
 	select {
 	case <-up:
 	case err := <-ended:
-		t.Fatalf("ended before it was up: %v", err)
+		t.Fatalf("ended before it was ready: %v", err)
 	}
 	cancel()
 	if err := <-ended; err != nil {
@@ -33,7 +33,7 @@ func TestRunServesUntilToldToEnd(t *testing.T) {
 	}
 }
 
-func TestAnAddressThatIsTakenIsToldAndNothingStaysOpen(t *testing.T) {
+func TestAnOccupiedAddressIsReportedAndNothingStaysOpen(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	cfg := sandboxtest.Settings("")
@@ -72,7 +72,7 @@ func TestMessagesAreFilteredAndDeleted(t *testing.T) {
 	}
 }
 
-func TestAPageElsewhereCannotPlayOrDelete(t *testing.T) {
+func TestAnotherSitesPageCannotPlayOrDelete(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	w.SMS(sandboxtest.SMSForm())
@@ -86,7 +86,7 @@ func TestAPageElsewhereCannotPlayOrDelete(t *testing.T) {
 	sandboxtest.WantStatus(t, w.Do("DELETE", "/api/messages", "", own), 204)
 }
 
-func TestABodyOverTheLimitIsNotRead(t *testing.T) {
+func TestATooLargeBodyIsRefused(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	sandboxtest.WantProblem(t, w.Post("/api/play", `{"provider":"`+strings.Repeat("x", 64<<10)+`"}`), 400, "too large")

@@ -43,10 +43,10 @@ func FuzzCode(f *testing.F) {
 			t.Fatalf("%q is %q %q, and with a full stop %q %q", text, code, channel, again, sameChannel)
 		}
 		if rest := text[len(code):]; channel != "" && !strings.HasPrefix(rest, "s") && !strings.HasPrefix(rest, "e") {
-			t.Fatalf("%q is of channel %s", text, channel)
+			t.Fatalf("the channel of %q is %s", text, channel)
 		}
 		if other, _, ok := readCode(code + "x"); ok {
-			t.Fatalf("a letter more is %q", other)
+			t.Fatalf("one more letter is accepted as %q", other)
 		}
 	})
 }

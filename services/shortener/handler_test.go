@@ -176,7 +176,7 @@ func checkCounted(t *testing.T, b *servicetest.Bench, name, series string, want 
 	}
 }
 
-func TestAShortLinkRedirectsAndTheLogRecordsIt(t *testing.T) {
+func TestAShortLinkRedirectsAndItsOpeningIsLogged(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil)
 	url := linkTo(t, b, target)
@@ -254,7 +254,7 @@ func TestTheButtonIsOnOurPage(t *testing.T) {
 
 const chrome = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36"
 
-func TestRobotsTriggerNothing(t *testing.T) {
+func TestRobotsHaveNoEffect(t *testing.T) {
 	t.Parallel()
 	api := leadsTo(target)
 	b := bench(t, sourcesOf(api))
@@ -340,7 +340,7 @@ func TestFetchesAreInTheLogOnceADay(t *testing.T) {
 }
 
 // A person has one link, and its code contains the channel of the message. Codes of earlier versions have no suffix, and work too.
-func TestOpeningNamesItsChannel(t *testing.T) {
+func TestAnOpeningHasItsChannel(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil)
 	publish(t, b, invitation("n1", "s1", notifyv1.Channel_CHANNEL_SMS))
@@ -490,7 +490,7 @@ func (b broken) Read(p []byte) (int, error) {
 }
 func (broken) Close() error { return nil }
 
-func TestADocumentThatBreaksOffIsReportedAsBroken(t *testing.T) {
+func TestATruncatedDocumentIsNotSentAsWhole(t *testing.T) {
 	t.Parallel()
 	b := bench(t, sourcesOf(&fakeAPI{open: func(context.Context) (*pack.Target, error) {
 		return &pack.Target{Body: broken{strings.NewReader(strings.Repeat("half", 4096))}, ContentType: "application/pdf", Size: -1}, nil
@@ -564,7 +564,7 @@ func TestUnknownLinks(t *testing.T) {
 }
 
 // A link with a lifetime of a nanosecond has expired when it is opened. The next message gets a new one.
-func TestExpiredLinkSaysSoAndIsMadeAnew(t *testing.T) {
+func TestAnExpiredLinkIsReportedAndReplaced(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil, func(s *shortenersettings.Shortener) { s.ExpireAfter = 1 })
 	checkPage(t, request(t, http.MethodGet, linkTo(t, b, target)), http.StatusGone, "expired")
@@ -576,7 +576,7 @@ func TestExpiredLinkSaysSoAndIsMadeAnew(t *testing.T) {
 }
 
 // A client that guesses codes is refused, and blocks no signer at the same address. A signer who opens one link repeatedly blocks no other.
-func TestOneAddressLocksNoSignerOut(t *testing.T) {
+func TestAGuessingClientBlocksNoSigner(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil, func(s *shortenersettings.Shortener) { s.PerMinute = 3 })
 	own := linkTo(t, b, target)
@@ -602,7 +602,7 @@ func TestOneAddressLocksNoSignerOut(t *testing.T) {
 }
 
 // A proxy that the settings do not name is counted and logged once, and the doctor reports it.
-func TestAProxyThatIsNotNamed(t *testing.T) {
+func TestAnUnknownProxyIsReported(t *testing.T) {
 	t.Parallel()
 	const counter = "signrelay_shortener_unnamed_proxy_total"
 	for name, c := range map[string]struct {
@@ -634,7 +634,7 @@ func TestAProxyThatIsNotNamed(t *testing.T) {
 	}
 }
 
-func TestOneClientOpensALinkSoOftenAMinute(t *testing.T) {
+func TestOpeningsOfALinkAreLimited(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil, func(s *shortenersettings.Shortener) { s.PerMinute = 3 })
 	url := linkTo(t, b, target)
@@ -651,7 +651,7 @@ func TestOneClientOpensALinkSoOftenAMinute(t *testing.T) {
 	checkOpenings(t, b, 3)
 }
 
-func TestSignerIsRedirectedThoughTheLogIsAway(t *testing.T) {
+func TestASignerIsRedirectedWithoutTheLog(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil)
 	url := linkTo(t, b, target)
@@ -661,7 +661,7 @@ func TestSignerIsRedirectedThoughTheLogIsAway(t *testing.T) {
 	checkRedirect(t, request(t, http.MethodGet, url), http.StatusFound, target)
 }
 
-func TestTheHandlerWithoutItsStore(t *testing.T) {
+func TestTheHandlerWithoutItsBucket(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil)
 	url := linkTo(t, b, target)

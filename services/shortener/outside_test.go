@@ -24,7 +24,7 @@ import (
 
 const ours = "https://sign.acme.example/l/abcdefghijklmn"
 
-// vendor is an outside shortener according to its documentation.
+// vendor is an outside shortener that behaves as documented.
 type vendor struct {
 	kind string
 	// works is a working account; made contains each link that it makes, by its long address.
@@ -123,7 +123,7 @@ func each(t *testing.T, test func(*testing.T, vendor)) {
 	}
 }
 
-func TestOutsideGivesOneLinkOneShortForm(t *testing.T) {
+func TestOutsideReturnsTheSameShortForm(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, v vendor) {
 		made := new(sync.Map)
@@ -275,7 +275,7 @@ func TestOutsideThatHangs(t *testing.T) {
 	})
 }
 
-func TestOutsideKeepsToOurOwnLimit(t *testing.T) {
+func TestOutsideObeysOurRateLimit(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, v vendor) {
 		limits := limit.NewLocal()
@@ -291,7 +291,7 @@ func TestOutsideKeepsToOurOwnLimit(t *testing.T) {
 }
 
 // The name for the link may belong to another account. Rebrandly shows us the link of that account, or not.
-func TestRebrandlyLeavesForeignNamesAlone(t *testing.T) {
+func TestRebrandlyDoesNotUseForeignNames(t *testing.T) {
 	t.Parallel()
 	for _, shown := range []string{`[]`, `[{"slashtag":"%s","destination":"https://foreign.example","shortUrl":"go.acme.example/foreign"}]`} {
 		for _, foreign := range []int{1, 2, 3} {
@@ -378,10 +378,10 @@ func TestBitlyOpensFiveConnections(t *testing.T) {
 		})
 	}
 	for range 10 {
-		<-calling // all want a connection …
+		<-calling // all calls need a connection …
 	}
 	for range bitlyAtOnce {
-		<-arrived // … and five have one
+		<-arrived // … and five calls have one
 	}
 	close(release)
 	done.Wait()

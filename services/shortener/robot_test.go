@@ -45,7 +45,7 @@ func TestNetworkOfAVisitor(t *testing.T) {
 	}
 }
 
-func TestRobotsByTheirUserAgent(t *testing.T) {
+func TestRobotOf(t *testing.T) {
 	t.Parallel()
 	const (
 		person = ""
@@ -79,6 +79,6 @@ func TestRobotsByTheirUserAgent(t *testing.T) {
 		t.Errorf("HEAD comes from %q", got)
 	}
 	if len(knownRobots) > 30 {
-		t.Errorf("%d names of robots, and each may cause an event a day for each link", len(knownRobots))
+		t.Errorf("%d names of robots; each can cause one event a day for each link", len(knownRobots))
 	}
 }

@@ -26,7 +26,7 @@ var clickwrapLink = link{
 	Kind: "invitation", shown: shown{Title: "Termination", Sender: "Acme", Locale: "de"},
 }
 
-// everything is the content of the bucket: keys and values with their history.
+// everything returns the content of the bucket: keys and values with their history.
 func everything(t *testing.T, js jetstream.JetStream) string {
 	t.Helper()
 	s, err := js.Stream(t.Context(), "KV_"+flow.Links)
@@ -84,7 +84,7 @@ func TestTheBucketRevealsNothing(t *testing.T) {
 }
 
 // A link works until it expires, and its person keeps it, through all changes of the master key, for links of this version and of earlier ones.
-func TestLinksOutliveTheirKeys(t *testing.T) {
+func TestLinksWorkAfterKeyChanges(t *testing.T) {
 	t.Parallel()
 	older := func(t *testing.T, js jetstream.JetStream) string { // as earlier versions wrote
 		t.Helper()
@@ -168,11 +168,11 @@ func TestLinksOutliveTheirKeys(t *testing.T) {
 }
 
 // A writer to the bucket without the master key can neither make a link that opens nor change one.
-func TestNoEntryIsForged(t *testing.T) {
+func TestForgedEntriesAreRejected(t *testing.T) {
 	t.Parallel()
 	js := newBroker(t)
 	provision(t, js)
-	// Weak entries count until a deadline, which has passed here.
+	// Weak entries are trusted until a deadline, which is over in this test.
 	b := newTestStore(t, js, time.Hour, firstMaster)
 	b.sealer.weakUntil = time.Now().Add(-time.Minute)
 	mine, err := b.getOrCreate(t.Context(), "mine", clickwrapLink)
@@ -228,7 +228,7 @@ func TestNoEntryIsForged(t *testing.T) {
 		}
 	}
 
-	// A person who is sent another's code would read the other's document.
+	// A person who gets another person's code could read that person's document.
 	for name, c := range map[string]struct {
 		key   string
 		value []byte
@@ -238,7 +238,7 @@ func TestNoEntryIsForged(t *testing.T) {
 		"another's code in its old place":                {"pair.mine", []byte(other.code)},
 		"another's code, sealed by no key":               {place(unkeyed.person, "mine"), unkeyed.seal(place(unkeyed.person, "mine"), []byte(other.code))},
 		"a code of the attacker's own":                   {"pair.mine", []byte(planted)},
-		"something that is no code at all":               {place(b.sealer.person, "mine"), []byte("\x00")},
+		"a text that is not a code":                      {place(b.sealer.person, "mine"), []byte("\x00")},
 		"another's code, sealed by no key, in its place": {place(b.sealer.person, "mine"), unkeyed.seal(place(b.sealer.person, "mine"), []byte(other.code))},
 	} {
 		if _, err := b.bucket.Put(t.Context(), c.key, c.value); err != nil {
@@ -261,8 +261,8 @@ func TestNoEntryIsForged(t *testing.T) {
 	}
 }
 
-// From when on only sealed entries count, an operator decides, by provisioning with the master key.
-func TestUntilWhenEntriesOfBeforeCount(t *testing.T) {
+// By provisioning with the master key, an operator decides from when on only sealed entries are trusted.
+func TestWeakEntriesAreTrustedUntilTheDeadline(t *testing.T) {
 	t.Parallel()
 	js := newBroker(t) // provisioned without a master key
 	if b := newTestStore(t, js, time.Hour, firstMaster); !b.sealer.weakUntil.IsZero() {
@@ -277,12 +277,12 @@ func TestUntilWhenEntriesOfBeforeCount(t *testing.T) {
 	provision(t, js) // also without the key
 	week := 7 * 24 * time.Hour
 	if until := newTestStore(t, js, time.Hour, firstMaster).sealer.weakUntil; until.Before(before.Add(week)) || until.After(time.Now().Add(week)) {
-		t.Errorf("entries of before count until %v", until)
+		t.Errorf("earlier entries are trusted until %v", until)
 	}
 	if until := newTestStore(t, js, time.Hour).sealer.weakUntil; !until.IsZero() {
 		t.Errorf("without a master key: %v", until)
 	}
-	// A new bucket has no entries of before.
+	// A new bucket has no earlier entries.
 	if err := js.DeleteKeyValue(t.Context(), flow.Links); err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +290,7 @@ func TestUntilWhenEntriesOfBeforeCount(t *testing.T) {
 		t.Fatal(err)
 	}
 	if until := newTestStore(t, js, time.Hour, firstMaster).sealer.weakUntil; until.IsZero() || until.After(time.Now()) {
-		t.Errorf("in a new bucket entries of before count until %v", until)
+		t.Errorf("in a new bucket earlier entries are trusted until %v", until)
 	}
 }
 
@@ -301,8 +301,8 @@ func provision(t *testing.T, js jetstream.JetStream) {
 	}
 }
 
-// The broker removes an address when its link expires, however often the entry was changed. The page of an expired link remains.
-func TestAnAddressGoesWithItsLink(t *testing.T) {
+// The broker removes an address when its link expires, for any number of changes of the entry. The page of an expired link remains.
+func TestAnAddressIsRemovedWithItsLink(t *testing.T) {
 	t.Parallel()
 	js := newBroker(t)
 	b := newTestStore(t, js, 2*time.Second, firstMaster) // the broker's own clock cannot be moved
@@ -377,6 +377,6 @@ func TestTheLogReportsKeysThatDoNotFit(t *testing.T) {
 		t.Errorf("provisioned with it: %s", s)
 	}
 	if s := said(); !strings.Contains(s, "master_key is missing") {
-		t.Errorf("the key is away: %q", s)
+		t.Errorf("the key is missing: %q", s)
 	}
 }

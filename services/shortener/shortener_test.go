@@ -54,7 +54,7 @@ func invitation(id, recipient string, channel notifyv1.Channel) *notifyv1.Notifi
 	}
 }
 
-// leading is an invitation with a target for its link, and the time of its event.
+// leading returns an invitation with a target for its link, and the time of its event.
 func leading(id, recipient, to string, at int64) *notifyv1.Notification {
 	n := invitation(id, recipient, notifyv1.Channel_CHANNEL_SMS)
 	n.Link.Target = to
@@ -81,7 +81,7 @@ func shortened(t *testing.T, b *servicetest.Bench, count int) map[string]string 
 	return links
 }
 
-func TestNotificationGetsItsShortLinkAndGoesOn(t *testing.T) {
+func TestANotificationGetsItsShortLink(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil)
 	publish(t, b, invitation("n1", "s1", notifyv1.Channel_CHANNEL_SMS))
@@ -108,7 +108,7 @@ func oneLink(sms, email string) bool {
 	return strings.HasSuffix(sms, "s") && strings.HasSuffix(email, "e") && sms[:len(sms)-1] == email[:len(email)-1]
 }
 
-func TestOnePersonsLinkIsOneLink(t *testing.T) {
+func TestAPersonHasOneLink(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil)
 	download := invitation("n5", "s1", notifyv1.Channel_CHANNEL_SMS)
@@ -140,7 +140,7 @@ func TestOnePersonsLinkIsOneLink(t *testing.T) {
 	}
 }
 
-func TestPeopleWithoutAnIdAreKeptApart(t *testing.T) {
+func TestPeopleWithoutAnIDHaveSeparateLinks(t *testing.T) {
 	t.Parallel()
 	b := bench(t, sourcesOf(new(fakeAPI)))
 	nowhere := func(id, mobile, email string) *notifyv1.Notification {
@@ -169,7 +169,7 @@ func TestPeopleWithoutAnIdAreKeptApart(t *testing.T) {
 	}
 }
 
-func TestNewerTargetTakesTheOldersPlace(t *testing.T) {
+func TestANewerTargetReplacesTheOlder(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil)
 	publish(t, b, leading("n1", "s1", "https://provider.example/first?secret", 100))
@@ -190,7 +190,7 @@ func TestNewerTargetTakesTheOldersPlace(t *testing.T) {
 }
 
 // Two replicas process the messages of many people, two for each person, which are often in flight at the same time.
-func TestReplicasAgree(t *testing.T) {
+func TestReplicasMakeOneLinkForAPerson(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil)
 	b.Env.Public, b.Env.Metrics = service.NewRoutes(), prometheus.NewRegistry()
@@ -214,7 +214,7 @@ func TestReplicasAgree(t *testing.T) {
 	}
 }
 
-func TestLinkThatCannotLeadAnywhereIsGivenUp(t *testing.T) {
+func TestALinkWithoutAUsableTargetIsGivenUp(t *testing.T) {
 	t.Parallel()
 	b := bench(t, sourcesOf(new(fakeAPI)))
 	for id, bad := range map[string]string{"n1": "javascript:alert('secret')", "n2": "//provider.example/secret", "n4": "file:///etc/secret", "n6": "https://provider.example@evil.example/secret"} {
@@ -234,7 +234,7 @@ func TestLinkThatCannotLeadAnywhereIsGivenUp(t *testing.T) {
 	}
 }
 
-func TestRunWantsAPublicURL(t *testing.T) {
+func TestRunRequiresAPublicURL(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"builtin", "bitly", "rebrandly"} {
 		for _, url := range []string{"", "sign.acme.example", "ftp://sign.acme.example", "https://sign.acme.example?x=1"} {

@@ -37,7 +37,7 @@ func (s store) at(now time.Time) store {
 
 // Many replicas make one person's link at the same moment, and give it an outside form: all get the same link, and the bucket contains only
 // this one.
-func TestRacingReplicasAgreeOnOneCode(t *testing.T) {
+func TestConcurrentReplicasStoreOneCode(t *testing.T) {
 	t.Parallel()
 	js := newBroker(t)
 	wanted := link{Target: "https://provider.example/r", Source: "acme", Provider: "clickwrap", Document: "doc", Recipient: "s1", Purpose: "sign"}
@@ -84,7 +84,7 @@ func TestRacingReplicasAgreeOnOneCode(t *testing.T) {
 	}
 }
 
-func TestLinkIsMadeAnewInTheSecondHalfOfItsLife(t *testing.T) {
+func TestALinkIsReplacedInTheSecondHalfOfItsLife(t *testing.T) {
 	t.Parallel()
 	b := newTestStore(t, newBroker(t), 24*time.Hour)
 	born := time.Unix(1_800_000_000, 0)
@@ -110,7 +110,7 @@ func TestLinkIsMadeAnewInTheSecondHalfOfItsLife(t *testing.T) {
 	}
 }
 
-// The log gets one event a day for each kind of program, whichever replica receives the request.
+// The log gets one event a day for each kind of program, for all replicas together.
 func TestEachKindOfProgramIsRecordedOnceADay(t *testing.T) {
 	t.Parallel()
 	b := newTestStore(t, newBroker(t), time.Hour)
@@ -167,7 +167,7 @@ func TestPagesShowTheNewestMessage(t *testing.T) {
 }
 
 // A code that the bucket has removed before its pair is replaced, under the same pair.
-func TestPairWhoseCodeIsGone(t *testing.T) {
+func TestAPairWithoutItsCodeGetsANewCode(t *testing.T) {
 	t.Parallel()
 	b := newTestStore(t, newBroker(t), time.Hour)
 	first, err := b.getOrCreate(t.Context(), "x", link{Document: "doc"})

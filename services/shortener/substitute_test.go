@@ -35,7 +35,7 @@ func gives(w http.ResponseWriter, _ *http.Request, before int32) {
 	_, _ = fmt.Fprintf(w, `{"link":"https://bit.ly/%d"}`, before)
 }
 
-func TestOutsideFormIsMadeOnceAndKept(t *testing.T) {
+func TestAnOutsideFormIsMadeOnceAndStored(t *testing.T) {
 	t.Parallel()
 	b, calls := viaBitly(t, gives)
 	remind := func(id string, channel notifyv1.Channel) {

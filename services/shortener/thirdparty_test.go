@@ -51,11 +51,11 @@ func TestDecide(t *testing.T) {
 		{"named", named(20 * time.Second), 1, "", false, 20 * time.Second},
 		{"named, third", named(20 * time.Second), 3, "", false, 20 * time.Second},
 		{"named, fourth", named(20 * time.Second), 4, "throttled", true, 0},
-		{"named too far away", named(time.Hour), 1, "throttled", true, 0},
+		{"a named delay that is too long", named(time.Hour), 1, "throttled", true, 0},
 		{"our limit", own(time.Second), 1, "", false, leastWait},
 		{"our limit, sixth", own(time.Second), 6, "", false, leastWait},
 		{"our limit, seventh", own(time.Second), 7, "rate-limit", false, 0},
-		{"our limit, far away", own(2 * time.Minute), 1, "rate-limit", false, 0},
+		{"our limit, with a long delay", own(2 * time.Minute), 1, "rate-limit", false, 0},
 		{"our own mistake", errors.New("x"), 9, "", false, time.Minute},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestDecide(t *testing.T) {
 		})
 	}
 	if v := stage.Decide(decide(own(time.Second), 6).again, policy.MaxAttempts+1, policy); v.Kind != "retry" {
-		t.Errorf("our own limit makes the stage give up: %+v", v)
+		t.Errorf("the stage gives up because of our own limit: %+v", v)
 	}
 }
 
@@ -93,7 +93,7 @@ func (f *failing) shorten(context.Context, string) (string, error) {
 
 // In an outage the first message waits a minute, and opens the circuit. Later messages do not wait. When the pause is over, one message
 // calls the shortener again, and gets our own link if that fails.
-func TestOnlyOneMessageWaitsForAnOutage(t *testing.T) {
+func TestOnlyTheFirstMessageWaitsInAnOutage(t *testing.T) {
 	t.Parallel()
 	bench := servicetest.New(t, config.Default())
 	links := newTestStore(t, bench.Env.JS, time.Hour)

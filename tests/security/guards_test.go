@@ -132,7 +132,7 @@ var guards = []guard{
 		"tests", "security", "TestListeners/links,_guessed", "a real code beyond the limit of guesses: 429"},
 	{"a proxy that is not in the settings is reported", "services/shortener/visitor.go",
 		[]edit{{"return (r.Header.Get(\"X-Forwarded-For\")", "return false && (r.Header.Get(\"X-Forwarded-For\")"}},
-		"services/shortener", ".", "TestAProxyThatIsNotNamed", "the doctor gets"},
+		"services/shortener", ".", "TestAnUnknownProxyIsReported", "the doctor gets"},
 	{"a proxy's address has a port or brackets", "services/shortener/visitor.go",
 		[]edit{{"host, _, _ = strings.Cut(text, \":\")", "host = text"}},
 		"services/shortener", ".", "TestReadHop", ""},
@@ -174,7 +174,7 @@ var guards = []guard{
 		"tests", "security", "TestHostileSettings", "goroutine"},
 	{"links with https are only opened with https", "services/shortener/handler.go",
 		[]edit{{"if d.https {", "if false {"}},
-		"services/shortener", ".", "TestOneAddressLocksNoSignerOut", ""},
+		"services/shortener", ".", "TestAGuessingClientBlocksNoSigner", ""},
 
 	// The supply chain.
 	{"no program parses tokens", "services/sms-sender/vonage/vonage.go",

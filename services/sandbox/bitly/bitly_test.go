@@ -34,7 +34,7 @@ func TestTheAccountIsReturned(t *testing.T) {
 	sandboxtest.WantStatus(t, w.Do("GET", "/v4/user", "", http.Header{"Content-Type": {"application/json"}}), 403)
 }
 
-func TestBitlyGivesOneAddressOneLink(t *testing.T) {
+func TestBitlyReturnsTheSameLinkForAnAddress(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	const body = `{"long_url":"` + long + `","domain":"acme.link","group_guid":"G1","force_new_link":false}`
@@ -47,7 +47,7 @@ func TestBitlyGivesOneAddressOneLink(t *testing.T) {
 	again := bitly(w, body)
 	sandboxtest.WantStatus(t, again, 200)
 	if sandboxtest.Read[shortened](t, again).Link != link.Link {
-		t.Errorf("the second time it is %s", again.Body)
+		t.Errorf("the second response has %s", again.Body)
 	}
 	other := sandboxtest.Read[shortened](t, bitly(w, `{"long_url":"`+long+`x","domain":"acme.link","group_guid":"G1"}`))
 	if other.Link == link.Link {
@@ -58,7 +58,7 @@ func TestBitlyGivesOneAddressOneLink(t *testing.T) {
 	sandboxtest.WantStatus(t, w.Get("/b/none"), 404)
 }
 
-func TestBitlyRefusesWhatItWouldRefuse(t *testing.T) {
+func TestInvalidRequestsAreRefusedAsByBitly(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	for body, status := range map[string]int{
@@ -82,7 +82,7 @@ func TestBitlyRefusesWhatItWouldRefuse(t *testing.T) {
 	}
 }
 
-func TestItFailsInEveryWay(t *testing.T) {
+func TestEveryFault(t *testing.T) {
 	t.Parallel()
 	sandboxtest.API{Target: "bitly", Good: 201, Call: func(w sandboxtest.World) (sandboxtest.Response, error) {
 		return w.Try(w.T.Context(), "POST", "/v4/shorten", `{"long_url":"`+long+`","force_new_link":true}`, bitlyKey)

@@ -70,7 +70,7 @@ func TestARequestIsReturnedWithItsSigners(t *testing.T) {
 	}
 }
 
-func TestARequestNeedsTheTokenAndMustExist(t *testing.T) {
+func TestRequestsRequireTheTokenAndAKnownID(t *testing.T) {
 	t.Parallel()
 	in := sandboxtest.NewIngest(t)
 	w := sandboxtest.Open(t, in.URL)
@@ -100,7 +100,7 @@ func TestAnUnknownSigningPageIsNotFound(t *testing.T) {
 }
 
 // A callback pasted from the documentation finds its signer, before any story was played.
-func TestTheDocumentationsRequestIsThere(t *testing.T) {
+func TestTheDocumentationsRequestExists(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, sandboxtest.NewIngest(t).URL)
 	r := request(w, "596f858584281715b3493d0c")
@@ -109,7 +109,7 @@ func TestTheDocumentationsRequestIsThere(t *testing.T) {
 	}
 }
 
-func TestItFailsInEveryWay(t *testing.T) {
+func TestEveryFault(t *testing.T) {
 	t.Parallel()
 	sandboxtest.API{Target: "clickwrap", Good: 200, Call: func(w sandboxtest.World) (sandboxtest.Response, error) {
 		return w.Try(w.T.Context(), "GET", "/v1.1/requests/596f858584281715b3493d0c", "", bearer)

@@ -8,13 +8,13 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox/sandboxtest"
 )
 
-// pageOf is where a signer's link leads.
+// pageOf returns the path of a signer's link.
 func pageOf(w sandboxtest.World, document string, which int) string {
 	w.T.Helper()
 	return strings.TrimPrefix(request(w, document).Signers[which].RequestURL, w.Link(""))
 }
 
-func TestADocumentIsSignedAndDeclinedByHand(t *testing.T) {
+func TestSigningPage(t *testing.T) {
 	t.Parallel()
 	sandboxtest.Signing{
 		Provider: "clickwrap", Story: "resend", Document: 0, Signers: []int{1, 0},
@@ -22,7 +22,7 @@ func TestADocumentIsSignedAndDeclinedByHand(t *testing.T) {
 	}.Run(t)
 }
 
-func TestAPageElsewhereCannotSign(t *testing.T) {
+func TestAnotherSitesPageCannotSign(t *testing.T) {
 	t.Parallel()
 	in := sandboxtest.NewIngest(t)
 	w := sandboxtest.Open(t, in.URL)
@@ -42,7 +42,7 @@ func TestAPageElsewhereCannotSign(t *testing.T) {
 	sandboxtest.WantStatus(t, w.Press(page, "sign"), 303)
 }
 
-func TestThePageReportsARefusedCallback(t *testing.T) {
+func TestTheSigningPageReportsARefusedCallback(t *testing.T) {
 	t.Parallel()
 	in := sandboxtest.NewIngest(t)
 	w := sandboxtest.Open(t, in.URL)

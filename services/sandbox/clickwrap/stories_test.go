@@ -13,7 +13,7 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox/sandboxtest"
 )
 
-// What each story's callbacks are, and the events that the pack reads in them.
+// The callbacks of each story, and the events that the pack reads from them.
 func TestStoriesHaveAuthenticCallbacks(t *testing.T) {
 	t.Parallel()
 	sandboxtest.Stories(t, "clickwrap", []sandboxtest.Story{
@@ -71,7 +71,7 @@ func TestTheSeedStoryPlaysTheGuidesThreeFlows(t *testing.T) {
 			t.Errorf("callback %d came to %s", i, c.Path)
 		}
 		if token := c.Header.Values("Pactsafe-Webhook-Token"); !slices.Equal(token, []string{"12345"}) {
-			t.Errorf("callback %d bears the token %q", i, token)
+			t.Errorf("callback %d has the token %q", i, token)
 		}
 		if kind := c.Header.Get("Content-Type"); kind != "application/json" {
 			t.Errorf("callback %d is %q", i, kind)
@@ -116,7 +116,7 @@ func TestCallbacksHaveTheSeedsFields(t *testing.T) {
 	}
 }
 
-// keys are an object's keys in the order in which they are written.
+// keys returns an object's keys in their written order.
 func keys(t *testing.T, object string) []string {
 	t.Helper()
 	decoder := json.NewDecoder(strings.NewReader(object))

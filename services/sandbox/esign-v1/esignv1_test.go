@@ -112,7 +112,7 @@ func TestEsignStatusesFollowTheStory(t *testing.T) {
 	}
 }
 
-func TestEsignNeedsItsKeyTheDocumentAndTheSlash(t *testing.T) {
+func TestEsignRequiresKeyDocumentAndSlash(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, sandboxtest.NewIngest(t).URL)
 	d := esignDocument(w, w.Play("esign-v1", "one-signer").Documents[0])
@@ -165,7 +165,7 @@ func TestANewLinkOpensOnce(t *testing.T) {
 	sandboxtest.WantStatus(t, esign(w, "/signer/"+done.SignerObjects[0].UUID+"/new-link/"), 400)
 }
 
-func TestThePDFIsReadyElsewhereOrInTheArchive(t *testing.T) {
+func TestThePDFIsReadyRedirectedOrArchived(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, sandboxtest.NewIngest(t).URL)
 	d := esignDocument(w, w.Play("esign-v1", "one-signer").Documents[0])
@@ -184,7 +184,7 @@ func TestThePDFIsReadyElsewhereOrInTheArchive(t *testing.T) {
 	sandboxtest.WantStatus(t, esign(w, "/pdf/"+night[1]+"/"), 400) // the document is not complete
 }
 
-func TestTheDocumentationsEsignDocumentIsThere(t *testing.T) {
+func TestTheDocumentationsEsignDocumentExists(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	if d := esignDocument(w, "%5Bdoc-id%5D"); d.Status != 30 || d.SignerObjects[0].UUID != "[signer-id]" {
@@ -192,7 +192,7 @@ func TestTheDocumentationsEsignDocumentIsThere(t *testing.T) {
 	}
 }
 
-func TestItFailsInEveryWay(t *testing.T) {
+func TestEveryFault(t *testing.T) {
 	t.Parallel()
 	sandboxtest.API{Target: "esign-v1", Good: 200, Call: func(w sandboxtest.World) (sandboxtest.Response, error) {
 		return w.Try(w.T.Context(), "GET", "/api/v1/document/%5Bdoc-id%5D/", "", esignKeys)

@@ -7,7 +7,7 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox/sandboxtest"
 )
 
-// pageOf is where a signer's link leads.
+// pageOf returns the path of a signer's link.
 func pageOf(w sandboxtest.World, document string, which int) string {
 	w.T.Helper()
 	a := esign(w, "/signer/"+esignDocument(w, document).SignerObjects[which].UUID+"/new-link/")
@@ -15,7 +15,7 @@ func pageOf(w sandboxtest.World, document string, which int) string {
 	return w.Get(strings.TrimPrefix(a.Header.Get("Location"), w.Link(""))).Header.Get("Location")
 }
 
-func TestADocumentIsSignedAndDeclinedByHand(t *testing.T) {
+func TestSigningPage(t *testing.T) {
 	t.Parallel()
 	sandboxtest.Signing{
 		Provider: "esign-v1", Story: "long-night", Document: 1, Signers: []int{0},

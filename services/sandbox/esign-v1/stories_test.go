@@ -8,7 +8,7 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox/sandboxtest"
 )
 
-// What each story's callbacks are, and the events that the pack reads in them.
+// The callbacks of each story, and the events that the pack reads from them.
 func TestStoriesHaveAuthenticCallbacks(t *testing.T) {
 	t.Parallel()
 	sandboxtest.Stories(t, "esign-v1", []sandboxtest.Story{
@@ -47,7 +47,7 @@ func TestStoriesHaveAuthenticCallbacks(t *testing.T) {
 	})
 }
 
-func TestABatchThatIsSentTwiceIsNoOtherEvent(t *testing.T) {
+func TestABatchThatIsSentTwiceHasTheSameEvents(t *testing.T) {
 	t.Parallel()
 	night := sandboxtest.NewIngest(t)
 	w := sandboxtest.Open(t, night.URL)
@@ -74,7 +74,7 @@ func TestBothCallbacksOfACompleteDocumentReportOneFact(t *testing.T) {
 		}
 	}
 	if len(ends) != 2 || ends[0].ID != ends[1].ID || ends[0].Document != id {
-		t.Errorf("the ends are %+v, want one fact of %s twice", ends, id)
+		t.Errorf("the last callbacks are %+v, want the same fact of %s twice", ends, id)
 	}
 	if token := in.Calls[2].Query.Get("token"); in.Calls[2].Path != "POST /webhooks/esign-v1/gb/signed" || token != "demo" {
 		t.Errorf("the second came to %s with the token %q", in.Calls[2].Path, token)

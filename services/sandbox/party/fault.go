@@ -56,7 +56,7 @@ type Fault struct {
 	DelayMS int    `json:"delay_ms"` // of a slow response; default 1000
 }
 
-// Number returns the mode as a number, or 0 if it is a word.
+// Number returns the mode as a number, or 0 if it is a name.
 func (f Fault) Number() int {
 	n, err := strconv.Atoi(f.Mode)
 	if err != nil || n < 0 {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestAFullInboxLosesItsOldestFirst(t *testing.T) {
+func TestAFullInboxDeletesItsOldestMessages(t *testing.T) {
 	t.Parallel()
 	b := newInbox(3 * (messageBytes + 3))
 	for _, text := range []string{"one", "two", "3rd", "4th"} {

@@ -47,7 +47,7 @@ func pleasesign(w sandboxtest.World, id string) psDocument {
 	return sandboxtest.Read[psDocument](w.T, a)
 }
 
-// states is a document's status and its recipients', in order.
+// states returns the status of a document and those of its recipients, in order.
 func (d psDocument) states() string {
 	all := []string{d.Status}
 	for _, r := range d.Recipients {
@@ -111,7 +111,7 @@ func TestAPleaseSignDocumentContainsItsRecipients(t *testing.T) {
 	}
 }
 
-func TestPleaseSignNeedsBothKeysAndTheDocument(t *testing.T) {
+func TestPleaseSignRequiresBothKeysAndAKnownDocument(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, sandboxtest.NewIngest(t).URL)
 	d := pleasesign(w, w.Play("pleasesign", "one-signer").Documents[0])
@@ -137,10 +137,10 @@ func TestPleaseSignNeedsBothKeysAndTheDocument(t *testing.T) {
 	}
 }
 
-// addressed is the response to both questions for an address.
+// addressed is the response to both requests for an address.
 type addressed struct{ ID, URL string }
 
-func TestASigningURLIsGivenWhileItCanBeUsed(t *testing.T) {
+func TestASigningURLIsReturnedWhileItIsUsable(t *testing.T) {
 	t.Parallel()
 	in := sandboxtest.NewIngest(t)
 	w := sandboxtest.Open(t, in.URL)
@@ -162,7 +162,7 @@ func TestASigningURLIsGivenWhileItCanBeUsed(t *testing.T) {
 			}
 			page := w.Get(strings.TrimPrefix(link.URL, w.Link("")))
 			if turn := strings.Contains(page.Body, "Sign as "+r.FirstName); turn != (r.Status == "sent") {
-				t.Errorf("%s, who is %s, sees %s", r.FirstName, r.Status, page.Body)
+				t.Errorf("the page of %s, who is %s: %s", r.FirstName, r.Status, page.Body)
 			}
 		}
 		got = append(got, strings.Trim(fmt.Sprint(said), "[]"))
@@ -179,7 +179,7 @@ func TestASigningURLIsGivenWhileItCanBeUsed(t *testing.T) {
 	}
 }
 
-func TestTheMasterAndTheLinksOfCompletionAreTheDocument(t *testing.T) {
+func TestTheMasterAndTheCompletionLinksReturnTheDocument(t *testing.T) {
 	t.Parallel()
 	in := sandboxtest.NewIngest(t)
 	w := sandboxtest.Open(t, in.URL)
@@ -195,7 +195,7 @@ func TestTheMasterAndTheLinksOfCompletionAreTheDocument(t *testing.T) {
 }
 
 // A callback pasted from the documentation finds its recipient, before any story was played.
-func TestTheDocumentationsPleaseSignDocumentIsThere(t *testing.T) {
+func TestTheDocumentationsPleaseSignDocumentExists(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	d := pleasesign(w, "PLSDOC19704278f8c51564ff0c707817")
@@ -204,7 +204,7 @@ func TestTheDocumentationsPleaseSignDocumentIsThere(t *testing.T) {
 	}
 }
 
-func TestItFailsInEveryWay(t *testing.T) {
+func TestEveryFault(t *testing.T) {
 	t.Parallel()
 	sandboxtest.API{Target: "pleasesign", Good: 200, Call: func(w sandboxtest.World) (sandboxtest.Response, error) {
 		return w.Try(w.T.Context(), "GET", "/document/PLSDOC19704278f8c51564ff0c707817", "", pleasesignKeys)

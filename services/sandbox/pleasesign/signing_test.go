@@ -8,7 +8,7 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox/sandboxtest"
 )
 
-// pageOf is where a recipient's link leads.
+// pageOf returns the path of a recipient's link.
 func pageOf(w sandboxtest.World, document string, which int) string {
 	w.T.Helper()
 	a := w.Do("GET", "/recipient/"+pleasesign(w, document).Recipients[which].ID+"/signingurl", "", pleasesignKeys)
@@ -16,7 +16,7 @@ func pageOf(w sandboxtest.World, document string, which int) string {
 	return strings.TrimPrefix(sandboxtest.Read[addressed](w.T, a).URL, w.Link(""))
 }
 
-func TestADocumentIsSignedAndDeclinedByHand(t *testing.T) {
+func TestSigningPage(t *testing.T) {
 	t.Parallel()
 	sandboxtest.Signing{
 		Provider: "pleasesign", Story: "bounced", Document: 0, Signers: []int{0},
@@ -24,7 +24,7 @@ func TestADocumentIsSignedAndDeclinedByHand(t *testing.T) {
 	}.Run(t)
 }
 
-func TestWhoseTurnHasNotComeCannotSign(t *testing.T) {
+func TestASignerCannotSignBeforeTheTurn(t *testing.T) {
 	t.Parallel()
 	in := sandboxtest.NewIngest(t)
 	w := sandboxtest.Open(t, in.URL)

@@ -6,7 +6,7 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox/sandboxtest"
 )
 
-// What each story's callbacks are, and the events that the pack reads in them.
+// The callbacks of each story, and the events that the pack reads from them.
 func TestStoriesHaveAuthenticCallbacks(t *testing.T) {
 	t.Parallel()
 	sandboxtest.Stories(t, "pleasesign", []sandboxtest.Story{

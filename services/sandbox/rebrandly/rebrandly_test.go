@@ -37,7 +37,7 @@ func TestTheAccountIsReturned(t *testing.T) {
 	sandboxtest.WantStatus(t, w.Do("GET", "/v1/account", "", http.Header{"Content-Type": {"application/json"}}), 401)
 }
 
-func TestRebrandlyGivesASlashtagOnce(t *testing.T) {
+func TestRebrandlyUsesASlashtagOnce(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	const body = `{"destination":"` + long + `","slashtag":"Tag_1-x","title":"A link","domain":{"fullName":"go.acme.example"}}`
@@ -67,7 +67,7 @@ func TestRebrandlyGivesASlashtagOnce(t *testing.T) {
 	sandboxtest.WantStatus(t, w.Do("GET", "/v1/links/none", "", rebrandlyKey), 404)
 }
 
-func TestRebrandlyRefusesWhatItWouldRefuse(t *testing.T) {
+func TestInvalidRequestsAreRefusedAsByRebrandly(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	for body, code := range map[string]string{
@@ -95,7 +95,7 @@ func TestRebrandlyRefusesWhatItWouldRefuse(t *testing.T) {
 	sandboxtest.WantStatus(t, rebrandly(w, `{"destination":"`+long+`"}`), 200) // the control
 }
 
-func TestItFailsInEveryWay(t *testing.T) {
+func TestEveryFault(t *testing.T) {
 	t.Parallel()
 	sandboxtest.API{Target: "rebrandly", Good: 200, Call: func(w sandboxtest.World) (sandboxtest.Response, error) {
 		return w.Try(w.T.Context(), "POST", "/v1/links", `{"destination":"`+long+`"}`, rebrandlyKey)

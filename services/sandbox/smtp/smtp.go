@@ -122,7 +122,7 @@ func (m *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 // Data reads the e-mail and adds it to the inbox once for each recipient.
 func (m *session) Data(r io.Reader) error {
 	if m.fault.Mode == party.Cut {
-		return m.conn.Conn().Close() // before the final dot: the client cannot take this e-mail for sent
+		return m.conn.Conn().Close() // before the final dot, so the client does not consider this e-mail sent
 	}
 	email, err := readEmail(r)
 	if errors.Is(err, smtp.ErrDataTooLarge) {
@@ -191,7 +191,7 @@ func (c *guarded) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// SetReadDeadline implementsnet.Conn. No deadline is later than the session's end.
+// SetReadDeadline implements net.Conn. No deadline is later than the session's end.
 func (c *guarded) SetReadDeadline(t time.Time) error {
 	if t.IsZero() || t.After(c.ends) {
 		t = c.ends

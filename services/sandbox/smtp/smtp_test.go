@@ -12,7 +12,7 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox/sandboxtest"
 )
 
-func TestALetterArrivesInBothItsForms(t *testing.T) {
+func TestAnEmailArrivesAsTextAndHTML(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	sandboxtest.Mail(t, w, sandboxtest.Alternative, "jane.roe@example.com", "eric.smith@example.com")
@@ -42,7 +42,7 @@ func TestALetterArrivesInBothItsForms(t *testing.T) {
 	}
 }
 
-func TestAPlainEmailAndOneWithAnAttachment(t *testing.T) {
+func TestPlainEmailAndAttachment(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	sandboxtest.Mail(t, w, "From: a@acme.example\r\nSubject: plain\r\n\r\nJust text.\r\n", "j@example.com")

@@ -142,11 +142,11 @@ func TestAnEarlyReceiptComesBeforeTheResponse(t *testing.T) {
 			t.Errorf("the receipt is %v", early)
 		}
 	default:
-		t.Error("Vonage responded and no receipt had come")
+		t.Error("Vonage responded before a receipt came")
 	}
 }
 
-// The receipts that come are the control for those that do not.
+// The receipts that arrive are the control for the missing ones.
 func TestAReceiptIsSentOnlyOnRequest(t *testing.T) {
 	t.Parallel()
 	w, to := sandboxtest.Open(t, ""), newReceiver(t)

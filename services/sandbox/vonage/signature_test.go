@@ -7,7 +7,7 @@ import (
 )
 
 // The vectors are from Vonage's own SDK for Node.
-func TestReceiptsAreSignedAsVonageDoes(t *testing.T) {
+func TestReceiptsAreSignedAsByVonage(t *testing.T) {
 	t.Parallel()
 	form := url.Values{
 		"message-timestamp": {"2013-11-21 15:27:30"}, "messageId": {"020000001B0FE827"}, "msisdn": {"14843472194"},

@@ -57,15 +57,15 @@ func TestEachPartOfALongMessageHasItsEntry(t *testing.T) {
 		{"two full parts", "text", strings.Repeat("a", 306), 2},
 		{"three parts", "text", strings.Repeat("a", 307), 3},
 		{"an escaped character costs two", "text", strings.Repeat("a", 158) + "€", 1},
-		{"and one too many", "text", strings.Repeat("a", 159) + "€", 2},
-		{"an escape is not cut in half", "text", strings.Repeat("a", 152) + "€" + strings.Repeat("a", 152), 3},
+		{"one character too many", "text", strings.Repeat("a", 159) + "€", 2},
+		{"an escape is not split", "text", strings.Repeat("a", 152) + "€" + strings.Repeat("a", 152), 3},
 		{"type is text by default", "", strings.Repeat("a", 161), 2},
 		{"a full UCS-2 message", "unicode", strings.Repeat("ł", 70), 1},
 		{"one unit more", "unicode", strings.Repeat("ł", 71), 2},
 		{"two full parts of UCS-2", "unicode", strings.Repeat("ł", 134), 2},
 		{"three parts of UCS-2", "unicode", strings.Repeat("ł", 135), 3},
 		{"an emoji costs two", "unicode", strings.Repeat("🖋", 35), 1},
-		{"and is not cut in half", "unicode", strings.Repeat("🖋", 67), 3},
+		{"an emoji is not split", "unicode", strings.Repeat("🖋", 67), 3},
 	} {
 		got := w.SMS(sandboxtest.SMSForm("type", c.kind, "text", c.text))
 		if got.Count != strconv.Itoa(c.parts) || len(got.Messages) != c.parts {
@@ -153,7 +153,7 @@ func TestVonageReturnsItsOwnStatuses(t *testing.T) {
 	sandboxtest.WantGoodAgain(t, w)
 }
 
-func TestItFailsInEveryWay(t *testing.T) {
+func TestEveryFault(t *testing.T) {
 	t.Parallel()
 	sandboxtest.API{Target: "vonage", Good: 200, Own: `"status":"1"`, Call: func(w sandboxtest.World) (sandboxtest.Response, error) {
 		return w.Try(w.T.Context(), "POST", "/sms/json", sandboxtest.SMSForm().Encode(), sandboxtest.FormHeader)

@@ -1,4 +1,4 @@
-// Package shortenersettings is the settings of the shortener. The senders read what short links begin with.
+// Package shortenersettings contains the settings of the shortener. The senders read the beginning of short links.
 package shortenersettings
 
 import (
@@ -12,10 +12,10 @@ import (
 // Shortener configures short links.
 type Shortener struct {
 	Kind      string `yaml:"kind"`       // builtin, bitly, rebrandly
-	PublicURL string `yaml:"public_url"` // what our own links begin with, e.g. https://sign.acme.example
+	PublicURL string `yaml:"public_url"` // the beginning of our own links, e.g. https://sign.acme.example
 	// ExpireAfter is how long a link works after its creation; at most 2160h, 90 days, the default.
 	ExpireAfter time.Duration `yaml:"expire_after"`
-	// PerMinute is how many codes that no link has one client address may try, and how often it may open each link; default 60.
+	// PerMinute limits the codes without a link that one client address may try, and how often it may open each link; default 60.
 	PerMinute int `yaml:"per_minute"`
 	// TrustedProxies are the networks of the proxies before the shortener, whose X-Forwarded-For names the client,
 	// e.g. 10.0.0.0/8. It is ignored from any other address. The header Forwarded is not read.
@@ -79,7 +79,7 @@ func warn(s Shortener) []config.Warning {
 	if strings.HasPrefix(s.PublicURL, "https://") && len(s.TrustedProxies) == 0 {
 		all = append(all, config.Warning{
 			Key:   "shortener.trusted_proxies",
-			Found: "public_url is https, and the shortener speaks plain HTTP: a proxy stands before it that is not named, so all who guess codes count as one client",
+			Found: "public_url is https, and the shortener serves plain HTTP: a proxy before it is not in the settings, so all clients that guess codes count as one",
 			Fix:   "set it to the proxy's network",
 		})
 	}
@@ -87,8 +87,8 @@ func warn(s Shortener) []config.Warning {
 		if strings.HasSuffix(network, "/0") {
 			all = append(all, config.Warning{
 				Key:   "shortener.trusted_proxies",
-				Found: network + " is every address: a client can say in X-Forwarded-For that it is another, and no limit holds it",
-				Fix:   "name the networks of your proxies alone",
+				Found: network + " contains every address: a client can claim any address in X-Forwarded-For and avoid the limits",
+				Fix:   "set only the networks of your proxies",
 			})
 		}
 	}
