@@ -66,13 +66,13 @@ func TestAllMistakesAtOnce(t *testing.T) {
 		`sources[1].notify.channels: want sms or email, not "fax"`,
 		`sources[1].notify.kinds: want invitation or progress or completed or reminder or declined or voided or expired or undeliverable, not "gossip"`,
 		`sources[2].name: clickwrap has another source "ok": give this one a name of its own`,
-		`sms.vonage.api_key: a Vonage key has 8 characters, this one has 5`,
+		`sms.vonage.api_key: want the 8 characters of a Vonage key, not 5`,
 		`sms.vonage.api_secret: api_key is set: set the secret too`,
 		`sms.vonage.from: api_key is set: set the sender id or number too`,
 		`sms.vonage.base_url: want a URL with no user, no query and no fragment, such as https://sign.acme.example`,
 		`sms.vonage.timeout: must be more than 0`,
 		`sms.vonage.per_second: must be more than 0`,
-		`sms.vonage.signature_secret: receipts_url is set: set the secret that receipts are signed with too, or they are refused`,
+		`sms.vonage.signature_secret: receipts_url is set: set the secret that signs receipts too, or all receipts are refused`,
 		`sms.vonage.signature_method: want md5hash or md5 or sha1 or sha256 or sha512, not "rot13"`,
 		`sms.vonage.receipt_within: must be more than 0`,
 		`email.from: smtp.host is set: set the sender too, as "Acme <no-reply@acme.example>"`,
@@ -125,7 +125,7 @@ func TestSettingsThatContradictEachOther(t *testing.T) {
 	}{
 		"a signature secret of blank lines": {
 			func(c *config.Config) { smssettings.Section.In(c).SignatureSecret = "\n\n" },
-			[]string{`sms.vonage.signature_secret: there is none on its lines`},
+			[]string{`sms.vonage.signature_secret: its lines contain no secret`},
 		},
 		"a NATS password without a user": {
 			func(c *config.Config) { c.NATS.URL, c.NATS.Password = "nats://n", "hunter2" },

@@ -14,7 +14,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// destinations are the numbers that texts may go to.
+// destinations are the numbers to which texts may be sent.
 type destinations struct {
 	countries []string // nil is all
 	types     []string
@@ -40,7 +40,7 @@ func newDestinations(c config.Config) (destinations, error) {
 		}
 	}
 	if len(d.countries) == 0 {
-		return d, errors.New("limits.countries: no source says where its signers are: name the countries that texts may go to, such as [US, GB]")
+		return d, errors.New("limits.countries: no source has a region: set the countries to which texts may be sent, such as [US, GB]")
 	}
 	return d, nil
 }
@@ -77,7 +77,7 @@ func (d destinations) allow(n *notifyv1.Notification) error {
 	}
 }
 
-// country is the number's country. For a number without a type in the library it is that of the country code, and if several countries
+// country returns the number's country. For a number without a type in the library, it is the country of the country code, and if several countries
 // share the code, the largest.
 func country(number *phonenumbers.PhoneNumber) string {
 	code := int(number.GetCountryCode())

@@ -69,7 +69,7 @@ func (p *pending) record(r gateway.Receipt) (changed bool) {
 	return true
 }
 
-// due returns the event that must be published now: all parts arrived, or one did not. It is nil if there is none, or if it was
+// due returns the event that must be published now: all parts arrived, or one part is lost. It is nil if there is no such event, or if it was
 // published before. A text that was sent twice after an unknown outcome can have both events; a delivery is not revoked.
 func (p *pending) due(id string) *signingv1.SigningEvent {
 	if p.Delivered {

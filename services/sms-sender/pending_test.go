@@ -17,13 +17,13 @@ func TestEventsOfReceipts(t *testing.T) {
 	for name, test := range map[string]struct {
 		parts    uint32
 		receipts string // part:status
-		want     string // which event after which receipt
+		want     string // the expected event after each receipt
 	}{
 		"one part":                       {1, "a:delivered", "1 delivered a"},
 		"on the way, then delivered":     {1, "a:accepted a:buffered a:delivered", "3 delivered a"},
 		"published once":                 {1, "a:delivered a:delivered a:accepted", "1 delivered a"},
 		"all parts":                      {2, "b:delivered a:delivered", "2 delivered a"},
-		"the same part twice is one":     {2, "a:delivered a:delivered", ""},
+		"two receipts of one part":       {2, "a:delivered a:delivered", ""},
 		"one part is lost":               {2, "a:failed b:delivered", "1 failed a"},
 		"the second part is lost":        {2, "a:delivered b:expired", "2 failed b"},
 		"both parts are lost":            {2, "b:rejected a:failed", "1 failed b"},
@@ -65,7 +65,7 @@ func TestEventsOfReceipts(t *testing.T) {
 }
 
 // Recording a receipt does not change a copy of the text.
-func TestRecordingChangesACopy(t *testing.T) {
+func TestRecordDoesNotChangeACopy(t *testing.T) {
 	t.Parallel()
 	before := pending{Parts: 1, Statuses: map[string]partStatus{"a": {Status: gateway.Accepted}}}
 	after := before

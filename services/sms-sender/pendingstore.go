@@ -24,7 +24,7 @@ type pendingReceipts struct {
 // errNotOurs means that no receipt of such a text is awaited: another system with the same account sent it, or it is too old.
 var errNotOurs = errors.New("no such text")
 
-// expect stores a text before it is sent, so that a receipt finds it, however early it comes. A text that an earlier attempt stored
+// expect stores a text before it is sent, so that even an early receipt finds it. A text that an earlier attempt stored
 // keeps its receipts.
 func (b pendingReceipts) expect(ctx context.Context, n *notifyv1.Notification, parts int) error {
 	p := newPending(n, parts)
@@ -42,7 +42,7 @@ func (b pendingReceipts) expect(ctx context.Context, n *notifyv1.Notification, p
 	return nil
 }
 
-// setParts sets the number of a text's parts. If some were refused, the sender itself publishes that the text did not arrive whole, and
+// setParts sets the number of a text's parts. If some parts were refused, the sender itself publishes that the text did not arrive completely, and
 // no receipt publishes it again.
 func (b pendingReceipts) setParts(ctx context.Context, n *notifyv1.Notification, parts uint32, refused bool) error {
 	_, err := b.change(ctx, n.GetId(), func(p *pending) bool {
@@ -58,7 +58,7 @@ func (b pendingReceipts) record(ctx context.Context, r gateway.Receipt) (changed
 	return b.change(ctx, r.Reference, func(p *pending) bool { return p.record(r) })
 }
 
-// change changes a text, and publishes the event that is due then. It publishes first and stores afterwards: if the program dies between
+// change changes a text, and publishes the event that is then due. It publishes first and stores afterwards: if the program dies between
 // the two, the vendor sends the receipt again, and the event is published again with the same id.
 func (b pendingReceipts) change(ctx context.Context, id string, change func(*pending) (changed bool)) (changed bool, err error) {
 	for range flow.UpdateAttempts {

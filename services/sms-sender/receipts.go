@@ -19,7 +19,7 @@ type receiptsHandler struct {
 	vendor  gateway.Gateway
 	pending pendingReceipts
 	sources map[string]bool // names
-	hides   bool            // the response to an unknown source is that to a wrong signature
+	hides   bool            // an unknown source gets the same response as a wrong signature
 	log     *slog.Logger
 	metrics metrics
 }
@@ -32,12 +32,12 @@ func newReceiptsHandler(env service.Env, vendor gateway.Gateway, p pendingReceip
 		h.sources[s.Name] = true
 	}
 	if _, err := vendor.Receipts(); err != nil {
-		env.Log.Warn("delivery receipts of text messages are refused, because none can be verified", "error", err)
+		env.Log.Warn("delivery receipts of text messages are refused, because the settings have no secret to verify them", "error", err)
 	}
 	return h
 }
 
-// response is the response to a receipt, and what the log and the metrics have of it.
+// response is the response to a receipt, with the values for the log and the metrics.
 type response struct {
 	status int
 	result string // a metric's label: recorded, repeated, unknown, refused, malformed, unavailable
@@ -68,7 +68,7 @@ func (h *receiptsHandler) serve(w http.ResponseWriter, r *http.Request, source s
 		return gateway.Receipt{}, response{status: http.StatusMethodNotAllowed, result: "malformed", detail: "This path accepts GET and POST."}
 	}
 	if !h.sources[source] && !h.hides {
-		return gateway.Receipt{}, response{status: http.StatusNotFound, result: "refused", detail: "The settings name no such source."}
+		return gateway.Receipt{}, response{status: http.StatusNotFound, result: "refused", detail: "The settings have no such source."}
 	}
 	if _, err := h.vendor.Receipts(); err != nil {
 		return gateway.Receipt{}, unauthentic(err)
@@ -87,7 +87,7 @@ func (h *receiptsHandler) serve(w http.ResponseWriter, r *http.Request, source s
 	case err != nil:
 		return gateway.Receipt{}, malformed(err)
 	case !h.sources[source]:
-		return gateway.Receipt{}, unauthentic(errors.New("the settings name no such source"))
+		return gateway.Receipt{}, unauthentic(errors.New("the settings have no such source"))
 	}
 	service.Verified(r.Context())
 	receipt, err := h.vendor.ReadReceipt(fields, time.Now())
@@ -119,7 +119,7 @@ func (h *receiptsHandler) record(ctx context.Context, receipt gateway.Receipt) (
 	}
 }
 
-// unauthentic has the reason in the log only, so that a forger does not learn it.
+// unauthentic writes the reason only to the log, so that a forger does not learn it.
 func unauthentic(err error) response {
 	return response{status: http.StatusUnauthorized, result: "refused", detail: "The signature is wrong or missing.", err: err}
 }

@@ -33,7 +33,7 @@ const (
 	failedOnly    = "signing.v1.*.*.notification.failed.>"
 )
 
-// awaiting are settings with which receipts are accepted.
+// awaiting returns settings with which receipts are accepted.
 func awaiting(baseURL string) config.Config {
 	c := settings(baseURL)
 	c.Sources = []config.Source{{Name: "acme", Provider: "clickwrap"}, {Name: "other", Provider: "pleasesign"}}
@@ -107,7 +107,7 @@ func wantReceipt(t *testing.T, status int, got reply) {
 	}
 }
 
-// sent sends a message and waits until its notification.sent is in the log.
+// sent publishes a message and waits until its notification.sent is in the log.
 func sent(t *testing.T, b *servicetest.Bench, id string) {
 	t.Helper()
 	before := b.Count(flow.Signing, "signing.v1.*.*.notification.sent.>")
@@ -116,7 +116,7 @@ func sent(t *testing.T, b *servicetest.Bench, id string) {
 	b.Settled(flow.SMSSender)
 }
 
-func TestTheCallAsksForReceipts(t *testing.T) {
+func TestTheCallRequestsReceipts(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, awaiting(v.URL))
@@ -129,7 +129,7 @@ func TestTheCallAsksForReceipts(t *testing.T) {
 }
 
 // A receipt comes for each part. The message is delivered when its last part is.
-func TestAMessageIsDeliveredWhenAllItsPartsAre(t *testing.T) {
+func TestAMessageIsDeliveredWithItsLastPart(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, awaiting(v.URL))
@@ -138,7 +138,7 @@ func TestAMessageIsDeliveredWhenAllItsPartsAre(t *testing.T) {
 	base := b.Listen()
 	sent(t, b, "n1")
 
-	// In each of the forms that Vonage's dashboard offers.
+	// Each format that Vonage's dashboard offers.
 	first, second, third := dlr("n1", "0A000000", "delivered"), dlr("n1", "0A000001", "delivered"), dlr("n1", "0A000002", "delivered", "message-timestamp", "2026-11-04 10:20:45")
 	object := map[string]string{}
 	for name := range second {
@@ -182,7 +182,7 @@ func TestAMessageIsDeliveredWhenAllItsPartsAre(t *testing.T) {
 }
 
 // The receipts of one message come at the same time, to several replicas and connections.
-func TestReceiptsThatComeAtOnce(t *testing.T) {
+func TestConcurrentReceipts(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, awaiting(v.URL))
@@ -221,12 +221,12 @@ func TestTheFirstLostPartFailsTheMessage(t *testing.T) {
 		t.Errorf("%d delivered, %d failed", delivered, failed)
 	}
 	if got := b.Count(flow.DLQ, "dlq.v1.>"); got != 0 {
-		t.Errorf("%d messages were given up: it was sent", got)
+		t.Errorf("%d messages were given up, although the message was sent", got)
 	}
 }
 
 // The receipt overtakes Vonage's response, which also reports fewer parts than the sender counted.
-func TestAReceiptThatComesBeforeTheResponse(t *testing.T) {
+func TestAReceiptBeforeTheResponse(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, awaiting(v.URL))
@@ -254,8 +254,8 @@ func TestAReceiptThatComesBeforeTheResponse(t *testing.T) {
 	}
 }
 
-// The account's secrets are replaced while the service runs. Receipts that were signed before are taken while both are in
-// the file, and no longer.
+// The account's secrets are replaced while the service runs. Receipts with the old signature are accepted only while both secrets are in
+// the file.
 func TestTheAccountIsRotated(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
@@ -293,9 +293,9 @@ func until(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// Vonage refuses one of two parts. The events say that the text was sent but is not whole, and which part is missing, and the
+// Vonage refuses one of two parts. The events report that the text was sent incompletely and which part is missing, and the
 // failure is counted. The sender accepts the other part's receipt, which changes nothing.
-func TestATextOfWhichAPartIsRefused(t *testing.T) {
+func TestAPartlyRefusedText(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		response     http.HandlerFunc

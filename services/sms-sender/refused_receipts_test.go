@@ -13,7 +13,7 @@ import (
 	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
-func TestReceiptsThatAreRefused(t *testing.T) {
+func TestRefusedReceipts(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, awaiting(v.URL))
@@ -95,10 +95,10 @@ func TestReceiptsAreRefusedWithoutASecret(t *testing.T) {
 		t.Errorf("%d deliveries", n)
 	}
 	if n := strings.Count(b.Logged.String(), "receipts of text messages are refused"); n != 1 {
-		t.Errorf("the log says it %d times", n)
+		t.Errorf("the log reports it %d times", n)
 	}
 	if form := v.calls("n1")[0]; form.Has("callback") || form.Has("status-report-req") {
-		t.Errorf("the call asked for receipts: %v", form)
+		t.Errorf("the call requested receipts: %v", form)
 	}
 }
 

@@ -47,14 +47,14 @@ func startReplicas(t *testing.T, c config.Config) (*servicetest.Bench, *redis.Cl
 	return b, client
 }
 
-// The account's rate limit is for both replicas together. A call waits for its slot, so on a machine of any speed the n-th call does not
+// Both replicas share the account's rate limit. A call waits for its slot, so on a machine of any speed the n-th call does not
 // come before the n-th slot.
 func TestTwoReplicasShareOneRate(t *testing.T) {
 	t.Parallel()
 	const calls, perSecond = 20, 40
 	one := flow.StageNamed(flow.SMSSender).Workers
 	if calls <= one {
-		t.Fatalf("%d calls at once prove no second replica where one has %d workers", calls, one)
+		t.Fatalf("%d concurrent calls do not need a second replica, because one replica has %d workers", calls, one)
 	}
 	v := newVonage(t)
 	c := settings(v.URL)
@@ -62,7 +62,7 @@ func TestTwoReplicasShareOneRate(t *testing.T) {
 	account.PerSecond, account.Timeout = perSecond, 15*time.Second
 	b, _ := startReplicas(t, c)
 
-	// No call gets a response before all have come: one replica alone has too few workers for that.
+	// No call gets a response before all calls have come: one replica has too few workers for all calls.
 	all := make(chan struct{})
 	release := sync.OnceFunc(func() { close(all) })
 	together := func(w http.ResponseWriter, r *http.Request) {
@@ -119,14 +119,14 @@ func TestTwoReplicasPauseTogether(t *testing.T) {
 	if n := len(v.times()); n != 1 {
 		t.Errorf("%d calls, want only the one that was throttled", n)
 	}
-	// The control: when the pause is over the next one goes.
+	// The control: after the pause, the next message is sent.
 	if err := client.Del(t.Context(), keys...).Err(); err != nil {
 		t.Fatal(err)
 	}
 	publish(t, b, invitation("last"))
 	b.Await(flow.Signing, "signing.v1.*.*.notification.sent.>", 1)
 	if len(v.calls("last")) != 1 {
-		t.Error("the last one was not sent")
+		t.Error("the last message was not sent")
 	}
 }
 

@@ -50,7 +50,7 @@ func (s sender) send(ctx context.Context, n *notifyv1.Notification) (notificatio
 	}
 	response, err := s.vendor.Send(ctx, m)
 	if response.Pause > 0 {
-		// A limiter that cannot be reached costs one more refused call.
+		// Without the limiter, the vendor refuses one more call.
 		_ = s.limits.Pause(context.WithoutCancel(ctx), account.Key, response.Pause)
 	}
 	if err != nil {
@@ -76,7 +76,7 @@ func (s sender) compose(n *notifyv1.Notification) (gateway.Message, int, error) 
 	}
 	parts, unicode := gsm7.Parts(text)
 	if parts > mostParts {
-		return gateway.Message{}, 0, outcome.Refused(outcome.Operator, "message-too-long", fmt.Errorf("%d parts, and %d at most", parts, mostParts))
+		return gateway.Message{}, 0, outcome.Refused(outcome.Operator, "message-too-long", fmt.Errorf("%d parts, but the maximum is %d", parts, mostParts))
 	}
 	number := strings.TrimPrefix(n.GetTo().GetMobile(), "+")
 	if len(number) < 7 || len(number) > 15 || strings.Trim(number, "0123456789") != "" {
@@ -89,7 +89,7 @@ func (s sender) compose(n *notifyv1.Notification) (gateway.Message, int, error) 
 // to the stream.
 const slotTimeout = 2 * time.Second
 
-// takeSlot waits for a slot in the account's rate limit, which all replicas share.
+// takeSlot waits for a slot of the account's rate limit, which all replicas share.
 func (s sender) takeSlot(ctx context.Context, account gateway.Account) error {
 	err := limit.Wait(ctx, s.limits, account.Key, account.Rate, slotTimeout)
 	if later := new(limit.LaterError); errors.As(err, &later) {
@@ -98,10 +98,10 @@ func (s sender) takeSlot(ctx context.Context, account gateway.Account) error {
 	return err
 }
 
-// bucketRetry is when a message is tried again whose bucket is unavailable.
+// bucketRetry is the delay of a message while the bucket is unavailable.
 const bucketRetry = 5 * time.Second
 
-// expectReceipts stores what the message's receipts will need. Without it the message is not sent.
+// expectReceipts stores the data that the message's receipts will need. If this fails, the message is not sent.
 func (s sender) expectReceipts(ctx context.Context, n *notifyv1.Notification, parts int) error {
 	if s.pending == nil {
 		return nil
@@ -132,6 +132,6 @@ func (s sender) correctParts(ctx context.Context, n *notifyv1.Notification, r no
 		return
 	}
 	if err := s.pending.setParts(ctx, n, r.Parts, r.PartsRefused != ""); err != nil {
-		s.log.WarnContext(ctx, "a text's parts are not corrected", "id", n.GetId(), "error", err)
+		s.log.WarnContext(ctx, "number of a text's parts not corrected", "id", n.GetId(), "error", err)
 	}
 }

@@ -99,7 +99,7 @@ func TestOneSMSAndItsEvent(t *testing.T) {
 	b.NeverLogged("3175551234", secret, "sign.acme.example", "PactSafe")
 }
 
-func TestTextOutsideTheAlphabetIsUnicode(t *testing.T) {
+func TestTextOutsideGSM7IsUnicode(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, settings(v.URL))
@@ -114,7 +114,7 @@ func TestTextOutsideTheAlphabetIsUnicode(t *testing.T) {
 	}
 }
 
-// pausesOnly keeps a pause from stopping the other messages of the same test.
+// pausesOnly prevents that a pause delays the other messages of the same test.
 type pausesOnly struct {
 	limit.Limiter
 	mu     sync.Mutex
@@ -134,8 +134,8 @@ func (p *pausesOnly) sorted() []time.Duration {
 	return slices.Sorted(slices.Values(p.pauses))
 }
 
-// Each of the API's responses, on the wire, and how its claim ends: confirmed (the message was sent), undone (it certainly was
-// not), or unknown. A message that is taken comes between them, so that the circuit stays closed.
+// Each response of the API on the wire, and the state of its claim: confirmed (the message was sent), undone (it certainly was
+// not), or unknown. An accepted message comes between them, so that the circuit stays closed.
 func TestResponses(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
@@ -181,17 +181,17 @@ func TestResponses(t *testing.T) {
 		}
 		publish(t, b, invitation("after-"+id))
 		if got := ends.Of(t, "after-"+id); got != "confirmed" {
-			t.Errorf("the message after %s ended %s", id, got)
+			t.Errorf("the outcome of the message after %s is %s", id, got)
 		}
 	}
 	if got, want := pauses.sorted(), []time.Duration{time.Second, time.Second, 60 * time.Second}; !slices.Equal(got, want) {
-		t.Errorf("pauses of %v, want %v: one for each that asked for fewer calls", got, want)
+		t.Errorf("pauses of %v, want %v: one for each response that requests fewer calls", got, want)
 	}
 	b.NeverLogged("3175551234", secret, "sign.acme.example")
 }
 
-// An error that the operator must fix does not count against the message. The message was certainly not sent. The log says that
-// it waits, and whose fault that is. When the operator has fixed the error, the sender sends it.
+// An error that the operator must fix is not counted as an attempt of the message, which was certainly not sent. The log reports that
+// the message waits, and the fault. When the operator has fixed the error, the sender sends the message.
 func TestAMessageThatNeedsTheOperatorIsHeld(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -237,7 +237,7 @@ func TestNothingIsSentWithoutAConnection(t *testing.T) {
 	b.Start(smssender.RunSoon)
 	publish(t, b, invitation("n1"))
 	if got := ends.First(t, 1)["n1"]; got != "undone" {
-		t.Errorf("ended %s, want undone", got)
+		t.Errorf("the outcome is %s, want undone", got)
 	}
 }
 
@@ -290,7 +290,7 @@ func TestAMessageThatCannotBeSentIsGivenUpWithItsReason(t *testing.T) {
 	}
 }
 
-// busy is a limiter whose first slot is too late.
+// busy is a limiter whose first slot is later than a message may wait.
 type busy struct {
 	limit.Limiter
 	mu    sync.Mutex
@@ -308,7 +308,7 @@ func (f *busy) Take(ctx context.Context, key string, rate limit.Rate, timeout ti
 }
 
 // A message beyond the account's rate limit was certainly not sent. It is sent when there is a slot for it.
-func TestAMessageOverTheRateGoesLater(t *testing.T) {
+func TestAMessageOverTheRateIsSentLater(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, awaiting(v.URL))
@@ -318,7 +318,7 @@ func TestAMessageOverTheRateGoesLater(t *testing.T) {
 	b.Start(smssender.RunSoon)
 	publish(t, b, invitation("n1"))
 	if how := ends.First(t, 1)["n1"]; how != "undone" {
-		t.Errorf("the claim ended %s, want undone", how)
+		t.Errorf("the state of the claim is %s, want undone", how)
 	}
 	e := decode(t, b.Await(flow.Signing, "signing.v1.*.*.notification.>", 1)[0])
 	if e.GetType() != "notification.sent" || e.GetNotice().GetPossibleDuplicate() || len(v.calls("n1")) != 1 {
@@ -346,7 +346,7 @@ func TestPartsAreCounted(t *testing.T) {
 	}
 }
 
-// counted is the value of a counter with these values of its labels, in the order of their names.
+// counted returns the value of a counter with these values of its labels, in the order of their names.
 func counted(t *testing.T, b *servicetest.Bench, name, labels string) float64 {
 	t.Helper()
 	families, err := b.Env.Metrics.(*prometheus.Registry).Gather()

@@ -13,7 +13,7 @@ import (
 	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
-func TestAnUnknownOutcomeIsSentAgainAndMarked(t *testing.T) {
+func TestAMessageOfUnknownOutcomeIsSentAgainMarked(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, settings(v.URL))
@@ -35,7 +35,7 @@ func TestAnUnknownOutcomeIsSentAgainAndMarked(t *testing.T) {
 }
 
 // If every response is unreadable, a person does not get a text at each of a day's attempts: after three the message is given up.
-func TestAnOutcomeThatStaysUnknownIsGivenUp(t *testing.T) {
+func TestAMessageOfUnknownOutcomeIsGivenUp(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, settings(v.URL))
@@ -59,8 +59,8 @@ func TestAnOutcomeThatStaysUnknownIsGivenUp(t *testing.T) {
 	}
 }
 
-// The connection drops after Vonage accepted the message, and a receipt comes. The message was sent, whatever the receipt's status is.
-func TestAnUnknownOutcomeOfWhichAReceiptComesIsNotSentAgain(t *testing.T) {
+// The connection drops after Vonage accepted the message, and a receipt comes. The message was sent, for every status of the receipt.
+func TestAMessageWithAReceiptIsNotSentAgain(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, awaiting(v.URL))
@@ -86,7 +86,7 @@ func TestAnUnknownOutcomeOfWhichAReceiptComesIsNotSentAgain(t *testing.T) {
 	if n := sent["n4"]; len(v.calls("n4")) != 2 || !n.GetPossibleDuplicate() {
 		t.Errorf("%d calls for n4, notice %v", len(v.calls("n4")), n)
 	}
-	// All four first calls came before the control's second.
+	// All four first calls came before the second call of the control.
 	if first, last := v.times()[0], v.times()[4]; last.Sub(first) < receiptWithin {
 		t.Errorf("sent again %v after an unknown outcome, but a receipt may take %v", last.Sub(first), receiptWithin)
 	}
@@ -98,7 +98,7 @@ func TestAnUnknownOutcomeOfWhichAReceiptComesIsNotSentAgain(t *testing.T) {
 
 // The claim of a sender that died is kept until a receipt of its message would have come, so that no other worker sends the message
 // before. Without receipts there is nothing to wait for.
-func TestAClaimOutlivesTheWaitForAReceipt(t *testing.T) {
+func TestAClaimIsKeptUntilAReceiptWouldHaveCome(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		secret string

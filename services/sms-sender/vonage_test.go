@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// vonage imitates the SMS API at the level of HTTP. Its responses to a message are set by the message's client-ref; it accepts the
-// others.
+// vonage imitates the SMS API at the level of HTTP. A test sets its responses by the message's client-ref; it accepts all other
+// messages.
 type vonage struct {
 	*httptest.Server
 	t *testing.T
@@ -21,7 +21,7 @@ type vonage struct {
 	mu        sync.Mutex
 	responses map[string][]http.HandlerFunc // of the calls in turn, then always the last
 	forms     map[string][]url.Values
-	came      []time.Time // when each call came
+	came      []time.Time // the time of each call
 }
 
 func newVonage(t *testing.T) *vonage {
@@ -56,7 +56,7 @@ func (v *vonage) calls(ref string) []url.Values {
 	return v.forms[ref]
 }
 
-// times are the times of the calls, in order.
+// times returns the times of the calls, in order.
 func (v *vonage) times() []time.Time {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -70,7 +70,7 @@ func responds(body string) http.HandlerFunc {
 	}
 }
 
-// statuses is the API's response with one part for each status.
+// statuses returns the API's response with one part for each status.
 func statuses(all ...string) http.HandlerFunc {
 	var parts []string
 	for i, s := range all {

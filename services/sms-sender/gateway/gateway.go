@@ -1,5 +1,5 @@
-// Package gateway is the seam between the SMS sender and an SMS vendor. The sender writes the text, takes the rate-limit slot, records
-// which receipts to expect, and tells the log. A Gateway makes the call and reads the vendor's responses and receipts.
+// Package gateway is the interface between the SMS sender and an SMS vendor. The sender writes the text, takes the rate-limit slot, records
+// which receipts to expect, and publishes the events. A Gateway makes the call and reads the vendor's responses and receipts.
 //
 // Package gatewaytest has the tests that every gateway passes.
 package gateway
@@ -23,23 +23,23 @@ type Gateway interface {
 	// Settings returns a comparable value that changes when the operator changes the account.
 	Settings() any
 
-	// Account is the account in the settings as they are now. It fails with an outcome that holds every message where there is none.
+	// Account returns the account in the current settings. Without an account, its error is an outcome that holds every message.
 	Account() (Account, error)
 
-	// Send makes one call for one message. Its error is an outcome that says whose fault the failure is, with a cause [a-z0-9-]{1,40}. An
+	// Send makes one call for one message. Its error is an outcome with the fault and with a cause [a-z0-9-]{1,40}. An
 	// error is unknown only if the whole request left this program. Send calls notification.Left as soon as it did. A message of which
-	// one part was accepted is sent: the receipt then says which parts were refused.
+	// one part was accepted is sent: the receipt then lists the refused parts.
 	Send(ctx context.Context, m Message) (Response, error)
 
-	// Receipts reports how long after a call its receipts may come. It fails where the settings have no secret by which receipts are
-	// verified: then none is accepted.
+	// Receipts returns how long after a call its receipts may come. It fails if the settings have no secret with which receipts are
+	// verified: then no receipt is accepted.
 	Receipts() (within time.Duration, err error)
 
 	// Verify reads the fields of a request to the receipts' path. It fails with ErrSignature unless the request has the account's
 	// signature, and with another error if the request is malformed. The error's text is for the vendor and contains no field.
 	Verify(r *http.Request, body []byte) (map[string]string, error)
 
-	// ReadReceipt reads a receipt from verified fields. now is its time where it has none.
+	// ReadReceipt reads a receipt from verified fields. now is its time if the fields have none.
 	ReadReceipt(fields map[string]string, now time.Time) (Receipt, error)
 }
 
@@ -48,9 +48,9 @@ var ErrSignature = errors.New("the signature is wrong or missing")
 
 // Account is an account at a vendor.
 type Account struct {
-	// Key is the key of the account's rate limit, which all replicas share. It is not a secret: Redis stores it.
+	// Key is the key of the account's rate limit, which all replicas share. It must not be secret, because Redis stores it.
 	Key string
-	// Rate is how many calls all replicas together may make.
+	// Rate limits the calls of all replicas together.
 	Rate limit.Rate
 }
 
@@ -60,7 +60,7 @@ type Message struct {
 	Text      string
 	Unicode   bool   // the text has characters outside the GSM 7-bit alphabet
 	Reference string // at most 40 characters; each receipt contains it
-	Source    string // whose path under Receipts the receipts come to
+	Source    string // the source in the path of its receipts
 }
 
 // Response is a vendor's response to a call.
@@ -98,7 +98,7 @@ const (
 // Statuses are all statuses.
 var Statuses = []Status{Delivered, Expired, Failed, Rejected, Accepted, Buffered, Unknown, Other}
 
-// Lost reports whether a part did not arrive and never will.
+// Lost reports whether a part did not arrive and will not arrive later.
 func (s Status) Lost() bool { return s == Expired || s == Failed || s == Rejected }
 
 // Final reports whether a part's status does not change any more.

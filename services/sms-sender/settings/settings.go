@@ -1,4 +1,4 @@
-// Package smssettings is the settings of the SMS sender.
+// Package smssettings contains the settings of the SMS sender.
 package smssettings
 
 import "github.com/signrelay/signrelay/libs/config"

@@ -15,7 +15,7 @@ type Vonage struct {
 	From      string        `yaml:"from"`     // sender id or number
 	BaseURL   string        `yaml:"base_url"` // default https://rest.nexmo.com
 	Timeout   time.Duration `yaml:"timeout"`  // of one call; default 10s
-	// PerSecond is how many calls all replicas together make; default 30, Vonage's own limit of an API key.
+	// PerSecond limits the calls of all replicas together; default 30, Vonage's own limit of an API key.
 	PerSecond int `yaml:"per_second"`
 
 	// ReceiptsURL is the base URL that Vonage uses for delivery receipts, e.g. https://sign.acme.example: each message contains
@@ -25,7 +25,7 @@ type Vonage struct {
 	// rotation.
 	SignatureSecret string `yaml:"signature_secret" secret:"true" lines:"true"`
 	SignatureMethod string `yaml:"signature_method"` // md5hash (Vonage's default), md5, sha1, sha256 or sha512
-	// ReceiptWithin is how long the sender waits for a receipt before it sends a message again whose delivery is unknown; default
+	// ReceiptWithin is how long the sender waits for a receipt before it resends a message of unknown delivery; default
 	// 1m.
 	ReceiptWithin time.Duration `yaml:"receipt_within"`
 }
@@ -60,7 +60,7 @@ var (
 func (v Vonage) check(c *config.Checker) {
 	switch {
 	case v.APIKey != "" && len(v.APIKey) != 8:
-		c.Mistake("sms.vonage.api_key", "a Vonage key has 8 characters, this one has %d", len(v.APIKey))
+		c.Mistake("sms.vonage.api_key", "want the 8 characters of a Vonage key, not %d", len(v.APIKey))
 	case v.APIKey == "" && v.APISecret != "":
 		c.Mistake("sms.vonage.api_key", "api_secret is set: set the key too")
 	}
@@ -80,10 +80,10 @@ func (v Vonage) check(c *config.Checker) {
 	c.WebURL("sms.vonage.receipts_url", v.ReceiptsURL)
 	c.BaseURL("sms.vonage.receipts_url", v.ReceiptsURL, "/receipts")
 	if v.ReceiptsURL != "" && v.SignatureSecret == "" {
-		c.Mistake("sms.vonage.signature_secret", "receipts_url is set: set the secret that receipts are signed with too, or they are refused")
+		c.Mistake("sms.vonage.signature_secret", "receipts_url is set: set the secret that signs receipts too, or all receipts are refused")
 	}
 	if v.SignatureSecret != "" && v.SignatureSecrets() == nil {
-		c.Mistake("sms.vonage.signature_secret", "there is none on its lines")
+		c.Mistake("sms.vonage.signature_secret", "its lines contain no secret")
 	}
 	c.OneOf("sms.vonage.signature_method", v.SignatureMethod, "md5hash", "md5", "sha1", "sha256", "sha512")
 	c.Positive("sms.vonage.receipt_within", int64(v.ReceiptWithin))
@@ -101,7 +101,7 @@ func (v Vonage) reachable(c *config.Checker, all config.Config) {
 		{"sms.vonage.receipts_url", v.ReceiptsURL, "Vonage"},
 	} {
 		if u, err := url.Parse(address.url); err == nil && config.Loopback(u.Hostname()) {
-			c.Mistake(address.key, "it leads to this machine, where %s cannot get: want a public address, such as https://sign.acme.example", address.whose)
+			c.Mistake(address.key, "%s cannot reach this machine's loopback address: want a public address, such as https://sign.acme.example", address.whose)
 		}
 	}
 }

@@ -58,7 +58,7 @@ func FuzzReceipt(f *testing.F) {
 		for name := range p {
 			given[name] += "x"
 			if signedBy(given, "secret", method) {
-				t.Fatalf("the signature holds for another %q", name)
+				t.Fatalf("the signature is also valid for another %q", name)
 			}
 			given[name] = p[name]
 		}
@@ -91,7 +91,7 @@ func (respond fakeTransport) RoundTrip(r *http.Request) (*http.Response, error) 
 	return respond(), nil
 }
 
-// Every response of Vonage: a text of which a part was accepted is not sent again, a text that may have been accepted has an unknown
+// For every response of Vonage, a text with an accepted part is not sent again, a text that may have been accepted has an unknown
 // outcome, and the error quotes neither the number nor the response.
 func FuzzVonageResponse(f *testing.F) {
 	for _, seed := range []string{

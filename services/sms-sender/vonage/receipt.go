@@ -12,7 +12,7 @@ import (
 
 var errFields = errors.New("want a messageId and a status")
 
-// longestPart is four times what a messageId is today.
+// longestPart is four times the current length of a messageId.
 const longestPart = 64
 
 // readReceipt reads a receipt's parameters. now is its time if the parameters have none.
@@ -21,7 +21,7 @@ func readReceipt(p map[string]string, now time.Time) (gateway.Receipt, error) {
 	if r.Part == "" || len(r.Part) > longestPart || r.Status == "" {
 		return gateway.Receipt{}, errFields
 	}
-	if !slices.Contains(gateway.Statuses, r.Status) { // Vonage's names of the statuses are ours
+	if !slices.Contains(gateway.Statuses, r.Status) { // our statuses have Vonage's names
 		r.Status = gateway.Other
 	}
 	if r.Status.Lost() {
@@ -61,7 +61,7 @@ var reasons = map[string]string{
 
 var errorCode = regexp.MustCompile(`^[1-9][0-9]{0,2}$`)
 
-// reasonOf is why a part did not arrive: by its code, or by its status if the code has no information (0, "unknown", none).
+// reasonOf returns why a part did not arrive: by its code, or by its status if the code has no information (0, "unknown", none).
 func reasonOf(code, status string) string {
 	reason, known := reasons[code]
 	switch {
@@ -74,7 +74,7 @@ func reasonOf(code, status string) string {
 	}
 }
 
-// faultOf is whose fault the reason is.
+// faultOf returns the fault of a reason.
 func faultOf(reason string) outcome.Fault {
 	switch reason {
 	case "spam-rejected", "illegal-message", "carrier-blocked": // the sender id, or the content of the text

@@ -34,7 +34,7 @@ func TestReadReceipt(t *testing.T) {
 		{"a code without a loss", good("err-code", "7"), "delivered", "", "", pushed},
 		{"on the way", good("status", "accepted"), "accepted", "", "", pushed},
 		{"an unknown status", good("status", "unknown", "err-code", "1"), "unknown", "", "", pushed},
-		{"a status of tomorrow", good("status", "13175551234"), "other", "", "", pushed},
+		{"a future status", good("status", "13175551234"), "other", "", "", pushed},
 		{"absent", good("status", "failed", "err-code", "2"), "failed", "absent-subscriber", outcome.Recipient, pushed},
 		{"gone", good("status", "failed", "err-code", "3"), "failed", "absent-subscriber-permanent", outcome.Recipient, pushed},
 		{"barred", good("status", "rejected", "err-code", "4"), "rejected", "barred", outcome.Recipient, pushed},

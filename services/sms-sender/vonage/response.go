@@ -38,7 +38,7 @@ const (
 	tooManyBinds  = "10"
 )
 
-// outcome is what a response means: a receipt, or an error that says what happens next. It is pure, so that a table can test it.
+// outcome converts a response to a receipt, or to an error that decides the next step. It is pure, so that a table can test it.
 func (r response) outcome() (notification.Receipt, error) {
 	switch {
 	case len(r.parts) > 0:
@@ -55,7 +55,7 @@ func (r response) outcome() (notification.Receipt, error) {
 	}
 }
 
-// outcomeOfHTTP is what a status outside 2xx means if the body has no statuses of Vonage's own. A server that fails during the
+// outcomeOfHTTP converts a status outside 2xx if the body has no statuses of Vonage's own. A server that fails during the
 // call, or a proxy that lost the server, may have accepted the message before. A server that sends Retry-After has not.
 func outcomeOfHTTP(status int, retryAfter time.Duration) error {
 	cause, err := fmt.Sprintf("http-%d", status), errors.New(http.StatusText(status))
@@ -76,7 +76,7 @@ func outcomeOfHTTP(status int, retryAfter time.Duration) error {
 	}
 }
 
-// outcomeOfParts is what the parts' statuses mean together. Once one part was accepted the message is on its way: to send it again
+// outcomeOfParts converts the statuses of all parts. Once one part was accepted, the message is on its way: to send it again
 // would send that part twice.
 func outcomeOfParts(parts []part) (notification.Receipt, error) {
 	receipt := notification.Receipt{Parts: uint32(len(parts))}
@@ -89,7 +89,7 @@ func outcomeOfParts(parts []part) (notification.Receipt, error) {
 		case sent:
 			accepted++
 			receipt.Reference = cmp.Or(receipt.Reference, p.id)
-		case internalError: // one part that may have been sent outweighs those that were not
+		case internalError: // one part that may have been sent decides the outcome of all
 			refused = internalError
 		default:
 			refused = cmp.Or(refused, p.status)
@@ -107,7 +107,7 @@ func outcomeOfParts(parts []part) (notification.Receipt, error) {
 	}
 }
 
-// refusal is what one of Vonage's statuses means.
+// refusal converts one of Vonage's statuses.
 type refusal struct {
 	cause string
 	means func(cause string, err error) error
@@ -173,10 +173,10 @@ func outcomeOfStatus(status string) error {
 	return outcome.Refused(outcome.Provider, "status-unknown", err)
 }
 
-// longestWait limits the Retry-After of one message: no header delays a signer's link for a week.
+// longestWait limits the Retry-After of one message, so that a header cannot delay a signer's link for a week.
 const longestWait = time.Hour
 
-// pause is how long no replica may call after this response; 0 for no pause.
+// pause returns how long no replica may call after this response; 0 for no pause.
 func (r response) pause() time.Duration {
 	asked := r.status == http.StatusTooManyRequests || r.status == http.StatusServiceUnavailable && r.retryAfter > 0 ||
 		slices.ContainsFunc(r.parts, func(p part) bool { return p.status == throttled || p.status == tooManyBinds })

@@ -40,7 +40,7 @@ func TestOutcome(t *testing.T) {
 		sent     notification.Receipt
 	}{
 		{name: "taken", response: parts("0"), kind: "done", sent: notification.Receipt{Reference: "id1", Parts: 1}},
-		{name: "taken in three parts", response: parts("0", "0", "0"), kind: "done", sent: notification.Receipt{Reference: "id1", Parts: 3}},
+		{name: "accepted in three parts", response: parts("0", "0", "0"), kind: "done", sent: notification.Receipt{Reference: "id1", Parts: 3}},
 		{name: "mixed", response: parts("9", "0"), kind: "done", sent: notification.Receipt{Reference: "id2", Parts: 2, Reason: "some-parts-refused", Fault: outcome.Operator, PartsRefused: "1"}},
 		{name: "mixed with an unknown part", response: parts("0", "5"), kind: "done", sent: notification.Receipt{Reference: "id1", Parts: 2, Reason: "some-parts-refused", Fault: outcome.Provider, PartsRefused: "2"}},
 

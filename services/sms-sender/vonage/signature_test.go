@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The vectors of Vonage's own SDK for Node, and for the methods that it has none for, openssl's word on the same text.
+// The vectors of Vonage's own SDK for Node and, for methods without a vector there, openssl's result for the same text.
 func TestSignatures(t *testing.T) {
 	t.Parallel()
 	const secret = "my_secret_key_for_testing"
@@ -50,7 +50,7 @@ func TestSignatures(t *testing.T) {
 	}
 }
 
-// What separates parameters is harmless inside a value, and so two that differ in nothing else have one signature.
+// Separators inside a value are replaced before signing, so two requests that differ only in these separators have the same signature.
 func TestSeparatorsInValuesAreSignedAsUnderscores(t *testing.T) {
 	t.Parallel()
 	p := map[string]string{"b": "x&y=z", "a": "1"}

@@ -73,7 +73,7 @@ func open(settings smssettings.Vonage) gateway.Gateway {
 
 type message struct{ status, id string }
 
-// messages is the API's response with one message for each part.
+// messages returns the API's response with one message for each part.
 func messages(all ...message) http.HandlerFunc {
 	parts := make([]string, len(all))
 	for i, m := range all {

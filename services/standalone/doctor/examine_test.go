@@ -50,10 +50,10 @@ func examine(t *testing.T, cfg config.Config, o doctor.Options) report {
 	return found
 }
 
-func (r report) want(t *testing.T, check string, status doctor.Status, words ...string) {
+func (r report) want(t *testing.T, check string, status doctor.Status, fragments ...string) {
 	t.Helper()
 	f := r[check]
-	for _, w := range words {
+	for _, w := range fragments {
 		if !strings.Contains(f.Found, w) {
 			t.Errorf("%s found %q, want %q in it", check, f.Found, w)
 		}
@@ -157,12 +157,12 @@ func TestNATSIsChecked(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i := c.CachedInfo(); i.NumWaiting != 0 || i.AckFloor.Consumer != 0 || i.Delivered.Consumer != 0 {
-			t.Errorf("consumer %s was touched: %+v", stage.Name, i)
+			t.Errorf("the probes changed consumer %s: %+v", stage.Name, i)
 		}
 	}
 }
 
-func TestTheProbesTouchNoWork(t *testing.T) {
+func TestTheProbesAffectNoMessages(t *testing.T) {
 	t.Parallel()
 	_, url := broker(t, nil)
 	js := connected(t, url("all"))
@@ -189,7 +189,7 @@ func TestTheProbesTouchNoWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	if info.NumAckPending != 1 || info.NumPending != 1 || info.Delivered.Consumer != 1 || info.AckFloor.Consumer != 0 || info.NumWaiting != 0 {
-		t.Errorf("the work was touched: %+v", info)
+		t.Errorf("the probes changed the message in flight: %+v", info)
 	}
 }
 

@@ -180,7 +180,7 @@ func (e *examination) shortener(ctx context.Context) []Finding {
 	case err != nil:
 		return []Finding{{check, Fail, masked(err) + ": the built-in shortener makes the links", "check the settings under shortener." + shortenersettings.Section.Of(e.cfg).Kind}}
 	default:
-		return []Finding{passed(check, "reached, and lets us in")}
+		return []Finding{passed(check, "reached; the credentials are accepted")}
 	}
 }
 

@@ -91,7 +91,7 @@ func (e *examination) permissions(ctx context.Context, conn *nats.Conn) (all []F
 	return all, mayRead
 }
 
-// services returns the services to which the credentials belong: those of --for, or the one that nats.user names. Empty means all.
+// services returns the services to which the credentials belong: those of --for, or the service with the name in nats.user. Empty means all.
 func (e *examination) services() []string {
 	if len(e.For) == 0 && unknownServices([]string{e.cfg.NATS.User}) == nil {
 		return []string{e.cfg.NATS.User}

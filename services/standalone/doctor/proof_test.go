@@ -130,17 +130,17 @@ func TestTheProofCountsLostDoubledAndRefusedEvents(t *testing.T) {
 		want          doctor.Outcome
 		failed        string
 	}{
-		"all is well": {
+		"no loss": {
 			first:  func(store func()) int { store(); return 202 },
 			second: func(func()) int { return 200 },
 			want:   doctor.Outcome{Sent: 20, Attempts: 40, Accepted: 20, Stored: 20},
 		},
-		"refused, then taken": {
+		"refused, then accepted": {
 			first:  func(func()) int { return 503 },
 			second: func(store func()) int { store(); return 202 },
 			want:   doctor.Outcome{Sent: 20, Attempts: 41, Refused: 1, Accepted: 20, Stored: 20},
 		},
-		"taken and lost": {
+		"accepted and lost": {
 			first:  func(func()) int { return 202 },
 			second: func(func()) int { return 200 },
 			want:   doctor.Outcome{Sent: 20, Attempts: 40, Accepted: 20, Stored: 19, Lost: 1},

@@ -96,7 +96,7 @@ func TestTheTablesAreUpToDate(t *testing.T) {
 }
 
 // A file without its block causes an error that names the block, and the file stays unchanged.
-func TestAMissingBlockIsNamed(t *testing.T) {
+func TestAMissingBlockIsReported(t *testing.T) {
 	t.Parallel()
 	root := copied(t)
 	path := filepath.Join(root, ".env.example")

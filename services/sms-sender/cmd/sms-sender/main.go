@@ -1,4 +1,4 @@
-// Command sms-sender sends text messages, and takes their delivery receipts.
+// Command sms-sender sends text messages, and receives their delivery receipts.
 package main
 
 import (

@@ -36,7 +36,7 @@ type Vendor struct {
 	// Refused are responses that refuse a message. There is at least one for each fault, and for the operator's one with the scope Reason and
 	// one with the scope Account.
 	Refused []Refusal
-	// Throttled asks for fewer calls.
+	// Throttled requests fewer calls.
 	Throttled http.HandlerFunc
 
 	// Receipt returns a signed request with a receipt of a part.
@@ -50,7 +50,7 @@ type Refusal struct {
 	Name     string
 	Response http.HandlerFunc
 	Fault    outcome.Fault
-	Scope    outcome.Scope // of the operator's faults: what else is refused for the same cause
+	Scope    outcome.Scope // of the operator's faults: the other messages that are refused for the same cause
 }
 
 // The parts of the message that no error may contain.
@@ -83,11 +83,11 @@ func Run(t *testing.T, v Vendor) {
 	} {
 		t.Run("unknown/"+name, func(t *testing.T) { t.Parallel(); unknown(t, v, handler) })
 	}
-	t.Run("not unknown before the request left", func(t *testing.T) { t.Parallel(); unreachable(t, v) })
+	t.Run("a failure before the request left", func(t *testing.T) { t.Parallel(); unreachable(t, v) })
 	t.Run("receipts", func(t *testing.T) { t.Parallel(); receipts(t, v) })
 }
 
-// result is what a call came to.
+// result is the result of a call.
 type result struct {
 	gateway.Response
 	err  error
@@ -110,7 +110,7 @@ func sendTo(t *testing.T, g gateway.Gateway) result {
 	return result{response, err, left.Load()}
 }
 
-// check reports what holds for every error of a call.
+// check tests the rules for every error of a call.
 func (r result) check(t *testing.T, v Vendor) {
 	t.Helper()
 	if r.err == nil {
@@ -145,7 +145,7 @@ func account(t *testing.T, v Vendor) {
 		}
 	}
 	if g.Settings() != g.Settings() {
-		t.Error("the settings differ from themselves")
+		t.Error("two calls of Settings return different values")
 	}
 	if _, err := v.Empty().Account(); outcome.Of(err).Kind() != outcome.Held || outcome.Of(err).Scope() != outcome.Account {
 		t.Errorf("without an account: %v, want an outcome that holds every message", err)

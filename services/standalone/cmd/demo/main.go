@@ -1,5 +1,5 @@
 // Command demo sends the callbacks of the providers' documentation to a new standalone and prints the messages that signers got. It exits 0
-// only if the three example texts of the documentation appeared word for word and every link opened.
+// only if the three example texts of the documentation appeared literally and every link opened.
 package main
 
 import (
@@ -213,7 +213,7 @@ func check(ctx context.Context, w io.Writer, messages []message, due int) error 
 	if err := errors.Join(wrong...); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "All %d messages arrived, the documentation's three texts are among them word for word, and every link opened.\n", len(messages))
+	fmt.Fprintf(w, "All %d messages arrived, the documentation's three texts are among them literally, and every link opened.\n", len(messages))
 	return nil
 }
 

@@ -43,11 +43,11 @@ var programs = []service.Service{
 	ingest.Service, enricher.Service, shortener.Service, smssender.Service, emailsender.Service, kafkabridge.Service, sandbox.Service,
 }
 
-// `config check` refuses the settings that a service refuses at its start, in the same words, and accepts those that it
+// `config check` refuses the settings that a service refuses at its start, with the same text, and accepts those that it
 // accepts. The services set process-wide state, so they start one after the other.
 //
 //nolint:paralleltest // see above
-func TestConfigCheckRefusesWhatAStartRefuses(t *testing.T) {
+func TestConfigCheckAgreesWithTheStart(t *testing.T) {
 	broker, memory := realtest.NATS(t), realtest.Redis(t)
 	_, js := broker.Connect()
 	if err := flow.Provision(t.Context(), js, 1); err != nil {

@@ -80,7 +80,7 @@ type deadLetter struct {
 	Stage    string    `json:"stage"`
 	Reason   string    `json:"reason"`
 	Error    string    `json:"error,omitempty"`
-	Fault    string    `json:"fault,omitempty"` // whose fault: recipient, operator, provider or ours
+	Fault    string    `json:"fault,omitempty"` // the fault: recipient, operator, provider or ours
 	Attempts int       `json:"attempts"`
 	Replays  int       `json:"replays"`
 	Unknown  bool      `json:"unknown"` // it is unknown whether its effect happened

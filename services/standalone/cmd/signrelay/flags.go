@@ -47,9 +47,9 @@ func (s *span) Set(text string) error {
 	return nil
 }
 
-// oneOf is the value of a flag for one of a few words, or for none.
+// oneOf is the value of a flag for one of a few names, or for none.
 type oneOf struct {
-	word string
+	name string
 	of   []string
 }
 
@@ -57,14 +57,14 @@ func oneOfFlag(fs *flag.FlagSet, name string, of []string, usage string) {
 	fs.Var(&oneOf{of: of}, name, usage)
 }
 
-func (o *oneOf) String() string { return o.word }
-func (o *oneOf) Get() any       { return o.word }
+func (o *oneOf) String() string { return o.name }
+func (o *oneOf) Get() any       { return o.name }
 
 func (o *oneOf) Set(text string) error {
 	if text != "" && !slices.Contains(o.of, text) {
 		return fmt.Errorf("want one of %s", strings.Join(o.of, ", "))
 	}
-	o.word = text
+	o.name = text
 	return nil
 }
 

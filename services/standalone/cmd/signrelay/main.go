@@ -34,7 +34,7 @@ func main() {
 
 // command is one command of the program.
 type command struct {
-	name  string // "quarantine list": one space separates the words
+	name  string // "quarantine list": one space separates its parts
 	args  string
 	usage string
 	flags func(*flag.FlagSet) // its own flags, in addition to those of the settings; nil for none
@@ -131,19 +131,19 @@ func dispatchWith(ctx context.Context, packs []pack.Pack, args, environ []string
 	}
 }
 
-// findCommand returns the command with whose words args begins. It tries two words first.
+// findCommand returns the command whose name is at the start of args. It tries a name of two parts first.
 func findCommand(args []string) (command, []string, bool) {
-	for words := min(2, len(args)); words > 0; words-- {
+	for parts := min(2, len(args)); parts > 0; parts-- {
 		for _, c := range commands {
-			if c.name == strings.Join(args[:words], " ") {
-				return c, args[words:], true
+			if c.name == strings.Join(args[:parts], " ") {
+				return c, args[parts:], true
 			}
 		}
 	}
 	return command{}, nil, false
 }
 
-// commandName returns the command name in args: two words if commands of two words begin with the first one.
+// commandName returns the command name in args: two parts if names of two parts begin with the first one.
 func commandName(args []string) string {
 	begins := slices.ContainsFunc(commands, func(c command) bool { return strings.HasPrefix(c.name, args[0]+" ") })
 	if begins && len(args) > 1 && !strings.HasPrefix(args[1], "-") {

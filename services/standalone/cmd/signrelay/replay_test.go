@@ -201,7 +201,7 @@ func TestAReplayReadsItsStreamOnce(t *testing.T) {
 }
 
 // Both commands print the same kind of plan, and without a terminal they require --yes.
-func TestBothReplaysPrintTheirPlanAndAsk(t *testing.T) {
+func TestBothReplaysPrintTheirPlanAndRequireConfirmation(t *testing.T) {
 	t.Parallel()
 	w := newInstallation(t)
 	w.quarantined("not-json", sent("r1"))
@@ -235,7 +235,7 @@ func TestBothReplaysPrintTheirPlanAndAsk(t *testing.T) {
 	}
 }
 
-// panicking is a pack that panics if the body contains the word "panic".
+// panicking is a pack that panics if the body contains "panic".
 type panicking struct{ pack.Webhook }
 
 func (p panicking) Normalize(r pack.Request, v signingv1.Verification) ([]*signingv1.SigningEvent, error) {

@@ -131,7 +131,7 @@ func TestEscapedCharacters(t *testing.T) {
 }
 
 // A timeline lists a document's events in the order in which they happened, with the time of receipt beside them.
-func TestATimelineIsInTheOrderOfTime(t *testing.T) {
+func TestATimelineIsOrderedByTime(t *testing.T) {
 	t.Parallel()
 	url, publish := stored(t)
 	at := func(hour int) *timestamppb.Timestamp {
@@ -173,7 +173,7 @@ func TestATimelineIsInTheOrderOfTime(t *testing.T) {
 	}
 }
 
-func TestSinceMayHaveAMinus(t *testing.T) {
+func TestSinceAcceptsANegativeDuration(t *testing.T) {
 	t.Parallel()
 	url, publish := stored(t)
 	m, err := event.Message(t.Context(), &signingv1.SigningEvent{Id: "one", Source: "acme", Provider: "clickwrap", Type: "document.sent", ReceivedAt: timestamppb.Now()})

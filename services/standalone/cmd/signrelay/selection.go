@@ -88,9 +88,9 @@ func (s selection) missing(found []uint64) []uint64 {
 }
 
 func listed(numbers []uint64) string {
-	texts := make([]string, len(numbers))
+	list := make([]string, len(numbers))
 	for i, n := range numbers {
-		texts[i] = strconv.FormatUint(n, 10)
+		list[i] = strconv.FormatUint(n, 10)
 	}
-	return strings.Join(texts, ", ")
+	return strings.Join(list, ", ")
 }

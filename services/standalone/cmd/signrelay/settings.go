@@ -26,9 +26,9 @@ func configCheck(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	mistakes, texts, warnings := standalone.Check(c.cfg), true, standalone.Warnings(c.cfg)
+	mistakes, sends, warnings := standalone.Check(c.cfg), true, standalone.Warnings(c.cfg)
 	if names := value[[]string](c, "for"); len(names) > 0 {
-		texts = slices.Contains(names, flow.SMSSender) || slices.Contains(names, flow.EmailSender)
+		sends = slices.Contains(names, flow.SMSSender) || slices.Contains(names, flow.EmailSender)
 		if mistakes, err = standalone.CheckAlone(c.cfg, names); err != nil {
 			return usageError{err.Error()}
 		}
@@ -43,7 +43,7 @@ func configCheck(ctx context.Context, c *call) error {
 		return err
 	}
 	fmt.Fprintf(c.stdout, "ok: %d sources\n", len(cfg.Sources))
-	if !texts {
+	if !sends {
 		return nil
 	}
 	return printCosts(c.stdout, cfg)

@@ -36,12 +36,12 @@ func reads(s service.Service) []string {
 	return append(keys, "admin")
 }
 
-// For each service, each setting that it reads is spoiled: a service must start with what the check accepts. So a service whose Run refuses more than it
+// For each service, each setting that it reads is made invalid: a service must start with the settings that the check accepts. So a service whose Run refuses more than it
 // declares in Check fails here, without a list of mistakes. nats and redis are left out, because the servers decide about them. The services
 // set process-wide state, so they start one after the other.
 //
 //nolint:paralleltest // see above
-func TestWhatTheCheckAcceptsStarts(t *testing.T) {
+func TestCheckedSettingsStart(t *testing.T) {
 	broker, memory := realtest.NATS(t), realtest.Redis(t)
 	_, js := broker.Connect()
 	if err := flow.Provision(t.Context(), js, 1); err != nil {
@@ -108,6 +108,6 @@ func TestWhatTheCheckAcceptsStarts(t *testing.T) {
 		}
 	}
 	if refused < 200 || started < 200 {
-		t.Errorf("%d were refused and %d started: the table is not what it was", refused, started)
+		t.Errorf("%d were refused and %d started: the table has changed", refused, started)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-// A consumer that was lost without a floor is created only if the operator says where it begins: with a flag, or at the prompt.
-func TestProvisionAsksWhereALostConsumerBegins(t *testing.T) {
+// A lost consumer without a floor is created only if the operator sets its start position: with a flag, or at the prompt.
+func TestProvisionRequiresTheStartOfALostConsumer(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		flags    []string
@@ -23,8 +23,8 @@ func TestProvisionAsksWhereALostConsumerBegins(t *testing.T) {
 		output   string // part of the output, or of the error
 	}{
 		"no terminal":                 {nil, false, "", -1, "--start enricher=new"},
-		"a flag says new":             {[]string{"--start", "enricher=new"}, false, "", 0, "consumer enricher on SIGNING; it begins with what is stored from now on"},
-		"a flag says all":             {[]string{"--start=enricher=all"}, false, "", 3, "begins with the first message"},
+		"the flag new":                {[]string{"--start", "enricher=new"}, false, "", 0, "consumer enricher on SIGNING; it begins with what is stored from now on"},
+		"the flag all":                {[]string{"--start=enricher=all"}, false, "", 3, "begins with the first message"},
 		"the operator enters new":     {nil, true, "new\n", 0, "the position where it stopped is not known"},
 		"the operator enters all":     {nil, true, "all\n", 3, "everything since"},
 		"the operator enters a time":  {nil, true, "2020-01-01T00:00:00Z\n", 3, "begins with what was stored at 2020"},
