@@ -147,7 +147,7 @@ func TestSettingsThatContradictEachOther(t *testing.T) {
 			func(c *config.Config) { c.NATS.TLS.CA = "hunter2" },
 			[]string{`nats.tls.ca: want PEM of certificates`},
 		},
-		"a certificate for a Redis in the clear": {
+		"a certificate for a Redis without TLS": {
 			func(c *config.Config) { c.Redis.URL, c.Redis.TLS.CA = "redis://r", "hunter2" },
 			[]string{
 				`redis.tls: a certificate or key is set: want rediss:// in redis.url, or nothing is encrypted`,
@@ -182,7 +182,7 @@ func TestSettingsThatContradictEachOther(t *testing.T) {
 	}
 }
 
-func TestWhatPassesTheCheck(t *testing.T) {
+func TestValidSettingsPassTheCheck(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*config.Config){
 		"one name at two providers": func(c *config.Config) {

@@ -33,14 +33,14 @@ type Config struct {
 	Admin Admin `yaml:"admin"` // SIGNRELAY_ADMIN_ADDR
 
 	// DrainDelay is how long public listeners continue to serve after SIGTERM while /readyz reports draining. It must be longer than a load
-	// balancer needs to notice; default 5s, 0 closes them at once.
+	// balancer needs to detect the shutdown; default 5s, 0 closes them at once.
 	DrainDelay time.Duration `yaml:"drain_delay"`
 
 	// MasterKey protects the data in Redis and in the bucket LINKS from readers of these stores. One key a line, the newest first, each of
 	// 32 characters or more; empty protects nothing there.
 	MasterKey string `yaml:"master_key" secret:"true" file:"once" lines:"true"` // SIGNRELAY_MASTER_KEY
 
-	DataDir string `yaml:"data_dir"` // where standalone keeps its state: SIGNRELAY_DATA_DIR
+	DataDir string `yaml:"data_dir"` // the folder of standalone's state: SIGNRELAY_DATA_DIR
 	Log     Log    `yaml:"log"`
 
 	entries []entry    `yaml:"-"` // all settings, these fields and the sections, in the order of the list
@@ -62,11 +62,11 @@ type Source struct {
 	Notify     Notify  `yaml:"notify"`
 }
 
-// Webhook is what authenticates a source's callbacks.
+// Webhook has the settings that authenticate a source's callbacks.
 type Webhook struct {
 	Secrets         []string `yaml:"secrets" secret:"true"`                // several while one is being rotated
 	Certificate     string   `yaml:"certificate" file:"true" lines:"true"` // PEM; esign-v1; several while it is being rotated
-	Token           string   `yaml:"token" secret:"true" lines:"true"`     // esign-v1: wanted as ?token=; several lines while it is being rotated
+	Token           string   `yaml:"token" secret:"true" lines:"true"`     // esign-v1: required as ?token=; several lines while it is being rotated
 	Digest          string   `yaml:"digest"`                               // esign-v1: sha1 (default) or sha256
 	AllowUnverified bool     `yaml:"allow_unverified"`                     // esign-v1 `signed` with neither token nor signature
 }
@@ -82,7 +82,7 @@ type API struct {
 	Secret  string `yaml:"secret" secret:"true"`
 	User    string `yaml:"user"`
 	Group   string `yaml:"group"`
-	// PerMinute is how many calls all replicas together make; 0 means the provider's own limit. A quarter is for clicks on links, three
+	// PerMinute is the maximum number of calls of all replicas together; 0 means the provider's own limit. A quarter is for clicks on links, three
 	// quarters for events.
 	PerMinute int `yaml:"per_minute"`
 }
@@ -94,8 +94,8 @@ func (a API) Set() bool { return a != API{} }
 type Notify struct {
 	Channels []string `yaml:"channels"` // sms, email
 	Kinds    []string `yaml:"kinds"`    // invitation, progress, completed, …
-	// Sender is where the documents' sender gets messages about problems; if both fields are empty, the provider's API is asked for the
-	// sender's address.
+	// Sender has the addresses for messages to the documents' sender about problems; if both fields are empty, the provider's API is asked
+	// for the sender's address.
 	Sender Sender `yaml:"sender"`
 }
 
@@ -138,12 +138,12 @@ type Templates struct {
 
 // NATS is the broker.
 type NATS struct {
-	URL      string `yaml:"url" secret:"url" file:"once"` // SIGNRELAY_NATS_URL; standalone embeds its own when empty
-	Addr     string `yaml:"addr"`                         // where standalone's embedded server listens: SIGNRELAY_NATS_ADDR
-	User     string `yaml:"user"`                         // who we are there: SIGNRELAY_NATS_USER
+	URL      string `yaml:"url" secret:"url" file:"once"` // SIGNRELAY_NATS_URL; empty: standalone embeds its own
+	Addr     string `yaml:"addr"`                         // the listener of standalone's embedded server: SIGNRELAY_NATS_ADDR
+	User     string `yaml:"user"`                         // our user there: SIGNRELAY_NATS_USER
 	Password string `yaml:"password" secret:"true"`
 	Creds    string `yaml:"creds"`    // path of a credentials file, in place of user and password; read at each connect
-	TLS      TLS    `yaml:"tls"`      // with any of it set, nothing is said in the clear
+	TLS      TLS    `yaml:"tls"`      // if any field is set, all data is encrypted
 	Replicas int    `yaml:"replicas"` // of each stream; default 1
 	// Options are set by a program that embeds a service (standalone connects in-process); never from a file.
 	Options []nats.Option `yaml:"-"`
@@ -161,9 +161,9 @@ type Redis struct {
 
 // TLS is the CA that connections to a server trust, and the client certificate for them, all in PEM.
 type TLS struct {
-	CA          string `yaml:"ca" file:"true" lines:"true"`          // of who signed the other side's certificate; empty takes the system's
-	Certificate string `yaml:"certificate" file:"true" lines:"true"` // our own, where the other side wants one
-	Key         string `yaml:"key" secret:"true" lines:"true"`       // of our certificate
+	CA          string `yaml:"ca" file:"true" lines:"true"`          // the authority of the other side's certificate; empty: the system's
+	Certificate string `yaml:"certificate" file:"true" lines:"true"` // our own, if the other side requires one
+	Key         string `yaml:"key" secret:"true" lines:"true"`       // the key of our certificate
 }
 
 // Listen is a listener's address.

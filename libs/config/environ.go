@@ -108,7 +108,7 @@ func (e environment) set(s setting, name string) (*fromFile, error) {
 		}
 	}
 	if text == "" {
-		return nil, nil //nolint:nilnil // nothing is set
+		return nil, nil //nolint:nilnil // no variable is set
 	}
 	if err := s.set(text, separator); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)

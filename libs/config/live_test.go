@@ -41,7 +41,7 @@ func wantReplaced(t *testing.T, live *config.Live, keys ...string) {
 
 const twoSources = "sources: [{name: acme, provider: clickwrap}, {name: plain, provider: pleasesign}]"
 
-func TestWhatComesFromFilesIsReplaced(t *testing.T) {
+func TestValuesFromFilesAreReplaced(t *testing.T) {
 	t.Parallel()
 	password, secrets := file(t, "one\n"), file(t, "first\n")
 	live := config.NewLive(load(t, []string{"--config", file(t, twoSources)}, []string{
@@ -67,8 +67,8 @@ func TestWhatComesFromFilesIsReplaced(t *testing.T) {
 	wantReplaced(t, live)
 }
 
-// The file may be being written.
-func TestANewValueMustStandThereAtTwoLooks(t *testing.T) {
+// A poll may read a half-written file.
+func TestANewValueIsUsedAfterTwoEqualPolls(t *testing.T) {
 	t.Parallel()
 	password := file(t, "one")
 	live := config.NewLive(load(t, nil, []string{"SIGNRELAY_NATS_USER=ingest", "SIGNRELAY_NATS_PASSWORD_FILE=" + password}))
@@ -81,7 +81,7 @@ func TestANewValueMustStandThereAtTwoLooks(t *testing.T) {
 }
 
 // A new key with an old secret would be refused by the other side, which then gets no call for a quarter of an hour.
-func TestAPairWrittenAcrossALookIsReplacedTogether(t *testing.T) {
+func TestAPairWrittenDuringAPollIsReplacedTogether(t *testing.T) {
 	t.Parallel()
 	key, secret, password := file(t, "oldoldol"), file(t, "old"), file(t, "old")
 	live := config.NewLive(load(t, nil, []string{
@@ -181,7 +181,7 @@ func TestABrokenValueKeepsTheOldOne(t *testing.T) {
 }
 
 // Settings that need a restart, or that do not come from the file, are not polled.
-func TestWhatIsNotReplaced(t *testing.T) {
+func TestSettingsThatAreNotReplaced(t *testing.T) {
 	t.Parallel()
 	url, ca := file(t, "nats://one"), file(t, "one")
 	live := config.NewLive(load(t, []string{"--nats.tls.ca", "flag"}, []string{
@@ -195,7 +195,7 @@ func TestWhatIsNotReplaced(t *testing.T) {
 	}
 }
 
-func TestWhatIsMadeOfSettings(t *testing.T) {
+func TestDerivedValues(t *testing.T) {
 	t.Parallel()
 	password := file(t, "one")
 	live := config.NewLive(load(t, nil, []string{"SIGNRELAY_NATS_USER=ingest", "SIGNRELAY_NATS_PASSWORD_FILE=" + password}))

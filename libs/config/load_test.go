@@ -59,7 +59,7 @@ func wantLines(t *testing.T, got []string, want ...string) {
 	}
 }
 
-func TestNothingSaidMeansDefault(t *testing.T) {
+func TestMissingSettingsHaveDefaults(t *testing.T) {
 	t.Parallel()
 	cfg := load(t, nil, []string{"PATH=/bin", "SIGNRELAY_TEST_REDIS_URL=redis://x", "SIGNRELAY_LOG_LEVEL="})
 	if ingestsettings.Section.Of(cfg).Addr != ":8080" || cfg.Admin.Addr != "127.0.0.1:9090" || cfg.Log.Level != "info" {
@@ -71,7 +71,7 @@ func TestNothingSaidMeansDefault(t *testing.T) {
 }
 
 // Callbacks come from outside; any other public listener needs a setting.
-func TestOnlyThePublicDoorIsSeenFromOutside(t *testing.T) {
+func TestOnlyIngestListensBeyondLoopback(t *testing.T) {
 	t.Parallel()
 	cfg := load(t, nil, nil)
 	if ingestsettings.Section.Of(cfg).Addr != ":8080" {
@@ -128,7 +128,7 @@ func TestNamesThatOperatorsKnow(t *testing.T) {
 	wantLines(t, got, ":1", ":2", ":3", ":4", ":5", ":6", "nats://n", "redis://r", "d", "debug")
 }
 
-func TestArgumentsBehindTheFlagsAreTheCallers(t *testing.T) {
+func TestArgumentsAfterTheFlagsAreReturned(t *testing.T) {
 	t.Parallel()
 	_, rest, err := config.Load(sections.All, []string{"--log.level", "warn", "clickwrap", "sample"}, nil)
 	if err != nil {
@@ -247,7 +247,7 @@ mainframe: {address: here}
 	wantLines(t, mistakes(t, []string{"--sms.vonage.form=x"}, nil), `--sms.vonage.form: unknown flag; did you mean --sms.vonage.from?`)
 }
 
-func TestWrongTypesAreAllToldAndEchoNoSecret(t *testing.T) {
+func TestWrongTypesAreAllReportedWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	path := file(t, `
 sources: [{name: acme, provider: clickwrap, webhook: {secrets: hunter2, token: [hunter2]}}]
@@ -274,7 +274,7 @@ ingest: {max_in_flight: many}
 	}
 }
 
-func TestTextIsTakenAsItIsWritten(t *testing.T) {
+func TestTextIsReadUnchanged(t *testing.T) {
 	t.Parallel()
 	path := file(t, `
 sms:
@@ -305,15 +305,15 @@ sources:
 	}
 }
 
-func TestFilesThatAreNoSettings(t *testing.T) {
+func TestFilesThatAreNotSettings(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"":                            "",
 		"# nothing but a comment\n":   "",
 		"- a\n":                       "the file (line 1): want keys and values, not a list",
-		"log: {level: info}\n---\n{}": "not one YAML document but several: remove what is behind ---",
+		"log: {level: info}\n---\n{}": "not one YAML document but several: remove the part after ---",
 		"log: {}\nlog: {}\n":          `not YAML: [2:1] mapping key "log" already defined at [1:1]`,
-		"log: *missing\n":             "log (line 1): no anchor of that name stands above",
+		"log: *missing\n":             "log (line 1): there is no anchor of that name above",
 		"log: {<<: x}\n":              "log (line 1): << wants an alias of keys and values",
 	} {
 		_, _, err := config.Load(sections.All, []string{"--config", file(t, text)}, nil)

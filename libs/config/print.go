@@ -82,7 +82,7 @@ func maskURL(text string) string {
 	return strings.Join(urls, ",")
 }
 
-// maskOneURL masks what stands before the host, but for a user's name before a password, the values in the query, and the fragment. It
+// maskOneURL masks the part before the host (except a user name before a password), the values in the query, and the fragment. It
 // does not parse the URL, because an invalid URL must be masked too.
 func maskOneURL(u string) string {
 	begin := 0
@@ -97,7 +97,7 @@ func maskOneURL(u string) string {
 		if hasPassword {
 			user += ":"
 		} else {
-			user = "" // a token, as NATS has it
+			user = "" // a token, as in NATS URLs
 		}
 		begin, u = begin+len(user)+len(mask), u[:begin]+user+mask+u[at:]
 	}

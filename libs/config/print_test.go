@@ -16,7 +16,7 @@ import (
 
 const example = "../../deployments/signrelay.example.yaml"
 
-func TestTheExampleIsRightAndComplete(t *testing.T) {
+func TestTheExampleIsValidAndComplete(t *testing.T) {
 	t.Parallel()
 	cfg := load(t, []string{"--config", example}, nil)
 	if err := config.Check(cfg, providers, nil); err != nil {
@@ -68,7 +68,7 @@ func merge(into, from map[string]any) {
 	}
 }
 
-func TestPrintHoldsNoSecret(t *testing.T) {
+func TestPrintMasksSecrets(t *testing.T) {
 	t.Parallel()
 	// Every secret gets a value that can be searched for.
 	cfg := load(t, []string{"--config", example}, secretVariables(t))
@@ -136,7 +136,7 @@ func fillSecrets(v reflect.Value, secret string) {
 	}
 }
 
-func TestWhatIsPrintedCanBeLoaded(t *testing.T) {
+func TestPrintedSettingsCanBeLoaded(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{nil, {"--config", example}} {
 		cfg := load(t, args, nil)

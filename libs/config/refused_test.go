@@ -28,7 +28,7 @@ func in(source string) string {
 }
 
 // A setting is refused if the program cannot start with it, or if it can never match. The line begins with the setting.
-func TestWhatCannotWorkIsRefused(t *testing.T) {
+func TestUnusableSettingsAreRefused(t *testing.T) {
 	t.Parallel()
 	const vonage = "sms: {vonage: {api_key: a1b2c3d4, api_secret: s, from: Acme, "
 	for text, want := range map[string]string{
@@ -144,7 +144,7 @@ func TestWhatCannotWorkIsRefused(t *testing.T) {
 	}
 }
 
-func TestWhatCanWorkPasses(t *testing.T) {
+func TestUsableSettingsPass(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
 		in("region: GB"), in("region: DE"), in("region: AU"), in("region: US"), in("region: XK"),
@@ -171,7 +171,7 @@ func TestWhatCanWorkPasses(t *testing.T) {
 }
 
 // A secret has the same value in the settings file, a variable or its own file, with any white space that an editor adds.
-func TestASecretIsReadAlikeFromEverywhere(t *testing.T) {
+func TestASecretHasOneValueFromEachPlace(t *testing.T) {
 	t.Parallel()
 	for name, around := range map[string][2]string{
 		"bare": {"", ""}, "a newline": {"", "\n"}, "of Windows": {"", "\r\n"}, "two": {"", "\n\n"}, "a blank": {"", " "}, "a tab before": {"\t", ""},

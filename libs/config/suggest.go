@@ -1,6 +1,6 @@
 package config
 
-// DidYouMean suggests the known word that is nearest to an unknown one. It returns "" if more than two letters differ (or half of a short
+// DidYouMean suggests the known name that is nearest to an unknown one. It returns "" if more than two letters differ (or half of a short
 // word).
 func DidYouMean(unknown string, known []string) string {
 	best, nearest := "", min(2, len(unknown)/2)+1

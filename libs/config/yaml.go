@@ -30,14 +30,14 @@ func readYAML(data []byte, cfg *Config) (mistakes []error, err error) {
 		return nil, err
 	}
 	if len(file.Docs) > 1 {
-		return nil, errors.New("not one YAML document but several: remove what is behind ---")
+		return nil, errors.New("not one YAML document but several: remove the part after ---")
 	}
 	r := yamlReader{anchors: map[string]ast.Node{}, left: mostNodes}
 	for _, doc := range file.Docs {
 		r.read("", doc.Body, cfg.tree())
 	}
 	if r.left < 0 {
-		r.mistakes = append(r.mistakes, fmt.Errorf("the file has more than %d values, with what its aliases stand for", mostNodes))
+		r.mistakes = append(r.mistakes, fmt.Errorf("the file has more than %d values, including those of its aliases", mostNodes))
 	}
 	return r.mistakes, nil
 }
@@ -201,11 +201,11 @@ func (r *yamlReader) resolve(key string, node ast.Node) ast.Node {
 		case *ast.AliasNode:
 			target, ok := r.anchors[n.Value.GetToken().Value]
 			if !ok {
-				r.mistake(key, n, "no anchor of that name stands above")
+				r.mistake(key, n, "there is no anchor of that name above")
 				return nil
 			}
 			if slices.Contains(r.within, target) {
-				r.mistake(key, n, "the alias stands within what it stands for: write that out")
+				r.mistake(key, n, "the alias is inside its own anchor: write the value without an alias")
 				return nil
 			}
 			r.within = append(r.within, target)

@@ -4,6 +4,6 @@
 // does nothing and costs nothing.
 package crash
 
-// Point is a place where a test can kill the program. A program built with the tag "faults" dies there as of kill -9, if
+// Point is a place where a test can kill the program. A program built with the tag "faults" dies there as from kill -9, if
 // SIGNRELAY_TEST_CRASH names the point.
 func Point(string) {}

@@ -20,7 +20,7 @@ type Channel struct {
 	Sender  string      // the stage that sends its messages
 	Address AddressKind // the kind of address that it sends to
 	Blocks  []string    // the providers' reasons against it: no message goes on this channel then, even if the person wants it
-	Suffix  string      // the last letter of a short link in its messages, which shows by which message the person came
+	Suffix  string      // the last letter of a short link in its messages, which identifies the message whose link was opened
 }
 
 // AddressKind is a kind of address. A person has at most one of each kind.
@@ -44,7 +44,7 @@ var Channels = []Channel{
 	{Channel: Email, Name: "email", Sender: "email-sender", Address: EmailAddress, Blocks: []string{OptedOut}, Suffix: "e"},
 }
 
-// ChannelOf is a channel's row; of a channel that has none, such as one of a later release, it is a row with its name alone.
+// ChannelOf returns a channel's row. For a channel without a row, such as one of a later release, it returns a row with only the name.
 func ChannelOf(c notifyv1.Channel) Channel {
 	if i := slices.IndexFunc(Channels, func(row Channel) bool { return row.Channel == c }); i >= 0 {
 		return Channels[i]
@@ -52,10 +52,10 @@ func ChannelOf(c notifyv1.Channel) Channel {
 	return Channel{Channel: c, Name: strings.ToLower(strings.TrimPrefix(c.String(), "CHANNEL_"))}
 }
 
-// ChannelName is a channel's name: "sms", "email".
+// ChannelName returns a channel's name: "sms", "email".
 func ChannelName(c notifyv1.Channel) string { return ChannelOf(c).Name }
 
-// ChannelNames are the names of all channels.
+// ChannelNames returns the names of all channels.
 func ChannelNames() []string {
 	names := make([]string, len(Channels))
 	for i, c := range Channels {
@@ -64,7 +64,7 @@ func ChannelNames() []string {
 	return names
 }
 
-// ChannelOfSender is the row of the channel whose messages a stage sends; false for a stage that sends none.
+// ChannelOfSender returns the row of the channel whose messages a stage sends; false for a stage that sends no messages.
 func ChannelOfSender(stage string) (Channel, bool) {
 	for _, c := range Channels {
 		if c.Sender == stage {

@@ -9,7 +9,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// Each channel of the contract has one row, and no two rows share what tells channels apart.
+// Each channel of the contract has one row, and no two rows share a value that distinguishes channels.
 func TestEveryChannelHasARow(t *testing.T) {
 	t.Parallel()
 	for number, name := range notifyv1.Channel_name {

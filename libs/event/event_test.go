@@ -60,11 +60,11 @@ func TestEachPartOfAnIDCounts(t *testing.T) {
 	e := signed()
 	e.ReceivedAt, e.ProviderEventId, e.Verification = timestamppb.Now(), "x", signingv1.Verification_VERIFICATION_RSA
 	if event.TransitionID(e) != base {
-		t.Error("how the fact was heard of changes its id")
+		t.Error("the way in which the fact was reported changes its id")
 	}
 }
 
-func TestIDPartsDoNotRunTogether(t *testing.T) {
+func TestIDPartsAreSeparated(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := rapid.String().Draw(t, "a"), rapid.String().Draw(t, "b")
@@ -81,10 +81,10 @@ func TestHappensOnceNeedsItsSubject(t *testing.T) {
 	if !event.HappensOnce(signed()) {
 		t.Error("a signature happens once")
 	}
-	nobody := signed()
-	nobody.Recipient = nil
-	if event.HappensOnce(nobody) {
-		t.Error("two signatures that do not say whose would become one event")
+	unidentified := signed()
+	unidentified.Recipient = nil
+	if event.HappensOnce(unidentified) {
+		t.Error("two signatures without a recipient would become one event")
 	}
 	opened := signed()
 	opened.Type = "recipient.opened"
@@ -96,7 +96,7 @@ func TestHappensOnceNeedsItsSubject(t *testing.T) {
 // An id of 128 bytes, the longest that is not hashed, is 171 characters of base64url.
 var legal = regexp.MustCompile(`^[A-Za-z0-9_-]{1,171}$`)
 
-func TestDocumentTokenIsAlwaysLegalAndTellsDocumentsApart(t *testing.T) {
+func TestDocumentTokensAreLegalAndDistinct(t *testing.T) {
 	t.Parallel()
 	for id, want := range map[string]string{
 		"": "_", "PLSDOC19704278f8c51564ff0c707817": "PLSDOC19704278f8c51564ff0c707817",
@@ -169,7 +169,7 @@ func TestTheTimeOfArrivalIsInNoHeader(t *testing.T) {
 	}
 }
 
-func TestHostileDocumentIDStaysInItsHeader(t *testing.T) {
+func TestAHostileDocumentIDStaysInItsHeader(t *testing.T) {
 	t.Parallel()
 	e := signed()
 	e.Document.Id = "x\r\nce-id: forged\"%\u00e9"

@@ -1,4 +1,4 @@
-// Package event says what a signing event is called: its id, its subject in the log, and its CloudEvents headers.
+// Package event defines the vocabulary of signing events: their ids, their subjects in the log, and their CloudEvents headers.
 package event
 
 import (
@@ -9,23 +9,23 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// TransitionID is the id of a fact that happens once, whichever callback reports it and however often: of its source,
-// provider, document, recipient and type. Where a provider can send again, or one person answers several contracts, again is
-// what tells those facts apart. It comes from the event itself, never from its receipt (docs/adr/0011).
+// TransitionID returns the id of a fact that happens once, made from its source, provider, document, recipient and type. All callbacks about
+// the fact get this id. If a provider can send a document again, or a person signs or declines several contracts, again distinguishes these
+// facts. It comes from the event itself, never from its receipt (docs/adr/0011).
 func TransitionID(e *signingv1.SigningEvent, again ...string) string {
 	parts := []string{"once", e.GetSource(), e.GetProvider(), e.GetDocument().GetId(), e.GetRecipient().GetId(), e.GetType()}
 	return hash(append(parts, again...)...)
 }
 
-// OccurrenceID is the id of one occurrence of something that may happen often: of its source, provider, type, and of
-// what the provider tells occurrences apart by (its own event id, or all the fields of an item that has none). The
-// type belongs in it because providers were seen to give one id to events of several types.
+// OccurrenceID returns the id of one occurrence of an event that can happen often. It is made from its source, provider, type, and the
+// values by which the provider distinguishes occurrences: its own event id, or all fields of an item that has none. It includes the type,
+// because some providers give one id to events of several types.
 func OccurrenceID(e *signingv1.SigningEvent, occurrence ...string) string {
 	return hash(append([]string{"each", e.GetSource(), e.GetProvider(), e.GetType()}, occurrence...)...)
 }
 
-// OccurrenceOf is the id of one occurrence by the provider's own event id, which is not always the event's own: providers send
-// 0 or a word for every event, or number the events of each document from 1. So the document and the person belong in it.
+// OccurrenceOf returns the id of one occurrence by the provider's own event id. That id is not always unique: some providers send
+// 0 or a constant word for every event, or number the events of each document from 1. So the id includes the document and the person.
 func OccurrenceOf(e *signingv1.SigningEvent, occurrence ...string) string {
 	if document, person := e.GetDocument().GetId(), e.GetRecipient().GetId(); document != "" || person != "" {
 		occurrence = append(occurrence, document, person)
@@ -33,8 +33,8 @@ func OccurrenceOf(e *signingv1.SigningEvent, occurrence ...string) string {
 	return OccurrenceID(e, occurrence...)
 }
 
-// DerivedID is the id of what a stage made from an input: of the input's id, the stage's name, and of what tells this
-// output from the input's other outputs. Making it again yields the same id.
+// DerivedID returns the id of a stage's output, made from the input's id, the stage's name, and a key that distinguishes this output from
+// the input's other outputs. A repeated attempt gets the same id.
 func DerivedID(inputID, stage, key string) string {
 	return hash("derived", inputID, stage, key)
 }
@@ -42,7 +42,7 @@ func DerivedID(inputID, stage, key string) string {
 var lowerBase32 = base32.HexEncoding.WithPadding(base32.NoPadding)
 
 // hash returns 128 bits of SHA-256 as 26 characters [0-9a-v]: no padding, no leading dash, legal in subjects, URLs and
-// file names. Each part goes in behind its length, so ("ab","c") and ("a","bc") differ.
+// file names. Each part is preceded by its length, so ("ab","c") and ("a","bc") differ.
 func hash(parts ...string) string {
 	h := sha256.New()
 	var length [4]byte

@@ -11,14 +11,14 @@ import (
 type Kind struct {
 	Kind  notifyv1.Kind
 	After []string // the types of the events that it may follow from, sorted
-	// Occasion is the type of the fact that the message is about, whichever event reports it: two events that report one fact make one
-	// message. Where it is empty, each event is an occasion of its own.
+	// Occasion is the type of the fact that the message reports. Two events that report one fact make one message. If it is empty, each
+	// event makes its own message.
 	Occasion string
-	Signers  bool                  // signers must read it: while none are known, it waits
-	Link     notifyv1.Link_Purpose // what the signers' link is for; unspecified where the message has no link
+	Signers  bool                  // the message is for signers: it waits until the signers are known
+	Link     notifyv1.Link_Purpose // the purpose of the signers' link; unspecified if the message has no link
 }
 
-// Kinds says who may be told of what. The order is that of the messages that follow from one event.
+// Kinds lists the kinds of messages and the events that cause them. The order is that of the messages that follow from one event.
 var Kinds = []Kind{
 	{
 		Kind: notifyv1.Kind_KIND_PROGRESS, After: []string{RecipientSigned},
@@ -40,7 +40,7 @@ var Kinds = []Kind{
 	{Kind: notifyv1.Kind_KIND_UNDELIVERABLE, After: []string{RecipientUndeliverable}},
 }
 
-// KindOf is a kind's row; of a kind that has none, such as one of a later release, it is an empty row.
+// KindOf returns a kind's row. For a kind without a row, such as one of a later release, it returns an empty row.
 func KindOf(kind notifyv1.Kind) Kind {
 	if i := slices.IndexFunc(Kinds, func(k Kind) bool { return k.Kind == kind }); i >= 0 {
 		return Kinds[i]
@@ -59,7 +59,7 @@ func KindsAfter(eventType string) []notifyv1.Kind {
 	return kinds
 }
 
-// TypesWithMessages are the types of the events that people may be told of, in the order of Types.
+// TypesWithMessages returns the types of the events that may cause a message, in the order of Types.
 func TypesWithMessages() []string {
 	var names []string
 	for _, t := range Types {
@@ -75,7 +75,7 @@ func KindName(k notifyv1.Kind) string {
 	return strings.ToLower(strings.TrimPrefix(k.String(), "KIND_"))
 }
 
-// KindNames are the names of all kinds, in the order of the contract.
+// KindNames returns the names of all kinds, in the order of the contract.
 func KindNames() []string {
 	kinds := slices.Clone(Kinds)
 	slices.SortFunc(kinds, func(a, b Kind) int { return int(a.Kind - b.Kind) })

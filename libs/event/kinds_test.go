@@ -18,7 +18,7 @@ func TestEachKindHasItsRow(t *testing.T) {
 		rows[k.Kind]++
 		for _, name := range append(slices.Clone(k.After), k.Occasion) {
 			if name != "" && !slices.ContainsFunc(event.Types, func(typ event.Type) bool { return typ.Name == name }) {
-				t.Errorf("%v follows from or is about %s, which is no type", k.Kind, name)
+				t.Errorf("%v follows from or is about %s, which is not a type", k.Kind, name)
 			}
 		}
 		if !slices.IsSorted(k.After) {
@@ -39,7 +39,7 @@ func TestEachKindHasItsRow(t *testing.T) {
 	}
 }
 
-func TestWhichMessagesFollowFromAnEvent(t *testing.T) {
+func TestMessagesThatFollowFromAnEvent(t *testing.T) {
 	t.Parallel()
 	want := map[string][]notifyv1.Kind{
 		"document.created":        {notifyv1.Kind_KIND_INVITATION},

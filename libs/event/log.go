@@ -14,19 +14,19 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// Log reads a stream by subject: a document's life, or whether one event was stored. It asks the server directly and
-// leaves no consumer behind.
+// Log reads a stream by subject, for example all events of a document, or to find out whether one event was stored. It queries the server
+// directly and creates no consumer.
 type Log struct {
 	JS     jetstream.JetStream
 	Stream string
 }
 
-// batch is how many messages one request brings: 256 of about 1 KiB are one read from disk and one window of TCP. few is for a
-// question that the first message answers as a rule.
+// batch is the number of messages in one response: 256 of about 1 KiB are one read from disk and one window of TCP. few is for a query
+// whose first message usually has the result.
 const batch, few = 256, 4
 
-// Which tells which of the ids stand on the subject, among the messages stored in the span. It reads the span once,
-// however many ids there are: all signers of an eSignature v1 account share one subject.
+// Which returns those of the ids that the subject has among the messages stored in the span. It reads the span once for any number
+// of ids, because all signers of an eSignature v1 account share one subject.
 func (l Log) Which(ctx context.Context, subject string, in Span, ids ...string) (map[string]bool, error) {
 	found := make(map[string]bool)
 	err := l.find(ctx, subject, in, ids, func(id string, _ []byte) error {
@@ -39,7 +39,7 @@ func (l Log) Which(ctx context.Context, subject string, in Span, ids ...string) 
 	return found, nil
 }
 
-// Events are those of the ids that stand on the subject, among the messages stored in the span.
+// Events returns the events with those ids that the subject has among the messages stored in the span.
 func (l Log) Events(ctx context.Context, subject string, in Span, ids ...string) (map[string]*signingv1.SigningEvent, error) {
 	found := make(map[string]*signingv1.SigningEvent)
 	err := l.find(ctx, subject, in, ids, func(id string, data []byte) (err error) {
@@ -52,7 +52,7 @@ func (l Log) Events(ctx context.Context, subject string, in Span, ids ...string)
 	return found, nil
 }
 
-// find passes on the first message of each id, until there was one of each.
+// find passes the first message of each id to take, until it has found all ids.
 func (l Log) find(ctx context.Context, subject string, in Span, ids []string, take func(id string, data []byte) error) error {
 	wanted := make(map[string]bool, len(ids))
 	for _, id := range ids {
@@ -84,13 +84,13 @@ type Span struct {
 	Since, Until time.Time
 }
 
-// Messages yields the messages of a subject or filter that were stored since then, oldest first; the zero time means
-// all of them. An error ends it.
+// Messages yields the messages of a subject or filter that were stored since that time, oldest first; the zero time means all messages.
+// An error ends the sequence.
 func (l Log) Messages(ctx context.Context, filter string, since time.Time) iter.Seq2[*jetstream.RawStreamMsg, error] {
 	return l.from(ctx, filter, since, batch)
 }
 
-// Few is Messages for a reader that expects to stop at one of the first.
+// Few is Messages for a reader that usually stops at one of the first messages.
 func (l Log) Few(ctx context.Context, filter string, since time.Time) iter.Seq2[*jetstream.RawStreamMsg, error] {
 	return l.from(ctx, filter, since, few)
 }
@@ -115,24 +115,24 @@ func (l Log) from(ctx context.Context, filter string, since time.Time, size int)
 	}
 }
 
-// messages yields one batch. It believes the count of messages still to come that each message bears, and not the end of
-// the batch: an answer cut short must not read as "there is nothing more".
+// messages yields one batch. It uses the count of pending messages in each message's headers, and not the end of the batch: a truncated
+// response must not read as the end of the log.
 func (l Log) messages(
 	ctx context.Context, filter string, start jetstreamext.GetBatchOpt, size int, yield func(*jetstream.RawStreamMsg, error) bool,
 ) (last uint64, more bool, err error) {
 	if !l.JS.Conn().IsConnected() {
-		// The library subscribes before it asks, and leaves the subscription behind when asking fails.
+		// The library subscribes before it sends the request, and keeps the subscription if the request fails.
 		return 0, false, nats.ErrDisconnected
 	}
-	// A broker that is killed after it got the request never responds. Without this bound the caller's own would decide: ten minutes for
-	// the e-mail sender, and no other message would take its place. After it a slow reader goes on with the next batch.
+	// A broker that is killed after it got the request never responds. Without this timeout, the caller's own would apply: ten minutes for
+	// the e-mail sender, whose worker would be blocked. A reader that is slower than the timeout continues with the next batch.
 	ctx, cancel := context.WithTimeout(ctx, l.JS.Options().DefaultTimeout)
 	defer cancel()
-	answers, err := jetstreamext.GetBatch(ctx, l.JS, l.Stream, size, jetstreamext.GetBatchSubject(filter), start)
+	responses, err := jetstreamext.GetBatch(ctx, l.JS, l.Stream, size, jetstreamext.GetBatchSubject(filter), start)
 	if err != nil {
 		return 0, false, err
 	}
-	for m, err := range answers {
+	for m, err := range responses {
 		if errors.Is(err, jetstreamext.ErrNoMessages) {
 			return 0, false, nil
 		}
@@ -145,17 +145,17 @@ func (l Log) messages(
 		last, more = m.Sequence, m.Header.Get("Nats-Num-Pending") != "0"
 	}
 	if last == 0 {
-		return 0, false, errors.New("no answer")
+		return 0, false, errors.New("no response")
 	}
 	return last, more, nil
 }
 
-// Bounds returns the sequences of the first message that the stream still holds and of the last it ever stored; a last of
-// 0 means that nothing was ever stored.
+// Bounds returns the sequences of the first message that the stream still holds and of the last message that it ever stored. A last of 0
+// means that the stream never stored a message.
 func (l Log) Bounds(ctx context.Context) (first, last uint64, err error) {
 	s, err := l.JS.Stream(ctx, l.Stream)
 	if err != nil {
-		return 0, 0, fmt.Errorf("ask for %s: %w", l.Stream, err)
+		return 0, 0, fmt.Errorf("read the state of %s: %w", l.Stream, err)
 	}
 	state := s.CachedInfo().State
 	return state.FirstSeq, state.LastSeq, nil
@@ -165,7 +165,7 @@ func (l Log) Bounds(ctx context.Context) (first, last uint64, err error) {
 func (l Log) Complete(ctx context.Context) (bool, error) {
 	s, err := l.JS.Stream(ctx, l.Stream)
 	if err != nil {
-		return false, fmt.Errorf("ask for %s: %w", l.Stream, err)
+		return false, fmt.Errorf("read the state of %s: %w", l.Stream, err)
 	}
 	state := s.CachedInfo().State
 	return state.Msgs == state.LastSeq, nil

@@ -15,7 +15,7 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-func TestLogFindsWhatWasStoredAndNothingElse(t *testing.T) {
+func TestLogFindsStoredEventsOnly(t *testing.T) {
 	t.Parallel()
 	js := connected(t)
 	log := event.Log{JS: js, Stream: flow.Signing}
@@ -70,11 +70,11 @@ func TestLogOfAMissingStreamIsAnErrorAndNotEmpty(t *testing.T) {
 	t.Parallel()
 	log := event.Log{JS: connected(t), Stream: "NOWHERE"}
 	if _, err := has(t, log, "signing.v1.>", "x", event.Span{}); err == nil {
-		t.Error("a missing log answers \"not stored\"")
+		t.Error("a missing log returns \"not stored\"")
 	}
 }
 
-// A broker that got the request and was killed never responds. The caller may have hours, and asks again long before.
+// A broker that got the request and was killed never responds. The query fails long before the caller's own timeout of hours.
 func TestALogThatDoesNotRespondIsAnError(t *testing.T) {
 	t.Parallel()
 	nc, err := nats.Connect(realtest.NATS(t).URL)

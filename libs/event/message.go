@@ -17,9 +17,9 @@ import (
 // DataSchema names the payload's schema in ce-dataschema.
 const DataSchema = "urn:protobuf:signrelay.signing.v1.SigningEvent"
 
-// Message is e as it is published: its subject, CloudEvents 1.0 headers in binary mode, Nats-Msg-Id, the trace of ctx,
-// and the protobuf payload. An event whose provider told no time has no ce-time: the time of arrival would be another one when
-// the callback is sent again, under the same id.
+// Message returns the message that publishes e: its subject, CloudEvents 1.0 headers in binary mode, Nats-Msg-Id, the trace of ctx,
+// and the protobuf payload. If the provider sent no time, there is no ce-time: a repeated callback has the same id but another time of
+// arrival.
 func Message(ctx context.Context, e *signingv1.SigningEvent) (*nats.Msg, error) {
 	if e.GetId() == "" {
 		return nil, errors.New("event without an id")
@@ -47,7 +47,7 @@ func Message(ctx context.Context, e *signingv1.SigningEvent) (*nats.Msg, error) 
 	return &nats.Msg{Subject: Subject(e), Header: h, Data: data}, nil
 }
 
-// headers makes headers of names and values, taking turns. All values share one array: ingest makes 20,000 of these a second.
+// headers makes headers of alternating names and values. All values share one array, because ingest calls it 20,000 times a second.
 func headers(namesAndValues ...string) nats.Header {
 	h := make(nats.Header, len(namesAndValues)/2+3) // and room for ce-time, ce-subject and traceparent
 	values := make([]string, len(namesAndValues)/2)
@@ -58,7 +58,7 @@ func headers(namesAndValues ...string) nats.Header {
 	return h
 }
 
-// Time is when e happened: its own time, or when it was received where its provider told none.
+// Time returns the time at which e happened, or the time of receipt if the provider sent no time.
 func Time(e *signingv1.SigningEvent) time.Time {
 	if e.GetOccurredAt() != nil {
 		return e.GetOccurredAt().AsTime()
@@ -75,12 +75,12 @@ func Decode(data []byte) (*signingv1.SigningEvent, error) {
 	return e, nil
 }
 
-// TraceContext is ctx with the trace that the message's headers carry.
+// TraceContext returns ctx with the trace in the message's headers.
 func TraceContext(ctx context.Context, h nats.Header) context.Context {
 	return otel.GetTextMapPropagator().Extract(ctx, carrier(h))
 }
 
-// carrier lets OpenTelemetry read and write NATS headers with their case as it is ("traceparent").
+// carrier lets OpenTelemetry read and write NATS headers without a change of case ("traceparent").
 type carrier nats.Header
 
 func (c carrier) Get(key string) string { return nats.Header(c).Get(key) }
@@ -93,8 +93,8 @@ func (c carrier) Keys() []string {
 	return keys
 }
 
-// subjectAttribute is a document's id as ce-subject: itself, or its token if it looks personal or is longer than any
-// provider's. The server refuses headers of more than 64 KiB, at every retry.
+// subjectAttribute returns a document's id for ce-subject: the id, or its token if it looks personal or is longer than the ids of all
+// providers. The server refuses headers of more than 64 KiB at every retry.
 func subjectAttribute(id string) string {
 	if len(id) > longestToken || personal(id) {
 		return DocumentToken(id)
@@ -102,8 +102,8 @@ func subjectAttribute(id string) string {
 	return percentEncode(id)
 }
 
-// percentEncode encodes a header value as the CloudEvents HTTP binding 1.0.2 §3.1.3.2 wants it: space, double quote,
-// percent, and everything outside printable ASCII.
+// percentEncode encodes a header value as CloudEvents HTTP binding 1.0.2 §3.1.3.2 requires: space, double quote, percent, and all
+// characters outside printable ASCII.
 func percentEncode(s string) string {
 	plain := func(c byte) bool { return c > ' ' && c < 0x7f && c != '"' && c != '%' }
 	if !strings.ContainsFunc(s, func(r rune) bool { return r > 0x7f || !plain(byte(r)) }) {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Public is an id as it may be read outside a payload: in subjects, headers, keys and listings. It is the id, or its hash if it looks
-// like an e-mail address, a phone number or a name: providers let their customers choose ids.
+// Public returns the form of an id that may appear outside a payload: in subjects, headers, keys and listings. It is the id, or its hash if
+// the id looks like an e-mail address, a phone number or a name. Providers let their customers choose ids.
 func Public(id string) string {
 	if personal(id) {
 		return hashed(id)
@@ -16,16 +16,16 @@ func Public(id string) string {
 	return id
 }
 
-// hashed is the base64url of an id's SHA-256, 43 characters.
+// hashed returns the base64url of an id's SHA-256, 43 characters.
 func hashed(id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// An international number has 15 digits at most (E.164). The ids of the providers that have digits alone are shorter than 10, or longer.
+// An international number has at most 15 digits (E.164). Providers' ids that consist of digits have fewer than 10 or more than 15.
 const (
 	fewestDigits, mostDigits = 10, 15
-	fewestBehindPlus         = 8
+	fewestAfterPlus          = 8
 )
 
 // personal reports whether an id looks like an e-mail address, a phone number or a name.
@@ -40,18 +40,18 @@ func personal(id string) bool {
 		case !strings.ContainsRune(" .-()/+", r):
 			number = false
 		}
-		if r == '+' && digitsIn(id[i+1:]) >= fewestBehindPlus {
+		if r == '+' && digitsIn(id[i+1:]) >= fewestAfterPlus {
 			return true
 		}
 	}
 	return number && digits >= fewestDigits && digits <= mostDigits || strings.HasPrefix(id, "tel:") || strings.HasPrefix(id, "sms:") ||
-		strings.Contains(id, " ") && words.MatchString(id)
+		strings.Contains(id, " ") && nameLike.MatchString(id)
 }
 
-// words are two words with a space between them, as in a name.
-var words = regexp.MustCompile(`\pL{2,} \pL{2,}`)
+// nameLike matches two words with a space between them, as in a name.
+var nameLike = regexp.MustCompile(`\pL{2,} \pL{2,}`)
 
-// digitsIn counts the digits at the beginning of a text, which spaces and marks may group.
+// digitsIn counts the digits at the beginning of a text. Spaces and punctuation may separate them.
 func digitsIn(text string) int {
 	n := 0
 	for _, r := range text {

@@ -12,7 +12,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// Ids that look like a person's address, number or name are hashed wherever a payload's key or subject has them. The providers' own stay.
+// Ids that look like a person's address, number or name are hashed in keys and subjects. The providers' own ids stay.
 func TestNoIDOutsideAPayloadIsPersonal(t *testing.T) {
 	t.Parallel()
 	for id, personal := range map[string]bool{

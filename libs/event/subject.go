@@ -11,10 +11,10 @@ import (
 // None is the document's token in the subject of an event that concerns no document.
 const None = "_"
 
-// SubjectForm is the form of every subject in the log, as people read it.
+// SubjectForm is the form of every subject in the log, for display.
 const SubjectForm = prefix + "<source>.<provider>.<entity>.<action>.<document>"
 
-// Everything is the filter of the whole log.
+// Everything is the filter for the whole log.
 const Everything = prefix + ">"
 
 const (
@@ -22,39 +22,39 @@ const (
 	tokens = 7 // of a subject
 )
 
-// Subject is where e stands in the log: signing.v1.<source>.<provider>.<entity>.<action>.<document>, always seven
-// tokens and nothing personal in them.
+// Subject returns the subject of e in the log: signing.v1.<source>.<provider>.<entity>.<action>.<document>, always seven
+// tokens without personal data.
 func Subject(e *signingv1.SigningEvent) string {
 	return SubjectOf(e.GetSource(), e.GetProvider(), e.GetType(), e.GetDocument().GetId())
 }
 
-// SubjectOf is where the log has a source's events of one type about one document. The empty id is that of no document.
+// SubjectOf returns the subject of a source's events of one type about one document. An empty id means no document.
 func SubjectOf(source, provider, eventType, documentID string) string {
 	return prefix + source + "." + provider + "." + eventType + "." + DocumentToken(documentID)
 }
 
-// DocumentFilter is the filter of all events of one document, whatever its source and provider: its whole life.
+// DocumentFilter returns the filter for all events of one document, from any source and provider.
 func DocumentFilter(documentID string) string {
 	return prefix + "*.*.*.*." + DocumentToken(documentID)
 }
 
-// TypeFilter is the filter of all events of one type, whatever they are about. "<entity>.*" stands for each type of the entity.
+// TypeFilter returns the filter for all events of one type. "<entity>.*" means all types of the entity.
 func TypeFilter(eventType string) string { return prefix + "*.*." + eventType + ".>" }
 
-// EntityFilter is the filter of all events that happen to one entity.
+// EntityFilter returns the filter for all events of one entity.
 func EntityFilter(entity string) string { return prefix + "*.*." + entity + ".>" }
 
-// InLog reports whether a subject is one of the log's.
+// InLog reports whether a subject belongs to the log.
 func InLog(subject string) bool { return strings.HasPrefix(subject, prefix) }
 
-// Address is what a subject in the log says.
+// Address is the content of a subject in the log.
 type Address struct {
 	Source, Provider string
 	Type             string
 	Document         string // its token: None, or see DocumentToken
 }
 
-// ParseSubject takes a subject of the log apart; false means that it is none.
+// ParseSubject parses a subject of the log; it returns false if the subject is not valid.
 func ParseSubject(subject string) (Address, bool) {
 	t := strings.Split(subject, ".")
 	if !InLog(subject) || len(t) != tokens || slices.Contains(t, "") {
@@ -63,7 +63,7 @@ func ParseSubject(subject string) (Address, bool) {
 	return Address{Source: t[2], Provider: t[3], Type: t[4] + "." + t[5], Document: t[6]}, true
 }
 
-// MatchesLog reports whether a filter can match a subject in the log. Who waits with another one waits for ever.
+// MatchesLog reports whether a filter can match a subject in the log. A reader with any other filter would wait without end.
 func MatchesLog(filter string) bool {
 	form, all := strings.Split(SubjectForm, "."), strings.Split(filter, ".")
 	for i, token := range all {
@@ -79,12 +79,12 @@ func MatchesLog(filter string) bool {
 	return len(all) == len(form)
 }
 
-// The longest id that becomes a token as it is. Providers' ids have 24 to 40 characters; a longer one is somebody's
-// attempt, and a subject of many kilobytes would be refused by the server for ever.
+// longestToken is the length in bytes up to which an id becomes a token unchanged. Providers' ids have 24 to 40 characters. A much longer id
+// is an attack: the server refuses a subject of many kilobytes at every retry.
 const longestToken = 128
 
-// DocumentToken turns a document's id into one subject token: the id itself where it is a legal token, else its
-// base64url, "_" for none. An id over 128 bytes, or one that looks personal (see Public), becomes the base64url of its SHA-256.
+// DocumentToken returns a document's id as one subject token: the id if it is a legal token, otherwise its base64url, and "_" without an
+// id. An id that has more than 128 bytes or looks personal (see Public) becomes the base64url of its SHA-256.
 func DocumentToken(id string) string {
 	switch {
 	case id == "":

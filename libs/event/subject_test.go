@@ -6,8 +6,8 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 )
 
-// What the builder makes, the parser takes apart.
-func TestASubjectIsTakenApart(t *testing.T) {
+// The parser reads every subject that the builder makes.
+func TestASubjectIsParsed(t *testing.T) {
 	t.Parallel()
 	for _, typ := range event.Types {
 		want := event.Address{Source: "acme", Provider: "clickwrap", Type: typ.Name, Document: "YS5i"}
@@ -28,7 +28,7 @@ func TestASubjectIsTakenApart(t *testing.T) {
 	}
 }
 
-// Subscribers' filters and the server's permissions hold these, so they must not change from release to release.
+// Subscribers' filters and the server's permissions contain these filters, so they must not change from release to release.
 func TestFiltersAreStable(t *testing.T) {
 	t.Parallel()
 	for got, want := range map[string]string{
@@ -59,7 +59,7 @@ func TestFiltersAreStable(t *testing.T) {
 	}
 }
 
-// Every event that ingest stores has its subject built once, and every question to the log.
+// Ingest builds a subject once for every stored event, and once for every query to the log.
 func BenchmarkSubject(b *testing.B) {
 	e := signed()
 	b.ReportAllocs()

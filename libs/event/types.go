@@ -6,7 +6,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// The canonical types, as SigningEvent.type, subjects and ce-type have them. Types says what each means.
+// The canonical types, as in SigningEvent.type, subjects and ce-type. Types has the meaning of each.
 const (
 	DocumentCreated   = "document.created"
 	DocumentSent      = "document.sent"
@@ -47,7 +47,7 @@ const (
 	ReplayRequested = "replay.requested"
 )
 
-// The entities that programs ask for by themselves: the first halves of types.
+// The entities that code uses without an action: the first halves of types.
 const (
 	EntityRecipient    = "recipient"
 	EntityNotification = "notification"
@@ -57,18 +57,18 @@ const (
 // Type is a canonical type of event.
 type Type struct {
 	Name string // "<entity>.<action>", a constant of this package
-	// Once is true for what happens to a document, or to a person on a document, only once in each sending.
+	// Once is true for an event that happens to a document, or to a person on a document, only once in each sending.
 	Once    bool
 	Meaning string // one sentence; docs/asyncapi.yaml has the same
 }
 
-// Entity is the thing to which it happens: "document".
+// Entity returns the subject of the event: "document".
 func (t Type) Entity() string { return Entity(t.Name) }
 
-// Action is what happens: "sent".
+// Action returns the second half of the type: "sent".
 func (t Type) Action() string { return t.Name[len(t.Entity())+1:] }
 
-// Types is the vocabulary: every type that an event in the log can have, the providers' before our own.
+// Types lists every type that an event in the log can have, the providers' types before our own.
 var Types = []Type{
 	{DocumentCreated, false, "The provider has the document, and has not sent it to any person yet."},
 	{DocumentSent, true, "The document was sent to be signed."},
@@ -109,7 +109,7 @@ var Types = []Type{
 	{ReplayRequested, false, "An operator sent a dead letter back to its stage; later events report the outcome."},
 }
 
-// once is the entity of each type that happens once.
+// once maps each type that happens once to its entity.
 var once = func() map[string]string {
 	entities := make(map[string]string)
 	for _, t := range Types {
@@ -120,7 +120,7 @@ var once = func() map[string]string {
 	return entities
 }()
 
-// Entity is the first half of a type's name.
+// Entity returns the first half of a type's name.
 func Entity(eventType string) string {
 	entity, _, _ := strings.Cut(eventType, ".")
 	return entity

@@ -23,8 +23,8 @@ func TestEachTypeHasALegalNameOnce(t *testing.T) {
 	}
 }
 
-// Which types happen once decides how ids are made, so it must not change from release to release.
-func TestWhatHappensOnce(t *testing.T) {
+// The list of types that happen once determines how ids are made, so it must not change from release to release.
+func TestTypesThatHappenOnce(t *testing.T) {
 	t.Parallel()
 	once := map[string]bool{
 		"document.sent": true, "document.completed": true, "document.declined": true, "document.voided": true, "document.expired": true,

@@ -87,7 +87,7 @@ func TestFoldLosesNoLetter(t *testing.T) {
 	})
 }
 
-// letters are a text's letters and digits, with their accents and without ligatures.
+// letters returns a text's letters and digits, with their accents and without ligatures.
 func letters(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.In(r, unicode.L, unicode.N) {

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// The alphabet. A character of its extension table is an escape and a septet.
+// The alphabet. A character of its extension table takes an escape and a septet.
 const (
 	alphabet = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ" +
 		" !\"#¤%&'()*+,-./0123456789:;<=>?" +
@@ -48,7 +48,7 @@ func PartAt(text string, at int) int {
 			break
 		}
 	}
-	return min(part, parts) // a text that fits alone has more room
+	return min(part, parts) // a text of a single part has more room
 }
 
 // Outside returns the characters of a text that the alphabet lacks, each once, in their order.
@@ -64,8 +64,7 @@ func Outside(text string) string {
 
 func outside(r rune) bool { return septets(r) == 0 }
 
-// partsOf counts a text's parts. No character is cut in two: an escape stays with its septet, and a surrogate with its
-// other half.
+// partsOf counts a text's parts. No character is split: an escape stays with its septet, and a surrogate with its other half.
 func partsOf(text string, width func(rune) int, alone, ofPart int) int {
 	total, parts, room := 0, 1, ofPart
 	for _, r := range text {
@@ -84,7 +83,7 @@ func partsOf(text string, width func(rune) int, alone, ofPart int) int {
 // septets is the number of septets that a character takes in the alphabet; 0 if the alphabet lacks it.
 func septets(r rune) int {
 	switch {
-	case r == utf8.RuneError: // the tables are searched by bytes, of which this one could be half
+	case r == utf8.RuneError: // the tables are searched by bytes, and this rune matches a partial character
 		return 0
 	case strings.ContainsRune(alphabet, r):
 		return 1

@@ -74,12 +74,12 @@ func TestPartAt(t *testing.T) {
 		text string
 		want []int // of its first and its last byte
 	}{
-		"alone":                      {strings.Repeat("a", 160), []int{1, 1}},
-		"two parts":                  {strings.Repeat("a", 161), []int{1, 2}},
-		"three parts":                {strings.Repeat("a", 307), []int{1, 3}},
-		"two parts of UCS-2":         {"Ł" + strings.Repeat("a", 70), []int{1, 2}},
-		"alone in UCS-2":             {"Ł" + strings.Repeat("a", 69), []int{1, 1}},
-		"an escape that is not torn": {strings.Repeat("a", 152) + "€" + strings.Repeat("a", 10), []int{1, 2}},
+		"alone":                       {strings.Repeat("a", 160), []int{1, 1}},
+		"two parts":                   {strings.Repeat("a", 161), []int{1, 2}},
+		"three parts":                 {strings.Repeat("a", 307), []int{1, 3}},
+		"two parts of UCS-2":          {"Ł" + strings.Repeat("a", 70), []int{1, 2}},
+		"alone in UCS-2":              {"Ł" + strings.Repeat("a", 69), []int{1, 1}},
+		"an escape that is not split": {strings.Repeat("a", 152) + "€" + strings.Repeat("a", 10), []int{1, 2}},
 	} {
 		if got := []int{PartAt(c.text, 0), PartAt(c.text, len(c.text)-1)}; got[0] != c.want[0] || got[1] != c.want[1] {
 			t.Errorf("%s: parts %v, want %v", name, got, c.want)

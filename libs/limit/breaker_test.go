@@ -15,7 +15,7 @@ import (
 
 var quick = limit.BreakerOptions{OpensAfter: 3, First: time.Second, Longest: 8 * time.Second}
 
-// Each step is a call and its result, or time that passes. The wanted words are what Begin and End return.
+// Each step is a call and its result, or time that passes. The expected words are the results of Begin and End.
 func TestBreaker(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ steps, want string }{

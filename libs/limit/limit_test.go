@@ -64,8 +64,8 @@ func TestEntriesOfOthers(t *testing.T) {
 	t.Parallel()
 	client := realtest.RedisClient(t, realtest.Redis(t).URL)
 	l := limit.NewRedis(client, keyring.Ring{})
-	far := strconv.FormatInt(time.Now().Add(24*time.Hour).UnixMicro(), 10)
-	for i, entry := range []string{far, "9999999999999999999", "1e300", "inf", "nan", "-1", "", "x", "0x"} {
+	tomorrow := strconv.FormatInt(time.Now().Add(24*time.Hour).UnixMicro(), 10)
+	for i, entry := range []string{tomorrow, "9999999999999999999", "1e300", "inf", "nan", "-1", "", "x", "0x"} {
 		for _, what := range []string{"next", "paused"} {
 			key := fmt.Sprint("link/", i, what)
 			if err := client.Set(t.Context(), "signrelay:limit:{"+key+"}:"+what, entry, time.Hour).Err(); err != nil {

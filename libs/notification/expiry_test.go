@@ -16,8 +16,8 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// NOTIFY keeps a message for 14 days. One that is still held 6 hours before that becomes a dead letter, which waits for 30 days
-// more, and the log says whose fault it is. The sender's clock is moved; the broker's is not.
+// NOTIFY keeps a message for 14 days. A message that is still held 6 hours before that becomes a dead letter, which is kept for 30 days
+// more, and the log has the party at fault. The test moves the sender's clock, but not the broker's.
 func TestAHeldMessageExpires(t *testing.T) {
 	t.Parallel()
 	const heldFor = 13*24*time.Hour + 18*time.Hour
@@ -83,7 +83,7 @@ func TestAHeldMessageExpires(t *testing.T) {
 	}
 }
 
-// delivered is how often the sender was given messages.
+// delivered returns the number of messages that the broker delivered to the sender.
 func delivered(t *testing.T, b *servicetest.Bench) uint64 {
 	t.Helper()
 	consumer, err := b.Env.JS.Consumer(t.Context(), flow.Notify, flow.EmailSender)

@@ -15,7 +15,7 @@ import (
 // skew is the largest expected difference between the clocks of a sender and of the broker.
 const skew = time.Hour
 
-// forgotten reports whether n may have been sent so long ago that the memory of claims has forgotten it. A recreated consumer
+// forgotten reports whether n may have been sent so long ago that the dedupe store's claim has expired. A recreated consumer
 // reads old events again, and the enricher then makes the same notifications again.
 func forgotten(n *notifyv1.Notification, now time.Time) bool {
 	return n.GetRecordedAt() == nil || now.Sub(n.GetRecordedAt().AsTime()) > flow.RememberSent-skew
@@ -23,7 +23,7 @@ func forgotten(n *notifyv1.Notification, now time.Time) bool {
 
 // settled reports whether a forgotten notification, for which the log holds no record of a send, must not be sent now. missing
 // is the output for the log. An earlier attempt gave the notification up and no operator has replayed it, or its event is
-// older than the log, so that the log may have forgotten the send as well.
+// older than the log, so that the log may have deleted the record of the send as well.
 func (d delivery) settled(ctx context.Context, in stage.Event[*notifyv1.Notification], now time.Time) (missing []stage.Out, settled bool, err error) {
 	n := in.Data
 	if in.Replays == 0 {

@@ -18,9 +18,9 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// No memory of claims knows these notifications: it has forgotten them, or they are new. What the log knows of them decides
-// where the event behind them is older than the memory.
-func TestASenderAsksTheLogForWhatItsMemoryForgot(t *testing.T) {
+// The dedupe store has no claim of these notifications: they expired there, or are new. If the event that caused a notification is older than
+// the dedupe store, the log decides.
+func TestASenderQueriesTheLogForExpiredClaims(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
 	at, receipt := time.Now().Add(-16*day), notification.Receipt{Reference: "ref", Parts: 1}
@@ -41,26 +41,26 @@ func TestASenderAsksTheLogForWhatItsMemoryForgot(t *testing.T) {
 	}
 	const unset = -1
 	rows := map[string]struct {
-		age        time.Duration // of the event behind it
+		age        time.Duration // of the event that caused it
 		log        func(*notifyv1.Notification) *signingv1.SigningEvent
 		sends      bool
 		suppressed bool
 	}{
-		"new":                           {0, nil, true, false},
-		"within the memory":             {14 * day, nil, true, false},
-		"forgotten, never sent":         {16 * day, requested, true, false},
-		"forgotten, sent":               {16 * day, sent, false, false},
-		"forgotten, delivered":          {16 * day, delivered, false, false},
-		"forgotten, undelivered":        {16 * day, undelivered, false, false},
-		"forgotten, given up":           {16 * day, givenUp, false, false},
-		"a little less than the memory": {15*day - time.Minute, sent, false, false}, // clocks differ
-		"of unknown age, never sent":    {unset, nil, true, false},
-		"of unknown age, sent":          {unset, sent, false, false},
-		"of unknown age, given up":      {unset, givenUp, false, false},
-		"as old as the log, sent":       {88 * day, sent, false, false},
-		"as old as the log, never sent": {88 * day, nil, true, false},
-		"older than the log":            {91 * day, nil, false, true},
-		"older than the log, but sent":  {91 * day, sent, false, false},
+		"new":                                 {0, nil, true, false},
+		"within the dedupe store's retention": {14 * day, nil, true, false},
+		"forgotten, never sent":               {16 * day, requested, true, false},
+		"forgotten, sent":                     {16 * day, sent, false, false},
+		"forgotten, delivered":                {16 * day, delivered, false, false},
+		"forgotten, undelivered":              {16 * day, undelivered, false, false},
+		"forgotten, given up":                 {16 * day, givenUp, false, false},
+		"a little less than the dedupe store's retention": {15*day - time.Minute, sent, false, false}, // clocks differ
+		"of unknown age, never sent":                      {unset, nil, true, false},
+		"of unknown age, sent":                            {unset, sent, false, false},
+		"of unknown age, given up":                        {unset, givenUp, false, false},
+		"as old as the log, sent":                         {88 * day, sent, false, false},
+		"as old as the log, never sent":                   {88 * day, nil, true, false},
+		"older than the log":                              {91 * day, nil, false, true},
+		"older than the log, but sent":                    {91 * day, sent, false, false},
 	}
 
 	b := servicetest.New(t, defaults())
@@ -77,7 +77,7 @@ func TestASenderAsksTheLogForWhatItsMemoryForgot(t *testing.T) {
 	publish := func(n *notifyv1.Notification) {
 		b.Publish(notification.Message(t.Context(), notification.SendSubject(n), n.GetId(), n))
 	}
-	publish(named("first")) // before the log holds anything, so it has no gap
+	publish(named("first")) // before the log holds any message, so it has no gap
 	b.Settled(flow.EmailSender)
 	for name, row := range rows {
 		n := named(idOf(name))
@@ -116,5 +116,5 @@ func TestASenderAsksTheLogForWhatItsMemoryForgot(t *testing.T) {
 	}
 }
 
-// idOf makes a notification's id of a row's name.
+// idOf returns the notification's id for a row's name.
 func idOf(name string) string { return event.DerivedID("forgotten", "test", name) }

@@ -27,7 +27,7 @@ type broken struct {
 	*servicetest.Bench
 	mu     sync.Mutex
 	calls  map[string]int
-	refuse func(id string) error // nil takes it
+	refuse func(id string) error // nil accepts it
 }
 
 func newBroken(t *testing.T, refuse func(id string) error, settings func() any) *broken {
@@ -72,8 +72,8 @@ func (s *broken) called(id string) int {
 
 const deferredSubject = "signing.v1.acme.esign-v1.notification.deferred.>"
 
-// A refusal that meets every message: one was tried, the others wait; all are listed, counted and published once; none is given
-// up, however often it comes by; and the operator's release lets all go.
+// The vendor refuses every message: one message is tried, and the others wait. All are listed, counted and published once. No message is
+// given up, regardless of the number of deliveries, and the operator's release sends all of them.
 func TestMessagesAreHeldUntilTheOperatorReleasesThem(t *testing.T) {
 	t.Parallel()
 	s := newBroken(t, func(string) error { return outcome.NeedsOperator(outcome.Account, "smtp-535", errors.New("code 535")) }, nil)
@@ -137,7 +137,7 @@ func TestMessagesAreHeldUntilTheOperatorReleasesThem(t *testing.T) {
 	}
 }
 
-// delivered waits until the sender was given its messages so often.
+// delivered waits until the broker has delivered that many messages to the sender.
 func (s *broken) delivered(t *testing.T, times uint64) {
 	t.Helper()
 	for {
@@ -157,7 +157,7 @@ func (s *broken) delivered(t *testing.T, times uint64) {
 	}
 }
 
-// A refusal that depends on the message holds it and its like. Others go, and its fault is not taken for the recipient's.
+// A refusal that depends on the message holds messages with the same reason. Other messages are sent, and the fault is not the recipient's.
 func TestARefusalOfOneMessageHoldsNoOther(t *testing.T) {
 	t.Parallel()
 	s := newBroken(t, func(id string) error {
@@ -182,7 +182,7 @@ func TestARefusalOfOneMessageHoldsNoOther(t *testing.T) {
 }
 
 // New settings are tried at once.
-func TestHeldMessagesGoWhenTheSettingsChange(t *testing.T) {
+func TestHeldMessagesAreSentWhenTheSettingsChange(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	password := "wrong"

@@ -15,7 +15,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// limited is a sender of texts with limits, and a vendor that takes all.
+// limited is a sender of texts with limits, and a vendor that accepts all.
 type limited struct {
 	*servicetest.Bench
 	t *testing.T

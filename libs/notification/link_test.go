@@ -30,7 +30,7 @@ func TestLinksAreThoseOfTheSettings(t *testing.T) {
 		{"own, path", "https://acme.example:8083/sign/l/abc", false},
 		{"bitly", "https://go.acme.example/3abCdEf", true},
 		{"bitly", "http://go.acme.example/3abCdEf", true},
-		{"bitly", "https://sign.acme.example/l/abcdefghijklmns", true}, // where Bitly gave none
+		{"bitly", "https://sign.acme.example/l/abcdefghijklmns", true}, // if Bitly returned no link
 		{"bitly", "https://bit.ly/abcdefg", false},
 		{"bitly", "https://go.acme.example.evil.example/3abCdEf", false},
 		{"rebrandly", "https://rebrand.ly/a-b_c", true},
@@ -47,13 +47,13 @@ func TestLinksAreThoseOfTheSettings(t *testing.T) {
 	}
 	for _, bad := range []string{"", "sign.acme.example", "ftp://sign.acme.example", "https://a@sign.acme.example", "https://sign.acme.example?x=1"} {
 		if _, err := notification.NewLinks(bad, ""); err == nil {
-			t.Errorf("%q begins links", bad)
+			t.Errorf("%q is accepted as the base of links", bad)
 		}
 	}
 }
 
 // Each of our links is our base and one code of letters, digits, dashes and underscores.
-func TestNothingIsInALinkBesidesItsName(t *testing.T) {
+func TestALinkIsItsBaseAndOneCode(t *testing.T) {
 	t.Parallel()
 	const base = "https://sign.acme.example/l/"
 	links, err := notification.NewLinks("https://sign.acme.example", "")

@@ -121,7 +121,7 @@ func TestAMessageThatMayHaveBeenSentTwiceIsMarked(t *testing.T) {
 
 // While the vendor returns only errors, no message is given up and no attempt counts, however many there are. When the vendor works
 // again, all messages are sent.
-func TestAnOutageGivesUpNothing(t *testing.T) {
+func TestAnOutageCausesNoDeadLetters(t *testing.T) {
 	t.Parallel()
 	for name, failure := range map[string]func() error{
 		"errors that may have been taken": func() error { return outcome.Down(outcome.Unknown(outcome.Failure(outcome.Provider, "http-500", nil))) },

@@ -72,11 +72,12 @@ func TestMessageIsReadBack(t *testing.T) {
 	nameless := example()
 	nameless.Id = ""
 	if _, err := notification.Message(t.Context(), "notify.v1.x", "the-id", nameless); err == nil {
-		t.Error("a notification without an id was let through")
+		t.Error("a notification without an id was accepted")
 	}
 }
 
-// Doing it again yields the same event, handing it over again is another one, and what became of a message tells nothing of its reader but the id.
+// A repeated call returns the same event, a second send is another event, and the outcome of a message contains no data about its recipient
+// except the id.
 func TestOutcomes(t *testing.T) {
 	t.Parallel()
 	sent := notification.Sent(example(), "email-sender", time.Unix(1, 0), notification.Receipt{Reference: "ref", Parts: 1})

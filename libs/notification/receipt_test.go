@@ -9,8 +9,8 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 )
 
-// An event of a receipt has an id of its own: a stage that gave a message up, and a receipt that says it did not
-// arrive, are two facts.
+// An event of a receipt has its own id: a stage that gave up a message, and a receipt which reports that the message did not arrive, are two
+// facts.
 func TestReceipts(t *testing.T) {
 	t.Parallel()
 	r := notification.Receipt{Reference: "ref", Parts: 2, Reason: "barred"}

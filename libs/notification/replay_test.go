@@ -71,8 +71,9 @@ func TestAReplayedNotificationIsSent(t *testing.T) {
 	}
 }
 
-// The memory of claims is shorter than the DLQ's: what the log knows to be sent is not sent again, though the claim is free.
-func TestAReplayOfWhatWasSentSendsNothing(t *testing.T) {
+// The dedupe store keeps claims for a shorter time than DLQ keeps dead letters. A message that the log has as sent is not sent again, although
+// the claim is free.
+func TestAReplayOfASentMessageSendsNothing(t *testing.T) {
 	t.Parallel()
 	r := newReplays(t, 1)
 	r.Await(flow.DLQ, "dlq.v1.email-sender", 1)
@@ -84,7 +85,7 @@ func TestAReplayOfWhatWasSentSendsNothing(t *testing.T) {
 	}
 }
 
-// A second failure is another fact than the first, and not the same id in the log twice.
+// A second failure is another fact than the first, with its own id in the log.
 func TestAReplayThatFailsIsAFailureOfItsOwn(t *testing.T) {
 	t.Parallel()
 	r := newReplays(t, 2)
@@ -95,9 +96,9 @@ func TestAReplayThatFailsIsAFailureOfItsOwn(t *testing.T) {
 	}
 }
 
-// A sender that panics after its request has left is at fault itself, whatever the other side does: its attempts count. One
-// that panics before has sends nothing over.
-func TestNobodyReadsAMessageManyTimesBecauseItsSenderDies(t *testing.T) {
+// A sender that panics after its request has left is at fault itself, for any response of the vendor: its attempts count. A sender that panics
+// before that has sent no message.
+func TestAPanickingSenderSendsAMessageAtMostThreeTimes(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, defaults())
 	place := soon(flow.EmailSender)
@@ -130,7 +131,7 @@ func TestNobodyReadsAMessageManyTimesBecauseItsSenderDies(t *testing.T) {
 	}
 }
 
-// An operator who replays a message that was given up with an unknown outcome wants it sent, whatever happened before the replay.
+// A replay of a message that was given up with an unknown outcome sends it, regardless of the attempts before the replay.
 func TestAReplayOfAnUnknownOutcomeIsSent(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, defaults())
@@ -154,7 +155,7 @@ func TestAReplayOfAnUnknownOutcomeIsSent(t *testing.T) {
 	}
 }
 
-// settled waits until the replay was answered.
+// settled waits until the replay was acknowledged.
 func (r *replays) settled() {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
@@ -170,7 +171,7 @@ func (r *replays) settled() {
 		select {
 		case <-time.After(10 * time.Millisecond):
 		case <-ctx.Done():
-			r.t.Fatal("the replay was not answered")
+			r.t.Fatal("the replay was not acknowledged")
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// forgetful is a memory that goes away before its first confirmation; when it is back the claim has lapsed.
+// forgetful is a dedupe store that becomes unavailable before its first confirmation; when it is available again, the claim has lapsed.
 type forgetful struct {
 	dedupe.Store
 	mu    sync.Mutex
@@ -44,8 +44,8 @@ func (f *forgetful) Confirm(ctx context.Context, done ...dedupe.Done) error {
 	return dedupe.ErrUnavailable
 }
 
-// The sender is alive, and knows that the message left. If the memory is away for longer than the sender waits, no person gets it
-// twice.
+// The sender runs, and has recorded that the message left. If the dedupe store is unavailable for longer than the sender waits, no person gets
+// the message twice.
 func TestAnUnconfirmedMessageIsNotSentAgain(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, defaults())

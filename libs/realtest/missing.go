@@ -15,11 +15,11 @@ func Missing(t testing.TB, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
-// Server marks a test that starts a server or a program: what describes the program in a few words. Such a test is left out of the short lane
-// (go test -short), which `make check` runs.
-func Server(t testing.TB, what string) {
+// Server marks a test that starts a server or a program, which description names in a few words. The short tests (go test -short), which
+// `make check` runs, skip such a test.
+func Server(t testing.TB, description string) {
 	t.Helper()
 	if testing.Short() {
-		t.Skipf("not run with -short: it starts %s", what)
+		t.Skipf("not run with -short: it starts %s", description)
 	}
 }

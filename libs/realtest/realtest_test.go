@@ -68,7 +68,7 @@ func TestRedisKeepsItsKeysAndItsAddress(t *testing.T) {
 	}
 }
 
-func TestEveryTestHasARedisOfItsOwn(t *testing.T) {
+func TestEveryTestHasItsOwnRedis(t *testing.T) {
 	t.Parallel()
 	ctx := deadline(t)
 	for range 2 {

@@ -31,7 +31,7 @@ import (
 type Bench struct {
 	Env    service.Env
 	Broker *realtest.Broker
-	Logged *Logged // what the service logged
+	Logged *Logged // the service's log
 
 	t      testing.TB
 	begins sync.Once // of the dedupe store
@@ -186,19 +186,19 @@ func (b *Bench) Settled(name string) {
 	}
 }
 
-// last is the sequence of the last message for a stage. The stage's consumer learns of a message a moment after the publisher, and has nothing
-// pending until then.
+// last returns the sequence of the last message for a stage. The stage's consumer gets a message a moment after the publisher's ack, and has
+// no pending message until then.
 func (b *Bench) last(ctx context.Context, s flow.Stage) uint64 {
 	b.t.Helper()
 	stream, err := b.Env.JS.Stream(ctx, s.Stream)
-	b.must("ask for "+s.Stream, err)
+	b.must("read the stream "+s.Stream, err)
 	var last uint64
 	for _, filter := range s.Consumes {
 		m, err := stream.GetLastMsgForSubject(ctx, filter)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			continue
 		}
-		b.must("ask for the last on "+filter, err)
+		b.must("read the last message on "+filter, err)
 		last = max(last, m.Sequence)
 	}
 	return last

@@ -8,7 +8,7 @@ import (
 	"github.com/signrelay/signrelay/libs/dedupe"
 )
 
-// Ends is a dedupe store that records how claims ended.
+// Ends is a dedupe store that records the end of each claim.
 type Ends struct {
 	dedupe.Store
 	ended chan end

@@ -59,7 +59,7 @@ func TestLevels(t *testing.T) {
 	}
 }
 
-type letter struct {
+type mail struct {
 	To      string `json:"to"`
 	Nested  struct{ Mobile int64 }
 	Comment string
@@ -68,8 +68,8 @@ type letter struct {
 // All ways in which personal data can reach a log.
 func TestNothingPersonalIsLogged(t *testing.T) {
 	t.Parallel()
-	mail := letter{To: "eric.smith", Comment: "call +447700900123"}
-	mail.Nested.Mobile = 447700900123
+	m := mail{To: "eric.smith", Comment: "call +447700900123"}
+	m.Nested.Mobile = 447700900123
 	for name, log := range map[string]func(*slog.Logger){
 		"key email":         func(l *slog.Logger) { l.Info("m", "email", "eric.smith") },
 		"key to":            func(l *slog.Logger) { l.Info("m", "to", "447700900123") },
@@ -88,7 +88,7 @@ func TestNothingPersonalIsLogged(t *testing.T) {
 			l.Info("m", "err", fmt.Errorf("rcpt: %w", errors.New("550 <eric.smith@acme.example>: no")))
 		},
 		"error under a key": func(l *slog.Logger) { l.Info("m", "token", errors.New("hunter2")) },
-		"struct":            func(l *slog.Logger) { l.Info("m", "letter", mail) },
+		"struct":            func(l *slog.Logger) { l.Info("m", "mail", m) },
 		"list":              func(l *slog.Logger) { l.Info("m", "list", []string{"eric.smith@acme.example"}) },
 		"map": func(l *slog.Logger) {
 			l.Info("m", "map", map[string]any{"x": []any{map[string]string{"api_secret": "hunter2"}}})

@@ -77,15 +77,15 @@ func maskURLs(s string) string {
 		start := i + len("://")
 		end := start + endOfWord(rest[start:])
 		host := rest[start:end]
-		// A password may hold a slash, so the last @ ends the user information, not the last before a slash.
+		// A password may contain a slash, so the last @ ends the user information, even after a slash.
 		user := strings.LastIndexByte(host, '@') + 1
 		path := user + strings.IndexAny(host[user:]+"/", "/?#")
 
 		b.WriteString(rest[:start])
 		b.WriteString(host[user:path])
-		switch behind := host[path:]; behind {
+		switch tail := host[path:]; tail {
 		case "", "/":
-			b.WriteString(behind)
+			b.WriteString(tail)
 		default:
 			b.WriteString("/" + masked)
 		}

@@ -14,7 +14,7 @@ import (
 // octet is a number of an IP address: "10.0.19045.1" is a version.
 const octet = `(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])`
 
-// What a linkifier looks for, in ASCII and ideographic dots; the tests with a real one look for more.
+// Patterns that a linkifier finds, in ASCII and ideographic dots; the tests with a real linkifier cover more.
 var (
 	address = regexp.MustCompile(`\S@|@\S|//|(?i:(?:^|[^\pL\pN])www\.\S)|\pL:/|\b(?:` + octet + `\.){3}` + octet + `\b`)
 	domain  = regexp.MustCompile(`[\pL\pN][.\x{3002}\x{ff61}\x{ff0e}](\pL[\pL\pM]+)`)

@@ -117,7 +117,7 @@ func TestGreetings(t *testing.T) {
 }
 
 // Texts that programs write for a missing value are not names.
-func TestNobodysName(t *testing.T) {
+func TestMissingValuesAreNotNames(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
 		"null null":              "Somebody",

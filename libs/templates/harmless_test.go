@@ -24,7 +24,7 @@ func signed(t *testing.T, name string) string {
 	return shown
 }
 
-func TestNamesAsTheyAreShown(t *testing.T) {
+func TestDisplayedNames(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 56)
 	const scotland = "🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
@@ -102,7 +102,7 @@ func TestNoLinkButOurs(t *testing.T) {
 	}
 }
 
-func TestALetterIsHarmlessInEveryPart(t *testing.T) {
+func TestAnEmailIsHarmlessInEveryPart(t *testing.T) {
 	t.Parallel()
 	for _, locale := range []string{"en", "de"} {
 		for number := range notifyv1.Kind_name {

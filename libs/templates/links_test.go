@@ -94,14 +94,14 @@ func messages(t rapid.TB, words string) []string {
 		t.Fatal(err)
 	}
 	text, err := set.SMS(n)
-	subject, plain, html, letterErr := set.Email(n)
-	if err != nil || letterErr != nil {
-		t.Fatal(err, letterErr)
+	subject, plain, html, emailErr := set.Email(n)
+	if err != nil || emailErr != nil {
+		t.Fatal(err, emailErr)
 	}
 	return []string{text, subject, plain, html}
 }
 
-// No linkifier finds a link in what becomes of a title or a name, in texts, subjects and letters, whatever a stranger writes.
+// No linkifier finds a link in the displayed form of any title or name, in texts, subjects and e-mails.
 func TestALinkifierFindsNothing(t *testing.T) {
 	t.Parallel()
 	linkify := realtest.Linkifier(t)
@@ -156,7 +156,7 @@ func shownTitle(t rapid.TB, words string) string {
 	return shown
 }
 
-// Numbers that phones offer to call are cut, however they are written. What only looks like one stays.
+// Numbers that phones offer to call are cut, in every notation. Other numbers stay.
 func TestNoNumberCanBeCalled(t *testing.T) {
 	t.Parallel()
 	for number, want := range map[string]string{
@@ -166,7 +166,7 @@ func TestNoNumberCanBeCalled(t *testing.T) {
 		"0 30 12 34 56 78": "0 30 1...", "(0)30 1234567": "(0)30 1...", "8 (495) 123-45-67": "8 (495...", "(11) 98765-4321": "(11) 98...", "8-800-555-35-35": "8-800...", "98765 43210": "9876...", "138 0013 8000": "138 0...",
 		"11 98765-4321": "11 98...", "800–555–0199": "800–5...", "800 555–0199": "800 5...", "1‑800‑555‑0199": "1‑800...", "1/800/555/0199": "1/800...", "Room 5 +44 20 7946 0000": "Room 5 +44 20...", "5 (800) 555-0199": "5 (800...",
 		"12345 +44 20 7946 0000": "12345 +44 20...", "Lot 7 0800 123 4567": "Lot 7 0800...",
-		// What stays.
+		// These stay.
 		"01.12.2026-31.12.2026": "", "01.12.26-31.12.26": "", "01/12/2026 - 31/12/2026": "", "01-02-2026 1400": "", "28.11.2026": "", "01712345678": "", "IBAN DE89 3704 0044 0532 0130 00": "", "Card 4111 1111 1111 1111": "",
 		"Order 2026-11-28-0042": "", "Sum 1 234 567,00": "", "Section 12 (3) 45": "", "رقم ١٢٣٤": "", "555-0199": "", "2026–2027": "", "A4 210 × 297": "", "Lots 100-200-300": "",
 	} {
@@ -179,7 +179,7 @@ func TestNoNumberCanBeCalled(t *testing.T) {
 	}
 }
 
-// Letters that imitate Latin ones are Latin ones, or stand apart.
+// Letters that look like Latin ones become Latin, or are separated from them by a space.
 func TestLookAlikes(t *testing.T) {
 	t.Parallel()
 	for words, want := range map[string]string{

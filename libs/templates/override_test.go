@@ -67,7 +67,7 @@ func TestAnOperatorsFileReplacesTheBuiltInOne(t *testing.T) {
 	}
 }
 
-// Words are laid over each other: a file has only those that it changes, and a region's words are over its language's.
+// Later words.tmpl files override earlier ones: a file has only the words that it changes, and a region's words override its language's.
 func TestOwnWords(t *testing.T) {
 	t.Parallel()
 	s, err := templates.Open(folder(t, map[string]string{
@@ -89,7 +89,7 @@ func TestOwnWords(t *testing.T) {
 	if got, err := s.SMS(n); err != nil || got != "One of the signers a signé. One more signature is needed to complete the document." {
 		t.Errorf("fr: %q, %v", got, err)
 	}
-	for locale, want := range map[string][2]string{ // how the text begins, and what the HTML holds
+	for locale, want := range map[string][2]string{ // the beginning of the text, and a part of the HTML
 		"en": {"Hello Eric,", "1 Acme Way"}, "fr": {"Signé", "1 Acme Way"}, "de": {"Guten Tag Eric,", "1 Acme Way"}, "de-AT": {"Grüß Gott Eric,", `lang="de-AT"`},
 	} {
 		n.Locale = locale

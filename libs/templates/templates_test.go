@@ -54,7 +54,7 @@ func TestMissingSignaturesAreCountedInWords(t *testing.T) {
 	}
 }
 
-func TestEveryKindHasItsTexts(t *testing.T) {
+func TestEveryKindHasTemplates(t *testing.T) {
 	t.Parallel()
 	for kind, name := range notifyv1.Kind_name {
 		if kind == 0 {
@@ -145,7 +145,7 @@ func TestEmailsNameSenderAndReason(t *testing.T) {
 	}
 }
 
-func TestWhatStrangersWroteIsHarmless(t *testing.T) {
+func TestTextsFromStrangersAreHarmless(t *testing.T) {
 	t.Parallel()
 	n := example(notifyv1.Kind_KIND_PROGRESS)
 	n.ActorName = "Eric\r\nBcc: all@example.com\u202e\u2066\u2028 \x07 Smith"
@@ -202,7 +202,7 @@ func TestMissingFactsAreLeftOut(t *testing.T) {
 }
 
 // A message to the sender omits facts that only a signer needs, and the sender's own name.
-func TestTheSendersTexts(t *testing.T) {
+func TestMessagesToTheSender(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		kind             notifyv1.Kind
@@ -281,11 +281,11 @@ func TestGerman(t *testing.T) {
 	}
 }
 
-// gsm is the letters of a text message (GSM 03.38).
+// gsm has the characters of the alphabet of text messages (GSM 03.38).
 const gsm = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 
 // No built-in text needs more than two parts (306 septets), or characters outside the alphabet, with which a part holds only 67.
-func TestTextsAreShort(t *testing.T) {
+func TestTextMessagesAreShort(t *testing.T) {
 	t.Parallel()
 	for _, locale := range []string{"en", "de"} {
 		for number := range notifyv1.Kind_name {

@@ -1,6 +1,6 @@
 // Command schema writes the JSON Schema of an event: into event.schema.json, and into asyncapi.yaml between the lines
-// "# <schemas>" and "# </schemas>". It reads the contract from standard input, as `buf build -o -` writes it in proto/, for
-// only there are the comments.
+// "# <schemas>" and "# </schemas>". It reads the contract from standard input, as `buf build -o -` writes it in proto/, because only this
+// form has the comments.
 package main
 
 import (
@@ -36,7 +36,7 @@ func write(contract io.Reader, docs string) error {
 	if err != nil {
 		return err
 	}
-	text, err := standing(event)
+	text, err := standalone(event)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func write(contract io.Reader, docs string) error {
 	return insert(filepath.Join(docs, "asyncapi.yaml"), section)
 }
 
-// described is the event's descriptor with its comments, which the Go made from the contract does not have.
+// described returns the event's descriptor with its comments, which the generated Go code does not have.
 func described(contract io.Reader) (protoreflect.MessageDescriptor, error) {
 	data, err := io.ReadAll(contract)
 	if err != nil {
@@ -58,11 +58,11 @@ func described(contract io.Reader) (protoreflect.MessageDescriptor, error) {
 	}
 	var set descriptorpb.FileDescriptorSet
 	if err := proto.Unmarshal(data, &set); err != nil {
-		return nil, fmt.Errorf("standard input is no contract: %w", err)
+		return nil, fmt.Errorf("standard input is not a contract: %w", err)
 	}
 	files, err := protodesc.NewFiles(&set)
 	if err != nil {
-		return nil, fmt.Errorf("standard input is no contract: %w", err)
+		return nil, fmt.Errorf("standard input is not a contract: %w", err)
 	}
 	name := new(signingv1.SigningEvent).ProtoReflect().Descriptor().FullName()
 	found, err := files.FindDescriptorByName(name)
@@ -71,13 +71,13 @@ func described(contract io.Reader) (protoreflect.MessageDescriptor, error) {
 	}
 	event, ok := found.(protoreflect.MessageDescriptor)
 	if !ok || comment(event) == "" {
-		return nil, fmt.Errorf("%s is no message with comments: build it with its source info", name)
+		return nil, fmt.Errorf("%s is not a message with comments: build it with its source info", name)
 	}
 	return event, nil
 }
 
-// standing is the schema as a document of its own.
-func standing(event protoreflect.MessageDescriptor) ([]byte, error) {
+// standalone returns the schema as a separate document.
+func standalone(event protoreflect.MessageDescriptor) ([]byte, error) {
 	s := schema{refs: "#/$defs/"}
 	top := yaml.MapSlice{
 		{Key: "$schema", Value: "https://json-schema.org/draft/2020-12/schema"},
@@ -103,7 +103,7 @@ func standing(event protoreflect.MessageDescriptor) ([]byte, error) {
 	return text.Bytes(), err
 }
 
-// section is the schema as AsyncAPI's components.schemas.
+// section returns the schema for AsyncAPI's components.schemas.
 func section(event protoreflect.MessageDescriptor) ([]byte, error) {
 	s := schema{refs: "#/components/schemas/"}
 	message, err := s.message(event)
@@ -122,14 +122,14 @@ const (
 	closing = "    # </schemas>"
 )
 
-// insert puts the section between its marks, as deep as they stand.
+// insert puts the section between its marks, with their indentation.
 func insert(path string, section []byte) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
 	before, rest, found := strings.Cut(string(data), opening)
-	line, rest, _ := strings.Cut(rest, "\n") // what the mark says besides
+	line, rest, _ := strings.Cut(rest, "\n") // the rest of the mark's line
 	_, after, foundEnd := strings.Cut(rest, closing)
 	if !found || !foundEnd {
 		return fmt.Errorf("%s has no lines %q and %q", path, opening, closing)

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// What the contract says in words only. The tests of docs/ see that every event of the samples keeps it.
+// Rules that the contract has only in its comments. The tests of docs/ check that every event of the samples follows them.
 var (
 	required = map[protoreflect.FullName][]string{
 		"signrelay.signing.v1.SigningEvent": {"id", "source", "provider", "type", "verification"},
@@ -23,11 +23,11 @@ var (
 	}
 )
 
-// schema describes what protojson writes: names in lower camel case, empty fields left out, enums by name. Objects and enums
-// are open: within a version of the contract fields and values are added, and who checks with an older schema must not trip.
+// schema describes the output of protojson: names in lower camel case, no empty fields, enums by name. Objects and enums are open: fields
+// and values are added within a version of the contract, and an older schema must still accept newer events.
 type schema struct {
-	refs string // what a reference to another message begins with
-	met  []protoreflect.MessageDescriptor
+	refs string // the prefix of a reference to another message
+	seen []protoreflect.MessageDescriptor
 }
 
 func (s *schema) message(m protoreflect.MessageDescriptor) (yaml.MapSlice, error) {
@@ -62,7 +62,7 @@ func (s *schema) field(f protoreflect.FieldDescriptor) (yaml.MapSlice, error) {
 	}
 }
 
-// value is what a field's value looks like, or each of its values.
+// value returns the schema of a field's value, or of each of its values.
 func (s *schema) value(f protoreflect.FieldDescriptor) (yaml.MapSlice, error) {
 	switch {
 	case f.Kind() == protoreflect.StringKind && patterns[f.FullName()] != "":
@@ -78,37 +78,37 @@ func (s *schema) value(f protoreflect.FieldDescriptor) (yaml.MapSlice, error) {
 	case f.Kind() == protoreflect.MessageKind && f.Message().FullName() == "google.protobuf.Timestamp":
 		return yaml.MapSlice{{Key: "type", Value: "string"}, {Key: "format", Value: "date-time"}}, nil
 	case f.Kind() == protoreflect.MessageKind:
-		if !slices.Contains(s.met, f.Message()) {
-			s.met = append(s.met, f.Message())
+		if !slices.Contains(s.seen, f.Message()) {
+			s.seen = append(s.seen, f.Message())
 		}
-		// Beside other keywords, as AsyncAPI's older dialect takes it.
+		// In allOf, because AsyncAPI's older dialect ignores keywords beside a $ref.
 		return yaml.MapSlice{{Key: "allOf", Value: []yaml.MapSlice{{{Key: "$ref", Value: s.refs + string(f.Message().Name())}}}}}, nil
 	default:
-		return nil, fmt.Errorf("%s: nobody has said yet how protojson writes %s", f.FullName(), f.Kind())
+		return nil, fmt.Errorf("%s: the schema does not support the kind %s yet", f.FullName(), f.Kind())
 	}
 }
 
-// enum is each name with its meaning, and any name that may come.
+// enum returns the schema of an enum: each name with its meaning, and any name that a later release adds.
 func enum(e protoreflect.EnumDescriptor) yaml.MapSlice {
 	var names []yaml.MapSlice
 	var prefix string
 	for i := range e.Values().Len() {
 		v := e.Values().Get(i)
-		if v.Number() == 0 { // protojson leaves it out
+		if v.Number() == 0 { // protojson omits it
 			prefix = strings.TrimSuffix(string(v.Name()), "UNSPECIFIED")
 			continue
 		}
 		names = append(names, yaml.MapSlice{{Key: "const", Value: string(v.Name())}, {Key: "description", Value: comment(v)}})
 	}
-	later := yaml.MapSlice{{Key: "pattern", Value: "^" + prefix + "[A-Z_]+$"}, {Key: "description", Value: "One that was added later."}}
+	later := yaml.MapSlice{{Key: "pattern", Value: "^" + prefix + "[A-Z_]+$"}, {Key: "description", Value: "A value that was added later."}}
 	return yaml.MapSlice{{Key: "type", Value: "string"}, {Key: "anyOf", Value: append(names, later)}}
 }
 
-// others are the messages that were met on the way, in the order in which they were.
+// others returns the schemas of the referenced messages, in the order of their first reference.
 func (s *schema) others() (yaml.MapSlice, error) {
 	var all yaml.MapSlice
-	for len(all) < len(s.met) { // which grows
-		next := s.met[len(all)]
+	for len(all) < len(s.seen) { // the list grows in the loop
+		next := s.seen[len(all)]
 		m, err := s.message(next)
 		if err != nil {
 			return nil, err
@@ -118,7 +118,7 @@ func (s *schema) others() (yaml.MapSlice, error) {
 	return all, nil
 }
 
-// comment is what the contract says of d: lines joined, paragraphs kept.
+// comment returns the contract's comment on d, with joined lines and separate paragraphs.
 func comment(d protoreflect.Descriptor) string {
 	text := d.ParentFile().SourceLocations().ByDescriptor(d).LeadingComments
 	paragraphs := strings.Split(strings.TrimSpace(text), "\n\n")

@@ -112,7 +112,7 @@ func TestResponsesOfEveryShape(t *testing.T) {
 				{ID: "2", Invite: true, SigningURL: "https://sign.example/2", DownloadURL: "https://pdf.example/2"},
 			}},
 		},
-		"no word of channels": {
+		"without channels": {
 			`{"signers":[{"id":"1","email":"a@example.com","mobile_number":"1"},{"id":"2","mobile_number":"1"},{"id":"3"},{"id":"4","email":"a@example.com","send_to":{}}]}`,
 			pack.Document{Recipients: []pack.Recipient{
 				{ID: "1", Email: "a@example.com", Mobile: "1", Wants: onEmail}, {ID: "2", Mobile: "1", Wants: onSMS}, {ID: "3"}, {ID: "4", Email: "a@example.com"},

@@ -12,7 +12,7 @@ import (
 
 // channels is send_to: {"email":true,"mobile_number":false} as documented, or the names of channels, in a list or alone. An empty list is an
 // empty object. A value without information about either channel counts as missing.
-type channels struct{ told, email, mobile bool }
+type channels struct{ stated, email, mobile bool }
 
 func (c *channels) UnmarshalJSON(data []byte) error {
 	*c = channels{}
@@ -25,7 +25,7 @@ func (c *channels) UnmarshalJSON(data []byte) error {
 		if err := json.Unmarshal(data, &named); err != nil {
 			return err
 		}
-		*c = channels{told: true, email: bool(named.Email), mobile: bool(named.MobileNumber)}
+		*c = channels{stated: true, email: bool(named.Email), mobile: bool(named.MobileNumber)}
 	case '[':
 		var names rest.List[rest.Text]
 		if err := json.Unmarshal(data, &names); err != nil {
@@ -34,7 +34,7 @@ func (c *channels) UnmarshalJSON(data []byte) error {
 		for _, name := range names {
 			c.add(string(name))
 		}
-		c.told = c.told || len(names) == 0
+		c.stated = c.stated || len(names) == 0
 	case '"':
 		var name rest.Text
 		if err := json.Unmarshal(data, &name); err != nil {
@@ -62,9 +62,9 @@ func (c *channels) wants() []notifyv1.Channel {
 func (c *channels) add(name string) {
 	switch strings.ToLower(strings.TrimSpace(name)) {
 	case "email", "e-mail", "mail":
-		c.told, c.email = true, true
+		c.stated, c.email = true, true
 	case "mobile_number", "mobile", "sms", "phone", "text":
-		c.told, c.mobile = true, true
+		c.stated, c.mobile = true, true
 	}
 }
 
@@ -76,9 +76,9 @@ var statuses = map[string]pack.Undeliverable{
 	"landline": pack.Landline, "land line": pack.Landline, "fixed line": pack.Landline, "fixedline": pack.Landline,
 }
 
-// speaksAgainst returns the reason for the first status that is not empty.
-func speaksAgainst(told ...rest.Text) pack.Undeliverable {
-	status := strings.ToLower(rest.First(told...))
+// blockReason returns the reason for the first status that is not empty.
+func blockReason(values ...rest.Text) pack.Undeliverable {
+	status := strings.ToLower(rest.First(values...))
 	status, _, _ = strings.Cut(status, "(") // an explanation
 	words := strings.FieldsFunc(status, func(r rune) bool { return strings.ContainsRune(" _-.", r) })
 	return statuses[strings.Join(words, " ")]

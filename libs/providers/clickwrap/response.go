@@ -120,10 +120,10 @@ func (s *signer) recipient(r *request) pack.Recipient {
 	if out.FirstName == "" && out.LastName == "" {
 		out.FirstName, out.LastName, _ = strings.Cut(rest.First(who.Name, s.Name), " ")
 	}
-	out.Block(event.Email, speaksAgainst(who.Deliverable.Fields.EmailStatus, s.Deliverable.Fields.EmailStatus))
-	out.Block(event.SMS, speaksAgainst(who.Deliverable.Fields.MobileStatus, s.Deliverable.Fields.MobileStatus))
+	out.Block(event.Email, blockReason(who.Deliverable.Fields.EmailStatus, s.Deliverable.Fields.EmailStatus))
+	out.Block(event.SMS, blockReason(who.Deliverable.Fields.MobileStatus, s.Deliverable.Fields.MobileStatus))
 	switch {
-	case s.SendTo.told:
+	case s.SendTo.stated:
 		out.Wants = s.SendTo.wants()
 	case out.Email != "": // without send_to: one channel, and e-mail if possible, because text messages cost money
 		out.Wants = []notifyv1.Channel{event.Email}

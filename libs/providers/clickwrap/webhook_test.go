@@ -83,7 +83,7 @@ func TestOneFactOneID(t *testing.T) {
 		"sent again on purpose": {
 			`{"event_type":"request_sent","request":"R","activity":"1","id":"1"}`, `{"event_type":"request_sent","request":"R","activity":"2","id":"1"}`, false,
 		},
-		"one sending told twice": {
+		"one sending reported twice": {
 			`{"event_type":"request_sent","request":"R","activity":"1","id":"1"}`, `{"event_type":"request_sent","request":"R","activity":"1","id":"2"}`, true,
 		},
 		"sent again, without activity": {
@@ -101,7 +101,7 @@ func TestOneFactOneID(t *testing.T) {
 		"one contract declined in two sendings": {
 			`{"event_type":"activity_disagreed","request":"R","signer_id":"P","contract":1,"activity":"A1","id":"1"}`, `{"event_type":"activity_disagreed","request":"R","signer_id":"P","contract":1,"activity":"A2","id":"2"}`, false,
 		},
-		"one decline told twice": {
+		"one decline reported twice": {
 			`{"event_type":"activity_disagreed","request":"R","signer_id":"P","contract":1,"activity":"A1","id":"1"}`, `{"event_type":"activity_disagreed","request":"R","signer_id":"P","contract":"1","activity":"A1","id":"2"}`, true,
 		},
 		"expired twice, by its own time": {
@@ -116,16 +116,16 @@ func TestOneFactOneID(t *testing.T) {
 		"expired twice, without time": {
 			`{"event_type":"request_expired","request":"R","id":"1"}`, `{"event_type":"request_expired","request":"R","id":"2"}`, false,
 		},
-		"expired without created_time, told twice": {
+		"expired without created_time, reported twice": {
 			`{"event_type":"request_expired","request":"R","updated_time":"2026-11-02T10:00:00Z","id":"1"}`, `{"event_type":"request_expired","request":"R","updated_time":"2026-11-02T11:00:00Z","id":"1"}`, true,
 		},
 		"one person signs in two sendings": {
 			`{"event_type":"request_signed","request":"R","signer":"P","created_time":"2026-11-02T10:00:00Z","id":"1"}`, `{"event_type":"request_signed","request":"R","signer":"P","created_time":"2026-11-04T10:00:00Z","id":"2"}`, false,
 		},
-		"one signature told twice": {
+		"one signature reported twice": {
 			`{"event_type":"request_signed","request":"R","signer":"P","created_time":"2026-11-02T10:00:00Z","id":"1"}`, `{"event_type":"request_signed","request":"R","signer":"P","created_time":"2026-11-02T10:00:00.000+0000","id":"2"}`, true,
 		},
-		"an activity that is the word null tells nothing apart": {
+		"an activity that is the word null distinguishes no events": {
 			`{"event_type":"request_sent","request":"R","activity":"null","id":"1"}`, `{"event_type":"request_sent","request":"R","activity":"null","id":"2"}`, false,
 		},
 		"a signer who is the word null": {
@@ -134,7 +134,7 @@ func TestOneFactOneID(t *testing.T) {
 		"a signer who is the word None": {
 			`{"event_type":"activity_disagreed","request":"R","signer_id":"None","id":"1"}`, `{"event_type":"activity_disagreed","request":"R","signer_id":"None","id":"2"}`, false,
 		},
-		"one visit told twice": {
+		"one visit reported twice": {
 			`{"event_type":"activity_visited","request":"R","id":"1"}`, `{"event_type":"activity_visited","request":"R","id":"1"}`, true,
 		},
 		"one id that the provider gives to events of two requests": {

@@ -76,17 +76,17 @@ func TestDocuments(t *testing.T) {
 		body string
 		want pack.Document
 	}{
-		"told as objects": {
+		"as objects": {
 			`{"name":"test cs_agreement","status":10,"do_email":false,"signers_in_order":true,` + objects + `,"signers":[["/api/v1/signer/other/"]]}`,
 			pack.Document{Title: "test cs_agreement", Status: pack.StatusOpen, Recipients: two(1)},
 		},
-		"told as arrays": {
+		"as arrays": {
 			`{"name":"test cs_agreement","status":"20","do_email":false,"signer_in_order":1,` + arrays + `,"signer_objects":[]}`,
 			pack.Document{Title: "test cs_agreement", Status: pack.StatusOpen, Recipients: two(1)},
 		},
-		"all at once":          {`{"status":10,"signers_in_order":false,` + objects + `}`, pack.Document{Status: pack.StatusOpen, Recipients: two(0)}},
-		"all at once, as 0":    {`{"status":10,"signer_in_order":0,` + arrays + `}`, pack.Document{Status: pack.StatusOpen, Recipients: two(0)}},
-		"no word of the order": {`{"status":10,` + arrays + `}`, pack.Document{Status: pack.StatusOpen, Recipients: two(1)}},
+		"all at once":       {`{"status":10,"signers_in_order":false,` + objects + `}`, pack.Document{Status: pack.StatusOpen, Recipients: two(0)}},
+		"all at once, as 0": {`{"status":10,"signer_in_order":0,` + arrays + `}`, pack.Document{Status: pack.StatusOpen, Recipients: two(0)}},
+		"without the order": {`{"status":10,` + arrays + `}`, pack.Document{Status: pack.StatusOpen, Recipients: two(1)}},
 		"the provider writes to them": {
 			`{"status":10,"do_email":true,"signers":[["/api/v1/signer/1/"]]}`,
 			pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{{ID: "1"}}},
@@ -134,15 +134,15 @@ func TestDocuments(t *testing.T) {
 func TestGroups(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		set, told string
-		ours      bool
+		set, got string
+		ours     bool
 	}{
-		"none set":               {"", `"/api/v1/group/trial/"`, true},
-		"the same":               {"my-group", `"/api/v1/group/my-group/"`, true},
-		"the same, as a URI":     {"/api/v1/group/my-group/", `"/api/v1/group/my-group/"`, true},
-		"the same, told by name": {"/api/v1/group/my-group", `"my-group"`, true},
-		"another":                {"my-group", `"/api/v1/group/trial/"`, false},
-		"one that begins so":     {"my-group", `"/api/v1/group/my-group-2/"`, false},
+		"none set":           {"", `"/api/v1/group/trial/"`, true},
+		"the same":           {"my-group", `"/api/v1/group/my-group/"`, true},
+		"the same, as a URI": {"/api/v1/group/my-group/", `"/api/v1/group/my-group/"`, true},
+		"the same, by name":  {"/api/v1/group/my-group", `"my-group"`, true},
+		"another":            {"my-group", `"/api/v1/group/trial/"`, false},
+		"one that begins so": {"my-group", `"/api/v1/group/my-group-2/"`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -152,7 +152,7 @@ func TestGroups(t *testing.T) {
 					w.WriteHeader(http.StatusCreated)
 					return
 				}
-				fmt.Fprint(w, `{"status":10,"signers":[["/api/v1/signer/R/"]],"group":`+tt.told+`}`)
+				fmt.Fprint(w, `{"status":10,"signers":[["/api/v1/signer/R/"]],"group":`+tt.got+`}`)
 			})
 			if _, err := a.Document(t.Context(), documentID); errors.Is(err, pack.ErrNotOurs) == tt.ours || (err == nil) != tt.ours {
 				t.Error(err)
@@ -164,13 +164,13 @@ func TestGroups(t *testing.T) {
 			}
 		})
 	}
-	for _, told := range []string{`null`, `""`, `7.5e`, `["my-group"]`} {
+	for _, got := range []string{`null`, `""`, `7.5e`, `["my-group"]`} {
 		a := apiOf(t, config.API{Group: "my-group"}, func(w http.ResponseWriter, _ *http.Request) {
-			fmt.Fprint(w, `{"status":10,"signers":[],"group":`+told+`}`)
+			fmt.Fprint(w, `{"status":10,"signers":[],"group":`+got+`}`)
 		})
 		var call *pack.CallError
 		if _, err := a.Document(t.Context(), documentID); !errors.As(err, &call) || outcome.Of(err).Kind() != outcome.Failed {
-			t.Errorf("told %s: %v", told, err)
+			t.Errorf("got %s: %v", got, err)
 		}
 	}
 }

@@ -78,7 +78,7 @@ var (
 	triggers = []string{
 		"status", "state", "event", "eventcode", "eventtype", "eventname", "trigger", "action", "notify", "notifywhen", "outcome", "result", "documentstatus", "statuscode",
 	}
-	lastWords = []string{"status", "state", "event", "trigger", "action"}
+	triggerSuffixes = []string{"status", "state", "event", "trigger", "action"}
 )
 
 // descriptive are the fields that describe the document and may hold any word.
@@ -102,7 +102,7 @@ func reasons(fields *jsonflat.Object) said {
 func isTrigger(name string) bool {
 	name, _, _ = strings.Cut(strings.ToLower(name), "#") // event#2 is a repeated field "event"
 	words := strings.FieldsFunc(name, func(r rune) bool { return strings.ContainsRune("_-. ", r) })
-	return slices.Contains(triggers, punctuation.Replace(name)) || len(words) > 0 && slices.Contains(lastWords, words[len(words)-1])
+	return slices.Contains(triggers, punctuation.Replace(name)) || len(words) > 0 && slices.Contains(triggerSuffixes, words[len(words)-1])
 }
 
 // denies reports whether a field of another name says that the document is not completed: type=rejected, code=50.
@@ -138,7 +138,7 @@ func meaning(s said) string {
 			return event.OtherRecorded // a field with an unknown name only shows that the document may not be completed
 		}
 		text := strings.TrimSpace(s[i])
-		m := cmp.Or(documentStatus[text], wordStatus[strings.ToLower(text)], event.OtherRecorded)
+		m := cmp.Or(documentStatus[text], statusByName[strings.ToLower(text)], event.OtherRecorded)
 		if found != "" && found != m {
 			return event.OtherRecorded
 		}

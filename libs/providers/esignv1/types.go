@@ -27,7 +27,7 @@ var (
 	}
 	// Values that the signed route may send as the reason for its call: it can be subscribed to "signed", "sent" and "rejected". "sent" has no
 	// canonical type here: the route "all" reports which recipient was sent what.
-	wordStatus = map[string]string{
+	statusByName = map[string]string{
 		"signed":   event.DocumentCompleted,
 		"rejected": event.DocumentDeclined,
 	}

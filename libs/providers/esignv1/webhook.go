@@ -59,12 +59,12 @@ func newWebhook(s config.Source) (pack.Webhook, error) {
 // Verify requires the token on both routes if one is set, and a signature on the route "all" if a certificate is set. On the route "signed" the
 // provider signs only some callbacks: a signature that is present must be valid.
 func (w *webhook) Verify(r pack.Request) (signingv1.Verification, error) {
-	vouched := signingv1.Verification_VERIFICATION_UNSPECIFIED
+	verified := signingv1.Verification_VERIFICATION_UNSPECIFIED
 	if w.tokens != nil {
 		if err := w.checkToken(r.Query["token"]); err != nil {
 			return 0, fmt.Errorf("%w: %s", pack.ErrUnauthentic, err.Error())
 		}
-		vouched = signingv1.Verification_VERIFICATION_TOKEN
+		verified = signingv1.Verification_VERIFICATION_TOKEN
 	}
 	if w.keys != nil {
 		signed, err := w.checkBody(r)
@@ -72,12 +72,12 @@ func (w *webhook) Verify(r pack.Request) (signingv1.Verification, error) {
 			return 0, fmt.Errorf("%w: %s", pack.ErrUnauthentic, err.Error())
 		}
 		if signed {
-			vouched = signingv1.Verification_VERIFICATION_RSA
+			verified = signingv1.Verification_VERIFICATION_RSA
 		}
 	}
 	switch {
-	case vouched != signingv1.Verification_VERIFICATION_UNSPECIFIED:
-		return vouched, nil
+	case verified != signingv1.Verification_VERIFICATION_UNSPECIFIED:
+		return verified, nil
 	case w.unverified:
 		return signingv1.Verification_VERIFICATION_NONE, nil
 	default:

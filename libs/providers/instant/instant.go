@@ -17,7 +17,7 @@ import (
 //
 // A text without a zone is UTC: the only zone that a provider writes. Parse accepts:
 //   - ISO 8601 and RFC 3339 with one or two digits for each part, "-", "/" or "." in the date, "T", "t" or blanks before
-//     the time, a fraction behind "." or ",", and the zone as Z, UTC, GMT, +hh, +hhmm or +hh:mm; also without any
+//     the time, a fraction after "." or ",", and the zone as Z, UTC, GMT, +hh, +hhmm or +hh:mm; also without any
 //     separators (20250311T180530Z);
 //   - dates with the month's name (RFC 1123, RFC 850 with four digits of year, asctime, JavaScript's Date, "Mar 11, 2025 6:05:30 PM");
 //   - Unix time in seconds, milliseconds, microseconds or nanoseconds, from 1990 to 2100.

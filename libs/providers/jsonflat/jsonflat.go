@@ -1,9 +1,8 @@
-// Package jsonflat turns what a provider sent into flat fields: nested objects joined by dots, everything else one
-// text. It is where "nothing is lost" happens: a field is either taken to its canonical place, or ends in the
-// attributes.
+// Package jsonflat turns a provider's callback into flat fields: names of nested objects are joined by dots, and every other value is one
+// text. It ensures that no field is lost: a field is either moved to its canonical place, or becomes an attribute.
 //
 // encoding/json checks whether bytes are JSON; this package only splits them. That takes a third of the time of decoding into map[string]any,
-// and keeps what a map would lose: the order, the digits of numbers, and repeated names.
+// and keeps data that a map would lose: the order, the digits of numbers, and repeated names.
 package jsonflat
 
 import (
@@ -21,7 +20,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// MaxDepth is how deep objects and arrays may be nested. Providers' callbacks have two or three levels.
+// MaxDepth is the maximum depth of nested objects and arrays. Providers' callbacks have two or three levels.
 const MaxDepth = 64
 
 // The flat form may be this much larger than the input: a long name in front of very many leaves would otherwise make gigabytes out of one

@@ -25,10 +25,10 @@ func Addition(known, second *signingv1.SigningEvent, delivery ...string) *signin
 	if second.GetType() == event.DocumentUpdated || second.GetType() == event.EndpointTested {
 		return nil
 	}
-	told, before := contents(second, delivery), contents(known, delivery)
-	maps.DeleteFunc(told, func(_, text string) bool { return text == "" })
-	news := slices.ContainsFunc(slices.Collect(maps.Keys(told)), func(place string) bool { return before[place] != told[place] })
-	if !news {
+	reported, before := contents(second, delivery), contents(known, delivery)
+	maps.DeleteFunc(reported, func(_, text string) bool { return text == "" })
+	adds := slices.ContainsFunc(slices.Collect(maps.Keys(reported)), func(place string) bool { return before[place] != reported[place] })
+	if !adds {
 		return nil
 	}
 	update := proto.CloneOf(second)
@@ -38,8 +38,8 @@ func Addition(known, second *signingv1.SigningEvent, delivery ...string) *signin
 	}
 	update.Attributes[UpdatesAttribute] = second.GetId()
 	parts := []string{second.GetId()}
-	for _, place := range slices.Sorted(maps.Keys(told)) {
-		parts = append(parts, place, told[place])
+	for _, place := range slices.Sorted(maps.Keys(reported)) {
+		parts = append(parts, place, reported[place])
 	}
 	update.Id = event.OccurrenceID(update, parts...)
 	return update

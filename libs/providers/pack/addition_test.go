@@ -21,7 +21,7 @@ func completed() *signingv1.SigningEvent {
 	}
 }
 
-func TestWhatASecondReportAdds(t *testing.T) {
+func TestAdditionOfASecondReport(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(*signingv1.SigningEvent)

@@ -11,7 +11,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// API is the REST half of a pack: it requests what callbacks do not contain. It calls only the source's base URL, whatever a payload
+// API is the REST half of a pack: it requests data that callbacks do not contain. It calls only the source's base URL, whatever a payload
 // contains. A failed call is an outcome of package outcome around a *CallError, unless a method says otherwise: GaveUp if another attempt
 // cannot help, Held if every call fails until the operator fixes the account or a setting, Waits if our own limit left no slot, so that the
 // provider was not called, and else Failed.
@@ -63,7 +63,7 @@ type Recipient struct {
 	ID                  string
 	FirstName, LastName string
 	Email, Mobile       string // as the provider wrote them
-	// Wants are the channels on which this person wants messages, in the order of event.Channels.
+	// Wants has the channels on which this person wants messages, in the order of event.Channels.
 	Wants []notifyv1.Channel
 	// Blocked says why this person must not get messages on a channel, even on a channel that the person wants.
 	Blocked map[notifyv1.Channel]Undeliverable

@@ -1,4 +1,4 @@
-// Package pack defines what the services know about a provider. Each folder beside it is the pack of one provider; the services use packs
+// Package pack defines the interface between the services and a provider. Each folder beside it is the pack of one provider; the services use packs
 // only through the types in this package.
 package pack
 
@@ -67,7 +67,7 @@ type Request struct {
 
 // Webhook is the pure half of a pack: no network, no clock, so a recorded request is a complete test.
 type Webhook interface {
-	// Verify returns what authenticates the request, computed over its raw bytes and in constant time. Anything else is
+	// Verify returns the kind of authentication of the request, computed over its raw bytes and in constant time. Anything else is
 	// ErrUnauthentic; a missing secret never verifies.
 	Verify(Request) (signingv1.Verification, error)
 

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Result is what ingest did with an authentic callback.
+// Result is ingest's result for an authentic callback.
 type Result string
 
 // Results of callbacks.

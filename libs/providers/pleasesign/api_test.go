@@ -78,7 +78,7 @@ func TestDocuments(t *testing.T) {
 				}},
 			},
 		},
-		"in order, some told by us": {
+		"in order, some invited by us": {
 			`{"status":"sent","recipients":[{"id":"3","routing":10,"silent":true,"status":"pending"},{"id":"2","routing":"2","silent":"true","status":"sent"},
 			  {"id":"1","routing":1,"silent":null,"status":"complete"}]}`,
 			pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{

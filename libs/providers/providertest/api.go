@@ -14,7 +14,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// APISetup is what the suite needs to know about a provider's REST API to imitate it.
+// APISetup describes a provider's REST API, so that the suite can imitate it.
 type APISetup struct {
 	Settings   config.API            // credentials; the suite adds the address of its test server
 	Incomplete map[string]config.API // settings that lack one key, by that key
@@ -37,7 +37,7 @@ const (
 	Recipient = "52cc002fac06025cddad05de87f75b37"
 )
 
-// RunAPI runs the suite on the pack's REST client: rules that hold however the provider behaves.
+// RunAPI runs the suite on the pack's REST client: rules that hold for any behaviour of the provider.
 func RunAPI(t *testing.T, p pack.Pack, s APISetup) {
 	t.Helper()
 	suite := apiSuite{p, s}

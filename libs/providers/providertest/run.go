@@ -1,4 +1,4 @@
-// Package providertest is the conformance suite of the packs: rules for every provider, whatever it sends. A pack's test is two lines,
+// Package providertest is the conformance suite of the packs: rules for every provider and every input. A pack's test is two lines,
 // providertest.Run and providertest.Fuzz; the pack's recordings are the input.
 package providertest
 
@@ -73,14 +73,14 @@ func recording(t *testing.T, p pack.Pack, s Setup, name string) {
 		}
 	})
 
-	vouched, err := w.Verify(r)
+	verified, err := w.Verify(r)
 	if err != nil {
 		t.Fatal("refused unchanged:", err)
 	}
-	if vouched <= signingv1.Verification_VERIFICATION_NONE || vouched > signingv1.Verification_VERIFICATION_RSA {
-		t.Fatal("verified by", vouched)
+	if verified <= signingv1.Verification_VERIFICATION_NONE || verified > signingv1.Verification_VERIFICATION_RSA {
+		t.Fatal("verified by", verified)
 	}
-	events, err := w.Normalize(r, vouched)
+	events, err := w.Normalize(r, verified)
 	if err != nil {
 		t.Fatal("unreadable unchanged:", err)
 	}
@@ -88,12 +88,12 @@ func recording(t *testing.T, p pack.Pack, s Setup, name string) {
 	t.Run("legal", func(t *testing.T) { checkLegal(t, s.Source, p, events) })
 	t.Run("stamped", func(t *testing.T) {
 		for _, e := range events {
-			if e.GetVerification() != vouched || !e.GetReceivedAt().AsTime().Equal(receivedAt) {
+			if e.GetVerification() != verified || !e.GetReceivedAt().AsTime().Equal(receivedAt) {
 				t.Errorf("has verification %v, received at %v", e.GetVerification(), e.GetReceivedAt().AsTime())
 			}
 		}
 	})
-	t.Run("normalized twice", func(t *testing.T) { checkSameTwice(t, w, r, vouched, events) })
+	t.Run("normalized twice", func(t *testing.T) { checkSameTwice(t, w, r, verified, events) })
 	t.Run("golden", func(t *testing.T) { checkGolden(t, name, events) })
 	t.Run("nothing lost", func(t *testing.T) { checkNothingLost(t, s, r, events) })
 	t.Run("type is in provider_type", func(t *testing.T) {
@@ -108,11 +108,11 @@ func recording(t *testing.T, p pack.Pack, s Setup, name string) {
 		checkIsCallback(t, p, r)
 		checkResponses(t, p, r)
 	})
-	t.Run("one byte more", func(t *testing.T) { checkLonger(t, s, w, r, vouched) })
-	t.Run("without a credential", func(t *testing.T) { checkStripped(t, s, w, r, vouched) })
-	t.Run("another key", func(t *testing.T) { checkStrangers(t, p, s, r, vouched) })
-	t.Run("while a secret is rotated", func(t *testing.T) { checkRotation(t, p, s, r, vouched) })
-	t.Run("cut off", func(t *testing.T) { checkCutOff(t, w, r, vouched, events) })
+	t.Run("one byte more", func(t *testing.T) { checkLonger(t, s, w, r, verified) })
+	t.Run("without a credential", func(t *testing.T) { checkStripped(t, s, w, r, verified) })
+	t.Run("another key", func(t *testing.T) { checkStrangers(t, p, s, r, verified) })
+	t.Run("while a secret is rotated", func(t *testing.T) { checkRotation(t, p, s, r, verified) })
+	t.Run("cut off", func(t *testing.T) { checkCutOff(t, w, r, verified, events) })
 }
 
 func checkSameTwice(t *testing.T, w pack.Webhook, r pack.Request, v signingv1.Verification, events []*signingv1.SigningEvent) {

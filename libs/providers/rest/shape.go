@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 )
 
-// Object and List do for objects and lists what the scalars do for single values: PHP writes an empty object as [], and a field that is an
-// object today may be an id tomorrow.
+// Object and List accept any value in place of an object or a list, as the scalars do for single values. PHP writes an empty object as [], and
+// a provider may replace an object by an id without notice.
 
 // Object is an object that is read as T; anything else reads as an empty one.
 type Object[T any] struct{ Fields T }
