@@ -149,11 +149,15 @@ func given(kind event.AddressKind, who pack.Recipient) string {
 // share marks the people of a document who share an address, so that a message names its person: by the name; if the name is missing or the
 // same, by the position among the people at this address.
 func share(people []person) {
-	at := map[string][]*notifyv1.Person{}
+	type place struct { // one person may get messages at one number on two channels
+		channel notifyv1.Channel
+		address string
+	}
+	at := map[place][]*notifyv1.Person{}
 	for _, who := range people {
 		for _, r := range who.destinations {
-			if r.address() != "" {
-				at[r.address()] = append(at[r.address()], r.person)
+			if here := (place{r.channel, r.address()}); here.address != "" {
+				at[here] = append(at[here], r.person)
 			}
 		}
 	}
