@@ -379,17 +379,10 @@ func TestTheBrokerGetsTheAckAfterItsOutage(t *testing.T) {
 	h.server.WaitForShutdown()
 	close(release)
 	h.start()
-	ctx, cancel := context.WithTimeout(t.Context(), longest)
-	defer cancel()
-	for pending := 1; pending > 0; {
-		c, err := h.outside.Consumer(ctx, "IN", "tester")
-		if ctx.Err() != nil {
-			t.Fatal("it is still in flight")
-		}
-		if err == nil {
-			pending = c.CachedInfo().NumAckPending
-		}
-	}
+	h.until("the ack arrives", func() bool {
+		c, err := h.outside.Consumer(t.Context(), "IN", "tester")
+		return err == nil && c.CachedInfo().NumAckPending == 0
+	})
 	if len(working) > 0 {
 		t.Error("the message was processed again")
 	}

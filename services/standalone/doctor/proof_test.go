@@ -181,8 +181,8 @@ func TestTheProofCountsLostDoubledAndRefusedEvents(t *testing.T) {
 			}
 			got, err := p.Prove(t.Context(), cfg, js)
 			refused := got.Refused > 0
-			if c.second == nil { // the number of attempts depends on the machine's speed
-				got.Attempts, got.Refused = 0, 0
+			if c.second == nil { // the number of attempts depends on the machine's speed, and so does whether the end interrupts the last one
+				got.Attempts, got.Refused, got.Unanswered = 0, 0, 0
 			}
 			if err != nil || got != c.want {
 				t.Errorf("%+v, %v; want %+v", got, err, c.want)
