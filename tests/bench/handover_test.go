@@ -55,7 +55,7 @@ func invite(b *testing.B, h *testenv.Env, i int) time.Time {
 	if status != http.StatusAccepted {
 		b.Fatalf("%d %v", status, response)
 	}
-	h.Until(b, "the text has come", func() bool { return len(texts(b, h)) > i })
+	h.Until(b, "the text has arrived", func() bool { return len(texts(b, h)) > i })
 	h.WaitIdle(b) // the e-mail, too
 	return accepted
 }

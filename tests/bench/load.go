@@ -36,7 +36,7 @@ func callbacks(n int, run string) []callback {
 	return all
 }
 
-// result is the result of one load.
+// result is the outcome of one load.
 type result struct {
 	perSecond float64
 	p50, p99  time.Duration

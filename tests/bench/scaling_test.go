@@ -14,8 +14,8 @@ import (
 const (
 	// pending is the number of documents that wait for a stage: 16 at once at 200 ms each are 80 per second, so one replica needs 20 s.
 	pending = 1600
-	// answersAfter is the response time of the provider and Vonage: a call to another continent. With less, two cores would be the limit.
-	answersAfter = 200 * time.Millisecond
+	// responseTime is the response time of the provider and Vonage: a call to another continent. With less, two cores would be the limit.
+	responseTime = 200 * time.Millisecond
 )
 
 // BenchmarkReplicas measures inputs per second of a stage that waits for another party, with 1, 2 and 4 replicas, each a process: the
@@ -40,7 +40,7 @@ func BenchmarkReplicas(b *testing.B) {
 // second. All replicas are ready before the work starts.
 func pass(b *testing.B, replicas int) map[string]float64 {
 	b.Helper()
-	upstream := testenv.NewSlowUpstream(b, answersAfter)
+	upstream := testenv.NewSlowUpstream(b, responseTime)
 	h := testenv.LazySync(b, func(h *testenv.Env) string { return settings(h, upstream, h.Address("SIGNRELAY_SMTP_ADDR")) })
 	h.Timeout = 2 * time.Minute
 	h.StartService(b, "ingest", "ingest")

@@ -44,7 +44,7 @@ func TestComposeWithDocker(t *testing.T) {
 				want[who] += n
 			}
 		}
-		w.untilTold(want)
+		w.untilNotified(want)
 		w.idle(js)
 		got, messages := w.inbox()
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -60,7 +60,7 @@ func TestComposeWithDocker(t *testing.T) {
 				}
 			}
 		}
-		if opened == 0 || led == 0 { // a link to a signed document ends at our own page, which explains it
+		if opened == 0 || led == 0 { // a link to a signed document shows our own page, which explains it
 			t.Errorf("of %d links in messages %d lead to the provider's page", opened, led)
 		}
 	})
@@ -85,7 +85,7 @@ func TestComposeWithDocker(t *testing.T) {
 		w := w.in(t)
 		w.kill("sandbox") // with its messages and its documents
 		w.ready()
-		w.tell(3, 0, nil)
+		w.playStories(3, 0, nil)
 	})
 
 	t.Run("three share the work", func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestComposeWithDocker(t *testing.T) {
 		w.compose("up", "--detach", "--wait", "--no-recreate", "--scale", "sms-sender=3")
 		before := w.sent()
 		texts := 0
-		for who, n := range w.tell(20, 0, nil) {
+		for who, n := range w.playStories(20, 0, nil) {
 			if strings.HasPrefix(who, "sms ") {
 				texts += n
 			}
@@ -118,7 +118,7 @@ func TestThreeNodes(t *testing.T) {
 	w := up(t, nil, base, cluster)
 	w.ready()
 	js := w.jetStream()
-	w.tell(1, 0, nil)
+	w.playStories(1, 0, nil)
 	w.examine() // it requires the number of replicas of each stream in cluster.yml
 
 	// The server that leads the log.
@@ -184,8 +184,8 @@ func (w *world) survives(kind string) {
 	for _, party := range []string{"vonage", "smtp"} {
 		w.ask(http.MethodPost, "/api/faults", fmt.Sprintf(`{"target":%q,"mode":"slow","count":1000,"delay_ms":400}`, party), nil)
 	}
-	w.tell(40, 500*time.Millisecond, func() {
-		w.until("a quarter of the messages have come", func() error {
+	w.playStories(40, 500*time.Millisecond, func() {
+		w.until("a quarter of the messages have arrived", func() error {
 			if _, messages := w.inbox(); len(messages) < 60 {
 				return fmt.Errorf("%d messages came", len(messages))
 			}
@@ -202,9 +202,9 @@ func (w *world) survives(kind string) {
 // players is the number of stories at the same time.
 const players = 8
 
-// tell plays stories in which no one signs, so that no message is out of date however late it comes, and calls a function meanwhile. Every
-// message must come once, and log and topic must be complete. It returns the number of messages by person.
-func (w *world) tell(times int, pause time.Duration, meanwhile func()) received {
+// playStories plays stories in which no one signs, so that even a late message is not out of date, and calls a function meanwhile. Every
+// message must arrive once, and log and topic must be complete. It returns the number of messages by person.
+func (w *world) playStories(times int, pause time.Duration, meanwhile func()) received {
 	w.t.Helper()
 	js := w.jetStream()
 	w.clear()
@@ -229,7 +229,7 @@ func (w *world) tell(times int, pause time.Duration, meanwhile func()) received 
 	}
 
 	want := s.received(times)
-	w.untilTold(want)
+	w.untilNotified(want)
 	w.idle(js)
 	got, _ := w.inbox()
 	again := 0
@@ -238,17 +238,17 @@ func (w *world) tell(times int, pause time.Duration, meanwhile func()) received 
 	}
 	_, marked := w.log(js)
 	if marked -= markedBefore; again > marked {
-		w.t.Errorf("%d messages came once more, of which %d are marked as possible duplicates (-want +got):\n%s", again, marked, cmp.Diff(want, got))
+		w.t.Errorf("%d messages arrived again, of which %d are marked as possible duplicates (-want +got):\n%s", again, marked, cmp.Diff(want, got))
 	}
 	w.complete(js, slices.Concat(ids...))
-	w.t.Logf("%d stories: %d messages, of which %d came once more; %d are marked as possible duplicates", times, len(s.Messages)*times, again, marked)
+	w.t.Logf("%d stories: %d messages, of which %d arrived again; %d are marked as possible duplicates", times, len(s.Messages)*times, again, marked)
 	return got
 }
 
-// untilTold waits until every person has at least the expected number of messages.
-func (w *world) untilTold(want received) {
+// untilNotified waits until every person has at least the expected number of messages.
+func (w *world) untilNotified(want received) {
 	w.t.Helper()
-	w.until("every message has come", func() error {
+	w.until("every message has arrived", func() error {
 		got, _ := w.inbox()
 		for who, n := range want {
 			if got[who] < n {

@@ -279,7 +279,7 @@ func (w *world) jetStream() jetstream.JetStream {
 	return js
 }
 
-// idle waits until every stage and the bridge have completed their input; a message that has not come by then will not come.
+// idle waits until every stage and the bridge have completed their input. A message that has not arrived by then will not arrive.
 func (w *world) idle(js jetstream.JetStream) {
 	w.t.Helper()
 	w.until("every stage is idle", func() error {

@@ -86,7 +86,7 @@ func TestEveryEventIsAsDocumented(t *testing.T) {
 			t.Errorf("no event of these types: %v", never)
 		}
 	}()
-	h.Until(t, "every documented type has come", func() bool { look(); return len(missing()) == 0 || t.Failed() })
+	h.Until(t, "every documented type has occurred", func() bool { look(); return len(missing()) == 0 || t.Failed() })
 	h.Processes["signrelay"].Stop() // the bridge has written everything
 	d.checkRecords(t, kafka.ListenAddrs()[0], stored)
 }
@@ -266,7 +266,7 @@ var shortLink = regexp.MustCompile(`https?://\S+/l/[a-z2-7]{14}[se]`)
 
 func openLinks(t *testing.T, h *testenv.Env) {
 	t.Helper()
-	h.Until(t, "links have come", func() bool { return len(links(t, h)) >= 5 })
+	h.Until(t, "links have arrived", func() bool { return len(links(t, h)) >= 5 })
 	for _, link := range links(t, h) {
 		call(t, http.MethodGet, link, http.Header{"User-Agent": {"WhatsApp/2.23.20"}}, "")
 		call(t, http.MethodPost, link, http.Header{"User-Agent": {phone}}, "")

@@ -91,7 +91,7 @@ func closed(schema any) any {
 		var made []any
 		for _, value := range s {
 			if object, _ := value.(map[string]any); object["pattern"] != nil && object["type"] == nil {
-				continue // "one that was added later"
+				continue // "a property that was added later"
 			}
 			made = append(made, closed(value))
 		}

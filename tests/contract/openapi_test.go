@@ -146,8 +146,8 @@ var undocumented = map[string]string{
 	"/debug/pprof/profile": "Go's own",
 	"/debug/pprof/symbol":  "Go's own",
 	"/debug/pprof/trace":   "Go's own",
-	"/webhooks":            "names the missing part of the path",
-	"/webhooks/":           "is split into provider, source and path by ingest",
+	"/webhooks":            "the response names the missing part of the path",
+	"/webhooks/":           "ingest splits it into provider, source and path",
 
 	"GET /v1.1/requests/{id}":          "the stand-in for Clickwrap",
 	"GET /document/{id}":               "the stand-in for PleaseSign",
@@ -290,6 +290,6 @@ func (o *openAPI) everyResponseWasSeen(t *testing.T) {
 		}
 	}
 	if n := len(o.seen); n < 50 {
-		t.Errorf("%d answers were seen: %v", n, slices.Collect(maps.Keys(o.seen)))
+		t.Errorf("%d responses were seen: %v", n, slices.Collect(maps.Keys(o.seen)))
 	}
 }

@@ -67,7 +67,7 @@ func (v visitor) withoutNATS() {
 	h.Processes["shortener"].Stop()
 	h.StartService(v.t, "shortener", "shortener", "SIGNRELAY_SHORTENER_EXPIRE_AFTER=1ns")
 	v.send("clickwrap", "request-sent")
-	h.Until(v.t, "a link has come", func() bool { return len(links(v.t, h)) > 0 })
+	h.Until(v.t, "a link has arrived", func() bool { return len(links(v.t, h)) > 0 })
 	link := links(v.t, h)[0]
 	for _, method := range []string{http.MethodHead, http.MethodGet, http.MethodPost} {
 		v.wants(http.StatusGone, "/l/{code}", v.ask(method, link, byPhone, "")) // expired; robots get the same response
@@ -241,7 +241,7 @@ func (v visitor) links() {
 		v.wants(status, "/l/{code}", v.ask(method, target, header, ""))
 	}
 	const get, head, post = http.MethodGet, http.MethodHead, http.MethodPost
-	v.h.Until(v.t, "the sample's link has come", func() bool { return len(links(v.t, v.h)) > 0 })
+	v.h.Until(v.t, "the sample's link has arrived", func() bool { return len(links(v.t, v.h)) > 0 })
 	open := links(v.t, v.h)[0]
 	link(http.StatusFound, get, open, byPhone)
 	link(http.StatusSeeOther, post, open, byPhone)
@@ -277,7 +277,7 @@ func (v visitor) linkOf(provider, story string) (link string) {
 	v.t.Helper()
 	invitations := "signing.v1.demo." + provider + ".notification.requested." + event.DocumentToken(v.h.Play(v.t, provider, story)[0])
 	log := event.Log{JS: v.h.JetStream(v.t), Stream: flow.Signing}
-	v.h.Until(v.t, "the story's link has come", func() bool {
+	v.h.Until(v.t, "the story's link has arrived", func() bool {
 		texts := map[string]string{}
 		for _, m := range v.h.Messages(v.t) {
 			texts[m.Reference] = m.Text
@@ -318,7 +318,7 @@ func signed(fields map[string]string) string {
 func (v visitor) receipts(base string) {
 	const path = "/receipts/vonage/{source}"
 	var text testenv.Message
-	v.h.Until(v.t, "a text has come", func() bool {
+	v.h.Until(v.t, "a text has arrived", func() bool {
 		i := slices.IndexFunc(v.h.Messages(v.t), func(m testenv.Message) bool { return m.Channel == "sms" })
 		if i >= 0 {
 			text = v.h.Messages(v.t)[i]

@@ -56,7 +56,7 @@ func TestSchemaRefusesOtherValues(t *testing.T) {
 		"a time without a zone":      {`43.512Z`, `43.512`, false},
 		"a time in seconds":          {`"2017-07-19T16:15:43.512Z"`, `1500480943`, false},
 		"a document as a string":     {`{"id":"d1"}`, `"d1"`, false},
-		"one link, not a list":       {`[{"kind":"signed","url":"https://files.example/1"}]`, `{"kind":"signed"}`, false},
+		"a link in place of a list":  {`[{"kind":"signed","url":"https://files.example/1"}]`, `{"kind":"signed"}`, false},
 		"a numeric attribute":        {`"site":"2"`, `"site":2`, false},
 		"negative parts":             {`"parts":1`, `"parts":-1`, false},
 		"parts as a string":          {`"parts":1`, `"parts":"1"`, false},

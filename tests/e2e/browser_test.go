@@ -26,7 +26,7 @@ type browser struct {
 	ctx context.Context
 
 	mutex         sync.Mutex
-	consoleErrors []string // what the browser's console shows in red
+	consoleErrors []string // the errors in the browser's console
 }
 
 // newBrowser starts Chromium. Without Chromium the test is skipped; in CI it fails.

@@ -18,8 +18,8 @@ import (
 // doctorLine is a line of `signrelay doctor --json`.
 type doctorLine struct{ Check, Status, Found, Mend string }
 
-// doctorSays runs `signrelay doctor --json` and returns its exit status, "" for 0.
-func doctorSays(t *testing.T, h *testenv.Env, flags ...string) (map[string]doctorLine, string) {
+// doctorFindings runs `signrelay doctor --json` and returns its findings and its exit status, "" for 0.
+func doctorFindings(t *testing.T, h *testenv.Env, flags ...string) (map[string]doctorLine, string) {
 	t.Helper()
 	out, err := h.Command(t, append([]string{"doctor", "--json"}, flags...)...)
 	found := map[string]doctorLine{}
@@ -55,7 +55,7 @@ func exitStatus(err error) string {
 func TestDoctorPassesGoodInstallation(t *testing.T) {
 	t.Parallel()
 	h := testenv.Separate(t)
-	found, status := doctorSays(t, h, "--ingest-url", h.IngestURL)
+	found, status := doctorFindings(t, h, "--ingest-url", h.IngestURL)
 	if status != "" {
 		t.Errorf("status %q", status)
 	}
@@ -115,7 +115,7 @@ func TestDoctorFindsFaults(t *testing.T) {
 	if err := client.ConfigSet(t.Context(), "appendonly", "no").Err(); err != nil {
 		t.Fatal(err)
 	}
-	found, status := doctorSays(t, h, "--config", path+".broken", "--sms.vonage.base_url=http://127.0.0.1:1", "--email.smtp.port=1",
+	found, status := doctorFindings(t, h, "--config", path+".broken", "--sms.vonage.base_url=http://127.0.0.1:1", "--email.smtp.port=1",
 		"--shortener.public_url="+h.SandboxURL, "--ingest-url", h.SandboxURL)
 	if status != "exit status 1" {
 		t.Errorf("status %q", status)

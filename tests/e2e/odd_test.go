@@ -10,7 +10,7 @@ import (
 )
 
 // Every third response and callback of the outside parties is unusual but allowed: each person still gets each message once. The pause lets
-// a call that was refused for a second be repeated before its document changes; a message that is out of date is not sent.
+// services repeat a call that was refused for a second before its document changes: a message that is out of date is not sent.
 func TestStoriesWithUnusualResponses(t *testing.T) {
 	t.Parallel()
 	h := testenv.Standalone(t, "SIGNRELAY_SANDBOX_ODD=33", "SIGNRELAY_SANDBOX_ODD_SEED=20261128")

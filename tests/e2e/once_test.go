@@ -13,7 +13,7 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// A provider that got no response calls again, at once and later, on each path that it has: one fact, one message to each person. Two
+// A provider that got no response calls again, at once and later, on each of its paths: one fact, one message to each person. Two
 // replicas of each stage share the work, so the memory of a single process is not enough.
 func TestRepeatedCallbacksSendEachMessageOnce(t *testing.T) {
 	t.Parallel()
@@ -120,7 +120,7 @@ func TestOutsideShorteners(t *testing.T) {
 			links := func() (found []string) {
 				h.ClearMessages(t)
 				h.Play(t, "clickwrap", "one-signer")
-				h.Until(t, "four messages have come", func() bool { return len(h.Messages(t)) >= 4 })
+				h.Until(t, "four messages have arrived", func() bool { return len(h.Messages(t)) >= 4 })
 				h.WaitIdle(t)
 				for _, m := range h.Messages(t) {
 					_, l := withoutLinks(m.Text)
@@ -146,7 +146,7 @@ func TestOutsideShorteners(t *testing.T) {
 				leads(t, l, http.StatusOK)
 			}
 			if n := len(subjects(t, h, "signing.v1.*.*.link.substituted.>")); n == 0 {
-				t.Errorf("the log does not say that %s failed", kind)
+				t.Errorf("the log has no event that %s failed", kind)
 			}
 		})
 	}

@@ -34,7 +34,7 @@ func TestOutagesLoseAndDuplicateNothing(t *testing.T) {
 	if status != 503 || header.Get("Retry-After") == "" {
 		t.Errorf("without NATS: %d, Retry-After %q", status, header.Get("Retry-After"))
 	}
-	h.Until(t, "ingest says that it is not ready", func() bool { return h.Ready(t, "ingest") == http.StatusServiceUnavailable })
+	h.Until(t, "ingest reports that it is not ready", func() bool { return h.Ready(t, "ingest") == http.StatusServiceUnavailable })
 	h.Processes["nats"].Start()
 	h.Until(t, "the provider's retry is accepted", func() bool { status, _ := send("without-nats"); return status == 202 })
 	want("without-nats", 200)

@@ -41,7 +41,7 @@ func TestReadmeCurl(t *testing.T) {
 	if status, response := h.Callback(t, http.MethodPost, curl[1], nil, header, body); status != http.StatusOK || response["status"] != "duplicate" {
 		t.Fatalf("again: %d %v", status, response)
 	}
-	h.Until(t, "the text and the e-mail have come", func() bool { return len(h.Messages(t)) >= 2 })
+	h.Until(t, "the text and the e-mail have arrived", func() bool { return len(h.Messages(t)) >= 2 })
 	h.WaitIdle(t)
 	channels := map[string]int{}
 	for _, m := range h.Messages(t) {

@@ -32,10 +32,10 @@ func TestLinksOpenWithoutRedis(t *testing.T) {
 	t.Parallel()
 	h := testenv.Separate(t)
 	h.Play(t, "clickwrap", "resend")
-	h.Until(t, "the texts have come", func() bool { return len(h.Messages(t)) == 6 })
+	h.Until(t, "the texts have arrived", func() bool { return len(h.Messages(t)) == 6 })
 
 	h.Redis.Stop()
-	h.Until(t, "the senders say that they are not ready", func() bool {
+	h.Until(t, "the senders report that they are not ready", func() bool {
 		return h.Ready(t, "sms-sender") == http.StatusServiceUnavailable && h.Ready(t, "email-sender") == http.StatusServiceUnavailable
 	})
 	for _, service := range []string{"enricher", "shortener"} {
@@ -48,5 +48,5 @@ func TestLinksOpenWithoutRedis(t *testing.T) {
 	h.ClearMessages(t)
 	h.Redis.Start()
 	h.Play(t, "clickwrap", "resend")
-	h.Until(t, "the senders have gone on", func() bool { return len(h.Messages(t)) == 6 })
+	h.Until(t, "the senders have continued", func() bool { return len(h.Messages(t)) == 6 })
 }

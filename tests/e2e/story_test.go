@@ -27,7 +27,7 @@ type story struct {
 }
 
 var stories = []story{
-	// The guide's three flows, with its three texts word for word. Eric Smith and Sam Lee want texts and e-mails, Jane Roe only e-mails.
+	// The guide's three flows, with its three texts unchanged. Eric Smith and Sam Lee want texts and e-mails, Jane Roe only e-mails.
 	// The last signature causes no progress message.
 	{"clickwrap", "seed", []string{
 		`sms 13175551234: You've been sent "PS Employment Agreement" by PactSafe. Please review & sign: L`,
@@ -45,7 +45,7 @@ var stories = []story{
 		`sms 13175550187: Eric Smith has signed "Employment Agreement". One more signature is needed to complete the document.`,
 		`email sam.lee@example.com: Eric Smith has signed "Employment Agreement" [0 links]`,
 	}},
-	// The completion arrives before the signature: no progress message, in whichever order they arrive.
+	// The completion arrives before the signature: there is no progress message, in either order.
 	{"clickwrap", "one-signer", []string{
 		`sms 13175551234: You've been sent "Mutual NDA" by PactSafe. Please review & sign: L`,
 		`email eric.smith@example.com: Please review & sign "Mutual NDA" [1 link]`,
@@ -195,7 +195,7 @@ func TestStories(t *testing.T) {
 			for _, s := range stories {
 				h.ClearMessages(t)
 				h.Play(t, s.provider, s.name)
-				s.tell(t, h)
+				s.check(t, h)
 			}
 			h.WaitIdle(t)
 			everyMessageIsInTheLog(t, h)
@@ -206,8 +206,8 @@ func TestStories(t *testing.T) {
 	}
 }
 
-// tell waits for the story's messages, compares them, and follows their links.
-func (s story) tell(t *testing.T, h *testenv.Env) {
+// check waits for the story's messages, compares them, and follows their links.
+func (s story) check(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	for link, status := range s.came(t, h) {
 		leads(t, link, status)
@@ -218,7 +218,7 @@ func (s story) tell(t *testing.T, h *testenv.Env) {
 func (s story) came(t *testing.T, h *testenv.Env) map[string]int {
 	t.Helper()
 	all := map[string]int{}
-	h.Until(t, fmt.Sprintf("the messages of %s/%s have come", s.provider, s.name), func() bool { return len(h.Messages(t)) >= len(s.messages) })
+	h.Until(t, fmt.Sprintf("the messages of %s/%s have arrived", s.provider, s.name), func() bool { return len(h.Messages(t)) >= len(s.messages) })
 	h.WaitIdle(t)
 	var got []string
 	for _, m := range h.Messages(t) {
@@ -266,7 +266,7 @@ func leads(t *testing.T, link string, want int) {
 		status, page = follow(t, http.MethodPost, link)
 	}
 	if status != want || page == "" {
-		t.Errorf("a link leads to %d, want %d; %d bytes", status, want, len(page))
+		t.Errorf("the page of a link has status %d, want %d; %d bytes", status, want, len(page))
 	}
 }
 
@@ -329,7 +329,7 @@ func everyMessageIsInTheLog(t *testing.T, h *testenv.Env) {
 			}
 		}
 	}
-	h.Until(t, "every text's delivery receipt has come", func() bool { collect(); return texts >= sms })
+	h.Until(t, "every text's delivery receipt has arrived", func() bool { collect(); return texts >= sms })
 	if len(steps) != due || opened == 0 {
 		t.Errorf("the log has %d messages and %d opened links, want %d and at least one", len(steps), opened, due)
 	}
@@ -348,7 +348,7 @@ func everyReplicaWorked(t *testing.T, h *testenv.Env) {
 	for _, service := range testenv.Services[2:] {
 		for _, p := range h.Replicas(service) {
 			if !strings.Contains(p.Output(), `"msg":"attempt"`) {
-				t.Errorf("%s had nothing to do", p.Name)
+				t.Errorf("%s had no work", p.Name)
 			}
 		}
 	}

@@ -215,7 +215,7 @@ func (l log) ackWithin(wait time.Duration) (consumer jetstream.Consumer) {
 func (l log) overdue() {
 	l.t.Helper()
 	consumer := l.ackWithin(100 * time.Millisecond)
-	inHand := consumer.CachedInfo().Delivered.Stream
+	inFlight := consumer.CachedInfo().Delivered.Stream
 	l.Until(l.t, "the messages in flight are redelivered", func() bool {
 		batch, err := consumer.FetchNoWait(1)
 		if err != nil {
@@ -224,7 +224,7 @@ func (l log) overdue() {
 		again := false
 		for m := range batch.Messages() {
 			meta, err := m.Metadata()
-			again = err == nil && meta.Sequence.Stream <= inHand
+			again = err == nil && meta.Sequence.Stream <= inFlight
 			_ = m.Nak() // redelivered at once
 		}
 		return again

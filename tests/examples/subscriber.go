@@ -109,7 +109,7 @@ func (s *Subscriber) Lines() []string {
 	return slices.Clone(s.lines)
 }
 
-// said is a Subscriber as the writer of its standard error.
+// said is a Subscriber that collects its standard error.
 type said Subscriber
 
 func (s *said) Write(p []byte) (int, error) {

@@ -24,7 +24,7 @@ type result struct {
 	Fault    string `json:"fault"`
 	Accepted int    `json:"accepted"`    // callbacks with status 2xx
 	Stored   int    `json:"stored"`      // their events in the log
-	Handed   int    `json:"handed_over"` // messages that the outside parties accepted, each counted once
+	Sent     int    `json:"handed_over"` // messages that the outside parties accepted, each counted once
 	Lost     int    `json:"lost"`        // accepted and not stored, or due and not sent
 	Doubled  int    `json:"doubled"`     // stored twice, or sent twice without the mark
 	Unknown  int    `json:"unknown"`     // sent again after an attempt with an unknown outcome, and marked
@@ -67,7 +67,7 @@ func audit(t testing.TB, h *testenv.Env, d *driver, w *world, fault string, bega
 			case n > 1:
 				r.Doubled++
 			}
-			r.Handed++
+			r.Sent++
 		}
 	}
 	r.Doubled += len(sent) // messages of no known document
@@ -111,7 +111,7 @@ func deliveredAgain(t testing.TB, h *testenv.Env) int {
 		}
 		consumer, err := h.JetStream(t).Consumer(t.Context(), s.Stream, s.Name)
 		if err != nil {
-			t.Fatalf("ask for the consumer %s: %v", s.Name, err)
+			t.Fatalf("request the state of the consumer %s: %v", s.Name, err)
 		}
 		again += int(consumer.CachedInfo().Delivered.Consumer) - messagesFor(t, h, s)
 	}
@@ -189,7 +189,7 @@ func (tb *table) print(w io.Writer) error {
 	fmt.Fprintln(columns, "accepted\tstored\thanded over\tlost\tdoubled\tunknown\tgiven up\tagain\tlate p95\tseconds\t  fault")
 	for _, r := range tb.rows {
 		fmt.Fprintf(columns, "%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%.1f\t%d\t  %s\n",
-			r.Accepted, r.Stored, r.Handed, r.Lost, r.Doubled, r.Unknown, r.Given, r.Again, r.Late, r.Seconds, strings.TrimSpace(r.Fault))
+			r.Accepted, r.Stored, r.Sent, r.Lost, r.Doubled, r.Unknown, r.Given, r.Again, r.Late, r.Seconds, strings.TrimSpace(r.Fault))
 	}
 	if err := columns.Flush(); err != nil {
 		return err

@@ -81,7 +81,7 @@ func TestServicesResumeAfterOutages(t *testing.T) {
 				return
 			}
 			texts, p95 := s.takenOver(t, kills)
-			fmt.Printf("%s: %d texts had not left at a kill, their p95 from it is %.1f s\n", c.name, texts, p95)
+			fmt.Printf("%s: at a kill, %d texts were not sent yet; the p95 of their delay from the kill is %.1f s\n", c.name, texts, p95)
 		})
 	}
 }
@@ -143,7 +143,7 @@ func TestLostConsumerSendsNothingTwice(t *testing.T) {
 						t.Error(err)
 					}
 					if _, err := s.Command(t, "provision"); err == nil || !strings.Contains(err.Error(), "--start enricher=new") {
-						t.Errorf("provision did not ask: %v", err)
+						t.Errorf("provision did not require a start position: %v", err)
 					}
 				}
 				if out, err := s.Command(t, args...); err != nil {

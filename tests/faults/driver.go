@@ -27,7 +27,7 @@ type driver struct {
 
 	mutex     sync.Mutex
 	documents []string             // reported so far
-	accepted  map[string]time.Time // when each first got status 2xx
+	accepted  map[string]time.Time // the time when each first got status 2xx
 	back      time.Time            // the end of the last outage; zero if there was none
 }
 
@@ -43,8 +43,8 @@ func newDriver(h *testenv.Env, row string) *driver {
 
 const (
 	least    = 60                     // documents per row, with two messages each
-	briskly  = 5 * time.Millisecond   // between two callbacks of one caller, up to that number
-	steadily = 100 * time.Millisecond // afterwards, until the fault is over, if the row sets no pace
+	briskly  = 5 * time.Millisecond   // between two callbacks of one caller, up to the number in the line above
+	steadily = 100 * time.Millisecond // the pause after that number, until the fault is over, if the row sets no pace
 )
 
 // load reports documents until the fault is over and there are enough of them, and repeats each callback until it gets status 2xx. It

@@ -1,5 +1,5 @@
-// Package faults proves that nothing is lost and nothing is sent twice, whichever process dies and whenever: with the real services, a real
-// NATS server and a real Redis, which are really killed, while a provider calls and the outside parties count messages.
+// Package faults proves that nothing is lost and nothing is sent twice if any process dies at any time: with the real services, a real
+// NATS server and a real Redis, which the tests kill while a provider calls and the outside parties count messages.
 package faults
 
 import (
@@ -102,7 +102,7 @@ limits: {person_per_day: 0, number_per_hour: 0, document: 0, source_per_day: 0}
 func (s *stand) prove(t *testing.T, fault string, happens func()) result {
 	t.Helper()
 	r := s.measure(t, fault, happens)
-	if r.Lost != 0 || r.Doubled != 0 || r.Given != 0 || r.Stored != r.Accepted || r.Handed != 2*r.Accepted {
+	if r.Lost != 0 || r.Doubled != 0 || r.Given != 0 || r.Stored != r.Accepted || r.Sent != 2*r.Accepted {
 		t.Errorf("%+v", r)
 	}
 	return r
@@ -217,7 +217,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 	t.Run("replicas come and go under load", func(t *testing.T) {
 		t.Parallel()
 		s := newStand(t, "scaled", behaviour{receipts: true}, 1, nil, testenv.Variant{})
-		s.prove(t, "each service from one replica to four and back to one, under load; every other one leaves by kill -9", func() {
+		s.prove(t, "each service from one replica to four and back to one, under load; every second one ends by kill -9", func() {
 			for _, name := range services {
 				for n := 2; n <= 4; n++ {
 					s.StartReplica(t, name, n)
@@ -236,11 +236,11 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 		})
 	})
 
-	t.Run("NATS is away for longer than the provider tries", func(t *testing.T) {
+	t.Run("NATS is away for longer than the provider retries", func(t *testing.T) {
 		t.Parallel()
 		s := newStand(t, "long", behaviour{}, 1, nil, testenv.Variant{})
 		s.driver.tries = 2 * time.Second
-		s.prove(t, "NATS away for longer than the provider tries; it sends all again later", func() {
+		s.prove(t, "NATS away for longer than the provider retries; it sends all again later", func() {
 			s.Processes["nats"].Kill()
 			time.Sleep(6 * time.Second)
 			s.Processes["nats"].Start()
@@ -250,7 +250,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 	t.Run("the disk is full", func(t *testing.T) {
 		t.Parallel()
 		s := newStand(t, "full", behaviour{}, 1, nil, testenv.Variant{})
-		s.prove(t, "NATS has no room on its disk for a while", func() {
+		s.prove(t, "NATS has no space on its disk for a while", func() {
 			s.RestartNATS(t, "120KB")
 			before := s.driver.failed.Load()
 			s.Until(t, "the log is full", func() bool { return s.driver.failed.Load() > before+50 })
@@ -301,27 +301,27 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 		})
 	})
 
-	t.Run("Redis answers and takes no claims", func(t *testing.T) {
+	t.Run("Redis responds and refuses claims", func(t *testing.T) {
 		t.Parallel()
 		if !all() || os.Getenv("SIGNRELAY_TEST_REDIS_URL") != "" {
 			t.Skip("make faults-all has it, with a Redis of its own")
 		}
 		s := newStand(t, "refuses", behaviour{}, 2, nil, testenv.Variant{})
-		s.prove(t, "Redis refuses claims while it answers PING: full, then a replica, then without a command; two replicas", func() {
+		s.prove(t, "Redis refuses claims while it responds to PING: full, then a replica, then without a command; two replicas", func() {
 			without, with := []string{}, []string{}
 			for _, user := range flow.RedisUsers() {
 				without, with = append(without, "ACL SETUSER "+user.Name+" -set"), append(with, "ACL SETUSER "+user.Name+" +set")
 			}
-			for _, c := range []struct{ spoil, mend []string }{
+			for _, c := range []struct{ spoil, restore []string }{
 				{[]string{"CONFIG SET maxmemory 1"}, []string{"CONFIG SET maxmemory 0"}},
 				{[]string{"REPLICAOF 127.0.0.1 1"}, []string{"REPLICAOF NO ONE"}},
 				{without, with},
 			} {
-				tell(t, s.Redis.URL, c.spoil...)
+				redisCommands(t, s.Redis.URL, c.spoil...)
 				s.Until(t, "the senders are not ready, and ingest is", func() bool {
 					return !s.ready("sms-sender") && !s.ready("email-sender-2") && s.ready("ingest")
 				})
-				tell(t, s.Redis.URL, c.mend...)
+				redisCommands(t, s.Redis.URL, c.restore...)
 				s.Until(t, "all are ready", func() bool { return s.ready("sms-sender") && s.ready("email-sender-2") })
 			}
 		})
@@ -377,10 +377,10 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 		behaves behaviour
 		often   bool
 	}{
-		"the provider's API fails, drops and hangs":                   {behaviour{rest: firstCalls(30, refuse, drop, slow, hang)}, true},
-		"Vonage throttles and refuses":                                {behaviour{vonage: firstCalls(30, refuse)}, true},
-		"Vonage drops the connection before and after it accepts":     {behaviour{vonage: everyThird(20, drop, takeDrop)}, true},
-		"Vonage drops the connection after it accepts, receipts come": {behaviour{vonage: everyThird(20, takeDrop), receipts: true}, true},
+		"the provider's API fails, drops and hangs":                         {behaviour{rest: firstCalls(30, refuse, drop, slow, hang)}, true},
+		"Vonage throttles and refuses":                                      {behaviour{vonage: firstCalls(30, refuse)}, true},
+		"Vonage drops the connection before and after it accepts":           {behaviour{vonage: everyThird(20, drop, takeDrop)}, true},
+		"Vonage drops the connection after it accepts, and receipts arrive": {behaviour{vonage: everyThird(20, takeDrop), receipts: true}, true},
 		"Vonage hangs":                {behaviour{vonage: firstCalls(8, hang)}, false},
 		"SMTP refuses temporarily":    {behaviour{mail: firstCalls(20, refuse)}, false},
 		"SMTP drops at the final dot": {behaviour{mail: everyThird(10, drop, takeDrop)}, true},
@@ -395,13 +395,13 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 			s := newStand(t, "world", tt.behaves, 1, nil, testenv.Variant{})
 			r := s.prove(t, name, func() {})
 			if tt.behaves.receipts && r.Unknown != 0 {
-				t.Errorf("%d were sent again although their receipts came", r.Unknown)
+				t.Errorf("%d were sent again although their receipts arrived", r.Unknown)
 			}
 		})
 	}
 }
 
-// firstCalls lets the first n calls end as given, in turn, and all others well.
+// firstCalls returns a behaviour with the given results for the first n calls, in turn. All other calls succeed.
 func firstCalls(n int, how ...response) func(int) response {
 	return func(call int) response {
 		if call > n {
@@ -429,7 +429,7 @@ func forgetWindow(t *testing.T, s *stand) {
 	s.ShortDuplicateWindow(t, flow.Signing)
 }
 
-// sentBefore reports whether a sender recorded a sending before this time, by its own clock.
+// sentBefore reports whether a sender recorded a sent message before this time, by its own clock.
 func sentBefore(t *testing.T, s *stand, then time.Time) bool {
 	t.Helper()
 	log := event.Log{JS: s.JetStream(t), Stream: flow.Signing}
@@ -452,8 +452,8 @@ func flush(t *testing.T, redisURL string) {
 	}
 }
 
-// tell sends commands to Redis.
-func tell(t *testing.T, redisURL string, commands ...string) {
+// redisCommands sends commands to Redis.
+func redisCommands(t *testing.T, redisURL string, commands ...string) {
 	t.Helper()
 	client := realtest.RedisClient(t, redisURL)
 	for _, command := range commands {

@@ -24,7 +24,7 @@ func outage(d time.Duration, how response) func(int) response {
 }
 
 // A vendor that only returns errors accepts nothing. However long this lasts, no message becomes a dead letter, all are sent when the
-// vendor works again, and only those are marked that it was asked for more than once. The services' clock is moved meanwhile, so 10
+// vendor works again, and only messages with more than one call to the vendor are marked. The services' clock is moved meanwhile, so 10
 // minutes, 2 hours and 2 days of attempts take seconds.
 func TestVendorOutageCausesNoDeadLetters(t *testing.T) {
 	t.Parallel()
@@ -32,15 +32,15 @@ func TestVendorOutageCausesNoDeadLetters(t *testing.T) {
 		vonage, mail func(int) response
 		lasts, jump  time.Duration
 	}{
-		"Vonage answers 500 for 15 s":       {vonage: outage(15*time.Second, broken), lasts: 15 * time.Second},
-		"the mail server says 421 for 15 s": {mail: outage(15*time.Second, broken), lasts: 15 * time.Second},
+		"Vonage responds 500 for 15 s":         {vonage: outage(15*time.Second, broken), lasts: 15 * time.Second},
+		"the mail server replies 421 for 15 s": {mail: outage(15*time.Second, broken), lasts: 15 * time.Second},
 		"both fail for 10 minutes": {
 			vonage: outage(15*time.Second, broken), mail: outage(15*time.Second, broken), lasts: 15 * time.Second, jump: 10 * time.Minute,
 		},
 		"both fail for 2 hours": {
 			vonage: outage(15*time.Second, broken), mail: outage(15*time.Second, broken), lasts: 15 * time.Second, jump: 2 * time.Hour,
 		},
-		"Vonage answers nothing for 2 days": {vonage: outage(15*time.Second, drop), lasts: 15 * time.Second, jump: 48 * time.Hour},
+		"Vonage does not respond for 2 days": {vonage: outage(15*time.Second, drop), lasts: 15 * time.Second, jump: 48 * time.Hour},
 	} {
 		if tt.jump == 0 && tt.mail != nil && !all() || tt.jump != 0 && !all() {
 			continue // it needs a build of Go's standard library, so only make faults-all has it
@@ -70,13 +70,13 @@ func TestVendorOutageCausesNoDeadLetters(t *testing.T) {
 	}
 }
 
-// onlyMarked requires that a message is marked as a possible duplicate only if the vendor was asked for it more than once.
+// onlyMarked requires that a message is marked as a possible duplicate only if the vendor was called for it more than once.
 func (s *stand) onlyMarked(t *testing.T) {
 	t.Helper()
 	_, marked, _ := readLog(t, s.Env)
 	for message := range marked {
-		if n := s.world.askedFor(message); n < 2 {
-			t.Errorf("%v is marked, and the vendor was asked for it %d times", message, n)
+		if n := s.world.attempts(message); n < 2 {
+			t.Errorf("%v is marked, and the vendor was called for it %d times", message, n)
 		}
 	}
 }

@@ -25,33 +25,33 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// world is the outside: the provider's REST API, Vonage and a mail server. It counts the messages that it accepted. This is the truth for
-// the proof: a message was sent if the world has it, whatever the services believe.
+// world is all outside parties: the provider's REST API, Vonage and a mail server. It counts the accepted messages. This count decides
+// the proof: a message was sent if the world has it, for any state of the services.
 type world struct {
 	HTTP *httptest.Server
 	SMTP net.Listener
 
 	behaves  behaviour
 	mutex    sync.Mutex
-	asked    map[string]int        // calls so far, by party
+	calls    map[string]int        // calls so far, by party
 	accepted map[message]int       // accepted messages
-	first    map[message]time.Time // when each was first accepted
-	asks     map[message]int       // calls that asked to accept one, with any result
+	first    map[message]time.Time // the time when each was first accepted
+	asks     map[message]int       // calls with this message, with any result
 	replies  sync.WaitGroup        // receipts on their way
 	gone     chan struct{}         // closed at the end of the test
 	keys     map[string]struct{}   // client-refs and Message-IDs
 }
 
-// handover is one message to one person: document and channel.
+// message is one message to one person: document and channel.
 type message struct{ document, channel string }
 
-// behaviour is how a party responds to its n-th call (1, 2, …); nil is well.
+// behaviour decides how a party responds to its n-th call (1, 2, …); with nil, all calls succeed.
 type behaviour struct {
 	rest, vonage, mail func(n int) response
 	receipts           bool // Vonage sends delivery receipts
 }
 
-// answer is how one call ends.
+// response is the end of one call.
 type response int
 
 const (
@@ -74,7 +74,7 @@ const (
 
 func newWorld(t testing.TB, b behaviour) *world {
 	t.Helper()
-	w := &world{behaves: b, asked: map[string]int{}, accepted: map[message]int{}, first: map[message]time.Time{}, asks: map[message]int{}, gone: make(chan struct{}), keys: map[string]struct{}{}}
+	w := &world{behaves: b, calls: map[string]int{}, accepted: map[message]int{}, first: map[message]time.Time{}, asks: map[message]int{}, gone: make(chan struct{}), keys: map[string]struct{}{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1.1/requests/{id}", w.request)
 	mux.HandleFunc("POST /sms/json", w.text)
@@ -97,15 +97,15 @@ func newWorld(t testing.TB, b behaviour) *world {
 	return w
 }
 
-// next is how the party's next call ends.
+// next returns the result of the party's next call.
 func (w *world) next(party string, how func(int) response) response {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	w.asked[party]++
+	w.calls[party]++
 	if how == nil {
 		return well
 	}
-	return how(w.asked[party])
+	return how(w.calls[party])
 }
 
 func (w *world) accept(document, channel string) {
@@ -124,14 +124,14 @@ func (w *world) ask(document, channel string) {
 	w.asks[message{document, channel}]++
 }
 
-// askedFor returns how often the world was asked to accept a message.
-func (w *world) askedFor(h message) int {
+// attempts returns how often the world received a call with a message.
+func (w *world) attempts(h message) int {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	return w.asks[h]
 }
 
-// handed is a copy of the accepted messages.
+// sent returns a copy of the accepted messages.
 func (w *world) sent() map[message]int {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()

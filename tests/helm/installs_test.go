@@ -14,7 +14,7 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-// Three releases in one Prometheus, two of them in one namespace, each with the rules of its own chart: every alert is about one release
+// Three releases in one Prometheus, two of them in one namespace, each with the rules of its own chart. Every alert is about one release
 // and fires once, also for a release that Prometheus has never scraped.
 func TestEachReleaseHasItsOwnAlerts(t *testing.T) {
 	t.Parallel()

@@ -72,7 +72,7 @@ func unwatchedPods(m manifests) []string {
 		spec, c := d.Spec.Template.Spec, d.Spec.Template.Spec.Containers[0]
 		r.unless(asks(c.LivenessProbe, "/livez"), "%s has no probe of /livez", name)
 		r.unless(asks(c.ReadinessProbe, "/readyz"), "%s has no probe of /readyz", name)
-		r.unless(c.ReadinessProbe == nil || c.ReadinessProbe.FailureThreshold >= 3, "one slow check makes %s not ready", name)
+		r.unless(c.ReadinessProbe == nil || c.ReadinessProbe.FailureThreshold >= 3, "a single slow check makes %s not ready", name)
 		r.unless(port(c, "admin") == 9090, "%s has no admin listener on 9090", name)
 
 		cfg, err := settings(m, d.Spec.Template)
@@ -86,7 +86,7 @@ func unwatchedPods(m manifests) []string {
 
 		roll := d.Spec.Strategy.RollingUpdate
 		r.unless(roll != nil && roll.MaxUnavailable != nil && *roll.MaxUnavailable == intstr.FromInt32(0), "%s loses pods during a rollout", name)
-		r.unless(d.Spec.MinReadySeconds > 0, "%s is available at once", name)
+		r.unless(d.Spec.MinReadySeconds > 0, "%s is available without a delay", name)
 		for _, spread := range spec.TopologySpreadConstraints {
 			r.unless(spread.LabelSelector != nil && matches(spread.LabelSelector.MatchLabels, d.Spec.Template.Labels), "%s spreads other pods", name)
 		}

@@ -70,7 +70,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 	}
 }
 
-// Unknown settings are refused, too, although only the services know what settings mean: all of them at once.
+// Unknown settings are refused too, all of them at once, although only the services know the meaning of settings.
 func TestUnknownSettingsAreRefused(t *testing.T) {
 	t.Parallel()
 	_, err := render(loadChart(t), example(t, "production", `

@@ -117,7 +117,7 @@ func (b *bridged) untilRead(count int) {
 type team struct {
 	mu       sync.Mutex
 	read     []*sarama.ConsumerMessage // each partition's in order; empty if counts is set
-	times    map[string]int            // how often each id came
+	times    map[string]int            // the count of each id
 	last     map[string]string         // the last new event of each document
 	disorder []string
 	counts   bool // it does not keep the records

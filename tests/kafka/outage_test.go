@@ -71,7 +71,7 @@ func TestCrashAfterWriteRepeatsOneWindow(t *testing.T) {
 
 	again := b.inOrder()
 	if len(again) == 0 || len(again) > window {
-		t.Errorf("%d events came more than once, want 1 to %d", len(again), window)
+		t.Errorf("%d events were written more than once, want 1 to %d", len(again), window)
 	}
 	for id, times := range again {
 		if number, _ := strconv.Atoi(strings.TrimPrefix(id, "event-")); times != 2 || number < 2*window || number >= 3*window {
@@ -103,7 +103,7 @@ func TestQuotaCausesNoRepetition(t *testing.T) {
 	b.untilRead(b.published)
 	b.untilNothingIsLeft(s.broker)
 	if again := b.inOrder(); len(again) > 0 {
-		t.Errorf("%d events came again", len(again))
+		t.Errorf("%d events were written again", len(again))
 	}
 	if metric(t, p, "signrelay_kafka_throttled_seconds_total") == 0 {
 		t.Error("the quota had no effect, so this tests nothing")

@@ -21,7 +21,7 @@ import (
 // The files that spell types and subjects. All other code uses their constants and functions.
 var vocabulary = []string{"libs/event/types.go", "libs/event/subject.go", "libs/flow/subject.go"}
 
-// Words that look like types, by the file that has them.
+// Texts that look like types, by file.
 var foreign = map[string][]string{
 	"services/sandbox/pleasesign/callbacks.go": { // PleaseSign's names of its events
 		"document.created", "document.complete", "document.void", "recipient.sent", "recipient.opened", "recipient.complete", "recipient.failed",
@@ -133,7 +133,7 @@ func TestTypesAndSubjectsAreOnlyInTheVocabulary(t *testing.T) {
 	}
 }
 
-// The test above must find the literals with a word, and no others.
+// The test above must find the literals with an expected text, and no others.
 func TestLiteralTypesAndSubjectsAreFound(t *testing.T) {
 	t.Parallel()
 	for literal, want := range map[string]string{

@@ -36,9 +36,9 @@ func TestShutdownFinishesWorkInFlight(t *testing.T) {
 	} {
 		h.InjectFault(t, tt.fault)
 		h.Play(t, "clickwrap", "one-signer")
-		h.Until(t, tt.service+" has work in flight", func() bool { return unanswered(t, h, tt.service) > 0 && faults(t, h) == "[]" })
+		h.Until(t, tt.service+" has work in flight", func() bool { return unacked(t, h, tt.service) > 0 && faults(t, h) == "[]" })
 		ends(t, h, tt.service, func() {})
-		if n := unanswered(t, h, tt.service); n != 0 {
+		if n := unacked(t, h, tt.service); n != 0 {
 			t.Errorf("%s left %d unfinished", tt.service, n)
 		}
 		h.Processes[tt.service].Start()
@@ -72,7 +72,7 @@ func TestShutdownFinishesWorkInFlight(t *testing.T) {
 	})
 	h.Processes["ingest"].Start()
 
-	t.Log("shortener asks the provider for a link's address")
+	t.Log("shortener requests a link's address from the provider")
 	h.Play(t, "pleasesign", "one-signer")
 	h.WaitIdle(t)
 	var link string
@@ -87,7 +87,7 @@ func TestShutdownFinishesWorkInFlight(t *testing.T) {
 		status, _ := request(t, http.MethodPost, link)
 		opened <- status
 	}()
-	h.Until(t, "the provider is asked", func() bool { return faults(t, h) == "[]" })
+	h.Until(t, "the provider has the request", func() bool { return faults(t, h) == "[]" })
 	ends(t, h, flow.Shortener, func() {
 		if status := <-opened; status == 0 || status >= 500 {
 			t.Errorf("the link in flight got status %d", status)
@@ -106,7 +106,7 @@ func TestShutdownFinishesWorkInFlight(t *testing.T) {
 	h.Play(t, "clickwrap", "one-signer")
 	<-asked
 	ends(t, h, flow.KafkaBridge, func() { close(release) })
-	if n := unanswered(t, h, flow.KafkaBridge); n != 0 {
+	if n := unacked(t, h, flow.KafkaBridge); n != 0 {
 		t.Errorf("kafka-bridge left %d unfinished", n)
 	}
 
@@ -141,7 +141,7 @@ func ends(t *testing.T, h *testenv.Env, service string, finish func()) {
 	began := time.Now()
 	ended := make(chan int, 1)
 	go func() { ended <- p.Stop() }()
-	h.Until(t, service+" says that it is draining", func() bool {
+	h.Until(t, service+" reports that it is draining", func() bool {
 		status, h := p.probe(t)
 		return status == http.StatusServiceUnavailable && h.Status == "draining"
 	})
@@ -152,8 +152,8 @@ func ends(t *testing.T, h *testenv.Env, service string, finish func()) {
 	t.Logf("%s has ended after %v", service, time.Since(began).Round(10*time.Millisecond))
 }
 
-// unanswered is the number of a stage's messages in flight.
-func unanswered(t *testing.T, h *testenv.Env, name string) int {
+// unacked returns the number of a stage's messages in flight.
+func unacked(t *testing.T, h *testenv.Env, name string) int {
 	t.Helper()
 	c, err := h.JetStream(t).Consumer(context.Background(), flow.StageNamed(name).Stream, name)
 	if err != nil {

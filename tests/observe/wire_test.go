@@ -12,10 +12,10 @@ type wire struct {
 	addr string
 	to   string
 
-	mu    sync.Mutex
-	mend  *sync.Cond
-	state state
-	conns map[net.Conn]bool
+	mu       sync.Mutex
+	repaired *sync.Cond
+	state    state
+	conns    map[net.Conn]bool
 }
 
 type state int
@@ -35,7 +35,7 @@ func newWire(t *testing.T, to string) *wire {
 		t.Fatal(err)
 	}
 	w := &wire{addr: l.Addr().String(), to: to, conns: map[net.Conn]bool{}}
-	w.mend = sync.NewCond(&w.mu)
+	w.repaired = sync.NewCond(&w.mu)
 	t.Cleanup(func() {
 		_ = l.Close()
 		w.set(cut)
@@ -61,7 +61,7 @@ func (w *wire) set(s state) {
 			_ = c.Close()
 		}
 	}
-	w.mend.Broadcast()
+	w.repaired.Broadcast()
 }
 
 // passes waits while the wire is silent, and reports whether it is whole then.
@@ -69,7 +69,7 @@ func (w *wire) passes() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for w.state == silent {
-		w.mend.Wait()
+		w.repaired.Wait()
 	}
 	return w.state == whole
 }

@@ -60,7 +60,7 @@ func TestClusterServesAccounts(t *testing.T) {
 	// Late events of a story cause only the completion's message: a person who has signed is not invited again.
 	story := func(messages int) {
 		h.Play(t, "clickwrap", "one-signer")
-		h.Until(t, "the completion's message has come", func() bool {
+		h.Until(t, "the completion's message has arrived", func() bool {
 			ends := 0
 			for _, m := range h.Messages(t) {
 				if strings.Contains(m.Subject+m.Text, "has been accepted by all parties") {

@@ -179,12 +179,12 @@ func TestForbiddenRequestsAreRefused(t *testing.T) {
 		for _, subject := range []string{
 			">", "signing.v1.>", "notify.v1.>", "$KV.LINKS.>", "$KV.>", "$JS.API.>", "$JS.EVENT.>", "$JS.ACK.>", "$JS.>", "$SYS.>", "$SRV.>", "_R_.>", "*.>", "signrelay.copy.>",
 		} {
-			if users[u.Name].mayHear(subject) {
+			if users[u.Name].maySubscribe(subject) {
 				t.Errorf("%s may subscribe to %s", u.Name, subject)
 			}
 		}
 	}
-	if !operator.mayHear("notify.v1.>") {
+	if !operator.maySubscribe("notify.v1.>") {
 		t.Error("the operator may not subscribe")
 	}
 }

@@ -41,7 +41,7 @@ func TestServicesUseOnlyTheirPermissions(t *testing.T) {
 	h.Play(t, "clickwrap", "two-signers")
 	h.Play(t, "pleasesign", "two-signers")
 	h.Play(t, "esign-v1", "one-signer")
-	h.Until(t, "all messages have come", func() bool { return len(h.Messages(t)) == 24 })
+	h.Until(t, "all messages have arrived", func() bool { return len(h.Messages(t)) == 24 })
 	h.Until(t, "all texts have receipts", func() bool { return h.Count(t, flow.Signing, "signing.v1.*.*.notification.delivered.>") == 12 })
 
 	// A link opens, and the log has the event.
@@ -123,7 +123,7 @@ func TestServicesUseOnlyTheirPermissions(t *testing.T) {
 			t.Errorf("%s ended with %d", name, status)
 		}
 	}
-	if connect(t, h, "ingest").mayHear("last.words") {
+	if connect(t, h, "ingest").maySubscribe("last.words") {
 		t.Error("ingest may subscribe")
 	}
 	h.Until(t, "the server's log has every refusal", func() bool { return strings.Contains(strings.Join(refusals(h), " "), "last.words") })

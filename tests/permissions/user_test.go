@@ -45,8 +45,8 @@ func (u user) may(m *nats.Msg) bool {
 	return last == nil || !strings.Contains(last.Error(), `"`+m.Subject+`"`)
 }
 
-// mayHear reports whether the user may subscribe.
-func (u user) mayHear(subject string) bool {
+// maySubscribe reports whether the user may subscribe.
+func (u user) maySubscribe(subject string) bool {
 	u.Helper()
 	sub, err := u.nc.SubscribeSync(subject)
 	if err = errors.Join(err, u.nc.Flush()); err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
-// Each loss and each mistake, with its effect. In each case one document's messages are sent before the backup, a second document's text is
+// Each loss and each mistake, with its effect. In each case, one document's messages are sent before the backup, a second document's text is
 // in flight during the backup, and a third document's is sent after it. Then parts are lost and restored, and the provider calls again
 // about all three.
 func TestRestore(t *testing.T) {
@@ -42,7 +42,7 @@ func TestRestore(t *testing.T) {
 			texts: [3]int{1, 1, 1}, stored: [3]int{1, 1, 1},
 		},
 		{
-			name: "NATS is lost, and Redis is left as it is", nats: true, // a mistake that ingest corrects when the third callback comes again
+			name: "NATS is lost, and Redis stays unchanged", nats: true, // a mistake that ingest corrects when the third callback comes again
 			again: [3]string{"duplicate", "duplicate", "accepted"},
 			texts: [3]int{1, 1, 1}, stored: [3]int{1, 1, 1},
 		},
@@ -131,7 +131,7 @@ func TestRestore(t *testing.T) {
 	}
 }
 
-// around are the settings of an environment with these outside parties.
+// around returns the settings of an environment with these outside parties.
 func around(upstream *testenv.SlowUpstream) func(*testenv.Env) string {
 	return func(h *testenv.Env) string {
 		host, port, _ := strings.Cut(h.Address("SIGNRELAY_SMTP_ADDR"), ":")
@@ -166,7 +166,7 @@ func callAbout(t *testing.T, h *testenv.Env, document, activity, want string) {
 	}
 }
 
-// waiting is the number of texts that wait for the SMS sender.
+// waiting returns the number of texts that wait for the SMS sender.
 func waiting(t *testing.T, h *testenv.Env) int {
 	t.Helper()
 	consumer, err := h.JetStream(t).Consumer(t.Context(), flow.Notify, flow.SMSSender)
@@ -177,7 +177,7 @@ func waiting(t *testing.T, h *testenv.Env) int {
 	return int(info.NumPending) + info.NumAckPending
 }
 
-// stored is the number of times that the log has the document as sent.
+// stored returns how often the log has the document as sent.
 func stored(t *testing.T, h *testenv.Env, document string) int {
 	t.Helper()
 	return h.Count(t, flow.Signing, "signing.v1.*.*.document.sent."+document)

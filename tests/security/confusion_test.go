@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A token is only valid where its provider puts it, and once. No header changes the meaning of an authentic request.
+// A token is only valid in the place that its provider uses, and only once. No header changes the meaning of an authentic request.
 func confusingHeaders(t *testing.T, s *stand) {
 	const source = "confused"
 	secret := token(source)
@@ -63,7 +63,7 @@ func confusingHeaders(t *testing.T, s *stand) {
 			s.refuses(t, method, cw.with(func(c *callback) { c.method, c.path = method, path }), http.StatusMethodNotAllowed)
 		}
 	}
-	s.refuses(t, "GET where only POST is", ps.with(func(c *callback) { c.method = http.MethodGet }), http.StatusMethodNotAllowed)
+	s.refuses(t, "GET on a path for POST", ps.with(func(c *callback) { c.method = http.MethodGet }), http.StatusMethodNotAllowed)
 	if n := s.stored(t, "signing.v1."+source+".>"); n != 0 {
 		t.Errorf("the log holds %d events", n)
 	}
@@ -83,7 +83,7 @@ func confusingHeaders(t *testing.T, s *stand) {
 		t.Errorf("its body is in the log %d times", n)
 	}
 	if n := s.stored(t, "signing.v1.*.*.*.*.confused-9"); n != 0 {
-		t.Error("its query was read though it is a POST")
+		t.Error("its query was read although it is a POST")
 	}
 	s.accepts(t, "pleasesign", ps)
 	s.accepts(t, "esign", all)

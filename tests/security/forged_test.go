@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Without the secret, no callback is accepted, whatever is signed and wherever the signature is. All refusals are equal, so they do not
+// Without the secret, no callback is accepted, for any signed content and any place of the signature. All refusals are equal, so they do not
 // show a forger the mistake.
 func forgedCallbacks(t *testing.T, s *stand) {
 	const source = "forged"
@@ -48,7 +48,7 @@ func forgedCallbacks(t *testing.T, s *stand) {
 		"clickwrap: another's token":        cw.with(header("Pactsafe-Webhook-Token", token("other"))),
 		"clickwrap: half a token":           cw.with(header("Pactsafe-Webhook-Token", token(source)[:8])),
 		"clickwrap: a token and more":       cw.with(header("Pactsafe-Webhook-Token", token(source)+"x")),
-		"clickwrap: in capitals":            cw.with(header("Pactsafe-Webhook-Token", strings.ToUpper(token(source)))),
+		"clickwrap: the token in capitals":  cw.with(header("Pactsafe-Webhook-Token", strings.ToUpper(token(source)))),
 		"clickwrap: a token's hash":         cw.with(header("Pactsafe-Webhook-Token", hmacOf("", token(source)))),
 		"pleasesign: no signature":          ps.with(func(c *callback) { c.header.Del("X-Pleasesign-Signature") }),
 		"pleasesign: the key itself":        ps.with(header("X-Pleasesign-Signature", token(source))),
@@ -60,7 +60,7 @@ func forgedCallbacks(t *testing.T, s *stand) {
 		"pleasesign: one bit changed":       ps.with(body(bits)),
 		"pleasesign: one byte more":         ps.with(body(func(b string) string { return b + " " })),
 		"pleasesign: one byte less":         ps.with(body(func(b string) string { return b[:len(b)-1] })),
-		"pleasesign: a line's other end":    ps.with(body(func(b string) string { return strings.Replace(b, ",", ",\r\n", 1) })),
+		"pleasesign: another line ending":   ps.with(body(func(b string) string { return strings.Replace(b, ",", ",\r\n", 1) })),
 		"pleasesign: a byte order mark":     ps.with(body(func(b string) string { return "\ufeff" + b })),
 		"pleasesign: in UTF-16":             ps.with(body(inUTF16)),
 		"pleasesign: declared as Latin-1":   ps.with(header("Content-Type", "application/json; charset=iso-8859-1")).with(body(bits)),
@@ -79,7 +79,7 @@ func forgedCallbacks(t *testing.T, s *stand) {
 		refusals[a.text+a.header.Get("Content-Type")] = name
 	}
 	if len(refusals) != 1 {
-		t.Errorf("refusals can be told apart: %v", refusals)
+		t.Errorf("refusals can be distinguished: %v", refusals)
 	}
 	s.refuses(t, "pleasesign: compressed, declared", ps.with(body(packed)).with(header("Content-Encoding", "gzip")), http.StatusUnsupportedMediaType)
 
@@ -149,12 +149,12 @@ func signaturesOnAnotherPath(t *testing.T, s *stand) {
 	s.accepts(t, "the same on its own path", s.esignAll("other", list))
 }
 
-// A recorded authentic callback causes nothing twice, however it is changed where the signature allows it.
+// A recorded authentic callback causes nothing twice, with any change that the signature allows.
 func replayedCallbacks(t *testing.T, s *stand) {
 	const source = "replayed"
-	s.world.tell("/v1.1/requests/replayed-cw", clickwrapRequest("Replayed-cw", signer{ID: "p1", Email: "replayed@signer.example", Mobile: "+13175550101"}))
-	s.world.tell("/document/replayed-ps", pleasesignDocument("Replayed-ps", person{ID: "p2", Email: "replayed@signer.example", Mobile: "61491570006"}))
-	s.world.tell("/api/v1/document/replayed-es/", esignDocument("Replayed-es", party{ID: "p3", Email: "replayed@signer.example", Tel: "+447700900123"}))
+	s.world.respondJSON("/v1.1/requests/replayed-cw", clickwrapRequest("Replayed-cw", signer{ID: "p1", Email: "replayed@signer.example", Mobile: "+13175550101"}))
+	s.world.respondJSON("/document/replayed-ps", pleasesignDocument("Replayed-ps", person{ID: "p2", Email: "replayed@signer.example", Mobile: "61491570006"}))
+	s.world.respondJSON("/api/v1/document/replayed-es/", esignDocument("Replayed-es", party{ID: "p3", Email: "replayed@signer.example", Tel: "+447700900123"}))
 	recorded := map[string]callback{
 		"Replayed-cw": clickwrap(source, clickwrapSent("replayed-cw")),
 		"Replayed-ps": pleasesign(source, pleasesignSent("replayed-ps")),
@@ -165,7 +165,7 @@ func replayedCallbacks(t *testing.T, s *stand) {
 	}
 	for title := range recorded {
 		s.Until(t, title+" has a text and an e-mail", func() bool {
-			return len(s.world.textsWith(title)) == 1 && len(s.world.lettersWith(title)) == 1
+			return len(s.world.textsWith(title)) == 1 && len(s.world.emailsWith(title)) == 1
 		})
 	}
 
@@ -199,14 +199,14 @@ func replayedCallbacks(t *testing.T, s *stand) {
 	}
 
 	// A later document's message is sent; by then any message of the repetitions would have been sent.
-	s.world.tell("/v1.1/requests/replayed-last", clickwrapRequest("Replayed-last", signer{ID: "p1", Email: "replayed@signer.example", Mobile: "+13175550101"}))
+	s.world.respondJSON("/v1.1/requests/replayed-last", clickwrapRequest("Replayed-last", signer{ID: "p1", Email: "replayed@signer.example", Mobile: "+13175550101"}))
 	s.accepts(t, "another document", clickwrap(source, clickwrapSent("replayed-last")))
 	s.Until(t, "another document has messages", func() bool {
-		return len(s.world.textsWith("Replayed-last")) == 1 && len(s.world.lettersWith("Replayed-last")) == 1
+		return len(s.world.textsWith("Replayed-last")) == 1 && len(s.world.emailsWith("Replayed-last")) == 1
 	})
 	got := map[string]int{}
 	for title := range recorded {
-		got[title] = len(s.world.textsWith(title)) + len(s.world.lettersWith(title))
+		got[title] = len(s.world.textsWith(title)) + len(s.world.emailsWith(title))
 	}
 	if diff := cmp.Diff(map[string]int{"Replayed-cw": 2, "Replayed-ps": 2, "Replayed-es": 2}, got); diff != "" {
 		t.Errorf("messages (-want +got):\n%s", diff)

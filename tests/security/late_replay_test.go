@@ -55,11 +55,11 @@ func TestReplaysAfterTheMemoryEnds(t *testing.T) {
 		}
 	}
 	for i, l := range all {
-		s.tellOf(l, i)
+		s.setDocument(l, i)
 		s.accepts(t, l.document, l.callback)
 	}
 	messages := func(l late) (texts, emails int) {
-		return len(s.world.textsWith(l.title)), len(s.world.lettersWith(l.title))
+		return len(s.world.textsWith(l.title)), len(s.world.emailsWith(l.title))
 	}
 	for _, l := range all {
 		s.Until(t, l.document+" has a text and an e-mail", func() bool {
@@ -135,7 +135,7 @@ func TestReplaysAfterTheMemoryEnds(t *testing.T) {
 
 	// The control: a new callback causes messages.
 	honest := late{document: "late-honest", title: "Late-honest-end", provider: "pleasesign", callback: pleasesign("replayed", pleasesignSent("late-honest"))}
-	s.tellOf(honest, len(all))
+	s.setDocument(honest, len(all))
 	s.accepts(t, "an honest callback", honest.callback)
 	s.Until(t, "its messages have come", func() bool { texts, emails := messages(honest); return texts == 1 && emails == 1 })
 }
@@ -175,16 +175,16 @@ func newLateStand(t *testing.T) *stand {
 	return s
 }
 
-// tellOf sets the response of the document's provider: one signer with an address and a number of their own.
-func (s *stand) tellOf(l late, n int) {
+// setDocument sets the response of the document's provider: one signer with an address and a number of their own.
+func (s *stand) setDocument(l late, n int) {
 	email := fmt.Sprintf("late%d@signer.example", n)
 	switch l.provider {
 	case "clickwrap":
-		s.world.tell("/v1.1/requests/"+l.document, clickwrapRequest(l.title, signer{ID: "p", Email: email, Mobile: fmt.Sprintf("+1317555%04d", 100+n)}))
+		s.world.respondJSON("/v1.1/requests/"+l.document, clickwrapRequest(l.title, signer{ID: "p", Email: email, Mobile: fmt.Sprintf("+1317555%04d", 100+n)}))
 	case "pleasesign":
-		s.world.tell("/document/"+l.document, pleasesignDocument(l.title, person{ID: "p", Email: email, Mobile: fmt.Sprintf("614915700%02d", n)}))
+		s.world.respondJSON("/document/"+l.document, pleasesignDocument(l.title, person{ID: "p", Email: email, Mobile: fmt.Sprintf("614915700%02d", n)}))
 	default:
-		s.world.tell("/api/v1/document/"+l.document+"/", esignDocument(l.title, party{ID: "p", Email: email, Tel: fmt.Sprintf("+4477009001%02d", n)}))
+		s.world.respondJSON("/api/v1/document/"+l.document+"/", esignDocument(l.title, party{ID: "p", Email: email, Tel: fmt.Sprintf("+4477009001%02d", n)}))
 	}
 }
 

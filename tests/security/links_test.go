@@ -24,7 +24,7 @@ func (s *stand) click(t *testing.T, link string) response {
 	return a
 }
 
-// nowhere are addresses that a link must never lead to: not a web page, or another one than it seems.
+// nowhere are addresses that a link must never open: not a web page, or another page than it seems.
 func nowhere(canary string) []string {
 	return []string{
 		"javascript:alert(1)", "JavaScript:alert(1)", "\tjavascript:alert(1)", "java\nscript:alert(1)", "data:text/html,<script>alert(1)</script>",
@@ -34,7 +34,7 @@ func nowhere(canary string) []string {
 	}
 }
 
-// Whatever the provider's API returns, a link leads only to a web address; a message never contains one.
+// For every response of the provider's API, a link opens only a web address, and a message never contains the provider's address.
 func hostileTargets(t *testing.T, s *stand) {
 	const source = "links"
 	bad := nowhere(s.world.canary.Host)
@@ -42,11 +42,11 @@ func hostileTargets(t *testing.T, s *stand) {
 	for i, target := range bad {
 		people = append(people, signer{ID: fmt.Sprintf("p%d", i), Email: fmt.Sprintf("p%d@signer.example", i), SigningURL: target})
 	}
-	s.world.tell("/v1.1/requests/targets", clickwrapRequest("Targets", people...))
+	s.world.respondJSON("/v1.1/requests/targets", clickwrapRequest("Targets", people...))
 	s.accepts(t, "the document", clickwrap(source, clickwrapSent("targets")))
 	s.settled(t, "targets", len(people))
 
-	emails := s.world.lettersWith("Targets")
+	emails := s.world.emailsWith("Targets")
 	if len(emails) == 0 {
 		t.Fatal("the good address was not sent")
 	}
@@ -70,19 +70,19 @@ func hostileTargets(t *testing.T, s *stand) {
 }
 
 // If the provider is asked at the click, it sends no one to an address that is not a web page, and redirects of its API are not followed.
-func hostileAnswersAtTheClick(t *testing.T, s *stand) {
+func hostileResponsesAtTheClick(t *testing.T, s *stand) {
 	const source = "links"
-	s.world.tell("/document/click-ps", pleasesignDocument("Click-ps", person{ID: "click-ps-1", Email: "click@signer.example"}))
-	s.world.tell("/api/v1/document/click-es/", esignDocument("Click-es", party{ID: "click-es-1", Email: "click@signer.example"}))
+	s.world.respondJSON("/document/click-ps", pleasesignDocument("Click-ps", person{ID: "click-ps-1", Email: "click@signer.example"}))
+	s.world.respondJSON("/api/v1/document/click-es/", esignDocument("Click-es", party{ID: "click-es-1", Email: "click@signer.example"}))
 	s.accepts(t, "pleasesign", pleasesign(source, pleasesignSent("click-ps")))
 	s.accepts(t, "esign", s.esignAll(source, esignSent("click-es")))
 	s.settled(t, "click-ps", 1)
 	s.settled(t, "click-es", 1)
 	link := func(title string) string {
-		return regexp.MustCompile(regexp.QuoteMeta(s.links()) + `[a-z2-7]{14}`).FindString(s.world.lettersWith(title)[0].raw)
+		return regexp.MustCompile(regexp.QuoteMeta(s.links()) + `[a-z2-7]{14}`).FindString(s.world.emailsWith(title)[0].raw)
 	}
 	for _, target := range append(nowhere(s.world.canary.Host), "https://sign.provider.example/now") {
-		s.world.tell("/recipient/click-ps-1/signingurl", map[string]string{"url": target})
+		s.world.respondJSON("/recipient/click-ps-1/signingurl", map[string]string{"url": target})
 		s.world.response("/api/v1/signer/click-es-1/new-link/", func(rw http.ResponseWriter, _ *http.Request) {
 			rw.Header().Set("Location", target)
 			rw.WriteHeader(http.StatusCreated)
@@ -97,7 +97,7 @@ func hostileAnswersAtTheClick(t *testing.T, s *stand) {
 			}
 		}
 	}
-	// If an API responds with a redirect, we do not send our credentials to the next server, and do not send the signer where only a PDF is
+	// If an API responds with a redirect, we do not send our credentials to the next server, and do not redirect the signer if only a PDF is
 	// expected.
 	s.world.response("/recipient/click-ps-1/signingurl", func(rw http.ResponseWriter, r *http.Request) {
 		http.Redirect(rw, r, s.world.canary.URL+"/signingurl", http.StatusFound)

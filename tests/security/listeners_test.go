@@ -53,7 +53,7 @@ func TestListeners(t *testing.T) {
 		t.Parallel()
 		crossProtocol(t, h)
 	})
-	t.Run("the sandbox's, from a page elsewhere", func(t *testing.T) { sandboxFromElsewhere(t, h) })
+	t.Run("the sandbox's, from another site's page", func(t *testing.T) { sandboxFromElsewhere(t, h) })
 	t.Run("links, guessed", func(t *testing.T) { guessedLinks(t, h) })
 }
 
@@ -77,7 +77,7 @@ func sandboxFromElsewhere(t *testing.T, h *testenv.Env) {
 	if len(documents) == 0 {
 		t.Fatal("no story was played")
 	}
-	h.Until(t, "the messages have come", func() bool { return len(h.Messages(t)) > 0 })
+	h.Until(t, "the messages have arrived", func() bool { return len(h.Messages(t)) > 0 })
 	for name, header := range map[string]http.Header{
 		"another site":               {"Sec-Fetch-Site": {"cross-site"}},
 		"a site of the same domain":  {"Sec-Fetch-Site": {"same-site"}},
@@ -114,7 +114,7 @@ func guessedLinks(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	h.Play(t, "clickwrap", "one-signer")
 	var code string
-	h.Until(t, "a link has come", func() bool {
+	h.Until(t, "a link has arrived", func() bool {
 		for _, m := range h.Messages(t) {
 			if _, behind, ok := strings.Cut(m.Text, "/l/"); ok {
 				code = behind[:14]
@@ -143,7 +143,7 @@ func guessedLinks(t *testing.T, h *testenv.Env) {
 		pages[a.text+fmt.Sprint(a.header)] = guess
 	}
 	if len(pages) != 1 {
-		t.Errorf("guesses can be told apart: %v", pages)
+		t.Errorf("guesses can be distinguished: %v", pages)
 	}
 	// A client cannot claim another address: no proxy of ours is in front of this listener.
 	limited := 0

@@ -35,41 +35,41 @@ var hostile = []string{
 var linkable = regexp.MustCompile(`\+44[ –]20[ –]7946|٧٩٤٦`)
 
 // A stranger's text creates no header, markup, recipient or link in any e-mail or text.
-func hostileWords(t *testing.T, s *stand) {
+func hostileTexts(t *testing.T, s *stand) {
 	linkify := realtest.Linkifier(t)
 	var seen, about []string
 	const source, good, mobile = "letters", "good@signer.example", "+13175550144"
-	for i, words := range hostile {
-		title := func(provider string) string { return fmt.Sprintf("W%s%02d %s", provider, i, words) }
+	for i, hostileText := range hostile {
+		title := func(provider string) string { return fmt.Sprintf("W%s%02d %s", provider, i, hostileText) }
 		document := func(provider string) string { return fmt.Sprintf("words-%s-%02d", provider, i) }
-		s.world.tell("/v1.1/requests/"+document("cw"), clickwrapRequest(title("cw"), signer{ID: "p", First: words, Last: words, Email: good, Mobile: mobile}))
-		s.world.tell("/document/"+document("ps"), pleasesignDocument(title("ps"), person{ID: "p", First: words, Last: words, Email: good, Mobile: mobile}))
-		s.world.tell("/api/v1/document/"+document("es")+"/", esignDocument(title("es"), party{ID: "p", First: words, Last: words, Email: good, Tel: mobile}))
+		s.world.respondJSON("/v1.1/requests/"+document("cw"), clickwrapRequest(title("cw"), signer{ID: "p", First: hostileText, Last: hostileText, Email: good, Mobile: mobile}))
+		s.world.respondJSON("/document/"+document("ps"), pleasesignDocument(title("ps"), person{ID: "p", First: hostileText, Last: hostileText, Email: good, Mobile: mobile}))
+		s.world.respondJSON("/api/v1/document/"+document("es")+"/", esignDocument(title("es"), party{ID: "p", First: hostileText, Last: hostileText, Email: good, Tel: mobile}))
 		s.accepts(t, "clickwrap", clickwrap(source, clickwrapSent(document("cw"))))
 		s.accepts(t, "pleasesign", pleasesign(source, pleasesignSent(document("ps"))))
 		s.accepts(t, "esign", s.esignAll(source, esignSent(document("es"))))
 	}
-	for i, words := range hostile {
+	for i, hostileText := range hostile {
 		for _, provider := range []string{"cw", "ps", "es"} {
 			s.settled(t, fmt.Sprintf("words-%s-%02d", provider, i), 2)
 			marker := fmt.Sprintf("W%s%02d", provider, i)
-			letters, texts := s.world.lettersWith(marker), s.world.textsWith(marker)
-			if len(letters) != 1 || len(texts) != 1 {
-				t.Errorf("%q: %d e-mails and %d texts", words, len(letters), len(texts))
+			emails, texts := s.world.emailsWith(marker), s.world.textsWith(marker)
+			if len(emails) != 1 || len(texts) != 1 {
+				t.Errorf("%q: %d e-mails and %d texts", hostileText, len(emails), len(texts))
 				continue
 			}
-			if !slices.Equal(letters[0].to, []string{good}) {
-				t.Errorf("%q: the e-mail goes to %q", words, letters[0].to)
+			if !slices.Equal(emails[0].to, []string{good}) {
+				t.Errorf("%q: the e-mail goes to %q", hostileText, emails[0].to)
 			}
-			s.harmless(t, words, letters[0].raw)
+			s.harmless(t, hostileText, emails[0].raw)
 			if to := texts[0]["to"]; to != strings.TrimPrefix(mobile, "+") {
-				t.Errorf("%q: the text goes to %q", words, to)
+				t.Errorf("%q: the text goes to %q", hostileText, to)
 			}
-			s.oneLine(t, words, texts[0]["text"])
-			s.oneLink(t, words, texts[0]["text"])
-			seen, about = append(seen, texts[0]["text"]), append(about, words)
-			for _, text := range readable(t, letters[0].raw) {
-				seen, about = append(seen, text), append(about, words)
+			s.oneLine(t, hostileText, texts[0]["text"])
+			s.oneLink(t, hostileText, texts[0]["text"])
+			seen, about = append(seen, texts[0]["text"]), append(about, hostileText)
+			for _, text := range readable(t, emails[0].raw) {
+				seen, about = append(seen, text), append(about, hostileText)
 			}
 		}
 	}
@@ -90,7 +90,7 @@ func hostileWords(t *testing.T, s *stand) {
 		}
 	}
 	honest := "honest-words"
-	s.world.tell("/v1.1/requests/"+honest, clickwrapRequest("Lease v2.1 – ООО Ромашка, Node.js", signer{ID: "p", Email: good, Mobile: mobile}))
+	s.world.respondJSON("/v1.1/requests/"+honest, clickwrapRequest("Lease v2.1 – ООО Ромашка, Node.js", signer{ID: "p", Email: good, Mobile: mobile}))
 	s.accepts(t, "an honest title", clickwrap(source, clickwrapSent(honest)))
 	s.settled(t, honest, 2)
 	if texts := s.world.textsWith("Lease v2.1 – ООО Ромашка, Node.js"); len(texts) != 1 {
@@ -121,46 +121,46 @@ var headers = []string{
 	"Auto-Submitted", "Content-Transfer-Encoding", "Content-Type", "Date", "From", "Message-Id", "Mime-Version", "Subject", "To", "User-Agent", "X-Mailer",
 }
 
-func (s *stand) harmless(t *testing.T, words, raw string) {
+func (s *stand) harmless(t *testing.T, hostileText, raw string) {
 	t.Helper()
 	l, err := mail.ReadMessage(strings.NewReader(raw))
 	if err != nil {
-		t.Errorf("%q: the e-mail cannot be parsed: %v", words, err)
+		t.Errorf("%q: the e-mail cannot be parsed: %v", hostileText, err)
 		return
 	}
 	for name, values := range l.Header {
 		if !slices.Contains(headers, name) || len(values) != 1 {
-			t.Errorf("%q: the header %s: %q", words, name, values)
+			t.Errorf("%q: the header %s: %q", hostileText, name, values)
 		}
 	}
 	if to, err := l.Header.AddressList("To"); err != nil || len(to) != 1 || to[0].Address != "good@signer.example" {
-		t.Errorf("%q: To: %v, %v", words, to, err)
+		t.Errorf("%q: To: %v, %v", hostileText, to, err)
 	}
 	subject, err := new(mime.WordDecoder).DecodeHeader(l.Header.Get("Subject"))
 	if err != nil {
-		t.Errorf("%q: the subject cannot be decoded: %v", words, err)
+		t.Errorf("%q: the subject cannot be decoded: %v", hostileText, err)
 	}
-	s.oneLine(t, words, subject)
+	s.oneLine(t, hostileText, subject)
 	for kind, text := range parts(t, l) {
 		switch kind {
 		case "text/plain":
-			s.oneLink(t, words, text)
+			s.oneLink(t, hostileText, text)
 		case "text/html":
 			for _, tag := range []string{"<script", "<img", "<a href=\"javascript", "<!--"} {
 				if strings.Contains(strings.ToLower(text), tag) {
-					t.Errorf("%q: %s in the HTML:\n%s", words, tag, text)
+					t.Errorf("%q: %s in the HTML:\n%s", hostileText, tag, text)
 				}
 			}
 			for _, to := range regexp.MustCompile(`<[^>]*(?:href|src|action)="?([^" >]*)`).FindAllStringSubmatch(text, -1) {
 				if !strings.HasPrefix(to[1], s.links()) {
-					t.Errorf("%q: the HTML leads to %s", words, to[1])
+					t.Errorf("%q: the HTML leads to %s", hostileText, to[1])
 				}
 			}
 			if strings.Count(text, "</html>") != 1 || !strings.HasSuffix(strings.TrimSpace(text), "</html>") {
-				t.Errorf("%q: the HTML ends early:\n%s", words, text)
+				t.Errorf("%q: the HTML ends early:\n%s", hostileText, text)
 			}
 		default:
-			t.Errorf("%q: a part of type %s", words, kind)
+			t.Errorf("%q: a part of type %s", hostileText, kind)
 		}
 	}
 }
@@ -204,23 +204,23 @@ func (s *stand) links() string { return "http://" + s.Address("SIGNRELAY_LINKS_A
 var address = regexp.MustCompile(`(?i)\S*(?:://|www\.\S)\S*`)
 
 // oneLink requires that the text's only link is ours.
-func (s *stand) oneLink(t *testing.T, words, text string) {
+func (s *stand) oneLink(t *testing.T, hostileText, text string) {
 	t.Helper()
 	found := address.FindAllString(text, -1)
 	if len(found) != 1 || !strings.HasPrefix(found[0], s.links()) {
-		t.Errorf("%q: the links %q in %q", words, found, text)
+		t.Errorf("%q: the links %q in %q", hostileText, found, text)
 	}
 }
 
 // oneLine requires a text without characters that break lines, ring bells, or change the direction.
-func (s *stand) oneLine(t *testing.T, words, text string) {
+func (s *stand) oneLine(t *testing.T, hostileText, text string) {
 	t.Helper()
 	if i := strings.IndexFunc(text, func(r rune) bool { return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) }); i >= 0 {
-		t.Errorf("%q: %q in %q", words, text[i:], text)
+		t.Errorf("%q: %q in %q", hostileText, text[i:], text)
 	}
 }
 
-// An address from the provider's API reaches one person, or no one.
+// A message to an address from the provider's API reaches one person, or no one.
 func hostileAddresses(t *testing.T, s *stand) {
 	const source, good = "letters", "good@signer.example"
 	// Each reaches the one address that it names. If it names several or none, it reaches no one.
@@ -267,12 +267,12 @@ func hostileAddresses(t *testing.T, s *stand) {
 		people = append(people, signer{ID: fmt.Sprintf("m%d", i), Mobile: mobile})
 		planned++
 	}
-	s.world.tell("/v1.1/requests/addresses", clickwrapRequest("Addresses", people...))
+	s.world.respondJSON("/v1.1/requests/addresses", clickwrapRequest("Addresses", people...))
 	s.accepts(t, "the document", clickwrap(source, clickwrapSent("addresses")))
 	s.settled(t, "addresses", planned)
 
 	var reached []string
-	for _, l := range s.world.lettersWith("Addresses") {
+	for _, l := range s.world.emailsWith("Addresses") {
 		if reached = append(reached, l.to...); len(l.to) != 1 || strings.Contains(l.raw, "victim") {
 			t.Errorf("an e-mail to %q:\n%s", l.to, l.raw)
 		}

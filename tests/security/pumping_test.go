@@ -24,7 +24,7 @@ func TestPumping(t *testing.T) {
 	}
 	t.Run("one number", func(t *testing.T) { t.Parallel(); manySignersOnOneNumber(t, s) })
 	t.Run("many numbers", func(t *testing.T) { t.Parallel(); manySignersOnManyNumbers(t, s) })
-	t.Run("numbers that cost", func(t *testing.T) { t.Parallel(); textsToNumbersThatCost(t, s) })
+	t.Run("expensive numbers", func(t *testing.T) { t.Parallel(); textsToExpensiveNumbers(t, s) })
 }
 
 // perHour is the default number of texts per number and hour.
@@ -37,7 +37,7 @@ func manySignersOnOneNumber(t *testing.T, s *stand) {
 	for i := range signers {
 		people = append(people, signer{ID: fmt.Sprintf("p%d", i), First: fmt.Sprintf("F%d", i), Mobile: "+13175550142"})
 	}
-	s.world.tell("/v1.1/requests/"+document, clickwrapRequest("Pumped-one", people...))
+	s.world.respondJSON("/v1.1/requests/"+document, clickwrapRequest("Pumped-one", people...))
 	s.accepts(t, "the document", clickwrap("pumping", clickwrapSent(document)))
 	s.Until(t, "every text is sent or held", func() bool {
 		return len(s.notices(t, document, "sent"))+len(s.notices(t, document, "deferred")) >= signers
@@ -59,7 +59,7 @@ func manySignersOnManyNumbers(t *testing.T, s *stand) {
 	for i := range signers {
 		people = append(people, signer{ID: fmt.Sprintf("p%d", i), First: fmt.Sprintf("F%d", i), Mobile: fmt.Sprintf("+1317555%04d", 2000+i)})
 	}
-	s.world.tell("/v1.1/requests/"+document, clickwrapRequest("Pumped-many", people...))
+	s.world.respondJSON("/v1.1/requests/"+document, clickwrapRequest("Pumped-many", people...))
 	s.accepts(t, "the document", clickwrap("other", clickwrapSent(document)))
 	s.settled(t, document, signers)
 	if sent := len(s.world.textsWith("Pumped-many")); sent != signers {
@@ -67,7 +67,7 @@ func manySignersOnManyNumbers(t *testing.T, s *stand) {
 	}
 }
 
-// Expensive numbers: each is held, with the reason and, if the reason is the country, the country.
+// Texts to expensive numbers are held, with the reason and, if the reason is the country, the country.
 var costly = []struct{ number, reason, country string }{
 	{"+19002345678", "number-type-premium-rate", "US"},
 	{"+449012345678", "number-type-premium-rate", "GB"},
@@ -95,7 +95,7 @@ var costly = []struct{ number, reason, country string }{
 }
 
 // Texts only go to mobile numbers in the countries of the sources; others are held, with their country.
-func textsToNumbersThatCost(t *testing.T, s *stand) {
+func textsToExpensiveNumbers(t *testing.T, s *stand) {
 	const document = "costly"
 	honest := []string{"+13175550161", "+61412345678", "+447400123456"}
 	var people []signer
@@ -105,7 +105,7 @@ func textsToNumbersThatCost(t *testing.T, s *stand) {
 	for _, it := range costly {
 		people = append(people, signer{ID: "costly" + it.number[1:], Mobile: it.number})
 	}
-	s.world.tell("/v1.1/requests/"+document, clickwrapRequest("Costly", people...))
+	s.world.respondJSON("/v1.1/requests/"+document, clickwrapRequest("Costly", people...))
 	s.accepts(t, "the document", clickwrap("letters", clickwrapSent(document)))
 	noticesOf := func(what string) []*signingv1.SigningEvent { return s.notices(t, document, what) }
 	s.Until(t, "every text is sent or held", func() bool {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// The enricher only calls the server in its settings, at the provider's documented paths, whatever ids and addresses a callback has.
+// The enricher only calls the server in its settings, at the provider's documented paths, for any ids and addresses in a callback.
 func hostileIDs(t *testing.T, s *stand) {
 	const source = "reach"
 	canary := s.world.canary
@@ -49,18 +49,18 @@ func hostileIDs(t *testing.T, s *stand) {
 		}
 	}
 	// A signer whose document is on another server, according to the API.
-	s.world.tell("/api/v1/signer/elsewhere/", map[string]string{"document": canary.URL + "/api/v1/document/lured/"})
+	s.world.respondJSON("/api/v1/signer/elsewhere/", map[string]string{"document": canary.URL + "/api/v1/document/lured/"})
 	s.accepts(t, "a signer of another server", s.esignAll(source, `[{"timestamp":"2026-01-02T03:04:05","name":"status","value":"40","resource_uri":"/api/v1/signer/elsewhere/"}]`))
 
 	// A later document is requested, and so are those with unusual but valid ids.
 	s.accepts(t, "an honest document", clickwrap(source, clickwrapSent("reach-last")))
 	for _, asked := range []string{"reach-last", "abs-1", "abs-2", "%252e%252e%252f", "lured", "x%3Fadmin=1", "x%23y"} {
-		s.Until(t, asked+" is requested", func() bool { return len(s.world.questions(asked)) > 0 })
+		s.Until(t, asked+" is requested", func() bool { return len(s.world.requestsAbout(asked)) > 0 })
 	}
 	canary.silent(t)
 	s.world.mutex.Lock()
 	defer s.world.mutex.Unlock()
-	for _, q := range s.world.asked {
+	for _, q := range s.world.requests {
 		if "http://"+q.host != s.world.URL {
 			t.Errorf("a request has the host %s", q.host)
 		}
@@ -90,7 +90,7 @@ func documented(path string) bool {
 	return false
 }
 
-// Credentials, and the ids in a path, are only sent to the server in the settings, whatever it redirects to.
+// Credentials, and the ids in a path, are only sent to the server in the settings, for any redirect.
 func hostileRedirects(t *testing.T, s *stand) {
 	const source = "reach"
 	canary := s.world.canary
@@ -113,14 +113,14 @@ func hostileRedirects(t *testing.T, s *stand) {
 		}
 	}
 	for _, id := range asked { // the second request follows the response to the first
-		s.Until(t, id+" is requested twice", func() bool { return len(s.world.questions(id)) >= 2 })
+		s.Until(t, id+" is requested twice", func() bool { return len(s.world.requestsAbout(id)) >= 2 })
 	}
 	canary.silent(t)
 	// A redirect on the same server is followed.
 	s.world.response("/v1.1/requests/redirect-here", func(rw http.ResponseWriter, r *http.Request) {
 		http.Redirect(rw, r, s.world.URL+"/v1.1/requests/redirect-there", http.StatusFound)
 	})
-	s.world.tell("/v1.1/requests/redirect-there", clickwrapRequest("Redirected", signer{ID: "p", Email: "here@signer.example"}))
+	s.world.respondJSON("/v1.1/requests/redirect-there", clickwrapRequest("Redirected", signer{ID: "p", Email: "here@signer.example"}))
 	s.accepts(t, "redirected here", clickwrap(source, clickwrapSent("redirect-here")))
-	s.Until(t, "the document with the redirect on the same server has a message", func() bool { return len(s.world.lettersWith("Redirected")) == 1 })
+	s.Until(t, "the document with the redirect on the same server has a message", func() bool { return len(s.world.emailsWith("Redirected")) == 1 })
 }

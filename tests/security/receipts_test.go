@@ -48,7 +48,7 @@ func form(fields map[string]string) string {
 // Only Vonage's receipts are believed: a stranger's receipt changes nothing, and a repeated authentic one changes nothing more.
 func forgedReceipts(t *testing.T, s *stand) {
 	const source = "receipts"
-	s.world.tell("/v1.1/requests/receipts-1", clickwrapRequest("Receipts", signer{ID: "p", Mobile: "+13175550166"}))
+	s.world.respondJSON("/v1.1/requests/receipts-1", clickwrapRequest("Receipts", signer{ID: "p", Mobile: "+13175550166"}))
 	s.accepts(t, "the document", clickwrap(source, clickwrapSent("receipts-1")))
 	s.settled(t, "receipts-1", 1)
 	reference := s.world.textsWith("Receipts")[0]["client-ref"]
@@ -72,19 +72,19 @@ func forgedReceipts(t *testing.T, s *stand) {
 	const asForm = "application/x-www-form-urlencoded"
 	refusals := map[string]bool{}
 	for name, fields := range map[string]map[string]string{
-		"unsigned":              honest,
-		"an empty signature":    changed(func(f map[string]string) { f["sig"] = "" }),
-		"another's signature":   changed(func(f map[string]string) { f["sig"] = hmacOf("another", signedText(f)) }),
-		"the empty secret's":    changed(func(f map[string]string) { f["sig"] = hmacOf("", signedText(f)) }),
-		"half a signature":      changed(func(f map[string]string) { f["sig"] = f["sig"][:32] }),
-		"a weaker method's":     changed(func(f map[string]string) { f["sig"] = hex.EncodeToString(md5hash[:]) }),
-		"the secret itself":     changed(func(f map[string]string) { f["sig"] = hex.EncodeToString([]byte(receiptSecret)) }),
-		"another end":           changed(func(f map[string]string) { f["status"] = "failed" }),
-		"another text":          changed(func(f map[string]string) { f["client-ref"] = "another" }),
-		"a field more":          changed(func(f map[string]string) { f["price"] = "0" }),
-		"a field less":          changed(func(f map[string]string) { delete(f, "nonce") }),
-		"a field moved over":    changed(func(f map[string]string) { f["nonce"] = "n&status=failed" }),
-		"its own key in a name": changed(func(f map[string]string) { f["Status"] = "failed" }),
+		"unsigned":                       honest,
+		"an empty signature":             changed(func(f map[string]string) { f["sig"] = "" }),
+		"another's signature":            changed(func(f map[string]string) { f["sig"] = hmacOf("another", signedText(f)) }),
+		"the empty secret's":             changed(func(f map[string]string) { f["sig"] = hmacOf("", signedText(f)) }),
+		"half a signature":               changed(func(f map[string]string) { f["sig"] = f["sig"][:32] }),
+		"a weaker method's":              changed(func(f map[string]string) { f["sig"] = hex.EncodeToString(md5hash[:]) }),
+		"the secret itself":              changed(func(f map[string]string) { f["sig"] = hex.EncodeToString([]byte(receiptSecret)) }),
+		"another end":                    changed(func(f map[string]string) { f["status"] = "failed" }),
+		"another text":                   changed(func(f map[string]string) { f["client-ref"] = "another" }),
+		"a field more":                   changed(func(f map[string]string) { f["price"] = "0" }),
+		"a field less":                   changed(func(f map[string]string) { delete(f, "nonce") }),
+		"a value moved to another field": changed(func(f map[string]string) { f["nonce"] = "n&status=failed" }),
+		"its own key in a name":          changed(func(f map[string]string) { f["Status"] = "failed" }),
 	} {
 		a := post(source, asForm, form(fields))
 		if a.status != http.StatusUnauthorized {
@@ -97,7 +97,7 @@ func forgedReceipts(t *testing.T, s *stand) {
 		}
 	}
 	if len(refusals) != 1 {
-		t.Errorf("refusals can be told apart: %v", refusals)
+		t.Errorf("refusals can be distinguished: %v", refusals)
 	}
 	for name, a := range map[string]response{
 		"a signature in the query of a form":  post(source+"?sig="+signedReceipt(honest)["sig"], asForm, form(honest)),
@@ -108,7 +108,7 @@ func forgedReceipts(t *testing.T, s *stand) {
 		"JSON of another shape":               post(source, "application/json", `{"sig":{"$ne":""},"status":["delivered"]}`),
 		"JSON that is a list":                 post(source, "application/json", `[{"status":"delivered"}]`),
 		"an unknown source":                   post("unknown", asForm, form(signedReceipt(honest))),
-		"a path that leads elsewhere":         post("..%2fvonage%2freceipts", asForm, form(signedReceipt(honest))),
+		"a path to another handler":           post("..%2fvonage%2freceipts", asForm, form(signedReceipt(honest))),
 		"a body larger than any receipt":      post(source, asForm, form(signedReceipt(honest))+"&x="+strings.Repeat("x", mebibyte)),
 		"ten thousand parameters, not signed": post(source, asForm, strings.Repeat("x&", 10_000)),
 	} {

@@ -176,5 +176,5 @@ func TestStolenRedisPasswordStopsNoSource(t *testing.T) {
 		}
 	}
 	h.Play(t, "clickwrap", "one-signer")
-	h.Until(t, "the messages have come", func() bool { return len(h.Messages(t)) > 0 })
+	h.Until(t, "the messages have arrived", func() bool { return len(h.Messages(t)) > 0 })
 }

@@ -69,7 +69,7 @@ func TestHostileSettings(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
 		"an alias to itself": "sources: &a [*a]\n", "keys merged into themselves": "log: &a {<<: *a}\n", "a circle": "sources: [&a {name: a, api: &b {<<: *b}}]\n",
-		"deep lists": "sources: " + strings.Repeat("[", 500_000), "deep questions": strings.Repeat("? ", 400_000), "a large file": strings.Repeat("# large\n", 1<<18),
+		"deep lists": "sources: " + strings.Repeat("[", 500_000), "deep requestsAbout": strings.Repeat("? ", 400_000), "a large file": strings.Repeat("# large\n", 1<<18),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -36,7 +36,7 @@ type stand struct {
 	kafka     string // the broker's address
 }
 
-// Each attack has its own sources at every provider, so that its effects can be told apart.
+// Each attack has its own sources at every provider, so that its effects can be distinguished.
 var sources = []string{"forged", "replayed", "confused", "paths", "wire", "slow", "bodies", "ids", "letters", "links", "reach", "receipts", "story", "traced", "other", "pumping", "stolen", "terminal"}
 
 // The authentication of the sources' callbacks.
@@ -89,7 +89,7 @@ func (s *stand) settings(h *testenv.Env) string {
      api: {base_url: %[3]q, user: u, secret: %[8]q, per_minute: 60000}}
 `, name, token(name), s.world.URL, clickwrapAPIToken, pleasesignAPIKey, pleasesignAPISecret, certificate, esignAPISecret)
 	}
-	// A source whose provider signs nothing: anyone with the token is believed.
+	// A source whose provider signs nothing: every callback with the token is accepted.
 	fmt.Fprintf(&list, "  - {name: plain, provider: esign-v1, webhook: {token: %q}}\n", token("plain"))
 	host, port, _ := strings.Cut(s.world.mail.Addr().String(), ":")
 	return fmt.Sprintf(`
@@ -126,12 +126,12 @@ func TestAttacks(t *testing.T) {
 			"bodies":                                 monstrousBodies,
 			"forms":                                  monstrousForms,
 			"a document's id":                        strangeIDs,
-			"titles and names in messages":           hostileWords,
+			"titles and names in messages":           hostileTexts,
 			"addresses of people":                    hostileAddresses,
-			"where links lead":                       hostileTargets,
+			"targets of links":                       hostileTargets,
 			"servers that the enricher calls":        hostileIDs,
-			"where the API redirects":                hostileRedirects,
-			"addresses from the provider at a click": hostileAnswersAtTheClick,
+			"redirects of the API":                   hostileRedirects,
+			"addresses from the provider at a click": hostileResponsesAtTheClick,
 			"delivery receipts":                      forgedReceipts,
 			"a whole story":                          wholeStory,
 			"stolen credentials":                     stolenCredentials,

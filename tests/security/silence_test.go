@@ -17,7 +17,7 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-// Everybody in the story, with the texts that only they may read.
+// All people of the story, with the texts that only they may read.
 var personal = []string{
 	"Thessaly", "Quillfeather", "thessaly.q@signer.example", "13175550177", "sign.provider.example/s/7f3e9a", // Clickwrap's
 	"Bartholomew", "Ravensworth", "bart.r@signer.example", "61491570157", "signingurl-4c1d", // PleaseSign's
@@ -25,25 +25,25 @@ var personal = []string{
 	"deed.of.q@owner.example", "61491570156", "Ottoline", "ottoline.v@signer.example", "447700900178", // ids, and a query
 }
 
-// ids that a person has chosen at the provider.
+// Ids that a person has chosen at the provider.
 var personalIDs = []string{"deed.of.q@owner.example", "61491570156", "+447700900178", "Ottoline Vexley"}
 
-// titles of documents may contain texts that only their people should read.
+// Titles of documents may contain texts that only their people should read.
 var titles = []string{"Termination-of-Quillfeather", "Custody-of-Ravensworth", "Debt-of-Umberland"}
 
 // wholeStory has every case that could leak a text: messages on both channels, opened links, a receipt, an unreadable callback, a refused
 // one, an API that fails, and a text that becomes a dead letter.
 func wholeStory(t *testing.T, s *stand) {
 	const source = "story"
-	s.world.tell("/v1.1/requests/story-cw", clickwrapRequest(titles[0], signer{
+	s.world.respondJSON("/v1.1/requests/story-cw", clickwrapRequest(titles[0], signer{
 		ID: "cw1", First: "Thessaly", Last: "Quillfeather", Email: "thessaly.q@signer.example", Mobile: "+13175550177",
 		SigningURL: "https://sign.provider.example/s/7f3e9a",
 	}, signer{ID: "cw2", First: "Other", Email: "other@signer.example"}))
-	s.world.tell("/document/story-ps", pleasesignDocument(titles[1], person{
+	s.world.respondJSON("/document/story-ps", pleasesignDocument(titles[1], person{
 		ID: "ps1", First: "Bartholomew", Last: "Ravensworth", Email: "bart.r@signer.example", Mobile: "61491570157",
 	}))
-	s.world.tell("/recipient/ps1/signingurl", map[string]string{"url": "https://sign.provider.example/signingurl-4c1d"})
-	s.world.tell("/api/v1/document/story-es/", esignDocument(titles[2], party{
+	s.world.respondJSON("/recipient/ps1/signingurl", map[string]string{"url": "https://sign.provider.example/signingurl-4c1d"})
+	s.world.respondJSON("/api/v1/document/story-es/", esignDocument(titles[2], party{
 		ID: "es1", First: "Philippa", Last: "Umberland", Email: "pippa.u@signer.example", Tel: "+447700900177",
 	}))
 	s.world.response("/api/v1/signer/es1/new-link/", func(rw http.ResponseWriter, _ *http.Request) {
@@ -110,7 +110,7 @@ func wholeStory(t *testing.T, s *stand) {
 		_, _ = io.WriteString(rw, `{"signers": "Thessaly Quillfeather", thessaly.q@signer.example`)
 	})
 	s.accepts(t, "a document whose API writes names into its error", clickwrap(source, clickwrapSent("story-babble")))
-	s.Until(t, "it is requested twice", func() bool { return len(s.world.questions("story-babble")) >= 2 })
+	s.Until(t, "it is requested twice", func() bool { return len(s.world.requestsAbout("story-babble")) >= 2 })
 	if a := s.click(t, s.links()+"thessalyquillf"); a.status != http.StatusNotFound {
 		t.Errorf("a made-up link: %d", a.status)
 	}
@@ -133,23 +133,23 @@ func silence(t *testing.T, s *stand) {
 	if len(codes) < 5 {
 		t.Errorf("only %d links to look for", len(codes))
 	}
-	words := append(append(append([]string{}, personal...), titles...), append(secrets, codes...)...)
+	secretTexts := append(append(append([]string{}, personal...), titles...), append(secrets, codes...)...)
 
 	quiet := func(where, text string) {
-		for _, word := range words {
-			if i := strings.Index(strings.ToLower(text), strings.ToLower(word)); i >= 0 {
-				t.Errorf("%s contains %q: …%s…", where, word, text[max(0, i-200):min(len(text), i+200)])
+		for _, secretText := range secretTexts {
+			if i := strings.Index(strings.ToLower(text), strings.ToLower(secretText)); i >= 0 {
+				t.Errorf("%s contains %q: …%s…", where, secretText, text[max(0, i-200):min(len(text), i+200)])
 			}
 		}
 	}
 	for name, p := range s.Processes {
 		if output := p.Output(); name == "nats" || strings.Contains(output, `"level":"INFO"`) {
-			quiet("what "+name+" said", output)
+			quiet("the output of "+name, output)
 		} else {
 			t.Errorf("%s printed nothing", name)
 		}
 		if name != "nats" {
-			quiet("what "+name+" counts", s.metrics(t, name))
+			quiet("the metrics of "+name, s.metrics(t, name))
 		}
 	}
 	payloads := ""
@@ -176,7 +176,7 @@ func silence(t *testing.T, s *stand) {
 	}
 	s.responses.mutex.Lock()
 	for _, text := range s.responses.texts {
-		quiet("an answer", text)
+		quiet("a response", text)
 	}
 	s.responses.mutex.Unlock()
 

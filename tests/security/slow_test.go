@@ -13,7 +13,7 @@ import (
 )
 
 // Clients that stop in the middle of a request are cut off. Meanwhile no other client waits: neither for clients that have not
-// authenticated, nor for those that did and hold back their body, however large they announce it. The latter hold more connections than the
+// authenticated, nor for authenticated clients that hold back a body of any announced size. The latter hold more connections than the
 // listener's budget allows.
 func slowCallers(t *testing.T, s *stand) {
 	body := clickwrapSent("slow-1")

@@ -79,11 +79,11 @@ func TestStolenNATSUser(t *testing.T) {
 	plantsNothing(t, h, links[0])
 }
 
-// sentLinks are the links that people got, once all have been sent.
+// sentLinks returns the links that people got, after all have been sent.
 func sentLinks(t *testing.T, h *testenv.Env) []string {
 	t.Helper()
 	found := map[string]bool{}
-	h.Until(t, "links of both providers have come", func() bool {
+	h.Until(t, "links of both providers have arrived", func() bool {
 		h.WaitIdle(t)
 		for _, m := range h.Messages(t) {
 			for _, link := range regexp.MustCompile(`http://\S+/l/[a-z2-7]{14}[se]`).FindAllString(m.Text, -1) {

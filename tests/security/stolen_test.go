@@ -19,7 +19,7 @@ import (
 // ours, or its cause is not in the log; each becomes a dead letter with the fault "ours".
 func stolenCredentials(t *testing.T, s *stand) {
 	const source, document, victim = "stolen", "stolen-doc", "+13175550133"
-	s.world.tell("/v1.1/requests/"+document, clickwrapRequest("Stolen", signer{ID: "p", Email: "p@signer.example"}))
+	s.world.respondJSON("/v1.1/requests/"+document, clickwrapRequest("Stolen", signer{ID: "p", Email: "p@signer.example"}))
 	s.accepts(t, "the document", clickwrap(source, clickwrapSent(document)))
 	s.accepts(t, "another document", clickwrap("pumping", clickwrapSent("stolen-other")))
 	s.settled(t, document, 1)
@@ -103,10 +103,10 @@ func stolenCredentials(t *testing.T, s *stand) {
 			}
 		})
 	}
-	if texts, emails := s.world.textsWith("Forged"), s.world.lettersWith("Forged"); len(texts)+len(emails) != 0 {
+	if texts, emails := s.world.textsWith("Forged"), s.world.emailsWith("Forged"); len(texts)+len(emails) != 0 {
 		t.Errorf("sent: %v %v", texts, emails)
 	}
 	s.Until(t, "the honest ones are sent", func() bool {
-		return len(s.world.textsWith("Honest")) == 2 && len(s.world.lettersWith("Honest")) == 2
+		return len(s.world.textsWith("Honest")) == 2 && len(s.world.emailsWith("Honest")) == 2
 	})
 }

@@ -26,8 +26,8 @@ var escapes = []string{
 	"\u2028" + row, "\u202e", "\u2066", "\u200b", "\x00",
 }
 
-// Listings of callbacks contain no control characters, and a record is one line: whatever characters are in ids, types, titles, bodies,
-// queries and headers, and whether the callback is in the log, in quarantine, a dead letter or held.
+// Listings of callbacks contain no control characters, and a record is one line, for any characters in ids, types, titles, bodies,
+// queries and headers, and for callbacks in the log, in quarantine, in the DLQ or held.
 func operatorsTerminal(t *testing.T, s *stand) {
 	const source = "terminal"
 	hostile := strings.Join(escapes, "x") + row
@@ -44,7 +44,7 @@ func operatorsTerminal(t *testing.T, s *stand) {
 		}))
 	}
 	// A signer whose text is held, because his number is in none of the sources' countries.
-	s.world.tell("/v1.1/requests/terminal-held", clickwrapRequest("T"+hostile, signer{ID: "p" + hostile, First: "F" + hostile, Last: "L" + hostile, Mobile: "+18765551234", SigningURL: "https://sign.provider.example/x"}))
+	s.world.respondJSON("/v1.1/requests/terminal-held", clickwrapRequest("T"+hostile, signer{ID: "p" + hostile, First: "F" + hostile, Last: "L" + hostile, Mobile: "+18765551234", SigningURL: "https://sign.provider.example/x"}))
 	s.world.response("/v1.1/requests/terminal-lost", func(rw http.ResponseWriter, _ *http.Request) {
 		rw.WriteHeader(http.StatusBadRequest)
 		_, _ = rw.Write([]byte(hostile))

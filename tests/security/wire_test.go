@@ -69,7 +69,7 @@ func smuggledRequests(t *testing.T, s *stand) {
 	for name, text := range map[string]string{
 		"a length and chunks":                 head(fmt.Sprintf("Content-Length: %d", length), "Transfer-Encoding: chunked") + inChunks(body) + smuggled,
 		"chunks and a length":                 head("Transfer-Encoding: chunked", fmt.Sprintf("Content-Length: %d", length)) + inChunks(body) + smuggled,
-		"a length of nothing, and chunks":     head("Content-Length: 0", "Transfer-Encoding: chunked") + inChunks(body) + smuggled,
+		"an empty length, and chunks":         head("Content-Length: 0", "Transfer-Encoding: chunked") + inChunks(body) + smuggled,
 		"a length that hides in chunks":       head(fmt.Sprintf("Content-Length: %d", 5+len(smuggled)), "Transfer-Encoding: chunked") + "0\r\n\r\n" + smuggled,
 		"chunks in capitals, and a length":    head("Transfer-Encoding: CHUNKED", "Content-Length: 5") + inChunks(body) + smuggled,
 		"chunks folded, and a length":         head("Transfer-Encoding:\r\n chunked", "Content-Length: 5") + inChunks(body) + smuggled,
@@ -80,17 +80,17 @@ func smuggledRequests(t *testing.T, s *stand) {
 		"a length below nothing":              head("Content-Length: -1") + body + smuggled,
 		"a length in hexadecimal":             head(fmt.Sprintf("Content-Length: 0x%x", length)) + body + smuggled,
 		"a length with a gap":                 head("Content-Length: 1 0") + body + smuggled,
-		"a length beyond all numbers":         head("Content-Length: 99999999999999999999") + body + smuggled,
+		"a length above every number's range": head("Content-Length: 99999999999999999999") + body + smuggled,
 		"a length before its colon":           head(fmt.Sprintf("Content-Length : %d", length)) + body + smuggled,
 		"an unknown encoding":                 head("Transfer-Encoding: xchunked", fmt.Sprintf("Content-Length: %d", length)) + body + smuggled,
-		"an encoding that is none":            head("Transfer-Encoding: identity", fmt.Sprintf("Content-Length: %d", length)) + body + smuggled,
+		"the encoding identity":               head("Transfer-Encoding: identity", fmt.Sprintf("Content-Length: %d", length)) + body + smuggled,
 		"two encodings":                       head("Transfer-Encoding: chunked", "Transfer-Encoding: identity") + inChunks(body) + smuggled,
 		"two encodings in one":                head("Transfer-Encoding: gzip, chunked") + inChunks(body) + smuggled,
 		"an encoding before its colon":        head("Transfer-Encoding : chunked", fmt.Sprintf("Content-Length: %d", length)) + inChunks(body) + smuggled,
 		"an encoding with a tab in it":        head("Transfer-Encoding: \x0bchunked", fmt.Sprintf("Content-Length: %d", length)) + inChunks(body) + smuggled,
 		"an encoding behind a bare line feed": head("X: y\nTransfer-Encoding: chunked", fmt.Sprintf("Content-Length: %d", length)) + inChunks(body) + smuggled,
 		"a chunk with a sign":                 head("Transfer-Encoding: chunked") + "-5\r\nhello\r\n0\r\n\r\n" + smuggled,
-		"a chunk beyond all numbers":          head("Transfer-Encoding: chunked") + "fffffffffffffffff\r\nhello\r\n0\r\n\r\n" + smuggled,
+		"a chunk above every number's range":  head("Transfer-Encoding: chunked") + "fffffffffffffffff\r\nhello\r\n0\r\n\r\n" + smuggled,
 		"a chunk that ends late":              head("Transfer-Encoding: chunked") + "1\r\nhello\r\n0\r\n\r\n" + smuggled,
 		"a chunk with more behind its number": head("Transfer-Encoding: chunked") + fmt.Sprintf("%x;x=\"%s\"\r\n%s\r\n0\r\n\r\n", length, "y", body) + smuggled,
 		"a chunk's line with a bare feed":     head("Transfer-Encoding: chunked") + fmt.Sprintf("%x\n%s\r\n0\r\n\r\n", length, body) + smuggled,
@@ -106,7 +106,7 @@ func smuggledRequests(t *testing.T, s *stand) {
 		"the first protocol":                  "GET /webhooks/clickwrap/wire\r\n" + smuggled,
 		"a method with a line in it":          "PO\nST / HTTP/1.1\r\nHost: x\r\n\r\n" + smuggled,
 		"headers beyond the limit":            head("X: "+strings.Repeat("x", 64<<10), fmt.Sprintf("Content-Length: %d", length)) + body + smuggled,
-		"no protocol at all":                  "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + smuggled,
+		"a request without a protocol":        "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + smuggled,
 	} {
 		if statuses, kept := speak(t, s, text); len(statuses) > 1 || kept {
 			t.Errorf("%s: statuses %v, connection kept: %v", name, statuses, kept)

@@ -22,18 +22,18 @@ type world struct {
 
 	mutex     sync.Mutex
 	responses map[string]http.HandlerFunc // by the requested path, decoded
-	asked     []question
+	requests  []apiRequest
 	texts     []map[string]string
 	emails    []email
 }
 
-// question is one request to a provider's REST API.
-type question struct {
+// apiRequest is one request to a provider's REST API.
+type apiRequest struct {
 	host, path string // the path in the request line, not decoded
 	header     http.Header
 }
 
-// letter is an e-mail that the mail server received.
+// receivedEmail is an e-mail that the mail server received.
 type email struct {
 	to  []string // of the envelope
 	raw string
@@ -95,7 +95,7 @@ func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.mutex.Lock()
-	w.asked = append(w.asked, question{r.Host, r.URL.EscapedPath(), r.Header.Clone()})
+	w.requests = append(w.requests, apiRequest{r.Host, r.URL.EscapedPath(), r.Header.Clone()})
 	response := w.responses[r.URL.Path]
 	w.mutex.Unlock()
 	if response == nil {
@@ -105,15 +105,15 @@ func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	response(rw, r)
 }
 
-// answer sets the response of a path.
+// respond sets the response of a path.
 func (w *world) response(path string, how http.HandlerFunc) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	w.responses[path] = how
 }
 
-// tell sets a JSON response.
-func (w *world) tell(path string, body any) {
+// respondJSON sets a JSON response.
+func (w *world) respondJSON(path string, body any) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		panic(err) // maps and strings
@@ -121,12 +121,12 @@ func (w *world) tell(path string, body any) {
 	w.response(path, func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write(text) })
 }
 
-// questions are the requests so far whose path contains a text.
-func (w *world) questions(about string) []question {
+// requestsAbout returns the requests so far whose path contains a text.
+func (w *world) requestsAbout(about string) []apiRequest {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	var found []question
-	for _, q := range w.asked {
+	var found []apiRequest
+	for _, q := range w.requests {
 		if strings.Contains(q.path, about) {
 			found = append(found, q)
 		}
@@ -164,8 +164,8 @@ func (w *world) textsWith(word string) []map[string]string {
 	return found
 }
 
-// lettersWith are the e-mails so far that contain a word, which must be short and plain, so that it is not encoded.
-func (w *world) lettersWith(word string) []email {
+// emailsWith are the e-mails so far that contain a word, which must be short and plain, so that it is not encoded.
+func (w *world) emailsWith(word string) []email {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	var found []email

@@ -35,7 +35,7 @@ type Env struct {
 	SandboxURL string
 	NATSURL    string
 	DataDir    string
-	Variant    Variant       // how the services are built
+	Variant    Variant       // the build variant of the services
 	Vars       []string      // more variables for every service
 	Timeout    time.Duration // how long Until waits; two minutes by default, because only a failed test waits that long
 	Processes  map[string]*Process
@@ -463,7 +463,7 @@ func (e *Env) Publish(t testing.TB, m *nats.Msg, err error) {
 }
 
 // PublishCause stores an event that can be the cause of a message about a person whom the provider could not reach. It names no person and
-// no document, so no stage makes anything of it.
+// no document, so no stage produces an output from it.
 func (e *Env) PublishCause(t testing.TB, n *notifyv1.Notification) {
 	t.Helper()
 	m, err := event.Message(t.Context(), &signingv1.SigningEvent{
@@ -472,7 +472,7 @@ func (e *Env) PublishCause(t testing.TB, n *notifyv1.Notification) {
 	e.Publish(t, m, err)
 }
 
-// WaitIdle waits until every stage has completed its input; a message that has not arrived by then will not come.
+// WaitIdle waits until every stage has completed its input. A message that has not arrived by then will not arrive.
 func (e *Env) WaitIdle(t testing.TB) {
 	t.Helper()
 	js := e.JetStream(t)
