@@ -136,7 +136,7 @@ const (
 
 // Producers of the flow.
 var Producers = []Producer{
-	{Name: "ingest", Publishes: []string{event.Everything, Quarantined}, Purpose: "verify, normalize, dedupe, publish, answer", Uses: Uses{
+	{Name: "ingest", Publishes: []string{event.Everything, Quarantined}, Purpose: "stores the providers' callbacks in the log", Uses: Uses{
 		Streams: []string{Signing, Quarantine}, // lookups of stored events, after a crash or if the dedupe store has a gap
 		Buckets: []Keys{{State, "dedupe.>"}},   // the gaps: times without Redis
 	}},
@@ -202,21 +202,21 @@ var Stages = []Stage{
 			event.TypeFilter(event.NotificationRequested), event.TypeFilter(event.NotificationSuppressed),
 		},
 		Uses:    Uses{Streams: []string{Signing}, Rates: []string{RateAPI}}, // a document's past
-		Purpose: "asks the provider's REST API who must be told what", Workers: 16, Timeout: 30 * time.Second, Policy: retryForADay,
+		Purpose: "asks the providers who receives which message", Workers: 16, Timeout: 30 * time.Second, Policy: retryForADay,
 	},
 	{
 		Name: Shortener, Stream: Notify, Consumes: []string{ToShorten},
 		Publishes: []string{ToSend, event.EntityFilter(event.EntityLink)},
 		// The events that it published before.
 		Uses:    Uses{Streams: []string{Signing}, Buckets: []Keys{{Links, ">"}}, Rates: []string{RateClicks, RateShortener, RateLink}},
-		Purpose: "makes the short link, and serves it", Workers: 16, Timeout: 30 * time.Second, Policy: retryForADay,
+		Purpose: "makes short links and serves them", Workers: 16, Timeout: 30 * time.Second, Policy: retryForADay,
 	},
 	{
 		Name: SMSSender, Stream: Notify, Consumes: []string{SendFilter("sms")},
 		Publishes: []string{outcomes},
 		// Earlier sends, and the number of unknown attempts.
 		Uses:    Uses{Streams: []string{Signing}, Buckets: []Keys{{Texts, ">"}, {Attempts, "message.sms.>"}}, Rates: []string{RateVonage}},
-		Purpose: "one SMS through Vonage", Workers: 16, Timeout: 20 * time.Second, Effect: true, Policy: retryForADay,
+		Purpose: "sends texts by Vonage and receives its delivery receipts", Workers: 16, Timeout: 20 * time.Second, Effect: true, Policy: retryForADay,
 	},
 	{
 		Name: EmailSender, Stream: Notify, Consumes: []string{SendFilter("email")},
@@ -224,11 +224,11 @@ var Stages = []Stage{
 		// Earlier sends, and the number of unknown attempts.
 		Uses: Uses{Streams: []string{Signing}, Buckets: []Keys{{Attempts, "message.email.>"}}},
 		// 10 minutes for the reply to the final dot, and the other steps.
-		Purpose: "one e-mail over SMTP", Workers: 8, Timeout: 14 * time.Minute, Effect: true, Policy: retryForADay,
+		Purpose: "sends e-mails by SMTP", Workers: 8, Timeout: 14 * time.Minute, Effect: true, Policy: retryForADay,
 	},
 	{
 		Name: KafkaBridge, Stream: Signing, Consumes: []string{event.Everything},
-		Purpose: "the log onto a Kafka topic, each document in order", Workers: 256, Timeout: 30 * time.Second, Policy: retryForADay,
+		Purpose: "copies the log to a Kafka topic, each document in order", Workers: 256, Timeout: 30 * time.Second, Policy: retryForADay,
 		Ordered: true, Optional: true,
 	},
 }
@@ -240,6 +240,21 @@ func filters(types []string) []string {
 		all[i] = event.TypeFilter(name)
 	}
 	return all
+}
+
+// PurposeOf returns what a service of the flow does, in one line for operators; empty for a service outside the flow.
+func PurposeOf(service string) string {
+	for _, p := range Producers {
+		if p.Name == service {
+			return p.Purpose
+		}
+	}
+	for _, s := range Stages {
+		if s.Name == service {
+			return s.Purpose
+		}
+	}
+	return ""
 }
 
 // StageNamed returns the stage with that name. The names are this package's constants, so any other name is a programming error and

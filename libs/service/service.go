@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -12,7 +13,7 @@ import (
 // it: the chart's, systemd's, Compose's and Prometheus'.
 type Service struct {
 	Name    string
-	Summary string // one line for operators about the service's task
+	Summary string // of a service outside libs/flow: its task, in one line for operators
 	Run     func(context.Context, Env) error
 	// Check returns the errors in settings that Run would refuse although this package's Check accepts them. It is nil if there are none.
 	Check func(config.Config) error
@@ -35,6 +36,9 @@ type Service struct {
 	// DemoOnly: the service replaces outside parties, so a deployment runs it only on request.
 	DemoOnly bool
 }
+
+// Purpose is the service's task, in one line for operators.
+func (s Service) Purpose() string { return cmp.Or(flow.PurposeOf(s.Name), s.Summary) }
 
 // DefaultMemory is the memory of a service that declares none, in MiB.
 const DefaultMemory = 256

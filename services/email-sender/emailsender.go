@@ -18,7 +18,6 @@ import (
 // Service is the e-mail sender as a program of its own.
 var Service = service.Service{
 	Name:     flow.EmailSender,
-	Summary:  "sends e-mails by SMTP",
 	Run:      Run,
 	Check:    check,
 	Calls:    []service.Party{service.NATS, service.Redis, service.SMTP},

@@ -27,7 +27,6 @@ import (
 // Service is the enricher as a program of its own.
 var Service = service.Service{
 	Name:              flow.Enricher,
-	Summary:           "asks the providers who receives which message",
 	Run:               Run,
 	Calls:             []service.Party{service.NATS, service.Redis, service.Web},
 	Reads:             []string{"sources", "api", "nats", "redis", "master_key", "log"},

@@ -20,7 +20,6 @@ import (
 // Service is ingest as a program of its own.
 var Service = service.Service{
 	Name:              "ingest",
-	Summary:           "stores the providers' callbacks in the log",
 	Run:               Run,
 	Listeners:         []service.Listener{{Name: "http", Key: "ingest.addr", Port: 8080, Path: "/webhooks"}},
 	Sections:          []config.Declared{ingestsettings.Section},

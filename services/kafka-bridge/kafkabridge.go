@@ -20,7 +20,6 @@ import (
 // Service is the bridge as a program of its own.
 var Service = service.Service{
 	Name:     flow.KafkaBridge,
-	Summary:  "copies the log to a Kafka topic",
 	Run:      Run,
 	Check:    check,
 	Calls:    []service.Party{service.NATS, service.Kafka},

@@ -25,7 +25,6 @@ import (
 // Service is the shortener as a program of its own.
 var Service = service.Service{
 	Name:              flow.Shortener,
-	Summary:           "makes short links and serves them",
 	Run:               Run,
 	Check:             check,
 	Listeners:         []service.Listener{{Name: "http", Key: "links.addr", Port: 8083, Path: "/l"}},

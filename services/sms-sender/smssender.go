@@ -20,7 +20,6 @@ import (
 // Service is the SMS sender as a program of its own.
 var Service = service.Service{
 	Name:      flow.SMSSender,
-	Summary:   "sends texts by Vonage and receives its delivery receipts",
 	Run:       Run,
 	Check:     check,
 	Listeners: []service.Listener{{Name: "http", Key: "receipts.addr", Port: 8084, Path: "/receipts"}},

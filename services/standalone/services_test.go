@@ -41,8 +41,8 @@ func TestEveryServiceIsInEveryList(t *testing.T) {
 			t.Errorf("services/standalone/services.go: Services has no %s", name)
 			continue
 		}
-		if s := standalone.Services[i]; s.Summary == "" || s.Run == nil {
-			t.Errorf("services/%s: its declaration has no summary or no Run", name)
+		if s := standalone.Services[i]; s.Purpose() == "" || s.Run == nil {
+			t.Errorf("services/%s: its declaration has no purpose or no Run", name)
 		}
 		if compose.Services[name] == nil {
 			t.Errorf("docker-compose.yml: services has no %s", name)

@@ -20,7 +20,7 @@ func unit(s service.Service, place int) string {
 		line("# Only for trials, never with real signers: it is not part of signrelay.target.")
 	}
 	line("[Unit]")
-	line("Description=Signrelay %s: %s", s.Name, s.Summary)
+	line("Description=Signrelay %s: %s", s.Name, s.Purpose())
 	line("Documentation=https://github.com/signrelay/signrelay/blob/main/docs/operate.md")
 	line("Wants=network-online.target")
 	if s.DemoOnly {
