@@ -89,7 +89,7 @@ func (c *Checker) sources(sources []Source) {
 			c.Mistake(key+".sender_name", "want at most %d characters: it is in every text, not %d", longestName, len([]rune(s.SenderName)))
 		}
 		if id := [2]string{s.Provider, s.Name}; seen[id] {
-			c.Mistake(key+".name", "%s has another source %q: give this one a name of its own", s.Provider, s.Name)
+			c.Mistake(key+".name", "%s has another source %q: give this one another name", s.Provider, s.Name)
 		} else {
 			seen[id] = true
 		}
@@ -97,11 +97,11 @@ func (c *Checker) sources(sources []Source) {
 		c.locale(key+".locale", s.Locale)
 		c.OneOf(key+".webhook.digest", s.Webhook.Digest, "sha1", "sha256")
 		if slices.Contains(s.Webhook.Secrets, "") {
-			c.Mistake(key+".webhook.secrets", "an empty secret would let everybody in: remove it")
+			c.Mistake(key+".webhook.secrets", "an empty secret would accept every callback: remove it")
 		}
 		c.WebURL(key+".api.base_url", s.API.BaseURL)
 		if s.API.PerMinute < 0 {
-			c.Mistake(key+".api.per_minute", "want how many calls a minute, or 0 for the provider's own limit")
+			c.Mistake(key+".api.per_minute", "want the number of calls a minute, or 0 for the provider's own limit")
 		}
 		c.mailbox(key+".notify.sender.email", s.Notify.Sender.Email)
 		if m := s.Notify.Sender.Mobile; m != "" && !mobile.MatchString(m) {
@@ -146,7 +146,7 @@ func (c *Checker) limits(l Limits) {
 
 func (c *Checker) most(key string, value, most int) {
 	if value < 0 || value > most {
-		c.Mistake(key, "want how many messages, at most %d, or 0 for no limit, not %d", most, value)
+		c.Mistake(key, "want the number of messages, at most %d, or 0 for no limit, not %d", most, value)
 	}
 }
 
@@ -176,7 +176,7 @@ func (c *Checker) natsURL(text string) {
 		case strings.HasPrefix(u.Scheme, "ws"):
 			sockets++
 		case strings.Trim(u.Path, "/") != "" || u.RawQuery != "":
-			c.Mistake("nats.url", "want nothing behind the port: nats://host:port")
+			c.Mistake("nats.url", "want no path or query after the port: nats://host:port")
 			return
 		}
 	}

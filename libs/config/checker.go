@@ -81,7 +81,7 @@ func (c *Checker) WebURL(key, text string) {
 // BaseURL checks a base URL, to which Signrelay appends its own path.
 func (c *Checker) BaseURL(key, text, path string) {
 	if u, err := url.Parse(text); err == nil && (strings.HasSuffix(u.Path, path) || strings.Contains(u.Path, path+"/")) {
-		c.Mistake(key, "leave out %s and what follows: it is appended", path)
+		c.Mistake(key, "leave out %s and the rest: Signrelay appends them", path)
 	}
 }
 

@@ -55,7 +55,7 @@ func TestUnusableSettingsAreRefused(t *testing.T) {
 		in(`webhook: {secrets: ["a\uFEFFb"]}`):                                      "U+FEFF",
 		in(`webhook: {secrets: ["a\x1bb"]}`):                                        "U+001B",
 		in(`webhook: {secrets: ["a\tb"]}`):                                          "U+0009",
-		in(`webhook: {secrets: [" \n "]}`):                                          "sources[0].webhook.secrets: an empty secret would let everybody in",
+		in(`webhook: {secrets: [" \n "]}`):                                          "sources[0].webhook.secrets: an empty secret would accept every callback",
 		in(`webhook: {token: "a\0"}`):                                               "sources[0].webhook.token: it has a NUL",
 		in(`api: {token: "a\nb"}`):                                                  "sources[0].api.token: it has a line break",
 		in(`sender_name: "Acme\nLegal"`):                                            "sources[0].sender_name: it has a line break",
@@ -114,7 +114,7 @@ func TestUnusableSettingsAreRefused(t *testing.T) {
 		"email: {smtp: {host: 'smtp://smtp.acme.example'}}": "email.smtp.host: want a name or an IP address alone",
 		"email: {smtp: {password: \"a\\0b\", username: u}}": "email.smtp.password: it has a NUL",
 
-		"nats: {url: 'nats://n:4222/path'}":            "nats.url: want nothing behind the port",
+		"nats: {url: 'nats://n:4222/path'}":            "nats.url: want no path or query after the port",
 		"nats: {url: 'nats://n:99999'}":                "nats.url: want nats://host:port",
 		"nats: {url: 'n:4222'}":                        "nats.url: want nats://host:port",
 		"nats: {url: 'nats://a,,nats://b'}":            "nats.url: want nats://host:port",

@@ -45,13 +45,13 @@ func Explain(key string, err error) error {
 	case err == nil, strings.Contains(err.Error(), key+"."): // no error, or already explained
 		return err
 	case errors.As(err, &stranger):
-		return fmt.Errorf("%s.ca does not hold who signed the server's certificate: %w", key, err)
+		return fmt.Errorf("%s.ca lacks the authority of the server's certificate: %w", key, err)
 	case errors.As(err, &other):
-		return fmt.Errorf("the server's certificate is for another name than the settings call it by: %w", err)
+		return fmt.Errorf("the server's certificate is for another name than that in the settings: %w", err)
 	case errors.As(err, &invalid):
 		return fmt.Errorf("the server's certificate cannot be used, such as one that has expired: %w", err)
 	case errors.As(err, &refused), strings.Contains(err.Error(), "remote error: tls: "), strings.Contains(err.Error(), "closed by remote after TLS handshake"):
-		return fmt.Errorf("the server refused %s.certificate, or wants one: %w", key, err)
+		return fmt.Errorf("the server refused %s.certificate, or requires one: %w", key, err)
 	default:
 		return err
 	}

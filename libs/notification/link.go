@@ -13,12 +13,12 @@ type Links struct {
 	outside []string // of the outside shortener's: "https://acme.link/"
 }
 
-// NewLinks takes the address that our own links begin with, and the domain of the outside shortener, empty without one. It fails where the
+// NewLinks takes the base address of our own links, and the domain of the outside shortener, empty without one. It fails if the
 // address is not usable.
 func NewLinks(publicURL, outside string) (Links, error) {
 	u, err := url.Parse(publicURL)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return Links{}, errors.New("shortener.public_url: set the http or https address that signers' links begin with, such as https://sign.acme.example")
+		return Links{}, errors.New("shortener.public_url: set the http or https address at the beginning of signers' links, such as https://sign.acme.example")
 	}
 	l := Links{base: strings.TrimRight(u.String(), "/") + "/l/"}
 	if outside != "" {
@@ -27,7 +27,7 @@ func NewLinks(publicURL, outside string) (Links, error) {
 	return l, nil
 }
 
-// Base is what all our own links begin with.
+// Base is the beginning of all our own links.
 func (l Links) Base() string { return l.base }
 
 // names are the valid codes after the base, our own and an outside shortener's. A code has no dot, slash or percent sign, so it cannot

@@ -86,8 +86,8 @@ func TestNATSWithTLSAndPassword(t *testing.T) {
 	strange, strangeKey := stranger.Issue("ingest")
 	for name, c := range map[string]struct{ ca, certificate, key, password, want string }{
 		"all is right":           {authority.PEM, certificate, key, "right", "nats connected"},
-		"a wrong CA":             {stranger.PEM, certificate, key, "right", "nats.tls.ca does not hold who signed"},
-		"the system's CAs":       {"", certificate, key, "right", "nats.tls.ca does not hold who signed"},
+		"a wrong CA":             {stranger.PEM, certificate, key, "right", "nats.tls.ca lacks the authority"},
+		"the system's CAs":       {"", certificate, key, "right", "nats.tls.ca lacks the authority"},
 		"a wrong certificate":    {authority.PEM, strange, strangeKey, "right", "nats.tls.certificate"},
 		"no certificate":         {authority.PEM, "", "", "right", "nats cannot be reached"}, // the server may be gone before its reason is read
 		"a wrong password":       {authority.PEM, certificate, key, "wrong", "nats.user and nats.password"},
@@ -176,7 +176,7 @@ func TestRedisWithTLSAndPassword(t *testing.T) {
 	certificate, key := authority.Issue("ingest")
 	for name, c := range map[string]struct{ ca, certificate, key, password, want string }{
 		"all is right":     {authority.PEM, certificate, key, "right", ""},
-		"a wrong CA":       {stranger.PEM, certificate, key, "right", "redis.tls.ca does not hold who signed"},
+		"a wrong CA":       {stranger.PEM, certificate, key, "right", "redis.tls.ca lacks the authority"},
 		"no certificate":   {authority.PEM, "", "", "right", " "}, // the server may be gone before its reason is read
 		"a wrong password": {authority.PEM, certificate, key, "wrong", "redis.username and redis.password"},
 	} {

@@ -185,7 +185,7 @@ func TestTLSAndPassword(t *testing.T) {
 			p := newPool(config.Fixed(s))
 			defer p.close()
 			_, err := p.send(t.Context(), newMessage(t))
-			if test.outcome == "certificate" && !strings.Contains(err.Error(), "email.smtp.ca does not hold who signed") {
+			if test.outcome == "certificate" && !strings.Contains(err.Error(), "email.smtp.ca lacks the authority") {
 				t.Errorf("the error does not name the wrong setting: %v", err)
 			}
 			if got := reason(err); got != test.outcome {

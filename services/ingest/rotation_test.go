@@ -160,7 +160,7 @@ func TestBrokerAndRedisAreRotatedUnderLoad(t *testing.T) {
 	do("CLIENT", "KILL", "USER", "ingest")
 	broker.Change(let(next, "two"))
 	h.until(t, "it reports that the credentials are refused", func() bool {
-		return put.Load() > 0 && strings.Contains(logged.String(), "nats.tls.ca does not hold who signed")
+		return put.Load() > 0 && strings.Contains(logged.String(), "nats.tls.ca lacks the authority")
 	})
 	for name, text := range map[string]string{"NATS_TLS_CA": next.PEM, "NATS_PASSWORD": "two", "REDIS_TLS_CA": next.PEM, "REDIS_PASSWORD": "two"} {
 		files.Write(name, text)

@@ -75,7 +75,7 @@ func TestCredentialsAreRotated(t *testing.T) {
 	r := h.replica()
 	h.until("it rejects the brokers' certificate", func() bool {
 		err := r.check(t.Context())
-		return err != nil && strings.Contains(err.Error(), "kafka.tls.ca does not hold who signed")
+		return err != nil && strings.Contains(err.Error(), "kafka.tls.ca lacks the authority")
 	})
 	files.Replace(r.live, "KAFKA_TLS_CA", authority.PEM)
 	h.until("the brokers refuse its password", func() bool {

@@ -83,7 +83,7 @@ secrets: {email.smtp.pasword: {name: a, key: b}, sms.vonage.from: {name: a, key:
 	for _, want := range []string{
 		"config.sms.vonage.form: no such setting", "config.email.smtp: no such setting", "config.log.level.of: no such setting",
 		"config.kafka.topics: no such setting", "config.sources.webhook.secret: no such setting",
-		`secrets."email.smtp.pasword": no such setting`, `secrets."sms.vonage.from": is no secret, and belongs in config`,
+		`secrets."email.smtp.pasword": no such setting`, `secrets."sms.vonage.from": is not a secret: set it in config`,
 		`secrets."source.clickwrap.acme.api.tokens": no such setting`,
 		`secrets."source.pleasesign.onboarding.api.key": config.sources has no onboarding of pleasesign`,
 	} {

@@ -95,26 +95,26 @@ SIGNRELAY_{{ . | replace "." "_" | replace "-" "_" | upper }}
 {{- if not (hasKey $known $key) -}}
 {{- $wrong = append $wrong (printf "secrets.\"%s\": no such setting" $setting) -}}
 {{- else if ne (get $known $key) "file" -}}
-{{- $wrong = append $wrong (printf "secrets.\"%s\": is no secret, and belongs in config" $setting) -}}
+{{- $wrong = append $wrong (printf "secrets.\"%s\": is not a secret: set it in config" $setting) -}}
 {{- end -}}
 {{- end -}}
 {{- range $party, $variable := dict "nats" "nats://nats.nats:4222" "redis" "redis://redis.redis:6379/0" -}}
 {{- if not (or (dig $party "url" "" $.Values.config) (hasKey $.Values.secrets (printf "%s.url" $party))) -}}
-{{- $wrong = append $wrong (printf "config.%s.url is missing: set it, such as %s, or secrets.\"%s.url\" where a password is in it" $party $variable $party) -}}
+{{- $wrong = append $wrong (printf "config.%s.url is missing: set it, such as %s, or secrets.\"%s.url\" if it contains a password" $party $variable $party) -}}
 {{- end -}}
 {{- end -}}
 {{- if not .Values.config.sources -}}
-{{- $wrong = append $wrong "config.sources is empty: name at least one, or no callback is taken" -}}
+{{- $wrong = append $wrong "config.sources is empty: name at least one, because ingest accepts only their callbacks" -}}
 {{- end -}}
 {{- if and (hasKey $services "shortener") (not (dig "shortener" "public_url" "" .Values.config)) -}}
-{{- $wrong = append $wrong "config.shortener.public_url is missing: set what signers' links begin with, such as https://sign.acme.example" -}}
+{{- $wrong = append $wrong "config.shortener.public_url is missing: set the beginning of signers' links, such as https://sign.acme.example" -}}
 {{- end -}}
 {{- $keda := .Values.keda -}}
 {{- if and $keda.enabled (not (or $keda.monitoringEndpoint $keda.authenticationRef $keda.secretTargetRef)) -}}
-{{- $wrong = append $wrong "keda.monitoringEndpoint is missing: set host:port of the NATS server's monitoring, or keda.authenticationRef or keda.secretTargetRef where it is a secret" -}}
+{{- $wrong = append $wrong "keda.monitoringEndpoint is missing: set host:port of the NATS server's monitoring, or keda.authenticationRef or keda.secretTargetRef if it is a secret" -}}
 {{- end -}}
 {{- if and $keda.authenticationRef $keda.secretTargetRef -}}
-{{- $wrong = append $wrong "keda.authenticationRef and keda.secretTargetRef are both set: a TriggerAuthentication is yours or the chart's" -}}
+{{- $wrong = append $wrong "keda.authenticationRef and keda.secretTargetRef are both set: use your own TriggerAuthentication, or let the chart make one" -}}
 {{- end -}}
 {{- if and .Values.gateway.enabled (not .Values.gateway.parentRefs) -}}
 {{- $wrong = append $wrong "gateway.parentRefs is empty: name the Gateway that the routes attach to" -}}

@@ -63,8 +63,8 @@ func TestCommandsPrintWhyNATSFails(t *testing.T) {
 		"credentials that are not there": {
 			[]string{"NATS_URL=" + locked, "NATS_CREDS=/nowhere/hunter3.creds"}, "nats.creds: stat",
 		},
-		"an unknown authority":     {[]string{"NATS_URL=" + encrypted, "NATS_TLS_CA_FILE=" + otherCA}, "nats.tls.ca does not hold who signed"},
-		"the system's authorities": {[]string{"NATS_URL=" + encrypted}, "nats.tls.ca does not hold who signed"},
+		"an unknown authority":     {[]string{"NATS_URL=" + encrypted, "NATS_TLS_CA_FILE=" + otherCA}, "nats.tls.ca lacks the authority"},
+		"the system's authorities": {[]string{"NATS_URL=" + encrypted}, "nats.tls.ca lacks the authority"},
 		"another name": {
 			[]string{"NATS_URL=" + strings.Replace(encrypted, "127.0.0.1", "localhost", 1), "NATS_TLS_CA_FILE=" + ca},
 			"the server's certificate is for another name",
