@@ -37,7 +37,7 @@ help: ## Show this list
 run: bin/signrelay ## Build and run everything in one process: the newcomer's command
 	@./bin/signrelay run
 
-# The packages of tests/ that start programs, those that wait longest first, so that they wait at the same time.
+# The packages of tests/ that start programs, those with the longest waits first, so that they wait at the same time.
 WAITING := kafka examples observe permissions restore e2e security contract subscribe
 # These also run code of libs/ in their own process, so they have the race detector. The programs that the others start are built without it.
 RACED   := permissions security
@@ -72,7 +72,7 @@ test: redis-server kafka-broker chromium prometheus node-packages kcat python $(
 build: $(addprefix bin/,signrelay $(SERVICES)) ## Build every program into bin/
 
 .PHONY: demo
-demo: build redis-server ## Play the seeds' callbacks through a fresh standalone and show the messages that come out
+demo: build redis-server ## Play the seeds' callbacks through a fresh standalone and show the resulting messages
 	@go run ./services/standalone/cmd/demo
 
 .PHONY: e2e
@@ -180,7 +180,7 @@ redis-server:
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server >/dev/null; \
 	  else echo "the tests need redis-server: install the package redis-server (Debian) or redis (Homebrew, Fedora), or set SIGNRELAY_TEST_REDIS_URL"; exit 1; fi; }
 
-# Programs that only some tests need; in CI they are installed: $(call in-ci,<test for the program>,<packages>).
+# Programs that only some tests need. In CI, make installs them: $(call in-ci,<test for the program>,<packages>).
 in-ci = @$(1) >/dev/null 2>&1 || [ "$${CI:-}" != true ] || { echo "installing $(2) for the tests"; \
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; }
 
@@ -205,7 +205,7 @@ node-packages: # asyncapi.yaml is read with the AsyncAPI initiative's own parser
 	$(call in-ci,command -v npm,nodejs npm)
 	@if command -v npm >/dev/null; then for folder in tests/contract/parser libs/realtest/npm/linkifier; do libs/realtest/npm/fetch.sh $$folder >/dev/null || exit 1; done; fi
 
-# Without Java and Maven, a protocol server in the tests' own process replaces the broker, and the tests say so; in CI they fail.
+# Without Java and Maven, a protocol server in the tests' own process replaces the broker, and the tests report it. In CI they fail.
 .PHONY: kafka-broker
 kafka-broker:
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then tests/kafka/fetch.sh >/dev/null; fi

@@ -40,7 +40,7 @@ func settings(api *httptest.Server) config.Config {
 }
 
 // clickwrap replaces the provider: it sends the responses of the test in their order, and repeats the last one.
-func clickwrap(t *testing.T, answers ...http.HandlerFunc) (api *httptest.Server, calls *atomic.Int32) {
+func clickwrap(t *testing.T, responses ...http.HandlerFunc) (api *httptest.Server, calls *atomic.Int32) {
 	t.Helper()
 	calls = new(atomic.Int32)
 	api = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -48,7 +48,7 @@ func clickwrap(t *testing.T, answers ...http.HandlerFunc) (api *httptest.Server,
 		if r.URL.Path != "/v1.1/requests/doc1" || r.Header.Get("Authorization") != "Bearer api-token" {
 			t.Errorf("call %d is %s %s", n, r.Method, r.URL.Path)
 		}
-		answers[min(n, len(answers))-1](w, r)
+		responses[min(n, len(responses))-1](w, r)
 	}))
 	t.Cleanup(api.Close)
 	return api, calls
@@ -173,7 +173,7 @@ func TestADeclineNotifiesTheSenderAndTheOthers(t *testing.T) {
 	sender, other := found["notify.v1.send.email.acme.clickwrap.doc1 "], found["notify.v1.send.sms.acme.clickwrap.doc1 s2"]
 	if !sender.GetTo().GetSender() || sender.GetTo().GetEmail() != "contracts@acme.example" || sender.GetActorName() != "Eric Smith" ||
 		sender.GetKind() != notifyv1.Kind_KIND_DECLINED || other.GetKind() != notifyv1.Kind_KIND_DECLINED || other.GetTo().GetSender() {
-		t.Errorf("told %v", found)
+		t.Errorf("the messages are %v", found)
 	}
 	b.Settled(flow.Enricher)
 	if n := b.Count(flow.Notify, "notify.v1.>"); n != 2 {
@@ -363,7 +363,7 @@ func TestResponsesThatWereMisread(t *testing.T) {
 		texted = `"signer_id": "sig1", "send_to": {"email": false, "mobile_number": true}, ` + link
 		couple = `"send_to": {"email": true, "mobile_number": true}, "signer": {"email": "home@example.com", "mobile_number": "+13175551234"}`
 	)
-	answers := map[string]struct {
+	responses := map[string]struct {
 		signers string
 		want    []string
 	}{
@@ -380,12 +380,12 @@ func TestResponsesThatWereMisread(t *testing.T) {
 	}
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, id, _ := strings.Cut(r.URL.Path, "/requests/")
-		_, _ = w.Write([]byte(`{"name": "Deed", "signers": [` + answers[id].signers + `]}`))
+		_, _ = w.Write([]byte(`{"name": "Deed", "signers": [` + responses[id].signers + `]}`))
 	}))
 	t.Cleanup(api.Close)
 	b := servicetest.New(t, settings(api))
 	b.Start(enricher.Run)
-	for id := range answers {
+	for id := range responses {
 		e := fact("acme", "document.sent", "")
 		e.Document.Id = id
 		e.Id = event.TransitionID(e)
@@ -416,7 +416,7 @@ func TestResponsesThatWereMisread(t *testing.T) {
 		}
 		got[e.GetDocument().GetId()] = append(got[e.GetDocument().GetId()], e.GetNotice().GetChannel()+": "+e.GetNotice().GetReason())
 	}
-	for id, test := range answers {
+	for id, test := range responses {
 		slices.Sort(got[id])
 		if !slices.Equal(got[id], test.want) {
 			t.Errorf("%s: %q, want %q", id, got[id], test.want)

@@ -157,8 +157,8 @@ func TestInvitations(t *testing.T) {
 	}
 	first, second, third := with(ann, byEmail, place(1)), with(bob, place(2)), with(cyd, byEmail, place(3))
 	for _, test := range []planTest{
-		{name: "sent invites everybody on the channels he wants", event: happened(event.DocumentSent, nil), people: all, want: toAll},
-		{name: "so does created", event: happened(event.DocumentCreated, nil), people: all, want: toAll},
+		{name: "sent invites all people on the channels that they want", event: happened(event.DocumentSent, nil), people: all, want: toAll},
+		{name: "created invites all people too", event: happened(event.DocumentCreated, nil), people: all, want: toAll},
 		{
 			name: "no person who has signed according to the API or the log, who declined, or whom the provider invites", event: happened(event.DocumentSent, nil),
 			people: []pack.Recipient{with(ann, signed), bob, with(cyd, uninvited), with(ann, declined, func(r *pack.Recipient) { r.ID = "dee" })}, signed: []string{"bob"},
@@ -169,17 +169,17 @@ func TestInvitations(t *testing.T) {
 			want:   []string{"invitation by email to bob@example.com, sign at the click"},
 		},
 		{
-			name: "no link without an id to ask with", event: happened(event.DocumentSent, nil), status: pack.StatusOpen,
+			name: "no link without an id for the request", event: happened(event.DocumentSent, nil), status: pack.StatusOpen,
 			people:     []pack.Recipient{with(bob, unresolved, anonymous)},
 			suppressed: []string{"invitation by email to : no-link"},
 		},
 		{
-			name: "from a provider that has nothing but addresses, it may come", event: happened(event.DocumentSent, nil), people: []pack.Recipient{with(bob, unresolved), ann},
+			name: "the link may come later if the provider only lists addresses", event: happened(event.DocumentSent, nil), people: []pack.Recipient{with(bob, unresolved), ann},
 			want: []string{"invitation by sms to +13175550001, sign at https://p.example/ann"},
 			wait: []string{"invitation by email to bob: no-link"},
 		},
 		{
-			name: "in order only whose turn it is", event: happened(event.DocumentSent, nil), people: []pack.Recipient{third, second, first},
+			name: "in order, only the person whose turn it is", event: happened(event.DocumentSent, nil), people: []pack.Recipient{third, second, first},
 			want: []string{"invitation by email to ann@example.com, sign at https://p.example/ann"},
 		},
 		{
@@ -187,7 +187,7 @@ func TestInvitations(t *testing.T) {
 			want: []string{"invitation by email to cyd@example.com, sign at https://p.example/cyd"},
 		},
 		{
-			name: "a signature invites whose turn has come by it", event: happened(event.RecipientSigned, by("ann")), people: []pack.Recipient{first, second, third},
+			name: "a signature invites the person whose turn comes with it", event: happened(event.RecipientSigned, by("ann")), people: []pack.Recipient{first, second, third},
 			source: config.Source{Notify: config.Notify{Kinds: []string{"invitation"}}},
 			want:   []string{"invitation by email to bob@example.com, sign at https://p.example/bob"},
 		},
@@ -201,7 +201,7 @@ func TestInvitations(t *testing.T) {
 			want:   []string{"invitation by email to cyd@example.com, sign at https://p.example/cyd"},
 		},
 		{
-			name: "a late signature opens what the next group's did not", event: happened(event.RecipientSigned, by("ann")), people: []pack.Recipient{first, with(second, signed), third},
+			name: "a late signature invites the next group", event: happened(event.RecipientSigned, by("ann")), people: []pack.Recipient{first, with(second, signed), third},
 			source: config.Source{Notify: config.Notify{Kinds: []string{"invitation"}}},
 			want:   []string{"invitation by email to cyd@example.com, sign at https://p.example/cyd"},
 		},
@@ -237,7 +237,7 @@ func TestProgress(t *testing.T) {
 	progress := config.Source{Notify: config.Notify{Kinds: []string{"progress"}}}
 	for _, test := range []planTest{
 		{
-			name: "tells the others how many are missing", event: happened(event.RecipientSigned, by("ann")), people: all,
+			name: "the others get the number of missing signatures", event: happened(event.RecipientSigned, by("ann")), people: all,
 			want: []string{
 				"progress by email to bob@example.com, \"Ann Lee\" signed, 2 missing",
 				"progress by sms to +61412345678, \"Ann Lee\" signed, 2 missing",
@@ -280,7 +280,7 @@ func TestProgress(t *testing.T) {
 			want:   []string{"progress by email to bob@example.com, \"Ann Lee\" signed, 2 missing"},
 		},
 		{
-			name: "whose turn has come by it is invited, and gets nothing more", event: happened(event.RecipientSigned, by("ann")),
+			name: "the person whose turn comes gets only the invitation", event: happened(event.RecipientSigned, by("ann")),
 			people: []pack.Recipient{with(bob, signed), ann, with(cyd, byEmail, place(1)), with(cyd, byEmail, place(2), func(r *pack.Recipient) { r.ID = "dee" })},
 			want: []string{
 				"progress by email to bob@example.com, \"Ann Lee\" signed, 2 missing",
@@ -288,7 +288,7 @@ func TestProgress(t *testing.T) {
 			},
 		},
 		{
-			name: "who signed out of order knows", event: happened(event.RecipientSigned, by("ann")), source: progress,
+			name: "a person who signed out of order is notified", event: happened(event.RecipientSigned, by("ann")), source: progress,
 			people: []pack.Recipient{ann, with(bob, signed, place(2)), with(cyd, place(1))},
 			want:   []string{"progress by email to bob@example.com, \"Ann Lee\" signed, 1 missing"},
 		},
@@ -304,14 +304,14 @@ func TestEndings(t *testing.T) {
 	later := with(cyd, byEmail, place(1))
 	for _, test := range []planTest{
 		{
-			name: "completed tells all, with the download or else the signing page", event: happened(event.DocumentCompleted, nil), people: []pack.Recipient{with(ann, signed), with(bob, signed)},
+			name: "completed notifies all, with the download or else the signing page", event: happened(event.DocumentCompleted, nil), people: []pack.Recipient{with(ann, signed), with(bob, signed)},
 			want: []string{
 				"completed by sms to +13175550001, download at https://p.example/ann",
 				"completed by email to bob@example.com, download at https://p.example/bob.pdf",
 			},
 		},
 		{
-			name: "completed, and the provider is asked at the click", event: happened(event.DocumentCompleted, nil), status: pack.StatusCompleted, people: []pack.Recipient{with(bob, unresolved, uninvited)},
+			name: "completed, and the link is resolved at the click", event: happened(event.DocumentCompleted, nil), status: pack.StatusCompleted, people: []pack.Recipient{with(bob, unresolved, uninvited)},
 			want: []string{"completed by email to bob@example.com, download at the click"},
 		},
 		{
@@ -327,11 +327,11 @@ func TestEndings(t *testing.T) {
 			},
 		},
 		{
-			name: "declined by whom the API says", event: happened(event.DocumentDeclined, nil), sender: acme, people: []pack.Recipient{with(bob, declined), later},
+			name: "declined by the person from the API", event: happened(event.DocumentDeclined, nil), sender: acme, people: []pack.Recipient{with(bob, declined), later},
 			want: []string{"declined by email to pat@acme.example, the sender, of Bob"},
 		},
 		{
-			name: "declined by whom the callback says", event: happened(event.DocumentDeclined, by("bob")), sender: acme, people: []pack.Recipient{with(bob, nameless), ann},
+			name: "declined by the person from the callback", event: happened(event.DocumentDeclined, by("bob")), sender: acme, people: []pack.Recipient{with(bob, nameless), ann},
 			want: []string{
 				"declined by sms to +13175550001",
 				"declined by email to pat@acme.example, the sender",
@@ -345,7 +345,7 @@ func TestEndings(t *testing.T) {
 			},
 		},
 		{
-			name: "voided tells the sender and who knew", event: happened(event.DocumentVoided, nil), sender: acme, people: []pack.Recipient{with(bob, signed), with(ann, place(1)), with(cyd, place(2))},
+			name: "voided notifies the sender and the people who knew", event: happened(event.DocumentVoided, nil), sender: acme, people: []pack.Recipient{with(bob, signed), with(ann, place(1)), with(cyd, place(2))},
 			want: []string{
 				"voided by email to bob@example.com",
 				"voided by sms to +13175550001",
@@ -353,27 +353,27 @@ func TestEndings(t *testing.T) {
 			},
 		},
 		{
-			name: "expired likewise; a sender who signs gets it once", event: happened(event.DocumentExpired, nil), sender: pack.Sender{Email: "BOB@example.com"}, people: []pack.Recipient{bob, ann},
+			name: "expired notifies the same people; a sender who signs gets one message", event: happened(event.DocumentExpired, nil), sender: pack.Sender{Email: "BOB@example.com"}, people: []pack.Recipient{bob, ann},
 			want: []string{
 				"expired by email to bob@example.com",
 				"expired by sms to +13175550001",
 			},
 		},
 		{
-			name: "undeliverable tells the sender alone", event: happened(event.RecipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{ann, bob},
+			name: "undeliverable notifies only the sender", event: happened(event.RecipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{ann, bob},
 			want: []string{"undeliverable by email to pat@acme.example, the sender, of Ann Lee"},
 		},
 		{
 			name: "undeliverable to an unknown person", event: happened(event.RecipientUndeliverable, nil), sender: acme, people: []pack.Recipient{ann, bob},
 			want: []string{"undeliverable by email to pat@acme.example, the sender"},
 		},
-		{name: "who has signed was reached", event: happened(event.RecipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{with(ann, signed), bob}},
+		{name: "a person who has signed was reached", event: happened(event.RecipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{with(ann, signed), bob}},
 		{
 			name: "the sender has no address", event: happened(event.RecipientUndeliverable, by("ann")), people: []pack.Recipient{ann},
 			suppressed: []string{"undeliverable by unspecified to the sender: no-sender-address"},
 		},
 		{
-			name: "the settings know, and the API is not believed", event: happened(event.RecipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{ann},
+			name: "the address of the settings precedes that of the API", event: happened(event.RecipientUndeliverable, by("ann")), sender: acme, people: []pack.Recipient{ann},
 			source: config.Source{Notify: config.Notify{Sender: config.Sender{Mobile: "317 555 0100"}}},
 			want:   []string{"undeliverable by sms to +13175550100, the sender, of Ann Lee"},
 		},
@@ -506,7 +506,7 @@ func TestChannelsAndAddresses(t *testing.T) {
 	}
 }
 
-func TestAMessageHasTheDataOfItsTexts(t *testing.T) {
+func TestAMessageHasTheDataForItsTemplates(t *testing.T) {
 	t.Parallel()
 	source := config.Source{SenderName: "PactSafe", Locale: "en-AU", Region: "US"}
 	messages := plan(source, happened(event.DocumentSent, nil), &pack.Document{Title: "Offer", Recipients: []pack.Recipient{ann}}, history{}).messages

@@ -16,7 +16,7 @@ import (
 )
 
 // The log has an event twice, because ingest did not recognize the second copy. Only the first causes messages.
-func TestASecondCopyOfAnEventCausesNoMessages(t *testing.T) {
+func TestACopyOfAnEventCausesNoMessages(t *testing.T) {
 	t.Parallel()
 	for _, eventType := range event.TypesWithMessages() {
 		t.Run(eventType, func(t *testing.T) {
@@ -40,14 +40,14 @@ func TestASecondCopyOfAnEventCausesNoMessages(t *testing.T) {
 			}
 			for name, row := range map[string]struct {
 				stored time.Time
-				tells  bool
+				causes bool
 			}{
 				"the first":               {meta.Timestamp, true},
 				"the second":              {meta.Timestamp.Add(time.Nanosecond), false},
 				"the second, weeks later": {meta.Timestamp.Add(16 * 24 * time.Hour), false},
 			} {
 				outs, err := e.enrich(t.Context(), stage.Event[*signingv1.SigningEvent]{ID: happened.GetId(), Attempt: 1, Stored: row.stored, Data: happened})
-				if (len(outs) > 0) != row.tells {
+				if (len(outs) > 0) != row.causes {
 					t.Errorf("%s: %q, %v", name, follows(t, outs), err)
 				}
 			}
@@ -57,12 +57,12 @@ func TestASecondCopyOfAnEventCausesNoMessages(t *testing.T) {
 
 // Two events, weeks apart, cause one message. The second copy of it has no time, so that its sender reads the log, and the log
 // has it as requested once.
-func TestAMessageThatAnotherEventMadeIsLookedFor(t *testing.T) {
+func TestTwoEventsThatCauseOneMessage(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, config.Config{})
 	api := &provider{document: pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{ann, bob}}}
 	e := beside(t, b, sources(api))
-	for i, row := range []struct{ id, want string }{{"first", "with a time, and word of it"}, {"second", "without a time"}} {
+	for i, row := range []struct{ id, want string }{{"first", "with a time, and its event"}, {"second", "without a time"}} {
 		signed := about(event.RecipientSigned, "doc", "ann", hmac)
 		signed.Id = row.id // of another callback about the same signature
 		outs, err := e.enrich(t.Context(), stage.Event[*signingv1.SigningEvent]{ID: row.id, Attempt: 1, Stored: time.Now(), Data: signed})

@@ -130,7 +130,7 @@ func TestTwoReplicasPauseTogether(t *testing.T) {
 	}
 }
 
-func awaitLogged(t *testing.T, b *servicetest.Bench, words string, count int) {
+func awaitLogged(t *testing.T, b *servicetest.Bench, text string, count int) {
 	t.Helper()
-	until(t, words+" is logged", func() bool { return strings.Count(b.Logged.String(), words) >= count })
+	until(t, text+" is logged", func() bool { return strings.Count(b.Logged.String(), text) >= count })
 }

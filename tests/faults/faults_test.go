@@ -458,8 +458,8 @@ func redisCommands(t *testing.T, redisURL string, commands ...string) {
 	client := realtest.RedisClient(t, redisURL)
 	for _, command := range commands {
 		var args []any
-		for word := range strings.FieldsSeq(command) {
-			args = append(args, word)
+		for argument := range strings.FieldsSeq(command) {
+			args = append(args, argument)
 		}
 		if err := client.Do(context.Background(), args...).Err(); err != nil {
 			t.Errorf("%s: %v", command, err)

@@ -11,7 +11,7 @@ import (
 var broken = []struct {
 	check, file, old, new string
 }{
-	{"names are legal and unique", "templates/services.yaml", `"signrelay.fullname" $ }}-{{ $name }}`, `"signrelay.fullname" $ }}-door`},
+	{"names are legal and unique", "templates/services.yaml", `"signrelay.fullname" $ }}-{{ $name }}`, `"signrelay.fullname" $ }}-route`},
 	{"names are legal and unique", "templates/_services.tpl", `{{- define "signrelay.labels" -}}`, "{{- define \"signrelay.labels\" -}}\nteam: \"a b\""},
 
 	{"pods are harmless", "templates/_pod.tpl", "automountServiceAccountToken: false\n", ""},

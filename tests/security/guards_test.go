@@ -88,7 +88,7 @@ var guards = []guard{
 		"tests", "security", "TestPumping/one_number", "300 texts were sent, want 30"},
 	{"texts go to mobile numbers in known countries", "libs/notification/limits.go",
 		[]edit{{"if l.destination != nil {", "if false {"}},
-		"tests", "security", "TestPumping/numbers_that_cost", ""},
+		"tests", "security", "TestPumping/expensive_numbers", ""},
 
 	// Titles and names.
 	{"a linkifier finds nothing in a title", "libs/templates/links.go",
@@ -129,7 +129,7 @@ var guards = []guard{
 	// One address for all clients.
 	{"guesses lock out no signer", "services/shortener/visitor.go",
 		[]edit{{"\"link/open/\"+code+\"/\"+networkOf", "\"link/guess/\"+networkOf"}},
-		"tests", "security", "TestListeners/links,_guessed", "a real code beyond the limit of guesses: 429"},
+		"tests", "security", "TestListeners/guessed_links", "a real code beyond the limit of guesses: 429"},
 	{"a proxy that is not in the settings is reported", "services/shortener/visitor.go",
 		[]edit{{"return (r.Header.Get(\"X-Forwarded-For\")", "return false && (r.Header.Get(\"X-Forwarded-For\")"}},
 		"services/shortener", ".", "TestAnUnknownProxyIsReported", "the doctor gets"},
@@ -166,7 +166,7 @@ var guards = []guard{
 	{"no listener redirects", "libs/service/routes.go",
 		[]edit{{"clean(escaped) && (!strings", "(true || clean(escaped)) && (!strings"}},
 		"tests", "security", attacks + "confusing_paths", "leads elsewhere"},
-	{"an unknown source is answered as a wrong signature", "services/ingest/route.go",
+	{"an unknown source gets the response of a wrong signature", "services/ingest/route.go",
 		[]edit{{"if !h.env.Config.HideSources {", "if true {"}},
 		"tests", "security", "TestHiddenSources", "and of an unknown source"},
 	{"an alias does not contain itself", "libs/config/yaml.go",

@@ -53,8 +53,8 @@ func TestListeners(t *testing.T) {
 		t.Parallel()
 		crossProtocol(t, h)
 	})
-	t.Run("the sandbox's, from another site's page", func(t *testing.T) { sandboxFromElsewhere(t, h) })
-	t.Run("links, guessed", func(t *testing.T) { guessedLinks(t, h) })
+	t.Run("the sandbox's, from another site's page", func(t *testing.T) { sandboxFromAnotherSite(t, h) })
+	t.Run("guessed links", func(t *testing.T) { guessedLinks(t, h) })
 }
 
 func get(t *testing.T, target string, headers ...string) response {
@@ -71,7 +71,7 @@ func get(t *testing.T, target string, headers ...string) response {
 }
 
 // A page of another site, open in the operator's browser, must not play, clear, break or sign anything here.
-func sandboxFromElsewhere(t *testing.T, h *testenv.Env) {
+func sandboxFromAnotherSite(t *testing.T, h *testenv.Env) {
 	t.Helper()
 	documents := h.Play(t, "clickwrap", "one-signer")
 	if len(documents) == 0 {

@@ -38,7 +38,7 @@ var linkable = regexp.MustCompile(`\+44[ –]20[ –]7946|٧٩٤٦`)
 func hostileTexts(t *testing.T, s *stand) {
 	linkify := realtest.Linkifier(t)
 	var seen, about []string
-	const source, good, mobile = "letters", "good@signer.example", "+13175550144"
+	const source, good, mobile = "messages", "good@signer.example", "+13175550144"
 	for i, hostileText := range hostile {
 		title := func(provider string) string { return fmt.Sprintf("W%s%02d %s", provider, i, hostileText) }
 		document := func(provider string) string { return fmt.Sprintf("words-%s-%02d", provider, i) }
@@ -222,7 +222,7 @@ func (s *stand) oneLine(t *testing.T, hostileText, text string) {
 
 // A message to an address from the provider's API reaches one person, or no one.
 func hostileAddresses(t *testing.T, s *stand) {
-	const source, good = "letters", "good@signer.example"
+	const source, good = "messages", "good@signer.example"
 	// Each reaches the one address that it names. If it names several or none, it reaches no one.
 	emails := []struct{ text, to string }{
 		{"a@signer.example\r\nRCPT TO:<victim@evil.example>", ""},

@@ -106,7 +106,7 @@ func textsToExpensiveNumbers(t *testing.T, s *stand) {
 		people = append(people, signer{ID: "costly" + it.number[1:], Mobile: it.number})
 	}
 	s.world.respondJSON("/v1.1/requests/"+document, clickwrapRequest("Costly", people...))
-	s.accepts(t, "the document", clickwrap("letters", clickwrapSent(document)))
+	s.accepts(t, "the document", clickwrap("messages", clickwrapSent(document)))
 	noticesOf := func(what string) []*signingv1.SigningEvent { return s.notices(t, document, what) }
 	s.Until(t, "every text is sent or held", func() bool {
 		return len(noticesOf("sent"))+len(noticesOf("deferred"))+len(noticesOf("suppressed")) >= len(people)

@@ -59,10 +59,10 @@ func forgedReceipts(t *testing.T, s *stand) {
 		return fields
 	}
 	md5hash := md5.Sum([]byte(signedText(honest) + receiptSecret))
-	door := "http://" + s.Address("SIGNRELAY_RECEIPTS_ADDR") + "/receipts/vonage/"
+	base := "http://" + s.Address("SIGNRELAY_RECEIPTS_ADDR") + "/receipts/vonage/"
 	post := func(path, contentType, body string) response {
 		t.Helper()
-		a, err := ask(http.MethodPost, door+path, http.Header{"Content-Type": {contentType}}, strings.NewReader(body))
+		a, err := ask(http.MethodPost, base+path, http.Header{"Content-Type": {contentType}}, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +92,7 @@ func forgedReceipts(t *testing.T, s *stand) {
 		}
 		refusals[a.text] = true
 		// The same in the query, or in JSON.
-		if a, err := ask(http.MethodGet, door+source+"?"+form(fields), nil, nil); err != nil || a.status != http.StatusUnauthorized {
+		if a, err := ask(http.MethodGet, base+source+"?"+form(fields), nil, nil); err != nil || a.status != http.StatusUnauthorized {
 			t.Errorf("%s, by GET: %d %v", name, a.status, err)
 		}
 	}

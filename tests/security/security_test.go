@@ -37,7 +37,7 @@ type stand struct {
 }
 
 // Each attack has its own sources at every provider, so that its effects can be distinguished.
-var sources = []string{"forged", "replayed", "confused", "paths", "wire", "slow", "bodies", "ids", "letters", "links", "reach", "receipts", "story", "traced", "other", "pumping", "stolen", "terminal"}
+var sources = []string{"forged", "replayed", "confused", "paths", "wire", "slow", "bodies", "ids", "messages", "links", "reach", "receipts", "story", "traced", "other", "pumping", "stolen", "terminal"}
 
 // The authentication of the sources' callbacks.
 func token(source string) string { return "token-of-" + source + "-6f1c" }

@@ -181,9 +181,9 @@ func silence(t *testing.T, s *stand) {
 	s.responses.mutex.Unlock()
 
 	// The control: every text was in a payload.
-	for _, word := range append(personal[:4], titles...) {
-		if !strings.Contains(payloads, word) {
-			t.Errorf("no payload contains %q", word)
+	for _, text := range append(personal[:4], titles...) {
+		if !strings.Contains(payloads, text) {
+			t.Errorf("no payload contains %q", text)
 		}
 	}
 }

@@ -151,26 +151,26 @@ func (w *world) text(rw http.ResponseWriter, r *http.Request) {
 	}}})
 }
 
-// textsWith are the texts so far that contain a word.
-func (w *world) textsWith(word string) []map[string]string {
+// textsWith returns the texts so far that contain a marker.
+func (w *world) textsWith(marker string) []map[string]string {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	var found []map[string]string
 	for _, form := range w.texts {
-		if strings.Contains(form["text"], word) {
+		if strings.Contains(form["text"], marker) {
 			found = append(found, form)
 		}
 	}
 	return found
 }
 
-// emailsWith are the e-mails so far that contain a word, which must be short and plain, so that it is not encoded.
-func (w *world) emailsWith(word string) []email {
+// emailsWith returns the e-mails so far that contain a marker, which must be short and plain, so that it is not encoded.
+func (w *world) emailsWith(marker string) []email {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	var found []email
 	for _, l := range w.emails {
-		if strings.Contains(l.raw, word) {
+		if strings.Contains(l.raw, marker) {
 			found = append(found, l)
 		}
 	}

@@ -250,7 +250,7 @@ type Ingest struct {
 	Mu    sync.Mutex
 	Calls []Call
 	// meets, if set, is called before a callback is accepted. It returns true if it wrote the response itself.
-	Meets func(w http.ResponseWriter, c Call) (answered bool)
+	Meets func(w http.ResponseWriter, c Call) (responded bool)
 }
 
 // Call is one received callback.
@@ -426,13 +426,13 @@ func Normalized(t *testing.T, calls []Call) []Event {
 	t.Helper()
 	var events []Event
 	for _, c := range calls {
-		p, w, door := ReaderOf(t, c)
+		p, w, route := ReaderOf(t, c)
 		r := pack.Request{
-			Method: http.MethodPost, Route: door, Header: c.Header, Query: c.Query, RawQuery: c.Query.Encode(), Body: []byte(c.Body), ReceivedAt: c.At,
+			Method: http.MethodPost, Route: route, Header: c.Header, Query: c.Query, RawQuery: c.Query.Encode(), Body: []byte(c.Body), ReceivedAt: c.At,
 		}
 		v, err := w.Verify(r)
 		if err != nil {
-			t.Fatalf("%s: a callback to %q: %v", p.Name, door, err)
+			t.Fatalf("%s: a callback to %q: %v", p.Name, route, err)
 		}
 		forged := r
 		forged.Body = bytes.Replace(r.Body, []byte("status"), []byte("statue"), 1)
@@ -442,7 +442,7 @@ func Normalized(t *testing.T, calls []Call) []Event {
 		}
 		read, err := w.Normalize(r, v)
 		if err != nil {
-			t.Fatalf("%s: a callback to %q: %v\n%s", p.Name, door, err, c.Body)
+			t.Fatalf("%s: a callback to %q: %v\n%s", p.Name, route, err, c.Body)
 		}
 		for _, e := range read {
 			events = append(events, Event{e.GetType(), e.GetId(), e.GetDocument().GetId(), e.GetOccurredAt().AsTime()})

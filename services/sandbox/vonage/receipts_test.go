@@ -77,8 +77,8 @@ func signature(form url.Values, secret string) string {
 func TestEachPartHasItsSignedReceipt(t *testing.T) {
 	t.Parallel()
 	w, to := sandboxtest.Open(t, ""), newReceiver(t)
-	answered := w.SMS(sandboxtest.SMSForm("callback", to.address(), "text", strings.Repeat("a", 161), "client-ref", "a&b=c"))
-	for _, part := range answered.Messages {
+	response := w.SMS(sandboxtest.SMSForm("callback", to.address(), "text", strings.Repeat("a", 161), "client-ref", "a&b=c"))
+	for _, part := range response.Messages {
 		got := to.next(t)
 		if sig := got.Get("sig"); sig != signature(got, "signing") || got.Get("timestamp") == "" || got.Get("nonce") == "" {
 			t.Errorf("the receipt is signed %q: %v", sig, got)

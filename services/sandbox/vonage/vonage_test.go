@@ -13,12 +13,12 @@ func TestAnSMSIsReceivedUnchanged(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	before := time.Now()
-	answered := w.PostForm(sandboxtest.SMSForm())
-	sandboxtest.WantStatus(t, answered, 200)
-	if got := answered.Header.Get("Content-Type"); got != "application/json" {
+	response := w.PostForm(sandboxtest.SMSForm())
+	sandboxtest.WantStatus(t, response, 200)
+	if got := response.Header.Get("Content-Type"); got != "application/json" {
 		t.Errorf("Content-Type is %q, which the SDK cannot read", got)
 	}
-	got := sandboxtest.Read[sandboxtest.VonageResponse](t, answered)
+	got := sandboxtest.Read[sandboxtest.VonageResponse](t, response)
 	if got.Count != "1" || len(got.Messages) != 1 {
 		t.Fatalf("response %+v, want one part", got)
 	}
