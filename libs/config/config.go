@@ -32,7 +32,7 @@ type Config struct {
 
 	Admin Admin `yaml:"admin"` // SIGNRELAY_ADMIN_ADDR
 
-	// DrainDelay is how long public listeners continue to serve after SIGTERM while /readyz reports draining. It must be longer than a load
+	// DrainDelay is the time for which public listeners continue to serve after SIGTERM while /readyz reports draining. It must be longer than a load
 	// balancer needs to detect the shutdown; default 5s, 0 closes them at once.
 	DrainDelay time.Duration `yaml:"drain_delay"`
 

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Quota is how many items may be counted in a period. A Most of 0 means no limit.
+// Quota is the number of items that may be counted in a period. A Most of 0 means no limit.
 type Quota struct {
 	Most int
 	Per  time.Duration
@@ -31,7 +31,7 @@ type Total struct {
 // Counted is the result of Count if no quota is full.
 const Counted = -1
 
-// remembered is how many items are remembered under a key that has no limit.
+// remembered is the number of items that are remembered under a key without a limit.
 const remembered = 100
 
 // kept returns how long items are remembered under the tally's key, and how many at most.

@@ -80,7 +80,7 @@ func TestEntriesOfOthers(t *testing.T) {
 	}
 }
 
-// take takes a slot and wants it to be the given number of minutes away.
+// take takes a slot and checks that it is the given number of minutes away.
 func take(t *testing.T, l limit.Limiter, key string, maxWait time.Duration, minutes int, taken bool) {
 	t.Helper()
 	wait, got, err := l.Take(t.Context(), key, hourly, maxWait)

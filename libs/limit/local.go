@@ -33,12 +33,12 @@ func NewLocal() *Local {
 }
 
 const (
-	// mostKeys is how many keys have a slot of their own: more than the addresses that open links in a minute, and 2 MB.
+	// mostKeys is the number of keys that have their own slot: more than the addresses that open links in a minute, and 2 MB.
 	mostKeys = 10_000
-	// sharedSlots is how many slots the remaining keys share. Such a key may wait for calls of other keys. But no key that is over its rate
+	// sharedSlots is the number of slots that the remaining keys share. Such a key may wait for calls of other keys. But no key that is over its rate
 	// becomes free early, as it would if its slot were reused for another key.
 	sharedSlots = 4096
-	// swept is how many keys a call checks for a slot that has no effect any more.
+	// swept is the number of keys that a call checks for a slot without effect.
 	swept = 16
 )
 

@@ -28,7 +28,7 @@ type total struct {
 	ends  time.Time
 }
 
-// sweepEvery is how often expired entries are removed.
+// sweepEvery is the interval at which expired entries are removed.
 const sweepEvery = time.Hour
 
 func (t *tallies) count(now time.Time, id string, tally Tally) int {

@@ -15,7 +15,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// mostUnknown is how often a message is sent at most if its outcome stays unknown. A response that cannot be read may come at every
+// mostUnknown is the maximum number of times that a message is sent if its outcome stays unknown. A response that cannot be read may come at every
 // attempt, and a person must not get a message at each of a day's 151 attempts.
 const mostUnknown = 3
 
@@ -41,7 +41,7 @@ type record struct {
 type heldRecord struct {
 	Held
 	ByReason bool `json:"by_reason,omitempty"` // it is held with the messages of its reason; otherwise with all messages of the channel
-	// Limits is a fingerprint of the settings whose limits it exceeds, and Input is what to release; both are empty for other holds.
+	// Limits is a fingerprint of the settings whose limits it exceeds, and Input is the input to release; both are empty for other holds.
 	Limits string `json:"limits,omitempty"`
 	Input  string `json:"input,omitempty"`
 }
@@ -52,7 +52,7 @@ func (r record) counts(failing bool, worked time.Time) bool {
 	return !failing && worked.After(r.Last)
 }
 
-// tooSoon is how long a message whose last attempts had unknown outcomes waits while the vendor returns only errors: 2 s, 4 s, …
+// tooSoon is the delay of a message whose last attempts had unknown outcomes, while the vendor returns only errors: 2 s, 4 s, …
 // 10 min. Each of those attempts may have reached the person.
 func (r record) tooSoon(now time.Time) time.Duration {
 	if r.Tries == 0 {

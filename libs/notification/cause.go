@@ -33,10 +33,10 @@ type causes struct {
 	known map[string]bool
 }
 
-// mostCauses is how many causes are cached, some 200 bytes each. A document with 300 signers has one for all its invitations.
+// mostCauses is the number of causes that are cached, some 200 bytes each. A document with 300 signers has one for all its invitations.
 const mostCauses = 1000
 
-// causeAttempts is how many attempts a message has whose cause is not found: 7 s with the stage's backoff. The replica of the log that
+// causeAttempts is the number of attempts of a message whose cause is not found: 7 s with the stage's backoff. The replica of the log that
 // responds may lag behind the one that the enricher read.
 const causeAttempts = 4
 

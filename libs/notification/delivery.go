@@ -39,7 +39,7 @@ type Sender struct {
 	// FindReceipt looks outside the log for a sign that an earlier attempt sent n: a receipt of the vendor, or nil. It is nil itself for
 	// a vendor without receipts.
 	FindReceipt func(ctx context.Context, n *notifyv1.Notification) (*Receipt, error)
-	// ReceiptWithin is how long after an attempt of unknown outcome its receipt may come. The message is not sent again sooner. 0 for a
+	// ReceiptWithin is the time within which the receipt of an attempt of unknown outcome arrives. The message is not sent again sooner. 0 for a
 	// vendor without receipts.
 	ReceiptWithin time.Duration
 	// Now is the clock for the age of held messages; nil for time.Now.
@@ -85,7 +85,7 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 		Stage: place, JS: env.JS, Decode: Decode, Do: d.do, GivenUp: d.givenUp,
 		Claims: env.Claims(claims), Lease: leaseFor, Log: env.Log, Metrics: env.Metrics,
 	}
-	if s.ReceiptWithin > 0 { // once the message left, the claim lapses only after its receipt would have come
+	if s.ReceiptWithin > 0 { // once the message left, the claim lapses only after its receipt would have arrived
 		claims.Lease = s.ReceiptWithin + 10*time.Second
 		runner.Left = env.Claims(claims)
 	}
@@ -93,7 +93,7 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 	return runner.Run(ctx)
 }
 
-// delivery is what every sender's stage does around the one call that sends a message.
+// delivery is the common part of all senders: the work around the one call that sends a message.
 type delivery struct {
 	Sender
 	stage    string // the stage's name

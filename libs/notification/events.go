@@ -30,13 +30,13 @@ func Suppressed(n *notifyv1.Notification, stage string, at time.Time, reason str
 	return e
 }
 
-// Receipt is what the vendor reported when it accepted a message.
+// Receipt is the vendor's report when it accepted a message.
 type Receipt struct {
 	Reference         string        // the vendor's id of the message
-	Parts             uint32        // how many parts it was sent in
-	PossibleDuplicate bool          // an earlier attempt may have been delivered too
-	Reason            string        // why it was not sent whole; usually empty, never personal
-	Fault             outcome.Fault // whose fault that is
+	Parts             uint32        // the number of parts in which it was sent
+	PossibleDuplicate bool          // true if an earlier attempt may have been delivered too
+	Reason            string        // the reason why some parts were not sent; usually empty, never personal
+	Fault             outcome.Fault // the party at fault for that
 	PartsRefused      string        // the numbers of the refused parts, from 1, with commas; usually empty
 	LinkRefused       bool          // a part of the link is in one of them
 }

@@ -14,7 +14,7 @@ func tried(o outcome.Outcome) bool { return o.Fault() != "" }
 // operatorMustAct reports whether err is a failure that only the operator can fix.
 func operatorMustAct(err error) bool { return outcome.Of(err).Kind() == outcome.Held }
 
-// waitForReceipt postpones the attempt after one of unknown outcome until its receipt would have come.
+// waitForReceipt postpones the attempt after one of unknown outcome until its receipt would have arrived.
 func waitForReceipt(err error, within time.Duration) error {
 	if o := outcome.Of(err); within > 0 && tried(o) && o.Unknown() {
 		return outcome.Unknown(outcome.RetryAfter(within, err))

@@ -24,8 +24,8 @@ var (
 	holdPauses    = limit.BreakerOptions{First: time.Minute, Longest: 15 * time.Minute}
 )
 
-// recheckAfter is how long a held message waits until it is checked again, so that it notices an operator's release. releasePoll is how
-// often a sender that holds messages polls for one.
+// recheckAfter is the time after which a held message is checked again, so that it notices an operator's release. releasePoll is the
+// interval at which a sender that holds messages polls for a release.
 var recheckAfter, releasePoll = 45 * time.Second, 5 * time.Second
 
 // gates stop messages before they are sent: one gate for the vendor, one for the account, and one for each reason for which single
@@ -68,14 +68,14 @@ func (g *gates) logChange(which string) func(open bool, reason string) {
 			g.log.Error("messages are held until the operator's side works", "channel", g.channel, "which", which, "reason", reason)
 			return
 		}
-		g.log.Info("held messages go again", "channel", g.channel, "which", which, "reason", reason)
+		g.log.Info("held messages are sent again", "channel", g.channel, "which", which, "reason", reason)
 	}
 }
 
 // pass is the permission to send one message.
 type pass struct{ circuit, account, reason limit.Pass }
 
-// refusal is why a message is not sent now.
+// refusal is the reason why a message is not sent now.
 type refusal struct {
 	wait time.Duration
 	why  error // the outcome of a message at the closed gate

@@ -101,7 +101,7 @@ func Release(ctx context.Context, js jetstream.JetStream, channel string) error 
 
 func releaseKey(channel string) string { return "release." + channel }
 
-// heldFor is how long a message may wait for the operator or for the vendor, from the time at which NOTIFY stored it: six hours less
+// heldFor is the time for which a message may wait for the operator or for the vendor, from the time at which NOTIFY stored it: six hours less
 // than NOTIFY keeps it. Then it becomes a dead letter, which is kept for 30 days more.
 var heldFor = func() time.Duration {
 	for _, s := range flow.Streams {

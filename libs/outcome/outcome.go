@@ -26,7 +26,7 @@ const (
 	GaveUp             // no other attempt can succeed
 )
 
-// Fault is whose fault a failure is.
+// Fault is the party at fault for a failure.
 type Fault string
 
 // The parties at fault; empty if unknown.
@@ -65,14 +65,14 @@ type Outcome struct {
 // Kind is the result of the attempt.
 func (o Outcome) Kind() Kind { return o.kind }
 
-// Reason is why it was skipped, postponed or given up, [a-z-]{1,40}: a metric's label. Empty if the kind is enough. An outer statement without a
+// Reason is the reason for which it was skipped, postponed or given up, [a-z-]{1,40}: a metric's label. Empty if the kind is enough. An outer statement without a
 // reason has the reason of the inner one.
 func (o Outcome) Reason() string { return o.reason }
 
 // Cause is the bounded name of the failure, [a-z0-9-]{1,40}, for events and a sender's metrics. Empty if unknown.
 func (o Outcome) Cause() string { return o.cause }
 
-// Fault is whose fault it is.
+// Fault is the party at fault.
 func (o Outcome) Fault() Fault { return o.fault }
 
 // Scope is the set of inputs that fail for the same cause.

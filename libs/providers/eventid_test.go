@@ -52,7 +52,7 @@ func TestTwoCallbacksAreOneEventOnlyIfTheyReportOneFact(t *testing.T) {
 	}
 }
 
-// pairs is how many others each callback is compared with.
+// pairs is the number of other callbacks with which each callback is compared.
 const pairs = 40
 
 // compare checks the rule for two callbacks.

@@ -78,10 +78,10 @@ func Open(
 // that an attempt ends with the provider's error and not with the stage's.
 const responseTimeout = 20 * time.Second
 
-// perHost is how many idle connections to one provider are kept: one for each of the enricher's workers.
+// perHost is the number of idle connections to one provider that are kept: one for each of the enricher's workers.
 const perHost = 16
 
-// idleFor is how long an idle connection is kept.
+// idleFor is the time for which an idle connection is kept.
 const idleFor = 90 * time.Second
 
 func newTransport() *http.Transport {
@@ -91,7 +91,7 @@ func newTransport() *http.Transport {
 	}
 }
 
-// maxWait is how long a call waits for its slot. With a longer wait, one busy source could occupy every worker.
+// maxWait is the maximum time for which a call waits for its slot. With a longer wait, one busy source could occupy every worker.
 const maxWait = 2 * time.Second
 
 // limited limits a source's calls to its budget, at least one a minute. The burst is one second's worth of calls.

@@ -14,7 +14,7 @@ type facts struct {
 	Sender string // "PactSafe"; may be empty
 	Actor  string // who acted; may be empty
 	Name   string // the person's given name; empty if there is none for a greeting
-	// Together is how many signers share the person's address; 0 if there is no other one. If there are several, the message begins with
+	// Together is the number of signers who share the person's address; 0 if there is no other one. If there are several, the message begins with
 	// the person's full name (Whose, which may be empty), and with the person's number among them (Place) if the names do not
 	// distinguish them. Otherwise Place is 0.
 	Together, Place uint32

@@ -10,7 +10,7 @@ import (
 	"github.com/rivo/uniseg"
 )
 
-// mostRead is how many bytes of a title or name are read: 40 times the displayed length. A provider's response can contain megabytes.
+// mostRead is the number of bytes of a title or name that are read: 40 times the displayed length. A provider's response can contain megabytes.
 const mostRead = 4 << 10
 
 // plain is the beginning of s on one line and in visible characters. Line breaks and control characters become spaces, and spaces become

@@ -113,7 +113,7 @@ func (a *api) newLink(ctx context.Context, signer string) (*pack.Target, error) 
 	return &pack.Target{URL: address}, nil
 }
 
-// unarchiving is how long the provider takes to restore a document from its archive.
+// unarchiving is the time that the provider needs to restore a document from its archive.
 const unarchiving = 4 * time.Hour
 
 // The types of a document. A page of HTML with status 200 is a proxy's, or a login.

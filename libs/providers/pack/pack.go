@@ -45,7 +45,7 @@ type Route struct {
 	// Respond returns the response to an authentic callback whose result is known; nil for ingest's own response. Respond itself is nil
 	// for a provider that accepts each 2xx.
 	Respond func(Request, Result) *Response
-	// Challenge is how the provider verifies the address; nil if it does not.
+	// Challenge is the request with which the provider verifies the address; nil if it sends none.
 	Challenge *Challenge
 }
 

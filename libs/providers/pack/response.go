@@ -28,7 +28,7 @@ type Response struct {
 	Body        string
 }
 
-// Challenge is how a provider verifies an address before it sends callbacks there: its request contains a text, and its response must
+// Challenge is the method by which a provider verifies an address before it sends callbacks there: its request contains a text, and its response must
 // repeat the text. A challenge is no callback: ingest stores nothing.
 type Challenge struct {
 	Methods []string // GET, POST or OPTIONS

@@ -18,7 +18,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// The channels that people want.
+// The channels that people choose.
 var (
 	onSMS   = []notifyv1.Channel{event.SMS}
 	onEmail = []notifyv1.Channel{event.Email}

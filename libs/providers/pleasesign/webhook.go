@@ -23,7 +23,7 @@ import (
 // signatureHeader carries the lower-case hex HMAC-SHA256 of the raw body.
 const signatureHeader = "X-Pleasesign-Signature"
 
-// linkLife is how long the links of document.complete work: as long as a webhook may be retried.
+// linkLife is the time for which the links of document.complete work: the same time for which a webhook may be retried.
 const linkLife = 72 * time.Hour
 
 type webhook struct {

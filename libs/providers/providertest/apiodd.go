@@ -55,7 +55,7 @@ func (s apiSuite) odd(t *testing.T) {
 	}
 }
 
-// wantOthers wants every person to whom the path does not belong to be unchanged. If the path belongs to no person, it
+// wantOthers checks that every person to whom the path does not belong is unchanged. If the path belongs to no person, it
 // compares the ids of all people, because a document's fields may affect every person.
 func (s apiSuite) wantOthers(t *testing.T, name string, path []string, want, got *pack.Document) {
 	t.Helper()

@@ -103,7 +103,7 @@ func (call Call) Body(ctx context.Context, response *http.Response) ([]byte, err
 	return body, nil
 }
 
-// bodyTimeout is how long the body of a response to Do may take: a document of 10 MB at 0.3 Mbit/s.
+// bodyTimeout is the maximum time for the body of a response to Do: a document of 10 MB at 0.3 Mbit/s.
 const bodyTimeout = 5 * time.Minute
 
 // Do returns a response of any status with its body unread, and follows no redirect. It is for responses that contain an address, or a whole
