@@ -1,4 +1,4 @@
-// Reads an AsyncAPI document from standard input, prints what is wrong with it, one line each, and ends with 1 if anything is.
+// Reads an AsyncAPI document from standard input, prints each mistake on a line, and exits with 1 if there is one.
 const { readFileSync } = require('node:fs')
 const { Parser } = require('@asyncapi/parser')
 
