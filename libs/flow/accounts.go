@@ -28,7 +28,7 @@ func accounts() string {
 	var b strings.Builder
 	b.WriteString(`# Made by "make generate" from libs/flow: change it there.
 #
-# Who may do what on the NATS server. Each password comes from a variable of the server's environment; begin it with a
+# The permissions on the NATS server. Each password comes from a variable of the server's environment; begin it with a
 # letter and use letters and digits, or put "" around it, because the server reads it as a value of this file.
 
 accounts {
@@ -37,7 +37,7 @@ accounts {
   }
 
 `)
-	fmt.Fprintf(&b, "  # The streams. What others may import of them, they may do.\n  %s {\n    jetstream: enabled\n", account)
+	fmt.Fprintf(&b, "  # The streams. The exports below are the permissions of the other accounts.\n  %s {\n    jetstream: enabled\n", account)
 	fmt.Fprintf(&b, "    # The command line: signrelay provision, doctor, dlq, tail. It may do everything here.\n")
 	fmt.Fprintf(&b, "    users: [{user: %s, password: $%s}]\n    exports: [\n", Operator, Password(Operator))
 	exported := map[string]bool{}
@@ -49,7 +49,7 @@ accounts {
 			}
 		}
 	}
-	b.WriteString("\n      # What subscribers need to copy the log.\n")
+	b.WriteString("\n      # The subjects that subscribers need to copy the log.\n")
 	for _, e := range []string{
 		"service: " + quote("$JS.API.CONSUMER.CREATE."+Signing),
 		"service: " + quote("$JS.FC."+Signing+".>"),
@@ -87,8 +87,8 @@ func quote(subject string) string { return `"` + subject + `"` }
 // reader returns the common part of all subscriber accounts: the imports with which it copies the log, and the permissions of its users.
 func reader() string {
 	var b strings.Builder
-	b.WriteString("# Made by \"make generate\" from libs/flow: change it there. What an account in subscribers.conf is made of.\n\n")
-	b.WriteString("# What it needs to copy the log.\nTHE_LOG: [\n")
+	b.WriteString("# Made by \"make generate\" from libs/flow: change it there. The parts of an account in subscribers.conf.\n\n")
+	b.WriteString("# The subjects that it needs to copy the log.\nTHE_LOG: [\n")
 	for _, i := range []string{
 		"service: {account: " + account + ", subject: " + quote("$JS.API.CONSUMER.CREATE."+Signing) + "}, to: " + quote(copyAPI+".CONSUMER.CREATE."+Signing),
 		"service: {account: " + account + ", subject: " + quote("$JS.FC."+Signing+".>") + "}",
@@ -96,7 +96,7 @@ func reader() string {
 	} {
 		fmt.Fprintf(&b, "  {%s}\n", i)
 	}
-	b.WriteString("]\n\n# It has room for the copy alone.\nONE_COPY: {max_streams: 1}\n\n# Its users read the copy by consumers of theirs, and can neither change nor remove it.\nREADS: {\n  publish: [\n")
+	b.WriteString("]\n\n# It has space for the copy only.\nONE_COPY: {max_streams: 1}\n\n# Its users read the copy with their own consumers, and can neither change nor remove it.\nREADS: {\n  publish: [\n")
 	for _, subject := range reads() {
 		fmt.Fprintf(&b, "    %s\n", quote(subject))
 	}

@@ -81,8 +81,8 @@ func RedisFiles() map[string]string {
 	var b strings.Builder
 	b.WriteString(`# Made by "make generate" from libs/flow: change it there.
 #
-# Who may do what in Redis, for "include" in redis.conf. Put the passwords in place of the variables first, as docker-compose.yml does;
-# they are of letters and digits. The user "default" is the administrator: give it a password (requirepass) or turn it off.
+# The permissions in Redis, for "include" in redis.conf. Put the passwords in place of the variables first, as docker-compose.yml does;
+# they consist of letters and digits. The user "default" is the administrator: give it a password (requirepass) or turn it off.
 
 `)
 	for _, u := range RedisUsers() {
