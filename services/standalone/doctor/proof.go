@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -200,18 +199,9 @@ func (r *run) try(ctx context.Context, c *callback) (status int, after time.Dura
 }
 
 func (r *run) send(ctx context.Context, c *callback) (status int, after time.Duration) {
-	address := c.address
-	if len(c.request.Query) > 0 {
-		address += "?" + c.request.Query.Encode()
-	}
-	request, err := http.NewRequestWithContext(ctx, c.request.Method, address, bytes.NewReader(c.request.Body))
+	request, err := c.request.To(ctx, c.address)
 	if err != nil {
 		return 0, 0
-	}
-	for name, values := range c.request.Header {
-		if name != "Host" && name != "Content-Length" && name != "Connection" && name != "Accept-Encoding" {
-			request.Header[name] = values
-		}
 	}
 	response, err := r.client.Do(request)
 	if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -92,11 +91,10 @@ func sourceOf(cfg config.Config, provider string) config.Source {
 }
 
 func post(ctx context.Context, url string, r pack.Request) (status int, ids []string, err error) {
-	req, err := http.NewRequestWithContext(ctx, r.Method, url+r.Route+"?"+r.Query.Encode(), bytes.NewReader(r.Body))
+	req, err := r.To(ctx, url+r.Route)
 	if err != nil {
 		return 0, nil, err
 	}
-	req.Header = r.Header
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, nil, err

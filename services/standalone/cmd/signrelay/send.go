@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -90,18 +89,9 @@ func sourceToSendAs(cfg config.Config, provider, name string) (config.Source, er
 }
 
 func post(ctx context.Context, c *call, base string, r pack.Request) error {
-	target := base + r.Route
-	if len(r.Query) > 0 {
-		target += "?" + r.Query.Encode()
-	}
-	req, err := http.NewRequestWithContext(ctx, r.Method, target, bytes.NewReader(r.Body))
+	req, err := r.To(ctx, base+r.Route)
 	if err != nil {
 		return errors.New("--url is not a URL")
-	}
-	for name, values := range r.Header {
-		if name != "Host" && name != "Content-Length" && name != "Connection" && name != "Accept-Encoding" {
-			req.Header[name] = values
-		}
 	}
 	resp, err := (&http.Client{Timeout: 15 * time.Second}).Do(req)
 	if err != nil {
