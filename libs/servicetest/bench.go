@@ -235,3 +235,11 @@ func (b *Bench) must(what string, err error) {
 		b.t.Fatalf("%s: %v", what, err)
 	}
 }
+
+// RetrySoon returns a stage whose retries follow after 20 ms, 40 ms, … instead of 1 s, 2 s, …
+func RetrySoon(name string) flow.Stage {
+	s := flow.StageNamed(name)
+	s.Policy.FirstDelay /= 50
+	s.Policy.MaxDelay = 50 * s.Policy.FirstDelay
+	return s
+}

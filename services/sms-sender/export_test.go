@@ -5,12 +5,10 @@ import (
 
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/libs/servicetest"
 )
 
-// RunSoon is Run with retries after 20 ms, 40 ms, … instead of 1 s, 2 s, …
+// RunSoon is Run with the retries of servicetest.RetrySoon.
 func RunSoon(ctx context.Context, env service.Env) error {
-	place := flow.StageNamed(flow.SMSSender)
-	place.Policy.FirstDelay /= 50
-	place.Policy.MaxDelay = 50 * place.Policy.FirstDelay
-	return run(ctx, env, place)
+	return run(ctx, env, servicetest.RetrySoon(flow.SMSSender))
 }
