@@ -10,7 +10,7 @@ import (
 	"github.com/signrelay/signrelay/services/sections"
 )
 
-// manySources is a settings file with 300 sources that have most of their fields.
+// manySources returns a settings file with 300 sources that have most of their fields.
 func manySources() string {
 	var b strings.Builder
 	b.WriteString("shortener: {public_url: 'https://sign.acme.example'}\nemail: {from: 'Acme <no-reply@acme.example>'}\nkafka: {brokers: ['k:9092']}\nsources:\n")

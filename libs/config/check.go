@@ -14,9 +14,8 @@ import (
 	"github.com/signrelay/signrelay/libs/mailbox"
 )
 
-// Check checks the meaning of the settings, and returns all mistakes as one error of one line each; every line names the key
-// and how to fix it. providers are the valid names of providers; perSource is the check of a source by its provider, and
-// nil means no such check.
+// Check checks the meaning of the settings. It returns all mistakes as one error with one line for each mistake. Every line names the key and
+// how to fix it. providers are the valid names of providers; perSource is the check of a source by its provider, and nil means no such check.
 func Check(cfg Config, providers []string, perSource func(Source) error) error {
 	c := &Checker{providers: providers, perSource: perSource}
 	c.texts(&cfg)
@@ -128,7 +127,7 @@ var NumberTypes = []string{
 	"mobile", "fixed-line", "voip", "personal-number", "pager", "uan", "voicemail", "shared-cost", "toll-free", "premium-rate", "unknown",
 }
 
-// Bounds of limits. The messages to one person are remembered one by one, those of a source are only counted.
+// Bounds of limits. Each message to a person is remembered; messages of a source are only counted.
 const mostToOne, mostToAll = 10_000, 100_000_000
 
 func (c *Checker) limits(l Limits) {
@@ -181,7 +180,7 @@ func (c *Checker) natsURL(text string) {
 		}
 	}
 	if sockets != 0 && sockets != len(servers) {
-		c.Mistake("nats.url", "want either ws:// and wss:// in all of it, or in none")
+		c.Mistake("nats.url", "want ws:// or wss:// for all servers, or for none")
 	}
 }
 

@@ -47,7 +47,7 @@ type Config struct {
 	files   []fromFile `yaml:"-"` // the settings that came from files
 }
 
-// MasterKeys are the master keys, the newest first.
+// MasterKeys returns the master keys, the newest first.
 func (c Config) MasterKeys() []string { return Lines(c.MasterKey) }
 
 // Source is one account at one provider whose callbacks are accepted.
@@ -71,7 +71,7 @@ type Webhook struct {
 	AllowUnverified bool     `yaml:"allow_unverified"`                     // esign-v1 `signed` with neither token nor signature
 }
 
-// Tokens are all accepted tokens.
+// Tokens returns all accepted tokens.
 func (w Webhook) Tokens() []string { return Lines(w.Token) }
 
 // API is the access to a provider's REST API; each provider needs some of the fields.

@@ -20,7 +20,7 @@ type derived[T any] struct {
 	value T
 }
 
-// Derive returns a value that is computed from the settings, and computed again when they change.
+// Derive returns a value that is computed from the settings. It is computed again when they change.
 func Derive[T any](live *Live, from func(Config) (T, error)) (*Current[T], error) {
 	c := &Current[T]{live: live, from: from}
 	of := live.now.Load()

@@ -37,8 +37,8 @@ func (e environment) take(name string) string {
 	return text
 }
 
-// apply sets the settings that the variables name: all is cfg's own settings, and each source in cfg has its variables too. A remaining
-// variable is a mistake.
+// apply sets the settings that the variables name: all is cfg's own settings, and each source in cfg has its variables too. A variable
+// without a setting is a mistake.
 func (e environment) apply(cfg *Config, all []setting) (mistakes []error) {
 	names := []string{"SIGNRELAY_CONFIG"}
 	offer := func(s setting, key, name string) {

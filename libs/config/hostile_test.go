@@ -44,7 +44,7 @@ func TestHostileYAML(t *testing.T) {
 		"deep keys":                    {strings.Repeat("{log: ", 100_000), "nested more than"},
 		"deep keys, on lines":          {strings.Repeat("{log:\n", 100_000), "nested more than"},
 		"deep lists in a line":         {"sources:\n" + strings.Repeat("- ", 200_000) + "x", "nested more than"},
-		"deep questions":               {strings.Repeat("? ", 200_000) + "x", "nested more than"},
+		"deep question marks":          {strings.Repeat("? ", 200_000) + "x", "nested more than"},
 		"deep keys in a line":          {strings.Repeat("log: ", 200_000) + "x", "nested more than"},
 		"anchors in a row":             {"log: " + strings.Repeat("&a ", 200_000) + "x", "nested more than"},
 		"tags in a row":                {"log: " + strings.Repeat("!a ", 200_000) + "x", "nested more than"},
@@ -53,7 +53,7 @@ func TestHostileYAML(t *testing.T) {
 		"a large file":                 {"# " + strings.Repeat("x", 2<<20), "more than 1048576 bytes"},
 		"a file without an end":        {"", "more than 1048576 bytes"},
 		"an endless text":              {`log: {level: "` + strings.Repeat("x", 900_000), "not YAML"},
-		"nothing but quotes":           {strings.Repeat(`"`, 100_001), "not YAML"},
+		"only quotes":                  {strings.Repeat(`"`, 100_001), "not YAML"},
 		"a merge of a list":            {"log: {<<: [{level: info}]}\n", "<< wants an alias"},
 		"a merge of nothing":           {"log: {<<: ~}\n", "<< wants an alias"},
 		"a key that is a list":         {"? [a, b]\n: c\n", ""},
@@ -92,7 +92,7 @@ func laughs(levels int) string {
 }
 
 // An ordinary file may use aliases, merges and multi-line texts.
-func TestHonestYAMLWithAliases(t *testing.T) {
+func TestValidYAMLWithAliases(t *testing.T) {
 	t.Parallel()
 	cfg := load(t, []string{"--config", file(t, `
 sources:
@@ -181,9 +181,9 @@ func TestSecretsInURLs(t *testing.T) {
 				continue
 			}
 			cfg, _, err := config.Load(sections.All, []string{"--config", file(t, fmt.Sprintf(c.text, url))}, nil)
-			said := errorText(err) + "\n" + errorText(config.Check(cfg, providers, nil))
-			if strings.Contains(said, "hunter2") || strings.Contains(said, "ter2") {
-				t.Errorf("%s %s: an error says\n%s", c.where, url, said)
+			mistakes := errorText(err) + "\n" + errorText(config.Check(cfg, providers, nil))
+			if strings.Contains(mistakes, "hunter2") || strings.Contains(mistakes, "ter2") {
+				t.Errorf("%s %s: an error contains the secret:\n%s", c.where, url, mistakes)
 			}
 			var out bytes.Buffer
 			if err := config.Print(&out, cfg); err != nil || strings.Contains(out.String(), "ter2") {

@@ -28,7 +28,7 @@ type fromFile struct {
 	seen     string // the content at the last poll
 }
 
-// NewLive begins with the settings as they were loaded.
+// NewLive returns a Live with the loaded settings.
 func NewLive(cfg Config) *Live {
 	l := &Live{files: slices.Clone(cfg.files)}
 	l.now.Store(&cfg)
@@ -38,12 +38,12 @@ func NewLive(cfg Config) *Live {
 // Files returns how many settings came from files.
 func (l *Live) Files() int { return len(l.files) }
 
-// Reread reads the files again. When it returns, each Current has the usable new values; replaced has the keys of these settings. If a file cannot be
-// read, is empty, or contains a value that check refuses, the old value stays, and err has a line with the reason. Settings that belong
-// together, such as a certificate and its key, are replaced together or not at all.
+// Reread reads the files again. When it returns, each Current has the usable new values; replaced has the keys of these settings. If a file
+// cannot be read, is empty, or contains a value that check refuses, the old value stays. err then has a line with the reason. Settings that
+// belong together, such as a certificate and its key, are replaced together or not at all.
 //
-// A new value is used only when it, and all settings that belong to it, were unchanged since the last poll: the files may be being
-// written. With atOnce it is used immediately.
+// A new value is used only if the value and all settings that belong to it did not change since the last poll: a program may still be writing
+// the files. With atOnce it is used immediately.
 func (l *Live) Reread(check func(Config) error, atOnce bool) (replaced []string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -80,7 +80,7 @@ func TestANewValueIsUsedAfterTwoEqualPolls(t *testing.T) {
 	}
 }
 
-// A new key with an old secret would be refused by the other side, which then gets no call for a quarter of an hour.
+// Vonage would refuse a new key with an old secret. The gate would then stop all calls for 15 minutes.
 func TestAPairWrittenDuringAPollIsReplacedTogether(t *testing.T) {
 	t.Parallel()
 	key, secret, password := file(t, "oldoldol"), file(t, "old"), file(t, "old")
@@ -98,10 +98,10 @@ func TestAPairWrittenDuringAPollIsReplacedTogether(t *testing.T) {
 	write(t, password, "new")
 	look()
 	write(t, secret, "new")
-	look("redis.password") // which is independent of both
+	look("redis.password") // independent of the other two settings
 	look("sms.vonage.api_key", "sms.vonage.api_secret")
 
-	// A pair whose second half is missing does not block other settings.
+	// A pair with a missing second file does not block other settings.
 	if err := os.Remove(secret); err != nil {
 		t.Fatal(err)
 	}
@@ -114,8 +114,8 @@ func TestAPairWrittenDuringAPollIsReplacedTogether(t *testing.T) {
 	}
 }
 
-// Kubernetes swaps the link two folders above all the files of a secret.
-func TestALinkIsSwapped(t *testing.T) {
+// Kubernetes replaces a symlink two folders above the files of a secret.
+func TestAReplacedSymlinkIsFollowed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	swap := func(version, text string) {
@@ -218,6 +218,6 @@ func TestDerivedValues(t *testing.T) {
 		made.Now()
 	}
 	if got := made.Now(); got != "made of two" || times != 3 {
-		t.Errorf("%q after %d times, want the last one that could be made, and 3", got, times)
+		t.Errorf("%q after %d times, want the last value that could be made, after 3 calls", got, times)
 	}
 }

@@ -13,14 +13,14 @@ import (
 	"text/tabwriter"
 )
 
-// Load reads the settings in the list: flags > environment > YAML file (--config, SIGNRELAY_CONFIG) > Default. Secrets have no flag. It returns the
-// arguments after the flags. All mistakes come back as one error of one line each; flag.ErrHelp means that -h was given. Load does not check
-// the meaning of settings: see Check.
+// Load reads the settings in the list: flags > environment > YAML file (--config, SIGNRELAY_CONFIG) > Default. Secrets have no flag. It
+// returns the arguments after the flags. It returns all mistakes as one error with one line for each mistake. flag.ErrHelp means that -h was
+// given. Load does not check the meaning of settings: see Check.
 func Load(list []Declared, args, environ []string) (cfg Config, rest []string, err error) {
 	return LoadWith(flag.NewFlagSet("signrelay", flag.ContinueOnError), list, args, environ)
 }
 
-// LoadWith is Load for a command with its own flags: fs contains them, and gets those of the settings.
+// LoadWith works like Load, for a command with its own flags. fs contains them, and LoadWith adds the flags of the settings.
 func LoadWith(fs *flag.FlagSet, list []Declared, args, environ []string) (cfg Config, rest []string, err error) {
 	cfg = Default(list...)
 	all := settings(cfg.tree())
@@ -88,7 +88,7 @@ func LoadWith(fs *flag.FlagSet, list []Declared, args, environ []string) (cfg Co
 	return cfg, rest, errors.Join(mistakes...)
 }
 
-// unreadableError is the error of unreadable flags or an unreadable file, so that the settings are unknown.
+// unreadableError means that the flags or the file cannot be read, so the settings are unknown.
 type unreadableError struct{ error }
 
 func (e unreadableError) Unwrap() error { return e.error }

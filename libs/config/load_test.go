@@ -114,7 +114,7 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-func TestNamesThatOperatorsKnow(t *testing.T) {
+func TestDocumentedVariableNames(t *testing.T) {
 	t.Parallel()
 	cfg := load(t, nil, []string{
 		"SIGNRELAY_INGEST_ADDR=:1", "SIGNRELAY_LINKS_ADDR=:2", "SIGNRELAY_SANDBOX_ADDR=:3", "SIGNRELAY_SMTP_ADDR=:4",

@@ -118,7 +118,7 @@ func TestUnusableSettingsAreRefused(t *testing.T) {
 		"nats: {url: 'nats://n:99999'}":                "nats.url: want nats://host:port",
 		"nats: {url: 'n:4222'}":                        "nats.url: want nats://host:port",
 		"nats: {url: 'nats://a,,nats://b'}":            "nats.url: want nats://host:port",
-		"nats: {url: 'nats://a,ws://b'}":               "nats.url: want either ws:// and wss:// in all of it",
+		"nats: {url: 'nats://a,ws://b'}":               "nats.url: want ws:// or wss:// for all servers",
 		"nats: {replicas: 0}":                          "nats.replicas: want 1 for a single node",
 		"redis: {url: 'redis://r:99999/0'}":            "redis.url: want redis://user:password@host:port/db",
 		"redis: {url: 'http://r'}":                     "redis.url: want redis://user:password@host:port/db",
@@ -174,8 +174,8 @@ func TestUsableSettingsPass(t *testing.T) {
 func TestASecretHasOneValueFromEachPlace(t *testing.T) {
 	t.Parallel()
 	for name, around := range map[string][2]string{
-		"bare": {"", ""}, "a newline": {"", "\n"}, "of Windows": {"", "\r\n"}, "two": {"", "\n\n"}, "a blank": {"", " "}, "a tab before": {"\t", ""},
-		"a byte order mark": {"\ufeff", ""}, "all of it": {"\ufeff \n", "\u200b\t\r\n"}, "a hard blank": {"", "\u00a0"},
+		"bare": {"", ""}, "a newline": {"", "\n"}, "a Windows line ending": {"", "\r\n"}, "two": {"", "\n\n"}, "a blank": {"", " "}, "a tab before": {"\t", ""},
+		"a byte order mark": {"\ufeff", ""}, "all of these": {"\ufeff \n", "\u200b\t\r\n"}, "a no-break space": {"", "\u00a0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -37,7 +37,7 @@ func (s *Section[T]) Of(c Config) T {
 	return s.Default
 }
 
-// In returns the section's settings in c for a change. Earlier copies of c do not change.
+// In returns the section's settings in c, so that the caller can change them. Earlier copies of c do not change.
 func (s *Section[T]) In(c *Config) *T {
 	changed := s.Of(*c)
 	c.entries = slices.Clone(c.list())
@@ -108,7 +108,7 @@ func (c Config) With(list ...Declared) Config {
 	return c
 }
 
-// detach gives c values of its own, so that a change leaves other copies as they are.
+// detach copies the values of c, so that a change does not affect other copies.
 func (c *Config) detach() {
 	c.Sources = slices.Clone(c.Sources)
 	c.entries = slices.Clone(c.list())
@@ -143,7 +143,7 @@ type branch struct {
 	at   reflect.Value // a pointer
 }
 
-// grow makes a struct of branches; those whose paths begin alike share a struct below it.
+// grow makes a struct of branches. Branches with the same first key share a struct below it.
 func grow(all []branch) reflect.Value {
 	var fields []reflect.StructField
 	var values []reflect.Value
@@ -183,8 +183,8 @@ type shared struct {
 	test func(c *Checker, all Config)
 }
 
-// Shared returns the entry of a field of Config, for its place in a list. The key is written in the code, so one that does not exist is a
-// programming error and panics.
+// Shared returns the entry of a field of Config, for its place in a list. The key is written in the code. An unknown key is a programming
+// error, so Shared panics.
 func Shared(key string) Declared {
 	for _, s := range sharedSettings {
 		if s.name == key {

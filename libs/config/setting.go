@@ -47,7 +47,7 @@ func settings(v reflect.Value) []setting {
 	return all
 }
 
-// variable is the name of the setting's variable, below prefix.
+// variable returns the name of the setting's variable, which begins with prefix.
 func (s setting) variable(prefix string) string { return prefix + variablePart(s.key) }
 
 func variablePart(s string) string {
@@ -91,7 +91,7 @@ func (s setting) set(text, separator string) error {
 	return nil
 }
 
-// text is the setting's value as a person would write it.
+// text returns the setting's value as a person would write it.
 func (s setting) text() string {
 	if list, ok := s.value.Interface().([]string); ok {
 		return strings.Join(list, ",")
@@ -109,8 +109,8 @@ func (c Config) Lookup(key string) (text string, known bool) {
 	return "", false
 }
 
-// Text is Lookup of a setting that is known. The key, such as "ingest.addr", is written in the code, so one that does not exist is a
-// programming error and panics.
+// Text works like Lookup, for a key that is written in the code, such as "ingest.addr". An unknown key is a programming error, so Text
+// panics.
 func (c Config) Text(key string) string {
 	text, known := c.Lookup(key)
 	if !known {

@@ -15,7 +15,7 @@ func DidYouMean(unknown string, known []string) string {
 	return "; did you mean " + best + "?"
 }
 
-// distance is Levenshtein's: the number of bytes to insert, remove or change to get b from a.
+// distance returns the Levenshtein distance: the number of bytes to insert, remove or change to get b from a.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

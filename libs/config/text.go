@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// clean trims white space, a byte order mark and other invisible characters from both ends: editors, shells and YAML blocks leave them
-// there. Every setting passes through here, whether it comes from the file, a variable, a file of its own or a flag.
+// clean trims white space, a byte order mark and other invisible characters from both ends: editors, shells and YAML blocks add them. It is
+// applied to every setting, from the settings file, a variable, a separate file or a flag.
 func clean(text string) string {
 	return strings.TrimFunc(text, func(r rune) bool { return unicode.IsSpace(r) || invisible(r) })
 }
@@ -51,7 +51,7 @@ func (s setting) unwritable(text string) string {
 		switch {
 		case r == '\n', r == '\r', r == '\t' && s.lines:
 		case unicode.IsControl(r), s.secret != "" && invisible(r):
-			return fmt.Sprintf("it has the character U+%04X in it, which cannot be seen: remove it", r)
+			return fmt.Sprintf("it has the character U+%04X in it, which is invisible: remove it", r)
 		}
 	}
 	return ""

@@ -27,7 +27,7 @@ func (t TLS) Client(server string) (*tls.Config, error) {
 	case t.Certificate != "":
 		own, err := tls.X509KeyPair([]byte(t.Certificate), []byte(t.Key))
 		if err != nil { // its text may reveal the key
-			return nil, errors.New("certificate: want PEM of a certificate, and in key of the key that belongs to it")
+			return nil, errors.New("certificate: want PEM of a certificate here, and PEM of its private key in key")
 		}
 		c.Certificates = []tls.Certificate{own}
 	}
@@ -47,9 +47,9 @@ func Explain(key string, err error) error {
 	case errors.As(err, &stranger):
 		return fmt.Errorf("%s.ca lacks the authority of the server's certificate: %w", key, err)
 	case errors.As(err, &other):
-		return fmt.Errorf("the server's certificate is for another name than that in the settings: %w", err)
+		return fmt.Errorf("the server's certificate is not for the name in the settings: %w", err)
 	case errors.As(err, &invalid):
-		return fmt.Errorf("the server's certificate cannot be used, such as one that has expired: %w", err)
+		return fmt.Errorf("the server's certificate is invalid, for example expired: %w", err)
 	case errors.As(err, &refused), strings.Contains(err.Error(), "remote error: tls: "), strings.Contains(err.Error(), "closed by remote after TLS handshake"):
 		return fmt.Errorf("the server refused %s.certificate, or requires one: %w", key, err)
 	default:

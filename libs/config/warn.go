@@ -21,7 +21,7 @@ func masterKeyWarnings(cfg Config) []Warning {
 		return nil
 	}
 	return []Warning{{
-		"master_key", "it is not set: who can read Redis or the bucket LINKS can read there which documents and links there are",
+		"master_key", "it is not set: anyone who can read Redis or the bucket LINKS sees which documents and links exist",
 		"set SIGNRELAY_MASTER_KEY, the same for all services: openssl rand -base64 32 makes one",
 	}}
 }

@@ -67,7 +67,7 @@ const (
 	mostMistakes = 100
 )
 
-// inOneLine is more nesting in one line than a person writes: dashes, question marks, anchors, tags, aliases and keys in a row.
+// inOneLine is the limit of nesting in one line: dashes, question marks, anchors, tags, aliases and keys in a row. No person writes so many.
 var inOneLine = regexp.MustCompile(`(?:(?:[-?&!*]\S*|\S*:)[ \t]+){100}`)
 
 // tooDeep reports whether the library would nest its calls deeper than a stack allows, or take minutes. Nesting by indentation needs no
@@ -151,7 +151,7 @@ func (r *yamlReader) readStruct(key string, pairs []*ast.MappingValueNode, into 
 		if !pair.Key.IsMergeKey() {
 			continue
 		}
-		// First, because the mapping's own keys take precedence.
+		// Merged keys come first, because the mapping's own keys take precedence.
 		before, wrong := len(r.within), len(r.mistakes)
 		if merged, ok := r.resolve(key, pair.Value).(*ast.MappingNode); ok {
 			r.readStruct(key, merged.Values, into)

@@ -26,8 +26,8 @@ func NewBucket(kv jetstream.KeyValue, o Options) *Bucket {
 
 func (b *Bucket) key(id string) string { return b.Namespace + "." + id }
 
-// atOnce is how many ids of one call are written at the same time: each write waits for the disk, and a batch of the eSignature API v1
-// can have thousands of ids.
+// atOnce is the number of ids of one call that are written at the same time: each write waits for the disk, and a batch of the eSignature API
+// v1 can have thousands of ids.
 const atOnce = 32
 
 const bucketEpochKey = "epoch"

@@ -1,4 +1,4 @@
-// Package dedupe remembers which work was done, so that it is not done twice. It never reports work as done that was not.
+// Package dedupe remembers completed work, so that it is not done twice. It never reports work as done that was not done.
 //
 // A caller's steps have a fixed order: claim → do the work → confirm. A failed attempt releases its claim. If the owner of a claim dies,
 // the claim stays; the next caller gets Pending, because it is unknown whether the work was done.
@@ -36,8 +36,8 @@ type Claim struct {
 	State State
 	// Result is the data that Confirm stored; it is set only when State is Confirmed.
 	Result []byte
-	// Span is when the work would have been done. It is set only when State is Pending and the time is known. The caller then need not
-	// read the whole log.
+	// Span is the time in which the work may have been done. It is set only when State is Pending and the time is known. The caller then need
+	// not read the whole log.
 	Span event.Span
 	// Gap is true when the id is Pending because the store has a gap, and not because an earlier claim of this id expired.
 	// There may have been no earlier attempt then.
@@ -65,13 +65,13 @@ type Done struct {
 	Result []byte
 }
 
-// Outcome is what a caller knows about its attempt when it releases the claim.
+// Outcome is the caller's knowledge about its attempt when it releases the claim.
 type Outcome int
 
 const (
-	// Undone means that it certainly did not happen.
+	// Undone means that the work was certainly not done.
 	Undone Outcome = iota + 1
-	// Unknown means that it may have happened.
+	// Unknown means that the work may have been done.
 	Unknown
 )
 
@@ -79,9 +79,9 @@ const (
 type Options struct {
 	// Namespace separates the stages that share one Redis or one bucket: the stage's name.
 	Namespace string
-	// Lease is how long a claim lasts; it must be longer than the longest attempt.
+	// Lease is the time for which a claim lasts. It must be longer than the longest attempt.
 	Lease time.Duration
-	// Remember is how long a confirmation, and an abandoned claim, is kept.
+	// Remember is the time for which a confirmation, or an abandoned claim, is kept.
 	Remember time.Duration
 	// Waits is true for a stage that stops while the store is unavailable. Gaps are marked by stages that continue without the
 	// store, so they do not concern this stage.

@@ -255,7 +255,7 @@ func redisClient(t *testing.T, url string) *redis.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.MaxRetries = 3 // the client's own default: the hard case
+	o.MaxRetries = 3 // the client's own default, the most difficult case
 	o.ReadTimeout = 500 * time.Millisecond
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	client := redis.NewClient(o)

@@ -29,21 +29,21 @@ func keysOf(ring keyring.Ring) keyring.Keys {
 }
 
 const (
-	// nameBytes is how many bytes of the MAC a key's name has: 12 characters. One byte more costs 16 bytes of Redis for each callback. Two of
-	// 10^8 remembered ids have the same name with a probability of 10^-6; their tags differ, so the second id is looked up in the log.
+	// nameBytes is the number of bytes of the MAC in a key's name: 12 characters. One byte more costs 16 bytes of Redis for each callback.
+	// Two of 10^8 remembered ids have the same name with a probability of 10^-6; their tags differ, so the second id is looked up in the log.
 	nameBytes = 9
-	// tags is how many tags there are: Redis shares the numbers below it between all keys (OBJ_SHARED_INTEGERS), so a tag costs nothing.
+	// tags is the number of different tags: Redis shares the numbers below it between all keys (OBJ_SHARED_INTEGERS), so a tag costs nothing.
 	tags = 10_000
-	// epochBytes is how many bytes of the MAC follow an epoch.
+	// epochBytes is the number of bytes of the MAC after an epoch.
 	epochBytes = 12
 )
 
 var encoding = base64.RawURLEncoding
 
-// mac is the MAC of the id in its namespace.
+// mac returns the MAC of the id in its namespace.
 func (e entries) mac(id string) [sha256.Size]byte { return e.keys.MAC("id " + e.namespace + ":" + id) }
 
-// name is the name of the id's key.
+// name returns the name of the id's key.
 func (e entries) name(id string) string {
 	if e.keys == nil {
 		return e.namespace + ":" + id
@@ -52,8 +52,8 @@ func (e entries) name(id string) string {
 	return e.namespace + ":" + encoding.EncodeToString(mac[:nameBytes])
 }
 
-// confirmation is the entry of an id that was done: its tag, or, with a result, "s" and the sealed result. Without a master key it is "1"
-// and the result.
+// confirmation returns the entry of a completed id: its tag, or, with a result, "s" and the sealed result. Without a master key it is "1" and
+// the result.
 func (e entries) confirmation(d Done) string {
 	switch {
 	case e.keys == nil:
@@ -85,7 +85,7 @@ func bytesOrNil(text string) []byte {
 	return []byte(text)
 }
 
-// tag is a number that depends on the master key: a guess is right once in 10,000 times, and after a wrong guess the log is read.
+// tag returns a number that depends on the master key. A guess is right once in 10,000 times. After a wrong guess the log is read.
 func (e entries) tag(id string) string {
 	mac := e.mac(id)
 	return strconv.FormatUint(binary.BigEndian.Uint64(mac[nameBytes:])%tags, 10)
@@ -93,7 +93,7 @@ func (e entries) tag(id string) string {
 
 func (e entries) context(id string) []byte { return []byte(e.namespace + ":" + id) }
 
-// newEpoch is "<last sequence of the log>@<unix seconds>", and with a master key "@" and a MAC of that.
+// newEpoch returns "<last sequence of the log>@<unix seconds>". With a master key, "@" and a MAC of that follow.
 func (e entries) newEpoch(last uint64, now time.Time) string {
 	epoch := newEpoch(last, now)
 	if e.keys == nil {

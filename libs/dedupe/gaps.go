@@ -14,8 +14,8 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 )
 
-// Gaps is what all replicas know of periods in which events were stored without a record in the dedupe store: one entry in a bucket beside
-// the log. It is written before the first such event, and every replica polls it.
+// Gaps records, for all replicas, the periods in which events were stored without the dedupe store: one entry in a bucket beside the log. It
+// is written before the first such event, and every replica polls it.
 type Gaps struct {
 	kv     jetstream.KeyValue
 	known  atomic.Pointer[gap]
@@ -24,17 +24,17 @@ type Gaps struct {
 	ended  chan struct{}
 }
 
-// lookEvery is the poll interval. A replica that has not yet seen a mark may take an event for new that was just stored; the stream's own
-// duplicate window (flow.DuplicateWindow, 2 minutes) then refuses it. A watch would notify at once, but needs a consumer, and a user who
-// may create consumers can have the server deliver any message to any subject.
+// lookEvery is the poll interval. A replica that has not seen a mark yet may treat a stored event as new. The stream's own duplicate window
+// (flow.DuplicateWindow, 2 minutes) then refuses it. A watch would notify at once, but needs a consumer, and a user who may create consumers
+// can have the server deliver any message to any subject.
 const lookEvery = 5 * time.Second
 
-// believe is how long the last poll counts, half of that window. A replica that could not poll for longer, because it alone cannot reach
-// NATS, has to assume a gap.
+// believe is the time for which the last poll counts: half of that window. A replica that could not poll for longer, because it alone cannot
+// reach NATS, has to assume a gap.
 const believe = time.Minute
 
-// gap is a span, as "<begin>-<end>" in unix milliseconds. A gap extends an earlier one if the store still remembers that time: a reader
-// then reads one span, and outages are rare.
+// gap is a span, as "<begin>-<end>" in unix milliseconds. A gap extends an earlier one if the store still remembers that time. A reader then
+// reads one span only. Outages are rare.
 type gap struct {
 	begin, end time.Time
 }
@@ -96,15 +96,15 @@ func (g *Gaps) note(entry jetstream.KeyValueEntry) {
 }
 
 const (
-	// markEvery is how often an ongoing gap is written again. A store remembers days, so a minute does not matter.
+	// markEvery is the interval at which an ongoing gap is written again. A store remembers days, so a minute does not matter.
 	markEvery = time.Minute
-	// joinWithin is how close gaps must be to become one; no store remembers for longer.
+	// joinWithin is the maximum time between two gaps that become one. No store remembers for longer.
 	joinWithin = 15 * 24 * time.Hour
-	// skew is how far the clocks of services and broker may differ.
+	// skew is the maximum difference between the clocks of services and broker.
 	skew = time.Minute
 )
 
-// Mark records that something is about to be done that the store will not remember. It returns when the mark is stored.
+// Mark records that work is about to be done that the store will not remember. It returns when the mark is stored.
 func (g *Gaps) Mark(ctx context.Context) error {
 	now := time.Now()
 	begin := now

@@ -22,7 +22,7 @@ type Backend interface {
 	Release(ctx context.Context, owner string, outcome Outcome, ids ...string) error
 }
 
-// Log is what the guard needs to know about the log of events.
+// Log is the part of the log of events that the guard needs.
 type Log interface {
 	// Bounds returns the first sequence still held and the last ever stored, 0 for nothing.
 	Bounds(ctx context.Context) (first, last uint64, err error)
@@ -102,12 +102,12 @@ func (g *Guard) claimInNewEpoch(ctx context.Context, owner string, ids []string)
 	return nil, "", fmt.Errorf("the epoch of the dedupe store keeps changing; check that all programs have the same master_key: %w", ErrUnavailable)
 }
 
-// beginTries is how often one claim may start an epoch. While a new master key is rolled out, replicas with the old key and with the new
-// one replace each other's epoch.
+// beginTries is the number of times that one claim may start an epoch. While a new master key is rolled out, replicas with the old key and
+// with the new one replace each other's epoch.
 const beginTries = 3
 
-// recheck is how long a verdict is cached. It changes when the log's limits remove the last message from before the epoch, which takes
-// days.
+// recheck is the time for which a verdict is cached. It changes when the log's limits remove the last message from before the epoch, which
+// takes days.
 const recheck = time.Minute
 
 // gap returns the span in which unremembered work may have been done, if there is one.
@@ -146,7 +146,7 @@ func (g *Guard) covers(ctx context.Context, epoch string, last uint64, began tim
 	if last != 0 && now.Sub(began) <= g.remember {
 		first, _, err := g.log.Bounds(ctx)
 		if err != nil {
-			return false // reading the log too often is safe; not reading it is not
+			return false // an unnecessary search of the log is safe; a missing one is not
 		}
 		v.covers = first > last
 	}
@@ -164,7 +164,7 @@ func (g *Guard) Release(ctx context.Context, owner string, outcome Outcome, ids 
 	return g.backend.Release(ctx, owner, outcome, ids...)
 }
 
-// newEpoch is "<last sequence of the log>@<unix seconds>".
+// newEpoch returns "<last sequence of the log>@<unix seconds>".
 func newEpoch(last uint64, now time.Time) string {
 	return fmt.Sprintf("%d@%d", last, now.Unix())
 }

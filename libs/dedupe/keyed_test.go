@@ -38,7 +38,7 @@ func TestRedisWithAMasterKeyConforms(t *testing.T) {
 	})
 }
 
-// names are the keys of ids in Redis.
+// names returns the keys of ids in Redis.
 func names(t *testing.T, client *redis.Client) []string {
 	t.Helper()
 	found, err := client.Keys(t.Context(), usual.Namespace+":*").Result()

@@ -37,8 +37,7 @@ func NewRedis(client redis.UniversalClient, o Options) *Redis {
 	return r
 }
 
-// epochKey exists as long as this Redis has lost nothing. It is the first key written to an empty Redis. There is one for all master
-// keys: see Guard.
+// epochKey exists as long as this Redis has lost no data. It is the first key written to an empty Redis. All master keys share it: see Guard.
 const epochKey = "signrelay:epoch"
 
 var (
@@ -51,8 +50,8 @@ var (
 	beginScript = redis.NewScript(beginSource)
 )
 
-// claimTries bounds the calls for one claim: one to learn of another epoch, one to claim, one to replace forged confirmations, and one for
-// a concurrent change.
+// claimTries bounds the calls for one claim: one that finds another epoch, one to claim, one to replace forged confirmations, and one for a
+// concurrent change.
 const claimTries = 4
 
 func (r *Redis) claim(ctx context.Context, owner string, ids []string) ([]Claim, string, error) {
@@ -146,7 +145,7 @@ func (r *Redis) begin(ctx context.Context, last uint64) error {
 	if _, ours := r.entries.epoch(found); ours {
 		return nil
 	}
-	if found != "" { // another key's: events that were stored in that epoch since the log was read (and was empty) are a gap, too
+	if found != "" { // an epoch of another master key: events that were stored in it after the log was read as empty are a gap, too
 		last = max(last, 1)
 	}
 	err = beginScript.Run(ctx, r.client, []string{epochKey}, found, r.entries.newEpoch(last, time.Now())).Err()
@@ -156,11 +155,11 @@ func (r *Redis) begin(ctx context.Context, last uint64) error {
 // ErrProbe means that Redis accepts no claims.
 var ErrProbe = errors.New("a trial claim failed")
 
-// probeFor is how long a probe's entry may remain.
+// probeFor is the maximum time for which a probe's entry remains.
 const probeFor = 10 * time.Second
 
-// Probe does what a claim does, with the same scripts, on a key of its own in the namespace: it writes a claim and releases it. A Redis
-// that answers PING may refuse that: a replica, a full Redis, a cluster, or a Redis whose user lacks a command or a key.
+// Probe writes and releases a claim, with the same scripts, on its own key in the namespace. A Redis that responds to PING may still refuse
+// that: a replica, a full Redis, a cluster, or a Redis whose user lacks a command or a key.
 func (r *Redis) Probe(ctx context.Context) error {
 	key, owner := r.Namespace+":probe", NewOwner()
 	// Written like a confirmation, because a Redis without an epoch accepts no claim.

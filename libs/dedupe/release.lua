@@ -1,5 +1,5 @@
--- Ends the owner's claims. KEYS: one id each. ARGV: owner, 1 when the outcome is unknown, how long entries are kept in ms.
--- A claim that was pending when it was taken stays pending: its first owner's outcome is still unknown.
+-- Ends the owner's claims. KEYS: one id each. ARGV: owner, 1 when the outcome is unknown, how long entries are kept in ms. A claim that was
+-- pending when the owner claimed it stays pending: the first owner's outcome is still unknown.
 local owner, unknown, keep = ARGV[1], ARGV[2] == '1', ARGV[3]
 for i = 1, #KEYS do
   local entry = redis.call('GET', KEYS[i])

@@ -90,7 +90,7 @@ func (l Log) Messages(ctx context.Context, filter string, since time.Time) iter.
 	return l.from(ctx, filter, since, batch)
 }
 
-// Few is Messages for a reader that usually stops at one of the first messages.
+// Few works like Messages, for a reader that usually stops at one of the first messages.
 func (l Log) Few(ctx context.Context, filter string, since time.Time) iter.Seq2[*jetstream.RawStreamMsg, error] {
 	return l.from(ctx, filter, since, few)
 }

@@ -18,7 +18,7 @@ const (
 	copyDelivery = "signrelay.copy" // the prefix of the subjects on which it gets the log
 )
 
-// AccountFiles are the files of deployments/nats that come from the map, by name.
+// AccountFiles returns the files of deployments/nats that come from the map, by name.
 func AccountFiles() map[string]string {
 	return map[string]string{"accounts.conf": accounts(), "reader.conf": reader()}
 }

@@ -19,7 +19,7 @@ type Floor struct {
 	Made time.Time `json:"stream_made"`
 }
 
-// floors is the prefix of a stage's floors in the bucket STATE, the only entries there that it writes.
+// floors returns the prefix of a stage's floors in the bucket STATE, the only entries there that it writes.
 func (s Stage) floors() string { return "floor." + s.Name + "." }
 
 // KeepFloor stores the floor of a stage in a stream, unless a higher one is stored. It reads the creation time from the stream.

@@ -100,7 +100,7 @@ var allServices = []string{
 	direct + "KV_" + State + ".$KV." + State + ".>",
 }
 
-// Password is the variable of the NATS server's environment that holds a user's password.
+// Password returns the variable of the NATS server's environment that holds a user's password.
 func Password(user string) string { return "NATS_" + capitals(user) + "_PASSWORD" }
 
 // capitals returns a name in the spelling of variables and accounts.

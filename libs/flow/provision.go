@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Provision is a Provisioner's Run without choices of the operator.
+// Provision runs a Provisioner without choices of the operator.
 func Provision(ctx context.Context, js jetstream.JetStream, replicas int) error {
 	return Provisioner{JS: js, Replicas: replicas}.Run(ctx)
 }

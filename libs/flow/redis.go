@@ -73,10 +73,10 @@ func (u RedisUser) Rules() string {
 	return strings.Join(rules, " ")
 }
 
-// RedisPassword is the variable that holds a Redis user's password.
+// RedisPassword returns the variable that holds a Redis user's password.
 func RedisPassword(user string) string { return "REDIS_" + capitals(user) + "_PASSWORD" }
 
-// RedisFiles are the files of deployments/redis that come from the map, by name.
+// RedisFiles returns the files of deployments/redis that come from the map, by name.
 func RedisFiles() map[string]string {
 	var b strings.Builder
 	b.WriteString(`# Made by "make generate" from libs/flow: change it there.

@@ -25,17 +25,17 @@ const (
 	Replays       = replayPrefix + ">"
 )
 
-// LinkSubject is the subject of a notification that waits for its short link: notify.v1.link.<source>.<provider>.<document>.
+// LinkSubject returns the subject of a notification that waits for its short link: notify.v1.link.<source>.<provider>.<document>.
 func LinkSubject(source, provider, documentID string) string {
 	return linkPrefix + source + "." + provider + "." + event.DocumentToken(documentID)
 }
 
-// SendSubject is the subject of a notification that waits for its sender: notify.v1.send.<channel>.<source>.<provider>.<document>.
+// SendSubject returns the subject of a notification that waits for its sender: notify.v1.send.<channel>.<source>.<provider>.<document>.
 func SendSubject(channel, source, provider, documentID string) string {
 	return sendPrefix + channel + "." + source + "." + provider + "." + event.DocumentToken(documentID)
 }
 
-// SendFilter is the filter of the sender of a channel.
+// SendFilter returns the filter of the sender of a channel.
 func SendFilter(channel string) string { return sendPrefix + channel + ".>" }
 
 // Address has the parts of the subject of a notification.
@@ -60,17 +60,17 @@ func ParseNotification(subject string) (Address, bool) {
 	return Address{Channel: t[0], Source: t[1], Provider: t[2], Document: t[3]}, true
 }
 
-// QuarantineSubject is the subject of an authentic callback that cannot be read: quarantine.v1.<source>.<provider>.<reason>.
+// QuarantineSubject returns the subject of an authentic callback that cannot be read: quarantine.v1.<source>.<provider>.<reason>.
 func QuarantineSubject(source, provider, reason string) string {
 	return quarantinePrefix + source + "." + provider + "." + reason
 }
 
-// DeadSubject is the subject of the stage's dead letters: dlq.v1.<stage>.
+// DeadSubject returns the subject of the stage's dead letters: dlq.v1.<stage>.
 func (s Stage) DeadSubject() string { return deadPrefix + s.Name }
 
-// Replays is the filter of the stage's replays in REPLAY.
+// Replays returns the filter of the stage's replays in REPLAY.
 func (s Stage) Replays() string { return replayPrefix + s.Name + ".>" }
 
-// ReplaySubject is the subject on which an input is replayed to its stage: replay.v1.<stage>.<stream>.<sequence>.<replay>. The place is everything after
-// the version.
+// ReplaySubject returns the subject on which an input is replayed to its stage: replay.v1.<stage>.<stream>.<sequence>.<replay>. The place is
+// everything after the version.
 func ReplaySubject(place string) string { return replayPrefix + place }

@@ -80,7 +80,7 @@ func partsOf(text string, width func(rune) int, alone, ofPart int) int {
 	return parts
 }
 
-// septets is the number of septets that a character takes in the alphabet; 0 if the alphabet lacks it.
+// septets returns the number of septets that a character takes in the alphabet; 0 if the alphabet lacks it.
 func septets(r rune) int {
 	switch {
 	case r == utf8.RuneError: // the tables are searched by bytes, and this rune matches a partial character
@@ -94,7 +94,7 @@ func septets(r rune) int {
 	}
 }
 
-// units is the number of UCS-2 code units that a character takes: two for a character beyond the first 65,536.
+// units returns the number of UCS-2 code units that a character takes: two for a character beyond the first 65,536.
 func units(r rune) int {
 	if r > 0xffff {
 		return 2

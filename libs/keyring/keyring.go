@@ -68,10 +68,10 @@ type key struct {
 	aead cipher.AEAD
 }
 
-// MAC is the HMAC-SHA256 of data under the newest key.
+// MAC returns the HMAC-SHA256 of data under the newest key.
 func (k Keys) MAC(data string) [sha256.Size]byte { return k[0].sum(data) }
 
-// MACs are the HMAC-SHA256 of data under each key, the newest first.
+// MACs returns the HMAC-SHA256 of data under each key, the newest first.
 func (k Keys) MACs(data string) [][sha256.Size]byte {
 	sums := make([][sha256.Size]byte, len(k))
 	for i, key := range k {

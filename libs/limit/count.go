@@ -43,7 +43,7 @@ func (t Tally) kept() (per time.Duration, most int) {
 	return per, most
 }
 
-// mark is the remembered form of an item: 96 bits of its id's hash.
+// mark returns the remembered form of an item: 96 bits of its id's hash.
 func mark(id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return base64.RawURLEncoding.EncodeToString(sum[:12])

@@ -17,10 +17,10 @@ type Rate struct {
 	Burst int           // calls allowed at once; at least 1
 }
 
-// interval is the time between two calls.
+// interval returns the time between two calls.
 func (r Rate) interval() time.Duration { return r.Per / time.Duration(max(r.Count, 1)) }
 
-// burst is the time by which calls may run ahead of an even spread.
+// burst returns the time by which calls may run ahead of an even spread.
 func (r Rate) burst() time.Duration { return r.interval() * time.Duration(max(r.Burst, 1)-1) }
 
 // Limiter hands out slots for calls. Every implementation passes the same tests.

@@ -18,7 +18,7 @@ func Public(domain string) bool {
 	return len(domain) <= 253 && len(labels) > 1 && !slices.ContainsFunc(labels, malformed) && !numeric(top) && !slices.Contains(private, top)
 }
 
-// PublicAddress is Public for the domain of an address.
+// PublicAddress works like Public, for the domain of an address.
 func PublicAddress(address string) bool {
 	return Public(address[strings.LastIndexByte(address, '@')+1:])
 }

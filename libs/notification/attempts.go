@@ -52,8 +52,8 @@ func (r record) counts(failing bool, worked time.Time) bool {
 	return !failing && worked.After(r.Last)
 }
 
-// tooSoon is the delay of a message whose last attempts had unknown outcomes, while the vendor returns only errors: 2 s, 4 s, …
-// 10 min. Each of those attempts may have reached the person.
+// tooSoon returns the delay of a message whose last attempts had unknown outcomes, while the vendor returns only errors: 2 s, 4 s, … 10 min.
+// Each of those attempts may have reached the person.
 func (r record) tooSoon(now time.Time) time.Duration {
 	if r.Tries == 0 {
 		return 0
@@ -64,7 +64,7 @@ func (r record) tooSoon(now time.Time) time.Duration {
 // attempts is the store of the records, for the messages of all channels.
 type attempts struct{ bucket jetstream.KeyValue }
 
-// keyOf is the key of a notification's record. Each replay has its own: an operator who replays a dead letter wants it sent again.
+// keyOf returns the key of a notification's record. Each replay has its own: an operator who replays a dead letter wants it sent again.
 func keyOf(in stage.Event[*notifyv1.Notification]) string {
 	key := "message." + event.ChannelName(in.Data.GetChannel()) + "." + in.Data.GetId()
 	if in.Replays > 0 {

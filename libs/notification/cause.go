@@ -95,9 +95,9 @@ func causeOf(n *notifyv1.Notification, e *signingv1.SigningEvent) bool {
 		(document == n.GetDocumentId() || document == "" && event.Entity(e.GetType()) == event.EntityRecipient)
 }
 
-// causeSubjects are the subjects of the events that can have caused n: one for each type that such a message may follow. A provider may
-// not report a person's document, so there are also the subjects without a document. There are none if n's source or provider is not a
-// valid name.
+// causeSubjects returns the subjects of the events that can have caused n: one for each type that such a message may follow. A provider may
+// not report a person's document, so there are also the subjects without a document. There are none if n's source or provider is not a valid
+// name.
 func causeSubjects(n *notifyv1.Notification) []string {
 	if !named(n) {
 		return nil

@@ -46,7 +46,7 @@ type Sender struct {
 	Now func() time.Time
 }
 
-// Deliver is the Run of a sender whose vendor has no receipts.
+// Deliver runs a sender whose vendor has no receipts.
 func Deliver(ctx context.Context, env service.Env, place flow.Stage, links Links, send Send) error {
 	channel, _ := event.ChannelOfSender(place.Name)
 	return Sender{Send: send, Links: links, Vendor: channel.Name}.Deliver(ctx, env, place)
@@ -56,7 +56,7 @@ func Deliver(ctx context.Context, env service.Env, place flow.Stage, links Links
 // the broker redelivers a dead sender's message. An attempt extends its claim while it runs.
 const leaseFor = flow.AckWait - time.Second
 
-// Deliver is a sender's Run: it works at its stage until ctx ends, and sends each notification once.
+// Deliver runs a sender: it works at its stage until ctx ends, and sends each notification once.
 func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) error {
 	bucket, err := env.JS.KeyValue(ctx, flow.Attempts)
 	if err != nil {

@@ -2,7 +2,7 @@ package notification
 
 import "strings"
 
-// Digits are the ASCII digits of a text, such as a phone number in any notation.
+// Digits returns the ASCII digits of a text, such as a phone number in any notation.
 func Digits(text string) string {
 	return strings.Map(func(r rune) rune {
 		if '0' <= r && r <= '9' {

@@ -14,12 +14,12 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// Requested is the event that the stage created n.
+// Requested returns the event that the stage created n.
 func Requested(n *notifyv1.Notification, stage string, at time.Time) *signingv1.SigningEvent {
 	return progress(n, event.NotificationRequested, event.DerivedID(n.GetId(), stage, "requested"), at)
 }
 
-// Suppressed is the event that the stage could not create n. The reason is bounded and never personal, and another reason is another
+// Suppressed returns the event that the stage could not create n. The reason is bounded and never personal, and another reason is another
 // event. If n has no channel, because no address is known, the event has none.
 func Suppressed(n *notifyv1.Notification, stage string, at time.Time, reason string) *signingv1.SigningEvent {
 	e := progress(n, event.NotificationSuppressed, event.DerivedID(n.GetId(), stage, "suppressed/"+reason), at)
@@ -41,7 +41,7 @@ type Receipt struct {
 	LinkRefused       bool          // a part of the link is in one of them
 }
 
-// attributes are an event's attributes about refused parts.
+// attributes returns an event's attributes about refused parts.
 func (r Receipt) attributes() map[string]string {
 	if r.PartsRefused == "" {
 		return nil
@@ -49,7 +49,7 @@ func (r Receipt) attributes() map[string]string {
 	return map[string]string{"parts_refused": r.PartsRefused, "link_refused": strconv.FormatBool(r.LinkRefused)}
 }
 
-// Sent is the event that the stage sent n. A possible duplicate is an event of its own, with its own id: a sender that was only slow may
+// Sent returns the event that the stage sent n. A possible duplicate is an event of its own, with its own id: a sender that was only slow may
 // publish the first one too.
 func Sent(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *signingv1.SigningEvent {
 	what := "sent"
@@ -65,8 +65,8 @@ func Sent(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *sign
 	return e
 }
 
-// Deferred is the event that n waits until the party at fault has fixed the problem. It is published once per notification.
-// The country is that of a number that the settings do not allow texts to; otherwise it is empty.
+// Deferred returns the event that n waits until the party at fault has fixed the problem. It is published once per notification. The country
+// is that of a number that the settings do not allow texts to; otherwise it is empty.
 func Deferred(n *notifyv1.Notification, stage string, at time.Time, reason string, whose outcome.Fault, country string) *signingv1.SigningEvent {
 	e := progress(n, event.NotificationDeferred, event.DerivedID(n.GetId(), stage, "deferred"), at)
 	e.Notice.Reason, e.Notice.Fault = reason, string(whose)
@@ -76,7 +76,7 @@ func Deferred(n *notifyv1.Notification, stage string, at time.Time, reason strin
 	return e
 }
 
-// Failed is the event that the stage gave up n, and whose fault that is. The reason is bounded and never personal.
+// Failed returns the event that the stage gave up n, and whose fault that is. The reason is bounded and never personal.
 func Failed(n *notifyv1.Notification, stage string, at time.Time, reason string, whose outcome.Fault) *signingv1.SigningEvent {
 	e := progress(n, event.NotificationFailed, event.DerivedID(n.GetId(), stage, "failed"), at)
 	e.Notice.Reason, e.Notice.Fault = reason, string(whose)

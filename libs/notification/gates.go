@@ -184,7 +184,7 @@ func (g *gates) reopen(ctx context.Context) {
 	}
 }
 
-// released is the revision of the operator's last release; 0 for none.
+// released returns the revision of the operator's last release; 0 for none.
 func (g *gates) released(ctx context.Context) (uint64, error) {
 	entry, err := g.bucket.Get(ctx, releaseKey(g.channel))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {

@@ -23,7 +23,7 @@ import (
 // The reasons of a message that is held by a limit in the settings, in the order of a tally's quotas and totals.
 var overLimits = []string{"limit-number-per-hour", "limit-person-per-day", "limit-document", "limit-source-per-day"}
 
-// NotAllowed is the outcome of a message to a number that the settings do not allow. It is held until they do, or until it is released.
+// NotAllowed returns the outcome of a message to a number that the settings do not allow. It is held until they do, or until it is released.
 // The reason is bounded. The country is the number's (ISO 3166), or "001" if it belongs to none.
 func NotAllowed(reason, country string) error {
 	return &notAllowedError{country, outcome.NeedsOperator(outcome.Input, reason, nil)}
@@ -85,7 +85,7 @@ func (l limits) check(ctx context.Context, id string, n *notifyv1.Notification) 
 	}
 }
 
-// tally has the counters of a message. Their keys are keyed hashes, so they reveal no number and no address.
+// tally returns the counters of a message. Their keys are keyed hashes, so they reveal no number and no address.
 func (l limits) tally(n *notifyv1.Notification) limit.Tally {
 	const day = 24 * time.Hour
 	hour, person := l.most.NumberPerHour, l.most.PersonPerDay

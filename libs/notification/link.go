@@ -27,7 +27,7 @@ func NewLinks(publicURL, outside string) (Links, error) {
 	return l, nil
 }
 
-// Base is the beginning of all our own links.
+// Base returns the beginning of all our own links.
 func (l Links) Base() string { return l.base }
 
 // names are the valid codes after the base, our own and an outside shortener's. A code has no dot, slash or percent sign, so it cannot

@@ -20,12 +20,12 @@ func example() *notifyv1.Notification {
 	}
 }
 
-// defaults are the default settings.
+// defaults returns the default settings.
 func defaults() config.Config {
 	return config.Default()
 }
 
-// links are those of our own at one address.
+// links returns our own links at one address.
 func links() notification.Links {
 	l, err := notification.NewLinks("https://sign.acme.example", "")
 	if err != nil {
@@ -34,7 +34,7 @@ func links() notification.Links {
 	return l
 }
 
-// soon is a stage that retries after 10 ms, 20 ms, … instead of 1 s, 2 s, …
+// soon returns a stage that retries after 10 ms, 20 ms, … instead of 1 s, 2 s, …
 func soon(name string) flow.Stage {
 	stage := flow.StageNamed(name)
 	stage.Policy.FirstDelay = 10 * time.Millisecond

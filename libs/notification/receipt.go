@@ -8,7 +8,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// Delivered is the event that all of n arrived, according to its delivery receipts.
+// Delivered returns the event that all of n arrived, according to its delivery receipts.
 func Delivered(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *signingv1.SigningEvent {
 	e := progress(n, event.NotificationDelivered, event.DerivedID(n.GetId(), stage, "delivered"), at)
 	e.Notice.Reference = r.Reference
@@ -16,8 +16,8 @@ func Delivered(n *notifyv1.Notification, stage string, at time.Time, r Receipt) 
 	return e
 }
 
-// Undelivered is the event that n, or a part of it, did not arrive: a delivery receipt reports so, or the vendor accepted only some of its
-// parts. It is a notification.failed like Failed, but has an id of its own and the vendor's reference, because n was sent. The receipt's
+// Undelivered returns the event that n, or a part of it, did not arrive: a delivery receipt reports so, or the vendor accepted only some of
+// its parts. It is a notification.failed like Failed, but has an id of its own and the vendor's reference, because n was sent. The receipt's
 // reason is bounded and never personal, and its reference is never empty.
 func Undelivered(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *signingv1.SigningEvent {
 	e := progress(n, event.NotificationFailed, event.DerivedID(n.GetId(), stage, "undelivered"), at)

@@ -10,17 +10,17 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// LinkSubject is the subject of a notification that waits for its short link.
+// LinkSubject returns the subject of a notification that waits for its short link.
 func LinkSubject(n *notifyv1.Notification) string {
 	return flow.LinkSubject(n.GetSource(), n.GetProvider(), n.GetDocumentId())
 }
 
-// SendSubject is the subject of a notification that waits for its sender.
+// SendSubject returns the subject of a notification that waits for its sender.
 func SendSubject(n *notifyv1.Notification) string {
 	return flow.SendSubject(event.ChannelName(n.GetChannel()), n.GetSource(), n.GetProvider(), n.GetDocumentId())
 }
 
-// PurposeName is the name of a link's purpose, in links and events: "sign", "download".
+// PurposeName returns the name of a link's purpose, in links and events: "sign", "download".
 func PurposeName(p notifyv1.Link_Purpose) string {
 	return strings.ToLower(strings.TrimPrefix(p.String(), "PURPOSE_"))
 }

@@ -62,26 +62,26 @@ type Outcome struct {
 	stated  bool // it decides the consequence; else it only describes a failure, see Since and Failure
 }
 
-// Kind is the result of the attempt.
+// Kind returns the result of the attempt.
 func (o Outcome) Kind() Kind { return o.kind }
 
-// Reason is the reason for which it was skipped, postponed or given up, [a-z-]{1,40}: a metric's label. Empty if the kind is enough. An outer statement without a
-// reason has the reason of the inner one.
+// Reason returns the reason for which it was skipped, postponed or given up, [a-z-]{1,40}: a metric's label. Empty if the kind is enough. An
+// outer statement without a reason has the reason of the inner one.
 func (o Outcome) Reason() string { return o.reason }
 
-// Cause is the bounded name of the failure, [a-z0-9-]{1,40}, for events and a sender's metrics. Empty if unknown.
+// Cause returns the bounded name of the failure, [a-z0-9-]{1,40}, for events and a sender's metrics. Empty if unknown.
 func (o Outcome) Cause() string { return o.cause }
 
-// Fault is the party at fault.
+// Fault returns the party at fault.
 func (o Outcome) Fault() Fault { return o.fault }
 
-// Scope is the set of inputs that fail for the same cause.
+// Scope returns the set of inputs that fail for the same cause.
 func (o Outcome) Scope() Scope { return o.scope }
 
-// After is the delay that the other side or we named; 0 for none.
+// After returns the delay that the other side or we named; 0 for none.
 func (o Outcome) After() time.Duration { return o.after }
 
-// Since is the time from which attempts count; zero for the input's own time.
+// Since returns the time from which attempts count; zero for the input's own time.
 func (o Outcome) Since() time.Time { return o.since }
 
 // Unknown reports whether the effect may have happened.
@@ -112,37 +112,38 @@ func (e *stated) Error() string {
 
 func (e *stated) Unwrap() error { return e.err }
 
-// Permanent is a failure that no retry can fix. The input becomes a dead letter now.
+// Permanent returns a failure that no retry can fix. The input becomes a dead letter now.
 func Permanent(err error) error { return &stated{Outcome{kind: GaveUp, stated: true}, err} }
 
-// PermanentFor is Permanent with the reason for the dead letter and the metrics.
+// PermanentFor works like Permanent, with the reason for the dead letter and the metrics.
 func PermanentFor(reason string, err error) error {
 	return &stated{Outcome{kind: GaveUp, reason: bounded(reason), stated: true}, err}
 }
 
-// Refused is a failure of a known party that no retry can fix. The cause is bounded, [a-z0-9-]{1,40}; empty if err is enough.
+// Refused returns a failure of a known party that no retry can fix. The cause is bounded, [a-z0-9-]{1,40}; empty if err is enough.
 func Refused(whose Fault, cause string, err error) error {
 	return Permanent(Failure(whose, cause, err))
 }
 
-// Failure is a temporary failure of a known party: the input is retried with the stage's backoff. The cause is bounded, [a-z0-9-]{1,40}; empty
-// if err is enough.
+// Failure returns a temporary failure of a known party: the input is retried with the stage's backoff. The cause is bounded, [a-z0-9-]{1,40};
+// empty if err is enough.
 func Failure(whose Fault, cause string, err error) error {
 	return &stated{Outcome{kind: Failed, cause: cause, fault: whose}, err}
 }
 
-// RetryAfter is a failure for which the other side named a delay. The next attempt is not made before.
+// RetryAfter returns a failure for which the other side named a delay. The next attempt is not made before.
 func RetryAfter(d time.Duration, err error) error {
 	return &stated{Outcome{kind: Failed, after: d, stated: true}, err}
 }
 
-// Unknown is a failure after which the effect may have happened: the request was sent, and no response came. The claim of an effect stage is
-// not released.
+// Unknown returns a failure after which the effect may have happened: the request was sent, and no response came. The claim of an effect
+// stage is not released.
 func Unknown(err error) error {
 	return &stated{Outcome{kind: Failed, unknown: true, stated: true}, err}
 }
 
-// Panicked is a panic. The next version of the program may not panic, and the progress of the work is unknown.
+// Panicked returns the failure of an attempt that panicked. The next version of the program may not panic, and the progress of the work is
+// unknown.
 func Panicked(err error) error {
 	return &stated{Outcome{kind: Failed, reason: "panic", unknown: true, fault: Ours, stated: true}, err}
 }
@@ -152,8 +153,8 @@ func Down(err error) error {
 	return &stated{Outcome{kind: Failed, scope: Service}, err}
 }
 
-// NeedsOperator is a failure that only the operator can fix: the input is held with all others in the scope, and never given up as another
-// party's fault. The cause is bounded, [a-z0-9-]{1,40}; empty if err is enough.
+// NeedsOperator returns a failure that only the operator can fix: the input is held with all others in the scope, and never given up as
+// another party's fault. The cause is bounded, [a-z0-9-]{1,40}; empty if err is enough.
 func NeedsOperator(scope Scope, cause string, err error) error {
 	return &stated{Outcome{kind: Held, scope: scope, cause: cause, fault: Operator, stated: true}, err}
 }
@@ -164,19 +165,19 @@ func Later(d time.Duration, reason string) error {
 	return NotTried(d, reason, errors.New(reason))
 }
 
-// NotTried is Later with an error that contains more than the reason.
+// NotTried works like Later, with an error that contains more than the reason.
 func NotTried(d time.Duration, reason string, err error) error {
 	return &stated{Outcome{kind: Waits, reason: bounded(reason), after: d, quiet: true, stated: true}, err}
 }
 
-// PutOff is Later for an attempt that failed with err. The failure does not count against the input, because the other side fails for each
-// input, or because only the operator can fix it.
+// PutOff works like Later, for an attempt that failed with err. The failure does not count against the input, because the other side fails
+// for each input, or because only the operator can fix it.
 func PutOff(d time.Duration, reason string, err error) error {
 	return &stated{Outcome{kind: Waits, reason: bounded(reason), after: d, stated: true}, err}
 }
 
-// Away is a failure of one of our own parts (the broker, the dedupe store, the end of the program). The input is retried soon, for as long as
-// the failure lasts.
+// Away returns a failure of one of our own parts (the broker, the dedupe store, the end of the program). The input is retried soon, for as
+// long as the failure lasts.
 func Away(reason string, err error) error { return PutOff(0, reason, err) }
 
 // Skip ends the work on purpose, without an output. The reason is bounded, [a-z-]{1,40}.
@@ -188,8 +189,8 @@ func Skip(reason string) error {
 // nothing else in the outcome of err.
 func Since(t time.Time, err error) error { return &stated{Outcome{kind: Failed, since: t}, err} }
 
-// Of is the outcome in err. The outermost statement decides the kind and the reason. A named delay, and an unknown effect, count anywhere inside
-// it. The cause, the fault and the scope are the outermost ones.
+// Of returns the outcome in err. The outermost statement decides the kind and the reason. A named delay, and an unknown effect, count
+// anywhere inside it. The cause, the fault and the scope are the outermost ones.
 func Of(err error) Outcome {
 	if err == nil {
 		return Outcome{}
@@ -217,7 +218,7 @@ func Of(err error) Outcome {
 	return o
 }
 
-// first is the outermost error in err that decides the consequence.
+// first returns the outermost error in err that decides the consequence.
 func first(err error) *stated {
 	for e := range statements(err) {
 		if e.stated {

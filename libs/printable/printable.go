@@ -14,7 +14,7 @@ import (
 // does: \x1b, \u202e, \xff.
 func Line(text string) string { return escaped(text, "") }
 
-// Lines is Line for a text with several lines: line feeds and tabs stay, and CR LF becomes a line feed.
+// Lines works like Line, for a text with several lines: line feeds and tabs stay, and CR LF becomes a line feed.
 func Lines(text string) string { return escaped(strings.ReplaceAll(text, "\r\n", "\n"), "\n\t") }
 
 func escaped(text, keep string) string {

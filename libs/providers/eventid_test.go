@@ -102,7 +102,7 @@ func (c callback) request() pack.Request {
 	return r
 }
 
-// logged is a log of events, written as ingest writes it.
+// logged is a log of events, written as ingest does.
 type logged struct {
 	delivery []string
 	stored   map[string]*signingv1.SigningEvent
@@ -197,7 +197,7 @@ func aTime(t draw, name string) string {
 	return t.oneOf(name, forms...)
 }
 
-// someone draws the id of a person, or a placeholder for a missing value.
+// someone draws a person's id, or a placeholder for a missing id.
 func someone(t draw) (text, id string) {
 	text = t.oneOf("who", "P1", "P2", "", "null", "undefined", "None")
 	if strings.HasPrefix(text, "P") {

@@ -25,7 +25,7 @@ type Source struct {
 type Sources map[SourceKey]Source
 
 // Budget is a share of the calls a minute that a source's API allows. The shares are separate, so that clicks on links cannot use up the
-// calls that notify signers, and the reverse. A Retry-After pauses only the budget whose call received it.
+// calls for notifications, and the reverse. A Retry-After pauses only the budget whose call received it.
 type Budget struct {
 	key     string
 	percent int

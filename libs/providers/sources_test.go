@@ -63,7 +63,7 @@ func TestASourcesRateHoldsForAllCallers(t *testing.T) {
 	}
 }
 
-// Unlimited clicks do not use up the enricher's calls, and the reverse; both together keep to the rate.
+// Unlimited clicks do not use up the enricher's calls, and the reverse. Both together stay within the rate.
 func TestClicksAndEventsHaveBudgetsOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

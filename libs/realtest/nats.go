@@ -26,7 +26,7 @@ func NATS(t testing.TB) *Broker {
 	return NATSWith(t, func(*server.Options) {})
 }
 
-// NATSWith is NATS with other options, such as users or TLS.
+// NATSWith works like NATS, with other options, such as users or TLS.
 func NATSWith(t testing.TB, change func(*server.Options)) *Broker {
 	t.Helper()
 	Server(t, "a NATS server")

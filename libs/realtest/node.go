@@ -60,7 +60,7 @@ func Linkifier(t testing.TB) func(texts []string) [][]string {
 	}
 }
 
-// here is this package's folder.
+// here returns this package's folder.
 func here() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Dir(file)

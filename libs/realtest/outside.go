@@ -16,7 +16,7 @@ import (
 // minutes).
 const databaseLease = 11 * time.Minute
 
-// outsideRedis is one database of a Redis that a test must not stop, behind a proxy that it can stop.
+// outsideRedis returns one database of a Redis that a test must not stop, behind a proxy that it can stop.
 func outsideRedis(t testing.TB, url string) *RedisServer {
 	t.Helper()
 	o, err := redis.ParseURL(url)

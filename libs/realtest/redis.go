@@ -49,8 +49,8 @@ func Redis(t testing.TB) *RedisServer {
 	return startRedis(t, program, nil)
 }
 
-// RedisWithTLS is Redis with a certificate of the authority, which also accepts the authority's client certificates; clients need one if mutual
-// is true. It is always a separate server.
+// RedisWithTLS works like Redis, with a certificate of the authority, which also accepts the authority's client certificates; clients need
+// one if mutual is true. It is always a separate server.
 func RedisWithTLS(t testing.TB, authority *Authority, mutual bool) *RedisServer {
 	t.Helper()
 	Server(t, "a Redis")
@@ -67,8 +67,8 @@ func RedisWithTLS(t testing.TB, authority *Authority, mutual bool) *RedisServer 
 	return startRedis(t, program, tls)
 }
 
-// RedisWith is Redis with other settings of redis-server, such as cluster-enabled. It is always a separate server, so a test may also change it
-// while it runs.
+// RedisWith works like Redis, with other settings of redis-server, such as cluster-enabled. It is always a separate server, so a test may
+// also change it while it runs.
 func RedisWith(t testing.TB, settings map[string]string) *RedisServer {
 	t.Helper()
 	Server(t, "a Redis")
@@ -79,8 +79,8 @@ func RedisWith(t testing.TB, settings map[string]string) *RedisServer {
 	return startRedis(t, program, settings)
 }
 
-// RedisWithUsers is Redis with users, as lines of redis.conf. The user "default" may do everything, without a password. An outside Redis keeps
-// its own users: then it returns false.
+// RedisWithUsers works like Redis, with users, as lines of redis.conf. The user "default" may do everything, without a password. An outside
+// Redis keeps its own users: then it returns false.
 func RedisWithUsers(t testing.TB, users string) (server *RedisServer, guarded bool) {
 	t.Helper()
 	if os.Getenv("SIGNRELAY_TEST_REDIS_URL") != "" {

@@ -31,8 +31,7 @@ func ConnectNATS(cfg config.NATS, name string, log *slog.Logger) (*nats.Conn, er
 	return connectNATS(config.Fixed(cfg), name, log)
 }
 
-// connectNATS is ConnectNATS with settings that may be replaced: each reconnect uses the current password and
-// certificates.
+// connectNATS works like ConnectNATS, with settings that may be replaced: each reconnect uses the current password and certificates.
 func connectNATS(current *config.Current[config.NATS], name string, log *slog.Logger) (*nats.Conn, error) {
 	cfg := current.Now()
 	reasons := &loggedReasons{}
@@ -136,8 +135,8 @@ func authorities(current *config.Current[config.NATS]) nats.RootCAsHandler {
 	}
 }
 
-// ConnectNow is ConnectNATS for a command, for which a person waits: it returns an established connection, or the reason of the failure. It
-// retries until ctx ends, except when the server refuses us.
+// ConnectNow works like ConnectNATS, for a command for which a person waits: it returns an established connection, or the reason of the
+// failure. It retries until ctx ends, except when the server refuses us.
 func ConnectNow(ctx context.Context, cfg config.NATS, name string, log *slog.Logger) (*nats.Conn, error) {
 	cfg.Options = append(slices.Clone(cfg.Options), nats.RetryOnFailedConnect(false))
 	reasons := &loggedReasons{}

@@ -78,7 +78,7 @@ func (c *connection) advance(bytes int) {
 	c.progress = now + math.Log2(math.Exp2(c.progress-now)+float64(bytes))
 }
 
-// speed is the progress per byte of memory that c holds.
+// speed returns the progress per byte of memory that c holds.
 func (c *connection) speed() float64 { return c.progress - math.Log2(float64(c.cost())) }
 
 func (c *connection) cost() int64 { return perConnection + perByte*c.received }

@@ -121,9 +121,9 @@ func (h Host) Run(ctx context.Context) (err error) {
 	return errors.Join(err, r.wait(limit, within))
 }
 
-// drainDelay is the time for which the public listeners stay open after the shutdown signal. A load balancer needs that time to see that
-// the program is no longer ready. A callback to a closed listener is lost if the provider does not retry. Only SIGTERM, which
-// orchestrators send, causes the delay: a program that a person stops at a terminal is not behind a load balancer.
+// drainDelay returns the time for which the public listeners stay open after the shutdown signal. A load balancer needs that time to see that
+// the program is no longer ready. A callback to a closed listener is lost if the provider does not retry. Only SIGTERM, which orchestrators
+// send, causes the delay: a program that a person stops at a terminal is not behind a load balancer.
 func (h Host) drainDelay(ctx context.Context, servers []*httpServer) time.Duration {
 	if len(servers) == 0 || !errors.Is(context.Cause(ctx), ErrTerminated) {
 		return 0
@@ -131,7 +131,7 @@ func (h Host) drainDelay(ctx context.Context, servers []*httpServer) time.Durati
 	return h.Config.DrainDelay
 }
 
-// endsWithin is how long the whole shutdown may take after a drain delay.
+// endsWithin returns the maximum time of the whole shutdown after a drain delay.
 func (h Host) endsWithin(delay time.Duration) time.Duration {
 	return cmp.Or(h.leaveWithin, max(leaveWithin, delay+leaveAfterDelay))
 }
@@ -481,7 +481,7 @@ func (h Host) any(is func(Service) bool) bool {
 	return false
 }
 
-// name is the name of this process in the lists of clients that NATS and Redis show.
+// name returns the name of this process in the lists of clients that NATS and Redis show.
 func (h Host) name() string {
 	if len(h.Services) == 1 {
 		return h.Services[0].Name

@@ -176,10 +176,10 @@ func (h *testHost) readyWithin(limit time.Duration, code int, is func(readyz) bo
 // both are the parties to which a service's connections lead.
 var both = []Party{NATS, Redis}
 
-// at is a public listener at the address in a setting.
+// at returns a public listener at the address in a setting.
 func at(key string) []Listener { return []Listener{{Name: "http", Key: key, Path: "/"}} }
 
-// idle is a service that waits for the shutdown.
+// idle returns a service that waits for the shutdown.
 func idle(name string, change ...func(*Service)) Service {
 	s := Service{Name: name, Calls: both, Run: func(ctx context.Context, env Env) error {
 		env.Up()

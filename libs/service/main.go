@@ -24,7 +24,7 @@ func Main(s Service, list []config.Declared) {
 	os.Exit(Start(UntilSignal(context.Background()), s, list, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
-// Start is Main without the process: it returns the exit status.
+// Start works like Main, but does not end the process: it returns the exit status.
 func Start(ctx context.Context, s Service, list []config.Declared, args, environ []string, stdout, stderr io.Writer) int {
 	cfg, rest, err := config.Load(list, args, environ)
 	if errors.Is(err, flag.ErrHelp) {

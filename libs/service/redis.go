@@ -25,8 +25,8 @@ func ConnectRedis(cfg config.Redis) (*redis.Client, error) {
 	return connectRedis(config.Fixed(cfg))
 }
 
-// connectRedis is ConnectRedis with settings that may be replaced: each new connection uses the current password and
-// certificates, and the address from the start.
+// connectRedis works like ConnectRedis, with settings that may be replaced: each new connection uses the current password and certificates,
+// and the address from the start.
 func connectRedis(current *config.Current[config.Redis]) (*redis.Client, error) {
 	o, err := parseRedis(current.Now().URL)
 	if err != nil {

@@ -37,7 +37,7 @@ type Service struct {
 	DemoOnly bool
 }
 
-// Purpose is the service's task, in one line for operators.
+// Purpose returns the service's task, in one line for operators.
 func (s Service) Purpose() string { return cmp.Or(flow.PurposeOf(s.Name), s.Summary) }
 
 // DefaultMemory is the memory of a service that declares none, in MiB.

@@ -9,7 +9,7 @@ import (
 // version and commit are set by linker flags.
 var version, commit string
 
-// Version is the program's version: the linker flag, otherwise the commit.
+// Version returns the program's version: the linker flag, otherwise the commit.
 func Version() string {
 	if version != "" {
 		return version
@@ -17,8 +17,8 @@ func Version() string {
 	return Commit()
 }
 
-// Commit is the commit that the program was built from, with "-dirty" if files had changed. It is "unknown" without a linker
-// flag and without Go's build information.
+// Commit returns the commit that the program was built from, with "-dirty" if files had changed. It is "unknown" without a linker flag and
+// without Go's build information.
 func Commit() string {
 	if commit != "" {
 		return commit
@@ -39,7 +39,7 @@ func Commit() string {
 	return revision + dirty
 }
 
-// About is a program's output for the command version.
+// About returns a program's output for the command version.
 func About(program string) string {
 	return fmt.Sprintf("%s %s, commit %s, %s", program, Version(), Commit(), runtime.Version())
 }

@@ -33,17 +33,17 @@ type attempt struct {
 	meta    *jetstream.MsgMetadata
 	input   Input // the message itself or, for a replay, the input of the dead letter
 	number  int   // 1 on the first delivery
-	counts  int   // how many of the deliveries so far count by the policy, this one included; decided sets it
-	nth     int   // which attempt it is for the business; decided sets it
-	tried   bool  // whether an earlier one that counts was this process's; decided sets it
+	counts  int   // the number of deliveries so far that count by the policy, including this one; set by decided
+	nth     int   // the number of the attempt for the stage's function; set by decided
+	tried   bool  // this process made an earlier attempt that counts; set by decided
 	earlier int   // attempts before the replay
 
-	unknown       bool                     // an earlier attempt may have had its effect; claimed sets it, and a replayed dead letter
-	claimedBefore bool                     // its claim shows an earlier attempt; claimed sets it
+	unknown       bool                     // an earlier attempt may have had its effect; set by claimed, or by a replayed dead letter
+	claimedBefore bool                     // its claim shows an earlier attempt; set by claimed
 	givenUp       func(reason error) []Out // the outputs when the input is given up; nil for none
-	outcome       outcome.Outcome          // what the attempt stated; decided sets it
-	decision      Decision                 // decided sets it, once a delivery
-	unsettled     error                    // why the broker did not hear the decision; settled sets it
+	outcome       outcome.Outcome          // the result of the attempt; set by decided
+	decision      Decision                 // set by decided, once for each delivery
+	unsettled     error                    // why the broker did not get the decision; set by settled
 }
 
 // handler makes an attempt and returns the outputs.
@@ -88,8 +88,8 @@ func (a *attempt) counted(p flow.Policy, since, now time.Time) int {
 	return counted(p, a.counts, now.Sub(begin))
 }
 
-// inputID is the same on each delivery of a message. A message without an id is identified by its place in its stream and by its
-// time, because a recreated stream counts from 1 again.
+// inputID returns an id that is the same on each delivery of a message. A message without an id is identified by its place in its stream and
+// by its time, because a recreated stream counts from 1 again.
 func inputID(in Input) string {
 	place := strconv.FormatUint(in.Sequence, 10) + "@" + strconv.FormatInt(in.FirstSeen.UnixNano(), 10)
 	return cmp.Or(in.Header.Get(jetstream.MsgIDHeader), in.Header.Get("ce-id"), event.DerivedID(in.Stream, "sequence", place))

@@ -18,13 +18,13 @@ type decider struct {
 // begin numbers the attempt before it is made.
 func (d decider) begin(a *attempt) { d.postponed.count(a) }
 
-// decide reads the outcome of the attempt, asks the clock, and keeps the decision in the attempt. Everything after it (the dead
-// letter, the ack, the metrics, the log line) reads the decision, so that no clock tick in between makes another of it.
+// decide reads the outcome of the attempt, asks the clock, and keeps the decision in the attempt. Everything after it (the dead letter, the
+// ack, the metrics, the log line) reads the decision, so a later clock time cannot change it.
 func (d decider) decide(a *attempt, err error) {
 	a.outcome = read(err)
 	n := a.counted(d.policy, a.outcome.Since(), d.now())
 	if !a.tried && a.number > 1 {
-		// Earlier deliveries were another process's: perhaps none of them was an attempt.
+		// Another process had the earlier deliveries. Perhaps none of them was an attempt.
 		n = min(n, max(d.policy.MaxAttempts-1, 1))
 	}
 	a.decision = decide(a.outcome, n, d.policy)
@@ -45,7 +45,7 @@ func (d decider) end(a *attempt) { d.postponed.note(a) }
 
 // postponed counts the deliveries of an input that were not attempts, because one of our own parts was unavailable or because we chose to
 // wait. The broker counts all deliveries, so each process remembers the deliveries that it postponed. Deliveries that a process does not
-// know, such as those before its restart, count as attempts, but the first failure that it sees never gives an input up.
+// know, such as those before its restart, count as attempts. But a process never gives an input up at the first failure that it sees.
 type postponed struct {
 	mu          sync.Mutex
 	now, before map[place]deliveries
@@ -98,7 +98,7 @@ func (p *postponed) note(a *attempt) {
 	case known.tried:
 		known.uncounted++
 	default:
-		known.uncounted = a.number // every process that postponed the earlier ones did so for the same problem
+		known.uncounted = a.number // all processes postponed the earlier deliveries because of the same problem
 	}
 	if a.away() {
 		known.away++
@@ -109,11 +109,11 @@ func (p *postponed) note(a *attempt) {
 	p.now[at] = known
 }
 
-// away reports whether one of our own parts was unavailable.
+// away reports whether one of our own parts (the broker, the dedupe store) was unavailable.
 func (a *attempt) away() bool { return a.outcome.Kind() == outcome.Waits && a.outcome.After() == 0 }
 
-// rest is how long a worker waits before the next input after one of our own parts was unavailable. Without the rest, the worker would
-// take and postpone the whole backlog again and again.
+// rest returns the time for which a worker waits before the next input, after one of our own parts was unavailable. Without the rest, the
+// worker would take and postpone the whole backlog again and again.
 func (a *attempt) rest(p flow.Policy) time.Duration {
 	if a.away() {
 		return p.FirstDelay

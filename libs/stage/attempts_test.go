@@ -34,22 +34,22 @@ func TestPostponedDeliveriesDoNotCount(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		first  int     // the number of the first delivery that this process sees
-		puts   []error // taking turns, 300 times
+		puts   []error // 300 times, each in turn
 		before []error // failures that count, before those
 		age    time.Duration
 		want   time.Duration // the mean delay after the next failure; 0 for given up
 	}{
-		"nothing":                         {1, nil, nil, 0, time.Second},
-		"the memory away":                 {1, []error{outcome.Away("memory-away", dedupe.ErrUnavailable)}, nil, day, time.Second},
-		"the broker away":                 {1, []error{outcome.Away("publish", errPlain), outcome.Away("dlq", errPlain)}, nil, day, time.Second},
-		"a rate limit, and others' claim": {1, []error{outcome.Later(time.Second, "rate-limit"), outcome.Away("held", errHeld)}, nil, day, time.Second},
-		"a circuit that is open":          {1, []error{outcome.PutOff(time.Minute, "circuit-open", errPlain)}, nil, day, time.Second},
-		"the end of a program":            {1, []error{outcome.Away("shutdown", context.Canceled)}, nil, day, time.Second},
-		"two failures, then the memory":   {1, []error{outcome.Away("memory-away", dedupe.ErrUnavailable)}, failures(2), day, 4 * time.Second},
-		"for two days":                    {1, []error{outcome.Away("memory-away", dedupe.ErrUnavailable)}, nil, 2 * day, time.Second},
-		"by another process, before":      {400, []error{outcome.Away("memory-away", dedupe.ErrUnavailable)}, nil, 2 * day, time.Second},
-		"another process's attempts":      {400, nil, nil, 2 * day, 10 * time.Minute}, // not given up at the first failure seen
-		"another's, and one here":         {400, nil, failures(1), 2 * day, 0},
+		"nothing":                                            {1, nil, nil, 0, time.Second},
+		"the dedupe store is unavailable":                    {1, []error{outcome.Away("memory-away", dedupe.ErrUnavailable)}, nil, day, time.Second},
+		"the broker is unavailable":                          {1, []error{outcome.Away("publish", errPlain), outcome.Away("dlq", errPlain)}, nil, day, time.Second},
+		"a rate limit, and another's claim":                  {1, []error{outcome.Later(time.Second, "rate-limit"), outcome.Away("held", errHeld)}, nil, day, time.Second},
+		"a circuit that is open":                             {1, []error{outcome.PutOff(time.Minute, "circuit-open", errPlain)}, nil, day, time.Second},
+		"the end of a program":                               {1, []error{outcome.Away("shutdown", context.Canceled)}, nil, day, time.Second},
+		"two failures, then the dedupe store is unavailable": {1, []error{outcome.Away("memory-away", dedupe.ErrUnavailable)}, failures(2), day, 4 * time.Second},
+		"for two days":                                       {1, []error{outcome.Away("memory-away", dedupe.ErrUnavailable)}, nil, 2 * day, time.Second},
+		"by another process, before":                         {400, []error{outcome.Away("memory-away", dedupe.ErrUnavailable)}, nil, 2 * day, time.Second},
+		"another process's attempts":                         {400, nil, nil, 2 * day, 10 * time.Minute}, // not given up at the first failure seen
+		"another's, and one here":                            {400, nil, failures(1), 2 * day, 0},
 	} {
 		d := decider{p, newPostponed(), time.Now}
 		n := c.first
@@ -197,7 +197,7 @@ func TestAnInputWhoseDeadLetterIsNotStoredIsGivenUpNextTime(t *testing.T) {
 	}{
 		{retry, retry, nil},
 		{giveUp, retry, outcome.Away("dlq", errPlain)},
-		{giveUp, retry, errPlain}, // whatever was away
+		{giveUp, retry, errPlain}, // any part was unavailable
 		{giveUp, retry, outcome.Permanent(errPlain)},
 		{giveUp, giveUp, nil},
 	} {

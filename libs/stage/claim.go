@@ -63,10 +63,10 @@ func (a *attempt) markUnknown(found dedupe.Claim) {
 	}
 }
 
-// holding makes the attempt and extends its claim every third of the lease. When another worker has the claim, the attempt
-// ends, because that worker may do the same work. An unreachable memory does not end the attempt: it is better to finish it.
+// holding makes the attempt and extends its claim every third of the lease. When another worker has the claim, the attempt ends, because that
+// worker may do the same work. An unavailable dedupe store does not end the attempt, because it is better to finish it.
 //
-// Once the effect may have happened (see Left), the claim has the lease of the other memory.
+// Once the effect may have happened (see Left), the claim has the lease of left.
 func holding(ctx context.Context, memory, left dedupe.Store, owner string, lease time.Duration, next handler, a *attempt) ([]Out, error) {
 	if lease <= 0 {
 		return next(ctx, a)
@@ -110,8 +110,8 @@ func holding(ctx context.Context, memory, left dedupe.Store, owner string, lease
 	return outs, err
 }
 
-// Left reports that the effect may have happened from now on. Afterwards the claim of a program that died lapses with the lease of
-// Runner.Left, and before with that of Runner.Claims.
+// Left reports that the effect may have happened from now on. If the program dies later, its claim lapses with the lease of Runner.Left. If
+// it died before, the claim lapses with the lease of Runner.Claims.
 func Left(ctx context.Context) {
 	if left, ok := ctx.Value(leftKey{}).(func()); ok {
 		left()

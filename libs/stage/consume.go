@@ -27,7 +27,7 @@ type source struct {
 	log     *slog.Logger
 }
 
-// consumer looks the consumer up, for as long as it takes to reach the broker. It fails only if waiting cannot help.
+// consumer looks the consumer up, and waits until the broker responds. It fails only if waiting cannot help.
 func (s source) consumer(ctx context.Context) (jetstream.Consumer, error) {
 	for {
 		c, err := s.lookUp(ctx)
@@ -46,7 +46,7 @@ func (s source) lookUp(ctx context.Context) (jetstream.Consumer, error) {
 	return s.js.Consumer(ctx, s.stream, s.stage.Name)
 }
 
-// fit refuses a consumer that would lose work.
+// fit returns an error for a consumer that would lose work.
 func (s source) fit(c jetstream.ConsumerConfig) error {
 	if c.AckPolicy != jetstream.AckExplicitPolicy || c.MaxDeliver > 0 {
 		return fmt.Errorf("consumer %s on stream %s must ack explicitly and deliver without limit (it has %v, %d): run `signrelay provision`",
@@ -79,9 +79,9 @@ func (s source) take(ctx context.Context, c jetstream.Consumer, work func(jetstr
 
 // each works through messages until ctx ends or the iterator does. Messages that arrive after the end are returned to the stream.
 //
-// 10 s without a heartbeat mean that the broker is away, or that the consumer is gone. The iterator ends then. Its next
-// request would overlap with the one to which the broker has not responded yet. The two bring two messages, and the client has room
-// for one and drops the other.
+// 10 s without a heartbeat mean that the broker is unavailable, or that the consumer was deleted. The iterator ends then. Its next request
+// would overlap with the one to which the broker has not responded yet. The two requests bring two messages. The client has room for one, and
+// drops the other.
 func (s source) each(ctx context.Context, messages jetstream.MessagesContext, work func(jetstream.Msg) time.Duration) error {
 	defer context.AfterFunc(ctx, messages.Drain)()
 	for {

@@ -147,7 +147,7 @@ func TestBrokerFailuresCauseNoBusyLoop(t *testing.T) {
 			t.Errorf("a broker failure ended take: %v", err)
 		}
 		if b.asked < 5 || b.asked > 11 {
-			t.Errorf("asked %d times in 10 s", b.asked)
+			t.Errorf("%d requests in 10 s", b.asked)
 		}
 	})
 }
@@ -168,10 +168,10 @@ func TestAShutdownLetsWorkInFlightFinish(t *testing.T) {
 	go func() { ended <- r.Run(ctx) }()
 	h.publish("input", nil)
 	h.expect("do")
-	for h.waiting() != 1 { // until the idle worker asks
+	for h.waiting() != 1 { // until the idle worker requests a message
 	}
 	cancel()
-	for h.waiting() != 0 { // until it asks no more
+	for h.waiting() != 0 { // until it requests no more messages
 	}
 	h.publish("too late", nil)
 	close(release)
@@ -199,7 +199,7 @@ func TestAShutdownDoesNotWaitForEver(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := h.effect(h.memory())
-	r.Stage.Policy.MaxAttempts = 1 // what the end stops is not counted
+	r.Stage.Policy.MaxAttempts = 1 // attempts that the shutdown stops do not count
 	r.Do = func(ctx context.Context, _ Event[string]) ([]Out, error) {
 		h.record("do")
 		<-ctx.Done()
@@ -209,12 +209,12 @@ func TestAShutdownDoesNotWaitForEver(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- r.run(ctx, 50*time.Millisecond) }()
 	h.publish("input", nil)
-	h.expect("claim: ours", "do")
+	h.expect("claim: claimed", "do")
 	cancel()
 	if err := await(t, ended, "the end"); err != nil {
 		t.Errorf("Run: %v", err)
 	}
-	h.expect("give back: undone", "-NAK after")
+	h.expect("release: undone", "-NAK after")
 }
 
 // late is an iterator whose message arrives after the end.
@@ -268,7 +268,7 @@ func TestAClosedConnectionEndsTheRun(t *testing.T) {
 	}
 }
 
-// iterators is a consumer that opens these iterators one after the other, and ends the test's context with the last.
+// iterators is a consumer that opens these iterators one after the other. It ends the test's context with the last one.
 type iterators struct {
 	jetstream.Consumer
 	left []jetstream.MessagesContext
@@ -285,7 +285,7 @@ func (i *iterators) Messages(...jetstream.PullMessagesOpt) (jetstream.MessagesCo
 	return next, nil
 }
 
-// stalled is an iterator that received nothing, and gets its message after it was drained.
+// stalled is an iterator that receives nothing until it is drained, and then gets its message.
 type stalled struct {
 	silent
 	msg     jetstream.Msg
@@ -337,12 +337,12 @@ func TestAWorkerRestsWhileAPartIsAway(t *testing.T) {
 		err         error
 		least, most int // in 10 s
 	}{
-		"the memory is away": {outcome.Away("memory-away", errPlain), 9, 11},
-		"the broker is away": {outcome.Away("publish", errPlain), 9, 11},
-		"done":               {nil, 1000, 1000},
-		"failed":             {errPlain, 1000, 1000},
-		"held":               {outcome.PutOff(time.Second, "held", errHeld), 1000, 1000},
-		"put off":            {outcome.Later(time.Second, "rate-limit"), 1000, 1000},
+		"the dedupe store is unavailable": {outcome.Away("memory-away", errPlain), 9, 11},
+		"the broker is unavailable":       {outcome.Away("publish", errPlain), 9, 11},
+		"done":                            {nil, 1000, 1000},
+		"failed":                          {errPlain, 1000, 1000},
+		"held":                            {outcome.PutOff(time.Second, "held", errHeld), 1000, 1000},
+		"put off":                         {outcome.Later(time.Second, "rate-limit"), 1000, 1000},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -59,7 +59,7 @@ const (
 	originalPrefix = headerPrefix + "Header-"
 )
 
-// The maximum size of an error and of a stack in a header. A stack's first 2 KiB show about ten frames.
+// The maximum sizes of an error and of a stack in a header. A stack's first 2 KiB show about ten frames.
 const (
 	longestError = 1 << 10
 	longestStack = 2 << 10
@@ -119,7 +119,7 @@ func (l DeadLetter) message(subject, msgID string) *nats.Msg {
 	return &nats.Msg{Subject: subject, Header: h, Data: l.Data}
 }
 
-// readDeadLetter reads what message wrote; false means that it is not a dead letter.
+// readDeadLetter reads what message wrote; it returns false for a message that is not a dead letter.
 func readDeadLetter(h nats.Header, data []byte) (DeadLetter, bool) {
 	number := func(key string) uint64 {
 		n, _ := strconv.ParseUint(h.Get(headerPrefix+key), 10, 63)

@@ -178,8 +178,8 @@ func TestAPanicAfterGivingUpStillTerminates(t *testing.T) {
 	h.expect("dlq.v1.tester", "+TERM permanent")
 }
 
-// However the clock moves between the steps of a delivery, a message is terminated only after its dead letter is stored. Here every
-// second reading of the clock is two hours later, so that a second reading in one delivery would change the decision.
+// A message is terminated only after its dead letter is stored, even if the clock moves between the steps of a delivery. Here every second
+// reading of the clock is two hours later, so that a second reading in one delivery would change the decision.
 func TestATerminatedMessageHasADeadLetterAtAnyClockTick(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

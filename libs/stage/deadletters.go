@@ -15,15 +15,15 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// DeadLetters is the DLQ as an operator sees it.
+// DeadLetters reads and changes the DLQ for an operator.
 type DeadLetters struct{ JS jetstream.JetStream }
 
 // All yields each current dead letter once, and reads DLQ once. When a stage gives up and terminates its input, the server also reports
 // that in the same stream: All joins that advisory to the dead letter. If there is no dead letter, because another party
 // terminated the message or limited its deliveries, All looks up the message itself.
 //
-// Dead letters come oldest first, then the inputs on which only the server gave up: only the end of the stream shows that no dead letter
-// follows. Drop and Replay need a dead letter from a completed pass, because they also remove its advisories.
+// Dead letters come first, the oldest first. Then come the inputs on which only the server gave up, because only the end of the stream shows
+// that no dead letter follows. Drop and Replay need a dead letter from a completed pass, because they also remove its advisories.
 func (l DeadLetters) All(ctx context.Context) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) {
 		about := map[place]*mentions{}
@@ -112,9 +112,8 @@ func (l DeadLetters) open(ctx context.Context, m *jetstream.RawStreamMsg) (DeadL
 }
 
 // Replay returns the dead letter's input to its stage only, publishes the event requested in the log, and removes the dead letter from DLQ.
-// Each replay of an input has its own subject, which REPLAY accepts once. So another replay of the dead letter completes an interrupted
-// one, and the stage gets the input once. The input keeps its id, so a stage with an effect does only the work that was not
-// done.
+// Each replay of an input has its own subject, which REPLAY accepts once. So a second replay of the dead letter completes an interrupted one,
+// and the stage gets the input once. The input keeps its id, so a stage with an effect does only the work that was not done.
 func (l DeadLetters) Replay(ctx context.Context, dead DeadLetter, requested *nats.Msg) error {
 	if dead.Gone {
 		return fmt.Errorf("number %d cannot be replayed: its message is no longer in %s", dead.Number, dead.Stream)

@@ -73,7 +73,7 @@ func (h *harness) until(description string, holds func() bool) {
 	}
 }
 
-// receive takes one message for the stage, instead of a runner.
+// receive takes one message for the stage, in place of a runner.
 func (h *harness) receive(stream string) jetstream.Msg {
 	h.Helper()
 	c, err := h.outside.Consumer(context.Background(), stream, "tester")
@@ -396,24 +396,24 @@ func TestAReplayedEffect(t *testing.T) {
 
 	// The stage works on a replayed refusal as on a new input: its claim was released as undone.
 	h.publish("refused", withID("a"))
-	h.expect("claim: ours", "send, unknown false", "give back: undone", "dlq.v1.tester", "+TERM permanent")
+	h.expect("claim: claimed", "send, unknown false", "release: undone", "dlq.v1.tester", "+TERM permanent")
 	refused := h.only(deadLetters, 2)
 	h.must(deadLetters.Replay(t.Context(), refused, replayEvent("r1")))
-	h.expect("claim: ours", "send, unknown false", "confirm", "out.sent", "+ACK?")
+	h.expect("claim: claimed", "send, unknown false", "confirm", "out.sent", "+ACK?")
 
 	// The replay of an unknown outcome is marked as unknown, even if the dedupe store has forgotten the id by then.
 	h.publish("unknown", withID("b"))
-	h.expect("claim: ours", "send, unknown false", "give back: unknown", "dlq.v1.tester", "+TERM permanent")
+	h.expect("claim: claimed", "send, unknown false", "release: unknown", "dlq.v1.tester", "+TERM permanent")
 	unknown := h.only(deadLetters, 2)
 	if !unknown.Unknown || refused.Unknown {
 		t.Errorf("unknown: %v and %v, want true, and false for the refused one", unknown.Unknown, refused.Unknown)
 	}
 	m.put("b", entry{})
 	h.must(deadLetters.Replay(t.Context(), unknown, replayEvent("r2")))
-	h.expect("claim: ours", "send, unknown true", "confirm", "out.sent", "+ACK?")
+	h.expect("claim: claimed", "send, unknown true", "confirm", "out.sent", "+ACK?")
 
 	// Confirmed work is not done again, but its outputs are published again.
 	unknown.Replays++ // as a dead letter from after the last replay
 	h.must(deadLetters.Replay(t.Context(), unknown, replayEvent("r3")))
-	h.expect("claim: done before", "out.sent", "+ACK?")
+	h.expect("claim: confirmed", "out.sent", "+ACK?")
 }

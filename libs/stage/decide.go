@@ -34,26 +34,27 @@ type Decision struct {
 	Delay, Spread time.Duration
 }
 
-// Wait is how long a retry waits, for a random fraction in [0, 1). It is never 0: a Nak without a delay ignores every
-// backoff and burns all attempts in milliseconds.
+// Wait returns the delay of a retry, for a random fraction in [0, 1). It is never 0: a Nak without a delay ignores every backoff and uses up
+// all attempts in milliseconds.
 func (d Decision) Wait(fraction float64) time.Duration {
 	return max(d.Delay+time.Duration(fraction*float64(d.Spread)), time.Millisecond)
 }
 
 const (
-	// longestNamed limits the delay that another party may request: a mistyped Retry-After of a year would outlive the input.
+	// longestNamed limits the delay that another party may request: with a mistyped Retry-After of a year, the stream would delete the input
+	// first.
 	longestNamed = 24 * time.Hour
 	// holdFor is the delay before the next attempt at an input that waits for the operator, unless its stage sets another delay.
 	holdFor = 45 * time.Second
 )
 
-// Decide is the only map from errors to decisions. A plain error is transient. A failure of our own parts (an unavailable dedupe store or
-// stream, the end of the program, a lost lease) never causes a stage to give up an input.
+// Decide returns the decision for an error. No other code maps errors to decisions. A plain error is transient. A failure of our own parts
+// (an unavailable dedupe store or stream, the end of the program, a lost lease) never causes a stage to give up an input.
 func Decide(err error, attempt int, p flow.Policy) Decision {
 	return decide(read(err), attempt, p)
 }
 
-// decide is Decide for an outcome that was read already.
+// decide works like Decide, for an outcome that was read already.
 func decide(o outcome.Outcome, attempt int, p flow.Policy) Decision {
 	switch {
 	case o.Kind() == outcome.Done:
@@ -81,8 +82,8 @@ func decide(o outcome.Outcome, attempt int, p flow.Policy) Decision {
 // counts reports whether an attempt counts against the input.
 func counts(o outcome.Outcome) bool { return o.Kind() != outcome.Waits && o.Kind() != outcome.Held }
 
-// backoff is the mean delay after a failed attempt. With the policy of the table in package flow (1 s, at most 10 min,
-// 151 attempts), whose other side never responds:
+// backoff returns the mean delay after a failed attempt. With the policy of the table in package flow (1 s, at most 10 min, 151 attempts),
+// and a failure of each attempt:
 //
 //	after attempt   1    2    3    4     5     6     7      8      9     10   11 … 150      151
 //	delay         1 s  2 s  4 s  8 s  16 s  32 s  64 s  128 s  256 s  512 s  600 s each  given up
@@ -97,8 +98,8 @@ func backoff(p flow.Policy, attempt int) time.Duration {
 	return min(d, p.MaxDelay)
 }
 
-// counted returns how many of an input's deliveries count as attempts by the policy: at most as many as the policy's own backoff would
-// have made since the input was stored. A backlog behind a rate limit is delivered hundreds of times in minutes, and a
+// counted returns the number of an input's deliveries that count as attempts by the policy. It is at most the number of attempts that the
+// policy's backoff would have made since the input was stored. A backlog behind a rate limit is delivered hundreds of times in minutes, and a
 // busy server may request a retry in a second again and again. Neither may use up the attempts that must last a day.
 func counted(p flow.Policy, delivered int, age time.Duration) int {
 	n := 1
@@ -122,8 +123,8 @@ func read(err error) outcome.Outcome {
 	return o
 }
 
-// awayReason returns which of our own parts did not respond according to err: the dedupe store or the broker. A stage may get such an error
-// anywhere, for example when it reads the log.
+// awayReason returns the name of our own part that did not respond according to err: the dedupe store or the broker. A stage may get such an
+// error anywhere, for example when it reads the log.
 func awayReason(err error) string {
 	switch {
 	case errors.Is(err, dedupe.ErrUnavailable):

@@ -31,39 +31,39 @@ func TestDecide(t *testing.T) {
 		attempt int
 		want    Decision
 	}{
-		"no error":                         {nil, 1, ends(done, "")},
-		"no error on the last attempt":     {nil, 5, ends(done, "")},
-		"plain":                            {errPlain, 1, again("failed", 750*time.Millisecond, 500*time.Millisecond)},
-		"plain, third":                     {errPlain, 3, again("failed", 3*time.Second, 2*time.Second)},
-		"a timeout is plain":               {context.DeadlineExceeded, 1, again("failed", 750*time.Millisecond, 500*time.Millisecond)},
-		"last attempt":                     {errPlain, 5, ends(giveUp, "attempts-exhausted")},
-		"after the last":                   {errPlain, 9, ends(giveUp, "attempts-exhausted")},
-		"permanent":                        {outcome.Permanent(errPlain), 1, ends(giveUp, "permanent")},
-		"permanent inside":                 {fmt.Errorf("call: %w", outcome.Permanent(errPlain)), 1, ends(giveUp, "permanent")},
-		"permanent joined":                 {errors.Join(errPlain, outcome.Permanent(errPlain)), 1, ends(giveUp, "permanent")},
-		"named":                            {outcome.RetryAfter(time.Minute, errPlain), 1, again("named", time.Minute, 15*time.Second)},
-		"named on the last attempt":        {outcome.RetryAfter(time.Minute, errPlain), 5, ends(giveUp, "attempts-exhausted")},
-		"named nothing":                    {outcome.RetryAfter(0, errPlain), 2, again("failed", 1500*time.Millisecond, time.Second)},
-		"named a year":                     {outcome.RetryAfter(365*24*time.Hour, errPlain), 1, again("named", 24*time.Hour, 6*time.Hour)},
-		"unknown":                          {outcome.Unknown(errPlain), 1, again("failed", 750*time.Millisecond, 500*time.Millisecond)},
-		"unknown on the last attempt":      {outcome.Unknown(errPlain), 5, ends(giveUp, "attempts-exhausted")},
-		"unknown and named":                {outcome.Unknown(outcome.RetryAfter(time.Minute, errPlain)), 1, again("named", time.Minute, 15*time.Second)},
-		"skip":                             {outcome.Skip("already-signed"), 1, ends(skip, "already-signed")},
-		"skip on the last attempt":         {outcome.Skip("already-signed"), 5, ends(skip, "already-signed")},
-		"skip without bounds":              {outcome.Skip("user 17 is gone"), 1, ends(skip, "other")},
-		"panic":                            {panicked, 1, again("panic", 750*time.Millisecond, 500*time.Millisecond)},
-		"panic on the last attempt":        {panicked, 5, ends(giveUp, "panic")},
-		"our own failure":                  {outcome.Away("publish", errPlain), 1, again("publish", time.Second, time.Second)},
-		"our own failure, for long":        {outcome.Away("publish", errPlain), 500, again("publish", time.Second, time.Second)},
-		"stopped in the middle":            {outcome.Away("shutdown", context.Canceled), 5, again("shutdown", time.Second, time.Second)},
-		"our own failure hides a give-up":  {outcome.Away("dlq", outcome.Permanent(errPlain)), 5, again("dlq", time.Second, time.Second)},
-		"the broker is unavailable":        {fmt.Errorf("read the log: %w", nats.ErrDisconnected), 500, again("broker-away", time.Second, time.Second)},
-		"the broker does not respond":      {nats.ErrTimeout, 5, again("broker-away", time.Second, time.Second)},
-		"JetStream has no leader":          {&jetstream.APIError{Code: 503}, 5, again("broker-away", time.Second, time.Second)},
-		"the log has no room":              {jetstream.ErrNoStreamResponse, 5, again("broker-away", time.Second, time.Second)},
-		"the dedupe store is unavailable":  {fmt.Errorf("look: %w", dedupe.ErrUnavailable), 5, again("memory-away", time.Second, time.Second)},
-		"a stream that is not there":       {&jetstream.APIError{Code: 404}, 5, ends(giveUp, "attempts-exhausted")},
-		"the broker is away in the middle": {outcome.Unknown(nats.ErrDisconnected), 1, again("failed", 750*time.Millisecond, 500*time.Millisecond)},
+		"no error":                        {nil, 1, ends(done, "")},
+		"no error on the last attempt":    {nil, 5, ends(done, "")},
+		"plain":                           {errPlain, 1, again("failed", 750*time.Millisecond, 500*time.Millisecond)},
+		"plain, third":                    {errPlain, 3, again("failed", 3*time.Second, 2*time.Second)},
+		"a timeout is plain":              {context.DeadlineExceeded, 1, again("failed", 750*time.Millisecond, 500*time.Millisecond)},
+		"last attempt":                    {errPlain, 5, ends(giveUp, "attempts-exhausted")},
+		"after the last":                  {errPlain, 9, ends(giveUp, "attempts-exhausted")},
+		"permanent":                       {outcome.Permanent(errPlain), 1, ends(giveUp, "permanent")},
+		"permanent inside":                {fmt.Errorf("call: %w", outcome.Permanent(errPlain)), 1, ends(giveUp, "permanent")},
+		"permanent joined":                {errors.Join(errPlain, outcome.Permanent(errPlain)), 1, ends(giveUp, "permanent")},
+		"named":                           {outcome.RetryAfter(time.Minute, errPlain), 1, again("named", time.Minute, 15*time.Second)},
+		"named on the last attempt":       {outcome.RetryAfter(time.Minute, errPlain), 5, ends(giveUp, "attempts-exhausted")},
+		"named nothing":                   {outcome.RetryAfter(0, errPlain), 2, again("failed", 1500*time.Millisecond, time.Second)},
+		"named a year":                    {outcome.RetryAfter(365*24*time.Hour, errPlain), 1, again("named", 24*time.Hour, 6*time.Hour)},
+		"unknown":                         {outcome.Unknown(errPlain), 1, again("failed", 750*time.Millisecond, 500*time.Millisecond)},
+		"unknown on the last attempt":     {outcome.Unknown(errPlain), 5, ends(giveUp, "attempts-exhausted")},
+		"unknown and named":               {outcome.Unknown(outcome.RetryAfter(time.Minute, errPlain)), 1, again("named", time.Minute, 15*time.Second)},
+		"skip":                            {outcome.Skip("already-signed"), 1, ends(skip, "already-signed")},
+		"skip on the last attempt":        {outcome.Skip("already-signed"), 5, ends(skip, "already-signed")},
+		"skip without bounds":             {outcome.Skip("user 17 is gone"), 1, ends(skip, "other")},
+		"panic":                           {panicked, 1, again("panic", 750*time.Millisecond, 500*time.Millisecond)},
+		"panic on the last attempt":       {panicked, 5, ends(giveUp, "panic")},
+		"our own failure":                 {outcome.Away("publish", errPlain), 1, again("publish", time.Second, time.Second)},
+		"our own failure, for long":       {outcome.Away("publish", errPlain), 500, again("publish", time.Second, time.Second)},
+		"stopped in the middle":           {outcome.Away("shutdown", context.Canceled), 5, again("shutdown", time.Second, time.Second)},
+		"our own failure hides a give-up": {outcome.Away("dlq", outcome.Permanent(errPlain)), 5, again("dlq", time.Second, time.Second)},
+		"the broker is unavailable":       {fmt.Errorf("read the log: %w", nats.ErrDisconnected), 500, again("broker-away", time.Second, time.Second)},
+		"the broker does not respond":     {nats.ErrTimeout, 5, again("broker-away", time.Second, time.Second)},
+		"JetStream has no leader":         {&jetstream.APIError{Code: 503}, 5, again("broker-away", time.Second, time.Second)},
+		"the log has no room":             {jetstream.ErrNoStreamResponse, 5, again("broker-away", time.Second, time.Second)},
+		"the dedupe store is unavailable": {fmt.Errorf("look: %w", dedupe.ErrUnavailable), 5, again("memory-away", time.Second, time.Second)},
+		"a stream that is not there":      {&jetstream.APIError{Code: 404}, 5, ends(giveUp, "attempts-exhausted")},
+		"the broker becomes unavailable in the middle": {outcome.Unknown(nats.ErrDisconnected), 1, again("failed", 750*time.Millisecond, 500*time.Millisecond)},
 	} {
 		if got := Decide(c.err, c.attempt, p); got != c.want {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
@@ -85,7 +85,7 @@ func TestCounted(t *testing.T) {
 		"later":                           {3, time.Hour, 3},
 		"the last":                        {5, 21 * time.Second, 5},
 		"after the last":                  {9, time.Hour, 5},
-		"put off hundreds of times":       {300, 10 * time.Second, 3},
+		"postponed hundreds of times":     {300, 10 * time.Second, 3},
 		"by a clock that is behind":       {300, -time.Hour, 1},
 	} {
 		if got := counted(p, c.delivered, c.age); got != c.want {
@@ -94,7 +94,7 @@ func TestCounted(t *testing.T) {
 	}
 }
 
-// The time for which an input waited for another party does not use up its attempts: they count from the end of the wait.
+// An input does not use up attempts while it waits for another party. Its attempts count from the end of the wait.
 func TestAttemptsCountSince(t *testing.T) {
 	t.Parallel()
 	p := flow.StageNamed(flow.SMSSender).Policy

@@ -25,7 +25,7 @@ func TestAnEffectInOrder(t *testing.T) {
 	}
 	h.run(r)
 	h.publish("input", withID("a"))
-	h.expect("claim: ours", "send", "confirm", "out.sent", "+ACK?")
+	h.expect("claim: claimed", "send", "confirm", "out.sent", "+ACK?")
 }
 
 func TestAnEffectIsNotRedoneWhenItsOutputCannotBePublished(t *testing.T) {
@@ -41,9 +41,9 @@ func TestAnEffectIsNotRedoneWhenItsOutputCannotBePublished(t *testing.T) {
 	}
 	h.run(r)
 	h.publish("input", withID("a"))
-	h.expect("claim: ours", "send", "confirm", "out.sent", "-NAK after")
+	h.expect("claim: claimed", "send", "confirm", "out.sent", "-NAK after")
 	for range 4 { // more often than MaxAttempts
-		h.expect("claim: done before", "out.sent", "-NAK after")
+		h.expect("claim: confirmed", "out.sent", "-NAK after")
 	}
 	h.refuse("OUT", "out.>", false)
 	for line := h.next(); line != "+ACK?"; line = h.next() {
@@ -72,8 +72,8 @@ func TestAFailedEffectReleasesItsClaim(t *testing.T) {
 	}
 	h.run(r)
 	h.publish("input", withID("a"))
-	h.expect("claim: ours", "send, unknown false", "give back: undone", "-NAK after",
-		"claim: ours", "send, unknown false", "confirm", "+ACK?")
+	h.expect("claim: claimed", "send, unknown false", "release: undone", "-NAK after",
+		"claim: claimed", "send, unknown false", "confirm", "+ACK?")
 }
 
 func TestAnUnknownOutcomeStaysUnknown(t *testing.T) {
@@ -86,15 +86,15 @@ func TestAnUnknownOutcomeStaysUnknown(t *testing.T) {
 		case 1:
 			return nil, outcome.Unknown(errPlain)
 		case 2:
-			return nil, errPlain // proves nothing about the first attempt
+			return nil, errPlain // this says nothing about the first attempt
 		default:
 			return nil, nil
 		}
 	}
 	h.run(r)
 	h.publish("input", withID("a"))
-	h.expect("claim: ours", "send, unknown false", "give back: unknown", "-NAK after",
-		"claim: pending", "send, unknown true", "give back: unknown", "-NAK after",
+	h.expect("claim: claimed", "send, unknown false", "release: unknown", "-NAK after",
+		"claim: pending", "send, unknown true", "release: unknown", "-NAK after",
 		"claim: pending", "send, unknown true", "confirm", "+ACK?")
 }
 
@@ -111,7 +111,7 @@ func TestAPanicLeavesTheOutcomeUnknown(t *testing.T) {
 	}
 	h.run(r)
 	h.publish("input", withID("a"))
-	h.expect("claim: ours", "give back: unknown", "-NAK after", "claim: pending", "send, unknown true", "confirm", "+ACK?")
+	h.expect("claim: claimed", "release: unknown", "-NAK after", "claim: pending", "send, unknown true", "confirm", "+ACK?")
 }
 
 func TestAClaimLeftBehindIsUnknown(t *testing.T) {
@@ -144,7 +144,7 @@ func TestAnInputThatAnotherWorkerClaimedIsRetried(t *testing.T) {
 		}
 	}
 	m.put("a", entry{})
-	for line := h.next(); line != "claim: ours"; line = h.next() {
+	for line := h.next(); line != "claim: claimed"; line = h.next() {
 	}
 	h.expect("do", "confirm", "+ACK?")
 }
@@ -157,9 +157,9 @@ func TestWithoutADedupeStoreNoEffectHappens(t *testing.T) {
 	h.run(h.effect(m))
 	h.publish("input", withID("a"))
 	for range 5 {
-		h.expect("memory away", "-NAK after")
+		h.expect("dedupe store unavailable", "-NAK after")
 	}
-	h.expect("claim: ours", "do", "confirm", "+ACK?")
+	h.expect("claim: claimed", "do", "confirm", "+ACK?")
 }
 
 func TestConfirmIsTriedAgain(t *testing.T) {
@@ -169,7 +169,7 @@ func TestConfirmIsTriedAgain(t *testing.T) {
 	m.failConfirms = 2
 	h.run(h.effect(m))
 	h.publish("input", withID("a"))
-	h.expect("claim: ours", "do", "confirm: away", "confirm: away", "confirm", "+ACK?")
+	h.expect("claim: claimed", "do", "confirm: unavailable", "confirm: unavailable", "confirm", "+ACK?")
 }
 
 func TestUnconfirmedWorkKeepsItsClaim(t *testing.T) {
@@ -185,8 +185,8 @@ func TestUnconfirmedWorkKeepsItsClaim(t *testing.T) {
 	}
 	h.run(r)
 	h.publish("input", withID("a"))
-	// The outputs are in the log all the same: the next attempt finds there that the work was done.
-	h.expect("claim: ours", "send, unknown false", "confirm: away", "out.sent", "-NAK after")
+	// The outputs are in the log, so the next attempt finds that the work was done.
+	h.expect("claim: claimed", "send, unknown false", "confirm: unavailable", "out.sent", "-NAK after")
 	m.lapse()
 	h.expect("claim: pending", "send, unknown true", "confirm", "out.sent", "+ACK?")
 }
@@ -198,7 +198,7 @@ func TestASkippedEffectReleasesItsClaim(t *testing.T) {
 	r.Do = func(context.Context, Event[string]) ([]Out, error) { return nil, outcome.Skip("not-ours") }
 	h.run(r)
 	h.publish("input", withID("a"))
-	h.expect("claim: ours", "give back: undone", "+ACK?")
+	h.expect("claim: claimed", "release: undone", "+ACK?")
 }
 
 // A slow effect keeps its claim until it ends, and then releases it.
@@ -225,7 +225,7 @@ func TestAClaimIsExtendedDuringASlowEffect(t *testing.T) {
 	h.run(r)
 	h.publish("input", withID("a"))
 	for line := h.next(); line != "confirm"; line = h.next() {
-		if line != "claim: ours" {
+		if line != "claim: claimed" {
 			t.Fatalf("got %q", line)
 		}
 	}
@@ -246,7 +246,7 @@ func TestAnEffectEndsWhenItsClaimIsLost(t *testing.T) {
 	}
 	h.run(r)
 	h.publish("input", withID("a"))
-	h.expect("claim: ours", "claim: held", "give back: unknown", "-NAK after", "claim: held")
+	h.expect("claim: claimed", "claim: held", "release: unknown", "-NAK after", "claim: held")
 }
 
 // If the dedupe store has a gap, the outcome of an input is unknown only if it was stored before the end of the gap. The number of deliveries does
@@ -290,7 +290,7 @@ func TestAClaimHasALongLeaseOnceItsEffectMayHaveHappened(t *testing.T) {
 			}
 		}
 		Left(ctx)
-		for await(t, extended, "the longer lease") == "short" { // one that was on its way
+		for await(t, extended, "the longer lease") == "short" { // an extension that was already in progress
 		}
 		for range 2 {
 			if lease := await(t, extended, "another extension"); lease != "long" {
@@ -305,7 +305,7 @@ func TestAClaimHasALongLeaseOnceItsEffectMayHaveHappened(t *testing.T) {
 	}
 }
 
-// leasing is a memory that reports the lease of each claim.
+// leasing is a dedupe store that reports the lease of each claim.
 type leasing struct {
 	*memory
 	lease  string

@@ -11,9 +11,9 @@ import (
 )
 
 // Floors stores the position up to which a stage has completed a stream, for a consumer that is lost and recreated. The broker knows the
-// sequence up to which all replicas have completed everything. Floors stores the last message up to there that this replica completed,
-// because the replica knows the time at which that message was stored. The time distinguishes it from a message with the same sequence in
-// a restored stream.
+// sequence up to which all replicas have completed everything. Floors stores the last message up to that sequence that this replica
+// completed, because the replica knows when that message was stored. The time distinguishes it from a message with the same sequence in a
+// restored stream.
 type Floors struct {
 	JS     jetstream.JetStream
 	Stage  flow.Stage
@@ -23,8 +23,8 @@ type Floors struct {
 	done []flow.Floor // completed since the last stored floor
 }
 
-// mostDone limits the messages that are remembered while an earlier one is not done. Beyond it the oldest are forgotten, which are
-// useless once the earlier one is done.
+// mostDone limits the messages that are remembered while an earlier one is not done. Beyond this limit the oldest are forgotten. They are
+// useless once the earlier message is done.
 const mostDone = 1024
 
 // Done records that a message is settled and will not be delivered again.

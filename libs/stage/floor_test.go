@@ -24,7 +24,7 @@ type worker struct {
 	js   jetstream.JetStream
 	mu   sync.Mutex
 	did  []string
-	fail string // of these the attempts fail
+	fail string // attempts at these messages fail
 }
 
 func (w *worker) do(_ context.Context, in stage.Event[string]) ([]stage.Out, error) {
@@ -66,7 +66,7 @@ func (w *worker) work(want ...string) {
 	}
 }
 
-// waiting returns the number of messages that the stage has not done, without the failing one.
+// waiting returns the number of messages that the stage has not done, except for the failing one.
 func (w *worker) waiting() int {
 	c, err := w.js.Consumer(w.t.Context(), flow.Signing, flow.Enricher)
 	if err != nil {
@@ -102,7 +102,7 @@ func (w *worker) provision() {
 	}
 }
 
-// A lost consumer is recreated where its stage stopped, any number of times. Unfinished messages are done then.
+// A lost consumer is recreated where its stage stopped, any number of times. Then the stage does its unfinished messages.
 func TestALostConsumerResumesWhereItsStageStopped(t *testing.T) {
 	t.Parallel()
 	_, js := realtest.NATS(t).Connect()
@@ -110,7 +110,7 @@ func TestALostConsumerResumesWhereItsStageStopped(t *testing.T) {
 	w.provision()
 	w.publish("a", "b", "c")
 	w.work("a", "b", "c")
-	w.publish("d") // waits while the stage is away
+	w.publish("d") // waits while the stage is stopped
 	w.lose()
 	w.provision()
 	w.work("a", "b", "c", "d")
@@ -131,7 +131,7 @@ func TestTheFloorIsBelowUnfinishedMessages(t *testing.T) {
 	w.lose()
 	w.provision()
 	w.fail = ""
-	w.work("a", "b", "c", "c") // c again, which its outputs' ids make harmless
+	w.work("a", "b", "c", "c") // c again; that is harmless, because its outputs have stable ids
 }
 
 // Only the stage's own user may write its floors.

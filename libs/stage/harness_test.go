@@ -34,8 +34,8 @@ const longest = time.Minute
 // harness is a broker with the streams IN, OUT, DLQ, REPLAY and SIGNING, consumers on IN and REPLAY, and a subscription that records the
 // messages on the wire.
 //
-// The parts of a test in the process (the stage's function, the dedupe store) also publish their actions on the wire, over the runner's
-// connection: so the server puts all actions in one order.
+// The stage's function and the dedupe store also publish their actions on the wire, over the runner's connection. So the server puts all
+// actions in one order.
 type harness struct {
 	*testing.T
 	options *server.Options
@@ -113,7 +113,7 @@ func (h *harness) refuse(stream, subjects string, refuse bool) {
 	h.must(err)
 }
 
-// stage is a fast stage without an effect: three attempts, 10 ms and 20 ms apart.
+// stage returns a fast stage without an effect: three attempts, 10 ms and 20 ms apart.
 func (h *harness) stage() Runner[string] {
 	return Runner[string]{
 		Stage: flow.Stage{

@@ -23,10 +23,10 @@ type lag struct {
 func newLag(r prometheus.Registerer) (l lag, err error) {
 	err = errors.Join(
 		telemetry.Register(r, &l.waiting, prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "signrelay_stage_waiting_messages", Help: "Inputs that are not done: no replica has been given them yet, or they are at work or wait for another attempt.",
+			Name: "signrelay_stage_waiting_messages", Help: "Inputs that are not done: not delivered to a replica yet, in progress, or waiting for another attempt.",
 		}, []string{"stage", "stream"})),
 		telemetry.Register(r, &l.inFlight, prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "signrelay_stage_unanswered_messages", Help: "Those of the waiting inputs that were given to a replica: at work, or waiting for another attempt.",
+			Name: "signrelay_stage_unanswered_messages", Help: "Waiting inputs that were delivered to a replica: in progress, or waiting for another attempt.",
 		}, []string{"stage", "stream"})),
 	)
 	return l, err

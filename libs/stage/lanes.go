@@ -221,7 +221,7 @@ func (d Decision) ack() []byte {
 
 var ackBody = []byte("+ACK")
 
-// returnInputs requests a redelivery soon, here or to another replica. If the request is lost, the inputs are delivered again after the
+// returnInputs requests a redelivery soon, here or to another replica. If the request is lost, the server delivers the inputs again after the
 // ack wait.
 func returnInputs[In any](inputs []*orderedInput[In]) {
 	for _, i := range inputs {

@@ -7,9 +7,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// leased holds the lease on the input during the attempt: it sends an extension to the server every third of the ack wait. If
-// the server is away or slow and misses the extension, the attempt continues, and another worker may get the same input. The
-// claim keeps a stage with an effect from doing it twice. In all other stages doing it twice is harmless.
+// leased holds the lease on the input during the attempt: it sends an extension to the server every third of the ack wait. If the server is
+// unavailable or slow and misses the extension, the attempt continues, and another worker may get the same input. In a stage with an effect,
+// the claim prevents a second effect. In other stages, a second attempt is harmless.
 func leased(conn *nats.Conn, ackWait time.Duration) middleware {
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {

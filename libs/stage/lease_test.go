@@ -16,7 +16,7 @@ func TestLongWorkHoldsItsLease(t *testing.T) {
 	h := setup(t)
 	h.consumer(1500 * time.Millisecond)
 	r := h.stage()
-	r.Stage.Workers = 2 // the second would be given the input when the first lost it
+	r.Stage.Workers = 2 // the second worker would get the input if the first one lost it
 	release := make(chan struct{})
 	r.Do = func(_ context.Context, in Event[string]) ([]Out, error) {
 		h.record("attempt %d", in.Attempt)
@@ -59,7 +59,7 @@ func TestAnAttemptContinuesDuringABrokerOutage(t *testing.T) {
 	await(t, working, "the attempt")
 	h.server.Shutdown()
 	h.server.WaitForShutdown()
-	h.start() // later than several extensions were due
+	h.start() // after the times of several extensions
 	close(release)
 	if err := await(t, outcome, "the end of the attempt"); err != nil {
 		t.Errorf("cancelled by %v", err)
@@ -67,7 +67,7 @@ func TestAnAttemptContinuesDuringABrokerOutage(t *testing.T) {
 	if err := await(t, confirmed.done, "the confirmation"); err != nil {
 		t.Errorf("Confirm: %v", err)
 	}
-	for h.info().NumAckPending+int(h.info().NumPending) > 0 { // done, by this attempt or by one that found it done
+	for h.info().NumAckPending+int(h.info().NumPending) > 0 { // done, by this attempt or by one that found the work done
 	}
 	if len(working) > 0 {
 		t.Error("the effect happened twice")
@@ -104,7 +104,7 @@ func TestAFailureAfterALostLeaseIsNotCounted(t *testing.T) {
 		}
 	}
 	stop(errShutdown)
-	for _, err := range []error{outcome.Permanent(errPlain), outcome.Skip("not-ours")} { // the business came to its own end
+	for _, err := range []error{outcome.Permanent(errPlain), outcome.Skip("not-ours")} { // the stage's function ended by itself
 		_, got := timed(time.Hour)(func(context.Context, *attempt) ([]Out, error) { return nil, err })(ctx, nil)
 		if !errors.Is(got, err) || !counts(outcome.Of(got)) {
 			t.Errorf("%v became %v", err, got)

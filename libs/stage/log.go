@@ -26,8 +26,8 @@ func (a *attempt) attrs(err error) []slog.Attr {
 	return attrs
 }
 
-// level is debug for an attempt that was postponed before any work: a backlog behind a rate limit or a held
-// message is delivered again and again.
+// level returns debug for an attempt that was postponed before any work: a backlog behind a rate limit or a held message is delivered again
+// and again.
 func (a *attempt) level() slog.Level {
 	if a.decision.Kind == retry && a.outcome.Quiet() {
 		return slog.LevelDebug

@@ -13,7 +13,7 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 )
 
-// memoryFor limits one call to the dedupe store.
+// memoryFor limits the time of one call to the dedupe store.
 const memoryFor = 3 * time.Second
 
 func claim(ctx context.Context, memory dedupe.Store, owner, id string) (dedupe.Claim, error) {
@@ -26,11 +26,11 @@ func claim(ctx context.Context, memory dedupe.Store, owner, id string) (dedupe.C
 	return found[0], nil
 }
 
-// confirmFor is how long a worker waits for an unavailable dedupe store before it continues without it.
+// confirmFor is the time for which a worker waits for an unavailable dedupe store before it continues without it.
 const confirmFor = 40 * time.Second
 
-// confirm records the completed work, and retries with the stage's backoff while the lease holds, for at most
-// Timeout and confirmFor. It tries at least once even if the lease is lost: the effect happened all the same.
+// confirm records the completed work, and retries with the stage's backoff while the lease holds, for at most Timeout and confirmFor. It
+// tries at least once, even if the lease is lost, because the effect has happened.
 func confirm(ctx context.Context, s flow.Stage, memory dedupe.Store, it dedupe.Done) error {
 	ctx, cancel := context.WithTimeout(ctx, min(s.Timeout, confirmFor))
 	defer cancel()
@@ -49,8 +49,8 @@ func confirm(ctx context.Context, s flow.Stage, memory dedupe.Store, it dedupe.D
 	}
 }
 
-// giveBack releases the claim after a failed attempt. If an earlier attempt left the outcome unknown, it remains unknown: this failure
-// proves nothing about the earlier attempt.
+// giveBack releases the claim after a failed attempt. If an earlier attempt left the outcome unknown, it remains unknown, because this
+// failure says nothing about the earlier attempt.
 func giveBack(ctx context.Context, memory dedupe.Store, owner string, a *attempt, failure error) error {
 	how := dedupe.Undone
 	if a.unknown || outcome.Of(failure).Unknown() {

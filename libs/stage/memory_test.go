@@ -14,7 +14,7 @@ type memory struct {
 	mu      sync.Mutex
 	entries map[string]entry
 
-	failClaims   int // so many calls find the memory away
+	failClaims   int // the number of calls that fail as if the dedupe store were unavailable
 	failConfirms int
 
 	claims  int         // calls of Claim so far
@@ -30,7 +30,7 @@ type entry struct {
 
 func (h *harness) memory() *memory { return &memory{harness: h, entries: map[string]entry{}} }
 
-// effect is a stage with an effect.
+// effect returns a stage with an effect.
 func (h *harness) effect(m *memory) Runner[string] {
 	r := h.stage()
 	r.Stage.Effect, r.Claims = true, m
@@ -48,7 +48,7 @@ func (m *memory) Claim(ctx context.Context, owner string, ids ...string) ([]dedu
 	}
 	if m.failClaims > 0 {
 		m.failClaims--
-		m.record("memory away")
+		m.record("dedupe store unavailable")
 		return nil, fmt.Errorf("%w: refused", dedupe.ErrUnavailable)
 	}
 	claims := make([]dedupe.Claim, len(ids))
@@ -68,7 +68,7 @@ func (m *memory) Claim(ctx context.Context, owner string, ids ...string) ([]dedu
 			m.entries[id] = entry{owner: owner, pending: e.pending}
 		}
 		m.record("claim: %s", map[dedupe.State]string{
-			dedupe.Claimed: "ours", dedupe.Confirmed: "done before", dedupe.Held: "held", dedupe.Pending: "pending",
+			dedupe.Claimed: "claimed", dedupe.Confirmed: "confirmed", dedupe.Held: "held", dedupe.Pending: "pending",
 		}[claims[i].State])
 	}
 	return claims, nil
@@ -82,7 +82,7 @@ func (m *memory) Confirm(ctx context.Context, all ...dedupe.Done) error {
 	}
 	if m.failConfirms > 0 {
 		m.failConfirms--
-		m.record("confirm: away")
+		m.record("confirm: unavailable")
 		return dedupe.ErrUnavailable
 	}
 	for _, it := range all {
@@ -103,7 +103,7 @@ func (m *memory) Release(ctx context.Context, owner string, outcome dedupe.Outco
 			m.entries[id] = entry{pending: e.pending || outcome == dedupe.Unknown}
 		}
 	}
-	m.record("give back: %s", map[dedupe.Outcome]string{dedupe.Undone: "undone", dedupe.Unknown: "unknown"}[outcome])
+	m.record("release: %s", map[dedupe.Outcome]string{dedupe.Undone: "undone", dedupe.Unknown: "unknown"}[outcome])
 	return nil
 }
 

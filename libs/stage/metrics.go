@@ -19,7 +19,7 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer) (m metrics, err error) {
 	err = errors.Join(
 		telemetry.Register(r, &m.attempts, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "signrelay_stage_attempts_total", Help: "Attempts at an input, by what happened to it.",
+			Name: "signrelay_stage_attempts_total", Help: "Attempts at an input, by outcome.",
 		}, []string{"stage", "outcome", "reason"})),
 		telemetry.Register(r, &m.seconds, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "signrelay_stage_seconds", Help: "Time of one attempt, from delivery to ack, nak or dead letter.",

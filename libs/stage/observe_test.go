@@ -154,7 +154,7 @@ func TestTheLagIsReported(t *testing.T) {
 		h.publish("input", withID(id))
 	}
 	stop := h.run(r)
-	<-working // with one of three in flight
+	<-working // one of three is in flight
 
 	look := func(want map[string]float64) {
 		t.Helper()

@@ -15,12 +15,12 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// Ordered runs a stage whose inputs must leave in the order of its stream. One replica works, and the others wait as standbys. The runner
-// takes a window of inputs, writes all of them, settles them, and takes the next window.
+// Ordered runs a stage whose outputs must have the order of its stream. One replica works, and the others wait as standbys. The runner takes
+// a window of inputs, writes all of them, settles them, and takes the next window.
 //
-// A window is split into lanes. The order is kept within a lane, and lanes are independent of each other. An input that does not
-// pass stops its lane: no later input of the lane is written or settled until it has passed, or was given up. There is no last
-// attempt, because the inputs behind it would only fail in the same way.
+// A window is split into lanes. The order is kept within a lane, and lanes are independent of each other. An input that does not pass stops
+// its lane: no later input of the lane is written or settled until it has passed, or was given up. There is no last attempt, because the
+// later inputs would fail in the same way.
 type Ordered[In any] struct {
 	Stage flow.Stage // Workers is the size of a window
 	JS    jetstream.JetStream
@@ -28,12 +28,12 @@ type Ordered[In any] struct {
 	Backoff flow.Policy
 	// Decode reads an input. An input that cannot be decoded is given up.
 	Decode func(in Input) (In, error)
-	// Reach reports whether the other side can be reached. A replica that cannot reach it leaves the work to one that can.
+	// Reach reports whether the other side can be reached. A replica that cannot reach it leaves the work to another replica.
 	Reach func(ctx context.Context) error
 	// Lanes returns the function that assigns an input to its lane. It is called before each attempt, because the lanes may change.
 	Lanes func(ctx context.Context) (lane func(In) int, err error)
-	// Write writes inputs of one lane in order, and returns how many it wrote. If these are not all, err is the outcome of the next
-	// one. Lanes are written concurrently.
+	// Write writes inputs of one lane in order, and returns how many it wrote. If it did not write all, err is the outcome of the next one.
+	// Lanes are written concurrently.
 	Write    func(ctx context.Context, lane int, inputs []In) (written int, err error)
 	Observer Observer
 	Log      *slog.Logger
@@ -75,7 +75,7 @@ func (l Limits) orDefault() Limits {
 
 // Run works until ctx ends, or until all inputs up to End are settled; it returns ctx's error if ctx ends before. When ctx ends, it finishes
 // the write in progress, settles the written inputs, and returns the others to the stream. It waits for an unavailable broker. It fails if
-// the stage's consumer is missing or unfit, or if the connection was closed.
+// the stage's consumer is missing or has wrong settings, or if the connection was closed.
 func (r Ordered[In]) Run(ctx context.Context) error {
 	m, err := newMetrics(r.Metrics)
 	if err != nil {
@@ -156,7 +156,7 @@ func (w *orderedWork[In]) reach(ctx context.Context) bool {
 		return false
 	}
 	w.reached = true
-	if !w.returned { // otherwise only a write shows that the other side takes inputs again
+	if !w.returned { // without Reach, only a write shows that the other side accepts inputs again
 		w.passed(ctx)
 	}
 	return true

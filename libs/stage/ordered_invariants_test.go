@@ -32,8 +32,8 @@ type record struct {
 const (
 	passes = "passes"
 	fails  = "fails"  // three times, then it passes
-	named  = "named"  // as fails, and the other side says when to come again
-	away   = "away"   // as fails, because a part of ours is away
+	named  = "named"  // as fails, and the other side names a delay
+	away   = "away"   // as fails, because one of our own parts is unavailable
 	panics = "panics" // as fails, with a panic
 	never  = "never"  // it is refused permanently
 	skips  = "skips"
@@ -43,7 +43,7 @@ const (
 
 var fates = []string{passes, fails, named, away, panics, never, skips, barred, breaks}
 
-// decodeRecord is the Decode function of the ordered stages here.
+// decodeRecord is the Decode function of the ordered stages in this file.
 func decodeRecord(in Input) (r record, err error) {
 	part := strings.Split(string(in.Data), "/")
 	r.lane, _ = strconv.Atoi(part[0])
@@ -64,7 +64,7 @@ type otherSide struct {
 	tries   map[int]int   // of a number
 	writes  int           // records until stop is called; 0 for never
 	stop    func()
-	partial func() bool // a write ends early, without fault of a record
+	partial func() bool // a write ends early, and no record is at fault
 }
 
 func (s *otherSide) write(_ context.Context, lane int, records []record) (int, error) {
@@ -130,7 +130,7 @@ func (q *quiet) Window(_ context.Context, settled int, _ time.Duration) {
 	q.settled += settled
 }
 
-// orderedStage is an ordered stage on inputs of a subject, with its own consumer.
+// ordered returns an ordered stage on inputs of a subject, with its own consumer.
 func (h *harness) ordered(name string, window int) Ordered[record] {
 	h.Helper()
 	_, err := h.outside.CreateConsumer(context.Background(), "IN", jetstream.ConsumerConfig{
@@ -222,7 +222,7 @@ func (h *harness) law(name string, random *rand.Rand) {
 		}
 		ended := make(chan error, 1)
 		go func() { ended <- r.Run(ctx) }()
-		h.until("all is settled, or it was stopped", func() bool { return ctx.Err() != nil || len(settled()) >= inputs })
+		h.until("all inputs are settled, or the stage was stopped", func() bool { return ctx.Err() != nil || len(settled()) >= inputs })
 		cancel()
 		h.must(await(h.T, ended, "the end"))
 		h.exactly(name, records, numbered, other, settled())

@@ -215,7 +215,7 @@ func TestNothingIsGivenUp(t *testing.T) {
 		began := time.Now()
 		for attempts := 1; time.Since(began) < 30*24*time.Hour; attempts++ {
 			before := time.Now()
-			w.failed(t.Context(), errors.New("Kafka is away"))
+			w.failed(t.Context(), errors.New("Kafka is unavailable"))
 			if delay := time.Since(before); delay < 75*time.Millisecond || delay > 2*maxDelay {
 				t.Fatalf("attempt %d: a delay of %v", attempts, delay)
 			}

@@ -24,9 +24,8 @@ type publisher struct {
 	made time.Time // the creation of the consumer
 }
 
-// published stores the outputs before the input is acked. It also does so if the dedupe store could not confirm the work, because
-// the next attempt then looks in the log, and if a part of the work was postponed. Publishing again is harmless, because outputs have stable
-// ids.
+// published stores the outputs before the input is acked. It also stores them if the dedupe store could not confirm the work, because the
+// next attempt then searches the log, and if a part of the work was postponed. Publishing again is harmless, because outputs have stable ids.
 func published(p publisher) middleware {
 	return func(next handler) handler {
 		return func(ctx context.Context, a *attempt) ([]Out, error) {
@@ -38,7 +37,7 @@ func published(p publisher) middleware {
 			stored := p.publish(ctx, a, outs)
 			crash.Point("published")
 			if stored != nil && !errors.Is(err, errUnconfirmed) {
-				return nil, stored // its retry comes sooner than the postponed part's
+				return nil, stored // the retry of this failure comes before the postponed part
 			}
 			return nil, errors.Join(err, stored)
 		}
@@ -57,9 +56,9 @@ func (p publisher) publish(ctx context.Context, a *attempt, outs []Out) error {
 	return publish(ctx, p.js, traced(ctx, outs)...)
 }
 
-// late reports whether an earlier attempt may have published longer ago than the streams remember. Half of their window is
-// reserved for clocks that differ. The earlier attempt may have been before the consumer was recreated, or before the input
-// became a dead letter, or only its claim may show it.
+// late reports whether an earlier attempt may have published before the streams' duplicate window. Half of the window is reserved for clocks
+// that differ. The earlier attempt may be from before the consumer was recreated, or before the input became a dead letter. Or only the claim
+// shows it.
 func (p publisher) late(a *attempt, now time.Time) bool {
 	again := a.number > 1 && now.Sub(a.meta.Timestamp) > flow.DuplicateWindow/2
 	return again || a.claimedBefore || a.input.Replays > 0 || a.meta.Timestamp.Before(p.made)

@@ -14,7 +14,7 @@ func TestTheLogIsReadBeforeAnOutputIsPublishedAgain(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	_, err := h.outside.UpdateStream(t.Context(), jetstream.StreamConfig{
-		Name: "SIGNING", Subjects: []string{"signing.v1.>"}, AllowDirect: true, Duplicates: 100 * time.Millisecond, // the least that there is
+		Name: "SIGNING", Subjects: []string{"signing.v1.>"}, AllowDirect: true, Duplicates: 100 * time.Millisecond, // the shortest that the server accepts
 	})
 	h.must(err)
 	now := time.Now()
@@ -34,7 +34,7 @@ func TestTheLogIsReadBeforeAnOutputIsPublishedAgain(t *testing.T) {
 		"a first attempt after a long wait":  {at(1, now.Add(-30*time.Minute)), false},
 		"a retry within the streams' window": {at(9, now.Add(-50*time.Second)), false},
 		"a retry later":                      {at(2, now.Add(-3*time.Minute)), true},
-		"what its claim knows to be begun":   {claimed, true},
+		"a claim shows an earlier attempt":   {claimed, true},
 		"a replay":                           {replayed, true},
 		"an input older than its consumer":   {at(1, made.Add(-time.Second)), true},
 		"a retry of an input older than it":  {at(2, made.Add(-time.Second)), true},

@@ -8,8 +8,8 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 )
 
-// recovered turns a panic into an error. It is transient, because the next version of the program may not panic; and it
-// leaves an effect's outcome unknown, because the panic may have come after the effect.
+// recovered turns a panic into an error. The error is transient, because the next version of the program may not panic. It leaves the outcome
+// of an effect unknown, because the panic may have come after the effect.
 func recovered(next handler) handler {
 	return func(ctx context.Context, a *attempt) (outs []Out, err error) {
 		defer func() {

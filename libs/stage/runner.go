@@ -39,9 +39,9 @@ type Runner[In any] struct {
 // finishFor is how long attempts in flight may continue after the shutdown signal: 5 s less than the 30 s that a program has.
 const finishFor = 25 * time.Second
 
-// Run works until ctx ends; then it takes no more inputs, finishes those in flight, returns the others to the stream, and returns nil.
-// It waits for an unavailable broker. It fails if one of the stage's consumers is missing or unfit, or if the connection
-// was closed.
+// Run works until ctx ends; then it takes no more inputs, finishes those in flight, returns the others to the stream, and returns nil. It
+// waits for an unavailable broker. It fails if one of the stage's consumers is missing or has wrong settings, or if the connection was
+// closed.
 func (r Runner[In]) Run(ctx context.Context) error { return r.run(ctx, finishFor) }
 
 func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
@@ -105,7 +105,7 @@ func (r Runner[In]) run(ctx context.Context, finish time.Duration) error {
 	return err
 }
 
-// sources are the stage's own stream and the inputs that operators replay to it. One worker is enough for replays, so the others keep
+// sources returns the stage's own stream and the inputs that operators replay to it. One worker is enough for replays, so the others keep
 // working on new inputs.
 func (r Runner[In]) sources() []source {
 	replayed := source{r.Stage, flow.Replay, 1, r.JS, r.Log}

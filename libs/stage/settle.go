@@ -37,7 +37,7 @@ func settleUntilConfirmed(conn *nats.Conn, ends <-chan struct{}, settle func() e
 		if err == nil {
 			return nil
 		}
-		// A restarted server accepts connections before it has restored its consumers: under load that took seconds.
+		// A restarted server accepts connections before it has restored its consumers. Under load this took seconds.
 		if errors.Is(err, nats.ErrNoResponders) && time.Now().Before(restoring) && paused(look, ends) {
 			continue
 		}

@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Func is the work of one stage, and nothing else: no broker, no clock, no retry. It returns the outputs of its input. An effect
-// stage calls it again only while its success is not known. In a stage without an effect it may return outcome.Later together
+// Func does the work of one stage. It knows no broker, no clock and no retries. It returns the outputs of its input. The runner calls it
+// again for an effect stage only while it is unknown whether it succeeded. In a stage without an effect it may return outcome.Later together
 // with the outputs so far, when a part of the work cannot be done yet.
 type Func[In any] func(ctx context.Context, in Event[In]) ([]Out, error)
 
@@ -18,9 +18,9 @@ type Func[In any] func(ctx context.Context, in Event[In]) ([]Out, error)
 type Event[T any] struct {
 	ID      string // stable across redeliveries and replays: the idempotency key
 	Attempt int    // 1 on the first; a delivery that was postponed because the broker or the dedupe store was unavailable does not count
-	// Unknown is true if an earlier attempt of an effect stage may have had its effect: its owner died, the connection
-	// dropped in the middle, or the dedupe store lost its data after the input was stored. Look for traces of the effect before
-	// repeating it, and mark the repetition.
+	// Unknown is true if an earlier attempt of an effect stage may have had its effect: its owner died, the connection dropped in the middle,
+	// or the dedupe store lost its data after the input was stored. Look for traces of the effect before you repeat it, and mark the
+	// repetition.
 	Unknown bool
 	// Replays is how often an operator replayed the input after it was given up; usually 0. Attempts before a replay may have left
 	// events in the log, and the dedupe store may have forgotten them since.
@@ -29,7 +29,7 @@ type Event[T any] struct {
 	Data    T
 }
 
-// Out is an output of an input. Consumers dedupe by its Nats-Msg-Id: make the id
-// with event.DerivedID, from the input's id and from the output's properties (kind, person, channel), never from its
-// position: if a provider lists people in another order on the retry, their ids must not be swapped.
+// Out is an output of an input. Consumers dedupe by its Nats-Msg-Id: make the id with event.DerivedID from the input's id and from the
+// output's properties (kind, person, channel). Never use the output's position: a provider may list people in another order on the retry, and
+// their ids must not be swapped.
 type Out = *nats.Msg

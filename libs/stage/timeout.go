@@ -32,8 +32,7 @@ func timed(limit time.Duration) middleware {
 	}
 }
 
-// ended reports whether the function itself ended the attempt: it skipped the input, or gave up for another reason than that it
-// was stopped.
+// ended reports whether the function itself ended the attempt: it skipped the input, or it gave up and was not stopped.
 func ended(err error) bool {
 	kind := outcome.Of(err).Kind()
 	return (kind == outcome.Skips || kind == outcome.GaveUp) && !errors.Is(err, context.Canceled)

@@ -83,7 +83,7 @@ func (w *orderedWork[In]) window(ctx context.Context, c jetstream.Consumer) erro
 		if err == nil { // the other side was reached, and there is nothing to write
 			w.returned = false
 			w.passed(ctx)
-		} // Only a replica that has returned inputs knows that another replica may work.
+		} // Only a replica that has returned inputs must expect that another replica works.
 		return err
 	}
 	w.setActive(true)
@@ -95,7 +95,7 @@ func (w *orderedWork[In]) window(ctx context.Context, c jetstream.Consumer) erro
 		defer close(released)
 		extend(leased, w.JS.Conn(), c.CachedInfo().Config.AckWait/3, f.replies)
 	}()
-	release := func() { end(); <-released } // an extension after an ack or a nak would undo it
+	release := func() { end(); <-released } // an extension after an ack or a nak would cancel it
 	defer release()
 
 	if err := errors.Join(err, ctx.Err(), f.add(taken), w.complete(ctx, c, f)); err != nil {
@@ -120,9 +120,9 @@ func (w *orderedWork[In]) window(ctx context.Context, c jetstream.Consumer) erro
 	return err
 }
 
-// complete also takes the inputs that another replica has in flight, which died or may no longer work. They precede the inputs of
-// this window, and arrive when their lease lapses or they were settled. Only a replica that has all inputs in flight knows that it
-// has no gap, and may write.
+// complete also takes the inputs in flight at another replica that died or may no longer work. They precede the inputs of this window. They
+// arrive when their lease lapses, unless the other replica settles them. Only a replica that has all inputs in flight knows that it has no
+// gap, and may write.
 func (w *orderedWork[In]) complete(ctx context.Context, c jetstream.Consumer, f *inFlight[In]) error {
 	for logged := false; ; {
 		inFlight, err := w.inFlight(ctx, c)
@@ -154,7 +154,7 @@ func (w *orderedWork[In]) inFlight(ctx context.Context, c jetstream.Consumer) (i
 }
 
 // pull takes up to most messages that the stream has now, and waits a while for the first. It requests more than one only if the first one's
-// metadata shows more, or if the caller knows the number. A standby gets none.
+// metadata shows more, or if the caller knows the number. A standby gets no messages.
 func pull(ctx context.Context, c jetstream.Consumer, most, known int) ([]jetstream.Msg, error) {
 	messages, err := fetch(ctx, c, 1)
 	if err != nil || len(messages) == 0 {

@@ -92,7 +92,7 @@ func (m message) judge(n *notifyv1.Notification, part, text string) error {
 	}
 }
 
-// samples are notifications of every kind: one with all values, one with the fewest possible values, one with hostile values, one to the
+// samples returns notifications of every kind: one with all values, one with the fewest possible values, one with hostile values, one to the
 // sender, and two to an address that signers share; and for progress, each number that languages write as a word.
 func samples() []*notifyv1.Notification {
 	var all []*notifyv1.Notification

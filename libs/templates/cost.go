@@ -33,7 +33,7 @@ func (s *Set) Costs(locale, sender, link string) ([]Cost, error) {
 	return costs, nil
 }
 
-// kinds are all kinds of messages, in the order of the contract.
+// kinds returns all kinds of messages, in the order of the contract.
 func kinds() []notifyv1.Kind {
 	var all []notifyv1.Kind
 	for number := range notifyv1.Kind_name {

@@ -38,7 +38,7 @@ func Title(s string) string { return harmless(plain(s), longestTitle) }
 // Sender returns a sender's name for display. It is the operator's own setting, so "Acme.com" stays.
 func Sender(s string) string { return cut(plain(s), longestName) }
 
-// harmless is a plain text without links, which is cut to the limit. A cut can leave a link too: "x.docx" becomes "x.do...".
+// harmless returns a plain text without links, which is cut to the limit. A cut can leave a link too: "x.docx" becomes "x.do...".
 func harmless(s string, limit int) string {
 	s = unlinked(s)
 	for ; ; limit-- {

@@ -8,7 +8,7 @@ import (
 // longestGreeting is the maximum number of words of a name in a greeting: a sentence is not a name.
 const longestGreeting = 3
 
-// greeting is the given name for a greeting. It is empty unless the word is surely a given name: "Hello," is right for all people, and
+// greeting returns the given name for a greeting. It is empty unless the word is surely a given name: "Hello," is right for all people, and
 // "Hello Dr.," or "Hello null," looks like fraud. If a provider has one field for the whole name, the given name is its first word: "Smith,"
 // of "Smith, Eric", and "Dr." of "Dr. Eric Smith".
 func greeting(first, last string) string {
@@ -92,7 +92,7 @@ func set(words string) map[string]bool {
 // emptyValues are programs' words for a missing value, with their exact case: people do have the family name Null.
 var emptyValues = map[string]bool{"null": true, "undefined": true, "nil": true, "<nil>": true, "None": true, "NaN": true}
 
-// named is a full name without the words for a missing value; it is empty if no letter is left.
+// named returns a full name without the words for a missing value; it is empty if no letter is left.
 func named(name string) string {
 	var words []string
 	for _, word := range strings.Fields(name) {

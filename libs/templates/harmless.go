@@ -13,8 +13,9 @@ import (
 // mostRead is the number of bytes of a title or name that are read: 40 times the displayed length. A provider's response can contain megabytes.
 const mostRead = 4 << 10
 
-// plain is the beginning of s on one line and in visible characters. Line breaks and control characters become spaces, and spaces become
-// single. Invisible characters, and those that change the direction of the text, are removed. Look-alikes become Latin letters (see ordinary).
+// plain returns the beginning of s on one line and in visible characters. Line breaks and control characters become spaces, and spaces become
+// single. Invisible characters, and those that change the direction of the text, are removed. Look-alikes become Latin letters (see
+// ordinary).
 func plain(s string) string {
 	s = ordinary(visible(strings.ToValidUTF8(s[:min(len(s), mostRead)], " ")))
 	s = strings.Trim(strings.Join(strings.Fields(s), " "), string(joiners))

@@ -19,7 +19,7 @@ var (
 	quad = regexp.MustCompile(`(?i)(?:(?:0x[0-9a-f]+|\d+)\.){3,}(?:0x[0-9a-f]+|\d+)`)
 )
 
-// unlinked is a text in which a linkifier finds nothing: "http://acme.example/x" is "http: acme. example/x".
+// unlinked returns a text in which a linkifier finds nothing: "http://acme.example/x" is "http: acme. example/x".
 func unlinked(s string) string {
 	s = scheme.ReplaceAllString(s, "$1: ")
 	s = slashes.ReplaceAllString(s, "/")
@@ -116,7 +116,7 @@ var (
 	dates     = regexp.MustCompile(`^\d\d([./\-])\d\d[./\-](?:\d\d){1,2}(?: ?[\-/] ?\d\d[./\-]\d\d[./\-](?:\d\d){1,2}| \d{3,4})?$`)
 )
 
-// dialled is a text with one byte for each character. Digits of all scripts, and the marks that phones accept in a number, become ASCII.
+// dialled returns a text with one byte for each character. Digits of all scripts, and the marks that phones accept in a number, become ASCII.
 func dialled(text []rune) string {
 	b := make([]byte, len(text))
 	for i, r := range text {
@@ -137,7 +137,8 @@ func dialled(text []rune) string {
 // dialledMark maps the marks that phones skip within a number to an ASCII mark.
 var dialledMark = pairs("＋+﹢+‐-‑-‒-–-—-―-−-－-﹣-ー-~-～-⁓-∼-·.・.•.∙.⋅.．.／/⁄/∕/（(［([(）)］)])")
 
-// digitOf is the value of a decimal digit: each script has its ten in a row, and the first of a row has no digit before it or follows a nine.
+// digitOf returns the value of a decimal digit: each script has its ten in a row, and the first of a row has no digit before it or follows a
+// nine.
 func digitOf(r rune) byte {
 	for _, row := range unicode.Nd.R16 {
 		if r >= rune(row.Lo) && r <= rune(row.Hi) {
@@ -188,7 +189,7 @@ func continues(before string) bool {
 	return len(group) > 2 && isDigit(group[len(group)-1])
 }
 
-// beginning is a number's first digits, or the number if it is too short to be called.
+// beginning returns a number's first digits, or the number if it is too short to be called.
 func beginning(text []rune, number string) string {
 	digits, shown := 0, 0
 	for i := range len(number) {

@@ -84,7 +84,7 @@ var bait = []string{
 	strings.Repeat("x", 92) + ".do evil", strings.Repeat("x", 94) + ".docx and more", "a.pdf.com", "a.pdf/x.com", "a.pdf:80", "a.js@evil.com", "a.js?b.com",
 }
 
-// messages are a text and all parts of an e-mail with a stranger's words in all places.
+// messages returns a text and all parts of an e-mail with a stranger's words in all places.
 func messages(t rapid.TB, words string) []string {
 	n := example(notifyv1.Kind_KIND_PROGRESS)
 	n.DocumentTitle, n.ActorName = words, words
@@ -144,7 +144,7 @@ func TestALinkifierFindsNothing(t *testing.T) {
 	}
 }
 
-// shownTitle is a title as it is shown, which is not too long. If it is not cut, it is shown the same again.
+// shownTitle returns a title as it is shown, which is not too long. If it is not cut, it is shown the same again.
 func shownTitle(t rapid.TB, words string) string {
 	shown := templates.Title(words)
 	if again := templates.Title(shown); again != shown && !strings.Contains(shown, "...") {

@@ -28,7 +28,7 @@ func Check(cfg config.Config) error {
 	return errors.Join(errs...)
 }
 
-// locales are the locales that have texts, in lower case.
+// locales returns the locales that have texts, in lower case.
 func (s *Set) locales() []string {
 	all := map[string]bool{}
 	for name := range s.messages {

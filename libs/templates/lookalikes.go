@@ -38,7 +38,7 @@ func mapRunes(s string, to func(rune) string) []string {
 	return parts
 }
 
-// unstyled is a styled letter or digit as an ordinary one: bold, fullwidth, circled, small capital. "№", "²" and "½" stay.
+// unstyled returns a styled letter or digit as an ordinary one: bold, fullwidth, circled, small capital. "№", "²" and "½" stay.
 func unstyled(r rune) string {
 	if plain, known := smallCapitals[r]; known {
 		return string(plain)
@@ -270,7 +270,7 @@ func apartFromLatin(s string) string {
 	return b.String()
 }
 
-// scriptOf is Latin, an imitator, or nil for others, which mix with Latin in honest text.
+// scriptOf returns Latin, an imitator, or nil for other scripts. Other scripts mix with Latin in ordinary text.
 func scriptOf(r rune) *unicode.RangeTable {
 	for _, script := range append([]*unicode.RangeTable{unicode.Latin}, imitators...) {
 		if unicode.Is(script, r) && unicode.IsLetter(r) {

@@ -128,7 +128,7 @@ func newMessage(locale, name string, parts []file) (message, error) {
 	return m, nil
 }
 
-// layoutOf is the layout of a message "<kind>.<channel>".
+// layoutOf returns the layout of a message "<kind>.<channel>".
 func layoutOf(name string) layout {
 	_, channel, _ := strings.Cut(name, ".")
 	return layouts[channel]

@@ -53,7 +53,7 @@ var builtin = sync.OnceValue(func() *Set {
 	return &Set{messages: found}
 })
 
-// SMS is n's text message. It is in the GSM 7-bit alphabet if that loses nothing (see gsm7.Fold).
+// SMS returns n's text message. It is in the GSM 7-bit alphabet if that loses nothing (see gsm7.Fold).
 func (s *Set) SMS(n *notifyv1.Notification) (string, error) {
 	about, m, err := s.prepare(n, sms)
 	if err != nil {
@@ -80,7 +80,7 @@ func (s *Set) Email(n *notifyv1.Notification) (subject, text, html string, err e
 	return subject, text, html, errors.Join(whoseErr, subjectErr, textErr, htmlErr)
 }
 
-// whose is the beginning of a text or a subject to an address that several signers share; otherwise it is empty. It is in every message,
+// whose returns the beginning of a text or a subject to an address that several signers share; otherwise it is empty. It is in every message,
 // also in an operator's own: without it two signers get the same text twice, and cannot see which link is whose.
 func (m message) whose(about facts) (string, error) {
 	if about.Together == 0 {

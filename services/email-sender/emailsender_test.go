@@ -167,7 +167,7 @@ func settings(p *mailServer) config.Config {
 	return cfg
 }
 
-// invitation is one to <id>@reader.example.
+// invitation returns one to <id>@reader.example.
 func invitation(id string) *notifyv1.Notification {
 	return &notifyv1.Notification{
 		Id: id, EventId: "the-event", Source: "acme", Provider: "clickwrap", DocumentId: "doc1",

@@ -8,7 +8,7 @@ import (
 	"github.com/signrelay/signrelay/libs/servicetest"
 )
 
-// RunSoon is Run with the retries of servicetest.RetrySoon.
+// RunSoon works like Run, with the retries of servicetest.RetrySoon.
 func RunSoon(ctx context.Context, env service.Env) error {
 	return run(ctx, env, servicetest.RetrySoon(flow.EmailSender))
 }

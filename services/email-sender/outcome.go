@@ -100,7 +100,8 @@ var queued = regexp.MustCompile(`(?i)queued as ([[:graph:]]{1,64})`)
 // longestReference limits the reply of a server that has no queue id in a known form.
 const longestReference = 120
 
-// queueID is the server's id of the message. Postfix and many others reply "queued as 4Xyz"; for other servers, the id is the whole reply.
+// queueID returns the server's id of the message. Postfix and many others reply "queued as 4Xyz"; for other servers, the id is the whole
+// reply.
 func queueID(reply string) string {
 	if found := queued.FindStringSubmatch(reply); found != nil {
 		return found[1]

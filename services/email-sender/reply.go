@@ -127,7 +127,7 @@ const (
 	security   = 7
 )
 
-// byCode is the kind of a code that has one meaning, and passes for the others. Servers use 5.7.0, 5.7.1, 5.1.0, 5.4.x and 5.5.x with
+// byCode returns the kind of a code that has one meaning, and passes for the others. Servers use 5.7.0, 5.7.1, 5.1.0, 5.4.x and 5.5.x with
 // any meaning.
 func (r reply) byCode() kind {
 	permanent := r.code >= 500

@@ -146,7 +146,7 @@ func until(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// pool is a pool of connections to the robot.
+// pool returns a pool of connections to the robot.
 func (r *robot) pool(t *testing.T, timeout time.Duration) *pool {
 	t.Helper()
 	p := newPool(fixed(emailsettings.SMTP{Host: "127.0.0.1", Port: r.port, TLS: "none", Timeout: timeout, EndTimeout: timeout, Connections: 2}))

@@ -77,7 +77,7 @@ func (s server) begin(ctx context.Context, c *connection) error {
 	return err
 }
 
-// options are the options of one connection. The library's NOOP before a message and RSET after it are switched off: one RSET before the
+// options returns the options of one connection. The library's NOOP before a message and RSET after it are switched off: one RSET before the
 // next message replaces both, and cannot fail between the server's acceptance of a message and our reading of it.
 func (s server) options(conn net.Conn, secure *tls.Config) []mail.Option {
 	options := []mail.Option{

@@ -39,7 +39,7 @@ func newMessage(t *testing.T) *mail.Msg {
 	return message
 }
 
-// fixed is a server whose settings do not change.
+// fixed returns a server whose settings do not change.
 func fixed(settings emailsettings.SMTP) *config.Current[server] {
 	return config.Fixed(newServer(settings))
 }
@@ -308,7 +308,7 @@ func TestTheServerIsRotated(t *testing.T) {
 	}
 }
 
-// reason is the reason that notification.failed would have.
+// reason returns the reason that notification.failed would have.
 func reason(err error) string {
 	return outcome.Of(err).Cause()
 }

@@ -80,7 +80,7 @@ func sources(api pack.API) func() providers.Sources {
 	return func() providers.Sources { return all }
 }
 
-// beside is an enricher without a runner, for single attempts.
+// beside returns an enricher without a runner, for single attempts.
 func beside(t *testing.T, b *servicetest.Bench, sources func() providers.Sources) *enricher {
 	t.Helper()
 	m, err := newMetrics(prometheus.NewRegistry())
@@ -95,7 +95,7 @@ func publish(t *testing.T, b *servicetest.Bench, e *signingv1.SigningEvent) {
 	b.Publish(event.Message(t.Context(), e))
 }
 
-// about is an event that was received a moment ago, with its verification.
+// about returns an event that was received a moment ago, with its verification.
 func about(eventType, document, recipient string, v signingv1.Verification) *signingv1.SigningEvent {
 	e := happened(eventType, nil)
 	e.Document, e.Verification, e.ReceivedAt = nil, v, timestamppb.Now()

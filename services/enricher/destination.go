@@ -70,7 +70,7 @@ func (p *planner) notifySender(about *notifyv1.Notification) {
 	p.on(about, senderKey, others, notifyv1.Link_PURPOSE_UNSPECIFIED, sender)
 }
 
-// sender is the document's sender, with the addresses of the settings, or else of the provider's API.
+// sender returns the document's sender, with the addresses of the settings, or else of the provider's API.
 func (p *planner) sender() pack.Recipient {
 	if s := p.source.Notify.Sender; s.Email != "" || s.Mobile != "" {
 		if parsed, err := mail.ParseAddress(s.Email); err == nil {
@@ -94,7 +94,7 @@ type destination struct {
 	reason  string
 }
 
-// address is the destination's number or e-mail address in one spelling; empty for none.
+// address returns the destination's number or e-mail address in one spelling; empty for none.
 func (r destination) address() string {
 	return cmp.Or(r.person.GetMobile(), strings.ToLower(r.person.GetEmail()))
 }
@@ -138,7 +138,7 @@ func (p *planner) destination(c event.Channel, who pack.Recipient) (r destinatio
 	return r, slices.Contains(c.Blocks, r.reason)
 }
 
-// given is a person's address as the provider wrote it.
+// given returns a person's address as the provider wrote it.
 func given(kind event.AddressKind, who pack.Recipient) string {
 	if kind == event.MobileNumber {
 		return who.Mobile
@@ -214,7 +214,7 @@ func (p *planner) suppress(n *notifyv1.Notification, reason string) {
 	p.suppressed = append(p.suppressed, suppressed{n, reason})
 }
 
-// message is one message without an address.
+// message returns one message without an address.
 func (p *planner) message(about *notifyv1.Notification, key string, r destination) *notifyv1.Notification {
 	n := proto.CloneOf(about)
 	n.Id = messageID(about, occasion(about.GetKind(), p.happened, p.past), key, r.channel)
@@ -223,8 +223,8 @@ func (p *planner) message(about *notifyv1.Notification, key string, r destinatio
 	return n
 }
 
-// link is a person's access to the document, or the reason why there is none. Without a permanent address the provider resolves the link at
-// the click. This needs the person's id, and a provider whose API has a call for a single address.
+// link returns a person's access to the document, or the reason why there is none. Without a permanent address the provider resolves the link
+// at the click. This needs the person's id, and a provider whose API has a call for a single address.
 func (p *planner) link(purpose notifyv1.Link_Purpose, who pack.Recipient) (to *notifyv1.Link, missing string) {
 	var targets []string
 	switch purpose {

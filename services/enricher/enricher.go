@@ -133,7 +133,7 @@ func (e *enricher) enrich(ctx context.Context, in stage.Event[*signingv1.Signing
 	return all, cmp.Or(err, later)
 }
 
-// source is the event's source, if it has an API and its people get messages about such an event.
+// source returns the event's source, if it has an API and its people get messages about such an event.
 func (e *enricher) source(happened *signingv1.SigningEvent) (providers.Source, error) {
 	src, ok := e.sources()[providers.SourceKey{Name: happened.GetSource(), Provider: happened.GetProvider()}]
 	switch {
@@ -164,8 +164,8 @@ func allowed(list []string, name string) bool {
 	return len(list) == 0 || slices.Contains(list, name)
 }
 
-// withDocument is the event with its document. If a provider's callback about a person does not contain the document, it is requested from the
-// API, and all messages of the event contain it.
+// withDocument returns the event with its document. If a provider's callback about a person does not contain the document, it is requested
+// from the API, and all messages of the event contain it.
 func withDocument(ctx context.Context, api pack.API, happened *signingv1.SigningEvent) (*signingv1.SigningEvent, error) {
 	if happened.GetDocument().GetId() != "" {
 		return happened, nil

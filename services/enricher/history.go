@@ -32,7 +32,7 @@ type sending struct {
 	at time.Time
 }
 
-// latest is the id of the latest document.sent; empty for none.
+// latest returns the id of the latest document.sent; empty for none.
 func (h history) latest() string {
 	if len(h.sendings) == 0 {
 		return ""

@@ -10,7 +10,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// messageID is a message's id, from its occasion, person and channel. If the provider lists the people in another order at a retry, each
+// messageID returns a message's id, from its occasion, person and channel. If the provider lists the people in another order at a retry, each
 // message keeps its id.
 func messageID(about *notifyv1.Notification, occasion, person string, channel notifyv1.Channel) string {
 	key := strings.Join([]string{event.KindName(about.GetKind()), person, event.ChannelName(channel)}, "/")
@@ -56,7 +56,7 @@ func (p planned) shared(happened *signingv1.SigningEvent) bool {
 		slices.ContainsFunc(p.suppressed, func(u suppressed) bool { return mayExist(u.message.GetKind()) })
 }
 
-// transition is the id of the document's or the person's own event of that type, for a provider that cannot send a document again.
+// transition returns the id of the document's or the person's own event of that type, for a provider that cannot send a document again.
 func transition(happened *signingv1.SigningEvent, eventType string, who *signingv1.Recipient, again ...string) string {
 	return event.TransitionID(&signingv1.SigningEvent{
 		Source: happened.GetSource(), Provider: happened.GetProvider(), Type: eventType,

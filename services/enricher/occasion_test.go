@@ -16,7 +16,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// once is an event with the id that a pack creates for it, at this second.
+// once returns an event with the id that a pack creates for it, at this second.
 func once(eventType, recipient string, at int64, again ...string) *signingv1.SigningEvent {
 	e := happened(eventType, nil)
 	if recipient != "" {

@@ -15,9 +15,9 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// outs are the outputs of a plan: each message, to its sender or, with a link, to the shortener; and an event in the log for each message, also
-// for suppressed ones. All have the time at which the log stored their event, so that a second attempt makes the same outputs. in is that event
-// as the log stores it.
+// outs returns the outputs of a plan: each message, to its sender or, with a link, to the shortener; and an event in the log for each
+// message, also for suppressed ones. All have the time at which the log stored their event, so that a second attempt makes the same outputs.
+// in is that event as the log stores it.
 //
 // A message that the log has as requested already, by another event or an earlier attempt, has no second event and no time: its sender looks in
 // the log whether it was sent.

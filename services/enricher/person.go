@@ -102,7 +102,7 @@ func only(people []person, fits func(person) bool) int {
 	return who
 }
 
-// actorName is the actor's name from the API, else from the callback, else empty: the templates have a text for an unknown person.
+// actorName returns the actor's name from the API, else from the callback, else empty: the templates have a text for an unknown person.
 func actorName(people []person, who int, happened *signingv1.SigningEvent) string {
 	if who >= 0 {
 		if name := fullName(people[who].FirstName, people[who].LastName); name != "" {

@@ -13,7 +13,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// home is a signer without an id, as in the guide: two people of a household share both addresses.
+// home returns a signer without an id, as in the guide: two people of a household share both addresses.
 func home(link string) pack.Recipient {
 	return pack.Recipient{Email: "Home@Example.com ", Mobile: "+13175551234", Wants: onBoth, Invite: true, SigningURL: link}
 }

@@ -52,7 +52,7 @@ type planner struct {
 	planned
 }
 
-// about is the common part of all messages of a kind.
+// about returns the common part of all messages of a kind.
 func (p *planner) about(kind notifyv1.Kind) *notifyv1.Notification {
 	return &notifyv1.Notification{
 		EventId: p.happened.GetId(), Source: p.happened.GetSource(), Provider: p.happened.GetProvider(),
@@ -115,7 +115,7 @@ func (p *planner) gaveUp(about *notifyv1.Notification, who person) bool {
 	return p.past.linkless[p.withoutSigners(about).GetId()]
 }
 
-// withoutSigners is one message in place of those to all signers, for a document that lists no signers.
+// withoutSigners returns one message in place of those to all signers, for a document that lists no signers.
 func (p *planner) withoutSigners(about *notifyv1.Notification) *notifyv1.Notification {
 	return p.message(about, "signers/", destination{person: &notifyv1.Person{}})
 }

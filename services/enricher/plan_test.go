@@ -68,7 +68,7 @@ func byEmail(r *pack.Recipient) {
 
 func place(order int) func(*pack.Recipient) { return func(r *pack.Recipient) { r.Order = order } }
 
-// line is a notification on one line: its kind, channel, address and content.
+// line returns a notification on one line: its kind, channel, address and content.
 func line(n *notifyv1.Notification) string {
 	s := fmt.Sprintf("%s by %s to %s%s", event.KindName(n.GetKind()), event.ChannelName(n.GetChannel()), n.GetTo().GetMobile(), n.GetTo().GetEmail())
 	if n.GetTo().GetSender() {

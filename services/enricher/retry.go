@@ -11,7 +11,7 @@ import (
 // operatorPause is the delay if only the operator can fix the cause. With the policy's 151 attempts, this is a day and a half to fix a setting.
 const operatorPause = 15 * time.Minute
 
-// outcomeOf is the stage's error for a failed request to a provider's REST API. Where the operator must act, each attempt counts.
+// outcomeOf returns the stage's error for a failed request to a provider's REST API. Where the operator must act, each attempt counts.
 func outcomeOf(err error) error {
 	switch o := outcome.Of(err); {
 	case errors.Is(err, pack.ErrNotOurs):

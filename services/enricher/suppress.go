@@ -74,7 +74,7 @@ type deniedError struct{ outs []stage.Out }
 
 func (*deniedError) Error() string { return errUnconfirmed.Error() }
 
-// denied is the enricher's Runner.GivenUp.
+// denied is the enricher's function Runner.GivenUp.
 func denied(_ stage.Event[*signingv1.SigningEvent], reason error) []stage.Out {
 	if d := new(deniedError); errors.As(reason, &d) {
 		return d.outs

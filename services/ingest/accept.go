@@ -18,8 +18,8 @@ type callback struct {
 	replayed     bool // it comes from the quarantine, and may be older than the dedupe store's data
 }
 
-// accept processes all authentic callbacks, live and replayed: it checks the size, reads them with the pack, guarded against panics, and
-// stores them.
+// accept processes all authentic callbacks, live and replayed. It checks the size, reads them with the pack, and stores them. It recovers
+// from a panic of the pack.
 func accept(ctx context.Context, env service.Env, s *store, src source, c callback) response {
 	if largest := largestBody(env); int64(max(len(c.request.Body), len(c.request.RawQuery))) > largest {
 		return tooLarge(largest)

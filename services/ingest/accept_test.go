@@ -62,7 +62,7 @@ func (w panickingBatches) Holds(batch, item pack.Request) bool {
 	return w.Batches.Holds(batch, item)
 }
 
-// A pack's panic keeps a live callback in quarantine, and a replayed one stays there: the panic ends neither ingest nor the replay.
+// If a pack panics, a live callback goes to the quarantine, and a replayed one stays there. The panic ends neither ingest nor the replay.
 func TestAPackThatPanicsLosesNoCallback(t *testing.T) {
 	t.Parallel()
 	h := openWith(t, ingest.RunWith(panicking()))
@@ -92,7 +92,7 @@ func TestAPackThatPanicsLosesNoCallback(t *testing.T) {
 	if err != nil || len(replayed.IDs) != 1 || len(replayed.Quarantined) != 1 || replayed.Quarantined[0] != (ingest.QuarantinedItem{Item: 1, Reason: "pack-panicked"}) {
 		t.Errorf("%v, %v", replayed, err)
 	}
-	// A control: packs without the fault store them.
+	// A control: packs without the fault store these callbacks.
 	for _, kept := range all {
 		if replayed, err := ingest.Replay(t.Context(), h.env, kept.Header, kept.Data, ingest.Repair{}); err != nil || len(replayed.IDs) != 1 {
 			t.Errorf("%v, %v", replayed, err)
@@ -100,7 +100,7 @@ func TestAPackThatPanicsLosesNoCallback(t *testing.T) {
 	}
 }
 
-// A pack that panics over a source's settings does not end a replay.
+// A pack that panics on a source's settings does not end a replay.
 func TestAPackThatPanicsOverSettingsEndsNoReplay(t *testing.T) {
 	t.Parallel()
 	h := open(t)

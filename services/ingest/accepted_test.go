@@ -9,8 +9,8 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// A service that may write one kind of event could use the id of a future event: the stream then takes the callback's
-// event for a duplicate, and does not store it. The callback gets no 2xx before the log holds its event.
+// A service that may write one kind of event could use the id of a future event: the stream then treats the callback's event as a duplicate,
+// and does not store it. The callback gets no 2xx before the log holds its event.
 func TestATakenIDLosesNoEvent(t *testing.T) {
 	t.Parallel()
 	now := time.Now().UTC().Format(time.RFC3339)
@@ -31,7 +31,7 @@ func TestATakenIDLosesNoEvent(t *testing.T) {
 			before := h.count(t, flow.Signing)
 			h.calls(t, call{clickwrapOf, body, 503}, call{clickwrapOf, body, 503})
 			h.closeDuplicateWindow(t)
-			for range 2 { // it is stored now, or was just now: both are 2xx
+			for range 2 { // it is stored now, or was stored just before: both are 2xx
 				if got := h.post(t, clickwrapOf, body); got.status >= 300 {
 					t.Fatalf("%d %v", got.status, got.body)
 				}

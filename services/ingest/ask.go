@@ -21,8 +21,8 @@ import (
 const zoneError = 24 * time.Hour
 
 // distrust handles an item that the dedupe store lacks but may have deleted: the item's own time may be before the store's data, in the
-// future, or missing (docs/adr/0018). Then the whole log is searched for it. A message that is expected to be the first on its document's
-// subject needs no search: the stream refuses it if it is not the first.
+// future, or missing (docs/adr/0018). Then the whole log is searched for it. A message that should be the first on its document's subject
+// needs no search, because the stream refuses it if it is not the first.
 func (it *item) distrust(now time.Time) {
 	if it.event == nil || it.state == everUnsure {
 		return
@@ -84,11 +84,11 @@ func (s *store) markOlder(ctx context.Context, items []item) {
 	}
 }
 
-// asks reports whether the item's stream must be searched before the item is published.
+// asks reports whether ask must search the item's stream before the item is published.
 func (it *item) asks() bool { return it.state == unsure || it.state == everUnsure }
 
-// ask searches the streams for all items that want it, and decides the unsure ones. It sends one request for each subject: all signers of an
-// eSignature v1 account share a subject.
+// ask searches the streams for all items that wants selects, and decides the unsure ones. It sends one request for each subject: all signers
+// of an eSignature v1 account share a subject.
 func (s *store) ask(ctx context.Context, items []item, wants func(*item) bool) {
 	bySubject := make(map[string][]*item)
 	for i := range items {
@@ -153,8 +153,9 @@ func idsOf(items []*item) []string {
 	return ids
 }
 
-// spanOf returns the time in which the items of one subject may have been stored. The subject of a document is short and is read completely. A
-// shared subject is read for the span from the dedupe store, but no longer than callbacks are retried, and from a day before the events.
+// spanOf returns the time in which the items of one subject may have been stored. The subject of a document has few messages and is read
+// completely. A shared subject is read for the span from the dedupe store, but no longer than callbacks are retried, and from a day before
+// the events.
 func spanOf(items []*item) event.Span {
 	if items[0].event.GetDocument().GetId() != "" {
 		return event.Span{}
@@ -190,10 +191,10 @@ func (it *item) within(now time.Time) event.Span {
 	return in
 }
 
-// compare searches the streams for the items that were stored before. An item that the dedupe store confirms but the stream lacks is published
-// again: NATS may have been restored from a backup, or an attacker may have written to the dedupe store. A replica that is behind returns a
-// message late; then the stream's duplicate window refuses the second one. The window also refuses an event whose id another user of the
-// stream used for a different message. So an event that the stream reports as a duplicate but does not return is not stored.
+// compare searches the streams for the items that were stored before. An item that the dedupe store confirms but the stream lacks is
+// published again: NATS may have been restored from a backup, or an attacker may have written to the dedupe store. A replica that lags behind
+// returns a message late. Then the stream's duplicate window refuses the second one. The window also refuses an event if another user of the
+// stream used its id for a different message. So an event that the stream reports as a duplicate but does not return counts as not stored.
 func (s *store) compare(ctx context.Context, items []item) error {
 	s.ask(ctx, items, func(it *item) bool { return it.state == stored && !it.found })
 	missing := false

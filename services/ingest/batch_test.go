@@ -20,7 +20,7 @@ import (
 	"github.com/signrelay/signrelay/services/ingest"
 )
 
-// signed is an item of a batch: a signer has signed.
+// signed returns an item of a batch: a signer has signed.
 func signed(signer string) string {
 	return fmt.Sprintf(`{"timestamp":"2018-03-20T07:09:52","name":"status","value":"40","resource_uri":"/api/v1/signer/%s/"}`, signer)
 }
@@ -171,8 +171,8 @@ func TestAQuarantinedItemIsReplayed(t *testing.T) {
 	}
 }
 
-// Large batches that arrive at once are stored, on a log that also writes each message through to the disk. A disk may be so slow that a
-// batch needs more time than one response may take. Then the provider sends it again, and each attempt stores more of it.
+// Large batches that arrive at once are stored, also by a log that writes each message through to the disk. On a slow disk, a batch may need
+// more time than one response may take. Then the provider sends it again, and each attempt stores more of it.
 func TestLargeBatchesAtOnceAreStored(t *testing.T) {
 	t.Parallel()
 	const batches, items, attempts = 3, 2000, 10

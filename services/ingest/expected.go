@@ -23,8 +23,8 @@ func (a response) as(expected *pack.Response) response {
 	return a
 }
 
-// expected returns the response that the provider expects to a callback with this result; nil for ingest's own. The callback is stored
-// already, so a pack that panics here does not fail it.
+// expected returns the response that the provider expects to a callback with this result; nil for ingest's own. The callback is already
+// stored, so a panic of the pack here does not make it fail.
 func (to destination) expected(ctx context.Context, env service.Env, r pack.Request, result pack.Result) (response *pack.Response) {
 	switch result {
 	case pack.Accepted, pack.Duplicate, pack.Quarantined:
@@ -65,5 +65,5 @@ func writeExpected(w http.ResponseWriter, r pack.Response) {
 		h.Set("Content-Length", strconv.Itoa(len(r.Body)))
 	}
 	w.WriteHeader(r.Status)
-	_, _ = io.WriteString(w, r.Body) // an error means that the client is gone; the work is done
+	_, _ = io.WriteString(w, r.Body) // an error means that the client has disconnected; the work is done
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/signrelay/signrelay/services/ingest"
 )
 
-// expecting returns packs with one whose provider expects a fixed text with status 200 for every result of a callback, and verifies an
-// address. It signs the challenges to its route /signed.
+// expecting returns packs and one more. The provider of that pack expects a fixed text with status 200 for every result of a callback, and
+// verifies an address. It signs the challenges to its route /signed.
 func expecting(t *testing.T) []pack.Pack {
 	t.Helper()
 	clickwrap, _ := providers.ByName("clickwrap")
@@ -148,14 +148,14 @@ func TestAProviderThatVerifiesTheAddress(t *testing.T) {
 	if status, _, _ := h.raw(t, "PUT", "/webhooks/clickwrap/acme", authentic, ""); status != 405 {
 		t.Errorf("PUT: %d", status)
 	}
-	// A pack that panics over a callback as a challenge does not lose the callback.
+	// If a pack panics while it checks a callback for a challenge, the callback is not lost.
 	status, _, text := h.raw(t, "POST", "/webhooks/clickwrap/acme", authentic, `{"challenge":"panic",`+requestSent[1:])
 	if stored := len(h.stored(t, "signing.v1.>")); status != 200 || text != "Callback received" || stored != 1 {
 		t.Errorf("after a panic: %d %q, %d events stored", status, text, stored)
 	}
 }
 
-// If the settings hide the sources, a challenge does not show a stranger which sources exist.
+// If the settings hide the sources, the response to a challenge does not show which sources exist.
 func TestAChallengeShowsNoSource(t *testing.T) {
 	t.Parallel()
 	h := openWith(t, ingest.RunWith(expecting(t)), onlyClickwrap, func(c *config.Config) { c.HideSources = true })

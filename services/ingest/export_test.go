@@ -7,7 +7,7 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 )
 
-// RunWith is Run with other packs.
+// RunWith works like Run, with other packs.
 func RunWith(packs []pack.Pack) func(context.Context, service.Env) error {
 	return func(ctx context.Context, env service.Env) error { return run(ctx, env, packs) }
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/signrelay/signrelay/libs/realtest"
 )
 
-// forget removes all keys of Redis but the epoch, as their expiry would, and ends the window in which the stream refuses an id.
+// forget removes all keys of Redis except for the epoch, as their expiry would. It also ends the stream's duplicate window.
 func (h *harness) forget(t *testing.T) {
 	t.Helper()
 	client := realtest.RedisClient(t, h.redis.URL)
@@ -106,7 +106,7 @@ func TestCallbacksThatTheQuarantineLostAreStoredAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := found.CachedInfo().Config
-	config.Duplicates = 100 * time.Millisecond // the shortest that the server takes
+	config.Duplicates = 100 * time.Millisecond // the shortest that the server accepts
 	if _, err := h.js.UpdateStream(t.Context(), config); err != nil {
 		t.Fatal(err)
 	}

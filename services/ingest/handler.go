@@ -22,7 +22,7 @@ import (
 
 var tracer = otel.Tracer("github.com/signrelay/signrelay/services/ingest")
 
-// serve handles a request on one route. It only orders the steps.
+// serve handles a request on one route. It only calls the steps in their order.
 func (h *handler) serve(w http.ResponseWriter, req *http.Request, to destination, began time.Time) {
 	request, verification, ended := h.verify(w, req, to)
 	if ended != nil {
@@ -62,8 +62,8 @@ func (h *handler) observe(ctx context.Context, to destination, a response, began
 		"reason", a.reason, "events", len(a.ids), "took_ms", time.Since(began).Milliseconds(), "error", a.err)
 }
 
-// verify reads a callback and verifies it. A verified one holds a place of those in flight, which its caller gives back. The request ends
-// here if it is refused, or verifies the address.
+// verify reads a callback and verifies it. A verified request holds an in-flight slot, which the caller releases. If the request is refused
+// or is a challenge, verify returns its response in ended.
 func (h *handler) verify(w http.ResponseWriter, req *http.Request, to destination) (request pack.Request, v signingv1.Verification, ended *response) {
 	refuse := func(a response) (pack.Request, signingv1.Verification, *response) { return pack.Request{}, v, &a }
 	if methods := to.route.Accepts(); !slices.Contains(methods, req.Method) {
@@ -121,7 +121,7 @@ func otherMethod(w http.ResponseWriter, methods []string) response {
 }
 
 // acceptsType reports whether the route accepts the body's type. A missing Content-Type is accepted: not every provider sends one, and the
-// signature authenticates the body. Two of them are refused, because a proxy may have checked the other one.
+// signature authenticates the body. Two Content-Types are refused, because a proxy may have checked the other one.
 func acceptsType(req *http.Request, entry pack.Route) bool {
 	if len(req.Header.Values("Content-Type")) > 1 {
 		return false
@@ -141,7 +141,7 @@ func acceptsType(req *http.Request, entry pack.Route) bool {
 	return err == nil && slices.Contains(entry.ContentTypes, media)
 }
 
-// usualBody is the size of most callbacks at most, in bytes.
+// usualBody is larger than most callbacks, in bytes.
 const usualBody = 4 << 10
 
 // read reads the body. Its buffer grows with the received bytes, not with the request's Content-Length. The listener bounds the memory of all

@@ -52,7 +52,7 @@ type handler struct {
 	packs    []pack.Pack
 	accounts *config.Current[accounts]
 	store    *store
-	inFlight chan struct{} // a slot for each callback in flight
+	inFlight chan struct{} // one slot for each callback in flight
 	metrics  *metrics
 	env      service.Env
 }
@@ -70,11 +70,11 @@ type source struct {
 // maxBody is the maximum size of a body, in bytes.
 const maxBody = 1 << 20
 
-// largestBody is the current maximum size of a body. A body that does not fit into the broker's largest message gets 413, because a 503 would
-// be repeated forever.
+// largestBody returns the current maximum size of a body. A body that does not fit into the broker's largest message gets 413, because a 503
+// would be repeated forever.
 func largestBody(env service.Env) int64 { return min(maxBody, largestEvent(env)) }
 
-// takesLargest fails while the broker's largest message is too small for the largest callback. Callbacks that fit are still accepted.
+// takesLargest fails while the broker's largest message is too small for the largest callback. Smaller callbacks are still accepted.
 func (h *handler) takesLargest(context.Context) error {
 	is := h.env.NATS.MaxPayload()
 	if is >= flow.SmallestPayload {

@@ -126,7 +126,7 @@ func TestRefusalsStoreNothing(t *testing.T) {
 	}
 }
 
-// The PleaseSign documentation's example and the digest printed beside it, which comes from the key "test".
+// The example in PleaseSign's documentation, and the digest that is printed there. The key is "test".
 const (
 	seedBody      = `{"id":"a366b74dc750a2c58d8179aaf3170f42","event":"document.created","document_id":"PLSDOC6b776e1a931ef27ca87e56b6fb","created_date":1609974510}`
 	seedSignature = "2859aa9815835fd023acef531d0cad4156bdc95ddc2208e7ed67db9ac976779c"
@@ -257,7 +257,7 @@ func TestALateReplaySearchesTheWholeLog(t *testing.T) {
 	}
 }
 
-// After a gap of the dedupe store, the log is searched for a whole batch at once, for any number of similar events in the log.
+// After a gap of the dedupe store, one search of the log serves a whole batch, for any number of similar events in the log.
 func TestABatchAfterAGapNeedsOneSearch(t *testing.T) {
 	t.Parallel()
 	h := open(t)
@@ -460,7 +460,7 @@ func TestTenConcurrentCopiesAreOneEvent(t *testing.T) {
 	}
 }
 
-// Unfinished bodies occupy no slot that a callback needs, for any announced length.
+// Unfinished bodies occupy no in-flight slot, for any announced length.
 func TestUnfinishedBodiesOccupyNoSlot(t *testing.T) {
 	t.Parallel()
 	h := open(t, func(c *config.Config) { ingestsettings.Section.In(c).MaxInFlight = 1 })
@@ -488,8 +488,8 @@ func TestUnfinishedBodiesOccupyNoSlot(t *testing.T) {
 	}
 }
 
-// begin writes a callback's head and the beginning of its body to the connection: a client library sends nothing before it has enough
-// to send.
+// begin writes a callback's head and the beginning of its body to the connection. A client library would send nothing until its buffer is
+// full.
 func begin(t *testing.T, h *harness, body string, length int) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(h.url, "http://"))
@@ -670,7 +670,7 @@ func (h *harness) claims(t *testing.T) []string {
 	return keys
 }
 
-// warm stores another event, so that the dedupe store has its epoch, as in an installation that has run for a while.
+// warm stores another event, so that the dedupe store has its epoch, as in an existing installation.
 func (h *harness) warm(t *testing.T) {
 	t.Helper()
 	if got := h.post(t, "/webhooks/clickwrap/acme", `{"event_type":"test_event","id":"warm"}`); got.status != 202 {

@@ -35,8 +35,8 @@ func (m *memoryState) refused(ctx context.Context, err error) {
 	}
 }
 
-// check fails while callbacks are stored without the dedupe store. It tries a claim, so that it notices the return of the store even without
-// callbacks.
+// check fails while callbacks are stored without the dedupe store. It tries a claim, so it notices that the store is available again, even
+// without callbacks.
 func (m *memoryState) check(ctx context.Context) error {
 	last := m.away.Load()
 	if last == nil {

@@ -60,7 +60,7 @@ func quarantineMessage(u unreadable, src source) (*nats.Msg, error) {
 		return nil, fmt.Errorf("encode headers: %w", err)
 	}
 	if len(header) > maxHeaders {
-		// Packs read only short headers. Headers of this size come from proxies.
+		// Packs read only short headers. Larger headers come from proxies.
 		if header, err = json.Marshal(http.Header{"Content-Type": r.Header.Values("Content-Type")}); err != nil {
 			return nil, fmt.Errorf("encode headers: %w", err)
 		}

@@ -201,7 +201,8 @@ func redact(m protoreflect.Message, secrets pack.Secrets) {
 	})
 }
 
-// The fields of an event with texts from us or the settings, and, in the second set, also from the pack's table of types.
+// The fields of an event whose texts come from Signrelay or from the settings. The second set also contains the field whose text comes from
+// the pack's table of types.
 var (
 	ours        = map[protoreflect.Name]bool{"id": true, "source": true, "provider": true, "type": true}
 	oursAndType = map[protoreflect.Name]bool{"id": true, "source": true, "provider": true, "type": true, "provider_type": true}
@@ -210,11 +211,11 @@ var (
 // overhead is the maximum size of a message without the callback's body, in bytes: headers, field names, times.
 const overhead = 64 << 10
 
-// largestEvent is the maximum size of an event in the broker, in bytes. The broker announces its limit at each connection.
+// largestEvent returns the maximum size of an event in the broker, in bytes. The broker announces its limit at each connection.
 func largestEvent(env service.Env) int64 { return env.NATS.MaxPayload() - overhead }
 
-// maxGrowth bounds the size of an event relative to its callback: names of nested fields are written in full, and the packs bound that to a
-// factor of 16.
+// maxGrowth bounds the size of an event relative to its callback: names of nested fields are written in full. The packs limit this growth to
+// a factor of 16.
 const maxGrowth = 16
 
 // fit fails if an event is larger than the broker's largest message, because every retry would fail too.

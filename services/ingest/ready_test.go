@@ -44,7 +44,7 @@ func (h *harness) ready(t *testing.T) (status int, said string) {
 	return resp.StatusCode, string(text)
 }
 
-// An ingest whose broker may refuse a large callback is not ready, and names the setting to raise. Callbacks that fit are accepted meanwhile.
+// If the broker may refuse a large callback, ingest is not ready and names the setting to raise. It still accepts smaller callbacks.
 func TestASmallMaxPayloadIsNotReady(t *testing.T) {
 	t.Parallel()
 	for payload, want := range map[int32]struct{ ready, largest int }{
@@ -65,7 +65,7 @@ func TestASmallMaxPayloadIsNotReady(t *testing.T) {
 	}
 }
 
-// An ingest without its dedupe store stays ready, and reports this in the log, in a metric and in /readyz?verbose, once at each change.
+// Ingest stays ready without its dedupe store. It reports this in the log, in a metric and in /readyz?verbose, once at each change.
 func TestIngestReportsThatTheDedupeStoreIsAway(t *testing.T) {
 	t.Parallel()
 	redis, logged := realtest.Redis(t), new(servicetest.Logged)
@@ -76,15 +76,15 @@ func TestIngestReportsThatTheDedupeStoreIsAway(t *testing.T) {
 			t.Errorf("%s: %d %v", id, got.status, got.body)
 		}
 	}
-	says := func(want bool, gauge string) {
+	wantReport := func(want bool, gauge string) {
 		t.Helper()
-		status, said := 0, ""
+		status, body := 0, ""
 		h.until(t, "/readyz reports it", func() bool {
-			status, said = h.ready(t)
-			return strings.Contains(said, "stored without the dedupe store") == want
+			status, body = h.ready(t)
+			return strings.Contains(body, "stored without the dedupe store") == want
 		})
 		if status != 200 {
-			t.Errorf("%d %s", status, said)
+			t.Errorf("%d %s", status, body)
 		}
 		resp, err := http.Get(h.admin + "/metrics")
 		if err != nil {
@@ -96,13 +96,13 @@ func TestIngestReportsThatTheDedupeStoreIsAway(t *testing.T) {
 		}
 	}
 	send("a")
-	says(false, "0")
+	wantReport(false, "0")
 	redis.Stop()
 	send("b")
 	send("c")
-	says(true, "1")
+	wantReport(true, "1")
 	redis.Start()
-	says(false, "0") // even without callbacks
+	wantReport(false, "0") // even without callbacks
 	send("d")
 	if log := logged.String(); strings.Count(log, "without the dedupe store") != 1 || strings.Count(log, "dedupe store is back") != 1 {
 		t.Errorf("logged: %s", log)

@@ -16,7 +16,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// A source's secret in a callback is not stored, for any field, in a readable or an unreadable callback.
+// A source's secret in a callback is not stored. This holds for any field of a readable or an unreadable callback.
 func TestASecretInACallbackIsNotStored(t *testing.T) {
 	t.Parallel()
 	const long, short = "v3rify/k+y_of-the-source", "demo7"

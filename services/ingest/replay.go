@@ -46,7 +46,7 @@ func Replay(ctx context.Context, env service.Env, h nats.Header, payload []byte,
 	return ReplayWith(ctx, env, providers.All, h, payload, repair)
 }
 
-// ReplayWith is Replay with the given packs.
+// ReplayWith works like Replay, with the given packs.
 func ReplayWith(ctx context.Context, env service.Env, packs []pack.Pack, h nats.Header, payload []byte, repair Repair) (Replayed, error) {
 	src, err := sourceOf(ctx, env, packs, h.Get(HeaderProvider), h.Get(HeaderSource))
 	if err != nil {

@@ -16,7 +16,7 @@ type response struct {
 	status     int
 	outcome    string // a metric's label: accepted, duplicate, quarantined, refused, unavailable
 	reason     string // a metric's label; empty for accepted and duplicate
-	public     string // replaces reason in the response if the caller may not know it
+	public     string // sent instead of reason, if the caller must not learn the reason
 	ids        []string
 	retryAfter int // seconds
 	detail     string
@@ -46,7 +46,7 @@ func quarantined(why *pack.UnreadableError) response {
 	return response{status: http.StatusAccepted, outcome: "quarantined", reason: why.Reason, err: why}
 }
 
-// partlyQuarantined is the response to an accepted batch with unreadable items.
+// partlyQuarantined returns the response to an accepted batch with unreadable items.
 func partlyQuarantined(ids []string, bad []unreadable) response {
 	a := accepted(ids)
 	a.reason = "items-quarantined"

@@ -98,12 +98,12 @@ func (b *balancer) pick() string {
 	return "127.0.0.1:1"
 }
 
-// While two replicas behind a balancer are replaced one after the other, a provider that sends each callback only once loses none.
+// Two replicas behind a balancer are replaced one after the other. A provider that sends each callback only once loses none.
 func TestARollingRestartRefusesNoCallback(t *testing.T) {
 	t.Parallel()
 	cfg := parts(t, realtest.NATSWith(t, func(o *server.Options) { o.MaxPayload = 8 << 20 }), realtest.Redis(t))
 	const every = 20 * time.Millisecond
-	cfg.DrainDelay = 25 * every // a check that takes its time comes within it on a busy machine
+	cfg.DrainDelay = 25 * every // long enough for a slow check on a busy machine
 	b := &balancer{t: t}
 	for i := range b.slots {
 		b.slots[i].Store(startReplica(t, cfg))
@@ -113,7 +113,7 @@ func TestARollingRestartRefusesNoCallback(t *testing.T) {
 	checker.Go(func() { b.check(checks, every) })
 	defer checker.Wait()
 	defer stopChecks()
-	b.until("both are ready", func() bool { return b.ready[0].Load() && b.ready[1].Load() })
+	b.until("both replicas are ready", func() bool { return b.ready[0].Load() && b.ready[1].Load() })
 
 	transport := &http.Transport{DialContext: (&net.Dialer{Timeout: time.Second}).DialContext}
 	defer transport.CloseIdleConnections()
@@ -160,9 +160,9 @@ func TestARollingRestartRefusesNoCallback(t *testing.T) {
 			t.Error("no check reported that it drains")
 		}
 		b.slots[i].Store(startReplica(t, cfg))
-		b.until("the new one is ready", func() bool { return b.ready[i].Load() })
+		b.until("the new replica is ready", func() bool { return b.ready[i].Load() })
 		more := sent.Load() + 20
-		b.until("it has accepted some", func() bool { return sent.Load() > more })
+		b.until("it has accepted some callbacks", func() bool { return sent.Load() > more })
 	}
 	stopSending()
 	senders.Wait()

@@ -35,7 +35,7 @@ func tokenOf(secret string) http.Header {
 	return http.Header{"Pactsafe-Webhook-Token": {secret}, "Content-Type": {"application/json"}}
 }
 
-// The provider changes its secret at a moment that we do not know: while both are in the file, callbacks come with either.
+// The provider changes its secret at an unknown time. While both secrets are in the file, callbacks with either one are accepted.
 func TestAWebhookSecretIsRotatedUnderLoad(t *testing.T) {
 	t.Parallel()
 	cfg, files := servicetest.Load(t, oneSource, map[string]string{"SOURCE_CLICKWRAP_ACME_WEBHOOK_SECRETS": "old"})
@@ -88,8 +88,8 @@ func TestAWebhookSecretIsRotatedUnderLoad(t *testing.T) {
 	}
 }
 
-// While callbacks come, the broker and Redis get new certificates, of another authority, and new passwords, and cut every
-// connection; then the files are replaced. Each callback is retried like a provider does. The log holds each once.
+// While callbacks arrive, the broker and Redis get new passwords and new certificates of another authority, and close every connection. Then
+// the files are replaced. The test retries each callback as a provider does. The log holds each once.
 func TestBrokerAndRedisAreRotatedUnderLoad(t *testing.T) {
 	t.Parallel()
 	old, next := realtest.NewAuthority(t), realtest.NewAuthority(t)
@@ -153,7 +153,7 @@ func TestBrokerAndRedisAreRotatedUnderLoad(t *testing.T) {
 		from := sent.Load()
 		return func() bool { return sent.Load() > from+50 }
 	}
-	h.until(t, "callbacks come", more())
+	h.until(t, "callbacks arrive", more())
 
 	memory.Change(next)
 	do("ACL", "SETUSER", "ingest", ">two", "<one")
@@ -168,8 +168,8 @@ func TestBrokerAndRedisAreRotatedUnderLoad(t *testing.T) {
 	if err := syscall.Kill(syscall.Getpid(), syscall.SIGHUP); err != nil { // the host itself would read the files within 5 s
 		t.Fatal(err)
 	}
-	h.until(t, "it is back", func() bool { return strings.Contains(logged.String(), "nats reconnected") })
-	h.until(t, "callbacks come again", more())
+	h.until(t, "ingest is connected again", func() bool { return strings.Contains(logged.String(), "nats reconnected") })
+	h.until(t, "callbacks arrive again", more())
 	stop()
 	callers.Wait()
 

@@ -42,12 +42,12 @@ func (h *handler) route(escaped string) (to destination, wrong *response) {
 	parts := strings.Split(strings.TrimSuffix(strings.TrimPrefix(escaped, "/"), "/"), "/")
 	switch {
 	case strings.Contains(escaped, "%"):
-		return missing("escaped", "The path has a percent sign or a character that needs one: all parts of an address are plain letters, digits, - and /.")
+		return missing("escaped", "The path contains a percent sign or a character that must be escaped. An address contains only letters, digits, - and /.")
 	case len(parts) > 1 && slices.Contains(parts, ""):
-		return missing("empty-part", "The path has two slashes side by side: remove one.")
+		return missing("empty-part", "The path contains two slashes in a row: remove one.")
 	case parts[0] == "webhooks":
 	case slices.Contains(parts, "webhooks"):
-		return missing("prefix", "The path has a prefix before /webhooks: the proxy must remove it, or the address is wrong.")
+		return missing("prefix", "The path has a prefix before /webhooks. The proxy must remove it, or the address is wrong.")
 	default:
 		return missing("no-such-path", "The path must begin with /webhooks/<provider>/<source>.")
 	}
@@ -89,8 +89,8 @@ func (h *handler) route(escaped string) (to destination, wrong *response) {
 	}
 }
 
-// hidden returns a webhook for an unknown source if hide_sources is set. The request is read and verified as for one of the provider's sources,
-// so that its response takes the same time, and is then refused.
+// hidden returns a webhook for an unknown source if hide_sources is set. The request is read and verified as for one of the provider's
+// sources, and then refused. So its response takes the same time.
 func (h *handler) hidden(provider string) (webhook pack.Webhook, hidden bool) {
 	if !h.env.Config.HideSources {
 		return nil, false

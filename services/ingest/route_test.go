@@ -8,14 +8,14 @@ import (
 	"testing"
 )
 
-// The response to a wrong path names the wrong part. The request is counted and logged, and never redirected. None of the path's
-// text gets into a label or a log line. A slash at the end and another spelling reach the intended source.
+// The response to a wrong path names the wrong part. The request is counted and logged, and never redirected. Labels and log lines contain
+// nothing of the path's text. A path with a slash at the end, or with another spelling, reaches the intended source.
 func TestAWrongPathIsReported(t *testing.T) {
 	t.Parallel()
 	const strange = "str4nge"
 	h := open(t)
 	for path, want := range map[string]struct {
-		reason, says     string // "" is accepted
+		reason, detail   string // "" is accepted
 		provider, source string
 	}{
 		"/webhooks/clickwrap/acme/":                 {"", "", "clickwrap", "acme"},
@@ -72,7 +72,7 @@ func TestAWrongPathIsReported(t *testing.T) {
 			continue
 		}
 		detail, _ := got.body["detail"].(string)
-		if got.status != 404 || got.body["reason"] != want.reason || !strings.Contains(detail, want.says) || strings.Contains(detail, strange) {
+		if got.status != 404 || got.body["reason"] != want.reason || !strings.Contains(detail, want.detail) || strings.Contains(detail, strange) {
 			t.Errorf("%s: %d %v, want %s", path, got.status, got.body, want.reason)
 		}
 		if n := h.refused(t, want.provider, want.source, want.reason) - counted; n != 1 {

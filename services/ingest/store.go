@@ -39,12 +39,12 @@ const (
 	// lease is the lease of a claim. It is longer than putTimeout, so that no other replica takes the claim over during the work.
 	lease = 15 * time.Second
 
-	// A batch has more time, by its size: a log that writes through to a slow disk takes 1 to 3 ms a message, and the eSignature API
-	// sends thousands. It stays below the 30 s that a response may take.
+	// A batch gets more time, by its size. A log that writes through to a slow disk takes 1 to 3 ms for each message, and the eSignature API
+	// sends thousands. The limit stays below the 30 s that a response may take.
 	putItemTime     = 3 * time.Millisecond
 	putBatchTimeout = 20 * time.Second
 	batchLease      = 45 * time.Second
-	// batch is the number of items from which a callback has more time.
+	// batch is the number of items from which a callback gets more time.
 	batch = 100
 	// window is the number of messages of one callback that wait for their acks at the same time. The NATS client fails a message that waits for
 	// 5 s, even if the stream stores it, and allows 4,000 for all callbacks together.
@@ -70,8 +70,8 @@ func newStore(env service.Env, m *metrics) *store {
 	}
 }
 
-// putNow stores a callback: its events in the log, and the rest in the quarantine. It continues if the caller disconnects, so that no callback
-// is half stored.
+// putNow stores a callback: its events in the log, and the rest in the quarantine. It continues if the caller disconnects, so that no
+// callback is stored in part.
 func (s *store) putNow(ctx context.Context, src source, got reading) response {
 	return s.put(ctx, src, got, func(c dedupe.Claim) state {
 		if c.State == dedupe.Claimed {
@@ -81,7 +81,8 @@ func (s *store) putNow(ctx context.Context, src source, got reading) response {
 	})
 }
 
-// putLate is putNow for a callback that may be older than the dedupe store's data: the whole log is searched for every id that the store lacks.
+// putLate works like putNow, for a callback that may be older than the dedupe store's data: the whole log is searched for every id that the
+// store lacks.
 func (s *store) putLate(ctx context.Context, src source, got reading) response {
 	return s.put(ctx, src, got, func(dedupe.Claim) state { return everUnsure })
 }
@@ -131,7 +132,7 @@ type item struct {
 	unreadable unreadable
 	msg        *nats.Msg
 	state      state
-	first      bool                    // store it only as the first message on its subject
+	first      bool                    // publish it only as the first message on its subject
 	span       event.Span              // the time in which it may have been stored; only if unsure and known
 	ours       bool                    // we hold its claim
 	confirmed  bool                    // the dedupe store confirms that it is stored
@@ -313,7 +314,7 @@ func (s *store) settle(ctx context.Context, owner string, items []item) {
 	}
 	if len(done) > 0 && s.memory.Confirm(ctx, done...) != nil {
 		s.metrics.unconfirmed.Add(float64(len(done)))
-		// The claims remain in Redis, unless the failure removes them too. If the mark also fails, only the claims remain.
+		// The claims remain in Redis, unless the failure removes them too. If the mark also fails, only the claims show the gap.
 		_ = s.gaps.Mark(ctx)
 	}
 	if len(undone) > 0 && s.memory.Release(ctx, owner, dedupe.Undone, undone...) != nil {

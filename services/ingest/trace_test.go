@@ -14,7 +14,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// A trace begins after the verification. The caller's trace is only a link: its sampling flag and its state have no effect.
+// A trace begins after the verification. The caller's trace is only a link. Its sampling flag and its state have no effect.
 func TestATraceBeginsWithAVerifiedCallback(t *testing.T) { //nolint:paralleltest // it sets the process's tracer
 	recorder := tracetest.NewSpanRecorder()
 	before := otel.GetTracerProvider()
@@ -36,7 +36,7 @@ func TestATraceBeginsWithAVerifiedCallback(t *testing.T) { //nolint:paralleltest
 		send(sampled, "forged", "forged"+sampled, http.StatusUnauthorized)
 	}
 	if spans := recorder.Ended(); len(spans) != 0 {
-		t.Errorf("%d spans of strangers", len(spans))
+		t.Errorf("%d spans of unauthenticated requests", len(spans))
 	}
 	send("00", "12345", "traced-0", http.StatusAccepted) // not sampled by its caller, and recorded all the same
 	send("01", "12345", "traced-1", http.StatusAccepted)

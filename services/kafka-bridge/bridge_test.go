@@ -77,7 +77,7 @@ func TestTheBridgeWaitsForAMissingTopic(t *testing.T) {
 	h.inOrder(kafka.read(5))
 }
 
-// The events that a dead replica had in flight precede those that are still in the log, and arrive later.
+// The events that a dead replica had in flight come before those that are still in the log, but arrive later.
 func TestADeadReplicasEventsComeFirst(t *testing.T) {
 	t.Parallel()
 	kafka := newBrokers(t).start()
@@ -87,7 +87,7 @@ func TestADeadReplicasEventsComeFirst(t *testing.T) {
 	h.replica()
 	h.inOrder(kafka.read(30))
 	if !strings.Contains(h.Logged.String(), "another replica has in flight") {
-		t.Error("another replica had nothing in flight: this tests nothing")
+		t.Error("another replica had nothing in flight: the test proves nothing")
 	}
 }
 
@@ -126,7 +126,7 @@ func TestAShutdownReturnsUnwrittenEvents(t *testing.T) {
 	before := failures()
 	kafka.stop()
 	h.publish(40, 2)
-	h.until("it has some in flight and cannot write them", func() bool { return h.inFlight() > 0 && failures() > before })
+	h.until("it has events in flight and cannot write them", func() bool { return h.inFlight() > 0 && failures() > before })
 	r.stop()
 	h.replica()
 	kafka.start()
@@ -154,7 +154,7 @@ func TestEventsThatKafkaRefusesBecomeDeadLetters(t *testing.T) {
 	h.inOrder(records)
 	h.Settled(flow.KafkaBridge)
 	if got := value(t, r.metrics, "signrelay_kafka_buried_total"); got != 2 {
-		t.Errorf("%v events buried", got)
+		t.Errorf("%v events dropped", got)
 	}
 	deadLetters := map[string]stage.DeadLetter{}
 	for deadLetter, err := range (stage.DeadLetters{JS: h.Env.JS}).All(t.Context()) {

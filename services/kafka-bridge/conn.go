@@ -16,14 +16,14 @@ func connect(ctx context.Context, network, address string, login time.Duration) 
 }
 
 // limited is a connection on which every wait has a time limit. The client removes the deadline before SASL: a broker that hangs at that
-// moment would permanently hang the goroutine that learns where the partitions are.
+// moment would block the goroutine that reads the cluster's metadata forever.
 type limited struct {
 	net.Conn
 	login time.Duration
 }
 
-// SetDeadline sets a deadline even if the caller wants none. Between requests the client does not read, and the next request sets a
-// deadline of its own.
+// SetDeadline sets a deadline even if the caller removes it. Between requests the client does not read, and the next request sets a deadline
+// of its own.
 func (c limited) SetDeadline(t time.Time) error {
 	if t.IsZero() {
 		t = time.Now().Add(c.login)

@@ -31,7 +31,7 @@ func dialing(current *config.Current[kafkasettings.Kafka], l limits) (*kafka.Tra
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return connect(ctx, network, address, l.login)
 		},
-		DialTimeout: l.login, // with TLS; SASL has the same time again
+		DialTimeout: l.login, // with TLS; SASL gets the same time again
 		MetadataTTL: l.metadata, MetadataTopics: []string{settings.Topic},
 		ClientID: "signrelay",
 	}
@@ -46,7 +46,7 @@ func dialing(current *config.Current[kafkasettings.Kafka], l limits) (*kafka.Tra
 	return t, nil
 }
 
-// encrypted connects with the certificates in the current settings. The client's own TLS keeps the certificates of the start.
+// encrypted connects with the certificates in the current settings. The client's own TLS would keep the certificates from the start.
 func encrypted(ctx context.Context, settings kafkasettings.TLS, network, address string, login time.Duration) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

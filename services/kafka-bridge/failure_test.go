@@ -47,7 +47,7 @@ func (r *replica) failures(t *testing.T) float64 {
 func TestTheTopicIsCreatedAgainWithFewerPartitions(t *testing.T) {
 	t.Parallel()
 	kafka := newBrokers(t).start()
-	h := setup(t, kafka.settings()) // it makes twelve
+	h := setup(t, kafka.settings()) // the bridge creates twelve partitions
 	r := h.replica()
 	h.publish(24, 24)
 	h.Settled(flow.KafkaBridge)
@@ -57,7 +57,7 @@ func TestTheTopicIsCreatedAgainWithFewerPartitions(t *testing.T) {
 	if err := kafka.cluster.DeleteTopic("signrelay.signing.v1"); err != nil {
 		t.Fatal(err)
 	}
-	kafka.make(nil) // three
+	kafka.make(nil) // three partitions
 	accept()
 	h.Settled(flow.KafkaBridge)
 	h.written = 24 // the earlier events are gone with the topic
@@ -100,11 +100,11 @@ func TestPartitionsMoveToAnotherBroker(t *testing.T) {
 	h.publish(60, 12)
 	h.inOrder(kafka.read(120))
 	if moved.Hits() == 0 || r.failures(t) == 0 {
-		t.Error("no request went to the wrong broker: this tests nothing")
+		t.Error("no request went to the wrong broker: the test proves nothing")
 	}
 }
 
-// One replica may no longer write. The other one may, and waits for the events that the first has in flight.
+// One replica may no longer write. The other one may write, and waits for the events that the first one has in flight.
 func TestAReplicaThatCannotWriteYieldsToAnother(t *testing.T) {
 	t.Parallel()
 	all := kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: "signrelay.signing.v1", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationAll, Allow: true}
@@ -184,7 +184,7 @@ func TestAShutdownWhileTheBrokerHangs(t *testing.T) {
 	}
 }
 
-// The client limits the time of a connection's start, except for the login. A broker that hangs during the login must not block the bridge.
+// The client limits the time to connect, but not the login. A broker that hangs during the login must not block the bridge.
 func TestABrokerThatHangsInTheLogin(t *testing.T) {
 	t.Parallel()
 	kafka := newBrokers(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "signrelay", "hunter2")).start()
@@ -196,7 +196,7 @@ func TestABrokerThatHangsInTheLogin(t *testing.T) {
 	r := h.replica()
 	h.until("the events are written", func() bool { return value(t, r.metrics, "signrelay_kafka_records_total") == 3 })
 	if r.failures(t) == 0 {
-		t.Error("no broker hung: this tests nothing")
+		t.Error("no broker hung: the test proves nothing")
 	}
 }
 

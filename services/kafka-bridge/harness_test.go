@@ -281,7 +281,7 @@ func (h *harness) inFlight() int {
 	return c.CachedInfo().NumAckPending
 }
 
-// redelivered returns how many of them were delivered before.
+// redelivered returns the number of events in flight that were delivered before.
 func (h *harness) redelivered() int {
 	h.t.Helper()
 	c, err := h.Env.JS.Consumer(h.t.Context(), flow.Signing, flow.KafkaBridge)
@@ -291,7 +291,7 @@ func (h *harness) redelivered() int {
 	return c.CachedInfo().NumRedelivered
 }
 
-// dies fetches events and does not ack them, as a replica that dies.
+// dies fetches events and does not ack them, like a replica that dies.
 func (h *harness) dies(count int) {
 	h.t.Helper()
 	_, js := h.Broker.Connect()

@@ -1,8 +1,8 @@
-// Package kafkabridge copies the log, SIGNING, to a Kafka topic: each document's events in the log's order, and none missing. After a
+// Package kafkabridge copies the log, SIGNING, to a Kafka topic. Each document's events are in the log's order, and none is missing. After a
 // crash, at most one window of events is written twice, with the same ids.
 //
-// Its stage is an ordered one (stage.Ordered): workers side by side, and retries that come back later, would change the order. A lane
-// is a partition of the topic.
+// Its stage is ordered (stage.Ordered), because concurrent workers, and later retries, would change the order. A lane is a partition of the
+// topic.
 package kafkabridge
 
 import (
@@ -44,8 +44,8 @@ func Run(ctx context.Context, env service.Env) error {
 	return run(ctx, env, limits{}, env.Health.Add)
 }
 
-// RunBeside is Run in a process of several services: a Kafka that is away shows in /readyz?verbose, and does not make the
-// others unready.
+// RunBeside works like Run, in a process of several services. An unavailable Kafka is shown in /readyz?verbose, and does not make the other
+// services unready.
 func RunBeside(ctx context.Context, env service.Env) error {
 	return run(ctx, env, limits{}, env.Health.AddSoft)
 }

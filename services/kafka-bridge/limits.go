@@ -10,8 +10,8 @@ import (
 type limits struct {
 	// respond limits a write. The client tells the broker to wait half of it for its replicas.
 	respond time.Duration
-	// metadata is how long the client uses its knowledge of the cluster: after a broker's restart, or when the topic appears, the next
-	// attempt after at most this time finds it.
+	// metadata is the time for which the client caches the cluster's metadata. After a broker's restart, or when the topic appears, an
+	// attempt succeeds after at most this time.
 	metadata time.Duration
 	// login limits the exchange on a connection before its first request: TLS, and then SASL.
 	login  time.Duration

@@ -25,10 +25,10 @@ func newMetrics(r prometheus.Registerer) (m metrics, err error) {
 			Name: "signrelay_kafka_records_total", Help: "Events that Kafka has acknowledged from all replicas in sync.",
 		})),
 		telemetry.Register(r, &m.buried, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "signrelay_kafka_buried_total", Help: "Events that Kafka will not take, which went to the DLQ.",
+			Name: "signrelay_kafka_buried_total", Help: "Events that Kafka will never accept; they are in the DLQ.",
 		}, []string{"reason"})),
 		telemetry.Register(r, &m.failures, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "signrelay_kafka_failures_total", Help: "Attempts to reach or write to Kafka that failed and were made again.",
+			Name: "signrelay_kafka_failures_total", Help: "Failed attempts to reach Kafka or to write to it; each is retried.",
 		}, []string{"reason"})),
 		telemetry.Register(r, &m.throttled, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "signrelay_kafka_throttled_seconds_total", Help: "Time for which brokers asked the bridge to send nothing, because of a quota.",

@@ -9,9 +9,10 @@ import (
 )
 
 const (
-	// pauseFor is the longest pause of the bridge after a refill was killed. A refill renews it every third of it.
+	// pauseFor is the maximum time for which the bridge stays paused after a refill is killed. A running refill renews the pause every third
+	// of this time.
 	pauseFor = time.Minute
-	// idleWithin limits the wait until the bridge has finished its work: it is longer than the leases of a dead one.
+	// idleWithin limits the wait until the bridge has finished its work. It is longer than the leases of a dead bridge.
 	idleWithin = flow.AckWait + 5*time.Second
 )
 

@@ -19,7 +19,7 @@ import (
 // encoder makes a record's value and content type of an event.
 type encoder func(data []byte, e *signingv1.SigningEvent) (value []byte, contentType string, err error)
 
-// encoding is the encoder of a format: "protobuf", the log's own bytes, or "json", protojson as the command line prints it.
+// encoding returns the encoder of a format: "protobuf", the log's own bytes, or "json", protojson as the command line prints it.
 func encoding(format string) encoder {
 	if format == "json" {
 		return func(_ []byte, e *signingv1.SigningEvent) ([]byte, string, error) {
@@ -32,8 +32,8 @@ func encoding(format string) encoder {
 	}
 }
 
-// record is a message of the log as it is written to Kafka: CloudEvents 1.0, Kafka binding, binary mode. Its time is the
-// moment of writing: with the log's time, the topic's retention would delete an old log as soon as it was written.
+// record returns a message of the log as it is written to Kafka: CloudEvents 1.0, Kafka binding, binary mode. Its time is the time of
+// writing. With the log's time, the topic's retention would delete old events as soon as they were written.
 func (encode encoder) record(h nats.Header, data []byte) (kafka.Message, error) {
 	e, err := event.Decode(data)
 	if err != nil {

@@ -57,7 +57,7 @@ func TestRecord(t *testing.T) {
 				t.Errorf("key %q", r.Key)
 			}
 			if age := time.Since(r.Timestamp); age > time.Minute {
-				t.Errorf("a record of %v ago: the topic's retention would take it early", age)
+				t.Errorf("a record of %v ago: the topic's retention would delete it too early", age)
 			}
 			read := new(signingv1.SigningEvent)
 			if err := want.read(r.Value, read); err != nil {
@@ -83,7 +83,7 @@ func TestKey(t *testing.T) {
 	}
 }
 
-// Java's own client puts a key into this partition. Consumers that join topics by key need this. The keys are from Kafka's own tests
+// Kafka's Java client puts a key into this partition. Consumers that join topics by key need this. The keys are from Kafka's own tests
 // (UtilsTest.testMurmur2), their hashes without the sign, of 12 partitions.
 func TestPartitionsAreThoseOfKafkasOwnClient(t *testing.T) {
 	t.Parallel()

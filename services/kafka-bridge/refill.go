@@ -20,8 +20,8 @@ import (
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
-// Refill writes a part of the log to the topic again, in the log's order, while the bridge pauses. The topic therefore has all
-// events in order: first the rewritten ones, then the new ones.
+// Refill writes a part of the log to the topic again, in the log's order, while the bridge pauses. So the topic has all events in order:
+// first the rewritten ones, then the new ones.
 //
 // A consumer of the log keeps the refill's position. The consumer remains when the refill is stopped or killed, and is removed
 // when the refill is done.
@@ -42,7 +42,7 @@ type Refill struct {
 // refill is the name of its consumer on the log.
 const refill = "kafka-refill"
 
-// OpenRefill connects to Kafka. It fails if no broker responds, or if the topic is missing and may not be created.
+// OpenRefill connects to Kafka. It fails if no broker responds, or if the topic is missing and the settings do not allow its creation.
 func OpenRefill(ctx context.Context, js jetstream.JetStream, settings kafkasettings.Kafka, log *slog.Logger) (*Refill, error) {
 	if !settings.Set() {
 		return nil, errors.New("kafka.brokers is empty: set the brokers of the topic, SIGNRELAY_KAFKA_BROKERS")

@@ -13,7 +13,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// keepPlace is how long a stopped refill can be resumed.
+// keepPlace is the time for which a stopped refill can be resumed.
 const keepPlace = 30 * 24 * time.Hour
 
 // The keys of the consumer's metadata, from which a resumed refill reads its parameters.
@@ -29,7 +29,7 @@ const (
 type RefillPlan struct {
 	From, To uint64    // the log's sequences, both included
 	Events   int       // between them, when the refill was begun
-	Left     int       // of these events, those that are not written yet
+	Left     int       // the number of these events that are not written yet
 	Begun    time.Time // of a refill that is resumed; otherwise zero
 }
 
@@ -62,7 +62,7 @@ func (r *Refill) Plan(ctx context.Context, since time.Time, restart bool) (Refil
 	return planned(is, at), nil
 }
 
-// resumed is the plan of a refill that was stopped.
+// resumed returns the plan of a refill that was stopped.
 func (r *Refill) resumed(is *jetstream.ConsumerInfo, at position) (RefillPlan, error) {
 	if topic := is.Config.Metadata[metaTopic]; topic != r.Topic {
 		return RefillPlan{}, fmt.Errorf("a refill of the topic %s was stopped and not finished; kafka.topic is %s now. Finish it, or start a new refill with --anew", topic, r.Topic)
@@ -86,7 +86,7 @@ func sequence(is *jetstream.ConsumerInfo, key string) uint64 {
 	return n
 }
 
-// planned is the plan of a new refill: a new consumer of the log has these events before it, up to the bridge's position.
+// planned returns the plan of a new refill: the events that a new consumer of the log would get, up to the bridge's position.
 func planned(is *jetstream.ConsumerInfo, at position) RefillPlan {
 	p := RefillPlan{From: is.Delivered.Stream + 1, To: at.floor}
 	if p.From <= p.To {
@@ -96,8 +96,8 @@ func planned(is *jetstream.ConsumerInfo, at position) RefillPlan {
 	return p
 }
 
-// position is the bridge's position in the log: the last event that it has written with all before it, and the number of events after
-// that one.
+// position returns the bridge's position in the log, and the number of events after it. The bridge has written the event at that position and
+// all earlier ones.
 type position struct {
 	floor uint64
 	left  int
@@ -119,7 +119,7 @@ func startOf(since time.Time) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since}
 }
 
-// begin returns the refill's consumer: the one of a refill that is resumed, or a new one.
+// begin returns the refill's consumer: the existing one if a refill is resumed, otherwise a new one.
 func (r *Refill) begin(ctx context.Context, since time.Time, restart bool, window int) (jetstream.Consumer, RefillPlan, error) {
 	p, err := r.Plan(ctx, since, restart)
 	if err == nil && restart {

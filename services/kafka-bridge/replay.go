@@ -13,8 +13,8 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// replay writes dead letters that operators replay, for example after the topic's largest message was raised. Their position in the order
-// is lost, because their documents have later events. So the runner that keeps no order serves them.
+// replay writes dead letters that operators replay, for example after the topic's largest message was raised. Their position in the order is
+// lost, because their documents have later events. So the runner without order processes them.
 func (b *bridge) replay(ctx context.Context, only flow.Stage, env service.Env) error {
 	only.Stream = flow.Replay
 	r := stage.Runner[*signingv1.SigningEvent]{

@@ -13,7 +13,7 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 )
 
-// status shows what the bridge does: in /readyz, the log and the metrics.
+// status reports the state of the bridge in /readyz, the log and the metrics.
 type status struct {
 	topic   *topic
 	metrics metrics
@@ -57,7 +57,7 @@ func (s *status) Window(_ context.Context, _ int, took time.Duration) {
 	s.metrics.seconds.Observe(took.Seconds())
 }
 
-// reason is a bounded name of a failure: the broker's own name if there is one.
+// reason returns a bounded name of a failure: the broker's own name if there is one.
 func reason(err error) string {
 	var (
 		named     kafka.Error

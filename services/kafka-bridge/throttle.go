@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// throttle obeys a broker that reads nothing from us for some time because of a quota. The next write would stay unread
-// until then. That is longer than respondWithin, so it would be written a second time.
+// throttle delays the next write, because a broker reads no requests for that time, by a quota. An earlier write would stay unread for longer
+// than the response timeout, so it would be written a second time.
 func (t *topic) throttle(d time.Duration) {
 	if d <= 0 {
 		return

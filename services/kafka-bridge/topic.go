@@ -18,9 +18,9 @@ import (
 
 // topic is the Kafka topic to which the bridge copies the log.
 //
-// It uses the client's Produce and not its Writer: a Writer splits its input into batches, and may write a later one though an
-// earlier one failed. When a context ends, a batch stays in its queue, which grows while the brokers are away. Here a request is one
-// batch, and no event is in memory except those in flight.
+// It uses the client's Produce and not its Writer. A Writer splits its input into batches, and may write a later batch although an earlier
+// one failed. When a context ends, a batch stays in its queue, which grows while the brokers are away. Here a request is one batch, and no
+// event is in memory except those in flight.
 type topic struct {
 	kafkasettings.Kafka
 	client    *kafka.Client
@@ -29,8 +29,8 @@ type topic struct {
 	metrics   metrics
 
 	mu        sync.Mutex
-	failure   error     // why the last attempt failed, until one succeeds
-	throttled time.Time // until when the brokers read no request of ours
+	failure   error     // the failure of the last attempt; nil after a success
+	throttled time.Time // until then the brokers read no requests of the bridge
 }
 
 func openTopic(current *config.Current[kafkasettings.Kafka], log *slog.Logger, m metrics, l limits) (*topic, error) {
@@ -48,7 +48,7 @@ func openTopic(current *config.Current[kafkasettings.Kafka], log *slog.Logger, m
 
 func (t *topic) close() { t.transport.CloseIdleConnections() }
 
-// check is for /readyz: the last attempt succeeded, the topic exists, and a broker responds.
+// check is for /readyz. It fails unless the last attempt succeeded, the topic exists, and a broker responds.
 func (t *topic) check(ctx context.Context) error {
 	t.mu.Lock()
 	err := t.failure
@@ -127,11 +127,11 @@ func logAge() time.Duration {
 			return s.MaxAge
 		}
 	}
-	return -1 // for ever
+	return -1 // without a time limit
 }
 
-// write writes records as one batch: a partition takes all of them or none. It returns nil when all replicas in sync have the batch.
-// After any other error than those of refused, the batch may have been written all the same.
+// write writes records as one batch: a partition takes all of them or none. It returns nil when all replicas in sync have the batch. After an
+// error that refused does not list, the batch may have been written anyway.
 func (t *topic) write(ctx context.Context, partition int, records []kafka.Message) error {
 	if err := t.waitForQuota(ctx); err != nil {
 		return err

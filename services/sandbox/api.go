@@ -13,19 +13,19 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox/party"
 )
 
-// getMessages is GET /api/messages[?to=&channel=].
+// getMessages serves GET /api/messages[?to=&channel=].
 func (s *Server) getMessages(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	party.WriteJSON(w, http.StatusOK, s.Inbox.List(query.Get("to"), query.Get("channel")))
 }
 
-// deleteMessages is DELETE /api/messages.
+// deleteMessages serves DELETE /api/messages.
 func (s *Server) deleteMessages(w http.ResponseWriter, _ *http.Request) {
 	s.Inbox.Clear()
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// getStories is GET /api/stories.
+// getStories serves GET /api/stories.
 func (s *Server) getStories(w http.ResponseWriter, _ *http.Request) {
 	party.WriteJSON(w, http.StatusOK, stories())
 }
@@ -36,7 +36,7 @@ const (
 	maxPause   = 10_000
 )
 
-// postPlay is POST /api/play.
+// postPlay serves POST /api/play.
 func (s *Server) postPlay(w http.ResponseWriter, r *http.Request) {
 	var wanted struct {
 		Provider string `json:"provider"`
@@ -74,12 +74,12 @@ func (s *Server) postPlay(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// getFaults is GET /api/faults: the queued faults.
+// getFaults serves GET /api/faults: the queued faults.
 func (s *Server) getFaults(w http.ResponseWriter, _ *http.Request) {
 	party.WriteJSON(w, http.StatusOK, s.Faults.List())
 }
 
-// postFault is POST /api/faults.
+// postFault serves POST /api/faults.
 func (s *Server) postFault(w http.ResponseWriter, r *http.Request) {
 	var wanted party.Fault
 	if err := readJSON(r, &wanted); err != nil {
@@ -93,7 +93,7 @@ func (s *Server) postFault(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// deleteFaults is DELETE /api/faults: it removes all queued faults.
+// deleteFaults serves DELETE /api/faults: it removes all queued faults.
 func (s *Server) deleteFaults(w http.ResponseWriter, _ *http.Request) {
 	s.Faults.Clear()
 	w.WriteHeader(http.StatusNoContent)

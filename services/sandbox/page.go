@@ -40,7 +40,7 @@ type (
 	}
 )
 
-// getPage is GET /: the messages that signers received, and the stories to play.
+// getPage serves GET /: the messages that signers received, and the stories to play.
 func (s *Server) getPage(w http.ResponseWriter, _ *http.Request) {
 	p := page{Nonce: party.RandomHex(16), Targets: s.Faults.Targets(), Faults: s.Faults.List()}
 	for _, one := range parties {
@@ -69,7 +69,7 @@ func (s *Server) getPage(w http.ResponseWriter, _ *http.Request) {
 	party.WritePage(w, http.StatusOK, pageTemplate, "form-action 'none'; script-src 'nonce-"+p.Nonce+"'; connect-src 'self'", p)
 }
 
-// getEmail is GET /emails/{number}: an e-mail's HTML unchanged, with a policy under which nothing in it runs or is fetched.
+// getEmail serves GET /emails/{number}: an e-mail's HTML unchanged, with a policy under which nothing in it runs or is fetched.
 func (s *Server) getEmail(w http.ResponseWriter, r *http.Request) {
 	number, err := strconv.Atoi(r.PathValue("number"))
 	if err != nil {

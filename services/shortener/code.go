@@ -24,7 +24,7 @@ func channelsBySuffix() map[string]string {
 	return channels
 }
 
-// suffixOf is the end of a code in the messages of a channel.
+// suffixOf returns the end of a code in the messages of a channel.
 func suffixOf(channel notifyv1.Channel) string { return event.ChannelOf(channel).Suffix }
 
 // codes matches a code, its suffix, and text of the sentence that phones and mail programs include in the address: "/l/….", "/l/…)",

@@ -12,12 +12,12 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 )
 
-// RunWith is Run with the sources of a test.
+// RunWith works like Run, with the sources of a test.
 func RunWith(ctx context.Context, env service.Env, sources providers.Sources) error {
 	return run(ctx, env, func() providers.Sources { return sources })
 }
 
-// Stored is the stored link of a code, decrypted, without a master key.
+// Stored returns the stored link of a code, decrypted, without a master key.
 func Stored(ctx context.Context, js jetstream.JetStream, code string) (string, error) {
 	b, err := openStore(ctx, js, keyring.New(nil), 1, slog.New(slog.DiscardHandler))
 	if err != nil {

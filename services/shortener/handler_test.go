@@ -92,7 +92,7 @@ func request(t *testing.T, method, url string, headers ...string) reply {
 	return reply{got.StatusCode, got.Header, string(body), err}
 }
 
-// local is the address of a short link at the bench's own listener.
+// local returns the address of a short link at the bench's own listener.
 func local(b *servicetest.Bench, short string) string {
 	return b.Listen() + strings.TrimPrefix(short, public)
 }

@@ -79,9 +79,9 @@ func linkOf(n *notifyv1.Notification) (link, error) {
 	return l, nil
 }
 
-// pairOf is the hash of the link's person and purpose. It is the same for an invitation, its reminder and a redelivery, also if the target
-// has changed. People without an id (Clickwrap may not send one) differ by their own target, and without a target by the message's number
-// or address.
+// pairOf returns the hash of the link's person and purpose. It is the same for an invitation, its reminder and a redelivery, also if the
+// target has changed. People without an id (Clickwrap may not send one) differ by their own target, and without a target by the message's
+// number or address.
 //
 // It is a legal key for ids of any form, and does not reveal its input.
 func pairOf(n *notifyv1.Notification) string {

@@ -22,12 +22,12 @@ const (
 	viewed = "fetched"
 )
 
-// sendMessage is the message with which n goes to its sender.
+// sendMessage returns the message with which n goes to its sender.
 func sendMessage(ctx context.Context, n *notifyv1.Notification) (*nats.Msg, error) {
 	return notification.Message(ctx, notification.SendSubject(n), event.DerivedID(n.GetId(), flow.Shortener, "send"), n)
 }
 
-// substituted is the event that n has our own link, because the outside shortener returned none. The time is when NOTIFY stored n.
+// substituted returns the event that n has our own link, because the outside shortener returned none. The time is when NOTIFY stored n.
 func substituted(ctx context.Context, n *notifyv1.Notification, at time.Time, shortener, reason string) (*nats.Msg, error) {
 	e := about(at, n.GetSource(), n.GetProvider(), n.GetDocumentId(), n.GetTo().GetRecipientId())
 	e.Type = event.LinkSubstituted
@@ -40,21 +40,21 @@ func substituted(ctx context.Context, n *notifyv1.Notification, at time.Time, sh
 	return event.Message(ctx, e)
 }
 
-// opened is the event that a link was opened, with its certainty. Each opening is an event, so occurrence is random.
+// opened returns the event that a link was opened, with its certainty. Each opening is an event, so occurrence is random.
 func opened(ctx context.Context, v *visit, certainty, occurrence string) (*nats.Msg, error) {
 	e := v.event(event.LinkOpened, "certainty", certainty)
 	e.Id = event.OccurrenceID(e, occurrence)
 	return event.Message(ctx, e)
 }
 
-// fetched is the event that a kind of program fetched a link and was not redirected. There is one for each link, kind and day.
+// fetched returns the event that a kind of program fetched a link and was not redirected. There is one for each link, kind and day.
 func fetched(ctx context.Context, v *visit, client, day string) (*nats.Msg, error) {
 	e := v.event(event.LinkFetched, "client", client)
 	e.Id = event.OccurrenceID(e, v.entry.code, client, day)
 	return event.Message(ctx, e)
 }
 
-// event is an event of the visited link, with the current time.
+// event returns an event of the visited link, with the current time.
 func (v *visit) event(typ, attribute, value string) *signingv1.SigningEvent {
 	e := about(time.Now(), v.entry.Source, v.entry.Provider, v.entry.Document, v.entry.Recipient)
 	e.Type = typ
@@ -63,7 +63,7 @@ func (v *visit) event(typ, attribute, value string) *signingv1.SigningEvent {
 	return e
 }
 
-// about is an event of our own about a person on a document.
+// about returns an event of our own about a person on a document.
 func about(at time.Time, source, provider, document, recipient string) *signingv1.SigningEvent {
 	e := &signingv1.SigningEvent{
 		Source: source, Provider: provider,

@@ -112,8 +112,8 @@ func (c *caller) call(ctx context.Context, method, path string, body any) (respo
 	return read, nil
 }
 
-// noResponse is the outcome of a call without a complete response: it is unknown whether the vendor received it. The address is left out,
-// because it may contain the link's name.
+// noResponse returns the outcome of a call without a complete response: it is unknown whether the vendor received it. The address is left
+// out, because it may contain the link's name.
 func noResponse(err error) error {
 	err = telemetry.WithoutURL(err)
 	if later := new(limit.LaterError); errors.As(err, &later) {
@@ -145,7 +145,7 @@ func (r response) err(code string) error {
 	return err
 }
 
-// refusal is the outcome of a response without success, by its status.
+// refusal returns the outcome of a response without success, by its status.
 func (r response) refusal(code string) error {
 	switch err := r.err(code); {
 	case r.status == http.StatusPaymentRequired:
@@ -161,15 +161,15 @@ func (r response) refusal(code string) error {
 	}
 }
 
-// planLimit is the outcome of a call over the limit of the account's plan, which lasts longer than a signer waits.
+// planLimit returns the outcome of a call over the limit of the account's plan, which lasts longer than a signer waits.
 func planLimit(err error) error { return outcome.Refused(outcome.Operator, "plan-limit", err) }
 
-// badCredentials is the outcome of a call that the account's credentials do not permit.
+// badCredentials returns the outcome of a call that the account's credentials do not permit.
 func badCredentials(err error) error {
 	return outcome.NeedsOperator(outcome.Account, "credentials", err)
 }
 
-// unusable is the outcome of a short form that no message may carry.
+// unusable returns the outcome of a short form that no message may carry.
 func unusable(text string) error {
 	return outcome.Refused(outcome.Provider, "unusable", errors.New(text))
 }

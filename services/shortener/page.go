@@ -53,7 +53,7 @@ var (
 	prefetch = page{outcome: "prefetch", status: http.StatusServiceUnavailable, hides: true}
 )
 
-// button is the page of a link that the provider resolves when its button is pressed.
+// button returns the page of a link that the provider resolves when its button is pressed.
 func button(l link) page {
 	if l.Purpose == string(pack.Download) {
 		return page{outcome: "button-download", status: http.StatusOK}
@@ -65,14 +65,14 @@ func limited(wait time.Duration) page {
 	return page{outcome: "limited", status: http.StatusTooManyRequests, retry: wait}
 }
 
-// busyFor is busy with the time until another attempt; 0 if unknown.
+// busyFor works like busy, with the time until another attempt; 0 if unknown.
 func busyFor(wait time.Duration) page {
 	p := busy
 	p.retry = max(wait, 30*time.Second)
 	return p
 }
 
-// notOpen is the page of a link that has no target now.
+// notOpen returns the page of a link that has no target now.
 func notOpen(why *pack.NotOpenError) page {
 	switch why.Reason {
 	case pack.AlreadySigned: // not an error, so 200

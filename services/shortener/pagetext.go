@@ -120,7 +120,7 @@ func whyGerman(sender string) string {
 	return sender + " hat Ihnen diesen Link gesendet. Wenn Sie ihn nicht erwartet haben, können Sie diese Seite schließen."
 }
 
-// formatDelay is the text for a delay, rounded up to a minute or an hour.
+// formatDelay returns the text for a delay, rounded up to a minute or an hour.
 func formatDelay(d time.Duration, later, minute, minutes, hour, hours string) string {
 	count := func(n float64, one, many string) string {
 		if n = math.Ceil(n); n == 1 {

@@ -152,7 +152,7 @@ func (l rebrandlyLink) address() (string, error) {
 	}
 }
 
-// rebrandlyRefusal is the outcome of a response without success; exists reports that the name exists. Rebrandly responds 403 to each
+// rebrandlyRefusal returns the outcome of a response without success; exists reports that the name exists. Rebrandly responds 403 to each
 // invalid link, and rarely because of credentials.
 func rebrandlyRefusal(r response) (refusal error, exists bool) {
 	var problem rebrandlyError
@@ -179,8 +179,8 @@ func rebrandlyRefusal(r response) (refusal error, exists bool) {
 
 var slashtagLetters = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// slashtag is the link's name in an attempt: 14 letters of 5 bits, as hard to guess as our own code, and 4 more in each further
-// attempt. Rebrandly accepts 1 to 40 of A-Z, a-z, 0-9, _ and -. A name without capitals is the same name whether Rebrandly ignores case or not.
+// slashtag returns the link's name in an attempt: 14 letters of 5 bits, as hard to guess as our own code, and 4 more in each further attempt.
+// Rebrandly accepts 1 to 40 of A-Z, a-z, 0-9, _ and -. A name without capitals is the same name whether Rebrandly ignores case or not.
 func slashtag(link string, try int) string {
 	sum := sha256.Sum256([]byte(strconv.Itoa(try) + " " + link))
 	return slashtagLetters.EncodeToString(sum[:])[:codeLength+4*try]

@@ -11,7 +11,7 @@ import (
 // bitlyCode is the length of Bitly's own codes.
 const bitlyCode = 7
 
-// Sample is a short link of the length that the settings produce.
+// Sample returns a short link of the length that the settings produce.
 func Sample(s shortenersettings.Shortener) string {
 	switch s.Kind {
 	case "bitly":

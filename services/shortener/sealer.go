@@ -43,7 +43,7 @@ type place struct {
 	weak bool
 }
 
-// places are the possible keys of an entry, the newest first. It is written to the newest. plain is the key that earlier versions used.
+// places returns the possible keys of an entry, the newest first. It is written to the newest. plain is the key that earlier versions used.
 func (s sealer) places(of, what, plain string) []place {
 	var all []place
 	add := func(names, values keyring.Keys, weak bool) {

@@ -44,7 +44,7 @@ func bench(t *testing.T, sources providers.Sources, change ...func(*shortenerset
 	return b
 }
 
-// invitation is one notification to one person on one channel.
+// invitation returns one notification to one person on one channel.
 func invitation(id, recipient string, channel notifyv1.Channel) *notifyv1.Notification {
 	return &notifyv1.Notification{
 		Id: id, EventId: "e", Source: "acme", Provider: "clickwrap", DocumentId: "doc 1",

@@ -18,7 +18,7 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// viaBitly is a bench with an account at Bitly whose handler gets the number of earlier calls.
+// viaBitly returns a bench with an account at Bitly whose handler gets the number of earlier calls.
 func viaBitly(t *testing.T, handle func(w http.ResponseWriter, r *http.Request, before int32)) (*servicetest.Bench, *atomic.Int32) {
 	t.Helper()
 	calls := new(atomic.Int32)

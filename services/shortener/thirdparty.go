@@ -106,7 +106,7 @@ type decision struct {
 	result limit.Result // of the attempt, for the circuit breaker
 }
 
-// decide is the only map from an outside shortener's failures to their consequences.
+// decide returns the consequence of an outside shortener's failure. No other code maps failures to consequences.
 func decide(failed error, attempt int) decision {
 	if failed == nil {
 		return decision{result: limit.Success}

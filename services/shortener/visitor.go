@@ -73,7 +73,7 @@ func (v visitors) client(r *http.Request) netip.Addr {
 	return client
 }
 
-// connected is the address of the other end of the connection.
+// connected returns the address of the other end of the connection.
 func connected(r *http.Request) netip.Addr {
 	a, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {

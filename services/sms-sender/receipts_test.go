@@ -45,7 +45,7 @@ func awaiting(baseURL string) config.Config {
 	return c
 }
 
-// dlr is a signed receipt of a part, with changes in pairs of name and value.
+// dlr returns a signed receipt of a part, with changes in pairs of name and value.
 func dlr(ref, part, status string, changes ...string) url.Values {
 	p := url.Values{
 		"msisdn": {"13175551234"}, "to": {"Acme"}, "network-code": {"310090"}, "messageId": {part}, "price": {"0.03330000"},

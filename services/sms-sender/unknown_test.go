@@ -127,7 +127,7 @@ func TestAClaimIsKeptUntilAReceiptWouldHaveCome(t *testing.T) {
 	}
 }
 
-// sentNotices are the notices of the messages that the log has as sent, by the notification's id.
+// sentNotices returns the notices of the messages that the log has as sent, by the notification's id.
 func sentNotices(t *testing.T, b *servicetest.Bench, count int) map[string]*signingv1.Notice {
 	t.Helper()
 	notices := map[string]*signingv1.Notice{}

@@ -35,7 +35,7 @@ func Warnings(cfg config.Config) []config.Warning {
 	return config.Warnings(cfg)
 }
 
-// check is Check for settings that WithDemo has completed.
+// check works like Check, for settings that WithDemo has completed.
 func check(cfg config.Config, demo bool) error {
 	errs := []error{service.Check(cfg)}
 	for _, s := range services(cfg, demo) {

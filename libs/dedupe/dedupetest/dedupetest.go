@@ -43,7 +43,7 @@ func Run(t *testing.T, open Open) {
 	}
 }
 
-// The usual options: a lease that no test outlives.
+// The usual options: a lease that is longer than any test.
 var usual = dedupe.Options{Namespace: "test", Lease: time.Minute, Remember: time.Hour}
 
 func claimedAndHeld(t *testing.T, open func(dedupe.Options) dedupe.Store) {

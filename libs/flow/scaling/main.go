@@ -20,7 +20,7 @@ func main() {
 	}
 }
 
-// stages is the table as YAML, by the stages' names, in the order of the flow.
+// stages returns the table as YAML, by the stages' names, in the order of the flow.
 func stages() string {
 	var b strings.Builder
 	b.WriteString("# Made by \"make generate\" from libs/flow: change it there.\n")

@@ -139,7 +139,7 @@ func TestResponsesOfEveryShape(t *testing.T) {
 			`{"signers":[null,{"id":"1"},null]}`,
 			pack.Document{Recipients: []pack.Recipient{{ID: "1"}}},
 		},
-		"a signer of whom nothing can be read": {
+		"a signer without readable fields": {
 			`{"signers":["x",{"id":"1"},[]]}`,
 			pack.Document{Recipients: []pack.Recipient{{}, {ID: "1"}, {}}},
 		},
@@ -205,7 +205,7 @@ func apiOf(t *testing.T, h http.HandlerFunc) pack.API {
 }
 
 // The channels on which a signer wants messages, in every shape of send_to.
-func TestSendTo(t *testing.T) {
+func TestChannelsInSendTo(t *testing.T) {
 	t.Parallel()
 	const neither, email, mobile, both = "", "email", "sms", "email sms"
 	for sendTo, want := range map[string]string{

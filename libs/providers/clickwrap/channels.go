@@ -68,8 +68,8 @@ func (c *channels) add(name string) {
 	}
 }
 
-// statuses maps the provider's status texts to reasons against a channel, in lower case and with single spaces. The documentation names two of
-// them. An unlisted status is not a reason: a message to a dead address does no harm, but a missing message does.
+// statuses maps the provider's status texts to reasons against a channel, in lower case and with single spaces. The documentation names two
+// of them. An unlisted status is not a reason: a message to an invalid address does no harm, but a missing message does.
 var statuses = map[string]pack.Undeliverable{
 	"opted out": pack.OptedOut, "opt out": pack.OptedOut, "optedout": pack.OptedOut, "optout": pack.OptedOut,
 	"unsubscribed": pack.OptedOut, "unsubscribe": pack.OptedOut,

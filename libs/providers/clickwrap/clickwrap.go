@@ -12,7 +12,7 @@ import (
 // Name is the provider's name in settings, URLs and subjects.
 const Name = "clickwrap"
 
-// Pack is everything about Clickwrap.
+// Pack is the definition of the provider Clickwrap.
 var Pack = pack.Pack{
 	Name: Name,
 	// The operator configures in Clickwrap whether it calls with POST (JSON) or GET (the fields in the query).

@@ -23,7 +23,7 @@ type request struct {
 	PDFURL      rest.Text         `json:"pdf_url"`
 	DocumentURL rest.Text         `json:"document_url"`
 
-	// One of these fields means that signers sign one after the other; a signer's own order is only the position in the list.
+	// One of these fields means that people sign one after the other. A signer's own order is only the position in the list.
 	EnforceOrder  rest.Yes `json:"enforce_order"`
 	OrderEnforced rest.Yes `json:"order_enforced"`
 	Ordered       rest.Yes `json:"ordered"`
@@ -69,8 +69,8 @@ type deliverable struct {
 	MobileStatus rest.Text `json:"mobile_number_status"`
 }
 
-// decode parses a response; it returns false if the signers are missing; they may be empty. Without that check another response could look like
-// a request without signers.
+// decode parses a response. It returns false if the list of signers is missing; an empty list is valid. Without that check another response
+// could look like a request without signers.
 func decode(body []byte) (*request, bool) {
 	var bare struct {
 		Data    json.RawMessage `json:"data"`
@@ -133,7 +133,7 @@ func (s *signer) recipient(r *request) pack.Recipient {
 	return out
 }
 
-// order is a signer's position, which the guides show both beside the signer object and inside it.
+// order returns a signer's position, which the guides show both beside the signer object and inside it.
 func (s *signer) order() int { return int(cmp.Or(s.Order, s.Signer.Order)) }
 
 func (s *signer) signed() bool {

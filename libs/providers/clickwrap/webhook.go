@@ -20,7 +20,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// authHeader carries what Clickwrap's settings call the secret code, on POST and GET alike.
+// authHeader carries the token on POST and GET. Clickwrap's settings call it the secret code.
 const authHeader = "Pactsafe-Webhook-Token"
 
 type webhook struct {
@@ -101,7 +101,7 @@ func (w *webhook) Normalize(r pack.Request, v signingv1.Verification) ([]*signin
 	return []*signingv1.SigningEvent{e}, nil
 }
 
-// read reads the fields from the place that belongs to the method, and from no other.
+// read reads the fields only from the place that belongs to the method.
 func read(r pack.Request) (*jsonflat.Object, error) {
 	if r.Method == http.MethodGet {
 		return jsonflat.Form(r.Query)

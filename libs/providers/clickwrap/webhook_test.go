@@ -68,7 +68,7 @@ func TestOneFactOneID(t *testing.T) {
 		a, b string
 		same bool
 	}{
-		"a retry that bears a new id": {
+		"a retry with a new id": {
 			`{"event_type":"request_complete","request":"R","id":"1"}`, `{"event_type":"request_complete","request":"R","id":"2"}`, true,
 		},
 		"two requests": {

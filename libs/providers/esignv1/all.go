@@ -13,8 +13,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// batch is the field data: a JSON array of {timestamp, name, value, resource_uri}; and the fields outside it that no signature
-// covers.
+// batch returns the field data: a JSON array of {timestamp, name, value, resource_uri}; and the fields outside it, which no signature covers.
 func batch(r pack.Request) (data string, beside url.Values, err error) {
 	form, err := readForm(r)
 	if err != nil {
@@ -98,7 +97,7 @@ func normalizeItem(r pack.Request, stamp *signingv1.SigningEvent) ([]*signingv1.
 	return []*signingv1.SigningEvent{e}, nil
 }
 
-// change is one item: a field of a signer or of a document has a new value.
+// change completes the event of one item: a field of a signer or of a document has a new value.
 func change(item *jsonflat.Object, uri string, e *signingv1.SigningEvent) *signingv1.SigningEvent {
 	name, value, timestamp := item.Peek("name"), item.Peek("value"), item.Peek("timestamp")
 	e.OccurredAt = item.Time("timestamp")

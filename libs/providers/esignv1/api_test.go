@@ -99,7 +99,7 @@ func TestDocuments(t *testing.T) {
 			}},
 		},
 		"an order that is odd": {`{"status":10,"signers_in_order":[],` + arrays + `}`, pack.Document{Status: pack.StatusOpen, Recipients: two(1)}},
-		"a null among the signers, an object, and one of whom nothing can be read": {
+		"a null among the signers, an object, and one without readable fields": {
 			`{"status":10,"signers":[null,{"uuid":"1","tel":"1","order":1},7]}`,
 			pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{{Invite: true}, {ID: "1", Mobile: "1", Wants: onSMS, Order: 1, Invite: true}}},
 		},

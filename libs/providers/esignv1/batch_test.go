@@ -28,7 +28,7 @@ func TestABadItemDoesNotAffectOthers(t *testing.T) {
 		"a comma missing":      {`{"resource_uri":"/api/v1/signer/S/"}{"resource_uri":"/api/v1/signer/T/"}`, "not-json"},
 		"no UTF-8":             {"{\"resource_uri\":\"/api/v1/signer/S/\",\"value\":\"\xff\"}", "not-text"},
 		"a raw line break":     {"{\"resource_uri\":\"/api/v1/signer/S/\",\"value\":\"a\nb\"}", "not-json"},
-		"an escape of nothing": {`{"resource_uri":"/api/v1/signer/S/","value":"\x"}`, "not-json"},
+		"an incomplete escape": {`{"resource_uri":"/api/v1/signer/S/","value":"\x"}`, "not-json"},
 		"too deep":             {`{"resource_uri":"/api/v1/signer/S/","value":` + nested(70) + `}`, "too-deep"},
 	} {
 		for place := range 3 {

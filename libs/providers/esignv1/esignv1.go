@@ -21,7 +21,7 @@ const (
 // The provider documents a posted dictionary without its encoding, so both encodings of forms are accepted.
 var forms = []string{"application/x-www-form-urlencoded", "multipart/form-data"}
 
-// Pack is everything about the eSignature API v1.
+// Pack is the definition of the provider esign-v1.
 var Pack = pack.Pack{
 	Name: Name,
 	Routes: []pack.Route{

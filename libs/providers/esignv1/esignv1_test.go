@@ -25,7 +25,7 @@ func TestPack(t *testing.T) {
 
 func FuzzPack(f *testing.F) { providertest.Fuzz(f, esignv1.Pack, setup(f)) }
 
-// setup has a test key: only the provider has the key that signs real callbacks.
+// setup returns a setup with a test key: only the provider has the key that signs real callbacks.
 func setup(tb testing.TB) providertest.Setup {
 	tb.Helper()
 	key, certificate := newKey(tb)

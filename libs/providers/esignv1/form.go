@@ -12,7 +12,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// readForm reads the form in a request's body, and nothing of its query. Values are decoded and otherwise unchanged: the signature covers
+// readForm reads the form in a request's body. It does not read the query. Values are decoded and otherwise unchanged: the signature covers
 // their bytes.
 func readForm(r pack.Request) (url.Values, error) {
 	if err := pack.CheckUTF16(r.Body); err != nil {
@@ -58,7 +58,7 @@ func isMultipart(r pack.Request) bool {
 
 func notAForm(why string) error { return &pack.UnreadableError{Reason: "not-a-form", Detail: why} }
 
-// one returns the value of a field that may occur once at most: of two values, one could be verified and the other read.
+// one returns the value of a field that may occur only once. With two values, one could be verified and the other one read.
 func one(form url.Values, name string) (value string, there bool, err error) {
 	switch values := form[name]; len(values) {
 	case 0:
@@ -66,6 +66,6 @@ func one(form url.Values, name string) (value string, there bool, err error) {
 	case 1:
 		return values[0], true, nil
 	default:
-		return "", false, &pack.UnreadableError{Reason: "form-ambiguous", Detail: fmt.Sprintf("field %q is there %d times", name, len(values))}
+		return "", false, &pack.UnreadableError{Reason: "form-ambiguous", Detail: fmt.Sprintf("field %q occurs %d times", name, len(values))}
 	}
 }

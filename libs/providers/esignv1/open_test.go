@@ -16,7 +16,7 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// No link is requested if the document's status excludes one: a link opens once, so a needless link is a waste.
+// No link is requested if the document's status excludes one, because each link opens only once.
 func TestOpen(t *testing.T) {
 	t.Parallel()
 	const sign, download = pack.Sign, pack.Download
@@ -178,7 +178,7 @@ func TestADocumentIsStreamed(t *testing.T) {
 	if _, err := io.ReadFull(got.Body, start); err != nil || string(start) != "%PDF" {
 		t.Fatalf("%q, %v", start, err)
 	}
-	// A later call of the same client has timed out, so the response timeout of the document is over too.
+	// A later call of the same client has timed out, so the document's response timeout has elapsed too.
 	if _, err := a.Document(t.Context(), "hangs"); err == nil || !strings.Contains(err.Error(), "in time") {
 		t.Error(err)
 	}
@@ -213,7 +213,7 @@ func TestADocumentEndsWithItsReader(t *testing.T) {
 	<-left
 }
 
-func TestADocumentElsewhere(t *testing.T) {
+func TestADocumentBehindARedirect(t *testing.T) {
 	t.Parallel()
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the client followed the redirect itself") }))
 	t.Cleanup(elsewhere.Close)

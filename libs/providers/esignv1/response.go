@@ -76,8 +76,8 @@ var statusOf = map[rest.Text]pack.Status{
 	"50": pack.StatusDeclined,
 }
 
-// inOrder reports whether the signers sign one after the other. That is also the default if the response does not say: an invitation that
-// waits for its turn arrives late, but one before its turn has a link that does not open.
+// inOrder reports whether the signers sign one after the other. True is also the default if the response lacks the order: a late invitation
+// still works, but an invitation before the person's turn has a link that does not open.
 func (d *document) inOrder() bool { return !bool(d.SignersInOrder || d.SignerInOrder) }
 
 func (d *document) people() []signer {

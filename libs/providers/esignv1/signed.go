@@ -33,12 +33,12 @@ func normalizeSigned(form url.Values, stamp *signingv1.SigningEvent) ([]*signing
 	e := begin(stamp)
 	e.Document = &signingv1.Document{Id: id, Uri: uri, Title: fields.Take("name"), Group: fields.Take("group")}
 	e.OccurredAt = fields.Time("timestamp")
-	said := reasons(fields)
-	e.Type, e.ProviderType = meaning(said), said.providerType()
+	stated := reasons(fields)
+	e.Type, e.ProviderType = meaning(stated), stated.providerType()
 	if entity != "" && entity != "document" {
 		e.Type = event.OtherRecorded // it concerns a signer or a group, not the document
 	}
-	e.Id = identify(e, slices.Concat([]string{"/document/" + id + "/"}, said, []string{fields.Peek("timestamp")})...)
+	e.Id = identify(e, slices.Concat([]string{"/document/" + id + "/"}, stated, []string{fields.Peek("timestamp")})...)
 	e.Attributes = fields.Attributes()
 	keepBeside(e, beside)
 	return []*signingv1.SigningEvent{e}, nil
@@ -72,8 +72,8 @@ func signedFields(form url.Values, v signingv1.Verification) (fields, beside *js
 }
 
 // triggers are the fields that name the reason for a call of the signed route, by their names without case and punctuation, or by the last
-// words of their names: event, event_code, document_status. Few are documented, and signers get a message about a callback that is taken for
-// a completion.
+// words of their names: event, event_code, document_status. Few are documented. If a callback were wrongly read as a completion, signers
+// would get a message about it.
 var (
 	triggers = []string{
 		"status", "state", "event", "eventcode", "eventtype", "eventname", "trigger", "action", "notify", "notifywhen", "outcome", "result", "documentstatus", "statuscode",
@@ -86,11 +86,11 @@ var descriptive = []string{"resourceuri", "uuid", "name", "group", "timestamp", 
 
 var punctuation = strings.NewReplacer("_", "", "-", "", " ", "", ".", "")
 
-// said lists the reasons for a call of the signed route, as name, text, name, text and so on.
-type said []string
+// statements lists the reasons for a call of the signed route, as name, text, name, text and so on.
+type statements []string
 
-func reasons(fields *jsonflat.Object) said {
-	var all said
+func reasons(fields *jsonflat.Object) statements {
+	var all statements
 	for _, name := range fields.Keys() {
 		if text := fields.Text(name); strings.TrimSpace(text) != "" && (isTrigger(name) || denies(name, text)) {
 			all = append(all, name, text)
@@ -128,7 +128,7 @@ var denials = map[string]bool{
 
 // meaning returns the canonical type of a callback of the signed route. The document is completed if no field names a reason for the call, or
 // if the reason is the completion. An unknown reason, or two that disagree, have no canonical type.
-func meaning(s said) string {
+func meaning(s statements) string {
 	if len(s) == 0 {
 		return event.DocumentCompleted
 	}
@@ -150,9 +150,9 @@ func meaning(s said) string {
 // plain matches a text that may be part of a type's name. Another text may be an address.
 var plain = regexp.MustCompile(`^[A-Za-z0-9._ -]{1,40}$`)
 
-// providerType is the route with the values of the callback: "signed.event=rejected". A value that only repeats the route's name is left
+// providerType returns the route with the values of the callback: "signed.event=rejected". A value that only repeats the route's name is left
 // out.
-func (s said) providerType() string {
+func (s statements) providerType() string {
 	var words []string
 	for i := 0; i < len(s); i += 2 {
 		switch {

@@ -82,7 +82,7 @@ func TestCredentialsOnEachRoute(t *testing.T) {
 		{"all, both: signed, no token", both, "/all", "", form("data", data, "signed", good), nil, refused},
 		{"all, both: the token, unsigned", both, "/all", "demo", form("data", data), nil, refused},
 		{"all, token: it", tokenOnly, "/all", "demo", form("data", data), nil, token},
-		{"all, token: whatever the signature", tokenOnly, "/all", "demo", form("data", data, "signed", bad), nil, token},
+		{"all, token: any signature", tokenOnly, "/all", "demo", form("data", data, "signed", bad), nil, token},
 		{"all, token: another", tokenOnly, "/all", "demon", form("data", data), nil, refused},
 		{"all, token: in the body", tokenOnly, "/all", "", form("data", data, "token", "demo"), nil, refused},
 		{"all, open", open, "/all", "", form("data", data), nil, none},
@@ -140,7 +140,7 @@ func TestBothDigests(t *testing.T) {
 	}
 }
 
-func TestSettingsThatAreWrongNameTheKey(t *testing.T) {
+func TestErrorsOfWrongSettingsNameTheKey(t *testing.T) {
 	t.Parallel()
 	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -178,7 +178,7 @@ func TestKeysOfEveryForm(t *testing.T) {
 		"a bare public key":           block("PUBLIC KEY", publicDER(t, &key.PublicKey)),
 		"a PKCS #1 public key":        block("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&key.PublicKey)),
 		"a certificate as of 2013":    block("CERTIFICATE", oldCertificate(t, &key.PublicKey)),
-		"behind a block of no use":    block("X509 CRL", []byte("x")) + certificate,
+		"after an unrelated block":    block("X509 CRL", []byte("x")) + certificate,
 		"with spaces around the text": "\n\n  \n" + certificate + "\n",
 	} {
 		w, err := esignv1.Pack.Webhook(config.Source{Name: "demo", Webhook: config.Webhook{Certificate: text}})

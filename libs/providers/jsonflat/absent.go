@@ -15,7 +15,7 @@ func Absent(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return unicode.In(r, unicode.L, unicode.N, unicode.S) })
 }
 
-// PeekID is Peek for an id: it also returns "" for a placeholder (see Absent).
+// PeekID works like Peek, for an id: it also returns "" for a placeholder (see Absent).
 func (o *Object) PeekID(key string) string {
 	if id := o.Peek(key); !Absent(id) {
 		return id
@@ -23,7 +23,7 @@ func (o *Object) PeekID(key string) string {
 	return ""
 }
 
-// TakeID is Take for an id. A placeholder stays among the attributes.
+// TakeID works like Take, for an id. A placeholder stays among the attributes.
 func (o *Object) TakeID(key string) string {
 	if o.PeekID(key) == "" {
 		return ""

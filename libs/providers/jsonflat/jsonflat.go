@@ -136,8 +136,8 @@ func (o *Object) Text(key string) string {
 	return ""
 }
 
-// Take is Peek for a value that becomes a canonical field: it is no longer an attribute. An empty value stays an attribute, so that it differs
-// from a missing one.
+// Take works like Peek, for a value that becomes a canonical field: it is no longer an attribute. An empty value stays an attribute, so that
+// it differs from a missing one.
 func (o *Object) Take(key string) string {
 	text := o.Peek(key)
 	if text != "" {

@@ -28,7 +28,7 @@ func TestEveryLeafHasItsOwnKey(t *testing.T) {
 		"a name with a dot":           {`{"render_data":{"Salesforce.Amount":"$100.00"}}`, map[string]string{"render_data.Salesforce.Amount": "$100.00"}},
 		"two paths, one key":          {`{"a.b":"x","a":{"b":"y"},"a.b#2":"z"}`, map[string]string{"a.b": "x", "a.b#2": "y", "a.b#2#2": "z"}},
 		"a taken second key":          {`{"a#2":"x","a":"y","A":"w","a":"z"}`, map[string]string{"a#2": "x", "a": "y", "A": "w", "a#3": "z"}},
-		"one name thrice":             {`{"a":1,"a":2,"a":3}`, map[string]string{"a": "1", "a#2": "2", "a#3": "3"}},
+		"one name three times":        {`{"a":1,"a":2,"a":3}`, map[string]string{"a": "1", "a#2": "2", "a#3": "3"}},
 		"escapes":                     {`{"\u0061\"":"x\n\u00e9\\"}`, map[string]string{`a"`: "x\né\\"}},
 		"arrays are compact JSON":     {`{"a":[ 1, "b ]", {"c" : [ ] } ],"d":[]}`, map[string]string{"a": `[1,"b ]",{"c":[]}]`, "d": "[]"}},
 		"empty objects leave a trace": {`{"a":{ },"b":{"c":{}}}`, map[string]string{"a": "{}", "b.c": "{}"}},
@@ -118,7 +118,7 @@ func TestUnreadable(t *testing.T) {
 		wantUnreadable(t, list(text), "utf-16", encoding)
 	}
 
-	// 10,000 leaves behind one name of 10,000 bytes would be 100 MB.
+	// 10,000 leaves below one name of 10,000 bytes would be 100 MB.
 	long := `{"` + strings.Repeat("n", 10_000) + `":{` + strings.Repeat(`"a":1,`, 9_999) + `"a":1}}`
 	wantUnreadable(t, object(long), "too-large", "")
 }

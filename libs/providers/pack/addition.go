@@ -17,10 +17,10 @@ import (
 // UpdatesAttribute names, on an event of the type document.updated, the id of the event that it adds to.
 const UpdatesAttribute = "signrelay.updates"
 
-// Addition returns what a second report of a fact adds to the event in the log: the whole second report, as a separate event; nil if it adds
-// nothing to known (docs/adr/0017). Its id is a function of the fact and of the report's content, so a retry of the report gets the same id.
-// Attributes that describe the delivery and not the fact do not count, because they may differ between retries. Without known, the whole
-// report is new.
+// Addition compares a second report of a fact with the event in the log (docs/adr/0017). If the report adds something to known, Addition
+// returns the whole report as a separate event, otherwise nil. Its id is a function of the fact and of the report's content, so a retry of
+// the report gets the same id. Attributes that describe the delivery and not the fact do not count, because they may differ between retries.
+// Without known, the whole report is new.
 func Addition(known, second *signingv1.SigningEvent, delivery ...string) *signingv1.SigningEvent {
 	if second.GetType() == event.DocumentUpdated || second.GetType() == event.EndpointTested {
 		return nil

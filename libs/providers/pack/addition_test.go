@@ -31,7 +31,7 @@ func TestAdditionOfASecondReport(t *testing.T) {
 		"its arrival": {func(e *signingv1.SigningEvent) {
 			e.ReceivedAt, e.ProviderEventId = timestamppb.New(time.Unix(2, 0)), "2"
 		}, false},
-		"what vouches":     {func(e *signingv1.SigningEvent) { e.Verification = signingv1.Verification_VERIFICATION_RSA }, false},
+		"its verification": {func(e *signingv1.SigningEvent) { e.Verification = signingv1.Verification_VERIFICATION_RSA }, false},
 		"its name":         {func(e *signingv1.SigningEvent) { e.ProviderType = "document.status=30" }, false},
 		"its delivery":     {func(e *signingv1.SigningEvent) { e.Attributes["sent_to"] = "https://b.example" }, false},
 		"our own mark":     {func(e *signingv1.SigningEvent) { e.Attributes[pack.TimeUnread] = "timestamp" }, false},

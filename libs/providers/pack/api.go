@@ -11,16 +11,16 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// API is the REST half of a pack: it requests data that callbacks do not contain. It calls only the source's base URL, whatever a payload
-// contains. A failed call is an outcome of package outcome around a *CallError, unless a method says otherwise: GaveUp if another attempt
+// API is the REST client of a pack: it requests data that callbacks do not contain. It calls only the source's base URL, for any content of a
+// payload. A failed call is an outcome of package outcome around a *CallError, unless a method says otherwise: GaveUp if another attempt
 // cannot help, Held if every call fails until the operator fixes the account or a setting, Waits if our own limit left no slot, so that the
 // provider was not called, and else Failed.
 type API interface {
 	// Document requests one document and its people. It fails with ErrNotOurs if the settings exclude the document.
 	Document(ctx context.Context, id string) (*Document, error)
 
-	// Open requests the current target of a link. The target may work for minutes, or only once: it is for the person who waits for it, and
-	// must not be stored. If there is nothing to open, the error is a *NotOpenError.
+	// Open requests the current target of a link. The target may work for minutes, or only once, so it must not be stored. If there is
+	// nothing to open, the error is a *NotOpenError.
 	Open(ctx context.Context, link Link) (*Target, error)
 }
 
@@ -48,7 +48,7 @@ type Status string
 // States of a document; empty if the API does not return one.
 const (
 	StatusUnknown   Status = ""
-	StatusOpen      Status = "open" // signatures are missing
+	StatusOpen      Status = "open" // not all people have signed
 	StatusCompleted Status = "completed"
 	StatusDeclined  Status = "declined"
 	StatusVoided    Status = "voided" // withdrawn by its sender, or ended for an unknown reason

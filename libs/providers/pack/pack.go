@@ -14,16 +14,16 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// Pack is everything about one provider.
+// Pack is the definition of one provider.
 type Pack struct {
 	// Name is the provider's name in settings, URLs and subjects: [a-z0-9-].
 	Name string
 	// Routes are the routes below /webhooks/<provider>/<source> that receive its callbacks.
 	Routes []Route
-	// Webhook makes the pure half for one source. It fails if the source's settings cannot authenticate a request; the error names the
-	// missing key.
+	// Webhook makes the part without network and clock for one source. It fails if the source's settings cannot authenticate a request; the
+	// error names the missing key.
 	Webhook func(config.Source) (Webhook, error)
-	// API makes the REST half for one source. The client has the transport, the timeouts and the source's rate limit.
+	// API makes the REST client for one source. The client has the transport, the timeouts and the source's rate limit.
 	API func(config.Source, *http.Client) (API, error)
 	// PerMinute is the default limit of REST calls a minute for a source.
 	PerMinute int
@@ -65,15 +65,15 @@ type Request struct {
 	Beside url.Values
 }
 
-// Webhook is the pure half of a pack: no network, no clock, so a recorded request is a complete test.
+// Webhook is the part of a pack without network and clock, so a recorded request is a complete test.
 type Webhook interface {
 	// Verify returns the kind of authentication of the request, computed over its raw bytes and in constant time. Anything else is
 	// ErrUnauthentic; a missing secret never verifies.
 	Verify(Request) (signingv1.Verification, error)
 
 	// Normalize turns an authentic request into canonical events, in the order in which they happened, with their ids. An unknown type
-	// becomes other.recorded. An unreadable request is an *UnreadableError, and is quarantined; a request that reports nothing is
-	// ErrNothing. No events without an error would lose a fact.
+	// becomes other.recorded. An unreadable request is an *UnreadableError, and is quarantined; a request that reports nothing is ErrNothing.
+	// It never returns neither events nor an error, because a fact would be lost.
 	Normalize(Request, signingv1.Verification) ([]*signingv1.SigningEvent, error)
 }
 
@@ -82,8 +82,8 @@ type Webhook interface {
 type Batches interface {
 	Webhook
 
-	// Items splits an authentic callback into requests with one item each, in their order, for Normalize. A callback that is not a batch
-	// has no items. Errors are those of Normalize, about the callback as a whole.
+	// Items splits an authentic callback into requests with one item each, in their order, for Normalize. A callback that is not a batch has
+	// no items. It returns the same errors as Normalize, about the callback as a whole.
 	Items(Request) ([]Request, error)
 
 	// Holds reports whether a batch as it was received contains the bytes of an item. Then the authentication of the batch

@@ -90,7 +90,7 @@ func (s Secrets) Redact(value string) (redacted string, found bool) {
 	}
 }
 
-// RedactAll is Redact for a whole body or query, whose values are JSON or form fields, in any spelling.
+// RedactAll works like Redact, for a whole body or query, whose values are JSON or form fields, in any spelling.
 func (s Secrets) RedactAll(text string) (redacted string, found bool) {
 	if !s.In(text) && !strings.Contains(text, `\u`) && !strings.Contains(text, "%") {
 		return text, false // no secret in another spelling either

@@ -101,7 +101,7 @@ func TestDocuments(t *testing.T) {
 			`{"status":"void","recipients":[{"id":"1","status":"complete"},{"id":"2","status":"sent"}]}`,
 			pack.Document{Status: pack.StatusVoided, Recipients: []pack.Recipient{{ID: "1", Signed: true}, {ID: "2"}}},
 		},
-		"all void, which tells nothing": {
+		"all void, so the reason is unknown": {
 			`{"status":"void","recipients":[{"id":"1","status":"void"},{"id":"2","status":"void"}]}`,
 			pack.Document{Status: pack.StatusVoided, Recipients: []pack.Recipient{{ID: "1"}, {ID: "2"}}},
 		},
@@ -110,7 +110,7 @@ func TestDocuments(t *testing.T) {
 			pack.Document{Title: "7", Recipients: []pack.Recipient{{ID: "5", Invite: true}}},
 		},
 		"no recipients": {`{"status":"sent","recipients":[]}`, pack.Document{Status: pack.StatusOpen}},
-		"a null among the recipients, and one of whom nothing can be read": {
+		"a null among the recipients, and one without readable fields": {
 			`{"status":"sent","recipients":[null,"PLSREC",{"id":"1"}]}`,
 			pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{{}, {ID: "1"}}},
 		},

@@ -12,7 +12,7 @@ import (
 // Name is the provider's name in settings, URLs and subjects.
 const Name = "pleasesign"
 
-// Pack is everything about PleaseSign.
+// Pack is the definition of the provider PleaseSign.
 var Pack = pack.Pack{
 	Name: Name,
 	Routes: []pack.Route{{

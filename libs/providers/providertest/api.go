@@ -31,7 +31,7 @@ type APISetup struct {
 	Then map[pack.Purpose]string
 }
 
-// The document and the recipient in the suite's requests. Errors must not contain them.
+// Document and Recipient are the ids in the suite's requests. Errors must not contain them.
 const (
 	Document  = "PLSDOC19704278f8c51564ff0c707817"
 	Recipient = "52cc002fac06025cddad05de87f75b37"
@@ -42,18 +42,18 @@ func RunAPI(t *testing.T, p pack.Pack, s APISetup) {
 	t.Helper()
 	suite := apiSuite{p, s}
 	for name, check := range map[string]func(*testing.T){
-		"the call":                suite.call,
-		"settings":                suite.settings,
-		"an id that walks":        suite.walkingIDs,
-		"refusals":                suite.refusals,
-		"invalid responses":       suite.garbage,
-		"responses with oddities": suite.odd,
-		"no response":             suite.silence,
-		"our own limit":           suite.limited,
-		"redirects":               suite.redirects,
-		"after the document":      suite.after,
-		"the document's link":     suite.opened,
-		"who is not on it":        suite.strangers,
+		"the call":                    suite.call,
+		"settings":                    suite.settings,
+		"an id with a path traversal": suite.walkingIDs,
+		"refusals":                    suite.refusals,
+		"invalid responses":           suite.garbage,
+		"responses with oddities":     suite.odd,
+		"no response":                 suite.silence,
+		"our own limit":               suite.limited,
+		"redirects":                   suite.redirects,
+		"after the document":          suite.after,
+		"the document's link":         suite.opened,
+		"a person who is not on it":   suite.strangers,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -67,8 +67,8 @@ type apiSuite struct {
 	s APISetup
 }
 
-// asks lists every call of a client, with an id in the first variable segment of its path.
-func asks(a pack.API) map[string]func(ctx context.Context, id string) error {
+// calls lists every call of a client, with an id in the first variable segment of its path.
+func calls(a pack.API) map[string]func(ctx context.Context, id string) error {
 	all := map[string]func(context.Context, string) error{
 		"Document": func(ctx context.Context, id string) error {
 			_, err := a.Document(ctx, id)
@@ -155,7 +155,7 @@ func (s apiSuite) settings(t *testing.T) {
 
 func (s apiSuite) walkingIDs(t *testing.T) {
 	a := s.api(t, "", func(_ http.ResponseWriter, r *http.Request) { t.Errorf("was called: %s", r.RequestURI) })
-	for name, ask := range asks(a) {
+	for name, ask := range calls(a) {
 		for _, id := range []string{"", ".", "..", "...", "../groups", "a/b", `a\b`, "a\x00b", "a\r\nb"} {
 			if err := ask(t.Context(), id); !errors.As(err, new(*pack.CallError)) || outcome.Of(err).Kind() != outcome.GaveUp {
 				t.Errorf("%s of %q: %v", name, id, err)
@@ -180,7 +180,7 @@ func (s apiSuite) apiAt(t *testing.T, base string, client *http.Client) pack.API
 	return a
 }
 
-// wantCallError checks that err is an outcome of that kind around a *pack.CallError, that names whose fault it is and nothing secret.
+// wantCallError checks that err is an outcome of that kind around a *pack.CallError. The error must name the fault and nothing secret.
 func (s apiSuite) wantCallError(t *testing.T, name string, err error, kind outcome.Kind) *pack.CallError {
 	t.Helper()
 	var call *pack.CallError
@@ -194,7 +194,7 @@ func (s apiSuite) wantCallError(t *testing.T, name string, err error, kind outco
 	return call
 }
 
-// faults is whose fault a failed call is, by the kind of its outcome.
+// faults maps the kind of an outcome to the fault of the failed call.
 var faults = map[outcome.Kind]outcome.Fault{outcome.Failed: outcome.Provider, outcome.GaveUp: outcome.Provider, outcome.Held: outcome.Operator}
 
 func (s apiSuite) secrets() []string {

@@ -63,7 +63,7 @@ func (r refused) check(t *testing.T, s apiSuite, name string, err error) {
 func (s apiSuite) refusals(t *testing.T) {
 	for _, r := range refusals() {
 		a := s.api(t, "", func(w http.ResponseWriter, _ *http.Request) { r.response(w) })
-		for name, ask := range asks(a) {
+		for name, ask := range calls(a) {
 			name = fmt.Sprintf("%s, %d", name, r.status)
 			err := ask(t.Context(), Document)
 			if strings.HasPrefix(name, "Open") && (r.status == http.StatusNotFound || r.status == http.StatusGone) {
@@ -91,7 +91,7 @@ func (s apiSuite) garbage(t *testing.T) {
 		"over 1 MiB":    s.s.Unsigned + strings.Repeat(" ", 1<<20),
 	} {
 		a := s.api(t, "", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
-		for name, ask := range asks(a) {
+		for name, ask := range calls(a) {
 			call := s.wantCallError(t, name+", "+what, ask(t.Context(), Document), outcome.Failed)
 			if call.Err == nil {
 				t.Errorf("%s, %s: %+v", name, what, call)
@@ -100,7 +100,7 @@ func (s apiSuite) garbage(t *testing.T) {
 	}
 }
 
-// silent are ways to fail without a response; begin is called when the server sends no more.
+// silent are ways to fail without a response; begin is called when the server has stopped sending.
 var silent = map[string]func(w http.ResponseWriter, r *http.Request, begin func()){
 	"hangs": func(_ http.ResponseWriter, r *http.Request, begin func()) {
 		begin()
@@ -132,7 +132,7 @@ func (s apiSuite) silence(t *testing.T) {
 			mu.Unlock()
 			behave(w, r, cancel)
 		})
-		for name, ask := range asks(a) {
+		for name, ask := range calls(a) {
 			ctx, cancel := context.WithCancel(t.Context())
 			mu.Lock()
 			end = cancel
@@ -147,7 +147,7 @@ func (s apiSuite) silence(t *testing.T) {
 	}
 	gone := httptest.NewServer(nil)
 	gone.Close()
-	for name, ask := range asks(s.apiAt(t, gone.URL, gone.Client())) {
+	for name, ask := range calls(s.apiAt(t, gone.URL, gone.Client())) {
 		if call := s.wantCallError(t, name, ask(t.Context(), Document), outcome.Failed); call.Status != 0 {
 			t.Errorf("%s, no server: %+v", name, call)
 		}
@@ -165,7 +165,7 @@ func (s apiSuite) limited(t *testing.T) {
 	a := s.apiAt(t, server.URL, &http.Client{Transport: limit.Transport{
 		Base: http.DefaultTransport, Limiter: full, Key: "k", Rate: limit.Rate{Count: 1, Per: time.Second, Burst: 1},
 	}})
-	for name, ask := range asks(a) {
+	for name, ask := range calls(a) {
 		err := ask(t.Context(), Document)
 		_ = s.wantCallError(t, name, err, outcome.Waits)
 		if o := outcome.Of(err); o.After() < 59*time.Minute || !o.Quiet() || !errors.As(err, new(*limit.LaterError)) {
@@ -183,7 +183,7 @@ func (s apiSuite) redirects(t *testing.T) {
 	for _, to := range []string{elsewhere.URL + "/", strings.Replace(elsewhere.URL, "http:", "https:", 1) + "/"} {
 		for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect} {
 			a := s.api(t, "", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, status) })
-			for name, ask := range asks(a) {
+			for name, ask := range calls(a) {
 				if call := s.wantCallError(t, name, ask(t.Context(), Document), outcome.Failed); call.Status != status {
 					t.Errorf("%s: %+v", name, call)
 				}

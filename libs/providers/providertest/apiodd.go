@@ -17,8 +17,8 @@ import (
 // oddities are values that providers put, or could put, where another type is documented.
 var oddities = []string{`null`, `""`, `"x"`, `"null"`, `"email"`, `7`, `-1.5e9`, `true`, `false`, `[]`, `{}`, `[null]`, `["email"]`, `[[]]`, `{"x":[{}]}`}
 
-// odd replaces each value of a response by each of the oddities. If the response can be read without the value, it can be read
-// with an odd one, and no other person on the document changes.
+// odd replaces each value of a response by each of the oddities. A response that can be read without the value must be readable with an odd
+// one. No other person on the document may change.
 func (s apiSuite) odd(t *testing.T) {
 	if s.s.Everything == "" {
 		t.Fatal("the suite needs a response with every field")

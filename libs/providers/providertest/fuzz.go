@@ -11,8 +11,8 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// Fuzz gives arbitrary requests to a pack, beginning with its recordings. Nothing panics; an unauthentic request is ErrUnauthentic; a readable
-// request gives valid events, twice the same; any other request is a *pack.UnreadableError.
+// Fuzz gives arbitrary requests to a pack, beginning with its recordings. No request causes a panic. An unauthentic request is
+// ErrUnauthentic. A readable request gives valid events, the same events twice. Any other request is a *pack.UnreadableError.
 func Fuzz(f *testing.F, p pack.Pack, s Setup) {
 	for _, name := range recordings(f, p) {
 		r := request(f, p, s, name)

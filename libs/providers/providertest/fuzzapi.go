@@ -15,9 +15,9 @@ import (
 
 var callText = regexp.MustCompile(`^[A-Z]+ [a-z -]+`)
 
-// FuzzAPI gives arbitrary responses to a pack's REST client, beginning with those of its setup. Nothing panics; a failure is one of
-// the errors that pack.API names and contains no secret; a document has the requested id; a link leads to an http or https
-// address, or to a document's bytes.
+// FuzzAPI gives arbitrary responses to a pack's REST client, beginning with those of its setup. No response causes a panic. A failure is one
+// of the errors that pack.API names, and contains no secret. A document has the requested id. A link leads to an http or https address, or to
+// a document's bytes.
 func FuzzAPI(f *testing.F, p pack.Pack, s APISetup) {
 	const secret = "secret-of-the-response"
 	for _, seed := range []string{s.Unsigned, s.Completed, s.Everything, `{"url":"https://x.example/` + secret + `"}`, `"https://x.example"`, "[]", ""} {

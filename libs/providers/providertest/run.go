@@ -31,11 +31,10 @@ type Setup struct {
 	// Strangers are the same source with another public key: each refuses every recording with a signature. The suite itself adds
 	// sources with another webhook.secrets or webhook.token.
 	Strangers []config.Source
-	// Credentials names the headers, query parameters and form fields that authenticate a request: without one of them the request is
-	// refused, or has a weaker verification.
+	// Credentials names the headers, query parameters and form fields that authenticate a request: without one of them, the pack refuses the
+	// request or returns a weaker verification.
 	Credentials []string
-	// Sign completes a recording whose signature can be made only with a key of the test's; nil where all are stored
-	// complete.
+	// Sign completes a recording that needs a signature with the test's key; nil if all recordings are complete.
 	Sign func(testing.TB, pack.Request) pack.Request
 	// Lengthen adds one byte to the signed part of the body; nil if the signature covers the whole body.
 	Lengthen func(testing.TB, pack.Request) pack.Request

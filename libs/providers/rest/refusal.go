@@ -33,8 +33,8 @@ func (call Call) Refused(response *http.Response) error {
 	}
 }
 
-// Unreadable is the error for a successful response without the expected content. It may be temporary, such as a proxy's page. The cause is
-// left out, because decoders quote their input.
+// Unreadable returns the error for a successful response without the expected content. It may be temporary, such as a proxy's page. The error
+// omits the cause, because decoders quote their input.
 func (call Call) Unreadable() error {
 	return call.failure(errors.New("the response lacks the expected content"))
 }
@@ -49,7 +49,7 @@ func OrGone(err error) error {
 	return err
 }
 
-// failed is the error of a call without a complete response.
+// failed returns the error of a call without a complete response.
 func (call Call) failed(ctx context.Context, err error) error {
 	if later := new(limit.LaterError); errors.As(err, &later) { // the provider was not called
 		return later.Outcome(&pack.CallError{Op: call.Op, Err: later})
@@ -57,12 +57,12 @@ func (call Call) failed(ctx context.Context, err error) error {
 	return call.failure(cause(ctx, err))
 }
 
-// failure is the error of a call that may succeed in another attempt.
+// failure returns the error of a call that may succeed in another attempt.
 func (call Call) failure(err error) error {
 	return outcome.Failure(outcome.Provider, "", &pack.CallError{Op: call.Op, Err: err})
 }
 
-// invalid is the error of a call that no attempt can make.
+// invalid returns the error of a call that cannot be made at all.
 func (call Call) invalid(err error) error {
 	return outcome.Refused(outcome.Provider, "", &pack.CallError{Op: call.Op, Err: err})
 }

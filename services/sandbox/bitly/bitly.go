@@ -45,12 +45,12 @@ func (b bitly) authorized(next http.HandlerFunc) http.HandlerFunc {
 	})
 }
 
-// getUser is GET /v4/user: the account of the token.
+// getUser serves GET /v4/user: the account of the token.
 func (b bitly) getUser(w http.ResponseWriter, _ *http.Request) {
 	party.WriteJSON(w, http.StatusOK, map[string]any{"login": "sandbox", "is_active": true, "default_group_guid": b.account.Group})
 }
 
-// shorten is POST /v4/shorten. The same address, domain and group always get the same link.
+// shorten serves POST /v4/shorten. The same address, domain and group always get the same link.
 func (b bitly) shorten(w http.ResponseWriter, r *http.Request) {
 	var wanted struct {
 		LongURL  string `json:"long_url"`

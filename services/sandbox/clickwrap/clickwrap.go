@@ -176,7 +176,7 @@ type attributes struct {
 	LastName  string `json:"last_name"`
 }
 
-// getRequest is GET /v1.1/requests/{id}.
+// getRequest serves GET /v1.1/requests/{id}.
 func (c clickwrap) getRequest(w http.ResponseWriter, r *http.Request) {
 	token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !bearer || !c.Knows(name, func(api config.API) bool { return party.Same(token, api.Token) }) {

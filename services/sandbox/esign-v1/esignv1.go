@@ -106,7 +106,7 @@ type signer struct {
 	ResourceURI string `json:"resource_uri"`
 }
 
-// getDocument is GET /api/v1/document/{id}/.
+// getDocument serves GET /api/v1/document/{id}/.
 func (e esign) getDocument(w http.ResponseWriter, r *http.Request) {
 	d, ok := e.provider.Find(r.PathValue("id"))
 	if !ok {
@@ -142,7 +142,7 @@ var (
 	}
 )
 
-// getSigner is GET /api/v1/signer/{id}/, which contains neither a number nor a link.
+// getSigner serves GET /api/v1/signer/{id}/, which contains neither a number nor a link.
 func (e esign) getSigner(w http.ResponseWriter, r *http.Request) {
 	d, i, ok := e.provider.Recipient(r.PathValue("id"))
 	if !ok {
@@ -162,7 +162,7 @@ func (e esign) getSigner(w http.ResponseWriter, r *http.Request) {
 	}{documentURI(d.ID), who.Email, who.First, who.Last, true, i, signerURI(who.ID), signerStatus[who.Stage]})
 }
 
-// getNewLink is GET /api/v1/signer/{id}/new-link/: only a Location header with a link that opens once.
+// getNewLink serves GET /api/v1/signer/{id}/new-link/: only a Location header with a link that opens once.
 func (e esign) getNewLink(w http.ResponseWriter, r *http.Request) {
 	d, i, ok := e.provider.Recipient(r.PathValue("id"))
 	switch {
@@ -176,7 +176,7 @@ func (e esign) getNewLink(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// getPDF is GET /api/v1/pdf/{id}/: the document, a redirect to it, or 201 while it is fetched from the archive.
+// getPDF serves GET /api/v1/pdf/{id}/: the document, a redirect to it, or 201 while it is fetched from the archive.
 func (e esign) getPDF(w http.ResponseWriter, r *http.Request) {
 	d, ok := e.provider.Find(r.PathValue("id"))
 	switch {

@@ -61,7 +61,7 @@ type Change struct {
 	At    time.Time
 }
 
-// Who is the recipient who caused the change.
+// Who returns the recipient who caused the change.
 func (c Change) Who() Recipient { return c.Doc.Recipients[c.Signer] }
 
 // apply changes the document. An impossible change is an error and changes nothing.

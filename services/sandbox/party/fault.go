@@ -97,7 +97,7 @@ func names(targets []Target) []string {
 	return all
 }
 
-// Delay is the delay of a slow response.
+// Delay returns the delay of a slow response.
 func (f Fault) Delay() time.Duration { return time.Duration(f.DelayMS) * time.Millisecond }
 
 // Faults queues the faults of each target, so that a test can request, for example, two refusals and then one drop.

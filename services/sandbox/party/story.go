@@ -73,25 +73,25 @@ const (
 	Second
 )
 
-// Sent is the event that the document is sent.
+// Sent returns the event that the document is sent.
 func (n Nth) Sent() Event { return Event{DocumentSent, int(n), 0} }
 
-// Completed is the event that all have signed the document.
+// Completed returns the event that all have signed the document.
 func (n Nth) Completed() Event { return Event{DocumentCompleted, int(n), 0} }
 
-// Sealed is the event that the final PDF exists.
+// Sealed returns the event that the final PDF exists.
 func (n Nth) Sealed() Event { return Event{DocumentSealed, int(n), 0} }
 
-// Opened is the event that a signer opens the document.
+// Opened returns the event that a signer opens the document.
 func (n Nth) Opened(signer int) Event { return Event{RecipientOpened, int(n), signer} }
 
-// Signed is the event that a signer signs it.
+// Signed returns the event that a signer signs it.
 func (n Nth) Signed(signer int) Event { return Event{RecipientSigned, int(n), signer} }
 
-// Declined is the event that a signer declines it.
+// Declined returns the event that a signer declines it.
 func (n Nth) Declined(signer int) Event { return Event{RecipientDeclined, int(n), signer} }
 
-// Failed is the event that the provider's own e-mail to a signer bounces.
+// Failed returns the event that the provider's own e-mail to a signer bounces.
 func (n Nth) Failed(signer int) Event { return Event{RecipientFailed, int(n), signer} }
 
 // Each returns a step for each event.

@@ -58,7 +58,7 @@ func (t *Tickets) Use(secret string) (used Ticket, before, ok bool) {
 	return *one, before, true
 }
 
-// GetFile is GET /files/{ticket}/document.pdf.
+// GetFile serves GET /files/{ticket}/document.pdf.
 func (t *Tickets) GetFile(w http.ResponseWriter, r *http.Request) {
 	used, _, ok := t.Use(r.PathValue("ticket"))
 	if !ok || !used.pdf {

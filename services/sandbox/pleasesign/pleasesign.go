@@ -101,7 +101,7 @@ type recipient struct {
 	ReminderCount int    `json:"reminder_count"`
 }
 
-// getDocument is GET /document/{id}.
+// getDocument serves GET /document/{id}.
 func (p pleasesign) getDocument(w http.ResponseWriter, r *http.Request) {
 	d, ok := p.provider.Find(r.PathValue("id"))
 	if !ok {
@@ -153,7 +153,7 @@ type idURL struct {
 	URL string `json:"url"`
 }
 
-// getMaster is GET /document/{id}/master: the address of the document in its current state.
+// getMaster serves GET /document/{id}/master: the address of the document in its current state.
 func (p pleasesign) getMaster(w http.ResponseWriter, r *http.Request) {
 	d, ok := p.provider.Find(r.PathValue("id"))
 	if !ok {
@@ -163,8 +163,8 @@ func (p pleasesign) getMaster(w http.ResponseWriter, r *http.Request) {
 	party.WriteJSON(w, http.StatusOK, idURL{d.ID, p.Tickets.File(party.PublicURL(r), p.provider, d.ID)})
 }
 
-// getSigningURL is GET /recipient/{id}/signingurl. PleaseSign returns it only for a document that is sent, and a recipient who is pending or
-// sent. The link of a pending recipient does not open until the recipient's turn.
+// getSigningURL serves GET /recipient/{id}/signingurl. PleaseSign returns it only for a document that is sent, and a recipient who is pending
+// or sent. The link of a pending recipient does not open until the recipient's turn.
 func (p pleasesign) getSigningURL(w http.ResponseWriter, r *http.Request) {
 	d, i, ok := p.provider.Recipient(r.PathValue("id"))
 	if !ok {

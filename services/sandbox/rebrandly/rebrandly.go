@@ -52,7 +52,7 @@ func (s rebrandly) authorized(next http.HandlerFunc) http.HandlerFunc {
 	})
 }
 
-// getAccount is GET /v1/account: the account of the key.
+// getAccount serves GET /v1/account: the account of the key.
 func (s rebrandly) getAccount(w http.ResponseWriter, _ *http.Request) {
 	party.WriteJSON(w, http.StatusOK, map[string]string{"id": "sandbox", "username": "sandbox"})
 }
@@ -67,7 +67,7 @@ const (
 
 var slashtag = regexp.MustCompile(`^[A-Za-z0-9_-]{1,40}$`)
 
-// postLink is POST /v1/links. It is not idempotent: a slashtag exists once in a domain.
+// postLink serves POST /v1/links. It is not idempotent: a slashtag exists once in a domain.
 func (s rebrandly) postLink(w http.ResponseWriter, r *http.Request) {
 	var wanted struct {
 		Destination string `json:"destination"`
@@ -119,7 +119,7 @@ func (s rebrandly) postLink(w http.ResponseWriter, r *http.Request) {
 	party.WriteJSON(w, http.StatusOK, linkOf(r, made))
 }
 
-// getLinks is GET /v1/links?domain.fullName=…&slashtag=…: the matching links, none or one.
+// getLinks serves GET /v1/links?domain.fullName=…&slashtag=…: the matching links, none or one.
 func (s rebrandly) getLinks(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	domain := query.Get("domain.fullName")
@@ -133,7 +133,7 @@ func (s rebrandly) getLinks(w http.ResponseWriter, r *http.Request) {
 	party.WriteJSON(w, http.StatusOK, found)
 }
 
-// getLink is GET /v1/links/{id}.
+// getLink serves GET /v1/links/{id}.
 func (s rebrandly) getLink(w http.ResponseWriter, r *http.Request) {
 	one, ok := s.links.Find(r.PathValue("id"))
 	if !ok || one.ID != r.PathValue("id") {

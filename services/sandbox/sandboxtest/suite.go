@@ -172,7 +172,7 @@ func (a API) Fails(t *testing.T) {
 	}
 }
 
-// WantGoodAgain is the control: without a fault, everything works.
+// WantGoodAgain checks that everything works without a fault. It is the control of the tests with faults.
 func WantGoodAgain(t *testing.T, w World) {
 	t.Helper()
 	before := len(w.Received(""))

@@ -47,7 +47,7 @@ func Open(t *testing.T, ingestURL string) World {
 	return OddWorld(t, ingestURL, 0, 0)
 }
 
-// OddWorld is Open with that percentage of oddities.
+// OddWorld works like Open, with that percentage of oddities.
 func OddWorld(t *testing.T, ingestURL string, percent, seed int) World {
 	t.Helper()
 	cfg := Settings(ingestURL)

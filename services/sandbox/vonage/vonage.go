@@ -78,7 +78,7 @@ var (
 	smsSender = regexp.MustCompile(`^(\d{1,15}|.{1,11})$`)
 )
 
-// sendSMS is POST /sms/json.
+// sendSMS serves POST /sms/json.
 func (v vonage) sendSMS(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
 		http.Error(w, "the body is not a form, or larger than 64 KiB", http.StatusBadRequest)

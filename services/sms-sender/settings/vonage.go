@@ -30,7 +30,7 @@ type Vonage struct {
 	ReceiptWithin time.Duration `yaml:"receipt_within"`
 }
 
-// SignatureSecrets are all secrets that may sign receipts.
+// SignatureSecrets returns all secrets that may sign receipts.
 func (v Vonage) SignatureSecrets() []string { return config.Lines(v.SignatureSecret) }
 
 // Section is the key sms.vonage. Another vendor gets a key of its own beside it.

@@ -31,7 +31,7 @@ func readReceipt(p map[string]string, now time.Time) (gateway.Receipt, error) {
 	return r, nil
 }
 
-// timeOf is the time of the change, in UTC: message-timestamp has seconds, scts has minutes.
+// timeOf returns the time of the change, in UTC: message-timestamp has seconds, scts has minutes.
 func timeOf(p map[string]string, now time.Time) time.Time {
 	if at, err := time.Parse(time.DateTime, p["message-timestamp"]); err == nil {
 		return at

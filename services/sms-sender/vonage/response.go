@@ -138,28 +138,28 @@ var refusals = map[string]refusal{
 	"33":          {"number-deactivated", ofRecipient},
 }
 
-// passes is a temporary failure: the message was not accepted.
+// passes returns a temporary failure: the message was not accepted.
 func passes(cause string, err error) error { return outcome.Failure(outcome.Provider, cause, err) }
 
-// unclear is a failure after which the message may have been accepted.
+// unclear returns a failure after which the message may have been accepted.
 func unclear(cause string, err error) error { return outcome.Unknown(passes(cause, err)) }
 
-// accountHeld is a failure that the operator must fix, and that affects every message.
+// accountHeld returns a failure that the operator must fix, and that affects every message.
 func accountHeld(cause string, err error) error {
 	return outcome.NeedsOperator(outcome.Account, cause, err)
 }
 
-// reasonHeld is a failure that the operator must fix, and that another message may not have.
+// reasonHeld returns a failure that the operator must fix, and that another message may not have.
 func reasonHeld(cause string, err error) error {
 	return outcome.NeedsOperator(outcome.Reason, cause, err)
 }
 
-// ofRecipient is a permanent failure of the number or its owner.
+// ofRecipient returns a permanent failure of the number or its owner.
 func ofRecipient(cause string, err error) error {
 	return outcome.Refused(outcome.Recipient, cause, err)
 }
 
-// ofTemplate is a permanent failure of a template: a built-in text has ten parts at most.
+// ofTemplate returns a permanent failure of a template: a built-in text has ten parts at most.
 func ofTemplate(cause string, err error) error { return outcome.Refused(outcome.Operator, cause, err) }
 
 func outcomeOfStatus(status string) error {

@@ -25,7 +25,7 @@ func signedBy(p map[string]string, secret, method string) bool {
 	return hmac.Equal(given, sign(p, secret, method))
 }
 
-// signedByAny is signedBy for several secrets: during a rotation there are two.
+// signedByAny works like signedBy, for several secrets: during a rotation there are two.
 func signedByAny(p map[string]string, secrets []string, method string) bool {
 	return slices.ContainsFunc(secrets, func(secret string) bool { return signedBy(p, secret, method) })
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/signrelay/signrelay/services/standalone/doctor"
 )
 
-// proveNoLoss is doctor --kill.
+// proveNoLoss runs doctor --kill.
 func proveNoLoss(ctx context.Context, c *call) error {
 	if !value[bool](c, "yes-this-is-a-test") {
 		return usageError{"--kill is only for an installation without real data: confirm this with --yes-this-is-a-test"}

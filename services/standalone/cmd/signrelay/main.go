@@ -92,7 +92,7 @@ func dispatch(ctx context.Context, args, environ []string, stdin *os.File, stdou
 	return dispatchWith(ctx, providers.All, args, environ, stdin, stdout, stderr)
 }
 
-// dispatchWith is dispatch with the given packs. Tests pass packs that panic.
+// dispatchWith works like dispatch, with the given packs. Tests pass packs that panic.
 func dispatchWith(ctx context.Context, packs []pack.Pack, args, environ []string, stdin *os.File, stdout, stderr io.Writer) int {
 	raw := stdout
 	stdout, stderr = printable.Writer(stdout), printable.Writer(stderr)

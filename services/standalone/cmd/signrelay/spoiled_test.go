@@ -17,7 +17,7 @@ import (
 	"github.com/signrelay/signrelay/services/standalone"
 )
 
-// reads are the top-level keys that a service reads.
+// reads returns the top-level keys that a service reads.
 func reads(s service.Service) []string {
 	var keys []string
 	for _, part := range s.Reads {

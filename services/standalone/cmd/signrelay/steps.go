@@ -17,7 +17,7 @@ import (
 // A command that changes many things prints its plan and asks for confirmation. Then it makes the changes one by one at a bounded rate, and
 // prints a line for each. After an interrupt, run it again for the rest.
 
-// stepFlags are the flags of such a command.
+// stepFlags adds the flags of such a command.
 func stepFlags(fs *flag.FlagSet, verb string) {
 	fs.Bool("yes", false, "do not ask for confirmation")
 	wholeFlag(fs, "rate", 10, 1000, verb+" at most this `number` a second")
