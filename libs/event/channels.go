@@ -17,7 +17,7 @@ const (
 type Channel struct {
 	Channel notifyv1.Channel
 	Name    string      // in settings, subjects, events, metrics and the names of templates
-	Sender  string      // the stage that sends its messages
+	Stage   string      // that sends its messages
 	Address AddressKind // the kind of address that it sends to
 	Blocks  []string    // the providers' reasons against it: no message goes on this channel then, even if the person wants it
 	Suffix  string      // the last letter of a short link in its messages, which identifies the message whose link was opened
@@ -40,8 +40,8 @@ const (
 
 // Channels are all channels, in the order in which a person's messages are planned.
 var Channels = []Channel{
-	{Channel: SMS, Name: "sms", Sender: "sms-sender", Address: MobileNumber, Blocks: []string{OptedOut, Landline}, Suffix: "s"},
-	{Channel: Email, Name: "email", Sender: "email-sender", Address: EmailAddress, Blocks: []string{OptedOut}, Suffix: "e"},
+	{Channel: SMS, Name: "sms", Stage: "sms-sender", Address: MobileNumber, Blocks: []string{OptedOut, Landline}, Suffix: "s"},
+	{Channel: Email, Name: "email", Stage: "email-sender", Address: EmailAddress, Blocks: []string{OptedOut}, Suffix: "e"},
 }
 
 // ChannelOf returns a channel's row. For a channel without a row, such as one of a later release, it returns a row with only the name.
@@ -64,10 +64,10 @@ func ChannelNames() []string {
 	return names
 }
 
-// ChannelOfSender returns the row of the channel whose messages a stage sends; false for a stage that sends no messages.
-func ChannelOfSender(stage string) (Channel, bool) {
+// ChannelOfStage returns the row of the channel whose messages a stage sends; false for a stage that sends no messages.
+func ChannelOfStage(stage string) (Channel, bool) {
 	for _, c := range Channels {
-		if c.Sender == stage {
+		if c.Stage == stage {
 			return c, true
 		}
 	}

@@ -21,8 +21,8 @@ func TestEveryChannelHasARow(t *testing.T) {
 		if want := strings.ToLower(strings.TrimPrefix(name, "CHANNEL_")); row.Name != want || row.Address == 0 || len(row.Suffix) != 1 {
 			t.Errorf("the row of %s is %+v", name, row)
 		}
-		if found, ok := event.ChannelOfSender(row.Sender); !ok || found.Channel != c {
-			t.Errorf("the stage %q sends the messages of %q, want %q", row.Sender, found.Name, row.Name)
+		if found, ok := event.ChannelOfStage(row.Stage); !ok || found.Channel != c {
+			t.Errorf("the stage %q sends the messages of %q, want %q", row.Stage, found.Name, row.Name)
 		}
 		if same := slices.IndexFunc(event.Channels, func(other event.Channel) bool { return other.Suffix == row.Suffix }); event.Channels[same].Channel != c {
 			t.Errorf("%s and %s have the same suffix", row.Name, event.Channels[same].Name)
@@ -34,7 +34,7 @@ func TestEveryChannelHasARow(t *testing.T) {
 	if got := event.ChannelName(notifyv1.Channel(77)); got != "77" {
 		t.Errorf("a channel of a later release is called %q", got)
 	}
-	if c, ok := event.ChannelOfSender("enricher"); ok {
+	if c, ok := event.ChannelOfStage("enricher"); ok {
 		t.Errorf("the enricher sends the messages of %q", c.Name)
 	}
 }

@@ -12,15 +12,15 @@ import (
 func TestEveryChannelHasASender(t *testing.T) {
 	t.Parallel()
 	for _, c := range event.Channels {
-		stage := flow.StageNamed(c.Sender)
+		stage := flow.StageNamed(c.Stage)
 		if !slices.Equal(stage.Consumes, []string{flow.SendFilter(c.Name)}) {
-			t.Errorf("%s takes %q, want the messages of %s", c.Sender, stage.Consumes, c.Name)
+			t.Errorf("%s takes %q, want the messages of %s", c.Stage, stage.Consumes, c.Name)
 		}
 		if own := (flow.Keys{Bucket: flow.Attempts, Keys: "message." + c.Name + ".>"}); !slices.Contains(stage.Uses.Buckets, own) {
-			t.Errorf("%s may not write %v", c.Sender, own)
+			t.Errorf("%s may not write %v", c.Stage, own)
 		}
 	}
-	if flow.SMSSender != event.ChannelOf(event.SMS).Sender || flow.EmailSender != event.ChannelOf(event.Email).Sender {
+	if flow.SMSSender != event.ChannelOf(event.SMS).Stage || flow.EmailSender != event.ChannelOf(event.Email).Stage {
 		t.Error("the senders' names differ from those in the table of channels")
 	}
 }

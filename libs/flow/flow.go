@@ -3,6 +3,7 @@
 package flow
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/event"
@@ -108,8 +109,10 @@ var retryForADay = Policy{MaxAttempts: 151, FirstDelay: time.Second, MaxDelay: 1
 type Producer struct {
 	Name      string
 	Publishes []string // the subjects on which it publishes
-	Uses      Uses
-	Purpose   string // in the operator's words
+	// Receives is what outside parties send to it: "callbacks". It is empty if the service runs periodically.
+	Receives string
+	Uses     Uses
+	Purpose  string // in the operator's words
 }
 
 // Uses lists the resources of a service beside its inputs and outputs.
@@ -117,6 +120,9 @@ type Uses struct {
 	Streams []string // in which it looks up earlier messages
 	Buckets []Keys   // whose entries it reads and writes
 	Rates   []string // the rate limits of which it takes slots
+	// Claims is the namespace of its claims in the dedupe store. A stage with an outside effect always claims its inputs, by default under
+	// its own name.
+	Claims string
 }
 
 // Keys are the entries of a bucket that a service writes. It may read the whole bucket.
@@ -136,24 +142,30 @@ const (
 
 // Producers of the flow.
 var Producers = []Producer{
-	{Name: "ingest", Publishes: []string{event.Everything, Quarantined}, Purpose: "stores the providers' callbacks in the log", Uses: Uses{
+	{Name: "ingest", Publishes: []string{event.Everything, Quarantined}, Receives: "callbacks", Purpose: "stores the providers' callbacks in the log", Uses: Uses{
 		Streams: []string{Signing, Quarantine}, // lookups of stored events, after a crash or if the dedupe store has a gap
 		Buckets: []Keys{{State, "dedupe.>"}},   // the gaps: times without Redis
+		Claims:  IngestClaims,
 	}},
 }
 
-// IngestMemory is the namespace of ingest's claims in the dedupe store. It is short, because it is in every callback's key.
-const IngestMemory = "i"
+// IngestClaims is the namespace of ingest's claims in the dedupe store. It is short, because it is in every callback's key.
+const IngestClaims = "i"
 
-// MemoryOf returns the namespace of a service's claims in the dedupe store; empty if the service claims nothing.
-func MemoryOf(service string) string {
-	for _, s := range Stages {
-		if s.Name == service && s.Effect {
-			return s.Name
+// ClaimsOf returns the namespace of a service's claims in the dedupe store; empty if the service claims nothing.
+func ClaimsOf(service string) string {
+	for _, p := range Producers {
+		if p.Name == service {
+			return p.Uses.Claims
 		}
 	}
-	if service == "ingest" {
-		return IngestMemory
+	for _, s := range Stages {
+		if s.Name == service && s.Effect {
+			return cmp.Or(s.Uses.Claims, s.Name)
+		}
+		if s.Name == service {
+			return s.Uses.Claims
+		}
 	}
 	return ""
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/realtest"
 )
@@ -149,13 +150,55 @@ func TestTablesAreConsistent(t *testing.T) {
 	}
 }
 
+// A producer that runs periodically gets no callbacks.
+func TestOnlyProducersWithCallbacksReceiveThem(t *testing.T) {
+	t.Parallel()
+	picture := flow.Mermaid([]flow.Producer{
+		{Name: "ingest", Receives: "callbacks", Publishes: []string{event.Everything}},
+		{Name: "reconciler", Publishes: []string{event.Everything}},
+	}, nil)
+	for line, want := range map[string]bool{
+		"  providers -->|callbacks| ingest\n": true, "  ingest --> SIGNING\n": true, "callbacks| reconciler": false, "  reconciler --> SIGNING\n": true,
+	} {
+		if strings.Contains(picture, line) != want {
+			t.Errorf("%q is in the picture: %t\n%s", line, !want, picture)
+		}
+	}
+}
+
+// Each service that claims has a namespace of its own, or it would take another one's claims for its own.
+func TestNamespacesOfClaimsAreDistinct(t *testing.T) {
+	t.Parallel()
+	owner := map[string]string{}
+	var names []string
+	for _, p := range flow.Producers {
+		names = append(names, p.Name)
+	}
+	for _, s := range flow.Stages {
+		names = append(names, s.Name)
+		if s.Effect && flow.ClaimsOf(s.Name) == "" {
+			t.Errorf("%s has an outside effect, and claims nothing", s.Name)
+		}
+	}
+	for _, name := range names {
+		space := flow.ClaimsOf(name)
+		if other := owner[space]; space != "" && other != "" {
+			t.Errorf("%s and %s claim under %q", other, name, space)
+		}
+		owner[space] = name
+	}
+	if owner["i"] != "ingest" || owner["sms-sender"] != "sms-sender" || owner["email-sender"] != "email-sender" {
+		t.Errorf("%v: these are keys in each Redis in use, so they never change", owner)
+	}
+}
+
 func TestTheReadmeShowsTheFlow(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(readme), "```mermaid\n"+flow.Mermaid()+"```\n") {
+	if !strings.Contains(string(readme), "```mermaid\n"+flow.Mermaid(flow.Producers, flow.Stages)+"```\n") {
 		t.Error("the picture in README.md differs from the flow: run make generate")
 	}
 }

@@ -6,28 +6,30 @@ import (
 	"strings"
 )
 
-// Mermaid draws the tables as the Mermaid flowchart of the README.
-func Mermaid() string {
+// Mermaid draws producers and stages as the Mermaid flowchart of the README.
+func Mermaid(producers []Producer, stages []Stage) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("flowchart LR")
 	line("  providers([\"e-signature providers\"])")
-	for _, d := range Producers {
+	for _, d := range producers {
 		line("  %s[\"%s<br/><small>%s</small>\"]", id(d.Name), d.Name, d.Purpose)
 	}
 	for _, s := range Streams {
 		line("  %s[(\"%s\")]", s.Name, s.Name)
 	}
-	for _, s := range Stages {
+	for _, s := range stages {
 		line("  %s[\"%s<br/><small>%s</small>\"]", id(s.Name), s.Name, s.Purpose)
 	}
-	for _, d := range Producers {
-		line("  providers -->|callbacks| %s", id(d.Name))
+	for _, d := range producers {
+		if d.Receives != "" {
+			line("  providers -->|%s| %s", d.Receives, id(d.Name))
+		}
 		for _, stream := range streamsOf(d.Publishes) {
 			line("  %s --> %s", id(d.Name), stream)
 		}
 	}
-	for _, s := range Stages {
+	for _, s := range stages {
 		line("  %s --> %s", s.Stream, id(s.Name))
 		for _, stream := range streamsOf(s.Publishes) {
 			line("  %s --> %s", id(s.Name), stream)

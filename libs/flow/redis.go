@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/signrelay/signrelay/libs/event"
 )
 
 // RedisUser is a user of Redis: a service, or the operator's command line. Everything else is refused.
@@ -30,12 +32,12 @@ func RedisUsers() []RedisUser {
 	var users []RedisUser
 	add := func(service string, uses Uses) {
 		u := RedisUser{Name: service, Commands: redisCommands}
-		namespace := MemoryOf(service)
+		namespace := ClaimsOf(service)
 		if namespace != "" {
 			u.Keys = append(u.Keys, namespace+":*", redisEpoch)
 			u.Commands = append(slices.Clone(redisCommands), "del") // to release a claim
 		}
-		if namespace == service { // a sender counts its messages
+		if _, sends := event.ChannelOfStage(service); sends { // it counts its messages
 			u.Keys = append(u.Keys, redisCounts)
 		}
 		for _, rate := range uses.Rates {

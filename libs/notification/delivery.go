@@ -48,7 +48,7 @@ type Sender struct {
 
 // Deliver runs a sender whose vendor has no receipts.
 func Deliver(ctx context.Context, env service.Env, place flow.Stage, links Links, send Send) error {
-	channel, _ := event.ChannelOfSender(place.Name)
+	channel, _ := event.ChannelOfStage(place.Name)
 	return Sender{Send: send, Links: links, Vendor: channel.Name}.Deliver(ctx, env, place)
 }
 
@@ -65,7 +65,7 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 	if s.Now == nil {
 		s.Now = time.Now
 	}
-	channel, ok := event.ChannelOfSender(place.Name)
+	channel, ok := event.ChannelOfStage(place.Name)
 	if !ok {
 		return fmt.Errorf("stage %s sends the messages of no channel", place.Name)
 	}
@@ -80,7 +80,7 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 	if d.gates, err = newGates(ctx, env, bucket, channel.Name, s.Vendor, s.Settings); err != nil {
 		return err
 	}
-	claims := dedupe.Options{Namespace: flow.MemoryOf(place.Name), Lease: leaseFor, Remember: flow.RememberSent, Waits: true}
+	claims := dedupe.Options{Namespace: flow.ClaimsOf(place.Name), Lease: leaseFor, Remember: flow.RememberSent, Waits: true}
 	runner := stage.Runner[*notifyv1.Notification]{
 		Stage: place, JS: env.JS, Decode: Decode, Do: d.do, GivenUp: d.givenUp,
 		Claims: env.Claims(claims), Lease: leaseFor, Log: env.Log, Metrics: env.Metrics,

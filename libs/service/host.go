@@ -228,7 +228,7 @@ func (h Host) openParts(ctx context.Context, live *config.Live, health *Health, 
 		return nil, err
 	}
 	p.closes = append(p.closes, func() { _ = p.gaps.Close() })
-	if client == nil && !how.operator && !h.any(func(s Service) bool { return flow.MemoryOf(s.Name) != "" }) {
+	if client == nil && !how.operator && !h.any(func(s Service) bool { return flow.ClaimsOf(s.Name) != "" }) {
 		return p, nil // no service claims anything, and their NATS accounts may not read the dedupe store's bucket
 	}
 	p.claims, err = claims(ctx, client, ring, probes, p.js, p.gaps)

@@ -596,7 +596,7 @@ func TestACommandSharesTheDedupeStoreOfTheServices(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(done)
-			memory := env.Claims(dedupe.Options{Namespace: flow.IngestMemory, Lease: time.Minute, Remember: time.Hour})
+			memory := env.Claims(dedupe.Options{Namespace: flow.IngestClaims, Lease: time.Minute, Remember: time.Hour})
 			claims, err := memory.Claim(t.Context(), dedupe.NewOwner(), "a")
 			if err != nil || claims[0].State != want {
 				t.Errorf("%+v %v, want state %d", claims, err, want)

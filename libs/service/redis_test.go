@@ -124,7 +124,7 @@ func TestARedisUserNeedsAllItsPermissions(t *testing.T) {
 			server := realtest.RedisWith(t, nil)
 			admin := redisAt(t, config.Redis{URL: server.URL})
 			var namespaces []string
-			if n := flow.MemoryOf(u.Name); n != "" {
+			if n := flow.ClaimsOf(u.Name); n != "" {
 				namespaces = append(namespaces, n)
 			}
 			as := func(name string, u flow.RedisUser) error {
@@ -179,7 +179,7 @@ func TestReadinessDependsOnClaimsInRedis(t *testing.T) {
 			broker, server := provisioned(t), realtest.RedisWith(t, nil)
 			cfg := settings(t, func(c *config.Config) { c.NATS.URL, c.Redis.URL = broker.URL, server.URL })
 			h := open(t, cfg, Service{Name: name, Calls: both, WorksWithoutRedis: outlives, Run: func(ctx context.Context, env Env) error {
-				env.Claims(dedupe.Options{Namespace: flow.MemoryOf(name), Lease: time.Minute, Remember: time.Hour})
+				env.Claims(dedupe.Options{Namespace: flow.ClaimsOf(name), Lease: time.Minute, Remember: time.Hour})
 				env.Up()
 				<-ctx.Done()
 				return nil

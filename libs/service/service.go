@@ -31,8 +31,10 @@ type Service struct {
 	Secrets []string
 	// WorksWithoutRedis: the service works while Redis is unavailable, so its program stays ready.
 	WorksWithoutRedis bool
-	// Memory is the memory limit of the service's container or unit, in MiB; 0 is DefaultMemory.
-	Memory int
+	// MemoryMiB is the memory limit of the service's container or unit; 0 is DefaultMemoryMiB.
+	MemoryMiB int
+	// Singleton: additional replicas do not share the work.
+	Singleton bool
 	// DemoOnly: the service replaces outside parties, so a deployment runs it only on request.
 	DemoOnly bool
 }
@@ -40,13 +42,13 @@ type Service struct {
 // Purpose returns the service's task, in one line for operators.
 func (s Service) Purpose() string { return cmp.Or(flow.PurposeOf(s.Name), s.Summary) }
 
-// DefaultMemory is the memory of a service that declares none, in MiB.
-const DefaultMemory = 256
+// DefaultMemoryMiB is the memory limit of a service that declares none.
+const DefaultMemoryMiB = 256
 
-// Single reports whether additional replicas do not share the work: the service replaces outside parties, or its stage is ordered, so
-// that one replica works and another takes over when it fails.
+// Single reports whether additional replicas do not share the work: the service declares it, or replaces outside parties, or its stage is
+// ordered, so that one replica works and another takes over when it fails.
 func (s Service) Single() bool {
-	return s.DemoOnly || slices.ContainsFunc(flow.Stages, func(stage flow.Stage) bool { return stage.Name == s.Name && stage.Ordered })
+	return s.Singleton || s.DemoOnly || slices.ContainsFunc(flow.Stages, func(stage flow.Stage) bool { return stage.Name == s.Name && stage.Ordered })
 }
 
 // Listener is an address at which a service listens.

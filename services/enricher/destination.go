@@ -63,7 +63,7 @@ func (p *planner) notifySender(about *notifyv1.Notification) {
 	}
 	var others []destination
 	for _, r := range destinations {
-		if r.person.Sender = true; !p.hasMessage(about.GetKind(), r.person) {
+		if r.person.Sender = true; !p.hasMessage(about.GetKind(), r) {
 			others = append(others, r)
 		}
 	}
@@ -255,9 +255,10 @@ func (p *planner) link(purpose notifyv1.Link_Purpose, who pack.Recipient) (to *n
 func (p *planner) linkMayCome() bool { return p.document.Status == pack.StatusUnknown }
 
 // hasMessage reports whether a message of this kind to the same address is planned already.
-func (p *planner) hasMessage(kind notifyv1.Kind, to *notifyv1.Person) bool {
+func (p *planner) hasMessage(kind notifyv1.Kind, to destination) bool {
 	for _, n := range p.messages {
-		if n.GetKind() == kind && strings.EqualFold(n.GetTo().GetEmail(), to.GetEmail()) && n.GetTo().GetMobile() == to.GetMobile() {
+		sent := destination{channel: n.GetChannel(), person: n.GetTo()}
+		if n.GetKind() == kind && sent.channel == to.channel && sent.address() == to.address() {
 			return true
 		}
 	}

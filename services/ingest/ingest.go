@@ -26,7 +26,7 @@ var Service = service.Service{
 	Calls:             []service.Party{service.NATS, service.Redis},
 	Reads:             []string{"sources", "ingest", "hide_sources", "drain_delay", "nats", "redis", "master_key", "log"},
 	WorksWithoutRedis: true, // the log and the stream's own duplicate window replace Redis
-	Memory:            1024, // for 1024 concurrent callbacks, a quarter of them with 1 MiB
+	MemoryMiB:         1024, // for 1024 concurrent callbacks, a quarter of them with 1 MiB
 }
 
 // Run accepts callbacks until ctx ends.

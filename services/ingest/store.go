@@ -57,11 +57,11 @@ func limitOf(items int) time.Duration {
 }
 
 func newStore(env service.Env, m *metrics) *store {
-	memory := env.Claims(dedupe.Options{Namespace: flow.IngestMemory, Lease: lease, Remember: flow.Remember})
+	memory := env.Claims(dedupe.Options{Namespace: flow.IngestClaims, Lease: lease, Remember: flow.Remember})
 	return &store{
 		js:         env.JS,
 		memory:     memory,
-		batches:    env.Claims(dedupe.Options{Namespace: flow.IngestMemory, Lease: batchLease, Remember: flow.Remember}),
+		batches:    env.Claims(dedupe.Options{Namespace: flow.IngestClaims, Lease: batchLease, Remember: flow.Remember}),
 		state:      &memoryState{log: env.Log, gauge: m.withoutMemory, memory: memory},
 		gaps:       env.Gaps,
 		log:        event.Log{JS: env.JS, Stream: flow.Signing},

@@ -19,13 +19,13 @@ import (
 
 // Service is the bridge as a program of its own.
 var Service = service.Service{
-	Name:     flow.KafkaBridge,
-	Run:      Run,
-	Check:    check,
-	Calls:    []service.Party{service.NATS, service.Kafka},
-	Reads:    []string{"kafka", "nats", "log"},
-	Memory:   384,
-	Sections: []config.Declared{kafkasettings.Section},
+	Name:      flow.KafkaBridge,
+	Run:       Run,
+	Check:     check,
+	Calls:     []service.Party{service.NATS, service.Kafka},
+	Reads:     []string{"kafka", "nats", "log"},
+	MemoryMiB: 384,
+	Sections:  []config.Declared{kafkasettings.Section},
 }
 
 // check returns why Run would fail.

@@ -185,7 +185,7 @@ func TestStolenRedisUserReachesOnlyItsKeys(t *testing.T) {
 		client := redisAs(t, server, u.Name)
 		probes := service.NewRedisProbes(client)
 		probes.Add(limit.NewRedis(client, keyring.Ring{}).Probe)
-		if namespace := flow.MemoryOf(u.Name); namespace != "" {
+		if namespace := flow.ClaimsOf(u.Name); namespace != "" {
 			probes.Add(dedupe.NewRedis(client, dedupe.Options{Namespace: namespace}).Probe)
 		}
 		if err := probes.Check(t.Context()); err != nil {

@@ -39,7 +39,7 @@ func redisThief(t *testing.T, h *testenv.Env, user string) *redis.Client {
 // dedupeOf is ingest's dedupe store, as a dead replica of ingest used it.
 func dedupeOf(t *testing.T, h *testenv.Env, client *redis.Client) dedupe.Store {
 	t.Helper()
-	o := dedupe.Options{Namespace: flow.IngestMemory, Lease: time.Millisecond, Remember: time.Hour, Waits: true, Ring: keyring.New([]string{testenv.MasterKey})}
+	o := dedupe.Options{Namespace: flow.IngestClaims, Lease: time.Millisecond, Remember: time.Hour, Waits: true, Ring: keyring.New([]string{testenv.MasterKey})}
 	return dedupe.NewGuard(dedupe.NewRedis(client, o), event.Log{JS: h.JetStream(t), Stream: flow.Signing}, nil, o)
 }
 

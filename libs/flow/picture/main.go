@@ -34,7 +34,7 @@ func write(path string) error {
 	if !found || !foundEnd {
 		return fmt.Errorf("%s has no lines %q and %q", path, strings.TrimSpace(opening), closing)
 	}
-	text := before + opening + "```mermaid\n" + flow.Mermaid() + "```\n" + closing + after
+	text := before + opening + "```mermaid\n" + flow.Mermaid(flow.Producers, flow.Stages) + "```\n" + closing + after
 	if text == string(data) {
 		return nil
 	}

@@ -60,7 +60,7 @@ func (e *examination) claim(ctx context.Context, client *redis.Client) Finding {
 		return fail("rate limits", err)
 	}
 	for _, u := range flow.Users() {
-		if namespace := flow.MemoryOf(u.Name); namespace != "" && (len(e.services()) == 0 || slices.Contains(e.services(), u.Name)) {
+		if namespace := flow.ClaimsOf(u.Name); namespace != "" && (len(e.services()) == 0 || slices.Contains(e.services(), u.Name)) {
 			if err := dedupe.NewRedis(client, dedupe.Options{Namespace: namespace}).Probe(ctx); err != nil {
 				return fail(u.Name, err)
 			}

@@ -48,7 +48,7 @@ func TestANewServiceIsInEveryTable(t *testing.T) {
 	root := copied(t)
 	reminder := service.Service{
 		Name: "reminder", Summary: "reminds signers", Calls: []service.Party{service.NATS, service.Redis}, Reads: []string{"sources", "nats", "redis", "log"},
-		Listeners: []service.Listener{{Name: "http", Key: "links.addr", Port: 8099, Path: "/r"}}, Secrets: []string{"sms.vonage.api_key"}, Memory: 100,
+		Listeners: []service.Listener{{Name: "http", Key: "links.addr", Port: 8099, Path: "/r"}}, Secrets: []string{"sms.vonage.api_key"}, MemoryMiB: 100,
 	}
 	if err := write(root, append(append([]service.Service(nil), standalone.Services...), reminder)); err != nil {
 		t.Fatal(err)

@@ -47,9 +47,9 @@ func unit(s service.Service, place int) string {
 		line("LoadCredential=%s:/etc/signrelay/%s/%[1]s", key, s.Name)
 		line("Environment=%s_FILE=%%d/%s", variable(key), key)
 	}
-	memory := s.Memory
+	memory := s.MemoryMiB
 	if memory == 0 {
-		memory = service.DefaultMemory
+		memory = service.DefaultMemoryMiB
 	}
 	line("# Go's limit is 90%% of the unit's: near it the garbage collector works harder.")
 	line("MemoryMax=%dM", memory)
