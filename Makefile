@@ -152,12 +152,13 @@ generate: $(BUF) $(PROTOC_GEN_GO) ## Generate code and JSON Schema from proto/, 
 	@go run ./libs/flow/picture -write README.md && go run ./libs/flow/accounts -write deployments
 	@go run ./libs/flow/scaling -write deployments/helm/signrelay/files/flow.yaml && go run ./services/sections/names -write deployments/helm/signrelay/files/settings.yaml
 	@go run ./services/standalone/tables -root .
+	@cd tests/helm && GOWORK=off go test -count=1 -run '^TestReadmeDocumentsEveryValue$$' . -update >/dev/null
 	@(cd proto && $(BUF) build -o -) | go run ./libs/event/schema -write docs
 	@go work sync && for m in $(MODULES); do (cd $$m && go mod tidy) || exit 1; done
 	@for m in $(APART); do (cd $$m && GOWORK=off go mod tidy) || exit 1; done
 	@.ci/linked > docs/linked.txt
 
-GENERATED := proto README.md docs/linked.txt deployments docker-compose.yml Dockerfile .env.example docs/event.schema.json docs/asyncapi.yaml '*go.mod' '*go.sum' go.work
+GENERATED := proto README.md docs/linked.txt docs/operate.md deployments docker-compose.yml Dockerfile .env.example docs/event.schema.json docs/asyncapi.yaml '*go.mod' '*go.sum' go.work
 .PHONY: generate-check
 generate-check: generate ## Fail when generated files, go.mod or go.sum files are stale
 	@if [ -n "$$(git status --porcelain -- $(GENERATED))" ]; then \

@@ -2,10 +2,12 @@ package config_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/event"
 	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
@@ -32,7 +34,7 @@ func TestAllMistakesAtOnce(t *testing.T) {
 		},
 	}
 	cfg.Sources = []config.Source{source, bad, twin}
-	*smssettings.Section.In(&cfg) = smssettings.Vonage{APIKey: "short", BaseURL: "https://user:hunter2@x", ReceiptsURL: "https://r.example", SignatureMethod: "rot13"}
+	*smssettings.VonageSection.In(&cfg) = smssettings.Vonage{APIKey: "short", BaseURL: "https://user:hunter2@x", ReceiptsURL: "https://r.example", SignatureMethod: "rot13"}
 	*emailsettings.Section.In(&cfg) = emailsettings.Email{SMTP: emailsettings.SMTP{Host: "smtp:587", Port: 70000, Password: "hunter2", TLS: "maybe"}}
 	*shortenersettings.Section.In(&cfg) = shortenersettings.Shortener{Kind: "bitly", PublicURL: "sign.example", ExpireAfter: 2161 * time.Hour, TrustedProxies: []string{"10.0.0.1"}}
 	cfg.NATS = config.NATS{URL: "http://hunter2@x", Addr: "4222"}
@@ -63,8 +65,8 @@ func TestAllMistakesAtOnce(t *testing.T) {
 		`sources[1].api.base_url: want an absolute URL, such as https://sign.acme.example`,
 		`sources[1].api.per_minute: want the number of calls a minute, or 0 for the provider's own limit`,
 		`sources[1].notify.sender.email: want one address alone, such as contracts@acme.example`,
-		`sources[1].notify.channels: want sms or email, not "fax"`,
-		`sources[1].notify.kinds: want invitation or progress or completed or reminder or declined or voided or expired or undeliverable, not "gossip"`,
+		`sources[1].notify.channels: want `+strings.Join(event.ChannelNames(), " or ")+`, not "fax"`,
+		`sources[1].notify.kinds: want `+strings.Join(event.KindNames(), " or ")+`, not "gossip"`,
 		`sources[2].name: clickwrap has another source "ok": give this one another name`,
 		`sms.vonage.api_key: want the 8 characters of a Vonage key, not 5`,
 		`sms.vonage.api_secret: api_key is set: set the secret too`,
@@ -124,7 +126,7 @@ func TestSettingsThatContradictEachOther(t *testing.T) {
 		want   []string
 	}{
 		"a signature secret of blank lines": {
-			func(c *config.Config) { smssettings.Section.In(c).SignatureSecret = "\n\n" },
+			func(c *config.Config) { smssettings.VonageSection.In(c).SignatureSecret = "\n\n" },
 			[]string{`sms.vonage.signature_secret: its lines contain no secret`},
 		},
 		"a NATS password without a user": {

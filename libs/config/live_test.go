@@ -109,7 +109,7 @@ func TestAPairWrittenDuringAPollIsReplacedTogether(t *testing.T) {
 	for range 2 {
 		_, _ = reread(t, live, false)
 	}
-	if got := smssettings.Section.Of(now(live)); got.APIKey != "newestne" || got.APISecret != "new" {
+	if got := smssettings.VonageSection.Of(now(live)); got.APIKey != "newestne" || got.APISecret != "new" {
 		t.Errorf("%+v", got)
 	}
 }

@@ -104,10 +104,10 @@ func TestPrecedence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cfg := load(t, c.args, c.environ)
-			if smssettings.Section.Of(cfg).From != c.from {
-				t.Errorf("from is %q, want %q", smssettings.Section.Of(cfg).From, c.from)
+			if smssettings.VonageSection.Of(cfg).From != c.from {
+				t.Errorf("from is %q, want %q", smssettings.VonageSection.Of(cfg).From, c.from)
 			}
-			if smssettings.Section.Of(cfg).Timeout != 3*time.Second || cfg.Log.Level != "warn" || smssettings.Section.Of(cfg).BaseURL != "https://rest.nexmo.com" {
+			if smssettings.VonageSection.Of(cfg).Timeout != 3*time.Second || cfg.Log.Level != "warn" || smssettings.VonageSection.Of(cfg).BaseURL != "https://rest.nexmo.com" {
 				t.Errorf("the rest of the file or of the defaults is lost: %+v", cfg)
 			}
 		})
@@ -175,7 +175,7 @@ func TestSecretsFromFiles(t *testing.T) {
 		"SIGNRELAY_SOURCE_ESIGN_V1_A_B_WEBHOOK_SECRETS_FILE=" + keys,
 		"SIGNRELAY_SOURCE_ESIGN_V1_A_B_WEBHOOK_CERTIFICATE_FILE=" + pem,
 	})
-	if got := smssettings.Section.Of(cfg).APISecret; got != "two words" {
+	if got := smssettings.VonageSection.Of(cfg).APISecret; got != "two words" {
 		t.Errorf("secret %q: white space from an editor is not trimmed", got)
 	}
 	wantLines(t, cfg.Sources[0].Webhook.Secrets, "old", "new")
@@ -296,7 +296,7 @@ sources:
     name: second
 `)
 	cfg := load(t, []string{"--config", path}, nil)
-	v, w := smssettings.Section.Of(cfg), cfg.Sources[1].Webhook
+	v, w := smssettings.VonageSection.Of(cfg), cfg.Sources[1].Webhook
 	wantLines(t, []string{v.APIKey, v.APISecret, v.From, cfg.Redis.URL}, "0x123456", "01234567", "+447700900000", "redis://:it's@r")
 	wantLines(t, w.Secrets, "1e5", "true", "1_000")
 	wantLines(t, []string{w.Certificate, cfg.Sources[0].Name, cfg.Sources[1].Name}, "-----BEGIN-----\n-----END-----", "12", "second")
@@ -346,6 +346,6 @@ func TestURLsLoseTheirTrailingSlashes(t *testing.T) {
 	cfg := load(t, []string{"--config", path, "--shortener.public_url=https://s.example/x/", "--sandbox.ingest_url=http://i:1/"}, nil)
 	wantLines(t, []string{
 		shortenersettings.Section.Of(cfg).PublicURL, sandboxsettings.Section.Of(cfg).IngestURL, cfg.Sources[0].API.BaseURL, shortenersettings.Section.Of(cfg).Bitly.BaseURL, shortenersettings.Section.Of(cfg).Rebrandly.BaseURL,
-		smssettings.Section.Of(cfg).BaseURL, smssettings.Section.Of(cfg).ReceiptsURL,
+		smssettings.VonageSection.Of(cfg).BaseURL, smssettings.VonageSection.Of(cfg).ReceiptsURL,
 	}, "https://s.example/x", "http://i:1", "https://api.example/v1", "https://b.example", "https://r.example/x", "https://v.example", "https://w.example/y")
 }

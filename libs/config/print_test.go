@@ -94,7 +94,7 @@ func TestPrintMasksSecrets(t *testing.T) {
 			t.Errorf("%q is missing in:\n%s", want, out.String())
 		}
 	}
-	if cfg.Sources[0].Webhook.Secrets[0] != before || smssettings.Section.Of(cfg).APISecret != "hunter2" {
+	if cfg.Sources[0].Webhook.Secrets[0] != before || smssettings.VonageSection.Of(cfg).APISecret != "hunter2" {
 		t.Error("printing masked the settings themselves")
 	}
 }

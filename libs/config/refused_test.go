@@ -191,7 +191,7 @@ func TestASecretHasOneValueFromEachPlace(t *testing.T) {
 					"SIGNRELAY_SMS_VONAGE_API_SECRET_FILE=" + file(t, written), "SIGNRELAY_SOURCE_CLICKWRAP_ACME_WEBHOOK_SECRETS_FILE=" + file(t, written),
 				}),
 			} {
-				if got := smssettings.Section.Of(cfg).APISecret; got != "s3cret with blanks" {
+				if got := smssettings.VonageSection.Of(cfg).APISecret; got != "s3cret with blanks" {
 					t.Errorf("%s: %q", from, got)
 				}
 				wantLines(t, cfg.Sources[0].Webhook.Secrets, "s3cret with blanks")

@@ -1,7 +1,9 @@
 package event_test
 
 import (
+	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -33,12 +35,24 @@ func TestEachKindHasItsRow(t *testing.T) {
 			t.Errorf("%v has %d rows", kind, rows[kind])
 		}
 	}
-	want := []string{"invitation", "progress", "completed", "reminder", "declined", "voided", "expired", "undeliverable"}
+	var want []string
+	for _, number := range slices.Sorted(maps.Keys(notifyv1.Kind_name)) {
+		if name := notifyv1.Kind_name[number]; number != int32(notifyv1.Kind_KIND_UNSPECIFIED) {
+			want = append(want, strings.ToLower(strings.TrimPrefix(name, "KIND_")))
+		}
+	}
 	if diff := cmp.Diff(want, event.KindNames()); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}
+	if len(want) < len(released) || !slices.Equal(want[:len(released)], released) {
+		t.Errorf("the kinds are %q: %q are in settings, templates and metrics, so they never change", want, released)
+	}
 }
 
+// released are the names of the kinds of the first release. A later kind comes after them.
+var released = []string{"invitation", "progress", "completed", "reminder", "declined", "voided", "expired", "undeliverable"}
+
+// Kinds of later releases have rows of their own, and add nothing to these.
 func TestMessagesThatFollowFromAnEvent(t *testing.T) {
 	t.Parallel()
 	want := map[string][]notifyv1.Kind{
@@ -54,7 +68,11 @@ func TestMessagesThatFollowFromAnEvent(t *testing.T) {
 	}
 	got := map[string][]notifyv1.Kind{}
 	for _, name := range event.TypesWithMessages() {
-		got[name] = event.KindsAfter(name)
+		for _, k := range event.KindsAfter(name) {
+			if slices.Contains(released, event.KindName(k)) {
+				got[name] = append(got[name], k)
+			}
+		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -31,9 +31,13 @@ import (
 //	go test ./libs/providers -run TestTwoCallbacksAreOneEventOnlyIfTheyReportOneFact -rapid.checks=25000
 func TestTwoCallbacksAreOneEventOnlyIfTheyReportOneFact(t *testing.T) {
 	t.Parallel()
-	for name, generate := range map[string]func(draw) callback{
-		"clickwrap": clickwrapCallback, "pleasesign": pleaseSignCallback, "esign-v1": v1Callback,
-	} {
+	generators := map[string]func(draw) callback{"clickwrap": clickwrapCallback, "pleasesign": pleaseSignCallback, "esign-v1": v1Callback}
+	for _, p := range providers.All {
+		if generators[p.Name] == nil {
+			t.Errorf("libs/providers/eventid_test.go: generators has no %s", p.Name)
+		}
+	}
+	for name, generate := range generators {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p, _ := providers.ByName(name)

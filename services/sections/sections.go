@@ -15,7 +15,7 @@ import (
 // All is in the order in which settings are printed and checked.
 var All = []config.Declared{
 	config.Shared("sources"),
-	smssettings.Section,
+	smssettings.VonageSection,
 	emailsettings.Section,
 	config.Shared("limits"),
 	shortenersettings.Section,

@@ -56,7 +56,7 @@ func (p pending) notification(id string) *notifyv1.Notification {
 }
 
 // record records a receipt, and reports whether it changed anything. Receipts overtake each other, so a final status stays.
-func (p *pending) record(r gateway.Receipt) (changed bool) {
+func (p *pending) record(r gateway.DeliveryReceipt) (changed bool) {
 	before, known := p.Statuses[r.Part]
 	if known && (before.Status.Final() || before.Status == r.Status) {
 		return false

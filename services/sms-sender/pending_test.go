@@ -38,7 +38,7 @@ func TestEventsOfReceipts(t *testing.T) {
 		for i, r := range strings.Fields(test.receipts) {
 			part, status, _ := strings.Cut(r, ":")
 			at := time.Unix(int64(1000+i), 0)
-			if !about.record(gateway.Receipt{Reference: "n1", Part: part, Status: gateway.Status(status), Reason: "why-" + part, Fault: outcome.Provider, At: at}) {
+			if !about.record(gateway.DeliveryReceipt{Reference: "n1", Part: part, Status: gateway.Status(status), Reason: "why-" + part, Fault: outcome.Provider, At: at}) {
 				continue
 			}
 			e := about.due("n1")
@@ -69,7 +69,7 @@ func TestRecordDoesNotChangeACopy(t *testing.T) {
 	t.Parallel()
 	before := pending{Parts: 1, Statuses: map[string]partStatus{"a": {Status: gateway.Accepted}}}
 	after := before
-	if !after.record(gateway.Receipt{Part: "a", Status: gateway.Delivered}) || before.Statuses["a"].Status != gateway.Accepted {
+	if !after.record(gateway.DeliveryReceipt{Part: "a", Status: gateway.Delivered}) || before.Statuses["a"].Status != gateway.Accepted {
 		t.Errorf("before %v, after %v", before, after)
 	}
 }

@@ -54,7 +54,7 @@ func (b pendingReceipts) setParts(ctx context.Context, n *notifyv1.Notification,
 }
 
 // record records a receipt, and reports whether it changed anything.
-func (b pendingReceipts) record(ctx context.Context, r gateway.Receipt) (changed bool, err error) {
+func (b pendingReceipts) record(ctx context.Context, r gateway.DeliveryReceipt) (changed bool, err error) {
 	return b.change(ctx, r.Reference, func(p *pending) bool { return p.record(r) })
 }
 

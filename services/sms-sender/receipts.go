@@ -62,37 +62,37 @@ func (h *receiptsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 const largest = 64 << 10
 
 // serve returns the receipt only if it is authentic.
-func (h *receiptsHandler) serve(w http.ResponseWriter, r *http.Request, source string) (gateway.Receipt, response) {
+func (h *receiptsHandler) serve(w http.ResponseWriter, r *http.Request, source string) (gateway.DeliveryReceipt, response) {
 	if r.Method != http.MethodPost && r.Method != http.MethodGet { // the pattern accepts HEAD
 		w.Header().Set("Allow", "GET, POST")
-		return gateway.Receipt{}, response{status: http.StatusMethodNotAllowed, result: "malformed", detail: "This path accepts GET and POST."}
+		return gateway.DeliveryReceipt{}, response{status: http.StatusMethodNotAllowed, result: "malformed", detail: "This path accepts GET and POST."}
 	}
 	if !h.sources[source] && !h.hides {
-		return gateway.Receipt{}, response{status: http.StatusNotFound, result: "refused", detail: "The settings have no such source."}
+		return gateway.DeliveryReceipt{}, response{status: http.StatusNotFound, result: "refused", detail: "The settings have no such source."}
 	}
 	if _, err := h.vendor.Receipts(); err != nil {
-		return gateway.Receipt{}, unauthentic(err)
+		return gateway.DeliveryReceipt{}, unauthentic(err)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, largest))
 	if over := new(http.MaxBytesError); errors.As(err, &over) {
-		return gateway.Receipt{}, response{status: http.StatusRequestEntityTooLarge, result: "malformed", detail: "The body is larger than 64 KiB."}
+		return gateway.DeliveryReceipt{}, response{status: http.StatusRequestEntityTooLarge, result: "malformed", detail: "The body is larger than 64 KiB."}
 	}
 	if err != nil {
-		return gateway.Receipt{}, malformed(errors.New("the body ended early or came too slowly"))
+		return gateway.DeliveryReceipt{}, malformed(errors.New("the body ended early or came too slowly"))
 	}
 	fields, err := h.vendor.Verify(r, body)
 	switch {
 	case errors.Is(err, gateway.ErrSignature):
-		return gateway.Receipt{}, unauthentic(err)
+		return gateway.DeliveryReceipt{}, unauthentic(err)
 	case err != nil:
-		return gateway.Receipt{}, malformed(err)
+		return gateway.DeliveryReceipt{}, malformed(err)
 	case !h.sources[source]:
-		return gateway.Receipt{}, unauthentic(errors.New("the settings have no such source"))
+		return gateway.DeliveryReceipt{}, unauthentic(errors.New("the settings have no such source"))
 	}
 	service.Verified(r.Context())
 	receipt, err := h.vendor.ReadReceipt(fields, time.Now())
 	if err != nil {
-		return gateway.Receipt{}, malformed(err)
+		return gateway.DeliveryReceipt{}, malformed(err)
 	}
 	return h.record(r.Context(), receipt)
 }
@@ -101,7 +101,7 @@ func (h *receiptsHandler) serve(w http.ResponseWriter, r *http.Request, source s
 const recordTimeout = 5 * time.Second
 
 // record records a receipt. The reference of a text that is not ours is removed, because it may be any text.
-func (h *receiptsHandler) record(ctx context.Context, receipt gateway.Receipt) (gateway.Receipt, response) {
+func (h *receiptsHandler) record(ctx context.Context, receipt gateway.DeliveryReceipt) (gateway.DeliveryReceipt, response) {
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
 	changed, err := h.pending.record(ctx, receipt)

@@ -37,7 +37,7 @@ const (
 func awaiting(baseURL string) config.Config {
 	c := settings(baseURL)
 	c.Sources = []config.Source{{Name: "acme", Provider: "clickwrap"}, {Name: "other", Provider: "pleasesign"}}
-	account := smssettings.Section.In(&c)
+	account := smssettings.VonageSection.In(&c)
 	account.ReceiptsURL = "https://sign.acme.example"
 	account.SignatureSecret, account.SignatureMethod = signing, "sha256"
 	account.ReceiptWithin = receiptWithin

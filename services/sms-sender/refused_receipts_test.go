@@ -84,7 +84,7 @@ func TestReceiptsAreRefusedWithoutASecret(t *testing.T) {
 	v := newVonage(t)
 	c := settings(v.URL)
 	c.Sources = []config.Source{{Name: "acme", Provider: "clickwrap"}}
-	smssettings.Section.In(&c).SignatureMethod = "sha256"
+	smssettings.VonageSection.In(&c).SignatureMethod = "sha256"
 	b := servicetest.New(t, c)
 	b.Start(smssender.RunSoon)
 	base := b.Listen()

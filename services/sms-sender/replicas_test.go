@@ -58,7 +58,7 @@ func TestTwoReplicasShareOneRate(t *testing.T) {
 	}
 	v := newVonage(t)
 	c := settings(v.URL)
-	account := smssettings.Section.In(&c)
+	account := smssettings.VonageSection.In(&c)
 	account.PerSecond, account.Timeout = perSecond, 15*time.Second
 	b, _ := startReplicas(t, c)
 

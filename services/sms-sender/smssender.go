@@ -23,7 +23,7 @@ var Service = service.Service{
 	Run:       Run,
 	Check:     check,
 	Listeners: []service.Listener{{Name: "http", Key: "receipts.addr", Port: 8084, Path: "/receipts"}},
-	Sections:  []config.Declared{smssettings.Section, smssettings.Receipts},
+	Sections:  []config.Declared{smssettings.VonageSection, smssettings.Receipts},
 	Calls:     []service.Party{service.NATS, service.Redis, service.Web},
 	Reads:     []string{"sources", "sms", "limits", "short-links", "templates", "hide_sources", "drain_delay", "nats", "redis", "master_key", "log"},
 	Secrets:   []string{"sms.vonage.api_key", "sms.vonage.api_secret", "sms.vonage.signature_secret"},
@@ -70,7 +70,7 @@ func run(ctx context.Context, env service.Env, place flow.Stage) error {
 		return fmt.Errorf("open bucket %s: %w", flow.Texts, err)
 	}
 	store := pendingReceipts{bucket: bucket, js: env.JS}
-	vendor := vonage.New(smssettings.Section.Follow(env.Live), place.Workers)
+	vendor := vonage.New(smssettings.VonageSection.Follow(env.Live), place.Workers)
 	receipts := newReceiptsHandler(env, vendor, store, metrics)
 	path := "/receipts/" + vendor.Name() + "/{source}"
 	env.Public.Handle("GET "+path, receipts)

@@ -33,7 +33,7 @@ const secret = "the-api-secret"
 
 func settings(baseURL string) config.Config {
 	cfg := config.Config{Limits: config.Limits{Countries: []string{"US"}}}
-	*smssettings.Section.In(&cfg) = smssettings.Vonage{
+	*smssettings.VonageSection.In(&cfg) = smssettings.Vonage{
 		APIKey: "abcd1234", APISecret: secret, From: "Acme", BaseURL: baseURL, Timeout: 500 * time.Millisecond, PerSecond: 1000,
 	}
 	shortenersettings.Section.In(&cfg).PublicURL = "https://sign.acme.example"

@@ -110,7 +110,7 @@ func TestAClaimIsKeptUntilAReceiptWouldHaveCome(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := awaiting("http://127.0.0.1:1")
-			account := smssettings.Section.In(&c)
+			account := smssettings.VonageSection.In(&c)
 			account.ReceiptWithin, account.SignatureSecret = time.Hour, test.secret
 			b := servicetest.New(t, c)
 			var lease time.Duration

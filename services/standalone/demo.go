@@ -61,7 +61,7 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 			config.API{BaseURL: sandboxURL, Key: "demo-key", Secret: "demo-secret", PerMinute: demoPerMinute}),
 	}
 	sandbox.Key = keyPEM(key)
-	vonage := smssettings.Section.In(&cfg)
+	vonage := smssettings.VonageSection.In(&cfg)
 	vonage.APIKey, vonage.APISecret = "sandbox0", "sandbox-secret"
 	vonage.BaseURL, vonage.From = sandboxURL, "Signrelay"
 	// No limits: nothing leaves this machine, stories may be played as often as wanted, and the reserved example numbers have no type.

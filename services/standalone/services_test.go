@@ -10,6 +10,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/services/sections"
 	"github.com/signrelay/signrelay/services/standalone"
@@ -64,6 +65,22 @@ func read(t *testing.T, path string, into any) {
 	}
 	if err := yaml.Unmarshal(text, into); err != nil {
 		t.Fatalf("%s: %v", path, err)
+	}
+}
+
+// The demo has a source of each provider, so that a newcomer can send its samples.
+func TestEveryProviderHasADemoSource(t *testing.T) {
+	t.Parallel()
+	cfg := config.Default(sections.All...)
+	cfg.DataDir = t.TempDir()
+	cfg, err := standalone.WithDemo(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range providers.All {
+		if !slices.ContainsFunc(cfg.Sources, func(s config.Source) bool { return s.Provider == p.Name }) {
+			t.Errorf("services/standalone/demo.go: WithDemo has no source of %s", p.Name)
+		}
 	}
 }
 

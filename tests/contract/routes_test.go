@@ -5,9 +5,8 @@ import (
 	"crypto/hmac"
 	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
-	"encoding/pem"
+	"io/fs"
 	"maps"
 	"net"
 	"net/http"
@@ -24,6 +23,8 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/services/sections"
+	"github.com/signrelay/signrelay/services/standalone"
 	"github.com/signrelay/signrelay/tests/testenv"
 )
 
@@ -78,9 +79,11 @@ func (v visitor) withoutNATS() {
 	endpoint := h.IngestURL + "/webhooks/clickwrap/demo"
 	v.wants(away, "/webhooks/clickwrap/{source}", v.ask(http.MethodPost, endpoint, clickwrapHeader, `{"event_type":"activity_visited","id":"e1","request":"r1"}`))
 	v.wants(away, "/webhooks/clickwrap/{source}", v.ask(http.MethodGet, endpoint+"?event_type=activity_visited&id=e1&request=r1", clickwrapToken, ""))
-	for _, sample := range [][2]string{{"pleasesign", "document-created"}, {"esign-v1", "all"}, {"esign-v1", "signed"}} {
-		req, path := v.sample(sample[0], sample[1])
-		v.wants(away, path, req)
+	for _, sample := range v.samples() {
+		if sample[0] != "clickwrap" { // above
+			req, path := v.sample(sample[0], sample[1])
+			v.wants(away, path, req)
+		}
 	}
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
 		v.wants(away, "/l/{code}", v.ask(method, link, byPhone, ""))
@@ -147,26 +150,56 @@ func (v visitor) sample(provider, name string) (req *http.Request, path string) 
 // demo is a provider's source in the environment, with its private key if it has one.
 func (v visitor) demo(provider string) (config.Source, *rsa.PrivateKey) {
 	v.t.Helper()
-	source := config.Source{Name: "demo", Provider: provider}
-	switch provider {
-	case "clickwrap":
-		source.Webhook.Secrets = []string{"12345"}
-	case "pleasesign":
-		source.Webhook.Secrets = []string{"test"}
-	default:
-		source.Webhook.Token = "demo"
-	}
-	data, err := os.ReadFile(filepath.Join(v.h.DataDir, "demo-esign-v1.pem"))
-	if err != nil { // only standalone creates one
-		return source, nil
-	}
-	block, certificate := pem.Decode(data)
-	key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
+	cfg := config.Default(sections.All...)
+	cfg.DataDir = v.h.DataDir
+	cfg, err := standalone.WithDemo(cfg)
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	source.Webhook.Certificate = string(certificate)
-	return source, key
+	i := slices.IndexFunc(cfg.Sources, func(s config.Source) bool { return s.Provider == provider })
+	if i < 0 {
+		v.t.Fatalf("services/standalone/demo.go: WithDemo has no source of %s", provider)
+	}
+	key, err := standalone.DemoKey(v.h.DataDir)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(v.h.DataDir, "demo-esign-v1.pem")); err != nil { // only standalone creates one
+		cfg.Sources[i].Webhook.Certificate, key = "", nil
+	}
+	return cfg.Sources[i], key
+}
+
+// samples returns a provider and a sample for each route and method of the packs. The samples of the first packs are named, because later
+// requests of the test depend on them.
+func (v visitor) samples() [][2]string {
+	v.t.Helper()
+	all := [][2]string{
+		{"clickwrap", "request-sent"}, {"clickwrap", "get-request-signed"}, {"pleasesign", "document-created"}, {"esign-v1", "signed"}, {"esign-v1", "all"},
+	}
+	first := slices.Clone(all)
+	for _, p := range providers.All {
+		if slices.ContainsFunc(first, func(s [2]string) bool { return s[0] == p.Name }) {
+			continue
+		}
+		names, err := fs.Glob(p.Samples, "*.http")
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		has := map[string]bool{} // by method and path
+		for _, file := range names {
+			name := strings.TrimSuffix(file, ".http")
+			s, err := pack.ReadSample(p.Samples, name)
+			if err != nil {
+				v.t.Fatal(err)
+			}
+			if route := s.Request.Method + " " + s.Request.Route; !has[route] {
+				has[route] = true
+				all = append(all, [2]string{p.Name, name})
+			}
+		}
+	}
+	return all
 }
 
 // send sends a sample that is accepted.
@@ -178,9 +211,7 @@ func (v visitor) send(provider, name string) {
 
 // callbacks sends callbacks to each path: accepted ones, duplicates, and one for each reason of a refusal.
 func (v visitor) callbacks() {
-	for _, s := range [][2]string{
-		{"clickwrap", "request-sent"}, {"clickwrap", "get-request-signed"}, {"pleasesign", "document-created"}, {"esign-v1", "signed"}, {"esign-v1", "all"},
-	} {
+	for _, s := range v.samples() {
 		v.send(s[0], s[1])
 		again, path := v.sample(s[0], s[1])
 		v.wants(http.StatusOK, path, again)
@@ -366,7 +397,14 @@ func (v visitor) sandbox() {
 	v.wants(http.StatusBadRequest, "/api/play", v.ask(post, api+"play", asJSON, `{"provider":"pleasesign","story":"one-signer","pause_ms":-1}`))
 	v.wants(http.StatusNotFound, "/api/play", v.ask(post, api+"play", asJSON, `{"provider":"pleasesign","story":"none"}`))
 	v.wants(http.StatusNoContent, "/api/faults", v.ask(post, api+"faults", asJSON, `{"target":"vonage","mode":"throttle","count":3}`))
-	v.wants(http.StatusBadRequest, "/api/faults", v.ask(post, api+"faults", asJSON, `{"target":"unknown","mode":"throttle"}`))
+	unknown := v.wants(http.StatusBadRequest, "/api/faults", v.ask(post, api+"faults", asJSON, `{"target":"unknown","mode":"throttle"}`))
+	var documented []string
+	for _, value := range v.o.model.Components.Schemas.GetOrZero("Fault").Schema().Properties.GetOrZero("target").Schema().Enum {
+		documented = append(documented, value.Value)
+	}
+	if want := "target is one of " + strings.Join(documented, ", "); !strings.Contains(string(unknown.body), want) {
+		v.t.Errorf("docs/openapi.yaml: the enum of Fault.target is %q, and the sandbox says %s", documented, unknown.body)
+	}
 	v.wants(http.StatusOK, "/api/faults", v.ask(get, api+"faults", nil, ""))
 	v.wants(http.StatusNoContent, "/api/faults", v.ask(remove, api+"faults", nil, ""))
 	for path, methods := range map[string][]string{"messages": {remove}, "play": {post}, "faults": {post, remove}} {

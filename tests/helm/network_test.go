@@ -14,8 +14,17 @@ import (
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
-// calls are the parties that each program connects to.
-var calls = map[string][]string{
+// calls are the parties that each program connects to. A service of a later release calls the parties of its declaration.
+func calls(name string) []string {
+	if parties, is := firstCalls[name]; is {
+		return parties
+	}
+	d, _ := declaration(name)
+	return d.Calls
+}
+
+// firstCalls are the parties of the programs of the first release, which no change of a declaration may change unnoticed.
+var firstCalls = map[string][]string{
 	"ingest":       {"nats", "redis"},
 	"enricher":     {"nats", "redis", "web"},
 	"shortener":    {"nats", "redis", "web"},
@@ -85,7 +94,7 @@ func needed(m manifests, name string, cfg config.Config) map[int32]bool {
 	if extra, _ := part(m.values, "networkPolicy")["extraEgress"].([]any); len(extra) > 0 {
 		ports[4318] = true // the port in the example
 	}
-	for _, party := range calls[name] {
+	for _, party := range calls(name) {
 		switch party {
 		case "nats":
 			for server := range strings.SplitSeq(cfg.NATS.URL, ",") {
@@ -107,7 +116,7 @@ func needed(m manifests, name string, cfg config.Config) map[int32]bool {
 			ports[8084] = true
 		}
 	}
-	if sandboxOn(m) && (slices.Contains(calls[name], "web") || slices.Contains(calls[name], "smtp")) {
+	if sandboxOn(m) && (slices.Contains(calls(name), "web") || slices.Contains(calls(name), "smtp")) {
 		ports[8082], ports[2525] = true, true
 	}
 	return ports

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -79,9 +80,10 @@ func redisAs(t *testing.T, server *realtest.RedisServer, user string) *redis.Cli
 	return client
 }
 
-// keysOfAll are keys of each user, with their names with and without a master key.
+// keysOfAll are keys of each user, with their names with and without a master key. A service of a later release has the keys that the map
+// gives only to it.
 func keysOfAll() map[string][]string {
-	return map[string][]string{
+	all := map[string][]string{
 		"ingest":         {"i:0123456789abcdefghijklmnop", "i:AbC-_0123456", "i:probe"},
 		flow.SMSSender:   {"sms-sender:0123456789abcdefghijklmnop", "sms-sender:AbC-_0123456", "signrelay:limit:{vonage/0123456789abcdef}:next", "signrelay:limit:{vonage/x}:paused"},
 		flow.EmailSender: {"email-sender:0123456789abcdefghijklmnop", "email-sender:AbC-_0123456"},
@@ -89,6 +91,33 @@ func keysOfAll() map[string][]string {
 		flow.Shortener:   {"signrelay:limit:{api-click/clickwrap/demo}:next", "signrelay:limit:{api-click/AbC-_0123456789A}:paused", "signrelay:limit:{link/x}:next", "signrelay:limit:{shortener/bitly}:paused"},
 		"unknown":        {"other", "signrelay:other", "signrelay:limit:{other/x}:next", "signrelay:epoch2", "I:0123", "xi:0123", "signrelay:limit:api/x"},
 	}
+	for _, u := range flow.RedisUsers() {
+		if all[u.Name] != nil || u.Name == flow.Operator {
+			continue
+		}
+		var own []string
+		for _, pattern := range u.Keys {
+			if sharedByUsers(pattern) < 2 {
+				own = append(own, strings.ReplaceAll(pattern, "*", "x"))
+			}
+			matches := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*") + "$")
+			for _, keys := range all { // such as a rate limit that it shares with another service
+				own = append(own, slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return !matches.MatchString(k) })...)
+			}
+		}
+		all[u.Name] = own
+	}
+	return all
+}
+
+// sharedByUsers is the number of services that may use the keys of this pattern.
+func sharedByUsers(pattern string) (n int) {
+	for _, u := range flow.RedisUsers() {
+		if u.Name != flow.Operator && slices.Contains(u.Keys, pattern) {
+			n++
+		}
+	}
+	return n
 }
 
 // refusedRedis are commands that no service may use, on any key.

@@ -5,11 +5,13 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/signrelay/signrelay/libs/event"
 )
 
 // Message is a message that a signer received.
 type Message struct {
-	Channel    string    `json:"channel"` // "sms" or "email"
+	Channel    string    `json:"channel"` // a name of event.Channels: "sms"
 	To         string    `json:"to"`      // as it was sent: a number without a plus, or an address
 	From       string    `json:"from"`
 	Subject    string    `json:"subject"` // of an e-mail
@@ -100,8 +102,8 @@ func sameAddress(a, b string) bool {
 	return strings.EqualFold(strings.TrimLeft(a, "+ "), strings.TrimLeft(b, "+ "))
 }
 
-// The channels of messages.
-const (
-	ChannelSMS   = "sms"
-	ChannelEmail = "email"
+// The names of the channels.
+var (
+	ChannelSMS   = event.ChannelName(event.SMS)
+	ChannelEmail = event.ChannelName(event.Email)
 )

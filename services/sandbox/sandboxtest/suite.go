@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/signrelay/signrelay/libs/config"
 )
 
 // Story contains the expected callbacks of a story, and the events that the provider's own pack reads from them.
@@ -21,6 +23,7 @@ type Story struct {
 // Stories plays every story of a provider. The callbacks must be authentic, and the provider's own pack must read the right events from them.
 func Stories(t *testing.T, provider string, want []Story) {
 	t.Helper()
+	needSource(t, provider)
 	var names, listed []string
 	for _, s := range want {
 		names = append(names, s.Name)
@@ -59,6 +62,14 @@ func kinds(events []Event) []string {
 	return all
 }
 
+// needSource fails the test if the settings of the tests have no source of the provider.
+func needSource(t *testing.T, provider string) {
+	t.Helper()
+	if !slices.ContainsFunc(Settings("").Sources, func(s config.Source) bool { return s.Provider == provider }) {
+		t.Fatalf("services/sandbox/sandboxtest/world.go: Settings has no source of %s", provider)
+	}
+}
+
 // Signing is a story in which some signers can still sign.
 type Signing struct {
 	Provider, Story  string
@@ -71,6 +82,7 @@ type Signing struct {
 // Run signs a document by hand, and declines another one.
 func (s Signing) Run(t *testing.T) {
 	t.Helper()
+	needSource(t, s.Provider)
 	t.Run("signed", s.signed)
 	t.Run("declined", s.declined)
 }

@@ -96,7 +96,7 @@ func Settings(ingestURL string) config.Config {
 		Bitly:     shortenersettings.Bitly{Token: "bitly-token", Domain: "acme.link", Group: "G1"},
 		Rebrandly: shortenersettings.Rebrandly{APIKey: "rb-key", Workspace: "W1", Domain: "go.acme.example"},
 	}
-	*smssettings.Section.In(&cfg) = smssettings.Vonage{
+	*smssettings.VonageSection.In(&cfg) = smssettings.Vonage{
 		APIKey: "abcd1234", APISecret: "s3cret", SignatureSecret: "signing\nthe next", SignatureMethod: "sha256",
 	}
 	*sandboxsettings.Section.In(&cfg) = sandboxsettings.Sandbox{Addr: "127.0.0.1:0", SMTPAddr: "127.0.0.1:0", IngestURL: ingestURL, Key: EsignKey().Pem}

@@ -33,7 +33,7 @@ type vonage struct {
 }
 
 func open(env party.Env) (party.Simulator, error) {
-	v := vonage{env, smssettings.Section.Of(env.Config), newReceipts(smssettings.Section.Of(env.Config), env.Log, env.Odd)}
+	v := vonage{env, smssettings.VonageSection.Of(env.Config), newReceipts(smssettings.VonageSection.Of(env.Config), env.Log, env.Odd)}
 	return party.Simulator{Routes: v.routes, Close: v.receipts.end}, nil
 }
 

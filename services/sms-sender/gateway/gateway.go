@@ -40,7 +40,7 @@ type Gateway interface {
 	Verify(r *http.Request, body []byte) (map[string]string, error)
 
 	// ReadReceipt reads a receipt from verified fields. now is its time if the fields have none.
-	ReadReceipt(fields map[string]string, now time.Time) (Receipt, error)
+	ReadReceipt(fields map[string]string, now time.Time) (DeliveryReceipt, error)
 }
 
 // ErrSignature means that a request does not have the account's signature.
@@ -70,8 +70,8 @@ type Response struct {
 	Pause time.Duration
 }
 
-// Receipt is a vendor's report about one part of a message.
-type Receipt struct {
+// DeliveryReceipt is a vendor's report about one part of a message, after its response to the call.
+type DeliveryReceipt struct {
 	Reference string // the message's; empty for a text that is not ours
 	Part      string // the vendor's id of the part
 	Status    Status

@@ -33,8 +33,8 @@ type Vonage struct {
 // SignatureSecrets returns all secrets that may sign receipts.
 func (v Vonage) SignatureSecrets() []string { return config.Lines(v.SignatureSecret) }
 
-// Section is the key sms.vonage. Another vendor gets a key of its own beside it.
-var Section = &config.Section[Vonage]{
+// VonageSection is the key sms.vonage. Another vendor gets a key and a section of its own beside it.
+var VonageSection = &config.Section[Vonage]{
 	Key: "sms.vonage",
 	Default: Vonage{
 		BaseURL: "https://rest.nexmo.com",

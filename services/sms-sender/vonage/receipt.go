@@ -16,10 +16,10 @@ var errFields = errors.New("want a messageId and a status")
 const longestPart = 64
 
 // readReceipt reads a receipt's parameters. now is its time if the parameters have none.
-func readReceipt(p map[string]string, now time.Time) (gateway.Receipt, error) {
-	r := gateway.Receipt{Reference: p["client-ref"], Part: p["messageId"], Status: gateway.Status(p["status"]), At: timeOf(p, now)}
+func readReceipt(p map[string]string, now time.Time) (gateway.DeliveryReceipt, error) {
+	r := gateway.DeliveryReceipt{Reference: p["client-ref"], Part: p["messageId"], Status: gateway.Status(p["status"]), At: timeOf(p, now)}
 	if r.Part == "" || len(r.Part) > longestPart || r.Status == "" {
-		return gateway.Receipt{}, errFields
+		return gateway.DeliveryReceipt{}, errFields
 	}
 	if !slices.Contains(gateway.Statuses, r.Status) { // our statuses have Vonage's names
 		r.Status = gateway.Other

@@ -48,7 +48,7 @@ func TestReadReceipt(t *testing.T) {
 		{"the carrier's time", good("message-timestamp", ""), "delivered", "", "", time.Date(2026, 11, 4, 10, 19, 0, 0, time.UTC)},
 		{"no time", good("message-timestamp", "yesterday", "scts", "soon"), "delivered", "", "", now},
 	} {
-		want := gateway.Receipt{Reference: "n1", Part: "0A00000123ABCD1", Status: test.status, Reason: test.reason, Fault: test.fault, At: test.at}
+		want := gateway.DeliveryReceipt{Reference: "n1", Part: "0A00000123ABCD1", Status: test.status, Reason: test.reason, Fault: test.fault, At: test.at}
 		if got, err := readReceipt(test.parameters, now); err != nil || got != want {
 			t.Errorf("%s: %+v, %v; want %+v", test.name, got, err, want)
 		}

@@ -104,7 +104,7 @@ func (g *Gateway) Verify(r *http.Request, body []byte) (map[string]string, error
 }
 
 // ReadReceipt implements gateway.Gateway.
-func (g *Gateway) ReadReceipt(fields map[string]string, now time.Time) (gateway.Receipt, error) {
+func (g *Gateway) ReadReceipt(fields map[string]string, now time.Time) (gateway.DeliveryReceipt, error) {
 	return readReceipt(fields, now)
 }
 

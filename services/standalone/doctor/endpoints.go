@@ -47,7 +47,7 @@ func (e *examination) links(ctx context.Context) []Finding {
 
 // receipts sends an unsigned receipt to the address that Vonage calls. Only our own listener refuses it in this way.
 func (e *examination) receipts(ctx context.Context) []Finding {
-	base := smssettings.Section.Of(e.cfg).ReceiptsURL
+	base := smssettings.VonageSection.Of(e.cfg).ReceiptsURL
 	if base == "" || len(e.cfg.Sources) == 0 {
 		return nil
 	}

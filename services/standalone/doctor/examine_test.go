@@ -350,7 +350,7 @@ func TestEndpointsAndOutsideParties(t *testing.T) {
 	cfg := config.Default()
 	cfg.Sources = []config.Source{{Name: "acme", Provider: "clickwrap", Webhook: config.Webhook{Secrets: []string{"s3cret"}}}}
 	shortenersettings.Section.In(&cfg).PublicURL = s.URL
-	vonage := smssettings.Section.In(&cfg)
+	vonage := smssettings.VonageSection.In(&cfg)
 	vonage.ReceiptsURL, vonage.APIKey, vonage.BaseURL = s.URL, "12345678", s.URL
 	kafkasettings.Section.In(&cfg).Brokers = []string{strings.TrimPrefix(s.URL, "http://"), "127.0.0.1:1"}
 	o := doctor.Options{IngestURL: s.URL}
@@ -401,7 +401,7 @@ func TestEachMistakeIsAFinding(t *testing.T) {
 	t.Parallel()
 	cfg := config.Default()
 	cfg.Sources = []config.Source{{Name: "Acme", Provider: "unknown"}}
-	smssettings.Section.In(&cfg).APIKey = "short"
+	smssettings.VonageSection.In(&cfg).APIKey = "short"
 	cfg.Templates.Dir = "/nowhere-at-all"
 	lines := 0
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

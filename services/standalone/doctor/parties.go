@@ -86,7 +86,7 @@ func (e *examination) sends(channel string) bool {
 // vonage only connects to Vonage: every call of its API costs money or reaches a person.
 func (e *examination) vonage(ctx context.Context) []Finding {
 	const check = "vonage"
-	v := smssettings.Section.Of(e.cfg)
+	v := smssettings.VonageSection.Of(e.cfg)
 	switch {
 	case !e.sends("sms"):
 		return []Finding{passed(check, "not needed: no source sends SMS")}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/services/sections"
 	"github.com/signrelay/signrelay/services/standalone"
 )
 
@@ -31,12 +32,20 @@ func main() {
 func write(root string, services []service.Service) error {
 	files := map[string]func(was string) (string, error){
 		"deployments/helm/signrelay/files/services.yaml": whole(chart(services)),
-		"deployments/helm/signrelay/values.schema.json":  func(was string) (string, error) { return schema(was, services) },
-		"deployments/prometheus/prometheus.yml":          func(was string) (string, error) { return scraped(was, services) },
-		"docker-compose.yml":                             blocks(map[string]string{"nats": composeNATS("      ", services), "redis": composeRedis(services), "hosts": hosts(services)}),
-		"deployments/compose/cluster.yml":                blocks(map[string]string{"nats": composeNATS("  ", services)}),
-		"Dockerfile":                                     blocks(map[string]string{"stages": stages(services)}),
-		".env.example":                                   blocks(map[string]string{"nats": envNATS(services), "redis": envRedis(services)}),
+		"deployments/helm/signrelay/values.schema.json": func(was string) (string, error) {
+			is, err := schema(was, services)
+			if err != nil {
+				return "", err
+			}
+			return settingsSchema(is, sections.All)
+		},
+		"deployments/grafana/signrelay.json":    func(was string) (string, error) { return dashboard(was, flow.Producers[0].Name, flow.Stages) },
+		"docs/operate.md":                       func(was string) (string, error) { return units(was, services, sections.All) },
+		"deployments/prometheus/prometheus.yml": func(was string) (string, error) { return scraped(was, services) },
+		"docker-compose.yml":                    blocks(map[string]string{"nats": composeNATS("      ", services), "redis": composeRedis(services), "hosts": hosts(services)}),
+		"deployments/compose/cluster.yml":       blocks(map[string]string{"nats": composeNATS("  ", services)}),
+		"Dockerfile":                            blocks(map[string]string{"stages": stages(services)}),
+		".env.example":                          blocks(map[string]string{"nats": envNATS(services), "redis": envRedis(services)}),
 	}
 	for i, s := range services {
 		files["deployments/systemd/signrelay-"+s.Name+".service"] = whole(unit(s, i))

@@ -1,19 +1,24 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/service"
+	"github.com/signrelay/signrelay/services/sections"
 	"github.com/signrelay/signrelay/services/standalone"
 )
 
 // files lists the files that contain tables of services.
 var files = []string{
 	"deployments/helm/signrelay/files/services.yaml", "deployments/helm/signrelay/values.schema.json", "deployments/prometheus/prometheus.yml",
-	"docker-compose.yml", "deployments/compose/cluster.yml", "Dockerfile", ".env.example",
+	"docker-compose.yml", "deployments/compose/cluster.yml", "Dockerfile", ".env.example", "deployments/grafana/signrelay.json", "docs/operate.md",
 }
 
 func copied(t *testing.T) string {
@@ -64,6 +69,7 @@ func TestANewServiceIsInEveryTable(t *testing.T) {
 			"      REDIS_REMINDER_PASSWORD: ${REDIS_REMINDER_PASSWORD:-${REDIS_PASSWORD:-not-a-secret}}\n", "sandbox,reminder\n",
 		},
 		"deployments/compose/cluster.yml": {"  NATS_REMINDER_PASSWORD: ${NATS_REMINDER_PASSWORD:-not-a-secret}\n"},
+		"docs/operate.md":                 {"| `signrelay-reminder` | `reminder` | 9188 | 127.0.0.1:8083 |\n"},
 		"Dockerfile":                      {"FROM image AS reminder\nEXPOSE 8099\n"},
 		".env.example":                    {"\nNATS_REMINDER_PASSWORD=not-a-secret\n", "\nREDIS_REMINDER_PASSWORD=not-a-secret\n"},
 		"deployments/systemd/signrelay-reminder.service": {
@@ -78,6 +84,56 @@ func TestANewServiceIsInEveryTable(t *testing.T) {
 				t.Errorf("%s has no %q:\n%s", name, want, is)
 			}
 		}
+	}
+}
+
+// archiver are the settings of a new service.
+type archiver struct {
+	After string `yaml:"after"`
+}
+
+// A new stage gets the five panels of every stage, right of the stages before it, and a new section of settings is in the chart's schema.
+func TestANewStageHasPanelsAndSettings(t *testing.T) {
+	t.Parallel()
+	was := text(t, "../../..", "deployments/grafana/signrelay.json")
+	is, err := dashboard(was, "ingest", append(slices.Clone(flow.Stages), flow.Stage{Name: "archiver"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var board struct {
+		Panels []struct {
+			ID      int
+			Title   string
+			GridPos struct{ X, Y, W int }
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal([]byte(is), &board); err != nil {
+		t.Fatal(err)
+	}
+	ids, places := map[int]string{}, map[string]int{}
+	var titles []string
+	for _, p := range board.Panels {
+		if ids[p.ID] != "" {
+			t.Errorf("%s and %s have the id %d", ids[p.ID], p.Title, p.ID)
+		}
+		ids[p.ID] = p.Title
+		name, what, _ := strings.Cut(p.Title, ": ")
+		places[name] = p.GridPos.X
+		if name == "archiver" {
+			titles = append(titles, what)
+			if p.GridPos.X != 18 || p.GridPos.W != 3 || p.GridPos.Y != 6+7*(len(titles)-1) || !strings.Contains(p.Targets[0].Expr, `stage="archiver"`) {
+				t.Errorf("%+v", p)
+			}
+		}
+	}
+	if want := "in out lag errors time"; strings.Join(titles, " ") != want || places["ingest"] != 0 || places["enricher"] != 3 || places["kafka-bridge"] != 15 {
+		t.Errorf("its panels are %q, and the columns are at %v", titles, places)
+	}
+	section := &config.Section[archiver]{Key: "archiver"}
+	schema, err := settingsSchema(text(t, "../../..", "deployments/helm/signrelay/values.schema.json"), append(slices.Clone(sections.All), section))
+	if err != nil || !strings.Contains(schema, "\n        \"master_key\": {\"type\": \"string\"},\n        \"archiver\": {\"type\": \"object\"}\n") || !json.Valid([]byte(schema)) {
+		t.Errorf("%v\n%s", err, schema)
 	}
 }
 

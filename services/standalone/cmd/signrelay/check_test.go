@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -12,14 +13,8 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/libs/service"
-	emailsender "github.com/signrelay/signrelay/services/email-sender"
-	"github.com/signrelay/signrelay/services/enricher"
-	"github.com/signrelay/signrelay/services/ingest"
-	kafkabridge "github.com/signrelay/signrelay/services/kafka-bridge"
-	"github.com/signrelay/signrelay/services/sandbox"
 	"github.com/signrelay/signrelay/services/sections"
-	"github.com/signrelay/signrelay/services/shortener"
-	smssender "github.com/signrelay/signrelay/services/sms-sender"
+	"github.com/signrelay/signrelay/services/standalone"
 )
 
 // untilUp stops a program when its log contains "up".
@@ -39,8 +34,19 @@ func (u *untilUp) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-var programs = []service.Service{
-	ingest.Service, enricher.Service, shortener.Service, smssender.Service, emailsender.Service, kafkabridge.Service, sandbox.Service,
+// those returns the names of the services for which is reports true. They begin with the services of the first release, which are named.
+func those(t *testing.T, first string, is func(service.Service) bool) []string {
+	t.Helper()
+	var names []string
+	for _, s := range standalone.Services {
+		if is(s) {
+			names = append(names, s.Name)
+		}
+	}
+	if !strings.HasPrefix(strings.Join(names, " "), first) {
+		t.Fatalf("the services are %q, want first %s", names, first)
+	}
+	return names
 }
 
 // `config check` refuses the settings that a service refuses at its start, with the same text, and accepts those that it
@@ -71,8 +77,13 @@ func TestConfigCheckAgreesWithTheStart(t *testing.T) {
 		"SANDBOX_ADDR": "127.0.0.1:0", "SMTP_ADDR": "127.0.0.1:0", "NATS_ADDR": "127.0.0.1:0", "DATA_DIR": filepath.Join(dir, "data"),
 	}
 	file("templates/en/invitation.sms.tmpl", "{{define \"sms\"}}{{.Nonsense}}{{end}}")
-	all := []string{"ingest", "enricher", "shortener", "sms-sender", "email-sender", "kafka-bridge", "sandbox", "run"}
-	withParts := all[:6]
+	all := append(those(t, "ingest enricher shortener sms-sender email-sender kafka-bridge sandbox", func(service.Service) bool { return true }), "run")
+	withParts := those(t, "ingest enricher shortener sms-sender email-sender kafka-bridge", func(s service.Service) bool { return slices.Contains(s.Calls, service.NATS) })
+	withRedis := those(t, "ingest enricher shortener sms-sender email-sender", func(s service.Service) bool { return slices.Contains(s.Calls, service.Redis) })
+	withLinks := append(those(t, "shortener sms-sender email-sender", func(s service.Service) bool {
+		return slices.Contains(s.Reads, "short-links") || s.Name == "shortener"
+	}), "run")
+	withTexts := append(those(t, "sms-sender email-sender", func(s service.Service) bool { return slices.Contains(s.Reads, "templates") }), "run")
 	for name, c := range map[string]struct {
 		spoil   map[string]string
 		refused []string // the programs that refuse it
@@ -81,12 +92,12 @@ func TestConfigCheckAgreesWithTheStart(t *testing.T) {
 		"no mistake":           {nil, nil, ""},
 		"no NATS":              {map[string]string{"NATS_URL": ""}, withParts, "nats.url: "},
 		"replicas of one node": {map[string]string{"NATS_URL": "", "NATS_REPLICAS": "3"}, append([]string{"run"}, withParts...), "nats."},
-		"no Redis":             {map[string]string{"REDIS_URL": ""}, []string{"ingest", "enricher", "shortener", "sms-sender", "email-sender"}, "redis.url: "},
-		"no public address":    {map[string]string{"SHORTENER_PUBLIC_URL": ""}, []string{"shortener", "sms-sender", "email-sender", "run"}, "shortener.public_url: "},
+		"no Redis":             {map[string]string{"REDIS_URL": ""}, withRedis, "redis.url: "},
+		"no public address":    {map[string]string{"SHORTENER_PUBLIC_URL": ""}, withLinks, "shortener.public_url: "},
 		"a wrong address":      {map[string]string{"SHORTENER_PUBLIC_URL": "sign.acme.example"}, all, "shortener.public_url: "},
-		"a bad template":       {map[string]string{"TEMPLATES_DIR": filepath.Join(dir, "templates")}, []string{"sms-sender", "email-sender", "run"}, "templates.dir: "},
-		"a locale":             {map[string]string{"SOURCE_CLICKWRAP_ACME_LOCALE": "fr"}, []string{"sms-sender", "email-sender", "run"}, `sources[0].locale: there are no texts in "fr"`},
-		"no such templates":    {map[string]string{"TEMPLATES_DIR": "/nowhere-at-all"}, []string{"sms-sender", "email-sender", "run"}, "templates.dir"},
+		"a bad template":       {map[string]string{"TEMPLATES_DIR": filepath.Join(dir, "templates")}, withTexts, "templates.dir: "},
+		"a locale":             {map[string]string{"SOURCE_CLICKWRAP_ACME_LOCALE": "fr"}, withTexts, `sources[0].locale: there are no texts in "fr"`},
+		"no such templates":    {map[string]string{"TEMPLATES_DIR": "/nowhere-at-all"}, withTexts, "templates.dir"},
 		"no Kafka":             {map[string]string{"KAFKA_BROKERS": ""}, []string{"kafka-bridge"}, "kafka.brokers: "},
 		"a Kafka password":     {map[string]string{"KAFKA_SASL_MECHANISM": "scram-sha-512", "KAFKA_SASL_USER": "u", "KAFKA_SASL_PASSWORD": "hunter2\u0221"}, []string{"kafka-bridge", "run"}, "kafka.sasl"},
 		"a sandbox key":        {map[string]string{"SANDBOX_KEY": "no PEM"}, []string{"sandbox"}, "sandbox.key"},
@@ -132,7 +143,7 @@ func TestConfigCheckAgreesWithTheStart(t *testing.T) {
 			}
 			return false
 		}
-		for _, p := range programs {
+		for _, p := range standalone.Services {
 			status, said := check("--for", p.Name)
 			if wantRefused := isRefused(p.Name); (status != 0) != wantRefused || wantRefused && !strings.Contains(said, c.want) {
 				t.Errorf("%s: the check for %s: %d, %s", name, p.Name, status, said)
@@ -185,7 +196,8 @@ func TestConfigCheckReportsSettingsThatCannotWork(t *testing.T) {
 	if status := dispatch(t.Context(), []string{"config", "check"}, nil, os.Stdin, &out, &out); status != 1 || !strings.Contains(out.String(), "exporter of traces") {
 		t.Errorf("an unknown exporter: %d, %s", status, out.String())
 	}
-	if status := dispatch(t.Context(), []string{"config", "check", "--for", "ingest,sms"}, nil, os.Stdin, &out, &out); status != 2 || !strings.Contains(out.String(), `no service "sms"; there are ingest, enricher, shortener, sms-sender, email-sender, kafka-bridge, sandbox`) {
+	names := those(t, "ingest", func(service.Service) bool { return true })
+	if status := dispatch(t.Context(), []string{"config", "check", "--for", "ingest,sms"}, nil, os.Stdin, &out, &out); status != 2 || !strings.Contains(out.String(), `no service "sms"; there are `+strings.Join(names, ", ")) {
 		t.Errorf("an unknown service: %d, %s", status, out.String())
 	}
 }
