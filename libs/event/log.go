@@ -150,6 +150,35 @@ func (l Log) messages(
 	return last, more, nil
 }
 
+// Present returns those of the subjects that have a message. One request asks for all of them, at most 1,024. A subject with "*" is not
+// supported.
+func (l Log) Present(ctx context.Context, subjects ...string) (map[string]bool, error) {
+	present := make(map[string]bool, len(subjects))
+	if !l.JS.Conn().IsConnected() {
+		return nil, nats.ErrDisconnected // as in messages
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.JS.Options().DefaultTimeout)
+	defer cancel()
+	responses, err := jetstreamext.GetLastMsgsFor(ctx, l.JS, l.Stream, subjects)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", l.Stream, err)
+	}
+	left := "?"
+	for m, err := range responses {
+		if errors.Is(err, jetstreamext.ErrNoMessages) && left == "?" {
+			return present, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", l.Stream, err)
+		}
+		present[m.Subject], left = true, m.Header.Get("Nats-Num-Pending")
+	}
+	if left != "0" { // the last message says that none is left; otherwise the response is truncated
+		return nil, fmt.Errorf("read %s: incomplete response", l.Stream)
+	}
+	return present, nil
+}
+
 // Bounds returns the sequences of the first message that the stream still holds and of the last message that it ever stored. A last of 0
 // means that the stream never stored a message.
 func (l Log) Bounds(ctx context.Context) (first, last uint64, err error) {

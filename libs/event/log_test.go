@@ -3,7 +3,10 @@ package event_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,6 +69,78 @@ func TestLogFindsStoredEventsOnly(t *testing.T) {
 	}
 }
 
+func TestLogKnowsWhichSubjectsArePresent(t *testing.T) {
+	t.Parallel()
+	js := connected(t)
+	log := event.Log{JS: js, Stream: flow.Signing}
+	subject := func(n int) string { return fmt.Sprintf("signing.v1.a.b.c.d.%d", n) }
+	var all []string
+	for n := range 8 {
+		all = append(all, subject(n))
+	}
+	if present, err := log.Present(t.Context(), all...); err != nil || len(present) != 0 {
+		t.Fatalf("an empty log: %v, %v", present, err)
+	}
+	for _, n := range []int{1, 5, 1, 9, 7} {
+		if _, err := js.Publish(t.Context(), subject(n), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		subjects []string
+		want     []string
+	}{
+		{all, []string{subject(1), subject(5), subject(7)}},
+		{all[:5], []string{subject(1)}},
+		{all[2:5], nil},
+	} {
+		present, err := log.Present(t.Context(), test.subjects...)
+		if got := slices.Sorted(maps.Keys(present)); err != nil || !slices.Equal(got, test.want) {
+			t.Errorf("of %v: %v, %v; want %v", test.subjects, got, err, test.want)
+		}
+	}
+	if _, err := (event.Log{JS: js, Stream: "NOWHERE"}).Present(t.Context(), all...); err == nil {
+		t.Error("a missing log has no error")
+	}
+}
+
+// A response that lacks its last messages must not read as a log without them.
+func TestAPartOfAResponseIsAnError(t *testing.T) {
+	t.Parallel()
+	nc, err := nats.Connect(realtest.NATS(t).URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	message := func(status string, left int) *nats.Msg {
+		return &nats.Msg{Header: nats.Header{
+			"Status": {status}, "Description": {map[string]string{"204": "EOB"}[status]}, "Nats-Num-Pending": {strconv.Itoa(left)},
+			"Nats-Stream": {flow.Signing}, "Nats-Subject": {"signing.v1.a.b.c.d.1"}, "Nats-Sequence": {"1"}, "Nats-Time-Stamp": {time.Now().Format(time.RFC3339Nano)},
+		}}
+	}
+	for name, response := range map[string][]*nats.Msg{
+		"cut":               {message("", 2), message("204", 1)},
+		"a message is lost": {message("", 2), message("404", 1)},
+		"nothing":           {message("204", 0)},
+	} {
+		prefix := "part-" + strings.ReplaceAll(name, " ", "-")
+		if _, err := nc.Subscribe(prefix+".DIRECT.GET.>", func(m *nats.Msg) {
+			for _, part := range response {
+				_ = m.RespondMsg(part)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		js, err := jetstream.NewWithAPIPrefix(nc, prefix, jetstream.WithDefaultTimeout(10*time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if present, err := (event.Log{JS: js, Stream: flow.Signing}).Present(t.Context(), "signing.v1.a.b.c.d.1", "signing.v1.a.b.c.d.2"); err == nil {
+			t.Errorf("%s: %v without an error", name, present)
+		}
+	}
+}
+
 func TestLogOfAMissingStreamIsAnErrorAndNotEmpty(t *testing.T) {
 	t.Parallel()
 	log := event.Log{JS: connected(t), Stream: "NOWHERE"}
@@ -91,10 +166,14 @@ func TestALogThatDoesNotRespondIsAnError(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	for _, err := range (event.Log{JS: js, Stream: flow.Signing}).Messages(ctx, "signing.v1.>", time.Time{}) {
+	log := event.Log{JS: js, Stream: flow.Signing}
+	for _, err := range log.Messages(ctx, "signing.v1.>", time.Time{}) {
 		if err == nil || ctx.Err() != nil {
 			t.Errorf("%v, and the caller's time: %v", err, ctx.Err())
 		}
+	}
+	if _, err := log.Present(ctx, "signing.v1.a.b.c.d._"); err == nil || ctx.Err() != nil {
+		t.Errorf("%v, and the caller's time: %v", err, ctx.Err())
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -131,6 +132,24 @@ func TestSentInvites(t *testing.T) {
 	}
 	if n := b.Count(flow.Signing, "signing.v1.*.*.notification.suppressed.>"); n != 0 {
 		t.Errorf("%d suppressed, want none", n)
+	}
+}
+
+// Each request for the document's past costs a round trip, and most documents have events of one or two types.
+func TestAnInvitationReadsTheLogTwice(t *testing.T) {
+	t.Parallel()
+	api, _ := clickwrap(t, responds(request))
+	b := servicetest.New(t, settings(api))
+	var reads atomic.Int32
+	if _, err := b.Env.JS.Conn().Subscribe("$JS.API.DIRECT.GET."+flow.Signing, func(*nats.Msg) { reads.Add(1) }); err != nil {
+		t.Fatal(err)
+	}
+	b.Start(enricher.Run)
+	b.Publish(event.Message(t.Context(), fact("acme", "document.sent", "")))
+	await(t, b, "notify.v1.>", 3)
+	b.Settled(flow.Enricher)
+	if n := reads.Load(); n != 2 {
+		t.Errorf("%d reads, want one of all types and one of the sendings", n)
 	}
 }
 

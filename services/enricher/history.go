@@ -71,6 +71,10 @@ func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent
 	case !slices.Contains(decisive, own):
 		types = append(slices.Clone(decisive), own)
 	}
+	types, err := e.present(ctx, happened, types)
+	if err != nil {
+		return history{}, err
+	}
 	var events []*signingv1.SigningEvent
 	for _, typ := range types {
 		found, err := e.past(ctx, happened, typ, stored)
@@ -91,6 +95,30 @@ func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent
 		past.linkless = linkless
 	}
 	return past, nil
+}
+
+// present returns those of the types that the log has of the document. Most documents have one or two of them, so that one request saves the
+// requests for the others. The log normally has the event itself. If it does not, because the event has expired or because the server could not
+// load a message, all types are read.
+func (e *enricher) present(ctx context.Context, happened *signingv1.SigningEvent, types []string) ([]string, error) {
+	if len(types) == 1 {
+		return types, nil
+	}
+	subject := func(eventType string) string {
+		return event.SubjectOf(happened.GetSource(), happened.GetProvider(), eventType, happened.GetDocument().GetId())
+	}
+	subjects := make([]string, len(types))
+	for i, typ := range types {
+		subjects[i] = subject(typ)
+	}
+	found, err := e.log.Present(ctx, subjects...)
+	if err != nil {
+		return nil, fmt.Errorf("read the document's past: %w", err)
+	}
+	if !found[subject(happened.GetType())] {
+		return types, nil
+	}
+	return slices.DeleteFunc(slices.Clone(types), func(typ string) bool { return !found[subject(typ)] }), nil
 }
 
 var errRepeated = outcome.Skip("repeated")

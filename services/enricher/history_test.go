@@ -5,7 +5,9 @@ import (
 	"testing"
 
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/providers/pack"
+	"github.com/signrelay/signrelay/libs/realtest"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
@@ -84,5 +86,35 @@ func TestMessagesAfterTheEndAreTooLate(t *testing.T) {
 				t.Errorf("%s of a document that is %q: too late is %v, want %v", eventType, status, got, want)
 			}
 		}
+	}
+}
+
+// The log has the event itself. If it does not, the response about its types may be incomplete.
+func TestTypesAreSkippedOnlyIfTheLogHasTheEvent(t *testing.T) {
+	t.Parallel()
+	_, js := realtest.NATS(t).Connect()
+	if err := flow.Provision(t.Context(), js, 1); err != nil {
+		t.Fatal(err)
+	}
+	e := &enricher{log: event.Log{JS: js, Stream: flow.Signing}}
+	store := func(happened *signingv1.SigningEvent) {
+		m, err := event.Message(t.Context(), happened)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := js.PublishMsg(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sent := once(event.DocumentSent, "", 1)
+	store(once(event.DocumentVoided, "", 5))
+	types, err := e.present(t.Context(), sent, decisive)
+	if err != nil || !slices.Equal(types, decisive) {
+		t.Errorf("without the event: %v, %v; want all types", types, err)
+	}
+	store(sent)
+	types, err = e.present(t.Context(), sent, decisive)
+	if want := []string{event.DocumentSent, event.DocumentVoided}; err != nil || !slices.Equal(types, want) {
+		t.Errorf("with the event: %v, %v; want %v", types, err, want)
 	}
 }
