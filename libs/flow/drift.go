@@ -114,6 +114,7 @@ func streamSettings(c jetstream.StreamConfig) settingsOf {
 		"duplicate_window":     c.Duplicates.String(),
 		"num_replicas":         strconv.Itoa(c.Replicas),
 		"allow_direct":         strconv.FormatBool(c.AllowDirect),
+		"allow_atomic":         strconv.FormatBool(c.AllowAtomicPublish),
 		"allow_msg_ttl":        strconv.FormatBool(c.AllowMsgTTL),
 		"allow_rollup_hdrs":    strconv.FormatBool(c.AllowRollup),
 		"max_msgs":             unlimited(c.MaxMsgs),

@@ -19,6 +19,7 @@ type Stream struct {
 	Name     string
 	Subjects []string
 	MaxAge   time.Duration
+	Batches  bool   // it accepts atomic batches, with one sync to the disk for all messages of a batch
 	Purpose  string // for operators
 }
 
@@ -39,7 +40,7 @@ const DuplicateWindow = 2 * time.Minute
 
 // Streams in the order of the flow.
 var Streams = []Stream{
-	{Name: Signing, Subjects: []string{event.Everything}, MaxAge: LogReaches + day, Purpose: "the one log of everything that happened to a document"},
+	{Name: Signing, Subjects: []string{event.Everything}, MaxAge: LogReaches + day, Batches: true, Purpose: "the one log of everything that happened to a document"},
 	{Name: Notify, Subjects: []string{Notifications}, MaxAge: 14 * day, Purpose: "messages to signers on their way from stage to stage"},
 	{Name: Quarantine, Subjects: []string{Quarantined}, MaxAge: 30 * day, Purpose: "authentic callbacks that cannot be read, byte for byte"},
 	{Name: DLQ, Subjects: append([]string{DeadLetters}, Advisories()...), MaxAge: 30 * day, Purpose: "inputs on which a stage gave up, byte for byte, with the reason"},

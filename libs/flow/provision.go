@@ -186,6 +186,8 @@ func streamConfig(s Stream, replicas int) jetstream.StreamConfig {
 		Duplicates:  DuplicateWindow,
 		Replicas:    max(replicas, 1),
 		AllowDirect: true, // services look up one event in the log by its subject
+
+		AllowAtomicPublish: s.Batches,
 	}
 }
 
@@ -288,7 +290,7 @@ func copies(is, want *jetstream.StreamSource) bool {
 // copyConfig returns the settings of a copy, based on those of the log, the first of Streams.
 func copyConfig(replicas int) jetstream.StreamConfig {
 	c := streamConfig(Streams[0], replicas)
-	c.Subjects, c.Duplicates = nil, 0 // its inputs come from the log
+	c.Subjects, c.Duplicates, c.AllowAtomicPublish = nil, 0, false // its inputs come from the log
 	c.Mirror = &jetstream.StreamSource{Name: Signing, External: &jetstream.ExternalStream{APIPrefix: copyAPI, DeliverPrefix: copyDelivery}}
 	c.MirrorDirect = true
 	return c

@@ -30,8 +30,11 @@ func (s *store) putAdditions(
 	if len(added) == 0 {
 		return a
 	}
-	switch b := s.put(ctx, src, reading{events: added}, judge); {
+	b := s.put(ctx, src, reading{events: added}, judge)
+	a.done = append(a.done, b.done...)
+	switch {
 	case b.status >= http.StatusMultipleChoices:
+		b.done = a.done
 		return b
 	case b.outcome == "accepted":
 		a.status, a.outcome, a.ids = b.status, b.outcome, append(a.ids, b.ids...)

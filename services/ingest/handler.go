@@ -15,6 +15,8 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/signrelay/signrelay/libs/crash"
+	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -36,8 +38,35 @@ func (h *handler) serve(w http.ResponseWriter, req *http.Request, to destination
 	defer span.End()
 	a := accept(ctx, h.env, h.store, to.source, callback{request: request, verification: verification, changed: unchanged})
 	a = a.as(to.expected(ctx, h.env, request, pack.Result(a.outcome)))
+	h.store.unsettled.add(a.done)
 	a.write(w)
 	h.observe(ctx, to, a, began)
+	if len(a.done) > 0 {
+		flush(w)
+		crash.Point("responded")
+		h.confirm(ctx, a.done)
+	}
+}
+
+// confirm confirms in the background, so that the connection can carry the next callback. If too many confirmations are in flight, the caller
+// waits.
+func (h *handler) confirm(ctx context.Context, done []dedupe.Done) {
+	select {
+	case h.confirming <- struct{}{}:
+		h.confirms.Go(func() {
+			defer func() { <-h.confirming }()
+			h.store.confirm(ctx, done)
+		})
+	default:
+		h.store.confirm(ctx, done)
+	}
+}
+
+// flush sends the response before the handler returns. It leaves a response without a known length to the server, which finds out its length.
+func flush(w http.ResponseWriter) {
+	if w.Header().Get("Content-Length") != "" {
+		_ = http.NewResponseController(w).Flush() // an error means that the client is gone; the work is done
+	}
 }
 
 // caller returns the span in an authentic request as a link. Our own trace begins here, so the caller controls neither its sampling nor its

@@ -2,12 +2,14 @@
 //
 // The path of a callback: route.go finds its source, and handler.go receives and verifies it. accept.go processes it, and also a callback that
 // an operator replays from the quarantine (replay.go): read.go reads it with the provider's pack, and store.go stores its events in the log
-// and its unreadable parts in the quarantine. response.go writes the response.
+// and its unreadable parts in the quarantine; publisher.go publishes them. response.go writes the response, and confirm.go confirms the claims
+// after it.
 package ingest
 
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
@@ -33,17 +35,22 @@ var Service = service.Service{
 func Run(ctx context.Context, env service.Env) error { return run(ctx, env, providers.All) }
 
 func run(ctx context.Context, env service.Env, packs []pack.Pack) error {
-	handler, err := newHandler(env, packs)
+	h, err := newHandler(env, packs)
 	if err != nil {
 		return err
 	}
-	env.Health.Add("nats-max-payload", handler.takesLargest)
-	env.Health.AddSoft("dedupe-memory", handler.store.state.check)
-	env.Public.Handle("/webhooks", handler)
-	env.Public.Handle("/webhooks/", handler)
-	env.Public.HandleUnrouted(handler)
-	env.Up()
-	<-ctx.Done()
+	return h.run(ctx)
+}
+
+func (h *handler) run(ctx context.Context) error {
+	h.env.Health.Add("nats-max-payload", h.takesLargest)
+	h.env.Health.AddSoft("dedupe-memory", h.store.state.check)
+	h.env.Public.Handle("/webhooks", h)
+	h.env.Public.Handle("/webhooks/", h)
+	h.env.Public.HandleUnrouted(h)
+	h.env.Up()
+	<-ctx.Done() // the listener is closed by then
+	h.confirms.Wait()
 	return nil
 }
 
@@ -53,8 +60,12 @@ type handler struct {
 	accounts *config.Current[accounts]
 	store    *store
 	inFlight chan struct{} // one slot for each callback in flight
-	metrics  *metrics
-	env      service.Env
+
+	confirming chan struct{} // one slot for each confirmation that follows a response
+	confirms   sync.WaitGroup
+
+	metrics *metrics
+	env     service.Env
 }
 
 // accounts contains the sources by provider and name. They are opened again when their secrets change.
@@ -93,8 +104,11 @@ func newHandler(env service.Env, packs []pack.Pack) (*handler, error) {
 		store:    newStore(env, m),
 		packs:    packs,
 		inFlight: make(chan struct{}, ingestsettings.Section.Of(env.Config).MaxInFlight),
-		metrics:  m,
-		env:      env,
+
+		confirming: make(chan struct{}, ingestsettings.Section.Of(env.Config).MaxInFlight),
+
+		metrics: m,
+		env:     env,
 	}
 	if err := h.takesLargest(context.Background()); err != nil {
 		env.Log.Error("not ready", "error", err)

@@ -60,9 +60,11 @@ func ReplayWith(ctx context.Context, env service.Env, packs []pack.Pack, h nats.
 	if err != nil {
 		return Replayed{}, err
 	}
-	a := accept(ctx, env, newStore(env, m), src, callback{
+	s := newStore(env, m)
+	a := accept(ctx, env, s, src, callback{
 		request: repair.of(kept), verification: v, changed: repair.changed(src, kept), replayed: true,
 	})
+	s.confirm(ctx, a.done)
 	switch a.outcome {
 	case "accepted", "duplicate":
 		return Replayed{IDs: a.ids, Quarantined: a.quarantined}, nil

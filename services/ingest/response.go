@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
 )
@@ -26,6 +27,8 @@ type response struct {
 
 	quarantined []QuarantinedItem // of a batch
 	kept        int               // the number of callbacks and items that are new in quarantine
+
+	done []dedupe.Done // to confirm after the response
 }
 
 // QuarantinedItem is an item of a batch that could not be read.

@@ -20,10 +20,11 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// store stores events in the log, each once: claim → publish and wait for the ack → confirm. This order is essential: if an event were marked
-// as seen before it is stored, a crash in between would lose it.
+// store stores events in the log, each once: claim → publish and wait for the ack → respond → confirm. This order is essential: if an event were
+// marked as seen before it is stored, a crash in between would lose it. After a crash before the confirmation, the claim expires, and the next
+// callback with the id is looked up in the log.
 type store struct {
-	js         jetstream.JetStream
+	publisher  *publisher
 	memory     dedupe.Store
 	batches    dedupe.Store // the same store with leases for batches
 	state      *memoryState
@@ -31,6 +32,7 @@ type store struct {
 	log        event.Log
 	quarantine event.Log
 	metrics    *metrics
+	unsettled  unsettled
 }
 
 const (
@@ -59,7 +61,7 @@ func limitOf(items int) time.Duration {
 func newStore(env service.Env, m *metrics) *store {
 	memory := env.Claims(dedupe.Options{Namespace: flow.IngestClaims, Lease: lease, Remember: flow.Remember})
 	return &store{
-		js:         env.JS,
+		publisher:  &publisher{js: env.JS, conn: env.NATS, log: env.Log},
 		memory:     memory,
 		batches:    env.Claims(dedupe.Options{Namespace: flow.IngestClaims, Lease: batchLease, Remember: flow.Remember}),
 		state:      &memoryState{log: env.Log, gauge: m.withoutMemory, memory: memory},
@@ -113,16 +115,18 @@ func (s *store) put(ctx context.Context, src source, got reading, judge func(ded
 	s.ask(ctx, items, (*item).asks) // the items that the stream refused because they are not the first on their subjects
 	s.publish(ctx, items)
 	crash.Point("published")
+	var done []dedupe.Done
 	if remembered {
-		s.settle(ctx, owner, items)
+		done = s.release(ctx, owner, items)
 	}
-	crash.Point("confirmed")
 	err = s.compare(ctx, items)
 	a := s.verdict(items)
 	if err != nil && a.status < http.StatusMultipleChoices {
-		return unavailable("log-away", err)
+		a = unavailable("log-away", err)
 	}
-	return s.putAdditions(ctx, src, items, a, judge)
+	a = s.putAdditions(ctx, src, items, a, judge)
+	a.done = append(a.done, done...)
+	return a
 }
 
 // item is one message on its way into its stream.
@@ -204,6 +208,9 @@ func (s *store) claim(ctx context.Context, owner string, items []item, judge fun
 			items[i].state, items[i].confirmed = stored, true
 		case dedupe.Held:
 			items[i].state = held
+			if s.unsettled.has(items[i].id) { // we hold the claim, and the event is stored
+				items[i].state = stored
+			}
 		}
 	}
 	return true
@@ -211,51 +218,21 @@ func (s *store) claim(ctx context.Context, owner string, items []item, judge fun
 
 // publish publishes all fresh items in their order, a window at a time, and waits for each ack.
 func (s *store) publish(ctx context.Context, items []item) {
-	if len(items) == 1 {
-		if it := &items[0]; it.state == fresh {
-			ack, err := s.js.PublishMsg(ctx, it.conditional(), jetstream.WithRetryAttempts(0))
-			it.settle(ack, err)
-		}
-		return
-	}
 	for part := range slices.Chunk(items, window) {
-		if err := ctx.Err(); err != nil { // an item that was not sent is certainly not stored
-			for i := range part {
-				if part[i].state == fresh {
-					part[i].state, part[i].err = refused, err
-				}
+		var news []*item
+		for i := range part {
+			if part[i].state == fresh {
+				news = append(news, &part[i])
 			}
-			continue
 		}
-		s.publishWindow(ctx, part)
-	}
-}
-
-func (s *store) publishWindow(ctx context.Context, items []item) {
-	futures := make([]jetstream.PubAckFuture, len(items))
-	for i := range items {
-		it := &items[i]
-		if it.state != fresh {
-			continue
-		}
-		future, err := s.js.PublishMsgAsync(it.conditional(), jetstream.WithStallWait(putTimeout/2))
-		if err != nil {
-			it.settle(nil, err)
-			continue
-		}
-		futures[i] = future
-	}
-	for i, future := range futures {
-		if future == nil {
-			continue
-		}
-		select {
-		case ack := <-future.Ok():
-			items[i].settle(ack, nil)
-		case err := <-future.Err():
-			items[i].settle(nil, err)
-		case <-ctx.Done():
-			items[i].settle(nil, ctx.Err())
+		switch err := ctx.Err(); {
+		case len(news) == 0:
+		case err != nil: // an item that was not sent is certainly not stored
+			for _, it := range news {
+				it.state, it.err = refused, err
+			}
+		default:
+			s.publisher.publish(ctx, news)
 		}
 	}
 }
@@ -291,9 +268,9 @@ func neverSent(err error) bool {
 		errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, jetstream.ErrTooManyStalledMsgs)
 }
 
-// settle confirms or releases our claims in the dedupe store. If it fails, the claims expire, and the next owner searches the log.
-func (s *store) settle(ctx context.Context, owner string, items []item) {
-	var done []dedupe.Done
+// release releases our claims of the items that are not stored, and returns the confirmations of the others. If it fails, the claims expire, and
+// the next owner searches the log.
+func (s *store) release(ctx context.Context, owner string, items []item) (done []dedupe.Done) {
 	var undone, unknown []string
 	for _, it := range items {
 		switch {
@@ -312,17 +289,13 @@ func (s *store) settle(ctx context.Context, owner string, items []item) {
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 	}
-	if len(done) > 0 && s.memory.Confirm(ctx, done...) != nil {
-		s.metrics.unconfirmed.Add(float64(len(done)))
-		// The claims remain in Redis, unless the failure removes them too. If the mark also fails, only the claims show the gap.
-		_ = s.gaps.Mark(ctx)
-	}
 	if len(undone) > 0 && s.memory.Release(ctx, owner, dedupe.Undone, undone...) != nil {
 		s.metrics.unconfirmed.Add(float64(len(undone)))
 	}
 	if len(unknown) > 0 && s.memory.Release(ctx, owner, dedupe.Unknown, unknown...) != nil {
 		s.metrics.unconfirmed.Add(float64(len(unknown)))
 	}
+	return done
 }
 
 var errUnpublished = errors.New("not published")

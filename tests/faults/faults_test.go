@@ -158,6 +158,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 	}{
 		{"ingest", "claimed", false, false},
 		{"ingest", "published", true, false},
+		{"ingest", "responded", true, false},
 		{"ingest", "confirmed", false, false},
 		{"enricher", "made", true, false},
 		{"enricher", "published", false, false},
@@ -365,13 +366,18 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 		}
 	})
 
-	t.Run("the retry comes an hour after a crash between publish and confirm", func(t *testing.T) {
-		t.Parallel()
-		// Every publish is followed by a crash, so that the retry finds an expired claim, after the stream's duplicate window.
-		s := newStand(t, "hour", behaviour{}, 1, map[string]string{"ingest": "published@1"}, crashing)
-		forgetWindow(t, s)
-		s.prove(t, "kill -9 between publish and confirm, retried after the stream's window", func() { s.diesOnce(t, "ingest") })
-	})
+	for _, point := range []string{"published", "responded"} {
+		t.Run("the retry comes an hour after a crash before the confirmation: "+point, func(t *testing.T) {
+			t.Parallel()
+			if point != "published" && !all() {
+				t.Skip("make faults-all has it")
+			}
+			// The retry finds an expired claim, after the stream's duplicate window.
+			s := newStand(t, "hour-"+point, behaviour{}, 1, map[string]string{"ingest": point + "@1"}, crashing)
+			forgetWindow(t, s)
+			s.prove(t, fmt.Sprintf("kill -9 of ingest after %q and before the confirmation, retried after the stream's window", point), func() { s.diesOnce(t, "ingest") })
+		})
+	}
 
 	for name, tt := range map[string]struct {
 		behaves behaviour

@@ -114,26 +114,34 @@ func TestMutantsMatchTheSources(t *testing.T) {
 // variant builds the programs with the mistake, from the file as it is now.
 func (m mutant) variant(t *testing.T) testenv.Variant {
 	t.Helper()
-	path := filepath.Join(testenv.Root(), m.file)
+	return edited(t, "mutant "+m.name, m.file, m.was, m.is)
+}
+
+// edited builds the programs with the points of package crash and with replacements in one file, as it is now. Each replaced text must occur once.
+func edited(t *testing.T, name, file string, wasIs ...string) testenv.Variant {
+	t.Helper()
+	path := filepath.Join(testenv.Root(), file)
 	source, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Count(string(source), m.was) != 1 {
-		t.Fatalf("%s does not have %q exactly once: update the mutant", m.file, m.was)
+	for i := 0; i < len(wasIs); i += 2 {
+		if strings.Count(string(source), wasIs[i]) != 1 {
+			t.Fatalf("%s does not have %q exactly once: update %q", file, wasIs[i], name)
+		}
 	}
 	dir := t.TempDir()
-	mutated := filepath.Join(dir, "mutated.go")
-	if err := os.WriteFile(mutated, []byte(strings.Replace(string(source), m.was, m.is, 1)), 0o600); err != nil {
+	replaced := filepath.Join(dir, "replaced.go")
+	if err := os.WriteFile(replaced, []byte(strings.NewReplacer(wasIs...).Replace(string(source))), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	overlay := filepath.Join(dir, "overlay.json")
-	data, err := json.Marshal(map[string]map[string]string{"Replace": {path: mutated}})
+	data, err := json.Marshal(map[string]map[string]string{"Replace": {path: replaced}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(overlay, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return testenv.Variant{Name: "mutant " + m.name, Args: []string{"-tags", "faults", "-overlay", overlay}}
+	return testenv.Variant{Name: name, Args: []string{"-tags", "faults", "-overlay", overlay}}
 }
