@@ -147,6 +147,8 @@ type NATS struct {
 	Replicas int    `yaml:"replicas"` // of each stream; default 1
 	// Options are set by a program that embeds a service (standalone connects in-process); never from a file.
 	Options []nats.Option `yaml:"-"`
+	// Embedded is set for the server of `signrelay run`; never from a file.
+	Embedded bool `yaml:"-"`
 }
 
 // Redis is the server of the dedupe store and the shared rate limits.

@@ -116,12 +116,29 @@ func (g *Gaps) Mark(ctx context.Context) error {
 			begin = last.begin
 		}
 	}
-	entry := strconv.FormatInt(begin.UnixMilli(), 10) + "-" + strconv.FormatInt(now.UnixMilli(), 10)
+	return g.put(ctx, begin, now)
+}
+
+func (g *Gaps) put(ctx context.Context, begin, end time.Time) error {
+	entry := strconv.FormatInt(begin.UnixMilli(), 10) + "-" + strconv.FormatInt(end.UnixMilli(), 10)
 	if _, err := g.kv.PutString(ctx, gapKey, entry); err != nil {
 		return fmt.Errorf("mark a gap of the dedupe store: %w", err)
 	}
-	g.known.Store(&gap{begin, now})
+	g.known.Store(&gap{begin, end})
 	return nil
+}
+
+// MarkLost records that the store may have lost all records since begin. Call it before a service uses the store again.
+func MarkLost(ctx context.Context, kv jetstream.KeyValue, begin time.Time) error {
+	g := &Gaps{kv: kv}
+	if err := g.look(ctx); err != nil {
+		return err
+	}
+	now := time.Now()
+	if last := g.known.Load(); last != nil && now.Sub(last.end) < joinWithin && last.begin.Before(begin) {
+		begin = last.begin
+	}
+	return g.put(ctx, begin, now)
 }
 
 // since returns the span in which unremembered work may have been done, if it reaches beyond t. The end is open when the last poll is too

@@ -60,9 +60,11 @@ type Bucket struct {
 // Names of the buckets.
 const (
 	Memory = "MEMORY"
-	State  = "STATE"
-	Links  = "LINKS"
-	Texts  = "TEXTS"
+	// Callbacks replaces Memory for ingest's claims in `signrelay run`; see ProvisionCallbacks.
+	Callbacks = "CALLBACKS"
+	State     = "STATE"
+	Links     = "LINKS"
+	Texts     = "TEXTS"
 	// Attempts is written by senders.
 	Attempts = "ATTEMPTS"
 )

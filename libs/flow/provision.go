@@ -209,6 +209,28 @@ func bucketConfig(b Bucket, replicas int) jetstream.KeyValueConfig {
 	return c
 }
 
+// ProvisionCallbacks creates the bucket for ingest's claims in an embedded server, whose entries are not synced to the disk one by one: a power cut
+// or a killed process loses the last ones. Such an end of the program must be recorded as a gap of the dedupe store before ingest starts again.
+func ProvisionCallbacks(ctx context.Context, js jetstream.JetStream) error {
+	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name:              "KV_" + Callbacks,
+		Description:       "ingest's claims and confirmations; not synced",
+		Subjects:          []string{"$KV." + Callbacks + ".>"},
+		MaxMsgsPerSubject: 1,
+		MaxAge:            Remember,
+		Storage:           jetstream.FileStorage,
+		Discard:           jetstream.DiscardNew,
+		DenyDelete:        true,
+		AllowDirect:       true,
+		Replicas:          1,
+		PersistMode:       jetstream.AsyncPersistMode,
+	})
+	if err != nil {
+		return fmt.Errorf("provision bucket %s: %w", Callbacks, err)
+	}
+	return nil
+}
+
 func consumerConfig(s Stage, stream string, subjects []string) jetstream.ConsumerConfig {
 	want := jetstream.ConsumerConfig{
 		Durable:        s.Name,

@@ -231,14 +231,14 @@ func (h Host) openParts(ctx context.Context, live *config.Live, health *Health, 
 	if client == nil && !how.operator && !h.any(func(s Service) bool { return flow.ClaimsOf(s.Name) != "" }) {
 		return p, nil // no service claims anything, and their NATS accounts may not read the dedupe store's bucket
 	}
-	p.claims, err = claims(ctx, client, ring, probes, p.js, p.gaps)
+	p.claims, err = claims(ctx, client, ring, probes, p.js, p.gaps, h.Config.NATS.Embedded)
 	return p, err
 }
 
-// claims opens the dedupe store: in Redis if it is configured, otherwise in a bucket of the broker. Probes check a store in Redis
+// claims opens the dedupe store: in Redis if it is configured, otherwise in buckets of the broker. Probes check a store in Redis
 // from then on.
 func claims(
-	ctx context.Context, client *redis.Client, ring keyring.Ring, probes *RedisProbes, js jetstream.JetStream, gaps *dedupe.Gaps,
+	ctx context.Context, client *redis.Client, ring keyring.Ring, probes *RedisProbes, js jetstream.JetStream, gaps *dedupe.Gaps, embedded bool,
 ) (func(dedupe.Options) dedupe.Store, error) {
 	var keeper func(dedupe.Options) dedupe.Backend
 	if client != nil {
@@ -253,7 +253,21 @@ func claims(
 		if err != nil {
 			return nil, fmt.Errorf("open bucket %s: %w", flow.Memory, err)
 		}
-		keeper = func(o dedupe.Options) dedupe.Backend { return dedupe.NewBucket(memory, o) }
+		callbacks := memory
+		if embedded {
+			if callbacks, err = js.KeyValue(ctx, flow.Callbacks); errors.Is(err, jetstream.ErrBucketNotFound) { // the running version has none
+				callbacks, err = memory, nil
+			}
+			if err != nil {
+				return nil, fmt.Errorf("open bucket %s: %w", flow.Callbacks, err)
+			}
+		}
+		keeper = func(o dedupe.Options) dedupe.Backend {
+			if o.Namespace == flow.IngestClaims {
+				return dedupe.NewBucket(callbacks, o)
+			}
+			return dedupe.NewBucket(memory, o)
+		}
 	}
 	log := event.Log{JS: js, Stream: flow.Signing}
 	return func(o dedupe.Options) dedupe.Store {

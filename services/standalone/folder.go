@@ -20,6 +20,7 @@ const (
 	brokerFolder = "nats"              // the streams
 	passwordFile = "nats.password"     // of brokerUser
 	masterFile   = "master.key"        // the master_key, if the settings have none
+	runningFile  = "running"           // the start of a run; removed after its orderly end
 	demoKeyFile  = "demo-esign-v1.pem" // of the demo's esign-v1 source
 )
 
@@ -29,6 +30,7 @@ var forbidden = map[string]fs.FileMode{
 	brokerFolder:       0o022,
 	passwordFile:       0o077,
 	masterFile:         0o077,
+	runningFile:        0o022,
 	demoKeyFile:        0o077,
 	SandboxKey:         0o077,
 	SandboxCertificate: 0o022,
@@ -291,7 +293,7 @@ func Reach(cfg config.Config) (config.Config, error) {
 	if cfg.NATS.URL != "" {
 		return cfg, nil
 	}
-	cfg.NATS.URL = "nats://" + cfg.NATS.Addr
+	cfg.NATS.URL, cfg.NATS.Embedded = "nats://"+cfg.NATS.Addr, true
 	f, err := readDataDir(cfg.DataDir)
 	if err == nil {
 		defer func() { _ = f.close() }()

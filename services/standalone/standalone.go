@@ -51,6 +51,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, starts map[st
 	if err := check(cfg, demo); err != nil {
 		return err
 	}
+	ended := func() {} // after the broker's end
 	if cfg.NATS.URL == "" {
 		if cfg, err = dataDir.addSecrets(cfg); err != nil {
 			return err
@@ -59,12 +60,21 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, starts map[st
 		if err != nil {
 			return err
 		}
-		defer embedded.stop()
-		cfg.NATS.URL = embedded.ClientURL()
+		defer func() {
+			embedded.stop()
+			ended()
+		}()
+		cfg.NATS.URL, cfg.NATS.Embedded = embedded.ClientURL(), true
 		cfg.NATS.Options = append(cfg.NATS.Options, nats.InProcessServer(embedded))
 	}
 	if err := Provision(ctx, cfg, log, starts, nil); err != nil {
 		return err
+	}
+	if cfg.NATS.Embedded && cfg.Redis.URL == "" {
+		if err := provisionCallbacks(ctx, cfg, log, dataDir); err != nil {
+			return err
+		}
+		ended = func() { dataDir.endRun(log) }
 	}
 	host := service.Host{Config: cfg, Log: log, Services: services(cfg, demo)}
 	host.Opened = func(service.Addresses) {
