@@ -27,25 +27,27 @@ func Check(cfg Config, providers []string, perSource func(Source) error) error {
 
 // sharedSettings are the fields of Config.
 var sharedSettings = []*shared{
-	{"sources", func(c *Checker, all Config) { c.sources(all.Sources) }},
-	{"limits", func(c *Checker, all Config) { c.limits(all.Limits) }},
-	{"templates", nil},
-	{"nats", func(c *Checker, all Config) { c.nats(all.NATS) }},
-	{"redis", func(c *Checker, all Config) { c.redis(all.Redis) }},
-	{"hide_sources", nil},
+	{"sources", sourcesCheck, sourceWarnings},
+	{"limits", func(c *Checker, all Config) { c.limits(all.Limits) }, nil},
+	{"templates", nil, nil},
+	{"nats", func(c *Checker, all Config) { c.nats(all.NATS) }, nil},
+	{"redis", func(c *Checker, all Config) { c.redis(all.Redis) }, nil},
+	{"hide_sources", nil, nil},
 	{"admin", func(c *Checker, all Config) {
 		c.Address("admin.addr", all.Admin.Addr)
 		c.HostNames("admin.hosts", all.Admin.Hosts)
-	}},
-	{"drain_delay", func(c *Checker, all Config) { c.drainDelay(all.DrainDelay) }},
-	{"master_key", func(c *Checker, all Config) { c.masterKeys(all.MasterKeys()) }},
+	}, nil},
+	{"drain_delay", func(c *Checker, all Config) { c.drainDelay(all.DrainDelay) }, nil},
+	{"master_key", func(c *Checker, all Config) { c.masterKeys(all.MasterKeys()) }, nil},
 	{"data_dir", func(c *Checker, all Config) {
 		if all.DataDir == "" {
 			c.Mistake("data_dir", "name a folder, such as ./data")
 		}
-	}},
-	{"log", func(c *Checker, all Config) { c.OneOf("log.level", all.Log.Level, "debug", "info", "warn", "error") }},
+	}, nil},
+	{"log", func(c *Checker, all Config) { c.OneOf("log.level", all.Log.Level, "debug", "info", "warn", "error") }, nil},
 }
+
+func sourcesCheck(c *Checker, all Config) { c.sources(all.Sources) }
 
 func (c *Checker) drainDelay(d time.Duration) {
 	if d < 0 || d > longestDrain {
@@ -94,9 +96,8 @@ func (c *Checker) sources(sources []Source) {
 		}
 		c.region(key+".region", s.Region)
 		c.locale(key+".locale", s.Locale)
-		c.OneOf(key+".webhook.digest", s.Webhook.Digest, "sha1", "sha256")
-		if slices.Contains(s.Webhook.Secrets, "") {
-			c.Mistake(key+".webhook.secrets", "an empty secret would accept every callback: remove it")
+		if s.provided != nil && s.provided.layout.of != nil {
+			s.provided.layout.of.check(c, key, s)
 		}
 		c.WebURL(key+".api.base_url", s.API.BaseURL)
 		if s.API.PerMinute < 0 {

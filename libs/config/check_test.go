@@ -8,6 +8,9 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
+	"github.com/signrelay/signrelay/libs/providers/clickwrap"
+	"github.com/signrelay/signrelay/libs/providers/esignv1"
+	"github.com/signrelay/signrelay/libs/providers/pleasesign"
 	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
@@ -27,13 +30,17 @@ func TestAllMistakesAtOnce(t *testing.T) {
 	twin := source
 	bad := config.Source{
 		Name: "Bad_Name", Provider: "docusign",
-		Webhook: config.Webhook{Digest: "md5", Secrets: []string{""}},
-		API:     config.API{BaseURL: "api.example", PerMinute: -1},
+		API: config.API{BaseURL: "api.example", PerMinute: -1},
 		Notify: config.Notify{
 			Channels: []string{"fax"}, Kinds: []string{"completed", "gossip"}, Sender: config.Sender{Email: "Ann <ann@acme.example>"},
 		},
 	}
-	cfg.Sources = []config.Source{source, bad, twin}
+	cfg.Sources = []config.Source{
+		source, bad, twin,
+		esignv1.Settings.New("signed").With("webhook.digest=md5"),
+		clickwrap.Settings.Source("bare", clickwrap.Source{Webhook: clickwrap.Webhook{Secrets: []string{""}}}),
+		pleasesign.Settings.Source("bare", pleasesign.Source{Webhook: pleasesign.Webhook{Secrets: []string{"s", ""}}}),
+	}
 	*smssettings.VonageSection.In(&cfg) = smssettings.Vonage{APIKey: "short", BaseURL: "https://user:hunter2@x", ReceiptsURL: "https://r.example", SignatureMethod: "rot13"}
 	*emailsettings.Section.In(&cfg) = emailsettings.Email{SMTP: emailsettings.SMTP{Host: "smtp:587", Port: 70000, Password: "hunter2", TLS: "maybe"}}
 	*shortenersettings.Section.In(&cfg) = shortenersettings.Shortener{Kind: "bitly", PublicURL: "sign.example", ExpireAfter: 2161 * time.Hour, TrustedProxies: []string{"10.0.0.1"}}
@@ -60,14 +67,15 @@ func TestAllMistakesAtOnce(t *testing.T) {
 		`sources[0]: clickwrap/ok: api.token: needed`,
 		`sources[1].name: want 1 to 32 of a-z, 0-9 and -, not "Bad_Name"`,
 		`sources[1].provider: want one of clickwrap, esign-v1, pleasesign, not "docusign"`,
-		`sources[1].webhook.digest: want sha1 or sha256, not "md5"`,
-		`sources[1].webhook.secrets: an empty secret would accept every callback: remove it`,
 		`sources[1].api.base_url: want an absolute URL, such as https://sign.acme.example`,
 		`sources[1].api.per_minute: want the number of calls a minute, or 0 for the provider's own limit`,
 		`sources[1].notify.sender.email: want one address alone, such as contracts@acme.example`,
 		`sources[1].notify.channels: want `+strings.Join(event.ChannelNames(), " or ")+`, not "fax"`,
 		`sources[1].notify.kinds: want `+strings.Join(event.KindNames(), " or ")+`, not "gossip"`,
 		`sources[2].name: clickwrap has another source "ok": give this one another name`,
+		`sources[3].webhook.digest: want sha1 or sha256, not "md5"`,
+		`sources[4].webhook.secrets: an empty secret would accept every callback: remove it`,
+		`sources[5].webhook.secrets: an empty secret would accept every callback: remove it`,
 		`sms.vonage.api_key: want the 8 characters of a Vonage key, not 5`,
 		`sms.vonage.api_secret: api_key is set: set the secret too`,
 		`sms.vonage.from: api_key is set: set the sender id or number too`,

@@ -44,6 +44,13 @@ func (c *Checker) Needed(key, value string) {
 	}
 }
 
+// Secrets refuses an empty secret in a list of those that callbacks are compared with.
+func (c *Checker) Secrets(key string, secrets []string) {
+	if slices.Contains(secrets, "") {
+		c.Mistake(key, "an empty secret would accept every callback: remove it")
+	}
+}
+
 // Address checks for host:port, where an empty host means all interfaces and port 0 any free port.
 func (c *Checker) Address(key, addr string) {
 	_, port, err := net.SplitHostPort(addr)

@@ -50,61 +50,6 @@ type Config struct {
 // MasterKeys returns the master keys, the newest first.
 func (c Config) MasterKeys() []string { return Lines(c.MasterKey) }
 
-// Source is one account at one provider whose callbacks are accepted.
-type Source struct {
-	Name       string  `yaml:"name"`     // [a-z0-9-]{1,32}, unique within its provider
-	Provider   string  `yaml:"provider"` // a pack's name
-	SenderName string  `yaml:"sender_name"`
-	Locale     string  `yaml:"locale"` // default "en"
-	Region     string  `yaml:"region"` // for numbers without a country code; default "US"
-	Webhook    Webhook `yaml:"webhook"`
-	API        API     `yaml:"api"`
-	Notify     Notify  `yaml:"notify"`
-}
-
-// Webhook has the settings that authenticate a source's callbacks.
-type Webhook struct {
-	Secrets         []string `yaml:"secrets" secret:"true"`                // several while one is being rotated
-	Certificate     string   `yaml:"certificate" file:"true" lines:"true"` // PEM; esign-v1; several while it is being rotated
-	Token           string   `yaml:"token" secret:"true" lines:"true"`     // esign-v1: required as ?token=; several lines while it is being rotated
-	Digest          string   `yaml:"digest"`                               // esign-v1: sha1 (default) or sha256
-	AllowUnverified bool     `yaml:"allow_unverified"`                     // esign-v1 `signed` with neither token nor signature
-}
-
-// Tokens returns all accepted tokens.
-func (w Webhook) Tokens() []string { return Lines(w.Token) }
-
-// API is the access to a provider's REST API; each provider needs some of the fields.
-type API struct {
-	BaseURL string `yaml:"base_url"`
-	Token   string `yaml:"token" secret:"true"`
-	Key     string `yaml:"key" secret:"true"`
-	Secret  string `yaml:"secret" secret:"true"`
-	User    string `yaml:"user"`
-	Group   string `yaml:"group"`
-	// PerMinute is the maximum number of calls of all replicas together; 0 means the provider's own limit. A quarter is for clicks on links, three
-	// quarters for events.
-	PerMinute int `yaml:"per_minute"`
-}
-
-// Set reports whether any field of the API is set.
-func (a API) Set() bool { return a != API{} }
-
-// Notify narrows the messages to a source's signers; empty lists mean all messages.
-type Notify struct {
-	Channels []string `yaml:"channels"` // sms, email
-	Kinds    []string `yaml:"kinds"`    // invitation, progress, completed, …
-	// Sender has the addresses for messages to the documents' sender about problems; if both fields are empty, the provider's API is asked
-	// for the sender's address.
-	Sender Sender `yaml:"sender"`
-}
-
-// Sender is the address for messages to a document's sender.
-type Sender struct {
-	Email  string `yaml:"email"`
-	Mobile string `yaml:"mobile"`
-}
-
 // Lines returns the non-empty lines of a text.
 func Lines(text string) []string {
 	var all []string

@@ -24,27 +24,3 @@ func Default(list ...Declared) Config {
 		Log:     Log{Level: "info"},
 	}
 }
-
-// DefaultSource returns the default settings of a source.
-func DefaultSource() Source {
-	return Source{
-		Locale:  "en",
-		Region:  "US",
-		Webhook: Webhook{Digest: "sha1"},
-	}
-}
-
-// withDefaults fills in the empty fields of s.
-func (s Source) withDefaults() Source {
-	d := DefaultSource()
-	if s.Locale == "" {
-		s.Locale = d.Locale
-	}
-	if s.Region == "" {
-		s.Region = d.Region
-	}
-	if s.Webhook.Digest == "" {
-		s.Webhook.Digest = d.Webhook.Digest
-	}
-	return s
-}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"reflect"
 	"slices"
 	"strings"
 )
@@ -64,10 +63,15 @@ func (e environment) apply(cfg *Config, all []setting) (mistakes []error) {
 	for i := range cfg.Sources {
 		source := &cfg.Sources[i]
 		below := prefix + "SOURCE_" + variablePart(source.Provider) + "_" + variablePart(source.Name) + "_"
-		for _, s := range settings(reflect.ValueOf(source).Elem()) {
-			if s.key != "name" && s.key != "provider" {
-				offer(s, sourceKey(i, s.key), s.variable(below))
+		for _, s := range settings(source.tree()) {
+			if s.key == "name" || s.key == "provider" {
+				continue
 			}
+			name := s.variable(below)
+			if s.unused && (e[name] != "" || e[name+"_FILE"] != "") {
+				source.notUsed(s.key)
+			}
+			offer(s, sourceKey(i, s.key), name)
 		}
 	}
 

@@ -3,6 +3,7 @@ package config_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,7 +30,9 @@ func TestHostileYAML(t *testing.T) {
 		"keys merged into themselves": {
 			"log: &a {<<: *a, level: info}\n", within,
 		},
-		"merged in a circle": {"sources:\n  - &a {name: a, api: &b {<<: *b}}\n", within},
+		"merged in a circle":          {"sources:\n  - &a {name: a, api: &b {<<: *b}}\n", within},
+		"a source merged into itself": {"sources:\n  - &a {name: a, <<: *a, provider: clickwrap}\n", within},
+		"sources merged in a circle":  {"sources:\n  - &a {name: a, <<: &b {locale: de, <<: *a}}\n  - *b\n", within},
 		"a source in its own list": {
 			"sources: &all\n  - {name: a, provider: clickwrap, notify: {kinds: *all}}\n", "want a single value",
 		},
@@ -101,7 +104,7 @@ sources:
   - {name: c, provider: pleasesign, webhook: *secrets, notify: {channels: *both}}
 `)}, nil)
 	for i, name := range []string{"a", "b", "c"} {
-		if s := cfg.Sources[i]; s.Name != name || len(s.Webhook.Secrets) != 1 || len(s.Notify.Channels) != 2 {
+		if s := cfg.Sources[i]; s.Name != name || s.Text("webhook.secrets") != "one" || len(s.Notify.Channels) != 2 {
 			t.Errorf("source %s: %+v", name, s)
 		}
 	}
@@ -111,7 +114,7 @@ sources:
 func FuzzLoad(f *testing.F) {
 	for _, text := range []string{
 		"", "log: {level: info}", "sources: &a [*a]", "log: &a *a", "sms: {<<: *x}", "a: [", "- - -", "? x\n: y", "log: |\n  x", "nats: {url: 'nats://u:p@h'}",
-		"sources:\n  - &b {name: a, provider: clickwrap}\n  - <<: *b\n", "email: {smtp: {port: 1}}", "%YAML 1.2\n---\n", "drain_delay: !!str 5s", laughs(2), "\"a\\u0000\": 1",
+		"sources:\n  - &b {name: a, provider: clickwrap}\n  - <<: *b\n", "sources:\n  - {webhook: {token: t}, <<: &c {provider: &p esign-v1}}\n  - {<<: *c, provider: *p}\n", "email: {smtp: {port: 1}}", "%YAML 1.2\n---\n", "drain_delay: !!str 5s", laughs(2), "\"a\\u0000\": 1",
 	} {
 		f.Add([]byte(text))
 	}
@@ -121,6 +124,11 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 		_ = config.Check(cfg, providers, nil) // any file may be wrong
+		for _, s := range cfg.Sources {
+			if own := len(s.Settings()) > 0; err == nil && own != slices.Contains(providers, s.Provider) {
+				t.Errorf("a source of %q has settings of its provider: %t", s.Provider, own)
+			}
+		}
 		_ = config.Warnings(cfg)
 		var out bytes.Buffer
 		if err := config.Print(&out, cfg); err != nil {

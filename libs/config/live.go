@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -112,7 +111,7 @@ func (l *Live) take(files []int, check func(Config) error) error {
 func (c *Config) all() []setting {
 	all := settings(c.tree())
 	for i := range c.Sources {
-		for _, s := range settings(reflect.ValueOf(&c.Sources[i]).Elem()) {
+		for _, s := range settings(c.Sources[i].tree()) {
 			s.key = sourceKey(i, s.key)
 			all = append(all, s)
 		}

@@ -55,10 +55,10 @@ func TestValuesFromFilesAreReplaced(t *testing.T) {
 	write(t, secrets, "first\nsecond\n")
 	wantReplaced(t, live, "nats.password", "sources[1].webhook.secrets")
 	after := now(live)
-	if after.NATS.Password != "two" || !slices.Equal(after.Sources[1].Webhook.Secrets, []string{"first", "second"}) {
+	if after.NATS.Password != "two" || after.Sources[1].Text("webhook.secrets") != "first,second" {
 		t.Errorf("%+v", after)
 	}
-	if before.NATS.Password != "one" || !slices.Equal(before.Sources[1].Webhook.Secrets, []string{"first"}) {
+	if before.NATS.Password != "one" || before.Sources[1].Text("webhook.secrets") != "first" {
 		t.Error("earlier settings were modified")
 	}
 	if after.NATS.User != "ingest" || after.Sources[0].Name != "acme" {

@@ -77,7 +77,7 @@ func LoadWith(fs *flag.FlagSet, list []Declared, args, environ []string) (cfg Co
 	}
 
 	for i := range cfg.Sources {
-		cfg.Sources[i] = cfg.Sources[i].withDefaults()
+		cfg.Sources[i].fillDefaults()
 	}
 	// Paths are appended to these URLs, so they end without a slash.
 	for _, s := range cfg.all() {
@@ -165,8 +165,8 @@ func Names(w io.Writer, declared []Declared) {
 			fmt.Fprintf(w, "%s%s: %s\n", above, s.key, kind)
 		}
 	}
-	write("sources.", reflect.ValueOf(new(Source)).Elem())
 	cfg := Default(declared...)
+	write("sources.", reflect.New(cfg.layouts()[""].tree).Elem())
 	write("", cfg.tree())
 }
 

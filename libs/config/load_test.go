@@ -178,8 +178,8 @@ func TestSecretsFromFiles(t *testing.T) {
 	if got := smssettings.VonageSection.Of(cfg).APISecret; got != "two words" {
 		t.Errorf("secret %q: white space from an editor is not trimmed", got)
 	}
-	wantLines(t, cfg.Sources[0].Webhook.Secrets, "old", "new")
-	if got := cfg.Sources[0].Webhook.Certificate; got != "-----BEGIN-----\nx\n-----END-----" {
+	wantLines(t, []string{cfg.Sources[0].Text("webhook.secrets")}, "old,new")
+	if got := cfg.Sources[0].Text("webhook.certificate"); got != "-----BEGIN-----\nx\n-----END-----" {
 		t.Errorf("certificate %q", got)
 	}
 }
@@ -213,12 +213,12 @@ sources:
 		"SIGNRELAY_SOURCE_CLICKWRAP_ACME_WEBHOOK_ALLOW_UNVERIFIED=true",
 	})
 	acme, other := cfg.Sources[0], cfg.Sources[1]
-	wantLines(t, acme.Webhook.Secrets, "old", "new")
+	wantLines(t, []string{acme.Text("webhook.secrets")}, "old,new")
 	wantLines(t, acme.Notify.Channels, "sms")
-	if acme.API.Token != "t1" || other.API.Token != "t2" || !acme.Webhook.AllowUnverified {
+	if acme.Text("api.token") != "t1" || other.Text("api.token") != "t2" || acme.Text("webhook.allow_unverified") != "true" {
 		t.Errorf("%+v", cfg.Sources)
 	}
-	if acme.Locale != "de" || acme.Region != "US" || acme.Webhook.Digest != "sha1" || other.Locale != "en" {
+	if acme.Locale != "de" || acme.Region != "US" || other.Locale != "en" {
 		t.Errorf("a source's defaults: %+v", cfg.Sources)
 	}
 }
@@ -296,10 +296,10 @@ sources:
     name: second
 `)
 	cfg := load(t, []string{"--config", path}, nil)
-	v, w := smssettings.VonageSection.Of(cfg), cfg.Sources[1].Webhook
+	v, second := smssettings.VonageSection.Of(cfg), cfg.Sources[1]
 	wantLines(t, []string{v.APIKey, v.APISecret, v.From, cfg.Redis.URL}, "0x123456", "01234567", "+447700900000", "redis://:it's@r")
-	wantLines(t, w.Secrets, "1e5", "true", "1_000")
-	wantLines(t, []string{w.Certificate, cfg.Sources[0].Name, cfg.Sources[1].Name}, "-----BEGIN-----\n-----END-----", "12", "second")
+	wantLines(t, []string{second.Text("webhook.secrets")}, "1e5,true,1_000")
+	wantLines(t, []string{second.Text("webhook.certificate"), cfg.Sources[0].Name, cfg.Sources[1].Name}, "-----BEGIN-----\n-----END-----", "12", "second")
 	if emailsettings.Section.Of(cfg).SMTP.Port != 587 {
 		t.Error("an empty key erased its defaults")
 	}

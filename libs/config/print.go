@@ -17,17 +17,37 @@ const mask = "********"
 // Print writes the settings as YAML, with every secret masked. Its output can be loaded, except for the masks.
 func Print(w io.Writer, cfg Config) error {
 	cfg.detach()
-	all := cfg.tree()
-	maskSecrets(all)
+	sources := make([]yaml.MapSlice, len(cfg.Sources))
 	for i := range cfg.Sources {
-		maskSecrets(reflect.ValueOf(&cfg.Sources[i]).Elem())
+		tree := cfg.Sources[i].tree()
+		maskSecrets(tree)
+		sources[i] = cfg.Sources[i].printed("", tree)
 	}
+	all := cfg.treeWith(reflect.ValueOf(&sources))
+	maskSecrets(all)
 	text, err := yaml.MarshalWithOptions(all.Interface(), yaml.UseLiteralStyleIfMultiline(true), yaml.IndentSequence(true))
 	if err != nil {
 		return fmt.Errorf("write settings as YAML: %w", err)
 	}
 	_, err = w.Write(text)
 	return err
+}
+
+// printed returns the keys and values of one level. Keys that only other providers use are among them if the settings contain them.
+func (s *Source) printed(above string, level reflect.Value) yaml.MapSlice {
+	var all yaml.MapSlice
+	for i := range level.NumField() {
+		tag, value := level.Type().Field(i).Tag, reflect.Indirect(level.Field(i))
+		key := tag.Get("yaml")
+		if value.Kind() == reflect.Struct {
+			if below := s.printed(above+key+".", value); below != nil {
+				all = append(all, yaml.MapItem{Key: key, Value: below})
+			}
+		} else if tag.Get("unused") == "" || s.contains(above+key) {
+			all = append(all, yaml.MapItem{Key: key, Value: value.Interface()})
+		}
+	}
+	return all
 }
 
 // maskSecrets masks in place; lists are replaced, because the caller's Config shares them.

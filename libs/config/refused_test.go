@@ -194,7 +194,7 @@ func TestASecretHasOneValueFromEachPlace(t *testing.T) {
 				if got := smssettings.VonageSection.Of(cfg).APISecret; got != "s3cret with blanks" {
 					t.Errorf("%s: %q", from, got)
 				}
-				wantLines(t, cfg.Sources[0].Webhook.Secrets, "s3cret with blanks")
+				wantLines(t, []string{cfg.Sources[0].Text("webhook.secrets")}, "s3cret with blanks")
 			}
 		})
 	}

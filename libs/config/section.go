@@ -90,7 +90,7 @@ func entries(list []Declared) []entry {
 		all = append(all, entry{d, d.make()})
 	}
 	for _, d := range sharedSettings {
-		if !slices.ContainsFunc(all, func(e entry) bool { return e.of == Declared(d) }) {
+		if !slices.ContainsFunc(all, func(e entry) bool { return e.of.key() == d.name }) {
 			all = append(all, entry{of: d})
 		}
 	}
@@ -101,8 +101,12 @@ func entries(list []Declared) []entry {
 func (c Config) With(list ...Declared) Config {
 	c.entries = slices.Clone(c.list())
 	for _, d := range list {
-		if !slices.ContainsFunc(c.entries, func(e entry) bool { return e.of == d }) {
+		i := slices.IndexFunc(c.entries, func(e entry) bool { return e.of.key() == d.key() })
+		switch {
+		case i < 0:
 			c.entries = append(c.entries, entry{d, d.make()})
+		case IsShared(d):
+			c.entries[i].of = d // the sources, with their providers
 		}
 	}
 	return c
@@ -111,6 +115,11 @@ func (c Config) With(list ...Declared) Config {
 // detach copies the values of c, so that a change does not affect other copies.
 func (c *Config) detach() {
 	c.Sources = slices.Clone(c.Sources)
+	for i := range c.Sources {
+		if p := c.Sources[i].provided; p != nil {
+			c.Sources[i].provided = p.clone()
+		}
+	}
 	c.entries = slices.Clone(c.list())
 	for i, e := range c.entries {
 		if e.at != nil {
@@ -122,7 +131,10 @@ func (c *Config) detach() {
 }
 
 // tree returns all settings as one struct, in the order of the list, whose fields point to the values in c.
-func (c *Config) tree() reflect.Value {
+func (c *Config) tree() reflect.Value { return c.treeWith(reflect.ValueOf(&c.Sources)) }
+
+// treeWith is tree with another value, to which sources points, in place of the sources.
+func (c *Config) treeWith(sources reflect.Value) reflect.Value {
 	own := reflect.ValueOf(c).Elem()
 	var all []branch
 	for _, e := range c.list() {
@@ -130,6 +142,9 @@ func (c *Config) tree() reflect.Value {
 		if e.at == nil {
 			f := sharedField(e.of.key())
 			b.at, b.tag = own.FieldByIndex(f.Index).Addr(), f.Tag
+			if e.of.key() == "sources" {
+				b.at = sources
+			}
 		}
 		all = append(all, b)
 	}
@@ -179,8 +194,9 @@ func grow(all []branch) reflect.Value {
 
 // shared is a field of Config, which several services share.
 type shared struct {
-	name string
-	test func(c *Checker, all Config)
+	name     string
+	test     func(c *Checker, all Config)
+	warnings func(all Config) []Warning
 }
 
 // Shared returns the entry of a field of Config, for its place in a list. The key is written in the code. An unknown key is a programming
@@ -203,7 +219,12 @@ func (s *shared) check(c *Checker, all Config) {
 	}
 }
 
-func (*shared) warn(Config) []Warning { return nil }
+func (s *shared) warn(all Config) []Warning {
+	if s.warnings == nil {
+		return nil
+	}
+	return s.warnings(all)
+}
 
 // sharedField returns the field of Config with that key.
 func sharedField(key string) reflect.StructField {
@@ -226,6 +247,10 @@ func ListenSection(key, addr string) *Section[Listen] {
 
 // IsShared reports whether an entry is a field of Config, which no single service owns.
 func IsShared(d Declared) bool {
-	_, is := d.(*shared)
-	return is
+	switch d.(type) {
+	case *shared, *sourceList:
+		return true
+	default:
+		return false
+	}
 }

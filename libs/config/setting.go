@@ -16,6 +16,7 @@ type setting struct {
 	once   bool   // and is read from there only at the start
 	lines  bool   // may have several lines
 	also   string // the name of one more variable
+	unused bool   // it is a setting of a source that only other providers use
 	value  reflect.Value
 }
 
@@ -34,17 +35,22 @@ func settings(v reflect.Value) []setting {
 			}
 		case value.Kind() == reflect.Slice && value.Type().Elem().Kind() == reflect.Struct: // the sources
 		default:
-			secret := field.Tag.Get("secret")
-			all = append(all, setting{
-				key: key, secret: secret, value: value,
-				file:  secret != "" || field.Tag.Get("file") != "",
-				once:  field.Tag.Get("file") == "once",
-				lines: field.Tag.Get("lines") != "",
-				also:  field.Tag.Get("variable"),
-			})
+			all = append(all, newSetting(key, field.Tag, value))
 		}
 	}
 	return all
+}
+
+func newSetting(key string, tag reflect.StructTag, value reflect.Value) setting {
+	secret := tag.Get("secret")
+	return setting{
+		key: key, secret: secret, value: value,
+		file:   secret != "" || tag.Get("file") != "",
+		once:   tag.Get("file") == "once",
+		lines:  tag.Get("lines") != "",
+		also:   tag.Get("variable"),
+		unused: tag.Get("unused") != "",
+	}
 }
 
 // variable returns the name of the setting's variable, which begins with prefix.
@@ -97,6 +103,20 @@ func (s setting) text() string {
 		return strings.Join(list, ",")
 	}
 	return fmt.Sprint(s.value.Interface())
+}
+
+// values returns the elements of a list, or the lines of a text.
+func (s setting) values() []string {
+	if list, ok := s.value.Interface().([]string); ok {
+		return list
+	}
+	if s.lines {
+		return Lines(s.text())
+	}
+	if text := s.text(); text != "" {
+		return []string{text}
+	}
+	return nil
 }
 
 // Lookup returns the value of a setting as a person would write it, and whether there is such a setting.

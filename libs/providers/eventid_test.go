@@ -14,7 +14,6 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
@@ -41,7 +40,13 @@ func TestTwoCallbacksAreOneEventOnlyIfTheyReportOneFact(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p, _ := providers.ByName(name)
-			w, err := p.Webhook(config.Source{Name: "demo", Provider: name, Webhook: config.Webhook{Secrets: []string{"s3cret"}, AllowUnverified: name == "esign-v1"}})
+			source := p.Settings.New("demo")
+			for _, is := range source.Settings() {
+				if is.Secret && strings.HasPrefix(is.Key, "webhook.") {
+					source = source.With(is.Key + "=s3cret")
+				}
+			}
+			w, err := p.Webhook(source)
 			if err != nil {
 				t.Fatal(err)
 			}

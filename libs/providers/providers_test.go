@@ -17,14 +17,14 @@ func TestListIsSortedAndComplete(t *testing.T) {
 		if got, ok := providers.ByName(p.Name); !ok || got.Name != p.Name {
 			t.Errorf("%s is not found by name", p.Name)
 		}
-		if !regexp.MustCompile(`^[a-z0-9-]+$`).MatchString(p.Name) || len(p.Routes) == 0 || p.Samples == nil || p.API == nil || p.PerMinute <= 0 {
+		if !regexp.MustCompile(`^[a-z0-9-]+$`).MatchString(p.Name) || len(p.Routes) == 0 || p.Samples == nil || p.API == nil || p.Settings == nil || p.PerMinute <= 0 {
 			t.Errorf("%s is incomplete", p.Name)
 		}
 	}
 	if !slices.IsSorted(names) || len(slices.Compact(slices.Clone(names))) != len(names) {
 		t.Errorf("%q are not sorted or not unique", names)
 	}
-	if _, ok := providers.ByName("nobody"); ok {
+	if _, ok := providers.ByName("acmesign"); ok {
 		t.Error("found a pack for an unknown name")
 	}
 }

@@ -53,7 +53,7 @@ func Open(
 			continue
 		}
 		src := Source{Settings: s}
-		if s.API.Set() {
+		if s.UsesAPI() {
 			calls := limited(transport, limits, budget, p, s)
 			if circuit != nil {
 				var err error

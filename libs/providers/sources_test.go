@@ -159,12 +159,12 @@ func TestSourcesWithoutAUsableAPI(t *testing.T) {
 	}
 
 	_, err := providers.Open([]config.Source{
-		{Name: "a", Provider: "clickwrap", API: config.API{BaseURL: "http://127.0.0.1"}},
-		{Name: "b", Provider: "pleasesign", API: config.API{Key: secret}},
-		{Name: "c", Provider: "esign-v1", API: config.API{Secret: secret}},
-		{Name: "d", Provider: "nobody", API: config.API{Secret: secret}},
+		providers.NewSource("clickwrap", "a", "api.base_url=http://127.0.0.1"),
+		providers.NewSource("pleasesign", "b", "api.key="+secret),
+		providers.NewSource("esign-v1", "c", "api.secret="+secret),
+		{Name: "d", Provider: "acmesign"},
 	}, providers.ForEvents, limit.NewLocal(), nil)
-	for _, part := range []string{"source a: api.token", "source b: api.secret", "source c: api.user", `source d: no provider is named "nobody"`} {
+	for _, part := range []string{"source a: api.token", "source b: api.secret", "source c: api.user", `source d: no provider is named "acmesign"`} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%q is not in: %v", part, err)
 		}
@@ -188,16 +188,15 @@ func sourcesAt(t *testing.T, base string, limits limit.Limiter) providers.Source
 
 func sourcesWithin(t *testing.T, budget providers.Budget, base string, limits limit.Limiter) providers.Sources {
 	t.Helper()
-	source := func(name, provider string, api config.API) config.Source {
-		api.BaseURL = base
-		return config.Source{Name: name, Provider: provider, API: api}
+	source := func(provider, name string, settings ...string) config.Source {
+		return providers.NewSource(provider, name, append(settings, "api.base_url="+base)...)
 	}
 	sources, err := providers.Open([]config.Source{
-		source(slow.Name, slow.Provider, config.API{Token: secret, PerMinute: 1}),
-		source(brisk.Name, brisk.Provider, config.API{Token: secret}),
-		{Name: none.Name, Provider: none.Provider},
-		source("legal", "esign-v1", config.API{User: "user", Secret: secret}),
-		source("onboarding", "pleasesign", config.API{Key: "key", Secret: secret}),
+		source(slow.Provider, slow.Name, "api.token="+secret, "api.per_minute=1"),
+		source(brisk.Provider, brisk.Name, "api.token="+secret),
+		providers.NewSource(none.Provider, none.Name),
+		source("esign-v1", "legal", "api.user=user", "api.secret="+secret),
+		source("pleasesign", "onboarding", "api.key=key", "api.secret="+secret),
 	}, budget, limits, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ func Check(cfg config.Config) error {
 		p, _ := providers.ByName(s.Provider)
 		_, err := p.Webhook(s)
 		// A source without any key does not use its API, so its API settings are not checked.
-		if s.API.Set() {
+		if s.UsesAPI() {
 			_, errAPI := p.API(s, http.DefaultClient)
 			err = errors.Join(err, errAPI)
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/notification"
+	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/servicetest"
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -32,10 +33,7 @@ const request = `{"name": "Employment Agreement", "signers": [
 
 func settings(api *httptest.Server) config.Config {
 	return config.Config{Sources: []config.Source{
-		{
-			Name: "acme", Provider: "clickwrap", SenderName: "PactSafe", Locale: "en", Region: "US",
-			API: config.API{BaseURL: api.URL, Token: "api-token"},
-		},
+		providers.NewSource("clickwrap", "acme", "sender_name=PactSafe", "locale=en", "region=US", "api.base_url="+api.URL, "api.token=api-token"),
 		{Name: "quiet", Provider: "clickwrap"},
 	}}
 }
@@ -366,7 +364,7 @@ func TestEventsWithoutMessages(t *testing.T) {
 func TestRunRefusesUnusableSettings(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, config.Config{Sources: []config.Source{
-		{Name: "acme", Provider: "clickwrap", API: config.API{BaseURL: "https://api.example"}}, // a URL and no token
+		providers.NewSource("clickwrap", "acme", "api.base_url=https://api.example"), // a URL and no token
 		{Name: "other", Provider: "unknown"},
 	}})
 	if err := enricher.Run(t.Context(), b.Env); err == nil {

@@ -11,7 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
 	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/providers/pack"
@@ -59,7 +58,7 @@ func (h *harness) storesEach(t *testing.T, calls []call) {
 func signedByPleaseSign(t *testing.T, body string) http.Header {
 	t.Helper()
 	p, _ := providers.ByName("pleasesign")
-	signed, err := p.Sign(config.Source{Webhook: config.Webhook{Secrets: []string{"test"}}}, nil, pack.Request{Header: http.Header{}, Body: []byte(body)})
+	signed, err := p.Sign(p.Settings.New("plain").With("webhook.secrets=test"), nil, pack.Request{Header: http.Header{}, Body: []byte(body)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/libs/servicetest"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -178,7 +179,7 @@ func TestLargeBatchesAtOnceAreStored(t *testing.T) {
 	const batches, items, attempts = 3, 2000, 10
 	broker := realtest.NATSWith(t, func(o *server.Options) { o.SyncAlways = true })
 	cfg := parts(t, broker, realtest.Redis(t))
-	cfg.Sources = []config.Source{{Name: "old", Provider: "esign-v1", Webhook: config.Webhook{Token: "demo"}}}
+	cfg.Sources = []config.Source{providers.NewSource("esign-v1", "old", "webhook.token=demo")}
 	h := host(t, cfg, new(servicetest.Logged))
 	_, h.js = broker.Connect()
 	failures := make(chan string, batches)

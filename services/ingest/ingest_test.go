@@ -23,6 +23,7 @@ import (
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/servicetest"
@@ -568,9 +569,9 @@ func openWith(t *testing.T, run func(context.Context, service.Env) error, change
 	t.Helper()
 	cfg := config.Default()
 	cfg.Sources = []config.Source{
-		{Name: "acme", Provider: "clickwrap", Webhook: config.Webhook{Secrets: []string{"12345"}}},
-		{Name: "plain", Provider: "pleasesign", Webhook: config.Webhook{Secrets: []string{"test"}}},
-		{Name: "old", Provider: "esign-v1", Webhook: config.Webhook{Token: "demo"}},
+		providers.NewSource("clickwrap", "acme", "webhook.secrets=12345"),
+		providers.NewSource("pleasesign", "plain", "webhook.secrets=test"),
+		providers.NewSource("esign-v1", "old", "webhook.token=demo"),
 	}
 	for _, change := range changes {
 		change(&cfg)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/realtest"
 	"github.com/signrelay/signrelay/libs/servicetest"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
@@ -25,7 +26,7 @@ func parts(t *testing.T, broker *realtest.Broker, redis *realtest.RedisServer) c
 	cfg := config.Default()
 	cfg.NATS.URL, cfg.Redis.URL = broker.URL, redis.URL
 	ingestsettings.Section.In(&cfg).Addr, cfg.Admin.Addr = "127.0.0.1:0", "127.0.0.1:0"
-	cfg.Sources = []config.Source{{Name: "acme", Provider: "clickwrap", Webhook: config.Webhook{Secrets: []string{"12345"}}}}
+	cfg.Sources = []config.Source{providers.NewSource("clickwrap", "acme", "webhook.secrets=12345")}
 	return cfg
 }
 

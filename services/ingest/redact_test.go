@@ -21,9 +21,9 @@ func TestASecretInACallbackIsNotStored(t *testing.T) {
 	t.Parallel()
 	const long, short = "v3rify/k+y_of-the-source", "demo7"
 	h := open(t, func(c *config.Config) {
-		c.Sources[0].Webhook.Secrets = []string{long, short}
-		c.Sources[1].Webhook.Secrets = []string{long, short}
-		c.Sources[2].Webhook.Token = short + "\n" + long
+		for i, setting := range []string{"webhook.secrets=" + long + "," + short, "webhook.secrets=" + long + "," + short, "webhook.token=" + short + "\n" + long} {
+			c.Sources[i] = c.Sources[i].With(setting)
+		}
 	})
 	quoted := func(text string) string {
 		encoded, err := json.Marshal(text)

@@ -102,7 +102,7 @@ func TestUnchangedItemsOfARepairedBatchStaySigned(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := open(t, func(c *config.Config) {
-		c.Sources[2].Webhook.Certificate = string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+		c.Sources[2] = c.Sources[2].With("webhook.certificate=" + string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})))
 	})
 	broken := "[" + signed("s1") + "," + signed("s2") + "," + strings.Replace(signed("s3"), "/s3/", "", 1) // it has no end
 	sum := crypto.SHA1.New()

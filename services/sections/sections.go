@@ -4,6 +4,7 @@ package sections
 
 import (
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/providers"
 	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
@@ -14,7 +15,7 @@ import (
 
 // All is in the order in which settings are printed and checked.
 var All = []config.Declared{
-	config.Shared("sources"),
+	providers.Settings,
 	smssettings.VonageSection,
 	emailsettings.Section,
 	config.Shared("limits"),

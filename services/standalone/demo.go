@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/signrelay/signrelay/libs/config"
+	"github.com/signrelay/signrelay/libs/providers"
 	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
@@ -44,21 +45,18 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 		return cfg, err
 	}
 	sandboxURL := "http://" + sandbox.Addr
-	source := func(provider, sender, region string, w config.Webhook, api config.API) config.Source {
-		w.Digest = "sha1"
-		return config.Source{
-			Name: DemoSource, Provider: provider, SenderName: sender, Locale: "en", Region: region, Webhook: w, API: api,
-			// The address at which the documents' sender gets news, such as a decline.
-			Notify: config.Notify{Sender: config.Sender{Email: "sender@signrelay.example"}},
-		}
+	source := func(provider, sender, region string, settings ...string) config.Source {
+		s := providers.NewSource(provider, DemoSource, settings...)
+		s.SenderName, s.Locale, s.Region = sender, "en", region
+		s.Notify.Sender.Email = "sender@signrelay.example" // the address at which the documents' sender gets news, such as a decline
+		return s
 	}
 	cfg.Sources = []config.Source{
-		source("clickwrap", "PactSafe", "US", config.Webhook{Secrets: []string{"12345"}},
-			config.API{BaseURL: sandboxURL, Token: "demo-token"}),
-		source("esign-v1", "Legalesign", "GB", config.Webhook{Token: "demo", Certificate: certificate},
-			config.API{BaseURL: sandboxURL + "/api/v1", User: "demo", Secret: "demo-secret", PerMinute: demoPerMinute}),
-		source("pleasesign", "PleaseSign", "AU", config.Webhook{Secrets: []string{"test"}},
-			config.API{BaseURL: sandboxURL, Key: "demo-key", Secret: "demo-secret", PerMinute: demoPerMinute}),
+		source("clickwrap", "PactSafe", "US", "webhook.secrets=12345", "api.base_url="+sandboxURL, "api.token=demo-token"),
+		source("esign-v1", "Legalesign", "GB", "webhook.token=demo", "webhook.certificate="+certificate,
+			"api.base_url="+sandboxURL+"/api/v1", "api.user=demo", "api.secret=demo-secret", demoPerMinute),
+		source("pleasesign", "PleaseSign", "AU", "webhook.secrets=test",
+			"api.base_url="+sandboxURL, "api.key=demo-key", "api.secret=demo-secret", demoPerMinute),
 	}
 	sandbox.Key = keyPEM(key)
 	vonage := smssettings.VonageSection.In(&cfg)
@@ -83,7 +81,7 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 }
 
 // demoPerMinute is high because the sandbox has no rate limits.
-const demoPerMinute = 6000
+const demoPerMinute = "api.per_minute=6000"
 
 func splitPort(addr string) (host string, port int, err error) {
 	host, text, err := net.SplitHostPort(addr)

@@ -165,7 +165,12 @@ func (v visitor) demo(provider string) (config.Source, *rsa.PrivateKey) {
 		v.t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(v.h.DataDir, "demo-esign-v1.pem")); err != nil { // only standalone creates one
-		cfg.Sources[i].Webhook.Certificate, key = "", nil
+		for _, is := range cfg.Sources[i].Settings() {
+			if is.File && !is.Secret { // a certificate
+				cfg.Sources[i] = cfg.Sources[i].With(is.Key + "=")
+			}
+		}
+		key = nil
 	}
 	return cfg.Sources[i], key
 }

@@ -270,8 +270,8 @@ func TestServiceMountsOnlyItsSecrets(t *testing.T) {
 			t.Errorf("%s has %v, not %v", name, got, want[name])
 		}
 		for _, s := range cfgSources(t, m, pod) {
-			if calls := slices.Contains(withAPI, name); s.Name == "legal" && s.API.Set() != calls {
-				t.Errorf("%s has credentials for the provider: %t", name, s.API.Set())
+			if calls := slices.Contains(withAPI, name); s.Name == "legal" && s.UsesAPI() != calls {
+				t.Errorf("%s has credentials for the provider: %t", name, s.UsesAPI())
 			}
 		}
 	}

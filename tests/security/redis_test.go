@@ -10,7 +10,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/dedupe"
 	"github.com/signrelay/signrelay/libs/event"
 	"github.com/signrelay/signrelay/libs/flow"
@@ -48,7 +47,7 @@ func visited(t *testing.T, document string) (body []byte, id string) {
 	t.Helper()
 	body = fmt.Appendf(nil, `{"event_type":"activity_visited","activity":"5a26bbf9e623117c2a6eed1b","request":%[1]q,`+
 		`"created_time":"2017-07-19T16:15:28.509Z","id":"of-%[1]s"}`, document)
-	webhook, err := clickwrappack.Pack.Webhook(config.Source{Name: "demo", Provider: "clickwrap", Webhook: config.Webhook{Secrets: []string{"12345"}}})
+	webhook, err := clickwrappack.Pack.Webhook(clickwrappack.Settings.New("demo").With("webhook.secrets=12345"))
 	if err != nil {
 		t.Fatal(err)
 	}

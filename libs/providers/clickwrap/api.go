@@ -15,10 +15,11 @@ type api struct{ rest *rest.Client }
 
 func newAPI(s config.Source, client *http.Client) (pack.API, error) {
 	// An access token belongs to a user of the account with read access to requests.
-	if err := rest.Require(rest.Setting{Key: "token", Value: s.API.Token}); err != nil {
+	token := Settings.Of(s).API.Token
+	if err := rest.Require(rest.Setting{Key: "token", Value: token}); err != nil {
 		return nil, err
 	}
-	c, err := rest.New(s.API, server, http.Header{"Authorization": {"Bearer " + s.API.Token}}, client)
+	c, err := rest.New(s.API, server, http.Header{"Authorization": {"Bearer " + token}}, client)
 	if err != nil {
 		return nil, err
 	}

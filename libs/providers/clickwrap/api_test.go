@@ -50,8 +50,8 @@ func FuzzAPI(f *testing.F) { providertest.FuzzAPI(f, clickwrap.Pack, apiSetup())
 func apiSetup() providertest.APISetup {
 	response := `{"signers":[{"signer_id":"` + providertest.Recipient + `","signer":{"email":"eric@example.com"},"request_url":"https://sign.example/1"}]}`
 	return providertest.APISetup{
-		Settings:   config.API{Token: "api-token"},
-		Incomplete: map[string]config.API{"api.token": {}},
+		Source:     clickwrap.Settings.New("demo").With("api.token=api-token"),
+		Incomplete: map[string]config.Source{"api.token": clickwrap.Settings.New("demo")},
 		Version:    "/v1.1",
 		Header:     http.Header{"Authorization": {"Bearer api-token"}, "Accept": {"application/json"}},
 		Document:   "/requests/" + providertest.Document,
@@ -197,7 +197,7 @@ func apiOf(t *testing.T, h http.HandlerFunc) pack.API {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	a, err := clickwrap.Pack.API(config.Source{Name: "demo", API: config.API{BaseURL: server.URL, Token: "api-token"}}, server.Client())
+	a, err := clickwrap.Pack.API(clickwrap.Settings.New("demo").With("api.base_url="+server.URL, "api.token=api-token"), server.Client())
 	if err != nil {
 		t.Fatal(err)
 	}

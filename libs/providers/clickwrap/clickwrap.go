@@ -14,7 +14,8 @@ const Name = "clickwrap"
 
 // Pack is the definition of the provider Clickwrap.
 var Pack = pack.Pack{
-	Name: Name,
+	Name:     Name,
+	Settings: Settings,
 	// The operator configures in Clickwrap whether it calls with POST (JSON) or GET (the fields in the query).
 	Routes: []pack.Route{{
 		Path:         "",

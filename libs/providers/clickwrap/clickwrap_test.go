@@ -3,13 +3,12 @@ package clickwrap_test
 import (
 	"testing"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers/clickwrap"
 	"github.com/signrelay/signrelay/libs/providers/providertest"
 )
 
 var setup = providertest.Setup{
-	Source:      config.Source{Name: "demo", Provider: clickwrap.Name, Webhook: config.Webhook{Secrets: []string{"12345"}}},
+	Source:      clickwrap.Settings.New("demo").With("webhook.secrets=12345"),
 	Credentials: []string{"Pactsafe-Webhook-Token"},
 }
 

@@ -10,10 +10,11 @@ import (
 
 // sign puts the source's first token where Clickwrap sends it.
 func sign(src config.Source, _ *rsa.PrivateKey, r pack.Request) (pack.Request, error) {
-	if len(src.Webhook.Secrets) == 0 {
+	secrets := Settings.Of(src).Webhook.Secrets
+	if len(secrets) == 0 {
 		return r, errors.New("webhook.secrets: no token to send")
 	}
 	r.Header = r.Header.Clone()
-	r.Header.Set(authHeader, src.Webhook.Secrets[0])
+	r.Header.Set(authHeader, secrets[0])
 	return r, nil
 }

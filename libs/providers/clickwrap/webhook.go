@@ -29,11 +29,12 @@ type webhook struct {
 }
 
 func newWebhook(s config.Source) (pack.Webhook, error) {
-	if len(s.Webhook.Secrets) == 0 {
+	secrets := Settings.Of(s).Webhook.Secrets
+	if len(secrets) == 0 {
 		return nil, errors.New("webhook.secrets is empty: set it to the webhook's secret code")
 	}
 	w := &webhook{source: s.Name}
-	for i, secret := range s.Webhook.Secrets {
+	for i, secret := range secrets {
 		if secret == "" {
 			return nil, fmt.Errorf("webhook.secrets[%d] is empty", i)
 		}

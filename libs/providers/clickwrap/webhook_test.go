@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers/clickwrap"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -19,7 +18,7 @@ const token = signingv1.Verification_VERIFICATION_TOKEN
 func TestSettingsThatAuthenticateNothingAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, secrets := range map[string][]string{"none": nil, "an empty one": {"12345", ""}} {
-		_, err := clickwrap.Pack.Webhook(config.Source{Name: "demo", Webhook: config.Webhook{Secrets: secrets}})
+		_, err := clickwrap.Pack.Webhook(clickwrap.Settings.Source("demo", clickwrap.Source{Webhook: clickwrap.Webhook{Secrets: secrets}}))
 		if err == nil || !strings.Contains(err.Error(), "webhook.secrets") || strings.Contains(err.Error(), "12345") {
 			t.Errorf("%s: %v", name, err)
 		}

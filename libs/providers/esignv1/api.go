@@ -21,14 +21,15 @@ type api struct {
 
 // newAPI makes the client. All its paths end in a slash, because the provider accepts no others.
 func newAPI(s config.Source, client *http.Client) (pack.API, error) {
-	if err := rest.Require(rest.Setting{Key: "user", Value: s.API.User}, rest.Setting{Key: "secret", Value: s.API.Secret}); err != nil {
+	own := Settings.Of(s).API
+	if err := rest.Require(rest.Setting{Key: "user", Value: own.User}, rest.Setting{Key: "secret", Value: own.Secret}); err != nil {
 		return nil, err
 	}
-	c, err := rest.New(s.API, server, http.Header{"Authorization": {"ApiKey " + s.API.User + ":" + s.API.Secret}}, client)
+	c, err := rest.New(s.API, server, http.Header{"Authorization": {"ApiKey " + own.User + ":" + own.Secret}}, client)
 	if err != nil {
 		return nil, err
 	}
-	_, group := resource(s.API.Group) // set as "my-group" or as "/api/v1/group/my-group/"
+	_, group := resource(own.Group) // set as "my-group" or as "/api/v1/group/my-group/"
 	return &api{rest: c, group: group}, nil
 }
 

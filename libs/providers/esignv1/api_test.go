@@ -37,10 +37,10 @@ func FuzzAPI(f *testing.F) { providertest.FuzzAPI(f, esignv1.Pack, apiSetup()) }
 func apiSetup() providertest.APISetup {
 	signer := `"signer_objects":[{"uuid":"` + providertest.Recipient + `","email":"amelia@example.com","order":0,"status":%d}]}`
 	return providertest.APISetup{
-		Settings: config.API{User: "api-user", Secret: "api-secret"},
-		Incomplete: map[string]config.API{
-			"api.user":   {Secret: "api-secret"},
-			"api.secret": {User: "api-user"},
+		Source: esignv1.Settings.New("demo").With("api.user=api-user", "api.secret=api-secret"),
+		Incomplete: map[string]config.Source{
+			"api.user":   esignv1.Settings.New("demo").With("api.secret=api-secret"),
+			"api.secret": esignv1.Settings.New("demo").With("api.user=api-user"),
 		},
 		Version:   "/api/v1",
 		Header:    http.Header{"Authorization": {"ApiKey api-user:api-secret"}},
@@ -111,7 +111,7 @@ func TestDocuments(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := apiOf(t, config.API{}, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, tt.body) })
+			a := apiOf(t, esignv1.API{}, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, tt.body) })
 			got, err := a.Document(t.Context(), documentID)
 			if err != nil {
 				t.Fatal(err)
@@ -123,7 +123,7 @@ func TestDocuments(t *testing.T) {
 		})
 	}
 	for _, body := range []string{`{"status":10}`, `{"status":10,"signers":null}`, `{"signers":[]}`, `{"status":10,"signers":{}}`} {
-		a := apiOf(t, config.API{}, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
+		a := apiOf(t, esignv1.API{}, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
 		var call *pack.CallError
 		if d, err := a.Document(t.Context(), documentID); !errors.As(err, &call) || outcome.Of(err).Kind() != outcome.Failed {
 			t.Errorf("%s: %+v, %v", body, d, err)
@@ -146,7 +146,7 @@ func TestGroups(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := apiOf(t, config.API{Group: tt.set}, func(w http.ResponseWriter, r *http.Request) {
+			a := apiOf(t, esignv1.API{Group: tt.set}, func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path != "/api/v1/document/"+documentID+"/" {
 					w.Header().Set("Location", "https://sign.example/1")
 					w.WriteHeader(http.StatusCreated)
@@ -165,7 +165,7 @@ func TestGroups(t *testing.T) {
 		})
 	}
 	for _, got := range []string{`null`, `""`, `7.5e`, `["my-group"]`} {
-		a := apiOf(t, config.API{Group: "my-group"}, func(w http.ResponseWriter, _ *http.Request) {
+		a := apiOf(t, esignv1.API{Group: "my-group"}, func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, `{"status":10,"signers":[],"group":`+got+`}`)
 		})
 		var call *pack.CallError
@@ -188,7 +188,7 @@ func TestDocumentOfASigner(t *testing.T) {
 		`{}`:                                                                                                     "",
 	} {
 		var path string
-		a := apiOf(t, config.API{}, func(w http.ResponseWriter, r *http.Request) {
+		a := apiOf(t, esignv1.API{}, func(w http.ResponseWriter, r *http.Request) {
 			path = r.URL.Path
 			fmt.Fprint(w, body)
 		})
@@ -200,17 +200,17 @@ func TestDocumentOfASigner(t *testing.T) {
 	}
 }
 
-func apiOf(t *testing.T, settings config.API, h http.HandlerFunc) pack.API {
+func apiOf(t *testing.T, settings esignv1.API, h http.HandlerFunc) pack.API {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	return apiAt(t, server.URL, settings, server.Client())
 }
 
-func apiAt(t *testing.T, base string, settings config.API, client *http.Client) pack.API {
+func apiAt(t *testing.T, base string, settings esignv1.API, client *http.Client) pack.API {
 	t.Helper()
-	settings.BaseURL, settings.User, settings.Secret = base, "api-user", "api-secret"
-	a, err := esignv1.Pack.API(config.Source{Name: "demo", API: settings}, client)
+	settings.User, settings.Secret = "api-user", "api-secret"
+	a, err := esignv1.Pack.API(esignv1.Settings.Source("demo", esignv1.Source{API: settings}).With("api.base_url="+base), client)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,8 @@ import (
 
 // sign adds the source's token and, if the source has a certificate, a signature with the certificate's key.
 func sign(src config.Source, key *rsa.PrivateKey, r pack.Request) (pack.Request, error) {
-	if tokens := src.Webhook.Tokens(); len(tokens) > 0 {
+	own := Settings.Of(src).Webhook
+	if tokens := own.tokens(); len(tokens) > 0 {
 		query := make(map[string][]string, len(r.Query)+1)
 		for name, values := range r.Query {
 			query[name] = values
@@ -19,14 +20,14 @@ func sign(src config.Source, key *rsa.PrivateKey, r pack.Request) (pack.Request,
 		query["token"] = tokens[:1]
 		r.Query = query
 	}
-	if src.Webhook.Certificate == "" {
+	if own.Certificate == "" {
 		return r, nil
 	}
 	if key == nil {
 		return r, errors.New("no private key to sign with: only the provider has it")
 	}
 	digest := crypto.SHA1
-	if src.Webhook.Digest == "sha256" {
+	if own.Digest == "sha256" {
 		digest = crypto.SHA256
 	}
 	return SignSample(key, r, digest)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers/esignv1"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
@@ -35,7 +34,7 @@ func TestABadItemDoesNotAffectOthers(t *testing.T) {
 			list := []string{good, good, good}
 			list[place] = bad.item
 			data := "[" + list[0] + "," + list[1] + " ,\n" + list[2] + "]"
-			w := newWebhook(t, config.Webhook{Token: "demo"})
+			w := newWebhook(t, esignv1.Webhook{Token: "demo"})
 			r := post("/all", url.Values{"data": {data}, "other": {"x"}}.Encode())
 			batches, ok := w.(pack.Batches)
 			if !ok {
@@ -64,7 +63,7 @@ func TestABadItemDoesNotAffectOthers(t *testing.T) {
 			}
 		}
 	}
-	w, _ := newWebhook(t, config.Webhook{Token: "demo"}).(pack.Batches)
+	w, _ := newWebhook(t, esignv1.Webhook{Token: "demo"}).(pack.Batches)
 	if items, err := w.Items(post("/signed", "uuid=D")); err != nil || items != nil {
 		t.Errorf("a document: %v, %v", items, err)
 	}
@@ -93,7 +92,7 @@ func TestAByteOrderMarkIsSkipped(t *testing.T) {
 		}
 		return signature
 	}
-	w := newWebhook(t, config.Webhook{Certificate: certificate})
+	w := newWebhook(t, esignv1.Webhook{Certificate: certificate})
 	data, query := "["+good+"]", url.QueryEscape
 	part := func(name, value string) string {
 		return "--b\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\n" + value + "\r\n"
@@ -138,7 +137,7 @@ func TestAByteOrderMarkIsSkipped(t *testing.T) {
 	}
 	utf16 := "d\x00a\x00t\x00a\x00=\x00"
 	for _, body := range []string{utf16, "\xff\xfe" + utf16, "\xfe\xff\x00d", "\x00d\x00a", "data=%FF%FE%5B%00%5D%00"} {
-		_, err := newWebhook(t, config.Webhook{Token: "demo"}).Normalize(post("/all", body), token)
+		_, err := newWebhook(t, esignv1.Webhook{Token: "demo"}).Normalize(post("/all", body), token)
 		u := new(pack.UnreadableError)
 		if !errors.As(err, &u) {
 			t.Fatal(err)

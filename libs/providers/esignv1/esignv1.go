@@ -23,16 +23,18 @@ var forms = []string{"application/x-www-form-urlencoded", "multipart/form-data"}
 
 // Pack is the definition of the provider esign-v1.
 var Pack = pack.Pack{
-	Name: Name,
+	Name:     Name,
+	Settings: Settings,
 	Routes: []pack.Route{
 		{Path: routeAll, Methods: []string{http.MethodPost}, ContentTypes: forms},
 		{Path: routeSigned, Methods: []string{http.MethodPost}, ContentTypes: forms},
 	},
-	Webhook:   newWebhook,
-	API:       newAPI,
-	PerMinute: 100, // the limit of trial accounts; other limits are not published
-	Sign:      sign,
-	Samples:   pack.Recordings(recordings),
+	Webhook:    newWebhook,
+	API:        newAPI,
+	PerMinute:  100, // the limit of trial accounts; other limits are not published
+	Sign:       sign,
+	Unverified: unverified,
+	Samples:    pack.Recordings(recordings),
 }
 
 //go:embed testdata/*.http

@@ -30,9 +30,7 @@ func setup(tb testing.TB) providertest.Setup {
 	tb.Helper()
 	key, certificate := newKey(tb)
 	_, another := newKey(tb)
-	source := config.Source{Name: "demo", Provider: esignv1.Name, Webhook: config.Webhook{Certificate: certificate, Token: "demo"}}
-	stranger := source
-	stranger.Webhook.Certificate = another
+	source := esignv1.Settings.New("demo").With("webhook.certificate="+certificate, "webhook.token=demo")
 	return providertest.Setup{
 		Source:      source,
 		Credentials: []string{"token", "signed", "X-Signed"},
@@ -50,7 +48,7 @@ func setup(tb testing.TB) providertest.Setup {
 			r.Body = append(append(bytes.Clone(r.Body[:at]), 'x'), r.Body[at:]...)
 			return r
 		},
-		Strangers: []config.Source{stranger},
+		Strangers: []config.Source{source.With("webhook.certificate=" + another)},
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/outcome"
+	"github.com/signrelay/signrelay/libs/providers/esignv1"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
@@ -166,7 +166,7 @@ func TestADocumentIsStreamed(t *testing.T) {
 	t.Cleanup(server.Close)
 	client := server.Client()
 	client.Timeout = 300 * time.Millisecond
-	a := apiAt(t, server.URL, config.API{}, client)
+	a := apiAt(t, server.URL, esignv1.API{}, client)
 	got, err := a.Open(t.Context(), download)
 	if err != nil {
 		t.Fatal(err)
@@ -266,7 +266,7 @@ func TestASignerIDWithAPathTraversal(t *testing.T) {
 
 func documentThen(t *testing.T, document string, then http.HandlerFunc) pack.API {
 	t.Helper()
-	return apiOf(t, config.API{}, documentHandler(document, then))
+	return apiOf(t, esignv1.API{}, documentHandler(document, then))
 }
 
 func documentHandler(document string, then http.HandlerFunc) http.HandlerFunc {

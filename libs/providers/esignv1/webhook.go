@@ -28,8 +28,9 @@ type webhook struct {
 }
 
 func newWebhook(s config.Source) (pack.Webhook, error) {
-	w := &webhook{source: s.Name, unverified: s.Webhook.AllowUnverified}
-	switch s.Webhook.Digest {
+	own := Settings.Of(s).Webhook
+	w := &webhook{source: s.Name, unverified: own.AllowUnverified}
+	switch own.Digest {
 	case "", "sha1":
 		w.digest = crypto.SHA1 // the provider's digest; a forgery needs a second preimage, which SHA-1 withstands
 	case "sha256":
@@ -37,17 +38,17 @@ func newWebhook(s config.Source) (pack.Webhook, error) {
 	default:
 		return nil, errors.New("webhook.digest is neither sha1 nor sha256")
 	}
-	if s.Webhook.Certificate != "" {
-		keys, err := publicKeys(s.Webhook.Certificate)
+	if own.Certificate != "" {
+		keys, err := publicKeys(own.Certificate)
 		if err != nil {
 			return nil, fmt.Errorf("webhook.certificate: %w", err)
 		}
 		w.keys = keys
 	}
-	for _, token := range s.Webhook.Tokens() {
+	for _, token := range own.tokens() {
 		w.tokens = append(w.tokens, sha256.Sum256([]byte(token)))
 	}
-	if s.Webhook.Token != "" && w.tokens == nil {
+	if own.Token != "" && w.tokens == nil {
 		return nil, errors.New("webhook.token: there is none on its lines")
 	}
 	if w.keys == nil && w.tokens == nil && !w.unverified {

@@ -19,7 +19,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers/esignv1"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -48,11 +47,11 @@ func TestCredentialsOnEachRoute(t *testing.T) {
 	good, bad := sign(key, data), sign(another, data)
 	goodDoc, badDoc := sign(key, doc), sign(another, doc)
 
-	certOnly := config.Webhook{Certificate: certificate}
-	tokenOnly := config.Webhook{Token: "demo"}
-	both := config.Webhook{Certificate: certificate, Token: "demo"}
-	open := config.Webhook{AllowUnverified: true}
-	openCert := config.Webhook{Certificate: certificate, AllowUnverified: true}
+	certOnly := esignv1.Webhook{Certificate: certificate}
+	tokenOnly := esignv1.Webhook{Token: "demo"}
+	both := esignv1.Webhook{Certificate: certificate, Token: "demo"}
+	open := esignv1.Webhook{AllowUnverified: true}
+	openCert := esignv1.Webhook{Certificate: certificate, AllowUnverified: true}
 	form := func(kv ...string) url.Values {
 		v := url.Values{}
 		for i := 0; i < len(kv); i += 2 {
@@ -63,7 +62,7 @@ func TestCredentialsOnEachRoute(t *testing.T) {
 
 	for _, tt := range []struct {
 		name     string
-		settings config.Webhook
+		settings esignv1.Webhook
 		route    string
 		token    string
 		form     url.Values
@@ -126,7 +125,7 @@ func TestBothDigests(t *testing.T) {
 	t.Parallel()
 	key, certificate := newKey(t)
 	for name, digest := range map[string]crypto.Hash{"": crypto.SHA1, "sha1": crypto.SHA1, "sha256": crypto.SHA256} {
-		w := newWebhook(t, config.Webhook{Certificate: certificate, Digest: name})
+		w := newWebhook(t, esignv1.Webhook{Certificate: certificate, Digest: name})
 		for _, with := range []crypto.Hash{crypto.SHA1, crypto.SHA256} {
 			r := post("/all", "data=%5B%5D&signed="+esignv1.Unsigned)
 			r, err := esignv1.SignSample(key, r, with)
@@ -148,18 +147,18 @@ func TestErrorsOfWrongSettingsNameTheKey(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		key      string
-		settings config.Webhook
+		settings esignv1.Webhook
 	}{
-		{"webhook.token", config.Webhook{}},
-		{"webhook.certificate", config.Webhook{}},
-		{"webhook.allow_unverified", config.Webhook{}},
-		{"webhook.digest", config.Webhook{Token: "t", Digest: "md5"}},
-		{"webhook.certificate", config.Webhook{Token: "t", Certificate: "no PEM"}},
-		{"webhook.certificate", config.Webhook{Token: "t", Certificate: block("CERTIFICATE", []byte("no DER"))}},
-		{"webhook.certificate", config.Webhook{Token: "t", Certificate: block("PRIVATE KEY", []byte("x"))}},
-		{"webhook.certificate", config.Webhook{Token: "t", Certificate: block("PUBLIC KEY", publicDER(t, &curve.PublicKey))}},
+		{"webhook.token", esignv1.Webhook{}},
+		{"webhook.certificate", esignv1.Webhook{}},
+		{"webhook.allow_unverified", esignv1.Webhook{}},
+		{"webhook.digest", esignv1.Webhook{Token: "t", Digest: "md5"}},
+		{"webhook.certificate", esignv1.Webhook{Token: "t", Certificate: "no PEM"}},
+		{"webhook.certificate", esignv1.Webhook{Token: "t", Certificate: block("CERTIFICATE", []byte("no DER"))}},
+		{"webhook.certificate", esignv1.Webhook{Token: "t", Certificate: block("PRIVATE KEY", []byte("x"))}},
+		{"webhook.certificate", esignv1.Webhook{Token: "t", Certificate: block("PUBLIC KEY", publicDER(t, &curve.PublicKey))}},
 	} {
-		if _, err := esignv1.Pack.Webhook(config.Source{Name: "demo", Webhook: tt.settings}); err == nil || !strings.Contains(err.Error(), tt.key) {
+		if _, err := esignv1.Pack.Webhook(esignv1.Settings.Source("demo", esignv1.Source{Webhook: tt.settings})); err == nil || !strings.Contains(err.Error(), tt.key) {
 			t.Errorf("want %s: %v", tt.key, err)
 		}
 	}
@@ -181,7 +180,7 @@ func TestKeysOfEveryForm(t *testing.T) {
 		"after an unrelated block":    block("X509 CRL", []byte("x")) + certificate,
 		"with spaces around the text": "\n\n  \n" + certificate + "\n",
 	} {
-		w, err := esignv1.Pack.Webhook(config.Source{Name: "demo", Webhook: config.Webhook{Certificate: text}})
+		w, err := esignv1.Pack.Webhook(esignv1.Settings.Source("demo", esignv1.Source{Webhook: esignv1.Webhook{Certificate: text}}))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -194,7 +193,7 @@ func TestKeysOfEveryForm(t *testing.T) {
 
 func TestBothRoutesReportOneFact(t *testing.T) {
 	t.Parallel()
-	w := newWebhook(t, config.Webhook{Token: "demo"})
+	w := newWebhook(t, esignv1.Webhook{Token: "demo"})
 	id := func(route string, form string) string {
 		t.Helper()
 		list := events(t, w, post(route, form), token)
@@ -219,7 +218,7 @@ func TestBothRoutesReportOneFact(t *testing.T) {
 
 func TestABatchKeepsItsOrderAndDropsRepetitions(t *testing.T) {
 	t.Parallel()
-	w := newWebhook(t, config.Webhook{Token: "demo"})
+	w := newWebhook(t, esignv1.Webhook{Token: "demo"})
 	list := events(t, w, post("/all", batch(
 		item("/api/v1/signer/S/", "status", "20", "2018-03-20T07:00:00"),
 		item("/api/v1/signer/S/", "status", "20", "2018-03-20T07:00:00"), // the same item again
@@ -247,7 +246,7 @@ func TestABatchKeepsItsOrderAndDropsRepetitions(t *testing.T) {
 
 func TestTheSignedRouteTrustsOnlySignedFields(t *testing.T) {
 	t.Parallel()
-	w := newWebhook(t, config.Webhook{Token: "demo"})
+	w := newWebhook(t, esignv1.Webhook{Token: "demo"})
 	r := post("/signed", url.Values{
 		"json_signed":  {`{"resource_uri":"/api/v1/document/D/","name":"N","uuid":"D"}`},
 		"resource_uri": {"/api/v1/document/EVIL/"},
@@ -268,7 +267,7 @@ func TestTheSignedRouteTrustsOnlySignedFields(t *testing.T) {
 
 func TestTheSignedRouteCompletesOnlyWithoutAnotherTrigger(t *testing.T) {
 	t.Parallel()
-	w := newWebhook(t, config.Webhook{Token: "demo"})
+	w := newWebhook(t, esignv1.Webhook{Token: "demo"})
 	for form, want := range map[string]string{
 		"uuid=D":                                "document.completed signed",
 		"uuid=D&event=":                         "document.completed signed",
@@ -335,7 +334,7 @@ func TestTheSignedRouteCompletesOnlyWithoutAnotherTrigger(t *testing.T) {
 // A real completion after a callback for another reason must not be dropped as its repetition.
 func TestAnotherTriggerDoesNotTakeTheCompletionsID(t *testing.T) {
 	t.Parallel()
-	w := newWebhook(t, config.Webhook{Token: "demo"})
+	w := newWebhook(t, esignv1.Webhook{Token: "demo"})
 	seen := map[string]string{}
 	for _, form := range []string{"uuid=D", "uuid=D&event=created", "uuid=D&event=viewed", "uuid=D&status=99", "uuid=D&event=rejected", "resource_uri=/api/v1/signer/S/&uuid=D"} {
 		e := events(t, w, post("/signed", form), token)[0]
@@ -348,7 +347,7 @@ func TestAnotherTriggerDoesNotTakeTheCompletionsID(t *testing.T) {
 
 func TestAnUnknownStatusHasNoStrongMeaning(t *testing.T) {
 	t.Parallel()
-	w := newWebhook(t, config.Webhook{Token: "demo"})
+	w := newWebhook(t, esignv1.Webhook{Token: "demo"})
 	for _, i := range []map[string]any{
 		item("/api/v1/document/D/", "status", "31", ""),
 		item("/api/v1/document/D/", "status", "030", ""),
@@ -370,7 +369,7 @@ func TestAnUnknownStatusHasNoStrongMeaning(t *testing.T) {
 // "None" is Python's placeholder for no value, and the provider uses Python: two signers called None are not one person.
 func TestAPlaceholderIsNotAnID(t *testing.T) {
 	t.Parallel()
-	w := newWebhook(t, config.Webhook{Token: "demo"})
+	w := newWebhook(t, esignv1.Webhook{Token: "demo"})
 	list := events(t, w, post("/all", batch(
 		item("/api/v1/signer/None/", "status", "40", "2018-03-20T07:00:00"), item("/api/v1/signer/None/", "status", "40", "2018-03-20T07:00:01"),
 	)), token)
@@ -384,7 +383,7 @@ func TestAPlaceholderIsNotAnID(t *testing.T) {
 
 func TestTimesAreReadInEveryForm(t *testing.T) {
 	t.Parallel()
-	w := newWebhook(t, config.Webhook{Token: "demo"})
+	w := newWebhook(t, esignv1.Webhook{Token: "demo"})
 	for text, want := range map[any]string{
 		"2018-03-20T07:09:52": "2018-03-20T07:09:52Z", "2018-3-20T7:9:52": "2018-03-20T07:09:52Z", "2018-03-20 07:09:52 UTC": "2018-03-20T07:09:52Z",
 		"2018-03-20T08:09:52+01": "2018-03-20T07:09:52Z", "2018-03-20T08:09:52 0100": "2018-03-20T07:09:52Z", 1521529792: "2018-03-20T07:09:52Z", "1521529792000": "2018-03-20T07:09:52Z",
@@ -407,7 +406,7 @@ func TestTimesAreReadInEveryForm(t *testing.T) {
 
 func TestNoAddressInATypesName(t *testing.T) {
 	t.Parallel()
-	w := newWebhook(t, config.Webhook{Token: "demo"})
+	w := newWebhook(t, esignv1.Webhook{Token: "demo"})
 	for _, i := range []map[string]any{
 		item("/api/v1/signer/S/", "email", "eric@example.com", ""),
 		item("/api/v1/signer/S/", "status", "eric@example.com", ""),
@@ -421,7 +420,7 @@ func TestNoAddressInATypesName(t *testing.T) {
 
 func TestAnEmptyBatchReportsNothing(t *testing.T) {
 	t.Parallel()
-	events, err := newWebhook(t, config.Webhook{Token: "demo"}).Normalize(post("/all", "data=[]"), token)
+	events, err := newWebhook(t, esignv1.Webhook{Token: "demo"}).Normalize(post("/all", "data=[]"), token)
 	if !errors.Is(err, pack.ErrNothing) || len(events) != 0 {
 		t.Errorf("%v, %v; want ErrNothing", events, err)
 	}
@@ -429,7 +428,7 @@ func TestAnEmptyBatchReportsNothing(t *testing.T) {
 
 func TestUnreadableCallbacksAreQuarantined(t *testing.T) {
 	t.Parallel()
-	w := newWebhook(t, config.Webhook{Token: "demo"})
+	w := newWebhook(t, esignv1.Webhook{Token: "demo"})
 	ok := item("/api/v1/signer/S/", "status", "40", "2018-03-20T07:09:00")
 	multipart := func(body string) pack.Request {
 		r := post("/all", body)
@@ -471,9 +470,9 @@ func TestUnreadableCallbacksAreQuarantined(t *testing.T) {
 	}
 }
 
-func newWebhook(t *testing.T, settings config.Webhook) pack.Webhook {
+func newWebhook(t *testing.T, settings esignv1.Webhook) pack.Webhook {
 	t.Helper()
-	w, err := esignv1.Pack.Webhook(config.Source{Name: "demo", Provider: esignv1.Name, Webhook: settings})
+	w, err := esignv1.Pack.Webhook(esignv1.Settings.Source("demo", esignv1.Source{Webhook: settings}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,8 @@ import (
 type Pack struct {
 	// Name is the provider's name in settings, URLs and subjects: [a-z0-9-].
 	Name string
+	// Settings declares the settings of a source that only this provider uses.
+	Settings config.SourceDeclared
 	// Routes are the routes below /webhooks/<provider>/<source> that receive its callbacks.
 	Routes []Route
 	// Webhook makes the part without network and clock for one source. It fails if the source's settings cannot authenticate a request; the
@@ -30,6 +32,9 @@ type Pack struct {
 	// Sign authenticates a request as the provider does: for samples and tests. Only providers that sign with a private key use
 	// key.
 	Sign func(src config.Source, key *rsa.PrivateKey, r Request) (Request, error)
+	// Unverified returns the setting with which a source accepts callbacks that cannot be verified, and an empty text if the source does not
+	// accept them; nil for a provider without such a setting.
+	Unverified func(config.Source) string
 	// Delivery names the fields that describe a callback's delivery and not the fact: a retry may change them.
 	Delivery []string
 	// Samples are recorded callbacks, <name>.http: a request line, headers, an empty line, the body.

@@ -32,10 +32,13 @@ type wholeValue struct {
 	replacement string
 }
 
-// SecretsOf returns a source's secrets: those of its webhook and of its API.
-func SecretsOf(src config.Source) Secrets {
+// SecretsOf returns a source's secrets, also those in settings that its provider does not use.
+func SecretsOf(src config.Source) Secrets { return NewSecrets(src.Secrets()...) }
+
+// NewSecrets returns the secrets with these values.
+func NewSecrets(values ...string) Secrets {
 	var s Secrets
-	for _, value := range slices.Concat(src.Webhook.Secrets, src.Webhook.Tokens(), []string{src.API.Token, src.API.Key, src.API.Secret}) {
+	for _, value := range values {
 		if value != "" && !slices.Contains(s.values, value) {
 			s.add(value)
 		}

@@ -3,17 +3,13 @@ package pack_test
 import (
 	"testing"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
 func TestLongSecretsAndWholeValuesAreRedacted(t *testing.T) {
 	t.Parallel()
 	const long = `k/9+aB"c=dEf&gH`
-	s := pack.SecretsOf(config.Source{
-		Webhook: config.Webhook{Secrets: []string{"test", long}, Token: "demo\n12345"},
-		API:     config.API{Key: "api-key", Secret: "api-secret-of-some-length"},
-	})
+	s := pack.NewSecrets("test", long, "demo", "12345", "api-key", "api-secret-of-some-length")
 	for value, want := range map[string]string{
 		"test": "[redacted]", "12345": "[redacted]", "demo": "[redacted]", "api-key": "[redacted]", long: "[redacted]",
 		`["a","test",12345,12345]`: `["a","[redacted]","[redacted]","[redacted]"]`, `[{"k":"test"}]`: `[{"k":"[redacted]"}]`,
@@ -49,7 +45,7 @@ func TestLongSecretsAndWholeValuesAreRedacted(t *testing.T) {
 	if !s.In("Bearer 12345x") || s.In("Bearer 1234") {
 		t.Error("a header that contains a secret is not noticed")
 	}
-	none := pack.SecretsOf(config.Source{Webhook: config.Webhook{Secrets: []string{""}, Token: "\n"}})
+	none := pack.NewSecrets("")
 	if got, found := none.RedactAll(`{"a":"","b":[]}`); found || none.In("") {
 		t.Errorf("no secrets, and %q", got)
 	}

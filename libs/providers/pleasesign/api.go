@@ -15,10 +15,11 @@ var server = rest.Server{BaseURL: "https://public.pleasesign.com.au"}
 type api struct{ rest *rest.Client }
 
 func newAPI(s config.Source, client *http.Client) (pack.API, error) {
-	if err := rest.Require(rest.Setting{Key: "key", Value: s.API.Key}, rest.Setting{Key: "secret", Value: s.API.Secret}); err != nil {
+	own := Settings.Of(s).API
+	if err := rest.Require(rest.Setting{Key: "key", Value: own.Key}, rest.Setting{Key: "secret", Value: own.Secret}); err != nil {
 		return nil, err
 	}
-	credentials := http.Header{"X-Pleasesign-Key": {s.API.Key}, "X-Pleasesign-Secret": {s.API.Secret}}
+	credentials := http.Header{"X-Pleasesign-Key": {own.Key}, "X-Pleasesign-Secret": {own.Secret}}
 	c, err := rest.New(s.API, server, credentials, client)
 	if err != nil {
 		return nil, err

@@ -36,10 +36,10 @@ func FuzzAPI(f *testing.F) { providertest.FuzzAPI(f, pleasesign.Pack, apiSetup()
 func apiSetup() providertest.APISetup {
 	recipient := `"recipients":[{"id":"` + providertest.Recipient + `","email":"jane@example.com","status":%q,"silent":true,"routing":1}]}`
 	return providertest.APISetup{
-		Settings: config.API{Key: "PLSAPP-key", Secret: "api-secret"},
-		Incomplete: map[string]config.API{
-			"api.key":    {Secret: "api-secret"},
-			"api.secret": {Key: "PLSAPP-key"},
+		Source: pleasesign.Settings.New("demo").With("api.key=PLSAPP-key", "api.secret=api-secret"),
+		Incomplete: map[string]config.Source{
+			"api.key":    pleasesign.Settings.New("demo").With("api.secret=api-secret"),
+			"api.secret": pleasesign.Settings.New("demo").With("api.key=PLSAPP-key"),
 		},
 		Header: http.Header{
 			"X-Pleasesign-Key": {"PLSAPP-key"}, "X-Pleasesign-Secret": {"api-secret"}, "Accept": {"application/json"},
@@ -211,8 +211,8 @@ func apiOf(t *testing.T, h http.HandlerFunc) pack.API {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	settings := config.API{BaseURL: server.URL, Key: "PLSAPP-key", Secret: "api-secret"}
-	a, err := pleasesign.Pack.API(config.Source{Name: "demo", API: settings}, server.Client())
+	source := pleasesign.Settings.New("demo").With("api.base_url="+server.URL, "api.key=PLSAPP-key", "api.secret=api-secret")
+	a, err := pleasesign.Pack.API(source, server.Client())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,8 @@ const Name = "pleasesign"
 
 // Pack is the definition of the provider PleaseSign.
 var Pack = pack.Pack{
-	Name: Name,
+	Name:     Name,
+	Settings: Settings,
 	Routes: []pack.Route{{
 		Path:         "",
 		Methods:      []string{http.MethodPost},

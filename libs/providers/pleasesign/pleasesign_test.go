@@ -3,13 +3,12 @@ package pleasesign_test
 import (
 	"testing"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers/pleasesign"
 	"github.com/signrelay/signrelay/libs/providers/providertest"
 )
 
 var setup = providertest.Setup{
-	Source:      config.Source{Name: "demo", Provider: pleasesign.Name, Webhook: config.Webhook{Secrets: []string{"test"}}},
+	Source:      pleasesign.Settings.New("demo").With("webhook.secrets=test"),
 	Credentials: []string{"X-Pleasesign-Signature"},
 }
 

@@ -10,10 +10,11 @@ import (
 
 // sign signs the body with the source's first key.
 func sign(src config.Source, _ *rsa.PrivateKey, r pack.Request) (pack.Request, error) {
-	if len(src.Webhook.Secrets) == 0 {
+	secrets := Settings.Of(src).Webhook.Secrets
+	if len(secrets) == 0 {
 		return r, errors.New("webhook.secrets: no key to sign with")
 	}
 	r.Header = r.Header.Clone()
-	r.Header.Set(signatureHeader, Sign(src.Webhook.Secrets[0], r.Body))
+	r.Header.Set(signatureHeader, Sign(secrets[0], r.Body))
 	return r, nil
 }

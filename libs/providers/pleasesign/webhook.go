@@ -33,14 +33,14 @@ type webhook struct {
 }
 
 func newWebhook(s config.Source) (pack.Webhook, error) {
-	if len(s.Webhook.Secrets) == 0 {
+	keys := slices.Clone(Settings.Of(s).Webhook.Secrets)
+	if len(keys) == 0 {
 		return nil, errors.New("webhook.secrets is empty: set it to the webhook's verification key")
 	}
-	if i := slices.Index(s.Webhook.Secrets, ""); i >= 0 {
+	if i := slices.Index(keys, ""); i >= 0 {
 		return nil, fmt.Errorf("webhook.secrets[%d] is empty", i)
 	}
-	keys := slices.Clone(s.Webhook.Secrets)
-	return &webhook{source: s.Name, keys: keys, secrets: pack.SecretsOf(config.Source{Webhook: config.Webhook{Secrets: keys}})}, nil
+	return &webhook{source: s.Name, keys: keys, secrets: pack.NewSecrets(keys...)}, nil
 }
 
 // Sign signs a body with a key, as PleaseSign does.

@@ -9,7 +9,6 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/providers/pleasesign"
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
@@ -20,7 +19,7 @@ const hmac = signingv1.Verification_VERIFICATION_HMAC
 func TestSettingsThatAuthenticateNothingAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, secrets := range map[string][]string{"none": nil, "an empty one": {"s3cret", ""}} {
-		_, err := pleasesign.Pack.Webhook(config.Source{Name: "demo", Webhook: config.Webhook{Secrets: secrets}})
+		_, err := pleasesign.Pack.Webhook(pleasesign.Settings.Source("demo", pleasesign.Source{Webhook: pleasesign.Webhook{Secrets: secrets}}))
 		if err == nil || !strings.Contains(err.Error(), "webhook.secrets") || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -244,7 +243,7 @@ func TestUnreadableCallbacksAreQuarantined(t *testing.T) {
 
 func newWebhook(t *testing.T, keys ...string) pack.Webhook {
 	t.Helper()
-	w, err := pleasesign.Pack.Webhook(config.Source{Name: "demo", Webhook: config.Webhook{Secrets: keys}})
+	w, err := pleasesign.Pack.Webhook(pleasesign.Settings.Source("demo", pleasesign.Source{Webhook: pleasesign.Webhook{Secrets: keys}}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,10 +16,10 @@ import (
 
 // APISetup describes a provider's REST API, so that the suite can imitate it.
 type APISetup struct {
-	Settings   config.API            // credentials; the suite adds the address of its test server
-	Incomplete map[string]config.API // settings that lack one key, by that key
-	Version    string                // the prefix of all paths; empty for none
-	Header     http.Header           // the headers of every call
+	Source     config.Source            // it has credentials; the suite adds the address of its test server
+	Incomplete map[string]config.Source // sources that lack one key, by that key
+	Version    string                   // the prefix of all paths; empty for none
+	Header     http.Header              // the headers of every call
 
 	Document  string // the path of the document, after Version
 	Unsigned  string // the document, on which Recipient may sign now
@@ -123,25 +123,25 @@ func (s apiSuite) wantAsked(t *testing.T, r *http.Request, path string) {
 }
 
 func (s apiSuite) settings(t *testing.T) {
-	check := func(key string, settings config.API) {
-		_, err := s.p.API(config.Source{Name: "demo", API: settings}, http.DefaultClient)
+	check := func(key string, source config.Source) {
+		_, err := s.p.API(source, http.DefaultClient)
 		if err == nil || !strings.Contains(err.Error(), key) {
 			t.Errorf("%s: %v", key, err)
 			return
 		}
 		s.wantNoLeak(t, err, "api.example", "pass-word")
 	}
-	for key, settings := range s.s.Incomplete {
-		check(key, settings)
+	for key, source := range s.s.Incomplete {
+		check(key, source)
 	}
 	for _, base := range []string{
 		"api.example", "ftp://api.example", "https://", "https://api.example?x=1", "https://u:pass-word@api.example", "https://api.example/%zz",
 	} {
-		other := s.s.Settings
-		other.BaseURL = base
+		other := s.s.Source
+		other.API.BaseURL = base
 		check("api.base_url", other)
 	}
-	if _, err := s.p.API(config.Source{Name: "demo", API: s.s.Settings}, http.DefaultClient); err != nil {
+	if _, err := s.p.API(s.s.Source, http.DefaultClient); err != nil {
 		t.Error("control:", err)
 	}
 	// Only a base URL: the error names all missing keys.
@@ -171,9 +171,9 @@ func (s apiSuite) api(t *testing.T, under string, h http.HandlerFunc) pack.API {
 }
 
 func (s apiSuite) apiAt(t *testing.T, base string, client *http.Client) pack.API {
-	settings := s.s.Settings
-	settings.BaseURL = base
-	a, err := s.p.API(config.Source{Name: "demo", Provider: s.p.Name, API: settings}, client)
+	source := s.s.Source
+	source.API.BaseURL = base
+	a, err := s.p.API(source, client)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func (s apiSuite) wantCallError(t *testing.T, name string, err error, kind outco
 var faults = map[outcome.Kind]outcome.Fault{outcome.Failed: outcome.Provider, outcome.GaveUp: outcome.Provider, outcome.Held: outcome.Operator}
 
 func (s apiSuite) secrets() []string {
-	return []string{s.s.Settings.Token, s.s.Settings.Key, s.s.Settings.Secret}
+	return s.s.Source.Secrets()
 }
 
 func (s apiSuite) wantNoLeak(t *testing.T, err error, more ...string) {

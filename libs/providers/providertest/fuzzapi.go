@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"testing"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
@@ -26,8 +25,8 @@ func FuzzAPI(f *testing.F, p pack.Pack, s APISetup) {
 		f.Add(uint16(http.StatusOK), []byte(s.Unsigned), []byte(seed))
 		f.Add(uint16(http.StatusOK), []byte(s.Completed), []byte(seed))
 	}
-	settings := s.Settings
-	settings.BaseURL = "https://api.example"
+	source := s.Source
+	source.API.BaseURL = "https://api.example"
 	var (
 		asked int
 		now   func(call int) (int, []byte)
@@ -40,7 +39,7 @@ func FuzzAPI(f *testing.F, p pack.Pack, s APISetup) {
 			Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(body)),
 		}, nil
 	})}
-	a, err := p.API(config.Source{Name: "demo", Provider: p.Name, API: settings}, client)
+	a, err := p.API(source, client)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func checkNothingLost(t *testing.T, s Setup, r pack.Request, events []*signingv1
 	for _, e := range events {
 		collect(e.ProtoReflect(), texts)
 	}
-	l := leaves{t: t, events: events, texts: texts, secrets: s.Source.Webhook.Secrets}
+	l := leaves{t: t, events: events, texts: texts, secrets: s.Source.Secrets()}
 
 	switch {
 	case r.Method == http.MethodGet:

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers/clickwrap"
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
@@ -64,7 +63,7 @@ func TestMistakesInResponsesAreFound(t *testing.T) {
 		}, "takes this callback for a challenge"},
 	} {
 		p, s := clickwrap.Pack, Setup{
-			Source:      config.Source{Name: "demo", Provider: clickwrap.Name, Webhook: config.Webhook{Secrets: []string{"12345"}}},
+			Source:      clickwrap.Settings.New("demo").With("webhook.secrets=12345"),
 			Credentials: []string{"Pactsafe-Webhook-Token"},
 			Challenges:  []pack.Request{{Method: "GET", Header: http.Header{"Pactsafe-Webhook-Token": {"12345"}}, Query: url.Values{"challenge": {"7f3a"}}}},
 		}

@@ -29,7 +29,7 @@ type Setup struct {
 	// Source accepts every recording.
 	Source config.Source
 	// Strangers are the same source with another public key: each refuses every recording with a signature. The suite itself adds
-	// sources with another webhook.secrets or webhook.token.
+	// sources with another secret of the webhook.
 	Strangers []config.Source
 	// Credentials names the headers, query parameters and form fields that authenticate a request: without one of them, the pack refuses the
 	// request or returns a weaker verification.
@@ -192,15 +192,10 @@ func checkStrangers(t *testing.T, p pack.Pack, s Setup, r pack.Request, v signin
 	if v > signingv1.Verification_VERIFICATION_TOKEN {
 		strangers = slices.Clone(s.Strangers)
 	}
-	if len(s.Source.Webhook.Secrets) > 0 {
-		other := s.Source
-		other.Webhook.Secrets = []string{"another-secret"}
-		strangers = append(strangers, other)
-	}
-	if s.Source.Webhook.Token != "" {
-		other := s.Source
-		other.Webhook.Token = "another-token"
-		strangers = append(strangers, other)
+	for _, is := range credentials(s.Source) {
+		if is.Secret {
+			strangers = append(strangers, s.Source.With(is.Key+"=another-secret"))
+		}
 	}
 	if len(strangers) == 0 {
 		t.Fatal("Setup has no Strangers")
@@ -212,34 +207,46 @@ func checkStrangers(t *testing.T, p pack.Pack, s Setup, r pack.Request, v signin
 
 // checkRotation checks that the old and the new secret are accepted together, in either order.
 func checkRotation(t *testing.T, p pack.Pack, s Setup, r pack.Request, v signingv1.Verification) {
-	is := s.Source.Webhook
-	var rotated []config.Webhook
-	rotate := func(change func(*config.Webhook)) {
-		w := is
-		change(&w)
-		rotated = append(rotated, w)
-	}
-	if len(is.Secrets) > 0 {
-		rotate(func(w *config.Webhook) { w.Secrets = append([]string{"new"}, is.Secrets...) })
-		rotate(func(w *config.Webhook) { w.Secrets = append(slices.Clone(is.Secrets), "old") })
-	}
-	if is.Token != "" {
-		rotate(func(w *config.Webhook) { w.Token = "new\n" + is.Token + "\n" })
-		rotate(func(w *config.Webhook) { w.Token = is.Token + "\r\nold" })
-	}
-	for _, stranger := range s.Strangers {
-		if other := stranger.Webhook.Certificate; other != "" && other != is.Certificate {
-			rotate(func(w *config.Webhook) { w.Certificate = other + is.Certificate })
-			rotate(func(w *config.Webhook) { w.Certificate = is.Certificate + other })
+	var rotated []config.Source
+	for _, is := range credentials(s.Source) {
+		separator := "\n"
+		if is.List {
+			separator = ","
+		}
+		both := func(one, other string) {
+			rotated = append(rotated, s.Source.With(is.Key+"="+one+separator+other))
+		}
+		now := strings.Join(is.Values, separator)
+		if is.Secret {
+			both("new", now)
+			both(now, "old")
+			if is.Lines {
+				both(now+"\r", "old\n")
+			}
+			continue
+		}
+		for _, stranger := range s.Strangers {
+			if other := stranger.Text(is.Key); other != "" && other != s.Source.Text(is.Key) {
+				both(other, now)
+				both(now, other)
+			}
 		}
 	}
-	for i, w := range rotated {
-		source := s.Source
-		source.Webhook = w
+	if len(rotated) == 0 {
+		t.Error("the source has no secret that can be rotated")
+	}
+	for i, source := range rotated {
 		if got, err := webhook(t, p, source).Verify(r); err != nil || got != v {
 			t.Errorf("rotation %d: %v, %v", i, got, err)
 		}
 	}
+}
+
+// credentials returns the secrets and certificates with which the source verifies callbacks.
+func credentials(source config.Source) []config.SourceSetting {
+	return slices.DeleteFunc(source.Settings(), func(is config.SourceSetting) bool {
+		return !strings.HasPrefix(is.Key, "webhook.") || !is.File || len(is.Values) == 0
+	})
 }
 
 // checkCutOff truncates the body: a part must not be accepted as the whole.

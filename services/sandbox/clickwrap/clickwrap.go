@@ -179,7 +179,7 @@ type attributes struct {
 // getRequest serves GET /v1.1/requests/{id}.
 func (c clickwrap) getRequest(w http.ResponseWriter, r *http.Request) {
 	token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !bearer || !c.Knows(name, func(api config.API) bool { return party.Same(token, api.Token) }) {
+	if !bearer || !c.Knows(name, func(s config.Source) bool { return party.Same(token, s.Text("api.token")) }) {
 		writeError(w, http.StatusUnauthorized)
 		return
 	}

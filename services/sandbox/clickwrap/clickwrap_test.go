@@ -75,7 +75,7 @@ func TestRequestsRequireTheTokenAndAKnownID(t *testing.T) {
 	in := sandboxtest.NewIngest(t)
 	w := sandboxtest.Open(t, in.URL)
 	id := w.Play("clickwrap", "one-signer").Documents[0]
-	for _, authorization := range []string{"", "Bearer", "Bearer ", "Bearer wrong", "rest-token", "Basic rest-token", "Bearer not-clickwraps", "Bearer 12345"} {
+	for _, authorization := range []string{"", "Bearer", "Bearer ", "Bearer wrong", "rest-token", "Basic rest-token", "Bearer ps-key", "Bearer ps-secret", "Bearer 12345"} {
 		a := w.Do("GET", "/v1.1/requests/"+id, "", http.Header{"Authorization": {authorization}})
 		sandboxtest.WantStatus(t, a, 401)
 		if !strings.Contains(a.Body, `{"error":{"message":`) || a.Header.Get("Content-Type") != "application/json" {

@@ -40,7 +40,7 @@ func (e wire) Callbacks(happened []party.Change, _ string) []party.Callback {
 	var final []party.Callback
 	var signs bool
 	for _, h := range happened {
-		signs = h.Doc.Source.Webhook.Certificate != ""
+		signs = h.Doc.Source.Text("webhook.certificate") != ""
 		items = append(items, e.items(h)...)
 		if h.Type == party.DocumentSealed {
 			final = append(final, sealedCallback(h.Doc))
@@ -87,7 +87,7 @@ func sealedCallback(d party.Document) party.Callback {
 		"resource_uri": {documentURI(d.ID)}, "group": {groupURI(d)}, "name": {d.Title}, "uuid": {d.ID}, "tag": {""},
 	}
 	header := http.Header{}
-	if d.Source.Webhook.Certificate != "" {
+	if d.Source.Text("webhook.certificate") != "" {
 		copied := map[string]string{}
 		for name := range form {
 			copied[name] = form.Get(name)

@@ -54,7 +54,9 @@ func (e esign) authorized(next http.HandlerFunc) http.HandlerFunc {
 	return e.Faulty(name, writeError, func(w http.ResponseWriter, r *http.Request) {
 		pair, ok := strings.CutPrefix(r.Header.Get("Authorization"), "ApiKey ")
 		user, secret, _ := strings.Cut(pair, ":")
-		if !ok || !e.Knows(name, func(api config.API) bool { return party.Same(user, api.User) && party.Same(secret, api.Secret) }) {
+		if !ok || !e.Knows(name, func(s config.Source) bool {
+			return party.Same(user, s.Text("api.user")) && party.Same(secret, s.Text("api.secret"))
+		}) {
 			writeError(w, http.StatusUnauthorized)
 			return
 		}
@@ -204,7 +206,7 @@ func writeError(w http.ResponseWriter, status int) {
 }
 
 func groupURI(d party.Document) string {
-	group := strings.Trim(d.Source.API.Group, "/")
+	group := strings.Trim(d.Source.Text("api.group"), "/")
 	if group == "" {
 		group = "demo-group"
 	}

@@ -52,8 +52,8 @@ type Env struct {
 }
 
 // Knows reports whether a source of that provider has these credentials.
-func (e Env) Knows(provider string, fits func(config.API) bool) bool {
+func (e Env) Knows(provider string, fits func(config.Source) bool) bool {
 	return slices.ContainsFunc(e.Config.Sources, func(source config.Source) bool {
-		return source.Provider == provider && fits(source.API)
+		return source.Provider == provider && fits(source)
 	})
 }

@@ -56,7 +56,9 @@ func (p pleasesign) authorized(next http.HandlerFunc) http.HandlerFunc {
 	return p.Faulty(name, writeError, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Request-Id", party.RandomHex(16))
 		key, secret := r.Header.Get("X-Pleasesign-Key"), r.Header.Get("X-Pleasesign-Secret")
-		if !p.Knows(name, func(api config.API) bool { return party.Same(key, api.Key) && party.Same(secret, api.Secret) }) {
+		if !p.Knows(name, func(s config.Source) bool {
+			return party.Same(key, s.Text("api.key")) && party.Same(secret, s.Text("api.secret"))
+		}) {
 			writeError(w, http.StatusUnauthorized)
 			return
 		}

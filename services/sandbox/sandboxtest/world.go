@@ -73,23 +73,12 @@ func OddWorld(t *testing.T, ingestURL string, percent, seed int) World {
 func Settings(ingestURL string) config.Config {
 	cfg := config.Config{
 		Sources: []config.Source{
-			{
-				Name: "au", Provider: "pleasesign",
-				Webhook: config.Webhook{Secrets: []string{"test"}},
-				API:     config.API{Token: "not-clickwraps", Key: "ps-key", Secret: "ps-secret"},
-			},
-			{
-				Name: "demo", Provider: "clickwrap",
-				Webhook: config.Webhook{Secrets: []string{"12345", "54321"}},
-				API:     config.API{Token: "rest-token"},
-			},
-			{Name: "tokenless", Provider: "clickwrap"},
-			{
-				Name: "gb", Provider: "esign-v1",
-				Webhook: config.Webhook{Token: "demo", Certificate: EsignKey().Certificate, Digest: "sha1"},
-				API:     config.API{User: "me", Secret: "v1-secret", Group: "my-group"},
-			},
-			{Name: "second", Provider: "esign-v1", API: config.API{User: "other", Secret: "other-secret"}},
+			providers.NewSource("pleasesign", "au", "webhook.secrets=test", "api.key=ps-key", "api.secret=ps-secret"),
+			providers.NewSource("clickwrap", "demo", "webhook.secrets=12345,54321", "api.token=rest-token"),
+			providers.NewSource("clickwrap", "tokenless"),
+			providers.NewSource("esign-v1", "gb", "webhook.token=demo", "webhook.certificate="+EsignKey().Certificate,
+				"api.user=me", "api.secret=v1-secret", "api.group=my-group"),
+			providers.NewSource("esign-v1", "second", "api.user=other", "api.secret=other-secret"),
 		},
 	}
 	*shortenersettings.Section.In(&cfg) = shortenersettings.Shortener{

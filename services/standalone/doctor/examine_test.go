@@ -16,6 +16,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/flow"
+	"github.com/signrelay/signrelay/libs/providers"
 	"github.com/signrelay/signrelay/libs/realtest"
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
@@ -325,15 +326,15 @@ func TestProvidersAPIs(t *testing.T) {
 			}))
 			t.Cleanup(s.Close)
 			cfg := config.Default()
-			cfg.Sources = []config.Source{{Name: "acme", Provider: "clickwrap", API: config.API{BaseURL: s.URL, Token: "s3cret"}}}
+			cfg.Sources = []config.Source{providers.NewSource("clickwrap", "acme", "api.base_url="+s.URL, "api.token=s3cret")}
 			examine(t, cfg, doctor.Options{}).want(t, "api clickwrap/acme", c.want, c.says)
 		})
 	}
 	cfg := config.Default()
 	cfg.Sources = []config.Source{
-		{Name: "away", Provider: "clickwrap", API: config.API{BaseURL: "http://127.0.0.1:1", Token: "s3cret"}},
-		{Name: "half", Provider: "pleasesign", API: config.API{Key: "s3cret"}},
-		{Name: "none", Provider: "esign-v1"},
+		providers.NewSource("clickwrap", "away", "api.base_url=http://127.0.0.1:1", "api.token=s3cret"),
+		providers.NewSource("pleasesign", "half", "api.key=s3cret"),
+		providers.NewSource("esign-v1", "none"),
 	}
 	found := examine(t, cfg, doctor.Options{})
 	found.want(t, "api clickwrap/away", doctor.Fail, "the connection failed")
@@ -348,7 +349,7 @@ func TestEndpointsAndOutsideParties(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { behind(w, r) }))
 	t.Cleanup(s.Close)
 	cfg := config.Default()
-	cfg.Sources = []config.Source{{Name: "acme", Provider: "clickwrap", Webhook: config.Webhook{Secrets: []string{"s3cret"}}}}
+	cfg.Sources = []config.Source{providers.NewSource("clickwrap", "acme", "webhook.secrets=s3cret")}
 	shortenersettings.Section.In(&cfg).PublicURL = s.URL
 	vonage := smssettings.VonageSection.In(&cfg)
 	vonage.ReceiptsURL, vonage.APIKey, vonage.BaseURL = s.URL, "12345678", s.URL

@@ -25,9 +25,9 @@ import (
 
 func forTests() config.Config {
 	return config.Config{Sources: []config.Source{
-		{Name: "test-a", Provider: "clickwrap", Webhook: config.Webhook{Secrets: []string{"k"}}},
-		{Name: "demo", Provider: "pleasesign", Webhook: config.Webhook{Secrets: []string{"k"}}},
-		{Name: "demo", Provider: "esign-v1", Webhook: config.Webhook{Token: "k"}}, // has no test event
+		providers.NewSource("clickwrap", "test-a", "webhook.secrets=k"),
+		providers.NewSource("pleasesign", "demo", "webhook.secrets=k"),
+		providers.NewSource("esign-v1", "demo", "webhook.token=k"), // has no test event
 	}}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/signrelay/signrelay/libs/config"
 	"github.com/signrelay/signrelay/libs/providers"
+	"github.com/signrelay/signrelay/libs/providers/pack"
 	"github.com/signrelay/signrelay/libs/service"
 	"github.com/signrelay/signrelay/libs/telemetry"
 	"github.com/signrelay/signrelay/libs/templates"
@@ -49,11 +50,11 @@ func (e *examination) secrets(context.Context) []Finding {
 		if !known {
 			continue // the check "settings" reports it
 		}
-		f := passed("secrets "+nameOf(s), "%s", authentication(s.Webhook))
+		f := passed("secrets "+nameOf(s), "%s", authentication(s))
 		if _, err := p.Webhook(s); err != nil {
 			f.Status, f.Found, f.Fix = Fail, masked(err), "set the key that is named, in the settings file or with its …_FILE variable"
-		} else if s.Webhook.AllowUnverified {
-			f.Status, f.Found, f.Fix = Warn, "webhook.allow_unverified: callbacks that cannot be verified are accepted", "set a token or a certificate, and remove allow_unverified"
+		} else if key := unverified(p, s); key != "" {
+			f.Status, f.Found, f.Fix = Warn, key+": callbacks that cannot be verified are accepted", "set a token or a certificate, and remove "+key[strings.LastIndexByte(key, '.')+1:]
 		}
 		all = append(all, f)
 	}
@@ -62,19 +63,29 @@ func (e *examination) secrets(context.Context) []Finding {
 
 func nameOf(s config.Source) string { return s.Provider + "/" + s.Name }
 
-// authentication lists the means by which a source's callbacks are verified.
-func authentication(w config.Webhook) string {
-	var parts []string
-	if n := len(w.Secrets); n > 0 {
-		parts = append(parts, count(n, "secret"))
+func unverified(p pack.Pack, s config.Source) string {
+	if p.Unverified == nil {
+		return ""
 	}
-	if w.Token != "" {
-		parts = append(parts, "a token")
+	return p.Unverified(s)
+}
+
+// authentication lists the means by which a source's callbacks are verified: its secrets, and then its certificates.
+func authentication(s config.Source) string {
+	var secrets, files []string
+	for _, is := range s.Settings() {
+		name, ofWebhook := strings.CutPrefix(is.Key, "webhook.")
+		switch {
+		case !ofWebhook || !is.File || len(is.Values) == 0:
+		case is.List:
+			secrets = append(secrets, count(len(is.Values), strings.TrimSuffix(name, "s")))
+		case is.Secret:
+			secrets = append(secrets, "a "+name)
+		default:
+			files = append(files, "a "+name)
+		}
 	}
-	if w.Certificate != "" {
-		parts = append(parts, "a certificate")
-	}
-	return strings.Join(parts, " and ")
+	return strings.Join(append(secrets, files...), " and ")
 }
 
 func count(n int, what string) string {
