@@ -243,7 +243,7 @@ var Stages = []Stage{
 	},
 	{
 		Name: KafkaBridge, Stream: Signing, Consumes: []string{event.Everything},
-		Purpose: "copies the log to a Kafka topic, each document in order", Workers: 256, Timeout: 30 * time.Second, Policy: retryForADay,
+		Purpose: "copies the log to a Kafka topic, each document in order", Workers: 512, Timeout: 30 * time.Second, Policy: retryForADay,
 		Ordered: true, Optional: true,
 	},
 }

@@ -24,8 +24,8 @@ type Floors struct {
 }
 
 // mostDone limits the messages that are remembered while an earlier one is not done. Beyond this limit the oldest are forgotten. They are
-// useless once the earlier message is done.
-const mostDone = 1024
+// useless once the earlier message is done. The Kafka bridge completes tens of thousands a second: 1024 would be newer than the server's report.
+const mostDone = 8192
 
 // Done records that a message is settled and will not be delivered again.
 func (f *Floors) Done(meta *jetstream.MsgMetadata) {

@@ -172,13 +172,13 @@ func (w *orderedWork[In]) settle(ctx context.Context, inputs []*orderedInput[In]
 	err := settleUntilConfirmed(conn, ctx.Done(), func() error {
 		last := len(inputs) - 1
 		for _, i := range inputs[:last] {
-			if err := conn.Publish(i.msg.Reply(), i.decision.ack()); err != nil {
+			if err := conn.Publish(i.latest.Reply(), i.decision.ack()); err != nil {
 				return err
 			}
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackFor)
 		defer cancel()
-		_, err := conn.RequestWithContext(ctx, inputs[last].msg.Reply(), inputs[last].decision.ack())
+		_, err := conn.RequestWithContext(ctx, inputs[last].latest.Reply(), inputs[last].decision.ack())
 		return err
 	})
 	if err != nil {
@@ -225,6 +225,6 @@ var ackBody = []byte("+ACK")
 // ack wait.
 func returnInputs[In any](inputs []*orderedInput[In]) {
 	for _, i := range inputs {
-		_ = i.msg.NakWithDelay(redeliverAfter)
+		_ = i.latest.NakWithDelay(redeliverAfter)
 	}
 }

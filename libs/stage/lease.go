@@ -17,7 +17,7 @@ func leased(conn *nats.Conn, ackWait time.Duration) middleware {
 			released := make(chan struct{})
 			go func() {
 				defer close(released)
-				extend(working, conn, ackWait/3, func() []string { return []string{a.msg.Reply()} })
+				extend(working, conn, ackWait/3, a.msg.Reply())
 			}()
 			outs, err := next(ctx, a)
 			stop()
@@ -27,9 +27,17 @@ func leased(conn *nats.Conn, ackWait time.Duration) middleware {
 	}
 }
 
-// extend extends the leases on messages, given by their reply subjects, until ctx ends.
-func extend(ctx context.Context, conn *nats.Conn, every time.Duration, replies func() []string) {
-	tick := time.NewTicker(every)
+// progress extends the lease on a message.
+var progress = []byte("+WPI")
+
+// extend extends the lease on a message, given by its reply subject, until ctx ends.
+func extend(ctx context.Context, conn *nats.Conn, interval time.Duration, reply string) {
+	every(ctx, interval, func() { _ = conn.Publish(reply, progress) })
+}
+
+// every calls a function at an interval until ctx ends.
+func every(ctx context.Context, interval time.Duration, call func()) {
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		select {
@@ -37,8 +45,6 @@ func extend(ctx context.Context, conn *nats.Conn, every time.Duration, replies f
 			return
 		case <-tick.C:
 		}
-		for _, reply := range replies() {
-			_ = conn.Publish(reply, []byte("+WPI"))
-		}
+		call()
 	}
 }

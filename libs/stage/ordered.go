@@ -16,13 +16,13 @@ import (
 )
 
 // Ordered runs a stage whose outputs must have the order of its stream. One replica works, and the others wait as standbys. The runner takes
-// a window of inputs, writes all of them, settles them, and takes the next window.
+// windows of inputs. It writes one window at a time; meanwhile it settles the one before it and takes the next one.
 //
 // A window is split into lanes. The order is kept within a lane, and lanes are independent of each other. An input that does not pass stops
 // its lane: no later input of the lane is written or settled until it has passed, or was given up. There is no last attempt, because the
 // later inputs would fail in the same way.
 type Ordered[In any] struct {
-	Stage flow.Stage // Workers is the size of a window
+	Stage flow.Stage // Workers limits the inputs in flight: a window is half of them
 	JS    jetstream.JetStream
 	// Backoff is the delay after a failed attempt. MaxAttempts has no effect.
 	Backoff flow.Policy
@@ -128,7 +128,7 @@ func (w *orderedWork[In]) run(ctx context.Context) error {
 				return err
 			}
 		}
-		err := w.window(ctx, c)
+		err := w.windows(ctx, c)
 		switch {
 		case errors.Is(err, jetstream.ErrPinIDMismatch): // the server lets another replica work
 			w.setActive(false)

@@ -156,6 +156,92 @@ func TestAWindowThatFailsIsReturned(t *testing.T) {
 	}
 }
 
+// While a window is written, the one before it is settled and the next one is taken.
+func TestTheNextWindowIsTakenDuringAWrite(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	r := h.ordered("ahead", 8)
+	begun, proceed := make(chan int), make(chan struct{})
+	r.Write = func(_ context.Context, _ int, records []record) (int, error) {
+		begun <- len(records)
+		<-proceed
+		return len(records), nil
+	}
+	inFlight := func() int {
+		c, err := h.outside.Consumer(context.Background(), "IN", "ahead")
+		h.must(err)
+		return c.CachedInfo().NumAckPending
+	}
+	settled := h.settlements("ahead")
+	h.send("ahead", "0/0/passes", "0/1/passes", "0/2/passes", "0/3/passes", "0/4/passes", "0/5/passes", "0/6/passes", "0/7/passes", "0/8/passes", "0/9/passes")
+	stop := h.runOrdered(r)
+	if n := await(t, begun, "the first window"); n != 4 {
+		t.Errorf("a window of %d inputs, want half of those in flight", n)
+	}
+	h.until("the second window is taken", func() bool { return inFlight() == 8 })
+	if got := settled(); len(got) > 0 {
+		t.Errorf("settled %v before the write", got)
+	}
+	proceed <- struct{}{}
+	await(t, begun, "the second window")
+	h.until("the first is settled, and the third is taken", func() bool { return len(settled()) == 4 && inFlight() == 6 })
+	proceed <- struct{}{}
+	await(t, begun, "the third window")
+	proceed <- struct{}{}
+	h.until("all is settled", func() bool { return h.left("ahead") == 0 })
+	stop()
+}
+
+// A window that was taken while the one before it failed is written after that one, even if both were returned to the stream.
+func TestAWindowWaitsForAFailedOne(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	r := h.ordered("behind", 4)
+	var stored []int
+	r.Write = func(_ context.Context, _ int, records []record) (int, error) {
+		c, err := h.outside.Consumer(context.Background(), "IN", "behind")
+		h.must(err)
+		if c.CachedInfo().NumRedelivered == 0 { // until both windows were returned
+			return 0, errors.New("it failed")
+		}
+		for _, r := range records {
+			stored = append(stored, r.number)
+		}
+		return len(records), nil
+	}
+	h.send("behind", "0/0/passes", "0/1/passes", "0/2/passes", "0/3/passes", "0/4/passes", "0/5/passes")
+	stop := h.runOrdered(r)
+	h.until("all is settled", func() bool { return h.left("behind") == 0 })
+	stop()
+	if !slices.Equal(stored, []int{0, 1, 2, 3, 4, 5}) {
+		t.Errorf("stored %v", stored)
+	}
+}
+
+// Inputs of a total size beyond the limit are settled before more are taken, so that two windows need no more memory than one.
+func TestLargeInputsAreSettledBeforeMoreAreTaken(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	r := h.ordered("large", 512)
+	settled := h.settlements("large")
+	var before []int // the settled inputs at the begin of each write
+	r.Write = func(_ context.Context, _ int, records []record) (int, error) {
+		before = append(before, len(settled()))
+		return len(records), nil
+	}
+	const large = 1 + largeSlice + 3 // the third request for messages is one too many
+	body := "0/0/passes/" + strings.Repeat("x", inFlightBytes/largeSlice)
+	for range large {
+		h.send("large", body)
+	}
+	stop := h.runOrdered(r)
+	h.until("all is settled", func() bool { return h.left("large") == 0 })
+	stop()
+	if !slices.Equal(before, []int{0, 1 + largeSlice}) {
+		t.Errorf("settled at the begin of each write: %v", before)
+	}
+}
+
 // A run with an end stops there, and leaves the later inputs to another run.
 func TestAnOrderedRunWithAnEnd(t *testing.T) {
 	t.Parallel()

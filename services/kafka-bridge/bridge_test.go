@@ -15,12 +15,12 @@ func TestEventsOfADocumentStayInOrder(t *testing.T) {
 	t.Parallel()
 	kafka := newBrokers(t).start()
 	h := setup(t, kafka.settings())
-	h.publish(700, 7)
+	h.publish(1300, 7) // more than two windows
 	r := h.replica()
 	h.publish(50, 7)
-	h.inOrder(kafka.read(750))
+	h.inOrder(kafka.read(1350))
 	h.Settled(flow.KafkaBridge)
-	if got := value(t, r.metrics, "signrelay_kafka_records_total"); got != 750 {
+	if got := value(t, r.metrics, "signrelay_kafka_records_total"); got != 1350 {
 		t.Errorf("%v records counted", got)
 	}
 }
@@ -45,7 +45,7 @@ func TestKafkaIsAwayDuringWork(t *testing.T) {
 	h.publish(20, 3)
 	h.Settled(flow.KafkaBridge)
 	kafka.stop()
-	const many = 600 // more than a window
+	const many = 1200 // more than the bridge may have in flight
 	h.publish(many, 3)
 	h.until("it reports the lag", func() bool { return value(t, r.metrics, "signrelay_kafka_lag_events") >= many })
 	h.until("the bridge reports that Kafka is away", func() bool { return r.check(t.Context()) != nil })

@@ -32,7 +32,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a stage does not extend its lease", file: "libs/stage/lease.go",
-		was:     `extend(working, conn, ackWait/3, func() []string { return []string{a.msg.Reply()} })`,
+		was:     `extend(working, conn, ackWait/3, a.msg.Reply())`,
 		is:      `<-working.Done()`,
 		behaves: func() behaviour { return behaviour{mail: firstCalls(2, slowest)} },
 		sees:    func(r result) bool { return r.Again > 0 },

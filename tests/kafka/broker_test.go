@@ -34,6 +34,7 @@ type broker struct {
 	run   func() error
 	stop  func()
 	kill  func() // at once, as a crash does
+	pid   func() int
 
 	t testing.TB
 }
@@ -134,7 +135,7 @@ func newStandIn(t testing.TB, dir string) *broker {
 			cluster = nil
 		}
 	}
-	b.kill = b.stop
+	b.kill, b.pid = b.stop, os.Getpid
 	b.start()
 	return b
 }
@@ -217,6 +218,7 @@ group.initial.rebalance.delay.ms=0
 		}
 		process = nil
 	}
+	b.pid = func() int { return process.Process.Pid }
 	b.kill = func() {
 		_ = process.Process.Kill()
 		<-ended

@@ -57,7 +57,7 @@ func TestLongOutageUsesNoMemory(t *testing.T) {
 // no other event.
 func TestCrashAfterWriteRepeatsOneWindow(t *testing.T) {
 	t.Parallel()
-	window := flow.StageNamed(flow.KafkaBridge).Workers
+	window := flow.StageNamed(flow.KafkaBridge).Workers / 2 // the other half is taken while it is written
 	broker := sharedBroker(t)
 	b := setup(t, broker, ", create_topic: true")
 	b.Variant = testenv.Variant{Name: "faults", Args: []string{"-tags", "faults"}}
