@@ -7,7 +7,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// The channels, in short.
+// Short names of the channels.
 const (
 	SMS   = notifyv1.Channel_CHANNEL_SMS
 	Email = notifyv1.Channel_CHANNEL_EMAIL
@@ -19,7 +19,7 @@ type Channel struct {
 	Name    string      // in settings, subjects, events, metrics and the names of templates
 	Stage   string      // that sends its messages
 	Address AddressKind // the kind of address that it sends to
-	Blocks  []string    // the providers' reasons against it: no message goes on this channel then, even if the person wants it
+	Blocks  []string    // the providers' reasons against it: then no message is sent on this channel, even if the person wants it
 	Suffix  string      // the last letter of a short link in its messages, which identifies the message whose link was opened
 }
 

@@ -25,7 +25,7 @@ func signed() *signingv1.SigningEvent {
 	}
 }
 
-// An id is a promise to every subscriber and to every Redis in use: it must not change from release to release.
+// Subscribers and dedupe stores keep ids, so an id must not change from release to release.
 func TestIDsAreStable(t *testing.T) {
 	t.Parallel()
 	e := signed()
@@ -54,7 +54,7 @@ func TestEachPartOfAnIDCounts(t *testing.T) {
 		e := signed()
 		change(e)
 		if event.TransitionID(e) == base {
-			t.Errorf("another %s makes the same id", name)
+			t.Errorf("another %s gives the same id", name)
 		}
 	}
 	e := signed()
@@ -71,7 +71,7 @@ func TestIDPartsAreSeparated(t *testing.T) {
 		c := rapid.StringN(1, 5, 20).Draw(t, "c")
 		e := signed()
 		if event.OccurrenceID(e, a+c, b) == event.OccurrenceID(e, a, c+b) {
-			t.Fatalf("%q,%q and %q,%q make one id", a+c, b, a, c+b)
+			t.Fatalf("%q,%q and %q,%q give one id", a+c, b, a, c+b)
 		}
 	})
 }
@@ -79,7 +79,7 @@ func TestIDPartsAreSeparated(t *testing.T) {
 func TestHappensOnceNeedsItsSubject(t *testing.T) {
 	t.Parallel()
 	if !event.HappensOnce(signed()) {
-		t.Error("a signature happens once")
+		t.Error("HappensOnce is false for a signature")
 	}
 	unidentified := signed()
 	unidentified.Recipient = nil

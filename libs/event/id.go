@@ -10,15 +10,15 @@ import (
 )
 
 // TransitionID returns the id of a fact that happens once, made from its source, provider, document, recipient and type. All callbacks about
-// the fact get this id. If a provider can send a document again, or a person signs or declines several contracts, again distinguishes these
-// facts. It comes from the event itself, never from its receipt (docs/adr/0011).
+// the fact get this id. A provider may send a document again, and a person may sign or decline several contracts: the parameter again
+// distinguishes these facts. Its value comes from the event itself, never from its receipt (docs/adr/0011).
 func TransitionID(e *signingv1.SigningEvent, again ...string) string {
 	parts := []string{"once", e.GetSource(), e.GetProvider(), e.GetDocument().GetId(), e.GetRecipient().GetId(), e.GetType()}
 	return hash(append(parts, again...)...)
 }
 
-// OccurrenceID returns the id of one occurrence of an event that can happen often. It is made from its source, provider, type, and the
-// values by which the provider distinguishes occurrences: its own event id, or all fields of an item that has none. It includes the type,
+// OccurrenceID returns the id of one occurrence of an event that can happen often. It is made from its source, provider, type, and the values
+// by which the provider distinguishes occurrences: the provider's event id, or all fields of an item without an id. It includes the type,
 // because some providers give one id to events of several types.
 func OccurrenceID(e *signingv1.SigningEvent, occurrence ...string) string {
 	return hash(append([]string{"each", e.GetSource(), e.GetProvider(), e.GetType()}, occurrence...)...)
@@ -41,8 +41,8 @@ func DerivedID(inputID, stage, key string) string {
 
 var lowerBase32 = base32.HexEncoding.WithPadding(base32.NoPadding)
 
-// hash returns 128 bits of SHA-256 as 26 characters [0-9a-v]: no padding, no leading dash, legal in subjects, URLs and
-// file names. Each part is preceded by its length, so ("ab","c") and ("a","bc") differ.
+// hash returns 128 bits of SHA-256 as 26 characters [0-9a-v]: no padding, no leading dash, legal in subjects, URLs and file names. The length
+// of each part precedes it, so ("ab","c") and ("a","bc") differ.
 func hash(parts ...string) string {
 	h := sha256.New()
 	var length [4]byte

@@ -14,7 +14,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// Log reads a stream by subject, for example all events of a document, or to find out whether one event was stored. It queries the server
+// Log reads a stream by subject: for example all events of a document, or one event, to find out whether it was stored. It queries the server
 // directly and creates no consumer.
 type Log struct {
 	JS     jetstream.JetStream
@@ -116,7 +116,7 @@ func (l Log) from(ctx context.Context, filter string, since time.Time, size int)
 }
 
 // messages yields one batch. It uses the count of pending messages in each message's headers, and not the end of the batch: a truncated
-// response must not read as the end of the log.
+// response must not look like the end of the log.
 func (l Log) messages(
 	ctx context.Context, filter string, start jetstreamext.GetBatchOpt, size int, yield func(*jetstream.RawStreamMsg, error) bool,
 ) (last uint64, more bool, err error) {
@@ -124,8 +124,8 @@ func (l Log) messages(
 		// The library subscribes before it sends the request, and keeps the subscription if the request fails.
 		return 0, false, nats.ErrDisconnected
 	}
-	// A broker that is killed after it got the request never responds. Without this timeout, the caller's own would apply: ten minutes for
-	// the e-mail sender, whose worker would be blocked. A reader that is slower than the timeout continues with the next batch.
+	// A broker that is killed after it got the request never responds. Without this timeout, the caller's own timeout would apply, which is
+	// ten minutes for the e-mail sender. It would block a worker. A reader that is slower than the timeout continues with the next batch.
 	ctx, cancel := context.WithTimeout(ctx, l.JS.Options().DefaultTimeout)
 	defer cancel()
 	responses, err := jetstreamext.GetBatch(ctx, l.JS, l.Stream, size, jetstreamext.GetBatchSubject(filter), start)

@@ -149,7 +149,7 @@ func TestLogOfAMissingStreamIsAnErrorAndNotEmpty(t *testing.T) {
 	}
 }
 
-// A broker that got the request and was killed never responds. The query fails long before the caller's own timeout of hours.
+// A broker that is killed after it got the request never responds. The query fails long before the caller's own timeout, which is hours.
 func TestALogThatDoesNotRespondIsAnError(t *testing.T) {
 	t.Parallel()
 	nc, err := nats.Connect(realtest.NATS(t).URL)
@@ -177,7 +177,7 @@ func TestALogThatDoesNotRespondIsAnError(t *testing.T) {
 	}
 }
 
-// A reader who takes longer for a message than the broker may take to respond still gets each message once.
+// A reader may need more time for a message than the broker may take to respond. It still gets each message once.
 func TestASlowReaderGetsEachMessage(t *testing.T) {
 	t.Parallel()
 	broker := realtest.NATS(t)

@@ -49,7 +49,7 @@ func Message(ctx context.Context, e *signingv1.SigningEvent) (*nats.Msg, error) 
 
 // headers makes headers of alternating names and values. All values share one array, because ingest calls it 20,000 times a second.
 func headers(namesAndValues ...string) nats.Header {
-	h := make(nats.Header, len(namesAndValues)/2+3) // and room for ce-time, ce-subject and traceparent
+	h := make(nats.Header, len(namesAndValues)/2+3) // plus room for ce-time, ce-subject and traceparent
 	values := make([]string, len(namesAndValues)/2)
 	for i := range values {
 		values[i] = namesAndValues[2*i+1]

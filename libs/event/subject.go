@@ -63,7 +63,7 @@ func ParseSubject(subject string) (Address, bool) {
 	return Address{Source: t[2], Provider: t[3], Type: t[4] + "." + t[5], Document: t[6]}, true
 }
 
-// MatchesLog reports whether a filter can match a subject in the log. A reader with any other filter would wait without end.
+// MatchesLog reports whether a filter can match a subject in the log. A reader with any other filter would wait forever.
 func MatchesLog(filter string) bool {
 	form, all := strings.Split(SubjectForm, "."), strings.Split(filter, ".")
 	for i, token := range all {
@@ -80,7 +80,7 @@ func MatchesLog(filter string) bool {
 }
 
 // longestToken is the length in bytes up to which an id becomes a token unchanged. Providers' ids have 24 to 40 characters. A much longer id
-// is an attack: the server refuses a subject of many kilobytes at every retry.
+// is an attack, because the server refuses a subject of many kilobytes at every retry.
 const longestToken = 128
 
 // DocumentToken returns a document's id as one subject token: the id if it is a legal token, otherwise its base64url, and "_" without an

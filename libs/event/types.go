@@ -57,7 +57,7 @@ const (
 // Type is a canonical type of event.
 type Type struct {
 	Name string // "<entity>.<action>", a constant of this package
-	// Once is true for an event that happens to a document, or to a person on a document, only once in each sending.
+	// Once is true for a type that occurs only once in each sending, for a document or for a person on it.
 	Once    bool
 	Meaning string // one sentence; docs/asyncapi.yaml has the same
 }
@@ -126,9 +126,9 @@ func Entity(eventType string) string {
 	return entity
 }
 
-// HappensOnce reports whether e is a transition that happens only once in each sending, and whose document and person
-// distinguish it from others of its type. A callback about a recipient that does not identify the recipient does not qualify:
-// two people's signatures must not become one event.
+// HappensOnce reports whether e is a transition that happens only once in each sending, so that its type, document and person identify it. It
+// returns false for a callback about a recipient that does not identify the recipient, because two people's signatures must not become one
+// event.
 func HappensOnce(e *signingv1.SigningEvent) bool {
 	switch once[e.GetType()] {
 	case "":

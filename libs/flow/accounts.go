@@ -9,10 +9,10 @@ import (
 // not isolated: the server sends a response to any subject that the requester names, and checks no permission for it.
 const account = "SIGNRELAY"
 
-// Operator is the user of the command line: provision, doctor, dlq, tail. It may do everything in the account.
+// Operator is the user of the command line (provision, doctor, dlq, tail). It may do everything in the account.
 const Operator = "operator"
 
-// How an account of subscribers reaches the log, to copy it.
+// The subjects with which an account of subscribers copies the log.
 const (
 	copyAPI      = "signrelay.api"  // the prefix of its requests
 	copyDelivery = "signrelay.copy" // the prefix of the subjects on which it gets the log
@@ -104,7 +104,7 @@ func reader() string {
 	return b.String()
 }
 
-// reads returns the subjects on which a subscriber may publish in its own account, which has no other party's consumers.
+// reads returns the subjects on which a subscriber may publish in its own account. No other party has consumers there.
 func reads() []string {
 	api := "$JS.API."
 	return append([]string{

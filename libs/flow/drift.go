@@ -64,7 +64,7 @@ func (d *drift) stream(name, of string, want settingsOf) {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		d.found = append(d.found, Difference{Of: of})
 	case err != nil:
-		d.err = fmt.Errorf("ask for %s: %w", of, err)
+		d.err = fmt.Errorf("request %s: %w", of, err)
 	default:
 		d.compare(of, streamSettings(s.CachedInfo().Config), want)
 	}
@@ -80,7 +80,7 @@ func (d *drift) consumer(s Stage, stream string, subjects []string) {
 	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
 		d.found = append(d.found, Difference{Of: of})
 	case err != nil:
-		d.err = fmt.Errorf("ask for %s: %w", of, err)
+		d.err = fmt.Errorf("request %s: %w", of, err)
 	default:
 		info := c.CachedInfo()
 		d.compare(of, consumerSettings(info.Config), consumerSettings(consumerConfig(s, stream, subjects)))
@@ -162,8 +162,8 @@ func consumerSettings(c jetstream.ConsumerConfig) settingsOf {
 	}
 }
 
-// delivers describes a deliver policy by the messages that it leaves out. Policies that leave out nothing after their start
-// count as equal, because a recreated consumer does not start at the first message.
+// delivers describes a deliver policy by the messages that it omits. Policies that omit no message after their start count as equal, because
+// a recreated consumer does not start at the first message.
 func delivers(p jetstream.DeliverPolicy) string {
 	switch p {
 	case jetstream.DeliverLastPolicy, jetstream.DeliverLastPerSubjectPolicy:

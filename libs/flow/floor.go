@@ -73,8 +73,9 @@ func (s Stage) floor(ctx context.Context, js jetstream.JetStream, stream string)
 	return f, entry.Revision(), nil
 }
 
-// holds reports whether the floor belongs to the stream in its present state: the same stream, which holds the message or is past it. In
-// a stream that was restored from an older backup, the floor's sequence belongs to another message, or to none yet.
+// holds reports whether the floor belongs to the stream in its present state: the stream was not recreated, and it holds the floor's message
+// or has already removed it. In a stream that was restored from an older backup, the floor's sequence belongs to another message, or to no
+// message yet.
 func (f Floor) holds(ctx context.Context, stream jetstream.Stream) (bool, error) {
 	info := stream.CachedInfo()
 	switch {

@@ -13,8 +13,8 @@ import (
 // attribute names and headers.
 const SmallestPayload = 2_000_000
 
-// Stream is a JetStream stream. All have limits retention: a work queue forgets its duplicate window on a restart, and
-// its messages cannot be browsed.
+// Stream is a JetStream stream. All have limits retention, because a work queue forgets its duplicate window on a restart, and its messages
+// cannot be browsed.
 type Stream struct {
 	Name     string
 	Subjects []string
@@ -34,8 +34,8 @@ const (
 
 const day = 24 * time.Hour
 
-// DuplicateWindow is how long a stream itself refuses a Nats-Msg-Id that it has seen: about 150 bytes of memory an id,
-// so 18 MB at 1,000 events a second. Package dedupe remembers ids for longer.
+// DuplicateWindow is the time for which a stream itself refuses a known Nats-Msg-Id. It takes about 150 bytes of memory for each id, so 18 MB
+// at 1,000 events a second. Package dedupe remembers ids for longer.
 const DuplicateWindow = 2 * time.Minute
 
 // Streams in the order of the flow.
@@ -69,8 +69,8 @@ const (
 	Attempts = "ATTEMPTS"
 )
 
-// Remember is how long an ingested event's id is remembered: longer than the longest retry of a provider, PleaseSign's
-// three days.
+// Remember is the time for which an ingested event's id is remembered. It is longer than the longest retry of a provider, PleaseSign's three
+// days.
 const Remember = 4 * day
 
 // LogReaches is the age up to which the log certainly holds all events: one day less than it keeps events.
@@ -85,15 +85,15 @@ var Buckets = []Bucket{
 	{Name: Texts, MaxAge: RememberText, Purpose: "the delivery receipts of each text message"},
 }
 
-// UpdateAttempts is how often a replica changes an entry of a bucket again, because another replica changed the entry at the same time. In
-// each round one replica succeeds, and few replicas change one person's link, or one text, at the same time.
+// UpdateAttempts is the number of times that a replica tries to change an entry of a bucket, while other replicas change it too. In each
+// round one replica succeeds. Few replicas change one person's link, or one text, at the same time.
 const UpdateAttempts = 20
 
-// RememberSent is how long a sent message's id is remembered: longer than NOTIFY keeps the work, so that no redelivery
-// or replay of the stream can outlive it.
+// RememberSent is the time for which a sent message's id is remembered. It is longer than NOTIFY keeps messages, so the id is still known at
+// any redelivery or replay of the stream.
 const RememberSent = 15 * day
 
-// RememberText is how long a text's delivery receipts are accepted: Vonage tries for 72 hours to deliver a text, and then for
+// RememberText is the time for which a text's delivery receipts are accepted. Vonage tries for 72 hours to deliver a text, and then for
 // another 72 hours to report the result.
 const RememberText = 7 * day
 
@@ -128,7 +128,7 @@ type Uses struct {
 	Claims string
 }
 
-// Keys are the entries of a bucket that a service writes. It may read the whole bucket.
+// Keys are the entries of a bucket that a service may write. It may read the whole bucket.
 type Keys struct {
 	Bucket string
 	Keys   string // a subject filter; ">" for all
@@ -186,11 +186,11 @@ type Stage struct {
 	Timeout   time.Duration // of one attempt
 	// Effect is true if the stage has an outside effect that must not happen twice: it claims each input first.
 	Effect bool
-	// Ordered is true if inputs must leave in the stream's order: one replica works and the others are standbys, and all
-	// of them together have at most Workers inputs in flight.
+	// Ordered is true if the outputs must have the stream's order. One replica works and the others are standbys. All together have at most
+	// Workers inputs in flight.
 	Ordered bool
-	// Optional is true if the stage runs only when the settings enable it. Its consumer is created all the same, so that the stage
-	// gets the whole log when it is enabled later, and KEDA finds the consumer; until then the consumer only has a lag.
+	// Optional is true if the stage runs only when the settings enable it. Its consumer always exists, so that the stage gets the whole log
+	// when it is enabled later, and KEDA finds the consumer. Until then the consumer only has a lag.
 	Optional bool
 	Policy   Policy
 }
@@ -257,7 +257,7 @@ func filters(types []string) []string {
 	return all
 }
 
-// PurposeOf returns what a service of the flow does, in one line for operators; empty for a service outside the flow.
+// PurposeOf returns the task of a service of the flow, in one line for operators; empty for a service outside the flow.
 func PurposeOf(service string) string {
 	for _, p := range Producers {
 		if p.Name == service {
@@ -272,7 +272,7 @@ func PurposeOf(service string) string {
 	return ""
 }
 
-// StageNamed returns the stage with that name. The names are this package's constants, so any other name is a programming error and
+// StageNamed returns the stage with that name. The names are this package's constants. Any other name is a programming error, so StageNamed
 // panics.
 func StageNamed(name string) Stage {
 	for _, s := range Stages {
@@ -283,8 +283,8 @@ func StageNamed(name string) Stage {
 	panic("flow: no stage " + name)
 }
 
-// The prefixes of the subjects on which the server reports that a message will not be delivered again, though its stage never acked
-// it. The stream and the consumer follow.
+// The prefixes of the subjects on which the server reports that it will not deliver a message again, although its stage never acked it. The
+// names of the stream and the consumer follow.
 const (
 	AdvisoryMaxDeliveries = advisory + "MAX_DELIVERIES." // the consumer's deliveries are limited
 	AdvisoryTerminated    = advisory + "MSG_TERMINATED." // the message was terminated
@@ -305,14 +305,14 @@ func Advisories() []string {
 	return subjects
 }
 
-// Active is the group of replicas of an ordered stage, of which one works at a time. StandBy is how long the active replica
-// may be silent before the server activates another: it requests work every third of that time.
+// Active is the group of replicas of an ordered stage, of which one works at a time. StandBy is the time for which the active replica may be
+// silent before the server activates another one. The active replica requests work every third of that time.
 const (
 	Active  = "active"
 	StandBy = 15 * time.Second
 )
 
-// AckWait is how long the server waits for an ack or an extension before it delivers a message to another replica. The runner extends it
-// every third of that time, so AckWait limits only how long a dead replica's work waits. If a living replica cannot send an extension for
-// that long, its work is done twice at worst, which is harmless: a stage with an effect also has a claim.
+// AckWait is the time for which the server waits for an ack or an extension before it delivers a message to another replica. The runner sends
+// an extension every third of that time, so AckWait only limits the time for which a dead replica's work waits. If a living replica cannot
+// send an extension for that long, its work is done twice at worst. That is harmless, because a stage with an effect also has a claim.
 const AckWait = 4 * time.Second

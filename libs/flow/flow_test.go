@@ -127,7 +127,7 @@ func TestTablesAreConsistent(t *testing.T) {
 	for _, s := range flow.Streams {
 		age[s.Name] = s.MaxAge
 		if s.MaxAge < flow.DuplicateWindow {
-			t.Errorf("%s forgets messages before their ids", s.Name)
+			t.Errorf("%s deletes messages before their ids", s.Name)
 		}
 	}
 	for _, s := range flow.Stages {
@@ -142,7 +142,7 @@ func TestTablesAreConsistent(t *testing.T) {
 		}
 	}
 	if age[flow.Replay] < age[flow.DLQ] {
-		t.Error("REPLAY forgets a replay before DLQ forgets the dead letter, which could then be replayed twice")
+		t.Error("REPLAY deletes a replay before DLQ deletes the dead letter, so the dead letter could be replayed twice")
 	}
 	const pleaseSignRetries = 72 * time.Hour
 	if flow.Remember <= pleaseSignRetries {

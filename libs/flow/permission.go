@@ -28,8 +28,8 @@ func user(name string, publishes []string, uses Uses, works []string) User {
 	may := slices.Concat(publishes, works)
 	for _, s := range uses.Streams {
 		may = append(may, streamInfo+s)
-		// A request for a batch has its subject only in the request's body. So a service that may look up one id may read the whole
-		// stream. Such a read creates no consumer and takes no message from another consumer.
+		// A request for a batch has its subject only in the request's body. So a service that may look up one id can read the whole stream.
+		// Such a read creates no consumer and takes no message from another consumer.
 		may = append(may, direct+s)
 	}
 	for _, b := range uses.Buckets {
@@ -50,8 +50,8 @@ const (
 	pull   = "$JS.API.CONSUMER.MSG.NEXT."
 )
 
-// These two describe a stream and a consumer. With a filter in its body, the first lists the subjects of the stream, which are the keys
-// of a bucket. A permission does not see the body, so a service may ask it only about the streams and buckets that it works with.
+// These two describe a stream and a consumer. With a filter in its body, the first lists the subjects of the stream, which are the keys of a
+// bucket. A permission does not see the body. So a service may send these requests only for the streams and buckets that it uses.
 const (
 	streamInfo   = "$JS.API.STREAM.INFO."
 	consumerInfo = "$JS.API.CONSUMER.INFO."
@@ -92,7 +92,7 @@ func acks(stream, consumer string) []string {
 	return []string{"$JS.ACK." + stream + "." + consumer + ".>", "$JS.ACK.*.*." + stream + "." + consumer + ".>"}
 }
 
-// allServices are the subjects that every service may use: the account's figures, and the bucket STATE, in which the services report
+// allServices are the subjects that every service may use: the account's usage data, and the bucket STATE, in which the services report
 // outages to each other.
 var allServices = []string{
 	"$JS.API.INFO",

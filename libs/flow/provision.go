@@ -19,15 +19,15 @@ type Provisioner struct {
 	JS       jetstream.JetStream
 	Replicas int
 	Starts   map[string]Start             // by stage: where its missing consumers start; for a stage that is not listed, see Start
-	Created  func(consumer, start string) // called for a consumer that was created where messages wait for it; may be nil
+	Created  func(consumer, start string) // called for each consumer that was created although messages wait for it; may be nil
 	// Sealed is true if the settings have a master key. From the first run with it on, the metadata of the bucket LINKS has the time until
 	// which entries could be made without it.
 	Sealed bool
 }
 
-// Run creates every stream, bucket and durable consumer of the tables, or updates those that exist. It may
-// run at any time, several times at once, and again after an upgrade. Nothing else creates them: a worker that created its own would
-// hide a wrong setup, and KEDA scales to the maximum if a consumer is missing.
+// Run creates every stream, bucket and durable consumer of the tables, or updates those that exist. It may run at any time, several times at
+// once, and again after an upgrade. No other code creates them: a worker that created its own consumer would hide a wrong setup, and KEDA
+// scales to the maximum if a consumer is missing.
 //
 // It fails with a *StartError if consumers are missing and only an operator can decide where they start.
 func (p Provisioner) Run(ctx context.Context) error {
@@ -69,8 +69,8 @@ func (p Provisioner) Run(ctx context.Context) error {
 // cannot move that time.
 const unsealedUntil = "signrelay-unsealed-until"
 
-// unsealedFor is how long running services may continue to make entries without the master key after Provision ran with it: a week, for
-// operators who provision days before they restart the services.
+// unsealedFor is the time for which running services may still make entries without the master key after Provision ran with it. It is a week,
+// because operators may provision days before they restart the services.
 const unsealedFor = 7 * day
 
 // UnsealedUntil returns the time from which all entries of a bucket are made with the master key, from its metadata; zero if Provision never
@@ -105,9 +105,9 @@ func (p Provisioner) bucket(ctx context.Context, b Bucket) error {
 	return p.forbidRollups(ctx, b)
 }
 
-// forbidRollups makes the server refuse messages with the header Nats-Rollup in a bucket. The library allows it in every bucket, and with
-// the value "all" the message removes all other entries: a service that may write one key could remove the entries of every service. A
-// bucket with expiring entries needs the header, because the server marks expired entries with it; only one service writes each such bucket.
+// forbidRollups makes the server refuse messages with the header Nats-Rollup in a bucket. The library allows the header in every bucket. With
+// the value "all", the message removes all other entries, so a service that may write one key could remove the entries of every service. A
+// bucket with expiring entries needs the header, because the server marks expired entries with it. Only one service writes each such bucket.
 func (p Provisioner) forbidRollups(ctx context.Context, b Bucket) error {
 	stream, err := p.JS.Stream(ctx, "KV_"+b.Name)
 	if err != nil {
@@ -191,7 +191,7 @@ func streamConfig(s Stream, replicas int) jetstream.StreamConfig {
 	}
 }
 
-// marked is how long the broker keeps the mark of an expired entry. Nothing reads it.
+// marked is the time for which the broker keeps the mark of an expired entry. No code reads the mark.
 const marked = time.Minute
 
 func bucketConfig(b Bucket, replicas int) jetstream.KeyValueConfig {
@@ -239,7 +239,7 @@ func consumerConfig(s Stage, stream string, subjects []string) jetstream.Consume
 		DeliverPolicy:  jetstream.DeliverAllPolicy,
 		AckPolicy:      jetstream.AckExplicitPolicy,
 		AckWait:        AckWait,
-		MaxDeliver:     -1, // the runner counts, so that nothing dies without an entry in the DLQ
+		MaxDeliver:     -1, // the runner counts the attempts, so that no input is dropped without an entry in the DLQ
 		MaxAckPending:  maxAckPending,
 	}
 	if s.Ordered && stream == s.Stream {
@@ -249,12 +249,12 @@ func consumerConfig(s Stage, stream string, subjects []string) jetstream.Consume
 	return want
 }
 
-// maxAckPending limits the inputs that all replicas of a stage together have in flight, including those that wait for a retry. It is high,
-// so that a provider that is down for an hour does not stop the stage for the sources of other providers.
+// maxAckPending limits the inputs that all replicas of a stage together have in flight, including those that wait for a retry. It is high, so
+// that an outage of one provider for an hour does not stop the stage for sources of other providers.
 const maxAckPending = 10_000
 
 // Provisioned returns an error for each missing resource of Provision, or nil. If services are named, it sends only the requests that they
-// may send: with their credentials, any other request gets no response.
+// may send, because the server does not respond to other requests with their credentials.
 func Provisioned(ctx context.Context, js jetstream.JetStream, services ...string) error {
 	may := mayAsk(services)
 	var missing []error

@@ -8,7 +8,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 )
 
-// RedisUser is a user of Redis: a service, or the operator's command line. Everything else is refused.
+// RedisUser is a user of Redis: a service, or the operator's command line. Redis refuses everything that is not listed.
 type RedisUser struct {
 	Name     string
 	Keys     []string // patterns of the keys that it reads and writes
@@ -22,8 +22,7 @@ const (
 	redisCounts = "signrelay:limit:{*}:count"
 )
 
-// redisCommands are all commands that the scripts and their client use. No command lists keys, and none shows the commands of other
-// clients.
+// redisCommands are all commands that the scripts and their client use. None of them lists keys or shows the commands of other clients.
 var redisCommands = []string{"eval", "evalsha", "get", "set", "time", "select", "client|setname"}
 
 // RedisUsers returns the users of the services that use Redis, in the order of the flow, and the operator's, with the permissions for doctor.

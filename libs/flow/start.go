@@ -18,7 +18,7 @@ type Start struct {
 	after uint64    // after the stage's floor
 }
 
-// ParseStart reads "all", "new", or a time as RFC 3339 has it.
+// ParseStart reads "all", "new", or a time in the format of RFC 3339.
 func ParseStart(text string) (Start, error) {
 	switch text {
 	case "all":
@@ -50,11 +50,11 @@ func (s Start) in(c *jetstream.ConsumerConfig) {
 func (s Start) String() string {
 	switch {
 	case s.New:
-		return "begins with what is stored from now on"
+		return "begins with the messages that are stored from now on"
 	case !s.Since.IsZero():
-		return "begins with what was stored at " + s.Since.Format(time.RFC3339)
+		return "begins with the messages that were stored since " + s.Since.Format(time.RFC3339)
 	case s.after > 0:
-		return fmt.Sprintf("resumes behind message %d, where the stage stopped", s.after)
+		return fmt.Sprintf("resumes after message %d, where the stage stopped", s.after)
 	default:
 		return "begins with the first message"
 	}
@@ -68,25 +68,24 @@ type StartError struct{ Undecided []Undecided }
 type Undecided struct {
 	Stage, Stream string
 	Since         time.Time // of the first message that the stream holds
-	Why           string    // the floor does not help
+	Why           string    // the reason why the floor cannot be used
 }
 
 func (e *StartError) Error() string {
 	var b strings.Builder
 	for _, u := range e.Undecided {
-		fmt.Fprintf(&b, "consumer %s on %s is missing, and where it stopped is not known (%s); ", u.Stage, u.Stream, u.Why)
+		fmt.Fprintf(&b, "consumer %s on %s is missing, and the place where it stopped is unknown (%s); ", u.Stage, u.Stream, u.Why)
 	}
 	stage := e.Undecided[0].Stage
-	fmt.Fprintf(&b, "say for each where it begins: --start %[1]s=new (only what is stored from now on; what waited is never done), "+
-		"--start %[1]s=<time> (what was stored since then), or --start %[1]s=all (the stream holds messages since %[2]s, and all are done again)",
+	fmt.Fprintf(&b, "choose where each begins: --start %[1]s=new (only messages that are stored from now on; waiting messages are never processed), "+
+		"--start %[1]s=<time> (messages that were stored since then), or --start %[1]s=all (the stream holds messages since %[2]s, and all are processed again)",
 		stage, e.Undecided[0].Since.Format(time.RFC3339))
 	return b.String()
 }
 
-// start returns where a missing consumer of the stage starts. A stream in which no message waits for it is read from its
-// beginning. In any other stream the consumer resumes after the stage's floor. Without a floor the operator must decide: if a
-// log of 90 days is read from its beginning, people are notified again of events long past. An optional stage without a floor
-// never worked, and needs all messages.
+// start returns where a missing consumer of the stage starts. A stream in which no message waits for it is read from its beginning. In any
+// other stream the consumer resumes after the stage's floor. Without a floor the operator must decide: if a log of 90 days is read from its
+// beginning, people get messages about old events again. An optional stage without a floor never worked, and needs all messages.
 func (p Provisioner) start(ctx context.Context, s Stage, stream jetstream.Stream, subjects []string) (Start, *Undecided, error) {
 	if chosen, ok := p.Starts[s.Name]; ok {
 		return chosen, nil, nil

@@ -90,7 +90,7 @@ func TestTheStartOfAMissingConsumer(t *testing.T) {
 		stage, stream string
 		before        func(log)
 		starts        map[string]flow.Start
-		want          int // messages that wait then; -1 where the operator has to say
+		want          int // the number of messages that wait then; -1 if the operator must choose
 	}{
 		"nothing was ever stored": {flow.Enricher, flow.Signing, func(l log) { l.lose(flow.Signing, flow.Enricher) }, nil, 0},
 		"nothing for it was stored": {flow.Enricher, flow.Signing, func(l log) {
@@ -161,15 +161,15 @@ func TestTheStartOfAMissingConsumer(t *testing.T) {
 			l.floor(flow.Enricher, flow.Signing, 9, l.store(sent, 3))
 			l.lose(flow.Signing, flow.Enricher)
 		}, nil, -1},
-		"a restored stream has given its sequence again": {flow.Enricher, flow.Signing, func(l log) {
+		"a restored stream has used its sequence again": {flow.Enricher, flow.Signing, func(l log) {
 			l.floor(flow.Enricher, flow.Signing, 2, l.store(sent, 3).Add(-hour))
 			l.lose(flow.Signing, flow.Enricher)
 		}, nil, -1},
-		"an optional stage never worked": {flow.KafkaBridge, flow.Signing, func(l log) {
+		"an optional stage without earlier work": {flow.KafkaBridge, flow.Signing, func(l log) {
 			l.store(sent, 3)
 			l.lose(flow.Signing, flow.KafkaBridge)
 		}, nil, 3},
-		"an optional stage worked": {flow.KafkaBridge, flow.Signing, func(l log) {
+		"an optional stage with earlier work": {flow.KafkaBridge, flow.Signing, func(l log) {
 			l.floor(flow.KafkaBridge, flow.Signing, 2, l.store(sent, 2))
 			l.store(sent, 1)
 			l.lose(flow.Signing, flow.KafkaBridge)
@@ -187,23 +187,23 @@ func TestTheStartOfAMissingConsumer(t *testing.T) {
 			l.store(replayed, 1)
 			l.lose(flow.Replay, flow.Enricher)
 		}, nil, -1},
-		"the operator says new": {flow.Enricher, flow.Signing, func(l log) {
+		"the operator chooses new": {flow.Enricher, flow.Signing, func(l log) {
 			l.store(sent, 3)
 			l.lose(flow.Signing, flow.Enricher)
 		}, map[string]flow.Start{flow.Enricher: {New: true}}, 0},
-		"the operator says all": {flow.Enricher, flow.Signing, func(l log) {
+		"the operator chooses all": {flow.Enricher, flow.Signing, func(l log) {
 			l.floor(flow.Enricher, flow.Signing, 3, l.store(sent, 3))
 			l.lose(flow.Signing, flow.Enricher)
 		}, map[string]flow.Start{flow.Enricher: {All: true}}, 3},
-		"the operator names a time": {flow.Enricher, flow.Signing, func(l log) {
+		"the operator chooses a time": {flow.Enricher, flow.Signing, func(l log) {
 			l.store(sent, 3)
 			l.lose(flow.Signing, flow.Enricher)
 		}, map[string]flow.Start{flow.Enricher: {Since: time.Now().Add(-hour)}}, 3},
-		"the operator says it of another": {flow.Enricher, flow.Signing, func(l log) {
+		"the operator chooses for another consumer": {flow.Enricher, flow.Signing, func(l log) {
 			l.store(sent, 3)
 			l.lose(flow.Signing, flow.Enricher)
 		}, map[string]flow.Start{flow.Shortener: {All: true}}, -1},
-		"it is there, whatever the operator says": {flow.Enricher, flow.Signing, func(l log) { l.store(sent, 3) },
+		"it exists, for any choice of the operator": {flow.Enricher, flow.Signing, func(l log) { l.store(sent, 3) },
 			map[string]flow.Start{flow.Enricher: {New: true}}, 3},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,9 +7,9 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Fold replaces characters outside the alphabet where no meaning is lost. Typographic quotes, dashes, ellipses, bullets and spaces become
-// their plain forms; invisible characters are removed; combining accents join their letters ("e" and U+0301 become "é"). A single such
-// character would otherwise make the whole text UCS-2, which costs more than twice as much.
+// Fold replaces characters outside the alphabet if no meaning is lost. Typographic quotes, dashes, ellipses, bullets and spaces become their
+// plain forms; invisible characters are removed; combining accents join their letters ("e" and U+0301 become "é"). A single such character
+// would otherwise make the whole text UCS-2, which costs more than twice as much.
 //
 // Fold returns a text unchanged if folding would take more parts, or if the text has any other character outside the alphabet. So Fold
 // never replaces one letter with another: "ł" stays "ł".

@@ -15,15 +15,15 @@ const (
 	extension = "\f^{}\\[~]|€"
 )
 
-// The capacity of one message of 140 bytes: septets of the alphabet, or units of UCS-2. A part of a longer text has 6
-// bytes less, because a header says which part it is.
+// The capacity of one message of 140 bytes: septets of the alphabet, or units of UCS-2. A part of a longer text has 6 bytes less, because it
+// needs a header with its number.
 const (
 	septetsAlone, septetsOfPart = 160, 153
 	unitsAlone, unitsOfPart     = 70, 67
 )
 
-// Parts returns the number of a text's parts, and whether it is sent as UCS-2 because the alphabet lacks one of its characters.
-// UCS-2 holds less than half as much, so it costs more than twice as much.
+// Parts returns the number of a text's parts, and whether it is sent as UCS-2 because the alphabet lacks one of its characters. A UCS-2
+// message holds less than half as many characters, so the text costs more than twice as much.
 func Parts(text string) (parts int, unicode bool) {
 	if strings.ContainsFunc(text, outside) {
 		return partsOf(text, units, unitsAlone, unitsOfPart), true
@@ -83,7 +83,7 @@ func partsOf(text string, width func(rune) int, alone, ofPart int) int {
 // septets returns the number of septets that a character takes in the alphabet; 0 if the alphabet lacks it.
 func septets(r rune) int {
 	switch {
-	case r == utf8.RuneError: // the tables are searched by bytes, and this rune matches a partial character
+	case r == utf8.RuneError: // the tables are searched by bytes, and this rune would match a partial character
 		return 0
 	case strings.ContainsRune(alphabet, r):
 		return 1

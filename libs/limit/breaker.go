@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Breaker is a circuit breaker: it stops calls to a remote API that fails every call. While it is open, one call at a time goes through as a
-// probe, after pauses that double; the first call that succeeds closes it. The zero value is not ready: use NewBreaker.
+// Breaker is a circuit breaker: it stops calls to a remote API that fails every call. While it is open, it lets one call at a time through as
+// a probe, after pauses that double. The first call that succeeds closes it. The zero value is not ready: use NewBreaker.
 type Breaker struct {
 	opensAfter     int
 	first, longest time.Duration

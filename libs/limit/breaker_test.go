@@ -15,7 +15,7 @@ import (
 
 var quick = limit.BreakerOptions{OpensAfter: 3, First: time.Second, Longest: 8 * time.Second}
 
-// Each step is a call and its result, or time that passes. The expected words are the results of Begin and End.
+// Each step is a call with its result, or a time that passes. The expected texts are the results of Begin and End.
 func TestBreaker(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ steps, want string }{
@@ -23,9 +23,9 @@ func TestBreaker(t *testing.T) {
 		"the third opens it":                           {"fails fails fails works", "go go go[open] wait 1s"},
 		"an inconclusive call does not count":          {"fails fails nothing fails works", "go go go go[open] wait 1s"},
 		"a probe that works closes it":                 {"fails fails fails 1s works fails", "go go go[open] probe[closed] go"},
-		"probes come after longer and longer pauses":   {"fails fails fails 1s fails 1s fails 1s fails 4s fails 8s fails 8s works", "go go go[open] probe wait 1s probe probe probe probe[closed]"},
+		"the pauses before probes grow":                {"fails fails fails 1s fails 1s fails 1s fails 4s fails 8s fails 8s works", "go go go[open] probe wait 1s probe probe probe probe[closed]"},
 		"an inconclusive probe is followed by another": {"fails fails fails 1s nothing fails", "go go go[open] probe probe"},
-		"an hour without a call changes nothing":       {"fails fails 1h fails works", "go go go[open] wait 1s"},
+		"an hour without a call has no effect":         {"fails fails 1h fails works", "go go go[open] wait 1s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

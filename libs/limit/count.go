@@ -14,8 +14,8 @@ type Quota struct {
 
 // Tally is the set of quotas that one item counts against.
 type Tally struct {
-	// Key names the owner of the quotas. Items under it are remembered one by one, some 30 bytes each, so that no item counts twice and
-	// no period of length Per has more than Most items.
+	// Key names the owner of the quotas. Each item under it is remembered, with some 30 bytes, so that no item counts twice, and no period of
+	// length Per has more than Most items.
 	Key    string
 	Quotas []Quota
 	// Totals are counters that several tallies share. The period of each begins with its first item.
@@ -34,7 +34,7 @@ const Counted = -1
 // remembered is the number of items that are remembered under a key without a limit.
 const remembered = 100
 
-// kept returns how long items are remembered under the tally's key, and how many at most.
+// kept returns the time for which items are remembered under the tally's key, and their maximum number.
 func (t Tally) kept() (per time.Duration, most int) {
 	per, most = time.Hour, remembered
 	for _, q := range t.Quotas {

@@ -23,21 +23,21 @@ func (r Rate) interval() time.Duration { return r.Per / time.Duration(max(r.Coun
 // burst returns the time by which calls may run ahead of an even spread.
 func (r Rate) burst() time.Duration { return r.interval() * time.Duration(max(r.Burst, 1)-1) }
 
-// Limiter hands out slots for calls. Every implementation passes the same tests.
+// Limiter provides slots for calls. Every implementation passes the same tests.
 type Limiter interface {
-	// Take takes the next slot under a key and returns the time until that slot; the caller waits that long before it calls. If the slot
-	// is more than maxWait away, Take does not take it: it returns the time until the slot, and false.
+	// Take takes the next slot under a key and returns the time until that slot; the caller waits that long before it calls. If the wait is
+	// longer than maxWait, Take does not take the slot: it returns the time until the slot, and false.
 	Take(ctx context.Context, key string, rate Rate, maxWait time.Duration) (wait time.Duration, taken bool, err error)
 
-	// Pause gives out no slot under a key for d, because the remote API asked for that (Retry-After).
+	// Pause stops slots under a key for d, because the remote API requested it (Retry-After).
 	Pause(ctx context.Context, key string, d time.Duration) error
 
-	// Count counts the item with that id once, however often it is called, and returns Counted. If a quota is full it does not count the
-	// item anywhere and returns the index of the first full quota; the totals follow the quotas in that index.
+	// Count counts the item with that id once, for any number of calls, and returns Counted. If a quota is full, it does not count the item
+	// anywhere. Then it returns the index of the first full quota. The index counts the quotas first, then the totals.
 	Count(ctx context.Context, id string, t Tally) (full int, err error)
 }
 
-// LaterError means that the call was not made: the next slot is too far away, or the circuit is open.
+// LaterError means that the call was not made, because the next slot is too late or the circuit is open.
 type LaterError struct {
 	After   time.Duration
 	Circuit bool // the circuit is open
@@ -58,7 +58,7 @@ func (e *LaterError) Outcome(err error) error {
 	return outcome.NotTried(e.After, "rate-limit", err)
 }
 
-// Wait takes a slot and waits for it. It fails with a *LaterError if the slot is more than maxWait away, and with ctx's error if ctx ends
+// Wait takes a slot and waits for it. It fails with a *LaterError if the wait would be longer than maxWait, and with ctx's error if ctx ends
 // first.
 func Wait(ctx context.Context, l Limiter, key string, rate Rate, maxWait time.Duration) error {
 	wait, taken, err := l.Take(ctx, key, rate, maxWait)

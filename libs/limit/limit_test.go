@@ -37,7 +37,7 @@ func redisLimiter(t *testing.T, url string) *limit.Redis {
 	return limit.NewRedis(client, keyring.Ring{})
 }
 
-// With a master key a name in Redis shows only the first word of its key; without one the name is that of earlier versions.
+// With a master key, a name in Redis shows only the first word of its key. Without one, the name is the same as in earlier versions.
 func TestNamesInRedis(t *testing.T) {
 	t.Parallel()
 	client := realtest.RedisClient(t, realtest.Redis(t).URL)
@@ -59,7 +59,7 @@ func TestNamesInRedis(t *testing.T) {
 	}
 }
 
-// Entries that another writer puts under a key stop calls for an hour at most, and break nothing.
+// Entries of another writer under a key stop calls for an hour at most, and cause no other harm.
 func TestEntriesOfOthers(t *testing.T) {
 	t.Parallel()
 	client := realtest.RedisClient(t, realtest.Redis(t).URL)

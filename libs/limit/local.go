@@ -24,7 +24,7 @@ type slot struct {
 	paused time.Time // no call before this time
 }
 
-// isNew reports whether the slot has no effect any more: a key without a slot is treated the same.
+// isNew reports whether the slot has no effect any more, so that it can be dropped.
 func (p slot) isNew(now time.Time) bool { return !p.next.After(now) && !p.paused.After(now) }
 
 // NewLocal makes a limiter for one process.
@@ -35,8 +35,8 @@ func NewLocal() *Local {
 const (
 	// mostKeys is the number of keys that have their own slot: more than the addresses that open links in a minute, and 2 MB.
 	mostKeys = 10_000
-	// sharedSlots is the number of slots that the remaining keys share. Such a key may wait for calls of other keys. But no key that is over its rate
-	// becomes free early, as it would if its slot were reused for another key.
+	// sharedSlots is the number of slots that the remaining keys share. Such a key may wait for calls of other keys. But a key over its rate
+	// does not become free early, which could happen if its slot were reused for another key.
 	sharedSlots = 4096
 	// swept is the number of keys that a call checks for a slot without effect.
 	swept = 16

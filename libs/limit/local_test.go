@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Strangers can use as many keys as they have addresses. Neither the memory nor the time of a call grows with the number of keys, and the
-// crowd frees no key that is over its rate.
+// An attacker can use one key for each of its addresses. The memory and the time of a call do not grow with the number of keys, and many keys
+// do not free a key that is over its rate.
 func TestUnboundedKeys(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -35,10 +35,10 @@ func TestUnboundedKeys(t *testing.T) {
 		if n := use("early"); n != 60 {
 			t.Fatalf("%d calls at once of 60", n)
 		}
-		for i := range strangers { // each within its burst, so that its slot matters for a second
+		for i := range strangers { // each within its burst, so that its slot has an effect for a second
 			take(fmt.Sprint("stranger ", i))
 			if i == strangers/2 && use("late") > 60 {
-				t.Error("a key of the crowd is over its rate")
+				t.Error("one of the many keys is over its rate")
 			}
 		}
 		if take("early") || take("late") {
@@ -47,11 +47,11 @@ func TestUnboundedKeys(t *testing.T) {
 		if len(l.keys) > mostKeys || len(l.shared) != 1 {
 			t.Errorf("%d keys are kept, and %d shared tables", len(l.keys), len(l.shared))
 		}
-		// A call checks a bounded number of keys; the crowd's slots are free after a minute, and new keys have their own again.
+		// A call checks a bounded number of keys. The slots of the many keys are free after a minute, and new keys get their own slots again.
 		time.Sleep(minutes * time.Minute)
 		for i := range 1000 {
 			if n := use(fmt.Sprint("later ", i)); n != 60 {
-				t.Fatalf("the %dth new key after the crowd had %d calls of 60", i, n)
+				t.Fatalf("new key %d after the many keys had %d calls of 60", i, n)
 			}
 		}
 		if len(l.keys) > mostKeys {
@@ -60,7 +60,7 @@ func TestUnboundedKeys(t *testing.T) {
 	})
 }
 
-// A key of another rate shares no slot with the crowd's keys: otherwise a daily limit could block a limit per minute until tomorrow.
+// A key shares no slot with keys of another rate: otherwise a daily limit could block a limit per minute until the next day.
 func TestCrowdedKeysOfOtherRates(t *testing.T) {
 	t.Parallel()
 	l := NewLocal()

@@ -22,8 +22,8 @@ var pauseScript string
 //go:embed count.lua
 var countScript string
 
-// Redis limits the calls of all replicas together. While Redis is unavailable each process limits its own calls: work matters more than an
-// exact limit.
+// Redis limits the calls of all replicas together. While Redis is unavailable, each process limits its own calls, because work is more
+// important than an exact limit.
 type Redis struct {
 	client             redis.Scripter
 	ring               keyring.Ring
@@ -40,7 +40,7 @@ func NewRedis(client redis.Scripter, ring keyring.Ring) *Redis {
 	}
 }
 
-// longestPause bounds how long one entry in Redis can stop calls, whichever program wrote it.
+// longestPause bounds the time for which an entry in Redis can stop calls, whichever program wrote it.
 const longestPause = time.Hour
 
 // name returns the name in Redis of an entry of the key. With a master key it hides the key's remainder after the first word. The first word
@@ -102,7 +102,7 @@ func (r *Redis) Count(ctx context.Context, id string, t Tally) (int, error) {
 // probeKey is the key of Probe; see flow.RedisUsers.
 const probeKey = "probe"
 
-// Probe takes a slot under a key of its own, as a call does, and returns the error of Redis, if any. Take itself continues without Redis.
+// Probe takes a slot under its own key, as a call does, and returns the error of Redis, if any. Take itself continues without Redis.
 func (r *Redis) Probe(ctx context.Context) error {
 	next, paused := r.name(probeKey, "next"), r.name(probeKey, "paused")
 	if err := r.take.Run(ctx, r.client, []string{next, paused}, 1, 0, 0, longestPause.Microseconds()).Err(); err != nil {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Transport makes HTTP calls at a rate. A call that would wait longer than MaxWait fails with a *LaterError. When the remote API answers
-// 429 or 503 with a Retry-After, no call under the key is made until then.
+// Transport makes HTTP calls at a rate. A call that would wait longer than MaxWait fails with a *LaterError. When the remote API responds
+// with 429 or 503 and a Retry-After, no call under the key is made until then.
 type Transport struct {
 	Base    http.RoundTripper
 	Limiter Limiter
@@ -37,7 +37,7 @@ func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if response.StatusCode == http.StatusTooManyRequests || response.StatusCode == http.StatusServiceUnavailable {
 		if named := RetryAfter(response.Header, time.Now()); named > 0 {
-			// Best effort: if the pause cannot be stored, the cost is one more refused call.
+			// If the pause cannot be stored, the only cost is one more refused call.
 			_ = t.Limiter.Pause(context.WithoutCancel(r.Context()), t.Key, min(named, longestRetryAfter))
 		}
 	}
@@ -74,7 +74,7 @@ func judge(ctx context.Context, response *http.Response, err error) (r Result, r
 	}
 }
 
-// longestRetryAfter bounds how long a Retry-After can stop calls.
+// longestRetryAfter bounds the time for which a Retry-After can stop calls.
 const longestRetryAfter = 10 * time.Minute
 
 // RetryAfter reads the Retry-After header: seconds, or an HTTP date (RFC 9110 §10.2.3). It returns 0 if there is none.

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// private are the top-level domains which name hosts of a local network or none at all: RFC 6761, RFC 6762, RFC 8375, RFC 7686, ICANN's
+// private are the top-level domains for hosts of a local network, or for no host: RFC 6761, RFC 6762, RFC 8375, RFC 7686, ICANN's
 // ".internal", and those that ICANN does not delegate because networks use them. ".example" stays: documents and the sandbox use it.
 var private = []string{"localhost", "localdomain", "local", "internal", "intranet", "private", "lan", "home", "corp", "mail", "arpa", "onion", "invalid", "test"}
 
-// Public reports whether a domain, in ASCII, can be a mail domain of the internet. A mail server would deliver to localhost, an IP
-// address, or a host without a dot inside its own network; an address from a provider must not reach that network.
+// Public reports whether a domain, in ASCII, can be a mail domain of the internet. For localhost, an IP address or a host without a dot, a
+// mail server would deliver inside its own network. An address from a provider must not reach that network.
 func Public(domain string) bool {
 	labels := strings.Split(strings.ToLower(domain), ".")
 	top := labels[len(labels)-1]
@@ -23,7 +23,8 @@ func PublicAddress(address string) bool {
 	return Public(address[strings.LastIndexByte(address, '@')+1:])
 }
 
-// malformed reports whether a label is not made of letters, digits and inner hyphens, 63 at most. Underscores occur in real domains.
+// malformed reports whether a label contains other characters than letters, digits and inner hyphens, or more than 63. Underscores occur in
+// real domains.
 func malformed(label string) bool {
 	return label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||
 		strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != ""

@@ -15,24 +15,24 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// mostUnknown is the maximum number of times that a message is sent if its outcome stays unknown. A response that cannot be read may come at every
-// attempt, and a person must not get a message at each of a day's 151 attempts.
+// mostUnknown is the maximum number of times that a message is sent while its outcome stays unknown. A vendor may return an unreadable
+// response at every attempt, and a person must not get a message at each of a day's 151 attempts.
 const mostUnknown = 3
 
-// record is the state of a message that was not sent at its first attempt. It is written after the attempt: a record that cannot be
-// written costs one attempt that is not counted, and never a message.
+// record is the state of a message that was not sent at its first attempt. It is written after the attempt. If it cannot be written, one
+// attempt is not counted, and no message is lost.
 type record struct {
 	Unknown int       `json:"unknown,omitempty"` // attempts of unknown outcome that count, see counts
 	Tries   int       `json:"tries,omitempty"`   // all attempts of unknown outcome
-	Last    time.Time `json:"last,omitzero"`     // of these
+	Last    time.Time `json:"last,omitzero"`     // the time of the last of these
 	// Again is true once the message was sent again after an attempt that may have succeeded. It is written before the attempt, because a
-	// sender that dies in the attempt cannot write it afterwards. It is set back if the message certainly was not sent.
+	// sender that dies in the attempt cannot write it afterwards. It is reset if the message certainly was not sent.
 	Again bool `json:"again,omitempty"`
 	// Held is set while the message waits for the operator.
 	Held *heldRecord `json:"held,omitempty"`
 	// Resumed is when the last hold ended: attempts count from then on.
 	Resumed time.Time `json:"resumed,omitzero"`
-	// Released is the input that an operator released though it is beyond the limits.
+	// Released is the input that an operator released although it is beyond the limits.
 	Released string `json:"released,omitempty"`
 
 	revision uint64
@@ -40,7 +40,7 @@ type record struct {
 
 type heldRecord struct {
 	Held
-	ByReason bool `json:"by_reason,omitempty"` // it is held with the messages of its reason; otherwise with all messages of the channel
+	ByReason bool `json:"by_reason,omitempty"` // held with the messages of its reason; otherwise with all messages of the channel
 	// Limits is a fingerprint of the settings whose limits it exceeds, and Input is the input to release; both are empty for other holds.
 	Limits string `json:"limits,omitempty"`
 	Input  string `json:"input,omitempty"`

@@ -15,29 +15,29 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// The reasons of a message that no part of Signrelay makes.
+// The reasons against a message that does not come from Signrelay.
 const (
 	causeUnknown = "cause-not-in-log"
 	linkForeign  = "link-not-ours"
 )
 
-// forged reports whether a message was given up because no part of Signrelay makes such a message. Its fields may contain any text.
+// forged reports whether a message was given up because it does not come from Signrelay. Its fields may contain any text.
 func forged(cause string) bool {
 	return cause == causeUnknown || cause == linkForeign
 }
 
-// causes looks up in the log the events that notifications name as their cause.
+// causes looks up the events that notifications name as their cause in the log.
 type causes struct {
 	log   event.Log // SIGNING
 	mu    sync.Mutex
 	known map[string]bool
 }
 
-// mostCauses is the number of causes that are cached, some 200 bytes each. A document with 300 signers has one for all its invitations.
+// mostCauses is the number of causes that are cached, some 200 bytes each. A document with 300 signers has one cause for all its invitations.
 const mostCauses = 1000
 
-// causeAttempts is the number of attempts of a message whose cause is not found: 7 s with the stage's backoff. The replica of the log that
-// responds may lag behind the one that the enricher read.
+// causeAttempts is the number of attempts of a message whose cause is not found: 7 s with the stage's backoff. The responding replica of the
+// log may lag behind the replica that the enricher read.
 const causeAttempts = 4
 
 // verify fails unless the log has the event that caused n.

@@ -21,11 +21,11 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// Send sends one message to the vendor. It fails with an outcome that says whose fault it is (outcome.Failure, RetryAfter, Unknown,
-// NeedsOperator, Refused), or with outcome.Later if nothing was tried. It calls Left when the whole request has left.
+// Send sends one message to the vendor. It fails with an outcome that names the party at fault (outcome.Failure, RetryAfter, Unknown,
+// NeedsOperator, Refused), or with outcome.Later if nothing was tried. It calls Left when it has sent the whole request.
 type Send func(context.Context, *notifyv1.Notification) (Receipt, error)
 
-// Sender is the part of a sender that is its own.
+// Sender is the part of a sender that differs between channels.
 type Sender struct {
 	Send Send
 	// Links are the links that a message may contain.
@@ -36,11 +36,11 @@ type Sender struct {
 	Destination func(*notifyv1.Notification) error
 	// Settings returns a comparable value that changes when an operator changes the account; nil if the account never changes.
 	Settings func() any
-	// FindReceipt looks outside the log for a sign that an earlier attempt sent n: a receipt of the vendor, or nil. It is nil itself for
-	// a vendor without receipts.
+	// FindReceipt returns a receipt of the vendor which shows that an earlier attempt sent n, or nil. The field is nil for a vendor without
+	// receipts.
 	FindReceipt func(ctx context.Context, n *notifyv1.Notification) (*Receipt, error)
-	// ReceiptWithin is the time within which the receipt of an attempt of unknown outcome arrives. The message is not sent again sooner. 0 for a
-	// vendor without receipts.
+	// ReceiptWithin is the time within which the receipt of an attempt of unknown outcome arrives. The message is not sent again before. 0
+	// for a vendor without receipts.
 	ReceiptWithin time.Duration
 	// Now is the clock for the age of held messages; nil for time.Now.
 	Now func() time.Time
@@ -52,8 +52,8 @@ func Deliver(ctx context.Context, env service.Env, place flow.Stage, links Links
 	return Sender{Send: send, Links: links, Vendor: channel.Name}.Deliver(ctx, env, place)
 }
 
-// leaseFor is the lease of a claim whose message has not left, or whose vendor has no receipts. It is shorter than the time after which
-// the broker redelivers a dead sender's message. An attempt extends its claim while it runs.
+// leaseFor is the lease of a claim before the message is sent, and after it if the vendor has no receipts. It is shorter than the time after
+// which the broker redelivers a dead sender's message. An attempt extends its claim while it runs.
 const leaseFor = flow.AckWait - time.Second
 
 // Deliver runs a sender: it works at its stage until ctx ends, and sends each notification once.
@@ -85,7 +85,7 @@ func (s Sender) Deliver(ctx context.Context, env service.Env, place flow.Stage) 
 		Stage: place, JS: env.JS, Decode: Decode, Do: d.do, GivenUp: d.givenUp,
 		Claims: env.Claims(claims), Lease: leaseFor, Log: env.Log, Metrics: env.Metrics,
 	}
-	if s.ReceiptWithin > 0 { // once the message left, the claim lapses only after its receipt would have arrived
+	if s.ReceiptWithin > 0 { // after the message was sent, the claim lapses only when its receipt would have arrived
 		claims.Lease = s.ReceiptWithin + 10*time.Second
 		runner.Left = env.Claims(claims)
 	}
@@ -108,11 +108,11 @@ type delivery struct {
 	logger   *slog.Logger
 }
 
-// bucketRetry is when a message is tried again whose bucket is unavailable.
+// bucketRetry is the delay of a message while the bucket is unavailable.
 const bucketRetry = time.Second
 
-// do sends the notification and publishes that. If an earlier attempt may have sent it already, do first looks for a sign of that, and
-// marks a message that it then sends as a possible duplicate.
+// do sends the notification and publishes the result. If an earlier attempt may have sent it, do first searches for proof. If it finds none,
+// it sends the message and marks it as a possible duplicate.
 func (d delivery) do(ctx context.Context, in stage.Event[*notifyv1.Notification]) ([]stage.Out, error) {
 	n, now := in.Data, time.Now()
 	if !named(n) {
@@ -187,7 +187,7 @@ func (d delivery) send(ctx context.Context, in stage.Event[*notifyv1.Notificatio
 		}
 		p.end(outcome.Outcome{}, false)
 		if left.Load() {
-			r.Unknown++ // it counts in any case, because this program is at fault
+			r.Unknown++ // it always counts, because this program is at fault
 			r.Tries, r.Last = r.Tries+1, time.Now()
 			_ = d.attempts.write(context.WithoutCancel(ctx), keyOf(in), r) // if it fails, one attempt is not counted
 		}
@@ -199,7 +199,7 @@ func (d delivery) send(ctx context.Context, in stage.Event[*notifyv1.Notificatio
 	return receipt, err
 }
 
-// unknown records an attempt of unknown outcome.
+// unknown records an attempt with an unknown outcome.
 func (d delivery) unknown(r *record) {
 	failing, worked, _ := d.gates.circuit.State()
 	if r.counts(failing != "", worked) {
@@ -315,7 +315,7 @@ func (d delivery) publish(ctx context.Context, e *signingv1.SigningEvent) error 
 	return nil
 }
 
-// endHold ends the hold of a message that is done: it is not listed or counted any more.
+// endHold ends the hold of a message that is done, so that it is no longer listed or counted.
 func (d delivery) endHold(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record) {
 	d.metrics.held.remove(in.Data.GetId())
 	if r.Held == nil {
@@ -327,9 +327,8 @@ func (d delivery) endHold(ctx context.Context, in stage.Event[*notifyv1.Notifica
 	}
 }
 
-// earlier looks for a sign that an earlier attempt sent n, and returns the events that the log lacks: none if it has
-// notification.sent, and that event if there is only a delivery receipt. twice is whether n was sent more than once, the earlier times
-// with unknown outcome.
+// earlier searches for proof that an earlier attempt sent n. It returns the events that the log lacks: none if the log has notification.sent,
+// and that event if there is only a delivery receipt. twice is true if n was sent more than once, before with an unknown outcome.
 func (d delivery) earlier(ctx context.Context, n *notifyv1.Notification, twice bool) (missing []stage.Out, found bool, err error) {
 	logged, err := Earlier(ctx, d.log, n)
 	switch {
@@ -361,7 +360,7 @@ func (d delivery) givenUp(in stage.Event[*notifyv1.Notification], cause error) [
 	}
 	n := in.Data
 	source, provider := n.GetSource(), n.GetProvider()
-	if forged(reason) { // they may be any text, and labels are bounded
+	if forged(reason) { // they may contain any text, and labels are bounded
 		source, provider = "", ""
 	}
 	d.metrics.failed.WithLabelValues(source, provider, d.channel, reason, string(fault)).Inc()
@@ -370,18 +369,18 @@ func (d delivery) givenUp(in stage.Event[*notifyv1.Notification], cause error) [
 	}
 	e := Failed(n, d.stage, time.Now(), reason, fault)
 	e.Notice.PossibleDuplicate = d.twice(in)
-	if in.Replays > 0 { // another failure than the first, which the log has
+	if in.Replays > 0 { // not the same failure as the first one, which the log has
 		e.Id = event.DerivedID(e.GetId(), d.stage, "replay/"+strconv.Itoa(in.Replays))
 	}
 	failed, err := outs(context.Background(), e)
 	if err != nil {
-		return nil // only an event without an id fails, and this one has its id from DerivedID
+		return nil // it fails only for an event without an id, and this one has an id from DerivedID
 	}
 	return failed
 }
 
-// twice reports whether a message that is given up was sent more than once, and ends its hold. If the record cannot be read, it
-// reports whether there was an attempt of unknown outcome.
+// twice ends the hold of a message that is given up, and reports whether it was sent more than once. If the record cannot be read, it reports
+// whether there was an attempt with an unknown outcome.
 func (d delivery) twice(in stage.Event[*notifyv1.Notification]) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

@@ -13,8 +13,8 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// The events in the log which show that a message was sent before. A message that its stage gave up was not sent. A message whose receipt
-// reports that it did not arrive was sent.
+// Earlier finds the events in the log which show that a message was sent before. A message that its stage gave up was not sent. A message
+// whose receipt reports that it did not arrive was sent.
 func TestEarlier(t *testing.T) {
 	t.Parallel()
 	_, js := realtest.NATS(t).Connect()

@@ -19,8 +19,8 @@ func Requested(n *notifyv1.Notification, stage string, at time.Time) *signingv1.
 	return progress(n, event.NotificationRequested, event.DerivedID(n.GetId(), stage, "requested"), at)
 }
 
-// Suppressed returns the event that the stage could not create n. The reason is bounded and never personal, and another reason is another
-// event. If n has no channel, because no address is known, the event has none.
+// Suppressed returns the event that the stage could not create n. The reason is bounded and never personal. Each reason has its own event. If
+// n has no channel, because no address is known, the event has none.
 func Suppressed(n *notifyv1.Notification, stage string, at time.Time, reason string) *signingv1.SigningEvent {
 	e := progress(n, event.NotificationSuppressed, event.DerivedID(n.GetId(), stage, "suppressed/"+reason), at)
 	e.Notice.Reason = reason
@@ -38,7 +38,7 @@ type Receipt struct {
 	Reason            string        // the reason why some parts were not sent; usually empty, never personal
 	Fault             outcome.Fault // the party at fault for that
 	PartsRefused      string        // the numbers of the refused parts, from 1, with commas; usually empty
-	LinkRefused       bool          // a part of the link is in one of them
+	LinkRefused       bool          // one of them contains a part of the link
 }
 
 // attributes returns an event's attributes about refused parts.
@@ -49,7 +49,7 @@ func (r Receipt) attributes() map[string]string {
 	return map[string]string{"parts_refused": r.PartsRefused, "link_refused": strconv.FormatBool(r.LinkRefused)}
 }
 
-// Sent returns the event that the stage sent n. A possible duplicate is an event of its own, with its own id: a sender that was only slow may
+// Sent returns the event that the stage sent n. A possible duplicate is a separate event with its own id, because a slow sender may still
 // publish the first one too.
 func Sent(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *signingv1.SigningEvent {
 	what := "sent"
@@ -76,7 +76,7 @@ func Deferred(n *notifyv1.Notification, stage string, at time.Time, reason strin
 	return e
 }
 
-// Failed returns the event that the stage gave up n, and whose fault that is. The reason is bounded and never personal.
+// Failed returns the event that the stage gave up n, with the party at fault. The reason is bounded and never personal.
 func Failed(n *notifyv1.Notification, stage string, at time.Time, reason string, whose outcome.Fault) *signingv1.SigningEvent {
 	e := progress(n, event.NotificationFailed, event.DerivedID(n.GetId(), stage, "failed"), at)
 	e.Notice.Reason, e.Notice.Fault = reason, string(whose)
@@ -101,9 +101,9 @@ func progress(n *notifyv1.Notification, eventType, id string, at time.Time) *sig
 	return e
 }
 
-// Earlier returns the event in the log which shows that n was sent before: notification.sent, else the event of a delivery receipt, else
-// nil. It reads only the events of n's document, and each type by its whole subject: for a filter with "*" the server searches up to
-// 8 MB of the log, which takes 20 ms of CPU time.
+// Earlier returns the event in the log which shows that n was sent before: notification.sent, otherwise the event of a delivery receipt,
+// otherwise nil. It reads only the events of n's document, and each type by its whole subject: for a filter with "*" the server searches up
+// to 8 MB of the log, which takes 20 ms of CPU time.
 func Earlier(ctx context.Context, log event.Log, n *notifyv1.Notification) (*signingv1.SigningEvent, error) {
 	for _, eventType := range []string{event.NotificationSent, event.NotificationDelivered, event.NotificationFailed} {
 		if e, err := find(ctx, log, n, eventType, wasSent); err != nil || e != nil {

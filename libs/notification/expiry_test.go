@@ -26,9 +26,9 @@ func TestAHeldMessageExpires(t *testing.T) {
 		held    bool // notification.deferred is published
 		fault   string
 	}{
-		"every message is refused": {outcome.NeedsOperator(outcome.Account, "refused", nil), true, "operator"},
-		"messages like it are":     {outcome.NeedsOperator(outcome.Reason, "refused", nil), true, "operator"},
-		"the vendor is down":       {outcome.Down(outcome.Failure(outcome.Provider, "refused", errors.New("no response"))), false, "provider"},
+		"every message is refused":                  {outcome.NeedsOperator(outcome.Account, "refused", nil), true, "operator"},
+		"messages with the same reason are refused": {outcome.NeedsOperator(outcome.Reason, "refused", nil), true, "operator"},
+		"the vendor is down":                        {outcome.Down(outcome.Failure(outcome.Provider, "refused", errors.New("no response"))), false, "provider"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -56,7 +56,7 @@ func TestAHeldMessageExpires(t *testing.T) {
 			waits := func() {
 				t.Helper()
 				begin := delivered(t, b)
-				for delivered(t, b) < begin+3 { // then the first two attempts have ended
+				for delivered(t, b) < begin+3 { // by then the first two attempts have ended
 					select {
 					case <-time.After(10 * time.Millisecond):
 					case <-t.Context().Done():
@@ -67,7 +67,7 @@ func TestAHeldMessageExpires(t *testing.T) {
 			moved.Store(int64(heldFor - time.Hour))
 			waits()
 			if n := b.Count(flow.DLQ, "dlq.v1.>") + b.Count(flow.Signing, failedSubject); n != 0 {
-				t.Fatalf("an hour before its end it was given up")
+				t.Fatalf("it was given up an hour before its expiry")
 			}
 			moved.Store(int64(heldFor + time.Second))
 			b.Await(flow.DLQ, "dlq.v1.email-sender", 1)

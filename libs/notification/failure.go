@@ -8,13 +8,13 @@ import (
 	"github.com/signrelay/signrelay/libs/stage"
 )
 
-// tried reports whether there was an attempt to send the message: only then is it known whose fault the failure is.
+// tried reports whether there was an attempt to send the message. Only then is the party at fault known.
 func tried(o outcome.Outcome) bool { return o.Fault() != "" }
 
 // operatorMustAct reports whether err is a failure that only the operator can fix.
 func operatorMustAct(err error) bool { return outcome.Of(err).Kind() == outcome.Held }
 
-// waitForReceipt postpones the attempt after one of unknown outcome until its receipt would have arrived.
+// waitForReceipt postpones the attempt that follows an attempt with an unknown outcome, until the receipt would have arrived.
 func waitForReceipt(err error, within time.Duration) error {
 	if o := outcome.Of(err); within > 0 && tried(o) && o.Unknown() {
 		return outcome.Unknown(outcome.RetryAfter(within, err))
@@ -27,8 +27,8 @@ func OnLeft(ctx context.Context, f func()) context.Context {
 	return context.WithValue(ctx, leftKey{}, f)
 }
 
-// Left reports that the whole message has left this program: from now on it may have been delivered, whatever happens. A sender calls it
-// when the last byte of its request was written.
+// Left reports that the whole message was sent: from now on it may have been delivered. A sender calls it when it has written the last byte
+// of its request.
 func Left(ctx context.Context) {
 	if left, ok := ctx.Value(leftKey{}).(func()); ok {
 		left()

@@ -21,9 +21,9 @@ func forgotten(n *notifyv1.Notification, now time.Time) bool {
 	return n.GetRecordedAt() == nil || now.Sub(n.GetRecordedAt().AsTime()) > flow.RememberSent-skew
 }
 
-// settled reports whether a forgotten notification, for which the log holds no record of a send, must not be sent now. missing
-// is the output for the log. An earlier attempt gave the notification up and no operator has replayed it, or its event is
-// older than the log, so that the log may have deleted the record of the send as well.
+// settled reports whether a forgotten notification, for which the log holds no record of a send, must not be sent now. missing is the output
+// for the log. Either an earlier attempt gave the notification up and no operator has replayed it. Or its event is older than the log, so
+// that the log may have deleted the record of the send as well.
 func (d delivery) settled(ctx context.Context, in stage.Event[*notifyv1.Notification], now time.Time) (missing []stage.Out, settled bool, err error) {
 	n := in.Data
 	if in.Replays == 0 {

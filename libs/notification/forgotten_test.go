@@ -18,8 +18,8 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// The dedupe store has no claim of these notifications: they expired there, or are new. If the event that caused a notification is older than
-// the dedupe store, the log decides.
+// The dedupe store has no claims of these notifications: the claims expired, or the notifications are new. If the event that caused a
+// notification is older than the dedupe store, the log decides.
 func TestASenderQueriesTheLogForExpiredClaims(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour

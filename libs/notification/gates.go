@@ -17,8 +17,8 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 )
 
-// Intervals between probes. A vendor that returns only errors is probed every few seconds, because it recovers by itself. An
-// account that the operator must fix is probed seldom, because attempts with a wrong password get an account locked.
+// Intervals between probes. A vendor that returns only errors is probed every few seconds, because it recovers by itself. An account that the
+// operator must fix is probed rarely, because a vendor locks an account after several attempts with a wrong password.
 var (
 	circuitPauses = service.CircuitPauses
 	holdPauses    = limit.BreakerOptions{First: time.Minute, Longest: 15 * time.Minute}
@@ -33,7 +33,7 @@ var recheckAfter, releasePoll = 45 * time.Second, 5 * time.Second
 type gates struct {
 	circuit  *limit.Breaker
 	account  *limit.Breaker
-	settings func() any // comparable; held messages are tried at once when they change
+	settings func() any // comparable; when they change, held messages are tried at once
 	bucket   jetstream.KeyValue
 	channel  string
 	log      *slog.Logger
@@ -56,7 +56,7 @@ func newGates(ctx context.Context, env service.Env, bucket jetstream.KeyValue, c
 	}
 	g.account = limit.NewBreaker(holdPauses, g.logChange("all messages"))
 	if g.release, err = g.released(ctx); err != nil {
-		return nil, fmt.Errorf("look for releases in %s: %w", flow.Attempts, err)
+		return nil, fmt.Errorf("read the releases in %s: %w", flow.Attempts, err)
 	}
 	return g, nil
 }
@@ -65,7 +65,7 @@ func newGates(ctx context.Context, env service.Env, bucket jetstream.KeyValue, c
 func (g *gates) logChange(which string) func(open bool, reason string) {
 	return func(open bool, reason string) {
 		if open {
-			g.log.Error("messages are held until the operator's side works", "channel", g.channel, "which", which, "reason", reason)
+			g.log.Error("messages are held until the operator fixes the problem", "channel", g.channel, "which", which, "reason", reason)
 			return
 		}
 		g.log.Info("held messages are sent again", "channel", g.channel, "which", which, "reason", reason)
@@ -81,7 +81,7 @@ type refusal struct {
 	why  error // the outcome of a message at the closed gate
 }
 
-// begin asks for the permission to send a message; refused is nil if it is given.
+// begin requests the permission to send a message; refused is nil if the message may be sent.
 func (g *gates) begin(ctx context.Context, r record) (p pass, refused *refusal) {
 	g.reopen(ctx)
 	var wait time.Duration

@@ -13,7 +13,7 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 )
 
-// Held is a message that waits for the operator. Nothing in it is personal.
+// Held is a message that waits for the operator. It contains no personal data.
 type Held struct {
 	Since    time.Time     `json:"since"`
 	Reason   string        `json:"reason"` // bounded
@@ -26,7 +26,7 @@ type Held struct {
 	Kind     string        `json:"kind"`
 	// Country is the number's country (ISO 3166), if the settings do not allow texts to it.
 	Country string `json:"country,omitempty"`
-	// Limit is true if the message is beyond the settings' limits. Each such message can be released by itself.
+	// Limit is true if the message is beyond the settings' limits. Such a message can be released individually.
 	Limit bool `json:"limit,omitempty"`
 
 	key string // of its record
@@ -66,7 +66,7 @@ func HeldMessages(ctx context.Context, js jetstream.JetStream) (all []Held, err 
 	}
 }
 
-// ReleaseLimited releases a message that is beyond the settings' limits. Its sender notices within a minute. If the message is not held
+// ReleaseLimited releases a message that is beyond the settings' limits. Its sender notices this within a minute. If the message is not held
 // any more, nothing changes.
 func ReleaseLimited(ctx context.Context, js jetstream.JetStream, it Held) error {
 	bucket, err := js.KeyValue(ctx, flow.Attempts)
@@ -86,7 +86,7 @@ func ReleaseLimited(ctx context.Context, js jetstream.JetStream, it Held) error 
 	return fmt.Errorf("release a held message: its sender changed its record at the same time, %d times in a row", flow.UpdateAttempts)
 }
 
-// Release makes the senders of a channel try held messages at once, instead of at their next probe. They notice within a minute.
+// Release makes the senders of a channel try held messages at once, instead of at their next probe. They notice this within a minute.
 // Messages beyond the settings' limits stay held: see ReleaseLimited.
 func Release(ctx context.Context, js jetstream.JetStream, channel string) error {
 	bucket, err := js.KeyValue(ctx, flow.Attempts)

@@ -22,7 +22,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// broken is a provider that refuses messages for a fault of the operator until the operator fixes it.
+// broken is a vendor that refuses messages because of the operator's account or settings, until the operator fixes them.
 type broken struct {
 	*servicetest.Bench
 	mu     sync.Mutex
@@ -72,7 +72,7 @@ func (s *broken) called(id string) int {
 
 const deferredSubject = "signing.v1.acme.esign-v1.notification.deferred.>"
 
-// The vendor refuses every message: one message is tried, and the others wait. All are listed, counted and published once. No message is
+// The vendor refuses every message. Then one message is tried, and the others wait. All are listed, counted and published once. No message is
 // given up, regardless of the number of deliveries, and the operator's release sends all of them.
 func TestMessagesAreHeldUntilTheOperatorReleasesThem(t *testing.T) {
 	t.Parallel()
@@ -87,7 +87,7 @@ func TestMessagesAreHeldUntilTheOperatorReleasesThem(t *testing.T) {
 	}
 	var held []notification.Held
 	var err error
-	for deliveries := uint64(2); len(held) < 3; deliveries++ { // each is first published, then recorded
+	for deliveries := uint64(2); len(held) < 3; deliveries++ { // each hold is first published, then recorded
 		s.delivered(t, deliveries)
 		if held, err = notification.HeldMessages(t.Context(), s.Env.JS); err != nil {
 			t.Fatal(err)
@@ -152,7 +152,7 @@ func (s *broken) delivered(t *testing.T, times uint64) {
 		select {
 		case <-time.After(10 * time.Millisecond):
 		case <-t.Context().Done():
-			t.Fatal("the messages do not come back")
+			t.Fatal("the messages are not redelivered")
 		}
 	}
 }

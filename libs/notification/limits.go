@@ -23,8 +23,8 @@ import (
 // The reasons of a message that is held by a limit in the settings, in the order of a tally's quotas and totals.
 var overLimits = []string{"limit-number-per-hour", "limit-person-per-day", "limit-document", "limit-source-per-day"}
 
-// NotAllowed returns the outcome of a message to a number that the settings do not allow. It is held until they do, or until it is released.
-// The reason is bounded. The country is the number's (ISO 3166), or "001" if it belongs to none.
+// NotAllowed returns the outcome of a message to a number that the settings do not allow. It is held until the settings allow the number, or
+// until the message is released. The reason is bounded. The country is the number's (ISO 3166), or "001" if it belongs to none.
 func NotAllowed(reason, country string) error {
 	return &notAllowedError{country, outcome.NeedsOperator(outcome.Input, reason, nil)}
 }
@@ -37,7 +37,7 @@ type notAllowedError struct {
 
 func (e *notAllowedError) Unwrap() error { return e.error }
 
-// limits holds the messages that are beyond the settings' limits.
+// limits checks messages against the settings' limits.
 type limits struct {
 	channel     event.Channel
 	most        config.Limits
@@ -108,8 +108,8 @@ func (l limits) key(what string, parts ...string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
-// operators reports whether n goes to the sender's address in the source's settings. All messages about the source's failed documents
-// go there. A program whose settings have no sources trusts the message's own field.
+// operators reports whether n goes to the sender's address in the source's settings. Messages about the source's failed documents go there. A
+// program whose settings have no sources uses the field of the message.
 func (l limits) operators(n *notifyv1.Notification) bool {
 	if len(l.senders) == 0 {
 		return n.GetTo().GetSender()
@@ -133,8 +133,8 @@ func (l limits) person(n *notifyv1.Notification) string {
 	return local + "@" + domain
 }
 
-// limited holds a message that is beyond the limits. It returns nil for a message that may be sent: it is within them, was counted
-// before, or was released by an operator.
+// limited returns the hold of a message beyond the limits. It returns nil for a message that may be sent, because it is within the limits,
+// was counted before, or was released by an operator.
 func (d delivery) limited(ctx context.Context, in stage.Event[*notifyv1.Notification], r *record) error {
 	if r.Released == in.ID {
 		return nil

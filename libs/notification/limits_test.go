@@ -15,7 +15,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// limited is a sender of texts with limits, and a vendor that accepts all.
+// limited is a sender of texts with limits, with a vendor that accepts all messages.
 type limited struct {
 	*servicetest.Bench
 	t *testing.T
@@ -92,8 +92,8 @@ func TestAMessageBeyondALimitIsHeld(t *testing.T) {
 	}
 }
 
-// A released message is sent, though it still is beyond the limit. The others stay held. The list contains nothing personal.
-func TestAMessageBeyondALimitIsReleasedByItself(t *testing.T) {
+// A released message is sent, although it is still beyond the limit. The others stay held. The list contains no personal data.
+func TestAMessageBeyondALimitIsReleasedIndividually(t *testing.T) {
 	t.Parallel()
 	l := newLimited(t, config.Limits{NumberPerHour: 1}, nil)
 	l.text("n0", "doc", "+13175552000")
@@ -108,7 +108,7 @@ func TestAMessageBeyondALimitIsReleasedByItself(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := notification.Release(t.Context(), l.Env.JS, "sms"); err != nil { // it is for messages that wait for the vendor
+	if err := notification.Release(t.Context(), l.Env.JS, "sms"); err != nil { // Release is for messages that wait for the vendor
 		t.Fatal(err)
 	}
 	first := held[slices.IndexFunc(held, func(h notification.Held) bool { return h.ID == "n1" })]

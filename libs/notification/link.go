@@ -9,12 +9,12 @@ import (
 
 // Links are the short links that the settings allow: our own, and those of the outside shortener.
 type Links struct {
-	base    string   // of our own: "https://sign.acme.example/l/"
-	outside []string // of the outside shortener's: "https://acme.link/"
+	base    string   // the beginning of our own links: "https://sign.acme.example/l/"
+	outside []string // the beginning of the outside shortener's links: "https://acme.link/"
 }
 
-// NewLinks takes the base address of our own links, and the domain of the outside shortener, empty without one. It fails if the
-// address is not usable.
+// NewLinks takes the base address of our own links, and the domain of the outside shortener, or "" without one. It fails if the address is
+// not usable.
 func NewLinks(publicURL, outside string) (Links, error) {
 	u, err := url.Parse(publicURL)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
@@ -40,7 +40,7 @@ func (l Links) Ours(text string) bool {
 	return l.base != "" && found && names.MatchString(name) || l.Outside(text)
 }
 
-// Outside reports whether a text is a link of the outside shortener's. Its domain may be in capitals.
+// Outside reports whether a text is a link of the outside shortener's. Its domain may have capital letters.
 func (l Links) Outside(text string) bool {
 	for _, base := range l.outside {
 		if len(text) > len(base) && strings.EqualFold(text[:len(base)], base) && names.MatchString(text[len(base):]) {

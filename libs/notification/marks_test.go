@@ -65,7 +65,7 @@ func (v *vendor) receipt(_ context.Context, n *notifyv1.Notification) (*notifica
 	return nil, nil
 }
 
-// A message that may have been accepted twice is marked in its events, however it ends. No other message is.
+// A message that the vendor may have accepted twice is marked in its events, for any result. No other message is marked.
 func TestAMessageThatMayHaveBeenSentTwiceIsMarked(t *testing.T) {
 	t.Parallel()
 	v := newVendor()
@@ -110,7 +110,7 @@ func TestAMessageThatMayHaveBeenSentTwiceIsMarked(t *testing.T) {
 		id := e.GetNotice().GetNotificationId()
 		v.mu.Lock()
 		if got, want := e.GetNotice().GetPossibleDuplicate(), v.accepted[id] > 1; got != want {
-			t.Errorf("%s: %s, marked %v, though it may have been accepted %d times", id, e.GetType(), got, v.accepted[id])
+			t.Errorf("%s: %s, marked %v, but it may have been accepted %d times", id, e.GetType(), got, v.accepted[id])
 		}
 		if v.accepted[id] > 3 {
 			t.Errorf("%s: accepted %d times", id, v.accepted[id])
@@ -119,7 +119,7 @@ func TestAMessageThatMayHaveBeenSentTwiceIsMarked(t *testing.T) {
 	}
 }
 
-// While the vendor returns only errors, no message is given up and no attempt counts, however many there are. When the vendor works
+// While the vendor returns only errors, no message is given up and no attempt counts, for any number of attempts. When the vendor works
 // again, all messages are sent.
 func TestAnOutageCausesNoDeadLetters(t *testing.T) {
 	t.Parallel()
@@ -159,7 +159,7 @@ func TestAnOutageCausesNoDeadLetters(t *testing.T) {
 				t.Errorf("%d messages were given up", dead)
 			}
 			if logged := b.Logged.String(); !strings.Contains(logged, "circuit open") || !strings.Contains(logged, "circuit closed") {
-				t.Error("the log does not say that the circuit opened and closed")
+				t.Error("the log does not report that the circuit opened and closed")
 			}
 		})
 	}

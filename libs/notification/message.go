@@ -13,9 +13,8 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// Message returns n as a message on a subject, with the trace of ctx. Its Nats-Msg-Id is msgID, which is not always n's id: a notification
-// passes NOTIFY on its way to the shortener and again on its way to the sender, and with one id the stream would drop the second as a
-// duplicate.
+// Message returns n as a message on a subject, with the trace of ctx. Its Nats-Msg-Id is msgID, which is not always n's id: a notification is
+// in NOTIFY twice, for the shortener and for the sender. With one id, the stream would drop the second message as a duplicate.
 func Message(ctx context.Context, subject, msgID string, n *notifyv1.Notification) (*nats.Msg, error) {
 	if n.GetId() == "" || msgID == "" {
 		return nil, errors.New("notification without an id")

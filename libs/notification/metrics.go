@@ -18,7 +18,7 @@ type metrics struct {
 	sent     *prometheus.CounterVec // source, provider, channel, kind
 	failed   *prometheus.CounterVec // source, provider, channel, reason, fault
 	unknown  *prometheus.CounterVec // channel
-	attempts *prometheus.CounterVec // failed ones: channel, reason, fault
+	attempts *prometheus.CounterVec // of failed attempts: channel, reason, fault
 	held     *heldMessages
 }
 
@@ -32,27 +32,27 @@ func newMetrics(r prometheus.Registerer, channel string) (m metrics, err error) 
 		}, []string{"source", "provider", "channel", "reason", "fault"})),
 		telemetry.Register(r, &m.unknown, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_notifications_unknown_total",
-			Help: "Messages that were sent after an attempt of unknown outcome, so that the person may have got them twice.",
+			Help: "Messages that were sent after an attempt of unknown outcome; the person may have got them twice.",
 		}, []string{"channel"})),
 		telemetry.Register(r, &m.attempts, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signrelay_handover_failures_total", Help: "Failed attempts to send a message, by reason.",
 		}, []string{"channel", "reason", "fault"})),
 		telemetry.Register(r, &m.held, newHeldMessages(channel)),
 	)
-	m.unknown.WithLabelValues(channel) // 0: Prometheus misses a counter that first appears as 1
+	m.unknown.WithLabelValues(channel) // start at 0: Prometheus misses a counter that first appears as 1
 	for _, reason := range []string{causeUnknown, linkForeign} {
 		m.failed.WithLabelValues("", "", channel, reason, string(outcome.Ours))
 	}
 	return m, err
 }
 
-// failedAttempt counts an attempt that failed. A message that was postponed by our own choice was not attempted.
+// failedAttempt counts an attempt that failed. A message that Signrelay itself postponed was not attempted.
 func (m metrics) failedAttempt(n *notifyv1.Notification, o outcome.Outcome) {
 	m.attempts.WithLabelValues(event.ChannelName(n.GetChannel()), o.Cause(), string(o.Fault())).Inc()
 }
 
-// heldMessages counts the messages that this replica holds, by reason. Each of them comes back within a minute, to this replica or to
-// another one. A message that was not seen for three minutes is not held any more, or another replica holds it.
+// heldMessages counts the messages that this replica holds, by reason. Each is redelivered within a minute, to this or another replica. If
+// this replica has not seen a message for three minutes, the message is no longer held, or another replica holds it.
 type heldMessages struct {
 	desc *prometheus.Desc
 

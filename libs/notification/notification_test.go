@@ -76,7 +76,7 @@ func TestMessageIsReadBack(t *testing.T) {
 	}
 }
 
-// A repeated call returns the same event, a second send is another event, and the outcome of a message contains no data about its recipient
+// A repeated call returns the same event. A second send is another event. The outcome of a message contains no data about its recipient
 // except the id.
 func TestOutcomes(t *testing.T) {
 	t.Parallel()

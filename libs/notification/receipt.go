@@ -17,8 +17,8 @@ func Delivered(n *notifyv1.Notification, stage string, at time.Time, r Receipt) 
 }
 
 // Undelivered returns the event that n, or a part of it, did not arrive: a delivery receipt reports so, or the vendor accepted only some of
-// its parts. It is a notification.failed like Failed, but has an id of its own and the vendor's reference, because n was sent. The receipt's
-// reason is bounded and never personal, and its reference is never empty.
+// its parts. Its type is notification.failed, as for Failed. But it has its own id and the vendor's reference, because n was sent. The
+// receipt's reason is bounded and never personal, and its reference is never empty.
 func Undelivered(n *notifyv1.Notification, stage string, at time.Time, r Receipt) *signingv1.SigningEvent {
 	e := progress(n, event.NotificationFailed, event.DerivedID(n.GetId(), stage, "undelivered"), at)
 	e.Notice.Reference = r.Reference

@@ -9,8 +9,7 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 )
 
-// An event of a receipt has its own id: a stage that gave up a message, and a receipt which reports that the message did not arrive, are two
-// facts.
+// An event of a receipt has its own id. That a stage gave up a message, and that a receipt reports no arrival, are two facts.
 func TestReceipts(t *testing.T) {
 	t.Parallel()
 	r := notification.Receipt{Reference: "ref", Parts: 2, Reason: "barred"}

@@ -71,8 +71,8 @@ func TestAReplayedNotificationIsSent(t *testing.T) {
 	}
 }
 
-// The dedupe store keeps claims for a shorter time than DLQ keeps dead letters. A message that the log has as sent is not sent again, although
-// the claim is free.
+// The dedupe store keeps claims for a shorter time than DLQ keeps dead letters. A message is not sent again if the log has notification.sent,
+// although the claim is free.
 func TestAReplayOfASentMessageSendsNothing(t *testing.T) {
 	t.Parallel()
 	r := newReplays(t, 1)
@@ -81,12 +81,12 @@ func TestAReplayOfASentMessageSendsNothing(t *testing.T) {
 	r.replay(1)
 	r.settled()
 	if r.sent.Load() != 1 {
-		t.Errorf("sent %d times, want the first alone", r.sent.Load())
+		t.Errorf("sent %d times, want only the first send", r.sent.Load())
 	}
 }
 
-// A second failure is another fact than the first, with its own id in the log.
-func TestAReplayThatFailsIsAFailureOfItsOwn(t *testing.T) {
+// A second failure is a separate fact, with its own id in the log.
+func TestAReplayThatFailsIsASeparateFailure(t *testing.T) {
 	t.Parallel()
 	r := newReplays(t, 2)
 	r.replay(1)
@@ -96,8 +96,8 @@ func TestAReplayThatFailsIsAFailureOfItsOwn(t *testing.T) {
 	}
 }
 
-// A sender that panics after its request has left is at fault itself, for any response of the vendor: its attempts count. A sender that panics
-// before that has sent no message.
+// A sender that panics after it has sent its request is itself at fault, for any response of the vendor, so its attempts count. A sender that
+// panics before that has sent no message.
 func TestAPanickingSenderSendsAMessageAtMostThreeTimes(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, defaults())

@@ -1,5 +1,5 @@
-// Package notification is the way of a message to a signer through the stages: its subjects and messages in NOTIFY, its notification.*
-// events in SIGNING, and what all senders do around the call that sends it.
+// Package notification has the parts that the stages of a message to a signer share: its subjects and messages in NOTIFY, its notification.*
+// events in SIGNING, and the work of all senders around the call that sends it.
 package notification
 
 import (

@@ -16,7 +16,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// forgetful is a dedupe store that becomes unavailable before its first confirmation; when it is available again, the claim has lapsed.
+// forgetful is a dedupe store that becomes unavailable before its first confirmation. When it is available again, the claim has lapsed.
 type forgetful struct {
 	dedupe.Store
 	mu    sync.Mutex
@@ -44,15 +44,15 @@ func (f *forgetful) Confirm(ctx context.Context, done ...dedupe.Done) error {
 	return dedupe.ErrUnavailable
 }
 
-// The sender runs, and has recorded that the message left. If the dedupe store is unavailable for longer than the sender waits, no person gets
-// the message twice.
+// The sender runs, and has recorded that it sent the message. Even if the dedupe store is unavailable for longer than the sender waits, no
+// person gets the message twice.
 func TestAnUnconfirmedMessageIsNotSentAgain(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, defaults())
 	open := b.Env.Claims
 	b.Env.Claims = func(o dedupe.Options) dedupe.Store { return &forgetful{Store: open(o)} }
 	place := soon(flow.EmailSender)
-	place.Timeout = 500 * time.Millisecond // and so one try at confirming
+	place.Timeout = 500 * time.Millisecond // so there is one attempt to confirm
 	var sends atomic.Int32
 	b.Start(func(ctx context.Context, env service.Env) error {
 		return notification.Deliver(ctx, env, place, links(), func(context.Context, *notifyv1.Notification) (notification.Receipt, error) {

@@ -1,8 +1,8 @@
-// Package outcome describes an attempt that did not simply succeed: the kind of failure, its reason, the delay before the next attempt, whether
-// the effect may have happened, and whose fault it is. Clients of other services, and stages, return it as an error. Only the runner of package
-// stage turns it into an ack, a nak with a delay, or a dead letter.
+// Package outcome describes the result of an attempt: the kind of failure, its reason, the delay before the next attempt, whether the effect
+// may have happened, and the party at fault. API clients and stages return it as an error. Only the runner of package stage turns it into an
+// ack, a nak with a delay, or a dead letter.
 //
-// Only the functions of this package make an outcome, so that a combination without a meaning is impossible.
+// Only the functions of this package make an outcome, so that combinations without a meaning are impossible.
 package outcome
 
 import (
@@ -20,7 +20,7 @@ type Kind int
 const (
 	Done   Kind = iota // it succeeded
 	Failed             // it failed, and another attempt may succeed
-	Waits              // it was postponed by our own choice, or one of our own parts was unavailable: it does not count as an attempt
+	Waits              // Signrelay itself postponed it, or one of our own parts was unavailable: it does not count as an attempt
 	Held               // it waits until the operator has fixed something
 	Skips              // it ended on purpose without an output
 	GaveUp             // no other attempt can succeed
@@ -51,15 +51,15 @@ const (
 // Outcome is the result of one attempt. Its zero value is a success.
 type Outcome struct {
 	kind    Kind
-	reason  string // of our own decision; bounded
-	cause   string // named by the other side, or by the reader of its response; bounded
+	reason  string // the reason of our own decision; bounded
+	cause   string // from the other side, or from the code that read its response; bounded
 	fault   Fault
 	scope   Scope
 	after   time.Duration
 	since   time.Time
 	unknown bool
 	quiet   bool
-	stated  bool // it decides the consequence; else it only describes a failure, see Since and Failure
+	stated  bool // it decides the consequence; otherwise it only describes a failure, see Since and Failure
 }
 
 // Kind returns the result of the attempt.
@@ -78,7 +78,7 @@ func (o Outcome) Fault() Fault { return o.fault }
 // Scope returns the set of inputs that fail for the same cause.
 func (o Outcome) Scope() Scope { return o.scope }
 
-// After returns the delay that the other side or we named; 0 for none.
+// After returns the delay that the other side or this program set; 0 for none.
 func (o Outcome) After() time.Duration { return o.after }
 
 // Since returns the time from which attempts count; zero for the input's own time.
@@ -87,7 +87,7 @@ func (o Outcome) Since() time.Time { return o.since }
 // Unknown reports whether the effect may have happened.
 func (o Outcome) Unknown() bool { return o.unknown }
 
-// Quiet reports whether nothing was tried, so that there is nothing to log.
+// Quiet reports whether nothing was tried, so that no log line is needed.
 func (o Outcome) Quiet() bool { return o.quiet }
 
 // Stated reports whether an outcome was stated at all. For a plain error the runner may know more: that the broker is unavailable.
@@ -159,8 +159,8 @@ func NeedsOperator(scope Scope, cause string, err error) error {
 	return &stated{Outcome{kind: Held, scope: scope, cause: cause, fault: Operator, stated: true}, err}
 }
 
-// Later postpones the input by our own choice before an attempt (a rate limit). The input is never given up for this. The reason is bounded,
-// [a-z-]{1,40}.
+// Later postpones the input before an attempt, for example because of a rate limit. The input is never given up because of this. The reason
+// is bounded, [a-z-]{1,40}.
 func Later(d time.Duration, reason string) error {
 	return NotTried(d, reason, errors.New(reason))
 }
@@ -185,8 +185,8 @@ func Skip(reason string) error {
 	return &stated{Outcome{kind: Skips, reason: bounded(reason), stated: true}, errors.New(reason)}
 }
 
-// Since sets the time from which attempts count, if it is later than the input's own time: before, the input waited for another party. It changes
-// nothing else in the outcome of err.
+// Since sets the time from which attempts count, if it is later than the input's own time. Before that time, the input waited for another
+// party. It changes nothing else in the outcome of err.
 func Since(t time.Time, err error) error { return &stated{Outcome{kind: Failed, since: t}, err} }
 
 // Of returns the outcome in err. The outermost statement decides the kind and the reason. A named delay, and an unknown effect, count
@@ -257,7 +257,7 @@ func walk(err error, yield func(*stated) bool) bool {
 
 var reasonPattern = regexp.MustCompile(`^[a-z-]{1,40}$`)
 
-// bounded keeps a stage's own reason from becoming a metric without bounds.
+// bounded limits a stage's own reason, so that a metric's label has few values.
 func bounded(reason string) string {
 	if reasonPattern.MatchString(reason) {
 		return reason

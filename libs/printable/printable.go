@@ -1,5 +1,5 @@
 // Package printable escapes untrusted text so that a terminal only displays it. An id or a body can contain escape sequences, which move the
-// cursor, set the window's title or make a link, and line breaks, which fake a row.
+// cursor, set the window's title or make a link. Its line breaks can imitate a row of the output.
 package printable
 
 import (

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Missing ends a test that needs a program that is not installed, and says how to install it. It skips the test; in CI, where every program
-// must be installed, it fails the test.
+// Missing ends a test whose program is not installed, with a hint how to install it. It skips the test. In CI it fails the test, because
+// every program must be installed there.
 func Missing(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {

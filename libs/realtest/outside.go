@@ -12,8 +12,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// How long a test owns a database of the outside Redis: longer than any test binary may run (go test ends it after ten
-// minutes).
+// The time for which a test owns a database of the outside Redis. It is longer than any test binary may run: go test ends it after ten
+// minutes.
 const databaseLease = 11 * time.Minute
 
 // outsideRedis returns one database of a Redis that a test must not stop, behind a proxy that it can stop.
@@ -36,7 +36,7 @@ func outsideRedis(t testing.TB, url string) *RedisServer {
 	return r
 }
 
-// takeDatabase takes one of the databases 1 to 15 that no other test uses, and empties it. Database 0 stores which test has which database.
+// takeDatabase takes one of the databases 1 to 15 that no other test uses, and empties it. Database 0 stores the owner of each database.
 func takeDatabase(t testing.TB, o redis.Options) int {
 	t.Helper()
 	o.DB = 0
@@ -75,7 +75,7 @@ func takeDatabase(t testing.TB, o redis.Options) int {
 type proxy struct {
 	t    testing.TB
 	to   string
-	addr string // kept from the first opening on
+	addr string // the same from the first opening on
 
 	mu       sync.Mutex
 	listener net.Listener
@@ -116,7 +116,7 @@ func (d *proxy) pass(l net.Listener, in net.Conn) {
 	defer func() { _ = out.Close() }()
 
 	d.mu.Lock()
-	if d.listener != l { // closed in between
+	if d.listener != l { // closed in the meantime
 		d.mu.Unlock()
 		return
 	}

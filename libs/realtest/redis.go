@@ -32,9 +32,9 @@ type RedisServer struct {
 	up     bool
 }
 
-// Redis starts a redis-server on a free loopback port, with an append-only file that is written before each reply and
-// synced every second, as in deployments: a killed Redis loses nothing. It ends with the test. With SIGNRELAY_TEST_REDIS_URL it takes a database of that server instead, and Stop cuts the
-// connections to it. Use FLUSHDB, never FLUSHALL.
+// Redis starts a redis-server on a free loopback port, with an append-only file that is written before each reply and synced every second, as
+// in deployments: a killed Redis loses no data. It ends with the test. With SIGNRELAY_TEST_REDIS_URL it takes a database of that server
+// instead, and Stop cuts the connections to it. Use FLUSHDB, never FLUSHALL.
 func Redis(t testing.TB) *RedisServer {
 	t.Helper()
 	Server(t, "a Redis")
@@ -115,7 +115,7 @@ func startRedis(t testing.TB, program string, settings map[string]string) *Redis
 	_, secure := settings["tls-port"]
 	var err error
 	r := &RedisServer{start: p.start, stop: p.stop, kill: p.kill}
-	// Another process may take a free port before redis-server does, so try a few.
+	// Another process may take a free port before redis-server does, so try several.
 	for range 10 {
 		p.port = freePort(t)
 		if secure {
@@ -136,8 +136,8 @@ func startRedis(t testing.TB, program string, settings map[string]string) *Redis
 	return r
 }
 
-// Change gives the running server of RedisWithTLS a new certificate of the authority; from then on the server trusts this authority's clients.
-// It cuts no connection.
+// Change gives the running server of RedisWithTLS a new certificate of the authority. From then on the server trusts this authority's
+// clients. It closes no connection.
 func (r *RedisServer) Change(authority *Authority) { r.change(authority) }
 
 // Start starts a stopped Redis, at the same URL and with its stored data.
@@ -252,7 +252,7 @@ func (p *redisProcess) kill() {
 func (p *redisProcess) change(authority *Authority) {
 	p.t.Helper()
 	next := identity(p.t, authority)
-	set := []any{"CONFIG", "SET"} // all at once: a certificate and another's key are refused
+	set := []any{"CONFIG", "SET"} // all at once, because Redis refuses a certificate with another certificate's key
 	for name, value := range next {
 		set = append(set, name, value)
 	}

@@ -75,7 +75,7 @@ func CheckAlone(s Service, cfg config.Config) error {
 // Address is an address at which a program listens, and its setting.
 type Address struct{ Key, Addr string }
 
-// Apart requires a different address for each listener of a process.
+// Apart returns an error unless each listener of a process has a different address.
 func Apart(all ...Address) error {
 	var errs []error
 	for i, a := range all {

@@ -23,10 +23,10 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 )
 
-// ConnectNATS opens a connection that never gives up: it returns at once when no server responds yet, and reconnects after
-// every outage. During an outage, a publish fails at once, and the message is certainly not published. The client buffers no messages,
-// because a crash would lose them after the caller had reported success. ConnectNATS fails for credentials that it cannot
-// read and for an invalid address.
+// ConnectNATS opens a connection that reconnects without limit. It returns at once if no server responds yet, and reconnects after every
+// outage. During an outage, a publish fails at once, and the message is certainly not published. The client buffers no messages, because a
+// crash would lose them after the caller has reported success. ConnectNATS fails for credentials that it cannot read and for an invalid
+// address.
 func ConnectNATS(cfg config.NATS, name string, log *slog.Logger) (*nats.Conn, error) {
 	return connectNATS(config.Fixed(cfg), name, log)
 }
@@ -48,11 +48,11 @@ func connectNATS(current *config.Current[config.NATS], name string, log *slog.Lo
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
 		nats.CustomReconnectDelay(func(int) time.Duration {
-			// LastError is the library's only report of a TLS or login failure.
+			// The library reports a TLS or login failure only in LastError.
 			if c := opened.Load(); c != nil && c.LastError() != nil {
 				unreachable(c.LastError())
 			}
-			// Jitter prevents that all replicas reconnect at once.
+			// The jitter prevents that all replicas reconnect at once.
 			return reconnectWait + rand.N(reconnectWait) //nolint:gosec // the jitter need not be secret
 		}),
 		nats.ReconnectBufSize(-1),
@@ -75,13 +75,13 @@ func connectNATS(current *config.Current[config.NATS], name string, log *slog.Lo
 			}
 		}),
 		nats.ErrorHandler(func(c *nats.Conn, _ *nats.Subscription, err error) {
-			if c.IsConnected() && news("error", err) { // otherwise it is the reason of a failed attempt, logged above
+			if c.IsConnected() && news("error", err) { // otherwise err is the reason of a failed attempt, which is logged above
 				log.Warn("nats error", "error", err)
 			}
 		}),
 	}
 	if cfg.Creds != "" {
-		// Checked here, because the connection itself would retry without end.
+		// This is checked here, because the connection itself would retry forever.
 		if _, err := os.Stat(cfg.Creds); err != nil {
 			return nil, settingError{fmt.Errorf("nats.creds: %w", err)}
 		}
@@ -184,7 +184,7 @@ func explainNATS(err error) error {
 	var unknown *net.DNSError
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
-		return fmt.Errorf("nats.user and nats.password, or nats.creds, are not let in: %w", err)
+		return fmt.Errorf("nats.user and nats.password, or nats.creds, are refused: %w", err)
 	case errors.Is(err, nats.ErrSecureConnWanted):
 		return fmt.Errorf("nats.tls is set, but the server does not support TLS: %w", err)
 	case errors.As(err, &unknown) && unknown.IsNotFound:
@@ -237,11 +237,11 @@ type loggedReasons struct {
 
 const (
 	logReasonEvery = time.Minute
-	// mostReasons limits how many reasons are remembered when they differ each time.
+	// mostReasons is the maximum number of remembered reasons, in case they differ each time.
 	mostReasons = 16
 )
 
-// numbers may differ between attempts that fail for the same reason: each attempt has its own port, for example.
+// numbers may differ between attempts that fail for the same reason: for example, each attempt has its own port.
 var numbers = regexp.MustCompile(`[0-9]+`)
 
 // repeated reports whether the reason was logged within the last minute. If not, it counts as logged now.
@@ -259,7 +259,7 @@ func (l *loggedReasons) repeated(text string) bool {
 	return false
 }
 
-// over forgets all reasons: the connection works again, so the next failure is logged.
+// over removes all reasons: the connection works again, so the next failure is logged.
 func (l *loggedReasons) over() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

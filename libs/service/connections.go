@@ -16,18 +16,18 @@ const UnverifiedBytes = 64 << 20
 
 // The memory of a connection in bytes, measured with 3,000 connections.
 const (
-	perConnection = 24 << 10 // its goroutine, and net/http's two buffers of 4 KiB
-	perByte       = 2        // of a request: the byte itself, and the free room of a growing buffer
+	perConnection = 24 << 10 // its goroutine and the two 4 KiB buffers of net/http
+	perByte       = 2        // for each byte of a request: the byte itself, and the free space of a growing buffer
 )
 
 // progressCredit is the initial progress of a connection, in bytes: it may be silent for about as long as a connection that sent
 // this number of bytes at once.
 const progressCredit = 4 << 10
 
-// LimitUnverified returns a listener whose connections hold at most budget bytes in memory before their requests are verified. If they
-// exceed the budget, the listener drops the slowest connection: the one that recently sent the least for the memory that it holds. The
-// weight of each byte sent halves every second. So a stranger who keeps a connection and sends little, or much and then nothing, does not
-// delay a client that sends a whole request at once. The listener calls dropped for each dropped connection; dropped must not block.
+// LimitUnverified returns a listener whose connections hold at most budget bytes in memory before their requests are verified. If they exceed
+// the budget, the listener drops the slowest connection: it recently sent the fewest bytes for the memory that it holds. The weight of each
+// sent byte halves every second. So a client that keeps a connection and sends little, or that stops sending, does not delay a client that
+// sends a whole request at once. The listener calls dropped for each dropped connection; dropped must not block.
 func LimitUnverified(l net.Listener, budget int64, dropped func()) net.Listener {
 	return &connections{Listener: l, budget: budget, dropped: dropped, began: time.Now()}
 }
@@ -43,8 +43,8 @@ type connections struct {
 	waiting bySpeed
 }
 
-// connection counts towards the budget while it is in waiting. After its request is verified, it does not count until the next request
-// begins.
+// connection counts towards the budget while it is in the heap waiting. After its request is verified, it does not count until the next
+// request begins.
 type connection struct {
 	net.Conn
 	of *connections

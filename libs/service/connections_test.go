@@ -70,19 +70,19 @@ func TestTheSlowestConnectionIsDroppedFirst(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		honest func(*caller)
-		// stranger is called for many other connections, one each millisecond. An honest caller who lives connects after them.
+		// stranger is called for many other connections, one each millisecond. If lives is true, the honest caller connects after them.
 		stranger func(*caller)
 		lives    bool
 	}{
-		"a whole request among the silent":              {func(c *caller) { c.send(1500) }, func(*caller) {}, true},
-		"a whole request among those with one byte":     {func(c *caller) { c.send(1500) }, func(c *caller) { c.send(1) }, true},
-		"a large body among those with one byte":        {func(c *caller) { c.send(300_000) }, func(c *caller) { c.send(1) }, true},
-		"a new connection among those with one byte":    {func(*caller) {}, func(c *caller) { c.send(1) }, true},
-		"a request among those who began fast":          {func(c *caller) { c.send(1500) }, func(c *caller) { c.send(100_000); time.Sleep(2 * time.Second) }, true},
-		"one who dribbles among whole requests":         {func(c *caller) { c.send(1); time.Sleep(5 * time.Second) }, func(c *caller) { c.send(20_000) }, false},
-		"one who dribbled a day among whole requests":   {func(c *caller) { c.send(1); time.Sleep(24 * time.Hour) }, func(c *caller) { c.send(20_000) }, false},
-		"a verified one, however slow":                  {func(c *caller) { c.send(1); verify(c); time.Sleep(time.Hour) }, func(c *caller) { c.send(20_000) }, true},
-		"a verified one's next request, if it dribbles": {func(c *caller) { verify(c); c.server.(*connection).next(); time.Sleep(time.Hour) }, func(c *caller) { c.send(20_000) }, false},
+		"a whole request among silent connections":                 {func(c *caller) { c.send(1500) }, func(*caller) {}, true},
+		"a whole request among connections with one byte":          {func(c *caller) { c.send(1500) }, func(c *caller) { c.send(1) }, true},
+		"a large body among connections with one byte":             {func(c *caller) { c.send(300_000) }, func(c *caller) { c.send(1) }, true},
+		"a new connection among connections with one byte":         {func(*caller) {}, func(c *caller) { c.send(1) }, true},
+		"a request among connections that began fast":              {func(c *caller) { c.send(1500) }, func(c *caller) { c.send(100_000); time.Sleep(2 * time.Second) }, true},
+		"a very slow connection among whole requests":              {func(c *caller) { c.send(1); time.Sleep(5 * time.Second) }, func(c *caller) { c.send(20_000) }, false},
+		"a connection that is slow for a day among whole requests": {func(c *caller) { c.send(1); time.Sleep(24 * time.Hour) }, func(c *caller) { c.send(20_000) }, false},
+		"a verified connection, at any speed":                      {func(c *caller) { c.send(1); verify(c); time.Sleep(time.Hour) }, func(c *caller) { c.send(20_000) }, true},
+		"a slow second request after a verified one":               {func(c *caller) { verify(c); c.server.(*connection).next(); time.Sleep(time.Hour) }, func(c *caller) { c.send(20_000) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -92,7 +92,7 @@ func TestTheSlowestConnectionIsDroppedFirst(t *testing.T) {
 				l := LimitUnverified(p, roomFor*perConnection, func() { dropped++ })
 				var honest *caller
 				var all []*caller
-				if !c.lives || name == "a verified one, however slow" { // it connects first, so that the others may displace it
+				if !c.lives || name == "a verified connection, at any speed" { // it connects first, so that the others could displace it
 					honest = call(t, l, p)
 					c.honest(honest)
 				}
@@ -133,8 +133,8 @@ func verify(c *caller) {
 	Verified(context.WithValue(context.Background(), connectionKey{}, c.server))
 }
 
-// For every mix of slow strangers, the listener serves a client that sends its request at once, and stays within the budget.
-func TestNoMixOfSlowStrangersDropsAWholeRequest(t *testing.T) {
+// For every mix of slow connections, the listener serves a client that sends its request at once, and stays within the budget.
+func TestNoMixOfSlowConnectionsDropsAWholeRequest(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(20) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestNoMixOfSlowStrangersDropsAWholeRequest(t *testing.T) {
 					switch n := random.IntN(10); {
 					case n < 5 || len(strangers) == 0:
 						strangers = append(strangers, call(t, l, p))
-					case n < 9: // 1 to 20 bytes now and then
+					case n < 9: // 1 to 20 bytes at random times
 						strangers[random.IntN(len(strangers))].send(1 + random.IntN(20))
 					default:
 						time.Sleep(time.Duration(random.IntN(2000)) * time.Millisecond)

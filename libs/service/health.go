@@ -13,16 +13,16 @@ import (
 )
 
 const (
-	// checkBound is how long a check may take.
+	// checkBound is the maximum time of a check.
 	checkBound = 2 * time.Second
-	// checkEvery is how long the results of the checks stay valid: if ten probers each probe once a second, each dependency gets
-	// one check a second.
+	// checkEvery is the time for which the results of the checks stay valid. If ten probers each probe once a second, each dependency still
+	// gets one check a second.
 	checkEvery = time.Second
 )
 
 // Health reports a program's state to probes. Its zero value is a program that is starting.
 //
-// A program is ready when its services are up and all its checks pass; it is never ready again once it drains.
+// A program is ready when its services are up and all its checks pass. Once it drains, it is never ready again.
 type Health struct {
 	mu       sync.Mutex // guards up, draining and checks
 	up       bool
@@ -134,8 +134,8 @@ func (h *Health) status() (string, map[string]result) {
 	}
 }
 
-// lastResults returns the results of the last round, or none while a round runs: a load balancer must not wait for the round before it
-// learns that the program drains.
+// lastResults returns the results of the last round, or none while a round runs: a load balancer must get the state draining without waiting
+// for the round.
 func (h *Health) lastResults() map[string]result {
 	if !h.round.TryLock() {
 		return map[string]result{}
@@ -170,7 +170,7 @@ func (h *Health) check() (results map[string]result, failing bool) {
 }
 
 func runChecks(checks []*check) map[string]result {
-	// Not the probe's context: the round is shared.
+	// The probe's context is not used, because probes share the round.
 	ctx, cancel := context.WithTimeout(context.Background(), checkBound)
 	defer cancel()
 	done := make([]result, len(checks))
@@ -186,8 +186,8 @@ func runChecks(checks []*check) map[string]result {
 	return results
 }
 
-// once runs the check and waits for it until ctx ends. A check that ignores ctx continues in the background and is not started
-// again until it returns, so that it costs one goroutine in total and not one a second.
+// once runs the check and waits for it until ctx ends. A check that ignores ctx continues in the background and is not started again until it
+// returns, so that it needs only one goroutine, and not one more each second.
 func (c *check) once(ctx context.Context) result {
 	start := time.Now()
 	err := errors.New("an earlier run of this check still hangs")

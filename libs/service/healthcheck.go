@@ -15,9 +15,9 @@ import (
 // healthcheckWithin limits the request; the checks behind /readyz end within 2 s.
 const healthcheckWithin = 4 * time.Second
 
-// Healthcheck asks the program that runs with the same settings on this machine whether it is ready: `ingest healthcheck`, for a
-// container whose image contains only the program. It requests /readyz, not /livez: the container engine itself knows whether the process
-// is alive, and Docker does not restart a container that is not ready. Kubernetes probes the admin listener directly.
+// Healthcheck requests the readiness of the program that runs with the same settings on this machine. It is for `ingest healthcheck` in a
+// container whose image contains only the program. It requests /readyz, not /livez, because the container engine itself knows whether the
+// process is alive. Docker does not restart a container that is not ready. Kubernetes probes the admin listener directly.
 func Healthcheck(ctx context.Context, cfg config.Config) error {
 	host, port, err := net.SplitHostPort(cfg.Admin.Addr)
 	if err != nil {

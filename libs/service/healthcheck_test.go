@@ -15,7 +15,7 @@ func TestHealthcheckReportsReadyz(t *testing.T) {
 		env.Health.Add("the-world", func(context.Context) error {
 			select {
 			case <-broken:
-				return errors.New("is away")
+				return errors.New("is unavailable")
 			default:
 				return nil
 			}
@@ -25,18 +25,18 @@ func TestHealthcheckReportsReadyz(t *testing.T) {
 		return nil
 	}})
 	h.opened()
-	ask := func() (int, string) {
+	check := func() (int, string) {
 		status, _, stderr := use(t.Context(), t, Service{Name: "sandbox"}, []string{"healthcheck"},
 			[]string{"SIGNRELAY_ADMIN_ADDR=" + strings.Replace(h.cfg.Admin.Addr, "127.0.0.1", "", 1)}) // on all interfaces, as in a container
 		return status, stderr
 	}
-	if status, said := ask(); status != 0 || said != "" {
-		t.Errorf("ready: %d %s", status, said)
+	if status, stderr := check(); status != 0 || stderr != "" {
+		t.Errorf("ready: %d %s", status, stderr)
 	}
 	close(broken)
 	until(t, "it is not ready", func() bool { // the results of the checks stay valid for a second
-		status, said := ask()
-		return status == 1 && strings.Contains(said, "the-world")
+		status, stderr := check()
+		return status == 1 && strings.Contains(stderr, "the-world")
 	})
 }
 

@@ -48,7 +48,7 @@ const (
 	leaveWithin = 25 * time.Second
 	// leaveAfterDelay is the time that remains after a drain delay of more than 5 s.
 	leaveAfterDelay = 20 * time.Second
-	// closeWithin limits the requests in flight, so that one slow caller does not use up the time of the services.
+	// closeWithin limits the time for requests in flight, so that one slow caller does not use up the time of the services.
 	closeWithin = 10 * time.Second
 )
 
@@ -60,7 +60,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, services ...S
 // Run opens the parts that the services need, runs the services, and opens the public listeners when all services are up. It
 // waits without limit for NATS, and for the resources that Provision creates in NATS.
 //
-// When ctx ends, Run reports that to probes at once. If SIGTERM ended ctx (see UntilSignal), the public listeners stay open for the
+// When ctx ends, Run immediately reports draining to probes. If SIGTERM ended ctx (see UntilSignal), the public listeners stay open for the
 // drain delay, so that load balancers notice. Then Run finishes the requests in flight, ends the services' context and waits for the
 // services, at most 25 s in total. It closes the connections last. If a service fails, Run ends early with the service's error.
 func (h Host) Run(ctx context.Context) (err error) {
@@ -123,7 +123,7 @@ func (h Host) Run(ctx context.Context) (err error) {
 
 // drainDelay returns the time for which the public listeners stay open after the shutdown signal. A load balancer needs that time to see that
 // the program is no longer ready. A callback to a closed listener is lost if the provider does not retry. Only SIGTERM, which orchestrators
-// send, causes the delay: a program that a person stops at a terminal is not behind a load balancer.
+// send, causes the delay: a program that a person stops at a terminal has no load balancer in front.
 func (h Host) drainDelay(ctx context.Context, servers []*httpServer) time.Duration {
 	if len(servers) == 0 || !errors.Is(context.Cause(ctx), ErrTerminated) {
 		return 0
@@ -156,7 +156,7 @@ func (p *parts) close() {
 // wait until the next reconnect.
 const publishWithin = 5 * time.Second
 
-// opening says how to open the parts: a service waits until a fault is fixed, a command reports the fault.
+// opening configures how the parts are opened: a service waits until a fault is fixed, and a command reports the fault.
 type opening struct {
 	connect  func() (*nats.Conn, error)
 	hopeless func(error) bool // reports whether waiting cannot fix an error of the broker
@@ -277,8 +277,8 @@ func claims(
 
 var errNoNATS = errors.New("no NATS server can be reached")
 
-// waitForBroker returns nil when probe finds the streams and buckets that Provision creates. It returns the last error when ctx ends or
-// when the error is hopeless.
+// waitForBroker returns nil when probe finds the streams and buckets that Provision creates. It returns the last error when ctx ends, or when
+// waiting cannot help.
 func waitForBroker(ctx context.Context, conn *nats.Conn, log *slog.Logger, hopeless func(error) bool, probe func(context.Context) error) error {
 	reasons := &loggedReasons{}
 	retry := time.NewTicker(250 * time.Millisecond)
@@ -294,7 +294,7 @@ func waitForBroker(ctx context.Context, conn *nats.Conn, log *slog.Logger, hopel
 		if err == nil || hopeless(err) {
 			return err
 		}
-		if reason == nil || ctx.Err() == nil || !errors.Is(err, ctx.Err()) { // a request that ctx ended gives no reason
+		if reason == nil || ctx.Err() == nil || !errors.Is(err, ctx.Err()) { // a request that ctx ended has no useful error
 			reason = err
 		}
 		if !reasons.repeated(err.Error()) {
@@ -302,7 +302,7 @@ func waitForBroker(ctx context.Context, conn *nats.Conn, log *slog.Logger, hopel
 		}
 		select {
 		case <-ctx.Done():
-			// The first missing stream is enough: without Provision all are missing.
+			// The first missing stream is enough, because without Provision all are missing.
 			first, _, _ := strings.Cut(reason.Error(), "\n")
 			return fmt.Errorf("no provisioned NATS at nats.url: %s; was `signrelay provision` run?", first)
 		case <-retry.C:
@@ -411,7 +411,7 @@ func (r *running) endsWithin(delay time.Duration, failed <-chan error) error {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-r.ended: // wait tells why
+	case <-r.ended: // wait returns the reason
 	case err := <-failed:
 		return err
 	}
@@ -434,7 +434,7 @@ func (r *running) wait(limit context.Context, within time.Duration) error {
 	return errors.Join(errs...)
 }
 
-// open waits until all services are up, and opens the public listeners. If the shutdown comes first, it opens none.
+// open waits until all services are up, and opens the public listeners. If the shutdown begins first, it opens none.
 func (h Host) open(ctx context.Context, r *running, health *Health, admin *httpServer, failed chan error) (servers []*httpServer, err error) {
 	select {
 	case <-r.allUp:

@@ -25,7 +25,7 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// waitLimit is how long a test waits for an event that should happen at once.
+// waitLimit is the maximum wait of a test for an event that should happen at once.
 const waitLimit = 20 * time.Second
 
 // testHost is a running host under test.
@@ -211,7 +211,7 @@ func TestReadinessFollowsNATSAndRedis(t *testing.T) {
 	broker.Stop()
 	h.readyWithin(5*time.Second, 503, failing("nats"))
 	if code, _, err := get(h.admin + "/livez"); err != nil || code != 200 {
-		t.Errorf("/livez while NATS is away: %d, %v", code, err)
+		t.Errorf("/livez while NATS is unavailable: %d, %v", code, err)
 	}
 	broker.Start()
 	h.readyWithin(5*time.Second, 200, allWell)
@@ -227,7 +227,7 @@ func TestReadinessFollowsNATSAndRedis(t *testing.T) {
 	}
 }
 
-func TestAServiceThatOutlivesRedisStaysReady(t *testing.T) {
+func TestAServiceThatWorksWithoutRedisStaysReady(t *testing.T) {
 	t.Parallel()
 	broker, redis := provisioned(t), realtest.Redis(t)
 	cfg := settings(t, func(c *config.Config) { c.NATS.URL, c.Redis.URL = broker.URL, redis.URL })
@@ -257,7 +257,7 @@ func TestAHostWaitsForNATSAndForProvisioning(t *testing.T) {
 	h.opened()
 	h.readyWithin(5*time.Second, 200, func(a readyz) bool { return a.Status == "ready" })
 	if !strings.Contains(h.log.String(), "waiting for a provisioned NATS") {
-		t.Error("the log does not say that the host waits for provisioning")
+		t.Error("the log does not report that the host waits for provisioning")
 	}
 }
 
@@ -390,7 +390,7 @@ func TestTheOrderOfTheShutdown(t *testing.T) {
 	}
 }
 
-// Only SIGTERM causes a drain delay, and only if requests may still arrive. Otherwise a person would wait without need.
+// Only SIGTERM causes a drain delay, and only if requests may still arrive. Otherwise a person at a terminal would wait for no reason.
 func TestTheDrainDelay(t *testing.T) {
 	t.Parallel()
 	broker := provisioned(t)
@@ -436,7 +436,7 @@ func TestTheDrainDelay(t *testing.T) {
 			for code := 0; code != 503; {
 				var said string
 				if code, said, _ = get("http://" + addresses.Admin.String() + "/readyz"); code == 503 && said != "draining\n" {
-					t.Errorf("/readyz says %q, want draining", said)
+					t.Errorf("/readyz returned %q, want draining", said)
 				}
 			}
 			resp, err := http.Get("http://" + addresses.Public["ingest"].String())
@@ -500,7 +500,7 @@ func TestAServiceThatFailsEndsTheHost(t *testing.T) {
 }
 
 // Kubernetes kills the process after 30 s and does not name the service that hangs.
-func TestAServiceThatNeverEndsDoesNotHoldTheHost(t *testing.T) {
+func TestAServiceThatNeverEndsDoesNotBlockTheHost(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	defer close(release)

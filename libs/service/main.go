@@ -18,8 +18,8 @@ import (
 	"github.com/signrelay/signrelay/libs/telemetry"
 )
 
-// Main is the main function of a program with one service: it ends the process with status 0 after an orderly shutdown,
-// 1 after a failure, 2 after wrong usage or wrong settings.
+// Main is the main function of a program with one service. It ends the process with status 0 after an orderly shutdown, 1 after a failure, 2
+// after wrong usage or wrong settings.
 func Main(s Service, list []config.Declared) {
 	os.Exit(Start(UntilSignal(context.Background()), s, list, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
@@ -79,10 +79,10 @@ func Start(ctx context.Context, s Service, list []config.Declared, args, environ
 	return 0
 }
 
-// Tuning sets how much memory a program uses to save CPU time.
+// Tuning sets the memory that a program uses to save CPU time.
 type Tuning struct {
 	// gcPercent is the garbage after which the program collects, in percent of its live heap. The variable GOGC overrides it. The live heap
-	// of ingest is about 8 MB, so ingest collects at 70 MB instead of at 16 MB.
+	// of ingest is about 8 MB. So ingest collects at 70 MB instead of at 16 MB.
 	gcPercent int
 	// memory is the size, in bytes, above which the program collects more often than gcPercent says. The variable GOMEMLIMIT overrides it.
 	// Without a limit, a few large callbacks at once made ingest grow to 640 MiB, of which 9 in 10 bytes were garbage.
@@ -105,8 +105,8 @@ func (t Tuning) Apply() {
 	}
 }
 
-// OneVoice sends to the log the lines that libraries would write to standard error. It changes the whole process,
-// so call it once, in main.
+// OneVoice redirects the lines that libraries would write to standard error into the log. It changes the whole process, so call it once, in
+// main.
 func OneVoice(log *slog.Logger) {
 	redis.SetLogger(redisLog{log})
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry", "error", err) }))

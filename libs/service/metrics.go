@@ -17,9 +17,9 @@ func describe(r prometheus.Registerer, program string, h *Health) {
 }
 
 var (
-	readyDesc = prometheus.NewDesc("signrelay_ready", "1 while /readyz answers 200, else 0.", nil, nil)
+	readyDesc = prometheus.NewDesc("signrelay_ready", "1 while /readyz returns 200, else 0.", nil, nil)
 	checkDesc = prometheus.NewDesc("signrelay_ready_checks",
-		"1 of a check of /readyz that passes, else 0; degrades is true where the program is ready without it.", []string{"check", "degrades"}, nil)
+		"1 for a check of /readyz that passes, else 0; degrades is true if the program is ready without it.", []string{"check", "degrades"}, nil)
 )
 
 // Describe implements prometheus.Collector.

@@ -13,7 +13,7 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// openWithin is how long a command waits for its connections; it is short because a person waits for the command.
+// openWithin is the time for which a command waits for its connections. It is short because a person waits for the command.
 const openWithin = 5 * time.Second
 
 // Open gives a command the same connections as a service, and a function that closes them. It opens no listeners.

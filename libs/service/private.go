@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// Private protects the handler of a listener that is not public against web pages in the browsers of its users: a page whose
-// host name resolves to the listener (DNS rebinding), and a page of another site that sends requests or shows our pages in a frame. setting
-// is the key of the setting that lists hosts.
+// Private protects the handler of a listener that is not public. It refuses requests of web pages in its users' browsers: of a page whose
+// host name resolves to the listener (DNS rebinding), and of a page of another site that sends requests or shows our pages in a frame.
+// setting is the key of the setting that lists hosts.
 func Private(setting string, hosts []string, next http.Handler) http.Handler {
 	changes := http.NewCrossOriginProtection().Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -23,7 +23,7 @@ func Private(setting string, hosts []string, next http.Handler) http.Handler {
 		switch {
 		case !isOurs(r.Host, hosts):
 			http.Error(w, fmt.Sprintf("This listener serves requests to IP addresses, to localhost and to the names in the setting %s. "+
-				"If the name in the Host header is yours, add it to that setting.", setting), http.StatusMisdirectedRequest)
+				"If the name in the Host header is one of your names, add it to that setting.", setting), http.StatusMisdirectedRequest)
 		case embedded(r):
 			http.Error(w, "A page of another site may link to this listener, but it may not read from it or embed it.", http.StatusForbidden)
 		default:
@@ -32,8 +32,8 @@ func Private(setting string, hosts []string, next http.Handler) http.Handler {
 	})
 }
 
-// isOurs reports whether a Host header has a name that a stranger's DNS cannot give to the listener: an IP address, localhost or a name
-// below it (RFC 6761), or a configured name. No browser sends an empty Host header.
+// isOurs reports whether a Host header has a name that an attacker's DNS server cannot point to the listener: an IP address, localhost or a
+// name below it (RFC 6761), or a configured name. No browser sends an empty Host header.
 func isOurs(hostport string, names []string) bool {
 	host := hostport
 	if name, port, err := net.SplitHostPort(hostport); err == nil {

@@ -61,7 +61,7 @@ func TestAPrivateListenerKnowsItsNames(t *testing.T) {
 	}
 }
 
-// A page of another site may make a browser open our address in a window, and nothing else.
+// A page of another site may only make a browser open our address in a window.
 func TestAPrivateListenerRefusesPagesOfOtherSites(t *testing.T) {
 	t.Parallel()
 	guarded := Private("admin.hosts", nil, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -69,26 +69,26 @@ func TestAPrivateListenerRefusesPagesOfOtherSites(t *testing.T) {
 		method, site, mode, dest, origin string
 		want                             int
 	}{
-		"curl":                                 {"GET", "", "", "", "", 200},
-		"curl that changes something":          {"POST", "", "", "", "", 200},
-		"an address that a person typed":       {"GET", "none", "navigate", "document", "", 200},
-		"a page of its own":                    {"GET", "same-origin", "cors", "empty", "", 200},
-		"a form of its own":                    {"POST", "same-origin", "navigate", "document", "http://127.0.0.1:8082", 200},
-		"a link elsewhere":                     {"GET", "cross-site", "navigate", "document", "", 200},
-		"a short link on another port":         {"GET", "same-site", "navigate", "document", "", 200},
-		"fetch elsewhere":                      {"GET", "cross-site", "cors", "empty", "https://evil.example", 403},
-		"fetch without a readable response":    {"GET", "cross-site", "no-cors", "empty", "", 403},
-		"an image elsewhere":                   {"GET", "cross-site", "no-cors", "image", "", 403},
-		"a script elsewhere":                   {"GET", "same-site", "no-cors", "script", "", 403},
-		"a frame elsewhere":                    {"GET", "cross-site", "navigate", "iframe", "", 403},
-		"an object elsewhere":                  {"GET", "cross-site", "navigate", "object", "", 403},
-		"a websocket elsewhere":                {"GET", "cross-site", "websocket", "websocket", "https://evil.example", 403},
-		"a form elsewhere":                     {"POST", "cross-site", "navigate", "document", "https://evil.example", 403},
-		"a form on another port":               {"POST", "same-site", "navigate", "document", "http://127.0.0.1:3000", 403},
-		"an old browser's form":                {"POST", "", "", "", "https://evil.example", 403},
-		"an old browser's form without a home": {"POST", "", "", "", "null", 403},
-		"an old browser's DELETE":              {"DELETE", "", "", "", "http://127.0.0.1:3000", 403},
-		"an old browser, its own form":         {"POST", "", "", "", "http://127.0.0.1:8082", 200},
+		"curl":                                    {"GET", "", "", "", "", 200},
+		"curl with a POST":                        {"POST", "", "", "", "", 200},
+		"an address that a person typed":          {"GET", "none", "navigate", "document", "", 200},
+		"a page of the same site":                 {"GET", "same-origin", "cors", "empty", "", 200},
+		"a form of the same site":                 {"POST", "same-origin", "navigate", "document", "http://127.0.0.1:8082", 200},
+		"a link on another site":                  {"GET", "cross-site", "navigate", "document", "", 200},
+		"a short link on another port":            {"GET", "same-site", "navigate", "document", "", 200},
+		"fetch on another site":                   {"GET", "cross-site", "cors", "empty", "https://evil.example", 403},
+		"fetch without a readable response":       {"GET", "cross-site", "no-cors", "empty", "", 403},
+		"an image on another site":                {"GET", "cross-site", "no-cors", "image", "", 403},
+		"a script on another site":                {"GET", "same-site", "no-cors", "script", "", 403},
+		"a frame on another site":                 {"GET", "cross-site", "navigate", "iframe", "", 403},
+		"an object on another site":               {"GET", "cross-site", "navigate", "object", "", 403},
+		"a websocket on another site":             {"GET", "cross-site", "websocket", "websocket", "https://evil.example", 403},
+		"a form on another site":                  {"POST", "cross-site", "navigate", "document", "https://evil.example", 403},
+		"a form on another port":                  {"POST", "same-site", "navigate", "document", "http://127.0.0.1:3000", 403},
+		"an old browser's form":                   {"POST", "", "", "", "https://evil.example", 403},
+		"an old browser's form without an origin": {"POST", "", "", "", "null", 403},
+		"an old browser's DELETE":                 {"DELETE", "", "", "", "http://127.0.0.1:3000", 403},
+		"an old browser, its own form":            {"POST", "", "", "", "http://127.0.0.1:8082", 200},
 	} {
 		r := httptest.NewRequest(c.method, "http://127.0.0.1:8082/api/play", nil)
 		for header, value := range map[string]string{"Sec-Fetch-Site": c.site, "Sec-Fetch-Mode": c.mode, "Sec-Fetch-Dest": c.dest, "Origin": c.origin} {

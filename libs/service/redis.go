@@ -33,7 +33,7 @@ func connectRedis(current *config.Current[config.Redis]) (*redis.Client, error) 
 		return nil, err
 	}
 	o.ClientName = "signrelay"
-	o.Protocol = 2                 // version 3 checks for push messages before every response, and we use none
+	o.Protocol = 2                 // version 3 checks for push messages before every response; Signrelay uses none
 	o.ContextTimeoutEnabled = true // otherwise a caller's deadline does not limit the socket
 	o.MaxRetries = 1               // claims are safe to repeat: the stored token decides who owns one
 	o.DialTimeout = time.Second
@@ -41,7 +41,7 @@ func connectRedis(current *config.Current[config.Redis]) (*redis.Client, error) 
 	o.ReadTimeout = 500 * time.Millisecond
 	o.WriteTimeout = 500 * time.Millisecond
 	o.MinIdleConns = 4
-	o.DisableIdentity = true // so the Redis user needs one permitted command less
+	o.DisableIdentity = true // so the Redis user needs one permission less
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	o.CredentialsProviderContext = func(context.Context) (string, string, error) { return redisLogin(current.Now()) }
 	if o.TLSConfig != nil {
@@ -65,7 +65,7 @@ func connectRedis(current *config.Current[config.Redis]) (*redis.Client, error) 
 func parseRedis(address string) (*redis.Options, error) {
 	o, err := redis.ParseURL(address)
 	if err != nil {
-		// The reason is left out: it contains parts of the address, and so possibly of the password.
+		// The error omits the reason, because it contains parts of the address, and so possibly of the password.
 		return nil, errors.New("redis.url: want redis://user:password@host:port/db; in a password / and @ are written %2F and %40")
 	}
 	return o, nil
@@ -142,21 +142,21 @@ const lacks = "the user of redis.username or redis.url lacks a command or a key:
 // redisRefusals are the error codes with which Redis refuses a command, and the fix for each. For a command in a script, Redis 6 has the
 // code inside the error's text, Redis 7 at its start.
 var redisRefusals = []struct{ code, says string }{
-	{"WRONGPASS", "redis.username and redis.password, or those in redis.url, are not let in"},
-	{"NOAUTH", "redis.username and redis.password, or those in redis.url, are not let in"},
+	{"WRONGPASS", "redis.username and redis.password, or those in redis.url, are refused"},
+	{"NOAUTH", "redis.username and redis.password, or those in redis.url, are refused"},
 	{"NOPERM", lacks},
 	{"ACL failure in script", lacks},
 	{"executing the script can't", lacks},
-	{"READONLY", "redis.url leads to a replica, which takes no claims: let it lead to the primary, or promote this one"},
-	{"OOM", "Redis is full (maxmemory), so it takes no claims: give it more memory"},
+	{"READONLY", "redis.url leads to a replica, which accepts no claims: let it lead to the primary, or promote this one"},
+	{"OOM", "Redis is full (maxmemory), so it accepts no claims: give it more memory"},
 	{"CROSSSLOT", "redis.url leads to a Redis Cluster, which refuses commands with several keys: use one server without cluster-enabled"},
 	{"MOVED", "redis.url leads to a Redis Cluster, which stores the keys on another node: use one server without cluster-enabled"},
 	{"CLUSTERDOWN", "redis.url leads to a Redis Cluster that is incomplete: use one server without cluster-enabled"},
-	{"MISCONF", "Redis cannot write to its disk, so it takes no claims: see its log, and free disk space"},
-	{"NOREPLICAS", "Redis has fewer replicas than min-replicas-to-write, so it takes no claims: bring them back"},
+	{"MISCONF", "Redis cannot write to its disk, so it accepts no claims: see its log, and free disk space"},
+	{"NOREPLICAS", "Redis has fewer replicas than min-replicas-to-write, so it accepts no claims: start more replicas"},
 	{"LOADING", "Redis is loading its data from disk after a start: wait"},
-	{"MASTERDOWN", "redis.url leads to a replica whose primary is away: let it lead to the primary, or promote this one"},
-	{"unknown command", "this Redis has no scripts (EVAL), which claims need: allow them, or use another"},
+	{"MASTERDOWN", "redis.url leads to a replica whose primary is unavailable: let it lead to the primary, or promote this one"},
+	{"unknown command", "this Redis has no scripts (EVAL), which claims need: allow them, or use another Redis"},
 	{"max number of clients", "Redis accepts no more connections: raise its maxclients"},
 	{"DB index is out of range", "redis.url names a database that does not exist in this Redis: use /0"},
 }

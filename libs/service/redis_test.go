@@ -49,7 +49,7 @@ func do(t *testing.T, client *redis.Client, command string) {
 	}
 }
 
-// Each of these Redis servers answers PING but accepts no claim. The test then undoes the change, and the server is healthy.
+// Each of these Redis servers responds to PING but accepts no claim. The test then undoes the change, and the server is healthy.
 func TestARedisThatAcceptsNoClaimsFailsTheCheck(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -58,19 +58,19 @@ func TestARedisThatAcceptsNoClaimsFailsTheCheck(t *testing.T) {
 		repair   []string
 		want     string
 	}{
-		"a replica whose primary is away": {
+		"a replica with stale data": {
 			damage: []string{"REPLICAOF 127.0.0.1 1"}, repair: []string{"REPLICAOF NO ONE"},
-			want: "redis.url leads to a replica, which takes no claims: let it lead to the primary",
+			want: "redis.url leads to a replica, which accepts no claims: let it lead to the primary",
 		},
 		"a replica that serves nothing": {
 			damage: []string{"CONFIG SET replica-serve-stale-data no", "REPLICAOF 127.0.0.1 1"}, repair: []string{"REPLICAOF NO ONE"},
-			want: "redis.url leads to a replica whose primary is away",
+			want: "redis.url leads to a replica whose primary is unavailable",
 		},
-		"a full one": {
+		"a full Redis": {
 			damage: []string{"CONFIG SET maxmemory 1"}, repair: []string{"CONFIG SET maxmemory 0"},
-			want: "Redis is full (maxmemory), so it takes no claims: give it more memory",
+			want: "Redis is full (maxmemory), so it accepts no claims: give it more memory",
 		},
-		"one that lacks replicas": {
+		"a primary that lacks replicas": {
 			damage: []string{"CONFIG SET min-replicas-to-write 1"}, repair: []string{"CONFIG SET min-replicas-to-write 0"},
 			want: "fewer replicas than min-replicas-to-write",
 		},
@@ -113,8 +113,8 @@ func TestARedisThatAcceptsNoClaimsFailsTheCheck(t *testing.T) {
 	}
 }
 
-// A service's user in deployments/redis/users.conf may do all that the service's probes do, and all of that is necessary. If one command or key
-// is missing, the service is not ready, and the error names the commands or keys.
+// A service's user in deployments/redis/users.conf may do everything that the service's probes do, and has no other permission. If one
+// command or key is missing, the service is not ready, and the error names the commands or keys.
 func TestARedisUserNeedsAllItsPermissions(t *testing.T) {
 	t.Parallel()
 	for _, u := range flow.RedisUsers() {

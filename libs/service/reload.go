@@ -14,9 +14,9 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 )
 
-// rereadEvery is the poll interval for files of settings. Two polls in a row must find the same new values, so the program uses new values
-// 10 s after the last file was written. Polling is simpler than file notifications: Kubernetes swaps a link two folders above a mounted
-// secret, certbot renames files, editors write in place.
+// rereadEvery is the poll interval for files of settings. Two polls in a row must find the same new values, so the program uses new values 10
+// s after the last file was written. Polling is simpler than file notifications, because Kubernetes replaces a symlink two folders above a
+// mounted secret, certbot renames files, and editors write in place.
 const rereadEvery = 5 * time.Second
 
 // reload keeps live up to date with its files until ctx ends: it polls them at the interval, and at once after SIGHUP. A program without
@@ -27,7 +27,7 @@ func reload(ctx context.Context, live *config.Live, every time.Duration, metrics
 	}
 	looks := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "signrelay_config_reloads_total",
-		Help: "Looks into the files of settings that found a new value, by whether it is in use (replaced) or cannot be used (refused).",
+		Help: "Reads of the files of settings that found a new value, by result: replaced, or refused because the value cannot be used.",
 	}, []string{"outcome"})
 	metrics.MustRegister(looks)
 	replaced, refused := looks.WithLabelValues("replaced"), looks.WithLabelValues("refused")

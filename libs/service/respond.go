@@ -43,5 +43,5 @@ func write(w http.ResponseWriter, contentType string, status int, body any) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)
-	_, _ = w.Write(text) // the work is done: a client that is gone is no error
+	_, _ = w.Write(text) // the work is done: it is no error if the client has disconnected
 }

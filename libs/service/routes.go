@@ -9,9 +9,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Routes has the routes of a listener. It is an http.ServeMux that never redirects, because providers count a redirect as a failed callback,
-// and because the Location would repeat the query, which may contain a token: a path with an empty part, or with . or .., has no route. A
-// path has one spelling: no route matches an escaped character. Each request without a route is counted and logged.
+// Routes has the routes of a listener. It is an http.ServeMux that never redirects, because providers count a redirect as a failed callback.
+// The Location would also repeat the query, which may contain a token. So a path with an empty part, or with . or .., has no route. A path
+// has one spelling: no route matches an escaped character. Each request without a route is counted and logged.
 type Routes struct {
 	*http.ServeMux
 	escapes  string                      // paths with this prefix may have escaped characters; empty for none
@@ -55,7 +55,7 @@ func (r *Routes) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	http.Error(w, "No route of this listener matches the path.", http.StatusNotFound)
 }
 
-// clean reports whether the mux accepts a path unchanged. It would redirect any other.
+// clean reports whether the mux accepts a path unchanged. It would redirect any other path.
 func clean(escaped string) bool {
 	cleaned := path.Clean(escaped)
 	return strings.HasPrefix(escaped, "/") && (cleaned == escaped || cleaned+"/" == escaped)
@@ -75,7 +75,7 @@ func (s *statusOf) WriteHeader(status int)      { s.status = status }
 func unroutedCounter(r prometheus.Registerer) *prometheus.CounterVec {
 	counter := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "signrelay_http_unrouted_total",
-		Help: "Requests at a service's public listener that no route matches, by what does not match: path or method.",
+		Help: "Requests at a service's public listener that no route matches, by the part that does not match: path or method.",
 	}, []string{"service", "reason"})
 	r.MustRegister(counter)
 	return counter

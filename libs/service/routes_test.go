@@ -84,8 +84,8 @@ func TestAListenerNeverRedirects(t *testing.T) {
 		}
 	}
 	want := fmt.Sprintf(`
-		# HELP signrelay_http_unrouted_total Requests at a service's public listener that no route matches, by what does not match: path or method.
-		# TYPE signrelay_http_unrouted_total counter
+		# HELP signrelay_http_unrouted_total Requests at a service's public listener that no route matches, by the part that does not match:
+		# path or method. TYPE signrelay_http_unrouted_total counter
 		signrelay_http_unrouted_total{reason="method",service="links"} %v
 		signrelay_http_unrouted_total{reason="path",service="links"} %v
 	`, methods, paths)
@@ -96,7 +96,7 @@ func TestAListenerNeverRedirects(t *testing.T) {
 		t.Errorf("logged: %s", text)
 	}
 
-	r.TakeEscapes("/") // as the sandbox does, which replaces other servers
+	r.TakeEscapes("/") // like the sandbox, which replaces other servers
 	for target, want := range map[string]string{"/l/a%2Fb": "link a/b", "/tree/%2F%2Fa": "tree /tree/%2F%2Fa", "//l/a": "No route of this listener matches the path.\n"} {
 		w := httptest.NewRecorder()
 		if r.ServeHTTP(w, httptest.NewRequest("GET", target, nil)); w.Body.String() != want || w.Header().Get("Location") != "" {

@@ -60,7 +60,7 @@ func (s *secrets) replace(files map[string]string) {
 	}
 }
 
-// accept makes a broker accept one user, and only clients with a certificate of the authority.
+// accept makes a broker accept one user with a client certificate of the authority.
 func accept(authority *realtest.Authority, password string) func(*server.Options) {
 	return func(o *server.Options) {
 		o.Username, o.Password = "ingest", password
@@ -85,13 +85,13 @@ func TestNATSWithTLSAndPassword(t *testing.T) {
 	certificate, key := authority.Issue("ingest")
 	strange, strangeKey := stranger.Issue("ingest")
 	for name, c := range map[string]struct{ ca, certificate, key, password, want string }{
-		"all is right":           {authority.PEM, certificate, key, "right", "nats connected"},
+		"all settings are right": {authority.PEM, certificate, key, "right", "nats connected"},
 		"a wrong CA":             {stranger.PEM, certificate, key, "right", "nats.tls.ca lacks the authority"},
 		"the system's CAs":       {"", certificate, key, "right", "nats.tls.ca lacks the authority"},
 		"a wrong certificate":    {authority.PEM, strange, strangeKey, "right", "nats.tls.certificate"},
-		"no certificate":         {authority.PEM, "", "", "right", "nats cannot be reached"}, // the server may be gone before its reason is read
+		"no certificate":         {authority.PEM, "", "", "right", "nats cannot be reached"}, // the server may close the connection before the client reads the reason
 		"a wrong password":       {authority.PEM, certificate, key, "wrong", "nats.user and nats.password"},
-		"a server without a TLS": {authority.PEM, certificate, key, "right", "does not support TLS"},
+		"a server without TLS":   {authority.PEM, certificate, key, "right", "does not support TLS"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -104,12 +104,12 @@ func TestNATSWithTLSAndPassword(t *testing.T) {
 				"SIGNRELAY_NATS_URL="+url, "SIGNRELAY_NATS_USER=ingest")
 			log := &lockedBuffer{}
 			conn := s.connect(log)
-			until(t, "it is logged", func() bool { return strings.Contains(log.String(), c.want) })
-			if conn.IsConnected() != (name == "all is right") {
+			until(t, "the result is logged", func() bool { return strings.Contains(log.String(), c.want) })
+			if conn.IsConnected() != (name == "all settings are right") {
 				t.Errorf("connected: %v", conn.IsConnected())
 			}
-			if said := log.String(); strings.Contains(said, "wrong\"") || strings.Contains(said, "PRIVATE") {
-				t.Errorf("a secret was logged: %s", said)
+			if text := log.String(); strings.Contains(text, "wrong\"") || strings.Contains(text, "PRIVATE") {
+				t.Errorf("a secret was logged: %s", text)
 			}
 		})
 	}
@@ -175,10 +175,10 @@ func TestRedisWithTLSAndPassword(t *testing.T) {
 	}
 	certificate, key := authority.Issue("ingest")
 	for name, c := range map[string]struct{ ca, certificate, key, password, want string }{
-		"all is right":     {authority.PEM, certificate, key, "right", ""},
-		"a wrong CA":       {stranger.PEM, certificate, key, "right", "redis.tls.ca lacks the authority"},
-		"no certificate":   {authority.PEM, "", "", "right", " "}, // the server may be gone before its reason is read
-		"a wrong password": {authority.PEM, certificate, key, "wrong", "redis.username and redis.password"},
+		"all settings are right": {authority.PEM, certificate, key, "right", ""},
+		"a wrong CA":             {stranger.PEM, certificate, key, "right", "redis.tls.ca lacks the authority"},
+		"no certificate":         {authority.PEM, "", "", "right", " "}, // the server may close the connection before the client reads the reason
+		"a wrong password":       {authority.PEM, certificate, key, "wrong", "redis.username and redis.password"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -219,7 +219,7 @@ func secureRedis(t *testing.T, authority *realtest.Authority) (r *realtest.Redis
 	return r, admin
 }
 
-// Redis gets another authority's certificate and forgets the old password, and all connections are closed.
+// Redis gets another authority's certificate and a new password, and closes all connections.
 func TestRedisIsRotated(t *testing.T) {
 	t.Parallel()
 	old, next := realtest.NewAuthority(t), realtest.NewAuthority(t)
@@ -248,11 +248,11 @@ func TestRedisIsRotated(t *testing.T) {
 	r.Change(next)
 	do("ACL", "SETUSER", "ingest", ">two", "<one")
 	do("CLIENT", "KILL", "USER", "ingest")
-	until(t, "it is away", func() bool { return ping(t.Context()) != nil })
+	until(t, "it is unavailable", func() bool { return ping(t.Context()) != nil })
 
 	certificate, key = next.Issue("ingest")
 	s.replace(map[string]string{"REDIS_TLS_CA": next.PEM, "REDIS_TLS_CERTIFICATE": certificate, "REDIS_TLS_KEY": key, "REDIS_PASSWORD": "two"})
-	until(t, "it is back", func() bool { return ping(t.Context()) == nil })
+	until(t, "it is available again", func() bool { return ping(t.Context()) == nil })
 }
 
 // A host polls its files, counts changes, and continues with the old values if the new ones are invalid.

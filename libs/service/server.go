@@ -17,7 +17,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 )
 
-// door is an open HTTP listener.
+// httpServer is an open HTTP listener.
 type httpServer struct {
 	server   *http.Server
 	listener net.Listener
@@ -49,8 +49,8 @@ func servePublic(listener net.Listener, handler http.Handler, dropped func(), lo
 }
 
 // oneInChunks closes a connection after a chunked request. A chunked request that also has a Content-Length must be the last request of its
-// connection (RFC 9112, section 6.3): another server may see its end elsewhere, and could then take a stranger's bytes for the next
-// client's request. net/http drops that length silently. Providers send a length and no chunks.
+// connection (RFC 9112, section 6.3): another server may find its end at another place, and could then read an attacker's bytes as the next
+// client's request. net/http ignores that length silently. Providers send a length and no chunks.
 func oneInChunks(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if len(r.TransferEncoding) > 0 {
@@ -124,14 +124,14 @@ func serve(listener net.Listener, server *http.Server, failed chan<- error) *htt
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			select {
 			case failed <- fmt.Errorf("serve %s: %w", listener.Addr(), err):
-			default: // one reason to end is enough
+			default: // one error is enough
 			}
 		}
 	}()
 	return &httpServer{server: server, listener: listener}
 }
 
-// close accepts no new requests and waits for the requests in flight until ctx ends; then it closes their connections.
+// close stops accepting requests and waits for the requests in flight until ctx ends. Then it closes their connections.
 func (s *httpServer) close(ctx context.Context) error {
 	if err := s.server.Shutdown(ctx); err != nil {
 		return errors.Join(fmt.Errorf("requests in flight were cut off: %w", err), s.server.Close())

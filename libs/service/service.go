@@ -15,7 +15,8 @@ type Service struct {
 	Name    string
 	Summary string // of a service outside libs/flow: its task, in one line for operators
 	Run     func(context.Context, Env) error
-	// Check returns the errors in settings that Run would refuse although this package's Check accepts them. It is nil if there are none.
+	// Check returns the errors in settings that Run would refuse although this package's Check accepts them. The field is nil if there are
+	// none.
 	Check func(config.Config) error
 	// Sections are the settings that the service owns: it declares their defaults and checks. services/sections lists those of all services.
 	Sections []config.Declared

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A client that sends its headers or its body slowly must not hold a connection for ever: the server closes it. A client that sends the same
-// at once gets a response. The test runs in synctest's simulated time, so the connections are pipes.
+// The server closes a connection whose client sends its headers or its body too slowly. A client that sends the same at once gets a response.
+// The test runs in synctest's simulated time, so the connections are pipes.
 func TestSlowClientsAreCutOff(t *testing.T) {
 	t.Parallel()
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -26,7 +26,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 	})
 	for name, c := range map[string]struct {
 		sent   string
-		within time.Duration // well above the limits of 5 s and 15 s, well below for ever
+		within time.Duration // well above the limits of 5 s and 15 s
 		want   string
 	}{
 		"in its headers": {"POST / HTTP/1.1\r\nHost: x\r\nX-Slow: ", 12 * time.Second, ""},

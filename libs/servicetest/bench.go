@@ -48,7 +48,7 @@ func New(t testing.TB, settings config.Config) *Bench {
 	b := &Bench{Broker: broker, Logged: new(Logged), t: t}
 	b.must("provision", flow.Provision(t.Context(), js, 1))
 	memory, err := js.KeyValue(t.Context(), flow.Memory)
-	b.must("open the memory", err)
+	b.must("open the dedupe store", err)
 	state, err := js.KeyValue(t.Context(), flow.State)
 	b.must("open the state", err)
 	gaps, err := dedupe.WatchGaps(context.WithoutCancel(t.Context()), state)
@@ -102,8 +102,8 @@ func (b *Bench) Listen() string {
 	return server.URL
 }
 
-// Publish stores a message and fails the test if the stream does not accept it. Before a notification it stores the event that
-// caused it, as ingest would have: see Cause.
+// Publish stores a message and fails the test if the stream does not accept it. Before a notification it stores the event that caused the
+// notification, as ingest does: see Cause.
 func (b *Bench) Publish(m *nats.Msg, err error) {
 	b.t.Helper()
 	b.must("make a message", err)
@@ -115,18 +115,18 @@ func (b *Bench) Publish(m *nats.Msg, err error) {
 	ack, err := b.Env.JS.PublishMsg(b.t.Context(), m)
 	b.must("publish "+m.Subject, err)
 	if ack.Duplicate {
-		b.t.Fatalf("the stream took %s for a duplicate", m.Subject)
+		b.t.Fatalf("the stream treated %s as a duplicate", m.Subject)
 	}
 }
 
-// Cause stores the event that the notification names as its cause. As in an installation, the dedupe store begins with an empty log: an empty
-// store beside a log with messages counts as one that lost its data.
+// Cause stores the event that the notification names as its cause. As in an installation, the dedupe store begins with an empty log. An empty
+// store beside a log with messages counts as a store that lost its data.
 func (b *Bench) Cause(n *notifyv1.Notification) {
 	b.t.Helper()
 	b.begins.Do(func() {
 		memory := b.Env.Claims(dedupe.Options{Namespace: "bench", Lease: time.Second, Remember: time.Hour})
 		_, err := memory.Claim(b.t.Context(), dedupe.NewOwner(), "begin")
-		b.must("begin the memory", err)
+		b.must("begin the dedupe store", err)
 	})
 	e := &signingv1.SigningEvent{
 		Id: n.GetEventId(), Source: n.GetSource(), Provider: n.GetProvider(), Document: &signingv1.Document{Id: n.GetDocumentId()},
@@ -173,7 +173,7 @@ func (b *Bench) Settled(name string) {
 	defer look.Stop()
 	for {
 		consumer, err := b.Env.JS.Consumer(ctx, flow.StageNamed(name).Stream, name)
-		b.must("ask for the consumer "+name, err)
+		b.must("request the consumer "+name, err)
 		state := consumer.CachedInfo()
 		if state.Delivered.Stream >= last && state.NumPending == 0 && state.NumAckPending == 0 {
 			return
@@ -204,13 +204,13 @@ func (b *Bench) last(ctx context.Context, s flow.Stage) uint64 {
 	return last
 }
 
-// Count returns how many messages a stream holds now on a subject or filter.
+// Count returns the number of messages that a stream holds now on a subject or filter.
 func (b *Bench) Count(stream, filter string) int {
 	b.t.Helper()
 	s, err := b.Env.JS.Stream(b.t.Context(), stream)
-	b.must("ask for "+stream, err)
+	b.must("request "+stream, err)
 	info, err := s.Info(b.t.Context(), jetstream.WithSubjectFilter(filter))
-	b.must("ask for "+stream, err)
+	b.must("request "+stream, err)
 	count := 0
 	for _, n := range info.State.Subjects {
 		count += int(n)

@@ -70,7 +70,7 @@ func (e *Ends) First(t testing.TB, count int) map[string]string {
 	return found
 }
 
-// Of waits for the next end of one claim, and returns how it ended. Ends of others until then are dropped.
+// Of waits for the next end of one claim, and returns its kind. It ignores the ends of other claims until then.
 func (e *Ends) Of(t testing.TB, id string) string {
 	t.Helper()
 	late := time.After(timeout)

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// Rules that the contract has only in its comments. The tests of docs/ check that every event of the samples follows them.
+// These rules are only in the contract's comments. The tests of docs/ check that every event of the samples follows them.
 var (
 	required = map[protoreflect.FullName][]string{
 		"signrelay.signing.v1.SigningEvent": {"id", "source", "provider", "type", "verification"},

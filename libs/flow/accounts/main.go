@@ -1,4 +1,4 @@
-// Command accounts writes the files of the NATS server and of Redis that say who may do what.
+// Command accounts writes the permission files of the NATS server and of Redis.
 package main
 
 import (

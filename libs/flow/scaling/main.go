@@ -1,5 +1,5 @@
-// Command scaling writes what the Helm chart must know of the flow: each stage with its consumers and its workers, from
-// which the chart makes the KEDA triggers.
+// Command scaling writes the part of the flow that the Helm chart needs: each stage with its consumers and its workers. The chart makes the
+// KEDA triggers from it.
 package main
 
 import (

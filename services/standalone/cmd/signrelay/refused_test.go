@@ -53,13 +53,13 @@ func TestCommandsPrintWhyNATSFails(t *testing.T) {
 	}{
 		"a wrong password": {
 			[]string{"NATS_URL=" + locked, "NATS_USER=operator", "NATS_PASSWORD=wrong-hunter2"},
-			"nats.user and nats.password, or nats.creds, are not let in",
+			"nats.user and nats.password, or nats.creds, are refused",
 		},
 		"a wrong password in the URL": {
 			[]string{"NATS_URL=" + strings.Replace(locked, "//", "//operator:wrong-hunter2@", 1)},
-			"nats.user and nats.password, or nats.creds, are not let in",
+			"nats.user and nats.password, or nats.creds, are refused",
 		},
-		"no user": {[]string{"NATS_URL=" + locked}, "nats.user and nats.password, or nats.creds, are not let in"},
+		"no user": {[]string{"NATS_URL=" + locked}, "nats.user and nats.password, or nats.creds, are refused"},
 		"credentials that are not there": {
 			[]string{"NATS_URL=" + locked, "NATS_CREDS=/nowhere/hunter3.creds"}, "nats.creds: stat",
 		},

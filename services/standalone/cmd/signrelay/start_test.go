@@ -23,11 +23,11 @@ func TestProvisionRequiresTheStartOfALostConsumer(t *testing.T) {
 		output   string // part of the output, or of the error
 	}{
 		"no terminal":                 {nil, false, "", -1, "--start enricher=new"},
-		"the flag new":                {[]string{"--start", "enricher=new"}, false, "", 0, "consumer enricher on SIGNING; it begins with what is stored from now on"},
+		"the flag new":                {[]string{"--start", "enricher=new"}, false, "", 0, "consumer enricher on SIGNING; it begins with the messages that are stored from now on"},
 		"the flag all":                {[]string{"--start=enricher=all"}, false, "", 3, "begins with the first message"},
 		"the operator enters new":     {nil, true, "new\n", 0, "the position where it stopped is not known"},
 		"the operator enters all":     {nil, true, "all\n", 3, "everything since"},
-		"the operator enters a time":  {nil, true, "2020-01-01T00:00:00Z\n", 3, "begins with what was stored at 2020"},
+		"the operator enters a time":  {nil, true, "2020-01-01T00:00:00Z\n", 3, "begins with the messages that were stored since 2020"},
 		"the operator enters nothing": {nil, true, "", -1, "the position where it stopped is not known"},
 		"the operator mistypes":       {nil, true, "yes\n", -1, "neither all nor new"},
 	} {
