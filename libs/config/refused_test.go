@@ -107,7 +107,7 @@ func TestUnusableSettingsAreRefused(t *testing.T) {
 		"email: {from: 'Acme Inc. no-reply@acme.example'}": "email.from: want an address such as",
 		"email: {from: 'grüße@acme.example'}":              "email.from: want an address in ASCII",
 		"email: {from: 'no-reply@müller.example'}":         "email.from: want an address in ASCII",
-		"email: {smtp: {tls: none, username: u, password: p, host: smtp.acme.example}, from: a@acme.example}": "email.smtp.tls: username is set, and no password is sent in the clear",
+		"email: {smtp: {tls: none, username: u, password: p, host: smtp.acme.example}, from: a@acme.example}": "email.smtp.tls: username is set, and no password is sent without TLS",
 		"email: {smtp: {port: 0}}":                          "email.smtp.port: want a port from 1 to 65535, not 0",
 		"email: {smtp: {timeout: -5s}}":                     "email.smtp.timeout: must be more than 0",
 		"email: {smtp: {connections: 0}}":                   "email.smtp.connections: must be more than 0",

@@ -57,7 +57,7 @@ func TestResultsAreCounted(t *testing.T) {
 		# HELP signrelay_notifications_sent_total Messages that the vendor accepted.
 		# TYPE signrelay_notifications_sent_total counter
 		signrelay_notifications_sent_total{channel="email",kind="undeliverable",provider="esign-v1",source="acme"} 1
-		# HELP signrelay_notifications_unknown_total Messages that were sent after an attempt of unknown outcome, so that the person may have got them twice.
+		# HELP signrelay_notifications_unknown_total Messages that were sent after an attempt of unknown outcome; the person may have got them twice.
 		# TYPE signrelay_notifications_unknown_total counter
 		signrelay_notifications_unknown_total{channel="email"} 0
 	`), "signrelay_handover_failures_total", "signrelay_notifications_failed_total", "signrelay_notifications_sent_total", "signrelay_notifications_unknown_total")

@@ -23,7 +23,8 @@ func TestMetricsAgreeWithReadyz(t *testing.T) {
 	}{{func() {}, "0"}, {h.setUp, "1"}, {h.drain, "0"}} {
 		step.do()
 		want := `
-			# HELP signrelay_ready 1 while /readyz returns 200, else 0. TYPE signrelay_ready gauge
+			# HELP signrelay_ready 1 while /readyz returns 200, else 0.
+			# TYPE signrelay_ready gauge
 			signrelay_ready{component="ingest"} ` + step.ready + `
 			# HELP signrelay_ready_checks 1 for a check of /readyz that passes, else 0; degrades is true if the program is ready without it.
 			# TYPE signrelay_ready_checks gauge

@@ -84,8 +84,8 @@ func TestAListenerNeverRedirects(t *testing.T) {
 		}
 	}
 	want := fmt.Sprintf(`
-		# HELP signrelay_http_unrouted_total Requests at a service's public listener that no route matches, by the part that does not match:
-		# path or method. TYPE signrelay_http_unrouted_total counter
+		# HELP signrelay_http_unrouted_total Requests at a service's public listener that no route matches, by the part that does not match: path or method.
+		# TYPE signrelay_http_unrouted_total counter
 		signrelay_http_unrouted_total{reason="method",service="links"} %v
 		signrelay_http_unrouted_total{reason="path",service="links"} %v
 	`, methods, paths)

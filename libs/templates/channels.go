@@ -8,7 +8,7 @@ import (
 // The names of the channels.
 var sms, email = event.ChannelName(event.SMS), event.ChannelName(event.Email)
 
-// layout says what a channel's messages consist of.
+// layout describes the parts of a channel's messages.
 type layout struct {
 	parts  []string // the blocks that each file must define
 	html   bool     // whether a file is also parsed as HTML, with escaping

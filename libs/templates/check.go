@@ -11,7 +11,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// mistakes collects mistakes, each once: many messages use a shared word, and its mistake is in one place.
+// mistakes collects mistakes, each once: many messages use a shared text, and its mistake is in one place.
 type mistakes struct{ lines []string }
 
 func (m *mistakes) add(err error) {
@@ -93,7 +93,7 @@ func (m message) judge(n *notifyv1.Notification, part, text string) error {
 }
 
 // samples returns notifications of every kind: one with all values, one with the fewest possible values, one with hostile values, one to the
-// sender, and two to an address that signers share; and for progress, each number that languages write as a word.
+// sender, and two to an address that signers share. For progress, it also returns one for each number that languages write as a word.
 func samples() []*notifyv1.Notification {
 	var all []*notifyv1.Notification
 	for _, kind := range kinds() {

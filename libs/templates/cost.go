@@ -12,7 +12,7 @@ import (
 type Cost struct {
 	Kind    string // "invitation"
 	Parts   int    // each part is billed
-	Outside string // its characters that GSM-7 lacks: with one of them a part holds 67 characters in place of 153
+	Outside string // its characters that GSM-7 lacks; with one of them, a part holds 67 characters instead of 153
 }
 
 // Costs returns the cost of the text message of each kind, in a locale, from a sender, with a link, about a document with a title of 20

@@ -7,12 +7,12 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// facts are the values that a template can use; docs/templates.md lists them. Names and titles come from strangers, so harmless cleans
+// facts are the values that a template can use; docs/templates.md lists them. Names and titles come from outside parties, so harmless cleans
 // them.
 type facts struct {
 	Title  string // of the document; empty if unknown
 	Sender string // "PactSafe"; may be empty
-	Actor  string // who acted; may be empty
+	Actor  string // the person who acted; may be empty
 	Name   string // the person's given name; empty if there is none for a greeting
 	// Together is the number of signers who share the person's address; 0 if there is no other one. If there are several, the message begins with
 	// the person's full name (Whose, which may be empty), and with the person's number among them (Place) if the names do not
@@ -66,7 +66,7 @@ func factsOf(n *notifyv1.Notification) (facts, error) {
 		return facts{}, fmt.Errorf("%w: no short link", ErrUnrenderable)
 	case n.GetKind() == notifyv1.Kind_KIND_PROGRESS && about.Missing == 0:
 		return facts{}, fmt.Errorf("%w: no signature is missing", ErrUnrenderable)
-	default: // the others need only a title and names, and work without them
+	default: // other kinds need only a title and names, and work without them
 		return about, nil
 	}
 }

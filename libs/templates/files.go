@@ -57,7 +57,7 @@ func allMessageNames() []string {
 func shipped() files {
 	found, mistakes, err := read(embedded)
 	if err != nil || len(mistakes) > 0 {
-		panic(fmt.Sprint("templates: ", mistakes, err)) // they are constant, and a test reads them
+		panic(fmt.Sprint("templates: ", mistakes, err)) // they never change, and a test reads them
 	}
 	return found
 }
@@ -88,7 +88,7 @@ func read(root fs.FS) (files, []error, error) {
 	}
 	found, mistakes := files{}, []error{}
 	for _, folder := range folders {
-		info, err := fs.Stat(root, folder) // and not the entry's own: it may be a symbolic link
+		info, err := fs.Stat(root, folder) // not the entry's own information, because the entry may be a symbolic link
 		switch {
 		case err != nil:
 			return nil, nil, err

@@ -20,8 +20,8 @@ var (
 	domain  = regexp.MustCompile(`[\pL\pN][.\x{3002}\x{ff61}\x{ff0e}](\pL[\pL\pM]+)`)
 )
 
-// harmless fails unless a text of strangers is one line of at most limit characters without controls or marks of direction, and has nothing
-// that is written as an address.
+// harmless fails unless an outside text is one line of at most limit characters. It must contain no control characters, no direction marks,
+// and nothing in the form of an address.
 func harmless(t *testing.T, words, shown string, limit int) {
 	t.Helper()
 	if !utf8.ValidString(shown) || utf8.RuneCountInString(shown) > limit || strings.Contains(shown, "  ") || strings.TrimSpace(shown) != shown {
@@ -44,7 +44,7 @@ func harmless(t *testing.T, words, shown string, limit int) {
 	}
 }
 
-// A title is harmless, and stays the same when it is shown again, unless it was cut.
+// A title is harmless. It stays the same when it is shown again, unless it was cut.
 func FuzzTitle(f *testing.F) {
 	for _, words := range bait {
 		f.Add(words)
@@ -62,7 +62,7 @@ func FuzzTitle(f *testing.F) {
 	})
 }
 
-// The names in messages are harmless, and cleaning them again changes nothing unless they were cut: the name of the person who acted, the
+// The names in messages are harmless, and a second cleaning does not change them unless they were cut: the name of the person who acted, the
 // name in the greeting, and the name at a shared address.
 func FuzzName(f *testing.F) {
 	for _, words := range bait {
@@ -84,7 +84,7 @@ func FuzzName(f *testing.F) {
 			harmless(t, written, name, templates.LongestName)
 			again := names(t, name, "", name)[what]
 			if what == "greeting" && again == "" {
-				again = name // a first name alone can be less of a given name, never another one
+				again = name // a first name alone can become shorter, but never another name
 			}
 			if again != name && !strings.Contains(name, "...") {
 				t.Fatalf("%s: %+q is shown as %+q, and that as %+q", what, written, name, again)

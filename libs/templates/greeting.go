@@ -8,9 +8,9 @@ import (
 // longestGreeting is the maximum number of words of a name in a greeting: a sentence is not a name.
 const longestGreeting = 3
 
-// greeting returns the given name for a greeting. It is empty unless the word is surely a given name: "Hello," is right for all people, and
-// "Hello Dr.," or "Hello null," looks like fraud. If a provider has one field for the whole name, the given name is its first word: "Smith,"
-// of "Smith, Eric", and "Dr." of "Dr. Eric Smith".
+// greeting returns the given name for a greeting. It is empty unless the word is certainly a given name: "Hello," is right for all people,
+// but "Hello Dr.," or "Hello null," looks like fraud. If a provider has one field for the whole name, the given name is its first word:
+// "Smith," of "Smith, Eric", and "Dr." of "Dr. Eric Smith".
 func greeting(first, last string) string {
 	words := strings.Fields(plain(first))
 	if len(words) == 0 || len(words) > longestGreeting || company(plain(last)) {
@@ -24,9 +24,9 @@ func greeting(first, last string) string {
 	return cut(strings.Join(words, " "), longestName)
 }
 
-// givenName reports whether a word looks like a given name or a part of one: letters, with hyphens and apostrophes between them. An
-// initial does not, and neither does a word in capitals only, which may be an abbreviation. Scripts without capitals have names of
-// one letter.
+// givenName reports whether a word looks like a given name or a part of one: letters, with hyphens and apostrophes between them. An initial
+// does not look like one. Nor does a word in capitals only, because it may be an abbreviation. Scripts without capitals have names of one
+// letter.
 func givenName(word string) bool {
 	letters, lower, capital := 0, false, false
 	var before rune
@@ -58,7 +58,7 @@ func combines(r rune) bool {
 	return unicode.Is(unicode.M, r) || r == zeroWidthNonJoiner || r == zeroWidthJoiner
 }
 
-// noGivenName are titles, programs' words for a missing value, and words that people enter instead of a name, in lower case.
+// noGivenName are titles, placeholders of programs for a missing value, and words that people enter instead of a name, in lower case.
 var noGivenName = set(`
 	mr mrs ms miss mx dr doctor prof professor sir madam sirs rev reverend hon esq
 	herr herrn frau fräulein familie eheleute firma dipl ing mag
@@ -69,8 +69,8 @@ var noGivenName = set(`
 	dear hello hi the and or und oder et y family estate company
 `)
 
-// particles begin family names: "van der Berg Jan" arrives as "van" and the rest. With a capital they may be given names (Al, Di,
-// Van). Some may be given names in lower case too, but a greeting without a name is never wrong.
+// particles begin family names: "van der Berg Jan" arrives as "van" and the rest. With a capital they may be given names (Al, Di, Van). In
+// lower case, some may be given names too, but a greeting without a name is never wrong.
 var particles = set(`van von vom zum zur zu de der den des del della dei di da dal das dos do du la le les el al bin bint ibn ben abu ter ten te tot`)
 
 // company reports whether a family name ends like a company's name: "Acme" is then not a person's given name.
@@ -89,7 +89,7 @@ func set(words string) map[string]bool {
 	return found
 }
 
-// emptyValues are programs' words for a missing value, with their exact case: people do have the family name Null.
+// emptyValues are placeholders of programs for a missing value, with their exact case: some people have the family name Null.
 var emptyValues = map[string]bool{"null": true, "undefined": true, "nil": true, "<nil>": true, "None": true, "NaN": true}
 
 // named returns a full name without the words for a missing value; it is empty if no letter is left.

@@ -116,7 +116,7 @@ func TestGreetings(t *testing.T) {
 	}
 }
 
-// Texts that programs write for a missing value are not names.
+// Placeholders of programs for a missing value are not names.
 func TestMissingValuesAreNotNames(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{

@@ -26,7 +26,7 @@ func plain(s string) string {
 }
 
 // cut shortens a text that is longer than the limit, in code points, and ends it with "...". It cuts between grapheme clusters, so that no
-// letter loses its accent, and no flag or emoji a part.
+// letter loses its accent and no emoji loses a part.
 func cut(s string, limit int) string {
 	if utf8.RuneCountInString(s) <= limit {
 		return s
@@ -41,7 +41,7 @@ func cut(s string, limit int) string {
 	return strings.TrimSpace(s[:end]) + "..."
 }
 
-// Joiners are written in Persian and Indic names, and hold emoji together.
+// Persian and Indic names contain joiners, and emoji need them.
 const (
 	zeroWidthNonJoiner = '\u200c'
 	zeroWidthJoiner    = '\u200d'

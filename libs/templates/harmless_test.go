@@ -36,7 +36,7 @@ func TestDisplayedNames(t *testing.T) {
 		"👩\u200d🚀 ❤\ufe0f":                 "👩\u200d🚀 ❤\ufe0f",
 		"葛\U000e0100飾":                     "葛\U000e0100飾", // a variant of the character, as in registers
 		"J.R.R. Tolkien":                   "J.R.R. Tolkien",
-		"{{.Link}} {{define \"x\"}}":       "{{. Link}} {{define \"x\"}}", // not carried out
+		"{{.Link}} {{define \"x\"}}":       "{{. Link}} {{define \"x\"}}", // shown, not interpreted
 		"<b>Eric</b>":                      "<b>Eric</b>",
 		" \t\r\n Eric \v\f\u0085\u00a0 S ": "Eric S",
 		"Eric\u2028\u2029S\x00\x07\x1b":    "Eric S",
@@ -44,7 +44,7 @@ func TestDisplayedNames(t *testing.T) {
 		"\u061c\u200eEric\u200f":           "Eric",
 		"E\u200br\u2060i\ufeffc\u00ad":     "Eric",
 		"E\u034fr\u115fi\u3164c\u2800":     "Eric",
-		"Eric\U000e0041\U000e0042":         "Eric", // tags, in which whole sentences have been hidden
+		"Eric\U000e0041\U000e0042":         "Eric", // tags, which can hide whole sentences
 		"Eric\ue000\U000f0000\uffff":       "Eric",
 		"Eric \xff\xfe":                    "Eric",
 		"\u200d\u200c\u0301\ufe0f":         "Somebody",

@@ -7,9 +7,9 @@ import (
 	"unicode"
 )
 
-// Phones and mail programs make a link of text that looks like an address, and a message's only link must be ours. So titles and
-// names have nothing that a linkifier links: no scheme, no domain, no mail address, no IP address, and no phone number that is written
-// as one. The rule needs no list of top-level domains, which grows.
+// Phones and mail programs make a link of text that looks like an address. A message's only link must be ours. So titles and names contain
+// nothing that a linkifier links: no scheme, no domain, no mail address, no IP address, and no phone number in a usual form. The rule needs
+// no list of top-level domains, which grows.
 var (
 	// scheme ends a word with a colon: "tel:1", "http://x". Times such as 12:30 stay.
 	scheme    = regexp.MustCompile(`([\pL\pM]):\pZ*/*`)
@@ -93,9 +93,9 @@ var www = regexp.MustCompile(`(?i)(?:^|[^\pL\pN])www\d?$`)
 
 func isWWW(before []rune) bool { return www.MatchString(string(before[max(0, len(before)-5):])) }
 
-// phone is a number as it is written to be called: with a plus or 00, with a leading 0 or an area code in brackets and groups, or in the
-// groups of North America, Australia, Russia, India, China and Brazil. A row of digits without groups stays, because numbers of contracts
-// look like that too. It is matched with the result of dialled.
+// phone matches a number in a form that people write to be called: with a plus or 00, with a leading 0 or an area code in brackets and
+// groups, or in the groups of North America, Australia, Russia, India, China and Brazil. A row of digits without groups stays, because
+// contract numbers look like that too. The expression is for the result of dialled.
 var phone = regexp.MustCompile(`(?:\+[ .(\-/]{0,2}|\b00[ .\-/]?)[1-9](?:[ .()\-/]{0,4}\d){7,}` +
 	`|(?:\b1[ .\-/]{1,2})?(?:\([2-9]\d\d\)[ .\-/]{0,3}|\b[2-9]\d\d[ .\-/])\d{3}[ .\-/]\d{4}\b` +
 	`|\(0[1-9]\d{0,4}\)(?:[ .\-/]{0,3}\d){5,}` +
@@ -137,8 +137,8 @@ func dialled(text []rune) string {
 // dialledMark maps the marks that phones skip within a number to an ASCII mark.
 var dialledMark = pairs("＋+﹢+‐-‑-‒-–-—-―-−-－-﹣-ー-~-～-⁓-∼-·.・.•.∙.⋅.．.／/⁄/∕/（(［([(）)］)])")
 
-// digitOf returns the value of a decimal digit: each script has its ten in a row, and the first of a row has no digit before it or follows a
-// nine.
+// digitOf returns the value of a decimal digit: each script has its ten digits in a row. The zero follows a character that is not a digit, or
+// the nine of another row.
 func digitOf(r rune) byte {
 	for _, row := range unicode.Nd.R16 {
 		if r >= rune(row.Lo) && r <= rune(row.Hi) {
@@ -160,8 +160,8 @@ const (
 	shownDigits  = 4
 )
 
-// undialled cuts phone numbers after their first digits: "+44 20 7946 0000" is "+44 20...". A caller would reach the writer of the title
-// and believe that it is the sender of the message.
+// undialled cuts phone numbers after their first digits: "+44 20 7946 0000" is "+44 20...". A caller would reach the author of the title, and
+// believe that this is the sender of the message.
 func undialled(s string) string {
 	text := []rune(s)
 	plain := dialled(text)
@@ -181,8 +181,8 @@ func undialled(s string) string {
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// continues reports whether the text before a number belongs to it, as in an IBAN: a group of three or more digits, or letters and
-// digits. A single digit, such as that of a room, does not belong to it: otherwise it would hide the number.
+// continues reports whether the text before a number belongs to it, as in an IBAN: a group of three or more digits, or letters and digits. A
+// single digit, such as a room number, does not belong to it: otherwise it would hide the number.
 func continues(before string) bool {
 	before = strings.TrimRight(before, " .-/")
 	group := before[strings.LastIndexAny(before, " .-/")+1:]

@@ -12,8 +12,8 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// Honest titles stay readable. Most stay as they are.
-func TestHonestTitles(t *testing.T) {
+// Ordinary titles stay readable. Most do not change.
+func TestOrdinaryTitles(t *testing.T) {
 	t.Parallel()
 	for title, want := range map[string]string{
 		"Lease v2.1 – Acme Co. Ltd., Nov. 2026":      "",
@@ -68,7 +68,7 @@ func TestHonestTitles(t *testing.T) {
 	}
 }
 
-// bait are texts that a linkifier of some phone or mail program links, or that imitate a text which it links.
+// bait are texts that some phones or mail programs make a link of, and imitations of such texts.
 var bait = []string{
 	"\u05d0\u200d\ufe0fhttp://evil.example", "x\u0430\u0301\u200d\u05d0", "http://evil.example", "HTTPS://EVIL.COM/x", "http://evil", "http:evil.com", "http:///evil.com", "http:\\\\evil.com", "//evil.com", "//localhost/x", "hxxp://evil.com",
 	"evil.com", "EVIL.COM", "evil.com.", "evil.com:8080", "evil.com/x?y#z", "a.evil.com", "evil.zip", "evil.app", "evil.bank", "evil.xyz", "evil.c\u0301om",
@@ -84,7 +84,7 @@ var bait = []string{
 	strings.Repeat("x", 92) + ".do evil", strings.Repeat("x", 94) + ".docx and more", "a.pdf.com", "a.pdf/x.com", "a.pdf:80", "a.js@evil.com", "a.js?b.com",
 }
 
-// messages returns a text and all parts of an e-mail with a stranger's words in all places.
+// messages returns a text and all parts of an e-mail, with these outside words in all places.
 func messages(t rapid.TB, words string) []string {
 	n := example(notifyv1.Kind_KIND_PROGRESS)
 	n.DocumentTitle, n.ActorName = words, words
@@ -139,12 +139,12 @@ func TestALinkifierFindsNothing(t *testing.T) {
 	})
 	for i, links := range linkify(texts) {
 		if len(links) > 0 {
-			t.Errorf("%+q brings the links %q: %q", from[i], links, texts[i])
+			t.Errorf("%+q contains the links %q: %q", from[i], links, texts[i])
 		}
 	}
 }
 
-// shownTitle returns a title as it is shown, which is not too long. If it is not cut, it is shown the same again.
+// shownTitle returns the displayed form of a title. It fails if the form is too long, or if it is not cut and changes when it is shown again.
 func shownTitle(t rapid.TB, words string) string {
 	shown := templates.Title(words)
 	if again := templates.Title(shown); again != shown && !strings.Contains(shown, "...") {
@@ -202,7 +202,7 @@ func TestLookAlikes(t *testing.T) {
 		"ﬁnance":        "finance",
 		"ՕԼՔ lease":     "ՕԼՔ lease", // clearly Armenian
 		"Ꭺpple":         "Apple",
-		"paypaж":        "раураж", // ж is clear, so all of it is Cyrillic
+		"paypaж":        "раураж", // ж is clearly Cyrillic, so the whole word is Cyrillic
 		"раypaж":        "раураж",
 		"Gооgleж":       "G оо gle ж",
 		"faceвook":      "face в ook",
@@ -233,7 +233,7 @@ func TestLookAlikes(t *testing.T) {
 	}
 }
 
-// Of two numbers side by side, neither can be called.
+// If two numbers are side by side, neither can be called.
 func TestNumbersSideBySide(t *testing.T) {
 	t.Parallel()
 	for words, want := range map[string]string{

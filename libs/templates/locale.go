@@ -10,7 +10,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 )
 
-// Check opens the texts, and fails for each source whose locale has no texts: its people would get English texts.
+// Check opens the texts. It fails for each source whose locale has no texts, because its people would get English texts.
 func Check(cfg config.Config) error {
 	set, err := Open(cfg.Templates.Dir)
 	if err != nil {

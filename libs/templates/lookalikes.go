@@ -8,8 +8,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// ordinary writes styled Latin letters and digits as ordinary ones, and each word in one script. A stranger can write "paypal" in bold
-// mathematical letters, or with a Cyrillic "а": such text passes every filter, and people read it as "paypal".
+// ordinary writes styled Latin letters and digits as ordinary ones, and each word in one script. An attacker can write "paypal" in bold
+// mathematical letters, or with a Cyrillic "а". Such text passes every filter, and people read it as "paypal".
 func ordinary(s string) string {
 	if !strings.ContainsFunc(s, beyondLatin1) {
 		return s
@@ -24,8 +24,8 @@ func ordinary(s string) string {
 	return s
 }
 
-// mostRounds limits the rounds of ordinary. A letter that became Latin loses its joiner, which can join two words into one that mixes
-// scripts: two rounds are usual.
+// mostRounds limits the rounds of ordinary. A letter that became Latin loses its joiner. That can join two words into one that mixes scripts.
+// Usually two rounds are enough.
 const mostRounds = 8
 
 func beyondLatin1(r rune) bool { return r > unicode.MaxLatin1 }
@@ -111,9 +111,9 @@ var latinOf = func() map[rune]rune {
 	return latin
 }()
 
-// oneScript writes words that mix Latin letters with look-alikes in one script, or puts a space between the scripts if that is not
-// possible. A word of look-alikes only becomes Latin if the text has Latin words and no word that is clearly of the other script.
-// Other words stay, also "kΩ".
+// oneScript writes words that mix Latin letters with look-alikes in one script, or puts a space between the scripts if that is not possible.
+// A word that consists of look-alikes becomes Latin if the text has Latin words and no word that is clearly of the other script. Other words
+// stay, also "kΩ".
 func oneScript(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return unicode.In(r, imitators...) }) {
 		return s
@@ -139,12 +139,12 @@ func isLatin(r rune) bool { return unicode.Is(unicode.Latin, r) }
 
 func isLookAlike(r rune) bool { return latinOf[r] != 0 }
 
-// imitates reports whether a letter is out of place beside Latin ones. Greek letters such as Ω and π are signs of measures.
+// imitates reports whether a letter is suspicious beside Latin ones. Greek letters such as Ω and π are not, because they are signs of units.
 func imitates(r rune) bool {
 	return isLookAlike(r) || distinct(r) && !unicode.Is(unicode.Greek, r)
 }
 
-// distinct reports whether a letter of an imitator looks like no Latin letter.
+// distinct reports whether a letter of an imitator does not look like any Latin letter.
 func distinct(r rune) bool {
 	return unicode.In(r, imitators...) && unicode.IsLetter(r) && latinOf[r] == 0
 }
@@ -227,13 +227,13 @@ func apart(word []rune) []rune {
 	return spaced
 }
 
-// mixing are the scripts that honest words mix with Latin letters: those of East Asia, as in "Tシャツ", and signs of measures. Imitators are
+// mixing are the scripts that ordinary words mix with Latin letters: those of East Asia, as in "Tシャツ", and signs of units. Imitators are
 // handled separately.
 var mixing = append([]*unicode.RangeTable{
 	unicode.Common, unicode.Inherited, unicode.Latin, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul, unicode.Bopomofo,
 }, imitators...)
 
-// isStrange reports whether a character belongs to none of them: Unicode lists look-alikes in forty more scripts (UTS #39).
+// isStrange reports whether a character belongs to another script: Unicode lists look-alikes in forty more scripts (UTS #39).
 func isStrange(r rune) bool { return beyondLatin1(r) && inWord(r) && !unicode.In(r, mixing...) }
 
 // apartFromLatin writes digits in words with Latin letters as ASCII ones, and puts a space between Latin letters and those of strange

@@ -52,9 +52,9 @@ func lineage(locale string) []string {
 
 // parse reads all messages of all locales from the built-in files and an operator's own files, and returns the mistakes.
 //
-// A message has one file: an operator's own before ours, "en-AU" before "en". The words and the frame come from all files, and a later
-// file replaces the definitions of an earlier one: ours in English, the operator's in English, then those of the language, then those of
-// the region. So a words.tmpl has only the changed definitions, and a locale without one uses the English words.
+// A message has one file: an operator's own file before the built-in one, "en-AU" before "en". The words and the frame come from all files. A
+// later file replaces the definitions of an earlier one: first the built-in English file, then the operator's English file, then those of the
+// language, then those of the region. So a words.tmpl has only the changed definitions, and a locale without one uses the English words.
 func parse(ours, own files) (messages, []error) {
 	locales := map[string]bool{}
 	for _, layer := range []files{ours, own} {
@@ -94,7 +94,7 @@ func reversed(tags []string) []string {
 	return tags
 }
 
-// nearest returns the first of the tags' files, and of one tag's the first layer's.
+// nearest returns the file of the first tag that has one, from the first layer that has it.
 func nearest(tags []string, name string, layers ...files) (file, bool) {
 	for _, tag := range tags {
 		for _, layer := range layers {

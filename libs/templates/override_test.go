@@ -67,7 +67,8 @@ func TestAnOperatorsFileReplacesTheBuiltInOne(t *testing.T) {
 	}
 }
 
-// Later words.tmpl files override earlier ones: a file has only the words that it changes, and a region's words override its language's.
+// Later words.tmpl files override earlier ones. A file has only the words that it changes, and a region's words override those of its
+// language.
 func TestOwnWords(t *testing.T) {
 	t.Parallel()
 	s, err := templates.Open(folder(t, map[string]string{
@@ -177,7 +178,7 @@ func TestAllMistakesAtOnceEachAtItsPlace(t *testing.T) {
 				`en/voided.sms.tmpl:2: function "upper" not defined`,
 			},
 		},
-		"tried out": {
+		"rendered with samples": {
 			map[string]string{
 				"en/declined.sms.tmpl": `{{define "sms"}}
 {{.Actr}} has declined{{end}}`,
@@ -228,7 +229,7 @@ func TestAnUnreadableFolder(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := templates.Open(t.TempDir()); err != nil { // the control: an empty one is fine
+	if _, err := templates.Open(t.TempDir()); err != nil { // the control: an empty folder is valid
 		t.Error(err)
 	}
 }

@@ -21,9 +21,9 @@ var ErrUnrenderable = errors.New("not renderable")
 // Set is the set of all messages: the built-in ones, or an operator's replacements.
 type Set struct{ messages messages }
 
-// Open reads the messages. The files in dir, <locale>/<kind>.<channel>.tmpl, replace the built-in ones; an empty
-// dir means those alone. It fails with one line for each mistake in dir, which begins with the file and the line. To
-// find mistakes, it renders every message with sample facts: see docs/templates.md.
+// Open reads the messages. The files in dir, <locale>/<kind>.<channel>.tmpl, replace the built-in ones; an empty dir means only the built-in
+// ones. It fails with one line for each mistake in dir, which begins with the file and the line. To find mistakes, it renders every message
+// with sample facts: see docs/templates.md.
 func Open(dir string) (*Set, error) {
 	if dir == "" {
 		return builtin(), nil
@@ -35,7 +35,7 @@ func Open(dir string) (*Set, error) {
 	found, unread := parse(shipped(), own)
 	set := &Set{messages: found}
 	mistakes = append(mistakes, unread...)
-	if len(mistakes) == 0 { // unreadable templates cannot be rendered
+	if len(mistakes) == 0 { // templates that cannot be parsed cannot be rendered
 		mistakes = try(set)
 	}
 	if len(mistakes) > 0 {
@@ -48,12 +48,12 @@ func Open(dir string) (*Set, error) {
 var builtin = sync.OnceValue(func() *Set {
 	found, mistakes := parse(shipped(), nil)
 	if len(mistakes) > 0 {
-		panic(errors.Join(mistakes...)) // the files are in the program, and a test tries every one
+		panic(errors.Join(mistakes...)) // the files are in the program, and a test parses every one
 	}
 	return &Set{messages: found}
 })
 
-// SMS returns n's text message. It is in the GSM 7-bit alphabet if that loses nothing (see gsm7.Fold).
+// SMS returns n's text message. It is in the GSM 7-bit alphabet if no meaning is lost (see gsm7.Fold).
 func (s *Set) SMS(n *notifyv1.Notification) (string, error) {
 	about, m, err := s.prepare(n, sms)
 	if err != nil {
@@ -81,7 +81,7 @@ func (s *Set) Email(n *notifyv1.Notification) (subject, text, html string, err e
 }
 
 // whose returns the beginning of a text or a subject to an address that several signers share; otherwise it is empty. It is in every message,
-// also in an operator's own: without it two signers get the same text twice, and cannot see which link is whose.
+// also in an operator's own: without it two signers would get the same text twice, and could not find out which link belongs to which person.
 func (m message) whose(about facts) (string, error) {
 	if about.Together == 0 {
 		return "", nil

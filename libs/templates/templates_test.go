@@ -20,7 +20,7 @@ func example(kind notifyv1.Kind) *notifyv1.Notification {
 	}
 }
 
-// The three example texts of the provider's own article, word for word.
+// The three example texts of the provider's own article, unchanged.
 func TestSMSFollowsTheProvidersExamples(t *testing.T) {
 	t.Parallel()
 	progress := example(notifyv1.Kind_KIND_PROGRESS)
@@ -101,10 +101,10 @@ func TestEmailCarriesTheLinkToReadAndToClick(t *testing.T) {
 	}
 }
 
-// An e-mail names its sender, the reason for it, and what an unexpecting reader should do, so that it does not look like phishing.
+// An e-mail names its sender and its reason, and tells a reader who did not expect it to ignore it. So it does not look like phishing.
 func TestEmailsNameSenderAndReason(t *testing.T) {
 	t.Parallel()
-	why := map[string][4]string{ // to a signer, where no sender is named, of the unexpected, to the sender
+	why := map[string][4]string{ // to a signer; without a sender's name; if the message was not expected; to the sender
 		"en": {"because PactSafe named you", "because the sender named you", "If you did not expect it, you can ignore it", "because you sent this document"},
 		"de": {"weil PactSafe Sie", "weil der Absender Sie", "Wenn Sie sie nicht erwartet haben", "weil Sie dieses Dokument"},
 	}
@@ -145,7 +145,7 @@ func TestEmailsNameSenderAndReason(t *testing.T) {
 	}
 }
 
-func TestTextsFromStrangersAreHarmless(t *testing.T) {
+func TestOutsideTextsAreHarmless(t *testing.T) {
 	t.Parallel()
 	n := example(notifyv1.Kind_KIND_PROGRESS)
 	n.ActorName = "Eric\r\nBcc: all@example.com\u202e\u2066\u2028 \x07 Smith"
@@ -156,7 +156,7 @@ func TestTextsFromStrangersAreHarmless(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := `Eric Bcc: all @ example. com Smith has signed "<b>Offer</b> & "Terms" page 1 xxx`; !strings.HasPrefix(sms, want) {
-		t.Errorf("SMS = %q, want it to begin %q", sms, want)
+		t.Errorf("SMS = %q, want it to begin with %q", sms, want)
 	}
 	if !strings.Contains(sms, `x...". One`) || len(sms) > 250 {
 		t.Errorf("the long title is not cut: %q", sms)
@@ -317,7 +317,7 @@ func TestTextMessagesAreShort(t *testing.T) {
 	}
 }
 
-// One typographic character does not double the cost of a text. A letter outside the alphabet stays.
+// A typographic character does not double the cost of a text. A letter outside the alphabet stays.
 func TestTypographyCostsNothing(t *testing.T) {
 	t.Parallel()
 	for title, want := range map[string]string{
@@ -344,10 +344,10 @@ func TestUnrenderable(t *testing.T) {
 	nothingMissing := example(notifyv1.Kind_KIND_PROGRESS)
 	nothingMissing.SignaturesMissing = 0
 	for name, n := range map[string]*notifyv1.Notification{
-		"no kind":         example(notifyv1.Kind_KIND_UNSPECIFIED),
-		"a kind to come":  example(notifyv1.Kind(99)),
-		"no short link":   unshortened,
-		"nothing missing": nothingMissing,
+		"no kind":                   example(notifyv1.Kind_KIND_UNSPECIFIED),
+		"a kind of a later release": example(notifyv1.Kind(99)),
+		"no short link":             unshortened,
+		"no signature missing":      nothingMissing,
 	} {
 		if s, err := builtin(t).SMS(n); !errors.Is(err, templates.ErrUnrenderable) {
 			t.Errorf("%s: SMS = %q, %v", name, s, err)

@@ -14,29 +14,29 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 )
 
-// connection is an open connection to the mail server. It carries one message at a time.
+// connection is an open connection to the mail server. It sends one message at a time.
 type connection struct {
 	wire     net.Conn
 	client   *mail.Client // the library's settings of the connection
 	dialogue *smtp.Client // the SMTP session
-	expiry   *time.Timer  // closes the connection when it was idle for too long
+	expiry   *time.Timer  // closes the connection after it was idle for too long
 }
 
-// closeWith closes the connection when ctx ends, which ends a dialogue at once: the library watches ctx only until it is connected.
-// The returned function ends this.
+// closeWith closes the connection when ctx ends, so that a dialogue ends at once. The library itself watches ctx only until it is connected.
+// The returned function stops closeWith.
 func (c *connection) closeWith(ctx context.Context) (stop func() bool) {
 	return context.AfterFunc(ctx, c.abort)
 }
 
-// alive checks that the server still uses a kept connection, and resets its state. A server that does not reply within the limit counts
-// as gone: a firewall may have dropped the connection silently.
+// alive checks that the server still uses a kept connection, and resets its state. A connection whose server does not reply within the limit
+// counts as closed, because a firewall may have dropped it silently.
 func (c *connection) alive(ctx context.Context, limit time.Duration) bool {
 	defer c.closeWith(ctx)()
 	return c.dialogue.UpdateDeadline(limit) == nil && c.dialogue.Reset() == nil
 }
 
-// limits are the timeouts of the steps. RFC 5321 §4.5.3.2 has minutes for each of them, and 10 for the final dot: only then does the
-// server store the message, scan it, or forward it.
+// limits are the timeouts of the steps. RFC 5321 §4.5.3.2 allows minutes for each, and 10 minutes for the final dot, because the server
+// stores, scans or forwards the message only then.
 type limits struct{ step, end time.Duration }
 
 // transfer sends one message, from MAIL FROM to the reply to its final dot, and returns that reply. Its errors are *stepError, or
@@ -79,7 +79,7 @@ func (c *connection) transfer(ctx context.Context, message *mail.Msg, within lim
 	return response, nil
 }
 
-// quitTimeout is how long a server may take to reply to QUIT. Nothing depends on the reply.
+// quitTimeout is the time for the reply to QUIT. No step depends on the reply.
 const quitTimeout = time.Second
 
 // quit sends QUIT and closes the connection.

@@ -26,8 +26,8 @@ var Service = service.Service{
 	Secrets:  []string{"email.smtp.password"},
 }
 
-// check returns what Run would refuse, each source whose locale has no texts, and a missing password. Only this program checks the
-// password, because the others may read the file without it.
+// check returns the mistakes that Run would refuse, each source whose locale has no texts, and a missing password. Only this program checks
+// the password, because the others may read the file without it.
 func check(c config.Config) error {
 	unrendered := templates.Check(c)
 	_, unlinked := newLinks(c)

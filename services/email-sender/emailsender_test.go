@@ -31,12 +31,12 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// mailServer is a real mail server. Its rules for a message are chosen by the recipient's name, the part before the @.
+// mailServer is a real mail server. The recipient's name, the part before the @, selects its rules for a message.
 type mailServer struct {
 	port int
 
 	mu       sync.Mutex
-	rules    map[string][]rule // of the messages in turn, then always the last
+	rules    map[string][]rule // for the messages in their order, then always the last one
 	messages map[string][]message
 	seen     map[string]int
 }
@@ -77,7 +77,7 @@ func newMailServer(t *testing.T, changes ...func(*smtp.Server)) *mailServer {
 	}()
 	t.Cleanup(func() {
 		_ = server.Close()
-		_ = listener.Close() // the server closes it only if it had begun to serve
+		_ = listener.Close() // the server closes the listener only if it has begun to serve
 		<-served
 	})
 	return p
@@ -245,8 +245,8 @@ func TestOneEmailAndItsEvent(t *testing.T) {
 	b.NeverLogged("reader.example", "sign.acme.example", "Vertrag")
 }
 
-// Each possible end of a dialogue on the wire, and the state of its claim: confirmed (the message was accepted), undone (it certainly was not), or
-// unknown. An accepted message comes between them, so that the circuit stays closed.
+// Each possible end of a dialogue on the wire, and the state of its claim: confirmed (the message was accepted), undone (it certainly was not
+// accepted), or unknown. An accepted message comes between them, so that the circuit stays closed.
 func TestDialogues(t *testing.T) {
 	t.Parallel()
 	p := newMailServer(t)
@@ -258,7 +258,7 @@ func TestDialogues(t *testing.T) {
 		want[name] = how
 	}
 	add("taken", "confirmed", rule{})
-	add("taken-and-gone", "confirmed", rule{data: func(c *smtp.Conn) error { // the 250 arrives, the reply to QUIT does not
+	add("taken-and-gone", "confirmed", rule{data: func(c *smtp.Conn) error { // the 250 arrives, but not the reply to QUIT
 		_, err := c.Conn().Write([]byte("250 2.0.0 queued as gone\r\n"))
 		return errors.Join(err, c.Conn().Close())
 	}})
@@ -390,7 +390,7 @@ func TestAMessageThatNeedsTheOperatorIsHeld(t *testing.T) {
 	}
 }
 
-// A server that takes much longer for the message itself than for the other steps receives the message once.
+// A server may need much longer for the message itself than for the other steps. It receives the message once.
 func TestASlowServerGetsAMessageOnce(t *testing.T) {
 	t.Parallel()
 	p := newMailServer(t)
@@ -399,7 +399,7 @@ func TestASlowServerGetsAMessageOnce(t *testing.T) {
 	server.Timeout, server.EndTimeout = 300*time.Millisecond, 20*time.Second
 	b := servicetest.New(t, c)
 	p.rules["slow"] = []rule{{data: func(*smtp.Conn) error {
-		b.Await(flow.Signing, "signing.v1.*.*.notification.sent.>", 4) // of others, one after the other
+		b.Await(flow.Signing, "signing.v1.*.*.notification.sent.>", 4) // of other messages, one after the other
 		return &smtp.SMTPError{Code: 250, EnhancedCode: smtp.EnhancedCode{2, 0, 0}, Message: "Ok: queued as slow"}
 	}}}
 	b.Start(emailsender.RunSoon)

@@ -15,8 +15,8 @@ import (
 
 var replyPattern = regexp.MustCompile(`^[a-zA-Z ]+: SMTP code [0-9]{3}( [0-9]\.[0-9]{1,3}\.[0-9]{1,3})?$`)
 
-// For every reply of a mail server at every step, the error has the reply's codes and never its text. A temporary refusal never gives up a message
-// because of the recipient or the message. After a reply to the final dot that cannot be read, the outcome is unknown.
+// For every reply of a mail server at every step, the error has the reply's codes and never its text. After a temporary refusal, a message is
+// never given up because of the recipient or its content. After a reply to the final dot that cannot be read, the outcome is unknown.
 func FuzzSMTPReply(f *testing.F) {
 	for step := range uint8(6) {
 		for _, wire := range []string{
@@ -54,10 +54,10 @@ func FuzzSMTPReply(f *testing.F) {
 			t.Fatalf("%s: %v", why.Cause(), text)
 		}
 		if k := readReply(step, reply).kind(); reply.Code >= 400 && reply.Code < 500 && (k == recipients || k == contents) {
-			t.Fatalf("%d %q at %s gives the message up", reply.Code, reply.Msg, step)
+			t.Fatalf("after %d %q at %s the message is given up", reply.Code, reply.Msg, step)
 		}
 		if _, err := outcomeOf("", &stepError{step, io.EOF}); err == nil {
-			t.Fatal("no reply at all is a receipt")
+			t.Fatal("a missing reply counts as a receipt")
 		}
 	})
 }

@@ -13,8 +13,8 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// compose writes n's e-mail. Its Message-ID is made from the notification's id and is not random: a person may get the e-mail twice after
-// an attempt of unknown outcome, and the mail program can then recognise the second as the same one.
+// compose writes n's e-mail. Its Message-ID is made from the notification's id and is not random. After an attempt of unknown outcome, a
+// person may get the e-mail twice, and the mail program can then recognise the second one as a copy.
 func compose(texts *templates.Set, from string, n *notifyv1.Notification) (*mail.Msg, error) {
 	sender, err := netmail.ParseAddress(from)
 	if err != nil {
@@ -34,7 +34,7 @@ func compose(texts *templates.Set, from string, n *notifyv1.Notification) (*mail
 	}
 	_, domain, _ := strings.Cut(sender.Address, "@")
 	message.SetMessageIDWithValue(n.GetId() + "@" + domain)
-	message.SetGenHeader("Auto-Submitted", "auto-generated") // prevents holiday replies (RFC 3834)
+	message.SetGenHeader("Auto-Submitted", "auto-generated") // prevents automatic replies (RFC 3834)
 	message.SetUserAgent("Signrelay")
 	message.Subject(subject)
 	message.SetBodyString(mail.TypeTextPlain, text)

@@ -35,14 +35,14 @@ func (e *stepError) outcome() error {
 		return readReply(e.step, reply).outcome()
 	}
 	cause := fmt.Errorf("%s: no reply", e.step)
-	if e.step == stepEnd { // the server may have the message
+	if e.step == stepEnd { // the server may have accepted the message
 		return outcome.Down(outcome.Unknown(outcome.Failure(outcome.Provider, "no-answer", cause)))
 	}
 	return outcome.Down(outcome.Failure(outcome.Provider, "connection-lost", cause)) // the server discards an incomplete message
 }
 
-// ended reports whether the server had ended a kept connection before the next message: its reply to MAIL FROM is 421, or there is none.
-// Some servers do that after a number of messages, or of minutes.
+// ended reports whether the server had ended a kept connection before the next message: its reply to MAIL FROM is 421, or there is none. Some
+// servers end a connection after some messages or minutes.
 func ended(err error) bool {
 	var failed *stepError
 	if !errors.As(err, &failed) || failed.step != stepMail {
@@ -85,7 +85,7 @@ func refusal(err error) bool {
 	return errors.As(err, &reply) && reply.Code >= 500
 }
 
-// temporary reports whether the failure is one of the network, or of a server that does not reply, or not in SMTP.
+// temporary reports whether the network failed, or the server did not reply, or not in SMTP.
 func temporary(err error) bool {
 	var (
 		network net.Error
@@ -97,7 +97,7 @@ func temporary(err error) bool {
 
 var queued = regexp.MustCompile(`(?i)queued as ([[:graph:]]{1,64})`)
 
-// longestReference limits the reply of a server that has no queue id in a known form.
+// longestReference limits the stored reply of a server without a queue id in a known form.
 const longestReference = 120
 
 // queueID returns the server's id of the message. Postfix and many others reply "queued as 4Xyz"; for other servers, the id is the whole

@@ -20,22 +20,22 @@ import (
 // than the setting email.smtp.connections, in use and idle together.
 type pool struct {
 	server  *config.Current[server] // each new connection uses the current password
-	slots   chan struct{}           // one for each connection in use
-	idleFor time.Duration           // how long an idle connection is kept
+	slots   chan struct{}           // one element for each connection in use
+	idleFor time.Duration           // the time for which an idle connection is kept
 
 	mu      sync.Mutex
-	idle    []*connection      // the last used one is at the end, and is used first
-	refused error              // why the server refused the login, or the connection
-	until   time.Time          // no new connection before, unless the settings change
+	idle    []*connection      // the connection used last is at the end, and is used first
+	refused error              // the server's refusal of the login or the connection
+	until   time.Time          // no new connection before this time, unless the settings change
 	asked   emailsettings.SMTP // the settings that the server refused
 }
 
 const (
-	// idleFor is less than the minutes after which servers close an idle connection.
+	// idleFor is shorter than the time after which servers close an idle connection.
 	idleFor = 30 * time.Second
-	// refusalPause is the pause after a refusal: a wrong password that is sent for each of a thousand messages gets an account locked.
+	// refusalPause is the pause after a refusal. If a wrong password were sent for each of a thousand messages, the account would be locked.
 	refusalPause = time.Minute
-	// busyRetry is when a message is tried again that found all connections busy.
+	// busyRetry is the delay of a message that found all connections busy.
 	busyRetry = time.Second
 )
 
@@ -43,7 +43,7 @@ func newPool(current *config.Current[server]) *pool {
 	return &pool{server: current, slots: make(chan struct{}, max(current.Now().settings.Connections, 1)), idleFor: idleFor}
 }
 
-// defaultEndTimeout is how long a server may take to reply to the final dot, unless the settings say otherwise (RFC 5321 §4.5.3.2.6).
+// defaultEndTimeout is the time for the reply to the final dot, unless the settings have another value (RFC 5321 §4.5.3.2.6).
 const defaultEndTimeout = 10 * time.Minute
 
 // send sends one message. Each step, and the wait for a free connection, may take the setting email.smtp.timeout. The reply to the final
@@ -64,7 +64,7 @@ func (p *pool) send(ctx context.Context, message *mail.Msg) (notification.Receip
 		if !ended(err) || ctx.Err() != nil {
 			return p.finish(kept, response, err)
 		}
-		kept.abort() // nothing of the message was written, so another connection is not a second attempt
+		kept.abort() // no part of the message was written, so another connection is not a second attempt
 	}
 	fresh, err := p.dial(ctx)
 	if err != nil {
@@ -86,7 +86,7 @@ func (p *pool) acquire(ctx context.Context) bool {
 	}
 }
 
-// take returns the last used connection if it is alive. It tries only one: if that one is dead, the others probably are too.
+// take returns the last used connection if it is alive. It tries only one connection: if that one is dead, the others probably are too.
 func (p *pool) take(ctx context.Context) *connection {
 	p.mu.Lock()
 	last := len(p.idle) - 1
@@ -151,7 +151,7 @@ func (p *pool) keep(c *connection) {
 	p.idle = append(p.idle, c)
 }
 
-// expire closes a connection that was idle for too long, unless it was taken in the same moment.
+// expire closes a connection that was idle for too long, unless it was taken at the same time.
 func (p *pool) expire(c *connection) {
 	p.mu.Lock()
 	at := slices.Index(p.idle, c)
@@ -164,7 +164,7 @@ func (p *pool) expire(c *connection) {
 	}
 }
 
-// close closes all idle connections with QUIT. No message may be in flight any more.
+// close closes all idle connections with QUIT. No message may be in flight then.
 func (p *pool) close() {
 	p.mu.Lock()
 	idle := p.idle

@@ -43,7 +43,7 @@ func TestMessagesShareConnections(t *testing.T) {
 	}
 	p.close()
 	r.await(t, "1 QUIT")
-	until(t, "the end of all connections", func() bool {
+	until(t, "all connections are closed", func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return r.open == 0
@@ -121,22 +121,22 @@ func TestAnIdleConnectionIsClosed(t *testing.T) {
 	}
 }
 
-// A kept connection that the server has ended costs no attempt: the message is sent once, over another connection.
+// If the server has ended a kept connection, no attempt is lost: the message is sent once, over another connection.
 func TestAnEndedConnectionIsReplacedAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, script := range map[string]map[string]string{
-		"closed while idle":        {"1 .": "250 queued as robot" + thenHangUp},
-		"ended at the reset":       {"1 RSET": "421 too many messages" + thenHangUp},
-		"refuses the reset":        {"1 RSET": "500 what?"},
-		"silent at the reset":      {"1 RSET": noReply},
-		"gone at the reset":        {"1 RSET": hangUp},
-		"full at the next message": {},
-		"gone at the next message": {},
+		"closed while idle":          {"1 .": "250 queued as robot" + thenHangUp},
+		"ended at the reset":         {"1 RSET": "421 too many messages" + thenHangUp},
+		"refuses the reset":          {"1 RSET": "500 what?"},
+		"silent at the reset":        {"1 RSET": noReply},
+		"closed at the reset":        {"1 RSET": hangUp},
+		"full at the next message":   {},
+		"closed at the next message": {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRobot(t, script)
-			p := r.pool(t, 3*time.Second) // so that a third of it is short
+			p := r.pool(t, 3*time.Second) // so that a third of the timeout is short
 			if _, err := p.send(t.Context(), newMessage(t)); err != nil {
 				t.Fatal(err)
 			}
@@ -144,7 +144,7 @@ func TestAnEndedConnectionIsReplacedAtOnce(t *testing.T) {
 			switch name {
 			case "full at the next message":
 				r.script["1 MAIL"] = "421 too many messages" + thenHangUp
-			case "gone at the next message":
+			case "closed at the next message":
 				r.script["1 MAIL"] = hangUp
 			}
 			r.mu.Unlock()
@@ -159,7 +159,7 @@ func TestAnEndedConnectionIsReplacedAtOnce(t *testing.T) {
 	}
 }
 
-// decision is what the stage decides about an attempt's error.
+// decision is the stage's decision about an attempt's error.
 type decision struct {
 	kind   stage.Kind
 	wait   time.Duration // of a retry
@@ -235,7 +235,7 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// After the server has received MAIL FROM, a failure counts as an attempt, also on a kept connection. The connection is not used again.
+// After the server has received MAIL FROM, a failure counts as an attempt, also on a kept connection. That connection is not used again.
 func TestFailuresOnAKeptConnection(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -295,7 +295,7 @@ func TestAMessageIsRetriedWhenAllConnectionsAreBusy(t *testing.T) {
 	}
 }
 
-// A wrong password is sent once, and not with each message.
+// A wrong password is sent only once, not with each message.
 func TestARefusedLoginIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	r := newRobot(t, map[string]string{"1 CONNECT": "554 not you", "2 CONNECT": "554 not you"})

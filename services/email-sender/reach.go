@@ -6,7 +6,7 @@ import (
 	emailsettings "github.com/signrelay/signrelay/services/email-sender/settings"
 )
 
-// Reach connects to the mail server as for a message, up to the login, and disconnects. Its error says why no message could be sent.
+// Reach connects to the mail server as for a message, up to the login, and disconnects. Its error is the reason why no message could be sent.
 func Reach(ctx context.Context, settings emailsettings.SMTP) error {
 	ctx, cancel := context.WithTimeout(ctx, settings.Timeout)
 	defer cancel()

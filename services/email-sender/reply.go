@@ -36,8 +36,8 @@ func (e *stepError) Unwrap() error { return e.err }
 // reply is a server's negative reply.
 type reply struct {
 	step            step
-	code            int // RFC 5321: 4xx passes, 5xx does not
-	subject, detail int // of the enhanced code (RFC 3463), 7 and 1 of 5.7.1; -1 if there is none
+	code            int // RFC 5321: 4xx is temporary, 5xx is permanent
+	subject, detail int // subject and detail of the enhanced code (RFC 3463): 7 and 1 of 5.7.1; -1 if there is none
 	text            string
 }
 
@@ -66,9 +66,9 @@ type kind int
 const (
 	passes     kind = iota // temporary: the server asks for a retry
 	recipients             // the address, or the mailbox behind it
-	contents               // the message itself: its size, or a filter refuses it
+	contents               // the message itself: it is too large, or a filter refuses it
 	accounts               // the operator must act: the cause affects every message
-	reasons                // the operator must act: other messages may pass
+	reasons                // the operator must act: other messages may be accepted
 )
 
 // outcome converts a reply to the message's outcome.
@@ -92,7 +92,7 @@ func (r reply) outcome() error {
 	return err
 }
 
-// kind decides by the enhanced code, then by the class of the text, and by the step of the dialogue only if neither has any
+// kind decides by the enhanced code, then by the class of the text. It decides by the step of the dialogue only if neither has any
 // information. A 4xx is temporary unless only the operator can fix its cause.
 func (r reply) kind() kind {
 	k := r.byCode()
@@ -106,7 +106,7 @@ func (r reply) kind() kind {
 		}
 		return passes
 	case r.step == stepBegin || r.step == stepMail:
-		return accounts // about our own name and address, which every message has
+		return accounts // about the sender's name and address, which every message has
 	case k != passes:
 		return k
 	case r.subject == security:

@@ -19,10 +19,10 @@ type robot struct {
 	port int
 
 	mu       sync.Mutex
-	script   map[string]string // by "<connection> <command>", counted from 1; "." is the end of a message, "CONNECT" the start
+	script   map[string]string // by "<connection> <command>", with connections from 1; "." is the end of a message, and "CONNECT" the start of a connection
 	received []string          // in the script's notation
 	open     int
-	most     int // that were open at once
+	most     int // the number that were open at once
 }
 
 // Actions that a script may contain instead of a reply.
@@ -36,7 +36,7 @@ func newRobot(t *testing.T, script map[string]string) *robot {
 	t.Helper()
 	l, port := listen(t)
 	r := &robot{port: port, script: script}
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context())) // it serves until the test has cleaned up
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context())) // it serves until the test's cleanup
 	var served sync.WaitGroup
 	served.Go(func() {
 		for n := 1; ; n++ {

@@ -77,8 +77,8 @@ func (s server) begin(ctx context.Context, c *connection) error {
 	return err
 }
 
-// options returns the options of one connection. The library's NOOP before a message and RSET after it are switched off: one RSET before the
-// next message replaces both, and cannot fail between the server's acceptance of a message and our reading of it.
+// options returns the options of one connection. The library's NOOP before a message and RSET after it are switched off. One RSET before the
+// next message replaces both. It cannot fail between the server's acceptance of a message and the reading of the reply.
 func (s server) options(conn net.Conn, secure *tls.Config) []mail.Option {
 	options := []mail.Option{
 		mail.WithPort(s.settings.Port), mail.WithTimeout(s.settings.Timeout), mail.WithoutRset(), mail.WithoutNoop(),
@@ -86,8 +86,8 @@ func (s server) options(conn net.Conn, secure *tls.Config) []mail.Option {
 	}
 	auth := mail.SMTPAuthAutoDiscover
 	if s.implicit {
-		// The library treats a connection that it did not dial as unencrypted, and would discover no mechanism. PLAIN checks the
-		// connection itself.
+		// The library treats a connection that it did not open as unencrypted, and would find no mechanism. PLAIN checks the connection
+		// itself.
 		auth = mail.SMTPAuthPlain
 		options = append(options, mail.WithSSL())
 	} else {

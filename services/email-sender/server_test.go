@@ -63,7 +63,7 @@ func listen(t *testing.T) (net.Listener, int) {
 }
 
 // The server greets and then stays silent. The library would wait for its own timeout, half a minute here.
-func TestTheEndOfTheAttemptEndsTheDialogue(t *testing.T) {
+func TestADialogueEndsWithItsAttempt(t *testing.T) {
 	t.Parallel()
 	l, port := listen(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -98,7 +98,7 @@ func TestTheEndOfTheAttemptEndsTheDialogue(t *testing.T) {
 
 // secure is a mail server that requires TLS and a password.
 type secure struct {
-	open     bool // it accepts messages without a login, and in the clear
+	open     bool // it accepts messages without a login and without TLS
 	taken    chan string
 	password atomic.Pointer[string] // nil is "right"
 	logins   atomic.Int64
@@ -198,8 +198,8 @@ func TestTLSAndPassword(t *testing.T) {
 	}
 }
 
-// Opportunistic is TLS if the server offers it, with a verified certificate, and messages in the clear if it offers none. A password is
-// never sent in the clear, not even to a server that would accept it.
+// The policy opportunistic uses TLS with a verified certificate if the server offers TLS, otherwise no encryption. A password is never sent
+// without encryption, not even to a server that would accept it.
 func TestOpportunisticTLS(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -217,7 +217,7 @@ func TestOpportunisticTLS(t *testing.T) {
 			t.Parallel()
 			l, port := listen(t)
 			authority := realtest.NewAuthority(t)
-			// If TLS is offered and trusted, the server requires it; otherwise the server accepts everything in the clear.
+			// If TLS is offered and trusted, the server requires it. Otherwise the server accepts everything without encryption.
 			server := &secure{taken: make(chan string, 1), open: !test.trusted}
 			backend := smtp.NewServer(server)
 			backend.AllowInsecureAuth = true
@@ -250,7 +250,7 @@ func TestOpportunisticTLS(t *testing.T) {
 	}
 }
 
-// The server gets another authority's certificate and another password. A refusal holds until the settings have changed.
+// The server gets another authority's certificate and another password. After a refusal, the sender waits until the settings have changed.
 func TestTheServerIsRotated(t *testing.T) {
 	t.Parallel()
 	old, next := realtest.NewAuthority(t), realtest.NewAuthority(t)

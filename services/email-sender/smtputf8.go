@@ -10,9 +10,8 @@ import (
 	"github.com/signrelay/signrelay/libs/outcome"
 )
 
-// accepts checks that the server can take the recipient's address. An address with a local part outside ASCII needs the
-// server's SMTPUTF8 extension (RFC 6531). A server without it would refuse the address, or truncate it and deliver to another
-// person.
+// accepts checks that the server supports the recipient's address. An address with a local part outside ASCII needs the server's SMTPUTF8
+// extension (RFC 6531). A server without it would refuse the address, or truncate it and deliver to another person.
 func (c *connection) accepts(message *mail.Msg) error {
 	if has, _ := c.dialogue.Extension("SMTPUTF8"); has {
 		return nil

@@ -12,8 +12,8 @@ import (
 	emailsender "github.com/signrelay/signrelay/services/email-sender"
 )
 
-// A local part outside ASCII needs SMTPUTF8. If the server supports it, the message is sent; otherwise it is not, and the log has the
-// reason. Messages to others are sent meanwhile.
+// A local part outside ASCII needs SMTPUTF8. If the server supports it, the message is sent. Otherwise it is not sent, and the log has the
+// reason. Messages to other people are still sent.
 func TestLocalPartsOutsideASCII(t *testing.T) {
 	t.Parallel()
 	for name, has := range map[string]bool{"with SMTPUTF8": true, "without": false} {

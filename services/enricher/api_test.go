@@ -26,7 +26,7 @@ import (
 
 // provider is an API that returns a status, and whose callbacks about a person do not contain the document.
 type provider struct {
-	pack.API // it opens nothing here
+	pack.API // no test here calls it
 
 	mu        sync.Mutex
 	document  pack.Document
@@ -95,7 +95,7 @@ func publish(t *testing.T, b *servicetest.Bench, e *signingv1.SigningEvent) {
 	b.Publish(event.Message(t.Context(), e))
 }
 
-// about returns an event that was received a moment ago, with its verification.
+// about returns an event that was received just now, with its verification.
 func about(eventType, document, recipient string, v signingv1.Verification) *signingv1.SigningEvent {
 	e := happened(eventType, nil)
 	e.Document, e.Verification, e.ReceivedAt = nil, v, timestamppb.Now()
@@ -134,7 +134,8 @@ func TestTheDocumentOfAPersonIsRequested(t *testing.T) {
 	}
 }
 
-// The id "*" is not a legal token. Its subject is the same as that of the document "Kg", its base64url. The end of one does not end the other.
+// The id "*" is not a legal token. Its subject is the same as that of the document "Kg", its base64url. The end of one document does not end
+// the other.
 func TestDocumentsWithTheSameTokenHaveSeparateHistories(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, config.Config{})
@@ -163,7 +164,7 @@ func TestDocumentsOfOtherGroupsAreSkipped(t *testing.T) {
 	}
 }
 
-// A callback without authentication causes no messages until the API confirms it; a signed one does at once.
+// A callback without authentication causes no messages until the API confirms it. A signed callback causes them at once.
 func TestAnUnauthenticatedCallbackIsConfirmedFirst(t *testing.T) {
 	t.Parallel()
 	api := &provider{document: pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{bob}}}
@@ -186,7 +187,7 @@ func TestAnUnauthenticatedCallbackIsConfirmedFirst(t *testing.T) {
 	}
 }
 
-// Both callbacks come, in either order: the last signature never causes a progress message, by the API's status or by the log.
+// Both callbacks arrive, in either order. The last signature never causes a progress message, because of the API's status or of the log.
 func TestNoProgressAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	for _, status := range []pack.Status{pack.StatusCompleted, pack.StatusDeclined, pack.StatusVoided, pack.StatusExpired} {
@@ -205,7 +206,7 @@ func TestNoProgressAfterTheEnd(t *testing.T) {
 		})
 	}
 	for _, end := range []string{event.DocumentCompleted, event.DocumentDeclined, event.DocumentVoided, event.DocumentExpired} {
-		t.Run("the log says "+end, func(t *testing.T) {
+		t.Run("the log has "+end, func(t *testing.T) {
 			t.Parallel()
 			api := &provider{document: pack.Document{Status: pack.StatusOpen, Recipients: []pack.Recipient{ann, bob}}}
 			b := servicetest.New(t, config.Config{})

@@ -11,7 +11,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// A provider's API may be later than its own callbacks. The request is repeated every 30 s until the callback is 5 min old: ten times. For a
+// A provider's API may lag behind its own callbacks. The request is repeated every 30 s until the callback is 5 min old: ten times. For a
 // callback that waited longer in our own queue, two requests are made.
 const (
 	lagPause = 30 * time.Second
@@ -20,12 +20,12 @@ const (
 
 var (
 	errUnconfirmed    = errors.New("the provider's API does not confirm it")
-	errDenied         = outcome.Permanent(errUnconfirmed) // after the time by which an API may be late
+	errDenied         = outcome.Permanent(errUnconfirmed) // after the maximum lag of an API
 	errNotConfirmable = outcome.Skip(unconfirmed)         // a later request cannot confirm it either
 )
 
-// confirm checks a callback without a signature over its bytes with the provider's API, before messages about it are sent. If the API has no
-// data about it, a callback with a shared token is accepted, and one without authentication is not.
+// confirm checks a callback with the provider's API before messages about it are sent, unless a signature covers its bytes. If the API has no
+// data about the callback, one with a shared token is accepted, and one without authentication is refused.
 func confirm(happened *signingv1.SigningEvent, document *pack.Document, attempt int, now time.Time) error {
 	switch happened.GetVerification() {
 	case signingv1.Verification_VERIFICATION_HMAC, signingv1.Verification_VERIFICATION_RSA,
@@ -78,7 +78,7 @@ func agreement(happened *signingv1.SigningEvent, document *pack.Document) (agree
 	case event.RecipientUndeliverable:
 		return false, false // the API does not return the delivery of an e-mail
 	default:
-		return true, true // the document was sent: the API has it, and its data decides who is invited
+		return true, true // the document was sent: the API has it, and its data determines the invited people
 	}
 }
 

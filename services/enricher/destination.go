@@ -16,24 +16,24 @@ import (
 // The reasons why a person does not get a message. notification.suppressed carries the reason, and docs/subscribe.md lists all
 // reasons.
 const (
-	noAddress        = "no-address"        // the provider has none for the channel
+	noAddress        = "no-address"        // the provider has no address for the channel
 	addressInvalid   = "address-invalid"   // the text is not an e-mail address
 	addressSeveral   = "address-several"   // the text has more than one e-mail address
 	numberInvalid    = "number-invalid"    // the text is not a telephone number
-	numberIncomplete = "number-incomplete" // the text has too few digits for a number, or may have a part of one
-	numberLetters    = "number-letters"    // letters are in a place where digits of the number may be missing
+	numberIncomplete = "number-incomplete" // the text has too few digits, or possibly only a part of a number
+	numberLetters    = "number-letters"    // there are letters where digits of the number may be missing
 	numberSeveral    = "number-several"    // the text has more than one number
 	noChannel        = "no-channel"        // the signer wants no messages on any channel
 	channelOff       = "channel-off"       // the settings exclude all of the person's channels
 	noLink           = "no-link"           // there is no address for signing or download, and no id to request one
 	linkInvalid      = "link-invalid"      // the provider's address is not an http or https address
 	noSigners        = "no-signers"        // the provider's API lists no signers on the document
-	noSenderAddress  = "no-sender-address" // neither the settings nor the provider's API know one
+	noSenderAddress  = "no-sender-address" // neither the settings nor the provider's API have a sender's address
 	documentOver     = "document-ended"    // the document ended before the message was made
 	unconfirmed      = "unconfirmed"       // the callback is not authenticated, and the provider's API does not confirm it
 
 	optedOut = string(pack.OptedOut) // the provider reports that the person opted out of the channel
-	landline = string(pack.Landline) // the provider, or a note beside the number, reports that it takes no text messages
+	landline = string(pack.Landline) // the provider, or a note beside the number, reports that it cannot receive text messages
 )
 
 // notify plans one message to a signer on each wanted channel.
@@ -52,8 +52,8 @@ func (p *planner) notify(about *notifyv1.Notification, who person) {
 // senderKey is the sender's part of a message's id; signers have their own.
 const senderKey = "sender/"
 
-// notifySender plans one message to the document's sender on each channel with an address. A sender who also signs gets only one message at an
-// address.
+// notifySender plans one message to the document's sender on each channel with an address. A sender who also signs gets only one message at
+// each address.
 func (p *planner) notifySender(about *notifyv1.Notification) {
 	sender := p.sender()
 	destinations := p.destinations(sender)
@@ -250,8 +250,7 @@ func (p *planner) link(purpose notifyv1.Link_Purpose, who pack.Recipient) (to *n
 	}
 }
 
-// linkMayCome reports whether a later request may find the missing link. This is so for a provider that lists addresses but has no API call for
-// a single one.
+// linkMayCome reports whether a later request may find the missing link: the provider lists addresses but has no API call for a single one.
 func (p *planner) linkMayCome() bool { return p.document.Status == pack.StatusUnknown }
 
 // hasMessage reports whether a message of this kind to the same address is planned already.

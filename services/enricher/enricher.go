@@ -1,5 +1,5 @@
-// Package enricher is the stage that decides who gets which message about an event of a document. It calls the provider's REST API for the
-// people of the document.
+// Package enricher is the stage that decides which person gets which message about an event of a document. It calls the provider's REST API
+// for the people of the document.
 package enricher
 
 import (
@@ -66,8 +66,8 @@ type enricher struct {
 	now     func() time.Time
 }
 
-// enrich makes one notification for each person and channel that must get a message about the event. The settings are checked first, because
-// this costs nothing; then the log, then the provider's API.
+// enrich makes one notification for each person and channel that must get a message about the event. It checks the settings first, because
+// this needs no request, then the log, then the provider's API.
 func (e *enricher) enrich(ctx context.Context, in stage.Event[*signingv1.SigningEvent]) ([]stage.Out, error) {
 	src, err := e.source(in.Data)
 	if err != nil {
@@ -81,7 +81,7 @@ func (e *enricher) enrich(ctx context.Context, in stage.Event[*signingv1.Signing
 	if err != nil {
 		return nil, err
 	}
-	reason := "" // why no message may be sent, for any response of the provider
+	reason := "" // the reason against all messages, for any response of the provider
 	switch {
 	case happened.GetAttributes()[pack.OlderThanLog] != "":
 		reason = notification.OlderThanLog
@@ -91,7 +91,7 @@ func (e *enricher) enrich(ctx context.Context, in stage.Event[*signingv1.Signing
 	document, err := src.API.Document(ctx, happened.GetDocument().GetId())
 	e.metrics.countCall(src.Settings, err)
 	if reason != "" && unknown(err) {
-		document, err = &pack.Document{}, nil // the messages have no known person
+		document, err = &pack.Document{}, nil // no person of the messages is known
 	}
 	if err != nil {
 		return nil, outcomeOf(err)

@@ -38,7 +38,7 @@ func settings(api *httptest.Server) config.Config {
 	}}
 }
 
-// clickwrap replaces the provider: it sends the responses of the test in their order, and repeats the last one.
+// clickwrap replaces the provider. It sends the responses of the test in their order, and repeats the last one.
 func clickwrap(t *testing.T, responses ...http.HandlerFunc) (api *httptest.Server, calls *atomic.Int32) {
 	t.Helper()
 	calls = new(atomic.Int32)
@@ -108,11 +108,11 @@ func TestSentInvites(t *testing.T) {
 	}
 	stored, err := b.Await(flow.Signing, "signing.v1.acme.clickwrap.document.sent.doc1", 1)[0].Metadata()
 	if err != nil || !sms.GetRecordedAt().AsTime().Equal(stored.Timestamp) {
-		t.Errorf("recorded at %v, want when the log stored its event, %v (%v)", sms.GetRecordedAt().AsTime(), stored, err)
+		t.Errorf("recorded at %v, want the time when the log stored its event, %v (%v)", sms.GetRecordedAt().AsTime(), stored, err)
 	}
 	b.NeverLogged("example.com", "3175550002", "provider.example", "api-token", "Eric")
 
-	// The log has an event for each, without personal data.
+	// The log has an event for each message, without personal data.
 	for _, m := range b.Await(flow.Signing, "signing.v1.acme.clickwrap.notification.requested.doc1", 3) {
 		report, err := event.Decode(m.Data())
 		if err != nil {
@@ -201,7 +201,7 @@ func TestADeclineNotifiesTheSenderAndTheOthers(t *testing.T) {
 // After the first signature of two, the other signer gets a message. After the second there is none, for any response of the API.
 func TestASignatureNotifiesTheOthersUntilTheLastOne(t *testing.T) {
 	t.Parallel()
-	api, _ := clickwrap(t, responds(request)) // its API never learns who signed
+	api, _ := clickwrap(t, responds(request)) // its API never returns the signatures
 	b := servicetest.New(t, settings(api))
 	b.Start(enricher.Run)
 
@@ -234,7 +234,7 @@ func TestNoProgressAfterTheCompletion(t *testing.T) {
 	}
 }
 
-// The provider throttles, and then responds: the stage waits for the time of Retry-After.
+// The provider throttles first, and responds later. The stage waits for the time in Retry-After.
 func TestAThrottledEventIsRetried(t *testing.T) {
 	t.Parallel()
 	throttled := func(w http.ResponseWriter, _ *http.Request) {
@@ -256,11 +256,11 @@ func TestAThrottledEventIsRetried(t *testing.T) {
 func TestTemporaryFailuresAreRetried(t *testing.T) {
 	t.Parallel()
 	for name, failure := range map[string]http.HandlerFunc{
-		"not readable yet": fails(http.StatusNotFound),
-		"broken":           fails(http.StatusInternalServerError),
-		"garbage":          responds("<html>"),
-		"half a response":  responds(request[:len(request)/2]),
-		"hung up":          func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"not readable yet":  fails(http.StatusNotFound),
+		"broken":            fails(http.StatusInternalServerError),
+		"garbage":           responds("<html>"),
+		"half a response":   responds(request[:len(request)/2]),
+		"connection closed": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -338,7 +338,7 @@ func TestTheTokenIsSentOnlyToTheProvider(t *testing.T) {
 	b.Publish(event.Message(t.Context(), fact("acme", "document.sent", "")))
 	await(t, b, "notify.v1.link.>", 3)
 	if elsewhere.Load() != 0 || calls.Load() != 2 {
-		t.Errorf("%d calls elsewhere, %d at the provider", elsewhere.Load(), calls.Load())
+		t.Errorf("%d calls to another server, %d to the provider", elsewhere.Load(), calls.Load())
 	}
 }
 

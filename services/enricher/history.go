@@ -21,7 +21,7 @@ type history struct {
 	declined   map[string]bool           // by recipient id
 	sendings   []sending                 // the document.sent events, by their time
 	completed  bool
-	ended      bool // completed, declined, voided or expired, and not sent again since
+	ended      bool // completed, declined, voided or expired, and not sent again later
 	// linkless contains the ids of invitations that were suppressed because the provider had no link or no signers, and were not made later.
 	linkless map[string]bool
 }
@@ -40,9 +40,9 @@ func (h history) latest() string {
 	return h.sendings[len(h.sendings)-1].id
 }
 
-// resending returns the id of the sending in which an event happened, unless that is the document's first sending. The ids of
-// messages in a second sending therefore differ from those in the first. For the first sending it returns nil, so that the ids
-// do not depend on whether the log has that sending yet.
+// resending returns the id of the sending in which an event happened, unless that is the document's first sending. So the ids of messages in
+// a second sending differ from those in the first. For the first sending it returns nil. Then the ids do not depend on whether the log
+// already has that sending.
 func (h history) resending(happened *signingv1.SigningEvent) []string {
 	for i := len(h.sendings) - 1; i > 0; i-- {
 		if !h.sendings[i].at.After(event.Time(happened)) {
@@ -58,11 +58,11 @@ var decisive = []string{
 	event.DocumentSent, event.DocumentCompleted, event.DocumentDeclined, event.DocumentVoided, event.DocumentExpired, event.RecipientSigned, event.RecipientDeclined,
 }
 
-// history reads the document's history. The provider's API may be later than its own callbacks, and the log later than the provider: an event
+// history reads the document's history. The provider's API may lag behind its own callbacks, and the log behind the provider. So an event
 // counts if one of them has it. Messages about a completed document do not depend on its history, so only this type is read for it.
 //
-// An event that the log contained already when it was stored is skipped: its first copy caused the messages. ingest does not store a copy that
-// it recognizes, but its memory ends after days, and a time without authentication can be changed (docs/adr/0018).
+// An event is skipped if the log already has an earlier copy of it, because the first copy caused the messages. Ingest does not store a copy
+// that it recognizes. But the dedupe store deletes ids after days, and a time without authentication can be changed (docs/adr/0018).
 func (e *enricher) history(ctx context.Context, happened *signingv1.SigningEvent, stored time.Time) (history, error) {
 	types := decisive
 	switch own := happened.GetType(); {
@@ -181,7 +181,8 @@ func (e *enricher) requested(ctx context.Context, happened *signingv1.SigningEve
 	return ids, err
 }
 
-// summarize returns the history of events in any order. It leaves out events without authentication: a forged event must not suppress messages.
+// summarize returns the history of events in any order. It ignores events without authentication, because a forged event must not suppress
+// messages.
 func summarize(events []*signingv1.SigningEvent) history {
 	past := history{declined: map[string]bool{}}
 	signed := map[string]bool{}
@@ -218,7 +219,7 @@ func summarize(events []*signingv1.SigningEvent) history {
 		return len(past.sendings) > 0 && at.Before(past.sendings[len(past.sendings)-1].at)
 	}
 	for _, e := range refusals {
-		if at := event.Time(e); !signed[signerKey(e)] && !before(at) { // a person who signed has changed the decision
+		if at := event.Time(e); !signed[signerKey(e)] && !before(at) { // a person who signed later has changed the decision
 			past.declined[e.GetRecipient().GetId()] = true
 			end(at)
 		}
@@ -227,7 +228,7 @@ func summarize(events []*signingv1.SigningEvent) history {
 	return past
 }
 
-// signerKey identifies a signer by the provider's id. A signature without a person counts as a signer of its own.
+// signerKey identifies a signer by the provider's id. A signature without a person counts as a separate signer.
 func signerKey(signature *signingv1.SigningEvent) string {
 	if id := signature.GetRecipient().GetId(); id != "" {
 		return id

@@ -37,12 +37,12 @@ func TestHistoryOfEndings(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			for _, order := range permutations(len(test.events)) {
-				var heard []*signingv1.SigningEvent
+				var past []*signingv1.SigningEvent
 				for _, i := range order {
-					heard = append(heard, test.events[i])
+					past = append(past, test.events[i])
 				}
-				if past := summarize(heard); past.completed != test.completed || past.ended != test.ended {
-					t.Errorf("order %v: completed %v, ended %v", order, past.completed, past.ended)
+				if got := summarize(past); got.completed != test.completed || got.ended != test.ended {
+					t.Errorf("order %v: completed %v, ended %v", order, got.completed, got.ended)
 				}
 			}
 		})

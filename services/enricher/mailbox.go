@@ -11,10 +11,10 @@ import (
 	mailboxes "github.com/signrelay/signrelay/libs/mailbox"
 )
 
-// mailbox parses free text as one e-mail address, or returns the reason why it cannot. It drops a display name, "mailto:", and
-// punctuation around the address. It refuses a list, because the text does not say which address is the signer's. It converts
-// an international domain to punycode. It refuses a domain that is not one of the internet: localhost, an IP address, a host without
-// a dot. It accepts a local part outside ASCII, whose use depends on the mail server.
+// mailbox parses free text as one e-mail address, or returns the reason why it cannot. It drops a display name, "mailto:", and punctuation
+// around the address. It refuses a list, because it is unknown which address is the signer's. It converts an international domain to
+// punycode. It refuses a domain that is not one of the internet: localhost, an IP address, a host without a dot. It accepts a local part
+// outside ASCII. Whether it works depends on the mail server.
 func mailbox(text string) (address, reason string) {
 	text = visible(text)
 	if text == "" {

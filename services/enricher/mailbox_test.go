@@ -47,7 +47,7 @@ func TestAddresses(t *testing.T) {
 		{"eric@example.com\nann@example.com", "", addressSeveral},
 		{"Eric <eric@example.com>, Ann <ann@example.com>", "", addressSeveral},
 		{"eric@ann@example.com", "", addressSeveral},
-		{"\"ann@example.com\" <eric@example.com>", "", addressSeveral}, // a mail program shows one and writes to the other
+		{"\"ann@example.com\" <eric@example.com>", "", addressSeveral}, // a mail program shows one address and writes to the other
 		{"ann@example.com <eric@example.com>", "", addressSeveral},
 		{"eric@example.com (ann@example.com)", "", addressSeveral},
 		{"group: eric@example.com;", "", addressInvalid},
@@ -63,7 +63,7 @@ func TestAddresses(t *testing.T) {
 		{"eric@xn--bcher-kva.example", "eric@xn--bcher-kva.example", ""},
 		{"eric@b\u00fccher.example.", "eric@xn--bcher-kva.example", ""},
 		{"eric@-\u00fc.example", "", addressInvalid},
-		{"eric@\u2603.example", "eric@xn--n3h.example", ""}, // some registries take symbols
+		{"eric@\u2603.example", "eric@xn--n3h.example", ""}, // some registries accept symbols
 
 		// Local parts outside ASCII: the mail server decides.
 		{"\u7528\u6237@example.com", "\u7528\u6237@example.com", ""},

@@ -17,7 +17,7 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// metrics count attempts: a repeated attempt, because its messages could not be stored, counts again.
+// metrics count attempts. An attempt that is repeated because its messages could not be stored counts again.
 type metrics struct {
 	requested, suppressed, calls *prometheus.CounterVec
 }

@@ -44,8 +44,8 @@ func follows(t *testing.T, outs []stage.Out) []string {
 	return found
 }
 
-// The enricher asks for a missing link again, with growing pauses, for an hour. The other recipients get their messages at
-// once. After the hour, the log says that the message was suppressed, and why.
+// The enricher requests a missing link again, with growing pauses, for an hour. The other recipients get their messages at once. After the
+// hour, the log has the suppressed message with its reason.
 func TestAMissingLinkIsRequestedAgain(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, config.Config{})
@@ -82,7 +82,7 @@ func TestAMissingLinkIsRequestedAgain(t *testing.T) {
 		t.Errorf("pauses %v", pauses)
 	}
 
-	// For an event that waited longer than that in our own queue, two requests are made.
+	// For an event that waited longer than an hour in our own queue, two requests are made.
 	if _, verdict := attempt(1); verdict.Kind != "retry" {
 		t.Errorf("one request is made for an old event: %+v", verdict)
 	}
@@ -150,7 +150,7 @@ func TestTheLogHasTheInvitationsWithoutALink(t *testing.T) {
 	}
 }
 
-// Waiting for the provider never ends in a dead letter, after any number of requests.
+// An event that waits for the provider never becomes a dead letter, after any number of requests.
 func TestWaitingForTheProviderHasNoAttemptLimit(t *testing.T) {
 	t.Parallel()
 	policy := flow.StageNamed(flow.Enricher).Policy
@@ -160,7 +160,7 @@ func TestWaitingForTheProviderHasNoAttemptLimit(t *testing.T) {
 	}
 }
 
-// Subscribers find every reason where they look for it.
+// The documentation lists every reason.
 func TestReasonsAreDocumented(t *testing.T) {
 	t.Parallel()
 	doc, err := os.ReadFile("../../docs/subscribe.md")

@@ -14,10 +14,9 @@ import (
 // dialable parses free text as one number in E.164 ("+13175551234"), or returns the reason why it cannot. A number without a
 // country code belongs to the region.
 //
-// Letters are never converted to digits. Text after a number is cut off only if the number is complete without it: an extension ("x12") or
-// a note ("cell", "(Bob)"). The dialled digits are the last of the number's own digits. Only a prefix may precede them: 00 or
-// 011, a country code, a trunk prefix. If a plan rewrites the digits of a number (Argentina's 15), the text must have the
-// international form.
+// Letters are never converted to digits. Text after a number is removed only if the number is complete without it: an extension ("x12") or a
+// note ("cell", "(Bob)"). The dialled digits are the last digits of the written number. Only a prefix may precede them: 00 or 011, a country
+// code, a trunk prefix. If a plan rewrites the digits of a number (Argentina's 15), the text must have the international form.
 //
 // A note beside the number may say that it takes no texts: "(landline)", "fax", "email only".
 func dialable(text, region string) (number, reason string) {
@@ -57,7 +56,7 @@ func dialable(text, region string) (number, reason string) {
 	case found == nil:
 		return "", why
 	case labelled+rest != "" && !phonenumbers.IsValidNumber(found):
-		return "", numberIncomplete // a part of a number may look like a possible number
+		return "", numberIncomplete // a part of a number may look like a whole number
 	}
 	return phonenumbers.Format(found, phonenumbers.E164), ""
 }
@@ -72,16 +71,16 @@ var (
 	label = regexp.MustCompile(`(?i)^(?:(?:mobile|cell|tele)?[ -]?phone|mobiltelefon|mobile?|mob|cell|handy|tel|[mct])(?: (?:number|no|nr))?(?:[.:] ?| )`)
 	// extension matches an office extension, or the pause before one.
 	extension = regexp.MustCompile(`(?i)^\(?(?:[,;] ?)?(?:ext(?:ension|n)?|xt?|#|int|anexo|durchwahl|доб)[.:=#]? ?\d{1,7}\)?$|^[,;]+ ?\d{1,6}#?$`)
-	// northAmerican is the form of all numbers of country code 1, also of those that no table has yet: an area and an exchange
-	// begin with 2 to 9. So "0491 570 313" at a source of the region US is no American number.
+	// northAmerican is the form of all numbers of country code 1, also of new ones that no table has yet: an area and an exchange begin with
+	// 2 to 9. So "0491 570 313" at a source of the region US is no American number.
 	northAmerican = regexp.MustCompile(`^[2-9]\d\d[2-9]\d{6}$`)
-	// another matches the start of a second number, or of another end of the first.
+	// another matches the start of a second number, or of an alternative end of the first one.
 	another = regexp.MustCompile(`^/ ?[+(\d]`)
-	// noTexts matches a note that the number before it takes no texts, or that the person wants none there. "home" and "office" are not such
-	// notes: people read texts at both.
+	// noTexts matches a note that the number before it cannot receive texts, or that the person wants no texts there. "home" and "office" are
+	// not such notes: people read texts at both.
 	noTexts = regexp.MustCompile(`(?i)(?:^|[^\pL\pN])(?:land[ -]?line|(?:tele)?fax|festnetz|(?:no|keine) (?:sms|texts?|texting|text messages?)|(?:do not|don['’]?t|never) text|` +
 		`(?:e-?mail|calls?|voice) only|(?:only|nur) e-?mail)(?:$|[^\pL\pN])`)
-	// quote is the character with which a spreadsheet keeps a number as text.
+	// quote is the character that makes a spreadsheet keep a number as text.
 	quote = regexp.MustCompile(`^['‘’"] ?`)
 	// bracketed matches an area code in other brackets than round ones. A digit or a zero after "[2]" may begin a separate number.
 	bracketed = regexp.MustCompile(`^((?:\+?\d{1,3})?[ -]?)[\[{](\d{2,5})[\]}]( ?[-/]? ?[1-9])`)
@@ -93,8 +92,8 @@ var (
 	ends = regexp.MustCompile(`^[\s,;:/|()\[\]{}<>"]`)
 )
 
-// rounded reads a number that a spreadsheet wrote with ".0". People also write a last digit after a dot, so the text is
-// refused if the 0 may be a digit of the number: both readings are numbers.
+// rounded reads a number that a spreadsheet wrote with ".0". People also write a last digit after a dot. So the text is refused if the 0 may
+// be a digit of the number, because then both readings are numbers.
 func rounded(whole, region string) (number, reason string) {
 	found, why := parse(whole, region)
 	if found == nil {
@@ -138,8 +137,8 @@ func separates(before, after string, count int) bool {
 	return count <= 4 || count <= 8 && strings.ContainsAny(strings.TrimLeft(before, "( ")[:1], "+0")
 }
 
-// parse reads digits and punctuation as a number. It requires a possible number and not a valid one: the tables of assigned
-// numbers in a library become outdated, and it must not refuse a newly assigned number.
+// parse reads digits and punctuation as a number. It requires a possible number and not a valid one, because a library's tables of assigned
+// numbers become outdated, and a newly assigned number must not be refused.
 func parse(head, region string) (found *phonenumbers.PhoneNumber, reason string) {
 	all := notification.Digits(head)
 	found, err := phonenumbers.Parse(head, region)
@@ -174,9 +173,9 @@ func parse(head, region string) (found *phonenumbers.PhoneNumber, reason string)
 	return found, ""
 }
 
-// usual reports whether a prefix consists only of the number's country code and trunk prefix. After any other prefix (an
-// international call, a carrier, a hidden caller) the number must exist, because digits that look like such a prefix need not
-// be one. After a plus or a country code, no other prefix is possible.
+// usual reports whether a prefix consists only of the number's country code and trunk prefix. After any other prefix (an international call,
+// a carrier, a hidden caller) the number must exist, because digits that look like such a prefix may be something else. After a plus or a
+// country code, no other prefix is possible.
 func usual(prefix string, number *phonenumbers.PhoneNumber) bool {
 	country := strconv.Itoa(int(number.GetCountryCode()))
 	trunk := phonenumbers.GetNddPrefixForRegion(phonenumbers.GetRegionCodeForCountryCode(int(number.GetCountryCode())), true)
@@ -184,7 +183,7 @@ func usual(prefix string, number *phonenumbers.PhoneNumber) bool {
 	return prefix == "" || prefix == trunk || ok && (rest == "" || rest == trunk)
 }
 
-// full reports whether no number of its plan is longer. If so, text after the number cannot be a part of it.
+// full reports whether the number has the maximum length of its plan. Then text after the number cannot be a part of it.
 func full(number *phonenumbers.PhoneNumber) bool {
 	longer := proto.CloneOf(number)
 	longer.NationalNumber = proto.Uint64(number.GetNationalNumber() * 10)

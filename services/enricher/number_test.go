@@ -50,7 +50,7 @@ func TestNumbers(t *testing.T) {
 		{"US", "111-111-1111", "", numberInvalid},
 		{"US", "+1 317 055 1234", "", numberInvalid},
 		{"CA", "+1 117 555 1234", "", numberInvalid},
-		{"US", "+1 283 555 1234", "+12835551234", ""}, // an area that no table has yet
+		{"US", "+1 283 555 1234", "+12835551234", ""}, // an area code that no table has yet
 		{"US", "+0049 171 1234567", "", numberInvalid},
 		{"US", "+001 317 555 1234", "", numberInvalid},
 		{"DE", "4900 / 201000000000", "", numberInvalid},
@@ -87,7 +87,7 @@ func TestNumbers(t *testing.T) {
 		{"US", "tel:+1-317-555-1234;ext=12", "+13175551234", ""},
 		{"DE", "0171 1234567 x12", "+491711234567", ""},
 
-		// Notes that the number takes no texts.
+		// Notes that the number cannot receive texts.
 		{"US", "317-555-1234 (landline)", "", landline},
 		{"US", "317-555-1234 Land Line", "", landline},
 		{"US", "317-555-1234 fax", "", landline},
@@ -115,7 +115,7 @@ func TestNumbers(t *testing.T) {
 		{"US", "3175551234.0", "+13175551234", ""},
 		{"US", "13175551234.0", "+13175551234", ""},
 		{"AU", "61491570313.0", "+61491570313", ""},
-		{"US", "317555123.0", "", numberIncomplete}, // was dialled with the 0
+		{"US", "317555123.0", "", numberIncomplete}, // was once dialled with the 0
 		{"DE", "491711234567.0", "", numberIncomplete},
 		{"US", "3175551234.5", "", numberInvalid},
 		{"US", "3.175551234E+09", "", numberIncomplete},

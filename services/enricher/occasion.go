@@ -17,17 +17,17 @@ func messageID(about *notifyv1.Notification, occasion, person string, channel no
 	return event.DerivedID(occasion, flow.Enricher, key)
 }
 
-// occasion returns the id of the event that a message is about. This need not be the event that triggered the message: two
-// events that report the same thing make one message, which the senders send once.
+// occasion returns the id of the event that a message is about. Another event may have triggered the message: two events that report the same
+// fact make one message, which the senders send once.
 //
-// An invitation belongs to a sending. Several events may start a document. The last two signatures of a group, handled
-// concurrently, may both find that the next group's turn has come. An invitation is therefore about its document.sent: the
-// event itself, else the latest one in the log, else the one that the provider would have sent. A request that is sent again on
-// purpose (Clickwrap) is another sending, and invites again.
+// An invitation belongs to a sending. Several events may start a document. The last two signatures of a group, handled concurrently, may both
+// find that the next group's turn has come. So an invitation is about its document.sent: the event itself, otherwise the latest one in the
+// log, otherwise the id that the provider's event would have. A request that is sent again on purpose (Clickwrap) is another sending, and
+// invites again.
 //
-// A provider reports a declined document with document.declined, with recipient.declined (Clickwrap, for each contract), or
-// with both (PleaseSign). The decline belongs to the document. A decline, an expiry and a person's signature are each one
-// occasion in one sending, however many callbacks report it.
+// A provider reports a declined document with document.declined, with recipient.declined (Clickwrap, for each contract), or with both
+// (PleaseSign). The decline belongs to the document. A decline, an expiry and a person's signature are each one occasion in one sending, for
+// any number of callbacks.
 func occasion(kind notifyv1.Kind, happened *signingv1.SigningEvent, past history) string {
 	about := event.KindOf(kind).Occasion
 	switch {
@@ -46,7 +46,7 @@ func occasion(kind notifyv1.Kind, happened *signingv1.SigningEvent, past history
 	}
 }
 
-// shared reports whether another event may have put one of the messages into the log already. Then the enricher must read the log.
+// shared reports whether another event may already have put one of the messages into the log. Then the enricher must read the log.
 func (p planned) shared(happened *signingv1.SigningEvent) bool {
 	mayExist := func(kind notifyv1.Kind) bool {
 		about := event.KindOf(kind).Occasion

@@ -55,8 +55,8 @@ func permutations(n int) [][]int {
 	return all
 }
 
-// Two people sign first, then the third, then the fourth. The events of the first two are handled in every order, each
-// of them twice: the third person always gets the same single invitation.
+// Two people sign first, then the third, then the fourth. The events of the first two are handled in every order, each of them twice. The
+// third person always gets the same single invitation.
 func TestMessagesDoNotDependOnTheOrderOfEvents(t *testing.T) {
 	t.Parallel()
 	dee := with(bob, func(r *pack.Recipient) { r.ID, r.Email = "dee", "dee@example.com" }, place(2))
@@ -68,7 +68,7 @@ func TestMessagesDoNotDependOnTheOrderOfEvents(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		people []pack.Recipient
-		whole  bool // the log knows all of it from the start
+		whole  bool // the log has all events from the start
 	}{
 		{"the API knows all", ahead, false}, {"the log knows all", blind, true}, {"both know all", ahead, true}, {"both lag", blind, false},
 	} {
@@ -81,7 +81,7 @@ func TestMessagesDoNotDependOnTheOrderOfEvents(t *testing.T) {
 					log = events
 				}
 				ids := map[string]string{}
-				for range 2 { // every one of them again
+				for range 2 { // each event again
 					for _, i := range order {
 						if !test.whole && !slices.Contains(log, events[i]) {
 							log = append(slices.Clone(log), events[i])
@@ -103,7 +103,7 @@ func TestMessagesDoNotDependOnTheOrderOfEvents(t *testing.T) {
 				if first == nil {
 					first = ids
 				}
-				// If the API and the log are late, the data of an event depends on the order; otherwise it does not.
+				// If the API and the log lag behind, the data of an event depends on the order; otherwise it does not.
 				if lag := !test.whole && !test.people[0].Signed; !lag && !maps.Equal(ids, first) {
 					t.Fatalf("order %v: messages %v, another order %v", order, ids, first)
 				}
@@ -170,7 +170,7 @@ func TestSeveralEventsCauseOneMessageForEachSending(t *testing.T) {
 		first := ids(c.first, sent)
 		for when, got := range map[string]string{
 			"from another event": ids(c.other, sent, c.first), "before the sending is known": ids(c.first),
-			"when it was sent again": ids(c.first, sent, again), "and from another event then": ids(c.other, again, sent, c.first),
+			"when it was sent again": ids(c.first, sent, again), "when it was sent again, from another event": ids(c.other, again, sent, c.first),
 		} {
 			if got != first {
 				t.Errorf("%s, %s: id %s, before %s", name, when, got, first)
@@ -195,7 +195,7 @@ func TestADeclineCausesOneMessageForEachRecipient(t *testing.T) {
 	}
 }
 
-// A message's id in a first sending must not change: with a new id, every recipient would get the message again.
+// A message's id in a first sending must not change. With a new id, every recipient would get the message again.
 func TestIDsThatMustNotChange(t *testing.T) {
 	t.Parallel()
 	sent := once(event.DocumentSent, "", 1, "activity-1")

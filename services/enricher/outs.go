@@ -17,10 +17,10 @@ import (
 
 // outs returns the outputs of a plan: each message, to its sender or, with a link, to the shortener; and an event in the log for each
 // message, also for suppressed ones. All have the time at which the log stored their event, so that a second attempt makes the same outputs.
-// in is that event as the log stores it.
+// in is that event in the log's form.
 //
-// A message that the log has as requested already, by another event or an earlier attempt, has no second event and no time: its sender looks in
-// the log whether it was sent.
+// If the log already has notification.requested for a message, by another event or an earlier attempt, the message gets no second event and
+// no time. Its sender then checks in the log whether it was sent.
 func outs(ctx context.Context, in *signingv1.SigningEvent, p planned, stored time.Time, requested map[string]bool) ([]stage.Out, error) {
 	var all []stage.Out
 	var reports []*signingv1.SigningEvent

@@ -19,10 +19,10 @@ type person struct {
 
 // distinct returns a document's people, each once.
 //
-// The provider's id identifies a recipient. Without an id, the addresses and the name identify the recipient if no other
-// recipient of the document has the same ones. This key must not change, or an upgrade would send all messages again. If
-// several recipients share addresses and name, the signing address identifies them too. If that is missing as well, the key is
-// the position among the recipients with the same data. No order of the provider's list moves a key from one person to another.
+// The provider's id identifies a recipient. Without an id, the addresses and the name identify the recipient if no other recipient of the
+// document has the same ones. This key must not change, or an upgrade would send all messages again. If several recipients share addresses
+// and name, the signing address identifies them too. If that is missing as well, the key is the position among the recipients with the same
+// data. So a key never moves from one person to another, for any order of the provider's list.
 func distinct(recipients []pack.Recipient) []person {
 	sharing := map[string]int{} // the number of people with that address and name
 	listed := map[string]bool{}
@@ -67,7 +67,7 @@ func hashed(parts ...string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// actor finds the person who acted: by id, else by an address or a name that only one of the people has. It returns -1 for no match.
+// actor finds the person who acted: by id, otherwise by an address or a name that only one of the people has. It returns -1 for no match.
 func actor(people []person, happened *signingv1.SigningEvent) int {
 	acted := happened.GetRecipient()
 	for _, same := range []func(person) bool{
@@ -102,7 +102,8 @@ func only(people []person, fits func(person) bool) int {
 	return who
 }
 
-// actorName returns the actor's name from the API, else from the callback, else empty: the templates have a text for an unknown person.
+// actorName returns the actor's name from the API, otherwise from the callback, otherwise "": the templates have a text for an unknown
+// person.
 func actorName(people []person, who int, happened *signingv1.SigningEvent) string {
 	if who >= 0 {
 		if name := fullName(people[who].FirstName, people[who].LastName); name != "" {

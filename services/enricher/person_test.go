@@ -26,7 +26,7 @@ func keys(recipients ...pack.Recipient) []string {
 	return all
 }
 
-// A person who shares no address keeps the key of all earlier versions: with another key, all messages would be sent again.
+// A person who shares no address keeps the key of all earlier versions. With another key, all messages would be sent again.
 func TestKeysThatMustNotChange(t *testing.T) {
 	t.Parallel()
 	const household, eric = "address/Y3j6mTFeFhe6m2Rk1zWfJc0xFE_flG06DalXsvM3hPA", "address/su7EP16vvbHGw2Ajp9rtsmiNn14ELLcROCaUZfwL7JY"
@@ -162,7 +162,7 @@ func TestTwoPeopleAtOneAddress(t *testing.T) {
 	}
 }
 
-// A retry that lists a household in another order makes the same messages: the same id with the same link.
+// On a retry, the provider lists a household in another order. The messages stay the same: each id has the same link.
 func TestAHouseholdsMessagesAreNotSwapped(t *testing.T) {
 	t.Parallel()
 	people := []pack.Recipient{home("https://p.example/husband"), ann, home("https://p.example/wife"), bob}

@@ -17,14 +17,14 @@ type planned struct {
 	waiting    []suppressed // a later request to the provider may find their links
 }
 
-// suppressed is a message that a person should get and cannot.
+// suppressed is a message that a person should get but cannot get.
 type suppressed struct {
 	message *notifyv1.Notification // without an address
 	reason  string
 }
 
-// plan decides who gets which message on which channel. It is pure, so that a table is its test. The document comes from the provider's API, and
-// it is not too late for messages (see over).
+// plan decides which person gets which message on which channel. It is pure, so that a table can test it. The document comes from the
+// provider's API. The caller has checked that it is not too late for messages (see over).
 func plan(src config.Source, happened *signingv1.SigningEvent, document *pack.Document, past history) planned {
 	p := planner{
 		source: src, document: document, happened: happened, past: past,
@@ -62,7 +62,7 @@ func (p *planner) about(kind notifyv1.Kind) *notifyv1.Notification {
 }
 
 func (p *planner) plan(about *notifyv1.Notification) {
-	// If a document was sent, signed or completed, an empty list of signers is a list that is not ready yet.
+	// If a document was sent, signed or completed, but the list of signers is empty, the provider's list is not ready yet.
 	if len(p.signers.people) == 0 && event.KindOf(about.GetKind()).Signers {
 		p.waiting = append(p.waiting, suppressed{p.withoutSigners(about), noSigners})
 		return
@@ -83,7 +83,7 @@ func (p *planner) plan(about *notifyv1.Notification) {
 		p.end(about)
 	case notifyv1.Kind_KIND_UNDELIVERABLE:
 		p.undeliverable(about)
-	default: // no event leads to another kind
+	default: // no event causes another kind
 	}
 }
 
@@ -120,9 +120,9 @@ func (p *planner) withoutSigners(about *notifyv1.Notification) *notifyv1.Notific
 	return p.message(about, "signers/", destination{person: &notifyv1.Person{}})
 }
 
-// progress plans messages with the number of missing signatures to the other signers who knew the document before. A signer whose turn has just
-// come gets the invitation, and later signers get nothing yet. After the last signature the messages about document.completed follow, and with
-// a single signer there are no other signers.
+// progress plans messages with the number of missing signatures to the other signers who knew the document before. A signer whose turn has
+// just come gets the invitation instead, and later signers get no message yet. There are none after the last signature, because the messages
+// about document.completed follow, and none with a single signer.
 func (p *planner) progress(about *notifyv1.Notification) {
 	about.SignaturesMissing = uint32(p.signers.missing())
 	if about.GetSignaturesMissing() == 0 {
@@ -136,7 +136,8 @@ func (p *planner) progress(about *notifyv1.Notification) {
 	}
 }
 
-// end plans messages that the document can no longer be signed: to the signers who knew it, except those who declined, and to the sender.
+// end plans messages that the document can no longer be signed. They go to the sender, and to the signers who knew the document, except for
+// those who declined.
 func (p *planner) end(about *notifyv1.Notification) {
 	for _, who := range p.signers.people {
 		if !who.Declined && p.signers.knew(who) {
@@ -146,8 +147,8 @@ func (p *planner) end(about *notifyv1.Notification) {
 	p.notifySender(about)
 }
 
-// undeliverable plans a message to the sender about a person whom the document did not reach. Such a callback may come an hour late; a person
-// who has signed by then was reached.
+// undeliverable plans a message to the sender about a person whom the document did not reach. Such a callback may arrive an hour late. A
+// person who has signed by then was reached.
 func (p *planner) undeliverable(about *notifyv1.Notification) {
 	if who := p.signers.actor; who >= 0 && p.signers.people[who].Signed {
 		return

@@ -258,7 +258,7 @@ func TestProgress(t *testing.T) {
 			},
 		},
 		{
-			name: "the actor is known by address where not by id", event: happened(event.RecipientSigned, &signingv1.Recipient{Id: "x", Email: "BOB@example.com"}),
+			name: "the actor is found by address if not by id", event: happened(event.RecipientSigned, &signingv1.Recipient{Id: "x", Email: "BOB@example.com"}),
 			people: []pack.Recipient{bob, ann},
 			want:   []string{"progress by sms to +13175550001, \"Bob\" signed, 1 missing"},
 		},
@@ -319,7 +319,7 @@ func TestEndings(t *testing.T) {
 			wait: []string{"completed by email to bob: no-link"},
 		},
 		{
-			name: "declined notifies the sender and the people who knew, but not the person who declined", event: happened(event.RecipientDeclined, by("bob")), source: toSender, people: []pack.Recipient{with(ann, signed), bob, later},
+			name: "declined notifies the sender and the people who knew the document, but not the person who declined", event: happened(event.RecipientDeclined, by("bob")), source: toSender, people: []pack.Recipient{with(ann, signed), bob, later},
 			want: []string{
 				"declined by sms to +13175550001, of Bob",
 				"declined by sms to +13175550100, the sender, of Bob",
@@ -345,7 +345,7 @@ func TestEndings(t *testing.T) {
 			},
 		},
 		{
-			name: "voided notifies the sender and the people who knew", event: happened(event.DocumentVoided, nil), sender: acme, people: []pack.Recipient{with(bob, signed), with(ann, place(1)), with(cyd, place(2))},
+			name: "voided notifies the sender and the people who knew the document", event: happened(event.DocumentVoided, nil), sender: acme, people: []pack.Recipient{with(bob, signed), with(ann, place(1)), with(cyd, place(2))},
 			want: []string{
 				"voided by email to bob@example.com",
 				"voided by sms to +13175550001",
@@ -447,14 +447,14 @@ func TestChannelsAndAddresses(t *testing.T) {
 			name: "a person who opted out of a channel, or has a landline, gets it on the other", event: happened(event.DocumentSent, nil),
 			people: []pack.Recipient{
 				with(cyd, func(r *pack.Recipient) { r.Blocked = noSMS(pack.OptedOut) }),                             // wants both
-				with(ann, func(r *pack.Recipient) { r.Blocked, r.Email = noSMS(pack.Landline), "ann@example.com" }), // wants a text, and has an address
-				with(bob, func(r *pack.Recipient) { r.Blocked, r.Mobile = noEmail(pack.OptedOut), "317 555 0009" }), // wants a dead, and has a number
-				with(ann, func(r *pack.Recipient) { r.ID, r.Blocked = "dee", noSMS(pack.OptedOut) }),                // has nothing else
+				with(ann, func(r *pack.Recipient) { r.Blocked, r.Email = noSMS(pack.Landline), "ann@example.com" }), // wants a text, but the number is a landline; has an e-mail address
+				with(bob, func(r *pack.Recipient) { r.Blocked, r.Mobile = noEmail(pack.OptedOut), "317 555 0009" }), // wants e-mail, but opted out; has a number
+				with(ann, func(r *pack.Recipient) { r.ID, r.Blocked = "dee", noSMS(pack.OptedOut) }),                // has no other channel
 				with(cyd, func(r *pack.Recipient) {
 					r.ID, r.Wants = "eve", onSMS
 					r.Blocked = map[notifyv1.Channel]pack.Undeliverable{event.SMS: pack.OptedOut, event.Email: pack.OptedOut}
-				}), // wants nothing at all
-				with(ann, func(r *pack.Recipient) { r.ID, r.Blocked, r.Email = "fay", noSMS(pack.Landline), "fay at example" }), // has an address that is none
+				}), // wants no messages
+				with(ann, func(r *pack.Recipient) { r.ID, r.Blocked, r.Email = "fay", noSMS(pack.Landline), "fay at example" }), // has an invalid address
 			},
 			want: []string{
 				"invitation by email to cyd@example.com, sign at https://p.example/cyd",
@@ -468,7 +468,7 @@ func TestChannelsAndAddresses(t *testing.T) {
 			},
 		},
 		{
-			name: "a note beside the number says that it takes no texts", event: happened(event.DocumentSent, nil),
+			name: "a note beside the number excludes texts", event: happened(event.DocumentSent, nil),
 			people: []pack.Recipient{
 				with(ann, func(r *pack.Recipient) { r.Mobile, r.Email = "317-555-0001 (landline)", "ann@example.com" }),
 				with(cyd, func(r *pack.Recipient) { r.Mobile = "317-555-0002 / email only" }),

@@ -15,7 +15,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// The log has an event twice, because ingest did not recognize the second copy. Only the first causes messages.
+// The log has an event twice, because ingest did not recognize the second copy. Only the first copy causes messages.
 func TestACopyOfAnEventCausesNoMessages(t *testing.T) {
 	t.Parallel()
 	for _, eventType := range event.TypesWithMessages() {
@@ -55,8 +55,8 @@ func TestACopyOfAnEventCausesNoMessages(t *testing.T) {
 	}
 }
 
-// Two events, weeks apart, cause one message. The second copy of it has no time, so that its sender reads the log, and the log
-// has it as requested once.
+// Two events, weeks apart, cause one message. The second copy of the message has no time, so that its sender reads the log. The log has one
+// notification.requested for it.
 func TestTwoEventsThatCauseOneMessage(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, config.Config{})
@@ -82,7 +82,7 @@ func TestTwoEventsThatCauseOneMessage(t *testing.T) {
 	}
 }
 
-// An event that may be a copy of a forgotten one causes no messages, and the log has the reason for each message.
+// An event that may be a copy of a deleted event causes no messages, and the log has the reason for each message.
 func TestNoMessagesAboutEventsOlderThanTheLog(t *testing.T) {
 	t.Parallel()
 	b := servicetest.New(t, config.Config{})

@@ -30,15 +30,15 @@ func TestOutcomeOf(t *testing.T) {
 		name    string
 		err     error
 		attempt int
-		want    stage.Decision // its spread is not looked at
+		want    stage.Decision // without its spread
 	}{
-		{"away", failed(0, &pack.CallError{Op: "GET"}), 1, stage.Decision{Kind: "retry", Reason: "failed", Delay: 750 * time.Millisecond}},
+		{"unavailable", failed(0, &pack.CallError{Op: "GET"}), 1, stage.Decision{Kind: "retry", Reason: "failed", Delay: 750 * time.Millisecond}},
 		{"not ready yet", failed(0, &pack.CallError{Op: "GET", Status: http.StatusNotFound}), 2, stage.Decision{Kind: "retry", Reason: "failed", Delay: 1500 * time.Millisecond}},
 		{"throttled", failed(7*time.Second, &pack.CallError{Op: "GET", Status: http.StatusTooManyRequests}), 1, stage.Decision{Kind: "retry", Reason: "named", Delay: 7 * time.Second}},
 		{"refused", outcome.Refused(outcome.Provider, "", &pack.CallError{Op: "GET", Status: http.StatusBadRequest}), 1, stage.Decision{Kind: "give-up", Reason: "permanent"}},
-		{"not let in", held(&pack.CallError{Op: "GET", Status: http.StatusUnauthorized}), 1, stage.Decision{Kind: "retry", Reason: "named", Delay: 15 * time.Minute}},
-		{"not let in, for an hour", held(outcome.RetryAfter(time.Hour, &pack.CallError{Op: "GET"})), 1, stage.Decision{Kind: "retry", Reason: "named", Delay: time.Hour}},
-		{"not let in, for too long", held(&pack.CallError{Op: "GET"}), last, stage.Decision{Kind: "give-up", Reason: "attempts-exhausted"}},
+		{"unauthorized", held(&pack.CallError{Op: "GET", Status: http.StatusUnauthorized}), 1, stage.Decision{Kind: "retry", Reason: "named", Delay: 15 * time.Minute}},
+		{"unauthorized, for an hour", held(outcome.RetryAfter(time.Hour, &pack.CallError{Op: "GET"})), 1, stage.Decision{Kind: "retry", Reason: "named", Delay: time.Hour}},
+		{"unauthorized, for too long", held(&pack.CallError{Op: "GET"}), last, stage.Decision{Kind: "give-up", Reason: "attempts-exhausted"}},
 		{"for too long", failed(0, &pack.CallError{Op: "GET"}), last, stage.Decision{Kind: "give-up", Reason: "attempts-exhausted"}},
 		{"our own limit", limited(&limit.LaterError{After: 3 * time.Second}), last, stage.Decision{Kind: "retry", Reason: "rate-limit", Delay: 3 * time.Second}},
 		{"the circuit", limited(&limit.LaterError{After: 3 * time.Second, Circuit: true}), last, stage.Decision{Kind: "retry", Reason: "circuit-open", Delay: 3 * time.Second}},

@@ -11,7 +11,7 @@ import (
 	"github.com/signrelay/signrelay/services/enricher"
 )
 
-// A provider's token is replaced while the service runs, and the next question brings the new one.
+// A provider's token is replaced while the service runs. The next request has the new one.
 func TestTheTokenIsRotated(t *testing.T) {
 	t.Parallel()
 	brought := make(chan string, 2)
@@ -32,7 +32,7 @@ func TestTheTokenIsRotated(t *testing.T) {
 	b.Publish(event.Message(t.Context(), fact("acme", "recipient.signed", "s1")))
 	b.Settled(flow.Enricher)
 	if before, after := <-brought, <-brought; before != "Bearer before" || after != "Bearer after" {
-		t.Errorf("asked with %q, then with %q", before, after)
+		t.Errorf("requested with %q, then with %q", before, after)
 	}
 	b.NeverLogged("before", "after")
 }

@@ -6,7 +6,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// signers is a document's people at the moment of an event.
+// signers are the people of a document at the time of an event.
 type signers struct {
 	people     []person // Signed and Declined according to the API, the log, or the event itself
 	actor      int      // the index in people of the person that the event is about; -1 if none matches
@@ -36,7 +36,7 @@ func newSigners(happened *signingv1.SigningEvent, document *pack.Document, past 
 			s.signatures++
 		}
 	}
-	// The log may contain signers with ids that the API does not have. The larger of the two counts is used.
+	// The log may contain signers with ids that the API does not have. So the larger of the two counts is used.
 	s.signatures = max(s.signatures, len(past.signatures))
 	return s
 }
@@ -54,8 +54,8 @@ func (s signers) turn(who person) bool {
 	return true
 }
 
-// knew reports whether a person knew the document before the event: a person who has signed, or whose turn had come. It leaves out the actor's
-// own signature, so it is false for a person whose turn came with that signature. A signature of an unknown person may be anyone's.
+// knew reports whether a person knew the document before the event: a person who has signed, or whose turn had come. It ignores the actor's
+// own signature, so it is false for a person whose turn came with that signature. A signature of an unknown person may be from any of them.
 func (s signers) knew(who person) bool {
 	if who.Signed {
 		return true

@@ -13,8 +13,8 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// suppress ends an event whose planned messages must not be sent: the log gets an event with the reason for each. The event is skipped if there
-// is no such message.
+// suppress ends an event whose planned messages must not be sent. The log gets an event with the reason for each message. The input is
+// skipped if there is no such message.
 func (e *enricher) suppress(
 	ctx context.Context, happened *signingv1.SigningEvent, p planned, stored time.Time, reason string,
 ) ([]stage.Out, error) {
@@ -68,8 +68,8 @@ func (e *enricher) unconfirmed(
 	}
 }
 
-// deniedError ends an event that the provider's API contradicts: it becomes a dead letter, and outs report in the log which messages were not
-// made.
+// deniedError ends an event that the provider's API contradicts. The event becomes a dead letter, and outs report the suppressed messages in
+// the log.
 type deniedError struct{ outs []stage.Out }
 
 func (*deniedError) Error() string { return errUnconfirmed.Error() }

@@ -32,8 +32,8 @@ func attemptAt(t *testing.T, b *servicetest.Bench, e *enricher, n int, happened 
 	return follows(t, outs), err
 }
 
-// A signer waits for a link when the document ends: the invitation is never sent, and the log has the reason. The signer who was
-// invited before is not reported as suppressed.
+// A document ends while a signer waits for a link. The invitation is never sent, and the log has the reason. The signer who was invited
+// before is not reported as suppressed.
 func TestADocumentThatEndsWhileASignerWaits(t *testing.T) {
 	t.Parallel()
 	for _, end := range []string{"by the log", "by the API"} {
@@ -71,11 +71,11 @@ func TestMessagesAfterTheEndAreSuppressed(t *testing.T) {
 		err  error  // of the API
 		want []string
 	}{
-		"a sending":                             {event.DocumentSent, event.DocumentVoided, nil, []string{"suppressed ann: document-ended", "suppressed bob: document-ended"}},
-		"a signature":                           {event.RecipientSigned, event.DocumentDeclined, nil, []string{"suppressed bob: document-ended"}},
-		"an expiry after the completion":        {event.DocumentExpired, event.DocumentCompleted, nil, []string{"suppressed : no-sender-address", "suppressed ann: document-ended", "suppressed bob: document-ended"}},
-		"a sending, of a document that is gone": {event.DocumentSent, event.DocumentVoided, gone, []string{"suppressed : document-ended"}},
-		"before the end":                        {event.RecipientSigned, event.RecipientSigned, nil, []string{"progress to bob"}},
+		"a sending":                      {event.DocumentSent, event.DocumentVoided, nil, []string{"suppressed ann: document-ended", "suppressed bob: document-ended"}},
+		"a signature":                    {event.RecipientSigned, event.DocumentDeclined, nil, []string{"suppressed bob: document-ended"}},
+		"an expiry after the completion": {event.DocumentExpired, event.DocumentCompleted, nil, []string{"suppressed : no-sender-address", "suppressed ann: document-ended", "suppressed bob: document-ended"}},
+		"a sending of a document that no longer exists": {event.DocumentSent, event.DocumentVoided, gone, []string{"suppressed : document-ended"}},
+		"before the end": {event.RecipientSigned, event.RecipientSigned, nil, []string{"progress to bob"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -98,11 +98,11 @@ func TestAnUnconfirmedCallbackIsSuppressed(t *testing.T) {
 		want   []string
 		kind   stage.Kind
 	}{
-		"the API cannot tell":     {pack.StatusUnknown, 0, []string{"suppressed ann: unconfirmed", "suppressed bob: unconfirmed"}, "done"},
-		"the API says otherwise":  {pack.StatusOpen, 5 * time.Minute, []string{"suppressed ann: unconfirmed", "suppressed bob: unconfirmed"}, "give-up"},
-		"the API may be behind":   {pack.StatusOpen, time.Minute, nil, "retry"},
-		"the API says the same":   {pack.StatusCompleted, 0, []string{"completed to ann", "completed to bob"}, "done"},
-		"the API says so at last": {pack.StatusCompleted, time.Hour, []string{"completed to ann", "completed to bob"}, "done"},
+		"the API has no status":             {pack.StatusUnknown, 0, []string{"suppressed ann: unconfirmed", "suppressed bob: unconfirmed"}, "done"},
+		"the API has another status":        {pack.StatusOpen, 5 * time.Minute, []string{"suppressed ann: unconfirmed", "suppressed bob: unconfirmed"}, "give-up"},
+		"the API may lag behind":            {pack.StatusOpen, time.Minute, nil, "retry"},
+		"the API has the same status":       {pack.StatusCompleted, 0, []string{"completed to ann", "completed to bob"}, "done"},
+		"the API has the same status later": {pack.StatusCompleted, time.Hour, []string{"completed to ann", "completed to bob"}, "done"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -115,7 +115,7 @@ func TestAnUnconfirmedCallbackIsSuppressed(t *testing.T) {
 				t.Errorf("%s with %q (%v), want %s with %q", kind, got, err, row.kind, row.want)
 			}
 			if row.kind == "give-up" && !errors.Is(err, errUnconfirmed) && err.Error() != errUnconfirmed.Error() {
-				t.Errorf("the dead letter says %v", err)
+				t.Errorf("the dead letter has the error %v", err)
 			}
 		})
 	}

@@ -126,7 +126,7 @@ func readJSON(r *http.Request, into any) error {
 // problem is an error response of the sandbox's own API with additional fields.
 type problem struct {
 	service.Problem
-	Stories []party.Story `json:"stories,omitempty"` // that the sandbox can play
+	Stories []party.Story `json:"stories,omitempty"` // the stories that the sandbox can play
 	*Played               // the callbacks that were played before the failure
 }
 

@@ -93,7 +93,7 @@ func TestSlowCallsTakeEffectWithALateResponse(t *testing.T) {
 
 func TestASlowCallTakesEffectEvenIfTheClientDisconnects(t *testing.T) {
 	t.Parallel()
-	w := sandboxtest.Open(t, "") // its shutdown must not wait for that minute either
+	w := sandboxtest.Open(t, "") // the shutdown must not wait for that minute either
 	w.Fault(`{"target":"vonage","mode":"slow","delay_ms":60000}`)
 	ctx, hangUp := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -101,7 +101,7 @@ func TestASlowCallTakesEffectEvenIfTheClientDisconnects(t *testing.T) {
 		_, err := w.Try(ctx, "POST", "/sms/json", sandboxtest.SMSForm().Encode(), sandboxtest.FormHeader)
 		ended <- err
 	}()
-	for len(w.Received("")) == 0 { // bounded by the test's deadline
+	for len(w.Received("")) == 0 { // limited by the test's deadline
 		select {
 		case err := <-ended:
 			t.Fatalf("responded immediately: %v", err)

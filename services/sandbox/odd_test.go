@@ -8,7 +8,7 @@ import (
 	"github.com/signrelay/signrelay/services/sandbox/sandboxtest"
 )
 
-// oddities describes the responses to a fixed list of calls, as a client sees them.
+// oddities describes a client's view of the responses to a fixed list of calls.
 func oddities(t *testing.T, percent, seed int) (seen []string) {
 	t.Helper()
 	w := sandboxtest.OddWorld(t, "", percent, seed)

@@ -69,7 +69,7 @@ func (s *Server) getPage(w http.ResponseWriter, _ *http.Request) {
 	party.WritePage(w, http.StatusOK, pageTemplate, "form-action 'none'; script-src 'nonce-"+p.Nonce+"'; connect-src 'self'", p)
 }
 
-// getEmail serves GET /emails/{number}: an e-mail's HTML unchanged, with a policy under which nothing in it runs or is fetched.
+// getEmail serves GET /emails/{number}: an e-mail's HTML unchanged, with a policy that allows no scripts and no requests.
 func (s *Server) getEmail(w http.ResponseWriter, r *http.Request) {
 	number, err := strconv.Atoi(r.PathValue("number"))
 	if err != nil {
@@ -85,7 +85,7 @@ func (s *Server) getEmail(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:")
 	h.Set("Referrer-Policy", "no-referrer")
-	_, _ = w.Write([]byte(email.HTML)) // an error means that the browser is gone
+	_, _ = w.Write([]byte(email.HTML)) // an error means that the browser has disconnected
 }
 
 var webLink = regexp.MustCompile(`https?://[^\s<>"]+[^\s<>".,;:!?)]`)

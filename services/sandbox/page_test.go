@@ -47,7 +47,7 @@ func TestHostileMessagesAreShownAsText(t *testing.T) {
 	a := w.Get("/")
 	for _, never := range []string{"<script>alert", "<img", "<b>x", "<i>mallory", "<h1>big", `href="javascript`, `"onmouseover`, `onmouseover="`} {
 		if strings.Contains(a.Body, never) {
-			t.Errorf("the page holds %q", never)
+			t.Errorf("the page contains %q", never)
 		}
 	}
 	if got := strings.Count(a.Body, "&lt;script&gt;alert(1)&lt;/script&gt;"); got != 2 {

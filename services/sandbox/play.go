@@ -26,8 +26,8 @@ var (
 // each response, and pauses before the next callback. If ingest does not accept a callback, Play stops and returns the callbacks until then
 // with the error.
 //
-// In the pause, the pipeline can read a document before it changes again, as in reality, where people read before they sign. Without a pause
-// the result must still be right, but some messages have no purpose any more and are not sent: a person who has signed gets no invitation.
+// During the pause, the pipeline can read a document before it changes again, as in reality, because people read before they sign. Without a
+// pause the result must still be right, but some messages are no longer needed and not sent: a person who has signed gets no invitation.
 func (s *Server) Play(ctx context.Context, provider, name string, pause time.Duration) (Played, error) {
 	played := Played{Documents: []string{}, Callbacks: []party.Outcome{}}
 	story, ok := storyNamed(provider, name)

@@ -1,5 +1,5 @@
-// Package sandbox simulates the outside parties that parties.go lists. It plays stories as real callbacks, stores the messages that signers
-// received, and on request is slow, refuses, drops or throttles calls.
+// Package sandbox simulates the outside parties that parties.go lists. It plays stories as real callbacks, and stores the messages that
+// signers received. On request it delays, refuses, drops or throttles calls.
 //
 // It uses the parties' own formats over real HTTP and SMTP, and neither NATS nor Redis.
 package sandbox
@@ -40,7 +40,8 @@ func check(c config.Config) error {
 	return err
 }
 
-// Run runs the sandbox until ctx ends. It listens on addresses of its own, because servers of other parties do not share a listener with ours.
+// Run runs the sandbox until ctx ends. It listens on separate addresses, because servers of other parties do not share a listener with
+// Signrelay.
 func Run(ctx context.Context, env service.Env) error {
 	server, err := New(env.Config, env.Log)
 	if err != nil {
@@ -57,7 +58,7 @@ type Server struct {
 
 	listener net.Listener
 	handler  http.Handler
-	stopping chan struct{} // closed when Serve ends: slow responses stop waiting
+	stopping chan struct{} // closed when Serve ends, so that slow responses stop waiting
 }
 
 // simulator is a running party.
@@ -78,7 +79,7 @@ func New(cfg config.Config, log *slog.Logger) (*Server, error) {
 		Config: cfg, Log: log, Inbox: party.NewInbox(), Faults: party.NewFaults(targets()), Tickets: party.NewTickets(), Callbacks: callbacks, Odd: odd,
 		BaseURL: s.baseURL, Linger: s.linger,
 	}
-	listen := net.ListenConfig{} // a local address: it does not wait
+	listen := net.ListenConfig{} // a local address, so Listen does not block
 	if s.listener, err = listen.Listen(context.Background(), "tcp", sandboxsettings.Section.Of(cfg).Addr); err != nil {
 		return nil, fmt.Errorf("listen for the sandbox's HTTP: %w", err)
 	}
@@ -188,7 +189,7 @@ func (s *Server) linger(d time.Duration) {
 	}
 }
 
-// baseURL returns the beginning of addresses in callbacks, for which there is no request with a host name.
+// baseURL returns the beginning of addresses in callbacks, because a callback has no incoming request with a host name.
 func (s *Server) baseURL() string {
 	host, port, err := net.SplitHostPort(s.HTTPAddr())
 	if ip := net.ParseIP(host); err == nil && ip.IsUnspecified() {

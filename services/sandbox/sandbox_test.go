@@ -47,7 +47,7 @@ func TestMessagesAreFilteredAndDeleted(t *testing.T) {
 	t.Parallel()
 	w := sandboxtest.Open(t, "")
 	if got := w.Get("/api/messages"); got.Body != "[]\n" {
-		t.Fatalf("a fresh sandbox has received %s", got.Body)
+		t.Fatalf("a new sandbox has received %s", got.Body)
 	}
 	for _, to := range []string{"13175551234", "447700900123", "13175551234"} {
 		w.SMS(sandboxtest.SMSForm("to", to))
@@ -80,7 +80,7 @@ func TestAnotherSitesPageCannotPlayOrDelete(t *testing.T) {
 	sandboxtest.WantStatus(t, w.Do("DELETE", "/api/messages", "", foreign), 403)
 	sandboxtest.WantStatus(t, w.Do("POST", "/api/play", `{}`, foreign), 403)
 	if got := w.Received(""); len(got) != 1 {
-		t.Errorf("%d messages are left, want the one", len(got))
+		t.Errorf("%d messages are left, want one", len(got))
 	}
 	own := http.Header{"Origin": {"http://" + w.HTTPAddr()}, "Sec-Fetch-Site": {"same-origin"}}
 	sandboxtest.WantStatus(t, w.Do("DELETE", "/api/messages", "", own), 204)

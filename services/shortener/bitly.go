@@ -38,7 +38,7 @@ type bitlyRequest struct {
 	LongURL      string `json:"long_url"`
 	Domain       string `json:"domain,omitempty"`
 	GroupGUID    string `json:"group_guid,omitempty"`
-	ForceNewLink bool   `json:"force_new_link"` // false returns the existing link
+	ForceNewLink bool   `json:"force_new_link"` // with false, Bitly returns the existing link
 }
 
 type bitlyError struct {
@@ -67,7 +67,7 @@ func (b *bitly) shorten(ctx context.Context, link string) (string, error) {
 
 func bitlyRefusal(r response) error {
 	var problem bitlyError
-	_ = r.decode(&problem) // the status is enough
+	_ = r.decode(&problem) // the status is sufficient
 	code := problem.Message
 	for _, detail := range problem.Errors {
 		code = cmp.Or(detail.Code, code)

@@ -10,8 +10,8 @@ import (
 	notifyv1 "github.com/signrelay/signrelay/proto/signrelay/notify/v1"
 )
 
-// A person has one link, and the messages of each channel show it with the channel's suffix. So an opening shows from which channel the
-// person came. Codes of earlier versions have no suffix, and work too.
+// A person has one link, and the messages of each channel show it with the channel's suffix. So an opening shows the channel of the message.
+// Codes of earlier versions have no suffix, and work too.
 
 // channels maps suffixes to the names of channels.
 var channels = channelsBySuffix()
@@ -27,7 +27,7 @@ func channelsBySuffix() map[string]string {
 // suffixOf returns the end of a code in the messages of a channel.
 func suffixOf(channel notifyv1.Channel) string { return event.ChannelOf(channel).Suffix }
 
-// codes matches a code, its suffix, and text of the sentence that phones and mail programs include in the address: "/l/….", "/l/…)",
+// codes matches a code, its suffix, and text after the link that phones and mail programs include in the address: "/l/….", "/l/…)",
 // "/l/…%20", "/l/…&gt;", "/l/…/". No other text after a code is accepted, and no letter or digit.
 var codes = regexp.MustCompile(`^([a-z2-7]{14})([` + strings.Join(slices.Sorted(maps.Keys(channels)), "") + `]?)(?:%[0-9A-Fa-f]{2}|&[a-z]{2,4};|[\s\pP\pS\pZ\p{Cf}]){0,16}$`)
 

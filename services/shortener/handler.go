@@ -78,13 +78,13 @@ type visit struct {
 	channel string
 }
 
-// ServeHTTP serves GET, HEAD and POST. Only the button on one of our own pages sends a POST, so it comes from a person. All other requests
-// for a link that the provider resolves at the click get the page with the button, because the provider's address may work only once.
+// ServeHTTP serves GET, HEAD and POST. Only the button on one of our own pages sends a POST, so a POST comes from a person. Any other request
+// for a link that the provider resolves at the click gets the page with the button, because the provider's address may work only once.
 func (d *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Cache-Control", "no-store")         // each opening is recorded, and "back" fetches the page again
-	h.Set("Referrer-Policy", "no-referrer")    // keeps the code, a secret, out of the target's logs
-	h.Set("X-Robots-Tag", "noindex, nofollow") // keeps it out of search engines
+	h.Set("Cache-Control", "no-store")         // each opening is recorded, and the browser's "back" fetches the page again
+	h.Set("Referrer-Policy", "no-referrer")    // the code is a secret and must not be in the target's logs
+	h.Set("X-Robots-Tag", "noindex, nofollow") // search engines must not index it
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", contentPolicy)
 	if d.https {
@@ -136,7 +136,7 @@ func (d *handler) guessed(v *visit) {
 	d.show(v, unknown)
 }
 
-// DoctorCode is the code that `signrelay doctor` requests. No link has it. The response has the header ProxyHeader with the value
+// DoctorCode is the code that `signrelay doctor` requests. No link has this code. The response has the header ProxyHeader with the value
 // ProxyUnnamed if the request came through a proxy that the settings do not name.
 const (
 	DoctorCode   = "signrelaydoctor"
@@ -159,7 +159,7 @@ func (d *handler) noticeProxy(v *visit) {
 	}
 }
 
-// get serves requests without a press of the button: from robots, browsers that prefetch, and people.
+// get serves requests that are not from the button: from robots, browsers that prefetch, and people.
 func (d *handler) get(v *visit) {
 	robotic := robotOf(v.r)
 	switch {
@@ -209,7 +209,7 @@ func (d *handler) redirect(v *visit, target string) {
 	d.recordOpened(v, certainty)
 }
 
-// recordTimeout limits the storing of an event about a link. A free handler is more important than this event.
+// recordTimeout limits the time to store an event about a link. A free handler is more important than this event.
 const recordTimeout = time.Second
 
 // recordOpened stores the event that the link was opened.
@@ -218,7 +218,7 @@ func (d *handler) recordOpened(v *visit, certainty string) {
 }
 
 // recordFetched stores the event that a kind of program fetched the link and was not redirected, once a day. If this fails, the day has no
-// such event: robots are not worth a retry.
+// such event. A retry is not worth its cost.
 func (d *handler) recordFetched(v *visit, client string) {
 	day := d.links.now().UTC().Format(time.DateOnly)
 	if v.entry.Fetched[client] == day {
@@ -233,7 +233,7 @@ func (d *handler) recordFetched(v *visit, client string) {
 	})
 }
 
-// record stores an event about a link, if there is one. The visitor gets the response before. The event is stored within the request, so
+// record stores an event about a link, if there is one. The visitor gets the response before that. The event is stored within the request, so
 // that a server waits for it when it shuts down.
 func (d *handler) record(v *visit, typ string, event func(context.Context) (*nats.Msg, error)) {
 	if err := http.NewResponseController(v.w).Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {

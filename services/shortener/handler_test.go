@@ -26,7 +26,7 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// fakeAPI is a provider's API whose Open a test defines.
+// fakeAPI is a provider's API; a test defines its Open.
 type fakeAPI struct {
 	pack.API
 	open func(context.Context) (*pack.Target, error)
@@ -66,7 +66,7 @@ type reply struct {
 	status int
 	header http.Header
 	body   string
-	err    error // if the body broke off
+	err    error // if the body was truncated
 }
 
 const phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1"
@@ -133,7 +133,7 @@ func checkRedirect(t *testing.T, got reply, status int, to string) {
 	}
 }
 
-// checkOpenings waits until the log has this number of openings, and checks that it has no others.
+// checkOpenings waits until the log has this number of openings, and checks that it has no more.
 func checkOpenings(t *testing.T, b *servicetest.Bench, count int) []*signingv1.SigningEvent {
 	t.Helper()
 	var events []*signingv1.SigningEvent
@@ -235,7 +235,7 @@ func TestTheProviderIsCalledWhenTheButtonIsPressed(t *testing.T) {
 	}
 }
 
-// Another site's page that contains the code cannot press the button for the person.
+// A page of another site that contains the code cannot press the button for the person.
 func TestTheButtonIsOnOurPage(t *testing.T) {
 	t.Parallel()
 	api := leadsTo(target)
@@ -294,7 +294,7 @@ func TestRobotsHaveNoEffect(t *testing.T) {
 	}
 	checkOpenings(t, b, 0)
 
-	// The control: people are redirected, also a person who was taken for a robot and pressed the button.
+	// The control: people are redirected, also a person who was classified as a robot and pressed the button.
 	checkRedirect(t, request(t, http.MethodGet, static), http.StatusFound, target)
 	checkRedirect(t, request(t, http.MethodPost, dynamic, "User-Agent", ""), http.StatusSeeOther, target)
 	checkRedirect(t, request(t, http.MethodPost, static, "User-Agent", ""), http.StatusSeeOther, target)
@@ -356,7 +356,7 @@ func TestAnOpeningHasItsChannel(t *testing.T) {
 	}
 }
 
-// Text of the sentence that phones and mail programs include in the address does no harm.
+// Phones and mail programs may include text after the link in the address. It does no harm.
 func TestTextAfterACode(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil, func(s *shortenersettings.Shortener) { s.PerMinute = 1000 })
@@ -379,7 +379,7 @@ func TestTextAfterACode(t *testing.T) {
 	}
 }
 
-// A page is in the browser's language if there is a translation, else in the language of the messages.
+// A page is in the browser's language if there is a translation, otherwise in the language of the messages.
 func TestPagesInTheVisitorsLanguage(t *testing.T) {
 	t.Parallel()
 	b := bench(t, sourcesOf(leadsTo(target)))
@@ -389,7 +389,7 @@ func TestPagesInTheVisitorsLanguage(t *testing.T) {
 	publish(t, b, n)
 	german := local(b, shortened(t, b, 2)["n2"])
 	none := german[:len(german)-15] + "aaaaaaaaaaaaaa"
-	for _, c := range []struct{ url, accepted, says, language string }{
+	for _, c := range []struct{ url, accepted, text, language string }{
 		{english, "", "Review and sign", "en"},
 		{english, "de-CH,de;q=0.9,en;q=0.8", "Prüfen und unterschreiben", "de"},
 		{english, "fr-FR,fr;q=0.9", "Review and sign", "en"},
@@ -403,13 +403,13 @@ func TestPagesInTheVisitorsLanguage(t *testing.T) {
 		{none, "de", "Dieser Link funktioniert nicht", "de"},
 	} {
 		got := request(t, http.MethodGet, c.url, "Accept-Language", c.accepted)
-		if !strings.Contains(got.body, c.says) || !strings.Contains(got.body, `<html lang="`+c.language+`">`) {
+		if !strings.Contains(got.body, c.text) || !strings.Contains(got.body, `<html lang="`+c.language+`">`) {
 			t.Errorf("for %q:\n%s", c.accepted, got.body)
 		}
 	}
 }
 
-// A page names the document and its sender, and why the person has the link. Text from strangers is neither run nor linked.
+// A page names the document, its sender, and the reason for the link. Outside text is neither run nor linked.
 func TestPagesNameTheDocumentAndTheSender(t *testing.T) {
 	t.Parallel()
 	b := bench(t, sourcesOf(fails(&pack.NotOpenError{Reason: pack.Ended})))
@@ -425,7 +425,7 @@ func TestPagesNameTheDocumentAndTheSender(t *testing.T) {
 			t.Errorf("the page does not name the document and the sender:\n%s", got.body)
 		}
 		if strings.Contains(got.body, "<script") || strings.Contains(got.body, "https://") || strings.Contains(got.body, "\u202e") || strings.Contains(got.body, strings.Repeat("x", 100)) {
-			t.Errorf("the page contains a stranger's text unchanged:\n%s", got.body)
+			t.Errorf("the page contains an outside text unchanged:\n%s", got.body)
 		}
 	}
 }
@@ -434,8 +434,8 @@ func TestPagesNameTheDocumentAndTheSender(t *testing.T) {
 func TestEachPageHasItsTextsInEachLanguage(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		err  error
-		says map[string]string
+		err   error
+		texts map[string]string
 	}{
 		{&pack.NotOpenError{Reason: pack.AlreadySigned}, map[string]string{"en": "You have already signed", "de": "Sie haben schon unterschrieben"}},
 		{&pack.NotOpenError{Reason: pack.Ended}, map[string]string{"en": "This document is closed", "de": "Dieses Dokument ist geschlossen"}},
@@ -447,8 +447,8 @@ func TestEachPageHasItsTextsInEachLanguage(t *testing.T) {
 	} {
 		b := bench(t, sourcesOf(fails(test.err)))
 		url := linkTo(t, b, "")
-		for language, says := range test.says {
-			if got := request(t, http.MethodPost, url, "Accept-Language", language); !strings.Contains(got.body, says) || !strings.Contains(got.body, "<h1>") || strings.Contains(got.body, "<h1></h1>") {
+		for language, text := range test.texts {
+			if got := request(t, http.MethodPost, url, "Accept-Language", language); !strings.Contains(got.body, text) || !strings.Contains(got.body, "<h1>") || strings.Contains(got.body, "<h1></h1>") {
 				t.Errorf("%v in %s:\n%s", test.err, language, got.body)
 			}
 		}
@@ -508,7 +508,7 @@ func TestPagesOfLinksWithoutATarget(t *testing.T) {
 		name   string
 		err    error
 		status int
-		says   string
+		text   string
 		retry  string
 	}{
 		{"already signed", &pack.NotOpenError{Reason: pack.AlreadySigned}, 200, "already signed", ""},
@@ -527,7 +527,7 @@ func TestPagesOfLinksWithoutATarget(t *testing.T) {
 			t.Parallel()
 			b := bench(t, sourcesOf(fails(c.err)))
 			got := request(t, http.MethodPost, linkTo(t, b, ""))
-			checkPage(t, got, c.status, c.says)
+			checkPage(t, got, c.status, c.text)
 			if got.header.Get("Retry-After") != c.retry {
 				t.Errorf("Retry-After %q, want %q", got.header.Get("Retry-After"), c.retry)
 			}
@@ -575,7 +575,8 @@ func TestAnExpiredLinkIsReportedAndReplaced(t *testing.T) {
 	checkOpenings(t, b, 0)
 }
 
-// A client that guesses codes is refused, and blocks no signer at the same address. A signer who opens one link repeatedly blocks no other.
+// A client that guesses codes is refused, but does not block signers at the same address. A signer who opens one link repeatedly does not
+// block other links.
 func TestAGuessingClientBlocksNoSigner(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil, func(s *shortenersettings.Shortener) { s.PerMinute = 3 })
@@ -622,7 +623,7 @@ func TestAnUnknownProxyIsReported(t *testing.T) {
 			url := linkTo(t, b, target)
 			for range 2 {
 				if got := request(t, http.MethodGet, url, c.headers...); got.header.Get(shortener.ProxyHeader) != "" {
-					t.Error("a visitor sees how the proxies are configured")
+					t.Error("a visitor can see the proxies' configuration")
 				}
 			}
 			got := request(t, http.MethodGet, b.Listen()+"/l/"+shortener.DoctorCode, c.headers...)

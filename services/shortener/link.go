@@ -20,7 +20,7 @@ import (
 type link struct {
 	// Target is the address, a secret; empty if the provider resolves the link at the click.
 	Target string `json:"target,omitempty"`
-	// OccurredAt is the time of the event that brought the target: a redelivered older message must not restore an older target.
+	// OccurredAt is the time of the event with the target: a redelivered older message must not restore an older target.
 	OccurredAt time.Time `json:"told,omitzero"`
 
 	Source    string `json:"source"`
@@ -41,7 +41,7 @@ type link struct {
 	Fetched map[string]string `json:"fetched,omitempty"`
 }
 
-// shown is shown on the link's pages, as in its newest message.
+// shown is the data on the link's pages, from the newest message.
 type shown struct {
 	Title  string `json:"title,omitempty"`  // the document's
 	Sender string `json:"sender,omitempty"` // who sent the document
@@ -83,7 +83,7 @@ func linkOf(n *notifyv1.Notification) (link, error) {
 // target has changed. People without an id (Clickwrap may not send one) differ by their own target, and without a target by the message's
 // number or address.
 //
-// It is a legal key for ids of any form, and does not reveal its input.
+// The hash is a legal key for ids of any form, and does not reveal its input.
 func pairOf(n *notifyv1.Notification) string {
 	who, target := n.GetTo().GetRecipientId(), n.GetLink().GetTarget()
 	parts := []string{n.GetSource(), n.GetProvider(), n.GetDocumentId(), notification.PurposeName(n.GetLink().GetPurpose())}
@@ -97,7 +97,7 @@ func pairOf(n *notifyv1.Notification) string {
 	}
 	h := sha256.New()
 	for _, part := range parts {
-		fmt.Fprintf(h, "%q,", part) // quoted: ("ab","c") and ("a","bc") differ
+		fmt.Fprintf(h, "%q,", part) // quoted, so that ("ab","c") and ("a","bc") differ
 	}
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }

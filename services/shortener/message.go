@@ -22,7 +22,7 @@ const (
 	viewed = "fetched"
 )
 
-// sendMessage returns the message with which n goes to its sender.
+// sendMessage returns the message that delivers n to its sender.
 func sendMessage(ctx context.Context, n *notifyv1.Notification) (*nats.Msg, error) {
 	return notification.Message(ctx, notification.SendSubject(n), event.DerivedID(n.GetId(), flow.Shortener, "send"), n)
 }

@@ -22,9 +22,9 @@ import (
 
 // outside is an outside shortener: Bitly or Rebrandly.
 type outside interface {
-	// shorten returns the short form of one of our links, and the same form at each call, so that a lost response costs
-	// nothing. It fails with an outcome: Refused, NeedsOperator or Failure with a bounded cause, [a-z-], a metric's label
-	// and an event's attribute; or NotTried by our own limit. An error's text contains neither the link nor credentials.
+	// shorten returns the short form of one of our links. It returns the same form at each call, so that a lost response does no harm. It
+	// fails with an outcome: Refused, NeedsOperator or Failure with a bounded cause, [a-z-], a metric's label and an event's attribute; or
+	// NotTried by our own limit. An error's text contains neither the link nor credentials.
 	shorten(ctx context.Context, link string) (string, error)
 }
 
@@ -52,7 +52,7 @@ const (
 type caller struct {
 	client      http.Client
 	base        string             // without a trailing slash
-	credentials func() http.Header // the current ones: a new client for new credentials would open more connections
+	credentials func() http.Header // the current credentials: a new client for new credentials would open more connections
 }
 
 // newCaller makes a caller with a rate limit and a maximum number of concurrent calls.
@@ -71,7 +71,7 @@ func newCaller(base string, credentials func() http.Header, rate limit.Rate, atO
 				},
 				Limiter: limits, Key: key, Rate: rate, MaxWait: slotTimeout,
 			},
-			// No other server gets the credentials or the link.
+			// No redirect is followed, so no other server gets the credentials or the link.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
@@ -112,8 +112,8 @@ func (c *caller) call(ctx context.Context, method, path string, body any) (respo
 	return read, nil
 }
 
-// noResponse returns the outcome of a call without a complete response: it is unknown whether the vendor received it. The address is left
-// out, because it may contain the link's name.
+// noResponse returns the outcome of a call without a complete response: it is unknown whether the vendor received it. The error omits the
+// address, because it may contain the link's name.
 func noResponse(err error) error {
 	err = telemetry.WithoutURL(err)
 	if later := new(limit.LaterError); errors.As(err, &later) {
@@ -122,7 +122,7 @@ func noResponse(err error) error {
 	return outcome.Failure(outcome.Provider, "no-answer", err)
 }
 
-// decode reads the JSON of a successful response. A body of another form comes from a proxy.
+// decode reads the JSON of a successful response. A body in another form comes from a proxy.
 func (r response) decode(into any) error {
 	if err := json.Unmarshal(r.body, into); err != nil {
 		return outcome.Failure(outcome.Provider, "unreadable", fmt.Errorf("HTTP %d without the expected JSON", r.status))

@@ -225,7 +225,7 @@ func TestOutsideFailures(t *testing.T) {
 		{"500", "", func(vendor) http.HandlerFunc { return status(500, echo) }, "unavailable", outcome.Failed, 0},
 		{"503", "", func(vendor) http.HandlerFunc { return status(503, "", "Retry-After", "9") }, "unavailable", outcome.Failed, 9 * time.Second},
 		{"garbage", "", func(vendor) http.HandlerFunc { return status(200, "<html>"+ours) }, "unreadable", outcome.Failed, 0},
-		{"nothing in it", "", func(vendor) http.HandlerFunc { return status(200, "{}") }, "unusable", outcome.GaveUp, 0},
+		{"empty", "", func(vendor) http.HandlerFunc { return status(200, "{}") }, "unusable", outcome.GaveUp, 0},
 		{"half a response", "", func(v vendor) http.HandlerFunc {
 			return status(200, v.links("https://go.acme.example/x")[:9], "Content-Length", "500")
 		}, "no-answer", outcome.Failed, 0},
@@ -261,7 +261,7 @@ func TestOutsideFailures(t *testing.T) {
 	}
 }
 
-func TestOutsideThatHangs(t *testing.T) {
+func TestOutsideShortenerThatHangs(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, v vendor) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -290,7 +290,7 @@ func TestOutsideObeysOurRateLimit(t *testing.T) {
 	})
 }
 
-// The name for the link may belong to another account. Rebrandly shows us the link of that account, or not.
+// The name for the link may belong to another account. Rebrandly may or may not return the link of that account.
 func TestRebrandlyDoesNotUseForeignNames(t *testing.T) {
 	t.Parallel()
 	for _, shown := range []string{`[]`, `[{"slashtag":"%s","destination":"https://foreign.example","shortUrl":"go.acme.example/foreign"}]`} {

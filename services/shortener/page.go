@@ -16,12 +16,13 @@ import (
 	"github.com/signrelay/signrelay/libs/providers/pack"
 )
 
-// page is the response to a visitor who is not redirected: what happened, and what to do. pagetext.go has its texts, by outcome.
+// page is the response to a visitor who is not redirected. It describes the situation and the next step. pagetext.go has its texts, by
+// outcome.
 type page struct {
 	outcome string // a metric's label, and the key of its text
 	status  int
 	retry   time.Duration // Retry-After; 0 for none
-	in      time.Duration // when to try again, for the text; 0 if unknown
+	in      time.Duration // the time until another attempt, for the text; 0 if unknown
 	hides   bool          // the page reveals nothing about the link
 }
 
@@ -49,7 +50,7 @@ var (
 
 	// Messengers show the page that their robot fetched to all participants of the conversation.
 	robot = page{outcome: "robot", status: http.StatusOK, hides: true}
-	// A browser that prefetches must not show this response at the click. It drops a failed response.
+	// A browser that prefetches must not show this response at the click. Browsers drop a failed response.
 	prefetch = page{outcome: "prefetch", status: http.StatusServiceUnavailable, hides: true}
 )
 
@@ -93,7 +94,7 @@ type content struct {
 	Heading, Text string
 	Button        string // its text; empty for no button
 	Note          string
-	Asks          bool // the page shows the document and asks for a click; other pages report what happened
+	Asks          bool // the page shows the document and asks for a click; other pages report a problem
 }
 
 // show writes the page.

@@ -21,7 +21,7 @@ type translation struct {
 type pageText struct {
 	heading, text string
 	button        string                     // empty for none
-	note          func(sender string) string // why the person has the link, on pages that show the document and ask for a click
+	note          func(sender string) string // the reason for the link, on pages that show the document and ask for a click
 }
 
 // Languages of the pages, the fallback first.
@@ -30,7 +30,7 @@ var (
 	matcher   = language.NewMatcher([]language.Tag{language.English, language.German})
 )
 
-// translationFor returns the texts in the browser's language, or else in the language of the link's messages.
+// translationFor returns the texts in the browser's language, otherwise in the language of the link's messages.
 func translationFor(accepted, locale string) translation {
 	tags, _, err := language.ParseAcceptLanguage(accepted)
 	if err == nil {

@@ -9,8 +9,8 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// Reach calls the outside shortener of the settings for our own account, which changes nothing. Its error says why the shortener cannot be
-// used. For kind builtin there is no call.
+// Reach requests our own account from the outside shortener of the settings. The call changes nothing. The error is the reason why the
+// shortener cannot be used. For kind builtin there is no call.
 func Reach(ctx context.Context, s shortenersettings.Shortener, limits limit.Limiter) error {
 	switch s.Kind {
 	case "bitly":

@@ -18,8 +18,8 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// rebrandly is Rebrandly's API v1 (developers.rebrandly.com). It would make a new link for each call. So the link's name there, its
-// slashtag, is a hash of our link, and a name that exists already is looked up.
+// rebrandly is Rebrandly's API v1 (developers.rebrandly.com). It would make a new link for each call. So the link's name there, its slashtag,
+// is a hash of our link. If the name exists already, it is looked up.
 type rebrandly struct {
 	caller
 	domain string
@@ -74,8 +74,8 @@ type rebrandlyError struct {
 // rebrandlyTitle is shown in the operator's dashboard. It contains no personal data and no document's title.
 const rebrandlyTitle = "Signing link"
 
-// slashtags is the number of names that are tried. Two names of 70 bits never collide by chance: a second is necessary if another account
-// has shortened our link before.
+// slashtags is the number of names that are tried. Two names of 70 bits never collide by chance. A second name is necessary only if another
+// account has shortened our link before.
 const slashtags = 3
 
 func (b *rebrandly) shorten(ctx context.Context, link string) (string, error) {
@@ -113,7 +113,7 @@ func (b *rebrandly) try(ctx context.Context, link, name string) (short string, t
 	return short, false, err
 }
 
-// existing looks up a name that exists. The link is ours if the response to an earlier call was lost. The link of another account is not
+// existing looks up a name that exists. If the response to an earlier call was lost, the link is ours. A link of another account is not
 // returned, or has another target.
 func (b *rebrandly) existing(ctx context.Context, link, name string) (short string, taken bool, err error) {
 	query := url.Values{"slashtag": {name}}
@@ -156,7 +156,7 @@ func (l rebrandlyLink) address() (string, error) {
 // invalid link, and rarely because of credentials.
 func rebrandlyRefusal(r response) (refusal error, exists bool) {
 	var problem rebrandlyError
-	_ = r.decode(&problem) // the status is enough
+	_ = r.decode(&problem) // the status is sufficient
 	all := []string{problem.Code}
 	for _, detail := range problem.Errors {
 		all = append(all, detail.Code)
@@ -180,7 +180,7 @@ func rebrandlyRefusal(r response) (refusal error, exists bool) {
 var slashtagLetters = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
 // slashtag returns the link's name in an attempt: 14 letters of 5 bits, as hard to guess as our own code, and 4 more in each further attempt.
-// Rebrandly accepts 1 to 40 of A-Z, a-z, 0-9, _ and -. A name without capitals is the same name whether Rebrandly ignores case or not.
+// Rebrandly accepts 1 to 40 of A-Z, a-z, 0-9, _ and -. A name without capitals works whether or not Rebrandly ignores case.
 func slashtag(link string, try int) string {
 	sum := sha256.Sum256([]byte(strconv.Itoa(try) + " " + link))
 	return slashtagLetters.EncodeToString(sum[:])[:codeLength+4*try]

@@ -52,7 +52,7 @@ func (d *handler) showFailure(v *visit, err error) {
 		return
 	}
 	o := outcome.Of(err)
-	if o.Kind() == outcome.Waits { // our own limit, which is no failure
+	if o.Kind() == outcome.Waits { // our own limit, which is not a failure
 		d.show(v, busyFor(o.After()))
 		return
 	}
@@ -92,8 +92,8 @@ func (d *handler) serveDocument(v *visit, document *pack.Target) {
 	}
 	if _, err := io.Copy(w, document.Body); err != nil {
 		d.opened.WithLabelValues("cut-off").Inc()
-		d.log.WarnContext(r.Context(), "download of a document broke off", "source", l.Source, "provider", l.Provider, "type", fmt.Sprintf("%T", err))
-		panic(http.ErrAbortHandler) // so that the browser does not accept a part as the whole
+		d.log.WarnContext(r.Context(), "download of a document was interrupted", "source", l.Source, "provider", l.Provider, "type", fmt.Sprintf("%T", err))
+		panic(http.ErrAbortHandler) // so that the browser does not treat a part as the whole document
 	}
 	d.opened.WithLabelValues("handed").Inc()
 	d.recordOpened(v, clicked)

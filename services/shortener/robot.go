@@ -34,17 +34,17 @@ var knownRobots = []struct{ name, sign string }{
 
 // Other clients that fetch a link.
 const (
-	otherRobot    = "other"    // a robot according to its User-Agent, or a HEAD request, that is no known robot
+	otherRobot    = "other"    // an unknown robot, by its User-Agent or by a HEAD request
 	namelessRobot = "nameless" // without a User-Agent
 	prefetcher    = "prefetch" // a browser that prefetches before a click
-	browser       = "browser"  // a browser according to its User-Agent: a person, or a robot in disguise
+	browser       = "browser"  // a browser according to its User-Agent: a person, or a disguised robot
 )
 
 // robotOf returns the name of the program that sent a request, if its User-Agent declares a program that fetches links before people do: a
-// messenger's preview, a mail scanner, a link checker. It is empty for all other clients, also for robots that declare themselves as
+// messenger's preview, a mail scanner, a link checker. It returns "" for all other clients, also for robots that declare themselves as
 // Chrome. The button, and not this function, protects the actions that robots must not trigger.
 //
-// It is sometimes wrong, so a client that it takes for a robot still gets a button.
+// It is sometimes wrong, so a client that it classifies as a robot still gets a button.
 func robotOf(r *http.Request) string {
 	agent := strings.TrimSpace(r.UserAgent())
 	agent = agent[:min(len(agent), longestAgent)]
@@ -79,8 +79,8 @@ func isPrefetch(r *http.Request) bool {
 	return false
 }
 
-// fromElsewhere reports whether another site's page sent the request, according to the browser: then the page pressed the button, and not
-// the person. A request without the header (older browsers) counts as ours, because the other page would need the secret code.
+// fromElsewhere reports whether, according to the browser, another site's page sent the request, and not the person. A request without the
+// header (older browsers) counts as sent from our page, because another page would need the secret code.
 func fromElsewhere(r *http.Request) bool {
 	return r.Header.Get("Sec-Fetch-Site") == "cross-site"
 }

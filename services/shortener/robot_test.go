@@ -23,10 +23,10 @@ func TestNetworkOfAVisitor(t *testing.T) {
 		{alone, visit{"[2001:db8:1:2::1]:1", ""}, visit{"[2001:db8:1:2:ffff::9]:2", ""}, true},
 		{alone, visit{"[2001:db8:1:2::1]:1", ""}, visit{"[2001:db8:1:3::1]:1", ""}, false},
 		{alone, visit{"[fe80::1%eth0]:1", ""}, visit{"[fe80::1]:1", ""}, true},
-		// Only our own proxies are trusted.
+		// The handler trusts only our own proxies.
 		{alone, visit{"10.0.0.1:1", "192.0.2.1"}, visit{"10.0.0.1:1", "192.0.2.2"}, true},
 		{behind, visit{"192.0.2.9:1", "192.0.2.1"}, visit{"192.0.2.9:1", "192.0.2.2"}, true},
-		// Behind one of our proxies each client counts separately. The header that the client itself sent does not matter.
+		// Behind one of our proxies each client counts separately. A header from the client itself has no effect.
 		{behind, visit{"10.0.0.1:1", "192.0.2.1"}, visit{"10.0.0.1:1", "192.0.2.2"}, false},
 		{behind, visit{"10.0.0.1:1", "192.0.2.1"}, visit{"10.0.0.2:1", "192.0.2.1, 10.0.0.7"}, true},
 		{behind, visit{"10.0.0.1:1", "8.8.8.8, 192.0.2.1"}, visit{"[fd00::1]:1", "9.9.9.9, 192.0.2.1"}, true},

@@ -16,8 +16,8 @@ import (
 	"github.com/signrelay/signrelay/services/shortener"
 )
 
-// An outside shortener's token is replaced while the service runs, and the next call sends the new one. It uses the open
-// connection: Bitly limits connections, and old and new ones together would be too many.
+// An outside shortener's token is replaced while the service runs, and the next call sends the new one. It uses the open connection, because
+// Bitly limits connections, and old and new ones together could exceed the limit.
 func TestTheTokenIsRotated(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex

@@ -12,18 +12,19 @@ import (
 const (
 	ofCode    = "link."   // a link, by its code
 	ofPerson  = "person." // a person's code, by the person and the purpose
-	ofExpired = "was."    // the trace of a link, which the broker removes when it expires, by its code
+	ofExpired = "was."    // the trace of a link that the broker removes when it expires, by its code
 )
 
-// sealer hides the content of the bucket from its readers: keys are MACs, values are encrypted. So neither a list of the keys nor an entry
-// reveals a code, a signing address or a title.
+// sealer hides the content of the bucket from its readers: keys are MACs, values are encrypted. So a list of the keys, or an entry, reveals
+// no code, no signing address and no title.
 //
 // An entry is weak if everyone with write access to the bucket could have made it: the plain text of earlier versions, and, with a master
 // key, the entries from before the master key.
 type sealer struct {
 	names, values       keyring.Keys
-	oldNames, oldValues keyring.Keys // the keys without a master key; nil if names and values are these
-	// weakUntil is the time before which a weak entry must have been written to count, by the broker's clock; zero for any time.
+	oldNames, oldValues keyring.Keys // the keys without a master key; nil if these are the current keys
+	// weakUntil is the time before which a weak entry must have been written to be trusted, by the broker's clock; zero trusts it at any
+	// time.
 	weakUntil time.Time
 }
 
@@ -43,7 +44,8 @@ type place struct {
 	weak bool
 }
 
-// places returns the possible keys of an entry, the newest first. It is written to the newest. plain is the key that earlier versions used.
+// places returns the possible keys of an entry, the newest first. The entry is written to the newest. plain is the key that earlier versions
+// used.
 func (s sealer) places(of, what, plain string) []place {
 	var all []place
 	add := func(names, values keyring.Keys, weak bool) {
@@ -63,7 +65,7 @@ func (s sealer) places(of, what, plain string) []place {
 }
 
 // code returns the places of a code's link. Versions without master_key stored it under the code itself, in plain text. Their entries expire
-// within 90 days after the upgrade: a release after that can remove the plain keys, here and in person.
+// within 90 days after the upgrade. A later release can remove the plain keys, here and in person.
 func (s sealer) code(code string) []place { return s.places(ofCode, code, "code."+code) }
 
 // person returns the places of a person's code, like code.

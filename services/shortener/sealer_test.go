@@ -74,7 +74,7 @@ func TestTheBucketRevealsNothing(t *testing.T) {
 			if opened, err := b.open(t.Context(), e.code); err != nil || opened.Target != clickwrapLink.Target || opened.Title != "Termination" {
 				t.Errorf("%+v, %v", opened, err)
 			}
-			// The master key is necessary: without it, and with another one, no link opens.
+			// The master key is necessary. Without it, or with another one, no link opens.
 			other := newTestStore(t, js, time.Hour, secondMaster)
 			if _, err := other.open(t.Context(), e.code); masters != nil && !errors.Is(err, errUnknown) {
 				t.Errorf("opened with another master key: %v", err)
@@ -83,7 +83,8 @@ func TestTheBucketRevealsNothing(t *testing.T) {
 	}
 }
 
-// A link works until it expires, and its person keeps it, through all changes of the master key, for links of this version and of earlier ones.
+// A link works until it expires, and its person keeps it, through all changes of the master key. This holds for links of this version and of
+// earlier ones.
 func TestLinksWorkAfterKeyChanges(t *testing.T) {
 	t.Parallel()
 	older := func(t *testing.T, js jetstream.JetStream) string { // as earlier versions wrote
@@ -154,7 +155,7 @@ func TestLinksWorkAfterKeyChanges(t *testing.T) {
 					t.Errorf("%s: %+v, %v", step, e.link, err)
 				}
 			}
-			// A newer message has a newer address; the replicas that do not have the newest key yet see both.
+			// A newer message has a newer address. Replicas without the newest key see both.
 			newer := clickwrapLink
 			newer.Target, newer.OccurredAt = "https://sign.provider.example/newer", time.Now()
 			if e, err := b.getOrCreate(t.Context(), "whom", newer); err != nil || e.code != code {
@@ -172,7 +173,7 @@ func TestForgedEntriesAreRejected(t *testing.T) {
 	t.Parallel()
 	js := newBroker(t)
 	provision(t, js)
-	// Weak entries are trusted until a deadline, which is over in this test.
+	// Weak entries are trusted until a deadline, which has passed in this test.
 	b := newTestStore(t, js, time.Hour, firstMaster)
 	b.sealer.weakUntil = time.Now().Add(-time.Minute)
 	mine, err := b.getOrCreate(t.Context(), "mine", clickwrapLink)
@@ -206,19 +207,19 @@ func TestForgedEntriesAreRejected(t *testing.T) {
 	for name, c := range map[string]struct {
 		key   string
 		value []byte
-		code  string // that must have no target because of it
+		code  string // these must not get a target from it
 	}{
-		"a plain one of an earlier version":     {"code." + planted, record, planted},
-		"one without a master key":              {place(unkeyed.code, planted), unkeyed.seal(place(unkeyed.code, planted), record), planted},
-		"one of another master key":             {place(elsewhere.code, planted), elsewhere.seal(place(elsewhere.code, planted), record), planted},
-		"a plain value in its right place":      {place(b.sealer.code, planted), record, planted},
-		"an unkeyed value in its right place":   {place(b.sealer.code, planted), unkeyed.seal(place(b.sealer.code, planted), record), planted},
-		"another link's value":                  {place(b.sealer.code, planted), theirValue.Value(), planted},
-		"another link's value over mine":        {mine.key, theirValue.Value(), mine.code},
-		"a value that is cut off":               {mine.key, theirValue.Value()[:10], mine.code},
-		"nothing":                               {mine.key, nil, mine.code},
-		"a plain trace of an expired one":       {place(b.sealer.expired, planted), record, planted},
-		"the value of a link as a trace of one": {place(b.sealer.expired, planted), theirValue.Value(), planted},
+		"a plain one of an earlier version":         {"code." + planted, record, planted},
+		"one without a master key":                  {place(unkeyed.code, planted), unkeyed.seal(place(unkeyed.code, planted), record), planted},
+		"one of another master key":                 {place(elsewhere.code, planted), elsewhere.seal(place(elsewhere.code, planted), record), planted},
+		"a plain value in its right place":          {place(b.sealer.code, planted), record, planted},
+		"an unkeyed value in its right place":       {place(b.sealer.code, planted), unkeyed.seal(place(b.sealer.code, planted), record), planted},
+		"another link's value":                      {place(b.sealer.code, planted), theirValue.Value(), planted},
+		"another link's value in place of this one": {mine.key, theirValue.Value(), mine.code},
+		"a value that is cut off":                   {mine.key, theirValue.Value()[:10], mine.code},
+		"nothing":                                   {mine.key, nil, mine.code},
+		"a plain trace of an expired one":           {place(b.sealer.expired, planted), record, planted},
+		"the value of a link as a trace of one":     {place(b.sealer.expired, planted), theirValue.Value(), planted},
 	} {
 		if _, err := b.bucket.Put(t.Context(), c.key, c.value); err != nil {
 			t.Fatal(err)
@@ -238,7 +239,7 @@ func TestForgedEntriesAreRejected(t *testing.T) {
 		"another's code in its old place":                {"pair.mine", []byte(other.code)},
 		"another's code, sealed by no key":               {place(unkeyed.person, "mine"), unkeyed.seal(place(unkeyed.person, "mine"), []byte(other.code))},
 		"a code of the attacker's own":                   {"pair.mine", []byte(planted)},
-		"a text that is not a code":                      {place(b.sealer.person, "mine"), []byte("\x00")},
+		"a text that is no code":                         {place(b.sealer.person, "mine"), []byte("\x00")},
 		"another's code, sealed by no key, in its place": {place(b.sealer.person, "mine"), unkeyed.seal(place(b.sealer.person, "mine"), []byte(other.code))},
 	} {
 		if _, err := b.bucket.Put(t.Context(), c.key, c.value); err != nil {
@@ -261,7 +262,7 @@ func TestForgedEntriesAreRejected(t *testing.T) {
 	}
 }
 
-// By provisioning with the master key, an operator decides from when on only sealed entries are trusted.
+// When an operator provisions with the master key, the time begins from which only sealed entries are trusted.
 func TestWeakEntriesAreTrustedUntilTheDeadline(t *testing.T) {
 	t.Parallel()
 	js := newBroker(t) // provisioned without a master key
@@ -301,7 +302,7 @@ func provision(t *testing.T, js jetstream.JetStream) {
 	}
 }
 
-// The broker removes an address when its link expires, for any number of changes of the entry. The page of an expired link remains.
+// The broker removes an address when its link expires, after any number of changes of the entry. The page of an expired link remains.
 func TestAnAddressIsRemovedWithItsLink(t *testing.T) {
 	t.Parallel()
 	js := newBroker(t)
@@ -352,11 +353,11 @@ func TestAnAddressIsRemovedWithItsLink(t *testing.T) {
 	}
 }
 
-// The log reports keys that do not fit the bucket.
+// The log reports a master key that does not fit the bucket.
 func TestTheLogReportsKeysThatDoNotFit(t *testing.T) {
 	t.Parallel()
 	js := newBroker(t)
-	said := func(masters ...string) string {
+	logged := func(masters ...string) string {
 		t.Helper()
 		var out strings.Builder
 		if _, err := openStore(t.Context(), js, keyring.New(masters), time.Hour, slog.New(slog.NewTextHandler(&out, nil))); err != nil {
@@ -364,19 +365,19 @@ func TestTheLogReportsKeysThatDoNotFit(t *testing.T) {
 		}
 		return out.String()
 	}
-	if s := said(); s != "" {
+	if s := logged(); s != "" {
 		t.Errorf("without a master key, as before: %s", s)
 	}
-	if s := said(firstMaster); !strings.Contains(s, "signrelay provision") {
+	if s := logged(firstMaster); !strings.Contains(s, "signrelay provision") {
 		t.Errorf("provisioned without it: %q", s)
 	}
 	if err := (flow.Provisioner{JS: js, Replicas: 1, Sealed: true}).Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if s := said(firstMaster); s != "" {
+	if s := logged(firstMaster); s != "" {
 		t.Errorf("provisioned with it: %s", s)
 	}
-	if s := said(); !strings.Contains(s, "master_key is missing") {
+	if s := logged(); !strings.Contains(s, "master_key is missing") {
 		t.Errorf("the key is missing: %q", s)
 	}
 }

@@ -31,11 +31,11 @@ var Service = service.Service{
 	Sections:          []config.Declared{shortenersettings.Section, shortenersettings.Links},
 	Calls:             []service.Party{service.NATS, service.Redis, service.Web},
 	Reads:             []string{"sources", "api", "shortener", "drain_delay", "nats", "redis", "master_key", "log"},
-	WorksWithoutRedis: true, // links open, and each process limits its own rate
+	WorksWithoutRedis: true, // links still open, and each process limits its own rate
 }
 
-// check reports the settings that Run refuses, and an outside shortener without its key. The senders also read these settings, to know how
-// our links begin, but they have no key.
+// check reports the settings that Run refuses, and an outside shortener without its key. The senders also read these settings, for the
+// beginning of our links, but they have no key.
 func check(c config.Config) error {
 	s := shortenersettings.Section.Of(c)
 	_, err := notification.NewLinks(s.PublicURL, s.Domain())
@@ -79,7 +79,7 @@ func run(ctx context.Context, env service.Env, sources func() providers.Sources)
 	// The patterns also match a slash after a code; that of GET also matches HEAD.
 	env.Public.Handle("GET /l/{code...}", handler)
 	env.Public.Handle("POST /l/{code...}", handler)
-	env.Public.TakeEscapes("/l/") // after the code: mail programs include a character of the text
+	env.Public.TakeEscapes("/l/") // after the code, because mail programs may include a character of the text
 
 	third, err := newThirdParty(env, ours)
 	if err != nil {
@@ -107,8 +107,8 @@ const operatorPause = 15 * time.Minute
 
 // shorten sets the notification's short link and sends the notification to its sender. A second attempt finds the same link.
 //
-// The stage has no claims although it calls an outside shortener: a vendor returns the same short form for the same link, and the form
-// is stored with the link, so a repeated call is harmless.
+// The stage has no claims although it calls an outside shortener. A vendor returns the same short form for the same link, and the form is
+// stored with the link, so a repeated call is harmless.
 func (s *shortener) shorten(ctx context.Context, in stage.Event[*notifyv1.Notification]) ([]stage.Out, error) {
 	n := in.Data
 	wanted, err := linkOf(n)

@@ -39,7 +39,7 @@ func bench(t *testing.T, sources providers.Sources, change ...func(*shortenerset
 		c(own)
 	}
 	b := servicetest.New(t, settings)
-	t.Cleanup(func() { b.NeverLogged("secret", "3175551234", "/l/") }) // in every test, when the service has ended
+	t.Cleanup(func() { b.NeverLogged("secret", "3175551234", "/l/") }) // in every test, after the service has ended
 	b.Start(func(ctx context.Context, env service.Env) error { return shortener.RunWith(ctx, env, sources) })
 	return b
 }
@@ -179,7 +179,7 @@ func TestANewerTargetReplacesTheOlder(t *testing.T) {
 	}
 	publish(t, b, leading("n2", "s1", "https://provider.example/second?secret", 200)) // the request was sent again
 	b.Await(flow.Notify, "notify.v1.send.>", 2)
-	publish(t, b, leading("n3", "s1", "https://provider.example/first?secret", 100)) // an older message comes late
+	publish(t, b, leading("n3", "s1", "https://provider.example/first?secret", 100)) // an older message arrives late
 	links := shortened(t, b, 3)
 	if links["n2"] != first || links["n3"] != first {
 		t.Errorf("one person has several links: %v", links)
@@ -189,7 +189,7 @@ func TestANewerTargetReplacesTheOlder(t *testing.T) {
 	}
 }
 
-// Two replicas process the messages of many people, two for each person, which are often in flight at the same time.
+// Two replicas process the messages of many people. Each person has two messages, which are often in flight at the same time.
 func TestReplicasMakeOneLinkForAPerson(t *testing.T) {
 	t.Parallel()
 	b := bench(t, nil)
@@ -242,7 +242,7 @@ func TestRunRequiresAPublicURL(t *testing.T) {
 			*shortenersettings.Section.In(&cfg) = shortenersettings.Shortener{Kind: kind, PublicURL: url}
 			b := servicetest.New(t, cfg)
 			if err := shortener.Run(t.Context(), b.Env); err == nil {
-				t.Errorf("%s: Run took %q", kind, url)
+				t.Errorf("%s: Run accepted %q", kind, url)
 			}
 		}
 	}

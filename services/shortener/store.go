@@ -60,15 +60,15 @@ type entry struct {
 	revision uint64
 }
 
-// codeLength excludes the suffix for the channel (see code.go). A code has 14 characters of 5 bits, all from crypto/rand: with
-// 70 bits, guessing a link is infeasible. A phone's keyboard gives the letters a-z and the digits 2-7 without a shift, and none
-// looks like another.
+// codeLength excludes the suffix for the channel (see code.go). A code has 14 characters of 5 bits, all from crypto/rand: with 70 bits,
+// guessing a link is infeasible. A phone's keyboard has the letters a-z and the digits 2-7 without a shift, and none of them looks like
+// another.
 const codeLength = 14
 
 var (
 	errUnknown = errors.New("no such link")
 	errExpired = errors.New("the link has expired")
-	// errUnreadable means that an entry was not written by us, or was damaged. It quotes nothing of the entry.
+	// errUnreadable means that another program wrote an entry, or that the entry is damaged. Its text quotes nothing of the entry.
 	errUnreadable = errors.New("an entry in the bucket of links cannot be read")
 	// errRaced means that another replica changed an entry after we read it and before we changed it.
 	errRaced = errors.New("another replica changed the link at the same time")
@@ -101,7 +101,7 @@ func (s store) tryGetOrCreate(ctx context.Context, pair string, l link) (entry, 
 	}
 	e, err := s.read(ctx, string(given.value))
 	switch {
-	case errors.Is(err, errUnknown), errors.Is(err, errUnreadable): // the bucket removes the code a moment before the pair
+	case errors.Is(err, errUnknown), errors.Is(err, errUnreadable): // the bucket may remove the code just before the pair
 		return s.create(ctx, places, seen, l)
 	case err != nil:
 		return entry{}, err
@@ -114,19 +114,19 @@ func (s store) tryGetOrCreate(ctx context.Context, pair string, l link) (entry, 
 	return s.write(ctx, e)
 }
 
-// ageing reports whether less than half of a link's lifetime is left. Then a message gets a new link: a reminder shortly before the
-// invitation's link expires must not contain a link that has expired when it is read. The old link works until its end.
+// ageing reports whether less than half of a link's lifetime is left. Then a message gets a new link, so that a reminder shortly before the
+// end does not contain a link that has expired when it is read. The old link works until its end.
 func (s store) ageing(l link) bool {
 	return l.ExpiresAt.Sub(s.now()) < s.life/2
 }
 
-// create makes a new code and stores it in the newest of the person's places, where the caller saw an entry of this revision, 0 for none. Of
-// two replicas that do so at the same time the first succeeds, and the other gets errRaced.
+// create makes a new code and stores it in the newest of the person's places. seen is the revision of the entry that the caller read there, 0
+// for none. If two replicas do this at the same time, the first succeeds, and the other gets errRaced.
 func (s store) create(ctx context.Context, places []place, seen uint64, l link) (entry, error) {
 	l.MadeAt = s.now().UTC().Truncate(time.Second)
 	l.ExpiresAt = l.MadeAt.Add(s.life)
-	// The code's entries are stored first: a person's entry must never contain a code without a link. A crash between the writes leaves a
-	// code that is in no message.
+	// The code's entries are stored first, because a person's entry must never contain a code without a link. A crash between the writes
+	// leaves a code that is in no message.
 	e, err := s.write(ctx, entry{link: l, code: strings.ToLower(rand.Text()[:codeLength])})
 	if err != nil {
 		return entry{}, err
@@ -141,8 +141,7 @@ func (s store) create(ctx context.Context, places []place, seen uint64, l link) 
 	case !errors.Is(err, errRaced):
 		return entry{}, fmt.Errorf("store the person of a short link: %w", err)
 	}
-	// If only the response was lost, the person's entry has our code. Otherwise our code is in no message, and it expires if it cannot be
-	// purged.
+	// If only the response was lost, the person's entry has our code. Otherwise our code is in no message. It expires if it cannot be purged.
 	if given, err := s.find(ctx, places[:1]); err == nil && string(given.value) != e.code {
 		_ = s.bucket.Purge(ctx, e.key)
 	}
@@ -174,7 +173,7 @@ func (s store) fetched(ctx context.Context, e entry, client, day string) (first 
 	})
 }
 
-// with returns a copy of a map with one more entry: the entry that was read stays unchanged.
+// with returns a copy of a map with one more entry, so that the map that was read stays unchanged.
 func with[V any](m map[string]V, key string, value V) map[string]V {
 	copied := maps.Clone(m)
 	if copied == nil {
@@ -208,7 +207,7 @@ func (s store) write(ctx context.Context, e entry) (entry, error) {
 		return entry{}, fmt.Errorf("encode a link: %w", err)
 	}
 	if newest := s.sealer.code(e.code)[0].key; e.key != newest {
-		e.key, e.revision = newest, 0 // an older version, or one with an older master key, finds it in its old place
+		e.key, e.revision = newest, 0 // an older version, or one with an older master key, may have stored it in an old place
 	}
 	e.revision, err = s.put(ctx, e.key, record, e.revision, e.ExpiresAt)
 	if err != nil {
@@ -229,8 +228,8 @@ func (s store) trace(ctx context.Context, e entry) error {
 	return nil
 }
 
-// put seals a value and stores it until the given time; if that is zero, for as long as the bucket keeps entries. It fails with errRaced if the
-// entry does not have the revision that was seen, 0 for none.
+// put seals a value and stores it until the given time. If that is zero, the value stays for as long as the bucket keeps entries. It fails
+// with errRaced if the entry's revision is not the one that was seen, 0 for none.
 func (s store) put(ctx context.Context, key string, value []byte, seen uint64, until time.Time) (revision uint64, err error) {
 	lasts := time.Duration(0) // the bucket's own
 	if s.expire && !until.IsZero() {
@@ -263,8 +262,8 @@ type found struct {
 	revision uint64
 }
 
-// find returns the first entry in the places that counts, or errUnknown. If its value cannot be read, it returns the entry without the
-// value, and errUnreadable.
+// find returns the first trusted entry in the places, or errUnknown. If its value cannot be read, it returns the entry without the value, and
+// errUnreadable.
 func (s store) find(ctx context.Context, places []place) (found, error) {
 	for _, p := range places {
 		is, err := s.bucket.Get(ctx, p.key)

@@ -35,7 +35,7 @@ func (s store) at(now time.Time) store {
 	return s
 }
 
-// Many replicas make one person's link at the same moment, and give it an outside form: all get the same link, and the bucket contains only
+// Many replicas make one person's link at the same time, and give it an outside form. All get the same link, and the bucket contains only
 // this one.
 func TestConcurrentReplicasStoreOneCode(t *testing.T) {
 	t.Parallel()
@@ -121,7 +121,7 @@ func TestEachKindOfProgramIsRecordedOnceADay(t *testing.T) {
 	const replicas = 8
 	first := make(chan string, 100)
 	record := func(client, day string) {
-		news, err := b.fetched(t.Context(), e, client, day) // with the entry as it was when the link was new
+		news, err := b.fetched(t.Context(), e, client, day) // with the entry from when the link was new
 		if err != nil {
 			t.Error(err)
 		}
@@ -148,7 +148,7 @@ func TestEachKindOfProgramIsRecordedOnceADay(t *testing.T) {
 	}
 }
 
-// A newer message changes the pages; an older one that arrives late does not.
+// A newer message changes the pages. An older message that arrives late does not.
 func TestPagesShowTheNewestMessage(t *testing.T) {
 	t.Parallel()
 	b := newTestStore(t, newBroker(t), time.Hour)

@@ -45,7 +45,7 @@ func TestAnOutsideFormIsMadeOnceAndStored(t *testing.T) {
 	}
 	publish(t, b, invitation("n1", "s1", notifyv1.Channel_CHANNEL_SMS))
 	shortened(t, b, 1)
-	publish(t, b, invitation("n2", "s1", notifyv1.Channel_CHANNEL_EMAIL)) // has another form, so that an opening shows the channel
+	publish(t, b, invitation("n2", "s1", notifyv1.Channel_CHANNEL_EMAIL)) // each channel has its own form, so that an opening shows the channel
 	shortened(t, b, 2)
 	remind("n3", notifyv1.Channel_CHANNEL_SMS)
 	remind("n4", notifyv1.Channel_CHANNEL_EMAIL)

@@ -42,7 +42,7 @@ func newThirdParty(env service.Env, ours notification.Links) (*thirdParty, error
 	t := &thirdParty{name: shortenersettings.Section.Of(env.Config).Kind, outside: o, ours: ours, circuit: circuit, log: env.Log}
 	return t, telemetry.Register(env.Metrics, &t.substituted, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "signrelay_shortener_substituted_total",
-		Help: "Messages that got our own link because the outside shortener gave none, by why.",
+		Help: "Messages that got our own link because the outside shortener returned none, by reason.",
 	}, []string{"shortener", "reason"}))
 }
 
@@ -62,7 +62,7 @@ func (t *thirdParty) form(ctx context.Context, in stage.Event[*notifyv1.Notifica
 		bounded, cancel := context.WithTimeout(ctx, formTimeout)
 		short, failed := t.outside.shorten(bounded, own)
 		cancel()
-		if failed == nil && !t.ours.Outside(short) { // senders refuse it
+		if failed == nil && !t.ours.Outside(short) { // senders would refuse it
 			failed = unusable("the response contains no link at the domain in the settings")
 		}
 		v := decide(failed, in.Attempt)
@@ -101,7 +101,7 @@ const (
 // decision is the consequence of a failed attempt.
 type decision struct {
 	again  error        // for the stage, to retry; nil if our own link is used
-	reason string       // why our own link is used
+	reason string       // the reason to use our own link
 	lasts  bool         // the next message would fail too
 	result limit.Result // of the attempt, for the circuit breaker
 }
@@ -122,7 +122,7 @@ func decide(failed error, attempt int) decision {
 		}
 		return decision{again: outcome.Later(wait, o.Reason())}
 	case o.Cause() == "":
-		return decision{again: failed} // our own fault, not the vendor's
+		return decision{again: failed} // our own failure, not the vendor's
 	case o.Kind() == outcome.GaveUp:
 		return decision{reason: o.Cause(), result: limit.Success}
 	case o.Kind() == outcome.Held || tooLong(o.After()):
@@ -134,6 +134,6 @@ func decide(failed error, attempt int) decision {
 	}
 }
 
-// circuitPauses belong to an outside shortener's circuit, which opens when a message has waited its minute. Without the circuit each message of
-// an outage would wait a minute, and later messages longer, because the waiting messages occupy all workers.
+// circuitPauses belong to an outside shortener's circuit, which opens when a message has waited its minute. Without the circuit, each message
+// of an outage would wait a minute. Later messages would wait longer, because the waiting messages occupy all workers.
 var circuitPauses = limit.BreakerOptions{First: time.Minute, Longest: 15 * time.Minute}

@@ -39,9 +39,9 @@ func TestDecide(t *testing.T) {
 		name    string
 		failed  error
 		attempt int
-		reason  string        // of our own link; empty where it is tried again
-		lasts   bool          // for the next messages too
-		wait    time.Duration // the least before the next try
+		reason  string        // the reason to use our own link; empty if it is tried again
+		lasts   bool          // the circuit opens, for the next messages too
+		wait    time.Duration // the minimum delay before the next attempt
 	}{
 		{"refused", outcome.Refused(outcome.Provider, "refused", errors.New("x")), 1, "refused", false, 0},
 		{"credentials", outcome.NeedsOperator(outcome.Account, "credentials", errors.New("x")), 1, "credentials", true, 0},
@@ -91,8 +91,8 @@ func (f *failing) shorten(context.Context, string) (string, error) {
 	return "https://bit.ly/3abCdEf", nil
 }
 
-// In an outage the first message waits a minute, and opens the circuit. Later messages do not wait. When the pause is over, one message
-// calls the shortener again, and gets our own link if that fails.
+// In an outage the first message waits a minute, and opens the circuit. Later messages do not wait. After the pause, one message calls the
+// shortener again, and gets our own link if that fails.
 func TestOnlyTheFirstMessageWaitsInAnOutage(t *testing.T) {
 	t.Parallel()
 	bench := servicetest.New(t, config.Default())
@@ -130,7 +130,7 @@ func TestOnlyTheFirstMessageWaitsInAnOutage(t *testing.T) {
 		t.Errorf("in the outage: %q, %d outputs, %v; %d calls", short, outs, err, f.calls)
 	}
 
-	third.circuit = limit.NewBreaker(limit.BreakerOptions{First: time.Nanosecond, Longest: time.Nanosecond}, nil) // its pause is over
+	third.circuit = limit.NewBreaker(limit.BreakerOptions{First: time.Nanosecond, Longest: time.Nanosecond}, nil) // the pause has elapsed
 	third.circuit.Open("unavailable")
 	if short, outs, err := shorten("n3", 1); err != nil || outs != 2 || short[:len(s.base)] != s.base || f.calls != lastAttempt+1 {
 		t.Errorf("a probe that fails: %q, %d outputs, %v; %d calls", short, outs, err, f.calls)

@@ -14,20 +14,20 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// visitors limits the requests of a client address: how many codes without a link it tries, and how often it opens each link. The two limits
-// are separate, because many signers may share an address: a signer who guesses does not block the others, nor does a signer who opens one
-// link repeatedly. So a code is looked up before any limit applies. The length of a code makes guessing infeasible: at 10,000 guesses a
+// visitors limits the requests of a client address: the codes without a link that it tries, and the openings of each link. The two limits are
+// separate, because many signers may share an address. So a signer who guesses codes does not block the others. Nor does a signer who opens
+// one link repeatedly. So a code is looked up before any limit applies. The length of a code makes guessing infeasible: at 10,000 guesses a
 // second, finding one of a million links takes 4,000 years. The limit stops a client that guesses, and makes it visible to the operator.
 type visitors struct {
 	limits  limit.Limiter
 	rate    limit.Rate
-	proxies []netip.Prefix // whose X-Forwarded-For is trusted
+	proxies []netip.Prefix // the networks whose X-Forwarded-For is trusted
 }
 
 func newVisitors(settings shortenersettings.Shortener, limits limit.Limiter) visitors {
 	v := visitors{limits: limits, rate: limit.Rate{Count: settings.PerMinute, Per: time.Minute, Burst: settings.PerMinute}}
 	for _, network := range settings.TrustedProxies {
-		if p, err := netip.ParsePrefix(network); err == nil { // config.Check refuses all others
+		if p, err := netip.ParsePrefix(network); err == nil { // config.Check refuses invalid ones
 			if p.Addr().Is4In6() && p.Bits() >= 96 { // client addresses are unmapped too
 				p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 			}
@@ -37,12 +37,12 @@ func newVisitors(settings shortenersettings.Shortener, limits limit.Limiter) vis
 	return v
 }
 
-// mayGuess reports whether r's client may try another code without a link; if not, it returns the time until it may.
+// mayGuess reports whether r's client may try another code without a link. If not, it also returns the remaining time.
 func (v visitors) mayGuess(r *http.Request) (wait time.Duration, ok bool) {
 	return v.take(r, "link/guess/"+networkOf(v.client(r)))
 }
 
-// mayOpen reports whether r's client may open that link now; if not, it returns the time until it may.
+// mayOpen reports whether r's client may open that link now. If not, it also returns the remaining time.
 func (v visitors) mayOpen(r *http.Request, code string) (wait time.Duration, ok bool) {
 	return v.take(r, "link/open/"+code+"/"+networkOf(v.client(r)))
 }
@@ -54,9 +54,9 @@ func (v visitors) take(r *http.Request, name string) (wait time.Duration, ok boo
 	return wait, ok || err != nil
 }
 
-// client returns the client's address: of the connection, or, if that is one of our proxies, the address in X-Forwarded-For. Each proxy
-// appends the address that connects to it. So the list is read from its end, and the first address that is not one of our proxies is the
-// client. The client itself may have written all entries before.
+// client returns the client's address: the address of the connection or, if that is one of our proxies, an address in X-Forwarded-For. Each
+// proxy appends the address of its own client. So the list is read from its end, and the first address that is not one of our proxies is the
+// client. The client itself may have written all earlier entries.
 func (v visitors) client(r *http.Request) netip.Addr {
 	client := connected(r)
 	named := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -102,8 +102,8 @@ func readHop(text string) (netip.Addr, bool) {
 	return a.Unmap().WithZone(""), err == nil
 }
 
-// unnamedProxy reports whether a request came through a proxy that shortener.trusted_proxies does not contain. All its clients then have one
-// address here. A client that sends such a header itself looks the same.
+// unnamedProxy reports whether a request came through a proxy that shortener.trusted_proxies does not contain. Then all clients of the proxy
+// have one address here. A client that sends such a header itself looks the same.
 func (v visitors) unnamedProxy(r *http.Request) bool {
 	return (r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "") && !v.ours(connected(r))
 }

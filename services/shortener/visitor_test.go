@@ -52,7 +52,7 @@ func TestClientBehindProxies(t *testing.T) {
 	v := newVisitors(shortenersettings.Shortener{TrustedProxies: []string{"10.0.0.0/8", "fd00::/8", "::ffff:172.16.0.0/108"}}, nil)
 	for _, c := range []struct {
 		remote string
-		named  []string // one header each
+		named  []string // one header for each entry
 		want   string
 	}{
 		{proxy, []string{"192.0.2.7:5000"}, "192.0.2.7"},
@@ -64,7 +64,7 @@ func TestClientBehindProxies(t *testing.T) {
 		{proxy, []string{"192.0.2.7", "10.0.0.2:80, \"[fd00::2]:80\""}, "192.0.2.7"},
 		{proxy, []string{"192.0.2.7,"}, "192.0.2.7"},
 		{proxy, []string{"192.0.2.7, ,", ""}, "192.0.2.7"},
-		{proxy, []string{"6.6.6.6, unknown"}, "10.0.0.1"}, // the proxy hides the client, and the client may have written the entries before
+		{proxy, []string{"6.6.6.6, unknown"}, "10.0.0.1"}, // the proxy hides the client, and the client may have written the earlier entries
 		{proxy, []string{"6.6.6.6, _hidden"}, "10.0.0.1"},
 		{proxy, []string{"6.6.6.6, _hidden, 10.0.0.2"}, "10.0.0.2"},
 		{proxy, nil, "10.0.0.1"},
@@ -82,7 +82,7 @@ func TestClientBehindProxies(t *testing.T) {
 	}
 }
 
-// For each text that a client sends, the proxy's own entry at the end is the client; without a proxy it is the address of the connection.
+// For any text of a client, the client is the proxy's own entry at the end. Without a proxy it is the address of the connection.
 func FuzzForwardedFor(f *testing.F) {
 	for _, text := range []string{"", "192.0.2.1", `"[2001:db8::1]:443"`, "unknown, _x", `"`, "[", ",,", "10.0.0.9", `for="_x";by=unknown`, "::ffff:10.0.0.1"} {
 		f.Add(text, text)

@@ -73,13 +73,13 @@ func TestSignerDoesNotWaitForTheLog(t *testing.T) {
 	status := statusOf(t, http.MethodGet, url)
 	select {
 	case <-gaveUp:
-		t.Error("the redirect came only after the timeout of the log")
+		t.Error("the redirect was sent only after the timeout of the log")
 	default:
 	}
 	if status != http.StatusFound {
 		t.Errorf("status %d", status)
 	}
-	<-gaveUp // the control: it does give up
+	<-gaveUp // the control: the publisher gives up
 }
 
 // silent is a provider that never responds to a request.

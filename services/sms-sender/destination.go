@@ -16,11 +16,11 @@ import (
 
 // destinations are the numbers to which texts may be sent.
 type destinations struct {
-	countries []string // nil is all
+	countries []string // nil allows all
 	types     []string
 }
 
-// newDestinations fails if the settings name no country at all.
+// newDestinations fails if the settings name no country.
 func newDestinations(c config.Config) (destinations, error) {
 	d := destinations{countries: c.Limits.Countries, types: c.Limits.NumberTypes}
 	if len(d.types) == 0 {
@@ -61,7 +61,7 @@ const noCountry = "001"
 func (d destinations) allow(n *notifyv1.Notification) error {
 	number, err := phonenumbers.Parse(n.GetTo().GetMobile(), "")
 	if err != nil || phonenumbers.Format(number, phonenumbers.E164) != n.GetTo().GetMobile() {
-		// In another form, the vendor could dial other digits than the checked ones. The error would quote the number.
+		// With a number in another form, the vendor could dial other digits than the checked ones. The parser's error would quote the number.
 		return outcome.Refused(outcome.Recipient, "number-malformed", nil)
 	}
 	region, kind := country(number), cmp.Or(numberTypes[phonenumbers.GetNumberType(number)], "unknown")
@@ -77,8 +77,8 @@ func (d destinations) allow(n *notifyv1.Notification) error {
 	}
 }
 
-// country returns the number's country. For a number without a type in the library, it is the country of the country code, and if several countries
-// share the code, the largest.
+// country returns the number's country. For a number without a type in the library, it is the country of the country code, or the largest
+// country with that code.
 func country(number *phonenumbers.PhoneNumber) string {
 	code := int(number.GetCountryCode())
 	return strings.ToUpper(cmp.Or(phonenumbers.GetRegionCodeForNumber(number), phonenumbers.GetRegionCodeForCountryCode(code)))

@@ -15,7 +15,7 @@ import (
 	"github.com/signrelay/signrelay/services/sms-sender/gateway"
 )
 
-// pending is a sent text whose receipts are awaited: what its events need, and the receipts so far. It contains nothing personal.
+// pending is a sent text that waits for receipts: the data for its events, and the receipts so far. It contains no personal data.
 type pending struct {
 	Source    string        `json:"source"`
 	Provider  string        `json:"provider"`
@@ -69,8 +69,8 @@ func (p *pending) record(r gateway.DeliveryReceipt) (changed bool) {
 	return true
 }
 
-// due returns the event that must be published now: all parts arrived, or one part is lost. It is nil if there is no such event, or if it was
-// published before. A text that was sent twice after an unknown outcome can have both events; a delivery is not revoked.
+// due returns the event that must be published now, because all parts arrived or one part is lost. It returns nil if there is no such event,
+// or if it was published before. A text that was sent twice after an unknown outcome can have both events; a delivery is not revoked.
 func (p *pending) due(id string) *signingv1.SigningEvent {
 	if p.Delivered {
 		return nil

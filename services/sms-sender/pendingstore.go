@@ -15,17 +15,16 @@ import (
 	"github.com/signrelay/signrelay/services/sms-sender/gateway"
 )
 
-// pendingReceipts is the bucket of texts whose receipts are awaited, by the notification's id.
+// pendingReceipts is the bucket of texts that wait for receipts, by the notification's id.
 type pendingReceipts struct {
 	bucket jetstream.KeyValue
 	js     jetstream.JetStream
 }
 
-// errNotOurs means that no receipt of such a text is awaited: another system with the same account sent it, or it is too old.
+// errNotOurs means that no such text waits for receipts: another system with the same account sent it, or it is too old.
 var errNotOurs = errors.New("no such text")
 
-// expect stores a text before it is sent, so that even an early receipt finds it. A text that an earlier attempt stored
-// keeps its receipts.
+// expect stores a text before it is sent, because a receipt may arrive early. A text that an earlier attempt stored keeps its receipts.
 func (b pendingReceipts) expect(ctx context.Context, n *notifyv1.Notification, parts int) error {
 	p := newPending(n, parts)
 	data, err := json.Marshal(p)
@@ -58,8 +57,8 @@ func (b pendingReceipts) record(ctx context.Context, r gateway.DeliveryReceipt) 
 	return b.change(ctx, r.Reference, func(p *pending) bool { return p.record(r) })
 }
 
-// change changes a text, and publishes the event that is then due. It publishes first and stores afterwards: if the program dies between
-// the two, the vendor sends the receipt again, and the event is published again with the same id.
+// change changes a text, and publishes the event that is then due. It publishes first and stores afterwards. If the program dies between the
+// two, the vendor sends the receipt again, and the event is published again with the same id.
 func (b pendingReceipts) change(ctx context.Context, id string, change func(*pending) (changed bool)) (changed bool, err error) {
 	for range flow.UpdateAttempts {
 		p, revision, err := b.read(ctx, id)
@@ -95,12 +94,12 @@ const longestReference = 64
 
 // read returns a text and its revision, or errNotOurs.
 func (b pendingReceipts) read(ctx context.Context, id string) (p pending, revision uint64, err error) {
-	if len(id) > longestReference { // it is not ours, and the broker closes the connection on a subject that is too long
+	if len(id) > longestReference { // it is from another system, and the broker closes the connection if a subject is too long
 		return pending{}, 0, errNotOurs
 	}
 	found, err := b.bucket.Get(ctx, id)
 	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrInvalidKey): // another system's reference may be any text
+	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrInvalidKey): // a reference of another system may be any text
 		return pending{}, 0, errNotOurs
 	case err != nil:
 		return pending{}, 0, fmt.Errorf("read a text: %w", err)

@@ -13,8 +13,8 @@ import (
 	"github.com/signrelay/signrelay/services/sms-sender/gateway"
 )
 
-// receiptsHandler serves the vendor's delivery receipts: POST|GET /receipts/{vendor}/{source}. It finds a text by its reference and not
-// by the source in the path. Any source of the settings may be in the path, because a vendor's dashboard may have one URL for all.
+// receiptsHandler serves the vendor's delivery receipts: POST|GET /receipts/{vendor}/{source}. It finds a text by its reference and not by
+// the source in the path. The path may contain any source of the settings, because a vendor's dashboard may have one URL for all sources.
 type receiptsHandler struct {
 	vendor  gateway.Gateway
 	pending pendingReceipts
@@ -119,7 +119,7 @@ func (h *receiptsHandler) record(ctx context.Context, receipt gateway.DeliveryRe
 	}
 }
 
-// unauthentic writes the reason only to the log, so that a forger does not learn it.
+// unauthentic writes the reason only to the log, so that an attacker does not get it.
 func unauthentic(err error) response {
 	return response{status: http.StatusUnauthorized, result: "refused", detail: "The signature is wrong or missing.", err: err}
 }
@@ -139,7 +139,7 @@ func (r response) level() slog.Level {
 	}
 }
 
-// retrySeconds is the Retry-After of a failure of ours. Vonage ignores the header.
+// retrySeconds is the Retry-After of our own failure. Vonage ignores the header.
 const retrySeconds = 5
 
 // write writes the result, or an RFC 9457 problem.

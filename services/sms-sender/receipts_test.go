@@ -41,7 +41,7 @@ func awaiting(baseURL string) config.Config {
 	account.ReceiptsURL = "https://sign.acme.example"
 	account.SignatureSecret, account.SignatureMethod = signing, "sha256"
 	account.ReceiptWithin = receiptWithin
-	account.Timeout = 15 * time.Second // receipts come during a call
+	account.Timeout = 15 * time.Second // receipts arrive during a call
 	return c
 }
 
@@ -128,7 +128,7 @@ func TestTheCallRequestsReceipts(t *testing.T) {
 	}
 }
 
-// A receipt comes for each part. The message is delivered when its last part is.
+// Each part has a receipt. The message is delivered when its last part is delivered.
 func TestAMessageIsDeliveredWithItsLastPart(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
@@ -181,7 +181,7 @@ func TestAMessageIsDeliveredWithItsLastPart(t *testing.T) {
 	b.NeverLogged("3175551234", signing, first.Get("sig"), "abcd1234")
 }
 
-// The receipts of one message come at the same time, to several replicas and connections.
+// The receipts of one message arrive at the same time, at several replicas and connections.
 func TestConcurrentReceipts(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
@@ -225,7 +225,7 @@ func TestTheFirstLostPartFailsTheMessage(t *testing.T) {
 	}
 }
 
-// The receipt overtakes Vonage's response, which also reports fewer parts than the sender counted.
+// The receipt arrives before Vonage's response, which also reports fewer parts than the sender counted.
 func TestAReceiptBeforeTheResponse(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
@@ -243,7 +243,7 @@ func TestAReceiptBeforeTheResponse(t *testing.T) {
 	v.responses["n1"] = []http.HandlerFunc{early("n1")}
 	b.Start(smssender.RunSoon)
 	two := invitation("n1")
-	two.DocumentTitle = strings.Repeat("long ", 30) // a hundred characters of it make two parts
+	two.DocumentTitle = strings.Repeat("long ", 30) // a hundred such characters make two parts
 	publish(t, b, two)
 	if e := decode(t, b.Await(flow.Signing, deliveredOnly, 1)[0]); e.GetNotice().GetParts() != 1 {
 		t.Errorf("event %v", e)
@@ -293,8 +293,8 @@ func until(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// Vonage refuses one of two parts. The events report that the text was sent incompletely and which part is missing, and the
-// failure is counted. The sender accepts the other part's receipt, which changes nothing.
+// Vonage refuses one of two parts. The events report that the text was sent incompletely, and the missing part. The failure is counted. The
+// sender accepts the other part's receipt, which has no effect.
 func TestAPartlyRefusedText(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

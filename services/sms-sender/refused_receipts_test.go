@@ -78,7 +78,7 @@ func TestRefusedReceipts(t *testing.T) {
 	b.NeverLogged("3175551234", "their ref!", signing)
 }
 
-// Without a secret every receipt is refused, also one that is signed with an empty secret. The log says so once.
+// Without a secret every receipt is refused, also one that is signed with an empty secret. The log reports this once.
 func TestReceiptsAreRefusedWithoutASecret(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
@@ -102,8 +102,8 @@ func TestReceiptsAreRefusedWithoutASecret(t *testing.T) {
 	}
 }
 
-// While the broker is away the response is 503. When Vonage sends the receipt again, it is recorded once.
-func TestAReceiptWhileTheBrokerIsAway(t *testing.T) {
+// While the broker is unavailable, the response is 503. When Vonage sends the receipt again, it is recorded once.
+func TestAReceiptWhileTheBrokerIsUnavailable(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, awaiting(v.URL))

@@ -47,8 +47,7 @@ func startReplicas(t *testing.T, c config.Config) (*servicetest.Bench, *redis.Cl
 	return b, client
 }
 
-// Both replicas share the account's rate limit. A call waits for its slot, so on a machine of any speed the n-th call does not
-// come before the n-th slot.
+// Both replicas share the account's rate limit. Each call waits for its slot. So on a machine of any speed, call n is not made before slot n.
 func TestTwoReplicasShareOneRate(t *testing.T) {
 	t.Parallel()
 	const calls, perSecond = 20, 40
@@ -62,7 +61,7 @@ func TestTwoReplicasShareOneRate(t *testing.T) {
 	account.PerSecond, account.Timeout = perSecond, 15*time.Second
 	b, _ := startReplicas(t, c)
 
-	// No call gets a response before all calls have come: one replica has too few workers for all calls.
+	// No call gets a response until all calls were made: one replica has too few workers for all calls.
 	all := make(chan struct{})
 	release := sync.OnceFunc(func() { close(all) })
 	together := func(w http.ResponseWriter, r *http.Request) {
@@ -90,10 +89,10 @@ func TestTwoReplicasShareOneRate(t *testing.T) {
 	}
 	times := v.times()
 	slices.SortFunc(times, time.Time.Compare)
-	for i, came := range times {
-		// Redis counts in whole microseconds of another clock: a millisecond for both.
-		if slot := time.Duration(i) * time.Second / perSecond; came.Sub(began) < slot-time.Millisecond {
-			t.Errorf("call %d came after %v, before its slot at %v", i+1, came.Sub(began), slot)
+	for i, called := range times {
+		// Redis counts whole microseconds of another clock, so a millisecond is allowed for both.
+		if slot := time.Duration(i) * time.Second / perSecond; called.Sub(began) < slot-time.Millisecond {
+			t.Errorf("call %d was made after %v, before its slot at %v", i+1, called.Sub(began), slot)
 		}
 	}
 }

@@ -28,8 +28,8 @@ type sender struct {
 	metrics metrics
 }
 
-// mostParts limits the cost of one message. The built-in texts have four parts at most; a longer one is a mistake in an operator's
-// template, and it is cheaper to correct it than to pay for it.
+// mostParts limits the cost of one message. The built-in texts have four parts at most. A longer text is a mistake in an operator's template,
+// and a correction is cheaper than the text.
 const mostParts = 10
 
 // send sends one notification as one SMS.
@@ -50,7 +50,7 @@ func (s sender) send(ctx context.Context, n *notifyv1.Notification) (notificatio
 	}
 	response, err := s.vendor.Send(ctx, m)
 	if response.Pause > 0 {
-		// Without the limiter, the vendor refuses one more call.
+		// If the limiter fails, the vendor may refuse one more call.
 		_ = s.limits.Pause(context.WithoutCancel(ctx), account.Key, response.Pause)
 	}
 	if err != nil {
@@ -85,7 +85,7 @@ func (s sender) compose(n *notifyv1.Notification) (gateway.Message, int, error) 
 	return gateway.Message{To: "+" + number, Text: text, Unicode: unicode, Reference: n.GetId(), Source: n.GetSource()}, parts, nil
 }
 
-// slotTimeout is how long a message waits for a rate-limit slot while it occupies a worker. A message that would wait longer goes back
+// slotTimeout is the time for which a message waits for a rate-limit slot and occupies a worker. A message that would wait longer is returned
 // to the stream.
 const slotTimeout = 2 * time.Second
 
@@ -125,13 +125,13 @@ func linkRefused(text, link, refused string) bool {
 	})
 }
 
-// correctParts stores the vendor's number of parts, which takes precedence over ours. The message is sent: a failure here costs its
-// notification.delivered at most, or publishes a second notification.failed.
+// correctParts stores the vendor's number of parts, which takes precedence over our own. The message was already sent. If this fails,
+// notification.delivered may be missing, or a second notification.failed may be published.
 func (s sender) correctParts(ctx context.Context, n *notifyv1.Notification, r notification.Receipt) {
 	if s.pending == nil {
 		return
 	}
 	if err := s.pending.setParts(ctx, n, r.Parts, r.PartsRefused != ""); err != nil {
-		s.log.WarnContext(ctx, "number of a text's parts not corrected", "id", n.GetId(), "error", err)
+		s.log.WarnContext(ctx, "the stored number of a text's parts was not corrected", "id", n.GetId(), "error", err)
 	}
 }

@@ -29,7 +29,7 @@ var Service = service.Service{
 	Secrets:   []string{"sms.vonage.api_key", "sms.vonage.api_secret", "sms.vonage.signature_secret"},
 }
 
-// check returns what Run would refuse, and each source whose locale has no texts.
+// check returns the mistakes that Run would refuse, and each source whose locale has no texts.
 func check(c config.Config) error {
 	_, noLinks := newLinks(c)
 	_, noDestinations := newDestinations(c)
@@ -78,7 +78,7 @@ func run(ctx context.Context, env service.Env, place flow.Stage) error {
 
 	s := sender{texts: texts, vendor: vendor, limits: env.Limits, log: env.Log, metrics: metrics}
 	deliver := notification.Sender{Vendor: vendor.Name(), Links: links, Destination: to.allow, Settings: vendor.Settings}
-	if within, refused := vendor.Receipts(); refused == nil { // otherwise no receipt is accepted, and there is nothing to wait for
+	if within, refused := vendor.Receipts(); refused == nil { // otherwise no receipt is accepted, so no message waits for one
 		s.pending = &store
 		deliver.FindReceipt, deliver.ReceiptWithin = store.find, within
 	}

@@ -114,7 +114,7 @@ func TestTextOutsideGSM7IsUnicode(t *testing.T) {
 	}
 }
 
-// pausesOnly prevents that a pause delays the other messages of the same test.
+// pausesOnly records pauses, so that they do not delay the other messages of the same test.
 type pausesOnly struct {
 	limit.Limiter
 	mu     sync.Mutex
@@ -134,8 +134,8 @@ func (p *pausesOnly) sorted() []time.Duration {
 	return slices.Sorted(slices.Values(p.pauses))
 }
 
-// Each response of the API on the wire, and the state of its claim: confirmed (the message was sent), undone (it certainly was
-// not), or unknown. An accepted message comes between them, so that the circuit stays closed.
+// Each response of the API on the wire, and the state of its claim: confirmed (the message was sent), undone (it certainly was not sent), or
+// unknown. An accepted message comes between them, so that the circuit stays closed.
 func TestResponses(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
@@ -293,15 +293,15 @@ func TestAMessageThatCannotBeSentIsGivenUpWithItsReason(t *testing.T) {
 // busy is a limiter whose first slot is later than a message may wait.
 type busy struct {
 	limit.Limiter
-	mu    sync.Mutex
-	asked []string
+	mu        sync.Mutex
+	requested []string
 }
 
 func (f *busy) Take(ctx context.Context, key string, rate limit.Rate, timeout time.Duration) (time.Duration, bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.asked = append(f.asked, fmt.Sprintf("%s %v %v", key, rate, timeout))
-	if len(f.asked) == 1 {
+	f.requested = append(f.requested, fmt.Sprintf("%s %v %v", key, rate, timeout))
+	if len(f.requested) == 1 {
 		return 50 * time.Millisecond, false, nil
 	}
 	return f.Limiter.Take(ctx, key, rate, timeout)
@@ -326,8 +326,8 @@ func TestAMessageOverTheRateIsSentLater(t *testing.T) {
 	}
 	limiter.mu.Lock()
 	defer limiter.mu.Unlock()
-	if got := limiter.asked; len(got) != 2 || got[0] != got[1] || !strings.HasSuffix(got[0], " {1000 1s 1} 2s") || strings.Contains(got[0], "abcd1234") {
-		t.Errorf("asked for %q", got)
+	if got := limiter.requested; len(got) != 2 || got[0] != got[1] || !strings.HasSuffix(got[0], " {1000 1s 1} 2s") || strings.Contains(got[0], "abcd1234") {
+		t.Errorf("requested for %q", got)
 	}
 }
 

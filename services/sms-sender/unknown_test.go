@@ -17,7 +17,7 @@ func TestAMessageOfUnknownOutcomeIsSentAgainMarked(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, settings(v.URL))
-	v.responses["n1"] = []http.HandlerFunc{drops, statuses("1"), statuses("0")} // a certain refusal does not end the uncertainty
+	v.responses["n1"] = []http.HandlerFunc{drops, statuses("1"), statuses("0")} // a clear refusal later does not make the first outcome known
 	v.responses["n2"] = []http.HandlerFunc{statuses("0")}                       // the control
 	b.Start(smssender.RunSoon)
 	publish(t, b, invitation("n1"))
@@ -34,13 +34,14 @@ func TestAMessageOfUnknownOutcomeIsSentAgainMarked(t *testing.T) {
 	}
 }
 
-// If every response is unreadable, a person does not get a text at each of a day's attempts: after three the message is given up.
+// If every response is unreadable, the message is given up after three attempts, so that a person does not get a text at each of a day's
+// attempts.
 func TestAMessageOfUnknownOutcomeIsGivenUp(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
 	b := servicetest.New(t, settings(v.URL))
 	garbage := responds(`<html>`)
-	v.responses["n1"] = []http.HandlerFunc{garbage, statuses("1"), garbage, garbage, statuses("0")} // the refusal in between is not unknown
+	v.responses["n1"] = []http.HandlerFunc{garbage, statuses("1"), garbage, garbage, statuses("0")} // the refusal in between has a known outcome
 	v.responses["n2"] = []http.HandlerFunc{garbage, garbage, statuses("0")}                         // the control
 	b.Start(smssender.RunSoon)
 	publish(t, b, invitation("n1"))
@@ -59,7 +60,7 @@ func TestAMessageOfUnknownOutcomeIsGivenUp(t *testing.T) {
 	}
 }
 
-// The connection drops after Vonage accepted the message, and a receipt comes. The message was sent, for every status of the receipt.
+// The connection drops after Vonage accepted the message, and a receipt arrives. The message was sent, for every status of the receipt.
 func TestAMessageWithAReceiptIsNotSentAgain(t *testing.T) {
 	t.Parallel()
 	v := newVonage(t)
@@ -71,7 +72,7 @@ func TestAMessageWithAReceiptIsNotSentAgain(t *testing.T) {
 			drops(w, r)
 		}}
 	}
-	v.responses["n4"] = []http.HandlerFunc{drops, statuses("0")} // the control: no receipt comes
+	v.responses["n4"] = []http.HandlerFunc{drops, statuses("0")} // the control: no receipt arrives
 	b.Start(smssender.RunSoon)
 	for _, id := range []string{"n1", "n2", "n3", "n4"} {
 		publish(t, b, invitation(id))
@@ -86,7 +87,7 @@ func TestAMessageWithAReceiptIsNotSentAgain(t *testing.T) {
 	if n := sent["n4"]; len(v.calls("n4")) != 2 || !n.GetPossibleDuplicate() {
 		t.Errorf("%d calls for n4, notice %v", len(v.calls("n4")), n)
 	}
-	// All four first calls came before the second call of the control.
+	// All four first calls were made before the second call of the control.
 	if first, last := v.times()[0], v.times()[4]; last.Sub(first) < receiptWithin {
 		t.Errorf("sent again %v after an unknown outcome, but a receipt may take %v", last.Sub(first), receiptWithin)
 	}
@@ -96,8 +97,8 @@ func TestAMessageWithAReceiptIsNotSentAgain(t *testing.T) {
 	}
 }
 
-// The claim of a sender that died is kept until a receipt of its message would have come, so that no other worker sends the message
-// before. Without receipts there is nothing to wait for.
+// The claim of a dead sender is kept until a receipt of its message would have arrived, so that no other worker sends the message before.
+// Without receipts, no message waits.
 func TestAClaimIsKeptUntilAReceiptWouldHaveCome(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -19,9 +19,9 @@ type vonage struct {
 	t *testing.T
 
 	mu        sync.Mutex
-	responses map[string][]http.HandlerFunc // of the calls in turn, then always the last
+	responses map[string][]http.HandlerFunc // for the calls in their order, then always the last one
 	forms     map[string][]url.Values
-	came      []time.Time // the time of each call
+	calledAt  []time.Time // the time of each call
 }
 
 func newVonage(t *testing.T) *vonage {
@@ -41,7 +41,7 @@ func (v *vonage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ref := r.PostForm.Get("client-ref")
 	v.mu.Lock()
 	v.forms[ref] = append(v.forms[ref], r.PostForm)
-	v.came = append(v.came, time.Now())
+	v.calledAt = append(v.calledAt, time.Now())
 	response := statuses("0")
 	if responses := v.responses[ref]; len(responses) > 0 {
 		response = responses[min(len(v.forms[ref]), len(responses))-1]
@@ -60,7 +60,7 @@ func (v *vonage) calls(ref string) []url.Values {
 func (v *vonage) times() []time.Time {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return slices.Clone(v.came)
+	return slices.Clone(v.calledAt)
 }
 
 func responds(body string) http.HandlerFunc {

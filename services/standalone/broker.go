@@ -52,7 +52,7 @@ func checkBroker(n config.NATS) error {
 	mistake := func(key, text string) { errs = append(errs, errors.New(key+": "+text)) }
 	switch {
 	case n.Creds != "":
-		mistake("nats.creds", "the embedded NATS server accepts only a user and a password: set nats.user and nats.password, or nats.url for a server of your own")
+		mistake("nats.creds", "the embedded NATS server accepts only a user and a password: set nats.user and nats.password, or nats.url for your own server")
 	case n.User != "" && n.Password == "":
 		mistake("nats.password", "nats.user is set without a password: set both or neither")
 	case n.User == "" && !onLoopback(n.Addr):
@@ -89,7 +89,7 @@ func startBroker(ctx context.Context, cfg config.Config, log *slog.Logger) (b br
 	if number == 0 {
 		number = server.RANDOM_PORT
 	}
-	// The server would report an occupied address only in its log, and the start would wait for it.
+	// The server would report an occupied address only in its log, and the start would wait.
 	probe, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.NATS.Addr)
 	if err != nil {
 		return b, fmt.Errorf("nats.addr: %w; set SIGNRELAY_NATS_ADDR to a free address", err)
@@ -106,7 +106,7 @@ func startBroker(ctx context.Context, cfg config.Config, log *slog.Logger) (b br
 		JetStream:          true,
 		StoreDir:           filepath.Join(cfg.DataDir, "nats"),
 		JetStreamMaxMemory: 64 << 20,
-		JetStreamMaxStore:  1 << 40, // the disk is the limit; without a number the server takes the free space at its start as the limit
+		JetStreamMaxStore:  1 << 40, // the disk is the limit; without a number, the server uses the free space at its start as the limit
 		SyncAlways:         true,
 		MaxPayload:         largestMessage,
 		NoSigs:             true,

@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// The files of a sandbox that runs as a program of its own.
+// The files of a sandbox that runs as a separate program.
 const (
 	// SandboxKey contains the value of sandbox.key, as PEM.
 	SandboxKey = "esign-v1.key"
@@ -34,7 +34,7 @@ func MakeSandboxCertificate(folder string) (made bool, err error) {
 	if err := f.write(SandboxKey, pem.EncodeToMemory(keyBlock)); err != nil {
 		return false, fmt.Errorf("write the sandbox's key: %w", err)
 	}
-	// The certificate is written last: if it exists, the key exists too.
+	// The certificate is written last, so if it exists, the key exists too.
 	if err := f.write(SandboxCertificate, rest); err != nil {
 		return false, fmt.Errorf("write the sandbox's certificate: %w", err)
 	}

@@ -21,7 +21,7 @@ func Check(cfg config.Config) error {
 	return check(cfg, demo)
 }
 
-// Warnings returns the warnings about the settings with which Run runs. Run creates a master key in a new data directory.
+// Warnings returns the warnings about the settings of Run. Run creates a master key in a new data directory.
 func Warnings(cfg config.Config) []config.Warning {
 	if cfg.NATS.URL == "" && cfg.MasterKey == "" {
 		f, err := readDataDir(cfg.DataDir)
@@ -59,7 +59,7 @@ func check(cfg config.Config, demo bool) error {
 	return Once(errors.Join(errs...))
 }
 
-// CheckAlone returns the mistakes that would stop the named services from starting as programs of their own. err reports an unknown name.
+// CheckAlone returns the mistakes that would stop the named services from starting as separate programs. err reports an unknown name.
 func CheckAlone(cfg config.Config, names []string) (mistakes, err error) {
 	mistakes = service.Check(cfg)
 	for _, name := range names {
@@ -76,7 +76,7 @@ func CheckAlone(cfg config.Config, names []string) (mistakes, err error) {
 	return mistakes, nil
 }
 
-// Once removes repeated mistakes: two services may report the same one.
+// Once removes repeated mistakes, because two services may report the same one.
 func Once(err error) error {
 	if err == nil {
 		return nil

@@ -27,10 +27,10 @@ import (
 // DemoSource is the name of the demo sources, one for each provider, which exist if the settings have no sources.
 const DemoSource = "demo"
 
-// WithDemo adds a source for each provider to settings without sources, and puts the sandbox in place of all outside parties. Settings with
-// a source come back unchanged.
+// WithDemo adds a source for each provider to settings without sources, and puts the sandbox in place of all outside parties. It returns
+// settings with a source unchanged.
 //
-// The secrets are public on purpose. PleaseSign's is "test": the example in its documentation is signed with it.
+// The secrets are intentionally public. PleaseSign's secret is "test", because it signs the example in PleaseSign's documentation.
 func WithDemo(cfg config.Config) (config.Config, error) {
 	if len(cfg.Sources) > 0 {
 		return cfg, nil
@@ -62,7 +62,8 @@ func WithDemo(cfg config.Config) (config.Config, error) {
 	vonage := smssettings.VonageSection.In(&cfg)
 	vonage.APIKey, vonage.APISecret = "sandbox0", "sandbox-secret"
 	vonage.BaseURL, vonage.From = sandboxURL, "Signrelay"
-	// No limits: nothing leaves this machine, stories may be played as often as wanted, and the reserved example numbers have no type.
+	// There are no limits, because all messages stay on this machine, stories may be played any number of times, and the reserved example
+	// numbers have no type.
 	cfg.Limits = config.Limits{NumberTypes: config.NumberTypes}
 	email := emailsettings.Section.In(&cfg)
 	email.From = "Signrelay <no-reply@signrelay.example>"

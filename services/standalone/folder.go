@@ -37,13 +37,13 @@ var forbidden = map[string]fs.FileMode{
 }
 
 // folder is a folder with secrets: the data directory, or the folder of a sandbox's key. Only the user who runs Signrelay may write to it,
-// because another user who can write to it could set the broker's password. Symbolic links are not followed.
+// because any other writer could set the broker's password. Symbolic links are not followed.
 type folder struct {
 	path string
 	root *os.Root
 }
 
-// makeFolder opens the folder, or creates it. Afterwards no other user can read it.
+// makeFolder opens the folder, or creates it, and makes it unreadable for other users.
 func makeFolder(path string) (*folder, error) {
 	if path == "" {
 		return nil, errors.New("name a folder, such as ./data")
@@ -68,8 +68,8 @@ func makeFolder(path string) (*folder, error) {
 	return f, nil
 }
 
-// checkReaders refuses a folder that other users may read and that contains files of others, such as /var/lib. An empty folder, or one of
-// ours, is accepted and made private: mkdir and Docker create folders that all users can read.
+// checkReaders refuses a folder that other users may read and that contains other files, such as /var/lib. It accepts an empty folder, or one
+// with our files, and makes it private, because mkdir and Docker create folders that all users can read.
 func (f *folder) checkReaders() error {
 	info, err := f.root.Stat(".")
 	if err != nil || info.Mode().Perm()&0o077 == 0 {
@@ -191,7 +191,7 @@ func (f *folder) has(name string) bool {
 // read returns the content of one of our files, which openFolder has checked.
 func (f *folder) read(name string) ([]byte, error) { return f.root.ReadFile(name) }
 
-// write creates a file that only we can read. It is written completely or not at all.
+// write creates a file that only we can read. The file is written completely or not at all.
 func (f *folder) write(name string, data []byte) error {
 	unfinished := name + ".new"
 	if err := f.root.Remove(unfinished); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -270,7 +270,7 @@ func (f *folder) addMasterKey(cfg config.Config) (config.Config, error) {
 func checkDataDir(path string) error {
 	f, err := openFolder(path, os.Geteuid())
 	switch {
-	case errors.Is(err, fs.ErrNotExist), path == "": // the start creates it; another check refuses an empty path
+	case errors.Is(err, fs.ErrNotExist), path == "": // the start creates the folder; another check refuses an empty path
 		return nil
 	case err != nil:
 		return dataDirError(err)
@@ -288,7 +288,7 @@ func dataDirError(err error) error {
 }
 
 // Reach returns settings with which a command reaches the embedded server of a running standalone: its address and, from the data directory,
-// its password and master key. If it cannot read them, it still returns the address. Settings with nats.url come back unchanged.
+// its password and master key. If it cannot read them, it still returns the address. It returns settings with nats.url unchanged.
 func Reach(cfg config.Config) (config.Config, error) {
 	if cfg.NATS.URL != "" {
 		return cfg, nil
@@ -314,7 +314,7 @@ func Reach(cfg config.Config) (config.Config, error) {
 		return cfg, nil
 	case errors.Is(err, fs.ErrNotExist):
 		return cfg, fmt.Errorf("data_dir: %s is missing; `signrelay run` creates it: start it, or set SIGNRELAY_DATA_DIR to its folder; "+
-			"for a NATS server of your own set SIGNRELAY_NATS_URL", filepath.Join(cfg.DataDir, passwordFile))
+			"for your own NATS server set SIGNRELAY_NATS_URL", filepath.Join(cfg.DataDir, passwordFile))
 	case errors.Is(err, fs.ErrPermission):
 		return cfg, fmt.Errorf("data_dir: %w: run this as the user who runs `signrelay run`", err)
 	default:

@@ -11,7 +11,7 @@ import (
 	smssender "github.com/signrelay/signrelay/services/sms-sender"
 )
 
-// Services lists all services that have programs of their own, in the order of the flow.
+// Services lists all services that have their own programs, in the order of the flow.
 var Services = []service.Service{
 	ingest.Service,
 	enricher.Service,

@@ -37,7 +37,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, starts map[st
 		if err != nil {
 			return err
 		}
-		defer func() { _ = lock.Unlock() }() // the end of the process also unlocks it
+		defer func() { _ = lock.Unlock() }() // the end of the process also releases the lock
 	}
 	if demo {
 		if err := dataDir.makeDemoKey(); err != nil {

@@ -39,12 +39,12 @@ type SMTP struct {
 	Username string        `yaml:"username"`
 	Password string        `yaml:"password" secret:"true"`
 	TLS      string        `yaml:"tls"`                         // mandatory (default), opportunistic, none
-	CA       string        `yaml:"ca" file:"true" lines:"true"` // PEM of who signed the server's certificate; empty takes the system's
+	CA       string        `yaml:"ca" file:"true" lines:"true"` // PEM of the CA that signed the server's certificate; empty: the system's CAs
 	Timeout  time.Duration `yaml:"timeout"`                     // of each SMTP command; default 30s
-	// EndTimeout limits how long the server may take to reply to the end of a message, when it scans, stores or relays the
-	// message: at most 10m (RFC 5321), the default. A message whose reply times out may have been sent.
+	// EndTimeout limits the time for the server's reply to the end of a message, when it scans, stores or relays the message: at most 10m
+	// (RFC 5321), the default. A message whose reply times out may have been sent.
 	EndTimeout time.Duration `yaml:"end_timeout"`
-	// Connections is how many connections to the server one replica keeps open; default 4.
+	// Connections is the number of connections to the server that one replica keeps open; default 4.
 	Connections int `yaml:"connections"`
 }
 
@@ -58,9 +58,9 @@ func check(c *config.Checker, e Email, _ config.Config) {
 		case err != nil:
 			c.Mistake("email.from", `want an address such as "Acme <no-reply@acme.example>"`)
 		case strings.ContainsFunc(from.Address, func(r rune) bool { return r > unicode.MaxASCII }):
-			c.Mistake("email.from", "want an address in ASCII, which every mail server takes; a domain in its xn-- form")
+			c.Mistake("email.from", "want an address in ASCII, which every mail server accepts; a domain in its xn-- form")
 		case !mailbox.PublicAddress(from.Address):
-			c.Mistake("email.from", "want an address at a domain of the internet: others refuse mail from localhost, an IP address or a host without a dot")
+			c.Mistake("email.from", "want an address at a domain of the internet: mail servers refuse senders at localhost, an IP address or a host without a dot")
 		}
 	}
 	if strings.ContainsAny(e.SMTP.Host, ":/") && net.ParseIP(e.SMTP.Host) == nil {
@@ -73,7 +73,7 @@ func check(c *config.Checker, e Email, _ config.Config) {
 	case e.SMTP.Password != "" && e.SMTP.Username == "":
 		c.Mistake("email.smtp.username", "password is set: set the user's name too")
 	case e.SMTP.Username != "" && e.SMTP.TLS == "none" && !config.Loopback(e.SMTP.Host):
-		c.Mistake("email.smtp.tls", "username is set, and no password is sent in the clear: want mandatory, or no username")
+		c.Mistake("email.smtp.tls", "username is set, and no password is sent without TLS: want mandatory, or no username")
 	}
 	c.OneOf("email.smtp.tls", e.SMTP.TLS, "mandatory", "opportunistic", "none")
 	c.TLS("email.smtp", config.TLS{CA: e.SMTP.CA})

@@ -72,7 +72,7 @@ func TestInvalidRequestsAreRefusedAsByBitly(t *testing.T) {
 	} {
 		a := bitly(w, body)
 		sandboxtest.WantStatus(t, a, status)
-		if said := sandboxtest.Read[shortened](t, a); status == 400 && (said.Message == "" || len(said.Errors) != 1) {
+		if reply := sandboxtest.Read[shortened](t, a); status == 400 && (reply.Message == "" || len(reply.Errors) != 1) {
 			t.Errorf("%s: response %s", body, a.Body)
 		}
 	}

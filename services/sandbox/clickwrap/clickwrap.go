@@ -19,7 +19,7 @@ const (
 	title = "Ironclad Clickwrap"
 )
 
-// Party is Ironclad Clickwrap, as far as the guide's integration uses it.
+// Party is the part of Ironclad Clickwrap that the guide's integration uses.
 var Party = party.Party{Name: name, Title: title, Targets: []party.Target{target()}, Stories: stories, New: open}
 
 // target returns its REST API, whose 429 has a Retry-After.
@@ -50,7 +50,7 @@ func (c clickwrap) routes(mux *service.Routes) {
 	mux.HandleFunc("POST /sign/{request}/{signer}", c.PostSigningPage(c.visit))
 }
 
-// visit returns the visit at /sign/{request}/{signer}. The link stays valid, and later leads to the complete document.
+// visit returns the visit at /sign/{request}/{signer}. The link stays valid. Later it leads to the complete document.
 func (c clickwrap) visit(r *http.Request) (party.Visit, bool) {
 	d, i, ok := c.provider.Recipient(r.PathValue("signer"))
 	return party.Visit{Provider: c.provider, Document: d, Who: i}, ok && d.ID == r.PathValue("request")
@@ -143,8 +143,8 @@ func request(b body) pack.Request {
 	}}
 }
 
-// requestResponse is the response to GET /v1.1/requests/{id}, as in the guide, with the values with which the request was created. No field
-// for the state of a signer is documented, so there is none.
+// requestResponse is the response to GET /v1.1/requests/{id}, as in the guide, with the values from the creation of the request. No field for
+// the state of a signer is documented, so there is none.
 type requestResponse struct {
 	ID      string           `json:"id"`
 	Name    string           `json:"name"`

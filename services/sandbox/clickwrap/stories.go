@@ -14,7 +14,7 @@ var (
 	samLee    = party.Signer{First: "Sam", Last: "Lee", Email: "sam.lee@example.com", Mobile: "(317) 555-0187", ByEmail: true, BySMS: "13175550187"}
 )
 
-// stories contains the guide's three flows, and the cases of which it warns.
+// stories contains the guide's three flows, and the special cases that the guide describes.
 var stories = []party.Story{
 	{
 		Provider: name, Name: "seed",
@@ -37,7 +37,7 @@ var stories = []party.Story{
 	{
 		Provider: name, Name: "one-signer",
 		Title:       "One signer, completion before the signature",
-		Description: `A single signer's signature and the completion of the document come in either order: here the completion comes first. There are no progress messages.`,
+		Description: `A single signer's signature and the completion of the document are reported in either order. Here the completion comes first. There are no progress messages.`,
 		Documents:   []party.Draft{{Title: "Mutual NDA", Signers: []party.Signer{ericSmith}}},
 		Steps:       party.Each(party.First.Sent(), party.First.Completed(), party.First.Signed(0)),
 		Messages:    slices.Concat(party.Invitation(ericSmith), party.Completion(ericSmith)),
@@ -45,7 +45,7 @@ var stories = []party.Story{
 	{
 		Provider: name, Name: "two-signers",
 		Title:       "Two signers, one after the other",
-		Description: `Eric Smith and Sam Lee each get an SMS and an e-mail. When the first has signed, the second gets a progress message. Then the document is complete.`,
+		Description: `Eric Smith and Sam Lee each get an SMS and an e-mail. When the first person has signed, the second one gets a progress message. Then the document is complete.`,
 		Documents:   []party.Draft{{Title: "E-Waiver Form", Signers: []party.Signer{ericSmith, samLee}}},
 		Steps:       party.Each(party.First.Sent(), party.First.Signed(0), party.First.Signed(1), party.First.Completed()),
 		Messages:    slices.Concat(party.Invitation(ericSmith, samLee), party.Progress(samLee), party.Completion(ericSmith, samLee)),

@@ -59,7 +59,7 @@ func TestTheSeedStoryPlaysTheGuidesThreeFlows(t *testing.T) {
 		{"request_signed", b, `Eric Smith signed "Employment Agreement"`, request(w, b).Signers[0].SignerID},
 	}
 	if len(in.Calls) != len(want) || len(got.Callbacks) != len(want) {
-		t.Fatalf("%d callbacks came, %d are reported, want %d", len(in.Calls), len(got.Callbacks), len(want))
+		t.Fatalf("%d callbacks were received, %d are reported, want %d", len(in.Calls), len(got.Callbacks), len(want))
 	}
 	ids := map[any]bool{}
 	for i, wanted := range want {
@@ -68,7 +68,7 @@ func TestTheSeedStoryPlaysTheGuidesThreeFlows(t *testing.T) {
 			t.Errorf("callback %d is listed as %+v", i, outcome)
 		}
 		if c.Path != "POST /webhooks/clickwrap/demo" {
-			t.Errorf("callback %d came to %s", i, c.Path)
+			t.Errorf("callback %d was sent to %s", i, c.Path)
 		}
 		if token := c.Header.Values("Pactsafe-Webhook-Token"); !slices.Equal(token, []string{"12345"}) {
 			t.Errorf("callback %d has the token %q", i, token)

@@ -107,7 +107,7 @@ func formRequest(route string, form url.Values, header http.Header) pack.Request
 		header = http.Header{}
 	}
 	header.Set("Content-Type", "application/x-www-form-urlencoded")
-	// The pack looks for the placeholder in its unescaped form, as in a recording.
+	// The pack searches for the placeholder in its unescaped form, as in a recording.
 	body := form.Encode()
 	if form.Has("signed") {
 		form.Del("signed")

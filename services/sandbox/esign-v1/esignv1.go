@@ -64,7 +64,7 @@ func (e esign) authorized(next http.HandlerFunc) http.HandlerFunc {
 	})
 }
 
-// withoutSlash handles a path without a slash at its end, which the API does not have.
+// withoutSlash handles a path without a slash at its end. The API has no such paths.
 func withoutSlash(w http.ResponseWriter, _ *http.Request) {
 	writeError(w, http.StatusNotFound)
 }
@@ -227,7 +227,7 @@ func example() *party.Document {
 	return d
 }
 
-// The places of a complete document that is not available at once.
+// The places of a complete document that is not directly available.
 const (
 	elsewhere = "elsewhere" // on another server, to which /pdf/ redirects
 	archived  = "archived"  // in an archive, from which it takes four hours to fetch

@@ -77,6 +77,6 @@ func TestBothCallbacksOfACompleteDocumentReportOneFact(t *testing.T) {
 		t.Errorf("the last callbacks are %+v, want the same fact of %s twice", ends, id)
 	}
 	if token := in.Calls[2].Query.Get("token"); in.Calls[2].Path != "POST /webhooks/esign-v1/gb/signed" || token != "demo" {
-		t.Errorf("the second came to %s with the token %q", in.Calls[2].Path, token)
+		t.Errorf("the second was sent to %s with the token %q", in.Calls[2].Path, token)
 	}
 }

@@ -22,7 +22,7 @@ import (
 	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 )
 
-// The retries of a callback. A provider retries for days; here a person waits for the story.
+// The retries of a callback. A provider retries for days. Here the limit is short, because a person waits for the story.
 const (
 	maxAttempts = 5
 	callTimeout = 30 * time.Second
@@ -42,7 +42,7 @@ var ErrRefused = errors.New("ingest did not accept a callback")
 
 // Callbacks signs callbacks and sends them to ingest.
 type Callbacks struct {
-	ingest string // its address, without a slash at the end
+	ingest string // the address of ingest, without a slash at the end
 	key    *rsa.PrivateKey
 	client *http.Client
 	odd    *Odd
@@ -82,8 +82,8 @@ func readKey(text string) (*rsa.PrivateKey, error) {
 }
 
 // Send signs a callback as its provider does, and sends it until ingest accepts it or refuses it permanently, at most five times. An odd
-// callback has its fields in another order, or is sent twice, in sequence or at the same time: a provider that gets no response sends the
-// callback again.
+// callback has its fields in another order, or is sent twice, in sequence or at the same time, because a provider without a response sends
+// the callback again.
 func (s *Callbacks) Send(ctx context.Context, source config.Source, c Callback) (Outcome, error) {
 	which := s.odd.Pick(oddCallbacks)
 	if which == callbackOrder || which == callbackField {
@@ -94,7 +94,7 @@ func (s *Callbacks) Send(ctx context.Context, source config.Source, c Callback) 
 	if which == callbackAtOnce {
 		other := c
 		other.Request.Header = c.Request.Header.Clone()
-		again.Go(func() { _, _ = s.send(ctx, source, other) }) // the first one's outcome counts
+		again.Go(func() { _, _ = s.send(ctx, source, other) }) // the outcome of the first one counts
 	}
 	outcome, err := s.send(ctx, source, c)
 	if err == nil && which == callbackTwice {

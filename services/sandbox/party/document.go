@@ -13,7 +13,7 @@ import (
 type Document struct {
 	Draft
 	ID         string
-	Source     config.Source // whose callbacks report it
+	Source     config.Source // the source whose callbacks report it
 	Status     Status
 	Reason     string // of the decline
 	Recipients []Recipient
@@ -45,7 +45,7 @@ type Stage int
 
 // The stages of a recipient.
 const (
-	StageWaiting Stage = iota // for the recipients before
+	StageWaiting Stage = iota // waits for the earlier recipients
 	StageDue
 	StageVisited
 	StageUnreachable
@@ -103,7 +103,7 @@ func (d *Document) move(who int, to Stage, at time.Time) {
 	d.Recipients[who].Stage, d.Recipients[who].Since = to, at
 }
 
-// giveTurns lets recipients sign: all of them or, in an ordered document, the first who has not signed.
+// giveTurns allows recipients to sign: all of them or, in an ordered document, the first who has not signed.
 func (d *Document) giveTurns(at time.Time) []int {
 	var turns []int
 	for i, who := range d.Recipients {
@@ -155,7 +155,7 @@ func (d *Document) closed(who int) string {
 	case stage == StageSigned:
 		return d.Recipients[who].Name() + " has signed."
 	case stage == StageWaiting:
-		return "Others sign first: it is not yet " + d.Recipients[who].Name() + "'s turn."
+		return "Other people sign first: it is not yet " + d.Recipients[who].Name() + "'s turn."
 	default:
 		return ""
 	}

@@ -12,10 +12,10 @@ import (
 
 // The modes of faults. A mode may also be a number: an HTTP status, an SMTP reply code, a Vonage status (1 to 99), or a receipt's err-code.
 const (
-	Slow     = "slow"     // done, with a late response; a receipt comes late
+	Slow     = "slow"     // done, with a late response; a receipt arrives late
 	Refuse   = "refuse"   // not done: HTTP 500, SMTP 451
-	Drop     = "drop"     // done, and the connection closed before the response; a receipt never comes
-	Cut      = "cut"      // done, and the connection closed in the middle of the response; SMTP: in the middle of the e-mail, and not done
+	Drop     = "drop"     // done, and the connection closes before the response; a receipt never arrives
+	Cut      = "cut"      // done, and the connection closes in the middle of the response; SMTP: in the middle of the e-mail, and not done
 	Throttle = "throttle" // not done: Vonage status 1, HTTP 429 with Retry-After, SMTP 421
 	Garbage  = "garbage"  // done; the response has status 200 and half a JSON object
 )

@@ -45,7 +45,7 @@ func (e Env) spoil(w http.ResponseWriter, f Fault, a *recorded) {
 		panic(http.ErrAbortHandler)
 	case Garbage:
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write([]byte(`{"data":[{"id":"`)) // an error means that the client is gone
+		_, _ = w.Write([]byte(`{"data":[{"id":"`)) // an error means that the client has disconnected
 	default:
 		panic(http.ErrAbortHandler)
 	}
@@ -68,5 +68,5 @@ func (a *recorded) write(w http.ResponseWriter, n int) {
 		w.Header()[name] = values
 	}
 	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body.Bytes()[:n]) // an error means that the client is gone
+	_, _ = w.Write(a.body.Bytes()[:n]) // an error means that the client has disconnected
 }

@@ -18,10 +18,10 @@ import (
 func WriteJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) //nolint:errchkjson // strings and numbers; an error means that the client is gone
+	_ = json.NewEncoder(w).Encode(body) //nolint:errchkjson // strings and numbers; an error means that the client has disconnected
 }
 
-// WritePage renders a page completely before it sends a byte. So a mistake in a template causes a 500 and not half a page.
+// WritePage renders a page completely before it sends a byte. So a mistake in a template causes a 500 instead of half a page.
 func WritePage(w http.ResponseWriter, status int, page *template.Template, policy string, data any) {
 	var body bytes.Buffer
 	if err := page.Execute(&body, data); err != nil {
@@ -31,11 +31,11 @@ func WritePage(w http.ResponseWriter, status int, page *template.Template, polic
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; frame-ancestors 'none'; "+policy)
-	// For our own form the browser must send its origin, else the form is refused as cross-site.
+	// The browser must send its origin with our own form. Otherwise the form is refused as cross-site.
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = body.WriteTo(w) // an error means that the browser is gone
+	_, _ = body.WriteTo(w) // an error means that the browser has disconnected
 }
 
 // LiftDeadlines removes the connection's deadlines. A story takes as long as its pauses and the outages of ingest, and a read deadline would
@@ -65,6 +65,6 @@ func Same(given, secret string) bool {
 // RandomHex returns n random bytes as lower-case hex.
 func RandomHex(n int) string {
 	b := make([]byte, n)
-	rand.Read(b) // never fails: crypto/rand ends the program instead
+	rand.Read(b) // never fails, because crypto/rand ends the program instead
 	return hex.EncodeToString(b)
 }

@@ -63,7 +63,7 @@ const (
 	oddHeader        // header names in lower case
 	oddChunks        // chunked, in two pieces
 	oddLate          // later than usual
-	oddClose         // the connection closes after it
+	oddClose         // the connection closes after the response
 	oddStatus        // not done: a temporary refusal, if the party documents one
 	oddities
 )
@@ -87,7 +87,7 @@ func (e Env) oddly(w http.ResponseWriter, r *http.Request, which int, t Target, 
 	case oddHeader:
 		lower := http.Header{}
 		for name, values := range response.header {
-			w.Header()[name] = nil // so that the server does not add its own
+			w.Header()[name] = nil // so that the server does not add its own header
 			lower[strings.ToLower(name)] = values
 		}
 		response.header = lower
@@ -106,11 +106,11 @@ func (e Env) oddly(w http.ResponseWriter, r *http.Request, which int, t Target, 
 func (a *recorded) writeChunks(w http.ResponseWriter) {
 	half := a.body.Len() / 2
 	a.write(w, half)
-	_ = http.NewResponseController(w).Flush() // an error means that the client is gone
+	_ = http.NewResponseController(w).Flush() // an error means that the client has disconnected
 	_, _ = w.Write(a.body.Bytes()[half:])     // as above
 }
 
-// oddJSON reverses the order of a JSON object's fields, and with more adds a field. Any other text comes back unchanged.
+// oddJSON reverses the order of a JSON object's fields, and with more adds a field. It returns any other text unchanged.
 func oddJSON(object []byte, more bool) []byte {
 	decoder := json.NewDecoder(bytes.NewReader(object))
 	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {

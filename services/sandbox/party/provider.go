@@ -99,7 +99,7 @@ func (p *Provider) find(key string) (Document, bool) {
 }
 
 // Apply applies a step to the documents with these ids and returns the callbacks that report it. The state changes first, as at the real
-// provider: a request to its REST API after the callback sees the new state.
+// provider, so that a request to the REST API after the callback returns the new state.
 func (p *Provider) Apply(ids []string, s Step, baseURL string) ([]Callback, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

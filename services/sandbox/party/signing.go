@@ -24,7 +24,7 @@ type signingPage struct {
 	Provider string
 	Title    string
 	Who      string
-	Closed   string // why the person cannot sign; empty if the person can
+	Closed   string // the reason why the person cannot sign; empty if the person can
 	Complete bool
 	File     string // the address of the complete document
 	Problem  string // the error after the button was pressed
@@ -43,7 +43,7 @@ func (e Env) Admit(p *Provider, secret string) (Visit, bool) {
 	return Visit{p, d, used.Who}, ok
 }
 
-// GetLink handles GET of a link that opens only once. If a robot opens it first, it does not open for the person. It redirects to a page
+// GetLink handles GET of a link that opens only once. After a robot has opened it, it does not open for the person. It redirects to a page
 // below session, which opens any number of times.
 func (e Env) GetLink(p *Provider, session string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {

@@ -43,7 +43,7 @@ func (s Signer) Name() string { return s.First + " " + s.Last }
 type Step struct {
 	Events []Event
 	Over   time.Duration // the time between the first event and the last one, which is now
-	Twice  bool          // the provider sends the callback again, as if it got no response
+	Twice  bool          // the provider sends the callback again, as after a missing response
 }
 
 // Event is an event of a document. Type is the canonical type of the event that Signrelay must store.
@@ -60,7 +60,7 @@ const (
 	DocumentSealed    = "document.sealed" // the final PDF exists; some providers report it in a separate callback
 	RecipientOpened   = event.RecipientOpened
 	RecipientSigned   = event.RecipientSigned
-	RecipientDeclined = event.RecipientDeclined // and with it the document
+	RecipientDeclined = event.RecipientDeclined // the recipient, and with it the document
 	RecipientFailed   = event.RecipientUndeliverable
 )
 

@@ -78,10 +78,10 @@ func WritePDF(w http.ResponseWriter, d Document) {
 	body := PDF(d)
 	w.Header().Set("Content-Type", "application/pdf")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	_, _ = w.Write(body) // an error means that the browser is gone
+	_, _ = w.Write(body) // an error means that the browser has disconnected
 }
 
-// PDF returns a PDF of one page with the document's title. It leaves out characters other than printable ASCII.
+// PDF returns a PDF of one page with the document's title. It omits characters other than printable ASCII.
 func PDF(d Document) []byte {
 	var title []byte
 	for _, r := range d.Title {

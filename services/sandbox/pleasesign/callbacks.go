@@ -65,7 +65,7 @@ func (p *wire) body(h party.Change, baseURL string) (event string, body fields) 
 	}
 }
 
-// method returns how a recipient opens the document: from an e-mail of PleaseSign, or with a link from its API.
+// method returns the way in which a recipient opens the document: from an e-mail of PleaseSign, or with a link from its API.
 func method(who party.Recipient) string {
 	if who.Mailed {
 		return "email"

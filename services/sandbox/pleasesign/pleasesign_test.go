@@ -146,10 +146,10 @@ func TestASigningURLIsReturnedWhileItIsUsable(t *testing.T) {
 	w := sandboxtest.Open(t, in.URL)
 	var got []string
 	in.Meets = func(_ http.ResponseWriter, c sandboxtest.Call) bool {
-		var said []int
+		var statuses []int
 		for _, r := range pleasesign(w, c.Fields["document_id"].(string)).Recipients {
 			a := w.Do("GET", "/recipient/"+r.ID+"/signingurl", "", pleasesignKeys)
-			said = append(said, a.Status)
+			statuses = append(statuses, a.Status)
 			if a.Status != 200 {
 				if !strings.HasPrefix(a.Body, `{"message":"`) {
 					t.Errorf("refused with %s", a.Body)
@@ -165,7 +165,7 @@ func TestASigningURLIsReturnedWhileItIsUsable(t *testing.T) {
 				t.Errorf("the page of %s, who is %s: %s", r.FirstName, r.Status, page.Body)
 			}
 		}
-		got = append(got, strings.Trim(fmt.Sprint(said), "[]"))
+		got = append(got, strings.Trim(fmt.Sprint(statuses), "[]"))
 		return false
 	}
 	w.Play("pleasesign", "ordered-signing")

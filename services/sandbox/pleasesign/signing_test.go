@@ -41,6 +41,6 @@ func TestASignerCannotSignBeforeTheTurn(t *testing.T) {
 	}
 	w.Play("pleasesign", "ordered-signing")
 	if !tried {
-		t.Error("document.created did not come")
+		t.Error("document.created was not received")
 	}
 }

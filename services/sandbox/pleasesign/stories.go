@@ -13,7 +13,7 @@ var (
 	miaKelly     = party.Signer{First: "Mia", Last: "Kelly", Email: "mia.kelly@example.com", ByEmail: true, Mailed: true}
 )
 
-// stories contains documents with silent recipients, whose links Signrelay sends, and with others.
+// stories contains documents with silent recipients, whose links Signrelay sends, and with other recipients.
 var stories = []party.Story{
 	{
 		Provider: name, Name: "one-signer",

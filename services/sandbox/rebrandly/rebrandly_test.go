@@ -51,14 +51,14 @@ func TestRebrandlyUsesASlashtagOnce(t *testing.T) {
 
 	again := rebrandly(w, strings.Replace(body, long, long+"x", 1))
 	sandboxtest.WantStatus(t, again, 403)
-	if said := sandboxtest.Read[shortened](t, again); said.Code != "AlreadyExists" || said.Property != "slashtag" {
+	if reply := sandboxtest.Read[shortened](t, again); reply.Code != "AlreadyExists" || reply.Property != "slashtag" {
 		t.Errorf("again: response %s", again.Body)
 	}
 	found := w.Do("GET", "/v1/links?domain.fullName=go.acme.example&slashtag=Tag_1-x", "", rebrandlyKey)
 	if list := sandboxtest.Read[[]shortened](t, found); len(list) != 1 || list[0].Destination != long || list[0].ID != link.ID {
 		t.Errorf("found %s", found.Body)
 	}
-	for _, query := range []string{"domain.fullName=go.acme.example&slashtag=none", "slashtag=Tag_1-x"} { // the other is of another domain
+	for _, query := range []string{"domain.fullName=go.acme.example&slashtag=none", "slashtag=Tag_1-x"} { // the other link is of another domain
 		if list := w.Do("GET", "/v1/links?"+query, "", rebrandlyKey); list.Body != "[]\n" {
 			t.Errorf("%s: found %s", query, list.Body)
 		}
@@ -81,7 +81,7 @@ func TestInvalidRequestsAreRefusedAsByRebrandly(t *testing.T) {
 	} {
 		a := rebrandly(w, body)
 		sandboxtest.WantStatus(t, a, 403)
-		if said := sandboxtest.Read[shortened](t, a); said.Code != code || said.Property == "" {
+		if reply := sandboxtest.Read[shortened](t, a); reply.Code != code || reply.Property == "" {
 			t.Errorf("%.60s: response %s, want %s", body, a.Body, code)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/signrelay/signrelay/libs/config"
 )
 
-// Story contains the expected callbacks of a story, and the events that the provider's own pack reads from them.
+// Story contains the expected callbacks of a story, and the expected events from the provider's own pack.
 type Story struct {
 	Name      string
 	Callbacks []string

@@ -92,7 +92,7 @@ func Settings(ingestURL string) config.Config {
 	return cfg
 }
 
-// EsignKey returns the key that signs esign-v1 callbacks, and its certificate. They are made once, because it is slow.
+// EsignKey returns the key that signs esign-v1 callbacks, and its certificate. They are made only once, because that is slow.
 var EsignKey = sync.OnceValue(func() (made struct{ Pem, Certificate string }) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -384,7 +384,7 @@ func SendMail(client *smtp.Client, email string, to ...string) error {
 	return body.Close()
 }
 
-// Mail sends one e-mail in a session of its own.
+// Mail sends one e-mail in a separate session.
 func Mail(t *testing.T, w World, email string, to ...string) {
 	t.Helper()
 	client := DialSMTP(t, w)
@@ -447,7 +447,7 @@ func ReaderOf(t *testing.T, c Call) (pack.Pack, pack.Webhook, string) {
 	p, ok := providers.ByName(parts[0])
 	i := slices.IndexFunc(Settings("").Sources, func(s config.Source) bool { return s.Provider == parts[0] && s.Name == parts[1] })
 	if !ok || i < 0 {
-		t.Fatalf("a callback came to %s", c.Path)
+		t.Fatalf("a callback was sent to %s", c.Path)
 	}
 	w, err := p.Webhook(Settings("").Sources[i])
 	if err != nil {

@@ -8,8 +8,8 @@ type Sandbox struct {
 	Addr      string   `yaml:"addr"`
 	Hosts     []string `yaml:"hosts"`                          // as in config.Admin, for the sandbox's HTTP
 	SMTPAddr  string   `yaml:"smtp_addr" variable:"SMTP_ADDR"` // its inbox
-	IngestURL string   `yaml:"ingest_url"`                     // where stories send their callbacks; default http://127.0.0.1:8080
-	// Odd is the percentage of responses and callbacks that are odd on purpose, within the real parties' documents; default 0.
+	IngestURL string   `yaml:"ingest_url"`                     // the address to which stories send their callbacks; default http://127.0.0.1:8080
+	// Odd is the percentage of responses and callbacks that are intentionally odd, but allowed by the real parties' documents; default 0.
 	Odd int `yaml:"odd"`
 	// OddSeed repeats the oddities of a run, which logs its seed. 0, the default, means a random seed.
 	OddSeed int `yaml:"odd_seed"`

@@ -85,7 +85,7 @@ func (m *message) readPart(header textproto.MIMEHeader, body io.Reader, depth in
 
 func (m *message) readParts(parts *multipart.Reader, depth int) error {
 	for {
-		// Raw: NextPart would decode quoted-printable by itself, but not base64.
+		// NextRawPart, because NextPart would decode quoted-printable by itself, but not base64.
 		part, err := parts.NextRawPart()
 		if errors.Is(err, io.EOF) {
 			return nil

@@ -28,7 +28,7 @@ var Party = party.Party{Name: name, Title: "the mail server", Targets: []party.T
 }}, New: open}
 
 func open(env party.Env) (party.Simulator, error) {
-	listen := net.ListenConfig{} // a local address: it does not wait
+	listen := net.ListenConfig{} // a local address, so Listen does not block
 	l, err := listen.Listen(context.Background(), "tcp", sandboxsettings.Section.Of(env.Config).SMTPAddr)
 	if err != nil {
 		return party.Simulator{}, fmt.Errorf("listen for the sandbox's SMTP: %w", err)
@@ -51,8 +51,8 @@ func (s *server) Serve() error { return s.smtp.Serve(s.listener) }
 // Close implements party.Listener.
 func (s *server) Close() error { return s.listener.Close() }
 
-// Shutdown implements party.Listener. It does not wait for idle connections beyond the deadline: the server cannot distinguish them from busy
-// ones.
+// Shutdown implements party.Listener. It does not wait for idle connections beyond the deadline, because the server cannot distinguish them
+// from busy ones.
 func (s *server) Shutdown(ctx context.Context) error {
 	if err := s.smtp.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("stop the sandbox's SMTP: %w", err)
@@ -122,7 +122,7 @@ func (m *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 // Data reads the e-mail and adds it to the inbox once for each recipient.
 func (m *session) Data(r io.Reader) error {
 	if m.fault.Mode == party.Cut {
-		return m.conn.Conn().Close() // before the final dot, so the client does not consider this e-mail sent
+		return m.conn.Conn().Close() // before the final dot, so the client does not treat this e-mail as sent
 	}
 	email, err := readEmail(r)
 	if errors.Is(err, smtp.ErrDataTooLarge) {
@@ -150,14 +150,14 @@ func (m *session) Data(r io.Reader) error {
 // Reset ends the current transaction.
 func (m *session) Reset() { m.fault, m.to = party.Fault{}, nil }
 
-// Logout does nothing.
+// Logout has no effect.
 func (*session) Logout() error { return nil }
 
 // maxSession bounds a connection to the mail server, even a busy one.
 const maxSession = 10 * time.Minute
 
-// listener closes a connection that begins with an HTTP request. Else a web page could use a browser to send commands to the mail server, as
-// the lines of a form.
+// listener closes a connection that begins with an HTTP request. Otherwise a web page could use a browser to send commands to the mail
+// server, as the lines of a form.
 type listener struct{ net.Listener }
 
 // Accept implements net.Listener.
@@ -176,7 +176,7 @@ type guarded struct {
 	checked bool
 }
 
-// Read implements net.Conn. It holds the first bytes back while they may still be the method of an HTTP request.
+// Read implements net.Conn. It returns the first bytes only when they cannot be the method of an HTTP request any more.
 func (c *guarded) Read(p []byte) (int, error) {
 	for !c.checked && len(p) >= longestMethod {
 		n, err := c.Conn.Read(p[:longestMethod-len(c.first)])
@@ -199,7 +199,7 @@ func (c *guarded) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
-var errHTTP = errors.New("an HTTP request came to the mail server")
+var errHTTP = errors.New("the mail server got an HTTP request")
 
 // The methods of HTTP with the space after them, as browsers and proxies write them.
 var httpMethods = []string{"GET ", "HEAD ", "POST ", "PUT ", "PATCH ", "DELETE ", "OPTIONS ", "TRACE ", "CONNECT ", "PRI "}

@@ -109,7 +109,7 @@ func TestTheMailServerClosesHTTPConnections(t *testing.T) {
 	w := sandboxtest.Open(t, "")
 	email := "MAIL FROM:<a@acme.example>\r\nRCPT TO:<b@acme.example>\r\nDATA\r\n" + sandboxtest.Alternative + ".\r\nQUIT\r\n"
 	for _, first := range []string{"GET / HTTP/1.1", "POST / HTTP/1.1", "post / http/1.1", "PUT /x HTTP/1.0", "OPTIONS * HTTP/1.1", "CONNECT x:25 HTTP/1.1", "PRI * HTTP/2.0"} {
-		for _, cut := range []int{len(first), 1, 3} { // a browser sends it at once, a proxy perhaps not
+		for _, cut := range []int{len(first), 1, 3} { // a browser sends it at once, but a proxy may not
 			reply := talk(t, w, first[:cut], first[cut:]+"\r\nEHLO x\r\n"+email)
 			if strings.Contains(reply, "\n250") {
 				t.Errorf("%s, in two pieces of %d: %q", first, cut, reply)
@@ -117,17 +117,17 @@ func TestTheMailServerClosesHTTPConnections(t *testing.T) {
 		}
 	}
 	if got := w.Received("?channel=email"); len(got) != 0 {
-		t.Errorf("%d e-mails came over HTTP", len(got))
+		t.Errorf("%d e-mails were received over HTTP", len(got))
 	}
 	for _, cut := range []int{4, 1, 9} {
 		t.Log(talk(t, w, ("EHLO x\r\n" + email)[:cut], ("EHLO x\r\n" + email)[cut:]))
 	}
 	if got := w.Received("?channel=email"); len(got) != 3 {
-		t.Errorf("%d e-mails of three came over SMTP", len(got))
+		t.Errorf("%d e-mails of three were received over SMTP", len(got))
 	}
 }
 
-// talk sends all pieces on one connection to the mail server, and returns all its replies.
+// talk sends all pieces on one connection to the mail server, and returns all replies.
 func talk(t *testing.T, w sandboxtest.World, pieces ...string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", w.Addr("smtp"))

@@ -44,7 +44,7 @@ const receiptsTarget = "receipts"
 // The additional fault modes of receipts.
 const (
 	fail  = "fail"  // the SMS does not arrive, and its receipt reports the failure
-	early = "early" // the receipt comes before the response to the message
+	early = "early" // the receipt is sent before the response to the message
 )
 
 // The delivery of receipts. Vonage waits 3 s for a connection and 15 s for a response, and retries for 72 hours. The sandbox retries for 31 s:
@@ -86,7 +86,8 @@ type text struct {
 	parts     []string // their message ids
 }
 
-// send sends the receipts of an SMS in the background. With the fault early it waits for them, so that they come before the response.
+// send sends the receipts of an SMS in the background. With the fault early it waits until they are sent, so that they arrive before the
+// response.
 func (r *receipts) send(t text, f party.Fault) {
 	if t.callback == "" || f.Mode == party.Drop {
 		return
@@ -131,7 +132,7 @@ func (r *receipts) send(t text, f party.Fault) {
 	}
 }
 
-// The oddities of a receipt: it is sent again, as after a lost response.
+// The oddities of a receipt: it is sent twice, as after a lost response.
 const (
 	receiptTwice  = iota // in sequence
 	receiptAtOnce        // at the same time
@@ -195,7 +196,7 @@ func (r *receipts) deliver(address string, form url.Values) {
 	}
 }
 
-// post sends a receipt once. It returns the reason if it was not accepted, else an empty text.
+// post sends a receipt once. It returns the reason if the receipt was not accepted, otherwise "".
 func (r *receipts) post(address string, form url.Values) string {
 	request, err := http.NewRequestWithContext(r.ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
 	if err != nil {

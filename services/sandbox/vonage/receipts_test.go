@@ -20,17 +20,17 @@ import (
 // receiver accepts delivery receipts, as a sender does.
 type receiver struct {
 	*httptest.Server
-	came chan url.Values
-	mu   sync.Mutex
-	no   int // the number of first receipts that get 503
+	received chan url.Values
+	mu       sync.Mutex
+	no       int // the number of first receipts that get 503
 }
 
 func newReceiver(t *testing.T) *receiver {
 	t.Helper()
-	r := &receiver{came: make(chan url.Values, 100)}
+	r := &receiver{received: make(chan url.Values, 100)}
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if err := q.ParseForm(); err != nil || q.Method != http.MethodPost || q.URL.Path != "/receipts/vonage/demo" {
-			t.Errorf("a receipt came as %s %s, %v", q.Method, q.URL, err)
+			t.Errorf("a receipt was sent as %s %s, %v", q.Method, q.URL, err)
 		}
 		r.mu.Lock()
 		refused := r.no > 0
@@ -41,20 +41,20 @@ func newReceiver(t *testing.T) *receiver {
 		if refused {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
-		r.came <- q.PostForm
+		r.received <- q.PostForm
 	}))
 	t.Cleanup(r.Close)
 	return r
 }
 
-// next returns the next receipt. The longest wait for one is two seconds.
+// next returns the next receipt. The longest wait for a receipt is two seconds.
 func (r *receiver) next(t *testing.T) url.Values {
 	t.Helper()
 	select {
-	case form := <-r.came:
+	case form := <-r.received:
 		return form
 	case <-time.After(30 * time.Second):
-		t.Fatal("no receipt came")
+		t.Fatal("no receipt was sent")
 		return nil
 	}
 }
@@ -137,12 +137,12 @@ func TestAnEarlyReceiptComesBeforeTheResponse(t *testing.T) {
 	w.Fault(`{"target":"receipts","mode":"early"}`)
 	got := w.SMS(sandboxtest.SMSForm("callback", to.address()))
 	select {
-	case early := <-to.came:
+	case early := <-to.received:
 		if early.Get("messageId") != got.Messages[0].MessageID {
 			t.Errorf("the receipt is %v", early)
 		}
 	default:
-		t.Error("Vonage responded before a receipt came")
+		t.Error("Vonage responded before it sent a receipt")
 	}
 }
 
@@ -155,10 +155,10 @@ func TestAReceiptIsSentOnlyOnRequest(t *testing.T) {
 	w.SMS(sandboxtest.SMSForm("callback", to.address(), "client-ref", "dropped"))
 	w.Fault(`{"target":"receipts","mode":"slow","delay_ms":60000}`)
 	w.SMS(sandboxtest.SMSForm("callback", to.address(), "client-ref", "late"))
-	for range 3 { // when these have come, the others would have come too
+	for range 3 { // when these have arrived, the others would have arrived too
 		w.SMS(sandboxtest.SMSForm("callback", to.address(), "client-ref", "wanted"))
 		if got := to.next(t); got.Get("client-ref") != "wanted" {
-			t.Errorf("a receipt came: %v", got)
+			t.Errorf("a receipt was sent: %v", got)
 		}
 	}
 	refused := w.SMS(sandboxtest.SMSForm("callback", "receipts.example"))

@@ -18,7 +18,7 @@ const (
 	maxParts          = 255
 )
 
-// asReceived returns the text as the phone shows it, and the number of parts. With type=text, a character outside the GSM alphabet arrives as
+// asReceived returns the text that the phone shows, and the number of parts. With type=text, a character outside the GSM alphabet arrives as
 // a question mark, as it does for a sender without type=unicode.
 func asReceived(text string, unicode bool) (string, int) {
 	if unicode {

@@ -19,7 +19,7 @@ var Party = party.Party{Name: name, Title: "Vonage", Targets: []party.Target{
 	{
 		Name: name, Modes: party.HTTPTarget(name).Modes, Numbers: "its own status, 1 to 99, or an HTTP status, 201 to 599",
 		Numbered: func(n int) bool { return isOwn(n) || party.IsHTTPStatus(n) },
-		Passing:  []int{http.StatusTooManyRequests}, RetryAfter: true, // writeError turns it into Vonage's status 1
+		Passing:  []int{http.StatusTooManyRequests}, RetryAfter: true, // writeError converts it to Vonage's status 1
 	},
 	{Name: receiptsTarget, Modes: []string{party.Slow, party.Drop, fail, early}, Numbers: "an err-code, 1 to 99", Numbered: isOwn},
 }, New: open}
@@ -150,8 +150,8 @@ func refuse(w http.ResponseWriter, status, why string) {
 	party.WriteJSON(w, http.StatusOK, response{Count: "1", Messages: []entry{{Status: status, ErrorText: why}}})
 }
 
-// writeError writes an error as Vonage does: a status below 100 in a response with HTTP 200, else an HTTP error. Throttling is a status below
-// 100.
+// writeError writes an error as Vonage does: a status below 100 in a response with HTTP 200, otherwise an HTTP error. Throttling is a status
+// below 100.
 func writeError(w http.ResponseWriter, status int) {
 	switch {
 	case status == http.StatusTooManyRequests && w.Header().Get("Retry-After") == "":

@@ -13,12 +13,12 @@ import (
 type Shortener struct {
 	Kind      string `yaml:"kind"`       // builtin, bitly, rebrandly
 	PublicURL string `yaml:"public_url"` // the beginning of our own links, e.g. https://sign.acme.example
-	// ExpireAfter is how long a link works after its creation; at most 2160h, 90 days, the default.
+	// ExpireAfter is the time for which a link works after its creation; at most 2160h, 90 days, the default.
 	ExpireAfter time.Duration `yaml:"expire_after"`
 	// PerMinute limits the codes without a link that one client address may try, and how often it may open each link; default 60.
 	PerMinute int `yaml:"per_minute"`
-	// TrustedProxies are the networks of the proxies before the shortener, whose X-Forwarded-For names the client,
-	// e.g. 10.0.0.0/8. It is ignored from any other address. The header Forwarded is not read.
+	// TrustedProxies are the networks of the proxies in front of the shortener, e.g. 10.0.0.0/8. Their X-Forwarded-For names the client. The
+	// header is ignored from any other address. The header Forwarded is not read.
 	TrustedProxies []string `yaml:"trusted_proxies"`
 
 	Bitly     Bitly     `yaml:"bitly"`
@@ -79,7 +79,7 @@ func warn(s Shortener) []config.Warning {
 	if strings.HasPrefix(s.PublicURL, "https://") && len(s.TrustedProxies) == 0 {
 		all = append(all, config.Warning{
 			Key:   "shortener.trusted_proxies",
-			Found: "public_url is https, and the shortener serves plain HTTP: a proxy before it is not in the settings, so all clients that guess codes count as one",
+			Found: "public_url is https, but the shortener serves plain HTTP: the proxy in front of it is not in the settings, so all clients that guess codes count as one",
 			Fix:   "set it to the proxy's network",
 		})
 	}

@@ -26,17 +26,17 @@ type Gateway interface {
 	// Account returns the account in the current settings. Without an account, its error is an outcome that holds every message.
 	Account() (Account, error)
 
-	// Send makes one call for one message. Its error is an outcome with the fault and with a cause [a-z0-9-]{1,40}. An
-	// error is unknown only if the whole request left this program. Send calls notification.Left as soon as it did. A message of which
-	// one part was accepted is sent: the receipt then lists the refused parts.
+	// Send makes one call for one message. Its error is an outcome with the fault and with a cause [a-z0-9-]{1,40}. An outcome is unknown
+	// only if the whole request was sent. Send calls notification.Left as soon as it was sent. If at least one part was accepted, the message
+	// counts as sent, and the receipt lists the refused parts.
 	Send(ctx context.Context, m Message) (Response, error)
 
-	// Receipts returns how long after a call its receipts may come. It fails if the settings have no secret with which receipts are
-	// verified: then no receipt is accepted.
+	// Receipts returns the time within which the receipts of a call may arrive. It fails if the settings have no secret to verify receipts:
+	// then no receipt is accepted.
 	Receipts() (within time.Duration, err error)
 
-	// Verify reads the fields of a request to the receipts' path. It fails with ErrSignature unless the request has the account's
-	// signature, and with another error if the request is malformed. The error's text is for the vendor and contains no field.
+	// Verify reads the fields of a request to the receipts' path. It fails with ErrSignature unless the request has the account's signature,
+	// and with another error if the request is malformed. The error's text is for the vendor and contains no value of a field.
 	Verify(r *http.Request, body []byte) (map[string]string, error)
 
 	// ReadReceipt reads a receipt from verified fields. now is its time if the fields have none.
@@ -66,7 +66,7 @@ type Message struct {
 // Response is a vendor's response to a call.
 type Response struct {
 	Receipt notification.Receipt // of an accepted message
-	// Pause is how long no replica may call, because the vendor asked for fewer calls; 0 for no pause.
+	// Pause is the time for which no replica may call, because the vendor requested fewer calls; 0 for no pause.
 	Pause time.Duration
 }
 
@@ -75,8 +75,8 @@ type DeliveryReceipt struct {
 	Reference string // the message's; empty for a text that is not ours
 	Part      string // the vendor's id of the part
 	Status    Status
-	Reason    string        // why a part did not arrive, [a-z0-9-]{1,40}; empty unless Status is lost
-	Fault     outcome.Fault // whose fault that is
+	Reason    string        // the reason why a part did not arrive, [a-z0-9-]{1,40}; empty unless Status is lost
+	Fault     outcome.Fault // the party at fault
 	At        time.Time     // when it happened, in UTC
 }
 
@@ -89,7 +89,7 @@ const (
 	Expired   Status = "expired"
 	Failed    Status = "failed"
 	Rejected  Status = "rejected"
-	Accepted  Status = "accepted" // on its way, as are the following
+	Accepted  Status = "accepted" // on its way, like the following statuses
 	Buffered  Status = "buffered"
 	Unknown   Status = "unknown"
 	Other     Status = "other" // a status that this version does not know

@@ -18,15 +18,14 @@ type Vonage struct {
 	// PerSecond limits the calls of all replicas together; default 30, Vonage's own limit of an API key.
 	PerSecond int `yaml:"per_second"`
 
-	// ReceiptsURL is the base URL that Vonage uses for delivery receipts, e.g. https://sign.acme.example: each message contains
-	// <it>/receipts/vonage/<source>. Empty if the account's dashboard sets the URL.
+	// ReceiptsURL is the base URL that Vonage uses for delivery receipts, e.g. https://sign.acme.example. Each message contains
+	// <ReceiptsURL>/receipts/vonage/<source>. Empty if the account's dashboard sets the URL.
 	ReceiptsURL string `yaml:"receipts_url"`
 	// SignatureSecret is the secret that signs receipts; without one they are refused. Several lines are several secrets, during a
 	// rotation.
 	SignatureSecret string `yaml:"signature_secret" secret:"true" lines:"true"`
 	SignatureMethod string `yaml:"signature_method"` // md5hash (Vonage's default), md5, sha1, sha256 or sha512
-	// ReceiptWithin is how long the sender waits for a receipt before it resends a message of unknown delivery; default
-	// 1m.
+	// ReceiptWithin is the time for which the sender waits for a receipt before it resends a message of unknown delivery; default 1m.
 	ReceiptWithin time.Duration `yaml:"receipt_within"`
 }
 

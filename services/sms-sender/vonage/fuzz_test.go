@@ -23,7 +23,7 @@ import (
 
 var reasonPattern = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
 
-// Every field of a readable receipt is bounded. Its signature is valid for its fields and its secret only.
+// Every field of a readable receipt is bounded. Its signature is valid only for its fields and its secret.
 func FuzzReceipt(f *testing.F) {
 	const form = "client-ref=n1&messageId=0A1&status=delivered&err-code=0&msisdn=13175551234&message-timestamp=2026-11-04+10%3A20%3A30"
 	f.Add(true, "", form, "", "md5hash")

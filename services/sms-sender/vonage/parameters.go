@@ -16,7 +16,7 @@ var (
 	errJSON     = errors.New("not a JSON object")
 	errValue    = errors.New("a value that is neither text nor a number")
 	errRepeated = errors.New("a parameter that appears twice")
-	errName     = errors.New("a name with & or = in it")
+	errName     = errors.New("a name that contains & or =")
 )
 
 // parameters reads a request from Vonage, in each of the forms that its dashboard offers: GET with a query, POST with a form, POST

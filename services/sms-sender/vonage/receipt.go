@@ -21,7 +21,7 @@ func readReceipt(p map[string]string, now time.Time) (gateway.DeliveryReceipt, e
 	if r.Part == "" || len(r.Part) > longestPart || r.Status == "" {
 		return gateway.DeliveryReceipt{}, errFields
 	}
-	if !slices.Contains(gateway.Statuses, r.Status) { // our statuses have Vonage's names
+	if !slices.Contains(gateway.Statuses, r.Status) { // gateway.Status has Vonage's names
 		r.Status = gateway.Other
 	}
 	if r.Status.Lost() {
@@ -42,9 +42,9 @@ func timeOf(p map[string]string, now time.Time) time.Time {
 	return now
 }
 
-// reasons is Vonage's table of err-code (its support article 204014733). Where the article says "retry", it means: with another message.
+// reasons is Vonage's table of err-code (its support article 204014733). If the article recommends a retry, it means another message.
 var reasons = map[string]string{
-	"2":  "absent-subscriber", // temporarily: switched off, or out of reach
+	"2":  "absent-subscriber", // temporary: switched off, or out of reach
 	"3":  "absent-subscriber-permanent",
 	"4":  "barred", // by the recipient
 	"5":  "portability-error",
@@ -74,7 +74,7 @@ func reasonOf(code, status string) string {
 	}
 }
 
-// faultOf returns the fault of a reason.
+// faultOf returns the party at fault for a reason.
 func faultOf(reason string) outcome.Fault {
 	switch reason {
 	case "spam-rejected", "illegal-message", "carrier-blocked": // the sender id, or the content of the text

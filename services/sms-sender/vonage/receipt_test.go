@@ -31,7 +31,7 @@ func TestReadReceipt(t *testing.T) {
 		at         time.Time
 	}{
 		{"arrived", good(), "delivered", "", "", pushed},
-		{"a code without a loss", good("err-code", "7"), "delivered", "", "", pushed},
+		{"a code, but not lost", good("err-code", "7"), "delivered", "", "", pushed},
 		{"on the way", good("status", "accepted"), "accepted", "", "", pushed},
 		{"an unknown status", good("status", "unknown", "err-code", "1"), "unknown", "", "", pushed},
 		{"a future status", good("status", "13175551234"), "other", "", "", pushed},

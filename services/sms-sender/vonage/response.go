@@ -17,7 +17,7 @@ import (
 
 // response is the result of one call.
 type response struct {
-	written    bool          // the whole request left
+	written    bool          // the whole request was sent
 	status     int           // HTTP; 0 if no response came
 	retryAfter time.Duration // the header; 0 if there is none
 	parts      []part        // of a response that could be read
@@ -30,7 +30,7 @@ type part struct {
 	id     string // message-id
 }
 
-// Statuses of a part that are about the whole message, or about all messages.
+// Statuses of a part that concern the whole message, or all messages.
 const (
 	sent          = "0"
 	throttled     = "1"
@@ -55,8 +55,8 @@ func (r response) outcome() (notification.Receipt, error) {
 	}
 }
 
-// outcomeOfHTTP converts a status outside 2xx if the body has no statuses of Vonage's own. A server that fails during the
-// call, or a proxy that lost the server, may have accepted the message before. A server that sends Retry-After has not.
+// outcomeOfHTTP converts a status outside 2xx if the body has no statuses of Vonage's own. A server that fails during the call, or a proxy
+// that lost its server, may have accepted the message. A server that sends Retry-After has not accepted it.
 func outcomeOfHTTP(status int, retryAfter time.Duration) error {
 	cause, err := fmt.Sprintf("http-%d", status), errors.New(http.StatusText(status))
 	switch {
@@ -76,8 +76,8 @@ func outcomeOfHTTP(status int, retryAfter time.Duration) error {
 	}
 }
 
-// outcomeOfParts converts the statuses of all parts. Once one part was accepted, the message is on its way: to send it again
-// would send that part twice.
+// outcomeOfParts converts the statuses of all parts. If one part was accepted, the message counts as sent, because a second attempt would
+// send that part twice.
 func outcomeOfParts(parts []part) (notification.Receipt, error) {
 	receipt := notification.Receipt{Parts: uint32(len(parts))}
 	accepted, refused, numbers := 0, "", []string(nil)
@@ -113,9 +113,9 @@ type refusal struct {
 	means func(cause string, err error) error
 }
 
-// refusals is Vonage's table of statuses (sms.yml 1.0.10 and its error page). An unlisted status is permanent too. Of the
-// statuses that the operator must fix, 2, 3, 15, 23 and 29 depend on the message (its sender, its country, a demo account's
-// list), and another message may pass. The others refuse every message of the account.
+// refusals is Vonage's table of statuses (sms.yml 1.0.10 and its error page). An unlisted status is permanent too. Some statuses that the
+// operator must fix (2, 3, 15, 23 and 29) depend on the message: on its sender, its country, or a demo account's list. Another message may be
+// accepted. The other statuses refuse every message of the account.
 var refusals = map[string]refusal{
 	throttled:     {"throttled", passes},
 	"2":           {"missing-parameters", reasonHeld},
@@ -173,10 +173,10 @@ func outcomeOfStatus(status string) error {
 	return outcome.Refused(outcome.Provider, "status-unknown", err)
 }
 
-// longestWait limits the Retry-After of one message, so that a header cannot delay a signer's link for a week.
+// longestWait limits the Retry-After of one message, so that a response cannot delay a signer's link for a week.
 const longestWait = time.Hour
 
-// pause returns how long no replica may call after this response; 0 for no pause.
+// pause returns the time for which no replica may call after this response; 0 for no pause.
 func (r response) pause() time.Duration {
 	asked := r.status == http.StatusTooManyRequests || r.status == http.StatusServiceUnavailable && r.retryAfter > 0 ||
 		slices.ContainsFunc(r.parts, func(p part) bool { return p.status == throttled || p.status == tooManyBinds })

@@ -113,7 +113,7 @@ func TestPause(t *testing.T) {
 		{"429", httpStatus(429, 0), time.Second},
 		{"429 with Retry-After", httpStatus(429, 7*time.Second), 7 * time.Second},
 		{"429 with a year", httpStatus(429, 365*24*time.Hour), 10 * time.Minute},
-		{"503", httpStatus(503, 0), 0}, // it may be down
+		{"503", httpStatus(503, 0), 0}, // the server may be down
 		{"503 with Retry-After", httpStatus(503, 7*time.Second), 7 * time.Second},
 		{"no response", response{written: true, err: errors.New("EOF")}, 0},
 	} {

@@ -13,12 +13,12 @@ import (
 	"strings"
 )
 
-// hmacs are the keyed methods in Vonage's dashboard. Another one is md5hash, which appends the secret to the text and hashes both.
+// hmacs are the keyed methods in Vonage's dashboard. One more method is md5hash, which appends the secret to the text and hashes both.
 var hmacs = map[string]func() hash.Hash{"md5": md5.New, "sha1": sha1.New, "sha256": sha256.New, "sha512": sha512.New}
 
 // signedBy reports whether the parameters are signed with the secret. An empty secret signs nothing.
 func signedBy(p map[string]string, secret, method string) bool {
-	given, err := hex.DecodeString(p["sig"]) // of either case
+	given, err := hex.DecodeString(p["sig"]) // in upper or lower case
 	if err != nil || len(given) == 0 || secret == "" {
 		return false
 	}
@@ -30,7 +30,7 @@ func signedByAny(p map[string]string, secrets []string, method string) bool {
 	return slices.ContainsFunc(secrets, func(secret string) bool { return signedBy(p, secret, method) })
 }
 
-// sign makes the signature of all parameters but "sig", in the order of their names. Separators inside values are replaced.
+// sign makes the signature of all parameters except for "sig", in the order of their names. Separators inside values are replaced.
 func sign(p map[string]string, secret, method string) []byte {
 	var text strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(p)) {
@@ -39,7 +39,7 @@ func sign(p map[string]string, secret, method string) []byte {
 		}
 	}
 	keyed, ok := hmacs[method]
-	if !ok { // md5hash, because the check of the settings accepts no other
+	if !ok { // md5hash, because the check of the settings accepts no other method
 		sum := md5.Sum([]byte(text.String() + secret)) //nolint:gosec // as above
 		return sum[:]
 	}

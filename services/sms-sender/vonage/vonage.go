@@ -26,8 +26,8 @@ import (
 	smssettings "github.com/signrelay/signrelay/services/sms-sender/settings"
 )
 
-// Gateway is the operator's account at Vonage. Vonage's SDK supports no context, no HTTP status and no timeout, so each call has
-// an SDK client of its own, which costs two small allocations, over one shared transport.
+// Gateway is the operator's account at Vonage. Vonage's SDK supports no context, no HTTP status and no timeout, so each call has its own SDK
+// client, which costs two small allocations, over one shared transport.
 type Gateway struct {
 	settings  *config.Current[smssettings.Vonage]
 	transport http.RoundTripper
@@ -35,11 +35,11 @@ type Gateway struct {
 
 var _ gateway.Gateway = (*Gateway)(nil)
 
-// idleFor is how long a connection is kept for the next call: shorter than servers keep it. A POST on a connection that the
-// server is just closing has an unknown outcome.
+// idleFor is the time for which a connection is kept for the next call. It is shorter than a server's own limit, because a POST on a
+// connection that the server is just closing has an unknown outcome.
 const idleFor = 20 * time.Second
 
-// New returns a gateway for so many calls at once. It reads the settings at each use.
+// New returns a gateway for this number of concurrent calls. It reads the settings at each use.
 func New(settings *config.Current[smssettings.Vonage], calls int) *Gateway {
 	return &Gateway{
 		settings: settings,
@@ -169,8 +169,8 @@ func sendRecovering(client *sdk.SMSClient, from string, m gateway.Message, optio
 			err = fmt.Errorf("the response has no messages: %v", p)
 		}
 	}()
-	// The API wants the number without its plus sign, and the SDK sends it unchanged. The second result is empty on most refusals and
-	// the error is nil on all of them; the statuses contain everything.
+	// The API requires the number without its plus sign, and the SDK sends it unchanged. On most refusals the second result is empty, and on
+	// all refusals the error is nil. The statuses contain all information.
 	result, _, err = client.Send(from, strings.TrimPrefix(m.To, "+"), m.Text, options)
 	return result, err
 }
@@ -178,10 +178,10 @@ func sendRecovering(client *sdk.SMSClient, from string, m gateway.Message, optio
 // noRedirect follows no redirect: the form contains the account's secret.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// longestResponse is much more than the response to the longest message, which has 160 bytes a part.
+// longestResponse is much larger than the response to the longest message, which has 160 bytes for each part.
 const longestResponse = 1 << 20
 
-// call is the transport of one call. It adds the context that the SDK does not support, and keeps what the SDK discards.
+// call is the transport of one call. It adds the context that the SDK does not support, and keeps the data that the SDK discards.
 type call struct {
 	ctx       context.Context
 	transport http.RoundTripper

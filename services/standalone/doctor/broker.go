@@ -36,7 +36,7 @@ func (e *examination) nats(ctx context.Context) []Finding {
 	all = append(all, found...)
 	if mayRead {
 		all = append(all, e.streams(ctx, conn, js)...)
-	} else { // a request that is not allowed gets no response
+	} else { // the server does not respond to a request that is not allowed
 		all = append(all, Finding{"streams", Fail, "not compared: the credentials may not read the state of all of them", "see \"permissions\""})
 	}
 	return append(all, e.fsync(ctx))
@@ -125,7 +125,7 @@ func (e *examination) replicas(info *jetstream.StreamInfo) Finding {
 	return passed(check, "%d replicas of the log, all up to date", copies)
 }
 
-// From fullAt on, an operator should act. From nearlyFull on, one day's callbacks may fill the rest.
+// From fullAt on, an operator should act. From nearlyFull on, the callbacks of one day may fill the rest.
 const (
 	fullAt     = 0.8
 	nearlyFull = 0.95
@@ -146,7 +146,7 @@ func (e *examination) room(ctx context.Context, js jetstream.JetStream) Finding 
 		}
 	}
 	usage := fmt.Sprintf("%d of %d MB, %s", used>>20, limit>>20, owner)
-	fix := "raise the limit if the disk is large enough; else use a larger disk, or keep events for a shorter time. See docs/operate.md, \"When the log is full\""
+	fix := "raise the limit if the disk is large enough; otherwise use a larger disk, or keep events for a shorter time. See docs/operate.md, \"When the log is full\""
 	switch {
 	case limit <= 0 && e.Embedded:
 		return passed(check, "%d MB on disk; the disk is the limit", used>>20)
@@ -161,14 +161,14 @@ func (e *examination) room(ctx context.Context, js jetstream.JetStream) Finding 
 	}
 }
 
-// The allowed difference of two clocks. The dedupe store's spans of the log allow for a minute. With a larger difference, ids that it lost
-// are looked up in the wrong part of the log.
+// The allowed difference of two clocks. The dedupe store's spans of the log allow for a minute. With a larger difference, lost ids would be
+// looked up in the wrong part of the log.
 const (
 	clockWarn = 5 * time.Second
 	clockFail = time.Minute
 )
 
-// clock compares another machine's clock with ours, given when we sent the request and when the response came.
+// clock compares another machine's clock with ours. It gets the times of the request and of the response.
 func clock(check string, theirs, asked, came time.Time) Finding {
 	if theirs.IsZero() {
 		return Finding{check, Warn, "cannot be read", "check that NTP runs on both machines"}

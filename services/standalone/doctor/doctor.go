@@ -18,7 +18,8 @@ import (
 // Status is the result of a check.
 type Status string
 
-// The results of a check. A warning reports a state that only the operator can judge, or one that makes failures worse but is no failure.
+// The results of a check. A warning reports a state that only the operator can judge, or a state that makes failures worse but is not a
+// failure.
 const (
 	OK   Status = "ok"
 	Warn Status = "warn"
@@ -41,12 +42,11 @@ func passed(check, found string, args ...any) Finding {
 type Options struct {
 	// For lists the services whose permissions are checked; empty means all services.
 	For []string
-	// IngestURL is the address at which providers reach ingest. If it is empty, that check is left out.
+	// IngestURL is the address at which providers reach ingest. If it is empty, that check is omitted.
 	IngestURL string
 	// Embedded is true if the broker is the embedded server of a running standalone.
 	Embedded bool
-	// MonitorURL is the NATS server's monitoring address; empty if it cannot be reached. Only there does the server report how it syncs
-	// to disk.
+	// MonitorURL is the NATS server's monitoring address; empty if it cannot be reached. The server reports its syncing to disk only there.
 	MonitorURL string
 }
 
@@ -56,7 +56,7 @@ func (o Options) Check() error { return unknownServices(o.For) }
 // groupTimeout bounds one group of checks: a provider's response may take 20 s.
 const groupTimeout = 30 * time.Second
 
-// Examine runs all checks at the same time, because a broken server often responds late. It reports the findings in the order of the checks.
+// Examine runs all checks concurrently, because a broken server often responds late. It reports the findings in the order of the checks.
 func Examine(ctx context.Context, cfg config.Config, o Options, report func(Finding)) {
 	limits := limit.Limiter(limit.NewLocal())
 	if client, err := service.ConnectRedis(cfg.Redis); err == nil {

@@ -45,7 +45,7 @@ func (e *examination) links(ctx context.Context) []Finding {
 	}
 }
 
-// receipts sends an unsigned receipt to the address that Vonage calls. Only our own listener refuses it in this way.
+// receipts sends an unsigned receipt to the address that Vonage calls. Only our own listener refuses it with this response.
 func (e *examination) receipts(ctx context.Context) []Finding {
 	base := smssettings.VonageSection.Of(e.cfg).ReceiptsURL
 	if base == "" || len(e.cfg.Sources) == 0 {
@@ -55,7 +55,7 @@ func (e *examination) receipts(ctx context.Context) []Finding {
 		"configure the proxy of sms.vonage.receipts_url to forward /receipts/ to sms-sender (receipts.addr; in standalone ingest.addr)")}
 }
 
-// unknownSource is longer than the 32 characters that a source's name may have, so no settings contain it.
+// unknownSource is longer than 32 characters, the maximum of a source's name, so no settings contain it.
 const unknownSource = "signrelay-doctor-unknown-source-name"
 
 // ingest sends a callback of an unknown source to the address that providers call.

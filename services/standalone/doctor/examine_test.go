@@ -142,7 +142,7 @@ func TestNATSIsChecked(t *testing.T) {
 	cfg.NATS.Replicas = 3
 	examine(t, cfg, doctor.Options{}).want(t, "streams", doctor.Fail, "consumer sms-sender on NOTIFY: paused is true", "SIGNING: num_replicas is 1, not 3")
 
-	// The probes left nothing behind.
+	// The probes left no messages.
 	for _, stream := range []string{flow.Signing, flow.Notify, flow.Quarantine, flow.DLQ, flow.Replay, "KV_LINKS", "KV_STATE", "KV_TEXTS"} {
 		held, err := js.Stream(t.Context(), stream)
 		if err != nil {
@@ -302,7 +302,7 @@ func TestProvidersAPIs(t *testing.T) {
 		status int
 		body   string
 		want   doctor.Status
-		says   string
+		text   string
 	}{
 		"no such document":  {404, `{"error":"not found"}`, doctor.OK, "credentials are accepted"},
 		"gone":              {410, ``, doctor.OK, "credentials are accepted"},

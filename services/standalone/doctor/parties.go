@@ -30,7 +30,7 @@ const unknownDocument = "signrelay-doctor-asks-for-no-document"
 
 // providers calls each source's REST API.
 func (e *examination) providers(ctx context.Context) []Finding {
-	// Mistakes in the settings have findings of their own; the other sources are still called.
+	// Mistakes in the settings have their own findings. The other sources are still called.
 	sources, _ := providers.Open(e.cfg.Sources, providers.ForEvents, e.limits, nil)
 	var all []Finding
 	for _, s := range e.cfg.Sources {
@@ -69,7 +69,7 @@ func judgeAPI(check string, err error) Finding {
 	case call.Status == http.StatusNotFound, o.Kind() == outcome.GaveUp:
 		return passed(check, "reached; the credentials are accepted")
 	case call.Status == http.StatusTooManyRequests:
-		return Finding{check, Warn, "it reports too many requests", "lower api.per_minute, or check who else uses the account"}
+		return Finding{check, Warn, "it reports too many requests", "lower api.per_minute, or check whether another program uses the account"}
 	case call.Status == 0:
 		return Finding{check, Fail, masked(err), "check api.base_url, and that the network allows outbound connections"}
 	default:
@@ -83,7 +83,7 @@ func (e *examination) sends(channel string) bool {
 	})
 }
 
-// vonage only connects to Vonage: every call of its API costs money or reaches a person.
+// vonage only connects to Vonage, because every call of its API costs money or reaches a person.
 func (e *examination) vonage(ctx context.Context) []Finding {
 	const check = "vonage"
 	v := smssettings.VonageSection.Of(e.cfg)
@@ -103,7 +103,7 @@ func (e *examination) vonage(ctx context.Context) []Finding {
 	return all
 }
 
-// reach connects to the server of a URL, or to the proxy before it, and checks the TLS certificate.
+// reach connects to the server of a URL, or to the proxy in front of it, and checks the TLS certificate.
 func reach(ctx context.Context, address string) error {
 	u, err := url.Parse(address)
 	if err != nil {

@@ -12,9 +12,9 @@ import (
 	"github.com/signrelay/signrelay/libs/flow"
 )
 
-// probe is a subject on which a service may publish, and the message that tests whether the credentials may. No probe has an effect: a
-// stream refuses a message that expects another stream, JetStream cannot parse the request or has no reply address, and an ack of an
-// unknown kind acknowledges nothing.
+// probe is a subject on which a service may publish, and the message that tests the credentials' permission. No probe has an effect: a stream
+// refuses a message that expects another stream, JetStream cannot parse the request or has no reply address, and an ack of an unknown kind
+// has no effect.
 type probe struct {
 	service string
 	subject string
@@ -23,13 +23,13 @@ type probe struct {
 	body    string
 }
 
-// probes returns the permissions of each service by the map of the flow, and, without a service, one that only an operator has.
+// probes returns the permissions of each service by the map of the flow. Under the empty name it returns one that only an operator has.
 func probes() []probe {
 	all := []probe{{subject: "$JS.API.STREAM.DELETE.doctor", body: "{"}}
 	for _, u := range flow.Users() {
 		for _, pattern := range u.Publish {
 			if strings.HasPrefix(pattern, "$JS.ACK.*.") {
-				continue // a server uses this form only if it is configured to
+				continue // a server uses this form only if its configuration enables it
 			}
 			all = append(all, probeOf(u.Name, pattern))
 		}
@@ -52,8 +52,8 @@ func probeOf(service, pattern string) probe {
 	return p
 }
 
-// permissions tests every permission that the services need. If the credentials are those of some services only, it also tests that they
-// have no more. mayRead reports whether they may read the state of all streams, buckets and consumers.
+// permissions tests every permission that the services need. If the credentials belong to some services only, it also tests that they have no
+// other permission. mayRead reports whether they may read the state of all streams, buckets and consumers.
 func (e *examination) permissions(ctx context.Context, conn *nats.Conn) (all []Finding, mayRead bool) {
 	const check = "permissions"
 	services := e.services()
@@ -80,13 +80,13 @@ func (e *examination) permissions(ctx context.Context, conn *nats.Conn) (all []F
 	}
 	if len(refused) > 0 {
 		all = append(all, Finding{check, Fail, "the credentials may not publish on " + strings.Join(refused, ", "),
-			"allow it, as deployments/nats/accounts.conf does; if the credentials are those of some services only, name these services with --for"})
+			"allow it, as deployments/nats/accounts.conf does; if the credentials belong to some services only, name these services with --for"})
 	} else {
 		all = append(all, passed(check, "the credentials may publish on all %d subjects that were tested", needed))
 	}
 	if len(excess) > 0 {
 		all = append(all, Finding{check + " beyond", Warn, fmt.Sprintf("the credentials may publish on subjects that %s do not need: %s, and %d more",
-			strings.Join(services, ", "), excess[0], len(excess)-1), "give each service a user of its own, as deployments/nats/accounts.conf does"})
+			strings.Join(services, ", "), excess[0], len(excess)-1), "give each service its own user, as deployments/nats/accounts.conf does"})
 	}
 	return all, mayRead
 }
@@ -111,7 +111,7 @@ func covered(services []string, subject string) bool {
 	return false
 }
 
-// try reports whether a probe may be published. The server reports a refused publish before it responds to the ping that follows.
+// try reports whether a probe may be published. The server reports a refused publish before it responds to the next ping.
 func try(ctx context.Context, conn *nats.Conn, p probe) (allowed bool, err error) {
 	err = conn.PublishMsg(&nats.Msg{Subject: p.subject, Reply: p.reply, Header: p.header, Data: []byte(p.body)})
 	if err == nil {

@@ -32,14 +32,14 @@ type Proof struct {
 	RetryFor time.Duration
 }
 
-// Outcome counts what happened to the callbacks.
+// Outcome has the numbers of callbacks by their result.
 type Outcome struct {
 	Sent          int `json:"sent"`       // callbacks, each a new event
 	Attempts      int `json:"attempts"`   // to send them, including the repetition at the end
 	Refused       int `json:"refused"`    // attempts with a response other than 2xx
 	Unanswered    int `json:"unanswered"` // attempts without a response
 	Kills         int `json:"kills"`      // times that the command was run
-	Accepted      int `json:"accepted"`   // callbacks that got 2xx in the end
+	Accepted      int `json:"accepted"`   // callbacks that finally got 2xx
 	Stored        int `json:"stored_once"`
 	Lost          int `json:"lost"`           // accepted, but not in the log
 	Doubled       int `json:"doubled"`        // in the log more than once
@@ -69,19 +69,19 @@ func (o Outcome) Interrupted() bool { return o.Refused+o.Unanswered > 0 }
 // ErrNotATest means that the installation may be in real use, so the proof refuses to run.
 var ErrNotATest = errors.New("this is not an installation for tests")
 
-// Prove sends test events to ingest while parts are killed. As a provider does, it retries each one until it gets 2xx; then it sends it
-// once more. At the end it counts the events in the log.
+// Prove sends test events to ingest while parts are killed. Like a provider, it retries each one until it gets 2xx. Then it sends it once
+// more. At the end it counts the events in the log.
 func (p Proof) Prove(ctx context.Context, cfg config.Config, js jetstream.JetStream) (Outcome, error) {
 	if err := checkTestSetup(ctx, cfg, js); err != nil {
 		return Outcome{}, err
 	}
 	from := generators(cfg.Sources)
 	if len(from) == 0 {
-		return Outcome{}, errors.New("no source has a provider with a test event that can be signed here")
+		return Outcome{}, errors.New("no source has a provider with a test event that the doctor can sign")
 	}
 	stream, err := js.Stream(ctx, flow.Signing)
 	if err != nil {
-		return Outcome{}, fmt.Errorf("ask for %s: %w", flow.Signing, err)
+		return Outcome{}, fmt.Errorf("request %s: %w", flow.Signing, err)
 	}
 	began := stream.CachedInfo().TimeStamp // by the broker's own clock
 
@@ -123,7 +123,7 @@ type callback struct {
 // requestTimeout bounds one request to ingest. A provider waits about as long.
 const requestTimeout = 10 * time.Second
 
-// sendAll sends each callback at its time and runs the kills between them. Callbacks are retried independently, so a kill happens while
+// sendAll sends each callback at its time and runs the kills between them. Each callback is retried independently, so a kill happens while
 // some are in flight.
 func (r *run) sendAll(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -173,7 +173,7 @@ func (r *run) sendUntilAccepted(ctx context.Context, c *callback) {
 
 func isSuccess(status int) bool { return status >= 200 && status < 300 }
 
-// resend sends each accepted callback once more, as a provider does that did not get the response. Its result does not matter: the log
+// resend sends each accepted callback once more, like a provider that did not get the response. The result does not matter, because the log
 // shows whether it was stored as a second event.
 func (r *run) resend(ctx context.Context) {
 	for _, c := range r.callbacks {
@@ -209,7 +209,7 @@ func (r *run) send(ctx context.Context, c *callback) (status int, after time.Dur
 	}
 	_, err = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10))
 	_ = response.Body.Close()
-	if err != nil { // the status came, but not the rest: a provider counts this as no response
+	if err != nil { // only the status arrived; a provider treats this as no response
 		return 0, 0
 	}
 	seconds, _ := strconv.Atoi(response.Header.Get("Retry-After"))

@@ -111,7 +111,7 @@ func store(t *testing.T, js jetstream.JetStream, e *signingv1.SigningEvent) {
 			t.Error(err)
 			return
 		}
-		if !ack.Duplicate { // a duplicate means that the window has not passed
+		if !ack.Duplicate { // a duplicate means that the window has not elapsed
 			return
 		}
 	}
@@ -152,7 +152,7 @@ func TestTheProofCountsLostDoubledAndRefusedEvents(t *testing.T) {
 			want:   doctor.Outcome{Sent: 20, Attempts: 40, Accepted: 20, Stored: 19, Doubled: 1},
 			failed: "of 20 callbacks 1 stored more than once",
 		},
-		"never taken": {
+		"never accepted": {
 			first: func(func()) int { return 401 }, retryFor: 3 * time.Second,
 			want:   doctor.Outcome{Sent: 20, Accepted: 19, Stored: 19, NeverAccepted: 1},
 			failed: "of 20 callbacks 1 never accepted",
@@ -181,7 +181,7 @@ func TestTheProofCountsLostDoubledAndRefusedEvents(t *testing.T) {
 			}
 			got, err := p.Prove(t.Context(), cfg, js)
 			refused := got.Refused > 0
-			if c.second == nil { // the number of attempts depends on the machine's speed, and so does whether the end interrupts the last one
+			if c.second == nil { // the number of attempts, and an interruption of the last one by the end, depend on the machine's speed
 				got.Attempts, got.Refused, got.Unanswered = 0, 0, 0
 			}
 			if err != nil || got != c.want {

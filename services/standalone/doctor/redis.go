@@ -26,7 +26,7 @@ func (e *examination) redis(ctx context.Context) []Finding {
 		if e.Embedded {
 			return []Finding{passed("redis", "none: the dedupe store is a bucket of the embedded broker")}
 		}
-		return []Finding{{"redis", Warn, "redis.url is empty: services that run as programs of their own do not start", "set redis.url, unless all services run in one process"}}
+		return []Finding{{"redis", Warn, "redis.url is empty: services that run as separate programs do not start", "set redis.url, unless all services run in one process"}}
 	}
 	client, err := service.ConnectRedis(e.cfg.Redis)
 	if err != nil {
@@ -50,11 +50,11 @@ func (e *examination) redis(ctx context.Context) []Finding {
 	return []Finding{passed("redis", "reached"), claim, redisVersion(is), role(is), appendOnly(is), eviction(is), e.epoch(ctx, client), clock("redis clock", now, asked, came)}
 }
 
-// claim runs the commands that the services run in Redis, on keys of its own.
+// claim runs the services' commands in Redis, on its own keys.
 func (e *examination) claim(ctx context.Context, client *redis.Client) Finding {
 	const check = "redis claim"
 	fail := func(user string, err error) Finding {
-		return Finding{check, Fail, user + ": " + masked(service.NameRefusal(ctx, client, err)), "see docs/operate.md, \"A Redis user\"; if this is the user of some services only, name these services with --for"}
+		return Finding{check, Fail, user + ": " + masked(service.NameRefusal(ctx, client, err)), "see docs/operate.md, \"A Redis user\"; if the user belongs to some services only, name these services with --for"}
 	}
 	if err := limit.NewRedis(client, e.ring()).Probe(ctx); err != nil {
 		return fail("rate limits", err)
@@ -66,7 +66,7 @@ func (e *examination) claim(ctx context.Context, client *redis.Client) Finding {
 			}
 		}
 	}
-	return passed(check, "claims can be taken and released")
+	return passed(check, "claims can be made and released")
 }
 
 // fields parses the lines of INFO, "name:value".
@@ -126,7 +126,7 @@ func eviction(is map[string]string) Finding {
 	}
 }
 
-// epoch reports since when the ids in Redis are complete.
+// epoch reports the time since which the ids in Redis are complete.
 func (e *examination) epoch(ctx context.Context, client *redis.Client) Finding {
 	const check = "redis epoch"
 	last, began, found, ours, err := dedupe.ReadEpoch(ctx, client, e.ring())
@@ -134,7 +134,7 @@ func (e *examination) epoch(ctx context.Context, client *redis.Client) Finding {
 	case err != nil:
 		return Finding{check, Fail, masked(err), "check that the user of redis.url may read and write signrelay:epoch"}
 	case !found:
-		return Finding{check, Warn, "none: no callback has come yet, or Redis was emptied", "nothing to do: the first callback starts an epoch, and earlier ids are looked up in the log"}
+		return Finding{check, Warn, "none: no callback has arrived yet, or Redis was emptied", "nothing to do: the first callback starts an epoch, and earlier ids are looked up in the log"}
 	case !ours:
 		return Finding{check, Warn, "the epoch was started with another master_key, or by another program",
 			"check that all services have the same master_key as this command; then the next callback starts a new epoch, and earlier ids are looked up in the log"}

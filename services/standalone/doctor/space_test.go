@@ -13,8 +13,8 @@ import (
 	"github.com/signrelay/signrelay/services/standalone/doctor"
 )
 
-// The server sets the store's limit, and only its monitoring reports it. A full store accepts no new messages, but serves the stored
-// ones. With more space it accepts messages again, and its clients need no restart.
+// The server sets the store's limit. Only its monitoring reports it. A full store accepts no new messages, but serves the stored ones. With
+// more space it accepts messages again, and its clients need no restart.
 func TestTheStoresFreeSpace(t *testing.T) {
 	t.Parallel()
 	const limit = 8 << 20

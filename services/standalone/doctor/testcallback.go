@@ -25,7 +25,7 @@ type generator struct {
 	id      string // the provider's id of the event in the sample
 }
 
-// generators returns one for each source whose provider has a test event that can be signed without the provider's own key.
+// generators returns a generator for each source whose provider has a test event that can be signed without the provider's own key.
 func generators(sources []config.Source) []generator {
 	var all []generator
 	for _, s := range sources {

@@ -26,7 +26,7 @@ func checkTestSetup(ctx context.Context, cfg config.Config, js jetstream.JetStre
 	}
 	stream, err := js.Stream(ctx, flow.Signing)
 	if err != nil {
-		return fmt.Errorf("ask for %s: %w", flow.Signing, err)
+		return fmt.Errorf("request %s: %w", flow.Signing, err)
 	}
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(event.Everything))
 	if err != nil {

@@ -158,7 +158,7 @@ func envRedis(services []service.Service) string {
 	return b.String()
 }
 
-// scraped lists the services in Prometheus' discovery, without the sandbox, which is for trials and needs no alerts.
+// scraped lists the services in Prometheus' discovery, without the sandbox, because it is for trials and needs no alerts.
 func scraped(was string, services []service.Service) (string, error) {
 	line := regexp.MustCompile(`(?m)^( *- names: )\[[^\]]*\]$`)
 	if len(line.FindAllString(was, -1)) != 1 {

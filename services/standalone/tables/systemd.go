@@ -8,7 +8,8 @@ import (
 	"github.com/signrelay/signrelay/libs/service"
 )
 
-// firstAdminPort is the port of the first service's admin listener if all services run on one machine. Each further service has the next port.
+// firstAdminPort is the port of the first service's admin listener if all services run on one machine. Each further service uses the next
+// port.
 const firstAdminPort = 9181
 
 // unit returns the systemd unit of a service. The lines that all units share are in signrelay-.service.d.

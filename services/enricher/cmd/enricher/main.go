@@ -1,4 +1,4 @@
-// Command enricher requests documents from the providers, and decides who receives which message.
+// Command enricher requests documents from the providers, and decides which person gets which message.
 package main
 
 import (

@@ -33,15 +33,15 @@ type Vendor struct {
 	Accepted func(parts ...string) http.HandlerFunc
 	// PartlyRefused accepts the first part of two, with this id, and refuses the second.
 	PartlyRefused func(part string) http.HandlerFunc
-	// Refused are responses that refuse a message. There is at least one for each fault, and for the operator's one with the scope Reason and
-	// one with the scope Account.
+	// Refused are responses that refuse a message. There is at least one for each fault. For the operator's fault there is one with the scope
+	// Reason and one with the scope Account.
 	Refused []Refusal
 	// Throttled requests fewer calls.
 	Throttled http.HandlerFunc
 
 	// Receipt returns a signed request with a receipt of a part.
 	Receipt func(reference, part string, status gateway.Status) *http.Request
-	// Unsign removes the signature of a request, and Forge replaces it with one that has another secret.
+	// Unsign removes the signature of a request. Forge replaces it with a signature of another secret.
 	Unsign, Forge func(*http.Request) *http.Request
 }
 
@@ -83,7 +83,7 @@ func Run(t *testing.T, v Vendor) {
 	} {
 		t.Run("unknown/"+name, func(t *testing.T) { t.Parallel(); unknown(t, v, handler) })
 	}
-	t.Run("a failure before the request left", func(t *testing.T) { t.Parallel(); unreachable(t, v) })
+	t.Run("a failure before the request was sent", func(t *testing.T) { t.Parallel(); unreachable(t, v) })
 	t.Run("receipts", func(t *testing.T) { t.Parallel(); receipts(t, v) })
 }
 
@@ -91,7 +91,7 @@ func Run(t *testing.T, v Vendor) {
 type result struct {
 	gateway.Response
 	err  error
-	left bool // the gateway reported that the request left
+	left bool // the gateway reported that the request was sent
 }
 
 // send makes one call to a server with the handler.
@@ -126,7 +126,7 @@ func (r result) check(t *testing.T, v Vendor) {
 		}
 	}
 	if o.Unknown() && !r.left {
-		t.Error("the outcome is unknown, but the request never left")
+		t.Error("the outcome is unknown, but the request was never sent")
 	}
 }
 
@@ -159,7 +159,7 @@ func accepted(t *testing.T, v Vendor) {
 			t.Errorf("%d parts: %+v", len(parts), got)
 		}
 		if !got.left {
-			t.Errorf("%d parts: the gateway did not report that the request left", len(parts))
+			t.Errorf("%d parts: the gateway did not report that the request was sent", len(parts))
 		}
 	}
 }
@@ -203,7 +203,7 @@ func throttled(t *testing.T, v Vendor) {
 	got.check(t, v)
 	o := outcome.Of(got.err)
 	if got.Pause <= 0 || o.Kind() != outcome.Failed || o.Unknown() || o.Fault() != outcome.Provider || o.Scope() == outcome.Service {
-		t.Errorf("%+v: want a failure that passes, and a pause for all replicas", got)
+		t.Errorf("%+v: want a temporary failure, and a pause for all replicas", got)
 	}
 }
 
@@ -216,7 +216,7 @@ func unknown(t *testing.T, v Vendor, handler http.HandlerFunc) {
 	}
 }
 
-// unreachable also has the control of unknown: the same failure before the request left is not unknown.
+// unreachable is also the control of unknown: the same failure before the request was sent is not unknown.
 func unreachable(t *testing.T, v Vendor) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()

@@ -1,5 +1,5 @@
-// Command demo sends the callbacks of the providers' documentation to a new standalone and prints the messages that signers got. It exits 0
-// only if the three example texts of the documentation appeared literally and every link opened.
+// Command demo sends the callbacks of the providers' documentation to a new standalone and prints the messages that signers got. It exits
+// with 0 only if the three example texts of the documentation appeared unchanged and every link opened.
 package main
 
 import (
@@ -83,7 +83,7 @@ func demo(ctx context.Context, w io.Writer) error {
 			}
 		}
 	}
-	time.Sleep(500 * time.Millisecond) // a message too many would come in this time
+	time.Sleep(500 * time.Millisecond) // an additional message would arrive in this time
 	messages, err := awaitMessages(ctx, sandbox, due)
 	if err != nil {
 		return err
@@ -139,7 +139,7 @@ func (i *instance) awaitReady(ctx context.Context) error {
 
 func (i *instance) stop() {
 	i.cancel()
-	<-i.ended //nolint:errcheck // the demo has its result, whatever the error
+	<-i.ended //nolint:errcheck // the demo already has its result
 }
 
 func play(ctx context.Context, w io.Writer, sandbox string) error {
@@ -213,7 +213,7 @@ func check(ctx context.Context, w io.Writer, messages []message, due int) error 
 	if err := errors.Join(wrong...); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "All %d messages arrived, the documentation's three texts are among them literally, and every link opened.\n", len(messages))
+	fmt.Fprintf(w, "All %d messages arrived, the documentation's three texts are unchanged among them, and every link opened.\n", len(messages))
 	return nil
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/signrelay/signrelay/services/standalone"
 )
 
-// page contains the callbacks in one provider's documentation. They concern a document that the sandbox has from its start and does not
+// page contains the callbacks in one provider's documentation. They are about a document that the sandbox has from its start and does not
 // change.
 type page struct {
 	provider, title string
@@ -87,7 +87,7 @@ func sourceOf(cfg config.Config, provider string) config.Source {
 			return s
 		}
 	}
-	return config.Source{} // not reached: the demo has a source of each provider
+	return config.Source{} // unreachable, because the demo has a source of each provider
 }
 
 func post(ctx context.Context, url string, r pack.Request) (status int, ids []string, err error) {

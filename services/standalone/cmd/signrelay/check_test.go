@@ -49,8 +49,8 @@ func those(t *testing.T, first string, is func(service.Service) bool) []string {
 	return names
 }
 
-// `config check` refuses the settings that a service refuses at its start, with the same text, and accepts those that it
-// accepts. The services set process-wide state, so they start one after the other.
+// `config check` refuses the settings that a service refuses at its start, with the same text. It accepts all others. The services set
+// process-wide state, so they start one after the other.
 //
 //nolint:paralleltest // see above
 func TestConfigCheckAgreesWithTheStart(t *testing.T) {
@@ -159,9 +159,9 @@ func TestConfigCheckAgreesWithTheStart(t *testing.T) {
 				t.Errorf("%s: the start of %s: %d, %s", name, p.Name, status, log.log.String())
 			}
 		}
-		status, said := check()
-		if (status != 0) != isRefused("run") || status != 0 && !strings.Contains(said, c.want) {
-			t.Errorf("%s: the check: %d, %s", name, status, said)
+		status, output := check()
+		if (status != 0) != isRefused("run") || status != 0 && !strings.Contains(output, c.want) {
+			t.Errorf("%s: the check: %d, %s", name, status, output)
 		}
 		if !isRefused("run") && c.spoil != nil {
 			continue
@@ -176,7 +176,7 @@ func TestConfigCheckAgreesWithTheStart(t *testing.T) {
 	}
 }
 
-// Some settings start but can never work.
+// A service starts with some settings that can never work.
 func TestConfigCheckReportsSettingsThatCannotWork(t *testing.T) {
 	for locale, want := range map[string]string{
 		"en": "", "de": "", "en-AU": "", "DE-at": "", "fr": `there are no texts in "fr", only in de, en`, "pt-BR": `there are no texts in "pt-BR"`, "english": "BCP 47",

@@ -11,7 +11,7 @@ import (
 	"github.com/signrelay/signrelay/libs/event"
 )
 
-// config check prints the number of SMS parts of the operator's own templates, with the operator's own names and links. It also prints the
+// `config check` prints the number of SMS parts of the operator's own templates, with the operator's own names and links. It also prints the
 // characters that more than double the cost.
 func TestConfigCheckPrintsTheCostOfTexts(t *testing.T) {
 	t.Parallel()

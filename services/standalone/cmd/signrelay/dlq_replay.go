@@ -166,7 +166,7 @@ func (p *deadLetterPlan) plan() plan {
 	return made
 }
 
-// messagesSent says how many messages a replay sends at most.
+// messagesSent describes the maximum number of messages of a replay.
 func (p *deadLetterPlan) messagesSent() string {
 	var parts []string
 	for _, channel := range slices.Sorted(maps.Keys(p.messages)) {

@@ -73,7 +73,7 @@ The outcome of 1 is unknown: the stage checks the log first, and marks a message
 		t.Errorf("the plan is\n%s\nwant\n%s", out.String(), want)
 	}
 	if p.n != 5 || len(p.gone) != 1 || p.gone[0].Number != 7 {
-		t.Errorf("it replays %d, and without a message are %v", p.n, p.gone)
+		t.Errorf("it replays %d, and the dead letters without a message are %v", p.n, p.gone)
 	}
 }
 
@@ -103,7 +103,7 @@ func TestConfirmation(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 			if asked := strings.Contains(out.String(), "[y/N]"); asked != (c.terminal && !c.yes) {
-				t.Errorf("asked: %v", asked)
+				t.Errorf("asked for confirmation: %v", asked)
 			}
 		})
 	}

@@ -20,8 +20,8 @@ func (c *call) showData(data []byte) error {
 	return c.show(e)
 }
 
-// show prints one event. A command's own columns follow the time. The line names no person, because screens are shared: an id that looks like an
-// address, a number or a name is printed as its hash. --json prints everything.
+// show prints one event. A command's own columns follow the time. The line names no person, because people share their screens. An id that
+// looks like an address, a number or a name is printed as its hash. --json prints everything.
 func (c *call) show(e *signingv1.SigningEvent, columns ...string) error {
 	if c.json() {
 		line, err := protojson.Marshal(e)

@@ -79,7 +79,7 @@ func heldList(ctx context.Context, c *call) error {
 func heldRelease(ctx context.Context, c *call) error {
 	reason, document := c.flag("reason"), c.flag("document")
 	return c.held(ctx, func(js jetstream.JetStream, all []notification.Held) error {
-		var limited []notification.Held // over a limit: each is released by itself
+		var limited []notification.Held // over a limit: each is released individually
 		waiting := map[string]int{}     // waiting until the account or a setting is corrected, by channel
 		for _, h := range all {
 			switch {

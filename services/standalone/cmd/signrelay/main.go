@@ -78,7 +78,7 @@ var commands = []command{
 	{"quarantine show", "<number>", "show a quarantined callback; with --body, only its body, byte for byte", quarantineShowFlags, quarantineShow},
 	{"quarantine replay", "<number>…|--reason <reason>|…|--all", "process quarantined callbacks again, and store the events", quarantineReplayFlags, quarantineReplay},
 	{"kafka refill", "", "write the log, or a part of it, to the Kafka topic again", kafkaRefillFlags, kafkaRefill},
-	{"sandbox certificate", "<folder>", "create the key and the certificate of a sandbox that runs as a program of its own", nil, sandboxCertificate},
+	{"sandbox certificate", "<folder>", "create the key and the certificate of a sandbox that runs as a separate program", nil, sandboxCertificate},
 	{"healthcheck", "", "check whether a running `signrelay run` is ready", nil, healthcheck},
 	{"version", "", "print the version", nil, version},
 }
@@ -108,7 +108,7 @@ func dispatchWith(ctx context.Context, packs []pack.Pack, args, environ []string
 		help(stderr)
 		switch {
 		case len(args) == 0:
-		case strings.HasPrefix(args[0], "-"): // it may contain a secret, so it is not printed
+		case strings.HasPrefix(args[0], "-"): // the flag may contain a secret, so it is not printed
 			fmt.Fprintln(stderr, "\nsignrelay: put flags after the command")
 		default:
 			fmt.Fprintf(stderr, "\nsignrelay: no command %q\n", commandName(args))

@@ -38,7 +38,7 @@ func TestConfigCheckReportsAllMistakesAtOnce(t *testing.T) {
 	}
 }
 
-// The check warns of settings that start but leave a weakness.
+// The check warns about settings that work but have a weakness.
 func TestConfigCheckWarns(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -79,7 +79,8 @@ func TestConfigCheckWarns(t *testing.T) {
 	}
 }
 
-// A command refuses arguments that it does not understand. Before, `run my.yaml` ran the demo sources, and `config check my.yaml` reported "ok".
+// A command refuses arguments that it does not understand. In earlier versions, `run my.yaml` ran the demo sources, and `config check
+// my.yaml` reported "ok".
 func TestWrongUseIsRefused(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{

@@ -198,7 +198,7 @@ func quarantineReplay(ctx context.Context, c *call) error {
 	return errors.Join(c.runPlan(ctx, callbackPlan(all), "replayed", steps), left)
 }
 
-// callbackPlan returns the plan of a replay of quarantined callbacks. Which of them can be read now is not known before the replay.
+// callbackPlan returns the plan of a replay of quarantined callbacks. Before the replay it is unknown which of them can be read.
 func callbackPlan(all []quarantinedCallback) plan {
 	p := plan{
 		heading: fmt.Sprintf("To replay: %s, each as if its provider sent it now", count(len(all), "callback")),

@@ -60,19 +60,19 @@ func TestCommandsPrintWhyNATSFails(t *testing.T) {
 			"nats.user and nats.password, or nats.creds, are refused",
 		},
 		"no user": {[]string{"NATS_URL=" + locked}, "nats.user and nats.password, or nats.creds, are refused"},
-		"credentials that are not there": {
+		"a missing credentials file": {
 			[]string{"NATS_URL=" + locked, "NATS_CREDS=/nowhere/hunter3.creds"}, "nats.creds: stat",
 		},
 		"an unknown authority":     {[]string{"NATS_URL=" + encrypted, "NATS_TLS_CA_FILE=" + otherCA}, "nats.tls.ca lacks the authority"},
 		"the system's authorities": {[]string{"NATS_URL=" + encrypted}, "nats.tls.ca lacks the authority"},
 		"another name": {
 			[]string{"NATS_URL=" + strings.Replace(encrypted, "127.0.0.1", "localhost", 1), "NATS_TLS_CA_FILE=" + ca},
-			"the server's certificate is for another name",
+			"the server's certificate is not for the name",
 		},
-		"a server without TLS": {[]string{"NATS_URL=" + plain, "NATS_TLS_CA_FILE=" + ca}, "the server does not support TLS"},
-		"no such host":         {[]string{"NATS_URL=nats://nats.invalid:4222"}, "the host name in nats.url does not resolve"},
-		"nothing there":        {[]string{"NATS_URL=" + away.URL}, "nothing listens at nats.url"},
-		"no JetStream":         {[]string{"NATS_URL=" + bare}, "has no JetStream"},
+		"a server without TLS":  {[]string{"NATS_URL=" + plain, "NATS_TLS_CA_FILE=" + ca}, "the server does not support TLS"},
+		"no such host":          {[]string{"NATS_URL=nats://nats.invalid:4222"}, "the host name in nats.url does not resolve"},
+		"nothing listens there": {[]string{"NATS_URL=" + away.URL}, "nothing listens at nats.url"},
+		"no JetStream":          {[]string{"NATS_URL=" + bare}, "has no JetStream"},
 		"no permission": {
 			[]string{"NATS_URL=" + locked, "NATS_USER=limited", "NATS_PASSWORD=right-hunter2"},
 			"nats.user may not do this",
@@ -84,7 +84,7 @@ func TestCommandsPrintWhyNATSFails(t *testing.T) {
 		for _, line := range commands {
 			t.Run(name+"/"+line, func(t *testing.T) {
 				t.Parallel()
-				// The commands wait for a server that may come later; this test limits the wait.
+				// The commands wait for a server that may start later. This test limits the wait.
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				if c.want == "nothing listens at nats.url" {
 					cancel()

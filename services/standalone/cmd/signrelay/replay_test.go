@@ -73,7 +73,7 @@ func sent(request string) string {
 	return fmt.Sprintf(`{"event_type":"request_sent","request":%q,"id":%q}`, request, "e-"+request)
 }
 
-// buried stores a dead letter as the enricher does, with the server's advisory, and returns its number.
+// buried stores a dead letter like the enricher, with the server's advisory, and returns its number.
 func (w *installation) buried(n int) uint64 {
 	w.Helper()
 	number := w.publish("dlq.v1.enricher", map[string]string{
@@ -324,7 +324,7 @@ func (i *interrupt) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// An interrupted replay prints its progress. The next one replays the rest, and nothing twice.
+// An interrupted replay prints its progress. The next replay handles the rest, and no callback twice.
 func TestAnInterruptedReplayIsContinued(t *testing.T) {
 	t.Parallel()
 	w := newInstallation(t)
@@ -362,7 +362,7 @@ func TestAnInterruptedReplayIsContinued(t *testing.T) {
 func TestAKilledReplayStoresNothingTwice(t *testing.T) {
 	t.Parallel()
 	w := newInstallation(t)
-	for range 2 { // the second time as if the first replay had not removed the callback
+	for range 2 { // the second run begins as if the first replay had not removed the callback
 		w.quarantined("not-json", sent("r1"))
 		if status, stdout, stderr := w.run("quarantine replay all --yes"); status != 0 {
 			t.Errorf("status %d\n%s%s", status, stdout, stderr)
@@ -373,7 +373,7 @@ func TestAKilledReplayStoresNothingTwice(t *testing.T) {
 	}
 }
 
-// If the streams reject the events of one callback, they would reject those of the next. So the replay ends and prints its progress.
+// If the streams refuse the events of one callback, they would refuse the next ones too. So the replay ends and prints its progress.
 func TestAnOutageEndsAReplay(t *testing.T) {
 	t.Parallel()
 	w := newInstallation(t)

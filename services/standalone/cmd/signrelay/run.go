@@ -65,7 +65,7 @@ For real use, pass a settings file with --config; deployments/signrelay.example.
 `, dialable(ingestsettings.Section.Of(cfg).Addr))
 }
 
-// dialable returns a listener's address in a form that a client can use.
+// dialable returns a listener's address in the form that a client needs.
 func dialable(addr string) string {
 	if addr != "" && addr[0] == ':' {
 		return "localhost" + addr
@@ -107,7 +107,7 @@ func provision(ctx context.Context, c *call) error {
 	return nil
 }
 
-// open opens the environment that a service has.
+// open opens the same environment that a service has.
 func open(ctx context.Context, cfg config.Config) (service.Env, func(), error) {
 	cfg, err := standalone.Reach(cfg)
 	if err == nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/signrelay/signrelay/libs/printable"
 )
 
-// say prints one line, with control characters escaped. Ids come from providers: control characters in an id could move the cursor or forge
-// a line.
+// say prints one line, with control characters escaped. Ids come from providers, and control characters in an id could move the cursor or
+// forge a line.
 func (c *call) say(format string, args ...any) error {
 	_, err := fmt.Fprintln(c.stdout, printable.Line(fmt.Sprintf(format, args...)))
 	return err

@@ -21,7 +21,7 @@ import (
 	"github.com/signrelay/signrelay/services/ingest"
 )
 
-// hostile is an id that would clear the screen, set the window's title, reverse the direction of the text and add a line of its own.
+// hostile is an id that would clear the screen, set the window's title, reverse the direction of the text and add a line.
 const hostile = "d\x1b[2J\x1b]0;owned\a\u202e\u009b31m\r\n2026-01-01T00:00:00Z  document.completed\x7f\u2028"
 
 func stored(t *testing.T) (url string, publish func(*nats.Msg)) {
@@ -91,8 +91,8 @@ func TestListingsEscapeControlCharacters(t *testing.T) {
 		if args[1] == "show" {
 			want = strings.Count(stdout, "\n") // a body has lines of its own
 		}
-		if said := stdout + stderr; strings.ContainsFunc(strings.NewReplacer("\n", "", "\r", "").Replace(said), printable.Hidden) || strings.Count(said, "\n") != want || !strings.Contains(said, "owned") {
-			t.Errorf("%q prints %q", args, said)
+		if output := stdout + stderr; strings.ContainsFunc(strings.NewReplacer("\n", "", "\r", "").Replace(output), printable.Hidden) || strings.Count(output, "\n") != want || !strings.Contains(output, "owned") {
+			t.Errorf("%q prints %q", args, output)
 		}
 	}
 	// The JSON still contains the id unchanged.
@@ -102,7 +102,7 @@ func TestListingsEscapeControlCharacters(t *testing.T) {
 		t.Errorf("%v: %q", err, again.GetDocument().GetId())
 	}
 	if body, _ := runOne(t, url, "quarantine", "show", "1", "--body"); body != "{"+hostile {
-		t.Errorf("byte for byte it is %q", body)
+		t.Errorf("unchanged it is %q", body)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 const configCheckName = "config check"
 
 func configCheckFlags(fs *flag.FlagSet) {
-	namesFlag(fs, "for", "check the start of these `services`, separated by commas, as programs of their own; without it, the start of `signrelay run`")
+	namesFlag(fs, "for", "check the start of these `services`, separated by commas, as separate programs; without it, the start of `signrelay run`")
 }
 
 // configCheck reports all mistakes that would stop a start, and settings that can never work.

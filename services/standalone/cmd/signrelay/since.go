@@ -49,7 +49,7 @@ const maxDays = uint64(math.MaxInt64 / (24 * time.Hour))
 
 var errNoDuration = errors.New("want a duration such as 90s, 15m, 24h or 7d")
 
-// since returns the start time that --since gives, or the zero time without it. -5m means the same as 5m.
+// since returns the start time from --since, or the zero time without the flag. -5m means the same as 5m.
 func (c *call) since() time.Time {
 	back := value[time.Duration](c, "since")
 	if back == 0 {

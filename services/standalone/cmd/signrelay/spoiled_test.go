@@ -36,9 +36,9 @@ func reads(s service.Service) []string {
 	return append(keys, "admin")
 }
 
-// For each service, each setting that it reads is made invalid: a service must start with the settings that the check accepts. So a service whose Run refuses more than it
-// declares in Check fails here, without a list of mistakes. nats and redis are left out, because the servers decide about them. The services
-// set process-wide state, so they start one after the other.
+// For each service, the test makes each setting that it reads invalid. A service must start with the settings that the check accepts. So the
+// test fails if a service's Run refuses more than its Check, and needs no list of mistakes. It omits nats and redis, because the servers
+// decide about them. The services set process-wide state, so they start one after the other.
 //
 //nolint:paralleltest // see above
 func TestCheckedSettingsStart(t *testing.T) {
@@ -85,7 +85,7 @@ func TestCheckedSettingsStart(t *testing.T) {
 		case status == 0 && exit == 0:
 			started++
 		default:
-			t.Errorf("%s with %s=%q: the check says %d, the start ends with %d\n%s%s", s.Name, variable, value, status, exit, &out, &log.log)
+			t.Errorf("%s with %s=%q: the check returns %d, the start ends with %d\n%s%s", s.Name, variable, value, status, exit, &out, &log.log)
 		}
 	}
 	for _, s := range standalone.Services {

@@ -52,7 +52,7 @@ func stageNames() []string {
 	return names
 }
 
-// provisionTimeout bounds one provisioning. The time in which the operator answers a question does not count.
+// provisionTimeout bounds one provisioning. The time for the operator's response does not count.
 const provisionTimeout = 30 * time.Second
 
 // provisionStreams creates the streams and consumers. If a consumer is missing and its start position is not known, it asks the operator.

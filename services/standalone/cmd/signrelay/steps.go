@@ -23,11 +23,11 @@ func stepFlags(fs *flag.FlagSet, verb string) {
 	wholeFlag(fs, "rate", 10, 1000, verb+" at most this `number` a second")
 }
 
-// plan contains the changes of a command, in counts. It names no person.
+// plan contains the changes of a command, in counts. It contains no names of people.
 type plan struct {
 	heading string // "To replay: 3 dead letters"
 	rows    []planRow
-	effects []string // a sentence each
+	effects []string // one sentence each
 }
 
 // planRow is a group of equal changes.
@@ -57,12 +57,12 @@ type step struct {
 	do   func(context.Context) (detail string, err error)
 }
 
-// stepError is the failure of one step only. The next step is tried.
+// stepError is the failure of a single step. The next step is still tried.
 type stepError struct{ error }
 
 func (e stepError) Unwrap() error { return e.error }
 
-// stepTimeout bounds a step. An interrupt does not cancel a step, because that would leave a change half done.
+// stepTimeout bounds a step. An interrupt does not cancel a step, because that would leave a change incomplete.
 const stepTimeout = 30 * time.Second
 
 // runPlan prints the plan, asks for confirmation, and runs the steps. done is the result of a step: "replayed".

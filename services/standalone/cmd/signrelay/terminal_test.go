@@ -18,9 +18,9 @@ func TestNoCommandRepeatsControlCharacters(t *testing.T) {
 			for _, args := range [][]string{{"--" + hostile}, {"--log.level", hostile}, {"--nats.url", hostile, hostile}} {
 				var out, errs bytes.Buffer
 				_ = dispatch(t.Context(), append(strings.Fields(cmd.name), args...), []string{"SIGNRELAY_DATA_DIR=" + t.TempDir()}, os.Stdin, &out, &errs)
-				said := strings.ReplaceAll(out.String()+errs.String(), "\n", "")
-				if strings.ContainsFunc(strings.ReplaceAll(said, "\t", ""), printable.Hidden) || said == "" {
-					t.Errorf("%q prints %q", args, said)
+				output := strings.ReplaceAll(out.String()+errs.String(), "\n", "")
+				if strings.ContainsFunc(strings.ReplaceAll(output, "\t", ""), printable.Hidden) || output == "" {
+					t.Errorf("%q prints %q", args, output)
 				}
 			}
 		})

@@ -13,7 +13,7 @@ import (
 )
 
 func timeline(ctx context.Context, c *call) error {
-	document, err := c.argument("a document's id, as its provider names it")
+	document, err := c.argument("a document's id at its provider")
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ type entry struct {
 	arrived time.Time
 }
 
-// arrival returns the time at which an event reached us. For an event that Signrelay made, it is the time at which it was stored.
+// arrival returns the time at which Signrelay received an event. For an event that Signrelay made, it is the time at which it was stored.
 func arrival(e *signingv1.SigningEvent, stored time.Time) time.Time {
 	if e.GetReceivedAt() != nil {
 		return e.GetReceivedAt().AsTime()
