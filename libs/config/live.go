@@ -34,7 +34,7 @@ func NewLive(cfg Config) *Live {
 	return l
 }
 
-// Files returns how many settings came from files.
+// Files returns the number of settings that came from files.
 func (l *Live) Files() int { return len(l.files) }
 
 // Reread reads the files again. When it returns, each Current has the usable new values; replaced has the keys of these settings. If a file

@@ -75,7 +75,7 @@ const (
 var inOneLine = regexp.MustCompile(`(?:(?:[-?&!*]\S*|\S*:)[ \t]+){100}`)
 
 // tooDeep reports whether the library would nest its calls deeper than a stack allows, or take minutes. Nesting by indentation needs no
-// limit of its own: a file of the largest size has 1,400 levels at most. Brackets within texts count too, which only makes it stricter.
+// separate limit: a file of the largest size has 1,400 levels at most. Brackets within texts count too, which only makes it stricter.
 func tooDeep(data []byte) bool {
 	depth := 0
 	for _, c := range data {

@@ -40,7 +40,7 @@ func NewRedis(client redis.Scripter, ring keyring.Ring) *Redis {
 	}
 }
 
-// longestPause bounds the time for which an entry in Redis can stop calls, whichever program wrote it.
+// longestPause bounds the time for which an entry in Redis can stop calls, no matter which program wrote it.
 const longestPause = time.Hour
 
 // name returns the name in Redis of an entry of the key. With a master key it hides the key's remainder after the first word. The first word

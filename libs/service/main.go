@@ -91,7 +91,7 @@ type Tuning struct {
 
 // The tunings.
 var (
-	Alone    = Tuning{800, 256 << 20} // a service in a process of its own
+	Alone    = Tuning{800, 256 << 20} // a service in a separate process
 	Together = Tuning{300, 1 << 30}   // all services and the embedded broker in one process, which stays below 80 MB when idle
 )
 

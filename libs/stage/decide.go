@@ -71,7 +71,7 @@ func decide(o outcome.Outcome, attempt int, p flow.Policy) Decision {
 	case o.After() > 0: // never sooner than requested
 		d := min(o.After(), longestNamed)
 		return Decision{Kind: retry, Reason: cmp.Or(o.Reason(), "named"), Delay: d, Spread: d / 4}
-	case o.Kind() == outcome.Waits: // a short delay, however often: the failure is unrelated to the input, which must continue when the part is back
+	case o.Kind() == outcome.Waits: // a short delay, any number of times: the failure is unrelated to the input, which must continue when the part is available again
 		return Decision{Kind: retry, Reason: cmp.Or(o.Reason(), "ours"), Delay: p.FirstDelay, Spread: p.FirstDelay}
 	default: // the backoff, plus or minus a quarter
 		d := backoff(p, attempt)

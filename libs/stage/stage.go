@@ -22,8 +22,8 @@ type Event[T any] struct {
 	// or the dedupe store lost its data after the input was stored. Look for traces of the effect before you repeat it, and mark the
 	// repetition.
 	Unknown bool
-	// Replays is how often an operator replayed the input after it was given up; usually 0. Attempts before a replay may have left
-	// events in the log, and the dedupe store may have forgotten them since.
+	// Replays is the number of times that an operator replayed the input after it was given up; usually 0. Attempts before a replay may have
+	// left events in the log, and the dedupe store may have forgotten them since.
 	Replays int
 	Stored  time.Time // when the stream stored the input, by the broker's clock
 	Data    T

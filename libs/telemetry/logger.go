@@ -10,9 +10,9 @@ import (
 	"github.com/signrelay/signrelay/libs/printable"
 )
 
-// Logger writes JSON lines from the given level (debug, info, warn, error; anything else is info), each with the service's name. It masks
-// attributes whose key names personal data or a secret. In all messages, texts and errors it also masks e-mail addresses, phone numbers, and
-// everything in a URL except its scheme and host.
+// Logger writes JSON lines from the given level on (debug, info, warn, error; any other text means info), each with the service's name. It
+// masks attributes whose key names personal data or a secret. In all messages, texts and errors it also masks e-mail addresses, phone
+// numbers, and everything in a URL except its scheme and host.
 func Logger(w io.Writer, level, service string) *slog.Logger {
 	var from slog.Level
 	if err := from.UnmarshalText([]byte(level)); err != nil {
@@ -49,7 +49,7 @@ func maskText(s string, personal bool) string {
 	return Mask(s)
 }
 
-// maskAny masks the form that the handler would write as JSON: the text of an error, or the JSON tree of any other value.
+// maskAny masks a value in the form in which the handler would write it: the text of an error, or the JSON tree of any other value.
 func maskAny(v any, personal bool) slog.Value {
 	switch v := v.(type) {
 	case nil, *slog.Source:

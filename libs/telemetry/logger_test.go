@@ -65,7 +65,7 @@ type mail struct {
 	Comment string
 }
 
-// All ways in which personal data can reach a log.
+// All ways in which personal data could get into a log.
 func TestNothingPersonalIsLogged(t *testing.T) {
 	t.Parallel()
 	m := mail{To: "eric.smith", Comment: "call +447700900123"}

@@ -11,9 +11,8 @@ var personalKeys = map[string]bool{
 	"api_key": true, "apikey": true, "access_key": true, "private_key": true, "body": true, "html": true, "cookie": true,
 }
 
-// Words that mark a key as personal or secret, at any position in it: first_name, redisURL, x-webhook-token. They are
-// compared with the key's lower-case letters only, and are grouped by their first letter because every attribute of every
-// line is checked.
+// Words that mark a key as personal or secret, at any position in it: first_name, redisURL, x-webhook-token. They are compared only with the
+// key's lower-case letters. They are grouped by their first letter, because every attribute of every line is checked.
 var personalWords = [256][]string{
 	'a': {"authorization"},
 	'c': {"credential"},
@@ -56,8 +55,8 @@ func isPersonal(key string) bool {
 	return false
 }
 
-// Mask replaces e-mail addresses, phone numbers (a plus and at least nine digits) and everything in a URL except its scheme and host. For a text
-// without any of them, which is the usual case, it checks each byte once and allocates nothing.
+// Mask replaces e-mail addresses, phone numbers (a plus and at least nine digits) and everything in a URL except its scheme and host. Most
+// texts contain none of them. For such a text, Mask checks each byte once and allocates no memory.
 func Mask(s string) string {
 	if !strings.ContainsAny(s, "@+%") && !strings.Contains(s, "://") {
 		return s
@@ -65,7 +64,7 @@ func Mask(s string) string {
 	return maskAddresses(maskURLs(maskPhones(s)))
 }
 
-// maskURLs keeps only a URL's scheme and host. A signing link is a secret, and so may be a query.
+// maskURLs keeps only a URL's scheme and host. A signing link is a secret, and a query may be one.
 func maskURLs(s string) string {
 	var b strings.Builder
 	rest := s
@@ -131,8 +130,7 @@ func isVersion(s string) bool {
 	return len(s) >= 4 && s[0] == 'v' && isDigit(s[1]) && strings.IndexByte(s, '.') > 0 && !strings.Contains(s, "@")
 }
 
-// maskPhones masks a plus, also in its form in a query (%2B), and the nine or more digits after it. Spaces, dots, dashes and brackets may
-// separate the digits.
+// maskPhones masks a plus (in a query: %2B) and the nine or more digits after it. Spaces, dots, dashes and brackets may separate the digits.
 func maskPhones(s string) string {
 	var b strings.Builder
 	written := 0

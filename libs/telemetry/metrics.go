@@ -7,8 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Register registers c and stores it in into. If another part of the program has registered the collector, it stores that one. It fails if another
-// kind of collector has c's name.
+// Register registers c and stores it in into. If another part of the program has registered the same collector already, it stores that one.
+// It fails if another kind of collector has c's name.
 func Register[C prometheus.Collector](r prometheus.Registerer, into *C, c C) error {
 	*into = c
 	err := r.Register(c)

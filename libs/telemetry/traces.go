@@ -15,10 +15,10 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace"
 )
 
-// Traces sets up OpenTelemetry for the whole process, so call it once, in main. Spans are exported as the standard OTEL_… variables say, and
-// not at all unless OTEL_TRACES_EXPORTER or an OTLP endpoint is set. The trace context of a message is always passed on (OTEL_PROPAGATORS;
-// tracecontext by default). A trace begins where ingest has verified a callback: the caller's trace becomes a link, and its tracestate and
-// baggage are dropped. shutdown exports the remaining spans; it is never nil.
+// Traces sets up OpenTelemetry for the whole process, so call it once, in main. The standard OTEL_… variables configure the export of spans.
+// Without OTEL_TRACES_EXPORTER and without an OTLP endpoint, no spans are exported. The trace context of a message is always passed on
+// (OTEL_PROPAGATORS; tracecontext by default). A trace begins where ingest has verified a callback: the caller's trace becomes a link, and
+// its tracestate and baggage are dropped. shutdown exports the remaining spans; it is never nil.
 func Traces(ctx context.Context, service string) (shutdown func(context.Context) error, err error) {
 	otel.SetTextMapPropagator(autoprop.NewTextMapPropagator(propagation.TraceContext{}))
 	off := func(context.Context) error { return nil }
@@ -63,7 +63,7 @@ func traces(ctx context.Context, service string) (trace.SpanExporter, *resource.
 	return exporter, about, nil
 }
 
-// tracesWanted exists because the exporter's default is a collector on this host.
+// tracesWanted reports whether spans are exported. It is needed because the exporter's default is a collector on this host.
 func tracesWanted() bool {
 	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
 		return false

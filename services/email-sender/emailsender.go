@@ -15,7 +15,7 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// Service is the e-mail sender as a program of its own.
+// Service is the e-mail sender as a separate program.
 var Service = service.Service{
 	Name:     flow.EmailSender,
 	Run:      Run,

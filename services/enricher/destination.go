@@ -70,7 +70,7 @@ func (p *planner) notifySender(about *notifyv1.Notification) {
 	p.on(about, senderKey, others, notifyv1.Link_PURPOSE_UNSPECIFIED, sender)
 }
 
-// sender returns the document's sender, with the addresses of the settings, or else of the provider's API.
+// sender returns the document's sender, with the addresses from the settings, otherwise from the provider's API.
 func (p *planner) sender() pack.Recipient {
 	if s := p.source.Notify.Sender; s.Email != "" || s.Mobile != "" {
 		if parsed, err := mail.ParseAddress(s.Email); err == nil {

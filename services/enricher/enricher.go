@@ -24,7 +24,7 @@ import (
 	signingv1 "github.com/signrelay/signrelay/proto/signrelay/signing/v1"
 )
 
-// Service is the enricher as a program of its own.
+// Service is the enricher as a separate program.
 var Service = service.Service{
 	Name:              flow.Enricher,
 	Run:               Run,

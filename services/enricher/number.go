@@ -72,7 +72,7 @@ var (
 	// extension matches an office extension, or the pause before one.
 	extension = regexp.MustCompile(`(?i)^\(?(?:[,;] ?)?(?:ext(?:ension|n)?|xt?|#|int|anexo|durchwahl|доб)[.:=#]? ?\d{1,7}\)?$|^[,;]+ ?\d{1,6}#?$`)
 	// northAmerican is the form of all numbers of country code 1, also of new ones that no table has yet: an area and an exchange begin with
-	// 2 to 9. So "0491 570 313" at a source of the region US is no American number.
+	// 2 to 9. So "0491 570 313" at a source of the region US is not an American number.
 	northAmerican = regexp.MustCompile(`^[2-9]\d\d[2-9]\d{6}$`)
 	// another matches the start of a second number, or of an alternative end of the first one.
 	another = regexp.MustCompile(`^/ ?[+(\d]`)

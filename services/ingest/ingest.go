@@ -19,7 +19,7 @@ import (
 	ingestsettings "github.com/signrelay/signrelay/services/ingest/settings"
 )
 
-// Service is ingest as a program of its own.
+// Service is ingest as a separate program.
 var Service = service.Service{
 	Name:              "ingest",
 	Run:               Run,

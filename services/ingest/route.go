@@ -108,7 +108,7 @@ func (unknownWebhook) Verify(pack.Request) (signingv1.Verification, error) {
 	return signingv1.Verification_VERIFICATION_UNSPECIFIED, nil // the request is refused because of the source's name
 }
 
-// unknown is the label for an unknown part of the path. The path's own text would let strangers create labels.
+// unknown is the label for an unknown part of the path. With the path's own text, any caller could create labels.
 const unknown = "unknown"
 
 var noSource = source{}

@@ -17,7 +17,7 @@ import (
 	kafkasettings "github.com/signrelay/signrelay/services/kafka-bridge/settings"
 )
 
-// Service is the bridge as a program of its own.
+// Service is the bridge as a separate program.
 var Service = service.Service{
 	Name:      flow.KafkaBridge,
 	Run:       Run,

@@ -19,7 +19,7 @@ import (
 	sandboxsettings "github.com/signrelay/signrelay/services/sandbox/settings"
 )
 
-// Service is the sandbox as a program of its own.
+// Service is the sandbox as a separate program.
 var Service = service.Service{
 	Name:    "sandbox",
 	Summary: "simulates the providers, Vonage and a mail server, for trials",

@@ -22,7 +22,7 @@ import (
 	shortenersettings "github.com/signrelay/signrelay/services/shortener/settings"
 )
 
-// Service is the shortener as a program of its own.
+// Service is the shortener as a separate program.
 var Service = service.Service{
 	Name:              flow.Shortener,
 	Run:               Run,

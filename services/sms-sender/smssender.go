@@ -17,7 +17,7 @@ import (
 	"github.com/signrelay/signrelay/services/sms-sender/vonage"
 )
 
-// Service is the SMS sender as a program of its own.
+// Service is the SMS sender as a separate program.
 var Service = service.Service{
 	Name:      flow.SMSSender,
 	Run:       Run,

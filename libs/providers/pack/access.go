@@ -1,7 +1,7 @@
 package pack
 
-// Closed returns why a link has no target, as far as the document shows: a *NotOpenError, or nil if the provider can be called. A person who
-// is not (or no longer) on the document has nothing to open, even if the link was made while the person was on it.
+// Closed checks by the document whether a link has a target. It returns a *NotOpenError if there is none, or nil if the provider can be
+// called. A person who is not (or no longer) on the document has nothing to open, even if the link was made while the person was on it.
 func (d *Document) Closed(link Link) error {
 	var person *Recipient
 	for i := range d.Recipients {

@@ -62,7 +62,7 @@ func Distinct(events []*signingv1.SigningEvent, delivery ...string) []*signingv1
 	return distinct
 }
 
-// receipt lists the fields of an event that describe how it was received, and those that its id contains.
+// receipt lists the fields of an event that describe its receipt, and those that its id contains.
 var receipt = map[protoreflect.Name]bool{
 	"id": true, "source": true, "provider": true, "type": true, "provider_type": true, "provider_event_id": true, "received_at": true, "verification": true,
 }

@@ -50,7 +50,7 @@ func Fuzz(f *testing.F, p pack.Pack, s Setup) {
 		if _, err := w.Verify(r); err != nil && !errors.Is(err, pack.ErrUnauthentic) {
 			t.Errorf("%v is not ErrUnauthentic", err)
 		}
-		// Most fuzzed requests are not authentic; Normalize must handle them all the same.
+		// Most fuzzed requests are not authentic. Normalize must handle them anyway.
 		for _, v := range []signingv1.Verification{signingv1.Verification_VERIFICATION_TOKEN, signingv1.Verification_VERIFICATION_RSA} {
 			events, err := w.Normalize(r, v)
 			if errors.Is(err, pack.ErrNothing) && len(events) == 0 {

@@ -1,5 +1,5 @@
 // Package rest is the common part of the packs' REST clients. It keeps credentials on the provider's host, bounds the size of responses, and
-// returns errors that say what to do next and reveal nothing else.
+// returns errors that state the next step and reveal no data.
 package rest
 
 import (

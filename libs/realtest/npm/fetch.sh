@@ -1,6 +1,6 @@
 #!/bin/sh
-# fetch.sh FOLDER: fetches the packages of FOLDER/package.json into .tools/<name>-<version>, once, and prints that folder. Several may
-# run at the same time: each fetches into a folder of its own, and the first that is complete takes the name.
+# fetch.sh FOLDER: fetches the packages of FOLDER/package.json into .tools/<name>-<version>, once, and prints that folder. Several
+# processes may run at the same time: each fetches into its own folder, and the first complete folder gets the name.
 set -eu
 cd "$1"
 field() { sed -n 's/^  "'"$1"'": "\(.*\)".*/\1/p' package.json; }
