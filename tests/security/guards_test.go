@@ -151,7 +151,7 @@ var guards = []guard{
 		"tests", "security", attacks + "slow_callers", "the listener was never full"},
 	{"the slowest is closed first", "libs/service/connections.go",
 		[]edit{{"return h[i].speed() < h[j].speed()", "return h[i].speed() > h[j].speed()"}},
-		"libs", "service", "TestNoMixOfSlowStrangersDropsAWholeRequest", ""},
+		"libs", "service", "TestNoMixOfSlowConnectionsDropsAWholeRequest", ""},
 	{"the local limiter has a maximum of keys", "libs/limit/local.go",
 		[]edit{{"case own || len(l.keys) < mostKeys || l.sweep(now):", "case own || true:"}},
 		"libs", "limit", "TestUnboundedKeys", ""},
