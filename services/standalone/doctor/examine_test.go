@@ -327,7 +327,7 @@ func TestProvidersAPIs(t *testing.T) {
 			t.Cleanup(s.Close)
 			cfg := config.Default()
 			cfg.Sources = []config.Source{providers.NewSource("clickwrap", "acme", "api.base_url="+s.URL, "api.token=s3cret")}
-			examine(t, cfg, doctor.Options{}).want(t, "api clickwrap/acme", c.want, c.says)
+			examine(t, cfg, doctor.Options{}).want(t, "api clickwrap/acme", c.want, c.text)
 		})
 	}
 	cfg := config.Default()
